@@ -1,0 +1,2 @@
+//! Watermaster: a bandwidth allocator for an SDN backbone.
+pub mod kernel;
