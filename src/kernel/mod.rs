@@ -4,3 +4,4 @@ pub mod units;
 pub mod id;
 pub mod class;
 pub mod topology;
+pub mod bam;
