@@ -306,20 +306,18 @@ impl Topology {
         self.node_count().saturating_sub(joins)
     }
 
-    /// The same topology with one link changed; `ix` must be one of its links and ends must not move.
+    /// Puts another link in the place of `ix` and returns the old one. Name and ends must not change.
     ///
     /// # Errors
-    /// As [`Topology::new`] for the changed link.
-    pub fn with_link(&self, ix: LinkIx, mut link: Link) -> Result<Self, TopologyError> {
+    /// As [`Topology::new`] for that link; nothing changed then.
+    pub fn replace_link(&mut self, ix: LinkIx, mut link: Link) -> Result<Link, TopologyError> {
         check_link(&mut link, self.node_count())?;
-        let mut changed = self.clone();
-        if let Some(slot) = changed.graph.edge_weight_mut(ix.0.into()) {
-            if (slot.from, slot.to, &slot.name) != (link.from, link.to, &link.name) {
-                return Err(TopologyError::UnknownEnd { link: link.name });
+        match self.graph.edge_weight_mut(ix.0.into()) {
+            Some(old) if (old.from, old.to, &old.name, old.twin) == (link.from, link.to, &link.name, link.twin) => {
+                Ok(std::mem::replace(old, link))
             }
-            *slot = link;
+            _ => Err(TopologyError::UnknownEnd { link: link.name }),
         }
-        Ok(changed)
     }
 
     fn check_twins(&self) -> Result<(), TopologyError> {
@@ -343,6 +341,23 @@ impl PartialEq for Topology {
 }
 
 impl Eq for Topology {}
+
+impl Link {
+    /// Checks every number, and sorts the risk groups.
+    ///
+    /// # Errors
+    /// [`TopologyError::OutOfRange`], [`TopologyError::TooMany`].
+    pub fn check(&mut self) -> Result<(), TopologyError> {
+        let largest = i128::from(Bandwidth::MAX.as_bps());
+        within(&self.name, "capacity_bps", i128::from(self.capacity.as_bps()), 1, largest)?;
+        within(&self.name, "te_metric", i128::from(self.te_metric), 1, i128::from(TE_METRIC_MAX))?;
+        within(&self.name, "delay_us", i128::from(self.delay.0), 0, i128::from(DELAY_MAX.0))?;
+        at_most(&self.name, "srlg", self.srlg.len(), SRLGS_MAX)?;
+        self.srlg.sort_unstable();
+        self.srlg.dedup();
+        Ok(())
+    }
+}
 
 fn node_ix(ix: petgraph::graph::NodeIndex) -> NodeIx {
     NodeIx(u32::try_from(ix.index()).unwrap_or(u32::MAX))
@@ -384,14 +399,7 @@ fn check_link(link: &mut Link, nodes: usize) -> Result<(), TopologyError> {
     if link.from == link.to {
         return Err(TopologyError::SelfLoop(link.name.clone()));
     }
-    let largest = i128::from(Bandwidth::MAX.as_bps());
-    within(&link.name, "capacity_bps", i128::from(link.capacity.as_bps()), 1, largest)?;
-    within(&link.name, "te_metric", i128::from(link.te_metric), 1, i128::from(TE_METRIC_MAX))?;
-    within(&link.name, "delay_us", i128::from(link.delay.0), 0, i128::from(DELAY_MAX.0))?;
-    at_most(&link.name, "srlg", link.srlg.len(), SRLGS_MAX)?;
-    link.srlg.sort_unstable();
-    link.srlg.dedup();
-    Ok(())
+    link.check()
 }
 
 fn within(of: &Name, field: &'static str, value: i128, min: i128, max: i128) -> Result<(), TopologyError> {

@@ -1,0 +1,60 @@
+//! Every policy `if`. `decide` looks at the state and says what happens; it changes nothing. One command, one event.
+
+mod admit;
+mod displace;
+mod network;
+mod resolve;
+
+use std::sync::Arc;
+
+use super::command::Command;
+use super::event::Event;
+use super::id::AllocationId;
+use super::path::Workspace;
+use super::refusal::Refusal;
+use super::state::State;
+use super::units::Millis;
+
+pub use resolve::{constraints as resolve_constraints, network as resolve_network};
+
+/// The most allocations that one event ends for having come to their time.
+pub const EXPIRED_AT_ONCE_MAX: usize = 1_000;
+
+/// What happens if `command` is carried out at `now`. The workspace is scratch: it never changes the answer.
+///
+/// # Errors
+/// The command is impossible, stale or at a limit; nothing is recorded.
+pub fn decide(
+    state: &State,
+    command: &Command,
+    now: Millis,
+    workspace: &mut Workspace,
+) -> Result<Event, Refusal> {
+    match command {
+        Command::PutTopology { name, topology, expected, misfits } => {
+            network::put_topology(state, name, topology, *expected, *misfits, workspace)
+        }
+        Command::DeleteTopology { name, expected } => network::delete_topology(state, name, *expected),
+        Command::SetModel { topology, model, expected, switch } => {
+            network::set_model(state, topology, model, *expected, *switch, workspace)
+        }
+        Command::ChangeLink { topology, link, change } => {
+            network::change_link(state, topology, link, change, workspace)
+        }
+        Command::Allocate(request) => admit::allocate(state, request, now, workspace),
+        Command::Resize { id, bandwidth, constraints } => {
+            admit::resize(state, *id, *bandwidth, constraints.as_deref(), now, workspace)
+        }
+        Command::Release { id } => living(state, *id).map(|_| Event::Released { id: *id }),
+        Command::Expire => Ok(expire(state, now)),
+    }
+}
+
+fn living(state: &State, id: AllocationId) -> Result<&Arc<super::lsp::Allocation>, Refusal> {
+    state.allocation(id).ok_or(Refusal::UnknownAllocation(id))
+}
+
+fn expire(state: &State, now: Millis) -> Event {
+    let due = state.deadlines.iter().take_while(|(at, _)| *at <= now);
+    Event::Expired { ids: due.map(|(_, id)| *id).take(EXPIRED_AT_ONCE_MAX).collect() }
+}

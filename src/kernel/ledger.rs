@@ -1,0 +1,422 @@
+//! The books of a network: what is booked on every link, by slot, who is on it, and, kept up to date with every entry,
+//! how much more each slot may have there and how congested the link is. A [`Draft`] is a set of changes on top of a
+//! ledger that has not happened yet. What must stay true: what was entered can be taken out again, to the bit.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::bam::{Booked, Bounds, Cause, SLOTS, Slot, Slots, VictimOrder};
+use super::id::{AllocationId, LinkIx};
+use super::model::BandwidthModel;
+use super::path::{Links, WEIGHT_ONE};
+use super::roster::Roster;
+use super::topology::{Link, LinkState, Topology};
+use super::units::Bandwidth;
+
+/// One entry: an allocation's bandwidth on each link of its path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Whose.
+    pub id: AllocationId,
+    /// In which column (its hold priority's).
+    pub slot: Slot,
+    /// How much.
+    pub bandwidth: Bandwidth,
+    /// Where.
+    pub path: Arc<[LinkIx]>,
+}
+
+/// One link's book.
+#[derive(Clone, PartialEq, Debug)]
+struct Book {
+    bounds: Bounds,
+    usable: bool,
+    booked: Booked,
+    rosters: [Roster; SLOTS],
+}
+
+/// What follows from a book and is looked at by path searches.
+#[derive(Clone, Copy)]
+struct Figures {
+    free_bps: [u64; SLOTS],
+    reach_bps: [u64; SLOTS],
+    weight: u32,
+}
+
+/// The books of all links. The figures stand in arrays of their own, by slot and link, since path searches read little
+/// else: links out of one node are neighbours there.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ledger {
+    slots: Slots,
+    books: Vec<Book>,
+    free_bps: Vec<Vec<u64>>,
+    reach_bps: Vec<Vec<u64>>,
+    weight: Vec<u32>,
+}
+
+impl Ledger {
+    /// Empty books for a topology under a model.
+    pub fn new(topology: &Topology, model: &BandwidthModel) -> Self {
+        let slots = *model.model.slots();
+        let mut ledger = Self {
+            slots,
+            books: Vec::with_capacity(topology.link_count()),
+            free_bps: vec![vec![0; topology.link_count()]; slots.count()],
+            reach_bps: vec![vec![0; topology.link_count()]; slots.count()],
+            weight: vec![WEIGHT_ONE; topology.link_count()],
+        };
+        for (_, link) in topology.links() {
+            ledger.books.push(Book {
+                bounds: bounds_of(link, model),
+                usable: link.state == LinkState::Up,
+                booked: [0; SLOTS],
+                rosters: Default::default(),
+            });
+        }
+        for (ix, _) in topology.links() {
+            ledger.refresh(ix);
+        }
+        ledger
+    }
+
+    /// What the slots stand for.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// The bounds of a link.
+    pub fn bounds(&self, link: LinkIx) -> Option<&Bounds> {
+        self.books.get(link.at()).map(|book| &book.bounds)
+    }
+
+    /// What is booked on a link, by slot.
+    pub fn booked(&self, link: LinkIx) -> Booked {
+        self.books.get(link.at()).map_or([0; SLOTS], |book| book.booked)
+    }
+
+    /// How much more a slot may have on a link with nobody yielding.
+    pub fn free_bps(&self, link: LinkIx, slot: Slot) -> u64 {
+        figure(&self.free_bps, slot, link)
+    }
+
+    /// How much more a slot may have on a link with everybody yielding who has to.
+    pub fn reach_bps(&self, link: LinkIx, slot: Slot) -> u64 {
+        figure(&self.reach_bps, slot, link)
+    }
+
+    /// Who is on a link in a slot, newest first.
+    pub fn newest_first(&self, link: LinkIx, slot: Slot) -> impl Iterator<Item = AllocationId> + '_ {
+        self.books.get(link.at()).into_iter().flat_map(move |book| book.rosters[slot.at()].newest_first())
+    }
+
+    /// Everybody on a link, in no promised order.
+    pub fn on_link(&self, link: LinkIx) -> impl Iterator<Item = AllocationId> + '_ {
+        self.slots.iter().flat_map(move |slot| self.newest_first(link, slot))
+    }
+
+    /// How many are on a link.
+    pub fn count_on(&self, link: LinkIx) -> usize {
+        self.books.get(link.at()).map_or(0, |book| book.rosters.iter().map(Roster::len).sum())
+    }
+
+    /// What a path search sees that disturbs nobody.
+    pub fn free(&self, slot: Slot) -> impl Links + '_ {
+        LedgerView { ledger: self, room_bps: self.free_bps.get(slot.at()).map_or(&[], Vec::as_slice) }
+    }
+
+    /// What a path search sees that may have others yield.
+    pub fn reach(&self, slot: Slot) -> impl Links + '_ {
+        LedgerView { ledger: self, room_bps: self.reach_bps.get(slot.at()).map_or(&[], Vec::as_slice) }
+    }
+
+    /// Enters a reservation on every link of its path.
+    pub(crate) fn enter(&mut self, entry: &Entry) {
+        for link in entry.path.iter() {
+            let Some(book) = self.books.get_mut(link.at()) else { continue };
+            let amount = book.bounds.booked(&self.slots, entry.slot, entry.bandwidth);
+            book.booked[entry.slot.at()] = book.booked[entry.slot.at()].saturating_add(amount);
+            book.rosters[entry.slot.at()].join(entry.id);
+            self.refresh(*link);
+        }
+    }
+
+    /// Takes a reservation out again.
+    pub(crate) fn leave(&mut self, entry: &Entry) {
+        for link in entry.path.iter() {
+            let Some(book) = self.books.get_mut(link.at()) else { continue };
+            let amount = book.bounds.booked(&self.slots, entry.slot, entry.bandwidth);
+            debug_assert!(book.booked[entry.slot.at()] >= amount, "a book gives back only what it took");
+            book.booked[entry.slot.at()] = book.booked[entry.slot.at()].saturating_sub(amount);
+            book.rosters[entry.slot.at()].leave(entry.id);
+            self.refresh(*link);
+        }
+    }
+
+    /// Holds one link to what `link` now says.
+    pub(crate) fn set_link(&mut self, ix: LinkIx, link: &Link, model: &BandwidthModel) {
+        if let Some(book) = self.books.get_mut(ix.at()) {
+            book.bounds = bounds_of(link, model);
+            book.usable = link.state == LinkState::Up;
+            self.refresh(ix);
+        }
+    }
+
+    fn refresh(&mut self, link: LinkIx) {
+        let Some(book) = self.books.get(link.at()) else { return };
+        for slot in self.slots.iter() {
+            let (free, reach) = room(&book.bounds, &self.slots, &book.booked, slot, book.usable);
+            self.free_bps[slot.at()][link.at()] = free;
+            self.reach_bps[slot.at()][link.at()] = reach;
+        }
+        self.weight[link.at()] = congestion_weight(&book.bounds, &book.booked);
+    }
+}
+
+fn figure(figures: &[Vec<u64>], slot: Slot, link: LinkIx) -> u64 {
+    figures.get(slot.at()).and_then(|of_slot| of_slot.get(link.at())).copied().unwrap_or(0)
+}
+
+fn bounds_of(link: &Link, model: &BandwidthModel) -> Bounds {
+    model.of_link(&link.name).bounds(link.max_reservable)
+}
+
+fn room(bounds: &Bounds, slots: &Slots, booked: &Booked, slot: Slot, usable: bool) -> (u64, u64) {
+    if usable { (bounds.free_bps(slots, booked, slot), bounds.reach_bps(slots, booked, slot)) } else { (0, 0) }
+}
+
+/// How many steps of utilisation the congestion table has.
+const WEIGHT_STEPS: usize = 256;
+
+/// `1024 * 64^(i/256)`: the exponential that makes a full link 64 times as long as an empty one, as integers.
+const WEIGHTS: [u32; WEIGHT_STEPS + 1] = weights();
+
+/// 64^(1/256) = 2^(6/256) in units of 2^-40, rounded.
+const WEIGHT_RATIO_Q40: u128 = 1_117_519_775_464;
+
+#[expect(clippy::cast_possible_truncation, reason = "the largest value is 65,536")]
+const fn weights() -> [u32; WEIGHT_STEPS + 1] {
+    let mut table = [WEIGHT_ONE; WEIGHT_STEPS + 1];
+    let mut exact_q40 = (WEIGHT_ONE as u128) << 40;
+    let mut step = 1;
+    while step <= WEIGHT_STEPS {
+        exact_q40 = (exact_q40 * WEIGHT_RATIO_Q40) >> 40;
+        table[step] = ((exact_q40 + (1 << 39)) >> 40) as u32;
+        step += 1;
+    }
+    table
+}
+
+/// The congestion factor of a link by its utilisation, in 1/1024 (after Awerbuch, Azar and Plotkin, FOCS 1993).
+fn congestion_weight(bounds: &Bounds, booked: &Booked) -> u32 {
+    let used = booked.iter().fold(0_u64, |sum, bps| sum.saturating_add(*bps));
+    if used == 0 || bounds.total_bps() == 0 {
+        return WEIGHT_ONE;
+    }
+    let step = u128::from(used) * WEIGHT_STEPS as u128 / u128::from(bounds.total_bps());
+    WEIGHTS[usize::try_from(step).unwrap_or(WEIGHT_STEPS).min(WEIGHT_STEPS)]
+}
+
+struct LedgerView<'a> {
+    ledger: &'a Ledger,
+    room_bps: &'a [u64],
+}
+
+impl Links for LedgerView<'_> {
+    fn room_bps(&self, link: LinkIx) -> u64 {
+        self.room_bps.get(link.at()).copied().unwrap_or(0)
+    }
+
+    fn weight(&self, link: LinkIx) -> u32 {
+        self.ledger.weight.get(link.at()).copied().unwrap_or(WEIGHT_ONE)
+    }
+
+    fn is_usable(&self, link: LinkIx) -> bool {
+        self.ledger.books.get(link.at()).is_some_and(|book| book.usable)
+    }
+}
+
+/// A ledger as it would be after some changes.
+pub struct Draft<'a> {
+    ledger: &'a Ledger,
+    /// For each link its place in `pages`, or [`UNTOUCHED`].
+    page_of: Vec<u32>,
+    pages: Vec<Page>,
+    /// Who is no longer where the ledger has them.
+    gone: BTreeSet<AllocationId>,
+}
+
+const UNTOUCHED: u32 = u32::MAX;
+
+#[derive(Clone)]
+struct Page {
+    bounds: Bounds,
+    usable: bool,
+    booked: Booked,
+    figures: Figures,
+}
+
+/// A draft as it was at one moment.
+pub struct Mark {
+    page_of: Vec<u32>,
+    pages: Vec<Page>,
+    gone: BTreeSet<AllocationId>,
+}
+
+impl<'a> Draft<'a> {
+    /// Remembers the draft as it is.
+    pub fn mark(&self) -> Mark {
+        Mark { page_of: self.page_of.clone(), pages: self.pages.clone(), gone: self.gone.clone() }
+    }
+
+    /// Makes the draft what it was.
+    pub fn back_to(&mut self, mark: Mark) {
+        (self.page_of, self.pages, self.gone) = (mark.page_of, mark.pages, mark.gone);
+    }
+
+    /// No changes yet.
+    pub fn new(ledger: &'a Ledger) -> Self {
+        Self { ledger, page_of: vec![UNTOUCHED; ledger.books.len()], pages: vec![], gone: BTreeSet::new() }
+    }
+
+    /// Books an entry; a later [`Draft::next_victim`] will not choose it.
+    pub fn enter(&mut self, entry: &Entry) {
+        for link in entry.path.iter() {
+            self.enter_on(*link, entry);
+        }
+    }
+
+    /// Books an entry on one link of its path.
+    pub fn enter_on(&mut self, link: LinkIx, entry: &Entry) {
+        self.turn(link, |slots, page| {
+            let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
+            page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_add(amount);
+        });
+    }
+
+    /// Takes an entry out.
+    pub fn leave(&mut self, entry: &Entry) {
+        self.gone.insert(entry.id);
+        for link in entry.path.iter() {
+            self.turn(*link, |slots, page| {
+                let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
+                page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_sub(amount);
+            });
+        }
+    }
+
+    /// Holds one link to what `link` says.
+    pub fn set_link(&mut self, ix: LinkIx, link: &Link, model: &BandwidthModel) {
+        let bounds = bounds_of(link, model);
+        self.turn(ix, |_, page| {
+            page.bounds = bounds;
+            page.usable = link.state == LinkState::Up;
+        });
+    }
+
+    /// The newest allocation that has to yield on `link` so that its book holds with the demand of `asker` in it.
+    /// `Some(None)` would mean that somebody has to whom the ledger does not know: the link is overfull for good.
+    pub fn next_victim(&self, link: LinkIx, asker: Slot, order: VictimOrder) -> Option<(Option<AllocationId>, Cause)> {
+        let (bounds, _, booked) = self.look(link)?;
+        let (slot, cause) = bounds.next_to_yield(&self.ledger.slots, &booked, asker, order)?;
+        Some((self.newest(link, slot), cause))
+    }
+
+    /// The newest allocation that has to leave `link` so that its book holds at all.
+    pub fn next_to_leave(&self, link: LinkIx, order: VictimOrder) -> Option<Option<AllocationId>> {
+        let (bounds, _, booked) = self.look(link)?;
+        let slot = bounds.next_to_leave(&self.ledger.slots, &booked, order)?;
+        Some(self.newest(link, slot))
+    }
+
+    /// Whether this allocation is no longer where the ledger has it.
+    pub fn is_gone(&self, id: AllocationId) -> bool {
+        self.gone.contains(&id)
+    }
+
+    /// How much more a slot may have on a link with nobody yielding.
+    pub fn free_bps(&self, link: LinkIx, slot: Slot) -> u64 {
+        self.page(link).map_or_else(|| self.ledger.free_bps(link, slot), |page| page.figures.free_bps[slot.at()])
+    }
+
+    /// How much more a slot may have on a link with everybody yielding who has to.
+    pub fn reach_bps(&self, link: LinkIx, slot: Slot) -> u64 {
+        self.page(link).map_or_else(|| self.ledger.reach_bps(link, slot), |page| page.figures.reach_bps[slot.at()])
+    }
+
+    /// What a path search sees that disturbs nobody.
+    pub fn free(&self, slot: Slot) -> impl Links + '_ {
+        DraftView { draft: self, room: move |draft: &Draft<'_>, link| draft.free_bps(link, slot) }
+    }
+
+    /// What a path search sees that may have others yield.
+    pub fn reach(&self, slot: Slot) -> impl Links + '_ {
+        DraftView { draft: self, room: move |draft: &Draft<'_>, link| draft.reach_bps(link, slot) }
+    }
+
+    fn newest(&self, link: LinkIx, slot: Slot) -> Option<AllocationId> {
+        self.ledger.newest_first(link, slot).find(|id| !self.gone.contains(id))
+    }
+
+    fn page(&self, link: LinkIx) -> Option<&Page> {
+        self.pages.get(*self.page_of.get(link.at())? as usize)
+    }
+
+    fn look(&self, link: LinkIx) -> Option<(&Bounds, bool, Booked)> {
+        match self.page(link) {
+            Some(page) => Some((&page.bounds, page.usable, page.booked)),
+            None => self.ledger.books.get(link.at()).map(|book| (&book.bounds, book.usable, book.booked)),
+        }
+    }
+
+    fn turn(&mut self, link: LinkIx, change: impl FnOnce(&Slots, &mut Page)) {
+        let slots = self.ledger.slots;
+        let Some(book) = self.ledger.books.get(link.at()) else { return };
+        let Some(place) = self.page_of.get_mut(link.at()) else { return };
+        if *place == UNTOUCHED {
+            *place = u32::try_from(self.pages.len()).unwrap_or(UNTOUCHED);
+            let figures = Figures { free_bps: [0; SLOTS], reach_bps: [0; SLOTS], weight: WEIGHT_ONE };
+            self.pages.push(Page { bounds: book.bounds.clone(), usable: book.usable, booked: book.booked, figures });
+        }
+        let Some(page) = self.pages.get_mut(*place as usize) else { return };
+        change(&slots, page);
+        for slot in slots.iter() {
+            let (free, reach) = room(&page.bounds, &slots, &page.booked, slot, page.usable);
+            page.figures.free_bps[slot.at()] = free;
+            page.figures.reach_bps[slot.at()] = reach;
+        }
+        page.figures.weight = congestion_weight(&page.bounds, &page.booked);
+    }
+}
+
+struct DraftView<'a, F> {
+    draft: &'a Draft<'a>,
+    room: F,
+}
+
+impl<F: Fn(&Draft<'_>, LinkIx) -> u64> Links for DraftView<'_, F> {
+    fn room_bps(&self, link: LinkIx) -> u64 {
+        (self.room)(self.draft, link)
+    }
+
+    fn weight(&self, link: LinkIx) -> u32 {
+        let on_page = self.draft.page(link).map(|page| page.figures.weight);
+        on_page.or_else(|| self.draft.ledger.weight.get(link.at()).copied()).unwrap_or(WEIGHT_ONE)
+    }
+
+    fn is_usable(&self, link: LinkIx) -> bool {
+        self.draft.look(link).is_some_and(|(_, usable, _)| usable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_congestion_table_runs_from_one_to_sixty_four() {
+        assert_eq!(WEIGHTS[0], WEIGHT_ONE);
+        assert_eq!(WEIGHTS[128], 8 * WEIGHT_ONE);
+        assert_eq!(WEIGHTS[256], 64 * WEIGHT_ONE);
+        assert!(WEIGHTS.is_sorted());
+    }
+}

@@ -1,0 +1,136 @@
+//! The life of one allocation: what it is while it lives, its states, and the table of legal moves between them.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::class::{ClassType, Priority};
+use super::id::{AllocationId, LinkIx, Name, NodeIx};
+use super::path::Constraints;
+use super::units::{Bandwidth, Millis};
+
+/// An admitted request: a label-switched path with bandwidth reserved on every link of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Allocation {
+    /// The sequence number of its admission.
+    pub id: AllocationId,
+    /// The topology it is in; the indices below are that topology's.
+    pub topology: Name,
+    /// Where traffic enters.
+    pub ingress: NodeIx,
+    /// Where traffic leaves.
+    pub egress: NodeIx,
+    /// Its class type, the same on every link.
+    pub class_type: ClassType,
+    /// Against whom it was admitted.
+    pub setup_priority: Priority,
+    /// Against whom it holds what it has; never worse than the setup priority.
+    pub hold_priority: Priority,
+    /// What is reserved on every link of the path.
+    pub bandwidth: Bandwidth,
+    /// Who asked.
+    pub aggregator: Option<Name>,
+    /// When it ends by itself.
+    pub expires_at: Option<Millis>,
+    /// What its path must obey, now and when it is re-routed.
+    pub constraints: Option<Box<Constraints>>,
+    /// Which packets belong to it.
+    pub flow: Option<Box<Flow>>,
+    /// The explicit route: links from ingress to egress.
+    pub path: Arc<[LinkIx]>,
+    /// Where it is in its life.
+    pub state: LspState,
+    /// When it was admitted.
+    pub created_at: Millis,
+    /// When it last changed.
+    pub updated_at: Millis,
+}
+
+/// Which packets an allocation is for. Absent parts match anything.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Flow {
+    /// The port at the ingress switch.
+    pub in_port: Option<u32>,
+    /// Source network.
+    pub ipv4_src: Option<Ipv4Prefix>,
+    /// Destination network.
+    pub ipv4_dst: Option<Ipv4Prefix>,
+    /// IP protocol number.
+    pub ip_proto: Option<u8>,
+    /// TCP or UDP destination port.
+    pub l4_dst: Option<u16>,
+}
+
+/// An IPv4 network: an address of which the first `length` bits count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ipv4Prefix {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// 0 to 32.
+    pub length: u8,
+}
+
+/// Where an allocation is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LspState {
+    /// Admitted; rules are on their way to the switches.
+    Installing,
+    /// In force.
+    Active,
+    /// In force on its old path while the new one is installed.
+    Rerouting,
+    /// Reserved, but a controller does not hold its rules.
+    Degraded,
+    /// Over, for the reason given.
+    Ended(EndCause),
+}
+
+/// Why an allocation is over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EndCause {
+    /// Its owner let it go.
+    Released,
+    /// Its time was up.
+    Expired,
+    /// A higher class or better priority took the bandwidth.
+    Preempted,
+    /// A lower class took back what it had lent.
+    Devolved,
+    /// Its path broke and there was no other.
+    Failed,
+}
+
+impl LspState {
+    /// Whether a move from this state to `next` is legal. What is over stays over.
+    pub fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Ended(_), _) | (_, Self::Installing) => false,
+            (Self::Installing, Self::Rerouting) => false,
+            (_, Self::Ended(_)) => true,
+            (one, other) => one != other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_stays_over() {
+        let over = LspState::Ended(EndCause::Released);
+        for next in [LspState::Installing, LspState::Active, LspState::Rerouting, LspState::Degraded, over] {
+            assert!(!over.may_become(next));
+        }
+    }
+
+    #[test]
+    fn every_living_state_may_end_but_none_starts_again() {
+        for state in [LspState::Installing, LspState::Active, LspState::Rerouting, LspState::Degraded] {
+            assert!(state.may_become(LspState::Ended(EndCause::Preempted)));
+            assert!(!state.may_become(LspState::Installing));
+            assert!(!state.may_become(state));
+        }
+        assert!(LspState::Installing.may_become(LspState::Active));
+        assert!(LspState::Active.may_become(LspState::Rerouting));
+    }
+}

@@ -1,0 +1,153 @@
+//! What is true: the networks with their books, and the allocations that live. A state follows from the events that were
+//! applied to it and from nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::bam::Slot;
+use super::id::{AllocationId, Name, Sequence};
+use super::ledger::{Entry, Ledger};
+use super::lsp::Allocation;
+use super::model::BandwidthModel;
+use super::path::Graph;
+use super::topology::Topology;
+use super::units::Millis;
+
+/// The most allocations that may live at once.
+pub const ALLOCATIONS_MAX: usize = 8_000_000;
+/// The most topologies.
+pub const TOPOLOGIES_MAX: usize = 256;
+
+/// What is true at one sequence number.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct State {
+    pub(super) sequence: Sequence,
+    pub(super) networks: BTreeMap<Name, Network>,
+    pub(super) allocations: BTreeMap<AllocationId, Arc<Allocation>>,
+    pub(super) deadlines: BTreeSet<(Millis, AllocationId)>,
+}
+
+/// A topology with its model and its books.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub(super) revision: Sequence,
+    pub(super) model_revision: Sequence,
+    pub(super) topology: Arc<Topology>,
+    pub(super) graph: Arc<Graph>,
+    pub(super) model: Arc<BandwidthModel>,
+    pub(super) ledger: Ledger,
+    pub(super) live: usize,
+}
+
+impl State {
+    /// Nothing has happened yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The last event applied.
+    pub fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    /// A network by its topology's name.
+    pub fn network(&self, name: &str) -> Option<&Network> {
+        self.networks.get(name)
+    }
+
+    /// All networks, by name.
+    pub fn networks(&self) -> impl ExactSizeIterator<Item = (&Name, &Network)> {
+        self.networks.iter()
+    }
+
+    /// A living allocation.
+    pub fn allocation(&self, id: AllocationId) -> Option<&Arc<Allocation>> {
+        self.allocations.get(&id)
+    }
+
+    /// The living allocations after `after`, oldest first.
+    pub fn allocations_after(&self, after: Option<AllocationId>) -> impl Iterator<Item = &Arc<Allocation>> {
+        let from = after.map_or(AllocationId(0), |id| AllocationId(id.0.saturating_add(1)));
+        self.allocations.range(from..).map(|(_, allocation)| allocation)
+    }
+
+    /// How many allocations live.
+    pub fn allocation_count(&self) -> usize {
+        self.allocations.len()
+    }
+
+    /// When something will have to be done even if nobody asks.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+}
+
+impl Network {
+    pub(super) fn new(topology: Arc<Topology>, graph: Arc<Graph>, model: Arc<BandwidthModel>) -> Self {
+        let ledger = Ledger::new(&topology, &model);
+        let (revision, model_revision) = (Sequence(0), Sequence(0));
+        Self { revision, model_revision, topology, graph, model, ledger, live: 0 }
+    }
+
+    /// The event that last changed the topology.
+    pub fn revision(&self) -> Sequence {
+        self.revision
+    }
+
+    /// The event that last changed the bandwidth model.
+    pub fn model_revision(&self) -> Sequence {
+        self.model_revision
+    }
+
+    /// The topology.
+    pub fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// The topology as path searches see it.
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// The bandwidth model.
+    pub fn model(&self) -> &Arc<BandwidthModel> {
+        &self.model
+    }
+
+    /// The books.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// How many allocations live in it.
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// The column in which an allocation is booked: its class at its hold priority.
+    pub fn slot_of(&self, allocation: &Allocation) -> Option<Slot> {
+        self.model.model.slot(allocation.class_type, allocation.hold_priority)
+    }
+
+    /// An allocation as the books know it.
+    pub fn entry_of(&self, allocation: &Allocation) -> Option<Entry> {
+        Some(Entry {
+            id: allocation.id,
+            slot: self.slot_of(allocation)?,
+            bandwidth: allocation.bandwidth,
+            path: Arc::clone(&allocation.path),
+        })
+    }
+}
+
+impl PartialEq for Network {
+    /// The graph is left out: it follows from the topology.
+    fn eq(&self, other: &Self) -> bool {
+        self.revision == other.revision
+            && self.model_revision == other.model_revision
+            && self.topology == other.topology
+            && self.model == other.model
+            && self.ledger == other.ledger
+            && self.live == other.live
+    }
+}
