@@ -60,7 +60,6 @@ pub enum ApplyError {
 }
 
 /// What it takes to take one event back.
-#[derive(Debug)]
 pub struct Undo {
     sequence: Sequence,
     network: NetworkUndo,
@@ -70,7 +69,6 @@ pub struct Undo {
     before: Vec<Arc<Allocation>>,
 }
 
-#[derive(Debug)]
 enum NetworkUndo {
     Same,
     /// The network as it was, books and all, or none.
@@ -234,10 +232,9 @@ fn put_topology(
     let old = state.networks.remove(name);
     let model = match &old {
         Some(old) => Arc::clone(&old.model),
-        None => Arc::new(BandwidthModel::standard().map_err(|_| ApplyError::NoTopology {
-            at: sequence,
-            name: name.clone(),
-        })?),
+        None => Arc::new(
+            BandwidthModel::standard().map_err(|_| ApplyError::NoTopology { at: sequence, name: name.clone() })?,
+        ),
     };
     let mut new = Network::new(Arc::clone(topology), Arc::new(Graph::new(topology)), model);
     new.revision = sequence;
@@ -359,6 +356,16 @@ fn fits(state: &State, allocation: &Allocation) -> bool {
         }
     }
     at == allocation.egress && !allocation.path.is_empty() && network.slot_of(allocation).is_some()
+}
+
+/// Books an allocation that a flat layout of this state had.
+pub(super) fn thaw(state: &mut State, allocation: Allocation) -> Result<(), ApplyError> {
+    let known = state.allocations.contains_key(&allocation.id) || allocation.id.0 > state.sequence.0;
+    if known || !fits(state, &allocation) {
+        return Err(ApplyError::BadAllocation { at: state.sequence, id: allocation.id });
+    }
+    book(state, Arc::new(allocation));
+    Ok(())
 }
 
 fn book(state: &mut State, allocation: Arc<Allocation>) {

@@ -4,27 +4,27 @@
 //! The door: [`State`] is what is true; [`decide`](decide::decide) turns a [`Command`] into an [`Event`] or a
 //! [`Refusal`]; [`apply`](apply::apply) makes an event true.
 
-pub mod units;
-pub mod id;
-pub mod class;
-pub mod topology;
+pub mod apply;
 pub mod bam;
+pub mod class;
+pub mod command;
+pub mod decide;
+pub mod event;
+pub mod id;
+pub mod ledger;
+pub mod lsp;
 pub mod model;
 pub mod path;
-pub mod lsp;
-mod roster;
-pub mod ledger;
-mod translate;
-pub mod state;
-pub mod command;
-pub mod event;
 pub mod refusal;
-pub mod decide;
-pub mod apply;
+mod roster;
+pub mod state;
+pub mod topology;
+mod translate;
+pub mod units;
 
 pub use apply::{ApplyError, Undo, apply, take_back};
 pub use command::Command;
 pub use decide::decide;
 pub use event::{Event, Recorded};
 pub use refusal::Refusal;
-pub use state::{Network, State};
+pub use state::{Frozen, FrozenNetwork, Network, State};

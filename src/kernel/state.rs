@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::apply::ApplyError;
 use super::bam::Slot;
 use super::id::{AllocationId, Name, Sequence};
 use super::ledger::{Entry, Ledger};
@@ -28,7 +29,7 @@ pub struct State {
 }
 
 /// A topology with its model and its books.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Network {
     pub(super) revision: Sequence,
     pub(super) model_revision: Sequence,
@@ -79,6 +80,70 @@ impl State {
     /// When something will have to be done even if nobody asks.
     pub fn next_deadline(&self) -> Option<Millis> {
         self.deadlines.first().map(|(at, _)| *at)
+    }
+}
+
+/// A state laid out flat: what it takes to build it again. Cheap to take, since nothing large is copied.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    /// The last event applied.
+    pub sequence: Sequence,
+    /// Every network without its books, which follow from the allocations.
+    pub networks: Vec<FrozenNetwork>,
+    /// Every living allocation, oldest first.
+    pub allocations: Vec<Arc<Allocation>>,
+}
+
+/// A network without its books.
+#[derive(Clone, Debug)]
+pub struct FrozenNetwork {
+    /// The topology's name.
+    pub name: Name,
+    /// The event that last changed the topology.
+    pub revision: Sequence,
+    /// The event that last changed the bandwidth model.
+    pub model_revision: Sequence,
+    /// The topology.
+    pub topology: Arc<Topology>,
+    /// The bandwidth model.
+    pub model: Arc<BandwidthModel>,
+}
+
+impl State {
+    /// Lays the state out flat.
+    pub fn freeze(&self) -> Frozen {
+        let networks = self.networks.iter().map(|(name, network)| FrozenNetwork {
+            name: name.clone(),
+            revision: network.revision,
+            model_revision: network.model_revision,
+            topology: Arc::clone(&network.topology),
+            model: Arc::clone(&network.model),
+        });
+        Frozen {
+            sequence: self.sequence,
+            networks: networks.collect(),
+            allocations: self.allocations.values().cloned().collect(),
+        }
+    }
+
+    /// A state with networks and no allocations yet, to be given them one by one with [`State::thaw_allocation`].
+    pub fn thaw_networks(sequence: Sequence, networks: Vec<FrozenNetwork>) -> Self {
+        let mut state = Self { sequence, ..Self::default() };
+        for frozen in networks {
+            let graph = Arc::new(Graph::new(&frozen.topology));
+            let mut network = Network::new(frozen.topology, graph, frozen.model);
+            (network.revision, network.model_revision) = (frozen.revision, frozen.model_revision);
+            state.networks.insert(frozen.name, network);
+        }
+        state
+    }
+
+    /// Gives a thawed state one of its allocations back.
+    ///
+    /// # Errors
+    /// The allocation does not fit: its network, class or path is not there, or its number is taken or in the future.
+    pub fn thaw_allocation(&mut self, allocation: Allocation) -> Result<(), ApplyError> {
+        super::apply::thaw(self, allocation)
     }
 }
 
@@ -149,5 +214,13 @@ impl PartialEq for Network {
             && self.model == other.model
             && self.ledger == other.ledger
             && self.live == other.live
+    }
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut network = f.debug_struct("Network");
+        network.field("revision", &self.revision).field("model_revision", &self.model_revision);
+        network.field("ledger", &self.ledger).field("live", &self.live).finish_non_exhaustive()
     }
 }

@@ -22,9 +22,9 @@ impl Translation {
                 nodes.get(from.at()) == Some(&Some(link.from)) && nodes.get(to.at()) == Some(&Some(link.to))
             })
         };
-        let links = old.links().map(|(_, link)| {
-            new.link_named(link.name.as_str()).filter(|found| same_ends(link.from, link.to, *found))
-        });
+        let links = old
+            .links()
+            .map(|(_, link)| new.link_named(link.name.as_str()).filter(|found| same_ends(link.from, link.to, *found)));
         Self { links: links.collect(), nodes }
     }
 

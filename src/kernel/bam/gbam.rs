@@ -81,12 +81,7 @@ fn over(bounds: &Bounds, used: &Booked, class: usize) -> bool {
 
 /// Devolution (from classes above the asker) comes before preemption (from those below): it may make that unnecessary.
 /// Whoever is within its limit stays so while others leave, so that asking again after every removal is one pass.
-pub(super) fn next_to_yield(
-    bounds: &Bounds,
-    used: &Booked,
-    asker: usize,
-    order: VictimOrder,
-) -> Option<(Slot, Cause)> {
+pub(super) fn next_to_yield(bounds: &Bounds, used: &Booked, asker: usize, order: VictimOrder) -> Option<(Slot, Cause)> {
     let devolved = first_over(bounds, used, asker + 1..bounds.classes, order).map(|slot| (slot, Cause::Devolved));
     devolved.or_else(|| first_over(bounds, used, 0..asker, order).map(|slot| (slot, Cause::Preempted)))
 }

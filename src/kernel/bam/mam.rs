@@ -1,7 +1,7 @@
 //! The maximum allocation model: as a preset of G-BAM nobody lends anything; in its RFC 4125 form each class has its own
 //! constraint, and TE-classes with a better priority preempt within it and within the aggregate.
 
-use super::{Bounds, Booked, Cause, Slot, Slots, VictimOrder, worst_held};
+use super::{Booked, Bounds, Cause, Slot, Slots, VictimOrder, worst_held};
 use crate::kernel::class::Priority;
 use crate::kernel::units::Share;
 

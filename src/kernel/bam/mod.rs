@@ -117,7 +117,9 @@ pub enum ModelError {
     #[error("{0} has no TE-class, so that nothing could ever be reserved in it")]
     ClassWithoutTeClass(ClassType),
     /// TE-classes under a model in which the class alone is the priority, saying something else.
-    #[error("under G-BAM and ATCS the class is the priority: each class has one TE-class, a higher class a better one; {0} is not so")]
+    #[error(
+        "under G-BAM and ATCS the class is the priority: each class has one TE-class, a higher class a better one; {0} is not so"
+    )]
     TeClassesNotByClass(TeClass),
 }
 

@@ -2,7 +2,7 @@
 //! constraints nest: BCw bounds the sum of all classes from w up.
 
 use super::mam::held;
-use super::{Bounds, Booked, Cause, SLOTS, Slot, Slots, VictimOrder, worst_held};
+use super::{Booked, Bounds, Cause, SLOTS, Slot, Slots, VictimOrder, worst_held};
 use crate::kernel::class::Priority;
 use crate::kernel::units::Share;
 

@@ -229,9 +229,13 @@ fn te_classes_preempt_within_a_class() {
     let te_classes = vec![te(2, 0), te(1, 1), te(0, 2), te(0, 1)];
     let classes = vec![class(0, 40, 0, 0), class(1, 35, 0, 0), class(2, 25, 0, 0)];
     let mut link = Bench::new(Model::new(Kind::Rdm, classes, te_classes).unwrap(), 1_000);
-    for (name, te_class, bandwidth) in
-        [("h", te(2, 0), 100), ("m", te(1, 1), 300), ("old", te(0, 2), 200), ("new", te(0, 2), 200), ("b", te(0, 1), 50)]
-    {
+    for (name, te_class, bandwidth) in [
+        ("h", te(2, 0), 100),
+        ("m", te(1, 1), 300),
+        ("old", te(0, 2), 200),
+        ("new", te(0, 2), 200),
+        ("b", te(0, 1), 50),
+    ] {
         assert_eq!(link.ask_at(name, te_class, bandwidth), Seen::Admit);
     }
     assert_eq!(link.ask_at("ask", te(0, 1), 300), preempts(&["new"]));

@@ -31,8 +31,7 @@ pub(super) fn allocate(
         return Err(Refusal::AlreadyExpired);
     }
     let ingress = resolve::node(&network.topology, name, "ingress", &request.ingress)?;
-    let standing =
-        resolve::standing(network, name, request.class_type, request.setup_priority, request.hold_priority)?;
+    let standing = resolve::standing(network, name, request.class_type, request.setup_priority, request.hold_priority)?;
     let demand = Demand {
         of: None,
         topology: name.clone(),
@@ -51,9 +50,7 @@ pub(super) fn allocate(
     let id = AllocationId(state.sequence().next().0);
     let asker = Asker { id, asks_in: standing.asks_in, held_in: standing.held_in };
     Ok(match admit(state, network, &demand, asker, None, workspace) {
-        Ok((path, displaced)) => {
-            Event::Admitted { allocation: Arc::new(allocation(demand, id, path, now)), displaced }
-        }
+        Ok((path, displaced)) => Event::Admitted { allocation: Arc::new(allocation(demand, id, path, now)), displaced },
         Err(denial) => Event::Denied { demand: Box::new(demand), denial },
     })
 }
@@ -89,8 +86,7 @@ pub(super) fn resize(
         flow: old.flow.clone(),
     };
     check(&demand, network)?;
-    let standing =
-        resolve::standing(network, name, old.class_type, Some(old.setup_priority), Some(old.hold_priority))?;
+    let standing = resolve::standing(network, name, old.class_type, Some(old.setup_priority), Some(old.hold_priority))?;
     let asker = Asker { id, asks_in: standing.asks_in, held_in: standing.held_in };
     Ok(match admit(state, network, &demand, asker, Some(old), workspace) {
         Ok((path, displaced)) => {
@@ -171,7 +167,7 @@ fn admit(
         if policy.path_choice == PathChoice::AvoidVictims {
             let free = network.ledger.free(asker.asks_in);
             if let Ok(found) = path::shortest(&network.graph, &free, &query, workspace) {
-                affordable(network, policy, &query, &free, &found.links)?;
+                affordable(network, policy, &query, &free, &found.links, workspace)?;
                 return Ok((found.links.into(), vec![]));
             }
         }
@@ -179,7 +175,7 @@ fn admit(
         let Ok(found) = path::shortest(&network.graph, &reach, &query, workspace) else {
             return Err(why(network, &reach, &query, workspace));
         };
-        affordable(network, policy, &query, &reach, &found.links)?;
+        affordable(network, policy, &query, &reach, &found.links, workspace)?;
         return with_victims(state, network, Draft::new(&network.ledger), demand, asker, found.links, workspace);
     };
 
@@ -218,8 +214,7 @@ fn with_victims(
     workspace: &mut Workspace,
 ) -> Result<Admission, Denial> {
     let path: Arc<[LinkIx]> = links.into();
-    let entry =
-        Entry { id: asker.id, slot: asker.held_in, bandwidth: demand.bandwidth, path: Arc::clone(&path) };
+    let entry = Entry { id: asker.id, slot: asker.held_in, bandwidth: demand.bandwidth, path: Arc::clone(&path) };
     let leavers = make_room(state, network, &mut draft, &entry, asker.asks_in)?;
     Ok((path, displace::settle(network, &mut draft, leavers, workspace)))
 }
@@ -262,18 +257,39 @@ fn affordable(
     query: &Query<'_>,
     links: &impl Links,
     path: &[LinkIx],
+    workspace: &mut Workspace,
 ) -> Result<(), Denial> {
     let Some(limit_percent) = policy.refuse_above_percent else { return Ok(()) };
     if query.metric != Metric::Congestion {
         return Ok(());
     }
-    let Some(fewest) = network.graph.least_hops(query.ingress, query.egress) else { return Ok(()) };
+    let unconstrained = Constraints::default();
+    let shortest = Query { metric: Metric::Hops, constraints: &unconstrained, ..*query };
+    let Ok(shortest) = path::shortest(&network.graph, &Empty, &shortest, workspace) else { return Ok(()) };
+    let fewest = u64::try_from(shortest.links.len()).unwrap_or(u64::MAX).max(1);
     let cost: u64 = path.iter().map(|link| u64::from(links.weight(*link))).sum();
-    let cost_percent = cost.saturating_mul(100) / u64::from(WEIGHT_ONE) / u64::from(fewest.max(1));
+    let cost_percent = cost.saturating_mul(100) / u64::from(WEIGHT_ONE) / fewest;
     if cost_percent <= u64::from(limit_percent) {
         return Ok(());
     }
     Err(Denial::TooCongested { cost_percent, limit_percent })
+}
+
+/// The network as if nothing were reserved and everything up.
+struct Empty;
+
+impl Links for Empty {
+    fn room_bps(&self, _: LinkIx) -> u64 {
+        u64::MAX
+    }
+
+    fn weight(&self, _: LinkIx) -> u32 {
+        WEIGHT_ONE
+    }
+
+    fn is_usable(&self, _: LinkIx) -> bool {
+        true
+    }
 }
 
 fn why(network: &Network, links: &impl Links, query: &Query<'_>, workspace: &mut Workspace) -> Denial {

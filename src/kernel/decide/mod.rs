@@ -24,12 +24,7 @@ pub const EXPIRED_AT_ONCE_MAX: usize = 1_000;
 ///
 /// # Errors
 /// The command is impossible, stale or at a limit; nothing is recorded.
-pub fn decide(
-    state: &State,
-    command: &Command,
-    now: Millis,
-    workspace: &mut Workspace,
-) -> Result<Event, Refusal> {
+pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Workspace) -> Result<Event, Refusal> {
     match command {
         Command::PutTopology { name, topology, expected, misfits } => {
             network::put_topology(state, name, topology, *expected, *misfits, workspace)

@@ -127,8 +127,7 @@ pub(super) fn set_model(
         Switchover::Hard => {
             let cause = DisplacedBy::Yielding(Cause::Preempted);
             let mut draft = Draft::new(&new.ledger);
-            let mut leavers =
-                squeeze(&new, &mut draft, all_links(&old.topology), cause, |id| state.allocation(id));
+            let mut leavers = squeeze(&new, &mut draft, all_links(&old.topology), cause, |id| state.allocation(id));
             for leaver in &mut leavers {
                 leaver.cause = DisplacedBy::Yielding(loan_called_in(old, model, &leaver.allocation));
             }
@@ -149,9 +148,8 @@ fn loan_called_in(old: &Network, new: &BandwidthModel, allocation: &Allocation) 
 }
 
 fn check_overrides(network: &Network, topology: &Name, model: &BandwidthModel) -> Result<(), Refusal> {
-    let classes = |of: &crate::kernel::bam::Model| -> Vec<_> {
-        of.classes().iter().map(|class| class.class_type).collect()
-    };
+    let classes =
+        |of: &crate::kernel::bam::Model| -> Vec<_> { of.classes().iter().map(|class| class.class_type).collect() };
     for (link, special) in &model.overrides {
         if network.topology.link_named(link.as_str()).is_none() {
             return Err(Refusal::UnknownLink { name: link.clone(), topology: topology.clone() });
@@ -182,9 +180,8 @@ pub(super) fn change_link(
     for (ix, _) in links.iter().filter(|(_, link)| link.state == LinkState::Down) {
         leave_link(state, network, &mut draft, *ix, &mut broken);
     }
-    let squeezed = squeeze(network, &mut draft, links.iter().map(|(ix, _)| *ix), DisplacedBy::Link, |id| {
-        state.allocation(id)
-    });
+    let squeezed =
+        squeeze(network, &mut draft, links.iter().map(|(ix, _)| *ix), DisplacedBy::Link, |id| state.allocation(id));
     broken.extend(squeezed);
     let mut displaced = displace::restore(state, network, &mut draft, broken, workspace);
     let mut stranded = vec![];
