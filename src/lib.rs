@@ -1,2 +1,3 @@
 //! Watermaster: a bandwidth allocator for an SDN backbone.
+pub mod formats;
 pub mod kernel;
