@@ -20,6 +20,8 @@ mod rows;
 mod search;
 mod solve;
 mod suurballe;
+#[cfg(test)]
+mod tests;
 mod workspace;
 mod yen;
 
