@@ -12,7 +12,9 @@ mod error;
 pub use error::{ExportError, ImportError};
 mod place;
 pub use place::{Place, WARNINGS_MAX, Warning};
+pub mod bandwidth_model;
 pub mod native;
+pub mod trace;
 
 mod attributes;
 mod draft;
