@@ -24,7 +24,7 @@ fn name(text: &str) -> Name {
 }
 
 /// `"a-b"` makes a link of that name from a to b.
-fn network(links: &[(&str, u64)]) -> Topology {
+pub(crate) fn network(links: &[(&str, u64)]) -> Topology {
     let mut nodes: Vec<Node> = vec![];
     let mut at = |text: &str| {
         let found = nodes.iter().position(|node| node.name.as_str() == text);

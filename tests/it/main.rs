@@ -1,4 +1,5 @@
 //! The tests that need nothing but the crate.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should stop")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_precision_loss, reason = "a test that fails should stop")]
 
 mod kernel;
+mod replay;
