@@ -1,4 +1,4 @@
 //! Watermaster: a bandwidth allocator for an SDN backbone.
+pub mod cli;
 pub mod formats;
 pub mod kernel;
-pub mod cli;

@@ -248,8 +248,8 @@ impl Document {
         let mut overrides = BTreeMap::new();
         for (at, special) in self.link_overrides.iter().enumerate() {
             let field = format!("link_overrides[{at}].link");
-            let link = Name::new(&special.link)
-                .map_err(|error| DocumentError::BadName { field: field.clone(), error })?;
+            let link =
+                Name::new(&special.link).map_err(|error| DocumentError::BadName { field: field.clone(), error })?;
             let place = format!("link_overrides[{at}].classes");
             let model = build(special.model, &special.classes, &te_classes, &place, &mut warnings)?;
             if overrides.insert(link.clone(), model).is_some() {
@@ -461,8 +461,10 @@ mod tests {
 
     #[test]
     fn a_document_answered_can_be_put_again() {
-        let document = read(r#"{"model":"rdm","te_classes":[{"class_type":0,"priority":2},{"class_type":0,"priority":1},
-            {"class_type":1,"priority":1},{"class_type":2,"priority":0}],"path_metric":"te","restoration":"none"}"#);
+        let document = read(
+            r#"{"model":"rdm","te_classes":[{"class_type":0,"priority":2},{"class_type":0,"priority":1},
+            {"class_type":1,"priority":1},{"class_type":2,"priority":0}],"path_metric":"te","restoration":"none"}"#,
+        );
         let (model, warnings) = document.to_model().unwrap();
         assert!(warnings.is_empty());
         let answered = Document::from_model(&model);
@@ -479,6 +481,9 @@ mod tests {
         assert_eq!(at(r#"{"model":"mam","classes":[{"class_type":0,"share_ppm":0}]}"#), "classes");
         assert_eq!(at(r#"{"model":"mam","te_classes":[{"class_type":1,"priority":9}]}"#), "te_classes[0].priority");
         assert_eq!(at(r#"{"model":"mam","refuse_above_percent":1}"#), "refuse_above_percent");
-        assert_eq!(at(r#"{"model":"mam","link_overrides":[{"link":"","model":"mam","classes":[]}]}"#), "link_overrides[0].link");
+        assert_eq!(
+            at(r#"{"model":"mam","link_overrides":[{"link":"","model":"mam","classes":[]}]}"#),
+            "link_overrides[0].link"
+        );
     }
 }

@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_line_is_a_request_or_a_named_fault() {
-        let line = r#"{"t_ms":0,"id":16,"ingress":"a","egress":"b","class_type":0,"bandwidth_bps":14000000,"hold_ms":125000}"#;
+        let line =
+            r#"{"t_ms":0,"id":16,"ingress":"a","egress":"b","class_type":0,"bandwidth_bps":14000000,"hold_ms":125000}"#;
         assert_eq!(read_line(line, 1).unwrap().unwrap().id, "16");
         assert!(read_line("  ", 2).unwrap().is_none());
         let error = read_line(r#"{"t_ms":-1}"#, 7).unwrap_err();

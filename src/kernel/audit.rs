@@ -52,8 +52,7 @@ pub enum Fault {
 /// Every fault there is; none in a sound state.
 pub fn audit(state: &State) -> Vec<Fault> {
     let mut faults = vec![];
-    let due: BTreeSet<_> =
-        state.allocations.values().filter_map(|lsp| lsp.expires_at.map(|at| (at, lsp.id))).collect();
+    let due: BTreeSet<_> = state.allocations.values().filter_map(|lsp| lsp.expires_at.map(|at| (at, lsp.id))).collect();
     if due != state.deadlines {
         faults.push(Fault::DeadlinesDiffer);
     }
@@ -82,8 +81,8 @@ fn audit_network(state: &State, name: &Name, network: &Network, faults: &mut Vec
             books.enter(&entry);
         }
     }
-    if living != network.live {
-        faults.push(Fault::Miscounted { topology: name.clone(), counted: network.live, living });
+    if living != network.live() {
+        faults.push(Fault::Miscounted { topology: name.clone(), counted: network.live(), living });
     }
     let draft = Draft::new(&network.ledger);
     for (link, _) in network.topology.links() {

@@ -304,7 +304,8 @@ fn a_hard_change_of_model_ends_what_has_no_room_and_a_soft_one_nothing() {
 
 #[test]
 fn a_new_revision_keeps_what_still_fits() {
-    let mut world = World::new(network(&[("a-b", 1_000), ("a-c", 1_000), ("c-b", 1_000)]), model(Kind::Mam, [40, 35, 25]));
+    let mut world =
+        World::new(network(&[("a-b", 1_000), ("a-c", 1_000), ("c-b", 1_000)]), model(Kind::Mam, [40, 35, 25]));
     let kept = world.admitted("a", "c", 0, 100);
     let moved = world.admitted("a", "b", 0, 100);
     let put = |misfits| Command::PutTopology {
@@ -452,9 +453,8 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let ask = (0..5_usize, 0..5_usize, 0..3_u8, 1..400_u64, 0..4_u8, 0..8_u8).prop_map(
-        |(from, to, class, bandwidth, metric, hops)| Step::Ask { from, to, class, bandwidth, metric, hops },
-    );
+    let ask = (0..5_usize, 0..5_usize, 0..3_u8, 1..400_u64, 0..4_u8, 0..8_u8)
+        .prop_map(|(from, to, class, bandwidth, metric, hops)| Step::Ask { from, to, class, bandwidth, metric, hops });
     prop::collection::vec(
         prop_oneof![
             14 => ask,
@@ -471,8 +471,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 const NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const LINKS: [(&str, u64); 12] = [
-    ("a-b", 1_000), ("b-a", 1_000), ("b-c", 700), ("c-b", 700), ("c-d", 1_000), ("d-c", 900), ("d-a", 500),
-    ("a-d", 1_000), ("a-c", 300), ("a-b#2", 400), ("d-e", 1_000), ("e-a", 1_000),
+    ("a-b", 1_000),
+    ("b-a", 1_000),
+    ("b-c", 700),
+    ("c-b", 700),
+    ("c-d", 1_000),
+    ("d-c", 900),
+    ("d-a", 500),
+    ("a-d", 1_000),
+    ("a-c", 300),
+    ("a-b#2", 400),
+    ("d-e", 1_000),
+    ("e-a", 1_000),
 ];
 
 fn command(world: &World, step: &Step, at: u64) -> Command {

@@ -328,7 +328,8 @@ impl Replay {
         }
         let whole = self.whole().max(1);
         let row = self.load.map(|load| u64::try_from(load * 1_000_000 / whole).unwrap_or(u64::MAX));
-        while self.samples.rows.len() as u64 * self.samples.step_ms < t_ms && self.samples.rows.len() < 2 * SAMPLES_MAX {
+        while self.samples.rows.len() as u64 * self.samples.step_ms < t_ms && self.samples.rows.len() < 2 * SAMPLES_MAX
+        {
             self.samples.rows.push(row);
         }
         self.now_ms = self.now_ms.max(t_ms);
@@ -339,9 +340,9 @@ impl Replay {
     }
 
     fn take_names(&mut self, displaced: &[Displaced], cause: Cause) -> Vec<String> {
-        let ended = displaced.iter().filter(|gone| {
-            gone.cause == DisplacedBy::Yielding(cause) && matches!(gone.fate, Fate::Ended(_))
-        });
+        let ended = displaced
+            .iter()
+            .filter(|gone| gone.cause == DisplacedBy::Yielding(cause) && matches!(gone.fate, Fate::Ended(_)));
         ended.filter_map(|gone| self.names.remove(&gone.id)).collect()
     }
 }
@@ -369,7 +370,8 @@ fn request_of(asked: &TraceRequest) -> Result<Request, ReplayError> {
     let named = |field, text: &str| {
         Name::new(text).map_err(|error| ReplayError::BadName { id: asked.id.clone(), field, error })
     };
-    let out_of_range = |field, value: u64, max: u64| ReplayError::OutOfRange { id: asked.id.clone(), field, value, max };
+    let out_of_range =
+        |field, value: u64, max: u64| ReplayError::OutOfRange { id: asked.id.clone(), field, value, max };
     let priority = |field, number: Option<u8>| match number {
         Some(number) => Priority::new(number).map(Some).ok_or_else(|| out_of_range(field, u64::from(number), 7)),
         None => Ok(None),

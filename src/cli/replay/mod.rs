@@ -122,10 +122,9 @@ fn read_topology(path: &Path) -> Result<Topology, Error> {
 
 fn read_model(path: &Path) -> Result<crate::kernel::model::BandwidthModel, Error> {
     let bytes = std::fs::read(path).map_err(|error| at(path, error))?;
-    let document: Document = serde_json::from_slice(&bytes)
-        .map_err(|error| Error::ModelJson { path: path.to_owned(), error })?;
-    let (model, warnings) =
-        document.to_model().map_err(|error| Error::Model { path: path.to_owned(), error })?;
+    let document: Document =
+        serde_json::from_slice(&bytes).map_err(|error| Error::ModelJson { path: path.to_owned(), error })?;
+    let (model, warnings) = document.to_model().map_err(|error| Error::Model { path: path.to_owned(), error })?;
     for warning in warnings {
         tracing::warn!(file = %path.display(), "{warning}");
     }
@@ -228,14 +227,24 @@ fn print(summary: &Summary, json: bool) -> std::io::Result<()> {
         writeln!(
             out,
             "CT{}   {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}  {:>11}",
-            c.class_type, c.requests, c.admitted, c.blocked, c.preempted, c.devolved, c.rerouted,
+            c.class_type,
+            c.requests,
+            c.admitted,
+            c.blocked,
+            c.preempted,
+            c.devolved,
+            c.rerouted,
             percent(c.utilisation_ppm)
         )?;
     }
     writeln!(
         out,
         "all   {:>10} {:>10} {:>10} {:>10} {:>10}             {:>11}",
-        summary.requests, summary.admitted, summary.blocked, summary.preempted, summary.devolved,
+        summary.requests,
+        summary.admitted,
+        summary.blocked,
+        summary.preempted,
+        summary.devolved,
         percent(summary.utilisation_ppm)
     )?;
     writeln!(
