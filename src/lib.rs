@@ -1,3 +1,4 @@
 //! Watermaster: a bandwidth allocator for an SDN backbone.
-pub mod formats;
 pub mod kernel;
+pub mod formats;
+pub mod cli;
