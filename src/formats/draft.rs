@@ -150,7 +150,8 @@ impl Draft {
         settling.join_twins()?;
         let Settling { links, report, warnings, places, .. } = settling;
         let topology = Topology::new(nodes, links).map_err(|source| {
-            let at = culprit(&source).and_then(|name| places.get(name)).cloned().unwrap_or_default();
+            let at = culprit(&source).and_then(|name| places.get(name)).cloned();
+            let at = at.unwrap_or_else(|| Place::element("the file"));
             ImportError::Topology { at, source: Box::new(source) }
         })?;
         Ok(report.finish(topology, warnings))

@@ -43,6 +43,9 @@ pub const DEPTH_MAX: usize = 64;
 /// a few times the file's size.
 pub const VALUES_MAX: usize = 4_000_000;
 
+/// The capacity of links that have none, unless another is asked for: 10 Gbit/s.
+pub const DEFAULT_CAPACITY: Bandwidth = Bandwidth::saturating_from_bps(10_000_000_000);
+
 /// How to read a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
@@ -56,11 +59,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            format: None,
-            default_capacity: Bandwidth::saturating_from_bps(10_000_000_000),
-            on_missing_capacity: MissingCapacity::Default,
-        }
+        Self { format: None, default_capacity: DEFAULT_CAPACITY, on_missing_capacity: MissingCapacity::Default }
     }
 }
 

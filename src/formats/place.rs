@@ -64,7 +64,6 @@ impl fmt::Display for Place {
         }
         match &self.element {
             Some(element) => write!(f, "{separator}{element}"),
-            None if separator.is_empty() => f.write_str("the file"),
             None => Ok(()),
         }
     }
@@ -149,7 +148,6 @@ mod tests {
         assert_eq!(Place::offset(text.as_bytes(), 0).to_string(), "line 1, column 1");
         assert_eq!(Place::offset(text.as_bytes(), 4).of("links[0]").to_string(), "line 2, column 2, links[0]");
         assert_eq!(Place::offset(text.as_bytes(), 99).to_string(), "line 3, column 1");
-        assert_eq!(Place::default().to_string(), "the file");
         let mut lines = Lines::new(text);
         assert_eq!([lines.at(1), lines.at(3), lines.at(99)], [1, 2, 3]);
     }

@@ -1,11 +1,11 @@
 //! The tests that need nothing but the crate.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::cast_precision_loss,
-    reason = "a test that fails should stop"
+    reason = "a test that fails should stop; figures in tests are small"
 )]
 
+mod formats;
 mod kernel;
 mod replay;
