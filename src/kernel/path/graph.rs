@@ -10,14 +10,13 @@ use super::Metric;
 use super::blocks::{self, Blocks};
 use super::heap::Heap;
 use super::rows::{Row, RowRef};
+use super::strides::{self, Direction, Stride};
 use crate::kernel::id::{LinkIx, NodeIx};
 use crate::kernel::topology::Topology;
 use crate::kernel::units::Micros;
 
 /// No arc, no node.
 pub(super) const NONE: u32 = u32::MAX;
-/// In [`Arc::onward`]: nothing leads on from there.
-pub(super) const DEAD_END: u32 = u32::MAX - 1;
 /// Up to this many nodes all static distances of the TE metric are kept: two words a pair, 8 MB at most.
 pub const TABLE_NODES_MAX: usize = 1_024;
 
@@ -26,7 +25,7 @@ pub const TABLE_NODES_MAX: usize = 1_024;
 pub(super) struct Arc {
     pub(super) head: u32,
     pub(super) te: u32,
-    /// The only arc that a simple path can take next, or [`NONE`] if there is a choice, or [`DEAD_END`].
+    /// The only arc that a simple path can take next, or [`NONE`], or [`DEAD_END`](strides::DEAD_END).
     pub(super) onward: u32,
     /// The biconnected component it is in.
     pub(super) block: u32,
@@ -42,6 +41,11 @@ pub struct Graph {
     pub(super) delays: Vec<u32>,
     pub(super) groups: Vec<u32>,
     pub(super) twins: Vec<u32>,
+    pub(super) strides: Vec<Stride>,
+    /// By node; see [`strides::lanes`].
+    pub(super) lanes: Vec<u32>,
+    /// By arc: the only one that a simple path can have taken before it; see [`strides::forced`].
+    pub(super) before: Vec<u32>,
     first_srlg: Vec<u32>,
     srlgs: Vec<u32>,
     /// By block: whether it is one edge, so that a path that needs it has no choice.
@@ -61,7 +65,13 @@ impl Graph {
             arc.block = block;
         }
         graph.bridges = bridges;
-        graph.force_onward();
+        let onward = strides::forced(&graph, Direction::Along);
+        for (arc, onward) in graph.arcs.iter_mut().zip(onward) {
+            arc.onward = onward;
+        }
+        graph.before = strides::forced(&graph, Direction::Against);
+        graph.lanes = strides::lanes(&graph);
+        graph.strides = strides::strides(&graph, &graph.lanes);
         graph.fingerprint = graph.fingerprint_of();
         if nodes <= TABLE_NODES_MAX {
             let mut heap = Heap::default();
@@ -139,6 +149,9 @@ impl Graph {
             delays: Vec::with_capacity(links),
             groups: Vec::with_capacity(links),
             twins: Vec::with_capacity(links),
+            strides: Vec::new(),
+            lanes: Vec::new(),
+            before: Vec::new(),
             first_srlg: vec![0],
             srlgs: Vec::new(),
             bridges: Vec::new(),
@@ -169,36 +182,6 @@ impl Graph {
             let place = &mut next[arc.head as usize];
             self.in_arcs[*place as usize] = number;
             *place += 1;
-        }
-    }
-
-    /// Finds each arc's forced continuation: the only arc out of its head that does not lead back to its tail. Rings of
-    /// forced arcs are cut, so that following [`Arc::onward`] always ends.
-    fn force_onward(&mut self) {
-        for at in 0..self.arcs.len() {
-            let tail = self.tails[at];
-            let mut onward = self.out(self.arcs[at].head).filter(|next| self.arcs[*next as usize].head != tail);
-            let forced = match (onward.next(), onward.next()) {
-                (None, _) => DEAD_END,
-                (Some(only), None) => only,
-                (Some(_), Some(_)) => NONE,
-            };
-            drop(onward);
-            self.arcs[at].onward = forced;
-        }
-        // 0: not seen; otherwise the number of the walk that saw it, plus one.
-        let mut seen = vec![0_u32; self.arcs.len()];
-        for start in 0..word(self.arcs.len()) {
-            let mut at = start;
-            while at < DEAD_END && seen[at as usize] == 0 {
-                seen[at as usize] = start + 1;
-                let next = self.arcs[at as usize].onward;
-                if next < DEAD_END && seen[next as usize] == start + 1 {
-                    self.arcs[at as usize].onward = NONE;
-                    break;
-                }
-                at = next;
-            }
         }
     }
 

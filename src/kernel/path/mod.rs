@@ -19,6 +19,7 @@ mod itinerary;
 mod rows;
 mod search;
 mod solve;
+mod strides;
 mod suurballe;
 #[cfg(test)]
 mod tests;
