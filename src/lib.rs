@@ -1,2 +1,3 @@
 //! Watermaster: a bandwidth allocator for an SDN backbone.
+pub mod journal;
 pub mod kernel;

@@ -1,1 +1,3 @@
+//! The tests that need nothing but the crate.
 
+mod journal;
