@@ -83,8 +83,8 @@ impl File {
     /// # Errors
     /// It cannot be read, or says something unknown; the message has line and key.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
         toml::from_str(&text).map_err(|error| ConfigError::Invalid { path: path.to_owned(), error: Box::new(error) })
     }
 
@@ -110,9 +110,7 @@ impl File {
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         Ok(Config {
             listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
-            database: self
-                .database
-                .unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
+            database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),
         })

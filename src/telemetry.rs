@@ -13,7 +13,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use crate::app::{App, Commit, DenialRecord, DisplacedRecord, Fact, FateWord, Record};
+use crate::app::record::{DenialRecord, DisplacedRecord, FateWord};
+use crate::app::{App, Commit, Fact, Record};
 use crate::config::LogFormat;
 use crate::kernel::class::ClassType;
 
@@ -160,8 +161,7 @@ impl Metrics {
                 for (ix, link) in network.topology().links() {
                     let label = LinkLabel { topology: topology.clone(), link: link.name.to_string() };
                     capacity.get_or_create(&label).set(link.capacity.as_bps());
-                    let by_class =
-                        crate::kernel::bam::by_class(network.ledger().slots(), &network.ledger().booked(ix));
+                    let by_class = crate::kernel::bam::by_class(network.ledger().slots(), &network.ledger().booked(ix));
                     for class in network.model().model.classes() {
                         let class_type = class.class_type.number();
                         let label = LinkClass { topology: topology.clone(), link: link.name.to_string(), class_type };
@@ -223,7 +223,7 @@ impl Metrics {
             }
             Record::LinkChanged { topology, links, displaced, stranded } => {
                 self.count_displaced(displaced);
-                let links: Vec<_> = links.iter().map(|link| link.id.to_string()).collect();
+                let links: Vec<_> = links.iter().map(|link| link.name.to_string()).collect();
                 let (displaced, stranded) = (displaced.len(), stranded.len());
                 tracing::info!(sequence, %topology, ?links, displaced, stranded, "link changed");
             }

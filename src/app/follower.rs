@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{App, Commit, Fact};
+use super::{App, Commit};
 use crate::journal::{DecodeError, JournalError, decode};
 use crate::kernel::{ApplyError, State, apply};
 

@@ -16,9 +16,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
+pub use crate::journal::record::{self, Record};
+pub use crate::journal::words;
 pub use crate::journal::{
-    AllocationRecord, BindingRecord, CauseWord, DecodeError, DenialRecord, DisplacedRecord, EndWord, FateWord, Journal,
-    JournalError, Past, PastFilter, Receipt, Record, StoredRecord as Fact,
+    EncodeError, Journal, JournalError, Past, PastFilter, Receipt, StoredRecord as Fact, allocation_record,
 };
 use crate::kernel::audit::{Fault, audit};
 use crate::kernel::id::{AllocationId, Sequence};
@@ -90,7 +91,7 @@ pub enum SubmitError {
     Stopping,
     /// It could not be written down.
     #[error("the decision could not be written down: {0}")]
-    Journal(#[from] Arc<JournalError>),
+    Journal(Arc<JournalError>),
 }
 
 /// Why the service cannot start.

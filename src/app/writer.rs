@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::{App, BATCH_MAX, Commit, Fact, Job, Mode, Outcome, Submission, SubmitError, follower};
-use crate::journal::{AppendError, Batch, Past, Receipt, encode};
+use crate::journal::{AppendError, Draft, DraftError, EncodeError, Past, Receipt, Record, encode};
 use crate::kernel::event::{Displaced, Event, Fate};
 use crate::kernel::id::AllocationId;
 use crate::kernel::lsp::EndCause;
@@ -21,7 +21,7 @@ const CONFLICTS_MAX: u32 = 50;
 
 /// Runs until the queue is closed or the service stops; what is waiting then is still answered.
 pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<Job>) {
-    let mut desk = Desk { app: app.clone(), workspace: Workspace::default(), batch: Batch::default() };
+    let mut desk = Desk { app: app.clone(), workspace: Workspace::default(), batch: Draft::new() };
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     let stop = app.stopping();
     loop {
@@ -44,7 +44,7 @@ pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<Job>) {
 struct Desk {
     app: App,
     workspace: Workspace,
-    batch: Batch,
+    batch: Draft,
 }
 
 /// What was decided for one submission.
@@ -82,7 +82,7 @@ impl Desk {
                 Err(AppendError::Failed(error)) => {
                     take_all_back(&mut state, undos);
                     tracing::error!(%error, "a batch could not be written down and was taken back");
-                    let error = Arc::new(error);
+                    let error = Arc::new(*error);
                     return refuse(waiting, || SubmitError::Journal(Arc::clone(&error)));
                 }
             }
@@ -139,30 +139,33 @@ impl Desk {
     ) -> Outcome {
         let event = decide(state, command, at, &mut self.workspace)?;
         let recorded = Recorded { sequence: state.sequence().next(), at, event };
-        // What was decided on a state can be applied to it; if not, that is a defect, and nothing of it may stay.
-        let undo = apply(state, &recorded).map_err(|error| {
-            tracing::error!(%error, "the kernel contradicts itself");
-            Refusal::Contradiction(error)
-        })?;
-        let fact = Fact { sequence: recorded.sequence, at, record: encode(&recorded, state) };
-        if mode == Mode::Commit {
-            self.batch.push(&fact);
-            for past in ended(state, &recorded, &undo) {
-                self.batch.push_past(past);
+        // What was decided on a state can be applied to it and written down. If not, that is a defect, and nothing of it
+        // may stay.
+        let undo = apply(state, &recorded).map_err(|error| contradiction(&error))?;
+        match self.put_down(state, &recorded, &undo, mode) {
+            Ok(record) => {
+                undos.push(undo);
+                Ok(Fact { sequence: recorded.sequence, at, record })
+            }
+            Err(error) => {
+                take_back(state, undo);
+                Err(contradiction(&error))
             }
         }
-        undos.push(undo);
-        Ok(fact)
     }
 
-    fn publish(
-        &self,
-        state: &State,
-        decided: &[Decided],
-        waiting: &[Job],
-        decided_in: Duration,
-        written_in: Duration,
-    ) {
+    /// The stored form; on its way to the journal unless it is a dry run.
+    fn put_down(&mut self, state: &State, recorded: &Recorded, undo: &Undo, mode: Mode) -> Result<Record, DraftError> {
+        let record = encode(recorded, state)?;
+        if mode == Mode::Commit {
+            let ended = ended(state, recorded, undo)?;
+            self.batch.push_record(recorded.sequence, recorded.at, &record)?;
+            ended.into_iter().for_each(|past| self.batch.push_past(past));
+        }
+        Ok(record)
+    }
+
+    fn publish(&self, state: &State, decided: &[Decided], waiting: &[Job], decided_in: Duration, written_in: Duration) {
         let committed = waiting.iter().zip(decided).filter(|(job, _)| job.submission.mode == Mode::Commit);
         let facts = committed.flat_map(|(_, decided)| decided.outcomes.iter().flatten().cloned());
         self.app.publish(state, Commit { facts: facts.collect(), decided_in, written_in });
@@ -188,8 +191,13 @@ fn refuse(waiting: &mut Vec<Job>, error: impl Fn() -> SubmitError) {
     }
 }
 
+fn contradiction(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    tracing::error!(error, "the kernel contradicts itself");
+    Refusal::Contradiction
+}
+
 /// Those whose life ended with an event, as they were.
-fn ended(state: &State, recorded: &Recorded, undo: &Undo) -> Vec<Past> {
+fn ended(state: &State, recorded: &Recorded, undo: &Undo) -> Result<Vec<Past>, EncodeError> {
     let causes: Vec<(AllocationId, EndCause)> = match &recorded.event {
         Event::Released { id } => vec![(*id, EndCause::Released)],
         Event::Expired { ids } => ids.iter().map(|id| (*id, EndCause::Expired)).collect(),
@@ -198,7 +206,7 @@ fn ended(state: &State, recorded: &Recorded, undo: &Undo) -> Vec<Past> {
         | Event::LinkChanged { displaced, .. }
         | Event::ModelSet { displaced, .. }
         | Event::TopologyPut { displaced, .. } => displaced.iter().filter_map(end_of).collect(),
-        Event::Denied { .. } | Event::TopologyDeleted { .. } => vec![],
+        Event::Denied { .. } | Event::TopologyDeleted { .. } => return Ok(vec![]),
     };
     let past = causes.into_iter().filter_map(|(id, cause)| {
         let allocation = undo.before().iter().find(|old| old.id == id)?;

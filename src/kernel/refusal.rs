@@ -132,8 +132,8 @@ pub enum Refusal {
     #[error("nothing has come to its time")]
     NothingDue,
     /// What was decided cannot be applied: a defect of the kernel. Nothing of it stays.
-    #[error("the kernel contradicts itself: {0}")]
-    Contradiction(super::apply::ApplyError),
+    #[error("the service contradicts itself; nothing was changed")]
+    Contradiction,
     /// A limit of this service.
     #[error("there are {max} {what} already, no more can be taken")]
     TooMany {

@@ -7,5 +7,6 @@
 )]
 
 mod formats;
+mod journal;
 mod kernel;
 mod replay;

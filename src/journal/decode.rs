@@ -1,0 +1,291 @@
+//! From records to events: names become the numbers they have in the topology in force. A row may be stale, damaged or
+//! hostile: whatever does not resolve is a typed error, never a guess.
+
+use std::sync::Arc;
+
+use super::record::{
+    AllocationRecord, CauseWord, ConstraintsRecord, DemandRecord, DenialRecord, DisplacedRecord, FateWord, FlowRecord,
+    HopRecord, Record,
+};
+use super::words::{Id, Key};
+use crate::kernel::bam::{Cause, ModelError};
+use crate::kernel::class::{ClassType, Priority};
+use crate::kernel::event::{Binding, Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
+use crate::kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
+use crate::kernel::lsp::{Allocation, Flow};
+use crate::kernel::path::{Constraints, Hop, RouteHop};
+use crate::kernel::state::State;
+use crate::kernel::topology::{Topology, TopologyError};
+use crate::kernel::units::{Bandwidth, Micros, Millis};
+
+/// Why a record is no event of this state.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// It names a topology that is not there.
+    #[error("topology '{0}' is not there")]
+    UnknownTopology(Name),
+    /// It names a node that is not there.
+    #[error("topology '{topology}' has no node '{node}'")]
+    UnknownNode {
+        /// In which topology.
+        topology: Name,
+        /// Which node.
+        node: Name,
+    },
+    /// It names a link that is not there.
+    #[error("topology '{topology}' has no link '{link}'")]
+    UnknownLink {
+        /// In which topology.
+        topology: Name,
+        /// Which link.
+        link: Name,
+    },
+    /// A number that its field cannot have.
+    #[error("{field} cannot be {value}")]
+    OutOfRange {
+        /// Which field.
+        field: &'static str,
+        /// What it says.
+        value: u64,
+    },
+    /// Somebody is said to go another way, and the way is missing.
+    #[error("allocation {0} is said to be rerouted, but not where")]
+    NoWay(AllocationId),
+    /// The topology is none.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// The bandwidth model is none.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+impl DecodeError {
+    pub(super) fn unknown_node(topology: &Name, node: &Key) -> Self {
+        Self::UnknownNode { topology: topology.clone(), node: node.0.clone() }
+    }
+
+    pub(super) fn unknown_link(topology: &Name, link: &Key) -> Self {
+        Self::UnknownLink { topology: topology.clone(), link: link.0.clone() }
+    }
+
+    pub(super) fn out_of_range(field: &'static str, value: impl Into<u64>) -> Self {
+        Self::OutOfRange { field, value: value.into() }
+    }
+}
+
+/// The event that `record` stands for, to be applied to `state`.
+///
+/// # Errors
+/// The record does not fit the state.
+pub fn decode(record: &Record, sequence: Sequence, at: Millis, state: &State) -> Result<Recorded, DecodeError> {
+    Ok(Recorded { sequence, at, event: event(record, state)? })
+}
+
+fn event(record: &Record, state: &State) -> Result<Event, DecodeError> {
+    Ok(match record {
+        Record::TopologyPut { topology: name, content, displaced } => {
+            let topology = content.read(&name.0)?;
+            let displaced = Names { name: &name.0, topology: &topology }.displaced(displaced)?;
+            Event::TopologyPut { name: name.0.clone(), topology: Arc::new(topology), displaced }
+        }
+        Record::TopologyDeleted { topology } => Event::TopologyDeleted { name: topology.0.clone() },
+        Record::ModelSet { topology, model, displaced } => Event::ModelSet {
+            topology: topology.0.clone(),
+            model: Arc::new(model.read()?),
+            displaced: Names::of(state, topology)?.displaced(displaced)?,
+        },
+        Record::LinkChanged { topology, links, displaced, stranded } => {
+            let names = Names::of(state, topology)?;
+            let links = links.iter().map(|link| {
+                Ok((names.link(&link.name)?, link.read(|node| names.node(node), |twin| names.link(twin))?))
+            });
+            Event::LinkChanged {
+                topology: topology.0.clone(),
+                links: links.collect::<Result<_, DecodeError>>()?,
+                displaced: names.displaced(displaced)?,
+                stranded: ids(stranded),
+            }
+        }
+        Record::AllocationAdmitted { allocation, displaced } => {
+            let names = Names::of(state, &allocation.topology)?;
+            Event::Admitted {
+                allocation: Arc::new(names.allocation(allocation)?),
+                displaced: names.displaced(displaced)?,
+            }
+        }
+        Record::AllocationDenied { demand, denial } => {
+            let names = Names::of(state, &demand.topology)?;
+            Event::Denied { demand: Box::new(names.demand(demand)?), denial: names.denial(denial)? }
+        }
+        Record::AllocationResized { allocation, displaced } => {
+            let names = Names::of(state, &allocation.topology)?;
+            Event::Resized {
+                allocation: Arc::new(names.allocation(allocation)?),
+                displaced: names.displaced(displaced)?,
+            }
+        }
+        Record::AllocationReleased { id } => Event::Released { id: id.0 },
+        Record::AllocationsExpired { ids: expired } => Event::Expired { ids: ids(expired) },
+    })
+}
+
+fn ids(stored: &[Id]) -> Vec<AllocationId> {
+    stored.iter().map(|id| id.0).collect()
+}
+
+/// A topology's names, and the numbers that they have in it.
+pub(super) struct Names<'a> {
+    pub(super) name: &'a Name,
+    pub(super) topology: &'a Topology,
+}
+
+impl<'a> Names<'a> {
+    fn of(state: &'a State, name: &'a Key) -> Result<Self, DecodeError> {
+        let network = state.network(name.0.as_str()).ok_or_else(|| DecodeError::UnknownTopology(name.0.clone()))?;
+        Ok(Self { name: &name.0, topology: network.topology() })
+    }
+
+    fn node(&self, node: &Key) -> Result<NodeIx, DecodeError> {
+        self.topology.node_named(node.0.as_str()).ok_or_else(|| DecodeError::unknown_node(self.name, node))
+    }
+
+    fn link(&self, link: &Key) -> Result<LinkIx, DecodeError> {
+        self.topology.link_named(link.0.as_str()).ok_or_else(|| DecodeError::unknown_link(self.name, link))
+    }
+
+    fn links(&self, links: &[Key]) -> Result<Arc<[LinkIx]>, DecodeError> {
+        links.iter().map(|link| self.link(link)).collect()
+    }
+
+    fn allocation(&self, record: &AllocationRecord) -> Result<Allocation, DecodeError> {
+        Ok(Allocation {
+            id: record.id.0,
+            topology: self.name.clone(),
+            ingress: self.node(&record.ingress)?,
+            egress: self.node(&record.egress)?,
+            class_type: class_type(record.class_type)?,
+            setup_priority: priority("setup_priority", record.setup_priority)?,
+            hold_priority: priority("hold_priority", record.hold_priority)?,
+            bandwidth: bandwidth("bandwidth_bps", record.bandwidth_bps)?,
+            aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
+            expires_at: record.expires_at_ms.map(Millis),
+            constraints: self.constraints(record.constraints.as_deref())?,
+            flow: record.flow.as_deref().map(flow),
+            path: self.links(&record.path)?,
+            state: record.state.into(),
+            created_at: Millis(record.created_at_ms),
+            updated_at: Millis(record.updated_at_ms),
+        })
+    }
+
+    fn demand(&self, record: &DemandRecord) -> Result<Demand, DecodeError> {
+        Ok(Demand {
+            of: record.of.map(|id| id.0),
+            topology: self.name.clone(),
+            ingress: self.node(&record.ingress)?,
+            egress: self.node(&record.egress)?,
+            class_type: class_type(record.class_type)?,
+            setup_priority: priority("setup_priority", record.setup_priority)?,
+            hold_priority: priority("hold_priority", record.hold_priority)?,
+            bandwidth: bandwidth("bandwidth_bps", record.bandwidth_bps)?,
+            aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
+            expires_at: record.expires_at_ms.map(Millis),
+            constraints: self.constraints(record.constraints.as_deref())?,
+            flow: record.flow.as_deref().map(flow),
+        })
+    }
+
+    pub(super) fn constraints(
+        &self,
+        record: Option<&ConstraintsRecord>,
+    ) -> Result<Option<Box<Constraints>>, DecodeError> {
+        let Some(record) = record else { return Ok(None) };
+        let hops = |hops: &[HopRecord]| hops.iter().map(|hop| self.hop(hop)).collect::<Result<Vec<_>, _>>();
+        let route = record.route.iter();
+        Ok(Some(Box::new(Constraints {
+            metric: record.metric.map(Into::into),
+            max_hops: record.max_hops,
+            max_delay: record.max_delay_us.map(Micros),
+            include: hops(&record.include)?,
+            exclude: hops(&record.exclude)?,
+            include_any: record.include_any,
+            exclude_any: record.exclude_any,
+            route: route
+                .map(|step| Ok(RouteHop { hop: self.hop(&step.hop)?, strict: step.strict }))
+                .collect::<Result<_, DecodeError>>()?,
+        })))
+    }
+
+    fn hop(&self, hop: &HopRecord) -> Result<Hop, DecodeError> {
+        match hop {
+            HopRecord::Node(node) => self.node(node).map(Hop::Node),
+            HopRecord::Link(link) => self.link(link).map(Hop::Link),
+        }
+    }
+
+    fn displaced(&self, records: &[DisplacedRecord]) -> Result<Vec<Displaced>, DecodeError> {
+        let one = |record: &DisplacedRecord| {
+            let cause = match record.cause {
+                CauseWord::Preempted => DisplacedBy::Yielding(Cause::Preempted),
+                CauseWord::Devolved => DisplacedBy::Yielding(Cause::Devolved),
+                CauseWord::Link => DisplacedBy::Link,
+            };
+            let fate = match (record.fate, &record.path) {
+                (FateWord::Rerouted, Some(path)) => Fate::Rerouted(self.links(path)?),
+                (FateWord::Rerouted, None) => return Err(DecodeError::NoWay(record.id.0)),
+                (FateWord::Ended(cause), _) => Fate::Ended(cause.into()),
+            };
+            Ok(Displaced { id: record.id.0, cause, fate })
+        };
+        records.iter().map(one).collect()
+    }
+
+    fn denial(&self, record: &DenialRecord) -> Result<Denial, DecodeError> {
+        let obstacle = match record {
+            DenialRecord::InsufficientBandwidth { binding, largest_admissible_bps } => {
+                let binding = binding.iter().map(|record| {
+                    let available = bandwidth("available_bps", record.available_bps)?;
+                    Ok(Binding { link: self.link(&record.link)?, available })
+                });
+                return Ok(Denial::InsufficientBandwidth {
+                    binding: binding.collect::<Result<_, DecodeError>>()?,
+                    largest_admissible: bandwidth("largest_admissible_bps", *largest_admissible_bps)?,
+                });
+            }
+            DenialRecord::TooCongested { cost_percent, limit_percent } => {
+                return Ok(Denial::TooCongested { cost_percent: *cost_percent, limit_percent: *limit_percent });
+            }
+            DenialRecord::Disconnected => PathObstacle::Disconnected,
+            DenialRecord::LinksDown => PathObstacle::LinksDown,
+            DenialRecord::Excluded => PathObstacle::Excluded,
+            DenialRecord::AdminGroup => PathObstacle::AdminGroup,
+            DenialRecord::Route => PathObstacle::Route,
+            DenialRecord::MaxHops { least_hops } => PathObstacle::MaxHops { least: *least_hops },
+            DenialRecord::MaxDelay { least_delay_us } => PathObstacle::MaxDelay { least: Micros(*least_delay_us) },
+            DenialRecord::SearchLimit => PathObstacle::SearchLimit,
+        };
+        Ok(Denial::NoPath(obstacle))
+    }
+}
+
+pub(super) fn flow(record: &FlowRecord) -> Box<Flow> {
+    Box::new(Flow {
+        in_port: record.in_port,
+        ipv4_src: record.ipv4_src.map(|prefix| prefix.0),
+        ipv4_dst: record.ipv4_dst.map(|prefix| prefix.0),
+        ip_proto: record.ip_proto,
+        l4_dst: record.l4_dst,
+    })
+}
+
+pub(super) fn class_type(number: u8) -> Result<ClassType, DecodeError> {
+    ClassType::new(number).ok_or_else(|| DecodeError::out_of_range("class_type", number))
+}
+
+pub(super) fn priority(field: &'static str, number: u8) -> Result<Priority, DecodeError> {
+    Priority::new(number).ok_or_else(|| DecodeError::out_of_range(field, number))
+}
+
+pub(super) fn bandwidth(field: &'static str, bps: u64) -> Result<Bandwidth, DecodeError> {
+    Bandwidth::from_bps(bps).ok_or_else(|| DecodeError::out_of_range(field, bps))
+}

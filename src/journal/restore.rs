@@ -1,0 +1,90 @@
+//! From the journal to the state it says: the newest complete snapshot, then every event after it. One task reads rows
+//! while another, on a thread of its own, turns them into state.
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::decode::decode;
+use super::snapshot::{Head, SnapshotError, Thaw};
+use super::{Journal, JournalError, JournalRow, StoredRecord, on_either, statement};
+use crate::kernel::apply::apply;
+use crate::kernel::id::Sequence;
+use crate::kernel::state::State;
+
+/// How many events are read at once.
+const ROWS_AT_ONCE: i64 = 2_000;
+/// How many portions may wait to be worked on.
+const PORTIONS_WAITING: usize = 2;
+
+/// What is read at once.
+enum Portion {
+    Part(Head, i64, String),
+    Rows(Vec<JournalRow>),
+}
+
+impl Journal {
+    /// The state that the journal says.
+    ///
+    /// # Errors
+    /// The database failed, a row is damaged, or an event does not fit the ones before it.
+    pub async fn restore(&self) -> Result<State, JournalError> {
+        let (portions, waiting) = channel(PORTIONS_WAITING);
+        let building = tokio::task::spawn_blocking(move || build(waiting));
+        let read = self.read_all(portions).await;
+        let built = building.await?;
+        read?;
+        built
+    }
+
+    /// Reads everything, as it is at one moment. Whoever builds may have given up: then there is no need to go on.
+    async fn read_all(&self, portions: Sender<Portion>) -> Result<(), JournalError> {
+        on_either!(&*self.database, |connections| {
+            let mut moment = connections.readers.begin_with(connections.begin_read).await?;
+            let head: Option<Head> = sqlx::query_as(statement::SNAPSHOT_HEAD).fetch_optional(&mut *moment).await?;
+            let mut after = 0;
+            if let Some(head) = head {
+                after = head.0;
+                for part in 0..head.1 {
+                    let query = sqlx::query_scalar(statement::SNAPSHOT_PART).bind(head.0).bind(part);
+                    let body: Option<String> = query.fetch_optional(&mut *moment).await?;
+                    let body = body.ok_or_else(|| missing(head, part))?;
+                    if portions.send(Portion::Part(head, part, body)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            loop {
+                let query = sqlx::query_as(statement::READ_AFTER).bind(after).bind(ROWS_AT_ONCE);
+                let rows: Vec<JournalRow> = query.fetch_all(&mut *moment).await?;
+                let Some(last) = rows.last() else { return Ok(()) };
+                after = last.0;
+                if portions.send(Portion::Rows(rows)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        })
+    }
+}
+
+fn missing(head: Head, part: i64) -> JournalError {
+    let at = Sequence(head.0.unsigned_abs());
+    JournalError::BadSnapshot { at, part, error: Box::new(SnapshotError::Missing) }
+}
+
+fn build(mut waiting: Receiver<Portion>) -> Result<State, JournalError> {
+    let mut thaw = Thaw::default();
+    while let Some(portion) = waiting.blocking_recv() {
+        match portion {
+            Portion::Part(head, part, body) => thaw.part(head, part, &body)?,
+            Portion::Rows(rows) => rows.iter().try_for_each(|row| follow(&mut thaw.state, row))?,
+        }
+    }
+    Ok(thaw.state)
+}
+
+fn follow(state: &mut State, row: &JournalRow) -> Result<(), JournalError> {
+    let StoredRecord { sequence, at, record } = StoredRecord::read(row)?;
+    let recorded = decode(&record, sequence, at, state);
+    let recorded = recorded.map_err(|error| JournalError::Decode { at: sequence, error })?;
+    drop(apply(state, &recorded)?);
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! A state laid out in parts: the networks first, then allocations by the ten thousand. A part is compact JSON; since the
+//! topologies are in the same snapshot, nodes and links are numbers here. The head comes last and makes it count.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::decode::{DecodeError, Names, bandwidth, class_type, flow as read_flow, priority};
+use super::encode::{EncodeError, Indices, flow as flow_record};
+use super::record::{ConstraintsRecord, FlowRecord};
+use super::stored_model::ModelRecord;
+use super::stored_topology::TopologyRecord;
+use super::words::{Key, StateWord};
+use super::{Journal, JournalError, column, number, on_either, statement};
+use crate::kernel::apply::ApplyError;
+use crate::kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
+use crate::kernel::lsp::Allocation;
+use crate::kernel::state::{Frozen, FrozenNetwork, State};
+use crate::kernel::topology::Topology;
+use crate::kernel::units::Millis;
+
+/// How many allocations one part holds.
+const PART_ALLOCATIONS: usize = 10_000;
+
+/// Why a snapshot is no state.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A part that is not there.
+    #[error("it is not there")]
+    Missing,
+    /// A part that cannot be read.
+    #[error("it cannot be read")]
+    Unreadable(#[from] serde_json::Error),
+    /// What it says cannot be understood.
+    #[error("it cannot be understood")]
+    Decode(#[from] DecodeError),
+    /// It refers to something by a number that stands for nothing.
+    #[error("it has nothing under number {0}")]
+    NoNumber(u32),
+    /// An allocation that does not fit.
+    #[error("it contradicts what came before it")]
+    Contradiction(#[from] ApplyError),
+    /// Not as many allocations as there were.
+    #[error("{found} allocations were found, there were {wanted}")]
+    Count {
+        /// How many were found.
+        found: usize,
+        /// How many there were.
+        wanted: i64,
+    },
+}
+
+/// The head of a complete snapshot: sequence, parts, allocations.
+pub(super) type Head = (i64, i64, i64);
+
+#[derive(Serialize, Deserialize)]
+struct NetworkForm {
+    name: Key,
+    revision: u64,
+    model_revision: u64,
+    topology: TopologyRecord,
+    model: ModelRecord,
+}
+
+/// A part of allocations, with the aggregators that they share.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    aggregators: Vec<Key>,
+    rows: Vec<Row>,
+}
+
+/// Id, network, ends, class type with setup and hold priority, bandwidth, path, times of creation, change and end,
+/// aggregator, state unless active, constraints, flow.
+type Row = (
+    u64,
+    u32,
+    (u32, u32),
+    (u8, u8, u8),
+    u64,
+    Vec<u32>,
+    (u64, u64, Option<u64>),
+    Option<u32>,
+    Option<StateWord>,
+    Option<Box<ConstraintsRecord>>,
+    Option<Box<FlowRecord>>,
+);
+
+/// The networks of a snapshot, in the order in which rows refer to them.
+#[derive(Clone, Default)]
+struct Shelf(Arc<[(Name, Arc<Topology>)]>);
+
+impl Journal {
+    /// Writes a snapshot, part by part so that nobody is held up, and forgets the ones before it.
+    ///
+    /// # Errors
+    /// The database failed. What was written of the snapshot does not count then.
+    pub async fn write_snapshot(&self, frozen: &Frozen) -> Result<(), JournalError> {
+        let sequence = column(frozen.sequence.0)?;
+        let networks = frozen.networks.clone();
+        let body = tokio::task::spawn_blocking(move || networks_part(&networks)).await??;
+        self.put_part(sequence, 0, &body).await?;
+        let shelf = Shelf::of(&frozen.networks);
+        let mut parts = 1;
+        for chunk in frozen.allocations.chunks(PART_ALLOCATIONS) {
+            let (shelf, chunk) = (shelf.clone(), chunk.to_vec());
+            let body = tokio::task::spawn_blocking(move || allocations_part(&shelf, &chunk)).await??;
+            self.put_part(sequence, parts, &body).await?;
+            parts += 1;
+        }
+        let allocations = i64::try_from(frozen.allocations.len()).unwrap_or(i64::MAX);
+        self.complete(sequence, parts, allocations).await
+    }
+
+    async fn put_part(&self, sequence: i64, part: i64, body: &str) -> Result<(), JournalError> {
+        on_either!(&*self.database, |connections| {
+            let mut turn = connections.bulk.turn().await;
+            let query = sqlx::query(statement::SNAPSHOT_PUT).bind(sequence).bind(part).bind(body);
+            let done = query.execute(turn.connection().await?).await;
+            if done.is_err() {
+                turn.give_up();
+            }
+            done?;
+        });
+        Ok(())
+    }
+
+    async fn complete(&self, sequence: i64, parts: i64, allocations: i64) -> Result<(), JournalError> {
+        on_either!(&*self.database, |connections| {
+            let mut turn = connections.bulk.turn().await;
+            let connection = turn.connection().await?;
+            let head = sqlx::query(statement::SNAPSHOT_COMPLETE).bind(sequence).bind(parts).bind(allocations);
+            head.execute(&mut *connection).await?;
+            sqlx::query(statement::SNAPSHOT_HEADS_FORGET).bind(sequence).execute(&mut *connection).await?;
+            drop(turn);
+            // Each time in another turn: who appends comes in between.
+            loop {
+                let mut turn = connections.bulk.turn().await;
+                let some = sqlx::query(statement::SNAPSHOT_PARTS_FORGET).bind(sequence);
+                if some.execute(turn.connection().await?).await?.rows_affected() == 0 {
+                    return Ok(());
+                }
+            }
+        })
+    }
+}
+
+fn networks_part(networks: &[FrozenNetwork]) -> Result<String, JournalError> {
+    let forms = networks.iter().map(|network| {
+        Ok(NetworkForm {
+            name: Key::from(&network.name),
+            revision: network.revision.0,
+            model_revision: network.model_revision.0,
+            topology: TopologyRecord::of(&network.name, &network.topology)?,
+            model: ModelRecord::of(&network.model),
+        })
+    });
+    let forms = forms.collect::<Result<Vec<_>, EncodeError>>()?;
+    serde_json::to_string(&forms).map_err(JournalError::Unwritable)
+}
+
+fn allocations_part(shelf: &Shelf, allocations: &[Arc<Allocation>]) -> Result<String, JournalError> {
+    let mut part = Part { aggregators: vec![], rows: Vec::with_capacity(allocations.len()) };
+    let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
+    for allocation in allocations {
+        let aggregator = allocation.aggregator.as_ref().map(|name| {
+            *numbers.entry(name).or_insert_with(|| {
+                part.aggregators.push(Key::from(name));
+                u32::try_from(part.aggregators.len() - 1).unwrap_or(u32::MAX)
+            })
+        });
+        part.rows.push(shelf.row(allocation, aggregator)?);
+    }
+    serde_json::to_string(&part).map_err(JournalError::Unwritable)
+}
+
+impl Shelf {
+    fn of(networks: &[FrozenNetwork]) -> Self {
+        Self(networks.iter().map(|network| (network.name.clone(), Arc::clone(&network.topology))).collect())
+    }
+
+    fn row(&self, allocation: &Allocation, aggregator: Option<u32>) -> Result<Row, EncodeError> {
+        // In the order of names, as the state gives them.
+        let at = self.0.binary_search_by(|(name, _)| name.cmp(&allocation.topology));
+        let at = at.map_err(|_| EncodeError::NoTopology(allocation.topology.clone()))?;
+        let (network, (name, topology)) = match (u32::try_from(at), self.0.get(at)) {
+            (Ok(network), Some(place)) => (network, place),
+            _ => return Err(EncodeError::NoTopology(allocation.topology.clone())),
+        };
+        let class =
+            (allocation.class_type.number(), allocation.setup_priority.number(), allocation.hold_priority.number());
+        Ok((
+            allocation.id.0,
+            network,
+            (allocation.ingress.0, allocation.egress.0),
+            class,
+            allocation.bandwidth.as_bps(),
+            allocation.path.iter().map(|link| link.0).collect(),
+            (allocation.created_at.0, allocation.updated_at.0, allocation.expires_at.map(|at| at.0)),
+            aggregator,
+            Some(StateWord::from(allocation.state)).filter(|state| *state != StateWord::Active),
+            Indices { name, topology }.constraints(allocation.constraints.as_deref())?,
+            allocation.flow.as_deref().map(flow_record),
+        ))
+    }
+
+    fn allocation(&self, row: Row, aggregators: &[Key]) -> Result<Allocation, SnapshotError> {
+        let (id, network, ends, class, bandwidth_bps, path, times, aggregator, state, constraints, flow) = row;
+        let none = || SnapshotError::NoNumber(network);
+        let (name, topology) = usize::try_from(network).ok().and_then(|at| self.0.get(at)).ok_or_else(none)?;
+        let aggregator = aggregator.map(|number| {
+            let found = usize::try_from(number).ok().and_then(|at| aggregators.get(at));
+            found.map(|key| key.0.clone()).ok_or(SnapshotError::NoNumber(number))
+        });
+        Ok(Allocation {
+            id: AllocationId(id),
+            topology: name.clone(),
+            ingress: NodeIx(ends.0),
+            egress: NodeIx(ends.1),
+            class_type: class_type(class.0)?,
+            setup_priority: priority("setup_priority", class.1)?,
+            hold_priority: priority("hold_priority", class.2)?,
+            bandwidth: bandwidth("bandwidth_bps", bandwidth_bps)?,
+            aggregator: aggregator.transpose()?,
+            expires_at: times.2.map(Millis),
+            constraints: Names { name, topology }.constraints(constraints.as_deref())?,
+            flow: flow.as_deref().map(read_flow),
+            path: path.into_iter().map(LinkIx).collect(),
+            state: state.unwrap_or_default().into(),
+            created_at: Millis(times.0),
+            updated_at: Millis(times.1),
+        })
+    }
+}
+
+/// A state being built, part by part.
+#[derive(Default)]
+pub(super) struct Thaw {
+    shelf: Shelf,
+    pub(super) state: State,
+}
+
+impl Thaw {
+    /// Takes the next part of a snapshot in.
+    pub(super) fn part(&mut self, head: Head, part: i64, body: &str) -> Result<(), JournalError> {
+        let at = Sequence(number("snapshot_head", head.0, head.0)?);
+        let done = if part == 0 { self.networks(at, body) } else { self.allocations(body) };
+        let done = done.and_then(|()| if part + 1 == head.1 { self.count(head.2) } else { Ok(()) });
+        done.map_err(|error| JournalError::BadSnapshot { at, part, error: Box::new(error) })
+    }
+
+    fn networks(&mut self, at: Sequence, body: &str) -> Result<(), SnapshotError> {
+        let forms: Vec<NetworkForm> = serde_json::from_str(body)?;
+        let networks = forms.iter().map(|form| {
+            Ok(FrozenNetwork {
+                name: form.name.0.clone(),
+                revision: Sequence(form.revision),
+                model_revision: Sequence(form.model_revision),
+                topology: Arc::new(form.topology.read(&form.name.0)?),
+                model: Arc::new(form.model.read()?),
+            })
+        });
+        let networks = networks.collect::<Result<Vec<_>, DecodeError>>()?;
+        *self = Self { shelf: Shelf::of(&networks), state: State::thaw_networks(at, networks) };
+        Ok(())
+    }
+
+    fn allocations(&mut self, body: &str) -> Result<(), SnapshotError> {
+        let part: Part = serde_json::from_str(body)?;
+        for row in part.rows {
+            self.state.thaw_allocation(self.shelf.allocation(row, &part.aggregators)?)?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, wanted: i64) -> Result<(), SnapshotError> {
+        let found = self.state.allocation_count();
+        if i64::try_from(found).is_ok_and(|found| found == wanted) {
+            return Ok(());
+        }
+        Err(SnapshotError::Count { found, wanted })
+    }
+}

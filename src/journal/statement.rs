@@ -1,0 +1,96 @@
+//! Every SQL text, once. Each is valid on SQLite and on PostgreSQL unchanged, which is why rows travel as one JSON object
+//! that `json_each` takes apart: one statement a batch on both, whatever the batch's size.
+
+/// `$1` an object whose keys are a sequence number and a time, each of twenty digits, and whose values are the bodies;
+/// `$2` the sequence number that must be the last so far. Writes nothing if it is not.
+pub(super) const APPEND: &str = "INSERT INTO journal (sequence, at_ms, body) \
+    SELECT CAST(substr(key, 1, 20) AS BIGINT), CAST(substr(key, 21) AS BIGINT), CAST(value AS TEXT) \
+    FROM json_each($1) WHERE (SELECT COALESCE(MAX(sequence), 0) FROM journal) = $2";
+
+/// After `$1`, at most `$2`.
+pub(super) const READ_AFTER: &str =
+    "SELECT sequence, at_ms, body FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+
+/// The last sequence number, 0 if there is none.
+pub(super) const HEAD: &str = "SELECT COALESCE(MAX(sequence), 0) FROM journal";
+
+/// `$1` an object: each key an id, each value the row.
+pub(super) const PAST_PUT: &str = "INSERT INTO past_allocation (id, topology, ingress, egress, class_type, \
+    setup_priority, hold_priority, bandwidth_bps, aggregator, state, links, body, created_at_ms, ended_at_ms, \
+    ended_by) SELECT CAST(key AS BIGINT), value ->> 'topology', value ->> 'ingress', value ->> 'egress', \
+    CAST(value ->> 'class_type' AS BIGINT), CAST(value ->> 'setup_priority' AS BIGINT), \
+    CAST(value ->> 'hold_priority' AS BIGINT), CAST(value ->> 'bandwidth_bps' AS BIGINT), value ->> 'aggregator', \
+    value ->> 'state', value ->> 'links', value ->> 'body', CAST(value ->> 'created_at_ms' AS BIGINT), \
+    CAST(value ->> 'ended_at_ms' AS BIGINT), CAST(value ->> 'ended_by' AS BIGINT) FROM json_each($1)";
+
+/// The head of a listing: after `$1`, at most `$2`. Conditions on further parameters follow, then [`PAST_LIST_TAIL`].
+pub(super) const PAST_LIST: &str = "SELECT id, state, ended_at_ms, ended_by, body FROM past_allocation WHERE id > $1";
+/// Conditions of a listing, `$n` being the parameter's number.
+pub(super) const PAST_TOPOLOGY: &str = " AND topology = $n";
+/// See [`PAST_TOPOLOGY`].
+pub(super) const PAST_STATE: &str = " AND state = $n";
+/// See [`PAST_TOPOLOGY`].
+pub(super) const PAST_CLASS_TYPE: &str = " AND class_type = $n";
+/// See [`PAST_TOPOLOGY`].
+pub(super) const PAST_INGRESS: &str = " AND ingress = $n";
+/// See [`PAST_TOPOLOGY`].
+pub(super) const PAST_EGRESS: &str = " AND egress = $n";
+/// See [`PAST_TOPOLOGY`].
+pub(super) const PAST_AGGREGATOR: &str = " AND aggregator = $n";
+/// See [`PAST_TOPOLOGY`]. Not LIKE, which takes `a` for `A` on SQLite and gives `%` and `_` a meaning.
+pub(super) const PAST_LINK: &str = " AND replace(links, $n, '') <> links";
+/// See [`PAST_LIST`].
+pub(super) const PAST_LIST_TAIL: &str = " ORDER BY id LIMIT $2";
+
+/// `$1` the id.
+pub(super) const PAST_ONE: &str = "SELECT id, state, ended_at_ms, ended_by, body FROM past_allocation WHERE id = $1";
+
+/// `$1` an object: each value a row. A later receipt takes the place of an earlier one.
+pub(super) const RECEIPT_PUT: &str = "INSERT INTO receipt (key, fingerprint, first_sequence, count, at_ms) \
+    SELECT value ->> 'key', value ->> 'fingerprint', CAST(value ->> 'first_sequence' AS BIGINT), \
+    CAST(value ->> 'count' AS BIGINT), CAST(value ->> 'at_ms' AS BIGINT) FROM json_each($1) WHERE true \
+    ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, first_sequence = excluded.first_sequence, \
+    count = excluded.count, at_ms = excluded.at_ms";
+
+/// `$1` the key.
+pub(super) const RECEIPT_GET: &str = "SELECT fingerprint, first_sequence, count, at_ms FROM receipt WHERE key = $1";
+
+/// Those before `$1`.
+pub(super) const RECEIPTS_FORGET: &str = "DELETE FROM receipt WHERE at_ms < $1";
+
+/// `$1` sequence, `$2` part, `$3` body. Whoever writes a part again writes the same.
+pub(super) const SNAPSHOT_PUT: &str = "INSERT INTO snapshot (sequence, part, body) VALUES ($1, $2, $3) \
+    ON CONFLICT (sequence, part) DO UPDATE SET body = excluded.body";
+
+/// `$1` sequence, `$2` parts, `$3` allocations.
+pub(super) const SNAPSHOT_COMPLETE: &str = "INSERT INTO snapshot_head (sequence, parts, allocations) \
+    VALUES ($1, $2, $3) ON CONFLICT (sequence) DO NOTHING";
+
+/// The newest complete snapshot.
+pub(super) const SNAPSHOT_HEAD: &str =
+    "SELECT sequence, parts, allocations FROM snapshot_head ORDER BY sequence DESC LIMIT 1";
+
+/// `$1` sequence, `$2` part.
+pub(super) const SNAPSHOT_PART: &str = "SELECT body FROM snapshot WHERE sequence = $1 AND part = $2";
+
+/// The heads before `$1`.
+pub(super) const SNAPSHOT_HEADS_FORGET: &str = "DELETE FROM snapshot_head WHERE sequence < $1";
+
+/// Some parts before `$1`, few enough to hold nobody up.
+pub(super) const SNAPSHOT_PARTS_FORGET: &str = "DELETE FROM snapshot WHERE (sequence, part) IN \
+    (SELECT sequence, part FROM snapshot WHERE sequence < $1 ORDER BY sequence, part LIMIT 8)";
+
+/// Is anybody there?
+pub(super) const PING: &str = "SELECT 1";
+
+/// How a writing transaction begins on SQLite: with the lock, so that it cannot fail half-way for want of it.
+pub(super) const BEGIN_WRITE_SQLITE: &str = "BEGIN IMMEDIATE";
+/// How a writing transaction begins on PostgreSQL.
+pub(super) const BEGIN_WRITE_POSTGRES: &str = "BEGIN";
+/// How a transaction begins on SQLite that sees one state of things throughout.
+pub(super) const BEGIN_READ_SQLITE: &str = "BEGIN";
+/// How a transaction begins on PostgreSQL that sees one state of things throughout.
+pub(super) const BEGIN_READ_POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// The event of the newest complete snapshot, or nothing.
+pub(super) const SNAPSHOT_NEWEST: &str = "SELECT MAX(sequence) FROM snapshot_head";

@@ -1,0 +1,154 @@
+//! The stored form of a bandwidth model.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::decode::{DecodeError, class_type, priority};
+use super::words::{ChoiceWord, Key, KindWord, MetricWord, RestorationWord, VictimWord};
+use crate::kernel::bam::{ClassConfig, Model};
+use crate::kernel::class::TeClass;
+use crate::kernel::model::{BandwidthModel, Policy};
+use crate::kernel::units::{Overbooking, Share};
+
+/// A topology's bandwidth model.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct ModelRecord {
+    /// What holds on every link.
+    #[serde(rename = "default")]
+    pub everywhere: BoundsRecord,
+    /// What holds instead on single links.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<Key, BoundsRecord>,
+    /// How choices are made.
+    pub policy: PolicyRecord,
+}
+
+/// What a link is held to.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct BoundsRecord {
+    /// Which model.
+    pub model: KindWord,
+    /// What each class type may have.
+    pub classes: Vec<ClassRecord>,
+    /// The TE-classes, where priorities are used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub te_classes: Vec<TeClassRecord>,
+}
+
+/// What one class type may have.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct ClassRecord {
+    /// 0 to 7.
+    pub class_type: u8,
+    /// Its private share.
+    pub share_ppm: u32,
+    /// What it lends to lower classes.
+    pub high_to_low_ppm: u32,
+    /// What it lends to higher classes.
+    pub low_to_high_ppm: u32,
+    /// Local overbooking multiplier.
+    pub overbooking_ppm: u32,
+}
+
+/// A class type at one priority.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct TeClassRecord {
+    /// 0 to 7.
+    pub class_type: u8,
+    /// 0 to 7.
+    pub priority: u8,
+}
+
+/// How choices are made.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct PolicyRecord {
+    /// Which class yields first.
+    pub victim_order: VictimWord,
+    /// Which path is taken when some need victims.
+    pub path_choice: ChoiceWord,
+    /// What paths minimise.
+    pub path_metric: MetricWord,
+    /// What becomes of who has to leave.
+    pub restoration: RestorationWord,
+    /// The most a path may cost, in percent of an empty shortest path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refuse_above_percent: Option<u32>,
+}
+
+impl ModelRecord {
+    pub(super) fn of(model: &BandwidthModel) -> Self {
+        let overrides = model.overrides.iter().map(|(link, model)| (Key::from(link), BoundsRecord::of(model)));
+        Self {
+            everywhere: BoundsRecord::of(&model.model),
+            overrides: overrides.collect(),
+            policy: PolicyRecord {
+                victim_order: model.policy.victim_order.into(),
+                path_choice: model.policy.path_choice.into(),
+                path_metric: model.policy.path_metric.into(),
+                restoration: model.policy.restoration.into(),
+                refuse_above_percent: model.policy.refuse_above_percent,
+            },
+        }
+    }
+
+    pub(super) fn read(&self) -> Result<BandwidthModel, DecodeError> {
+        let overrides = self.overrides.iter().map(|(link, bounds)| Ok((link.0.clone(), bounds.read()?)));
+        Ok(BandwidthModel {
+            model: self.everywhere.read()?,
+            overrides: overrides.collect::<Result<_, DecodeError>>()?,
+            policy: Policy {
+                victim_order: self.policy.victim_order.into(),
+                path_choice: self.policy.path_choice.into(),
+                path_metric: self.policy.path_metric.into(),
+                restoration: self.policy.restoration.into(),
+                refuse_above_percent: self.policy.refuse_above_percent,
+            },
+        })
+    }
+}
+
+impl BoundsRecord {
+    fn of(model: &Model) -> Self {
+        let classes = model.classes().iter().map(|class| ClassRecord {
+            class_type: class.class_type.number(),
+            share_ppm: class.share.as_ppm(),
+            high_to_low_ppm: class.high_to_low.as_ppm(),
+            low_to_high_ppm: class.low_to_high.as_ppm(),
+            overbooking_ppm: class.overbooking.as_ppm(),
+        });
+        let te_classes = model.te_classes().iter().map(|te_class| TeClassRecord {
+            class_type: te_class.class_type.number(),
+            priority: te_class.priority.number(),
+        });
+        Self { model: model.kind().into(), classes: classes.collect(), te_classes: te_classes.collect() }
+    }
+
+    fn read(&self) -> Result<Model, DecodeError> {
+        let classes = self.classes.iter().map(ClassRecord::read).collect::<Result<_, _>>()?;
+        let te_classes = self.te_classes.iter().map(|te_class| {
+            Ok(TeClass {
+                class_type: class_type(te_class.class_type)?,
+                priority: priority("priority", te_class.priority)?,
+            })
+        });
+        Ok(Model::new(self.model.into(), classes, te_classes.collect::<Result<_, DecodeError>>()?)?)
+    }
+}
+
+impl ClassRecord {
+    fn read(&self) -> Result<ClassConfig, DecodeError> {
+        Ok(ClassConfig {
+            class_type: class_type(self.class_type)?,
+            share: share("share_ppm", self.share_ppm)?,
+            high_to_low: share("high_to_low_ppm", self.high_to_low_ppm)?,
+            low_to_high: share("low_to_high_ppm", self.low_to_high_ppm)?,
+            overbooking: Overbooking::from_ppm(self.overbooking_ppm)
+                .ok_or_else(|| DecodeError::out_of_range("overbooking_ppm", self.overbooking_ppm))?,
+        })
+    }
+}
+
+fn share(field: &'static str, ppm: u32) -> Result<Share, DecodeError> {
+    Share::from_ppm(ppm).ok_or_else(|| DecodeError::out_of_range(field, ppm))
+}

@@ -1,0 +1,169 @@
+//! What a journal must do, whatever it is kept in.
+
+use watermaster::journal::{AppendError, Draft, Journal, PastFilter, decode};
+use watermaster::kernel::id::{AllocationId, Sequence};
+use watermaster::kernel::units::Millis;
+use watermaster::kernel::{State, apply};
+
+use super::world::{World, name, receipt};
+
+/// Lives on in batches, each written before the next.
+async fn live(world: &mut World, journal: &Journal, batches: usize) {
+    let mut draft = Draft::new();
+    for _ in 0..batches {
+        let steps = world.dice.roll(20);
+        world.live(usize::try_from(steps).unwrap(), &mut draft);
+        journal.append(&draft).await.unwrap();
+        draft.clear();
+    }
+}
+
+pub async fn what_is_appended_is_read_back(journal: &Journal) {
+    assert_eq!(journal.head().await.unwrap(), Sequence(0));
+    assert_eq!(journal.read_after(Sequence(0), 10).await.unwrap(), []);
+    journal.ping().await.unwrap();
+    journal.append(&Draft::new()).await.unwrap();
+    let mut world = World::new(1);
+    let mut happened = Vec::new();
+    let mut draft = Draft::new();
+    while happened.len() < 300 {
+        let Some(one) = world.step() else { continue };
+        draft.push(&one.recorded, &world.state).unwrap();
+        happened.push(one.recorded);
+        if happened.len() % 7 == 0 {
+            journal.append(&draft).await.unwrap();
+            draft.clear();
+        }
+    }
+    journal.append(&draft).await.unwrap();
+    assert_eq!(journal.head().await.unwrap(), Sequence(300));
+    let mut state = State::new();
+    for recorded in &happened {
+        let rows = journal.read_after(state.sequence(), 1).await.unwrap();
+        let read = decode(&rows[0].record, rows[0].sequence, rows[0].at, &state).unwrap();
+        assert_eq!(read, *recorded);
+        apply(&mut state, &read).unwrap();
+    }
+    assert!(state == world.state);
+    assert_eq!(journal.read_after(Sequence(290), 100).await.unwrap().len(), 10);
+    assert_eq!(journal.read_after(Sequence(300), 100).await.unwrap(), []);
+}
+
+pub async fn a_batch_that_does_not_follow_is_a_conflict(journal: &Journal) {
+    let mut world = World::new(2);
+    let mut early = Draft::new();
+    world.live(10, &mut early);
+    let middle = world.state.sequence();
+    let mut late = Draft::new();
+    world.live(40, &mut late);
+    let is_conflict = |done| matches!(done, Err(AppendError::Conflict));
+    assert!(is_conflict(journal.append(&late).await), "a gap");
+    journal.append(&early).await.unwrap();
+    assert!(is_conflict(journal.append(&early).await), "a repetition");
+    assert_eq!(journal.head().await.unwrap(), middle);
+    journal.append(&late).await.unwrap();
+    assert!(is_conflict(journal.append(&late).await), "a repetition with more than records");
+    assert_eq!(journal.head().await.unwrap(), world.state.sequence());
+}
+
+pub async fn a_history_is_restored(journal: &Journal) {
+    assert!(journal.restore().await.unwrap() == State::new());
+    for seed in 3..6 {
+        let mut world = World::new(seed);
+        world.state = journal.restore().await.unwrap();
+        live(&mut world, journal, 20).await;
+        assert!(journal.restore().await.unwrap() == world.state);
+    }
+}
+
+pub async fn a_snapshot_is_the_state(journal: &Journal) {
+    let mut world = World::new(7);
+    for _ in 0..4 {
+        live(&mut world, journal, 20).await;
+        let frozen = world.state.freeze();
+        journal.write_snapshot(&frozen).await.unwrap();
+        assert!(journal.restore().await.unwrap() == world.state);
+        journal.write_snapshot(&frozen).await.unwrap();
+        live(&mut world, journal, 3).await;
+        assert!(journal.restore().await.unwrap() == world.state);
+    }
+    assert!(world.state.allocation_count() > 0, "an empty world proves nothing");
+}
+
+pub async fn the_past_is_filtered(journal: &Journal) {
+    let mut world = World::new(8);
+    let mut draft = Draft::new();
+    let mut past = Vec::new();
+    for _ in 0..1_500 {
+        let Some(happened) = world.step() else { continue };
+        draft.push(&happened.recorded, &world.state).unwrap();
+        past.extend(happened.past.clone());
+        happened.past.into_iter().for_each(|past| draft.push_past(past));
+    }
+    journal.append(&draft).await.unwrap();
+    past.sort_by_key(|past| past.allocation.id.0);
+    assert!(past.len() > 50);
+    let all = journal.past(&PastFilter::default(), None, 10_000).await.unwrap();
+    assert_eq!(all, past);
+    let some = journal.past(&PastFilter::default(), Some(past[4].allocation.id.0), 7).await.unwrap();
+    assert_eq!(some, past[5..12]);
+    let one = past[9].allocation.id.0;
+    assert_eq!(journal.past_one(one).await.unwrap().as_ref(), Some(&past[9]));
+    assert_eq!(journal.past_one(AllocationId(u64::MAX)).await.unwrap(), None);
+    for (at, wanted) in past.iter().enumerate().step_by(5) {
+        let like = &wanted.allocation;
+        let filters = [
+            PastFilter { topology: Some(like.topology.0.clone()), ..PastFilter::default() },
+            PastFilter { cause: Some(wanted.cause), ..PastFilter::default() },
+            PastFilter { ingress: Some(like.ingress.0.clone()), ..PastFilter::default() },
+            PastFilter { egress: Some(like.egress.0.clone()), ..PastFilter::default() },
+            PastFilter { link: Some(like.path[0].0.clone()), ..PastFilter::default() },
+            PastFilter { aggregator: like.aggregator.clone().map(|key| key.0), ..PastFilter::default() },
+            PastFilter {
+                topology: Some(like.topology.0.clone()),
+                class_type: watermaster::kernel::class::ClassType::new(like.class_type),
+                link: Some(like.path[0].0.clone()),
+                ..PastFilter::default()
+            },
+        ];
+        let filter = &filters[at / 5 % filters.len()];
+        let found = journal.past(filter, None, 10_000).await.unwrap();
+        let expected: Vec<_> = past.iter().filter(|past| fits(filter, past)).cloned().collect();
+        assert_eq!(found, expected, "{filter:?}");
+    }
+    let nobody = PastFilter { link: Some(name("%")), ..PastFilter::default() };
+    assert_eq!(journal.past(&nobody, None, 10).await.unwrap(), []);
+}
+
+/// What a filter means, said plainly.
+fn fits(filter: &PastFilter, past: &watermaster::journal::Past) -> bool {
+    let like = &past.allocation;
+    filter.topology.as_ref().is_none_or(|wanted| *wanted == like.topology.0)
+        && filter.cause.is_none_or(|wanted| wanted == past.cause)
+        && filter.class_type.is_none_or(|wanted| wanted.number() == like.class_type)
+        && filter.ingress.as_ref().is_none_or(|wanted| *wanted == like.ingress.0)
+        && filter.egress.as_ref().is_none_or(|wanted| *wanted == like.egress.0)
+        && filter.link.as_ref().is_none_or(|wanted| like.path.iter().any(|link| link.0 == *wanted))
+        && filter.aggregator.as_ref().is_none_or(|wanted| like.aggregator.as_ref().is_some_and(|key| key.0 == *wanted))
+}
+
+pub async fn receipts_are_kept_and_forgotten(journal: &Journal) {
+    let mut world = World::new(9);
+    let happened = world.step().unwrap();
+    let mut draft = Draft::new();
+    draft.push(&happened.recorded, &world.state).unwrap();
+    let mut first = receipt(&happened.recorded);
+    draft.push_receipt(first.clone());
+    journal.append(&draft).await.unwrap();
+    assert_eq!(journal.receipt(&first.key).await.unwrap().as_ref(), Some(&first));
+    assert_eq!(journal.receipt("another").await.unwrap(), None);
+    draft.clear();
+    first.count = 3;
+    first.at = Millis(5_000);
+    draft.push_receipt(first.clone());
+    journal.append(&draft).await.unwrap();
+    assert_eq!(journal.receipt(&first.key).await.unwrap().as_ref(), Some(&first));
+    assert_eq!(journal.forget_receipts_before(Millis(5_000)).await.unwrap(), 0);
+    assert_eq!(journal.forget_receipts_before(Millis(5_001)).await.unwrap(), 1);
+    assert_eq!(journal.receipt(&first.key).await.unwrap(), None);
+}
