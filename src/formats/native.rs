@@ -14,17 +14,12 @@ use utoipa::ToSchema;
 use crate::kernel::topology::{Link, LinkState, Node, Position, Switch, Topology};
 use crate::kernel::units::{Bandwidth, Micros};
 
-use super::attributes::{dpid, geographic};
+use super::attributes::{dpid, drawing, geographic};
 use super::draft::{Capacity, Direction, Draft, DraftEdge, DraftNode};
 use super::error::ImportError;
 use super::place::{Place, excerpt};
 use super::report::{Imported, source_name, source_named};
-use super::{Format, Options, json};
-
-/// The longest label, in bytes.
-pub const LABEL_MAX_BYTES: usize = 255;
-/// The largest coordinate of a drawing, either way.
-pub const DRAWING_MAX: f64 = 1e9;
+use super::{Format, LABEL_MAX_BYTES, Options, json};
 
 /// A topology in Watermaster's own JSON.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -138,7 +133,7 @@ pub struct LinkDocument {
 /// Whether a link may carry anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[schema(as = LinkState)]
+#[schema(as = TopologyLinkState)]
 pub enum StateDocument {
     /// In service.
     #[default]
@@ -235,11 +230,11 @@ impl NodeDocument {
                 let expected = "within -90 to 90 degrees, and longitude within -180 to 180";
                 position.map(Some).ok_or_else(|| value(at, "latitude", expected, &found()))
             }
-            (None, None, Some(x), Some(y)) => match (to_milli(x), to_milli(y)) {
-                (Some(x_milli), Some(y_milli)) => Ok(Some(Position::Drawing { x_milli, y_milli })),
-                (None, _) => Err(value(at, "x", "within ±1,000,000,000", &x.to_string())),
-                (_, None) => Err(value(at, "y", "within ±1,000,000,000", &y.to_string())),
-            },
+            (None, None, Some(x), Some(y)) => {
+                let position = drawing(&x.to_string(), &y.to_string());
+                let expected = "within ±1,000,000,000, and so y";
+                position.map(Some).ok_or_else(|| value(at, "x", expected, &format!("{x}, {y}")))
+            }
             (Some(_), None, ..) => Err(missing("longitude")),
             (None, Some(_), ..) => Err(missing("latitude")),
             (None, None, Some(_), None) => Err(missing("y")),
@@ -424,11 +419,6 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[expect(clippy::cast_precision_loss, reason = "what is read is below 10^12, which f64 holds exactly")]
 fn from_milli(milli: i64) -> f64 {
     milli as f64 / 1e3
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "within ±10^12, by the range before it")]
-fn to_milli(value: f64) -> Option<i64> {
-    if (-DRAWING_MAX..=DRAWING_MAX).contains(&value) { Some((value * 1e3).round() as i64) } else { None }
 }
 
 /// A datapath id as hexadecimal text, from such a text or from an integer.
