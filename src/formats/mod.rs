@@ -12,12 +12,14 @@ mod error;
 pub use error::{ExportError, ImportError};
 mod place;
 pub use place::{Place, WARNINGS_MAX, Warning};
-pub mod native;
+mod document;
+pub use document::{Document, LinkDocument, NodeDocument, StateDocument};
 
 mod attributes;
 mod draft;
 mod gml;
 mod graphml;
+mod native;
 mod node_link;
 mod repetita;
 mod rfc8345;

@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use crate::kernel::topology::Topology;
 
 use super::attributes::Attributes;
+use super::document::Document;
 use super::draft::{Direction, Draft};
 use super::error::ImportError;
 use super::json;
-use super::native::Document;
 use super::place::Place;
 use super::{ATTRIBUTE_NAME_MAX_BYTES, Format};
 
