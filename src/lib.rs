@@ -3,6 +3,8 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod formats;
+pub mod http;
 pub mod journal;
 pub mod kernel;
+pub mod service;
 pub mod telemetry;

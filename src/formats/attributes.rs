@@ -15,21 +15,17 @@ use super::draft::{Capacity, Direction, Draft, DraftEdge, DraftNode};
 use super::error::ImportError;
 use super::place::{Place, excerpt};
 use super::report::source_named;
-
-/// The longest label that is kept, in bytes.
-const LABEL_MAX_BYTES: usize = 255;
-/// The largest coordinate of a drawing.
-const DRAWING_MAX: i128 = 1_000_000_000;
+use super::{ATTRIBUTE_NAME_MAX_BYTES, DRAWING_MAX, LABEL_MAX_BYTES};
 
 /// The attributes of one node or edge, by their names in lower case.
 #[derive(Default, Debug, Clone)]
 pub(super) struct Attributes(BTreeMap<String, String>);
 
 impl Attributes {
-    /// Sets a value, unless there is one already or it is blank.
+    /// Sets a value, unless there is one already, it is blank, or its name is beyond reason.
     pub(super) fn set(&mut self, key: &str, value: &str) {
         let value = value.trim();
-        if !value.is_empty() {
+        if !value.is_empty() && key.len() <= ATTRIBUTE_NAME_MAX_BYTES {
             self.0.entry(key.to_lowercase()).or_insert_with(|| value.to_owned());
         }
     }
@@ -292,7 +288,7 @@ pub(super) fn geographic(latitude: &str, longitude: &str) -> Option<Position> {
 pub(super) fn drawing(x: &str, y: &str) -> Option<Position> {
     let milli = |text: &str| {
         let scaled = Decimal::parse(text.trim())?.scaled(3)?;
-        i64::try_from(scaled).ok().filter(|_| scaled.abs() <= DRAWING_MAX * 1_000)
+        i64::try_from(scaled).ok().filter(|milli| milli.unsigned_abs() <= DRAWING_MAX.unsigned_abs() * 1_000)
     };
     Some(Position::Drawing { x_milli: milli(x)?, y_milli: milli(y)? })
 }

@@ -5,7 +5,7 @@ use super::attributes::Attributes;
 use super::draft::{Direction, Draft};
 use super::error::ImportError;
 use super::place::{Place, excerpt};
-use super::{DEPTH_MAX, Format};
+use super::{ATTRIBUTE_NAME_MAX_BYTES, DEPTH_MAX, Format};
 
 /// Reads a document.
 pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
@@ -85,9 +85,14 @@ impl<'a> Gml<'a> {
         let text = unescape(value.text());
         match &mut self.record {
             Some(record) => {
-                let inner = self.path.get(record.depth..).unwrap_or_default();
-                let name = inner.iter().copied().chain([key]).collect::<Vec<_>>().join(".");
-                record.attributes.set(&name, &text);
+                match self.path.get(record.depth..).unwrap_or_default() {
+                    [] => record.attributes.set(key, &text),
+                    [outer] if outer.len() <= ATTRIBUTE_NAME_MAX_BYTES => {
+                        record.attributes.set(&format!("{outer}.{key}"), &text);
+                    }
+                    // Nothing that deep means anything to us.
+                    _ => {}
+                }
             }
             None if self.path == ["graph"] && key == "directed" => self.directed = text == "1",
             None => {}

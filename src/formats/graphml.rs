@@ -9,13 +9,13 @@ use serde_json::{Map, Value};
 
 use crate::kernel::topology::Topology;
 
-use super::Format;
 use super::attributes::Attributes;
 use super::draft::{Direction, Draft};
 use super::error::ImportError;
 use super::node_link::{Members, members};
 use super::place::Place;
 use super::xml::{Step, Tag, Xml};
+use super::{ATTRIBUTE_NAME_MAX_BYTES, Format, GRAPHML_KEYS_MAX};
 
 /// Reads a document.
 pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
@@ -129,7 +129,12 @@ impl GraphMl {
 
     fn key(&mut self, tag: &Tag) -> Result<Open, ImportError> {
         let id = tag.need("id")?.to_owned();
-        let name = tag.get("attr.name").unwrap_or(&id).to_owned();
+        let at = Place::line(tag.line);
+        if self.keys.len() >= GRAPHML_KEYS_MAX {
+            return Err(ImportError::TooMany { at, what: "keys", max: GRAPHML_KEYS_MAX });
+        }
+        let name = Some(tag.get("attr.name").unwrap_or(&id)).filter(|name| name.len() <= ATTRIBUTE_NAME_MAX_BYTES);
+        let name = name.unwrap_or_default().to_owned();
         let domain = tag.get("for").unwrap_or("all").to_owned();
         self.keys.insert(id.clone(), Key { name, domain, default: String::new() });
         Ok(Open::Key { id })
@@ -139,7 +144,9 @@ impl GraphMl {
         match self.open.last_mut() {
             Some(Open::Data { text, .. } | Open::Label { text }) => text.push_str(piece),
             Some(Open::Default { key }) => {
-                if let Some(key) = self.keys.get_mut(key.as_str()) {
+                if let Some(key) = self.keys.get_mut(key.as_str())
+                    && key.default.len() + piece.len() <= ATTRIBUTE_NAME_MAX_BYTES
+                {
                     key.default.push_str(piece);
                 }
             }
@@ -150,8 +157,9 @@ impl GraphMl {
     fn close(&mut self) -> Result<(), ImportError> {
         match self.open.pop() {
             Some(Open::Data { key, text }) => {
-                let name = self.keys.get(&key).map_or(key.as_str(), |key| key.name.as_str()).to_owned();
-                self.set(&name, &text);
+                if let Some(name) = self.keys.get(&key).map(|key| key.name.clone()) {
+                    self.set(&name, &text);
+                }
             }
             Some(Open::Label { text }) => self.set("label", &text),
             Some(Open::Node { id, mut attributes, line }) => {

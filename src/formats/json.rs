@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::error::ImportError;
 use super::place::Place;
-use super::{DEPTH_MAX, VALUES_MAX};
+use super::{DEPTH_MAX, JSON_VALUES_MAX};
 
 /// Parses a whole document.
 pub(super) fn parse(text: &str) -> Result<Value, ImportError> {
@@ -12,7 +12,7 @@ pub(super) fn parse(text: &str) -> Result<Value, ImportError> {
     serde_json::from_str(text).map_err(|source| error(text, &source))
 }
 
-/// Refuses what is nested beyond [`DEPTH_MAX`] or has more than [`VALUES_MAX`] values, in one pass over the bytes.
+/// Refuses what is nested beyond [`DEPTH_MAX`] or has more than [`JSON_VALUES_MAX`] values, in one pass over the bytes.
 pub(super) fn check_size(text: &str) -> Result<(), ImportError> {
     let (mut depth, mut values) = (0_usize, 0_usize);
     let (mut quoted, mut escaped) = (false, false);
@@ -34,9 +34,9 @@ pub(super) fn check_size(text: &str) -> Result<(), ImportError> {
         if depth > DEPTH_MAX {
             return Err(ImportError::TooDeep { at: Place::offset(text.as_bytes(), offset), max: DEPTH_MAX });
         }
-        if values > VALUES_MAX {
+        if values > JSON_VALUES_MAX {
             let at = Place::offset(text.as_bytes(), offset);
-            return Err(ImportError::TooMany { at, what: "JSON values", max: VALUES_MAX });
+            return Err(ImportError::TooMany { at, what: "JSON values", max: JSON_VALUES_MAX });
         }
     }
     Ok(())
@@ -113,7 +113,7 @@ mod tests {
         assert!(matches!(parse(&deep), Err(ImportError::TooDeep { .. })));
         let quoted = format!("[\"{}\\\"[\"]", "[".repeat(99));
         assert!(parse(&quoted).is_ok());
-        let many = format!("[{}1]", "1,".repeat(VALUES_MAX));
+        let many = format!("[{}1]", "1,".repeat(JSON_VALUES_MAX));
         assert!(matches!(parse(&many), Err(ImportError::TooMany { .. })));
     }
 

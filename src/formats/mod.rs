@@ -13,13 +13,15 @@ pub use error::{ExportError, ImportError};
 mod place;
 pub use place::{Place, WARNINGS_MAX, Warning};
 pub mod bandwidth_model;
-pub mod native;
+mod document;
 pub mod trace;
+pub use document::{Document, LinkDocument, NodeDocument, StateDocument};
 
 mod attributes;
 mod draft;
 mod gml;
 mod graphml;
+mod native;
 mod node_link;
 mod repetita;
 mod rfc8345;
@@ -39,9 +41,19 @@ use crate::kernel::units::Bandwidth;
 pub const INPUT_MAX_BYTES: usize = 16 << 20;
 /// How deep brackets or elements may stand within each other.
 pub const DEPTH_MAX: usize = 64;
-/// The most JSON values, XML attributes of one element, and the like, that a file may have, so that memory stays within
-/// a few times the file's size.
-pub const VALUES_MAX: usize = 4_000_000;
+/// The most values that a JSON file may have, so that memory stays within a few times the file's size.
+pub const JSON_VALUES_MAX: usize = 4_000_000;
+/// The most attributes that one XML element may have.
+pub const XML_ATTRIBUTES_MAX: usize = 64;
+/// The most `<key>`s that a GraphML file may have; the Topology Zoo's have about 40.
+pub const GRAPHML_KEYS_MAX: usize = 256;
+/// The longest name of an attribute that is read, in bytes; longer ones are passed over. Also the longest default value
+/// of a GraphML key, since it is copied to every node or edge.
+pub const ATTRIBUTE_NAME_MAX_BYTES: usize = 255;
+/// The longest label of a node, in bytes.
+pub const LABEL_MAX_BYTES: usize = 255;
+/// The largest coordinate of a drawing, either way.
+pub const DRAWING_MAX: i64 = 1_000_000_000;
 
 /// The capacity of links that have none, unless another is asked for: 10 Gbit/s.
 pub const DEFAULT_CAPACITY: Bandwidth = Bandwidth::saturating_from_bps(10_000_000_000);

@@ -6,148 +6,20 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::de::{self, DeserializeOwned, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
 use crate::kernel::topology::{Link, LinkState, Node, Position, Switch, Topology};
 use crate::kernel::units::{Bandwidth, Micros};
 
-use super::attributes::{dpid, geographic};
+use super::attributes::{dpid, drawing, geographic};
+use super::document::{Document, LinkDocument, NodeDocument, StateDocument};
 use super::draft::{Capacity, Direction, Draft, DraftEdge, DraftNode};
 use super::error::ImportError;
 use super::place::{Place, excerpt};
 use super::report::{Imported, source_name, source_named};
-use super::{Format, Options, json};
-
-/// The longest label, in bytes.
-pub const LABEL_MAX_BYTES: usize = 255;
-/// The largest coordinate of a drawing, either way.
-pub const DRAWING_MAX: f64 = 1e9;
-
-/// A topology in Watermaster's own JSON.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = TopologyDocument)]
-pub struct Document {
-    /// The routers or switches; at least one, at most 20,000.
-    pub nodes: Vec<NodeDocument>,
-    /// The links between them; at most 100,000 directed ones.
-    #[serde(default)]
-    pub links: Vec<LinkDocument>,
-}
-
-/// A node of a [`Document`].
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = TopologyNode)]
-pub struct NodeDocument {
-    /// Its key in the topology: 1 to 255 bytes, no control characters. May also be written `name`.
-    #[serde(alias = "name")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub id: String,
-    /// What people call it, where that is not the key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 255)]
-    pub label: Option<String>,
-    /// Degrees north, together with `longitude`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = -90, maximum = 90)]
-    pub latitude: Option<f64>,
-    /// Degrees east, together with `latitude`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = -180, maximum = 180)]
-    pub longitude: Option<f64>,
-    /// To the right on a drawing, together with `y`; instead of `latitude` and `longitude`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub x: Option<f64>,
-    /// Downwards on a drawing, together with `x`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub y: Option<f64>,
-    /// The OpenFlow datapath id: 1 to 16 hexadecimal digits, or an integer.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "dpid_text")]
-    #[schema(example = "0000000000000001")]
-    pub dpid: Option<String>,
-    /// The switch ports at which hosts are attached. Only with `dpid`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 1024)]
-    pub host_ports: Vec<u32>,
-}
-
-/// A link of a [`Document`].
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = TopologyLink)]
-pub struct LinkDocument {
-    /// Its key in the topology: 1 to 255 bytes, no control characters. May also be written `name`.
-    #[serde(alias = "name")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub id: String,
-    /// The id of its tail. May also be written `source` or `src`.
-    #[serde(alias = "source", alias = "src")]
-    pub from: String,
-    /// The id of its head. May also be written `target`, `destination` or `dst`.
-    #[serde(alias = "target", alias = "destination", alias = "dst")]
-    pub to: String,
-    /// What it can carry, in bit/s. Where it is missing, the upload's policy for missing capacities decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
-    pub capacity_bps: Option<u64>,
-    /// How much of it may be reserved, in bit/s; the capacity if missing. May exceed the capacity.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
-    pub max_reservable_bps: Option<u64>,
-    /// The TE metric; 1 if missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 16_777_215)]
-    pub te_metric: Option<u32>,
-    /// The one-way delay in microseconds. If missing, that of a fibre along the great circle between the ends, where
-    /// both have a latitude and longitude, and 0 elsewhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 60_000_000)]
-    pub delay_us: Option<u64>,
-    /// The shared-risk link groups it is in.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 64)]
-    pub srlg: Vec<u32>,
-    /// Its administrative group: a mask of 32 colours.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub admin_group: u32,
-    /// Whether it may carry anything.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub state: StateDocument,
-    /// The switch port at the tail.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_port: Option<u32>,
-    /// The switch port at the head.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to_port: Option<u32>,
-    /// Whether this stands for two links that share their fate, one each way. The way back has this id with `~` behind
-    /// it, the same properties, and the ports exchanged.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub bidirectional: bool,
-    /// The id of the link that is the other direction of this one and shares its fate. Not with `bidirectional`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub twin: Option<String>,
-    /// How the capacity is known: `given` (if missing), `label`, `bound`, `range`, `module` or `default`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capacity_from: Option<String>,
-}
-
-/// Whether a link may carry anything.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = LinkState)]
-pub enum StateDocument {
-    /// In service.
-    #[default]
-    Up,
-    /// Broken: nothing can stay on it.
-    Down,
-    /// To be drained: nothing new goes on it.
-    Maintenance,
-}
+use super::{Format, LABEL_MAX_BYTES, Options, json};
 
 impl From<StateDocument> for LinkState {
     fn from(state: StateDocument) -> Self {
@@ -235,11 +107,11 @@ impl NodeDocument {
                 let expected = "within -90 to 90 degrees, and longitude within -180 to 180";
                 position.map(Some).ok_or_else(|| value(at, "latitude", expected, &found()))
             }
-            (None, None, Some(x), Some(y)) => match (to_milli(x), to_milli(y)) {
-                (Some(x_milli), Some(y_milli)) => Ok(Some(Position::Drawing { x_milli, y_milli })),
-                (None, _) => Err(value(at, "x", "within ±1,000,000,000", &x.to_string())),
-                (_, None) => Err(value(at, "y", "within ±1,000,000,000", &y.to_string())),
-            },
+            (None, None, Some(x), Some(y)) => {
+                let position = drawing(&x.to_string(), &y.to_string());
+                let expected = "within ±1,000,000,000, and so y";
+                position.map(Some).ok_or_else(|| value(at, "x", expected, &format!("{x}, {y}")))
+            }
             (Some(_), None, ..) => Err(missing("longitude")),
             (None, Some(_), ..) => Err(missing("latitude")),
             (None, None, Some(_), None) => Err(missing("y")),
@@ -417,45 +289,9 @@ fn value(at: &Place, field: &'static str, expected: &'static str, found: &str) -
     ImportError::Value { at: at.clone().of(path), field, expected, found: excerpt(found) }
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
 #[expect(clippy::cast_precision_loss, reason = "what is read is below 10^12, which f64 holds exactly")]
 fn from_milli(milli: i64) -> f64 {
     milli as f64 / 1e3
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "within ±10^12, by the range before it")]
-fn to_milli(value: f64) -> Option<i64> {
-    if (-DRAWING_MAX..=DRAWING_MAX).contains(&value) { Some((value * 1e3).round() as i64) } else { None }
-}
-
-/// A datapath id as hexadecimal text, from such a text or from an integer.
-fn dpid_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    struct Dpid;
-
-    impl Visitor<'_> for Dpid {
-        type Value = Option<String>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("1 to 16 hexadecimal digits or an integer")
-        }
-
-        fn visit_u64<E: de::Error>(self, dpid: u64) -> Result<Self::Value, E> {
-            Ok(Some(format!("{dpid:016x}")))
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(Some(text.to_owned()))
-        }
-
-        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-    }
-
-    deserializer.deserialize_any(Dpid)
 }
 
 #[cfg(test)]

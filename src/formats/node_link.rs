@@ -5,13 +5,13 @@ use serde_json::{Map, Value, json};
 
 use crate::kernel::topology::Topology;
 
-use super::Format;
 use super::attributes::Attributes;
+use super::document::Document;
 use super::draft::{Direction, Draft};
 use super::error::ImportError;
 use super::json;
-use super::native::Document;
 use super::place::Place;
+use super::{ATTRIBUTE_NAME_MAX_BYTES, Format};
 
 /// Reads a document.
 pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
@@ -48,10 +48,11 @@ fn id(members: &Map<String, Value>, names: &[&'static str], at: &Place) -> Resul
 fn attributes(members: &Map<String, Value>) -> Attributes {
     let mut attributes = Attributes::default();
     for (name, value) in members {
-        if let Value::Object(inner) = value {
-            inner.iter().for_each(|(key, value)| attributes.set(&format!("{name}.{key}"), &flat(value)));
-        } else {
-            attributes.set(name, &flat(value));
+        match value {
+            Value::Object(inner) if name.len() <= ATTRIBUTE_NAME_MAX_BYTES => {
+                inner.iter().for_each(|(key, value)| attributes.set(&format!("{name}.{key}"), &flat(value)));
+            }
+            value => attributes.set(name, &flat(value)),
         }
     }
     attributes

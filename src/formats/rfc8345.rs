@@ -3,7 +3,7 @@
 //! Bandwidths are octets a second as hexadecimal floating point with 24 significant bits (RFC 8294
 //! `bandwidth-ieee-float32`): a bit/s value that does not fit is written as the nearest below it. Links are unidirectional.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -179,7 +179,13 @@ fn hexadecimal(bandwidth: Bandwidth) -> String {
 
 /// Writes one network. What RFC 8795 has no words for (provenance, host ports, drawings) is left out.
 pub(super) fn write(topology: &Topology) -> String {
-    let nodes: Vec<Value> = topology.nodes().map(|(_, node)| node_value(node, topology)).collect();
+    let mut ports = vec![BTreeSet::new(); topology.node_count()];
+    for (end, port) in topology.links().flat_map(|(_, link)| [(link.from, link.from_port), (link.to, link.to_port)]) {
+        if let (Some(ports), Some(port)) = (ports.get_mut(end.at()), port) {
+            ports.insert(port);
+        }
+    }
+    let nodes: Vec<Value> = topology.nodes().zip(&ports).map(|((_, node), ports)| node_value(node, ports)).collect();
     let links: Vec<Value> = topology.links().map(|(_, link)| link_value(link, topology)).collect();
     let network = json!({
         "network-id": "watermaster",
@@ -190,13 +196,7 @@ pub(super) fn write(topology: &Topology) -> String {
     format!("{:#}\n", json!({"ietf-network:networks": {"network": [network]}}))
 }
 
-fn node_value(node: &Node, topology: &Topology) -> Value {
-    let ports: std::collections::BTreeSet<u32> = topology
-        .links()
-        .flat_map(|(_, link)| [(link.from, link.from_port), (link.to, link.to_port)])
-        .filter(|(end, _)| topology.node_named(node.name.as_str()) == Some(*end))
-        .filter_map(|(_, port)| port)
-        .collect();
+fn node_value(node: &Node, ports: &BTreeSet<u32>) -> Value {
     let ports: Vec<Value> = ports.iter().map(|port| json!({"tp-id": port.to_string()})).collect();
     let mut te = Map::new();
     if let Some(label) = &node.label {

@@ -6,12 +6,9 @@ use quick_xml::XmlVersion;
 use quick_xml::escape::{EscapeError, resolve_predefined_entity};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
-use super::DEPTH_MAX;
 use super::error::ImportError;
 use super::place::{Lines, Place};
-
-/// The most attributes that one element may have.
-const ATTRIBUTES_MAX: usize = 64;
+use super::{DEPTH_MAX, XML_ATTRIBUTES_MAX};
 
 /// One step through a document.
 pub(super) enum Step {
@@ -101,8 +98,12 @@ impl<'a> Xml<'a> {
         for attribute in start.attributes() {
             let at = || Place::line(line);
             let attribute = attribute.map_err(|problem| xml_error(at(), problem.into()))?;
-            if attributes.len() >= ATTRIBUTES_MAX {
-                return Err(ImportError::TooMany { at: at(), what: "attributes of an element", max: ATTRIBUTES_MAX });
+            if attributes.len() >= XML_ATTRIBUTES_MAX {
+                return Err(ImportError::TooMany {
+                    at: at(),
+                    what: "attributes of an element",
+                    max: XML_ATTRIBUTES_MAX,
+                });
             }
             let value =
                 attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|problem| xml_error(at(), problem))?;

@@ -279,6 +279,12 @@ fn hostile_files_do_not_take_long() {
             "parallel edges",
             format!("graph [ node [ id a ] node [ id b ] {} ]", "edge [ source a target b ] ".repeat(40_000)),
         ),
+        ("graphml keys", format!("<graphml>{}", (0..9_999).map(|at| format!("<key id='{at}'/>")).collect::<String>())),
+        ("a graphml default for all", {
+            let key = format!("<key id='a' attr.name='b'><default>{}</default></key>", "x".repeat(1 << 20));
+            format!("<graphml>{key}<graph>{}", (0..20_000).map(|at| format!("<node id='{at}'/>")).collect::<String>())
+        }),
+        ("a long gml key", format!("graph [ node [ {} [ {}", "k".repeat(1 << 20), many("a 1 "))),
         ("digits", format!("{{\"nodes\":[{{\"id\":\"a\",\"latitude\":{}}}]}}", many("9"))),
     ] {
         let start = std::time::Instant::now();
