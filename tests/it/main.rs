@@ -6,6 +6,7 @@
     reason = "a test that fails should stop; figures in tests are small"
 )]
 
+mod architecture;
 mod formats;
 mod journal;
 mod kernel;
