@@ -41,8 +41,9 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
     fn walk(&self, from: u32, to: u32, out: &mut Vec<u32>) -> Walk {
         let mut outcome = Walk::Clear;
         let mut at = from;
+        let mut forced = NONE;
         while at != to {
-            let number = self.row.next(at);
+            let number = if forced < DEAD_END { forced } else { self.row.next(at) };
             if number == NONE {
                 return Walk::Cut;
             }
@@ -57,6 +58,7 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
             }
             out.push(number);
             at = arc.head;
+            forced = arc.onward;
         }
         outcome
     }
