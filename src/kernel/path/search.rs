@@ -13,7 +13,7 @@ use super::workspace::{Label, Scratch};
 /// The sweep takes so many nodes at once, for a goal whose last links are full,
 const SWEEP_FIRST: u32 = 3;
 /// and goes on when the search has taken so many: most end before that.
-const SWEEP_AGAIN: u32 = 32;
+const SWEEP_AGAIN: u32 = 64;
 
 /// What is searched, with which bound.
 pub(super) struct Search<'a, P, G> {
