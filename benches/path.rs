@@ -4,6 +4,12 @@
 //! `cargo bench --bench path`. Time is CPU time of this thread; the two are measured in turns, and the medians and the
 //! spread of the ratios over the rounds are printed.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a bench prints its table and may stop on what cannot be"
+)]
+
 mod networks;
 
 use std::hint::black_box;
@@ -14,10 +20,11 @@ use petgraph::graph::DiGraph;
 use petgraph::visit::{EdgeFiltered, EdgeRef};
 use watermaster::kernel::id::{LinkIx, NodeIx};
 use watermaster::kernel::path::{
-    COST_ONE, Constraints, Disjointness, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, disjoint_pair, explain,
-    k_shortest, shortest,
+    COST_ONE, Constraints, Disjointness, FoundPath, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, disjoint_pair,
+    explain, k_shortest, shortest,
 };
-use watermaster::kernel::topology::Topology;
+use watermaster::kernel::topology::{Link, Topology};
+use watermaster::kernel::units::Micros;
 
 const ROUNDS: usize = 5;
 /// States of the links, and requests in each.
@@ -26,21 +33,8 @@ const REQUESTS: usize = 500;
 const MBPS: u64 = 1_000_000;
 
 fn main() {
-    if let Some(dir) = std::env::var_os("DUMP") {
-        for n in [networks::geant(), networks::cogentco(), networks::kdl()] {
-            let mut t = format!("{}\n", n.places.len());
-            for (a, b, km) in &n.edges {
-                t += &format!("{a} {b} {km}\n");
-            }
-            std::fs::write(std::path::Path::new(&dir).join(format!("gen-{}.txt", n.name)), t).unwrap();
-        }
-        return;
-    }
     println!("paths a second of CPU time, median of {ROUNDS} rounds; ratio: median (least - most)");
-    println!(
-        "{:<11}{:<22}{:>10}{:>14}{:>14}  {}",
-        "network", "metric, load", "feasible", "petgraph", "watermaster", "ratio"
-    );
+    println!("{:<11}{:<22}{:>10}{:>14}{:>14}  ratio", "network", "metric, load", "feasible", "petgraph", "watermaster");
     for (metric, load) in [(Metric::Te, Load::Even), (Metric::Congestion, Load::Even), (Metric::Te, Load::Light)] {
         let mut logs = 0.0;
         for network in [networks::geant(), networks::cogentco(), networks::kdl()] {
@@ -54,7 +48,8 @@ fn main() {
         );
     }
     println!();
-    println!("microseconds of CPU time each, median of {ROUNDS} rounds");
+    println!("microseconds of CPU time a call, median of {ROUNDS} rounds");
+    println!("network      4 shortest   disjoint pair   <= 12 hops, 9 ms   explain     compile");
     for network in [networks::geant(), networks::cogentco(), networks::kdl()] {
         Case::new(&network, Metric::Te, Load::Even).others(network.name);
     }
@@ -153,18 +148,13 @@ impl Case {
     fn check(&self) -> f64 {
         let mut workspace = Workspace::default();
         let mut found = 0.0;
-        let mut hops = 0;
         for (state, costs, requests) in &self.states {
             for request in requests {
                 let ours = self.ours(state, request, &mut workspace);
                 let theirs = self.theirs(state, costs, request);
                 assert_eq!(ours.as_ref().map(|path| path.cost), theirs.map(|(cost, _)| cost));
                 found += f64::from(u8::from(ours.is_some()));
-                hops += ours.map_or(0, |path| path.links.len());
             }
-        }
-        if std::env::var_os("HOPS").is_some() {
-            eprintln!("mean hops {}", hops as f64 / found);
         }
         found / (STATES * REQUESTS) as f64
     }
@@ -186,12 +176,7 @@ impl Case {
         }
     }
 
-    fn ours(
-        &self,
-        state: &State,
-        request: &Request,
-        workspace: &mut Workspace,
-    ) -> Option<watermaster::kernel::path::FoundPath> {
+    fn ours(&self, state: &State, request: &Request, workspace: &mut Workspace) -> Option<FoundPath> {
         shortest(&self.graph, state, &self.query(request), workspace).ok()
     }
 
@@ -227,42 +212,42 @@ impl Case {
         (STATES * REQUESTS) as f64 / seconds(run)
     }
 
-    /// What there is no peer for.
+    /// What there is no peer for: one line.
     fn others(&self, name: &str) {
-        let each = |run: &dyn Fn(&State, &Query<'_>, &mut Workspace)| {
-            let mut times: Vec<f64> = (0..ROUNDS)
-                .map(|_| {
-                    let time = seconds(|| {
-                        let mut workspace = Workspace::default();
-                        for (state, _, requests) in &self.states {
-                            for request in requests.iter().take(REQUESTS / 5) {
-                                run(state, &self.query(request), &mut workspace);
-                            }
-                        }
-                    });
-                    time * 1e6 / (STATES * REQUESTS / 5) as f64
-                })
-                .collect();
-            median(&mut times)
+        let Self { graph, .. } = self;
+        let four = self.microseconds(|state, query, workspace| {
+            drop(black_box(k_shortest(graph, state, query, 4, workspace)));
+        });
+        let pair = self.microseconds(|state, query, workspace| {
+            drop(black_box(disjoint_pair(graph, state, query, Disjointness::Link, workspace)));
+        });
+        let within = Constraints { max_hops: Some(12), max_delay: Some(Micros(9_000)), ..Constraints::default() };
+        let bounded = self.microseconds(|state, query, workspace| {
+            let query = Query { constraints: &within, ..*query };
+            drop(black_box(shortest(graph, state, &query, workspace)));
+        });
+        let reason = self.microseconds(|state, query, workspace| {
+            drop(black_box(explain(graph, state, query, workspace)));
+        });
+        let compile = seconds(|| drop(black_box(Graph::new(&self.topology)))) * 1e6;
+        println!("{name:<11}{four:>12.1}{pair:>16.1}{bounded:>18.1}{reason:>12.1}{compile:>12.0}");
+    }
+
+    /// The median over the rounds of what one call takes.
+    fn microseconds(&self, call: impl Fn(&State, &Query<'_>, &mut Workspace)) -> f64 {
+        let each = REQUESTS / 5;
+        let round = |_| {
+            let time = seconds(|| {
+                let mut workspace = Workspace::default();
+                for (state, _, requests) in &self.states {
+                    for request in requests.iter().take(each) {
+                        call(state, &self.query(request), &mut workspace);
+                    }
+                }
+            });
+            time * 1e6 / (STATES * each) as f64
         };
-        let four =
-            each(&|state, query, workspace| drop(black_box(k_shortest(&self.graph, state, query, 4, workspace))));
-        let pair = each(&|state, query, workspace| {
-            drop(black_box(disjoint_pair(&self.graph, state, query, Disjointness::Link, workspace)));
-        });
-        let reason = each(&|state, query, workspace| drop(black_box(explain(&self.graph, state, query, workspace))));
-        let few = each(&|state, query, workspace| {
-            let constraints = Constraints {
-                max_hops: Some(12),
-                max_delay: Some(watermaster::kernel::units::Micros(9_000)),
-                ..Constraints::default()
-            };
-            drop(black_box(shortest(&self.graph, state, &Query { constraints: &constraints, ..*query }, workspace)));
-        });
-        let compile = seconds(|| drop(black_box(Graph::new(&self.topology)))) * 1e3;
-        println!(
-            "{name:<11}4 shortest {four:>8.1}   disjoint pair {pair:>8.1}   <= 12 hops, 9 ms {few:>8.1}   explain {reason:>8.1}   compile {compile:.1} ms"
-        );
+        median(&mut (0..ROUNDS).map(round).collect::<Vec<f64>>())
     }
 }
 
@@ -283,7 +268,7 @@ fn weight(taken_bps: u64) -> u32 {
 }
 
 fn costs(topology: &Topology, metric: Metric, state: &State) -> Vec<u64> {
-    let cost = |(ix, link): (LinkIx, &watermaster::kernel::topology::Link)| {
+    let cost = |(ix, link): (LinkIx, &Link)| {
         let times = if metric == Metric::Te { COST_ONE } else { u64::from(state.weight(ix)) };
         u64::from(link.te_metric) * times + 1
     };

@@ -42,6 +42,8 @@ pub struct Graph {
     pub(super) groups: Vec<u32>,
     pub(super) twins: Vec<u32>,
     pub(super) strides: Vec<Stride>,
+    /// By node: where it stands in a row of distances.
+    pub(super) places: Vec<u32>,
     /// By node; see [`strides::lanes`].
     pub(super) lanes: Vec<u32>,
     /// By arc: the only one that a simple path can have taken before it; see [`strides::forced`].
@@ -60,7 +62,7 @@ impl Graph {
         let nodes = topology.node_count();
         let mut graph = Self::arrays(topology, nodes);
         graph.index_backwards(nodes);
-        let Blocks { of_arc, bridges } = blocks::find(&graph);
+        let Blocks { of_arc, bridges, preorder } = blocks::find(&graph);
         for (arc, block) in graph.arcs.iter_mut().zip(of_arc) {
             arc.block = block;
         }
@@ -72,6 +74,7 @@ impl Graph {
         graph.before = strides::forced(&graph, Direction::Against);
         graph.lanes = strides::lanes(&graph);
         graph.strides = strides::strides(&graph, &graph.lanes);
+        graph.places = graph.place(&preorder);
         graph.fingerprint = graph.fingerprint_of();
         if nodes <= TABLE_NODES_MAX {
             let mut heap = Heap::default();
@@ -121,7 +124,7 @@ impl Graph {
 
     /// Static distances to `to`, where the graph keeps them.
     pub(super) fn table_row(&self, to: u32) -> Option<RowRef<'_>> {
-        self.table.get(to as usize).map(Row::view)
+        self.table.get(to as usize).map(|row| row.view(self))
     }
 
     pub(super) fn fingerprint(&self) -> [u64; 2] {
@@ -150,6 +153,7 @@ impl Graph {
             groups: Vec::with_capacity(links),
             twins: Vec::with_capacity(links),
             strides: Vec::new(),
+            places: Vec::new(),
             lanes: Vec::new(),
             before: Vec::new(),
             first_srlg: vec![0],
@@ -183,6 +187,22 @@ impl Graph {
             self.in_arcs[*place as usize] = number;
             *place += 1;
         }
+    }
+
+    /// The nodes at which searches stop first, and neighbours near each other.
+    fn place(&self, preorder: &[u32]) -> Vec<u32> {
+        let mut stops = vec![false; self.node_count()];
+        for stride in &self.strides {
+            if let Some(is_stop) = stops.get_mut(stride.end as usize) {
+                *is_stop = true;
+            }
+        }
+        let (first, then): (Vec<u32>, Vec<u32>) = preorder.iter().partition(|node| stops[**node as usize]);
+        let mut places = vec![0; self.node_count()];
+        for (place, node) in (0..).zip(first.into_iter().chain(then)) {
+            places[node as usize] = place;
+        }
+        places
     }
 
     /// Tells graphs apart whose static distances may differ: two independent 64-bit mixes over shape and metrics.

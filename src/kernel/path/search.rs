@@ -10,6 +10,11 @@ use super::rows::RowRef;
 use super::strides::{DEAD_END, Stride};
 use super::workspace::{Label, Scratch};
 
+/// The sweep takes so many nodes at once, for a goal whose last links are full,
+const SWEEP_FIRST: u32 = 3;
+/// and goes on when the search has taken so many: most end before that.
+const SWEEP_AGAIN: u32 = 64;
+
 /// What is searched, with which bound.
 pub(super) struct Search<'a, P, G> {
     pub(super) graph: &'a Graph,
@@ -41,8 +46,9 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
     fn walk(&self, from: u32, to: u32, out: &mut Vec<u32>) -> Walk {
         let mut outcome = Walk::Clear;
         let mut at = from;
+        let mut forced = NONE;
         while at != to {
-            let number = self.row.next(at);
+            let number = if forced < DEAD_END { forced } else { self.row.next(at) };
             if number == NONE {
                 return Walk::Cut;
             }
@@ -57,6 +63,7 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
             }
             out.push(number);
             at = arc.head;
+            forced = arc.onward;
         }
         outcome
     }
@@ -85,8 +92,8 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
     }
 
     /// A* (Hart, Nilsson and Raphael, 1968) with a consistent bound, over the nodes of one block at which there is a
-    /// choice. `to` must be where [`Search::row`] leads or a node that every path there passes. In step with it goes a
-    /// sweep backwards from `to`, which ends a search that cannot succeed as soon as either side is exhausted.
+    /// choice. `to` must be where [`Search::row`] leads or a node that every path there passes. With it goes a sweep
+    /// backwards from `to`, which ends a search that cannot succeed when either side is exhausted.
     fn astar(&self, from: u32, to: u32, block: u32, scratch: &mut Scratch, out: &mut Vec<u32>) -> bool {
         let open = scratch.begin(self.graph.node_count());
         let Some(mut least) = self.row.bound(from) else { return false };
@@ -95,6 +102,7 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
         scratch.sweep.begin(to);
         let mut found = u64::MAX;
         let lane = self.graph.lanes[to as usize];
+        let mut taken = 0_u32;
         loop {
             let node = match scratch.stack.pop() {
                 Some(node) => node,
@@ -140,7 +148,9 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
                     scratch.heap.push(key, end);
                 }
             }
-            if scratch.sweep.is_open && !self.sweep_on(from, block, open, scratch) {
+            taken += 1;
+            let is_due = taken <= SWEEP_FIRST || taken > SWEEP_AGAIN;
+            if is_due && scratch.sweep.is_open && !self.sweep_on(from, block, open, scratch) {
                 return false;
             }
         }

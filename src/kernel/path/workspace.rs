@@ -12,6 +12,8 @@ pub struct Workspace {
     pub(super) scratch: Scratch,
     pub(super) arena: Arena,
     pub(super) rows: Rows,
+    /// The path being found.
+    pub(super) path: Vec<u32>,
     /// What the constraints exclude.
     pub(super) excluded: Marks,
 }
@@ -26,7 +28,7 @@ pub(super) struct Tools<'a> {
 impl Workspace {
     /// The tools, and what is excluded.
     pub(super) fn tools(&mut self) -> (Tools<'_>, &Marks) {
-        let Self { scratch, arena, rows, excluded } = self;
+        let Self { scratch, arena, rows, excluded, path: _ } = self;
         (Tools { rows, scratch, arena }, excluded)
     }
 }
