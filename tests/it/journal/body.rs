@@ -18,7 +18,7 @@ async fn live(world: &mut World, journal: &Journal, batches: usize) {
     }
 }
 
-pub async fn what_is_appended_is_read_back(journal: &Journal) {
+pub(crate) async fn what_is_appended_is_read_back(journal: &Journal) {
     assert_eq!(journal.head().await.unwrap(), Sequence(0));
     assert_eq!(journal.read_after(Sequence(0), 10).await.unwrap(), []);
     journal.ping().await.unwrap();
@@ -49,7 +49,7 @@ pub async fn what_is_appended_is_read_back(journal: &Journal) {
     assert_eq!(journal.read_after(Sequence(300), 100).await.unwrap(), []);
 }
 
-pub async fn a_batch_that_does_not_follow_is_a_conflict(journal: &Journal) {
+pub(crate) async fn a_batch_that_does_not_follow_is_a_conflict(journal: &Journal) {
     let mut world = World::new(2);
     let mut early = Draft::new();
     world.live(10, &mut early);
@@ -66,7 +66,7 @@ pub async fn a_batch_that_does_not_follow_is_a_conflict(journal: &Journal) {
     assert_eq!(journal.head().await.unwrap(), world.state.sequence());
 }
 
-pub async fn a_history_is_restored(journal: &Journal) {
+pub(crate) async fn a_history_is_restored(journal: &Journal) {
     assert!(journal.restore().await.unwrap() == State::new());
     for seed in 3..6 {
         let mut world = World::new(seed);
@@ -76,7 +76,7 @@ pub async fn a_history_is_restored(journal: &Journal) {
     }
 }
 
-pub async fn a_snapshot_is_the_state(journal: &Journal) {
+pub(crate) async fn a_snapshot_is_the_state(journal: &Journal) {
     let mut world = World::new(7);
     for _ in 0..4 {
         live(&mut world, journal, 20).await;
@@ -90,7 +90,7 @@ pub async fn a_snapshot_is_the_state(journal: &Journal) {
     assert!(world.state.allocation_count() > 0, "an empty world proves nothing");
 }
 
-pub async fn the_past_is_filtered(journal: &Journal) {
+pub(crate) async fn the_past_is_filtered(journal: &Journal) {
     let mut world = World::new(8);
     let mut draft = Draft::new();
     let mut past = Vec::new();
@@ -147,7 +147,7 @@ fn fits(filter: &PastFilter, past: &watermaster::journal::Past) -> bool {
         && filter.aggregator.as_ref().is_none_or(|wanted| like.aggregator.as_ref().is_some_and(|key| key.0 == *wanted))
 }
 
-pub async fn receipts_are_kept_and_forgotten(journal: &Journal) {
+pub(crate) async fn receipts_are_kept_and_forgotten(journal: &Journal) {
     let mut world = World::new(9);
     let happened = world.step().unwrap();
     let mut draft = Draft::new();
