@@ -1,3 +1,70 @@
-//! Watermaster: a bandwidth allocator for an SDN backbone.
-pub mod journal;
+//! # Watermaster: the map
+//!
+//! A bandwidth allocator for an SDN backbone. It holds a topology as a graph, takes bandwidth requests, computes a
+//! label-switched path for each, admits or denies it under a bandwidth allocation model, and names who had to yield.
+//!
+//! Bandwidth admission is double-entry accounting under contention. So the core is an accounting machine: a **journal**
+//! (append-only, durable) feeds a **deterministic, pure state machine** (the [`kernel`]), and everything else is derived
+//! from that state.
+//!
+//! ```text
+//!     engineer ──PUT topology──▶ http ─┐
+//!     aggregator ─POST request─▶ http ─┴─▶ app ─▶ kernel: decide, apply
+//!     dashboard ◀──SSE, GET──── http ◀──── app ─▶ journal (SQLite | PostgreSQL)
+//! ```
+//!
+//! ## The rooms, in reading order
+//!
+//! | room | what it is | may touch | may not |
+//! |---|---|---|---|
+//! | [`kernel`] | what is true, what is allowed, what follows. [`kernel::decide()`] looks at the state and says what happens; [`kernel::apply()`] makes it true; [`kernel::take_back`] undoes it | its arguments, std collections of fixed order, petgraph | clocks, randomness, I/O, async, threads, locks, logging, serde, floats |
+//! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces | kernel | anything that lives |
+//! | [`journal`] | memory: append a batch, read it back, snapshots; events are stored in names | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
+//! | [`app`] | order: the single writer with group commit, the follower, the ticker. The only room that changes state | kernel, journal, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
+//! | [`http`] | speech: parse, submit, render. One resource a file | app, kernel, formats | journal, any decision beyond "does this parse" |
+//! | [`cli`] | one file a subcommand | service, formats, kernel | |
+//! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
+//!
+//! `tests/it/architecture.rs` holds the arrows as a table and reads the `use` lines to enforce them.
+//!
+//! ## How a request flows
+//!
+//! 1. [`http`] parses it into a [`kernel::Command`]; wire types never go further in.
+//! 2. [`app`] puts it on a bounded queue (full: 503). The single writer takes what is waiting, stamps `now`, and for each
+//!    command asks [`kernel::decide()`] and applies the [`kernel::Event`], so that every decision sees the ones before it.
+//!    Then it appends the batch in one transaction, and only then answers. The state stands behind a fair lock that the
+//!    writer holds from the first decision to the commit, so that readers see only what is committed. (A published copy of
+//!    the whole state would cost a second copy of a million allocations; large immutable parts, topologies, graphs and
+//!    models, are shared by reference instead.)
+//! 3. If the append fails or another writer was faster, the batch is taken back and decided again or refused: the
+//!    journal's primary key is the arbiter.
+//! 4. Start-up and standby take the same path: read the journal after the last known sequence number, apply.
+//!
+//! One command gives one event, and an event is whole: an admission carries those who yielded for it, so that no sequence
+//! number ever stands between a reservation and the room that was made for it.
+//!
+//! ## The invariants, each a test
+//!
+//! 1. No link ever carries more reserved bandwidth than its bandwidth model allows, at any sequence number of any history
+//!    (but for a soft change of model, which says so).
+//! 2. Releasing everything returns every book to zero, to the bit.
+//! 3. Replaying the journal gives the same state as living through it.
+//! 4. What was acknowledged survives `kill -9`; what was not is either wholly there or wholly absent.
+//! 5. The same commands in the same order give the same events.
+//! 6. A refusal names its reason with data: the binding links, the class, what was available.
+
 pub mod kernel;
+
+pub mod formats;
+
+pub mod journal;
+
+pub mod app;
+
+pub mod http;
+
+pub mod config;
+pub mod service;
+pub mod telemetry;
+
+pub mod cli;

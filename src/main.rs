@@ -1,1 +1,7 @@
-fn main() {}
+//! The `watermaster` program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    watermaster::cli::main()
+}

@@ -234,3 +234,11 @@ pub(super) fn flow(flow: &Flow) -> Box<FlowRecord> {
         l4_dst: flow.l4_dst,
     })
 }
+
+/// The stored form of a living allocation, in the topology that its numbers belong to.
+///
+/// # Errors
+/// The numbers do not belong to this topology.
+pub fn allocation_record(allocation: &Allocation, topology: &Topology) -> Result<AllocationRecord, EncodeError> {
+    Indices { name: &allocation.topology, topology }.allocation(allocation)
+}

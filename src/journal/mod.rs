@@ -33,7 +33,7 @@ use past::Bind;
 
 pub use decode::{DecodeError, decode};
 pub use draft::{Draft, DraftError, Receipt};
-pub use encode::{EncodeError, encode};
+pub use encode::{EncodeError, allocation_record, encode};
 pub use past::{Past, PastFilter};
 pub use record::Record;
 pub use snapshot::SnapshotError;
@@ -278,6 +278,22 @@ impl Journal {
             }
             Ok(done?.rows_affected())
         })
+    }
+
+    /// Whether other processes may write to it too.
+    pub fn is_shared(&self) -> bool {
+        matches!(*self.database, Database::Postgres(_))
+    }
+
+    /// The event of the newest complete snapshot.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn snapshot_sequence(&self) -> Result<Option<Sequence>, JournalError> {
+        let newest: Option<i64> = on_either!(&*self.database, |connections| {
+            sqlx::query_scalar(statement::SNAPSHOT_NEWEST).fetch_one(&connections.readers).await?
+        });
+        newest.map(|newest| Ok(Sequence(number("snapshot_head", newest, newest)?))).transpose()
     }
 
     /// Whether the database answers.

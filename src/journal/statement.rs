@@ -91,3 +91,6 @@ pub(super) const BEGIN_WRITE_POSTGRES: &str = "BEGIN";
 pub(super) const BEGIN_READ_SQLITE: &str = "BEGIN";
 /// How a transaction begins on PostgreSQL that sees one state of things throughout.
 pub(super) const BEGIN_READ_POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// The event of the newest complete snapshot, or nothing.
+pub(super) const SNAPSHOT_NEWEST: &str = "SELECT MAX(sequence) FROM snapshot_head";

@@ -87,6 +87,14 @@ impl Undo {
     pub fn before(&self) -> &[Arc<Allocation>] {
         &self.before
     }
+
+    /// The topology in whose numbers they were, if the event replaced it.
+    pub fn topology(&self) -> Option<&Arc<Topology>> {
+        match &self.network {
+            NetworkUndo::Whole(_, Some(network)) => Some(&network.topology),
+            _ => None,
+        }
+    }
 }
 
 /// Makes `recorded` true.
@@ -373,7 +381,7 @@ fn book(state: &mut State, allocation: Arc<Allocation>) {
         && let Some(entry) = network.entry_of(&allocation)
     {
         network.ledger.enter(&entry);
-        network.live += 1;
+        network.living[allocation.class_type.at()] += 1;
     }
     remember(state, allocation);
 }
@@ -391,7 +399,8 @@ fn unbook(state: &mut State, id: AllocationId) -> Option<Arc<Allocation>> {
         && let Some(entry) = network.entry_of(&allocation)
     {
         network.ledger.leave(&entry);
-        network.live = network.live.saturating_sub(1);
+        let living = &mut network.living[allocation.class_type.at()];
+        *living = living.saturating_sub(1);
     }
     Some(allocation)
 }

@@ -129,6 +129,11 @@ impl Ledger {
         LedgerView { ledger: self, room_bps: self.reach_bps.get(slot.at()).map_or(&[], Vec::as_slice) }
     }
 
+    /// Whether both ledgers have the same book of a link.
+    pub fn same_page(&self, other: &Self, link: LinkIx) -> bool {
+        self.books.get(link.at()) == other.books.get(link.at())
+    }
+
     /// Enters a reservation on every link of its path.
     pub(crate) fn enter(&mut self, entry: &Entry) {
         for link in entry.path.iter() {

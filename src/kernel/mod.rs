@@ -5,6 +5,7 @@
 //! [`Refusal`]; [`apply`](apply::apply) makes an event true.
 
 pub mod apply;
+pub mod audit;
 pub mod bam;
 pub mod class;
 pub mod command;

@@ -128,6 +128,12 @@ pub enum Refusal {
         /// Which link's.
         link: Name,
     },
+    /// Nothing has come to its time.
+    #[error("nothing has come to its time")]
+    NothingDue,
+    /// What was decided cannot be applied: a defect of the kernel. Nothing of it stays.
+    #[error("the service contradicts itself; nothing was changed")]
+    Contradiction,
     /// A limit of this service.
     #[error("there are {max} {what} already, no more can be taken")]
     TooMany {

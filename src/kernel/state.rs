@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::apply::ApplyError;
 use super::bam::Slot;
+use super::class::{CLASS_TYPES, ClassType};
 use super::id::{AllocationId, Name, Sequence};
 use super::ledger::{Entry, Ledger};
 use super::lsp::Allocation;
@@ -37,7 +38,7 @@ pub struct Network {
     pub(super) graph: Arc<Graph>,
     pub(super) model: Arc<BandwidthModel>,
     pub(super) ledger: Ledger,
-    pub(super) live: usize,
+    pub(super) living: [usize; CLASS_TYPES],
 }
 
 impl State {
@@ -151,7 +152,7 @@ impl Network {
     pub(super) fn new(topology: Arc<Topology>, graph: Arc<Graph>, model: Arc<BandwidthModel>) -> Self {
         let ledger = Ledger::new(&topology, &model);
         let (revision, model_revision) = (Sequence(0), Sequence(0));
-        Self { revision, model_revision, topology, graph, model, ledger, live: 0 }
+        Self { revision, model_revision, topology, graph, model, ledger, living: [0; CLASS_TYPES] }
     }
 
     /// The event that last changed the topology.
@@ -186,7 +187,12 @@ impl Network {
 
     /// How many allocations live in it.
     pub fn live(&self) -> usize {
-        self.live
+        self.living.iter().sum()
+    }
+
+    /// How many allocations of each class type live in it, for the classes of its model.
+    pub fn living_by_class(&self) -> impl Iterator<Item = (ClassType, usize)> + '_ {
+        self.model.model.classes().iter().map(|class| (class.class_type, self.living[class.class_type.at()]))
     }
 
     /// The column in which an allocation is booked: its class at its hold priority.
@@ -213,7 +219,7 @@ impl PartialEq for Network {
             && self.topology == other.topology
             && self.model == other.model
             && self.ledger == other.ledger
-            && self.live == other.live
+            && self.living == other.living
     }
 }
 
@@ -221,6 +227,6 @@ impl std::fmt::Debug for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut network = f.debug_struct("Network");
         network.field("revision", &self.revision).field("model_revision", &self.model_revision);
-        network.field("ledger", &self.ledger).field("live", &self.live).finish_non_exhaustive()
+        network.field("ledger", &self.ledger).field("living", &self.living).finish_non_exhaustive()
     }
 }

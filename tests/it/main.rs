@@ -1,3 +1,13 @@
 //! The tests that need nothing but the crate.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a test that fails should stop; figures in tests are small"
+)]
 
+mod architecture;
+mod formats;
 mod journal;
+mod kernel;
+mod replay;

@@ -41,7 +41,7 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
             admit::resize(state, *id, *bandwidth, constraints.as_deref(), now, workspace)
         }
         Command::Release { id } => living(state, *id).map(|_| Event::Released { id: *id }),
-        Command::Expire => Ok(expire(state, now)),
+        Command::Expire => expire(state, now),
     }
 }
 
@@ -49,7 +49,8 @@ fn living(state: &State, id: AllocationId) -> Result<&Arc<super::lsp::Allocation
     state.allocation(id).ok_or(Refusal::UnknownAllocation(id))
 }
 
-fn expire(state: &State, now: Millis) -> Event {
+fn expire(state: &State, now: Millis) -> Result<Event, Refusal> {
     let due = state.deadlines.iter().take_while(|(at, _)| *at <= now);
-    Event::Expired { ids: due.map(|(_, id)| *id).take(EXPIRED_AT_ONCE_MAX).collect() }
+    let ids: Vec<_> = due.map(|(_, id)| *id).take(EXPIRED_AT_ONCE_MAX).collect();
+    if ids.is_empty() { Err(Refusal::NothingDue) } else { Ok(Event::Expired { ids }) }
 }

@@ -52,7 +52,7 @@ fn into_new_revision(
     topology: &Arc<Topology>,
     workspace: &mut Workspace,
 ) -> Vec<Displaced> {
-    if old.live == 0 {
+    if old.live() == 0 {
         return vec![];
     }
     let translation = Translation::between(&old.topology, topology);
@@ -94,8 +94,8 @@ pub(super) fn delete_topology(state: &State, name: &Name, expected: Expected) ->
     if expected != Expected::Unsaid {
         check_revision(expected, network.revision)?;
     }
-    if network.live > 0 {
-        return Err(Refusal::TopologyInUse { topology: name.clone(), live: network.live });
+    if network.live() > 0 {
+        return Err(Refusal::TopologyInUse { topology: name.clone(), live: network.live() });
     }
     Ok(Event::TopologyDeleted { name: name.clone() })
 }

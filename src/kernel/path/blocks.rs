@@ -8,6 +8,8 @@ use super::graph::{Graph, NONE, word};
 pub(super) struct Blocks {
     pub(super) of_arc: Vec<u32>,
     pub(super) bridges: Vec<bool>,
+    /// All nodes, in the order of a walk along the edges.
+    pub(super) preorder: Vec<u32>,
 }
 
 pub(super) fn find(graph: &Graph) -> Blocks {
@@ -41,7 +43,7 @@ pub(super) fn find(graph: &Graph) -> Blocks {
         of_arc.push(block);
     }
     let bridges = (0..members.len()).map(|at| members[at] == 1 && down[at] <= 1 && up[at] <= 1).collect();
-    Blocks { of_arc, bridges }
+    Blocks { of_arc, bridges, preorder: tree.preorder }
 }
 
 /// A depth-first forest with low points.

@@ -2,6 +2,7 @@
 //! generic so that the plain case compiles to one comparison.
 
 use super::graph::{Arc, Graph};
+use super::strides::Stride;
 use super::workspace::Marks;
 use super::{COST_ONE, Constraints, Links, Metric, Query, WEIGHT_ONE};
 use crate::kernel::id::LinkIx;
@@ -68,24 +69,13 @@ impl<G: Gate> Gate for Barring<'_, G> {
     }
 }
 
-/// As `gate`, but only within one block.
-pub(super) struct Within<'a, G> {
-    pub(super) gate: &'a G,
-    pub(super) block: u32,
-}
-
-impl<G: Gate> Gate for Within<'_, G> {
-    #[inline]
-    fn admits(&self, number: u32, arc: &Arc) -> bool {
-        arc.block == self.block && self.gate.admits(number, arc)
-    }
-}
-
 /// What an arc costs now. Never less than [`Graph::static_cost`] of the metric, never zero.
 pub(super) trait Price {
     fn of(&self, number: u32, arc: &Arc) -> u64;
     /// Whether that is exactly the static cost.
     fn is_static(&self, number: u32) -> bool;
+    /// What a stride costs at least.
+    fn span(&self, stride: &Stride) -> u64;
 }
 
 /// [`Metric::Te`].
@@ -100,6 +90,11 @@ impl Price for Te {
     #[inline]
     fn is_static(&self, _: u32) -> bool {
         true
+    }
+
+    #[inline]
+    fn span(&self, stride: &Stride) -> u64 {
+        stride.span
     }
 }
 
@@ -116,6 +111,11 @@ impl<L: Links> Price for Congestion<'_, L> {
     #[inline]
     fn is_static(&self, number: u32) -> bool {
         self.0.weight(LinkIx(number)) <= WEIGHT_ONE
+    }
+
+    #[inline]
+    fn span(&self, stride: &Stride) -> u64 {
+        stride.span
     }
 }
 
@@ -139,5 +139,12 @@ impl<L: Links> Price for Charge<'_, L> {
 
     fn is_static(&self, number: u32) -> bool {
         self.metric != Metric::Congestion || Congestion(self.links).is_static(number)
+    }
+
+    fn span(&self, stride: &Stride) -> u64 {
+        match self.metric {
+            Metric::Congestion | Metric::Te => stride.span,
+            Metric::Hops | Metric::Delay => 0,
+        }
     }
 }

@@ -10,14 +10,13 @@ use super::Metric;
 use super::blocks::{self, Blocks};
 use super::heap::Heap;
 use super::rows::{Row, RowRef};
+use super::strides::{self, Direction, Stride};
 use crate::kernel::id::{LinkIx, NodeIx};
 use crate::kernel::topology::Topology;
 use crate::kernel::units::Micros;
 
 /// No arc, no node.
 pub(super) const NONE: u32 = u32::MAX;
-/// In [`Arc::onward`]: nothing leads on from there.
-pub(super) const DEAD_END: u32 = u32::MAX - 1;
 /// Up to this many nodes all static distances of the TE metric are kept: two words a pair, 8 MB at most.
 pub const TABLE_NODES_MAX: usize = 1_024;
 
@@ -26,7 +25,7 @@ pub const TABLE_NODES_MAX: usize = 1_024;
 pub(super) struct Arc {
     pub(super) head: u32,
     pub(super) te: u32,
-    /// The only arc that a simple path can take next, or [`NONE`] if there is a choice, or [`DEAD_END`].
+    /// The only arc that a simple path can take next, or [`NONE`], or [`DEAD_END`](strides::DEAD_END).
     pub(super) onward: u32,
     /// The biconnected component it is in.
     pub(super) block: u32,
@@ -42,6 +41,13 @@ pub struct Graph {
     pub(super) delays: Vec<u32>,
     pub(super) groups: Vec<u32>,
     pub(super) twins: Vec<u32>,
+    pub(super) strides: Vec<Stride>,
+    /// By node: where it stands in a row of distances.
+    pub(super) places: Vec<u32>,
+    /// By node; see [`strides::lanes`].
+    pub(super) lanes: Vec<u32>,
+    /// By arc: the only one that a simple path can have taken before it; see [`strides::forced`].
+    pub(super) before: Vec<u32>,
     first_srlg: Vec<u32>,
     srlgs: Vec<u32>,
     /// By block: whether it is one edge, so that a path that needs it has no choice.
@@ -56,12 +62,19 @@ impl Graph {
         let nodes = topology.node_count();
         let mut graph = Self::arrays(topology, nodes);
         graph.index_backwards(nodes);
-        let Blocks { of_arc, bridges } = blocks::find(&graph);
+        let Blocks { of_arc, bridges, preorder } = blocks::find(&graph);
         for (arc, block) in graph.arcs.iter_mut().zip(of_arc) {
             arc.block = block;
         }
         graph.bridges = bridges;
-        graph.force_onward();
+        let onward = strides::forced(&graph, Direction::Along);
+        for (arc, onward) in graph.arcs.iter_mut().zip(onward) {
+            arc.onward = onward;
+        }
+        graph.before = strides::forced(&graph, Direction::Against);
+        graph.lanes = strides::lanes(&graph);
+        graph.strides = strides::strides(&graph, &graph.lanes);
+        graph.places = graph.place(&preorder);
         graph.fingerprint = graph.fingerprint_of();
         if nodes <= TABLE_NODES_MAX {
             let mut heap = Heap::default();
@@ -111,7 +124,7 @@ impl Graph {
 
     /// Static distances to `to`, where the graph keeps them.
     pub(super) fn table_row(&self, to: u32) -> Option<RowRef<'_>> {
-        self.table.get(to as usize).map(Row::view)
+        self.table.get(to as usize).map(|row| row.view(self))
     }
 
     pub(super) fn fingerprint(&self) -> [u64; 2] {
@@ -139,6 +152,10 @@ impl Graph {
             delays: Vec::with_capacity(links),
             groups: Vec::with_capacity(links),
             twins: Vec::with_capacity(links),
+            strides: Vec::new(),
+            places: Vec::new(),
+            lanes: Vec::new(),
+            before: Vec::new(),
             first_srlg: vec![0],
             srlgs: Vec::new(),
             bridges: Vec::new(),
@@ -172,34 +189,20 @@ impl Graph {
         }
     }
 
-    /// Finds each arc's forced continuation: the only arc out of its head that does not lead back to its tail. Rings of
-    /// forced arcs are cut, so that following [`Arc::onward`] always ends.
-    fn force_onward(&mut self) {
-        for at in 0..self.arcs.len() {
-            let tail = self.tails[at];
-            let mut onward = self.out(self.arcs[at].head).filter(|next| self.arcs[*next as usize].head != tail);
-            let forced = match (onward.next(), onward.next()) {
-                (None, _) => DEAD_END,
-                (Some(only), None) => only,
-                (Some(_), Some(_)) => NONE,
-            };
-            drop(onward);
-            self.arcs[at].onward = forced;
-        }
-        // 0: not seen; otherwise the number of the walk that saw it, plus one.
-        let mut seen = vec![0_u32; self.arcs.len()];
-        for start in 0..word(self.arcs.len()) {
-            let mut at = start;
-            while at < DEAD_END && seen[at as usize] == 0 {
-                seen[at as usize] = start + 1;
-                let next = self.arcs[at as usize].onward;
-                if next < DEAD_END && seen[next as usize] == start + 1 {
-                    self.arcs[at as usize].onward = NONE;
-                    break;
-                }
-                at = next;
+    /// The nodes at which searches stop first, and neighbours near each other.
+    fn place(&self, preorder: &[u32]) -> Vec<u32> {
+        let mut stops = vec![false; self.node_count()];
+        for stride in &self.strides {
+            if let Some(is_stop) = stops.get_mut(stride.end as usize) {
+                *is_stop = true;
             }
         }
+        let (first, then): (Vec<u32>, Vec<u32>) = preorder.iter().partition(|node| stops[**node as usize]);
+        let mut places = vec![0; self.node_count()];
+        for (place, node) in (0..).zip(first.into_iter().chain(then)) {
+            places[node as usize] = place;
+        }
+        places
     }
 
     /// Tells graphs apart whose static distances may differ: two independent 64-bit mixes over shape and metrics.

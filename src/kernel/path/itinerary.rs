@@ -21,6 +21,7 @@ pub(super) struct Itinerary<'a> {
 }
 
 /// From anywhere to the next hop that is to be met, and then the rest of the way.
+#[derive(Clone, Copy)]
 struct Leg {
     enter: Bounds<RowAt>,
     after: Bounds<u64>,
@@ -111,8 +112,14 @@ impl Leg {
 /// The legs to each hop in turn and at last to the egress.
 fn legs(graph: &Graph, hops: &[Hop], metric: Metric, egress: u32, rows: &mut Rows) -> Option<Vec<Leg>> {
     let mut legs = vec![Leg { enter: ensure(graph, metric, egress, rows), after: Bounds::default() }];
+    let mut hop_after = None;
     for hop in hops.iter().rev() {
-        let next = legs.last()?;
+        let next = *legs.last()?;
+        // The same hop twice in a row is met at once.
+        if hop_after.replace(hop) == Some(hop) {
+            legs.push(next);
+            continue;
+        }
         let (enter, leg) = match *hop {
             Hop::Node(node) => {
                 graph.has_node(node).then_some(())?;

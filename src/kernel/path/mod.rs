@@ -19,7 +19,10 @@ mod itinerary;
 mod rows;
 mod search;
 mod solve;
+mod strides;
 mod suurballe;
+#[cfg(test)]
+mod tests;
 mod workspace;
 mod yen;
 

@@ -13,36 +13,64 @@ pub(super) const UNREACHABLE: u32 = u32::MAX;
 /// What cached rows may take before they are all dropped.
 const CACHE_MAX_BYTES: usize = 64 << 20;
 
-/// Distances and first arcs from every node towards one.
+/// Distances and first arcs from every node towards one, by [`Graph::places`]: what a search reads of a row lies close
+/// together, for it is mostly waiting for memory.
 pub(super) struct Row {
     /// In units of `1 << shift`, never above the true distance, and consistent: no arc is shorter than the difference of
     /// its ends.
     bound: Vec<u32>,
-    next: Vec<u32>,
+    next: Nexts,
     shift: u32,
 }
+
+/// First arcs.
+enum Nexts {
+    /// How many arcs out of the node come before it; [`NO_SLOT`] if there is none.
+    Slots(Vec<u8>),
+    /// By number, where a node has too many.
+    Arcs(Vec<u32>),
+}
+
+const NO_SLOT: u8 = u8::MAX;
 
 /// A borrowed [`Row`].
 #[derive(Clone, Copy)]
 pub(super) struct RowRef<'a> {
-    bound: &'a [u32],
-    next: &'a [u32],
-    shift: u32,
+    graph: &'a Graph,
+    row: &'a Row,
 }
 
 impl Row {
     pub(super) fn new(graph: &Graph, metric: Metric, to: u32, heap: &mut Heap) -> Self {
         let shift = shift_for(graph, metric);
-        let exact = sweep(graph, metric, to, 0, heap);
-        let Tree { distance, next } = exact;
+        let Tree { distance, next } = sweep(graph, metric, to, 0, heap);
         // Rounding every cost down (not the sums) keeps the bound consistent.
         let scaled = if shift == 0 { distance } else { sweep(graph, metric, to, shift, heap).distance };
-        let bound = scaled.into_iter().map(|distance| u32::try_from(distance).unwrap_or(UNREACHABLE)).collect();
-        Self { bound, next, shift }
+        let mut bound = vec![UNREACHABLE; scaled.len()];
+        for (place, distance) in graph.places.iter().zip(scaled) {
+            bound[*place as usize] = u32::try_from(distance).unwrap_or(UNREACHABLE);
+        }
+        Self { bound, next: Nexts::new(graph, next), shift }
     }
 
-    pub(super) fn view(&self) -> RowRef<'_> {
-        RowRef { bound: &self.bound, next: &self.next, shift: self.shift }
+    pub(super) fn view<'a>(&'a self, graph: &'a Graph) -> RowRef<'a> {
+        RowRef { graph, row: self }
+    }
+}
+
+impl Nexts {
+    fn new(graph: &Graph, next: Vec<u32>) -> Self {
+        let mut slots = vec![NO_SLOT; next.len()];
+        for ((number, place), node) in next.iter().zip(&graph.places).zip(0..) {
+            if *number == NONE {
+                continue;
+            }
+            match u8::try_from(*number - graph.out(node).start) {
+                Ok(slot) if slot != NO_SLOT => slots[*place as usize] = slot,
+                _ => return Self::Arcs(next),
+            }
+        }
+        Self::Slots(slots)
     }
 }
 
@@ -50,14 +78,20 @@ impl RowRef<'_> {
     /// No path from `node` costs less; `None` if there is none at all.
     #[inline]
     pub(super) fn bound(&self, node: u32) -> Option<u64> {
-        let bound = self.bound[node as usize];
-        if bound == UNREACHABLE { None } else { Some(u64::from(bound) << self.shift) }
+        let bound = self.row.bound[self.graph.places[node as usize] as usize];
+        if bound == UNREACHABLE { None } else { Some(u64::from(bound) << self.row.shift) }
     }
 
     /// The first arc of the shortest path from `node`, [`NONE`] if there is none.
     #[inline]
     pub(super) fn next(&self, node: u32) -> u32 {
-        self.next[node as usize]
+        match &self.row.next {
+            Nexts::Slots(slots) => match slots[self.graph.places[node as usize] as usize] {
+                NO_SLOT => NONE,
+                slot => self.graph.out(node).start + u32::from(slot),
+            },
+            Nexts::Arcs(arcs) => arcs[node as usize],
+        }
     }
 }
 
@@ -142,8 +176,8 @@ impl Rows {
 
     pub(super) fn view<'a>(&'a self, graph: &'a Graph, at: RowAt) -> RowRef<'a> {
         match at {
-            RowAt::Table(to) => graph.table[to as usize].view(),
-            RowAt::Cached(at) => self.rows[at].view(),
+            RowAt::Table(to) => graph.table[to as usize].view(graph),
+            RowAt::Cached(at) => self.rows[at].view(graph),
         }
     }
 }

@@ -4,10 +4,16 @@
 //! Must stay true: equal inputs give equal paths, ties included. Every step is a function of the graph, the gate and the
 //! price alone.
 
-use super::gate::{Gate, Price, Within};
-use super::graph::{DEAD_END, Graph, NONE};
+use super::gate::{Gate, Price};
+use super::graph::{Graph, NONE};
 use super::rows::RowRef;
+use super::strides::{DEAD_END, Stride};
 use super::workspace::{Label, Scratch};
+
+/// The sweep takes so many nodes at once, for a goal whose last links are full,
+const SWEEP_FIRST: u32 = 3;
+/// and goes on when the search has taken so many: most end before that.
+const SWEEP_AGAIN: u32 = 64;
 
 /// What is searched, with which bound.
 pub(super) struct Search<'a, P, G> {
@@ -40,8 +46,9 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
     fn walk(&self, from: u32, to: u32, out: &mut Vec<u32>) -> Walk {
         let mut outcome = Walk::Clear;
         let mut at = from;
+        let mut forced = NONE;
         while at != to {
-            let number = self.row.next(at);
+            let number = if forced < DEAD_END { forced } else { self.row.next(at) };
             if number == NONE {
                 return Walk::Cut;
             }
@@ -56,6 +63,7 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
             }
             out.push(number);
             at = arc.head;
+            forced = arc.onward;
         }
         outcome
     }
@@ -71,10 +79,8 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
                 out.extend_from_slice(part);
                 continue;
             }
-            let gate = Within { gate: self.gate, block };
             let (enter, leave) = (self.graph.tails[*first as usize], self.graph.arcs[*last as usize].head);
-            let search = Search { graph: self.graph, price: self.price, gate: &gate, row: self.row };
-            if !search.astar(enter, leave, scratch, out) {
+            if !self.astar(enter, leave, block, scratch, out) {
                 return false;
             }
         }
@@ -85,14 +91,18 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
         self.price.is_static(number) && self.gate.admits(number, &self.graph.arcs[number as usize])
     }
 
-    /// A* (Hart, Nilsson and Raphael, 1968) with a consistent bound, over nodes where there is a choice; what lies between
-    /// is walked without a label. `to` must be where [`Search::row`] leads or a node that every path there passes.
-    pub(super) fn astar(&self, from: u32, to: u32, scratch: &mut Scratch, out: &mut Vec<u32>) -> bool {
+    /// A* (Hart, Nilsson and Raphael, 1968) with a consistent bound, over the nodes of one block at which there is a
+    /// choice. `to` must be where [`Search::row`] leads or a node that every path there passes. With it goes a sweep
+    /// backwards from `to`, which ends a search that cannot succeed when either side is exhausted.
+    fn astar(&self, from: u32, to: u32, block: u32, scratch: &mut Scratch, out: &mut Vec<u32>) -> bool {
         let open = scratch.begin(self.graph.node_count());
         let Some(mut least) = self.row.bound(from) else { return false };
         scratch.labels[from as usize] = Label { stamp: open, cost: 0, parent: NONE, first: NONE };
         scratch.stack.push(from);
+        scratch.sweep.begin(to);
         let mut found = u64::MAX;
+        let lane = self.graph.lanes[to as usize];
+        let mut taken = 0_u32;
         loop {
             let node = match scratch.stack.pop() {
                 Some(node) => node,
@@ -114,12 +124,18 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
             label.stamp = open + 1;
             let so_far = label.cost;
             for first in self.graph.out(node) {
-                let Some((end, cost)) = self.stride(first, to, so_far) else { continue };
-                let Some(bound) = self.row.bound(end) else { continue };
-                let key = cost + bound;
+                let stride = &self.graph.strides[first as usize];
+                if self.graph.arcs[first as usize].block != block {
+                    continue;
+                }
+                let reached = if stride.lane == lane {
+                    self.look_for(to, first, so_far)
+                } else {
+                    self.take(stride, first, so_far, found, open, scratch)
+                };
+                let Some((end, cost, key)) = reached else { continue };
                 let label = &mut scratch.labels[end as usize];
-                let is_seen = label.stamp >= open;
-                if key >= found || is_seen && (label.stamp != open || label.cost <= cost) {
+                if key >= found || label.stamp >= open && (label.stamp != open || label.cost <= cost) {
                     continue;
                 }
                 *label = Label { stamp: open, cost, parent: node, first };
@@ -132,14 +148,57 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
                     scratch.heap.push(key, end);
                 }
             }
+            taken += 1;
+            let is_due = taken <= SWEEP_FIRST || taken > SWEEP_AGAIN;
+            if is_due && scratch.sweep.is_open && !self.sweep_on(from, block, open, scratch) {
+                return false;
+            }
         }
         self.trace(from, to, scratch, out);
         true
     }
 
-    /// Takes arc `first` and every arc that is forced after it. Where it ends, and what it costs by then.
+    /// Takes a stride that does not pass the goal: where it ends, the cost by then, and the least cost of the whole way.
+    /// `None` if it is blocked or leads to nothing better, which mostly shows before a link of it is looked at.
     #[inline]
-    fn stride(&self, first: u32, to: u32, so_far: u64) -> Option<(u32, u64)> {
+    fn take(
+        &self,
+        stride: &Stride,
+        first: u32,
+        so_far: u64,
+        found: u64,
+        open: u32,
+        scratch: &Scratch,
+    ) -> Option<(u32, u64, u64)> {
+        if stride.end == NONE {
+            return None;
+        }
+        let at_least = so_far + self.price.span(stride);
+        let label = &scratch.labels[stride.end as usize];
+        if label.stamp > open || label.stamp == open && label.cost <= at_least {
+            return None;
+        }
+        let bound = self.row.bound(stride.end)?;
+        if at_least + bound >= found {
+            return None;
+        }
+        let mut number = first;
+        let mut cost = so_far;
+        loop {
+            let arc = &self.graph.arcs[number as usize];
+            if !self.gate.admits(number, arc) {
+                return None;
+            }
+            cost += self.price.of(number, arc);
+            if arc.onward == NONE {
+                return Some((stride.end, cost, cost + bound));
+            }
+            number = arc.onward;
+        }
+    }
+
+    /// Takes a stride that may pass the goal, and stops there if it does.
+    fn look_for(&self, to: u32, first: u32, so_far: u64) -> Option<(u32, u64, u64)> {
         let mut number = first;
         let mut cost = so_far;
         loop {
@@ -149,13 +208,49 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
             }
             cost += self.price.of(number, arc);
             if arc.head == to || arc.onward == NONE {
-                return Some((arc.head, cost));
+                return Some((arc.head, cost, cost + self.row.bound(arc.head)?));
             }
             if arc.onward == DEAD_END {
                 return None;
             }
             number = arc.onward;
         }
+    }
+
+    /// Takes one node of the sweep: everything from which it can be reached is reached from the goal. Returns whether
+    /// there can still be a path.
+    fn sweep_on(&self, from: u32, block: u32, open: u32, scratch: &mut Scratch) -> bool {
+        let Some(node) = scratch.sweep.next() else { return false };
+        for &last in self.graph.into(node) {
+            if self.graph.arcs[last as usize].block != block {
+                continue;
+            }
+            let mut number = last;
+            let tail = loop {
+                if !self.gate.admits(number, &self.graph.arcs[number as usize]) {
+                    break NONE;
+                }
+                let tail = self.graph.tails[number as usize];
+                let before = self.graph.before[number as usize];
+                if tail == from || before == NONE {
+                    break tail;
+                }
+                if before == DEAD_END {
+                    break NONE;
+                }
+                number = before;
+            };
+            if tail == NONE {
+                continue;
+            }
+            // The two sides have met.
+            if scratch.labels[tail as usize].stamp >= open {
+                scratch.sweep.is_open = false;
+                return true;
+            }
+            scratch.sweep.reach(tail);
+        }
+        true
     }
 
     fn trace(&self, from: u32, to: u32, scratch: &mut Scratch, out: &mut Vec<u32>) {

@@ -9,6 +9,7 @@ use super::search::Search;
 use super::workspace::{Tools, Workspace};
 use super::{Constraints, FoundPath, Hop, Links, Metric, NoPath, Query};
 use crate::kernel::id::LinkIx;
+use crate::kernel::units::Micros;
 
 /// The cheapest path that satisfies the query (CSPF). Exact, except where it says [`NoPath::SearchLimit`].
 ///
@@ -21,16 +22,29 @@ pub fn shortest<L: Links>(
     workspace: &mut Workspace,
 ) -> Result<FoundPath, NoPath> {
     admit_ends(graph, query)?;
-    let mut path = Vec::new();
+    let mut path = std::mem::take(&mut workspace.path);
+    path.clear();
+    let outcome = search(graph, links, query, workspace, &mut path);
+    let answer = outcome.map(|()| found(graph, links, query.metric, &path));
+    workspace.path = path;
+    answer
+}
+
+fn search<L: Links>(
+    graph: &Graph,
+    links: &L,
+    query: &Query<'_>,
+    workspace: &mut Workspace,
+    path: &mut Vec<u32>,
+) -> Result<(), NoPath> {
     if is_plain(query.constraints) {
-        plain(graph, links, query, workspace, &mut path)?;
+        plain(graph, links, query, workspace, path)
     } else {
         let solver = Solver::new(graph, links, query, workspace)?;
         let (mut tools, excluded) = workspace.tools();
         let gate = Guarded::new(graph, links, query, excluded);
-        solver.solve(&gate, solver.start(), &mut tools, &mut path)?;
+        solver.solve(&gate, solver.start(), &mut tools, path)
     }
-    Ok(found(graph, links, query.metric, &path))
 }
 
 /// Nothing asked but room: the hot path.
@@ -73,10 +87,15 @@ pub(super) fn admit_ends(graph: &Graph, query: &Query<'_>) -> Result<(), NoPath>
 
 pub(super) fn found<L: Links>(graph: &Graph, links: &L, metric: Metric, path: &[u32]) -> FoundPath {
     let price = Charge { graph, links, metric };
-    let cost = path.iter().map(|number| price.of(*number, &graph.arcs[*number as usize])).sum();
-    let links: Vec<LinkIx> = path.iter().map(|number| LinkIx(*number)).collect();
-    let delay = graph.delay_of(&links);
-    FoundPath { links, cost, delay }
+    let mut cost = 0;
+    let mut delay = 0;
+    let mut taken = Vec::with_capacity(path.len());
+    for &number in path {
+        cost += price.of(number, &graph.arcs[number as usize]);
+        delay += u64::from(graph.delays[number as usize]);
+        taken.push(LinkIx(number));
+    }
+    FoundPath { links: taken, cost, delay: Micros(delay) }
 }
 
 /// A query made ready: exclusions marked, rows computed, hops resolved. Serves many searches with different ends barred.

@@ -12,6 +12,8 @@ pub struct Workspace {
     pub(super) scratch: Scratch,
     pub(super) arena: Arena,
     pub(super) rows: Rows,
+    /// The path being found.
+    pub(super) path: Vec<u32>,
     /// What the constraints exclude.
     pub(super) excluded: Marks,
 }
@@ -26,7 +28,7 @@ pub(super) struct Tools<'a> {
 impl Workspace {
     /// The tools, and what is excluded.
     pub(super) fn tools(&mut self) -> (Tools<'_>, &Marks) {
-        let Self { scratch, arena, rows, excluded } = self;
+        let Self { scratch, arena, rows, excluded, path: _ } = self;
         (Tools { rows, scratch, arena }, excluded)
     }
 }
@@ -39,6 +41,7 @@ pub(super) struct Scratch {
     pub(super) heap: Heap,
     /// Nodes at the current least key: they need no heap.
     pub(super) stack: Vec<u32>,
+    pub(super) sweep: Sweep,
     pub(super) walked: Vec<u32>,
     pub(super) trace: Vec<(u32, u32)>,
 }
@@ -69,7 +72,39 @@ impl Scratch {
         self.epoch += 2;
         self.heap.clear();
         self.stack.clear();
+        self.sweep.nodes.begin(nodes, 0);
         self.epoch
+    }
+}
+
+/// What can reach the goal, as far as is known.
+#[derive(Default)]
+pub(super) struct Sweep {
+    nodes: Marks,
+    queue: Vec<u32>,
+    taken: usize,
+    pub(super) is_open: bool,
+}
+
+impl Sweep {
+    pub(super) fn begin(&mut self, goal: u32) {
+        self.queue.clear();
+        self.taken = 0;
+        self.is_open = true;
+        self.reach(goal);
+    }
+
+    pub(super) fn reach(&mut self, node: u32) {
+        if !self.nodes.has_node(node) {
+            self.nodes.mark_node(node);
+            self.queue.push(node);
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<u32> {
+        let node = self.queue.get(self.taken).copied();
+        self.taken += 1;
+        node
     }
 }
 

@@ -1,0 +1,269 @@
+//! Order: the only room that changes state. A [`Submission`] goes to the single writer, which decides it on the state as it
+//! is, writes the whole batch down in one transaction, and only then answers. Readers see what is committed and nothing
+//! else. This room never compares two bandwidths.
+
+mod clock;
+mod follower;
+mod ticker;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{RwLock, broadcast, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::clock::Clock;
+pub use crate::journal::record::{self, Record};
+pub use crate::journal::words;
+pub use crate::journal::{
+    EncodeError, Journal, JournalError, Past, PastFilter, Receipt, StoredRecord as Fact, allocation_record,
+};
+use crate::kernel::audit::{Fault, audit};
+use crate::kernel::id::{AllocationId, Sequence};
+use crate::kernel::units::Millis;
+use crate::kernel::{Command, Refusal, State};
+
+/// How many submissions may wait for the writer; one more is refused as [`SubmitError::Busy`].
+pub const QUEUE_MAX: usize = 4_096;
+/// How many submissions one batch takes at most.
+pub const BATCH_MAX: usize = 1_024;
+/// How many commits a slow subscriber may fall behind before it has to read the journal again.
+pub const COMMITS_KEPT: usize = 1_024;
+/// A snapshot is written after so many events.
+pub const SNAPSHOT_EVERY: u64 = 200_000;
+/// How long an idempotency key is remembered.
+pub const RECEIPT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a writer committed at once.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// What happened, in order.
+    pub facts: Arc<[Fact]>,
+    /// How long deciding took.
+    pub decided_in: Duration,
+    /// How long writing it down took.
+    pub written_in: Duration,
+}
+
+/// Something to be decided: one command, or several in one transaction.
+#[derive(Debug)]
+pub struct Submission {
+    /// What, in order. Each sees what those before it did.
+    pub commands: Vec<Command>,
+    /// Whether it is to happen.
+    pub mode: Mode,
+    /// To be remembered with what happened, so that a repetition can be answered alike.
+    pub key: Option<Key>,
+}
+
+/// Whether a submission is to happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// It is.
+    Commit,
+    /// It is only to be known what would happen; the same code decides it.
+    DryRun,
+}
+
+/// An idempotency key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Key {
+    /// What the client calls its request.
+    pub key: String,
+    /// A digest of the request, so that another request under the same key is noticed.
+    pub fingerprint: String,
+}
+
+/// What became of one command.
+pub type Outcome = Result<Fact, Refusal>;
+
+/// Why a submission was not decided. Nothing of it happened.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The queue is full; try again shortly.
+    #[error("too many requests are waiting to be decided")]
+    Busy,
+    /// The service is stopping.
+    #[error("the service is stopping")]
+    Stopping,
+    /// It could not be written down.
+    #[error("the decision could not be written down: {0}")]
+    Journal(Arc<JournalError>),
+}
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal cannot be read.
+    #[error("the journal cannot be read: {0}")]
+    Journal(#[from] JournalError),
+    /// What the journal tells cannot be.
+    #[error("the journal tells of an impossible state; first of {count}: {first}")]
+    Unsound {
+        /// One fault.
+        first: Fault,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// The handle by which the speaking rooms reach the state. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    queue: mpsc::Sender<Job>,
+    state: RwLock<State>,
+    commits: broadcast::Sender<Commit>,
+    journal: Journal,
+    head: AtomicU64,
+    clock: Clock,
+    stop: CancellationToken,
+}
+
+struct Job {
+    submission: Submission,
+    answer: oneshot::Sender<Result<Vec<Outcome>, SubmitError>>,
+}
+
+/// The tasks behind an [`App`].
+pub struct Tasks {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl App {
+    /// Reads the journal, checks what it tells, and starts the writer and its helpers.
+    ///
+    /// # Errors
+    /// The journal cannot be read or tells of an impossible state.
+    pub async fn start(journal: Journal) -> Result<(Self, Tasks), StartError> {
+        let state = journal.restore().await?;
+        // A soft change of model may leave links overfull on purpose; everything else is a defect or a damaged journal.
+        let mut faults = audit(&state);
+        faults.retain(|fault| !matches!(fault, Fault::Overfull { .. }));
+        if let Some(first) = faults.first() {
+            return Err(StartError::Unsound { first: first.clone(), count: faults.len() });
+        }
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let (commits, _) = broadcast::channel(COMMITS_KEPT);
+        let stop = CancellationToken::new();
+        let head = AtomicU64::new(state.sequence().0);
+        let inner =
+            Inner { queue, state: RwLock::new(state), commits, journal, head, clock: Clock::new(), stop: stop.clone() };
+        let app = Self { inner: Arc::new(inner) };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(writer::run(app.clone(), jobs));
+        tasks.spawn(ticker::expire(app.clone()));
+        tasks.spawn(ticker::keep_house(app.clone()));
+        tasks.spawn(follower::run(app.clone()));
+        Ok((app, Tasks { tasks, stop }))
+    }
+
+    /// Has a submission decided; answers when the decision is on disk.
+    ///
+    /// # Errors
+    /// Nothing was decided: too busy, stopping, or the journal cannot be written.
+    pub async fn submit(&self, submission: Submission) -> Result<Vec<Outcome>, SubmitError> {
+        let (answer, decided) = oneshot::channel();
+        self.inner.queue.try_send(Job { submission, answer }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
+            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
+        })?;
+        decided.await.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    /// Has one command decided.
+    ///
+    /// # Errors
+    /// As [`App::submit`].
+    pub async fn submit_one(&self, command: Command, mode: Mode, key: Option<Key>) -> Result<Outcome, SubmitError> {
+        let mut outcomes = self.submit(Submission { commands: vec![command], mode, key }).await?;
+        outcomes.pop().ok_or(SubmitError::Stopping)
+    }
+
+    /// Looks at the committed state. Be quick: the writer waits meanwhile.
+    pub async fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&*self.inner.state.read().await)
+    }
+
+    /// The last committed event.
+    pub fn head(&self) -> Sequence {
+        Sequence(self.inner.head.load(Ordering::Acquire))
+    }
+
+    /// Now, as the writer sees it.
+    pub fn now(&self) -> Millis {
+        self.inner.clock.now()
+    }
+
+    /// What is committed from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Commit> {
+        self.inner.commits.subscribe()
+    }
+
+    /// What happened after `after`, oldest first.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn facts_after(&self, after: Sequence, limit: u32) -> Result<Vec<Fact>, JournalError> {
+        self.inner.journal.read_after(after, limit).await
+    }
+
+    /// Allocations that are over.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn past(
+        &self,
+        filter: &PastFilter,
+        after: Option<AllocationId>,
+        limit: u32,
+    ) -> Result<Vec<Past>, JournalError> {
+        self.inner.journal.past(filter, after, limit).await
+    }
+
+    /// One allocation that is over.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn past_one(&self, id: AllocationId) -> Result<Option<Past>, JournalError> {
+        self.inner.journal.past_one(id).await
+    }
+
+    /// What an idempotency key stands for, if it was used before.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn receipt(&self, key: &str) -> Result<Option<Receipt>, JournalError> {
+        self.inner.journal.receipt(key).await
+    }
+
+    /// Whether the journal answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), JournalError> {
+        self.inner.journal.ping().await
+    }
+
+    /// Cancelled when the service stops.
+    pub fn stopping(&self) -> CancellationToken {
+        self.inner.stop.clone()
+    }
+}
+
+impl Tasks {
+    /// Stops deciding, lets what is decided be written down, writes a snapshot and closes the journal.
+    pub async fn stop(mut self, app: &App) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        ticker::snapshot(app).await;
+        app.inner.journal.close().await;
+    }
+}

@@ -1,0 +1,108 @@
+//! The command line: one file a subcommand.
+
+pub mod replay;
+pub mod serve;
+pub mod topology;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// The bandwidth allocator of an SDN backbone.
+#[derive(Parser, Debug)]
+#[command(name = "watermaster", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// The service (what runs when no command is given).
+    Serve(serve::Arguments),
+    /// What would have become of a trace of requests.
+    Replay(replay::Arguments),
+    /// Topology files: check, convert.
+    #[command(subcommand)]
+    Topology(topology::TopologyCommand),
+    /// Prints the OpenAPI document.
+    Openapi,
+    /// Prints the configuration in force, as TOML.
+    Config(serve::Arguments),
+    /// Prints a completion script for a shell.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the version.
+    Version,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Serve(#[from] serve::Error),
+    #[error(transparent)]
+    Replay(#[from] replay::Error),
+    #[error(transparent)]
+    Topology(#[from] topology::TopologyCommandError),
+    #[error("bad configuration: {0}")]
+    Config(#[from] crate::config::ConfigError),
+    #[error("the OpenAPI document cannot be written: {0}")]
+    Document(#[from] serde_json::Error),
+    #[error("the configuration cannot be written: {0}")]
+    Toml(#[from] toml::ser::Error),
+    #[error("standard output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl Error {
+    /// 78 for bad configuration, 1 otherwise; clap itself uses 2 for wrong usage.
+    fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Serve(serve::Error::Config(_)) => 78,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs what the command line says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command.unwrap_or_else(|| Command::Serve(serve::Arguments::from_environment()))) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output may have seen enough.
+        Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "watermaster: {error}");
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    match command {
+        Command::Serve(arguments) => {
+            drop(out);
+            serve::run(&arguments)?;
+        }
+        Command::Replay(arguments) => {
+            drop(out);
+            replay::run(&arguments)?;
+        }
+        Command::Topology(command) => {
+            drop(out);
+            topology::run(&command)?;
+        }
+        Command::Openapi => writeln!(out, "{}", crate::http::document().to_pretty_json()?)?,
+        Command::Config(arguments) => write!(out, "{}", toml::to_string(&arguments.config()?)?)?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "watermaster", &mut out);
+        }
+        Command::Version => writeln!(out, "{}", env!("CARGO_PKG_VERSION"))?,
+    }
+    Ok(())
+}

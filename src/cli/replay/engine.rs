@@ -1,0 +1,394 @@
+//! Feeds a trace of requests through the kernel, as the service would have decided them, and keeps count. Departures at a
+//! time come before arrivals at the same time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::formats::trace::TraceRequest;
+use crate::kernel::bam::Cause;
+use crate::kernel::class::{CLASS_TYPES, ClassType, Priority};
+use crate::kernel::command::{Expected, Misfits, NamedConstraints, Request, Switchover};
+use crate::kernel::event::{Denial, Displaced, DisplacedBy, Fate};
+use crate::kernel::id::{AllocationId, Name, NameError};
+use crate::kernel::model::BandwidthModel;
+use crate::kernel::path::Workspace;
+use crate::kernel::topology::Topology;
+use crate::kernel::units::{Bandwidth, Millis};
+use crate::kernel::{ApplyError, Command, Event, Recorded, Refusal, State, apply, decide};
+
+/// How many columns the utilisation plot has at most.
+const SAMPLES_MAX: usize = 1_000;
+
+/// A replay under way.
+pub struct Replay {
+    state: State,
+    workspace: Workspace,
+    topology: Arc<Topology>,
+    now_ms: u64,
+    departures: BinaryHeap<Reverse<(u64, AllocationId)>>,
+    names: BTreeMap<AllocationId, String>,
+    classes: [Counts; CLASS_TYPES],
+    /// Reserved bandwidth times links, by class, now.
+    load: [u128; CLASS_TYPES],
+    samples: Samples,
+}
+
+/// Why a replay cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The topology or the model was refused.
+    #[error("the kernel refuses the network: {0}")]
+    Refused(#[from] Refusal),
+    /// The kernel contradicts itself; a defect.
+    #[error("the kernel contradicts itself: {0}")]
+    Contradiction(#[from] ApplyError),
+    /// A name in the trace that is none.
+    #[error("request {id}: {field}: {error}")]
+    BadName {
+        /// Which request.
+        id: String,
+        /// Which field.
+        field: &'static str,
+        /// Why.
+        error: NameError,
+    },
+    /// A number in the trace that is out of its range.
+    #[error("request {id}: {field} is {value}, more than {max}")]
+    OutOfRange {
+        /// Which request.
+        id: String,
+        /// Which field.
+        field: &'static str,
+        /// What it is.
+        value: u64,
+        /// The most it may be.
+        max: u64,
+    },
+}
+
+/// What became of one request of the trace.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Decision {
+    /// Its id in the trace.
+    pub id: String,
+    /// Admitted or denied.
+    pub outcome: Outcome,
+    /// The links of its path.
+    pub path: Vec<String>,
+    /// The trace ids of those preempted for it.
+    pub preempted: Vec<String>,
+    /// The trace ids of those devolved for it.
+    pub devolved: Vec<String>,
+    /// Why it was denied.
+    pub reason: Option<String>,
+}
+
+/// Admitted or denied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It got its path.
+    Admitted,
+    /// It did not.
+    Denied,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    requests: u64,
+    admitted: u64,
+    preempted: u64,
+    devolved: u64,
+    rerouted: u64,
+    /// Reserved bit/s times links times milliseconds.
+    volume: u128,
+}
+
+/// What a replay came to.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Summary {
+    /// Simulated time from the start to the last event.
+    pub duration_ms: u64,
+    /// Requests in all.
+    pub requests: u64,
+    /// Admitted in all.
+    pub admitted: u64,
+    /// Denied in all.
+    pub blocked: u64,
+    /// Admitted and later preempted, in all.
+    pub preempted: u64,
+    /// Admitted and later devolved, in all.
+    pub devolved: u64,
+    /// The time-weighted mean of reserved over maximum reservable bandwidth, over all links.
+    pub utilisation_ppm: u64,
+    /// Wall-clock time of the whole run; 0 if it was not measured.
+    pub elapsed_ms: u64,
+    /// Requests and departures decided in a second of wall-clock time; 0 if it was not measured.
+    pub decisions_per_second: u64,
+    /// How many commands were decided: requests and departures.
+    pub decisions: u64,
+    /// The same by class, for classes that asked for anything.
+    pub classes: Vec<ClassSummary>,
+}
+
+/// What a replay came to for one class.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct ClassSummary {
+    /// Which class.
+    pub class_type: u8,
+    /// Its requests.
+    pub requests: u64,
+    /// Those admitted.
+    pub admitted: u64,
+    /// Those denied.
+    pub blocked: u64,
+    /// Those admitted and later preempted.
+    pub preempted: u64,
+    /// Those admitted and later devolved.
+    pub devolved: u64,
+    /// How often one of them was re-routed to make room.
+    pub rerouted: u64,
+    /// Its part of the time-weighted mean utilisation.
+    pub utilisation_ppm: u64,
+}
+
+/// Utilisation over time, by class.
+#[derive(Clone, Debug, Default)]
+pub struct Samples {
+    /// Milliseconds between samples.
+    pub step_ms: u64,
+    /// For each step the utilisation of each class in parts per million.
+    pub rows: Vec<[u64; CLASS_TYPES]>,
+}
+
+impl Replay {
+    /// An empty network under a model. `horizon_ms` is about how long the trace lasts, for the resolution of the plot.
+    ///
+    /// # Errors
+    /// The kernel refuses the network or the model.
+    pub fn new(topology: Topology, model: BandwidthModel, horizon_ms: u64) -> Result<Self, ReplayError> {
+        let topology = Arc::new(topology);
+        let mut replay = Self {
+            state: State::new(),
+            workspace: Workspace::default(),
+            topology: Arc::clone(&topology),
+            now_ms: 0,
+            departures: BinaryHeap::new(),
+            names: BTreeMap::new(),
+            classes: [Counts::default(); CLASS_TYPES],
+            load: [0; CLASS_TYPES],
+            samples: Samples { step_ms: (horizon_ms / SAMPLES_MAX as u64).max(1), rows: vec![] },
+        };
+        let name = network_name().map_err(|error| ReplayError::BadName { id: String::new(), field: "", error })?;
+        let (expected, misfits) = (Expected::Unsaid, Misfits::Refuse);
+        replay.run(&Command::PutTopology { name: name.clone(), topology, expected, misfits })?;
+        let (expected, switch) = (Expected::Any, Switchover::Hard);
+        replay.run(&Command::SetModel { topology: name, model: Arc::new(model), expected, switch })?;
+        Ok(replay)
+    }
+
+    /// Decides one request, after all departures up to its time.
+    ///
+    /// # Errors
+    /// The request is not one that could be asked; the message names it.
+    pub fn feed(&mut self, asked: &TraceRequest) -> Result<Decision, ReplayError> {
+        self.depart_until(asked.t_ms)?;
+        self.advance(asked.t_ms);
+        let request = request_of(asked)?;
+        let class = request.class_type.at();
+        self.classes[class].requests += 1;
+        let denied = |reason: String| Decision {
+            id: asked.id.clone(),
+            outcome: Outcome::Denied,
+            path: vec![],
+            preempted: vec![],
+            devolved: vec![],
+            reason: Some(reason),
+        };
+        let event = match self.run(&Command::Allocate(Box::new(request))) {
+            Ok(event) => event,
+            Err(ReplayError::Refused(refusal)) => return Ok(denied(refusal.to_string())),
+            Err(error) => return Err(error),
+        };
+        let (allocation, displaced) = match event {
+            Event::Admitted { allocation, displaced } => (allocation, displaced),
+            Event::Denied { denial, .. } => return Ok(denied(reason(&denial).to_owned())),
+            _ => return Ok(denied("nothing".to_owned())),
+        };
+        self.classes[class].admitted += 1;
+        self.names.insert(allocation.id, asked.id.clone());
+        if let Some(hold_ms) = asked.hold_ms {
+            self.departures.push(Reverse((asked.t_ms.saturating_add(hold_ms), allocation.id)));
+        }
+        let path = allocation.path.iter().filter_map(|link| self.topology.link(*link));
+        Ok(Decision {
+            id: asked.id.clone(),
+            outcome: Outcome::Admitted,
+            path: path.map(|link| link.name.to_string()).collect(),
+            preempted: self.take_names(&displaced, Cause::Preempted),
+            devolved: self.take_names(&displaced, Cause::Devolved),
+            reason: None,
+        })
+    }
+
+    /// Sums up, at the time of the last request.
+    ///
+    /// # Errors
+    /// Only a defect of the kernel.
+    pub fn finish(mut self) -> Result<(Summary, Samples), ReplayError> {
+        let end_ms = self.now_ms;
+        self.depart_until(end_ms)?;
+        let decisions = self.state.sequence().0.saturating_sub(2);
+        let whole = self.whole().saturating_mul(u128::from(self.now_ms.max(1)));
+        let ppm = |volume: u128| u64::try_from(volume.saturating_mul(1_000_000) / whole.max(1)).unwrap_or(u64::MAX);
+        let sum = |part: fn(&Counts) -> u64| self.classes.iter().map(part).sum::<u64>();
+        let classes = self.classes.iter().zip(0_u8..).filter(|(counts, _)| counts.requests > 0);
+        let summary = Summary {
+            duration_ms: self.now_ms,
+            requests: sum(|counts| counts.requests),
+            admitted: sum(|counts| counts.admitted),
+            blocked: sum(|counts| counts.requests - counts.admitted),
+            preempted: sum(|counts| counts.preempted),
+            devolved: sum(|counts| counts.devolved),
+            utilisation_ppm: ppm(self.classes.iter().map(|counts| counts.volume).sum()),
+            elapsed_ms: 0,
+            decisions_per_second: 0,
+            decisions,
+            classes: classes
+                .map(|(counts, class_type)| ClassSummary {
+                    class_type,
+                    requests: counts.requests,
+                    admitted: counts.admitted,
+                    blocked: counts.requests - counts.admitted,
+                    preempted: counts.preempted,
+                    devolved: counts.devolved,
+                    rerouted: counts.rerouted,
+                    utilisation_ppm: ppm(counts.volume),
+                })
+                .collect(),
+        };
+        Ok((summary, self.samples))
+    }
+
+    /// The state as it is now.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn run(&mut self, command: &Command) -> Result<Event, ReplayError> {
+        let at = Millis(self.now_ms);
+        let event = decide(&self.state, command, at, &mut self.workspace)?;
+        let recorded = Recorded { sequence: self.state.sequence().next(), at, event };
+        let undo = apply(&mut self.state, &recorded)?;
+        // Whoever was touched counts no more as they were, and counts as they are.
+        for old in undo.before() {
+            self.load[old.class_type.at()] -= u128::from(old.bandwidth.as_bps()) * old.path.len() as u128;
+            if let Some(new) = self.state.allocation(old.id) {
+                self.load[new.class_type.at()] += u128::from(new.bandwidth.as_bps()) * new.path.len() as u128;
+            }
+        }
+        if let Event::Admitted { allocation, displaced } = &recorded.event {
+            self.load[allocation.class_type.at()] +=
+                u128::from(allocation.bandwidth.as_bps()) * allocation.path.len() as u128;
+            for (gone, old) in displaced.iter().filter_map(|gone| Some((gone, find(undo.before(), gone.id)?))) {
+                let counts = &mut self.classes[old.class_type.at()];
+                match (&gone.fate, gone.cause) {
+                    (Fate::Rerouted(_), _) => counts.rerouted += 1,
+                    (Fate::Ended(_), DisplacedBy::Yielding(Cause::Devolved)) => counts.devolved += 1,
+                    (Fate::Ended(_), _) => counts.preempted += 1,
+                }
+            }
+        }
+        Ok(recorded.event)
+    }
+
+    fn depart_until(&mut self, t_ms: u64) -> Result<(), ReplayError> {
+        while let Some(Reverse((due_ms, id))) = self.departures.peek().copied() {
+            if due_ms > t_ms {
+                return Ok(());
+            }
+            self.departures.pop();
+            // Whoever was evicted has no departure any more.
+            if self.state.allocation(id).is_some() {
+                self.advance(due_ms);
+                self.names.remove(&id);
+                self.run(&Command::Release { id })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, t_ms: u64) {
+        let passed = u128::from(t_ms.saturating_sub(self.now_ms));
+        for (counts, load) in self.classes.iter_mut().zip(self.load) {
+            counts.volume = counts.volume.saturating_add(load.saturating_mul(passed));
+        }
+        let whole = self.whole().max(1);
+        let row = self.load.map(|load| u64::try_from(load * 1_000_000 / whole).unwrap_or(u64::MAX));
+        while self.samples.rows.len() as u64 * self.samples.step_ms < t_ms && self.samples.rows.len() < 2 * SAMPLES_MAX
+        {
+            self.samples.rows.push(row);
+        }
+        self.now_ms = self.now_ms.max(t_ms);
+    }
+
+    fn whole(&self) -> u128 {
+        self.topology.links().map(|(_, link)| u128::from(link.max_reservable.as_bps())).sum()
+    }
+
+    fn take_names(&mut self, displaced: &[Displaced], cause: Cause) -> Vec<String> {
+        let ended = displaced
+            .iter()
+            .filter(|gone| gone.cause == DisplacedBy::Yielding(cause) && matches!(gone.fate, Fate::Ended(_)));
+        ended.filter_map(|gone| self.names.remove(&gone.id)).collect()
+    }
+}
+
+fn find(
+    before: &[Arc<crate::kernel::lsp::Allocation>],
+    id: AllocationId,
+) -> Option<&Arc<crate::kernel::lsp::Allocation>> {
+    before.iter().find(|old| old.id == id)
+}
+
+fn network_name() -> Result<Name, NameError> {
+    Name::new("replay")
+}
+
+fn reason(denial: &Denial) -> &'static str {
+    match denial {
+        Denial::InsufficientBandwidth { .. } => "insufficient-bandwidth",
+        Denial::NoPath(_) => "no-path",
+        Denial::TooCongested { .. } => "too-congested",
+    }
+}
+
+fn request_of(asked: &TraceRequest) -> Result<Request, ReplayError> {
+    let named = |field, text: &str| {
+        Name::new(text).map_err(|error| ReplayError::BadName { id: asked.id.clone(), field, error })
+    };
+    let out_of_range =
+        |field, value: u64, max: u64| ReplayError::OutOfRange { id: asked.id.clone(), field, value, max };
+    let priority = |field, number: Option<u8>| match number {
+        Some(number) => Priority::new(number).map(Some).ok_or_else(|| out_of_range(field, u64::from(number), 7)),
+        None => Ok(None),
+    };
+    Ok(Request {
+        topology: None,
+        ingress: named("ingress", &asked.ingress)?,
+        egress: named("egress", &asked.egress)?,
+        class_type: ClassType::new(asked.class_type)
+            .ok_or_else(|| out_of_range("class_type", u64::from(asked.class_type), 7))?,
+        bandwidth: Bandwidth::from_bps(asked.bandwidth_bps)
+            .ok_or_else(|| out_of_range("bandwidth_bps", asked.bandwidth_bps, Bandwidth::MAX.as_bps()))?,
+        setup_priority: priority("setup_priority", asked.setup_priority)?,
+        hold_priority: priority("hold_priority", asked.hold_priority)?,
+        aggregator: None,
+        expires_at: None,
+        constraints: NamedConstraints::default(),
+        flow: None,
+    })
+}

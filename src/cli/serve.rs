@@ -1,0 +1,131 @@
+//! `watermaster serve`: the service, on embedded defaults unless told otherwise.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, ConfigError, File, LogFormat};
+use crate::service::{Service, ServiceError};
+use crate::telemetry;
+
+/// The arguments of `watermaster serve`.
+#[derive(Args, Debug, Default)]
+pub struct Arguments {
+    /// A TOML file; flags and environment overrule it.
+    #[arg(long, env = "WATERMASTER_CONFIG")]
+    config: Option<PathBuf>,
+    /// The address to listen on [default: 127.0.0.1:8080].
+    #[arg(long, env = "WATERMASTER_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// The folder for the embedded database [default: data].
+    #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database")]
+    data: Option<PathBuf>,
+    /// `sqlite://PATH` or `postgres://…`, instead of a folder.
+    #[arg(long, env = "WATERMASTER_DATABASE", hide_env_values = true)]
+    database: Option<String>,
+    /// How logs are written [default: auto].
+    #[arg(long, env = "WATERMASTER_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+    /// How long a graceful stop may take, in milliseconds [default: 10000].
+    #[arg(long, env = "WATERMASTER_DRAIN_MS")]
+    drain_ms: Option<u64>,
+}
+
+/// Why it cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error("bad configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// The service failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The runtime or standard output failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Arguments {
+    /// What the environment says when there are no flags.
+    pub fn from_environment() -> Self {
+        #[derive(clap::Parser)]
+        struct Alone {
+            #[command(flatten)]
+            arguments: Arguments,
+        }
+        <Alone as clap::Parser>::parse_from(["watermaster"]).arguments
+    }
+
+    /// The configuration in force.
+    ///
+    /// # Errors
+    /// The file is unreadable or wrong.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let said = File {
+            listen: self.listen,
+            data: self.data.clone(),
+            database: self.database.clone(),
+            log_format: self.log_format,
+            drain_ms: self.drain_ms,
+        };
+        let file = self.config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
+        said.over(file).complete()
+    }
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// The configuration, the database or the address is wrong.
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let config = arguments.config()?;
+    let _ = telemetry::start_logging(config.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let service = Service::build(&config).await?;
+        greet(&service).await?;
+        let stop = CancellationToken::new();
+        tokio::spawn(stop_on_signal(stop.clone())?);
+        service.run(stop).await?;
+        Ok(())
+    })
+}
+
+/// A future that cancels `stop` at the first SIGINT or SIGTERM.
+fn stop_on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+        stop.cancel();
+    })
+}
+
+async fn greet(service: &Service) -> Result<(), Error> {
+    let address = service.address()?;
+    let (topologies, allocations) = service.counts().await;
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "Watermaster {} holds {topologies} topologies and {allocations} allocations.",
+        env!("CARGO_PKG_VERSION")
+    )?;
+    writeln!(out, "  open   http://{address}/docs")?;
+    writeln!(out, "  try    curl -s http://{address}/v1/topologies")?;
+    writeln!(
+        out,
+        "  admit  curl -s http://{address}/v1/allocations -H 'content-type: application/json' \\\n           \
+         -d '{{\"topology\":\"nsfnet\",\"ingress\":\"WA\",\"egress\":\"NJ\",\"class_type\":1,\"bandwidth_bps\":100000000}}'"
+    )?;
+    writeln!(out, "  stop   Ctrl-C")?;
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! One typed configuration: flag over `WATERMASTER_*` over file over default. Unknown keys are refused; every number's name
+//! ends in its unit.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Where the data is unless said otherwise.
+pub const DATA_DEFAULT: &str = "data";
+/// Where the service listens unless said otherwise: on this machine only.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+
+/// What a configuration file may say. Everything may be absent.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The address to listen on.
+    pub listen: Option<SocketAddr>,
+    /// The folder for the embedded database.
+    pub data: Option<PathBuf>,
+    /// `sqlite://…` or `postgres://…`; instead of `data`.
+    pub database: Option<String>,
+    /// `auto`, `json` or `human`.
+    pub log_format: Option<LogFormat>,
+    /// How long a graceful stop may take, in milliseconds.
+    pub drain_ms: Option<u64>,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Human,
+}
+
+/// The configuration in force.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Config {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The database.
+    pub database: String,
+    /// How logs are written.
+    pub log_format: LogFormat,
+    /// How long a graceful stop may take, in milliseconds.
+    pub drain_ms: u64,
+}
+
+/// Why a configuration is none.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {error}", .path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{}: {error}", .path.display())]
+    Invalid {
+        /// Which.
+        path: PathBuf,
+        /// Why and where.
+        error: Box<toml::de::Error>,
+    },
+    /// The default address is none; a defect.
+    #[error("{0}")]
+    Address(#[from] std::net::AddrParseError),
+}
+
+impl File {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// It cannot be read, or says something unknown; the message has line and key.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Invalid { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// What is said here, and what is said there where nothing is said here.
+    #[must_use]
+    pub fn over(self, other: Self) -> Self {
+        // A folder on one level overrules a database on a lower one, and the other way round.
+        let says_where = self.data.is_some() || self.database.is_some();
+        Self {
+            listen: self.listen.or(other.listen),
+            data: if says_where { self.data } else { other.data },
+            database: if says_where { self.database } else { other.database },
+            log_format: self.log_format.or(other.log_format),
+            drain_ms: self.drain_ms.or(other.drain_ms),
+        }
+    }
+
+    /// Fills in the defaults.
+    ///
+    /// # Errors
+    /// Never in fact.
+    pub fn complete(self) -> Result<Config, ConfigError> {
+        let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+        Ok(Config {
+            listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
+            database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
+            log_format: self.log_format.unwrap_or_default(),
+            drain_ms: self.drain_ms.unwrap_or(10_000),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn higher_levels_win_and_unknown_keys_are_refused() {
+        let file: File = toml::from_str("listen = \"127.0.0.1:9\"\ndatabase = \"postgres://x\"\ndrain_ms = 5").unwrap();
+        let flags = File { data: Some(PathBuf::from("d")), ..File::default() };
+        let config = flags.over(file).complete().unwrap();
+        assert_eq!(config.listen.port(), 9);
+        assert_eq!(config.database, "sqlite://d/watermaster.db");
+        assert_eq!(config.drain_ms, 5);
+        assert!(toml::from_str::<File>("lisen = 1").unwrap_err().to_string().contains("lisen"));
+    }
+}

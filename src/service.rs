@@ -1,0 +1,197 @@
+//! The composition root: builds the rooms, wires them, starts them, and stops them in order.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Mode, StartError, SubmitError, Tasks};
+use crate::config::Config;
+use crate::formats;
+use crate::http;
+use crate::journal::{DatabaseUrl, DatabaseUrlError, Journal, JournalError};
+use crate::kernel::Command;
+use crate::kernel::command::{Expected, Misfits};
+use crate::kernel::id::{Name, NameError};
+use crate::telemetry::Metrics;
+
+/// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
+const FIRST_TOPOLOGY: (&str, &str) = ("nsfnet", include_str!("../topologies/nsfnet.json"));
+
+/// Why the service cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The database's address is none.
+    #[error(transparent)]
+    Url(#[from] DatabaseUrlError),
+    /// The database cannot be opened.
+    #[error("the database cannot be opened: {0}")]
+    Journal(#[from] JournalError),
+    /// What it holds cannot be used.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// Serving failed.
+    #[error("serving failed: {0}")]
+    Serve(std::io::Error),
+    /// The first topology cannot be read or written down; a defect or a broken database.
+    #[error("the first topology cannot be read: {0}")]
+    FirstTopology(#[from] formats::ImportError),
+    /// As above.
+    #[error("the first topology's name is none: {0}")]
+    FirstName(#[from] NameError),
+    /// As above.
+    #[error("the first topology cannot be written down: {0}")]
+    Submit(#[from] SubmitError),
+}
+
+/// A service that is ready to answer.
+pub struct Service {
+    app: App,
+    tasks: Tasks,
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    drain: Duration,
+}
+
+impl Service {
+    /// Opens the journal, replays it, and takes the address; nothing is answered yet.
+    ///
+    /// # Errors
+    /// The database or the address cannot be had, or the journal is unsound.
+    pub async fn build(config: &Config) -> Result<Self, ServiceError> {
+        let journal = Journal::open(&DatabaseUrl::from_str(&config.database)?).await?;
+        let (app, tasks) = App::start(journal).await?;
+        if app.read(|state| state.sequence().0 == 0).await {
+            put_first_topology(&app).await?;
+        }
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| ServiceError::Listen { address: config.listen, error })?;
+        let metrics = Arc::new(Metrics::new());
+        tokio::spawn(take_note(app.clone(), Arc::clone(&metrics)));
+        let drain = Duration::from_millis(config.drain_ms);
+        Ok(Self { app, tasks, listener, metrics, drain })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The socket does not say.
+    pub fn address(&self) -> Result<SocketAddr, ServiceError> {
+        self.listener.local_addr().map_err(ServiceError::Serve)
+    }
+
+    /// How many topologies and allocations there are.
+    pub async fn counts(&self) -> (usize, usize) {
+        self.app.read(|state| (state.networks().len(), state.allocation_count())).await
+    }
+
+    /// Answers until `stop` is cancelled; then ends event streams, lets requests finish within the deadline, writes a
+    /// snapshot, and closes the journal.
+    ///
+    /// # Errors
+    /// The listener broke.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
+        let Self { app, tasks, listener, metrics, drain } = self;
+        let router = http::router(http::Context::new(app.clone()))
+            .route("/metrics", get(render_metrics).with_state((app.clone(), Arc::clone(&metrics))))
+            .layer(from_fn_with_state(metrics, count));
+        // Streams end on this, or a graceful stop would wait for them for ever.
+        let streams = app.stopping();
+        let stopping = stop.clone();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+            stopping.cancelled().await;
+            streams.cancel();
+        });
+        let deadline = async {
+            stop.cancelled().await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            served = serving => served.map_err(ServiceError::Serve)?,
+            () = deadline => tracing::warn!("some requests did not finish in time"),
+        }
+        tasks.stop(&app).await;
+        Ok(())
+    }
+}
+
+async fn put_first_topology(app: &App) -> Result<(), ServiceError> {
+    let (name, text) = FIRST_TOPOLOGY;
+    let imported = formats::read(text.as_bytes(), &formats::Options::default())?;
+    let command = Command::PutTopology {
+        name: Name::new(name)?,
+        topology: Arc::new(imported.topology),
+        expected: Expected::Unsaid,
+        misfits: Misfits::Refuse,
+    };
+    if let Err(refusal) = app.submit_one(command, Mode::Commit, None).await? {
+        // Another replica on the same database was faster.
+        tracing::info!(%refusal, "the first topology was there already");
+    }
+    Ok(())
+}
+
+/// Counts and logs what is committed.
+async fn take_note(app: App, metrics: Arc<Metrics>) {
+    let mut commits = app.subscribe();
+    loop {
+        match commits.recv().await {
+            Ok(commit) => metrics.note(&commit),
+            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "commits were too fast to be counted"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn render_metrics(State((app, metrics)): State<(App, Arc<Metrics>)>) -> Response {
+    match metrics.render(&app).await {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be rendered");
+            axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let method = method_name(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    metrics.count_request(method, route.as_ref().map_or("", MatchedPath::as_str), response.status().as_u16());
+    response
+}
+
+/// Only methods that are known, so that nobody can make up new series.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

@@ -1,0 +1,578 @@
+//! The kernel as a whole: the examples that need paths, restoration, resizing, and random histories that must obey the
+//! invariants at every step, replay to the same state, and be undone to the same state.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use watermaster::kernel::audit::audit;
+use watermaster::kernel::bam::{ClassConfig, Kind, Model, VictimOrder};
+use watermaster::kernel::class::{ClassType, Priority, TeClass};
+use watermaster::kernel::command::{
+    Expected, LinkChange, Looseness, Misfits, NamedConstraints, NamedHop, NamedRouteHop, Request, Switchover,
+};
+use watermaster::kernel::event::{Denial, Displaced, Fate, PathObstacle};
+use watermaster::kernel::id::{AllocationId, Name, NodeIx, Sequence};
+use watermaster::kernel::lsp::EndCause;
+use watermaster::kernel::model::{BandwidthModel, PathChoice, Policy, Restoration};
+use watermaster::kernel::path::{Metric, Workspace};
+use watermaster::kernel::topology::{CapacitySource, Link, LinkState, Node, Topology};
+use watermaster::kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
+use watermaster::kernel::{Command, Event, Recorded, Refusal, State, apply, decide, take_back};
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+/// `"a-b"` makes a link of that name from a to b.
+pub(crate) fn network(links: &[(&str, u64)]) -> Topology {
+    let mut nodes: Vec<Node> = vec![];
+    let mut at = |text: &str| {
+        let found = nodes.iter().position(|node| node.name.as_str() == text);
+        let place = found.unwrap_or_else(|| {
+            nodes.push(Node { name: name(text), label: None, position: None, switch: None });
+            nodes.len() - 1
+        });
+        NodeIx(u32::try_from(place).unwrap())
+    };
+    let links = links.iter().map(|(text, capacity)| {
+        let (from, to) = text.split('#').next().unwrap().split_once('-').unwrap();
+        Link {
+            name: name(text),
+            from: at(from),
+            to: at(to),
+            capacity: Bandwidth::from_bps(*capacity).unwrap(),
+            max_reservable: Bandwidth::from_bps(*capacity).unwrap(),
+            te_metric: 1,
+            delay: Micros(10),
+            srlg: vec![],
+            admin_group: 1,
+            state: LinkState::Up,
+            from_port: None,
+            to_port: None,
+            twin: None,
+            capacity_from: CapacitySource::Given,
+        }
+    });
+    let links = links.collect();
+    Topology::new(nodes, links).unwrap()
+}
+
+fn model(kind: Kind, shares: [u32; 3]) -> BandwidthModel {
+    BandwidthModel::uniform(Model::new(kind, classes(shares), vec![]).unwrap())
+}
+
+fn classes(shares: [u32; 3]) -> Vec<ClassConfig> {
+    let class = |(number, share): (u8, u32)| ClassConfig {
+        class_type: ClassType::new(number).unwrap(),
+        share: Share::from_ppm(share * 10_000).unwrap(),
+        high_to_low: Share::from_ppm(500_000).unwrap(),
+        low_to_high: Share::from_ppm(250_000).unwrap(),
+        overbooking: Overbooking::NONE,
+    };
+    (0..).zip(shares).map(class).collect()
+}
+
+/// A state with its history.
+struct World {
+    state: State,
+    history: Vec<Recorded>,
+    workspace: Workspace,
+    now: u64,
+}
+
+impl World {
+    fn new(topology: Topology, model: BandwidthModel) -> Self {
+        let mut world = Self { state: State::new(), history: vec![], workspace: Workspace::default(), now: 1_000 };
+        world.must(Command::PutTopology {
+            name: name("net"),
+            topology: Arc::new(topology),
+            expected: Expected::Unsaid,
+            misfits: Misfits::Refuse,
+        });
+        world.must(set_model(model, Switchover::Hard));
+        world
+    }
+
+    fn run(&mut self, command: Command) -> Result<Event, Refusal> {
+        let at = Millis(self.now);
+        let event = decide(&self.state, &command, at, &mut self.workspace)?;
+        let recorded = Recorded { sequence: Sequence(self.state.sequence().0 + 1), at, event: event.clone() };
+        apply(&mut self.state, &recorded).unwrap();
+        self.history.push(recorded);
+        Ok(event)
+    }
+
+    fn must(&mut self, command: Command) -> Event {
+        self.run(command).unwrap()
+    }
+
+    fn ask(&mut self, from: &str, to: &str, class: u8, bandwidth: u64) -> Event {
+        self.must(Command::Allocate(Box::new(request(from, to, class, bandwidth))))
+    }
+
+    fn admitted(&mut self, from: &str, to: &str, class: u8, bandwidth: u64) -> AllocationId {
+        match self.ask(from, to, class, bandwidth) {
+            Event::Admitted { allocation, displaced } if displaced.is_empty() => allocation.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn path(&self, id: AllocationId) -> Vec<String> {
+        let allocation = self.state.allocation(id).unwrap();
+        let topology = self.state.network("net").unwrap().topology();
+        allocation.path.iter().map(|link| topology.link(*link).unwrap().name.to_string()).collect()
+    }
+
+    fn used(&self, link: &str) -> [u64; 3] {
+        let network = self.state.network("net").unwrap();
+        let booked = network.ledger().booked(network.topology().link_named(link).unwrap());
+        [booked[0], booked[1], booked[2]]
+    }
+}
+
+fn set_model(model: BandwidthModel, switch: Switchover) -> Command {
+    Command::SetModel { topology: name("net"), model: Arc::new(model), expected: Expected::Any, switch }
+}
+
+fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Request {
+    Request {
+        topology: None,
+        ingress: name(from),
+        egress: name(to),
+        class_type: ClassType::new(class).unwrap(),
+        bandwidth: Bandwidth::from_bps(bandwidth).unwrap(),
+        setup_priority: None,
+        hold_priority: None,
+        aggregator: None,
+        expires_at: None,
+        constraints: NamedConstraints::default(),
+        flow: None,
+    }
+}
+
+fn link_state(link: &str, state: LinkState) -> Command {
+    let change = LinkChange { state: Some(state), ..LinkChange::default() };
+    Command::ChangeLink { topology: name("net"), link: name(link), change }
+}
+
+fn fates(displaced: &[Displaced]) -> Vec<(u64, Option<EndCause>)> {
+    let ended = |fate: &Fate| match fate {
+        Fate::Ended(cause) => Some(*cause),
+        Fate::Rerouted(_) => None,
+    };
+    displaced.iter().map(|gone| (gone.id.0, ended(&gone.fate))).collect()
+}
+
+#[test]
+fn e12_a_block_on_one_link_leaves_the_others_untouched() {
+    let mut world = World::new(network(&[("a-b", 1_000), ("b-c", 1_000)]), model(Kind::Rdm, [40, 35, 25]));
+    for _ in 0..10 {
+        world.admitted("a", "b", 0, 100);
+    }
+    world.admitted("b", "c", 2, 250);
+    let before = world.state.clone();
+    let Event::Denied { denial, .. } = world.ask("a", "c", 2, 100) else { panic!("denied") };
+    let Denial::InsufficientBandwidth { binding, largest_admissible } = denial else { panic!("bandwidth") };
+    assert!(largest_admissible.is_zero());
+    let topology = world.state.network("net").unwrap().topology();
+    let names: Vec<_> = binding.iter().map(|b| topology.link(b.link).unwrap().name.as_str()).collect();
+    assert_eq!(names, ["b-c"]);
+    assert_eq!(binding[0].available, Bandwidth::ZERO);
+    assert_eq!(before.network("net"), world.state.network("net"));
+}
+
+#[test]
+fn e13_a_victim_leaves_all_its_links_at_once() {
+    let mut world = World::new(network(&[("a-b", 1_000), ("b-c", 1_000)]), model(Kind::Rdm, [40, 35, 25]));
+    let ids: Vec<_> = (0..10).map(|_| world.admitted("a", "c", 0, 100)).collect();
+    let Event::Admitted { displaced, .. } = world.ask("a", "c", 2, 150) else { panic!("admitted") };
+    let preempted = Some(EndCause::Preempted);
+    assert_eq!(fates(&displaced), [(ids[9].0, preempted), (ids[8].0, preempted)]);
+    assert_eq!(world.used("a-b"), [800, 0, 150]);
+    assert_eq!(world.used("b-c"), [800, 0, 150]);
+}
+
+#[test]
+fn a_free_detour_is_preferred_to_victims_unless_hops_are_what_counts() {
+    let links = [("a-b", 100), ("a-c", 100), ("c-b", 100)];
+    let mut world = World::new(network(&links), model(Kind::Rdm, [40, 35, 25]));
+    let first = world.admitted("a", "b", 0, 100);
+    assert_eq!(world.path(first), ["a-b"]);
+    let second = world.admitted("a", "b", 2, 20);
+    assert_eq!(world.path(second), ["a-c", "c-b"]);
+
+    let mut hops = model(Kind::Rdm, [40, 35, 25]);
+    hops.policy = Policy { path_choice: PathChoice::FewestHops, restoration: Restoration::None, ..Policy::default() };
+    let mut world = World::new(network(&links), hops);
+    let first = world.admitted("a", "b", 0, 100);
+    let Event::Admitted { allocation, displaced } = world.ask("a", "b", 2, 20) else { panic!("admitted") };
+    assert_eq!(world.path(allocation.id), ["a-b"]);
+    assert_eq!(fates(&displaced), [(first.0, Some(EndCause::Preempted))]);
+}
+
+#[test]
+fn a_victim_is_offered_another_path_first() {
+    let mut rdm = model(Kind::Rdm, [40, 35, 25]);
+    rdm.policy.path_choice = PathChoice::FewestHops;
+    let mut world = World::new(network(&[("a-b", 100), ("a-c", 100), ("c-b", 100)]), rdm);
+    let first = world.admitted("a", "b", 0, 100);
+    let Event::Admitted { displaced, .. } = world.ask("a", "b", 2, 20) else { panic!("admitted") };
+    assert_eq!(fates(&displaced), [(first.0, None)]);
+    assert_eq!(world.path(first), ["a-c", "c-b"]);
+}
+
+#[test]
+fn a_resize_does_not_count_itself_twice_and_a_refused_one_changes_nothing() {
+    let mut world = World::new(network(&[("a-b", 1_000)]), model(Kind::Mam, [40, 35, 25]));
+    let id = world.admitted("a", "b", 0, 300);
+    let resize = |bandwidth| Command::Resize { id, bandwidth: Bandwidth::from_bps(bandwidth), constraints: None };
+    assert!(matches!(world.must(resize(400)), Event::Resized { .. }));
+    assert_eq!(world.used("a-b"), [400, 0, 0]);
+    assert!(matches!(world.must(resize(401)), Event::Denied { .. }));
+    assert_eq!(world.used("a-b"), [400, 0, 0]);
+    assert!(matches!(world.must(resize(1)), Event::Resized { .. }));
+    assert_eq!(world.used("a-b"), [1, 0, 0]);
+    assert_eq!(world.run(resize(0)), Err(Refusal::NoBandwidth));
+}
+
+#[test]
+fn a_resize_may_move_to_a_path_that_has_room() {
+    let mut world = World::new(network(&[("a-b", 100), ("a-c", 500), ("c-b", 500)]), model(Kind::Mam, [40, 35, 25]));
+    let id = world.admitted("a", "b", 0, 40);
+    assert_eq!(world.path(id), ["a-b"]);
+    world.must(Command::Resize { id, bandwidth: Bandwidth::from_bps(200), constraints: None });
+    assert_eq!(world.path(id), ["a-c", "c-b"]);
+    assert_eq!(world.used("a-b"), [0, 0, 0]);
+}
+
+#[test]
+fn a_broken_link_restores_the_best_first_and_names_who_is_lost() {
+    let mut world = World::new(network(&[("a-b", 1_000), ("a-c", 100), ("c-b", 100)]), model(Kind::Rdm, [40, 35, 25]));
+    let low = world.admitted("a", "b", 0, 90);
+    let high = world.admitted("a", "b", 2, 25);
+    let Event::LinkChanged { displaced, .. } = world.must(link_state("a-b", LinkState::Down)) else { panic!("link") };
+    assert_eq!(fates(&displaced), [(high.0, None), (low.0, Some(EndCause::Failed))]);
+    assert_eq!(world.path(high), ["a-c", "c-b"]);
+    let Event::Denied { denial, .. } = world.ask("a", "b", 0, 500) else { panic!("denied") };
+    assert!(matches!(denial, Denial::InsufficientBandwidth { .. }));
+    world.must(link_state("a-b", LinkState::Up));
+    world.admitted("a", "b", 0, 500);
+}
+
+#[test]
+fn a_better_class_whose_link_broke_may_make_others_yield() {
+    let mut world = World::new(network(&[("a-b", 100), ("a-c", 100), ("c-b", 100)]), model(Kind::Rdm, [40, 35, 25]));
+    let high = world.admitted("a", "b", 2, 25);
+    let low = world.admitted("a", "c", 0, 90);
+    let Event::LinkChanged { displaced, .. } = world.must(link_state("a-b", LinkState::Down)) else { panic!("link") };
+    assert_eq!(fates(&displaced), [(high.0, None), (low.0, Some(EndCause::Preempted))]);
+}
+
+#[test]
+fn maintenance_drains_what_it_can_and_names_what_it_cannot() {
+    let mut world = World::new(network(&[("a-b", 1_000), ("a-c", 100), ("c-b", 100)]), model(Kind::Mam, [40, 35, 25]));
+    let small = world.admitted("a", "b", 0, 30);
+    let large = world.admitted("a", "b", 0, 300);
+    let event = world.must(link_state("a-b", LinkState::Maintenance));
+    let Event::LinkChanged { displaced, stranded, .. } = event else { panic!("link") };
+    assert_eq!(fates(&displaced), [(small.0, None)]);
+    assert_eq!(stranded, [large]);
+    assert_eq!(world.path(large), ["a-b"]);
+    assert!(matches!(world.ask("a", "b", 0, 20), Event::Denied { .. }));
+}
+
+#[test]
+fn a_hard_change_of_model_ends_what_has_no_room_and_a_soft_one_nothing() {
+    let start = || {
+        let mut world = World::new(network(&[("a-b", 1_000)]), model(Kind::Atcs, [40, 35, 25]));
+        let ids: Vec<_> = (0..6).map(|_| world.admitted("a", "b", 2, 100)).collect();
+        (world, ids)
+    };
+    let (mut world, ids) = start();
+    let event = world.must(set_model(model(Kind::Mam, [40, 35, 25]), Switchover::Hard));
+    let Event::ModelSet { displaced, .. } = event else { panic!("model") };
+    let devolved = Some(EndCause::Devolved);
+    let expected: Vec<_> = ids.iter().rev().take(4).map(|id| (id.0, devolved)).collect();
+    assert_eq!(fates(&displaced), expected);
+    assert_eq!(world.used("a-b"), [0, 0, 200]);
+
+    let (mut world, _) = start();
+    world.must(set_model(model(Kind::Mam, [40, 35, 25]), Switchover::Soft));
+    assert_eq!(world.used("a-b"), [0, 0, 600]);
+    assert!(matches!(world.ask("a", "b", 2, 1), Event::Denied { .. }));
+}
+
+#[test]
+fn a_new_revision_keeps_what_still_fits() {
+    let mut world =
+        World::new(network(&[("a-b", 1_000), ("a-c", 1_000), ("c-b", 1_000)]), model(Kind::Mam, [40, 35, 25]));
+    let kept = world.admitted("a", "c", 0, 100);
+    let moved = world.admitted("a", "b", 0, 100);
+    let put = |misfits| Command::PutTopology {
+        name: name("net"),
+        topology: Arc::new(network(&[("c-b", 1_000), ("a-c", 1_000)])),
+        expected: Expected::Any,
+        misfits,
+    };
+    assert_eq!(world.run(put(Misfits::Refuse)), Err(Refusal::Misfits { misfits: vec![moved] }));
+    let Event::TopologyPut { displaced, .. } = world.must(put(Misfits::Evict)) else { panic!("topology") };
+    assert_eq!(fates(&displaced), [(moved.0, None)]);
+    assert_eq!(world.path(kept), ["a-c"]);
+    assert_eq!(world.path(moved), ["a-c", "c-b"]);
+    assert_eq!(audit(&world.state), []);
+}
+
+#[test]
+fn impossible_requests_are_refused_with_their_reason() {
+    let te = |class, priority| TeClass {
+        class_type: ClassType::new(class).unwrap(),
+        priority: Priority::new(priority).unwrap(),
+    };
+    let te_classes = vec![te(0, 3), te(0, 2), te(1, 1), te(2, 0)];
+    let by_priority = Model::new(Kind::Rdm, classes([40, 35, 25]), te_classes).unwrap();
+    let mut world = World::new(network(&[("a-b", 1_000), ("c-d", 10)]), BandwidthModel::uniform(by_priority));
+    let mut refused = |change: &dyn Fn(&mut Request)| {
+        let mut request = request("a", "b", 0, 10);
+        change(&mut request);
+        world.run(Command::Allocate(Box::new(request))).unwrap_err()
+    };
+    assert!(matches!(refused(&|r| r.ingress = name("x")), Refusal::UnknownNode { field: "ingress", .. }));
+    assert!(matches!(refused(&|r| r.egress = name("a")), Refusal::SameEnds(_)));
+    assert!(matches!(refused(&|r| r.class_type = ClassType::new(5).unwrap()), Refusal::UnknownClassType { .. }));
+    assert!(matches!(refused(&|r| r.setup_priority = Priority::new(5)), Refusal::UnknownTeClass { .. }));
+    assert!(matches!(
+        refused(&|r| (r.setup_priority, r.hold_priority) = (Priority::new(2), Priority::new(3))),
+        Refusal::HoldWorseThanSetup { .. }
+    ));
+    assert!(matches!(refused(&|r| r.expires_at = Some(Millis(5))), Refusal::AlreadyExpired));
+    assert!(matches!(refused(&|r| r.bandwidth = Bandwidth::ZERO), Refusal::NoBandwidth));
+    assert!(matches!(refused(&|r| r.topology = Some(name("y"))), Refusal::UnknownTopology(_)));
+    let unknown = |r: &mut Request| r.constraints.exclude = vec![NamedHop::Either(name("zz"))];
+    assert!(matches!(refused(&unknown), Refusal::UnknownHop { field: "exclude", .. }));
+    let Event::Denied { denial, .. } = world.ask("a", "d", 0, 1) else { panic!("denied") };
+    assert_eq!(denial, Denial::NoPath(PathObstacle::Disconnected));
+}
+
+#[test]
+fn constraints_reach_the_path_search() {
+    let mut world = World::new(
+        network(&[("a-b", 100), ("a-c", 100), ("c-b", 100), ("a-d", 100), ("d-c", 100)]),
+        model(Kind::Mam, [40, 35, 25]),
+    );
+    let mut ask = |change: &dyn Fn(&mut NamedConstraints)| {
+        let mut request = request("a", "b", 0, 1);
+        change(&mut request.constraints);
+        match world.must(Command::Allocate(Box::new(request))) {
+            Event::Admitted { allocation, .. } => world.path(allocation.id).join(" "),
+            Event::Denied { denial, .. } => format!("{denial:?}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ask(&|c| c.exclude = vec![NamedHop::Link(name("a-b"))]), "a-c c-b");
+    assert_eq!(ask(&|c| c.include = vec![NamedHop::Node(name("d"))]), "a-d d-c c-b");
+    let loose = |hop| NamedRouteHop { hop: NamedHop::Either(name(hop)), looseness: Looseness::Loose };
+    assert_eq!(ask(&|c| c.route = vec![loose("a"), loose("d-c")]), "a-d d-c c-b");
+    assert_eq!(
+        ask(&|c| {
+            c.exclude = vec![NamedHop::Link(name("a-b"))];
+            c.max_hops = Some(1);
+        }),
+        "NoPath(MaxHops { least: 2 })"
+    );
+    assert_eq!(ask(&|c| c.exclude_any = 1), "NoPath(AdminGroup)");
+    assert_eq!(ask(&|c| c.max_delay = Some(Micros(5))), "NoPath(MaxDelay { least: Micros(10) })");
+}
+
+#[test]
+fn congestion_spreads_load_that_the_te_metric_would_pile_up() {
+    let mut world = World::new(network(&[("a-b", 100), ("a-b#2", 100)]), model(Kind::Mam, [40, 35, 25]));
+    for _ in 0..4 {
+        world.admitted("a", "b", 0, 10);
+    }
+    assert_eq!(world.used("a-b"), [20, 0, 0]);
+    assert_eq!(world.used("a-b#2"), [20, 0, 0]);
+}
+
+#[test]
+fn the_overload_threshold_refuses_expensive_detours() {
+    let mut priced = model(Kind::Mam, [40, 35, 25]);
+    priced.policy.refuse_above_percent = Some(150);
+    let mut world = World::new(network(&[("a-b", 100), ("a-c", 100), ("c-b", 100)]), priced);
+    world.admitted("a", "b", 0, 10);
+    let Event::Admitted { .. } = world.ask("a", "b", 1, 1) else { panic!("still cheap") };
+    for _ in 0..3 {
+        world.ask("a", "b", 0, 10);
+    }
+    let Event::Denied { denial, .. } = world.ask("a", "b", 0, 10) else { panic!("too expensive") };
+    assert!(matches!(denial, Denial::TooCongested { limit_percent: 150, .. }), "{denial:?}");
+}
+
+#[test]
+fn what_is_due_expires_and_nothing_else() {
+    let mut world = World::new(network(&[("a-b", 1_000)]), model(Kind::Mam, [40, 35, 25]));
+    let mut with_deadline = request("a", "b", 0, 10);
+    with_deadline.expires_at = Some(Millis(2_000));
+    world.must(Command::Allocate(Box::new(with_deadline)));
+    let stays = world.admitted("a", "b", 0, 10);
+    assert_eq!(world.state.next_deadline(), Some(Millis(2_000)));
+    world.now = 2_000;
+    let Event::Expired { ids } = world.must(Command::Expire) else { panic!("expired") };
+    assert_eq!(ids.len(), 1);
+    assert_eq!(world.state.allocation_count(), 1);
+    assert!(world.state.allocation(stays).is_some());
+    assert_eq!(world.state.next_deadline(), None);
+}
+
+#[test]
+fn an_event_that_does_not_fit_is_refused_and_changes_nothing() {
+    let mut world = World::new(network(&[("a-b", 1_000)]), model(Kind::Mam, [40, 35, 25]));
+    world.admitted("a", "b", 0, 10);
+    let before = world.state.clone();
+    let next = Sequence(before.sequence().0 + 1);
+    for (sequence, event) in [
+        (Sequence(1), Event::Released { id: AllocationId(3) }),
+        (next, Event::Released { id: AllocationId(99) }),
+        (next, Event::Expired { ids: vec![AllocationId(3), AllocationId(3)] }),
+        (next, Event::TopologyDeleted { name: name("other") }),
+    ] {
+        let recorded = Recorded { sequence, at: Millis(0), event };
+        assert!(apply(&mut world.state, &recorded).is_err());
+        assert_eq!(world.state, before);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ask { from: usize, to: usize, class: u8, bandwidth: u64, metric: u8, hops: u8 },
+    Resize { which: usize, bandwidth: u64 },
+    Release { which: usize },
+    Link { which: usize, state: u8, capacity: u64 },
+    Model { kind: u8, te: bool },
+    Topology { without: usize },
+    Expire,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let ask = (0..5_usize, 0..5_usize, 0..3_u8, 1..400_u64, 0..4_u8, 0..8_u8)
+        .prop_map(|(from, to, class, bandwidth, metric, hops)| Step::Ask { from, to, class, bandwidth, metric, hops });
+    prop::collection::vec(
+        prop_oneof![
+            14 => ask,
+            3 => (any::<usize>(), 1..600_u64).prop_map(|(which, bandwidth)| Step::Resize { which, bandwidth }),
+            4 => any::<usize>().prop_map(|which| Step::Release { which }),
+            2 => (any::<usize>(), 0..3_u8, 1..1_500_u64).prop_map(|(which, state, capacity)| Step::Link { which, state, capacity }),
+            1 => (0..4_u8, any::<bool>()).prop_map(|(kind, te)| Step::Model { kind, te }),
+            1 => any::<usize>().prop_map(|without| Step::Topology { without }),
+            1 => Just(Step::Expire),
+        ],
+        1..80,
+    )
+}
+
+const NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
+const LINKS: [(&str, u64); 12] = [
+    ("a-b", 1_000),
+    ("b-a", 1_000),
+    ("b-c", 700),
+    ("c-b", 700),
+    ("c-d", 1_000),
+    ("d-c", 900),
+    ("d-a", 500),
+    ("a-d", 1_000),
+    ("a-c", 300),
+    ("a-b#2", 400),
+    ("d-e", 1_000),
+    ("e-a", 1_000),
+];
+
+fn command(world: &World, step: &Step, at: u64) -> Command {
+    let topology = world.state.network("net").unwrap().topology();
+    let living = |which: usize| {
+        let count = world.state.allocation_count().max(1);
+        world.state.allocations_after(None).nth(which % count).map_or(AllocationId(0), |lsp| lsp.id)
+    };
+    match *step {
+        Step::Ask { from, to, class, bandwidth, metric, hops } => {
+            let mut request = request(NODES[from], NODES[to], class, bandwidth);
+            request.constraints.metric =
+                Some([Metric::Congestion, Metric::Te, Metric::Hops, Metric::Delay][usize::from(metric)]);
+            request.constraints.max_hops = (hops > 4).then(|| u32::from(hops) - 3);
+            request.expires_at = (hops == 1).then(|| Millis(at + 10));
+            Command::Allocate(Box::new(request))
+        }
+        Step::Resize { which, bandwidth } => {
+            Command::Resize { id: living(which), bandwidth: Bandwidth::from_bps(bandwidth), constraints: None }
+        }
+        Step::Release { which } => Command::Release { id: living(which) },
+        Step::Link { which, state, capacity } => {
+            let (_, link) = topology.links().nth(which % topology.link_count()).unwrap();
+            let change = LinkChange {
+                state: Some([LinkState::Up, LinkState::Down, LinkState::Maintenance][usize::from(state)]),
+                capacity: Bandwidth::from_bps(capacity),
+                ..LinkChange::default()
+            };
+            Command::ChangeLink { topology: name("net"), link: link.name.clone(), change }
+        }
+        Step::Model { kind, te } => {
+            let kind = [Kind::Mam, Kind::Rdm, Kind::Gbam, Kind::Atcs][usize::from(kind)];
+            let te_class = |class: u8| TeClass {
+                class_type: ClassType::new(class).unwrap(),
+                priority: Priority::new(7 - class).unwrap(),
+            };
+            let te_classes = if te { (0..3).map(te_class).collect() } else { vec![] };
+            let model = Model::new(kind, classes([40, 35, 25]), te_classes).unwrap();
+            let mut model = BandwidthModel::uniform(model);
+            model.policy.victim_order = if te { VictimOrder::LowestFirst } else { VictimOrder::HighestFirst };
+            set_model(model, Switchover::Hard)
+        }
+        Step::Topology { without } => {
+            let mut links = LINKS.to_vec();
+            links.remove(without % LINKS.len());
+            Command::PutTopology {
+                name: name("net"),
+                topology: Arc::new(network(&links)),
+                expected: Expected::Any,
+                misfits: Misfits::Evict,
+            }
+        }
+        Step::Expire => Command::Expire,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn random_histories_obey_the_invariants(steps in steps()) {
+        let mut world = World::new(network(&LINKS), model(Kind::Atcs, [40, 35, 25]));
+        for (step, at) in steps.iter().zip(1_000..) {
+            world.now = at;
+            let command = command(&world, step, at);
+            let before = world.state.clone();
+            // A dry run of the same decision: undone, it leaves no trace.
+            if let Ok(event) = decide(&world.state, &command, Millis(at), &mut Workspace::default()) {
+                let sequence = Sequence(before.sequence().0 + 1);
+                let recorded = Recorded { sequence, at: Millis(at), event };
+                let undo = apply(&mut world.state, &recorded).unwrap();
+                take_back(&mut world.state, undo);
+                prop_assert_eq!(&world.state, &before);
+                prop_assert_eq!(&world.run(command).unwrap(), &recorded.event);
+            }
+            prop_assert_eq!(audit(&world.state), vec![]);
+        }
+        let mut replayed = State::new();
+        for recorded in &world.history {
+            apply(&mut replayed, recorded).unwrap();
+        }
+        prop_assert_eq!(&replayed, &world.state);
+        // Releasing everything returns every book to zero.
+        for id in world.state.allocations_after(None).map(|lsp| lsp.id).collect::<Vec<_>>() {
+            world.must(Command::Release { id });
+        }
+        let network = world.state.network("net").unwrap();
+        for (link, _) in network.topology().links() {
+            prop_assert_eq!(network.ledger().booked(link), [0; 8]);
+            prop_assert_eq!(network.ledger().count_on(link), 0);
+        }
+    }
+}

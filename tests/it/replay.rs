@@ -1,0 +1,97 @@
+//! `replay` against published figures: the birth-death traffic of RFC 4128 on one link of fifteen units, whose stationary
+//! probabilities are known to five digits.
+
+use watermaster::cli::replay::engine::{Outcome, Replay, Summary};
+use watermaster::formats::bandwidth_model::Document;
+use watermaster::formats::trace::TraceRequest;
+
+use crate::kernel::network;
+
+const UNIT_BPS: u64 = 1_000_000;
+/// Mean holding time: one unit of time in RFC 4128.
+const HOLD_MS: f64 = 1_000_000.0;
+/// Offered load in erlangs: CT0 and CT1 have 3.5, CT2 (RFC 4128's class 1) has 2.7.
+const LOADS: [f64; 3] = [3.5, 3.5, 2.7];
+const REQUESTS: usize = 400_000;
+
+struct Random(u64);
+
+impl Random {
+    /// Uniform in (0, 1].
+    fn uniform(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 11) as f64 + 1.0) / (1_u64 << 53) as f64
+    }
+
+    fn exponential(&mut self, mean: f64) -> f64 {
+        -mean * self.uniform().ln()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times are positive and small")]
+fn simulate(model: &str, seed: u64) -> Summary {
+    let document: Document = serde_json::from_str(model).unwrap();
+    let mut replay = Replay::new(network(&[("a-b", 15 * UNIT_BPS)]), document.to_model().unwrap().0, 1_000).unwrap();
+    let mut random = Random(seed);
+    let total: f64 = LOADS.iter().sum();
+    let mut t_ms = 0.0;
+    for at in 0..REQUESTS {
+        t_ms += random.exponential(HOLD_MS / total);
+        let mut pick = random.uniform() * total;
+        let class = LOADS.iter().position(|load| {
+            pick -= load;
+            pick <= 0.0
+        });
+        let request = TraceRequest {
+            t_ms: t_ms as u64,
+            id: at.to_string(),
+            ingress: "a".to_owned(),
+            egress: "b".to_owned(),
+            class_type: u8::try_from(class.unwrap_or(2)).unwrap(),
+            bandwidth_bps: UNIT_BPS,
+            hold_ms: Some(random.exponential(HOLD_MS) as u64),
+            setup_priority: None,
+            hold_priority: None,
+        };
+        let decision = replay.feed(&request).unwrap();
+        assert_eq!(decision.outcome == Outcome::Denied, decision.reason.is_some());
+    }
+    replay.finish().unwrap().0
+}
+
+/// Blocked and preempted, each per request of the class.
+fn rates(summary: &Summary, class: usize) -> (f64, f64) {
+    let counts = &summary.classes[class];
+    (counts.blocked as f64 / counts.requests as f64, counts.preempted as f64 / counts.requests as f64)
+}
+
+fn near(found: f64, expected: f64, what: &str) {
+    assert!((found - expected).abs() < 0.004, "{what}: {found} against {expected}");
+}
+
+#[test]
+fn rdm_blocks_and_preempts_as_rfc_4128_computes() {
+    // BC = (6, 11, 15): private shares of 4, 5 and 6 units, the first rounded so that the nested constraints hold.
+    let summary = simulate(
+        r#"{"model":"rdm","restoration":"none","classes":[{"class_type":0,"share_ppm":266666},
+            {"class_type":1,"share_ppm":333334},{"class_type":2,"share_ppm":400000}]}"#,
+        88_172_645_463_325_252,
+    );
+    for (class, blocked, preempted) in [(2, 0.03692, 0.0), (1, 0.02296, 0.01217), (0, 0.02402, 0.02691)] {
+        let found = rates(&summary, class);
+        near(found.0, blocked, &format!("CT{class} blocked"));
+        near(found.1, preempted, &format!("CT{class} preempted"));
+    }
+}
+
+#[test]
+fn atcs_carries_what_complete_sharing_carries() {
+    let summary = simulate(
+        r#"{"model":"atcs","restoration":"none","classes":[{"class_type":0,"share_ppm":266666},
+            {"class_type":1,"share_ppm":333334},{"class_type":2,"share_ppm":400000}]}"#,
+        1_181_783_497_276_652_981,
+    );
+    near(summary.utilisation_ppm as f64 / 1e6, 0.62669, "utilisation under Erlang-B complete sharing");
+}
