@@ -1,9 +1,9 @@
 //! What a journal must do, whatever it is kept in.
 
-use watermaster::journal::{AppendError, Draft, Journal, PastFilter, decode};
+use watermaster::journal::{AppendError, Draft, Journal, JournalError, PastFilter, decode};
 use watermaster::kernel::id::{AllocationId, Sequence};
 use watermaster::kernel::units::Millis;
-use watermaster::kernel::{State, apply};
+use watermaster::kernel::{ApplyError, State, apply};
 
 use super::world::{World, name, receipt};
 
@@ -90,6 +90,88 @@ pub(crate) async fn a_snapshot_is_the_state(journal: &Journal) {
     assert!(world.state.allocation_count() > 0, "an empty world proves nothing");
 }
 
+pub(crate) async fn a_newer_snapshot_takes_the_place_of_an_older_one(journal: &Journal) {
+    let mut world = World::new(10);
+    live(&mut world, journal, 10).await;
+    let older = world.state.freeze();
+    live(&mut world, journal, 10).await;
+    journal.write_snapshot(&world.state.freeze()).await.unwrap();
+    // Late, as by another program that had begun earlier: it must not hide the newer one.
+    journal.write_snapshot(&older).await.unwrap();
+    assert!(journal.restore().await.unwrap() == world.state);
+}
+
+/// Some history, snapshot included; the state after it.
+pub(crate) async fn some_history(journal: &Journal) -> State {
+    let mut world = World::new(11);
+    live(&mut world, journal, 20).await;
+    journal.write_snapshot(&world.state.freeze()).await.unwrap();
+    live(&mut world, journal, 5).await;
+    world.state
+}
+
+/// Two writers who each restore, decide and append, and on a conflict restore and decide again.
+pub(crate) async fn of_two_writers_one_wins_each_place(one: Journal, two: Journal) {
+    let write = async |journal: &Journal, seed: u64| {
+        let mut world = World::new(seed);
+        let (mut won, mut lost, mut events) = (0, 0, 0);
+        while won < 30 {
+            world.state = journal.restore().await.unwrap();
+            let mut draft = Draft::new();
+            world.live(5, &mut draft);
+            match journal.append(&draft).await {
+                Ok(()) => (won, events) = (won + 1, events + draft.len()),
+                Err(AppendError::Conflict) => lost += 1,
+                Err(AppendError::Failed(error)) => panic!("{error:?}"),
+            }
+        }
+        (events, lost)
+    };
+    let first = one.clone();
+    let (here, there) = tokio::join!(
+        tokio::spawn(async move { write(&first, 12).await }),
+        tokio::spawn(async move { write(&two, 13).await }),
+    );
+    let ((mine, my_losses), (theirs, their_losses)) = (here.unwrap(), there.unwrap());
+    assert_eq!(one.head().await.unwrap(), Sequence(mine + theirs));
+    assert!(my_losses + their_losses > 0, "they never met");
+    one.restore().await.unwrap();
+}
+
+/// `damage` carries out a statement behind the journal's back.
+pub(crate) async fn damaged_rows_are_named(journal: &Journal, damage: impl AsyncFn(&'static str)) {
+    let mut world = World::new(14);
+    live(&mut world, journal, 40).await;
+    assert!(world.state.sequence().0 > 100);
+    damage("UPDATE journal SET body = '{\"kind\":\"allocation_released\",\"id\":\"9999\"}' WHERE sequence = 90").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::Contradiction(ApplyError::NoAllocation { .. }))));
+    damage("UPDATE journal SET body = '{\"kind\":\"model_set\"' WHERE sequence = 90").await;
+    let torn = journal.read_after(Sequence(80), 20).await;
+    assert!(matches!(torn, Err(JournalError::Damaged { table: "journal", row: 90, .. })));
+    assert_eq!(journal.read_after(Sequence(90), 5).await.unwrap().len(), 5);
+    assert!(matches!(journal.restore().await, Err(JournalError::Damaged { row: 90, .. })));
+    damage("UPDATE journal SET body = '{\"kind\":\"topology_deleted\",\"topology\":\"\"}' WHERE sequence = 90").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::Damaged { row: 90, .. })));
+    let unknown = "UPDATE journal SET body = '{\"kind\":\"link_changed\",\"topology\":\"none\",\"links\":[]}' WHERE sequence = 90";
+    damage(unknown).await;
+    assert!(matches!(journal.restore().await, Err(JournalError::Decode { at: Sequence(90), .. })));
+    damage("DELETE FROM journal WHERE sequence = 90").await;
+    let gap = ApplyError::OutOfSequence { after: Sequence(89), found: Sequence(91) };
+    assert!(matches!(journal.restore().await, Err(JournalError::Contradiction(error)) if error == gap));
+    // A snapshot after the damage makes the journal whole again, until it is damaged itself.
+    journal.write_snapshot(&world.state.freeze()).await.unwrap();
+    assert!(journal.restore().await.unwrap() == world.state);
+    damage("UPDATE snapshot_head SET allocations = allocations + 1").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::BadSnapshot { part: 1, .. })));
+    damage("UPDATE snapshot SET body = '[]' WHERE part = 1").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::BadSnapshot { part: 1, .. })));
+    damage("DELETE FROM snapshot WHERE part = 0").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::BadSnapshot { part: 0, .. })));
+    damage("UPDATE past_allocation SET state = 'gone'").await;
+    let past = journal.past(&PastFilter::default(), None, 1).await;
+    assert!(matches!(past, Err(JournalError::Damaged { table: "past_allocation", .. })));
+}
+
 pub(crate) async fn the_past_is_filtered(journal: &Journal) {
     let mut world = World::new(8);
     let mut draft = Draft::new();
@@ -166,4 +248,22 @@ pub(crate) async fn receipts_are_kept_and_forgotten(journal: &Journal) {
     assert_eq!(journal.forget_receipts_before(Millis(5_000)).await.unwrap(), 0);
     assert_eq!(journal.forget_receipts_before(Millis(5_001)).await.unwrap(), 1);
     assert_eq!(journal.receipt(&first.key).await.unwrap(), None);
+}
+
+/// After connections broke: what fails once works the next time.
+pub(crate) async fn goes_on(journal: &Journal, state: State) {
+    let mut world = World::new(15);
+    world.state = state;
+    let mut draft = Draft::new();
+    world.live(20, &mut draft);
+    let first = journal.append(&draft).await;
+    assert!(!matches!(first, Err(AppendError::Conflict)), "nobody else writes");
+    if first.is_err() {
+        journal.append(&draft).await.unwrap();
+    }
+    let mut restored = journal.restore().await;
+    while restored.is_err() {
+        restored = journal.restore().await;
+    }
+    assert!(restored.unwrap() == world.state);
 }

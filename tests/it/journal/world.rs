@@ -234,7 +234,7 @@ const ENDS: [(u32, u32); 10] = [(0, 1), (1, 0), (1, 2), (2, 3), (3, 4), (4, 5), 
 fn topology(dice: &mut Dice) -> Topology {
     let nodes = NODES.iter().zip(1..).map(|(node, dpid)| Node {
         name: name(node),
-        label: dice.maybe(|_| format!("\u{0}label of {node}")),
+        label: dice.maybe(|_| format!("\u{0}\u{10}\u{10}0 label of {node}\u{10}")),
         position: dice.maybe(|dice| match dice.roll(2) {
             0 => Position::Geographic { latitude_udeg: -dice.small::<i32>(90_000_000), longitude_udeg: 5 },
             _ => Position::Drawing { x_milli: -1, y_milli: dice.small(9_000_000_000) },
