@@ -1,6 +1,7 @@
 //! The single words of the stored form: names, ids, address prefixes, and the kernel's closed sets as snake_case words.
 //! What must stay true: a word once written keeps its spelling, since journals outlive programs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -76,10 +77,16 @@ impl Serialize for Prefix {
 
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if !self.0.contains(['\0', DLE]) {
-            return serializer.serialize_str(&self.0);
-        }
-        serializer.serialize_str(&self.0.replace(DLE, "\u{10}1").replace('\0', "\u{10}0"))
+        serializer.serialize_str(&escaped(&self.0))
+    }
+}
+
+/// A text without NUL that stands for `text` and no other.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    if text.contains(['\0', DLE]) {
+        Cow::Owned(text.replace(DLE, "\u{10}1").replace('\0', "\u{10}0"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 

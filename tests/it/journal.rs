@@ -1,6 +1,7 @@
 //! The journal on SQLite.
 
 mod body;
+mod codec;
 mod world;
 
 use std::collections::BTreeMap;
@@ -69,7 +70,9 @@ async fn a_journal_outlives_its_closing() {
     let state = body::some_history(&journal).await;
     journal.close().await;
     assert!(journal.head().await.is_err());
-    assert!(open(folder.path()).await.restore().await.unwrap() == state);
+    let again = open(folder.path()).await;
+    assert!(again.restore().await.unwrap() == state);
+    body::goes_on(&again, state).await;
 }
 
 #[tokio::test]

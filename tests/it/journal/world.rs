@@ -197,7 +197,7 @@ impl World {
 /// A receipt for one event.
 pub(crate) fn receipt(recorded: &Recorded) -> Receipt {
     Receipt {
-        key: format!("key \"{}\" é", recorded.sequence.0),
+        key: format!("key\0 \"{}\" é", recorded.sequence.0),
         fingerprint: "ab".repeat(32),
         first: recorded.sequence,
         count: 1,
