@@ -1,6 +1,7 @@
 //! What is to be written at once: the records of a batch with what ended by them and the receipts for them. Records are
 //! put in their stored form as they come, so that a commit only hands over a text.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use super::encode::{EncodeError, encode};
 use super::past::Past;
 use super::record::Record;
+use super::words::escaped;
 use crate::kernel::event::Recorded;
 use crate::kernel::id::Sequence;
 use crate::kernel::state::State;
@@ -18,7 +20,7 @@ use crate::kernel::units::Millis;
 pub struct Receipt {
     /// The key that the sender chose.
     pub key: String,
-    /// What the request was, digested: one key must not stand for two requests.
+    /// What the request was, digested, in hexadecimal: one key must not stand for two requests.
     pub fingerprint: String,
     /// The first event.
     pub first: Sequence,
@@ -166,7 +168,7 @@ impl Draft {
 
 #[derive(Serialize)]
 struct ReceiptRow<'a> {
-    key: &'a str,
+    key: Cow<'a, str>,
     fingerprint: &'a str,
     first_sequence: u64,
     count: u32,
@@ -176,7 +178,7 @@ struct ReceiptRow<'a> {
 impl<'a> ReceiptRow<'a> {
     fn of(receipt: &'a Receipt) -> Self {
         Self {
-            key: &receipt.key,
+            key: escaped(&receipt.key),
             fingerprint: &receipt.fingerprint,
             first_sequence: receipt.first.0,
             count: receipt.count,

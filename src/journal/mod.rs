@@ -251,7 +251,10 @@ impl Journal {
     /// The database failed.
     pub async fn receipt(&self, key: &str) -> Result<Option<Receipt>, JournalError> {
         let row: Option<(String, i64, i64, i64)> = on_either!(&*self.database, |connections| {
-            sqlx::query_as(statement::RECEIPT_GET).bind(key).fetch_optional(&connections.readers).await?
+            sqlx::query_as(statement::RECEIPT_GET)
+                .bind(&*words::escaped(key))
+                .fetch_optional(&connections.readers)
+                .await?
         });
         let Some((fingerprint, first, count, at)) = row else { return Ok(None) };
         let impossible = |value| JournalError::Impossible { table: "receipt", row: first, value };

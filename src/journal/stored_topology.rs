@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decode::{DecodeError, bandwidth};
 use super::encode::{EncodeError, Indices};
-use super::words::{Dpid, Key, LinkWord, SourceWord};
+use super::words::{Dpid, Key, LinkWord, SourceWord, Text};
 use crate::kernel::id::{LinkIx, Name, NodeIx};
 use crate::kernel::topology::{Link, Node, Position, Switch, Topology};
 use crate::kernel::units::Micros;
@@ -27,7 +27,7 @@ pub struct NodeRecord {
     pub name: Key,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
+    pub label: Option<Text>,
     /// Where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<PositionRecord>,
@@ -137,7 +137,7 @@ impl NodeRecord {
         });
         let switch = (node.switch.as_ref())
             .map(|switch| SwitchRecord { dpid: Dpid(switch.dpid), host_ports: switch.host_ports.clone() });
-        Self { name: Key::from(&node.name), label: node.label.clone(), position, switch }
+        Self { name: Key::from(&node.name), label: node.label.clone().map(Text), position, switch }
     }
 
     fn read(&self) -> Node {
@@ -149,7 +149,7 @@ impl NodeRecord {
         });
         let switch =
             (self.switch.as_ref()).map(|switch| Switch { dpid: switch.dpid.0, host_ports: switch.host_ports.clone() });
-        Node { name: self.name.0.clone(), label: self.label.clone(), position, switch }
+        Node { name: self.name.0.clone(), label: self.label.clone().map(|label| label.0), position, switch }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The single words of the stored form: names, ids, address prefixes, and the kernel's closed sets as snake_case words.
 //! What must stay true: a word once written keeps its spelling, since journals outlive programs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -29,6 +30,14 @@ pub struct Prefix(pub Ipv4Prefix);
 /// An OpenFlow datapath id as it is stored: sixteen hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Dpid(pub u64);
+
+/// A free text as it is stored: PostgreSQL takes no NUL in any text, so that it is written as `DLE 0`, and DLE itself as
+/// `DLE 1`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Text(pub String);
+
+/// Data link escape, U+0010.
+const DLE: char = '\u{10}';
 
 impl From<&Name> for Key {
     fn from(name: &Name) -> Self {
@@ -63,6 +72,21 @@ impl Serialize for Id {
 impl Serialize for Prefix {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}/{}", self.0.address, self.0.length))
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&escaped(&self.0))
+    }
+}
+
+/// A text without NUL that stands for `text` and no other.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    if text.contains(['\0', DLE]) {
+        Cow::Owned(text.replace(DLE, "\u{10}1").replace('\0', "\u{10}0"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -113,6 +137,24 @@ impl Word for Dpid {
     }
 }
 
+impl Word for Text {
+    const EXPECTING: &'static str = "a text in which DLE stands before 0 or 1";
+
+    fn read(text: &str) -> Option<Self> {
+        let mut pieces = text.split(DLE);
+        let mut whole = pieces.next()?.to_owned();
+        for piece in pieces {
+            let (escaped, rest) = match piece.strip_prefix('0') {
+                Some(rest) => ('\0', rest),
+                None => (DLE, piece.strip_prefix('1')?),
+            };
+            whole.push(escaped);
+            whole.push_str(rest);
+        }
+        Some(Self(whole))
+    }
+}
+
 struct WordVisitor<W>(std::marker::PhantomData<W>);
 
 impl<W: Word> Visitor<'_> for WordVisitor<W> {
@@ -144,6 +186,12 @@ impl<'de> Deserialize<'de> for Id {
 }
 
 impl<'de> Deserialize<'de> for Prefix {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         word(deserializer)
     }

@@ -1,11 +1,16 @@
 //! The journal on SQLite.
 
 mod body;
+mod codec;
 mod world;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use watermaster::journal::{DatabaseUrl, Journal};
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
+use watermaster::journal::{DatabaseUrl, Journal, JournalError};
+use watermaster::kernel::id::Sequence;
 
 async fn open(folder: &Path) -> Journal {
     Journal::open(&DatabaseUrl::Sqlite(folder.join("deep/journal.db"))).await.unwrap()
@@ -29,6 +34,85 @@ on_sqlite! {
     a_batch_that_does_not_follow_is_a_conflict
     a_history_is_restored
     a_snapshot_is_the_state
+    a_newer_snapshot_takes_the_place_of_an_older_one
     the_past_is_filtered
     receipts_are_kept_and_forgotten
+}
+
+#[tokio::test]
+async fn a_journal_in_memory_remembers_as_long_as_it_lives() {
+    let journal = Journal::open(&DatabaseUrl::SqliteMemory).await.unwrap();
+    body::what_is_appended_is_read_back(&journal).await;
+    let another = Journal::open(&DatabaseUrl::SqliteMemory).await.unwrap();
+    assert_eq!(another.head().await.unwrap(), Sequence(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_writers_one_wins_each_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (open(folder.path()).await, open(folder.path()).await);
+    body::of_two_writers_one_wins_each_place(one, two).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_rows_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path()).await;
+    let options = SqliteConnectOptions::new().filename(folder.path().join("deep/journal.db"));
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    body::damaged_rows_are_named(&journal, async |text| drop(sqlx::query(text).execute(&pool).await.unwrap())).await;
+}
+
+#[tokio::test]
+async fn a_journal_outlives_its_closing() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path()).await;
+    let state = body::some_history(&journal).await;
+    journal.close().await;
+    assert!(journal.head().await.is_err());
+    let again = open(folder.path()).await;
+    assert!(again.restore().await.unwrap() == state);
+    body::goes_on(&again, state).await;
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "this is no database, however long one looks at it".repeat(100)).unwrap();
+    assert!(matches!(Journal::open(&DatabaseUrl::Sqlite(file.clone())).await, Err(JournalError::Database(_))));
+    let inside = DatabaseUrl::Sqlite(file.join("journal.db"));
+    assert!(matches!(Journal::open(&inside).await, Err(JournalError::Folder { .. })));
+}
+
+#[test]
+fn the_two_schemas_have_the_same_tables_and_columns() {
+    let sqlite = tables(include_str!("../../migrations/sqlite/0001_journal.sql"));
+    let postgres = tables(include_str!("../../migrations/postgres/0001_journal.sql"));
+    assert_eq!(sqlite, postgres);
+    assert_eq!(sqlite.len(), 5);
+    assert_eq!(sqlite["journal"], ["sequence", "at_ms", "body"]);
+    let files = |database: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(database);
+        let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(files("sqlite"), files("postgres"));
+}
+
+/// The columns of each table, and of each index under the index's name.
+fn tables(text: &str) -> BTreeMap<String, Vec<String>> {
+    let lines = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join(" ");
+    let mut tables = BTreeMap::new();
+    for statement in lines.split(';') {
+        let Some(rest) = statement.trim().strip_prefix("CREATE TABLE ") else { continue };
+        let (name, columns) = rest.split_once('(').unwrap();
+        let columns = columns.rsplit_once(')').unwrap().0.split(", ").map(str::trim);
+        let columns = columns.flat_map(|column| column.split("    ")).filter(|column| !column.is_empty());
+        let first = |column: &str| column.split(' ').next().unwrap().trim_matches(',').to_owned();
+        let names = columns.map(first).filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        tables.insert(name.trim().to_owned(), names.collect());
+    }
+    tables
 }

@@ -1,9 +1,9 @@
 //! What a journal must do, whatever it is kept in.
 
-use watermaster::journal::{AppendError, Draft, Journal, PastFilter, decode};
+use watermaster::journal::{AppendError, Draft, Journal, JournalError, PastFilter, decode};
 use watermaster::kernel::id::{AllocationId, Sequence};
 use watermaster::kernel::units::Millis;
-use watermaster::kernel::{State, apply};
+use watermaster::kernel::{ApplyError, State};
 
 use super::world::{World, name, receipt};
 
@@ -18,7 +18,7 @@ async fn live(world: &mut World, journal: &Journal, batches: usize) {
     }
 }
 
-pub async fn what_is_appended_is_read_back(journal: &Journal) {
+pub(crate) async fn what_is_appended_is_read_back(journal: &Journal) {
     assert_eq!(journal.head().await.unwrap(), Sequence(0));
     assert_eq!(journal.read_after(Sequence(0), 10).await.unwrap(), []);
     journal.ping().await.unwrap();
@@ -29,7 +29,7 @@ pub async fn what_is_appended_is_read_back(journal: &Journal) {
     while happened.len() < 300 {
         let Some(one) = world.step() else { continue };
         draft.push(&one.recorded, &world.state).unwrap();
-        happened.push(one.recorded);
+        happened.push((one.before, one.recorded));
         if happened.len() % 7 == 0 {
             journal.append(&draft).await.unwrap();
             draft.clear();
@@ -37,19 +37,16 @@ pub async fn what_is_appended_is_read_back(journal: &Journal) {
     }
     journal.append(&draft).await.unwrap();
     assert_eq!(journal.head().await.unwrap(), Sequence(300));
-    let mut state = State::new();
-    for recorded in &happened {
-        let rows = journal.read_after(state.sequence(), 1).await.unwrap();
-        let read = decode(&rows[0].record, rows[0].sequence, rows[0].at, &state).unwrap();
+    for (before, recorded) in &happened {
+        let rows = journal.read_after(before.sequence(), 1).await.unwrap();
+        let read = decode(&rows[0].record, rows[0].sequence, rows[0].at, before).unwrap();
         assert_eq!(read, *recorded);
-        apply(&mut state, &read).unwrap();
     }
-    assert!(state == world.state);
     assert_eq!(journal.read_after(Sequence(290), 100).await.unwrap().len(), 10);
     assert_eq!(journal.read_after(Sequence(300), 100).await.unwrap(), []);
 }
 
-pub async fn a_batch_that_does_not_follow_is_a_conflict(journal: &Journal) {
+pub(crate) async fn a_batch_that_does_not_follow_is_a_conflict(journal: &Journal) {
     let mut world = World::new(2);
     let mut early = Draft::new();
     world.live(10, &mut early);
@@ -66,7 +63,7 @@ pub async fn a_batch_that_does_not_follow_is_a_conflict(journal: &Journal) {
     assert_eq!(journal.head().await.unwrap(), world.state.sequence());
 }
 
-pub async fn a_history_is_restored(journal: &Journal) {
+pub(crate) async fn a_history_is_restored(journal: &Journal) {
     assert!(journal.restore().await.unwrap() == State::new());
     for seed in 3..6 {
         let mut world = World::new(seed);
@@ -76,7 +73,7 @@ pub async fn a_history_is_restored(journal: &Journal) {
     }
 }
 
-pub async fn a_snapshot_is_the_state(journal: &Journal) {
+pub(crate) async fn a_snapshot_is_the_state(journal: &Journal) {
     let mut world = World::new(7);
     for _ in 0..4 {
         live(&mut world, journal, 20).await;
@@ -90,7 +87,89 @@ pub async fn a_snapshot_is_the_state(journal: &Journal) {
     assert!(world.state.allocation_count() > 0, "an empty world proves nothing");
 }
 
-pub async fn the_past_is_filtered(journal: &Journal) {
+pub(crate) async fn a_newer_snapshot_takes_the_place_of_an_older_one(journal: &Journal) {
+    let mut world = World::new(10);
+    live(&mut world, journal, 10).await;
+    let older = world.state.freeze();
+    live(&mut world, journal, 10).await;
+    journal.write_snapshot(&world.state.freeze()).await.unwrap();
+    // Late, as by another program that had begun earlier: it must not hide the newer one.
+    journal.write_snapshot(&older).await.unwrap();
+    assert!(journal.restore().await.unwrap() == world.state);
+}
+
+/// Some history, snapshot included; the state after it.
+pub(crate) async fn some_history(journal: &Journal) -> State {
+    let mut world = World::new(11);
+    live(&mut world, journal, 20).await;
+    journal.write_snapshot(&world.state.freeze()).await.unwrap();
+    live(&mut world, journal, 5).await;
+    world.state
+}
+
+/// Two writers who each restore, decide and append, and on a conflict restore and decide again.
+pub(crate) async fn of_two_writers_one_wins_each_place(one: Journal, two: Journal) {
+    let write = async |journal: &Journal, seed: u64| {
+        let mut world = World::new(seed);
+        let (mut won, mut lost, mut events) = (0, 0, 0);
+        while won < 30 {
+            world.state = journal.restore().await.unwrap();
+            let mut draft = Draft::new();
+            world.live(5, &mut draft);
+            match journal.append(&draft).await {
+                Ok(()) => (won, events) = (won + 1, events + draft.len()),
+                Err(AppendError::Conflict) => lost += 1,
+                Err(AppendError::Failed(error)) => panic!("{error:?}"),
+            }
+        }
+        (events, lost)
+    };
+    let first = one.clone();
+    let (here, there) = tokio::join!(
+        tokio::spawn(async move { write(&first, 12).await }),
+        tokio::spawn(async move { write(&two, 13).await }),
+    );
+    let ((mine, my_losses), (theirs, their_losses)) = (here.unwrap(), there.unwrap());
+    assert_eq!(one.head().await.unwrap(), Sequence(mine + theirs));
+    assert!(my_losses + their_losses > 0, "they never met");
+    one.restore().await.unwrap();
+}
+
+/// `damage` carries out a statement behind the journal's back.
+pub(crate) async fn damaged_rows_are_named(journal: &Journal, damage: impl AsyncFn(&'static str)) {
+    let mut world = World::new(14);
+    live(&mut world, journal, 40).await;
+    assert!(world.state.sequence().0 > 100);
+    damage("UPDATE journal SET body = '{\"kind\":\"allocation_released\",\"id\":\"9999\"}' WHERE sequence = 90").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::Contradiction(ApplyError::NoAllocation { .. }))));
+    damage("UPDATE journal SET body = '{\"kind\":\"model_set\"' WHERE sequence = 90").await;
+    let torn = journal.read_after(Sequence(80), 20).await;
+    assert!(matches!(torn, Err(JournalError::Damaged { table: "journal", row: 90, .. })));
+    assert_eq!(journal.read_after(Sequence(90), 5).await.unwrap().len(), 5);
+    assert!(matches!(journal.restore().await, Err(JournalError::Damaged { row: 90, .. })));
+    damage("UPDATE journal SET body = '{\"kind\":\"topology_deleted\",\"topology\":\"\"}' WHERE sequence = 90").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::Damaged { row: 90, .. })));
+    let unknown = "UPDATE journal SET body = '{\"kind\":\"link_changed\",\"topology\":\"none\",\"links\":[]}' WHERE sequence = 90";
+    damage(unknown).await;
+    assert!(matches!(journal.restore().await, Err(JournalError::Decode { at: Sequence(90), .. })));
+    damage("DELETE FROM journal WHERE sequence = 90").await;
+    let gap = ApplyError::OutOfSequence { after: Sequence(89), found: Sequence(91) };
+    assert!(matches!(journal.restore().await, Err(JournalError::Contradiction(error)) if error == gap));
+    // A snapshot after the damage makes the journal whole again, until it is damaged itself.
+    journal.write_snapshot(&world.state.freeze()).await.unwrap();
+    assert!(journal.restore().await.unwrap() == world.state);
+    damage("UPDATE snapshot_head SET allocations = allocations + 1").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::BadSnapshot { part: 1, .. })));
+    damage("UPDATE snapshot SET body = '[]' WHERE part = 1").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::BadSnapshot { part: 1, .. })));
+    damage("DELETE FROM snapshot WHERE part = 0").await;
+    assert!(matches!(journal.restore().await, Err(JournalError::BadSnapshot { part: 0, .. })));
+    damage("UPDATE past_allocation SET state = 'gone'").await;
+    let past = journal.past(&PastFilter::default(), None, 1).await;
+    assert!(matches!(past, Err(JournalError::Damaged { table: "past_allocation", .. })));
+}
+
+pub(crate) async fn the_past_is_filtered(journal: &Journal) {
     let mut world = World::new(8);
     let mut draft = Draft::new();
     let mut past = Vec::new();
@@ -147,7 +226,7 @@ fn fits(filter: &PastFilter, past: &watermaster::journal::Past) -> bool {
         && filter.aggregator.as_ref().is_none_or(|wanted| like.aggregator.as_ref().is_some_and(|key| key.0 == *wanted))
 }
 
-pub async fn receipts_are_kept_and_forgotten(journal: &Journal) {
+pub(crate) async fn receipts_are_kept_and_forgotten(journal: &Journal) {
     let mut world = World::new(9);
     let happened = world.step().unwrap();
     let mut draft = Draft::new();
@@ -166,4 +245,22 @@ pub async fn receipts_are_kept_and_forgotten(journal: &Journal) {
     assert_eq!(journal.forget_receipts_before(Millis(5_000)).await.unwrap(), 0);
     assert_eq!(journal.forget_receipts_before(Millis(5_001)).await.unwrap(), 1);
     assert_eq!(journal.receipt(&first.key).await.unwrap(), None);
+}
+
+/// After connections broke: what fails once works the next time.
+pub(crate) async fn goes_on(journal: &Journal, state: State) {
+    let mut world = World::new(15);
+    world.state = state;
+    let mut draft = Draft::new();
+    world.live(20, &mut draft);
+    let first = journal.append(&draft).await;
+    assert!(!matches!(first, Err(AppendError::Conflict)), "nobody else writes");
+    if first.is_err() {
+        journal.append(&draft).await.unwrap();
+    }
+    let mut restored = journal.restore().await;
+    while restored.is_err() {
+        restored = journal.restore().await;
+    }
+    assert!(restored.unwrap() == world.state);
 }

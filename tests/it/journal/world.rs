@@ -18,15 +18,15 @@ use watermaster::kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
 use watermaster::kernel::{Recorded, State, apply, decide};
 
 /// Numbers that look random.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
     /// Below `sides`.
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -46,7 +46,7 @@ impl Dice {
     }
 }
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
@@ -55,28 +55,28 @@ fn bandwidth(bps: u64) -> Bandwidth {
 }
 
 /// A state with what happened to it.
-pub struct World {
-    pub state: State,
-    pub dice: Dice,
-    pub now: Millis,
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) dice: Dice,
+    pub(crate) now: Millis,
     workspace: Workspace,
 }
 
 /// What one event changed.
-pub struct Happened {
-    pub recorded: Recorded,
-    pub before: State,
-    pub past: Vec<Past>,
+pub(crate) struct Happened {
+    pub(crate) recorded: Recorded,
+    pub(crate) before: State,
+    pub(crate) past: Vec<Past>,
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let workspace = Workspace::default();
         Self { state: State::new(), dice: Dice::new(seed), now: Millis(1_700_000_000_000), workspace }
     }
 
     /// Carries out what is possible; an impossible command is `None`.
-    pub fn carry_out(&mut self, command: &Command) -> Option<Happened> {
+    pub(crate) fn carry_out(&mut self, command: &Command) -> Option<Happened> {
         self.now.0 += self.dice.roll(1_000);
         let event = decide(&self.state, command, self.now, &mut self.workspace).ok()?;
         let recorded = Recorded { sequence: self.state.sequence().next(), at: self.now, event };
@@ -87,13 +87,13 @@ impl World {
     }
 
     /// Something happens.
-    pub fn step(&mut self) -> Option<Happened> {
+    pub(crate) fn step(&mut self) -> Option<Happened> {
         let command = self.command();
         self.carry_out(&command)
     }
 
     /// `steps` things happen, or are refused; what happened is drafted.
-    pub fn live(&mut self, steps: usize, draft: &mut Draft) {
+    pub(crate) fn live(&mut self, steps: usize, draft: &mut Draft) {
         for _ in 0..steps {
             let Some(happened) = self.step() else { continue };
             draft.push(&happened.recorded, &self.state).unwrap();
@@ -147,7 +147,8 @@ impl World {
 
     fn put_topology(&mut self, of: &str) -> Command {
         let topology = Arc::new(topology(&mut self.dice));
-        Command::PutTopology { name: name(of), topology, expected: Expected::Any, misfits: Misfits::Evict }
+        let expected = if self.state.network(of).is_some() { Expected::Any } else { Expected::Unsaid };
+        Command::PutTopology { name: name(of), topology, expected, misfits: Misfits::Evict }
     }
 
     fn change_link(&mut self) -> Command {
@@ -194,9 +195,9 @@ impl World {
 }
 
 /// A receipt for one event.
-pub fn receipt(recorded: &Recorded) -> Receipt {
+pub(crate) fn receipt(recorded: &Recorded) -> Receipt {
     Receipt {
-        key: format!("key \"{}\" é", recorded.sequence.0),
+        key: format!("key\0 \"{}\" é", recorded.sequence.0),
         fingerprint: "ab".repeat(32),
         first: recorded.sequence,
         count: 1,
@@ -225,15 +226,15 @@ fn ended(recorded: &Recorded, before: &State, old: &Allocation) -> Option<Past> 
     Some(Past::of(old, topology, cause?, recorded.at, recorded.sequence).unwrap())
 }
 
-pub const NODES: [&str; 6] = ["a", "b", "c", "d", "é'%", "F\"_"];
-pub const LINKS: [&str; 10] = ["ab", "ba", "bc", "cd", "de", "ef", "fa", "ad", "AB", "b_"];
+pub(crate) const NODES: [&str; 6] = ["a", "b", "c", "d", "é'%", "F\"_"];
+pub(crate) const LINKS: [&str; 10] = ["ab", "ba", "bc", "cd", "de", "ef", "fa", "ad", "AB", "b_"];
 const ENDS: [(u32, u32); 10] = [(0, 1), (1, 0), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0), (0, 3), (0, 1), (1, 4)];
 
 /// The six nodes, and most of the links.
 fn topology(dice: &mut Dice) -> Topology {
     let nodes = NODES.iter().zip(1..).map(|(node, dpid)| Node {
         name: name(node),
-        label: dice.maybe(|_| format!("\u{0}label of {node}")),
+        label: dice.maybe(|_| format!("\u{0}\u{10}\u{10}0 label of {node}\u{10}")),
         position: dice.maybe(|dice| match dice.roll(2) {
             0 => Position::Geographic { latitude_udeg: -dice.small::<i32>(90_000_000), longitude_udeg: 5 },
             _ => Position::Drawing { x_milli: -1, y_milli: dice.small(9_000_000_000) },

@@ -1,0 +1,279 @@
+//! Events and their stored form: nothing is lost on the way there and back, the form is the one that journals in the field
+//! have, and what is stale or hostile is an error.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
+use serde_json::{Value, json};
+use watermaster::journal::{DecodeError, Draft, DraftError, EncodeError, Record, decode, encode};
+use watermaster::kernel::bam::Cause;
+use watermaster::kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
+use watermaster::kernel::id::{AllocationId, LinkIx, NodeIx, Sequence};
+use watermaster::kernel::lsp::{EndCause, LspState};
+use watermaster::kernel::units::{Bandwidth, Micros, Millis};
+use watermaster::kernel::{State, apply};
+
+use super::world::{Happened, World, name};
+
+fn through_json(record: &Record) -> Record {
+    serde_json::from_str(&serde_json::to_string(record).unwrap()).unwrap()
+}
+
+#[test]
+fn every_kind_of_event_survives_its_stored_form() {
+    let mut kinds: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    for seed in 100..130 {
+        let mut world = World::new(seed);
+        for _ in 0..400 {
+            let Some(Happened { recorded, before, .. }) = world.step() else { continue };
+            let record = encode(&recorded, &world.state).unwrap();
+            assert_eq!(through_json(&record), record);
+            assert_eq!(decode(&record, recorded.sequence, recorded.at, &before).unwrap(), recorded);
+            let shown = serde_json::to_value(&record).unwrap();
+            let seen = kinds.entry(shown["kind"].as_str().unwrap().to_owned()).or_default();
+            seen.0 += 1;
+            seen.1 += u32::from(shown["displaced"].is_array());
+        }
+    }
+    let expected = [
+        ("allocation_admitted", true),
+        ("allocation_denied", false),
+        ("allocation_released", false),
+        ("allocation_resized", true),
+        ("allocations_expired", false),
+        ("link_changed", true),
+        ("model_set", true),
+        ("topology_deleted", false),
+        ("topology_put", true),
+    ];
+    let seen: Vec<_> = kinds.iter().map(|(kind, (_, displaced))| (kind.as_str(), *displaced > 0)).collect();
+    assert_eq!(seen, expected, "{kinds:?}");
+}
+
+/// A world in which somebody was admitted just now.
+fn just_admitted() -> (World, Recorded, State) {
+    let mut world = World::new(40);
+    loop {
+        let Some(Happened { recorded, before, .. }) = world.step() else { continue };
+        if matches!(recorded.event, Event::Admitted { .. }) {
+            return (world, recorded, before);
+        }
+    }
+}
+
+#[test]
+fn every_state_fate_and_denial_survives_its_stored_form() {
+    let (world, recorded, before) = just_admitted();
+    let Event::Admitted { allocation, .. } = &recorded.event else { panic!("{recorded:?}") };
+    let survives = |event: Event| {
+        let recorded = Recorded { event, ..recorded.clone() };
+        let record = encode(&recorded, &world.state).unwrap();
+        let read = decode(&through_json(&record), recorded.sequence, recorded.at, &before).unwrap();
+        assert_eq!(read, recorded);
+    };
+    let ends = [EndCause::Released, EndCause::Expired, EndCause::Preempted, EndCause::Devolved, EndCause::Failed];
+    let living = [LspState::Installing, LspState::Active, LspState::Rerouting, LspState::Degraded];
+    for state in living.into_iter().chain(ends.map(LspState::Ended)) {
+        let mut allocation = watermaster::kernel::lsp::Allocation::clone(allocation);
+        allocation.state = state;
+        allocation.constraints = Some(Box::default());
+        let fates = ends.map(Fate::Ended).into_iter().chain([Fate::Rerouted([LinkIx(1), LinkIx(0)].into())]);
+        let causes =
+            [DisplacedBy::Link, DisplacedBy::Yielding(Cause::Preempted), DisplacedBy::Yielding(Cause::Devolved)];
+        let displaced = fates.zip(causes.into_iter().cycle()).zip(5..);
+        let displaced = displaced.map(|((fate, cause), id)| Displaced { id: AllocationId(id), cause, fate });
+        survives(Event::Admitted { allocation: allocation.into(), displaced: displaced.collect() });
+    }
+    let demand = watermaster::kernel::event::Demand {
+        of: Some(AllocationId(u64::MAX)),
+        topology: allocation.topology.clone(),
+        ingress: allocation.ingress,
+        egress: allocation.egress,
+        class_type: allocation.class_type,
+        setup_priority: allocation.setup_priority,
+        hold_priority: allocation.hold_priority,
+        bandwidth: Bandwidth::MAX,
+        aggregator: None,
+        expires_at: Some(Millis(u64::MAX)),
+        constraints: None,
+        flow: None,
+    };
+    let obstacles = [
+        PathObstacle::Disconnected,
+        PathObstacle::LinksDown,
+        PathObstacle::Excluded,
+        PathObstacle::AdminGroup,
+        PathObstacle::Route,
+        PathObstacle::MaxHops { least: 3 },
+        PathObstacle::MaxDelay { least: Micros(4) },
+        PathObstacle::SearchLimit,
+    ];
+    let binding = vec![Binding { link: LinkIx(0), available: Bandwidth::ZERO }];
+    let others = [
+        Denial::InsufficientBandwidth { binding, largest_admissible: Bandwidth::MAX },
+        Denial::TooCongested { cost_percent: u64::MAX, limit_percent: u32::MAX },
+    ];
+    for denial in obstacles.map(Denial::NoPath).into_iter().chain(others) {
+        survives(Event::Denied { demand: Box::new(demand.clone()), denial });
+    }
+}
+
+#[test]
+fn the_stored_form_keeps_its_spelling() {
+    let admitted = json!({
+        "kind": "allocation_admitted",
+        "allocation": {
+            "id": "17", "topology": "one", "ingress": "a", "egress": "c", "class_type": 2, "setup_priority": 3,
+            "hold_priority": 3, "bandwidth_bps": 5000, "aggregator": "ag-1", "expires_at_ms": 99,
+            "constraints": {
+                "metric": "te", "max_hops": 3, "max_delay_us": 10, "include": [{"node": "b"}], "exclude": [{"link": "ba"}],
+                "exclude_any": 4, "route": [{"hop": {"node": "b"}, "strict": true}]
+            },
+            "flow": {"in_port": 1, "ipv4_src": "10.0.0.0/8", "ip_proto": 6, "l4_dst": 443},
+            "path": ["ab", "bc"], "created_at_ms": 7, "updated_at_ms": 8
+        },
+        "displaced": [
+            {"id": "3", "cause": "preempted", "fate": "rerouted", "path": ["ab"]},
+            {"id": "4", "cause": "link", "fate": "failed"}
+        ]
+    });
+    let denied = json!({
+        "kind": "allocation_denied",
+        "demand": {
+            "topology": "one", "ingress": "a", "egress": "c", "class_type": 0, "setup_priority": 7, "hold_priority": 7,
+            "bandwidth_bps": 1
+        },
+        "denial": {
+            "reason": "insufficient_bandwidth", "binding": [{"link": "ab", "available_bps": 0}],
+            "largest_admissible_bps": 0
+        }
+    });
+    let put = json!({
+        "kind": "topology_put", "topology": "one",
+        "content": {
+            "nodes": [
+                {"name": "a", "label": "A", "position": {"geographic": {"latitude_udeg": -1, "longitude_udeg": 2}},
+                 "switch": {"dpid": "00000000000000ff", "host_ports": [1]}},
+                {"name": "b", "position": {"drawing": {"x_milli": 1, "y_milli": 2}}}
+            ],
+            "links": [
+                {"name": "ab", "from": "a", "to": "b", "capacity_bps": 10, "max_reservable_bps": 9, "te_metric": 1,
+                 "delay_us": 5, "srlg": [1], "admin_group": 1, "state": "up", "from_port": 2, "to_port": 3, "twin": "ba",
+                 "capacity_from": "given"}
+            ]
+        }
+    });
+    let model = json!({
+        "kind": "model_set", "topology": "one",
+        "model": {
+            "default": {
+                "model": "rdm",
+                "classes": [{"class_type": 0, "share_ppm": 1000000, "high_to_low_ppm": 0, "low_to_high_ppm": 0,
+                             "overbooking_ppm": 1000000}],
+                "te_classes": [{"class_type": 0, "priority": 7}]
+            },
+            "overrides": {"ab": {"model": "gbam", "classes": []}},
+            "policy": {"victim_order": "highest_first", "path_choice": "avoid_victims", "path_metric": "congestion",
+                       "restoration": "reroute", "refuse_above_percent": 200}
+        }
+    });
+    let rest = [
+        json!({"kind": "allocation_released", "id": "18446744073709551615"}),
+        json!({"kind": "allocations_expired", "ids": ["1", "2"]}),
+        json!({"kind": "topology_deleted", "topology": "one"}),
+        json!({"kind": "link_changed", "topology": "one", "links": [], "stranded": ["5"]}),
+    ];
+    for stored in [admitted, denied, put, model].into_iter().chain(rest) {
+        let record: Record = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&record).unwrap(), stored);
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_state_is_named() {
+    let (world, recorded, before) = just_admitted();
+    let good = serde_json::to_value(encode(&recorded, &world.state).unwrap()).unwrap();
+    let with = |field: &str, value: Value| {
+        let mut bad = good.clone();
+        bad["allocation"][field] = value;
+        decode(&serde_json::from_value(bad).unwrap(), recorded.sequence, recorded.at, &before)
+    };
+    assert_eq!(with("topology", json!("none")), Err(DecodeError::UnknownTopology(name("none"))));
+    assert!(
+        matches!(with("ingress", json!("none")), Err(DecodeError::UnknownNode { node, .. }) if node == name("none"))
+    );
+    assert!(
+        matches!(with("path", json!(["none"])), Err(DecodeError::UnknownLink { link, .. }) if link == name("none"))
+    );
+    assert_eq!(with("class_type", json!(8)), Err(DecodeError::OutOfRange { field: "class_type", value: 8 }));
+    let huge = Err(DecodeError::OutOfRange { field: "bandwidth_bps", value: u64::MAX });
+    assert_eq!(with("bandwidth_bps", json!(u64::MAX)), huge);
+    let mut bad = good.clone();
+    bad["displaced"] = json!([{"id": "1", "cause": "link", "fate": "rerouted"}]);
+    let read = decode(&serde_json::from_value(bad).unwrap(), recorded.sequence, recorded.at, &before);
+    assert_eq!(read, Err(DecodeError::NoWay(AllocationId(1))));
+    for (field, value) in [("id", json!(17)), ("id", json!("-1")), ("topology", json!("")), ("path", json!(["a\nb"]))] {
+        let mut bad = good.clone();
+        bad["allocation"][field] = value;
+        assert!(serde_json::from_value::<Record>(bad).is_err());
+    }
+}
+
+#[test]
+fn what_is_not_of_the_state_is_not_written() {
+    let (world, recorded, before) = just_admitted();
+    let Event::Admitted { allocation, .. } = &recorded.event else { panic!("{recorded:?}") };
+    let mut draft = Draft::new();
+    draft.push(&recorded, &world.state).unwrap();
+    assert!(matches!(draft.push(&recorded, &world.state), Err(DraftError::OutOfSequence { .. })));
+    let mut odd = watermaster::kernel::lsp::Allocation::clone(allocation);
+    odd.egress = NodeIx(99);
+    let odd = Event::Resized { allocation: odd.into(), displaced: vec![] };
+    let odd = Recorded { sequence: recorded.sequence.next(), at: recorded.at, event: odd };
+    assert!(matches!(
+        draft.push(&odd, &world.state),
+        Err(DraftError::Encode(EncodeError::NoNode { node: NodeIx(99), .. }))
+    ));
+    assert_eq!(draft.len(), 1);
+    let nowhere = encode(&recorded, &State::new());
+    assert_eq!(nowhere, Err(EncodeError::NoTopology(allocation.topology.clone())));
+    drop(before);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A damaged row is an error, or an event that `apply` may judge: never a panic.
+    #[test]
+    fn damage_is_survived(seed in any::<u32>(), at in any::<prop::sample::Index>(), with in "[ -~]{0,3}") {
+        let mut world = World::new(seed.into());
+        let mut rows = vec![];
+        for _ in 0..60 {
+            let Some(Happened { recorded, before, .. }) = world.step() else { continue };
+            rows.push((serde_json::to_string(&encode(&recorded, &world.state).unwrap()).unwrap(), before));
+        }
+        for (body, mut before) in rows {
+            let mut bytes = body.into_bytes();
+            let place = at.index(bytes.len());
+            bytes.splice(place..(place + 2).min(bytes.len()), with.bytes());
+            let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { continue };
+            let sequence = before.sequence().next();
+            let Ok(recorded) = decode(&record, sequence, Millis(0), &before) else { continue };
+            let applied = apply(&mut before, &recorded).is_ok();
+            prop_assert!(applied == (before.sequence() == sequence));
+        }
+    }
+}
+
+#[test]
+fn a_sequence_begins_anywhere() {
+    let mut draft = Draft::new();
+    assert!(draft.is_empty());
+    let record: Record = serde_json::from_value(json!({"kind": "allocation_released", "id": "1"})).unwrap();
+    draft.push_record(Sequence(41), Millis(1), &record).unwrap();
+    assert!(draft.push_record(Sequence(43), Millis(1), &record).is_err());
+    draft.push_record(Sequence(42), Millis(1), &record).unwrap();
+    assert_eq!((draft.len(), draft.is_empty()), (2, false));
+    draft.clear();
+    assert!(draft.is_empty());
+}
