@@ -5,7 +5,13 @@
 //! 1,000,000 allocations by making each one smaller. A churn step releases one at random and asks for one.
 //! `cargo bench --bench admission`; with `-- quick` up to 100,000 allocations.
 
-#![expect(clippy::print_stdout, clippy::expect_used, clippy::panic, clippy::cast_precision_loss, reason = "a bench prints and stops")]
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a bench prints and stops"
+)]
 
 mod measure;
 mod networks;
@@ -23,7 +29,9 @@ const PROBE_BPS: u64 = 20_000_000;
 fn main() {
     let quick = std::env::args().any(|argument| argument == "quick");
     let topology = networks::kdl().topology();
-    println!("754 nodes, 1,790 links, ATCS, {LOAD_PERCENT} % load, {CHURN} releases and {CHURN} requests a row, CPU time");
+    println!(
+        "754 nodes, 1,790 links, ATCS, {LOAD_PERCENT} % load, {CHURN} releases and {CHURN} requests a row, CPU time"
+    );
     println!(
         "{:>10} {:>10} {:>6} {:>8} {:>12} {:>12} {:>14} {:>14}",
         "metric", "living", "util", "denied", "request us", "release us", "decisions/s", "to 1,000 live"

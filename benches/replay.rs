@@ -2,7 +2,13 @@
 //! under ATCS. The restart happens in a process of its own, so that its memory is what a restarted service has.
 //! `cargo bench --bench replay`; with `-- quick` a hundred thousand.
 
-#![expect(clippy::print_stdout, clippy::expect_used, clippy::panic, clippy::cast_precision_loss, reason = "a bench prints and stops")]
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a bench prints and stops"
+)]
 #![allow(dead_code, reason = "shared with other benches")]
 
 mod measure;

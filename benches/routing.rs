@@ -3,7 +3,14 @@
 //! or what the map says, gravity demands. Also the accepted bandwidth under 30 % overload with and without the refusal
 //! threshold. `cargo bench --bench routing`.
 
-#![expect(clippy::print_stdout, clippy::expect_used, clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bench prints and stops")]
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bench prints and stops"
+)]
 #![allow(dead_code, reason = "the generated networks serve other benches too")]
 
 mod networks;
@@ -23,7 +30,9 @@ fn main() {
     let geant = watermaster::formats::read(include_bytes!("../topologies/geant.json"), &Default::default());
     let fifty = networks::Network::generate("fifty", 50, 50, 88, (800, 900)).topology();
     println!("load carried at 1 % blocked bandwidth ({REQUESTS} requests, {} seeds), TE metric = 1", SEEDS.len());
-    for (name, topology) in [("GEANT-like, 40 nodes", uniform(&geant.expect("a good file").topology)), ("generated, 50 nodes", fifty)] {
+    for (name, topology) in
+        [("GEANT-like, 40 nodes", uniform(&geant.expect("a good file").topology)), ("generated, 50 nodes", fifty)]
+    {
         let te = load_at_one_percent(&topology, "te", None);
         let congestion = load_at_one_percent(&topology, "congestion", None);
         let hops = load_at_one_percent(&topology, "hops", None);
@@ -81,7 +90,8 @@ fn blocked_once(topology: &Topology, metric: &str, threshold: Option<u32>, erlan
         "{{\"model\":\"mam\",\"classes\":[{{\"class_type\":0,\"share_ppm\":1000000}}],\"path_metric\":\"{metric}\"{threshold}}}"
     );
     let document: Document = serde_json::from_str(&text).expect("a good document");
-    let mut replay = Replay::new(topology.clone(), document.to_model().expect("a good model").0, 1_000).expect("a good network");
+    let mut replay =
+        Replay::new(topology.clone(), document.to_model().expect("a good model").0, 1_000).expect("a good network");
     let mut draw = Draw::new(seed);
     let names: Vec<String> = topology.nodes().map(|(_, node)| node.name.to_string()).collect();
     let masses: Vec<u64> = names.iter().map(|_| 1 + draw.below(9)).collect();

@@ -34,13 +34,8 @@ impl World {
     /// An empty network under ATCS with the three QoS levels.
     pub(crate) fn new(topology: Topology, metric: Metric, seed: u64) -> Self {
         let nodes = topology.node_count() as u64;
-        let mut world = Self {
-            state: State::new(),
-            living: vec![],
-            workspace: Workspace::default(),
-            draw: Draw::new(seed),
-            nodes,
-        };
+        let mut world =
+            Self { state: State::new(), living: vec![], workspace: Workspace::default(), draw: Draw::new(seed), nodes };
         let name = named("bench");
         world.run(&Command::PutTopology {
             name: name.clone(),
