@@ -7,6 +7,7 @@
 )]
 
 mod formats;
+mod http;
 mod journal;
 mod kernel;
 mod replay;
