@@ -17,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
 pub use crate::journal::record::{self, Record};
+pub use crate::journal::stored_topology::LinkRecord;
 pub use crate::journal::words;
 pub use crate::journal::{
     EncodeError, Journal, JournalError, Past, PastFilter, Receipt, StoredRecord as Fact, allocation_record,
+    denial_record,
 };
 use crate::kernel::audit::{Fault, audit};
 use crate::kernel::id::{AllocationId, Sequence};

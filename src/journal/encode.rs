@@ -242,3 +242,11 @@ pub(super) fn flow(flow: &Flow) -> Box<FlowRecord> {
 pub fn allocation_record(allocation: &Allocation, topology: &Topology) -> Result<AllocationRecord, EncodeError> {
     Indices { name: &allocation.topology, topology }.allocation(allocation)
 }
+
+/// The stored form of a denial, in the topology that its numbers belong to.
+///
+/// # Errors
+/// The numbers do not belong to this topology.
+pub fn denial_record(denial: &Denial, name: &Name, topology: &Topology) -> Result<DenialRecord, EncodeError> {
+    Indices { name, topology }.denial(denial)
+}

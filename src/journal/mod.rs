@@ -33,7 +33,7 @@ use past::Bind;
 
 pub use decode::{DecodeError, decode};
 pub use draft::{Draft, DraftError, Receipt};
-pub use encode::{EncodeError, allocation_record, encode};
+pub use encode::{EncodeError, allocation_record, denial_record, encode};
 pub use past::{Past, PastFilter};
 pub use record::Record;
 pub use snapshot::SnapshotError;

@@ -8,6 +8,7 @@
 
 mod architecture;
 mod formats;
+mod http;
 mod journal;
 mod kernel;
 mod replay;

@@ -242,7 +242,7 @@ pub(super) fn make_room(
 }
 
 /// What a path minimises: the policy of fewest hops overrules, else the request says, else the topology's policy.
-pub(super) fn metric(policy: &Policy, constraints: &Constraints) -> Metric {
+pub fn metric(policy: &Policy, constraints: &Constraints) -> Metric {
     match policy.path_choice {
         PathChoice::FewestHops => Metric::Hops,
         PathChoice::AvoidVictims => constraints.metric.unwrap_or(policy.path_metric),

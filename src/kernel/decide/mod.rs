@@ -15,6 +15,7 @@ use super::refusal::Refusal;
 use super::state::State;
 use super::units::Millis;
 
+pub use admit::metric as path_metric;
 pub use resolve::{constraints as resolve_constraints, network as resolve_network};
 
 /// The most allocations that one event ends for having come to their time.

@@ -1,0 +1,206 @@
+//! Allocations: request, read, change, release.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::extract::{FromPath, FromQuery, JsonBody};
+use super::idempotency::{Attempt, IdempotencyKey, replayed};
+use super::problem::{
+    BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
+    UnsupportedMediaType,
+};
+use super::topology::DryRunQuery;
+use super::wire::{AllocationAnswer, AllocationRequest, AllocationView, Effects, ResizeRequest, json};
+use super::{Room, error, kind};
+use crate::app::words::{EndWord, Id};
+use crate::app::{EncodeError, Fact, Mode, Record, allocation_record};
+use crate::kernel::id::AllocationId;
+use crate::kernel::{Command, Refusal};
+
+/// Asks for bandwidth.
+///
+/// Admitted at once if there is a path; whoever had to leave for it is told. A denial is a conflict that says what is
+/// missing where. Denials are events too.
+#[utoipa::path(
+    post,
+    path = "/v1/allocations",
+    tag = "allocations",
+    summary = "Ask for bandwidth",
+    params(
+        DryRunQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "A name for this request: repeated within 24 hours, it is answered again and not done again. Requests that were refused outright (422) or found the service busy (503) changed nothing and are decided again", nullable = false, min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+    ),
+    request_body(content = AllocationRequest, description = "What is asked for", example = json!({
+        "ingress": "a", "egress": "b", "qos_level": 2, "bandwidth_bps": 14_000_000
+    })),
+    responses(
+        (status = 200, description = "What would happen, in a dry run", body = AllocationAnswer<'static>),
+        (status = 201, description = "Admitted", body = AllocationAnswer<'static>, headers(
+            ("Location" = String, description = "Where the allocation is"),
+            ("Idempotency-Replayed" = Option<String>, description = "true if this was answered before"))),
+        BadRequest, Forbidden, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn allocation_create(
+    State(room): State<Room>,
+    FromQuery(query): FromQuery<DryRunQuery>,
+    key: IdempotencyKey,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let command = body.read::<AllocationRequest>()?.command()?;
+    if query.dry_run {
+        let fact = room.ask(command, Mode::DryRun).await?.map_err(error::in_body)?;
+        return answer(&fact, Mode::DryRun);
+    }
+    match key.look_up(&room, &body.0).await? {
+        Attempt::First(key, _taken) => {
+            let fact = room.app.submit_one(command, Mode::Commit, key).await?.map_err(error::in_body)?;
+            answer(&fact, Mode::Commit)
+        }
+        Attempt::Again(facts) => {
+            let fact = facts.first().ok_or_else(|| Problem::new(&kind::INTERNAL, "what was answered is gone"))?;
+            Ok(replayed(answer(fact, Mode::Commit).unwrap_or_else(IntoResponse::into_response)))
+        }
+    }
+}
+
+/// Answers what was decided about a request.
+fn answer(fact: &Fact, mode: Mode) -> Result<Response, Problem> {
+    match &fact.record {
+        Record::AllocationAdmitted { allocation, displaced } => {
+            let (view, effects) = (AllocationView::of(allocation), Effects::of(displaced));
+            if mode == Mode::DryRun {
+                return Ok(json(&AllocationAnswer::tried(view.nameless(), effects)));
+            }
+            let mut response = json(&AllocationAnswer::done(view, effects, fact.sequence));
+            *response.status_mut() = StatusCode::CREATED;
+            let location = format!("/v1/allocations/{}", allocation.id);
+            if let Ok(location) = HeaderValue::try_from(location) {
+                response.headers_mut().insert(header::LOCATION, location);
+            }
+            Ok(response)
+        }
+        Record::AllocationDenied { demand, denial } => Err(error::denied(demand, denial)),
+        _ => Err(error::unexpected(fact)),
+    }
+}
+
+/// Reads an allocation, living or ended.
+#[utoipa::path(
+    get,
+    path = "/v1/allocations/{id}",
+    tag = "allocations",
+    summary = "Read an allocation, living or ended",
+    params(("id" = String, Path, description = "Which", pattern = "^[0-9]+$")),
+    responses((status = 200, description = "The allocation", body = AllocationView<'static>), BadRequest, NotFound, InternalError, Unavailable)
+)]
+pub(super) async fn allocation_get(
+    State(room): State<Room>,
+    FromPath(Id(id)): FromPath<Id>,
+) -> Result<Response, Problem> {
+    let living = room.app.read(|state| {
+        let allocation = state.allocation(id)?;
+        let network = state.network(allocation.topology.as_str())?;
+        Some(allocation_record(allocation, network.topology()))
+    });
+    if let Some(record) = living.await {
+        return Ok(json(&AllocationView::of(&record.map_err(unwritable)?)));
+    }
+    let past = room.app.past_one(id).await?.ok_or(Refusal::UnknownAllocation(id))?;
+    Ok(json(&AllocationView::of_past(&past)))
+}
+
+/// An allocation that does not fit its topology: a defect.
+pub(super) fn unwritable(error: EncodeError) -> Problem {
+    tracing::error!(%error, "an allocation does not fit its topology");
+    Problem::new(&kind::INTERNAL, "the allocation does not fit its topology")
+}
+
+/// Changes an allocation's bandwidth or constraints, make-before-break.
+///
+/// It never counts its own bandwidth twice. A denied change leaves it as it is.
+#[utoipa::path(
+    patch,
+    path = "/v1/allocations/{id}",
+    tag = "allocations",
+    summary = "Change an allocation, make-before-break",
+    params(("id" = String, Path, description = "Which", pattern = "^[0-9]+$"), DryRunQuery),
+    request_body(content = ResizeRequest, description = "What is to change", example = json!({"bandwidth_bps": 20_000_000})),
+    responses(
+        (status = 200, description = "The allocation as it is now, or would be, and what that did", body = AllocationAnswer<'static>),
+        BadRequest, Forbidden, NotFound, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn allocation_resize(
+    State(room): State<Room>,
+    FromPath(Id(id)): FromPath<Id>,
+    FromQuery(query): FromQuery<DryRunQuery>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let command = body.read::<ResizeRequest>()?.command(id)?;
+    let fact = match room.ask(command, query.mode()).await? {
+        Ok(fact) => fact,
+        Err(Refusal::UnknownAllocation(_)) => return Err(gone(&room, id).await?),
+        Err(refusal) => return Err(error::in_body(refusal)),
+    };
+    match &fact.record {
+        Record::AllocationResized { allocation, displaced } => {
+            let (view, effects) = (AllocationView::of(allocation), Effects::of(displaced));
+            Ok(json(&match query.mode() {
+                Mode::DryRun => AllocationAnswer::tried(view, effects),
+                Mode::Commit => AllocationAnswer::done(view, effects, fact.sequence),
+            }))
+        }
+        Record::AllocationDenied { demand, denial } => Err(error::denied(demand, denial)),
+        _ => Err(error::unexpected(&fact)),
+    }
+}
+
+/// Why an allocation does not live: it is over, or never was.
+async fn gone(room: &Room, id: AllocationId) -> Result<Problem, Problem> {
+    let Some(past) = room.app.past_one(id).await? else { return Err(Refusal::UnknownAllocation(id).into()) };
+    let state = EndWord::from(past.cause).as_str();
+    Ok(Problem::new(&kind::ALREADY_ENDED, format!("allocation {id} is over: {state}")).with("state", state))
+}
+
+/// What a release would do.
+#[derive(Serialize, ToSchema)]
+struct ReleasePreview {
+    /// Which allocation would be released.
+    #[schema(value_type = String)]
+    id: Id,
+    /// What it would be.
+    #[schema(example = "released")]
+    state: &'static str,
+    /// True: nothing of this happened.
+    dry_run: bool,
+}
+
+/// Lets an allocation go.
+#[utoipa::path(
+    delete,
+    path = "/v1/allocations/{id}",
+    tag = "allocations",
+    summary = "Release an allocation",
+    params(("id" = String, Path, description = "Which", pattern = "^[0-9]+$"), DryRunQuery),
+    responses(
+        (status = 200, description = "What would happen, in a dry run", body = ReleasePreview),
+        (status = 204, description = "Released"),
+        BadRequest, Forbidden, NotFound, Conflict, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn allocation_release(
+    State(room): State<Room>,
+    FromPath(Id(id)): FromPath<Id>,
+    FromQuery(query): FromQuery<DryRunQuery>,
+) -> Result<Response, Problem> {
+    match room.ask(Command::Release { id }, query.mode()).await? {
+        Ok(_) if query.dry_run => Ok(json(&ReleasePreview { id: Id(id), state: "released", dry_run: true })),
+        Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(Refusal::UnknownAllocation(_)) => Err(gone(&room, id).await?),
+        Err(refusal) => Err(refusal.into()),
+    }
+}

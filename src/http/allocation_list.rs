@@ -1,0 +1,252 @@
+//! Lists of allocations: those that live from the state, those that are over from the journal, in one order by id.
+
+use std::sync::Arc;
+
+use axum::extract::{OriginalUri, State};
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::allocation::unwritable;
+use super::extract::FromQuery;
+use super::problem::{BadRequest, InternalError, Problem, Unavailable};
+use super::wire::{AllocationState, AllocationView};
+use super::{Room, kind, page};
+use crate::app::record::AllocationRecord;
+use crate::app::words::{Key, StateWord};
+use crate::app::{Past, PastFilter, allocation_record};
+use crate::kernel::State as KernelState;
+use crate::kernel::class::ClassType;
+use crate::kernel::id::{AllocationId, LinkIx};
+use crate::kernel::lsp::{Allocation, EndCause, LspState};
+use crate::kernel::state::Network;
+use crate::kernel::topology::Topology;
+
+/// How many living allocations one request looks at, so that the writer does not wait for long. A page may be short for
+/// it; its cursor says where to go on.
+const SCANNED_MAX: usize = 100_000;
+
+/// Which allocations are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// In this topology.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    topology: Option<Key>,
+    /// In this state; absent: in any, living or ended.
+    #[param(nullable = false)]
+    state: Option<AllocationState>,
+    /// Of this class type.
+    #[param(nullable = false, maximum = 7)]
+    class_type: Option<u8>,
+    /// That enter at this node.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    ingress: Option<Key>,
+    /// That leave at this node.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    egress: Option<Key>,
+    /// Whose path has this link.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    link: Option<Key>,
+    /// That this aggregator asked for.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    aggregator: Option<Key>,
+    /// How many at most.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The cursor of the page.
+    #[param(nullable = false)]
+    after: Option<String>,
+}
+
+/// A page of allocations.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
+struct AllocationPage {
+    /// The oldest first.
+    items: Vec<AllocationView<'static>>,
+    /// The cursor of the next page, if there may be one. A page may be shorter than asked for and still have a next one.
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
+/// Lists allocations, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/v1/allocations",
+    tag = "allocations",
+    summary = "List allocations, living and ended",
+    params(ListQuery),
+    responses(
+        (status = 200, description = "A page of them", body = AllocationPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
+        BadRequest, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn allocation_list(
+    State(room): State<Room>,
+    OriginalUri(uri): OriginalUri,
+    FromQuery(query): FromQuery<ListQuery>,
+) -> Result<Response, Problem> {
+    let limit = page::limit(query.limit)?;
+    let after = page::cursor(query.after.as_deref())?.map(AllocationId);
+    let filter = query.filter()?;
+    // First those that live: one that ends in between is found twice then, and not never.
+    let living = match filter.cause {
+        Some(_) => Living::default(),
+        None => room.app.read(|state| living(state, &query, &filter, after, limit + 1)).await,
+    };
+    let past = match query.state.map(LspState::from) {
+        Some(LspState::Ended(_)) | None => {
+            let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+            room.app.past(&filter, after, most).await?
+        }
+        Some(_) => vec![],
+    };
+    let (found, next) = merge(living, past, limit)?;
+    let items: Vec<_> = found.iter().map(Found::view).collect();
+    Ok(page::respond(&uri, &items, next.map(|id| id.to_string())))
+}
+
+impl ListQuery {
+    fn filter(&self) -> Result<PastFilter, Problem> {
+        let class_type = self.class_type.map(|number| {
+            ClassType::new(number).ok_or_else(|| {
+                let detail = format!("class_type is {number}, not within 0 to 7");
+                Problem::new(&kind::MALFORMED_QUERY, detail).with("field", "class_type")
+            })
+        });
+        let name = |key: &Option<Key>| key.as_ref().map(|key| key.0.clone());
+        Ok(PastFilter {
+            topology: name(&self.topology),
+            cause: self.state.map(LspState::from).and_then(end_of),
+            class_type: class_type.transpose()?,
+            ingress: name(&self.ingress),
+            egress: name(&self.egress),
+            link: name(&self.link),
+            aggregator: name(&self.aggregator),
+        })
+    }
+}
+
+impl From<AllocationState> for LspState {
+    fn from(state: AllocationState) -> Self {
+        StateWord::from(state).into()
+    }
+}
+
+fn end_of(state: LspState) -> Option<EndCause> {
+    match state {
+        LspState::Ended(cause) => Some(cause),
+        _ => None,
+    }
+}
+
+/// Living allocations that were found.
+#[derive(Default)]
+struct Living {
+    found: Vec<(Arc<Allocation>, Arc<Topology>)>,
+    /// Beyond this one nobody was looked at.
+    seen_until: Option<AllocationId>,
+}
+
+fn living(
+    state: &KernelState,
+    query: &ListQuery,
+    filter: &PastFilter,
+    after: Option<AllocationId>,
+    most: usize,
+) -> Living {
+    let mut living = Living::default();
+    let mut scan = |allocation: &Arc<Allocation>| {
+        if let Some(network) = state.network(allocation.topology.as_str())
+            && matches(allocation, network, query, filter)
+        {
+            living.found.push((Arc::clone(allocation), Arc::clone(network.topology())));
+        }
+        living.found.len() < most
+    };
+    if filter.link.is_some() {
+        let ids = on_link(state, filter, after);
+        ids.iter().filter_map(|id| state.allocation(*id)).all(&mut scan);
+        return living;
+    }
+    for (count, allocation) in state.allocations_after(after).enumerate() {
+        if count == SCANNED_MAX {
+            living.seen_until = Some(AllocationId(allocation.id.0.saturating_sub(1)));
+            break;
+        }
+        if !scan(allocation) {
+            break;
+        }
+    }
+    living
+}
+
+/// Who is on the links of that name, oldest first.
+fn on_link(state: &KernelState, filter: &PastFilter, after: Option<AllocationId>) -> Vec<AllocationId> {
+    let wanted = state.networks().filter(|(name, _)| filter.topology.as_ref().is_none_or(|topology| topology == *name));
+    let links = wanted.filter_map(|(_, network)| Some((network, link_of(network, filter)?)));
+    let ids = links.flat_map(|(network, link)| network.ledger().on_link(link));
+    let mut ids: Vec<_> = ids.filter(|id| after.is_none_or(|after| *id > after)).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn link_of(network: &Network, filter: &PastFilter) -> Option<LinkIx> {
+    network.topology().link_named(filter.link.as_ref()?.as_str())
+}
+
+fn matches(allocation: &Allocation, network: &Network, query: &ListQuery, filter: &PastFilter) -> bool {
+    let topology = network.topology();
+    let is_node = |wanted: &Option<_>, ix| {
+        let wanted = wanted.as_ref().map(crate::kernel::id::Name::as_str);
+        wanted.is_none_or(|name| topology.node_named(name) == Some(ix))
+    };
+    filter.topology.as_ref().is_none_or(|name| *name == allocation.topology)
+        && query.state.is_none_or(|state| LspState::from(state) == allocation.state)
+        && filter.class_type.is_none_or(|class_type| class_type == allocation.class_type)
+        && filter.aggregator.as_ref().is_none_or(|name| allocation.aggregator.as_ref() == Some(name))
+        && is_node(&filter.ingress, allocation.ingress)
+        && is_node(&filter.egress, allocation.egress)
+}
+
+/// One that was found.
+enum Found {
+    Living(AllocationRecord),
+    Past(Past),
+}
+
+impl Found {
+    fn id(&self) -> AllocationId {
+        match self {
+            Self::Living(record) => record.id.0,
+            Self::Past(past) => past.allocation.id.0,
+        }
+    }
+
+    fn view(&self) -> AllocationView<'_> {
+        match self {
+            Self::Living(record) => AllocationView::of(record),
+            Self::Past(past) => AllocationView::of_past(past),
+        }
+    }
+}
+
+/// Both in one order, each once, as far as both were looked at; and where to go on, if there may be more.
+fn merge(living: Living, past: Vec<Past>, limit: usize) -> Result<(Vec<Found>, Option<AllocationId>), Problem> {
+    let mut found: Vec<Found> = past.into_iter().map(Found::Past).collect();
+    for (allocation, topology) in &living.found {
+        found.push(Found::Living(allocation_record(allocation, topology).map_err(unwritable)?));
+    }
+    // Stable: of two with one id, the end comes first and stays.
+    found.sort_by_key(Found::id);
+    found.dedup_by_key(|one| one.id());
+    if let Some(until) = living.seen_until {
+        found.retain(|one| one.id() <= until);
+    }
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = if more { found.last().map(Found::id) } else { living.seen_until };
+    Ok((found, next))
+}

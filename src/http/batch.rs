@@ -1,0 +1,204 @@
+//! Many bandwidth requests at once, decided in order in one transaction.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::error::{denied, in_body, unexpected};
+use super::extract::{FromQuery, JsonBody, read_json};
+use super::idempotency::{Attempt, IdempotencyKey, replayed};
+use super::problem::{
+    BadRequest, Conflict, Forbidden, InternalError, Problem, ProblemDocument, TooLarge, Unavailable, Unprocessable,
+    UnsupportedMediaType,
+};
+use super::topology::DryRunQuery;
+use super::wire::{AllocationAnswer, AllocationRequest, AllocationView, Effects, json};
+use super::{Room, kind};
+use crate::app::record::{AllocationRecord, DemandRecord};
+use crate::app::{Fact, Mode, Outcome, Record, Submission};
+use crate::kernel::command::{Command, Request};
+
+/// The most requests of one batch.
+const REQUESTS_MAX: usize = 1_000;
+
+/// Bandwidth requests, 1 to 1,000. May also be the bare list.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands for what is read entry by entry, in the OpenAPI document")]
+struct BatchRequest {
+    /// In the order in which they are to be decided.
+    #[schema(min_items = 1, max_items = 1000)]
+    requests: Vec<AllocationRequest>,
+}
+
+/// A batch of which each entry is read by itself, so that one that cannot be read is an outcome like another.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wrapped<'a> {
+    #[serde(borrow)]
+    requests: Vec<&'a RawValue>,
+}
+
+/// What became of the requests of a batch, in their order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BatchOutcome)]
+struct BatchAnswer<'a> {
+    /// One each.
+    outcomes: Vec<EntryOutcome<'a>>,
+}
+
+/// What became of one request of a batch.
+#[derive(Serialize, ToSchema)]
+struct EntryOutcome<'a> {
+    /// As it would be answered alone: 201, or the status of the problem; 200 in a dry run.
+    status: u16,
+    /// If it was admitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = AllocationAnswer<'static>, required = false)]
+    allocation: Option<AllocationAnswer<'a>>,
+    /// If it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ProblemDocument, required = false)]
+    problem: Option<Problem>,
+}
+
+/// Asks for bandwidth many times at once.
+///
+/// The requests are decided in order; each sees what those before it did. All that is admitted is written down in one
+/// transaction. A request that cannot be read or met is an outcome of its own.
+#[utoipa::path(
+    post,
+    path = "/v1/allocations/batch",
+    tag = "allocations",
+    summary = "Ask for bandwidth many times at once",
+    params(
+        DryRunQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "A name for this batch: repeated within 24 hours, it is answered again and not done again, if anything of it was decided. Entries that were refused outright are refused again by what holds then", nullable = false, min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+    ),
+    request_body(content = BatchRequest, description = "The requests", example = json!({"requests": [
+        {"ingress": "a", "egress": "b", "qos_level": 2, "bandwidth_bps": 14_000_000},
+        {"ingress": "b", "egress": "a", "qos_level": 0, "bandwidth_bps": 2_000_000}
+    ]})),
+    responses(
+        (status = 200, description = "One outcome each, in order", body = BatchAnswer<'static>, headers(
+            ("Idempotency-Replayed" = Option<String>, description = "true if this was answered before"))),
+        BadRequest, Forbidden, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn allocation_batch(
+    State(room): State<Room>,
+    FromQuery(query): FromQuery<DryRunQuery>,
+    key: IdempotencyKey,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let entries = read(&body)?;
+    let mode = query.mode();
+    let attempt = match mode {
+        Mode::DryRun => Attempt::First(None, None),
+        Mode::Commit => key.look_up(&room, &body.0).await?,
+    };
+    match attempt {
+        Attempt::First(key, _taken) => {
+            let commands = entries.iter().flatten().cloned().collect::<Vec<_>>();
+            let decided = match commands.is_empty() {
+                true => vec![],
+                false => room.app.submit(Submission { commands, mode, key }).await?,
+            };
+            Ok(render(entries, decided, mode))
+        }
+        Attempt::Again(facts) => {
+            let decided = align(&room, &entries, facts).await?;
+            Ok(replayed(render(entries, decided, mode)))
+        }
+    }
+}
+
+type Entries = Vec<Result<Command, Problem>>;
+
+fn read(body: &JsonBody) -> Result<Entries, Problem> {
+    let is_bare = body.0.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    let requests: Vec<&RawValue> = if is_bare { body.read()? } else { body.read::<Wrapped<'_>>()?.requests };
+    if !(1..=REQUESTS_MAX).contains(&requests.len()) {
+        let detail = format!("{} requests, not within 1 to {REQUESTS_MAX}", requests.len());
+        return Err(Problem::new(&kind::IMPOSSIBLE, detail).with("field", "requests"));
+    }
+    let entry = |raw: &&RawValue| read_json::<AllocationRequest>(raw.get().as_bytes())?.command();
+    Ok(requests.iter().map(entry).collect())
+}
+
+/// Who of the entries that could be read was decided by which fact. Facts are in the order of the entries, but those
+/// refused outright have none: they are decided again, in vain or not, without effect.
+async fn align(room: &Room, entries: &Entries, facts: Vec<Fact>) -> Result<Vec<Outcome>, Problem> {
+    let mut facts = facts.into_iter().peekable();
+    let mut decided = vec![];
+    for command in entries.iter().flatten() {
+        match facts.next_if(|fact| is_of(fact, command)) {
+            Some(fact) => decided.push(Ok(fact)),
+            None => decided.push(room.app.submit_one(command.clone(), Mode::DryRun, None).await?),
+        }
+    }
+    Ok(decided)
+}
+
+fn is_of(fact: &Fact, command: &Command) -> bool {
+    let Command::Allocate(request) = command else { return false };
+    match &fact.record {
+        Record::AllocationAdmitted { allocation, .. } => is_admission_of(allocation, request),
+        Record::AllocationDenied { demand, .. } => is_demand_of(demand, request),
+        _ => false,
+    }
+}
+
+fn is_admission_of(made: &AllocationRecord, request: &Request) -> bool {
+    made.ingress.0 == request.ingress
+        && made.egress.0 == request.egress
+        && made.class_type == request.class_type.number()
+        && made.bandwidth_bps == request.bandwidth.as_bps()
+        && made.aggregator.as_ref().map(|key| &key.0) == request.aggregator.as_ref()
+}
+
+fn is_demand_of(made: &DemandRecord, request: &Request) -> bool {
+    made.ingress.0 == request.ingress
+        && made.egress.0 == request.egress
+        && made.class_type == request.class_type.number()
+        && made.bandwidth_bps == request.bandwidth.as_bps()
+        && made.aggregator.as_ref().map(|key| &key.0) == request.aggregator.as_ref()
+}
+
+/// Each entry with what was decided about it; those that could not be read were not decided.
+fn render(entries: Entries, decided: Vec<Outcome>, mode: Mode) -> Response {
+    let mut decided = decided.into_iter();
+    let undecided = || Problem::new(&kind::INTERNAL, "nothing was decided about this request");
+    let settled: Vec<Result<Fact, Problem>> = entries
+        .into_iter()
+        .map(|entry| match entry {
+            Ok(_) => decided.next().ok_or_else(undecided)?.map_err(in_body),
+            Err(problem) => Err(problem),
+        })
+        .collect();
+    let outcomes = settled.iter().map(|settled| match settled {
+        Ok(fact) => admitted_or_denied(fact, mode),
+        Err(problem) => refused(problem.clone()),
+    });
+    json(&BatchAnswer { outcomes: outcomes.collect() })
+}
+
+fn admitted_or_denied(fact: &Fact, mode: Mode) -> EntryOutcome<'_> {
+    match &fact.record {
+        Record::AllocationAdmitted { allocation, displaced } => {
+            let (view, effects) = (AllocationView::of(allocation), Effects::of(displaced));
+            let (status, answer) = match mode {
+                Mode::DryRun => (200, AllocationAnswer::tried(view.nameless(), effects)),
+                Mode::Commit => (201, AllocationAnswer::done(view, effects, fact.sequence)),
+            };
+            EntryOutcome { status, allocation: Some(answer), problem: None }
+        }
+        Record::AllocationDenied { demand, denial } => refused(denied(demand, denial)),
+        _ => refused(unexpected(fact)),
+    }
+}
+
+fn refused(problem: Problem) -> EntryOutcome<'static> {
+    EntryOutcome { status: problem.status().as_u16(), allocation: None, problem: Some(problem) }
+}

@@ -1,0 +1,141 @@
+//! Extractors whose rejections are problems, and what they read from headers.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::kind;
+use super::problem::Problem;
+use crate::kernel::command::Expected;
+use crate::kernel::id::Sequence;
+
+/// The parameters in the path.
+pub(super) struct FromPath<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for FromPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(value) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| Problem::new(&kind::MALFORMED_PATH, rejection.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
+/// The parameters in the query.
+pub(super) struct FromQuery<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for FromQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Query(value) = Query::try_from_uri(&parts.uri)
+            .map_err(|rejection| Problem::new(&kind::MALFORMED_QUERY, rejection.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
+/// A body of any kind.
+pub(super) struct AnyBody(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for AnyBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(&kind::BODY_TOO_LARGE, rejection.body_text()),
+            _ => Problem::new(&kind::MALFORMED_BODY, rejection.body_text()),
+        })?;
+        Ok(Self(body))
+    }
+}
+
+/// A body that says it is JSON; [`JsonBody::read`] believes it or not.
+pub(super) struct JsonBody(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !request.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
+            let detail = "the Content-Type is neither application/json nor another +json type";
+            return Err(Problem::new(&kind::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+        AnyBody::from_request(request, state).await.map(|AnyBody(body)| Self(body))
+    }
+}
+
+impl JsonBody {
+    /// What the body says.
+    pub(super) fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Problem> {
+        read_json(&self.0)
+    }
+}
+
+/// Reads JSON; the problem tells the place.
+pub(super) fn read_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(text).map_err(|error| {
+        let problem = Problem::new(&kind::MALFORMED_BODY, error.to_string());
+        problem.with("line", error.line()).with("column", error.column())
+    })
+}
+
+fn is_json(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    let Some((class, subtype)) = essence.split_once('/') else { return false };
+    let suffix = subtype.rsplit_once('+').map_or(subtype, |(_, suffix)| suffix);
+    class.eq_ignore_ascii_case("application") && suffix.eq_ignore_ascii_case("json")
+}
+
+/// What `If-Match` expects (RFC 9110 §13.1.1).
+pub(super) struct IfMatch(pub(super) Expected);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let malformed = || Problem::new(&kind::MALFORMED_HEADER, "If-Match must be * or one ETag such as \"12\"");
+        let Some(value) = one(&parts.headers, &header::IF_MATCH).map_err(|()| malformed())? else {
+            return Ok(Self(Expected::Unsaid));
+        };
+        let text = value.to_str().map_err(|_| malformed())?.trim();
+        if text == "*" {
+            return Ok(Self(Expected::Any));
+        }
+        // A weak tag never matches here; neither does one that is none of ours.
+        let (tag, is_weak) = text.strip_prefix("W/").map_or((text, false), |tag| (tag, true));
+        let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).filter(|tag| !tag.contains('"'));
+        let revision = inner.ok_or_else(malformed)?.parse().ok().filter(|_| !is_weak);
+        Ok(Self(Expected::Revision(Sequence(revision.unwrap_or(u64::MAX)))))
+    }
+}
+
+/// The only value of a header; several are an error.
+pub(super) fn one<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Result<Option<&'a HeaderValue>, ()> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    if values.next().is_some() { Err(()) } else { Ok(value) }
+}
+
+/// A revision as an entity tag.
+pub(super) fn etag(revision: Sequence) -> HeaderValue {
+    let text = format!("\"{}\"", revision.0);
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_known_by_its_name() {
+        let is = |text: &'static str| is_json(&HeaderValue::from_static(text));
+        assert!(is("application/json") && is("Application/JSON; charset=utf-8") && is("application/yang-data+json"));
+        assert!(!is("text/json") && !is("application/jsonx") && !is("application/xml") && !is(""));
+    }
+}

@@ -1,0 +1,125 @@
+//! Idempotency keys: a request that is repeated is answered again, not done again. What it made is in the journal, so the
+//! answer is rendered from there by the code that rendered it first.
+//!
+//! Only what happened is remembered: a request that was refused outright changed nothing and is decided again.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::response::Response;
+use sha2::{Digest, Sha256};
+
+use super::extract::one;
+use super::problem::Problem;
+use super::{Room, kind};
+use crate::app::{Fact, Key};
+use crate::kernel::id::Sequence;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// The longest key.
+const KEY_MAX_BYTES: usize = 255;
+
+/// The key of a request, and what of the request is fingerprinted besides its body.
+pub(super) struct IdempotencyKey(Option<Box<Asked>>);
+
+struct Asked {
+    key: String,
+    method: Method,
+    uri: Uri,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let malformed =
+            || Problem::new(&kind::MALFORMED_HEADER, "Idempotency-Key has to be 1 to 255 visible ASCII characters");
+        let Some(value) = one(&parts.headers, &IDEMPOTENCY_KEY).map_err(|()| malformed())? else {
+            return Ok(Self(None));
+        };
+        let is_good = (1..=KEY_MAX_BYTES).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
+        let key = value.to_str().ok().filter(|_| is_good).ok_or_else(malformed)?.to_owned();
+        Ok(Self(Some(Box::new(Asked { key, method: parts.method.clone(), uri: parts.uri.clone() }))))
+    }
+}
+
+/// The keys whose requests are being answered.
+#[derive(Clone, Default)]
+pub(super) struct InFlight(Arc<Mutex<BTreeSet<String>>>);
+
+/// A key that is taken until this is dropped.
+pub(super) struct Taken {
+    in_flight: InFlight,
+    key: String,
+}
+
+impl InFlight {
+    fn take(&self, key: &str) -> Result<Taken, Problem> {
+        let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+        if !is_new {
+            let detail = "a request with this key is being answered";
+            return Err(Problem::new(&kind::IDEMPOTENCY_IN_FLIGHT, detail));
+        }
+        Ok(Taken { in_flight: self.clone(), key: key.to_owned() })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.in_flight.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+/// What a request with a key is.
+pub(super) enum Attempt {
+    /// To be done. The key is to be submitted with it, and the guard kept until it is answered.
+    First(Option<Key>, Option<Taken>),
+    /// Done before: this happened.
+    Again(Vec<Fact>),
+}
+
+impl IdempotencyKey {
+    /// Looks the key up.
+    pub(super) async fn look_up(self, room: &Room, body: &[u8]) -> Result<Attempt, Problem> {
+        let Some(asked) = self.0 else { return Ok(Attempt::First(None, None)) };
+        let fingerprint = asked.fingerprint(body);
+        let taken = room.in_flight.take(&asked.key)?;
+        let Some(receipt) = room.app.receipt(&asked.key).await? else {
+            return Ok(Attempt::First(Some(Key { key: asked.key, fingerprint }), Some(taken)));
+        };
+        if receipt.fingerprint != fingerprint {
+            let detail = "this key was used for a request with another path or body";
+            return Err(Problem::new(&kind::IDEMPOTENCY_MISMATCH, detail));
+        }
+        let before = Sequence(receipt.first.0.saturating_sub(1));
+        Ok(Attempt::Again(room.app.facts_after(before, receipt.count).await?))
+    }
+}
+
+impl Asked {
+    fn fingerprint(&self, body: &[u8]) -> String {
+        let mut hash = Sha256::new();
+        for part in [self.method.as_str(), self.uri.path(), self.uri.query().unwrap_or_default()] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        hash.update(body);
+        let mut hex = String::with_capacity(64);
+        for byte in hash.finalize() {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        hex
+    }
+}
+
+/// Says that an answer was given before.
+pub(super) fn replayed(mut response: Response) -> Response {
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}

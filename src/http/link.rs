@@ -1,0 +1,160 @@
+//! Links: what they carry, and changes to them.
+
+use axum::extract::{OriginalUri, State};
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{FromPath, FromQuery, JsonBody};
+use super::problem::{
+    BadRequest, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
+};
+use super::topology::{DryRunQuery, unknown};
+use super::wire::{Effects, LinkAnswer, LinkFigures, LinkRequest, LinkStatic, LinkView, json};
+use super::{Room, error, page};
+use crate::app::Record;
+use crate::app::words::Key;
+use crate::kernel::command::Command;
+use crate::kernel::id::Name;
+use crate::kernel::{Refusal, State as KernelState};
+
+/// Which links are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// How many at most.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The cursor of the page.
+    #[param(nullable = false)]
+    after: Option<String>,
+}
+
+/// A page of links.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
+struct LinkPage {
+    /// In the topology's order.
+    items: Vec<LinkView>,
+    /// The cursor of the next page, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
+/// Lists a topology's links, each with what is booked on it.
+#[utoipa::path(
+    get,
+    path = "/v1/topologies/{topology}/links",
+    tag = "topologies",
+    summary = "List links with what is booked on them",
+    params(("topology" = String, Path, description = "Of which topology", min_length = 1, max_length = 255), ListQuery),
+    responses(
+        (status = 200, description = "A page of them", body = LinkPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
+        BadRequest, NotFound, InternalError,
+    )
+)]
+pub(super) async fn link_list(
+    State(room): State<Room>,
+    OriginalUri(uri): OriginalUri,
+    FromPath(Key(topology)): FromPath<Key>,
+    FromQuery(query): FromQuery<ListQuery>,
+) -> Result<Response, Problem> {
+    let limit = page::limit(query.limit)?;
+    let after = page::cursor(query.after.as_deref())?;
+    let found = room.app.read(|state| {
+        let network = state.network(topology.as_str())?;
+        let later = network.topology().links().filter(|(ix, _)| after.is_none_or(|after| u64::from(ix.0) > after));
+        let page = later.take(limit + 1).map(|(ix, link)| (ix, LinkView::of(network, ix, link)));
+        Some(page.collect::<Vec<_>>())
+    });
+    let mut found = found.await.ok_or_else(|| unknown(&topology))?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|(ix, _)| ix.0.to_string());
+    let items: Vec<_> = found.into_iter().map(|(_, link)| link).collect();
+    Ok(page::respond(&uri, &items, next))
+}
+
+/// Reads a link, with what is booked on it.
+#[utoipa::path(
+    get,
+    path = "/v1/topologies/{topology}/links/{link}",
+    tag = "topologies",
+    summary = "Read a link with what is booked on it",
+    params(
+        ("topology" = String, Path, description = "Of which topology", min_length = 1, max_length = 255),
+        ("link" = String, Path, description = "Which", min_length = 1, max_length = 255),
+    ),
+    responses((status = 200, description = "The link", body = LinkView), BadRequest, NotFound, InternalError)
+)]
+pub(super) async fn link_get(
+    State(room): State<Room>,
+    FromPath(names): FromPath<(Key, Key)>,
+) -> Result<Response, Problem> {
+    let (Key(topology), Key(name)) = names;
+    let link = room.app.read(|state| {
+        let network = state.network(topology.as_str()).ok_or_else(|| unknown(&topology))?;
+        let ix = network.topology().link_named(name.as_str());
+        let found = ix.and_then(|ix| Some((ix, network.topology().link(ix)?)));
+        let (ix, link) = found.ok_or_else(|| Problem::from(no_link(&topology, &name)))?;
+        Ok::<_, Problem>(LinkView::of(network, ix, link))
+    });
+    Ok(json(&link.await?))
+}
+
+fn no_link(topology: &Name, name: &Name) -> Refusal {
+    Refusal::UnknownLink { name: name.clone(), topology: topology.clone() }
+}
+
+/// Changes a link.
+///
+/// Taking a link down sends its allocations elsewhere, the best class first, and ends those that have nowhere to go.
+/// Maintenance drains it: those that have nowhere to go stay, and are told in `stranded`.
+#[utoipa::path(
+    patch,
+    path = "/v1/topologies/{topology}/links/{link}",
+    tag = "topologies",
+    summary = "Change a link",
+    params(
+        ("topology" = String, Path, description = "Of which topology", min_length = 1, max_length = 255),
+        ("link" = String, Path, description = "Which", min_length = 1, max_length = 255),
+        DryRunQuery,
+    ),
+    request_body(content = LinkRequest, description = "What is to change", example = json!({"state": "down"})),
+    responses(
+        (status = 200, description = "The link as it is now, or would be, and what that did", body = LinkAnswer<'static>),
+        BadRequest, Forbidden, NotFound, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn link_change(
+    State(room): State<Room>,
+    FromPath(names): FromPath<(Key, Key)>,
+    FromQuery(query): FromQuery<DryRunQuery>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let (Key(topology), Key(name)) = names;
+    let change = body.read::<LinkRequest>()?.change()?;
+    let command = Command::ChangeLink { topology: topology.clone(), link: name.clone(), change };
+    let fact = room.submit(command, query.mode()).await?;
+    let Record::LinkChanged { links, displaced, stranded, .. } = &fact.record else {
+        return Err(error::unexpected(&fact));
+    };
+    let Some(is) = links.iter().find(|link| link.name.0 == name) else { return Err(error::unexpected(&fact)) };
+    let figures = room.app.read(|state| figures(state, &topology, &name)).await;
+    Ok(json(&LinkAnswer {
+        is: LinkStatic::of_record(is),
+        figures: figures.ok_or_else(|| no_link(&topology, &name))?,
+        effects: Effects::of(displaced),
+        links: links.iter().map(|link| link.name.0.as_str()).collect(),
+        stranded,
+        sequence: (!query.dry_run).then_some(fact.sequence.0),
+        dry_run: query.dry_run,
+    }))
+}
+
+fn figures(state: &KernelState, topology: &Name, name: &Name) -> Option<LinkFigures> {
+    let network = state.network(topology.as_str())?;
+    let ix = network.topology().link_named(name.as_str())?;
+    Some(LinkFigures::of(network, ix, network.topology().link(ix)?))
+}

@@ -1,0 +1,130 @@
+//! Speech: the REST interface. A handler parses, submits and renders; nothing is decided here. The door is [`router`];
+//! [`document`] is the OpenAPI document of what it serves, made from the same declarations.
+//!
+//! What must stay true: every answer that is not a success is an RFC 9457 problem of a kind that [`kind`] knows.
+#![expect(unused_qualifications, reason = "utoipa::path writes the types of its parameters as super::Type")]
+
+mod gate;
+
+mod allocation;
+mod allocation_list;
+mod batch;
+mod event;
+mod health;
+mod link;
+mod model;
+mod path;
+mod site;
+mod topology;
+
+mod error;
+mod extract;
+mod idempotency;
+mod kind;
+mod page;
+mod problem;
+mod stream;
+mod wire;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::{App, Fact, Mode, SubmitError};
+use crate::formats;
+use crate::kernel::{Command, Refusal};
+
+use idempotency::InFlight;
+use problem::Problem;
+
+/// The longest body, where it is not a topology.
+pub const BODY_MAX_BYTES: usize = 1 << 20;
+
+/// What the room speaks for.
+#[derive(Clone)]
+pub struct Context {
+    /// By which the state is reached.
+    pub app: App,
+    /// Of this program.
+    pub version: &'static str,
+}
+
+/// What every handler has at hand.
+#[derive(Clone)]
+struct Room {
+    app: App,
+    version: &'static str,
+    in_flight: InFlight,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Watermaster",
+        description = "A bandwidth allocator for an SDN backbone. Quantities are integers, with their unit last in the \
+            name; ids are strings; times are RFC 3339 in UTC. Errors are RFC 9457 problems; their types are pages of \
+            this server.",
+    ),
+    components(schemas(problem::ProblemDocument)),
+    tags(
+        (name = "topologies", description = "Networks, their links and their bandwidth models"),
+        (name = "allocations", description = "Bandwidth requests and what became of them"),
+        (name = "events", description = "What happened, in order"),
+        (name = "service", description = "Probes"),
+    )
+)]
+struct Declared;
+
+/// Everything that is served, but for `/metrics`.
+pub fn router(context: Context) -> Router {
+    let room = Room { app: context.app, version: context.version, in_flight: InFlight::default() };
+    let (api, document) = api().split_for_parts();
+    api.merge(site::router(&document))
+        .fallback(site::not_found)
+        .method_not_allowed_fallback(site::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(from_fn(gate::pass))
+        .with_state(room)
+}
+
+/// The OpenAPI document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    api().split_for_parts().1
+}
+
+fn api() -> OpenApiRouter<Room> {
+    let uploads = OpenApiRouter::new()
+        .routes(routes!(topology::topology_get, topology::topology_put, topology::topology_delete))
+        .layer(DefaultBodyLimit::max(formats::INPUT_MAX_BYTES));
+    OpenApiRouter::with_openapi(Declared::openapi())
+        .merge(uploads)
+        .routes(routes!(topology::topology_list))
+        .routes(routes!(link::link_list))
+        .routes(routes!(link::link_get, link::link_change))
+        .routes(routes!(model::model_get, model::model_put))
+        .routes(routes!(path::path_compute))
+        .routes(routes!(allocation_list::allocation_list, allocation::allocation_create))
+        .routes(routes!(batch::allocation_batch))
+        .routes(routes!(allocation::allocation_get, allocation::allocation_resize, allocation::allocation_release))
+        .routes(routes!(event::event_list))
+        .routes(routes!(event::event_stream))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .route("/problems/{slug}", get(site::problem_page))
+}
+
+impl Room {
+    /// Has one command decided: what happened, or the problem.
+    async fn submit(&self, command: Command, mode: Mode) -> Result<Fact, Problem> {
+        Ok(self.ask(command, mode).await??)
+    }
+
+    /// Has one command decided; a refusal is left to the caller.
+    async fn ask(&self, command: Command, mode: Mode) -> Result<Result<Fact, Refusal>, SubmitError> {
+        self.app.submit_one(command, mode, None).await
+    }
+}

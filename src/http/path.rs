@@ -1,0 +1,284 @@
+//! Path computation without any effect.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::error::{denial, in_body};
+use super::extract::{FromPath, JsonBody};
+use super::problem::{
+    BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unprocessable, UnsupportedMediaType,
+};
+use super::topology::unknown;
+use super::wire::{ConstraintsRequest, json, request_bandwidth, request_class_type, request_priority};
+use super::{Room, kind};
+use crate::app::denial_record;
+use crate::app::words::Key;
+use crate::kernel::bam::Slot;
+use crate::kernel::class::{ClassType, Priority, TeClass};
+use crate::kernel::command::NamedConstraints;
+use crate::kernel::decide::{path_metric, resolve_constraints};
+use crate::kernel::event::Denial;
+use crate::kernel::id::{Name, NodeIx};
+use crate::kernel::model::PathChoice;
+use crate::kernel::path::{
+    Disjointness, FoundPath, Links, Query, Workspace, disjoint_pair, explain, k_shortest, shortest,
+};
+use crate::kernel::state::Network;
+use crate::kernel::units::Bandwidth;
+use crate::kernel::{Refusal, State as KernelState};
+
+/// The most paths that one request asks for.
+const PATHS_MAX: u64 = 16;
+
+/// What a path is wanted for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PathRequest {
+    /// Where it begins.
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    ingress: Key,
+    /// Where it ends.
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    egress: Key,
+    /// The class type, 0 (lowest) to 7. Either this or `qos_level`.
+    #[schema(maximum = 7)]
+    class_type: Option<u64>,
+    /// The QoS level: the class type of the same number.
+    #[schema(maximum = 2)]
+    qos_level: Option<u64>,
+    /// What every link has to have room for.
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
+    bandwidth_bps: u64,
+    /// 0 (best) to 7: who would have to yield. Absent: the worst that the bandwidth model has for the class.
+    #[schema(maximum = 7)]
+    setup_priority: Option<u64>,
+    /// How many paths, the best first; 1 if absent. Not with `disjoint`, which gives two.
+    #[schema(minimum = 1, maximum = 16)]
+    count: Option<u64>,
+    /// Two paths that share no link, no link and no risk, or no link and no node.
+    disjoint: Option<DisjointName>,
+    /// What the paths have to obey.
+    constraints: Option<ConstraintsRequest>,
+}
+
+/// What two paths must not share.
+#[derive(Deserialize, ToSchema, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Disjointness)]
+enum DisjointName {
+    /// A link, in either direction.
+    Link,
+    /// A link or a shared-risk link group.
+    Srlg,
+    /// A link, or a node other than ingress and egress.
+    Node,
+}
+
+/// Paths, the best first.
+#[derive(Serialize, ToSchema)]
+struct PathAnswer {
+    /// At least one.
+    paths: Vec<PathView>,
+}
+
+/// A path.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Path)]
+struct PathView {
+    /// Its links, from ingress to egress.
+    path: Vec<String>,
+    /// Its nodes, ingress and egress among them.
+    nodes: Vec<String>,
+    /// How many links.
+    hops: usize,
+    /// What was minimised, in 1/1024 of the metric's unit; each link counts 1 more.
+    cost: u64,
+    /// The sum of the delays.
+    delay_us: u64,
+    /// The sum of the TE metrics.
+    te_metric: u64,
+    /// Whether others would have to yield for it.
+    needs_victims: bool,
+}
+
+/// Computes paths, and changes nothing.
+///
+/// Paths that need no victims are looked for first; if there are none, such as do. Where there is no path at all, the
+/// problem is that of a denied request. Admission by price is not computed.
+#[utoipa::path(
+    post,
+    path = "/v1/topologies/{topology}/paths",
+    tag = "topologies",
+    summary = "Compute paths",
+    params(("topology" = String, Path, description = "In which topology", min_length = 1, max_length = 255)),
+    request_body(content = PathRequest, description = "What for", example = json!({
+        "ingress": "a", "egress": "b", "class_type": 2, "bandwidth_bps": 14_000_000, "count": 3
+    })),
+    responses(
+        (status = 200, description = "The paths", body = PathAnswer),
+        BadRequest, Forbidden, NotFound, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError,
+    )
+)]
+pub(super) async fn path_compute(
+    State(room): State<Room>,
+    FromPath(Key(topology)): FromPath<Key>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let asked = body.read::<PathRequest>()?.asked()?;
+    let paths = room.app.read(|state| asked.answer(state, &topology)).await?;
+    Ok(json(&PathAnswer { paths }))
+}
+
+/// A request whose numbers are in range.
+struct Asked {
+    ingress: Name,
+    egress: Name,
+    class_type: ClassType,
+    bandwidth: Bandwidth,
+    setup_priority: Option<Priority>,
+    wanted: Wanted,
+    constraints: NamedConstraints,
+}
+
+#[derive(Clone, Copy)]
+enum Wanted {
+    Best(usize),
+    Pair(Disjointness),
+}
+
+impl PathRequest {
+    fn asked(self) -> Result<Asked, Problem> {
+        let impossible = |field, detail: &str| Problem::new(&kind::IMPOSSIBLE, detail.to_owned()).with("field", field);
+        let wanted = match (self.count, self.disjoint) {
+            (Some(_), Some(_)) => return Err(impossible("count", "disjoint gives two paths: leave count out")),
+            (None, Some(DisjointName::Link)) => Wanted::Pair(Disjointness::Link),
+            (None, Some(DisjointName::Srlg)) => Wanted::Pair(Disjointness::Srlg),
+            (None, Some(DisjointName::Node)) => Wanted::Pair(Disjointness::Node),
+            (count, None) => {
+                let count = count.unwrap_or(1);
+                let in_range = usize::try_from(count).ok().filter(|_| (1..=PATHS_MAX).contains(&count));
+                Wanted::Best(in_range.ok_or_else(|| impossible("count", "count is not within 1 to 16"))?)
+            }
+        };
+        Ok(Asked {
+            ingress: self.ingress.0,
+            egress: self.egress.0,
+            class_type: request_class_type(self.class_type, self.qos_level)?,
+            bandwidth: request_bandwidth("bandwidth_bps", self.bandwidth_bps)?,
+            setup_priority: request_priority("setup_priority", self.setup_priority)?,
+            wanted,
+            constraints: self.constraints.unwrap_or_default().named()?,
+        })
+    }
+}
+
+impl Asked {
+    fn answer(&self, state: &KernelState, topology: &Name) -> Result<Vec<PathView>, Problem> {
+        let network = state.network(topology.as_str()).ok_or_else(|| unknown(topology))?;
+        let (ingress, egress, slot) = self.resolve(network, topology).map_err(in_body)?;
+        let constraints = resolve_constraints(&self.constraints, network.topology(), topology, ingress);
+        let constraints = constraints.map_err(in_body)?.unwrap_or_default();
+        let query = Query {
+            ingress,
+            egress,
+            bandwidth_bps: self.bandwidth.as_bps(),
+            metric: path_metric(&network.model().policy, &constraints),
+            constraints: &constraints,
+        };
+        let mut workspace = Workspace::default();
+        let (free, reach) = (network.ledger().free(slot), network.ledger().reach(slot));
+        let mut found = match network.model().policy.path_choice {
+            PathChoice::AvoidVictims => self.search(network, &free, &query, &mut workspace),
+            PathChoice::FewestHops => vec![],
+        };
+        if found.is_empty() {
+            found = self.search(network, &reach, &query, &mut workspace);
+        }
+        if found.is_empty() {
+            return Err(self.why_not(network, topology, &reach, &query, &mut workspace));
+        }
+        let needs_victims = |path: &FoundPath| path.links.iter().any(|link| free.room_bps(*link) < query.bandwidth_bps);
+        Ok(found.iter().map(|path| PathView::of(network, path, ingress, needs_victims(path))).collect())
+    }
+
+    fn resolve(&self, network: &Network, topology: &Name) -> Result<(NodeIx, NodeIx, Slot), Refusal> {
+        let node = |field, name: &Name| {
+            let unknown = || Refusal::UnknownNode { field, name: name.clone(), topology: topology.clone() };
+            network.topology().node_named(name.as_str()).ok_or_else(unknown)
+        };
+        let (ingress, egress) = (node("ingress", &self.ingress)?, node("egress", &self.egress)?);
+        if ingress == egress {
+            return Err(Refusal::SameEnds(self.ingress.clone()));
+        }
+        if self.bandwidth.is_zero() {
+            return Err(Refusal::NoBandwidth);
+        }
+        let (class_type, model) = (self.class_type, &network.model().model);
+        if !model.has_class(class_type) {
+            return Err(Refusal::UnknownClassType { class_type, topology: topology.clone() });
+        }
+        let priority = self.setup_priority.unwrap_or_else(|| model.default_priority(class_type));
+        let te_class = TeClass { class_type, priority };
+        let unknown = || Refusal::UnknownTeClass { field: "setup_priority", te_class, topology: topology.clone() };
+        Ok((ingress, egress, model.slot(class_type, priority).ok_or_else(unknown)?))
+    }
+
+    fn search(
+        &self,
+        network: &Network,
+        links: &impl Links,
+        query: &Query<'_>,
+        workspace: &mut Workspace,
+    ) -> Vec<FoundPath> {
+        match self.wanted {
+            Wanted::Best(1) => shortest(network.graph(), links, query, workspace).into_iter().collect(),
+            Wanted::Best(count) => k_shortest(network.graph(), links, query, count, workspace).unwrap_or_default(),
+            Wanted::Pair(disjointness) => {
+                let pair = disjoint_pair(network.graph(), links, query, disjointness, workspace);
+                pair.map_or(vec![], |(first, second)| vec![first, second])
+            }
+        }
+    }
+
+    fn why_not(
+        &self,
+        network: &Network,
+        topology: &Name,
+        links: &impl Links,
+        query: &Query<'_>,
+        workspace: &mut Workspace,
+    ) -> Problem {
+        let is_pair = matches!(self.wanted, Wanted::Pair(_));
+        if is_pair && shortest(network.graph(), links, query, workspace).is_ok() {
+            return Problem::new(&kind::NO_PATH, "there is a path, but no second one that is disjoint from it")
+                .with("constraint", "disjoint");
+        }
+        let why = Denial::from(explain(network.graph(), links, query, workspace));
+        match denial_record(&why, topology, network.topology()) {
+            Ok(why) => {
+                denial(self.ingress.as_str(), self.egress.as_str(), self.class_type.number(), query.bandwidth_bps, &why)
+            }
+            Err(error) => super::allocation::unwritable(error),
+        }
+    }
+}
+
+impl PathView {
+    fn of(network: &Network, found: &FoundPath, ingress: NodeIx, needs_victims: bool) -> Self {
+        let topology = network.topology();
+        let node = |ix| topology.node(ix).map(|node| node.name.to_string());
+        let links: Vec<_> = found.links.iter().filter_map(|link| topology.link(*link)).collect();
+        let nodes = node(ingress).into_iter().chain(links.iter().filter_map(|link| node(link.to)));
+        Self {
+            path: links.iter().map(|link| link.name.to_string()).collect(),
+            nodes: nodes.collect(),
+            hops: links.len(),
+            cost: found.cost,
+            delay_us: found.delay.0,
+            te_metric: links.iter().map(|link| u64::from(link.te_metric)).sum(),
+            needs_victims,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The stream of events: from the journal as far as it reaches, then live; never a gap, nothing twice.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::response::sse::Event;
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use super::event::{EventView, is_of, kind_of};
+use crate::app::words::Key;
+use crate::app::{App, Commit, Fact};
+use crate::kernel::id::Sequence;
+
+/// How often a silent stream says that it is there.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How many events are read from the journal at once.
+const READ_AT_ONCE: u32 = 500;
+
+/// The events after `after`, or from now on, until the service stops or the journal cannot be read.
+pub(super) fn events(
+    app: App,
+    after: Option<Sequence>,
+    topology: Option<Key>,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    // Whoever listens before looking at the head misses nothing.
+    let commits = app.subscribe();
+    let stop = app.stopping();
+    let told = after.unwrap_or_else(|| app.head());
+    let tail = Tail { app, commits, stop, told, waiting: VecDeque::new(), may_lag: true };
+    unfold((tail, topology), |(mut tail, topology)| async move {
+        loop {
+            let fact = tail.next().await?;
+            if is_of(&fact.record, topology.as_ref()) {
+                return Some((Ok(render(&fact)), (tail, topology)));
+            }
+        }
+    })
+}
+
+fn render(fact: &Fact) -> Event {
+    let event = Event::default().id(fact.sequence.0.to_string()).event(kind_of(&fact.record));
+    // Records have no line ends in their JSON.
+    event.data(serde_json::to_string(&EventView::of(fact)).unwrap_or_default())
+}
+
+/// Somebody who follows what happens.
+struct Tail {
+    app: App,
+    commits: Receiver<Commit>,
+    stop: CancellationToken,
+    /// The last event that was taken up.
+    told: Sequence,
+    /// Events after it that are to be told, each the one after the other.
+    waiting: VecDeque<Fact>,
+    /// Whether the journal may have events that the commits to come do not.
+    may_lag: bool,
+}
+
+impl Tail {
+    /// The next event.
+    async fn next(&mut self) -> Option<Fact> {
+        loop {
+            if let Some(fact) = self.waiting.pop_front() {
+                return Some(fact);
+            }
+            if self.stop.is_cancelled() {
+                return None;
+            }
+            if self.may_lag {
+                self.read().await?;
+            } else {
+                self.listen().await?;
+            }
+        }
+    }
+
+    /// What the journal has; live again once it has no more.
+    async fn read(&mut self) -> Option<()> {
+        let facts = self.app.facts_after(self.told, READ_AT_ONCE).await;
+        let facts = facts.inspect_err(|error| tracing::error!(%error, "a stream cannot read the journal")).ok()?;
+        self.may_lag = !facts.is_empty();
+        facts.into_iter().for_each(|fact| self.take_up(fact));
+        Some(())
+    }
+
+    /// What is committed.
+    async fn listen(&mut self) -> Option<()> {
+        let commit = tokio::select! {
+            commit = self.commits.recv() => commit,
+            () = self.stop.cancelled() => return None,
+        };
+        match commit {
+            Ok(commit) => commit.facts.iter().for_each(|fact| self.take_up(fact.clone())),
+            Err(RecvError::Lagged(_)) => self.may_lag = true,
+            Err(RecvError::Closed) => return None,
+        }
+        Some(())
+    }
+
+    /// Takes up the next event; one that was told already is left, one that comes too early is read from the journal in
+    /// its turn.
+    fn take_up(&mut self, fact: Fact) {
+        if fact.sequence == self.told.next() {
+            self.told = fact.sequence;
+            self.waiting.push_back(fact);
+        } else if fact.sequence > self.told {
+            self.may_lag = true;
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Topologies: upload, list, read, delete.
+
+use std::sync::Arc;
+
+use axum::extract::{OriginalUri, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{AnyBody, FromPath, FromQuery, IfMatch, etag};
+use super::problem::{
+    BadRequest, Conflict, Forbidden, InternalError, NotFound, PreconditionFailed, PreconditionRequired, Problem,
+    TooLarge, Unavailable, Unprocessable,
+};
+use super::wire::{Effects, json};
+use super::{Room, error, kind, page};
+use crate::app::words::Key;
+use crate::app::{Mode, Record};
+use crate::formats::bandwidth_model::ModelName;
+use crate::formats::Document;
+use crate::formats::{self, Format, Imported, MissingCapacity, Options, Report};
+use crate::kernel::bam::Kind;
+use crate::kernel::command::{Command, Expected, Misfits};
+use crate::kernel::id::Name;
+use crate::kernel::units::Bandwidth;
+
+/// How an upload is to be read and what becomes of who is there.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UploadQuery {
+    /// The format; recognised by the content if absent.
+    #[param(nullable = false)]
+    format: Option<Format>,
+    /// The capacity of links that have none, under `on_missing_capacity=default`; 10 Gbit/s if absent.
+    #[param(nullable = false, minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
+    default_capacity_bps: Option<u64>,
+    /// What becomes of links that have no capacity: they get the default, are left out, or the file is refused.
+    #[param(nullable = false)]
+    on_missing_capacity: Option<MissingCapacity>,
+    /// Whether allocations that do not fit the new revision are re-routed or ended; else the upload is refused.
+    #[serde(default)]
+    #[param(required = false)]
+    evict: bool,
+    /// Whether it is only to be known what would happen.
+    #[serde(default)]
+    #[param(required = false)]
+    dry_run: bool,
+}
+
+/// What was read, what was assumed, and what that did.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TopologyOutcome)]
+struct TopologyAnswer<'a> {
+    /// Which.
+    topology: &'a str,
+    /// What to give in If-Match, in quotation marks; absent in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "12")]
+    revision: Option<String>,
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(flatten)]
+    effects: Effects<'a>,
+    /// There, and true, if nothing of this happened.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    dry_run: bool,
+}
+
+/// Uploads a topology, or a new revision of one.
+///
+/// Allocations keep their paths where those still exist and fit. Otherwise the upload is refused and lists them, or, with
+/// `evict`, re-routes or ends them.
+#[utoipa::path(
+    put,
+    path = "/v1/topologies/{topology}",
+    tag = "topologies",
+    summary = "Upload a topology, or a new revision of one",
+    params(
+        ("topology" = String, Path, description = "Its name", min_length = 1, max_length = 255),
+        UploadQuery,
+        ("If-Match" = Option<String>, Header, description = "The ETag of the revision to be replaced, or *; needed if there is one", nullable = false),
+    ),
+    request_body(
+        description = "The file: native JSON, or any other format that is read",
+        content(
+            (Document = "application/json", example = json!({
+                "nodes": [{"id": "a"}, {"id": "b"}],
+                "links": [{"id": "a-b", "from": "a", "to": "b", "capacity_bps": 10_000_000_000_u64, "bidirectional": true}]
+            })),
+            (String = "application/graphml+xml"),
+            (String = "text/plain"),
+        ),
+    ),
+    responses(
+        (status = 200, description = "Replaced, or what would happen", body = TopologyAnswer<'static>, headers(("ETag" = String, description = "The new revision"))),
+        (status = 201, description = "Created", body = TopologyAnswer<'static>, headers(
+            ("ETag" = String, description = "The revision"), ("Location" = String, description = "Where it is"))),
+        BadRequest, Forbidden, Conflict, PreconditionFailed, TooLarge, Unprocessable, PreconditionRequired, InternalError,
+        Unavailable,
+    )
+)]
+pub(super) async fn topology_put(
+    State(room): State<Room>,
+    FromPath(Key(name)): FromPath<Key>,
+    FromQuery(query): FromQuery<UploadQuery>,
+    IfMatch(expected): IfMatch,
+    AnyBody(body): AnyBody,
+) -> Result<Response, Problem> {
+    let options = query.options()?;
+    let Imported { topology, report } = off_the_way(move || formats::read(&body, &options)).await??;
+    let is_new = room.app.read(|state| state.network(name.as_str()).is_none()).await;
+    let mode = if query.dry_run { Mode::DryRun } else { Mode::Commit };
+    let expected = match expected {
+        Expected::Unsaid if query.dry_run && !is_new => Expected::Any,
+        expected => expected,
+    };
+    let misfits = if query.evict { Misfits::Evict } else { Misfits::Refuse };
+    let command = Command::PutTopology { name: name.clone(), topology: Arc::new(topology), expected, misfits };
+    let fact = room.submit(command, mode).await?;
+    let Record::TopologyPut { displaced, .. } = &fact.record else { return Err(error::unexpected(&fact)) };
+    let mut answer = TopologyAnswer {
+        topology: name.as_str(),
+        revision: None,
+        report: &report,
+        effects: Effects::of(displaced),
+        dry_run: query.dry_run,
+    };
+    if query.dry_run {
+        return Ok(json(&answer));
+    }
+    answer.revision = Some(fact.sequence.0.to_string());
+    let mut response = json(&answer);
+    response.headers_mut().insert(header::ETAG, etag(fact.sequence));
+    // Without If-Match only what is not there can be put.
+    if expected == Expected::Unsaid {
+        *response.status_mut() = StatusCode::CREATED;
+        response.headers_mut().insert(header::LOCATION, location(&name));
+    }
+    Ok(response)
+}
+
+impl UploadQuery {
+    fn options(&self) -> Result<Options, Problem> {
+        let standard = Options::default();
+        let default_capacity = match self.default_capacity_bps {
+            None => standard.default_capacity,
+            Some(bps) => Bandwidth::from_bps(bps).filter(|capacity| !capacity.is_zero()).ok_or_else(|| {
+                let detail = format!("default_capacity_bps is {bps}, not within 1 to {}", Bandwidth::MAX.as_bps());
+                Problem::new(&kind::MALFORMED_QUERY, detail).with("field", "default_capacity_bps")
+            })?,
+        };
+        let on_missing_capacity = self.on_missing_capacity.unwrap_or(standard.on_missing_capacity);
+        Ok(Options { format: self.format, default_capacity, on_missing_capacity })
+    }
+}
+
+/// Work that takes long enough to hold others up.
+async fn off_the_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a task failed");
+        Problem::new(&kind::INTERNAL, "the work was given up")
+    })
+}
+
+fn location(name: &Name) -> HeaderValue {
+    let mut path = String::from("/v1/topologies/");
+    page::percent_encode(name.as_str(), &mut path);
+    HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/v1/topologies"))
+}
+
+/// Which topologies are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// How many at most.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The cursor of the page.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    after: Option<Key>,
+}
+
+/// A topology in brief.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TopologySummary)]
+struct Summary {
+    /// Its name.
+    topology: String,
+    /// What to give in If-Match, in quotation marks.
+    revision: String,
+    /// How many nodes it has.
+    nodes: usize,
+    /// How many directed links.
+    links: usize,
+    /// How many allocations live in it.
+    allocations: usize,
+    /// Its bandwidth model.
+    model: ModelName,
+}
+
+/// A page of topologies.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
+struct TopologyPage {
+    /// By name.
+    items: Vec<Summary>,
+    /// The cursor of the next page, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
+/// Lists topologies, by name.
+#[utoipa::path(
+    get,
+    path = "/v1/topologies",
+    tag = "topologies",
+    summary = "List topologies",
+    params(ListQuery),
+    responses(
+        (status = 200, description = "A page of them", body = TopologyPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
+        BadRequest, InternalError,
+    )
+)]
+pub(super) async fn topology_list(
+    State(room): State<Room>,
+    OriginalUri(uri): OriginalUri,
+    FromQuery(query): FromQuery<ListQuery>,
+) -> Result<Response, Problem> {
+    let limit = page::limit(query.limit)?;
+    let items = room.app.read(|state| {
+        let later = state.networks().filter(|(name, _)| query.after.as_ref().is_none_or(|after| **name > after.0));
+        let summaries = later.map(|(name, network)| Summary {
+            topology: name.to_string(),
+            revision: network.revision().0.to_string(),
+            nodes: network.topology().node_count(),
+            links: network.topology().link_count(),
+            allocations: network.live(),
+            model: model_name(network.model().model.kind()),
+        });
+        summaries.take(limit + 1).collect::<Vec<_>>()
+    });
+    let mut items = items.await;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|last| last.topology.clone());
+    Ok(page::respond(&uri, &items, next))
+}
+
+fn model_name(kind: Kind) -> ModelName {
+    match kind {
+        Kind::Mam => ModelName::Mam,
+        Kind::Rdm => ModelName::Rdm,
+        Kind::Gbam => ModelName::Gbam,
+        Kind::Atcs => ModelName::Atcs,
+    }
+}
+
+/// As what a topology is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExportQuery {
+    /// The format: `native` if absent, or `graphml`, `node-link`, `rfc8345`.
+    #[param(nullable = false)]
+    format: Option<Format>,
+}
+
+/// Reads a topology.
+#[utoipa::path(
+    get,
+    path = "/v1/topologies/{topology}",
+    tag = "topologies",
+    summary = "Read a topology",
+    params(("topology" = String, Path, description = "Its name", min_length = 1, max_length = 255), ExportQuery),
+    responses(
+        (status = 200, description = "The topology", headers(("ETag" = String, description = "Its revision")),
+            content((Document = "application/json"), (String = "application/graphml+xml"))),
+        BadRequest, NotFound, InternalError,
+    )
+)]
+pub(super) async fn topology_get(
+    State(room): State<Room>,
+    FromPath(Key(name)): FromPath<Key>,
+    FromQuery(query): FromQuery<ExportQuery>,
+) -> Result<Response, Problem> {
+    let found = room.app.read(|state| {
+        let network = state.network(name.as_str())?;
+        Some((Arc::clone(network.topology()), network.revision()))
+    });
+    let (topology, revision) = found.await.ok_or_else(|| unknown(&name))?;
+    let format = query.format.unwrap_or(Format::Native);
+    let text = off_the_way(move || formats::write(&topology, format))
+        .await?
+        .map_err(|error| Problem::new(&kind::MALFORMED_QUERY, error.to_string()).with("field", "format"))?;
+    let media_type = match format {
+        Format::GraphMl => "application/graphml+xml",
+        _ => "application/json",
+    };
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(media_type)), (header::ETAG, etag(revision))], text)
+        .into_response())
+}
+
+/// No topology of this name.
+pub(super) fn unknown(name: &Name) -> Problem {
+    crate::kernel::Refusal::UnknownTopology(name.clone()).into()
+}
+
+/// Whether it is only to be known what would happen.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DryRunQuery {
+    /// Whether it is only to be known what would happen.
+    #[serde(default)]
+    #[param(required = false)]
+    pub(super) dry_run: bool,
+}
+
+impl DryRunQuery {
+    /// In the writer's words.
+    pub(super) fn mode(&self) -> Mode {
+        if self.dry_run { Mode::DryRun } else { Mode::Commit }
+    }
+}
+
+/// Deletes a topology that carries nothing.
+#[utoipa::path(
+    delete,
+    path = "/v1/topologies/{topology}",
+    tag = "topologies",
+    summary = "Delete a topology that carries nothing",
+    params(
+        ("topology" = String, Path, description = "Its name", min_length = 1, max_length = 255),
+        DryRunQuery,
+        ("If-Match" = Option<String>, Header, description = "The ETag of the revision to be deleted, or *", nullable = false),
+    ),
+    responses(
+        (status = 204, description = "Deleted, or could be"),
+        BadRequest, Forbidden, NotFound, Conflict, PreconditionFailed, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn topology_delete(
+    State(room): State<Room>,
+    FromPath(Key(name)): FromPath<Key>,
+    FromQuery(query): FromQuery<DryRunQuery>,
+    IfMatch(expected): IfMatch,
+) -> Result<StatusCode, Problem> {
+    room.submit(Command::DeleteTopology { name, expected }, query.mode()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
