@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::event::{Displaced, Event, Fate, Recorded};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
+use super::ledger::{Entry, Ledger};
 use super::lsp::Allocation;
 use super::model::BandwidthModel;
 use super::path::Graph;
@@ -121,7 +122,7 @@ pub fn take_back(state: &mut State, undo: Undo) {
     let whole = matches!(undo.network, NetworkUndo::Whole(..));
     let touched = undo.before.iter().map(|old| old.id).chain(undo.born);
     for id in touched.collect::<Vec<_>>() {
-        if whole { drop(forget(state, id)) } else { drop(unbook(state, id)) }
+        if whole { drop(forget(state, id)) } else { unbook(state, id, Ledger::leave) }
     }
     match undo.network {
         NetworkUndo::Same => {}
@@ -180,8 +181,7 @@ fn change(state: &mut State, recorded: &Recorded, undo: &mut Undo) -> Result<(),
             if !fits(state, allocation) {
                 return Err(ApplyError::BadAllocation { at: sequence, id: allocation.id });
             }
-            undo.before.push(living(state, sequence, allocation.id)?);
-            unbook(state, allocation.id);
+            lift(state, sequence, allocation.id, undo)?;
             displace(state, sequence, at, displaced, undo)?;
             book(state, Arc::clone(allocation));
             Ok(())
@@ -197,7 +197,14 @@ fn living(state: &State, at: Sequence, id: AllocationId) -> Result<Arc<Allocatio
 
 fn end(state: &mut State, at: Sequence, id: AllocationId, undo: &mut Undo) -> Result<(), ApplyError> {
     undo.before.push(living(state, at, id)?);
-    unbook(state, id);
+    unbook(state, id, Ledger::end);
+    Ok(())
+}
+
+/// Takes somebody out who may be booked elsewhere.
+fn lift(state: &mut State, at: Sequence, id: AllocationId, undo: &mut Undo) -> Result<(), ApplyError> {
+    undo.before.push(living(state, at, id)?);
+    unbook(state, id, Ledger::leave);
     Ok(())
 }
 
@@ -211,7 +218,10 @@ fn displace(
 ) -> Result<(), ApplyError> {
     let first = undo.before.len();
     for gone in displaced {
-        end(state, sequence, gone.id, undo)?;
+        match gone.fate {
+            Fate::Rerouted(_) => lift(state, sequence, gone.id, undo)?,
+            Fate::Ended(_) => end(state, sequence, gone.id, undo)?,
+        }
     }
     for (gone, place) in displaced.iter().zip(first..) {
         let (Fate::Rerouted(way), Some(old)) = (&gone.fate, undo.before.get(place)) else { continue };
@@ -393,16 +403,15 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
     state.allocations.insert(allocation.id, allocation);
 }
 
-fn unbook(state: &mut State, id: AllocationId) -> Option<Arc<Allocation>> {
-    let allocation = forget(state, id)?;
+fn unbook(state: &mut State, id: AllocationId, take_out: impl Fn(&mut Ledger, &Entry)) {
+    let Some(allocation) = forget(state, id) else { return };
     if let Some(network) = state.networks.get_mut(&allocation.topology)
         && let Some(entry) = network.entry_of(&allocation)
     {
-        network.ledger.leave(&entry);
+        take_out(&mut network.ledger, &entry);
         let living = &mut network.living[allocation.class_type.at()];
         *living = living.saturating_sub(1);
     }
-    Some(allocation)
 }
 
 fn forget(state: &mut State, id: AllocationId) -> Option<Arc<Allocation>> {

@@ -9,7 +9,7 @@ use super::bam::{Booked, Bounds, Cause, SLOTS, Slot, Slots, VictimOrder};
 use super::id::{AllocationId, LinkIx};
 use super::model::BandwidthModel;
 use super::path::{Links, WEIGHT_ONE};
-use super::roster::Roster;
+use super::roster::{Living, Roster};
 use super::topology::{Link, LinkState, Topology};
 use super::units::Bandwidth;
 
@@ -27,7 +27,7 @@ pub struct Entry {
 }
 
 /// One link's book.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone)]
 struct Book {
     bounds: Bounds,
     usable: bool,
@@ -45,9 +45,10 @@ struct Figures {
 
 /// The books of all links. The figures stand in arrays of their own, by slot and link, since path searches read little
 /// else: links out of one node are neighbours there.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone)]
 pub struct Ledger {
     slots: Slots,
+    living: Living,
     books: Vec<Book>,
     free_bps: Vec<Vec<u64>>,
     reach_bps: Vec<Vec<u64>>,
@@ -60,6 +61,7 @@ impl Ledger {
         let slots = *model.model.slots();
         let mut ledger = Self {
             slots,
+            living: Living::default(),
             books: Vec::with_capacity(topology.link_count()),
             free_bps: vec![vec![0; topology.link_count()]; slots.count()],
             reach_bps: vec![vec![0; topology.link_count()]; slots.count()],
@@ -106,7 +108,7 @@ impl Ledger {
 
     /// Who is on a link in a slot, newest first.
     pub fn newest_first(&self, link: LinkIx, slot: Slot) -> impl Iterator<Item = AllocationId> + '_ {
-        self.books.get(link.at()).into_iter().flat_map(move |book| book.rosters[slot.at()].newest_first())
+        self.books.get(link.at()).into_iter().flat_map(move |book| book.rosters[slot.at()].newest_first(&self.living))
     }
 
     /// Everybody on a link, in no promised order.
@@ -131,11 +133,21 @@ impl Ledger {
 
     /// Whether both ledgers have the same book of a link.
     pub fn same_page(&self, other: &Self, link: LinkIx) -> bool {
-        self.books.get(link.at()) == other.books.get(link.at())
+        let on = |ledger: &Self, slot| ledger.newest_first(link, slot).collect::<Vec<_>>();
+        match (self.books.get(link.at()), other.books.get(link.at())) {
+            (Some(one), Some(two)) => {
+                (&one.bounds, one.usable, one.booked) == (&two.bounds, two.usable, two.booked)
+                    && self.count_on(link) == other.count_on(link)
+                    && self.slots.iter().all(|slot| on(self, slot) == on(other, slot))
+            }
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     /// Enters a reservation on every link of its path.
     pub(crate) fn enter(&mut self, entry: &Entry) {
+        self.living.add(entry.id);
         for link in entry.path.iter() {
             let Some(book) = self.books.get_mut(link.at()) else { continue };
             let amount = book.bounds.booked(&self.slots, entry.slot, entry.bandwidth);
@@ -145,14 +157,25 @@ impl Ledger {
         }
     }
 
-    /// Takes a reservation out again.
+    /// Takes a reservation out again, of somebody who may come back elsewhere.
     pub(crate) fn leave(&mut self, entry: &Entry) {
+        self.living.remove(entry.id);
+        self.take_out(entry, |roster, _| roster.leave(entry.id));
+    }
+
+    /// Takes a reservation out for good: its owner's life is over.
+    pub(crate) fn end(&mut self, entry: &Entry) {
+        self.living.remove(entry.id);
+        self.take_out(entry, Roster::miss);
+    }
+
+    fn take_out(&mut self, entry: &Entry, strike: impl Fn(&mut Roster, &Living)) {
         for link in entry.path.iter() {
             let Some(book) = self.books.get_mut(link.at()) else { continue };
             let amount = book.bounds.booked(&self.slots, entry.slot, entry.bandwidth);
             debug_assert!(book.booked[entry.slot.at()] >= amount, "a book gives back only what it took");
             book.booked[entry.slot.at()] = book.booked[entry.slot.at()].saturating_sub(amount);
-            book.rosters[entry.slot.at()].leave(entry.id);
+            strike(&mut book.rosters[entry.slot.at()], &self.living);
             self.refresh(*link);
         }
     }
@@ -174,6 +197,22 @@ impl Ledger {
             self.reach_bps[slot.at()][link.at()] = reach;
         }
         self.weight[link.at()] = congestion_weight(&book.bounds, &book.booked);
+    }
+}
+
+impl PartialEq for Ledger {
+    /// Everything else follows from the books.
+    fn eq(&self, other: &Self) -> bool {
+        let links = (0..).map(LinkIx).take(self.books.len());
+        self.slots == other.slots
+            && self.books.len() == other.books.len()
+            && links.into_iter().all(|link| self.same_page(other, link))
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.books.iter().map(|book| book.booked)).finish()
     }
 }
 

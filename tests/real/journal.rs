@@ -103,3 +103,31 @@ async fn a_connection_that_breaks_is_made_anew() {
     body::goes_on(&journal, before).await;
     scratch.drop().await;
 }
+
+/// A database for a test that runs the program: made and dropped from outside any runtime.
+pub(crate) struct ScratchUrl {
+    runtime: tokio::runtime::Runtime,
+    scratch: Option<Scratch>,
+    url: String,
+}
+
+impl ScratchUrl {
+    pub(crate) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let scratch = runtime.block_on(Scratch::new());
+        let url = scratch.options().to_url_lossy().to_string();
+        Self { runtime, scratch: Some(scratch), url }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for ScratchUrl {
+    fn drop(&mut self) {
+        if let Some(scratch) = self.scratch.take() {
+            self.runtime.block_on(scratch.drop());
+        }
+    }
+}

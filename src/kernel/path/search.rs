@@ -10,9 +10,9 @@ use super::rows::RowRef;
 use super::strides::{DEAD_END, Stride};
 use super::workspace::{Label, Scratch};
 
-/// The sweep takes so many nodes at once, for a goal whose last links are full,
-const SWEEP_FIRST: u32 = 3;
-/// and goes on when the search has taken so many: most end before that.
+/// How many nodes the sweep takes at once, for a goal whose last links are full,
+const SWEEP_FIRST: u32 = 1;
+/// and how many the search has taken when the sweep goes on: most searches end before that.
 const SWEEP_AGAIN: u32 = 64;
 
 /// What is searched, with which bound.
@@ -103,7 +103,7 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
         let mut found = u64::MAX;
         let lane = self.graph.lanes[to as usize];
         let mut taken = 0_u32;
-        loop {
+        'search: loop {
             let node = match scratch.stack.pop() {
                 Some(node) => node,
                 None => match scratch.heap.pop() {
@@ -141,6 +141,9 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
                 *label = Label { stamp: open, cost, parent: node, first };
                 if end == to {
                     found = key;
+                    if key <= least {
+                        break 'search;
+                    }
                 }
                 if key <= least {
                     scratch.stack.push(end);

@@ -1,0 +1,255 @@
+//! What a durable admission over HTTP costs, against an axum handler that only parses and answers the same JSON, in the same
+//! run: CPU time of the server process for each request, requests a second, and latency. 64 connections; SQLite with
+//! `synchronous=FULL`, answers after the commit. Also allocations a second through the batch endpoint.
+//! `cargo bench --bench http`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a bench prints and stops"
+)]
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const CONNECTIONS: usize = 64;
+const ROUND: Duration = Duration::from_secs(4);
+const ROUNDS: usize = 3;
+const BATCH: usize = 64;
+/// Linux counts process CPU time in hundredths of a second.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    topology: String,
+    ingress: String,
+    egress: String,
+    class_type: u8,
+    bandwidth_bps: u64,
+}
+
+#[derive(Serialize)]
+struct Answered {
+    id: String,
+    topology: String,
+    ingress: String,
+    egress: String,
+    class_type: u8,
+    qos_level: u8,
+    setup_priority: u8,
+    hold_priority: u8,
+    bandwidth_bps: u64,
+    path: Vec<String>,
+    state: String,
+    created_at: String,
+    updated_at: String,
+    devolved: Vec<String>,
+    preempted: Vec<String>,
+    rerouted: Vec<String>,
+    victims: Vec<String>,
+    warnings: Vec<String>,
+}
+
+fn main() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    if std::env::args().any(|argument| argument == "baseline") {
+        return runtime.block_on(baseline());
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let ours = Server::start(
+        Command::new(env!("CARGO_BIN_EXE_watermaster"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(folder.path())
+            .env("RUST_LOG", "warn"),
+    );
+    let program = std::env::current_exe().expect("this program has a path");
+    let theirs = Server::start(Command::new(program).arg("baseline"));
+    let single: Arc<[u8]> = request("/v1/allocations", ASK).into();
+    let many = format!("{{\"requests\":[{}]}}", [ASK; BATCH].join(","));
+    let batch: Arc<[u8]> = request("/v1/allocations/batch", &many).into();
+
+    println!("{CONNECTIONS} connections, {ROUNDS} rounds of {} s each, taking turns", ROUND.as_secs());
+    println!("{:<22} {:>10} {:>12} {:>9} {:>9}", "", "requests/s", "CPU us/req", "p50 ms", "p99 ms");
+    let (mut base, mut durable, mut batched) = (vec![], vec![], vec![]);
+    for _ in 0..ROUNDS {
+        base.push(runtime.block_on(load(&theirs, &single, CONNECTIONS)));
+        durable.push(runtime.block_on(load(&ours, &single, CONNECTIONS)));
+        batched.push(runtime.block_on(load(&ours, &batch, 16)));
+    }
+    for (name, rounds) in [("axum, no work", &base), ("durable admission", &durable), ("durable batch of 64", &batched)]
+    {
+        let row = best(rounds);
+        println!("{name:<22} {:>10.0} {:>12.1} {:>9.2} {:>9.2}", row.per_second, row.cpu_us, row.p50_ms, row.p99_ms);
+    }
+    let (base, durable, batched) = (best(&base), best(&durable), best(&batched));
+    println!("requests per CPU-second, durable to no work: {:.2}", base.cpu_us / durable.cpu_us);
+    println!("requests per second, durable to no work: {:.2}", durable.per_second / base.per_second);
+    println!(
+        "allocations per second, batch to single: {:.1}x ({:.0}/s, {:.1} CPU us each)",
+        batched.per_second * BATCH as f64 / durable.per_second,
+        batched.per_second * BATCH as f64,
+        batched.cpu_us / BATCH as f64
+    );
+}
+
+const ASK: &str = r#"{"topology":"nsfnet","ingress":"WA","egress":"NJ","class_type":0,"bandwidth_bps":100}"#;
+
+/// The same parsing and answering, and nothing else.
+async fn baseline() {
+    let handler = |Json(asked): Json<Asked>| async move {
+        let none = Vec::new;
+        let answer = Answered {
+            id: "1234567".to_owned(),
+            topology: asked.topology,
+            ingress: asked.ingress,
+            egress: asked.egress,
+            class_type: asked.class_type,
+            qos_level: asked.class_type,
+            setup_priority: 7,
+            hold_priority: 7,
+            bandwidth_bps: asked.bandwidth_bps,
+            path: ["WA-IL", "IL-PA", "PA-NJ"].map(str::to_owned).to_vec(),
+            state: "active".to_owned(),
+            created_at: "2026-01-01T00:00:00.000Z".to_owned(),
+            updated_at: "2026-01-01T00:00:00.000Z".to_owned(),
+            devolved: none(),
+            preempted: none(),
+            rerouted: none(),
+            victims: none(),
+            warnings: none(),
+        };
+        (StatusCode::CREATED, [("location", "/v1/allocations/1234567")], Json(answer))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    println!("http://{}/", listener.local_addr().expect("it is bound"));
+    let router = axum::Router::new().route("/v1/allocations", post(handler));
+    axum::serve(listener, router).await.expect("it serves");
+}
+
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server that prints a line with its address.
+    fn start(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("the server starts");
+        let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+        let found = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let rest = line.split("http://").nth(1)?;
+            rest.split('/').next()?.parse().ok()
+        });
+        // Keep reading, or the server would block when its pipe is full.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, address: found.expect("the server says where it listens") }
+    }
+
+    fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("the server runs");
+        let after_name = stat.rsplit(')').next().expect("its name is in brackets");
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
+        (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn request(path: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    per_second: f64,
+    cpu_us: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+/// The round with the least CPU a request: noise only adds.
+fn best(rounds: &[Row]) -> Row {
+    *rounds.iter().min_by(|one, other| one.cpu_us.total_cmp(&other.cpu_us)).expect("there are rounds")
+}
+
+async fn load(server: &Server, request: &Arc<[u8]>, connections: usize) -> Row {
+    let before = server.cpu_seconds();
+    let started = Instant::now();
+    let mut clients = vec![];
+    for _ in 0..connections {
+        let (address, request) = (server.address, Arc::clone(request));
+        clients.push(tokio::spawn(client(address, request, started + ROUND)));
+    }
+    let mut took_ms = vec![];
+    for client in clients {
+        took_ms.extend(client.await.expect("a client does not panic"));
+    }
+    let wall = started.elapsed().as_secs_f64();
+    let cpu = server.cpu_seconds() - before;
+    took_ms.sort_by(f64::total_cmp);
+    let count = took_ms.len() as f64;
+    let at = |part: usize| took_ms[(took_ms.len() - 1) * part / 100];
+    Row { per_second: count / wall, cpu_us: cpu * 1e6 / count, p50_ms: at(50), p99_ms: at(99) }
+}
+
+/// Asks again and again on one connection; every answer must be a success.
+async fn client(address: SocketAddr, request: Arc<[u8]>, until: Instant) -> Vec<f64> {
+    let mut stream = TcpStream::connect(address).await.expect("the server accepts");
+    stream.set_nodelay(true).expect("a socket option");
+    let mut took_ms = vec![];
+    let mut buffer = vec![0; 256 << 10];
+    while Instant::now() < until {
+        let started = Instant::now();
+        stream.write_all(&request).await.expect("the server reads");
+        let mut filled = 0;
+        loop {
+            let read = stream.read(&mut buffer[filled..]).await.expect("the server answers");
+            assert!(read > 0, "the server hung up");
+            filled += read;
+            if let Some(whole) = length(&buffer[..filled]) {
+                assert!(buffer.starts_with(b"HTTP/1.1 20"), "{}", String::from_utf8_lossy(&buffer[..filled.min(600)]));
+                if filled >= whole {
+                    break;
+                }
+                if buffer.len() < whole {
+                    buffer.resize(whole, 0);
+                }
+            }
+        }
+        took_ms.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    took_ms
+}
+
+/// How long an answer is, head and body, once its head is there.
+fn length(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&answer[..head]).expect("a head is text");
+    let lengths = text.lines().filter_map(|line| line.split_once(':'));
+    let body = lengths.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim());
+    Some(head + body.last().map_or(0, |value| value.parse::<usize>().expect("a length")))
+}

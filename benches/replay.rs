@@ -1,0 +1,80 @@
+//! What a million living allocations cost: memory, a snapshot, and a restart from it. On a generated network of 754 nodes
+//! under ATCS. The restart happens in a process of its own, so that its memory is what a restarted service has.
+//! `cargo bench --bench replay`; with `-- quick` a hundred thousand.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a bench prints and stops"
+)]
+#![allow(dead_code, reason = "shared with other benches")]
+
+mod measure;
+mod networks;
+mod world;
+
+use std::process::Command;
+use std::str::FromStr;
+use std::time::Instant;
+
+use measure::status_bytes;
+use watermaster::journal::{DatabaseUrl, Journal};
+use watermaster::kernel::path::Metric;
+use world::World;
+
+const MIB: f64 = 1_048_576.0;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    if let Some(at) = arguments.iter().position(|argument| argument == "restore") {
+        return runtime.block_on(restore(&arguments[at + 1]));
+    }
+    let living = if arguments.iter().any(|argument| argument == "quick") { 100_000 } else { 1_000_000 };
+    let before = status_bytes("VmRSS");
+    let mut world = World::new(networks::kdl().topology(), Metric::Te, 7);
+    let started = Instant::now();
+    world.populate(living, 20_000);
+    let took = started.elapsed();
+    let grown = status_bytes("VmRSS") - before;
+    let count = world.state.allocation_count();
+    println!(
+        "{count} living allocations: {:.0} MiB, {:.0} bytes each; admitted in {:.1} s",
+        grown as f64 / MIB,
+        grown as f64 / count as f64,
+        took.as_secs_f64()
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("bench.db").display());
+    runtime.block_on(async {
+        let journal = Journal::open(&DatabaseUrl::from_str(&url).expect("a good address")).await.expect("a journal");
+        let started = Instant::now();
+        let frozen = world.state.freeze();
+        let held = started.elapsed();
+        journal.write_snapshot(&frozen).await.expect("a snapshot");
+        println!(
+            "snapshot: the state held for {:.0} ms, written in {:.1} s",
+            held.as_secs_f64() * 1e3,
+            started.elapsed().as_secs_f64()
+        );
+        journal.close().await;
+    });
+    let program = std::env::current_exe().expect("this program has a path");
+    let status = Command::new(program).args(["restore", &url]).status().expect("this program starts");
+    assert!(status.success());
+}
+
+async fn restore(url: &str) {
+    let started = Instant::now();
+    let journal = Journal::open(&DatabaseUrl::from_str(url).expect("a good address")).await.expect("a journal");
+    let state = journal.restore().await.expect("the snapshot can be read");
+    println!(
+        "restart from the snapshot: {} allocations in {:.1} s; memory then {:.0} MiB, at most {:.0} MiB",
+        state.allocation_count(),
+        started.elapsed().as_secs_f64(),
+        status_bytes("VmRSS") as f64 / MIB,
+        status_bytes("VmHWM") as f64 / MIB
+    );
+}

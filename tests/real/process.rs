@@ -1,0 +1,227 @@
+//! The program itself, killed without warning and started again: what was acknowledged is there, what was not is wholly
+//! there or wholly absent. And two of them on one PostgreSQL: both decide, the journal's key arbitrates, both see all.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::ask;
+
+const KILLS: usize = 4;
+const CLIENTS: usize = 8;
+
+/// A running service, killed when dropped.
+struct Running {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_watermaster"))
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let found = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let rest = line.split("http://").nth(1)?.split('/').next()?.to_owned();
+            rest.parse().ok()
+        });
+        std::thread::spawn(move || lines.for_each(drop));
+        let Some(address) = found else { panic!("it says where it listens: {:?}", process.wait()) };
+        Self { process, address }
+    }
+
+    /// SIGKILL: no time for anything.
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn terminate(mut self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let started = Instant::now();
+        let status = self.process.wait().unwrap();
+        assert!(status.success(), "{status}");
+        assert!(started.elapsed() < Duration::from_secs(15), "it stops in bounded time");
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        ask(self.address, "GET", path, None).unwrap()
+    }
+
+    /// Every living allocation by id.
+    fn living(&self) -> BTreeMap<String, Value> {
+        let mut found = BTreeMap::new();
+        let mut path = "/v1/allocations?state=active&limit=1000".to_owned();
+        loop {
+            let (status, page) = self.get(&path);
+            assert_eq!(status, 200, "{page}");
+            for item in page["items"].as_array().unwrap() {
+                found.insert(item["id"].as_str().unwrap().to_owned(), item.clone());
+            }
+            match page["next"].as_str() {
+                Some(next) => path = format!("/v1/allocations?state=active&limit=1000&after={next}"),
+                None => return found,
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What the clients were told.
+#[derive(Default)]
+struct Told {
+    /// Admitted, by id: the path that was answered.
+    admitted: BTreeMap<String, Value>,
+    /// Released and acknowledged.
+    released: Vec<String>,
+    /// A release was sent and never answered: either is right.
+    uncertain: Vec<String>,
+}
+
+/// Admits and releases until told to stop or the server is gone.
+fn hammer(address: SocketAddr, seed: usize, stop: &AtomicBool, told: &Mutex<Told>) {
+    let nodes = ["WA", "CA1", "NJ", "TX", "IL", "GA"];
+    let mut mine: Vec<String> = vec![];
+    for at in seed.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let (ingress, egress) = (nodes[at % 6], nodes[(at + 1 + at / 6 % 5) % 6]);
+        let body = json!({"topology": "nsfnet", "ingress": ingress, "egress": egress, "class_type": at % 3,
+            "bandwidth_bps": 1_000_000 + at});
+        let Ok((status, answer)) = ask(address, "POST", "/v1/allocations", Some(&body.to_string())) else { return };
+        if status == 201 {
+            let id = answer["id"].as_str().unwrap().to_owned();
+            told.lock().unwrap().admitted.insert(id.clone(), answer["path"].clone());
+            mine.push(id);
+        }
+        if at % 3 == 0 && mine.len() > 1 {
+            let id = mine.swap_remove(at % mine.len());
+            match ask(address, "DELETE", &format!("/v1/allocations/{id}"), None) {
+                Ok((204, _)) => told.lock().unwrap().released.push(id),
+                Ok((status, answer)) => panic!("{status} {answer}"),
+                Err(_) => {
+                    told.lock().unwrap().uncertain.push(id);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn survives_being_killed(arguments: &[&str]) {
+    let mut told = Told::default();
+    let mut server = Running::start(arguments);
+    for round in 0..KILLS {
+        let shared = Arc::new(Mutex::new(std::mem::take(&mut told)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let (shared, stop, address) = (Arc::clone(&shared), Arc::clone(&stop), server.address);
+                std::thread::spawn(move || hammer(address, client * 1_000 + round, &stop, &shared))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(400 + 150 * round as u64));
+        server.kill();
+        stop.store(true, Ordering::Relaxed);
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        told = Arc::into_inner(shared).unwrap().into_inner().unwrap();
+        // Starting audits the whole state: nothing half-there would be let through.
+        server = Running::start(arguments);
+        check(&server, &told);
+    }
+    assert!(told.admitted.len() > KILLS * CLIENTS, "only {} were admitted", told.admitted.len());
+    // An orderly stop writes a snapshot; a start from it knows the same.
+    let before = server.living();
+    server.terminate();
+    let server = Running::start(arguments);
+    assert_eq!(server.living(), before);
+    check(&server, &told);
+}
+
+fn check(server: &Running, told: &Told) {
+    let living = server.living();
+    for (id, path) in &told.admitted {
+        if told.released.contains(id) {
+            assert!(!living.contains_key(id), "{id} was released and lives");
+            let (status, over) = server.get(&format!("/v1/allocations/{id}"));
+            assert_eq!((status, over["state"].as_str()), (200, Some("released")), "{over}");
+        } else if !told.uncertain.contains(id) {
+            let found = living.get(id).unwrap_or_else(|| panic!("{id} was acknowledged and is gone"));
+            assert_eq!(&found["path"], path);
+        }
+    }
+    // The books are what the living add up to.
+    let mut reserved: BTreeMap<String, u64> = BTreeMap::new();
+    for allocation in living.values() {
+        for link in allocation["path"].as_array().unwrap() {
+            *reserved.entry(link.as_str().unwrap().to_owned()).or_default() +=
+                allocation["bandwidth_bps"].as_u64().unwrap();
+        }
+    }
+    let (status, links) = server.get("/v1/topologies/nsfnet/links?limit=1000");
+    assert_eq!(status, 200);
+    for link in links["items"].as_array().unwrap() {
+        let name = link["link"].as_str().unwrap();
+        assert_eq!(link["reserved_bps"].as_u64().unwrap(), reserved.get(name).copied().unwrap_or(0), "{name}");
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    survives_being_killed(&["--data", folder.path().to_str().unwrap()]);
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill_on_postgres() {
+    let database = crate::journal::ScratchUrl::new();
+    survives_being_killed(&["--database", database.url()]);
+}
+
+#[test]
+fn two_services_share_one_postgres() {
+    let database = crate::journal::ScratchUrl::new();
+    let one = Running::start(&["--database", database.url()]);
+    let two = Running::start(&["--database", database.url()]);
+    let told = Arc::new(Mutex::new(Told::default()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let address = if client % 2 == 0 { one.address } else { two.address };
+            let (told, stop) = (Arc::clone(&told), Arc::clone(&stop));
+            std::thread::spawn(move || hammer(address, client * 1_000, &stop, &told))
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(2));
+    stop.store(true, Ordering::Relaxed);
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    let told = Arc::into_inner(told).unwrap().into_inner().unwrap();
+    assert!(told.admitted.len() > CLIENTS);
+    // Each follows what the other wrote.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while one.living() != two.living() {
+        assert!(Instant::now() < deadline, "they do not agree");
+        std::thread::yield_now();
+    }
+    check(&one, &told);
+    check(&two, &told);
+}
