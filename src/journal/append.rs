@@ -44,11 +44,11 @@ pub(super) async fn append(database: &Database, draft: &Draft) -> Result<(), App
                 }
             }
         };
-        let done = work.await;
-        if matches!(done, Err(AppendError::Failed(_))) {
-            turn.give_up();
+        match work.await {
+            // Nothing is wrong with the connection.
+            Err(AppendError::Conflict) => Err(AppendError::Conflict),
+            done => turn.ended(done),
         }
-        done
     })
 }
 

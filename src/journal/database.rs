@@ -80,9 +80,12 @@ impl<DB: sqlx::Database> Turn<'_, DB> {
         self.place.as_mut().ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Lets the connection go after a failure that it may not survive.
-    pub(super) fn give_up(&mut self) {
-        *self.place = None;
+    /// Lets the connection go if what was done on it failed: it may not have survived.
+    pub(super) fn ended<T, E>(&mut self, done: Result<T, E>) -> Result<T, E> {
+        if done.is_err() {
+            *self.place = None;
+        }
+        done
     }
 }
 

@@ -276,10 +276,7 @@ impl Journal {
             let mut turn = connections.bulk.turn().await;
             let query = sqlx::query(statement::RECEIPTS_FORGET).bind(column(at.0)?);
             let done = query.execute(turn.connection().await?).await;
-            if done.is_err() {
-                turn.give_up();
-            }
-            Ok(done?.rows_affected())
+            Ok(turn.ended(done)?.rows_affected())
         })
     }
 

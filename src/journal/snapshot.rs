@@ -117,10 +117,7 @@ impl Journal {
             let mut turn = connections.bulk.turn().await;
             let query = sqlx::query(statement::SNAPSHOT_PUT).bind(sequence).bind(part).bind(body);
             let done = query.execute(turn.connection().await?).await;
-            if done.is_err() {
-                turn.give_up();
-            }
-            done?;
+            turn.ended(done)?;
         });
         Ok(())
     }
@@ -128,19 +125,24 @@ impl Journal {
     async fn complete(&self, sequence: i64, parts: i64, allocations: i64) -> Result<(), JournalError> {
         on_either!(&*self.database, |connections| {
             let mut turn = connections.bulk.turn().await;
-            let connection = turn.connection().await?;
             let head = sqlx::query(statement::SNAPSHOT_COMPLETE).bind(sequence).bind(parts).bind(allocations);
-            head.execute(&mut *connection).await?;
-            sqlx::query(statement::SNAPSHOT_HEADS_FORGET).bind(sequence).execute(&mut *connection).await?;
-            drop(turn);
-            // Each time in another turn: who appends comes in between.
-            loop {
-                let mut turn = connections.bulk.turn().await;
-                let some = sqlx::query(statement::SNAPSHOT_PARTS_FORGET).bind(sequence);
-                if some.execute(turn.connection().await?).await?.rows_affected() == 0 {
-                    return Ok(());
-                }
-            }
+            let done = head.execute(turn.connection().await?).await;
+            turn.ended(done)?;
+            let older = sqlx::query(statement::SNAPSHOT_HEADS_FORGET).bind(sequence);
+            let done = older.execute(turn.connection().await?).await;
+            turn.ended(done)?;
+        });
+        while self.forget_some_parts(sequence).await? > 0 {}
+        Ok(())
+    }
+
+    /// Each time in another turn: who appends comes in between.
+    async fn forget_some_parts(&self, before: i64) -> Result<u64, JournalError> {
+        on_either!(&*self.database, |connections| {
+            let mut turn = connections.bulk.turn().await;
+            let some = sqlx::query(statement::SNAPSHOT_PARTS_FORGET).bind(before);
+            let done = some.execute(turn.connection().await?).await;
+            Ok(turn.ended(done)?.rows_affected())
         })
     }
 }
