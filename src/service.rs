@@ -110,7 +110,7 @@ impl Service {
     /// The listener broke.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
         let Self { app, tasks, listener, metrics, drain } = self;
-        let router = http::router(http::Context::new(app.clone()))
+        let router = http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION") })
             .route("/metrics", get(render_metrics).with_state((app.clone(), Arc::clone(&metrics))))
             .layer(from_fn_with_state(metrics, count));
         // Streams end on this, or a graceful stop would wait for them for ever.
