@@ -35,10 +35,10 @@ pub enum ServiceError {
     Url(#[from] DatabaseUrlError),
     /// The database cannot be opened.
     #[error("the database cannot be opened: {0}")]
-    Journal(#[from] JournalError),
+    Journal(Box<JournalError>),
     /// What it holds cannot be used.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(Box<StartError>),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -52,7 +52,7 @@ pub enum ServiceError {
     Serve(std::io::Error),
     /// The first topology cannot be read or written down; a defect or a broken database.
     #[error("the first topology cannot be read: {0}")]
-    FirstTopology(#[from] formats::ImportError),
+    FirstTopology(Box<formats::ImportError>),
     /// As above.
     #[error("the first topology's name is none: {0}")]
     FirstName(#[from] NameError),
@@ -68,6 +68,24 @@ pub struct Service {
     listener: TcpListener,
     metrics: Arc<Metrics>,
     drain: Duration,
+}
+
+impl From<JournalError> for ServiceError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(Box::new(error))
+    }
+}
+
+impl From<StartError> for ServiceError {
+    fn from(error: StartError) -> Self {
+        Self::Start(Box::new(error))
+    }
+}
+
+impl From<formats::ImportError> for ServiceError {
+    fn from(error: formats::ImportError) -> Self {
+        Self::FirstTopology(Box::new(error))
+    }
 }
 
 impl Service {

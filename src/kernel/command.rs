@@ -123,7 +123,7 @@ pub struct LinkChange {
 /// A bandwidth request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
-    /// In which topology; absent: in the only one.
+    /// In which topology; absent: in the only one, or the only one that has both nodes.
     pub topology: Option<Name>,
     /// Where traffic enters.
     pub ingress: Name,

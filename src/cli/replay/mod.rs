@@ -57,7 +57,7 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// Why.
-        error: ImportError,
+        error: Box<ImportError>,
     },
     /// The model is not the JSON of one.
     #[error("{}: {error}", .path.display())]
@@ -73,7 +73,7 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// Why.
-        error: DocumentError,
+        error: Box<DocumentError>,
     },
     /// The trace is not one.
     #[error("{}: {error}", .path.display())]
@@ -116,7 +116,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 fn read_topology(path: &Path) -> Result<Topology, Error> {
     let bytes = std::fs::read(path).map_err(|error| at(path, error))?;
     let imported = formats::read(&bytes, &formats::Options::default())
-        .map_err(|error| Error::Topology { path: path.to_owned(), error })?;
+        .map_err(|error| Error::Topology { path: path.to_owned(), error: Box::new(error) })?;
     Ok(imported.topology)
 }
 
@@ -124,7 +124,7 @@ fn read_model(path: &Path) -> Result<crate::kernel::model::BandwidthModel, Error
     let bytes = std::fs::read(path).map_err(|error| at(path, error))?;
     let document: Document =
         serde_json::from_slice(&bytes).map_err(|error| Error::ModelJson { path: path.to_owned(), error })?;
-    let (model, warnings) = document.to_model().map_err(|error| Error::Model { path: path.to_owned(), error })?;
+    let (model, warnings) = document.to_model().map_err(|error| Error::Model { path: path.to_owned(), error: Box::new(error) })?;
     for warning in warnings {
         tracing::warn!(file = %path.display(), "{warning}");
     }

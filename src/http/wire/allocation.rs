@@ -28,7 +28,7 @@ const QOS_LEVEL_MAX: u8 = 2;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AllocationRequest {
-    /// In which topology; absent: in the only one.
+    /// In which topology; absent: in the only one, or the only one that has both nodes.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
     topology: Option<Key>,
     /// The node where traffic enters.

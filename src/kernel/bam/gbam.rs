@@ -17,16 +17,11 @@ fn kept(bounds: &Bounds, class: usize) -> u64 {
 
 /// `LIMIT(c) = BC_c + Σ_{i<c} av(LTH_i) + Σ_{i>c} av(HTL_i) - Σ_{i>c} max(0, u_i - BC_i)`, not below zero.
 pub(super) fn limit(bounds: &Bounds, used: &Booked, class: usize) -> u64 {
-    let mut plus = bounds.private[class];
-    let mut minus = 0_u64;
-    for lower in 0..class {
-        plus = plus.saturating_add(left(bounds, used[lower], lower, bounds.low_to_high[lower]));
-    }
-    for higher in class + 1..bounds.classes {
-        plus = plus.saturating_add(left(bounds, used[higher], higher, bounds.high_to_low[higher]));
-        minus = minus.saturating_add(used[higher].saturating_sub(bounds.private[higher]));
-    }
-    plus.saturating_sub(minus)
+    let lower = (0..class).map(|c| left(bounds, used[c], c, bounds.low_to_high[c]));
+    let higher = (class + 1..bounds.classes).map(|c| left(bounds, used[c], c, bounds.high_to_low[c]));
+    let excess = (class + 1..bounds.classes).map(|c| used[c].saturating_sub(bounds.private[c]));
+    let plus = lower.chain(higher).fold(bounds.private[class], u64::saturating_add);
+    plus.saturating_sub(excess.fold(0, u64::saturating_add))
 }
 
 /// How much more the class may have if others yield: up to its share or its limit, whichever is more.

@@ -315,12 +315,12 @@ mod naive {
                 if used[i] <= kept { pool } else { (pool - (used[i] - kept)).max(0) }
             };
             let mut limit = self.private[class];
-            for i in 0..self.private.len() {
+            for (i, used) in used.iter().enumerate() {
                 if i < class {
                     limit += available(i, self.low_to_high[i]);
                 }
                 if i > class {
-                    limit += available(i, self.high_to_low[i]) - (used[i] - self.private[i]).max(0);
+                    limit += available(i, self.high_to_low[i]) - (used - self.private[i]).max(0);
                 }
             }
             limit

@@ -26,7 +26,8 @@ pub(super) fn allocate(
     if state.allocation_count() >= ALLOCATIONS_MAX {
         return Err(Refusal::TooMany { what: "allocations", max: ALLOCATIONS_MAX });
     }
-    let (name, network) = resolve::network(state, request.topology.as_ref())?;
+    let (name, network) =
+        resolve::network_between(state, request.topology.as_ref(), &request.ingress, &request.egress)?;
     if request.expires_at.is_some_and(|at| at <= now) {
         return Err(Refusal::AlreadyExpired);
     }

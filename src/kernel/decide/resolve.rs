@@ -23,6 +23,25 @@ pub fn network<'a>(state: &'a State, name: Option<&Name>) -> Result<(&'a Name, &
     }
 }
 
+/// The network named; else the only one; else the only one that has both ends.
+pub(super) fn network_between<'a>(
+    state: &'a State,
+    name: Option<&Name>,
+    ingress: &Name,
+    egress: &Name,
+) -> Result<(&'a Name, &'a Network), Refusal> {
+    let found = network(state, name);
+    if !matches!(found, Err(Refusal::TopologyNotNamed { .. })) {
+        return found;
+    }
+    let has = |network: &Network, node: &Name| network.topology.node_named(node.as_str()).is_some();
+    let mut both = state.networks.iter().filter(|(_, network)| has(network, ingress) && has(network, egress));
+    match (both.next(), both.next()) {
+        (Some(only), None) => Ok(only),
+        _ => found,
+    }
+}
+
 pub(super) fn node(
     topology: &Topology,
     topology_name: &Name,
