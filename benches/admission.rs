@@ -13,7 +13,9 @@
     reason = "a bench prints and stops"
 )]
 
+#[expect(dead_code, reason = "shared with other benches")]
 mod measure;
+#[expect(dead_code, reason = "shared with other benches")]
 mod networks;
 mod world;
 

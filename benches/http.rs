@@ -3,13 +3,7 @@
 //! `synchronous=FULL`, answers after the commit. Also allocations a second through the batch endpoint.
 //! `cargo bench --bench http`.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::cast_precision_loss,
-    reason = "a bench prints and stops"
-)]
+#![expect(clippy::print_stdout, clippy::expect_used, clippy::cast_precision_loss, reason = "a bench prints and stops")]
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -250,6 +244,7 @@ fn length(answer: &[u8]) -> Option<usize> {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&answer[..head]).expect("a head is text");
     let lengths = text.lines().filter_map(|line| line.split_once(':'));
-    let body = lengths.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim());
-    Some(head + body.last().map_or(0, |value| value.parse::<usize>().expect("a length")))
+    let mut body =
+        lengths.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim());
+    Some(head + body.next_back().map_or(0, |value| value.parse::<usize>().expect("a length")))
 }

@@ -9,7 +9,6 @@ pub(crate) fn on_cpu_ns() -> f64 {
 }
 
 /// A line of a process's status in bytes: `VmRSS`, `VmHWM`.
-#[allow(dead_code, reason = "not every bench looks at memory")]
 pub(crate) fn status_bytes(line: &str) -> u64 {
     let text = fs::read_to_string("/proc/self/status").expect("Linux tells a process's memory");
     let found = text.lines().find_map(|each| each.strip_prefix(line)?.strip_prefix(':'));

@@ -9,10 +9,12 @@
     clippy::cast_precision_loss,
     reason = "a bench prints and stops"
 )]
-#![allow(dead_code, reason = "shared with other benches")]
 
+#[expect(dead_code, reason = "shared with other benches")]
 mod measure;
+#[expect(dead_code, reason = "shared with other benches")]
 mod networks;
+#[expect(dead_code, reason = "shared with other benches")]
 mod world;
 
 use std::process::Command;

@@ -11,8 +11,8 @@
     clippy::cast_sign_loss,
     reason = "a bench prints and stops"
 )]
-#![allow(dead_code, reason = "the generated networks serve other benches too")]
 
+#[expect(dead_code, reason = "shared with other benches")]
 mod networks;
 
 use networks::Draw;

@@ -124,7 +124,8 @@ fn read_model(path: &Path) -> Result<crate::kernel::model::BandwidthModel, Error
     let bytes = std::fs::read(path).map_err(|error| at(path, error))?;
     let document: Document =
         serde_json::from_slice(&bytes).map_err(|error| Error::ModelJson { path: path.to_owned(), error })?;
-    let (model, warnings) = document.to_model().map_err(|error| Error::Model { path: path.to_owned(), error: Box::new(error) })?;
+    let (model, warnings) =
+        document.to_model().map_err(|error| Error::Model { path: path.to_owned(), error: Box::new(error) })?;
     for warning in warnings {
         tracing::warn!(file = %path.display(), "{warning}");
     }
