@@ -19,7 +19,7 @@ use watermaster::kernel::topology::{CapacitySource, Link, LinkState, Node, Topol
 use watermaster::kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
 use watermaster::kernel::{Command, Event, Recorded, Refusal, State, apply, decide, take_back};
 
-fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
@@ -134,7 +134,7 @@ fn set_model(model: BandwidthModel, switch: Switchover) -> Command {
     Command::SetModel { topology: name("net"), model: Arc::new(model), expected: Expected::Any, switch }
 }
 
-fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Request {
+pub(crate) fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Request {
     Request {
         topology: None,
         ingress: name(from),

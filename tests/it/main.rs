@@ -6,6 +6,7 @@
     reason = "a test that fails should stop; figures in tests are small"
 )]
 
+mod app;
 mod architecture;
 mod formats;
 mod http;

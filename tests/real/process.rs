@@ -225,3 +225,17 @@ fn two_services_share_one_postgres() {
     check(&one, &told);
     check(&two, &told);
 }
+
+#[test]
+fn an_open_event_stream_does_not_hold_up_a_stop() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(&["--data", folder.path().to_str().unwrap()]);
+    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    stream.write_all(b"GET /v1/events/stream?after=0 HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut heard = [0; 64];
+    assert!(stream.read(&mut heard).unwrap() > 0);
+    server.terminate();
+    let mut rest = vec![];
+    stream.read_to_end(&mut rest).unwrap();
+}

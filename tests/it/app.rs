@@ -1,0 +1,110 @@
+//! The app by itself: a full queue refuses at once, what is dry leaves no trace, and what is due ends without anybody
+//! asking.
+
+use std::str::FromStr;
+use std::sync::{Arc, mpsc};
+
+use watermaster::app::{App, BATCH_MAX, Mode, QUEUE_MAX, Record, SubmitError, Submission, Tasks};
+use watermaster::journal::{DatabaseUrl, Journal};
+use watermaster::kernel::Command;
+use watermaster::kernel::command::{Expected, Misfits};
+use watermaster::kernel::units::Millis;
+
+use crate::kernel::{name, network, request};
+
+async fn start() -> (App, Tasks, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("app.db").display());
+    let journal = Journal::open(&DatabaseUrl::from_str(&url).unwrap()).await.unwrap();
+    let (app, tasks) = App::start(journal).await.unwrap();
+    let put = Command::PutTopology {
+        name: name("net"),
+        topology: Arc::new(network(&[("a-b", 1_000_000)])),
+        expected: Expected::Unsaid,
+        misfits: Misfits::Refuse,
+    };
+    app.submit_one(put, Mode::Commit, None).await.unwrap().unwrap();
+    (app, tasks, folder)
+}
+
+fn ask(bandwidth: u64) -> Command {
+    Command::Allocate(Box::new(request("a", "b", 0, bandwidth)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_full_queue_refuses_at_once_and_loses_nothing() {
+    let (app, tasks, _folder) = start().await;
+    let (release, held) = mpsc::channel::<()>();
+    let (taken, begun) = mpsc::channel::<()>();
+    let reader = app.clone();
+    // As long as somebody looks at the state, the writer waits, and the queue fills.
+    let looking = tokio::spawn(async move {
+        reader
+            .read(move |_| {
+                taken.send(()).unwrap();
+                let _ = held.recv();
+            })
+            .await;
+    });
+    begun.recv().unwrap();
+    let asked: Vec<_> = (0..QUEUE_MAX + BATCH_MAX + 500)
+        .map(|_| {
+            let app = app.clone();
+            tokio::spawn(async move { app.submit_one(ask(1), Mode::Commit, None).await })
+        })
+        .collect();
+    let mut busy = 0;
+    let mut waiting = vec![];
+    for task in asked {
+        // Those refused are done already; the others wait for the writer.
+        if task.is_finished() { busy += usize::from(is_busy(&task.await.unwrap())) } else { waiting.push(task) }
+    }
+    release.send(()).unwrap();
+    let mut admitted = 0;
+    for task in waiting {
+        match task.await.unwrap() {
+            Ok(outcome) => admitted += usize::from(outcome.is_ok()),
+            refused => busy += usize::from(is_busy(&refused)),
+        }
+    }
+    looking.await.unwrap();
+    assert!(busy >= 500, "{busy} were refused");
+    assert_eq!(busy + admitted, QUEUE_MAX + BATCH_MAX + 500);
+    assert_eq!(app.read(|state| state.allocation_count()).await, admitted);
+    tasks.stop(&app).await;
+    assert!(matches!(app.submit_one(ask(1), Mode::Commit, None).await, Err(SubmitError::Stopping)));
+}
+
+fn is_busy<T>(answer: &Result<T, SubmitError>) -> bool {
+    matches!(answer, Err(SubmitError::Busy))
+}
+
+#[tokio::test]
+async fn a_dry_run_decides_alike_and_leaves_no_trace() {
+    let (app, tasks, _folder) = start().await;
+    let before = (app.head(), app.read(watermaster::kernel::State::clone).await);
+    let many = Submission { commands: vec![ask(700_000), ask(700_000)], mode: Mode::DryRun, key: None };
+    let outcomes = app.submit(many).await.unwrap();
+    // The second sees what the first did.
+    assert!(matches!(outcomes[0].as_ref().unwrap().record, Record::AllocationAdmitted { .. }));
+    assert!(matches!(outcomes[1].as_ref().unwrap().record, Record::AllocationDenied { .. }));
+    assert_eq!((app.head(), app.read(watermaster::kernel::State::clone).await), before);
+    tasks.stop(&app).await;
+}
+
+#[tokio::test]
+async fn what_is_due_ends_by_itself() {
+    let (app, tasks, _folder) = start().await;
+    let mut commits = app.subscribe();
+    let mut asked = request("a", "b", 0, 10);
+    asked.expires_at = Some(Millis(app.now().0 + 50));
+    app.submit_one(Command::Allocate(Box::new(asked)), Mode::Commit, None).await.unwrap().unwrap();
+    loop {
+        let commit = commits.recv().await.unwrap();
+        if commit.facts.iter().any(|fact| matches!(fact.record, Record::AllocationsExpired { .. })) {
+            break;
+        }
+    }
+    assert_eq!(app.read(|state| state.allocation_count()).await, 0);
+    tasks.stop(&app).await;
+}
