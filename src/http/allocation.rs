@@ -94,7 +94,7 @@ fn answer(fact: &Fact, mode: Mode) -> Result<Response, Problem> {
     path = "/v1/allocations/{id}",
     tag = "allocations",
     summary = "Read an allocation, living or ended",
-    params(("id" = String, Path, description = "Which", pattern = "^[0-9]+$")),
+    params(("id" = String, Path, description = "Which", pattern = "^[0-9]{1,18}$")),
     responses((status = 200, description = "The allocation", body = AllocationView<'static>), BadRequest, NotFound, InternalError, Unavailable)
 )]
 pub(super) async fn allocation_get(
@@ -127,7 +127,7 @@ pub(super) fn unwritable(error: EncodeError) -> Problem {
     path = "/v1/allocations/{id}",
     tag = "allocations",
     summary = "Change an allocation, make-before-break",
-    params(("id" = String, Path, description = "Which", pattern = "^[0-9]+$"), DryRunQuery),
+    params(("id" = String, Path, description = "Which", pattern = "^[0-9]{1,18}$"), DryRunQuery),
     request_body(content = ResizeRequest, description = "What is to change", example = json!({"bandwidth_bps": 20_000_000})),
     responses(
         (status = 200, description = "The allocation as it is now, or would be, and what that did", body = AllocationAnswer<'static>),
@@ -185,7 +185,7 @@ struct ReleasePreview {
     path = "/v1/allocations/{id}",
     tag = "allocations",
     summary = "Release an allocation",
-    params(("id" = String, Path, description = "Which", pattern = "^[0-9]+$"), DryRunQuery),
+    params(("id" = String, Path, description = "Which", pattern = "^[0-9]{1,18}$"), DryRunQuery),
     responses(
         (status = 200, description = "What would happen, in a dry run", body = ReleasePreview),
         (status = 204, description = "Released"),

@@ -56,7 +56,7 @@ pub(super) struct ListQuery {
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// The cursor of the page.
-    #[param(nullable = false)]
+    #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
 }
 

@@ -23,10 +23,22 @@ use crate::kernel::command::{Command, Request};
 /// The most requests of one batch.
 const REQUESTS_MAX: usize = 1_000;
 
-/// Bandwidth requests, 1 to 1,000. May also be the bare list.
+/// Bandwidth requests, 1 to 1,000; wrapped, or as the bare list. What they say is read one by one.
 #[derive(ToSchema)]
+#[serde(untagged)]
 #[expect(dead_code, reason = "stands for what is read entry by entry, in the OpenAPI document")]
-struct BatchRequest {
+enum BatchRequest {
+    /// In an object.
+    Wrapped(BatchRequests),
+    /// As they are.
+    Bare(Vec<AllocationRequest>),
+}
+
+/// Bandwidth requests.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "stands for what is read entry by entry, in the OpenAPI document")]
+struct BatchRequests {
     /// In the order in which they are to be decided.
     #[schema(min_items = 1, max_items = 1000)]
     requests: Vec<AllocationRequest>,

@@ -23,7 +23,7 @@ use crate::kernel::id::Sequence;
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// Those after this sequence number: from the beginning if absent.
-    #[param(nullable = false, pattern = "^[0-9]+$")]
+    #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
     /// How many at most.
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
@@ -180,7 +180,7 @@ pub(super) async fn event_list(
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamQuery {
     /// Those after this sequence number, and then what happens; absent: only what happens from now on.
-    #[param(nullable = false, pattern = "^[0-9]+$")]
+    #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
     /// Of this topology; those that only name allocations (released, expired) always.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
@@ -198,7 +198,7 @@ pub(super) struct StreamQuery {
     summary = "Stream what happens",
     params(
         StreamQuery,
-        ("Last-Event-ID" = Option<String>, Header, description = "The last event that was got; counts before `after`", nullable = false, pattern = "^[0-9]+$"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The last event that was got; counts before `after`", nullable = false, pattern = "^[0-9]{1,18}$"),
     ),
     responses(
         (status = 200, description = "Server-sent events, until the client or the service leaves", body = String, content_type = "text/event-stream"),

@@ -22,6 +22,7 @@ mod extract;
 mod idempotency;
 mod kind;
 mod page;
+mod polish;
 mod problem;
 mod stream;
 mod wire;
@@ -69,7 +70,7 @@ struct Room {
             name; ids are strings; times are RFC 3339 in UTC. Errors are RFC 9457 problems; their types are pages of \
             this server.",
     ),
-    components(schemas(problem::ProblemDocument)),
+    components(schemas(problem::ProblemDocument, formats::MissingCapacity, topology::ExportFormat)),
     tags(
         (name = "topologies", description = "Networks, their links and their bandwidth models"),
         (name = "allocations", description = "Bandwidth requests and what became of them"),
@@ -83,7 +84,7 @@ struct Declared;
 pub fn router(context: Context) -> Router {
     let room = Room { app: context.app, version: context.version, in_flight: InFlight::default() };
     let (api, document) = api().split_for_parts();
-    api.merge(site::router(&document))
+    api.merge(site::router(&polish::polish(document)))
         .fallback(site::not_found)
         .method_not_allowed_fallback(site::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
@@ -93,7 +94,7 @@ pub fn router(context: Context) -> Router {
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    api().split_for_parts().1
+    polish::polish(api().split_for_parts().1)
 }
 
 fn api() -> OpenApiRouter<Room> {

@@ -164,7 +164,7 @@ struct ModelAnswer<'a> {
     params(
         ("topology" = String, Path, description = "Of which topology", min_length = 1, max_length = 255),
         ModelQuery,
-        ("If-Match" = Option<String>, Header, description = "The ETag of the model to be replaced, or *; needed unless it is a dry run", nullable = false),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the model to be replaced, or *; needed unless it is a dry run", nullable = false, pattern = r#"^(\*|(W/)?"[^"]*")$"#),
     ),
     request_body(content = ModelRequest, description = "The model", example = json!({
         "model": "rdm",

@@ -81,7 +81,7 @@ struct TopologyAnswer<'a> {
     params(
         ("topology" = String, Path, description = "Its name", min_length = 1, max_length = 255),
         UploadQuery,
-        ("If-Match" = Option<String>, Header, description = "The ETag of the revision to be replaced, or *; needed if there is one", nullable = false),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the revision to be replaced, or *; needed if there is one", nullable = false, pattern = r#"^(\*|(W/)?"[^"]*")$"#),
     ),
     request_body(
         description = "The file: native JSON, or any other format that is read",
@@ -264,9 +264,35 @@ fn model_name(kind: Kind) -> ModelName {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ExportQuery {
-    /// The format: `native` if absent, or `graphml`, `node-link`, `rfc8345`.
+    /// The format: `native` if absent.
     #[param(nullable = false)]
-    format: Option<Format>,
+    format: Option<ExportFormat>,
+}
+
+/// As what a topology is written.
+#[derive(Deserialize, ToSchema, Clone, Copy, Default)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ExportFormat {
+    /// Watermaster's own JSON.
+    #[default]
+    Native,
+    /// GraphML.
+    Graphml,
+    /// networkx node-link JSON.
+    NodeLink,
+    /// RFC 8345 network topology JSON, with the TE attributes of RFC 8795.
+    Rfc8345,
+}
+
+impl From<ExportFormat> for Format {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Native => Self::Native,
+            ExportFormat::Graphml => Self::GraphMl,
+            ExportFormat::NodeLink => Self::NodeLink,
+            ExportFormat::Rfc8345 => Self::Rfc8345,
+        }
+    }
 }
 
 /// Reads a topology.
@@ -292,7 +318,7 @@ pub(super) async fn topology_get(
         Some((Arc::clone(network.topology()), network.revision()))
     });
     let (topology, revision) = found.await.ok_or_else(|| unknown(&name))?;
-    let format = query.format.unwrap_or(Format::Native);
+    let format = Format::from(query.format.unwrap_or_default());
     let text = off_the_way(move || formats::write(&topology, format))
         .await?
         .map_err(|error| Problem::new(&kind::MALFORMED_QUERY, error.to_string()).with("field", "format"))?;
@@ -336,7 +362,7 @@ impl DryRunQuery {
     params(
         ("topology" = String, Path, description = "Its name", min_length = 1, max_length = 255),
         DryRunQuery,
-        ("If-Match" = Option<String>, Header, description = "The ETag of the revision to be deleted, or *", nullable = false),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the revision to be deleted, or *", nullable = false, pattern = r#"^(\*|(W/)?"[^"]*")$"#),
     ),
     responses(
         (status = 204, description = "Deleted, or could be"),

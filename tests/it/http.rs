@@ -3,5 +3,15 @@
 #[path = "http/desk.rs"]
 mod desk;
 
+#[path = "http/document.rs"]
+mod document;
+#[path = "http/events.rs"]
+mod events;
+#[path = "http/lists.rs"]
+mod lists;
+#[path = "http/problems.rs"]
+mod problems;
+#[path = "http/promises.rs"]
+mod promises;
 #[path = "http/tour.rs"]
 mod tour;

@@ -159,6 +159,7 @@ pub(crate) fn priority(field: &'static str, number: Option<u64>) -> Result<Optio
 /// What is to be changed about an allocation; at least one of the two.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 pub(crate) struct ResizeRequest {
     /// Another bandwidth.
     #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]

@@ -12,7 +12,7 @@ use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
 /// Two nodes with one fibre of 100 Mbit/s, and a longer way over a third.
-pub const TRIANGLE: &str = r#"{
+pub(super) const TRIANGLE: &str = r#"{
     "nodes": [{"id": "a"}, {"id": "b"}, {"id": "c"}],
     "links": [
         {"id": "ab", "from": "a", "to": "b", "capacity_bps": 100000000, "bidirectional": true},
@@ -22,13 +22,13 @@ pub const TRIANGLE: &str = r#"{
 }"#;
 
 /// One fibre of 100 Mbit/s.
-pub const PAIR: &str = r#"{
+pub(super) const PAIR: &str = r#"{
     "nodes": [{"id": "a"}, {"id": "b"}],
     "links": [{"id": "ab", "from": "a", "to": "b", "capacity_bps": 100000000, "bidirectional": true}]
 }"#;
 
-pub struct Desk {
-    pub app: App,
+pub(super) struct Desk {
+    pub(super) app: App,
     router: Router,
     tasks: Tasks,
     _folder: TempDir,
@@ -36,23 +36,23 @@ pub struct Desk {
 
 /// What was answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().unwrap()
     }
 
     /// The last part of a problem's type.
-    pub fn problem(&self) -> String {
+    pub(super) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let document = self.json();
         assert_eq!(document["status"], self.status.as_u16());
@@ -62,7 +62,7 @@ impl Answer {
 }
 
 impl Desk {
-    pub async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
         let (app, tasks) = App::start(Journal::open(&url).await.unwrap()).await.unwrap();
@@ -71,19 +71,25 @@ impl Desk {
     }
 
     /// With a topology named `net`.
-    pub async fn with(topology: &str) -> Self {
+    pub(super) async fn with(topology: &str) -> Self {
         let desk = Self::open().await;
         let answer = desk.send("PUT", "/v1/topologies/net", &[], topology.to_owned()).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         desk
     }
 
-    pub async fn close(self) {
+    pub(super) async fn close(self) {
         self.tasks.stop(&self.app).await;
     }
 
     /// Without waiting for the body.
-    pub async fn ask(&self, method: &str, uri: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
+    pub(super) async fn ask(
+        &self,
+        method: &str,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Response {
         let mut request = Request::new(body.into());
         *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
         *request.uri_mut() = uri.parse().unwrap();
@@ -96,34 +102,40 @@ impl Desk {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
-    pub async fn send(&self, method: &str, uri: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
         let (parts, body) = self.ask(method, uri, headers, body).await.into_parts();
         let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(body.to_vec()).unwrap() }
     }
 
-    pub async fn get(&self, uri: &str) -> Answer {
+    pub(super) async fn get(&self, uri: &str) -> Answer {
         self.send("GET", uri, &[], "").await
     }
 
-    pub async fn post(&self, uri: &str, body: &str) -> Answer {
+    pub(super) async fn post(&self, uri: &str, body: &str) -> Answer {
         self.send("POST", uri, &[], body.to_owned()).await
     }
 
-    pub async fn patch(&self, uri: &str, body: &str) -> Answer {
+    pub(super) async fn patch(&self, uri: &str, body: &str) -> Answer {
         self.send("PATCH", uri, &[], body.to_owned()).await
     }
 
-    pub async fn put(&self, uri: &str, etag: &str, body: &str) -> Answer {
+    pub(super) async fn put(&self, uri: &str, etag: &str, body: &str) -> Answer {
         self.send("PUT", uri, &[("if-match", etag)], body.to_owned()).await
     }
 
-    pub async fn delete(&self, uri: &str) -> Answer {
+    pub(super) async fn delete(&self, uri: &str) -> Answer {
         self.send("DELETE", uri, &[], "").await
     }
 
     /// Has a request from `a` to `b` admitted, and says how it is called.
-    pub async fn admit(&self, class_type: u8, bps: u64) -> String {
+    pub(super) async fn admit(&self, class_type: u8, bps: u64) -> String {
         let answer = self.post("/v1/allocations", &request(class_type, bps)).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.json()["id"].as_str().unwrap().to_owned()
@@ -131,6 +143,6 @@ impl Desk {
 }
 
 /// A request from `a` to `b`.
-pub fn request(class_type: u8, bps: u64) -> String {
+pub(super) fn request(class_type: u8, bps: u64) -> String {
     format!(r#"{{"ingress":"a","egress":"b","class_type":{class_type},"bandwidth_bps":{bps}}}"#)
 }

@@ -1,0 +1,49 @@
+//! The OpenAPI document is generated, checked in and compared.
+
+use std::path::Path;
+
+use serde_json::Value;
+use watermaster::http::document;
+
+/// `BLESS=1` writes the document anew.
+#[test]
+fn the_document_is_the_one_checked_in() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/watermaster-v1.json");
+    let now = document().to_pretty_json().unwrap() + "\n";
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &now).unwrap();
+    }
+    let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(now == checked_in, "the document has changed: look at the difference that BLESS=1 makes, and commit it");
+}
+
+#[test]
+fn every_operation_and_response_is_described() {
+    let document = serde_json::to_value(document()).unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let at = format!("{method} {path}");
+            assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{at}");
+            assert_eq!(operation["tags"].as_array().unwrap().len(), 1, "{at}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(!response["description"].as_str().unwrap().is_empty(), "{at} {status}");
+            }
+        }
+    }
+    for reference in references(&document) {
+        assert!(schemas.contains_key(reference.strip_prefix("#/components/schemas/").unwrap()), "{reference}");
+    }
+    assert!(document["info"]["license"]["name"].is_string());
+}
+
+fn references(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        Value::Object(object) => {
+            let own = object.get("$ref").and_then(Value::as_str).map(str::to_owned);
+            own.into_iter().chain(object.values().flat_map(references)).collect()
+        }
+        _ => vec![],
+    }
+}

@@ -1,0 +1,124 @@
+//! Lists, their filters and their pages; and computed paths.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::desk::{Desk, PAIR, TRIANGLE};
+
+/// Every item, page by page, along the Link headers.
+async fn walk(desk: &Desk, first: &str) -> Vec<Value> {
+    let (mut uri, mut items) = (first.to_owned(), vec![]);
+    loop {
+        let page = desk.get(&uri).await;
+        assert_eq!(page.status, StatusCode::OK, "{page:?}");
+        items.extend(page.json()["items"].as_array().unwrap().clone());
+        if page.json()["next"].is_null() {
+            assert!(page.headers.get("link").is_none());
+            return items;
+        }
+        let link = page.header("link");
+        uri = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned();
+    }
+}
+
+fn ids(items: &[Value]) -> Vec<&str> {
+    items.iter().map(|item| item["id"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn living_and_ended_allocations_are_one_list() {
+    let desk = Desk::with(TRIANGLE).await;
+    let mut all = vec![];
+    for class_type in [0, 1, 2, 0, 1] {
+        all.push(desk.admit(class_type, 1_000).await);
+    }
+    for id in [&all[1], &all[3]] {
+        desk.delete(&format!("/v1/allocations/{id}")).await;
+    }
+    let odd = r#"{"ingress":"c","egress":"b","class_type":0,"bandwidth_bps":1,"aggregator":"gw 1",
+        "flow":{"ipv4_dst":"10.0.0.1","l4_dst":1883},"expires_at":"2100-01-01T00:00:00Z"}"#;
+    let made = desk.post("/v1/allocations", odd).await.json();
+    assert_eq!(
+        (&made["flow"]["ipv4_dst"], &made["expires_at"]),
+        (&json!("10.0.0.1/32"), &json!("2100-01-01T00:00:00.000Z"))
+    );
+    let id = made["id"].as_str().unwrap().to_owned();
+    all.push(id.clone());
+
+    assert_eq!(ids(&walk(&desk, "/v1/allocations").await), all);
+    assert_eq!(ids(&walk(&desk, "/v1/allocations?limit=1&topology=net").await), all);
+    let by = async |filter: &str| {
+        let items = walk(&desk, &format!("/v1/allocations?limit=2&{filter}")).await;
+        ids(&items).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(by("state=released").await, [&*all[1], &all[3]]);
+    assert_eq!(by("state=active").await, [&*all[0], &all[2], &all[4], &id]);
+    assert_eq!(by("state=expired").await, [""; 0]);
+    assert_eq!(by("class_type=1").await, [&*all[1], &all[4]]);
+    assert_eq!(by("link=ab&state=active").await, [&*all[0], &all[2], &all[4]]);
+    assert_eq!(by("link=ab").await, all[..5]);
+    assert_eq!(by("aggregator=gw%201").await, [&*id]);
+    assert_eq!(by("ingress=c").await, [&*id]);
+    assert_eq!(by("egress=c").await, [""; 0]);
+    assert_eq!(by("topology=other").await, [""; 0]);
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn topologies_and_links_are_listed_in_pages() {
+    let desk = Desk::with(TRIANGLE).await;
+    desk.send("PUT", "/v1/topologies/a%2Fb", &[], PAIR).await;
+    let topologies = walk(&desk, "/v1/topologies?limit=1").await;
+    assert_eq!((&topologies[0]["topology"], &topologies[1]["topology"]), (&json!("a/b"), &json!("net")));
+    assert_eq!((&topologies[1]["links"], &topologies[1]["model"]), (&json!(6), &json!("atcs")));
+    let links = walk(&desk, "/v1/topologies/net/links?limit=4").await;
+    assert_eq!(links.len(), 6);
+    assert_eq!(links[0]["unreserved"].as_array().unwrap().len(), 3);
+    assert_eq!(links[0]["classes"][0]["private_bps"], 25_000_000);
+    let graphml = desk.get("/v1/topologies/net?format=graphml").await;
+    assert_eq!(graphml.header("content-type"), "application/graphml+xml");
+    let copy = desk.send("PUT", "/v1/topologies/copy", &[], graphml.text).await;
+    assert_eq!((&copy.json()["format"], &copy.json()["links"]), (&json!("graphml"), &json!(6)));
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn paths_are_computed_without_effect() {
+    let desk = Desk::with(TRIANGLE).await;
+    let uri = "/v1/topologies/net/paths";
+    let ask = async |more: &str| {
+        let body = format!(r#"{{"ingress":"a","egress":"b","class_type":2,"bandwidth_bps":60000000{more}}}"#);
+        desk.post(uri, &body).await
+    };
+    let two = ask(r#","count":5"#).await.json();
+    let paths: Vec<_> = two["paths"].as_array().unwrap().iter().map(|path| path["path"].clone()).collect();
+    assert_eq!(paths, [json!(["ab"]), json!(["ac", "cb"])]);
+    assert_eq!((&two["paths"][1]["nodes"], &two["paths"][1]["hops"]), (&json!(["a", "c", "b"]), &json!(2)));
+    assert_eq!(ask(r#","disjoint":"node""#).await.json()["paths"].as_array().unwrap().len(), 2);
+    assert_eq!(ask(r#","disjoint":"node","count":2"#).await.problem(), "impossible-request");
+    assert_eq!(ask(r#","count":17"#).await.problem(), "impossible-request");
+    assert_eq!(ask(r#","constraints":{"max_hops":0}"#).await.json()["least_hops"], 1);
+    let alone = ask(r#","disjoint":"link","constraints":{"max_hops":1}"#).await;
+    assert_eq!((alone.problem().as_str(), &alone.json()["constraint"]), ("no-path", &json!("disjoint")));
+
+    // Full of a lower class everywhere: what is left needs victims.
+    desk.admit(0, 100_000_000).await;
+    desk.admit(0, 100_000_000).await;
+    assert_eq!(ask("").await.json()["paths"][0]["needs_victims"], true);
+    assert_eq!(
+        desk.post(uri, r#"{"ingress":"a","egress":"z","class_type":2,"bandwidth_bps":1}"#).await.problem(),
+        "unknown-reference"
+    );
+    let much = desk.post(uri, r#"{"ingress":"a","egress":"b","class_type":2,"bandwidth_bps":100000001}"#).await;
+    assert_eq!(
+        (much.problem().as_str(), &much.json()["largest_admissible_bps"]),
+        ("insufficient-bandwidth", &json!(75_000_000))
+    );
+    assert_eq!(
+        desk.post("/v1/topologies/other/paths", r#"{"ingress":"a","egress":"b","class_type":2,"bandwidth_bps":1}"#)
+            .await
+            .problem(),
+        "unknown-topology"
+    );
+    desk.close().await;
+}
