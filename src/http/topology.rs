@@ -304,7 +304,9 @@ impl From<ExportFormat> for Format {
     params(("topology" = String, Path, description = "Its name", min_length = 1, max_length = 255), ExportQuery),
     responses(
         (status = 200, description = "The topology", headers(("ETag" = String, description = "Its revision")),
-            content((Document = "application/json"), (String = "application/graphml+xml"))),
+            content((Document = "application/json"), (String = "application/graphml+xml"),
+                (serde_json::Value = "application/yang-data+json"),
+                (serde_json::Value = "application/vnd.networkx.node-link+json"))),
         BadRequest, NotFound, InternalError,
     )
 )]
@@ -324,6 +326,9 @@ pub(super) async fn topology_get(
         .map_err(|error| Problem::new(&kind::MALFORMED_QUERY, error.to_string()).with("field", "format"))?;
     let media_type = match format {
         Format::GraphMl => "application/graphml+xml",
+        // RFC 8040 §11.3.
+        Format::Rfc8345 => "application/yang-data+json",
+        Format::NodeLink => "application/vnd.networkx.node-link+json",
         _ => "application/json",
     };
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(media_type)), (header::ETAG, etag(revision))], text)

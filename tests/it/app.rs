@@ -4,7 +4,7 @@
 use std::str::FromStr;
 use std::sync::{Arc, mpsc};
 
-use watermaster::app::{App, BATCH_MAX, Mode, QUEUE_MAX, Record, SubmitError, Submission, Tasks};
+use watermaster::app::{App, BATCH_MAX, Mode, QUEUE_MAX, Record, Submission, SubmitError, Tasks};
 use watermaster::journal::{DatabaseUrl, Journal};
 use watermaster::kernel::Command;
 use watermaster::kernel::command::{Expected, Misfits};

@@ -352,6 +352,8 @@ pub(crate) struct AllocationAnswer<'a> {
     pub(crate) allocation: AllocationView<'a>,
     #[serde(flatten)]
     pub(crate) effects: Effects<'a>,
+    /// What to know besides.
+    warnings: &'static [&'static str],
     /// The event that made it so; absent in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -365,11 +367,22 @@ pub(crate) struct AllocationAnswer<'a> {
 impl<'a> AllocationAnswer<'a> {
     /// What happened.
     pub(crate) fn done(allocation: AllocationView<'a>, effects: Effects<'a>, sequence: Sequence) -> Self {
-        Self { allocation, effects, sequence: Some(sequence.0), dry_run: false }
+        let warnings = warnings(&allocation);
+        Self { allocation, effects, warnings, sequence: Some(sequence.0), dry_run: false }
     }
 
     /// What would happen.
     pub(crate) fn tried(allocation: AllocationView<'a>, effects: Effects<'a>) -> Self {
-        Self { allocation, effects, sequence: None, dry_run: true }
+        let warnings = warnings(&allocation);
+        Self { allocation, effects, warnings, sequence: None, dry_run: true }
+    }
+}
+
+fn warnings(allocation: &AllocationView<'_>) -> &'static [&'static str] {
+    match allocation.flow {
+        Some(_) => {
+            &["no controller is configured: the flow is kept with the allocation, and no switch gets a rule for it"]
+        }
+        None => &[],
     }
 }
