@@ -23,7 +23,7 @@ use watermaster::kernel::path::{
     COST_ONE, Constraints, Disjointness, FoundPath, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, disjoint_pair,
     explain, k_shortest, shortest,
 };
-use watermaster::kernel::topology::{Link, Topology};
+use watermaster::kernel::topology::Topology;
 use watermaster::kernel::units::Micros;
 
 const ROUNDS: usize = 5;
@@ -94,10 +94,10 @@ struct Case {
     metric: Metric,
     load: Load,
     graph: Graph,
-    /// The same for petgraph: edges are numbered as links, and weigh what links cost under each state.
-    peer: DiGraph<(), ()>,
+    /// The same for petgraph: edges are numbered as links and weigh their TE metric.
+    peer: DiGraph<(), u64>,
     topology: Topology,
-    states: Vec<(State, Vec<u64>, Vec<Request>)>,
+    states: Vec<(State, Vec<Request>)>,
 }
 
 impl Case {
@@ -106,15 +106,14 @@ impl Case {
         let mut draw = Draw::new(42);
         let states = (0..STATES).map(|_| {
             let state = state(&topology, load, &mut draw);
-            let costs = costs(&topology, metric, &state);
             let requests = (0..REQUESTS).map(|_| request(&topology, &mut draw)).collect();
-            (state, costs, requests)
+            (state, requests)
         });
         Self {
             metric,
             load,
             graph: Graph::new(&topology),
-            peer: topology.graph().map(|_, _| (), |_, _| ()),
+            peer: topology.graph().map(|_, _| (), |_, link| u64::from(link.te_metric)),
             states: states.collect(),
             topology,
         }
@@ -148,10 +147,10 @@ impl Case {
     fn check(&self) -> f64 {
         let mut workspace = Workspace::default();
         let mut found = 0.0;
-        for (state, costs, requests) in &self.states {
+        for (state, requests) in &self.states {
             for request in requests {
                 let ours = self.ours(state, request, &mut workspace);
-                let theirs = self.theirs(state, costs, request);
+                let theirs = self.theirs(state, request);
                 assert_eq!(ours.as_ref().map(|path| path.cost), theirs.map(|(cost, _)| cost));
                 found += f64::from(u8::from(ours.is_some()));
             }
@@ -160,16 +159,16 @@ impl Case {
     }
 
     fn run_petgraph(&self) {
-        for (state, costs, requests) in &self.states {
+        for (state, requests) in &self.states {
             for request in requests {
-                black_box(self.theirs(state, costs, request));
+                black_box(self.theirs(state, request));
             }
         }
     }
 
     fn run_ours(&self) {
         let mut workspace = Workspace::default();
-        for (state, _, requests) in &self.states {
+        for (state, requests) in &self.states {
             for request in requests {
                 black_box(self.ours(state, request, &mut workspace));
             }
@@ -195,17 +194,21 @@ impl Case {
         Query { ingress, egress, bandwidth_bps, metric: self.metric, constraints: &FREE }
     }
 
-    fn theirs(
-        &self,
-        state: &State,
-        costs: &[u64],
-        request: &Request,
-    ) -> Option<(u64, Vec<petgraph::graph::NodeIndex>)> {
-        let open = EdgeFiltered::from_fn(&self.peer, |edge: petgraph::graph::EdgeReference<'_, ()>| {
+    fn theirs(&self, state: &State, request: &Request) -> Option<(u64, Vec<petgraph::graph::NodeIndex>)> {
+        let open = EdgeFiltered::from_fn(&self.peer, |edge: petgraph::graph::EdgeReference<'_, u64>| {
             state.room_bps[edge.id().index()] >= request.bandwidth_bps
         });
         let goal = petgraph::graph::NodeIndex::new(request.egress.at());
-        astar(&open, request.ingress.0.into(), |node| node == goal, |edge| costs[edge.id().index()], |_| 0)
+        let ingress = request.ingress.0.into();
+        match self.metric {
+            Metric::Te => astar(&open, ingress, |node| node == goal, |edge| edge.weight() * COST_ONE + 1, |_| 0),
+            _ => {
+                let cost = |edge: petgraph::graph::EdgeReference<'_, u64>| {
+                    edge.weight() * u64::from(state.weight[edge.id().index()]) + 1
+                };
+                astar(&open, ingress, |node| node == goal, cost, |_| 0)
+            }
+        }
     }
 
     fn per_second(&self, run: impl Fn()) -> f64 {
@@ -239,7 +242,7 @@ impl Case {
         let round = |_| {
             let time = seconds(|| {
                 let mut workspace = Workspace::default();
-                for (state, _, requests) in &self.states {
+                for (state, requests) in &self.states {
                     for request in requests.iter().take(each) {
                         call(state, &self.query(request), &mut workspace);
                     }
@@ -265,14 +268,6 @@ fn state(topology: &Topology, load: Load, draw: &mut Draw) -> State {
 fn weight(taken_bps: u64) -> u32 {
     let thousandths = u32::try_from(taken_bps / (CAPACITY_BPS / 1_000)).unwrap_or(1_000).min(1_000);
     WEIGHT_ONE + thousandths * thousandths / 1_000 * thousandths / 1_000 * 31 * WEIGHT_ONE / 1_000
-}
-
-fn costs(topology: &Topology, metric: Metric, state: &State) -> Vec<u64> {
-    let cost = |(ix, link): (LinkIx, &Link)| {
-        let times = if metric == Metric::Te { COST_ONE } else { u64::from(state.weight(ix)) };
-        u64::from(link.te_metric) * times + 1
-    };
-    topology.links().map(cost).collect()
 }
 
 fn request(topology: &Topology, draw: &mut Draw) -> Request {

@@ -10,7 +10,7 @@ use super::Metric;
 use super::blocks::{self, Blocks};
 use super::heap::Heap;
 use super::rows::{Row, RowRef};
-use super::strides::{self, Direction, Stride};
+use super::strides::{self, DEAD_END, Direction, Stride};
 use crate::kernel::id::{LinkIx, NodeIx};
 use crate::kernel::topology::Topology;
 use crate::kernel::units::Micros;
@@ -42,6 +42,8 @@ pub struct Graph {
     pub(super) groups: Vec<u32>,
     pub(super) twins: Vec<u32>,
     pub(super) strides: Vec<Stride>,
+    /// By arc: the stride that ends with it, as met from its end.
+    pub(super) strides_back: Vec<Stride>,
     /// By node: where it stands in a row of distances.
     pub(super) places: Vec<u32>,
     /// By node; see [`strides::lanes`].
@@ -52,6 +54,8 @@ pub struct Graph {
     srlgs: Vec<u32>,
     /// By block: whether it is one edge, so that a path that needs it has no choice.
     bridges: Vec<bool>,
+    /// Whether every distance of the TE metric is the same in both directions.
+    pub(super) is_symmetric: bool,
     pub(super) table: Vec<Row>,
     fingerprint: [u64; 2],
 }
@@ -67,14 +71,16 @@ impl Graph {
             arc.block = block;
         }
         graph.bridges = bridges;
-        let onward = strides::forced(&graph, Direction::Along);
+        let (onward, before) = strides::both_ways(&graph);
         for (arc, onward) in graph.arcs.iter_mut().zip(onward) {
             arc.onward = onward;
         }
-        graph.before = strides::forced(&graph, Direction::Against);
+        graph.before = before;
         graph.lanes = strides::lanes(&graph);
-        graph.strides = strides::strides(&graph, &graph.lanes);
+        graph.strides = strides::strides(&graph, &graph.lanes, Direction::Along);
+        graph.strides_back = strides::strides(&graph, &graph.lanes, Direction::Against);
         graph.places = graph.place(&preorder);
+        graph.is_symmetric = graph.is_symmetric_in_te();
         graph.fingerprint = graph.fingerprint_of();
         if nodes <= TABLE_NODES_MAX {
             let mut heap = Heap::default();
@@ -122,6 +128,22 @@ impl Graph {
         self.bridges[block as usize]
     }
 
+    /// Appends the arcs from `first` on to the one that ends at `end`, in the order in which they are met.
+    pub(super) fn follow(&self, direction: Direction, first: u32, end: u32, out: &mut Vec<u32>) {
+        let mut number = first;
+        loop {
+            out.push(number);
+            let (reached, next) = match direction {
+                Direction::Along => (self.arcs[number as usize].head, self.arcs[number as usize].onward),
+                Direction::Against => (self.tails[number as usize], self.before[number as usize]),
+            };
+            if reached == end || next >= DEAD_END {
+                break;
+            }
+            number = next;
+        }
+    }
+
     /// Static distances to `to`, where the graph keeps them.
     pub(super) fn table_row(&self, to: u32) -> Option<RowRef<'_>> {
         self.table.get(to as usize).map(|row| row.view(self))
@@ -153,12 +175,14 @@ impl Graph {
             groups: Vec::with_capacity(links),
             twins: Vec::with_capacity(links),
             strides: Vec::new(),
+            strides_back: Vec::new(),
             places: Vec::new(),
             lanes: Vec::new(),
             before: Vec::new(),
             first_srlg: vec![0],
             srlgs: Vec::new(),
             bridges: Vec::new(),
+            is_symmetric: false,
             table: Vec::new(),
             fingerprint: [0; 2],
         };
@@ -203,6 +227,15 @@ impl Graph {
             places[node as usize] = place;
         }
         places
+    }
+
+    fn is_symmetric_in_te(&self) -> bool {
+        let arcs = || self.tails.iter().zip(&self.arcs);
+        let mut along: Vec<_> = arcs().map(|(tail, arc)| (*tail, arc.head, arc.te)).collect();
+        let mut against: Vec<_> = arcs().map(|(tail, arc)| (arc.head, *tail, arc.te)).collect();
+        along.sort_unstable();
+        against.sort_unstable();
+        along == against
     }
 
     /// Tells graphs apart whose static distances may differ: two independent 64-bit mixes over shape and metrics.

@@ -14,6 +14,15 @@ impl Heap {
         self.entries.clear();
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The least key.
+    pub(super) fn least(&self) -> Option<u64> {
+        self.entries.first().map(|entry| entry.0)
+    }
+
     pub(super) fn push(&mut self, key: u64, item: u32) {
         let mut hole = self.entries.len();
         self.entries.push((key, item));
@@ -45,12 +54,7 @@ impl Heap {
             if first >= entries.len() {
                 break;
             }
-            let mut least = first;
-            for child in first + 1..entries.len().min(first + ARITY) {
-                if entries[child].0 < entries[least].0 {
-                    least = child;
-                }
-            }
+            let least = first + least_of(&entries[first..]);
             if entries[least].0 >= entry.0 {
                 break;
             }
@@ -59,6 +63,23 @@ impl Heap {
         }
         entries[hole] = entry;
     }
+}
+
+/// Where the least of the first children is. Which of four is hard to foretell, so they are compared without branching.
+#[inline]
+fn least_of(children: &[(u64, u32)]) -> usize {
+    if let Some(&[(a, _), (b, _), (c, _), (d, _)]) = children.first_chunk::<ARITY>() {
+        let (ab, least_ab) = if b < a { (1, b) } else { (0, a) };
+        let (cd, least_cd) = if d < c { (3, d) } else { (2, c) };
+        return if least_cd < least_ab { cd } else { ab };
+    }
+    let mut least = 0;
+    for (at, child) in children.iter().enumerate() {
+        if child.0 < children[least].0 {
+            least = at;
+        }
+    }
+    least
 }
 
 #[cfg(test)]

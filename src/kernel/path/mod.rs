@@ -16,6 +16,7 @@ mod gate;
 mod graph;
 mod heap;
 mod itinerary;
+mod meet;
 mod rows;
 mod search;
 mod solve;

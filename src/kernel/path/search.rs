@@ -1,13 +1,14 @@
 //! The shortest path where every constraint is on single links: the static path if nothing stands in its way, otherwise
-//! A* around what does, block by block.
+//! a search around what does, block by block: A* here, or from both ends as in [`Meeting`].
 //!
 //! Must stay true: equal inputs give equal paths, ties included. Every step is a function of the graph, the gate and the
 //! price alone.
 
 use super::gate::{Gate, Price};
 use super::graph::{Graph, NONE};
+use super::meet::Meeting;
 use super::rows::RowRef;
-use super::strides::{DEAD_END, Stride};
+use super::strides::{DEAD_END, Direction, Stride};
 use super::workspace::{Label, Scratch};
 
 /// How many nodes the sweep takes at once, for a goal whose last links are full,
@@ -22,6 +23,16 @@ pub(super) struct Search<'a, P, G> {
     pub(super) gate: &'a G,
     /// Static distances to where the whole path ends.
     pub(super) row: RowRef<'a>,
+    pub(super) manner: Manner<'a>,
+}
+
+/// How a way around obstacles is searched.
+#[derive(Clone, Copy)]
+pub(super) enum Manner<'a> {
+    /// Led by static distances, where they say most of what a path costs.
+    Led,
+    /// From both ends, where they do not; with the static distances from the ingress, if those are known.
+    FromBothEnds(Option<RowRef<'a>>),
 }
 
 impl<P: Price, G: Gate> Search<'_, P, G> {
@@ -80,7 +91,13 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
                 continue;
             }
             let (enter, leave) = (self.graph.tails[*first as usize], self.graph.arcs[*last as usize].head);
-            if !self.astar(enter, leave, block, scratch, out) {
+            let is_found = match self.manner {
+                Manner::Led => self.astar(enter, leave, block, scratch, out),
+                Manner::FromBothEnds(back) => {
+                    Meeting::new(self, back, block, [enter, leave]).run(&mut scratch.ends, out)
+                }
+            };
+            if !is_found {
                 return false;
             }
         }
@@ -265,15 +282,7 @@ impl<P: Price, G: Gate> Search<'_, P, G> {
             at = label.parent;
         }
         for &(first, end) in scratch.trace.iter().rev() {
-            let mut number = first;
-            loop {
-                out.push(number);
-                let arc = &self.graph.arcs[number as usize];
-                if arc.head == end {
-                    break;
-                }
-                number = arc.onward;
-            }
+            self.graph.follow(Direction::Along, first, end, out);
         }
     }
 }

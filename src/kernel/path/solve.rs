@@ -5,7 +5,7 @@ use super::gate::{Charge, Congestion, Gate, Guarded, Open, Price, Te};
 use super::graph::Graph;
 use super::itinerary::{Itinerary, Stage};
 use super::rows::{RowAt, RowRef, Rows};
-use super::search::Search;
+use super::search::{Manner, Search};
 use super::workspace::{Tools, Workspace};
 use super::{Constraints, FoundPath, Hop, Links, Metric, NoPath, Query};
 use crate::kernel::id::LinkIx;
@@ -59,12 +59,21 @@ fn plain<L: Links>(
     rows.begin(graph);
     let (from, to) = (query.ingress.0, query.egress.0);
     let at = rows.ensure(graph, query.metric, to);
+    // What leads to the ingress leads from it, if directions do not matter.
+    let is_met = query.metric == Metric::Congestion && graph.is_symmetric;
+    let back = is_met.then(|| rows.ensure(graph, query.metric, from));
     let row = rows.view(graph, at);
     let gate = &Open { links, bandwidth_bps: query.bandwidth_bps };
     let is_found = match query.metric {
-        Metric::Te => Search { graph, price: &Te, gate, row }.run(from, to, scratch, path),
-        Metric::Congestion => Search { graph, price: &Congestion(links), gate, row }.run(from, to, scratch, path),
-        metric => Search { graph, price: &Charge { graph, links, metric }, gate, row }.run(from, to, scratch, path),
+        Metric::Te => Search { graph, price: &Te, gate, row, manner: Manner::Led }.run(from, to, scratch, path),
+        Metric::Congestion => {
+            let manner = Manner::FromBothEnds(back.map(|at| rows.view(graph, at)));
+            Search { graph, price: &Congestion(links), gate, row, manner }.run(from, to, scratch, path)
+        }
+        metric => {
+            let price = &Charge { graph, links, metric };
+            Search { graph, price, gate, row, manner: Manner::Led }.run(from, to, scratch, path)
+        }
     };
     if is_found { Ok(()) } else { Err(NoPath::None) }
 }
@@ -181,7 +190,8 @@ impl<'a, L: Links> Solver<'a, L> {
         let egress = self.query.egress.0;
         if self.itinerary.stages() == 1 {
             let begin = out.len();
-            let search = Search { graph, price: &self.charge, gate, row: rows.view(graph, self.row) };
+            let search =
+                Search { graph, price: &self.charge, gate, row: rows.view(graph, self.row), manner: Manner::Led };
             if !search.run(start.node, egress, scratch, out) {
                 return Err(NoPath::None);
             }

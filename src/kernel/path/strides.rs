@@ -33,9 +33,29 @@ pub(super) enum Direction {
     Against,
 }
 
+/// What is forced along and against the arcs, with the same ends both ways: a node at which either stops stops the other.
+pub(super) fn both_ways(graph: &Graph) -> (Vec<u32>, Vec<u32>) {
+    let mut onward = forced(graph, Direction::Along);
+    let mut before = forced(graph, Direction::Against);
+    let mut is_stop = vec![false; graph.node_count()];
+    for (at, (arc, tail)) in graph.arcs.iter().zip(&graph.tails).enumerate() {
+        is_stop[arc.head as usize] |= onward[at] == NONE;
+        is_stop[*tail as usize] |= before[at] == NONE;
+    }
+    for (at, (arc, tail)) in graph.arcs.iter().zip(&graph.tails).enumerate() {
+        if is_stop[arc.head as usize] && onward[at] != DEAD_END {
+            onward[at] = NONE;
+        }
+        if is_stop[*tail as usize] && before[at] != DEAD_END {
+            before[at] = NONE;
+        }
+    }
+    (onward, before)
+}
+
 /// For each arc the only one that a simple path can take next (or, against the arcs, can have taken before), [`NONE`] if
 /// there is a choice, or [`DEAD_END`].
-pub(super) fn forced(graph: &Graph, direction: Direction) -> Vec<u32> {
+fn forced(graph: &Graph, direction: Direction) -> Vec<u32> {
     let mut forced: Vec<u32> =
         (0..word(graph.link_count())).map(|number| only_next(graph, number, direction)).collect();
     // 0: not seen; otherwise the number of the walk that saw it, plus one.
@@ -88,26 +108,30 @@ pub(super) fn lanes(graph: &Graph) -> Vec<u32> {
     (0..).zip(is_passed).map(|(node, is_passed)| if is_passed { joined.find(node) } else { NO_LANE }).collect()
 }
 
-/// By arc: the stride it begins.
-pub(super) fn strides(graph: &Graph, lanes: &[u32]) -> Vec<Stride> {
+/// By arc: the stride it begins, or the one it ends, as met from there.
+pub(super) fn strides(graph: &Graph, lanes: &[u32], direction: Direction) -> Vec<Stride> {
     const UNKNOWN: Stride = Stride { end: DEAD_END, lane: NONE, span: 0 };
+    let step = |number: u32| match direction {
+        Direction::Along => (graph.arcs[number as usize].head, graph.arcs[number as usize].onward),
+        Direction::Against => (graph.tails[number as usize], graph.before[number as usize]),
+    };
     let mut strides = vec![UNKNOWN; graph.link_count()];
     let mut walk = Vec::new();
     for first in 0..word(graph.link_count()) {
         let mut at = first;
         while at < DEAD_END && strides[at as usize].end == DEAD_END {
             walk.push(at);
-            at = graph.arcs[at as usize].onward;
+            at = step(at).1;
         }
         for &number in walk.iter().rev() {
-            let arc = &graph.arcs[number as usize];
             let cost = graph.static_cost(Metric::Te, number);
-            strides[number as usize] = match arc.onward {
-                NONE => Stride { end: arc.head, lane: NONE, span: cost },
-                DEAD_END => Stride { end: NONE, lane: lanes[arc.head as usize], span: cost },
-                onward => {
-                    let rest = strides[onward as usize];
-                    Stride { end: rest.end, lane: lanes[arc.head as usize], span: rest.span + cost }
+            let (reached, next) = step(number);
+            strides[number as usize] = match next {
+                NONE => Stride { end: reached, lane: NONE, span: cost },
+                DEAD_END => Stride { end: NONE, lane: lanes[reached as usize], span: cost },
+                next => {
+                    let rest = strides[next as usize];
+                    Stride { end: rest.end, lane: lanes[reached as usize], span: rest.span + cost }
                 }
             };
         }

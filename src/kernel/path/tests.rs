@@ -42,13 +42,13 @@ fn name(text: String) -> Name {
 }
 
 fn network(max_nodes: u32, max_links: usize) -> impl Strategy<Value = Network> {
-    (2..=max_nodes).prop_flat_map(move |nodes| {
+    (2..=max_nodes, prop::bool::ANY).prop_flat_map(move |(nodes, is_symmetric)| {
         let link = (
             (0..nodes, 0..nodes - 1),
             (prop_oneof![9 => 1_u32..5, 1 => TE_METRIC_MAX - 1..=TE_METRIC_MAX], 0_u64..4),
             (0_u32..4, 0_u32..4),
             (0_u64..5, 0_u32..3, prop::bool::weighted(0.9)),
-            prop::bool::weighted(0.6),
+            prop::bool::weighted(if is_symmetric { 1.0 } else { 0.6 }),
         );
         prop::collection::vec(link, 0..=max_links).prop_map(move |drawn| build(nodes, &drawn))
     })
@@ -314,6 +314,8 @@ proptest! {
     #[test]
     fn without_constraints_too((network, metric, _, bandwidth_bps) in case(9, 14)) {
         let graph = Graph::new(&network.topology);
+        let mut bare = Graph::new(&network.topology);
+        bare.table.clear();
         let mut workspace = Workspace::default();
         let constraints = Constraints::default();
         for (ingress, egress) in every_pair(&network) {
@@ -324,6 +326,8 @@ proptest! {
             if let Ok(path) = &answer {
                 check(&oracle, path);
             }
+            prop_assert_eq!(&answer, &shortest(&graph, &network, &query, &mut Workspace::default()));
+            prop_assert_eq!(&answer, &shortest(&bare, &network, &query, &mut workspace));
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) struct Scratch {
     pub(super) sweep: Sweep,
     pub(super) walked: Vec<u32>,
     pub(super) trace: Vec<(u32, u32)>,
+    pub(super) ends: Ends,
 }
 
 /// How a node was reached.
@@ -73,6 +74,32 @@ impl Scratch {
         self.heap.clear();
         self.stack.clear();
         self.sweep.nodes.begin(nodes, 0);
+        self.epoch
+    }
+}
+
+/// What a search from both ends uses.
+#[derive(Default)]
+pub(super) struct Ends {
+    /// By node, of the side that begins at the ingress and of the other.
+    pub(super) labels: Vec<[Label; 2]>,
+    pub(super) heaps: [Heap; 2],
+    pub(super) trace: Vec<(u32, u32)>,
+    epoch: u32,
+}
+
+impl Ends {
+    /// As [`Scratch::begin`].
+    pub(super) fn begin(&mut self, nodes: usize) -> u32 {
+        if self.labels.len() < nodes {
+            self.labels.resize(nodes, [UNSEEN; 2]);
+        }
+        if self.epoch >= u32::MAX - 4 {
+            self.labels.fill([UNSEEN; 2]);
+            self.epoch = 0;
+        }
+        self.epoch += 2;
+        self.heaps.iter_mut().for_each(Heap::clear);
         self.epoch
     }
 }
