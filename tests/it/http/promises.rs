@@ -134,10 +134,20 @@ async fn a_repeated_request_is_answered_again_and_not_done_again() {
     let denied = send("k2", request(0, 1 << 40)).await;
     let again = send("k2", request(0, 1 << 40)).await;
     assert_eq!((denied.text, again.header("idempotency-replayed")), (again.text.clone(), "true"));
+    // Whoever goes away before the answer and asks again is answered alike, or told to wait; never served twice.
+    let headers = [("idempotency-key", "k4")];
+    let gone = desk.ask("POST", "/v1/allocations", &headers, request(1, 7));
+    tokio::select! { biased; _ = gone => panic!("answered at once"), () = tokio::task::yield_now() => {} }
+    let mut again = send("k4", request(1, 7)).await;
+    while again.status == StatusCode::CONFLICT {
+        assert_eq!(again.problem(), "idempotency-in-flight");
+        again = send("k4", request(1, 7)).await;
+    }
+    assert_eq!(again.status, StatusCode::CREATED);
     // What was refused outright is decided again.
     assert_eq!(send("k3", request(7, 1)).await.problem(), "unknown-reference");
     assert_eq!(send("k3", request(1, 1)).await.status, StatusCode::CREATED);
-    assert_eq!(desk.get("/v1/allocations").await.json()["items"].as_array().unwrap().len(), 2);
+    assert_eq!(desk.get("/v1/allocations").await.json()["items"].as_array().unwrap().len(), 3);
     desk.close().await;
 }
 
