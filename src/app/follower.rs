@@ -1,6 +1,7 @@
 //! Following the journal: what another writer on the same database committed is applied here too. It is read when an
 //! append conflicts, and now and then where the database is shared.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -63,7 +64,14 @@ pub(super) async fn catch_up(app: &App, state: &mut State) -> Result<(), FollowE
             let recorded = decode(&fact.record, fact.sequence, fact.at, state)?;
             apply(state, &recorded)?;
         }
-        app.publish(state, Commit { facts: facts.into(), decided_in: Duration::ZERO, written_in: Duration::ZERO });
+        app.publish(
+            state,
+            Commit {
+                facts: facts.into_iter().map(Arc::new).collect(),
+                decided_in: Duration::ZERO,
+                written_in: Duration::ZERO,
+            },
+        );
     }
 }
 

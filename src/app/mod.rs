@@ -43,7 +43,7 @@ pub const RECEIPT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Debug)]
 pub struct Commit {
     /// What happened, in order.
-    pub facts: Arc<[Fact]>,
+    pub facts: Arc<[Arc<Fact>]>,
     /// How long deciding took.
     pub decided_in: Duration,
     /// How long writing it down took.
@@ -80,7 +80,7 @@ pub struct Key {
 }
 
 /// What became of one command.
-pub type Outcome = Result<Fact, Refusal>;
+pub type Outcome = Result<Arc<Fact>, Refusal>;
 
 /// Why a submission was not decided. Nothing of it happened.
 #[derive(Debug, thiserror::Error)]
@@ -213,8 +213,8 @@ impl App {
     ///
     /// # Errors
     /// The journal cannot be read.
-    pub async fn facts_after(&self, after: Sequence, limit: u32) -> Result<Vec<Fact>, JournalError> {
-        self.inner.journal.read_after(after, limit).await
+    pub async fn facts_after(&self, after: Sequence, limit: u32) -> Result<Vec<Arc<Fact>>, JournalError> {
+        Ok(self.inner.journal.read_after(after, limit).await?.into_iter().map(Arc::new).collect())
     }
 
     /// Allocations that are over.

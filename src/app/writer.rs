@@ -145,7 +145,7 @@ impl Desk {
         match self.put_down(state, &recorded, &undo, mode) {
             Ok(record) => {
                 undos.push(undo);
-                Ok(Fact { sequence: recorded.sequence, at, record })
+                Ok(Arc::new(Fact { sequence: recorded.sequence, at, record }))
             }
             Err(error) => {
                 take_back(state, undo);

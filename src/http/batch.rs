@@ -1,5 +1,7 @@
 //! Many bandwidth requests at once, decided in order in one transaction.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -147,7 +149,7 @@ fn read(body: &JsonBody) -> Result<Entries, Problem> {
 
 /// Who of the entries that could be read was decided by which fact. Facts are in the order of the entries, but those
 /// refused outright have none: they are decided again, in vain or not, without effect.
-async fn align(room: &Room, entries: &Entries, facts: Vec<Fact>) -> Result<Vec<Outcome>, Problem> {
+async fn align(room: &Room, entries: &Entries, facts: Vec<Arc<Fact>>) -> Result<Vec<Outcome>, Problem> {
     let mut facts = facts.into_iter().peekable();
     let mut decided = vec![];
     for command in entries.iter().flatten() {
@@ -188,7 +190,7 @@ fn is_demand_of(made: &DemandRecord, request: &Request) -> bool {
 fn render(entries: Entries, decided: Vec<Outcome>, mode: Mode) -> Response {
     let mut decided = decided.into_iter();
     let undecided = || Problem::new(&kind::INTERNAL, "nothing was decided about this request");
-    let settled: Vec<Result<Fact, Problem>> = entries
+    let settled: Vec<Result<Arc<Fact>, Problem>> = entries
         .into_iter()
         .map(|entry| match entry {
             Ok(_) => decided.next().ok_or_else(undecided)?.map_err(in_body),

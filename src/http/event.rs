@@ -170,7 +170,7 @@ pub(super) async fn event_list(
     facts.truncate(limit);
     let next = facts.last().filter(|_| more).map(|last| last.sequence.0.to_string());
     let wanted = facts.iter().filter(|fact| is_of(&fact.record, query.topology.as_ref()));
-    let items: Vec<_> = wanted.map(EventView::of).collect();
+    let items: Vec<_> = wanted.map(|fact| EventView::of(fact)).collect();
     Ok(page::respond(&uri, &items, next))
 }
 

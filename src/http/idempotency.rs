@@ -81,7 +81,7 @@ pub(super) enum Attempt {
     /// To be done.
     First(Ticket),
     /// Done before: this happened.
-    Again(Vec<Fact>),
+    Again(Vec<Arc<Fact>>),
 }
 
 /// By which a request is submitted for the first time.

@@ -27,6 +27,8 @@ mod problem;
 mod stream;
 mod wire;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
@@ -120,12 +122,12 @@ fn api() -> OpenApiRouter<Room> {
 
 impl Room {
     /// Has one command decided: what happened, or the problem.
-    async fn submit(&self, command: Command, mode: Mode) -> Result<Fact, Problem> {
+    async fn submit(&self, command: Command, mode: Mode) -> Result<Arc<Fact>, Problem> {
         Ok(self.ask(command, mode).await??)
     }
 
     /// Has one command decided; a refusal is left to the caller.
-    async fn ask(&self, command: Command, mode: Mode) -> Result<Result<Fact, Refusal>, SubmitError> {
+    async fn ask(&self, command: Command, mode: Mode) -> Result<Result<Arc<Fact>, Refusal>, SubmitError> {
         self.app.submit_one(command, mode, None).await
     }
 }

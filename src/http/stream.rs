@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse::Event;
@@ -56,14 +57,14 @@ struct Tail {
     /// The last event that was taken up.
     told: Sequence,
     /// Events after it that are to be told, each the one after the other.
-    waiting: VecDeque<Fact>,
+    waiting: VecDeque<Arc<Fact>>,
     /// Whether the journal may have events that the commits to come do not.
     may_lag: bool,
 }
 
 impl Tail {
     /// The next event.
-    async fn next(&mut self) -> Option<Fact> {
+    async fn next(&mut self) -> Option<Arc<Fact>> {
         loop {
             if let Some(fact) = self.waiting.pop_front() {
                 return Some(fact);
@@ -95,7 +96,7 @@ impl Tail {
             () = self.stop.cancelled() => return None,
         };
         match commit {
-            Ok(commit) => commit.facts.iter().for_each(|fact| self.take_up(fact.clone())),
+            Ok(commit) => commit.facts.iter().for_each(|fact| self.take_up(Arc::clone(fact))),
             Err(RecvError::Lagged(_)) => self.may_lag = true,
             Err(RecvError::Closed) => return None,
         }
@@ -104,7 +105,7 @@ impl Tail {
 
     /// Takes up the next event; one that was told already is left, one that comes too early is read from the journal in
     /// its turn.
-    fn take_up(&mut self, fact: Fact) {
+    fn take_up(&mut self, fact: Arc<Fact>) {
         if fact.sequence == self.told.next() {
             self.told = fact.sequence;
             self.waiting.push_back(fact);
