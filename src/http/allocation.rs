@@ -16,7 +16,7 @@ use super::topology::DryRunQuery;
 use super::wire::{AllocationAnswer, AllocationRequest, AllocationView, Effects, ResizeRequest, json};
 use super::{Room, error, kind};
 use crate::app::words::{EndWord, Id};
-use crate::app::{EncodeError, Fact, Mode, Record, allocation_record};
+use crate::app::{EncodeError, Fact, Mode, Record, SubmitError, allocation_record};
 use crate::kernel::id::AllocationId;
 use crate::kernel::{Command, Refusal};
 
@@ -56,8 +56,9 @@ pub(super) async fn allocation_create(
         return answer(&fact, Mode::DryRun);
     }
     match key.look_up(&room, &body.0).await? {
-        Attempt::First(key, _taken) => {
-            let fact = room.app.submit_one(command, Mode::Commit, key).await?.map_err(error::in_body)?;
+        Attempt::First(ticket) => {
+            let decided = ticket.submit(&room, vec![command], Mode::Commit).await?.pop();
+            let fact = decided.ok_or(SubmitError::Stopping)?.map_err(error::in_body)?;
             answer(&fact, Mode::Commit)
         }
         Attempt::Again(facts) => {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::error::{denied, in_body, unexpected};
 use super::extract::{FromQuery, JsonBody, read_json};
-use super::idempotency::{Attempt, IdempotencyKey, replayed};
+use super::idempotency::{Attempt, IdempotencyKey, Ticket, replayed};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, Problem, ProblemDocument, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
@@ -17,7 +17,7 @@ use super::topology::DryRunQuery;
 use super::wire::{AllocationAnswer, AllocationRequest, AllocationView, Effects, json};
 use super::{Room, kind};
 use crate::app::record::{AllocationRecord, DemandRecord};
-use crate::app::{Fact, Mode, Outcome, Record, Submission};
+use crate::app::{Fact, Mode, Outcome, Record};
 use crate::kernel::command::{Command, Request};
 
 /// The most requests of one batch.
@@ -31,8 +31,14 @@ enum BatchRequest {
     /// In an object.
     Wrapped(BatchRequests),
     /// As they are.
-    Bare(Vec<AllocationRequest>),
+    Bare(BatchList),
 }
+
+/// Bandwidth requests, not wrapped.
+#[derive(ToSchema)]
+#[schema(value_type = Vec<AllocationRequest>, min_items = 1, max_items = 1000)]
+#[expect(dead_code, reason = "stands for what is read entry by entry, in the OpenAPI document")]
+struct BatchList(Vec<AllocationRequest>);
 
 /// Bandwidth requests.
 #[derive(ToSchema)]
@@ -107,15 +113,15 @@ pub(super) async fn allocation_batch(
     let entries = read(&body)?;
     let mode = query.mode();
     let attempt = match mode {
-        Mode::DryRun => Attempt::First(None, None),
+        Mode::DryRun => Attempt::First(Ticket::default()),
         Mode::Commit => key.look_up(&room, &body.0).await?,
     };
     match attempt {
-        Attempt::First(key, _taken) => {
+        Attempt::First(ticket) => {
             let commands = entries.iter().flatten().cloned().collect::<Vec<_>>();
             let decided = match commands.is_empty() {
                 true => vec![],
-                false => room.app.submit(Submission { commands, mode, key }).await?,
+                false => ticket.submit(&room, commands, mode).await?,
             };
             Ok(render(entries, decided, mode))
         }

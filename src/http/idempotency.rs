@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 use super::extract::one;
 use super::problem::Problem;
 use super::{Room, kind};
-use crate::app::{Fact, Key};
+use crate::app::{Fact, Key, Mode, Outcome, Submission, SubmitError};
+use crate::kernel::Command;
 use crate::kernel::id::Sequence;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -53,7 +54,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 pub(super) struct InFlight(Arc<Mutex<BTreeSet<String>>>);
 
 /// A key that is taken until this is dropped.
-pub(super) struct Taken {
+struct Taken {
     in_flight: InFlight,
     key: String,
 }
@@ -77,20 +78,40 @@ impl Drop for Taken {
 
 /// What a request with a key is.
 pub(super) enum Attempt {
-    /// To be done. The key is to be submitted with it, and the guard kept until it is answered.
-    First(Option<Key>, Option<Taken>),
+    /// To be done.
+    First(Ticket),
     /// Done before: this happened.
     Again(Vec<Fact>),
+}
+
+/// By which a request is submitted for the first time.
+#[derive(Default)]
+pub(super) struct Ticket(Option<(Key, Taken)>);
+
+impl Ticket {
+    /// Has commands decided. The key stays taken until they are, even if whoever asked has gone and asks again.
+    pub(super) async fn submit(self, room: &Room, commands: Vec<Command>, mode: Mode) -> Result<Vec<Outcome>, Problem> {
+        let Some((key, taken)) = self.0 else {
+            return Ok(room.app.submit(Submission { commands, mode, key: None }).await?);
+        };
+        let app = room.app.clone();
+        let decided = tokio::spawn(async move {
+            let decided = app.submit(Submission { commands, mode, key: Some(key) }).await;
+            drop(taken);
+            decided
+        });
+        Ok(decided.await.unwrap_or(Err(SubmitError::Stopping))?)
+    }
 }
 
 impl IdempotencyKey {
     /// Looks the key up.
     pub(super) async fn look_up(self, room: &Room, body: &[u8]) -> Result<Attempt, Problem> {
-        let Some(asked) = self.0 else { return Ok(Attempt::First(None, None)) };
+        let Some(asked) = self.0 else { return Ok(Attempt::First(Ticket::default())) };
         let fingerprint = asked.fingerprint(body);
         let taken = room.in_flight.take(&asked.key)?;
         let Some(receipt) = room.app.receipt(&asked.key).await? else {
-            return Ok(Attempt::First(Some(Key { key: asked.key, fingerprint }), Some(taken)));
+            return Ok(Attempt::First(Ticket(Some((Key { key: asked.key, fingerprint }, taken)))));
         };
         if receipt.fingerprint != fingerprint {
             let detail = "this key was used for a request with another path or body";

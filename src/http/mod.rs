@@ -1,7 +1,7 @@
 //! Speech: the REST interface. A handler parses, submits and renders; nothing is decided here. The door is [`router`];
 //! [`document`] is the OpenAPI document of what it serves, made from the same declarations.
 //!
-//! What must stay true: every answer that is not a success is an RFC 9457 problem of a kind that [`kind`] knows.
+//! What must stay true: every answer that is not a success is an RFC 9457 problem of a kind in the table `kind`.
 #![expect(unused_qualifications, reason = "utoipa::path writes the types of its parameters as super::Type")]
 
 mod gate;

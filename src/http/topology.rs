@@ -304,7 +304,12 @@ impl From<ExportFormat> for Format {
     params(("topology" = String, Path, description = "Its name", min_length = 1, max_length = 255), ExportQuery),
     responses(
         (status = 200, description = "The topology", headers(("ETag" = String, description = "Its revision")),
-            content((Document = "application/json"), (String = "application/graphml+xml"))),
+            content(
+                (Document = "application/json"),
+                (String = "application/graphml+xml"),
+                (Object = "application/node-link+json"),
+                (Object = "application/yang-data+json"),
+            )),
         BadRequest, NotFound, InternalError,
     )
 )]
@@ -324,6 +329,8 @@ pub(super) async fn topology_get(
         .map_err(|error| Problem::new(&kind::MALFORMED_QUERY, error.to_string()).with("field", "format"))?;
     let media_type = match format {
         Format::GraphMl => "application/graphml+xml",
+        Format::NodeLink => "application/node-link+json",
+        Format::Rfc8345 => "application/yang-data+json",
         _ => "application/json",
     };
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(media_type)), (header::ETAG, etag(revision))], text)

@@ -118,7 +118,7 @@ async fn an_allocation_is_changed_make_before_break() {
     desk.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_request_is_answered_again_and_not_done_again() {
     let desk = Desk::with(PAIR).await;
     let send =
@@ -134,10 +134,21 @@ async fn a_repeated_request_is_answered_again_and_not_done_again() {
     let denied = send("k2", request(0, 1 << 40)).await;
     let again = send("k2", request(0, 1 << 40)).await;
     assert_eq!((denied.text, again.header("idempotency-replayed")), (again.text.clone(), "true"));
+    // Whoever goes away before the answer and asks again is answered alike, or told to wait; never served twice.
+    let headers = [("idempotency-key", "k4")];
+    let gone = desk.ask("POST", "/v1/allocations", &headers, request(1, 7));
+    tokio::select! { biased; _ = gone => panic!("answered at once"), () = tokio::task::yield_now() => {} }
+    let mut again = send("k4", request(1, 7)).await;
+    while again.status == StatusCode::CONFLICT {
+        assert_eq!(again.problem(), "idempotency-in-flight");
+        tokio::task::yield_now().await;
+        again = send("k4", request(1, 7)).await;
+    }
+    assert_eq!(again.status, StatusCode::CREATED);
     // What was refused outright is decided again.
     assert_eq!(send("k3", request(7, 1)).await.problem(), "unknown-reference");
     assert_eq!(send("k3", request(1, 1)).await.status, StatusCode::CREATED);
-    assert_eq!(desk.get("/v1/allocations").await.json()["items"].as_array().unwrap().len(), 2);
+    assert_eq!(desk.get("/v1/allocations").await.json()["items"].as_array().unwrap().len(), 3);
     desk.close().await;
 }
 
