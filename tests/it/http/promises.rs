@@ -118,7 +118,7 @@ async fn an_allocation_is_changed_make_before_break() {
     desk.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_request_is_answered_again_and_not_done_again() {
     let desk = Desk::with(PAIR).await;
     let send =
@@ -141,6 +141,7 @@ async fn a_repeated_request_is_answered_again_and_not_done_again() {
     let mut again = send("k4", request(1, 7)).await;
     while again.status == StatusCode::CONFLICT {
         assert_eq!(again.problem(), "idempotency-in-flight");
+        tokio::task::yield_now().await;
         again = send("k4", request(1, 7)).await;
     }
     assert_eq!(again.status, StatusCode::CREATED);
