@@ -269,10 +269,11 @@ impl Thaw {
 
     fn allocations(&mut self, body: &str) -> Result<(), SnapshotError> {
         let part: Part = serde_json::from_str(body)?;
+        let mut allocations = Vec::with_capacity(part.rows.len());
         for row in part.rows {
-            self.state.thaw_allocation(self.shelf.allocation(row, &part.aggregators)?)?;
+            allocations.push(self.shelf.allocation(row, &part.aggregators)?);
         }
-        Ok(())
+        Ok(self.state.thaw_allocations(allocations)?)
     }
 
     fn count(&self, wanted: i64) -> Result<(), SnapshotError> {

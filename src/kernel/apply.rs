@@ -2,6 +2,7 @@
 //! journal's rows may be stale or damaged, so that what does not fit the state is refused instead of believed.
 //! Every change can be undone, for a batch that could not be written down.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::event::{Displaced, Event, Fate, Recorded};
@@ -376,13 +377,27 @@ fn fits(state: &State, allocation: &Allocation) -> bool {
     at == allocation.egress && !allocation.path.is_empty() && network.slot_of(allocation).is_some()
 }
 
-/// Books an allocation that a flat layout of this state had.
-pub(super) fn thaw(state: &mut State, allocation: Allocation) -> Result<(), ApplyError> {
-    let known = state.allocations.contains_key(&allocation.id) || allocation.id.0 > state.sequence.0;
-    if known || !fits(state, &allocation) {
-        return Err(ApplyError::BadAllocation { at: state.sequence, id: allocation.id });
+/// Books allocations that a flat layout of this state had.
+pub(super) fn thaw(state: &mut State, allocations: Vec<Allocation>) -> Result<(), ApplyError> {
+    let mut entries: BTreeMap<Name, Vec<Entry>> = BTreeMap::new();
+    for allocation in allocations {
+        let known = state.allocations.contains_key(&allocation.id) || allocation.id.0 > state.sequence.0;
+        if known || !fits(state, &allocation) {
+            return Err(ApplyError::BadAllocation { at: state.sequence, id: allocation.id });
+        }
+        if let Some(network) = state.networks.get_mut(&allocation.topology)
+            && let Some(entry) = network.entry_of(&allocation)
+        {
+            network.living[allocation.class_type.at()] += 1;
+            entries.entry(allocation.topology.clone()).or_default().push(entry);
+        }
+        remember(state, Arc::new(allocation));
     }
-    book(state, Arc::new(allocation));
+    for (name, entries) in entries {
+        if let Some(network) = state.networks.get_mut(&name) {
+            network.ledger.enter_all(entries);
+        }
+    }
     Ok(())
 }
 

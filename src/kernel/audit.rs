@@ -74,13 +74,9 @@ pub fn audit(state: &State) -> Vec<Fault> {
 
 fn audit_network(state: &State, name: &Name, network: &Network, faults: &mut Vec<Fault>) {
     let mut books = Ledger::new(&network.topology, &network.model);
-    let mut living = 0;
-    for allocation in state.allocations.values().filter(|allocation| allocation.topology == *name) {
-        living += 1;
-        if let Some(entry) = network.entry_of(allocation) {
-            books.enter(&entry);
-        }
-    }
+    let guests = || state.allocations.values().filter(|allocation| allocation.topology == *name);
+    let living = guests().count();
+    books.enter_all(guests().filter_map(|allocation| network.entry_of(allocation)));
     if living != network.live() {
         faults.push(Fault::Miscounted { topology: name.clone(), counted: network.live(), living });
     }

@@ -134,10 +134,13 @@ impl Ledger {
     /// Whether both ledgers have the same book of a link.
     pub fn same_page(&self, other: &Self, link: LinkIx) -> bool {
         let on = |ledger: &Self, slot| ledger.newest_first(link, slot).collect::<Vec<_>>();
+        let figures = |ledger: &Self, slot| (ledger.free_bps(link, slot), ledger.reach_bps(link, slot));
         match (self.books.get(link.at()), other.books.get(link.at())) {
             (Some(one), Some(two)) => {
                 (&one.bounds, one.usable, one.booked) == (&two.bounds, two.usable, two.booked)
                     && self.count_on(link) == other.count_on(link)
+                    && self.weight.get(link.at()) == other.weight.get(link.at())
+                    && self.slots.iter().all(|slot| figures(self, slot) == figures(other, slot))
                     && self.slots.iter().all(|slot| on(self, slot) == on(other, slot))
             }
             (None, None) => true,
@@ -147,13 +150,29 @@ impl Ledger {
 
     /// Enters a reservation on every link of its path.
     pub(crate) fn enter(&mut self, entry: &Entry) {
+        self.enter_unfigured(entry);
+        for link in entry.path.iter() {
+            self.refresh(*link);
+        }
+    }
+
+    /// Enters many reservations; what follows from them is worked out once.
+    pub(crate) fn enter_all(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            self.enter_unfigured(&entry);
+        }
+        for link in (0..).map(LinkIx).take(self.books.len()) {
+            self.refresh(link);
+        }
+    }
+
+    fn enter_unfigured(&mut self, entry: &Entry) {
         self.living.add(entry.id);
         for link in entry.path.iter() {
             let Some(book) = self.books.get_mut(link.at()) else { continue };
             let amount = book.bounds.booked(&self.slots, entry.slot, entry.bandwidth);
             book.booked[entry.slot.at()] = book.booked[entry.slot.at()].saturating_add(amount);
             book.rosters[entry.slot.at()].join(entry.id);
-            self.refresh(*link);
         }
     }
 

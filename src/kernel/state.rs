@@ -127,7 +127,7 @@ impl State {
         }
     }
 
-    /// A state with networks and no allocations yet, to be given them one by one with [`State::thaw_allocation`].
+    /// A state with networks and no allocations yet, to be given them with [`State::thaw_allocations`].
     pub fn thaw_networks(sequence: Sequence, networks: Vec<FrozenNetwork>) -> Self {
         let mut state = Self { sequence, ..Self::default() };
         for frozen in networks {
@@ -139,12 +139,13 @@ impl State {
         state
     }
 
-    /// Gives a thawed state one of its allocations back.
+    /// Gives a thawed state some of its allocations back, the more at once the better.
     ///
     /// # Errors
-    /// The allocation does not fit: its network, class or path is not there, or its number is taken or in the future.
-    pub fn thaw_allocation(&mut self, allocation: Allocation) -> Result<(), ApplyError> {
-        super::apply::thaw(self, allocation)
+    /// One does not fit: its network, class or path is not there, or its number is taken or in the future. The state is
+    /// of no use then.
+    pub fn thaw_allocations(&mut self, allocations: Vec<Allocation>) -> Result<(), ApplyError> {
+        super::apply::thaw(self, allocations)
     }
 }
 

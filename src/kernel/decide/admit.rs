@@ -216,13 +216,16 @@ fn with_victims(
 ) -> Result<Admission, Denial> {
     let path: Arc<[LinkIx]> = links.into();
     let entry = Entry { id: asker.id, slot: asker.held_in, bandwidth: demand.bandwidth, path: Arc::clone(&path) };
-    let leavers = make_room(state, network, &mut draft, &entry, asker.asks_in)?;
+    let leavers = make_room(&|id| state.allocation(id), network, &mut draft, &entry, asker.asks_in)?;
     Ok((path, displace::settle(network, &mut draft, leavers, workspace)))
 }
 
+/// Where allocations are found in the numbers of the topology that is decided about: the state, or a new revision's.
+pub(super) type Find<'a, 'b> = &'b dyn Fn(AllocationId) -> Option<&'a Arc<Allocation>>;
+
 /// Books the entry link by link; on each, who has to yield leaves all its links at once before the next is looked at.
-pub(super) fn make_room(
-    state: &State,
+pub(super) fn make_room<'a>(
+    find: Find<'a, '_>,
     network: &Network,
     draft: &mut Draft<'_>,
     entry: &Entry,
@@ -232,7 +235,7 @@ pub(super) fn make_room(
     for link in entry.path.iter() {
         draft.enter_on(*link, entry);
         while let Some((victim, cause)) = draft.next_victim(*link, asks_in, network.model.policy.victim_order) {
-            let victim = victim.and_then(|id| state.allocation(id));
+            let victim = victim.and_then(find);
             let known = victim.and_then(|victim| Some((victim, network.entry_of(victim)?)));
             let Some((victim, entry)) = known else { return Err(Denial::NoPath(PathObstacle::SearchLimit)) };
             draft.leave(&entry);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::admit::{Asker, make_room, metric};
+use super::admit::{Asker, Find, make_room, metric};
 use crate::kernel::bam::Cause;
 use crate::kernel::event::{Displaced, DisplacedBy, Fate};
 use crate::kernel::id::LinkIx;
@@ -11,7 +11,7 @@ use crate::kernel::ledger::{Draft, Entry};
 use crate::kernel::lsp::{Allocation, EndCause};
 use crate::kernel::model::Restoration;
 use crate::kernel::path::{self, Constraints, Links, Query, Workspace};
-use crate::kernel::state::{Network, State};
+use crate::kernel::state::Network;
 
 /// Somebody who has left every link of their path in a draft.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ pub(super) fn settle(
 
 /// Restores those whose link broke, best first. Whoever finds no free path may make others yield.
 pub(super) fn restore(
-    state: &State,
+    find: Find<'_, '_>,
     network: &Network,
     draft: &mut Draft<'_>,
     mut leavers: Vec<Leaver>,
@@ -92,7 +92,7 @@ pub(super) fn restore(
             }
             continue;
         }
-        match over_others(state, network, draft, &leaver, workspace) {
+        match over_others(find, network, draft, &leaver, workspace) {
             Some((way, others)) => {
                 displaced.push(Displaced { fate: Fate::Rerouted(way), ..leaver.ended() });
                 displaced.extend(others);
@@ -117,7 +117,7 @@ pub(super) fn elsewhere(
 }
 
 fn over_others(
-    state: &State,
+    find: Find<'_, '_>,
     network: &Network,
     draft: &mut Draft<'_>,
     leaver: &Leaver,
@@ -130,7 +130,7 @@ fn over_others(
     let bandwidth = leaver.allocation.bandwidth;
     let entry = Entry { id: asker.id, slot: held_in, bandwidth, path: Arc::clone(&way) };
     let mark = draft.mark();
-    match make_room(state, network, draft, &entry, asks_in) {
+    match make_room(find, network, draft, &entry, asks_in) {
         Ok(others) => Some((way, settle(network, draft, others, workspace))),
         Err(_) => {
             // Somebody restored a moment ago stands in the way: they stay.

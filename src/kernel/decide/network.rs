@@ -75,8 +75,8 @@ fn into_new_revision(
     }
     let find = |id: AllocationId| moved.binary_search_by_key(&id, |kept| kept.id).ok().and_then(|at| moved.get(at));
     let mut draft = Draft::new(&new.ledger);
-    homeless.extend(squeeze(&new, &mut draft, all_links(topology), DisplacedBy::Link, find));
-    let mut displaced = displace::restore(state, &new, &mut draft, homeless, workspace);
+    homeless.extend(squeeze(&new, &mut draft, all_links(topology), DisplacedBy::Link, &find));
+    let mut displaced = displace::restore(&find, &new, &mut draft, homeless, workspace);
     displaced.extend(lost);
     displaced
 }
@@ -183,7 +183,7 @@ pub(super) fn change_link(
     let squeezed =
         squeeze(network, &mut draft, links.iter().map(|(ix, _)| *ix), DisplacedBy::Link, |id| state.allocation(id));
     broken.extend(squeezed);
-    let mut displaced = displace::restore(state, network, &mut draft, broken, workspace);
+    let mut displaced = displace::restore(&|id| state.allocation(id), network, &mut draft, broken, workspace);
     let mut stranded = vec![];
     for (ix, _) in links.iter().filter(|(_, link)| link.state == LinkState::Maintenance) {
         drain(state, network, &mut draft, *ix, workspace, &mut displaced, &mut stranded);
