@@ -75,7 +75,7 @@ fn into_new_revision(
     }
     let find = |id: AllocationId| moved.binary_search_by_key(&id, |kept| kept.id).ok().and_then(|at| moved.get(at));
     let mut draft = Draft::new(&new.ledger);
-    homeless.extend(squeeze(&new, &mut draft, all_links(topology), DisplacedBy::Link, &find));
+    homeless.extend(squeeze(&new, &mut draft, all_links(topology), DisplacedBy::Link, find));
     let mut displaced = displace::restore(&find, &new, &mut draft, homeless, workspace);
     displaced.extend(lost);
     displaced
