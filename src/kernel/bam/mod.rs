@@ -1,8 +1,8 @@
 //! Bandwidth allocation models. One question: may this demand enter this link's book, and who yields?
 //!
 //! A link's book counts what is booked in each [`Slot`]. Where the class type is the only priority, a slot is a class
-//! type and the four models are presets of G-BAM ([`gbam`]); where TE-classes are configured (RFC 4124), a slot is a
-//! TE-class and MAM and RDM take their RFC forms ([`mam`], [`rdm`]). What must stay true: a book that held its model's
+//! type and the four models are presets of G-BAM (`gbam`); where TE-classes are configured (RFC 4124), a slot is a
+//! TE-class and MAM and RDM take their RFC forms (`mam`, `rdm`). What must stay true: a book that held its model's
 //! bounds holds them after every admitted demand whose victims have left.
 
 mod atcs;

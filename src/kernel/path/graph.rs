@@ -25,7 +25,7 @@ pub const TABLE_NODES_MAX: usize = 1_024;
 pub(super) struct Arc {
     pub(super) head: u32,
     pub(super) te: u32,
-    /// The only arc that a simple path can take next, or [`NONE`], or [`DEAD_END`](strides::DEAD_END).
+    /// The only arc that a simple path can take next, or [`NONE`], or `DEAD_END`.
     pub(super) onward: u32,
     /// The biconnected component it is in.
     pub(super) block: u32,
@@ -48,7 +48,7 @@ pub struct Graph {
     pub(super) places: Vec<u32>,
     /// By node; see [`strides::lanes`].
     pub(super) lanes: Vec<u32>,
-    /// By arc: the only one that a simple path can have taken before it; see [`strides::forced`].
+    /// By arc: the only one that a simple path can have taken before it; see `strides::forced`.
     pub(super) before: Vec<u32>,
     first_srlg: Vec<u32>,
     srlgs: Vec<u32>,
