@@ -1,6 +1,7 @@
 //! The single writer: takes what is waiting, decides and applies it in order, writes it down in one transaction, then
 //! answers. If it cannot be written down, it did not happen: everything is taken back. If another writer was faster, what
-//! it wrote is applied and everything is decided again.
+//! it wrote is applied and everything is decided again, this time with the others held off: a writer that is a little
+//! slower would else be outrun for as long as the faster one is busy.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::{App, BATCH_MAX, Commit, Fact, Job, Mode, Outcome, Submission, SubmitError, follower};
-use crate::journal::{AppendError, Draft, DraftError, EncodeError, Past, Receipt, Record, encode};
+use crate::journal::{Alone, AppendError, Draft, DraftError, EncodeError, Past, Receipt, Record, encode};
 use crate::kernel::event::{Displaced, Event, Fate};
 use crate::kernel::id::AllocationId;
 use crate::kernel::lsp::EndCause;
@@ -16,8 +17,9 @@ use crate::kernel::path::Workspace;
 use crate::kernel::units::Millis;
 use crate::kernel::{Command, Recorded, Refusal, State, Undo, apply, decide, take_back};
 
-/// How often a batch is decided again because another writer was faster, before its senders are told to try again.
-const CONFLICTS_MAX: u32 = 50;
+/// How often a batch is decided again because another writer was faster, before its senders are told to try again. The
+/// second time nobody else can write, so that more than one conflict means that something is wrong.
+const CONFLICTS_MAX: u32 = 4;
 
 /// Runs until the queue is closed or the service stops; what is waiting then is still answered.
 pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<Job>) {
@@ -56,6 +58,7 @@ impl Desk {
     async fn settle(&mut self, waiting: &mut Vec<Job>) {
         let app = self.app.clone();
         let mut state = app.inner.state.write().await;
+        let mut alone: Option<Alone<'_>> = None;
         for _ in 0..CONFLICTS_MAX {
             let started = Instant::now();
             let mut undos = vec![];
@@ -65,7 +68,11 @@ impl Desk {
                 drop(state);
                 return answer(waiting, decided);
             }
-            match app.inner.journal.append(&self.batch).await {
+            let appended = match alone.take() {
+                Some(alone) => alone.append(&self.batch).await,
+                None => app.inner.journal.append(&self.batch).await,
+            };
+            match appended {
                 Ok(()) => {
                     let written_in = started.elapsed().saturating_sub(decided_in);
                     self.publish(&state, &decided, waiting, decided_in, written_in);
@@ -74,6 +81,13 @@ impl Desk {
                 }
                 Err(AppendError::Conflict) => {
                     take_all_back(&mut state, undos);
+                    alone = match app.inner.journal.alone().await {
+                        Ok(alone) => Some(alone),
+                        Err(error) => {
+                            tracing::error!(%error, "other writers cannot be held off");
+                            return refuse(waiting, || SubmitError::Busy);
+                        }
+                    };
                     if let Err(error) = follower::catch_up(&app, &mut state).await {
                         tracing::error!(%error, "the journal cannot be followed");
                         return refuse(waiting, || SubmitError::Busy);
