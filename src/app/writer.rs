@@ -33,11 +33,29 @@ pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<Job>) {
                 if taken == 0 {
                     return;
                 }
+                gather(&mut jobs, &mut waiting).await;
                 desk.settle(&mut waiting).await;
             }
             () = stop.cancelled() => {
                 jobs.close();
             }
+        }
+    }
+}
+
+/// Takes in what those are about to submit who can already run, so that one commit serves them all. Nobody waits for what
+/// is not there yet: when a turn around the table brings nothing new, the batch is closed.
+async fn gather(jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>) {
+    loop {
+        let before = waiting.len();
+        tokio::task::yield_now().await;
+        while waiting.len() < BATCH_MAX
+            && let Ok(job) = jobs.try_recv()
+        {
+            waiting.push(job);
+        }
+        if waiting.len() == before || waiting.len() == BATCH_MAX {
+            return;
         }
     }
 }
