@@ -21,7 +21,7 @@
 //! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces | kernel | anything that lives |
 //! | [`journal`] | memory: append a batch, read it back, snapshots; events are stored in names | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
 //! | [`app`] | order: the single writer with group commit, the follower, the ticker. The only room that changes state | kernel, journal, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
-//! | [`http`] | speech: parse, submit, render. One resource a file | app, kernel, formats | journal, any decision beyond "does this parse" |
+//! | [`http`] | speech: parse, submit, render. One resource a file. `http/dashboard/` is the page at `/`: TypeScript, a client of `/v1` like any other, built into `dist/`, which the binary holds | app, kernel, formats | journal, any decision beyond "does this parse" |
 //! | [`cli`] | one file a subcommand | service, formats, kernel | |
 //! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
 //!

@@ -118,7 +118,7 @@ async fn greet(service: &Service) -> Result<(), Error> {
         "Watermaster {} holds {topologies} topologies and {allocations} allocations.",
         env!("CARGO_PKG_VERSION")
     )?;
-    writeln!(out, "  open   http://{address}/docs")?;
+    writeln!(out, "  open   http://{address}/ (the dashboard), http://{address}/docs (the interface)")?;
     writeln!(out, "  try    curl -s http://{address}/v1/topologies")?;
     writeln!(
         out,

@@ -9,13 +9,16 @@ mod gate;
 mod allocation;
 mod allocation_list;
 mod batch;
+mod dashboard;
 mod event;
 mod health;
+mod layout;
 mod link;
 mod model;
 mod path;
 mod site;
 mod topology;
+mod what_if;
 
 mod error;
 mod extract;
@@ -62,6 +65,7 @@ struct Room {
     app: App,
     version: &'static str,
     in_flight: InFlight,
+    layouts: layout::Layouts,
 }
 
 #[derive(OpenApi)]
@@ -84,9 +88,15 @@ struct Declared;
 
 /// Everything that is served, but for `/metrics`.
 pub fn router(context: Context) -> Router {
-    let room = Room { app: context.app, version: context.version, in_flight: InFlight::default() };
+    let room = Room {
+        app: context.app,
+        version: context.version,
+        in_flight: InFlight::default(),
+        layouts: layout::Layouts::default(),
+    };
     let (api, document) = api().split_for_parts();
     api.merge(site::router(&polish::polish(document)))
+        .merge(dashboard::router())
         .fallback(site::not_found)
         .method_not_allowed_fallback(site::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
@@ -106,6 +116,7 @@ fn api() -> OpenApiRouter<Room> {
     OpenApiRouter::with_openapi(Declared::openapi())
         .merge(uploads)
         .routes(routes!(topology::topology_list))
+        .routes(routes!(layout::topology_layout))
         .routes(routes!(link::link_list))
         .routes(routes!(link::link_get, link::link_change))
         .routes(routes!(model::model_get, model::model_put))

@@ -3,6 +3,8 @@
 #[path = "http/desk.rs"]
 mod desk;
 
+#[path = "http/dashboard.rs"]
+mod dashboard;
 #[path = "http/document.rs"]
 mod document;
 #[path = "http/events.rs"]

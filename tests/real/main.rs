@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails should stop")]
 
 mod client;
+mod dashboard;
 mod journal;
 mod process;

@@ -16,7 +16,9 @@ use super::state::State;
 use super::units::Millis;
 
 pub use admit::metric as path_metric;
-pub use resolve::{constraints as resolve_constraints, network as resolve_network};
+pub use resolve::{
+    constraints as resolve_constraints, network as resolve_network, network_between as resolve_network_between,
+};
 
 /// The most allocations that one event ends for having come to their time.
 pub const EXPIRED_AT_ONCE_MAX: usize = 1_000;
