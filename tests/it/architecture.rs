@@ -13,8 +13,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("http", &["app", "kernel", "formats"]),
     ("mqtt", &[]),
     ("config", &["kernel"]),
-    ("telemetry", &["app", "config", "kernel"]),
-    ("service", &["app", "config", "formats", "http", "journal", "kernel", "telemetry"]),
+    ("telemetry", &["app", "config", "kernel", "mqtt"]),
+    ("service", &["app", "config", "formats", "http", "journal", "kernel", "mqtt", "telemetry"]),
     ("cli", &["config", "formats", "http", "kernel", "service", "telemetry"]),
     ("main", &["cli"]),
 ];
