@@ -11,12 +11,19 @@ pub const DATA_DEFAULT: &str = "data";
 /// Where the service listens unless said otherwise: on this machine only.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 
+/// Where MQTT sessions live unless said otherwise: in this process.
+pub const STORE_DEFAULT: &str = "memory";
+
 /// What a configuration file may say. Everything may be absent.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// The address to listen on.
     pub listen: Option<SocketAddr>,
+    /// The address to listen on for MQTT.
+    pub mqtt_listen: Option<SocketAddr>,
+    /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
+    pub store: Option<String>,
     /// The folder for the embedded database.
     pub data: Option<PathBuf>,
     /// `sqlite://…` or `postgres://…`; instead of `data`.
@@ -45,6 +52,11 @@ pub enum LogFormat {
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The address to listen on for MQTT; `None`: the usual one, or any other if that is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt_listen: Option<SocketAddr>,
+    /// Where MQTT sessions live.
+    pub store: String,
     /// The database.
     pub database: String,
     /// How logs are written.
@@ -95,6 +107,8 @@ impl File {
         let says_where = self.data.is_some() || self.database.is_some();
         Self {
             listen: self.listen.or(other.listen),
+            mqtt_listen: self.mqtt_listen.or(other.mqtt_listen),
+            store: self.store.or(other.store),
             data: if says_where { self.data } else { other.data },
             database: if says_where { self.database } else { other.database },
             log_format: self.log_format.or(other.log_format),
@@ -110,6 +124,8 @@ impl File {
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         Ok(Config {
             listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
+            mqtt_listen: self.mqtt_listen,
+            store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned()),
             database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),
