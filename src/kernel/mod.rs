@@ -9,6 +9,7 @@ pub mod audit;
 pub mod bam;
 pub mod class;
 pub mod command;
+pub mod controller;
 pub mod decide;
 pub mod event;
 pub mod id;

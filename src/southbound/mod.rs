@@ -5,10 +5,15 @@
 //! force unless the switch said so or was read; it never takes silence for emptiness; it changes nothing that lacks our
 //! cookie or is outside our meter range; every answer is bounded in time and bytes before it is believed.
 
+mod connect;
+mod simulated;
+
 use std::fmt;
 
 use futures_util::future::BoxFuture;
 
+pub use self::connect::connect;
+pub use self::simulated::{Faults, Simulated};
 use crate::kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, Step, StepOutcome};
 
 /// How many requests may be under way at a controller, over all its switches: more bring only latency, since one thread
