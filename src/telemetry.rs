@@ -234,6 +234,11 @@ impl Metrics {
                 let (nodes, links) = (content.nodes.len(), content.links.len());
                 tracing::info!(sequence, %topology, nodes, links, displaced = displaced.len(), "topology put");
             }
+            Record::ControllerPut { controller } => {
+                let (name, topology, url) = (&controller.name, &controller.topology, controller.url.as_deref());
+                tracing::info!(sequence, controller = %name, %topology, url, "controller put");
+            }
+            Record::ControllerDeleted { controller } => tracing::info!(sequence, %controller, "controller deleted"),
             Record::TopologyDeleted { topology } => tracing::info!(sequence, %topology, "topology deleted"),
             Record::ModelSet { topology, displaced, .. } => {
                 self.count_displaced(displaced);
