@@ -12,4 +12,5 @@ mod formats;
 mod http;
 mod journal;
 mod kernel;
+mod rates;
 mod replay;

@@ -1,0 +1,7 @@
+//! The scheduler's arithmetic against references: the fair optimum by linear programming, and its promises under random
+//! changes.
+
+#[path = "rates/optimum.rs"]
+mod optimum;
+#[path = "rates/promises.rs"]
+mod promises;
