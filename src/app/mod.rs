@@ -4,6 +4,7 @@
 
 mod clock;
 mod follower;
+mod scheduler;
 mod ticker;
 mod writer;
 
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
+pub use self::scheduler::{NEWS_KEPT, Pace, REPORTS_MAX, ReportError, Scheduler, SchedulerOptions};
 pub use crate::journal::record::{self, Record};
 pub use crate::journal::stored_topology::LinkRecord;
 pub use crate::journal::words;
@@ -125,6 +127,7 @@ struct Inner {
     journal: Journal,
     head: AtomicU64,
     clock: Clock,
+    scheduler: Scheduler,
     stop: CancellationToken,
 }
 
@@ -145,6 +148,14 @@ impl App {
     /// # Errors
     /// The journal cannot be read or tells of an impossible state.
     pub async fn start(journal: Journal) -> Result<(Self, Tasks), StartError> {
+        Self::start_with(journal, SchedulerOptions::default()).await
+    }
+
+    /// The same with a scheduler that works as is said.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_with(journal: Journal, options: SchedulerOptions) -> Result<(Self, Tasks), StartError> {
         let state = journal.restore().await?;
         // A soft change of model may leave links overfull on purpose; everything else is a defect or a damaged journal.
         let mut faults = audit(&state);
@@ -156,14 +167,16 @@ impl App {
         let (commits, _) = broadcast::channel(COMMITS_KEPT);
         let stop = CancellationToken::new();
         let head = AtomicU64::new(state.sequence().0);
-        let inner =
-            Inner { queue, state: RwLock::new(state), commits, journal, head, clock: Clock::new(), stop: stop.clone() };
+        let (scheduler, inbox) = Scheduler::new();
+        let (state, clock) = (RwLock::new(state), Clock::new());
+        let inner = Inner { queue, state, commits, journal, head, clock, scheduler, stop: stop.clone() };
         let app = Self { inner: Arc::new(inner) };
         let mut tasks = JoinSet::new();
         tasks.spawn(writer::run(app.clone(), jobs));
         tasks.spawn(ticker::expire(app.clone()));
         tasks.spawn(ticker::keep_house(app.clone()));
         tasks.spawn(follower::run(app.clone()));
+        tasks.spawn(scheduler::run(app.clone(), inbox, options));
         Ok((app, Tasks { tasks, stop }))
     }
 
@@ -192,6 +205,11 @@ impl App {
     /// Looks at the committed state. Be quick: the writer waits meanwhile.
     pub async fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&*self.inner.state.read().await)
+    }
+
+    /// The QoS scheduler.
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.inner.scheduler
     }
 
     /// The last committed event.

@@ -3,6 +3,8 @@
 #[path = "http/desk.rs"]
 mod desk;
 
+#[path = "http/aggregators.rs"]
+mod aggregators;
 #[path = "http/document.rs"]
 mod document;
 #[path = "http/events.rs"]

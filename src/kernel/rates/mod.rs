@@ -6,6 +6,7 @@
 //! than what it has for them.
 
 pub mod demand;
+pub mod dispatch;
 mod even;
 mod grid;
 mod planner;

@@ -166,6 +166,11 @@ impl Planner {
         self.leave(link, units(now_bps) - units(old_bps));
     }
 
+    /// What may be given of a link.
+    pub fn capacity(&self, link: LinkIx) -> Bandwidth {
+        Bandwidth::saturating_from_bps(self.capacity.get(link.at()).copied().unwrap_or(0))
+    }
+
     /// What a flow asks for, and the way it goes.
     pub fn put(&mut self, key: FlowKey, path: &Arc<[LinkIx]>, want: Want) {
         let known = self.index.get(&key).copied();
