@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::mqtt;
+
 /// Where the data is unless said otherwise.
 pub const DATA_DEFAULT: &str = "data";
 /// Where the service listens unless said otherwise: on this machine only.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+
+/// Where MQTT sessions live unless said otherwise: in this process.
+pub const STORE_DEFAULT: &str = "memory";
 
 /// What a configuration file may say. Everything may be absent.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -17,6 +22,12 @@ pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 pub struct File {
     /// The address to listen on.
     pub listen: Option<SocketAddr>,
+    /// The address to listen on for MQTT.
+    pub mqtt_listen: Option<SocketAddr>,
+    /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
+    pub store: Option<String>,
+    /// When an MQTT message counts as kept.
+    pub durability: Option<Durability>,
     /// The folder for the embedded database.
     pub data: Option<PathBuf>,
     /// `sqlite://…` or `postgres://…`; instead of `data`.
@@ -40,11 +51,38 @@ pub enum LogFormat {
     Human,
 }
 
+/// When an MQTT message is acknowledged to its publisher, if the store is Redis.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// Once Redis has it: a failover may lose the last milliseconds.
+    #[default]
+    Async,
+    /// Once a replica of Redis has it as well.
+    Replicated,
+}
+
+impl From<Durability> for mqtt::Durability {
+    fn from(said: Durability) -> Self {
+        match said {
+            Durability::Async => Self::Async,
+            Durability::Replicated => Self::Replicated,
+        }
+    }
+}
+
 /// The configuration in force.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The address to listen on for MQTT; `None`: the usual one, or any other if that is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt_listen: Option<SocketAddr>,
+    /// Where MQTT sessions live.
+    pub store: String,
+    /// When an MQTT message counts as kept.
+    pub durability: Durability,
     /// The database.
     pub database: String,
     /// How logs are written.
@@ -95,6 +133,9 @@ impl File {
         let says_where = self.data.is_some() || self.database.is_some();
         Self {
             listen: self.listen.or(other.listen),
+            mqtt_listen: self.mqtt_listen.or(other.mqtt_listen),
+            store: self.store.or(other.store),
+            durability: self.durability.or(other.durability),
             data: if says_where { self.data } else { other.data },
             database: if says_where { self.database } else { other.database },
             log_format: self.log_format.or(other.log_format),
@@ -110,6 +151,9 @@ impl File {
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         Ok(Config {
             listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
+            mqtt_listen: self.mqtt_listen,
+            store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned()),
+            durability: self.durability.unwrap_or_default(),
             database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),

@@ -22,6 +22,7 @@
 //! | [`journal`] | memory: append a batch, read it back, snapshots; events are stored in names | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
 //! | [`app`] | order: the single writer with group commit, the follower, the ticker. The only room that changes state | kernel, journal, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`http`] | speech: parse, submit, render. One resource a file | app, kernel, formats | journal, any decision beyond "does this parse" |
+//! | [`mqtt`] | the broker: MQTT 3.1.1 and 5. It would serve any user of MQTT | packets, sessions, its store | bandwidth, topologies, the app |
 //! | [`cli`] | one file a subcommand | service, formats, kernel | |
 //! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
 //!
@@ -62,6 +63,8 @@ pub mod journal;
 pub mod app;
 
 pub mod http;
+
+pub mod mqtt;
 
 pub mod config;
 pub mod service;

@@ -1,5 +1,7 @@
 //! The composition root: builds the rooms, wires them, starts them, and stops them in order.
 
+pub mod replica;
+
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,17 +17,21 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Mode, StartError, SubmitError, Tasks};
-use crate::config::Config;
+use crate::config::{Config, STORE_DEFAULT};
 use crate::formats;
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, Journal, JournalError};
 use crate::kernel::Command;
 use crate::kernel::command::{Expected, Misfits};
 use crate::kernel::id::{Name, NameError};
+use crate::mqtt::{self, Broker, Settings};
 use crate::telemetry::Metrics;
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
 const FIRST_TOPOLOGY: (&str, &str) = ("nsfnet", include_str!("../topologies/nsfnet.json"));
+
+/// The port that is registered for MQTT.
+const MQTT_PORT: u16 = 1883;
 
 /// Why the service cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +53,9 @@ pub enum ServiceError {
         /// Why not.
         error: std::io::Error,
     },
+    /// The broker's store cannot be had.
+    #[error("the store of the broker: {0}")]
+    Broker(#[from] mqtt::StartError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
@@ -66,6 +75,8 @@ pub struct Service {
     app: App,
     tasks: Tasks,
     listener: TcpListener,
+    broker: Broker,
+    mqtt_listener: TcpListener,
     metrics: Arc<Metrics>,
     drain: Duration,
 }
@@ -102,10 +113,12 @@ impl Service {
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| ServiceError::Listen { address: config.listen, error })?;
+        let mqtt_listener = listen_for_mqtt(config.mqtt_listen).await?;
+        let broker = broker_on(&config.store, config.durability.into()).await?;
         let metrics = Arc::new(Metrics::new());
         tokio::spawn(take_note(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
-        Ok(Self { app, tasks, listener, metrics, drain })
+        Ok(Self { app, tasks, listener, broker, mqtt_listener, metrics, drain })
     }
 
     /// Where it listens.
@@ -114,6 +127,14 @@ impl Service {
     /// The socket does not say.
     pub fn address(&self) -> Result<SocketAddr, ServiceError> {
         self.listener.local_addr().map_err(ServiceError::Serve)
+    }
+
+    /// Where it listens for MQTT.
+    ///
+    /// # Errors
+    /// The socket does not say.
+    pub fn mqtt_address(&self) -> Result<SocketAddr, ServiceError> {
+        self.mqtt_listener.local_addr().map_err(ServiceError::Serve)
     }
 
     /// How many topologies and allocations there are.
@@ -127,9 +148,11 @@ impl Service {
     /// # Errors
     /// The listener broke.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { app, tasks, listener, metrics, drain } = self;
+        let Self { app, tasks, listener, broker, mqtt_listener, metrics, drain } = self;
+        let listening = broker.clone();
+        tokio::spawn(async move { listening.listen(mqtt_listener).await });
         let router = http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION") })
-            .route("/metrics", get(render_metrics).with_state((app.clone(), Arc::clone(&metrics))))
+            .route("/metrics", get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone())))
             .layer(from_fn_with_state(metrics, count));
         // Streams end on this, or a graceful stop would wait for them for ever.
         let streams = app.stopping();
@@ -145,6 +168,9 @@ impl Service {
         tokio::select! {
             served = serving => served.map_err(ServiceError::Serve)?,
             () = deadline => tracing::warn!("some requests did not finish in time"),
+        }
+        if tokio::time::timeout(drain, broker.stop()).await.is_err() {
+            tracing::warn!("some MQTT clients did not leave in time");
         }
         tasks.stop(&app).await;
         Ok(())
@@ -167,6 +193,29 @@ async fn put_first_topology(app: &App) -> Result<(), ServiceError> {
     Ok(())
 }
 
+/// A broker on the store of this address.
+async fn broker_on(store: &str, durability: mqtt::Durability) -> Result<Broker, mqtt::StartError> {
+    match store {
+        STORE_DEFAULT => Broker::embedded(Settings::default()).await,
+        url => Broker::on_redis(url, durability, Settings::default()).await,
+    }
+}
+
+/// What was asked for has to be had; the usual address may be another's, and then any free port will do.
+async fn listen_for_mqtt(asked: Option<SocketAddr>) -> Result<TcpListener, ServiceError> {
+    let usual = SocketAddr::from(([127, 0, 0, 1], MQTT_PORT));
+    let address = asked.unwrap_or(usual);
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if asked.is_none() => {
+            tracing::warn!(%address, %error, "taken; MQTT is on another port");
+            let any = SocketAddr::from(([127, 0, 0, 1], 0));
+            TcpListener::bind(any).await.map_err(|error| ServiceError::Listen { address, error })
+        }
+        Err(error) => Err(ServiceError::Listen { address, error }),
+    }
+}
+
 /// Counts and logs what is committed.
 async fn take_note(app: App, metrics: Arc<Metrics>) {
     let mut commits = app.subscribe();
@@ -179,8 +228,8 @@ async fn take_note(app: App, metrics: Arc<Metrics>) {
     }
 }
 
-async fn render_metrics(State((app, metrics)): State<(App, Arc<Metrics>)>) -> Response {
-    match metrics.render(&app).await {
+async fn render_metrics(State((app, metrics, broker)): State<(App, Arc<Metrics>, Broker)>) -> Response {
+    match metrics.render(&app, &broker).await {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError, File, LogFormat};
+use crate::config::{Config, ConfigError, Durability, File, LogFormat};
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
 
@@ -20,6 +20,15 @@ pub struct Arguments {
     /// The address to listen on [default: 127.0.0.1:8080].
     #[arg(long, env = "WATERMASTER_LISTEN")]
     listen: Option<SocketAddr>,
+    /// The address to listen on for MQTT [default: 127.0.0.1:1883, or any free port if that is taken].
+    #[arg(long, env = "WATERMASTER_MQTT_LISTEN")]
+    mqtt_listen: Option<SocketAddr>,
+    /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…` [default: memory].
+    #[arg(long, env = "WATERMASTER_STORE", hide_env_values = true)]
+    store: Option<String>,
+    /// When an MQTT message is acknowledged, with Redis: `async` or `replicated` [default: async].
+    #[arg(long, env = "WATERMASTER_DURABILITY")]
+    durability: Option<Durability>,
     /// The folder for the embedded database [default: data].
     #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database")]
     data: Option<PathBuf>,
@@ -66,6 +75,9 @@ impl Arguments {
     pub fn config(&self) -> Result<Config, ConfigError> {
         let said = File {
             listen: self.listen,
+            mqtt_listen: self.mqtt_listen,
+            store: self.store.clone(),
+            durability: self.durability,
             data: self.data.clone(),
             database: self.database.clone(),
             log_format: self.log_format,
@@ -95,7 +107,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 /// A future that cancels `stop` at the first SIGINT or SIGTERM.
-fn stop_on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()> + Send> {
+pub(super) fn stop_on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -125,6 +137,7 @@ async fn greet(service: &Service) -> Result<(), Error> {
         "  admit  curl -s http://{address}/v1/allocations -H 'content-type: application/json' \\\n           \
          -d '{{\"topology\":\"nsfnet\",\"ingress\":\"WA\",\"egress\":\"NJ\",\"class_type\":1,\"bandwidth_bps\":100000000}}'"
     )?;
+    writeln!(out, "  mqtt   mqtt://{}", service.mqtt_address()?)?;
     writeln!(out, "  stop   Ctrl-C")?;
     out.flush()?;
     Ok(())

@@ -5,15 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name. A room that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("kernel", &[]),
     ("formats", &["kernel"]),
     ("journal", &["kernel"]),
     ("app", &["kernel", "journal"]),
     ("http", &["app", "kernel", "formats"]),
-    ("config", &["kernel"]),
-    ("telemetry", &["app", "config", "kernel"]),
-    ("service", &["app", "config", "formats", "http", "journal", "kernel", "telemetry"]),
+    ("mqtt", &[]),
+    ("config", &["kernel", "mqtt"]),
+    ("telemetry", &["app", "config", "kernel", "mqtt"]),
+    ("service", &["app", "config", "formats", "http", "journal", "kernel", "mqtt", "telemetry"]),
     ("cli", &["config", "formats", "http", "kernel", "service", "telemetry"]),
     ("main", &["cli"]),
 ];

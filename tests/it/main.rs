@@ -12,5 +12,6 @@ mod formats;
 mod http;
 mod journal;
 mod kernel;
+mod mqtt;
 mod rates;
 mod replay;

@@ -1,0 +1,168 @@
+//! A replica of the broker: its connections, and what they share.
+
+mod connection;
+mod conversation;
+mod door;
+mod hub;
+mod inside;
+mod peer;
+mod publish;
+mod rounds;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use hub::Sizes;
+pub use inside::{InsideClient, InsideError};
+
+use super::codec::{Connect, Reason};
+use super::limits::FAREWELL;
+use super::message::{ClientId, unix_ms};
+use super::metrics::Metrics;
+use super::settings::Settings;
+use super::store::memory::Memory;
+use super::store::redis::{Address, AddressError, Durability, RedisStore};
+use super::store::{Store, StoreError};
+use connection::Stream;
+use hub::Hub;
+
+/// Why a replica does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store's address is none.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A replica of the broker.
+#[derive(Clone)]
+pub struct Broker {
+    hub: Arc<Hub>,
+    stop: CancellationToken,
+    /// Ends after the last connection has.
+    over: CancellationToken,
+    tasks: TaskTracker,
+    rounds: TaskTracker,
+}
+
+impl Broker {
+    /// A broker that keeps everything in this process.
+    ///
+    /// # Errors
+    /// Never in fact: memory answers.
+    pub async fn embedded(settings: Settings) -> Result<Self, StartError> {
+        Ok(Self::start(Arc::new(Memory::default().replica()), settings).await?)
+    }
+
+    /// A replica on Redis, at `redis://…` or `redis+sentinel://…`.
+    ///
+    /// # Errors
+    /// The address is none. Redis itself is waited for.
+    pub async fn on_redis(url: &str, durability: Durability, settings: Settings) -> Result<Self, StartError> {
+        let address = Address::parse(url)?;
+        let settings = Settings { has_others: true, ..settings };
+        Ok(Self::start(RedisStore::new(address, durability), settings).await?)
+    }
+
+    /// A replica on a store: known to the others when this returns.
+    pub(crate) async fn start(store: Arc<dyn Store>, settings: Settings) -> Result<Self, StoreError> {
+        let hub = Arc::new(Hub::new(store, settings));
+        hub.learn(hub.store.join(unix_ms()).await?);
+        let (stop, over) = (CancellationToken::new(), CancellationToken::new());
+        let rounds = TaskTracker::new();
+        rounds.spawn(rounds::listen(Arc::clone(&hub), over.clone()));
+        rounds.spawn(rounds::sweep(Arc::clone(&hub), over.clone()));
+        rounds.spawn(rounds::tell_sys(Arc::clone(&hub), over.clone()));
+        Ok(Self { hub, stop, over, tasks: TaskTracker::new(), rounds })
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.hub.metrics)
+    }
+
+    /// How much it knows of.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        self.hub.sizes()
+    }
+
+    /// Whether the store answers and nobody has asked to stop.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.hub.store.is_well() && !self.stop.is_cancelled()
+    }
+
+    /// Takes connections until the broker stops.
+    pub async fn listen(&self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.stop.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, from)) => self.receive_tcp(stream, from),
+                Err(error) => {
+                    // Too many open files, mostly: some have to close first.
+                    tracing::warn!(%error, "cannot accept");
+                    tokio::time::sleep(FAREWELL).await;
+                }
+            }
+        }
+    }
+
+    fn receive_tcp(&self, stream: TcpStream, from: SocketAddr) {
+        // What is written is written whole: waiting for more would only add to the latency.
+        let _ = stream.set_nodelay(true);
+        self.receive(stream, Some(from));
+    }
+
+    /// Serves a connection of any kind.
+    pub(crate) fn receive<S: Stream>(&self, stream: S, from: Option<SocketAddr>) {
+        self.tasks.spawn(door::receive(Arc::clone(&self.hub), stream, from, self.stop.clone()));
+    }
+
+    /// A client inside this process.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn client(&self, name: &str) -> Result<InsideClient, InsideError> {
+        InsideClient::enter(Arc::clone(&self.hub), name).await
+    }
+
+    /// Stops: nobody new comes in, who is here is sent elsewhere, and the lease is given up.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.over.cancel();
+        let _ = self.hub.store.leave().await;
+        self.rounds.close();
+        self.rounds.wait().await;
+    }
+}
+
+/// Who a client is, and what it may do.
+pub(crate) struct Guest;
+
+impl Guest {
+    async fn enter(_: &Hub, _: &Connect, _: &ClientId, _: Option<SocketAddr>) -> Result<Self, Reason> {
+        Ok(Self)
+    }
+
+    fn may_publish(&self, _: &str, _: &str) -> bool {
+        true
+    }
+
+    fn may_subscribe(&self, _: &str, _: &str) -> bool {
+        true
+    }
+}

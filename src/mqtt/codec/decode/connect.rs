@@ -1,0 +1,254 @@
+//! CONNECT (3.1) and CONNACK (3.2).
+
+use std::num::{NonZeroU16, NonZeroU32};
+
+use super::super::property::{self, Allowed, Property, Value};
+use super::super::reader::Reader;
+use super::super::{
+    Connack, ConnackProperties, Connect, ConnectProperties, DecodeError, Kind, MessageProperties, Qos, Reason, Version,
+    Will, topic,
+};
+use super::publish;
+
+const CONNECT_ALLOWED: Allowed = Allowed::new(&[
+    property::SESSION_EXPIRY,
+    property::RECEIVE_MAX,
+    property::PACKET_MAX,
+    property::TOPIC_ALIAS_MAX,
+    property::REQUEST_RESPONSE_INFORMATION,
+    property::REQUEST_PROBLEM_INFORMATION,
+    property::AUTHENTICATION_METHOD,
+    property::AUTHENTICATION_DATA,
+]);
+
+const WILL_ALLOWED: Allowed = Allowed::new(&[
+    property::WILL_DELAY,
+    property::PAYLOAD_FORMAT,
+    property::MESSAGE_EXPIRY,
+    property::CONTENT_TYPE,
+    property::RESPONSE_TOPIC,
+    property::CORRELATION_DATA,
+]);
+
+const CONNACK_ALLOWED: Allowed = Allowed::new(&[
+    property::SESSION_EXPIRY,
+    property::RECEIVE_MAX,
+    property::QOS_MAX,
+    property::RETAIN_AVAILABLE,
+    property::PACKET_MAX,
+    property::ASSIGNED_CLIENT_ID,
+    property::TOPIC_ALIAS_MAX,
+    property::REASON_STRING,
+    property::WILDCARD_AVAILABLE,
+    property::SUBSCRIPTION_IDS_AVAILABLE,
+    property::SHARED_AVAILABLE,
+    property::SERVER_KEEP_ALIVE,
+    property::RESPONSE_INFORMATION,
+    property::SERVER_REFERENCE,
+    property::AUTHENTICATION_METHOD,
+    property::AUTHENTICATION_DATA,
+]);
+
+/// The protocol level that a CONNECT names. 3.1 is read as the ancestor of 3.1.1 that it is: it had no reserved flags
+/// and no empty client identifiers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Three,
+    Four,
+    Five,
+}
+
+impl Level {
+    pub(super) fn version(self) -> Version {
+        match self {
+            Level::Three | Level::Four => Version::V3,
+            Level::Five => Version::V5,
+        }
+    }
+}
+
+/// The protocol's name and level (3.1.2.1, 3.1.2.2).
+pub(super) fn level(reader: &mut Reader<'_>) -> Result<Level, DecodeError> {
+    let name = reader.binary("protocol name")?;
+    let is_old = &*name == b"MQIsdp";
+    if !is_old && &*name != b"MQTT" {
+        return Err(DecodeError::ProtocolName);
+    }
+    match reader.byte("protocol level")? {
+        3 if is_old => Ok(Level::Three),
+        4 if !is_old => Ok(Level::Four),
+        5 if !is_old => Ok(Level::Five),
+        other => Err(DecodeError::UnsupportedVersion(other)),
+    }
+}
+
+/// The flags of CONNECT (3.1.2.3).
+struct Flags {
+    clean_start: bool,
+    will: Option<(Qos, bool)>,
+    has_password: bool,
+    has_username: bool,
+}
+
+fn flags(byte: u8, level: Level) -> Result<Flags, DecodeError> {
+    if byte & 1 != 0 && level != Level::Three {
+        return Err(DecodeError::ReservedFlag(Kind::Connect));
+    }
+    let qos = Qos::new(byte >> 3 & 3).ok_or(DecodeError::Qos)?;
+    let retain = byte >> 5 & 1 == 1;
+    let has_will = byte >> 2 & 1 == 1;
+    if !has_will && (retain || qos != Qos::AtMostOnce) {
+        return Err(DecodeError::WillFlags);
+    }
+    let flags = Flags {
+        clean_start: byte >> 1 & 1 == 1,
+        will: has_will.then_some((qos, retain)),
+        has_password: byte >> 6 & 1 == 1,
+        has_username: byte >> 7 == 1,
+    };
+    if flags.has_password && !flags.has_username && level != Level::Five {
+        return Err(DecodeError::PasswordWithoutUserName);
+    }
+    Ok(flags)
+}
+
+/// What follows the version.
+pub(super) fn connect(reader: &mut Reader<'_>, level: Level) -> Result<Connect, DecodeError> {
+    let version = level.version();
+    let flags = flags(reader.byte("connect flags")?, level)?;
+    let keep_alive_s = reader.two("keep alive")?;
+    let properties = match version {
+        Version::V3 => ConnectProperties::default(),
+        Version::V5 => connect_properties(reader)?,
+    };
+    let client_id = reader.text("client identifier").map_err(|error| match error {
+        DecodeError::Text { .. } => DecodeError::ClientId,
+        other => other,
+    })?;
+    if client_id.is_empty() && level == Level::Three {
+        return Err(DecodeError::ClientId);
+    }
+    let will = flags.will.map(|(qos, retain)| will(reader, version, qos, retain)).transpose()?;
+    let username = flags.has_username.then(|| reader.text("user name")).transpose()?;
+    let password = flags.has_password.then(|| reader.binary("password")).transpose()?;
+    Ok(Connect {
+        version,
+        clean_start: flags.clean_start,
+        keep_alive_s,
+        client_id,
+        will,
+        username,
+        password,
+        properties,
+    })
+}
+
+fn connect_properties(reader: &mut Reader<'_>) -> Result<ConnectProperties, DecodeError> {
+    let mut into = ConnectProperties::default();
+    into.user = property::read(reader, Kind::Connect, CONNECT_ALLOWED, |property| {
+        match (property.id, property.value) {
+            (property::SESSION_EXPIRY, Value::Four(value)) => into.session_expiry_s = Some(value),
+            (property::RECEIVE_MAX, Value::Two(value)) => into.receive_max = Some(at_least_one(property.id, value)?),
+            (property::PACKET_MAX, Value::Four(value)) => into.packet_max_bytes = Some(some_bytes(value)?),
+            (property::TOPIC_ALIAS_MAX, Value::Two(value)) => into.topic_alias_max = Some(value),
+            (property::AUTHENTICATION_METHOD, Value::Text(text)) => into.authentication_method = Some(text),
+            (property::AUTHENTICATION_DATA, Value::Binary(data)) => into.authentication_data = Some(data),
+            (id, value) => {
+                let flag = Property { id, value }.flag()?;
+                match id {
+                    property::REQUEST_RESPONSE_INFORMATION => into.request_response_information = flag,
+                    property::REQUEST_PROBLEM_INFORMATION => into.request_problem_information = flag,
+                    _ => return Err(DecodeError::PropertyValue(id)),
+                }
+            }
+        }
+        Ok(())
+    })?;
+    if into.authentication_data.is_some() && into.authentication_method.is_none() {
+        return Err(DecodeError::AuthenticationDataAlone);
+    }
+    Ok(into)
+}
+
+fn at_least_one(id: u8, value: u16) -> Result<NonZeroU16, DecodeError> {
+    NonZeroU16::new(value).ok_or(DecodeError::PropertyValue(id))
+}
+
+fn some_bytes(value: u32) -> Result<NonZeroU32, DecodeError> {
+    NonZeroU32::new(value).ok_or(DecodeError::PropertyValue(property::PACKET_MAX))
+}
+
+fn will(reader: &mut Reader<'_>, version: Version, qos: Qos, retain: bool) -> Result<Will, DecodeError> {
+    let mut properties = MessageProperties::default();
+    let mut delay_s = None;
+    if version == Version::V5 {
+        properties.user =
+            property::read(reader, Kind::Connect, WILL_ALLOWED, |property| match (property.id, property.value) {
+                (property::WILL_DELAY, Value::Four(value)) => {
+                    delay_s = Some(value);
+                    Ok(())
+                }
+                (id, value) => publish::message_property(&mut properties, Property { id, value }),
+            })?;
+    }
+    let topic = reader.text("will topic")?;
+    topic::check_name(&topic).map_err(DecodeError::Topic)?;
+    let payload = reader.binary("will payload")?;
+    Ok(Will { qos, retain, topic, payload, delay_s, properties })
+}
+
+/// CONNACK, as a client reads it.
+pub(super) fn connack(reader: &mut Reader<'_>, version: Version) -> Result<Connack, DecodeError> {
+    let session_present = match reader.byte("acknowledge flags")? {
+        0 => false,
+        1 => true,
+        _ => return Err(DecodeError::ReservedFlag(Kind::Connack)),
+    };
+    let code = reader.byte("reason code")?;
+    let (reason, properties) = match version {
+        Version::V3 => {
+            let reason = Reason::from_return_code(code).ok_or(DecodeError::Reason { kind: Kind::Connack, code })?;
+            (reason, ConnackProperties::default())
+        }
+        Version::V5 => (super::reason(Kind::Connack, code)?, connack_properties(reader)?),
+    };
+    if session_present && reason != Reason::Success {
+        return Err(DecodeError::RefusalWithSession);
+    }
+    Ok(Connack { session_present, reason, properties })
+}
+
+fn connack_properties(reader: &mut Reader<'_>) -> Result<ConnackProperties, DecodeError> {
+    let mut into = ConnackProperties::default();
+    into.user = property::read(reader, Kind::Connack, CONNACK_ALLOWED, |property| {
+        match (property.id, property.value) {
+            (property::SESSION_EXPIRY, Value::Four(value)) => into.session_expiry_s = Some(value),
+            (property::RECEIVE_MAX, Value::Two(value)) => into.receive_max = Some(at_least_one(property.id, value)?),
+            (property::PACKET_MAX, Value::Four(value)) => into.packet_max_bytes = Some(some_bytes(value)?),
+            (property::TOPIC_ALIAS_MAX, Value::Two(value)) => into.topic_alias_max = Some(value),
+            (property::SERVER_KEEP_ALIVE, Value::Two(value)) => into.server_keep_alive_s = Some(value),
+            (property::ASSIGNED_CLIENT_ID, Value::Text(text)) => into.assigned_client_id = Some(text),
+            (property::REASON_STRING, Value::Text(text)) => into.reason_string = Some(text),
+            (property::RESPONSE_INFORMATION, Value::Text(text)) => into.response_information = Some(text),
+            (property::SERVER_REFERENCE, Value::Text(text)) => into.server_reference = Some(text),
+            (property::AUTHENTICATION_METHOD, Value::Text(text)) => into.authentication_method = Some(text),
+            (property::AUTHENTICATION_DATA, Value::Binary(data)) => into.authentication_data = Some(data),
+            (id, value) => connack_flag(&mut into, Property { id, value })?,
+        }
+        Ok(())
+    })?;
+    Ok(into)
+}
+
+fn connack_flag(into: &mut ConnackProperties, property: Property) -> Result<(), DecodeError> {
+    let flag = property.flag()?;
+    match property.id {
+        property::QOS_MAX => into.qos_max = flag.map(|is_one| if is_one { Qos::AtLeastOnce } else { Qos::AtMostOnce }),
+        property::RETAIN_AVAILABLE => into.retain_available = flag,
+        property::WILDCARD_AVAILABLE => into.wildcard_available = flag,
+        property::SUBSCRIPTION_IDS_AVAILABLE => into.subscription_ids_available = flag,
+        property::SHARED_AVAILABLE => into.shared_available = flag,
+        id => return Err(DecodeError::PropertyValue(id)),
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! PUBLISH (3.3): no allocation but for subscription identifiers, which only clients receive.
+
+use std::num::NonZeroU16;
+
+use bytestring::ByteString;
+
+use super::super::property::{self, Allowed, Property, Value};
+use super::super::reader::Reader;
+use super::super::{DecodeError, Delivery, Kind, MessageProperties, Publish, TopicFault, Version, topic};
+use super::Side;
+
+const FROM_CLIENT: Allowed = Allowed::new(&[
+    property::PAYLOAD_FORMAT,
+    property::MESSAGE_EXPIRY,
+    property::TOPIC_ALIAS,
+    property::RESPONSE_TOPIC,
+    property::CORRELATION_DATA,
+    property::CONTENT_TYPE,
+]);
+
+/// A client may not send subscription identifiers [MQTT-3.3.4-6].
+const FROM_SERVER: Allowed = Allowed::new(&[
+    property::PAYLOAD_FORMAT,
+    property::MESSAGE_EXPIRY,
+    property::TOPIC_ALIAS,
+    property::RESPONSE_TOPIC,
+    property::CORRELATION_DATA,
+    property::CONTENT_TYPE,
+    property::SUBSCRIPTION_ID,
+]);
+
+pub(super) fn publish(
+    reader: &mut Reader<'_>,
+    flags: u8,
+    version: Version,
+    side: Side,
+) -> Result<Publish, DecodeError> {
+    let topic = reader.text("topic")?;
+    let delivery = match flags >> 1 & 3 {
+        0 => Delivery::AtMostOnce,
+        1 => Delivery::AtLeastOnce(reader.packet_id(Kind::Publish)?),
+        2 => Delivery::ExactlyOnce(reader.packet_id(Kind::Publish)?),
+        _ => return Err(DecodeError::Qos),
+    };
+    let mut publish = Publish {
+        dup: flags & 0b1000 != 0,
+        retain: flags & 1 != 0,
+        delivery,
+        topic: ByteString::new(),
+        topic_alias: None,
+        subscription_ids: vec![],
+        properties: MessageProperties::default(),
+        payload: bytes::Bytes::new(),
+    };
+    if version == Version::V5 {
+        properties(reader, &mut publish, side)?;
+    }
+    match topic.is_empty() {
+        false => topic::check_name(&topic).map_err(DecodeError::Topic)?,
+        true if version == Version::V3 => return Err(DecodeError::Topic(TopicFault::Empty)),
+        true if publish.topic_alias.is_none() => return Err(DecodeError::NoTopic),
+        true => {}
+    }
+    publish.topic = topic;
+    publish.payload = reader.rest();
+    Ok(publish)
+}
+
+fn properties(reader: &mut Reader<'_>, publish: &mut Publish, side: Side) -> Result<(), DecodeError> {
+    let allowed = match side {
+        Side::Server => FROM_CLIENT,
+        Side::Client => FROM_SERVER,
+    };
+    let user = property::read(reader, Kind::Publish, allowed, |property| {
+        match (property.id, property.value) {
+            (property::TOPIC_ALIAS, Value::Two(alias)) => {
+                publish.topic_alias = Some(NonZeroU16::new(alias).ok_or(DecodeError::TopicAliasZero)?);
+            }
+            (property::SUBSCRIPTION_ID, Value::Variable(0)) => return Err(DecodeError::PropertyValue(property.id)),
+            (property::SUBSCRIPTION_ID, Value::Variable(id)) => publish.subscription_ids.push(id),
+            (id, value) => message_property(&mut publish.properties, Property { id, value })?,
+        }
+        Ok(())
+    })?;
+    publish.properties.user = user;
+    Ok(())
+}
+
+/// A property that travels with a message, in PUBLISH or in a will.
+pub(super) fn message_property(into: &mut MessageProperties, property: Property) -> Result<(), DecodeError> {
+    match (property.id, property.value) {
+        (property::MESSAGE_EXPIRY, Value::Four(seconds)) => into.expiry_s = Some(seconds),
+        (property::CONTENT_TYPE, Value::Text(text)) => into.content_type = Some(text),
+        (property::RESPONSE_TOPIC, Value::Text(text)) => {
+            topic::check_name(&text).map_err(DecodeError::Topic)?;
+            into.response_topic = Some(text);
+        }
+        (property::CORRELATION_DATA, Value::Binary(data)) => into.correlation_data = Some(data),
+        (property::PAYLOAD_FORMAT, value) => {
+            into.payload_is_text = Property { id: property::PAYLOAD_FORMAT, value }.flag()?;
+        }
+        (id, _) => return Err(DecodeError::PropertyValue(id)),
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! DISCONNECT (3.14) and AUTH (3.15).
+
+use super::super::property::{self, Allowed, Value};
+use super::super::reader::Reader;
+use super::super::{Auth, DecodeError, Disconnect, Kind, Reason, UserProperties, Version};
+use super::Side;
+
+const FROM_CLIENT: Allowed = Allowed::new(&[property::SESSION_EXPIRY, property::REASON_STRING]);
+const FROM_SERVER: Allowed = Allowed::new(&[property::REASON_STRING, property::SERVER_REFERENCE]);
+const AUTH_ALLOWED: Allowed =
+    Allowed::new(&[property::AUTHENTICATION_METHOD, property::AUTHENTICATION_DATA, property::REASON_STRING]);
+
+pub(super) fn disconnect(reader: &mut Reader<'_>, version: Version, side: Side) -> Result<Disconnect, DecodeError> {
+    let mut disconnect = Disconnect::because(Reason::Success);
+    if version == Version::V3 || reader.remaining() == 0 {
+        return Ok(disconnect);
+    }
+    let code = reader.byte("reason code")?;
+    disconnect.reason = super::reason(Kind::Disconnect, code)?;
+    if !may_say(side, disconnect.reason) {
+        return Err(DecodeError::Reason { kind: Kind::Disconnect, code });
+    }
+    // The property length may be left out when it is zero (3.14.2.2.1).
+    if reader.remaining() == 0 {
+        return Ok(disconnect);
+    }
+    let allowed = match side {
+        Side::Server => FROM_CLIENT,
+        Side::Client => FROM_SERVER,
+    };
+    disconnect.user = property::read(reader, Kind::Disconnect, allowed, |property| {
+        match (property.id, property.value) {
+            (property::SESSION_EXPIRY, Value::Four(seconds)) => disconnect.session_expiry_s = Some(seconds),
+            (property::REASON_STRING, Value::Text(text)) => disconnect.reason_string = Some(text),
+            (property::SERVER_REFERENCE, Value::Text(text)) => disconnect.server_reference = Some(text),
+            (id, _) => return Err(DecodeError::PropertyValue(id)),
+        }
+        Ok(())
+    })?;
+    Ok(disconnect)
+}
+
+/// Which reasons a side may receive (3.14.2.1): the table names who may send each.
+fn may_say(reader: Side, reason: Reason) -> bool {
+    match reason {
+        Reason::DisconnectWithWill => reader == Side::Server,
+        Reason::NotAuthorized
+        | Reason::ServerBusy
+        | Reason::ServerShuttingDown
+        | Reason::KeepAliveTimeout
+        | Reason::SessionTakenOver
+        | Reason::TopicFilterInvalid
+        | Reason::RetainNotSupported
+        | Reason::QosNotSupported
+        | Reason::UseAnotherServer
+        | Reason::ServerMoved
+        | Reason::SharedSubscriptionsNotSupported
+        | Reason::ConnectionRateExceeded
+        | Reason::MaximumConnectTime
+        | Reason::SubscriptionIdsNotSupported
+        | Reason::WildcardSubscriptionsNotSupported => reader == Side::Client,
+        _ => true,
+    }
+}
+
+pub(super) fn auth(reader: &mut Reader<'_>) -> Result<Auth, DecodeError> {
+    let mut auth = Auth {
+        reason: Reason::Success,
+        authentication_method: None,
+        authentication_data: None,
+        reason_string: None,
+        user: UserProperties::default(),
+    };
+    // Reason and properties may be left out together (3.15.2.1).
+    if reader.remaining() == 0 {
+        return Ok(auth);
+    }
+    auth.reason = super::reason(Kind::Auth, reader.byte("reason code")?)?;
+    if reader.remaining() == 0 {
+        return Err(DecodeError::NoAuthenticationMethod);
+    }
+    auth.user = property::read(reader, Kind::Auth, AUTH_ALLOWED, |property| {
+        match (property.id, property.value) {
+            (property::AUTHENTICATION_METHOD, Value::Text(text)) => auth.authentication_method = Some(text),
+            (property::AUTHENTICATION_DATA, Value::Binary(data)) => auth.authentication_data = Some(data),
+            (property::REASON_STRING, Value::Text(text)) => auth.reason_string = Some(text),
+            (id, _) => return Err(DecodeError::PropertyValue(id)),
+        }
+        Ok(())
+    })?;
+    match auth.authentication_method {
+        Some(_) => Ok(auth),
+        None => Err(DecodeError::NoAuthenticationMethod),
+    }
+}

@@ -1,0 +1,73 @@
+//! Every limit of the broker, by name, in one place. What a limit protects stands beside it; nothing else in this room
+//! holds a bare number of this kind.
+
+use std::time::Duration;
+
+/// How long a new connection may take until its CONNECT is complete: a slow one holds a socket and nothing else.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// Connections at a time; the next one is closed at once.
+pub const CONNECTIONS_MAX: usize = 200_000;
+/// The largest packet taken from a client, in bytes.
+pub const PACKET_BYTES_MAX: u32 = 1024 * 1024;
+/// Levels of a topic or filter: matching recurses this deep at most.
+pub const LEVELS_MAX: usize = 128;
+/// Subscriptions of one session.
+pub const SUBSCRIPTIONS_MAX: usize = 10_000;
+/// What a client identifier may have, in bytes.
+pub const CLIENT_ID_BYTES_MAX: usize = 1024;
+/// QoS 1 and 2 publications that a client may have unacknowledged (Receive Maximum in CONNACK).
+pub const INBOUND_INFLIGHT_MAX: u16 = 1024;
+/// Topic aliases a client may use towards the broker.
+pub const INBOUND_ALIASES_MAX: u16 = 64;
+/// Topic aliases the broker uses towards a client that allows them.
+pub const OUTBOUND_ALIASES_MAX: u16 = 64;
+/// Messages a client may have unacknowledged, however many it allows itself.
+pub const OUTBOUND_INFLIGHT_MAX: u16 = 2048;
+/// Encoded bytes waiting for a client's socket; beyond it QoS 0 is dropped and the rest stays where it is.
+pub const OUTBOUND_BYTES_MAX: usize = 1024 * 1024;
+/// Messages waiting in memory for a connected client's window. From half of it publishers are held back.
+pub const WAITING_MESSAGES_MAX: usize = 20_000;
+/// Their bytes.
+pub const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Messages kept for a lasting session; beyond it the newest is refused.
+pub const QUEUE_MESSAGES_MAX: usize = 100_000;
+/// Their bytes.
+pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Messages of a lasting session read from the store at a time.
+pub const LOAD_COUNT: usize = 256;
+/// Retained messages in all.
+pub const RETAINED_MAX: usize = 1_000_000;
+/// Their bytes.
+pub const RETAINED_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// How long a publisher is held back by one slow consumer before it goes on.
+pub const PRESSURE_WAIT: Duration = Duration::from_secs(2);
+/// A client that takes nothing for this long while much waits for it is disconnected.
+pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(20);
+/// What is read from a socket at a time.
+pub const READ_BYTES: usize = 64 * 1024;
+/// Packets handled in one go before what they gave is committed.
+pub const PACKETS_A_WAKE: usize = 512;
+/// Topics whose matches a connection remembers.
+pub const MATCHES_REMEMBERED: usize = 64;
+/// Session expiry granted at most, in seconds: a week. The client is told.
+pub const SESSION_EXPIRY_MAX_S: u32 = 7 * 24 * 3600;
+/// Members of a replica's inbox; beyond it publishers with QoS above 0 are held back.
+pub const INBOX_MAX: usize = 100_000;
+/// How long a replica's lease lasts without being renewed.
+pub const LEASE: Duration = Duration::from_millis(3000);
+/// How often leases are renewed and due wills, dead replicas and expired sessions looked for.
+pub const SWEEP_EVERY: Duration = Duration::from_millis(250);
+/// Sessions taken from a dead replica, or expired, in one step.
+pub const REAP_COUNT: usize = 500;
+/// How often `$SYS` is told.
+pub const SYS_EVERY: Duration = Duration::from_secs(10);
+/// How long a new connection waits for the store before it is told to come back later.
+pub const TAKE_WAIT: Duration = Duration::from_secs(5);
+/// Messages an in-process subscriber may be behind; beyond it publishers are held back.
+pub const LINK_MESSAGES_MAX: usize = 8192;
+/// How long a client may take to hear the last words.
+pub const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the will of a client that was sent to another replica waits for it to arrive there.
+pub const MOVE_WAIT: Duration = Duration::from_secs(5);
+/// Over how long a replica that stops sends its clients away.
+pub const DRAIN_SPREAD: Duration = Duration::from_secs(2);

@@ -1,0 +1,96 @@
+//! What the broker counts: plain numbers, read by whoever shows them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::codec::Qos;
+
+/// A number that only grows, or goes up and down.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds.
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Takes away.
+    pub(crate) fn sub(&self, less: u64) {
+        self.0.fetch_sub(less, Ordering::Relaxed);
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Upper bounds of the store's latencies, in microseconds; the last class has none.
+pub const STORE_LATENCY_BOUNDS_US: [u64; 10] = [50, 100, 250, 500, 1_000, 2_500, 5_000, 25_000, 100_000, 1_000_000];
+
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Connections now.
+    pub connections: Count,
+    /// Connections ever accepted by CONNACK.
+    pub connects: Count,
+    /// CONNECTs refused.
+    pub refused: Count,
+    /// Connections closed because of what the client did wrong.
+    pub protocol_errors: Count,
+    /// Sessions taken over by a newer connection.
+    pub taken_over: Count,
+    /// Messages from clients by QoS.
+    pub received: [Count; 3],
+    /// Messages to clients by QoS.
+    pub sent: [Count; 3],
+    /// Bytes from clients.
+    pub received_bytes: Count,
+    /// Bytes to clients.
+    pub sent_bytes: Count,
+    /// Messages not delivered because the subscriber was too slow.
+    pub dropped_slow: Count,
+    /// Messages not delivered because the subscriber takes no packet that large.
+    pub dropped_large: Count,
+    /// Messages not queued because the session's queue was full.
+    pub dropped_full: Count,
+    /// Messages not published because the client may not.
+    pub dropped_denied: Count,
+    /// Retained messages for which there was no room.
+    pub not_retained: Count,
+    /// Clients disconnected because they took nothing.
+    pub slow_consumers: Count,
+    /// Times a publisher was held back.
+    pub held_back: Count,
+    /// Wills published.
+    pub wills: Count,
+    /// Messages for clients elsewhere, handed to other replicas.
+    pub forwarded: Count,
+    /// Batches carried out by the store.
+    pub store_batches: Count,
+    /// What they took in all, in microseconds.
+    pub store_us: Count,
+    /// By how long they took; each class counts only its own.
+    pub store_latency: [Count; STORE_LATENCY_BOUNDS_US.len() + 1],
+    /// Times the store had to be asked again.
+    pub store_retries: Count,
+}
+
+impl Metrics {
+    /// A message came in.
+    pub(crate) fn note_received(&self, qos: Qos) {
+        self.received[qos as usize].add(1);
+    }
+
+    /// The store carried out a batch.
+    pub(crate) fn note_store(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.store_batches.add(1);
+        self.store_us.add(us);
+        let class = STORE_LATENCY_BOUNDS_US.iter().position(|bound| us <= *bound);
+        self.store_latency[class.unwrap_or(STORE_LATENCY_BOUNDS_US.len())].add(1);
+    }
+}

@@ -1,0 +1,368 @@
+//! The trie of subscriptions.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use super::super::codec::{Qos, SubscriptionOptions, topic};
+use super::levels;
+
+/// A subscription as it was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) options: SubscriptionOptions,
+    /// The subscription identifier.
+    pub(crate) id: Option<u32>,
+}
+
+/// A party whose subscriptions match a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found<P> {
+    pub(crate) party: P,
+    pub(crate) qos: Qos,
+    pub(crate) retain_as_published: bool,
+    pub(crate) ids: Vec<u32>,
+}
+
+/// All who match a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Matches<P> {
+    /// Each party once.
+    pub(crate) plain: Vec<Found<P>>,
+    /// For each shared subscription its members, of whom one gets the message.
+    pub(crate) shared: Vec<Vec<Found<P>>>,
+}
+
+impl<P> Matches<P> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.shared.is_empty()
+    }
+}
+
+/// A shared subscription: its name and its members.
+type Share<P> = (Box<str>, Vec<(P, Granted)>);
+
+#[derive(Debug)]
+struct Node<P> {
+    children: HashMap<Box<str>, Node<P>>,
+    here: HashMap<P, Granted>,
+    /// By the name of the share; few at one filter.
+    shared: Vec<Share<P>>,
+}
+
+impl<P> Default for Node<P> {
+    fn default() -> Self {
+        Self { children: HashMap::new(), here: HashMap::new(), shared: Vec::new() }
+    }
+}
+
+impl<P> Node<P> {
+    fn is_empty(&self) -> bool {
+        self.children.is_empty() && self.here.is_empty() && self.shared.is_empty()
+    }
+}
+
+/// Every subscription there is.
+#[derive(Debug)]
+pub(crate) struct Trie<P> {
+    root: Node<P>,
+    count: usize,
+}
+
+impl<P> Default for Trie<P> {
+    fn default() -> Self {
+        Self { root: Node::default(), count: 0 }
+    }
+}
+
+impl<P: Clone + Eq + Hash> Trie<P> {
+    /// How many subscriptions there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Adds or replaces; says whether it is new. `filter` may be that of a shared subscription.
+    pub(crate) fn insert(&mut self, filter: &str, party: P, granted: Granted) -> bool {
+        let (share, filter) = taken_apart(filter);
+        let mut node = &mut self.root;
+        for level in levels(filter) {
+            if !node.children.contains_key(level) {
+                node.children.insert(level.into(), Node::default());
+            }
+            let Some(child) = node.children.get_mut(level) else { return false };
+            node = child;
+        }
+        let new = match share {
+            None => node.here.insert(party, granted).is_none(),
+            Some(share) => {
+                let members = match node.shared.iter().position(|(name, _)| **name == *share) {
+                    Some(at) => &mut node.shared[at].1,
+                    None => {
+                        node.shared.push((share.into(), Vec::new()));
+                        let last = node.shared.len() - 1;
+                        &mut node.shared[last].1
+                    }
+                };
+                match members.iter_mut().find(|(member, _)| *member == party) {
+                    Some(member) => {
+                        member.1 = granted;
+                        false
+                    }
+                    None => {
+                        members.push((party, granted));
+                        true
+                    }
+                }
+            }
+        };
+        self.count += usize::from(new);
+        new
+    }
+
+    /// Removes; says whether it was there.
+    pub(crate) fn remove(&mut self, filter: &str, party: &P) -> bool {
+        let (share, filter) = taken_apart(filter);
+        let was_there = remove(&mut self.root, levels(filter), share, party);
+        self.count -= usize::from(was_there);
+        was_there
+    }
+
+    /// All whose subscriptions match `topic`. `publisher` does not get what it said itself where it asked for that.
+    pub(crate) fn matches(&self, topic: &str, publisher: Option<&P>) -> Matches<P> {
+        let mut search = Search { plain: Vec::new(), at: HashMap::new(), shared: Vec::new(), publisher };
+        let levels: Vec<&str> = levels(topic).collect();
+        let dollar = topic.starts_with('$');
+        search.walk(&self.root, &levels, !dollar);
+        Matches { plain: search.plain, shared: search.shared }
+    }
+}
+
+fn taken_apart(filter: &str) -> (Option<&str>, &str) {
+    match topic::shared(filter) {
+        Some((share, rest)) => (Some(share), rest),
+        None => (None, filter),
+    }
+}
+
+fn remove<'a, P: Eq + Hash>(
+    node: &mut Node<P>,
+    mut rest: impl Iterator<Item = &'a str>,
+    share: Option<&str>,
+    party: &P,
+) -> bool {
+    if let Some(level) = rest.next() {
+        let Some(child) = node.children.get_mut(level) else { return false };
+        let found = remove_boxed(child, &mut rest, share, party);
+        if child.is_empty() {
+            node.children.remove(level);
+        }
+        return found;
+    }
+    let Some(share) = share else { return node.here.remove(party).is_some() };
+    let Some(at) = node.shared.iter().position(|(name, _)| **name == *share) else { return false };
+    let members = &mut node.shared[at].1;
+    let Some(member) = members.iter().position(|(member, _)| member == party) else { return false };
+    members.remove(member);
+    if members.is_empty() {
+        node.shared.swap_remove(at);
+    }
+    true
+}
+
+/// Keeps the recursion one function, whatever the iterator.
+fn remove_boxed<P: Eq + Hash>(
+    node: &mut Node<P>,
+    rest: &mut dyn Iterator<Item = &str>,
+    share: Option<&str>,
+    party: &P,
+) -> bool {
+    remove(node, rest, share, party)
+}
+
+struct Search<'a, P> {
+    plain: Vec<Found<P>>,
+    /// Where a party stands in `plain`, once there are many.
+    at: HashMap<P, usize>,
+    shared: Vec<Vec<Found<P>>>,
+    publisher: Option<&'a P>,
+}
+
+/// Below this many, a party is looked for one by one.
+const FEW: usize = 16;
+
+impl<P: Clone + Eq + Hash> Search<'_, P> {
+    /// `wild`: whether wildcards may match at this level.
+    fn walk(&mut self, node: &Node<P>, rest: &[&str], wild: bool) {
+        if wild && let Some(all) = node.children.get("#") {
+            // `a/#` matches `a` as well (4.7.1.2).
+            self.take(all);
+        }
+        let Some((level, rest)) = rest.split_first() else {
+            self.take(node);
+            return;
+        };
+        if let Some(child) = node.children.get(*level) {
+            self.walk(child, rest, true);
+        }
+        if wild && let Some(any) = node.children.get("+") {
+            self.walk(any, rest, true);
+        }
+    }
+
+    fn take(&mut self, node: &Node<P>) {
+        for (party, granted) in &node.here {
+            if granted.options.no_local && self.publisher == Some(party) {
+                continue;
+            }
+            match self.position(party) {
+                Some(at) => merge(&mut self.plain[at], granted),
+                None => {
+                    self.plain.push(found(party, granted));
+                    let at = self.plain.len() - 1;
+                    if at >= FEW {
+                        if at == FEW {
+                            self.at = self.plain.iter().enumerate().map(|(at, one)| (one.party.clone(), at)).collect();
+                        }
+                        self.at.insert(party.clone(), at);
+                    }
+                }
+            }
+        }
+        for (_, members) in &node.shared {
+            self.shared.push(members.iter().map(|(party, granted)| found(party, granted)).collect());
+        }
+    }
+
+    fn position(&self, party: &P) -> Option<usize> {
+        if self.plain.len() <= FEW {
+            self.plain.iter().position(|one| one.party == *party)
+        } else {
+            self.at.get(party).copied()
+        }
+    }
+}
+
+fn found<P: Clone>(party: &P, granted: &Granted) -> Found<P> {
+    Found {
+        party: party.clone(),
+        qos: granted.options.qos,
+        retain_as_published: granted.options.retain_as_published,
+        ids: granted.id.into_iter().collect(),
+    }
+}
+
+fn merge<P>(found: &mut Found<P>, granted: &Granted) {
+    found.qos = found.qos.max(granted.options.qos);
+    found.retain_as_published |= granted.options.retain_as_published;
+    found.ids.extend(granted.id);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::{Strategy, any, proptest};
+    use proptest::{collection, sample};
+
+    use super::*;
+
+    fn granted(qos: u8, id: Option<u32>) -> Granted {
+        let qos = Qos::new(qos).unwrap();
+        Granted { options: SubscriptionOptions { qos, ..SubscriptionOptions::default() }, id }
+    }
+
+    /// The standard's words, one filter at a time.
+    fn matches(filter: &str, topic: &str) -> bool {
+        fn rest(filter: &[&str], topic: &[&str]) -> bool {
+            match (filter, topic) {
+                (["#"], _) => true,
+                (["+", filter @ ..], [_, topic @ ..]) => rest(filter, topic),
+                ([a, filter @ ..], [b, topic @ ..]) if a == b => rest(filter, topic),
+                ([], []) => true,
+                _ => false,
+            }
+        }
+        let wild = filter.starts_with('#') || filter.starts_with('+');
+        let (filter, topic): (Vec<_>, Vec<_>) = (filter.split('/').collect(), topic.split('/').collect());
+        !(wild && topic[0].starts_with('$')) && rest(&filter, &topic)
+    }
+
+    fn level() -> impl Strategy<Value = &'static str> {
+        sample::select(vec!["a", "b", "", "$x", "long level"])
+    }
+
+    fn filter() -> impl Strategy<Value = String> {
+        let level = sample::select(vec!["a", "b", "", "$x", "long level", "+", "+"]);
+        (collection::vec(level, 1..5), any::<bool>()).prop_map(|(mut levels, all)| {
+            if all {
+                levels.push("#");
+            }
+            levels.join("/")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_trie_finds_what_the_words_say(
+            changes in collection::vec((filter(), 0u8..6, 0u8..3, any::<bool>()), 1..40),
+            topics in collection::vec(collection::vec(level(), 1..6), 1..10),
+        ) {
+            let mut trie = Trie::default();
+            let mut naive: BTreeMap<(u8, String), u8> = BTreeMap::new();
+            for (filter, party, qos, keep) in changes {
+                if keep {
+                    let new = trie.insert(&filter, party, granted(qos, Some(1)));
+                    assert_eq!(new, naive.insert((party, filter), qos).is_none());
+                } else {
+                    let was = trie.remove(&filter, &party);
+                    assert_eq!(was, naive.remove(&(party, filter)).is_some());
+                }
+                assert_eq!(trie.count(), naive.len());
+            }
+            for topic in topics {
+                let topic = topic.join("/");
+                let mut expected: BTreeMap<u8, (u8, usize)> = BTreeMap::new();
+                for ((party, filter), qos) in &naive {
+                    if matches(filter, &topic) {
+                        let entry = expected.entry(*party).or_default();
+                        *entry = (entry.0.max(*qos), entry.1 + 1);
+                    }
+                }
+                let found: BTreeMap<u8, (u8, usize)> = trie
+                    .matches(&topic, None)
+                    .plain
+                    .into_iter()
+                    .map(|one| (one.party, (one.qos as u8, one.ids.len())))
+                    .collect();
+                assert_eq!(found, expected, "{topic}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_parties_are_each_found_once() {
+        let mut trie = Trie::default();
+        for party in 0..100u32 {
+            for filter in ["a/b", "a/+", "#"] {
+                trie.insert(filter, party, granted(1, None));
+            }
+        }
+        let found = trie.matches("a/b", None).plain;
+        assert_eq!(found.iter().map(|one| one.party).collect::<BTreeSet<_>>().len(), 100);
+        assert_eq!(found.len(), 100);
+    }
+
+    #[test]
+    fn shared_subscriptions_stand_apart() {
+        let mut trie = Trie::default();
+        trie.insert("$share/g/a/#", 1, granted(1, None));
+        trie.insert("$share/g/a/#", 2, granted(1, None));
+        trie.insert("$share/h/a/#", 1, granted(1, None));
+        trie.insert("a/b", 1, granted(0, None));
+        let found = trie.matches("a/b", None);
+        assert_eq!(found.plain.len(), 1);
+        assert_eq!(found.shared.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+        assert!(trie.remove("$share/g/a/#", &1) && !trie.remove("$share/g/a/#", &1));
+        assert!(trie.remove("$share/g/a/#", &2));
+        assert_eq!(trie.matches("a/b", None).shared.len(), 1);
+    }
+}

@@ -1,0 +1,13 @@
+//! A session as a machine without I/O: it is given packets and the time, and says what to send and what to keep.
+//!
+//! Its two directions share nothing: [`Inbound`] belongs to the connection alone, [`Outbox`] is written to by whoever has
+//! a message for the client. [`handshake`] is how both begin.
+
+pub(crate) mod frames;
+pub(crate) mod handshake;
+mod inbound;
+mod outbox;
+mod window;
+
+pub(crate) use inbound::{Accepted, Inbound};
+pub(crate) use outbox::{Outbox, Terms, Verdict};

@@ -1,0 +1,37 @@
+//! What the broker is told when it starts.
+
+use std::num::NonZeroU16;
+
+use super::codec::Reason;
+use super::limits::{CONNECTIONS_MAX, PACKET_BYTES_MAX};
+
+/// How the broker behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The largest packet that is taken.
+    pub packet_max_bytes: u32,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// The longest keep-alive; version 5 clients that ask for more, or for none, are told. `None`: as they like.
+    pub keep_alive_max_s: Option<NonZeroU16>,
+    /// Whether there are other replicas that a client may go to when this one stops.
+    pub has_others: bool,
+}
+
+impl Settings {
+    /// What a client is told when the replica stops.
+    pub(crate) fn farewell(&self) -> Reason {
+        if self.has_others { Reason::UseAnotherServer } else { Reason::ServerShuttingDown }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            packet_max_bytes: PACKET_BYTES_MAX,
+            connections_max: CONNECTIONS_MAX,
+            keep_alive_max_s: None,
+            has_others: false,
+        }
+    }
+}

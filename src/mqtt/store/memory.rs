@@ -1,0 +1,517 @@
+//! The store in memory: for the broker that is embedded in one process. Several replicas of one process may share it,
+//! which is how everything that crosses replicas is tested without a network.
+//!
+//! One lock, never held across a wait; every operation is a few look-ups.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytestring::ByteString;
+use tokio::sync::Notify;
+
+use super::{
+    Change, Changed, Claim, DueWill, Guard, Holder, How, LastWill, Later, Notice, Op, Outcome, Picture, Publication,
+    Published, Queued, Rest, SessionPicture, Standing, Store, StoreError, Taken, WillFate,
+};
+use crate::mqtt::limits::{INBOX_MAX, LEASE, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, REAP_COUNT};
+use crate::mqtt::message::{ClientId, Message, ReplicaId, UnixMs};
+use crate::mqtt::router::{Granted, Retained};
+
+/// What all replicas of the process share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    inner: Arc<Mutex<Inner>>,
+    /// Woken when an inbox has room again.
+    room: Arc<Notify>,
+}
+
+/// A replica's handle.
+#[derive(Debug)]
+pub(crate) struct MemoryStore {
+    memory: Memory,
+    me: ReplicaId,
+    ring: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sessions: HashMap<ClientId, Record>,
+    wills: HashMap<ClientId, Testament>,
+    retained: Retained,
+    replicas: BTreeMap<ReplicaId, Inbox>,
+    version: u64,
+    epochs: u64,
+}
+
+#[derive(Debug)]
+struct Inbox {
+    notices: VecDeque<Notice>,
+    ring: Arc<Notify>,
+    lease_ends_ms: UnixMs,
+}
+
+#[derive(Debug)]
+struct Record {
+    epoch: u64,
+    owner: Option<ReplicaId>,
+    lasting: bool,
+    expiry_s: u32,
+    /// Only while nobody holds it.
+    expires_at_ms: UnixMs,
+    subscriptions: BTreeMap<ByteString, Granted>,
+    queue: Queue,
+    sent: u64,
+    received: BTreeSet<u64>,
+    inbound: HashSet<u16>,
+}
+
+#[derive(Debug)]
+struct Testament {
+    epoch: u64,
+    will: LastWill,
+    due_at_ms: Option<UnixMs>,
+}
+
+impl Testament {
+    /// Whether the client comes back too late for it, or never had a delay [MQTT-3.1.3-9].
+    fn is_due_at_return(&self, now_ms: UnixMs) -> bool {
+        self.due_at_ms.map_or(self.will.delay_s == 0, |at_ms| at_ms <= now_ms)
+    }
+}
+
+/// Numbered messages: looked up by number, removed mostly at the front.
+#[derive(Debug, Default)]
+struct Queue {
+    /// The number of the first slot.
+    first: u64,
+    slots: VecDeque<Option<(Arc<Message>, How)>>,
+    count: usize,
+    bytes: usize,
+}
+
+impl Queue {
+    fn last(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// `None`: full.
+    fn push(&mut self, message: &Arc<Message>, how: How) -> Option<u64> {
+        if self.count >= QUEUE_MESSAGES_MAX || self.bytes + message.size_bytes() > QUEUE_BYTES_MAX {
+            return None;
+        }
+        self.slots.push_back(Some((Arc::clone(message), how)));
+        self.count += 1;
+        self.bytes += message.size_bytes();
+        Some(self.last())
+    }
+
+    fn remove(&mut self, seq: u64) {
+        let Some(at) = seq.checked_sub(self.first + 1).and_then(|at| usize::try_from(at).ok()) else { return };
+        if let Some((message, _)) = self.slots.get_mut(at).and_then(Option::take) {
+            self.count -= 1;
+            self.bytes -= message.size_bytes();
+        }
+        while let Some(None) = self.slots.front() {
+            self.slots.pop_front();
+            self.first += 1;
+        }
+    }
+
+    fn after(&self, after: u64, count: usize) -> Vec<Queued> {
+        let skip = usize::try_from(after.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let numbered = self.slots.iter().zip(self.first + 1..).skip(skip);
+        let full = numbered.filter_map(|(slot, seq)| slot.as_ref().map(|(message, how)| (seq, message, how)));
+        full.take(count)
+            .map(|(seq, message, how)| Queued { seq, message: Arc::clone(message), how: how.clone() })
+            .collect()
+    }
+}
+
+impl Memory {
+    /// A new replica's handle.
+    pub(crate) fn replica(&self) -> MemoryStore {
+        MemoryStore { memory: self.clone(), me: ReplicaId::draw(), ring: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn tell(&mut self, replica: ReplicaId, notice: Notice) {
+        if let Some(inbox) = self.replicas.get_mut(&replica) {
+            inbox.notices.push_back(notice);
+            inbox.ring.notify_one();
+        }
+    }
+
+    /// Numbers a change and tells it to every replica but its own.
+    fn change(&mut self, me: Option<ReplicaId>, what: Changed) -> u64 {
+        self.version += 1;
+        let change = Change { version: self.version, what };
+        for (replica, inbox) in &mut self.replicas {
+            if Some(*replica) != me {
+                inbox.notices.push_back(Notice::Changed(change.clone()));
+                inbox.ring.notify_one();
+            }
+        }
+        self.version
+    }
+
+    fn held(&mut self, holder: &Holder) -> Option<&mut Record> {
+        self.sessions.get_mut(&holder.client).filter(|record| record.epoch == holder.epoch && record.owner.is_some())
+    }
+
+    fn take(&mut self, me: ReplicaId, claim: Claim) -> Taken {
+        let Claim { now_ms, client, clean_start, expiry_s, will } = claim;
+        let lasting = expiry_s > 0;
+        self.epochs += 1;
+        let epoch = self.epochs;
+        let before = self.sessions.remove(&client);
+        let ends = before.as_ref().is_some_and(|record| clean_start || !record.lasting);
+        if let Some(record) = &before
+            && let Some(owner) = record.owner
+        {
+            // Told even to itself: the older connection may be on this very replica.
+            self.tell(owner, Notice::Kick { client: Arc::clone(&client), epoch: record.epoch });
+        }
+        let old_will = self.wills.remove(&client).filter(|old| old.is_due_at_return(now_ms) || ends);
+        if let Some(will) = will {
+            self.wills.insert(Arc::clone(&client), Testament { epoch, will, due_at_ms: None });
+        }
+        let had = before.as_ref().is_some_and(|record| !record.subscriptions.is_empty());
+        let kept = before.filter(|_| !ends);
+        let present = kept.is_some();
+        let record = match kept {
+            Some(record) => Record { epoch, owner: Some(me), expiry_s, lasting, ..record },
+            None => Record::new(epoch, me, expiry_s),
+        };
+        if had {
+            let standing = Standing { owner: Some(me), lasting };
+            let moved = Changed::Moved { client: Arc::clone(&client), standing };
+            let what = if present { moved } else { Changed::Gone { client: Arc::clone(&client) } };
+            self.change(Some(me), what);
+        }
+        let taken = Taken {
+            epoch,
+            version: self.version,
+            present,
+            subscriptions: record.subscriptions.iter().map(|(filter, granted)| (filter.clone(), *granted)).collect(),
+            last: record.queue.last(),
+            sent: record.sent,
+            received: record.received.iter().copied().collect(),
+            inbound: record.inbound.iter().copied().collect(),
+            will: old_will.map(|old| old.will.message),
+        };
+        self.sessions.insert(client, record);
+        taken
+    }
+
+    fn apply(&mut self, me: ReplicaId, op: Op) -> Outcome {
+        match op {
+            Op::Publish(publication) => self.publish(me, *publication),
+            Op::Subscribe { holder, filter, granted } => {
+                let Some(record) = self.held(&holder) else { return Outcome::Fenced };
+                let existed = record.subscriptions.insert(filter.clone(), granted).is_some();
+                let standing = Standing { owner: record.owner, lasting: record.lasting };
+                let client = holder.client;
+                let version = self.change(Some(me), Changed::Subscribed { client, standing, filter, granted });
+                Outcome::Changed { existed, version }
+            }
+            Op::Unsubscribe { holder, filter } => {
+                let Some(record) = self.held(&holder) else { return Outcome::Fenced };
+                let existed = record.subscriptions.remove(&filter).is_some();
+                let client = holder.client;
+                let version = self.change(Some(me), Changed::Unsubscribed { client, filter });
+                Outcome::Changed { existed, version }
+            }
+            Op::Ack { holder, seq, sent } => self.with(&holder, |record| {
+                record.queue.remove(seq);
+                record.sent = record.sent.max(sent);
+            }),
+            Op::Received { holder, seq, sent } => self.with(&holder, |record| {
+                record.queue.remove(seq);
+                record.received.insert(seq);
+                record.sent = record.sent.max(sent);
+            }),
+            Op::Complete { holder, seq } => self.with(&holder, |record| {
+                record.received.remove(&seq);
+            }),
+            Op::Released { holder, packet_id } => self.with(&holder, |record| {
+                record.inbound.remove(&packet_id);
+            }),
+            Op::Detach { holder, sent, rest, will } => self.detach(me, &holder, sent, rest, will),
+        }
+    }
+
+    fn with(&mut self, holder: &Holder, what: impl FnOnce(&mut Record)) -> Outcome {
+        let Some(record) = self.held(holder) else { return Outcome::Fenced };
+        what(record);
+        Outcome::Done
+    }
+
+    fn publish(&mut self, me: ReplicaId, publication: Publication) -> Outcome {
+        let Publication { guard, message, appends, forwards, directs, retain } = publication;
+        match guard {
+            None => {}
+            Some(Guard::Inbound { holder, packet_id }) => {
+                let Some(record) = self.held(&holder) else { return Outcome::Fenced };
+                if !record.inbound.insert(packet_id) {
+                    return Outcome::Published(Published { repeated: true, ..Published::default() });
+                }
+            }
+            Some(Guard::Will { client, epoch }) => {
+                if self.wills.get(&client).is_none_or(|will| will.epoch != epoch) {
+                    return Outcome::Published(Published { repeated: true, ..Published::default() });
+                }
+                self.wills.remove(&client);
+            }
+        }
+        let not_retained = retain && !self.retained.put(&message);
+        if retain && !not_retained && self.replicas.len() > 1 {
+            // Told to its own replica as well, so that all see one order.
+            self.change(None, Changed::Retained(Arc::clone(&message)));
+        }
+        let mut numbers = Vec::with_capacity(appends.len());
+        for (client, how) in appends {
+            let Some(record) = self.sessions.get_mut(&client) else {
+                numbers.push(None);
+                continue;
+            };
+            numbers.push(record.queue.push(&message, how));
+            if let Some(owner) = record.owner.filter(|owner| *owner != me) {
+                self.tell(owner, Notice::Wake(client));
+            }
+        }
+        for replica in forwards {
+            self.tell(replica, Notice::Forwarded { message: Arc::clone(&message), to: None });
+        }
+        for (replica, client, how) in directs {
+            self.tell(replica, Notice::Forwarded { message: Arc::clone(&message), to: Some((client, how)) });
+        }
+        Outcome::Published(Published { repeated: false, numbers, not_retained })
+    }
+
+    fn detach(&mut self, me: ReplicaId, holder: &Holder, sent: u64, rest: Rest, will: WillFate) -> Outcome {
+        let Some(record) = self.held(holder) else { return Outcome::Fenced };
+        record.sent = record.sent.max(sent);
+        record.owner = None;
+        let mut ends_at_ms = UnixMs::MAX;
+        let had = !record.subscriptions.is_empty();
+        let client = Arc::clone(&holder.client);
+        match rest {
+            Rest::Until(at_ms) => {
+                record.expires_at_ms = at_ms;
+                record.lasting = true;
+                ends_at_ms = at_ms;
+                let standing = Standing { owner: None, lasting: true };
+                if had {
+                    self.change(Some(me), Changed::Moved { client, standing });
+                }
+            }
+            Rest::Nothing => {
+                ends_at_ms = match will {
+                    WillFate::Due(now_ms) => now_ms,
+                    WillFate::Dropped => ends_at_ms,
+                };
+                self.sessions.remove(&client);
+                if had {
+                    self.change(Some(me), Changed::Gone { client });
+                }
+            }
+        }
+        if let Some(testament) = self.wills.get_mut(&holder.client).filter(|will| will.epoch == holder.epoch) {
+            match will {
+                WillFate::Dropped => {
+                    self.wills.remove(&holder.client);
+                }
+                WillFate::Due(now_ms) => {
+                    let delay_ms = u64::from(testament.will.delay_s) * 1000;
+                    testament.due_at_ms = Some((now_ms + delay_ms).min(ends_at_ms));
+                }
+            }
+        }
+        Outcome::Done
+    }
+
+    /// Sessions of replicas whose lease is over are let go as if their connections had just been lost.
+    fn reap(&mut self, now_ms: UnixMs) {
+        let dead: Vec<_> =
+            self.replicas.iter().filter(|(_, inbox)| inbox.lease_ends_ms <= now_ms).map(|(id, _)| *id).collect();
+        for replica in dead {
+            let held = self.sessions.iter().filter(|(_, record)| record.owner == Some(replica));
+            let holders: Vec<_> = held
+                .map(|(client, record)| (Holder { client: Arc::clone(client), epoch: record.epoch }, record.expiry_s))
+                .take(REAP_COUNT)
+                .collect();
+            if holders.is_empty() {
+                self.replicas.remove(&replica);
+            }
+            for (holder, expiry_s) in holders {
+                let rest = Rest::after(expiry_s, now_ms);
+                self.detach(replica, &holder, 0, rest, WillFate::Due(now_ms));
+            }
+        }
+    }
+
+    fn expire(&mut self, now_ms: UnixMs) {
+        let over = self.sessions.iter().filter(|(_, record)| record.owner.is_none() && record.expires_at_ms <= now_ms);
+        let clients: Vec<_> = over.map(|(client, _)| Arc::clone(client)).take(REAP_COUNT).collect();
+        for client in clients {
+            if let Some(record) = self.sessions.remove(&client)
+                && !record.subscriptions.is_empty()
+            {
+                self.change(None, Changed::Gone { client });
+            }
+        }
+    }
+
+    fn due(&self, now_ms: UnixMs) -> Vec<DueWill> {
+        let due = self.wills.iter().filter(|(_, will)| will.due_at_ms.is_some_and(|at_ms| at_ms <= now_ms));
+        due.take(REAP_COUNT)
+            .map(|(client, testament)| DueWill {
+                client: Arc::clone(client),
+                epoch: testament.epoch,
+                message: Arc::clone(&testament.will.message),
+            })
+            .collect()
+    }
+
+    fn picture(&self) -> Picture {
+        let with = self.sessions.iter().filter(|(_, record)| !record.subscriptions.is_empty());
+        let sessions = with
+            .map(|(client, record)| SessionPicture {
+                client: Arc::clone(client),
+                standing: Standing { owner: record.owner, lasting: record.lasting },
+                subscriptions: record.subscriptions.iter().map(|(f, granted)| (f.clone(), *granted)).collect(),
+            })
+            .collect();
+        Picture { version: self.version, sessions, retained: self.retained.matching("#", 0) }
+    }
+}
+
+impl Record {
+    fn new(epoch: u64, owner: ReplicaId, expiry_s: u32) -> Self {
+        Self {
+            epoch,
+            owner: Some(owner),
+            lasting: expiry_s > 0,
+            expiry_s,
+            expires_at_ms: UnixMs::MAX,
+            subscriptions: BTreeMap::new(),
+            queue: Queue::default(),
+            sent: 0,
+            received: BTreeSet::new(),
+            inbound: HashSet::new(),
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn replica(&self) -> ReplicaId {
+        self.me
+    }
+
+    fn join(&self, now_ms: UnixMs) -> Later<'_, Picture> {
+        let mut inner = self.memory.lock();
+        let lease_ends_ms = now_ms + lease_ms();
+        let inbox = Inbox { notices: VecDeque::new(), ring: Arc::clone(&self.ring), lease_ends_ms };
+        inner.replicas.insert(self.me, inbox);
+        let picture = inner.picture();
+        Box::pin(std::future::ready(Ok(picture)))
+    }
+
+    fn notices(&self) -> Later<'_, Vec<Notice>> {
+        Box::pin(async move {
+            loop {
+                let heard: Vec<_> = {
+                    let mut inner = self.memory.lock();
+                    let Some(inbox) = inner.replicas.get_mut(&self.me) else {
+                        return Err(StoreError::LeaseLost(self.me));
+                    };
+                    inbox.notices.drain(..).collect()
+                };
+                if !heard.is_empty() {
+                    self.memory.room.notify_waiters();
+                    return Ok(heard);
+                }
+                self.ring.notified().await;
+            }
+        })
+    }
+
+    fn take(&self, claim: Claim) -> Later<'_, Taken> {
+        let taken = self.memory.lock().take(self.me, claim);
+        Box::pin(std::future::ready(Ok(taken)))
+    }
+
+    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<Outcome>> {
+        Box::pin(async move {
+            loop {
+                let room = self.memory.room.notified();
+                {
+                    let mut inner = self.memory.lock();
+                    if !inner.is_full_for(&batch) {
+                        return Ok(batch.into_iter().map(|op| inner.apply(self.me, op)).collect());
+                    }
+                }
+                room.await;
+            }
+        })
+    }
+
+    fn load(&self, holder: Holder, after: u64, count: usize) -> Later<'_, Vec<Queued>> {
+        let mut inner = self.memory.lock();
+        let found = inner.held(&holder).map(|record| record.queue.after(after, count)).unwrap_or_default();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Vec<DueWill>> {
+        let mut inner = self.memory.lock();
+        let answer = match inner.replicas.get_mut(&self.me) {
+            None => Err(StoreError::LeaseLost(self.me)),
+            Some(inbox) => {
+                inbox.lease_ends_ms = now_ms + lease_ms();
+                inner.reap(now_ms);
+                inner.expire(now_ms);
+                Ok(inner.due(now_ms))
+            }
+        };
+        self.memory.room.notify_waiters();
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn leave(&self) -> Later<'_, ()> {
+        self.memory.lock().replicas.remove(&self.me);
+        self.ring.notify_one();
+        self.memory.room.notify_waiters();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn is_well(&self) -> bool {
+        true
+    }
+}
+
+impl Inner {
+    /// Whether an inbox that the batch writes to has no room.
+    fn is_full_for(&self, batch: &[Op]) -> bool {
+        if self.replicas.len() < 2 {
+            return false;
+        }
+        let full =
+            |replica: &ReplicaId| self.replicas.get(replica).is_some_and(|inbox| inbox.notices.len() >= INBOX_MAX);
+        batch.iter().any(|op| match op {
+            Op::Publish(publication) => {
+                let directs = publication.directs.iter().map(|(replica, _, _)| replica);
+                publication.forwards.iter().chain(directs).any(full)
+            }
+            _ => false,
+        })
+    }
+}
+
+fn lease_ms() -> u64 {
+    u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,324 @@
+//! Where sessions, queued messages, retained messages and wills live, so that replicas keep nothing of their own.
+//!
+//! One trait, two implementors: [`memory`] (one process) and [`redis`] (any number). A store handle belongs to one
+//! replica. What must stay true of both:
+//!
+//! * A session has one holder: the replica that took it last, fenced by an **epoch**. What an older holder still says of
+//!   the session is refused ([`Outcome::Fenced`]), so no two replicas ever acknowledge for one session.
+//! * A batch is carried out in its order, and each operation wholly or not at all. When [`Store::commit`] answers, the
+//!   store has it: only then is anything acknowledged to a client. It answers late rather than wrongly: while the store
+//!   is away or an inbox is full it waits.
+//! * Each lasting session has a queue whose messages are numbered by the store from 1: the order of delivery, and the
+//!   packet ids, follow from the numbers.
+//! * A publication may carry a **guard** (an incoming QoS 2 packet id, or a will): whoever brings it second is told so and
+//!   nothing happens. That is what makes QoS 2 exact and wills single across replicas.
+//! * Every change of a subscription or retained message is told to every other replica in one order, numbered without
+//!   gaps by its **version**.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+
+use super::codec::Qos;
+use super::message::{ClientId, Message, ReplicaId, UnixMs};
+use super::router::Granted;
+
+pub(crate) mod memory;
+pub(crate) mod redis;
+
+/// An answer that the store gives later.
+pub(crate) type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Why the store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is shut.
+    #[error("the store is shut")]
+    Shut,
+    /// It refuses what it is asked: a defect, or a store that is not ours.
+    #[error("the store refuses: {0}")]
+    Refused(Box<::redis::RedisError>),
+    /// The replica is not known any more: it was away for longer than its lease.
+    #[error("the lease of replica {0} was lost")]
+    LeaseLost(ReplicaId),
+}
+
+/// The store, as one replica sees it.
+pub(crate) trait Store: Send + Sync + 'static {
+    /// Which replica this is.
+    fn replica(&self) -> ReplicaId;
+    /// Makes the replica known, and tells everything that is to be routed. Notices are kept for it from here on.
+    fn join(&self, now_ms: UnixMs) -> Later<'_, Picture>;
+    /// Waits for what others have to say; in order.
+    fn notices(&self) -> Later<'_, Vec<Notice>>;
+    /// Makes the replica the holder of a session, which begins if there is none.
+    fn take(&self, claim: Claim) -> Later<'_, Taken>;
+    /// Carries out a batch and answers for each operation.
+    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<Outcome>>;
+    /// Messages in the queue of a session after `after`, oldest first. Empty for one who is not the holder.
+    fn load(&self, holder: Holder, after: u64, count: usize) -> Later<'_, Vec<Queued>>;
+    /// Renews the lease, lets go of dead replicas' sessions and of expired ones, and finds wills that are due.
+    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Vec<DueWill>>;
+    /// Says goodbye: the lease ends.
+    fn leave(&self) -> Later<'_, ()>;
+    /// Whether the store answers at present.
+    fn is_well(&self) -> bool;
+}
+
+/// What there is to route, as of a version.
+#[derive(Debug, Default)]
+pub(crate) struct Picture {
+    pub(crate) version: u64,
+    pub(crate) sessions: Vec<SessionPicture>,
+    pub(crate) retained: Vec<Arc<Message>>,
+}
+
+/// A session with subscriptions.
+#[derive(Debug)]
+pub(crate) struct SessionPicture {
+    pub(crate) client: ClientId,
+    pub(crate) standing: Standing,
+    pub(crate) subscriptions: Vec<(ByteString, Granted)>,
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Who holds it.
+    pub(crate) owner: Option<ReplicaId>,
+    /// Whether it outlives its connection.
+    pub(crate) lasting: bool,
+}
+
+/// Who speaks for a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) client: ClientId,
+    pub(crate) epoch: u64,
+}
+
+/// A connection that asks for its session.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) now_ms: UnixMs,
+    pub(crate) client: ClientId,
+    pub(crate) clean_start: bool,
+    /// How long the session outlives the connection; 0: it does not.
+    pub(crate) expiry_s: u32,
+    pub(crate) will: Option<LastWill>,
+}
+
+/// A will as it was said in CONNECT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LastWill {
+    pub(crate) message: Arc<Message>,
+    pub(crate) delay_s: u32,
+}
+
+/// A session that was taken.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) epoch: u64,
+    /// The version of the subscriptions.
+    pub(crate) version: u64,
+    /// Whether it was there before.
+    pub(crate) present: bool,
+    pub(crate) subscriptions: Vec<(ByteString, Granted)>,
+    /// The number of the last message given to the queue.
+    pub(crate) last: u64,
+    /// The number of the last message known to have been sent.
+    pub(crate) sent: u64,
+    /// Messages of QoS 2 that the client has received and not completed.
+    pub(crate) received: Vec<u64>,
+    /// Packet ids of the client's own QoS 2 messages that were published and not released.
+    pub(crate) inbound: Vec<u16>,
+    /// The will of the connection before, if it is to be published now.
+    pub(crate) will: Option<Arc<Message>>,
+}
+
+/// How one subscriber gets a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct How {
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    pub(crate) ids: Vec<u32>,
+}
+
+/// A message in a session's queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Queued {
+    pub(crate) seq: u64,
+    pub(crate) message: Arc<Message>,
+    pub(crate) how: How,
+}
+
+/// What keeps a publication from happening twice.
+#[derive(Clone, Debug)]
+pub(crate) enum Guard {
+    /// The packet id of a QoS 2 message of a lasting session: taken now, given back by [`Op::Released`].
+    Inbound { holder: Holder, packet_id: u16 },
+    /// The will of a connection: gone with its publication.
+    Will { client: ClientId, epoch: u64 },
+}
+
+/// A message with all those outside this replica's memory who get it.
+#[derive(Clone, Debug)]
+pub(crate) struct Publication {
+    pub(crate) guard: Option<Guard>,
+    pub(crate) message: Arc<Message>,
+    /// Lasting sessions whose queue gets it.
+    pub(crate) appends: Vec<(ClientId, How)>,
+    /// Other replicas that look for takers among their connections.
+    pub(crate) forwards: Vec<ReplicaId>,
+    /// One connection elsewhere: the chosen member of a shared subscription.
+    pub(crate) directs: Vec<(ReplicaId, ClientId, How)>,
+    /// Whether it becomes the retained message of its topic.
+    pub(crate) retain: bool,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Publish(Box<Publication>),
+    Subscribe {
+        holder: Holder,
+        filter: ByteString,
+        granted: Granted,
+    },
+    Unsubscribe {
+        holder: Holder,
+        filter: ByteString,
+    },
+    /// A QoS 1 message was acknowledged, or a message will never be sent. `sent` is the last number sent.
+    Ack {
+        holder: Holder,
+        seq: u64,
+        sent: u64,
+    },
+    /// A QoS 2 message was received (PUBREC).
+    Received {
+        holder: Holder,
+        seq: u64,
+        sent: u64,
+    },
+    /// A QoS 2 message is complete (PUBCOMP).
+    Complete {
+        holder: Holder,
+        seq: u64,
+    },
+    /// An incoming QoS 2 packet id is free again (PUBREL).
+    Released {
+        holder: Holder,
+        packet_id: u16,
+    },
+    /// The connection is over.
+    Detach {
+        holder: Holder,
+        sent: u64,
+        rest: Rest,
+        will: WillFate,
+    },
+}
+
+/// What remains of a session without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    Nothing,
+    Until(UnixMs),
+}
+
+impl Rest {
+    /// What remains of a session that outlives its connection by `expiry_s`.
+    pub(crate) fn after(expiry_s: u32, now_ms: UnixMs) -> Self {
+        if expiry_s == 0 { Self::Nothing } else { Self::Until(now_ms + u64::from(expiry_s) * 1000) }
+    }
+}
+
+/// What becomes of the will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WillFate {
+    Dropped,
+    /// It is due when its delay is over, counted from here, or when the session ends, if that is earlier.
+    Due(UnixMs),
+}
+
+/// What became of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// A subscription was changed; whether it was there before, and the version of the change.
+    Changed {
+        existed: bool,
+        version: u64,
+    },
+    Published(Published),
+    /// Another holds the session.
+    Fenced,
+}
+
+/// What became of a publication.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// The guard was gone: it happened before.
+    pub(crate) repeated: bool,
+    /// For each append the number in the queue: 0 if the queue has to be looked at, `None` if it is full or gone.
+    pub(crate) numbers: Vec<Option<u64>>,
+    /// Whether there was no room to retain it.
+    pub(crate) not_retained: bool,
+}
+
+/// A will that is due; whoever publishes it first under its guard has published it.
+#[derive(Clone, Debug)]
+pub(crate) struct DueWill {
+    pub(crate) client: ClientId,
+    pub(crate) epoch: u64,
+    pub(crate) message: Arc<Message>,
+}
+
+/// What a replica hears.
+#[derive(Clone, Debug)]
+pub(crate) enum Notice {
+    /// Something to route changed elsewhere.
+    Changed(Change),
+    /// A message for connections here: those that take it at QoS 0 or do not last, or the one named.
+    Forwarded { message: Arc<Message>, to: Option<(ClientId, How)> },
+    /// The queue of a session held here has more.
+    Wake(ClientId),
+    /// The session was taken by another; `epoch` is the one that is over.
+    Kick { client: ClientId, epoch: u64 },
+}
+
+/// A change of what there is to route.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) version: u64,
+    pub(crate) what: Changed,
+}
+
+/// What changed.
+#[derive(Clone, Debug)]
+pub(crate) enum Changed {
+    Subscribed {
+        client: ClientId,
+        standing: Standing,
+        filter: ByteString,
+        granted: Granted,
+    },
+    Unsubscribed {
+        client: ClientId,
+        filter: ByteString,
+    },
+    /// Another holder, or none.
+    Moved {
+        client: ClientId,
+        standing: Standing,
+    },
+    /// The session is no more.
+    Gone {
+        client: ClientId,
+    },
+    /// The retained message of its topic; empty: none.
+    Retained(Arc<Message>),
+}
