@@ -5,6 +5,7 @@
 mod clock;
 mod follower;
 mod reconcile;
+mod scheduler;
 mod ticker;
 mod writer;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
 pub use self::reconcile::{Board, Condition, Conditions, ControllerStatus, Load, News, Workshop};
+pub use self::scheduler::{NEWS_KEPT, Pace, REPORTS_MAX, ReportError, Scheduler, SchedulerOptions};
 pub use crate::journal::record::{self, Record};
 pub use crate::journal::stored_topology::LinkRecord;
 pub use crate::journal::words;
@@ -127,6 +129,7 @@ struct Inner {
     journal: Journal,
     head: AtomicU64,
     clock: Clock,
+    scheduler: Scheduler,
     stop: CancellationToken,
     boards: reconcile::Boards,
     workshop: Workshop,
@@ -135,6 +138,20 @@ struct Inner {
 struct Job {
     submission: Submission,
     answer: oneshot::Sender<Result<Vec<Outcome>, SubmitError>>,
+}
+
+/// What an [`App`] is told besides its journal.
+pub struct Options {
+    /// Makes drivers for controllers.
+    pub workshop: Workshop,
+    /// How the scheduler of aggregators works.
+    pub scheduler: SchedulerOptions,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { workshop: Arc::new(crate::southbound::connect), scheduler: SchedulerOptions::default() }
+    }
 }
 
 /// The tasks behind an [`App`].
@@ -149,14 +166,14 @@ impl App {
     /// # Errors
     /// The journal cannot be read or tells of an impossible state.
     pub async fn start(journal: Journal) -> Result<(Self, Tasks), StartError> {
-        Self::start_with(journal, Arc::new(crate::southbound::connect)).await
+        Self::start_with(journal, Options::default()).await
     }
 
-    /// As [`App::start`], with another way to make drivers for controllers.
+    /// As [`App::start`], with other ways.
     ///
     /// # Errors
     /// As [`App::start`].
-    pub async fn start_with(journal: Journal, workshop: Workshop) -> Result<(Self, Tasks), StartError> {
+    pub async fn start_with(journal: Journal, options: Options) -> Result<(Self, Tasks), StartError> {
         let state = journal.restore().await?;
         // A soft change of model may leave links overfull on purpose; everything else is a defect or a damaged journal.
         let mut faults = audit(&state);
@@ -168,6 +185,7 @@ impl App {
         let (commits, _) = broadcast::channel(COMMITS_KEPT);
         let stop = CancellationToken::new();
         let head = AtomicU64::new(state.sequence().0);
+        let (scheduler, inbox) = Scheduler::new();
         let inner = Inner {
             queue,
             state: RwLock::new(state),
@@ -175,9 +193,10 @@ impl App {
             journal,
             head,
             clock: Clock::new(),
+            scheduler,
             stop: stop.clone(),
             boards: reconcile::Boards::new(),
-            workshop,
+            workshop: options.workshop,
         };
         let app = Self { inner: Arc::new(inner) };
         let mut tasks = JoinSet::new();
@@ -186,6 +205,7 @@ impl App {
         tasks.spawn(ticker::keep_house(app.clone()));
         tasks.spawn(follower::run(app.clone()));
         tasks.spawn(reconcile::run(app.clone()));
+        tasks.spawn(scheduler::run(app.clone(), inbox, options.scheduler));
         Ok((app, Tasks { tasks, stop }))
     }
 
@@ -214,6 +234,11 @@ impl App {
     /// Looks at the committed state. Be quick: the writer waits meanwhile.
     pub async fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&*self.inner.state.read().await)
+    }
+
+    /// The QoS scheduler.
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.inner.scheduler
     }
 
     /// The last committed event.

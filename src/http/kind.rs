@@ -54,7 +54,7 @@ kinds! {
         "A query parameter is not known, is there twice, or has a value that it cannot have.";
         "Compare the query with the operation's parameters. Cursors are to be used as they were given.";
     MALFORMED_PATH BAD_REQUEST "malformed-path" "The path cannot be read";
-        "A name or an id in the path is not one: names have 1 to 255 bytes and no control characters, ids are numbers.";
+        "A name or an id in the path is not one: names have 1 to 255 bytes and no control characters, ids are numbers, ids of aggregators have none of / + # $.";
         "Percent-encode names as UTF-8.";
     MALFORMED_HEADER BAD_REQUEST "malformed-header" "A header cannot be read";
         "If-Match is not one entity tag or *, Idempotency-Key is not 1 to 255 visible ASCII characters, or Last-Event-ID is not a number.";
@@ -80,6 +80,9 @@ kinds! {
     UNKNOWN_CONTROLLER NOT_FOUND "unknown-controller" "There is no such controller";
         "No controller has this name.";
         "List them, or PUT one.";
+    UNKNOWN_AGGREGATOR NOT_FOUND "unknown-aggregator" "There is no such aggregator";
+        "No aggregator of this id has reported lately. What aggregators report is not kept over a restart.";
+        "List them: GET /v1/aggregators. An aggregator is known from its first report on.";
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method-not-allowed" "The resource does not have this method";
         "The path is right, the method is not.";
         "The Allow header lists the methods that it has.";
@@ -111,8 +114,14 @@ kinds! {
         "The allocation has ended, for the reason that state gives. What is over cannot be changed or released.";
         "Ask for a new one.";
     LIMIT_REACHED CONFLICT "limit-reached" "A limit of this service is reached";
-        "There are as many topologies or living allocations as this service takes.";
+        "There are as many topologies, living allocations or aggregators with their topics as this service takes.";
         "Delete or release what is not needed.";
+    REPORT_NOT_NEWER CONFLICT "report-not-newer" "The report is not newer than the last one";
+        "A report with this or a later at was heard already: this one is a repetition, or was overtaken. Nothing was changed.";
+        "Give each report the time at which it was made, with milliseconds.";
+    AGGREGATOR_ELSEWHERE CONFLICT "aggregator-elsewhere" "An aggregator of this id is at another node";
+        "Reports under this id come from another node: there are two aggregators with one id. The one that was heard first keeps it until its lease is over.";
+        "Give each aggregator an id of its own.";
     IDEMPOTENCY_IN_FLIGHT CONFLICT "idempotency-in-flight" "The first request with this key is still being answered";
         "Two requests with one Idempotency-Key arrived at once.";
         "Wait for the answer to the first, or repeat the request shortly.";
@@ -120,7 +129,7 @@ kinds! {
         "If-Match names a revision that is not the current one: somebody changed it since, or it is not there.";
         "Read it again, look at what changed, and repeat the change with the new ETag.";
     BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body-too-large" "The body is too large";
-        "Topologies may have 16 MiB, all other bodies 1 MiB.";
+        "Topologies may have 16 MiB, metadata of aggregators 256 KiB, all other bodies 1 MiB.";
         "Send less at once.";
     UNSUPPORTED_MEDIA_TYPE UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body has to be JSON";
         "The Content-Type is neither application/json nor another +json type.";

@@ -6,6 +6,7 @@
 
 mod gate;
 
+mod aggregator;
 mod allocation;
 mod allocation_list;
 mod batch;
@@ -80,6 +81,7 @@ struct Room {
     tags(
         (name = "topologies", description = "Networks, their links and their bandwidth models"),
         (name = "allocations", description = "Bandwidth requests and what became of them"),
+        (name = "aggregators", description = "What aggregators of the edge report and may send"),
         (name = "events", description = "What happened, in order"),
         (name = "service", description = "Probes"),
     )
@@ -113,8 +115,16 @@ fn api() -> OpenApiRouter<Room> {
     let uploads = OpenApiRouter::new()
         .routes(routes!(topology::topology_get, topology::topology_put, topology::topology_delete))
         .layer(DefaultBodyLimit::max(formats::INPUT_MAX_BYTES));
+    let reports = OpenApiRouter::new()
+        .routes(routes!(aggregator::aggregator_report))
+        .layer(DefaultBodyLimit::max(formats::aggregator::METADATA_MAX_BYTES));
     OpenApiRouter::with_openapi(Declared::openapi())
         .merge(uploads)
+        .merge(reports)
+        .routes(routes!(aggregator::aggregator_list))
+        .routes(routes!(aggregator::aggregator_get))
+        .routes(routes!(aggregator::aggregator_rates))
+        .routes(routes!(aggregator::aggregator_rates_stream))
         .routes(routes!(topology::topology_list))
         .routes(routes!(layout::topology_layout))
         .routes(routes!(link::link_list))

@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod lsp;
 pub mod model;
 pub mod path;
+pub mod rates;
 pub mod refusal;
 mod roster;
 pub mod state;

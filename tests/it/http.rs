@@ -5,6 +5,8 @@ mod desk;
 
 #[path = "http/dashboard.rs"]
 mod dashboard;
+#[path = "http/aggregators.rs"]
+mod aggregators;
 #[path = "http/document.rs"]
 mod document;
 #[path = "http/events.rs"]

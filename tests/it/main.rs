@@ -13,4 +13,5 @@ mod http;
 mod journal;
 mod kernel;
 mod mqtt;
+mod rates;
 mod replay;
