@@ -61,7 +61,7 @@ pub struct Flow {
 }
 
 /// An IPv4 network: an address of which the first `length` bits count.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ipv4Prefix {
     /// The address.
     pub address: Ipv4Addr,

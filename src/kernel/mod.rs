@@ -12,6 +12,7 @@ pub mod command;
 pub mod decide;
 pub mod event;
 pub mod id;
+pub mod intent;
 pub mod ledger;
 pub mod lsp;
 pub mod model;

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name. A room that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("kernel", &[]),
     ("formats", &["kernel"]),
     ("journal", &["kernel"]),
-    ("app", &["kernel", "journal"]),
+    ("southbound", &["kernel"]),
+    ("app", &["kernel", "journal", "southbound"]),
     ("http", &["app", "kernel", "formats"]),
     ("config", &["kernel"]),
     ("telemetry", &["app", "config", "kernel"]),
