@@ -5,6 +5,11 @@
 //! force unless the switch said so or was read; it never takes silence for emptiness; it changes nothing that lacks our
 //! cookie or is outside our meter range; every answer is bounded in time and bytes before it is believed.
 
+mod dialogue;
+pub mod ryu;
+#[cfg(test)]
+mod stub;
+
 use std::fmt;
 
 use futures_util::future::BoxFuture;

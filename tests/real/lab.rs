@@ -64,9 +64,8 @@ impl Lab {
 
     /// How many rules and how many meters there are in all.
     pub(crate) fn held(&self) -> (usize, usize) {
-        (1..=SWITCHES).fold((0, 0), |(rules, meters), switch| {
-            (rules + self.rules(switch).len(), meters + self.meters(switch))
-        })
+        (1..=SWITCHES)
+            .fold((0, 0), |(rules, meters), switch| (rules + self.rules(switch).len(), meters + self.meters(switch)))
     }
 
     /// `ovs-ofctl` on a switch, for what somebody does behind our back.
@@ -99,6 +98,12 @@ impl Lab {
             Verb::Kill => "kill",
         };
         say(&[part, verb]);
+    }
+
+    /// Another controller: one that has nothing of ours.
+    pub(crate) fn plain_controller(&self) {
+        self.part(Part::Controller, Verb::Kill);
+        say(&["controller", "start", "plain"]);
     }
 
     /// What arrives of UDP offered at `mbit`, in Mbit/s of payload.

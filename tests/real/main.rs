@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails should stop")]
 
 mod client;
+mod driver;
 mod journal;
+mod lab;
 mod process;
