@@ -275,6 +275,7 @@ pub(super) fn flow(record: &FlowRecord) -> Box<Flow> {
         ipv4_dst: record.ipv4_dst.map(|prefix| prefix.0),
         ip_proto: record.ip_proto,
         l4_dst: record.l4_dst,
+        out_port: record.out_port,
     })
 }
 

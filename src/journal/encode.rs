@@ -232,6 +232,7 @@ pub(super) fn flow(flow: &Flow) -> Box<FlowRecord> {
         ipv4_dst: flow.ipv4_dst.map(Prefix),
         ip_proto: flow.ip_proto,
         l4_dst: flow.l4_dst,
+        out_port: flow.out_port,
     })
 }
 

@@ -226,6 +226,9 @@ pub struct FlowRecord {
     /// TCP or UDP destination port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l4_dst: Option<u16>,
+    /// The host port at the egress switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_port: Option<u32>,
 }
 
 /// Somebody who had to leave their path.

@@ -273,6 +273,7 @@ fn flow(dice: &mut Dice) -> Flow {
         ipv4_dst: dice.maybe(|_| Ipv4Prefix { address: [192, 168, 1, 1].into(), length: 32 }),
         ip_proto: dice.maybe(|_| 6),
         l4_dst: dice.maybe(|dice| dice.small(65_536)),
+        out_port: dice.maybe(|dice| dice.small(64)),
     }
 }
 
