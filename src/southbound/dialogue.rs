@@ -3,9 +3,10 @@
 //! What must stay true: no redirect is followed and no proxy is asked; a body is read up to a limit and no further; at most
 //! [`REQUESTS_IN_FLIGHT_MAX`] requests are under way; an excerpt that ends in an error is short and printable.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method, Url, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,8 +31,23 @@ pub(super) struct Dialogue {
     client: Client,
     /// Ends in a slash.
     base: Url,
-    authorization: Option<HeaderValue>,
+    credentials: Option<Credentials>,
     gate: Semaphore,
+}
+
+/// Who we are to a controller (RFC 7617).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The name.
+    pub username: String,
+    /// The password; not shown.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// What was answered.
@@ -52,7 +68,7 @@ impl Dialogue {
     ///
     /// # Errors
     /// The address is none of HTTP.
-    pub(super) fn new(base: &str, authorization: Option<HeaderValue>) -> Result<Self, DriverError> {
+    pub(super) fn new(base: &str, credentials: Option<Credentials>) -> Result<Self, DriverError> {
         let bad = || DriverError::Unreachable { why: Unreachable::BadAddress };
         let mut base = Url::parse(base).map_err(|_| bad())?;
         let plain = matches!(base.scheme(), "http" | "https") && base.query().is_none() && base.fragment().is_none();
@@ -75,12 +91,16 @@ impl Dialogue {
             .tcp_nodelay(true)
             .build()
             .map_err(|_| bad())?;
-        Ok(Self { client, base, authorization, gate: Semaphore::new(REQUESTS_IN_FLIGHT_MAX) })
+        Ok(Self { client, base, credentials, gate: Semaphore::new(REQUESTS_IN_FLIGHT_MAX) })
     }
 
     /// GET.
     pub(super) async fn get(&self, what: &'static str, path: &str) -> Result<Reply, DriverError> {
         self.exchange(what, Method::GET, path, None).await
+    }
+    /// DELETE.
+    pub(super) async fn delete(&self, what: &'static str, path: &str) -> Result<Reply, DriverError> {
+        self.exchange(what, Method::DELETE, path, None).await
     }
 
     /// POST.
@@ -108,8 +128,8 @@ impl Dialogue {
         let _turn = self.gate.acquire().await.map_err(|_| unreachable(Unreachable::Broken))?;
         let started = Instant::now();
         let mut request = self.client.request(method, url);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization.clone());
+        if let Some(Credentials { username, password }) = &self.credentials {
+            request = request.basic_auth(username, Some(password));
         }
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);

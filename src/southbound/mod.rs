@@ -5,12 +5,16 @@
 //! force unless the switch said so or was read; it never takes silence for emptiness; it changes nothing that lacks our
 //! cookie or is outside our meter range; every answer is bounded in time and bytes before it is believed.
 
+mod check;
 mod dialogue;
+pub mod onos;
 pub mod ryu;
 #[cfg(test)]
 mod stub;
 
 use std::fmt;
+
+pub use self::dialogue::Credentials;
 
 use futures_util::future::BoxFuture;
 

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::client::ask;
+
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/lab/lab");
 /// How many switches there are; host `n` is at switch `n`.
 pub(crate) const SWITCHES: u32 = 4;
@@ -98,6 +100,14 @@ impl Lab {
             Verb::Kill => "kill",
         };
         say(&[part, verb]);
+    }
+
+    /// Waits until the controller has all switches again.
+    pub(crate) fn await_controller(&self) {
+        let address = self.url.trim_start_matches("http://").parse().unwrap();
+        let switches = || ask(address, "GET", "/stats/switches", None).map(|(_, seen)| seen).unwrap_or_default();
+        let all = |seen: &Value| seen.as_array().is_some_and(|seen| seen.len() == SWITCHES as usize);
+        await_that("the controller is back", Duration::from_secs(60), switches, all);
     }
 
     /// Another controller: one that has nothing of ours.

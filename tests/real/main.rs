@@ -5,4 +5,7 @@ mod client;
 mod driver;
 mod journal;
 mod lab;
+mod network;
+mod packets;
 mod process;
+mod running;

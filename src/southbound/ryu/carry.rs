@@ -11,13 +11,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::super::check::{Failed, check, takes_away};
 use super::super::{DriverError, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX};
 use super::speak::{Order, order};
 use super::{Ryu, narrowest, no_such_switch};
-use crate::kernel::id::AllocationId;
-use crate::kernel::intent::{
-    Action, Cookie, CookieFilter, Dpid, Fault, Match, Meter, MeterId, Place, PortNo, Rule, Step, StepOutcome,
-};
+use crate::kernel::intent::{Cookie, CookieFilter, Dpid, Fault, Match, Meter, MeterId, Place, Rule, Step, StepOutcome};
 
 /// How long a switch is given before what it seems not to hold is looked for once more.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(50);
@@ -88,7 +86,7 @@ impl Ryu {
         for phase in phases {
             let mut checked = vec![];
             for step in phase {
-                match check(step, ports.as_ref(), &failed) {
+                match check(step, ports.as_ref(), &failed).and_then(|()| order(step)) {
                     Ok(order) => checked.push(Checked { at, step, order }),
                     Err(fault) => outcomes[at] = StepOutcome::Refused(fault),
                 }
@@ -248,73 +246,6 @@ impl Ryu {
         }
         stream::iter(each).buffered(REQUESTS_IN_FLIGHT_MAX).try_concat().await
     }
-}
-
-/// What did not come about in this call: what depends on it is left out.
-#[derive(Default)]
-struct Failed {
-    meters: BTreeSet<MeterId>,
-    allocations: BTreeSet<AllocationId>,
-}
-
-impl Failed {
-    fn note(&mut self, step: &Step) {
-        match step {
-            Step::AddMeter(meter) | Step::ModifyMeter(meter) => self.meters.insert(meter.id),
-            Step::PutRule(Rule { cookie, .. }) | Step::DeleteRule { cookie, .. } => {
-                self.allocations.insert(cookie.allocation())
-            }
-            Step::DeleteMeter(_) => false,
-        };
-    }
-
-    fn stands_in_the_way(&self, step: &Step) -> bool {
-        match step {
-            Step::AddMeter(_) | Step::ModifyMeter(_) => false,
-            Step::PutRule(rule) => rule.actions.iter().any(|action| match action {
-                Action::Meter(id) => self.meters.contains(id),
-                _ => false,
-            }),
-            Step::DeleteRule { cookie, .. } => self.allocations.contains(&cookie.allocation()),
-            // A rule vanishes with its meter, and a meter does not say whose it is.
-            Step::DeleteMeter(_) => !self.allocations.is_empty(),
-        }
-    }
-}
-
-fn check(step: &Step, ports: Option<&BTreeSet<PortNo>>, failed: &Failed) -> Result<Order, Fault> {
-    if let (Step::PutRule(rule), Some(ports)) = (step, ports)
-        && let Some(port) = used_ports(rule).find(|port| !ports.contains(port))
-    {
-        return Err(Fault::NoSuchPort { port });
-    }
-    let strange_meter = match step {
-        Step::AddMeter(meter) | Step::ModifyMeter(meter) => {
-            !meter.id.is_ours() || meter.rate_kbps == 0 || meter.burst_kbit == 0
-        }
-        Step::DeleteMeter(id) => !id.is_ours(),
-        Step::PutRule(_) | Step::DeleteRule { .. } => false,
-    };
-    if strange_meter {
-        return Err(Fault::Unsupported { what: "change such a meter" });
-    }
-    if failed.stands_in_the_way(step) { Err(Fault::AfterFailure) } else { order(step) }
-}
-
-fn used_ports(rule: &Rule) -> impl Iterator<Item = PortNo> {
-    let sent_to = rule.actions.iter().filter_map(|action| match action {
-        Action::Output(port) => Some(*port),
-        _ => None,
-    });
-    let comes_from = match &rule.place.matches {
-        Match::Ipv4(ipv4) => ipv4.in_port,
-        Match::Mpls { .. } | Match::Opaque(_) => None,
-    };
-    sent_to.chain(comes_from)
-}
-
-fn takes_away(step: &Step) -> bool {
-    matches!(step, Step::DeleteRule { .. } | Step::DeleteMeter(_))
 }
 
 fn is_strange(step: &Step) -> bool {

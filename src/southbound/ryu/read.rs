@@ -321,7 +321,7 @@ mod tests {
             json!({}),
         ] {
             let rule = told(&fields, &json!([{"WRITE_ACTIONS": []}, "OUTPUT:CONTROLLER", "METER:x", "SET_QUEUE:1", 7]));
-            assert!(matches!(&rule.place.matches, Match::Opaque(words) if **words == fields.to_string()));
+            assert_eq!(rule.place.matches, Match::Opaque(fields.to_string().into()));
             assert!(rule.actions.iter().all(|action| matches!(action, Action::Opaque(_))));
         }
         let fleeting =

@@ -6,9 +6,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::check::real_port;
 use crate::kernel::intent::{
-    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Fault, Ipv4Match, Match, Meter, MeterId, Place, PortNo, Rule,
-    Step,
+    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Fault, Ipv4Match, Match, Meter, MeterId, Place, Rule, Step,
 };
 use crate::kernel::lsp::Ipv4Prefix;
 
@@ -63,9 +63,6 @@ fn meter_order(command: &'static str, meter: &Meter) -> Order {
 }
 
 fn put(rule: &Rule) -> Result<Order, Fault> {
-    if matches!(rule.place.matches, Match::Opaque(_)) || !rule.cookie.is_ours() {
-        return Err(Fault::Unsupported { what: "write a rule that is not ours" });
-    }
     let actions: Result<Vec<_>, _> = rule.actions.iter().map(action).collect();
     let body = json!({
         "cookie": rule.cookie.0,
@@ -78,9 +75,6 @@ fn put(rule: &Rule) -> Result<Order, Fault> {
 }
 
 fn delete(place: &Place, cookie: Cookie) -> Result<Order, Fault> {
-    if !cookie.is_ours() {
-        return Err(Fault::Unsupported { what: "delete a rule that is not ours" });
-    }
     let body = json!({
         "cookie": cookie.0,
         "cookie_mask": u64::MAX,
@@ -158,10 +152,6 @@ fn action(action: &Action) -> Result<Value, Fault> {
     })
 }
 
-fn real_port(port: PortNo) -> Result<u32, Fault> {
-    if port.0 == 0 || port > PortNo::MAX { Err(Fault::NoSuchPort { port }) } else { Ok(port.0) }
-}
-
 fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
@@ -173,7 +163,7 @@ fn object(value: Value) -> Map<String, Value> {
 mod tests {
     use super::*;
     use crate::kernel::id::AllocationId;
-    use crate::kernel::intent::Label;
+    use crate::kernel::intent::{Label, PortNo};
 
     pub(super) fn ingress() -> Rule {
         let network = |address: [u8; 4]| Some(Ipv4Prefix { address: address.into(), length: 32 });
@@ -237,8 +227,6 @@ mod tests {
         let does = |action| order(&Step::PutRule(Rule { actions: vec![action], ..ingress() }));
         assert!(does(Action::SetTrafficClass(8)).is_err() && does(Action::SetDscp(64)).is_err());
         assert!(does(Action::Opaque("GROUP:1".into())).is_err());
-        let foreign = Step::DeleteRule { place: ingress().place, cookie: Cookie(0) };
-        assert!(order(&foreign).is_err());
     }
 
     #[test]
