@@ -379,7 +379,10 @@ fn touch(fact: &Fact, ids: &mut Vec<AllocationId>) {
         }
         Record::AllocationReleased { id } => ids.push(id.0),
         Record::AllocationsExpired { ids: over } => ids.extend(over.iter().map(|id| id.0)),
-        Record::AllocationDenied { .. } | Record::TopologyDeleted { .. } => {}
+        Record::AllocationDenied { .. }
+        | Record::TopologyDeleted { .. }
+        | Record::ControllerPut { .. }
+        | Record::ControllerDeleted { .. } => {}
     }
 }
 

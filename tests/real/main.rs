@@ -3,5 +3,10 @@
 
 mod client;
 mod dashboard;
+mod driver;
 mod journal;
+mod lab;
+mod network;
+mod packets;
 mod process;
+mod running;
