@@ -29,6 +29,7 @@ use crate::kernel::audit::{Fault, audit};
 use crate::kernel::id::{AllocationId, Name, Sequence};
 use crate::kernel::units::Millis;
 use crate::kernel::{Command, Refusal, State};
+pub use crate::southbound::Credentials;
 
 /// How many submissions may wait for the writer; one more is refused as [`SubmitError::Busy`].
 pub const QUEUE_MAX: usize = 4_096;
@@ -114,6 +115,11 @@ pub enum StartError {
     },
 }
 
+/// Makes drivers that say these credentials to controllers that ask for some.
+pub fn workshop(credentials: Option<Credentials>) -> Workshop {
+    Arc::new(move |controller, topology| crate::southbound::connect(controller, topology, credentials.as_ref()))
+}
+
 /// The handle by which the speaking rooms reach the state. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
@@ -149,7 +155,7 @@ impl App {
     /// # Errors
     /// The journal cannot be read or tells of an impossible state.
     pub async fn start(journal: Journal) -> Result<(Self, Tasks), StartError> {
-        Self::start_with(journal, Arc::new(crate::southbound::connect)).await
+        Self::start_with(journal, workshop(None)).await
     }
 
     /// As [`App::start`], with another way to make drivers for controllers.

@@ -5,14 +5,21 @@
 //! force unless the switch said so or was read; it never takes silence for emptiness; it changes nothing that lacks our
 //! cookie or is outside our meter range; every answer is bounded in time and bytes before it is believed.
 
+mod check;
 mod connect;
+mod dialogue;
+pub mod onos;
+pub mod ryu;
 mod simulated;
+#[cfg(test)]
+mod stub;
 
 use std::fmt;
 
 use futures_util::future::BoxFuture;
 
 pub use self::connect::connect;
+pub use self::dialogue::Credentials;
 pub use self::simulated::{Faults, Simulated};
 use crate::kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, Step, StepOutcome};
 
