@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
-pub use self::reconcile::{Board, Condition, Conditions, ControllerStatus, Load, News, Workshop};
+pub use self::reconcile::{Board, Condition, Conditions, ControllerStatus, Load, News, SurveyError, Workshop};
 pub use crate::journal::record::{self, Record};
 pub use crate::journal::stored_topology::LinkRecord;
 pub use crate::journal::words;

@@ -21,6 +21,7 @@ pub mod path;
 pub mod refusal;
 mod roster;
 pub mod state;
+pub mod survey;
 pub mod topology;
 mod translate;
 pub mod units;
