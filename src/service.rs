@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Mode, StartError, SubmitError, Tasks};
+use crate::app::{App, Credentials, Mode, Options, StartError, SubmitError, Tasks, workshop};
 use crate::config::{Config, STORE_DEFAULT};
 use crate::formats;
 use crate::http;
@@ -106,7 +106,12 @@ impl Service {
     /// The database or the address cannot be had, or the journal is unsound.
     pub async fn build(config: &Config) -> Result<Self, ServiceError> {
         let journal = Journal::open(&DatabaseUrl::from_str(&config.database)?).await?;
-        let (app, tasks) = App::start(journal).await?;
+        let credentials = config.controller_username.clone().map(|username| Credentials {
+            username,
+            password: config.controller_password.as_ref().map(|password| password.0.clone()).unwrap_or_default(),
+        });
+        let (app, tasks) =
+            App::start_with(journal, Options { workshop: workshop(credentials), ..Options::default() }).await?;
         if app.read(|state| state.sequence().0 == 0).await {
             put_first_topology(&app).await?;
         }
@@ -117,6 +122,7 @@ impl Service {
         let broker = broker_on(&config.store, config.durability.into()).await?;
         let metrics = Arc::new(Metrics::new());
         tokio::spawn(take_note(app.clone(), Arc::clone(&metrics)));
+        tokio::spawn(take_news(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
         Ok(Self { app, tasks, listener, broker, mqtt_listener, metrics, drain })
     }
@@ -223,6 +229,18 @@ async fn take_note(app: App, metrics: Arc<Metrics>) {
         match commits.recv().await {
             Ok(commit) => metrics.note(&commit),
             Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "commits were too fast to be counted"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Counts what changes in the field.
+async fn take_news(app: App, metrics: Arc<Metrics>) {
+    let mut news = app.news();
+    loop {
+        match news.recv().await {
+            Ok(said) => metrics.note_news(&said),
+            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "news were too fast to be counted"),
             Err(RecvError::Closed) => return,
         }
     }

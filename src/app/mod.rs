@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
-pub use self::reconcile::{Board, Condition, Conditions, ControllerStatus, Load, News, Workshop};
+pub use self::reconcile::{Board, Condition, Conditions, ControllerStatus, Load, News, SurveyError, Workshop};
 pub use self::scheduler::{NEWS_KEPT, Pace, REPORTS_MAX, ReportError, Scheduler, SchedulerOptions};
 pub use crate::journal::record::{self, Record};
 pub use crate::journal::stored_topology::LinkRecord;
@@ -31,6 +31,7 @@ use crate::kernel::audit::{Fault, audit};
 use crate::kernel::id::{AllocationId, Name, Sequence};
 use crate::kernel::units::Millis;
 use crate::kernel::{Command, Refusal, State};
+pub use crate::southbound::Credentials;
 
 /// How many submissions may wait for the writer; one more is refused as [`SubmitError::Busy`].
 pub const QUEUE_MAX: usize = 4_096;
@@ -116,6 +117,11 @@ pub enum StartError {
     },
 }
 
+/// Makes drivers that say these credentials to controllers that ask for some.
+pub fn workshop(credentials: Option<Credentials>) -> Workshop {
+    Arc::new(move |controller, topology| crate::southbound::connect(controller, topology, credentials.as_ref()))
+}
+
 /// The handle by which the speaking rooms reach the state. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
@@ -150,7 +156,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workshop: Arc::new(crate::southbound::connect), scheduler: SchedulerOptions::default() }
+        Self { workshop: workshop(None), scheduler: SchedulerOptions::default() }
     }
 }
 

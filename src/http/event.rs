@@ -198,6 +198,9 @@ pub(super) struct StreamQuery {
 ///
 /// Each has the sequence number as `id`, its kind as `event`, and as `data` what GET /v1/events has as an item. A client
 /// that connects again with Last-Event-ID misses nothing and gets nothing twice.
+///
+/// Where a controller has the topology's switches, `allocation_state` tells where an allocation stands with them. These
+/// are not in the journal: they have no `id`, and are not told again.
 #[utoipa::path(
     get,
     path = "/v1/events/stream",

@@ -10,6 +10,7 @@ mod aggregator;
 mod allocation;
 mod allocation_list;
 mod batch;
+mod controller;
 mod dashboard;
 mod event;
 mod health;
@@ -82,6 +83,7 @@ struct Room {
         (name = "topologies", description = "Networks, their links and their bandwidth models"),
         (name = "allocations", description = "Bandwidth requests and what became of them"),
         (name = "aggregators", description = "What aggregators of the edge report and may send"),
+        (name = "controllers", description = "SDN controllers, through which switches are reached"),
         (name = "events", description = "What happened, in order"),
         (name = "service", description = "Probes"),
     )
@@ -134,6 +136,9 @@ fn api() -> OpenApiRouter<Room> {
         .routes(routes!(allocation_list::allocation_list, allocation::allocation_create))
         .routes(routes!(batch::allocation_batch))
         .routes(routes!(allocation::allocation_get, allocation::allocation_resize, allocation::allocation_release))
+        .routes(routes!(controller::controller_list))
+        .routes(routes!(controller::controller_get, controller::controller_put, controller::controller_delete))
+        .routes(routes!(controller::controller_survey))
         .routes(routes!(event::event_list))
         .routes(routes!(event::event_stream))
         .routes(routes!(health::livez))

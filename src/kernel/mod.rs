@@ -22,6 +22,7 @@ pub mod rates;
 pub mod refusal;
 mod roster;
 pub mod state;
+pub mod survey;
 pub mod topology;
 mod translate;
 pub mod units;

@@ -7,6 +7,8 @@ mod desk;
 mod dashboard;
 #[path = "http/aggregators.rs"]
 mod aggregators;
+#[path = "http/controllers.rs"]
+mod controllers;
 #[path = "http/document.rs"]
 mod document;
 #[path = "http/events.rs"]

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::broadcast;
 
 use super::hand::Hand;
+use crate::journal::record::AllocationRecord;
 use crate::kernel::id::{AllocationId, LinkIx, Name, Sequence};
 use crate::kernel::intent::Dpid;
 use crate::kernel::lsp::{Allocation, LspState};
@@ -281,10 +282,10 @@ impl Conditions {
         }
     }
 
-    /// Where the allocation of this number is, which has a flow if `has_flow` says so.
-    pub fn of_named(&self, topology: &Name, id: AllocationId, has_flow: Option<()>) -> Condition {
-        match (self.by_topology.get(topology), has_flow) {
-            (Some(board), Some(())) => board.condition_of(id),
+    /// Where a living allocation is, by its record.
+    pub fn of_record(&self, record: &AllocationRecord) -> Condition {
+        match (self.by_topology.get(&record.topology.0), &record.flow) {
+            (Some(board), Some(_)) => board.condition_of(record.id.0),
             _ => Condition::ACTIVE,
         }
     }

@@ -28,6 +28,7 @@ use crate::journal::record::Record;
 use crate::kernel::State;
 use crate::kernel::controller::{Controller, DriverKind};
 use crate::kernel::id::{Name, Sequence};
+use crate::kernel::survey::Survey;
 use crate::kernel::topology::Topology;
 use crate::southbound::{Driver, DriverError};
 
@@ -151,6 +152,28 @@ fn fingerprint(topology: &Topology) -> u64 {
         (link.from, link.to, link.from_port, link.to_port).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// Why a controller's network could not be surveyed.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// There is nothing to reach it with.
+    #[error("the controller cannot be used")]
+    NoHand,
+    /// It did not answer as it should.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+}
+
+impl App {
+    /// Everything that a controller knows of its network.
+    ///
+    /// # Errors
+    /// It cannot be asked, or does not answer as it should.
+    pub async fn survey(&self, controller: &Name) -> Result<Survey, SurveyError> {
+        let hand = self.inner.boards.hand(controller).ok_or(SurveyError::NoHand)?;
+        Ok(watch::survey(&hand).await?)
+    }
 }
 
 async fn stop(running: Running) {

@@ -1,8 +1,8 @@
-//! Reading what switches hold: by cookie, in slices, so that no answer blocks a controller for long; and the light audit,
-//! which counts, and reads one slice at a time.
+//! Reading what switches hold: by cookie, and never what is not ours; and the light audit, which counts, and reads one
+//! slice at a time.
 
 use super::hand::Hand;
-use crate::kernel::intent::{CookieFilter, Dpid, Rule, Table};
+use crate::kernel::intent::{CookieFilter, Dpid, Table};
 use crate::southbound::DriverError;
 
 /// How many rules one answer should have at most.
@@ -14,12 +14,7 @@ const METERS_LIGHT: usize = 256;
 
 /// Everything of ours that a switch holds.
 pub(super) async fn table(hand: &Hand, switch: Dpid) -> Result<Table, DriverError> {
-    let count = hand.rule_count(switch, CookieFilter::OURS).await?;
-    let bits = slice_bits(count);
-    let mut rules: Vec<Rule> = vec![];
-    for number in 0..(1_u64 << bits) {
-        rules.extend(hand.rules(switch, CookieFilter::slice(number, bits)).await?);
-    }
+    let rules = hand.rules(switch, CookieFilter::OURS).await?;
     Ok(Table::of(rules, hand.meters(switch).await?))
 }
 

@@ -11,14 +11,14 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep_until};
 
-use super::super::{App, Commit};
+use super::super::{App, Commit, Fact};
 use super::board::{Board, Condition, News};
 use super::hand::{Hand, STEPS_AT_ONCE};
 use super::read::{self, Finding};
 use crate::journal::record::{DisplacedRecord, Record};
 use crate::kernel::State;
 use crate::kernel::controller::Controller;
-use crate::kernel::id::{AllocationId, Name};
+use crate::kernel::id::{AllocationId, Name, Sequence};
 use crate::kernel::intent::{Agenda, Dpid, Fault, Plan, StepOutcome, Table, Tables, Task};
 use crate::kernel::lsp::{Allocation, LspState};
 use crate::kernel::topology::Topology;
@@ -36,7 +36,13 @@ const PAGE: usize = 20_000;
 const COMMITS_AT_ONCE: usize = 256;
 
 /// What has changed since the plan was last brought up to date.
-enum Changes {
+struct Changes {
+    what: What,
+    /// The last event that is accounted for.
+    until: Sequence,
+}
+
+enum What {
     Everything,
     These(BTreeSet<AllocationId>),
 }
@@ -111,7 +117,7 @@ impl Worker {
     pub(super) async fn run(mut self) {
         // Whoever listens before looking at the state misses nothing.
         let mut commits = self.app.subscribe();
-        let mut changes = Changes::Everything;
+        let mut changes = Changes { what: What::Everything, until: self.app.head() };
         let mut occasion = Occasion::Time;
         loop {
             if self.is_current().await {
@@ -151,8 +157,11 @@ impl Worker {
 
     fn note(&self, commit: Result<Commit, RecvError>, changes: &mut Changes) {
         match commit {
-            Ok(commit) => commit.facts.iter().for_each(|fact| changes.note(&fact.record, &self.controller.topology)),
-            Err(RecvError::Lagged(_)) => *changes = Changes::Everything,
+            Ok(commit) => {
+                commit.facts.iter().for_each(|fact| changes.note(fact, &self.controller.topology));
+            }
+            // Those that were missed are older than the next that comes.
+            Err(RecvError::Lagged(_)) => changes.what = What::Everything,
             Err(RecvError::Closed) => {}
         }
     }
@@ -280,10 +289,11 @@ impl Worker {
 
     /// Brings the plan up to date.
     async fn take_in(&mut self, changes: &mut Changes) {
-        match std::mem::replace(changes, Changes::These(BTreeSet::new())) {
-            Changes::Everything => self.take_everything_in().await,
-            Changes::These(ids) if ids.is_empty() => {}
-            Changes::These(ids) => {
+        let until = changes.until;
+        match std::mem::replace(&mut changes.what, What::These(BTreeSet::new())) {
+            What::Everything => self.take_everything_in().await,
+            What::These(ids) if ids.is_empty() => {}
+            What::These(ids) => {
                 let ids: Vec<AllocationId> = ids.into_iter().collect();
                 let found = find(self.app.clone(), self.controller.topology.clone(), ids).await;
                 let Some((topology, found)) = found else { return self.forget_everything() };
@@ -292,11 +302,13 @@ impl Worker {
                 }
             }
         }
-        self.board.set_known_until(self.app.head());
+        self.board.set_known_until(until);
     }
 
     /// Page by page, so that the writer is not kept waiting; whoever changes meanwhile comes with a commit.
     async fn take_everything_in(&mut self) {
+        // Links may have other numbers now.
+        self.board.forget_loads();
         let name = self.controller.topology.clone();
         let mut after = None;
         let mut met = BTreeSet::new();
@@ -588,7 +600,7 @@ async fn is_revision(app: App, controller: Arc<Controller>) -> bool {
     app.read(is_this).await
 }
 
-async fn topology(app: App, name: Name) -> Option<Arc<Topology>> {
+pub(super) async fn topology(app: App, name: Name) -> Option<Arc<Topology>> {
     app.read(move |state: &State| state.network(name.as_str()).map(|network| Arc::clone(network.topology()))).await
 }
 
@@ -617,12 +629,13 @@ async fn page_after(app: App, topology: Name, after: Option<AllocationId>) -> Op
 }
 
 impl Changes {
-    fn note(&mut self, record: &Record, topology: &Name) {
+    fn note(&mut self, fact: &Fact, topology: &Name) {
+        self.until = self.until.max(fact.sequence);
         let all = |displaced: &[DisplacedRecord]| displaced.iter().map(|gone| gone.id.0).collect::<Vec<_>>();
-        let mut ids = match record {
+        let mut ids = match &fact.record {
             Record::TopologyPut { topology: name, .. } | Record::TopologyDeleted { topology: name } => {
                 if name.0 == *topology {
-                    *self = Self::Everything;
+                    self.what = What::Everything;
                 }
                 return;
             }
@@ -637,7 +650,7 @@ impl Changes {
             Record::AllocationsExpired { ids } => ids.iter().map(|id| id.0).collect(),
             Record::AllocationDenied { .. } | Record::ControllerPut { .. } | Record::ControllerDeleted { .. } => return,
         };
-        if let Self::These(these) = self {
+        if let What::These(these) = &mut self.what {
             these.extend(ids.drain(..));
         }
     }

@@ -3,19 +3,18 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::super::problem::Problem;
 use super::allocation::bandwidth;
 use super::effects::Effects;
-use crate::app::LinkRecord;
 use crate::app::words::Id;
-use crate::formats::StateDocument;
+use crate::app::{LinkRecord, Load};
+use crate::formats::{Instant, StateDocument};
 use crate::kernel::bam::by_class;
 use crate::kernel::command::LinkChange;
 use crate::kernel::id::LinkIx;
 use crate::kernel::state::Network;
 use crate::kernel::topology::{Link, LinkState};
 use crate::kernel::units::{Micros, PPM};
-
-use super::super::problem::Problem;
 
 /// The most allocations that a link lists.
 const ALLOCATIONS_LISTED_MAX: usize = 1_000;
@@ -78,6 +77,14 @@ pub(crate) struct LinkFigures {
     allocations: Vec<Id>,
     /// How many are on it.
     allocation_count: usize,
+    /// What it was last measured to carry, over all traffic, where a controller tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    measured_bps: Option<u64>,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    measured_at: Option<Instant>,
 }
 
 /// What a class type has on a link.
@@ -147,15 +154,13 @@ pub(crate) struct LinkAnswer<'a> {
 
 impl LinkView {
     /// A link as it is.
-    pub(crate) fn of(network: &Network, ix: LinkIx, link: &Link) -> Self {
-        Self { is: LinkStatic::of(network, link), figures: LinkFigures::of(network, ix, link) }
+    pub(crate) fn of(network: &Network, ix: LinkIx, link: &Link, load: Option<Load>) -> Self {
+        Self { is: LinkStatic::of(network, link), figures: LinkFigures::of(network, ix, link, load) }
     }
-}
 
-impl LinkView {
     /// A link as it is, without those on it.
-    pub(crate) fn brief(network: &Network, ix: LinkIx, link: &Link) -> Self {
-        Self { is: LinkStatic::of(network, link), figures: LinkFigures::brief(network, ix, link) }
+    pub(crate) fn brief(network: &Network, ix: LinkIx, link: &Link, load: Option<Load>) -> Self {
+        Self { is: LinkStatic::of(network, link), figures: LinkFigures::brief(network, ix, link, load) }
     }
 }
 
@@ -202,13 +207,13 @@ impl LinkStatic {
 
 impl LinkFigures {
     /// What the books say.
-    pub(crate) fn of(network: &Network, ix: LinkIx, link: &Link) -> Self {
+    pub(crate) fn of(network: &Network, ix: LinkIx, link: &Link, load: Option<Load>) -> Self {
         let allocations = network.ledger().on_link(ix).take(ALLOCATIONS_LISTED_MAX).map(Id).collect();
-        Self { allocations, ..Self::brief(network, ix, link) }
+        Self { allocations, ..Self::brief(network, ix, link, load) }
     }
 
     /// What the books say, without who is on the link.
-    fn brief(network: &Network, ix: LinkIx, link: &Link) -> Self {
+    fn brief(network: &Network, ix: LinkIx, link: &Link, load: Option<Load>) -> Self {
         let ledger = network.ledger();
         let (slots, booked) = (ledger.slots(), ledger.booked(ix));
         let model = network.model().of_link(&link.name);
@@ -241,6 +246,8 @@ impl LinkFigures {
             unreserved: unreserved.collect(),
             allocations: vec![],
             allocation_count: ledger.count_on(ix),
+            measured_bps: load.map(|load| load.carried_bps),
+            measured_at: load.map(|load| Instant(load.at)),
         }
     }
 }
