@@ -1,7 +1,11 @@
 //! Logs and metrics. The one table from what happened to a log line and to counters; nothing else in the house counts.
 
+mod decision;
+mod picture;
+mod process;
+
 use std::io::IsTerminal;
-use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -13,13 +17,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use crate::app::record::{DenialRecord, DisplacedRecord, FateWord};
+use crate::app::record::{CauseWord, DenialRecord, DisplacedRecord, FateWord};
 use crate::app::{App, Commit, Fact, Record};
 use crate::config::LogFormat;
 use crate::kernel::class::ClassType;
-
-/// How many links are told of one by one in the metrics; a network with more is told of as a whole only.
-pub const LINKS_TOLD_MAX: usize = 2_000;
 
 /// Starts logging to standard error. `RUST_LOG` chooses what; `info` unless said otherwise.
 ///
@@ -46,26 +47,20 @@ struct Admission {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Fate {
+    cause: &'static str,
     fate: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Class {
-    topology: String,
+struct Preemption {
     class_type: u8,
+    cause: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct LinkLabel {
-    topology: String,
-    link: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct LinkClass {
-    topology: String,
-    link: String,
-    class_type: u8,
+struct Timed {
+    method: &'static str,
+    route: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -85,10 +80,12 @@ pub struct Metrics {
     registry: Registry,
     admissions: Family<Admission, Counter>,
     displaced: Family<Fate, Counter>,
+    preemptions: Family<Preemption, Counter>,
     events: Counter,
     decided: Histogram,
     written: Histogram,
     requests: Family<Route, Counter>,
+    answered: Family<Timed, Histogram>,
 }
 
 impl Metrics {
@@ -101,25 +98,33 @@ impl Metrics {
         let metrics = Self {
             admissions: Family::default(),
             displaced: Family::default(),
+            preemptions: Family::default(),
             events: Counter::default(),
             decided: Histogram::new(exponential_buckets(5e-6, 2.0, 18)),
             written: Histogram::new(exponential_buckets(5e-6, 2.0, 18)),
             requests: Family::default(),
+            answered: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1e-4, 2.5, 12))),
             registry: Registry::default(),
         };
         registry.register("admission_requests", "Bandwidth requests decided", metrics.admissions.clone());
         registry.register("displaced", "Allocations that had to leave their path", metrics.displaced.clone());
+        let preempted = "Allocations ended for a request, by the class that asked";
+        registry.register("preemptions", preempted, metrics.preemptions.clone());
         registry.register("events", "Events committed", metrics.events.clone());
         let batch = "Time to decide a batch of commands";
         registry.register_with_unit("decision_batch_duration", batch, Unit::Seconds, metrics.decided.clone());
         let write = "Time to write a batch of events down";
         registry.register_with_unit("journal_append_duration", write, Unit::Seconds, metrics.written.clone());
         registry.register("http_requests", "HTTP requests answered", metrics.requests.clone());
+        let answer = "Time to answer an HTTP request; of a stream, to begin to";
+        registry.register_with_unit("http_request_duration", answer, Unit::Seconds, metrics.answered.clone());
+        process::started();
         Self { registry, ..metrics }
     }
 
     /// Counts an HTTP answer under its route, not its path.
-    pub fn count_request(&self, method: &'static str, route: &str, status: u16) {
+    pub fn count_request(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        self.answered.get_or_create(&Timed { method, route: route.to_owned() }).observe(took.as_secs_f64());
         self.requests.get_or_create(&Route { method, route: route.to_owned(), status }).inc();
     }
 
@@ -131,50 +136,18 @@ impl Metrics {
         let mut text = String::new();
         text::encode_registry(&mut text, &self.registry)?;
         let mut now = Registry::with_prefix("watermaster");
-        self.picture(app, &mut now).await;
+        picture::draw(app, &mut now).await;
         text::encode_registry(&mut text, &now)?;
+        let mut process = Registry::default();
+        process::draw(&mut process);
+        text::encode_registry(&mut text, &process)?;
         text::encode_eof(&mut text)?;
         Ok(text)
     }
 
-    /// What is true now, read from the state itself.
-    async fn picture(&self, app: &App, registry: &mut Registry) {
-        let allocations = Family::<Class, Gauge>::default();
-        let capacity = Family::<LinkLabel, Gauge<u64, AtomicU64>>::default();
-        let reserved = Family::<LinkClass, Gauge<u64, AtomicU64>>::default();
-        let sequence = Gauge::<u64, AtomicU64>::default();
-        registry.register("allocations", "Living allocations", allocations.clone());
-        registry.register("link_capacity_bits_per_second", "Capacity of a link", capacity.clone());
-        registry.register("link_reserved_bits_per_second", "Reserved on a link", reserved.clone());
-        registry.register("journal_sequence", "The last event committed", sequence.clone());
-        app.read(|state| {
-            sequence.set(state.sequence().0);
-            for (name, network) in state.networks() {
-                let topology = name.to_string();
-                for (class_type, count) in network.living_by_class() {
-                    let label = Class { topology: topology.clone(), class_type: class_type.number() };
-                    allocations.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
-                }
-                if network.topology().link_count() > LINKS_TOLD_MAX {
-                    continue;
-                }
-                for (ix, link) in network.topology().links() {
-                    let label = LinkLabel { topology: topology.clone(), link: link.name.to_string() };
-                    capacity.get_or_create(&label).set(link.capacity.as_bps());
-                    let by_class = crate::kernel::bam::by_class(network.ledger().slots(), &network.ledger().booked(ix));
-                    for class in network.model().model.classes() {
-                        let class_type = class.class_type.number();
-                        let label = LinkClass { topology: topology.clone(), link: link.name.to_string(), class_type };
-                        reserved.get_or_create(&label).set(by_class[class.class_type.at()]);
-                    }
-                }
-            }
-        })
-        .await;
-    }
-
     /// Counts and logs a commit.
-    pub fn note(&self, commit: &Commit) {
+    pub async fn note(&self, app: &App, commit: &Commit) {
+        decision::log(app, commit).await;
         self.decided.observe(commit.decided_in.as_secs_f64());
         self.written.observe(commit.written_in.as_secs_f64());
         self.events.inc_by(commit.facts.len() as u64);
@@ -187,27 +160,14 @@ impl Metrics {
     fn note_fact(&self, fact: &Fact) {
         let sequence = fact.sequence.0;
         match &fact.record {
+            // Their lines are those of the decision log.
             Record::AllocationAdmitted { allocation, displaced } => {
                 self.count(allocation.class_type, "admitted", "");
-                self.count_displaced(displaced);
-                tracing::debug!(
-                    sequence, topology = %allocation.topology, ingress = %allocation.ingress,
-                    egress = %allocation.egress, class_type = allocation.class_type,
-                    bandwidth_bps = allocation.bandwidth_bps, hops = allocation.path.len(),
-                    displaced = displaced.len(), "admitted"
-                );
+                self.count_preempted(allocation.class_type, displaced);
             }
-            Record::AllocationDenied { demand, denial } => {
-                self.count(demand.class_type, "denied", reason(denial));
-                tracing::debug!(
-                    sequence, topology = %demand.topology, ingress = %demand.ingress, egress = %demand.egress,
-                    class_type = demand.class_type, bandwidth_bps = demand.bandwidth_bps, ?denial, "denied"
-                );
-            }
+            Record::AllocationDenied { demand, denial } => self.count(demand.class_type, "denied", reason(denial)),
             Record::AllocationResized { allocation, displaced } => {
-                self.count_displaced(displaced);
-                let bandwidth_bps = allocation.bandwidth_bps;
-                tracing::debug!(sequence, id = %allocation.id, bandwidth_bps, "resized");
+                self.count_preempted(allocation.class_type, displaced);
             }
             Record::AllocationReleased { id } => tracing::debug!(sequence, %id, "released"),
             Record::AllocationsExpired { ids } => tracing::info!(sequence, count = ids.len(), "expired"),
@@ -235,13 +195,21 @@ impl Metrics {
         self.admissions.get_or_create(&Admission { class_type, outcome, reason }).inc();
     }
 
+    /// Those that a request made leave.
+    fn count_preempted(&self, class_type: u8, displaced: &[DisplacedRecord]) {
+        self.count_displaced(displaced);
+        for gone in displaced.iter().filter(|gone| matches!(gone.fate, FateWord::Ended(_))) {
+            self.preemptions.get_or_create(&Preemption { class_type, cause: cause(gone.cause) }).inc();
+        }
+    }
+
     fn count_displaced(&self, displaced: &[DisplacedRecord]) {
         for gone in displaced {
             let fate = match gone.fate {
                 FateWord::Rerouted => "rerouted",
                 FateWord::Ended(word) => word.as_str(),
             };
-            self.displaced.get_or_create(&Fate { fate }).inc();
+            self.displaced.get_or_create(&Fate { cause: cause(gone.cause), fate }).inc();
         }
     }
 }
@@ -249,6 +217,14 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+fn cause(cause: CauseWord) -> &'static str {
+    match cause {
+        CauseWord::Preempted => "preempted",
+        CauseWord::Devolved => "devolved",
+        CauseWord::Link => "link",
     }
 }
 

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails should stop")]
 
 mod client;
+mod command_line;
 mod dashboard;
 mod journal;
+mod operations;
 mod process;

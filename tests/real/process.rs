@@ -17,13 +17,13 @@ const KILLS: usize = 4;
 const CLIENTS: usize = 8;
 
 /// A running service, killed when dropped.
-struct Running {
+pub(crate) struct Running {
     process: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Running {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_watermaster"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
