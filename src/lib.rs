@@ -22,7 +22,8 @@
 //! | [`journal`] | memory: append a batch, read it back, snapshots; events are stored in names | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
 //! | [`app`] | order: the single writer with group commit, the follower, the ticker. The only room that changes state | kernel, journal, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`http`] | speech: parse, submit, render. One resource a file. `http/dashboard/` is the page at `/`: TypeScript, a client of `/v1` like any other, built into `dist/`, which the binary holds | app, kernel, formats | journal, any decision beyond "does this parse" |
-//! | [`cli`] | one file a subcommand | service, formats, kernel | |
+//! | [`client`] | a typed client of the REST interface, for other programs and for our own command line | reqwest | anything of the house: it knows the public interface only |
+//! | [`cli`] | one file a subcommand | service, formats, kernel, client | |
 //! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
 //!
 //! `tests/it/architecture.rs` holds the arrows as a table and reads the `use` lines to enforce them.
@@ -66,5 +67,7 @@ pub mod http;
 pub mod config;
 pub mod service;
 pub mod telemetry;
+
+pub mod client;
 
 pub mod cli;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name. A room that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("kernel", &[]),
     ("formats", &["kernel"]),
     ("journal", &["kernel"]),
@@ -14,7 +14,8 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("config", &["kernel"]),
     ("telemetry", &["app", "config", "kernel"]),
     ("service", &["app", "config", "formats", "http", "journal", "kernel", "telemetry"]),
-    ("cli", &["config", "formats", "http", "kernel", "service", "telemetry"]),
+    ("client", &[]),
+    ("cli", &["client", "config", "formats", "http", "kernel", "service", "telemetry"]),
     ("main", &["cli"]),
 ];
 
