@@ -24,7 +24,8 @@
 //! | [`app`] | order: the single writer with group commit, the follower, the ticker. The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`mqtt`] | the broker: MQTT 3.1.1 and 5. It would serve any user of MQTT | packets, sessions, its store | bandwidth, topologies, the app |
 //! | [`http`] | speech: parse, submit, render. One resource a file. `http/dashboard/` is the page at `/`: TypeScript, a client of `/v1` like any other, built into `dist/`, which the binary holds | app, kernel, formats | journal, any decision beyond "does this parse" |
-//! | [`cli`] | one file a subcommand | service, formats, kernel | |
+//! | [`client`] | a typed client of the REST interface, for other programs and for our own command line | reqwest | anything of the house: it knows the public interface only |
+//! | [`cli`] | one file a subcommand | service, formats, kernel, client | |
 //! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
 //!
 //! `tests/it/architecture.rs` holds the arrows as a table and reads the `use` lines to enforce them.
@@ -72,5 +73,7 @@ pub mod mqtt;
 pub mod config;
 pub mod service;
 pub mod telemetry;
+
+pub mod client;
 
 pub mod cli;

@@ -5,7 +5,7 @@ pub mod replica;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, header};
@@ -227,7 +227,7 @@ async fn take_note(app: App, metrics: Arc<Metrics>) {
     let mut commits = app.subscribe();
     loop {
         match commits.recv().await {
-            Ok(commit) => metrics.note(&commit),
+            Ok(commit) => metrics.note(&app, &commit).await,
             Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "commits were too fast to be counted"),
             Err(RecvError::Closed) => return,
         }
@@ -262,8 +262,10 @@ async fn render_metrics(State((app, metrics, broker)): State<(App, Arc<Metrics>,
 async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let started = Instant::now();
     let response = next.run(request).await;
-    metrics.count_request(method, route.as_ref().map_or("", MatchedPath::as_str), response.status().as_u16());
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    metrics.count_request(method, route, response.status().as_u16(), started.elapsed());
     response
 }
 

@@ -1,7 +1,12 @@
 //! Logs and metrics. The one table from what happened to a log line and to counters; nothing else in the house counts.
 
+mod broker;
+mod decision;
+mod field;
+mod picture;
+mod process;
+
 use std::io::IsTerminal;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -14,14 +19,11 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use crate::app::record::{DenialRecord, DisplacedRecord, FateWord};
+use crate::app::record::{CauseWord, DenialRecord, DisplacedRecord, FateWord};
 use crate::app::{App, Commit, Fact, News, Record};
 use crate::config::LogFormat;
 use crate::kernel::class::ClassType;
-use crate::mqtt::{Broker, STORE_LATENCY_BOUNDS_US};
-
-/// How many links are told of one by one in the metrics; a network with more is told of as a whole only.
-pub const LINKS_TOLD_MAX: usize = 2_000;
+use crate::mqtt::Broker;
 
 /// Starts logging to standard error. `RUST_LOG` chooses what; `info` unless said otherwise.
 ///
@@ -48,26 +50,20 @@ struct Admission {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Fate {
+    cause: &'static str,
     fate: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Class {
-    topology: String,
+struct Preemption {
     class_type: u8,
+    cause: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct LinkLabel {
-    topology: String,
-    link: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct LinkClass {
-    topology: String,
-    link: String,
-    class_type: u8,
+struct Timed {
+    method: &'static str,
+    route: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -75,22 +71,6 @@ struct Route {
     method: &'static str,
     route: String,
     status: u16,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct MqttMessages {
-    direction: &'static str,
-    qos: u8,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct MqttDropped {
-    reason: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct MqttStoreWait {
-    up_to_us: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -108,12 +88,14 @@ pub struct Metrics {
     registry: Registry,
     admissions: Family<Admission, Counter>,
     displaced: Family<Fate, Counter>,
+    preemptions: Family<Preemption, Counter>,
     events: Counter,
     decided: Histogram,
     written: Histogram,
     requests: Family<Route, Counter>,
     installed: Family<ControllerLabel, Histogram, fn() -> Histogram>,
     repaired: Family<ControllerLabel, Counter>,
+    answered: Family<Timed, Histogram>,
 }
 
 impl Metrics {
@@ -126,16 +108,20 @@ impl Metrics {
         let metrics = Self {
             admissions: Family::default(),
             displaced: Family::default(),
+            preemptions: Family::default(),
             events: Counter::default(),
             decided: Histogram::new(exponential_buckets(5e-6, 2.0, 18)),
             written: Histogram::new(exponential_buckets(5e-6, 2.0, 18)),
             requests: Family::default(),
             installed: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1e-3, 2.0, 16))),
             repaired: Family::default(),
+            answered: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1e-4, 2.5, 12))),
             registry: Registry::default(),
         };
         registry.register("admission_requests", "Bandwidth requests decided", metrics.admissions.clone());
         registry.register("displaced", "Allocations that had to leave their path", metrics.displaced.clone());
+        let preempted = "Allocations ended for a request, by the class that asked";
+        registry.register("preemptions", preempted, metrics.preemptions.clone());
         registry.register("events", "Events committed", metrics.events.clone());
         let batch = "Time to decide a batch of commands";
         registry.register_with_unit("decision_batch_duration", batch, Unit::Seconds, metrics.decided.clone());
@@ -146,11 +132,15 @@ impl Metrics {
         registry.register_with_unit("southbound_install_duration", install, Unit::Seconds, metrics.installed.clone());
         let repairs = "Steps that put switches right which held something else than they should";
         registry.register("southbound_repair_steps", repairs, metrics.repaired.clone());
+        let answer = "Time to answer an HTTP request; of a stream, to begin to";
+        registry.register_with_unit("http_request_duration", answer, Unit::Seconds, metrics.answered.clone());
+        process::started();
         Self { registry, ..metrics }
     }
 
     /// Counts an HTTP answer under its route, not its path.
-    pub fn count_request(&self, method: &'static str, route: &str, status: u16) {
+    pub fn count_request(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        self.answered.get_or_create(&Timed { method, route: route.to_owned() }).observe(took.as_secs_f64());
         self.requests.get_or_create(&Route { method, route: route.to_owned(), status }).inc();
     }
 
@@ -162,10 +152,13 @@ impl Metrics {
         let mut text = String::new();
         text::encode_registry(&mut text, &self.registry)?;
         let mut now = Registry::with_prefix("watermaster");
-        self.picture(app, &mut now).await;
-        broker_picture(broker, &mut now);
-        self.field(app, &mut now).await;
+        picture::draw(app, &mut now).await;
+        field::draw(app, &mut now).await;
+        broker::draw(broker, &mut now);
         text::encode_registry(&mut text, &now)?;
+        let mut process = Registry::default();
+        process::draw(&mut process);
+        text::encode_registry(&mut text, &process)?;
         text::encode_eof(&mut text)?;
         Ok(text)
     }
@@ -189,70 +182,9 @@ impl Metrics {
         }
     }
 
-    /// What the controllers hold of what they should.
-    async fn field(&self, app: &App, registry: &mut Registry) {
-        let [up, intended, installed, drifting, unsettled] = [
-            ("southbound_controller_up", "Whether a controller answers"),
-            ("southbound_rules_intended", "Rules and meters that switches should hold"),
-            ("southbound_rules_installed", "Of these, those that switches are known to hold"),
-            ("southbound_rules_drifting", "Rules and meters that are missing, wrong or too much"),
-            ("southbound_allocations_unsettled", "Allocations that are not in force on the switches"),
-        ]
-        .map(|(name, help)| {
-            let family = Family::<ControllerLabel, Gauge<u64, AtomicU64>>::default();
-            registry.register(name, help, family.clone());
-            family
-        });
-        let names = app.read(|state| state.controllers().map(|one| one.name.clone()).collect::<Vec<_>>()).await;
-        for name in names {
-            let Some(status) = app.board(&name).map(|board| board.status()) else { continue };
-            let label = ControllerLabel { controller: name.to_string() };
-            up.get_or_create(&label).set(u64::from(status.reachable == Some(true)));
-            intended.get_or_create(&label).set(status.intended);
-            installed.get_or_create(&label).set(status.installed);
-            drifting.get_or_create(&label).set(status.drifting);
-            unsettled.get_or_create(&label).set(status.unsettled);
-        }
-    }
-
-    /// What is true now, read from the state itself.
-    async fn picture(&self, app: &App, registry: &mut Registry) {
-        let allocations = Family::<Class, Gauge>::default();
-        let capacity = Family::<LinkLabel, Gauge<u64, AtomicU64>>::default();
-        let reserved = Family::<LinkClass, Gauge<u64, AtomicU64>>::default();
-        let sequence = Gauge::<u64, AtomicU64>::default();
-        registry.register("allocations", "Living allocations", allocations.clone());
-        registry.register("link_capacity_bits_per_second", "Capacity of a link", capacity.clone());
-        registry.register("link_reserved_bits_per_second", "Reserved on a link", reserved.clone());
-        registry.register("journal_sequence", "The last event committed", sequence.clone());
-        app.read(|state| {
-            sequence.set(state.sequence().0);
-            for (name, network) in state.networks() {
-                let topology = name.to_string();
-                for (class_type, count) in network.living_by_class() {
-                    let label = Class { topology: topology.clone(), class_type: class_type.number() };
-                    allocations.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
-                }
-                if network.topology().link_count() > LINKS_TOLD_MAX {
-                    continue;
-                }
-                for (ix, link) in network.topology().links() {
-                    let label = LinkLabel { topology: topology.clone(), link: link.name.to_string() };
-                    capacity.get_or_create(&label).set(link.capacity.as_bps());
-                    let by_class = crate::kernel::bam::by_class(network.ledger().slots(), &network.ledger().booked(ix));
-                    for class in network.model().model.classes() {
-                        let class_type = class.class_type.number();
-                        let label = LinkClass { topology: topology.clone(), link: link.name.to_string(), class_type };
-                        reserved.get_or_create(&label).set(by_class[class.class_type.at()]);
-                    }
-                }
-            }
-        })
-        .await;
-    }
-
     /// Counts and logs a commit.
-    pub fn note(&self, commit: &Commit) {
+    pub async fn note(&self, app: &App, commit: &Commit) {
+        decision::log(app, commit).await;
         self.decided.observe(commit.decided_in.as_secs_f64());
         self.written.observe(commit.written_in.as_secs_f64());
         self.events.inc_by(commit.facts.len() as u64);
@@ -265,27 +197,14 @@ impl Metrics {
     fn note_fact(&self, fact: &Fact) {
         let sequence = fact.sequence.0;
         match &fact.record {
+            // Their lines are those of the decision log.
             Record::AllocationAdmitted { allocation, displaced } => {
                 self.count(allocation.class_type, "admitted", "");
-                self.count_displaced(displaced);
-                tracing::debug!(
-                    sequence, topology = %allocation.topology, ingress = %allocation.ingress,
-                    egress = %allocation.egress, class_type = allocation.class_type,
-                    bandwidth_bps = allocation.bandwidth_bps, hops = allocation.path.len(),
-                    displaced = displaced.len(), "admitted"
-                );
+                self.count_preempted(allocation.class_type, displaced);
             }
-            Record::AllocationDenied { demand, denial } => {
-                self.count(demand.class_type, "denied", reason(denial));
-                tracing::debug!(
-                    sequence, topology = %demand.topology, ingress = %demand.ingress, egress = %demand.egress,
-                    class_type = demand.class_type, bandwidth_bps = demand.bandwidth_bps, ?denial, "denied"
-                );
-            }
+            Record::AllocationDenied { demand, denial } => self.count(demand.class_type, "denied", reason(denial)),
             Record::AllocationResized { allocation, displaced } => {
-                self.count_displaced(displaced);
-                let bandwidth_bps = allocation.bandwidth_bps;
-                tracing::debug!(sequence, id = %allocation.id, bandwidth_bps, "resized");
+                self.count_preempted(allocation.class_type, displaced);
             }
             Record::AllocationReleased { id } => tracing::debug!(sequence, %id, "released"),
             Record::AllocationsExpired { ids } => tracing::info!(sequence, count = ids.len(), "expired"),
@@ -318,13 +237,21 @@ impl Metrics {
         self.admissions.get_or_create(&Admission { class_type, outcome, reason }).inc();
     }
 
+    /// Those that a request made leave.
+    fn count_preempted(&self, class_type: u8, displaced: &[DisplacedRecord]) {
+        self.count_displaced(displaced);
+        for gone in displaced.iter().filter(|gone| matches!(gone.fate, FateWord::Ended(_))) {
+            self.preemptions.get_or_create(&Preemption { class_type, cause: cause(gone.cause) }).inc();
+        }
+    }
+
     fn count_displaced(&self, displaced: &[DisplacedRecord]) {
         for gone in displaced {
             let fate = match gone.fate {
                 FateWord::Rerouted => "rerouted",
                 FateWord::Ended(word) => word.as_str(),
             };
-            self.displaced.get_or_create(&Fate { fate }).inc();
+            self.displaced.get_or_create(&Fate { cause: cause(gone.cause), fate }).inc();
         }
     }
 }
@@ -342,73 +269,17 @@ impl Default for Metrics {
 pub fn render_broker(broker: &Broker) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     let mut registry = Registry::with_prefix("watermaster");
-    broker_picture(broker, &mut registry);
+    broker::draw(broker, &mut registry);
     text::encode(&mut text, &registry)?;
     Ok(text)
 }
 
-/// What the broker counts, in the names that Prometheus expects.
-fn broker_picture(broker: &Broker, registry: &mut Registry) {
-    let (counted, sizes) = (broker.metrics(), broker.sizes());
-    let gauges = [
-        ("mqtt_connections", "MQTT connections", counted.connections.get()),
-        ("mqtt_subscriptions", "MQTT subscriptions, of all replicas", sizes.subscriptions as u64),
-        ("mqtt_retained_messages", "Retained messages", sizes.retained as u64),
-        ("mqtt_retained_bytes", "Bytes of retained messages", sizes.retained_bytes as u64),
-    ];
-    for (name, help, value) in gauges {
-        let gauge = Gauge::<u64, AtomicU64>::default();
-        gauge.set(value);
-        registry.register(name, help, gauge);
+fn cause(cause: CauseWord) -> &'static str {
+    match cause {
+        CauseWord::Preempted => "preempted",
+        CauseWord::Devolved => "devolved",
+        CauseWord::Link => "link",
     }
-    let counters = [
-        ("mqtt_connects", "MQTT connections accepted", counted.connects.get()),
-        ("mqtt_refused", "MQTT connections refused", counted.refused.get()),
-        ("mqtt_protocol_errors", "MQTT connections ended by the broker", counted.protocol_errors.get()),
-        ("mqtt_sessions_taken_over", "MQTT sessions taken over by a newer connection", counted.taken_over.get()),
-        ("mqtt_received_bytes", "Bytes from MQTT clients", counted.received_bytes.get()),
-        ("mqtt_sent_bytes", "Bytes to MQTT clients", counted.sent_bytes.get()),
-        ("mqtt_slow_consumers", "MQTT clients disconnected because they took nothing", counted.slow_consumers.get()),
-        ("mqtt_publishers_held_back", "Times an MQTT publisher was held back", counted.held_back.get()),
-        ("mqtt_wills", "Wills published", counted.wills.get()),
-        ("mqtt_forwarded", "Messages handed to other replicas", counted.forwarded.get()),
-        ("mqtt_store_retries", "Times the store had to be asked again", counted.store_retries.get()),
-    ];
-    for (name, help, value) in counters {
-        registry.register(name, help, counter(value));
-    }
-    let messages = Family::<MqttMessages, Counter>::default();
-    for (direction, counts) in [("in", &counted.received), ("out", &counted.sent)] {
-        for (qos, count) in (0..).zip(counts) {
-            messages.get_or_create(&MqttMessages { direction, qos }).inc_by(count.get());
-        }
-    }
-    registry.register("mqtt_messages", "MQTT messages", messages);
-    let dropped = Family::<MqttDropped, Counter>::default();
-    for (reason, count) in [
-        ("slow_consumer", &counted.dropped_slow),
-        ("packet_too_large", &counted.dropped_large),
-        ("queue_full", &counted.dropped_full),
-        ("not_authorized", &counted.dropped_denied),
-        ("no_room_to_retain", &counted.not_retained),
-    ] {
-        dropped.get_or_create(&MqttDropped { reason }).inc_by(count.get());
-    }
-    registry.register("mqtt_dropped", "MQTT messages that somebody did not get", dropped);
-    let waits = Family::<MqttStoreWait, Counter>::default();
-    for (at, count) in counted.store_latency.iter().enumerate() {
-        let up_to_us = STORE_LATENCY_BOUNDS_US.get(at).map_or_else(|| "inf".to_owned(), u64::to_string);
-        waits.get_or_create(&MqttStoreWait { up_to_us }).inc_by(count.get());
-    }
-    registry.register("mqtt_store_batches", "Batches carried out by the store, by how long they took", waits);
-    let total = counter(counted.store_us.get());
-    registry.register("mqtt_store_microseconds", "What the store took in all", total);
-}
-
-fn counter(value: u64) -> Counter {
-    let counter = Counter::default();
-    counter.inc_by(value);
-    counter
 }
 
 fn reason(denial: &DenialRecord) -> &'static str {

@@ -257,6 +257,11 @@ impl App {
         self.inner.clock.now()
     }
 
+    /// How many submissions wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.inner.queue.max_capacity().saturating_sub(self.inner.queue.capacity())
+    }
+
     /// What is committed from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Commit> {
         self.inner.commits.subscribe()

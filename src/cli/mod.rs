@@ -1,9 +1,16 @@
 //! The command line: one file a subcommand.
 
+pub mod allocation;
 pub mod broker;
+pub mod event;
+pub mod link;
 pub mod replay;
 pub mod serve;
 pub mod topology;
+
+mod connection;
+
+pub use connection::{Connection, ConnectionError};
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -26,7 +33,13 @@ enum Command {
     Broker(broker::Arguments),
     /// What would have become of a trace of requests.
     Replay(replay::Arguments),
-    /// Topology files: check, convert.
+    /// Bandwidth of a running service: create, list, show, resize, release.
+    Allocation(allocation::Arguments),
+    /// Links of a running service: list, set.
+    Link(link::Arguments),
+    /// What happens in a running service: tail.
+    Event(event::Arguments),
+    /// Topology files: check, convert; topologies of a running service: put, list.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
     /// Prints the OpenAPI document.
@@ -53,6 +66,8 @@ enum Error {
     Replay(#[from] replay::Error),
     #[error(transparent)]
     Topology(#[from] topology::TopologyCommandError),
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
     #[error("bad configuration: {0}")]
     Config(#[from] crate::config::ConfigError),
     #[error("the OpenAPI document cannot be written: {0}")]
@@ -80,6 +95,9 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output may have seen enough.
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Error::Connection(ConnectionError::Io(error))) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "watermaster: {error}");
             ExitCode::from(error.code())
@@ -101,6 +119,18 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Replay(arguments) => {
             drop(out);
             replay::run(&arguments)?;
+        }
+        Command::Allocation(arguments) => {
+            drop(out);
+            allocation::run(&arguments)?;
+        }
+        Command::Link(arguments) => {
+            drop(out);
+            link::run(&arguments)?;
+        }
+        Command::Event(arguments) => {
+            drop(out);
+            event::run(&arguments)?;
         }
         Command::Topology(command) => {
             drop(out);

@@ -1,4 +1,5 @@
-//! `watermaster topology check F` and `watermaster topology convert F --to FORMAT`: topology files without a server.
+//! `watermaster topology check F` and `watermaster topology convert F --to FORMAT`: topology files without a server; and
+//! `watermaster topology put NAME F` and `watermaster topology list` with one.
 //! Reports go to standard output; what is converted goes there too, unless `--out` names a file.
 
 use std::fs::File;
@@ -7,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::allocation::effect;
+use super::connection::{Connection, ConnectionError, PAGE, effects, table};
+use crate::client::{TopologySummary, Upload};
 use crate::formats::{
     self, ExportError, Format, INPUT_MAX_BYTES, ImportError, Imported, MissingCapacity, Options, Report, source_name,
 };
@@ -19,6 +23,10 @@ pub enum TopologyCommand {
     Check(CheckArgs),
     /// Read a topology file of any supported format and write it in another
     Convert(ConvertArgs),
+    /// Upload a topology to a running service
+    Put(PutArgs),
+    /// List the topologies of a running service
+    List(ListArgs),
 }
 
 /// How a topology file is read.
@@ -62,6 +70,36 @@ pub struct ConvertArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Arguments of `topology put`.
+#[derive(Args, Clone, Debug)]
+pub struct PutArgs {
+    /// Which service.
+    #[command(flatten)]
+    connection: Connection,
+    /// What it is to be called
+    pub name: String,
+    /// How to read the file.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Re-route or end allocations that do not fit, instead of refusing the upload
+    #[arg(long)]
+    pub evict: bool,
+    /// The revision that is replaced; whichever is there if not given
+    #[arg(long)]
+    pub revision: Option<String>,
+    /// Only say what would happen
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `topology list`.
+#[derive(Args, Clone, Debug)]
+pub struct ListArgs {
+    /// Which service.
+    #[command(flatten)]
+    connection: Connection,
+}
+
 /// Why a topology file could not be checked or converted.
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyCommandError {
@@ -84,6 +122,9 @@ pub enum TopologyCommandError {
     /// The format is only read.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// The service refuses, or is not there.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
     /// The result cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -103,7 +144,62 @@ pub fn run(command: &TopologyCommand) -> Result<(), TopologyCommandError> {
     match command {
         TopologyCommand::Check(args) => topology_check(args, &mut stdout),
         TopologyCommand::Convert(args) => topology_convert(args, &mut stdout),
+        TopologyCommand::Put(args) => {
+            drop(stdout);
+            topology_put(args)
+        }
+        TopologyCommand::List(args) => {
+            drop(stdout);
+            Ok(topology_list(args)?)
+        }
     }
+}
+
+fn topology_put(args: &PutArgs) -> Result<(), TopologyCommandError> {
+    let path = || args.read.file.clone();
+    let file = read_file(&args.read.file).map_err(|source| TopologyCommandError::Read { path: path(), source })?;
+    let how = Upload {
+        format: args.read.format.map(|format| format.to_string()),
+        default_capacity_bps: Some(args.read.default_capacity_bps),
+        on_missing_capacity: Some(args.read.on_missing_capacity.to_string()),
+        evict: args.evict,
+        revision: args.revision.clone(),
+        effect: effect(args.dry_run),
+    };
+    let report = args.connection.wait(async |client| Ok(client.topology_put(&args.name, file, &how).await?))?;
+    args.connection.show(&report, || {
+        let word = if args.dry_run { "would be put" } else { "put" };
+        let head = format!(
+            "{word}  {} ({}): {} nodes, {} links\n",
+            report.topology, report.format, report.nodes, report.links
+        );
+        let warnings = report.warnings.iter().map(|warning| format!("  {} {}\n", warning.place, warning.message));
+        head + &effects(&report.effects) + &warnings.collect::<String>()
+    })?;
+    Ok(())
+}
+
+fn topology_list(args: &ListArgs) -> Result<(), ConnectionError> {
+    let found = args.connection.wait(async |client| {
+        let mut found: Vec<TopologySummary> = vec![];
+        let mut after: Option<String> = None;
+        loop {
+            let page = client.topology_list(PAGE, after.as_deref()).await?;
+            found.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
+    })?;
+    args.connection.show(&found, || {
+        let row = |one: &TopologySummary| {
+            let counts = [one.nodes, one.links, one.allocations].map(|count| count.to_string());
+            [vec![one.topology.clone(), one.model.clone()], counts.to_vec(), vec![one.revision.clone()]].concat()
+        };
+        let rows: Vec<_> = found.iter().map(row).collect();
+        table(&["TOPOLOGY", "MODEL", "NODES", "LINKS", "ALLOCATIONS", "REVISION"], &rows)
+    })
 }
 
 fn topology_check(args: &CheckArgs, out: &mut impl Write) -> Result<(), TopologyCommandError> {
@@ -183,6 +279,7 @@ mod tests {
         match &program.command {
             TopologyCommand::Check(args) => topology_check(args, &mut out)?,
             TopologyCommand::Convert(args) => topology_convert(args, &mut out)?,
+            TopologyCommand::Put(_) | TopologyCommand::List(_) => panic!("these ask a service"),
         }
         Ok(String::from_utf8(out).unwrap())
     }

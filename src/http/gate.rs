@@ -26,7 +26,7 @@ const REQUEST_ID_MAX_BYTES: usize = 128;
 pub(super) async fn pass(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let trace = request.headers().get(TRACEPARENT).filter(|value| is_traceparent(value)).cloned();
-    let uri = request.uri().clone();
+    let (uri, method) = (request.uri().clone(), request.method().clone());
     let mut response = match foreign_origin(&request) {
         Some(problem) => problem.into_response(),
         None => {
@@ -40,6 +40,10 @@ pub(super) async fn pass(request: Request, next: Next) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.write(uri.path(), &mut response);
     }
+    tracing::debug!(
+        %method, path = uri.path(), status = response.status().as_u16(), request_id = id.to_str().unwrap_or_default(),
+        traceparent = trace.as_ref().and_then(|trace| trace.to_str().ok()), "answered"
+    );
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     if let Some(trace) = trace {

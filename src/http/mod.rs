@@ -23,6 +23,7 @@ mod topology;
 mod what_if;
 
 mod error;
+mod examples;
 mod extract;
 mod idempotency;
 mod kind;

@@ -16,7 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["kernel", "mqtt"]),
     ("telemetry", &["app", "config", "kernel", "mqtt"]),
     ("service", &["app", "config", "formats", "http", "journal", "kernel", "mqtt", "telemetry"]),
-    ("cli", &["config", "formats", "http", "kernel", "service", "telemetry"]),
+    ("client", &[]),
+    ("cli", &["client", "config", "formats", "http", "kernel", "service", "telemetry"]),
     ("main", &["cli"]),
 ];
 

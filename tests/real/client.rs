@@ -8,6 +8,18 @@ use serde_json::Value;
 
 /// A status and a body; an I/O error where the server is gone. A PUT says `If-Match: *`: whatever is there is replaced.
 pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, body: Option<&str>) -> std::io::Result<(u16, Value)> {
+    let (status, body) = exchange(address, method, path, body)?;
+    Ok((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
+}
+
+/// What a path has, as text.
+pub(crate) fn ask_text(address: SocketAddr, path: &str) -> String {
+    let (status, body) = exchange(address, "GET", path, None).unwrap();
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+fn exchange(address: SocketAddr, method: &str, path: &str, body: Option<&str>) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let body = body.unwrap_or("");
@@ -25,5 +37,5 @@ pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, body: Option<&s
     let text = String::from_utf8_lossy(&answer);
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(gone)?;
     let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).ok_or_else(gone)?;
-    Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+    Ok((status, body.to_owned()))
 }

@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails should stop")]
 
 mod client;
+mod command_line;
 mod dashboard;
 mod driver;
 mod journal;
 mod lab;
 mod network;
 mod packets;
+mod operations;
 mod process;
 mod running;

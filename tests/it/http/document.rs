@@ -37,6 +37,34 @@ fn every_operation_and_response_is_described() {
     assert!(document["info"]["license"]["name"].is_string());
 }
 
+/// Of what this service has done from the beginning; other rooms may bring examples of theirs.
+const WITH_EXAMPLES: [&str; 3] = ["topologies", "allocations", "events"];
+
+#[test]
+fn operations_have_worked_examples() {
+    let document = serde_json::to_value(document()).unwrap();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let tag = operation["tags"][0].as_str().unwrap();
+            if !WITH_EXAMPLES.contains(&tag) {
+                continue;
+            }
+            let at = format!("{method} {path}");
+            if operation["requestBody"].is_object() {
+                assert!(!operation["requestBody"]["content"]["application/json"]["example"].is_null(), "{at}");
+            }
+            for status in ["200", "201"] {
+                let content = operation["responses"][status]["content"].as_object();
+                let has =
+                    |kinds: &serde_json::Map<String, Value>| kinds.values().any(|kind| !kind["example"].is_null());
+                assert!(content.is_none_or(has), "{at} {status}");
+            }
+        }
+    }
+    let denial = &document["paths"]["/v1/allocations"]["post"]["responses"]["409"]["content"];
+    assert_eq!(denial["application/problem+json"]["example"]["type"], "/problems/insufficient-bandwidth");
+}
+
 fn references(value: &Value) -> Vec<String> {
     match value {
         Value::Array(items) => items.iter().flat_map(references).collect(),

@@ -56,7 +56,7 @@ export function Health() {
           </dl>
           <h2>Journal</h2>
           <dl>
-            <dt>Database</dt><dd><Sign good={!offline && (ready?.journal ?? false)} yes="answers" no="does not answer" /></dd>
+            <dt>Database</dt><dd>{offline ? <span class="quiet">not known</span> : <Sign good={ready?.journal ?? false} yes="answers" no="does not answer" />}</dd>
             <dt>Last event</dt><dd>{ready?.sequence.toLocaleString("en") ?? "…"}{happenings.value.length ? `, at ${new Date(happenings.value.at(-1)!.at).toLocaleString("en-GB")}` : ""}</dd>
             <Average numbers={numbers} name="journal_append_duration_seconds" title="Writing a batch" />
             <Average numbers={numbers} name="decision_batch_duration_seconds" title="Deciding a batch" />

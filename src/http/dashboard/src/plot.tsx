@@ -26,6 +26,7 @@ export function Plot(props: { times: number[]; series: Series[]; height?: number
     plot.current = new uPlot(
       {
         width: Math.max(280, element.clientWidth), height: props.height ?? 220, padding: [8, 12, 0, 8],
+        fmtDate: (template) => uPlot.fmtDate(template.replace("{h}:{mm}", "{HH}:{mm}").replace("{h}", "{HH}:{mm}").replace("{aa}", "").replace("{M}/{D}/{YY}", "{YYYY}-{MM}-{DD}").replace("{M}/{D}", "{MM}-{DD}")),
         cursor: { drag: { x: false, y: false } },
         legend: { live: true },
         scales: { y: { range: (_, __, most) => [0, Math.max(most || 0, 1) * 1.08] } },

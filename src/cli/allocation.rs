@@ -1,0 +1,249 @@
+//! `watermaster allocation create|list|show|release|resize`: bandwidth, from a running service.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use super::connection::{Connection, ConnectionError, PAGE, bandwidth, effects, rate, table};
+use crate::client::{Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, Effect};
+
+/// The arguments of `watermaster allocation`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Ask for bandwidth
+    Create(Create),
+    /// List allocations, living and ended
+    List(List),
+    /// Show one
+    Show {
+        /// Which
+        id: String,
+    },
+    /// Give one another bandwidth, make-before-break
+    Resize {
+        /// Which
+        id: String,
+        /// The new bandwidth, such as 500M
+        #[arg(long, value_parser = bandwidth)]
+        bandwidth: u64,
+        /// Only say what would happen
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Let one go
+    Release {
+        /// Which
+        id: String,
+    },
+}
+
+#[derive(Args, Debug)]
+struct Create {
+    /// The node where traffic enters
+    #[arg(long)]
+    ingress: String,
+    /// The node where traffic leaves
+    #[arg(long)]
+    egress: String,
+    /// How much, such as 500M
+    #[arg(long, value_parser = bandwidth)]
+    bandwidth: u64,
+    /// The class type, 0 (lowest) to 7
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=7), required_unless_present = "qos_level", conflicts_with = "qos_level")]
+    class_type: Option<u8>,
+    /// The QoS level: 0 insensitive, 1 sensitive, 2 priority
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=2))]
+    qos_level: Option<u8>,
+    /// In which topology; needed where several have both nodes
+    #[arg(long)]
+    topology: Option<String>,
+    /// Whom it may preempt: 0 (best) to 7
+    #[arg(long)]
+    setup_priority: Option<u8>,
+    /// Who may preempt it: 0 (best) to 7
+    #[arg(long)]
+    hold_priority: Option<u8>,
+    /// Who asks
+    #[arg(long)]
+    aggregator: Option<String>,
+    /// When it ends by itself, RFC 3339
+    #[arg(long)]
+    expires_at: Option<String>,
+    /// The most links of its path
+    #[arg(long)]
+    max_hops: Option<u32>,
+    /// The most delay of its path, in microseconds
+    #[arg(long)]
+    max_delay_us: Option<u64>,
+    /// Nodes or links that the path avoids
+    #[arg(long)]
+    exclude: Vec<String>,
+    /// What to call this request, so that sending it again does nothing new [default: made up]
+    #[arg(long)]
+    key: Option<String>,
+    /// Only say what would happen
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+struct List {
+    /// In this topology
+    #[arg(long)]
+    topology: Option<String>,
+    /// In this state: active, released, preempted …
+    #[arg(long)]
+    state: Option<String>,
+    /// Of this class type
+    #[arg(long)]
+    class_type: Option<u8>,
+    /// That enter at this node
+    #[arg(long)]
+    ingress: Option<String>,
+    /// That leave at this node
+    #[arg(long)]
+    egress: Option<String>,
+    /// Whose path has this link
+    #[arg(long)]
+    link: Option<String>,
+    /// That this aggregator asked for
+    #[arg(long)]
+    aggregator: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+}
+
+/// Does what the command says.
+///
+/// # Errors
+/// The service refuses or is not there.
+pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
+    let connection = &arguments.connection;
+    match &arguments.command {
+        Command::Create(create) => allocation_create(connection, create),
+        Command::List(list) => allocation_list(connection, list),
+        Command::Show { id } => {
+            let found = connection.wait(async |client| Ok(client.allocation_get(id).await?))?;
+            connection.show(&found, || describe(&found))
+        }
+        Command::Resize { id, bandwidth, dry_run } => {
+            let work = connection
+                .wait(async |client| Ok(client.allocation_resize(id, *bandwidth, effect(*dry_run)).await?))?;
+            connection.show(&work, || outcome(&work, "resized", *dry_run))
+        }
+        Command::Release { id } => {
+            connection.wait(async |client| Ok(client.allocation_release(id).await?))?;
+            connection.show(&serde_json::json!({"id": id, "state": "released"}), || format!("{id} released\n"))
+        }
+    }
+}
+
+/// Whether it is real.
+pub(super) fn effect(dry_run: bool) -> Effect {
+    if dry_run { Effect::DryRun } else { Effect::Real }
+}
+
+fn allocation_create(connection: &Connection, create: &Create) -> Result<(), ConnectionError> {
+    let key = create.key.clone().unwrap_or_else(made_up_key);
+    let request = create.request();
+    let work = async |client: crate::client::Client| {
+        Ok(client.allocation_create(&request, &key, effect(create.dry_run)).await?)
+    };
+    let done = connection.wait(work)?;
+    connection.show(&done, || outcome(&done, "admitted", create.dry_run))
+}
+
+/// A key that nobody else makes up.
+fn made_up_key() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("cli-{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))
+}
+
+impl Create {
+    fn request(&self) -> AllocationRequest {
+        let mut constraints = Map::new();
+        let mut constrain = |name: &str, value: Option<Value>| {
+            constraints.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        constrain("max_hops", self.max_hops.map(Value::from));
+        constrain("max_delay_us", self.max_delay_us.map(Value::from));
+        constrain("exclude", Some(Value::from(self.exclude.clone())).filter(|_| !self.exclude.is_empty()));
+        AllocationRequest {
+            topology: self.topology.clone(),
+            ingress: self.ingress.clone(),
+            egress: self.egress.clone(),
+            class_type: self.class_type,
+            qos_level: self.qos_level,
+            bandwidth_bps: self.bandwidth,
+            setup_priority: self.setup_priority,
+            hold_priority: self.hold_priority,
+            aggregator: self.aggregator.clone(),
+            expires_at: self.expires_at.clone(),
+            constraints: Some(Value::Object(constraints))
+                .filter(|value| value.as_object().is_some_and(|c| !c.is_empty())),
+        }
+    }
+}
+
+fn allocation_list(connection: &Connection, list: &List) -> Result<(), ConnectionError> {
+    let filter = AllocationFilter {
+        topology: list.topology.clone(),
+        state: list.state.clone(),
+        class_type: list.class_type,
+        ingress: list.ingress.clone(),
+        egress: list.egress.clone(),
+        link: list.link.clone(),
+        aggregator: list.aggregator.clone(),
+    };
+    let found = connection.wait(async |client| {
+        let mut found: Vec<Allocation> = vec![];
+        let mut after: Option<String> = None;
+        while found.len() < list.limit {
+            let missing = u32::try_from(list.limit - found.len()).unwrap_or(PAGE).min(PAGE);
+            let page = client.allocation_list(&filter, missing, after.as_deref()).await?;
+            found.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(found)
+    })?;
+    connection.show(&found, || {
+        let row = |one: &Allocation| {
+            let id = one.id.clone().unwrap_or_default();
+            let class = format!("CT{}", one.class_type);
+            let path = one.path.join(" ");
+            vec![id, one.state.clone(), one.ingress.clone(), one.egress.clone(), class, rate(one.bandwidth_bps), path]
+        };
+        let rows: Vec<_> = found.iter().map(row).collect();
+        table(&["ID", "STATE", "FROM", "TO", "CLASS", "BANDWIDTH", "PATH"], &rows)
+    })
+}
+
+fn describe(one: &Allocation) -> String {
+    format!(
+        "allocation  {}\nstate       {}\nfrom, to    {}, {} ({})\nclass       CT{}\nbandwidth   {}\npath        {}\n",
+        one.id.as_deref().unwrap_or("(none: a dry run)"),
+        one.state,
+        one.ingress,
+        one.egress,
+        one.topology,
+        one.class_type,
+        rate(one.bandwidth_bps),
+        one.path.join(" ")
+    )
+}
+
+fn outcome(done: &AllocationOutcome, word: &str, dry_run: bool) -> String {
+    let head = if dry_run { format!("would be {word}\n") } else { format!("{word}\n") };
+    head + &describe(&done.allocation) + &effects(&done.effects)
+}

@@ -1,0 +1,145 @@
+//! How commands reach a running service: its address, a runtime to wait in, and answers for people or for programs.
+
+use std::io::Write;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::client::{Client, ClientError, Effects};
+use crate::formats::capacity;
+
+/// A page of a list.
+pub(super) const PAGE: u32 = 1_000;
+
+/// Which service, and how its answers are shown.
+#[derive(Args, Clone, Debug)]
+pub struct Connection {
+    /// The service
+    #[arg(long, env = "WATERMASTER_SERVER", default_value = "http://127.0.0.1:8080", global = true)]
+    server: String,
+    /// Print what was answered as JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+/// Why a command that asks a service failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The service refuses, or is not there.
+    #[error("{error}{}", Told(.error))]
+    Client {
+        /// Why.
+        #[from]
+        error: ClientError,
+    },
+    /// There is no runtime to wait in, or nothing to write to.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// An answer has no JSON form.
+    #[error("the answer cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// The numbers that come with a refusal.
+struct Told<'a>(&'a ClientError);
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ClientError::Refused(problem) = self.0 else { return Ok(()) };
+        for link in problem.data.get("binding_links").and_then(|links| links.as_array()).into_iter().flatten() {
+            let (name, left) = (link["link"].as_str().unwrap_or_default(), link["available_bps"].as_u64().unwrap_or(0));
+            write!(f, "\n  binding link {name}: {} left", rate(left))?;
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Does something with a client and waits for it.
+    pub(super) fn wait<T>(
+        &self,
+        work: impl AsyncFnOnce(Client) -> Result<T, ConnectionError>,
+    ) -> Result<T, ConnectionError> {
+        let client = Client::new(&self.server)?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(client))
+    }
+
+    /// Shows an answer: as JSON, or in words.
+    pub(super) fn show<T: Serialize>(&self, answer: &T, words: impl FnOnce() -> String) -> Result<(), ConnectionError> {
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            serde_json::to_writer_pretty(&mut out, answer)?;
+            writeln!(out)?;
+        } else {
+            write!(out, "{}", words())?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// An amount such as `500M`, `2.5Gbit/s` or `1000000`.
+pub(super) fn bandwidth(text: &str) -> Result<u64, String> {
+    let plain = text.parse().ok().filter(|bps| *bps > 0);
+    let spoken = || capacity::parse(text).map(|rate| rate.bandwidth.as_bps());
+    plain.or_else(spoken).ok_or_else(|| "give an amount such as 500M, 2.5Gbit/s or 1000000 (bit/s)".to_owned())
+}
+
+/// For people: three digits.
+pub(super) fn rate(bps: u64) -> String {
+    let steps = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    let Some((size, prefix)) = steps.into_iter().find(|(size, _)| bps >= *size) else { return format!("{bps} bit/s") };
+    let (whole, hundredths) = (bps / size, bps % size * 100 / size);
+    match whole {
+        100.. => format!("{whole} {prefix}bit/s"),
+        10.. => format!("{whole}.{} {prefix}bit/s", hundredths / 10),
+        _ => format!("{whole}.{hundredths:02} {prefix}bit/s"),
+    }
+}
+
+/// Rows under a heading, each column as wide as its widest.
+pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
+        cells.chain(heading.get(at).map(|cell| cell.chars().count())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded: Vec<_> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let body = rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(line(heading.to_vec())).chain(body).collect()
+}
+
+/// Who had to leave, in words; nothing if nobody had to.
+pub(super) fn effects(effects: &Effects) -> String {
+    let line = |what: &str, ids: &[String]| match ids {
+        [] => String::new(),
+        ids => format!("{what:<11} {}\n", ids.join(", ")),
+    };
+    line("preempted", &effects.preempted) + &line("devolved", &effects.devolved) + &line("rerouted", &effects.rerouted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_and_told() {
+        assert_eq!(
+            [bandwidth("1000000"), bandwidth("500M"), bandwidth("2.5Gbit/s")].map(Result::unwrap),
+            [1_000_000, 500_000_000, 2_500_000_000]
+        );
+        assert!(bandwidth("much").is_err() && bandwidth("0").is_err());
+        assert_eq!(
+            [rate(999), rate(1_234_567), rate(12_345_678), rate(400_000_000_000)],
+            ["999 bit/s", "1.23 Mbit/s", "12.3 Mbit/s", "400 Gbit/s"]
+        );
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest() {
+        let rows = vec![vec!["1".to_owned(), "active".to_owned()], vec!["1000".to_owned(), "x".to_owned()]];
+        assert_eq!(table(&["id", "state"], &rows), "id    state\n1     active\n1000  x\n");
+    }
+}

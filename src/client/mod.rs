@@ -1,0 +1,366 @@
+//! A typed client of the REST interface, for programs in Rust and for our own command line. It knows the service by its
+//! public interface only and nothing of its insides. What is sent twice happens once: requests for bandwidth carry a key,
+//! and only what cannot do harm is tried again.
+
+mod document;
+mod events;
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH};
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use document::{
+    Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, ClassFigures, Effects, Event, Link, LinkChange,
+    LinkOutcome, Page, Problem, TopologySummary, UploadReport, Victim, Warning,
+};
+pub use events::Events;
+
+/// How long a connection may take.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long an answer may take; event streams are not bound by it.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How often something is tried again that found the service busy or gone.
+const RETRIES_MAX: usize = 4;
+/// How long to wait before the first of those.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+/// The longest answer that is read.
+const ANSWER_MAX_BYTES: usize = 256 << 20;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address of the service is none.
+    #[error("'{address}' is not the address of a service: give http://HOST:PORT")]
+    Address {
+        /// What was given.
+        address: String,
+    },
+    /// A key or a revision that cannot stand in a header.
+    #[error("{header} cannot hold what was given")]
+    Header {
+        /// Which header.
+        header: &'static str,
+    },
+    /// The service cannot be reached, or broke off.
+    #[error("the service cannot be reached: {0}")]
+    Transport(#[from] reqwest::Error),
+    /// The service refuses.
+    #[error("{0}")]
+    Refused(Box<Problem>),
+    /// The answer is not what the interface promises.
+    #[error("the answer ({status}) cannot be read: {error}")]
+    Unreadable {
+        /// Its status.
+        status: u16,
+        /// Why not.
+        error: serde_json::Error,
+    },
+    /// The answer is longer than is read.
+    #[error("the answer is longer than {ANSWER_MAX_BYTES} bytes")]
+    TooLong,
+    /// The stream of events ended and could not be had again.
+    #[error("the stream of events ended {times} times in a row")]
+    StreamLost {
+        /// How often.
+        times: u32,
+    },
+}
+
+impl ClientError {
+    /// Whether the same may do later: the service was busy, stopping or gone.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport(error) => error.is_connect() || error.is_timeout(),
+            Self::Refused(problem) => problem.status == StatusCode::SERVICE_UNAVAILABLE.as_u16(),
+            _ => false,
+        }
+    }
+}
+
+/// Whether something is to happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Effect {
+    /// It is.
+    #[default]
+    Real,
+    /// It is only to be known what would happen.
+    DryRun,
+}
+
+/// How a topology is uploaded.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Upload {
+    /// The format, where it is not to be recognised.
+    pub format: Option<String>,
+    /// The capacity of links that have none.
+    pub default_capacity_bps: Option<u64>,
+    /// `default`, `drop` or `error`.
+    pub on_missing_capacity: Option<String>,
+    /// Whether allocations that do not fit are re-routed or ended.
+    pub evict: bool,
+    /// The revision that is replaced, as it was answered; absent: whichever is there, if there is one.
+    pub revision: Option<String>,
+    /// Whether it is to happen.
+    pub effect: Effect,
+}
+
+/// A client of one service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+}
+
+impl Client {
+    /// A client of the service at an address such as `http://127.0.0.1:8080`. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// The address is none, or the system's certificates cannot be read.
+    pub fn new(address: &str) -> Result<Self, ClientError> {
+        let base = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let base = base.ok_or_else(|| ClientError::Address { address: address.to_owned() })?;
+        // Whoever was first has chosen the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().connect_timeout(CONNECT_MAX).build()?;
+        Ok(Self { http, base })
+    }
+
+    /// Asks for bandwidth. Sent again under the same key if the service was busy, it still happens once.
+    ///
+    /// # Errors
+    /// A denial is [`ClientError::Refused`] with the links that bind.
+    pub async fn allocation_create(
+        &self,
+        request: &AllocationRequest,
+        key: &str,
+        effect: Effect,
+    ) -> Result<AllocationOutcome, ClientError> {
+        let url = self.url(&["v1", "allocations"], &dry_run(effect));
+        let key = HeaderValue::from_str(key).map_err(|_| ClientError::Header { header: "Idempotency-Key" })?;
+        let headers = HeaderMap::from_iter([(reqwest::header::HeaderName::from_static("idempotency-key"), key)]);
+        let body = json(request)?;
+        let send = || self.send(Method::POST, url.clone(), headers.clone(), Some(body.clone()));
+        read(send.retry(patience()).when(ClientError::is_transient).await?).await
+    }
+
+    /// One allocation, living or ended.
+    ///
+    /// # Errors
+    /// There is none of that id, or the service does not answer.
+    pub async fn allocation_get(&self, id: &str) -> Result<Allocation, ClientError> {
+        self.get(self.url(&["v1", "allocations", id], &[])).await
+    }
+
+    /// A page of allocations, the oldest first.
+    ///
+    /// # Errors
+    /// The filter is refused, or the service does not answer.
+    pub async fn allocation_list(
+        &self,
+        filter: &AllocationFilter,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<Page<Allocation>, ClientError> {
+        let mut query = filter.query();
+        query.extend(paging(limit, after));
+        self.get(self.url(&["v1", "allocations"], &query)).await
+    }
+
+    /// Gives an allocation another bandwidth, make-before-break.
+    ///
+    /// # Errors
+    /// As [`Client::allocation_create`]; the allocation stays as it was.
+    pub async fn allocation_resize(
+        &self,
+        id: &str,
+        bandwidth_bps: u64,
+        effect: Effect,
+    ) -> Result<AllocationOutcome, ClientError> {
+        let url = self.url(&["v1", "allocations", id], &dry_run(effect));
+        let body = json(&serde_json::json!({ "bandwidth_bps": bandwidth_bps }))?;
+        read(self.send(Method::PATCH, url, HeaderMap::new(), Some(body)).await?).await
+    }
+
+    /// Lets an allocation go.
+    ///
+    /// # Errors
+    /// There is none of that id, or it is over.
+    pub async fn allocation_release(&self, id: &str) -> Result<(), ClientError> {
+        let url = self.url(&["v1", "allocations", id], &[]);
+        self.send(Method::DELETE, url, HeaderMap::new(), None).await.map(drop)
+    }
+
+    /// Uploads a topology of any format that is read, or a new revision of one.
+    ///
+    /// # Errors
+    /// It cannot be read, or allocations do not fit it.
+    pub async fn topology_put(&self, name: &str, file: Vec<u8>, how: &Upload) -> Result<UploadReport, ClientError> {
+        let mut query = dry_run(how.effect);
+        query.extend(how.format.clone().map(|format| ("format", format)));
+        query.extend(how.default_capacity_bps.map(|bps| ("default_capacity_bps", bps.to_string())));
+        query.extend(how.on_missing_capacity.clone().map(|what| ("on_missing_capacity", what)));
+        query.extend(how.evict.then(|| ("evict", "true".to_owned())));
+        let mut headers = HeaderMap::new();
+        if how.effect == Effect::Real
+            && let Some(revision) = self.revision(name, how).await?
+        {
+            headers.insert(IF_MATCH, revision);
+        }
+        let url = self.url(&["v1", "topologies", name], &query);
+        let mut request = self.http.put(url).headers(headers).timeout(ANSWER_MAX);
+        request = request.header(CONTENT_TYPE, "application/octet-stream").body(file);
+        read(checked(request.send().await?).await?).await
+    }
+
+    /// What If-Match has to say, if there is something to be replaced.
+    async fn revision(&self, name: &str, how: &Upload) -> Result<Option<HeaderValue>, ClientError> {
+        if let Some(revision) = &how.revision {
+            let value = HeaderValue::from_str(&format!("\"{}\"", revision.trim_matches('"')));
+            return value.map(Some).map_err(|_| ClientError::Header { header: "If-Match" });
+        }
+        let url = self.url(&["v1", "topologies", name], &[]);
+        match self.send(Method::GET, url, HeaderMap::new(), None).await {
+            Ok(answer) => Ok(answer.headers().get(ETAG).cloned()),
+            Err(ClientError::Refused(problem)) if problem.status == StatusCode::NOT_FOUND.as_u16() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A page of topologies, by name.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn topology_list(&self, limit: u32, after: Option<&str>) -> Result<Page<TopologySummary>, ClientError> {
+        self.get(self.url(&["v1", "topologies"], &paging(limit, after))).await
+    }
+
+    /// A page of a topology's links, without who is on them.
+    ///
+    /// # Errors
+    /// There is no such topology, or the service does not answer.
+    pub async fn link_list(&self, topology: &str, limit: u32, after: Option<&str>) -> Result<Page<Link>, ClientError> {
+        let mut query = paging(limit, after);
+        query.push(("allocations", "false".to_owned()));
+        self.get(self.url(&["v1", "topologies", topology, "links"], &query)).await
+    }
+
+    /// Changes a link.
+    ///
+    /// # Errors
+    /// There is no such link, or the change makes none.
+    pub async fn link_change(
+        &self,
+        topology: &str,
+        link: &str,
+        change: &LinkChange,
+        effect: Effect,
+    ) -> Result<LinkOutcome, ClientError> {
+        let url = self.url(&["v1", "topologies", topology, "links", link], &dry_run(effect));
+        read(self.send(Method::PATCH, url, HeaderMap::new(), Some(json(change)?)).await?).await
+    }
+
+    /// What happens, from after `after` on, or from now on.
+    pub fn events(&self, after: Option<u64>, topology: Option<String>) -> Events {
+        Events::new(self.clone(), after, topology)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, ClientError> {
+        let send = || self.send(Method::GET, url.clone(), HeaderMap::new(), None);
+        read(send.retry(patience()).when(ClientError::is_transient).await?).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response, ClientError> {
+        let mut request = self.http.request(method, url).headers(headers).timeout(ANSWER_MAX);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        checked(request.send().await?).await
+    }
+
+    /// An address of the service: parts are encoded, so that names may have slashes.
+    fn url(&self, parts: &[&str], query: &[(&'static str, String)]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(parts);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query.iter().map(|(name, value)| (name, value.as_str())));
+        }
+        url
+    }
+}
+
+fn patience() -> ExponentialBuilder {
+    ExponentialBuilder::default().with_min_delay(RETRY_FIRST).with_max_times(RETRIES_MAX).with_jitter()
+}
+
+fn paging(limit: u32, after: Option<&str>) -> Vec<(&'static str, String)> {
+    let after = after.map(|after| ("after", after.to_owned()));
+    std::iter::once(("limit", limit.to_string())).chain(after).collect()
+}
+
+fn dry_run(effect: Effect) -> Vec<(&'static str, String)> {
+    if effect == Effect::DryRun { vec![("dry_run", "true".to_owned())] } else { vec![] }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, ClientError> {
+    serde_json::to_vec(value).map_err(|error| ClientError::Unreadable { status: 0, error })
+}
+
+/// The answer, if it is a success.
+async fn checked(answer: Response) -> Result<Response, ClientError> {
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status().as_u16();
+    let body = whole(answer).await?;
+    let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem::unknown(status));
+    Err(ClientError::Refused(Box::new(problem)))
+}
+
+async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, ClientError> {
+    let status = answer.status().as_u16();
+    let body = whole(answer).await?;
+    serde_json::from_slice(&body).map_err(|error| ClientError::Unreadable { status, error })
+}
+
+/// The body, as far as it is read at all.
+async fn whole(mut answer: Response) -> Result<Vec<u8>, ClientError> {
+    let mut body = vec![];
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > ANSWER_MAX_BYTES {
+            return Err(ClientError::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_encoded_and_prefixes_kept() {
+        let client = Client::new("http://localhost:1/under/").unwrap();
+        let url = client.url(&["v1", "topologies", "a/b c", "links"], &[("after", "x&y".to_owned())]);
+        assert_eq!(url.as_str(), "http://localhost:1/under/v1/topologies/a%2Fb%20c/links?after=x%26y");
+    }
+
+    #[test]
+    fn only_addresses_of_services_are_taken() {
+        for address in ["", "localhost:8080", "ftp://x", "http://"] {
+            assert!(matches!(Client::new(address), Err(ClientError::Address { .. })), "{address}");
+        }
+    }
+}

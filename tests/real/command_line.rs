@@ -1,0 +1,91 @@
+//! The command line against the program itself: what people type, and what programs read.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::process::Running;
+
+/// Runs the program against a service.
+fn run(server: &Running, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_watermaster"))
+        .args(arguments)
+        .env("WATERMASTER_SERVER", format!("http://{}", server.address))
+        .output()
+        .unwrap()
+}
+
+fn words(server: &Running, arguments: &[&str]) -> String {
+    let output = run(server, arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(server: &Running, arguments: &[&str]) -> Value {
+    serde_json::from_str(&words(server, &[arguments, &["--json"]].concat())).unwrap()
+}
+
+#[test]
+fn bandwidth_is_asked_for_changed_and_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(&["--data", folder.path().to_str().unwrap()]);
+    let create = ["allocation", "create", "--ingress", "WA", "--egress", "CA1", "--max-hops", "1"];
+    let ask = |more: &[&'static str]| [&create[..], more].concat();
+
+    let tried = words(&server, &ask(&["--class-type", "0", "--bandwidth", "9G", "--dry-run"]));
+    assert!(tried.starts_with("would be admitted\n"), "{tried}");
+    let low = json(&server, &ask(&["--class-type", "0", "--bandwidth", "9G"]));
+    let low_id = low["id"].as_str().unwrap();
+    let again = ask(&["--qos-level", "2", "--bandwidth", "4G", "--key", "mine"]);
+    let high = json(&server, &again);
+    assert_eq!(high["preempted"], serde_json::json!([low_id]));
+    assert_eq!(json(&server, &again)["id"], high["id"], "the same key is the same request");
+    let id = high["id"].as_str().unwrap();
+
+    let denied = run(&server, &ask(&["--class-type", "1", "--bandwidth", "90G"]));
+    let why = String::from_utf8(denied.stderr).unwrap();
+    assert_eq!(denied.status.code(), Some(1), "{why}");
+    assert!(why.contains("No path has the bandwidth") && why.contains("binding link WA-CA1: "), "{why}");
+
+    let listed = words(&server, &["allocation", "list", "--state", "active"]);
+    assert!(listed.starts_with("ID") && listed.contains("WA-CA1") && listed.lines().count() == 2, "{listed}");
+    assert!(words(&server, &["allocation", "resize", id, "--bandwidth", "3.5G"]).contains("3.50 Gbit/s"));
+    assert_eq!(json(&server, &["allocation", "show", id])["bandwidth_bps"], 3_500_000_000_u64);
+    assert_eq!(words(&server, &["allocation", "release", id]), format!("{id} released\n"));
+    assert!(words(&server, &["allocation", "show", id]).contains("state       released"));
+    assert_eq!(run(&server, &["allocation", "create", "--ingress", "WA"]).status.code(), Some(2));
+}
+
+#[test]
+fn topologies_links_and_events_are_at_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(&["--data", folder.path().to_str().unwrap()]);
+    let ring = format!("{}/topologies/ring.json", env!("CARGO_MANIFEST_DIR"));
+    assert!(words(&server, &["topology", "put", "a ring", &ring, "--dry-run"]).starts_with("would be put"));
+    assert!(words(&server, &["topology", "put", "a ring", &ring]).starts_with("put"));
+    // A second time it replaces what is there.
+    assert_eq!(json(&server, &["topology", "put", "a ring", &ring])["nodes"], 4);
+    let listed = words(&server, &["topology", "list"]);
+    assert!(listed.contains("a ring") && listed.contains("nsfnet"), "{listed}");
+
+    let links = json(&server, &["link", "list", "a ring"]);
+    let link = links[0]["link"].as_str().unwrap();
+    let drained = words(&server, &["link", "set", "a ring", link, "--state", "maintenance"]);
+    assert!(drained.contains("maintenance"), "{drained}");
+    let events = words(&server, &["event", "tail", "--after", "1", "--count", "3", "--json"]);
+    let kinds: Vec<_> =
+        events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].clone()).collect();
+    assert_eq!(kinds, ["topology_put", "topology_put", "link_changed"]);
+    let said = words(&server, &["event", "tail", "--after", "0", "--count", "1"]);
+    assert!(said.contains("topology_put topology=nsfnet"), "{said}");
+}
+
+#[test]
+fn a_service_that_is_not_there_is_said_to_be_so() {
+    let output = Command::new(env!("CARGO_BIN_EXE_watermaster"))
+        .args(["topology", "list", "--server", "http://127.0.0.1:1"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("cannot be reached"));
+}
