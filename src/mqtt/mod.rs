@@ -22,4 +22,5 @@ pub use message::{ClientId, Message, ReplicaId, UnixMs};
 pub use metrics::{Count, Metrics, STORE_LATENCY_BOUNDS_US};
 pub use settings::Settings;
 pub use store::StoreError;
+pub use store::memory::Memory;
 pub use store::redis::{AddressError, Durability};

@@ -58,7 +58,15 @@ impl Broker {
     /// # Errors
     /// Never in fact: memory answers.
     pub async fn embedded(settings: Settings) -> Result<Self, StartError> {
-        Ok(Self::start(Arc::new(Memory::default().replica()), settings).await?)
+        Self::in_memory(&Memory::default(), settings).await
+    }
+
+    /// A replica on memory that other replicas of this process share.
+    ///
+    /// # Errors
+    /// Never in fact: memory answers.
+    pub async fn in_memory(memory: &Memory, settings: Settings) -> Result<Self, StartError> {
+        Ok(Self::start(Arc::new(memory.replica()), settings).await?)
     }
 
     /// A replica on Redis, at `redis://…` or `redis+sentinel://…`.
