@@ -270,8 +270,20 @@ impl Default for Metrics {
     }
 }
 
+/// What a broker counts, as OpenMetrics text.
+///
+/// # Errors
+/// Never in fact: text is written into memory.
+pub fn render_broker(broker: &Broker) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    let mut registry = Registry::with_prefix("watermaster");
+    broker_picture(broker, &mut registry);
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
 /// What the broker counts, in the names that Prometheus expects.
-pub fn broker_picture(broker: &Broker, registry: &mut Registry) {
+fn broker_picture(broker: &Broker, registry: &mut Registry) {
     let (counted, sizes) = (broker.metrics(), broker.sizes());
     let gauges = [
         ("mqtt_connections", "MQTT connections", counted.connections.get()),

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+pub mod broker;
 pub mod replay;
 pub mod serve;
 pub mod topology;
@@ -21,6 +22,8 @@ pub struct Cli {
 enum Command {
     /// The service (what runs when no command is given).
     Serve(serve::Arguments),
+    /// Only the broker: one stateless replica over a shared store.
+    Broker(broker::Arguments),
     /// What would have become of a trace of requests.
     Replay(replay::Arguments),
     /// Topology files: check, convert.
@@ -44,6 +47,8 @@ enum Command {
 enum Error {
     #[error(transparent)]
     Serve(#[from] serve::Error),
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
     #[error(transparent)]
     Replay(#[from] replay::Error),
     #[error(transparent)]
@@ -88,6 +93,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Serve(arguments) => {
             drop(out);
             serve::run(&arguments)?;
+        }
+        Command::Broker(arguments) => {
+            drop(out);
+            broker::run(&arguments)?;
         }
         Command::Replay(arguments) => {
             drop(out);

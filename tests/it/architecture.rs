@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("app", &["kernel", "journal"]),
     ("http", &["app", "kernel", "formats"]),
     ("mqtt", &[]),
-    ("config", &["kernel"]),
+    ("config", &["kernel", "mqtt"]),
     ("telemetry", &["app", "config", "kernel", "mqtt"]),
     ("service", &["app", "config", "formats", "http", "journal", "kernel", "mqtt", "telemetry"]),
     ("cli", &["config", "formats", "http", "kernel", "service", "telemetry"]),
