@@ -28,6 +28,9 @@ pub struct File {
     pub store: Option<String>,
     /// When an MQTT message counts as kept.
     pub durability: Option<Durability>,
+    /// How MQTT clients come in besides.
+    #[serde(default)]
+    pub mqtt: MqttDoors,
     /// The folder for the embedded database.
     pub data: Option<PathBuf>,
     /// `sqlite://…` or `postgres://…`; instead of `data`.
@@ -49,6 +52,73 @@ pub enum LogFormat {
     Json,
     /// For people.
     Human,
+}
+
+/// How MQTT clients come in, besides plain TCP: each may be absent.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MqttDoors {
+    /// The address for TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_listen: Option<SocketAddr>,
+    /// The address for WebSocket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub websocket_listen: Option<SocketAddr>,
+    /// The certificate and its chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Who signs the certificates of clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_authority: Option<PathBuf>,
+    /// Users and their hashes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<PathBuf>,
+    /// Rules about topics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<PathBuf>,
+    /// Whether clients without a user name are let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anonymous: Option<Anonymous>,
+}
+
+impl MqttDoors {
+    fn over(self, other: Self) -> Self {
+        Self {
+            tls_listen: self.tls_listen.or(other.tls_listen),
+            websocket_listen: self.websocket_listen.or(other.websocket_listen),
+            certificate: self.certificate.or(other.certificate),
+            key: self.key.or(other.key),
+            client_authority: self.client_authority.or(other.client_authority),
+            users: self.users.or(other.users),
+            rules: self.rules.or(other.rules),
+            anonymous: self.anonymous.or(other.anonymous),
+        }
+    }
+}
+
+/// Whether MQTT clients without a user name are let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Anonymous {
+    /// Never.
+    Never,
+    /// From this machine only.
+    Loopback,
+    /// From everywhere.
+    Always,
+}
+
+impl From<Anonymous> for mqtt::auth::Anonymous {
+    fn from(said: Anonymous) -> Self {
+        match said {
+            Anonymous::Never => Self::Never,
+            Anonymous::Loopback => Self::Loopback,
+            Anonymous::Always => Self::Always,
+        }
+    }
 }
 
 /// When an MQTT message is acknowledged to its publisher, if the store is Redis.
@@ -83,6 +153,8 @@ pub struct Config {
     pub store: String,
     /// When an MQTT message counts as kept.
     pub durability: Durability,
+    /// How MQTT clients come in besides.
+    pub mqtt: MqttDoors,
     /// The database.
     pub database: String,
     /// How logs are written.
@@ -136,6 +208,7 @@ impl File {
             mqtt_listen: self.mqtt_listen.or(other.mqtt_listen),
             store: self.store.or(other.store),
             durability: self.durability.or(other.durability),
+            mqtt: self.mqtt.over(other.mqtt),
             data: if says_where { self.data } else { other.data },
             database: if says_where { self.database } else { other.database },
             log_format: self.log_format.or(other.log_format),
@@ -154,6 +227,7 @@ impl File {
             mqtt_listen: self.mqtt_listen,
             store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned()),
             durability: self.durability.unwrap_or_default(),
+            mqtt: self.mqtt,
             database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),

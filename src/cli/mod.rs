@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 pub mod broker;
+pub mod front_door;
 pub mod replay;
 pub mod serve;
 pub mod topology;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::front_door::FrontDoor;
 use crate::config::{Config, ConfigError, Durability, File, LogFormat};
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
@@ -29,6 +30,8 @@ pub struct Arguments {
     /// When an MQTT message is acknowledged, with Redis: `async` or `replicated` [default: async].
     #[arg(long, env = "WATERMASTER_DURABILITY")]
     durability: Option<Durability>,
+    #[command(flatten)]
+    front_door: FrontDoor,
     /// The folder for the embedded database [default: data].
     #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database")]
     data: Option<PathBuf>,
@@ -78,6 +81,7 @@ impl Arguments {
             mqtt_listen: self.mqtt_listen,
             store: self.store.clone(),
             durability: self.durability,
+            mqtt: (&self.front_door).into(),
             data: self.data.clone(),
             database: self.database.clone(),
             log_format: self.log_format,

@@ -1,7 +1,9 @@
 //! What the broker is told when it starts.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
+use super::auth::Access;
 use super::codec::Reason;
 use super::limits::{CONNECTIONS_MAX, PACKET_BYTES_MAX};
 
@@ -14,6 +16,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// The longest keep-alive; version 5 clients that ask for more, or for none, are told. `None`: as they like.
     pub keep_alive_max_s: Option<NonZeroU16>,
+    /// Who may come in, and what they may do.
+    pub access: Arc<Access>,
     /// Whether there are other replicas that a client may go to when this one stops.
     pub has_others: bool,
 }
@@ -31,6 +35,7 @@ impl Default for Settings {
             packet_max_bytes: PACKET_BYTES_MAX,
             connections_max: CONNECTIONS_MAX,
             keep_alive_max_s: None,
+            access: Arc::default(),
             has_others: false,
         }
     }

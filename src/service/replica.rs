@@ -11,7 +11,9 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{ServiceError, broker_on, listen_for_mqtt};
+use super::ServiceError;
+use super::front_door::FrontDoor;
+use crate::config::MqttDoors;
 use crate::mqtt::{Broker, Durability};
 use crate::telemetry;
 
@@ -26,6 +28,8 @@ pub struct ReplicaConfig {
     pub store: String,
     /// When a message counts as kept.
     pub durability: Durability,
+    /// How clients come in besides.
+    pub doors: MqttDoors,
     /// How long a graceful stop may take.
     pub drain: Duration,
 }
@@ -33,7 +37,7 @@ pub struct ReplicaConfig {
 /// A replica that is ready.
 pub struct Replica {
     broker: Broker,
-    mqtt: TcpListener,
+    doors: FrontDoor,
     http: Option<TcpListener>,
     drain: Duration,
 }
@@ -44,7 +48,7 @@ impl Replica {
     /// # Errors
     /// An address cannot be had, or is none.
     pub async fn build(config: &ReplicaConfig) -> Result<Self, ServiceError> {
-        let mqtt = listen_for_mqtt(config.mqtt_listen).await?;
+        let doors = FrontDoor::open(config.mqtt_listen, &config.doors).await?;
         let http = match config.listen {
             None => None,
             Some(address) => {
@@ -52,8 +56,8 @@ impl Replica {
                 Some(bound.map_err(|error| ServiceError::Listen { address, error })?)
             }
         };
-        let broker = broker_on(&config.store, config.durability).await?;
-        Ok(Self { broker, mqtt, http, drain: config.drain })
+        let broker = doors.broker_on(&config.store, config.durability).await?;
+        Ok(Self { broker, doors, http, drain: config.drain })
     }
 
     /// Where it listens: for MQTT, and for probes.
@@ -61,7 +65,7 @@ impl Replica {
     /// # Errors
     /// A socket does not say.
     pub fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), ServiceError> {
-        let mqtt = self.mqtt.local_addr().map_err(ServiceError::Serve)?;
+        let mqtt = self.doors.address()?;
         let http = self.http.as_ref().map(TcpListener::local_addr).transpose().map_err(ServiceError::Serve)?;
         Ok((mqtt, http))
     }
@@ -71,9 +75,8 @@ impl Replica {
     /// # Errors
     /// Serving the probes failed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { broker, mqtt, http, drain } = self;
-        let listening = broker.clone();
-        tokio::spawn(async move { listening.listen(mqtt).await });
+        let Self { broker, doors, http, drain } = self;
+        doors.serve(&broker);
         if let Some(http) = http {
             let router = Router::new()
                 .route("/livez", get(|| async { "alive\n" }))

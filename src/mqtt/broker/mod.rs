@@ -19,14 +19,14 @@ use tokio_util::task::TaskTracker;
 pub use hub::Sizes;
 pub use inside::{InsideClient, InsideError};
 
-use super::codec::{Connect, Reason};
 use super::limits::FAREWELL;
-use super::message::{ClientId, unix_ms};
+use super::message::unix_ms;
 use super::metrics::Metrics;
 use super::settings::Settings;
 use super::store::memory::Memory;
 use super::store::redis::{Address, AddressError, Durability, RedisStore};
 use super::store::{Store, StoreError};
+use super::transport::{Tls, accept_websocket};
 use connection::Stream;
 use hub::Hub;
 
@@ -39,6 +39,19 @@ pub enum StartError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What connections come through.
+#[derive(Clone)]
+pub enum Through {
+    /// Nothing else.
+    Tcp,
+    /// TLS.
+    Tls(Arc<Tls>),
+    /// WebSocket.
+    WebSocket,
+    /// Both.
+    SecureWebSocket(Arc<Tls>),
 }
 
 /// A replica of the broker.
@@ -109,15 +122,20 @@ impl Broker {
         self.hub.store.is_well() && !self.stop.is_cancelled()
     }
 
-    /// Takes connections until the broker stops.
+    /// Takes plain connections until the broker stops.
     pub async fn listen(&self, listener: TcpListener) {
+        self.listen_through(listener, Through::Tcp).await;
+    }
+
+    /// Takes connections of any kind until the broker stops.
+    pub async fn listen_through(&self, listener: TcpListener, through: Through) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = self.stop.cancelled() => return,
             };
             match accepted {
-                Ok((stream, from)) => self.receive_tcp(stream, from),
+                Ok((stream, from)) => self.receive_through(stream, from, &through),
                 Err(error) => {
                     // Too many open files, mostly: some have to close first.
                     tracing::warn!(%error, "cannot accept");
@@ -127,10 +145,39 @@ impl Broker {
         }
     }
 
-    fn receive_tcp(&self, stream: TcpStream, from: SocketAddr) {
+    fn receive_through(&self, stream: TcpStream, from: SocketAddr, through: &Through) {
         // What is written is written whole: waiting for more would only add to the latency.
         let _ = stream.set_nodelay(true);
-        self.receive(stream, Some(from));
+        let max_bytes = usize::try_from(self.hub.settings.packet_max_bytes).unwrap_or(usize::MAX);
+        let broker = self.clone();
+        match through.clone() {
+            Through::Tcp => self.receive(stream, Some(from)),
+            Through::Tls(tls) => {
+                self.tasks.spawn(async move {
+                    match tls.accept(stream).await {
+                        Ok(stream) => broker.receive(stream, Some(from)),
+                        Err(error) => tracing::debug!(%from, %error, "no TLS"),
+                    }
+                });
+            }
+            Through::WebSocket => {
+                self.tasks.spawn(async move {
+                    match accept_websocket(stream, max_bytes).await {
+                        Ok(stream) => broker.receive(stream, Some(from)),
+                        Err(error) => tracing::debug!(%from, %error, "no WebSocket"),
+                    }
+                });
+            }
+            Through::SecureWebSocket(tls) => {
+                self.tasks.spawn(async move {
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    match accept_websocket(stream, max_bytes).await {
+                        Ok(stream) => broker.receive(stream, Some(from)),
+                        Err(error) => tracing::debug!(%from, %error, "no WebSocket"),
+                    }
+                });
+            }
+        }
     }
 
     /// Serves a connection of any kind.
@@ -155,22 +202,5 @@ impl Broker {
         let _ = self.hub.store.leave().await;
         self.rounds.close();
         self.rounds.wait().await;
-    }
-}
-
-/// Who a client is, and what it may do.
-pub(crate) struct Guest;
-
-impl Guest {
-    async fn enter(_: &Hub, _: &Connect, _: &ClientId, _: Option<SocketAddr>) -> Result<Self, Reason> {
-        Ok(Self)
-    }
-
-    fn may_publish(&self, _: &str, _: &str) -> bool {
-        true
-    }
-
-    fn may_subscribe(&self, _: &str, _: &str) -> bool {
-        true
     }
 }

@@ -325,7 +325,14 @@ impl Client {
         let stream = TcpStream::connect(address).ok()?;
         stream.set_nodelay(true).ok()?;
         let decoder = Decoder::client(connect.version, u32::MAX);
-        let mut client = Self { stream, decoder, buffer: BytesMut::new(), version: connect.version, next_id: 1000, aside: VecDeque::new() };
+        let mut client = Self {
+            stream,
+            decoder,
+            buffer: BytesMut::new(),
+            version: connect.version,
+            next_id: 1000,
+            aside: VecDeque::new(),
+        };
         if !client.try_send(&Packet::Connect(Box::new(connect))) {
             return None;
         }
