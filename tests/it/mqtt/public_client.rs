@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS, v5};
 
-use super::session::House;
+use super::embedded;
 
 const MESSAGES: usize = 30;
 
 #[test]
 fn rumqttc_speaks_3_1_1() {
-    let house = House::embedded();
+    let house = embedded();
     let mut options = MqttOptions::new("rumqttc-3", "127.0.0.1", house.here().port());
     options.set_keep_alive(Duration::from_secs(5));
     let (client, mut connection) = Client::new(options, 100);
@@ -41,7 +41,7 @@ fn rumqttc_speaks_3_1_1() {
 fn rumqttc_speaks_5() {
     use v5::mqttbytes::QoS;
     use v5::mqttbytes::v5::Packet;
-    let house = House::embedded();
+    let house = embedded();
     let mut options = v5::MqttOptions::new("rumqttc-5", "127.0.0.1", house.here().port());
     options.set_keep_alive(Duration::from_secs(5));
     options.set_topic_alias_max(Some(5));

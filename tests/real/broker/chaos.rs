@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use watermaster::mqtt::codec::{Ack, Connect, Delivery, Packet, Qos, Reason};
 
 use super::balancer::Balancer;
+use super::breaking::Next;
 use super::parts::{Redis, Replica, await_that};
-use super::session::client::{Client, Next, connect, id, lasting, publish, will};
+use super::session::client::{Client, connect, id, lasting, publish, will};
 
 /// As in the paper of the stateless broker.
 const PAYLOAD_BYTES: usize = 79;
@@ -151,8 +152,12 @@ pub(super) fn listen(address: SocketAddr, stop: &AtomicBool, heard: &Mutex<Heard
                     }
                     match publish.delivery {
                         Delivery::AtMostOnce => {}
-                        Delivery::AtLeastOnce(id) => drop(client.try_send(&Packet::Puback(Ack::success(id)))),
-                        Delivery::ExactlyOnce(id) => drop(client.try_send(&Packet::Pubrec(Ack::success(id)))),
+                        Delivery::AtLeastOnce(id) => {
+                            client.try_send(&Packet::Puback(Ack::success(id)));
+                        }
+                        Delivery::ExactlyOnce(id) => {
+                            client.try_send(&Packet::Pubrec(Ack::success(id)));
+                        }
                     }
                 }
                 Packet::Pubrel(ack) => {

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use watermaster::mqtt::codec::{Delivery, Packet, Qos};
 
+use super::breaking::Next;
 use super::chaos::{Load, report};
 use super::parts::{Redis, Replica, await_that};
-use super::session::client::{Client, Next, connect, id, lasting, meet, publish};
+use super::session::client::{Client, connect, id, lasting, meet, publish};
 
 /// As the issue asks.
 const AWAY: Duration = Duration::from_secs(10);
@@ -80,9 +81,6 @@ fn while_redis_is_away_nobody_is_lied_to() {
             *sent += 1;
         }
     }
-    // What needs no store goes on.
-    let mut talker = Client::open(replica.address, watermaster::mqtt::codec::Version::V5);
-    drop(talker.try_send(&Packet::Connect(Box::new(connect("talker")))));
     while begin.elapsed() < AWAY {
         for publisher in &mut publishers {
             let next = publisher.next_within(Duration::from_millis(10));

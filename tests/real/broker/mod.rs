@@ -1,6 +1,7 @@
 //! The broker on a real Redis: every case of the session suite, and then what only a network can do to it.
 
 mod balancer;
+mod breaking;
 mod chaos;
 mod failover;
 mod parts;

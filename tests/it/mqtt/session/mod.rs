@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use watermaster::mqtt::{Broker, Memory, Settings};
+use watermaster::mqtt::Broker;
 
 /// Replicas to be tested.
 pub(crate) struct House {
@@ -41,17 +41,6 @@ impl House {
             });
         }
         Self { replicas, brokers, runtime: Some(runtime), _servers: servers }
-    }
-
-    /// One replica, everything in memory.
-    pub(crate) fn embedded() -> Self {
-        Self::start(1, async || Broker::embedded(Settings::default()).await.unwrap(), vec![])
-    }
-
-    /// Two replicas that share memory.
-    pub(crate) fn pair() -> Self {
-        let memory = Memory::default();
-        Self::start(2, async || Broker::in_memory(&memory, Settings::default()).await.unwrap(), vec![])
     }
 
     /// Where the first comes in, and where the other does.
