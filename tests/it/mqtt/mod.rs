@@ -1,3 +1,4 @@
 //! The broker from outside: its codec as data, and its behaviour on the wire.
 
 mod codec;
+mod wire;
