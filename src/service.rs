@@ -1,6 +1,6 @@
 //! The composition root: builds the rooms, wires them, starts them, and stops them in order.
 
-mod front_door;
+mod edges;
 pub mod replica;
 
 use std::net::SocketAddr;
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use self::edges::Edges;
 use crate::app::{App, Mode, StartError, SubmitError, Tasks};
 use crate::config::Config;
 use crate::formats;
@@ -54,12 +55,15 @@ pub enum ServiceError {
         /// Why not.
         error: std::io::Error,
     },
-    /// The files of users or rules cannot be used.
+    /// The files of MQTT users or rules cannot be used.
     #[error(transparent)]
-    Access(#[from] AccessError),
-    /// The certificate cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    Access(#[from] mqtt::auth::AccessError),
+    /// TLS cannot be offered.
+    #[error("TLS: {0}")]
+    Tls(#[from] mqtt::transport::TlsError),
+    /// TLS was asked for without a certificate and its key.
+    #[error("TLS needs a certificate and its key")]
+    TlsFiles,
     /// The broker's store cannot be had.
     #[error("the store of the broker: {0}")]
     Broker(#[from] mqtt::StartError),
@@ -83,7 +87,8 @@ pub struct Service {
     tasks: Tasks,
     listener: TcpListener,
     broker: Broker,
-    doors: FrontDoor,
+    mqtt_listener: TcpListener,
+    edges: Edges,
     metrics: Arc<Metrics>,
     drain: Duration,
 }
@@ -120,12 +125,13 @@ impl Service {
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| ServiceError::Listen { address: config.listen, error })?;
-        let doors = FrontDoor::open(config.mqtt_listen, &config.mqtt).await?;
-        let broker = doors.broker_on(&config.store, config.durability.into()).await?;
+        let mqtt_listener = listen_for_mqtt(config.mqtt_listen).await?;
+        let edges = Edges::open(&config.edges).await?;
+        let broker = broker_on(&config.store, config.durability.into(), edges::settings(&config.edges)?).await?;
         let metrics = Arc::new(Metrics::new());
         tokio::spawn(take_note(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
-        Ok(Self { app, tasks, listener, broker, doors, metrics, drain })
+        Ok(Self { app, tasks, listener, broker, mqtt_listener, edges, metrics, drain })
     }
 
     /// Where it listens.
@@ -144,6 +150,14 @@ impl Service {
         self.doors.address()
     }
 
+    /// Scheme and address of what it listens on for MQTT besides.
+    ///
+    /// # Errors
+    /// A socket does not say.
+    pub fn mqtt_edges(&self) -> Result<Vec<(&'static str, SocketAddr)>, ServiceError> {
+        self.edges.addresses()
+    }
+
     /// How many topologies and allocations there are.
     pub async fn counts(&self) -> (usize, usize) {
         self.app.read(|state| (state.networks().len(), state.allocation_count())).await
@@ -155,8 +169,10 @@ impl Service {
     /// # Errors
     /// The listener broke.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { app, tasks, listener, broker, doors, metrics, drain } = self;
-        doors.serve(&broker);
+        let Self { app, tasks, listener, broker, mqtt_listener, edges, metrics, drain } = self;
+        edges.serve(&broker);
+        let listening = broker.clone();
+        tokio::spawn(async move { listening.listen(mqtt_listener).await });
         let router = http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION") })
             .route("/metrics", get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone())))
             .layer(from_fn_with_state(metrics, count));
@@ -197,6 +213,29 @@ async fn put_first_topology(app: &App) -> Result<(), ServiceError> {
         tracing::info!(%refusal, "the first topology was there already");
     }
     Ok(())
+}
+
+/// A broker on the store of this address.
+async fn broker_on(store: &str, durability: mqtt::Durability, settings: Settings) -> Result<Broker, mqtt::StartError> {
+    match store {
+        STORE_DEFAULT => Broker::embedded(settings).await,
+        url => Broker::on_redis(url, durability, settings).await,
+    }
+}
+
+/// What was asked for has to be had; the usual address may be another's, and then any free port will do.
+async fn listen_for_mqtt(asked: Option<SocketAddr>) -> Result<TcpListener, ServiceError> {
+    let usual = SocketAddr::from(([127, 0, 0, 1], MQTT_PORT));
+    let address = asked.unwrap_or(usual);
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if asked.is_none() => {
+            tracing::warn!(%address, %error, "taken; MQTT is on another port");
+            let any = SocketAddr::from(([127, 0, 0, 1], 0));
+            TcpListener::bind(any).await.map_err(|error| ServiceError::Listen { address, error })
+        }
+        Err(error) => Err(ServiceError::Listen { address, error }),
+    }
 }
 
 /// Counts and logs what is committed.

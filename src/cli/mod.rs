@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand.
 
 pub mod broker;
-pub mod front_door;
+pub mod passwd;
 pub mod replay;
 pub mod serve;
 pub mod topology;
@@ -30,6 +30,8 @@ enum Command {
     /// Topology files: check, convert.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
+    /// Prints the line of the file of MQTT users for a name and the password on standard input.
+    Passwd(passwd::Arguments),
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the configuration in force, as TOML.
@@ -50,6 +52,8 @@ enum Error {
     Serve(#[from] serve::Error),
     #[error(transparent)]
     Broker(#[from] broker::Error),
+    #[error(transparent)]
+    Passwd(#[from] passwd::Error),
     #[error(transparent)]
     Replay(#[from] replay::Error),
     #[error(transparent)]
@@ -102,6 +106,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Replay(arguments) => {
             drop(out);
             replay::run(&arguments)?;
+        }
+        Command::Passwd(arguments) => {
+            drop(out);
+            passwd::run(&arguments)?;
         }
         Command::Topology(command) => {
             drop(out);

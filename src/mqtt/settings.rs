@@ -20,6 +20,8 @@ pub struct Settings {
     pub access: Arc<Access>,
     /// Whether there are other replicas that a client may go to when this one stops.
     pub has_others: bool,
+    /// Who may come in, and what they may do there.
+    pub access: Arc<Access>,
 }
 
 impl Settings {
@@ -37,6 +39,7 @@ impl Default for Settings {
             keep_alive_max_s: None,
             access: Arc::default(),
             has_others: false,
+            access: Arc::default(),
         }
     }
 }

@@ -11,9 +11,9 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::ServiceError;
-use super::front_door::FrontDoor;
-use crate::config::MqttDoors;
+use super::edges::{self, Edges};
+use super::{ServiceError, broker_on, listen_for_mqtt};
+use crate::config::MqttEdges;
 use crate::mqtt::{Broker, Durability};
 use crate::telemetry;
 
@@ -22,6 +22,8 @@ use crate::telemetry;
 pub struct ReplicaConfig {
     /// The address to listen on for MQTT.
     pub mqtt_listen: Option<SocketAddr>,
+    /// Who may come in, and through what else.
+    pub edges: MqttEdges,
     /// The address of probes and metrics; `None`: there are none.
     pub listen: Option<SocketAddr>,
     /// Where sessions live.
@@ -37,7 +39,8 @@ pub struct ReplicaConfig {
 /// A replica that is ready.
 pub struct Replica {
     broker: Broker,
-    doors: FrontDoor,
+    mqtt: TcpListener,
+    edges: Edges,
     http: Option<TcpListener>,
     drain: Duration,
 }
@@ -56,8 +59,9 @@ impl Replica {
                 Some(bound.map_err(|error| ServiceError::Listen { address, error })?)
             }
         };
-        let broker = doors.broker_on(&config.store, config.durability).await?;
-        Ok(Self { broker, doors, http, drain: config.drain })
+        let edges = Edges::open(&config.edges).await?;
+        let broker = broker_on(&config.store, config.durability, edges::settings(&config.edges)?).await?;
+        Ok(Self { broker, mqtt, edges, http, drain: config.drain })
     }
 
     /// Where it listens: for MQTT, and for probes.
@@ -70,13 +74,23 @@ impl Replica {
         Ok((mqtt, http))
     }
 
+    /// Scheme and address of what it listens on besides.
+    ///
+    /// # Errors
+    /// A socket does not say.
+    pub fn mqtt_edges(&self) -> Result<Vec<(&'static str, SocketAddr)>, ServiceError> {
+        self.edges.addresses()
+    }
+
     /// Serves until `stop` is cancelled; then sends its clients elsewhere.
     ///
     /// # Errors
     /// Serving the probes failed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { broker, doors, http, drain } = self;
-        doors.serve(&broker);
+        let Self { broker, mqtt, edges, http, drain } = self;
+        edges.serve(&broker);
+        let listening = broker.clone();
+        tokio::spawn(async move { listening.listen(mqtt).await });
         if let Some(http) = http {
             let router = Router::new()
                 .route("/livez", get(|| async { "alive\n" }))

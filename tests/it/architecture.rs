@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("config", &["kernel", "mqtt"]),
     ("telemetry", &["app", "config", "kernel", "mqtt"]),
     ("service", &["app", "config", "formats", "http", "journal", "kernel", "mqtt", "telemetry"]),
-    ("cli", &["config", "formats", "http", "kernel", "service", "telemetry"]),
+    ("cli", &["config", "formats", "http", "kernel", "mqtt", "service", "telemetry"]),
     ("main", &["cli"]),
 ];
 
