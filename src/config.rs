@@ -31,9 +31,6 @@ pub struct File {
     pub store: Option<String>,
     /// When an MQTT message counts as kept.
     pub durability: Option<Durability>,
-    /// How MQTT clients come in besides.
-    #[serde(default)]
-    pub mqtt: MqttDoors,
     /// The folder for the embedded database.
     pub data: Option<PathBuf>,
     /// `sqlite://…` or `postgres://…`; instead of `data`.
@@ -162,8 +159,6 @@ pub struct Config {
     pub store: String,
     /// When an MQTT message counts as kept.
     pub durability: Durability,
-    /// How MQTT clients come in besides.
-    pub mqtt: MqttDoors,
     /// The database.
     pub database: String,
     /// How logs are written.
@@ -218,7 +213,6 @@ impl File {
             edges: self.edges.over(other.edges),
             store: self.store.or(other.store),
             durability: self.durability.or(other.durability),
-            mqtt: self.mqtt.over(other.mqtt),
             data: if says_where { self.data } else { other.data },
             database: if says_where { self.database } else { other.database },
             log_format: self.log_format.or(other.log_format),
@@ -238,7 +232,6 @@ impl File {
             edges: self.edges,
             store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned()),
             durability: self.durability.unwrap_or_default(),
-            mqtt: self.mqtt,
             database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),

@@ -19,21 +19,21 @@ use tokio_util::sync::CancellationToken;
 
 use self::edges::Edges;
 use crate::app::{App, Mode, StartError, SubmitError, Tasks};
-use crate::config::Config;
+use crate::config::{Config, STORE_DEFAULT};
 use crate::formats;
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, Journal, JournalError};
 use crate::kernel::Command;
 use crate::kernel::command::{Expected, Misfits};
 use crate::kernel::id::{Name, NameError};
-use crate::mqtt::auth::AccessError;
-use crate::mqtt::transport::TlsError;
-use crate::mqtt::{self, Broker};
+use crate::mqtt::{self, Broker, Settings};
 use crate::telemetry::Metrics;
-use front_door::FrontDoor;
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
 const FIRST_TOPOLOGY: (&str, &str) = ("nsfnet", include_str!("../topologies/nsfnet.json"));
+
+/// The port that is registered for MQTT.
+const MQTT_PORT: u16 = 1883;
 
 /// Why the service cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +147,7 @@ impl Service {
     /// # Errors
     /// The socket does not say.
     pub fn mqtt_address(&self) -> Result<SocketAddr, ServiceError> {
-        self.doors.address()
+        self.mqtt_listener.local_addr().map_err(ServiceError::Serve)
     }
 
     /// Scheme and address of what it listens on for MQTT besides.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::front_door::FrontDoor;
 use super::serve::stop_on_signal;
 use crate::config::{Durability, LogFormat, MqttEdges, STORE_DEFAULT};
 use crate::service::ServiceError;
@@ -28,8 +27,6 @@ pub struct Arguments {
     /// Where sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
     #[arg(long, env = "WATERMASTER_STORE", default_value = STORE_DEFAULT, hide_env_values = true)]
     store: String,
-    #[command(flatten)]
-    front_door: FrontDoor,
     /// When a message is acknowledged: once Redis has it, or once a replica of Redis has it too.
     #[arg(long, env = "WATERMASTER_DURABILITY", default_value = "async")]
     durability: Durability,
@@ -65,7 +62,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         listen: arguments.listen,
         store: arguments.store.clone(),
         durability: arguments.durability.into(),
-        doors: (&arguments.front_door).into(),
         drain: Duration::from_millis(arguments.drain_ms),
     };
     runtime.block_on(async {

@@ -31,8 +31,6 @@ pub struct Arguments {
     /// When an MQTT message is acknowledged, with Redis: `async` or `replicated` [default: async].
     #[arg(long, env = "WATERMASTER_DURABILITY")]
     durability: Option<Durability>,
-    #[command(flatten)]
-    front_door: FrontDoor,
     /// The folder for the embedded database [default: data].
     #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database")]
     data: Option<PathBuf>,
@@ -83,7 +81,6 @@ impl Arguments {
             edges: self.edges.clone(),
             store: self.store.clone(),
             durability: self.durability,
-            mqtt: (&self.front_door).into(),
             data: self.data.clone(),
             database: self.database.clone(),
             log_format: self.log_format,

@@ -16,8 +16,6 @@ pub struct Settings {
     pub connections_max: usize,
     /// The longest keep-alive; version 5 clients that ask for more, or for none, are told. `None`: as they like.
     pub keep_alive_max_s: Option<NonZeroU16>,
-    /// Who may come in, and what they may do.
-    pub access: Arc<Access>,
     /// Whether there are other replicas that a client may go to when this one stops.
     pub has_others: bool,
     /// Who may come in, and what they may do there.
@@ -37,7 +35,6 @@ impl Default for Settings {
             packet_max_bytes: PACKET_BYTES_MAX,
             connections_max: CONNECTIONS_MAX,
             keep_alive_max_s: None,
-            access: Arc::default(),
             has_others: false,
             access: Arc::default(),
         }

@@ -30,8 +30,6 @@ pub struct ReplicaConfig {
     pub store: String,
     /// When a message counts as kept.
     pub durability: Durability,
-    /// How clients come in besides.
-    pub doors: MqttDoors,
     /// How long a graceful stop may take.
     pub drain: Duration,
 }
@@ -51,7 +49,7 @@ impl Replica {
     /// # Errors
     /// An address cannot be had, or is none.
     pub async fn build(config: &ReplicaConfig) -> Result<Self, ServiceError> {
-        let doors = FrontDoor::open(config.mqtt_listen, &config.doors).await?;
+        let mqtt = listen_for_mqtt(config.mqtt_listen).await?;
         let http = match config.listen {
             None => None,
             Some(address) => {
@@ -69,7 +67,7 @@ impl Replica {
     /// # Errors
     /// A socket does not say.
     pub fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), ServiceError> {
-        let mqtt = self.doors.address()?;
+        let mqtt = self.mqtt.local_addr().map_err(ServiceError::Serve)?;
         let http = self.http.as_ref().map(TcpListener::local_addr).transpose().map_err(ServiceError::Serve)?;
         Ok((mqtt, http))
     }

@@ -26,7 +26,6 @@ use super::settings::Settings;
 use super::store::memory::Memory;
 use super::store::redis::{Address, AddressError, Durability, RedisStore};
 use super::store::{Store, StoreError};
-use super::transport::{Tls, accept_websocket};
 use connection::Stream;
 use hub::Hub;
 
@@ -39,19 +38,6 @@ pub enum StartError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// What connections come through.
-#[derive(Clone)]
-pub enum Through {
-    /// Nothing else.
-    Tcp,
-    /// TLS.
-    Tls(Arc<Tls>),
-    /// WebSocket.
-    WebSocket,
-    /// Both.
-    SecureWebSocket(Arc<Tls>),
 }
 
 /// A replica of the broker.
