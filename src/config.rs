@@ -24,6 +24,9 @@ pub struct File {
     pub listen: Option<SocketAddr>,
     /// The address to listen on for MQTT.
     pub mqtt_listen: Option<SocketAddr>,
+    /// A table: who may come in over MQTT, and through what else.
+    #[serde(default)]
+    pub edges: MqttEdges,
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
     pub store: Option<String>,
     /// When an MQTT message counts as kept.
@@ -71,6 +74,77 @@ pub enum LogFormat {
     Human,
 }
 
+/// Who may come in over MQTT, and through what besides plain TCP. Everything may be absent.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields)]
+pub struct MqttEdges {
+    /// Another address to listen on, for MQTT over TLS.
+    #[arg(long, env = "WATERMASTER_MQTT_TLS_LISTEN")]
+    pub mqtt_tls_listen: Option<SocketAddr>,
+    /// Another address to listen on, for MQTT over WebSocket.
+    #[arg(long, env = "WATERMASTER_MQTT_WEBSOCKET_LISTEN")]
+    pub mqtt_websocket_listen: Option<SocketAddr>,
+    /// Another address to listen on, for MQTT over WebSocket over TLS.
+    #[arg(long, env = "WATERMASTER_MQTT_WEBSOCKET_TLS_LISTEN")]
+    pub mqtt_websocket_tls_listen: Option<SocketAddr>,
+    /// The server's chain of certificates, a PEM file.
+    #[arg(long, env = "WATERMASTER_MQTT_TLS_CERTIFICATE")]
+    pub mqtt_tls_certificate: Option<PathBuf>,
+    /// The key of its first certificate, a PEM file.
+    #[arg(long, env = "WATERMASTER_MQTT_TLS_KEY")]
+    pub mqtt_tls_key: Option<PathBuf>,
+    /// The authority whose certificates clients must show, a PEM file [default: they need none].
+    #[arg(long, env = "WATERMASTER_MQTT_TLS_CLIENT_AUTHORITY")]
+    pub mqtt_tls_client_authority: Option<PathBuf>,
+    /// The file of users: lines as `watermaster passwd` prints them.
+    #[arg(long, env = "WATERMASTER_MQTT_USERS")]
+    pub mqtt_users: Option<PathBuf>,
+    /// The file of rules about topics: lines as `topic read public/#` [default: everything is allowed].
+    #[arg(long, env = "WATERMASTER_MQTT_RULES")]
+    pub mqtt_rules: Option<PathBuf>,
+    /// From where clients without a user name are let in [default: loopback].
+    #[arg(long, env = "WATERMASTER_MQTT_ANONYMOUS")]
+    pub mqtt_anonymous: Option<MqttAnonymous>,
+}
+
+/// From where clients without a user name are let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum MqttAnonymous {
+    /// From nowhere.
+    Never,
+    /// From this machine.
+    Loopback,
+    /// From everywhere.
+    Always,
+}
+
+impl From<MqttAnonymous> for mqtt::auth::Anonymous {
+    fn from(said: MqttAnonymous) -> Self {
+        match said {
+            MqttAnonymous::Never => Self::Never,
+            MqttAnonymous::Loopback => Self::Loopback,
+            MqttAnonymous::Always => Self::Always,
+        }
+    }
+}
+
+impl MqttEdges {
+    fn over(self, other: Self) -> Self {
+        Self {
+            mqtt_tls_listen: self.mqtt_tls_listen.or(other.mqtt_tls_listen),
+            mqtt_websocket_listen: self.mqtt_websocket_listen.or(other.mqtt_websocket_listen),
+            mqtt_websocket_tls_listen: self.mqtt_websocket_tls_listen.or(other.mqtt_websocket_tls_listen),
+            mqtt_tls_certificate: self.mqtt_tls_certificate.or(other.mqtt_tls_certificate),
+            mqtt_tls_key: self.mqtt_tls_key.or(other.mqtt_tls_key),
+            mqtt_tls_client_authority: self.mqtt_tls_client_authority.or(other.mqtt_tls_client_authority),
+            mqtt_users: self.mqtt_users.or(other.mqtt_users),
+            mqtt_rules: self.mqtt_rules.or(other.mqtt_rules),
+            mqtt_anonymous: self.mqtt_anonymous.or(other.mqtt_anonymous),
+        }
+    }
+}
+
 /// When an MQTT message is acknowledged to its publisher, if the store is Redis.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -99,6 +173,8 @@ pub struct Config {
     /// The address to listen on for MQTT; `None`: the usual one, or any other if that is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mqtt_listen: Option<SocketAddr>,
+    /// Who may come in over MQTT, and through what else.
+    pub edges: MqttEdges,
     /// Where MQTT sessions live.
     pub store: String,
     /// When an MQTT message counts as kept.
@@ -158,6 +234,7 @@ impl File {
         Self {
             listen: self.listen.or(other.listen),
             mqtt_listen: self.mqtt_listen.or(other.mqtt_listen),
+            edges: self.edges.over(other.edges),
             store: self.store.or(other.store),
             durability: self.durability.or(other.durability),
             data: if says_where { self.data } else { other.data },
@@ -178,6 +255,7 @@ impl File {
         Ok(Config {
             listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
             mqtt_listen: self.mqtt_listen,
+            edges: self.edges,
             store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned()),
             durability: self.durability.unwrap_or_default(),
             database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),

@@ -1,5 +1,6 @@
 //! The composition root: builds the rooms, wires them, starts them, and stops them in order.
 
+mod edges;
 pub mod replica;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use self::edges::Edges;
 use crate::app::{App, Credentials, Mode, Options, StartError, SubmitError, Tasks, workshop};
 use crate::config::{Config, STORE_DEFAULT};
 use crate::formats;
@@ -53,6 +55,15 @@ pub enum ServiceError {
         /// Why not.
         error: std::io::Error,
     },
+    /// The files of MQTT users or rules cannot be used.
+    #[error(transparent)]
+    Access(#[from] mqtt::auth::AccessError),
+    /// TLS cannot be offered.
+    #[error("TLS: {0}")]
+    Tls(#[from] mqtt::transport::TlsError),
+    /// TLS was asked for without a certificate and its key.
+    #[error("TLS needs a certificate and its key")]
+    TlsFiles,
     /// The broker's store cannot be had.
     #[error("the store of the broker: {0}")]
     Broker(#[from] mqtt::StartError),
@@ -77,6 +88,7 @@ pub struct Service {
     listener: TcpListener,
     broker: Broker,
     mqtt_listener: TcpListener,
+    edges: Edges,
     metrics: Arc<Metrics>,
     drain: Duration,
 }
@@ -119,12 +131,13 @@ impl Service {
             .await
             .map_err(|error| ServiceError::Listen { address: config.listen, error })?;
         let mqtt_listener = listen_for_mqtt(config.mqtt_listen).await?;
-        let broker = broker_on(&config.store, config.durability.into()).await?;
+        let edges = Edges::open(&config.edges).await?;
+        let broker = broker_on(&config.store, config.durability.into(), edges::settings(&config.edges)?).await?;
         let metrics = Arc::new(Metrics::new());
         tokio::spawn(take_note(app.clone(), Arc::clone(&metrics)));
         tokio::spawn(take_news(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
-        Ok(Self { app, tasks, listener, broker, mqtt_listener, metrics, drain })
+        Ok(Self { app, tasks, listener, broker, mqtt_listener, edges, metrics, drain })
     }
 
     /// Where it listens.
@@ -143,6 +156,14 @@ impl Service {
         self.mqtt_listener.local_addr().map_err(ServiceError::Serve)
     }
 
+    /// Scheme and address of what it listens on for MQTT besides.
+    ///
+    /// # Errors
+    /// A socket does not say.
+    pub fn mqtt_edges(&self) -> Result<Vec<(&'static str, SocketAddr)>, ServiceError> {
+        self.edges.addresses()
+    }
+
     /// How many topologies and allocations there are.
     pub async fn counts(&self) -> (usize, usize) {
         self.app.read(|state| (state.networks().len(), state.allocation_count())).await
@@ -154,7 +175,8 @@ impl Service {
     /// # Errors
     /// The listener broke.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { app, tasks, listener, broker, mqtt_listener, metrics, drain } = self;
+        let Self { app, tasks, listener, broker, mqtt_listener, edges, metrics, drain } = self;
+        edges.serve(&broker);
         let listening = broker.clone();
         tokio::spawn(async move { listening.listen(mqtt_listener).await });
         let router = http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION") })
@@ -200,10 +222,10 @@ async fn put_first_topology(app: &App) -> Result<(), ServiceError> {
 }
 
 /// A broker on the store of this address.
-async fn broker_on(store: &str, durability: mqtt::Durability) -> Result<Broker, mqtt::StartError> {
+async fn broker_on(store: &str, durability: mqtt::Durability, settings: Settings) -> Result<Broker, mqtt::StartError> {
     match store {
-        STORE_DEFAULT => Broker::embedded(Settings::default()).await,
-        url => Broker::on_redis(url, durability, Settings::default()).await,
+        STORE_DEFAULT => Broker::embedded(settings).await,
+        url => Broker::on_redis(url, durability, settings).await,
     }
 }
 

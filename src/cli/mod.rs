@@ -4,6 +4,7 @@ pub mod allocation;
 pub mod broker;
 pub mod event;
 pub mod link;
+pub mod passwd;
 pub mod replay;
 pub mod serve;
 pub mod topology;
@@ -42,6 +43,8 @@ enum Command {
     /// Topology files: check, convert; topologies of a running service: put, list.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
+    /// Prints the line of the file of MQTT users for a name and the password on standard input.
+    Passwd(passwd::Arguments),
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the configuration in force, as TOML.
@@ -62,6 +65,8 @@ enum Error {
     Serve(#[from] serve::Error),
     #[error(transparent)]
     Broker(#[from] broker::Error),
+    #[error(transparent)]
+    Passwd(#[from] passwd::Error),
     #[error(transparent)]
     Replay(#[from] replay::Error),
     #[error(transparent)]
@@ -131,6 +136,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Event(arguments) => {
             drop(out);
             event::run(&arguments)?;
+        }
+        Command::Passwd(arguments) => {
+            drop(out);
+            passwd::run(&arguments)?;
         }
         Command::Topology(command) => {
             drop(out);

@@ -71,3 +71,19 @@ pub const FAREWELL: Duration = Duration::from_secs(1);
 pub const MOVE_WAIT: Duration = Duration::from_secs(5);
 /// Over how long a replica that stops sends its clients away.
 pub const DRAIN_SPREAD: Duration = Duration::from_secs(2);
+/// Users that a file may have.
+pub const USERS_MAX: usize = 100_000;
+/// Rules about topics that a file may have; each is looked at for every subscription and every new topic.
+pub const RULES_MAX: usize = 10_000;
+/// The longest file of users or rules, in bytes.
+pub const ACCESS_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Passwords compared at a time: each takes a core and 19 MiB for some ten milliseconds.
+pub const PASSWORDS_AT_A_TIME: usize = 4;
+/// Connections whose password is compared or waits for it; the next one is told that the server is busy.
+pub const PASSWORDS_WAITING_MAX: usize = 1024;
+/// The memory that comparing one password may ask for, in KiB.
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// The passes over that memory.
+pub const ARGON2_PASSES_MAX: u32 = 16;
+/// How long a TLS or WebSocket handshake may take.
+pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);

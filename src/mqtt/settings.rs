@@ -1,7 +1,9 @@
 //! What the broker is told when it starts.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
+use super::auth::Access;
 use super::codec::Reason;
 use super::limits::{CONNECTIONS_MAX, PACKET_BYTES_MAX};
 
@@ -16,6 +18,8 @@ pub struct Settings {
     pub keep_alive_max_s: Option<NonZeroU16>,
     /// Whether there are other replicas that a client may go to when this one stops.
     pub has_others: bool,
+    /// Who may come in, and what they may do there.
+    pub access: Arc<Access>,
 }
 
 impl Settings {
@@ -32,6 +36,7 @@ impl Default for Settings {
             connections_max: CONNECTIONS_MAX,
             keep_alive_max_s: None,
             has_others: false,
+            access: Arc::default(),
         }
     }
 }

@@ -11,7 +11,9 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::edges::{self, Edges};
 use super::{ServiceError, broker_on, listen_for_mqtt};
+use crate::config::MqttEdges;
 use crate::mqtt::{Broker, Durability};
 use crate::telemetry;
 
@@ -20,6 +22,8 @@ use crate::telemetry;
 pub struct ReplicaConfig {
     /// The address to listen on for MQTT.
     pub mqtt_listen: Option<SocketAddr>,
+    /// Who may come in, and through what else.
+    pub edges: MqttEdges,
     /// The address of probes and metrics; `None`: there are none.
     pub listen: Option<SocketAddr>,
     /// Where sessions live.
@@ -34,6 +38,7 @@ pub struct ReplicaConfig {
 pub struct Replica {
     broker: Broker,
     mqtt: TcpListener,
+    edges: Edges,
     http: Option<TcpListener>,
     drain: Duration,
 }
@@ -52,8 +57,9 @@ impl Replica {
                 Some(bound.map_err(|error| ServiceError::Listen { address, error })?)
             }
         };
-        let broker = broker_on(&config.store, config.durability).await?;
-        Ok(Self { broker, mqtt, http, drain: config.drain })
+        let edges = Edges::open(&config.edges).await?;
+        let broker = broker_on(&config.store, config.durability, edges::settings(&config.edges)?).await?;
+        Ok(Self { broker, mqtt, edges, http, drain: config.drain })
     }
 
     /// Where it listens: for MQTT, and for probes.
@@ -66,12 +72,21 @@ impl Replica {
         Ok((mqtt, http))
     }
 
+    /// Scheme and address of what it listens on besides.
+    ///
+    /// # Errors
+    /// A socket does not say.
+    pub fn mqtt_edges(&self) -> Result<Vec<(&'static str, SocketAddr)>, ServiceError> {
+        self.edges.addresses()
+    }
+
     /// Serves until `stop` is cancelled; then sends its clients elsewhere.
     ///
     /// # Errors
     /// Serving the probes failed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { broker, mqtt, http, drain } = self;
+        let Self { broker, mqtt, edges, http, drain } = self;
+        edges.serve(&broker);
         let listening = broker.clone();
         tokio::spawn(async move { listening.listen(mqtt).await });
         if let Some(http) = http {

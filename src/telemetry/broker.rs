@@ -51,7 +51,6 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
         ("mqtt_publishers_held_back", "Times an MQTT publisher was held back", counted.held_back.get()),
         ("mqtt_wills", "Wills published", counted.wills.get()),
         ("mqtt_forwarded", "Messages handed to other replicas", counted.forwarded.get()),
-        ("mqtt_store_retries", "Times the store had to be asked again", counted.store_retries.get()),
     ];
     for (name, help, value) in counters {
         registry.register(name, help, counter(value));

@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &["app", "config", "kernel", "mqtt"]),
     ("service", &["app", "config", "formats", "http", "journal", "kernel", "mqtt", "telemetry"]),
     ("client", &[]),
-    ("cli", &["client", "config", "formats", "http", "kernel", "service", "telemetry"]),
+    ("cli", &["client", "config", "formats", "http", "kernel", "mqtt", "service", "telemetry"]),
     ("main", &["cli"]),
 ];
 

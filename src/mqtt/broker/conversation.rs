@@ -10,6 +10,7 @@ use bytestring::ByteString;
 use super::hub::{Hub, Remembered};
 use super::peer::{Party, Wire};
 use super::publish::{Deliver, Plan};
+use crate::mqtt::auth::Visitor;
 use crate::mqtt::codec::{
     Delivery, Disconnect, Kind, Packet, PacketId, Publish, Reason, RetainHandling, Suback, Subscribe, Unsuback,
     Unsubscribe, UserProperties, Version, topic,
@@ -38,7 +39,7 @@ pub(crate) struct Conversation {
     pub(crate) wire: Arc<Wire>,
     pub(crate) party: Party,
     pub(crate) expiry_s: u32,
-    pub(crate) guest: super::Guest,
+    pub(crate) guest: Visitor,
     version: Version,
     lasting: bool,
     inbound: Inbound,
@@ -89,7 +90,7 @@ impl Conversation {
         hub: Arc<Hub>,
         wire: Arc<Wire>,
         party: Party,
-        guest: super::Guest,
+        guest: Visitor,
         expiry_s: u32,
         inbound: &[u16],
     ) -> Self {

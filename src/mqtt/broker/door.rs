@@ -7,11 +7,11 @@ use bytes::BytesMut;
 use tokio_util::io::read_buf;
 use tokio_util::sync::CancellationToken;
 
-use super::Guest;
 use super::connection::{Connection, Stream, say_last};
 use super::conversation::{Conversation, End};
 use super::hub::Hub;
 use super::peer::{Link, Wire};
+use crate::mqtt::auth::Visitor;
 use crate::mqtt::codec::{Connack, Connect, DecodeError, Decoder, Packet, Reason, Version};
 use crate::mqtt::limits::{CONNECT_WAIT, MOVE_WAIT, TAKE_WAIT};
 use crate::mqtt::message::{Message, unix_ms};
@@ -100,7 +100,7 @@ async fn admit(
     connect: &Connect,
     from: Option<SocketAddr>,
     stop: &CancellationToken,
-) -> Result<(Agreed, Guest), Reason> {
+) -> Result<(Agreed, Visitor), Reason> {
     if stop.is_cancelled() {
         return Err(Reason::ServerUnavailable);
     }
@@ -112,7 +112,7 @@ async fn admit(
         keep_alive_max_s: hub.settings.keep_alive_max_s.map(Into::into),
     };
     let agreed = agree(connect, &house)?;
-    let guest = Guest::enter(hub, connect, &agreed.client, from).await?;
+    let guest = hub.settings.access.admit(connect.username.as_deref(), connect.password.as_deref(), from).await?;
     if let Some(will) = &connect.will
         && !guest.may_publish(&agreed.client, &will.topic)
     {
@@ -127,7 +127,7 @@ async fn converse<S: Stream>(
     stream: S,
     (decoder, rest): (Decoder, BytesMut),
     agreed: Agreed,
-    guest: Guest,
+    guest: Visitor,
     stop: CancellationToken,
 ) {
     let version = agreed.terms.version;

@@ -111,8 +111,12 @@ impl Hub {
         }
         // Connections without subscriptions.
         for (client, party) in known {
-            party.lock().filters.clear();
-            routes.parties.insert(client, party);
+            let mut state = party.lock();
+            state.filters.clear();
+            if state.link.is_some() {
+                drop(state);
+                routes.parties.insert(client, party);
+            }
         }
         routes.version = picture.version;
         self.generation.fetch_add(1, Ordering::Release);

@@ -5,6 +5,7 @@ mod conversation;
 mod door;
 mod hub;
 mod inside;
+mod listen;
 mod peer;
 mod publish;
 mod rounds;
@@ -12,16 +13,14 @@ mod rounds;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use hub::Sizes;
 pub use inside::{InsideClient, InsideError};
+pub use listen::Entrance;
 
-use super::codec::{Connect, Reason};
-use super::limits::FAREWELL;
-use super::message::{ClientId, unix_ms};
+use super::message::unix_ms;
 use super::metrics::Metrics;
 use super::settings::Settings;
 use super::store::memory::Memory;
@@ -58,7 +57,15 @@ impl Broker {
     /// # Errors
     /// Never in fact: memory answers.
     pub async fn embedded(settings: Settings) -> Result<Self, StartError> {
-        Ok(Self::start(Arc::new(Memory::default().replica()), settings).await?)
+        Self::in_memory(&Memory::default(), settings).await
+    }
+
+    /// A replica on memory that other replicas of this process share.
+    ///
+    /// # Errors
+    /// Never in fact: memory answers.
+    pub async fn in_memory(memory: &Memory, settings: Settings) -> Result<Self, StartError> {
+        Ok(Self::start(Arc::new(memory.replica()), settings).await?)
     }
 
     /// A replica on Redis, at `redis://…` or `redis+sentinel://…`.
@@ -101,30 +108,6 @@ impl Broker {
         self.hub.store.is_well() && !self.stop.is_cancelled()
     }
 
-    /// Takes connections until the broker stops.
-    pub async fn listen(&self, listener: TcpListener) {
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = self.stop.cancelled() => return,
-            };
-            match accepted {
-                Ok((stream, from)) => self.receive_tcp(stream, from),
-                Err(error) => {
-                    // Too many open files, mostly: some have to close first.
-                    tracing::warn!(%error, "cannot accept");
-                    tokio::time::sleep(FAREWELL).await;
-                }
-            }
-        }
-    }
-
-    fn receive_tcp(&self, stream: TcpStream, from: SocketAddr) {
-        // What is written is written whole: waiting for more would only add to the latency.
-        let _ = stream.set_nodelay(true);
-        self.receive(stream, Some(from));
-    }
-
     /// Serves a connection of any kind.
     pub(crate) fn receive<S: Stream>(&self, stream: S, from: Option<SocketAddr>) {
         self.tasks.spawn(door::receive(Arc::clone(&self.hub), stream, from, self.stop.clone()));
@@ -147,22 +130,5 @@ impl Broker {
         let _ = self.hub.store.leave().await;
         self.rounds.close();
         self.rounds.wait().await;
-    }
-}
-
-/// Who a client is, and what it may do.
-pub(crate) struct Guest;
-
-impl Guest {
-    async fn enter(_: &Hub, _: &Connect, _: &ClientId, _: Option<SocketAddr>) -> Result<Self, Reason> {
-        Ok(Self)
-    }
-
-    fn may_publish(&self, _: &str, _: &str) -> bool {
-        true
-    }
-
-    fn may_subscribe(&self, _: &str, _: &str) -> bool {
-        true
     }
 }

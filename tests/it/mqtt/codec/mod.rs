@@ -2,7 +2,7 @@
 
 mod arbitrary;
 mod differential;
-mod notation;
+pub(super) mod notation;
 mod round_trip;
 mod table;
 mod truncation;

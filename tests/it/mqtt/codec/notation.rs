@@ -3,7 +3,7 @@
 use watermaster::mqtt::codec::{Bytes, BytesMut, DecodeError, Decoder, Packet, Reason, Version};
 
 /// One line of the table.
-pub(super) struct Case {
+pub(in crate::mqtt) struct Case {
     pub name: String,
     pub connection: Connection,
     pub bytes: Vec<u8>,
@@ -13,14 +13,14 @@ pub(super) struct Case {
 
 /// What was said before the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Connection {
+pub(in crate::mqtt) enum Connection {
     /// Nothing: it is a server's first packet.
     First,
     ToServer(Version),
     ToClient(Version),
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(in crate::mqtt) fn cases() -> Vec<Case> {
     include_str!("packets.txt")
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -48,7 +48,7 @@ fn connection(word: &str) -> Connection {
 }
 
 /// The bytes of a packet in the notation.
-pub(super) fn bytes(notation: &str) -> Vec<u8> {
+pub(in crate::mqtt) fn bytes(notation: &str) -> Vec<u8> {
     if let Some(raw) = notation.strip_prefix('!') {
         return run(&mut raw.chars().peekable(), None);
     }
@@ -105,7 +105,7 @@ fn variable(mut value: usize) -> Vec<u8> {
 }
 
 /// A decoder that has been told what went before.
-pub(super) fn decoder(connection: Connection) -> Decoder {
+pub(in crate::mqtt) fn decoder(connection: Connection) -> Decoder {
     let version = match connection {
         Connection::First => return Decoder::server(PACKET_MAX_BYTES),
         Connection::ToClient(version) => return Decoder::client(version, PACKET_MAX_BYTES),
@@ -121,10 +121,10 @@ pub(super) fn decoder(connection: Connection) -> Decoder {
 }
 
 /// The largest packet in these tests.
-pub(super) const PACKET_MAX_BYTES: u32 = 1 << 20;
+pub(in crate::mqtt) const PACKET_MAX_BYTES: u32 = 1 << 20;
 
 /// Decodes one packet that must be all of the bytes, if it is one.
-pub(super) fn decode(connection: Connection, bytes: &[u8]) -> Result<Option<Packet>, DecodeError> {
+pub(in crate::mqtt) fn decode(connection: Connection, bytes: &[u8]) -> Result<Option<Packet>, DecodeError> {
     let mut buffer = BytesMut::from(bytes);
     let packet = decoder(connection).decode(&mut buffer)?;
     if packet.is_some() {
@@ -133,14 +133,14 @@ pub(super) fn decode(connection: Connection, bytes: &[u8]) -> Result<Option<Pack
     Ok(packet)
 }
 
-pub(super) fn encode(packet: &Packet, version: Version) -> Bytes {
+pub(in crate::mqtt) fn encode(packet: &Packet, version: Version) -> Bytes {
     let mut out = BytesMut::new();
     packet.encode(version, PACKET_MAX_BYTES, &mut out).unwrap_or_else(|error| panic!("{packet:?}: {error}"));
     out.freeze()
 }
 
 /// The version that a packet on this connection is in.
-pub(super) fn version(connection: Connection, packet: &Packet) -> Version {
+pub(in crate::mqtt) fn version(connection: Connection, packet: &Packet) -> Version {
     match (connection, packet) {
         (Connection::ToServer(version) | Connection::ToClient(version), _) => version,
         (Connection::First, Packet::Connect(connect)) => connect.version,
@@ -148,6 +148,6 @@ pub(super) fn version(connection: Connection, packet: &Packet) -> Version {
     }
 }
 
-pub(super) fn code(error: &DecodeError) -> u8 {
+pub(in crate::mqtt) fn code(error: &DecodeError) -> u8 {
     Reason::code(error.reason())
 }

@@ -1,0 +1,242 @@
+//! Who a client is and what it may do: users with argon2 hashes, rules about topics, and strangers.
+//!
+//! What must stay true: nobody is let in by a mistake in a file (a file that cannot be read whole is refused whole); a
+//! password is compared in the same time whether or not the user exists; and only so many comparisons run or wait at a
+//! time, because each costs much memory on purpose.
+
+mod rules;
+mod users;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+pub use rules::{RuleError, Rules};
+pub use users::{HashError, UserError, Users, hash_line};
+
+use super::codec::Reason;
+use super::limits::{ACCESS_FILE_BYTES_MAX, PASSWORDS_AT_A_TIME, PASSWORDS_WAITING_MAX};
+
+/// Whether clients without a user name are let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Never.
+    Never,
+    /// From this machine.
+    #[default]
+    Loopback,
+    /// From everywhere.
+    Always,
+}
+
+/// Why the files of users and rules cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// A file cannot be read.
+    #[error("{}: {error}", path.display())]
+    Unreadable {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A file is too long.
+    #[error("{}: longer than {ACCESS_FILE_BYTES_MAX} bytes", path.display())]
+    TooLong {
+        /// Which.
+        path: std::path::PathBuf,
+    },
+    /// A line of the file of users is wrong.
+    #[error("{}: {error}", path.display())]
+    User {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Where and why.
+        error: UserError,
+    },
+    /// A line of the file of rules is wrong.
+    #[error("{}: {error}", path.display())]
+    Rule {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Where and why.
+        error: RuleError,
+    },
+}
+
+/// Who may come in, and what they may do there.
+#[derive(Debug)]
+pub struct Access {
+    anonymous: Anonymous,
+    /// `None`: there is no file, so that nobody can prove a name.
+    users: Option<Arc<Users>>,
+    /// `None`: there is no file, so that everything is allowed.
+    rules: Option<Arc<Rules>>,
+    comparing: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+impl Default for Access {
+    fn default() -> Access {
+        Access::new(Anonymous::default(), None, None)
+    }
+}
+
+impl Access {
+    /// From what was read.
+    #[must_use]
+    pub fn new(anonymous: Anonymous, users: Option<Users>, rules: Option<Rules>) -> Access {
+        Access {
+            anonymous,
+            users: users.map(Arc::new),
+            rules: rules.map(Arc::new),
+            comparing: Arc::new(Semaphore::new(PASSWORDS_AT_A_TIME)),
+            waiting: Semaphore::new(PASSWORDS_WAITING_MAX),
+        }
+    }
+
+    /// From files: `users` holds lines as [`hash_line`] writes them, `rules` is described at [`Rules`].
+    pub fn read(anonymous: Anonymous, users: Option<&Path>, rules: Option<&Path>) -> Result<Access, AccessError> {
+        let users = users
+            .map(|path| Users::parse(&text(path)?).map_err(|error| AccessError::User { path: path.to_owned(), error }))
+            .transpose()?;
+        let rules = rules
+            .map(|path| Rules::parse(&text(path)?).map_err(|error| AccessError::Rule { path: path.to_owned(), error }))
+            .transpose()?;
+        Ok(Access::new(anonymous, users, rules))
+    }
+
+    /// Who comes with this name and password from there (`None`: from inside this process), or why not.
+    pub async fn admit(
+        &self,
+        name: Option<&str>,
+        password: Option<&[u8]>,
+        from: Option<SocketAddr>,
+    ) -> Result<Visitor, Reason> {
+        let visitor = |user| Visitor { user, rules: self.rules.clone() };
+        let Some(name) = name else {
+            return if self.lets_strangers_in(from) { Ok(visitor(None)) } else { Err(Reason::NotAuthorized) };
+        };
+        let Some(users) = &self.users else {
+            // A name that nobody can prove is worth no more than none.
+            return if self.lets_strangers_in(from) { Ok(visitor(None)) } else { Err(Reason::BadUserNameOrPassword) };
+        };
+        let Ok(_place) = self.waiting.try_acquire() else { return Err(Reason::ServerBusy) };
+        let Ok(permit) = Arc::clone(&self.comparing).acquire_owned().await else { return Err(Reason::ServerBusy) };
+        let (users, given) = (Arc::clone(users), password.unwrap_or_default().to_vec());
+        let asked: Arc<str> = Arc::from(name);
+        let name = Arc::clone(&asked);
+        let matches = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            users.matches(&name, &given)
+        });
+        match matches.await {
+            Ok(true) => Ok(visitor(Some(asked))),
+            Ok(false) => Err(Reason::BadUserNameOrPassword),
+            Err(_) => Err(Reason::ServerUnavailable),
+        }
+    }
+
+    fn lets_strangers_in(&self, from: Option<SocketAddr>) -> bool {
+        match self.anonymous {
+            Anonymous::Never => from.is_none(),
+            Anonymous::Loopback => from.is_none_or(|from| from.ip().to_canonical().is_loopback()),
+            Anonymous::Always => true,
+        }
+    }
+}
+
+fn text(path: &Path) -> Result<String, AccessError> {
+    use std::io::Read;
+    let unreadable = |error| AccessError::Unreadable { path: path.to_owned(), error };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut text = String::new();
+    file.take(ACCESS_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > ACCESS_FILE_BYTES_MAX {
+        return Err(AccessError::TooLong { path: path.to_owned() });
+    }
+    Ok(text)
+}
+
+/// A client that was let in.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    user: Option<Arc<str>>,
+    rules: Option<Arc<Rules>>,
+}
+
+impl Visitor {
+    /// The user's name, if it was proved.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Whether the client of this name may publish there.
+    #[must_use]
+    pub fn may_publish(&self, client: &str, topic: &str) -> bool {
+        self.rules.as_ref().is_none_or(|rules| rules.may_publish(self.user(), client, topic))
+    }
+
+    /// Whether the client of this name may receive everything that this filter (not a shared one) matches.
+    #[must_use]
+    pub fn may_subscribe(&self, client: &str, filter: &str) -> bool {
+        self.rules.as_ref().is_none_or(|rules| rules.may_subscribe(self.user(), client, filter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Option<SocketAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn strangers_come_from_this_machine_only() {
+        let access = Access::default();
+        for near in
+            [None, address("127.0.0.1:1"), address("127.9.9.9:1"), address("[::1]:1"), address("[::ffff:127.0.0.1]:1")]
+        {
+            assert!(access.admit(None, None, near).await.is_ok(), "{near:?}");
+            assert!(access.admit(Some("name"), None, near).await.is_ok(), "{near:?}");
+        }
+        for far in [address("192.0.2.1:1"), address("[2001:db8::1]:1")] {
+            assert_eq!(access.admit(None, None, far).await.unwrap_err(), Reason::NotAuthorized);
+            assert_eq!(access.admit(Some("name"), Some(b"x"), far).await.unwrap_err(), Reason::BadUserNameOrPassword);
+        }
+        let open = Access::new(Anonymous::Always, None, None);
+        assert!(open.admit(None, None, address("192.0.2.1:1")).await.is_ok());
+        let closed = Access::new(Anonymous::Never, None, None);
+        assert!(closed.admit(None, None, address("127.0.0.1:1")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn names_are_proved() {
+        let users = Users::parse(&hash_line("alice", b"secret").unwrap()).unwrap();
+        let access = Access::new(Anonymous::Never, Some(users), None);
+        let far = address("192.0.2.1:1");
+        let alice = access.admit(Some("alice"), Some(b"secret"), far).await.unwrap();
+        assert_eq!(alice.user(), Some("alice"));
+        for (name, password) in [("alice", Some(&b"Secret"[..])), ("alice", None), ("bob", Some(b"secret"))] {
+            let refused = access.admit(Some(name), password, far).await.unwrap_err();
+            assert_eq!(refused, Reason::BadUserNameOrPassword, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        assert!(matches!(Access::read(Anonymous::Never, Some(&path), None), Err(AccessError::Unreadable { .. })));
+        std::fs::write(&path, "alice:plain text\n").unwrap();
+        assert!(matches!(Access::read(Anonymous::Never, Some(&path), None), Err(AccessError::User { .. })));
+        std::fs::write(&path, "topic reed a\n").unwrap();
+        assert!(matches!(Access::read(Anonymous::Never, None, Some(&path)), Err(AccessError::Rule { .. })));
+        std::fs::write(&path, "#".repeat(usize::try_from(ACCESS_FILE_BYTES_MAX).unwrap() + 1)).unwrap();
+        assert!(matches!(Access::read(Anonymous::Never, None, Some(&path)), Err(AccessError::TooLong { .. })));
+    }
+}

@@ -1,0 +1,8 @@
+//! What a connection may come through besides plain TCP: TLS and WebSocket, each a stream of bytes like the other. Nothing
+//! here knows of packets, and nothing waits for ever: who does not finish a handshake in time is let go.
+
+mod tls;
+mod websocket;
+
+pub use tls::{Tls, TlsError};
+pub use websocket::{WebSocket, WebSocketError, accept_websocket};

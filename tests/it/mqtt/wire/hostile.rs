@@ -1,0 +1,100 @@
+//! Clients that mean no good, or know no better: each loses its own connection at most, and others are served.
+
+use tokio::io::AsyncWriteExt;
+use watermaster::mqtt::codec::{Packet, Reason, Version};
+
+use super::{plain, raw};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packet_of_256_mb_is_refused_when_it_is_announced() {
+    let address = plain().await;
+    let mut client = raw(address, Version::V5).await;
+    client.connect(Version::V5, "large").await;
+    client.say("! 30 FFFFFF7F").await;
+    let Some(Packet::Disconnect(disconnect)) = client.hear().await else { panic!("no DISCONNECT") };
+    assert_eq!(disconnect.reason, Reason::PacketTooLarge);
+    assert_eq!(client.hear().await, None);
+
+    let mut client = raw(address, Version::V3).await;
+    client.say("! 10 FFFFFF7F").await;
+    assert_eq!(client.hear_bytes().await, []);
+}
+
+/// A CONNECT that never ends, and one that never begins, are let go; meanwhile another is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_finish_a_connect_is_let_go() {
+    let address = plain().await;
+    let mut silent = raw(address, Version::V5).await;
+    let mut slow = raw(address, Version::V5).await;
+    slow.say_bytes(&[0x10, 0x20, 0x00]).await;
+    let mut good = raw(address, Version::V5).await;
+    good.connect(Version::V5, "good").await;
+    assert_eq!(silent.hear_bytes().await, []);
+    assert_eq!(slow.hear_bytes().await, []);
+    assert!(good.is_served().await);
+}
+
+/// A million topic levels, wildcards and filters: judged by their form, not followed.
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_topics_and_filters_are_refused() {
+    let address = plain().await;
+    for packet in
+        [format!("30 \"{}\" {{}}", "/".repeat(60_000)), format!("82 0001 {{}} \"{}\" 00", "+/".repeat(30_000))]
+    {
+        let mut client = raw(address, Version::V5).await;
+        client.connect(Version::V5, "deep").await;
+        client.say(&packet).await;
+        assert!(matches!(client.hear().await, Some(Packet::Disconnect(_))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_connects_does_not_stop_others() {
+    let address = plain().await;
+    let mut good = raw(address, Version::V5).await;
+    good.connect(Version::V5, "good").await;
+    let mut floods = vec![];
+    for _ in 0..4 {
+        floods.push(tokio::spawn(async move {
+            for _ in 0..500 {
+                let Ok(mut socket) = tokio::net::TcpStream::connect(address).await else { continue };
+                // Gone before the answer, under a name that everybody uses.
+                let _ = socket.write_all(b"\x10\x10\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x03all").await;
+            }
+        }));
+    }
+    for _ in 0..50 {
+        assert!(good.is_served().await);
+    }
+    for flood in floods {
+        flood.await.unwrap();
+    }
+    assert!(good.is_served().await);
+}
+
+/// A subscriber that never acknowledges holds no more than its window; the publisher and others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_acknowledges_gets_its_window_and_no_more() {
+    let address = plain().await;
+    let mut mute = raw(address, Version::V5).await;
+    mute.say("10 \"MQTT\" 05 02 0000 {21 000A} \"mute\"").await;
+    assert!(matches!(mute.hear().await, Some(Packet::Connack(_))));
+    mute.say("82 0001 {} \"t\" 01").await;
+    assert!(matches!(mute.hear().await, Some(Packet::Suback(_))));
+    let mut publisher = raw(address, Version::V5).await;
+    publisher.connect(Version::V5, "publisher").await;
+    for id in 1..=100 {
+        publisher.say(&format!("32 \"t\" {id:04X} {{}} 'm'")).await;
+        assert!(matches!(publisher.hear().await, Some(Packet::Puback(_))), "{id}");
+    }
+    mute.say("C0").await;
+    let mut count = 0;
+    loop {
+        match mute.hear().await {
+            Some(Packet::Publish(_)) => count += 1,
+            Some(Packet::Pingresp) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(count, 10);
+}
