@@ -18,10 +18,11 @@
 //! | room | what it is | may touch | may not |
 //! |---|---|---|---|
 //! | [`kernel`] | what is true, what is allowed, what follows. [`kernel::decide()`] looks at the state and says what happens; [`kernel::apply()`] makes it true; [`kernel::take_back`] undoes it | its arguments, std collections of fixed order, petgraph | clocks, randomness, I/O, async, threads, locks, logging, serde, floats |
-//! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces | kernel | anything that lives |
+//! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces, what aggregators report and are told | kernel | anything that lives |
 //! | [`journal`] | memory: append a batch, read it back, snapshots; events are stored in names | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
-//! | [`app`] | order: the single writer with group commit, the follower, the ticker. The only room that changes state | kernel, journal, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
+//! | [`app`] | order: the single writer with group commit, the follower, the ticker, the shell of the QoS scheduler (what it decides is in [`kernel::rates`]). The only room that changes state | kernel, journal, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`http`] | speech: parse, submit, render. One resource a file | app, kernel, formats | journal, any decision beyond "does this parse" |
+//! | [`front`] | speech over publish and subscribe: metadata of aggregators in, retained rates out, birth and will; the documents are those of [`http`] | app, kernel, formats, mqtt | journal, any decision beyond "does this parse" |
 //! | [`mqtt`] | the broker: MQTT 3.1.1 and 5. It would serve any user of MQTT | packets, sessions, its store | bandwidth, topologies, the app |
 //! | [`cli`] | one file a subcommand | service, formats, kernel | |
 //! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
@@ -65,6 +66,8 @@ pub mod app;
 pub mod http;
 
 pub mod mqtt;
+
+pub mod front;
 
 pub mod config;
 pub mod service;

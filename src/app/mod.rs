@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
-pub use self::scheduler::{NEWS_KEPT, Pace, REPORTS_MAX, ReportError, Scheduler, SchedulerOptions};
+pub use self::scheduler::{NEWS_KEPT, News, Pace, REPORTS_MAX, ReportError, Scheduler, SchedulerOptions};
 pub use crate::journal::record::{self, Record};
 pub use crate::journal::stored_topology::LinkRecord;
 pub use crate::journal::words;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError, Durability, File, LogFormat};
+use crate::config::{Config, ConfigError, Durability, File, LogFormat, Policy, Scheduler};
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
 
@@ -41,6 +41,12 @@ pub struct Arguments {
     /// How long a graceful stop may take, in milliseconds [default: 10000].
     #[arg(long, env = "WATERMASTER_DRAIN_MS")]
     drain_ms: Option<u64>,
+    /// How bandwidth is divided between aggregators [default: max-min].
+    #[arg(long, env = "WATERMASTER_SCHEDULER_POLICY")]
+    scheduler_policy: Option<Policy>,
+    /// How often the scheduler acts, in milliseconds; 0: on each report [default: 0].
+    #[arg(long, env = "WATERMASTER_SCHEDULER_INTERVAL_MS")]
+    scheduler_interval_ms: Option<u64>,
 }
 
 /// Why it cannot serve.
@@ -82,6 +88,11 @@ impl Arguments {
             database: self.database.clone(),
             log_format: self.log_format,
             drain_ms: self.drain_ms,
+            scheduler: Scheduler {
+                policy: self.scheduler_policy,
+                interval_ms: self.scheduler_interval_ms,
+                ..Scheduler::default()
+            },
         };
         let file = self.config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
         said.over(file).complete()

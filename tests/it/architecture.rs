@@ -5,16 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name. A room that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("kernel", &[]),
     ("formats", &["kernel"]),
     ("journal", &["kernel"]),
     ("app", &["kernel", "journal"]),
     ("http", &["app", "kernel", "formats"]),
     ("mqtt", &[]),
+    ("front", &["app", "formats", "kernel", "mqtt"]),
     ("config", &["kernel", "mqtt"]),
     ("telemetry", &["app", "config", "kernel", "mqtt"]),
-    ("service", &["app", "config", "formats", "http", "journal", "kernel", "mqtt", "telemetry"]),
+    ("service", &["app", "config", "formats", "front", "http", "journal", "kernel", "mqtt", "telemetry"]),
     ("cli", &["config", "formats", "http", "kernel", "service", "telemetry"]),
     ("main", &["cli"]),
 ];
