@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::rates::settings::SettingsError;
+use crate::kernel::rates::{self, Settings};
+use crate::kernel::units::{PPM, Share};
 use crate::mqtt;
 
 /// Where the data is unless said otherwise.
@@ -43,6 +46,9 @@ pub struct File {
     pub controller_username: Option<String>,
     /// The password that goes with it.
     pub controller_password: Option<Secret>,
+    /// How the QoS scheduler divides bandwidth between aggregators.
+    #[serde(default)]
+    pub scheduler: Scheduler,
 }
 
 /// A text that is not shown.
@@ -58,6 +64,122 @@ impl std::fmt::Debug for Secret {
 impl Serialize for Secret {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("(not shown)")
+    }
+}
+
+/// How the QoS scheduler works. Everything may be absent. Lists have a place for each level: insensitive, sensitive,
+/// priority.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheduler {
+    /// `max_min`, `buffer_aware` or `fixed`.
+    pub policy: Option<Policy>,
+    /// The topology in which the aggregators are; absent: the only one that has their node.
+    pub topology: Option<String>,
+    /// How often it acts, in milliseconds; absent or 0: on each report.
+    pub interval_ms: Option<u64>,
+    /// The part of each link that is a level's own while it needs it, in parts per million.
+    pub share_ppm: Option<[u32; rates::LEVELS]>,
+    /// How the levels divide what nobody has as their own.
+    pub weights: Option<[u32; rates::LEVELS]>,
+    /// The part of a link's free bandwidth that may be given to aggregators, in parts per million.
+    pub usable_ppm: Option<u32>,
+    /// In what time a backlog is to be sent.
+    pub drain_ms: Option<u64>,
+    /// The least that is asked for where there is a subscriber.
+    pub floor_bps: Option<u64>,
+    /// A buffer filled to more than this is boosted.
+    pub boost_above_ppm: Option<u32>,
+    /// A boosted buffer filled to less than this is no longer.
+    pub boost_below_ppm: Option<u32>,
+    /// A rise by less than this part of what is granted is not signalled.
+    pub raise_by_ppm: Option<u32>,
+    /// A fall by less than this part of what is granted is not signalled, unless others need it.
+    pub lower_by_ppm: Option<u32>,
+    /// How long a report counts.
+    pub lease_ms: Option<u64>,
+}
+
+/// How bandwidth is divided between aggregators.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Weighted max-min fair by what is needed.
+    #[value(alias = "max_min")]
+    MaxMin,
+    /// Evenly; who has a full buffer gets what the others do not need.
+    #[value(alias = "buffer_aware")]
+    BufferAware,
+    /// Evenly.
+    Fixed,
+}
+
+impl From<Policy> for rates::Policy {
+    fn from(said: Policy) -> Self {
+        match said {
+            Policy::MaxMin => Self::MaxMin,
+            Policy::BufferAware => Self::BufferAware,
+            Policy::Fixed => Self::Fixed,
+        }
+    }
+}
+
+impl Scheduler {
+    /// What is said here, and what is said there where nothing is said here.
+    #[must_use]
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            policy: self.policy.or(other.policy),
+            topology: self.topology.or(other.topology),
+            interval_ms: self.interval_ms.or(other.interval_ms),
+            share_ppm: self.share_ppm.or(other.share_ppm),
+            weights: self.weights.or(other.weights),
+            usable_ppm: self.usable_ppm.or(other.usable_ppm),
+            drain_ms: self.drain_ms.or(other.drain_ms),
+            floor_bps: self.floor_bps.or(other.floor_bps),
+            boost_above_ppm: self.boost_above_ppm.or(other.boost_above_ppm),
+            boost_below_ppm: self.boost_below_ppm.or(other.boost_below_ppm),
+            raise_by_ppm: self.raise_by_ppm.or(other.raise_by_ppm),
+            lower_by_ppm: self.lower_by_ppm.or(other.lower_by_ppm),
+            lease_ms: self.lease_ms.or(other.lease_ms),
+        }
+    }
+
+    /// The settings in force, with the defaults filled in.
+    ///
+    /// # Errors
+    /// The first number that cannot be.
+    pub fn settings(&self) -> Result<Settings, SettingsError> {
+        let usual = Settings::default();
+        let share = |field, said: Option<u32>, usual: Share| match said {
+            Some(ppm) => Share::from_ppm(ppm).ok_or(SettingsError::OutOfRange {
+                field,
+                value: u64::from(ppm),
+                min: 0,
+                max: u64::from(PPM),
+            }),
+            None => Ok(usual),
+        };
+        let mut shares = usual.shares;
+        for (level, said) in shares.iter_mut().zip(self.share_ppm.into_iter().flatten()) {
+            *level = share("share_ppm", Some(said), *level)?;
+        }
+        let settings = Settings {
+            policy: self.policy.map_or(usual.policy, Into::into),
+            shares,
+            weights: self.weights.unwrap_or(usual.weights),
+            usable: share("usable_ppm", self.usable_ppm, usual.usable)?,
+            drain_ms: self.drain_ms.unwrap_or(usual.drain_ms),
+            floor_bps: self.floor_bps.unwrap_or(usual.floor_bps),
+            boost_above: share("boost_above_ppm", self.boost_above_ppm, usual.boost_above)?,
+            boost_below: share("boost_below_ppm", self.boost_below_ppm, usual.boost_below)?,
+            raise_by: share("raise_by_ppm", self.raise_by_ppm, usual.raise_by)?,
+            lower_by: share("lower_by_ppm", self.lower_by_ppm, usual.lower_by)?,
+            lease_ms: self.lease_ms.unwrap_or(usual.lease_ms),
+            step_bits: usual.step_bits,
+        };
+        settings.check()?;
+        Ok(settings)
     }
 }
 
@@ -189,6 +311,8 @@ pub struct Config {
     pub controller_username: Option<String>,
     /// The password that goes with it.
     pub controller_password: Option<Secret>,
+    /// How the QoS scheduler works; what is absent is as usual.
+    pub scheduler: Scheduler,
 }
 
 /// Why a configuration is none.
@@ -210,6 +334,9 @@ pub enum ConfigError {
         /// Why and where.
         error: Box<toml::de::Error>,
     },
+    /// The scheduler's settings cannot be.
+    #[error("scheduler: {0}")]
+    Scheduler(#[from] SettingsError),
     /// The default address is none; a defect.
     #[error("{0}")]
     Address(#[from] std::net::AddrParseError),
@@ -243,14 +370,16 @@ impl File {
             drain_ms: self.drain_ms.or(other.drain_ms),
             controller_username: self.controller_username.or(other.controller_username),
             controller_password: self.controller_password.or(other.controller_password),
+            scheduler: self.scheduler.over(other.scheduler),
         }
     }
 
     /// Fills in the defaults.
     ///
     /// # Errors
-    /// Never in fact.
+    /// A setting of the scheduler is out of its range.
     pub fn complete(self) -> Result<Config, ConfigError> {
+        self.scheduler.settings()?;
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         Ok(Config {
             listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
@@ -263,6 +392,7 @@ impl File {
             drain_ms: self.drain_ms.unwrap_or(10_000),
             controller_username: self.controller_username,
             controller_password: self.controller_password,
+            scheduler: self.scheduler,
         })
     }
 }
@@ -279,6 +409,10 @@ mod tests {
         assert_eq!(config.listen.port(), 9);
         assert_eq!(config.database, "sqlite://d/watermaster.db");
         assert_eq!(config.drain_ms, 5);
+        let scheduler: File =
+            toml::from_str("[scheduler]\npolicy = \"fixed\"\nshare_ppm = [250000, 350000, 450000]").unwrap();
+        // What the paper prints is more than there is.
+        assert!(matches!(scheduler.complete(), Err(ConfigError::Scheduler(SettingsError::SharesExceedWhole { .. }))));
         assert!(toml::from_str::<File>("lisen = 1").unwrap_err().to_string().contains("lisen"));
     }
 }

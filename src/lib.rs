@@ -18,11 +18,12 @@
 //! | room | what it is | may touch | may not |
 //! |---|---|---|---|
 //! | [`kernel`] | what is true, what is allowed, what follows. [`kernel::decide()`] looks at the state and says what happens; [`kernel::apply()`] makes it true; [`kernel::take_back`] undoes it | its arguments, std collections of fixed order, petgraph | clocks, randomness, I/O, async, threads, locks, logging, serde, floats |
-//! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces | kernel | anything that lives |
+//! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces, what aggregators report and are told | kernel | anything that lives |
 //! | [`journal`] | memory: append a batch, read it back, snapshots; events are stored in names | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
 //! | [`southbound`] | hands: what is decided goes into switches through a controller, and what they report comes back | reqwest, its dialect's JSON, kernel | choosing a path, a rule or an order; remembering anything between calls |
-//! | [`app`] | order: the single writer with group commit, the follower, the ticker. The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
+//! | [`app`] | order: the single writer with group commit, the follower, the ticker, the reconciler of switches, the shell of the QoS scheduler (what it decides is in [`kernel::rates`]). The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`mqtt`] | the broker: MQTT 3.1.1 and 5. It would serve any user of MQTT | packets, sessions, its store | bandwidth, topologies, the app |
+//! | [`front`] | speech over publish and subscribe: metadata of aggregators in, retained rates out, birth and will; the documents are those of [`http`] | app, kernel, formats, mqtt | journal, any decision beyond "does this parse" |
 //! | [`http`] | speech: parse, submit, render. One resource a file. `http/dashboard/` is the page at `/`: TypeScript, a client of `/v1` like any other, built into `dist/`, which the binary holds | app, kernel, formats | journal, any decision beyond "does this parse" |
 //! | [`client`] | a typed client of the REST interface, for other programs and for our own command line | reqwest | anything of the house: it knows the public interface only |
 //! | [`cli`] | one file a subcommand | service, formats, kernel, client | |
@@ -69,6 +70,8 @@ pub mod app;
 pub mod http;
 
 pub mod mqtt;
+
+pub mod front;
 
 pub mod config;
 pub mod service;

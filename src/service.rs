@@ -18,14 +18,16 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use self::edges::Edges;
-use crate::app::{App, Credentials, Mode, Options, StartError, SubmitError, Tasks, workshop};
-use crate::config::{Config, STORE_DEFAULT};
+use crate::app::{App, Credentials, Mode, Options, Pace, SchedulerOptions, StartError, SubmitError, Tasks, workshop};
+use crate::config::{self, Config, STORE_DEFAULT};
 use crate::formats;
+use crate::front;
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, Journal, JournalError};
 use crate::kernel::Command;
 use crate::kernel::command::{Expected, Misfits};
 use crate::kernel::id::{Name, NameError};
+use crate::kernel::rates::settings::SettingsError;
 use crate::mqtt::{self, Broker, Settings};
 use crate::telemetry::Metrics;
 
@@ -73,8 +75,11 @@ pub enum ServiceError {
     /// The first topology cannot be read or written down; a defect or a broken database.
     #[error("the first topology cannot be read: {0}")]
     FirstTopology(Box<formats::ImportError>),
-    /// As above.
-    #[error("the first topology's name is none: {0}")]
+    /// The scheduler's settings cannot be.
+    #[error("the scheduler: {0}")]
+    Scheduler(#[from] SettingsError),
+    /// The first topology's name, or that of the scheduler's topology, is none.
+    #[error("the name of a topology is none: {0}")]
     FirstName(#[from] NameError),
     /// As above.
     #[error("the first topology cannot be written down: {0}")]
@@ -122,8 +127,8 @@ impl Service {
             username,
             password: config.controller_password.as_ref().map(|password| password.0.clone()).unwrap_or_default(),
         });
-        let (app, tasks) =
-            App::start_with(journal, Options { workshop: workshop(credentials), ..Options::default() }).await?;
+        let options = Options { workshop: workshop(credentials), scheduler: scheduler_options(&config.scheduler)? };
+        let (app, tasks) = App::start_with(journal, options).await?;
         if app.read(|state| state.sequence().0 == 0).await {
             put_first_topology(&app).await?;
         }
@@ -179,6 +184,7 @@ impl Service {
         edges.serve(&broker);
         let listening = broker.clone();
         tokio::spawn(async move { listening.listen(mqtt_listener).await });
+        tokio::spawn(front::run(app.clone(), broker.clone()));
         let router = http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION") })
             .route("/metrics", get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone())))
             .layer(from_fn_with_state(metrics, count));
@@ -203,6 +209,15 @@ impl Service {
         tasks.stop(&app).await;
         Ok(())
     }
+}
+
+fn scheduler_options(said: &config::Scheduler) -> Result<SchedulerOptions, ServiceError> {
+    let interval = said.interval_ms.filter(|interval_ms| *interval_ms > 0).map(Duration::from_millis);
+    Ok(SchedulerOptions {
+        settings: said.settings()?,
+        topology: said.topology.as_deref().map(Name::new).transpose()?,
+        pace: interval.map_or(Pace::Reactive, Pace::Interval),
+    })
 }
 
 async fn put_first_topology(app: &App) -> Result<(), ServiceError> {

@@ -75,14 +75,25 @@ pub struct Scheduler {
 }
 
 enum Message {
-    Report { id: Name, metadata: Arc<Metadata>, answer: oneshot::Sender<Result<Arc<AggregatorView>, ReportError>> },
+    Report { id: Name, metadata: Arc<Metadata>, answer: Option<Answerer> },
     Silence { id: Name },
+}
+
+type Answerer = oneshot::Sender<Result<Arc<AggregatorView>, ReportError>>;
+
+/// Something new about an aggregator.
+#[derive(Clone, Debug)]
+pub enum RateNews {
+    /// It is like this now.
+    Changed(Arc<AggregatorView>),
+    /// It is known no longer.
+    Forgotten(Name),
 }
 
 /// What everybody may look at: the aggregators as they are now.
 struct Board {
     views: RwLock<BTreeMap<Name, watch::Sender<Arc<AggregatorView>>>>,
-    news: broadcast::Sender<Arc<AggregatorView>>,
+    news: broadcast::Sender<RateNews>,
 }
 
 impl Scheduler {
@@ -100,12 +111,21 @@ impl Scheduler {
     /// It is not believed, or the scheduler is too busy; nothing changed.
     pub async fn report(&self, id: Name, metadata: Metadata) -> Result<Arc<AggregatorView>, ReportError> {
         let (answer, answered) = oneshot::channel();
-        let message = Message::Report { id, metadata: Arc::new(metadata), answer };
+        let message = Message::Report { id, metadata: Arc::new(metadata), answer: Some(answer) };
         self.inbox.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ReportError::Busy,
             mpsc::error::TrySendError::Closed(_) => ReportError::Stopping,
         })?;
         answered.await.unwrap_or(Err(ReportError::Stopping))
+    }
+
+    /// Takes a report in without an answer: if it is not believed, that is logged. Waits while too many others do.
+    ///
+    /// # Errors
+    /// The scheduler is stopping.
+    pub async fn post(&self, id: Name, metadata: Metadata) -> Result<(), ReportError> {
+        let message = Message::Report { id, metadata: Arc::new(metadata), answer: None };
+        self.inbox.send(message).await.map_err(|_| ReportError::Stopping)
     }
 
     /// An aggregator is said to have gone.
@@ -139,7 +159,7 @@ impl Scheduler {
     }
 
     /// Every change of every aggregator.
-    pub fn news(&self) -> broadcast::Receiver<Arc<AggregatorView>> {
+    pub fn news(&self) -> broadcast::Receiver<RateNews> {
         self.board.news.subscribe()
     }
 }
@@ -162,7 +182,8 @@ impl Board {
             }
         }
         // Nobody listening is no fault.
-        news.into_iter().for_each(|view| drop(self.news.send(view)));
+        forgotten.iter().for_each(|id| drop(self.news.send(RateNews::Forgotten(id.clone()))));
+        news.into_iter().for_each(|view| drop(self.news.send(RateNews::Changed(view))));
     }
 }
 
@@ -171,7 +192,7 @@ pub(super) struct Inbox {
     messages: mpsc::Receiver<Message>,
 }
 
-type Waiting = (Name, oneshot::Sender<Result<Arc<AggregatorView>, ReportError>>);
+type Waiting = (Name, Answerer);
 
 /// Runs until the service stops.
 pub(super) async fn run(app: App, inbox: Inbox, options: SchedulerOptions) {
@@ -280,10 +301,9 @@ impl Shell {
                     Message::Report { id, metadata, answer } => match dispatcher.report(&id, metadata, state, now) {
                         Ok(heard) => {
                             urgency = urgency.max(heard);
-                            waiting.push((id, answer));
+                            waiting.extend(answer.map(|answer| (id, answer)));
                         }
-                        // Whoever asked may have gone.
-                        Err(rejection) => drop(answer.send(Err(rejection.into()))),
+                        Err(rejection) => refuse(&id, rejection, answer),
                     },
                 }
             }
@@ -362,6 +382,14 @@ impl Touched {
             Err(RecvError::Lagged(_)) => self.lagged = true,
             Err(RecvError::Closed) => {}
         }
+    }
+}
+
+fn refuse(id: &Name, rejection: Rejection, answer: Option<Answerer>) {
+    match answer {
+        // Whoever asked may have gone.
+        Some(answer) => drop(answer.send(Err(rejection.into()))),
+        None => tracing::info!(aggregator = %id, %rejection, "a report was not believed"),
     }
 }
 

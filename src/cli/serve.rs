@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError, Durability, File, LogFormat, MqttEdges, Secret};
+use crate::config::{Config, ConfigError, Durability, File, LogFormat, MqttEdges, Policy, Scheduler, Secret};
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
 
@@ -49,6 +49,12 @@ pub struct Arguments {
     /// The password that goes with it; better given by the environment or the file.
     #[arg(long, env = "WATERMASTER_CONTROLLER_PASSWORD", hide_env_values = true)]
     controller_password: Option<String>,
+    /// How bandwidth is divided between aggregators [default: max-min].
+    #[arg(long, env = "WATERMASTER_SCHEDULER_POLICY")]
+    scheduler_policy: Option<Policy>,
+    /// How often the scheduler acts, in milliseconds; 0: on each report [default: 0].
+    #[arg(long, env = "WATERMASTER_SCHEDULER_INTERVAL_MS")]
+    scheduler_interval_ms: Option<u64>,
 }
 
 /// Why it cannot serve.
@@ -93,6 +99,11 @@ impl Arguments {
             drain_ms: self.drain_ms,
             controller_username: self.controller_username.clone(),
             controller_password: self.controller_password.clone().map(Secret),
+            scheduler: Scheduler {
+                policy: self.scheduler_policy,
+                interval_ms: self.scheduler_interval_ms,
+                ..Scheduler::default()
+            },
         };
         let file = self.config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
         said.over(file).complete()

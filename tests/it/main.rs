@@ -9,6 +9,7 @@
 mod app;
 mod architecture;
 mod formats;
+mod front;
 mod http;
 mod journal;
 mod kernel;

@@ -1,0 +1,156 @@
+//! The QoS scheduler's plan on a network of Kdl's size, 754 nodes: what one changed report costs among 1,000, 10,000 and
+//! 100,000 aggregators, beside making the whole plan anew in the same run, where the network has room for all, where it
+//! is full in places, and where it is overloaded. The plan kept up to date is compared with the plan made anew.
+//!
+//! `cargo bench --bench scheduler`. Time is CPU time of this thread; percentiles are of wall time.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a bench prints its table and may stop on what cannot be"
+)]
+#![expect(clippy::cast_precision_loss, reason = "figures are printed to three digits")]
+
+mod measure;
+mod networks;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use measure::on_cpu_ns;
+use networks::{CAPACITY_BPS, Draw};
+use watermaster::kernel::id::{LinkIx, NodeIx};
+use watermaster::kernel::path::{Constraints, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, shortest};
+use watermaster::kernel::rates::{AggregatorIx, FlowKey, Level, Planner, Settings, Want};
+use watermaster::kernel::topology::Topology;
+use watermaster::kernel::units::Bandwidth;
+
+/// How many reports change.
+const CHANGES: usize = 2_000;
+
+/// How much is asked for, against what the busiest link has for each of its flows, in percent.
+const LOADS: [(&str, u64); 3] = [("room for all", 15), ("full in places", 150), ("overloaded", 1_500)];
+
+fn main() {
+    let topology = networks::kdl().topology();
+    let graph = Graph::new(&topology);
+    println!(
+        "{:<16}{:>12}{:>12}{:>12}{:>12}{:>10}{:>10}{:>12}",
+        "load", "aggregators", "anew ms", "change us", "p50 us", "p99 us", "told", "anew/change"
+    );
+    for (name, percent) in LOADS {
+        for aggregators in [1_000, 10_000, 100_000] {
+            Round::new(&topology, &graph, aggregators).run(name, percent);
+        }
+    }
+}
+
+/// The network as if nothing were reserved.
+struct Empty;
+
+impl Links for Empty {
+    fn room_bps(&self, _: LinkIx) -> u64 {
+        u64::MAX
+    }
+
+    fn weight(&self, _: LinkIx) -> u32 {
+        WEIGHT_ONE
+    }
+
+    fn is_usable(&self, _: LinkIx) -> bool {
+        true
+    }
+}
+
+struct Round {
+    capacities: Vec<Bandwidth>,
+    flows: Vec<(FlowKey, Arc<[LinkIx]>)>,
+    /// What the busiest link has for each of its flows.
+    fair_bps: u64,
+    draw: Draw,
+}
+
+impl Round {
+    /// Each aggregator at any node, with consumers of each level at any other.
+    fn new(topology: &Topology, graph: &Graph, aggregators: u32) -> Self {
+        let mut draw = Draw::new(u64::from(aggregators));
+        let nodes = topology.node_count() as u64;
+        let mut node = || NodeIx(u32::try_from(draw.below(nodes)).expect("few nodes"));
+        let mut workspace = Workspace::default();
+        let constraints = Constraints::default();
+        let mut flows = vec![];
+        for aggregator in 0..aggregators {
+            let ingress = node();
+            for level in Level::ALL {
+                let egress = node();
+                let query = Query { ingress, egress, bandwidth_bps: 0, metric: Metric::Te, constraints: &constraints };
+                let Ok(found) = shortest(graph, &Empty, &query, &mut workspace) else { continue };
+                flows.push((FlowKey { aggregator: AggregatorIx(aggregator), level, egress }, found.links.into()));
+            }
+        }
+        let mut on_link = vec![0_u64; topology.link_count()];
+        let hops = flows.iter().flat_map(|(_, path): &(FlowKey, Arc<[LinkIx]>)| path.iter());
+        hops.for_each(|link| on_link[link.at()] += 1);
+        let fair_bps = CAPACITY_BPS / on_link.iter().max().copied().unwrap_or(1).max(1);
+        let capacities = topology.links().map(|(_, link)| link.capacity).collect();
+        Self { capacities, flows, fair_bps, draw }
+    }
+
+    /// Anything up to twice `percent` of the fair part.
+    fn want(&mut self, percent: u64) -> Want {
+        let demand_bps = self.draw.below(self.fair_bps * percent / 50).max(1);
+        Want { demand: Bandwidth::saturating_from_bps(demand_bps), boosted: false }
+    }
+
+    fn run(mut self, load: &str, percent: u64) {
+        let mut wants: Vec<Want> = (0..self.flows.len()).map(|_| self.want(percent)).collect();
+        let (mut planner, _) = self.anew(&wants);
+        let mut told = 0;
+        let mut walls_ns = Vec::with_capacity(CHANGES);
+        let mut cpu_ns = 0.0;
+        for _ in 0..CHANGES {
+            let at = usize::try_from(self.draw.below(self.flows.len() as u64)).expect("few flows");
+            let changed = self.flows[at].0.aggregator;
+            let first = self.flows.partition_point(|(key, _)| key.aggregator < changed);
+            let end = self.flows.partition_point(|(key, _)| key.aggregator <= changed);
+            for want in &mut wants[first..end] {
+                *want = Want {
+                    demand: Bandwidth::saturating_from_bps(self.draw.below(self.fair_bps * percent / 50).max(1)),
+                    ..*want
+                };
+            }
+            let (started, began_ns) = (Instant::now(), on_cpu_ns());
+            for ((key, path), want) in self.flows[first..end].iter().zip(&wants[first..end]) {
+                planner.put(*key, path, *want);
+            }
+            told += planner.settle().len();
+            cpu_ns += on_cpu_ns() - began_ns;
+            walls_ns.push(started.elapsed().as_nanos() as f64);
+        }
+        walls_ns.sort_by(f64::total_cmp);
+        let (anew, anew_ns) = self.anew(&wants);
+        assert!(planner.rates().eq(anew.rates()), "the plan kept up to date is another than the plan made anew");
+        let change_ns = cpu_ns / CHANGES as f64;
+        println!(
+            "{load:<16}{:>12}{:>12.1}{:>12.1}{:>12.1}{:>10.1}{:>10.1}{:>12.0}",
+            self.flows.len() / 3,
+            anew_ns / 1e6,
+            change_ns / 1e3,
+            walls_ns[CHANGES / 2] / 1e3,
+            walls_ns[CHANGES * 99 / 100] / 1e3,
+            told as f64 / CHANGES as f64,
+            anew_ns / change_ns
+        );
+    }
+
+    fn anew(&self, wants: &[Want]) -> (Planner, f64) {
+        let began_ns = on_cpu_ns();
+        let mut planner = Planner::new(Settings::default(), &self.capacities);
+        for ((key, path), want) in self.flows.iter().zip(wants) {
+            planner.put(*key, path, *want);
+        }
+        planner.settle();
+        let took_ns = on_cpu_ns() - began_ns;
+        (planner, took_ns)
+    }
+}
