@@ -21,7 +21,7 @@
 //! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces, what aggregators report and are told | kernel | anything that lives |
 //! | [`journal`] | memory: append a batch, read it back, snapshots; events are stored in names | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
 //! | [`southbound`] | hands: what is decided goes into switches through a controller, and what they report comes back | reqwest, its dialect's JSON, kernel | choosing a path, a rule or an order; remembering anything between calls |
-//! | [`app`] | order: the single writer with group commit, the follower, the ticker, the reconciler of switches, the shell of the QoS scheduler (what it decides is in [`kernel::rates`]). The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
+//! | [`app`] | order: the single writer with group commit, the follower, the ticker, one worker a controller that keeps the switches as the kernel says, the shell of the QoS scheduler (what it decides is in [`kernel::rates`]). The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`mqtt`] | the broker: MQTT 3.1.1 and 5. It would serve any user of MQTT | packets, sessions, its store | bandwidth, topologies, the app |
 //! | [`front`] | speech over publish and subscribe: metadata of aggregators in, retained rates out, birth and will; the documents are those of [`http`] | app, kernel, formats, mqtt | journal, any decision beyond "does this parse" |
 //! | [`http`] | speech: parse, submit, render. One resource a file. `http/dashboard/` is the page at `/`: TypeScript, a client of `/v1` like any other, built into `dist/`, which the binary holds | app, kernel, formats | journal, any decision beyond "does this parse" |
@@ -47,6 +47,15 @@
 //! One command gives one event, and an event is whole: an admission carries those who yielded for it, so that no sequence
 //! number ever stands between a reservation and the room that was made for it.
 //!
+//! ## How switches follow
+//!
+//! [`kernel::intent`] says which rules and meters each switch should hold for the allocations with a flow, and which steps
+//! lead there from what it is seen to hold. A worker in [`app`] reads, asks, and has a driver in [`southbound`] take the
+//! steps; it chooses nothing. Controllers are hard state. Where an allocation stands with the switches (`installing`,
+//! `rerouting`, `degraded`, and why) is soft state beside the books, with an entry only for those that are not in force: a
+//! million allocations without a controller cost nothing. What is lost with the process is found out again from the
+//! switches themselves, labels and meters included.
+//!
 //! ## The invariants, each a test
 //!
 //! 1. No link ever carries more reserved bandwidth than its bandwidth model allows, at any sequence number of any history
@@ -55,7 +64,9 @@
 //! 3. Replaying the journal gives the same state as living through it.
 //! 4. What was acknowledged survives `kill -9`; what was not is either wholly there or wholly absent.
 //! 5. The same commands in the same order give the same events.
-//! 6. A refusal names its reason with data: the binding links, the class, what was available.
+//! 6. The rules on the switches converge to the intent from any starting point; a rule of ours with no allocation goes, a
+//!    foreign one stays.
+//! 7. A refusal names its reason with data: the binding links, the class, what was available.
 
 pub mod kernel;
 

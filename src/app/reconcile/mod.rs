@@ -12,6 +12,7 @@ mod watch;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -96,9 +97,8 @@ async fn staff(app: &App, workers: &mut BTreeMap<Name, Running>) {
         }
     }
     for (name, (identity, controller, topology)) in wanted {
-        if !workers.contains_key(&name) {
-            let running = start(app, identity, controller, topology.as_deref());
-            workers.insert(name, running);
+        if let Entry::Vacant(place) = workers.entry(name) {
+            place.insert(start(app, identity, controller, topology.as_deref()));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! A link is taken for broken if a port at its end says so; or if it was discovered before, is not any more for a while,
 //! and both its switches answer. A controller that was just started discovers nothing yet: that breaks no link.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,8 +88,8 @@ impl Watch {
                 self.is_there(link)
             } else {
                 for dpid in [ends.from.0, ends.to.0] {
-                    if !ports.contains_key(&dpid) {
-                        ports.insert(dpid, self.hand.ports(dpid).await.ok());
+                    if let Entry::Vacant(place) = ports.entry(dpid) {
+                        place.insert(self.hand.ports(dpid).await.ok());
                     }
                 }
                 self.is_missing(link, &ends, &ports, seen.is_empty())

@@ -210,7 +210,7 @@ async fn on_a_bad_day_everything_comes_right_in_the_end() {
         control(&desk).await;
         let mut living = vec![];
         for host in 0..30 {
-            living.push(admit(&desk, ["s1", "s2", "s3"][host as usize % 3], "s3", host + 1).await);
+            living.push(admit(&desk, ["s1", "s2", "s4"][host as usize % 3], "s3", host + 1).await);
             if host % 3 == 1 {
                 let gone = living.remove(0);
                 desk.delete(&format!("/v1/allocations/{gone}")).await;

@@ -1,6 +1,10 @@
 //! The worker of one controller: takes in what was decided, reads what the switches hold, and has the steps taken that the
 //! kernel says.
 
+mod ask;
+mod changes;
+mod settle;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +13,18 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::future::join_all;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::super::{App, Commit, Fact};
+pub(super) use self::ask::topology;
+use self::ask::{Done, audit_one, find, is_revision, page_after, read_one, take_steps};
+use self::changes::{Changes, What};
+use super::super::{App, Commit};
 use super::board::{Board, Condition, News};
-use super::hand::{Hand, STEPS_AT_ONCE};
-use super::read::{self, Finding};
-use crate::journal::record::{DisplacedRecord, Record};
-use crate::kernel::State;
+use super::hand::Hand;
+use super::read::Finding;
 use crate::kernel::controller::Controller;
-use crate::kernel::id::{AllocationId, Name, Sequence};
-use crate::kernel::intent::{Agenda, Dpid, Fault, Plan, StepOutcome, Table, Tables, Task};
+use crate::kernel::id::AllocationId;
+use crate::kernel::intent::{Agenda, Dpid, Fault, Plan, StepOutcome, Tables};
 use crate::kernel::lsp::{Allocation, LspState};
 use crate::kernel::topology::Topology;
 use crate::southbound::DriverError;
@@ -30,22 +35,10 @@ const AUDIT_EVERY: Duration = Duration::from_secs(2);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 /// The longest.
 const RETRY_MAX: Duration = Duration::from_secs(3);
-/// How many allocations are looked at under one lock.
-const PAGE: usize = 20_000;
+/// How long commits are gathered while something fails.
+const BREATH: Duration = Duration::from_millis(50);
 /// How many commits are taken in at once.
 const COMMITS_AT_ONCE: usize = 256;
-
-/// What has changed since the plan was last brought up to date.
-struct Changes {
-    what: What,
-    /// The last event that is accounted for.
-    until: Sequence,
-}
-
-enum What {
-    Everything,
-    These(BTreeSet<AllocationId>),
-}
 
 /// Why a round is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,6 +70,8 @@ pub(super) struct Worker {
     backoff: ExponentialBackoff,
     /// Set while the controller is away: nothing but one question is asked before then.
     closed_until: Option<Instant>,
+    /// Why it is away.
+    away: Option<Arc<str>>,
     retry_at: Option<Instant>,
     audit_at: Instant,
     audits: u64,
@@ -107,6 +102,7 @@ impl Worker {
             is_loaded: false,
             backoff: fresh_backoff(),
             closed_until: None,
+            away: None,
             retry_at: None,
             audit_at: Instant::now() + AUDIT_EVERY,
             audits: 0,
@@ -142,6 +138,10 @@ impl Worker {
         tokio::select! {
             commit = commits.recv() => {
                 self.note(commit, changes);
+                if self.retry_at.is_some() {
+                    // Something fails: every commit tries it again, so that many are taken at once.
+                    sleep(BREATH).await;
+                }
                 for _ in 0..COMMITS_AT_ONCE {
                     match commits.try_recv() {
                         Ok(commit) => self.note(Ok(commit), changes),
@@ -176,6 +176,7 @@ impl Worker {
                 return Ok(());
             }
         }
+        let occasion = if self.closed_until.is_some() { Occasion::Time } else { occasion };
         if occasion == Occasion::Time {
             self.look_around().await?;
         }
@@ -447,6 +448,7 @@ impl Worker {
         let wait = self.backoff.next().unwrap_or(RETRY_MAX);
         self.closed_until = Some(Instant::now() + wait);
         let why: Arc<str> = error.to_string().into();
+        self.away = Some(Arc::clone(&why));
         let at = self.app.now();
         let condition = Condition::degraded(&why);
         self.board.set_status(|status| {
@@ -466,6 +468,7 @@ impl Worker {
 
     fn open(&mut self) {
         self.closed_until = None;
+        self.away = None;
         let at = self.app.now();
         self.board.set_status(|status| {
             if status.reachable != Some(true) {
@@ -474,184 +477,5 @@ impl Worker {
                 tracing::info!(controller = %self.controller.name, "a controller answers");
             }
         });
-    }
-
-    /// Finds out of everybody who was not in force what they are now.
-    fn settle(&mut self) {
-        for id in self.unsettled.keys().copied().collect::<Vec<_>>() {
-            let condition = self.condition(id);
-            if condition == Condition::ACTIVE
-                && let Some(since) = self.unsettled.remove(&id)
-            {
-                self.faults.remove(&id);
-                let took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let controller = self.controller.name.clone();
-                self.app.inner.boards.tell(News::Installed { controller, took_ms });
-            }
-            self.turn(id, &condition);
-        }
-        for id in self.plan.without_rules().collect::<Vec<_>>() {
-            self.turn(id, &self.condition(id));
-        }
-    }
-
-    fn condition(&self, id: AllocationId) -> Condition {
-        if let Some(why) = self.plan.why_not(id) {
-            return Condition::degraded(why);
-        }
-        if self.closed_until.is_none() && self.plan.is_held(id, &self.seen) {
-            return Condition::ACTIVE;
-        }
-        if self.closed_until.is_some() {
-            let status = self.board.status();
-            return Condition::degraded(status.last_error.map_or_else(Arc::default, |(why, _)| why));
-        }
-        if let Some(why) = self.plan.switches_of(id).find_map(|dpid| self.troubles.get(&dpid)) {
-            return Condition::degraded(why);
-        }
-        match self.faults.get(&id) {
-            Some(fault) => Condition::degraded(fault),
-            None => self.board.condition_of(id),
-        }
-    }
-
-    /// Says so if this is news.
-    fn turn(&self, id: AllocationId, condition: &Condition) {
-        if self.board.set_condition(id, condition) {
-            let topology = self.controller.topology.clone();
-            let news = News::Turned { id, topology, at: self.app.now(), condition: condition.clone() };
-            self.app.inner.boards.tell(news);
-        }
-    }
-
-    fn report(&self) {
-        let size = |table: &Table| table.rules().len() + table.meters().len();
-        let intended: usize = self.plan.tables().values().map(size).sum();
-        let missing = Agenda::new(self.plan.tables(), &self.seen);
-        let unknown: usize = self
-            .plan
-            .tables()
-            .iter()
-            .filter(|(dpid, _)| !self.seen.contains_key(dpid))
-            .map(|(_, table)| size(table))
-            .sum();
-        let lacking = missing.puts() + unknown;
-        let drifting = u64::try_from(missing.len() + unknown).unwrap_or(u64::MAX);
-        let switches: BTreeMap<Dpid, Option<Arc<str>>> = self
-            .seen
-            .keys()
-            .chain(self.troubles.keys())
-            .map(|dpid| (*dpid, self.troubles.get(dpid).cloned()))
-            .collect();
-        let at = self.app.now();
-        let is_settled = drifting == 0 && self.closed_until.is_none() && self.troubles.is_empty();
-        self.board.set_status(|status| {
-            status.intended = u64::try_from(intended).unwrap_or(u64::MAX);
-            status.installed = u64::try_from(intended.saturating_sub(lacking)).unwrap_or(u64::MAX);
-            status.drifting = drifting;
-            status.unsettled = u64::try_from(self.unsettled.len()).unwrap_or(u64::MAX);
-            status.switches = switches;
-            if is_settled {
-                status.settled_at = Some(at);
-            }
-        });
-    }
-}
-
-/// What became of the steps of one switch.
-struct Done {
-    outcomes: Vec<(Task, StepOutcome)>,
-    error: Option<DriverError>,
-}
-
-/// Takes the steps in order, some at once. After an error nothing more is sent: what was sent is unknown.
-async fn take_steps(hand: &Hand, switch: Dpid, tasks: Vec<Task>) -> (Dpid, Done) {
-    let mut done = Done { outcomes: Vec::with_capacity(tasks.len()), error: None };
-    for some in tasks.chunks(STEPS_AT_ONCE) {
-        let steps: Vec<_> = some.iter().map(|task| task.step.clone()).collect();
-        let outcomes = match &done.error {
-            Some(_) => vec![],
-            None => match hand.apply(switch, &steps).await {
-                Ok(outcomes) => outcomes,
-                Err(error) => {
-                    done.error = Some(error);
-                    vec![]
-                }
-            },
-        };
-        let outcomes = outcomes.into_iter().chain(std::iter::repeat(StepOutcome::Unknown));
-        done.outcomes.extend(some.iter().cloned().zip(outcomes));
-    }
-    (switch, done)
-}
-
-async fn read_one(hand: &Hand, switch: Dpid) -> (Dpid, Result<Table, DriverError>) {
-    (switch, read::table(hand, switch).await)
-}
-
-async fn audit_one(hand: &Hand, switch: Dpid, known: &Table, round: u64) -> (Dpid, Result<Finding, DriverError>) {
-    (switch, read::audit(hand, switch, known, round).await)
-}
-
-async fn is_revision(app: App, controller: Arc<Controller>) -> bool {
-    let is_this = move |state: &State| {
-        state.controller(controller.name.as_str()).is_some_and(|now| now.revision == controller.revision)
-    };
-    app.read(is_this).await
-}
-
-pub(super) async fn topology(app: App, name: Name) -> Option<Arc<Topology>> {
-    app.read(move |state: &State| state.network(name.as_str()).map(|network| Arc::clone(network.topology()))).await
-}
-
-type Found = (Arc<Topology>, Vec<(AllocationId, Option<Arc<Allocation>>)>);
-
-async fn find(app: App, topology: Name, ids: Vec<AllocationId>) -> Option<Found> {
-    let look = move |state: &State| {
-        let network = state.network(topology.as_str())?;
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.push((id, state.allocation(id).filter(|lsp| lsp.topology == topology).cloned()));
-        }
-        Some((Arc::clone(network.topology()), found))
-    };
-    app.read(look).await
-}
-
-type Page = (Arc<Topology>, Vec<Arc<Allocation>>);
-
-async fn page_after(app: App, topology: Name, after: Option<AllocationId>) -> Option<Page> {
-    let look = move |state: &State| {
-        let network = state.network(topology.as_str())?;
-        Some((Arc::clone(network.topology()), state.allocations_after(after).take(PAGE).cloned().collect()))
-    };
-    app.read(look).await
-}
-
-impl Changes {
-    fn note(&mut self, fact: &Fact, topology: &Name) {
-        self.until = self.until.max(fact.sequence);
-        let all = |displaced: &[DisplacedRecord]| displaced.iter().map(|gone| gone.id.0).collect::<Vec<_>>();
-        let mut ids = match &fact.record {
-            Record::TopologyPut { topology: name, .. } | Record::TopologyDeleted { topology: name } => {
-                if name.0 == *topology {
-                    self.what = What::Everything;
-                }
-                return;
-            }
-            Record::ModelSet { displaced, .. } | Record::LinkChanged { displaced, .. } => all(displaced),
-            Record::AllocationAdmitted { allocation, displaced }
-            | Record::AllocationResized { allocation, displaced } => {
-                let mut ids = all(displaced);
-                ids.push(allocation.id.0);
-                ids
-            }
-            Record::AllocationReleased { id } => vec![id.0],
-            Record::AllocationsExpired { ids } => ids.iter().map(|id| id.0).collect(),
-            Record::AllocationDenied { .. } | Record::ControllerPut { .. } | Record::ControllerDeleted { .. } => return,
-        };
-        if let What::These(these) = &mut self.what {
-            these.extend(ids.drain(..));
-        }
     }
 }
