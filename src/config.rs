@@ -25,6 +25,26 @@ pub struct File {
     pub log_format: Option<LogFormat>,
     /// How long a graceful stop may take, in milliseconds.
     pub drain_ms: Option<u64>,
+    /// Who we are to controllers that ask (ONOS).
+    pub controller_username: Option<String>,
+    /// The password that goes with it.
+    pub controller_password: Option<Secret>,
+}
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("(not shown)")
+    }
 }
 
 /// How logs are written.
@@ -51,6 +71,10 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How long a graceful stop may take, in milliseconds.
     pub drain_ms: u64,
+    /// Who we are to controllers that ask (ONOS).
+    pub controller_username: Option<String>,
+    /// The password that goes with it.
+    pub controller_password: Option<Secret>,
 }
 
 /// Why a configuration is none.
@@ -99,6 +123,8 @@ impl File {
             database: if says_where { self.database } else { other.database },
             log_format: self.log_format.or(other.log_format),
             drain_ms: self.drain_ms.or(other.drain_ms),
+            controller_username: self.controller_username.or(other.controller_username),
+            controller_password: self.controller_password.or(other.controller_password),
         }
     }
 
@@ -113,6 +139,8 @@ impl File {
             database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),
+            controller_username: self.controller_username,
+            controller_password: self.controller_password,
         })
     }
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Mode, StartError, SubmitError, Tasks};
+use crate::app::{App, Credentials, Mode, StartError, SubmitError, Tasks, workshop};
 use crate::config::Config;
 use crate::formats;
 use crate::http;
@@ -95,7 +95,11 @@ impl Service {
     /// The database or the address cannot be had, or the journal is unsound.
     pub async fn build(config: &Config) -> Result<Self, ServiceError> {
         let journal = Journal::open(&DatabaseUrl::from_str(&config.database)?).await?;
-        let (app, tasks) = App::start(journal).await?;
+        let credentials = config.controller_username.clone().map(|username| Credentials {
+            username,
+            password: config.controller_password.as_ref().map(|password| password.0.clone()).unwrap_or_default(),
+        });
+        let (app, tasks) = App::start_with(journal, workshop(credentials)).await?;
         if app.read(|state| state.sequence().0 == 0).await {
             put_first_topology(&app).await?;
         }
@@ -104,6 +108,7 @@ impl Service {
             .map_err(|error| ServiceError::Listen { address: config.listen, error })?;
         let metrics = Arc::new(Metrics::new());
         tokio::spawn(take_note(app.clone(), Arc::clone(&metrics)));
+        tokio::spawn(take_news(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
         Ok(Self { app, tasks, listener, metrics, drain })
     }
@@ -174,6 +179,18 @@ async fn take_note(app: App, metrics: Arc<Metrics>) {
         match commits.recv().await {
             Ok(commit) => metrics.note(&commit),
             Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "commits were too fast to be counted"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Counts what changes in the field.
+async fn take_news(app: App, metrics: Arc<Metrics>) {
+    let mut news = app.news();
+    loop {
+        match news.recv().await {
+            Ok(said) => metrics.note_news(&said),
+            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "news were too fast to be counted"),
             Err(RecvError::Closed) => return,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -14,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::app::record::{DenialRecord, DisplacedRecord, FateWord};
-use crate::app::{App, Commit, Fact, Record};
+use crate::app::{App, Commit, Fact, News, Record};
 use crate::config::LogFormat;
 use crate::kernel::class::ClassType;
 
@@ -76,6 +77,11 @@ struct Route {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ControllerLabel {
+    controller: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Build {
     version: &'static str,
 }
@@ -89,6 +95,8 @@ pub struct Metrics {
     decided: Histogram,
     written: Histogram,
     requests: Family<Route, Counter>,
+    installed: Family<ControllerLabel, Histogram, fn() -> Histogram>,
+    repaired: Family<ControllerLabel, Counter>,
 }
 
 impl Metrics {
@@ -105,6 +113,8 @@ impl Metrics {
             decided: Histogram::new(exponential_buckets(5e-6, 2.0, 18)),
             written: Histogram::new(exponential_buckets(5e-6, 2.0, 18)),
             requests: Family::default(),
+            installed: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1e-3, 2.0, 16))),
+            repaired: Family::default(),
             registry: Registry::default(),
         };
         registry.register("admission_requests", "Bandwidth requests decided", metrics.admissions.clone());
@@ -115,6 +125,10 @@ impl Metrics {
         let write = "Time to write a batch of events down";
         registry.register_with_unit("journal_append_duration", write, Unit::Seconds, metrics.written.clone());
         registry.register("http_requests", "HTTP requests answered", metrics.requests.clone());
+        let install = "Time from a decision to its rules being verified on the switches";
+        registry.register_with_unit("southbound_install_duration", install, Unit::Seconds, metrics.installed.clone());
+        let repairs = "Steps that put switches right which held something else than they should";
+        registry.register("southbound_repair_steps", repairs, metrics.repaired.clone());
         Self { registry, ..metrics }
     }
 
@@ -132,9 +146,55 @@ impl Metrics {
         text::encode_registry(&mut text, &self.registry)?;
         let mut now = Registry::with_prefix("watermaster");
         self.picture(app, &mut now).await;
+        self.field(app, &mut now).await;
         text::encode_registry(&mut text, &now)?;
         text::encode_eof(&mut text)?;
         Ok(text)
+    }
+
+    /// Counts what changes in the field.
+    pub fn note_news(&self, news: &News) {
+        match news {
+            News::Turned { id, topology, condition, .. } => {
+                let (state, reason) = (condition.state, condition.reason.as_deref());
+                tracing::debug!(%id, %topology, ?state, reason, "an allocation turned");
+            }
+            News::Installed { controller, took_ms } => {
+                let seconds = Duration::from_millis(*took_ms).as_secs_f64();
+                let label = ControllerLabel { controller: controller.to_string() };
+                self.installed.get_or_create(&label).observe(seconds);
+            }
+            News::Repaired { controller, steps } => {
+                let label = ControllerLabel { controller: controller.to_string() };
+                self.repaired.get_or_create(&label).inc_by(*steps);
+            }
+        }
+    }
+
+    /// What the controllers hold of what they should.
+    async fn field(&self, app: &App, registry: &mut Registry) {
+        let [up, intended, installed, drifting, unsettled] = [
+            ("southbound_controller_up", "Whether a controller answers"),
+            ("southbound_rules_intended", "Rules and meters that switches should hold"),
+            ("southbound_rules_installed", "Of these, those that switches are known to hold"),
+            ("southbound_rules_drifting", "Rules and meters that are missing, wrong or too much"),
+            ("southbound_allocations_unsettled", "Allocations that are not in force on the switches"),
+        ]
+        .map(|(name, help)| {
+            let family = Family::<ControllerLabel, Gauge<u64, AtomicU64>>::default();
+            registry.register(name, help, family.clone());
+            family
+        });
+        let names = app.read(|state| state.controllers().map(|one| one.name.clone()).collect::<Vec<_>>()).await;
+        for name in names {
+            let Some(status) = app.board(&name).map(|board| board.status()) else { continue };
+            let label = ControllerLabel { controller: name.to_string() };
+            up.get_or_create(&label).set(u64::from(status.reachable == Some(true)));
+            intended.get_or_create(&label).set(status.intended);
+            installed.get_or_create(&label).set(status.installed);
+            drifting.get_or_create(&label).set(status.drifting);
+            unsettled.get_or_create(&label).set(status.unsettled);
+        }
     }
 
     /// What is true now, read from the state itself.
@@ -216,6 +276,11 @@ impl Metrics {
                 let (nodes, links) = (content.nodes.len(), content.links.len());
                 tracing::info!(sequence, %topology, nodes, links, displaced = displaced.len(), "topology put");
             }
+            Record::ControllerPut { controller } => {
+                let (name, topology, url) = (&controller.name, &controller.topology, controller.url.as_deref());
+                tracing::info!(sequence, controller = %name, %topology, url, "controller put");
+            }
+            Record::ControllerDeleted { controller } => tracing::info!(sequence, %controller, "controller deleted"),
             Record::TopologyDeleted { topology } => tracing::info!(sequence, %topology, "topology deleted"),
             Record::ModelSet { topology, displaced, .. } => {
                 self.count_displaced(displaced);

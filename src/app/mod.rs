@@ -4,6 +4,7 @@
 
 mod clock;
 mod follower;
+mod reconcile;
 mod ticker;
 mod writer;
 
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
+pub use self::reconcile::{Board, Condition, Conditions, ControllerStatus, Load, News, SurveyError, Workshop};
 pub use crate::journal::record::{self, Record};
 pub use crate::journal::stored_topology::LinkRecord;
 pub use crate::journal::words;
@@ -24,9 +26,10 @@ pub use crate::journal::{
     denial_record,
 };
 use crate::kernel::audit::{Fault, audit};
-use crate::kernel::id::{AllocationId, Sequence};
+use crate::kernel::id::{AllocationId, Name, Sequence};
 use crate::kernel::units::Millis;
 use crate::kernel::{Command, Refusal, State};
+pub use crate::southbound::Credentials;
 
 /// How many submissions may wait for the writer; one more is refused as [`SubmitError::Busy`].
 pub const QUEUE_MAX: usize = 4_096;
@@ -112,6 +115,11 @@ pub enum StartError {
     },
 }
 
+/// Makes drivers that say these credentials to controllers that ask for some.
+pub fn workshop(credentials: Option<Credentials>) -> Workshop {
+    Arc::new(move |controller, topology| crate::southbound::connect(controller, topology, credentials.as_ref()))
+}
+
 /// The handle by which the speaking rooms reach the state. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
@@ -126,6 +134,8 @@ struct Inner {
     head: AtomicU64,
     clock: Clock,
     stop: CancellationToken,
+    boards: reconcile::Boards,
+    workshop: Workshop,
 }
 
 struct Job {
@@ -145,6 +155,14 @@ impl App {
     /// # Errors
     /// The journal cannot be read or tells of an impossible state.
     pub async fn start(journal: Journal) -> Result<(Self, Tasks), StartError> {
+        Self::start_with(journal, workshop(None)).await
+    }
+
+    /// As [`App::start`], with another way to make drivers for controllers.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_with(journal: Journal, workshop: Workshop) -> Result<(Self, Tasks), StartError> {
         let state = journal.restore().await?;
         // A soft change of model may leave links overfull on purpose; everything else is a defect or a damaged journal.
         let mut faults = audit(&state);
@@ -156,14 +174,24 @@ impl App {
         let (commits, _) = broadcast::channel(COMMITS_KEPT);
         let stop = CancellationToken::new();
         let head = AtomicU64::new(state.sequence().0);
-        let inner =
-            Inner { queue, state: RwLock::new(state), commits, journal, head, clock: Clock::new(), stop: stop.clone() };
+        let inner = Inner {
+            queue,
+            state: RwLock::new(state),
+            commits,
+            journal,
+            head,
+            clock: Clock::new(),
+            stop: stop.clone(),
+            boards: reconcile::Boards::new(),
+            workshop,
+        };
         let app = Self { inner: Arc::new(inner) };
         let mut tasks = JoinSet::new();
         tasks.spawn(writer::run(app.clone(), jobs));
         tasks.spawn(ticker::expire(app.clone()));
         tasks.spawn(ticker::keep_house(app.clone()));
         tasks.spawn(follower::run(app.clone()));
+        tasks.spawn(reconcile::run(app.clone()));
         Ok((app, Tasks { tasks, stop }))
     }
 
@@ -252,6 +280,21 @@ impl App {
     /// It does not.
     pub async fn ping(&self) -> Result<(), JournalError> {
         self.inner.journal.ping().await
+    }
+
+    /// Where living allocations are: soft state, beside the books.
+    pub fn conditions(&self) -> Conditions {
+        self.inner.boards.all()
+    }
+
+    /// What is known of a controller, and through it.
+    pub fn board(&self, controller: &Name) -> Option<Arc<Board>> {
+        self.inner.boards.board(controller)
+    }
+
+    /// What changes in the field from now on.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.inner.boards.listen()
     }
 
     /// Cancelled when the service stops.

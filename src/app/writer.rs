@@ -206,7 +206,10 @@ fn ended(state: &State, recorded: &Recorded, undo: &Undo) -> Result<Vec<Past>, E
         | Event::LinkChanged { displaced, .. }
         | Event::ModelSet { displaced, .. }
         | Event::TopologyPut { displaced, .. } => displaced.iter().filter_map(end_of).collect(),
-        Event::Denied { .. } | Event::TopologyDeleted { .. } => return Ok(vec![]),
+        Event::Denied { .. }
+        | Event::TopologyDeleted { .. }
+        | Event::ControllerPut { .. }
+        | Event::ControllerDeleted { .. } => return Ok(vec![]),
     };
     let past = causes.into_iter().filter_map(|(id, cause)| {
         let allocation = undo.before().iter().find(|old| old.id == id)?;

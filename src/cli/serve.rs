@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError, File, LogFormat};
+use crate::config::{Config, ConfigError, File, LogFormat, Secret};
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
 
@@ -32,6 +32,12 @@ pub struct Arguments {
     /// How long a graceful stop may take, in milliseconds [default: 10000].
     #[arg(long, env = "WATERMASTER_DRAIN_MS")]
     drain_ms: Option<u64>,
+    /// Who we are to SDN controllers that ask, such as ONOS.
+    #[arg(long, env = "WATERMASTER_CONTROLLER_USERNAME")]
+    controller_username: Option<String>,
+    /// The password that goes with it; better given by the environment or the file.
+    #[arg(long, env = "WATERMASTER_CONTROLLER_PASSWORD", hide_env_values = true)]
+    controller_password: Option<String>,
 }
 
 /// Why it cannot serve.
@@ -70,6 +76,8 @@ impl Arguments {
             database: self.database.clone(),
             log_format: self.log_format,
             drain_ms: self.drain_ms,
+            controller_username: self.controller_username.clone(),
+            controller_password: self.controller_password.clone().map(Secret),
         };
         let file = self.config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
         said.over(file).complete()

@@ -53,30 +53,30 @@ pub(super) async fn allocation_create(
     let command = body.read::<AllocationRequest>()?.command()?;
     if query.dry_run {
         let fact = room.ask(command, Mode::DryRun).await?.map_err(error::in_body)?;
-        return answer(&fact, Mode::DryRun);
+        return answer(&room, &fact, Mode::DryRun);
     }
     match key.look_up(&room, &body.0).await? {
         Attempt::First(ticket) => {
             let decided = ticket.submit(&room, vec![command], Mode::Commit).await?.pop();
             let fact = decided.ok_or(SubmitError::Stopping)?.map_err(error::in_body)?;
-            answer(&fact, Mode::Commit)
+            answer(&room, &fact, Mode::Commit)
         }
         Attempt::Again(facts) => {
             let fact = facts.first().ok_or_else(|| Problem::new(&kind::INTERNAL, "what was answered is gone"))?;
-            Ok(replayed(answer(fact, Mode::Commit).unwrap_or_else(IntoResponse::into_response)))
+            Ok(replayed(answer(&room, fact, Mode::Commit).unwrap_or_else(IntoResponse::into_response)))
         }
     }
 }
 
 /// Answers what was decided about a request.
-fn answer(fact: &Fact, mode: Mode) -> Result<Response, Problem> {
+fn answer(room: &Room, fact: &Fact, mode: Mode) -> Result<Response, Problem> {
     match &fact.record {
         Record::AllocationAdmitted { allocation, displaced } => {
-            let (view, effects) = (AllocationView::of(allocation), Effects::of(displaced));
+            let (conditions, effects) = (room.app.conditions(), Effects::of(displaced));
             if mode == Mode::DryRun {
-                return Ok(json(&AllocationAnswer::tried(view.nameless(), effects)));
+                return Ok(json(&AllocationAnswer::tried(allocation, effects, &conditions).nameless()));
             }
-            let mut response = json(&AllocationAnswer::done(view, effects, fact.sequence));
+            let mut response = json(&AllocationAnswer::done(allocation, effects, fact.sequence, &conditions));
             *response.status_mut() = StatusCode::CREATED;
             let location = format!("/v1/allocations/{}", allocation.id);
             if let Ok(location) = HeaderValue::try_from(location) {
@@ -108,7 +108,9 @@ pub(super) async fn allocation_get(
         Some(allocation_record(allocation, network.topology()))
     });
     if let Some(record) = living.await {
-        return Ok(json(&AllocationView::of(&record.map_err(unwritable)?)));
+        let record = record.map_err(unwritable)?;
+        let condition = room.app.conditions().of_record(&record);
+        return Ok(json(&AllocationView::of(&record).in_condition(condition)));
     }
     let past = room.app.past_one(id).await?.ok_or(Refusal::UnknownAllocation(id))?;
     Ok(json(&AllocationView::of_past(&past)))
@@ -149,10 +151,10 @@ pub(super) async fn allocation_resize(
     };
     match &fact.record {
         Record::AllocationResized { allocation, displaced } => {
-            let (view, effects) = (AllocationView::of(allocation), Effects::of(displaced));
+            let (conditions, effects) = (room.app.conditions(), Effects::of(displaced));
             Ok(json(&match query.mode() {
-                Mode::DryRun => AllocationAnswer::tried(view, effects),
-                Mode::Commit => AllocationAnswer::done(view, effects, fact.sequence),
+                Mode::DryRun => AllocationAnswer::tried(allocation, effects, &conditions),
+                Mode::Commit => AllocationAnswer::done(allocation, effects, fact.sequence, &conditions),
             }))
         }
         Record::AllocationDenied { demand, denial } => Err(error::denied(demand, denial)),

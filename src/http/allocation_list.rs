@@ -14,7 +14,7 @@ use super::wire::{AllocationState, AllocationView};
 use super::{Room, kind, page};
 use crate::app::record::AllocationRecord;
 use crate::app::words::{Key, StateWord};
-use crate::app::{Past, PastFilter, allocation_record};
+use crate::app::{Condition, Conditions, Past, PastFilter, allocation_record};
 use crate::kernel::State as KernelState;
 use crate::kernel::class::ClassType;
 use crate::kernel::id::{AllocationId, LinkIx};
@@ -91,10 +91,11 @@ pub(super) async fn allocation_list(
     let limit = page::limit(query.limit)?;
     let after = page::cursor(query.after.as_deref())?.map(AllocationId);
     let filter = query.filter()?;
+    let conditions = room.app.conditions();
     // First those that live: one that ends in between is found twice then, and not never.
     let living = match filter.cause {
         Some(_) => Living::default(),
-        None => room.app.read(|state| living(state, &query, &filter, after, limit + 1)).await,
+        None => room.app.read(|state| living(state, &query, &filter, &conditions, after, limit + 1)).await,
     };
     let past = match query.state.map(LspState::from) {
         Some(LspState::Ended(_)) | None => {
@@ -103,7 +104,7 @@ pub(super) async fn allocation_list(
         }
         Some(_) => vec![],
     };
-    let (found, next) = merge(living, past, limit)?;
+    let (found, next) = merge(living, past, limit, &conditions)?;
     let items: Vec<_> = found.iter().map(Found::view).collect();
     Ok(page::respond(&uri, &items, next.map(|id| id.to_string())))
 }
@@ -154,13 +155,15 @@ fn living(
     state: &KernelState,
     query: &ListQuery,
     filter: &PastFilter,
+    conditions: &Conditions,
     after: Option<AllocationId>,
     most: usize,
 ) -> Living {
     let mut living = Living::default();
     let mut scan = |allocation: &Arc<Allocation>| {
         if let Some(network) = state.network(allocation.topology.as_str())
-            && matches(allocation, network, query, filter)
+            && matches(allocation, network, filter)
+            && query.state.is_none_or(|state| LspState::from(state) == conditions.of(allocation).state)
         {
             living.found.push((Arc::clone(allocation), Arc::clone(network.topology())));
         }
@@ -197,14 +200,13 @@ fn link_of(network: &Network, filter: &PastFilter) -> Option<LinkIx> {
     network.topology().link_named(filter.link.as_ref()?.as_str())
 }
 
-fn matches(allocation: &Allocation, network: &Network, query: &ListQuery, filter: &PastFilter) -> bool {
+fn matches(allocation: &Allocation, network: &Network, filter: &PastFilter) -> bool {
     let topology = network.topology();
     let is_node = |wanted: &Option<_>, ix| {
         let wanted = wanted.as_ref().map(crate::kernel::id::Name::as_str);
         wanted.is_none_or(|name| topology.node_named(name) == Some(ix))
     };
     filter.topology.as_ref().is_none_or(|name| *name == allocation.topology)
-        && query.state.is_none_or(|state| LspState::from(state) == allocation.state)
         && filter.class_type.is_none_or(|class_type| class_type == allocation.class_type)
         && filter.aggregator.as_ref().is_none_or(|name| allocation.aggregator.as_ref() == Some(name))
         && is_node(&filter.ingress, allocation.ingress)
@@ -213,31 +215,37 @@ fn matches(allocation: &Allocation, network: &Network, query: &ListQuery, filter
 
 /// One that was found.
 enum Found {
-    Living(AllocationRecord),
+    Living(Box<AllocationRecord>, Condition),
     Past(Past),
 }
 
 impl Found {
     fn id(&self) -> AllocationId {
         match self {
-            Self::Living(record) => record.id.0,
+            Self::Living(record, _) => record.id.0,
             Self::Past(past) => past.allocation.id.0,
         }
     }
 
     fn view(&self) -> AllocationView<'_> {
         match self {
-            Self::Living(record) => AllocationView::of(record),
+            Self::Living(record, condition) => AllocationView::of(record).in_condition(condition.clone()),
             Self::Past(past) => AllocationView::of_past(past),
         }
     }
 }
 
 /// Both in one order, each once, as far as both were looked at; and where to go on, if there may be more.
-fn merge(living: Living, past: Vec<Past>, limit: usize) -> Result<(Vec<Found>, Option<AllocationId>), Problem> {
+fn merge(
+    living: Living,
+    past: Vec<Past>,
+    limit: usize,
+    conditions: &Conditions,
+) -> Result<(Vec<Found>, Option<AllocationId>), Problem> {
     let mut found: Vec<Found> = past.into_iter().map(Found::Past).collect();
     for (allocation, topology) in &living.found {
-        found.push(Found::Living(allocation_record(allocation, topology).map_err(unwritable)?));
+        let record = allocation_record(allocation, topology).map_err(unwritable)?;
+        found.push(Found::Living(Box::new(record), conditions.of(allocation)));
     }
     // Stable: of two with one id, the end comes first and stays.
     found.sort_by_key(Found::id);

@@ -16,10 +16,10 @@ use super::problem::{
     UnsupportedMediaType,
 };
 use super::topology::DryRunQuery;
-use super::wire::{AllocationAnswer, AllocationRequest, AllocationView, Effects, json};
+use super::wire::{AllocationAnswer, AllocationRequest, Effects, json};
 use super::{Room, kind};
 use crate::app::record::{AllocationRecord, DemandRecord};
-use crate::app::{Fact, Mode, Outcome, Record};
+use crate::app::{Conditions, Fact, Mode, Outcome, Record};
 use crate::kernel::command::{Command, Request};
 
 /// The most requests of one batch.
@@ -125,11 +125,11 @@ pub(super) async fn allocation_batch(
                 true => vec![],
                 false => ticket.submit(&room, commands, mode).await?,
             };
-            Ok(render(entries, decided, mode))
+            Ok(render(&room, entries, decided, mode))
         }
         Attempt::Again(facts) => {
             let decided = align(&room, &entries, facts).await?;
-            Ok(replayed(render(entries, decided, mode)))
+            Ok(replayed(render(&room, entries, decided, mode)))
         }
     }
 }
@@ -187,7 +187,7 @@ fn is_demand_of(made: &DemandRecord, request: &Request) -> bool {
 }
 
 /// Each entry with what was decided about it; those that could not be read were not decided.
-fn render(entries: Entries, decided: Vec<Outcome>, mode: Mode) -> Response {
+fn render(room: &Room, entries: Entries, decided: Vec<Outcome>, mode: Mode) -> Response {
     let mut decided = decided.into_iter();
     let undecided = || Problem::new(&kind::INTERNAL, "nothing was decided about this request");
     let settled: Vec<Result<Arc<Fact>, Problem>> = entries
@@ -197,20 +197,21 @@ fn render(entries: Entries, decided: Vec<Outcome>, mode: Mode) -> Response {
             Err(problem) => Err(problem),
         })
         .collect();
+    let conditions = room.app.conditions();
     let outcomes = settled.iter().map(|settled| match settled {
-        Ok(fact) => admitted_or_denied(fact, mode),
+        Ok(fact) => admitted_or_denied(fact, mode, &conditions),
         Err(problem) => refused(problem.clone()),
     });
     json(&BatchAnswer { outcomes: outcomes.collect() })
 }
 
-fn admitted_or_denied(fact: &Fact, mode: Mode) -> EntryOutcome<'_> {
+fn admitted_or_denied<'a>(fact: &'a Fact, mode: Mode, conditions: &Conditions) -> EntryOutcome<'a> {
     match &fact.record {
         Record::AllocationAdmitted { allocation, displaced } => {
-            let (view, effects) = (AllocationView::of(allocation), Effects::of(displaced));
+            let effects = Effects::of(displaced);
             let (status, answer) = match mode {
-                Mode::DryRun => (200, AllocationAnswer::tried(view.nameless(), effects)),
-                Mode::Commit => (201, AllocationAnswer::done(view, effects, fact.sequence)),
+                Mode::DryRun => (200, AllocationAnswer::tried(allocation, effects, conditions).nameless()),
+                Mode::Commit => (201, AllocationAnswer::done(allocation, effects, fact.sequence, conditions)),
             };
             EntryOutcome { status, allocation: Some(answer), problem: None }
         }

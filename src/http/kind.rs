@@ -77,6 +77,9 @@ kinds! {
     UNKNOWN_ALLOCATION NOT_FOUND "unknown-allocation" "There is no such allocation";
         "No allocation has this id, neither living nor ended.";
         "Take ids from the answer to POST /v1/allocations, or list them.";
+    UNKNOWN_CONTROLLER NOT_FOUND "unknown-controller" "There is no such controller";
+        "No controller has this name.";
+        "List them, or PUT one.";
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method-not-allowed" "The resource does not have this method";
         "The path is right, the method is not.";
         "The Allow header lists the methods that it has.";
@@ -95,6 +98,12 @@ kinds! {
     TOPOLOGY_IN_USE CONFLICT "topology-in-use" "The topology carries allocations";
         "A topology can only be deleted when no allocation lives in it.";
         "Release its allocations first.";
+    TOPOLOGY_CONTROLLED CONFLICT "topology-controlled" "The topology has another controller";
+        "The switches of a topology are reached through one controller: two hands on one switch would undo each other's work.";
+        "Delete the controller that the member controller names, or change that one.";
+    CONTROLLER_UNAVAILABLE BAD_GATEWAY "controller-unavailable" "The controller does not answer as it should";
+        "The controller cannot be reached, refuses, or answers something that makes no sense. Nothing was changed.";
+        "Look at GET /v1/controllers/{id}: its state and last error say more.";
     CLASSES_IN_USE CONFLICT "classes-in-use" "Allocations need classes that the new model does not have";
         "The living allocations listed in conflicts have a class type, or a priority in it, that the new bandwidth model lacks.";
         "Keep those classes, or release the allocations first.";

@@ -12,8 +12,8 @@ use super::problem::{
 use super::topology::{DryRunQuery, unknown};
 use super::wire::{Effects, LinkAnswer, LinkFigures, LinkRequest, LinkStatic, LinkView, json};
 use super::{Room, error, page};
-use crate::app::Record;
 use crate::app::words::Key;
+use crate::app::{Conditions, Record};
 use crate::kernel::command::Command;
 use crate::kernel::id::Name;
 use crate::kernel::{Refusal, State as KernelState};
@@ -62,10 +62,13 @@ pub(super) async fn link_list(
 ) -> Result<Response, Problem> {
     let limit = page::limit(query.limit)?;
     let after = page::cursor(query.after.as_deref())?;
+    let conditions = room.app.conditions();
     let found = room.app.read(|state| {
         let network = state.network(topology.as_str())?;
         let later = network.topology().links().filter(|(ix, _)| after.is_none_or(|after| u64::from(ix.0) > after));
-        let page = later.take(limit + 1).map(|(ix, link)| (ix, LinkView::of(network, ix, link)));
+        let page = later
+            .take(limit + 1)
+            .map(|(ix, link)| (ix, LinkView::of(network, ix, link, conditions.load(&topology, ix))));
         Some(page.collect::<Vec<_>>())
     });
     let mut found = found.await.ok_or_else(|| unknown(&topology))?;
@@ -93,12 +96,13 @@ pub(super) async fn link_get(
     FromPath(names): FromPath<(Key, Key)>,
 ) -> Result<Response, Problem> {
     let (Key(topology), Key(name)) = names;
+    let conditions = room.app.conditions();
     let link = room.app.read(|state| {
         let network = state.network(topology.as_str()).ok_or_else(|| unknown(&topology))?;
         let ix = network.topology().link_named(name.as_str());
         let found = ix.and_then(|ix| Some((ix, network.topology().link(ix)?)));
         let (ix, link) = found.ok_or_else(|| Problem::from(no_link(&topology, &name)))?;
-        Ok::<_, Problem>(LinkView::of(network, ix, link))
+        Ok::<_, Problem>(LinkView::of(network, ix, link, conditions.load(&topology, ix)))
     });
     Ok(json(&link.await?))
 }
@@ -141,7 +145,8 @@ pub(super) async fn link_change(
         return Err(error::unexpected(&fact));
     };
     let Some(is) = links.iter().find(|link| link.name.0 == name) else { return Err(error::unexpected(&fact)) };
-    let figures = room.app.read(|state| figures(state, &topology, &name)).await;
+    let conditions = room.app.conditions();
+    let figures = room.app.read(|state| figures(state, &topology, &name, &conditions)).await;
     Ok(json(&LinkAnswer {
         is: LinkStatic::of_record(is),
         figures: figures.ok_or_else(|| no_link(&topology, &name))?,
@@ -153,8 +158,8 @@ pub(super) async fn link_change(
     }))
 }
 
-fn figures(state: &KernelState, topology: &Name, name: &Name) -> Option<LinkFigures> {
+fn figures(state: &KernelState, topology: &Name, name: &Name, conditions: &Conditions) -> Option<LinkFigures> {
     let network = state.network(topology.as_str())?;
     let ix = network.topology().link_named(name.as_str())?;
-    Some(LinkFigures::of(network, ix, network.topology().link(ix)?))
+    Some(LinkFigures::of(network, ix, network.topology().link(ix)?, conditions.load(topology, ix)))
 }

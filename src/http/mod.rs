@@ -9,6 +9,7 @@ mod gate;
 mod allocation;
 mod allocation_list;
 mod batch;
+mod controller;
 mod event;
 mod health;
 mod link;
@@ -76,6 +77,7 @@ struct Room {
     tags(
         (name = "topologies", description = "Networks, their links and their bandwidth models"),
         (name = "allocations", description = "Bandwidth requests and what became of them"),
+        (name = "controllers", description = "SDN controllers, through which switches are reached"),
         (name = "events", description = "What happened, in order"),
         (name = "service", description = "Probes"),
     )
@@ -113,6 +115,9 @@ fn api() -> OpenApiRouter<Room> {
         .routes(routes!(allocation_list::allocation_list, allocation::allocation_create))
         .routes(routes!(batch::allocation_batch))
         .routes(routes!(allocation::allocation_get, allocation::allocation_resize, allocation::allocation_release))
+        .routes(routes!(controller::controller_list))
+        .routes(routes!(controller::controller_get, controller::controller_put, controller::controller_delete))
+        .routes(routes!(controller::controller_survey))
         .routes(routes!(event::event_list))
         .routes(routes!(event::event_stream))
         .routes(routes!(health::livez))

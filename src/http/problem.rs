@@ -198,6 +198,7 @@ answers! {
     UnsupportedMediaType "415" "The body is not JSON";
     Unprocessable "422" "The request is well-formed but impossible";
     PreconditionRequired "428" "A change needs If-Match";
+    BadGateway "502" "The controller cannot be reached, or its answer makes no sense; nothing was changed";
     InternalError "500" "A defect of this server; nothing was changed";
     Unavailable "503" "Too busy, stopping, or the journal does not answer; Retry-After says when to try again";
 }

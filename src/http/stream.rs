@@ -8,13 +8,15 @@ use std::time::Duration;
 use axum::response::sse::Event;
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{EventView, is_of, kind_of};
-use crate::app::words::Key;
-use crate::app::{App, Commit, Fact};
+use super::wire::Instant;
+use crate::app::words::{Id, Key, StateWord};
+use crate::app::{App, Commit, Fact, News};
 use crate::kernel::id::Sequence;
 
 /// How often a silent stream says that it is there.
@@ -32,15 +34,51 @@ pub(super) fn events(
     let commits = app.subscribe();
     let stop = app.stopping();
     let told = after.unwrap_or_else(|| app.head());
+    let news = app.news();
     let tail = Tail { app, commits, stop, told, waiting: VecDeque::new(), may_lag: true };
-    unfold((tail, topology), |(mut tail, topology)| async move {
+    unfold((tail, news, topology), |(mut tail, mut news, topology)| async move {
         loop {
-            let fact = tail.next().await?;
-            if is_of(&fact.record, topology.as_ref()) {
-                return Some((Ok(render(&fact)), (tail, topology)));
+            // What the field says comes when it comes: it has no place among the events, and is not told again.
+            let event = tokio::select! {
+                fact = tail.next() => Some(fact?).filter(|fact| is_of(&fact.record, topology.as_ref())).map(|fact| render(&fact)),
+                said = news.recv() => said.ok().and_then(|said| turned(&said, topology.as_ref())),
+            };
+            if let Some(event) = event {
+                return Some((Ok(event), (tail, news, topology)));
             }
         }
     })
+}
+
+/// An allocation's new condition, as far as it is of the topology.
+fn turned(news: &News, wanted: Option<&Key>) -> Option<Event> {
+    let News::Turned { id, topology, at, condition } = news else { return None };
+    if wanted.is_some_and(|wanted| wanted.0 != *topology) {
+        return None;
+    }
+    let view = TurnView {
+        kind: TURNED,
+        allocation: Id(*id),
+        topology: topology.as_str(),
+        at: Instant(*at),
+        state: condition.state.into(),
+        reason: condition.reason.as_deref(),
+    };
+    Some(Event::default().event(TURNED).data(serde_json::to_string(&view).unwrap_or_default()))
+}
+
+/// The kind of what is told of an allocation's condition.
+const TURNED: &str = "allocation_state";
+
+#[derive(Serialize)]
+struct TurnView<'a> {
+    kind: &'static str,
+    allocation: Id,
+    topology: &'a str,
+    at: Instant,
+    state: StateWord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 fn render(fact: &Fact) -> Event {

@@ -6,18 +6,21 @@
 //! cookie or is outside our meter range; every answer is bounded in time and bytes before it is believed.
 
 mod check;
+mod connect;
 mod dialogue;
 pub mod onos;
 pub mod ryu;
+mod simulated;
 #[cfg(test)]
 mod stub;
 
 use std::fmt;
 
-pub use self::dialogue::Credentials;
-
 use futures_util::future::BoxFuture;
 
+pub use self::connect::connect;
+pub use self::dialogue::Credentials;
+pub use self::simulated::{Faults, Simulated};
 use crate::kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, Step, StepOutcome};
 
 /// How many requests may be under way at a controller, over all its switches: more bring only latency, since one thread

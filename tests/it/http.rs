@@ -3,6 +3,8 @@
 #[path = "http/desk.rs"]
 mod desk;
 
+#[path = "http/controllers.rs"]
+mod controllers;
 #[path = "http/document.rs"]
 mod document;
 #[path = "http/events.rs"]

@@ -1,6 +1,7 @@
 //! Bandwidth requests and allocations.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,9 @@ use super::constraints::{ConstraintsRequest, ConstraintsView};
 use super::effects::Effects;
 use super::time::Instant;
 use super::{at_most, out_of_range};
-use crate::app::Past;
 use crate::app::record::{AllocationRecord, FlowRecord};
 use crate::app::words::{EndWord, Id, Key, StateWord};
+use crate::app::{Condition, Conditions, Past};
 use crate::kernel::class::{ClassType, Priority};
 use crate::kernel::command::{Command, Request};
 use crate::kernel::id::{AllocationId, Sequence};
@@ -241,6 +242,10 @@ pub(crate) struct AllocationView<'a> {
     /// Where it is in its life.
     #[schema(value_type = AllocationState)]
     state: StateWord,
+    /// Why it is not in force, where it lives but is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    reason: Option<Arc<str>>,
     /// When it was admitted.
     #[schema(value_type = String, format = DateTime)]
     created_at: Instant,
@@ -328,6 +333,7 @@ impl<'a> AllocationView<'a> {
             flow: record.flow.as_deref(),
             path: &record.path,
             state: record.state,
+            reason: None,
             created_at: instant(record.created_at_ms),
             updated_at: instant(record.updated_at_ms),
             ended_at: None,
@@ -338,6 +344,11 @@ impl<'a> AllocationView<'a> {
     pub(crate) fn of_past(past: &'a Past) -> Self {
         let state = StateWord::Ended(past.cause.into());
         Self { state, ended_at: Some(Instant(past.ended_at)), ..Self::of(&past.allocation) }
+    }
+
+    /// As it stands with the switches.
+    pub(crate) fn in_condition(self, condition: Condition) -> Self {
+        Self { state: condition.state.into(), reason: condition.reason, ..self }
     }
 
     /// Without an id: nobody will ever be called so.
@@ -372,23 +383,36 @@ pub(crate) struct AllocationAnswer<'a> {
 
 impl<'a> AllocationAnswer<'a> {
     /// What happened.
-    pub(crate) fn done(allocation: AllocationView<'a>, effects: Effects<'a>, sequence: Sequence) -> Self {
-        let warnings = warnings(&allocation);
+    pub(crate) fn done(
+        record: &'a AllocationRecord,
+        effects: Effects<'a>,
+        sequence: Sequence,
+        conditions: &Conditions,
+    ) -> Self {
+        let warnings = warnings(record, conditions);
+        let allocation = AllocationView::of(record).in_condition(conditions.of_record(record));
         Self { allocation, effects, warnings, sequence: Some(sequence.0), dry_run: false }
     }
 
+    /// Without an id: nobody will ever be called so.
+    pub(crate) fn nameless(self) -> Self {
+        Self { allocation: self.allocation.nameless(), ..self }
+    }
+
     /// What would happen.
-    pub(crate) fn tried(allocation: AllocationView<'a>, effects: Effects<'a>) -> Self {
-        let warnings = warnings(&allocation);
+    pub(crate) fn tried(record: &'a AllocationRecord, effects: Effects<'a>, conditions: &Conditions) -> Self {
+        let warnings = warnings(record, conditions);
+        let allocation = AllocationView::of(record);
         Self { allocation, effects, warnings, sequence: None, dry_run: true }
     }
 }
 
-fn warnings(allocation: &AllocationView<'_>) -> &'static [&'static str] {
-    match allocation.flow {
-        Some(_) => {
-            &["no controller is configured: the flow is kept with the allocation, and no switch gets a rule for it"]
+fn warnings(record: &AllocationRecord, conditions: &Conditions) -> &'static [&'static str] {
+    match (&record.flow, conditions.is_controlled(&record.topology.0)) {
+        (Some(_), false) => {
+            &["the topology has no controller: the flow is kept with the allocation, and no switch gets a rule for it"]
         }
-        None => &[],
+        (None, true) => &["the allocation names no flow: it is booked, and no switch gets a rule for it"],
+        _ => &[],
     }
 }

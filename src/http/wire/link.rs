@@ -5,8 +5,9 @@ use utoipa::ToSchema;
 
 use super::allocation::bandwidth;
 use super::effects::Effects;
-use crate::app::LinkRecord;
+use super::time::Instant;
 use crate::app::words::Id;
+use crate::app::{LinkRecord, Load};
 use crate::formats::StateDocument;
 use crate::kernel::bam::by_class;
 use crate::kernel::command::LinkChange;
@@ -78,6 +79,14 @@ pub(crate) struct LinkFigures {
     allocations: Vec<Id>,
     /// How many are on it.
     allocation_count: usize,
+    /// What it was last measured to carry, over all traffic, where a controller tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    measured_bps: Option<u64>,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    measured_at: Option<Instant>,
 }
 
 /// What a class type has on a link.
@@ -147,8 +156,8 @@ pub(crate) struct LinkAnswer<'a> {
 
 impl LinkView {
     /// A link as it is.
-    pub(crate) fn of(network: &Network, ix: LinkIx, link: &Link) -> Self {
-        Self { is: LinkStatic::of(network, link), figures: LinkFigures::of(network, ix, link) }
+    pub(crate) fn of(network: &Network, ix: LinkIx, link: &Link, load: Option<Load>) -> Self {
+        Self { is: LinkStatic::of(network, link), figures: LinkFigures::of(network, ix, link, load) }
     }
 }
 
@@ -195,7 +204,7 @@ impl LinkStatic {
 
 impl LinkFigures {
     /// What the books say.
-    pub(crate) fn of(network: &Network, ix: LinkIx, link: &Link) -> Self {
+    pub(crate) fn of(network: &Network, ix: LinkIx, link: &Link, load: Option<Load>) -> Self {
         let ledger = network.ledger();
         let (slots, booked) = (ledger.slots(), ledger.booked(ix));
         let model = network.model().of_link(&link.name);
@@ -228,6 +237,8 @@ impl LinkFigures {
             unreserved: unreserved.collect(),
             allocations: ledger.on_link(ix).take(ALLOCATIONS_LISTED_MAX).map(Id).collect(),
             allocation_count: ledger.count_on(ix),
+            measured_bps: load.map(|load| load.carried_bps),
+            measured_at: load.map(|load| Instant(load.at)),
         }
     }
 }

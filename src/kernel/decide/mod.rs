@@ -1,6 +1,7 @@
 //! Every policy `if`. `decide` looks at the state and says what happens; it changes nothing. One command, one event.
 
 mod admit;
+mod controller;
 mod displace;
 mod network;
 mod resolve;
@@ -43,6 +44,10 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         }
         Command::Release { id } => living(state, *id).map(|_| Event::Released { id: *id }),
         Command::Expire => expire(state, now),
+        Command::PutController { name, driver, address, topology } => {
+            controller::put(state, name, *driver, address.as_ref(), topology)
+        }
+        Command::DeleteController { name } => controller::delete(state, name),
     }
 }
 

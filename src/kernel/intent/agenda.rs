@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::diff::{Stage, Task, diff};
-use super::rule::Dpid;
+use super::rule::{Dpid, Step};
 use super::table::{Table, Tables};
 use crate::kernel::id::AllocationId;
 
@@ -31,6 +31,12 @@ impl Agenda {
     /// How many steps are left.
     pub fn len(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// How many of them write something.
+    pub fn puts(&self) -> usize {
+        let deletes = |task: &&Task| !matches!(task.step, Step::DeleteRule { .. } | Step::DeleteMeter(_));
+        self.tasks.iter().filter(deletes).count()
     }
 
     /// Whether nothing is left.

@@ -89,6 +89,16 @@ impl Plan {
         self.paths.iter().filter(move |(_, path)| here(path)).map(|(id, _)| *id)
     }
 
+    /// Whether somebody has rules.
+    pub fn has(&self, id: AllocationId) -> bool {
+        self.paths.contains_key(&id)
+    }
+
+    /// Everybody who has rules, or should.
+    pub fn everybody(&self) -> impl Iterator<Item = AllocationId> + '_ {
+        self.paths.keys().chain(self.without.keys()).copied()
+    }
+
     /// Everybody who should have rules but cannot have them.
     pub fn without_rules(&self) -> impl Iterator<Item = AllocationId> + '_ {
         self.without.keys().copied()

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
-use watermaster::app::{App, Tasks};
+use watermaster::app::{App, Tasks, Workshop, workshop};
 use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
@@ -31,7 +31,7 @@ pub(super) struct Desk {
     pub(super) app: App,
     router: Router,
     tasks: Tasks,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What was answered.
@@ -63,11 +63,21 @@ impl Answer {
 
 impl Desk {
     pub(super) async fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::open_in(tempfile::tempdir().unwrap(), workshop(None)).await
+    }
+
+    /// In a folder that may have been used before, with drivers from this workshop.
+    pub(super) async fn open_in(folder: TempDir, workshop: Workshop) -> Self {
         let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
-        let (app, tasks) = App::start(Journal::open(&url).await.unwrap()).await.unwrap();
+        let (app, tasks) = App::start_with(Journal::open(&url).await.unwrap(), workshop).await.unwrap();
         let router = router(Context { app: app.clone(), version: "test" });
-        Self { app, router, tasks, _folder: folder }
+        Self { app, router, tasks, folder }
+    }
+
+    /// Stops the service; what it wrote down stays.
+    pub(super) async fn leave(self) -> TempDir {
+        self.tasks.stop(&self.app).await;
+        self.folder
     }
 
     /// With a topology named `net`.
