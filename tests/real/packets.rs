@@ -59,7 +59,7 @@ fn packets_keep_their_rates_beside_background_traffic() {
     let over = |route: [&str; 2], class: u8| json!({"class_type": class, "constraints": {"route": route}});
     let ids = [
         network.admit(&with(wanted(1, 3, 3_000_000), &over(["s2", "s3"], 1))),
-        network.admit(&with(wanted(2, 3, 2_000_000), &json!({"class_type": 2, "constraints": {"route": ["s3"]}}))),
+        network.admit(&with(wanted(2, 3, 1_500_000), &json!({"class_type": 2, "constraints": {"route": ["s3"]}}))),
         network.admit(&with(wanted(3, 1, 500_000), &over(["s2", "s1"], 1))),
         network.admit(&with(wanted(3, 2, 500_000), &json!({"class_type": 2, "constraints": {"route": ["s2"]}}))),
     ];
@@ -70,7 +70,7 @@ fn packets_keep_their_rates_beside_background_traffic() {
     let (one, other, background) = (one.arrived(), other.arrived(), background.arrived());
     assert!((2.7..=3.1).contains(&one), "the first arrives at {one}, the other at {other}, the rest at {background}");
     assert!(
-        (1.8..=2.1).contains(&other),
+        (1.3..=1.6).contains(&other),
         "the second arrives at {other}, the first at {one}, the rest at {background}"
     );
     assert!((0.5..=4.0).contains(&background), "what is left arrives at {background}");
@@ -118,7 +118,11 @@ fn packets_find_another_way_when_a_cable_breaks() {
     lab.cable(1, 2, Cable::Out);
     let answers = pings.done();
     let gap = longest_gap(&answers);
-    assert!(answers.last().is_some_and(|(number, _)| *number > PINGS - 50), "it does not come back: {answers:?}");
+    assert!(
+        answers.last().is_some_and(|(number, _)| *number > PINGS - 50),
+        "it does not come back: {:?}",
+        answers.last()
+    );
     assert!(gap < 2.0, "restored after {gap} s");
     network.await_active(&[&there, &back]);
     assert_ne!(network.allocation(&there)["path"][0], "s1-s2");
@@ -142,7 +146,7 @@ fn packets_are_not_lost_by_a_resize_or_another_path() {
         network.await_active(&[&there]);
     }
     let path = network.allocation(&there)["path"].clone();
-    assert_eq!(path[0], "s1-s4", "{path}");
+    assert_eq!(path[0], "s4-s1~", "{path}");
     assert_eq!(pings.done().len(), PINGS as usize, "make before break lost packets");
     // Three hops there, three back, and nothing of the ways before.
     await_that("the old rules go", SOON, || lab.held(), |held| *held == (6, 2));
