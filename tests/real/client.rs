@@ -6,24 +6,32 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A status and a body; an I/O error where the server is gone. A PUT says `If-Match: *`: whatever is there is replaced.
+/// A status and a body; an I/O error where the server is gone. What wants a precondition gets one: whatever is there.
 pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, body: Option<&str>) -> std::io::Result<(u16, Value)> {
-    let (status, body) = exchange(address, method, path, body)?;
+    let (status, body) = match exchange(address, method, path, "", body)? {
+        (428, _) => exchange(address, method, path, "if-match: *\r\n", body)?,
+        answer => answer,
+    };
     Ok((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
 }
 
 /// What a path has, as text.
 pub(crate) fn ask_text(address: SocketAddr, path: &str) -> String {
-    let (status, body) = exchange(address, "GET", path, None).unwrap();
+    let (status, body) = exchange(address, "GET", path, "", None).unwrap();
     assert_eq!(status, 200, "{body}");
     body
 }
 
-fn exchange(address: SocketAddr, method: &str, path: &str, body: Option<&str>) -> std::io::Result<(u16, String)> {
+fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    precondition: &str,
+    body: Option<&str>,
+) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let body = body.unwrap_or("");
-    let precondition = if method == "PUT" { "if-match: *\r\n" } else { "" };
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
          {precondition}content-length: {}\r\n\r\n",

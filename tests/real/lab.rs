@@ -51,7 +51,10 @@ impl Lab {
     pub(crate) fn rules(&self, switch: u32) -> Vec<String> {
         let text = say(&["ofctl", "--no-stats", "dump-flows", &format!("wm-s{switch}")]);
         let rules = text.lines().filter(|line| line.contains("actions=") && !line.contains("dl_type=0x88cc"));
-        rules.map(|line| line.trim().to_owned()).collect()
+        // Told in the order of a hash table.
+        let mut rules: Vec<String> = rules.map(|line| line.trim().to_owned()).collect();
+        rules.sort();
+        rules
     }
 
     /// The rules of all switches.

@@ -47,7 +47,8 @@ fn packets_are_policed_to_what_was_admitted() {
 fn packets_keep_their_rates_beside_background_traffic() {
     let lab = Lab::take();
     lab.shape(8);
-    // Somebody else's traffic from h2 to h3, without a label and without a meter, on ports of its own.
+    // Somebody else's traffic from h2 to h3, without a label and without a meter. It comes in by a port of its own: the
+    // userspace datapath sends in batches, and what a queue drops takes the rest of its batch along.
     let foreign = "cookie=0x99,priority=60000";
     for protocol in ["tcp", "udp"] {
         lab.ofctl("add-flow", 2, &[&format!("{foreign},{protocol},in_port=1,tp_dst=5203,actions=output:2")]);
@@ -56,21 +57,21 @@ fn packets_keep_their_rates_beside_background_traffic() {
         lab.ofctl("add-flow", 2, &[&format!("{foreign},{protocol},in_port=2,tp_src=5203,actions=output:1")]);
     }
     let network = Network::with_capacity(&lab, 8_000_000);
-    let over = |route: [&str; 2], class: u8| json!({"class_type": class, "constraints": {"route": route}});
+    let over = |class: u8, route: &[&str]| json!({"class_type": class, "constraints": {"route": route}});
     let ids = [
-        network.admit(&with(wanted(1, 3, 3_000_000), &over(["s2", "s3"], 1))),
-        network.admit(&with(wanted(2, 3, 2_000_000), &json!({"class_type": 2, "constraints": {"route": ["s3"]}}))),
-        network.admit(&with(wanted(3, 1, 500_000), &over(["s2", "s1"], 1))),
-        network.admit(&with(wanted(3, 2, 500_000), &json!({"class_type": 2, "constraints": {"route": ["s2"]}}))),
+        network.admit(&with(wanted(1, 3, 3_000_000), &over(1, &["s2", "s3"]))),
+        network.admit(&with(wanted(4, 3, 1_500_000), &over(2, &["s1", "s2", "s3"]))),
+        network.admit(&with(wanted(3, 1, 500_000), &over(1, &["s2", "s1"]))),
+        network.admit(&with(wanted(3, 4, 500_000), &over(2, &["s4"]))),
     ];
     network.await_active(&ids.iter().collect::<Vec<_>>());
     let load = Load::Udp { mbit: 8 };
     let background = lab.start(2, 3, 2, &Load::Udp { mbit: 12 }, SECONDS + 2);
-    let (one, other) = (lab.start(1, 3, 0, &load, SECONDS), lab.start(2, 3, 1, &load, SECONDS));
+    let (one, other) = (lab.start(1, 3, 0, &load, SECONDS), lab.start(4, 3, 1, &load, SECONDS));
     let (one, other, background) = (one.arrived(), other.arrived(), background.arrived());
     assert!((2.7..=3.1).contains(&one), "the first arrives at {one}, the other at {other}, the rest at {background}");
     assert!(
-        (1.8..=2.1).contains(&other),
+        (1.3..=1.6).contains(&other),
         "the second arrives at {other}, the first at {one}, the rest at {background}"
     );
     assert!((0.5..=4.0).contains(&background), "what is left arrives at {background}");
@@ -118,7 +119,11 @@ fn packets_find_another_way_when_a_cable_breaks() {
     lab.cable(1, 2, Cable::Out);
     let answers = pings.done();
     let gap = longest_gap(&answers);
-    assert!(answers.last().is_some_and(|(number, _)| *number > PINGS - 50), "it does not come back: {answers:?}");
+    assert!(
+        answers.last().is_some_and(|(number, _)| *number > PINGS - 50),
+        "it does not come back: {:?}",
+        answers.last()
+    );
     assert!(gap < 2.0, "restored after {gap} s");
     network.await_active(&[&there, &back]);
     assert_ne!(network.allocation(&there)["path"][0], "s1-s2");
@@ -142,7 +147,7 @@ fn packets_are_not_lost_by_a_resize_or_another_path() {
         network.await_active(&[&there]);
     }
     let path = network.allocation(&there)["path"].clone();
-    assert_eq!(path[0], "s1-s4", "{path}");
+    assert_eq!(path[0], "s4-s1~", "{path}");
     assert_eq!(pings.done().len(), PINGS as usize, "make before break lost packets");
     // Three hops there, three back, and nothing of the ways before.
     await_that("the old rules go", SOON, || lab.held(), |held| *held == (6, 2));
@@ -209,7 +214,7 @@ fn packets_rules_are_repaired_and_only_ours() {
     repaired("a meter that was deleted, and the rule with it");
     lab.ofctl("add-flow", 3, &["cookie=0x5700010000bad000,priority=9,ip,actions=output:2"]);
     repaired("a rule that says it is ours and serves nobody");
-    assert_eq!(lab.meters(2), 2, "somebody else's meter stays");
+    assert_eq!(lab.meters(2), 1, "somebody else's meter stays");
     assert!(lab.reaches(1, 3));
 }
 

@@ -93,7 +93,10 @@ async fn staff(app: &App, workers: &mut BTreeMap<Name, Running>) {
     for name in gone {
         if let Some(running) = workers.remove(&name) {
             stop(running).await;
-            app.inner.boards.take_down(&name);
+            // The board of one that is replaced hangs until the next: without any, everything would seem to be in force.
+            if !wanted.contains_key(&name) {
+                app.inner.boards.take_down(&name);
+            }
         }
     }
     for (name, (identity, controller, topology)) in wanted {
