@@ -270,6 +270,30 @@ async function refuseForeigners(browser) {
   assert.equal(again.status, 304);
 }
 
+/** The view of Figure 6 by answers of the documented shape, with buffers that fill and rates that follow. */
+async function figureSix(page) {
+  let second = 0;
+  await page.route("**/v1/aggregators", (route) => {
+    second += 1;
+    const level = (qos_level) => ({ qos_level, subscribers: 2, buffer_bytes: (second * 40_000 * (3 - qos_level)) % 1e6, buffer_capacity_bytes: 1e6, arrival_bps: 4e5, dropped: 0 });
+    const given = (qos_level) => ({ qos_level, rate_bps: 1e5 * (qos_level + 1) + (second % 4 ? 0 : 2e5), allocations: [] });
+    const now = new Date().toISOString();
+    const one = {
+      id: "gateway-1", topology: "ring", node: "oslo", state: "fresh", heard_at: now,
+      demand: [0, 1, 2].map((qos_level) => ({ qos_level, demand_bps: 4e5, boosted: qos_level === 2 })),
+      metadata: { node: "oslo", at: now, levels: [0, 1, 2].map(level) },
+      rates: { sequence: second, at: now, lease_ms: 5000, levels: [0, 1, 2].map(given), fallback: [] },
+    };
+    return route.fulfill({ json: { items: [one] } });
+  });
+  await page.getByRole("heading", { name: "gateway-1 ● fresh" }).waitFor();
+  await page.locator(".plot canvas").nth(1).waitFor();
+  await page.waitForResponse((response) => response.url().endsWith("/v1/aggregators") && second > 5);
+  await screen(page, "aggregators-live");
+  await accessible(page, "live aggregators");
+  await page.unroute("**/v1/aggregators");
+}
+
 /** The largest network of the Topology Zoo's size stays smooth. */
 async function large(page) {
   const nodes = Array.from({ length: 754 }, (_, at) => ({ id: `n${at}` }));
@@ -358,6 +382,7 @@ try {
     await page.getByRole("heading", { name: "No aggregator has reported yet" }).waitFor();
     await screen(page, "aggregators");
     await accessible(page, "aggregators");
+    await figureSix(page);
   });
   await step("a large network", () => large(page));
   await step("keys alone", () => byKeys(page));

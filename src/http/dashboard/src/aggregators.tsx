@@ -3,9 +3,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, Refused } from "./api";
 import { happenings } from "./live";
-import { Empty, Failure } from "./parts";
+import { Empty, Failure, State } from "./parts";
 import { Plot, type Series } from "./plot";
-import { CLASS_WORDS, rate } from "./units";
+import { CLASS_WORDS, clock, rate } from "./units";
 
 const ASK_EVERY_MS = 1_000;
 /** How far back the plots go. */
@@ -26,7 +26,11 @@ interface Level {
 interface Aggregator {
   id: string;
   node?: string;
+  topology?: string;
+  /** `fresh`, `stale` or `lost`. */
   state?: string;
+  heard_at?: string;
+  demand?: { qos_level: number; demand_bps: number; boosted: boolean }[];
   at?: string;
   levels?: Level[];
   metadata?: { node?: string; at?: string; levels?: Level[] } | null;
@@ -102,22 +106,27 @@ function One(props: { one: Aggregator; samples: Sample[] }) {
     .map((event) => ({ at: Date.parse(event.at) / 1000, text: event.kind.replace("allocation_", "").replace("_", " ") }));
   return (
     <section class="aggregator">
-      <h2>{one.id} {one.state ? <span class={`state is-${one.state === "online" ? "active" : "failed"}`}>{one.state === "online" ? "●" : "✕"} {one.state}</span> : null}</h2>
-      <p class="quiet">At {one.metadata?.node ?? one.node ?? "an unknown node"}.</p>
+      <h2>{one.id} {one.state ? <State of={one.state} /> : null}</h2>
+      <p class="quiet">
+        At {one.node ?? one.metadata?.node ?? "an unknown node"}{one.topology ? ` of ${one.topology}` : ""}
+        {one.heard_at ? `, last heard ${clock(one.heard_at)}` : ""}.
+      </p>
       <h3>Buffer, in percent of its capacity</h3>
       <Plot times={times} series={series("buffers")} height={160} unit={(value) => `${value.toFixed(0)} %`} marks={marks} label={`Buffer of ${one.id} by QoS level over time`} />
       <h3>Rate it was given</h3>
       <Plot times={times} series={series("rates")} height={160} stepped marks={marks} label={`Rate of ${one.id} by QoS level over time`} />
       <table class="tight">
-        <thead><tr><th>QoS level</th><th class="number">Subscribers</th><th class="number">Arrives</th><th class="number">Buffer</th><th class="number">Rate</th><th class="number">Dropped</th></tr></thead>
+        <thead><tr><th>QoS level</th><th class="number">Subscribers</th><th class="number">Arrives</th><th class="number">Demand</th><th class="number">Buffer</th><th class="number">Rate</th><th class="number">Dropped</th></tr></thead>
         <tbody>
           {levels.map((number) => {
             const level = levelsOf(one).find((at) => at.qos_level === number);
             const given = one.rates?.levels?.find((at) => at.qos_level === number) ?? level;
+            const demand = one.demand?.find((at) => at.qos_level === number);
             return (
               <tr>
                 <td>{number} {CLASS_WORDS[number]}</td><td class="number">{level?.subscribers ?? "—"}</td>
                 <td class="number">{level?.arrival_bps === undefined ? "—" : rate(level.arrival_bps)}</td>
+                <td class="number">{demand ? `${rate(demand.demand_bps)}${demand.boosted ? ", boosted" : ""}` : "—"}</td>
                 <td class="number">{level ? `${fill(level).toFixed(0)} %` : "—"}</td>
                 <td class="number">{given?.rate_bps === undefined ? "—" : rate(given.rate_bps)}</td>
                 <td class="number">{level?.dropped ?? "—"}</td>

@@ -55,7 +55,7 @@ export function ClassMark(props: { classType: number; long?: boolean }) {
 
 const SIGNS: Record<string, string> = {
   active: "●", installing: "◌", rerouting: "↻", degraded: "▲", released: "○", expired: "◷", preempted: "✕", devolved: "↩", failed: "!",
-  denied: "⊘", up: "●", down: "✕", maintenance: "⚒", rerouted: "↻",
+  denied: "⊘", fresh: "●", stale: "▲", lost: "✕", up: "●", down: "✕", maintenance: "⚒", rerouted: "↻",
 };
 
 /** A state with a sign of its own, so that colour is not the only one. */
