@@ -23,7 +23,8 @@
 //! | [`app`] | order: the single writer with group commit, the follower, the ticker. The only room that changes state | kernel, journal, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`http`] | speech: parse, submit, render. One resource a file | app, kernel, formats | journal, any decision beyond "does this parse" |
 //! | [`mqtt`] | the broker: MQTT 3.1.1 and 5. It would serve any user of MQTT | packets, sessions, its store | bandwidth, topologies, the app |
-//! | [`cli`] | one file a subcommand | service, formats, kernel | |
+//! | [`gateway`] | the edge: an aggregator of devices (buffers by QoS level, paces, subscriptions) and the consumer. A program of its own that shares the binary | mqtt, the orchestrator's public interface | anything of the orchestrator's insides |
+//! | [`cli`] | one file a subcommand | service, formats, gateway, kernel | |
 //! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
 //!
 //! `tests/it/architecture.rs` holds the arrows as a table and reads the `use` lines to enforce them.
@@ -65,6 +66,8 @@ pub mod app;
 pub mod http;
 
 pub mod mqtt;
+
+pub mod gateway;
 
 pub mod config;
 pub mod service;

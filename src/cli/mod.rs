@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand.
 
+pub mod consumer;
+pub mod gateway;
 pub mod replay;
 pub mod serve;
 pub mod topology;
@@ -23,6 +25,10 @@ enum Command {
     Serve(serve::Arguments),
     /// What would have become of a trace of requests.
     Replay(replay::Arguments),
+    /// An IoTGW-Ag aggregator: devices on one side, consumers on the other.
+    Gateway(gateway::Arguments),
+    /// Subscribes at gateways and logs what it gets.
+    Consumer(consumer::Arguments),
     /// Topology files: check, convert.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
@@ -45,6 +51,10 @@ enum Error {
     #[error(transparent)]
     Serve(#[from] serve::Error),
     #[error(transparent)]
+    Gateway(#[from] gateway::Error),
+    #[error(transparent)]
+    Consumer(#[from] consumer::Error),
+    #[error(transparent)]
     Replay(#[from] replay::Error),
     #[error(transparent)]
     Topology(#[from] topology::TopologyCommandError),
@@ -62,6 +72,7 @@ impl Error {
     /// 78 for bad configuration, 1 otherwise; clap itself uses 2 for wrong usage.
     fn code(&self) -> u8 {
         match self {
+            Self::Gateway(error) if error.is_configuration() => 78,
             Self::Config(_) | Self::Serve(serve::Error::Config(_)) => 78,
             _ => 1,
         }
@@ -92,6 +103,14 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Replay(arguments) => {
             drop(out);
             replay::run(&arguments)?;
+        }
+        Command::Gateway(arguments) => {
+            drop(out);
+            gateway::run(&arguments)?;
+        }
+        Command::Consumer(arguments) => {
+            drop(out);
+            consumer::run(&arguments)?;
         }
         Command::Topology(command) => {
             drop(out);

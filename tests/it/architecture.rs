@@ -5,17 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name. A room that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("kernel", &[]),
     ("formats", &["kernel"]),
     ("journal", &["kernel"]),
     ("app", &["kernel", "journal"]),
     ("http", &["app", "kernel", "formats"]),
     ("mqtt", &[]),
+    ("gateway", &["mqtt"]),
     ("config", &["kernel"]),
     ("telemetry", &["app", "config", "kernel", "mqtt"]),
     ("service", &["app", "config", "formats", "http", "journal", "kernel", "mqtt", "telemetry"]),
-    ("cli", &["config", "formats", "http", "kernel", "service", "telemetry"]),
+    ("cli", &["config", "formats", "gateway", "http", "kernel", "service", "telemetry"]),
     ("main", &["cli"]),
 ];
 
