@@ -6,7 +6,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -100,6 +101,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// The one parameter in the path.
+struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(text)| Self(text)).map_err(|rejection| Problem::malformed_query(rejection.body_text()))
+    }
+}
+
 async fn subscription_create(
     State(room): State<Room>,
     request: Result<Body<SubscriptionRequest>, Problem>,
@@ -140,17 +153,17 @@ async fn subscription_list(State(room): State<Room>) -> Json<SubscriptionList> {
     Json(view::subscriptions(&room.shared))
 }
 
-async fn subscription_get(State(room): State<Room>, Path(id): Path<String>) -> Result<Json<SubscriptionView>, Problem> {
+async fn subscription_get(State(room): State<Room>, Named(id): Named) -> Result<Json<SubscriptionView>, Problem> {
     let id = parse(&id)?;
     view::subscription(&room.shared, id).map(Json).ok_or_else(|| unknown(id))
 }
 
-async fn subscription_delete(State(room): State<Room>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+async fn subscription_delete(State(room): State<Room>, Named(id): Named) -> Result<StatusCode, Problem> {
     let id = parse(&id)?;
     if room.shared.tell(|machine, _| machine.unsubscribe(id)) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(id)) }
 }
 
-async fn subscription_stream(State(room): State<Room>, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn subscription_stream(State(room): State<Room>, Named(id): Named) -> Result<Response, Problem> {
     let id = parse(&id)?;
     let way = room.shared.read(|machine, _| machine.subscription(id).map(|found| found.wanted.way.clone()));
     match way {
@@ -223,7 +236,7 @@ async fn content_list(
     Ok(Json(view::contents(&room.shared, &filter)))
 }
 
-async fn content_get(State(room): State<Room>, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn content_get(State(room): State<Room>, Named(name): Named) -> Result<Response, Problem> {
     let found = room.shared.read(|machine, _| machine.contents().get(&name).cloned());
     let content = found.ok_or_else(|| Problem::not_found(format!("no device has said anything under '{name}'")))?;
     let headers = [

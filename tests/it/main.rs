@@ -9,6 +9,7 @@
 mod app;
 mod architecture;
 mod formats;
+mod gateway;
 mod http;
 mod journal;
 mod kernel;
