@@ -41,11 +41,12 @@ fn main() {
         let accepted = |metric, threshold| 1.0 - blocked(&topology, metric, threshold, overload);
         let base = accepted("te", None);
         println!(
-            "{:>22}  accepted at the load where te blocks 30 %: te 1.00, congestion {:.3}, with refusal above 400 % {:.3}, 800 % {:.3}",
+            "{:>22}  accepted at the load where te blocks 30 %: te 1.00, congestion {:.3}, with refusal above 1500 % {:.3}, 3000 % {:.3}, 4500 % {:.3}",
             "",
             accepted("congestion", None) / base,
-            accepted("congestion", Some(400)) / base,
-            accepted("congestion", Some(800)) / base
+            accepted("congestion", Some(1500)) / base,
+            accepted("congestion", Some(3000)) / base,
+            accepted("congestion", Some(4500)) / base
         );
     }
 }
@@ -94,7 +95,11 @@ fn blocked_once(topology: &Topology, metric: &str, threshold: Option<u32>, erlan
         Replay::new(topology.clone(), document.to_model().expect("a good model").0, 1_000).expect("a good network");
     let mut draw = Draw::new(seed);
     let names: Vec<String> = topology.nodes().map(|(_, node)| node.name.to_string()).collect();
-    let masses: Vec<u64> = names.iter().map(|_| 1 + draw.below(9)).collect();
+    // Gravity: a node attracts as its links can carry.
+    let masses: Vec<u64> = topology
+        .nodes()
+        .map(|(node, _)| topology.links().filter(|(_, link)| link.from == node).count() as u64)
+        .collect();
     let (mut t_ms, mut offered, mut lost) = (0.0, 0_u64, 0_u64);
     for at in 0..REQUESTS {
         t_ms += exponential(&mut draw, HOLD_MS / erlangs);

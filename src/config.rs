@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::mqtt;
+
 /// Where the data is unless said otherwise.
 pub const DATA_DEFAULT: &str = "data";
 /// Where the service listens unless said otherwise: on this machine only.
@@ -24,6 +26,8 @@ pub struct File {
     pub mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
     pub store: Option<String>,
+    /// When an MQTT message counts as kept.
+    pub durability: Option<Durability>,
     /// The folder for the embedded database.
     pub data: Option<PathBuf>,
     /// `sqlite://…` or `postgres://…`; instead of `data`.
@@ -47,6 +51,26 @@ pub enum LogFormat {
     Human,
 }
 
+/// When an MQTT message is acknowledged to its publisher, if the store is Redis.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// Once Redis has it: a failover may lose the last milliseconds.
+    #[default]
+    Async,
+    /// Once a replica of Redis has it as well.
+    Replicated,
+}
+
+impl From<Durability> for mqtt::Durability {
+    fn from(said: Durability) -> Self {
+        match said {
+            Durability::Async => Self::Async,
+            Durability::Replicated => Self::Replicated,
+        }
+    }
+}
+
 /// The configuration in force.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Config {
@@ -57,6 +81,8 @@ pub struct Config {
     pub mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live.
     pub store: String,
+    /// When an MQTT message counts as kept.
+    pub durability: Durability,
     /// The database.
     pub database: String,
     /// How logs are written.
@@ -109,6 +135,7 @@ impl File {
             listen: self.listen.or(other.listen),
             mqtt_listen: self.mqtt_listen.or(other.mqtt_listen),
             store: self.store.or(other.store),
+            durability: self.durability.or(other.durability),
             data: if says_where { self.data } else { other.data },
             database: if says_where { self.database } else { other.database },
             log_format: self.log_format.or(other.log_format),
@@ -126,6 +153,7 @@ impl File {
             listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
             mqtt_listen: self.mqtt_listen,
             store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned()),
+            durability: self.durability.unwrap_or_default(),
             database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),

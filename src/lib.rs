@@ -20,10 +20,11 @@
 //! | [`kernel`] | what is true, what is allowed, what follows. [`kernel::decide()`] looks at the state and says what happens; [`kernel::apply()`] makes it true; [`kernel::take_back`] undoes it | its arguments, std collections of fixed order, petgraph | clocks, randomness, I/O, async, threads, locks, logging, serde, floats |
 //! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces | kernel | anything that lives |
 //! | [`journal`] | memory: append a batch, read it back, snapshots; events are stored in names | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
-//! | [`app`] | order: the single writer with group commit, the follower, the ticker. The only room that changes state | kernel, journal, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
-//! | [`http`] | speech: parse, submit, render. One resource a file | app, kernel, formats | journal, any decision beyond "does this parse" |
+//! | [`southbound`] | hands: what is decided goes into switches through a controller, and what they report comes back | reqwest, its dialect's JSON, kernel | choosing a path, a rule or an order; remembering anything between calls |
+//! | [`app`] | order: the single writer with group commit, the follower, the ticker. The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`mqtt`] | the broker: MQTT 3.1.1 and 5. It would serve any user of MQTT | packets, sessions, its store | bandwidth, topologies, the app |
 //! | [`gateway`] | the edge: an aggregator of devices (buffers by QoS level, paces, subscriptions) and the consumer. A program of its own that shares the binary | mqtt, the orchestrator's public interface | anything of the orchestrator's insides |
+//! | [`http`] | speech: parse, submit, render. One resource a file. `http/dashboard/` is the page at `/`: TypeScript, a client of `/v1` like any other, built into `dist/`, which the binary holds | app, kernel, formats | journal, any decision beyond "does this parse" |
 //! | [`cli`] | one file a subcommand | service, formats, gateway, kernel | |
 //! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
 //!
@@ -60,6 +61,8 @@ pub mod kernel;
 pub mod formats;
 
 pub mod journal;
+
+pub mod southbound;
 
 pub mod app;
 

@@ -1,5 +1,7 @@
 //! The composition root: builds the rooms, wires them, starts them, and stops them in order.
 
+pub mod replica;
+
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,14 +17,14 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Mode, StartError, SubmitError, Tasks};
-use crate::config::Config;
+use crate::config::{Config, STORE_DEFAULT};
 use crate::formats;
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, Journal, JournalError};
 use crate::kernel::Command;
 use crate::kernel::command::{Expected, Misfits};
 use crate::kernel::id::{Name, NameError};
-use crate::mqtt::{Broker, Settings, StoreError};
+use crate::mqtt::{self, Broker, Settings};
 use crate::telemetry::Metrics;
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
@@ -51,9 +53,9 @@ pub enum ServiceError {
         /// Why not.
         error: std::io::Error,
     },
-    /// The broker's store does not answer.
+    /// The broker's store cannot be had.
     #[error("the store of the broker: {0}")]
-    Store(#[from] StoreError),
+    Broker(#[from] mqtt::StartError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
@@ -112,7 +114,7 @@ impl Service {
             .await
             .map_err(|error| ServiceError::Listen { address: config.listen, error })?;
         let mqtt_listener = listen_for_mqtt(config.mqtt_listen).await?;
-        let broker = Broker::embedded(Settings::default()).await?;
+        let broker = broker_on(&config.store, config.durability.into()).await?;
         let metrics = Arc::new(Metrics::new());
         tokio::spawn(take_note(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
@@ -191,8 +193,16 @@ async fn put_first_topology(app: &App) -> Result<(), ServiceError> {
     Ok(())
 }
 
+/// A broker on the store of this address.
+async fn broker_on(store: &str, durability: mqtt::Durability) -> Result<Broker, mqtt::StartError> {
+    match store {
+        STORE_DEFAULT => Broker::embedded(Settings::default()).await,
+        url => Broker::on_redis(url, durability, Settings::default()).await,
+    }
+}
+
 /// What was asked for has to be had; the usual address may be another's, and then any free port will do.
-pub(crate) async fn listen_for_mqtt(asked: Option<SocketAddr>) -> Result<TcpListener, ServiceError> {
+async fn listen_for_mqtt(asked: Option<SocketAddr>) -> Result<TcpListener, ServiceError> {
     let usual = SocketAddr::from(([127, 0, 0, 1], MQTT_PORT));
     let address = asked.unwrap_or(usual);
     match TcpListener::bind(address).await {

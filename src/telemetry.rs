@@ -234,6 +234,11 @@ impl Metrics {
                 let (nodes, links) = (content.nodes.len(), content.links.len());
                 tracing::info!(sequence, %topology, nodes, links, displaced = displaced.len(), "topology put");
             }
+            Record::ControllerPut { controller } => {
+                let (name, topology, url) = (&controller.name, &controller.topology, controller.url.as_deref());
+                tracing::info!(sequence, controller = %name, %topology, url, "controller put");
+            }
+            Record::ControllerDeleted { controller } => tracing::info!(sequence, %controller, "controller deleted"),
             Record::TopologyDeleted { topology } => tracing::info!(sequence, %topology, "topology deleted"),
             Record::ModelSet { topology, displaced, .. } => {
                 self.count_displaced(displaced);
@@ -270,8 +275,20 @@ impl Default for Metrics {
     }
 }
 
+/// What a broker counts, as OpenMetrics text.
+///
+/// # Errors
+/// Never in fact: text is written into memory.
+pub fn render_broker(broker: &Broker) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    let mut registry = Registry::with_prefix("watermaster");
+    broker_picture(broker, &mut registry);
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
 /// What the broker counts, in the names that Prometheus expects.
-pub fn broker_picture(broker: &Broker, registry: &mut Registry) {
+fn broker_picture(broker: &Broker, registry: &mut Registry) {
     let (counted, sizes) = (broker.metrics(), broker.sizes());
     let gauges = [
         ("mqtt_connections", "MQTT connections", counted.connections.get()),

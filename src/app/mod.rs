@@ -4,6 +4,8 @@
 
 mod clock;
 mod follower;
+mod reconcile;
+mod scheduler;
 mod ticker;
 mod writer;
 
@@ -16,6 +18,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
+pub use self::reconcile::{Board, Condition, Conditions, ControllerStatus, Load, News, Workshop};
+pub use self::scheduler::{NEWS_KEPT, Pace, REPORTS_MAX, ReportError, Scheduler, SchedulerOptions};
 pub use crate::journal::record::{self, Record};
 pub use crate::journal::stored_topology::LinkRecord;
 pub use crate::journal::words;
@@ -24,7 +28,7 @@ pub use crate::journal::{
     denial_record,
 };
 use crate::kernel::audit::{Fault, audit};
-use crate::kernel::id::{AllocationId, Sequence};
+use crate::kernel::id::{AllocationId, Name, Sequence};
 use crate::kernel::units::Millis;
 use crate::kernel::{Command, Refusal, State};
 
@@ -125,12 +129,29 @@ struct Inner {
     journal: Journal,
     head: AtomicU64,
     clock: Clock,
+    scheduler: Scheduler,
     stop: CancellationToken,
+    boards: reconcile::Boards,
+    workshop: Workshop,
 }
 
 struct Job {
     submission: Submission,
     answer: oneshot::Sender<Result<Vec<Outcome>, SubmitError>>,
+}
+
+/// What an [`App`] is told besides its journal.
+pub struct Options {
+    /// Makes drivers for controllers.
+    pub workshop: Workshop,
+    /// How the scheduler of aggregators works.
+    pub scheduler: SchedulerOptions,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { workshop: Arc::new(crate::southbound::connect), scheduler: SchedulerOptions::default() }
+    }
 }
 
 /// The tasks behind an [`App`].
@@ -145,6 +166,14 @@ impl App {
     /// # Errors
     /// The journal cannot be read or tells of an impossible state.
     pub async fn start(journal: Journal) -> Result<(Self, Tasks), StartError> {
+        Self::start_with(journal, Options::default()).await
+    }
+
+    /// As [`App::start`], with other ways.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_with(journal: Journal, options: Options) -> Result<(Self, Tasks), StartError> {
         let state = journal.restore().await?;
         // A soft change of model may leave links overfull on purpose; everything else is a defect or a damaged journal.
         let mut faults = audit(&state);
@@ -156,14 +185,27 @@ impl App {
         let (commits, _) = broadcast::channel(COMMITS_KEPT);
         let stop = CancellationToken::new();
         let head = AtomicU64::new(state.sequence().0);
-        let inner =
-            Inner { queue, state: RwLock::new(state), commits, journal, head, clock: Clock::new(), stop: stop.clone() };
+        let (scheduler, inbox) = Scheduler::new();
+        let inner = Inner {
+            queue,
+            state: RwLock::new(state),
+            commits,
+            journal,
+            head,
+            clock: Clock::new(),
+            scheduler,
+            stop: stop.clone(),
+            boards: reconcile::Boards::new(),
+            workshop: options.workshop,
+        };
         let app = Self { inner: Arc::new(inner) };
         let mut tasks = JoinSet::new();
         tasks.spawn(writer::run(app.clone(), jobs));
         tasks.spawn(ticker::expire(app.clone()));
         tasks.spawn(ticker::keep_house(app.clone()));
         tasks.spawn(follower::run(app.clone()));
+        tasks.spawn(reconcile::run(app.clone()));
+        tasks.spawn(scheduler::run(app.clone(), inbox, options.scheduler));
         Ok((app, Tasks { tasks, stop }))
     }
 
@@ -192,6 +234,11 @@ impl App {
     /// Looks at the committed state. Be quick: the writer waits meanwhile.
     pub async fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&*self.inner.state.read().await)
+    }
+
+    /// The QoS scheduler.
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.inner.scheduler
     }
 
     /// The last committed event.
@@ -252,6 +299,21 @@ impl App {
     /// It does not.
     pub async fn ping(&self) -> Result<(), JournalError> {
         self.inner.journal.ping().await
+    }
+
+    /// Where living allocations are: soft state, beside the books.
+    pub fn conditions(&self) -> Conditions {
+        self.inner.boards.all()
+    }
+
+    /// What is known of a controller, and through it.
+    pub fn board(&self, controller: &Name) -> Option<Arc<Board>> {
+        self.inner.boards.board(controller)
+    }
+
+    /// What changes in the field from now on.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.inner.boards.listen()
     }
 
     /// Cancelled when the service stops.

@@ -1,6 +1,7 @@
 //! The single writer: takes what is waiting, decides and applies it in order, writes it down in one transaction, then
 //! answers. If it cannot be written down, it did not happen: everything is taken back. If another writer was faster, what
-//! it wrote is applied and everything is decided again.
+//! it wrote is applied and everything is decided again, this time with the others held off: a writer that is a little
+//! slower would else be outrun for as long as the faster one is busy.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::{App, BATCH_MAX, Commit, Fact, Job, Mode, Outcome, Submission, SubmitError, follower};
-use crate::journal::{AppendError, Draft, DraftError, EncodeError, Past, Receipt, Record, encode};
+use crate::journal::{Alone, AppendError, Draft, DraftError, EncodeError, Past, Receipt, Record, encode};
 use crate::kernel::event::{Displaced, Event, Fate};
 use crate::kernel::id::AllocationId;
 use crate::kernel::lsp::EndCause;
@@ -16,8 +17,9 @@ use crate::kernel::path::Workspace;
 use crate::kernel::units::Millis;
 use crate::kernel::{Command, Recorded, Refusal, State, Undo, apply, decide, take_back};
 
-/// How often a batch is decided again because another writer was faster, before its senders are told to try again.
-const CONFLICTS_MAX: u32 = 50;
+/// How often a batch is decided again because another writer was faster, before its senders are told to try again. The
+/// second time nobody else can write, so that more than one conflict means that something is wrong.
+const CONFLICTS_MAX: u32 = 4;
 
 /// Runs until the queue is closed or the service stops; what is waiting then is still answered.
 pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<Job>) {
@@ -31,11 +33,29 @@ pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<Job>) {
                 if taken == 0 {
                     return;
                 }
+                gather(&mut jobs, &mut waiting).await;
                 desk.settle(&mut waiting).await;
             }
             () = stop.cancelled() => {
                 jobs.close();
             }
+        }
+    }
+}
+
+/// Takes in what those are about to submit who can already run, so that one commit serves them all. Nobody waits for what
+/// is not there yet: when a turn around the table brings nothing new, the batch is closed.
+async fn gather(jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>) {
+    loop {
+        let before = waiting.len();
+        tokio::task::yield_now().await;
+        while waiting.len() < BATCH_MAX
+            && let Ok(job) = jobs.try_recv()
+        {
+            waiting.push(job);
+        }
+        if waiting.len() == before || waiting.len() == BATCH_MAX {
+            return;
         }
     }
 }
@@ -56,6 +76,7 @@ impl Desk {
     async fn settle(&mut self, waiting: &mut Vec<Job>) {
         let app = self.app.clone();
         let mut state = app.inner.state.write().await;
+        let mut alone: Option<Alone<'_>> = None;
         for _ in 0..CONFLICTS_MAX {
             let started = Instant::now();
             let mut undos = vec![];
@@ -65,7 +86,11 @@ impl Desk {
                 drop(state);
                 return answer(waiting, decided);
             }
-            match app.inner.journal.append(&self.batch).await {
+            let appended = match alone.take() {
+                Some(alone) => alone.append(&self.batch).await,
+                None => app.inner.journal.append(&self.batch).await,
+            };
+            match appended {
                 Ok(()) => {
                     let written_in = started.elapsed().saturating_sub(decided_in);
                     self.publish(&state, &decided, waiting, decided_in, written_in);
@@ -74,6 +99,13 @@ impl Desk {
                 }
                 Err(AppendError::Conflict) => {
                     take_all_back(&mut state, undos);
+                    alone = match app.inner.journal.alone().await {
+                        Ok(alone) => Some(alone),
+                        Err(error) => {
+                            tracing::error!(%error, "other writers cannot be held off");
+                            return refuse(waiting, || SubmitError::Busy);
+                        }
+                    };
                     if let Err(error) = follower::catch_up(&app, &mut state).await {
                         tracing::error!(%error, "the journal cannot be followed");
                         return refuse(waiting, || SubmitError::Busy);
@@ -206,7 +238,10 @@ fn ended(state: &State, recorded: &Recorded, undo: &Undo) -> Result<Vec<Past>, E
         | Event::LinkChanged { displaced, .. }
         | Event::ModelSet { displaced, .. }
         | Event::TopologyPut { displaced, .. } => displaced.iter().filter_map(end_of).collect(),
-        Event::Denied { .. } | Event::TopologyDeleted { .. } => return Ok(vec![]),
+        Event::Denied { .. }
+        | Event::TopologyDeleted { .. }
+        | Event::ControllerPut { .. }
+        | Event::ControllerDeleted { .. } => return Ok(vec![]),
     };
     let past = causes.into_iter().filter_map(|(id, cause)| {
         let allocation = undo.before().iter().find(|old| old.id == id)?;

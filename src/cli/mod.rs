@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+pub mod broker;
 pub mod consumer;
 pub mod gateway;
 pub mod replay;
@@ -23,6 +24,8 @@ pub struct Cli {
 enum Command {
     /// The service (what runs when no command is given).
     Serve(serve::Arguments),
+    /// Only the broker: one stateless replica over a shared store.
+    Broker(broker::Arguments),
     /// What would have become of a trace of requests.
     Replay(replay::Arguments),
     /// An IoTGW-Ag aggregator: devices on one side, consumers on the other.
@@ -54,6 +57,8 @@ enum Error {
     Gateway(#[from] gateway::Error),
     #[error(transparent)]
     Consumer(#[from] consumer::Error),
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
     #[error(transparent)]
     Replay(#[from] replay::Error),
     #[error(transparent)]
@@ -99,6 +104,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Serve(arguments) => {
             drop(out);
             serve::run(&arguments)?;
+        }
+        Command::Broker(arguments) => {
+            drop(out);
+            broker::run(&arguments)?;
         }
         Command::Replay(arguments) => {
             drop(out);

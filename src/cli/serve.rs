@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError, File, LogFormat};
+use crate::config::{Config, ConfigError, Durability, File, LogFormat};
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
 
@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…` [default: memory].
     #[arg(long, env = "WATERMASTER_STORE", hide_env_values = true)]
     store: Option<String>,
+    /// When an MQTT message is acknowledged, with Redis: `async` or `replicated` [default: async].
+    #[arg(long, env = "WATERMASTER_DURABILITY")]
+    durability: Option<Durability>,
     /// The folder for the embedded database [default: data].
     #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database")]
     data: Option<PathBuf>,
@@ -74,6 +77,7 @@ impl Arguments {
             listen: self.listen,
             mqtt_listen: self.mqtt_listen,
             store: self.store.clone(),
+            durability: self.durability,
             data: self.data.clone(),
             database: self.database.clone(),
             log_format: self.log_format,
@@ -126,7 +130,7 @@ async fn greet(service: &Service) -> Result<(), Error> {
         "Watermaster {} holds {topologies} topologies and {allocations} allocations.",
         env!("CARGO_PKG_VERSION")
     )?;
-    writeln!(out, "  open   http://{address}/docs")?;
+    writeln!(out, "  open   http://{address}/ (the dashboard), http://{address}/docs (the interface)")?;
     writeln!(out, "  try    curl -s http://{address}/v1/topologies")?;
     writeln!(
         out,

@@ -12,10 +12,13 @@ mod error;
 pub use error::{ExportError, ImportError};
 mod place;
 pub use place::{Place, WARNINGS_MAX, Warning};
+pub mod aggregator;
 pub mod bandwidth_model;
 mod document;
 pub mod trace;
 pub use document::{Document, LinkDocument, NodeDocument, StateDocument};
+mod instant;
+pub use instant::Instant;
 
 mod attributes;
 mod draft;

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{FromPath, FromQuery, JsonBody};
 use super::idempotency::{Attempt, IdempotencyKey, replayed};
@@ -14,11 +14,28 @@ use super::problem::{
 };
 use super::topology::DryRunQuery;
 use super::wire::{AllocationAnswer, AllocationRequest, AllocationView, Effects, ResizeRequest, json};
-use super::{Room, error, kind};
+use super::{Room, error, kind, what_if};
 use crate::app::words::{EndWord, Id};
 use crate::app::{EncodeError, Fact, Mode, Record, SubmitError, allocation_record};
+use crate::formats::bandwidth_model::ModelName;
 use crate::kernel::id::AllocationId;
 use crate::kernel::{Command, Refusal};
+
+/// How a request is to be decided.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CreateQuery {
+    /// Whether it is only to be known what would happen.
+    #[serde(default)]
+    #[param(required = false)]
+    dry_run: bool,
+    /// In a dry run: what would happen if the topology had this model, with the same classes, shares and policies, and the
+    /// present allocations staying as they are. Under `gbam`, where another model is in force, half of each share is lent
+    /// either way.
+    #[param(nullable = false)]
+    model: Option<ModelName>,
+}
 
 /// Asks for bandwidth.
 ///
@@ -30,7 +47,7 @@ use crate::kernel::{Command, Refusal};
     tag = "allocations",
     summary = "Ask for bandwidth",
     params(
-        DryRunQuery,
+        CreateQuery,
         ("Idempotency-Key" = Option<String>, Header, description = "A name for this request: repeated within 24 hours, it is answered again and not done again. Requests that were refused outright (422) or found the service busy (503) changed nothing and are decided again", nullable = false, min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
     request_body(content = AllocationRequest, description = "What is asked for", example = json!({
@@ -46,11 +63,20 @@ use crate::kernel::{Command, Refusal};
 )]
 pub(super) async fn allocation_create(
     State(room): State<Room>,
-    FromQuery(query): FromQuery<DryRunQuery>,
+    FromQuery(query): FromQuery<CreateQuery>,
     key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let command = body.read::<AllocationRequest>()?.command()?;
+    if let Some(model) = query.model {
+        let Command::Allocate(request) = command else { return Err(Problem::new(&kind::INTERNAL, "no request")) };
+        if !query.dry_run {
+            let detail = "model is for dry runs: add dry_run=true";
+            return Err(Problem::new(&kind::MALFORMED_QUERY, detail).with("field", "model"));
+        }
+        let fact = what_if::decided_under(&room, request, model).await?;
+        return answer(&fact, Mode::DryRun);
+    }
     if query.dry_run {
         let fact = room.ask(command, Mode::DryRun).await?.map_err(error::in_body)?;
         return answer(&fact, Mode::DryRun);

@@ -45,6 +45,9 @@ impl From<Refusal> for Problem {
             Refusal::TopologyInUse { live, .. } => of(&kind::TOPOLOGY_IN_USE).with("allocations", live),
             Refusal::Misfits { misfits } => of(&kind::TOPOLOGY_CONFLICT).with("conflicts", ids(&misfits)),
             Refusal::ClassesInUse { orphans } => of(&kind::CLASSES_IN_USE).with("conflicts", ids(&orphans)),
+            Refusal::UnknownController(_) => of(&kind::UNKNOWN_CONTROLLER),
+            Refusal::TopologyControlled { by, .. } => of(&kind::TOPOLOGY_CONTROLLED).with("controller", by.to_string()),
+            Refusal::AddressMissing | Refusal::AddressUnused => of(&kind::IMPOSSIBLE).with("field", "url"),
             Refusal::TooMany { max, .. } => of(&kind::LIMIT_REACHED).with("limit", max),
             Refusal::NothingDue | Refusal::Contradiction => of(&kind::INTERNAL),
         }

@@ -64,6 +64,8 @@ enum EventKind {
     AllocationResized,
     AllocationReleased,
     AllocationsExpired,
+    ControllerPut,
+    ControllerDeleted,
 }
 
 /// What happened, without what is too long.
@@ -116,6 +118,8 @@ pub(super) fn kind_of(record: &Record) -> &'static str {
         Record::AllocationResized { .. } => "allocation_resized",
         Record::AllocationReleased { .. } => "allocation_released",
         Record::AllocationsExpired { .. } => "allocations_expired",
+        Record::ControllerPut { .. } => "controller_put",
+        Record::ControllerDeleted { .. } => "controller_deleted",
     }
 }
 
@@ -130,7 +134,10 @@ pub(super) fn is_of(record: &Record, wanted: Option<&Key>) -> bool {
             &allocation.topology
         }
         Record::AllocationDenied { demand, .. } => &demand.topology,
-        Record::AllocationReleased { .. } | Record::AllocationsExpired { .. } => return true,
+        Record::ControllerPut { controller } => &controller.topology,
+        Record::AllocationReleased { .. } | Record::AllocationsExpired { .. } | Record::ControllerDeleted { .. } => {
+            return true;
+        }
     };
     wanted.is_none_or(|wanted| wanted == of)
 }

@@ -80,10 +80,15 @@ fn is_traceparent(value: &HeaderValue) -> bool {
     well_formed && !trace.1 && !parent.1 && !value.as_bytes().starts_with(b"ff")
 }
 
-/// Browsers send Origin with every request that may change something; it has to be a page of ours then.
+/// Browsers send Origin with every request that may change something, and say in Sec-Fetch-Site from where it comes; it has
+/// to be a page of ours then. Whoever sends neither is no browser.
 fn foreign_origin(request: &Request) -> Option<Problem> {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return None;
+    }
+    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if !matches!(site, None | Some(b"same-origin" | b"none")) {
+        return Some(Problem::new(&kind::FOREIGN_ORIGIN, "the request comes from a page of another site"));
     }
     let origin = request.headers().get(header::ORIGIN)?;
     let own = request.headers().get(header::HOST).map(HeaderValue::as_bytes);

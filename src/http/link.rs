@@ -29,6 +29,14 @@ pub(super) struct ListQuery {
     /// The cursor of the page.
     #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
+    /// Whether each link lists who is on it; true if absent. How many they are is always told.
+    #[serde(default = "yes")]
+    #[param(required = false, default = true)]
+    allocations: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A page of links.
@@ -65,7 +73,11 @@ pub(super) async fn link_list(
     let found = room.app.read(|state| {
         let network = state.network(topology.as_str())?;
         let later = network.topology().links().filter(|(ix, _)| after.is_none_or(|after| u64::from(ix.0) > after));
-        let page = later.take(limit + 1).map(|(ix, link)| (ix, LinkView::of(network, ix, link)));
+        let view = |ix, link| match query.allocations {
+            true => LinkView::of(network, ix, link),
+            false => LinkView::brief(network, ix, link),
+        };
+        let page = later.take(limit + 1).map(|(ix, link)| (ix, view(ix, link)));
         Some(page.collect::<Vec<_>>())
     });
     let mut found = found.await.ok_or_else(|| unknown(&topology))?;

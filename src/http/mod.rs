@@ -6,16 +6,20 @@
 
 mod gate;
 
+mod aggregator;
 mod allocation;
 mod allocation_list;
 mod batch;
+mod dashboard;
 mod event;
 mod health;
+mod layout;
 mod link;
 mod model;
 mod path;
 mod site;
 mod topology;
+mod what_if;
 
 mod error;
 mod extract;
@@ -62,6 +66,7 @@ struct Room {
     app: App,
     version: &'static str,
     in_flight: InFlight,
+    layouts: layout::Layouts,
 }
 
 #[derive(OpenApi)]
@@ -76,6 +81,7 @@ struct Room {
     tags(
         (name = "topologies", description = "Networks, their links and their bandwidth models"),
         (name = "allocations", description = "Bandwidth requests and what became of them"),
+        (name = "aggregators", description = "What aggregators of the edge report and may send"),
         (name = "events", description = "What happened, in order"),
         (name = "service", description = "Probes"),
     )
@@ -84,9 +90,15 @@ struct Declared;
 
 /// Everything that is served, but for `/metrics`.
 pub fn router(context: Context) -> Router {
-    let room = Room { app: context.app, version: context.version, in_flight: InFlight::default() };
+    let room = Room {
+        app: context.app,
+        version: context.version,
+        in_flight: InFlight::default(),
+        layouts: layout::Layouts::default(),
+    };
     let (api, document) = api().split_for_parts();
     api.merge(site::router(&polish::polish(document)))
+        .merge(dashboard::router())
         .fallback(site::not_found)
         .method_not_allowed_fallback(site::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
@@ -103,9 +115,18 @@ fn api() -> OpenApiRouter<Room> {
     let uploads = OpenApiRouter::new()
         .routes(routes!(topology::topology_get, topology::topology_put, topology::topology_delete))
         .layer(DefaultBodyLimit::max(formats::INPUT_MAX_BYTES));
+    let reports = OpenApiRouter::new()
+        .routes(routes!(aggregator::aggregator_report))
+        .layer(DefaultBodyLimit::max(formats::aggregator::METADATA_MAX_BYTES));
     OpenApiRouter::with_openapi(Declared::openapi())
         .merge(uploads)
+        .merge(reports)
+        .routes(routes!(aggregator::aggregator_list))
+        .routes(routes!(aggregator::aggregator_get))
+        .routes(routes!(aggregator::aggregator_rates))
+        .routes(routes!(aggregator::aggregator_rates_stream))
         .routes(routes!(topology::topology_list))
+        .routes(routes!(layout::topology_layout))
         .routes(routes!(link::link_list))
         .routes(routes!(link::link_get, link::link_change))
         .routes(routes!(model::model_get, model::model_put))

@@ -1,4 +1,4 @@
-//! What is for people: the pages, the OpenAPI document and its viewer; and the answers to paths that are not there.
+//! What is for people besides the dashboard: the pages of problems, the OpenAPI document and its viewer; and the answers to paths that are not there.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(super) fn router(document: &utoipa::openapi::OpenApi) -> Router<Room> {
     };
     let viewer = SwaggerUi::new("/docs").config(Config::from("/v1/openapi.json").validator_url("none"));
     let viewer: Router<Room> = Router::from(viewer).layer(from_fn(viewer_headers));
-    viewer.route("/v1/openapi.json", get(serve_document)).route("/", get(index))
+    viewer.route("/v1/openapi.json", get(serve_document))
 }
 
 async fn viewer_headers(request: Request, next: Next) -> Response {
@@ -44,18 +44,6 @@ async fn viewer_headers(request: Request, next: Next) -> Response {
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, VIEWER_POLICY);
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     response
-}
-
-async fn index() -> Response {
-    page(
-        "Watermaster",
-        "<p>A bandwidth allocator for an SDN backbone.</p><ul>\
-         <li><a href=\"/docs\">The interface, to be tried out</a> (<a href=\"/v1/openapi.json\">as a document</a>)</li>\
-         <li><a href=\"/v1/topologies\">Topologies</a></li>\
-         <li><a href=\"/v1/allocations\">Allocations</a></li>\
-         <li><a href=\"/v1/events\">What happened</a></li>\
-         <li><a href=\"/readyz\">Readiness</a>, <a href=\"/metrics\">metrics</a></li></ul>",
-    )
 }
 
 /// The page of a kind of problem.

@@ -158,7 +158,7 @@ impl UploadQuery {
 }
 
 /// Work that takes long enough to hold others up.
-async fn off_the_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+pub(super) async fn off_the_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "a task failed");
         Problem::new(&kind::INTERNAL, "the work was given up")

@@ -37,6 +37,8 @@ pub(super) struct Connections<DB: sqlx::Database> {
     pub(super) readers: Pool<DB>,
     /// How a writing transaction begins.
     pub(super) begin_write: &'static str,
+    /// How a writing transaction begins that holds off every other writer, between processes too.
+    pub(super) begin_alone: &'static str,
     /// How a transaction begins that sees one state of things.
     pub(super) begin_read: &'static str,
 }
@@ -83,9 +85,14 @@ impl<DB: sqlx::Database> Turn<'_, DB> {
     /// Lets the connection go if what was done on it failed: it may not have survived.
     pub(super) fn ended<T, E>(&mut self, done: Result<T, E>) -> Result<T, E> {
         if done.is_err() {
-            *self.place = None;
+            self.let_go();
         }
         done
+    }
+
+    /// Lets the connection go, and with it whatever transaction is open on it.
+    pub(super) fn let_go(&mut self) {
+        *self.place = None;
     }
 }
 
@@ -135,6 +142,7 @@ async fn open_sqlite(options: SqliteConnectOptions) -> Result<Database, JournalE
         writer,
         readers: readers().connect_with(options).await?,
         begin_write: statement::BEGIN_WRITE_SQLITE,
+        begin_alone: statement::BEGIN_WRITE_SQLITE,
         begin_read: statement::BEGIN_READ_SQLITE,
     }))
 }
@@ -148,6 +156,7 @@ async fn open_postgres(options: PgConnectOptions) -> Result<Database, JournalErr
         bulk: Held::new(options.clone()),
         readers: readers().connect_with(options).await?,
         begin_write: statement::BEGIN_WRITE_POSTGRES,
+        begin_alone: statement::BEGIN_ALONE_POSTGRES,
         begin_read: statement::BEGIN_READ_POSTGRES,
     }))
 }

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use super::record::{
-    AllocationRecord, CauseWord, ConstraintsRecord, DemandRecord, DenialRecord, DisplacedRecord, FateWord, FlowRecord,
-    HopRecord, Record,
+    AllocationRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord, DisplacedRecord,
+    FateWord, FlowRecord, HopRecord, Record,
 };
 use super::words::{Id, Key};
 use crate::kernel::bam::{Cause, ModelError};
 use crate::kernel::class::{ClassType, Priority};
+use crate::kernel::controller::{Address, AddressError, Controller};
 use crate::kernel::event::{Binding, Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
 use crate::kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
 use crate::kernel::lsp::{Allocation, Flow};
@@ -54,6 +55,9 @@ pub enum DecodeError {
     /// The topology is none.
     #[error(transparent)]
     Topology(#[from] TopologyError),
+    /// A controller's address is none.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// The bandwidth model is none.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -78,10 +82,10 @@ impl DecodeError {
 /// # Errors
 /// The record does not fit the state.
 pub fn decode(record: &Record, sequence: Sequence, at: Millis, state: &State) -> Result<Recorded, DecodeError> {
-    Ok(Recorded { sequence, at, event: event(record, state)? })
+    Ok(Recorded { sequence, at, event: event(record, sequence, state)? })
 }
 
-fn event(record: &Record, state: &State) -> Result<Event, DecodeError> {
+fn event(record: &Record, sequence: Sequence, state: &State) -> Result<Event, DecodeError> {
     Ok(match record {
         Record::TopologyPut { topology: name, content, displaced } => {
             let topology = content.read(&name.0)?;
@@ -125,6 +129,10 @@ fn event(record: &Record, state: &State) -> Result<Event, DecodeError> {
             }
         }
         Record::AllocationReleased { id } => Event::Released { id: id.0 },
+        Record::ControllerPut { controller: record } => {
+            Event::ControllerPut { controller: Arc::new(controller(record, sequence)?) }
+        }
+        Record::ControllerDeleted { controller } => Event::ControllerDeleted { name: controller.0.clone() },
         Record::AllocationsExpired { ids: expired } => Event::Expired { ids: ids(expired) },
     })
 }
@@ -268,6 +276,16 @@ impl<'a> Names<'a> {
     }
 }
 
+pub(super) fn controller(record: &ControllerRecord, revision: Sequence) -> Result<Controller, DecodeError> {
+    Ok(Controller {
+        name: record.name.0.clone(),
+        driver: record.driver.into(),
+        address: record.url.as_deref().map(Address::new).transpose()?,
+        topology: record.topology.0.clone(),
+        revision,
+    })
+}
+
 pub(super) fn flow(record: &FlowRecord) -> Box<Flow> {
     Box::new(Flow {
         in_port: record.in_port,
@@ -275,6 +293,7 @@ pub(super) fn flow(record: &FlowRecord) -> Box<Flow> {
         ipv4_dst: record.ipv4_dst.map(|prefix| prefix.0),
         ip_proto: record.ip_proto,
         l4_dst: record.l4_dst,
+        out_port: record.out_port,
     })
 }
 

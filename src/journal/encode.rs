@@ -1,13 +1,14 @@
 //! From events to records: numbers become the names they stand for in the topology in force.
 
 use super::record::{
-    AllocationRecord, BindingRecord, CauseWord, ConstraintsRecord, DemandRecord, DenialRecord, DisplacedRecord,
-    FateWord, FlowRecord, HopRecord, Record, RouteHopRecord,
+    AllocationRecord, BindingRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord,
+    DisplacedRecord, FateWord, FlowRecord, HopRecord, Record, RouteHopRecord,
 };
 use super::stored_model::ModelRecord;
 use super::stored_topology::{LinkRecord, TopologyRecord};
 use super::words::{Id, Key, Prefix};
 use crate::kernel::bam::Cause;
+use crate::kernel::controller::Controller;
 use crate::kernel::event::{Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
 use crate::kernel::id::{LinkIx, Name, NodeIx};
 use crate::kernel::lsp::{Allocation, Flow};
@@ -85,6 +86,8 @@ pub fn encode(recorded: &Recorded, state: &State) -> Result<Record, EncodeError>
             }
         }
         Event::Released { id } => Record::AllocationReleased { id: Id(*id) },
+        Event::ControllerPut { controller } => Record::ControllerPut { controller: controller_record(controller) },
+        Event::ControllerDeleted { name } => Record::ControllerDeleted { controller: key(name) },
         Event::Expired { ids } => Record::AllocationsExpired { ids: ids.iter().map(|id| Id(*id)).collect() },
     })
 }
@@ -225,6 +228,15 @@ impl<'a> Indices<'a> {
     }
 }
 
+pub(super) fn controller_record(controller: &Controller) -> ControllerRecord {
+    ControllerRecord {
+        name: Key::from(&controller.name),
+        driver: controller.driver.into(),
+        url: controller.address.as_ref().map(ToString::to_string),
+        topology: Key::from(&controller.topology),
+    }
+}
+
 pub(super) fn flow(flow: &Flow) -> Box<FlowRecord> {
     Box::new(FlowRecord {
         in_port: flow.in_port,
@@ -232,6 +244,7 @@ pub(super) fn flow(flow: &Flow) -> Box<FlowRecord> {
         ipv4_dst: flow.ipv4_dst.map(Prefix),
         ip_proto: flow.ip_proto,
         l4_dst: flow.l4_dst,
+        out_port: flow.out_port,
     })
 }
 

@@ -31,6 +31,7 @@ use crate::kernel::units::Millis;
 use database::Database;
 use past::Bind;
 
+pub use append::Alone;
 pub use decode::{DecodeError, decode};
 pub use draft::{Draft, DraftError, Receipt};
 pub use encode::{EncodeError, allocation_record, denial_record, encode};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stored_model::ModelRecord;
 use super::stored_topology::{LinkRecord, TopologyRecord};
-use super::words::{EndWord, Id, Key, MetricWord, Prefix, StateWord};
+use super::words::{DriverWord, EndWord, Id, Key, MetricWord, Prefix, StateWord};
 
 /// What happened, as it is stored.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
@@ -82,6 +82,30 @@ pub enum Record {
         /// Which, in order.
         ids: Vec<Id>,
     },
+    /// A topology's switches are reached through this controller.
+    ControllerPut {
+        /// As it is now.
+        controller: ControllerRecord,
+    },
+    /// A controller is let be.
+    ControllerDeleted {
+        /// Its name.
+        controller: Key,
+    },
+}
+
+/// A controller.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct ControllerRecord {
+    /// Its name.
+    pub name: Key,
+    /// Which dialect it speaks.
+    pub driver: DriverWord,
+    /// Where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Whose switches it has.
+    pub topology: Key,
 }
 
 /// An allocation, with nodes and links by name.
@@ -226,6 +250,9 @@ pub struct FlowRecord {
     /// TCP or UDP destination port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l4_dst: Option<u16>,
+    /// The host port at the egress switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_port: Option<u32>,
 }
 
 /// Somebody who had to leave their path.

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::decode::{DecodeError, Names, bandwidth, class_type, flow as read_flow, priority};
-use super::encode::{EncodeError, Indices, flow as flow_record};
-use super::record::{ConstraintsRecord, FlowRecord};
+use super::decode::{
+    DecodeError, Names, bandwidth, class_type, controller as read_controller, flow as read_flow, priority,
+};
+use super::encode::{EncodeError, Indices, controller_record, flow as flow_record};
+use super::record::{ConstraintsRecord, ControllerRecord, FlowRecord};
 use super::stored_model::ModelRecord;
 use super::stored_topology::TopologyRecord;
 use super::words::{Key, StateWord};
 use super::{Journal, JournalError, column, number, on_either, statement};
 use crate::kernel::apply::ApplyError;
+use crate::kernel::controller::Controller;
 use crate::kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
 use crate::kernel::lsp::Allocation;
 use crate::kernel::state::{Frozen, FrozenNetwork, State};
@@ -63,6 +66,20 @@ struct NetworkForm {
     model: ModelRecord,
 }
 
+/// The first part. One that was written before there were controllers is a list of networks.
+#[derive(Serialize, Deserialize)]
+struct First {
+    networks: Vec<NetworkForm>,
+    controllers: Vec<ControllerForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ControllerForm {
+    revision: u64,
+    #[serde(flatten)]
+    controller: ControllerRecord,
+}
+
 /// A part of allocations, with the aggregators that they share.
 #[derive(Serialize, Deserialize)]
 struct Part {
@@ -97,8 +114,8 @@ impl Journal {
     /// The database failed. What was written of the snapshot does not count then.
     pub async fn write_snapshot(&self, frozen: &Frozen) -> Result<(), JournalError> {
         let sequence = column(frozen.sequence.0)?;
-        let networks = frozen.networks.clone();
-        let body = tokio::task::spawn_blocking(move || networks_part(&networks)).await??;
+        let (networks, controllers) = (frozen.networks.clone(), frozen.controllers.clone());
+        let body = tokio::task::spawn_blocking(move || first_part(&networks, &controllers)).await??;
         self.put_part(sequence, 0, &body).await?;
         let shelf = Shelf::of(&frozen.networks);
         let mut parts = 1;
@@ -147,7 +164,7 @@ impl Journal {
     }
 }
 
-fn networks_part(networks: &[FrozenNetwork]) -> Result<String, JournalError> {
+fn first_part(networks: &[FrozenNetwork], controllers: &[Arc<Controller>]) -> Result<String, JournalError> {
     let forms = networks.iter().map(|network| {
         Ok(NetworkForm {
             name: Key::from(&network.name),
@@ -157,8 +174,12 @@ fn networks_part(networks: &[FrozenNetwork]) -> Result<String, JournalError> {
             model: ModelRecord::of(&network.model),
         })
     });
-    let forms = forms.collect::<Result<Vec<_>, EncodeError>>()?;
-    serde_json::to_string(&forms).map_err(JournalError::Unwritable)
+    let controllers = controllers.iter().map(|controller| ControllerForm {
+        revision: controller.revision.0,
+        controller: controller_record(controller),
+    });
+    let first = First { networks: forms.collect::<Result<_, EncodeError>>()?, controllers: controllers.collect() };
+    serde_json::to_string(&first).map_err(JournalError::Unwritable)
 }
 
 fn allocations_part(shelf: &Shelf, allocations: &[Arc<Allocation>]) -> Result<String, JournalError> {
@@ -252,8 +273,11 @@ impl Thaw {
     }
 
     fn networks(&mut self, at: Sequence, body: &str) -> Result<(), SnapshotError> {
-        let forms: Vec<NetworkForm> = serde_json::from_str(body)?;
-        let networks = forms.iter().map(|form| {
+        let first = match body.starts_with('[') {
+            true => First { networks: serde_json::from_str(body)?, controllers: vec![] },
+            false => serde_json::from_str(body)?,
+        };
+        let networks = first.networks.iter().map(|form| {
             Ok(FrozenNetwork {
                 name: form.name.0.clone(),
                 revision: Sequence(form.revision),
@@ -263,7 +287,12 @@ impl Thaw {
             })
         });
         let networks = networks.collect::<Result<Vec<_>, DecodeError>>()?;
-        *self = Self { shelf: Shelf::of(&networks), state: State::thaw_networks(at, networks) };
+        let controllers = first
+            .controllers
+            .iter()
+            .map(|form| read_controller(&form.controller, Sequence(form.revision)).map(Arc::new));
+        let controllers = controllers.collect::<Result<Vec<_>, DecodeError>>()?;
+        *self = Self { shelf: Shelf::of(&networks), state: State::thaw_networks(at, networks, controllers) };
         Ok(())
     }
 

@@ -87,6 +87,11 @@ pub(super) const PING: &str = "SELECT 1";
 pub(super) const BEGIN_WRITE_SQLITE: &str = "BEGIN IMMEDIATE";
 /// How a writing transaction begins on PostgreSQL.
 pub(super) const BEGIN_WRITE_POSTGRES: &str = "BEGIN";
+/// How a transaction begins on PostgreSQL that keeps other writers waiting, but no reader, and does not wait for ever.
+pub(super) const BEGIN_ALONE_POSTGRES: &str =
+    "BEGIN; SET LOCAL lock_timeout = '10s'; LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE";
+/// How such a transaction ends.
+pub(super) const COMMIT: &str = "COMMIT";
 /// How a transaction begins on SQLite that sees one state of things throughout.
 pub(super) const BEGIN_READ_SQLITE: &str = "BEGIN";
 /// How a transaction begins on PostgreSQL that sees one state of things throughout.

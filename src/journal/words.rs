@@ -9,6 +9,7 @@ use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::kernel::bam::{Kind, VictimOrder};
+use crate::kernel::controller::DriverKind;
 use crate::kernel::id::{AllocationId, Name};
 use crate::kernel::lsp::{EndCause, Ipv4Prefix, LspState};
 use crate::kernel::model::{PathChoice, Restoration};
@@ -244,6 +245,8 @@ words! {
     SourceWord of CapacitySource { Given Label Bound Range Module Default }
     /// Why an allocation is over.
     EndWord of EndCause { Released Expired Preempted Devolved Failed }
+    /// Which dialect a controller speaks.
+    DriverWord of DriverKind { Ryu Onos Simulated }
 }
 
 /// Where an allocation is in its life.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::controller::Controller;
 use super::event::{Displaced, Event, Fate, Recorded};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::ledger::{Entry, Ledger};
@@ -51,6 +52,14 @@ pub enum ApplyError {
         /// Which allocation.
         id: AllocationId,
     },
+    /// It speaks of a controller that is not there, or of one that was put at another time.
+    #[error("event {at} speaks of controller '{name}', which cannot be", at = .at.0)]
+    BadController {
+        /// Which event.
+        at: Sequence,
+        /// Which controller.
+        name: Name,
+    },
     /// A link cannot be what the event says.
     #[error("event {at}: {error}", at = .at.0)]
     BadLink {
@@ -69,6 +78,8 @@ pub struct Undo {
     born: Option<AllocationId>,
     /// Who lived before, as they were.
     before: Vec<Arc<Allocation>>,
+    /// The controller of that name as it was, if one was touched.
+    controller: Option<(Name, Option<Arc<Controller>>)>,
 }
 
 enum NetworkUndo {
@@ -108,7 +119,8 @@ pub fn apply(state: &mut State, recorded: &Recorded) -> Result<Undo, ApplyError>
     if at != state.sequence.next() {
         return Err(ApplyError::OutOfSequence { after: state.sequence, found: at });
     }
-    let mut undo = Undo { sequence: state.sequence, network: NetworkUndo::Same, born: None, before: vec![] };
+    let mut undo =
+        Undo { sequence: state.sequence, network: NetworkUndo::Same, born: None, before: vec![], controller: None };
     let done = change(state, recorded, &mut undo);
     if let Err(error) = done {
         take_back(state, undo);
@@ -144,6 +156,12 @@ pub fn take_back(state: &mut State, undo: Undo) {
     }
     for old in undo.before {
         if whole { remember(state, old) } else { book(state, old) }
+    }
+    if let Some((name, old)) = undo.controller {
+        match old {
+            Some(old) => state.controllers.insert(name, old),
+            None => state.controllers.remove(&name),
+        };
     }
     state.sequence = undo.sequence;
 }
@@ -189,6 +207,22 @@ fn change(state: &mut State, recorded: &Recorded, undo: &mut Undo) -> Result<(),
         }
         Event::Released { id } => end(state, sequence, *id, undo),
         Event::Expired { ids } => ids.iter().try_for_each(|id| end(state, sequence, *id, undo)),
+        Event::ControllerPut { controller } => {
+            let name = controller.name.clone();
+            let taken = state.controller_of(controller.topology.as_str()).is_some_and(|other| other.name != name);
+            if controller.revision != sequence || taken {
+                return Err(ApplyError::BadController { at: sequence, name });
+            }
+            let old = state.controllers.insert(name.clone(), Arc::clone(controller));
+            undo.controller = Some((name, old));
+            Ok(())
+        }
+        Event::ControllerDeleted { name } => {
+            let old = state.controllers.remove(name);
+            let old = old.ok_or_else(|| ApplyError::BadController { at: sequence, name: name.clone() })?;
+            undo.controller = Some((name.clone(), Some(old)));
+            Ok(())
+        }
     }
 }
 

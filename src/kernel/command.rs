@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::class::{ClassType, Priority};
+use super::controller::{Address, DriverKind};
 use super::id::{AllocationId, Name, Sequence};
 use super::lsp::Flow;
 use super::model::BandwidthModel;
@@ -70,6 +71,22 @@ pub enum Command {
     },
     /// End what is due.
     Expire,
+    /// Reach a topology's switches through a controller.
+    PutController {
+        /// What we call it.
+        name: Name,
+        /// Which dialect it speaks.
+        driver: DriverKind,
+        /// Where it is.
+        address: Option<Address>,
+        /// Whose switches it has.
+        topology: Name,
+    },
+    /// Let a controller be. What it installed stays.
+    DeleteController {
+        /// Which.
+        name: Name,
+    },
 }
 
 /// What the sender of a change expects to be changing.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::bam::Cause;
 use super::class::{ClassType, Priority};
+use super::controller::Controller;
 use super::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
 use super::lsp::{Allocation, EndCause, Flow};
 use super::model::BandwidthModel;
@@ -90,6 +91,16 @@ pub enum Event {
     Expired {
         /// Which, in order.
         ids: Vec<AllocationId>,
+    },
+    /// A topology's switches are reached through this controller.
+    ControllerPut {
+        /// As it is now.
+        controller: Arc<Controller>,
+    },
+    /// A controller is let be.
+    ControllerDeleted {
+        /// Which.
+        name: Name,
     },
 }
 

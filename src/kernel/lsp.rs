@@ -58,10 +58,12 @@ pub struct Flow {
     pub ip_proto: Option<u8>,
     /// TCP or UDP destination port.
     pub l4_dst: Option<u16>,
+    /// The host port at the egress switch; needed only where that has several.
+    pub out_port: Option<u32>,
 }
 
 /// An IPv4 network: an address of which the first `length` bits count.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ipv4Prefix {
     /// The address.
     pub address: Ipv4Addr,

@@ -134,6 +134,23 @@ pub enum Refusal {
     /// What was decided cannot be applied: a defect of the kernel. Nothing of it stays.
     #[error("the service contradicts itself; nothing was changed")]
     Contradiction,
+    /// No controller of this name.
+    #[error("there is no controller '{0}'")]
+    UnknownController(Name),
+    /// Another controller has the topology's switches.
+    #[error("the switches of topology '{topology}' are reached through controller '{by}' already")]
+    TopologyControlled {
+        /// Which topology.
+        topology: Name,
+        /// Through which controller.
+        by: Name,
+    },
+    /// A controller has to be somewhere.
+    #[error("a controller with this driver needs a url")]
+    AddressMissing,
+    /// A simulated controller is nowhere.
+    #[error("a simulated controller has no url")]
+    AddressUnused,
     /// A limit of this service.
     #[error("there are {max} {what} already, no more can be taken")]
     TooMany {

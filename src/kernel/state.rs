@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::apply::ApplyError;
 use super::bam::Slot;
 use super::class::{CLASS_TYPES, ClassType};
+use super::controller::Controller;
 use super::id::{AllocationId, Name, Sequence};
 use super::ledger::{Entry, Ledger};
 use super::lsp::Allocation;
@@ -25,6 +26,7 @@ pub const TOPOLOGIES_MAX: usize = 256;
 pub struct State {
     pub(super) sequence: Sequence,
     pub(super) networks: BTreeMap<Name, Network>,
+    pub(super) controllers: BTreeMap<Name, Arc<Controller>>,
     pub(super) allocations: BTreeMap<AllocationId, Arc<Allocation>>,
     pub(super) deadlines: BTreeSet<(Millis, AllocationId)>,
 }
@@ -62,6 +64,21 @@ impl State {
         self.networks.iter()
     }
 
+    /// A controller by its name.
+    pub fn controller(&self, name: &str) -> Option<&Arc<Controller>> {
+        self.controllers.get(name)
+    }
+
+    /// All controllers, by name.
+    pub fn controllers(&self) -> impl ExactSizeIterator<Item = &Arc<Controller>> {
+        self.controllers.values()
+    }
+
+    /// The controller that has a topology's switches.
+    pub fn controller_of(&self, topology: &str) -> Option<&Arc<Controller>> {
+        self.controllers.values().find(|controller| controller.topology.as_str() == topology)
+    }
+
     /// A living allocation.
     pub fn allocation(&self, id: AllocationId) -> Option<&Arc<Allocation>> {
         self.allocations.get(&id)
@@ -91,6 +108,8 @@ pub struct Frozen {
     pub sequence: Sequence,
     /// Every network without its books, which follow from the allocations.
     pub networks: Vec<FrozenNetwork>,
+    /// Every controller.
+    pub controllers: Vec<Arc<Controller>>,
     /// Every living allocation, oldest first.
     pub allocations: Vec<Arc<Allocation>>,
 }
@@ -123,13 +142,15 @@ impl State {
         Frozen {
             sequence: self.sequence,
             networks: networks.collect(),
+            controllers: self.controllers.values().cloned().collect(),
             allocations: self.allocations.values().cloned().collect(),
         }
     }
 
     /// A state with networks and no allocations yet, to be given them with [`State::thaw_allocations`].
-    pub fn thaw_networks(sequence: Sequence, networks: Vec<FrozenNetwork>) -> Self {
-        let mut state = Self { sequence, ..Self::default() };
+    pub fn thaw_networks(sequence: Sequence, networks: Vec<FrozenNetwork>, controllers: Vec<Arc<Controller>>) -> Self {
+        let controllers = controllers.into_iter().map(|controller| (controller.name.clone(), controller));
+        let mut state = Self { sequence, controllers: controllers.collect(), ..Self::default() };
         for frozen in networks {
             let graph = Arc::new(Graph::new(&frozen.topology));
             let mut network = Network::new(frozen.topology, graph, frozen.model);

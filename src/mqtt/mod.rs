@@ -17,8 +17,9 @@ mod session;
 mod settings;
 mod store;
 
-pub use broker::{Broker, InsideClient, InsideError};
+pub use broker::{Broker, InsideClient, InsideError, Sizes, StartError};
 pub use message::{ClientId, Message, ReplicaId, UnixMs};
 pub use metrics::{Count, Metrics, STORE_LATENCY_BOUNDS_US};
 pub use settings::Settings;
 pub use store::StoreError;
+pub use store::redis::{AddressError, Durability};

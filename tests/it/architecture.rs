@@ -5,15 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may name. A room that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: &[(&str, &[&str])] = &[
     ("kernel", &[]),
     ("formats", &["kernel"]),
     ("journal", &["kernel"]),
-    ("app", &["kernel", "journal"]),
+    ("southbound", &["kernel"]),
+    ("app", &["kernel", "journal", "southbound"]),
     ("http", &["app", "kernel", "formats"]),
     ("mqtt", &[]),
     ("gateway", &["mqtt"]),
-    ("config", &["kernel"]),
+    ("config", &["kernel", "mqtt"]),
     ("telemetry", &["app", "config", "kernel", "mqtt"]),
     ("service", &["app", "config", "formats", "http", "journal", "kernel", "mqtt", "telemetry"]),
     ("cli", &["config", "formats", "gateway", "http", "kernel", "service", "telemetry"]),

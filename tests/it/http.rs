@@ -3,6 +3,10 @@
 #[path = "http/desk.rs"]
 mod desk;
 
+#[path = "http/dashboard.rs"]
+mod dashboard;
+#[path = "http/aggregators.rs"]
+mod aggregators;
 #[path = "http/document.rs"]
 mod document;
 #[path = "http/events.rs"]

@@ -55,6 +55,13 @@ async fn of_two_writers_one_wins_each_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_writes_alone_is_not_outrun() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (open(folder.path()).await, open(folder.path()).await);
+    body::who_writes_alone_is_not_outrun(one, two).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damaged_rows_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path()).await;

@@ -13,4 +13,6 @@ mod gateway;
 mod http;
 mod journal;
 mod kernel;
+mod mqtt;
+mod rates;
 mod replay;

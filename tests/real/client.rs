@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A status and a body; an I/O error where the server is gone.
+/// A status and a body; an I/O error where the server is gone. A PUT says `If-Match: *`: whatever is there is replaced.
 pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, body: Option<&str>) -> std::io::Result<(u16, Value)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let body = body.unwrap_or("");
+    let precondition = if method == "PUT" { "if-match: *\r\n" } else { "" };
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n",
+         {precondition}content-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes())?;

@@ -81,6 +81,13 @@ async fn of_two_writers_one_wins_each_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_writes_alone_is_not_outrun() {
+    let scratch = Scratch::new().await;
+    body::who_writes_alone_is_not_outrun(scratch.open().await, scratch.open().await).await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damaged_rows_are_named() {
     let scratch = Scratch::new().await;
     let journal = scratch.open().await;

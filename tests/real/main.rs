@@ -2,5 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails should stop")]
 
 mod client;
+mod dashboard;
+mod driver;
 mod journal;
+mod lab;
+mod network;
+mod packets;
 mod process;
+mod running;

@@ -2,9 +2,7 @@
 //! there or wholly absent. And two of them on one PostgreSQL: both decide, the journal's key arbitrates, both see all.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,78 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::client::ask;
+use crate::running::Running;
 
 const KILLS: usize = 4;
 const CLIENTS: usize = 8;
-
-/// A running service, killed when dropped.
-struct Running {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_watermaster"))
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .env("RUST_LOG", "warn")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let found = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let rest = line.split("http://").nth(1)?.split('/').next()?.to_owned();
-            rest.parse().ok()
-        });
-        std::thread::spawn(move || lines.for_each(drop));
-        let Some(address) = found else { panic!("it says where it listens: {:?}", process.wait()) };
-        Self { process, address }
-    }
-
-    /// SIGKILL: no time for anything.
-    fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    fn terminate(mut self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let started = Instant::now();
-        let status = self.process.wait().unwrap();
-        assert!(status.success(), "{status}");
-        assert!(started.elapsed() < Duration::from_secs(15), "it stops in bounded time");
-    }
-
-    fn get(&self, path: &str) -> (u16, Value) {
-        ask(self.address, "GET", path, None).unwrap()
-    }
-
-    /// Every living allocation by id.
-    fn living(&self) -> BTreeMap<String, Value> {
-        let mut found = BTreeMap::new();
-        let mut path = "/v1/allocations?state=active&limit=1000".to_owned();
-        loop {
-            let (status, page) = self.get(&path);
-            assert_eq!(status, 200, "{page}");
-            for item in page["items"].as_array().unwrap() {
-                found.insert(item["id"].as_str().unwrap().to_owned(), item.clone());
-            }
-            match page["next"].as_str() {
-                Some(next) => path = format!("/v1/allocations?state=active&limit=1000&after={next}"),
-                None => return found,
-            }
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// What the clients were told.
 #[derive(Default)]

@@ -10,11 +10,11 @@ use super::super::kind;
 use super::super::problem::Problem;
 use super::constraints::{ConstraintsRequest, ConstraintsView};
 use super::effects::Effects;
-use super::time::Instant;
 use super::{at_most, out_of_range};
 use crate::app::Past;
 use crate::app::record::{AllocationRecord, FlowRecord};
 use crate::app::words::{EndWord, Id, Key, StateWord};
+use crate::formats::Instant;
 use crate::kernel::class::{ClassType, Priority};
 use crate::kernel::command::{Command, Request};
 use crate::kernel::id::{AllocationId, Sequence};
@@ -82,6 +82,8 @@ pub(crate) struct FlowRequest {
     /// The TCP or UDP destination port.
     #[schema(maximum = 65_535)]
     l4_dst: Option<u16>,
+    /// The host port at the egress switch; needed only where that has several.
+    out_port: Option<u32>,
 }
 
 /// A network in CIDR text, or an address, which is a network of one.
@@ -128,6 +130,7 @@ impl FlowRequest {
             ipv4_dst: self.ipv4_dst.map(|network| network.0),
             ip_proto: self.ip_proto,
             l4_dst: self.l4_dst,
+            out_port: self.out_port,
         }
     }
 }
@@ -301,6 +304,9 @@ struct FlowView {
     /// The TCP or UDP destination port.
     #[schema(nullable = false)]
     l4_dst: Option<u16>,
+    /// The host port at the egress switch.
+    #[schema(nullable = false)]
+    out_port: Option<u32>,
 }
 
 impl<'a> AllocationView<'a> {

@@ -152,6 +152,13 @@ impl LinkView {
     }
 }
 
+impl LinkView {
+    /// A link as it is, without those on it.
+    pub(crate) fn brief(network: &Network, ix: LinkIx, link: &Link) -> Self {
+        Self { is: LinkStatic::of(network, link), figures: LinkFigures::brief(network, ix, link) }
+    }
+}
+
 impl LinkStatic {
     fn of(network: &Network, link: &Link) -> Self {
         let node = |ix| network.topology().node(ix).map(|node| node.name.to_string()).unwrap_or_default();
@@ -196,6 +203,12 @@ impl LinkStatic {
 impl LinkFigures {
     /// What the books say.
     pub(crate) fn of(network: &Network, ix: LinkIx, link: &Link) -> Self {
+        let allocations = network.ledger().on_link(ix).take(ALLOCATIONS_LISTED_MAX).map(Id).collect();
+        Self { allocations, ..Self::brief(network, ix, link) }
+    }
+
+    /// What the books say, without who is on the link.
+    fn brief(network: &Network, ix: LinkIx, link: &Link) -> Self {
         let ledger = network.ledger();
         let (slots, booked) = (ledger.slots(), ledger.booked(ix));
         let model = network.model().of_link(&link.name);
@@ -226,7 +239,7 @@ impl LinkFigures {
             utilisation_ppm: share_ppm(reserved_bps, link.max_reservable.as_bps()),
             classes: classes.collect(),
             unreserved: unreserved.collect(),
-            allocations: ledger.on_link(ix).take(ALLOCATIONS_LISTED_MAX).map(Id).collect(),
+            allocations: vec![],
             allocation_count: ledger.count_on(ix),
         }
     }

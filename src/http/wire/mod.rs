@@ -5,7 +5,6 @@ mod allocation;
 mod constraints;
 mod effects;
 mod link;
-mod time;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -18,10 +17,10 @@ pub(super) use allocation::{
 pub(super) use constraints::ConstraintsRequest;
 pub(super) use effects::Effects;
 pub(super) use link::{LinkAnswer, LinkFigures, LinkRequest, LinkStatic, LinkView};
-pub(super) use time::Instant;
 
 use super::kind;
 use super::problem::Problem;
+pub(super) use crate::formats::Instant;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

@@ -1,6 +1,7 @@
 //! Every policy `if`. `decide` looks at the state and says what happens; it changes nothing. One command, one event.
 
 mod admit;
+mod controller;
 mod displace;
 mod network;
 mod resolve;
@@ -16,7 +17,9 @@ use super::state::State;
 use super::units::Millis;
 
 pub use admit::metric as path_metric;
-pub use resolve::{constraints as resolve_constraints, network as resolve_network};
+pub use resolve::{
+    constraints as resolve_constraints, network as resolve_network, network_between as resolve_network_between,
+};
 
 /// The most allocations that one event ends for having come to their time.
 pub const EXPIRED_AT_ONCE_MAX: usize = 1_000;
@@ -43,6 +46,10 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         }
         Command::Release { id } => living(state, *id).map(|_| Event::Released { id: *id }),
         Command::Expire => expire(state, now),
+        Command::PutController { name, driver, address, topology } => {
+            controller::put(state, name, *driver, address.as_ref(), topology)
+        }
+        Command::DeleteController { name } => controller::delete(state, name),
     }
 }
 

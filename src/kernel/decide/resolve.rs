@@ -24,7 +24,10 @@ pub fn network<'a>(state: &'a State, name: Option<&Name>) -> Result<(&'a Name, &
 }
 
 /// The network named; else the only one; else the only one that has both ends.
-pub(super) fn network_between<'a>(
+///
+/// # Errors
+/// As [`network`].
+pub fn network_between<'a>(
     state: &'a State,
     name: Option<&Name>,
     ingress: &Name,

@@ -25,9 +25,21 @@ use super::message::{ClientId, unix_ms};
 use super::metrics::Metrics;
 use super::settings::Settings;
 use super::store::memory::Memory;
+use super::store::redis::{Address, AddressError, Durability, RedisStore};
 use super::store::{Store, StoreError};
 use connection::Stream;
 use hub::Hub;
+
+/// Why a replica does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store's address is none.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// A replica of the broker.
 #[derive(Clone)]
@@ -45,8 +57,18 @@ impl Broker {
     ///
     /// # Errors
     /// Never in fact: memory answers.
-    pub async fn embedded(settings: Settings) -> Result<Self, StoreError> {
-        Self::start(Arc::new(Memory::default().replica()), settings).await
+    pub async fn embedded(settings: Settings) -> Result<Self, StartError> {
+        Ok(Self::start(Arc::new(Memory::default().replica()), settings).await?)
+    }
+
+    /// A replica on Redis, at `redis://…` or `redis+sentinel://…`.
+    ///
+    /// # Errors
+    /// The address is none. Redis itself is waited for.
+    pub async fn on_redis(url: &str, durability: Durability, settings: Settings) -> Result<Self, StartError> {
+        let address = Address::parse(url)?;
+        let settings = Settings { has_others: true, ..settings };
+        Ok(Self::start(RedisStore::new(address, durability), settings).await?)
     }
 
     /// A replica on a store: known to the others when this returns.

@@ -12,8 +12,8 @@ use super::peer::{Link, Party, Wire};
 use crate::mqtt::codec::Qos;
 use crate::mqtt::message::{ClientId, Message, ReplicaId, UnixMs, unix_ms};
 use crate::mqtt::router::{Found, Matches};
-use crate::mqtt::session::Verdict;
 use crate::mqtt::session::frames::{Frames, with_encoded};
+use crate::mqtt::session::{Outbox, Verdict};
 use crate::mqtt::store::{Guard, How, Op, Outcome, Publication, Published, StoreError};
 
 /// What remains to be done for a message.
@@ -192,6 +192,10 @@ impl Hub {
                     continue;
                 };
                 if let Some(Link::Wire(wire)) = party.lock().link.clone() {
+                    if seq == 0 {
+                        wire.post(Outbox::fall_behind);
+                        continue;
+                    }
                     let verdict = wire.post(|outbox| outbox.deliver_numbered(seq, &mut frames, &how));
                     self.judge(verdict, &wire, &mut plan.pressed);
                 }

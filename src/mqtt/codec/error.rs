@@ -107,8 +107,11 @@ pub enum DecodeError {
     #[error("a password without a user name")]
     PasswordWithoutUserName,
     /// A packet id of zero [MQTT-2.2.1-3].
-    #[error("the packet id is zero")]
-    PacketIdZero,
+    #[error("the packet id of {0:?} is zero")]
+    PacketIdZero(Kind),
+    /// A client identifier that is no text, or none at all where the version demands one (3.1).
+    #[error("the client identifier is not valid")]
+    ClientId,
     /// SUBSCRIBE or UNSUBSCRIBE without a filter, SUBACK without a reason [MQTT-3.8.3-2].
     #[error("{0:?} has nothing in it")]
     Nothing(Kind),
@@ -166,6 +169,9 @@ pub enum DecodeError {
     /// Authentication data without a method.
     #[error("authentication data without a method")]
     AuthenticationDataAlone,
+    /// Subscription Identifier 0 (3.8.2.1.2).
+    #[error("the subscription identifier is zero")]
+    SubscriptionIdZero,
     /// AUTH without a method.
     #[error("no authentication method")]
     NoAuthenticationMethod,
@@ -175,19 +181,32 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The reason that DISCONNECT (or, for a CONNECT, CONNACK) of version 5 must give.
+    /// The reason that DISCONNECT of version 5 must give; for a CONNECT that cannot be accepted, CONNACK. (3.1.1 has words
+    /// for an unsupported version and a bad client identifier in CONNACK, see [`Reason::return_code`]; everything else
+    /// ends the connection without a word.)
+    ///
+    /// The standard calls a fault either malformed or a protocol error, and not always consistently: where it leaves
+    /// room, this follows what brokers in use answer and what the public suites expect of them.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
             DecodeError::PacketTooLarge { .. } => Reason::PacketTooLarge,
             DecodeError::UnsupportedVersion(_) => Reason::UnsupportedVersion,
+            DecodeError::ClientId => Reason::ClientIdNotValid,
             DecodeError::TopicAliasZero => Reason::TopicAliasInvalid,
-            DecodeError::WrongDirection(_)
+            // In requests for topics what may not stand there is malformed (2.2.2.2), elsewhere a protocol error.
+            DecodeError::PacketIdZero(Kind::Subscribe | Kind::Unsubscribe)
+            | DecodeError::PropertyNotAllowed { kind: Kind::Subscribe | Kind::Unsubscribe, .. } => {
+                Reason::MalformedPacket
+            }
+            DecodeError::ReservedKind(_)
+            | DecodeError::FixedHeaderFlags { kind: Kind::Auth, .. }
+            | DecodeError::WrongDirection(_)
             | DecodeError::NotConnect(_)
-            | DecodeError::PacketIdZero
-            | DecodeError::Nothing(_)
-            | DecodeError::RetainHandling
+            | DecodeError::PacketIdZero(_)
             | DecodeError::SharedNoLocal
+            | DecodeError::Topic(TopicFault::ShareName | TopicFault::ShareFilter)
+            | DecodeError::Reason { .. }
             | DecodeError::PropertyTwice(_)
             | DecodeError::PropertyValue(_)
             | DecodeError::PropertyNotAllowed { .. }

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{DecodeError, PacketId, text};
+use super::{DecodeError, Kind, PacketId, text};
 
 /// The cursor. Everything that it gives out is a slice of the packet.
 pub(super) struct Reader<'a> {
@@ -80,8 +80,8 @@ impl<'a> Reader<'a> {
         Err(DecodeError::VariableInteger)
     }
 
-    pub(super) fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
-        NonZeroU16::new(self.two("packet id")?).ok_or(DecodeError::PacketIdZero)
+    pub(super) fn packet_id(&mut self, kind: Kind) -> Result<PacketId, DecodeError> {
+        NonZeroU16::new(self.two("packet id")?).ok_or(DecodeError::PacketIdZero(kind))
     }
 
     pub(super) fn binary(&mut self, what: &'static str) -> Result<Bytes, DecodeError> {

@@ -74,7 +74,7 @@ reasons! {
     ServerBusy = 0x89, "server busy", CONNACK | DISCONNECT;
     Banned = 0x8A, "banned", CONNACK;
     ServerShuttingDown = 0x8B, "server shutting down", DISCONNECT;
-    BadAuthenticationMethod = 0x8C, "bad authentication method", CONNACK | DISCONNECT;
+    BadAuthenticationMethod = 0x8C, "bad authentication method", CONNACK;
     KeepAliveTimeout = 0x8D, "keep alive timeout", DISCONNECT;
     SessionTakenOver = 0x8E, "session taken over", DISCONNECT;
     TopicFilterInvalid = 0x8F, "topic filter invalid", SUBACK | UNSUBACK | DISCONNECT;

@@ -26,6 +26,7 @@ use super::message::{ClientId, Message, ReplicaId, UnixMs};
 use super::router::Granted;
 
 pub(crate) mod memory;
+pub(crate) mod redis;
 
 /// An answer that the store gives later.
 pub(crate) type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -36,6 +37,9 @@ pub enum StoreError {
     /// It is shut.
     #[error("the store is shut")]
     Shut,
+    /// It refuses what it is asked: a defect, or a store that is not ours.
+    #[error("the store refuses: {0}")]
+    Refused(Box<::redis::RedisError>),
     /// The replica is not known any more: it was away for longer than its lease.
     #[error("the lease of replica {0} was lost")]
     LeaseLost(ReplicaId),
@@ -259,7 +263,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Published {
     /// The guard was gone: it happened before.
     pub(crate) repeated: bool,
-    /// For each append the number in the queue; `None` if the queue is full or the session gone.
+    /// For each append the number in the queue: 0 if the queue has to be looked at, `None` if it is full or gone.
     pub(crate) numbers: Vec<Option<u64>>,
     /// Whether there was no room to retain it.
     pub(crate) not_retained: bool,

@@ -1,5 +1,8 @@
 //! What a journal must do, whatever it is kept in.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use watermaster::journal::{AppendError, Draft, Journal, JournalError, PastFilter, decode};
 use watermaster::kernel::id::{AllocationId, Sequence};
 use watermaster::kernel::units::Millis;
@@ -133,6 +136,41 @@ pub(crate) async fn of_two_writers_one_wins_each_place(one: Journal, two: Journa
     assert_eq!(one.head().await.unwrap(), Sequence(mine + theirs));
     assert!(my_losses + their_losses > 0, "they never met");
     one.restore().await.unwrap();
+}
+
+/// While another writes without rest, who asks to write alone succeeds each time; a claim that is dropped leaves nothing.
+pub(crate) async fn who_writes_alone_is_not_outrun(one: Journal, two: Journal) {
+    let done = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&done);
+    let restless = tokio::spawn(async move {
+        let mut world = World::new(15);
+        while !told.load(Ordering::Relaxed) {
+            world.state = two.restore().await.unwrap();
+            let mut draft = Draft::new();
+            world.live(5, &mut draft);
+            match two.append(&draft).await {
+                Ok(()) | Err(AppendError::Conflict) => {}
+                Err(AppendError::Failed(error)) => panic!("{error:?}"),
+            }
+        }
+        two
+    });
+    let mut world = World::new(16);
+    for _ in 0..20 {
+        let alone = one.alone().await.unwrap();
+        world.state = one.restore().await.unwrap();
+        let mut draft = Draft::new();
+        world.live(5, &mut draft);
+        alone.append(&draft).await.unwrap();
+    }
+    done.store(true, Ordering::Relaxed);
+    let two = restless.await.unwrap();
+    world.state = one.restore().await.unwrap();
+    drop(one.alone().await.unwrap());
+    let mut draft = Draft::new();
+    world.live(5, &mut draft);
+    two.append(&draft).await.unwrap();
+    assert!(one.restore().await.unwrap() == world.state);
 }
 
 /// `damage` carries out a statement behind the journal's back.

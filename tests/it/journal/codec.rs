@@ -41,6 +41,8 @@ fn every_kind_of_event_survives_its_stored_form() {
         ("allocation_released", false),
         ("allocation_resized", true),
         ("allocations_expired", false),
+        ("controller_deleted", false),
+        ("controller_put", false),
         ("link_changed", true),
         ("model_set", true),
         ("topology_deleted", false),
@@ -129,7 +131,7 @@ fn the_stored_form_keeps_its_spelling() {
                 "metric": "te", "max_hops": 3, "max_delay_us": 10, "include": [{"node": "b"}], "exclude": [{"link": "ba"}],
                 "exclude_any": 4, "route": [{"hop": {"node": "b"}, "strict": true}]
             },
-            "flow": {"in_port": 1, "ipv4_src": "10.0.0.0/8", "ip_proto": 6, "l4_dst": 443},
+            "flow": {"in_port": 1, "ipv4_src": "10.0.0.0/8", "ip_proto": 6, "l4_dst": 443, "out_port": 9},
             "path": ["ab", "bc"], "created_at_ms": 7, "updated_at_ms": 8
         },
         "displaced": [
@@ -181,6 +183,10 @@ fn the_stored_form_keeps_its_spelling() {
         json!({"kind": "allocation_released", "id": "18446744073709551615"}),
         json!({"kind": "allocations_expired", "ids": ["1", "2"]}),
         json!({"kind": "topology_deleted", "topology": "one"}),
+        json!({"kind": "controller_put",
+               "controller": {"name": "c", "driver": "ryu", "url": "http://127.0.0.1:8080", "topology": "one"}}),
+        json!({"kind": "controller_put", "controller": {"name": "c", "driver": "simulated", "topology": "one"}}),
+        json!({"kind": "controller_deleted", "controller": "c"}),
         json!({"kind": "link_changed", "topology": "one", "links": [], "stranded": ["5"]}),
     ];
     for stored in [admitted, denied, put, model].into_iter().chain(rest) {

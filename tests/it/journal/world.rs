@@ -8,6 +8,7 @@ use watermaster::kernel::class::{ClassType, Priority, TeClass};
 use watermaster::kernel::command::{
     Command, Expected, LinkChange, Looseness, Misfits, NamedConstraints, NamedHop, NamedRouteHop, Request, Switchover,
 };
+use watermaster::kernel::controller::{Address, DriverKind};
 use watermaster::kernel::event::{Event, Fate};
 use watermaster::kernel::id::{AllocationId, LinkIx, Name, NodeIx};
 use watermaster::kernel::lsp::{Allocation, EndCause, Flow, Ipv4Prefix};
@@ -123,6 +124,7 @@ impl World {
             3..6 => self.change_link(),
             6..9 => Command::Expire,
             9..15 => Command::Release { id: self.somebody() },
+            39 => self.controller(),
             15..19 => Command::Resize {
                 id: self.somebody(),
                 bandwidth: Some(self.some_bandwidth()),
@@ -162,6 +164,21 @@ impl World {
             ..LinkChange::default()
         };
         Command::ChangeLink { topology, link: name(LINKS[self.dice.small::<usize>(LINKS.len() as u64)]), change }
+    }
+
+    fn controller(&mut self) -> Command {
+        let name = name(["c1", "c2"][self.dice.small::<usize>(2)]);
+        let topology = self.either();
+        match self.dice.roll(4) {
+            0 => Command::DeleteController { name },
+            1 => Command::PutController { name, driver: DriverKind::Simulated, address: None, topology },
+            roll => Command::PutController {
+                name,
+                driver: if roll == 2 { DriverKind::Ryu } else { DriverKind::Onos },
+                address: Some(Address::new("http://127.0.0.1:8080").unwrap()),
+                topology,
+            },
+        }
     }
 
     fn request(&mut self) -> Request {
@@ -220,7 +237,10 @@ fn ended(recorded: &Recorded, before: &State, old: &Allocation) -> Option<Past> 
                 Fate::Rerouted(_) => None,
             })
         }
-        Event::TopologyDeleted { .. } | Event::Denied { .. } => None,
+        Event::TopologyDeleted { .. }
+        | Event::Denied { .. }
+        | Event::ControllerPut { .. }
+        | Event::ControllerDeleted { .. } => return None,
     };
     let topology = before.network(old.topology.as_str())?.topology();
     Some(Past::of(old, topology, cause?, recorded.at, recorded.sequence).unwrap())
@@ -273,6 +293,7 @@ fn flow(dice: &mut Dice) -> Flow {
         ipv4_dst: dice.maybe(|_| Ipv4Prefix { address: [192, 168, 1, 1].into(), length: 32 }),
         ip_proto: dice.maybe(|_| 6),
         l4_dst: dice.maybe(|dice| dice.small(65_536)),
+        out_port: dice.maybe(|dice| dice.small(64)),
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::{Ack, DecodeError, Kind, Version};
 use super::REASON_ONLY;
 
 pub(super) fn ack(reader: &mut Reader<'_>, kind: Kind, version: Version) -> Result<Ack, DecodeError> {
-    let mut ack = Ack::success(reader.packet_id()?);
+    let mut ack = Ack::success(reader.packet_id(kind)?);
     if version == Version::V3 || reader.remaining() == 0 {
         return Ok(ack);
     }

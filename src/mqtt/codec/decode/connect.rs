@@ -49,18 +49,35 @@ const CONNACK_ALLOWED: Allowed = Allowed::new(&[
     property::AUTHENTICATION_DATA,
 ]);
 
+/// The protocol level that a CONNECT names. 3.1 is read as the ancestor of 3.1.1 that it is: it had no reserved flags
+/// and no empty client identifiers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Three,
+    Four,
+    Five,
+}
+
+impl Level {
+    pub(super) fn version(self) -> Version {
+        match self {
+            Level::Three | Level::Four => Version::V3,
+            Level::Five => Version::V5,
+        }
+    }
+}
+
 /// The protocol's name and level (3.1.2.1, 3.1.2.2).
-pub(super) fn version(reader: &mut Reader<'_>) -> Result<Version, DecodeError> {
+pub(super) fn level(reader: &mut Reader<'_>) -> Result<Level, DecodeError> {
     let name = reader.binary("protocol name")?;
-    match &*name {
-        b"MQTT" => {}
-        // MQTT 3.1: a version that is known and not spoken, and its client understands the answer.
-        b"MQIsdp" => return Err(DecodeError::UnsupportedVersion(reader.byte("protocol level")?)),
-        _ => return Err(DecodeError::ProtocolName),
+    let is_old = &*name == b"MQIsdp";
+    if !is_old && &*name != b"MQTT" {
+        return Err(DecodeError::ProtocolName);
     }
     match reader.byte("protocol level")? {
-        4 => Ok(Version::V3),
-        5 => Ok(Version::V5),
+        3 if is_old => Ok(Level::Three),
+        4 if !is_old => Ok(Level::Four),
+        5 if !is_old => Ok(Level::Five),
         other => Err(DecodeError::UnsupportedVersion(other)),
     }
 }
@@ -73,8 +90,8 @@ struct Flags {
     has_username: bool,
 }
 
-fn flags(byte: u8, version: Version) -> Result<Flags, DecodeError> {
-    if byte & 1 != 0 {
+fn flags(byte: u8, level: Level) -> Result<Flags, DecodeError> {
+    if byte & 1 != 0 && level != Level::Three {
         return Err(DecodeError::ReservedFlag(Kind::Connect));
     }
     let qos = Qos::new(byte >> 3 & 3).ok_or(DecodeError::Qos)?;
@@ -89,21 +106,28 @@ fn flags(byte: u8, version: Version) -> Result<Flags, DecodeError> {
         has_password: byte >> 6 & 1 == 1,
         has_username: byte >> 7 == 1,
     };
-    if flags.has_password && !flags.has_username && version == Version::V3 {
+    if flags.has_password && !flags.has_username && level != Level::Five {
         return Err(DecodeError::PasswordWithoutUserName);
     }
     Ok(flags)
 }
 
 /// What follows the version.
-pub(super) fn connect(reader: &mut Reader<'_>, version: Version) -> Result<Connect, DecodeError> {
-    let flags = flags(reader.byte("connect flags")?, version)?;
+pub(super) fn connect(reader: &mut Reader<'_>, level: Level) -> Result<Connect, DecodeError> {
+    let version = level.version();
+    let flags = flags(reader.byte("connect flags")?, level)?;
     let keep_alive_s = reader.two("keep alive")?;
     let properties = match version {
         Version::V3 => ConnectProperties::default(),
         Version::V5 => connect_properties(reader)?,
     };
-    let client_id = reader.text("client identifier")?;
+    let client_id = reader.text("client identifier").map_err(|error| match error {
+        DecodeError::Text { .. } => DecodeError::ClientId,
+        other => other,
+    })?;
+    if client_id.is_empty() && level == Level::Three {
+        return Err(DecodeError::ClientId);
+    }
     let will = flags.will.map(|(qos, retain)| will(reader, version, qos, retain)).transpose()?;
     let username = flags.has_username.then(|| reader.text("user name")).transpose()?;
     let password = flags.has_password.then(|| reader.binary("password")).transpose()?;

@@ -154,15 +154,7 @@ impl Decoder {
         let mut reader = Reader::new(bytes, head.body_at);
         let kind = head.kind;
         if kind == Kind::Connect {
-            let version = connect::version(&mut reader)?;
-            // A second CONNECT is for the session to refuse [MQTT-3.1.0-2]; it does not change the version.
-            self.version.get_or_insert(version);
-            if version == Version::V5 && !head.is_minimal {
-                return Err(DecodeError::VariableInteger);
-            }
-            let connect = connect::connect(&mut reader, version)?;
-            ended(kind, &reader)?;
-            return Ok(Packet::Connect(Box::new(connect)));
+            return self.connect(head, &mut reader);
         }
         let Some(version) = self.version else { return Err(DecodeError::NotConnect(kind)) };
         let packet = match kind {
@@ -187,16 +179,34 @@ impl Decoder {
     }
 }
 
+impl Decoder {
+    fn connect(&mut self, head: &Head, reader: &mut Reader<'_>) -> Result<Packet, DecodeError> {
+        let level = connect::level(reader)?;
+        // A second CONNECT is for the session to refuse [MQTT-3.1.0-2]; it does not change the version.
+        self.version.get_or_insert(level.version());
+        if level == connect::Level::Five && !head.is_minimal {
+            return Err(DecodeError::VariableInteger);
+        }
+        if level != connect::Level::Three && head.flags != 0 {
+            return Err(DecodeError::FixedHeaderFlags { kind: head.kind, flags: head.flags });
+        }
+        let connect = connect::connect(reader, level)?;
+        ended(Kind::Connect, reader)?;
+        Ok(Packet::Connect(Box::new(connect)))
+    }
+}
+
 fn ended(kind: Kind, reader: &Reader<'_>) -> Result<(), DecodeError> {
     if reader.remaining() == 0 { Ok(()) } else { Err(DecodeError::TrailingBytes(kind)) }
 }
 
-/// The flags of the fixed header (2.1.3): those of PUBLISH say something, the others are fixed.
+/// The flags of the fixed header (2.1.3): those of PUBLISH say something, the others are fixed. Those of CONNECT are judged
+/// when its version is known.
 fn check_flags(kind: Kind, flags: u8) -> Result<(), DecodeError> {
     match kind {
         Kind::Publish if flags & 0b0110 == 0b0110 => Err(DecodeError::Qos),
         Kind::Publish if flags & 0b1110 == 0b1000 => Err(DecodeError::DupAtMostOnce),
-        Kind::Publish => Ok(()),
+        Kind::Publish | Kind::Connect => Ok(()),
         Kind::Pubrel | Kind::Subscribe | Kind::Unsubscribe if flags == 0b0010 => Ok(()),
         Kind::Pubrel | Kind::Subscribe | Kind::Unsubscribe => Err(DecodeError::FixedHeaderFlags { kind, flags }),
         _ if flags == 0 => Ok(()),

@@ -38,8 +38,8 @@ pub(super) fn publish(
     let topic = reader.text("topic")?;
     let delivery = match flags >> 1 & 3 {
         0 => Delivery::AtMostOnce,
-        1 => Delivery::AtLeastOnce(reader.packet_id()?),
-        2 => Delivery::ExactlyOnce(reader.packet_id()?),
+        1 => Delivery::AtLeastOnce(reader.packet_id(Kind::Publish)?),
+        2 => Delivery::ExactlyOnce(reader.packet_id(Kind::Publish)?),
         _ => return Err(DecodeError::Qos),
     };
     let mut publish = Publish {

@@ -76,6 +76,9 @@ pub(super) fn auth(reader: &mut Reader<'_>) -> Result<Auth, DecodeError> {
         return Ok(auth);
     }
     auth.reason = super::reason(Kind::Auth, reader.byte("reason code")?)?;
+    if reader.remaining() == 0 {
+        return Err(DecodeError::NoAuthenticationMethod);
+    }
     auth.user = property::read(reader, Kind::Auth, AUTH_ALLOWED, |property| {
         match (property.id, property.value) {
             (property::AUTHENTICATION_METHOD, Value::Text(text)) => auth.authentication_method = Some(text),

@@ -14,12 +14,13 @@ const SUBSCRIBE_ALLOWED: Allowed = Allowed::new(&[property::SUBSCRIPTION_ID]);
 const USER_ONLY: Allowed = Allowed::new(&[]);
 
 pub(super) fn subscribe(reader: &mut Reader<'_>, version: Version) -> Result<Subscribe, DecodeError> {
-    let packet_id = reader.packet_id()?;
+    let packet_id = reader.packet_id(Kind::Subscribe)?;
     let mut subscription_id = None;
     let user = match version {
         Version::V3 => UserProperties::default(),
         Version::V5 => property::read(reader, Kind::Subscribe, SUBSCRIBE_ALLOWED, |property| match property.value {
-            Value::Variable(id) if id > 0 => {
+            Value::Variable(0) => Err(DecodeError::SubscriptionIdZero),
+            Value::Variable(id) => {
                 subscription_id = Some(id);
                 Ok(())
             }
@@ -74,7 +75,7 @@ fn options(byte: u8, version: Version) -> Result<SubscriptionOptions, DecodeErro
 }
 
 pub(super) fn unsubscribe(reader: &mut Reader<'_>, version: Version) -> Result<Unsubscribe, DecodeError> {
-    let packet_id = reader.packet_id()?;
+    let packet_id = reader.packet_id(Kind::Unsubscribe)?;
     let user = match version {
         Version::V3 => UserProperties::default(),
         Version::V5 => property::read(reader, Kind::Unsubscribe, USER_ONLY, |property| Err(property.refused()))?,
@@ -99,7 +100,7 @@ struct Answer {
 
 fn answer(reader: &mut Reader<'_>, kind: Kind, version: Version) -> Result<Answer, DecodeError> {
     let mut answer = Answer {
-        packet_id: reader.packet_id()?,
+        packet_id: reader.packet_id(kind)?,
         reasons: vec![],
         reason_string: None,
         user: UserProperties::default(),

@@ -156,22 +156,22 @@ fn connack(connack: &Connack, version: Version, detail: Detail, out: &mut dyn Si
     let from = &connack.properties;
     properties(out, &|out| {
         four(id::SESSION_EXPIRY, from.session_expiry_s, out);
+        text(id::ASSIGNED_CLIENT_ID, from.assigned_client_id.as_ref(), out);
+        two(id::SERVER_KEEP_ALIVE, from.server_keep_alive_s, out);
+        text(id::AUTHENTICATION_METHOD, from.authentication_method.as_ref(), out);
+        binary(id::AUTHENTICATION_DATA, from.authentication_data.as_ref(), out);
+        text(id::RESPONSE_INFORMATION, from.response_information.as_ref(), out);
+        text(id::SERVER_REFERENCE, from.server_reference.as_ref(), out);
+        two(id::TOPIC_ALIAS_MAX, from.topic_alias_max, out);
+        flag(id::RETAIN_AVAILABLE, from.retain_available, out);
+        four(id::PACKET_MAX, from.packet_max_bytes.map(Into::into), out);
         two(id::RECEIVE_MAX, from.receive_max.map(Into::into), out);
         // 2 is said by saying nothing (3.2.2.3.4).
         flag(id::QOS_MAX, from.qos_max.filter(|qos| *qos < Qos::ExactlyOnce).map(|qos| qos == Qos::AtLeastOnce), out);
-        flag(id::RETAIN_AVAILABLE, from.retain_available, out);
-        four(id::PACKET_MAX, from.packet_max_bytes.map(Into::into), out);
-        text(id::ASSIGNED_CLIENT_ID, from.assigned_client_id.as_ref(), out);
-        two(id::TOPIC_ALIAS_MAX, from.topic_alias_max, out);
-        why(from.reason_string.as_ref(), &from.user, detail, out);
         flag(id::WILDCARD_AVAILABLE, from.wildcard_available, out);
         flag(id::SUBSCRIPTION_IDS_AVAILABLE, from.subscription_ids_available, out);
         flag(id::SHARED_AVAILABLE, from.shared_available, out);
-        two(id::SERVER_KEEP_ALIVE, from.server_keep_alive_s, out);
-        text(id::RESPONSE_INFORMATION, from.response_information.as_ref(), out);
-        text(id::SERVER_REFERENCE, from.server_reference.as_ref(), out);
-        text(id::AUTHENTICATION_METHOD, from.authentication_method.as_ref(), out);
-        binary(id::AUTHENTICATION_DATA, from.authentication_data.as_ref(), out);
+        why(from.reason_string.as_ref(), &from.user, detail, out);
     });
 }
 

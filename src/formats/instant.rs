@@ -1,4 +1,4 @@
-//! Times: RFC 3339, UTC, milliseconds.
+//! Times as they are spoken: RFC 3339, UTC, milliseconds.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
@@ -6,9 +6,9 @@ use serde::ser::{Serialize, Serializer};
 
 use crate::kernel::units::Millis;
 
-/// A time in an answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Instant(pub(crate) Millis);
+/// A time in a document.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Instant(pub Millis);
 
 impl Serialize for Instant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,0 +1,168 @@
+//! Keeping the switches as they should be: one worker a controller, which chooses nothing. It asks the kernel what each
+//! switch should hold and which steps lead there from what it holds, and has the driver take them.
+//!
+//! What must stay true: a worker belongs to one revision of its controller and is dropped with it, so that a stale one
+//! does no harm; every repetition waits longer than the one before; a controller that is away is asked one small question
+//! now and then, and nothing else.
+
+mod board;
+mod hand;
+mod read;
+mod watch;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(super) use self::board::Boards;
+pub use self::board::{Board, Condition, Conditions, ControllerStatus, Load, News};
+use self::hand::Hand;
+use self::worker::Worker;
+use super::{App, Commit};
+use crate::journal::record::Record;
+use crate::kernel::State;
+use crate::kernel::controller::{Controller, DriverKind};
+use crate::kernel::id::{Name, Sequence};
+use crate::kernel::topology::Topology;
+use crate::southbound::{Driver, DriverError};
+
+/// What makes a driver for a controller, knowing the topology whose switches it has.
+pub type Workshop =
+    Arc<dyn Fn(&Controller, Option<&Topology>) -> Result<Arc<dyn Driver>, DriverError> + Send + Sync + 'static>;
+
+/// A worker that runs.
+struct Running {
+    identity: Identity,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// What a worker is for: another of these is another worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Identity {
+    controller: Sequence,
+    /// A simulated network is made of its topology's switches and ports.
+    network: Option<u64>,
+}
+
+/// Starts, changes and stops workers as controllers come, change and go.
+pub(super) async fn run(app: App) {
+    let stop = app.stopping();
+    let mut commits = app.subscribe();
+    let mut workers: BTreeMap<Name, Running> = BTreeMap::new();
+    loop {
+        staff(&app, &mut workers).await;
+        loop {
+            let commit = tokio::select! {
+                commit = commits.recv() => commit,
+                () = stop.cancelled() => return dismiss(&app, workers).await,
+            };
+            match commit {
+                Ok(commit) if !is_about_controllers(&commit) => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => break,
+                Err(RecvError::Closed) => return dismiss(&app, workers).await,
+            }
+        }
+    }
+}
+
+fn is_about_controllers(commit: &Commit) -> bool {
+    commit.facts.iter().any(|fact| {
+        matches!(
+            fact.record,
+            Record::ControllerPut { .. } | Record::ControllerDeleted { .. } | Record::TopologyPut { .. }
+        )
+    })
+}
+
+/// One worker for each controller as it is now, and no others.
+async fn staff(app: &App, workers: &mut BTreeMap<Name, Running>) {
+    let wanted = app.read(wanted).await;
+    let gone: Vec<Name> = workers
+        .iter()
+        .filter(|(name, running)| wanted.get(*name).is_none_or(|(identity, _, _)| *identity != running.identity))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in gone {
+        if let Some(running) = workers.remove(&name) {
+            stop(running).await;
+            app.inner.boards.take_down(&name);
+        }
+    }
+    for (name, (identity, controller, topology)) in wanted {
+        if !workers.contains_key(&name) {
+            let running = start(app, identity, controller, topology.as_deref());
+            workers.insert(name, running);
+        }
+    }
+}
+
+type Wanted = (Identity, Arc<Controller>, Option<Arc<Topology>>);
+
+fn wanted(state: &State) -> BTreeMap<Name, Wanted> {
+    let one = |controller: &Arc<Controller>| {
+        let network = state.network(controller.topology.as_str());
+        let is_made_of_it = controller.driver == DriverKind::Simulated;
+        let identity = Identity {
+            controller: controller.revision,
+            network: network.filter(|_| is_made_of_it).map(|network| fingerprint(network.topology())),
+        };
+        let topology = network.map(|network| Arc::clone(network.topology()));
+        (controller.name.clone(), (identity, Arc::clone(controller), topology))
+    };
+    state.controllers().map(one).collect()
+}
+
+fn start(app: &App, identity: Identity, controller: Arc<Controller>, topology: Option<&Topology>) -> Running {
+    let board = Arc::new(Board::new(controller.topology.clone()));
+    let stop = app.stopping().child_token();
+    let hand = match (app.inner.workshop)(&controller, topology) {
+        Ok(driver) => Arc::new(Hand::new(driver)),
+        Err(error) => {
+            board.give_up(&error, app.now());
+            app.inner.boards.hang(&controller.name, board, None);
+            return Running { identity, stop, task: tokio::spawn(async {}) };
+        }
+    };
+    app.inner.boards.hang(&controller.name, Arc::clone(&board), Some(Arc::clone(&hand)));
+    let worker = Worker::new(app.clone(), Arc::clone(&controller), Arc::clone(&hand), Arc::clone(&board));
+    let watch = watch::run(app.clone(), controller, Arc::clone(&hand), board);
+    let both = async move { tokio::join!(worker.run(), watch) };
+    let token = stop.clone();
+    // Dropped wherever it is: what a call that was dropped did is found out by whoever comes next.
+    let task = tokio::spawn(async move {
+        let _ = token.run_until_cancelled(both).await;
+    });
+    Running { identity, stop, task }
+}
+
+/// Changes with the switches and ports that a topology names.
+fn fingerprint(topology: &Topology) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (_, node) in topology.nodes() {
+        node.switch.as_ref().map(|switch| (switch.dpid, &switch.host_ports)).hash(&mut hasher);
+    }
+    for (_, link) in topology.links() {
+        (link.from, link.to, link.from_port, link.to_port).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+async fn stop(running: Running) {
+    running.stop.cancel();
+    if running.task.await.is_err() {
+        tracing::error!("a worker for a controller panicked");
+    }
+}
+
+async fn dismiss(app: &App, workers: BTreeMap<Name, Running>) {
+    for (name, running) in workers {
+        stop(running).await;
+        app.inner.boards.take_down(&name);
+    }
+}

@@ -1,0 +1,644 @@
+//! The worker of one controller: takes in what was decided, reads what the switches hold, and has the steps taken that the
+//! kernel says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures_util::future::join_all;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::{Instant, sleep_until};
+
+use super::super::{App, Commit};
+use super::board::{Board, Condition, News};
+use super::hand::{Hand, STEPS_AT_ONCE};
+use super::read::{self, Finding};
+use crate::journal::record::{DisplacedRecord, Record};
+use crate::kernel::State;
+use crate::kernel::controller::Controller;
+use crate::kernel::id::{AllocationId, Name};
+use crate::kernel::intent::{Agenda, Dpid, Fault, Plan, StepOutcome, Table, Tables, Task};
+use crate::kernel::lsp::{Allocation, LspState};
+use crate::kernel::topology::Topology;
+use crate::southbound::DriverError;
+
+/// How often it is looked whether the switches still hold what they should.
+const AUDIT_EVERY: Duration = Duration::from_secs(2);
+/// The first wait after something failed.
+const RETRY_MIN: Duration = Duration::from_millis(200);
+/// The longest.
+const RETRY_MAX: Duration = Duration::from_secs(3);
+/// How many allocations are looked at under one lock.
+const PAGE: usize = 20_000;
+/// How many commits are taken in at once.
+const COMMITS_AT_ONCE: usize = 256;
+
+/// What has changed since the plan was last brought up to date.
+enum Changes {
+    Everything,
+    These(BTreeSet<AllocationId>),
+}
+
+/// Why a round is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// Something was decided.
+    Commit,
+    /// It is time to look, or to try again.
+    Time,
+}
+
+pub(super) struct Worker {
+    app: App,
+    controller: Arc<Controller>,
+    hand: Arc<Hand>,
+    board: Arc<Board>,
+    plan: Plan,
+    /// What the switches are known to hold.
+    seen: Tables,
+    /// Switches of which something is to be found out before more is done to them.
+    doubtful: BTreeSet<Dpid>,
+    /// Why nothing is known of some switches.
+    troubles: BTreeMap<Dpid, Arc<str>>,
+    /// Who is not known to be in force, and since when.
+    unsettled: BTreeMap<AllocationId, Instant>,
+    /// Why some are not.
+    faults: BTreeMap<AllocationId, Fault>,
+    /// Whether the plan was ever made.
+    is_loaded: bool,
+    backoff: ExponentialBackoff,
+    /// Set while the controller is away: nothing but one question is asked before then.
+    closed_until: Option<Instant>,
+    retry_at: Option<Instant>,
+    audit_at: Instant,
+    audits: u64,
+}
+
+fn fresh_backoff() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(RETRY_MIN)
+        .with_max_delay(RETRY_MAX)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+impl Worker {
+    pub(super) fn new(app: App, controller: Arc<Controller>, hand: Arc<Hand>, board: Arc<Board>) -> Self {
+        Self {
+            app,
+            controller,
+            hand,
+            board,
+            plan: Plan::new(),
+            seen: Tables::new(),
+            doubtful: BTreeSet::new(),
+            troubles: BTreeMap::new(),
+            unsettled: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            is_loaded: false,
+            backoff: fresh_backoff(),
+            closed_until: None,
+            retry_at: None,
+            audit_at: Instant::now() + AUDIT_EVERY,
+            audits: 0,
+        }
+    }
+
+    /// Until it is dropped.
+    pub(super) async fn run(mut self) {
+        // Whoever listens before looking at the state misses nothing.
+        let mut commits = self.app.subscribe();
+        let mut changes = Changes::Everything;
+        let mut occasion = Occasion::Time;
+        loop {
+            if self.is_current().await {
+                if let Err(error) = self.round(&mut changes, occasion).await {
+                    self.close(&error);
+                }
+                self.settle();
+                self.report();
+            }
+            occasion = self.wait(&mut commits, &mut changes).await;
+        }
+    }
+
+    /// Whether this is still the worker of its controller: a stale one must not touch a switch.
+    async fn is_current(&self) -> bool {
+        is_revision(self.app.clone(), Arc::clone(&self.controller)).await
+    }
+
+    /// Sleeps until there is something to do.
+    async fn wait(&mut self, commits: &mut Receiver<Commit>, changes: &mut Changes) -> Occasion {
+        let next = self.closed_until.unwrap_or_else(|| self.retry_at.unwrap_or(self.audit_at).min(self.audit_at));
+        tokio::select! {
+            commit = commits.recv() => {
+                self.note(commit, changes);
+                for _ in 0..COMMITS_AT_ONCE {
+                    match commits.try_recv() {
+                        Ok(commit) => self.note(Ok(commit), changes),
+                        Err(TryRecvError::Lagged(missed)) => self.note(Err(RecvError::Lagged(missed)), changes),
+                        Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                    }
+                }
+                Occasion::Commit
+            }
+            () = sleep_until(next) => Occasion::Time,
+        }
+    }
+
+    fn note(&self, commit: Result<Commit, RecvError>, changes: &mut Changes) {
+        match commit {
+            Ok(commit) => commit.facts.iter().for_each(|fact| changes.note(&fact.record, &self.controller.topology)),
+            Err(RecvError::Lagged(_)) => *changes = Changes::Everything,
+            Err(RecvError::Closed) => {}
+        }
+    }
+
+    /// Once through: read, take in, do.
+    async fn round(&mut self, changes: &mut Changes, occasion: Occasion) -> Result<(), DriverError> {
+        if let Some(until) = self.closed_until {
+            if self.is_loaded {
+                self.take_in(changes).await;
+            }
+            if occasion == Occasion::Commit && Instant::now() < until {
+                return Ok(());
+            }
+        }
+        if occasion == Occasion::Time {
+            self.look_around().await?;
+        }
+        if !self.is_loaded {
+            self.plan.recover(&self.seen);
+            self.is_loaded = true;
+            self.board.set_everybody(None);
+        }
+        self.take_in(changes).await;
+        self.read_doubtful(occasion).await?;
+        let is_done = self.work_off().await?;
+        self.open();
+        self.retry_at = match is_done && self.troubles.is_empty() && self.doubtful.is_empty() {
+            true => {
+                self.backoff = fresh_backoff();
+                None
+            }
+            false => match self.retry_at.filter(|at| *at > Instant::now()) {
+                Some(at) => Some(at),
+                None => self.backoff.next().map(|wait| Instant::now() + wait),
+            },
+        };
+        Ok(())
+    }
+
+    /// Asks which switches are there, and audits those of which something is known.
+    async fn look_around(&mut self) -> Result<(), DriverError> {
+        let connected: BTreeSet<Dpid> = self.hand.switches().await?.into_iter().collect();
+        self.closed_until = None;
+        let ours = self.switches().await;
+        for dpid in &ours {
+            if connected.contains(dpid) {
+                if !self.seen.contains_key(dpid) {
+                    self.doubtful.insert(*dpid);
+                }
+            } else {
+                self.lose(*dpid, &DriverError::UnknownSwitch { dpid: *dpid });
+            }
+        }
+        if Instant::now() >= self.audit_at {
+            self.audit().await?;
+            self.audits = self.audits.wrapping_add(1);
+            self.audit_at = Instant::now() + AUDIT_EVERY;
+        }
+        if !self.is_loaded {
+            self.read_doubtful(Occasion::Time).await?;
+        }
+        Ok(())
+    }
+
+    /// The switches of the topology, and those where something should be or is.
+    async fn switches(&self) -> BTreeSet<Dpid> {
+        let named = topology(self.app.clone(), self.controller.topology.clone()).await;
+        let named = named.iter().flat_map(|topology| topology.nodes());
+        let named = named.filter_map(|(_, node)| node.switch.as_ref().map(|switch| Dpid(switch.dpid)));
+        named.chain(self.plan.tables().keys().copied()).chain(self.seen.keys().copied()).collect()
+    }
+
+    async fn audit(&mut self) -> Result<(), DriverError> {
+        let (hand, round) = (&self.hand, self.audits);
+        let mut known = vec![];
+        for (dpid, table) in self.seen.iter().filter(|(dpid, _)| !self.doubtful.contains(dpid)) {
+            known.push((*dpid, table));
+        }
+        let mut questions = Vec::with_capacity(known.len());
+        for (dpid, table) in known {
+            questions.push(audit_one(hand, dpid, table, round));
+        }
+        let findings = join_all(questions).await;
+        for (dpid, finding) in findings {
+            match finding {
+                Ok(Finding::Same) => {}
+                Ok(Finding::Other(table)) => {
+                    tracing::warn!(controller = %self.controller.name, %dpid, "a switch holds other rules than were known");
+                    self.seen.insert(dpid, table);
+                    let steps = Agenda::new(self.plan.tables(), &self.seen).len();
+                    let steps = u64::try_from(steps).unwrap_or(u64::MAX);
+                    let controller = self.controller.name.clone();
+                    self.app.inner.boards.tell(News::Repaired { controller, steps });
+                }
+                Err(error) => self.blame(dpid, error)?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_doubtful(&mut self, occasion: Occasion) -> Result<(), DriverError> {
+        // A switch that is in trouble is asked again in time, not whenever something is decided.
+        let asked = |dpid: &&Dpid| occasion == Occasion::Time || !self.troubles.contains_key(*dpid);
+        let doubtful: Vec<Dpid> = self.doubtful.iter().filter(asked).copied().collect();
+        let hand = &self.hand;
+        let mut questions = Vec::with_capacity(doubtful.len());
+        for dpid in doubtful {
+            questions.push(read_one(hand, dpid));
+        }
+        let tables = join_all(questions).await;
+        for (dpid, table) in tables {
+            match table {
+                Ok(table) => {
+                    self.doubtful.remove(&dpid);
+                    if self.troubles.remove(&dpid).is_some() {
+                        self.unsettle_at(dpid);
+                    }
+                    self.seen.insert(dpid, table);
+                }
+                Err(error) => self.blame(dpid, error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the plan up to date.
+    async fn take_in(&mut self, changes: &mut Changes) {
+        match std::mem::replace(changes, Changes::These(BTreeSet::new())) {
+            Changes::Everything => self.take_everything_in().await,
+            Changes::These(ids) if ids.is_empty() => {}
+            Changes::These(ids) => {
+                let ids: Vec<AllocationId> = ids.into_iter().collect();
+                let found = find(self.app.clone(), self.controller.topology.clone(), ids).await;
+                let Some((topology, found)) = found else { return self.forget_everything() };
+                for (id, allocation) in found {
+                    self.take_one_in(id, allocation.as_deref(), &topology);
+                }
+            }
+        }
+        self.board.set_known_until(self.app.head());
+    }
+
+    /// Page by page, so that the writer is not kept waiting; whoever changes meanwhile comes with a commit.
+    async fn take_everything_in(&mut self) {
+        let name = self.controller.topology.clone();
+        let mut after = None;
+        let mut met = BTreeSet::new();
+        loop {
+            let Some((topology, page)) = page_after(self.app.clone(), name.clone(), after).await else {
+                return self.forget_everything();
+            };
+            let Some(last) = page.last().map(|allocation| allocation.id) else { break };
+            after = Some(last);
+            for allocation in page.iter().filter(|lsp| lsp.topology == name && lsp.flow.is_some()) {
+                met.insert(allocation.id);
+                self.take_one_in(allocation.id, Some(allocation), &topology);
+            }
+        }
+        let gone: Vec<AllocationId> = self.plan.everybody().filter(|id| !met.contains(id)).collect();
+        gone.into_iter().for_each(|id| self.drop_one(id));
+    }
+
+    fn forget_everything(&mut self) {
+        let all: Vec<AllocationId> = self.plan.everybody().collect();
+        all.into_iter().for_each(|id| self.drop_one(id));
+    }
+
+    fn take_one_in(&mut self, id: AllocationId, allocation: Option<&Allocation>, topology: &Topology) {
+        let Some(allocation) = allocation.filter(|allocation| allocation.flow.is_some()) else {
+            return self.drop_one(id);
+        };
+        self.plan.set(allocation, topology, &self.seen);
+        self.faults.remove(&id);
+        if self.plan.is_held(id, &self.seen) {
+            self.turn(id, &Condition::ACTIVE);
+        } else {
+            let was = self.board.condition_of(id).state;
+            let is_new = was == LspState::Installing;
+            let state = if is_new { LspState::Installing } else { LspState::Rerouting };
+            self.turn(id, &Condition { state, reason: None });
+            self.unsettled.entry(id).or_insert_with(Instant::now);
+        }
+    }
+
+    fn drop_one(&mut self, id: AllocationId) {
+        self.plan.remove(id);
+        self.unsettled.remove(&id);
+        self.faults.remove(&id);
+        self.board.forget(id);
+    }
+
+    /// Takes every step that can be taken; whether nothing is left.
+    async fn work_off(&mut self) -> Result<bool, DriverError> {
+        let mut agenda = Agenda::new(self.plan.tables(), &self.seen);
+        let now = Instant::now();
+        for id in agenda.serves().filter(|id| self.plan.has(*id)).collect::<BTreeSet<_>>() {
+            self.unsettled.entry(id).or_insert(now);
+        }
+        while let Some(stage) = agenda.next_stage() {
+            // What was decided on an old configuration must not be done any more.
+            if !self.is_current().await {
+                return Ok(false);
+            }
+            let hand = &self.hand;
+            let mut lists = Vec::with_capacity(stage.len());
+            for (dpid, tasks) in stage {
+                lists.push(take_steps(hand, dpid, tasks));
+            }
+            let done = join_all(lists).await;
+            let mut away = None;
+            for (dpid, done) in done {
+                away = self.take_outcomes(dpid, done, &mut agenda).err().or(away);
+            }
+            if let Some(error) = away {
+                return Err(error);
+            }
+        }
+        Ok(Agenda::new(self.plan.tables(), &self.seen).is_empty() && self.is_all_known())
+    }
+
+    fn is_all_known(&self) -> bool {
+        self.plan.tables().iter().all(|(dpid, table)| table.is_empty() || self.seen.contains_key(dpid))
+    }
+
+    fn take_outcomes(&mut self, dpid: Dpid, done: Done, agenda: &mut Agenda) -> Result<(), DriverError> {
+        for (task, outcome) in done.outcomes {
+            match outcome {
+                StepOutcome::InForce => {
+                    self.seen.entry(dpid).or_default().take_step(&task.step);
+                    continue;
+                }
+                StepOutcome::Refused(fault) => {
+                    if let Some(id) = task.serves {
+                        self.faults.insert(id, fault);
+                    }
+                }
+                StepOutcome::Unknown => {}
+            }
+            agenda.failed(&task);
+            self.doubtful.insert(dpid);
+        }
+        match done.error {
+            Some(error) => self.blame(dpid, error),
+            None => Ok(()),
+        }
+    }
+
+    /// A switch's own trouble stays with the switch; the controller's is everybody's.
+    fn blame(&mut self, dpid: Dpid, error: DriverError) -> Result<(), DriverError> {
+        self.doubtful.insert(dpid);
+        if error.is_of_controller() {
+            return Err(error);
+        }
+        self.lose(dpid, &error);
+        Ok(())
+    }
+
+    /// Nothing is known of a switch any more.
+    fn lose(&mut self, dpid: Dpid, error: &DriverError) {
+        self.seen.remove(&dpid);
+        self.doubtful.insert(dpid);
+        let why: Arc<str> = error.to_string().into();
+        if self.troubles.insert(dpid, Arc::clone(&why)).as_ref() != Some(&why) {
+            tracing::warn!(controller = %self.controller.name, %dpid, %error, "a switch cannot be used");
+            let at = self.app.now();
+            self.board.set_status(|status| status.last_error = Some((why, at)));
+        }
+        self.unsettle_at(dpid);
+    }
+
+    fn unsettle_at(&mut self, dpid: Dpid) {
+        let now = Instant::now();
+        for id in self.plan.at(dpid).collect::<Vec<_>>() {
+            self.unsettled.entry(id).or_insert(now);
+        }
+    }
+
+    /// The controller is away, or talks nonsense: it is left alone for a while.
+    fn close(&mut self, error: &DriverError) {
+        let wait = self.backoff.next().unwrap_or(RETRY_MAX);
+        self.closed_until = Some(Instant::now() + wait);
+        let why: Arc<str> = error.to_string().into();
+        let at = self.app.now();
+        let condition = Condition::degraded(&why);
+        self.board.set_status(|status| {
+            if status.reachable != Some(false) {
+                status.reachable = Some(false);
+                status.since = Some(at);
+                tracing::warn!(controller = %self.controller.name, %error, "a controller cannot be used");
+            }
+            status.last_error = Some((why, at));
+        });
+        if !self.is_loaded {
+            self.board.set_everybody(Some(condition));
+        }
+        // It may have lost or done anything meanwhile.
+        self.doubtful.extend(self.seen.keys().copied());
+    }
+
+    fn open(&mut self) {
+        self.closed_until = None;
+        let at = self.app.now();
+        self.board.set_status(|status| {
+            if status.reachable != Some(true) {
+                status.reachable = Some(true);
+                status.since = Some(at);
+                tracing::info!(controller = %self.controller.name, "a controller answers");
+            }
+        });
+    }
+
+    /// Finds out of everybody who was not in force what they are now.
+    fn settle(&mut self) {
+        for id in self.unsettled.keys().copied().collect::<Vec<_>>() {
+            let condition = self.condition(id);
+            if condition == Condition::ACTIVE
+                && let Some(since) = self.unsettled.remove(&id)
+            {
+                self.faults.remove(&id);
+                let took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let controller = self.controller.name.clone();
+                self.app.inner.boards.tell(News::Installed { controller, took_ms });
+            }
+            self.turn(id, &condition);
+        }
+        for id in self.plan.without_rules().collect::<Vec<_>>() {
+            self.turn(id, &self.condition(id));
+        }
+    }
+
+    fn condition(&self, id: AllocationId) -> Condition {
+        if let Some(why) = self.plan.why_not(id) {
+            return Condition::degraded(why);
+        }
+        if self.closed_until.is_none() && self.plan.is_held(id, &self.seen) {
+            return Condition::ACTIVE;
+        }
+        if self.closed_until.is_some() {
+            let status = self.board.status();
+            return Condition::degraded(status.last_error.map_or_else(Arc::default, |(why, _)| why));
+        }
+        if let Some(why) = self.plan.switches_of(id).find_map(|dpid| self.troubles.get(&dpid)) {
+            return Condition::degraded(why);
+        }
+        match self.faults.get(&id) {
+            Some(fault) => Condition::degraded(fault),
+            None => self.board.condition_of(id),
+        }
+    }
+
+    /// Says so if this is news.
+    fn turn(&self, id: AllocationId, condition: &Condition) {
+        if self.board.set_condition(id, condition) {
+            let topology = self.controller.topology.clone();
+            let news = News::Turned { id, topology, at: self.app.now(), condition: condition.clone() };
+            self.app.inner.boards.tell(news);
+        }
+    }
+
+    fn report(&self) {
+        let size = |table: &Table| table.rules().len() + table.meters().len();
+        let intended: usize = self.plan.tables().values().map(size).sum();
+        let missing = Agenda::new(self.plan.tables(), &self.seen);
+        let unknown: usize = self
+            .plan
+            .tables()
+            .iter()
+            .filter(|(dpid, _)| !self.seen.contains_key(dpid))
+            .map(|(_, table)| size(table))
+            .sum();
+        let lacking = missing.puts() + unknown;
+        let drifting = u64::try_from(missing.len() + unknown).unwrap_or(u64::MAX);
+        let switches: BTreeMap<Dpid, Option<Arc<str>>> = self
+            .seen
+            .keys()
+            .chain(self.troubles.keys())
+            .map(|dpid| (*dpid, self.troubles.get(dpid).cloned()))
+            .collect();
+        let at = self.app.now();
+        let is_settled = drifting == 0 && self.closed_until.is_none() && self.troubles.is_empty();
+        self.board.set_status(|status| {
+            status.intended = u64::try_from(intended).unwrap_or(u64::MAX);
+            status.installed = u64::try_from(intended.saturating_sub(lacking)).unwrap_or(u64::MAX);
+            status.drifting = drifting;
+            status.unsettled = u64::try_from(self.unsettled.len()).unwrap_or(u64::MAX);
+            status.switches = switches;
+            if is_settled {
+                status.settled_at = Some(at);
+            }
+        });
+    }
+}
+
+/// What became of the steps of one switch.
+struct Done {
+    outcomes: Vec<(Task, StepOutcome)>,
+    error: Option<DriverError>,
+}
+
+/// Takes the steps in order, some at once. After an error nothing more is sent: what was sent is unknown.
+async fn take_steps(hand: &Hand, switch: Dpid, tasks: Vec<Task>) -> (Dpid, Done) {
+    let mut done = Done { outcomes: Vec::with_capacity(tasks.len()), error: None };
+    for some in tasks.chunks(STEPS_AT_ONCE) {
+        let steps: Vec<_> = some.iter().map(|task| task.step.clone()).collect();
+        let outcomes = match &done.error {
+            Some(_) => vec![],
+            None => match hand.apply(switch, &steps).await {
+                Ok(outcomes) => outcomes,
+                Err(error) => {
+                    done.error = Some(error);
+                    vec![]
+                }
+            },
+        };
+        let outcomes = outcomes.into_iter().chain(std::iter::repeat(StepOutcome::Unknown));
+        done.outcomes.extend(some.iter().cloned().zip(outcomes));
+    }
+    (switch, done)
+}
+
+async fn read_one(hand: &Hand, switch: Dpid) -> (Dpid, Result<Table, DriverError>) {
+    (switch, read::table(hand, switch).await)
+}
+
+async fn audit_one(hand: &Hand, switch: Dpid, known: &Table, round: u64) -> (Dpid, Result<Finding, DriverError>) {
+    (switch, read::audit(hand, switch, known, round).await)
+}
+
+async fn is_revision(app: App, controller: Arc<Controller>) -> bool {
+    let is_this = move |state: &State| {
+        state.controller(controller.name.as_str()).is_some_and(|now| now.revision == controller.revision)
+    };
+    app.read(is_this).await
+}
+
+async fn topology(app: App, name: Name) -> Option<Arc<Topology>> {
+    app.read(move |state: &State| state.network(name.as_str()).map(|network| Arc::clone(network.topology()))).await
+}
+
+type Found = (Arc<Topology>, Vec<(AllocationId, Option<Arc<Allocation>>)>);
+
+async fn find(app: App, topology: Name, ids: Vec<AllocationId>) -> Option<Found> {
+    let look = move |state: &State| {
+        let network = state.network(topology.as_str())?;
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.push((id, state.allocation(id).filter(|lsp| lsp.topology == topology).cloned()));
+        }
+        Some((Arc::clone(network.topology()), found))
+    };
+    app.read(look).await
+}
+
+type Page = (Arc<Topology>, Vec<Arc<Allocation>>);
+
+async fn page_after(app: App, topology: Name, after: Option<AllocationId>) -> Option<Page> {
+    let look = move |state: &State| {
+        let network = state.network(topology.as_str())?;
+        Some((Arc::clone(network.topology()), state.allocations_after(after).take(PAGE).cloned().collect()))
+    };
+    app.read(look).await
+}
+
+impl Changes {
+    fn note(&mut self, record: &Record, topology: &Name) {
+        let all = |displaced: &[DisplacedRecord]| displaced.iter().map(|gone| gone.id.0).collect::<Vec<_>>();
+        let mut ids = match record {
+            Record::TopologyPut { topology: name, .. } | Record::TopologyDeleted { topology: name } => {
+                if name.0 == *topology {
+                    *self = Self::Everything;
+                }
+                return;
+            }
+            Record::ModelSet { displaced, .. } | Record::LinkChanged { displaced, .. } => all(displaced),
+            Record::AllocationAdmitted { allocation, displaced }
+            | Record::AllocationResized { allocation, displaced } => {
+                let mut ids = all(displaced);
+                ids.push(allocation.id.0);
+                ids
+            }
+            Record::AllocationReleased { id } => vec![id.0],
+            Record::AllocationsExpired { ids } => ids.iter().map(|id| id.0).collect(),
+            Record::AllocationDenied { .. } | Record::ControllerPut { .. } | Record::ControllerDeleted { .. } => return,
+        };
+        if let Self::These(these) = self {
+            these.extend(ids.drain(..));
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The scheduler's shell: it hands reports, commits and time to the [`Dispatcher`], submits what that asks for like
+//! anybody else, and shows what came of it. It decides nothing itself. What must stay true: an aggregator is told rates
+//! only after what backs them is committed; a slow reader or a flood of reports costs bounded memory.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::sleep;
+
+use super::{App, COMMITS_KEPT, Commit, Fact, Mode, Outcome, Record, Submission, SubmitError};
+use crate::journal::record::{DenialRecord, DisplacedRecord};
+use crate::kernel::id::{AllocationId, Name};
+use crate::kernel::rates::Settings;
+use crate::kernel::rates::demand::Metadata;
+use crate::kernel::rates::dispatch::{AggregatorView, Answer, Ask, Dispatcher, Rejection, Urgency};
+use crate::kernel::units::{Bandwidth, Millis};
+
+/// How many reports may wait for the scheduler; one more is refused as busy.
+pub const REPORTS_MAX: usize = 4_096;
+/// How many reports are taken in at once.
+const REPORTS_AT_ONCE_MAX: usize = 256;
+/// How many rounds of asking follow one upon another before reports are looked at again.
+const ROUNDS_MAX: usize = 8;
+/// How many changes a slow listener may fall behind.
+pub const NEWS_KEPT: usize = 4_096;
+/// How long the scheduler sleeps at most.
+const GLANCE: Duration = Duration::from_secs(1);
+/// How long it waits after the writer was too busy.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// How the scheduler works.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SchedulerOptions {
+    /// What it decides by.
+    pub settings: Settings,
+    /// In which topology the aggregators are; absent: the only one that has their node.
+    pub topology: Option<Name>,
+    /// When it acts.
+    pub pace: Pace,
+}
+
+/// When the scheduler acts on reports. A new subscription makes it act at once in either case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Pace {
+    /// On each report.
+    #[default]
+    Reactive,
+    /// Now and then, every so often.
+    Interval(Duration),
+}
+
+/// Why a report was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// It is not believed.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// Too many wait.
+    #[error("too many reports are waiting")]
+    Busy,
+    /// The service is stopping.
+    #[error("the service is stopping")]
+    Stopping,
+}
+
+/// The handle by which the speaking rooms reach the scheduler. Cheap to clone.
+#[derive(Clone)]
+pub struct Scheduler {
+    inbox: mpsc::Sender<Message>,
+    board: Arc<Board>,
+}
+
+enum Message {
+    Report { id: Name, metadata: Arc<Metadata>, answer: oneshot::Sender<Result<Arc<AggregatorView>, ReportError>> },
+    Silence { id: Name },
+}
+
+/// What everybody may look at: the aggregators as they are now.
+struct Board {
+    views: RwLock<BTreeMap<Name, watch::Sender<Arc<AggregatorView>>>>,
+    news: broadcast::Sender<Arc<AggregatorView>>,
+}
+
+impl Scheduler {
+    pub(super) fn new() -> (Self, Inbox) {
+        let (inbox, messages) = mpsc::channel(REPORTS_MAX);
+        let (news, _) = broadcast::channel(NEWS_KEPT);
+        let board = Arc::new(Board { views: RwLock::default(), news });
+        (Self { inbox, board }, Inbox { messages })
+    }
+
+    /// Takes a report in, and answers with the aggregator as it is then: where the scheduler acts on reports, with the
+    /// rates that came of it.
+    ///
+    /// # Errors
+    /// It is not believed, or the scheduler is too busy; nothing changed.
+    pub async fn report(&self, id: Name, metadata: Metadata) -> Result<Arc<AggregatorView>, ReportError> {
+        let (answer, answered) = oneshot::channel();
+        let message = Message::Report { id, metadata: Arc::new(metadata), answer };
+        self.inbox.try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ReportError::Busy,
+            mpsc::error::TrySendError::Closed(_) => ReportError::Stopping,
+        })?;
+        answered.await.unwrap_or(Err(ReportError::Stopping))
+    }
+
+    /// An aggregator is said to have gone.
+    ///
+    /// # Errors
+    /// The scheduler is too busy or stopping.
+    pub fn silence(&self, id: Name) -> Result<(), ReportError> {
+        self.inbox.try_send(Message::Silence { id }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ReportError::Busy,
+            mpsc::error::TrySendError::Closed(_) => ReportError::Stopping,
+        })
+    }
+
+    /// An aggregator as it is now.
+    pub fn aggregator(&self, id: &Name) -> Option<Arc<AggregatorView>> {
+        self.board.read(|views| views.get(id).map(|view| Arc::clone(&view.borrow())))
+    }
+
+    /// The aggregators after `after`, in the order of their ids.
+    pub fn aggregators(&self, after: Option<&Name>, limit: usize) -> Vec<Arc<AggregatorView>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.board.read(|views| {
+            let later = views.range::<Name, _>((from, Bound::Unbounded));
+            later.take(limit).map(|(_, view)| Arc::clone(&view.borrow())).collect()
+        })
+    }
+
+    /// An aggregator as it changes; the channel closes when it is forgotten.
+    pub fn watch(&self, id: &Name) -> Option<watch::Receiver<Arc<AggregatorView>>> {
+        self.board.read(|views| views.get(id).map(watch::Sender::subscribe))
+    }
+
+    /// Every change of every aggregator.
+    pub fn news(&self) -> broadcast::Receiver<Arc<AggregatorView>> {
+        self.board.news.subscribe()
+    }
+}
+
+impl Board {
+    fn read<R>(&self, look: impl FnOnce(&BTreeMap<Name, watch::Sender<Arc<AggregatorView>>>) -> R) -> R {
+        look(&self.views.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn show(&self, news: Vec<AggregatorView>, forgotten: &[Name]) {
+        let news: Vec<_> = news.into_iter().map(Arc::new).collect();
+        {
+            let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
+            forgotten.iter().for_each(|id| drop(views.remove(id)));
+            for view in &news {
+                match views.get(&view.id) {
+                    Some(shown) => drop(shown.send_replace(Arc::clone(view))),
+                    None => drop(views.insert(view.id.clone(), watch::Sender::new(Arc::clone(view)))),
+                }
+            }
+        }
+        // Nobody listening is no fault.
+        news.into_iter().for_each(|view| drop(self.news.send(view)));
+    }
+}
+
+/// Where reports wait.
+pub(super) struct Inbox {
+    messages: mpsc::Receiver<Message>,
+}
+
+type Waiting = (Name, oneshot::Sender<Result<Arc<AggregatorView>, ReportError>>);
+
+/// Runs until the service stops.
+pub(super) async fn run(app: App, inbox: Inbox, options: SchedulerOptions) {
+    let commits = app.subscribe();
+    let now = app.now();
+    let dispatcher = app.read(|state| Dispatcher::new(options.settings, options.topology, state, now)).await;
+    let shell = Shell {
+        board: Arc::clone(&app.scheduler().board),
+        app,
+        dispatcher,
+        commits,
+        touched: Touched::default(),
+        pace: options.pace,
+        next_turn: now,
+        backoff: None,
+    };
+    shell.run(inbox).await;
+}
+
+struct Shell {
+    app: App,
+    board: Arc<Board>,
+    dispatcher: Dispatcher,
+    commits: broadcast::Receiver<Commit>,
+    touched: Touched,
+    pace: Pace,
+    next_turn: Millis,
+    /// There: the writer was too busy, and is asked again after this.
+    backoff: Option<Duration>,
+}
+
+/// What was committed since the dispatcher looked last.
+#[derive(Default)]
+struct Touched {
+    ids: Vec<AllocationId>,
+    /// Something was.
+    any: bool,
+    /// So much was that nobody knows what.
+    lagged: bool,
+}
+
+impl Shell {
+    async fn run(mut self, mut inbox: Inbox) {
+        let stop = self.app.stopping();
+        let mut messages = Vec::with_capacity(REPORTS_AT_ONCE_MAX);
+        loop {
+            let patience = self.patience();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                taken = inbox.messages.recv_many(&mut messages, REPORTS_AT_ONCE_MAX) => {
+                    if taken == 0 {
+                        return;
+                    }
+                }
+                commit = self.commits.recv() => self.touched.note(commit),
+                () = sleep(patience) => {}
+            }
+            self.drain_commits();
+            let (waiting, urgency) = self.take_in(&mut messages).await;
+            if self.is_due(urgency) {
+                self.act().await;
+            }
+            self.show();
+            self.answer(waiting);
+        }
+    }
+
+    /// How long nothing has to be done.
+    fn patience(&self) -> Duration {
+        let now = self.app.now();
+        let deadline = self.dispatcher.next_deadline().map_or(GLANCE, |at| until(now, at));
+        let turn = match self.pace {
+            Pace::Reactive => GLANCE,
+            Pace::Interval(_) => until(now, self.next_turn),
+        };
+        deadline.min(turn).min(self.backoff.unwrap_or(GLANCE)).min(GLANCE)
+    }
+
+    fn drain_commits(&mut self) {
+        for _ in 0..COMMITS_KEPT {
+            match self.commits.try_recv() {
+                Ok(commit) => self.touched.note(Ok(commit)),
+                Err(TryRecvError::Lagged(missed)) => self.touched.note(Err(RecvError::Lagged(missed))),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Hands everything to the dispatcher that came meanwhile.
+    async fn take_in(&mut self, messages: &mut Vec<Message>) -> (Vec<Waiting>, Urgency) {
+        let now = self.app.now();
+        let touched = std::mem::take(&mut self.touched);
+        let Self { app, dispatcher, .. } = self;
+        let mut waiting = Vec::with_capacity(messages.len());
+        let mut urgency = Urgency::Routine;
+        app.read(|state| {
+            match touched {
+                Touched { lagged: true, .. } => dispatcher.sync_all(state),
+                Touched { any: true, ids, .. } => dispatcher.sync(state, &ids),
+                _ => {}
+            }
+            dispatcher.tick(state, now);
+            for message in messages.drain(..) {
+                match message {
+                    Message::Silence { id } => dispatcher.silence(&id, state, now),
+                    Message::Report { id, metadata, answer } => match dispatcher.report(&id, metadata, state, now) {
+                        Ok(heard) => {
+                            urgency = urgency.max(heard);
+                            waiting.push((id, answer));
+                        }
+                        // Whoever asked may have gone.
+                        Err(rejection) => drop(answer.send(Err(rejection.into()))),
+                    },
+                }
+            }
+        })
+        .await;
+        (waiting, urgency)
+    }
+
+    fn is_due(&mut self, urgency: Urgency) -> bool {
+        let Pace::Interval(interval) = self.pace else { return true };
+        let now = self.app.now();
+        let due = self.next_turn <= now;
+        if due {
+            self.next_turn = Millis(now.0.saturating_add(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)));
+        }
+        due || urgency == Urgency::NewSubscription
+    }
+
+    /// Asks for what the plan needs until it has it, or has to wait.
+    async fn act(&mut self) {
+        self.backoff = None;
+        for _ in 0..ROUNDS_MAX {
+            let asks = self.dispatcher.moves();
+            if asks.is_empty() {
+                return;
+            }
+            if let Err(error) = self.ask(asks).await {
+                if !matches!(error, SubmitError::Stopping) {
+                    tracing::warn!(%error, "the scheduler could not ask for what it needs, and tries again");
+                }
+                break;
+            }
+        }
+        // Something is left to be asked for.
+        self.backoff = Some(BACKOFF);
+    }
+
+    async fn ask(&mut self, asks: Vec<Ask>) -> Result<(), SubmitError> {
+        let (asked, commands): (Vec<_>, Vec<_>) = asks.into_iter().map(|ask| (ask.asked, ask.command)).unzip();
+        let submission = Submission { commands, mode: Mode::Commit, key: None };
+        let outcomes = self.app.submit(submission).await?;
+        let now = self.app.now();
+        let Self { app, dispatcher, .. } = self;
+        app.read(|state| {
+            for (asked, outcome) in asked.into_iter().zip(&outcomes) {
+                dispatcher.learn(asked, answer_of(outcome), state, now);
+            }
+        })
+        .await;
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        let news = self.dispatcher.take_news(self.app.now());
+        let forgotten = self.dispatcher.take_forgotten();
+        if !news.is_empty() || !forgotten.is_empty() {
+            self.board.show(news, &forgotten);
+        }
+    }
+
+    fn answer(&self, waiting: Vec<Waiting>) {
+        for (id, answer) in waiting {
+            let view = self.dispatcher.view(&id).map(Arc::new);
+            let _ = answer.send(view.ok_or(ReportError::Stopping));
+        }
+    }
+}
+
+impl Touched {
+    fn note(&mut self, commit: Result<Commit, RecvError>) {
+        match commit {
+            Ok(commit) => {
+                self.any = true;
+                commit.facts.iter().for_each(|fact| touch(fact, &mut self.ids));
+            }
+            Err(RecvError::Lagged(_)) => self.lagged = true,
+            Err(RecvError::Closed) => {}
+        }
+    }
+}
+
+/// The allocations that something happened to.
+fn touch(fact: &Fact, ids: &mut Vec<AllocationId>) {
+    let mut displaced = |gone: &[DisplacedRecord]| ids.extend(gone.iter().map(|gone| gone.id.0));
+    match &fact.record {
+        Record::AllocationAdmitted { displaced: gone, .. }
+        | Record::TopologyPut { displaced: gone, .. }
+        | Record::ModelSet { displaced: gone, .. }
+        | Record::LinkChanged { displaced: gone, .. } => displaced(gone),
+        Record::AllocationResized { allocation, displaced: gone } => {
+            displaced(gone);
+            ids.push(allocation.id.0);
+        }
+        Record::AllocationReleased { id } => ids.push(id.0),
+        Record::AllocationsExpired { ids: over } => ids.extend(over.iter().map(|id| id.0)),
+        Record::AllocationDenied { .. }
+        | Record::TopologyDeleted { .. }
+        | Record::ControllerPut { .. }
+        | Record::ControllerDeleted { .. } => {}
+    }
+}
+
+fn answer_of(outcome: &Outcome) -> Answer {
+    let Ok(fact) = outcome else { return Answer::Refused };
+    match &fact.record {
+        Record::AllocationAdmitted { allocation, .. } | Record::AllocationResized { allocation, .. } => {
+            Answer::Granted(allocation.id.0)
+        }
+        Record::AllocationReleased { .. } => Answer::Released,
+        Record::AllocationDenied {
+            denial: DenialRecord::InsufficientBandwidth { largest_admissible_bps, .. }, ..
+        } => Answer::Denied { largest: Bandwidth::saturating_from_bps(*largest_admissible_bps) },
+        _ => Answer::Denied { largest: Bandwidth::ZERO },
+    }
+}
+
+fn until(now: Millis, at: Millis) -> Duration {
+    Duration::from_millis(at.0.saturating_sub(now.0))
+}

@@ -1,0 +1,82 @@
+//! `watermaster broker`: only the broker, one stateless replica over a shared store.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::serve::stop_on_signal;
+use crate::config::{Durability, LogFormat, STORE_DEFAULT};
+use crate::service::ServiceError;
+use crate::service::replica::{Replica, ReplicaConfig};
+use crate::telemetry;
+
+/// The arguments of `watermaster broker`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The address to listen on for MQTT [default: 127.0.0.1:1883, or any free port if that is taken].
+    #[arg(long, env = "WATERMASTER_MQTT_LISTEN")]
+    mqtt_listen: Option<SocketAddr>,
+    /// The address of /livez, /readyz and /metrics [default: none].
+    #[arg(long, env = "WATERMASTER_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Where sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
+    #[arg(long, env = "WATERMASTER_STORE", default_value = STORE_DEFAULT, hide_env_values = true)]
+    store: String,
+    /// When a message is acknowledged: once Redis has it, or once a replica of Redis has it too.
+    #[arg(long, env = "WATERMASTER_DURABILITY", default_value = "async")]
+    durability: Durability,
+    /// How long a graceful stop may take, in milliseconds.
+    #[arg(long, env = "WATERMASTER_DRAIN_MS", default_value_t = 10_000)]
+    drain_ms: u64,
+    /// How logs are written.
+    #[arg(long, env = "WATERMASTER_LOG_FORMAT", default_value = "auto")]
+    log_format: LogFormat,
+}
+
+/// Why it cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The service failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The runtime or standard output failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// An address is wrong or taken.
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let _ = telemetry::start_logging(arguments.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let config = ReplicaConfig {
+        mqtt_listen: arguments.mqtt_listen,
+        listen: arguments.listen,
+        store: arguments.store.clone(),
+        durability: arguments.durability.into(),
+        drain: Duration::from_millis(arguments.drain_ms),
+    };
+    runtime.block_on(async {
+        let replica = Replica::build(&config).await?;
+        let (mqtt, http) = replica.addresses()?;
+        {
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "Watermaster {}, broker only.", env!("CARGO_PKG_VERSION"))?;
+            writeln!(out, "  mqtt   mqtt://{mqtt}")?;
+            if let Some(http) = http {
+                writeln!(out, "  open   http://{http}/metrics")?;
+            }
+            writeln!(out, "  stop   Ctrl-C")?;
+            out.flush()?;
+        }
+        let stop = CancellationToken::new();
+        tokio::spawn(stop_on_signal(stop.clone())?);
+        replica.run(stop).await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,231 @@
+//! Aggregators: what they report, what they are told, for those who speak HTTP. The same documents as over MQTT.
+
+use std::convert::Infallible;
+
+use axum::extract::{OriginalUri, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{FromPath, FromQuery, JsonBody};
+use super::problem::{
+    BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
+    UnsupportedMediaType,
+};
+use super::stream::KEEP_ALIVE;
+use super::wire::json;
+use super::{Room, error, kind, page};
+use crate::app::ReportError;
+use crate::app::words::Key;
+use crate::formats::aggregator::{AggregatorDocument, AggregatorId, MetadataDocument, MetadataError, RatesDocument};
+use crate::kernel::id::Name;
+use crate::kernel::rates::demand::Absurdity;
+use crate::kernel::rates::dispatch::{AggregatorView, Rejection};
+
+/// Takes a report in.
+///
+/// The scheduler acts on it (or, where it works at intervals, in its turn) and answers with what the aggregator may send
+/// then. Who does not report for a lease loses what a backlog gave, after two leases everything.
+#[utoipa::path(
+    put,
+    path = "/v1/aggregators/{id}/metadata",
+    tag = "aggregators",
+    summary = "Report what an aggregator has to send",
+    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
+    request_body(content = MetadataDocument, description = "What it has to send; at most 256 KiB", example = json!({
+        "node": "a", "at": "2030-01-01T00:00:00.000Z",
+        "levels": [{"qos_level": 2, "subscribers": 1, "buffer_bytes": 1_200, "buffer_capacity_bytes": 1_000_000, "arrival_bps": 40_000, "dropped": 0}],
+        "topics": [{"topic": "plant/1/pressure", "qos_level": 2, "arrival_bps": 40_000, "subscribers": [{"consumer": "client1", "node": "b"}]}]
+    })),
+    responses(
+        (status = 200, description = "What it may send", body = RatesDocument),
+        BadRequest, Forbidden, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn aggregator_report(
+    State(room): State<Room>,
+    FromPath(AggregatorId(id)): FromPath<AggregatorId>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let metadata = body.read::<MetadataDocument>()?.metadata()?;
+    let view = room.app.scheduler().report(id, metadata).await?;
+    Ok(json(&RatesDocument::of(&view.rates)))
+}
+
+/// Which aggregators are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// How many at most.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The cursor of the page.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    after: Option<Key>,
+}
+
+/// A page of aggregators.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
+struct AggregatorPage {
+    /// By id, without their metadata.
+    items: Vec<AggregatorDocument>,
+    /// The cursor of the next page, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
+/// Lists aggregators, by id.
+#[utoipa::path(
+    get,
+    path = "/v1/aggregators",
+    tag = "aggregators",
+    summary = "List aggregators",
+    params(ListQuery),
+    responses(
+        (status = 200, description = "A page of them", body = AggregatorPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
+        BadRequest, InternalError,
+    )
+)]
+pub(super) async fn aggregator_list(
+    State(room): State<Room>,
+    OriginalUri(uri): OriginalUri,
+    FromQuery(query): FromQuery<ListQuery>,
+) -> Result<Response, Problem> {
+    let limit = page::limit(query.limit)?;
+    let mut found = room.app.scheduler().aggregators(query.after.as_ref().map(|Key(name)| name), limit + 1);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|last| last.id.to_string());
+    let items: Vec<_> = found.iter().map(|view| AggregatorDocument::brief(view)).collect();
+    Ok(page::respond(&uri, &items, next))
+}
+
+/// Reads an aggregator with what it reported last and what it may send.
+#[utoipa::path(
+    get,
+    path = "/v1/aggregators/{id}",
+    tag = "aggregators",
+    summary = "Read an aggregator",
+    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
+    responses((status = 200, description = "The aggregator", body = AggregatorDocument), BadRequest, NotFound, InternalError)
+)]
+pub(super) async fn aggregator_get(
+    State(room): State<Room>,
+    FromPath(AggregatorId(id)): FromPath<AggregatorId>,
+) -> Result<Response, Problem> {
+    let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
+    Ok(json(&AggregatorDocument::whole(&view)))
+}
+
+/// Reads what an aggregator may send.
+#[utoipa::path(
+    get,
+    path = "/v1/aggregators/{id}/rates",
+    tag = "aggregators",
+    summary = "Read what an aggregator may send",
+    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
+    responses((status = 200, description = "Its rates", body = RatesDocument), BadRequest, NotFound, InternalError)
+)]
+pub(super) async fn aggregator_rates(
+    State(room): State<Room>,
+    FromPath(AggregatorId(id)): FromPath<AggregatorId>,
+) -> Result<Response, Problem> {
+    let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
+    Ok(json(&RatesDocument::of(&view.rates)))
+}
+
+/// Streams what an aggregator may send as server-sent events.
+///
+/// The first event is what it may send now. Each has the sequence number as `id`, `rates` as `event`, and as `data` what
+/// GET rates answers; a slow reader is told the latest and not what came between. The stream ends when the aggregator is
+/// forgotten.
+#[utoipa::path(
+    get,
+    path = "/v1/aggregators/{id}/rates/stream",
+    tag = "aggregators",
+    summary = "Stream what an aggregator may send",
+    params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
+    responses(
+        (status = 200, description = "Server-sent events, until the client or the service leaves", body = String, content_type = "text/event-stream"),
+        BadRequest, NotFound, InternalError,
+    )
+)]
+pub(super) async fn aggregator_rates_stream(
+    State(room): State<Room>,
+    FromPath(AggregatorId(id)): FromPath<AggregatorId>,
+) -> Result<Response, Problem> {
+    let mut views = room.app.scheduler().watch(&id).ok_or_else(|| unknown(&id))?;
+    views.mark_changed();
+    let stream = Sse::new(rates(views, room.app.stopping())).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    // Proxies that collect answers would hold events back.
+    Ok(([("x-accel-buffering", "no")], stream).into_response())
+}
+
+/// The rates as they change.
+fn rates(
+    views: watch::Receiver<std::sync::Arc<AggregatorView>>,
+    stop: CancellationToken,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    unfold((views, stop, 0), |(mut views, stop, told)| async move {
+        loop {
+            tokio::select! {
+                changed = views.changed() => changed.ok()?,
+                () = stop.cancelled() => return None,
+            }
+            let rates = std::sync::Arc::clone(&views.borrow_and_update().rates);
+            if rates.sequence > told {
+                let event = Event::default().id(rates.sequence.to_string()).event("rates");
+                let event = event.data(serde_json::to_string(&RatesDocument::of(&rates)).unwrap_or_default());
+                return Some((Ok(event), (views, stop, rates.sequence)));
+            }
+        }
+    })
+}
+
+fn unknown(id: &Name) -> Problem {
+    Problem::new(&kind::UNKNOWN_AGGREGATOR, format!("no aggregator '{id}' has reported lately"))
+}
+
+impl From<MetadataError> for Problem {
+    fn from(error: MetadataError) -> Self {
+        Self::new(&kind::IMPOSSIBLE, error.to_string()).with("field", error.field())
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ReportError::Rejected(rejection) => rejected(rejection, detail),
+            ReportError::Busy => Self::new(&kind::BUSY, detail),
+            ReportError::Stopping => Self::new(&kind::STOPPING, detail),
+        }
+    }
+}
+
+fn rejected(rejection: Rejection, detail: String) -> Problem {
+    match rejection {
+        Rejection::Absurd(absurdity) => {
+            let field = match absurdity {
+                Absurdity::TooMuch { field, .. } => field,
+                Absurdity::Overflowing { .. } => "buffer_bytes",
+                Absurdity::Future { .. } => "at",
+            };
+            Problem::new(&kind::IMPOSSIBLE, detail).with("field", field)
+        }
+        Rejection::Unknown(refusal) => error::in_body(refusal),
+        Rejection::Outdated { .. } => Problem::new(&kind::IMPOSSIBLE, detail).with("field", "at"),
+        Rejection::NotNewer { .. } => Problem::new(&kind::REPORT_NOT_NEWER, detail).with("field", "at"),
+        Rejection::Elsewhere(node) => {
+            Problem::new(&kind::AGGREGATOR_ELSEWHERE, detail).with("field", "node").with("node", node.as_str())
+        }
+        Rejection::TooMany { max, .. } => Problem::new(&kind::LIMIT_REACHED, detail).with("limit", max),
+    }
+}

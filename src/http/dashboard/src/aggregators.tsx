@@ -1,0 +1,131 @@
+// Aggregators: the paper's Figure 6, live. For each: how full its buffer is per QoS level above, which rate it was given
+// below, on one time axis, with what happened marked.
+import { useEffect, useState } from "preact/hooks";
+import { get, Refused } from "./api";
+import { happenings } from "./live";
+import { Empty, Failure } from "./parts";
+import { Plot, type Series } from "./plot";
+import { CLASS_WORDS, rate } from "./units";
+
+const ASK_EVERY_MS = 1_000;
+/** How far back the plots go. */
+const KEPT = 900;
+
+interface Level {
+  qos_level: number;
+  subscribers?: number;
+  buffer_bytes?: number;
+  buffer_capacity_bytes?: number;
+  arrival_bps?: number;
+  dropped?: number;
+  rate_bps?: number;
+  allocations?: string[];
+}
+
+/** An aggregator as /v1/aggregators has it: its metadata and its rates, each with levels. */
+interface Aggregator {
+  id: string;
+  node?: string;
+  state?: string;
+  at?: string;
+  levels?: Level[];
+  metadata?: { node?: string; at?: string; levels?: Level[] } | null;
+  rates?: { at?: string; lease_ms?: number; levels?: Level[] } | null;
+}
+
+interface Sample {
+  at: number;
+  buffers: Map<number, number>;
+  rates: Map<number, number>;
+}
+
+export function Aggregators() {
+  const [found, setFound] = useState<Aggregator[] | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const [samples, setSamples] = useState<Map<string, Sample[]>>(new Map());
+  useEffect(() => {
+    const look = async () => {
+      try {
+        const page = await get<{ items?: Aggregator[] } | Aggregator[]>("/v1/aggregators");
+        const all = Array.isArray(page) ? page : (page.items ?? []);
+        setFound(all);
+        setError(null);
+        setSamples((before) => new Map(all.map((one) => [one.id, [...(before.get(one.id) ?? []), sample(one)].slice(-KEPT)])));
+      } catch (failed) {
+        if (failed instanceof Refused && failed.status === 404) setFound([]);
+        else setError(failed);
+      }
+    };
+    void look();
+    const timer = window.setInterval(look, ASK_EVERY_MS);
+    return () => window.clearInterval(timer);
+  }, []);
+  return (
+    <>
+      <h1>Aggregators</h1>
+      {error ? <Failure error={error} /> : null}
+      {found === null ? (error ? null : <Empty title="Asking for aggregators …" />) : found.length ? (
+        found.map((one) => <One key={one.id} one={one} samples={samples.get(one.id) ?? []} />)
+      ) : (
+        <Empty title="No aggregator has reported yet">
+          <p>An aggregator (an IoT gateway) tells its buffers and subscribers over MQTT or HTTP, and is told the rate of each QoS level. Here you will see both.</p>
+          <p>Start one: <code>watermaster gateway</code>; or the whole proof of concept: <code>watermaster demo</code>.</p>
+        </Empty>
+      )}
+    </>
+  );
+}
+
+function levelsOf(one: Aggregator): Level[] {
+  return one.metadata?.levels ?? one.levels ?? [];
+}
+
+function sample(one: Aggregator): Sample {
+  const filled = levelsOf(one).map((level): [number, number] => [level.qos_level, fill(level)]);
+  const given = (one.rates?.levels ?? one.levels ?? []).filter((level) => level.rate_bps !== undefined).map((level): [number, number] => [level.qos_level, level.rate_bps!]);
+  return { at: Date.now() / 1000, buffers: new Map(filled), rates: new Map(given) };
+}
+
+/** In percent of the capacity. */
+function fill(level: Level): number {
+  return level.buffer_capacity_bytes ? ((level.buffer_bytes ?? 0) / level.buffer_capacity_bytes) * 100 : 0;
+}
+
+function One(props: { one: Aggregator; samples: Sample[] }) {
+  const { one, samples } = props;
+  const levels = [...new Set([...levelsOf(one), ...(one.rates?.levels ?? [])].map((level) => level.qos_level))].sort((a, b) => a - b);
+  const times = samples.map((at) => at.at);
+  const series = (of: "buffers" | "rates"): Series[] =>
+    levels.map((level) => ({ label: `QoS ${level} (${CLASS_WORDS[level] ?? ""})`, classType: level, values: samples.map((at) => at[of].get(level) ?? null) }));
+  const marks = happenings.value
+    .filter((event) => (event.data.allocation as { aggregator?: string } | undefined)?.aggregator === one.id || event.kind === "link_changed")
+    .map((event) => ({ at: Date.parse(event.at) / 1000, text: event.kind.replace("allocation_", "").replace("_", " ") }));
+  return (
+    <section class="aggregator">
+      <h2>{one.id} {one.state ? <span class={`state is-${one.state === "online" ? "active" : "failed"}`}>{one.state === "online" ? "●" : "✕"} {one.state}</span> : null}</h2>
+      <p class="quiet">At {one.metadata?.node ?? one.node ?? "an unknown node"}.</p>
+      <h3>Buffer, in percent of its capacity</h3>
+      <Plot times={times} series={series("buffers")} height={160} unit={(value) => `${value.toFixed(0)} %`} marks={marks} label={`Buffer of ${one.id} by QoS level over time`} />
+      <h3>Rate it was given</h3>
+      <Plot times={times} series={series("rates")} height={160} stepped marks={marks} label={`Rate of ${one.id} by QoS level over time`} />
+      <table class="tight">
+        <thead><tr><th>QoS level</th><th class="number">Subscribers</th><th class="number">Arrives</th><th class="number">Buffer</th><th class="number">Rate</th><th class="number">Dropped</th></tr></thead>
+        <tbody>
+          {levels.map((number) => {
+            const level = levelsOf(one).find((at) => at.qos_level === number);
+            const given = one.rates?.levels?.find((at) => at.qos_level === number) ?? level;
+            return (
+              <tr>
+                <td>{number} {CLASS_WORDS[number]}</td><td class="number">{level?.subscribers ?? "—"}</td>
+                <td class="number">{level?.arrival_bps === undefined ? "—" : rate(level.arrival_bps)}</td>
+                <td class="number">{level ? `${fill(level).toFixed(0)} %` : "—"}</td>
+                <td class="number">{given?.rate_bps === undefined ? "—" : rate(given.rate_bps)}</td>
+                <td class="number">{level?.dropped ?? "—"}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </section>
+  );
+}

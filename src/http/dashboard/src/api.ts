@@ -1,0 +1,91 @@
+// The client of /v1: what is fetched, and what a refusal says. Types come from the OpenAPI document.
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+export type Link = Schemas["Link"];
+export type LinkOutcome = Schemas["LinkOutcome"];
+export type Allocation = Schemas["Allocation"];
+export type AllocationOutcome = Schemas["AllocationOutcome"];
+export type AllocationPage = Schemas["AllocationPage"];
+export type AllocationRequest = Schemas["AllocationRequest"];
+export type AllocationState = Schemas["AllocationState"];
+export type Effects = Schemas["Effects"];
+export type Victim = Schemas["Victim"];
+export type Layout = Schemas["TopologyLayout"];
+export type Summary = Schemas["TopologySummary"];
+export type Upload = Schemas["TopologyOutcome"];
+export type Model = Schemas["BandwidthModelInForce"];
+export type ModelOutcome = Schemas["BandwidthModelOutcome"];
+export type ModelName = Schemas["ModelName"];
+export type ClassFigures = Schemas["ClassFigures"];
+export type Readiness = Schemas["Readiness"];
+export type Problem = Schemas["Problem"] & Record<string, unknown>;
+
+/** An event of the journal; its data is as the journal stores it. */
+export interface Happening {
+  sequence: number;
+  at: string;
+  kind: Schemas["EventKind"];
+  data: Record<string, unknown>;
+}
+
+/** What the server refused, or that it could not be reached. */
+export class Refused extends Error {
+  constructor(readonly status: number, readonly problem: Partial<Problem>) {
+    super(problem.detail || problem.title || `The server answered ${status}.`);
+  }
+  get slug(): string {
+    return String(this.problem.type ?? "").replace("/problems/", "");
+  }
+}
+
+export interface Answer<T> {
+  body: T;
+  etag: string | null;
+}
+
+/** Asks the server; throws [Refused] for anything but success. */
+export async function ask<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer<T>> {
+  const raw = typeof body === "string" || body instanceof Blob;
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: { ...(body === undefined || raw ? {} : { "content-type": "application/json" }), ...headers },
+      body: body === undefined ? undefined : raw ? body : JSON.stringify(body),
+    });
+  } catch {
+    throw new Refused(0, { title: "The server cannot be reached", detail: "The server cannot be reached." });
+  }
+  const text = await response.text();
+  const isJson = (response.headers.get("content-type") ?? "").includes("json");
+  const value = isJson && text ? JSON.parse(text) : text;
+  if (!response.ok && !(path === "/readyz" && isJson)) throw new Refused(response.status, isJson ? value : { title: text });
+  return { body: value as T, etag: response.headers.get("etag") };
+}
+
+export async function get<T>(path: string): Promise<T> {
+  return (await ask<T>("GET", path)).body;
+}
+
+/** Every page of a list, up to so many items. */
+export async function all<T>(path: string, most = 200_000): Promise<T[]> {
+  const items: T[] = [];
+  const join = path.includes("?") ? "&" : "?";
+  let after: string | undefined;
+  do {
+    const page: { items: T[]; next?: string } = await get(`${path}${join}limit=1000${after ? `&after=${encodeURIComponent(after)}` : ""}`);
+    items.push(...page.items);
+    after = page.next;
+  } while (after && items.length < most);
+  return items;
+}
+
+/** The path of a topology. */
+export function ofTopology(name: string, rest = ""): string {
+  return `/v1/topologies/${encodeURIComponent(name)}${rest}`;
+}
+
+export function ofLink(topology: string, link: string): string {
+  return ofTopology(topology, `/links/${encodeURIComponent(link)}`);
+}

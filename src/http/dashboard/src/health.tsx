@@ -1,0 +1,138 @@
+// Health: the journal, the controllers, the broker, the versions; and the last that happened.
+import { useEffect, useState } from "preact/hooks";
+import { get, Refused, type Readiness } from "./api";
+import { Feed } from "./feed";
+import { connection, happenings, readiness } from "./live";
+import { State } from "./parts";
+import { count } from "./units";
+
+const ASK_EVERY_MS = 3_000;
+
+interface Controller {
+  id?: string;
+  controller?: string;
+  driver?: string;
+  url?: string;
+  topology?: string;
+  reachable?: boolean;
+  state?: string;
+  last_error?: string | null;
+  rules?: { intended?: number; installed?: number; drifting?: number };
+  intended?: number;
+  installed?: number;
+  drifting?: number;
+}
+
+export function Health() {
+  const [controllers, setControllers] = useState<Controller[] | null | "absent">(null);
+  const [numbers, setNumbers] = useState<Map<string, number> | null>(null);
+  useEffect(() => {
+    const look = async () => {
+      try {
+        readiness.value = await get<Readiness>("/readyz");
+        setNumbers(read(await get<string>("/metrics")));
+        const page = await get<{ items?: Controller[] } | Controller[]>("/v1/controllers");
+        setControllers(Array.isArray(page) ? page : (page.items ?? []));
+      } catch (error) {
+        if (error instanceof Refused && error.status === 404) setControllers("absent");
+      }
+    };
+    void look();
+    const timer = window.setInterval(look, ASK_EVERY_MS);
+    return () => window.clearInterval(timer);
+  }, []);
+  const ready = readiness.value;
+  const offline = connection.value === "lost";
+  return (
+    <>
+      <h1>Health</h1>
+      <div class="columns">
+        <section>
+          <h2>Service</h2>
+          <dl>
+            <dt>Answers</dt><dd>{offline ? <Sign good={false} yes="" no="no: the server is not reached" /> : <Sign good={ready?.ready ?? false} yes="yes" no="not ready" />}</dd>
+            <dt>Version</dt><dd>{ready?.version ?? "…"}</dd>
+            <dt>Holds</dt><dd>{ready ? `${count(ready.topologies, "topology", "topologies")}, ${count(ready.allocations, "allocation")}` : "…"}</dd>
+          </dl>
+          <h2>Journal</h2>
+          <dl>
+            <dt>Database</dt><dd><Sign good={!offline && (ready?.journal ?? false)} yes="answers" no="does not answer" /></dd>
+            <dt>Last event</dt><dd>{ready?.sequence.toLocaleString("en") ?? "…"}{happenings.value.length ? `, at ${new Date(happenings.value.at(-1)!.at).toLocaleString("en-GB")}` : ""}</dd>
+            <Average numbers={numbers} name="journal_append_duration_seconds" title="Writing a batch" />
+            <Average numbers={numbers} name="decision_batch_duration_seconds" title="Deciding a batch" />
+          </dl>
+          <h2>Requests</h2>
+          <Requests numbers={numbers} />
+        </section>
+        <section>
+          <h2>Controllers</h2>
+          <Controllers of={controllers} />
+          <h2>Broker</h2>
+          <Broker numbers={numbers} />
+          <h2>Latest</h2>
+          <Feed happenings={happenings.value.slice(-15).reverse()} />
+        </section>
+      </div>
+      <p class="quiet">For machines: <a href="/metrics">/metrics</a>, <a href="/readyz">/readyz</a>. The interface: <a href="/docs">/docs</a>.</p>
+    </>
+  );
+}
+
+function Sign(props: { good: boolean; yes: string; no: string }) {
+  return props.good ? <span class="state is-active"><span aria-hidden="true">●</span> {props.yes}</span> : <span class="state is-failed"><span aria-hidden="true">✕</span> {props.no}</span>;
+}
+
+function Controllers(props: { of: Controller[] | null | "absent" }) {
+  const found = props.of;
+  if (found === null) return <p class="quiet">Asking …</p>;
+  if (found === "absent") return <p class="quiet">This version drives no controllers: allocations are active at once, and no switch gets rules.</p>;
+  if (!found.length) return <p class="quiet">No controller is configured: allocations are active at once. Add one with PUT /v1/controllers/{"{id}"} (<a href="/docs">/docs</a>).</p>;
+  return (
+    <div class="scroll">
+      <table>
+        <thead><tr><th>Controller</th><th>Topology</th><th>State</th><th class="number">Intended</th><th class="number">Installed</th><th class="number">Drifting</th><th>Last error</th></tr></thead>
+        <tbody>
+          {found.map((one) => {
+            const rules = one.rules ?? one;
+            return (
+              <tr>
+                <td>{one.id ?? one.controller} <span class="quiet">{one.driver}</span></td><td>{one.topology}</td>
+                <td>{one.reachable === undefined ? <State of={one.state ?? "unknown"} /> : <Sign good={one.reachable} yes="reached" no="not reached" />}</td>
+                <td class="number">{rules.intended ?? "—"}</td><td class="number">{rules.installed ?? "—"}</td><td class="number">{rules.drifting ?? "—"}</td>
+                <td>{one.last_error ?? ""}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Broker(props: { numbers: Map<string, number> | null }) {
+  const found = [...(props.numbers ?? [])].filter(([name]) => /^watermaster_(mqtt|broker)_/.test(name) && !name.includes("_bucket"));
+  if (!found.length) return <p class="quiet">No broker runs in this process.</p>;
+  return <dl>{found.slice(0, 20).map(([name, value]) => <><dt>{name.replace(/^watermaster_/, "").replace(/_/g, " ")}</dt><dd>{value.toLocaleString("en")}</dd></>)}</dl>;
+}
+
+function Average(props: { numbers: Map<string, number> | null; name: string; title: string }) {
+  const sum = props.numbers?.get(`watermaster_${props.name}_sum`);
+  const number = props.numbers?.get(`watermaster_${props.name}_count`);
+  return <><dt>{props.title}</dt><dd>{sum !== undefined && number ? `${((sum / number) * 1000).toFixed(2)} ms on average, ${number.toLocaleString("en")} times` : "not yet"}</dd></>;
+}
+
+function Requests(props: { numbers: Map<string, number> | null }) {
+  const by = new Map<string, number>();
+  for (const [name, value] of props.numbers ?? []) {
+    const outcome = /^watermaster_admission_requests_total\{.*outcome="(\w+)"/.exec(name)?.[1];
+    if (outcome) by.set(outcome, (by.get(outcome) ?? 0) + value);
+  }
+  if (!by.size) return <p class="quiet">None since the service started.</p>;
+  return <dl>{[...by].map(([outcome, value]) => <><dt>{outcome}</dt><dd>{value.toLocaleString("en")}</dd></>)}</dl>;
+}
+
+/** Prometheus text: name with labels → value. */
+function read(text: string): Map<string, number> {
+  const lines = text.split("\n").filter((line) => line && !line.startsWith("#"));
+  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));
+}

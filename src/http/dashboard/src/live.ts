@@ -1,0 +1,236 @@
+// What is shown, and how it stays true: the state is read by REST, the event stream says when to read again. The stream
+// resumes where it broke off; if events are missing or the server is another one, everything is read anew.
+import { computed, effect, signal } from "@preact/signals";
+import { all, get, ofTopology, Refused, type Happening, type Layout, type Link, type Model, type Readiness, type Summary } from "./api";
+
+/** How many of the last events are kept. */
+const HAPPENINGS_KEPT = 1000;
+/** Links are read again at most so often, in milliseconds; in large networks less often. */
+const READ_EVERY_MS = 400;
+const READ_LARGE_EVERY_MS = 2000;
+const LARGE_LINKS = 500;
+/** Without word from the server for so long, it is taken to be gone. It says something every 15 seconds. */
+const SILENCE_MS = 40_000;
+
+export type Connection = "connecting" | "live" | "lost";
+
+export const connection = signal<Connection>("connecting");
+export const lostAt = signal<number | null>(null);
+export const readiness = signal<Readiness | null>(null);
+export const topologies = signal<Summary[] | null>(null);
+export const topology = signal<string | null>(null);
+export const layout = signal<{ topology: string; layout: Layout } | null>(null);
+export const links = signal<{ topology: string; links: Link[] } | null>(null);
+export const model = signal<{ topology: string; model: Model; etag: string | null } | null>(null);
+export const happenings = signal<Happening[]>([]);
+export const trouble = signal<string | null>(null);
+/** Counts up whenever something happened: views with lists of their own read them again. */
+export const version = signal(0);
+/** The links lit on the map. */
+export const lit = signal<ReadonlySet<string>>(new Set());
+
+export const byName = computed(() => new Map((links.value?.links ?? []).map((link) => [link.link, link])));
+export const busiest = computed(() =>
+  [...(links.value?.links ?? [])].sort((one, two) => two.utilisation_ppm - one.utilisation_ppm || two.reserved_bps - one.reserved_bps),
+);
+
+let source: EventSource | null = null;
+let lastSequence = 0;
+let lastHeard = 0;
+let timer: number | undefined;
+let pending = false;
+
+/** Begins. */
+export async function start(): Promise<void> {
+  effect(() => {
+    const name = topology.value;
+    if (name) void load(name);
+  });
+  await reload();
+  window.setInterval(watch, 5_000);
+}
+
+/** Reads everything anew and listens from there. */
+async function reload(): Promise<void> {
+  source?.close();
+  try {
+    const ready = await get<Readiness>("/readyz");
+    readiness.value = ready;
+    lastSequence = ready.sequence;
+    const after = Math.max(0, ready.sequence - HAPPENINGS_KEPT);
+    const recent = await all<Happening>(`/v1/events?after=${after}`, HAPPENINGS_KEPT);
+    lastSequence = Math.max(lastSequence, recent.at(-1)?.sequence ?? 0);
+    happenings.value = recent.slice(-HAPPENINGS_KEPT);
+    await readTopologies();
+    if (topology.value) await load(topology.value);
+    listen();
+  } catch (error) {
+    lose(error);
+  }
+}
+
+async function readTopologies(): Promise<void> {
+  const found = await all<Summary>("/v1/topologies");
+  topologies.value = found;
+  const names = found.map((one) => one.topology);
+  if (!topology.value || !names.includes(topology.value)) {
+    const fullest = [...found].sort((one, two) => two.allocations - one.allocations)[0];
+    topology.value = remembered(names) ?? fullest?.topology ?? null;
+  }
+}
+
+function remembered(names: string[]): string | null {
+  try {
+    const name = sessionStorage.getItem("topology");
+    return name && names.includes(name) ? name : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Shows another topology. */
+export function choose(name: string): void {
+  topology.value = name;
+  try {
+    sessionStorage.setItem("topology", name);
+  } catch {
+    // Without storage the choice lasts as long as the page.
+  }
+}
+
+async function load(name: string): Promise<void> {
+  try {
+    const [drawn, read] = await Promise.all([get<Layout>(ofTopology(name, "/layout")), readLinks(name)]);
+    if (topology.peek() !== name) return;
+    layout.value = { topology: name, layout: drawn };
+    links.value = { topology: name, links: read };
+    await readModel(name);
+    trouble.value = null;
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) await readTopologies().catch(lose);
+    else lose(error);
+  }
+}
+
+function readLinks(name: string): Promise<Link[]> {
+  return all<Link>(ofTopology(name, "/links?allocations=false"));
+}
+
+async function readModel(name: string): Promise<void> {
+  const read = await get<Model>(ofTopology(name, "/bandwidth-model"));
+  if (topology.peek() === name) model.value = { topology: name, model: read, etag: `"${read.revision}"` };
+}
+
+function listen(): void {
+  source?.close();
+  // The browser sends Last-Event-ID when it connects again by itself; `after` is for the first time.
+  source = new EventSource(`/v1/events/stream?after=${lastSequence}`);
+  source.onopen = () => {
+    lastHeard = Date.now();
+    const wasLost = connection.value === "lost";
+    connection.value = "live";
+    lostAt.value = null;
+    trouble.value = null;
+    if (wasLost) refreshAll().catch(lose);
+  };
+  source.onerror = () => lose(null);
+  for (const kind of KINDS) source.addEventListener(kind, (message) => take(message as MessageEvent<string>));
+}
+
+const KINDS = [
+  "topology_put", "topology_deleted", "model_set", "link_changed", "allocation_admitted", "allocation_denied",
+  "allocation_resized", "allocation_released", "allocations_expired",
+];
+
+function take(message: MessageEvent<string>): void {
+  lastHeard = Date.now();
+  let happening: Happening;
+  try {
+    happening = JSON.parse(message.data) as Happening;
+  } catch {
+    return void reload();
+  }
+  if (happening.sequence <= lastSequence) return;
+  const gap = happening.sequence > lastSequence + 1;
+  lastSequence = happening.sequence;
+  if (gap) return void reload();
+  arrived.push(happening);
+  if (happening.kind === "topology_put" || happening.kind === "topology_deleted" || happening.kind === "model_set") structural = true;
+  schedule();
+}
+
+let arrived: Happening[] = [];
+let structural = false;
+
+/** Many events at once are one reading. */
+function schedule(): void {
+  if (timer !== undefined) {
+    pending = true;
+    return;
+  }
+  void refresh();
+  const large = (links.peek()?.links.length ?? 0) > LARGE_LINKS;
+  timer = window.setTimeout(() => {
+    timer = undefined;
+    if (pending) {
+      pending = false;
+      schedule();
+    }
+  }, large ? READ_LARGE_EVERY_MS : READ_EVERY_MS);
+}
+
+async function refresh(): Promise<void> {
+  if (arrived.length) {
+    happenings.value = [...happenings.peek(), ...arrived].slice(-HAPPENINGS_KEPT);
+    arrived = [];
+  }
+  const whole = structural;
+  structural = false;
+  version.value += 1;
+  try {
+    if (whole) return await refreshAll();
+    const name = topology.peek();
+    if (!name) return;
+    const [read] = await Promise.all([readLinks(name), readTopologies()]);
+    if (topology.peek() === name) links.value = { topology: name, links: read };
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) await readTopologies().catch(lose);
+    else lose(error);
+  }
+}
+
+async function refreshAll(): Promise<void> {
+  const ready = await get<Readiness>("/readyz");
+  // Fewer events than were heard: this is another journal.
+  if (ready.sequence < lastSequence) return reload();
+  readiness.value = ready;
+  await readTopologies();
+  if (topology.peek()) await load(topology.peek()!);
+  version.value += 1;
+}
+
+function lose(error: unknown): void {
+  if (connection.value !== "lost") lostAt.value = Date.now();
+  connection.value = "lost";
+  if (error instanceof Refused && error.status !== 0) trouble.value = error.message;
+}
+
+/** A stream that was given up, or has been silent for too long, is begun again. */
+function watch(): void {
+  const closed = !source || source.readyState === EventSource.CLOSED;
+  const silent = connection.value === "live" && Date.now() - lastHeard > SILENCE_MS;
+  if (closed) void reload();
+  else if (silent) {
+    // Keep-alives are comments, which the page does not hear: ask instead.
+    get<Readiness>("/readyz").then((ready) => {
+      lastHeard = Date.now();
+      readiness.value = ready;
+      if (ready.sequence > lastSequence) void reload();
+    }, lose);
+  }
+}
+
+/** Tries again at once. */
+export function retry(): void {
+  void reload();
+}

@@ -1,0 +1,119 @@
+// The frame: which view, which topology, whether the page is live. Keys: g then a letter goes to a view.
+import { render } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { Aggregators } from "./aggregators";
+import { Allocations } from "./allocations";
+import { Health } from "./health";
+import { LinkView } from "./link";
+import { choose, connection, lostAt, retry, start, topologies, topology, trouble } from "./live";
+import { MapView } from "./map";
+import { said } from "./parts";
+import { go, href, route } from "./route";
+import { Topologies } from "./topologies";
+import { clock } from "./units";
+import { WhatIf } from "./whatif";
+import "uplot/dist/uPlot.min.css";
+import "./style.css";
+
+const VIEWS: { view: string; name: string; key: string }[] = [
+  { view: "map", name: "Map", key: "m" },
+  { view: "link", name: "Link", key: "l" },
+  { view: "allocations", name: "Allocations", key: "a" },
+  { view: "what-if", name: "What-if", key: "w" },
+  { view: "aggregators", name: "Aggregators", key: "g" },
+  { view: "topologies", name: "Topologies", key: "t" },
+  { view: "health", name: "Health", key: "h" },
+];
+
+function View() {
+  switch (route.value.view) {
+    case "link": return <LinkView />;
+    case "allocations": return <Allocations />;
+    case "what-if": return <WhatIf />;
+    case "aggregators": return <Aggregators />;
+    case "topologies": return <Topologies />;
+    case "health": return <Health />;
+    default: return <MapView />;
+  }
+}
+
+function Frame() {
+  const { view } = route.value;
+  useEffect(() => {
+    const name = VIEWS.find((one) => one.view === view)?.name ?? "Map";
+    document.title = `${name} · Watermaster`;
+  }, [view]);
+  return (
+    <>
+      <a class="skip" href="#main" onClick={(event) => (event.preventDefault(), document.getElementById("main")?.focus())}>Skip to content</a>
+      <header>
+        <a class="brand" href={href("map")} aria-label="Watermaster, to the map">
+          <svg viewBox="0 0 32 22" aria-hidden="true">
+            <path d="M3 4c5-5 8 5 13 0s8 5 13 0M3 11c5-5 8 5 13 0s8 5 13 0M3 18c5-5 8 5 13 0s8 5 13 0" />
+          </svg>
+          <span>Watermaster</span>
+        </a>
+        <nav aria-label="Views">
+          {VIEWS.map((one) => (
+            <a href={href(one.view)} aria-current={one.view === view ? "page" : undefined} title={`g ${one.key}`}>{one.name}</a>
+          ))}
+        </nav>
+        <label class="topology-choice">
+          <span class="hidden">Topology</span>
+          <select value={topology.value ?? ""} onChange={(event) => choose(event.currentTarget.value)}>
+            {(topologies.value ?? []).map((one) => <option value={one.topology}>{one.topology}</option>)}
+          </select>
+        </label>
+        <Pulse />
+      </header>
+      <Lost />
+      <main id="main" tabIndex={-1} class={`view-${view}`}><View /></main>
+      <div class="said" role="status" aria-live="polite">
+        {said.value ? <p class={said.value.bad ? "bad" : ""}>{said.value.text}</p> : null}
+      </div>
+    </>
+  );
+}
+
+function Pulse() {
+  const words = { connecting: "◌ connecting", live: "● live", lost: "✕ offline" };
+  return <span class={`pulse is-${connection.value}`} role="status">{words[connection.value]}</span>;
+}
+
+function Lost() {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    const timer = window.setInterval(() => tick((count) => count + 1), 1_000);
+    return () => window.clearInterval(timer);
+  }, []);
+  if (connection.value !== "lost") return null;
+  const since = lostAt.value ? Math.round((Date.now() - lostAt.value) / 1_000) : 0;
+  return (
+    <div class="lost" role="alert">
+      <strong>The server does not answer.</strong> What you see is from {lostAt.value ? clock(lostAt.value) : "before"}
+      {since > 2 ? ` (${since} s ago)` : ""}; nothing can be changed. This page keeps trying.
+      {trouble.value ? <> It last said: {trouble.value}</> : null} <button onClick={retry}>Try now</button>
+    </div>
+  );
+}
+
+/** "g" and then the letter of a view, as long as nobody is typing. */
+function keys(): void {
+  let armed = false;
+  window.addEventListener("keydown", (event) => {
+    const target = event.target as HTMLElement;
+    if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, dialog")) return;
+    if (armed) {
+      armed = false;
+      const found = VIEWS.find((one) => one.key === event.key);
+      if (found) go(found.view);
+    } else if (event.key === "g") {
+      armed = true;
+      window.setTimeout(() => (armed = false), 1_500);
+    }
+  });
+}
+
+keys();
+void start();
+render(<Frame />, document.getElementById("app")!);

@@ -1,0 +1,60 @@
+// Numbers for people: bit/s in three digits, shares, times; and back again.
+
+const STEPS: [number, string][] = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+
+/** 12345678 → "12.3 Mbit/s". */
+export function rate(bps: number): string {
+  const [size, prefix] = STEPS.find(([size]) => Math.abs(bps) >= size) ?? [1, ""];
+  return `${digits(bps / size)} ${prefix}bit/s`;
+}
+
+function digits(value: number): string {
+  const size = Math.abs(value);
+  return size >= 100 || Number.isInteger(value) ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** "500M", "2.5 Gbit/s", "1000000" → bit/s; null if it is none of these. */
+export function parseRate(text: string): number | null {
+  const match = /^\s*([0-9]+(?:[.,][0-9]+)?)\s*([kmgtp]?)(?:i?b(?:it)?(?:\/s|ps)?)?\s*$/i.exec(text);
+  if (!match) return null;
+  const size = STEPS.find(([, prefix]) => prefix.toLowerCase() === match[2]!.toLowerCase())?.[0] ?? 1;
+  const bps = Math.round(Number(match[1]!.replace(",", ".")) * size);
+  return bps >= 1 && bps <= Number.MAX_SAFE_INTEGER ? bps : null;
+}
+
+/** Parts per million → "93 %". */
+export function percent(ppm: number): string {
+  const value = ppm / 10_000;
+  return `${value > 0 && value < 10 ? value.toFixed(1) : value.toFixed(0)} %`;
+}
+
+export function count(value: number, one: string, many = `${one}s`): string {
+  return `${value.toLocaleString("en")} ${value === 1 ? one : many}`;
+}
+
+export function clock(at: string | number): string {
+  return new Date(at).toLocaleTimeString("en-GB");
+}
+
+export function dateAndTime(at: string): string {
+  const date = new Date(at);
+  const today = date.toDateString() === new Date().toDateString();
+  return today ? clock(at) : `${date.toISOString().slice(0, 10)} ${clock(at)}`;
+}
+
+/** Which of the five steps of utilisation; 5 is over the whole. */
+export function step(ppm: number): number {
+  return ppm > 1_000_000 ? 5 : Math.min(4, Math.floor(ppm / 200_000));
+}
+
+export const STEP_WORDS = ["under 20 %", "20 to 40 %", "40 to 60 %", "60 to 80 %", "80 to 100 %", "over 100 %"];
+
+export const CLASS_WORDS: Record<number, string> = { 0: "insensitive", 1: "sensitive", 2: "priority" };
+
+/** "CT1", with what the QoS level of that number is called. */
+export function className(classType: number, long = false): string {
+  const word = CLASS_WORDS[classType];
+  return long && word ? `CT${classType} (${word})` : `CT${classType}`;
+}
+
+export const MODEL_WORDS: Record<string, string> = { mam: "MAM", rdm: "RDM", gbam: "G-BAM", atcs: "ATCS" };

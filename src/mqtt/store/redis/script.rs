@@ -1,0 +1,46 @@
+//! The scripts: each is one indivisible step of the store.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script};
+
+macro_rules! scripts {
+    ($($name:ident = $file:literal),* $(,)?) => {
+        $(pub(super) static $name: LazyLock<Named> =
+            LazyLock::new(|| Named::new(concat!(include_str!("common.lua"), include_str!($file))));)*
+
+        /// Every script's text.
+        pub(super) fn all() -> impl Iterator<Item = &'static str> {
+            [$($name.text),*].into_iter()
+        }
+    };
+}
+
+scripts! {
+    TAKE = "take.lua",
+    PUBLISH = "publish.lua",
+    SUBSCRIBE = "subscribe.lua",
+    SETTLE = "settle.lua",
+    DETACH = "detach.lua",
+    LOAD = "load.lua",
+    SWEEP = "sweep.lua",
+}
+
+/// A script and the name under which Redis knows it.
+pub(super) struct Named {
+    text: &'static str,
+    hash: String,
+}
+
+impl Named {
+    fn new(text: &'static str) -> Self {
+        Self { text, hash: Script::new(text).get_hash().to_owned() }
+    }
+
+    /// A call without keys: all of them are on one server.
+    pub(super) fn call(&self) -> Cmd {
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(&self.hash).arg(0);
+        cmd
+    }
+}

@@ -1,0 +1,25 @@
+-- Messages are acknowledged, received or complete; packet ids are free again.
+-- ARGV: replica, client, epoch, sent, (kind, number)*: a acknowledged, r received, c complete, f free
+local me, client, epoch, sent = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+if not held(me, client, epoch) then return { -1 } end
+local key, queue = P .. 's:' .. client, P .. 'q:' .. client
+local removed = 0
+for at = 5, #ARGV, 2 do
+  local kind, number = ARGV[at], ARGV[at + 1]
+  if kind == 'a' or kind == 'r' then
+    removed = removed + redis.call('XDEL', queue, number .. '-0')
+    if kind == 'r' then redis.call('SADD', P .. 'r:' .. client, number) end
+  elseif kind == 'c' then
+    redis.call('SREM', P .. 'r:' .. client, number)
+  else
+    redis.call('HDEL', P .. 'i:' .. client, number)
+  end
+end
+if removed > 0 then
+  local rest = redis.call('XLEN', queue)
+  local bytes = tonumber(redis.call('HGET', key, 'bytes') or '0')
+  -- Messages are taken to be of a size.
+  redis.call('HSET', key, 'bytes', math.floor(bytes * rest / (rest + removed)))
+end
+if sent > tonumber(redis.call('HGET', key, 'sent') or '0') then redis.call('HSET', key, 'sent', sent) end
+return { 0 }

@@ -1,0 +1,38 @@
+-- Renews a lease, lets go what dead replicas held and what has expired, and finds wills that are due.
+-- ARGV: replica, now, lease in milliseconds, at most
+local me, now, lease, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+if redis.call('SISMEMBER', P .. 'replicas', me) == 0 then return { -1 } end
+redis.call('SET', P .. 'lease:' .. me, 1, 'PX', lease)
+for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
+  if redis.call('EXISTS', P .. 'lease:' .. replica) == 0 then
+    for _, client in ipairs(redis.call('SRANDMEMBER', P .. 'own:' .. replica, most)) do
+      local s = redis.call('HMGET', P .. 's:' .. client, 'epoch', 'owner', 'lasting', 'expiry')
+      if s[2] == replica then
+        local rest = -1
+        if s[3] == '1' then rest = now + tonumber(s[4]) * 1000 end
+        detach(client, s[1], replica, rest, now, '')
+      else
+        redis.call('SREM', P .. 'own:' .. replica, client)
+      end
+    end
+    if redis.call('EXISTS', P .. 'own:' .. replica) == 0 then
+      redis.call('SREM', P .. 'replicas', replica)
+      redis.call('DEL', P .. 'in:' .. replica)
+    end
+  end
+end
+for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, most)) do
+  if redis.call('HGET', P .. 's:' .. client, 'owner') == '' then forget(client, '') else redis.call('ZREM', P .. 'exp', client) end
+end
+local due = {}
+for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, most)) do
+  local epoch, _, message = testament(client)
+  if epoch then
+    due[#due + 1] = client
+    due[#due + 1] = epoch
+    due[#due + 1] = message
+  else
+    redis.call('ZREM', P .. 'due', client)
+  end
+end
+return { 0, due }

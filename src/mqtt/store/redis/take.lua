@@ -1,0 +1,44 @@
+-- A replica becomes the holder of a session.
+-- ARGV: replica, client, clean, expiry in seconds, now, will (delay:message) or nothing
+local me, client, clean, expiry, now, will = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local key = P .. 's:' .. client
+local s = redis.call('HMGET', key, 'epoch', 'owner', 'lasting', 'seq', 'sent')
+local there = s[1] and true or false
+local epoch = redis.call('INCR', P .. 'epoch')
+local ends = there and (clean == '1' or s[3] ~= '1')
+if there and s[2] and s[2] ~= '' then
+  redis.call('SREM', P .. 'own:' .. s[2], client)
+  if redis.call('EXISTS', P .. 'lease:' .. s[2]) == 1 then
+    redis.call('XADD', P .. 'in:' .. s[2], '*', 'k', 'k', 'c', client, 'e', s[1])
+  end
+end
+local last_will = false
+local will_epoch, delay, message = testament(client)
+if will_epoch then
+  local due = redis.call('ZSCORE', P .. 'due', client)
+  if ends or (due and tonumber(due) <= now) or (not due and delay == 0) then last_will = message end
+  redis.call('HDEL', P .. 'will', client)
+  redis.call('ZREM', P .. 'due', client)
+end
+if will ~= '' then redis.call('HSET', P .. 'will', client, epoch .. ':' .. will) end
+local version = tonumber(redis.call('GET', P .. 'ver') or '0')
+if ends then
+  version = forget(client, me) or version
+  there = false
+end
+redis.call('ZREM', P .. 'exp', client)
+local lasting = expiry > 0 and 1 or 0
+redis.call('HSET', key, 'epoch', epoch, 'owner', me, 'lasting', lasting, 'expiry', expiry)
+redis.call('HDEL', key, 'woken')
+redis.call('SADD', P .. 'own:' .. me, client)
+local subscriptions, received, inbound, last, sent = {}, {}, {}, 0, 0
+if there then
+  if redis.call('SISMEMBER', P .. 'ids', client) == 1 then
+    version = change('t', 'm', 'c', client, 'w', me, 'l', lasting, 'o', me)
+  end
+  subscriptions = redis.call('HGETALL', P .. 'sub:' .. client)
+  received = redis.call('SMEMBERS', P .. 'r:' .. client)
+  inbound = redis.call('HKEYS', P .. 'i:' .. client)
+  last, sent = tonumber(s[4] or '0'), tonumber(s[5] or '0')
+end
+return { epoch, version, there and 1 or 0, last, sent, last_will or '', last_will and 1 or 0, subscriptions, received, inbound }

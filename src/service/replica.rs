@@ -1,0 +1,112 @@
+//! `watermaster broker`: one replica of the broker and nothing else, with its probes and metrics.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{ServiceError, broker_on, listen_for_mqtt};
+use crate::mqtt::{Broker, Durability};
+use crate::telemetry;
+
+/// What a replica is told.
+#[derive(Clone, Debug)]
+pub struct ReplicaConfig {
+    /// The address to listen on for MQTT.
+    pub mqtt_listen: Option<SocketAddr>,
+    /// The address of probes and metrics; `None`: there are none.
+    pub listen: Option<SocketAddr>,
+    /// Where sessions live.
+    pub store: String,
+    /// When a message counts as kept.
+    pub durability: Durability,
+    /// How long a graceful stop may take.
+    pub drain: Duration,
+}
+
+/// A replica that is ready.
+pub struct Replica {
+    broker: Broker,
+    mqtt: TcpListener,
+    http: Option<TcpListener>,
+    drain: Duration,
+}
+
+impl Replica {
+    /// Takes the addresses and joins the other replicas.
+    ///
+    /// # Errors
+    /// An address cannot be had, or is none.
+    pub async fn build(config: &ReplicaConfig) -> Result<Self, ServiceError> {
+        let mqtt = listen_for_mqtt(config.mqtt_listen).await?;
+        let http = match config.listen {
+            None => None,
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|error| ServiceError::Listen { address, error })?)
+            }
+        };
+        let broker = broker_on(&config.store, config.durability).await?;
+        Ok(Self { broker, mqtt, http, drain: config.drain })
+    }
+
+    /// Where it listens: for MQTT, and for probes.
+    ///
+    /// # Errors
+    /// A socket does not say.
+    pub fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), ServiceError> {
+        let mqtt = self.mqtt.local_addr().map_err(ServiceError::Serve)?;
+        let http = self.http.as_ref().map(TcpListener::local_addr).transpose().map_err(ServiceError::Serve)?;
+        Ok((mqtt, http))
+    }
+
+    /// Serves until `stop` is cancelled; then sends its clients elsewhere.
+    ///
+    /// # Errors
+    /// Serving the probes failed.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
+        let Self { broker, mqtt, http, drain } = self;
+        let listening = broker.clone();
+        tokio::spawn(async move { listening.listen(mqtt).await });
+        if let Some(http) = http {
+            let router = Router::new()
+                .route("/livez", get(|| async { "alive\n" }))
+                .route("/readyz", get(ready))
+                .route("/metrics", get(metrics))
+                .with_state(broker.clone());
+            tokio::spawn(async move { axum::serve(http, router).await });
+        }
+        stop.cancelled().await;
+        if tokio::time::timeout(drain, broker.stop()).await.is_err() {
+            tracing::warn!("some clients did not leave in time");
+        }
+        Ok(())
+    }
+}
+
+async fn ready(State(broker): State<Broker>) -> Response {
+    if broker.is_ready() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+    }
+}
+
+async fn metrics(State(broker): State<Broker>) -> Response {
+    match telemetry::render_broker(&broker) {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

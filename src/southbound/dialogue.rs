@@ -1,0 +1,254 @@
+//! A bounded conversation with a controller over HTTP: every answer has an end in time and in bytes, whoever gives it.
+//!
+//! What must stay true: no redirect is followed and no proxy is asked; a body is read up to a limit and no further; at most
+//! [`REQUESTS_IN_FLIGHT_MAX`] requests are under way; an excerpt that ends in an error is short and printable.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Method, Url, redirect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+
+use super::{DriverError, REQUESTS_IN_FLIGHT_MAX, Unreachable};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a whole exchange may take. Reading a few hundred rules takes a loaded controller a second or two.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest answer that is read.
+const ANSWER_MAX_BYTES: u64 = 8 << 20;
+/// How much of an answer is shown in an error.
+const EXCERPT_MAX_CHARS: usize = 120;
+
+/// A controller to talk to.
+#[derive(Debug)]
+pub(super) struct Dialogue {
+    client: Client,
+    /// Ends in a slash.
+    base: Url,
+    credentials: Option<Credentials>,
+    gate: Semaphore,
+}
+
+/// Who we are to a controller (RFC 7617).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The name.
+    pub username: String,
+    /// The password; not shown.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// What was asked.
+    pub(super) what: &'static str,
+    /// The status.
+    pub(super) status: u16,
+    /// The body, all of it.
+    pub(super) body: Vec<u8>,
+    /// How long it took.
+    pub(super) took: Duration,
+}
+
+impl Dialogue {
+    /// Prepares a conversation; nothing is sent.
+    ///
+    /// # Errors
+    /// The address is none of HTTP.
+    pub(super) fn new(base: &str, credentials: Option<Credentials>) -> Result<Self, DriverError> {
+        let bad = || DriverError::Unreachable { why: Unreachable::BadAddress };
+        let mut base = Url::parse(base).map_err(|_| bad())?;
+        let plain = matches!(base.scheme(), "http" | "https") && base.query().is_none() && base.fragment().is_none();
+        if !plain || base.host_str().is_none_or(str::is_empty) || !base.username().is_empty() {
+            return Err(bad());
+        }
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        // The client takes the process's provider; if there is one already, that one is right.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(EXCHANGE_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(REQUESTS_IN_FLIGHT_MAX)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .http1_only()
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|_| bad())?;
+        Ok(Self { client, base, credentials, gate: Semaphore::new(REQUESTS_IN_FLIGHT_MAX) })
+    }
+
+    /// GET.
+    pub(super) async fn get(&self, what: &'static str, path: &str) -> Result<Reply, DriverError> {
+        self.exchange(what, Method::GET, path, None).await
+    }
+    /// DELETE.
+    pub(super) async fn delete(&self, what: &'static str, path: &str) -> Result<Reply, DriverError> {
+        self.exchange(what, Method::DELETE, path, None).await
+    }
+
+    /// POST.
+    pub(super) async fn post(
+        &self,
+        what: &'static str,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<Reply, DriverError> {
+        // What we send is made of integers, strings, lists and objects with string keys: it always serialises.
+        let body = serde_json::to_vec(body).map_err(|_| DriverError::Unsupported { what })?;
+        self.exchange(what, Method::POST, path, Some(body)).await
+    }
+
+    async fn exchange(
+        &self,
+        what: &'static str,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Reply, DriverError> {
+        let unreachable = |why| DriverError::Unreachable { why };
+        let url = self.base.join(path).map_err(|_| unreachable(Unreachable::BadAddress))?;
+        // The gate is never closed.
+        let _turn = self.gate.acquire().await.map_err(|_| unreachable(Unreachable::Broken))?;
+        let started = Instant::now();
+        let mut request = self.client.request(method, url);
+        if let Some(Credentials { username, password }) = &self.credentials {
+            request = request.basic_auth(username, Some(password));
+        }
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let mut answer = request.send().await.map_err(|error| unreachable(why(&error)))?;
+        let status = answer.status().as_u16();
+        let too_long = || DriverError::TooLong { what, limit_bytes: ANSWER_MAX_BYTES };
+        if answer.content_length().is_some_and(|length| length > ANSWER_MAX_BYTES) {
+            return Err(too_long());
+        }
+        let mut body = vec![];
+        while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(why(&error)))? {
+            if (body.len() + chunk.len()) as u64 > ANSWER_MAX_BYTES {
+                return Err(too_long());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { what, status, body, took: started.elapsed() })
+    }
+}
+
+fn why(error: &reqwest::Error) -> Unreachable {
+    if error.is_timeout() {
+        Unreachable::TooSlow
+    } else if error.is_connect() {
+        Unreachable::NoConnection
+    } else {
+        Unreachable::Broken
+    }
+}
+
+impl Reply {
+    /// Whether the status is one of success.
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The JSON of a 200.
+    ///
+    /// # Errors
+    /// The status is another, or it is no such JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, DriverError> {
+        if self.status != 200 {
+            return Err(self.refused());
+        }
+        serde_json::from_slice(&self.body).map_err(|_| self.garbage())
+    }
+
+    /// This answer as a refusal.
+    pub(super) fn refused(&self) -> DriverError {
+        DriverError::Refused { what: self.what, status: self.status, excerpt: excerpt(&self.body) }
+    }
+
+    /// This answer as nonsense.
+    pub(super) fn garbage(&self) -> DriverError {
+        DriverError::Garbage { what: self.what, excerpt: excerpt(&self.body) }
+    }
+}
+
+/// The beginning of an answer, fit to be shown: a traceback is told by its last line.
+fn excerpt(body: &[u8]) -> Box<str> {
+    let text = String::from_utf8_lossy(&body[body.len().saturating_sub(64 << 10)..]);
+    let text = text.trim();
+    let telling = if text.starts_with("Traceback") { text.lines().next_back().unwrap_or(text) } else { text };
+    let shown: String = telling.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT_MAX_CHARS).collect();
+    shown.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stub::Stub;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_controllers_may_do_ends_in_time_and_bytes() {
+        let unreachable = |why| Some(DriverError::Unreachable { why });
+        let nobody = Dialogue::new("http://127.0.0.1:1", None).unwrap();
+        assert_eq!(nobody.get("x", "x").await.err(), unreachable(Unreachable::NoConnection));
+
+        let endless = Stub::raw("HTTP/1.1 200 OK\r\n\r\n", &vec![b'x'; 10 << 20]);
+        let talk = Dialogue::new(&endless.url(), None).unwrap();
+        assert!(matches!(talk.get("x", "x").await, Err(DriverError::TooLong { what: "x", .. })));
+
+        let boast = Stub::raw("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", b"");
+        let talk = Dialogue::new(&boast.url(), None).unwrap();
+        assert!(matches!(talk.get("x", "x").await, Err(DriverError::TooLong { .. })));
+
+        let noise = Stub::raw("\0\x01\x02 not HTTP at all\r\n\r\n", b"");
+        let talk = Dialogue::new(&noise.url(), None).unwrap();
+        assert_eq!(talk.get("x", "x").await.err(), unreachable(Unreachable::Broken));
+
+        let cut = Stub::raw("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n", b"{");
+        let talk = Dialogue::new(&cut.url(), None).unwrap();
+        assert_eq!(talk.get("x", "x").await.err(), unreachable(Unreachable::Broken));
+
+        let away = Stub::raw("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", b"");
+        let talk = Dialogue::new(&away.url(), None).unwrap();
+        assert_eq!(talk.get("x", "x").await.unwrap().status, 302);
+    }
+
+    #[tokio::test]
+    async fn a_page_and_a_traceback_are_told_shortly() {
+        let page = Stub::raw("HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n", b"<html>hello\x07there</html>");
+        let reply = Dialogue::new(&page.url(), None).unwrap().get("x", "x").await.unwrap();
+        let garbage = reply.json::<serde_json::Value>().err();
+        assert_eq!(garbage, Some(DriverError::Garbage { what: "x", excerpt: "<html>hello there</html>".into() }));
+        assert_eq!(&*excerpt(b"Traceback (most recent call last):\n  File\nValueError: no\n"), "ValueError: no");
+        assert_eq!(excerpt(&[b'y'; 10_000]).len(), EXCERPT_MAX_CHARS);
+    }
+
+    #[test]
+    fn an_address_is_one_of_http_and_nothing_else() {
+        for bad in ["", "x", "ftp://h/", "http://", "http://h/?q", "http://h/#f", "http://u:p@h/", "file:///etc"] {
+            assert_eq!(
+                Dialogue::new(bad, None).err(),
+                Some(DriverError::Unreachable { why: Unreachable::BadAddress }),
+                "{bad}"
+            );
+        }
+        assert_eq!(Dialogue::new("http://h:1/onos", None).unwrap().base.as_str(), "http://h:1/onos/");
+    }
+}

@@ -1,0 +1,210 @@
+//! Hands: what is decided is written into switches through a controller's REST interface, and what switches and
+//! controller report comes back. One trait, [`Driver`], in the kernel's words; one file a dialect.
+//!
+//! What must stay true: a driver chooses nothing and remembers nothing between calls; it never says that a step is in
+//! force unless the switch said so or was read; it never takes silence for emptiness; it changes nothing that lacks our
+//! cookie or is outside our meter range; every answer is bounded in time and bytes before it is believed.
+
+mod check;
+mod connect;
+mod dialogue;
+pub mod onos;
+pub mod ryu;
+mod simulated;
+#[cfg(test)]
+mod stub;
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+
+pub use self::connect::connect;
+pub use self::dialogue::Credentials;
+pub use self::simulated::{Faults, Simulated};
+use crate::kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, Step, StepOutcome};
+
+/// How many requests may be under way at a controller, over all its switches: more bring only latency, since one thread
+/// serves REST, OpenFlow and discovery there.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 4;
+/// How many steps one call of [`Driver::apply`] takes at most.
+pub const STEPS_MAX: usize = 1_000;
+
+/// What a call to a driver will answer.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, DriverError>>;
+
+/// A controller as we use it. Calls for different switches may overlap, up to [`REQUESTS_IN_FLIGHT_MAX`]; never two for
+/// the same switch. A call may be dropped at any time: what it did is then unknown.
+pub trait Driver: Send + Sync + fmt::Debug {
+    /// Carries out steps on one switch, in order, and says of each what is known of it: one outcome a step, in the same
+    /// order. A step that depends on a refused one may be left out as refused, too. Everything is validated before
+    /// anything is sent. Repeating steps that are in force already does no harm.
+    ///
+    /// # Errors
+    /// Nothing is known of any of the steps.
+    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [Step]) -> Answer<'a, Vec<StepOutcome>>;
+
+    /// The rules with such cookies that a live switch holds, in any order.
+    ///
+    /// # Errors
+    /// Also [`DriverError::SilentSwitch`]: no answer is not an empty answer.
+    fn rules(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, Vec<Rule>>;
+
+    /// How many such rules a live switch holds; cheaper than reading them.
+    ///
+    /// # Errors
+    /// As [`Driver::rules`].
+    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, u64>;
+
+    /// The meters of our range that a live switch holds. One that is not of the kind we make (other flags, other bands)
+    /// is told with a rate of 0, so that it is seen to differ.
+    ///
+    /// # Errors
+    /// As [`Driver::rules`].
+    fn meters(&self, switch: Dpid) -> Answer<'_, Vec<Meter>>;
+
+    /// Asks the switch itself, through the controller, whether it is there.
+    ///
+    /// # Errors
+    /// It is not: [`DriverError::UnknownSwitch`], [`DriverError::SilentSwitch`], or the controller is not.
+    fn probe(&self, switch: Dpid) -> Answer<'_, ()>;
+
+    /// The switches that are connected to the controller.
+    ///
+    /// # Errors
+    /// The controller did not say.
+    fn switches(&self) -> Answer<'_, Vec<Dpid>>;
+
+    /// The ports of a switch, without the reserved ones.
+    ///
+    /// # Errors
+    /// As [`Driver::rules`].
+    fn ports(&self, switch: Dpid) -> Answer<'_, Vec<Port>>;
+
+    /// The links between switches that the controller has discovered, each direction by itself.
+    ///
+    /// # Errors
+    /// The controller did not say, or discovers none.
+    fn links(&self) -> Answer<'_, Vec<Adjacency>>;
+
+    /// The counters of a switch's ports.
+    ///
+    /// # Errors
+    /// As [`Driver::rules`].
+    fn port_counters(&self, switch: Dpid) -> Answer<'_, Vec<PortCounters>>;
+}
+
+/// A port of a switch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Port {
+    /// Its number.
+    pub number: PortNo,
+    /// What the switch calls it.
+    pub name: String,
+    /// Whether it can carry packets.
+    pub live: bool,
+    /// What the switch says of its speed, in bit/s. Virtual ports lie.
+    pub speed_bps: Option<u64>,
+}
+
+/// One direction of a link between two switches.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Adjacency {
+    /// The tail.
+    pub from: (Dpid, PortNo),
+    /// The head.
+    pub to: (Dpid, PortNo),
+}
+
+/// What went through a port since the switch counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PortCounters {
+    /// Which port.
+    pub port: PortNo,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Packets received that were dropped.
+    pub received_dropped: u64,
+    /// Packets to be sent that were dropped.
+    pub sent_dropped: u64,
+}
+
+/// Why a controller could not be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DriverError {
+    /// No answer came.
+    #[error("the controller cannot be reached: {why}")]
+    Unreachable {
+        /// Why.
+        why: Unreachable,
+    },
+    /// It answered that it will not.
+    #[error("the controller refused {what} with status {status}: {excerpt:?}")]
+    Refused {
+        /// What was asked.
+        what: &'static str,
+        /// The status.
+        status: u16,
+        /// The beginning of the answer.
+        excerpt: Box<str>,
+    },
+    /// It answered something that makes no sense.
+    #[error("the controller's answer to {what} makes no sense: {excerpt:?}")]
+    Garbage {
+        /// What was asked.
+        what: &'static str,
+        /// The beginning of the answer.
+        excerpt: Box<str>,
+    },
+    /// Its answer is longer than anything it should have to say.
+    #[error("the controller's answer to {what} is longer than {limit_bytes} bytes")]
+    TooLong {
+        /// What was asked.
+        what: &'static str,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The controller knows no such switch: it is not connected, or there is none.
+    #[error("no switch {dpid} is connected to the controller")]
+    UnknownSwitch {
+        /// Which.
+        dpid: Dpid,
+    },
+    /// The controller has the switch, but the switch does not answer: what it holds is unknown.
+    #[error("switch {dpid} does not answer")]
+    SilentSwitch {
+        /// Which.
+        dpid: Dpid,
+    },
+    /// This controller cannot be asked that.
+    #[error("this controller cannot {what}")]
+    Unsupported {
+        /// What.
+        what: &'static str,
+    },
+}
+
+/// Why no answer came.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
+pub enum Unreachable {
+    /// Nobody listens there, or the name is not known.
+    #[error("no connection")]
+    NoConnection,
+    /// It took too long.
+    #[error("no answer in time")]
+    TooSlow,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken,
+    /// The address is no address.
+    #[error("the address is not one of a controller")]
+    BadAddress,
+}
+
+impl DriverError {
+    /// Whether the whole controller is at fault, and not one switch.
+    pub fn is_of_controller(&self) -> bool {
+        !matches!(self, Self::UnknownSwitch { .. } | Self::SilentSwitch { .. })
+    }
+}

@@ -1,0 +1,344 @@
+//! ONOS 2.x over its flows and meters REST, with Basic authentication.
+//!
+//! It was written from ONOS's own REST resources and codecs and is tested against a stub that answers as they do: no ONOS
+//! has been seen with it yet.
+//!
+//! What must stay true: 201 means stored as `PENDING_ADD` and nothing more; a rule is in force when ONOS says `ADDED` and
+//! tells it as it was written. A switch that is not `available` has rules that nobody knows.
+
+mod dialect;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use self::dialect::{
+    MeterNumbers, ToldDevice, ToldDevices, ToldFlows, ToldLinks, ToldMeters, ToldPorts, ToldStatistics, device, dpid,
+};
+use super::check::{Failed, check};
+use super::dialogue::Dialogue;
+use super::{Adjacency, Answer, Credentials, Driver, DriverError, Port, PortCounters, STEPS_MAX};
+use crate::kernel::intent::{
+    Action, CookieFilter, Dpid, Fault, Meter, MeterId, Place, PortNo, Rule, Step, StepOutcome,
+};
+
+/// The application that our rules are of, in ONOS's words.
+const APPLICATION: &str = "watermaster";
+/// How long ONOS is given to bring what it stored into force.
+const PENDING_MAX: Duration = Duration::from_secs(4);
+/// How often it is asked meanwhile.
+const POLL_EVERY: Duration = Duration::from_millis(200);
+
+/// An ONOS controller.
+#[derive(Debug)]
+pub struct Onos {
+    talk: Dialogue,
+}
+
+/// A rule that ONOS has, with its number for it.
+struct Held {
+    id: String,
+    state: String,
+    rule: Rule,
+}
+
+/// The meters of ours that ONOS has, each with ONOS's number and whether it is in force.
+type HeldMeters = BTreeMap<MeterId, (Meter, u64, bool)>;
+
+impl Onos {
+    /// Prepares to speak to the ONOS whose REST is at this address, as `http://host:8181/onos/v1`; nothing is sent.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub fn new(url: &str, credentials: Option<Credentials>) -> Result<Self, DriverError> {
+        Ok(Self { talk: Dialogue::new(url, credentials)? })
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, what: &'static str, path: &str) -> Result<T, DriverError> {
+        self.talk.get(what, path).await?.json()
+    }
+
+    /// Nothing that is told of a switch which is not there is true.
+    async fn must_be_here(&self, switch: Dpid) -> Result<(), DriverError> {
+        let reply = self.talk.get("find a switch", &format!("devices/{}", device(switch))).await?;
+        if reply.status == 404 {
+            return Err(DriverError::UnknownSwitch { dpid: switch });
+        }
+        let told: ToldDevice = reply.json()?;
+        if told.available { Ok(()) } else { Err(DriverError::SilentSwitch { dpid: switch }) }
+    }
+
+    async fn held_meters(&self, switch: Dpid) -> Result<HeldMeters, DriverError> {
+        let told: ToldMeters = self.ask("read meters", &format!("meters/{}", device(switch))).await?;
+        let found = told.meters.iter().filter_map(|told| {
+            let (meter, number) = told.meter()?;
+            Some((meter.id, (meter, number, told.state == "ADDED")))
+        });
+        Ok(found.collect())
+    }
+
+    /// The rules with a cookie of ours; ONOS says 404 where there is none of anybody.
+    async fn held_rules(&self, switch: Dpid, meters: &MeterNumbers) -> Result<Vec<Held>, DriverError> {
+        let reply = self.talk.get("read rules", &format!("flows/{}", device(switch))).await?;
+        if reply.status == 404 {
+            return Ok(vec![]);
+        }
+        let told: ToldFlows = reply.json()?;
+        let held = told.flows.into_iter().filter_map(|flow| {
+            let rule = flow.rule(meters).filter(|rule| rule.cookie.is_ours())?;
+            Some(Held { id: flow.id, state: flow.state, rule })
+        });
+        Ok(held.collect())
+    }
+
+    async fn read(&self, switch: Dpid, which: CookieFilter) -> Result<Vec<Rule>, DriverError> {
+        self.must_be_here(switch).await?;
+        let meters = numbers(&self.held_meters(switch).await?);
+        let held = self.held_rules(switch, &meters).await?;
+        let in_force = held.into_iter().filter(|held| held.state == "ADDED" && which.meets(held.rule.cookie));
+        Ok(in_force.map(|held| held.rule).collect())
+    }
+
+    async fn read_ports(&self, switch: Dpid) -> Result<Vec<Port>, DriverError> {
+        self.must_be_here(switch).await?;
+        let told: ToldPorts = self.ask("read ports", &format!("devices/{}/ports", device(switch))).await?;
+        Ok(told.ports.iter().filter_map(dialect::ToldPort::port).collect())
+    }
+
+    async fn carry_out(&self, switch: Dpid, steps: &[Step]) -> Result<Vec<StepOutcome>, DriverError> {
+        if steps.len() > STEPS_MAX {
+            return Err(DriverError::Unsupported { what: "take so many steps at once" });
+        }
+        let ports: BTreeSet<PortNo> = self.read_ports(switch).await?.into_iter().map(|port| port.number).collect();
+        let mut outcomes = vec![StepOutcome::Unknown; steps.len()];
+        let mut failed = Failed::default();
+        let mut from = 0;
+        let phases: Vec<&[Step]> = steps.chunk_by(|one, next| phase(one) == phase(next)).collect();
+        for steps in phases {
+            let outcomes = &mut outcomes[from..from + steps.len()];
+            from += steps.len();
+            self.send(switch, steps, &ports, &failed, outcomes).await?;
+            self.wait(switch, steps, outcomes).await?;
+            for (step, outcome) in steps.iter().zip(outcomes) {
+                if *outcome != StepOutcome::InForce {
+                    failed.note(step);
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Sends steps of one phase; those that cannot be sent have an outcome afterwards.
+    async fn send(
+        &self,
+        switch: Dpid,
+        steps: &[Step],
+        ports: &BTreeSet<PortNo>,
+        failed: &Failed,
+        outcomes: &mut [StepOutcome],
+    ) -> Result<(), DriverError> {
+        let meters = self.held_meters(switch).await?;
+        let numbers = numbers(&meters);
+        let held = self.held_rules(switch, &numbers).await?;
+        let mut rules = vec![];
+        for (step, outcome) in steps.iter().zip(outcomes) {
+            let sent = match (check(step, Some(ports), failed), step) {
+                (Err(fault), _) => Err(fault),
+                (_, Step::PutRule(rule)) => dialect::rule(switch, rule, &numbers).map(|rule| rules.push(rule)),
+                (_, Step::AddMeter(meter) | Step::ModifyMeter(meter)) => {
+                    self.make_meter(switch, meter, &meters, &held).await?
+                }
+                (_, Step::DeleteRule { place, cookie }) => {
+                    let theirs = held.iter().filter(|held| held.rule.place == *place && held.rule.cookie == *cookie);
+                    let paths = theirs.map(|held| format!("flows/{}/{}", device(switch), held.id)).collect();
+                    self.delete(paths).await?
+                }
+                (_, Step::DeleteMeter(id)) => {
+                    let paths = meters.get(id).map(|(_, number, _)| format!("meters/{}/{number}", device(switch)));
+                    self.delete(paths.into_iter().collect()).await?
+                }
+            };
+            if let Err(fault) = sent {
+                *outcome = StepOutcome::Refused(fault);
+            }
+        }
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let reply =
+            self.talk.post("write rules", &format!("flows?appId={APPLICATION}"), &json!({"flows": rules})).await?;
+        if reply.is_success() { Ok(()) } else { Err(reply.refused()) }
+    }
+
+    /// Makes a meter. ONOS cannot change one: another is made, the rules are pointed at it, and the old one goes.
+    async fn make_meter(
+        &self,
+        switch: Dpid,
+        meter: &Meter,
+        meters: &HeldMeters,
+        held: &[Held],
+    ) -> Result<Result<(), Fault>, DriverError> {
+        let old = meters.get(&meter.id);
+        if old.is_some_and(|(old, _, _)| old == meter) {
+            return Ok(Ok(()));
+        }
+        let path = format!("meters/{}", device(switch));
+        let reply = self.talk.post("make a meter", &path, &dialect::meter(switch, meter)).await?;
+        if !reply.is_success() {
+            return Ok(Err(Fault::Controller { status: reply.status }));
+        }
+        let Some((_, old, _)) = old else { return Ok(Ok(())) };
+        let told: ToldMeters = self.ask("read meters", &path).await?;
+        let all = told.meters.iter().filter_map(dialect::ToldMeter::meter);
+        let Some((_, new)) = all.into_iter().find(|(found, number)| found == meter && number != old) else {
+            return Ok(Err(Fault::ReadBackDiffers));
+        };
+        let pointed = BTreeMap::from([(meter.id, new)]);
+        let uses = |rule: &Rule| rule.actions.contains(&Action::Meter(meter.id));
+        let rules: Result<Vec<_>, Fault> = held
+            .iter()
+            .filter(|held| uses(&held.rule))
+            .map(|held| dialect::rule(switch, &held.rule, &pointed))
+            .collect();
+        let rules = match rules {
+            Ok(rules) => rules,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if !rules.is_empty() {
+            let rules = json!({"flows": rules});
+            let reply = self.talk.post("write rules", &format!("flows?appId={APPLICATION}"), &rules).await?;
+            if !reply.is_success() {
+                return Ok(Err(Fault::Controller { status: reply.status }));
+            }
+        }
+        self.delete(vec![format!("{path}/{old}")]).await
+    }
+
+    async fn delete(&self, paths: Vec<String>) -> Result<Result<(), Fault>, DriverError> {
+        for path in paths {
+            let reply = self.talk.delete("delete", &path).await?;
+            // What is not there any more is as good as deleted.
+            if !reply.is_success() && reply.status != 404 {
+                return Ok(Err(Fault::Controller { status: reply.status }));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Waits until what was sent is in force, or until the time is up; what is still pending then is unknown.
+    async fn wait(&self, switch: Dpid, steps: &[Step], outcomes: &mut [StepOutcome]) -> Result<(), DriverError> {
+        let began = Instant::now();
+        loop {
+            let meters = self.held_meters(switch).await?;
+            let held = self.held_rules(switch, &numbers(&meters)).await?;
+            let held: BTreeMap<&Place, &Held> = held.iter().map(|held| (&held.rule.place, held)).collect();
+            let mut pending = false;
+            for (step, outcome) in steps.iter().zip(outcomes.iter_mut()) {
+                if *outcome == StepOutcome::Unknown {
+                    *outcome = judge(step, &held, &meters);
+                    pending |= *outcome == StepOutcome::Unknown;
+                }
+            }
+            if !pending || began.elapsed() >= PENDING_MAX {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+}
+
+/// What is known of a step by what ONOS tells.
+fn judge(step: &Step, held: &BTreeMap<&Place, &Held>, meters: &HeldMeters) -> StepOutcome {
+    let done = match step {
+        Step::PutRule(rule) => match held.get(&rule.place) {
+            Some(held) if held.state == "FAILED" => return StepOutcome::Refused(Fault::ReadBackDiffers),
+            Some(held) => held.state == "ADDED" && held.rule == *rule,
+            None => false,
+        },
+        Step::DeleteRule { place, cookie } => {
+            held.get(place).is_none_or(|held| held.rule.cookie != *cookie || held.state == "REMOVED")
+        }
+        Step::AddMeter(meter) | Step::ModifyMeter(meter) => {
+            meters.get(&meter.id).is_some_and(|(found, _, in_force)| found == meter && *in_force)
+        }
+        Step::DeleteMeter(id) => !meters.contains_key(id),
+    };
+    if done { StepOutcome::InForce } else { StepOutcome::Unknown }
+}
+
+/// Steps of one phase do not depend on each other.
+fn phase(step: &Step) -> u8 {
+    match step {
+        Step::AddMeter(_) | Step::ModifyMeter(_) => 0,
+        Step::PutRule(_) => 1,
+        Step::DeleteRule { .. } => 2,
+        Step::DeleteMeter(_) => 3,
+    }
+}
+
+fn numbers(meters: &HeldMeters) -> MeterNumbers {
+    meters.iter().map(|(id, (_, number, _))| (*id, *number)).collect()
+}
+
+impl Driver for Onos {
+    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [Step]) -> Answer<'a, Vec<StepOutcome>> {
+        self.carry_out(switch, steps).boxed()
+    }
+
+    fn rules(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, Vec<Rule>> {
+        self.read(switch, which).boxed()
+    }
+
+    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, u64> {
+        async move { Ok(self.read(switch, which).await?.len() as u64) }.boxed()
+    }
+
+    fn meters(&self, switch: Dpid) -> Answer<'_, Vec<Meter>> {
+        async move {
+            self.must_be_here(switch).await?;
+            Ok(self.held_meters(switch).await?.into_values().map(|(meter, _, _)| meter).collect())
+        }
+        .boxed()
+    }
+
+    fn probe(&self, switch: Dpid) -> Answer<'_, ()> {
+        self.must_be_here(switch).boxed()
+    }
+
+    fn switches(&self) -> Answer<'_, Vec<Dpid>> {
+        async move {
+            let told: ToldDevices = self.ask("list switches", "devices").await?;
+            let here = told.devices.iter().filter(|device| device.available);
+            Ok(here.filter_map(|device| dpid(&device.id)).collect())
+        }
+        .boxed()
+    }
+
+    fn ports(&self, switch: Dpid) -> Answer<'_, Vec<Port>> {
+        self.read_ports(switch).boxed()
+    }
+
+    fn links(&self) -> Answer<'_, Vec<Adjacency>> {
+        async move {
+            let told: ToldLinks = self.ask("list links", "links").await?;
+            Ok(told.links.iter().filter_map(dialect::ToldLink::adjacency).collect())
+        }
+        .boxed()
+    }
+
+    fn port_counters(&self, switch: Dpid) -> Answer<'_, Vec<PortCounters>> {
+        async move {
+            self.must_be_here(switch).await?;
+            let path = format!("statistics/ports/{}", device(switch));
+            let told: ToldStatistics = self.ask("read counters", &path).await?;
+            let ports = told.statistics.iter().flat_map(|of_switch| &of_switch.ports);
+            Ok(ports.filter_map(dialect::ToldCounters::counters).collect())
+        }
+        .boxed()
+    }
+}

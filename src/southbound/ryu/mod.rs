@@ -1,0 +1,212 @@
+//! Ryu 4.34 and os-ken 1.4.1 with `ofctl_rest` and `rest_topology`; and, where the controller has it, the acknowledged batch
+//! of `deploy/controller`.
+//!
+//! What must stay true: 200 means that a message is queued and nothing more, so that what was sent is read back or was
+//! acknowledged before it is called in force. A list that is empty because a switch kept silent looks like one that is
+//! empty because there is nothing: the controller waits [`CONTROLLER_WAIT`] for a switch, so that an empty answer that took
+//! as long is silence. Rules are counted before they are read, so that half a list is never taken for a whole one.
+
+mod carry;
+mod read;
+mod speak;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use self::read::{PerSwitch, ToldAggregate, ToldCounters, ToldLink, ToldMeter, ToldPort, ToldRule};
+use super::dialogue::{Dialogue, Reply};
+use super::{Adjacency, Answer, Driver, DriverError, Port, PortCounters};
+use crate::kernel::intent::{Cookie, CookieFilter, Dpid, Meter, Rule, Step, StepOutcome};
+
+/// How long `ofctl_rest` waits for each part of a switch's answer before it answers with what it has; a little less, for
+/// clocks differ.
+const CONTROLLER_WAIT: Duration = Duration::from_millis(950);
+/// About how many rules are read at once. A controller that parses a dump of thousands answers no switch meanwhile, and
+/// loses them all.
+const RULES_AT_ONCE: u64 = 256;
+/// Into how many slices a reading is cut at most.
+const SLICE_BITS_MAX: u32 = 12;
+/// How often a list that changed while it was read is read.
+const READINGS_MAX: u32 = 2;
+
+/// A Ryu or os-ken controller.
+#[derive(Debug)]
+pub struct Ryu {
+    talk: Dialogue,
+}
+
+impl Ryu {
+    /// Prepares to speak to the controller at this address; nothing is sent.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub fn new(url: &str) -> Result<Self, DriverError> {
+        Ok(Self { talk: Dialogue::new(url, None)? })
+    }
+
+    /// The things of one switch out of an answer.
+    fn of<T: DeserializeOwned>(reply: &Reply, switch: Dpid) -> Result<T, DriverError> {
+        no_such_switch(reply, switch)?;
+        let mut all: PerSwitch<T> = reply.json()?;
+        all.remove(&switch.0.to_string()).ok_or_else(|| reply.garbage())
+    }
+
+    /// A list that no live switch has empty.
+    async fn never_empty<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        path: &str,
+        switch: Dpid,
+    ) -> Result<Vec<T>, DriverError> {
+        let reply = self.talk.get(what, &format!("{path}/{}", switch.0)).await?;
+        let found: Vec<T> = Self::of(&reply, switch)?;
+        if found.is_empty() { Err(DriverError::SilentSwitch { dpid: switch }) } else { Ok(found) }
+    }
+
+    async fn count(&self, switch: Dpid, which: CookieFilter) -> Result<u64, DriverError> {
+        let path = format!("stats/aggregateflow/{}", switch.0);
+        let reply = self.talk.post("count rules", &path, &filter(which)).await?;
+        let found: Vec<ToldAggregate> = Self::of(&reply, switch)?;
+        match found.as_slice() {
+            [] => Err(DriverError::SilentSwitch { dpid: switch }),
+            [aggregate] => Ok(aggregate.flow_count),
+            _ => Err(reply.garbage()),
+        }
+    }
+
+    /// Rules, in slices, and as many as were counted.
+    async fn read(&self, switch: Dpid, which: CookieFilter) -> Result<Vec<Rule>, DriverError> {
+        for _ in 0..READINGS_MAX {
+            let count = self.count(switch, which).await?;
+            if count == 0 {
+                return Ok(vec![]);
+            }
+            let mut rules = vec![];
+            for slice in slices(which, count) {
+                let path = format!("stats/flow/{}", switch.0);
+                let reply = self.talk.post("read rules", &path, &filter(slice)).await?;
+                let told: Vec<ToldRule> = Self::of(&reply, switch)?;
+                rules.extend(told.into_iter().map(ToldRule::rule).filter(|rule| which.meets(rule.cookie)));
+            }
+            if rules.len() as u64 == count {
+                return Ok(rules);
+            }
+        }
+        Err(DriverError::SilentSwitch { dpid: switch })
+    }
+
+    async fn read_meters(&self, switch: Dpid) -> Result<Vec<Meter>, DriverError> {
+        let reply = self.talk.get("read meters", &format!("stats/meterconfig/{}", switch.0)).await?;
+        let told: Vec<ToldMeter> = Self::of(&reply, switch)?;
+        if told.is_empty() && reply.took >= CONTROLLER_WAIT {
+            return Err(DriverError::SilentSwitch { dpid: switch });
+        }
+        Ok(told.iter().filter_map(ToldMeter::meter).collect())
+    }
+
+    async fn read_ports(&self, switch: Dpid) -> Result<Vec<Port>, DriverError> {
+        let told: Vec<ToldPort> = self.never_empty("read ports", "stats/portdesc", switch).await?;
+        Ok(told.into_iter().filter_map(ToldPort::port).collect())
+    }
+}
+
+impl Driver for Ryu {
+    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [Step]) -> Answer<'a, Vec<StepOutcome>> {
+        self.carry_out(switch, steps).boxed()
+    }
+
+    fn rules(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, Vec<Rule>> {
+        self.read(switch, which).boxed()
+    }
+
+    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, u64> {
+        self.count(switch, which).boxed()
+    }
+
+    fn meters(&self, switch: Dpid) -> Answer<'_, Vec<Meter>> {
+        self.read_meters(switch).boxed()
+    }
+
+    fn probe(&self, switch: Dpid) -> Answer<'_, ()> {
+        async move {
+            let reply = self.talk.get("probe", &format!("stats/desc/{}", switch.0)).await?;
+            // A live switch describes itself in an object with members; a silent one leaves it empty.
+            match Self::of::<Value>(&reply, switch)? {
+                Value::Object(fields) if !fields.is_empty() => Ok(()),
+                Value::Object(_) => Err(DriverError::SilentSwitch { dpid: switch }),
+                _ => Err(reply.garbage()),
+            }
+        }
+        .boxed()
+    }
+
+    fn switches(&self) -> Answer<'_, Vec<Dpid>> {
+        async move {
+            let found: Vec<u64> = self.talk.get("list switches", "stats/switches").await?.json()?;
+            Ok(found.into_iter().map(Dpid).collect())
+        }
+        .boxed()
+    }
+
+    fn ports(&self, switch: Dpid) -> Answer<'_, Vec<Port>> {
+        self.read_ports(switch).boxed()
+    }
+
+    fn links(&self) -> Answer<'_, Vec<Adjacency>> {
+        async move {
+            let reply = self.talk.get("list links", "v1.0/topology/links").await?;
+            if reply.status == 404 {
+                return Err(DriverError::Unsupported { what: "list links: rest_topology is not loaded" });
+            }
+            let told: Vec<ToldLink> = reply.json()?;
+            told.iter().map(|link| link.adjacency().ok_or_else(|| reply.garbage())).collect()
+        }
+        .boxed()
+    }
+
+    fn port_counters(&self, switch: Dpid) -> Answer<'_, Vec<PortCounters>> {
+        async move {
+            let told: Vec<ToldCounters> = self.never_empty("read counters", "stats/port", switch).await?;
+            Ok(told.iter().filter_map(ToldCounters::counters).collect())
+        }
+        .boxed()
+    }
+}
+
+/// `ofctl_rest` says 404 without a word for a switch that is not connected; with words it is somebody else's.
+fn no_such_switch(reply: &Reply, switch: Dpid) -> Result<(), DriverError> {
+    let unknown = reply.status == 404 && reply.body.is_empty();
+    if unknown { Err(DriverError::UnknownSwitch { dpid: switch }) } else { Ok(()) }
+}
+
+fn filter(which: CookieFilter) -> Value {
+    json!({"cookie": which.value, "cookie_mask": which.mask})
+}
+
+/// Filters that together meet what `which` meets, each about [`RULES_AT_ONCE`] of `count` rules: cut by the lowest bits of
+/// the allocation id that `which` leaves open.
+fn slices(which: CookieFilter, count: u64) -> impl Iterator<Item = CookieFilter> {
+    let wanted = count.div_ceil(RULES_AT_ONCE).next_power_of_two().trailing_zeros().min(SLICE_BITS_MAX);
+    let open = (0..64).map(|bit| 1_u64 << bit).filter(move |bit| Cookie::ALLOCATION_MAX & bit & !which.mask != 0);
+    let bits: Vec<u64> = open.take(wanted as usize).collect();
+    let mask = bits.iter().fold(which.mask, |mask, bit| mask | bit);
+    (0_u64..1 << bits.len()).map(move |number| {
+        let chosen = bits.iter().enumerate().filter(|(at, _)| number >> at & 1 == 1);
+        let value = chosen.fold(which.value & which.mask, |value, (_, bit)| value | bit);
+        CookieFilter { value, mask }
+    })
+}
+
+/// The narrowest filter that meets all of these cookies.
+fn narrowest(cookies: &BTreeSet<Cookie>) -> Option<CookieFilter> {
+    let first = cookies.first()?.0;
+    let mask = cookies.iter().fold(u64::MAX, |mask, cookie| mask & !(cookie.0 ^ first));
+    Some(CookieFilter { value: first & mask, mask })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! The driver against a controller made of words: exchanges as they were recorded with os-ken 1.4.1, and worse ones.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use super::super::Unreachable;
+use super::super::stub::{Asked, Stub};
+use super::*;
+use crate::kernel::id::AllocationId;
+use crate::kernel::intent::{Action, Fault, Label, Match, MeterId, Place, PortNo};
+
+const SWITCH: Dpid = Dpid(1);
+const PORTS: &str = r#"{"1": [
+    {"hw_addr": "b6:9b:68:85:3a:ee", "name": "s1-h1", "config": 0, "state": 4, "curr_speed": 10000000, "port_no": 1},
+    {"hw_addr": "02:00:00:00:00:01", "name": "s1", "config": 1, "state": 1, "curr_speed": 10000000, "port_no": "LOCAL"},
+    {"hw_addr": "ca:d1:67:1c:0a:50", "name": "s1-s2", "config": 0, "state": 4, "curr_speed": 10000000, "port_no": 2}]}"#;
+const ABOUT: &str = r#"{"version": 1, "items_max": 1000}"#;
+
+fn cookie(allocation: u64) -> Cookie {
+    Cookie::new(1, AllocationId(allocation)).unwrap()
+}
+
+fn transit(allocation: u64, out: u32) -> Rule {
+    let label = Label::new(100_000 + u32::try_from(allocation).unwrap()).unwrap();
+    Rule {
+        place: Place { table: 0, priority: 2000, matches: Match::Mpls { label, bottom_of_stack: true } },
+        cookie: cookie(allocation),
+        actions: vec![Action::PopMpls, Action::Output(PortNo(out))],
+    }
+}
+
+fn told(rule: &Rule) -> Value {
+    let Match::Mpls { label, .. } = rule.place.matches else { panic!("a transit rule") };
+    let actions: Vec<String> = rule
+        .actions
+        .iter()
+        .map(|action| match action {
+            Action::PopMpls => "POP_MPLS:2048".to_owned(),
+            Action::Output(port) => format!("OUTPUT:{}", port.0),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    json!({"priority": rule.place.priority, "cookie": rule.cookie.0, "table_id": 0, "actions": actions,
+        "match": {"dl_type": 34887, "mpls_label": label.number(), "mpls_bos": 1}})
+}
+
+/// A controller whose switch 1 holds the rules that it was sent, unless `drops` says that it loses one.
+fn switch(drops: impl Fn(u64) -> bool + Send + Sync + 'static) -> Stub {
+    let held: Arc<Mutex<Vec<Rule>>> = Arc::default();
+    Stub::answering(move |(_, path, body)| {
+        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        let number = |name: &str| body[name].as_u64().unwrap_or_default();
+        let which = CookieFilter { value: number("cookie"), mask: number("cookie_mask") };
+        let mut held = held.lock().unwrap();
+        let met: Vec<Value> = held.iter().filter(|rule| which.meets(rule.cookie)).map(told).collect();
+        match path.as_str() {
+            "/stats/portdesc/1" => (200, PORTS.to_owned()),
+            "/stats/aggregateflow/1" => (200, json!({"1": [{"flow_count": met.len()}]}).to_string()),
+            "/stats/flow/1" => (200, json!({"1": met}).to_string()),
+            "/stats/flowentry/add" => {
+                let allocation = Cookie(number("cookie")).allocation().0;
+                if !drops(allocation) {
+                    let out = body["actions"][1]["port"].as_u64().unwrap();
+                    held.push(transit(allocation, u32::try_from(out).unwrap()));
+                }
+                (200, String::new())
+            }
+            "/stats/flowentry/delete_strict" => {
+                held.retain(|rule| !which.meets(rule.cookie));
+                (200, String::new())
+            }
+            _ => (404, String::new()),
+        }
+    })
+}
+
+fn driver(stub: &Stub) -> Ryu {
+    Ryu::new(&stub.url()).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_sent_one_by_one_is_read_back() {
+    let stub = switch(|allocation| allocation == 3);
+    let steps: Vec<Step> = (1..=20).map(|allocation| Step::PutRule(transit(allocation, 2))).collect();
+    let outcomes = driver(&stub).apply(SWITCH, &steps).await.unwrap();
+    for (at, outcome) in outcomes.iter().enumerate() {
+        let expected = if at == 2 { StepOutcome::Refused(Fault::ReadBackDiffers) } else { StepOutcome::InForce };
+        assert_eq!(*outcome, expected, "{at}");
+    }
+    // Twenty cookies lie close together: they are read at once, and not one by one.
+    let readings = stub.asked().iter().filter(|(_, path, _)| path == "/stats/flow/1").count();
+    assert!(readings <= 4, "{readings}");
+    let rules = driver(&stub).rules(SWITCH, CookieFilter::OURS).await.unwrap();
+    assert_eq!(rules.len(), 19);
+    assert!(rules.contains(&transit(20, 2)));
+}
+
+#[tokio::test]
+async fn nothing_is_taken_away_for_what_did_not_come() {
+    let stub = switch(|allocation| allocation == 3);
+    let old = Rule { cookie: Cookie::new(0, AllocationId(3)).unwrap(), ..transit(9, 2) };
+    let delete = |rule: &Rule| Step::DeleteRule { place: rule.place.clone(), cookie: rule.cookie };
+    let meter = Step::DeleteMeter(MeterId(10_001));
+    let steps =
+        [Step::PutRule(transit(3, 2)), Step::PutRule(transit(4, 2)), delete(&old), delete(&transit(4, 2)), meter];
+    let outcomes = driver(&stub).apply(SWITCH, &steps).await.unwrap();
+    let refused = StepOutcome::Refused;
+    assert_eq!(
+        outcomes,
+        [
+            refused(Fault::ReadBackDiffers),
+            StepOutcome::InForce,
+            refused(Fault::AfterFailure),
+            StepOutcome::InForce,
+            refused(Fault::AfterFailure)
+        ]
+    );
+    assert!(!stub.asked().iter().any(|(_, path, _)| path.contains("meterentry")));
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_not_sent() {
+    let stub = switch(|_| false);
+    let opaque = Rule { actions: vec![Action::Opaque("GROUP:1".into())], ..transit(2, 2) };
+    let steps = [Step::PutRule(transit(1, 7)), Step::PutRule(opaque), Step::DeleteMeter(MeterId(1))];
+    let outcomes = driver(&stub).apply(SWITCH, &steps).await.unwrap();
+    assert_eq!(outcomes[0], StepOutcome::Refused(Fault::NoSuchPort { port: PortNo(7) }));
+    assert!(matches!(outcomes[1], StepOutcome::Refused(Fault::Unsupported { .. })));
+    assert!(matches!(outcomes[2], StepOutcome::Refused(Fault::Unsupported { .. })));
+    assert!(stub.asked().iter().all(|(_, path, _)| !path.contains("entry")), "{:?}", stub.asked());
+    let many = vec![Step::DeleteMeter(MeterId(10_001)); super::super::STEPS_MAX + 1];
+    assert!(driver(&stub).apply(SWITCH, &many).await.is_err());
+}
+
+/// A controller with the batch that answers as told.
+fn with_batch(answer: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static) -> Stub {
+    Stub::answering(move |asked| match asked.1.as_str() {
+        "/stats/portdesc/1" => (200, PORTS.to_owned()),
+        "/watermaster/batch" => (200, ABOUT.to_owned()),
+        _ => answer(asked),
+    })
+}
+
+#[tokio::test]
+async fn a_batch_is_believed_when_it_is_acknowledged() {
+    let steps = [Step::PutRule(transit(1, 2)), Step::PutRule(transit(2, 2))];
+    let refuses = with_batch(|_| (409, r#"{"dpid":1,"sent":2,"errors":[{"index":1,"type":2,"code":4}]}"#.to_owned()));
+    let outcomes = driver(&refuses).apply(SWITCH, &steps).await.unwrap();
+    assert_eq!(outcomes, [StepOutcome::InForce, StepOutcome::Refused(Fault::Switch { kind: 2, code: 4 })]);
+
+    let silent = with_batch(|_| (504, r#"{"error":"no barrier"}"#.to_owned()));
+    assert_eq!(driver(&silent).apply(SWITCH, &steps).await.unwrap(), [StepOutcome::Unknown, StepOutcome::Unknown]);
+
+    let gone = with_batch(|_| (404, r#"{"error":"no switch 1"}"#.to_owned()));
+    assert_eq!(driver(&gone).apply(SWITCH, &steps).await, Err(DriverError::UnknownSwitch { dpid: SWITCH }));
+
+    for lie in [
+        r#"{"dpid":1,"sent":1,"errors":[]}"#,
+        r#"{"dpid":1,"sent":2,"errors":[{"index":2,"type":1,"code":1}]}"#,
+        r#"{"sent":-1,"errors":[]}"#,
+        "[]",
+        "<html>",
+    ] {
+        let liar = with_batch(move |_| (200, lie.to_owned()));
+        let answer = driver(&liar).apply(SWITCH, &steps).await;
+        assert!(matches!(answer, Err(DriverError::Garbage { .. })), "{lie}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_meter_that_is_there_already_is_given_the_rate() {
+    let stub = with_batch(|(_, _, body)| {
+        let first =
+            body.contains(r#""command":"add","kind":"meter""#) || body.contains(r#""kind":"meter","command":"add""#);
+        let errors = if first { json!([{"index": 0, "type": 12, "code": 1}]) } else { json!([]) };
+        let items = serde_json::from_str::<Value>(body).unwrap()["items"].as_array().unwrap().len();
+        (if first { 409 } else { 200 }, json!({"dpid": 1, "sent": items, "errors": errors}).to_string())
+    });
+    let meter = Meter { id: MeterId(10_001), rate_kbps: 5000, burst_kbit: 5000 };
+    assert_eq!(driver(&stub).apply(SWITCH, &[Step::AddMeter(meter)]).await.unwrap(), [StepOutcome::InForce]);
+    assert!(stub.asked().last().unwrap().2.contains("modify"));
+}
+
+#[tokio::test]
+async fn silence_is_not_emptiness() {
+    let silent = Stub::answering(|(_, path, _)| {
+        // The controller waits a second for the switch.
+        if path.contains("meterconfig") {
+            std::thread::sleep(CONTROLLER_WAIT);
+        }
+        let nothing = if path.contains("desc/") && !path.contains("port") { r#"{"1": {}}"# } else { r#"{"1": []}"# };
+        (200, nothing.to_owned())
+    });
+    let driver = driver(&silent);
+    let expected = DriverError::SilentSwitch { dpid: SWITCH };
+    assert_eq!(driver.rule_count(SWITCH, CookieFilter::OURS).await, Err(expected.clone()));
+    assert_eq!(driver.rules(SWITCH, CookieFilter::OURS).await, Err(expected.clone()));
+    assert_eq!(driver.meters(SWITCH).await, Err(expected.clone()));
+    assert_eq!(driver.probe(SWITCH).await, Err(expected.clone()));
+    assert_eq!(driver.ports(SWITCH).await, Err(expected.clone()));
+    assert_eq!(driver.port_counters(SWITCH).await, Err(expected.clone()));
+    assert_eq!(driver.apply(SWITCH, &[Step::PutRule(transit(1, 2))]).await, Err(expected));
+}
+
+#[tokio::test]
+async fn half_a_list_is_none() {
+    let rule = told(&transit(1, 2));
+    let half = Stub::answering(move |(_, path, _)| match path.as_str() {
+        "/stats/aggregateflow/1" => (200, r#"{"1": [{"packet_count": 0, "flow_count": 2}]}"#.to_owned()),
+        _ => (200, json!({"1": [rule]}).to_string()),
+    });
+    let answer = driver(&half).rules(SWITCH, CookieFilter::OURS).await;
+    assert_eq!(answer, Err(DriverError::SilentSwitch { dpid: SWITCH }));
+}
+
+#[tokio::test]
+async fn whatever_a_controller_answers_is_an_error_with_a_name() {
+    let html = "<html><body>It works!</body></html>";
+    let answers: [(u16, &str); 12] = [
+        (200, html),
+        (404, html),
+        (404, ""),
+        (500, "Traceback (most recent call last):\nTypeError: 'bool' object is not iterable"),
+        (301, ""),
+        (200, ""),
+        (200, "null"),
+        (200, "[]"),
+        (200, "{}"),
+        (200, r#"{"2": []}"#),
+        (200, r#"{"1": [{"flow_count": -1}]}"#),
+        (200, r#"{"1": [1, "two", null, {"cookie": 1e300}]}"#),
+    ];
+    for (status, body) in answers {
+        let stub = Stub::answering(move |_| (status, body.to_owned()));
+        let driver = driver(&stub);
+        assert!(driver.rule_count(SWITCH, CookieFilter::OURS).await.is_err(), "{status} {body}");
+        assert!(driver.rules(SWITCH, CookieFilter::OURS).await.is_err(), "{status} {body}");
+        assert!(driver.meters(SWITCH).await.is_err(), "{status} {body}");
+        assert!(driver.ports(SWITCH).await.is_err(), "{status} {body}");
+        assert!(driver.probe(SWITCH).await.is_err(), "{status} {body}");
+        assert!(driver.apply(SWITCH, &[Step::PutRule(transit(1, 2))]).await.is_err(), "{status} {body}");
+        let listed = driver.switches().await;
+        assert!(listed.is_err() || body == "[]", "{status} {body}: {listed:?}");
+        let links = driver.links().await;
+        assert!(links.is_err() || body == "[]", "{status} {body}: {links:?}");
+    }
+    let nobody = Ryu::new("http://127.0.0.1:1").unwrap();
+    let away = DriverError::Unreachable { why: Unreachable::NoConnection };
+    assert_eq!(nobody.switches().await, Err(away.clone()));
+    assert_eq!(nobody.apply(SWITCH, &[Step::PutRule(transit(1, 2))]).await, Err(away));
+}
+
+#[test]
+fn slices_meet_everything_once() {
+    for (which, count) in [
+        (CookieFilter::OURS, 1),
+        (CookieFilter::OURS, 5_000),
+        (CookieFilter::OURS, u64::MAX),
+        (CookieFilter::slice(3, 4), 900),
+        (CookieFilter::exactly(cookie(5)), 9_000),
+    ] {
+        let slices: Vec<_> = slices(which, count).collect();
+        for allocation in 0..10_000 {
+            let cookie = cookie(allocation);
+            let met = slices.iter().filter(|slice| slice.meets(cookie)).count();
+            assert_eq!(met, usize::from(which.meets(cookie)), "{which:?} {allocation}");
+        }
+    }
+    assert_eq!(slices(CookieFilter::OURS, RULES_AT_ONCE).count(), 1);
+    assert_eq!(slices(CookieFilter::OURS, RULES_AT_ONCE * 4).count(), 4);
+}
+
+#[test]
+fn the_narrowest_filter_meets_all_and_little_else() {
+    let cookies: BTreeSet<Cookie> = (1024..1024 + 16).map(cookie).collect();
+    let filter = narrowest(&cookies).unwrap();
+    assert!(cookies.iter().all(|cookie| filter.meets(*cookie)));
+    assert!((0..4096).map(cookie).filter(|cookie| filter.meets(*cookie)).count() == 16);
+    assert_eq!(narrowest(&BTreeSet::new()), None);
+}

@@ -1,0 +1,324 @@
+//! The scheduler as a machine on a kernel, with time stepped by hand.
+
+use std::sync::Arc;
+
+use watermaster::kernel::audit::audit;
+use watermaster::kernel::command::{Command, Expected, LinkChange, Misfits};
+use watermaster::kernel::event::Denial;
+use watermaster::kernel::id::AllocationId;
+use watermaster::kernel::path::Workspace;
+use watermaster::kernel::rates::demand::{LevelReport, Metadata, Subscriber, TopicReport};
+use watermaster::kernel::rates::dispatch::{Answer, Dispatcher, Rejection, Urgency};
+use watermaster::kernel::rates::steady::Standing;
+use watermaster::kernel::rates::{LEVELS, Level, Policy, Settings};
+use watermaster::kernel::topology::LinkState;
+use watermaster::kernel::units::{Bandwidth, Millis};
+use watermaster::kernel::{Event, Recorded, State, apply, decide};
+
+use crate::kernel::{name, network, request};
+
+const MBPS: u64 = 1_000_000;
+
+struct World {
+    state: State,
+    dispatcher: Dispatcher,
+    now: Millis,
+    commands: usize,
+    displaced: Vec<AllocationId>,
+}
+
+fn settings() -> Settings {
+    Settings { lease_ms: 10_000, drain_ms: 1_000, ..Settings::default() }
+}
+
+impl World {
+    fn new(links: &[(&str, u64)], settings: Settings) -> Self {
+        let (state, now) = (State::new(), Millis(1_000_000));
+        let dispatcher = Dispatcher::new(settings, None, &state, now);
+        let mut world = Self { state, dispatcher, now, commands: 0, displaced: vec![] };
+        world.carry_out(&Command::PutTopology {
+            name: name("net"),
+            topology: Arc::new(network(links)),
+            expected: Expected::Unsaid,
+            misfits: Misfits::Refuse,
+        });
+        world
+    }
+
+    fn carry_out(&mut self, command: &Command) -> Answer {
+        let Ok(event) = decide(&self.state, command, self.now, &mut Workspace::default()) else {
+            return Answer::Refused;
+        };
+        let answer = match &event {
+            Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } => Answer::Granted(allocation.id),
+            Event::Released { .. } => Answer::Released,
+            Event::Denied { denial: Denial::InsufficientBandwidth { largest_admissible, .. }, .. } => {
+                Answer::Denied { largest: *largest_admissible }
+            }
+            _ => Answer::Denied { largest: Bandwidth::ZERO },
+        };
+        if let Event::Admitted { displaced, .. } | Event::Resized { displaced, .. } = &event {
+            self.displaced.extend(displaced.iter().map(|gone| gone.id));
+        }
+        let sequence = self.state.sequence().next();
+        apply(&mut self.state, &Recorded { sequence, at: self.now, event }).unwrap();
+        assert_eq!(audit(&self.state), vec![]);
+        answer
+    }
+
+    /// Everything that the scheduler wants.
+    fn settle(&mut self) {
+        for _ in 0..20 {
+            let asks = self.dispatcher.moves();
+            if asks.is_empty() {
+                return self.dispatcher.take_news(self.now).clear();
+            }
+            for ask in asks {
+                self.commands += 1;
+                let answer = self.carry_out(&ask.command);
+                self.dispatcher.learn(ask.asked, answer, &self.state, self.now);
+            }
+            let displaced = std::mem::take(&mut self.displaced);
+            self.dispatcher.sync(&self.state, &displaced);
+        }
+        panic!("it never rests");
+    }
+
+    fn report(&mut self, id: &str, metadata: Metadata) -> Result<Urgency, Rejection> {
+        let heard = self.dispatcher.report(&name(id), Arc::new(metadata), &self.state, self.now);
+        self.settle();
+        heard
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now = Millis(self.now.0 + ms);
+        self.dispatcher.tick(&self.state, self.now);
+        self.settle();
+    }
+
+    fn metadata(&self, node: &str, arrivals: &[(u8, u64, &str)]) -> Metadata {
+        let topic = |(level, arrival, to): &(u8, u64, &str)| TopicReport {
+            topic: name("t"),
+            level: Level::new(*level).unwrap(),
+            arrival: Bandwidth::saturating_from_bps(*arrival),
+            subscribers: vec![Subscriber { consumer: name("c"), node: name(to) }],
+        };
+        let levels = [LevelReport { buffer_capacity_bytes: MBPS, ..LevelReport::default() }; LEVELS];
+        Metadata { node: name(node), at: self.now, levels, topics: arrivals.iter().map(topic).collect() }
+    }
+
+    fn rate(&self, id: &str, level: usize) -> u64 {
+        self.dispatcher.view(&name(id)).map_or(0, |view| view.rates.levels[level].rate.as_bps())
+    }
+
+    /// Every bit that is told is in a living allocation of that aggregator, class and way, and every one that the
+    /// aggregators have is told.
+    fn check(&self, ids: &[&str]) {
+        let mut told: Vec<AllocationId> = vec![];
+        for id in ids {
+            let Some(view) = self.dispatcher.view(&name(id)) else { continue };
+            for (level, rate) in view.rates.levels.iter().enumerate() {
+                assert_eq!(rate.destinations.iter().map(|to| to.rate.as_bps()).sum::<u64>(), rate.rate.as_bps());
+                assert!(rate.fallback <= rate.rate);
+                for to in &rate.destinations {
+                    let allocation = self.state.allocation(to.allocation).unwrap();
+                    assert_eq!(allocation.bandwidth, to.rate);
+                    assert_eq!(allocation.aggregator, Some(name(id)));
+                    assert_eq!(allocation.class_type.at(), level);
+                    let topology = self.state.network("net").unwrap().topology();
+                    assert_eq!(topology.node(allocation.ingress).unwrap().name, view.metadata.node);
+                    assert_eq!(topology.node(allocation.egress).unwrap().name, to.node);
+                    told.push(to.allocation);
+                }
+            }
+        }
+        told.sort();
+        let living = self.state.allocations_after(None).filter(|allocation| allocation.aggregator.is_some());
+        assert_eq!(told, living.map(|allocation| allocation.id).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_report_becomes_allocations_and_rates() {
+    let mut world = World::new(&[("a-b", 100 * MBPS), ("b-c", 100 * MBPS)], settings());
+    let metadata = world.metadata("a", &[(0, MBPS, "b"), (2, 2 * MBPS, "c"), (2, MBPS, "b"), (1, MBPS, "a")]);
+    assert_eq!(world.report("ag", metadata), Ok(Urgency::NewSubscription));
+    world.check(&["ag"]);
+    let within = |rate: u64, need: u64| rate >= need && rate <= need + need / 64 + 1;
+    assert!(within(world.rate("ag", 0), MBPS));
+    assert!(within(world.rate("ag", 2), 3 * MBPS));
+    assert_eq!(world.rate("ag", 1), 0, "a consumer at the same node needs no link");
+    // Nearly the same again: nothing is signalled. A destination less: released.
+    world.now = Millis(world.now.0 + 1);
+    let (asked, again) =
+        (world.commands, world.metadata("a", &[(0, MBPS + 9, "b"), (2, 2 * MBPS, "c"), (2, MBPS, "b")]));
+    assert_eq!(world.report("ag", again), Ok(Urgency::Routine));
+    assert_eq!(world.commands, asked);
+    world.now = Millis(world.now.0 + 1);
+    let less = world.metadata("a", &[(0, MBPS, "b")]);
+    world.report("ag", less).unwrap();
+    world.check(&["ag"]);
+    assert_eq!((world.rate("ag", 2), world.state.allocation_count()), (0, 1));
+}
+
+#[test]
+fn who_needs_much_gets_what_the_others_leave() {
+    for policy in [Policy::MaxMin, Policy::BufferAware, Policy::Fixed] {
+        let links = [("x-y", 24 * MBPS), ("a-x", 100 * MBPS), ("b-x", 100 * MBPS), ("c-x", 100 * MBPS)];
+        let mut world = World::new(&links, Settings { policy, ..settings() });
+        for round in 0..3 {
+            for id in ["a", "b", "c"] {
+                let mut metadata = world.metadata(id, &[(1, if id == "a" { 50 * MBPS } else { MBPS }, "y")]);
+                metadata.levels[1].buffer_bytes = if id == "a" { 900_000 } else { 0 };
+                world.report(id, metadata).unwrap();
+                world.check(&["a", "b", "c"]);
+            }
+            world.pass(1_000 + round);
+        }
+        let rates = ["a", "b", "c"].map(|id| world.rate(id, 1));
+        assert!(rates.iter().sum::<u64>() <= 24 * MBPS, "{policy:?}: {rates:?}");
+        match policy {
+            // 35 % of 24 Mbit/s, divided by three.
+            Policy::Fixed => assert_eq!(rates, [2_800_000; 3]),
+            _ => {
+                assert!(rates[1] >= MBPS && rates[2] >= MBPS, "{policy:?}: {rates:?}");
+                assert!(rates[0] >= 20 * MBPS, "{policy:?}: {rates:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn silence_costs_the_backlog_and_then_the_reservation() {
+    let mut world = World::new(&[("a-b", 100 * MBPS)], settings());
+    let mut metadata = world.metadata("a", &[(2, MBPS, "b")]);
+    metadata.levels[2].buffer_bytes = 500_000;
+    world.report("ag", metadata).unwrap();
+    assert!(world.rate("ag", 2) >= 5 * MBPS);
+    world.pass(10_000);
+    assert_eq!(world.dispatcher.view(&name("ag")).unwrap().standing, Standing::Stale);
+    assert!(world.rate("ag", 2) < 2 * MBPS && world.rate("ag", 2) >= MBPS);
+    world.check(&["ag"]);
+    world.pass(10_000);
+    assert_eq!(world.dispatcher.view(&name("ag")).unwrap().standing, Standing::Lost);
+    assert_eq!((world.rate("ag", 2), world.state.allocation_count()), (0, 0));
+    let back = world.metadata("a", &[(2, MBPS, "b")]);
+    assert_eq!(world.report("ag", back), Ok(Urgency::Routine));
+    assert!(world.rate("ag", 2) >= MBPS);
+    world.pass(200_000);
+    assert!(world.dispatcher.view(&name("ag")).is_none());
+    assert_eq!((world.state.allocation_count(), world.dispatcher.take_forgotten()), (0, vec![name("ag")]));
+    assert_eq!(world.dispatcher.next_deadline(), None);
+}
+
+#[test]
+fn reports_that_cannot_be_are_refused_and_change_nothing() {
+    let mut world = World::new(&[("a-b", 100 * MBPS), ("b-a", MBPS)], settings());
+    let good = world.metadata("a", &[(0, MBPS, "b")]);
+    world.report("ag", good.clone()).unwrap();
+    let asked = world.commands;
+    let mut cases = vec![good.clone()];
+    cases.push(Metadata { at: Millis(good.at.0 - 1), ..good.clone() });
+    cases.push(Metadata { at: Millis(good.at.0 + 61_000), ..good.clone() });
+    cases.push(Metadata { at: Millis(good.at.0 - 20_000), ..good.clone() });
+    let newer = Metadata { at: Millis(good.at.0 + 1), ..good.clone() };
+    cases.push(Metadata { node: name("b"), ..newer.clone() });
+    cases.push(Metadata { node: name("nowhere"), ..newer.clone() });
+    let mut lost = newer.clone();
+    lost.topics[0].subscribers[0].node = name("nowhere");
+    cases.push(lost);
+    let expected: [fn(&Rejection) -> bool; 7] = [
+        |rejection| matches!(rejection, Rejection::NotNewer { .. }),
+        |rejection| matches!(rejection, Rejection::NotNewer { .. }),
+        |rejection| matches!(rejection, Rejection::Absurd(_)),
+        |rejection| matches!(rejection, Rejection::Outdated { .. }),
+        |rejection| matches!(rejection, Rejection::Elsewhere(_)),
+        |rejection| matches!(rejection, Rejection::Unknown(_)),
+        |rejection| matches!(rejection, Rejection::Unknown(_)),
+    ];
+    for (case, is_expected) in cases.into_iter().zip(expected) {
+        let rejection = world.report("ag", case.clone()).unwrap_err();
+        assert!(is_expected(&rejection), "{rejection:?}: {case:?}");
+    }
+    assert_eq!(world.commands, asked);
+    world.check(&["ag"]);
+    // Once it has gone, it may report from elsewhere.
+    world.dispatcher.silence(&name("ag"), &world.state, world.now);
+    world.report("ag", Metadata { node: name("b"), topics: vec![], ..newer }).unwrap();
+    world.check(&["ag"]);
+}
+
+#[test]
+fn what_others_take_lowers_the_rates_and_what_they_leave_raises_them() {
+    let mut world = World::new(&[("a-b", 100 * MBPS), ("a-c", 10 * MBPS), ("c-b", 10 * MBPS)], settings());
+    let metadata = world.metadata("a", &[(0, 60 * MBPS, "b")]);
+    world.report("ag", metadata).unwrap();
+    let before = world.rate("ag", 0);
+    assert!(before >= 60 * MBPS);
+    // A manual demand of a higher class makes the scheduler's yield, which are then asked for anew with what is left.
+    let Answer::Granted(manual) = world.carry_out(&Command::Allocate(Box::new(request("a", "b", 2, 60 * MBPS)))) else {
+        panic!("there is room once the lower class yields")
+    };
+    world.dispatcher.sync_all(&world.state);
+    world.settle();
+    world.check(&["ag"]);
+    assert!(world.rate("ag", 0) <= 40 * MBPS && world.rate("ag", 0) >= 38 * MBPS, "{}", world.rate("ag", 0));
+    world.carry_out(&Command::Release { id: manual });
+    world.dispatcher.sync(&world.state, &[manual]);
+    world.pass(9_000);
+    assert_eq!(world.rate("ag", 0), before);
+    // A broken link: the network is another, and the way too.
+    let change = LinkChange { state: Some(LinkState::Down), ..LinkChange::default() };
+    world.carry_out(&Command::ChangeLink { topology: name("net"), link: name("a-b"), change });
+    world.dispatcher.sync_all(&world.state);
+    world.settle();
+    world.check(&["ag"]);
+    assert!(world.rate("ag", 0) <= 10 * MBPS && world.rate("ag", 0) >= 9 * MBPS, "{}", world.rate("ag", 0));
+}
+
+#[test]
+fn who_holds_a_little_too_much_lets_go_when_others_need_it() {
+    let mut world = World::new(&[("x-y", 10 * MBPS), ("a-x", 100 * MBPS), ("b-x", 100 * MBPS)], settings());
+    let first = world.metadata("a", &[(0, 8 * MBPS, "y")]);
+    world.report("a", first).unwrap();
+    world.now = Millis(world.now.0 + 1);
+    // 6 % less is not worth a signal...
+    let less = world.metadata("a", &[(0, 7_500_000, "y")]);
+    world.report("a", less).unwrap();
+    let held = world.rate("a", 0);
+    assert!(held >= 8 * MBPS);
+    // ...until somebody needs it.
+    let other = world.metadata("b", &[(2, 2_400_000, "y")]);
+    world.report("b", other).unwrap();
+    world.check(&["a", "b"]);
+    assert_eq!(world.state.allocations_after(None).next().unwrap().aggregator, Some(name("a")), "it was not preempted");
+    assert!(world.rate("b", 2) >= 2_400_000, "{}", world.rate("b", 2));
+    assert!(world.rate("a", 0) < held);
+}
+
+#[test]
+fn after_a_restart_what_was_reserved_is_taken_up_or_let_go() {
+    let mut world = World::new(&[("a-b", 100 * MBPS)], settings());
+    for id in ["one", "two"] {
+        let metadata = world.metadata("a", &[(0, MBPS, "b")]);
+        world.report(id, metadata).unwrap();
+    }
+    let mut manual = request("a", "b", 0, 5);
+    manual.aggregator = Some(name("two"));
+    world.carry_out(&Command::Allocate(Box::new(manual)));
+    let before = world.rate("one", 0);
+    let sequence = world.dispatcher.view(&name("one")).unwrap().rates.sequence;
+    world.now = Millis(world.now.0 + 5_000);
+    world.dispatcher = Dispatcher::new(settings(), None, &world.state, world.now);
+    let asked = world.commands;
+    let metadata = world.metadata("a", &[(0, MBPS, "b")]);
+    world.report("one", metadata).unwrap();
+    assert_eq!((world.commands, world.rate("one", 0)), (asked, before), "nothing was to be signalled");
+    assert!(world.dispatcher.view(&name("one")).unwrap().rates.sequence > sequence);
+    world.pass(19_000);
+    assert_eq!(world.state.allocation_count(), 3);
+    world.pass(2_000);
+    // What "two" had is let go; what somebody asked for in its name is not the scheduler's.
+    let left: Vec<_> = world.state.allocations_after(None).map(|allocation| allocation.bandwidth.as_bps()).collect();
+    assert_eq!(left, [5]);
+}

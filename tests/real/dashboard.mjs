@@ -1,0 +1,371 @@
+// Drives the dashboard in Debian's Chromium, against the program itself, and stops at the first thing that is not as it
+// should be. Started by dashboard.rs, which says where everything is. Screenshots of every view are left in the folder.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+const { PROGRAM, DATA, SCREENS, CHROMIUM, ROOT } = process.env;
+const require = createRequire(join(ROOT, "src/http/dashboard/package.json"));
+const { chromium } = require("playwright-core");
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const KIND = { "content-type": "application/json" };
+
+let server;
+let base;
+
+/** Starts the service; a second time on the same port and data, so that the page can find it again. */
+async function start() {
+  const listen = base ? new URL(base).host : "127.0.0.1:0";
+  const process_ = spawn(PROGRAM, ["serve", "--listen", listen, "--data", DATA], { stdio: ["ignore", "pipe", "ignore"], env: { ...process.env, RUST_LOG: "warn" } });
+  server = process_;
+  let text = "";
+  base = await new Promise((resolve, reject) => {
+    process_.on("exit", (code) => reject(new Error(`the service ended with ${code}: ${text}`)));
+    process_.stdout.on("data", (chunk) => {
+      text += chunk;
+      const found = /http:\/\/([0-9.:]+)\//.exec(text);
+      if (found) resolve(`http://${found[1]}`);
+    });
+  });
+  process_.removeAllListeners("exit");
+}
+
+async function drop() {
+  const gone = new Promise((resolve) => server.once("exit", resolve));
+  server.kill("SIGKILL");
+  await gone;
+}
+
+async function call(method, path, body, headers = {}) {
+  const response = await fetch(base + path, { method, headers: { ...KIND, ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
+  const text = await response.text();
+  return { status: response.status, body: text ? JSON.parse(text) : null };
+}
+
+/** Three routers in a ring of 1 Gbit/s, of which only one link leads the short way. */
+const RING = JSON.stringify({
+  nodes: [{ id: "oslo", latitude: 59.9, longitude: 10.7 }, { id: "rome", latitude: 41.9, longitude: 12.5 }, { id: "kyiv", latitude: 50.4, longitude: 30.5 }],
+  links: [
+    { id: "oslo-rome", from: "oslo", to: "rome", capacity_bps: 1e9, bidirectional: true },
+    { id: "oslo-kyiv", from: "oslo", to: "kyiv", capacity_bps: 1e9, bidirectional: true },
+    { id: "kyiv-rome", from: "kyiv", to: "rome", bidirectional: true },
+  ],
+});
+
+const admit = (bps, class_type = 0, more = {}) =>
+  call("POST", "/v1/allocations", { topology: "ring", ingress: "oslo", egress: "rome", class_type, bandwidth_bps: bps, ...more });
+
+const complaints = [];
+let expectTrouble = false;
+
+function watch(page) {
+  page.on("console", (message) => {
+    if (message.type() !== "error" || expectTrouble) return;
+    // The browser notes every answer that is no success: a denial in a dry run is one, and what this version does not have.
+    const { pathname, search } = new URL(message.location().url || base);
+    const denial = message.text().includes("409") && search.includes("dry_run=true");
+    const absent = message.text().includes("404") && ["/v1/controllers", "/v1/aggregators"].includes(pathname);
+    if (!denial && !absent) complaints.push(`${message.text()} (${pathname})`);
+  });
+  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.message}`));
+}
+
+async function screen(page, name) {
+  await page.screenshot({ path: join(SCREENS, `${name}.png`), fullPage: name !== "map" });
+}
+
+/** No serious fault of accessibility in what is shown. */
+async function accessible(page, where) {
+  // The policy of the page allows no other scripts: the tool is run in the page's own context by the driver.
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const bad = violations.filter((one) => one.impact === "serious" || one.impact === "critical");
+  const told = bad.map((one) => `${one.id}: ${one.help} (${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")})`);
+  assert.deepEqual(told, [], `accessibility of ${where}`);
+}
+
+async function loadAndUpload(page) {
+  await page.goto(`${base}/`);
+  await page.getByText("● live").waitFor();
+  await page.locator(".lane").first().waitFor({ state: "attached" });
+  await page.getByRole("link", { name: "Topologies" }).click();
+  // As if dropped: the same event that a hand gives.
+  const transfer = await page.evaluateHandle((text) => {
+    const data = new DataTransfer();
+    data.items.add(new File([text], "ring.json"));
+    return data;
+  }, RING);
+  await page.dispatchEvent(".drop", "drop", { dataTransfer: transfer });
+  await page.getByText("1 warning").or(page.getByText("2 by default")).first().waitFor();
+  await page.getByRole("heading", { name: /3 nodes, 6 links/ }).waitFor();
+  await screen(page, "upload");
+  await accessible(page, "the report of an upload");
+  await page.getByRole("button", { name: "Put ring" }).click();
+  await page.getByText("ring is put").waitFor();
+  assert.equal((await call("GET", "/v1/topologies/ring/layout")).status, 200);
+  await page.locator('.lane[data-link="oslo-rome"]').waitFor({ state: "attached" });
+}
+
+async function admitAndWatch(page) {
+  const marked = await page.evaluate(() => (window.notReloaded = true));
+  assert.ok(marked);
+  const { status, body } = await admit(9e8);
+  assert.equal(status, 201, JSON.stringify(body));
+  assert.deepEqual(body.path, ["oslo-rome"]);
+  await page.locator('.lane.step4[data-link="oslo-rome"] .strand.ct0').waitFor({ state: "attached" });
+  await page.getByText(/Busiest:/).getByRole("link", { name: "oslo-rome" }).waitFor();
+  await page.getByText("mostly CT0").or(page.locator(".headline .class-mark")).first().waitFor();
+  assert.ok(await page.evaluate(() => window.notReloaded), "the page was not loaded again");
+  await screen(page, "map");
+  await accessible(page, "the map");
+  return body.id;
+}
+
+async function preemptAndSee(page, low) {
+  // Full both ways, so that the higher class has to take from the lower.
+  assert.equal((await admit(9e8, 0, { constraints: { route: [{ link: "oslo-kyiv" }, { link: "kyiv-rome" }] } })).status, 201);
+  await call("PATCH", "/v1/topologies/ring/links/kyiv-rome", { capacity_bps: 1e9 });
+  const high = await admit(4e8, 2, { constraints: { route: [{ link: "oslo-rome" }] } });
+  assert.equal(high.status, 201, JSON.stringify(high.body));
+  assert.deepEqual(high.body.preempted, [low]);
+  await page.goto(`${base}/#/allocations/${low}`);
+  await page.getByRole("heading", { name: `Allocation ${low}` }).getByText("preempted").waitFor();
+  await page.getByText("a higher class or better priority needs it").waitFor();
+  await page.getByRole("link", { name: `allocation ${high.body.id}` }).waitFor();
+  await screen(page, "victim");
+  await accessible(page, "an allocation");
+  return high.body.id;
+}
+
+async function whatIf(page) {
+  await page.getByRole("link", { name: "What-if" }).click();
+  const main = page.locator("main");
+  await main.getByLabel(/^From/).selectOption("oslo");
+  await main.getByLabel(/^To/).selectOption("rome");
+  await main.getByLabel(/^Class/).selectOption("2");
+  await main.getByLabel("Bandwidth").fill("700M");
+  await page.getByRole("button", { name: "Ask", exact: true }).click();
+  await page.locator(".verdicts .verdict").nth(3).waitFor();
+  const verdicts = await page.locator(".verdicts .verdict").allInnerTexts();
+  assert.deepEqual(verdicts.map((text) => /^(MAM|RDM|G-BAM|ATCS)/.exec(text)?.[1]), ["MAM", "RDM", "G-BAM", "ATCS"]);
+  assert.match(verdicts[0], /⊘[^]*binds?/, "under MAM a class has its share only");
+  const before = (await call("GET", "/readyz")).body.sequence;
+  await screen(page, "what-if");
+  await accessible(page, "what-if");
+  assert.equal((await call("GET", "/readyz")).body.sequence, before, "asking changes nothing");
+}
+
+async function drain(page) {
+  await page.getByRole("link", { name: "Link", exact: true }).click();
+  await page.goto(`${base}/#/link/oslo-rome`);
+  await page.getByRole("heading", { name: "oslo-rome" }).waitFor();
+  await page.getByLabel("What would it take to fit").fill("500M");
+  await page.getByRole("button", { name: "Ask", exact: true }).click();
+  await page.locator(".verdict").first().waitFor();
+  await screen(page, "link");
+  await accessible(page, "a link");
+  await page.getByRole("button", { name: "Drain this link …" }).click();
+  await page.getByRole("heading", { name: /Drain this link: oslo-rome and oslo-rome~/ }).waitFor();
+  await page.getByText(/could not move|has somewhere to go/).waitFor();
+  await page.getByRole("button", { name: "Drain this link", exact: true }).click();
+  await page.getByText(/: maintenance\./).waitFor();
+  assert.equal((await call("GET", "/v1/topologies/ring/links/oslo-rome")).body.state, "maintenance");
+  await page.getByRole("link", { name: "Map", exact: true }).click();
+  await page.locator('.lane.is-maintenance[data-link="oslo-rome"]').waitFor({ state: "attached" });
+  await screen(page, "map-maintenance");
+}
+
+async function releaseAndResize(page, id) {
+  await page.goto(`${base}/#/allocations?state=active`);
+  await page.getByRole("button", { name: `Resize ${id}` }).click();
+  await page.getByLabel("New bandwidth").fill("100M");
+  await page.getByRole("button", { name: "What would happen?" }).click();
+  await page.getByText("Nobody would have to yield.").waitFor();
+  await page.getByRole("button", { name: "Resize", exact: true }).click();
+  await page.getByText(`Allocation ${id} has 100 Mbit/s now.`).waitFor();
+  await screen(page, "allocations");
+  await accessible(page, "allocations");
+  await page.getByRole("button", { name: `Release ${id}` }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Release" }).click();
+  await page.getByText(`Allocation ${id} is released.`).waitFor();
+  assert.equal((await call("GET", `/v1/allocations/${id}`)).body.state, "released");
+  const denied = await admit(5e9, 1);
+  assert.equal(denied.status, 409);
+  await page.goto(`${base}/#/allocations?state=denied`);
+  await page.getByText("5 Gbit/s", { exact: true }).waitFor();
+  await screen(page, "denied");
+  await accessible(page, "denials");
+}
+
+async function changeModel(page) {
+  await page.goto(`${base}/#/topologies`);
+  await page.getByText("MAM", { exact: true }).click();
+  await page.getByRole("button", { name: "What would it do?" }).click();
+  await page.getByRole("heading", { name: /Under MAM/ }).waitFor();
+  await screen(page, "topologies");
+  await accessible(page, "topologies");
+  await page.getByRole("button", { name: "Put it in force" }).click();
+  await page.getByText("ring is under MAM now").waitFor();
+  assert.equal((await call("GET", "/v1/topologies/ring/bandwidth-model")).body.model, "mam");
+}
+
+async function dropAndRecover(page) {
+  await page.goto(`${base}/#/health`);
+  await page.getByText("● live").waitFor();
+  await page.getByText("● answers").waitFor();
+  await screen(page, "health");
+  await accessible(page, "health");
+  expectTrouble = true;
+  await drop();
+  await page.getByText("The server does not answer.").waitFor({ timeout: 30_000 });
+  await screen(page, "offline");
+  await start();
+  await page.getByText("● live").waitFor({ timeout: 60_000 });
+  await page.getByText("The server does not answer.").waitFor({ state: "detached" });
+  expectTrouble = false;
+  // What happens after it came back is heard.
+  assert.equal((await call("PATCH", "/v1/topologies/ring/links/oslo-rome", { state: "up" })).status, 200);
+  await page.locator(".feed").getByText("oslo-rome").first().waitFor();
+}
+
+/** By keys alone: to the map, moved and zoomed; and to a view by its letters. */
+async function byKeys(page) {
+  await page.goto(`${base}/#/health`);
+  await page.locator("main").focus();
+  await page.keyboard.press("g");
+  await page.keyboard.press("m");
+  await page.locator(".map").focus();
+  await page.keyboard.press("+");
+  await page.keyboard.press("ArrowLeft");
+  await page.waitForFunction(() => /scale\(1\.4/.test(document.querySelector(".map svg > g")?.getAttribute("transform") ?? ""));
+  await page.getByLabel("Find a link").fill("kyiv-rome");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "kyiv-rome" }).waitFor();
+}
+
+/** Neither page nor interface is changed by another site. */
+async function refuseForeigners(browser) {
+  for (const headers of [{ origin: "http://elsewhere.example" }, { "sec-fetch-site": "cross-site" }, { "sec-fetch-site": "same-site" }]) {
+    const { status, body } = await call("DELETE", "/v1/topologies/ring", undefined, headers);
+    assert.deepEqual([status, body.type], [403, "/problems/foreign-origin"], JSON.stringify(headers));
+  }
+  // A real page of another site: the same machine under another name is another site.
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const elsewhere = base.replace("127.0.0.1", "localhost");
+  await page.route(`${elsewhere}/elsewhere`, (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html><title>elsewhere</title>" }));
+  await page.goto(`${elsewhere}/elsewhere`);
+  await page.evaluate((url) => fetch(url, { method: "POST", mode: "no-cors", body: "{}" }).catch(() => null), `${base}/v1/allocations`);
+  const read = await page.evaluate((url) => fetch(url).then(() => "read", () => "not read"), `${base}/v1/topologies`);
+  assert.equal(read, "not read", "another site reads nothing either");
+  await context.close();
+  const response = await fetch(`${base}/`);
+  const policy = response.headers.get("content-security-policy");
+  assert.match(policy, /default-src 'none'; script-src 'self'; style-src 'self'/);
+  assert.doesNotMatch(policy, /unsafe/);
+  assert.equal(response.headers.get("x-content-type-options"), "nosniff");
+  const again = await fetch(`${base}/`, { headers: { "if-none-match": response.headers.get("etag") } });
+  assert.equal(again.status, 304);
+}
+
+/** The largest network of the Topology Zoo's size stays smooth. */
+async function large(page) {
+  const nodes = Array.from({ length: 754 }, (_, at) => ({ id: `n${at}` }));
+  const links = Array.from({ length: 753 }, (_, at) => ({ from: `n${Math.floor(at / 1.4)}`, to: `n${at + 1}` }))
+    .concat(Array.from({ length: 142 }, (_, at) => ({ from: `n${at * 5}`, to: `n${at * 5 + 7}` })))
+    .filter((link) => link.from !== link.to)
+    .map((link, at) => ({ id: `l${at}`, ...link, capacity_bps: 1e10, bidirectional: true }));
+  const put = await call("PUT", "/v1/topologies/large", { nodes, links });
+  assert.equal(put.status, 201, JSON.stringify(put.body));
+  const requests = Array.from({ length: 900 }, (_, at) => ({ topology: "large", ingress: `n${(at * 37) % 754}`, egress: `n${(at * 101 + 5) % 754}`, class_type: at % 3, bandwidth_bps: 2e8 }))
+    .filter((one) => one.ingress !== one.egress);
+  assert.equal((await call("POST", "/v1/allocations/batch", { requests })).status, 200);
+  await page.goto(`${base}/#/map`);
+  await page.locator("header select").selectOption("large");
+  await page.locator('.lane[data-link="l700"]').waitFor({ state: "attached" });
+  await screen(page, "large");
+  const box = await page.locator(".map").boundingBox();
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await page.evaluate(() => {
+    window.frames_ = 0;
+    const count = () => ((window.frames_ += 1), requestAnimationFrame(count));
+    requestAnimationFrame(count);
+  });
+  const began = Date.now();
+  await page.mouse.down();
+  for (let at = 0; at < 60; at++) await page.mouse.move(box.x + box.width / 2 + at * 3, box.y + box.height / 2 + at);
+  await page.mouse.up();
+  const frames = await page.evaluate(() => window.frames_);
+  console.log(`754 nodes, ${links.length * 2} links: ${Math.round((frames * 1000) / (Date.now() - began))} frames a second while moved, drawn by the processor`);
+  await page.locator("header select").selectOption("ring");
+}
+
+async function otherLooks(browser) {
+  const dark = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "dark" });
+  const page = await dark.newPage();
+  watch(page);
+  for (const view of ["map", "link/kyiv-rome", "what-if", "topologies"]) {
+    await page.goto(`${base}/#/${view}`);
+    await page.getByText("● live").waitFor();
+    await page.locator("header select").selectOption("ring");
+    await page.waitForLoadState("networkidle").catch(() => null);
+    await accessible(page, `${view} in the dark`);
+    await screen(page, `dark-${view.split("/")[0]}`);
+  }
+  await dark.close();
+  const phone = await browser.newContext({ viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true });
+  const small = await phone.newPage();
+  watch(small);
+  for (const view of ["map", "link/kyiv-rome", "allocations", "what-if", "aggregators", "topologies", "health"]) {
+    await small.goto(`${base}/#/${view}`);
+    await small.getByText("● live").waitFor();
+    await small.locator("header select").selectOption("ring");
+    await small.locator("main h1, main h2").first().waitFor({ state: "attached" });
+    await screen(small, `phone-${view.split("/")[0]}`);
+    const wide = await small.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(wide <= 391, `${view} is ${wide} wide on a phone`);
+  }
+  await phone.close();
+}
+
+await start();
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+try {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  watch(page);
+  const step = async (name, work) => {
+    console.log(`  ${name}`);
+    try {
+      return await work();
+    } catch (error) {
+      await screen(page, "failed").catch(() => null);
+      throw error;
+    }
+  };
+  await step("load, upload a topology", () => loadAndUpload(page));
+  const low = await step("admit, and watch the map change", () => admitAndWatch(page));
+  const high = await step("preempt, and see the victim", () => preemptAndSee(page, low));
+  await step("ask what if", () => whatIf(page));
+  await step("drain a link", () => drain(page));
+  await step("resize, release, be denied", () => releaseAndResize(page, high));
+  await step("change the model", () => changeModel(page));
+  await step("aggregators", async () => {
+    await page.goto(`${base}/#/aggregators`);
+    await page.getByRole("heading", { name: "No aggregator has reported yet" }).waitFor();
+    await screen(page, "aggregators");
+    await accessible(page, "aggregators");
+  });
+  await step("a large network", () => large(page));
+  await step("keys alone", () => byKeys(page));
+  await step("other sites", () => refuseForeigners(browser));
+  await step("in the dark, on a phone", () => otherLooks(browser));
+  await step("drop the server, and recover", () => dropAndRecover(page));
+  assert.deepEqual(complaints, [], "no error in the console");
+} finally {
+  await browser.close();
+  await drop().catch(() => null);
+}

@@ -1,0 +1,56 @@
+//! The dashboard in a real browser, against the program itself: `dashboard.mjs` drives it. And that it is small.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The three files together, compressed.
+const BUNDLE_MAX_BYTES: usize = 80 * 1024;
+
+#[test]
+fn people_can_work_with_the_dashboard() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let screens = root.join("target/screens");
+    std::fs::create_dir_all(&screens).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let chromium = std::env::var("WATERMASTER_TEST_CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
+    let chromium = which(&chromium).unwrap_or_else(|| panic!("there is no {chromium}: tests/run installs it"));
+    assert!(
+        root.join("src/http/dashboard/node_modules/playwright-core").is_dir(),
+        "run npm ci in src/http/dashboard: tests/run does"
+    );
+    let status = Command::new("node")
+        .arg(root.join("tests/real/dashboard.mjs"))
+        .env("PROGRAM", env!("CARGO_BIN_EXE_watermaster"))
+        .env("DATA", data.path())
+        .env("SCREENS", &screens)
+        .env("CHROMIUM", chromium)
+        .env("ROOT", root)
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}; see {}/failed.png", screens.display());
+}
+
+fn which(program: &str) -> Option<std::path::PathBuf> {
+    if program.contains('/') {
+        return Some(program.into());
+    }
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+#[test]
+fn the_dashboard_is_small() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/dashboard/dist");
+    let mut compressed = 0;
+    for file in ["index.html", "app.js", "index.css"] {
+        let body = std::fs::read(folder.join(file)).unwrap();
+        let mut gzip =
+            Command::new("gzip").args(["-9", "-c"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut into = gzip.stdin.take().unwrap();
+        let writing = std::thread::spawn(move || into.write_all(&body).unwrap());
+        compressed += gzip.wait_with_output().unwrap().stdout.len();
+        writing.join().unwrap();
+    }
+    assert!((1..=BUNDLE_MAX_BYTES).contains(&compressed), "{compressed} bytes");
+}

@@ -1,0 +1,231 @@
+//! The driver of Ryu and os-ken against a real controller and real switches: with the acknowledged batch, and without it.
+//! What it says is in force is compared with what `ovs-ofctl` sees, which is another way altogether.
+
+use std::time::Duration;
+
+use watermaster::kernel::id::AllocationId;
+use watermaster::kernel::intent::{
+    Action, Cookie, CookieFilter, Dpid, Fault, Ipv4Match, Label, Match, Meter, MeterId, Place, PortNo, Rule, Step,
+    StepOutcome,
+};
+use watermaster::kernel::lsp::Ipv4Prefix;
+use watermaster::southbound::ryu::Ryu;
+use watermaster::southbound::{Driver, DriverError};
+
+use crate::lab::{Cable, Lab, Part, Verb, await_that};
+
+const SWITCH: Dpid = Dpid(1);
+const SOON: Duration = Duration::from_secs(20);
+
+fn label(number: u32) -> Label {
+    Label::new(100_000 + number).unwrap()
+}
+
+fn head(number: u32, meter: MeterId) -> Rule {
+    let network = |address: [u8; 4]| Some(Ipv4Prefix { address: address.into(), length: 32 });
+    let port = u16::try_from(number).unwrap();
+    let ipv4 = Ipv4Match {
+        in_port: Some(PortNo(1)),
+        src: Some(Ipv4Prefix { address: [10, 77, 0, 0].into(), length: 24 }),
+        dst: network([10, 77, 0, 3]),
+        ip_proto: Some(17),
+        l4_dst: Some(port),
+    };
+    Rule {
+        place: Place { table: 0, priority: 2000, matches: Match::Ipv4(ipv4) },
+        cookie: Cookie::new(1, AllocationId(number.into())).unwrap(),
+        actions: vec![
+            Action::Meter(meter),
+            Action::SetDscp(46),
+            Action::PushMpls,
+            Action::SetLabel(label(number)),
+            Action::SetTrafficClass(5),
+            Action::Output(PortNo(2)),
+        ],
+    }
+}
+
+fn swap(number: u32) -> Rule {
+    Rule {
+        place: Place {
+            matches: Match::Mpls { label: label(number), bottom_of_stack: true },
+            ..head(number, MeterId(1)).place
+        },
+        actions: vec![Action::SetLabel(label(number + 1)), Action::SetTrafficClass(3), Action::Output(PortNo(3))],
+        ..head(number, MeterId(1))
+    }
+}
+
+fn pop(number: u32) -> Rule {
+    Rule { actions: vec![Action::PopMpls, Action::Output(PortNo(1))], ..swap(number) }
+}
+
+fn delete(rule: &Rule) -> Step {
+    Step::DeleteRule { place: rule.place.clone(), cookie: rule.cookie }
+}
+
+fn meter(number: u32, rate_kbps: u32) -> Meter {
+    Meter { id: MeterId(10_000 + number), rate_kbps, burst_kbit: rate_kbps }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn all_in_force(outcomes: &[StepOutcome]) -> bool {
+    outcomes.iter().all(|outcome| *outcome == StepOutcome::InForce)
+}
+
+/// Every kind of step, there and back, and what was already so, and what cannot be.
+async fn there_and_back(lab: &Lab, driver: &Ryu) {
+    let (one, other) = (meter(1, 5000), meter(2, 2000));
+    let make = [
+        Step::AddMeter(one),
+        Step::AddMeter(other),
+        Step::PutRule(head(1, one.id)),
+        Step::PutRule(swap(2)),
+        Step::PutRule(pop(3)),
+    ];
+    for _ in 0..2 {
+        let outcomes = driver.apply(SWITCH, &make).await.unwrap();
+        assert!(all_in_force(&outcomes), "{outcomes:?}");
+        assert_eq!((lab.rules(1).len(), lab.meters(1)), (3, 2));
+    }
+    let mut rules = driver.rules(SWITCH, CookieFilter::OURS).await.unwrap();
+    rules.sort();
+    let mut expected = vec![head(1, one.id), swap(2), pop(3)];
+    expected.sort();
+    assert_eq!(rules, expected);
+    let mut meters = driver.meters(SWITCH).await.unwrap();
+    meters.sort();
+    assert_eq!(meters, [one, other]);
+    assert_eq!(driver.rule_count(SWITCH, CookieFilter::of(AllocationId(2))).await, Ok(1));
+
+    // In place, cookie and all; a meter that has gone is made again.
+    let next = Rule { cookie: Cookie::new(2, AllocationId(1)).unwrap(), ..head(1, other.id) };
+    let changed = Meter { rate_kbps: 3000, ..other };
+    let gone = meter(3, 1000);
+    let outcomes = driver
+        .apply(SWITCH, &[Step::ModifyMeter(changed), Step::ModifyMeter(gone), Step::PutRule(next.clone())])
+        .await
+        .unwrap();
+    assert!(all_in_force(&outcomes), "{outcomes:?}");
+    assert_eq!(driver.rules(SWITCH, CookieFilter::of(AllocationId(1))).await.unwrap(), std::slice::from_ref(&next));
+    assert!(driver.meters(SWITCH).await.unwrap().contains(&changed));
+
+    // A rule of the old cookie is not there any more: deleting it takes nothing away.
+    let outcomes = driver.apply(SWITCH, &[delete(&head(1, one.id))]).await.unwrap();
+    assert!(all_in_force(&outcomes), "{outcomes:?}");
+    assert_eq!(lab.rules(1).len(), 3);
+
+    // What the switch refuses is told, and nothing that depends on it is done.
+    let orphan = Rule { cookie: Cookie::new(1, AllocationId(9)).unwrap(), ..head(9, MeterId(150_000)) };
+    let nowhere = Rule { actions: vec![Action::Output(PortNo(77))], ..pop(8) };
+    let steps = [Step::PutRule(orphan), Step::PutRule(nowhere), Step::PutRule(pop(7)), Step::DeleteMeter(gone.id)];
+    let outcomes = driver.apply(SWITCH, &steps).await.unwrap();
+    assert!(matches!(outcomes[0], StepOutcome::Refused(_)), "{outcomes:?}");
+    assert_eq!(outcomes[1], StepOutcome::Refused(Fault::NoSuchPort { port: PortNo(77) }));
+    assert_eq!(outcomes[2..], [StepOutcome::InForce, StepOutcome::Refused(Fault::AfterFailure)]);
+
+    let back = [
+        delete(&next),
+        delete(&swap(2)),
+        delete(&pop(3)),
+        delete(&pop(7)),
+        Step::DeleteMeter(one.id),
+        Step::DeleteMeter(other.id),
+        Step::DeleteMeter(gone.id),
+    ];
+    for _ in 0..2 {
+        let outcomes = driver.apply(SWITCH, &back).await.unwrap();
+        assert!(all_in_force(&outcomes), "{outcomes:?}");
+        assert_eq!((lab.rules(1).len(), lab.meters(1)), (0, 0));
+    }
+}
+
+/// What somebody else wrote with our cookie can be deleted, and what has another cookie is not seen.
+async fn strangers(lab: &Lab, driver: &Ryu) {
+    let ours = Cookie::new(1, AllocationId(5)).unwrap().0;
+    lab.ofctl(
+        "add-flow",
+        1,
+        &[&format!("cookie={ours:#x},priority=7,ip,nw_src=10.0.0.0/255.0.255.0,actions=output:2")],
+    );
+    lab.ofctl("add-flow", 1, &["cookie=0x99,priority=7,ip,nw_src=10.9.0.0/16,actions=output:2"]);
+    lab.ofctl("add-flow", 1, &["priority=6,arp,actions=output:2"]);
+    let found = driver.rules(SWITCH, CookieFilter::OURS).await.unwrap();
+    assert!(matches!(found.as_slice(), [Rule { place: Place { matches: Match::Opaque(_), .. }, .. }]), "{found:?}");
+    let outcomes = driver.apply(SWITCH, &[delete(&found[0])]).await.unwrap();
+    assert!(all_in_force(&outcomes), "{outcomes:?}");
+    assert_eq!(lab.rules(1).len(), 2, "{:?}", lab.rules(1));
+}
+
+/// Seven hundred rules: read in slices, and right.
+async fn many(lab: &Lab, driver: &Ryu) {
+    let rules: Vec<Rule> = (1..=700).map(pop).collect();
+    let steps: Vec<Step> = rules.iter().cloned().map(Step::PutRule).collect();
+    let outcomes = driver.apply(SWITCH, &steps).await.unwrap();
+    assert!(all_in_force(&outcomes));
+    let mut found = driver.rules(SWITCH, CookieFilter::OURS).await.unwrap();
+    found.sort_by_key(|rule| rule.cookie);
+    assert_eq!(found, rules);
+    let steps: Vec<Step> = rules.iter().map(delete).collect();
+    assert!(all_in_force(&driver.apply(SWITCH, &steps).await.unwrap()));
+    assert!(lab.rules(1).iter().all(|rule| !rule.contains("mpls")), "{:?}", lab.rules(1));
+}
+
+#[test]
+fn packets_driver_with_the_acknowledged_batch() {
+    let lab = Lab::take();
+    let driver = Ryu::new(lab.url()).unwrap();
+    run(async {
+        there_and_back(&lab, &driver).await;
+        strangers(&lab, &driver).await;
+        many(&lab, &driver).await;
+    });
+}
+
+#[test]
+fn packets_driver_over_plain_ofctl_rest() {
+    let lab = Lab::take();
+    lab.plain_controller();
+    let driver = Ryu::new(lab.url()).unwrap();
+    await_that("four switches", SOON, || run(driver.switches()).map(|found| found.len()), |found| *found == Ok(4));
+    run(async {
+        there_and_back(&lab, &driver).await;
+        strangers(&lab, &driver).await;
+        many(&lab, &driver).await;
+    });
+}
+
+#[test]
+fn packets_driver_sees_what_is_there() {
+    let lab = Lab::take();
+    let driver = Ryu::new(lab.url()).unwrap();
+    run(async {
+        let mut switches = driver.switches().await.unwrap();
+        switches.sort();
+        assert_eq!(switches, (1..=4).map(Dpid).collect::<Vec<_>>());
+        driver.probe(SWITCH).await.unwrap();
+        let stranger = Dpid(99);
+        let unknown = DriverError::UnknownSwitch { dpid: stranger };
+        assert_eq!(driver.probe(stranger).await, Err(unknown.clone()));
+        assert_eq!(driver.rules(stranger, CookieFilter::OURS).await, Err(unknown.clone()));
+        assert_eq!(driver.apply(stranger, &[Step::PutRule(pop(1))]).await, Err(unknown.clone()));
+        assert_eq!(driver.apply(stranger, &[delete(&pop(1))]).await, Err(unknown));
+        let ports = driver.ports(SWITCH).await.unwrap();
+        assert_eq!(ports.iter().map(|port| port.number.0).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(ports.iter().all(|port| port.live));
+        assert_eq!(driver.port_counters(SWITCH).await.unwrap().len(), 3);
+        assert_eq!(driver.links().await.unwrap().len(), 8);
+        let link = |found: &[watermaster::southbound::Adjacency]| {
+            found.iter().any(|link| link.from == (Dpid(1), PortNo(2)) && link.to == (Dpid(2), PortNo(3)))
+        };
+        assert!(link(&driver.links().await.unwrap()));
+        lab.cable(1, 2, Cable::Out);
+        while link(&driver.links().await.unwrap()) {}
+        assert!(!driver.ports(SWITCH).await.unwrap()[1].live);
+    });
+    lab.part(Part::Controller, Verb::Kill);
+    assert!(matches!(run(driver.switches()), Err(DriverError::Unreachable { .. })));
+}

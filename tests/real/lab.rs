@@ -1,0 +1,289 @@
+//! The lab as the tests see it: real switches, a real controller, hosts that send real packets. `tests/real/lab/lab` starts
+//! it and does everything that needs root; here its words are put into types, and rates are measured.
+//!
+//! There is one lab on a machine, so that whoever holds a [`Lab`] is alone with it, and finds it clean: no rule but link
+//! discovery's, no meter, every cable in, controller and switches running.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::client::ask;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/lab/lab");
+/// How many switches there are; host `n` is at switch `n`.
+pub(crate) const SWITCHES: u32 = 4;
+/// iperf3's first port; each measurement that runs beside others takes another.
+const IPERF_PORT: u16 = 5201;
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The lab, for one test at a time.
+pub(crate) struct Lab {
+    url: String,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Lab {
+    /// The lab, clean.
+    pub(crate) fn take() -> Self {
+        // A test that failed leaves what it left: it is cleaned here.
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let lab = Self { url: say(&["url"]).trim().to_owned(), _alone: alone };
+        lab.clean();
+        lab
+    }
+
+    /// Where the controller's REST is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Every rule but link discovery's and every meter off the switches; everything up.
+    pub(crate) fn clean(&self) {
+        say(&["clean"]);
+    }
+
+    /// The rules of a switch, without link discovery's, as `ovs-ofctl` spells them.
+    pub(crate) fn rules(&self, switch: u32) -> Vec<String> {
+        let text = say(&["ofctl", "--no-stats", "dump-flows", &format!("wm-s{switch}")]);
+        let rules = text.lines().filter(|line| line.contains("actions=") && !line.contains("dl_type=0x88cc"));
+        rules.map(|line| line.trim().to_owned()).collect()
+    }
+
+    /// The rules of all switches.
+    pub(crate) fn all_rules(&self) -> Vec<Vec<String>> {
+        (1..=SWITCHES).map(|switch| self.rules(switch)).collect()
+    }
+
+    /// How many meters a switch has.
+    pub(crate) fn meters(&self, switch: u32) -> usize {
+        say(&["meters", &switch.to_string()]).lines().filter(|line| line.starts_with("meter=")).count()
+    }
+
+    /// How many rules and how many meters there are in all.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (1..=SWITCHES)
+            .fold((0, 0), |(rules, meters), switch| (rules + self.rules(switch).len(), meters + self.meters(switch)))
+    }
+
+    /// `ovs-ofctl` on a switch, for what somebody does behind our back.
+    pub(crate) fn ofctl(&self, verb: &str, switch: u32, rest: &[&str]) -> String {
+        say(&[&["ofctl", verb, &format!("wm-s{switch}")], rest].concat())
+    }
+
+    /// The cable between two neighbours, in or out.
+    pub(crate) fn cable(&self, one: u32, other: u32, state: Cable) {
+        let word = match state {
+            Cable::In => "up",
+            Cable::Out => "down",
+        };
+        say(&["link", &one.to_string(), &other.to_string(), word]);
+    }
+
+    /// Every ring link at this rate, with a class for each range of MPLS traffic classes.
+    pub(crate) fn shape(&self, mbit: u32) {
+        say(&["shape", &mbit.to_string()]);
+    }
+
+    /// Stops a part without warning, or starts it.
+    pub(crate) fn part(&self, part: Part, verb: Verb) {
+        let part = match part {
+            Part::Controller => "controller",
+            Part::Switches => "switchd",
+        };
+        let verb = match verb {
+            Verb::Start => "start",
+            Verb::Kill => "kill",
+        };
+        say(&[part, verb]);
+    }
+
+    /// Waits until the controller has all switches again.
+    pub(crate) fn await_controller(&self) {
+        let address = self.url.trim_start_matches("http://").parse().unwrap();
+        let switches = || ask(address, "GET", "/stats/switches", None).map(|(_, seen)| seen).unwrap_or_default();
+        let all = |seen: &Value| seen.as_array().is_some_and(|seen| seen.len() == SWITCHES as usize);
+        await_that("the controller is back", Duration::from_secs(60), switches, all);
+    }
+
+    /// Another controller: one that has nothing of ours.
+    pub(crate) fn plain_controller(&self) {
+        self.part(Part::Controller, Verb::Kill);
+        say(&["controller", "start", "plain"]);
+    }
+
+    /// What arrives of UDP offered at `mbit`, in Mbit/s of payload.
+    pub(crate) fn udp(&self, from: u32, to: u32, mbit: u32, seconds: u32) -> f64 {
+        self.start_iperf(from, to, IPERF_PORT, &Load::Udp { mbit }, seconds).arrived()
+    }
+
+    /// What TCP gets through, in Mbit/s, when the first burst is over.
+    pub(crate) fn tcp(&self, from: u32, to: u32, seconds: u32) -> f64 {
+        self.start_iperf(from, to, IPERF_PORT, &Load::Tcp, seconds).arrived()
+    }
+
+    /// A measurement that runs beside others; `slot` keeps them apart.
+    pub(crate) fn start(&self, from: u32, to: u32, slot: u16, load: &Load, seconds: u32) -> Measuring {
+        self.start_iperf(from, to, IPERF_PORT + slot, load, seconds)
+    }
+
+    fn start_iperf(&self, from: u32, to: u32, port: u16, load: &Load, seconds: u32) -> Measuring {
+        let port = port.to_string();
+        let mut server = inside(to, &["iperf3", "--server", "--one-off", "--forceflush", "--port", &port]);
+        // It says so when it listens.
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("listening")), "iperf3 does not start");
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut words = vec!["iperf3", "--json", "--connect-timeout", "5000", "--port", &port];
+        let (address, seconds, omitted) = (address(to), seconds.to_string(), "3");
+        words.extend(["--client", &address, "--time", &seconds, "--omit", omitted]);
+        let rate;
+        if let Load::Udp { mbit } = load {
+            rate = format!("{mbit}M");
+            words.extend(["--udp", "--bitrate", &rate, "--length", "1400"]);
+        }
+        Measuring { client: inside(from, &words), server }
+    }
+
+    /// Pings until told to stop; `every_ms` apart.
+    pub(crate) fn ping(&self, from: u32, to: u32, count: u32, every_ms: u32) -> Pinging {
+        let interval = format!("{}.{:03}", every_ms / 1000, every_ms % 1000);
+        Pinging(inside(from, &["ping", "-n", "-D", "-i", &interval, "-c", &count.to_string(), "-W", "1", &address(to)]))
+    }
+
+    /// Whether a packet gets there and back.
+    pub(crate) fn reaches(&self, from: u32, to: u32) -> bool {
+        !self.ping(from, to, 2, 200).done().is_empty()
+    }
+}
+
+/// A cable.
+#[derive(Clone, Copy)]
+pub(crate) enum Cable {
+    In,
+    Out,
+}
+
+/// What can be killed and started.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    Controller,
+    /// ovs-vswitchd, which is all four switches: it forgets every rule.
+    Switches,
+}
+
+/// What is done to a part.
+#[derive(Clone, Copy)]
+pub(crate) enum Verb {
+    Start,
+    Kill,
+}
+
+/// What iperf3 sends.
+#[derive(Clone, Copy)]
+pub(crate) enum Load {
+    Udp { mbit: u32 },
+    Tcp,
+}
+
+/// A measurement on its way.
+pub(crate) struct Measuring {
+    client: Child,
+    server: Child,
+}
+
+impl Measuring {
+    /// What arrived, in Mbit/s.
+    pub(crate) fn arrived(mut self) -> f64 {
+        let client = std::mem::replace(&mut self.client, Command::new("true").spawn().unwrap());
+        let output = client.wait_with_output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let received = report["end"]["sum_received"]["bits_per_second"].as_f64();
+        received.unwrap_or_else(|| panic!("iperf3: {}", report["error"])) / 1e6
+    }
+}
+
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        for process in [&mut self.client, &mut self.server] {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// Pings on their way.
+pub(crate) struct Pinging(Child);
+
+impl Pinging {
+    /// When each answer came, in seconds, by its number.
+    pub(crate) fn done(mut self) -> Vec<(u32, f64)> {
+        let text = std::io::read_to_string(self.0.stdout.take().unwrap()).unwrap();
+        let _ = self.0.wait();
+        text.lines().filter_map(answered).collect()
+    }
+}
+
+impl Drop for Pinging {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `[1700000000.123] 64 bytes from 10.77.0.3: icmp_seq=7 ttl=64 time=0.9 ms`.
+fn answered(line: &str) -> Option<(u32, f64)> {
+    let at = line.strip_prefix('[')?.split(']').next()?.parse().ok()?;
+    let number = line.split("icmp_seq=").nth(1)?.split(' ').next()?.parse().ok()?;
+    line.contains("bytes from").then_some((number, at))
+}
+
+/// The longest time without an answer, in seconds.
+pub(crate) fn longest_gap(answers: &[(u32, f64)]) -> f64 {
+    answers.windows(2).map(|pair| pair[1].1 - pair[0].1).fold(0.0, f64::max)
+}
+
+/// A host's address.
+pub(crate) fn address(host: u32) -> String {
+    format!("10.77.0.{host}")
+}
+
+/// Starts a command in a host's namespace.
+fn inside(host: u32, words: &[&str]) -> Child {
+    let mut command = Command::new(SCRIPT);
+    command.args(["in", &format!("h{host}")]).args(words);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Runs the script; what it printed. A lab that does not do as it is told is no lab.
+fn say(words: &[&str]) -> String {
+    let output = Command::new(SCRIPT).args(words).stdin(Stdio::null()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "lab {words:?}: {}\n(tests/run starts the lab; by hand: tests/real/lab/lab setup && tests/real/lab/lab up)",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits until something holds; says what it saw last where it never does.
+pub(crate) fn await_that<T: std::fmt::Debug>(
+    what: &str,
+    within: Duration,
+    mut look: impl FnMut() -> T,
+    holds: impl Fn(&T) -> bool,
+) -> Duration {
+    let started = Instant::now();
+    loop {
+        let seen = look();
+        if holds(&seen) {
+            return started.elapsed();
+        }
+        assert!(started.elapsed() < within, "{what}: not within {within:?}; last seen: {seen:?}");
+        std::thread::sleep(Duration::from_millis(25));
+    }
+}
