@@ -25,6 +25,16 @@ pub struct Item {
     pub message: Arc<Message>,
 }
 
+/// Where a lane leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Side {
+    /// To the gateway's own node: no link of the orchestrator is used.
+    Here,
+    /// To another node, over links that the orchestrator shares out.
+    #[default]
+    Away,
+}
+
 /// What became of messages, in messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
 pub struct Counts {
@@ -81,6 +91,7 @@ struct Lane {
     /// What it was sent in the virtual time of the level.
     served: u64,
     is_open: bool,
+    side: Side,
     counts: Counts,
 }
 
@@ -89,8 +100,8 @@ impl Lane {
         self.fifo.is_empty() && self.circular.is_empty()
     }
 
-    fn is_ready(&self) -> bool {
-        self.is_open && self.flight.is_empty() && !self.is_empty()
+    fn is_ready(&self, side: Side) -> bool {
+        self.side == side && self.is_open && self.flight.is_empty() && !self.is_empty()
     }
 
     fn waiting_bytes(&self) -> u64 {
@@ -160,8 +171,8 @@ impl Buffer {
     }
 
     /// A lane, closed as yet.
-    pub fn add_lane(&mut self, id: SubscriptionId) {
-        self.lanes.entry(id).or_insert_with(|| Lane { next_sequence: 1, ..Lane::default() });
+    pub fn add_lane(&mut self, id: SubscriptionId, side: Side) {
+        self.lanes.entry(id).or_insert_with(|| Lane { next_sequence: 1, side, ..Lane::default() });
     }
 
     /// Ends a lane; what waits is lost.
@@ -262,15 +273,15 @@ impl Buffer {
         }
     }
 
-    /// What could be sent if there were credit.
-    pub fn ready_bytes(&self) -> u64 {
-        self.lanes.values().filter(|lane| lane.is_ready()).map(Lane::waiting_bytes).sum()
+    /// What could be sent to one side if there were credit.
+    pub fn ready_bytes(&self, side: Side) -> u64 {
+        self.lanes.values().filter(|lane| lane.is_ready(side)).map(Lane::waiting_bytes).sum()
     }
 
-    /// The next messages to send to one subscription: those of whoever was sent least, at least one, then as many as fit.
-    /// They stay here until [`Self::settle`].
-    pub fn take(&mut self, budget_bytes: u64, max_messages: usize) -> Option<(SubscriptionId, Vec<Item>)> {
-        let ready = self.lanes.iter_mut().filter(|(_, lane)| lane.is_ready());
+    /// The next messages to send to one subscription on one side: those of whoever was sent least, at least one, then as
+    /// many as fit. They stay here until [`Self::settle`].
+    pub fn take(&mut self, side: Side, budget_bytes: u64, max_messages: usize) -> Option<(SubscriptionId, Vec<Item>)> {
+        let ready = self.lanes.iter_mut().filter(|(_, lane)| lane.is_ready(side));
         let (id, lane) = ready.min_by_key(|(_, lane)| lane.served)?;
         let (mut taken, mut bytes) = (vec![], 0_u64);
         while taken.len() < max_messages {

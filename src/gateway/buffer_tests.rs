@@ -54,14 +54,14 @@ proptest! {
                 Act::Offer(lane, bytes, policy) => {
                     let id = SubscriptionId(lane);
                     if !buffer.lanes.contains_key(&id) {
-                        buffer.add_lane(id);
+                        buffer.add_lane(id, Side::Away);
                         buffer.open(id);
                         last.insert(id, 0);
                     }
                     buffer.offer(id, &message(bytes, policy));
                 }
                 Act::Take(budget) => {
-                    if let Some((id, items)) = buffer.take(budget, 8) {
+                    if let Some((id, items)) = buffer.take(Side::Away, budget, 8) {
                         prop_assert!(!items.is_empty() && items.len() <= 8);
                         prop_assert!(items.is_sorted_by_key(|item| item.sequence));
                         prop_assert!(items[0].sequence > last[&id], "delivered twice or out of order");
@@ -91,7 +91,7 @@ proptest! {
     ) {
         let id = SubscriptionId(1);
         let mut buffer = Buffer::new(capacity);
-        buffer.add_lane(id);
+        buffer.add_lane(id, Side::Away);
         buffer.open(id);
         let mut naive: VecDeque<(u64, u64)> = VecDeque::new();
         for (sequence, (size, take)) in (1_u64..).zip(sizes) {
@@ -108,7 +108,7 @@ proptest! {
                 }
             }
             if take {
-                let taken = buffer.take(1, 1).map(|(_, items)| items[0].sequence);
+                let taken = buffer.take(Side::Away, 1, 1).map(|(_, items)| items[0].sequence);
                 prop_assert_eq!(taken, naive.pop_front().map(|(sequence, _)| sequence));
                 buffer.settle(id, Settled::Delivered);
             }
@@ -122,14 +122,14 @@ proptest! {
         let mut buffer = Buffer::new(1 << 30);
         let mut sent = vec![0_u64; sizes.len()];
         for (lane, size) in sizes.iter().enumerate() {
-            buffer.add_lane(SubscriptionId(lane as u64));
+            buffer.add_lane(SubscriptionId(lane as u64), Side::Away);
             buffer.open(SubscriptionId(lane as u64));
             for _ in 0..2_000 {
                 buffer.offer(SubscriptionId(lane as u64), &message(*size, Policy::Fifo));
             }
         }
         for _ in 0..60 {
-            let (id, items) = buffer.take(budget, 16).unwrap();
+            let (id, items) = buffer.take(Side::Away, budget, 16).unwrap();
             sent[usize::try_from(id.0).unwrap()] += items.iter().map(|item| item.message.bytes()).sum::<u64>();
             buffer.settle(id, Settled::Delivered);
         }
@@ -145,8 +145,8 @@ fn a_dead_lane_yields_to_a_living_one() {
     for policy in [Policy::Fifo, Policy::Circular] {
         let mut buffer = Buffer::new(10 * size);
         let (dead, living) = (SubscriptionId(1), SubscriptionId(2));
-        buffer.add_lane(dead);
-        buffer.add_lane(living);
+        buffer.add_lane(dead, Side::Away);
+        buffer.add_lane(living, Side::Away);
         buffer.open(living);
         for _ in 0..20 {
             buffer.offer(dead, &message(100, policy));
@@ -157,9 +157,12 @@ fn a_dead_lane_yields_to_a_living_one() {
         }
         assert_eq!((buffer.lane(dead).unwrap().1, buffer.lane(living).unwrap().1), (5 * size, 5 * size));
         assert_eq!(buffer.counts().yielded, 5);
-        let (id, items) = buffer.take(u64::MAX, 99).unwrap();
+        let (id, items) = buffer.take(Side::Away, u64::MAX, 99).unwrap();
         assert_eq!((id, items.len()), (living, 5));
-        assert!(buffer.take(u64::MAX, 99).is_none(), "the dead lane is closed, the other has something on its way");
+        assert!(
+            buffer.take(Side::Away, u64::MAX, 99).is_none(),
+            "the dead lane is closed, the other has something on its way"
+        );
     }
 }
 
@@ -167,14 +170,14 @@ fn a_dead_lane_yields_to_a_living_one() {
 fn what_fails_goes_back_in_order() {
     let id = SubscriptionId(1);
     let mut buffer = Buffer::new(1_000_000);
-    buffer.add_lane(id);
+    buffer.add_lane(id, Side::Away);
     buffer.open(id);
     for policy in [Policy::Fifo, Policy::Circular, Policy::Circular, Policy::Fifo] {
         buffer.offer(id, &message(9, policy));
     }
-    let first = buffer.take(u64::MAX, 3).unwrap().1;
+    let first = buffer.take(Side::Away, u64::MAX, 3).unwrap().1;
     buffer.settle(id, Settled::Failed);
-    let again = buffer.take(u64::MAX, 4).unwrap().1;
+    let again = buffer.take(Side::Away, u64::MAX, 4).unwrap().1;
     assert_eq!(again[..3], first[..]);
     assert_eq!(again.iter().map(|item| item.sequence).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }

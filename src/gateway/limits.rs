@@ -33,6 +33,8 @@ pub const BATCH_MAX_BYTES: u64 = 64 << 10;
 pub const BATCH_OVERHEAD_BYTES: u64 = 600;
 /// What a message is taken to cost besides its rendered part: its sequence number.
 pub const MESSAGE_OVERHEAD_BYTES: u64 = 36;
+/// What is sent to consumers at the gateway's own node at most: they share no link that the orchestrator knows of.
+pub const LOCAL_BPS: u64 = 1_000_000_000;
 /// How long a bucket that nobody draws from fills.
 pub const BUCKET_DEPTH_US: u64 = 100_000;
 

@@ -8,16 +8,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::buffer::{Buffer, Counts, Item, Settled, SubscriptionId};
+use super::buffer::{Buffer, Counts, Item, Settled, Side, SubscriptionId};
 use super::clock::Micros;
 use super::contents::Contents;
 use super::level::{LEVELS, Level, PerLevel};
 use super::limits::{
-    BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, BATCH_OVERHEAD_BYTES, PATIENCE_US, SUBSCRIPTIONS_MAX, TOPIC_MAX_BYTES,
+    BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, BATCH_OVERHEAD_BYTES, LOCAL_BPS, PATIENCE_US, SUBSCRIPTIONS_MAX,
+    TOPIC_MAX_BYTES,
 };
 use super::message::{Message, Policy};
 use super::meter::Meter;
-use super::pace::Paces;
+use super::pace::{Bucket, Paces};
 use super::plan::{InForce, Learnt, Plan, Rates};
 use super::subscription::{SubscribeError, Subscription, Wanted, Way};
 use crate::mqtt::codec::topic;
@@ -25,6 +26,8 @@ use crate::mqtt::codec::topic;
 /// How a machine is made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
+    /// The gateway's node: consumers there need no link of the orchestrator, and so no rate of its plan.
+    pub node: String,
     /// What may wait in each level.
     pub buffer_bytes: PerLevel<u64>,
     /// What each level may send if the orchestrator never spoke.
@@ -69,6 +72,8 @@ pub struct Machine {
     arrivals: PerLevel<Meter>,
     sent: PerLevel<Meter>,
     paces: Paces,
+    /// For consumers at the gateway's own node.
+    local: Bucket,
     plan: Plan,
     contents: Contents,
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
@@ -90,6 +95,7 @@ impl Machine {
             arrivals: Default::default(),
             sent: Default::default(),
             paces: Paces::default(),
+            local: Bucket::new(now, LOCAL_BPS),
             plan,
             contents: Contents::default(),
             subscriptions: BTreeMap::new(),
@@ -141,7 +147,8 @@ impl Machine {
         self.next_id += 1;
         self.revision += 1;
         let buffer = &mut self.buffers[wanted.level.at()];
-        buffer.add_lane(id);
+        let is_here = wanted.node.as_ref().is_none_or(|node| *node == self.settings.node);
+        buffer.add_lane(id, if is_here { Side::Here } else { Side::Away });
         let is_stream = wanted.way == Way::Stream;
         let subscription = Subscription { id, wanted, failures: 0, silent_since: None };
         if !is_stream {
@@ -257,33 +264,53 @@ impl Machine {
 
     /// The next batch that may be sent now, the best level first.
     pub fn dispatch(&mut self, now: Micros) -> Option<Batch> {
-        let wanted_bytes = self.wanted_bytes();
-        Level::BEST_FIRST.into_iter().find_map(|level| {
-            if wanted_bytes[level.at()] == 0 {
-                return None;
-            }
+        Level::BEST_FIRST
+            .into_iter()
+            .find_map(|level| self.dispatch_here(now, level))
+            .or_else(|| self.dispatch_away(now))
+    }
+
+    fn dispatch_here(&mut self, now: Micros, level: Level) -> Option<Batch> {
+        let wanted = with_overhead(self.buffers[level.at()].ready_bytes(Side::Here));
+        if wanted == 0 {
+            return None;
+        }
+        let budget = self.local.budget_bytes(now, wanted)?;
+        let (batch, bytes) = self.take(now, Side::Here, level, budget)?;
+        self.local.spend(bytes);
+        Some(batch)
+    }
+
+    fn dispatch_away(&mut self, now: Micros) -> Option<Batch> {
+        let wanted_bytes = self.wanted_bytes(Side::Away);
+        Level::BEST_FIRST.into_iter().filter(|level| wanted_bytes[level.at()] > 0).find_map(|level| {
             let permit = self.paces.permit(now, level, &wanted_bytes)?;
-            let budget = permit.bytes.saturating_sub(BATCH_OVERHEAD_BYTES).min(BATCH_MAX_BYTES);
-            let (subscription, items) = self.buffers[level.at()].take(budget, BATCH_MAX_MESSAGES)?;
-            let bytes = BATCH_OVERHEAD_BYTES + items.iter().map(|item| item.message.bytes()).sum::<u64>();
+            let (batch, bytes) = self.take(now, Side::Away, level, permit.bytes)?;
             self.paces.spend(permit, bytes);
-            self.sent[level.at()].add(now, bytes);
-            Some(Batch { subscription, level, items })
+            Some(batch)
         })
     }
 
+    /// A batch of a level and side, and what it costs.
+    fn take(&mut self, now: Micros, side: Side, level: Level, budget_bytes: u64) -> Option<(Batch, u64)> {
+        let budget = budget_bytes.saturating_sub(BATCH_OVERHEAD_BYTES).min(BATCH_MAX_BYTES);
+        let (subscription, items) = self.buffers[level.at()].take(side, budget, BATCH_MAX_MESSAGES)?;
+        let bytes = BATCH_OVERHEAD_BYTES + items.iter().map(|item| item.message.bytes()).sum::<u64>();
+        self.sent[level.at()].add(now, bytes);
+        Some((Batch { subscription, level, items }, bytes))
+    }
+
     /// What could be sent if there were credit.
-    fn wanted_bytes(&self) -> PerLevel<u64> {
-        std::array::from_fn(|at| match self.buffers[at].ready_bytes() {
-            0 => 0,
-            bytes => bytes + BATCH_OVERHEAD_BYTES,
-        })
+    fn wanted_bytes(&self, side: Side) -> PerLevel<u64> {
+        std::array::from_fn(|at| with_overhead(self.buffers[at].ready_bytes(side)))
     }
 
     /// When [`Self::tick`] or [`Self::dispatch`] will have something to do, if nothing happens until then.
     pub fn next_deadline(&self, now: Micros) -> Option<Micros> {
         let firsts = [self.resting.first(), self.patience.first()].into_iter().flatten().map(|(until, _)| *until);
-        let others = [self.paces.ready_at(&self.wanted_bytes()), self.plan.next_deadline(now)];
+        let here: u64 = self.wanted_bytes(Side::Here).iter().sum();
+        let local = if here > 0 { self.local.ready_at(here) } else { None };
+        let others = [self.paces.ready_at(&self.wanted_bytes(Side::Away)), self.plan.next_deadline(now), local];
         firsts.chain(others.into_iter().flatten()).min()
     }
 
@@ -331,6 +358,10 @@ impl Machine {
     pub fn revision(&self) -> u64 {
         self.revision
     }
+}
+
+fn with_overhead(bytes: u64) -> u64 {
+    if bytes == 0 { 0 } else { bytes + BATCH_OVERHEAD_BYTES }
 }
 
 const _: () = assert!(LEVELS == 3, "the documents have three levels");

@@ -8,6 +8,7 @@ use super::*;
 
 fn machine(fallback_bps: PerLevel<u64>, buffer_bytes: u64) -> Machine {
     let settings = Settings {
+        node: "here".to_owned(),
         buffer_bytes: [buffer_bytes; 3],
         fallback_bps,
         policies: vec![("log/#".to_owned(), Policy::Fifo)],
@@ -23,7 +24,7 @@ fn wanted(filter: &str, level: u8) -> Wanted {
         qos_level: level.try_into().unwrap(),
         callback_url: Some("http://consumer.example/in".to_owned()),
         consumer: None,
-        node: None,
+        node: Some("away".to_owned()),
     };
     Wanted::check(request, "127.0.0.1:1".parse().unwrap()).unwrap()
 }
@@ -52,6 +53,20 @@ fn a_message_reaches_each_subscription_in_its_level() {
     machine.offer(now, 0, "a/b", payload(10));
     assert_eq!(machine.buffer(1.try_into().unwrap()).lane(late).unwrap().0.offered, 1);
     assert_eq!(machine.contents().get("a/b").unwrap().messages, 2);
+}
+
+/// No link of the orchestrator leads to a consumer at the gateway's own node: the plan says nothing about it.
+#[test]
+fn consumers_here_need_no_rate() {
+    let mut machine = machine([0; 3], 100_000);
+    let now = Micros(1_000_000);
+    for node in [None, Some("here".to_owned()), Some("away".to_owned())] {
+        machine.subscribe(now, Wanted { node, ..wanted("t", 0) }).unwrap();
+    }
+    machine.offer(now, 0, "t", payload(10));
+    let deadline = machine.next_deadline(Micros(0)).unwrap();
+    let batches: Vec<_> = std::iter::from_fn(|| machine.dispatch(deadline.max(now))).collect();
+    assert_eq!(batches.iter().map(|batch| batch.subscription.0).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::server::{Room, router};
 use super::shared::{Identity, Shared};
 use super::{generator, report};
 use crate::mqtt::codec::Qos;
-use crate::mqtt::{Broker, InsideClient, InsideError, Settings as BrokerSettings, StoreError};
+use crate::mqtt::{Broker, InsideClient, InsideError, Settings as BrokerSettings, StartError};
 
 /// Why a gateway cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum GatewayError {
     Client(#[from] reqwest::Error),
     /// Its broker does not start.
     #[error("the broker does not start: {0}")]
-    Broker(#[from] StoreError),
+    Broker(#[from] StartError),
     /// Its broker does not let it in.
     #[error("the broker does not let the gateway in: {0}")]
     Devices(#[from] InsideError),
@@ -71,6 +71,7 @@ impl Gateway {
         let instance = format!("{:016x}", RandomState::new().build_hasher().finish());
         let identity = Identity { id: options.id.clone(), node: options.node.clone(), instance, address };
         let settings = Settings {
+            node: options.node.clone(),
             buffer_bytes: options.buffer_bytes,
             fallback_bps: options.fallback_bps,
             policies: options.policies.iter().map(|own| (own.topic.clone(), own.policy)).collect(),

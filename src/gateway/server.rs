@@ -171,12 +171,10 @@ async fn subscription_stream(State(room): State<Room>, Named(id): Named) -> Resu
         Some(Way::Callback(_)) => return Err(Problem::no_stream()),
         Some(Way::Stream) => {}
     }
+    // Whoever read before is cut off; what was on its way there goes to the new reader.
+    room.shared.tell(|machine, now| machine.detach(now, id));
     let Hired { epoch, deliveries, over } = room.shared.hire(id).ok_or_else(|| unknown(id))?;
-    room.shared.tell(|machine, now| {
-        // Whoever read before is cut off; what was on its way there goes to the new reader.
-        machine.detach(now, id);
-        machine.attach(id);
-    });
+    room.shared.tell(|machine, _| machine.attach(id));
     let reader = Reader { shared: Arc::clone(&room.shared), id, epoch, deliveries, over, is_on_its_way: false };
     Ok(Sse::new(reader.stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }

@@ -11,3 +11,5 @@ mod consumer;
 mod delivery;
 #[path = "gateway/orchestrated.rs"]
 mod orchestrated;
+#[path = "gateway/together.rs"]
+mod together;

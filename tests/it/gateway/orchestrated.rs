@@ -149,7 +149,7 @@ async fn a_node_that_the_orchestrator_does_not_know_is_left_out() {
     taker.received(2).await;
     let both = |report: &Value| report["topics"][0]["subscribers"].as_array().is_some_and(|told| told.len() == 2);
     orchestrator.report(both).await;
-    orchestrator.refuse(Some((422, "topology 'net' has no node 'nowhere'")));
+    orchestrator.refuse(Some((422, "topics.subscribers.node 'nowhere' is no node of topology 'net'")));
     let one = orchestrator
         .report(|report| report["topics"][0]["subscribers"].as_array().is_some_and(|told| told.len() == 1))
         .await;
