@@ -2,7 +2,9 @@
 
 pub mod allocation;
 pub mod broker;
+pub mod consumer;
 pub mod event;
+pub mod gateway;
 pub mod link;
 pub mod passwd;
 pub mod replay;
@@ -34,6 +36,10 @@ enum Command {
     Broker(broker::Arguments),
     /// What would have become of a trace of requests.
     Replay(replay::Arguments),
+    /// An IoTGW-Ag aggregator: devices on one side, consumers on the other.
+    Gateway(gateway::Arguments),
+    /// Subscribes at gateways and logs what it gets.
+    Consumer(consumer::Arguments),
     /// Bandwidth of a running service: create, list, show, resize, release.
     Allocation(allocation::Arguments),
     /// Links of a running service: list, set.
@@ -64,6 +70,10 @@ enum Error {
     #[error(transparent)]
     Serve(#[from] serve::Error),
     #[error(transparent)]
+    Gateway(#[from] gateway::Error),
+    #[error(transparent)]
+    Consumer(#[from] consumer::Error),
+    #[error(transparent)]
     Broker(#[from] broker::Error),
     #[error(transparent)]
     Passwd(#[from] passwd::Error),
@@ -87,6 +97,7 @@ impl Error {
     /// 78 for bad configuration, 1 otherwise; clap itself uses 2 for wrong usage.
     fn code(&self) -> u8 {
         match self {
+            Self::Gateway(error) if error.is_configuration() => 78,
             Self::Config(_) | Self::Serve(serve::Error::Config(_)) => 78,
             _ => 1,
         }
@@ -140,6 +151,14 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Passwd(arguments) => {
             drop(out);
             passwd::run(&arguments)?;
+        }
+        Command::Gateway(arguments) => {
+            drop(out);
+            gateway::run(&arguments)?;
+        }
+        Command::Consumer(arguments) => {
+            drop(out);
+            consumer::run(&arguments)?;
         }
         Command::Topology(command) => {
             drop(out);

@@ -14,11 +14,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http", &["app", "kernel", "formats"]),
     ("mqtt", &[]),
     ("front", &["app", "formats", "kernel", "mqtt"]),
+    ("gateway", &["mqtt"]),
     ("config", &["kernel", "mqtt"]),
     ("telemetry", &["app", "config", "kernel", "mqtt"]),
     ("service", &["app", "config", "formats", "front", "http", "journal", "kernel", "mqtt", "telemetry"]),
     ("client", &[]),
-    ("cli", &["client", "config", "formats", "http", "kernel", "mqtt", "service", "telemetry"]),
+    ("cli", &["client", "config", "formats", "gateway", "http", "kernel", "mqtt", "service", "telemetry"]),
     ("main", &["cli"]),
 ];
 

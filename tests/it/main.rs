@@ -10,6 +10,7 @@ mod app;
 mod architecture;
 mod formats;
 mod front;
+mod gateway;
 mod http;
 mod journal;
 mod kernel;

@@ -1,0 +1,103 @@
+//! `watermaster consumer`: subscribes at gateways and logs what it gets, one JSON object a line; at the end a summary.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+use reqwest::Url;
+use tokio_util::sync::CancellationToken;
+
+use super::serve::stop_on_signal;
+use crate::config::LogFormat;
+use crate::gateway::consumer::tally::Line;
+use crate::gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, Reach, Wish, url};
+use crate::telemetry;
+
+/// The arguments of `watermaster consumer`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// What is wanted, as gateway=http://127.0.0.1:8090,topic=plant/#,qos_level=2; may be repeated.
+    #[arg(long = "subscribe", action = ArgAction::Append, required = true, value_name = "WISH")]
+    subscribe: Vec<Wish>,
+    /// Its name.
+    #[arg(long, env = "WATERMASTER_CONSUMER_NAME", default_value = "consumer")]
+    name: String,
+    /// Its node in the orchestrator's topology; absent: that of each gateway.
+    #[arg(long, env = "WATERMASTER_CONSUMER_NODE")]
+    node: Option<String>,
+    /// Where gateways post batches to.
+    #[arg(long, env = "WATERMASTER_CONSUMER_LISTEN", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Under which URL gateways find that; absent: under the address itself.
+    #[arg(long, env = "WATERMASTER_CONSUMER_PUBLIC_URL", value_parser = url)]
+    public_url: Option<Url>,
+    /// Reads streams instead: for consumers that nobody can reach.
+    #[arg(long, conflicts_with_all = ["listen", "public_url"])]
+    stream: bool,
+    /// Ends after so many milliseconds; absent: at SIGINT or SIGTERM.
+    #[arg(long)]
+    for_ms: Option<u64>,
+    /// Writes only the summary.
+    #[arg(long)]
+    quiet: bool,
+    /// How logs are written [default: auto].
+    #[arg(long, env = "WATERMASTER_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// Why there is no consumer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot run.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
+    /// The runtime or standard output failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// What it got cannot be written down; a defect.
+    #[error("the summary cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Consumes until told otherwise.
+///
+/// # Errors
+/// It cannot begin, or its output is gone.
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let _ = telemetry::start_logging(arguments.log_format.unwrap_or_default());
+    let reach = if arguments.stream {
+        Reach::Stream
+    } else {
+        Reach::Callback { listen: arguments.listen, public_url: arguments.public_url.clone() }
+    };
+    let options = ConsumerOptions {
+        name: arguments.name.clone(),
+        node: arguments.node.clone(),
+        wishes: arguments.subscribe.clone(),
+        reach,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let summary = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        tokio::spawn(stop_on_signal(stop.clone())?);
+        if let Some(ms) = arguments.for_ms {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                stop.cancel();
+            });
+        }
+        let quiet = arguments.quiet;
+        let consumer = Consumer::build(options).await?;
+        Ok::<_, Error>(consumer.run(stop, |line| quiet || write(line).is_ok()).await?)
+    })?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", serde_json::to_string(&serde_json::json!({ "summary": summary }))?)?;
+    Ok(())
+}
+
+fn write(line: &Line) -> Result<(), Error> {
+    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(line)?)?;
+    Ok(())
+}

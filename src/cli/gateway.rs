@@ -1,0 +1,146 @@
+//! `watermaster gateway`: an IoTGW-Ag aggregator.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+use tokio_util::sync::CancellationToken;
+
+use super::serve::stop_on_signal;
+use crate::config::LogFormat;
+use crate::gateway::generator::SourceSpec;
+use crate::gateway::message::Policy;
+use crate::gateway::options::{Options, OptionsError, TopicPolicy};
+use crate::gateway::{Gateway, GatewayError};
+use crate::telemetry;
+
+/// The arguments of `watermaster gateway`.
+#[derive(Args, Debug, Default)]
+pub struct Arguments {
+    /// A TOML file; flags and environment overrule it.
+    #[arg(long, env = "WATERMASTER_GATEWAY_CONFIG")]
+    config: Option<PathBuf>,
+    /// Its id as an aggregator [default: gateway].
+    #[arg(long, env = "WATERMASTER_GATEWAY_ID")]
+    id: Option<String>,
+    /// Its node in the orchestrator's topology [default: gateway].
+    #[arg(long, env = "WATERMASTER_GATEWAY_NODE")]
+    node: Option<String>,
+    /// Where consumers find it [default: 127.0.0.1:8090].
+    #[arg(long, env = "WATERMASTER_GATEWAY_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Where devices find it, over MQTT [default: 127.0.0.1:1884].
+    #[arg(long, env = "WATERMASTER_GATEWAY_MQTT_LISTEN")]
+    mqtt_listen: Option<SocketAddr>,
+    /// The orchestrator's URL, as http://127.0.0.1:8080; absent: the fallback rates hold for ever.
+    #[arg(long, env = "WATERMASTER_ORCHESTRATOR")]
+    orchestrator: Option<String>,
+    /// How often it reports, in milliseconds [default: 1000].
+    #[arg(long, env = "WATERMASTER_GATEWAY_REPORT_EVERY_MS")]
+    report_every_ms: Option<u64>,
+    /// What may wait in QoS levels 0, 1 and 2, in bytes [default: 1000000,1000000,1000000].
+    #[arg(long, value_delimiter = ',', num_args = 1, value_names = ["L0,L1,L2"])]
+    buffer_bytes: Vec<u64>,
+    /// What QoS levels 0, 1 and 2 may send without an orchestrator, in bit/s [default: 250000,350000,400000].
+    #[arg(long, value_delimiter = ',', num_args = 1, value_names = ["L0,L1,L2"])]
+    fallback_bps: Vec<u64>,
+    /// Topics whose new messages are refused when there is no room; of all others the oldest go.
+    #[arg(long, action = ArgAction::Append, value_name = "FILTER")]
+    fifo: Vec<String>,
+    /// Built-in traffic, as topic=plant/1/t,payload_bytes=100,rate_bps=8000[,start_ms=0][,stop_ms=60000]; may be repeated.
+    #[arg(long, action = ArgAction::Append, value_name = "SOURCE")]
+    generate: Vec<SourceSpec>,
+    /// How logs are written [default: auto].
+    #[arg(long, env = "WATERMASTER_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// Why there is no gateway.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What it is told is wrong.
+    #[error("bad configuration: {0}")]
+    Options(#[from] OptionsError),
+    /// Not one number for each level.
+    #[error("bad configuration: --{flag} takes three numbers, for QoS levels 0, 1 and 2")]
+    Levels {
+        /// Which flag.
+        flag: &'static str,
+    },
+    /// It cannot run.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    /// The runtime or standard output failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Error {
+    /// Whether what it was told is at fault.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Options(_) | Self::Levels { .. } | Self::Gateway(GatewayError::Options(_)))
+    }
+}
+
+impl Arguments {
+    fn options(&self) -> Result<Options, Error> {
+        let mut options = self.config.as_deref().map_or_else(|| Ok(Options::default()), Options::read)?;
+        fn overrule<T: Clone>(place: &mut T, said: Option<&T>) {
+            if let Some(said) = said {
+                place.clone_from(said);
+            }
+        }
+        overrule(&mut options.id, self.id.as_ref());
+        overrule(&mut options.node, self.node.as_ref());
+        overrule(&mut options.listen, self.listen.as_ref());
+        overrule(&mut options.mqtt_listen, self.mqtt_listen.as_ref());
+        overrule(&mut options.report_every_ms, self.report_every_ms.as_ref());
+        options.orchestrator = self.orchestrator.clone().or(options.orchestrator);
+        overrule(&mut options.buffer_bytes, levels("buffer-bytes", &self.buffer_bytes)?.as_ref());
+        overrule(&mut options.fallback_bps, levels("fallback-bps", &self.fallback_bps)?.as_ref());
+        let fifo = self.fifo.iter().map(|filter| TopicPolicy { topic: filter.clone(), policy: Policy::Fifo });
+        options.policies.splice(0..0, fifo);
+        options.generate.extend(self.generate.iter().cloned());
+        options.check()?;
+        Ok(options)
+    }
+}
+
+fn levels(flag: &'static str, said: &[u64]) -> Result<Option<[u64; 3]>, Error> {
+    if said.is_empty() { Ok(None) } else { said.try_into().map(Some).map_err(|_| Error::Levels { flag }) }
+}
+
+/// Runs a gateway until SIGINT or SIGTERM.
+///
+/// # Errors
+/// It cannot run.
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let options = arguments.options()?;
+    let _ = telemetry::start_logging(arguments.log_format.unwrap_or_default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        tokio::spawn(stop_on_signal(stop.clone())?);
+        let told = options.clone();
+        let gateway = Gateway::build(options).await?;
+        greet(&gateway, &told)?;
+        gateway.run(stop).await?;
+        Ok(())
+    })
+}
+
+fn greet(gateway: &Gateway, options: &Options) -> std::io::Result<()> {
+    let (address, mqtt) = (gateway.address(), gateway.mqtt_address());
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "Gateway {} at node {}.", options.id, options.node)?;
+    writeln!(out, "  devices       mqtt://{mqtt}")?;
+    writeln!(out, "  names         curl -s http://{address}/v1/contents")?;
+    writeln!(out, "  subscribe     watermaster consumer --subscribe 'gateway=http://{address},topic=#,qos_level=1'")?;
+    writeln!(out, "  how it is     curl -s http://{address}/v1/status")?;
+    match &options.orchestrator {
+        Some(orchestrator) => writeln!(out, "  orchestrator  {orchestrator}")?,
+        None => writeln!(out, "  orchestrator  none: the fallback rates hold")?,
+    }
+    out.flush()
+}

@@ -1,0 +1,183 @@
+//! The buffer against a naive one, and its promises under random use.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn message(payload_bytes: usize, policy: Policy) -> Arc<Message> {
+    Arc::new(Message::new("t".into(), &vec![b'x'; payload_bytes], policy, 0))
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Offer(u64, usize, Policy),
+    Take(u64),
+    Settle(u64, u8),
+    Remove(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let policy = prop_oneof![Just(Policy::Fifo), Just(Policy::Circular)];
+    prop_oneof![
+        6 => (0..4_u64, 0..300_usize, policy).prop_map(|(lane, bytes, policy)| Act::Offer(lane, bytes, policy)),
+        3 => (1..2_000_u64).prop_map(Act::Take),
+        3 => (0..4_u64, 0..3_u8).prop_map(|(lane, how)| Act::Settle(lane, how)),
+        1 => (0..4_u64).prop_map(Act::Remove),
+    ]
+}
+
+fn is_consistent(buffer: &Buffer) -> bool {
+    let lanes = buffer.lanes.values().all(|lane| {
+        let bytes = |items: &mut dyn Iterator<Item = &Item>| items.map(|item| item.message.bytes()).sum::<u64>();
+        let flight = bytes(&mut lane.flight.iter());
+        lane.flight_bytes == flight && lane.bytes == flight + bytes(&mut lane.fifo.iter().chain(&lane.circular))
+    });
+    let inside: usize =
+        buffer.lanes.values().map(|lane| lane.fifo.len() + lane.circular.len() + lane.flight.len()).sum();
+    let counts = buffer.counts;
+    lanes
+        && buffer.bytes == buffer.lanes.values().map(|lane| lane.bytes).sum::<u64>()
+        && buffer.bytes <= buffer.capacity_bytes
+        && counts.offered == counts.delivered + counts.dropped() + inside as u64
+}
+
+proptest! {
+    #[test]
+    fn bytes_are_bounded_and_every_message_is_accounted_for(
+        capacity in 200_u64..4_000,
+        acts in proptest::collection::vec(act(), 1..300),
+    ) {
+        let mut buffer = Buffer::new(capacity);
+        let mut last = BTreeMap::new();
+        for act in acts {
+            match act {
+                Act::Offer(lane, bytes, policy) => {
+                    let id = SubscriptionId(lane);
+                    if !buffer.lanes.contains_key(&id) {
+                        buffer.add_lane(id, Side::Away);
+                        buffer.open(id);
+                        last.insert(id, 0);
+                    }
+                    buffer.offer(id, &message(bytes, policy));
+                }
+                Act::Take(budget) => {
+                    if let Some((id, items)) = buffer.take(Side::Away, budget, 8) {
+                        prop_assert!(!items.is_empty() && items.len() <= 8);
+                        prop_assert!(items.is_sorted_by_key(|item| item.sequence));
+                        prop_assert!(items[0].sequence > last[&id], "delivered twice or out of order");
+                    }
+                }
+                Act::Settle(lane, how) => {
+                    let id = SubscriptionId(lane);
+                    let how = [Settled::Delivered, Settled::Rejected, Settled::Failed][usize::from(how)];
+                    let newest = buffer.lanes.get(&id).and_then(|lane| lane.flight.last()).map(|item| item.sequence);
+                    if let (Some(newest), true) = (newest, how != Settled::Failed) {
+                        last.insert(id, newest);
+                    }
+                    buffer.settle(id, how);
+                }
+                Act::Remove(lane) => buffer.remove_lane(SubscriptionId(lane)),
+            }
+            prop_assert!(is_consistent(&buffer), "{buffer:?}");
+        }
+    }
+
+    /// With one lane and one policy it is the plain queue that everybody knows.
+    #[test]
+    fn one_lane_is_a_plain_queue(
+        capacity in 100_u64..2_000,
+        policy in prop_oneof![Just(Policy::Fifo), Just(Policy::Circular)],
+        sizes in proptest::collection::vec((0..300_usize, any::<bool>()), 1..200),
+    ) {
+        let id = SubscriptionId(1);
+        let mut buffer = Buffer::new(capacity);
+        buffer.add_lane(id, Side::Away);
+        buffer.open(id);
+        let mut naive: VecDeque<(u64, u64)> = VecDeque::new();
+        for (sequence, (size, take)) in (1_u64..).zip(sizes) {
+            let message = message(size, policy);
+            buffer.offer(id, &message);
+            let bytes = message.bytes();
+            let used = |queue: &VecDeque<(u64, u64)>| queue.iter().map(|(_, bytes)| bytes).sum::<u64>();
+            if bytes <= capacity {
+                while policy == Policy::Circular && used(&naive) + bytes > capacity {
+                    naive.pop_front();
+                }
+                if used(&naive) + bytes <= capacity {
+                    naive.push_back((sequence, bytes));
+                }
+            }
+            if take {
+                let taken = buffer.take(Side::Away, 1, 1).map(|(_, items)| items[0].sequence);
+                prop_assert_eq!(taken, naive.pop_front().map(|(sequence, _)| sequence));
+                buffer.settle(id, Settled::Delivered);
+            }
+            prop_assert_eq!(buffer.bytes(), used(&naive));
+        }
+    }
+
+    /// Whoever is behind gets as much as everybody else, whatever the sizes of the messages.
+    #[test]
+    fn busy_lanes_share_equally(sizes in proptest::collection::vec(1..500_usize, 3..4), budget in 1_u64..3_000) {
+        let mut buffer = Buffer::new(1 << 30);
+        let mut sent = vec![0_u64; sizes.len()];
+        for (lane, size) in sizes.iter().enumerate() {
+            buffer.add_lane(SubscriptionId(lane as u64), Side::Away);
+            buffer.open(SubscriptionId(lane as u64));
+            for _ in 0..2_000 {
+                buffer.offer(SubscriptionId(lane as u64), &message(*size, Policy::Fifo));
+            }
+        }
+        for _ in 0..60 {
+            let (id, items) = buffer.take(Side::Away, budget, 16).unwrap();
+            sent[usize::try_from(id.0).unwrap()] += items.iter().map(|item| item.message.bytes()).sum::<u64>();
+            buffer.settle(id, Settled::Delivered);
+        }
+        let (least, most) = (sent.iter().min().unwrap(), sent.iter().max().unwrap());
+        prop_assert!(most - least <= 2 * budget.max(700), "{sent:?}");
+    }
+}
+
+/// A dead consumer fills its part; somebody new gets theirs from it.
+#[test]
+fn a_dead_lane_yields_to_a_living_one() {
+    let size = message(100, Policy::Fifo).bytes();
+    for policy in [Policy::Fifo, Policy::Circular] {
+        let mut buffer = Buffer::new(10 * size);
+        let (dead, living) = (SubscriptionId(1), SubscriptionId(2));
+        buffer.add_lane(dead, Side::Away);
+        buffer.add_lane(living, Side::Away);
+        buffer.open(living);
+        for _ in 0..20 {
+            buffer.offer(dead, &message(100, policy));
+        }
+        assert_eq!(buffer.lane(dead).unwrap().1, 10 * size);
+        for _ in 0..5 {
+            buffer.offer(living, &message(100, policy));
+        }
+        assert_eq!((buffer.lane(dead).unwrap().1, buffer.lane(living).unwrap().1), (5 * size, 5 * size));
+        assert_eq!(buffer.counts().yielded, 5);
+        let (id, items) = buffer.take(Side::Away, u64::MAX, 99).unwrap();
+        assert_eq!((id, items.len()), (living, 5));
+        assert!(
+            buffer.take(Side::Away, u64::MAX, 99).is_none(),
+            "the dead lane is closed, the other has something on its way"
+        );
+    }
+}
+
+#[test]
+fn what_fails_goes_back_in_order() {
+    let id = SubscriptionId(1);
+    let mut buffer = Buffer::new(1_000_000);
+    buffer.add_lane(id, Side::Away);
+    buffer.open(id);
+    for policy in [Policy::Fifo, Policy::Circular, Policy::Circular, Policy::Fifo] {
+        buffer.offer(id, &message(9, policy));
+    }
+    let first = buffer.take(Side::Away, u64::MAX, 3).unwrap().1;
+    buffer.settle(id, Settled::Failed);
+    let again = buffer.take(Side::Away, u64::MAX, 4).unwrap().1;
+    assert_eq!(again[..3], first[..]);
+    assert_eq!(again.iter().map(|item| item.sequence).collect::<Vec<_>>(), [1, 2, 3, 4]);
+}

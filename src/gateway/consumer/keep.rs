@@ -1,0 +1,149 @@
+//! Keeps one subscription alive: makes it, looks after it, makes it again when the gateway forgot, and ends it at last.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use reqwest::{Client, StatusCode, Url};
+use tokio::time::{sleep, timeout};
+
+use super::super::client::{ClientError, body};
+use super::super::limits::{LOOK_EVERY, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX};
+use super::super::sse::Decoder;
+use super::super::wire::{BatchDocument, SubscriptionAnswer, SubscriptionRequest};
+use super::Desk;
+
+/// Keeps a subscription until the consumer stops.
+pub(super) async fn keep(desk: Arc<Desk>, wish: usize, base: Option<Url>, short: Client, long: Client) {
+    let keeper = Keeper { desk: Arc::clone(&desk), wish, base, short, long };
+    let backoff = || ExponentialBuilder::new().with_jitter().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX);
+    let mut pauses = backoff().without_max_times().build();
+    let mut trouble = String::new();
+    while !desk.stop.is_cancelled() {
+        let subscribed = tokio::select! {
+            () = desk.stop.cancelled() => return,
+            subscribed = keeper.subscribe() => subscribed,
+        };
+        match subscribed {
+            Ok(subscription) => {
+                desk.tally().subscribed(wish);
+                trouble.clear();
+                pauses = backoff().without_max_times().build();
+                keeper.attend(&subscription).await;
+                if desk.stop.is_cancelled() {
+                    keeper.unsubscribe(&subscription).await;
+                    return;
+                }
+                tracing::info!(gateway = %keeper.gateway(), "the subscription is gone; subscribing again");
+            }
+            Err(error) if error.to_string() != trouble => {
+                tracing::warn!(gateway = %keeper.gateway(), %error, "cannot subscribe; trying again");
+                trouble = error.to_string();
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = desk.stop.cancelled() => return,
+            () = sleep(pauses.next().unwrap_or(RETRY_MAX).min(RETRY_MAX)) => {}
+        }
+    }
+}
+
+struct Keeper {
+    desk: Arc<Desk>,
+    wish: usize,
+    /// Where callbacks go; absent: streams are read.
+    base: Option<Url>,
+    short: Client,
+    long: Client,
+}
+
+impl Keeper {
+    fn gateway(&self) -> &Url {
+        &self.desk.options.wishes[self.wish].gateway
+    }
+
+    fn url(&self, rest: &[&str]) -> Url {
+        below(self.gateway(), &[&["v1", "subscriptions"], rest].concat())
+    }
+
+    /// Subscribes; the id of the subscription.
+    async fn subscribe(&self) -> Result<String, ClientError> {
+        let wish = &self.desk.options.wishes[self.wish];
+        let callback_url = self.base.as_ref().map(|base| {
+            let token = format!("{:016x}", RandomState::new().build_hasher().finish());
+            let url = below(base, &["deliveries", &self.wish.to_string(), &token]);
+            self.desk.tokens()[self.wish] = token;
+            url.to_string()
+        });
+        let request = SubscriptionRequest {
+            topic: wish.topic.clone(),
+            qos_level: wish.level,
+            callback_url,
+            consumer: Some(self.desk.options.name.clone()),
+            node: self.desk.options.node.clone(),
+        };
+        let response = self.short.post(self.url(&[])).json(&request).send().await?;
+        let answer: SubscriptionAnswer = serde_json::from_slice(&body(response).await?)?;
+        Ok(answer.id)
+    }
+
+    /// Until the subscription is gone or the consumer stops.
+    async fn attend(&self, subscription: &str) {
+        let stop = &self.desk.stop;
+        while !stop.is_cancelled() {
+            if self.base.is_none() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.read(subscription) => {}
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(if self.base.is_none() { RETRY_MIN } else { LOOK_EVERY }) => {}
+            }
+            let looked = self.short.get(self.url(&[subscription])).send().await;
+            // A gateway that does not answer may have the subscription still.
+            if looked.is_ok_and(|response| response.status() == StatusCode::NOT_FOUND) {
+                return;
+            }
+        }
+    }
+
+    /// Reads a stream until it ends.
+    async fn read(&self, subscription: &str) {
+        let request = self.long.get(self.url(&[subscription, "stream"]));
+        let Ok(Ok(mut response)) = timeout(STREAM_SILENCE_MAX, request.send()).await else { return };
+        if !response.status().is_success() {
+            return;
+        }
+        let (mut decoder, mut events) = (Decoder::default(), vec![]);
+        while let Ok(Ok(Some(chunk))) = timeout(STREAM_SILENCE_MAX, response.chunk()).await {
+            if let Err(error) = decoder.push(&chunk, &mut events) {
+                tracing::warn!(%error, "the stream cannot be read");
+                return;
+            }
+            for event in events.drain(..).filter(|event| event.kind == "batch") {
+                match serde_json::from_str::<BatchDocument>(&event.data) {
+                    Ok(batch) => self.desk.take(self.wish, &batch).await,
+                    Err(error) => tracing::warn!(%error, "a batch cannot be read"),
+                }
+            }
+        }
+    }
+
+    async fn unsubscribe(&self, subscription: &str) {
+        if let Err(error) = self.short.delete(self.url(&[subscription])).send().await {
+            tracing::warn!(%error, "the subscription was not ended: the gateway will, in time");
+        }
+    }
+}
+
+/// A URL below another.
+fn below(base: &Url, rest: &[&str]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(rest);
+    }
+    url
+}

@@ -1,0 +1,269 @@
+//! A consumer: subscribes to named topics at gateways, keeps its subscriptions alive, and says what it got.
+
+mod keep;
+mod receive;
+pub mod tally;
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use reqwest::Url;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::client::client;
+use super::clock::{Clock, wall_ms};
+use super::level::{Level, LevelError};
+use super::limits::{CALLBACK_WAIT, NAME_MAX_BYTES, STOP_WAIT, TOPIC_MAX_BYTES, WISHES_MAX};
+use super::wire::BatchDocument;
+use crate::mqtt::codec::topic;
+use tally::{Line, Summary, Tally};
+
+/// How many lines may wait to be written; then gateways are held up.
+const LINES_MAX: usize = 1_024;
+
+/// What is wanted of a gateway: `gateway=http://127.0.0.1:8090,topic=plant/#,qos_level=2` on the command line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wish {
+    /// Where.
+    pub gateway: Url,
+    /// What: an MQTT filter.
+    pub topic: String,
+    /// In which level.
+    pub level: Level,
+}
+
+/// What a consumer is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsumerOptions {
+    /// Its name.
+    pub name: String,
+    /// Its node in the orchestrator's topology.
+    pub node: Option<String>,
+    /// What it wants.
+    pub wishes: Vec<Wish>,
+    /// How it gets it.
+    pub reach: Reach,
+}
+
+/// How gateways reach a consumer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// They post to it.
+    Callback {
+        /// Where it listens.
+        listen: SocketAddr,
+        /// Where gateways find that; absent: at the same address.
+        public_url: Option<Url>,
+    },
+    /// It reads streams: nobody has to reach it.
+    Stream,
+}
+
+/// Why a consumer cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumerError {
+    /// Not `member=value`.
+    #[error("'{0}' is not of the form gateway=URL,topic=FILTER,qos_level=0..2")]
+    Form(String),
+    /// No gateway, or none that can be asked.
+    #[error("'{0}' is no http or https URL")]
+    Url(String),
+    /// No topic, or no filter.
+    #[error("'{0}' is no topic filter")]
+    Topic(String),
+    /// No level.
+    #[error(transparent)]
+    Level(#[from] LevelError),
+    /// The name or the node is none.
+    #[error("'{0}' must have 1 to {NAME_MAX_BYTES} bytes and no control characters")]
+    Name(String),
+    /// Nothing is wanted, or too much.
+    #[error("there must be 1 to {WISHES_MAX} subscriptions")]
+    Count,
+    /// Its address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// Its HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+impl FromStr for Wish {
+    type Err = ConsumerError;
+
+    fn from_str(text: &str) -> Result<Self, ConsumerError> {
+        let (mut gateway, mut filter, mut level) = (None, None, Level::LOWEST);
+        for part in text.split(',') {
+            let form = || ConsumerError::Form(part.to_owned());
+            let (member, value) = part.split_once('=').ok_or_else(form)?;
+            match member {
+                "gateway" => gateway = Some(url(value)?),
+                "topic" => filter = Some(value),
+                "qos_level" => level = value.parse::<u8>().map_err(|_| form())?.try_into()?,
+                _ => return Err(form()),
+            }
+        }
+        let filter = filter.unwrap_or_default();
+        if topic::check_filter(filter).is_err() || filter.len() > TOPIC_MAX_BYTES {
+            return Err(ConsumerError::Topic(filter.to_owned()));
+        }
+        let gateway = gateway.ok_or_else(|| ConsumerError::Url(String::new()))?;
+        Ok(Self { gateway, topic: filter.to_owned(), level })
+    }
+}
+
+/// An http or https URL.
+///
+/// # Errors
+/// It is none.
+pub fn url(text: &str) -> Result<Url, ConsumerError> {
+    let none = || ConsumerError::Url(text.to_owned());
+    let url: Url = text.parse().map_err(|_| none())?;
+    if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(none()) }
+}
+
+/// What the tasks of a consumer share.
+struct Desk {
+    options: ConsumerOptions,
+    clock: Clock,
+    stop: CancellationToken,
+    tally: Mutex<Tally>,
+    lines: mpsc::Sender<Line>,
+    /// For each wish what callbacks have to know to be believed; drawn anew with each subscription.
+    tokens: Mutex<Vec<String>>,
+}
+
+impl Desk {
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Vec<String>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A batch arrived; waits until its lines are taken.
+    async fn take(&self, wish: usize, batch: &BatchDocument) {
+        let now = self.clock.now();
+        let lines = self.tally().note(now, wall_ms(), wish, batch);
+        for line in lines {
+            // Nobody reads lines any more when the consumer stops.
+            let _ = self.lines.send(line).await;
+        }
+    }
+}
+
+/// A consumer with its address taken.
+pub struct Consumer {
+    desk: Arc<Desk>,
+    door: Option<(TcpListener, Url)>,
+    lines: mpsc::Receiver<Line>,
+}
+
+impl Consumer {
+    /// Checks what it is told and takes its address.
+    ///
+    /// # Errors
+    /// Either cannot be.
+    pub async fn build(options: ConsumerOptions) -> Result<Self, ConsumerError> {
+        for name in std::iter::once(&options.name).chain(&options.node) {
+            if name.is_empty() || name.len() > NAME_MAX_BYTES || name.chars().any(char::is_control) {
+                return Err(ConsumerError::Name(name.clone()));
+            }
+        }
+        if !(1..=WISHES_MAX).contains(&options.wishes.len()) {
+            return Err(ConsumerError::Count);
+        }
+        let door = match &options.reach {
+            Reach::Stream => None,
+            Reach::Callback { listen, public_url } => Some(open(*listen, public_url.as_ref()).await?),
+        };
+        let wishes = options.wishes.iter().map(|wish| (wish.gateway.to_string(), wish.topic.clone(), wish.level));
+        let tally = Mutex::new(Tally::new(wishes));
+        let tokens = Mutex::new(vec![String::new(); options.wishes.len()]);
+        let (sender, lines) = mpsc::channel(LINES_MAX);
+        let (clock, stop) = (Clock::start(), CancellationToken::new());
+        let desk = Arc::new(Desk { options, clock, stop, tally, lines: sender, tokens });
+        Ok(Self { desk, door, lines })
+    }
+
+    /// Consumes until `stop` is cancelled or `log` wants no more; then unsubscribes and says what it got.
+    ///
+    /// # Errors
+    /// It cannot begin.
+    pub async fn run(
+        self,
+        stop: CancellationToken,
+        mut log: impl FnMut(&Line) -> bool,
+    ) -> Result<Summary, ConsumerError> {
+        let Self { desk, door, mut lines } = self;
+        let tasks = TaskTracker::new();
+        let (short, long) = (client(Some(CALLBACK_WAIT))?, client(None)?);
+        let base = door.as_ref().map(|(_, url)| url.clone());
+        if let Some((listener, _)) = door {
+            tasks.spawn(receive::serve(Arc::clone(&desk), listener));
+        }
+        for wish in 0..desk.options.wishes.len() {
+            tasks.spawn(keep::keep(Arc::clone(&desk), wish, base.clone(), short.clone(), long.clone()));
+        }
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(line) = lines.recv() => if !log(&line) { break },
+            }
+        }
+        desk.stop.cancel();
+        lines.close();
+        tasks.close();
+        if tokio::time::timeout(STOP_WAIT, tasks.wait()).await.is_err() {
+            tracing::warn!("not every gateway answered in time to end a subscription");
+        }
+        while let Ok(line) = lines.try_recv() {
+            log(&line);
+        }
+        let summary = desk.tally().summary(&desk.options.name);
+        Ok(summary)
+    }
+}
+
+async fn open(listen: SocketAddr, public_url: Option<&Url>) -> Result<(TcpListener, Url), ConsumerError> {
+    let failed = |error| ConsumerError::Listen { address: listen, error };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let own = || url(&format!("http://{address}/"));
+    let url = public_url.map_or_else(own, |url| Ok(url.clone()))?;
+    Ok((listener, url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes_are_read_and_checked() {
+        let wish: Wish = "gateway=http://127.0.0.1:8090,topic=plant/+/t,qos_level=2".parse().unwrap();
+        assert_eq!((wish.topic.as_str(), wish.level.number()), ("plant/+/t", 2));
+        let bad = [
+            "",
+            "gateway=x,topic=t",
+            "gateway=ftp://x,topic=t",
+            "topic=t",
+            "gateway=http://x",
+            "gateway=http://x,topic=a/#/b",
+            "gateway=http://x,topic=t,qos_level=3",
+            "gateway=http://x,topic=t,colour=1",
+        ];
+        for text in bad {
+            assert!(text.parse::<Wish>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Every limit of a gateway and of a consumer, each in this one place.
+
+use std::time::Duration;
+
+/// The most subscriptions of one gateway.
+pub const SUBSCRIPTIONS_MAX: usize = 1_024;
+/// The most topics that a gateway knows the last value of; who is silent longest goes. The orchestrator takes no more.
+pub const TOPICS_MAX: usize = 1_024;
+/// The most bytes of last values; who is silent longest goes.
+pub const LAST_VALUES_MAX_BYTES: usize = 32 << 20;
+/// The longest topic or filter: what the orchestrator takes as a name.
+pub const TOPIC_MAX_BYTES: usize = 255;
+/// The longest name of a consumer or a node.
+pub const NAME_MAX_BYTES: usize = 255;
+/// The longest id of an aggregator, which is a level of MQTT topics.
+pub const AGGREGATOR_ID_MAX_BYTES: usize = 128;
+/// The longest callback URL.
+pub const CALLBACK_URL_MAX_BYTES: usize = 2_048;
+/// The largest body that a gateway reads.
+pub const BODY_MAX_BYTES: usize = 64 << 10;
+/// The largest packet that a device may send.
+pub const PACKET_MAX_BYTES: u32 = 256 << 10;
+/// What waits in a level unless said otherwise.
+pub const BUFFER_DEFAULT_BYTES: u64 = 1_000_000;
+/// The largest buffer that may be asked for.
+pub const BUFFER_MAX_BYTES: u64 = 1 << 32;
+
+/// The most messages of one batch.
+pub const BATCH_MAX_MESSAGES: usize = 256;
+/// The most bytes of one batch, but for a message that is larger by itself.
+pub const BATCH_MAX_BYTES: u64 = 64 << 10;
+/// What a batch is taken to cost besides its messages: the envelope, the head of the request and of the answer.
+pub const BATCH_OVERHEAD_BYTES: u64 = 600;
+/// What a message is taken to cost besides its rendered part: its sequence number.
+pub const MESSAGE_OVERHEAD_BYTES: u64 = 36;
+/// What is sent to consumers at the gateway's own node at most: they share no link that the orchestrator knows of.
+pub const LOCAL_BPS: u64 = 1_000_000_000;
+/// How long a bucket that nobody draws from fills.
+pub const BUCKET_DEPTH_US: u64 = 100_000;
+
+/// How long a consumer may take to accept a connection.
+pub const CALLBACK_CONNECT_WAIT: Duration = Duration::from_secs(2);
+/// How long a consumer may take to answer.
+pub const CALLBACK_WAIT: Duration = Duration::from_secs(10);
+/// How much of a consumer's answer is read so that its connection can be used again.
+pub const CALLBACK_ANSWER_MAX_BYTES: usize = 4 << 10;
+/// The first pause after a failed delivery; it doubles.
+pub const BACKOFF_MIN_US: u64 = 250_000;
+/// The longest pause between deliveries that fail.
+pub const BACKOFF_MAX_US: u64 = 30_000_000;
+/// How long deliveries may fail, or nobody read a stream, until the subscription ends.
+pub const PATIENCE_US: u64 = 600_000_000;
+
+/// How often an aggregator reports unless said otherwise.
+pub const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// The least time between two reports.
+pub const REPORT_PAUSE: Duration = Duration::from_millis(50);
+/// The largest report: a little less than the orchestrator reads.
+pub const REPORT_MAX_BYTES: usize = 240 << 10;
+/// The most nodes with consumers in a report: the orchestrator takes no more.
+pub const NODES_MAX: usize = 256;
+/// How long a node that the orchestrator does not know is left out of reports.
+pub const UNKNOWN_NODE_WAIT: Duration = Duration::from_secs(60);
+/// How long the orchestrator may take to answer.
+pub const ORCHESTRATOR_WAIT: Duration = Duration::from_secs(5);
+/// The longest silence on a stream of rates; its server says something every 15 seconds.
+pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(45);
+/// The first pause after the orchestrator did not answer; it doubles.
+pub const RETRY_MIN: Duration = Duration::from_millis(100);
+/// The longest pause between two attempts to reach the orchestrator or a gateway.
+pub const RETRY_MAX: Duration = Duration::from_secs(5);
+/// The largest event of a stream of server-sent events, and the largest answer that is read.
+pub const EVENT_MAX_BYTES: usize = 1 << 20;
+/// The longest lease that is believed.
+pub const LEASE_MAX_MS: u64 = 3_600_000;
+/// What a level may send if nobody ever said: 250, 350 and 400 kbit/s.
+pub const FALLBACK_DEFAULT_BPS: [u64; 3] = [250_000, 350_000, 400_000];
+
+/// The most sources of one traffic generator.
+pub const SOURCES_MAX: usize = 256;
+/// The largest payload that a generator makes.
+pub const PAYLOAD_MAX_BYTES: usize = 128 << 10;
+/// The most messages a second of one source.
+pub const SOURCE_MAX_PER_S: u64 = 100_000;
+
+/// The most subscriptions of one consumer.
+pub const WISHES_MAX: usize = 256;
+/// The most topics that a consumer tells of one by one in its summary.
+pub const SUMMARY_TOPICS_MAX: usize = 4_096;
+/// The largest batch that a consumer reads.
+pub const DELIVERY_MAX_BYTES: usize = 2 << 20;
+/// How often a consumer looks whether its subscriptions are still there.
+pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often streams that are silent say that they are there.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a graceful stop may take.
+pub const STOP_WAIT: Duration = Duration::from_secs(3);

@@ -1,0 +1,88 @@
+//! A message from a device on its way to consumers. It is rendered once; whoever waits for it shares it.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::clock::rfc3339;
+use super::limits::MESSAGE_OVERHEAD_BYTES;
+
+/// What happens to messages of a topic when there is no room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// What is new is refused: history counts.
+    Fifo,
+    /// What is oldest goes: the present counts.
+    #[default]
+    Circular,
+}
+
+/// A message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// Its topic.
+    pub topic: Arc<str>,
+    /// What happens to it without room.
+    pub policy: Policy,
+    /// Its members as JSON, without the opening brace, for a sequence number comes first.
+    members: Bytes,
+}
+
+#[derive(Serialize)]
+struct Members<'a> {
+    topic: &'a str,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_base64: Option<String>,
+}
+
+impl Message {
+    /// A message that arrived at `at_ms`.
+    pub fn new(topic: Arc<str>, payload: &[u8], policy: Policy, at_ms: u64) -> Self {
+        let text = std::str::from_utf8(payload).ok();
+        let payload_base64 = text.is_none().then(|| BASE64_STANDARD.encode(payload));
+        let members = Members { topic: &topic, at: rfc3339(at_ms), payload: text, payload_base64 };
+        // Texts always render.
+        let rendered = serde_json::to_vec(&members).unwrap_or_default();
+        let members = Bytes::from(rendered).slice(1..);
+        Self { topic, policy, members }
+    }
+
+    /// What it costs to keep or send it once.
+    pub fn bytes(&self) -> u64 {
+        self.members.len() as u64 + MESSAGE_OVERHEAD_BYTES
+    }
+
+    /// Writes it as JSON with its number in a subscription.
+    pub fn write(&self, sequence: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"sequence\":");
+        out.extend_from_slice(sequence.to_string().as_bytes());
+        out.push(b',');
+        out.extend_from_slice(&self.members);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stay_texts_and_anything_else_travels_as_base64() {
+        let render = |payload: &[u8]| {
+            let mut out = vec![];
+            Message::new("a/\"b\"".into(), payload, Policy::Fifo, 5).write(7, &mut out);
+            serde_json::from_slice::<serde_json::Value>(&out).unwrap()
+        };
+        let text = render("21 °C\n".as_bytes());
+        assert_eq!(text["payload"], "21 °C\n");
+        assert_eq!((text["sequence"].as_u64(), text["topic"].as_str()), (Some(7), Some("a/\"b\"")));
+        assert_eq!(text["at"], "1970-01-01T00:00:00.005Z");
+        assert_eq!(render(&[0xff, 0])["payload_base64"], "/wA=");
+    }
+}

@@ -1,0 +1,44 @@
+//! The gateway (IoTGW-Ag) and the consumer: the edge of PSIoT-Orch. A separate program that happens to share a binary with
+//! the orchestrator and knows nothing of its insides: they speak over the network.
+//!
+//! ```text
+//!     devices ──MQTT──▶ broker ──▶ machine: contents, buffers by level ──paces──▶ callbacks, streams ──▶ consumers
+//!                                     ▲ plan                │
+//!               orchestrator ──rates──┘ ◀────metadata───────┘
+//! ```
+//!
+//! Pure, with time as an argument: [`buffer`], [`pace`], [`meter`], [`contents`], [`plan`], and [`machine`], which they
+//! make up. The shell around it: `shared` (the lock, and what wakes whom), `server`, `callback`, `report`, [`generator`],
+//! `run`. [`consumer`] is the other side. [`wire`] has the documents, [`limits`] every limit.
+
+mod run;
+pub use run::{Gateway, GatewayError};
+pub mod options;
+
+pub mod machine;
+
+pub mod buffer;
+pub mod contents;
+pub mod meter;
+pub mod pace;
+pub mod plan;
+pub mod subscription;
+
+mod server;
+mod shared;
+
+mod callback;
+pub mod generator;
+mod report;
+mod view;
+
+pub mod consumer;
+
+mod client;
+pub mod clock;
+pub mod level;
+pub mod limits;
+pub mod message;
+mod problem;
+mod sse;
+pub mod wire;

@@ -1,0 +1,15 @@
+//! Gateways and consumers over real HTTP on loopback, with an orchestrator of the test and consumers that misbehave.
+
+#[path = "gateway/edge.rs"]
+mod edge;
+
+#[path = "gateway/bad_input.rs"]
+mod bad_input;
+#[path = "gateway/consumer.rs"]
+mod consumer;
+#[path = "gateway/delivery.rs"]
+mod delivery;
+#[path = "gateway/orchestrated.rs"]
+mod orchestrated;
+#[path = "gateway/together.rs"]
+mod together;
