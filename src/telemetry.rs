@@ -287,6 +287,7 @@ fn broker_picture(broker: &Broker, registry: &mut Registry) {
     let (counted, sizes) = (broker.metrics(), broker.sizes());
     let gauges = [
         ("mqtt_connections", "MQTT connections", counted.connections.get()),
+        ("mqtt_store_up", "Whether the store answers", u64::from(broker.is_ready())),
         ("mqtt_subscriptions", "MQTT subscriptions, of all replicas", sizes.subscriptions as u64),
         ("mqtt_retained_messages", "Retained messages", sizes.retained as u64),
         ("mqtt_retained_bytes", "Bytes of retained messages", sizes.retained_bytes as u64),
@@ -307,7 +308,6 @@ fn broker_picture(broker: &Broker, registry: &mut Registry) {
         ("mqtt_publishers_held_back", "Times an MQTT publisher was held back", counted.held_back.get()),
         ("mqtt_wills", "Wills published", counted.wills.get()),
         ("mqtt_forwarded", "Messages handed to other replicas", counted.forwarded.get()),
-        ("mqtt_store_retries", "Times the store had to be asked again", counted.store_retries.get()),
     ];
     for (name, help, value) in counters {
         registry.register(name, help, counter(value));

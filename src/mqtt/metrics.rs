@@ -75,8 +75,6 @@ pub struct Metrics {
     pub store_us: Count,
     /// By how long they took; each class counts only its own.
     pub store_latency: [Count; STORE_LATENCY_BOUNDS_US.len() + 1],
-    /// Times the store had to be asked again.
-    pub store_retries: Count,
 }
 
 impl Metrics {

@@ -19,7 +19,7 @@ use crate::mqtt::router::{Granted, Retained};
 
 /// What all replicas of the process share.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory {
+pub struct Memory {
     inner: Arc<Mutex<Inner>>,
     /// Woken when an inbox has room again.
     room: Arc<Notify>,

@@ -1,0 +1,149 @@
+//! CONNECT, sessions and their ends (3.1, 3.2, 3.14, 4.1).
+
+use std::time::{Duration, Instant};
+
+use watermaster::mqtt::codec::{Connect, ConnectProperties, Packet, Qos, Reason, Version};
+
+use super::House;
+use super::client::{Client, PATIENCE, connect, lasting, meet};
+
+pub(crate) fn mqtt_3_1_0_2_a_second_connect_ends_the_connection(house: &House) {
+    for version in [Version::V3, Version::V5] {
+        let hello = Connect { version, ..connect("twice") };
+        let mut client = Client::new(house.here(), hello.clone());
+        client.send(Packet::Connect(Box::new(hello)));
+        client.hear_end(Reason::ProtocolError);
+    }
+}
+
+pub(crate) fn mqtt_3_1_2_4_a_clean_start_forgets(house: &House) {
+    let mut client = Client::new(house.here(), lasting("forgetful"));
+    client.subscribe("forget/me", Qos::AtLeastOnce);
+    client.leave(Reason::Success, None);
+    let (mut client, connack) = Client::enter(house.there(), connect("forgetful"));
+    assert!(!connack.session_present);
+    client.say("forget/me", "1", Qos::AtLeastOnce);
+    client.hear_nothing();
+}
+
+pub(crate) fn mqtt_3_1_2_5_a_session_is_resumed(house: &House) {
+    for version in [Version::V3, Version::V5] {
+        let hello = Connect { version, ..lasting(&format!("resumed-{version:?}")) };
+        let mut publisher = Client::new(house.there(), connect(""));
+        let (mut client, connack) = Client::enter(house.here(), hello.clone());
+        assert!(!connack.session_present);
+        client.subscribe("resume/#", Qos::ExactlyOnce);
+        meet(&mut publisher, &mut client);
+        client.leave(Reason::Success, None);
+        publisher.say("resume/0", "0", Qos::AtMostOnce);
+        publisher.say("resume/1", "1", Qos::AtLeastOnce);
+        publisher.say("resume/2", "2", Qos::ExactlyOnce);
+        let (mut client, connack) = Client::enter(house.there(), hello);
+        assert!(connack.session_present);
+        assert_eq!((client.take(), client.take()), ("1".into(), "2".into()));
+        client.hear_nothing();
+        publisher.say("resume/3", "3", Qos::AtLeastOnce);
+        assert_eq!(client.take(), "3");
+    }
+}
+
+pub(crate) fn mqtt_3_1_2_22_silence_ends_the_connection(house: &House) {
+    let mut client = Client::new(house.here(), Connect { keep_alive_s: 1, ..connect("silent") });
+    let begin = Instant::now();
+    client.hear_end(Reason::KeepAliveTimeout);
+    assert!(begin.elapsed() >= Duration::from_millis(1400), "{:?}", begin.elapsed());
+}
+
+pub(crate) fn mqtt_3_1_2_23_a_session_ends_when_it_expires(house: &House) {
+    let properties = ConnectProperties { session_expiry_s: Some(1), ..ConnectProperties::default() };
+    let hello = Connect { clean_start: false, properties, ..connect("short-lived") };
+    let begin = Instant::now();
+    let mut client = Client::new(house.here(), hello.clone());
+    client.subscribe("short", Qos::AtLeastOnce);
+    client.leave(Reason::Success, None);
+    let (client, connack) = Client::enter(house.there(), hello.clone());
+    assert!(connack.session_present || begin.elapsed() >= Duration::from_secs(1));
+    client.leave(Reason::Success, None);
+    // Every look resumes it for another second, so the looks are further apart.
+    loop {
+        std::thread::sleep(Duration::from_millis(1500));
+        let (client, connack) = Client::enter(house.here(), hello.clone());
+        client.leave(Reason::Success, None);
+        if !connack.session_present {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE);
+    }
+}
+
+pub(crate) fn mqtt_3_1_3_6_a_client_without_a_name_gets_one(house: &House) {
+    let (_one, first) = Client::enter(house.here(), connect(""));
+    let (_two, second) = Client::enter(house.there(), connect(""));
+    let (first, second) = (first.properties.assigned_client_id.unwrap(), second.properties.assigned_client_id.unwrap());
+    assert!(!first.is_empty() && first != second);
+}
+
+pub(crate) fn mqtt_3_1_3_8_in_3_1_1_only_a_clean_session_may_have_no_name(house: &House) {
+    let hello = Connect { version: Version::V3, clean_start: false, ..connect("") };
+    let (mut client, connack) = Client::enter(house.here(), hello.clone());
+    assert_eq!(connack.reason, Reason::ClientIdNotValid);
+    assert_eq!(client.listen(), None);
+    Client::new(house.here(), Connect { clean_start: true, ..hello });
+}
+
+pub(crate) fn mqtt_3_1_4_3_a_newer_connection_takes_over(house: &House) {
+    for version in [Version::V3, Version::V5] {
+        let hello = Connect { version, ..lasting(&format!("taken-{version:?}")) };
+        let mut old = Client::new(house.here(), hello.clone());
+        old.subscribe("taken/#", Qos::AtLeastOnce);
+        let (mut new, connack) = Client::enter(house.there(), hello);
+        assert!(connack.session_present);
+        old.hear_end(Reason::SessionTakenOver);
+        new.say("taken/1", "still here", Qos::AtLeastOnce);
+        loop {
+            // Acknowledgement and message come in either order.
+            match new.hear() {
+                Packet::Publish(publish) => {
+                    assert_eq!(publish.payload, "still here");
+                    new.acknowledge(&publish);
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+pub(crate) fn mqtt_3_14_2_2_an_ending_session_cannot_be_made_to_last(house: &House) {
+    use watermaster::mqtt::codec::Disconnect;
+    let mut client = Client::new(house.here(), connect("ending"));
+    client.send(Packet::Disconnect(Disconnect { session_expiry_s: Some(5), ..Disconnect::because(Reason::Success) }));
+    client.hear_end(Reason::ProtocolError);
+    // The other way round is allowed: a lasting session ends with its goodbye.
+    let client = Client::new(house.here(), lasting("lasting"));
+    client.leave(Reason::Success, Some(0));
+    let (_client, connack) = Client::enter(house.there(), lasting("lasting"));
+    assert!(!connack.session_present);
+}
+
+pub(crate) fn mqtt_4_12_0_1_unknown_authentication_is_refused(house: &House) {
+    let properties =
+        ConnectProperties { authentication_method: Some("SCRAM-SHA-1".into()), ..ConnectProperties::default() };
+    let (mut client, connack) = Client::enter(house.here(), Connect { properties, ..connect("scram") });
+    assert_eq!(connack.reason, Reason::BadAuthenticationMethod);
+    assert_eq!(client.listen(), None);
+}
+
+pub(crate) fn mqtt_4_13_a_replica_that_stops_says_so(house: &House) {
+    let mut client = Client::new(house.here(), connect("sent-away"));
+    let mut old = Client::new(house.here(), Connect { version: Version::V3, ..connect("old-one") });
+    let broker = house.brokers[0].clone();
+    house.runtime.as_ref().unwrap().block_on(broker.stop());
+    match client.listen() {
+        Some(Packet::Disconnect(end)) => {
+            assert!(matches!(end.reason, Reason::ServerShuttingDown | Reason::UseAnotherServer), "{end:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((client.listen(), old.listen()), (None, None));
+}

@@ -1,0 +1,185 @@
+//! Acknowledgements, windows, order and what goes on after a break (4.3, 4.4, 4.6, 4.9).
+
+use std::num::{NonZeroU16, NonZeroU32};
+
+use watermaster::mqtt::codec::{Ack, Connect, ConnectProperties, Delivery, Packet, Qos, Reason};
+
+use super::House;
+use super::client::{Client, connect, id, lasting, meet, publish};
+
+pub(crate) fn mqtt_3_3_4_9_the_receive_maximum_is_kept(house: &House) {
+    let properties = ConnectProperties { receive_max: NonZeroU16::new(2), ..lasting("").properties };
+    for (name, properties) in
+        [("narrow", ConnectProperties { session_expiry_s: None, ..properties.clone() }), ("narrow-lasting", properties)]
+    {
+        let mut client = Client::new(house.here(), Connect { properties, ..connect(name) });
+        let topic = format!("window/{name}");
+        client.subscribe(&topic, Qos::ExactlyOnce);
+        let mut publisher = Client::new(house.there(), connect(""));
+        meet(&mut publisher, &mut client);
+        for number in 0..5 {
+            publisher.say(&topic, number.to_string(), Qos::AtLeastOnce);
+        }
+        let (first, second) = (client.hear_publish(), client.hear_publish());
+        client.hear_nothing();
+        client.acknowledge(&second);
+        let third = client.hear_publish();
+        client.hear_nothing();
+        client.acknowledge(&first);
+        client.acknowledge(&third);
+        assert_eq!((client.take(), client.take()), ("3".into(), "4".into()));
+        client.hear_nothing();
+    }
+}
+
+pub(crate) fn mqtt_4_3_3_10_a_repeated_qos_2_is_published_once(house: &House) {
+    let mut heir = Client::new(house.there(), connect(""));
+    heir.subscribe("once", Qos::ExactlyOnce);
+    let mut client = Client::new(house.here(), lasting("repeating"));
+    meet(&mut client, &mut heir);
+    let mut message = publish("once", "1", Delivery::ExactlyOnce(id(5)));
+    for dup in [false, true] {
+        message.dup = dup;
+        client.send(Packet::Publish(message.clone()));
+        let Packet::Pubrec(ack) = client.hear() else { panic!("no PUBREC") };
+        assert_eq!(ack.packet_id, id(5));
+    }
+    client.vanish();
+    // Also on another connection, wherever that is.
+    let (mut client, connack) = Client::enter(house.there(), lasting("repeating"));
+    assert!(connack.session_present);
+    client.send(Packet::Publish(message));
+    let Packet::Pubrec(_) = client.hear() else { panic!("no PUBREC") };
+    client.send(Packet::Pubrel(Ack::success(id(5))));
+    assert_eq!(client.hear(), Packet::Pubcomp(Ack::success(id(5))));
+    // Released, the id is for another message.
+    client.say_all(publish("once", "2", Delivery::ExactlyOnce(id(5))));
+    assert_eq!((heir.take(), heir.take()), ("1".into(), "2".into()));
+    heir.hear_nothing();
+}
+
+pub(crate) fn mqtt_4_4_0_1_what_was_not_acknowledged_is_sent_again(house: &House) {
+    let mut publisher = Client::new(house.there(), connect(""));
+    let mut client = Client::new(house.here(), lasting("broken"));
+    client.subscribe("again/#", Qos::ExactlyOnce);
+    meet(&mut publisher, &mut client);
+    for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+        publisher.say("again/1", format!("{qos:?}"), qos);
+    }
+    publisher.say("again/1", "acknowledged", Qos::AtLeastOnce);
+    let sent = [client.hear_publish(), client.hear_publish()];
+    assert!(sent.iter().all(|one| !one.dup));
+    assert_eq!(client.take(), "acknowledged");
+    client.hear_nothing();
+    client.leave(Reason::Success, None);
+    let (mut client, connack) = Client::enter(house.there(), lasting("broken"));
+    assert!(connack.session_present);
+    for before in sent {
+        let again = client.hear_publish();
+        assert!(again.dup, "[MQTT-3.3.1-1]");
+        assert_eq!((again.delivery, &again.payload), (before.delivery, &before.payload));
+        client.acknowledge(&again);
+    }
+    client.hear_nothing();
+}
+
+pub(crate) fn mqtt_4_4_0_1_pubrel_is_sent_again(house: &House) {
+    let mut publisher = Client::new(house.there(), connect(""));
+    let mut client = Client::new(house.here(), lasting("half-way"));
+    client.subscribe("half", Qos::ExactlyOnce);
+    meet(&mut publisher, &mut client);
+    publisher.say("half", "1", Qos::ExactlyOnce);
+    let message = client.hear_publish();
+    let packet_id = message.delivery.packet_id().unwrap();
+    client.send(Packet::Pubrec(Ack::success(packet_id)));
+    assert_eq!(client.hear(), Packet::Pubrel(Ack::success(packet_id)));
+    client.vanish();
+    let mut client = Client::new(house.there(), lasting("half-way"));
+    assert_eq!(client.hear(), Packet::Pubrel(Ack::success(packet_id)));
+    client.send(Packet::Pubcomp(Ack::success(packet_id)));
+    publisher.say("half", "2", Qos::ExactlyOnce);
+    assert_eq!(client.take(), "2");
+}
+
+const MANY: usize = 1500;
+
+pub(crate) fn mqtt_4_6_0_6_order_is_kept(house: &House) {
+    for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+        for hello in [connect("ordered"), lasting("ordered-lasting")] {
+            let mut publisher = Client::new(house.there(), connect(""));
+            let mut client = Client::new(house.here(), hello);
+            client.subscribe("order", qos);
+            meet(&mut publisher, &mut client);
+            let sending = std::thread::spawn(move || {
+                for number in 0..MANY / 5 {
+                    publisher.say("order", number.to_string(), qos);
+                }
+            });
+            for number in 0..MANY / 5 {
+                assert_eq!(client.take(), number.to_string());
+            }
+            sending.join().unwrap();
+            client.unsubscribe("order");
+        }
+    }
+}
+
+pub(crate) fn mqtt_4_6_0_6_order_is_kept_through_a_backlog(house: &House) {
+    let mut publisher = Client::new(house.there(), connect(""));
+    let mut client = Client::new(house.here(), lasting("backlog"));
+    client.subscribe("backlog", Qos::AtLeastOnce);
+    meet(&mut publisher, &mut client);
+    client.leave(Reason::Success, None);
+    for number in 0..MANY {
+        publisher.say("backlog", number.to_string(), Qos::AtLeastOnce);
+    }
+    let mut client = Client::new(house.there(), lasting("backlog"));
+    let sending = std::thread::spawn(move || {
+        for number in MANY..2 * MANY {
+            publisher.say("backlog", number.to_string(), Qos::AtLeastOnce);
+        }
+    });
+    for number in 0..2 * MANY {
+        assert_eq!(client.take(), number.to_string());
+    }
+    sending.join().unwrap();
+    client.hear_nothing();
+}
+
+pub(crate) fn mqtt_3_1_2_24_what_is_too_large_is_not_sent(house: &House) {
+    let small = ConnectProperties { packet_max_bytes: NonZeroU32::new(64), ..lasting("").properties };
+    for (name, properties) in
+        [("small", ConnectProperties { session_expiry_s: None, ..small.clone() }), ("small-lasting", small)]
+    {
+        let mut publisher = Client::new(house.there(), connect(""));
+        let mut client = Client::new(house.here(), Connect { properties, ..connect(name) });
+        client.subscribe("size", Qos::AtLeastOnce);
+        meet(&mut publisher, &mut client);
+        publisher.say("size", vec![b'x'; 100], Qos::AtLeastOnce);
+        publisher.say("size", "fits", Qos::AtLeastOnce);
+        assert_eq!(client.take(), "fits");
+        client.hear_nothing();
+    }
+}
+
+pub(crate) fn mqtt_3_3_2_topic_aliases_to_the_client(house: &House) {
+    let properties = ConnectProperties { topic_alias_max: Some(1), ..ConnectProperties::default() };
+    let mut client = Client::new(house.here(), Connect { properties, ..connect("short-topics") });
+    client.subscribe("alias/#", Qos::AtMostOnce);
+    client.say("alias/a", "1", Qos::AtMostOnce);
+    client.say("alias/a", "2", Qos::AtMostOnce);
+    client.say("alias/b", "3", Qos::AtMostOnce);
+    let heard: Vec<_> = (0..3).map(|_| client.hear_publish()).collect();
+    let seen: Vec<_> = heard.iter().map(|one| (&*one.topic, one.topic_alias.map(NonZeroU16::get))).collect();
+    assert_eq!(seen, [("alias/a", Some(1)), ("", Some(1)), ("alias/b", None)]);
+}
+
+pub(crate) fn mqtt_3_6_an_unknown_packet_id_is_told(house: &House) {
+    let mut client = Client::new(house.here(), connect("confused"));
+    client.send(Packet::Pubrel(Ack::success(id(77))));
+    assert_eq!(client.hear(), Packet::Pubcomp(Ack::because(id(77), Reason::PacketIdNotFound)));
+    client.send(Packet::Pubrec(Ack::success(id(77))));
+    assert_eq!(client.hear(), Packet::Pubrel(Ack::because(id(77), Reason::PacketIdNotFound)));
+    client.send(Packet::Puback(Ack::success(id(77))));
+    client.hear_nothing();
+}

@@ -1,0 +1,137 @@
+//! What the standards ask of a server beyond the form of packets, each by its identifier (those of MQTT 5 unless said
+//! otherwise). The same cases run against one replica in memory, two replicas that share memory (publisher and subscriber
+//! on different ones), and two replicas on Redis (`tests/real`).
+
+pub(crate) mod client;
+pub(crate) mod connect;
+pub(crate) mod flow;
+pub(crate) mod retain;
+pub(crate) mod route;
+pub(crate) mod wills;
+
+use std::any::Any;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use watermaster::mqtt::{Broker, Memory, Settings};
+
+/// Replicas to be tested.
+pub(crate) struct House {
+    pub(crate) replicas: Vec<SocketAddr>,
+    pub(crate) brokers: Vec<Broker>,
+    pub(crate) runtime: Option<Runtime>,
+    /// Servers that stop with it.
+    pub(crate) _servers: Vec<Box<dyn Any>>,
+}
+
+impl House {
+    /// Starts what `broker` makes, so many times.
+    pub(crate) fn start(count: usize, broker: impl AsyncFn() -> Broker, servers: Vec<Box<dyn Any>>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (mut replicas, mut brokers) = (vec![], vec![]);
+        for _ in 0..count {
+            runtime.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                replicas.push(listener.local_addr().unwrap());
+                let broker = broker().await;
+                let listening = broker.clone();
+                tokio::spawn(async move { listening.listen(listener).await });
+                brokers.push(broker);
+            });
+        }
+        Self { replicas, brokers, runtime: Some(runtime), _servers: servers }
+    }
+
+    /// One replica, everything in memory.
+    pub(crate) fn embedded() -> Self {
+        Self::start(1, async || Broker::embedded(Settings::default()).await.unwrap(), vec![])
+    }
+
+    /// Two replicas that share memory.
+    pub(crate) fn pair() -> Self {
+        let memory = Memory::default();
+        Self::start(2, async || Broker::in_memory(&memory, Settings::default()).await.unwrap(), vec![])
+    }
+
+    /// Where the first comes in, and where the other does.
+    pub(crate) fn here(&self) -> SocketAddr {
+        self.replicas[0]
+    }
+
+    pub(crate) fn there(&self) -> SocketAddr {
+        self.replicas[self.replicas.len() - 1]
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+macro_rules! cases {
+    ($house:expr; $($module:ident: $($name:ident)*;)*) => {
+        $($(
+            #[test]
+            fn $name() {
+                session::$module::$name(&$house);
+            }
+        )*)*
+    };
+}
+
+/// Every case, on a house.
+macro_rules! all_cases {
+    ($house:expr) => {
+        cases! { $house;
+            connect:
+                mqtt_3_1_0_2_a_second_connect_ends_the_connection
+                mqtt_3_1_2_4_a_clean_start_forgets
+                mqtt_3_1_2_5_a_session_is_resumed
+                mqtt_3_1_2_22_silence_ends_the_connection
+                mqtt_3_1_2_23_a_session_ends_when_it_expires
+                mqtt_3_1_3_6_a_client_without_a_name_gets_one
+                mqtt_3_1_3_8_in_3_1_1_only_a_clean_session_may_have_no_name
+                mqtt_3_1_4_3_a_newer_connection_takes_over
+                mqtt_3_14_2_2_an_ending_session_cannot_be_made_to_last
+                mqtt_4_12_0_1_unknown_authentication_is_refused
+                mqtt_4_13_a_replica_that_stops_says_so;
+            wills:
+                mqtt_3_1_2_8_a_will_is_published_when_the_connection_is_lost
+                mqtt_3_1_2_10_a_goodbye_removes_the_will
+                mqtt_3_14_4_3_a_goodbye_may_ask_for_the_will
+                mqtt_3_1_3_9_a_return_before_the_delay_keeps_the_will_in
+                mqtt_3_1_3_9_a_delayed_will_is_published_when_the_session_ends
+                mqtt_3_1_2_15_a_will_is_retained;
+            retain:
+                mqtt_3_3_1_5_a_retained_message_is_kept_replaced_and_cleared
+                mqtt_3_3_1_9_retain_handling
+                mqtt_3_3_1_12_retain_as_published
+                mqtt_3_3_2_6_a_message_expires;
+            flow:
+                mqtt_3_3_4_9_the_receive_maximum_is_kept
+                mqtt_4_3_3_10_a_repeated_qos_2_is_published_once
+                mqtt_4_4_0_1_what_was_not_acknowledged_is_sent_again
+                mqtt_4_4_0_1_pubrel_is_sent_again
+                mqtt_4_6_0_6_order_is_kept
+                mqtt_4_6_0_6_order_is_kept_through_a_backlog
+                mqtt_3_1_2_24_what_is_too_large_is_not_sent
+                mqtt_3_3_2_topic_aliases_to_the_client
+                mqtt_3_6_an_unknown_packet_id_is_told;
+            route:
+                mqtt_3_3_2_15_what_travels_with_a_message_arrives
+                mqtt_3_3_4_2_overlapping_subscriptions_give_the_highest_qos
+                mqtt_3_3_4_3_subscription_identifiers_come_along
+                mqtt_3_8_3_3_no_local
+                mqtt_3_8_4_3_a_later_subscription_replaces
+                mqtt_3_8_4_8_qos_is_the_lower_one
+                mqtt_3_10_4_unsubscribed_is_silent
+                mqtt_4_7_2_1_dollar_topics_stand_apart
+                mqtt_4_8_2_4_one_member_of_a_share_gets_each_message
+                mqtt_3_1_1_and_5_understand_each_other;
+        }
+    };
+}

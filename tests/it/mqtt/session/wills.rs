@@ -1,0 +1,84 @@
+//! Wills (3.1.2.5, 3.1.3.2).
+
+use std::time::{Duration, Instant};
+
+use watermaster::mqtt::codec::{Connect, ConnectProperties, Qos, Reason, Will};
+
+use super::House;
+use super::client::{Client, connect, lasting, meet, will};
+
+/// Somebody who hears of it, and somebody with a will.
+fn two(house: &House, hello: Connect, filter: &str) -> (Client, Client) {
+    let mut heir = Client::new(house.there(), connect(""));
+    heir.subscribe(filter, Qos::ExactlyOnce);
+    let mut client = Client::new(house.here(), hello);
+    meet(&mut client, &mut heir);
+    (heir, client)
+}
+
+pub(crate) fn mqtt_3_1_2_8_a_will_is_published_when_the_connection_is_lost(house: &House) {
+    let hello = Connect { will: Some(will("will/lost", "gone")), ..connect("mortal") };
+    let (mut heir, client) = two(house, hello.clone(), "will/lost");
+    client.vanish();
+    assert_eq!(heir.take(), "gone");
+    // Taken over is lost as well [MQTT-3.1.4-3].
+    let mut first = Client::new(house.here(), hello.clone());
+    let second = Client::new(house.there(), hello);
+    first.hear_end(Reason::SessionTakenOver);
+    assert_eq!(heir.take(), "gone");
+    second.leave(Reason::Success, None);
+    heir.hear_nothing();
+}
+
+pub(crate) fn mqtt_3_1_2_10_a_goodbye_removes_the_will(house: &House) {
+    let hello = Connect { will: Some(will("will/none", "gone")), ..connect("polite") };
+    let (mut heir, client) = two(house, hello, "will/none");
+    client.leave(Reason::Success, None);
+    let mut other = Client::new(house.here(), connect(""));
+    other.say("will/none", "still here", Qos::AtLeastOnce);
+    assert_eq!(heir.take(), "still here");
+}
+
+pub(crate) fn mqtt_3_14_4_3_a_goodbye_may_ask_for_the_will(house: &House) {
+    let hello = Connect { will: Some(will("will/asked", "gone")), ..connect("testator") };
+    let (mut heir, client) = two(house, hello, "will/asked");
+    client.leave(Reason::DisconnectWithWill, None);
+    assert_eq!(heir.take(), "gone");
+}
+
+pub(crate) fn mqtt_3_1_3_9_a_return_before_the_delay_keeps_the_will_in(house: &House) {
+    let delayed = Will { delay_s: Some(2), ..will("will/delay", "gone") };
+    let hello = Connect { will: Some(delayed), ..lasting("returning") };
+    let (mut heir, client) = two(house, hello.clone(), "will/delay");
+    client.vanish();
+    let back = Client::new(house.there(), hello);
+    back.leave(Reason::Success, None);
+    // Later than the delay, somebody else is heard first.
+    std::thread::sleep(Duration::from_millis(2500));
+    let mut other = Client::new(house.here(), connect(""));
+    other.say("will/delay", "still here", Qos::AtLeastOnce);
+    assert_eq!(heir.take(), "still here");
+}
+
+pub(crate) fn mqtt_3_1_3_9_a_delayed_will_is_published_when_the_session_ends(house: &House) {
+    let delayed = Will { delay_s: Some(60), ..will("will/early", "gone") };
+    let properties = ConnectProperties { session_expiry_s: Some(1), ..ConnectProperties::default() };
+    let hello = Connect { will: Some(delayed), properties, ..connect("short") };
+    let (mut heir, client) = two(house, hello, "will/early");
+    let begin = Instant::now();
+    client.vanish();
+    assert_eq!(heir.take(), "gone");
+    assert!(begin.elapsed() >= Duration::from_millis(900));
+}
+
+pub(crate) fn mqtt_3_1_2_15_a_will_is_retained(house: &House) {
+    let kept = Will { retain: true, ..will("will/kept", "gone") };
+    let (mut heir, client) = two(house, Connect { will: Some(kept), ..connect("kept") }, "will/kept");
+    client.vanish();
+    assert_eq!(heir.take(), "gone");
+    let mut late = Client::new(house.there(), connect(""));
+    late.subscribe("will/kept", Qos::AtLeastOnce);
+    let publish = late.hear_publish();
+    assert!(publish.retain);
+    assert_eq!(publish.payload, "gone");
+}

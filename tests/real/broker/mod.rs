@@ -1,0 +1,26 @@
+//! The broker on a real Redis: every case of the session suite, and then what only a network can do to it.
+
+mod balancer;
+mod chaos;
+mod failover;
+mod parts;
+mod tools;
+
+#[path = "../../it/mqtt/session/mod.rs"]
+#[macro_use]
+mod session;
+
+use watermaster::mqtt::{Broker, Durability, Settings};
+
+/// Two replicas on a Redis of their own.
+fn on_redis() -> session::House {
+    let redis = parts::Redis::start(&[]);
+    let url = redis.url();
+    let broker = async || Broker::on_redis(&url, Durability::Async, Settings::default()).await.unwrap();
+    session::House::start(2, broker, vec![Box::new(redis)])
+}
+
+mod on_redis {
+    use super::session;
+    all_cases!(super::on_redis());
+}
