@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod passwd;
+pub mod front_door;
 pub mod replay;
 pub mod serve;
 pub mod topology;
