@@ -27,13 +27,13 @@ pub struct File {
     pub listen: Option<SocketAddr>,
     /// The address to listen on for MQTT.
     pub mqtt_listen: Option<SocketAddr>,
-    /// A table: who may come in over MQTT, and through what else.
-    #[serde(default)]
-    pub edges: MqttEdges,
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
     pub store: Option<String>,
     /// When an MQTT message counts as kept.
     pub durability: Option<Durability>,
+    /// How MQTT clients come in besides.
+    #[serde(default)]
+    pub mqtt: MqttDoors,
     /// The folder for the embedded database.
     pub data: Option<PathBuf>,
     /// `sqlite://…` or `postgres://…`; instead of `data`.
@@ -196,73 +196,69 @@ pub enum LogFormat {
     Human,
 }
 
-/// Who may come in over MQTT, and through what besides plain TCP. Everything may be absent.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::Args)]
-#[serde(deny_unknown_fields)]
-pub struct MqttEdges {
-    /// Another address to listen on, for MQTT over TLS.
-    #[arg(long, env = "WATERMASTER_MQTT_TLS_LISTEN")]
-    pub mqtt_tls_listen: Option<SocketAddr>,
-    /// Another address to listen on, for MQTT over WebSocket.
-    #[arg(long, env = "WATERMASTER_MQTT_WEBSOCKET_LISTEN")]
-    pub mqtt_websocket_listen: Option<SocketAddr>,
-    /// Another address to listen on, for MQTT over WebSocket over TLS.
-    #[arg(long, env = "WATERMASTER_MQTT_WEBSOCKET_TLS_LISTEN")]
-    pub mqtt_websocket_tls_listen: Option<SocketAddr>,
-    /// The server's chain of certificates, a PEM file.
-    #[arg(long, env = "WATERMASTER_MQTT_TLS_CERTIFICATE")]
-    pub mqtt_tls_certificate: Option<PathBuf>,
-    /// The key of its first certificate, a PEM file.
-    #[arg(long, env = "WATERMASTER_MQTT_TLS_KEY")]
-    pub mqtt_tls_key: Option<PathBuf>,
-    /// The authority whose certificates clients must show, a PEM file [default: they need none].
-    #[arg(long, env = "WATERMASTER_MQTT_TLS_CLIENT_AUTHORITY")]
-    pub mqtt_tls_client_authority: Option<PathBuf>,
-    /// The file of users: lines as `watermaster passwd` prints them.
-    #[arg(long, env = "WATERMASTER_MQTT_USERS")]
-    pub mqtt_users: Option<PathBuf>,
-    /// The file of rules about topics: lines as `topic read public/#` [default: everything is allowed].
-    #[arg(long, env = "WATERMASTER_MQTT_RULES")]
-    pub mqtt_rules: Option<PathBuf>,
-    /// From where clients without a user name are let in [default: loopback].
-    #[arg(long, env = "WATERMASTER_MQTT_ANONYMOUS")]
-    pub mqtt_anonymous: Option<MqttAnonymous>,
+/// How MQTT clients come in, besides plain TCP: each may be absent.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MqttDoors {
+    /// The address for TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_listen: Option<SocketAddr>,
+    /// The address for WebSocket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub websocket_listen: Option<SocketAddr>,
+    /// The certificate and its chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Who signs the certificates of clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_authority: Option<PathBuf>,
+    /// Users and their hashes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<PathBuf>,
+    /// Rules about topics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<PathBuf>,
+    /// Whether clients without a user name are let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anonymous: Option<Anonymous>,
 }
 
-/// From where clients without a user name are let in.
+impl MqttDoors {
+    fn over(self, other: Self) -> Self {
+        Self {
+            tls_listen: self.tls_listen.or(other.tls_listen),
+            websocket_listen: self.websocket_listen.or(other.websocket_listen),
+            certificate: self.certificate.or(other.certificate),
+            key: self.key.or(other.key),
+            client_authority: self.client_authority.or(other.client_authority),
+            users: self.users.or(other.users),
+            rules: self.rules.or(other.rules),
+            anonymous: self.anonymous.or(other.anonymous),
+        }
+    }
+}
+
+/// Whether MQTT clients without a user name are let in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum MqttAnonymous {
-    /// From nowhere.
+pub enum Anonymous {
+    /// Never.
     Never,
-    /// From this machine.
+    /// From this machine only.
     Loopback,
     /// From everywhere.
     Always,
 }
 
-impl From<MqttAnonymous> for mqtt::auth::Anonymous {
-    fn from(said: MqttAnonymous) -> Self {
+impl From<Anonymous> for mqtt::auth::Anonymous {
+    fn from(said: Anonymous) -> Self {
         match said {
-            MqttAnonymous::Never => Self::Never,
-            MqttAnonymous::Loopback => Self::Loopback,
-            MqttAnonymous::Always => Self::Always,
-        }
-    }
-}
-
-impl MqttEdges {
-    fn over(self, other: Self) -> Self {
-        Self {
-            mqtt_tls_listen: self.mqtt_tls_listen.or(other.mqtt_tls_listen),
-            mqtt_websocket_listen: self.mqtt_websocket_listen.or(other.mqtt_websocket_listen),
-            mqtt_websocket_tls_listen: self.mqtt_websocket_tls_listen.or(other.mqtt_websocket_tls_listen),
-            mqtt_tls_certificate: self.mqtt_tls_certificate.or(other.mqtt_tls_certificate),
-            mqtt_tls_key: self.mqtt_tls_key.or(other.mqtt_tls_key),
-            mqtt_tls_client_authority: self.mqtt_tls_client_authority.or(other.mqtt_tls_client_authority),
-            mqtt_users: self.mqtt_users.or(other.mqtt_users),
-            mqtt_rules: self.mqtt_rules.or(other.mqtt_rules),
-            mqtt_anonymous: self.mqtt_anonymous.or(other.mqtt_anonymous),
+            Anonymous::Never => Self::Never,
+            Anonymous::Loopback => Self::Loopback,
+            Anonymous::Always => Self::Always,
         }
     }
 }
@@ -295,12 +291,12 @@ pub struct Config {
     /// The address to listen on for MQTT; `None`: the usual one, or any other if that is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mqtt_listen: Option<SocketAddr>,
-    /// Who may come in over MQTT, and through what else.
-    pub edges: MqttEdges,
     /// Where MQTT sessions live.
     pub store: String,
     /// When an MQTT message counts as kept.
     pub durability: Durability,
+    /// How MQTT clients come in besides.
+    pub mqtt: MqttDoors,
     /// The database.
     pub database: String,
     /// How logs are written.
@@ -361,9 +357,9 @@ impl File {
         Self {
             listen: self.listen.or(other.listen),
             mqtt_listen: self.mqtt_listen.or(other.mqtt_listen),
-            edges: self.edges.over(other.edges),
             store: self.store.or(other.store),
             durability: self.durability.or(other.durability),
+            mqtt: self.mqtt.over(other.mqtt),
             data: if says_where { self.data } else { other.data },
             database: if says_where { self.database } else { other.database },
             log_format: self.log_format.or(other.log_format),
@@ -384,9 +380,9 @@ impl File {
         Ok(Config {
             listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
             mqtt_listen: self.mqtt_listen,
-            edges: self.edges,
             store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned()),
             durability: self.durability.unwrap_or_default(),
+            mqtt: self.mqtt,
             database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),

@@ -1,6 +1,6 @@
 //! The composition root: builds the rooms, wires them, starts them, and stops them in order.
 
-mod edges;
+mod front_door;
 pub mod replica;
 
 use std::net::SocketAddr;
@@ -17,9 +17,8 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use self::edges::Edges;
 use crate::app::{App, Credentials, Mode, Options, Pace, SchedulerOptions, StartError, SubmitError, Tasks, workshop};
-use crate::config::{self, Config, STORE_DEFAULT};
+use crate::config::{self, Config};
 use crate::formats;
 use crate::front;
 use crate::http;
@@ -28,14 +27,14 @@ use crate::kernel::Command;
 use crate::kernel::command::{Expected, Misfits};
 use crate::kernel::id::{Name, NameError};
 use crate::kernel::rates::settings::SettingsError;
-use crate::mqtt::{self, Broker, Settings};
+use crate::mqtt::auth::AccessError;
+use crate::mqtt::transport::TlsError;
+use crate::mqtt::{self, Broker};
 use crate::telemetry::Metrics;
+use front_door::FrontDoor;
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
 const FIRST_TOPOLOGY: (&str, &str) = ("nsfnet", include_str!("../topologies/nsfnet.json"));
-
-/// The port that is registered for MQTT.
-const MQTT_PORT: u16 = 1883;
 
 /// Why the service cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -57,15 +56,12 @@ pub enum ServiceError {
         /// Why not.
         error: std::io::Error,
     },
-    /// The files of MQTT users or rules cannot be used.
+    /// The files of users or rules cannot be used.
     #[error(transparent)]
-    Access(#[from] mqtt::auth::AccessError),
-    /// TLS cannot be offered.
-    #[error("TLS: {0}")]
-    Tls(#[from] mqtt::transport::TlsError),
-    /// TLS was asked for without a certificate and its key.
-    #[error("TLS needs a certificate and its key")]
-    TlsFiles,
+    Access(#[from] AccessError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The broker's store cannot be had.
     #[error("the store of the broker: {0}")]
     Broker(#[from] mqtt::StartError),
@@ -92,8 +88,7 @@ pub struct Service {
     tasks: Tasks,
     listener: TcpListener,
     broker: Broker,
-    mqtt_listener: TcpListener,
-    edges: Edges,
+    doors: FrontDoor,
     metrics: Arc<Metrics>,
     drain: Duration,
 }
@@ -135,14 +130,13 @@ impl Service {
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| ServiceError::Listen { address: config.listen, error })?;
-        let mqtt_listener = listen_for_mqtt(config.mqtt_listen).await?;
-        let edges = Edges::open(&config.edges).await?;
-        let broker = broker_on(&config.store, config.durability.into(), edges::settings(&config.edges)?).await?;
+        let doors = FrontDoor::open(config.mqtt_listen, &config.mqtt).await?;
+        let broker = doors.broker_on(&config.store, config.durability.into()).await?;
         let metrics = Arc::new(Metrics::new());
         tokio::spawn(take_note(app.clone(), Arc::clone(&metrics)));
         tokio::spawn(take_news(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
-        Ok(Self { app, tasks, listener, broker, mqtt_listener, edges, metrics, drain })
+        Ok(Self { app, tasks, listener, broker, doors, metrics, drain })
     }
 
     /// Where it listens.
@@ -158,15 +152,7 @@ impl Service {
     /// # Errors
     /// The socket does not say.
     pub fn mqtt_address(&self) -> Result<SocketAddr, ServiceError> {
-        self.mqtt_listener.local_addr().map_err(ServiceError::Serve)
-    }
-
-    /// Scheme and address of what it listens on for MQTT besides.
-    ///
-    /// # Errors
-    /// A socket does not say.
-    pub fn mqtt_edges(&self) -> Result<Vec<(&'static str, SocketAddr)>, ServiceError> {
-        self.edges.addresses()
+        self.doors.address()
     }
 
     /// How many topologies and allocations there are.
@@ -180,10 +166,8 @@ impl Service {
     /// # Errors
     /// The listener broke.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { app, tasks, listener, broker, mqtt_listener, edges, metrics, drain } = self;
-        edges.serve(&broker);
-        let listening = broker.clone();
-        tokio::spawn(async move { listening.listen(mqtt_listener).await });
+        let Self { app, tasks, listener, broker, doors, metrics, drain } = self;
+        doors.serve(&broker);
         tokio::spawn(front::run(app.clone(), broker.clone()));
         let router = http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION") })
             .route("/metrics", get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone())))
@@ -234,29 +218,6 @@ async fn put_first_topology(app: &App) -> Result<(), ServiceError> {
         tracing::info!(%refusal, "the first topology was there already");
     }
     Ok(())
-}
-
-/// A broker on the store of this address.
-async fn broker_on(store: &str, durability: mqtt::Durability, settings: Settings) -> Result<Broker, mqtt::StartError> {
-    match store {
-        STORE_DEFAULT => Broker::embedded(settings).await,
-        url => Broker::on_redis(url, durability, settings).await,
-    }
-}
-
-/// What was asked for has to be had; the usual address may be another's, and then any free port will do.
-async fn listen_for_mqtt(asked: Option<SocketAddr>) -> Result<TcpListener, ServiceError> {
-    let usual = SocketAddr::from(([127, 0, 0, 1], MQTT_PORT));
-    let address = asked.unwrap_or(usual);
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(listener),
-        Err(error) if asked.is_none() => {
-            tracing::warn!(%address, %error, "taken; MQTT is on another port");
-            let any = SocketAddr::from(([127, 0, 0, 1], 0));
-            TcpListener::bind(any).await.map_err(|error| ServiceError::Listen { address, error })
-        }
-        Err(error) => Err(ServiceError::Listen { address, error }),
-    }
 }
 
 /// Counts and logs what is committed.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::front_door::FrontDoor;
 use super::serve::stop_on_signal;
-use crate::config::{Durability, LogFormat, MqttEdges, STORE_DEFAULT};
+use crate::config::{Durability, LogFormat, STORE_DEFAULT};
 use crate::service::ServiceError;
 use crate::service::replica::{Replica, ReplicaConfig};
 use crate::telemetry;
@@ -19,14 +20,14 @@ pub struct Arguments {
     /// The address to listen on for MQTT [default: 127.0.0.1:1883, or any free port if that is taken].
     #[arg(long, env = "WATERMASTER_MQTT_LISTEN")]
     mqtt_listen: Option<SocketAddr>,
-    #[command(flatten)]
-    edges: MqttEdges,
     /// The address of /livez, /readyz and /metrics [default: none].
     #[arg(long, env = "WATERMASTER_LISTEN")]
     listen: Option<SocketAddr>,
     /// Where sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
     #[arg(long, env = "WATERMASTER_STORE", default_value = STORE_DEFAULT, hide_env_values = true)]
     store: String,
+    #[command(flatten)]
+    front_door: FrontDoor,
     /// When a message is acknowledged: once Redis has it, or once a replica of Redis has it too.
     #[arg(long, env = "WATERMASTER_DURABILITY", default_value = "async")]
     durability: Durability,
@@ -58,10 +59,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let config = ReplicaConfig {
         mqtt_listen: arguments.mqtt_listen,
-        edges: arguments.edges.clone(),
         listen: arguments.listen,
         store: arguments.store.clone(),
         durability: arguments.durability.into(),
+        doors: (&arguments.front_door).into(),
         drain: Duration::from_millis(arguments.drain_ms),
     };
     runtime.block_on(async {
@@ -71,9 +72,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             let mut out = std::io::stdout().lock();
             writeln!(out, "Watermaster {}, broker only.", env!("CARGO_PKG_VERSION"))?;
             writeln!(out, "  mqtt   mqtt://{mqtt}")?;
-            for (scheme, address) in replica.mqtt_edges()? {
-                writeln!(out, "         {scheme}://{address}")?;
-            }
             if let Some(http) = http {
                 writeln!(out, "  open   http://{http}/metrics")?;
             }

@@ -7,6 +7,7 @@ pub mod event;
 pub mod gateway;
 pub mod link;
 pub mod passwd;
+pub mod front_door;
 pub mod replay;
 pub mod serve;
 pub mod topology;

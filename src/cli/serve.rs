@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError, Durability, File, LogFormat, MqttEdges, Policy, Scheduler, Secret};
+use super::front_door::FrontDoor;
+use crate::config::{Config, ConfigError, Durability, File, LogFormat, Policy, Scheduler, Secret};
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
 
@@ -23,14 +24,14 @@ pub struct Arguments {
     /// The address to listen on for MQTT [default: 127.0.0.1:1883, or any free port if that is taken].
     #[arg(long, env = "WATERMASTER_MQTT_LISTEN")]
     mqtt_listen: Option<SocketAddr>,
-    #[command(flatten)]
-    edges: MqttEdges,
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…` [default: memory].
     #[arg(long, env = "WATERMASTER_STORE", hide_env_values = true)]
     store: Option<String>,
     /// When an MQTT message is acknowledged, with Redis: `async` or `replicated` [default: async].
     #[arg(long, env = "WATERMASTER_DURABILITY")]
     durability: Option<Durability>,
+    #[command(flatten)]
+    front_door: FrontDoor,
     /// The folder for the embedded database [default: data].
     #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database")]
     data: Option<PathBuf>,
@@ -90,9 +91,9 @@ impl Arguments {
         let said = File {
             listen: self.listen,
             mqtt_listen: self.mqtt_listen,
-            edges: self.edges.clone(),
             store: self.store.clone(),
             durability: self.durability,
+            mqtt: (&self.front_door).into(),
             data: self.data.clone(),
             database: self.database.clone(),
             log_format: self.log_format,
@@ -160,9 +161,6 @@ async fn greet(service: &Service) -> Result<(), Error> {
          -d '{{\"topology\":\"nsfnet\",\"ingress\":\"WA\",\"egress\":\"NJ\",\"class_type\":1,\"bandwidth_bps\":100000000}}'"
     )?;
     writeln!(out, "  mqtt   mqtt://{}", service.mqtt_address()?)?;
-    for (scheme, address) in service.mqtt_edges()? {
-        writeln!(out, "         {scheme}://{address}")?;
-    }
     writeln!(out, "  stop   Ctrl-C")?;
     out.flush()?;
     Ok(())

@@ -136,7 +136,7 @@ fn one_that_fails_waits_by_itself_and_ends_when_patience_does() {
     assert!((20..60).contains(&attempts), "{attempts}");
     assert!(longest <= BACKOFF_MAX_US + 400_000, "{longest}");
     let (counts, _) = machine.lane(machine.subscription(living).unwrap());
-    assert_eq!((counts.dropped(), counts.delivered as usize), (0, arrived));
+    assert_eq!((counts.dropped(), counts.delivered), (0, arrived as u64));
     assert!(counts.offered - counts.delivered <= 1);
 }
 

@@ -16,10 +16,10 @@ pub struct Settings {
     pub connections_max: usize,
     /// The longest keep-alive; version 5 clients that ask for more, or for none, are told. `None`: as they like.
     pub keep_alive_max_s: Option<NonZeroU16>,
+    /// Who may come in, and what they may do.
+    pub access: Arc<Access>,
     /// Whether there are other replicas that a client may go to when this one stops.
     pub has_others: bool,
-    /// Who may come in, and what they may do there.
-    pub access: Arc<Access>,
 }
 
 impl Settings {
@@ -35,8 +35,8 @@ impl Default for Settings {
             packet_max_bytes: PACKET_BYTES_MAX,
             connections_max: CONNECTIONS_MAX,
             keep_alive_max_s: None,
-            has_others: false,
             access: Arc::default(),
+            has_others: false,
         }
     }
 }

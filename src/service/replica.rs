@@ -11,9 +11,9 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::edges::{self, Edges};
-use super::{ServiceError, broker_on, listen_for_mqtt};
-use crate::config::MqttEdges;
+use super::ServiceError;
+use super::front_door::FrontDoor;
+use crate::config::MqttDoors;
 use crate::mqtt::{Broker, Durability};
 use crate::telemetry;
 
@@ -22,14 +22,14 @@ use crate::telemetry;
 pub struct ReplicaConfig {
     /// The address to listen on for MQTT.
     pub mqtt_listen: Option<SocketAddr>,
-    /// Who may come in, and through what else.
-    pub edges: MqttEdges,
     /// The address of probes and metrics; `None`: there are none.
     pub listen: Option<SocketAddr>,
     /// Where sessions live.
     pub store: String,
     /// When a message counts as kept.
     pub durability: Durability,
+    /// How clients come in besides.
+    pub doors: MqttDoors,
     /// How long a graceful stop may take.
     pub drain: Duration,
 }
@@ -37,8 +37,7 @@ pub struct ReplicaConfig {
 /// A replica that is ready.
 pub struct Replica {
     broker: Broker,
-    mqtt: TcpListener,
-    edges: Edges,
+    doors: FrontDoor,
     http: Option<TcpListener>,
     drain: Duration,
 }
@@ -49,7 +48,7 @@ impl Replica {
     /// # Errors
     /// An address cannot be had, or is none.
     pub async fn build(config: &ReplicaConfig) -> Result<Self, ServiceError> {
-        let mqtt = listen_for_mqtt(config.mqtt_listen).await?;
+        let doors = FrontDoor::open(config.mqtt_listen, &config.doors).await?;
         let http = match config.listen {
             None => None,
             Some(address) => {
@@ -57,9 +56,8 @@ impl Replica {
                 Some(bound.map_err(|error| ServiceError::Listen { address, error })?)
             }
         };
-        let edges = Edges::open(&config.edges).await?;
-        let broker = broker_on(&config.store, config.durability, edges::settings(&config.edges)?).await?;
-        Ok(Self { broker, mqtt, edges, http, drain: config.drain })
+        let broker = doors.broker_on(&config.store, config.durability).await?;
+        Ok(Self { broker, doors, http, drain: config.drain })
     }
 
     /// Where it listens: for MQTT, and for probes.
@@ -67,17 +65,9 @@ impl Replica {
     /// # Errors
     /// A socket does not say.
     pub fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), ServiceError> {
-        let mqtt = self.mqtt.local_addr().map_err(ServiceError::Serve)?;
+        let mqtt = self.doors.address()?;
         let http = self.http.as_ref().map(TcpListener::local_addr).transpose().map_err(ServiceError::Serve)?;
         Ok((mqtt, http))
-    }
-
-    /// Scheme and address of what it listens on besides.
-    ///
-    /// # Errors
-    /// A socket does not say.
-    pub fn mqtt_edges(&self) -> Result<Vec<(&'static str, SocketAddr)>, ServiceError> {
-        self.edges.addresses()
     }
 
     /// Serves until `stop` is cancelled; then sends its clients elsewhere.
@@ -85,10 +75,8 @@ impl Replica {
     /// # Errors
     /// Serving the probes failed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { broker, mqtt, edges, http, drain } = self;
-        edges.serve(&broker);
-        let listening = broker.clone();
-        tokio::spawn(async move { listening.listen(mqtt).await });
+        let Self { broker, doors, http, drain } = self;
+        doors.serve(&broker);
         if let Some(http) = http {
             let router = Router::new()
                 .route("/livez", get(|| async { "alive\n" }))

@@ -263,8 +263,8 @@ mod tests {
             sequence: *sequence,
             topic: "t".to_owned(),
             at: "1970-01-01T00:00:01.000Z".to_owned(),
-            payload: (sequence % 2 == 0).then(|| "four".to_owned()),
-            payload_base64: (sequence % 2 == 1).then(|| "/wA=".to_owned()),
+            payload: sequence.is_multiple_of(2).then(|| "four".to_owned()),
+            payload_base64: (!sequence.is_multiple_of(2)).then(|| "/wA=".to_owned()),
         };
         BatchDocument {
             gateway: "g".to_owned(),

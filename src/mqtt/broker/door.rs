@@ -112,7 +112,8 @@ async fn admit(
         keep_alive_max_s: hub.settings.keep_alive_max_s.map(Into::into),
     };
     let agreed = agree(connect, &house)?;
-    let guest = hub.settings.access.admit(connect.username.as_deref(), connect.password.as_deref(), from).await?;
+    let (name, password) = (connect.username.as_deref(), connect.password.as_deref());
+    let guest = hub.settings.access.admit(name, password, from).await?;
     if let Some(will) = &connect.will
         && !guest.may_publish(&agreed.client, &will.topic)
     {

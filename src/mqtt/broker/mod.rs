@@ -5,7 +5,6 @@ mod conversation;
 mod door;
 mod hub;
 mod inside;
-mod listen;
 mod peer;
 mod publish;
 mod rounds;
@@ -13,19 +12,21 @@ mod rounds;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use hub::Sizes;
 pub use inside::{InsideClient, InsideError};
-pub use listen::Entrance;
 
+use super::limits::FAREWELL;
 use super::message::unix_ms;
 use super::metrics::Metrics;
 use super::settings::Settings;
 use super::store::memory::Memory;
 use super::store::redis::{Address, AddressError, Durability, RedisStore};
 use super::store::{Store, StoreError};
+use super::transport::{Tls, accept_websocket};
 use connection::Stream;
 use hub::Hub;
 
@@ -38,6 +39,19 @@ pub enum StartError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What connections come through.
+#[derive(Clone)]
+pub enum Through {
+    /// Nothing else.
+    Tcp,
+    /// TLS.
+    Tls(Arc<Tls>),
+    /// WebSocket.
+    WebSocket,
+    /// Both.
+    SecureWebSocket(Arc<Tls>),
 }
 
 /// A replica of the broker.
@@ -106,6 +120,64 @@ impl Broker {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.hub.store.is_well() && !self.stop.is_cancelled()
+    }
+
+    /// Takes plain connections until the broker stops.
+    pub async fn listen(&self, listener: TcpListener) {
+        self.listen_through(listener, Through::Tcp).await;
+    }
+
+    /// Takes connections of any kind until the broker stops.
+    pub async fn listen_through(&self, listener: TcpListener, through: Through) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.stop.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, from)) => self.receive_through(stream, from, &through),
+                Err(error) => {
+                    // Too many open files, mostly: some have to close first.
+                    tracing::warn!(%error, "cannot accept");
+                    tokio::time::sleep(FAREWELL).await;
+                }
+            }
+        }
+    }
+
+    fn receive_through(&self, stream: TcpStream, from: SocketAddr, through: &Through) {
+        // What is written is written whole: waiting for more would only add to the latency.
+        let _ = stream.set_nodelay(true);
+        let max_bytes = usize::try_from(self.hub.settings.packet_max_bytes).unwrap_or(usize::MAX);
+        let broker = self.clone();
+        match through.clone() {
+            Through::Tcp => self.receive(stream, Some(from)),
+            Through::Tls(tls) => {
+                self.tasks.spawn(async move {
+                    match tls.accept(stream).await {
+                        Ok(stream) => broker.receive(stream, Some(from)),
+                        Err(error) => tracing::debug!(%from, %error, "no TLS"),
+                    }
+                });
+            }
+            Through::WebSocket => {
+                self.tasks.spawn(async move {
+                    match accept_websocket(stream, max_bytes).await {
+                        Ok(stream) => broker.receive(stream, Some(from)),
+                        Err(error) => tracing::debug!(%from, %error, "no WebSocket"),
+                    }
+                });
+            }
+            Through::SecureWebSocket(tls) => {
+                self.tasks.spawn(async move {
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    match accept_websocket(stream, max_bytes).await {
+                        Ok(stream) => broker.receive(stream, Some(from)),
+                        Err(error) => tracing::debug!(%from, %error, "no WebSocket"),
+                    }
+                });
+            }
+        }
     }
 
     /// Serves a connection of any kind.

@@ -8,14 +8,13 @@ use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use watermaster::mqtt::broker::Entrance;
 use watermaster::mqtt::codec::{BytesMut, Decoder, Packet, Version};
-use watermaster::mqtt::{Broker, Settings};
+use watermaster::mqtt::{Broker, Settings, Through};
 
 use super::codec::notation::{PACKET_MAX_BYTES, bytes};
 
 /// A broker of its own, behind this entrance.
-async fn broker(settings: Settings, entrance: Entrance) -> SocketAddr {
+async fn broker(settings: Settings, entrance: Through) -> SocketAddr {
     let broker = Broker::embedded(settings).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -24,7 +23,7 @@ async fn broker(settings: Settings, entrance: Entrance) -> SocketAddr {
 }
 
 async fn plain() -> SocketAddr {
-    broker(Settings::default(), Entrance::Tcp).await
+    broker(Settings::default(), Through::Tcp).await
 }
 
 /// A client that says bytes and hears packets.
