@@ -74,7 +74,8 @@ fn packets_keep_their_rates_beside_background_traffic() {
         (1.3..=1.6).contains(&other),
         "the second arrives at {other}, the first at {one}, the rest at {background}"
     );
-    assert!((0.5..=4.0).contains(&background), "what is left arrives at {background}");
+    // It began before the others and ended after them: the rest of the link, and for a while all of it.
+    assert!((2.0..=7.0).contains(&background), "what is left arrives at {background}");
 }
 
 #[test]
