@@ -11,7 +11,9 @@
 )]
 #![expect(clippy::cast_precision_loss, reason = "figures are printed to three digits")]
 
+#[expect(dead_code, reason = "not every bench measures everything")]
 mod measure;
+#[expect(dead_code, reason = "only one of the networks is needed")]
 mod networks;
 
 use std::sync::Arc;

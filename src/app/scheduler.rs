@@ -20,7 +20,7 @@ use crate::kernel::rates::dispatch::{AggregatorView, Answer, Ask, Dispatcher, Re
 use crate::kernel::units::{Bandwidth, Millis};
 
 /// How many reports may wait for the scheduler; one more is refused as busy.
-pub const REPORTS_MAX: usize = 4_096;
+pub const REPORTS_MAX: usize = 512;
 /// How many reports are taken in at once.
 const REPORTS_AT_ONCE_MAX: usize = 256;
 /// How many rounds of asking follow one upon another before reports are looked at again.

@@ -4,19 +4,27 @@
 use std::str::FromStr;
 use std::sync::{Arc, mpsc};
 
-use watermaster::app::{App, BATCH_MAX, Mode, QUEUE_MAX, Record, Submission, SubmitError, Tasks};
+use watermaster::app::{
+    App, BATCH_MAX, Mode, Pace, QUEUE_MAX, Record, SchedulerOptions, Submission, SubmitError, Tasks,
+};
 use watermaster::journal::{DatabaseUrl, Journal};
 use watermaster::kernel::Command;
 use watermaster::kernel::command::{Expected, Misfits};
-use watermaster::kernel::units::Millis;
+use watermaster::kernel::rates::Level;
+use watermaster::kernel::rates::demand::{LevelReport, Metadata, Subscriber, TopicReport};
+use watermaster::kernel::units::{Bandwidth, Millis};
 
 use crate::kernel::{name, network, request};
 
 async fn start() -> (App, Tasks, tempfile::TempDir) {
+    start_with(SchedulerOptions::default()).await
+}
+
+async fn start_with(options: SchedulerOptions) -> (App, Tasks, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("app.db").display());
     let journal = Journal::open(&DatabaseUrl::from_str(&url).unwrap()).await.unwrap();
-    let (app, tasks) = App::start(journal).await.unwrap();
+    let (app, tasks) = App::start_with(journal, options).await.unwrap();
     let put = Command::PutTopology {
         name: name("net"),
         topology: Arc::new(network(&[("a-b", 1_000_000)])),
@@ -106,5 +114,30 @@ async fn what_is_due_ends_by_itself() {
         }
     }
     assert_eq!(app.read(|state| state.allocation_count()).await, 0);
+    tasks.stop(&app).await;
+}
+
+#[tokio::test]
+async fn at_intervals_the_scheduler_waits_for_its_turn_but_not_with_a_new_subscription() {
+    let pace = Pace::Interval(std::time::Duration::from_secs(3_600));
+    let (app, tasks, _folder) = start_with(SchedulerOptions { pace, ..SchedulerOptions::default() }).await;
+    let mut now = app.now();
+    let mut report = async |levels: &[(u8, u64)]| {
+        now = Millis(now.0 + 1);
+        let topics = levels.iter().map(|(level, arrival)| TopicReport {
+            topic: name("t"),
+            level: Level::new(*level).unwrap(),
+            arrival: Bandwidth::saturating_from_bps(*arrival),
+            subscribers: vec![Subscriber { consumer: name("c"), node: name("b") }],
+        });
+        let metadata =
+            Metadata { node: name("a"), at: now, levels: [LevelReport::default(); 3], topics: topics.collect() };
+        let view = app.scheduler().report(name("ag"), metadata).await.unwrap();
+        [0, 1].map(|level: usize| view.rates.levels[level].rate.as_bps() / 50_000)
+    };
+    assert_eq!(report(&[(0, 100_000)]).await, [2, 0]);
+    assert_eq!(report(&[(0, 200_000)]).await, [2, 0]);
+    assert_eq!(report(&[(0, 200_000), (1, 100_000)]).await, [4, 2]);
+    assert_eq!(report(&[]).await, [4, 2].map(|_| 0), "what nobody wants is not told");
     tasks.stop(&app).await;
 }

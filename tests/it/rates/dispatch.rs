@@ -220,7 +220,7 @@ fn reports_that_cannot_be_are_refused_and_change_nothing() {
     let mut cases = vec![good.clone()];
     cases.push(Metadata { at: Millis(good.at.0 - 1), ..good.clone() });
     cases.push(Metadata { at: Millis(good.at.0 + 61_000), ..good.clone() });
-    cases.push(Metadata { at: Millis(good.at.0 - 20_000), ..good.clone() });
+    cases.push(Metadata { at: Millis(good.at.0 - 80_000), ..good.clone() });
     let newer = Metadata { at: Millis(good.at.0 + 1), ..good.clone() };
     cases.push(Metadata { node: name("b"), ..newer.clone() });
     cases.push(Metadata { node: name("nowhere"), ..newer.clone() });

@@ -18,7 +18,7 @@ pub use grant::{ASKS_AT_ONCE_MAX, Answer, Ask, Asked};
 use aggregator::{Aggregator, Flow, Holding};
 use net::Net;
 
-use super::demand::{Absurdity, Metadata};
+use super::demand::{AHEAD_MAX_MS, Absurdity, Metadata};
 use super::steady::{Standing, falls_at, standing};
 use super::{AggregatorIx, FlowKey, LEVELS, Level, Rate, Settings, Want};
 use crate::kernel::class::ClassType;
@@ -32,7 +32,7 @@ use crate::kernel::units::Millis;
 /// The most aggregators that are known at once.
 pub const AGGREGATORS_MAX: usize = 100_000;
 /// The most topics and subscribers that all of them may report together.
-pub const ENTRIES_MAX: usize = 4_000_000;
+pub const ENTRIES_MAX: usize = 2_000_000;
 /// For how many leases an aggregator that is lost is still shown.
 pub const SHOWN_LEASES: u64 = 10;
 
@@ -54,12 +54,12 @@ pub enum Rejection {
         at: Millis,
     },
     /// It is so old that it counts no longer.
-    #[error("the report is {age_ms} ms old, and reports count for {lease_ms} ms")]
+    #[error("the report is {age_ms} ms old, more than the {most_ms} ms that a lease and the difference of clocks make")]
     Outdated {
         /// How old.
         age_ms: u64,
-        /// How long reports count.
-        lease_ms: u64,
+        /// How old it may be.
+        most_ms: u64,
     },
     /// An aggregator of this name reports from another node.
     #[error("an aggregator of this name reports from node '{0}'")]
@@ -174,9 +174,11 @@ impl Dispatcher {
         now: Millis,
     ) -> Result<Urgency, Rejection> {
         metadata.check(now)?;
+        // Clocks may differ as much behind as ahead.
         let age_ms = now.0.saturating_sub(metadata.at.0);
-        if age_ms >= self.settings.lease_ms {
-            return Err(Rejection::Outdated { age_ms, lease_ms: self.settings.lease_ms });
+        let most_ms = self.settings.lease_ms.saturating_add(AHEAD_MAX_MS);
+        if age_ms >= most_ms {
+            return Err(Rejection::Outdated { age_ms, most_ms });
         }
         let (topology, network) = self.network_of(state, &metadata)?;
         let node = resolve(network, &topology, "node", &metadata.node)?;
