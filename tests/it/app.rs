@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::{Arc, mpsc};
 
 use watermaster::app::{
-    App, BATCH_MAX, Mode, Pace, QUEUE_MAX, Record, SchedulerOptions, Submission, SubmitError, Tasks,
+    App, BATCH_MAX, Mode, Options, Pace, QUEUE_MAX, Record, SchedulerOptions, Submission, SubmitError, Tasks,
 };
 use watermaster::journal::{DatabaseUrl, Journal};
 use watermaster::kernel::Command;
@@ -24,7 +24,7 @@ async fn start_with(options: SchedulerOptions) -> (App, Tasks, tempfile::TempDir
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("app.db").display());
     let journal = Journal::open(&DatabaseUrl::from_str(&url).unwrap()).await.unwrap();
-    let (app, tasks) = App::start_with(journal, options).await.unwrap();
+    let (app, tasks) = App::start_with(journal, Options { scheduler: options, ..Options::default() }).await.unwrap();
     let put = Command::PutTopology {
         name: name("net"),
         topology: Arc::new(network(&[("a-b", 1_000_000)])),
