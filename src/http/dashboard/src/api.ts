@@ -19,6 +19,7 @@ export type ModelOutcome = Schemas["BandwidthModelOutcome"];
 export type ModelName = Schemas["ModelName"];
 export type ClassFigures = Schemas["ClassFigures"];
 export type Readiness = Schemas["Readiness"];
+export type Controller = Schemas["Controller"];
 export type Problem = Schemas["Problem"] & Record<string, unknown>;
 
 /** An event of the journal; its data is as the journal stores it. */

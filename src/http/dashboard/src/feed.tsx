@@ -16,6 +16,7 @@ interface Told {
   nodes?: number;
   model?: { default?: { model?: string } };
   displaced?: { id: string; fate: string }[];
+  controller?: { name: string; driver: string; topology: string } | string;
 }
 
 /** Whether an event is of a topology, as far as it says. */
@@ -57,6 +58,11 @@ function Line(props: { happening: Happening }) {
     case "topology_put": return <>topology <strong>{data.topology}</strong> put: {count(data.nodes ?? 0, "node")}, {count(Number(data.links), "link")}{displaced}</>;
     case "topology_deleted": return <>topology <strong>{data.topology}</strong> deleted</>;
     case "model_set": return <><strong>{data.topology}</strong> is under {MODEL_WORDS[data.model?.default?.model ?? ""] ?? "another model"} now{displaced}</>;
+    case "controller_put": {
+      const one = data.controller as { name: string; driver: string; topology: string };
+      return <>controller <strong>{one.name}</strong> ({one.driver}) has the switches of {one.topology}</>;
+    }
+    case "controller_deleted": return <>controller <strong>{String(data.controller)}</strong> let be</>;
     case "link_changed": {
       const changed = Array.isArray(data.links) ? data.links : [];
       const name = (link: { name?: string }) => (data.topology === topology.value ? <LinkName name={link.name ?? ""} /> : <>{link.name} of {data.topology}</>);

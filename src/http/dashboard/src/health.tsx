@@ -1,6 +1,6 @@
 // Health: the journal, the controllers, the broker, the versions; and the last that happened.
 import { useEffect, useState } from "preact/hooks";
-import { get, Refused, type Readiness } from "./api";
+import { get, type Controller, type Readiness } from "./api";
 import { Feed } from "./feed";
 import { connection, happenings, readiness } from "./live";
 import { State } from "./parts";
@@ -8,33 +8,17 @@ import { count } from "./units";
 
 const ASK_EVERY_MS = 3_000;
 
-interface Controller {
-  id?: string;
-  controller?: string;
-  driver?: string;
-  url?: string;
-  topology?: string;
-  reachable?: boolean;
-  state?: string;
-  last_error?: string | null;
-  rules?: { intended?: number; installed?: number; drifting?: number };
-  intended?: number;
-  installed?: number;
-  drifting?: number;
-}
-
 export function Health() {
-  const [controllers, setControllers] = useState<Controller[] | null | "absent">(null);
+  const [controllers, setControllers] = useState<Controller[] | null>(null);
   const [numbers, setNumbers] = useState<Map<string, number> | null>(null);
   useEffect(() => {
     const look = async () => {
       try {
         readiness.value = await get<Readiness>("/readyz");
         setNumbers(read(await get<string>("/metrics")));
-        const page = await get<{ items?: Controller[] } | Controller[]>("/v1/controllers");
-        setControllers(Array.isArray(page) ? page : (page.items ?? []));
-      } catch (error) {
-        if (error instanceof Refused && error.status === 404) setControllers("absent");
+        setControllers((await get<{ items: Controller[] }>("/v1/controllers")).items);
+      } catch {
+        // The connection says so already; the next look may succeed.
       }
     };
     void look();
@@ -82,27 +66,23 @@ function Sign(props: { good: boolean; yes: string; no: string }) {
   return props.good ? <span class="state is-active"><span aria-hidden="true">●</span> {props.yes}</span> : <span class="state is-failed"><span aria-hidden="true">✕</span> {props.no}</span>;
 }
 
-function Controllers(props: { of: Controller[] | null | "absent" }) {
+function Controllers(props: { of: Controller[] | null }) {
   const found = props.of;
   if (found === null) return <p class="quiet">Asking …</p>;
-  if (found === "absent") return <p class="quiet">This version drives no controllers: allocations are active at once, and no switch gets rules.</p>;
   if (!found.length) return <p class="quiet">No controller is configured: allocations are active at once. Add one with PUT /v1/controllers/{"{id}"} (<a href="/docs">/docs</a>).</p>;
   return (
     <div class="scroll">
       <table>
         <thead><tr><th>Controller</th><th>Topology</th><th>State</th><th class="number">Intended</th><th class="number">Installed</th><th class="number">Drifting</th><th>Last error</th></tr></thead>
         <tbody>
-          {found.map((one) => {
-            const rules = one.rules ?? one;
-            return (
-              <tr>
-                <td>{one.id ?? one.controller} <span class="quiet">{one.driver}</span></td><td>{one.topology}</td>
-                <td>{one.reachable === undefined ? <State of={one.state ?? "unknown"} /> : <Sign good={one.reachable} yes="reached" no="not reached" />}</td>
-                <td class="number">{rules.intended ?? "—"}</td><td class="number">{rules.installed ?? "—"}</td><td class="number">{rules.drifting ?? "—"}</td>
-                <td>{one.last_error ?? ""}</td>
-              </tr>
-            );
-          })}
+          {found.map((one) => (
+            <tr>
+              <td>{one.id} <span class="quiet">{one.driver}</span></td><td>{one.topology}</td>
+              <td>{one.reachable === undefined ? <State of="unknown" /> : <Sign good={one.reachable} yes="reached" no="not reached" />}</td>
+              <td class="number">{one.rules.intended}</td><td class="number">{one.rules.installed}</td><td class="number">{one.rules.drifting}</td>
+              <td>{one.last_error ?? ""}</td>
+            </tr>
+          ))}
         </tbody>
       </table>
     </div>

@@ -96,6 +96,7 @@ function Title(props: { link: Link }) {
         {link.max_reservable_bps !== link.capacity_bps ? `, ${rate(link.max_reservable_bps)} of it may be reserved` : ""}, TE metric {link.te_metric},{" "}
         {(link.delay_us / 1000).toFixed(link.delay_us < 10_000 ? 2 : 1)} ms
         {link.srlg.length ? `, risk groups ${link.srlg.join(", ")}` : ""}.{" "}
+        {link.measured_bps === undefined ? null : <>Measured: {rate(link.measured_bps)}. </>}
         {link.twin ? <>The way back: <LinkName name={link.twin} />. </> : null}
         {at > 0 ? <a href={href("link", names[at - 1]!.link)} rel="prev">Previous link</a> : null}{" "}
         {at >= 0 && at + 1 < names.length ? <a href={href("link", names[at + 1]!.link)} rel="next">Next link</a> : null}

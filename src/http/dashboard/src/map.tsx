@@ -338,6 +338,7 @@ function Tip(props: { x: number; y: number; link?: string; node?: string }) {
       {link.classes.map((one) => (
         <div><ClassMark classType={one.class_type} /> {rate(one.reserved_bps)}{one.borrowed_bps ? `, ${rate(one.borrowed_bps)} of it borrowed` : ""}</div>
       ))}
+      {link.measured_bps === undefined ? null : <div>{rate(link.measured_bps)} measured</div>}
       <div>{count(link.allocation_count, "allocation")}. Click for more.</div>
     </div>
   );
