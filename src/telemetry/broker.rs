@@ -1,12 +1,13 @@
 //! What the broker counts, read when somebody asks.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::mqtt::{Broker, STORE_LATENCY_BOUNDS_US};
 
@@ -79,8 +80,9 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
         waits.get_or_create(&MqttStoreWait { up_to_us }).inc_by(count.get());
     }
     registry.register("mqtt_store_batches", "Batches carried out by the store, by how long they took", waits);
-    let total = counter(counted.store_us.get());
-    registry.register("mqtt_store_microseconds", "What the store took in all", total);
+    let total = Counter::<f64, AtomicU64>::default();
+    total.inc_by(Duration::from_micros(counted.store_us.get()).as_secs_f64());
+    registry.register_with_unit("mqtt_store_busy", "What the store took in all", Unit::Seconds, total);
 }
 
 fn counter(value: u64) -> Counter {

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::process::Running;
+use crate::running::Running;
 
 /// Runs the program against a service.
 fn run(server: &Running, arguments: &[&str]) -> Output {

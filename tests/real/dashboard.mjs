@@ -286,7 +286,7 @@ async function figureSix(page) {
     };
     return route.fulfill({ json: { items: [one] } });
   });
-  await page.getByRole("heading", { name: "gateway-1 ● fresh" }).waitFor();
+  await page.getByRole("heading", { name: /gateway-1.*fresh/ }).waitFor();
   await page.locator(".plot canvas").nth(1).waitFor();
   await page.waitForResponse((response) => response.url().endsWith("/v1/aggregators") && second > 5);
   await screen(page, "aggregators-live");

@@ -90,7 +90,7 @@ function Controllers(props: { of: Controller[] | null }) {
 }
 
 function Broker(props: { numbers: Map<string, number> | null }) {
-  const found = [...(props.numbers ?? [])].filter(([name]) => /^watermaster_(mqtt|broker)_/.test(name) && !name.includes("_bucket"));
+  const found = [...(props.numbers ?? [])].filter(([name]) => /^watermaster_(mqtt|broker)_/.test(name) && !/_bucket|\{/.test(name));
   if (!found.length) return <p class="quiet">No broker runs in this process.</p>;
   return <dl>{found.slice(0, 20).map(([name, value]) => <><dt>{name.replace(/^watermaster_/, "").replace(/_/g, " ")}</dt><dd>{value.toLocaleString("en")}</dd></>)}</dl>;
 }
