@@ -48,7 +48,7 @@ pub struct Arguments {
     /// Topics whose new messages are refused when there is no room; of all others the oldest go.
     #[arg(long, action = ArgAction::Append, value_name = "FILTER")]
     fifo: Vec<String>,
-    /// Built-in traffic, as topic=plant/1/t,payload_bytes=100,rate_bps=8000[,start_ms=0][,stop_ms=60000]; may be repeated.
+    /// Built-in traffic, as topic=plant/1/t,payload_bytes=100,rate_bps=8000; start_ms=0 and stop_ms=60000 may follow. May be repeated.
     #[arg(long, action = ArgAction::Append, value_name = "SOURCE")]
     generate: Vec<SourceSpec>,
     /// How logs are written [default: auto].

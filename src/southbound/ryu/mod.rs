@@ -3,7 +3,7 @@
 //!
 //! What must stay true: 200 means that a message is queued and nothing more, so that what was sent is read back or was
 //! acknowledged before it is called in force. A list that is empty because a switch kept silent looks like one that is
-//! empty because there is nothing: the controller waits [`CONTROLLER_WAIT`] for a switch, so that an empty answer that took
+//! empty because there is nothing: the controller waits `CONTROLLER_WAIT` for a switch, so that an empty answer that took
 //! as long is silence. Rules are counted before they are read, so that half a list is never taken for a whole one.
 
 mod carry;

@@ -1,5 +1,5 @@
 //! The store in Redis: for any number of replicas. Every operation is one script, so that it happens wholly or not at
-//! all; all of a replica's commands share one [`line`], and one blocking read brings it what others have to say.
+//! all; all of a replica's commands share one [`mod@line`], and one blocking read brings it what others have to say.
 //!
 //! One master at a time (found by the sentinels, if there are any): the scripts make up keys, so Redis Cluster is not
 //! for them. After a failover or a restart the numbers in Redis may be behind those that connections have seen:
