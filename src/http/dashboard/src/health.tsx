@@ -91,6 +91,7 @@ function Controllers(props: { of: Controller[] | null }) {
 
 function Broker(props: { numbers: Map<string, number> | null }) {
   const found = [...(props.numbers ?? [])].filter(([name]) => /^watermaster_(mqtt|broker)_/.test(name) && !/_bucket|\{/.test(name));
+  if (!props.numbers) return <p class="quiet">Asking …</p>;
   if (!found.length) return <p class="quiet">No broker runs in this process.</p>;
   return <dl>{found.slice(0, 20).map(([name, value]) => <><dt>{name.replace(/^watermaster_/, "").replace(/_/g, " ")}</dt><dd>{value.toLocaleString("en")}</dd></>)}</dl>;
 }
@@ -107,6 +108,7 @@ function Requests(props: { numbers: Map<string, number> | null }) {
     const outcome = /^watermaster_admission_requests_total\{.*outcome="(\w+)"/.exec(name)?.[1];
     if (outcome) by.set(outcome, (by.get(outcome) ?? 0) + value);
   }
+  if (!props.numbers) return <p class="quiet">Asking …</p>;
   if (!by.size) return <p class="quiet">None since the service started.</p>;
   return <dl>{[...by].map(([outcome, value]) => <><dt>{outcome}</dt><dd>{value.toLocaleString("en")}</dd></>)}</dl>;
 }
