@@ -16,6 +16,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::app::{App, Credentials, Mode, Options, Pace, SchedulerOptions, StartError, SubmitError, Tasks, workshop};
 use crate::config::{self, Config};
@@ -30,7 +31,7 @@ use crate::kernel::rates::settings::SettingsError;
 use crate::mqtt::auth::AccessError;
 use crate::mqtt::transport::TlsError;
 use crate::mqtt::{self, Broker};
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use front_door::FrontDoor;
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
@@ -260,9 +261,11 @@ async fn render_metrics(State((app, metrics, broker)): State<(App, Arc<Metrics>,
 async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let started = Instant::now();
-    let response = next.run(request).await;
     let route = route.as_ref().map_or("", MatchedPath::as_str);
+    let span = telemetry::request(method, route, request.headers());
+    let started = Instant::now();
+    let response = next.run(request).instrument(span.clone()).await;
+    telemetry::answered(&span, response.status());
     metrics.count_request(method, route, response.status().as_u16(), started.elapsed());
     response
 }

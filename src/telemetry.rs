@@ -1,12 +1,18 @@
-//! Logs and metrics. The one table from what happened to a log line and to counters; nothing else in the house counts.
+//! Logs, metrics and traces. The one table from what happened to a log line and to counters; nothing else in the house counts.
 
 mod broker;
 mod decision;
 mod field;
+mod logging;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod picture;
 mod process;
+mod trace;
 
-use std::io::IsTerminal;
+pub use logging::{Logging, start_logging};
+pub(crate) use trace::{answered, request};
+
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -15,31 +21,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::app::record::{CauseWord, DenialRecord, DisplacedRecord, FateWord};
 use crate::app::{App, Commit, Fact, News, Record};
-use crate::config::LogFormat;
 use crate::kernel::class::ClassType;
 use crate::mqtt::Broker;
-
-/// Starts logging to standard error. `RUST_LOG` chooses what; `info` unless said otherwise.
-///
-/// # Errors
-/// Something else logs already.
-pub fn start_logging(format: LogFormat) -> Result<(), TryInitError> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let registry = tracing_subscriber::registry().with(filter);
-    let json = match format {
-        LogFormat::Json => true,
-        LogFormat::Human => false,
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
-    };
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    if json { registry.with(layer.json()).try_init() } else { registry.with(layer).try_init() }
-}
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Admission {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::{RwLock, broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 pub use self::clock::Clock;
 pub use self::reconcile::{Board, Condition, Conditions, ControllerStatus, Load, News, SurveyError, Workshop};
@@ -33,6 +34,8 @@ use crate::kernel::units::Millis;
 use crate::kernel::{Command, Refusal, State};
 pub use crate::southbound::Credentials;
 
+/// The target of spans: they are for a collector of traces, not for the log.
+pub const SPANS: &str = "watermaster::span";
 /// How many submissions may wait for the writer; one more is refused as [`SubmitError::Busy`].
 pub const QUEUE_MAX: usize = 4_096;
 /// How many submissions one batch takes at most.
@@ -220,12 +223,14 @@ impl App {
     /// # Errors
     /// Nothing was decided: too busy, stopping, or the journal cannot be written.
     pub async fn submit(&self, submission: Submission) -> Result<Vec<Outcome>, SubmitError> {
+        let commands = submission.commands.len();
         let (answer, decided) = oneshot::channel();
         self.inner.queue.try_send(Job { submission, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
         })?;
-        decided.await.unwrap_or(Err(SubmitError::Stopping))
+        let span = tracing::info_span!(target: SPANS, "submit", commands);
+        decided.instrument(span).await.unwrap_or(Err(SubmitError::Stopping))
     }
 
     /// Has one command decided.

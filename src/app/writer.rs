@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
-use super::{App, BATCH_MAX, Commit, Fact, Job, Mode, Outcome, Submission, SubmitError, follower};
+use super::{App, BATCH_MAX, Commit, Fact, Job, Mode, Outcome, SPANS, Submission, SubmitError, follower};
 use crate::journal::{Alone, AppendError, Draft, DraftError, EncodeError, Past, Receipt, Record, encode};
 use crate::kernel::event::{Displaced, Event, Fate};
 use crate::kernel::id::AllocationId;
@@ -34,7 +35,8 @@ pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<Job>) {
                     return;
                 }
                 gather(&mut jobs, &mut waiting).await;
-                desk.settle(&mut waiting).await;
+                let span = tracing::info_span!(target: SPANS, "batch", submissions = waiting.len());
+                desk.settle(&mut waiting).instrument(span).await;
             }
             () = stop.cancelled() => {
                 jobs.close();

@@ -55,7 +55,7 @@ pub enum Error {
 /// # Errors
 /// An address is wrong or taken.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let _ = telemetry::start_logging(arguments.log_format);
+    let _logging = telemetry::start_logging(arguments.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let config = ReplicaConfig {
         mqtt_listen: arguments.mqtt_listen,

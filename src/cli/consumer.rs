@@ -65,7 +65,7 @@ pub enum Error {
 /// # Errors
 /// It cannot begin, or its output is gone.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let _ = telemetry::start_logging(arguments.log_format.unwrap_or_default());
+    let _logging = telemetry::start_logging(arguments.log_format.unwrap_or_default());
     let reach = if arguments.stream {
         Reach::Stream
     } else {

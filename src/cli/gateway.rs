@@ -117,7 +117,7 @@ fn levels(flag: &'static str, said: &[u64]) -> Result<Option<[u64; 3]>, Error> {
 /// It cannot run.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let options = arguments.options()?;
-    let _ = telemetry::start_logging(arguments.log_format.unwrap_or_default());
+    let _logging = telemetry::start_logging(arguments.log_format.unwrap_or_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = CancellationToken::new();

@@ -117,7 +117,7 @@ impl Arguments {
 /// The configuration, the database or the address is wrong.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let config = arguments.config()?;
-    let _ = telemetry::start_logging(config.log_format);
+    let _logging = telemetry::start_logging(config.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let service = Service::build(&config).await?;

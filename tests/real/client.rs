@@ -15,6 +15,20 @@ pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, body: Option<&s
     Ok((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
 }
 
+/// The same with headers of the caller's.
+#[cfg(feature = "otlp")]
+pub(crate) fn ask_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> std::io::Result<(u16, Value)> {
+    let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (status, body) = exchange(address, method, path, &lines, body)?;
+    Ok((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
+}
+
 /// What a path has, as text.
 pub(crate) fn ask_text(address: SocketAddr, path: &str) -> String {
     let (status, body) = exchange(address, "GET", path, "", None).unwrap();
@@ -26,7 +40,7 @@ fn exchange(
     address: SocketAddr,
     method: &str,
     path: &str,
-    precondition: &str,
+    headers: &str,
     body: Option<&str>,
 ) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
@@ -34,7 +48,7 @@ fn exchange(
     let body = body.unwrap_or("");
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         {precondition}content-length: {}\r\n\r\n",
+         {headers}content-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes())?;

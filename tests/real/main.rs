@@ -13,3 +13,5 @@ mod packets;
 mod operations;
 mod process;
 mod running;
+#[cfg(feature = "otlp")]
+mod traces;

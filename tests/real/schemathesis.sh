@@ -12,7 +12,7 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
   "$venv/bin/pip" install --quiet "schemathesis==$version"
 fi
 
-cargo build --locked --quiet
+cargo build --locked --all-features --quiet
 RUST_LOG=warn target/debug/watermaster serve --listen 127.0.0.1:0 --data "$scratch/schemathesis" >"$scratch/serve.out" &
 server=$!
 trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true' EXIT

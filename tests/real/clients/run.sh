@@ -15,7 +15,7 @@ if [ ! -x "$venv/bin/openapi-python-client" ]; then
 fi
 [ -d src/http/dashboard/node_modules ] || (cd src/http/dashboard && npm ci)
 
-cargo build --locked --quiet
+cargo build --locked --all-features --quiet
 RUST_LOG=warn target/debug/watermaster serve --listen 127.0.0.1:0 --data "$scratch/data" >"$scratch/serve.out" &
 server=$!
 trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true' EXIT
