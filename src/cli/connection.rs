@@ -37,7 +37,14 @@ pub enum ConnectionError {
     Io(#[from] std::io::Error),
     /// An answer has no JSON form.
     #[error("the answer cannot be written: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(serde_json::Error),
+}
+
+impl From<serde_json::Error> for ConnectionError {
+    /// Whoever stopped reading is no fault of the answer.
+    fn from(error: serde_json::Error) -> Self {
+        if error.is_io() { Self::Io(error.into()) } else { Self::Json(error) }
+    }
 }
 
 /// The numbers that come with a refusal.

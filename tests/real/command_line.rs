@@ -25,6 +25,21 @@ fn json(server: &Running, arguments: &[&str]) -> Value {
     serde_json::from_str(&words(server, &[arguments, &["--json"]].concat())).unwrap()
 }
 
+/// As in `watermaster ... | head -c 1`.
+#[test]
+fn whoever_has_read_enough_may_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(&["--data", folder.path().to_str().unwrap()]);
+    for arguments in [&["link", "list", "nsfnet", "--json"][..], &["link", "list", "nsfnet"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watermaster"));
+        let server = format!("http://{}", server.address);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.args(arguments).env("WATERMASTER_SERVER", server).stdout(writer).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}
+
 #[test]
 fn bandwidth_is_asked_for_changed_and_let_go() {
     let folder = tempfile::tempdir().unwrap();
