@@ -7,6 +7,8 @@ use std::time::Duration;
 pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// Connections at a time; the next one is closed at once.
 pub const CONNECTIONS_MAX: usize = 200_000;
+/// Sockets whose CONNECT is not complete, their handshakes included; the next one is closed at once.
+pub const CONNECTING_MAX: usize = 10_000;
 /// The largest packet taken from a client, in bytes.
 pub const PACKET_BYTES_MAX: u32 = 1024 * 1024;
 /// Levels of a topic or filter: matching recurses this deep at most.
@@ -51,7 +53,8 @@ pub const PACKETS_A_WAKE: usize = 512;
 pub const MATCHES_REMEMBERED: usize = 64;
 /// Session expiry granted at most, in seconds: a week. The client is told.
 pub const SESSION_EXPIRY_MAX_S: u32 = 7 * 24 * 3600;
-/// Members of a replica's inbox; beyond it publishers with QoS above 0 are held back.
+/// Members of a replica's inbox; beyond it QoS 0 is dropped, and publishers with QoS above 0 are held back. Sessions that
+/// are to be looked at or let go come besides: at most one entry a session.
 pub const INBOX_MAX: usize = 100_000;
 /// How long a replica's lease lasts without being renewed.
 pub const LEASE: Duration = Duration::from_millis(3000);

@@ -57,6 +57,8 @@ pub struct Metrics {
     pub dropped_large: Count,
     /// Messages not queued because the session's queue was full.
     pub dropped_full: Count,
+    /// Times a message of QoS 0 was not handed to another replica because its inbox was full.
+    pub dropped_crowded: Count,
     /// Messages not published because the client may not.
     pub dropped_denied: Count,
     /// Retained messages for which there was no room.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::auth::Access;
 use super::codec::Reason;
-use super::limits::{CONNECTIONS_MAX, PACKET_BYTES_MAX};
+use super::limits::{CONNECTING_MAX, CONNECTIONS_MAX, PACKET_BYTES_MAX};
 
 /// How the broker behaves.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Settings {
     pub packet_max_bytes: u32,
     /// Connections at a time.
     pub connections_max: usize,
+    /// Sockets whose CONNECT is not complete.
+    pub connecting_max: usize,
     /// The longest keep-alive; version 5 clients that ask for more, or for none, are told. `None`: as they like.
     pub keep_alive_max_s: Option<NonZeroU16>,
     /// Who may come in, and what they may do.
@@ -34,6 +36,7 @@ impl Default for Settings {
         Self {
             packet_max_bytes: PACKET_BYTES_MAX,
             connections_max: CONNECTIONS_MAX,
+            connecting_max: CONNECTING_MAX,
             keep_alive_max_s: None,
             access: Arc::default(),
             has_others: false,

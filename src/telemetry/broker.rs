@@ -68,6 +68,7 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
         ("slow_consumer", &counted.dropped_slow),
         ("packet_too_large", &counted.dropped_large),
         ("queue_full", &counted.dropped_full),
+        ("inbox_full", &counted.dropped_crowded),
         ("not_authorized", &counted.dropped_denied),
         ("no_room_to_retain", &counted.not_retained),
     ] {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::io::read_buf;
 use tokio_util::sync::CancellationToken;
 
@@ -19,11 +20,13 @@ use crate::mqtt::session::Outbox;
 use crate::mqtt::session::handshake::{Agreed, House, agree, refusal};
 use crate::mqtt::store::{Guard, Holder, Op, Rest, WillFate};
 
-/// Serves one connection from its first byte to its last.
+/// Serves one connection from its first byte to its last. It has its seat among those who wait until it counts as a
+/// client, or is turned away.
 pub(crate) async fn receive<S: Stream>(
     hub: Arc<Hub>,
     mut stream: S,
     from: Option<SocketAddr>,
+    seat: OwnedSemaphorePermit,
     stop: CancellationToken,
 ) {
     let mut decoder = Decoder::server(hub.settings.packet_max_bytes);
@@ -39,7 +42,7 @@ pub(crate) async fn receive<S: Stream>(
     match admit(&hub, &connect, from, &stop).await {
         Ok((agreed, guest)) => {
             drop(connect);
-            converse(hub, stream, (decoder, buffer), agreed, guest, stop).await;
+            converse(hub, stream, (decoder, buffer), Guest { agreed, visitor: guest, seat }, stop).await;
         }
         Err(reason) => {
             hub.metrics.refused.add(1);
@@ -122,13 +125,19 @@ async fn admit(
     Ok((agreed, guest))
 }
 
+/// Who has been let in.
+struct Guest {
+    agreed: Agreed,
+    visitor: Visitor,
+    seat: OwnedSemaphorePermit,
+}
+
 /// The connection's life after CONNECT.
 async fn converse<S: Stream>(
     hub: Arc<Hub>,
     stream: S,
     (decoder, rest): (Decoder, BytesMut),
-    agreed: Agreed,
-    guest: Visitor,
+    Guest { agreed, visitor, seat }: Guest,
     stop: CancellationToken,
 ) {
     let version = agreed.terms.version;
@@ -147,11 +156,12 @@ async fn converse<S: Stream>(
     let party = hub.attach(&agreed.client, Link::Wire(Arc::clone(&wire)), agreed.terms.lasting, &taken);
     hub.metrics.connects.add(1);
     hub.metrics.connections.add(1);
+    drop(seat);
     if let Some(will) = taken.will {
         publish_will(&hub, &will, None).await;
     }
     let rest = BytesMut::from(&rest[..]);
-    let talk = Conversation::new(Arc::clone(&hub), wire, party, guest, agreed.expiry_s, &taken.inbound);
+    let talk = Conversation::new(Arc::clone(&hub), wire, party, visitor, agreed.expiry_s, &taken.inbound);
     let mut connection = Box::new(Connection::new(stream, decoder, rest, talk, agreed.silence_max));
     drop(agreed);
     let end = tokio::select! {

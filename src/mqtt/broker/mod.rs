@@ -12,7 +12,9 @@ mod rounds;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,6 +65,8 @@ pub struct Broker {
     over: CancellationToken,
     tasks: TaskTracker,
     rounds: TaskTracker,
+    /// One permit for each socket whose CONNECT may still be awaited.
+    waiting_room: Arc<Semaphore>,
 }
 
 impl Broker {
@@ -94,6 +98,7 @@ impl Broker {
 
     /// A replica on a store: known to the others when this returns.
     pub(crate) async fn start(store: Arc<dyn Store>, settings: Settings) -> Result<Self, StoreError> {
+        let waiting_room = Arc::new(Semaphore::new(settings.connecting_max.min(Semaphore::MAX_PERMITS)));
         let hub = Arc::new(Hub::new(store, settings));
         hub.learn(hub.store.join(unix_ms()).await?);
         let (stop, over) = (CancellationToken::new(), CancellationToken::new());
@@ -101,7 +106,7 @@ impl Broker {
         rounds.spawn(rounds::listen(Arc::clone(&hub), over.clone()));
         rounds.spawn(rounds::sweep(Arc::clone(&hub), over.clone()));
         rounds.spawn(rounds::tell_sys(Arc::clone(&hub), over.clone()));
-        Ok(Self { hub, stop, over, tasks: TaskTracker::new(), rounds })
+        Ok(Self { hub, stop, over, tasks: TaskTracker::new(), rounds, waiting_room })
     }
 
     /// What it counts.
@@ -149,13 +154,14 @@ impl Broker {
         // What is written is written whole: waiting for more would only add to the latency.
         let _ = stream.set_nodelay(true);
         let max_bytes = usize::try_from(self.hub.settings.packet_max_bytes).unwrap_or(usize::MAX);
+        let Some(seat) = self.seat() else { return };
         let broker = self.clone();
         match through.clone() {
-            Through::Tcp => self.receive(stream, Some(from)),
+            Through::Tcp => self.receive(stream, Some(from), seat),
             Through::Tls(tls) => {
                 self.tasks.spawn(async move {
                     match tls.accept(stream).await {
-                        Ok(stream) => broker.receive(stream, Some(from)),
+                        Ok(stream) => broker.receive(stream, Some(from), seat),
                         Err(error) => tracing::debug!(%from, %error, "no TLS"),
                     }
                 });
@@ -163,7 +169,7 @@ impl Broker {
             Through::WebSocket => {
                 self.tasks.spawn(async move {
                     match accept_websocket(stream, max_bytes).await {
-                        Ok(stream) => broker.receive(stream, Some(from)),
+                        Ok(stream) => broker.receive(stream, Some(from), seat),
                         Err(error) => tracing::debug!(%from, %error, "no WebSocket"),
                     }
                 });
@@ -172,7 +178,7 @@ impl Broker {
                 self.tasks.spawn(async move {
                     let Ok(stream) = tls.accept(stream).await else { return };
                     match accept_websocket(stream, max_bytes).await {
-                        Ok(stream) => broker.receive(stream, Some(from)),
+                        Ok(stream) => broker.receive(stream, Some(from), seat),
                         Err(error) => tracing::debug!(%from, %error, "no WebSocket"),
                     }
                 });
@@ -180,9 +186,26 @@ impl Broker {
         }
     }
 
+    /// Serves a connection that came in some other way than through a listener. Without an address to come from it is
+    /// a stranger.
+    pub fn receive_from<S>(&self, stream: S, from: Option<SocketAddr>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(seat) = self.seat() else { return };
+        self.receive(stream, from, seat);
+    }
+
+    /// `None`: too many have not said CONNECT yet.
+    fn seat(&self) -> Option<OwnedSemaphorePermit> {
+        let seat = Arc::clone(&self.waiting_room).try_acquire_owned().ok();
+        self.hub.metrics.refused.add(u64::from(seat.is_none()));
+        seat
+    }
+
     /// Serves a connection of any kind.
-    pub(crate) fn receive<S: Stream>(&self, stream: S, from: Option<SocketAddr>) {
-        self.tasks.spawn(door::receive(Arc::clone(&self.hub), stream, from, self.stop.clone()));
+    fn receive(&self, stream: impl Stream, from: Option<SocketAddr>, seat: OwnedSemaphorePermit) {
+        self.tasks.spawn(door::receive(Arc::clone(&self.hub), stream, from, seat, self.stop.clone()));
     }
 
     /// A client inside this process.

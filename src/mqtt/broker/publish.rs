@@ -178,7 +178,9 @@ impl Hub {
                 self.metrics.not_retained.add(1);
             }
         }
-        self.metrics.forwarded.add((plan.forwards.len() + plan.directs.len()) as u64);
+        self.metrics.dropped_crowded.add(done.passed_over);
+        let forwarded = (plan.forwards.len() + plan.directs.len()) as u64;
+        self.metrics.forwarded.add(forwarded.saturating_sub(done.passed_over));
         with_encoded(|encoded| {
             let mut frames = Frames::kept(message, now_ms, encoded);
             for (party, how) in std::mem::take(&mut plan.held) {

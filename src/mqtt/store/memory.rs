@@ -13,6 +13,7 @@ use super::{
     Change, Changed, Claim, DueWill, Guard, Holder, How, LastWill, Later, Notice, Op, Outcome, Picture, Publication,
     Published, Queued, Rest, SessionPicture, Standing, Store, StoreError, Taken, WillFate,
 };
+use crate::mqtt::codec::Qos;
 use crate::mqtt::limits::{INBOX_MAX, LEASE, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, REAP_COUNT};
 use crate::mqtt::message::{ClientId, Message, ReplicaId, UnixMs};
 use crate::mqtt::router::{Granted, Retained};
@@ -184,7 +185,11 @@ impl Inner {
         let kept = before.filter(|_| !ends);
         let present = kept.is_some();
         let record = match kept {
-            Some(record) => Record { epoch, owner: Some(me), expiry_s, lasting, ..record },
+            Some(record) => {
+                // Taken from a connection that has not said how far it came: all may have been sent before.
+                let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
+                Record { epoch, owner: Some(me), expiry_s, lasting, sent, ..record }
+            }
             None => Record::new(epoch, me, expiry_s),
         };
         if had {
@@ -284,13 +289,18 @@ impl Inner {
                 self.tell(owner, Notice::Wake(client));
             }
         }
-        for replica in forwards {
-            self.tell(replica, Notice::Forwarded { message: Arc::clone(&message), to: None });
+        let forwards = forwards.into_iter().map(|replica| (replica, None));
+        let directs = directs.into_iter().map(|(replica, client, how)| (replica, Some((client, how))));
+        let mut passed_over = 0;
+        for (replica, to) in forwards.chain(directs) {
+            // What is more than QoS 0 was made to wait before it came here.
+            if message.qos == Qos::AtMostOnce && self.is_full(replica) {
+                passed_over += 1;
+                continue;
+            }
+            self.tell(replica, Notice::Forwarded { message: Arc::clone(&message), to });
         }
-        for (replica, client, how) in directs {
-            self.tell(replica, Notice::Forwarded { message: Arc::clone(&message), to: Some((client, how)) });
-        }
-        Outcome::Published(Published { repeated: false, numbers, not_retained })
+        Outcome::Published(Published { repeated: false, numbers, not_retained, passed_over })
     }
 
     fn detach(&mut self, me: ReplicaId, holder: &Holder, sent: u64, rest: Rest, will: WillFate) -> Outcome {
@@ -342,15 +352,19 @@ impl Inner {
         for replica in dead {
             let held = self.sessions.iter().filter(|(_, record)| record.owner == Some(replica));
             let holders: Vec<_> = held
-                .map(|(client, record)| (Holder { client: Arc::clone(client), epoch: record.epoch }, record.expiry_s))
+                .map(|(client, record)| {
+                    // It cannot say any more how far it came.
+                    let holder = Holder { client: Arc::clone(client), epoch: record.epoch };
+                    (holder, record.expiry_s, record.queue.last())
+                })
                 .take(REAP_COUNT)
                 .collect();
             if holders.is_empty() {
                 self.replicas.remove(&replica);
             }
-            for (holder, expiry_s) in holders {
+            for (holder, expiry_s, sent) in holders {
                 let rest = Rest::after(expiry_s, now_ms);
-                self.detach(replica, &holder, 0, rest, WillFate::Due(now_ms));
+                self.detach(replica, &holder, sent, rest, WillFate::Due(now_ms));
             }
         }
     }
@@ -495,15 +509,18 @@ impl Store for MemoryStore {
 }
 
 impl Inner {
-    /// Whether an inbox that the batch writes to has no room.
+    fn is_full(&self, replica: ReplicaId) -> bool {
+        self.replicas.get(&replica).is_some_and(|inbox| inbox.notices.len() >= INBOX_MAX)
+    }
+
+    /// Whether an inbox has no room for what of the batch must not be lost.
     fn is_full_for(&self, batch: &[Op]) -> bool {
         if self.replicas.len() < 2 {
             return false;
         }
-        let full =
-            |replica: &ReplicaId| self.replicas.get(replica).is_some_and(|inbox| inbox.notices.len() >= INBOX_MAX);
+        let full = |replica: &ReplicaId| self.is_full(*replica);
         batch.iter().any(|op| match op {
-            Op::Publish(publication) => {
+            Op::Publish(publication) if publication.message.qos > Qos::AtMostOnce => {
                 let directs = publication.directs.iter().map(|(replica, _, _)| replica);
                 publication.forwards.iter().chain(directs).any(full)
             }

@@ -267,6 +267,8 @@ pub(crate) struct Published {
     pub(crate) numbers: Vec<Option<u64>>,
     /// Whether there was no room to retain it.
     pub(crate) not_retained: bool,
+    /// Replicas whose inbox had no room: a message of QoS 0 went past them.
+    pub(crate) passed_over: u64,
 }
 
 /// A will that is due; whoever publishes it first under its guard has published it.

@@ -4,7 +4,10 @@ mod codec;
 mod public_client;
 #[macro_use]
 mod session;
+mod walk;
 mod wire;
+
+use proptest::prelude::{any, proptest};
 
 use watermaster::mqtt::{Broker, Memory, Settings};
 
@@ -19,6 +22,14 @@ fn embedded() -> House {
 fn pair() -> House {
     let memory = Memory::default();
     House::start(2, async || Broker::in_memory(&memory, Settings::default()).await.unwrap(), vec![])
+}
+
+proptest! {
+    /// As the fuzz target `mqtt_session`, with other bytes every time.
+    #[test]
+    fn no_walk_leads_astray(bytes in proptest::collection::vec(any::<u8>(), 0..240)) {
+        walk::walk(&bytes);
+    }
 }
 
 mod on_one_replica {

@@ -5,9 +5,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use watermaster::mqtt::codec::{BytesMut, Connack, Connect, Decoder, Packet, Reason};
+use watermaster::mqtt::codec::{
+    BytesMut, Connack, Connect, Decoder, Packet, Qos, Reason, Subscribe, Subscription, UserProperties,
+};
 
-use super::session::client::{Client, PATIENCE};
+use super::session::client::{Client, PATIENCE, id, options};
 
 /// What came, or not.
 #[derive(Debug)]
@@ -48,6 +50,26 @@ impl Client {
         let mut bytes = BytesMut::new();
         packet.encode(self.version, u32::MAX, &mut bytes).unwrap();
         self.stream.write_all(&bytes).is_ok()
+    }
+
+    /// Subscribes, unless the connection is lost. What is not the answer is kept for later.
+    pub(crate) fn try_subscribe(&mut self, filter: &str, qos: Qos) -> bool {
+        let subscriptions = vec![Subscription { filter: filter.into(), options: options(qos) }];
+        let (subscription_id, user) = (None, UserProperties::default());
+        let packet = Packet::Subscribe(Subscribe { packet_id: id(1), subscription_id, user, subscriptions });
+        if !self.try_send(&packet) {
+            return false;
+        }
+        let mut before = VecDeque::new();
+        loop {
+            match self.next_within(PATIENCE) {
+                Next::Packet(packet) if matches!(*packet, Packet::Suback(_)) => break,
+                Next::Packet(packet) => before.push_back(*packet),
+                Next::Nothing | Next::Lost => return false,
+            }
+        }
+        self.aside = before;
+        true
     }
 
     pub(crate) fn next_within(&mut self, patience: Duration) -> Next {

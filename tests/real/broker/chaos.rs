@@ -1,292 +1,102 @@
-//! Replicas are killed while clients publish through a balancer: nothing that was acknowledged is lost, QoS 2 has no
-//! duplicate, and clients are served again soon.
+//! Replicas are killed, join and leave while clients publish through a balancer: nothing that was acknowledged is lost,
+//! QoS 2 has no duplicate, and clients are served again soon.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use watermaster::mqtt::codec::{Ack, Connect, Delivery, Packet, Qos, Reason};
+use watermaster::mqtt::codec::{Connect, Qos, Reason};
 
 use super::balancer::Balancer;
-use super::breaking::Next;
+use super::load::{Load, Sessions};
 use super::parts::{Redis, Replica, await_that};
-use super::session::client::{Client, connect, id, lasting, publish, will};
+use super::session::client::{Client, connect, lasting, will};
 
-/// As in the paper of the stateless broker.
-const PAYLOAD_BYTES: usize = 79;
-const PUBLISHERS: usize = 40;
+/// As in the paper: so many publishers, each with a message of 79 bytes a second.
+const PUBLISHERS: usize = 300;
+const EVERY: Duration = Duration::from_secs(1);
+/// A few in a hurry besides, so that every kill hits messages on the way.
+const HASTY: usize = 10;
+const HASTE: Duration = Duration::from_millis(20);
 const REPLICAS: usize = 3;
-const KILLS: usize = 6;
 const BETWEEN_KILLS: Duration = Duration::from_secs(3);
-const EVERY: Duration = Duration::from_millis(50);
-
-/// What publishers were told, and how long they were without a broker.
-#[derive(Default)]
-pub(super) struct Told {
-    /// By publisher, the last number that was acknowledged.
-    pub(super) acknowledged: BTreeMap<String, usize>,
-    pub(super) outages: Vec<Duration>,
-}
-
-/// One publisher: one message at a time, each until it is acknowledged, whatever happens to connections.
-pub(super) fn insist(
-    address: SocketAddr,
-    name: &str,
-    qos: Qos,
-    stop: &AtomicBool,
-    told: &Mutex<Told>,
-    session_may_go: bool,
-) {
-    let mut connection: Option<Client> = None;
-    let mut lost_at: Option<Instant> = None;
-    let mut number = 0;
-    // QoS 2: PUBREC was received, so that PUBREL is what is said again.
-    let mut released = false;
-    while !stop.load(Ordering::Relaxed) {
-        let Some(client) = connection.as_mut() else {
-            match Client::try_enter(address, lasting(name)) {
-                Some((client, connack)) => {
-                    if number > 0 && !connack.session_present {
-                        assert!(session_may_go, "{name}: the session is gone");
-                        released = false;
-                    }
-                    connection = Some(client);
-                }
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
-            continue;
-        };
-        let packet_id = id(u16::try_from(number % 60_000 + 1).unwrap());
-        let text = format!("{name} {number} ");
-        let payload = format!("{text:x<PAYLOAD_BYTES$}");
-        let packet = match (qos, released) {
-            (Qos::ExactlyOnce, true) => Packet::Pubrel(Ack::success(packet_id)),
-            (Qos::ExactlyOnce, false) => {
-                Packet::Publish(publish(&format!("load/{name}"), payload, Delivery::ExactlyOnce(packet_id)))
-            }
-            _ => Packet::Publish(publish(&format!("load/{name}"), payload, Delivery::AtLeastOnce(packet_id))),
-        };
-        let answer = if client.try_send(&packet) { await_answer(client, packet_id) } else { Answer::Lost };
-        match answer {
-            Answer::Received => released = true,
-            Answer::Over => {
-                let mut told = told.lock().unwrap();
-                told.acknowledged.insert(name.to_owned(), number);
-                told.outages.extend(lost_at.take().map(|at| at.elapsed()));
-                drop(told);
-                number += 1;
-                released = false;
-                std::thread::sleep(EVERY);
-            }
-            Answer::Lost => {
-                connection = None;
-                lost_at.get_or_insert_with(Instant::now);
-            }
-        }
-    }
-}
-
-enum Answer {
-    Received,
-    Over,
-    Lost,
-}
-
-fn await_answer(client: &mut Client, packet_id: watermaster::mqtt::codec::PacketId) -> Answer {
-    loop {
-        match client.next_within(Duration::from_secs(30)) {
-            Next::Packet(packet) => match *packet {
-                Packet::Puback(ack) | Packet::Pubcomp(ack) if ack.packet_id == packet_id => return Answer::Over,
-                Packet::Pubrec(ack) if ack.packet_id == packet_id => {
-                    assert!(!ack.reason.is_error(), "{ack:?}");
-                    return Answer::Received;
-                }
-                Packet::Disconnect(_) => return Answer::Lost,
-                _ => {}
-            },
-            Next::Nothing | Next::Lost => return Answer::Lost,
-        }
-    }
-}
-
-/// What the subscriber got, by publisher and number: how often.
-pub(super) type Heard = BTreeMap<(String, usize), usize>;
-
-/// One subscriber with a lasting session: it follows the rules of QoS 2 across connections.
-pub(super) fn listen(address: SocketAddr, stop: &AtomicBool, heard: &Mutex<Heard>, session_may_go: bool) {
-    let mut connection: Option<Client> = None;
-    let mut pending: BTreeSet<u16> = BTreeSet::new();
-    let mut first = true;
-    while !stop.load(Ordering::Relaxed) {
-        let Some(client) = connection.as_mut() else {
-            match Client::try_enter(address, lasting("listener")) {
-                Some((mut client, connack)) => {
-                    if !connack.session_present {
-                        assert!(first || session_may_go, "the subscriber's session is gone");
-                        client.subscribe("load/#", Qos::ExactlyOnce);
-                        pending.clear();
-                        first = false;
-                    }
-                    connection = Some(client);
-                }
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
-            continue;
-        };
-        match client.next_within(Duration::from_millis(100)) {
-            Next::Nothing => {}
-            Next::Lost => connection = None,
-            Next::Packet(packet) => match *packet {
-                Packet::Publish(publish) => {
-                    let text = String::from_utf8(publish.payload.to_vec()).unwrap();
-                    let mut words = text.split(' ');
-                    let key = (words.next().unwrap().to_owned(), words.next().unwrap().parse().unwrap());
-                    let new = match publish.delivery {
-                        Delivery::ExactlyOnce(id) => pending.insert(id.get()),
-                        _ => true,
-                    };
-                    if new {
-                        *heard.lock().unwrap().entry(key).or_default() += 1;
-                    }
-                    match publish.delivery {
-                        Delivery::AtMostOnce => {}
-                        Delivery::AtLeastOnce(id) => {
-                            client.try_send(&Packet::Puback(Ack::success(id)));
-                        }
-                        Delivery::ExactlyOnce(id) => {
-                            client.try_send(&Packet::Pubrec(Ack::success(id)));
-                        }
-                    }
-                }
-                Packet::Pubrel(ack) => {
-                    pending.remove(&ack.packet_id.get());
-                    client.try_send(&Packet::Pubcomp(Ack::success(ack.packet_id)));
-                }
-                Packet::Disconnect(_) => connection = None,
-                _ => {}
-            },
-        }
-    }
-}
-
-/// Publishers of both kinds and a subscriber, behind one address.
-pub(super) struct Load {
-    stop: Arc<AtomicBool>,
-    deaf: Arc<AtomicBool>,
-    pub(super) told: Arc<Mutex<Told>>,
-    pub(super) heard: Arc<Mutex<Heard>>,
-    publishers: Vec<std::thread::JoinHandle<()>>,
-    listener: std::thread::JoinHandle<()>,
-}
-
-impl Load {
-    pub(super) fn start(address: SocketAddr, publishers: usize, session_may_go: bool) -> Self {
-        let (stop, deaf) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (told, heard) = (Arc::<Mutex<Told>>::default(), Arc::<Mutex<Heard>>::default());
-        let listener = {
-            let (deaf, heard) = (Arc::clone(&deaf), Arc::clone(&heard));
-            std::thread::spawn(move || listen(address, &deaf, &heard, session_may_go))
-        };
-        // The subscription is known everywhere once something has been heard.
-        let mut probe = 0;
-        await_that("the subscriber hears", || {
-            if let Some((mut client, _)) = Client::try_enter(address, connect("")) {
-                client.say("load/probe", format!("probe {probe} "), Qos::AtLeastOnce);
-                probe += 1;
-            }
-            !heard.lock().unwrap().is_empty()
-        });
-        std::thread::sleep(Duration::from_millis(300));
-        let publishers = (0..publishers)
-            .map(|at| {
-                let (stop, told) = (Arc::clone(&stop), Arc::clone(&told));
-                let (name, qos) = if at % 2 == 0 {
-                    (format!("once-{at}"), Qos::ExactlyOnce)
-                } else {
-                    (format!("least-{at}"), Qos::AtLeastOnce)
-                };
-                std::thread::spawn(move || insist(address, &name, qos, &stop, &told, session_may_go))
-            })
-            .collect();
-        Self { stop, deaf, told, heard, publishers, listener }
-    }
-
-    /// Stops publishing, waits until everything that was acknowledged has been heard or `patience` is over; what is
-    /// missing, and what of QoS 2 came more than once.
-    pub(super) fn finish(self, patience: Duration) -> (Told, Heard, Vec<(String, usize)>) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
-        let told = std::mem::take(&mut *self.told.lock().unwrap());
-        let missing = || {
-            let heard = self.heard.lock().unwrap();
-            let all = told.acknowledged.iter().flat_map(|(name, last)| (0..=*last).map(move |at| (name.clone(), at)));
-            all.filter(|key| !heard.contains_key(key)).collect::<Vec<_>>()
-        };
-        let begin = Instant::now();
-        while !missing().is_empty() && begin.elapsed() < patience {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let missing = missing();
-        self.deaf.store(true, Ordering::Relaxed);
-        self.listener.join().unwrap();
-        let heard = std::mem::take(&mut *self.heard.lock().unwrap());
-        (told, heard, missing)
-    }
-}
-
-pub(super) fn report(what: &str, told: &mut Told) {
-    told.outages.sort_unstable();
-    let at = |share: usize| told.outages.get(told.outages.len().saturating_sub(1) * share / 100);
-    let count: usize = told.acknowledged.values().map(|last| last + 1).sum();
-    let outages = told.outages.len();
-    println!("{what}: {count} acknowledged, {outages} outages, p50 {:?} p99 {:?} max {:?}", at(50), at(99), at(100));
-}
+/// How long it goes on, unless `WATERMASTER_CHAOS_SECONDS` says otherwise.
+const SECONDS: u64 = 18;
 
 #[test]
 fn killed_replicas_lose_nothing_and_repeat_nothing() {
+    let told = std::env::var("WATERMASTER_CHAOS_SECONDS").ok();
+    let seconds = told.map_or(SECONDS, |text| text.parse().unwrap());
     let redis = Redis::start(&[]);
     let mut replicas: Vec<_> = (0..REPLICAS).map(|_| Replica::start(&redis.url(), &[])).collect();
     let addresses: Vec<_> = replicas.iter().map(|replica| replica.address).collect();
-    let balancer = Balancer::start(addresses.clone());
-    let load = Load::start(balancer.address, PUBLISHERS, false);
-    for kill in 0..KILLS {
+    let balancer = Balancer::start(&addresses);
+    let mut load = Load::open(balancer.address, &addresses, Sessions::Shared);
+    load.add(PUBLISHERS, EVERY);
+    load.add(HASTY, HASTE);
+    let (begin, mut kills) = (Instant::now(), 0);
+    while begin.elapsed() < Duration::from_secs(seconds) {
         std::thread::sleep(BETWEEN_KILLS);
-        let at = kill % REPLICAS;
+        let at = kills % REPLICAS;
+        kills += 1;
         replicas.remove(at).kill();
         // Another takes its place at the same address, as an orchestrator would see to.
         replicas.insert(at, Replica::start_on(&addresses[at].to_string(), &redis.url(), &[]));
     }
-    let (mut told, heard, missing) = load.finish(Duration::from_secs(20));
-    report("kill -9 of replicas", &mut told);
-    assert!(
-        missing.is_empty(),
-        "{} acknowledged messages are lost: {:?}",
-        missing.len(),
-        &missing[..missing.len().min(9)]
-    );
-    let twice: Vec<_> = heard.iter().filter(|((name, _), count)| name.starts_with("once") && **count > 1).collect();
-    assert!(twice.is_empty(), "QoS 2 came more than once: {twice:?}");
-    assert!(told.outages.len() >= KILLS, "nobody was hit");
+    let mut ended = load.finish(Duration::from_secs(20));
+    ended.report(&format!("{kills} times kill -9 of one of {REPLICAS} replicas in {seconds} s"));
+    let missing = ended.missing(&[0]);
+    assert!(missing.is_empty(), "{} of the acknowledged are lost: {:?}", missing.len(), missing.first());
+    assert_eq!(ended.repeated(), Vec::<&(String, usize)>::new());
+    assert!(ended.told.outages.len() >= kills, "nobody was hit");
+}
+
+/// What these tests would say if replicas shared nothing: the loss is seen.
+#[test]
+fn replicas_that_share_nothing_lose_what_was_acknowledged() {
+    let replicas = [Replica::start("memory", &[]), Replica::start("memory", &[])];
+    let addresses = replicas.each_ref().map(|replica| replica.address);
+    let balancer = Balancer::start(&addresses);
+    let mut load = Load::open(balancer.address, &addresses, Sessions::Alone);
+    load.add(HASTY, HASTE);
+    await_that("the load flows", || load.told.lock().unwrap().count() > 10 * HASTY);
+    let mut ended = load.finish(Duration::from_secs(1));
+    ended.report("two replicas that share nothing");
+    assert_ne!(ended.missing(&[0]), vec![]);
+    assert_eq!(ended.missing(&[1, 2]), vec![], "nobody was killed");
 }
 
 #[test]
-fn a_replica_that_leaves_or_joins_is_not_noticed_by_data() {
+fn who_joins_takes_a_share_and_who_leaves_is_not_missed() {
+    const EACH: usize = 10;
     let redis = Redis::start(&[]);
     let (first, second) = (Replica::start(&redis.url(), &[]), Replica::start(&redis.url(), &[]));
-    let balancer = Balancer::start(vec![first.address, second.address]);
-    let load = Load::start(balancer.address, 10, false);
-    std::thread::sleep(Duration::from_secs(1));
+    let balancer = Balancer::start(&[first.address, second.address]);
+    let mut load = Load::open(balancer.address, &[first.address, second.address], Sessions::Shared);
+    let goes_on = |load: &Load, what: &str| {
+        let before = load.told.lock().unwrap().count();
+        await_that(what, || load.told.lock().unwrap().count() > before + 20 * EACH);
+    };
+    load.add(2 * EACH, HASTE);
+    goes_on(&load, "acknowledgements of two");
     let third = Replica::start(&redis.url(), &[]);
-    balancer.backends.lock().unwrap().push(third.address);
-    balancer.backends.lock().unwrap().retain(|address| *address != first.address);
+    balancer.add(third.address);
+    load.add(EACH, HASTE);
+    let share = |of: &Replica| balancer.open().iter().find(|(address, _)| *address == of.address).map(|found| found.1);
+    await_that("the third takes its share", || share(&third).is_some_and(|count| count >= EACH));
+    goes_on(&load, "acknowledgements of three");
+    let leaving = share(&first).unwrap();
+    balancer.remove(first.address);
     first.terminate();
-    std::thread::sleep(Duration::from_secs(1));
-    let (mut told, heard, missing) = load.finish(Duration::from_secs(20));
-    report("a replica leaves", &mut told);
-    assert!(missing.is_empty(), "{missing:?}");
-    assert!(heard.iter().all(|((name, _), count)| !name.starts_with("once") || *count == 1));
+    goes_on(&load, "acknowledgements of those who stayed");
+    println!("shares after the first of three has left: {:?}", balancer.open());
+    let mut ended = load.finish(Duration::from_secs(20));
+    ended.report("a replica joins, another leaves");
+    assert_eq!(ended.missing(&[0]), vec![]);
+    assert_eq!(ended.repeated(), Vec::<&(String, usize)>::new());
+    // Each publisher there, but the subscriber, was told where not to stay.
+    let farewells = &ended.told.farewells;
+    assert!(farewells.iter().all(|reason| *reason == Reason::UseAnotherServer), "{farewells:?}");
+    assert!(farewells.len() + 1 >= leaving, "{leaving} were there: {farewells:?}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 mod balancer;
 mod breaking;
 mod chaos;
+mod crowded;
 mod failover;
+mod load;
 mod parts;
 mod tools;
 

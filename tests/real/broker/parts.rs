@@ -118,6 +118,10 @@ impl Replica {
         Self { process, address }
     }
 
+    pub(crate) fn signal(&self, signal: &str) {
+        signal_to(self.pid(), signal);
+    }
+
     /// SIGKILL: no time for anything.
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
@@ -125,13 +129,17 @@ impl Replica {
     }
 
     pub(crate) fn terminate(mut self) {
-        signal_to(self.process.id(), "-TERM");
+        self.signal("-TERM");
         assert!(self.process.wait().unwrap().success());
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it has of memory, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     }

@@ -8,7 +8,7 @@ use redis::{Cmd, Value};
 
 use super::{script, stored};
 use crate::mqtt::codec::Qos;
-use crate::mqtt::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX};
+use crate::mqtt::limits::{INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX};
 use crate::mqtt::message::ReplicaId;
 use crate::mqtt::router::Granted;
 use crate::mqtt::store::{
@@ -19,6 +19,8 @@ use crate::mqtt::store::{
 pub(super) struct Asked {
     pub(super) commands: Vec<Cmd>,
     pub(super) expected: Vec<Expected>,
+    /// Under which name publications of this batch hold back those behind them; empty: there are no two of them.
+    pub(super) batch: String,
 }
 
 /// What one command answers for.
@@ -32,7 +34,11 @@ pub(super) enum Expected {
 
 /// What a batch asks for. Neighbouring acknowledgements of one session go as one command.
 pub(super) fn commands(me: &str, mut token: impl FnMut() -> String, batch: Vec<Op>) -> Asked {
-    let mut asked = Asked { commands: Vec::with_capacity(batch.len()), expected: Vec::with_capacity(batch.len()) };
+    let (commands, expected) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+    let mut asked = Asked { commands, expected, batch: String::new() };
+    if batch.iter().filter(|op| may_have_to_wait(op)).nth(1).is_some() {
+        asked.batch = token();
+    }
     let mut settling: Option<Settling> = None;
     for op in batch {
         let op = match settlement(op) {
@@ -61,6 +67,22 @@ pub(super) fn commands(me: &str, mut token: impl FnMut() -> String, batch: Vec<O
     asked.settle(me, settling);
     asked
 }
+
+/// Whether an inbox without room holds it back.
+fn may_have_to_wait(op: &Op) -> bool {
+    matches!(op, Op::Publish(publication) if publication.message.qos > Qos::AtMostOnce
+        && !(publication.forwards.is_empty() && publication.directs.is_empty()))
+}
+
+/// Which commands were not carried out, because an inbox has no room.
+pub(super) fn without_room(values: &[Value]) -> Vec<usize> {
+    let is_held_back =
+        |value: &Value| matches!(value, Value::Array(answer) if answer.first() == Some(&Value::Int(WITHOUT_ROOM)));
+    values.iter().enumerate().filter(|(_, value)| is_held_back(value)).map(|(at, _)| at).collect()
+}
+
+/// What `publish.lua` answers then.
+const WITHOUT_ROOM: i64 = -3;
 
 /// Acknowledgements of one session in a row.
 struct Settling {
@@ -145,6 +167,7 @@ impl Asked {
             b"".as_slice()
         });
         call.arg(QUEUE_MESSAGES_MAX).arg(QUEUE_BYTES_MAX).arg(RETAINED_MAX).arg(RETAINED_BYTES_MAX);
+        call.arg(INBOX_MAX).arg(&self.batch);
         call.arg(appends.len());
         for (client, how) in appends {
             call.arg(&**client).arg(stored::write_how(how));
@@ -182,7 +205,8 @@ pub(super) fn outcomes(mut values: Values, expected: &[Expected]) -> Vec<Outcome
     outcomes
 }
 
-fn published(status: i64, answer: Values, count: usize) -> Outcome {
+fn published(status: i64, mut answer: Values, count: usize) -> Outcome {
+    let passed_over = answer.number().unwrap_or(0);
     let numbers = match status {
         -1 => return Outcome::Fenced,
         -2 => return Outcome::Published(Published { repeated: true, ..Published::default() }),
@@ -190,7 +214,7 @@ fn published(status: i64, answer: Values, count: usize) -> Outcome {
         2 => vec![Some(0); count],
         _ => answer.map(|value| value.signed().and_then(|number| u64::try_from(number).ok())).collect(),
     };
-    Outcome::Published(Published { repeated: false, numbers, not_retained: status == 1 })
+    Outcome::Published(Published { repeated: false, numbers, not_retained: status == 1, passed_over })
 }
 
 /// One value.

@@ -13,6 +13,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 
+use super::PREFIX;
 use super::address::Address;
 use crate::mqtt::store::StoreError;
 
@@ -41,7 +42,13 @@ pub enum Durability {
 /// What one connection wants done.
 struct Job {
     commands: Vec<Cmd>,
-    answer: oneshot::Sender<Result<Vec<Value>, StoreError>>,
+    answer: oneshot::Sender<Result<Answered, StoreError>>,
+}
+
+/// What was asked, and the answers.
+pub(super) struct Answered {
+    pub(super) commands: Vec<Cmd>,
+    pub(super) values: Vec<Value>,
 }
 
 /// The near end of the line.
@@ -63,6 +70,11 @@ impl Line {
 
     /// Has commands carried out.
     pub(super) async fn ask(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
+        Ok(self.ask_and_keep(commands).await?.values)
+    }
+
+    /// The same; gives the commands back, to ask some of them again.
+    pub(super) async fn ask_and_keep(&self, commands: Vec<Cmd>) -> Result<Answered, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.jobs.send(Job { commands, answer }).await.map_err(|_| StoreError::Shut)?;
         answered.await.map_err(|_| StoreError::Shut)?
@@ -135,11 +147,21 @@ impl Far {
         self.pause = (self.pause * 2).min(PAUSE_MAX);
     }
 
+    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let mut connection = self.address.connect(ANSWER_WAIT).await?.0;
+        if self.durability == Durability::Replicated {
+            // WAIT waits for what was written on its own connection. What a connection before this one wrote, and found
+            // no answer to, is behind this.
+            redis::cmd("INCR").arg(format!("{PREFIX}lines")).exec_async(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
     /// Sends all jobs in one pipeline.
     async fn send(&mut self, jobs: &[Job]) -> RedisResult<Vec<RedisResult<Value>>> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.address.connect(ANSWER_WAIT).await?.0,
+            None => self.connect().await?,
         };
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
@@ -171,7 +193,7 @@ impl Far {
             let complete = mine.len() == job.commands.len();
             match mine.into_iter().collect::<Result<Vec<Value>, RedisError>>() {
                 Ok(values) if complete => {
-                    let _ = job.answer.send(Ok(values));
+                    let _ = job.answer.send(Ok(Answered { commands: job.commands, values }));
                 }
                 Err(error) if !is_passing(&error) => {
                     tracing::error!(%error, "Redis refuses");

@@ -14,6 +14,7 @@ mod stored;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -30,6 +31,10 @@ use line::Line;
 
 /// What all keys begin with; `common.lua` says the same.
 const PREFIX: &str = "wm:";
+
+/// Between two looks whether an inbox has room: at first, and at most.
+const ROOM_WAIT_MIN: Duration = Duration::from_millis(10);
+const ROOM_WAIT_MAX: Duration = Duration::from_millis(250);
 
 /// A replica's handle.
 pub(crate) struct RedisStore {
@@ -157,9 +162,28 @@ impl Store for RedisStore {
     fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<Outcome>> {
         Box::pin(async move {
             let token = || format!("{}-{}", self.name, self.tokens.fetch_add(1, Ordering::Relaxed));
-            let Asked { commands, expected } = ask::commands(&self.name, token, batch);
-            let values = Values::new(self.line.ask(commands).await?);
-            Ok(ask::outcomes(values, &expected))
+            let Asked { commands, expected, batch } = ask::commands(&self.name, token, batch);
+            let mut answered = self.line.ask_and_keep(commands).await?;
+            let mut pause = ROOM_WAIT_MIN;
+            loop {
+                let waiting = ask::without_room(&answered.values);
+                if waiting.is_empty() {
+                    break;
+                }
+                tracing::debug!(count = waiting.len(), "an inbox has no room; publications wait");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(ROOM_WAIT_MAX);
+                let mut go_on = redis::cmd("DEL");
+                go_on.arg(format!("{PREFIX}stop:{batch}"));
+                let again = waiting.iter().filter_map(|at| answered.commands.get(*at).cloned());
+                let values = self.line.ask(std::iter::once(go_on).chain(again).collect()).await?;
+                for (at, value) in waiting.into_iter().zip(values.into_iter().skip(1)) {
+                    if let Some(slot) = answered.values.get_mut(at) {
+                        *slot = value;
+                    }
+                }
+            }
+            Ok(ask::outcomes(Values::new(answered.values), &expected))
         })
     }
 

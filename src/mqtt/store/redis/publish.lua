@@ -1,10 +1,38 @@
 -- A message for queues and other replicas, if its guard has not been passed yet.
 -- ARGV: replica, token, guard kind ('' none, i incoming id, w will, o once), guard client, guard epoch, guard id,
 --   message, retain ('' no, s set, c clear), topic, queue messages, queue bytes, retained, retained bytes,
---   appends, (client, how)*, forwards, (replica)*, directs, (replica, client, how)*
--- Answers: status (0 done, 1 done but not retained, 2 done by the same token before, -1 fenced, -2 repeated), numbers
+--   inbox entries, batch or nothing, appends, (client, how)*, forwards, (replica)*, directs, (replica, client, how)*
+-- Answers: status (0 done, 1 done but not retained, 2 done by the same token before, -1 fenced, -2 repeated, -3 not done:
+--   an inbox has no room), replicas passed over, numbers
 local me, token, guard, client, epoch, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local message, retain, topic = ARGV[7], ARGV[8], ARGV[9]
+local most, batch = tonumber(ARGV[14]), ARGV[15]
+local appends_at = 16
+local appends = tonumber(ARGV[appends_at])
+local forwards_at = appends_at + 1 + 2 * appends
+local forwards = tonumber(ARGV[forwards_at])
+local directs_at = forwards_at + 1 + forwards
+local directs = tonumber(ARGV[directs_at])
+-- Who listens, and has room. A message of QoS 0 passes over who has none; any other waits as a whole, and with it what
+-- comes behind it in its batch, so that a publisher's messages keep their order.
+local open, crowded = {}, 0
+for n = 1, forwards + directs do
+  local to = n <= forwards and ARGV[forwards_at + n] or ARGV[directs_at + 3 * (n - forwards) - 2]
+  if open[to] == nil then
+    open[to] = redis.call('EXISTS', P .. 'lease:' .. to) == 1
+    if open[to] and redis.call('XLEN', P .. 'in:' .. to) >= most then
+      open[to] = false
+      crowded = crowded + 1
+    end
+  end
+end
+if forwards + directs > 0 and string.byte(message, 2) % 4 > 0 then
+  if crowded == 0 and batch ~= '' and redis.call('EXISTS', P .. 'stop:' .. batch) == 1 then crowded = 1 end
+  if crowded > 0 then
+    if batch ~= '' then redis.call('SET', P .. 'stop:' .. batch, 1, 'EX', 60) end
+    return { -3 }
+  end
+end
 local passed = nil
 if guard == 'i' then
   if not held(me, client, epoch) then return { -1 } end
@@ -24,7 +52,7 @@ elseif guard == 'o' then
 end
 if passed and passed ~= token then return { -2 } end
 if passed then return { 2 } end
-local answer = { 0 }
+local answer = { 0, crowded }
 if retain == 's' then
   local before = redis.call('HSTRLEN', P .. 'ret', topic)
   local bytes = tonumber(redis.call('GET', P .. 'retb') or '0')
@@ -44,10 +72,8 @@ elseif retain == 'c' then
   end
   change('t', 'r', 'm', message, 'o', me)
 end
-local at = 14
-local count = tonumber(ARGV[at])
-at = at + 1
-for n = 1, count do
+local at = appends_at + 1
+for n = 1, appends do
   local to, how = ARGV[at], ARGV[at + 1]
   at = at + 2
   local key, queue = P .. 's:' .. to, P .. 'q:' .. to
@@ -62,24 +88,16 @@ for n = 1, count do
       redis.call('XADD', P .. 'in:' .. s[1], '*', 'k', 'w', 'c', to)
     end
   end
-  answer[n + 1] = number
+  answer[n + 2] = number
 end
-count = tonumber(ARGV[at])
-at = at + 1
-for _ = 1, count do
-  local to = ARGV[at]
-  at = at + 1
-  if redis.call('EXISTS', P .. 'lease:' .. to) == 1 then
-    redis.call('XADD', P .. 'in:' .. to, '*', 'k', 'f', 'm', message)
-  end
+for n = 1, forwards do
+  local to = ARGV[forwards_at + n]
+  if open[to] then redis.call('XADD', P .. 'in:' .. to, '*', 'k', 'f', 'm', message) end
 end
-count = tonumber(ARGV[at])
-at = at + 1
-for _ = 1, count do
+at = directs_at + 1
+for _ = 1, directs do
   local to, who, how = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   at = at + 3
-  if redis.call('EXISTS', P .. 'lease:' .. to) == 1 then
-    redis.call('XADD', P .. 'in:' .. to, '*', 'k', 'f', 'm', message, 'c', who, 'h', how)
-  end
+  if open[to] then redis.call('XADD', P .. 'in:' .. to, '*', 'k', 'f', 'm', message, 'c', who, 'h', how) end
 end
 return answer

@@ -6,8 +6,10 @@ redis.call('SET', P .. 'lease:' .. me, 1, 'PX', lease)
 for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
   if redis.call('EXISTS', P .. 'lease:' .. replica) == 0 then
     for _, client in ipairs(redis.call('SRANDMEMBER', P .. 'own:' .. replica, most)) do
-      local s = redis.call('HMGET', P .. 's:' .. client, 'epoch', 'owner', 'lasting', 'expiry')
+      local s = redis.call('HMGET', P .. 's:' .. client, 'epoch', 'owner', 'lasting', 'expiry', 'seq')
       if s[2] == replica then
+        -- It cannot say any more how far it came.
+        if s[5] then redis.call('HSET', P .. 's:' .. client, 'sent', s[5]) end
         local rest = -1
         if s[3] == '1' then rest = now + tonumber(s[4]) * 1000 end
         detach(client, s[1], replica, rest, now, '')

@@ -40,5 +40,10 @@ if there then
   received = redis.call('SMEMBERS', P .. 'r:' .. client)
   inbound = redis.call('HKEYS', P .. 'i:' .. client)
   last, sent = tonumber(s[4] or '0'), tonumber(s[5] or '0')
+  -- Taken from a connection that has not said how far it came: all may have been sent before.
+  if s[2] and s[2] ~= '' then
+    sent = last
+    redis.call('HSET', key, 'sent', sent)
+  end
 end
 return { epoch, version, there and 1 or 0, last, sent, last_will or '', last_will and 1 or 0, subscriptions, received, inbound }

@@ -2,6 +2,7 @@
 //! otherwise). The same cases run against one replica in memory, two replicas that share memory (publisher and subscriber
 //! on different ones), and two replicas on Redis (`tests/real`).
 
+pub(crate) mod answers;
 pub(crate) mod client;
 pub(crate) mod connect;
 pub(crate) mod flow;
@@ -88,6 +89,18 @@ macro_rules! all_cases {
                 mqtt_3_14_2_2_an_ending_session_cannot_be_made_to_last
                 mqtt_4_12_0_1_unknown_authentication_is_refused
                 mqtt_4_13_a_replica_that_stops_says_so;
+            answers:
+                mqtt_3_1_4_6_what_follows_a_refused_connect_is_not_carried_out
+                mqtt_3_3_1_1_what_may_have_been_sent_says_so
+                mqtt_3_3_1_3_dup_of_the_publisher_is_not_passed_on
+                mqtt_3_3_2_7_an_alias_ends_with_its_connection
+                mqtt_3_3_4_7_more_than_the_receive_maximum_ends_the_connection
+                mqtt_3_3_4_10_a_full_window_holds_nothing_else_back
+                mqtt_3_8_4_6_each_filter_has_its_answer_in_order
+                mqtt_3_10_4_3_what_was_begun_before_an_unsubscribe_is_completed
+                mqtt_4_3_3_11_an_unreleased_id_is_the_same_message_whatever_it_says
+                mqtt_4_7_3_4_topics_are_compared_as_they_are
+                mqtt_4_8_2_6_what_a_member_refuses_goes_to_no_other;
             wills:
                 mqtt_3_1_2_8_a_will_is_published_when_the_connection_is_lost
                 mqtt_3_1_2_10_a_goodbye_removes_the_will

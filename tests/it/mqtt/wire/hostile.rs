@@ -2,8 +2,9 @@
 
 use tokio::io::AsyncWriteExt;
 use watermaster::mqtt::codec::{Packet, Reason, Version};
+use watermaster::mqtt::{Settings, Through};
 
-use super::{plain, raw};
+use super::{broker, plain, raw};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_packet_of_256_mb_is_refused_when_it_is_announced() {
@@ -32,6 +33,30 @@ async fn who_does_not_finish_a_connect_is_let_go() {
     assert!(silent.hear_bytes().await.is_empty());
     assert!(slow.hear_bytes().await.is_empty());
     assert!(good.is_served().await);
+}
+
+/// Sockets that say nothing have a limit of their own: beyond it a new one is closed at once, those who are in stay, and
+/// when one of the silent ones goes there is room again.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_takes_no_room_from_those_who_are_in() {
+    let address = broker(Settings { connecting_max: 3, ..Settings::default() }, Through::Tcp).await;
+    let mut good = raw(address, Version::V5).await;
+    good.connect(Version::V5, "good").await;
+    let mut silent = vec![];
+    for _ in 0..3 {
+        silent.push(raw(address, Version::V5).await);
+    }
+    let mut late = raw(address, Version::V5).await;
+    assert!(late.hear_bytes().await.is_empty());
+    assert!(good.is_served().await);
+    silent.pop();
+    loop {
+        let mut next = raw(address, Version::V5).await;
+        next.say("10 \"MQTT\" 05 02 0000 {} \"next\"").await;
+        if matches!(next.hear().await, Some(Packet::Connack(_))) {
+            break;
+        }
+    }
 }
 
 /// A million topic levels, wildcards and filters: judged by their form, not followed.

@@ -1,0 +1,59 @@
+//! A replica that does not listen: what others have for it is bounded, QoS 0 goes past it, and publishers with more are
+//! made to wait, in their order, and not lied to.
+
+use std::time::Duration;
+
+use watermaster::mqtt::codec::{Delivery, Packet, Qos};
+
+use super::breaking::Next;
+use super::parts::{Redis, Replica};
+use super::session::client::{Client, connect, id, meet, publish};
+
+/// As `INBOX_MAX` says.
+const INBOX_MAX: usize = 100_000;
+/// What is published by one client in a row.
+const COUNT: u16 = 20;
+
+#[test]
+fn an_inbox_is_bounded_and_nothing_acknowledged_is_lost() {
+    let redis = Redis::start(&[]);
+    let deaf = Replica::start(&redis.url(), &[]);
+    let name = redis.ask("SMEMBERS wm:replicas").lines().nth(2).unwrap().trim().to_owned();
+    let replica = Replica::start(&redis.url(), &[]);
+    let mut reader = Client::new(deaf.address, connect("reader"));
+    let mut publisher = Client::new(replica.address, connect("publisher"));
+    reader.subscribe("crowd/#", Qos::AtLeastOnce);
+    reader.subscribe("other", Qos::AtMostOnce);
+    meet(&mut publisher, &mut reader);
+    deaf.signal("-STOP");
+    // It keeps its lease, as one does that only does not listen.
+    let lease = format!("wm:lease:{name}");
+    assert!(redis.ask(&format!("SET {lease} 1 PX 60000")).starts_with("+OK"));
+    let inbox = format!("wm:in:{name}");
+    let fill = "\"for n = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'k', 'nothing') end\"";
+    redis.ask(&format!("EVAL {fill} 1 {inbox} {INBOX_MAX}"));
+    let entries = || redis.ask(&format!("XLEN {inbox}")).trim_start_matches(':').trim().parse::<usize>().unwrap();
+    let full = entries();
+    assert!(full >= INBOX_MAX);
+    let say = |client: &mut Client, text: String, delivery| {
+        assert!(client.try_send(&Packet::Publish(publish("crowd/1", text, delivery))));
+    };
+    say(&mut publisher, "past it".to_owned(), Delivery::AtMostOnce);
+    for number in 1..=COUNT {
+        say(&mut publisher, number.to_string(), Delivery::AtLeastOnce(id(number)));
+    }
+    // Others are served, and hear what the publisher says to whom it can.
+    let mut other = Client::new(replica.address, connect("other"));
+    other.subscribe("here", Qos::AtLeastOnce);
+    other.say("here", "served", Qos::AtLeastOnce);
+    assert_eq!(other.take(), "served");
+    let next = publisher.next_within(Duration::from_secs(1));
+    assert!(matches!(next, Next::Nothing), "acknowledged without room: {next:?}");
+    assert_eq!(entries(), full, "the inbox has grown");
+    deaf.signal("-CONT");
+    for number in 1..=COUNT {
+        let Packet::Puback(ack) = publisher.hear() else { panic!("no PUBACK") };
+        assert_eq!(ack.packet_id.get(), number);
+        assert_eq!(reader.take(), number.to_string(), "in their order, and nothing of QoS 0");
+    }
+}
