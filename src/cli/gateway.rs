@@ -1,7 +1,7 @@
 //! `watermaster gateway`: an IoTGW-Ag aggregator.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
@@ -33,6 +33,13 @@ pub struct Arguments {
     /// Where devices find it, over MQTT [default: 127.0.0.1:1884].
     #[arg(long, env = "WATERMASTER_GATEWAY_MQTT_LISTEN")]
     mqtt_listen: Option<SocketAddr>,
+    /// The URL under which consumers find it [default: that of --listen, unless that is every address].
+    #[arg(long, env = "WATERMASTER_GATEWAY_ADVERTISE", value_name = "URL")]
+    advertise: Option<String>,
+    /// The IPv4 address from which it sends to consumers, by which switches know its packets [default: that of --listen, if
+    /// others can reach it].
+    #[arg(long, env = "WATERMASTER_GATEWAY_SOURCE", value_name = "ADDRESS")]
+    source: Option<Ipv4Addr>,
     /// The orchestrator's URL, as http://127.0.0.1:8080; absent: the fallback rates hold for ever.
     #[arg(long, env = "WATERMASTER_ORCHESTRATOR")]
     orchestrator: Option<String>,
@@ -96,6 +103,8 @@ impl Arguments {
         overrule(&mut options.listen, self.listen.as_ref());
         overrule(&mut options.mqtt_listen, self.mqtt_listen.as_ref());
         overrule(&mut options.report_every_ms, self.report_every_ms.as_ref());
+        options.advertise = self.advertise.clone().or(options.advertise);
+        options.source = self.source.or(options.source);
         options.orchestrator = self.orchestrator.clone().or(options.orchestrator);
         overrule(&mut options.buffer_bytes, levels("buffer-bytes", &self.buffer_bytes)?.as_ref());
         overrule(&mut options.fallback_bps, levels("fallback-bps", &self.fallback_bps)?.as_ref());

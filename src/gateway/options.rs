@@ -1,8 +1,9 @@
 //! What a gateway is told when it starts: by flags, the environment, or a TOML file whose unknown keys are refused.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::generator::{SourceError, SourceSpec};
@@ -13,6 +14,7 @@ use super::limits::{
 };
 use super::message::Policy;
 use super::report::{Addresses, OrchestratorUrlError};
+use super::subscription::routable;
 use crate::mqtt::codec::topic;
 
 /// The policy of some topics.
@@ -37,6 +39,11 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where devices find it.
     pub mqtt_listen: SocketAddr,
+    /// The URL under which consumers find it; absent: that of `listen`, unless that is every address.
+    pub advertise: Option<String>,
+    /// The address from which it sends to consumers, by which switches know its packets; absent: that of `listen`, if
+    /// others can reach it.
+    pub source: Option<Ipv4Addr>,
     /// Where the orchestrator is; absent: the fallback rates hold for ever.
     pub orchestrator: Option<String>,
     /// How often it reports.
@@ -61,6 +68,8 @@ impl Default for Options {
             node: "gateway".to_owned(),
             listen: here(8_090),
             mqtt_listen: here(1_884),
+            advertise: None,
+            source: None,
             orchestrator: None,
             report_every_ms: u64::try_from(REPORT_EVERY.as_millis()).unwrap_or(1_000),
             buffer_bytes: [BUFFER_DEFAULT_BYTES; 3],
@@ -97,6 +106,9 @@ pub enum OptionsError {
     /// The node is no name.
     #[error("the node '{0}' must have 1 to {NAME_MAX_BYTES} bytes and no control characters")]
     Node(String),
+    /// Consumers could not follow it.
+    #[error("'{0}' is no http or https URL of at most {NAME_MAX_BYTES} bytes without credentials")]
+    Advertise(String),
     /// A number is out of its range.
     #[error("{name} is {value}, and must be from {min} to {max}")]
     Range {
@@ -143,6 +155,9 @@ impl Options {
         if !is_name(&self.node) || self.node.len() > NAME_MAX_BYTES {
             return Err(OptionsError::Node(self.node.clone()));
         }
+        if let Some(url) = self.advertise.as_ref().filter(|url| !is_public_url(url)) {
+            return Err(OptionsError::Advertise(url.clone()));
+        }
         within("report_every_ms", self.report_every_ms, 50, 3_600_000)?;
         within("sources", self.generate.len() as u64, 0, SOURCES_MAX as u64)?;
         for bytes in self.buffer_bytes {
@@ -160,10 +175,31 @@ impl Options {
         self.addresses().map(|_| ())
     }
 
+    /// Under which URL consumers find a gateway that listens at `address`.
+    pub(super) fn public_url(&self, address: SocketAddr) -> Option<String> {
+        let own = || (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
+        self.advertise.clone().or_else(own)
+    }
+
+    /// From which address a gateway that listens at `address` sends to consumers.
+    pub(super) fn source(&self, address: SocketAddr) -> Option<Ipv4Addr> {
+        let own = match address.ip() {
+            IpAddr::V4(own) => routable(own),
+            IpAddr::V6(_) => None,
+        };
+        self.source.or(own)
+    }
+
     pub(super) fn addresses(&self) -> Result<Option<Addresses>, OptionsError> {
         let addresses = self.orchestrator.as_deref().map(|url| Addresses::new(url, &self.id));
         Ok(addresses.transpose()?)
     }
+}
+
+fn is_public_url(text: &str) -> bool {
+    let Ok(url) = text.parse::<Url>() else { return false };
+    let is_plain = url.username().is_empty() && url.password().is_none() && text.bytes().all(|b| b.is_ascii_graphic());
+    text.len() <= NAME_MAX_BYTES && matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain
 }
 
 fn within(name: &'static str, value: u64, min: u64, max: u64) -> Result<(), OptionsError> {
@@ -187,6 +223,17 @@ mod tests {
         assert!(matches!(bad.check(), Err(OptionsError::Range { .. })));
         let bad = Options { orchestrator: Some("ftp://x".to_owned()), ..Options::default() };
         assert!(matches!(bad.check(), Err(OptionsError::Orchestrator(_))));
+        for url in ["x", "ftp://x", "http://u:p@x", "http://x y"] {
+            let bad = Options { advertise: Some(url.to_owned()), ..Options::default() };
+            assert!(matches!(bad.check(), Err(OptionsError::Advertise(_))), "{url}");
+        }
+        let listening = |text: &str| {
+            let address = text.parse().unwrap();
+            (Options::default().public_url(address), Options::default().source(address).map(|own| own.to_string()))
+        };
+        assert_eq!(listening("127.0.0.1:80"), (Some("http://127.0.0.1:80".to_owned()), None));
+        assert_eq!(listening("0.0.0.0:80"), (None, None));
+        assert_eq!(listening("10.0.0.1:80"), (Some("http://10.0.0.1:80".to_owned()), Some("10.0.0.1".to_owned())));
         assert!(toml::from_str::<Options>("colour = 1").is_err());
         let text = "id = 'a'\n[[generate]]\ntopic = 't'\n[[policies]]\ntopic = 'log/#'\npolicy = 'fifo'";
         let read: Options = toml::from_str(text).unwrap();

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client::client;
+use super::client::{client, client_from};
 use super::clock::{Clock, wall_ms};
 use super::limits::{CALLBACK_WAIT, ORCHESTRATOR_WAIT, PACKET_MAX_BYTES, STOP_WAIT};
 use super::machine::{Machine, Settings};
@@ -69,7 +69,8 @@ impl Gateway {
         let (listener, address) = listen(options.listen).await?;
         let (mqtt_listener, mqtt_address) = listen(options.mqtt_listen).await?;
         let instance = format!("{:016x}", RandomState::new().build_hasher().finish());
-        let identity = Identity { id: options.id.clone(), node: options.node.clone(), instance, address };
+        let (url, source) = (options.public_url(address), options.source(address));
+        let identity = Identity { id: options.id.clone(), node: options.node.clone(), instance, address, url, source };
         let settings = Settings {
             node: options.node.clone(),
             buffer_bytes: options.buffer_bytes,
@@ -125,7 +126,8 @@ impl Gateway {
             tasks.spawn(report::report(Arc::clone(&shared), short, addresses.clone(), every));
             tasks.spawn(report::follow(Arc::clone(&shared), client(None)?, addresses));
         }
-        let room = Room { shared: Arc::clone(&shared), client: client(Some(CALLBACK_WAIT))? };
+        let callbacks = client_from(options.source, Some(CALLBACK_WAIT))?;
+        let room = Room { shared: Arc::clone(&shared), client: callbacks };
         let served = serve(listener, room, stop, over.clone()).await;
         over.cancel();
         tasks.close();

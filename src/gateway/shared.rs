@@ -1,7 +1,7 @@
 //! What the tasks of a gateway share: the machine behind a lock that is never held across an await, and what wakes whom.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,10 @@ pub(super) struct Identity {
     pub(super) instance: String,
     /// Where it listens for consumers.
     pub(super) address: SocketAddr,
+    /// Where others find that; absent: nobody else can.
+    pub(super) url: Option<String>,
+    /// From which address it sends to consumers elsewhere, if that is one that means the same to others.
+    pub(super) source: Option<Ipv4Addr>,
 }
 
 /// A batch for a consumer, as JSON.

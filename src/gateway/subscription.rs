@@ -1,7 +1,7 @@
 //! Subscriptions: who wants what, in which level, how it reaches them, and how patient the gateway is with them.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use reqwest::Url;
 
@@ -100,6 +100,19 @@ impl Wanted {
         };
         Ok(Self { filter, level: qos_level, way, consumer, node })
     }
+
+    /// Where batches are posted to, if the URL says the address itself and others than this machine can reach it.
+    pub fn endpoint(&self) -> Option<(Ipv4Addr, u16)> {
+        let Way::Callback(url) = &self.way else { return None };
+        let address: Ipv4Addr = url.host_str()?.parse().ok()?;
+        Some((routable(address)?, url.port_or_known_default()?))
+    }
+}
+
+/// An address that means the same to everybody.
+pub(super) fn routable(address: Ipv4Addr) -> Option<Ipv4Addr> {
+    let is_private_to_somebody = address.is_loopback() || address.is_unspecified() || address.is_link_local();
+    (!is_private_to_somebody && !address.is_multicast() && !address.is_broadcast()).then_some(address)
 }
 
 fn text(field: &'static str, said: &str, max: usize) -> Result<(), SubscribeError> {

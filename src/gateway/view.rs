@@ -166,7 +166,15 @@ fn document(
     topics.sort_by_key(|report| report.subscribers.is_empty());
     topics.truncate(TOPICS_MAX);
     let levels = Level::BEST_FIRST.into_iter().rev().map(level).collect();
-    MetadataDocument { node: identity.node.clone(), at: rfc3339(at_ms), levels, topics }
+    MetadataDocument {
+        node: identity.node.clone(),
+        at: rfc3339(at_ms),
+        instance: identity.instance.clone(),
+        url: identity.url.clone(),
+        address: identity.source,
+        levels,
+        topics,
+    }
 }
 
 /// One report for each level in which somebody wants the topic; one without subscribers if nobody does, for it is offered.
@@ -182,7 +190,8 @@ fn topic_reports(
         let node = node_of(identity, found);
         let subscribers = by_level.entry(found.wanted.level).or_default();
         if nodes.contains(node) {
-            subscribers.push(SubscriberReport { consumer: found.consumer(), node: node.to_owned() });
+            let (address, port) = found.wanted.endpoint().unzip();
+            subscribers.push(SubscriberReport { consumer: found.consumer(), node: node.to_owned(), address, port });
         }
     }
     if by_level.is_empty() {

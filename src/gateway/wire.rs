@@ -1,6 +1,8 @@
 //! The documents that a gateway speaks: metadata and rates with the orchestrator, subscriptions, batches and contents with
 //! consumers. What others send may have members that are not known here, but for requests to this gateway.
 
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
 use super::buffer::Counts;
@@ -15,6 +17,14 @@ pub struct MetadataDocument {
     pub node: String,
     /// When; each report is newer than the one before.
     pub at: String,
+    /// What tells this process from another of the same id.
+    pub instance: String,
+    /// Where consumers find it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// From which address it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
     /// Its buffers.
     pub levels: Vec<LevelReport>,
     /// What it offers, and to whom it sends.
@@ -58,6 +68,12 @@ pub struct SubscriberReport {
     pub consumer: String,
     /// The node at which they are.
     pub node: String,
+    /// At which address batches are posted to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
+    /// At which port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 /// What the orchestrator says.

@@ -11,7 +11,7 @@ use watermaster::journal::{DatabaseUrl, Journal};
 use watermaster::kernel::Command;
 use watermaster::kernel::command::{Expected, Misfits};
 use watermaster::kernel::rates::Level;
-use watermaster::kernel::rates::demand::{LevelReport, Metadata, Subscriber, TopicReport};
+use watermaster::kernel::rates::demand::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use watermaster::kernel::units::{Bandwidth, Millis};
 
 use crate::kernel::{name, network, request};
@@ -128,10 +128,15 @@ async fn at_intervals_the_scheduler_waits_for_its_turn_but_not_with_a_new_subscr
             topic: name("t"),
             level: Level::new(*level).unwrap(),
             arrival: Bandwidth::saturating_from_bps(*arrival),
-            subscribers: vec![Subscriber { consumer: name("c"), node: name("b") }],
+            subscribers: vec![Subscriber { consumer: name("c"), node: name("b"), endpoint: None }],
         });
-        let metadata =
-            Metadata { node: name("a"), at: now, levels: [LevelReport::default(); 3], topics: topics.collect() };
+        let metadata = Metadata {
+            node: name("a"),
+            at: now,
+            presence: Presence::default(),
+            levels: [LevelReport::default(); 3],
+            topics: topics.collect(),
+        };
         let view = app.scheduler().report(name("ag"), metadata).await.unwrap();
         [0, 1].map(|level: usize| view.rates.levels[level].rate.as_bps() / 50_000)
     };

@@ -256,7 +256,7 @@ pub(crate) fn address(host: u32) -> String {
 }
 
 /// Starts a command in a host's namespace.
-fn inside(host: u32, words: &[&str]) -> Child {
+pub(crate) fn inside(host: u32, words: &[&str]) -> Child {
     let mut command = Command::new(SCRIPT);
     command.args(["in", &format!("h{host}")]).args(words);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()

@@ -10,6 +10,7 @@ mod journal;
 mod lab;
 mod network;
 mod packets;
+mod packets_of_gateways;
 mod operations;
 mod process;
 mod running;

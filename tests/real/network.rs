@@ -17,6 +17,9 @@ const RING_FILE: &str = include_str!("../../topologies/ring.json");
 /// What its links are said to carry.
 const RING_BPS: u64 = 10_000_000;
 
+/// Where hosts reach this machine, on any port.
+const MANAGEMENT: &str = "10.78.1.1:0";
+
 /// A service with the ring and, mostly, a controller.
 pub(crate) struct Network {
     service: Option<Running>,
@@ -38,14 +41,30 @@ impl Network {
         network
     }
 
+    /// The same, found by hosts under the address that they reach this machine by.
+    pub(crate) fn for_hosts(lab: &Lab, capacity_bps: u64) -> Self {
+        let network = Self::listening(MANAGEMENT, capacity_bps);
+        network.control(lab.url());
+        network
+    }
+
     /// A new one that drives nothing.
     pub(crate) fn without_controller(capacity_bps: u64) -> Self {
+        Self::listening("127.0.0.1:0", capacity_bps)
+    }
+
+    fn listening(address: &str, capacity_bps: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let service = Running::start(&["--data", folder.path().to_str().unwrap()]);
+        let service = Running::start_at(address, &["--data", folder.path().to_str().unwrap()]);
         let network = Self { service: Some(service), folder };
         let ring = RING_FILE.replace(&RING_BPS.to_string(), &capacity_bps.to_string());
         network.put_topology(&ring);
         network
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.service.as_ref().unwrap().address)
     }
 
     /// Uploads the ring, as it is or otherwise.

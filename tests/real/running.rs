@@ -21,10 +21,19 @@ impl Running {
         Self::start_in(&[], arguments)
     }
 
+    /// At an address of this machine that others can reach.
+    pub(crate) fn start_at(listen: &str, arguments: &[&str]) -> Self {
+        Self::start_as(listen, &[], arguments)
+    }
+
     /// With more variables in its environment.
     pub(crate) fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::start_as("127.0.0.1:0", environment, arguments)
+    }
+
+    fn start_as(listen: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_watermaster"))
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", listen])
             .args(arguments)
             .env("RUST_LOG", "warn")
             .envs(environment.iter().copied())

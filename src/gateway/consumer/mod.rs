@@ -4,6 +4,7 @@ mod keep;
 mod receive;
 pub mod tally;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,9 +55,10 @@ pub struct ConsumerOptions {
 pub enum Reach {
     /// They post to it.
     Callback {
-        /// Where it listens.
+        /// Where it listens. Each QoS level beyond the lowest that is wanted gets a port of its own, the next ones (or any,
+        /// where this one is any), so that switches can tell the levels apart.
         listen: SocketAddr,
-        /// Where gateways find that; absent: at the same address.
+        /// Where gateways find that; absent: at the same address. There is one, and so one port for all levels.
         public_url: Option<Url>,
     },
     /// It reads streams: nobody has to reach it.
@@ -162,10 +164,19 @@ impl Desk {
     }
 }
 
+/// Where batches come in.
+struct Door {
+    /// Of this level; `None`: of every level.
+    level: Option<Level>,
+    listener: TcpListener,
+    url: Url,
+}
+
 /// A consumer with its address taken.
 pub struct Consumer {
     desk: Arc<Desk>,
-    door: Option<(TcpListener, Url)>,
+    /// One for each level, unless all come by one or none does.
+    doors: Vec<Door>,
     lines: mpsc::Receiver<Line>,
 }
 
@@ -183,17 +194,25 @@ impl Consumer {
         if !(1..=WISHES_MAX).contains(&options.wishes.len()) {
             return Err(ConsumerError::Count);
         }
-        let door = match &options.reach {
-            Reach::Stream => None,
-            Reach::Callback { listen, public_url } => Some(open(*listen, public_url.as_ref()).await?),
-        };
+        let levels: BTreeSet<Level> = options.wishes.iter().map(|wish| wish.level).collect();
+        let mut doors = vec![];
+        match &options.reach {
+            Reach::Stream => {}
+            Reach::Callback { listen, public_url: Some(url) } => doors.push(open(*listen, None, Some(url)).await?),
+            Reach::Callback { listen, public_url: None } => {
+                for (place, level) in (0..).zip(levels) {
+                    let port = if listen.port() == 0 { 0 } else { listen.port().saturating_add(place) };
+                    doors.push(open(SocketAddr::new(listen.ip(), port), Some(level), None).await?);
+                }
+            }
+        }
         let wishes = options.wishes.iter().map(|wish| (wish.gateway.to_string(), wish.topic.clone(), wish.level));
         let tally = Mutex::new(Tally::new(wishes));
         let tokens = Mutex::new(vec![String::new(); options.wishes.len()]);
         let (sender, lines) = mpsc::channel(LINES_MAX);
         let (clock, stop) = (Clock::start(), CancellationToken::new());
         let desk = Arc::new(Desk { options, clock, stop, tally, lines: sender, tokens });
-        Ok(Self { desk, door, lines })
+        Ok(Self { desk, doors, lines })
     }
 
     /// Consumes until `stop` is cancelled or `log` wants no more; then unsubscribes and says what it got.
@@ -205,15 +224,16 @@ impl Consumer {
         stop: CancellationToken,
         mut log: impl FnMut(&Line) -> bool,
     ) -> Result<Summary, ConsumerError> {
-        let Self { desk, door, mut lines } = self;
+        let Self { desk, doors, mut lines } = self;
         let tasks = TaskTracker::new();
         let (short, long) = (client(Some(CALLBACK_WAIT))?, client(None)?);
-        let base = door.as_ref().map(|(_, url)| url.clone());
-        if let Some((listener, _)) = door {
-            tasks.spawn(receive::serve(Arc::clone(&desk), listener));
+        for (place, wish) in desk.options.wishes.iter().enumerate() {
+            let door = doors.iter().find(|door| door.level.is_none_or(|level| level == wish.level));
+            let base = door.map(|door| door.url.clone());
+            tasks.spawn(keep::keep(Arc::clone(&desk), place, base, short.clone(), long.clone()));
         }
-        for wish in 0..desk.options.wishes.len() {
-            tasks.spawn(keep::keep(Arc::clone(&desk), wish, base.clone(), short.clone(), long.clone()));
+        for door in doors {
+            tasks.spawn(receive::serve(Arc::clone(&desk), door.listener));
         }
         loop {
             tokio::select! {
@@ -235,13 +255,13 @@ impl Consumer {
     }
 }
 
-async fn open(listen: SocketAddr, public_url: Option<&Url>) -> Result<(TcpListener, Url), ConsumerError> {
+async fn open(listen: SocketAddr, level: Option<Level>, public_url: Option<&Url>) -> Result<Door, ConsumerError> {
     let failed = |error| ConsumerError::Listen { address: listen, error };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let own = || url(&format!("http://{address}/"));
     let url = public_url.map_or_else(own, |url| Ok(url.clone()))?;
-    Ok((listener, url))
+    Ok(Door { level, listener, url })
 }
 
 #[cfg(test)]

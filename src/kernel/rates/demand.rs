@@ -2,7 +2,9 @@
 //! consumers, what arrives for them and the backlog over the time in which it is to be sent.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
+use super::packets::Endpoint;
 use super::settings::Settings;
 use super::steady::Standing;
 use super::{LEVELS, Level, RATE_MAX_BPS, Want};
@@ -29,10 +31,23 @@ pub struct Metadata {
     pub node: Name,
     /// When it says it reported.
     pub at: Millis,
+    /// Who and where it is in the world.
+    pub presence: Presence,
     /// Its buffers, by level.
     pub levels: [LevelReport; LEVELS],
     /// What it carries.
     pub topics: Vec<TopicReport>,
+}
+
+/// Who and where an aggregator is, outside of the topology; all of it may be untold.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Presence {
+    /// What tells this process from any other that says the same id.
+    pub instance: Option<Name>,
+    /// Where consumers find it.
+    pub url: Option<Name>,
+    /// From which address it sends.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// A level of an aggregator.
@@ -70,6 +85,8 @@ pub struct Subscriber {
     pub consumer: Name,
     /// At which node.
     pub node: Name,
+    /// Where they receive, if they say so.
+    pub endpoint: Option<Endpoint>,
 }
 
 /// Why a report is not believed.
@@ -218,12 +235,15 @@ mod tests {
             topic: name(topic),
             level: Level::new(level).unwrap(),
             arrival: Bandwidth::saturating_from_bps(arrival_bps),
-            subscribers: nodes.iter().map(|node| Subscriber { consumer: name("c"), node: name(node) }).collect(),
+            subscribers: nodes
+                .iter()
+                .map(|node| Subscriber { consumer: name("c"), node: name(node), endpoint: None })
+                .collect(),
         };
         let mut levels = [LevelReport { buffer_capacity_bytes: 1_000, ..LevelReport::default() }; LEVELS];
         levels[2].buffer_bytes = 600;
         let topics = vec![topic("t", 2, 30_000, &["x", "x", "y", "home"]), topic("u", 0, 0, &["y"])];
-        Metadata { node: name("home"), at: Millis(5), levels, topics }
+        Metadata { node: name("home"), at: Millis(5), presence: Presence::default(), levels, topics }
     }
 
     #[test]

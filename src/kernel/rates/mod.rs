@@ -1,7 +1,7 @@
 //! The QoS scheduler of PSIoT-Orch, as far as it decides: from what aggregators report, a rate for each of them, each QoS
 //! level and each consumers' node. Pure: time is an argument, and equal reports in equal order give equal plans.
 //!
-//! [`demand`] says what an aggregator needs, [`Planner`] divides what the links have, [`steady`] says which changes are
+//! [`demand`] says what an aggregator needs, [`packets`] which packets are its, [`Planner`] divides what the links have, [`steady`] says which changes are
 //! worth signalling and when silence costs a reservation. What must stay true: the rates over a link never sum to more
 //! than what it has for them.
 
@@ -9,6 +9,7 @@ pub mod demand;
 pub mod dispatch;
 mod even;
 mod grid;
+pub mod packets;
 mod planner;
 pub mod settings;
 pub mod steady;

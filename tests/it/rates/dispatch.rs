@@ -7,8 +7,9 @@ use watermaster::kernel::command::{Command, Expected, LinkChange, Misfits};
 use watermaster::kernel::event::Denial;
 use watermaster::kernel::id::AllocationId;
 use watermaster::kernel::path::Workspace;
-use watermaster::kernel::rates::demand::{LevelReport, Metadata, Subscriber, TopicReport};
+use watermaster::kernel::rates::demand::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use watermaster::kernel::rates::dispatch::{Answer, Dispatcher, Rejection, Urgency};
+use watermaster::kernel::rates::packets::Endpoint;
 use watermaster::kernel::rates::steady::Standing;
 use watermaster::kernel::rates::{LEVELS, Level, Policy, Settings};
 use watermaster::kernel::topology::LinkState;
@@ -101,10 +102,16 @@ impl World {
             topic: name("t"),
             level: Level::new(*level).unwrap(),
             arrival: Bandwidth::saturating_from_bps(*arrival),
-            subscribers: vec![Subscriber { consumer: name("c"), node: name(to) }],
+            subscribers: vec![Subscriber { consumer: name("c"), node: name(to), endpoint: None }],
         };
         let levels = [LevelReport { buffer_capacity_bytes: MBPS, ..LevelReport::default() }; LEVELS];
-        Metadata { node: name(node), at: self.now, levels, topics: arrivals.iter().map(topic).collect() }
+        Metadata {
+            node: name(node),
+            at: self.now,
+            presence: Presence::default(),
+            levels,
+            topics: arrivals.iter().map(topic).collect(),
+        }
     }
 
     fn rate(&self, id: &str, level: usize) -> u64 {
@@ -321,4 +328,37 @@ fn after_a_restart_what_was_reserved_is_taken_up_or_let_go() {
     // What "two" had is let go; what somebody asked for in its name is not the scheduler's.
     let left: Vec<_> = world.state.allocations_after(None).map(|allocation| allocation.bandwidth.as_bps()).collect();
     assert_eq!(left, [5]);
+}
+
+#[test]
+fn who_says_addresses_gets_allocations_for_those_packets() {
+    let mut world = World::new(&[("a-b", 100 * MBPS)], settings());
+    let mut addressed = |port: u16| {
+        world.now = Millis(world.now.0 + 1);
+        let mut metadata = world.metadata("a", &[(2, MBPS, "b")]);
+        metadata.presence.address = Some([10, 0, 0, 1].into());
+        let endpoint = Endpoint { address: [10, 0, 0, 9].into(), port: Some(port) };
+        metadata.topics[0].subscribers[0].endpoint = Some(endpoint);
+        world.report("ag", metadata).unwrap();
+        world.check(&["ag"]);
+        let held: Vec<_> = world.state.allocations_after(None).cloned().collect();
+        assert_eq!(held.len(), 1, "what was for other packets is let go");
+        let flow = held[0].flow.as_deref().unwrap();
+        assert_eq!((flow.ip_proto, flow.l4_dst), (Some(6), Some(port)));
+        assert_eq!(flow.ipv4_dst.unwrap().address, std::net::Ipv4Addr::new(10, 0, 0, 9));
+        held[0].id
+    };
+    let first = addressed(7_000);
+    assert_eq!(addressed(7_000), first);
+    let second = addressed(7_001);
+    assert_ne!(second, first);
+    // A scheduler that begins again takes up what is for these packets, and lets go of what is for others.
+    world.dispatcher = Dispatcher::new(settings(), None, &world.state, world.now);
+    let asked = world.commands;
+    world.now = Millis(world.now.0 + 1);
+    let silent = world.metadata("a", &[(2, MBPS, "b")]);
+    world.report("ag", silent).unwrap();
+    world.check(&["ag"]);
+    assert_eq!((world.commands, world.state.allocation_count()), (asked + 2, 1));
+    assert_eq!(world.state.allocations_after(None).next().unwrap().flow, None);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::kernel::id::{AllocationId, LinkIx, Name, NodeIx};
+use crate::kernel::lsp::Flow as Packets;
 use crate::kernel::rates::demand::Metadata;
 use crate::kernel::rates::steady::Standing;
 use crate::kernel::rates::{AggregatorIx, LEVELS, Level, Rate, Settings, Want};
@@ -83,6 +84,8 @@ pub(super) struct Aggregator {
 pub(super) struct Flow {
     pub(super) egress: Name,
     pub(super) want: Want,
+    /// By what its packets are known, if that can be told.
+    pub(super) packets: Option<Packets>,
     /// The way it goes, or would; none: there is none.
     pub(super) path: Option<Arc<[LinkIx]>>,
     pub(super) planned: Rate,

@@ -179,7 +179,7 @@ impl Dispatcher {
                     metric: Some(self.nets.get(&known.topology)?.metric),
                     ..NamedConstraints::default()
                 },
-                flow: None,
+                flow: flow.packets.clone().map(Box::new),
             }))),
         }
     }

@@ -23,7 +23,7 @@ use super::steady::{Standing, falls_at, standing};
 use super::{AggregatorIx, FlowKey, LEVELS, Level, Rate, Settings, Want};
 use crate::kernel::class::ClassType;
 use crate::kernel::id::{AllocationId, Name, NodeIx};
-use crate::kernel::lsp::Allocation;
+use crate::kernel::lsp::{self, Allocation};
 use crate::kernel::path::{Constraints, Workspace};
 use crate::kernel::refusal::Refusal;
 use crate::kernel::state::{Network, State};
@@ -113,6 +113,13 @@ pub struct Dispatcher {
     /// Who is known no longer.
     forgotten: Vec<Name>,
     workspace: Workspace,
+}
+
+/// What an aggregator wants in a level at a node.
+struct Wanted {
+    egress: Name,
+    want: Want,
+    packets: Option<lsp::Flow>,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -377,19 +384,30 @@ impl Dispatcher {
         let Some(known) = self.aggregators.get(id) else { return };
         let Some(network) = state.network(known.topology.as_str()) else { return };
         let wants = known.metadata.wants(known.boosts, known.standing, &self.settings);
+        let mut packets = known.metadata.packets();
         let node_of = |name: &Name| network.topology().node_named(name.as_str());
-        let wants: BTreeMap<(Level, NodeIx), (Name, Want)> = wants
+        let wants: BTreeMap<(Level, NodeIx), Wanted> = wants
             .into_iter()
-            .filter_map(|((level, name), want)| Some(((level, node_of(name)?), (name.clone(), want))))
+            .filter_map(|((level, name), want)| {
+                let packets = packets.remove(&(level, name));
+                Some(((level, node_of(name)?), Wanted { egress: name.clone(), want, packets }))
+            })
             .collect();
-        let gone: Vec<_> = known.flows.keys().filter(|place| !wants.contains_key(place)).copied().collect();
+        // What a reservation is for cannot change: for other packets there is another one.
+        let stays = |place, flow: &Flow| wants.get(place).is_some_and(|wanted| wanted.packets == flow.packets);
+        let gone: Vec<_> =
+            known.flows.iter().filter(|(place, flow)| !stays(place, flow)).map(|(place, _)| *place).collect();
         gone.into_iter().for_each(|place| self.drop_flow(id, place));
-        for (place, (egress, want)) in wants {
-            let Some(orphan) = self.want_one(id, place, (egress, want), network) else { continue };
+        for (place, wanted) in wants {
+            let packets = wanted.packets.clone();
+            let Some(orphan) = self.want_one(id, place, wanted, network) else { continue };
             let Some(allocation) = self.orphans.remove(&orphan) else { continue };
-            if let Some(known) = self.aggregators.get(id) {
+            let held = state.allocation(allocation);
+            if held.is_some_and(|held| held.flow.as_deref() != packets.as_ref()) {
+                self.discarded.insert(allocation);
+            } else if let Some(known) = self.aggregators.get(id) {
                 let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
-                self.hold(key, state.allocation(allocation));
+                self.hold(key, held);
             }
         }
     }
@@ -399,7 +417,7 @@ impl Dispatcher {
         &mut self,
         id: &Name,
         place: (Level, NodeIx),
-        (egress, want): (Name, Want),
+        Wanted { egress, want, packets }: Wanted,
         network: &Network,
     ) -> Option<Orphan> {
         let known = self.aggregators.get_mut(id)?;
@@ -417,7 +435,7 @@ impl Dispatcher {
         if let Some(path) = &path {
             net.planner.put(key, path, want);
         }
-        let flow = Flow { egress, want, path, planned: Rate::default(), holding: None, refused: None };
+        let flow = Flow { egress, want, packets, path, planned: Rate::default(), holding: None, refused: None };
         known.flows.insert(place, flow);
         self.pending.insert(key);
         let (aggregator, topology) = (id.clone(), known.topology.clone());
@@ -571,11 +589,11 @@ fn entries_of(metadata: &Metadata) -> usize {
     metadata.topics.iter().map(|topic| 1 + topic.subscribers.len()).sum()
 }
 
-/// Whether an allocation is as the scheduler asks for them: for an aggregator, with nothing said but the metric.
+/// Whether an allocation is as the scheduler asks for them: for an aggregator, with nothing said but the metric and the packets.
 fn is_ours(allocation: &Allocation) -> bool {
     let constraints = allocation.constraints.as_deref();
     let plain = constraints.is_some_and(|said| {
         said.metric.is_some() && *said == Constraints { metric: said.metric, ..Constraints::default() }
     });
-    plain && allocation.aggregator.is_some() && allocation.flow.is_none() && allocation.expires_at.is_none()
+    plain && allocation.aggregator.is_some() && allocation.expires_at.is_none()
 }
