@@ -2,7 +2,9 @@
 
 pub mod allocation;
 pub mod broker;
+pub mod chart;
 pub mod consumer;
+pub mod demo;
 pub mod event;
 pub mod gateway;
 pub mod link;
@@ -33,6 +35,8 @@ pub struct Cli {
 enum Command {
     /// The service (what runs when no command is given).
     Serve(serve::Arguments),
+    /// The paper's proof of concept, all parts on this machine: what to try first.
+    Demo(demo::Arguments),
     /// Only the broker: one stateless replica over a shared store.
     Broker(broker::Arguments),
     /// What would have become of a trace of requests.
@@ -70,6 +74,8 @@ enum Command {
 enum Error {
     #[error(transparent)]
     Serve(#[from] serve::Error),
+    #[error(transparent)]
+    Demo(#[from] demo::Error),
     #[error(transparent)]
     Gateway(#[from] gateway::Error),
     #[error(transparent)]
@@ -128,6 +134,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Serve(arguments) => {
             drop(out);
             serve::run(&arguments)?;
+        }
+        Command::Demo(arguments) => {
+            drop(out);
+            demo::run(&arguments)?;
         }
         Command::Broker(arguments) => {
             drop(out);

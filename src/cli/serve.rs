@@ -129,9 +129,21 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     })
 }
 
-/// A future that cancels `stop` at the first SIGINT or SIGTERM.
+/// Set by whoever starts a part of something and has it end with themselves: standard input is a pipe then that closes when
+/// they let go of it or are gone, however they went.
+pub(super) const LIFELINE: &str = "WATERMASTER_LIFELINE";
+
+/// A future that cancels `stop` at the first SIGINT or SIGTERM, or with whoever holds the lifeline.
 pub(super) fn stop_on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
+    if std::env::var_os(LIFELINE).is_some() {
+        let stop = stop.clone();
+        // A thread of its own: the runtime would wait for a blocking read when it ends.
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            stop.cancel();
+        });
+    }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {

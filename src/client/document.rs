@@ -278,6 +278,81 @@ pub struct LinkOutcome {
     pub link: Link,
 }
 
+/// What became of the requests of a batch, in their order.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct BatchOutcome {
+    /// One each.
+    pub outcomes: Vec<EntryOutcome>,
+}
+
+/// What became of one request of a batch.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct EntryOutcome {
+    /// As it would be answered alone.
+    pub status: u16,
+    /// If it was admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<AllocationOutcome>,
+    /// If it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// An aggregator in brief.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct Aggregator {
+    /// What it is called.
+    pub id: String,
+    /// In which topology it is.
+    pub topology: String,
+    /// At which node.
+    pub node: String,
+    /// `fresh`, `stale` or `lost`.
+    pub state: String,
+    /// What it needs of the network, by level.
+    pub demand: Vec<Demand>,
+    /// What it may send.
+    pub rates: Rates,
+    /// Everything else.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// What an aggregator needs in a QoS level.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct Demand {
+    /// Which.
+    pub qos_level: u8,
+    /// How much.
+    pub demand_bps: u64,
+    /// Whether a full buffer stands behind it.
+    pub boosted: bool,
+}
+
+/// What an aggregator may send.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct Rates {
+    /// Higher than whatever was told before.
+    pub sequence: u64,
+    /// By level.
+    pub levels: Vec<LevelRate>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// What an aggregator may send in a QoS level.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct LevelRate {
+    /// Which.
+    pub qos_level: u8,
+    /// How much.
+    pub rate_bps: u64,
+    /// The allocations that have it reserved.
+    #[serde(default)]
+    pub allocations: Vec<String>,
+}
+
 /// Something that happened.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Event {

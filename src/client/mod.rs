@@ -14,8 +14,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use document::{
-    Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, ClassFigures, Effects, Event, Link, LinkChange,
-    LinkOutcome, Page, Problem, TopologySummary, UploadReport, Victim, Warning,
+    Aggregator, Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, BatchOutcome, ClassFigures, Demand,
+    Effects, EntryOutcome, Event, LevelRate, Link, LinkChange, LinkOutcome, Page, Problem, Rates, TopologySummary,
+    UploadReport, Victim, Warning,
 };
 pub use events::Events;
 
@@ -145,6 +146,31 @@ impl Client {
         let body = json(request)?;
         let send = || self.send(Method::POST, url.clone(), headers.clone(), Some(body.clone()));
         read(send.retry(patience()).when(ClientError::is_transient).await?).await
+    }
+
+    /// Asks for bandwidth many times at once, decided in order.
+    ///
+    /// # Errors
+    /// There are too many at once, or the service does not answer. A denial is an outcome.
+    pub async fn allocation_batch(
+        &self,
+        requests: &[AllocationRequest],
+        key: &str,
+    ) -> Result<BatchOutcome, ClientError> {
+        let url = self.url(&["v1", "allocations", "batch"], &[]);
+        let key = HeaderValue::from_str(key).map_err(|_| ClientError::Header { header: "Idempotency-Key" })?;
+        let headers = HeaderMap::from_iter([(reqwest::header::HeaderName::from_static("idempotency-key"), key)]);
+        let body = json(&serde_json::json!({ "requests": requests }))?;
+        let send = || self.send(Method::POST, url.clone(), headers.clone(), Some(body.clone()));
+        read(send.retry(patience()).when(ClientError::is_transient).await?).await
+    }
+
+    /// A page of aggregators, by id.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn aggregator_list(&self, limit: u32, after: Option<&str>) -> Result<Page<Aggregator>, ClientError> {
+        self.get(self.url(&["v1", "aggregators"], &paging(limit, after))).await
     }
 
     /// One allocation, living or ended.

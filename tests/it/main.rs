@@ -8,6 +8,7 @@
 
 mod app;
 mod architecture;
+mod demo;
 mod formats;
 mod front;
 mod gateway;

@@ -31,7 +31,7 @@ fn people_can_work_with_the_dashboard() {
     assert!(status.success(), "{status}; see {}/failed.png", screens.display());
 }
 
-fn which(program: &str) -> Option<std::path::PathBuf> {
+pub(crate) fn which(program: &str) -> Option<std::path::PathBuf> {
     if program.contains('/') {
         return Some(program.into());
     }

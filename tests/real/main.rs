@@ -5,6 +5,7 @@ mod broker;
 mod client;
 mod command_line;
 mod dashboard;
+mod demo;
 mod driver;
 mod journal;
 mod lab;

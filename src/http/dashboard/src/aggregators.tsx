@@ -10,6 +10,10 @@ import { CLASS_WORDS, clock, rate } from "./units";
 const ASK_EVERY_MS = 1_000;
 /** How far back the plots go. */
 const KEPT = 900;
+/** So many are shown. */
+const SHOWN = 24;
+/** Marks of the same kind that are nearer to each other, in seconds, are one. */
+const APART_S = 3;
 
 interface Level {
   qos_level: number;
@@ -37,6 +41,9 @@ interface Aggregator {
   rates?: { at?: string; lease_ms?: number; levels?: Level[] } | null;
 }
 
+/** What was seen so far, kept while other views are open. */
+let seen = new Map<string, Sample[]>();
+
 interface Sample {
   at: number;
   buffers: Map<number, number>;
@@ -46,15 +53,17 @@ interface Sample {
 export function Aggregators() {
   const [found, setFound] = useState<Aggregator[] | null>(null);
   const [error, setError] = useState<unknown>(null);
-  const [samples, setSamples] = useState<Map<string, Sample[]>>(new Map());
+  const [samples, setSamples] = useState(seen);
   useEffect(() => {
     const look = async () => {
       try {
         const page = await get<{ items?: Aggregator[] } | Aggregator[]>("/v1/aggregators");
-        const all = Array.isArray(page) ? page : (page.items ?? []);
+        const listed = Array.isArray(page) ? page : (page.items ?? []);
+        const all = await Promise.all(listed.slice(0, SHOWN).map(whole));
         setFound(all);
         setError(null);
-        setSamples((before) => new Map(all.map((one) => [one.id, [...(before.get(one.id) ?? []), sample(one)].slice(-KEPT)])));
+        seen = new Map(all.map((one) => [one.id, [...(seen.get(one.id) ?? []), sample(one)].slice(-KEPT)]));
+        setSamples(seen);
       } catch (failed) {
         if (failed instanceof Refused && failed.status === 404) setFound([]);
         else setError(failed);
@@ -80,6 +89,25 @@ export function Aggregators() {
   );
 }
 
+/** What happened to an aggregator's reservations, but for changes of their size, which the plot itself shows. */
+function marksOf(id: string): { at: number; text: string }[] {
+  const marks: { at: number; text: string }[] = [];
+  for (const event of happenings.value) {
+    const whose = (event.data.allocation as { aggregator?: string } | undefined)?.aggregator;
+    if (!(whose === id && event.kind !== "allocation_resized") && event.kind !== "link_changed") continue;
+    const mark = { at: Date.parse(event.at) / 1000, text: event.kind.replace("allocation_", "").replace("_", " ") };
+    const before = marks.filter((other) => other.text === mark.text).at(-1);
+    if (!before || mark.at - before.at > APART_S) marks.push(mark);
+  }
+  return marks;
+}
+
+/** With what it reported last, which lists leave out. Who was forgotten meanwhile stays as listed. */
+async function whole(listed: Aggregator): Promise<Aggregator> {
+  if (listed.metadata) return listed;
+  return get<Aggregator>(`/v1/aggregators/${encodeURIComponent(listed.id)}`).catch(() => listed);
+}
+
 function levelsOf(one: Aggregator): Level[] {
   return one.metadata?.levels ?? one.levels ?? [];
 }
@@ -101,9 +129,7 @@ function One(props: { one: Aggregator; samples: Sample[] }) {
   const times = samples.map((at) => at.at);
   const series = (of: "buffers" | "rates"): Series[] =>
     levels.map((level) => ({ label: `QoS ${level} (${CLASS_WORDS[level] ?? ""})`, classType: level, values: samples.map((at) => at[of].get(level) ?? null) }));
-  const marks = happenings.value
-    .filter((event) => (event.data.allocation as { aggregator?: string } | undefined)?.aggregator === one.id || event.kind === "link_changed")
-    .map((event) => ({ at: Date.parse(event.at) / 1000, text: event.kind.replace("allocation_", "").replace("_", " ") }));
+  const marks = marksOf(one.id);
   return (
     <section class="aggregator">
       <h2>{one.id} {one.state ? <State of={one.state} /> : null}</h2>

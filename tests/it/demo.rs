@@ -1,0 +1,186 @@
+//! The demo as far as it is pure: the timeline, the scenario as the parts read it, the figure and the verdict from data,
+//! what is told. What runs is in `tests/real/demo.rs`.
+
+use std::collections::BTreeSet;
+
+use watermaster::cli::demo::backbone;
+use watermaster::cli::demo::figure;
+use watermaster::cli::demo::notice::Notices;
+use watermaster::cli::demo::record::{Happening, Latency, LevelSample, Record, Sample, places};
+use watermaster::cli::demo::scenario::{
+    AGGREGATORS, BACKGROUND_BPS, HEAVY, HEAVY_LEVEL, HEAVY_TIMES, LINK_BPS, Step, Tempo, Timeline, WithHeavy, sources,
+    topology, wishes,
+};
+use watermaster::cli::demo::tell;
+use watermaster::cli::demo::verdict::Summary;
+use watermaster::formats;
+use watermaster::gateway::consumer::Wish;
+use watermaster::gateway::generator::SourceSpec;
+
+#[test]
+fn the_timeline_is_the_same_at_every_tempo() {
+    let (full, fast) = (Timeline::new(Tempo::Full), Timeline::new(Tempo::Fast));
+    let order = |timeline: &Timeline| timeline.steps.iter().map(|(_, step)| *step).collect::<Vec<_>>();
+    assert_eq!(order(&full), [Step::Background, Step::Client1, Step::Client2, Step::Quiet, Step::End]);
+    assert_eq!(order(&full), order(&fast));
+    assert!(full.steps.is_sorted_by_key(|(at_ms, _)| *at_ms));
+    let factor = full.buffer_bytes / fast.buffer_bytes;
+    for ((slow_ms, _), (fast_ms, _)) in full.steps.iter().zip(&fast.steps) {
+        assert_eq!(*slow_ms, fast_ms * factor);
+    }
+    assert!(fast.at_ms(Step::End) <= 16_000, "with starting and stopping it is under 20 s");
+    assert!(!Step::Client2.words().is_empty());
+}
+
+#[test]
+fn the_parts_can_read_the_scenario() {
+    let network = formats::read(topology().to_string().as_bytes(), &formats::Options::default()).unwrap();
+    assert!(network.report.warnings.is_empty(), "{:?}", network.report.warnings);
+    for (_, node) in AGGREGATORS {
+        assert!(network.topology.node_named(node).is_some());
+    }
+    let mut offered_bps = vec![];
+    for aggregator in 0..AGGREGATORS.len() {
+        let specs: Vec<SourceSpec> = sources(aggregator).iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(specs.len(), if aggregator == HEAVY { 4 } else { 3 });
+        offered_bps.extend(specs.iter().map(|spec| spec.rate_bps));
+    }
+    let (most, least) = (offered_bps.iter().max().unwrap(), offered_bps.iter().min().unwrap());
+    assert_eq!(*most, least * HEAVY_TIMES);
+    assert!(*most > LINK_BPS, "the fourth topic alone is more than a link");
+    // Both clients, all aggregators, every ordinary topic, and what the generators hold: it fits with room to spare.
+    assert!(2 * 9 * least + BACKGROUND_BPS < LINK_BPS * 6 / 10);
+
+    let gateways: Vec<String> = (1..=3).map(|port| format!("http://127.0.0.1:{port}")).collect();
+    let read = |with| wishes(with, &gateways).iter().map(|text| text.parse::<Wish>().unwrap()).collect::<Vec<_>>();
+    let (first, second) = (read(WithHeavy::No), read(WithHeavy::Yes));
+    assert_eq!((first.len(), second.len()), (9, 10));
+    let offered: BTreeSet<String> =
+        (0..3).flat_map(sources).map(|text| text.parse::<SourceSpec>().unwrap().topic).collect();
+    assert_eq!(second.iter().map(|wish| wish.topic.clone()).collect::<BTreeSet<_>>(), offered);
+}
+
+#[test]
+fn the_backbone_is_the_same_at_every_run_and_within_its_network() {
+    let requests = backbone::requests();
+    assert_eq!(requests, backbone::requests());
+    assert!((200..=1_000).contains(&requests.len()), "one batch: {}", requests.len());
+    let nodes = include_str!("../../topologies/nsfnet.json");
+    let network = formats::read(nodes.as_bytes(), &formats::Options::default()).unwrap().topology;
+    for request in &requests {
+        assert!(network.node_named(&request.ingress).is_some() && network.node_named(&request.egress).is_some());
+        assert_ne!(request.ingress, request.egress);
+    }
+    let classes: BTreeSet<_> = requests.iter().filter_map(|request| request.class_type).collect();
+    assert_eq!(classes, BTreeSet::from([0, 1, 2]));
+}
+
+/// A run as the paper has it: who is heavy fills, gets what is left, and more when the background falls silent.
+fn run() -> Record {
+    let timeline = Timeline::new(Tempo::Full);
+    let at = |step| timeline.at_ms(step);
+    let sample = |at_ms: u64| {
+        let mut aggregators = [[LevelSample::default(); 3]; 3];
+        for (aggregator, level) in places() {
+            let clients = u64::from(at_ms >= at(Step::Client1)) + u64::from(at_ms >= at(Step::Client2));
+            let bps = 100_000 * clients;
+            aggregators[aggregator][level] = LevelSample {
+                offered_bps: bps,
+                granted_bps: bps,
+                sent_bps: bps,
+                buffer_bytes: 1_000 * clients,
+                dropped: 0,
+            };
+        }
+        let background_bps = if at_ms < at(Step::Quiet) { BACKGROUND_BPS } else { 0 };
+        if at_ms >= at(Step::Client2) {
+            let left = LINK_BPS - background_bps - 8 * 200_000;
+            let waits = (at_ms - at(Step::Client2)) * 600;
+            aggregators[HEAVY][HEAVY_LEVEL] = LevelSample {
+                offered_bps: 10_200_000,
+                granted_bps: left,
+                sent_bps: left,
+                buffer_bytes: waits.min(timeline.buffer_bytes),
+                dropped: waits.saturating_sub(timeline.buffer_bytes) / 5_000,
+            };
+        }
+        Sample { at_ms, aggregators, background_bps }
+    };
+    let samples = (0..=at(Step::End)).step_by(250).map(sample).collect();
+    let steps =
+        timeline.steps.iter().map(|(at_ms, step)| Happening { at_ms: *at_ms, text: step.words(), is_step: true });
+    let happenings = steps.collect();
+    let latency = Latency { messages: 10, mean_ms: 5, max_ms: 9 };
+    Record { policy: "max_min".to_owned(), happenings, samples, latencies: [[latency; 3]; 3], timeline }
+}
+
+#[test]
+fn the_figure_has_every_line_every_mark_and_no_script() {
+    let record = run();
+    let svg = figure::svg(&record);
+    assert!(svg.len() < 200_000, "{} bytes", svg.len());
+    assert_eq!(svg.matches("stroke-width=\"2\"").count(), 3 * 2 * 3, "a line for each aggregator, panel and level");
+    assert_eq!(svg.matches("stroke=\"#555\"").count(), 3 * 2 * 5, "each step in each panel");
+    for (name, _) in AGGREGATORS {
+        assert!(svg.contains(&format!(">{name}<")));
+    }
+    for step in &record.happenings {
+        assert!(svg.contains(&step.text), "{}", step.text);
+    }
+    assert!(
+        !svg.contains("<script") && svg.matches("http://").count() == 1,
+        "its namespace, and nothing to be fetched"
+    );
+    // Nothing at all is a picture too.
+    let empty = Record { samples: vec![], happenings: vec![], ..record };
+    assert!(figure::svg(&empty).ends_with("</svg>\n"));
+}
+
+#[test]
+fn the_verdict_is_found_in_the_numbers() {
+    let record = run();
+    let summary = Summary::of(&record);
+    assert!(summary.held(), "{:#?}", summary.claims);
+    assert_eq!(summary.levels.len(), 9);
+    let heavy = summary.heavy().unwrap();
+    assert_eq!((heavy.granted_bps, heavy.buffer_max_bytes), (4_400_000, summary.buffer_capacity_bytes));
+    assert_eq!(summary.others_max_bytes(), 2_000);
+    assert_eq!((summary.shared.left_bps, summary.shared.sent_bps), (6_000_000, 6_000_000));
+
+    let failing = |spoil: &dyn Fn(&mut Sample)| {
+        let mut record = run();
+        record.samples.iter_mut().for_each(spoil);
+        let claims = Summary::of(&record).claims;
+        claims.into_iter().filter(|claim| !claim.held).map(|claim| claim.name).collect::<Vec<_>>()
+    };
+    assert_eq!(failing(&|sample| sample.aggregators[1][2].dropped = 1), ["others_are_not_impaired"]);
+    assert_eq!(failing(&|sample| sample.aggregators[2][0].sent_bps /= 2), ["others_are_not_impaired"]);
+    let idle = |sample: &mut Sample| sample.aggregators[HEAVY][HEAVY_LEVEL].sent_bps /= 2;
+    assert_eq!(failing(&idle), ["as_much_as_can_be"]);
+    assert_eq!(failing(&|sample| sample.aggregators[0][0].buffer_bytes = 0), ["ag1_fills_with_client_2"]);
+    assert!(failing(&|sample| sample.aggregators[2][1].buffer_bytes = 1_000_000).contains(&"others_stay_near_empty"));
+    // A run that saw nothing shows nothing.
+    let empty = Summary::of(&Record { samples: vec![], ..record });
+    assert!(empty.claims.iter().all(|claim| !claim.held), "{:?}", empty.claims);
+}
+
+#[test]
+fn what_is_told_is_what_changed() {
+    let record = run();
+    let mut notices = Notices::new(record.timeline.buffer_bytes);
+    let told: Vec<String> = record.samples.iter().flat_map(|sample| notices.note(sample)).collect();
+    assert!(told.len() < 40, "{told:#?}");
+    let said = |text: &str| told.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((said("is half full"), said("is full")), (1, 1));
+    assert_eq!(said("gives Ag1 6.40 Mbit/s, 200 kbit/s and 200 kbit/s in levels 0, 1 and 2"), 1, "{told:#?}");
+}
+
+#[test]
+fn the_end_is_told_in_a_table() {
+    let summary = Summary::of(&run());
+    let text = tell::summary(&summary);
+    assert!(text.contains("Ag1  0 insensitive  10.2 Mbit/s  4.40 Mbit/s"), "{text}");
+    assert!(text.contains("at most 2000 bytes") && !text.contains("NOT SEEN"), "{text}");
+    let all = tell::comparison(&[summary.clone(), summary]);
+    assert_eq!(all.matches("max_min").count(), 2, "{all}");
+}
