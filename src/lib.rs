@@ -27,7 +27,7 @@
 //! | [`http`] | speech: parse, submit, render. One resource a file. `http/dashboard/` is the page at `/`: TypeScript, a client of `/v1` like any other, built into `dist/`, which the binary holds | app, kernel, formats | journal, any decision beyond "does this parse" |
 //! | [`client`] | a typed client of the REST interface, for other programs and for our own command line | reqwest | anything of the house: it knows the public interface only |
 //! | [`gateway`] | the edge: an aggregator of devices (buffers by QoS level, paces, subscriptions) and the consumer. A program of its own that shares the binary | mqtt, the orchestrator's public interface | anything of the orchestrator's insides |
-//! | [`cli`] | one file a subcommand | service, formats, kernel, client, gateway | |
+//! | [`cli`] | one file a subcommand; [`cli::demo`] plays the paper's scenario with all of them as processes of their own | service, formats, kernel, client, gateway | |
 //! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
 //!
 //! `tests/it/architecture.rs` holds the arrows as a table and reads the `use` lines to enforce them.

@@ -117,7 +117,11 @@ pub fn main() -> ExitCode {
     match run(cli.command.unwrap_or_else(|| Command::Serve(serve::Arguments::from_environment()))) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output may have seen enough.
-        Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Error::Output(error) | Error::Demo(demo::Error::Io(error)))
+            if error.kind() == std::io::ErrorKind::BrokenPipe =>
+        {
+            ExitCode::SUCCESS
+        }
         Err(Error::Connection(ConnectionError::Io(error))) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }

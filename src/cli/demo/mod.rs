@@ -65,11 +65,12 @@ pub struct Arguments {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Choice {
     /// Evenly, whatever is needed.
-    #[value(alias = "fixed")]
     Fixed,
     /// Evenly; who has a full buffer gets what the others do not need.
+    #[value(alias = "buffer_aware")]
     BufferAware,
     /// Weighted max-min fair by what is needed.
+    #[value(alias = "max_min")]
     MaxMin,
     /// One after the other.
     All,

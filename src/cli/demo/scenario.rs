@@ -33,6 +33,9 @@ const FAST: u64 = 4;
 const REPORT_EVERY_MS: u64 = 250;
 /// As above.
 pub const DRAIN_MS: u64 = 500;
+/// Rises of a rate by less than this part are not signalled, in parts per million: a message more or less that waits is one
+/// of seven per cent.
+pub const RAISE_BY_PPM: u64 = 80_000;
 /// What may wait in each level of an aggregator.
 const BUFFER_BYTES: u64 = 8_000_000;
 
@@ -125,8 +128,8 @@ impl Step {
 /// The network: aggregators and a generator on one side, clients and a generator on the other, one link between.
 pub fn topology() -> serde_json::Value {
     let place = |id: &str, x: i32, y: i32| serde_json::json!({ "id": id, "x": x, "y": y });
-    let left = [("ag1", 0), ("ag2", 100), ("ag3", 200), ("generator1", 300)];
-    let right = [("client1", 50), ("client2", 150), ("generator2", 250)];
+    let left = [("ag1", 0), ("ag2", 100), ("ag3", 200), ("gen1", 300)];
+    let right = [("client1", 50), ("client2", 150), ("gen2", 250)];
     let mut nodes = vec![place("core1", 200, 150), place("core2", 450, 150)];
     nodes.extend(left.iter().map(|(id, y)| place(id, 0, *y)));
     nodes.extend(right.iter().map(|(id, y)| place(id, 650, *y)));

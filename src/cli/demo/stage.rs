@@ -134,8 +134,8 @@ impl Stage {
             Step::Background => {
                 let request = AllocationRequest {
                     topology: Some(scenario::TOPOLOGY.to_owned()),
-                    ingress: "generator1".to_owned(),
-                    egress: "generator2".to_owned(),
+                    ingress: "gen1".to_owned(),
+                    egress: "gen2".to_owned(),
                     class_type: Some(BACKGROUND_CLASS),
                     bandwidth_bps: BACKGROUND_BPS,
                     ..AllocationRequest::default()
@@ -196,8 +196,11 @@ impl Stage {
 
 fn serve_arguments(scratch: &TempDir, policy: Policy, listen: Option<SocketAddr>) -> Result<Vec<String>, StageError> {
     let config = scratch.path().join("orchestrator.toml");
-    let (policy, topology, drain_ms) = (policy.word(), scenario::TOPOLOGY, scenario::DRAIN_MS);
-    let text = format!("[scheduler]\npolicy = \"{policy}\"\ntopology = \"{topology}\"\ndrain_ms = {drain_ms}\n");
+    let (policy, topology) = (policy.word(), scenario::TOPOLOGY);
+    let (drain_ms, raise_by_ppm) = (scenario::DRAIN_MS, scenario::RAISE_BY_PPM);
+    let text = format!(
+        "[scheduler]\npolicy = \"{policy}\"\ntopology = \"{topology}\"\ndrain_ms = {drain_ms}\nraise_by_ppm = {raise_by_ppm}\n"
+    );
     std::fs::write(&config, text).map_err(StageError::Scratch)?;
     let listen = listen.map_or_else(free_or_default, |said| said.to_string());
     let data = scratch.path().join("data");

@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, Refused } from "./api";
 import { happenings } from "./live";
+import type { Happening } from "./api";
 import { Empty, Failure, State } from "./parts";
 import { Plot, type Series } from "./plot";
 import { CLASS_WORDS, clock, rate } from "./units";
@@ -14,6 +15,7 @@ const KEPT = 900;
 const SHOWN = 24;
 /** Marks of the same kind that are nearer to each other, in seconds, are one. */
 const APART_S = 3;
+const MARKED_KEPT = 1_000;
 
 interface Level {
   qos_level: number;
@@ -43,6 +45,12 @@ interface Aggregator {
 
 /** What was seen so far, kept while other views are open. */
 let seen = new Map<string, Sample[]>();
+const marked = new Map<number, Happening>();
+
+interface Mark {
+  at: number;
+  text: string;
+}
 
 interface Sample {
   at: number;
@@ -62,6 +70,7 @@ export function Aggregators() {
         const all = await Promise.all(listed.slice(0, SHOWN).map(whole));
         setFound(all);
         setError(null);
+        keepMarked();
         seen = new Map(all.map((one) => [one.id, [...(seen.get(one.id) ?? []), sample(one)].slice(-KEPT)]));
         setSamples(seen);
       } catch (failed) {
@@ -90,16 +99,23 @@ export function Aggregators() {
 }
 
 /** What happened to an aggregator's reservations, but for changes of their size, which the plot itself shows. */
-function marksOf(id: string): { at: number; text: string }[] {
-  const marks: { at: number; text: string }[] = [];
-  for (const event of happenings.value) {
+function marksOf(id: string): Mark[] {
+  const marks: Mark[] = [];
+  for (const event of marked.values()) {
     const whose = (event.data.allocation as { aggregator?: string } | undefined)?.aggregator;
-    if (!(whose === id && event.kind !== "allocation_resized") && event.kind !== "link_changed") continue;
+    if (whose !== id && event.kind !== "link_changed") continue;
     const mark = { at: Date.parse(event.at) / 1000, text: event.kind.replace("allocation_", "").replace("_", " ") };
     const before = marks.filter((other) => other.text === mark.text).at(-1);
     if (!before || mark.at - before.at > APART_S) marks.push(mark);
   }
   return marks;
+}
+
+/** Keeps what is to be marked: changes of size are so many that they would push it out of what was heard last. */
+function keepMarked(): void {
+  for (const event of happenings.value)
+    if (event.kind === "link_changed" || (event.data.allocation && event.kind !== "allocation_resized")) marked.set(event.sequence, event);
+  for (const sequence of [...marked.keys()].slice(0, Math.max(0, marked.size - MARKED_KEPT))) marked.delete(sequence);
 }
 
 /** With what it reported last, which lists leave out. Who was forgotten meanwhile stays as listed. */
@@ -138,7 +154,7 @@ function One(props: { one: Aggregator; samples: Sample[] }) {
         {one.heard_at ? `, last heard ${clock(one.heard_at)}` : ""}.
       </p>
       <h3>Buffer, in percent of its capacity</h3>
-      <Plot times={times} series={series("buffers")} height={160} unit={(value) => `${value.toFixed(0)} %`} marks={marks} label={`Buffer of ${one.id} by QoS level over time`} />
+      <Plot times={times} series={series("buffers")} height={160} least={100} unit={(value) => `${value.toFixed(value < 9.5 && value % 1 ? 1 : 0)} %`} marks={marks} label={`Buffer of ${one.id} by QoS level over time`} />
       <h3>Rate it was given</h3>
       <Plot times={times} series={series("rates")} height={160} stepped marks={marks} label={`Rate of ${one.id} by QoS level over time`} />
       <table class="tight">

@@ -53,7 +53,7 @@ function OneLink(props: { topology: string; name: string }) {
         <section>
           <h2>Room for more</h2>
           <Room link={link} />
-          <FitMore topology={props.topology} link={link} />
+          <FitMore topology={props.topology} link={link} living={living} />
         </section>
         <section>
           <h2>History</h2>
@@ -123,7 +123,7 @@ function Room(props: { link: Link }) {
 }
 
 /** What would be evicted to fit so much more: a dry run over exactly this link. */
-function FitMore(props: { topology: string; link: Link }) {
+function FitMore(props: { topology: string; link: Link; living: Allocation[] }) {
   const { link } = props;
   const highest = Math.max(...link.classes.map((one) => one.class_type));
   const [text, setText] = useState("500M");
@@ -152,7 +152,7 @@ function FitMore(props: { topology: string; link: Link }) {
       {bps === null ? <p class="bad">Write an amount such as 500M, 2.5G or 1000000.</p> : null}
       <div aria-live="polite">
         {found instanceof Refused ? <div class="verdict is-no"><strong>⊘ It does not fit.</strong> <Denial problem={found.problem} /></div>
-          : found ? <div class="verdict is-yes"><strong>● It fits.</strong> <Victims effects={found} would /></div> : null}
+          : found ? <div class="verdict is-yes"><strong>● It fits.</strong> <Victims effects={found} would among={props.living} /></div> : null}
       </div>
     </>
   );

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
-import { Refused, type AllocationState, type Effects } from "./api";
+import { Refused, type Allocation, type AllocationState, type Effects } from "./api";
 import { href } from "./route";
 import { className, count, percent, rate, step, STEP_WORDS } from "./units";
 
@@ -99,25 +99,28 @@ function Hops(props: { path: string[] }) {
 }
 
 /** Who had to leave their path, and what became of them. */
-export function Victims(props: { effects: Partial<Effects>; would?: boolean }) {
+export function Victims(props: { effects: Partial<Effects>; would?: boolean; /** Those among whom they may be. */ among?: Allocation[] }) {
   const victims = props.effects.victims ?? [];
   if (!victims.length) return <p class="quiet">Nobody {props.would ? "would have" : "had"} to yield.</p>;
   const moved = victims.some((victim) => victim.path);
   const ended = victims.filter((victim) => victim.outcome !== "rerouted").length;
+  const known = new Map((props.among ?? []).map((one) => [one.id, one]));
   return (
     <>
       <p>
-        {count(ended, "allocation")} {props.would ? "would end" : "ended"}, {count(victims.length - ended, "allocation")}{" "}
-        {props.would ? "would go" : "went"} another way.
+        {ended ? `${count(ended, "allocation")} ${props.would ? "would be evicted" : "ended"}` : null}
+        {ended && victims.length > ended ? ", " : null}
+        {victims.length > ended ? `${count(victims.length - ended, "allocation")} ${props.would ? "would go" : "went"} another way` : null}.
       </p>
       <table>
         <thead>
-          <tr><th>Allocation</th><th>Becomes</th><th>Why</th>{moved ? <th>New path</th> : null}</tr>
+          <tr><th>Allocation</th>{known.size ? <th>Who</th> : null}<th>Becomes</th><th>Why</th>{moved ? <th>New path</th> : null}</tr>
         </thead>
         <tbody>
           {victims.slice(0, 100).map((victim) => (
             <tr key={victim.id}>
               <td><a href={href("allocations", victim.id)}>{victim.id}</a></td>
+              {known.size ? <td>{who(known.get(victim.id))}</td> : null}
               <td><State of={victim.outcome} /></td>
               <td class="why">{CAUSES[victim.cause]}</td>
               {moved ? <td>{victim.path ? <PathText path={victim.path} /> : "—"}</td> : null}
@@ -128,6 +131,10 @@ export function Victims(props: { effects: Partial<Effects>; would?: boolean }) {
       {victims.length > 100 ? <p class="quiet">And {victims.length - 100} more.</p> : null}
     </>
   );
+}
+
+function who(one: Allocation | undefined) {
+  return one ? <>{one.ingress} → {one.egress}, <ClassMark classType={one.class_type} />, {rate(one.bandwidth_bps)}</> : "—";
 }
 
 export const CAUSES: Record<string, string> = {

@@ -12,7 +12,7 @@ export interface Series {
 
 const DASHES: (number[] | undefined)[] = [undefined, [10, 4], [3, 3], [12, 3, 3, 3], [6, 6], [2, 5], [14, 6], [8, 2, 2, 2, 2, 2]];
 
-export function Plot(props: { times: number[]; series: Series[]; height?: number; unit?: (value: number) => string; stepped?: boolean; marks?: { at: number; text: string }[]; label: string }) {
+export function Plot(props: { times: number[]; series: Series[]; height?: number; unit?: (value: number) => string; stepped?: boolean; marks?: { at: number; text: string }[]; label: string; /** The scale goes at least to this. */ least?: number }) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const marks = useRef(props.marks ?? []);
@@ -29,7 +29,7 @@ export function Plot(props: { times: number[]; series: Series[]; height?: number
         fmtDate: (template) => uPlot.fmtDate(template.replace("{h}:{mm}", "{HH}:{mm}").replace("{h}", "{HH}:{mm}").replace("{aa}", "").replace("{M}/{D}/{YY}", "{YYYY}-{MM}-{DD}").replace("{M}/{D}", "{MM}-{DD}")),
         cursor: { drag: { x: false, y: false } },
         legend: { live: true },
-        scales: { y: { range: (_, __, most) => [0, Math.max(most || 0, 1) * 1.08] } },
+        scales: { y: { range: (_, __, most) => [0, Math.max(most || 0, props.least ?? 1) * 1.08] } },
         axes: [
           { stroke: color("--ink-2"), grid: { stroke: color("--line") }, ticks: { stroke: color("--line") }, font: "12px system-ui" },
           { stroke: color("--ink-2"), grid: { stroke: color("--line") }, ticks: { stroke: color("--line") }, font: "12px system-ui", size: 96, values: (_, values) => values.map((value) => unit(value)) },
