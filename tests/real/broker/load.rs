@@ -315,10 +315,10 @@ impl Load {
         }
     }
 
-    /// Some publishers end, the newest first.
+    /// Some publishers end, the oldest first.
     pub(crate) fn retire(&mut self, count: usize) {
-        let keep = self.publishers.len().saturating_sub(count);
-        for (stop, thread) in self.publishers.drain(keep..) {
+        let count = count.min(self.publishers.len());
+        for (stop, thread) in self.publishers.drain(..count) {
             stop.store(true, Ordering::Relaxed);
             self.retired.push(thread);
         }
