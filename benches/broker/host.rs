@@ -2,8 +2,8 @@
 //! replicas on one Redis behind a balancer, all of them wherever there is room.
 
 use std::fs;
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,27 +37,34 @@ pub(crate) struct Host {
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
     children: Vec<Child>,
-    _config: tempfile::NamedTempFile,
+    /// Its files.
+    folder: tempfile::TempDir,
 }
+
+/// Rules about topics, in the form that both read.
+const RULES: &str = "topic read $SYS/#\ntopic readwrite bench/#\ntopic readwrite idle/#\npattern write of/%c/#\n";
 
 impl Host {
     pub(crate) fn start(kind: Kind) -> Host {
-        let config = tempfile::NamedTempFile::new().expect("a file");
-        let mut host = Host { kind, address: free_address(), children: vec![], _config: config };
+        // Also for a broker that gives up the rights it was started with.
+        let rights = fs::Permissions::from_mode(0o755);
+        let folder = tempfile::Builder::new().permissions(rights).tempdir().expect("a folder");
+        let mut host = Host { kind, address: free_address(), children: vec![], folder };
         let address = host.address;
+        fs::write(host.rules(), RULES).expect("a file");
         match kind {
-            Kind::Ours => host.run("0", env!("CARGO_BIN_EXE_watermaster"), &ours(address, "memory")),
+            Kind::Ours => host.run_ours("0", address, "memory"),
             Kind::Mosquitto => {
                 // As generous as ours: nothing is dropped, nothing waits for more.
-                write!(
-                    host._config,
-                    "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\nset_tcp_nodelay true\n\
-                     max_inflight_messages 1000\nmax_queued_messages 100000\n",
-                    address.port()
-                )
-                .expect("a file");
-                let path = host._config.path().display().to_string();
-                host.run("0", "mosquitto", &["-c".to_owned(), path]);
+                let text = format!(
+                    "listener {} 127.0.0.1\nallow_anonymous true\nacl_file {}\npersistence false\nlog_type none\n\
+                     set_tcp_nodelay true\nmax_inflight_messages 1000\nmax_queued_messages 100000\n",
+                    address.port(),
+                    host.rules()
+                );
+                let path = host.folder.path().join("mosquitto.conf");
+                fs::write(&path, text).expect("a file");
+                host.run("0", "mosquitto", &["-c".to_owned(), path.display().to_string()]);
             }
             Kind::Replicas => host.start_replicas(),
         }
@@ -73,10 +80,20 @@ impl Host {
         self.await_listener(redis);
         let behind = [free_address(), free_address()];
         for address in behind {
-            self.run("0-1", env!("CARGO_BIN_EXE_watermaster"), &ours(address, &format!("redis://{redis}")));
+            self.run_ours("0-1", address, &format!("redis://{redis}"));
             self.await_listener(address);
         }
         self.address = balancer::start(behind.to_vec());
+    }
+
+    fn rules(&self) -> String {
+        self.folder.path().join("rules").display().to_string()
+    }
+
+    fn run_ours(&mut self, cores: &str, address: SocketAddr, store: &str) {
+        let (address, rules) = (address.to_string(), self.rules());
+        let arguments = ["broker", "--mqtt-listen", &address, "--mqtt-rules", &rules, "--store", store];
+        self.run(cores, env!("CARGO_BIN_EXE_watermaster"), &arguments.map(str::to_owned));
     }
 
     fn run(&mut self, cores: &str, program: &str, arguments: &[String]) {
@@ -124,10 +141,6 @@ impl Host {
         };
         self.children.iter().map(of).sum()
     }
-}
-
-fn ours(address: SocketAddr, store: &str) -> [String; 5] {
-    ["broker", "--mqtt-listen", &address.to_string(), "--store", store].map(str::to_owned)
 }
 
 fn free_address() -> SocketAddr {

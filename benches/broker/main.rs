@@ -1,6 +1,6 @@
 //! Our broker against mosquitto: one load generator for both, interleaved in the same run, each broker on one core and the
 //! generator on the other. Then two replicas on Redis behind a balancer. Only the ratios mean anything on a machine that
-//! is shared; CPU time a message changes less with what else runs.
+//! is shared; CPU time a message changes less with what else runs. All have sessions, rules about topics and metrics.
 //!
 //! `cargo bench --bench broker [-- CASE...]`; `ROUNDS` (3) and `SECONDS` (2) may be set; `LOUD` shows what brokers say.
 //! Needs `taskset`, and `mosquitto` and `redis-server` (Debian packages) on the PATH: what is missing is said.

@@ -94,7 +94,7 @@ async fn run(case: &'static Case, host: &Host, seconds: u64) -> Figures {
                 tokio::task::spawn_local(receive(reader, writer, Rc::clone(&flows)));
             }
             // An even number of clients between the two of a pair would put both on one replica.
-            let _between = match host.kind == Kind::Replicas && case.subscribers % 2 == 0 {
+            let _between = match host.kind == Kind::Replicas && case.subscribers.is_multiple_of(2) {
                 true => Some(connect(host.address, "between", Session::Clean).await),
                 false => None,
             };
