@@ -9,6 +9,7 @@ mod address;
 mod ask;
 mod hear;
 mod line;
+mod plain;
 mod script;
 mod stored;
 
