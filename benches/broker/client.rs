@@ -63,8 +63,15 @@ impl Writer {
     }
 }
 
+/// Whether a session outlives its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Session {
+    Clean,
+    Lasting,
+}
+
 /// Connects as a client of this name.
-pub(crate) async fn connect(address: SocketAddr, name: &str) -> (Reader, Writer) {
+pub(crate) async fn connect(address: SocketAddr, name: &str, session: Session) -> (Reader, Writer) {
     let socket = TcpStream::connect(address).await.expect("the broker listens");
     socket.set_nodelay(true).expect("a socket");
     let (read, write) = socket.into_split();
@@ -73,7 +80,7 @@ pub(crate) async fn connect(address: SocketAddr, name: &str) -> (Reader, Writer)
     let mut writer = Writer { socket: write, out: BytesMut::new() };
     writer.put(&Packet::Connect(Box::new(Connect {
         version: Version::V3,
-        clean_start: true,
+        clean_start: session == Session::Clean,
         keep_alive_s: 0,
         client_id: name.into(),
         will: None,
@@ -87,8 +94,14 @@ pub(crate) async fn connect(address: SocketAddr, name: &str) -> (Reader, Writer)
 }
 
 /// Connects and subscribes to one topic.
-pub(crate) async fn subscriber(address: SocketAddr, name: &str, topic: &str, qos: Qos) -> (Reader, Writer) {
-    let (mut reader, mut writer) = connect(address, name).await;
+pub(crate) async fn subscriber(
+    address: SocketAddr,
+    name: &str,
+    session: Session,
+    topic: &str,
+    qos: Qos,
+) -> (Reader, Writer) {
+    let (mut reader, mut writer) = connect(address, name, session).await;
     writer.put(&Packet::Subscribe(Subscribe {
         packet_id: NonZeroU16::MIN,
         subscription_id: None,

@@ -10,7 +10,7 @@ use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 use watermaster::mqtt::codec::{Ack, Delivery, Packet, Qos};
 
-use crate::client::{connect, mark, publication, subscriber};
+use crate::client::{Session, connect, mark, publication, subscriber};
 use crate::host::{Host, Kind};
 
 const PUBLISHERS: usize = 50;
@@ -18,7 +18,7 @@ const PER_TICK: u64 = 2;
 const TICK: Duration = Duration::from_millis(1);
 const TOPIC: &str = "bench/latency";
 
-/// Runs both in turn and prints the medians over the rounds.
+/// Runs all in turn and prints the medians over the rounds.
 pub(crate) fn compare(runtime: &Runtime, kinds: &[Kind], rounds: u64, seconds: u64) {
     let mut results: Vec<(Kind, Vec<[f64; 2]>)> = kinds.iter().map(|kind| (*kind, vec![])).collect();
     for _ in 0..rounds {
@@ -45,7 +45,7 @@ async fn run(host: &Host, seconds: u64) -> [f64; 2] {
     let waits_ms: Rc<RefCell<Vec<f64>>> = Rc::default();
     local
         .run_until(async {
-            let (mut reader, mut writer) = subscriber(host.address, "s", TOPIC, Qos::AtLeastOnce).await;
+            let (mut reader, mut writer) = subscriber(host.address, "s", Session::Clean, TOPIC, Qos::AtLeastOnce).await;
             let noted = Rc::clone(&waits_ms);
             tokio::task::spawn_local(async move {
                 loop {
@@ -63,7 +63,7 @@ async fn run(host: &Host, seconds: u64) -> [f64; 2] {
             });
             let mut writers = vec![];
             for number in 0..PUBLISHERS {
-                let (mut reader, writer) = connect(host.address, &format!("p{number}")).await;
+                let (mut reader, writer) = connect(host.address, &format!("p{number}"), Session::Clean).await;
                 writers.push(writer);
                 tokio::task::spawn_local(async move {
                     loop {

@@ -6,14 +6,16 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use watermaster::mqtt::codec::{Ack, Delivery, Packet, Qos};
 
-use crate::client::{Reader, Writer, connect, mark, publication, subscriber};
-use crate::host::Host;
+use crate::client::{Reader, Session, Writer, connect, mark, publication, subscriber};
+use crate::host::{Host, Kind};
 
 /// Who publishes to whom.
+#[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     qos: Qos,
@@ -23,35 +25,54 @@ pub(crate) struct Case {
     is_paired: bool,
     /// Messages of one publisher on the way.
     window: u64,
+    /// Of the subscribers.
+    session: Session,
 }
 
 const fn case(name: &'static str, qos: Qos, publishers: usize, subscribers: usize, window: u64) -> Case {
-    Case { name, qos, publishers, subscribers, is_paired: false, window }
+    let is_paired = publishers == subscribers && publishers > 1;
+    Case { name, qos, publishers, subscribers, is_paired, window, session: Session::Clean }
 }
 
-/// The cases of the issue.
-pub(crate) const CASES: [Case; 7] = [
+const fn lasting(case: Case) -> Case {
+    Case { session: Session::Lasting, ..case }
+}
+
+/// In memory, against another broker.
+pub(crate) const CASES: [Case; 9] = [
     case("qos0 1->1", Qos::AtMostOnce, 1, 1, 512),
     case("qos0 50->1", Qos::AtMostOnce, 50, 1, 64),
     case("qos0 1->50", Qos::AtMostOnce, 1, 50, 64),
+    case("qos0 100 pairs", Qos::AtMostOnce, 100, 100, 16),
     case("qos1 1->1", Qos::AtLeastOnce, 1, 1, 512),
     case("qos1 50->1", Qos::AtLeastOnce, 50, 1, 16),
     case("qos1 1->50", Qos::AtLeastOnce, 1, 50, 64),
-    Case {
-        name: "qos1 100 pairs",
-        qos: Qos::AtLeastOnce,
-        publishers: 100,
-        subscribers: 100,
-        is_paired: true,
-        window: 4,
-    },
+    case("qos1 100 pairs", Qos::AtLeastOnce, 100, 100, 4),
+    lasting(case("qos1 50->1 lasting", Qos::AtLeastOnce, 50, 1, 16)),
+];
+
+/// Two replicas on Redis behind a balancer. A publisher alone, and each of a pair, is on the other replica than its
+/// subscriber; of fifty, half are.
+pub(crate) const REPLICAS: [Case; 5] = [
+    case("redis 1->1", Qos::AtLeastOnce, 1, 1, 512),
+    case("redis 50->1", Qos::AtLeastOnce, 50, 1, 16),
+    case("redis 100 pairs", Qos::AtLeastOnce, 100, 100, 4),
+    lasting(case("redis 50->1 lasting", Qos::AtLeastOnce, 50, 1, 16)),
+    lasting(case("redis 100 pairs lasting", Qos::AtLeastOnce, 100, 100, 4)),
 ];
 
 /// What was measured.
-#[derive(Clone, Copy)]
+#[derive(Clone, Default)]
 pub(crate) struct Figures {
     pub(crate) per_second: f64,
-    cpu_us: f64,
+    /// CPU microseconds a message, of each process.
+    cpu_each_us: Vec<f64>,
+}
+
+impl Figures {
+    fn cpu_us(&self) -> f64 {
+        self.cpu_each_us.iter().sum()
+    }
 }
 
 /// What a publisher shares with those who receive its messages.
@@ -62,29 +83,50 @@ struct Flow {
 }
 
 /// Runs one case once.
-pub(crate) async fn run(case: &'static Case, host: &Host, seconds: u64) -> Figures {
+async fn run(case: &'static Case, host: &Host, seconds: u64) -> Figures {
     let local = LocalSet::new();
     let flows: Rc<Vec<Flow>> = Rc::new((0..case.publishers).map(|_| Flow::default()).collect());
     local
         .run_until(async {
             for number in 0..case.subscribers {
-                let (reader, writer) =
-                    subscriber(host.address, &format!("s{number}"), &topic(case, number), case.qos).await;
+                let (name, topic) = (format!("s{number}"), topic(case, number));
+                let (reader, writer) = subscriber(host.address, &name, case.session, &topic, case.qos).await;
                 tokio::task::spawn_local(receive(reader, writer, Rc::clone(&flows)));
             }
+            // An even number of clients between the two of a pair would put both on one replica.
+            let _between = match host.kind == Kind::Replicas && case.subscribers.is_multiple_of(2) {
+                true => Some(connect(host.address, "between", Session::Clean).await),
+                false => None,
+            };
             for number in 0..case.publishers {
-                let (reader, writer) = connect(host.address, &format!("p{number}")).await;
+                let (reader, writer) = connect(host.address, &format!("p{number}"), Session::Clean).await;
                 tokio::task::spawn_local(publish(case, number, reader, writer, Rc::clone(&flows)));
             }
             let delivered = || flows.iter().map(|flow| flow.delivered.get()).sum::<u64>();
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let (before, cpu_before, start) = (delivered(), host.cpu_us(), Instant::now());
+            let (before, cpu_before, start) = (delivered(), host.cpu_each_us(), Instant::now());
             tokio::time::sleep(Duration::from_secs(seconds)).await;
-            let (count, cpu_us, elapsed) = (delivered() - before, host.cpu_us() - cpu_before, start.elapsed());
+            let (count, cpu, elapsed) = (delivered() - before, host.cpu_each_us(), start.elapsed());
             assert!(count > 0, "{}: nothing was delivered by {:?}", case.name, host.kind);
-            Figures { per_second: count as f64 / elapsed.as_secs_f64(), cpu_us: cpu_us / count as f64 }
+            let cpu_each_us = cpu.iter().zip(cpu_before).map(|(after, before)| (after - before) / count as f64);
+            Figures { per_second: count as f64 / elapsed.as_secs_f64(), cpu_each_us: cpu_each_us.collect() }
         })
         .await
+}
+
+/// The best of several rounds for each of these, in turn.
+pub(crate) fn best(runtime: &Runtime, case: &'static Case, kinds: &[Kind], rounds: u64, seconds: u64) -> Vec<Figures> {
+    let mut best = vec![Figures::default(); kinds.len()];
+    for _ in 0..rounds {
+        for (kind, best) in kinds.iter().zip(&mut best) {
+            let host = Host::start(*kind);
+            let figures = runtime.block_on(run(case, &host, seconds));
+            if best.per_second < figures.per_second {
+                *best = figures;
+            }
+        }
+    }
+    best
 }
 
 fn topic(case: &Case, number: usize) -> String {
@@ -131,16 +173,23 @@ async fn publish(case: &'static Case, number: usize, mut reader: Reader, mut wri
     }
 }
 
-/// One line of the table.
-pub(crate) fn print(case: &Case, [ours, mosquitto]: [Option<Figures>; 2]) {
-    let Some(ours) = ours else { return };
-    let (rate, ratio, cpu) = match mosquitto {
-        Some(other) => (
-            format!("{:.0}", other.per_second),
-            format!("{:.1}x", ours.per_second / other.per_second),
-            format!("{:.2}", other.cpu_us),
-        ),
-        None => ("-".to_owned(), "-".to_owned(), "-".to_owned()),
-    };
-    println!("{:<22} {:>12.0} {:>12} {:>7} {:>9.2} {:>9}", case.name, ours.per_second, rate, ratio, ours.cpu_us, cpu);
+/// One line of the comparison.
+pub(crate) fn print(case: &Case, figures: &[Figures]) {
+    let Some((ours, others)) = figures.split_first() else { return };
+    print!("{:<24} {:>9.0}/s {:>6.2} µs", case.name, ours.per_second, ours.cpu_us());
+    for other in others {
+        let ratio = ours.per_second / other.per_second;
+        print!("  {:>9.0}/s {:>6.2} µs  {ratio:>5.1}x", other.per_second, other.cpu_us());
+    }
+    println!();
+}
+
+/// One line about the replicas.
+pub(crate) fn print_replicas(case: &Case, figures: &[Figures]) {
+    for Figures { per_second, cpu_each_us } in figures {
+        let (redis, brokers) = (cpu_each_us[0], cpu_each_us[1..].iter().sum::<f64>());
+        let all = redis + brokers;
+        let name = case.name;
+        println!("{name:<24} {per_second:>9.0}/s {all:>6.2} µs in all: Redis {redis:.2}, replicas {brokers:.2}");
+    }
 }

@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::codec::Qos;
-
 /// A number that only grows, or goes up and down.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -80,11 +78,6 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A message came in.
-    pub(crate) fn note_received(&self, qos: Qos) {
-        self.received[qos as usize].add(1);
-    }
-
     /// The store carried out a batch.
     pub(crate) fn note_store(&self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);

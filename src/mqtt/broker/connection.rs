@@ -54,6 +54,8 @@ pub(crate) struct Connection<S> {
     took_at: Instant,
     paused: Vec<Arc<Wire>>,
     pause_ends: Option<Pin<Box<Sleep>>>,
+    /// Whether others are going first.
+    waits: bool,
 }
 
 thread_local! {
@@ -87,6 +89,7 @@ impl<S: Stream> Connection<S> {
             took_at: now,
             paused: Vec::new(),
             pause_ends: None,
+            waits: false,
         }
     }
 
@@ -111,10 +114,23 @@ impl<S: Stream> Connection<S> {
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut more = self.poll_store(cx)?;
         more |= self.poll_input(cx)?;
+        if self.lets_others_go_first(cx) {
+            return Ok(false);
+        }
         more |= self.empty_mailbox(cx)?;
         more |= self.poll_output(cx)?;
         more |= self.poll_clock(cx)?;
         Ok(more)
+    }
+
+    /// After it gave something to others, a connection lets them write before it answers its own client, once: what is
+    /// new is on its way sooner, and the answer waits for less than it takes to read more.
+    fn lets_others_go_first(&mut self, cx: &Context<'_>) -> bool {
+        self.waits = self.talk.has_stirred() && !self.waits;
+        if self.waits {
+            cx.waker().wake_by_ref();
+        }
+        self.waits
     }
 
     /// What the store has answered, and the next batch.
@@ -204,7 +220,20 @@ impl<S: Stream> Connection<S> {
         self.hear(buffer).map(|()| true)
     }
 
+    /// Hears the packets that are whole, and answers all of them together.
     fn hear(&mut self, buffer: &mut BytesMut) -> Result<(), End> {
+        let (before, now) = (buffer.len(), Instant::now());
+        let heard = self.hear_each(buffer);
+        if buffer.len() < before {
+            // A packet, or more than one. A piece of one is no sign of life.
+            (self.heard_at, self.took_at) = (now, now);
+        }
+        self.talk.answer();
+        self.commit();
+        heard
+    }
+
+    fn hear_each(&mut self, buffer: &mut BytesMut) -> Result<(), End> {
         let now_ms = unix_ms();
         self.fresh = false;
         for _ in 0..PACKETS_A_WAKE {
@@ -212,19 +241,10 @@ impl<S: Stream> Connection<S> {
                 tracing::debug!(client = %self.talk.party.0.client, %error, "not a packet");
                 End::Told(error.reason())
             })?;
-            let Some(packet) = packet else {
-                self.commit();
-                return Ok(());
-            };
-            self.heard_at = Instant::now();
-            self.took_at = self.heard_at;
-            if let Err(end) = self.talk.hear(packet, now_ms) {
-                self.commit();
-                return Err(end);
-            }
+            let Some(packet) = packet else { return Ok(()) };
+            self.talk.hear(packet, now_ms)?;
         }
         self.fresh = !buffer.is_empty();
-        self.commit();
         Ok(())
     }
 
@@ -275,14 +295,13 @@ impl<S: Stream> Connection<S> {
         }
         mailbox.sleep(cx.waker());
         drop(mailbox);
-        for seq in &passed_over {
-            self.talk.pass_over(*seq, sent);
-        }
         if let Some(after) = after {
             let (store, holder) = (Arc::clone(&self.talk.hub.store), self.talk.wire.holder.clone());
             self.loading = Some(Box::pin(async move { store.load(holder, after, LOAD_COUNT).await }));
         }
-        Ok(after.is_some() || !passed_over.is_empty())
+        let more = after.is_some() || !passed_over.is_empty();
+        self.talk.forget(passed_over, sent);
+        Ok(more)
     }
 
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {

@@ -24,30 +24,49 @@ use crate::mqtt::store::{Guard, Holder, Op, Rest, WillFate};
 /// client, or is turned away.
 pub(crate) async fn receive<S: Stream>(
     hub: Arc<Hub>,
-    mut stream: S,
+    stream: S,
     from: Option<SocketAddr>,
     seat: OwnedSemaphorePermit,
     stop: CancellationToken,
 ) {
+    // In memory of its own, so that a connection that sleeps keeps nothing of its beginning and its end.
+    let greeted = Box::pin(greet(&hub, stream, from, &stop)).await;
+    drop(seat);
+    let Some(mut connection) = greeted else { return };
+    let end = tokio::select! {
+        end = connection.serve() => end,
+        () = leave_on(&stop) => End::Told(hub.settings.farewell()),
+    };
+    Box::pin(part(&hub, connection, end)).await;
+    hub.metrics.connections.sub(1);
+}
+
+/// CONNECT, and what it is answered; `None`: the client is not let in.
+async fn greet<S: Stream>(
+    hub: &Arc<Hub>,
+    mut stream: S,
+    from: Option<SocketAddr>,
+    stop: &CancellationToken,
+) -> Option<Box<Connection<S>>> {
     let mut decoder = Decoder::server(hub.settings.packet_max_bytes);
     let mut buffer = BytesMut::with_capacity(FIRST_BYTES);
     let first = tokio::time::timeout(CONNECT_WAIT, first_packet(&mut stream, &mut decoder, &mut buffer)).await;
     let connect = match first {
         Ok(Ok(Some(connect))) => connect,
-        Ok(Err(error)) => return refuse_malformed(&hub, stream, &decoder, error).await,
-        // Too slow, or gone.
-        Err(_) | Ok(Ok(None)) => return,
-    };
-    let version = connect.version;
-    match admit(&hub, &connect, from, &stop).await {
-        Ok((agreed, guest)) => {
-            drop(connect);
-            converse(hub, stream, (decoder, buffer), Guest { agreed, visitor: guest, seat }, stop).await;
+        Ok(Err(error)) => {
+            refuse_malformed(hub, stream, &decoder, error).await;
+            return None;
         }
+        // Too slow, or gone.
+        Err(_) | Ok(Ok(None)) => return None,
+    };
+    match admit(hub, &connect, from, stop).await {
+        Ok((agreed, guest)) => enter(hub, stream, (decoder, buffer), agreed, guest).await,
         Err(reason) => {
             hub.metrics.refused.add(1);
             tracing::info!(client = %connect.client_id, ?from, reason = reason.words(), "refused");
-            answer(stream, &refusal(reason), version).await;
+            answer(stream, &refusal(reason), connect.version).await;
+            None
         }
     }
 }
@@ -125,51 +144,37 @@ async fn admit(
     Ok((agreed, guest))
 }
 
-/// Who has been let in.
-struct Guest {
-    agreed: Agreed,
-    visitor: Visitor,
-    seat: OwnedSemaphorePermit,
-}
-
-/// The connection's life after CONNECT.
-async fn converse<S: Stream>(
-    hub: Arc<Hub>,
+/// The session is claimed, and the client becomes known.
+async fn enter<S: Stream>(
+    hub: &Arc<Hub>,
     stream: S,
     (decoder, rest): (Decoder, BytesMut),
-    Guest { agreed, visitor, seat }: Guest,
-    stop: CancellationToken,
-) {
+    agreed: Agreed,
+    guest: Visitor,
+) -> Option<Box<Connection<S>>> {
     let version = agreed.terms.version;
     let taken = match tokio::time::timeout(TAKE_WAIT, hub.store.take(agreed.claim(unix_ms()))).await {
         Ok(Ok(taken)) => taken,
         _ => {
             hub.metrics.refused.add(1);
-            return answer(stream, &refusal(Reason::ServerUnavailable), version).await;
+            answer(stream, &refusal(Reason::ServerUnavailable), version).await;
+            return None;
         }
     };
     let holder = Holder { client: Arc::clone(&agreed.client), epoch: taken.epoch };
     let mut outbox = Outbox::new(agreed.terms.clone());
     outbox.say(&Packet::Connack(Box::new(agreed.welcome(taken.present))));
     outbox.resume(&taken);
-    let wire = Wire::new(holder.clone(), outbox);
+    let wire = Wire::new(holder, outbox);
     let party = hub.attach(&agreed.client, Link::Wire(Arc::clone(&wire)), agreed.terms.lasting, &taken);
     hub.metrics.connects.add(1);
     hub.metrics.connections.add(1);
-    drop(seat);
     if let Some(will) = taken.will {
-        publish_will(&hub, &will, None).await;
+        publish_will(hub, &will, None).await;
     }
     let rest = BytesMut::from(&rest[..]);
-    let talk = Conversation::new(Arc::clone(&hub), wire, party, visitor, agreed.expiry_s, &taken.inbound);
-    let mut connection = Box::new(Connection::new(stream, decoder, rest, talk, agreed.silence_max));
-    drop(agreed);
-    let end = tokio::select! {
-        end = connection.serve() => end,
-        () = leave_on(&stop) => End::Told(hub.settings.farewell()),
-    };
-    part(&hub, connection, &holder, end).await;
-    hub.metrics.connections.sub(1);
+    let talk = Conversation::new(Arc::clone(hub), wire, party, guest, agreed.expiry_s, &taken.inbound);
+    Some(Box::new(Connection::new(stream, decoder, rest, talk, agreed.silence_max)))
 }
 
 /// Everybody leaves when the replica stops, but not all in one instant.
@@ -177,11 +182,12 @@ async fn leave_on(stop: &CancellationToken) {
     stop.cancelled().await;
     let spread = crate::mqtt::limits::DRAIN_SPREAD.as_millis().max(1);
     let wait_ms = u128::from(crate::mqtt::message::random()) % spread;
-    tokio::time::sleep(std::time::Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0))).await;
+    Box::pin(tokio::time::sleep(std::time::Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)))).await;
 }
 
 /// Lets the session go.
-async fn part<S: Stream>(hub: &Hub, mut connection: Box<Connection<S>>, holder: &Holder, end: End) {
+async fn part<S: Stream>(hub: &Hub, mut connection: Box<Connection<S>>, end: End) {
+    let holder = connection.talk.wire.holder.clone();
     let moves = end == End::Told(Reason::UseAnotherServer) || end == End::Told(Reason::ServerShuttingDown);
     let reason = match end {
         End::Told(reason) => Some(reason),
@@ -208,7 +214,7 @@ async fn part<S: Stream>(hub: &Hub, mut connection: Box<Connection<S>>, holder: 
         _ => WillFate::Due(now_ms),
     };
     let rest = Rest::after(expiry_s, now_ms);
-    let op = Op::Detach { holder: holder.clone(), sent, rest, will };
+    let op = Op::Detach { holder, sent, rest, will };
     // Whoever fails here leaves it to the sweep of another.
     let _ = hub.store.commit(vec![op]).await;
 }

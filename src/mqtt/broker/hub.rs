@@ -42,6 +42,8 @@ struct Routes {
 #[derive(Default)]
 pub(crate) struct Remembered {
     generation: u64,
+    /// The last one asked for: most publishers have one topic.
+    last: Option<(ByteString, Arc<Matches<Party>>)>,
     by_topic: HashMap<ByteString, Arc<Matches<Party>>>,
 }
 
@@ -75,14 +77,21 @@ impl Hub {
     ) -> Arc<Matches<Party>> {
         let generation = self.generation.load(Ordering::Acquire);
         if remembered.generation != generation || remembered.by_topic.len() >= MATCHES_REMEMBERED {
-            remembered.by_topic.clear();
-            remembered.generation = generation;
+            *remembered = Remembered { generation, ..Remembered::default() };
         }
-        if let Some(found) = remembered.by_topic.get(topic) {
+        if let Some((_, found)) = remembered.last.as_ref().filter(|(last, _)| last == topic) {
             return Arc::clone(found);
         }
-        let found = Arc::new(self.read().trie.matches(topic, publisher));
-        remembered.by_topic.insert(ByteString::from(&**topic), Arc::clone(&found));
+        let (kept, found) = match remembered.by_topic.get_key_value(topic) {
+            Some((kept, found)) => (kept.clone(), Arc::clone(found)),
+            None => {
+                let (kept, found) = (ByteString::from(&**topic), self.read().trie.matches(topic, publisher));
+                let found = Arc::new(found);
+                remembered.by_topic.insert(kept.clone(), Arc::clone(&found));
+                (kept, found)
+            }
+        };
+        remembered.last = Some((kept, Arc::clone(&found)));
         found
     }
 

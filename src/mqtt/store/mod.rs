@@ -191,10 +191,10 @@ pub(crate) enum Op {
         holder: Holder,
         filter: ByteString,
     },
-    /// A QoS 1 message was acknowledged, or a message will never be sent. `sent` is the last number sent.
+    /// QoS 1 messages were acknowledged, or messages will never be sent. `sent` is the last number sent.
     Ack {
         holder: Holder,
-        seq: u64,
+        seqs: Vec<u64>,
         sent: u64,
     },
     /// A QoS 2 message was received (PUBREC).

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use redis::{Cmd, Value};
 
+use super::plain::Plain;
 use super::{script, stored};
 use crate::mqtt::codec::Qos;
 use crate::mqtt::limits::{INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX};
@@ -27,12 +28,15 @@ pub(super) struct Asked {
 pub(super) enum Expected {
     /// A publication with so many appends.
     Published(usize),
+    /// Publications with so many appends each.
+    Plain(Vec<usize>),
     Changed,
     /// So many operations of one session.
     Settled(usize),
 }
 
-/// What a batch asks for. Neighbouring acknowledgements of one session go as one command.
+/// What a batch asks for. Neighbouring acknowledgements of one session go as one command, and so do publications that
+/// are nothing but that.
 pub(super) fn commands(me: &str, mut token: impl FnMut() -> String, batch: Vec<Op>) -> Asked {
     let (commands, expected) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
     let mut asked = Asked { commands, expected, batch: String::new() };
@@ -40,14 +44,27 @@ pub(super) fn commands(me: &str, mut token: impl FnMut() -> String, batch: Vec<O
         asked.batch = token();
     }
     let mut settling: Option<Settling> = None;
+    let mut plain = Plain::default();
     for op in batch {
+        if let Op::Publish(publication) = &op
+            && Plain::suits(publication)
+        {
+            asked.settle(me, settling.take());
+            plain.add(publication);
+            if plain.is_full() {
+                asked.publish_plain(me, std::mem::take(&mut plain));
+            }
+            continue;
+        }
+        asked.publish_plain(me, std::mem::take(&mut plain));
         let op = match settlement(op) {
-            Ok((holder, kind, number, sent)) => {
+            Ok((holder, kind, numbers, sent)) => {
                 let open = settling.take_if(|open| open.holder != holder);
                 asked.settle(me, open);
-                let open = settling.get_or_insert_with(|| Settling { holder, sent: 0, items: Vec::new() });
+                let open = settling.get_or_insert_with(|| Settling { holder, sent: 0, ops: 0, items: Vec::new() });
                 open.sent = open.sent.max(sent);
-                open.items.push((kind, number));
+                open.ops += 1;
+                open.items.extend(numbers.into_iter().map(|number| (kind, number)));
                 continue;
             }
             Err(op) => op,
@@ -64,6 +81,7 @@ pub(super) fn commands(me: &str, mut token: impl FnMut() -> String, batch: Vec<O
             Op::Ack { .. } | Op::Received { .. } | Op::Complete { .. } | Op::Released { .. } => {}
         }
     }
+    asked.publish_plain(me, plain);
     asked.settle(me, settling);
     asked
 }
@@ -88,15 +106,18 @@ const WITHOUT_ROOM: i64 = -3;
 struct Settling {
     holder: Holder,
     sent: u64,
+    /// How many operations it stands for.
+    ops: usize,
     items: Vec<(&'static str, u64)>,
 }
 
-fn settlement(op: Op) -> Result<(Holder, &'static str, u64, u64), Op> {
+/// Whose it is, its kind, its numbers and the last number sent.
+fn settlement(op: Op) -> Result<(Holder, &'static str, Vec<u64>, u64), Op> {
     match op {
-        Op::Ack { holder, seq, sent } => Ok((holder, "a", seq, sent)),
-        Op::Received { holder, seq, sent } => Ok((holder, "r", seq, sent)),
-        Op::Complete { holder, seq } => Ok((holder, "c", seq, 0)),
-        Op::Released { holder, packet_id } => Ok((holder, "f", u64::from(packet_id), 0)),
+        Op::Ack { holder, seqs, sent } => Ok((holder, "a", seqs, sent)),
+        Op::Received { holder, seq, sent } => Ok((holder, "r", vec![seq], sent)),
+        Op::Complete { holder, seq } => Ok((holder, "c", vec![seq], 0)),
+        Op::Released { holder, packet_id } => Ok((holder, "f", vec![u64::from(packet_id)], 0)),
         other => Err(other),
     }
 }
@@ -108,13 +129,13 @@ impl Asked {
     }
 
     fn settle(&mut self, me: &str, settling: Option<Settling>) {
-        let Some(Settling { holder, sent, items }) = settling else { return };
+        let Some(Settling { holder, sent, ops, items }) = settling else { return };
         let mut call = script::SETTLE.call();
         call.arg(me).arg(&*holder.client).arg(holder.epoch).arg(sent);
         for (kind, number) in &items {
             call.arg(*kind).arg(*number);
         }
-        self.push(call, Expected::Settled(items.len()));
+        self.push(call, Expected::Settled(ops));
     }
 
     fn change(&mut self, me: &str, holder: &Holder, filter: &str, granted: &[u8]) {
@@ -135,6 +156,13 @@ impl Asked {
             WillFate::Due(from_ms) => call.arg(from_ms),
         };
         self.push(call, Expected::Settled(1));
+    }
+
+    fn publish_plain(&mut self, me: &str, plain: Plain) {
+        if !plain.is_empty() {
+            let (call, counts) = plain.call(me);
+            self.push(call, Expected::Plain(counts));
+        }
     }
 
     fn publish(&mut self, me: &str, token: String, publication: &Publication) {
@@ -200,6 +228,10 @@ pub(super) fn outcomes(mut values: Values, expected: &[Expected]) -> Vec<Outcome
                 outcomes.push(Outcome::Changed { existed: status == 1, version: answer.number().unwrap_or(0) });
             }
             Expected::Published(count) => outcomes.push(published(status, answer, *count)),
+            Expected::Plain(counts) => outcomes.extend(counts.iter().map(|count| {
+                let numbers = answer.by_ref().take(*count).map(number).collect();
+                Outcome::Published(Published { numbers, ..Published::default() })
+            })),
         }
     }
     outcomes
@@ -212,9 +244,14 @@ fn published(status: i64, mut answer: Values, count: usize) -> Outcome {
         -2 => return Outcome::Published(Published { repeated: true, ..Published::default() }),
         // It happened before its answer was lost; the queues say with which numbers.
         2 => vec![Some(0); count],
-        _ => answer.map(|value| value.signed().and_then(|number| u64::try_from(number).ok())).collect(),
+        _ => answer.map(number).collect(),
     };
     Outcome::Published(Published { repeated: false, numbers, not_retained: status == 1, passed_over })
+}
+
+/// The number given to a message; none was, if the answer says so or nothing.
+fn number(value: One) -> Option<u64> {
+    value.signed().and_then(|number| u64::try_from(number).ok())
 }
 
 /// One value.
@@ -296,7 +333,7 @@ impl Values {
     }
 
     pub(super) fn numbers(self) -> Vec<u64> {
-        self.filter_map(|value| value.signed().and_then(|number| u64::try_from(number).ok())).collect()
+        self.filter_map(number).collect()
     }
 }
 

@@ -17,8 +17,8 @@ use crate::mqtt::store::{Change, Changed, Notice, Standing, StoreError};
 
 /// How long Redis waits for something to say, in milliseconds.
 const BLOCK_MS: u64 = 1000;
-/// Entries read at a time.
-const COUNT: usize = 1000;
+/// Entries read at a time; each may be a pack of messages.
+const COUNT: usize = 256;
 /// How long an answer may take before the connection is given up.
 const ANSWER_WAIT: Duration = Duration::from_secs(4);
 /// Between two tries to connect.
@@ -32,13 +32,15 @@ pub(super) struct Ear {
     run: Option<String>,
     /// The last change heard of; none: everything has to be read anew.
     version: Option<u64>,
-    /// The last entry of the inbox.
+    /// The last entry of the inbox that was read.
     inbox_at: String,
+    /// Whether entries that were read are still there.
+    untrimmed: bool,
 }
 
 impl Ear {
     pub(super) fn new(address: Address) -> Self {
-        Self { address, connection: None, run: None, version: None, inbox_at: BEGINNING.to_owned() }
+        Self { address, connection: None, run: None, version: None, inbox_at: BEGINNING.to_owned(), untrimmed: false }
     }
 
     /// Hears what comes after a picture.
@@ -93,16 +95,17 @@ impl Ear {
                 connection
             }
         };
-        let mut read = redis::cmd("XREAD");
+        let mut pipeline = redis::pipe();
+        if std::mem::take(&mut self.untrimmed) {
+            // With the next read, so that nothing that was heard waits for it.
+            let trim = pipeline.cmd("XTRIM").arg(format!("{PREFIX}in:{name}"));
+            trim.arg("MINID").arg(&self.inbox_at).ignore();
+        }
+        let read = pipeline.cmd("XREAD");
         read.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK_MS).arg("STREAMS");
         read.arg(format!("{PREFIX}chg")).arg(format!("{PREFIX}in:{name}"));
         read.arg(format!("{version}-0")).arg(&self.inbox_at);
-        let reply: Option<StreamReadReply> = read.query_async(&mut connection).await?;
-        if let Some(last) = reply.as_ref().and_then(|reply| inbox(reply)).and_then(|ids| ids.last()) {
-            let mut trim = redis::cmd("XTRIM");
-            trim.arg(format!("{PREFIX}in:{name}")).arg("MINID").arg(&last.id);
-            trim.exec_async(&mut connection).await?;
-        }
+        let (reply,): (Option<StreamReadReply>,) = pipeline.query_async(&mut connection).await?;
         self.connection = Some(connection);
         Ok(reply)
     }
@@ -113,8 +116,9 @@ impl Ear {
             let is_changes = stream.key == format!("{PREFIX}chg");
             for StreamId { id, map, .. } in stream.ids {
                 if !is_changes {
-                    heard.extend(notice(&map));
+                    note(&map, &mut heard);
                     self.inbox_at = id;
+                    self.untrimmed = true;
                     continue;
                 }
                 let number = id.split('-').next().and_then(|number| number.parse().ok());
@@ -139,10 +143,6 @@ impl Ear {
 
 const BEGINNING: &str = "0-0";
 
-fn inbox(reply: &StreamReadReply) -> Option<&Vec<StreamId>> {
-    reply.keys.iter().find(|stream| stream.key != format!("{PREFIX}chg")).map(|stream| &stream.ids)
-}
-
 type Fields = HashMap<String, Value>;
 
 fn bytes(fields: &Fields, name: &str) -> Option<Vec<u8>> {
@@ -156,6 +156,17 @@ fn bytes(fields: &Fields, name: &str) -> Option<Vec<u8>> {
 
 fn text(fields: &Fields, name: &str) -> Option<String> {
     String::from_utf8(bytes(fields, name)?).ok()
+}
+
+/// Adds what an entry of the inbox says.
+fn note(fields: &Fields, heard: &mut Vec<Notice>) {
+    match bytes(fields, "m").filter(|_| text(fields, "k").as_deref() == Some("p")) {
+        Some(pack) => {
+            let messages = stored::unpack(pack).into_iter();
+            heard.extend(messages.map(|message| Notice::Forwarded { message, to: None }));
+        }
+        None => heard.extend(notice(fields)),
+    }
 }
 
 fn notice(fields: &Fields) -> Option<Notice> {

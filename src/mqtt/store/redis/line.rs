@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, RedisError, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::PREFIX;
@@ -41,14 +41,24 @@ pub enum Durability {
 
 /// What one connection wants done.
 struct Job {
+    /// In the pipeline while they are on their way.
     commands: Vec<Cmd>,
+    count: usize,
     answer: oneshot::Sender<Result<Answered, StoreError>>,
 }
 
-/// What was asked, and the answers.
+/// The answers, and what was asked.
 pub(super) struct Answered {
-    pub(super) commands: Vec<Cmd>,
     pub(super) values: Vec<Value>,
+    asked: Arc<Pipeline>,
+    first: usize,
+}
+
+impl Answered {
+    /// What the answer with this number is to.
+    pub(super) fn command(&self, at: usize) -> Option<&Cmd> {
+        self.asked.cmd_iter().nth(self.first + at)
+    }
 }
 
 /// The near end of the line.
@@ -70,13 +80,14 @@ impl Line {
 
     /// Has commands carried out.
     pub(super) async fn ask(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
-        Ok(self.ask_and_keep(commands).await?.values)
+        Ok(self.ask_whole(commands).await?.values)
     }
 
-    /// The same; gives the commands back, to ask some of them again.
-    pub(super) async fn ask_and_keep(&self, commands: Vec<Cmd>) -> Result<Answered, StoreError> {
+    /// The same, with what was asked, to ask some of it again.
+    pub(super) async fn ask_whole(&self, commands: Vec<Cmd>) -> Result<Answered, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(Job { commands, answer }).await.map_err(|_| StoreError::Shut)?;
+        let count = commands.len();
+        self.jobs.send(Job { commands, count, answer }).await.map_err(|_| StoreError::Shut)?;
         answered.await.map_err(|_| StoreError::Shut)?
     }
 
@@ -102,11 +113,11 @@ impl Far {
                 let Some(job) = waiting.recv().await else { return };
                 jobs.push(job);
             }
-            let mut count: usize = jobs.iter().map(|job| job.commands.len()).sum();
+            let mut count: usize = jobs.iter().map(|job| job.count).sum();
             while count < COMMANDS_A_PIPELINE
                 && let Ok(job) = waiting.try_recv()
             {
-                count += job.commands.len();
+                count += job.count;
                 jobs.push(job);
             }
             // Nobody waits any more for what was given up.
@@ -114,9 +125,10 @@ impl Far {
             if jobs.is_empty() {
                 continue;
             }
-            match self.send(&jobs).await {
+            let pipeline = Arc::new(self.pipeline(&mut jobs));
+            match self.send(&pipeline).await {
                 Ok(answers) => {
-                    jobs = self.answer(jobs, answers);
+                    jobs = answer(jobs, answers, &pipeline);
                     if jobs.is_empty() {
                         self.recover();
                     } else {
@@ -127,10 +139,24 @@ impl Far {
                     if self.is_well.load(Ordering::Relaxed) {
                         tracing::warn!(%error, "Redis does not answer; trying again");
                     }
+                    take_back(&mut jobs, &pipeline);
                     self.fail().await;
                 }
             }
         }
+    }
+
+    /// All commands of all jobs.
+    fn pipeline(&self, jobs: &mut [Job]) -> Pipeline {
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        for command in jobs.iter_mut().flat_map(|job| job.commands.drain(..)) {
+            pipeline.add_command(command);
+        }
+        if self.durability == Durability::Replicated {
+            pipeline.cmd("WAIT").arg(1).arg(REPLICA_WAIT_MS);
+        }
+        pipeline
     }
 
     fn recover(&mut self) {
@@ -158,19 +184,11 @@ impl Far {
     }
 
     /// Sends all jobs in one pipeline.
-    async fn send(&mut self, jobs: &[Job]) -> RedisResult<Vec<RedisResult<Value>>> {
+    async fn send(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let mut pipeline = redis::pipe();
-        pipeline.ignore_errors();
-        for command in jobs.iter().flat_map(|job| &job.commands) {
-            pipeline.add_command(command.clone());
-        }
-        if self.durability == Durability::Replicated {
-            pipeline.cmd("WAIT").arg(1).arg(REPLICA_WAIT_MS);
-        }
         let mut answers: Vec<RedisResult<Value>> = pipeline.query_async(&mut connection).await?;
         if self.durability == Durability::Replicated {
             let mut heard = answers.pop().unwrap_or(Ok(Value::Nil))?;
@@ -183,27 +201,43 @@ impl Far {
         self.connection = Some(connection);
         Ok(answers)
     }
+}
 
-    /// Answers the jobs that were carried out; gives back those that have to be tried again.
-    fn answer(&self, jobs: Vec<Job>, answers: Vec<RedisResult<Value>>) -> Vec<Job> {
-        let mut answers = answers.into_iter();
-        let mut again = Vec::new();
-        for job in jobs {
-            let mine: Vec<_> = answers.by_ref().take(job.commands.len()).collect();
-            let complete = mine.len() == job.commands.len();
-            match mine.into_iter().collect::<Result<Vec<Value>, RedisError>>() {
-                Ok(values) if complete => {
-                    let _ = job.answer.send(Ok(Answered { commands: job.commands, values }));
-                }
-                Err(error) if !is_passing(&error) => {
-                    tracing::error!(%error, "Redis refuses");
-                    let _ = job.answer.send(Err(StoreError::Refused(Box::new(error))));
-                }
-                _ => again.push(job),
+/// Gives the jobs back what was to be done for them.
+fn take_back(jobs: &mut [Job], pipeline: &Pipeline) {
+    let mut commands = pipeline.cmd_iter();
+    for job in jobs {
+        job.commands = commands.by_ref().take(job.count).cloned().collect();
+    }
+}
+
+/// Answers the jobs that were carried out; gives back those that have to be tried again.
+fn answer(jobs: Vec<Job>, answers: Vec<RedisResult<Value>>, pipeline: &Arc<Pipeline>) -> Vec<Job> {
+    let (mut answers, mut commands) = (answers.into_iter(), pipeline.cmd_iter());
+    let (mut again, mut next) = (Vec::new(), 0);
+    for mut job in jobs {
+        let first = next;
+        next += job.count;
+        let asked = commands.by_ref().take(job.count);
+        let mine: Vec<_> = answers.by_ref().take(job.count).collect();
+        let complete = mine.len() == job.count;
+        match mine.into_iter().collect::<Result<Vec<Value>, RedisError>>() {
+            Ok(values) if complete => {
+                asked.for_each(drop);
+                let _ = job.answer.send(Ok(Answered { values, asked: Arc::clone(pipeline), first }));
+            }
+            Err(error) if !is_passing(&error) => {
+                asked.for_each(drop);
+                tracing::error!(%error, "Redis refuses");
+                let _ = job.answer.send(Err(StoreError::Refused(Box::new(error))));
+            }
+            _ => {
+                job.commands = asked.cloned().collect();
+                again.push(job);
             }
         }
-        again
     }
+    again
 }
 
 /// Whether trying again may help: the server is not the master any more, is loading, has no replica or no memory, or

@@ -9,6 +9,7 @@ mod address;
 mod ask;
 mod hear;
 mod line;
+mod plain;
 mod script;
 mod stored;
 
@@ -163,7 +164,7 @@ impl Store for RedisStore {
         Box::pin(async move {
             let token = || format!("{}-{}", self.name, self.tokens.fetch_add(1, Ordering::Relaxed));
             let Asked { commands, expected, batch } = ask::commands(&self.name, token, batch);
-            let mut answered = self.line.ask_and_keep(commands).await?;
+            let mut answered = self.line.ask_whole(commands).await?;
             let mut pause = ROOM_WAIT_MIN;
             loop {
                 let waiting = ask::without_room(&answered.values);
@@ -175,7 +176,7 @@ impl Store for RedisStore {
                 pause = (pause * 2).min(ROOM_WAIT_MAX);
                 let mut go_on = redis::cmd("DEL");
                 go_on.arg(format!("{PREFIX}stop:{batch}"));
-                let again = waiting.iter().filter_map(|at| answered.commands.get(*at).cloned());
+                let again = waiting.iter().filter_map(|at| answered.command(*at).cloned());
                 let values = self.line.ask(std::iter::once(go_on).chain(again).collect()).await?;
                 for (at, value) in waiting.into_iter().zip(values.into_iter().skip(1)) {
                     if let Some(slot) = answered.values.get_mut(at) {

@@ -19,6 +19,7 @@ macro_rules! scripts {
 scripts! {
     TAKE = "take.lua",
     PUBLISH = "publish.lua",
+    PLAIN = "plain.lua",
     SUBSCRIBE = "subscribe.lua",
     SETTLE = "settle.lua",
     DETACH = "detach.lua",

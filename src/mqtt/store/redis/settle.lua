@@ -3,11 +3,16 @@
 local me, client, epoch, sent = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 if not held(me, client, epoch) then return { -1 } end
 local key, queue = P .. 's:' .. client, P .. 'q:' .. client
-local removed = 0
+local removed, gone = 0, {}
+local function remove()
+  if #gone > 0 then removed = removed + redis.call('XDEL', queue, unpack(gone)) end
+  gone = {}
+end
 for at = 5, #ARGV, 2 do
   local kind, number = ARGV[at], ARGV[at + 1]
   if kind == 'a' or kind == 'r' then
-    removed = removed + redis.call('XDEL', queue, number .. '-0')
+    gone[#gone + 1] = number .. '-0'
+    if #gone == 1000 then remove() end
     if kind == 'r' then redis.call('SADD', P .. 'r:' .. client, number) end
   elseif kind == 'c' then
     redis.call('SREM', P .. 'r:' .. client, number)
@@ -15,6 +20,7 @@ for at = 5, #ARGV, 2 do
     redis.call('HDEL', P .. 'i:' .. client, number)
   end
 end
+remove()
 if removed > 0 then
   local rest = redis.call('XLEN', queue)
   local bytes = tonumber(redis.call('HGET', key, 'bytes') or '0')

@@ -39,9 +39,34 @@ pub(super) fn write_message(message: &Message) -> Vec<u8> {
     out.to_vec()
 }
 
+/// Adds a written message to a pack of them.
+pub(super) fn pack(message: &[u8], into: &mut Vec<u8>) {
+    into.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    into.put_slice(message);
+}
+
+/// The messages of a pack, up to the first that is none.
+pub(super) fn unpack(pack: Vec<u8>) -> Vec<Arc<Message>> {
+    let mut pack = Bytes::from(pack);
+    let mut found = Vec::new();
+    while pack.remaining() >= 4 {
+        let length = usize::try_from(pack.get_u32()).unwrap_or(usize::MAX);
+        if pack.remaining() < length {
+            break;
+        }
+        let Some(message) = read(pack.split_to(length)) else { break };
+        found.push(message);
+    }
+    found
+}
+
 /// `None`: it is no message that this version wrote.
 pub(super) fn read_message(bytes: Vec<u8>) -> Option<Arc<Message>> {
-    let mut bytes = Bytes::from(bytes);
+    read(Bytes::from(bytes))
+}
+
+/// The message shares nothing with what it is read from.
+fn read(mut bytes: Bytes) -> Option<Arc<Message>> {
     if bytes.remaining() < 12 || bytes.get_u8() != FORM {
         return None;
     }
@@ -133,6 +158,10 @@ mod tests {
                 ..Message::new(&topic, payload, Qos::AtMostOnce).unwrap()
             };
             assert_eq!(*read_message(write_message(&message)).unwrap(), message);
+            let mut several = Vec::new();
+            pack(&write_message(&message), &mut several);
+            pack(&write_message(&message), &mut several);
+            assert_eq!(unpack(several).iter().filter(|one| ***one == message).count(), 2);
             let how = How { qos: Qos::new(qos).unwrap(), retain, ids };
             assert_eq!(read_how(&write_how(&how)), Some(how));
         }
@@ -141,6 +170,7 @@ mod tests {
         fn nothing_that_is_read_panics(bytes: Vec<u8>) {
             let _ = read_how(&bytes);
             let _ = read_granted(&bytes);
+            let _ = unpack(bytes.clone());
             let mut framed = vec![FORM];
             framed.extend_from_slice(&bytes);
             let _ = read_message(framed);

@@ -3,20 +3,24 @@
 //!
 //! One lock, never held across a wait; every operation is a few look-ups.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+mod queue;
+mod record;
+mod sweep;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytestring::ByteString;
 use tokio::sync::Notify;
 
 use super::{
-    Change, Changed, Claim, DueWill, Guard, Holder, How, LastWill, Later, Notice, Op, Outcome, Picture, Publication,
-    Published, Queued, Rest, SessionPicture, Standing, Store, StoreError, Taken, WillFate,
+    Change, Changed, Claim, DueWill, Guard, Holder, Later, Notice, Op, Outcome, Picture, Publication, Published,
+    Queued, Rest, SessionPicture, Standing, Store, StoreError, Taken, WillFate,
 };
 use crate::mqtt::codec::Qos;
-use crate::mqtt::limits::{INBOX_MAX, LEASE, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, REAP_COUNT};
-use crate::mqtt::message::{ClientId, Message, ReplicaId, UnixMs};
-use crate::mqtt::router::{Granted, Retained};
+use crate::mqtt::limits::{INBOX_MAX, LEASE};
+use crate::mqtt::message::{ClientId, ReplicaId, UnixMs};
+use crate::mqtt::router::Retained;
+use record::{Record, Testament};
 
 /// What all replicas of the process share.
 #[derive(Clone, Debug, Default)]
@@ -49,83 +53,6 @@ struct Inbox {
     notices: VecDeque<Notice>,
     ring: Arc<Notify>,
     lease_ends_ms: UnixMs,
-}
-
-#[derive(Debug)]
-struct Record {
-    epoch: u64,
-    owner: Option<ReplicaId>,
-    lasting: bool,
-    expiry_s: u32,
-    /// Only while nobody holds it.
-    expires_at_ms: UnixMs,
-    subscriptions: BTreeMap<ByteString, Granted>,
-    queue: Queue,
-    sent: u64,
-    received: BTreeSet<u64>,
-    inbound: HashSet<u16>,
-}
-
-#[derive(Debug)]
-struct Testament {
-    epoch: u64,
-    will: LastWill,
-    due_at_ms: Option<UnixMs>,
-}
-
-impl Testament {
-    /// Whether the client comes back too late for it, or never had a delay [MQTT-3.1.3-9].
-    fn is_due_at_return(&self, now_ms: UnixMs) -> bool {
-        self.due_at_ms.map_or(self.will.delay_s == 0, |at_ms| at_ms <= now_ms)
-    }
-}
-
-/// Numbered messages: looked up by number, removed mostly at the front.
-#[derive(Debug, Default)]
-struct Queue {
-    /// The number of the first slot.
-    first: u64,
-    slots: VecDeque<Option<(Arc<Message>, How)>>,
-    count: usize,
-    bytes: usize,
-}
-
-impl Queue {
-    fn last(&self) -> u64 {
-        self.first + self.slots.len() as u64
-    }
-
-    /// `None`: full.
-    fn push(&mut self, message: &Arc<Message>, how: How) -> Option<u64> {
-        if self.count >= QUEUE_MESSAGES_MAX || self.bytes + message.size_bytes() > QUEUE_BYTES_MAX {
-            return None;
-        }
-        self.slots.push_back(Some((Arc::clone(message), how)));
-        self.count += 1;
-        self.bytes += message.size_bytes();
-        Some(self.last())
-    }
-
-    fn remove(&mut self, seq: u64) {
-        let Some(at) = seq.checked_sub(self.first + 1).and_then(|at| usize::try_from(at).ok()) else { return };
-        if let Some((message, _)) = self.slots.get_mut(at).and_then(Option::take) {
-            self.count -= 1;
-            self.bytes -= message.size_bytes();
-        }
-        while let Some(None) = self.slots.front() {
-            self.slots.pop_front();
-            self.first += 1;
-        }
-    }
-
-    fn after(&self, after: u64, count: usize) -> Vec<Queued> {
-        let skip = usize::try_from(after.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let numbered = self.slots.iter().zip(self.first + 1..).skip(skip);
-        let full = numbered.filter_map(|(slot, seq)| slot.as_ref().map(|(message, how)| (seq, message, how)));
-        full.take(count)
-            .map(|(seq, message, how)| Queued { seq, message: Arc::clone(message), how: how.clone() })
-            .collect()
-    }
 }
 
 impl Memory {
@@ -231,8 +158,8 @@ impl Inner {
                 let version = self.change(Some(me), Changed::Unsubscribed { client, filter });
                 Outcome::Changed { existed, version }
             }
-            Op::Ack { holder, seq, sent } => self.with(&holder, |record| {
-                record.queue.remove(seq);
+            Op::Ack { holder, seqs, sent } => self.with(&holder, |record| {
+                seqs.into_iter().for_each(|seq| record.queue.remove(seq));
                 record.sent = record.sent.max(sent);
             }),
             Op::Received { holder, seq, sent } => self.with(&holder, |record| {
@@ -345,53 +272,6 @@ impl Inner {
         Outcome::Done
     }
 
-    /// Sessions of replicas whose lease is over are let go as if their connections had just been lost.
-    fn reap(&mut self, now_ms: UnixMs) {
-        let dead: Vec<_> =
-            self.replicas.iter().filter(|(_, inbox)| inbox.lease_ends_ms <= now_ms).map(|(id, _)| *id).collect();
-        for replica in dead {
-            let held = self.sessions.iter().filter(|(_, record)| record.owner == Some(replica));
-            let holders: Vec<_> = held
-                .map(|(client, record)| {
-                    // It cannot say any more how far it came.
-                    let holder = Holder { client: Arc::clone(client), epoch: record.epoch };
-                    (holder, record.expiry_s, record.queue.last())
-                })
-                .take(REAP_COUNT)
-                .collect();
-            if holders.is_empty() {
-                self.replicas.remove(&replica);
-            }
-            for (holder, expiry_s, sent) in holders {
-                let rest = Rest::after(expiry_s, now_ms);
-                self.detach(replica, &holder, sent, rest, WillFate::Due(now_ms));
-            }
-        }
-    }
-
-    fn expire(&mut self, now_ms: UnixMs) {
-        let over = self.sessions.iter().filter(|(_, record)| record.owner.is_none() && record.expires_at_ms <= now_ms);
-        let clients: Vec<_> = over.map(|(client, _)| Arc::clone(client)).take(REAP_COUNT).collect();
-        for client in clients {
-            if let Some(record) = self.sessions.remove(&client)
-                && !record.subscriptions.is_empty()
-            {
-                self.change(None, Changed::Gone { client });
-            }
-        }
-    }
-
-    fn due(&self, now_ms: UnixMs) -> Vec<DueWill> {
-        let due = self.wills.iter().filter(|(_, will)| will.due_at_ms.is_some_and(|at_ms| at_ms <= now_ms));
-        due.take(REAP_COUNT)
-            .map(|(client, testament)| DueWill {
-                client: Arc::clone(client),
-                epoch: testament.epoch,
-                message: Arc::clone(&testament.will.message),
-            })
-            .collect()
-    }
-
     fn picture(&self) -> Picture {
         let with = self.sessions.iter().filter(|(_, record)| !record.subscriptions.is_empty());
         let sessions = with
@@ -402,23 +282,6 @@ impl Inner {
             })
             .collect();
         Picture { version: self.version, sessions, retained: self.retained.matching("#", 0) }
-    }
-}
-
-impl Record {
-    fn new(epoch: u64, owner: ReplicaId, expiry_s: u32) -> Self {
-        Self {
-            epoch,
-            owner: Some(owner),
-            lasting: expiry_s > 0,
-            expiry_s,
-            expires_at_ms: UnixMs::MAX,
-            subscriptions: BTreeMap::new(),
-            queue: Queue::default(),
-            sent: 0,
-            received: BTreeSet::new(),
-            inbound: HashSet::new(),
-        }
     }
 }
 
