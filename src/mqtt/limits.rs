@@ -12,7 +12,7 @@ pub const CONNECTING_MAX: usize = 10_000;
 /// The largest packet taken from a client, in bytes.
 pub const PACKET_BYTES_MAX: u32 = 1024 * 1024;
 /// Levels of a topic or filter: matching recurses this deep at most.
-pub const LEVELS_MAX: usize = 128;
+pub const LEVELS_MAX: usize = 200;
 /// Subscriptions of one session.
 pub const SUBSCRIPTIONS_MAX: usize = 10_000;
 /// What a client identifier may have, in bytes.

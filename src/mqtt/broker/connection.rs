@@ -228,9 +228,9 @@ impl<S: Stream> Connection<S> {
             // A packet, or more than one. A piece of one is no sign of life.
             (self.heard_at, self.took_at) = (now, now);
         }
-        self.talk.answer();
+        let answered = self.talk.answer();
         self.commit();
-        heard
+        heard.and(answered)
     }
 
     fn hear_each(&mut self, buffer: &mut BytesMut) -> Result<(), End> {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::hub::{Hub, Remembered};
 use super::peer::{Link, Party, Wire};
-use crate::mqtt::codec::Qos;
+use crate::mqtt::codec::{Kind, Qos, Reason};
 use crate::mqtt::message::{ClientId, Message, ReplicaId, UnixMs, unix_ms};
 use crate::mqtt::router::{Found, Matches};
 use crate::mqtt::session::frames::{Frames, with_encoded};
@@ -65,6 +65,14 @@ impl Plan {
             directs: self.directs.clone(),
             retain,
         }))
+    }
+}
+
+impl Plan {
+    /// What the publisher is told. That nobody was there may be said (3.4.2.1, 3.5.2.1); of QoS 2 it is not, since the
+    /// message is the broker's with PUBREC and its subscribers' with PUBREL: other brokers know nothing of them before.
+    pub(super) fn verdict(&self, kind: Kind) -> Reason {
+        if self.nobody && kind == Kind::Puback { Reason::NoMatchingSubscribers } else { Reason::Success }
     }
 }
 

@@ -1,9 +1,7 @@
 //! Topic names and topic filters (4.7, 4.8.2): what is well-formed, what matches, and how a shared subscription reads.
 
 use super::TopicFault;
-
-/// The most levels of a topic or a filter, so that neither a tree of filters nor a walk through it grows without bound.
-pub const LEVELS_MAX: usize = 128;
+pub use crate::mqtt::limits::LEVELS_MAX;
 
 /// Whether a text may be the topic of a message: not empty [MQTT-4.7.3-1], no wildcards [MQTT-3.3.2-2].
 pub fn check_name(name: &str) -> Result<(), TopicFault> {

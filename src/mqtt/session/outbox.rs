@@ -70,6 +70,7 @@ pub(crate) struct Outbox {
     passed_over: Vec<u64>,
     /// Messages encoded by QoS and not told yet.
     said: [u64; 3],
+    is_confused: bool,
 }
 
 #[derive(Debug)]
@@ -96,6 +97,7 @@ impl Outbox {
             sent: 0,
             passed_over: Vec::new(),
             said: [0; 3],
+            is_confused: false,
         }
     }
 
@@ -261,15 +263,23 @@ impl Outbox {
         (alias, false)
     }
 
+    /// Whether something was acknowledged by a packet that is not for its QoS, or not its turn: a protocol error
+    /// [MQTT-4.3.2-2], [MQTT-4.3.3-4].
+    pub(crate) fn is_confused(&self) -> bool {
+        self.is_confused
+    }
+
     /// PUBACK came; the number it is for. `None`: it is for nothing that is open.
     pub(crate) fn puback(&mut self, id: PacketId) -> Option<u64> {
         let (seq, slot) = self.window.find(id)?;
+        self.is_confused |= slot != Slot::AtLeastOnce;
         (slot == Slot::AtLeastOnce).then(|| self.window.set(seq, Slot::Over)).map(|()| seq)
     }
 
     /// PUBREC came; with an error the message is over [MQTT-4.3.3-4].
     pub(crate) fn pubrec(&mut self, id: PacketId, refused: bool) -> Option<u64> {
         let (seq, slot) = self.window.find(id)?;
+        self.is_confused |= slot == Slot::AtLeastOnce;
         match (slot, refused) {
             (Slot::ExactlyOnce, true) => self.window.set(seq, Slot::Over),
             (Slot::ExactlyOnce | Slot::Released, false) => self.window.set(seq, Slot::Released),
@@ -281,6 +291,7 @@ impl Outbox {
     /// PUBCOMP came.
     pub(crate) fn pubcomp(&mut self, id: PacketId) -> Option<u64> {
         let (seq, slot) = self.window.find(id)?;
+        self.is_confused |= slot != Slot::Released;
         (slot == Slot::Released).then(|| self.window.set(seq, Slot::Over)).map(|()| seq)
     }
 

@@ -74,8 +74,7 @@ impl Conversation {
 
     fn follow(&mut self, steps: Vec<Step>, outcomes: Vec<Outcome>, now_ms: UnixMs) -> Result<(), End> {
         let followed = self.take_steps(steps, outcomes, now_ms);
-        self.answer();
-        followed
+        followed.and(self.answer())
     }
 
     fn take_steps(&mut self, steps: Vec<Step>, outcomes: Vec<Outcome>, now_ms: UnixMs) -> Result<(), End> {
@@ -98,9 +97,7 @@ impl Conversation {
                     self.stirred |= !plan.nobody;
                     self.pressed.append(&mut plan.pressed);
                     if let Some((kind, id)) = answer {
-                        let unheard = plan.nobody && !message.retain;
-                        let reason = if unheard { Reason::NoMatchingSubscribers } else { Reason::Success };
-                        self.heard.answers.push((kind, id, reason));
+                        self.heard.answers.push((kind, id, plan.verdict(kind)));
                     }
                 }
                 Step::Subscribed { filter, granted } => {

@@ -18,7 +18,7 @@ use crate::mqtt::auth::Visitor;
 use crate::mqtt::codec::{Disconnect, Kind, Packet, PacketId, Reason, Version};
 use crate::mqtt::limits::SESSION_EXPIRY_MAX_S;
 use crate::mqtt::message::UnixMs;
-use crate::mqtt::session::Inbound;
+use crate::mqtt::session::{Inbound, Outbox};
 use crate::mqtt::store::{Holder, Op};
 
 use following::Step;
@@ -134,7 +134,7 @@ impl Conversation {
                 Ok(())
             }
             Packet::Pubcomp(ack) => {
-                let found = self.wire.lock().outbox.pubcomp(ack.packet_id);
+                let found = self.acknowledge(|outbox| outbox.pubcomp(ack.packet_id))?;
                 if let Some(seq) = found.filter(|_| self.lasting) {
                     self.ops.push(Op::Complete { holder: self.holder(), seq });
                     self.steps.push(Step::Quiet);
@@ -162,14 +162,17 @@ impl Conversation {
     }
 
     /// Says what is to be said after all that was heard, and takes note of what the client has.
-    pub(crate) fn answer(&mut self) {
+    ///
+    /// # Errors
+    /// It acknowledged what it could not: the connection ends.
+    pub(crate) fn answer(&mut self) -> Result<(), End> {
         for (heard, received) in self.heard.publications.iter_mut().zip(&self.hub.metrics.received) {
             if *heard > 0 {
                 received.add(std::mem::take(heard));
             }
         }
         if self.heard.answers.is_empty() && self.heard.pubacks.is_empty() {
-            return;
+            return Ok(());
         }
         let mut mailbox = self.wire.lock();
         for (kind, id, reason) in self.heard.answers.drain(..) {
@@ -180,12 +183,13 @@ impl Conversation {
         if !self.lasting {
             found.for_each(drop);
             self.heard.pubacks.shrink_to(ANSWERS_KEPT);
-            return;
+            return as_it_should(&mailbox.outbox);
         }
         let seqs: Vec<u64> = found.collect();
-        let sent = mailbox.outbox.sent();
+        let (sent, fine) = (mailbox.outbox.sent(), as_it_should(&mailbox.outbox));
         drop(mailbox);
         self.forget(seqs, sent);
+        fine
     }
 
     /// The store need not keep these messages any longer: the client has them, or will never get them.
@@ -205,9 +209,16 @@ impl Conversation {
         }
     }
 
+    /// Takes an acknowledgement in.
+    fn acknowledge<T>(&self, what: impl FnOnce(&mut Outbox) -> T) -> Result<T, End> {
+        let mut mailbox = self.wire.lock();
+        let found = what(&mut mailbox.outbox);
+        as_it_should(&mailbox.outbox).map(|()| found)
+    }
+
     fn pubrec(&mut self, id: PacketId, reason: Reason) -> Result<(), End> {
         let refused = reason.is_error();
-        let found = self.wire.lock().outbox.pubrec(id, refused);
+        let found = self.acknowledge(|outbox| outbox.pubrec(id, refused))?;
         match found {
             Some(seq) if refused && self.lasting => {
                 let sent = self.wire.lock().outbox.sent();
@@ -247,4 +258,9 @@ impl Conversation {
         }
         End::Goodbye { will: disconnect.reason == Reason::DisconnectWithWill }
     }
+}
+
+/// Whether the client has acknowledged only what it could.
+fn as_it_should(outbox: &Outbox) -> Result<(), End> {
+    if outbox.is_confused() { Err(End::Told(Reason::ProtocolError)) } else { Ok(()) }
 }

@@ -48,7 +48,7 @@ impl Conversation {
             self.ops.push(op);
             self.steps.push(Step::Published { answer, message, plan });
         } else if let Some((kind, id)) = answer {
-            self.say(kind, id, if plan.nobody { Reason::NoMatchingSubscribers } else { Reason::Success });
+            self.say(kind, id, plan.verdict(kind));
         }
         Ok(())
     }

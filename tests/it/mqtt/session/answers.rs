@@ -52,6 +52,27 @@ pub(crate) fn mqtt_3_3_1_1_what_may_have_been_sent_says_so(house: &House) {
     assert!(again.dup && again.delivery == first.delivery);
 }
 
+pub(crate) fn mqtt_4_3_an_acknowledgement_of_another_qos_ends_the_connection(house: &House) {
+    let wrong: [(&str, Qos, fn(Ack) -> Packet); 4] = [
+        ("rec-for-1", Qos::AtLeastOnce, Packet::Pubrec),
+        ("comp-for-1", Qos::AtLeastOnce, Packet::Pubcomp),
+        ("ack-for-2", Qos::ExactlyOnce, Packet::Puback),
+        ("comp-before-rec", Qos::ExactlyOnce, Packet::Pubcomp),
+    ];
+    let mut publisher = Client::new(house.there(), connect(""));
+    for (topic, qos, packet) in wrong {
+        let mut client = Client::new(house.here(), connect(""));
+        client.subscribe(topic, qos);
+        meet(&mut publisher, &mut client);
+        publisher.say(topic, "1", qos);
+        let (Delivery::AtLeastOnce(id) | Delivery::ExactlyOnce(id)) = client.hear_publish().delivery else {
+            panic!("{topic}: not of this QoS")
+        };
+        client.send(packet(Ack::because(id, Reason::Success)));
+        client.hear_end(Reason::ProtocolError);
+    }
+}
+
 pub(crate) fn mqtt_3_3_1_3_dup_of_the_publisher_is_not_passed_on(house: &House) {
     let mut publisher = Client::new(house.there(), connect(""));
     let mut client = Client::new(house.here(), connect(""));

@@ -92,6 +92,7 @@ macro_rules! all_cases {
             answers:
                 mqtt_3_1_4_6_what_follows_a_refused_connect_is_not_carried_out
                 mqtt_3_3_1_1_what_may_have_been_sent_says_so
+                mqtt_4_3_an_acknowledgement_of_another_qos_ends_the_connection
                 mqtt_3_3_1_3_dup_of_the_publisher_is_not_passed_on
                 mqtt_3_3_2_7_an_alias_ends_with_its_connection
                 mqtt_3_3_4_7_more_than_the_receive_maximum_ends_the_connection
