@@ -56,7 +56,8 @@ fn nobody_outlives_the_demo() {
     for signal in ["-INT", "-TERM", "-KILL"] {
         let folder = tempfile::tempdir().unwrap();
         let mut command = program();
-        command.args(["--stay", "--out"]).arg(folder.path().join("figure6.svg"));
+        // Who is killed cleans nothing up.
+        command.env("TMPDIR", folder.path()).args(["--stay", "--out"]).arg(folder.path().join("figure6.svg"));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let mut told = String::new();

@@ -85,9 +85,9 @@ impl Stage {
         client.topology_put(scenario::TOPOLOGY, network, &Upload::default()).await?;
         let backbone = load_backbone(&client).await?;
         let mut gateways = vec![];
-        for aggregator in 0..AGGREGATORS.len() {
+        for (aggregator, (name, _)) in AGGREGATORS.iter().enumerate() {
             let arguments = gateway_arguments(aggregator, address, timeline);
-            gateways.push(Part::start(scratch.path(), AGGREGATORS[aggregator].0, &arguments)?);
+            gateways.push(Part::start(scratch.path(), name, &arguments)?);
         }
         let mut addresses = vec![];
         for gateway in &mut gateways {

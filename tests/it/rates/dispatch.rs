@@ -304,6 +304,33 @@ fn who_holds_a_little_too_much_lets_go_when_others_need_it() {
 }
 
 #[test]
+fn small_changes_are_not_signalled_even_if_somebody_wants_all() {
+    // Fine steps, so that the figures are exact.
+    let settings = Settings { step_bits: 16, ..settings() };
+    let mut world = World::new(&[("x-y", 10 * MBPS), ("a-x", 100 * MBPS), ("b-x", 100 * MBPS)], settings);
+    let hungry = world.metadata("b", &[(0, 50 * MBPS, "y")]);
+    world.report("b", hungry).unwrap();
+    let needs = |world: &mut World, bps: u64| {
+        world.now = Millis(world.now.0 + 1);
+        let before = world.commands;
+        let said = world.metadata("a", &[(0, bps, "y")]);
+        world.report("a", said).unwrap();
+        world.check(&["a", "b"]);
+        world.commands - before
+    };
+    needs(&mut world, 3 * MBPS);
+    let (a, b) = (world.rate("a", 0), world.rate("b", 0));
+    assert!(a >= 3 * MBPS && a + b > 9_900_000, "{a} {b}");
+    // 3 % less for one would be 1.4 % more for the other: neither is worth a signal, whatever the other wants.
+    assert_eq!(needs(&mut world, 2_900_000), 0);
+    assert_eq!(needs(&mut world, 3_010_000), 0);
+    assert_eq!((world.rate("a", 0), world.rate("b", 0)), (a, b));
+    // 8 % less is 3.6 % more: that is worth one, and so it is let go of.
+    assert_eq!(needs(&mut world, 2_750_000), 2);
+    assert!(world.rate("a", 0) < a && world.rate("b", 0) > b);
+}
+
+#[test]
 fn after_a_restart_what_was_reserved_is_taken_up_or_let_go() {
     let mut world = World::new(&[("a-b", 100 * MBPS)], settings());
     for id in ["one", "two"] {

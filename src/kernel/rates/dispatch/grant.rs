@@ -79,8 +79,10 @@ impl Dispatcher {
             let Some(id) = self.names.get(key.aggregator.0 as usize).and_then(Option::as_ref) else { continue };
             let Some(known) = self.aggregators.get(id) else { continue };
             let Some(flow) = known.flows.get(&(key.level, key.egress)) else { continue };
+            // A rise that is not signalled needs no room: or who lets go of a little would be told so by whoever wants all.
+            let is_asked = matches!(next_move(flow.granted(), flow.aim(), &self.settings), Move::Raise | Move::Ask);
             let rise_bps = flow.aim().saturating_sub(flow.granted()).as_bps();
-            let Some(path) = flow.path.as_ref().filter(|_| rise_bps > 0) else { continue };
+            let Some(path) = flow.path.as_ref().filter(|_| is_asked) else { continue };
             for link in path.iter() {
                 let sum_bps = more.entry((&known.topology, *link)).or_default();
                 *sum_bps = sum_bps.saturating_add(rise_bps);
