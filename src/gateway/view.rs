@@ -139,6 +139,14 @@ pub(super) fn metadata(shared: &Shared, at_ms: u64, unknown_nodes: &BTreeSet<Str
     }
 }
 
+/// The last report of a gateway that stops.
+pub(super) fn farewell(shared: &Shared, at_ms: u64) -> Vec<u8> {
+    let (node, at) = (shared.identity.node.clone(), rfc3339(at_ms));
+    let document =
+        MetadataDocument { node, at, instance: None, url: None, address: None, levels: vec![], topics: vec![] };
+    serde_json::to_vec(&document).unwrap_or_default()
+}
+
 fn document(
     identity: &Identity,
     machine: &Machine,
@@ -169,7 +177,7 @@ fn document(
     MetadataDocument {
         node: identity.node.clone(),
         at: rfc3339(at_ms),
-        instance: identity.instance.clone(),
+        instance: Some(identity.instance.clone()),
         url: identity.url.clone(),
         address: identity.source,
         levels,
@@ -197,8 +205,8 @@ fn topic_reports(
     if by_level.is_empty() {
         by_level.insert(Level::LOWEST, vec![]);
     }
-    let arrival_bps = content.meter.bps(now);
     let report = |(qos_level, mut subscribers): (Level, Vec<SubscriberReport>)| {
+        let arrival_bps = machine.topic_bps(now, content, qos_level);
         subscribers.sort();
         subscribers.dedup();
         TopicReport { topic: content.topic.to_string(), qos_level, arrival_bps, subscribers }

@@ -17,8 +17,9 @@ pub struct MetadataDocument {
     pub node: String,
     /// When; each report is newer than the one before.
     pub at: String,
-    /// What tells this process from another of the same id.
-    pub instance: String,
+    /// What tells this process from another of the same id; absent in its farewell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// Where consumers find it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -83,6 +84,9 @@ pub struct RatesDocument {
     pub sequence: u64,
     /// When it was decided.
     pub at: String,
+    /// To which instance of this gateway it is said; absent: to whichever there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// How long it holds.
     pub lease_ms: u64,
     /// What each level may send.
