@@ -5,6 +5,7 @@ mod decision;
 mod field;
 mod picture;
 mod process;
+mod scheduler;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -154,6 +155,8 @@ impl Metrics {
         let mut now = Registry::with_prefix("watermaster");
         picture::draw(app, &mut now).await;
         field::draw(app, &mut now).await;
+        scheduler::draw(app, &mut now);
+        scheduler::draw_plans(app, &mut now);
         broker::draw(broker, &mut now);
         text::encode_registry(&mut text, &now)?;
         let mut process = Registry::default();

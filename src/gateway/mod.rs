@@ -30,6 +30,7 @@ mod shared;
 
 mod callback;
 pub mod generator;
+mod metrics;
 mod report;
 mod view;
 

@@ -165,6 +165,7 @@ pub(super) async fn report(shared: Arc<Shared>, client: Client, addresses: Addre
         let report = view::metadata(&shared, last_ms, &unknown.nodes);
         let told_well = put(&shared, &client, &addresses.metadata, report).await;
         let is_known = told_well.is_ok();
+        shared.count_report(is_known);
         let pause = match told_well {
             Ok(()) => {
                 mood.well();

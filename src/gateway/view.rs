@@ -111,6 +111,7 @@ pub(super) fn status(shared: &Shared) -> StatusView {
             rates_from: in_force.source,
             rates_sequence,
             is_work_conserving: in_force.is_work_conserving,
+            reports: shared.report_counts(),
             levels: Level::BEST_FIRST.into_iter().rev().map(level).collect(),
             topics: machine.contents().latest_first().count(),
             topics_forgotten: machine.contents().forgotten(),

@@ -288,6 +288,8 @@ pub struct StatusView {
     pub rates_sequence: Option<u64>,
     /// Whether levels lend to each other.
     pub is_work_conserving: bool,
+    /// What became of reports to the orchestrator.
+    pub reports: ReportCounts,
     /// Its levels.
     pub levels: Vec<LevelView>,
     /// How many topics it knows of.
@@ -296,6 +298,15 @@ pub struct StatusView {
     pub topics_forgotten: u64,
     /// The policy for topics without one of their own.
     pub policy: Policy,
+}
+
+/// What became of reports to the orchestrator since the gateway started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ReportCounts {
+    /// Those that were answered with rates.
+    pub taken: u64,
+    /// Those that were refused, or not answered.
+    pub failed: u64,
 }
 
 /// How a level is.

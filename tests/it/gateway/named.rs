@@ -189,6 +189,16 @@ async fn the_last_value_is_served_without_its_device() {
     for _ in 0..3 {
         assert_eq!(edge.get("/v1/contents/plant/1/t").await.text, "21");
     }
+    let counted = edge.get("/metrics").await.text;
+    for line in [
+        r#"watermaster_gateway_buffer_capacity_bytes{qos_level="2"} 1000000"#,
+        r#"watermaster_gateway_messages_dropped_total{qos_level="0",reason="overwritten"} 0"#,
+        "watermaster_gateway_led 0",
+        "watermaster_gateway_topics 1",
+        "# EOF",
+    ] {
+        assert!(counted.lines().any(|told| told == line), "{line} is not in {counted}");
+    }
     let told = edge.get("/v1/contents?name=plant/%23").await.json();
     assert_eq!((&told["items"][0]["messages"], &told["items"][0]["bytes"]), (&json!(2), &json!(2)), "nobody was asked");
     edge.close().await;
