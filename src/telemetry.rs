@@ -8,6 +8,7 @@ mod logging;
 mod otlp;
 mod picture;
 mod process;
+mod scheduler;
 mod trace;
 
 pub use logging::{Logging, start_logging};
@@ -140,6 +141,8 @@ impl Metrics {
         let mut now = Registry::with_prefix("watermaster");
         picture::draw(app, &mut now).await;
         field::draw(app, &mut now).await;
+        scheduler::draw(app, &mut now);
+        scheduler::draw_plans(app, &mut now);
         broker::draw(broker, &mut now);
         text::encode_registry(&mut text, &now)?;
         let mut process = Registry::default();

@@ -20,7 +20,9 @@ use tracing::Instrument;
 
 pub use self::clock::Clock;
 pub use self::reconcile::{Board, Condition, Conditions, ControllerStatus, Load, News, SurveyError, Workshop};
-pub use self::scheduler::{NEWS_KEPT, Pace, REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions};
+pub use self::scheduler::{
+    NEWS_KEPT, PLAN_BOUNDS_US, Pace, Plans, REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions, Trigger,
+};
 pub use crate::journal::record::{self, Record};
 pub use crate::journal::stored_topology::LinkRecord;
 pub use crate::journal::words;

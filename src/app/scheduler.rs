@@ -2,10 +2,12 @@
 //! anybody else, and shows what came of it. It decides nothing itself. What must stay true: an aggregator is told rates
 //! only after what backs them is committed; a slow reader or a flood of reports costs bounded memory.
 
+mod plans;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -18,6 +20,8 @@ use crate::kernel::rates::Settings;
 use crate::kernel::rates::demand::Metadata;
 use crate::kernel::rates::dispatch::{AggregatorView, Answer, Ask, Dispatcher, Rejection, Urgency};
 use crate::kernel::units::{Bandwidth, Millis};
+
+pub use plans::{PLAN_BOUNDS_US, Plans, Trigger};
 
 /// How many reports may wait for the scheduler; one more is refused as busy.
 pub const REPORTS_MAX: usize = 512;
@@ -94,13 +98,14 @@ pub enum RateNews {
 struct Board {
     views: RwLock<BTreeMap<Name, watch::Sender<Arc<AggregatorView>>>>,
     news: broadcast::Sender<RateNews>,
+    plans: Plans,
 }
 
 impl Scheduler {
     pub(super) fn new() -> (Self, Inbox) {
         let (inbox, messages) = mpsc::channel(REPORTS_MAX);
         let (news, _) = broadcast::channel(NEWS_KEPT);
-        let board = Arc::new(Board { views: RwLock::default(), news });
+        let board = Arc::new(Board { views: RwLock::default(), news, plans: Plans::default() });
         (Self { inbox, board }, Inbox { messages })
     }
 
@@ -156,6 +161,11 @@ impl Scheduler {
     /// An aggregator as it changes; the channel closes when it is forgotten.
     pub fn watch(&self, id: &Name) -> Option<watch::Receiver<Arc<AggregatorView>>> {
         self.board.read(|views| views.get(id).map(watch::Sender::subscribe))
+    }
+
+    /// How often it planned, and how long that took.
+    pub fn plans(&self) -> &Plans {
+        &self.board.plans
     }
 
     /// Every change of every aggregator.
@@ -240,20 +250,24 @@ impl Shell {
         let mut messages = Vec::with_capacity(REPORTS_AT_ONCE_MAX);
         loop {
             let patience = self.patience();
-            tokio::select! {
+            let trigger = tokio::select! {
                 () = stop.cancelled() => return,
                 taken = inbox.messages.recv_many(&mut messages, REPORTS_AT_ONCE_MAX) => {
                     if taken == 0 {
                         return;
                     }
+                    Trigger::Report
                 }
-                commit = self.commits.recv() => self.touched.note(commit),
-                () = sleep(patience) => {}
-            }
+                commit = self.commits.recv() => {
+                    self.touched.note(commit);
+                    Trigger::Commit
+                }
+                () = sleep(patience) => Trigger::Time,
+            };
             self.drain_commits();
             let (waiting, urgency) = self.take_in(&mut messages).await;
             if self.is_due(urgency) {
-                self.act().await;
+                self.act(trigger).await;
             }
             self.show();
             self.answer(waiting);
@@ -323,10 +337,12 @@ impl Shell {
     }
 
     /// Asks for what the plan needs until it has it, or has to wait.
-    async fn act(&mut self) {
+    async fn act(&mut self, trigger: Trigger) {
         self.backoff = None;
         for _ in 0..ROUNDS_MAX {
+            let started = Instant::now();
             let asks = self.dispatcher.moves();
+            self.board.plans.note(trigger, started.elapsed());
             if asks.is_empty() {
                 return;
             }

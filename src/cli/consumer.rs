@@ -11,15 +11,21 @@ use tokio_util::sync::CancellationToken;
 use super::serve::stop_on_signal;
 use crate::config::LogFormat;
 use crate::gateway::consumer::tally::Line;
-use crate::gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, Reach, Wish, url};
+use crate::gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, NamedWish, Reach, Wish, url};
 use crate::telemetry;
 
 /// The arguments of `watermaster consumer`.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// What is wanted, as gateway=http://127.0.0.1:8090,topic=plant/#,qos_level=2; may be repeated.
-    #[arg(long = "subscribe", action = ArgAction::Append, required = true, value_name = "WISH")]
+    #[arg(long = "subscribe", action = ArgAction::Append, value_name = "WISH", required_unless_present = "contents")]
     subscribe: Vec<Wish>,
+    /// What is wanted by name, from whichever gateways offer it, as plant/# or plant/#,qos_level=2; may be repeated.
+    #[arg(long = "content", action = ArgAction::Append, value_name = "NAME", requires = "orchestrator")]
+    contents: Vec<NamedWish>,
+    /// Who says which gateways offer a name: the orchestrator's URL, as http://127.0.0.1:8080.
+    #[arg(long, env = "WATERMASTER_ORCHESTRATOR", value_parser = url)]
+    orchestrator: Option<Url>,
     /// Its name.
     #[arg(long, env = "WATERMASTER_CONSUMER_NAME", default_value = "consumer")]
     name: String,
@@ -75,6 +81,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         name: arguments.name.clone(),
         node: arguments.node.clone(),
         wishes: arguments.subscribe.clone(),
+        orchestrator: arguments.orchestrator.clone(),
+        names: arguments.contents.clone(),
         reach,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

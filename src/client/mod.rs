@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 
 pub use document::{
     Aggregator, Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, BatchOutcome, ClassFigures, Demand,
-    Effects, EntryOutcome, Event, LevelRate, Link, LinkChange, LinkOutcome, Page, Problem, Rates, TopologySummary,
-    UploadReport, Victim, Warning,
+    Effects, EntryOutcome, Event, LevelRate, Link, LinkChange, LinkOutcome, Offer, OfferedName, Page, Problem, Rates,
+    TopologySummary, UploadReport, Victim, Warning,
 };
 pub use events::Events;
 
@@ -287,6 +287,16 @@ impl Client {
     ) -> Result<LinkOutcome, ClientError> {
         let url = self.url(&["v1", "topologies", topology, "links", link], &dry_run(effect));
         read(self.send(Method::PATCH, url, HeaderMap::new(), Some(json(change)?)).await?).await
+    }
+
+    /// A page of the gateways that offer a name, which may be an MQTT filter.
+    ///
+    /// # Errors
+    /// It is neither, or the service does not answer.
+    pub async fn content_list(&self, name: &str, limit: u32, after: Option<&str>) -> Result<Page<Offer>, ClientError> {
+        let mut query = paging(limit, after);
+        query.push(("name", name.to_owned()));
+        self.get(self.url(&["v1", "contents"], &query)).await
     }
 
     /// What happens, from after `after` on, or from now on.

@@ -24,7 +24,7 @@ pub struct Content {
     pub at_ms: u64,
     /// How many values there were since the gateway knows of it.
     pub messages: u64,
-    /// How much arrives.
+    /// How much arrives, as messages are rendered.
     pub meter: Meter,
     /// Who wants it, as of a revision of the subscriptions.
     routes: Arc<[(Level, SubscriptionId)]>,
@@ -45,7 +45,7 @@ pub struct Contents {
 
 impl Contents {
     /// A value arrived.
-    pub fn note(&mut self, now: Micros, at_ms: u64, topic: &str, payload: Bytes) -> Arc<str> {
+    pub fn note(&mut self, at_ms: u64, topic: &str, payload: Bytes) -> Arc<str> {
         self.touches += 1;
         let touched = self.touches;
         let size = payload.len();
@@ -55,19 +55,16 @@ impl Contents {
                 self.payload_bytes -= content.payload.len();
                 (content.payload, content.at_ms, content.touched) = (payload, at_ms, touched);
                 content.messages += 1;
-                content.meter.add(now, size as u64);
                 Arc::clone(&content.topic)
             }
             None => {
                 let name: Arc<str> = topic.into();
-                let mut meter = Meter::default();
-                meter.add(now, size as u64);
                 let content = Content {
                     topic: Arc::clone(&name),
                     payload,
                     at_ms,
                     messages: 1,
-                    meter,
+                    meter: Meter::default(),
                     routes: Arc::default(),
                     routes_revision: 0,
                     touched,
@@ -80,6 +77,13 @@ impl Contents {
         self.by_age.insert(touched, Arc::clone(&name));
         self.forget(&name);
         name
+    }
+
+    /// What a value of a topic takes, as it is rendered.
+    pub fn measure(&mut self, now: Micros, topic: &str, bytes: u64) {
+        if let Some(content) = self.topics.get_mut(topic) {
+            content.meter.add(now, bytes);
+        }
     }
 
     /// The longest silent go until the limits are kept; the newest stays.
@@ -136,8 +140,8 @@ mod tests {
     fn the_longest_silent_topic_goes() {
         let mut contents = Contents::default();
         for number in 0..=TOPICS_MAX {
-            contents.note(Micros(0), 0, &format!("t/{number}"), Bytes::from_static(b"x"));
-            contents.note(Micros(0), 0, "t/0", Bytes::from_static(b"yy"));
+            contents.note(0, &format!("t/{number}"), Bytes::from_static(b"x"));
+            contents.note(0, "t/0", Bytes::from_static(b"yy"));
         }
         assert!(contents.get("t/0").is_some() && contents.get("t/1").is_none() && contents.get("t/2").is_some());
         assert_eq!((contents.topics.len(), contents.by_age.len(), contents.forgotten()), (TOPICS_MAX, TOPICS_MAX, 1));
@@ -149,10 +153,10 @@ mod tests {
         let mut contents = Contents::default();
         let large = Bytes::from(vec![0; LAST_VALUES_MAX_BYTES / 2]);
         for topic in ["a", "b", "c"] {
-            contents.note(Micros(0), 0, topic, large.clone());
+            contents.note(0, topic, large.clone());
         }
         assert!(contents.get("a").is_none() && contents.get("b").is_some() && contents.get("c").is_some());
-        contents.note(Micros(0), 0, "huge", Bytes::from(vec![0; LAST_VALUES_MAX_BYTES + 1]));
+        contents.note(0, "huge", Bytes::from(vec![0; LAST_VALUES_MAX_BYTES + 1]));
         assert_eq!(contents.latest_first().map(|content| &*content.topic).collect::<Vec<_>>(), ["huge"]);
     }
 }

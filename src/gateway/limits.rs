@@ -31,6 +31,10 @@ pub const BATCH_MAX_MESSAGES: usize = 256;
 pub const BATCH_MAX_BYTES: u64 = 64 << 10;
 /// What a batch is taken to cost besides its messages: the envelope, the head of the request and of the answer.
 pub const BATCH_OVERHEAD_BYTES: u64 = 600;
+/// How much of a batch one packet carries at most.
+pub const SEGMENT_BYTES: u64 = 1_400;
+/// What a packet takes besides: Ethernet, a label, IP and TCP with its usual options.
+pub const SEGMENT_OVERHEAD_BYTES: u64 = 70;
 /// What a message is taken to cost besides its rendered part: its sequence number.
 pub const MESSAGE_OVERHEAD_BYTES: u64 = 36;
 /// What is sent to consumers at the gateway's own node at most: they share no link that the orchestrator knows of.
@@ -63,6 +67,8 @@ pub const NODES_MAX: usize = 256;
 pub const UNKNOWN_NODE_WAIT: Duration = Duration::from_secs(60);
 /// How long the orchestrator may take to answer.
 pub const ORCHESTRATOR_WAIT: Duration = Duration::from_secs(5);
+/// How long a gateway that stops waits for the orchestrator to hear of it.
+pub const FAREWELL_WAIT: Duration = Duration::from_secs(1);
 /// The longest silence on a stream of rates; its server says something every 15 seconds.
 pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(45);
 /// The first pause after the orchestrator did not answer; it doubles.
@@ -91,6 +97,8 @@ pub const SUMMARY_TOPICS_MAX: usize = 4_096;
 pub const DELIVERY_MAX_BYTES: usize = 2 << 20;
 /// How often a consumer looks whether its subscriptions are still there.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How many pages of gateways that offer a name a consumer reads.
+pub const LOOKUP_PAGES_MAX: usize = 16;
 /// How often streams that are silent say that they are there.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a graceful stop may take.

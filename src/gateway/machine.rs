@@ -10,17 +10,15 @@ use bytes::Bytes;
 
 use super::buffer::{Buffer, Counts, Item, Settled, Side, SubscriptionId};
 use super::clock::Micros;
-use super::contents::Contents;
+use super::contents::{Content, Contents};
 use super::level::{LEVELS, Level, PerLevel};
-use super::limits::{
-    BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, BATCH_OVERHEAD_BYTES, LOCAL_BPS, PATIENCE_US, SUBSCRIPTIONS_MAX,
-    TOPIC_MAX_BYTES,
-};
+use super::limits::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, LOCAL_BPS, PATIENCE_US, SUBSCRIPTIONS_MAX, TOPIC_MAX_BYTES};
 use super::message::{Message, Policy};
 use super::meter::Meter;
 use super::pace::{Bucket, Paces};
 use super::plan::{InForce, Learnt, Plan, Rates};
 use super::subscription::{SubscribeError, Subscription, Wanted, Way};
+use super::travel::{self, Toll};
 use crate::mqtt::codec::topic;
 
 /// How a machine is made.
@@ -71,6 +69,8 @@ pub struct Machine {
     buffers: PerLevel<Buffer>,
     arrivals: PerLevel<Meter>,
     sent: PerLevel<Meter>,
+    /// What sending to consumers elsewhere takes.
+    tolls: PerLevel<Toll>,
     paces: Paces,
     /// For consumers at the gateway's own node.
     local: Bucket,
@@ -94,6 +94,7 @@ impl Machine {
             buffers: settings.buffer_bytes.map(Buffer::new),
             arrivals: Default::default(),
             sent: Default::default(),
+            tolls: Default::default(),
             paces: Paces::default(),
             local: Bucket::new(now, LOCAL_BPS),
             plan,
@@ -114,16 +115,18 @@ impl Machine {
         if name.len() > TOPIC_MAX_BYTES || name.chars().any(char::is_control) {
             return;
         }
-        let name = self.contents.note(now, at_ms, name, payload.clone());
+        let name = self.contents.note(at_ms, name, payload.clone());
         let subscriptions = &self.subscriptions;
         let routes = self.contents.routes(&name, self.revision, || {
             let wanting = subscriptions.values().filter(|subscription| subscription.wants(&name));
             wanting.map(|subscription| (subscription.wanted.level, subscription.id)).collect()
         });
         if routes.is_empty() {
-            return;
+            // Nobody needs it rendered: how large it would be is known well enough.
+            return self.contents.measure(now, &name, Message::bytes_about(&name, &payload));
         }
         let message = Arc::new(Message::new(Arc::clone(&name), &payload, self.policy_of(&name), at_ms));
+        self.contents.measure(now, &name, message.bytes());
         for (level, id) in routes.iter() {
             self.arrivals[level.at()].add(now, message.bytes());
             self.buffers[level.at()].offer(*id, &message);
@@ -271,7 +274,7 @@ impl Machine {
     }
 
     fn dispatch_here(&mut self, now: Micros, level: Level) -> Option<Batch> {
-        let wanted = with_overhead(self.buffers[level.at()].ready_bytes(Side::Here));
+        let wanted = travel::batch_bytes(self.buffers[level.at()].ready_bytes(Side::Here));
         if wanted == 0 {
             return None;
         }
@@ -293,16 +296,20 @@ impl Machine {
 
     /// A batch of a level and side, and what it costs.
     fn take(&mut self, now: Micros, side: Side, level: Level, budget_bytes: u64) -> Option<(Batch, u64)> {
-        let budget = budget_bytes.saturating_sub(BATCH_OVERHEAD_BYTES).min(BATCH_MAX_BYTES);
+        let budget = travel::messages_bytes(budget_bytes).min(BATCH_MAX_BYTES);
         let (subscription, items) = self.buffers[level.at()].take(side, budget, BATCH_MAX_MESSAGES)?;
-        let bytes = BATCH_OVERHEAD_BYTES + items.iter().map(|item| item.message.bytes()).sum::<u64>();
+        let messages_bytes = items.iter().map(|item| item.message.bytes()).sum::<u64>();
+        let bytes = travel::batch_bytes(messages_bytes);
         self.sent[level.at()].add(now, bytes);
+        if side == Side::Away {
+            self.tolls[level.at()].add(now, messages_bytes, bytes);
+        }
         Some((Batch { subscription, level, items }, bytes))
     }
 
     /// What could be sent if there were credit.
     fn wanted_bytes(&self, side: Side) -> PerLevel<u64> {
-        std::array::from_fn(|at| with_overhead(self.buffers[at].ready_bytes(side)))
+        std::array::from_fn(|at| travel::batch_bytes(self.buffers[at].ready_bytes(side)))
     }
 
     /// When [`Self::tick`] or [`Self::dispatch`] will have something to do, if nothing happens until then.
@@ -334,9 +341,14 @@ impl Machine {
         &self.buffers[level.at()]
     }
 
-    /// What comes in and what is sent in each level.
+    /// What comes in and what is sent in each level, both as what it takes to send it.
     pub fn flows_bps(&self, now: Micros) -> PerLevel<(u64, u64)> {
-        std::array::from_fn(|at| (self.arrivals[at].bps(now), self.sent[at].bps(now)))
+        std::array::from_fn(|at| (self.tolls[at].expect_bps(now, self.arrivals[at].bps(now)), self.sent[at].bps(now)))
+    }
+
+    /// What it takes to send what arrives of a topic to one consumer of a level.
+    pub fn topic_bps(&self, now: Micros, content: &Content, level: Level) -> u64 {
+        self.tolls[level.at()].expect_bps(now, content.meter.bps(now))
     }
 
     /// What the machine knows of topics.
@@ -358,10 +370,6 @@ impl Machine {
     pub fn revision(&self) -> u64 {
         self.revision
     }
-}
-
-fn with_overhead(bytes: u64) -> u64 {
-    if bytes == 0 { 0 } else { bytes + BATCH_OVERHEAD_BYTES }
 }
 
 const _: () = assert!(LEVELS == 3, "the documents have three levels");

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::limits::BACKOFF_MAX_US;
+use super::super::limits::{BACKOFF_MAX_US, BATCH_OVERHEAD_BYTES};
 use super::super::wire::SubscriptionRequest;
 use super::*;
 
@@ -34,7 +34,7 @@ fn payload(bytes: usize) -> Bytes {
 }
 
 fn size(batch: &Batch) -> u64 {
-    BATCH_OVERHEAD_BYTES + batch.items.iter().map(|item| item.message.bytes()).sum::<u64>()
+    travel::batch_bytes(batch.items.iter().map(|item| item.message.bytes()).sum::<u64>())
 }
 
 #[test]
@@ -108,6 +108,31 @@ fn new_rates_are_obeyed_at_once_and_end_with_their_lease() {
     let third = run(&mut machine, now.after(1_000_000), now.after(5_000_000));
     assert!(third <= 100_000, "one more second of lease: {third}");
     assert_eq!(machine.dispatch(now.after(60_000_000)), None);
+}
+
+/// What is reported as arriving is what sending it takes, however large the messages and however full the batches are: a
+/// gateway that is given what it asks for keeps up, and asks for no more than it uses.
+#[test]
+fn what_is_asked_for_is_what_is_sent() {
+    for (payload_bytes, every_us) in [(10, 100_000), (100, 5_000), (1_000, 10_000), (8_000, 40_000)] {
+        let mut machine = machine([50_000_000; 3], 1_000_000);
+        let id = machine.subscribe(Micros(0), wanted("t", 2)).unwrap();
+        let mut now = Micros(0);
+        while now.0 < 6_000_000 {
+            machine.offer(now, 0, "t", payload(payload_bytes));
+            while let Some(batch) = machine.dispatch(now) {
+                machine.settle(now, id, Ending::Arrived);
+                assert!(!batch.items.is_empty());
+            }
+            now = now.after(every_us);
+        }
+        let (arrival_bps, sent_bps) = machine.flows_bps(now)[2];
+        let asked_bps = machine.topic_bps(now, machine.contents().get("t").unwrap(), 2.try_into().unwrap());
+        assert!(sent_bps > payload_bytes as u64 * 8_000_000 / every_us, "more than the payload travels");
+        for told in [arrival_bps, asked_bps] {
+            assert!(told.abs_diff(sent_bps) < sent_bps / 20, "{payload_bytes} bytes: {told} asked, {sent_bps} sent");
+        }
+    }
 }
 
 #[test]

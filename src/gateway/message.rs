@@ -21,6 +21,9 @@ pub enum Policy {
     Circular,
 }
 
+/// The names of the members and the time, in JSON.
+const MEMBERS_ABOUT_BYTES: usize = 60;
+
 /// A message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {
@@ -57,6 +60,11 @@ impl Message {
     /// What it costs to keep or send it once.
     pub fn bytes(&self) -> u64 {
         self.members.len() as u64 + MESSAGE_OVERHEAD_BYTES
+    }
+
+    /// About what it would cost if it were rendered: a member more or less does not matter.
+    pub fn bytes_about(topic: &str, payload: &[u8]) -> u64 {
+        (topic.len() + payload.len() + MEMBERS_ABOUT_BYTES) as u64 + MESSAGE_OVERHEAD_BYTES
     }
 
     /// Writes it as JSON with its number in a subscription.

@@ -7,7 +7,7 @@
 //!               orchestrator ──rates──┘ ◀────metadata───────┘
 //! ```
 //!
-//! Pure, with time as an argument: [`buffer`], [`pace`], [`meter`], [`contents`], [`plan`], and [`machine`], which they
+//! Pure, with time as an argument: [`buffer`], [`pace`], [`meter`], [`contents`], [`plan`], [`travel`], and [`machine`], which they
 //! make up. The shell around it: `shared` (the lock, and what wakes whom), `server`, `callback`, `report`, [`generator`],
 //! `run`. [`consumer`] is the other side. [`wire`] has the documents, [`limits`] every limit.
 
@@ -23,12 +23,14 @@ pub mod meter;
 pub mod pace;
 pub mod plan;
 pub mod subscription;
+pub mod travel;
 
 mod server;
 mod shared;
 
 mod callback;
 pub mod generator;
+mod metrics;
 mod report;
 mod view;
 

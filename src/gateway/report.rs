@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{ClientError, body};
 use super::clock::wall_ms;
-use super::limits::{REPORT_PAUSE, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX, UNKNOWN_NODE_WAIT};
+use super::limits::{FAREWELL_WAIT, REPORT_PAUSE, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX, UNKNOWN_NODE_WAIT};
 use super::plan::Learnt;
 use super::shared::Shared;
 use super::sse::{Decoder, StreamError};
@@ -59,6 +59,8 @@ enum TalkError {
     Rates(#[from] RatesError),
     #[error(transparent)]
     Stream(#[from] StreamError),
+    #[error("another gateway reports under this id: these rates are for its instance '{0}'")]
+    Another(String),
     #[error("the stream was silent for too long")]
     Silent,
     #[error("the stream ended")]
@@ -160,7 +162,11 @@ pub(super) async fn report(shared: Arc<Shared>, client: Client, addresses: Addre
         // Each report is newer than the one before, even if the clock is not.
         last_ms = wall_ms().max(last_ms + 1);
         let told = Instant::now();
-        let pause = match put(&shared, &client, &addresses.metadata, last_ms, &unknown).await {
+        let report = view::metadata(&shared, last_ms, &unknown.nodes);
+        let told_well = put(&shared, &client, &addresses.metadata, report).await;
+        let is_known = told_well.is_ok();
+        shared.count_report(is_known);
+        let pause = match told_well {
             Ok(()) => {
                 mood.well();
                 every
@@ -169,7 +175,12 @@ pub(super) async fn report(shared: Arc<Shared>, client: Client, addresses: Addre
             Err(error) => mood.bad(&error),
         };
         tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = shared.stop.cancelled() => {
+                if is_known {
+                    take_leave(&shared, &client, &addresses.metadata, wall_ms().max(last_ms + 1)).await;
+                }
+                return;
+            }
             () = sleep(pause) => {}
             _ = revisions.changed() => tokio::time::sleep_until(told + REPORT_PAUSE).await,
         }
@@ -177,16 +188,28 @@ pub(super) async fn report(shared: Arc<Shared>, client: Client, addresses: Addre
 }
 
 /// One report; the answer is what the gateway may send, and renews the lease.
-async fn put(shared: &Shared, client: &Client, url: &Url, at_ms: u64, unknown: &UnknownNodes) -> Result<(), TalkError> {
+async fn put(shared: &Shared, client: &Client, url: &Url, report: Vec<u8>) -> Result<(), TalkError> {
     let request = client.put(url.clone()).header(reqwest::header::CONTENT_TYPE, "application/json");
-    let response = request.body(view::metadata(shared, at_ms, &unknown.nodes)).send().await?;
+    let response = request.body(report).send().await?;
     let text = body(response).await?;
     // An orchestrator may answer without a body: rates come by the stream then.
     if text.is_empty() { Ok(()) } else { learn(shared, &text) }
 }
 
+/// A last report, without an instance and without anything to send: what was reserved is let go, and whoever starts next
+/// under this id is taken at once. Not heard, the lease does the same later.
+async fn take_leave(shared: &Shared, client: &Client, url: &Url, at_ms: u64) {
+    let told = timeout(FAREWELL_WAIT, put(shared, client, url, view::farewell(shared, at_ms))).await;
+    if !matches!(told, Ok(Ok(()) | Err(TalkError::Rates(_)))) {
+        tracing::debug!("the farewell was not heard");
+    }
+}
+
 fn learn(shared: &Shared, text: &[u8]) -> Result<(), TalkError> {
     let document: RatesDocument = serde_json::from_slice(text).map_err(ClientError::from)?;
+    if let Some(other) = document.instance.as_ref().filter(|told| **told != shared.identity.instance) {
+        return Err(TalkError::Another(other.clone()));
+    }
     let rates = document.rates()?;
     let (sequence, levels_bps) = (rates.sequence, rates.levels_bps);
     let before = shared.read(|machine, now| machine.rates(now).0);

@@ -29,8 +29,8 @@ use super::machine::Ending;
 use super::problem::Problem;
 use super::shared::{Delivery, Hired, Shared};
 use super::subscription::{Wanted, Way};
-use super::view;
 use super::wire::{ContentList, StatusView, SubscriptionList, SubscriptionRequest, SubscriptionView};
+use super::{metrics, view};
 
 #[derive(Clone)]
 pub(super) struct Room {
@@ -48,6 +48,7 @@ pub(super) fn router(room: Room) -> Router {
         .route("/v1/contents", get(content_list))
         .route("/v1/contents/{*name}", get(content_get))
         .route("/v1/status", get(status_get))
+        .route("/metrics", get(metrics_get))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(|| async { "ready\n" }))
         .fallback(|| async { Problem::not_found("nothing is served here") })
@@ -245,6 +246,11 @@ async fn content_get(State(room): State<Room>, Named(name): Named) -> Result<Res
         (header::HeaderName::from_static("x-at"), super::clock::rfc3339(content.at_ms)),
     ];
     Ok((headers, content.payload).into_response())
+}
+
+async fn metrics_get(State(room): State<Room>) -> Result<Response, Problem> {
+    let text = metrics::render(&view::status(&room.shared)).map_err(|_| Problem::internal())?;
+    Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text).into_response())
 }
 
 async fn status_get(State(room): State<Room>) -> Json<StatusView> {

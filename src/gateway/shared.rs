@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::buffer::SubscriptionId;
 use super::clock::{Clock, Micros, rfc3339, wall_ms};
 use super::machine::{Batch, Ending, Machine};
+use super::wire::ReportCounts;
 
 /// Who a gateway is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,6 +63,8 @@ pub(super) struct Shared {
     wake: Notify,
     /// Changes with every subscription, for the one who reports.
     revision: watch::Sender<u64>,
+    /// Reports that were taken, and that were not.
+    reports: [AtomicU64; 2],
 }
 
 struct Inner {
@@ -75,7 +79,8 @@ impl Shared {
     pub(super) fn new(identity: Identity, clock: Clock, machine: Machine, stop: CancellationToken) -> Self {
         let revision = watch::Sender::new(machine.revision());
         let inner = Mutex::new(Inner { machine, couriers: HashMap::new(), epochs: 0, revision: 0 });
-        Self { identity, clock, stop, inner, wake: Notify::new(), revision }
+        let reports = Default::default();
+        Self { identity, clock, stop, inner, wake: Notify::new(), revision, reports }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -100,6 +105,17 @@ impl Shared {
         self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
         self.wake.notify_one();
         told
+    }
+
+    /// A report was taken, or was not.
+    pub(super) fn count_report(&self, is_taken: bool) {
+        self.reports[usize::from(!is_taken)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What became of all reports.
+    pub(super) fn report_counts(&self) -> ReportCounts {
+        let [taken, failed] = &self.reports;
+        ReportCounts { taken: taken.load(Ordering::Relaxed), failed: failed.load(Ordering::Relaxed) }
     }
 
     /// Changes with every subscription.

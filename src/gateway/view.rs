@@ -111,6 +111,7 @@ pub(super) fn status(shared: &Shared) -> StatusView {
             rates_from: in_force.source,
             rates_sequence,
             is_work_conserving: in_force.is_work_conserving,
+            reports: shared.report_counts(),
             levels: Level::BEST_FIRST.into_iter().rev().map(level).collect(),
             topics: machine.contents().latest_first().count(),
             topics_forgotten: machine.contents().forgotten(),
@@ -137,6 +138,14 @@ pub(super) fn metadata(shared: &Shared, at_ms: u64, unknown_nodes: &BTreeSet<Str
         );
         document.topics.truncate(keep);
     }
+}
+
+/// The last report of a gateway that stops.
+pub(super) fn farewell(shared: &Shared, at_ms: u64) -> Vec<u8> {
+    let (node, at) = (shared.identity.node.clone(), rfc3339(at_ms));
+    let document =
+        MetadataDocument { node, at, instance: None, url: None, address: None, levels: vec![], topics: vec![] };
+    serde_json::to_vec(&document).unwrap_or_default()
 }
 
 fn document(
@@ -169,7 +178,7 @@ fn document(
     MetadataDocument {
         node: identity.node.clone(),
         at: rfc3339(at_ms),
-        instance: identity.instance.clone(),
+        instance: Some(identity.instance.clone()),
         url: identity.url.clone(),
         address: identity.source,
         levels,
@@ -197,8 +206,8 @@ fn topic_reports(
     if by_level.is_empty() {
         by_level.insert(Level::LOWEST, vec![]);
     }
-    let arrival_bps = content.meter.bps(now);
     let report = |(qos_level, mut subscribers): (Level, Vec<SubscriberReport>)| {
+        let arrival_bps = machine.topic_bps(now, content, qos_level);
         subscribers.sort();
         subscribers.dedup();
         TopicReport { topic: content.topic.to_string(), qos_level, arrival_bps, subscribers }

@@ -17,8 +17,9 @@ pub struct MetadataDocument {
     pub node: String,
     /// When; each report is newer than the one before.
     pub at: String,
-    /// What tells this process from another of the same id.
-    pub instance: String,
+    /// What tells this process from another of the same id; absent in its farewell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// Where consumers find it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -83,6 +84,9 @@ pub struct RatesDocument {
     pub sequence: u64,
     /// When it was decided.
     pub at: String,
+    /// To which instance of this gateway it is said; absent: to whichever there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// How long it holds.
     pub lease_ms: u64,
     /// What each level may send.
@@ -284,6 +288,8 @@ pub struct StatusView {
     pub rates_sequence: Option<u64>,
     /// Whether levels lend to each other.
     pub is_work_conserving: bool,
+    /// What became of reports to the orchestrator.
+    pub reports: ReportCounts,
     /// Its levels.
     pub levels: Vec<LevelView>,
     /// How many topics it knows of.
@@ -292,6 +298,15 @@ pub struct StatusView {
     pub topics_forgotten: u64,
     /// The policy for topics without one of their own.
     pub policy: Policy,
+}
+
+/// What became of reports to the orchestrator since the gateway started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ReportCounts {
+    /// Those that were answered with rates.
+    pub taken: u64,
+    /// Those that were refused, or not answered.
+    pub failed: u64,
 }
 
 /// How a level is.

@@ -99,10 +99,8 @@ pub(super) async fn aggregator_list(
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
     let limit = page::limit(query.limit)?;
-    let mut found = room.app.scheduler().aggregators(query.after.as_ref().map(|Key(name)| name), limit + 1);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|last| last.id.to_string());
+    let found = room.app.scheduler().aggregators(query.after.as_ref().map(|Key(name)| name), limit + 1);
+    let (found, next) = page::cut(found, limit, |last| last.id.to_string());
     let items: Vec<_> = found.iter().map(|view| AggregatorDocument::brief(view)).collect();
     Ok(page::respond(&uri, &items, next))
 }
@@ -226,6 +224,9 @@ fn rejected(rejection: Rejection, detail: String) -> Problem {
         Rejection::Elsewhere(node) => {
             Problem::new(&kind::AGGREGATOR_ELSEWHERE, detail).with("field", "node").with("node", node.as_str())
         }
+        Rejection::AnotherInstance(instance) => Problem::new(&kind::AGGREGATOR_TAKEN, detail)
+            .with("field", "instance")
+            .with("instance_heard", instance.as_str()),
         Rejection::TooMany { max, .. } => Problem::new(&kind::LIMIT_REACHED, detail).with("limit", max),
     }
 }

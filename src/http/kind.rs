@@ -122,6 +122,9 @@ kinds! {
     AGGREGATOR_ELSEWHERE CONFLICT "aggregator-elsewhere" "An aggregator of this id is at another node";
         "Reports under this id come from another node: there are two aggregators with one id. The one that was heard first keeps it until its lease is over.";
         "Give each aggregator an id of its own.";
+    AGGREGATOR_TAKEN CONFLICT "aggregator-taken" "Another instance reports under this id";
+        "Reports under this id come from another process, which was heard within its lease: there are two gateways with one id, or one was started again without a farewell. Nothing was changed.";
+        "Give each aggregator an id of its own. One that was started again is taken when the lease of the one before is over, or at once after its farewell: a last report without an instance.";
     IDEMPOTENCY_IN_FLIGHT CONFLICT "idempotency-in-flight" "The first request with this key is still being answered";
         "Two requests with one Idempotency-Key arrived at once.";
         "Wait for the answer to the first, or repeat the request shortly.";

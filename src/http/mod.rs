@@ -10,6 +10,7 @@ mod aggregator;
 mod allocation;
 mod allocation_list;
 mod batch;
+mod content;
 mod controller;
 mod dashboard;
 mod event;
@@ -128,6 +129,7 @@ fn api() -> OpenApiRouter<Room> {
         .routes(routes!(aggregator::aggregator_get))
         .routes(routes!(aggregator::aggregator_rates))
         .routes(routes!(aggregator::aggregator_rates_stream))
+        .routes(routes!(content::content_list))
         .routes(routes!(topology::topology_list))
         .routes(routes!(layout::topology_layout))
         .routes(routes!(link::link_list))

@@ -33,6 +33,15 @@ pub(super) fn cursor(after: Option<&str>) -> Result<Option<u64>, Problem> {
     if number.is_some_and(|number| i64::try_from(number).is_err()) { Err(invalid()) } else { Ok(number) }
 }
 
+/// The first page of what was found, one more than fits at most: the one too many says that there is another page, whose
+/// cursor is that of the last on this one.
+pub(super) fn cut<T>(mut found: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(cursor);
+    (found, next)
+}
+
 #[derive(Serialize)]
 struct Page<'a, T> {
     items: &'a [T],
@@ -81,6 +90,15 @@ mod tests {
         let uri = Uri::from_static("/v1/topologies?limit=2&after=a&x=y");
         assert_eq!(next_link(&uri, "b c"), "</v1/topologies?limit=2&x=y&after=b%20c>; rel=\"next\"");
         assert_eq!(next_link(&Uri::from_static("/v1"), "1"), "</v1?after=1>; rel=\"next\"");
+    }
+
+    #[test]
+    fn one_too_many_says_that_there_is_another_page() {
+        let cut = |found: &[u8]| cut(found.to_vec(), 2, u8::to_string);
+        assert_eq!(cut(&[1]), (vec![1], None));
+        assert_eq!(cut(&[1, 2]), (vec![1, 2], None));
+        assert_eq!(cut(&[1, 2, 3]), (vec![1, 2], Some("2".to_owned())));
+        assert_eq!(cut(&[]), (vec![], None));
     }
 
     #[test]

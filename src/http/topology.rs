@@ -243,10 +243,7 @@ pub(super) async fn topology_list(
         });
         summaries.take(limit + 1).collect::<Vec<_>>()
     });
-    let mut items = items.await;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| last.topology.clone());
+    let (items, next) = page::cut(items.await, limit, |last| last.topology.clone());
     Ok(page::respond(&uri, &items, next))
 }
 

@@ -11,7 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &["kernel"]),
     ("southbound", &["kernel"]),
     ("app", &["kernel", "journal", "southbound"]),
-    ("http", &["app", "kernel", "formats"]),
+    // Of mqtt only what a topic filter is.
+    ("http", &["app", "kernel", "formats", "mqtt"]),
     ("mqtt", &[]),
     ("front", &["app", "formats", "kernel", "mqtt"]),
     ("gateway", &["mqtt"]),

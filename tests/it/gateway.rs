@@ -11,5 +11,7 @@ mod consumer;
 mod delivery;
 #[path = "gateway/orchestrated.rs"]
 mod orchestrated;
+#[path = "gateway/named.rs"]
+mod named;
 #[path = "gateway/together.rs"]
 mod together;

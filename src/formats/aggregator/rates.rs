@@ -18,6 +18,10 @@ pub struct RatesDocument {
     /// When this was found.
     #[schema(value_type = String, format = DateTime)]
     pub at: Instant,
+    /// To which instance it is said: the one that reported. Another one of the same id is to pass it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub instance: Option<String>,
     /// For how long it holds, in milliseconds from `at`, if nothing is heard after it.
     pub lease_ms: u64,
     /// Every level.
@@ -94,6 +98,7 @@ impl RatesDocument {
         Self {
             sequence: rates.sequence,
             at: Instant(rates.at),
+            instance: rates.instance.as_ref().map(ToString::to_string),
             lease_ms: rates.lease_ms,
             levels: levels.collect(),
             fallback: fallback.collect(),

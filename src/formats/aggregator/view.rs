@@ -49,6 +49,17 @@ pub enum StandingWord {
     Lost,
 }
 
+impl StandingWord {
+    /// From the kernel's word.
+    pub fn of(standing: Standing) -> Self {
+        match standing {
+            Standing::Fresh => Self::Fresh,
+            Standing::Stale => Self::Stale,
+            Standing::Lost => Self::Lost,
+        }
+    }
+}
+
 /// What an aggregator needs in a level.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -76,11 +87,7 @@ impl AggregatorDocument {
             id: view.id.to_string(),
             topology: view.topology.to_string(),
             node: view.metadata.node.to_string(),
-            state: match view.standing {
-                Standing::Fresh => StandingWord::Fresh,
-                Standing::Stale => StandingWord::Stale,
-                Standing::Lost => StandingWord::Lost,
-            },
+            state: StandingWord::of(view.standing),
             heard_at: Instant(view.heard_at),
             demand: demand.collect(),
             rates: RatesDocument::of(&view.rates),

@@ -11,11 +11,11 @@ use super::super::client::{ClientError, body};
 use super::super::limits::{LOOK_EVERY, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX};
 use super::super::sse::Decoder;
 use super::super::wire::{BatchDocument, SubscriptionAnswer, SubscriptionRequest};
-use super::Desk;
+use super::{Desk, Wish};
 
 /// Keeps a subscription until the consumer stops.
-pub(super) async fn keep(desk: Arc<Desk>, wish: usize, base: Option<Url>, short: Client, long: Client) {
-    let keeper = Keeper { desk: Arc::clone(&desk), wish, base, short, long };
+pub(super) async fn keep(desk: Arc<Desk>, place: usize, wish: Wish, means: Means) {
+    let keeper = Keeper { desk: Arc::clone(&desk), place, wish, means };
     let backoff = || ExponentialBuilder::new().with_jitter().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX);
     let mut pauses = backoff().without_max_times().build();
     let mut trouble = String::new();
@@ -26,7 +26,7 @@ pub(super) async fn keep(desk: Arc<Desk>, wish: usize, base: Option<Url>, short:
         };
         match subscribed {
             Ok(subscription) => {
-                desk.tally().subscribed(wish);
+                desk.tally().subscribed(place);
                 trouble.clear();
                 pauses = backoff().without_max_times().build();
                 keeper.attend(&subscription).await;
@@ -49,18 +49,28 @@ pub(super) async fn keep(desk: Arc<Desk>, wish: usize, base: Option<Url>, short:
     }
 }
 
+/// What a keeper works with.
+#[derive(Clone)]
+pub(super) struct Means {
+    /// Where callbacks go; absent: streams are read.
+    pub(super) base: Option<Url>,
+    /// For requests.
+    pub(super) short: Client,
+    /// For streams.
+    pub(super) long: Client,
+}
+
 struct Keeper {
     desk: Arc<Desk>,
-    wish: usize,
-    /// Where callbacks go; absent: streams are read.
-    base: Option<Url>,
-    short: Client,
-    long: Client,
+    /// Where the wish stands among all.
+    place: usize,
+    wish: Wish,
+    means: Means,
 }
 
 impl Keeper {
     fn gateway(&self) -> &Url {
-        &self.desk.options.wishes[self.wish].gateway
+        &self.wish.gateway
     }
 
     fn url(&self, rest: &[&str]) -> Url {
@@ -69,11 +79,13 @@ impl Keeper {
 
     /// Subscribes; the id of the subscription.
     async fn subscribe(&self) -> Result<String, ClientError> {
-        let wish = &self.desk.options.wishes[self.wish];
-        let callback_url = self.base.as_ref().map(|base| {
+        let wish = &self.wish;
+        let callback_url = self.means.base.as_ref().map(|base| {
             let token = format!("{:016x}", RandomState::new().build_hasher().finish());
-            let url = below(base, &["deliveries", &self.wish.to_string(), &token]);
-            self.desk.tokens()[self.wish] = token;
+            let url = below(base, &["deliveries", &self.place.to_string(), &token]);
+            if let Some(place) = self.desk.tokens().get_mut(self.place) {
+                *place = token;
+            }
             url.to_string()
         });
         let request = SubscriptionRequest {
@@ -83,7 +95,7 @@ impl Keeper {
             consumer: Some(self.desk.options.name.clone()),
             node: self.desk.options.node.clone(),
         };
-        let response = self.short.post(self.url(&[])).json(&request).send().await?;
+        let response = self.means.short.post(self.url(&[])).json(&request).send().await?;
         let answer: SubscriptionAnswer = serde_json::from_slice(&body(response).await?)?;
         Ok(answer.id)
     }
@@ -92,7 +104,7 @@ impl Keeper {
     async fn attend(&self, subscription: &str) {
         let stop = &self.desk.stop;
         while !stop.is_cancelled() {
-            if self.base.is_none() {
+            if self.means.base.is_none() {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = self.read(subscription) => {}
@@ -100,9 +112,9 @@ impl Keeper {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(if self.base.is_none() { RETRY_MIN } else { LOOK_EVERY }) => {}
+                () = sleep(if self.means.base.is_none() { RETRY_MIN } else { LOOK_EVERY }) => {}
             }
-            let looked = self.short.get(self.url(&[subscription])).send().await;
+            let looked = self.means.short.get(self.url(&[subscription])).send().await;
             // A gateway that does not answer may have the subscription still.
             if looked.is_ok_and(|response| response.status() == StatusCode::NOT_FOUND) {
                 return;
@@ -112,7 +124,7 @@ impl Keeper {
 
     /// Reads a stream until it ends.
     async fn read(&self, subscription: &str) {
-        let request = self.long.get(self.url(&[subscription, "stream"]));
+        let request = self.means.long.get(self.url(&[subscription, "stream"]));
         let Ok(Ok(mut response)) = timeout(STREAM_SILENCE_MAX, request.send()).await else { return };
         if !response.status().is_success() {
             return;
@@ -125,7 +137,7 @@ impl Keeper {
             }
             for event in events.drain(..).filter(|event| event.kind == "batch") {
                 match serde_json::from_str::<BatchDocument>(&event.data) {
-                    Ok(batch) => self.desk.take(self.wish, &batch).await,
+                    Ok(batch) => self.desk.take(self.place, &batch).await,
                     Err(error) => tracing::warn!(%error, "a batch cannot be read"),
                 }
             }
@@ -133,7 +145,7 @@ impl Keeper {
     }
 
     async fn unsubscribe(&self, subscription: &str) {
-        if let Err(error) = self.short.delete(self.url(&[subscription])).send().await {
+        if let Err(error) = self.means.short.delete(self.url(&[subscription])).send().await {
             tracing::warn!(%error, "the subscription was not ended: the gateway will, in time");
         }
     }

@@ -1,5 +1,6 @@
 //! A consumer: subscribes to named topics at gateways, keeps its subscriptions alive, and says what it got.
 
+mod find;
 mod keep;
 mod receive;
 pub mod tally;
@@ -21,6 +22,7 @@ use super::level::{Level, LevelError};
 use super::limits::{CALLBACK_WAIT, NAME_MAX_BYTES, STOP_WAIT, TOPIC_MAX_BYTES, WISHES_MAX};
 use super::wire::BatchDocument;
 use crate::mqtt::codec::topic;
+use keep::Means;
 use tally::{Line, Summary, Tally};
 
 /// How many lines may wait to be written; then gateways are held up.
@@ -37,6 +39,15 @@ pub struct Wish {
     pub level: Level,
 }
 
+/// What is wanted of whoever offers it: `plant/#` or `plant/#,qos_level=2` on the command line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedWish {
+    /// What: a topic or an MQTT filter.
+    pub topic: String,
+    /// In which level.
+    pub level: Level,
+}
+
 /// What a consumer is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConsumerOptions {
@@ -44,8 +55,12 @@ pub struct ConsumerOptions {
     pub name: String,
     /// Its node in the orchestrator's topology.
     pub node: Option<String>,
-    /// What it wants.
+    /// What it wants of gateways that it knows.
     pub wishes: Vec<Wish>,
+    /// Who knows the others.
+    pub orchestrator: Option<Url>,
+    /// What it wants of whoever offers it, as the orchestrator says.
+    pub names: Vec<NamedWish>,
     /// How it gets it.
     pub reach: Reach,
 }
@@ -83,6 +98,9 @@ pub enum ConsumerError {
     /// The name or the node is none.
     #[error("'{0}' must have 1 to {NAME_MAX_BYTES} bytes and no control characters")]
     Name(String),
+    /// There is nobody to ask who offers a name.
+    #[error("to subscribe by name an orchestrator is needed")]
+    Orchestrator,
     /// Nothing is wanted, or too much.
     #[error("there must be 1 to {WISHES_MAX} subscriptions")]
     Count,
@@ -114,13 +132,33 @@ impl FromStr for Wish {
                 _ => return Err(form()),
             }
         }
-        let filter = filter.unwrap_or_default();
-        if topic::check_filter(filter).is_err() || filter.len() > TOPIC_MAX_BYTES {
-            return Err(ConsumerError::Topic(filter.to_owned()));
-        }
+        let topic = checked(filter.unwrap_or_default())?;
         let gateway = gateway.ok_or_else(|| ConsumerError::Url(String::new()))?;
-        Ok(Self { gateway, topic: filter.to_owned(), level })
+        Ok(Self { gateway, topic, level })
     }
+}
+
+impl FromStr for NamedWish {
+    type Err = ConsumerError;
+
+    fn from_str(text: &str) -> Result<Self, ConsumerError> {
+        // Topics may have commas.
+        let (filter, level) = match text.rsplit_once(",qos_level=") {
+            None => (text, Level::LOWEST),
+            Some((filter, level)) => {
+                let level = level.parse::<u8>().map_err(|_| ConsumerError::Form(text.to_owned()))?;
+                (filter, level.try_into()?)
+            }
+        };
+        Ok(Self { topic: checked(filter)?, level })
+    }
+}
+
+fn checked(filter: &str) -> Result<String, ConsumerError> {
+    if topic::check_filter(filter).is_err() || filter.len() > TOPIC_MAX_BYTES {
+        return Err(ConsumerError::Topic(filter.to_owned()));
+    }
+    Ok(filter.to_owned())
 }
 
 /// An http or https URL.
@@ -151,6 +189,16 @@ impl Desk {
 
     fn tokens(&self) -> MutexGuard<'_, Vec<String>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another subscription begins; its number, unless there are too many.
+    fn open(&self, wish: &Wish) -> Option<usize> {
+        let mut tally = self.tally();
+        if tally.wish_count() >= WISHES_MAX {
+            return None;
+        }
+        self.tokens().push(String::new());
+        Some(tally.add(wish.gateway.to_string(), wish.topic.clone(), wish.level))
     }
 
     /// A batch arrived; waits until its lines are taken.
@@ -191,10 +239,14 @@ impl Consumer {
                 return Err(ConsumerError::Name(name.clone()));
             }
         }
-        if !(1..=WISHES_MAX).contains(&options.wishes.len()) {
+        if !options.names.is_empty() && options.orchestrator.is_none() {
+            return Err(ConsumerError::Orchestrator);
+        }
+        if !(1..=WISHES_MAX).contains(&(options.wishes.len() + options.names.len())) {
             return Err(ConsumerError::Count);
         }
-        let levels: BTreeSet<Level> = options.wishes.iter().map(|wish| wish.level).collect();
+        let known = options.wishes.iter().map(|wish| wish.level);
+        let levels: BTreeSet<Level> = known.chain(options.names.iter().map(|named| named.level)).collect();
         let mut doors = vec![];
         match &options.reach {
             Reach::Stream => {}
@@ -206,9 +258,8 @@ impl Consumer {
                 }
             }
         }
-        let wishes = options.wishes.iter().map(|wish| (wish.gateway.to_string(), wish.topic.clone(), wish.level));
-        let tally = Mutex::new(Tally::new(wishes));
-        let tokens = Mutex::new(vec![String::new(); options.wishes.len()]);
+        let tally = Mutex::new(Tally::new([]));
+        let tokens = Mutex::default();
         let (sender, lines) = mpsc::channel(LINES_MAX);
         let (clock, stop) = (Clock::start(), CancellationToken::new());
         let desk = Arc::new(Desk { options, clock, stop, tally, lines: sender, tokens });
@@ -227,10 +278,18 @@ impl Consumer {
         let Self { desk, doors, mut lines } = self;
         let tasks = TaskTracker::new();
         let (short, long) = (client(Some(CALLBACK_WAIT))?, client(None)?);
-        for (place, wish) in desk.options.wishes.iter().enumerate() {
-            let door = doors.iter().find(|door| door.level.is_none_or(|level| level == wish.level));
-            let base = door.map(|door| door.url.clone());
-            tasks.spawn(keep::keep(Arc::clone(&desk), place, base, short.clone(), long.clone()));
+        let means = |level: Level| {
+            let door = doors.iter().find(|door| door.level.is_none_or(|own| own == level));
+            Means { base: door.map(|door| door.url.clone()), short: short.clone(), long: long.clone() }
+        };
+        for wish in &desk.options.wishes {
+            if let Some(place) = desk.open(wish) {
+                tasks.spawn(keep::keep(Arc::clone(&desk), place, wish.clone(), means(wish.level)));
+            }
+        }
+        for (named, orchestrator) in desk.options.names.iter().zip(desk.options.orchestrator.iter().cycle()) {
+            let means = means(named.level);
+            tasks.spawn(find::find(Arc::clone(&desk), orchestrator.clone(), named.clone(), means, tasks.clone()));
         }
         for door in doors {
             tasks.spawn(receive::serve(Arc::clone(&desk), door.listener));
@@ -284,6 +343,12 @@ mod tests {
         ];
         for text in bad {
             assert!(text.parse::<Wish>().is_err(), "{text}");
+        }
+        let named = |text: &str| text.parse::<NamedWish>().map(|named| (named.topic, named.level.number()));
+        assert_eq!(named("plant/a,b/#,qos_level=2").unwrap(), ("plant/a,b/#".to_owned(), 2));
+        assert_eq!(named("plant").unwrap(), ("plant".to_owned(), 0));
+        for text in ["", "a/#/b", "t,qos_level=3", "t,qos_level=x", ",qos_level=1"] {
+            assert!(named(text).is_err(), "{text}");
         }
     }
 }

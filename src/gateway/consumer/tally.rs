@@ -132,6 +132,17 @@ impl Tally {
         Self { wishes: wishes.into_iter().map(wish).collect(), flows: BTreeMap::new(), other_messages: 0 }
     }
 
+    /// Another subscription; its number among all.
+    pub fn add(&mut self, gateway: String, topic: String, level: Level) -> usize {
+        self.wishes.extend(Self::new([(gateway, topic, level)]).wishes);
+        self.wishes.len() - 1
+    }
+
+    /// How many there are.
+    pub fn wish_count(&self) -> usize {
+        self.wishes.len()
+    }
+
     /// A gateway took a subscription.
     pub fn subscribed(&mut self, wish: usize) {
         if let Some(wish) = self.wishes.get_mut(wish) {

@@ -23,7 +23,14 @@ impl Client {
             format!("gateway={},topic={topic},qos_level={level}", edge.base).parse().unwrap()
         };
         let wishes = wishes.iter().map(wish).collect();
-        let told = ConsumerOptions { name: "client1".to_owned(), node: Some("b".to_owned()), wishes, reach };
+        let told = ConsumerOptions {
+            name: "client1".to_owned(),
+            node: Some("b".to_owned()),
+            wishes,
+            orchestrator: None,
+            names: vec![],
+            reach,
+        };
         let consumer = Consumer::build(told).await.unwrap();
         let (lines, stop) = (Arc::new(Mutex::new(vec![])), CancellationToken::new());
         let log = Arc::clone(&lines);

@@ -17,6 +17,8 @@ pub struct Rates {
     pub sequence: u64,
     /// When this was found.
     pub at: Millis,
+    /// To which instance it is said, if it said which it is.
+    pub instance: Option<Name>,
     /// How long it holds if nothing is heard after it.
     pub lease_ms: u64,
     /// By level.
@@ -136,7 +138,8 @@ impl Aggregator {
         settings: &Settings,
     ) -> Self {
         let lease_ms = settings.lease_ms;
-        let rates = Rates { sequence: now.0, at: now, lease_ms, levels: Default::default() };
+        let instance = metadata.presence.instance.clone();
+        let rates = Rates { sequence: now.0, at: now, instance, lease_ms, levels: Default::default() };
         Self {
             ix,
             topology,

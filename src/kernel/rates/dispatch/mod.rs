@@ -64,6 +64,9 @@ pub enum Rejection {
     /// An aggregator of this name reports from another node.
     #[error("an aggregator of this name reports from node '{0}'")]
     Elsewhere(Name),
+    /// Another process of this name reports, and was heard within its lease.
+    #[error("another instance of this aggregator, '{0}', was heard within its lease")]
+    AnotherInstance(Name),
     /// A limit of this service.
     #[error("there are {max} {what} already, no more can be taken")]
     TooMany {
@@ -196,6 +199,13 @@ impl Dispatcher {
         let known = self.aggregators.get(id);
         let freed = known.map_or(0, |known| entries_of(&known.metadata));
         if let Some(known) = known {
+            // Whoever was heard first keeps the name while their lease lasts; who says no instance cannot be told apart.
+            let (theirs, own) = (&known.metadata.presence.instance, &metadata.presence.instance);
+            if let (Standing::Fresh, Some(theirs), Some(own)) = (known.standing, theirs, own)
+                && theirs != own
+            {
+                return Err(Rejection::AnotherInstance(theirs.clone()));
+            }
             let last = known.metadata.at;
             if metadata.at <= last {
                 return Err(Rejection::NotNewer { last, at: metadata.at });
@@ -297,10 +307,12 @@ impl Dispatcher {
             let Some((id, known)) = named(&self.names, &mut self.aggregators, ix) else { continue };
             let levels = known.levels();
             let old = &known.rates;
-            if levels != old.levels || now.0.saturating_sub(old.at.0) >= renew_ms {
+            let instance = &known.metadata.presence.instance;
+            if levels != old.levels || *instance != old.instance || now.0.saturating_sub(old.at.0) >= renew_ms {
                 // The clock is ahead of every number that an earlier life gave out.
                 let sequence = old.sequence.saturating_add(1).max(now.0);
-                known.rates = Arc::new(Rates { sequence, at: now, lease_ms: self.settings.lease_ms, levels });
+                let (instance, lease_ms) = (instance.clone(), self.settings.lease_ms);
+                known.rates = Arc::new(Rates { sequence, at: now, instance, lease_ms, levels });
             }
             views.push(known.view(id));
         }

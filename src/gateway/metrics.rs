@@ -1,0 +1,113 @@
+//! What a gateway counts, as OpenMetrics text, read when somebody asks.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::plan::Source;
+use super::wire::StatusView;
+
+/// The media type of it.
+pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct QosLevel {
+    qos_level: u8,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Dropped {
+    qos_level: u8,
+    reason: &'static str,
+}
+
+type Amount = Gauge<u64, AtomicU64>;
+
+/// Everything.
+///
+/// # Errors
+/// Never in fact: text is written into memory.
+pub(super) fn render(status: &StatusView) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::with_prefix("watermaster_gateway");
+    draw_levels(status, &mut registry);
+    draw_messages(status, &mut registry);
+    let led = i64::from(status.rates_from == Source::Orchestrator);
+    for (name, help, value) in [
+        ("led", "1 where the rates in force are the orchestrator's, 0 where they are a fallback", led),
+        ("topics", "Topics of which the last value is known", i64::try_from(status.topics).unwrap_or(i64::MAX)),
+    ] {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    }
+    let reports = Family::<Outcome, Counter>::default();
+    for (outcome, count) in [("taken", status.reports.taken), ("failed", status.reports.failed)] {
+        reports.get_or_create(&Outcome { outcome }).inc_by(count);
+    }
+    registry.register("reports", "Reports to the orchestrator", reports);
+    let forgotten = Counter::<u64>::default();
+    forgotten.inc_by(status.topics_forgotten);
+    registry.register("topics_forgotten", "Topics forgotten for want of room", forgotten);
+    let mut text = String::new();
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+fn draw_levels(status: &StatusView, registry: &mut Registry) {
+    let names = [
+        ("rate_bps", "What a level may send"),
+        ("sent_bps", "What a level sends"),
+        ("arrival_bps", "What comes in for a level"),
+        ("subscriptions", "Subscriptions of a level"),
+        ("buffer_bytes", "What waits in a level"),
+        ("buffer_capacity_bytes", "What may wait in a level"),
+    ];
+    for (place, (name, help)) in names.into_iter().enumerate() {
+        let family = Family::<QosLevel, Amount>::default();
+        for level in &status.levels {
+            let amounts = [
+                level.rate_bps,
+                level.sent_bps,
+                level.arrival_bps,
+                level.subscribers as u64,
+                level.buffer_bytes,
+                level.buffer_capacity_bytes,
+            ];
+            let amount = amounts.get(place).copied().unwrap_or(0);
+            family.get_or_create(&QosLevel { qos_level: level.qos_level.number() }).set(amount);
+        }
+        registry.register(name, help, family);
+    }
+}
+
+fn draw_messages(status: &StatusView, registry: &mut Registry) {
+    let (offered, delivered) = (Family::<QosLevel, Counter>::default(), Family::<QosLevel, Counter>::default());
+    let dropped = Family::<Dropped, Counter>::default();
+    for level in &status.levels {
+        let (qos_level, counts) = (level.qos_level.number(), level.counts);
+        offered.get_or_create(&QosLevel { qos_level }).inc_by(counts.offered);
+        delivered.get_or_create(&QosLevel { qos_level }).inc_by(counts.delivered);
+        for (reason, count) in [
+            ("refused", counts.refused),
+            ("overwritten", counts.overwritten),
+            ("yielded", counts.yielded),
+            ("too_large", counts.too_large),
+            ("rejected", counts.rejected),
+            ("abandoned", counts.abandoned),
+        ] {
+            dropped.get_or_create(&Dropped { qos_level, reason }).inc_by(count);
+        }
+    }
+    registry.register("messages_offered", "Messages that came in for a subscription", offered);
+    registry.register("messages_delivered", "Messages that arrived at their consumer", delivered);
+    registry.register("messages_dropped", "Messages that were lost, by why", dropped);
+}
