@@ -10,8 +10,8 @@ use bytestring::ByteString;
 use tokio::sync::Notify;
 
 use super::{
-    Change, Changed, Claim, DueWill, Guard, Holder, How, LastWill, Later, Notice, Op, Outcome, Picture, Publication,
-    Published, Queued, Rest, SessionPicture, Standing, Store, StoreError, Taken, WillFate,
+    Change, Changed, Claim, Due, DueWill, Guard, Holder, How, LastWill, Later, Left, Notice, Op, Outcome, Picture,
+    Publication, Published, Queued, Rest, SessionPicture, Standing, Store, StoreError, Taken, WillFate,
 };
 use crate::mqtt::codec::Qos;
 use crate::mqtt::limits::{INBOX_MAX, LEASE, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, REAP_COUNT};
@@ -38,6 +38,9 @@ pub(crate) struct MemoryStore {
 struct Inner {
     sessions: HashMap<ClientId, Record>,
     wills: HashMap<ClientId, Testament>,
+    /// What members of shared subscriptions left to others, by number.
+    left: BTreeMap<u64, Left>,
+    lefts: u64,
     retained: Retained,
     replicas: BTreeMap<ReplicaId, Inbox>,
     version: u64,
@@ -118,6 +121,16 @@ impl Queue {
         }
     }
 
+    /// What others may have of it, once the session is over.
+    fn leave(self, sent: u64) -> impl Iterator<Item = (Arc<Message>, Arc<str>)> {
+        let numbered = self.slots.into_iter().zip(self.first + 1..);
+        numbered.filter_map(move |(slot, seq)| {
+            let (message, how) = slot?;
+            let goes_on = how.goes_on(seq <= sent);
+            how.share.filter(|_| goes_on).map(|share| (message, share))
+        })
+    }
+
     fn after(&self, after: u64, count: usize) -> Vec<Queued> {
         let skip = usize::try_from(after.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let numbered = self.slots.iter().zip(self.first + 1..).skip(skip);
@@ -182,7 +195,13 @@ impl Inner {
             self.wills.insert(Arc::clone(&client), Testament { epoch, will, due_at_ms: None });
         }
         let had = before.as_ref().is_some_and(|record| !record.subscriptions.is_empty());
-        let kept = before.filter(|_| !ends);
+        let kept = match before {
+            Some(record) if ends => {
+                self.inherit(record);
+                None
+            }
+            before => before,
+        };
         let present = kept.is_some();
         let record = match kept {
             Some(record) => {
@@ -272,6 +291,12 @@ impl Inner {
                 }
                 self.wills.remove(&client);
             }
+            Some(Guard::Left { id }) => {
+                let left = id.parse().ok().and_then(|id: u64| self.left.remove(&id));
+                if left.is_none() {
+                    return Outcome::Published(Published { repeated: true, ..Published::default() });
+                }
+            }
         }
         let not_retained = retain && !self.retained.put(&message);
         if retain && !not_retained && self.replicas.len() > 1 {
@@ -325,7 +350,9 @@ impl Inner {
                     WillFate::Due(now_ms) => now_ms,
                     WillFate::Dropped => ends_at_ms,
                 };
-                self.sessions.remove(&client);
+                if let Some(record) = self.sessions.remove(&client) {
+                    self.inherit(record);
+                }
                 if had {
                     self.change(Some(me), Changed::Gone { client });
                 }
@@ -373,23 +400,37 @@ impl Inner {
         let over = self.sessions.iter().filter(|(_, record)| record.owner.is_none() && record.expires_at_ms <= now_ms);
         let clients: Vec<_> = over.map(|(client, _)| Arc::clone(client)).take(REAP_COUNT).collect();
         for client in clients {
-            if let Some(record) = self.sessions.remove(&client)
-                && !record.subscriptions.is_empty()
-            {
+            let Some(record) = self.sessions.remove(&client) else { continue };
+            let had = !record.subscriptions.is_empty();
+            self.inherit(record);
+            if had {
                 self.change(None, Changed::Gone { client });
             }
         }
     }
 
-    fn due(&self, now_ms: UnixMs) -> Vec<DueWill> {
+    /// A session is over: what it had from shared subscriptions goes to other members.
+    fn inherit(&mut self, record: Record) {
+        // A connection that is taken from has not said how far it came.
+        let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
+        for (message, share) in record.queue.leave(sent) {
+            self.lefts += 1;
+            self.left.insert(self.lefts, Left { id: self.lefts.to_string(), message, share });
+        }
+    }
+
+    fn due(&self, now_ms: UnixMs) -> Due {
         let due = self.wills.iter().filter(|(_, will)| will.due_at_ms.is_some_and(|at_ms| at_ms <= now_ms));
-        due.take(REAP_COUNT)
+        let left = self.left.values().take(REAP_COUNT).cloned().collect();
+        let wills = due
+            .take(REAP_COUNT)
             .map(|(client, testament)| DueWill {
                 client: Arc::clone(client),
                 epoch: testament.epoch,
                 message: Arc::clone(&testament.will.message),
             })
-            .collect()
+            .collect();
+        Due { wills, left }
     }
 
     fn picture(&self) -> Picture {
@@ -481,7 +522,7 @@ impl Store for MemoryStore {
         Box::pin(std::future::ready(Ok(found)))
     }
 
-    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Vec<DueWill>> {
+    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Due> {
         let mut inner = self.memory.lock();
         let answer = match inner.replicas.get_mut(&self.me) {
             None => Err(StoreError::LeaseLost(self.me)),
