@@ -88,14 +88,17 @@ pub(crate) fn figure_7() {
             println!("QoS 2 heard more than once: {} shared, {} alone", repeated.0, repeated.1);
         }
     }
-    let most = lines.iter().flatten().map(|(_, share)| *share).fold(1.0, f64::max).ceil();
+    let most = |of: &[(f64, f64)]| of.iter().map(|(_, share)| *share).fold(1.0, f64::max).ceil();
     let axes = [
         &Axis { name: "publishers", most: 300.0 },
-        &Axis { name: "acknowledged messages lost, %", most },
-        &Axis { name: "", most },
+        &Axis { name: "acknowledged messages lost, %", most: most(&lines[2]) },
+        &Axis { name: "the same with a subscriber at each replica, %", most: most(&lines[1]) },
     ];
-    let names = ["shared store", "each alone, a subscriber at each replica", "each alone, one subscriber"];
-    let lines: Vec<_> =
-        names.into_iter().zip(lines).map(|(name, points)| Line { name, points, is_right: false }).collect();
+    let [shared, beside, one] = lines;
+    let lines = [
+        Line { name: "shared store, one subscriber", points: shared, is_right: false },
+        Line { name: "each alone, a subscriber at each (right)", points: beside, is_right: true },
+        Line { name: "each alone, one subscriber", points: one, is_right: false },
+    ];
     write("broker-loss", &svg("Messages lost while replicas are killed", axes, &lines));
 }

@@ -199,14 +199,18 @@ async fn part<S: Stream>(hub: &Hub, mut connection: Box<Connection<S>>, end: End
     }
     connection.settle().await;
     let (party, expiry_s) = (connection.talk.party.clone(), connection.talk.expiry_s);
-    let sent = {
+    let (sent, left) = {
         let mut mailbox = connection.talk.wire.lock();
         mailbox.over = true;
         mailbox.relieve();
-        mailbox.outbox.sent()
+        (mailbox.outbox.sent(), mailbox.outbox.leave())
     };
     connection.close(reason).await;
     hub.detach(&party, holder.epoch, expiry_s > 0);
+    for (message, share) in left {
+        // What no store keeps goes to another member now.
+        let _ = hub.pass_on(&message, &share, None).await;
+    }
     let now_ms = unix_ms();
     let will = match end {
         End::Goodbye { will: false } => WillFate::Dropped,

@@ -228,6 +228,37 @@ impl Hub {
         Ok(self.finish(&mut plan, &kept, &done, unix_ms()))
     }
 
+    /// Gives a message that a member of a shared subscription left to another one, if there is any.
+    ///
+    /// # Errors
+    /// The store is shut.
+    pub(crate) async fn pass_on(
+        &self,
+        message: &Arc<Message>,
+        share: &str,
+        guard: Option<Guard>,
+    ) -> Result<(), StoreError> {
+        let message = Message { retain: false, ..Message::clone(message) };
+        let matches = self.matches(&mut Remembered::default(), &message.topic, None);
+        let is_it =
+            |members: &&Vec<Found<Party>>| members.first().is_some_and(|member| member.share.as_deref() == Some(share));
+        let members = matches.shared.iter().find(is_it).filter(|_| !message.is_expired(unix_ms()));
+        let member = members.and_then(|members| self.choose(members));
+        let when = if guard.is_some() { Deliver::Later } else { Deliver::Now };
+        let mut plan = Plan::default();
+        if let Some(member) = member {
+            with_encoded(|encoded| {
+                let mut frames = Frames::new(&message, unix_ms(), encoded);
+                self.reach_member(&mut plan, &mut frames, member, when);
+            });
+        }
+        let Some((op, kept)) = plan.op(&message, guard) else { return Ok(()) };
+        if let Some(Outcome::Published(done)) = self.store.commit(vec![op]).await?.pop() {
+            self.finish(&mut plan, &kept, &done, unix_ms());
+        }
+        Ok(())
+    }
+
     /// A message from another replica: for connections here that the store does not keep it for, or for the one named.
     pub(crate) fn deliver_forwarded(&self, message: &Arc<Message>, to: Option<(ClientId, How)>, seen: &mut Remembered) {
         let mut pressed = Vec::new();
@@ -257,5 +288,10 @@ impl Hub {
 
 /// How a subscriber gets a message [MQTT-3.3.1-12], [MQTT-3.3.1-13], [MQTT-3.8.4-8].
 fn how(found: &Found<Party>, message: &Message) -> How {
-    How { qos: found.qos.min(message.qos), retain: message.retain && found.retain_as_published, ids: found.ids.clone() }
+    How {
+        qos: found.qos.min(message.qos),
+        retain: message.retain && found.retain_as_published,
+        ids: found.ids.clone(),
+        share: found.share.clone(),
+    }
 }

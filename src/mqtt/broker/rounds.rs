@@ -13,7 +13,7 @@ use super::peer::Link;
 use crate::mqtt::codec::{Qos, Reason};
 use crate::mqtt::limits::{SWEEP_EVERY, SYS_EVERY};
 use crate::mqtt::message::{Message, unix_ms};
-use crate::mqtt::store::{Guard, Notice, StoreError};
+use crate::mqtt::store::{Guard, Left, Notice, StoreError};
 
 /// Between two tries to be known to the store again.
 const REJOIN_EVERY: Duration = Duration::from_millis(200);
@@ -81,10 +81,15 @@ pub(crate) async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         match hub.store.sweep(unix_ms()).await {
-            Ok(wills) => {
-                for will in wills {
+            Ok(due) => {
+                for will in due.wills {
                     let guard = Guard::Will { client: will.client, epoch: will.epoch };
                     publish_will(&hub, &will.message, Some(guard)).await;
+                }
+                for Left { id, message, share } in due.left {
+                    if let Err(error) = hub.pass_on(&message, &share, Some(Guard::Left { id })).await {
+                        tracing::debug!(%error, "not passed on");
+                    }
                 }
             }
             // Whoever listens joins again.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use super::super::codec::{Qos, SubscriptionOptions, topic};
 use super::levels;
@@ -21,6 +22,8 @@ pub(crate) struct Found<P> {
     pub(crate) qos: Qos,
     pub(crate) retain_as_published: bool,
     pub(crate) ids: Vec<u32>,
+    /// The filter of the shared subscription, if it is one.
+    pub(crate) share: Option<Arc<str>>,
 }
 
 /// All who match a topic.
@@ -38,8 +41,14 @@ impl<P> Matches<P> {
     }
 }
 
-/// A shared subscription: its name and its members.
-type Share<P> = (Box<str>, Vec<(P, Granted)>);
+/// A shared subscription.
+#[derive(Debug)]
+struct Share<P> {
+    name: Box<str>,
+    /// All of it: `$share/{name}/{filter}`.
+    filter: Arc<str>,
+    members: Vec<(P, Granted)>,
+}
 
 #[derive(Debug)]
 struct Node<P> {
@@ -82,6 +91,7 @@ impl<P: Clone + Eq + Hash> Trie<P> {
 
     /// Adds or replaces; says whether it is new. `filter` may be that of a shared subscription.
     pub(crate) fn insert(&mut self, filter: &str, party: P, granted: Granted) -> bool {
+        let whole = filter;
         let (share, filter) = taken_apart(filter);
         let mut node = &mut self.root;
         for level in levels(filter) {
@@ -94,12 +104,12 @@ impl<P: Clone + Eq + Hash> Trie<P> {
         let new = match share {
             None => node.here.insert(party, granted).is_none(),
             Some(share) => {
-                let members = match node.shared.iter().position(|(name, _)| **name == *share) {
-                    Some(at) => &mut node.shared[at].1,
+                let members = match node.shared.iter().position(|known| *known.name == *share) {
+                    Some(at) => &mut node.shared[at].members,
                     None => {
-                        node.shared.push((share.into(), Vec::new()));
+                        node.shared.push(Share { name: share.into(), filter: whole.into(), members: Vec::new() });
                         let last = node.shared.len() - 1;
-                        &mut node.shared[last].1
+                        &mut node.shared[last].members
                     }
                 };
                 match members.iter_mut().find(|(member, _)| *member == party) {
@@ -158,8 +168,8 @@ fn remove<'a, P: Eq + Hash>(
         return found;
     }
     let Some(share) = share else { return node.here.remove(party).is_some() };
-    let Some(at) = node.shared.iter().position(|(name, _)| **name == *share) else { return false };
-    let members = &mut node.shared[at].1;
+    let Some(at) = node.shared.iter().position(|known| *known.name == *share) else { return false };
+    let members = &mut node.shared[at].members;
     let Some(member) = members.iter().position(|(member, _)| member == party) else { return false };
     members.remove(member);
     if members.is_empty() {
@@ -227,8 +237,9 @@ impl<P: Clone + Eq + Hash> Search<'_, P> {
                 }
             }
         }
-        for (_, members) in &node.shared {
-            self.shared.push(members.iter().map(|(party, granted)| found(party, granted)).collect());
+        for Share { filter, members, .. } in &node.shared {
+            let of_share = |(party, granted): &_| Found { share: Some(Arc::clone(filter)), ..found(party, granted) };
+            self.shared.push(members.iter().map(of_share).collect());
         }
     }
 
@@ -247,6 +258,7 @@ fn found<P: Clone>(party: &P, granted: &Granted) -> Found<P> {
         qos: granted.options.qos,
         retain_as_published: granted.options.retain_as_published,
         ids: granted.id.into_iter().collect(),
+        share: None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! What must stay true: messages leave in the order they came [MQTT-4.6.0-6]; memory is bounded by named limits; a
 //! message of a lasting session is in the store until the client has it, so that nothing here is the only copy of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
@@ -66,6 +66,8 @@ pub(crate) struct Outbox {
     sent_before: u64,
     /// The last number sent.
     sent: u64,
+    /// What was sent as the chosen member of a shared subscription, no store keeps, and is not acknowledged.
+    shared: BTreeMap<u64, (Arc<Message>, Arc<str>)>,
     /// Numbers that will never be sent, for the store to forget.
     passed_over: Vec<u64>,
     /// Messages encoded by QoS and not told yet.
@@ -95,6 +97,7 @@ impl Outbox {
             behind: false,
             sent_before: 0,
             sent: 0,
+            shared: BTreeMap::new(),
             passed_over: Vec::new(),
             said: [0; 3],
             is_confused: false,
@@ -247,6 +250,9 @@ impl Outbox {
             Qos::ExactlyOnce => self.window.open_slot(seq, Slot::ExactlyOnce),
         }
         self.sent = self.sent.max(seq);
+        if let Some(share) = how.share.as_ref().filter(|_| !self.terms.lasting && how.goes_on(true)) {
+            self.shared.insert(seq, (frames.keep(), Arc::clone(share)));
+        }
         Verdict::Taken
     }
 
@@ -273,6 +279,7 @@ impl Outbox {
     pub(crate) fn puback(&mut self, id: PacketId) -> Option<u64> {
         let (seq, slot) = self.window.find(id)?;
         self.is_confused |= slot != Slot::AtLeastOnce;
+        self.shared.remove(&seq);
         (slot == Slot::AtLeastOnce).then(|| self.window.set(seq, Slot::Over)).map(|()| seq)
     }
 
@@ -293,6 +300,17 @@ impl Outbox {
         let (seq, slot) = self.window.find(id)?;
         self.is_confused |= slot != Slot::Released;
         (slot == Slot::Released).then(|| self.window.set(seq, Slot::Over)).map(|()| seq)
+    }
+
+    /// The session ends with its connection: what it had from shared subscriptions, for other members. A lasting one
+    /// leaves it in the store.
+    pub(crate) fn leave(&mut self) -> Vec<(Arc<Message>, Arc<str>)> {
+        if self.terms.lasting {
+            return Vec::new();
+        }
+        let sent = std::mem::take(&mut self.shared).into_values();
+        let waiting = self.waiting.drain(..).filter(|waiting| waiting.how.goes_on(false));
+        sent.chain(waiting.filter_map(|waiting| Some((waiting.message, waiting.how.share?)))).collect()
     }
 
     /// Numbers for the store to forget.

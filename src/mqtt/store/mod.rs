@@ -59,8 +59,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<Outcome>>;
     /// Messages in the queue of a session after `after`, oldest first. Empty for one who is not the holder.
     fn load(&self, holder: Holder, after: u64, count: usize) -> Later<'_, Vec<Queued>>;
-    /// Renews the lease, lets go of dead replicas' sessions and of expired ones, and finds wills that are due.
-    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Vec<DueWill>>;
+    /// Renews the lease, lets go of dead replicas' sessions and of expired ones, and finds what is to be published.
+    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Due>;
     /// Says goodbye: the lease ends.
     fn leave(&self) -> Later<'_, ()>;
     /// Whether the store answers at present.
@@ -144,6 +144,16 @@ pub(crate) struct How {
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
     pub(crate) ids: Vec<u32>,
+    /// The shared subscription of which this is the chosen member.
+    pub(crate) share: Option<Arc<str>>,
+}
+
+impl How {
+    /// Whether another member gets the message if this one goes for good without having acknowledged it: at QoS 2 only
+    /// if it was never sent [MQTT-4.8.2-5].
+    pub(crate) fn goes_on(&self, was_sent: bool) -> bool {
+        self.share.is_some() && (self.qos == Qos::AtLeastOnce || self.qos == Qos::ExactlyOnce && !was_sent)
+    }
 }
 
 /// A message in a session's queue.
@@ -161,6 +171,8 @@ pub(crate) enum Guard {
     Inbound { holder: Holder, packet_id: u16 },
     /// The will of a connection: gone with its publication.
     Will { client: ClientId, epoch: u64 },
+    /// A message that a member of a shared subscription left: gone with its publication.
+    Left { id: String },
 }
 
 /// A message with all those outside this replica's memory who get it.
@@ -269,6 +281,22 @@ pub(crate) struct Published {
     pub(crate) not_retained: bool,
     /// Replicas whose inbox had no room: a message of QoS 0 went past them.
     pub(crate) passed_over: u64,
+}
+
+/// What a sweep found.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    pub(crate) wills: Vec<DueWill>,
+    pub(crate) left: Vec<Left>,
+}
+
+/// A message that a member of a shared subscription had not acknowledged when its session ended; whoever gives it to
+/// another member first under its guard has given it.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    pub(crate) id: String,
+    pub(crate) message: Arc<Message>,
+    pub(crate) share: Arc<str>,
 }
 
 /// A will that is due; whoever publishes it first under its guard has published it.

@@ -14,7 +14,6 @@ pub(crate) struct Balancer {
     backends: Arc<Mutex<Vec<Backend>>>,
 }
 
-#[derive(Clone)]
 struct Backend {
     address: SocketAddr,
     open: Arc<AtomicUsize>,
@@ -28,18 +27,11 @@ impl Balancer {
         addresses.iter().for_each(|address| balancer.add(*address));
         let backends = Arc::clone(&balancer.backends);
         std::thread::spawn(move || {
-            for (turn, client) in listener.incoming().map_while(Result::ok).enumerate() {
-                let mut behind = backends.lock().unwrap().clone();
-                let count = behind.len().max(1);
-                behind.rotate_left(turn % count);
-                behind.sort_by_key(|backend| backend.open.load(Ordering::Relaxed));
-                let found = behind.into_iter().find_map(|backend| {
-                    let server = TcpStream::connect_timeout(&backend.address, CONNECT_WAIT).ok()?;
-                    Some((backend, server))
-                });
-                if let Some((backend, server)) = found {
-                    join(client, server, Open::count(backend.open));
-                }
+            // Whoever comes is taken at once: a hundred may come in one instant, and who finds no room tries again only
+            // after a second.
+            for client in listener.incoming().map_while(Result::ok) {
+                let backends = Arc::clone(&backends);
+                std::thread::spawn(move || pass_on(client, &backends));
             }
         });
         balancer
@@ -75,6 +67,24 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// To the replica with the fewest connections that answers; if none does, the client is let go.
+fn pass_on(client: TcpStream, backends: &Mutex<Vec<Backend>>) {
+    let mut tried = vec![];
+    loop {
+        let found = {
+            let backends = backends.lock().unwrap();
+            let untried = backends.iter().filter(|backend| !tried.contains(&backend.address));
+            let best = untried.min_by_key(|backend| backend.open.load(Ordering::Relaxed));
+            best.map(|backend| (backend.address, Open::count(Arc::clone(&backend.open))))
+        };
+        let Some((address, open)) = found else { return };
+        match TcpStream::connect_timeout(&address, CONNECT_WAIT) {
+            Ok(server) => return join(client, server, open),
+            Err(_) => tried.push(address),
+        }
     }
 }
 

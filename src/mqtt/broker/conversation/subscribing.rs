@@ -81,7 +81,7 @@ impl Conversation {
         };
         let wanted = wanted && topic::shared(filter).is_none();
         let found = self.hub.subscribe(&self.party, filter, granted, version, wanted.then_some(now_ms));
-        let how = How { qos: granted.options.qos, retain: true, ids: granted.id.into_iter().collect() };
+        let how = How { qos: granted.options.qos, retain: true, ids: granted.id.into_iter().collect(), share: None };
         (how, found)
     }
 

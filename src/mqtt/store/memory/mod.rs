@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Change, Changed, Claim, DueWill, Guard, Holder, Later, Notice, Op, Outcome, Picture, Publication, Published,
+    Change, Changed, Claim, Due, Guard, Holder, Later, Left, Notice, Op, Outcome, Picture, Publication, Published,
     Queued, Rest, SessionPicture, Standing, Store, StoreError, Taken, WillFate,
 };
 use crate::mqtt::codec::Qos;
@@ -42,6 +42,9 @@ pub(crate) struct MemoryStore {
 struct Inner {
     sessions: HashMap<ClientId, Record>,
     wills: HashMap<ClientId, Testament>,
+    /// What members of shared subscriptions left to others, by number.
+    left: BTreeMap<u64, Left>,
+    lefts: u64,
     retained: Retained,
     replicas: BTreeMap<ReplicaId, Inbox>,
     version: u64,
@@ -109,7 +112,13 @@ impl Inner {
             self.wills.insert(Arc::clone(&client), Testament { epoch, will, due_at_ms: None });
         }
         let had = before.as_ref().is_some_and(|record| !record.subscriptions.is_empty());
-        let kept = before.filter(|_| !ends);
+        let kept = match before {
+            Some(record) if ends => {
+                self.inherit(record);
+                None
+            }
+            before => before,
+        };
         let present = kept.is_some();
         let record = match kept {
             Some(record) => {
@@ -199,6 +208,12 @@ impl Inner {
                 }
                 self.wills.remove(&client);
             }
+            Some(Guard::Left { id }) => {
+                let left = id.parse().ok().and_then(|id: u64| self.left.remove(&id));
+                if left.is_none() {
+                    return Outcome::Published(Published { repeated: true, ..Published::default() });
+                }
+            }
         }
         let not_retained = retain && !self.retained.put(&message);
         if retain && !not_retained && self.replicas.len() > 1 {
@@ -252,7 +267,9 @@ impl Inner {
                     WillFate::Due(now_ms) => now_ms,
                     WillFate::Dropped => ends_at_ms,
                 };
-                self.sessions.remove(&client);
+                if let Some(record) = self.sessions.remove(&client) {
+                    self.inherit(record);
+                }
                 if had {
                     self.change(Some(me), Changed::Gone { client });
                 }
@@ -344,7 +361,7 @@ impl Store for MemoryStore {
         Box::pin(std::future::ready(Ok(found)))
     }
 
-    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Vec<DueWill>> {
+    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Due> {
         let mut inner = self.memory.lock();
         let answer = match inner.replicas.get_mut(&self.me) {
             None => Err(StoreError::LeaseLost(self.me)),

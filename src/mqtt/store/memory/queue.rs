@@ -45,6 +45,16 @@ impl Queue {
         }
     }
 
+    /// What others may have of it, once the session is over.
+    pub(super) fn leave(self, sent: u64) -> impl Iterator<Item = (Arc<Message>, Arc<str>)> {
+        let numbered = self.slots.into_iter().zip(self.first + 1..);
+        numbered.filter_map(move |(slot, seq)| {
+            let (message, how) = slot?;
+            let goes_on = how.goes_on(seq <= sent);
+            how.share.filter(|_| goes_on).map(|share| (message, share))
+        })
+    }
+
     pub(super) fn after(&self, after: u64, count: usize) -> Vec<Queued> {
         let skip = usize::try_from(after.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let numbered = self.slots.iter().zip(self.first + 1..).skip(skip);

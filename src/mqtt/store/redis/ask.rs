@@ -10,10 +10,11 @@ use super::plain::Plain;
 use super::{script, stored};
 use crate::mqtt::codec::Qos;
 use crate::mqtt::limits::{INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX};
-use crate::mqtt::message::ReplicaId;
+use crate::mqtt::message::{Message, ReplicaId};
 use crate::mqtt::router::Granted;
 use crate::mqtt::store::{
-    DueWill, Guard, Holder, Op, Outcome, Publication, Published, Queued, Rest, SessionPicture, Standing, WillFate,
+    DueWill, Guard, Holder, How, Left, Op, Outcome, Publication, Published, Queued, Rest, SessionPicture, Standing,
+    WillFate,
 };
 
 /// Commands, and what is expected of each.
@@ -175,6 +176,9 @@ impl Asked {
             }
             Some(Guard::Will { client, epoch }) => {
                 call.arg("w").arg(&**client).arg(*epoch).arg("");
+            }
+            Some(Guard::Left { id }) => {
+                call.arg("l").arg("").arg("").arg(id);
             }
             // Tried again after an answer was lost, it must still happen once.
             None if message.qos == Qos::ExactlyOnce => {
@@ -371,17 +375,31 @@ pub(super) fn replica(name: &str) -> Option<ReplicaId> {
 pub(super) fn queued(entry: One) -> Option<Queued> {
     let mut entry = entry.list();
     let seq = entry.next()?.text()?.split('-').next()?.parse().ok()?;
+    let (message, how) = message_and_how(entry.next_list());
+    Some(Queued { seq, message: message?, how: how? })
+}
+
+fn message_and_how(mut fields: Values) -> (Option<Arc<Message>>, Option<How>) {
     let (mut message, mut how) = (None, None);
-    let mut fields = entry.next_list();
-    while let Some(name) = fields.next() {
-        let value = fields.bytes()?;
-        match name.bytes()?.as_slice() {
+    while let (Some(name), Some(value)) = (fields.bytes(), fields.bytes()) {
+        match name.as_slice() {
             b"m" => message = stored::read_message(value),
             b"h" => how = stored::read_how(&value),
             _ => {}
         }
     }
-    Some(Queued { seq, message: message?, how: how? })
+    (message, how)
+}
+
+/// Messages that members of shared subscriptions left.
+pub(super) fn left(values: Values) -> Vec<Left> {
+    let read = |entry: One| {
+        let mut entry = entry.list();
+        let id = entry.next()?.text()?;
+        let (message, how) = message_and_how(entry.next_list());
+        Some(Left { id, message: message?, share: how?.share? })
+    };
+    values.filter_map(read).collect()
 }
 
 /// Triples of client, epoch and message.

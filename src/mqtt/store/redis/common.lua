@@ -17,7 +17,24 @@ local function held(me, client, epoch)
   return s[1] == epoch and s[2] == me
 end
 
+-- What a member of a shared subscription has not acknowledged is left to the others: at QoS 2 only what was never sent.
+local function leave(client)
+  local shares = false
+  for _, filter in ipairs(redis.call('HKEYS', P .. 'sub:' .. client)) do
+    if string.sub(filter, 1, 7) == '$share/' then shares = true end
+  end
+  if not shares then return end
+  local sent = tonumber(redis.call('HGET', P .. 's:' .. client, 'sent') or '0')
+  for _, entry in ipairs(redis.call('XRANGE', P .. 'q:' .. client, '-', '+')) do
+    local message, how = entry[2][2], entry[2][4]
+    local qos, is_shared = string.byte(how, 1), string.byte(how, 2) % 4 >= 2
+    local number = tonumber(string.match(entry[1], '^%d+'))
+    if is_shared and (qos == 1 or number > sent) then redis.call('XADD', P .. 'left', '*', 'm', message, 'h', how) end
+  end
+end
+
 local function forget(client, origin)
+  leave(client)
   redis.call('DEL', P .. 's:' .. client, P .. 'q:' .. client, P .. 'r:' .. client, P .. 'i:' .. client, P .. 'sub:' .. client)
   redis.call('ZREM', P .. 'exp', client)
   if redis.call('SREM', P .. 'ids', client) == 1 then

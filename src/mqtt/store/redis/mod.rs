@@ -23,7 +23,7 @@ pub(crate) use address::Address;
 pub use address::AddressError;
 pub use line::Durability;
 
-use super::{Claim, DueWill, Holder, Later, Notice, Op, Outcome, Picture, Queued, Store, StoreError, Taken};
+use super::{Claim, Due, Holder, Later, Notice, Op, Outcome, Picture, Queued, Store, StoreError, Taken};
 use crate::mqtt::limits::{LEASE, REAP_COUNT};
 use crate::mqtt::message::{ReplicaId, UnixMs};
 use ask::{Asked, Values};
@@ -197,7 +197,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Vec<DueWill>> {
+    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Due> {
         Box::pin(async move {
             let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
             let mut call = script::SWEEP.call();
@@ -207,7 +207,8 @@ impl Store for RedisStore {
                 self.ear.lock().await.forget();
                 return Err(StoreError::LeaseLost(self.me));
             }
-            Ok(ask::due_wills(&mut answer.next_list()))
+            let wills = ask::due_wills(&mut answer.next_list());
+            Ok(Due { wills, left: ask::left(answer.next_list()) })
         })
     }
 

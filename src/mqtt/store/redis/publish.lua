@@ -1,5 +1,5 @@
 -- A message for queues and other replicas, if its guard has not been passed yet.
--- ARGV: replica, token, guard kind ('' none, i incoming id, w will, o once), guard client, guard epoch, guard id,
+-- ARGV: replica, token, guard kind ('' none, i incoming id, w will, l left by another, o once), guard client, guard epoch, guard id,
 --   message, retain ('' no, s set, c clear), topic, queue messages, queue bytes, retained, retained bytes,
 --   inbox entries, batch or nothing, appends, (client, how)*, forwards, (replica)*, directs, (replica, client, how)*
 -- Answers: status (0 done, 1 done but not retained, 2 done by the same token before, -1 fenced, -2 repeated, -3 not done:
@@ -46,6 +46,13 @@ elseif guard == 'w' then
     if testament(client) ~= epoch then return { -2 } end
     redis.call('HDEL', P .. 'will', client)
     redis.call('ZREM', P .. 'due', client)
+  end
+elseif guard == 'l' then
+  local key = P .. 'l:' .. id
+  if not redis.call('SET', key, token, 'NX', 'EX', 600) then
+    passed = redis.call('GET', key)
+  elseif redis.call('XDEL', P .. 'left', id) == 0 then
+    return { -2 }
   end
 elseif guard == 'o' then
   if not redis.call('SET', P .. 'o:' .. token, '1', 'NX', 'EX', 600) then passed = token end

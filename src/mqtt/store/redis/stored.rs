@@ -91,15 +91,27 @@ fn read(mut bytes: Bytes) -> Option<Arc<Message>> {
 }
 
 pub(super) fn write_how(how: &How) -> Vec<u8> {
-    let mut out = vec![how.qos as u8, u8::from(how.retain)];
+    let mut out = vec![how.qos as u8, u8::from(how.retain) | u8::from(how.share.is_some()) << 1];
+    if let Some(share) = &how.share {
+        // A filter is an MQTT string: its length has two bytes.
+        out.put_u16(u16::try_from(share.len()).unwrap_or(u16::MAX));
+        out.extend_from_slice(share.as_bytes());
+    }
     how.ids.iter().for_each(|id| out.extend_from_slice(&id.to_be_bytes()));
     out
 }
 
 pub(super) fn read_how(bytes: &[u8]) -> Option<How> {
-    let [qos, retain, ids @ ..] = bytes else { return None };
+    let [qos, flags, rest @ ..] = bytes else { return None };
+    let (share, ids) = if flags & 2 == 0 {
+        (None, rest)
+    } else {
+        let (length, rest) = rest.split_first_chunk()?;
+        let (share, ids) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        (Some(Arc::from(std::str::from_utf8(share).ok()?)), ids)
+    };
     let ids = ids.chunks_exact(4).map(|id| id.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte))).collect();
-    Some(How { qos: Qos::new(*qos)?, retain: *retain == 1, ids })
+    Some(How { qos: Qos::new(*qos)?, retain: flags & 1 != 0, ids, share })
 }
 
 pub(super) fn write_granted(granted: &Granted) -> Vec<u8> {
@@ -143,6 +155,7 @@ mod tests {
             expires: Option<u32>,
             life in proptest::option::of(any::<u32>()),
             ids: Vec<u32>,
+            share in proptest::option::of("[a-z/$]{1,20}"),
         ) {
             let message = Message {
                 qos: Qos::new(qos).unwrap(),
@@ -162,7 +175,7 @@ mod tests {
             pack(&write_message(&message), &mut several);
             pack(&write_message(&message), &mut several);
             assert_eq!(unpack(several).iter().filter(|one| ***one == message).count(), 2);
-            let how = How { qos: Qos::new(qos).unwrap(), retain, ids };
+            let how = How { qos: Qos::new(qos).unwrap(), retain, ids, share: share.map(Arc::from) };
             assert_eq!(read_how(&write_how(&how)), Some(how));
         }
 

@@ -1,4 +1,5 @@
--- Renews a lease, lets go what dead replicas held and what has expired, and finds wills that are due.
+-- Renews a lease, lets go what dead replicas held and what has expired, and finds wills that are due and messages that
+-- members of shared subscriptions left.
 -- ARGV: replica, now, lease in milliseconds, at most
 local me, now, lease, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 if redis.call('SISMEMBER', P .. 'replicas', me) == 0 then return { -1 } end
@@ -37,4 +38,4 @@ for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LI
     redis.call('ZREM', P .. 'due', client)
   end
 end
-return { 0, due }
+return { 0, due, redis.call('XRANGE', P .. 'left', '-', '+', 'COUNT', most) }

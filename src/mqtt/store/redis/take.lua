@@ -23,6 +23,8 @@ end
 if will ~= '' then redis.call('HSET', P .. 'will', client, epoch .. ':' .. will) end
 local version = tonumber(redis.call('GET', P .. 'ver') or '0')
 if ends then
+  -- A connection that is taken from has not said how far it came.
+  if s[2] and s[2] ~= '' and s[4] then redis.call('HSET', key, 'sent', s[4]) end
   version = forget(client, me) or version
   there = false
 end

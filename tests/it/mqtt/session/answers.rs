@@ -227,3 +227,72 @@ pub(crate) fn mqtt_4_8_2_6_what_a_member_refuses_goes_to_no_other(house: &House)
     }
     assert!(heard.is_some());
 }
+
+/// One member has what it does not acknowledge: a message of QoS 1, one of QoS 2, and one of QoS 2 for which its window has
+/// no room. Then another joins.
+fn left_behind(house: &House, hello: Connect, share: &str) -> (Client, Client) {
+    let mut publisher = Client::new(house.there(), connect(""));
+    let properties = ConnectProperties { receive_max: NonZeroU16::new(2), ..hello.properties.clone() };
+    let mut first = Client::new(house.here(), Connect { properties, ..hello });
+    first.subscribe(&format!("$share/{share}/{share}"), Qos::ExactlyOnce);
+    meet(&mut publisher, &mut first);
+    publisher.say(share, "1", Qos::AtLeastOnce);
+    publisher.say(share, "2", Qos::ExactlyOnce);
+    publisher.say(share, "3", Qos::ExactlyOnce);
+    assert_eq!((&first.hear_publish().payload[..], &first.hear_publish().payload[..]), (&b"1"[..], &b"2"[..]));
+    let mut second = Client::new(house.there(), connect(""));
+    second.subscribe(&format!("$share/{share}/{share}"), Qos::ExactlyOnce);
+    let mut other = Client::new(house.here(), connect(""));
+    meet(&mut other, &mut second);
+    (first, second)
+}
+
+pub(crate) fn mqtt_4_8_2_5_what_a_lost_member_left_goes_to_another(house: &House) {
+    // The session ends with its connection.
+    let (first, mut second) = left_behind(house, connect("member"), "lost");
+    first.vanish();
+    assert_eq!((second.take(), second.take()), ("1".into(), "3".into()));
+    second.hear_nothing();
+    // And one that lasts, only when it expires.
+    let properties = ConnectProperties { session_expiry_s: Some(1), ..ConnectProperties::default() };
+    let hello = Connect { properties, ..connect("lasting-member") };
+    let (first, mut second) = left_behind(house, hello, "expired");
+    first.leave(Reason::Success, None);
+    let mut heard = [second.take(), second.take()];
+    heard.sort_unstable();
+    assert_eq!(heard, ["1", "3"]);
+    second.hear_nothing();
+}
+
+/// Whatever a message needs of the store, or does not: acknowledgements come in the order of what they acknowledge.
+pub(crate) fn mqtt_4_6_0_2_acknowledgements_keep_the_order_of_messages(house: &House) {
+    let mut keeper = Client::new(house.there(), lasting("keeper"));
+    let mut client = Client::new(house.here(), lasting("orderly"));
+    keeper.subscribe("orderly/kept", Qos::ExactlyOnce);
+    meet(&mut client, &mut keeper);
+    keeper.leave(Reason::Success, None);
+    let ids = [9, 4, 7, 2, 8, 3, 6, 5];
+    let mut bytes = BytesMut::new();
+    for (at, number) in ids.into_iter().enumerate() {
+        let topic = if at % 3 == 0 { "orderly/nobody" } else { "orderly/kept" };
+        let delivery = if at % 2 == 0 { Delivery::AtLeastOnce(id(number)) } else { Delivery::ExactlyOnce(id(number)) };
+        Packet::Publish(publish(topic, "", delivery)).encode(Version::V5, u32::MAX, &mut bytes).unwrap();
+    }
+    client.stream.write_all(&bytes).unwrap();
+    let (mut acknowledged, mut received) = (vec![], vec![]);
+    for _ in ids {
+        match client.hear() {
+            Packet::Puback(ack) => acknowledged.push(ack.packet_id.get()),
+            Packet::Pubrec(ack) => received.push(ack.packet_id.get()),
+            other => panic!("{other:?}"),
+        }
+    }
+    // [MQTT-4.6.0-3]
+    assert_eq!((acknowledged, received), (vec![9, 7, 8, 6], vec![4, 2, 3, 5]));
+    for number in [2, 5, 4, 3] {
+        client.send(Packet::Pubrel(Ack::success(id(number))));
+    }
+    for number in [2, 5, 4, 3] {
+        assert_eq!(client.hear(), Packet::Pubcomp(Ack::success(id(number))));
+    }
+}
