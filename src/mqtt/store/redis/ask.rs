@@ -29,8 +29,8 @@ pub(super) struct Asked {
 pub(super) enum Expected {
     /// A publication with so many appends.
     Published(usize),
-    /// Publications with so many appends each.
-    Plain(Vec<usize>),
+    /// Publications with so many appends and forwards each.
+    Plain(Vec<(usize, usize)>),
     Changed,
     /// So many operations of one session.
     Settled(usize),
@@ -51,10 +51,10 @@ pub(super) fn commands(me: &str, mut token: impl FnMut() -> String, batch: Vec<O
             && Plain::suits(publication)
         {
             asked.settle(me, settling.take());
-            plain.add(publication);
-            if plain.is_full() {
+            if !plain.has_room_for(publication) {
                 asked.publish_plain(me, std::mem::take(&mut plain));
             }
+            plain.add(publication);
             continue;
         }
         asked.publish_plain(me, std::mem::take(&mut plain));
@@ -100,7 +100,7 @@ pub(super) fn without_room(values: &[Value]) -> Vec<usize> {
     values.iter().enumerate().filter(|(_, value)| is_held_back(value)).map(|(at, _)| at).collect()
 }
 
-/// What `publish.lua` answers then.
+/// What `publish.lua` and `plain.lua` answer then.
 const WITHOUT_ROOM: i64 = -3;
 
 /// Acknowledgements of one session in a row.
@@ -161,7 +161,7 @@ impl Asked {
 
     fn publish_plain(&mut self, me: &str, plain: Plain) {
         if !plain.is_empty() {
-            let (call, counts) = plain.call(me);
+            let (call, counts) = plain.call(me, &self.batch);
             self.push(call, Expected::Plain(counts));
         }
     }
@@ -232,10 +232,16 @@ pub(super) fn outcomes(mut values: Values, expected: &[Expected]) -> Vec<Outcome
                 outcomes.push(Outcome::Changed { existed: status == 1, version: answer.number().unwrap_or(0) });
             }
             Expected::Published(count) => outcomes.push(published(status, answer, *count)),
-            Expected::Plain(counts) => outcomes.extend(counts.iter().map(|count| {
-                let numbers = answer.by_ref().take(*count).map(number).collect();
-                Outcome::Published(Published { numbers, ..Published::default() })
-            })),
+            Expected::Plain(counts) => {
+                let mut passed_over = answer.number().unwrap_or(0);
+                outcomes.extend(counts.iter().map(|(appends, forwards)| {
+                    let numbers = answer.by_ref().take(*appends).map(number).collect();
+                    // Which of them went past a replica does not matter: they are counted.
+                    let mine = passed_over.min(*forwards as u64);
+                    passed_over -= mine;
+                    Outcome::Published(Published { numbers, passed_over: mine, ..Published::default() })
+                }));
+            }
         }
     }
     outcomes

@@ -1,8 +1,10 @@
 -- Messages are acknowledged, received or complete; packet ids are free again.
 -- ARGV: replica, client, epoch, sent, (kind, number)*: a acknowledged, r received, c complete, f free
 local me, client, epoch, sent = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-if not held(me, client, epoch) then return { -1 } end
 local key, queue = P .. 's:' .. client, P .. 'q:' .. client
+-- As `held`, with what else is needed.
+local s = redis.call('HMGET', key, 'epoch', 'owner', 'bytes', 'sent')
+if s[1] ~= epoch or s[2] ~= me then return { -1 } end
 local removed, gone = 0, {}
 local function remove()
   if #gone > 0 then removed = removed + redis.call('XDEL', queue, unpack(gone)) end
@@ -21,11 +23,11 @@ for at = 5, #ARGV, 2 do
   end
 end
 remove()
+local bytes, known = tonumber(s[3] or '0'), tonumber(s[4] or '0')
 if removed > 0 then
   local rest = redis.call('XLEN', queue)
-  local bytes = tonumber(redis.call('HGET', key, 'bytes') or '0')
   -- Messages are taken to be of a size.
-  redis.call('HSET', key, 'bytes', math.floor(bytes * rest / (rest + removed)))
+  bytes = math.floor(bytes * rest / (rest + removed))
 end
-if sent > tonumber(redis.call('HGET', key, 'sent') or '0') then redis.call('HSET', key, 'sent', sent) end
+if removed > 0 or sent > known then redis.call('HSET', key, 'bytes', bytes, 'sent', math.max(sent, known)) end
 return { 0 }
