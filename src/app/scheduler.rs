@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::sleep;
 
-use super::{App, COMMITS_KEPT, Commit, Fact, Mode, Outcome, Record, Submission, SubmitError};
+use super::{App, COMMITS_KEPT, Commit, Fact, Load, Mode, Outcome, Record, Submission, SubmitError};
 use crate::journal::record::{DenialRecord, DisplacedRecord};
 use crate::kernel::id::{AllocationId, Name};
 use crate::kernel::rates::Settings;
@@ -33,6 +33,8 @@ const ROUNDS_MAX: usize = 8;
 pub const NEWS_KEPT: usize = 4_096;
 /// How long the scheduler sleeps at most.
 const GLANCE: Duration = Duration::from_secs(1);
+/// For how long the load of a link is believed that is not measured any more.
+const LOAD_KEPT_MS: u64 = 10_000;
 /// How long it waits after the writer was too busy.
 const BACKOFF: Duration = Duration::from_millis(50);
 
@@ -217,6 +219,7 @@ pub(super) async fn run(app: App, inbox: Inbox, options: SchedulerOptions) {
         touched: Touched::default(),
         pace: options.pace,
         next_turn: now,
+        next_look: now,
         backoff: None,
     };
     shell.run(inbox).await;
@@ -230,6 +233,8 @@ struct Shell {
     touched: Touched,
     pace: Pace,
     next_turn: Millis,
+    /// When the load of links is looked at next.
+    next_look: Millis,
     /// There: the writer was too busy, and is asked again after this.
     backoff: Option<Duration>,
 }
@@ -299,6 +304,10 @@ impl Shell {
     async fn take_in(&mut self, messages: &mut Vec<Message>) -> (Vec<Waiting>, Urgency) {
         let now = self.app.now();
         let touched = std::mem::take(&mut self.touched);
+        let loads = (self.next_look <= now).then(|| self.app.conditions());
+        if loads.is_some() {
+            self.next_look = after(now, GLANCE);
+        }
         let Self { app, dispatcher, .. } = self;
         let mut waiting = Vec::with_capacity(messages.len());
         let mut urgency = Urgency::Routine;
@@ -307,6 +316,10 @@ impl Shell {
                 Touched { lagged: true, .. } => dispatcher.sync_all(state),
                 Touched { any: true, ids, .. } => dispatcher.sync(state, &ids),
                 _ => {}
+            }
+            if let Some(loads) = loads {
+                let fresh = |load: &Load| now.0.saturating_sub(load.at.0) < LOAD_KEPT_MS;
+                dispatcher.measure(state, |topology, link| Some(loads.load(topology, link).filter(fresh)?.carried_bps));
             }
             dispatcher.tick(state, now);
             for message in messages.drain(..) {
@@ -331,7 +344,7 @@ impl Shell {
         let now = self.app.now();
         let due = self.next_turn <= now;
         if due {
-            self.next_turn = Millis(now.0.saturating_add(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)));
+            self.next_turn = after(now, interval);
         }
         due || urgency == Urgency::NewSubscription
     }
@@ -428,6 +441,10 @@ fn touch(fact: &Fact, ids: &mut Vec<AllocationId>) {
         | Record::ControllerPut { .. }
         | Record::ControllerDeleted { .. } => {}
     }
+}
+
+fn after(now: Millis, wait: Duration) -> Millis {
+    Millis(now.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
 }
 
 fn answer_of(outcome: &Outcome) -> Answer {

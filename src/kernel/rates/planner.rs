@@ -68,6 +68,8 @@ pub struct Planner {
     common: Filled,
     /// What the first pieces leave of each link, in 1/1024 bit/s.
     left: Vec<i128>,
+    /// What is on each link without being booked, in 1/1024 bit/s.
+    stray: Vec<i128>,
     capacity: Vec<u64>,
     touched: BTreeSet<u32>,
     removed: BTreeSet<FlowKey>,
@@ -140,6 +142,7 @@ impl Planner {
             first,
             common: Filled::new(water(&|all| all)),
             left: capacity.iter().map(|all| units(*all)).collect(),
+            stray: vec![0; capacity.len()],
             touched: BTreeSet::new(),
             removed: BTreeSet::new(),
             capacity,
@@ -164,6 +167,17 @@ impl Planner {
             First::Even(even) => even.set_capacity(link, now_bps),
         }
         self.leave(link, units(now_bps) - units(old_bps));
+    }
+
+    /// What a link was measured to carry beyond what is booked. It is taken from what is filled among all, and never from
+    /// the first pieces: what is guaranteed is held by rules, and who floods a link shall not starve those who keep to
+    /// theirs.
+    pub fn set_stray(&mut self, link: LinkIx, stray: Bandwidth) {
+        let Some(place) = self.stray.get_mut(link.at()) else { return };
+        let now = units(stray.as_bps().min(RATE_MAX_BPS));
+        if std::mem::replace(place, now) != now {
+            self.leave(link, 0);
+        }
     }
 
     /// What may be given of a link.
@@ -341,9 +355,9 @@ impl Planner {
 
     /// Leaves so much more of a link to what is filled among all.
     fn leave(&mut self, link: LinkIx, more: i128) {
-        if let Some(left) = self.left.get_mut(link.at()) {
+        if let (Some(left), Some(stray)) = (self.left.get_mut(link.at()), self.stray.get(link.at())) {
             *left += more;
-            self.common.water.set_capacity_units(link, u128::try_from(*left).unwrap_or(0));
+            self.common.water.set_capacity_units(link, u128::try_from(*left - stray).unwrap_or(0));
         }
     }
 

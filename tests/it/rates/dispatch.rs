@@ -284,6 +284,33 @@ fn what_others_take_lowers_the_rates_and_what_they_leave_raises_them() {
 }
 
 #[test]
+fn a_flood_takes_what_is_lent_and_nothing_guaranteed() {
+    let mut world = World::new(&[("a-b", 10 * MBPS)], settings());
+    let metadata = world.metadata("a", &[(0, 9 * MBPS, "b")]);
+    world.report("ag", metadata).unwrap();
+    let before = world.rate("ag", 0);
+    assert!(before >= 9 * MBPS);
+    let measured = |world: &mut World, carried_bps: u64| {
+        world.dispatcher.measure(&world.state, |_, _| Some(carried_bps));
+        world.settle();
+        world.check(&["ag"]);
+        world.rate("ag", 0)
+    };
+    // What it sends itself is booked, and what is hardly more are headers.
+    assert_eq!(measured(&mut world, before + MBPS / 2), before);
+    // 4 Mbit/s more than that: 2.5 are its level's own, and of 7.5 others leave 3.5.
+    let flooded = measured(&mut world, before + 4 * MBPS);
+    assert!((5 * MBPS..=6 * MBPS).contains(&flooded), "{flooded}");
+    // Its own it keeps, however much there is.
+    let drowned = measured(&mut world, 100 * MBPS);
+    assert!((2_400_000..=2_500_000).contains(&drowned), "{drowned}");
+    // It is over, and nobody measures any more.
+    world.dispatcher.measure(&world.state, |_, _| None);
+    world.pass(100);
+    assert_eq!(world.rate("ag", 0), before);
+}
+
+#[test]
 fn who_holds_a_little_too_much_lets_go_when_others_need_it() {
     let mut world = World::new(&[("x-y", 10 * MBPS), ("a-x", 100 * MBPS), ("b-x", 100 * MBPS)], settings());
     let first = world.metadata("a", &[(0, 8 * MBPS, "y")]);

@@ -20,6 +20,7 @@ enum Step {
     Put(FlowKey, Arc<[LinkIx]>, Want),
     Remove(FlowKey),
     Capacity(LinkIx, Bandwidth),
+    Stray(LinkIx, Bandwidth),
     Settle,
 }
 
@@ -47,7 +48,11 @@ fn put() -> impl Strategy<Value = Step> {
 fn step() -> impl Strategy<Value = Step> {
     let capacity = (0..LINKS, prop_oneof![Just(0), 1_u64..2_000_000])
         .prop_map(|(link, bps)| Step::Capacity(LinkIx(link), bandwidth(bps)));
-    prop_oneof![6 => put(), 1 => key().prop_map(Step::Remove), 1 => capacity, 2 => Just(Step::Settle)]
+    let stray = (0..LINKS, prop_oneof![Just(0), 1_u64..2_000_000, Just(u64::MAX)])
+        .prop_map(|(link, bps)| Step::Stray(LinkIx(link), bandwidth(bps)));
+    prop_oneof![
+        6 => put(), 1 => key().prop_map(Step::Remove), 1 => capacity, 1 => stray, 2 => Just(Step::Settle)
+    ]
 }
 
 /// What is asked for in the end.
@@ -55,11 +60,12 @@ fn step() -> impl Strategy<Value = Step> {
 struct Asked {
     flows: BTreeMap<FlowKey, Want>,
     capacities: [u64; LINKS as usize],
+    strays: [u64; LINKS as usize],
 }
 
 impl Asked {
     fn new() -> Self {
-        Self { flows: BTreeMap::new(), capacities: [1_000_000; LINKS as usize] }
+        Self { flows: BTreeMap::new(), capacities: [1_000_000; LINKS as usize], strays: [0; LINKS as usize] }
     }
 
     fn take(&mut self, step: &Step) {
@@ -67,6 +73,7 @@ impl Asked {
             Step::Put(key, _, want) => drop(self.flows.insert(*key, *want)),
             Step::Remove(key) => drop(self.flows.remove(key)),
             Step::Capacity(link, all) => self.capacities[link.at()] = all.as_bps(),
+            Step::Stray(link, stray) => self.strays[link.at()] = stray.as_bps(),
             Step::Settle => {}
         }
     }
@@ -75,6 +82,9 @@ impl Asked {
         let mut planner = Planner::new(settings.clone(), &self.capacities.map(bandwidth));
         // Backwards, to be in another order than the steps.
         self.flows.iter().rev().for_each(|(key, want)| planner.put(*key, &way(*key), *want));
+        for (link, stray) in (0..LINKS).map(LinkIx).zip(self.strays) {
+            planner.set_stray(link, bandwidth(stray));
+        }
         planner.settle();
         planner
     }
@@ -85,6 +95,7 @@ fn take(planner: &mut Planner, step: &Step) {
         Step::Put(key, path, want) => planner.put(*key, path, *want),
         Step::Remove(key) => planner.remove(*key),
         Step::Capacity(link, all) => planner.set_capacity(*link, *all),
+        Step::Stray(link, stray) => planner.set_stray(*link, *stray),
         Step::Settle => drop(planner.settle()),
     }
 }
@@ -146,6 +157,29 @@ proptest! {
         // What aggregators are told sums the same.
         let told: u64 = planner.plan().values().flatten().map(|rate| rate.as_bps()).sum();
         prop_assert_eq!(told, planner.rates().map(|(_, rate)| rate.rate.as_bps()).sum::<u64>());
+    }
+
+    #[test]
+    fn what_is_not_booked_takes_what_is_lent_and_nothing_guaranteed(
+        settings in settings(),
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
+        let mut asked = Asked::new();
+        steps.iter().for_each(|step| asked.take(step));
+        let flooded = asked.plan(&settings);
+        let quiet = Asked { strays: [0; LINKS as usize], ..asked.clone() }.plan(&settings);
+        for (key, rate) in flooded.rates() {
+            prop_assert_eq!(rate.guaranteed, quiet.rate(key).unwrap().guaranteed);
+        }
+        for link in 0..LINKS {
+            let here = flooded.rates().filter(|(key, _)| way(*key).contains(&LinkIx(link)));
+            let (own, lent) = here.fold((0, 0), |(own, lent), (_, rate)| {
+                (own + rate.guaranteed.as_bps(), lent + rate.rate.as_bps() - rate.guaranteed.as_bps())
+            });
+            let left = asked.capacities[link as usize].saturating_sub(own).saturating_sub(asked.strays[link as usize]);
+            // Parts of a bit on either side of the two numbers.
+            prop_assert!(lent <= left + asked.flows.len() as u64, "{lent} is lent of {left} on link {link}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::demand::{AHEAD_MAX_MS, Absurdity, Metadata};
 use super::steady::{Standing, falls_at, standing};
 use super::{AggregatorIx, FlowKey, LEVELS, Level, Rate, Settings, Want};
 use crate::kernel::class::ClassType;
-use crate::kernel::id::{AllocationId, Name, NodeIx};
+use crate::kernel::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::kernel::lsp::{self, Allocation};
 use crate::kernel::path::{Constraints, Workspace};
 use crate::kernel::refusal::Refusal;
@@ -286,6 +286,15 @@ impl Dispatcher {
     pub fn sync_all(&mut self, state: &State) {
         let held: Vec<_> = self.holders.keys().copied().collect();
         self.sync(state, &held);
+    }
+
+    /// Takes in what links were measured to carry, in bit/s; `None` of those that nobody measures.
+    pub fn measure(&mut self, state: &State, carried_bps: impl Fn(&Name, LinkIx) -> Option<u64>) {
+        for (name, net) in &mut self.nets {
+            if let Some(network) = state.network(name.as_str()).filter(|network| net.is_of(network)) {
+                net.measure(network, |link| carried_bps(name, link));
+            }
+        }
     }
 
     /// An aggregator.

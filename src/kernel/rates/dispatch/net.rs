@@ -1,5 +1,6 @@
 //! A network as the scheduler sees it: its plan, and how much of each link others leave to it. What must stay true: a link
-//! has what may be reserved on it, less what is booked by others than the scheduler.
+//! has what may be reserved on it, less what is booked by others than the scheduler;
+//! what was measured beyond that is not lent.
 
 use std::sync::Arc;
 
@@ -20,15 +21,34 @@ pub(super) struct Net {
     pub(super) metric: Metric,
     /// What the scheduler itself holds on each link.
     own_bps: Vec<u64>,
+    /// What was booked on each link when its load was measured last.
+    booked_bps: Vec<u64>,
 }
+
+/// The part of a link that is not told apart from what is booked: headers of frames, and bursts.
+const NOISE_PARTS: u64 = 16;
 
 impl Net {
     pub(super) fn new(network: &Network, settings: &Settings) -> Self {
         let topology = Arc::clone(network.topology());
         let capacities: Vec<_> = topology.links().map(|(ix, link)| left(network, ix, link, 0, settings)).collect();
         let own_bps = vec![0; topology.link_count()];
+        let booked_bps = own_bps.clone();
         let metric = path_metric(&network.model().policy, &Constraints::default());
-        Self { planner: Planner::new(settings.clone(), &capacities), metric, topology, own_bps }
+        Self { planner: Planner::new(settings.clone(), &capacities), metric, topology, own_bps, booked_bps }
+    }
+
+    /// Takes in what links were measured to carry in the time that has just passed. Traffic follows its rate: what was
+    /// booked before counts as booked.
+    pub(super) fn measure(&mut self, network: &Network, carried_bps: impl Fn(LinkIx) -> Option<u64>) {
+        for ((ix, _), before_bps) in self.topology.links().zip(&mut self.booked_bps) {
+            let now_bps = booked(network, ix);
+            let known_bps = std::mem::replace(before_bps, now_bps).max(now_bps);
+            let total_bps = network.ledger().bounds(ix).map_or(0, |bounds| bounds.total_bps());
+            let stray_bps = carried_bps(ix).map_or(0, |carried| carried.saturating_sub(known_bps));
+            let stray_bps = if stray_bps > total_bps / NOISE_PARTS { stray_bps } else { 0 };
+            self.planner.set_stray(ix, Bandwidth::saturating_from_bps(stray_bps));
+        }
     }
 
     /// Whether the numbers of nodes and links, and what links are, are still these.
@@ -68,10 +88,14 @@ impl Net {
     }
 }
 
+/// What everybody holds on a link.
+fn booked(network: &Network, ix: LinkIx) -> u64 {
+    network.ledger().booked(ix).iter().fold(0, |sum, bps| sum.saturating_add(*bps))
+}
+
 /// What others leave of a link.
 fn left(network: &Network, ix: LinkIx, link: &Link, own_bps: u64, settings: &Settings) -> Bandwidth {
-    let booked_bps = network.ledger().booked(ix).iter().fold(0_u64, |sum, bps| sum.saturating_add(*bps));
-    let others_bps = booked_bps.saturating_sub(own_bps);
+    let others_bps = booked(network, ix).saturating_sub(own_bps);
     let total_bps = network.ledger().bounds(ix).map_or(0, |bounds| bounds.total_bps());
     Bandwidth::saturating_from_bps(match link.state {
         LinkState::Up => settings.usable.of(total_bps.saturating_sub(others_bps)),
