@@ -16,8 +16,7 @@ const AGGREGATORS: usize = 1_000;
 const REPORTS: usize = 20_000;
 const ROUNDS: usize = 3;
 const WINDOW: u16 = 500;
-const NODES: [&str; 14] =
-    ["WA", "CA1", "CA2", "UT", "CO", "TX", "NE", "IL", "PA", "GA", "MI", "NY", "NJ", "MD"];
+const NODES: [&str; 14] = ["WA", "CA1", "CA2", "UT", "CO", "TX", "NE", "IL", "PA", "GA", "MI", "NY", "NJ", "MD"];
 
 /// The service in a process of its own.
 struct Served {
@@ -37,7 +36,8 @@ impl Served {
             .expect("the program starts");
         let mut lines = BufReader::new(process.stdout.take().expect("its output is ours")).lines();
         let mut after = |mark: &str| {
-            let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains(mark)).expect("it says where it is");
+            let line =
+                lines.by_ref().map_while(Result::ok).find(|line| line.contains(mark)).expect("it says where it is");
             let rest = line.split(mark).nth(1).unwrap_or_default().to_owned();
             rest.split(['/', ' ']).next().unwrap_or_default().to_owned()
         };

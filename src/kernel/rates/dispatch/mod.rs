@@ -6,8 +6,10 @@
 //! change nothing for others but by the plan; memory is bounded by the constants here.
 
 mod aggregator;
+mod flows;
 mod grant;
 mod net;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,12 +17,12 @@ use std::sync::Arc;
 pub use aggregator::{AggregatorView, Destination, LevelRate, Rates};
 pub use grant::{ASKS_AT_ONCE_MAX, Answer, Ask, Asked};
 
-use aggregator::{Aggregator, Flow, Holding};
+use aggregator::Aggregator;
 use net::Net;
 
 use super::demand::{AHEAD_MAX_MS, Absurdity, Metadata};
-use super::steady::{Standing, falls_at, standing};
-use super::{AggregatorIx, FlowKey, LEVELS, Level, Rate, Settings, Want};
+use super::steady::Standing;
+use super::{AggregatorIx, FlowKey, LEVELS, Settings, Want};
 use crate::kernel::class::ClassType;
 use crate::kernel::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::kernel::lsp::{self, Allocation};
@@ -398,195 +400,6 @@ impl Dispatcher {
             *place = Some(id.clone());
         }
         ix
-    }
-
-    /// Puts what an aggregator wants now in the place of what it wanted.
-    fn want(&mut self, id: &Name, state: &State) {
-        let Some(known) = self.aggregators.get(id) else { return };
-        let Some(network) = state.network(known.topology.as_str()) else { return };
-        let wants = known.metadata.wants(known.boosts, known.standing, &self.settings);
-        let mut packets = known.metadata.packets();
-        let node_of = |name: &Name| network.topology().node_named(name.as_str());
-        let wants: BTreeMap<(Level, NodeIx), Wanted> = wants
-            .into_iter()
-            .filter_map(|((level, name), want)| {
-                let packets = packets.remove(&(level, name));
-                Some(((level, node_of(name)?), Wanted { egress: name.clone(), want, packets }))
-            })
-            .collect();
-        // What a reservation is for cannot change: for other packets there is another one.
-        let stays = |place, flow: &Flow| wants.get(place).is_some_and(|wanted| wanted.packets == flow.packets);
-        let gone: Vec<_> =
-            known.flows.iter().filter(|(place, flow)| !stays(place, flow)).map(|(place, _)| *place).collect();
-        gone.into_iter().for_each(|place| self.drop_flow(id, place));
-        for (place, wanted) in wants {
-            let packets = wanted.packets.clone();
-            let Some(orphan) = self.want_one(id, place, wanted, network) else { continue };
-            let Some(allocation) = self.orphans.remove(&orphan) else { continue };
-            let held = state.allocation(allocation);
-            if held.is_some_and(|held| held.flow.as_deref() != packets.as_ref()) {
-                self.discarded.insert(allocation);
-            } else if let Some(known) = self.aggregators.get(id) {
-                let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
-                self.hold(key, held);
-            }
-        }
-    }
-
-    /// Of a flow that is new, what an earlier life may have reserved for it is told.
-    fn want_one(
-        &mut self,
-        id: &Name,
-        place: (Level, NodeIx),
-        Wanted { egress, want, packets }: Wanted,
-        network: &Network,
-    ) -> Option<Orphan> {
-        let known = self.aggregators.get_mut(id)?;
-        let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
-        let net = self.nets.get_mut(&known.topology)?;
-        if let Some(flow) = known.flows.get_mut(&place) {
-            flow.want = want;
-            if let Some(path) = &flow.path {
-                net.planner.put(key, path, flow.asks());
-            }
-            return None;
-        }
-        let ends = (known.node, place.1);
-        let path = net::way(network, place.0, ends, &mut self.workspace);
-        if let Some(path) = &path {
-            net.planner.put(key, path, want);
-        }
-        let flow = Flow { egress, want, packets, path, planned: Rate::default(), holding: None, refused: None };
-        known.flows.insert(place, flow);
-        self.pending.insert(key);
-        let (aggregator, topology) = (id.clone(), known.topology.clone());
-        Some(Orphan { aggregator, topology, class_type: place.0.class_type(), ends })
-    }
-
-    fn drop_flows(&mut self, id: &Name) {
-        let places = self.aggregators.get(id).map(|known| known.flows.keys().copied().collect::<Vec<_>>());
-        places.into_iter().flatten().for_each(|place| self.drop_flow(id, place));
-    }
-
-    fn drop_flow(&mut self, id: &Name, place: (Level, NodeIx)) {
-        let Some(known) = self.aggregators.get_mut(id) else { return };
-        let Some(flow) = known.flows.remove(&place) else { return };
-        let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
-        if let Some(net) = self.nets.get_mut(&known.topology) {
-            net.planner.remove(key);
-            flow.holding.iter().for_each(|holding| net.drop(holding));
-        }
-        if let Some(holding) = flow.holding {
-            self.holders.remove(&holding.id);
-            self.discarded.insert(holding.id);
-        }
-        if let Some(refused) = flow.refused {
-            self.retries.remove(&(refused.until, key));
-        }
-        self.pending.remove(&key);
-        self.lowerable.remove(&key);
-        self.news.insert(known.ix);
-    }
-
-    /// What a flow holds is this now.
-    fn hold(&mut self, key: FlowKey, allocation: Option<&Arc<Allocation>>) {
-        let Some((_, known)) = named(&self.names, &mut self.aggregators, key.aggregator) else { return };
-        let Some(net) = self.nets.get_mut(&known.topology) else { return };
-        let Some(flow) = known.flows.get_mut(&(key.level, key.egress)) else { return };
-        if let Some(old) = flow.holding.take() {
-            net.drop(&old);
-            self.holders.remove(&old.id);
-        }
-        if let Some(allocation) = allocation {
-            let path = Arc::clone(&allocation.path);
-            let holding = Holding { id: allocation.id, bandwidth: allocation.bandwidth, path: Arc::clone(&path) };
-            net.hold(&holding);
-            self.holders.insert(holding.id, key);
-            flow.holding = Some(holding);
-            flow.path = Some(path);
-            if let Some(path) = &flow.path {
-                net.planner.put(key, path, flow.asks());
-            }
-        }
-        self.news.insert(key.aggregator);
-    }
-
-    /// What an aggregator counts for now.
-    fn restand(&mut self, id: &Name, state: &State, now: Millis) {
-        let Some(known) = self.aggregators.get_mut(id) else { return };
-        let shown_ms = self.settings.lease_ms.saturating_mul(SHOWN_LEASES);
-        if now.0.saturating_sub(known.heard_at.0) >= shown_ms {
-            return self.forget(id);
-        }
-        known.standing = standing(known.heard_at, now, &self.settings);
-        if known.standing != Standing::Fresh {
-            known.boosts = [false; LEVELS];
-        }
-        self.news.insert(known.ix);
-        self.want(id, state);
-    }
-
-    fn forget(&mut self, id: &Name) {
-        self.drop_flows(id);
-        let Some(known) = self.aggregators.remove(id) else { return };
-        self.entries = self.entries.saturating_sub(entries_of(&known.metadata));
-        self.news.remove(&known.ix);
-        if let Some(place) = self.names.get_mut(known.ix.0 as usize) {
-            *place = None;
-        }
-        self.vacant.push(known.ix);
-        self.forgotten.push(id.clone());
-    }
-
-    /// Notes when the standing of an aggregator falls next, or when it is forgotten.
-    fn reschedule(&mut self, id: &Name, now: Millis) {
-        let Some(known) = self.aggregators.get_mut(id) else { return };
-        let shown_ms = self.settings.lease_ms.saturating_mul(SHOWN_LEASES);
-        let end = Millis(known.heard_at.0.saturating_add(shown_ms));
-        let at = falls_at(known.heard_at, now, &self.settings).unwrap_or(end);
-        if let Some(old) = known.falls_at.replace(at) {
-            self.falls.remove(&(old, id.clone()));
-        }
-        self.falls.insert((at, id.clone()));
-    }
-
-    /// The network is another: everything about it is found again, and who holds what stays.
-    fn rebuild(&mut self, name: &Name, state: &State) {
-        self.nets.remove(name);
-        if let Some(network) = state.network(name.as_str()) {
-            self.nets.insert(name.clone(), Net::new(network, &self.settings));
-        }
-        let inside = self.aggregators.iter().filter(|(_, known)| known.topology == *name);
-        let inside: Vec<Name> = inside.map(|(id, _)| id.clone()).collect();
-        for id in inside {
-            self.resettle(&id, name, state);
-        }
-    }
-
-    fn resettle(&mut self, id: &Name, topology: &Name, state: &State) {
-        let Some(known) = self.aggregators.get(id) else { return };
-        let held = known.flows.iter().filter_map(|((level, _), flow)| {
-            let holding = flow.holding.as_ref()?;
-            Some((*level, flow.egress.clone(), holding.id))
-        });
-        let held: Vec<_> = held.collect();
-        let place = state.network(topology.as_str()).map(|network| network.topology());
-        let node = place.and_then(|topology| topology.node_named(known.metadata.node.as_str()));
-        let (Some(topology), Some(node)) = (place, node) else { return self.forget(id) };
-        self.drop_flows(id);
-        if let Some(known) = self.aggregators.get_mut(id) {
-            known.node = node;
-        }
-        self.want(id, state);
-        for (level, egress, allocation) in held {
-            let Some(known) = self.aggregators.get(id) else { return };
-            let Some(egress) = topology.node_named(egress.as_str()) else { continue };
-            if known.flows.contains_key(&(level, egress)) {
-                let key = FlowKey { aggregator: known.ix, level, egress };
-                self.discarded.remove(&allocation);
-                self.hold(key, state.allocation(allocation));
-            }
-        }
     }
 }
 

@@ -269,6 +269,25 @@ pub(crate) fn mqtt_4_8_2_5_what_a_lost_member_left_goes_to_another(house: &House
 }
 
 /// Whatever a message needs of the store, or does not: acknowledgements come in the order of what they acknowledge.
+pub(crate) fn mqtt_4_6_0_4_releases_keep_the_order_of_what_was_received(house: &House) {
+    let mut publisher = Client::new(house.there(), connect(""));
+    let mut client = Client::new(house.here(), lasting("releases"));
+    client.subscribe("releases", Qos::ExactlyOnce);
+    meet(&mut publisher, &mut client);
+    for payload in ["1", "2", "3"] {
+        publisher.say("releases", payload, Qos::ExactlyOnce);
+    }
+    let mut received: Vec<_> = (0..3).map(|_| client.hear_publish().delivery).collect();
+    received.rotate_left(1);
+    let ids: Vec<_> = received.iter().filter_map(|delivery| delivery.packet_id()).collect();
+    for id in &ids {
+        client.send(Packet::Pubrec(Ack::success(*id)));
+    }
+    for id in &ids {
+        assert_eq!(client.hear(), Packet::Pubrel(Ack::success(*id)));
+    }
+}
+
 pub(crate) fn mqtt_4_6_0_2_acknowledgements_keep_the_order_of_messages(house: &House) {
     let mut keeper = Client::new(house.there(), lasting("keeper"));
     let mut client = Client::new(house.here(), lasting("orderly"));

@@ -101,6 +101,7 @@ macro_rules! all_cases {
                 mqtt_3_10_4_3_what_was_begun_before_an_unsubscribe_is_completed
                 mqtt_4_3_3_11_an_unreleased_id_is_the_same_message_whatever_it_says
                 mqtt_4_6_0_2_acknowledgements_keep_the_order_of_messages
+                mqtt_4_6_0_4_releases_keep_the_order_of_what_was_received
                 mqtt_4_7_3_4_topics_are_compared_as_they_are
                 mqtt_4_8_2_5_what_a_lost_member_left_goes_to_another
                 mqtt_4_8_2_6_what_a_member_refuses_goes_to_no_other;
