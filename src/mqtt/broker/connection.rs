@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 
 use super::conversation::{Conversation, End, Steps};
-use super::peer::Wire;
+use super::peer::Link;
 use crate::mqtt::codec::{Decoder, Reason};
 use crate::mqtt::limits::{FAREWELL, LOAD_COUNT, PACKETS_A_WAKE, PRESSURE_WAIT, READ_BYTES, SLOW_CONSUMER_WAIT};
 use crate::mqtt::message::unix_ms;
@@ -52,7 +52,7 @@ pub(crate) struct Connection<S> {
     heard_at: Instant,
     /// When the client last took something.
     took_at: Instant,
-    paused: Vec<Arc<Wire>>,
+    paused: Vec<Link>,
     pause_ends: Option<Pin<Box<Sleep>>>,
     /// Whether others are going first.
     waits: bool,
@@ -250,11 +250,11 @@ impl<S: Stream> Connection<S> {
 
     /// Whether a slow consumer has to be waited for.
     fn is_paused(&mut self, cx: &mut Context<'_>) -> bool {
-        let me = Arc::clone(&self.talk.wire);
-        for wire in self.talk.pressed.drain(..) {
+        let me = Link::Wire(Arc::clone(&self.talk.wire));
+        for link in self.talk.pressed.drain(..) {
             // Nobody waits for himself: his acknowledgements are in the socket that would not be read.
-            if !Arc::ptr_eq(&wire, &me) && !self.paused.iter().any(|known| Arc::ptr_eq(known, &wire)) {
-                self.paused.push(wire);
+            if !link.is(&me) && !self.paused.iter().any(|known| known.is(&link)) {
+                self.paused.push(link);
             }
         }
         if self.paused.is_empty() {
@@ -266,7 +266,7 @@ impl<S: Stream> Connection<S> {
             Box::pin(sleep_until(Instant::now() + PRESSURE_WAIT))
         });
         let over = ends.as_mut().poll(cx).is_ready();
-        self.paused.retain(|wire| wire.lock().hold_back(cx.waker()));
+        self.paused.retain(|link| link.hold_back(cx.waker()));
         if over || self.paused.is_empty() {
             self.paused.clear();
             self.pause_ends = None;

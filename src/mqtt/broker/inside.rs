@@ -1,12 +1,12 @@
 //! A client inside this process: it publishes and subscribes without a socket.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytestring::ByteString;
 use tokio::sync::mpsc;
 
 use super::hub::Hub;
-use super::peer::{Link, Party};
+use super::peer::{Inside, Link, Party};
 use crate::mqtt::codec::{Qos, SubscriptionOptions, TopicFault, topic};
 use crate::mqtt::limits::LINK_MESSAGES_MAX;
 use crate::mqtt::message::{ClientId, Message, random, unix_ms};
@@ -33,6 +33,8 @@ pub struct InsideClient {
     party: Party,
     holder: Holder,
     inbox: mpsc::Receiver<Arc<Message>>,
+    /// The hub has it: what it drops ends the inbox.
+    link: Weak<Inside>,
 }
 
 impl InsideClient {
@@ -43,8 +45,10 @@ impl InsideClient {
         let taken = hub.store.take(claim).await?;
         let (sender, inbox) = mpsc::channel(LINK_MESSAGES_MAX);
         let holder = Holder { client: Arc::clone(&client), epoch: taken.epoch };
-        let party = hub.attach(&client, Link::Inside(holder.clone(), sender), false, &taken);
-        Ok(Self { hub, party, holder, inbox })
+        let link = Inside::new(holder.clone(), sender);
+        let weak = Arc::downgrade(&link);
+        let party = hub.attach(&client, Link::Inside(link), false, &taken);
+        Ok(Self { hub, party, holder, inbox, link: weak })
     }
 
     /// Subscribes; what is retained comes first.
@@ -59,12 +63,9 @@ impl InsideClient {
         let outcome = self.hub.store.commit(vec![op]).await?.pop();
         let Some(Outcome::Changed { version, .. }) = outcome else { return Err(InsideError::Fenced) };
         let retained = self.hub.subscribe(&self.party, &filter, granted, version, Some(unix_ms()));
-        let sender = match &self.party.lock().link {
-            Some(Link::Inside(_, sender)) => sender.clone(),
-            _ => return Err(InsideError::Fenced),
-        };
+        let link = self.link.upgrade().ok_or(InsideError::Fenced)?;
         for message in retained {
-            if sender.try_send(message).is_err() {
+            if link.sender.try_send(message).is_err() {
                 self.hub.metrics.dropped_slow.add(1);
             }
         }
@@ -83,7 +84,11 @@ impl InsideClient {
 
     /// The next message; `None` when the broker is over.
     pub async fn next(&mut self) -> Option<Arc<Message>> {
-        self.inbox.recv().await
+        let message = self.inbox.recv().await;
+        if let Some(link) = self.link.upgrade() {
+            link.relieve();
+        }
+        message
     }
 }
 

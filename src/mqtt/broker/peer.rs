@@ -54,14 +54,68 @@ pub(crate) enum Link {
     /// Of a client.
     Wire(Arc<Wire>),
     /// Of a part of this process.
-    Inside(Holder, mpsc::Sender<Arc<Message>>),
+    Inside(Arc<Inside>),
+}
+
+/// What a part of this process has waiting.
+#[derive(Debug)]
+pub(crate) struct Inside {
+    pub(crate) holder: Holder,
+    pub(crate) sender: mpsc::Sender<Arc<Message>>,
+    /// Publishers that pause because of it.
+    held_back: Mutex<Vec<Waker>>,
+}
+
+impl Inside {
+    pub(crate) fn new(holder: Holder, sender: mpsc::Sender<Arc<Message>>) -> Arc<Self> {
+        Arc::new(Self { holder, sender, held_back: Mutex::default() })
+    }
+
+    /// Whether publishers should pause.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.sender.capacity() < self.sender.max_capacity() / 2 && !self.sender.is_closed()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.held_back.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets publishers go on, if there is room.
+    pub(crate) fn relieve(&self) {
+        if !self.is_pressed() {
+            self.waiting().drain(..).for_each(Waker::wake);
+        }
+    }
 }
 
 impl Link {
     pub(crate) fn epoch(&self) -> u64 {
         match self {
             Self::Wire(wire) => wire.holder.epoch,
-            Self::Inside(holder, _) => holder.epoch,
+            Self::Inside(inside) => inside.holder.epoch,
+        }
+    }
+
+    /// A publisher waits until there is room there; `false` if there is.
+    pub(crate) fn hold_back(&self, waker: &Waker) -> bool {
+        match self {
+            Self::Wire(wire) => wire.lock().hold_back(waker),
+            Self::Inside(inside) => {
+                // First in the list, then the look: who makes room between them finds the waker.
+                inside.waiting().push(waker.clone());
+                let hold = inside.is_pressed();
+                inside.relieve();
+                hold
+            }
+        }
+    }
+
+    /// Whether both are one connection.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Wire(one), Self::Wire(two)) => Arc::ptr_eq(one, two),
+            (Self::Inside(one), Self::Inside(two)) => Arc::ptr_eq(one, two),
+            _ => false,
         }
     }
 }

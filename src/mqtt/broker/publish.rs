@@ -28,7 +28,7 @@ pub(crate) struct Plan {
     /// Nobody subscribes to the topic.
     pub(crate) nobody: bool,
     /// Clients for whom too much is waiting.
-    pub(crate) pressed: Vec<Arc<Wire>>,
+    pub(crate) pressed: Vec<Link>,
 }
 
 /// Whether deliveries wait for the guard.
@@ -152,24 +152,26 @@ impl Hub {
     }
 
     /// Gives a message to a connection here.
-    fn hand_over(&self, link: &Link, frames: &mut Frames<'_>, how: &How, pressed: &mut Vec<Arc<Wire>>) {
+    fn hand_over(&self, link: &Link, frames: &mut Frames<'_>, how: &How, pressed: &mut Vec<Link>) {
         match link {
             Link::Wire(wire) => {
                 let verdict = wire.post(|outbox| outbox.deliver(frames, how));
                 self.judge(verdict, wire, pressed);
             }
-            Link::Inside(_, sender) => {
-                if sender.try_send(frames.keep()).is_err() {
+            Link::Inside(inside) => {
+                if inside.sender.try_send(frames.keep()).is_err() {
                     self.metrics.dropped_slow.add(1);
+                } else if how.qos > Qos::AtMostOnce && inside.is_pressed() {
+                    pressed.push(link.clone());
                 }
             }
         }
     }
 
-    fn judge(&self, verdict: Verdict, wire: &Arc<Wire>, pressed: &mut Vec<Arc<Wire>>) {
+    fn judge(&self, verdict: Verdict, wire: &Arc<Wire>, pressed: &mut Vec<Link>) {
         match verdict {
             Verdict::Taken => {}
-            Verdict::Pressed => pressed.push(Arc::clone(wire)),
+            Verdict::Pressed => pressed.push(Link::Wire(Arc::clone(wire))),
             Verdict::TooSlow => self.metrics.dropped_slow.add(1),
             Verdict::TooLarge => self.metrics.dropped_large.add(1),
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 
 use super::hub::{Hub, Remembered};
-use super::peer::{Party, Wire};
+use super::peer::{Link, Party, Wire};
 use crate::mqtt::auth::Visitor;
 use crate::mqtt::codec::{Disconnect, Kind, Packet, PacketId, Reason, Version};
 use crate::mqtt::limits::SESSION_EXPIRY_MAX_S;
@@ -53,7 +53,7 @@ pub(crate) struct Conversation {
     /// Publications of QoS 1 among the steps.
     unanswered: usize,
     /// Clients that make this one pause.
-    pub(crate) pressed: Vec<Arc<Wire>>,
+    pub(crate) pressed: Vec<Link>,
     heard: Heard,
     permitted: Permitted,
     stirred: bool,

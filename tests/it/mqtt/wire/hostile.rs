@@ -1,8 +1,12 @@
 //! Clients that mean no good, or know no better: each loses its own connection at most, and others are served.
 
-use tokio::io::AsyncWriteExt;
-use watermaster::mqtt::codec::{Packet, Reason, Version};
-use watermaster::mqtt::{Settings, Through};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use watermaster::mqtt::codec::{Packet, Qos, Reason, Version};
+use watermaster::mqtt::{Broker, Settings, Through};
 
 use super::{broker, plain, raw};
 
@@ -122,4 +126,45 @@ async fn who_never_acknowledges_gets_its_window_and_no_more() {
         }
     }
     assert_eq!(count, 10);
+}
+
+/// What is acknowledged to a publisher reaches a part of this process however slow that is: the publisher has to wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_part_of_this_process_holds_publishers_back_and_loses_nothing() {
+    const MESSAGES: u16 = 12_000;
+    let broker = Broker::embedded(Settings::default()).await.unwrap();
+    let mut slow = broker.client("slow").await.unwrap();
+    slow.subscribe("burst", Qos::AtLeastOnce).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { broker.listen(listener).await });
+
+    let mut client = raw(address, Version::V3).await;
+    client.connect(Version::V3, "burst").await;
+    let mut all = vec![];
+    for id in 1..=MESSAGES {
+        let [high, low] = id.to_be_bytes();
+        all.extend([0x32, 11, 0, 5]);
+        all.extend(b"burst");
+        all.extend([high, low, high, low]);
+    }
+    let (reader, mut writer) = client.stream.into_split();
+    tokio::spawn(async move {
+        writer.write_all(&all).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let mut acknowledged = 0;
+    let mut bytes = tokio::io::BufReader::new(reader);
+    let mut ack = [0; 4];
+    // Nobody takes anything until the publisher has to wait, or has been told that all is well.
+    while acknowledged < MESSAGES
+        && timeout(Duration::from_millis(500), bytes.read_exact(&mut ack)).await.is_ok_and(|read| read.is_ok())
+    {
+        acknowledged += 1;
+    }
+    assert!(acknowledged < MESSAGES, "the publisher is held back");
+    for id in 1..=MESSAGES {
+        let message = timeout(Duration::from_secs(20), slow.next()).await.expect("nothing is lost").unwrap();
+        assert_eq!(message.payload[..], id.to_be_bytes());
+    }
 }
