@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{App, Commit};
+use super::{App, Commit, reconcile};
 use crate::journal::{DecodeError, JournalError, decode};
 use crate::kernel::{ApplyError, State, apply};
 
@@ -79,6 +79,9 @@ impl App {
     /// Tells everybody who listens.
     pub(super) fn publish(&self, state: &State, commit: Commit) {
         self.inner.head.store(state.sequence().0, std::sync::atomic::Ordering::Release);
+        if reconcile::is_about_controllers(&commit) {
+            self.inner.boards.keep_up_with(state);
+        }
         // Nobody listening is no fault.
         let _ = self.inner.commits.send(commit);
     }

@@ -197,6 +197,8 @@ impl App {
         let stop = CancellationToken::new();
         let head = AtomicU64::new(state.sequence().0);
         let (scheduler, inbox) = Scheduler::new();
+        let boards = reconcile::Boards::new();
+        boards.keep_up_with(&state);
         let inner = Inner {
             queue,
             state: RwLock::new(state),
@@ -206,7 +208,7 @@ impl App {
             clock: Clock::new(),
             scheduler,
             stop: stop.clone(),
-            boards: reconcile::Boards::new(),
+            boards,
             workshop: options.workshop,
         };
         let app = Self { inner: Arc::new(inner) };

@@ -10,6 +10,8 @@ use watermaster::app::{
 use watermaster::journal::{DatabaseUrl, Journal};
 use watermaster::kernel::Command;
 use watermaster::kernel::command::{Expected, Misfits};
+use watermaster::kernel::controller::{Address, DriverKind};
+use watermaster::kernel::lsp::{Flow, LspState};
 use watermaster::kernel::rates::Level;
 use watermaster::kernel::rates::demand::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use watermaster::kernel::units::{Bandwidth, Millis};
@@ -22,9 +24,8 @@ async fn start() -> (App, Tasks, tempfile::TempDir) {
 
 async fn start_with(options: SchedulerOptions) -> (App, Tasks, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", folder.path().join("app.db").display());
-    let journal = Journal::open(&DatabaseUrl::from_str(&url).unwrap()).await.unwrap();
-    let (app, tasks) = App::start_with(journal, Options { scheduler: options, ..Options::default() }).await.unwrap();
+    let (app, tasks) =
+        App::start_with(journal(&folder).await, Options { scheduler: options, ..Options::default() }).await.unwrap();
     let put = Command::PutTopology {
         name: name("net"),
         topology: Arc::new(network(&[("a-b", 1_000_000)])),
@@ -33,6 +34,11 @@ async fn start_with(options: SchedulerOptions) -> (App, Tasks, tempfile::TempDir
     };
     app.submit_one(put, Mode::Commit, None).await.unwrap().unwrap();
     (app, tasks, folder)
+}
+
+async fn journal(folder: &tempfile::TempDir) -> Journal {
+    let url = format!("sqlite://{}", folder.path().join("app.db").display());
+    Journal::open(&DatabaseUrl::from_str(&url).unwrap()).await.unwrap()
 }
 
 fn ask(bandwidth: u64) -> Command {
@@ -115,6 +121,43 @@ async fn what_is_due_ends_by_itself() {
     }
     assert_eq!(app.read(|state| state.allocation_count()).await, 0);
     tasks.stop(&app).await;
+}
+
+/// A controller that is in the books has no worker at once, neither when it comes nor after a start.
+#[tokio::test]
+async fn nothing_is_in_force_before_its_controller_was_asked() {
+    let (app, tasks, folder) = start().await;
+    let mut asked = request("a", "b", 0, 10);
+    asked.flow = Some(Box::new(Flow { l4_dst: Some(5683), ..Flow::default() }));
+    app.submit_one(Command::Allocate(Box::new(asked)), Mode::Commit, None).await.unwrap().unwrap();
+    assert_eq!(only_state(&app).await, LspState::Active, "without a controller there is nothing to wait for");
+    let put = Command::PutController {
+        name: name("c"),
+        driver: DriverKind::Ryu,
+        // Nobody is there.
+        address: Some(Address::new("http://127.0.0.1:1").unwrap()),
+        topology: name("net"),
+    };
+    app.submit_one(put, Mode::Commit, None).await.unwrap().unwrap();
+    assert_ne!(only_state(&app).await, LspState::Active);
+    tasks.stop(&app).await;
+
+    let (app, tasks) = App::start(journal(&folder).await).await.unwrap();
+    assert_eq!(only_state(&app).await, LspState::Installing);
+    let delete = Command::DeleteController { name: name("c") };
+    app.submit_one(delete, Mode::Commit, None).await.unwrap().unwrap();
+    while only_state(&app).await != LspState::Active {
+        tokio::task::yield_now().await;
+    }
+    tasks.stop(&app).await;
+}
+
+async fn only_state(app: &App) -> LspState {
+    let conditions = app.conditions();
+    let states =
+        app.read(|state| state.allocations_after(None).map(|lsp| conditions.of(lsp).state).collect::<Vec<_>>());
+    let [state] = states.await[..] else { panic!("not one") };
+    state
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use tokio::sync::broadcast;
 
 use super::hand::Hand;
 use crate::journal::record::AllocationRecord;
+use crate::kernel::State;
 use crate::kernel::id::{AllocationId, LinkIx, Name, Sequence};
 use crate::kernel::intent::Dpid;
 use crate::kernel::lsp::{Allocation, LspState};
@@ -233,6 +234,23 @@ impl Boards {
     pub(super) fn hang(&self, controller: &Name, board: Arc<Board>, hand: Option<Arc<Hand>>) {
         let post = Post { board, hand };
         self.by_controller.write().unwrap_or_else(PoisonError::into_inner).insert(controller.clone(), post);
+    }
+
+    /// Every controller has a board from the moment that it is in the books, before there is a worker: without one, what
+    /// is still to be installed would seem to be in force.
+    pub(in crate::app) fn keep_up_with(&self, state: &State) {
+        let mut posts = self.by_controller.write().unwrap_or_else(PoisonError::into_inner);
+        for controller in state.controllers() {
+            let hangs = posts.get(&controller.name).is_some_and(|post| post.board.topology == controller.topology);
+            if !hangs {
+                let post = Post { board: Arc::new(Board::new(controller.topology.clone())), hand: None };
+                posts.insert(controller.name.clone(), post);
+            }
+        }
+    }
+
+    pub(super) fn names(&self) -> Vec<Name> {
+        self.by_controller.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     pub(super) fn take_down(&self, controller: &Name) {

@@ -73,7 +73,7 @@ pub(super) async fn run(app: App) {
     }
 }
 
-fn is_about_controllers(commit: &Commit) -> bool {
+pub(super) fn is_about_controllers(commit: &Commit) -> bool {
     commit.facts.iter().any(|fact| {
         matches!(
             fact.record,
@@ -84,6 +84,8 @@ fn is_about_controllers(commit: &Commit) -> bool {
 
 /// One worker for each controller as it is now, and no others.
 async fn staff(app: &App, workers: &mut BTreeMap<Name, Running>) {
+    // Before the books are read, so that the board of a controller that comes meanwhile is not among them.
+    let boards = app.inner.boards.names();
     let wanted = app.read(wanted).await;
     let gone: Vec<Name> = workers
         .iter()
@@ -93,12 +95,10 @@ async fn staff(app: &App, workers: &mut BTreeMap<Name, Running>) {
     for name in gone {
         if let Some(running) = workers.remove(&name) {
             stop(running).await;
-            // The board of one that is replaced hangs until the next: without any, everything would seem to be in force.
-            if !wanted.contains_key(&name) {
-                app.inner.boards.take_down(&name);
-            }
         }
     }
+    // The board of one that is replaced hangs until the next.
+    boards.iter().filter(|name| !wanted.contains_key(*name)).for_each(|name| app.inner.boards.take_down(name));
     for (name, (identity, controller, topology)) in wanted {
         if let Entry::Vacant(place) = workers.entry(name) {
             place.insert(start(app, identity, controller, topology.as_deref()));
