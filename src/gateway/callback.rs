@@ -1,6 +1,7 @@
 //! Delivery by POST: one task a subscription, one batch at a time. What the answer means is decided here; when to try
 //! again, in the machine.
 
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use reqwest::{Client, Response, StatusCode, Url, header};
@@ -9,6 +10,7 @@ use super::buffer::SubscriptionId;
 use super::limits::CALLBACK_ANSWER_MAX_BYTES;
 use super::machine::Ending;
 use super::shared::{Delivery, Hired, Shared};
+use super::subscription::met_at;
 
 /// Carries the instance of the gateway that delivers, so that it knows its own deliveries if they come back.
 pub(super) const INSTANCE_HEADER: &str = "x-watermaster-instance";
@@ -17,6 +19,7 @@ pub(super) const INSTANCE_HEADER: &str = "x-watermaster-instance";
 pub(super) async fn deliver(shared: Arc<Shared>, client: Client, id: SubscriptionId, url: Url, hired: Hired) {
     let Hired { epoch, mut deliveries, over } = hired;
     let mut was_failing = false;
+    let mut met = None;
     loop {
         let delivery = tokio::select! {
             () = over.cancelled() => return,
@@ -40,12 +43,19 @@ pub(super) async fn deliver(shared: Arc<Shared>, client: Client, id: Subscriptio
             _ => {}
         }
         was_failing = ending == Ending::Failed;
+        if let Some(endpoint) = outcome.taken_at
+            && met.replace(endpoint) != Some(endpoint)
+        {
+            shared.tell(|machine, _| machine.meet(id, endpoint));
+        }
         shared.settle(id, epoch, ending);
     }
 }
 
 struct Outcome {
     ending: Ending,
+    /// Where, if it arrived.
+    taken_at: Option<SocketAddrV4>,
     why: String,
 }
 
@@ -54,9 +64,11 @@ async fn post(client: &Client, url: &Url, instance: &str, delivery: Delivery) ->
     match request.header(INSTANCE_HEADER, instance).body(delivery.body).send().await {
         Ok(response) => {
             let status = response.status();
+            let peer = response.remote_addr().and_then(met_at);
             swallow(response).await;
             let (ending, why) = meaning(status);
-            Outcome { ending, why: format!("the answer was {status}{why}") }
+            let taken_at = peer.filter(|_| ending == Ending::Arrived);
+            Outcome { ending, taken_at, why: format!("the answer was {status}{why}") }
         }
         Err(error) => {
             let kind = if error.is_timeout() {
@@ -66,7 +78,7 @@ async fn post(client: &Client, url: &Url, instance: &str, delivery: Delivery) ->
             } else {
                 "the connection broke"
             };
-            Outcome { ending: Ending::Failed, why: kind.to_owned() }
+            Outcome { ending: Ending::Failed, taken_at: None, why: kind.to_owned() }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! What must stay true: a subscription has at most one batch on its way; one that fails waits by itself and delays nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -82,7 +83,7 @@ pub struct Machine {
     /// When patience with somebody ends.
     patience: BTreeSet<(Micros, SubscriptionId)>,
     next_id: u64,
-    /// Counts changes of the subscriptions, from 1.
+    /// Counts changes of the subscriptions and of where they lead, from 1.
     revision: u64,
 }
 
@@ -153,7 +154,7 @@ impl Machine {
         let is_here = wanted.node.as_ref().is_none_or(|node| *node == self.settings.node);
         buffer.add_lane(id, if is_here { Side::Here } else { Side::Away });
         let is_stream = wanted.way == Way::Stream;
-        let subscription = Subscription { id, wanted, failures: 0, silent_since: None };
+        let subscription = Subscription { id, wanted, failures: 0, silent_since: None, met: None };
         if !is_stream {
             buffer.open(id);
         }
@@ -174,6 +175,13 @@ impl Machine {
             self.patience.remove(&(since.after(PATIENCE_US), id));
         }
         true
+    }
+
+    /// It was seen where batches go. That stays known until they are seen to go elsewhere.
+    pub fn meet(&mut self, id: SubscriptionId, endpoint: SocketAddrV4) {
+        if let Some(subscription) = self.subscriptions.get_mut(&id) {
+            self.revision += u64::from(subscription.meet(endpoint));
+        }
     }
 
     /// Somebody reads a stream from now on.
@@ -366,7 +374,7 @@ impl Machine {
         self.settings.policy
     }
 
-    /// Changes with every subscription.
+    /// Changes with every subscription and with where it leads.
     pub fn revision(&self) -> u64 {
         self.revision
     }

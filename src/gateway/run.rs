@@ -16,7 +16,7 @@ use super::clock::{Clock, wall_ms};
 use super::limits::{CALLBACK_WAIT, ORCHESTRATOR_WAIT, PACKET_MAX_BYTES, STOP_WAIT};
 use super::machine::{Machine, Settings};
 use super::options::{Options, OptionsError};
-use super::server::{Room, router};
+use super::server::{Room, Wire, router};
 use super::shared::{Identity, Shared};
 use super::{generator, report};
 use crate::mqtt::codec::Qos;
@@ -157,10 +157,11 @@ async fn serve(
     over: CancellationToken,
 ) -> std::io::Result<()> {
     let stopping = stop.clone();
-    let serving = axum::serve(listener, router(room)).with_graceful_shutdown(async move {
-        stopping.cancelled().await;
-        over.cancel();
-    });
+    let serving = axum::serve(listener, router(room).into_make_service_with_connect_info::<Wire>())
+        .with_graceful_shutdown(async move {
+            stopping.cancelled().await;
+            over.cancel();
+        });
     let deadline = async {
         stop.cancelled().await;
         tokio::time::sleep(STOP_WAIT).await;

@@ -2,23 +2,27 @@
 //! renders.
 
 use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use axum::extract::connect_info::Connected;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream::unfold};
 use reqwest::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +32,7 @@ use super::limits::{BODY_MAX_BYTES, KEEP_ALIVE};
 use super::machine::Ending;
 use super::problem::Problem;
 use super::shared::{Delivery, Hired, Shared};
-use super::subscription::{Wanted, Way};
+use super::subscription::{Wanted, Way, met_at};
 use super::wire::{ContentList, StatusView, SubscriptionList, SubscriptionRequest, SubscriptionView};
 use super::{metrics, view};
 
@@ -164,7 +168,11 @@ async fn subscription_delete(State(room): State<Room>, Named(id): Named) -> Resu
     if room.shared.tell(|machine, _| machine.unsubscribe(id)) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(id)) }
 }
 
-async fn subscription_stream(State(room): State<Room>, Named(id): Named) -> Result<Response, Problem> {
+async fn subscription_stream(
+    State(room): State<Room>,
+    ConnectInfo(wire): ConnectInfo<Wire>,
+    Named(id): Named,
+) -> Result<Response, Problem> {
     let id = parse(&id)?;
     let way = room.shared.read(|machine, _| machine.subscription(id).map(|found| found.wanted.way.clone()));
     match way {
@@ -175,9 +183,34 @@ async fn subscription_stream(State(room): State<Room>, Named(id): Named) -> Resu
     // Whoever read before is cut off; what was on its way there goes to the new reader.
     room.shared.tell(|machine, now| machine.detach(now, id));
     let Hired { epoch, deliveries, over } = room.shared.hire(id).ok_or_else(|| unknown(id))?;
-    room.shared.tell(|machine, _| machine.attach(id));
+    room.shared.tell(|machine, _| {
+        machine.attach(id);
+        if let Some(reader) = wire.reader(room.shared.identity.source) {
+            machine.meet(id, reader);
+        }
+    });
     let reader = Reader { shared: Arc::clone(&room.shared), id, epoch, deliveries, over, is_on_its_way: false };
     Ok(Sse::new(reader.stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// The two ends of a consumer's connection.
+#[derive(Clone, Copy)]
+pub(super) struct Wire {
+    here: Option<SocketAddr>,
+    there: SocketAddr,
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Wire {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self { here: stream.io().local_addr().ok(), there: *stream.remote_addr() }
+    }
+}
+
+impl Wire {
+    /// Where a stream leads, if it comes from the address that is reported as the gateway's.
+    fn reader(&self, source: Option<Ipv4Addr>) -> Option<SocketAddrV4> {
+        met_at(self.there).filter(|_| self.here.and_then(met_at).map(|here| *here.ip()) == source)
+    }
 }
 
 /// Somebody reads a stream; when they leave, their subscription knows.

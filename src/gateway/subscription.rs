@@ -1,7 +1,7 @@
 //! Subscriptions: who wants what, in which level, how it reaches them, and how patient the gateway is with them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use reqwest::Url;
 
@@ -102,10 +102,18 @@ impl Wanted {
     }
 
     /// Where batches are posted to, if the URL says the address itself and others than this machine can reach it.
-    pub fn endpoint(&self) -> Option<(Ipv4Addr, u16)> {
+    fn endpoint(&self) -> Option<SocketAddrV4> {
         let Way::Callback(url) = &self.way else { return None };
         let address: Ipv4Addr = url.host_str()?.parse().ok()?;
-        Some((routable(address)?, url.port_or_known_default()?))
+        Some(SocketAddrV4::new(routable(address)?, url.port_or_known_default()?))
+    }
+}
+
+/// Where somebody was met, if that means the same to everybody: an IPv4 address, perhaps in the clothes of IPv6.
+pub(super) fn met_at(peer: SocketAddr) -> Option<SocketAddrV4> {
+    match peer.ip().to_canonical() {
+        IpAddr::V4(address) => Some(SocketAddrV4::new(routable(address)?, peer.port())),
+        IpAddr::V6(_) => None,
     }
 }
 
@@ -160,12 +168,26 @@ pub struct Subscription {
     pub failures: u32,
     /// Since when nothing arrives, or nobody reads; `None`: all is well.
     pub silent_since: Option<Micros>,
+    /// Where batches were last seen to go.
+    pub met: Option<SocketAddrV4>,
 }
 
 impl Subscription {
     /// Whether it wants a topic.
     pub fn wants(&self, name: &str) -> bool {
         topic::matches(&self.wanted.filter, name)
+    }
+
+    /// Where batches go, if others than this machine can reach it: what the URL says, else what was seen.
+    pub fn endpoint(&self) -> Option<SocketAddrV4> {
+        self.wanted.endpoint().or(self.met)
+    }
+
+    /// It was seen where batches go; whether that is elsewhere than was known.
+    pub fn meet(&mut self, met: SocketAddrV4) -> bool {
+        let before = self.endpoint();
+        self.met = Some(met);
+        self.endpoint() != before
     }
 
     /// Who.
@@ -222,9 +244,26 @@ mod tests {
     }
 
     #[test]
+    fn where_batches_go_is_what_the_url_says_or_what_was_seen() {
+        let of = |url: Option<&str>, peer: &str| {
+            let wanted = check("t", url).unwrap();
+            let met = met_at(peer.parse().unwrap());
+            let subscription = Subscription { id: SubscriptionId(3), wanted, failures: 0, silent_since: None, met };
+            subscription.endpoint().map(|endpoint| endpoint.to_string())
+        };
+        assert_eq!(of(Some("http://10.0.0.9:81/"), "10.0.0.8:5"), Some("10.0.0.9:81".to_owned()));
+        assert_eq!(of(Some("http://consumer.example/"), "10.0.0.8:80"), Some("10.0.0.8:80".to_owned()));
+        assert_eq!(of(None, "[::ffff:10.0.0.8]:50000"), Some("10.0.0.8:50000".to_owned()));
+        for nowhere in ["127.0.0.1:5", "[::ffff:127.0.0.1]:5", "[2001:db8::1]:5"] {
+            assert_eq!(of(None, nowhere), None);
+        }
+    }
+
+    #[test]
     fn pauses_double_up_to_a_limit() {
         let wanted = check("t", None).unwrap();
-        let mut subscription = Subscription { id: SubscriptionId(3), wanted, failures: 1, silent_since: None };
+        let mut subscription =
+            Subscription { id: SubscriptionId(3), wanted, failures: 1, silent_since: None, met: None };
         let mut last = 0;
         for failures in 1..100 {
             subscription.failures = failures;

@@ -199,7 +199,7 @@ fn topic_reports(
         let node = node_of(identity, found);
         let subscribers = by_level.entry(found.wanted.level).or_default();
         if nodes.contains(node) {
-            let (address, port) = found.wanted.endpoint().unzip();
+            let (address, port) = found.endpoint().map(|endpoint| (*endpoint.ip(), endpoint.port())).unzip();
             subscribers.push(SubscriberReport { consumer: found.consumer(), node: node.to_owned(), address, port });
         }
     }

@@ -284,7 +284,10 @@ fn impostor(kind: Impostor) -> (String, Arc<AtomicUsize>) {
                 Impostor::Broken => {
                     stream.write_all(text("500 Oh", "Traceback (most recent call last):\nKeyError: 1\n").as_bytes())
                 }
-                Impostor::Silent => Ok(held.push(stream)),
+                Impostor::Silent => {
+                    held.push(stream);
+                    Ok(())
+                }
                 Impostor::Endless => stream.write_all(text("200 OK", &"[1,".repeat(3_400_000)).as_bytes()),
             };
         }

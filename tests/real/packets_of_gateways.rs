@@ -3,7 +3,7 @@
 //! there, with its allocations on the switches.
 
 use std::io::{BufRead, BufReader};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -53,14 +53,19 @@ fn gateway(orchestrator: Option<&str>) -> Hosted {
 /// A consumer at host 3, and what it received: when, and how many bytes of payload.
 struct Consumer {
     received: Arc<Mutex<Vec<(Instant, u64)>>>,
-    _process: Hosted,
+    process: Hosted,
 }
 
 impl Consumer {
+    /// One that is posted to.
     fn start() -> Self {
+        Self::start_with(&["--listen", "10.77.0.3:0"])
+    }
+
+    fn start_with(reach: &[&str]) -> Self {
         let wish = "gateway=http://10.77.0.1:8090,topic=plant/#,qos_level=2";
         let words = [env!("CARGO_BIN_EXE_watermaster"), "consumer", "--name", "client1", "--node", "s3"];
-        let mut child = inside(3, &[&words[..], &["--listen", "10.77.0.3:0", "--subscribe", wish]].concat());
+        let mut child = inside(3, &[&words[..], &["--subscribe", wish], reach].concat());
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let received = Arc::new(Mutex::new(vec![]));
         let log = Arc::clone(&received);
@@ -72,7 +77,14 @@ impl Consumer {
                 }
             }
         });
-        Self { received, _process: Hosted(child) }
+        Self { received, process: Hosted(child) }
+    }
+
+    /// Takes its subscriptions back and ends.
+    fn leave(mut self) {
+        let child = &mut self.process.0;
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        assert!(child.wait().unwrap().success());
     }
 
     fn bytes(&self) -> u64 {
@@ -169,4 +181,16 @@ fn packets_of_priority_keep_their_rate_under_a_flood_with_the_orchestrator_only(
     let counted = with * COUNTED.as_secs() / 8;
     assert!(labelled > counted * 8 / 10, "the switch passed {labelled} bytes on by label, the consumer took {counted}");
     assert!(flood_with > 4.0, "what the priority traffic leaves is the flood's: {flood_with} Mbit/s");
+
+    // Whom nobody can post to reads a stream: its packets are found by where it reads it.
+    consumer.leave();
+    let callback_port = allocation["flow"]["l4_dst"].clone();
+    let reader = Consumer::start_with(&["--stream"]);
+    await_that("the allocation of the stream", SOON, allocations, |items| {
+        let flow = &items[0]["flow"];
+        flow["ipv4_dst"] == "10.77.0.3/32" && flow["l4_dst"].is_u64() && flow["l4_dst"] != callback_port
+    });
+    let labelled_before = labelled_bytes(&lab, 2);
+    reader.await_bytes();
+    await_that("bytes by label", SOON, || labelled_bytes(&lab, 2), |bytes| *bytes > labelled_before + 50_000);
 }
