@@ -1,4 +1,4 @@
-//! Reports of aggregators a second that the orchestrator takes in over MQTT, QoS 1, until the last one of a turn
+//! Reports of aggregators a second that the orchestrator takes in over MQTT, QoS 1: bursts, until the last report of everybody
 //! is what `GET /v1/aggregators/{id}` shows; against the same messages on topics that nobody takes, acknowledged by the same broker
 //! in the same run. Each report is read, believed or not, planned for and, where that changes a rate, admitted and
 //! written down. `cargo bench --bench intake`.
@@ -114,26 +114,25 @@ async fn main() {
     println!("{AGGREGATORS} aggregators report {TURNS} times a round, {WINDOW} reports unacknowledged, on NSFNET");
     println!("{:<34} {:>12} {:>12}", "", "messages/s", "ratio");
     let (mut nobody, mut taken) = (0.0_f64, 0.0_f64);
-    for _ in 0..ROUNDS {
-        let (mut by_nobody, mut by_us) = (Duration::ZERO, Duration::ZERO);
-        for turn in 0..TURNS {
-            let at_ms = now_ms();
-            let each = |topic: fn(usize) -> String| {
-                (0..AGGREGATORS).map(|id| (topic(id), report(id, turn, at_ms))).collect::<Vec<_>>()
-            };
-            let messages = each(|id| format!("nobody/{id}"));
-            let started = Instant::now();
-            publish(&client, &mut events, messages).await;
-            by_nobody += started.elapsed();
-            let messages = each(|id| format!("watermaster/v1/aggregators/ag{id}/metadata"));
-            let started = Instant::now();
-            publish(&client, &mut events, messages).await;
-            shown(&http, &served.http, AGGREGATORS - 1, at_ms).await;
-            by_us += started.elapsed();
-        }
+    for round in 0..ROUNDS {
+        let at_ms = |turn: usize| now_ms() + i64::try_from(turn).unwrap_or(0);
+        let burst = |topic: fn(usize) -> String| {
+            let all = (0..TURNS).flat_map(|turn| (0..AGGREGATORS).map(move |id| (turn, id)));
+            all.map(|(turn, id)| (topic(id), report(id, round * TURNS + turn, at_ms(turn)))).collect::<Vec<_>>()
+        };
         let reports = (TURNS * AGGREGATORS) as f64;
-        nobody = nobody.max(reports / by_nobody.as_secs_f64());
-        taken = taken.max(reports / by_us.as_secs_f64());
+        let messages = burst(|id| format!("nobody/{id}"));
+        let started = Instant::now();
+        publish(&client, &mut events, messages).await;
+        nobody = nobody.max(reports / started.elapsed().as_secs_f64());
+        let messages = burst(|id| format!("watermaster/v1/aggregators/ag{id}/metadata"));
+        let last_ms = at_ms(0);
+        let started = Instant::now();
+        publish(&client, &mut events, messages).await;
+        for id in 0..AGGREGATORS {
+            shown(&http, &served.http, id, last_ms).await;
+        }
+        taken = taken.max(reports / started.elapsed().as_secs_f64());
     }
     println!("{:<34} {nobody:>12.0} {:>12}", "acknowledged, taken by nobody", "");
     println!("{:<34} {taken:>12.0} {:>12.2}", "taken in by the orchestrator", taken / nobody);

@@ -1,6 +1,5 @@
 //! `watermaster broker`: only the broker, one stateless replica over a shared store.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::front_door::FrontDoor;
+use super::greeting;
 use super::serve::stop_on_signal;
 use crate::config::{Durability, LogFormat, STORE_DEFAULT};
 use crate::service::ServiceError;
@@ -68,16 +68,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     runtime.block_on(async {
         let replica = Replica::build(&config).await?;
         let (mqtt, http) = replica.addresses()?;
-        {
-            let mut out = std::io::stdout().lock();
-            writeln!(out, "Watermaster {}, broker only.", env!("CARGO_PKG_VERSION"))?;
-            writeln!(out, "  mqtt   mqtt://{mqtt}")?;
-            if let Some(http) = http {
-                writeln!(out, "  open   http://{http}/metrics")?;
-            }
-            writeln!(out, "  stop   Ctrl-C")?;
-            out.flush()?;
-        }
+        let version = env!("CARGO_PKG_VERSION");
+        let open = http.map(|http| format!("  open   http://{http}/metrics\n")).unwrap_or_default();
+        greeting(&format!("Watermaster {version}, broker only.\n  mqtt   mqtt://{mqtt}\n{open}  stop   Ctrl-C\n"));
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_signal(stop.clone())?);
         replica.run(stop).await?;

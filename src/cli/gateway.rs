@@ -1,12 +1,12 @@
 //! `watermaster gateway`: an IoTGW-Ag aggregator.
 
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use tokio_util::sync::CancellationToken;
 
+use super::greeting;
 use super::serve::stop_on_signal;
 use crate::config::LogFormat;
 use crate::gateway::generator::SourceSpec;
@@ -133,23 +133,22 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         tokio::spawn(stop_on_signal(stop.clone())?);
         let told = options.clone();
         let gateway = Gateway::build(options).await?;
-        greet(&gateway, &told)?;
+        greet(&gateway, &told);
         gateway.run(stop).await?;
         Ok(())
     })
 }
 
-fn greet(gateway: &Gateway, options: &Options) -> std::io::Result<()> {
+fn greet(gateway: &Gateway, options: &Options) {
     let (address, mqtt) = (gateway.address(), gateway.mqtt_address());
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "Gateway {} at node {}.", options.id, options.node)?;
-    writeln!(out, "  devices       mqtt://{mqtt}")?;
-    writeln!(out, "  names         curl -s http://{address}/v1/contents")?;
-    writeln!(out, "  subscribe     watermaster consumer --subscribe 'gateway=http://{address},topic=#,qos_level=1'")?;
-    writeln!(out, "  how it is     curl -s http://{address}/v1/status")?;
-    match &options.orchestrator {
-        Some(orchestrator) => writeln!(out, "  orchestrator  {orchestrator}")?,
-        None => writeln!(out, "  orchestrator  none: the fallback rates hold")?,
-    }
-    out.flush()
+    let Options { id, node, .. } = options;
+    let orchestrator = options.orchestrator.as_deref().unwrap_or("none: the fallback rates hold");
+    greeting(&format!(
+        "Gateway {id} at node {node}.\n  \
+         devices       mqtt://{mqtt}\n  \
+         names         curl -s http://{address}/v1/contents\n  \
+         subscribe     watermaster consumer --subscribe 'gateway=http://{address},topic=#,qos_level=1'\n  \
+         how it is     curl -s http://{address}/v1/status\n  \
+         orchestrator  {orchestrator}\n"
+    ));
 }

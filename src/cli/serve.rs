@@ -1,6 +1,5 @@
 //! `watermaster serve`: the service, on embedded defaults unless told otherwise.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,6 +7,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::front_door::FrontDoor;
+use super::greeting;
 use crate::config::{Config, ConfigError, Durability, File, LogFormat, Policy, Scheduler, Secret};
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
@@ -159,21 +159,15 @@ pub(super) fn stop_on_signal(stop: CancellationToken) -> std::io::Result<impl Fu
 async fn greet(service: &Service) -> Result<(), Error> {
     let address = service.address()?;
     let (topologies, allocations) = service.counts().await;
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "Watermaster {} holds {topologies} topologies and {allocations} allocations.",
-        env!("CARGO_PKG_VERSION")
-    )?;
-    writeln!(out, "  open   http://{address}/ (the dashboard), http://{address}/docs (the interface)")?;
-    writeln!(out, "  try    curl -s http://{address}/v1/topologies")?;
-    writeln!(
-        out,
-        "  admit  curl -s http://{address}/v1/allocations -H 'content-type: application/json' \\\n           \
-         -d '{{\"topology\":\"nsfnet\",\"ingress\":\"WA\",\"egress\":\"NJ\",\"class_type\":1,\"bandwidth_bps\":100000000}}'"
-    )?;
-    writeln!(out, "  mqtt   mqtt://{}", service.mqtt_address()?)?;
-    writeln!(out, "  stop   Ctrl-C")?;
-    out.flush()?;
+    let (version, mqtt) = (env!("CARGO_PKG_VERSION"), service.mqtt_address()?);
+    greeting(&format!(
+        "Watermaster {version} holds {topologies} topologies and {allocations} allocations.\n  \
+         open   http://{address}/ (the dashboard), http://{address}/docs (the interface)\n  \
+         try    curl -s http://{address}/v1/topologies\n  \
+         admit  curl -s http://{address}/v1/allocations -H 'content-type: application/json' \\\n           \
+         -d '{{\"topology\":\"nsfnet\",\"ingress\":\"WA\",\"egress\":\"NJ\",\"class_type\":1,\"bandwidth_bps\":100000000}}'\n  \
+         mqtt   mqtt://{mqtt}\n  \
+         stop   Ctrl-C\n"
+    ));
     Ok(())
 }

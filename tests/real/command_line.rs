@@ -1,9 +1,11 @@
 //! The command line against the program itself: what people type, and what programs read.
 
+use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::client::ask;
 use crate::running::Running;
 
 /// Runs the program against a service.
@@ -38,6 +40,24 @@ fn whoever_has_read_enough_may_stop() {
         let output = command.args(arguments).env("WATERMASTER_SERVER", server).stdout(writer).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }
+}
+
+/// As when a supervisor reads where a service is and no more.
+#[test]
+fn a_service_runs_whether_or_not_somebody_reads_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watermaster"));
+    command.args(["serve", "--listen", &address.to_string(), "--mqtt-listen", "127.0.0.1:0", "--data"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut service = command.arg(folder.path()).stdout(writer).spawn().unwrap();
+    while ask(address, "GET", "/v1/topologies", None).is_err() {
+        assert!(service.try_wait().unwrap().is_none(), "it ended");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    service.kill().unwrap();
+    service.wait().unwrap();
 }
 
 #[test]
