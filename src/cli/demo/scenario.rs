@@ -33,8 +33,8 @@ const FAST: u64 = 4;
 const REPORT_EVERY_MS: u64 = 250;
 /// As above.
 pub const DRAIN_MS: u64 = 500;
-/// Rises of a rate by less than this part are not signalled, in parts per million: a message more or less that waits is one
-/// of seven per cent.
+/// Rises of a rate by less than this part are not signalled, in parts per million: a message more or less in the two seconds
+/// over which arrival is measured is one of three per cent.
 pub const RAISE_BY_PPM: u64 = 80_000;
 /// What may wait in each level of an aggregator.
 const BUFFER_BYTES: u64 = 8_000_000;

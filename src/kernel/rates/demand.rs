@@ -23,6 +23,8 @@ pub const BUFFER_MAX_BYTES: u64 = 1 << 50;
 pub const ARRIVAL_MAX_BPS: u64 = 1_000_000_000_000_000;
 /// How far ahead of ours an aggregator's clock may be.
 pub const AHEAD_MAX_MS: u64 = 60_000;
+/// What arrives in so long a time is on its way and no backlog, unless a quarter of the time to drain one is less.
+const MOMENT_MS: u128 = 100;
 
 /// A report.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -189,7 +191,7 @@ impl Metadata {
             // The backlog is divided as what arrives is, or evenly where nothing does.
             let (part, whole) = if sum == 0 { (1, count.max(1)) } else { (arriving, sum) };
             let backlog = match standing {
-                Standing::Fresh => self.backlog_bps(level, settings),
+                Standing::Fresh => self.backlog_bps(level, sum, settings),
                 Standing::Stale | Standing::Lost => 0,
             };
             let needed = arriving + backlog * part / whole;
@@ -201,9 +203,13 @@ impl Metadata {
         far.map(|((level, node), arriving)| ((level, node), want(level, arriving))).collect()
     }
 
-    /// What has to be sent a second for the backlog to be gone in time.
-    fn backlog_bps(&self, level: Level, settings: &Settings) -> u128 {
-        u128::from(self.levels[level.at()].buffer_bytes) * 8_000 / u128::from(settings.drain_ms.max(1))
+    /// What has to be sent a second for the backlog to be gone in time. What arrives within a moment is none: it is on its
+    /// way, and where one message waits in one report and none in the next, demand would rise and fall with every report.
+    fn backlog_bps(&self, level: Level, arriving_bps: u128, settings: &Settings) -> u128 {
+        let drain_ms = u128::from(settings.drain_ms.max(1));
+        let moment_ms = MOMENT_MS.min(drain_ms / 4);
+        let waiting_bits = u128::from(self.levels[level.at()].buffer_bytes) * 8;
+        if waiting_bits * 1_000 <= arriving_bps * moment_ms { 0 } else { waiting_bits * 1_000 / drain_ms }
     }
 
     /// What arrives for the consumers of each level at each node: once for every subscriber.
@@ -240,8 +246,8 @@ mod tests {
                 .map(|node| Subscriber { consumer: name("c"), node: name(node), endpoint: None })
                 .collect(),
         };
-        let mut levels = [LevelReport { buffer_capacity_bytes: 1_000, ..LevelReport::default() }; LEVELS];
-        levels[2].buffer_bytes = 600;
+        let mut levels = [LevelReport { buffer_capacity_bytes: 3_500, ..LevelReport::default() }; LEVELS];
+        levels[2].buffer_bytes = 2_100;
         let topics = vec![topic("t", 2, 30_000, &["x", "x", "y", "home"]), topic("u", 0, 0, &["y"])];
         Metadata { node: name("home"), at: Millis(5), presence: Presence::default(), levels, topics }
     }
@@ -259,16 +265,27 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let of = |level, node: &str, bps| (level, node.to_owned(), bps);
-        // 4,800 bit/s of backlog: half of what arrives is for x, a quarter each for y and for home, which needs no link.
-        assert_eq!(demands(Standing::Fresh), [of(0, "y", 100), of(2, "x", 62_400), of(2, "y", 31_200)]);
+        // 16,800 bit/s of backlog: half of what arrives is for x, a quarter each for y and for home, which needs no link.
+        assert_eq!(demands(Standing::Fresh), [of(0, "y", 100), of(2, "x", 68_400), of(2, "y", 34_200)]);
         assert_eq!(demands(Standing::Stale), [of(0, "y", 100), of(2, "x", 60_000), of(2, "y", 30_000)]);
         assert_eq!(demands(Standing::Lost), []);
     }
 
     #[test]
+    fn what_has_just_arrived_is_no_backlog() {
+        let (settings, mut report) = (Settings { drain_ms: 1_000, ..Settings::default() }, metadata());
+        let mut demand = |bytes| {
+            report.levels[2].buffer_bytes = bytes;
+            let wants = report.wants([false; LEVELS], Standing::Fresh, &settings);
+            wants.values().map(|want| want.demand.as_bps()).max()
+        };
+        assert_eq!((demand(0), demand(1_500), demand(1_600)), (Some(60_000), Some(60_000), Some(66_400)));
+    }
+
+    #[test]
     fn a_boost_lasts_until_the_buffer_is_nearly_empty() {
         let (settings, mut report) = (Settings::default(), metadata());
-        report.levels[2].buffer_bytes = 400;
+        report.levels[2].buffer_bytes = 1_400;
         assert_eq!(report.boosts([false; LEVELS], &settings), [false; LEVELS]);
         assert_eq!(report.boosts([true; LEVELS], &settings), [false, false, true]);
     }
@@ -285,7 +302,7 @@ mod tests {
         assert!(matches!(check(&|report| report.at = Millis(61_001)), Err(Absurdity::Future { ahead_ms: 60_001 })));
         let much = check(&|report| report.topics[0].arrival = Bandwidth::MAX);
         assert!(matches!(much, Err(Absurdity::TooMuch { field: "arrival_bps", .. })));
-        assert!(matches!(check(&|report| report.levels[0].buffer_bytes = 1_001), Err(Absurdity::Overflowing { .. })));
+        assert!(matches!(check(&|report| report.levels[0].buffer_bytes = 3_501), Err(Absurdity::Overflowing { .. })));
         let many = check(&|report| report.topics = vec![report.topics[0].clone(); TOPICS_MAX + 1]);
         assert!(matches!(many, Err(Absurdity::TooMuch { field: "topics", .. })));
     }
