@@ -51,6 +51,8 @@ pub const READ_BYTES: usize = 64 * 1024;
 pub const PACKETS_A_WAKE: usize = 512;
 /// Topics whose matches a connection remembers.
 pub const MATCHES_REMEMBERED: usize = 64;
+/// Topics of messages from other replicas whose matches are remembered.
+pub const MATCHES_REMEMBERED_FOR_OTHERS: usize = 8192;
 /// Session expiry granted at most, in seconds: a week. The client is told.
 pub const SESSION_EXPIRY_MAX_S: u32 = 7 * 24 * 3600;
 /// Members of a replica's inbox; beyond it QoS 0 is dropped, and publishers with QoS above 0 are held back. Sessions that

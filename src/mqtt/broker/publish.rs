@@ -187,6 +187,7 @@ impl Hub {
             }
         }
         self.metrics.dropped_crowded.add(done.passed_over);
+        self.metrics.dropped_full.add(done.refused);
         let forwarded = (plan.forwards.len() + plan.directs.len()) as u64;
         self.metrics.forwarded.add(forwarded.saturating_sub(done.passed_over));
         with_encoded(|encoded| {

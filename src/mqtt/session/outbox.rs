@@ -62,6 +62,10 @@ pub(crate) struct Outbox {
     floor: u64,
     /// A lasting session's queue holds more than is waiting here.
     behind: bool,
+    /// The store is being read.
+    loading: bool,
+    /// What it numbered meanwhile.
+    early: VecDeque<Waiting>,
     /// What was sent up to here was sent by a connection before this one.
     sent_before: u64,
     /// The last number sent.
@@ -95,6 +99,8 @@ impl Outbox {
             next: 1,
             floor: 1,
             behind: false,
+            loading: false,
+            early: VecDeque::new(),
             sent_before: 0,
             sent: 0,
             shared: BTreeMap::new(),
@@ -168,6 +174,23 @@ impl Outbox {
         if lag > WAITING_MESSAGES_MAX as u64 / 2 { Verdict::Pressed } else { Verdict::Taken }
     }
 
+    /// Messages in a row as the store numbers them. Whatever comes while it is read waits for that.
+    pub(crate) fn follow(
+        &mut self,
+        first: u64,
+        messages: Vec<(Arc<Message>, How)>,
+        now_ms: UnixMs,
+        encoded: &mut frames::Encoded,
+    ) {
+        for (seq, (message, how)) in (first..).zip(messages) {
+            if self.loading && seq >= self.next && self.early.len() < LOAD_COUNT {
+                self.early.push_back(Waiting { seq, message, how });
+            } else {
+                self.deliver_numbered(seq, &mut Frames::kept(&message, now_ms, encoded), &how);
+            }
+        }
+    }
+
     /// The store has more than is waiting here.
     pub(crate) fn fall_behind(&mut self) {
         self.behind = true;
@@ -181,6 +204,7 @@ impl Outbox {
     /// Before reading the store: what comes from here on is known to be read or to ask again.
     pub(crate) fn begin_load(&mut self) {
         self.behind = false;
+        self.loading = true;
     }
 
     /// What the store had; `asked` is how many were asked for.
@@ -196,6 +220,15 @@ impl Outbox {
         }
         if !self.behind {
             self.next = self.next.max(self.floor);
+        }
+        self.loading = false;
+        for early in std::mem::take(&mut self.early) {
+            self.behind |= early.seq > self.next;
+            if !self.behind && early.seq == self.next {
+                self.next += 1;
+                self.waiting_bytes += early.message.size_bytes();
+                self.waiting.push_back(early);
+            }
         }
     }
 

@@ -275,10 +275,13 @@ pub(crate) enum Outcome {
 pub(crate) struct Published {
     /// The guard was gone: it happened before.
     pub(crate) repeated: bool,
-    /// For each append the number in the queue: 0 if the queue has to be looked at, `None` if it is full or gone.
+    /// For each append the number in the queue: 0 if the queue has to be looked at, `None` if it is full or gone. Empty
+    /// if they come as [`Notice::Numbered`].
     pub(crate) numbers: Vec<Option<u64>>,
     /// Whether there was no room to retain it.
     pub(crate) not_retained: bool,
+    /// Queues that were full or gone, of those whose numbers come as [`Notice::Numbered`].
+    pub(crate) refused: u64,
     /// Replicas whose inbox had no room: a message of QoS 0 went past them.
     pub(crate) passed_over: u64,
 }
@@ -314,10 +317,22 @@ pub(crate) enum Notice {
     Changed(Change),
     /// A message for connections here: those that take it at QoS 0 or do not last, or the one named.
     Forwarded { message: Arc<Message>, to: Option<(ClientId, How)> },
+    /// A session held here was given messages, which its queue has.
+    Numbered(Numbered),
     /// The queue of a session held here has more.
     Wake(ClientId),
     /// The session was taken by another; `epoch` is the one that is over.
     Kick { client: ClientId, epoch: u64 },
+}
+
+/// Messages that a session was given one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    /// Who held it then.
+    pub(crate) holder: Holder,
+    /// The number of the first.
+    pub(crate) first: u64,
+    pub(crate) messages: Vec<(Arc<Message>, How)>,
 }
 
 /// A change of what there is to route.

@@ -242,7 +242,7 @@ impl Inner {
             }
             self.tell(replica, Notice::Forwarded { message: Arc::clone(&message), to });
         }
-        Outcome::Published(Published { repeated: false, numbers, not_retained, passed_over })
+        Outcome::Published(Published { numbers, not_retained, passed_over, ..Published::default() })
     }
 
     fn detach(&mut self, me: ReplicaId, holder: &Holder, sent: u64, rest: Rest, will: WillFate) -> Outcome {

@@ -27,7 +27,7 @@ local function leave(client)
   local sent = tonumber(redis.call('HGET', P .. 's:' .. client, 'sent') or '0')
   for _, entry in ipairs(redis.call('XRANGE', P .. 'q:' .. client, '-', '+')) do
     local message, how = entry[2][2], entry[2][4]
-    local qos, is_shared = string.byte(how, 1), string.byte(how, 2) % 4 >= 2
+    local qos, is_shared = string.byte(how, 3), string.byte(how, 4) % 4 >= 2
     local number = tonumber(string.match(entry[1], '^%d+'))
     if is_shared and (qos == 1 or number > sent) then redis.call('XADD', P .. 'left', '*', 'm', message, 'h', how) end
   end

@@ -10,7 +10,7 @@ use redis::streams::{StreamId, StreamReadReply};
 use redis::{RedisResult, Value};
 
 use super::address::Address;
-use super::ask::replica;
+use super::value::replica;
 use super::{PREFIX, stored};
 use crate::mqtt::message::ReplicaId;
 use crate::mqtt::store::{Change, Changed, Notice, Standing, StoreError};
@@ -116,7 +116,7 @@ impl Ear {
             let is_changes = stream.key == format!("{PREFIX}chg");
             for StreamId { id, map, .. } in stream.ids {
                 if !is_changes {
-                    note(&map, &mut heard);
+                    note(map, &mut heard);
                     self.inbox_at = id;
                     self.untrimmed = true;
                     continue;
@@ -159,13 +159,21 @@ fn text(fields: &Fields, name: &str) -> Option<String> {
 }
 
 /// Adds what an entry of the inbox says.
-fn note(fields: &Fields, heard: &mut Vec<Notice>) {
-    match bytes(fields, "m").filter(|_| text(fields, "k").as_deref() == Some("p")) {
-        Some(pack) => {
-            let messages = stored::unpack(pack).into_iter();
-            heard.extend(messages.map(|message| Notice::Forwarded { message, to: None }));
+fn note(mut fields: Fields, heard: &mut Vec<Notice>) {
+    let kind = text(&fields, "k");
+    let pack = match (kind.as_deref(), fields.remove("m")) {
+        (Some("p" | "n"), Some(Value::BulkString(pack))) => stored::unpack(pack),
+        (_, other) => {
+            fields.extend(other.map(|value| ("m".to_owned(), value)));
+            heard.extend(notice(&fields));
+            return;
         }
-        None => heard.extend(notice(fields)),
+    };
+    match fields.get("n") {
+        Some(Value::BulkString(sessions)) => {
+            heard.extend(stored::read_numbered(&pack, sessions).into_iter().map(Notice::Numbered));
+        }
+        _ => heard.extend(pack.into_iter().map(|message| Notice::Forwarded { message, to: None })),
     }
 }
 

@@ -1,13 +1,13 @@
 -- A message for queues and other replicas, if its guard has not been passed yet.
 -- ARGV: replica, token, guard kind ('' none, i incoming id, w will, l left by another, o once), guard client, guard epoch, guard id,
 --   message, retain ('' no, s set, c clear), topic, queue messages, queue bytes, retained, retained bytes,
---   inbox entries, batch or nothing, appends, (client, how)*, forwards, (replica)*, directs, (replica, client, how)*
+--   inbox entries, appends, (client, how)*, forwards, (replica)*, directs, (replica, client, how)*, batch
 -- Answers: status (0 done, 1 done but not retained, 2 done by the same token before, -1 fenced, -2 repeated, -3 not done:
 --   an inbox has no room), replicas passed over, numbers
 local me, token, guard, client, epoch, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local message, retain, topic = ARGV[7], ARGV[8], ARGV[9]
-local most, batch = tonumber(ARGV[14]), ARGV[15]
-local appends_at = 16
+local most, batch = tonumber(ARGV[14]), ARGV[#ARGV]
+local appends_at = 15
 local appends = tonumber(ARGV[appends_at])
 local forwards_at = appends_at + 1 + 2 * appends
 local forwards = tonumber(ARGV[forwards_at])
@@ -26,10 +26,10 @@ for n = 1, forwards + directs do
     end
   end
 end
-if forwards + directs > 0 and string.byte(message, 2) % 4 > 0 then
-  if crowded == 0 and batch ~= '' and redis.call('EXISTS', P .. 'stop:' .. batch) == 1 then crowded = 1 end
+if forwards + directs > 0 and string.byte(message, 6) % 4 > 0 then
+  if crowded == 0 and redis.call('EXISTS', P .. 'stop:' .. batch) == 1 then return { -3 } end
   if crowded > 0 then
-    if batch ~= '' then redis.call('SET', P .. 'stop:' .. batch, 1, 'EX', 60) end
+    redis.call('SET', P .. 'stop:' .. batch, 1, 'EX', 60)
     return { -3 }
   end
 end
