@@ -203,7 +203,7 @@ async fn part<S: Stream>(hub: &Hub, mut connection: Box<Connection<S>>, end: End
         let mut mailbox = connection.talk.wire.lock();
         mailbox.over = true;
         mailbox.relieve();
-        (mailbox.outbox.sent(), mailbox.outbox.leave())
+        (mailbox.outbox.progress().sent, mailbox.outbox.leave())
     };
     connection.close(reason).await;
     hub.detach(&party, holder.epoch, expiry_s > 0);

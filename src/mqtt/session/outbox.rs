@@ -17,7 +17,7 @@ use crate::mqtt::codec::{Ack, Disconnect, Kind, Packet, PacketId, Qos, Reason, V
 use crate::mqtt::limits::{LOAD_COUNT, OUTBOUND_BYTES_MAX, WAITING_BYTES_MAX, WAITING_MESSAGES_MAX};
 use crate::mqtt::message::{Message, UnixMs};
 use crate::mqtt::metrics::Metrics;
-use crate::mqtt::store::{How, Queued, Taken};
+use crate::mqtt::store::{How, Progress, Queued, Taken};
 
 /// What was agreed in CONNECT.
 #[derive(Clone, Debug)]
@@ -115,7 +115,8 @@ impl Outbox {
     pub(crate) fn resume(&mut self, taken: &Taken) {
         self.sent_before = taken.sent;
         self.sent = taken.sent;
-        self.behind = self.terms.lasting && taken.present;
+        // A new one as well: what came for it before it was known here was not heard.
+        self.behind = self.terms.lasting;
         self.floor = taken.last + 1;
         if !self.behind {
             self.next = self.floor;
@@ -351,9 +352,10 @@ impl Outbox {
         std::mem::take(&mut self.passed_over)
     }
 
-    /// The last number sent.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent
+    /// How far the session has come.
+    pub(crate) fn progress(&self) -> Progress {
+        let first = self.waiting.front().map_or(self.next, |waiting| waiting.seq.min(self.next));
+        Progress { sent: self.sent, over: self.window.oldest().map_or(first, |oldest| oldest.min(first)) }
     }
 
     /// Whether publishers should pause.

@@ -203,11 +203,11 @@ pub(crate) enum Op {
         holder: Holder,
         filter: ByteString,
     },
-    /// QoS 1 messages were acknowledged, or messages will never be sent. `sent` is the last number sent.
+    /// QoS 1 messages were acknowledged, or messages will never be sent.
     Ack {
         holder: Holder,
         seqs: Vec<u64>,
-        sent: u64,
+        progress: Progress,
     },
     /// A QoS 2 message was received (PUBREC).
     Received {
@@ -232,6 +232,15 @@ pub(crate) enum Op {
         rest: Rest,
         will: WillFate,
     },
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The last number sent.
+    pub(crate) sent: u64,
+    /// Nothing below this number is waited for any more: it was acknowledged, or said to be never sent.
+    pub(crate) over: u64,
 }
 
 /// What remains of a session without a connection.

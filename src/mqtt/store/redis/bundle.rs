@@ -11,7 +11,7 @@ use redis::{Cmd, Value};
 use super::errand::{Errand, Plain, Settle};
 use super::script;
 use super::value::number_at;
-use crate::mqtt::limits::{INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::mqtt::limits::{INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 use crate::mqtt::message::{ClientId, ReplicaId};
 use crate::mqtt::store::{Outcome, Published};
 
@@ -19,8 +19,6 @@ use crate::mqtt::store::{Outcome, Published};
 const CALL_BYTES: usize = 32 * 1024;
 /// Acknowledgements in one call, about.
 const CALL_ITEMS: usize = 1024;
-/// An inbox takes so many packs fewer than single messages: each may be as large as a call.
-const PACK_WEIGHT: usize = 16;
 
 /// Of so many replicas it is counted what went past them: Lua has no larger whole numbers.
 const REPLICAS_TOLD_APART: usize = 52;
@@ -225,7 +223,7 @@ impl<'a> Messages<'a> {
     fn call(self, me: &str) -> Cmd {
         let mut call = script::PLAIN.call();
         call.arg(me).arg(QUEUE_MESSAGES_MAX).arg(QUEUE_BYTES_MAX);
-        call.arg(INBOX_MAX / PACK_WEIGHT).arg(&self.batch).arg(u8::from(self.may_be_lost));
+        call.arg(INBOX_MAX).arg(INBOX_BYTES_MAX).arg(&self.batch).arg(u8::from(self.may_be_lost));
         call.arg(self.sessions.len());
         for client in &self.sessions {
             call.arg(&***client);
@@ -255,7 +253,7 @@ struct Settlements<'a> {
 impl<'a> Settlements<'a> {
     /// Those of one session in a row go together.
     fn add(&mut self, settle: &'a Settle) -> Part {
-        self.items += settle.items.len();
+        self.items += settle.items.len() + 1;
         match self.sessions.last_mut() {
             Some(last) if last.first().is_some_and(|first| first.holder == settle.holder) => last.push(settle),
             _ => self.sessions.push(vec![settle]),
@@ -268,8 +266,9 @@ impl<'a> Settlements<'a> {
         call.arg(me);
         for settles in &self.sessions {
             let Some(first) = settles.first() else { continue };
-            let sent = settles.iter().map(|settle| settle.sent).max().unwrap_or(0);
-            call.arg(&*first.holder.client).arg(first.holder.epoch).arg(sent);
+            let sent = settles.iter().map(|settle| settle.progress.sent).max().unwrap_or(0);
+            let over = settles.iter().map(|settle| settle.progress.over).max().unwrap_or(0);
+            call.arg(&*first.holder.client).arg(first.holder.epoch).arg(sent).arg(over);
             let items = || settles.iter().flat_map(|settle| &settle.items);
             call.arg(items().filter(|(kind, _)| *kind == "a").count());
             for (_, number) in items().filter(|(kind, _)| *kind == "a") {
@@ -334,4 +333,67 @@ fn publication(status: i64, answer: &Value, appends: usize) -> Outcome {
         _ => (0..appends).map(|at| unsigned_at(answer, 2 + at)).collect(),
     };
     Outcome::Published(Published { numbers, not_retained: status == 1, passed_over, ..Published::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::store::{Holder, Progress};
+
+    fn plain(to: &str) -> Errand {
+        let (appends, forwards) = (vec![(to.into(), vec![0, 2, 1, 0])], vec![ReplicaId(7)]);
+        Errand::Plain(Plain { message: vec![0; 20], may_be_lost: false, appends, forwards })
+    }
+
+    fn settle(client: &str, seq: u64) -> Errand {
+        let holder = Holder { client: client.into(), epoch: 1 };
+        Errand::Settle(Settle { holder, progress: Progress { sent: seq, over: 0 }, items: vec![("a", seq)] })
+    }
+
+    /// The calls that each errand of each connection has a part in, and how many there are.
+    fn calls(jobs: &[Vec<Errand>]) -> (Vec<Vec<usize>>, usize) {
+        let mut bundle = Bundle::new("me", "batch".to_owned());
+        let places = jobs.iter().map(|errands| {
+            bundle.next_job();
+            errands.iter().map(|errand| bundle.add(errand).call).collect()
+        });
+        let places = places.collect();
+        (places, bundle.commands().count())
+    }
+
+    #[test]
+    fn many_share_few_calls() {
+        let jobs: Vec<_> = (0..40).map(|n| vec![plain("a"), settle(&n.to_string(), 1), plain("b")]).collect();
+        let (places, count) = calls(&jobs);
+        assert_eq!(count, 2);
+        assert!(places.iter().all(|places| *places == [0, 1, 0]));
+    }
+
+    #[test]
+    fn what_one_connection_wants_is_done_in_its_order() {
+        let single = || Errand::Change(redis::cmd("PING"));
+        let jobs =
+            [vec![plain("a"), single(), plain("b"), settle("c", 1)], vec![plain("d")], vec![single(), settle("c", 2)]];
+        let (places, count) = calls(&jobs);
+        assert_eq!(places, [vec![0, 1, 2, 3], vec![2], vec![4, 5]]);
+        assert_eq!(count, 6);
+    }
+
+    #[test]
+    fn each_finds_its_own_answer() {
+        let answer = Value::Array([0, 2, 1, 4].map(Value::Int).to_vec());
+        let refused = |first, takers, replicas| {
+            let place = Place { call: 0, part: Part::Message { first, takers, replicas } };
+            match place.outcome(&answer) {
+                Some(Outcome::Published(done)) => (done.refused, done.passed_over),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((refused(0, 2, 1), refused(2, 2, 3), refused(0, 5, 2)), ((1, 0), (0, 1), (2, 1)));
+        let fenced = Value::Array(vec![Value::Int(0), Value::Int(-1)]);
+        let settled = |at| Place { call: 0, part: Part::Settlement(at) }.outcome(&fenced);
+        assert_eq!((settled(0), settled(1)), (Some(Outcome::Done), Some(Outcome::Fenced)));
+        let held = Value::Array(vec![Value::Int(WITHOUT_ROOM)]);
+        assert_eq!(Place { call: 0, part: Part::Publication { appends: 1 } }.outcome(&held), None);
+    }
 }

@@ -5,9 +5,11 @@ use redis::Cmd;
 
 use super::{script, stored};
 use crate::mqtt::codec::Qos;
-use crate::mqtt::limits::{INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX};
+use crate::mqtt::limits::{
+    INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX,
+};
 use crate::mqtt::message::{ClientId, ReplicaId};
-use crate::mqtt::store::{Guard, Holder, Op, Publication, Rest, WillFate};
+use crate::mqtt::store::{Guard, Holder, Op, Progress, Publication, Rest, WillFate};
 
 /// What one operation asks for.
 #[derive(Debug)]
@@ -39,8 +41,8 @@ pub(super) struct Plain {
 #[derive(Debug)]
 pub(super) struct Settle {
     pub(super) holder: Holder,
-    /// The last number sent.
-    pub(super) sent: u64,
+    /// The last number sent, and below which none is waited for.
+    pub(super) progress: Progress,
     /// Each kind (see `settle.lua`) and number.
     pub(super) items: Vec<(&'static str, u64)>,
 }
@@ -48,7 +50,8 @@ pub(super) struct Settle {
 impl Errand {
     /// `token` is drawn where the operation has to be known again when it is tried again.
     pub(super) fn of(op: Op, me: &str, token: impl FnOnce() -> String) -> Self {
-        let settle = |holder, items, sent| Self::Settle(Settle { holder, sent, items });
+        let settle = |holder, items, progress| Self::Settle(Settle { holder, progress, items });
+        let sent = |sent| Progress { sent, over: 0 };
         match op {
             Op::Publish(publication) if is_plain(&publication) => Self::Plain(plain(&publication)),
             Op::Publish(publication) => Self::publish(me, &token(), &publication),
@@ -56,10 +59,14 @@ impl Errand {
                 Self::change(me, &holder, &filter, &stored::write_granted(&granted))
             }
             Op::Unsubscribe { holder, filter } => Self::change(me, &holder, &filter, &[]),
-            Op::Ack { holder, seqs, sent } => settle(holder, seqs.into_iter().map(|seq| ("a", seq)).collect(), sent),
-            Op::Received { holder, seq, sent } => settle(holder, vec![("r", seq)], sent),
-            Op::Complete { holder, seq } => settle(holder, vec![("c", seq)], 0),
-            Op::Released { holder, packet_id } => settle(holder, vec![("f", u64::from(packet_id))], 0),
+            Op::Ack { holder, seqs, progress } => {
+                // Mostly they are acknowledged in their order.
+                let others = seqs.into_iter().filter(|seq| *seq >= progress.over);
+                settle(holder, others.map(|seq| ("a", seq)).collect(), progress)
+            }
+            Op::Received { holder, seq, sent: last } => settle(holder, vec![("r", seq)], sent(last)),
+            Op::Complete { holder, seq } => settle(holder, vec![("c", seq)], sent(0)),
+            Op::Released { holder, packet_id } => settle(holder, vec![("f", u64::from(packet_id))], sent(0)),
             Op::Detach { holder, sent, rest, will } => Self::detach(me, &holder, sent, rest, will),
         }
     }
@@ -114,6 +121,7 @@ impl Errand {
         };
         call.arg(stored::write_message(message)).arg(kept).arg(topic);
         call.arg(QUEUE_MESSAGES_MAX).arg(QUEUE_BYTES_MAX).arg(RETAINED_MAX).arg(RETAINED_BYTES_MAX).arg(INBOX_MAX);
+        call.arg(INBOX_BYTES_MAX);
         call.arg(appends.len());
         for (client, how) in appends {
             call.arg(&**client).arg(stored::write_how(how));

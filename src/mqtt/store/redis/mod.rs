@@ -116,7 +116,7 @@ impl Store for RedisStore {
             let mut ear = self.ear.lock().await;
             let inbox = format!("{PREFIX}in:{}", self.name);
             let mut forget = redis::cmd("DEL");
-            forget.arg(&inbox);
+            forget.arg(&inbox).arg(format!("{PREFIX}inb:{}", self.name));
             self.line.ask(vec![forget]).await?;
             let picture = self.read_picture().await?;
             ear.begin(picture.version);
@@ -212,7 +212,7 @@ impl Store for RedisStore {
             let mut lease = redis::cmd("DEL");
             lease.arg(format!("{PREFIX}lease:{}", self.name));
             let mut inbox = redis::cmd("DEL");
-            inbox.arg(format!("{PREFIX}in:{}", self.name));
+            inbox.arg(format!("{PREFIX}in:{}", self.name)).arg(format!("{PREFIX}inb:{}", self.name));
             self.line.ask(vec![lease, inbox]).await?;
             Ok(())
         })

@@ -1,24 +1,24 @@
 -- Messages that nothing guards and nobody retains, of many publishers in one call: for queues, and packed for other replicas.
--- ARGV: replica, queue messages, queue bytes, inbox entries, batch, whether they may be lost,
+-- ARGV: replica, queue messages, queue bytes, inbox entries, inbox bytes, batch, whether they may be lost,
 --   sessions, (client)*, forwards, (replica, messages)*, appended messages, (message, takers, (which session, how)*)*
 -- Answers: status (0, or -3: not done, an inbox has no room), a bit for each forward that was passed over, the takers
 --   (counted from 0) whose queue is full or gone
 local me, most, most_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local room, batch, may_be_lost = tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
-local forwards_at = 8 + tonumber(ARGV[7])
+local room, room_bytes, batch, may_be_lost = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1'
+local forwards_at = 9 + tonumber(ARGV[8])
 local forwards = tonumber(ARGV[forwards_at])
 -- Who listens, and has room: as in publish.lua.
-local listens, has_room = {}, {}
+local listens, open = {}, {}
 local function look_at(replica)
   if listens[replica] ~= nil then return end
   listens[replica] = redis.call('EXISTS', P .. 'lease:' .. replica) == 1
-  has_room[replica] = listens[replica] and redis.call('XLEN', P .. 'in:' .. replica) < room
+  open[replica] = listens[replica] and has_room(replica, room, room_bytes)
 end
 local passed = 0
 for n = 1, forwards do
   local to = ARGV[forwards_at + n * 2 - 1]
   look_at(to)
-  if listens[to] and not has_room[to] then
+  if listens[to] and not open[to] then
     if not may_be_lost then
       redis.call('SET', P .. 'stop:' .. batch, 1, 'EX', 60)
       return { -3 }
@@ -27,22 +27,22 @@ for n = 1, forwards do
   end
 end
 if forwards > 0 and not may_be_lost and redis.call('EXISTS', P .. 'stop:' .. batch) == 1 then return { -3 } end
+-- How long queues are stands with their sessions. (After a failure it may say too much, until the queue is read.)
 -- What a replica gets for the sessions it holds: all that is given a number comes that way, in the order of the numbers.
 -- A session that is behind reads its queue instead, and is told to where there is no room.
 local sessions, news = {}, {}
-for n = 1, tonumber(ARGV[7]) do
-  local client = ARGV[7 + n]
+for n = 1, tonumber(ARGV[8]) do
+  local client = ARGV[8 + n]
   local key, queue = P .. 's:' .. client, P .. 'q:' .. client
-  local s = redis.call('HMGET', key, 'owner', 'bytes', 'woken', 'seq', 'epoch')
+  local s = redis.call('HMGET', key, 'owner', 'bytes', 'woken', 'seq', 'epoch', 'length')
   local owner = s[1]
   local session = {
     client = client, key = key, queue = queue, owner = owner, bytes = tonumber(s[2] or '0'), woken = s[3] == '1',
-    seq = tonumber(s[4] or '0'), epoch = s[5], length = owner and redis.call('XLEN', queue) or most,
-    count = 0, fresh = {},
+    seq = tonumber(s[4] or '0'), epoch = s[5], length = owner and tonumber(s[6] or '0') or most, count = 0, fresh = {},
   }
   if owner and owner ~= '' and not session.woken then
     look_at(owner)
-    if has_room[owner] then
+    if open[owner] then
       session.news = news[owner] or { count = 0, last = 0, messages = {}, sessions = {} }
       news[owner], session.takes = session.news, {}
     end
@@ -83,9 +83,9 @@ for _, to in ipairs(sessions) do
   if to.count > 0 then
     to.wakes = to.owner ~= '' and not to.woken and not to.news
     if to.wakes then
-      redis.call('HSET', to.key, 'seq', to.seq + to.count, 'bytes', to.bytes, 'woken', 1)
+      redis.call('HSET', to.key, 'seq', to.seq + to.count, 'bytes', to.bytes, 'length', to.length, 'woken', 1)
     else
-      redis.call('HSET', to.key, 'seq', to.seq + to.count, 'bytes', to.bytes)
+      redis.call('HSET', to.key, 'seq', to.seq + to.count, 'bytes', to.bytes, 'length', to.length)
     end
   end
 end
@@ -106,11 +106,11 @@ end
 for owner, new in pairs(news) do
   if new.count > 0 then
     local messages, numbers = table.concat(new.messages), table.concat(new.sessions)
-    redis.call('XADD', P .. 'in:' .. owner, '*', 'k', 'n', 'm', messages, 'n', numbers)
+    tell(owner, #messages + #numbers, 'k', 'n', 'm', messages, 'n', numbers)
   end
 end
 for n = 1, forwards do
-  local to = ARGV[forwards_at + n * 2 - 1]
-  if has_room[to] then redis.call('XADD', P .. 'in:' .. to, '*', 'k', 'p', 'm', ARGV[forwards_at + n * 2]) end
+  local to, pack = ARGV[forwards_at + n * 2 - 1], ARGV[forwards_at + n * 2]
+  if open[to] then tell(to, #pack, 'k', 'p', 'm', pack) end
 end
 return answer

@@ -1,21 +1,23 @@
 -- Messages are acknowledged, received or complete, and packet ids are free again: of many sessions in one call.
--- ARGV: replica, (client, epoch, sent, how many, (acknowledged number)*, how many, (kind, number)*)*: r received,
+-- ARGV: replica, (client, epoch, sent, below which all is over, how many, (acknowledged number)*, how many, (kind, number)*)*: r received,
 --   c complete, f free
 -- Answers: for each session 0, or -1: another holds it
 local me, at, answer = ARGV[1], 2, {}
 while at <= #ARGV do
   local client, epoch, sent = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-  local first = at + 4
-  local last = first + tonumber(ARGV[at + 3]) - 1
+  local over = ARGV[at + 3]
+  local first = at + 5
+  local last = first + tonumber(ARGV[at + 4]) - 1
   local others_at = last + 2
   at = others_at + 2 * tonumber(ARGV[last + 1])
   local key, queue = P .. 's:' .. client, P .. 'q:' .. client
   -- As `held`, with what else is needed.
-  local s = redis.call('HMGET', key, 'epoch', 'owner', 'bytes', 'sent')
+  local s = redis.call('HMGET', key, 'epoch', 'owner', 'bytes', 'sent', 'length')
   if s[1] ~= epoch or s[2] ~= me then
     answer[#answer + 1] = -1
   else
-    local removed = 0
+    -- Mostly they are acknowledged in their order: that is one step for any number of them.
+    local removed = over ~= '0' and redis.call('XTRIM', queue, 'MINID', over) or 0
     for from = first, last, 1000 do
       removed = removed + redis.call('XDEL', queue, unpack(ARGV, from, math.min(last, from + 999)))
     end
@@ -30,13 +32,15 @@ while at <= #ARGV do
         redis.call('HDEL', P .. 'i:' .. client, number)
       end
     end
-    local bytes, known = tonumber(s[3] or '0'), tonumber(s[4] or '0')
+    local bytes, known, length = tonumber(s[3] or '0'), tonumber(s[4] or '0'), tonumber(s[5] or '0')
     if removed > 0 then
-      local rest = redis.call('XLEN', queue)
       -- Messages are taken to be of a size.
+      local rest = math.max(length - removed, 0)
       bytes = math.floor(bytes * rest / (rest + removed))
+      redis.call('HSET', key, 'bytes', bytes, 'sent', math.max(sent, known), 'length', rest)
+    elseif sent > known then
+      redis.call('HSET', key, 'sent', sent)
     end
-    if removed > 0 or sent > known then redis.call('HSET', key, 'bytes', bytes, 'sent', math.max(sent, known)) end
     answer[#answer + 1] = 0
   end
 end
