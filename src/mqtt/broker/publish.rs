@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     held: Vec<(Party, How)>,
     /// Nobody subscribes to the topic.
     pub(crate) nobody: bool,
+    /// Connections here were given the message.
+    pub(crate) stirred: bool,
     /// Clients for whom too much is waiting.
     pub(crate) pressed: Vec<Arc<Wire>>,
 }
@@ -104,7 +106,10 @@ impl Hub {
             plan.appends.push((found.party.clone(), how));
         } else if let Some(link) = &state.link {
             match when {
-                Deliver::Now => self.hand_over(link, frames, &how, &mut plan.pressed),
+                Deliver::Now => {
+                    self.hand_over(link, frames, &how, &mut plan.pressed);
+                    plan.stirred = true;
+                }
                 Deliver::Later => plan.held.push((found.party.clone(), how)),
             }
         } else if let Some(owner) = state.standing.owner.filter(|owner| *owner != self.me) {
@@ -195,6 +200,7 @@ impl Hub {
             for (party, how) in std::mem::take(&mut plan.held) {
                 if let Some(link) = party.lock().link.clone() {
                     self.hand_over(&link, &mut frames, &how, &mut plan.pressed);
+                    plan.stirred = true;
                 }
             }
             for ((party, how), number) in std::mem::take(&mut plan.appends).into_iter().zip(&done.numbers) {
@@ -203,6 +209,7 @@ impl Hub {
                     continue;
                 };
                 if let Some(Link::Wire(wire)) = party.lock().link.clone() {
+                    plan.stirred = true;
                     if seq == 0 {
                         wire.post(Outbox::fall_behind);
                         continue;

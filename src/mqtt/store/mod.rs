@@ -5,7 +5,8 @@
 //!
 //! * A session has one holder: the replica that took it last, fenced by an **epoch**. What an older holder still says of
 //!   the session is refused ([`Outcome::Fenced`]), so no two replicas ever acknowledge for one session.
-//! * A batch is carried out in its order, and each operation wholly or not at all. When [`Store::commit`] answers, the
+//! * A batch is carried out in its order (acknowledgements may change places with messages that nothing guards), and
+//!   each operation wholly or not at all. When [`Store::commit`] answers, the
 //!   store has it: only then is anything acknowledged to a client. It answers late rather than wrongly: while the store
 //!   is away or an inbox is full it waits.
 //! * Each lasting session has a queue whose messages are numbered by the store from 1: the order of delivery, and the
