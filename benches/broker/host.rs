@@ -115,16 +115,7 @@ impl Host {
 
     /// CPU time so far, in microseconds: of each process, in the order of their start.
     pub(crate) fn cpu_each_us(&self) -> Vec<f64> {
-        let of = |child: &Child| {
-            // Of every thread: the scheduler counts in nanoseconds.
-            let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).expect("Linux").flatten();
-            let times = tasks.filter_map(|task| {
-                let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-                text.split(' ').next()?.parse::<f64>().ok()
-            });
-            times.sum::<f64>() / 1e3
-        };
-        self.children.iter().map(of).collect()
+        self.children.iter().map(|child| cpu_of_us(child.id())).collect()
     }
 
     /// CPU time so far, in microseconds: of all that serve, but not of the balancer.
@@ -141,6 +132,16 @@ impl Host {
         };
         self.children.iter().map(of).sum()
     }
+}
+
+/// CPU time of a process so far, in microseconds: of every thread, as the scheduler counts in nanoseconds.
+pub(crate) fn cpu_of_us(process: u32) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("Linux").flatten();
+    let times = tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    });
+    times.sum::<f64>() / 1e3
 }
 
 fn free_address() -> SocketAddr {

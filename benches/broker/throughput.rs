@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 use watermaster::mqtt::codec::{Ack, Delivery, Packet, Qos};
 
 use crate::client::{Reader, Session, Writer, connect, mark, publication, subscriber};
-use crate::host::{Host, Kind};
+use crate::host::{Host, Kind, cpu_of_us};
 
 /// Who publishes to whom.
 #[derive(Clone, Copy)]
@@ -67,6 +67,8 @@ pub(crate) struct Figures {
     pub(crate) per_second: f64,
     /// CPU microseconds a message, of each process.
     cpu_each_us: Vec<f64>,
+    /// Of this process: the generator, and the balancer if there is one.
+    own_us: f64,
 }
 
 impl Figures {
@@ -104,12 +106,14 @@ async fn run(case: &'static Case, host: &Host, seconds: u64) -> Figures {
             }
             let delivered = || flows.iter().map(|flow| flow.delivered.get()).sum::<u64>();
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let (before, cpu_before, start) = (delivered(), host.cpu_each_us(), Instant::now());
+            let own_us = || cpu_of_us(std::process::id());
+            let (before, cpu_before, own_before, start) = (delivered(), host.cpu_each_us(), own_us(), Instant::now());
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             let (count, cpu, elapsed) = (delivered() - before, host.cpu_each_us(), start.elapsed());
             assert!(count > 0, "{}: nothing was delivered by {:?}", case.name, host.kind);
             let cpu_each_us = cpu.iter().zip(cpu_before).map(|(after, before)| (after - before) / count as f64);
-            Figures { per_second: count as f64 / elapsed.as_secs_f64(), cpu_each_us: cpu_each_us.collect() }
+            let own_us = (own_us() - own_before) / count as f64;
+            Figures { per_second: count as f64 / elapsed.as_secs_f64(), cpu_each_us: cpu_each_us.collect(), own_us }
         })
         .await
 }
@@ -186,10 +190,13 @@ pub(crate) fn print(case: &Case, figures: &[Figures]) {
 
 /// One line about the replicas.
 pub(crate) fn print_replicas(case: &Case, figures: &[Figures]) {
-    for Figures { per_second, cpu_each_us } in figures {
+    for Figures { per_second, cpu_each_us, own_us } in figures {
         let (redis, brokers) = (cpu_each_us[0], cpu_each_us[1..].iter().sum::<f64>());
         let all = redis + brokers;
         let name = case.name;
-        println!("{name:<24} {per_second:>9.0}/s {all:>6.2} µs in all: Redis {redis:.2}, replicas {brokers:.2}");
+        println!(
+            "{name:<24} {per_second:>9.0}/s {all:>6.2} µs in all: Redis {redis:.2}, replicas {brokers:.2}; \
+             generator and balancer besides {own_us:.2}"
+        );
     }
 }

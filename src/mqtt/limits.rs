@@ -51,11 +51,15 @@ pub const READ_BYTES: usize = 64 * 1024;
 pub const PACKETS_A_WAKE: usize = 512;
 /// Topics whose matches a connection remembers.
 pub const MATCHES_REMEMBERED: usize = 64;
+/// Topics of messages from other replicas whose matches are remembered.
+pub const MATCHES_REMEMBERED_FOR_OTHERS: usize = 8192;
 /// Session expiry granted at most, in seconds: a week. The client is told.
 pub const SESSION_EXPIRY_MAX_S: u32 = 7 * 24 * 3600;
 /// Members of a replica's inbox; beyond it QoS 0 is dropped, and publishers with QoS above 0 are held back. Sessions that
 /// are to be looked at or let go come besides: at most one entry a session.
 pub const INBOX_MAX: usize = 100_000;
+/// Bytes of the messages in a replica's inbox on Redis; beyond it the same.
+pub const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long a replica's lease lasts without being renewed.
 pub const LEASE: Duration = Duration::from_millis(3000);
 /// How often leases are renewed and due wills, dead replicas and expired sessions looked for.

@@ -284,7 +284,7 @@ impl<S: Stream> Connection<S> {
         with_encoded(|encoded| mailbox.outbox.pump(now_ms, encoded));
         mailbox.relieve();
         let passed_over = mailbox.outbox.take_passed_over();
-        let sent = mailbox.outbox.sent();
+        let progress = mailbox.outbox.progress();
         if self.writing.is_empty() && mailbox.outbox.has_output() {
             self.writing = mailbox.outbox.take_output();
             mailbox.outbox.tell(&self.talk.hub.metrics);
@@ -300,7 +300,7 @@ impl<S: Stream> Connection<S> {
             self.loading = Some(Box::pin(async move { store.load(holder, after, LOAD_COUNT).await }));
         }
         let more = after.is_some() || !passed_over.is_empty();
-        self.talk.forget(passed_over, sent);
+        self.talk.forget(passed_over, progress);
         Ok(more)
     }
 

@@ -14,7 +14,7 @@ use super::hub::Hub;
 use super::peer::{Link, Wire};
 use crate::mqtt::auth::Visitor;
 use crate::mqtt::codec::{Connack, Connect, DecodeError, Decoder, Packet, Reason, Version};
-use crate::mqtt::limits::{CONNECT_WAIT, MOVE_WAIT, TAKE_WAIT};
+use crate::mqtt::limits::{CONNECT_WAIT, FAREWELL, MOVE_WAIT, TAKE_WAIT};
 use crate::mqtt::message::{Message, unix_ms};
 use crate::mqtt::session::Outbox;
 use crate::mqtt::session::handshake::{Agreed, House, agree, refusal};
@@ -203,14 +203,9 @@ async fn part<S: Stream>(hub: &Hub, mut connection: Box<Connection<S>>, end: End
         let mut mailbox = connection.talk.wire.lock();
         mailbox.over = true;
         mailbox.relieve();
-        (mailbox.outbox.sent(), mailbox.outbox.leave())
+        (mailbox.outbox.progress().sent, mailbox.outbox.leave())
     };
-    connection.close(reason).await;
     hub.detach(&party, holder.epoch, expiry_s > 0);
-    for (message, share) in left {
-        // What no store keeps goes to another member now.
-        let _ = hub.pass_on(&message, &share, None).await;
-    }
     let now_ms = unix_ms();
     let will = match end {
         End::Goodbye { will: false } => WillFate::Dropped,
@@ -218,9 +213,18 @@ async fn part<S: Stream>(hub: &Hub, mut connection: Box<Connection<S>>, end: End
         _ => WillFate::Due(now_ms),
     };
     let rest = Rest::after(expiry_s, now_ms);
-    let op = Op::Detach { holder, sent, rest, will };
-    // Whoever fails here leaves it to the sweep of another.
-    let _ = hub.store.commit(vec![op]).await;
+    let mut detached = hub.store.commit(vec![Op::Detach { holder, sent, rest, will }]);
+    // Who sees the connection closed and comes again to another replica finds the session as it was left.
+    let in_time = tokio::time::timeout(FAREWELL, &mut detached).await.is_ok();
+    connection.close(reason).await;
+    for (message, share) in left {
+        // What no store keeps goes to another member now.
+        let _ = hub.pass_on(&message, &share, None).await;
+    }
+    if !in_time {
+        // Whoever fails here leaves it to the sweep of another.
+        let _ = detached.await;
+    }
 }
 
 /// Publishes a will, under its guard if it has one.

@@ -39,12 +39,25 @@ struct Routes {
 }
 
 /// Matches that a publisher remembers.
-#[derive(Default)]
 pub(crate) struct Remembered {
+    /// Of so many topics.
+    most: usize,
     generation: u64,
     /// The last one asked for: most publishers have one topic.
     last: Option<(ByteString, Arc<Matches<Party>>)>,
     by_topic: HashMap<ByteString, Arc<Matches<Party>>>,
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self::of(MATCHES_REMEMBERED)
+    }
+}
+
+impl Remembered {
+    pub(crate) fn of(most: usize) -> Self {
+        Self { most, generation: 0, last: None, by_topic: HashMap::new() }
+    }
 }
 
 impl Hub {
@@ -76,8 +89,8 @@ impl Hub {
         publisher: Option<&Party>,
     ) -> Arc<Matches<Party>> {
         let generation = self.generation.load(Ordering::Acquire);
-        if remembered.generation != generation || remembered.by_topic.len() >= MATCHES_REMEMBERED {
-            *remembered = Remembered { generation, ..Remembered::default() };
+        if remembered.generation != generation || remembered.by_topic.len() >= remembered.most {
+            *remembered = Remembered { generation, ..Remembered::of(remembered.most) };
         }
         if let Some((_, found)) = remembered.last.as_ref().filter(|(last, _)| last == topic) {
             return Arc::clone(found);

@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     held: Vec<(Party, How)>,
     /// Nobody subscribes to the topic.
     pub(crate) nobody: bool,
+    /// Connections here were given the message.
+    pub(crate) stirred: bool,
     /// Clients for whom too much is waiting.
     pub(crate) pressed: Vec<Link>,
 }
@@ -104,7 +106,10 @@ impl Hub {
             plan.appends.push((found.party.clone(), how));
         } else if let Some(link) = &state.link {
             match when {
-                Deliver::Now => self.hand_over(link, frames, &how, &mut plan.pressed),
+                Deliver::Now => {
+                    self.hand_over(link, frames, &how, &mut plan.pressed);
+                    plan.stirred = true;
+                }
                 Deliver::Later => plan.held.push((found.party.clone(), how)),
             }
         } else if let Some(owner) = state.standing.owner.filter(|owner| *owner != self.me) {
@@ -189,6 +194,7 @@ impl Hub {
             }
         }
         self.metrics.dropped_crowded.add(done.passed_over);
+        self.metrics.dropped_full.add(done.refused);
         let forwarded = (plan.forwards.len() + plan.directs.len()) as u64;
         self.metrics.forwarded.add(forwarded.saturating_sub(done.passed_over));
         with_encoded(|encoded| {
@@ -196,6 +202,7 @@ impl Hub {
             for (party, how) in std::mem::take(&mut plan.held) {
                 if let Some(link) = party.lock().link.clone() {
                     self.hand_over(&link, &mut frames, &how, &mut plan.pressed);
+                    plan.stirred = true;
                 }
             }
             for ((party, how), number) in std::mem::take(&mut plan.appends).into_iter().zip(&done.numbers) {
@@ -204,6 +211,7 @@ impl Hub {
                     continue;
                 };
                 if let Some(Link::Wire(wire)) = party.lock().link.clone() {
+                    plan.stirred = true;
                     if seq == 0 {
                         wire.post(Outbox::fall_behind);
                         continue;

@@ -11,16 +11,17 @@ use super::door::publish_will;
 use super::hub::{Hub, Remembered};
 use super::peer::Link;
 use crate::mqtt::codec::{Qos, Reason};
-use crate::mqtt::limits::{SWEEP_EVERY, SYS_EVERY};
+use crate::mqtt::limits::{MATCHES_REMEMBERED_FOR_OTHERS, SWEEP_EVERY, SYS_EVERY};
 use crate::mqtt::message::{Message, unix_ms};
-use crate::mqtt::store::{Guard, Left, Notice, StoreError};
+use crate::mqtt::session::frames::with_encoded;
+use crate::mqtt::store::{Guard, Left, Notice, Numbered, StoreError};
 
 /// Between two tries to be known to the store again.
 const REJOIN_EVERY: Duration = Duration::from_millis(200);
 
 /// Hears what other replicas say, for ever.
 pub(crate) async fn listen(hub: Arc<Hub>, stop: CancellationToken) {
-    let mut seen = Remembered::default();
+    let mut seen = Remembered::of(MATCHES_REMEMBERED_FOR_OTHERS);
     while !stop.is_cancelled() {
         match hub.store.notices().await {
             Ok(notices) => notices.into_iter().for_each(|notice| hear(&hub, notice, &mut seen)),
@@ -37,6 +38,13 @@ fn hear(hub: &Hub, notice: Notice, seen: &mut Remembered) {
             hub.change(change);
         }
         Notice::Forwarded { message, to } => hub.deliver_forwarded(&message, to, seen),
+        Notice::Numbered(Numbered { holder, first, messages }) => {
+            let link = hub.party(&holder.client).and_then(|party| party.lock().link.clone());
+            // Of another time the queue has it.
+            if let Some(Link::Wire(wire)) = link.filter(|link| link.epoch() == holder.epoch) {
+                with_encoded(|encoded| wire.post(|outbox| outbox.follow(first, messages, unix_ms(), encoded)));
+            }
+        }
         Notice::Wake(client) => {
             if let Some(Link::Wire(wire)) = hub.party(&client).and_then(|party| party.lock().link.clone()) {
                 wire.post(|outbox| outbox.fall_behind());

@@ -17,7 +17,7 @@ use crate::mqtt::codec::{Ack, Disconnect, Kind, Packet, PacketId, Qos, Reason, V
 use crate::mqtt::limits::{LOAD_COUNT, OUTBOUND_BYTES_MAX, WAITING_BYTES_MAX, WAITING_MESSAGES_MAX};
 use crate::mqtt::message::{Message, UnixMs};
 use crate::mqtt::metrics::Metrics;
-use crate::mqtt::store::{How, Queued, Taken};
+use crate::mqtt::store::{How, Progress, Queued, Taken};
 
 /// What was agreed in CONNECT.
 #[derive(Clone, Debug)]
@@ -62,6 +62,10 @@ pub(crate) struct Outbox {
     floor: u64,
     /// A lasting session's queue holds more than is waiting here.
     behind: bool,
+    /// The store is being read.
+    loading: bool,
+    /// What it numbered meanwhile.
+    early: VecDeque<Waiting>,
     /// What was sent up to here was sent by a connection before this one.
     sent_before: u64,
     /// The last number sent.
@@ -95,6 +99,8 @@ impl Outbox {
             next: 1,
             floor: 1,
             behind: false,
+            loading: false,
+            early: VecDeque::new(),
             sent_before: 0,
             sent: 0,
             shared: BTreeMap::new(),
@@ -109,7 +115,8 @@ impl Outbox {
     pub(crate) fn resume(&mut self, taken: &Taken) {
         self.sent_before = taken.sent;
         self.sent = taken.sent;
-        self.behind = self.terms.lasting && taken.present;
+        // A new one as well: what came for it before it was known here was not heard.
+        self.behind = self.terms.lasting;
         self.floor = taken.last + 1;
         if !self.behind {
             self.next = self.floor;
@@ -168,6 +175,23 @@ impl Outbox {
         if lag > WAITING_MESSAGES_MAX as u64 / 2 { Verdict::Pressed } else { Verdict::Taken }
     }
 
+    /// Messages in a row as the store numbers them. Whatever comes while it is read waits for that.
+    pub(crate) fn follow(
+        &mut self,
+        first: u64,
+        messages: Vec<(Arc<Message>, How)>,
+        now_ms: UnixMs,
+        encoded: &mut frames::Encoded,
+    ) {
+        for (seq, (message, how)) in (first..).zip(messages) {
+            if self.loading && seq >= self.next && self.early.len() < LOAD_COUNT {
+                self.early.push_back(Waiting { seq, message, how });
+            } else {
+                self.deliver_numbered(seq, &mut Frames::kept(&message, now_ms, encoded), &how);
+            }
+        }
+    }
+
     /// The store has more than is waiting here.
     pub(crate) fn fall_behind(&mut self) {
         self.behind = true;
@@ -181,6 +205,7 @@ impl Outbox {
     /// Before reading the store: what comes from here on is known to be read or to ask again.
     pub(crate) fn begin_load(&mut self) {
         self.behind = false;
+        self.loading = true;
     }
 
     /// What the store had; `asked` is how many were asked for.
@@ -196,6 +221,15 @@ impl Outbox {
         }
         if !self.behind {
             self.next = self.next.max(self.floor);
+        }
+        self.loading = false;
+        for early in std::mem::take(&mut self.early) {
+            self.behind |= early.seq > self.next;
+            if !self.behind && early.seq == self.next {
+                self.next += 1;
+                self.waiting_bytes += early.message.size_bytes();
+                self.waiting.push_back(early);
+            }
         }
     }
 
@@ -318,9 +352,10 @@ impl Outbox {
         std::mem::take(&mut self.passed_over)
     }
 
-    /// The last number sent.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent
+    /// How far the session has come.
+    pub(crate) fn progress(&self) -> Progress {
+        let first = self.waiting.front().map_or(self.next, |waiting| waiting.seq.min(self.next));
+        Progress { sent: self.sent, over: self.window.oldest().map_or(first, |oldest| oldest.min(first)) }
     }
 
     /// Whether publishers should pause.

@@ -5,7 +5,8 @@
 //!
 //! * A session has one holder: the replica that took it last, fenced by an **epoch**. What an older holder still says of
 //!   the session is refused ([`Outcome::Fenced`]), so no two replicas ever acknowledge for one session.
-//! * A batch is carried out in its order, and each operation wholly or not at all. When [`Store::commit`] answers, the
+//! * A batch is carried out in its order (acknowledgements may change places with messages that nothing guards), and
+//!   each operation wholly or not at all. When [`Store::commit`] answers, the
 //!   store has it: only then is anything acknowledged to a client. It answers late rather than wrongly: while the store
 //!   is away or an inbox is full it waits.
 //! * Each lasting session has a queue whose messages are numbered by the store from 1: the order of delivery, and the
@@ -203,11 +204,11 @@ pub(crate) enum Op {
         holder: Holder,
         filter: ByteString,
     },
-    /// QoS 1 messages were acknowledged, or messages will never be sent. `sent` is the last number sent.
+    /// QoS 1 messages were acknowledged, or messages will never be sent.
     Ack {
         holder: Holder,
         seqs: Vec<u64>,
-        sent: u64,
+        progress: Progress,
     },
     /// A QoS 2 message was received (PUBREC).
     Received {
@@ -232,6 +233,15 @@ pub(crate) enum Op {
         rest: Rest,
         will: WillFate,
     },
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The last number sent.
+    pub(crate) sent: u64,
+    /// Nothing below this number is waited for any more: it was acknowledged, or said to be never sent.
+    pub(crate) over: u64,
 }
 
 /// What remains of a session without a connection.
@@ -275,10 +285,13 @@ pub(crate) enum Outcome {
 pub(crate) struct Published {
     /// The guard was gone: it happened before.
     pub(crate) repeated: bool,
-    /// For each append the number in the queue: 0 if the queue has to be looked at, `None` if it is full or gone.
+    /// For each append the number in the queue: 0 if the queue has to be looked at, `None` if it is full or gone. Empty
+    /// if they come as [`Notice::Numbered`].
     pub(crate) numbers: Vec<Option<u64>>,
     /// Whether there was no room to retain it.
     pub(crate) not_retained: bool,
+    /// Queues that were full or gone, of those whose numbers come as [`Notice::Numbered`].
+    pub(crate) refused: u64,
     /// Replicas whose inbox had no room: a message of QoS 0 went past them.
     pub(crate) passed_over: u64,
 }
@@ -314,10 +327,22 @@ pub(crate) enum Notice {
     Changed(Change),
     /// A message for connections here: those that take it at QoS 0 or do not last, or the one named.
     Forwarded { message: Arc<Message>, to: Option<(ClientId, How)> },
+    /// A session held here was given messages, which its queue has.
+    Numbered(Numbered),
     /// The queue of a session held here has more.
     Wake(ClientId),
     /// The session was taken by another; `epoch` is the one that is over.
     Kick { client: ClientId, epoch: u64 },
+}
+
+/// Messages that a session was given one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    /// Who held it then.
+    pub(crate) holder: Holder,
+    /// The number of the first.
+    pub(crate) first: u64,
+    pub(crate) messages: Vec<(Arc<Message>, How)>,
 }
 
 /// A change of what there is to route.

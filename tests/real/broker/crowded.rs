@@ -1,4 +1,4 @@
-//! A replica that does not listen: what others have for it is bounded, QoS 0 goes past it, and publishers with more are
+//! A replica that does not listen: what others have for it is bounded in number and bytes, QoS 0 goes past it, and publishers with more are
 //! made to wait, in their order, and not lied to.
 
 use std::time::Duration;
@@ -6,29 +6,39 @@ use std::time::Duration;
 use watermaster::mqtt::codec::{Delivery, Packet, Qos};
 
 use super::breaking::Next;
-use super::parts::{Redis, Replica};
+use super::parts::{Redis, Replica, await_that};
 use super::session::client::{Client, connect, id, meet, publish};
 
 /// As `INBOX_MAX` says.
 const INBOX_MAX: usize = 100_000;
+/// As `INBOX_BYTES_MAX` says.
+const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What is published by one client in a row.
 const COUNT: u16 = 20;
+
+fn first_replica(redis: &Redis) -> (Replica, String) {
+    let replica = Replica::start(&redis.url(), &[]);
+    let name = redis.ask("SMEMBERS wm:replicas").lines().nth(2).unwrap().trim().to_owned();
+    (replica, name)
+}
+
+/// It keeps its lease, as one does that only does not listen.
+fn stop_listening(redis: &Redis, replica: &Replica, name: &str) {
+    replica.signal("-STOP");
+    assert!(redis.ask(&format!("SET wm:lease:{name} 1 PX 60000")).starts_with("+OK"));
+}
 
 #[test]
 fn an_inbox_is_bounded_and_nothing_acknowledged_is_lost() {
     let redis = Redis::start(&[]);
-    let deaf = Replica::start(&redis.url(), &[]);
-    let name = redis.ask("SMEMBERS wm:replicas").lines().nth(2).unwrap().trim().to_owned();
+    let (deaf, name) = first_replica(&redis);
     let replica = Replica::start(&redis.url(), &[]);
     let mut reader = Client::new(deaf.address, connect("reader"));
     let mut publisher = Client::new(replica.address, connect("publisher"));
     reader.subscribe("crowd/#", Qos::AtLeastOnce);
     reader.subscribe("other", Qos::AtMostOnce);
     meet(&mut publisher, &mut reader);
-    deaf.signal("-STOP");
-    // It keeps its lease, as one does that only does not listen.
-    let lease = format!("wm:lease:{name}");
-    assert!(redis.ask(&format!("SET {lease} 1 PX 60000")).starts_with("+OK"));
+    stop_listening(&redis, &deaf, &name);
     let inbox = format!("wm:in:{name}");
     let fill = "\"for n = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'k', 'nothing') end\"";
     redis.ask(&format!("EVAL {fill} 1 {inbox} {INBOX_MAX}"));
@@ -56,4 +66,38 @@ fn an_inbox_is_bounded_and_nothing_acknowledged_is_lost() {
         assert_eq!(ack.packet_id.get(), number);
         assert_eq!(reader.take(), number.to_string(), "in their order, and nothing of QoS 0");
     }
+}
+
+#[test]
+fn an_inbox_is_bounded_in_bytes() {
+    let redis = Redis::start(&[]);
+    let (deaf, name) = first_replica(&redis);
+    let replica = Replica::start(&redis.url(), &[]);
+    let mut reader = Client::new(deaf.address, connect("reader"));
+    let mut publisher = Client::new(replica.address, connect("publisher"));
+    reader.subscribe("crowd/#", Qos::AtLeastOnce);
+    meet(&mut publisher, &mut reader);
+    stop_listening(&redis, &deaf, &name);
+    let large = "x".repeat(1_000_000);
+    let say = |client: &mut Client, number| {
+        let packet = publish("crowd/1", large.clone(), Delivery::AtLeastOnce(id(number)));
+        assert!(client.try_send(&Packet::Publish(packet)));
+    };
+    let mut numbers = 1..;
+    let last = loop {
+        let number = numbers.next().unwrap();
+        say(&mut publisher, number);
+        match publisher.next_within(Duration::from_secs(5)) {
+            Next::Packet(packet) => assert!(matches!(*packet, Packet::Puback(ack) if ack.packet_id == id(number))),
+            Next::Nothing => break number,
+            Next::Lost => panic!("the publisher was sent away"),
+        }
+        assert!(usize::from(number) * large.len() < INBOX_BYTES_MAX + 2 * large.len(), "more than there is room for");
+    };
+    assert!(usize::from(last) * large.len() > INBOX_BYTES_MAX, "there was room for more");
+    deaf.signal("-CONT");
+    let Packet::Puback(ack) = publisher.hear() else { panic!("no PUBACK") };
+    assert_eq!(ack.packet_id, id(last));
+    // What was heard counts no longer.
+    await_that("the inbox is empty", || redis.ask(&format!("GET wm:inb:{name}")).starts_with("$-1"));
 }

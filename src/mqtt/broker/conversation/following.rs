@@ -94,7 +94,7 @@ impl Conversation {
                 Step::Published { answer, message, mut plan } => {
                     let Some(Outcome::Published(done)) = succeeded(outcomes.next())? else { return Err(End::Lost) };
                     self.hub.finish(&mut plan, &message, &done, now_ms);
-                    self.stirred |= !plan.nobody;
+                    self.stirred |= plan.stirred;
                     self.pressed.append(&mut plan.pressed);
                     if let Some((kind, id)) = answer {
                         self.heard.answers.push((kind, id, plan.verdict(kind)));

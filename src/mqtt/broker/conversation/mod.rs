@@ -19,7 +19,7 @@ use crate::mqtt::codec::{Disconnect, Kind, Packet, PacketId, Reason, Version};
 use crate::mqtt::limits::SESSION_EXPIRY_MAX_S;
 use crate::mqtt::message::UnixMs;
 use crate::mqtt::session::{Inbound, Outbox};
-use crate::mqtt::store::{Holder, Op};
+use crate::mqtt::store::{Holder, Op, Progress};
 
 use following::Step;
 pub(crate) use following::Steps;
@@ -186,16 +186,16 @@ impl Conversation {
             return as_it_should(&mailbox.outbox);
         }
         let seqs: Vec<u64> = found.collect();
-        let (sent, fine) = (mailbox.outbox.sent(), as_it_should(&mailbox.outbox));
+        let (progress, fine) = (mailbox.outbox.progress(), as_it_should(&mailbox.outbox));
         drop(mailbox);
-        self.forget(seqs, sent);
+        self.forget(seqs, progress);
         fine
     }
 
     /// The store need not keep these messages any longer: the client has them, or will never get them.
-    pub(crate) fn forget(&mut self, seqs: Vec<u64>, sent: u64) {
+    pub(crate) fn forget(&mut self, seqs: Vec<u64>, progress: Progress) {
         if !seqs.is_empty() {
-            self.ops.push(Op::Ack { holder: self.holder(), seqs, sent });
+            self.ops.push(Op::Ack { holder: self.holder(), seqs, progress });
             self.steps.push(Step::Quiet);
         }
     }
@@ -221,13 +221,13 @@ impl Conversation {
         let found = self.acknowledge(|outbox| outbox.pubrec(id, refused))?;
         match found {
             Some(seq) if refused && self.lasting => {
-                let sent = self.wire.lock().outbox.sent();
-                self.forget(vec![seq], sent);
+                let progress = self.wire.lock().outbox.progress();
+                self.forget(vec![seq], progress);
             }
             Some(_) if refused => {}
             Some(seq) if self.lasting => {
                 // The store knows before the client is told to go on, so that nobody sends the message again.
-                let sent = self.wire.lock().outbox.sent();
+                let sent = self.wire.lock().outbox.progress().sent;
                 self.ops.push(Op::Received { holder: self.holder(), seq, sent });
                 self.steps.push(Step::Then(Kind::Pubrel, id));
             }

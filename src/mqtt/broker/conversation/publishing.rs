@@ -41,7 +41,7 @@ impl Conversation {
         let when = if guard.is_some() { Deliver::Later } else { Deliver::Now };
         let matches = self.hub.matches(&mut self.remembered, &message.topic, Some(&self.party));
         let mut plan = self.hub.plan(&matches, &message, when, now_ms);
-        self.stirred |= when == Deliver::Now && !plan.nobody;
+        self.stirred |= std::mem::take(&mut plan.stirred);
         self.pressed.append(&mut plan.pressed);
         if let Some((op, message)) = plan.op(&message, guard) {
             self.unanswered += usize::from(matches!(delivery, Delivery::AtLeastOnce(_)));

@@ -167,9 +167,9 @@ impl Inner {
                 let version = self.change(Some(me), Changed::Unsubscribed { client, filter });
                 Outcome::Changed { existed, version }
             }
-            Op::Ack { holder, seqs, sent } => self.with(&holder, |record| {
+            Op::Ack { holder, seqs, progress } => self.with(&holder, |record| {
                 seqs.into_iter().for_each(|seq| record.queue.remove(seq));
-                record.sent = record.sent.max(sent);
+                record.sent = record.sent.max(progress.sent);
             }),
             Op::Received { holder, seq, sent } => self.with(&holder, |record| {
                 record.queue.remove(seq);
@@ -242,7 +242,7 @@ impl Inner {
             }
             self.tell(replica, Notice::Forwarded { message: Arc::clone(&message), to });
         }
-        Outcome::Published(Published { repeated: false, numbers, not_retained, passed_over })
+        Outcome::Published(Published { numbers, not_retained, passed_over, ..Published::default() })
     }
 
     fn detach(&mut self, me: ReplicaId, holder: &Holder, sent: u64, rest: Rest, will: WillFate) -> Outcome {

@@ -1,6 +1,6 @@
 -- What several scripts need; stands in front of each of them.
 -- Keys: s:{client} session, q:{client} its queue, r: received (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
--- own:{replica} sessions held, in:{replica} inbox, lease:{replica}; chg the changes, ver their number, ids all sessions
+-- own:{replica} sessions held, in:{replica} inbox, inb: its bytes, lease:{replica}; chg the changes, ver their number, ids all sessions
 -- with subscriptions, ret retained, will and due, exp.
 local P = 'wm:'
 
@@ -8,6 +8,18 @@ local function change(...)
   local version = redis.call('INCR', P .. 'ver')
   redis.call('XADD', P .. 'chg', 'MAXLEN', '~', 100000, version .. '-0', ...)
   return version
+end
+
+-- Whether there is room in the inbox of a replica, which is known to listen.
+local function has_room(replica, entries, bytes)
+  return redis.call('XLEN', P .. 'in:' .. replica) < entries
+    and tonumber(redis.call('GET', P .. 'inb:' .. replica) or '0') < bytes
+end
+
+-- Says something to a replica. What it says is counted by its bytes; the reader takes them away again.
+local function tell(replica, bytes, ...)
+  redis.call('XADD', P .. 'in:' .. replica, '*', ...)
+  redis.call('INCRBY', P .. 'inb:' .. replica, bytes)
 end
 
 -- Whether this replica holds the session under this epoch. (After a failover that forgot some, an epoch may come again,
@@ -27,7 +39,7 @@ local function leave(client)
   local sent = tonumber(redis.call('HGET', P .. 's:' .. client, 'sent') or '0')
   for _, entry in ipairs(redis.call('XRANGE', P .. 'q:' .. client, '-', '+')) do
     local message, how = entry[2][2], entry[2][4]
-    local qos, is_shared = string.byte(how, 1), string.byte(how, 2) % 4 >= 2
+    local qos, is_shared = string.byte(how, 3), string.byte(how, 4) % 4 >= 2
     local number = tonumber(string.match(entry[1], '^%d+'))
     if is_shared and (qos == 1 or number > sent) then redis.call('XADD', P .. 'left', '*', 'm', message, 'h', how) end
   end

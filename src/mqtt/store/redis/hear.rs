@@ -10,8 +10,8 @@ use redis::streams::{StreamId, StreamReadReply};
 use redis::{RedisResult, Value};
 
 use super::address::Address;
-use super::ask::replica;
-use super::{PREFIX, stored};
+use super::value::replica;
+use super::{PREFIX, script, stored};
 use crate::mqtt::message::ReplicaId;
 use crate::mqtt::store::{Change, Changed, Notice, Standing, StoreError};
 
@@ -34,19 +34,29 @@ pub(super) struct Ear {
     version: Option<u64>,
     /// The last entry of the inbox that was read.
     inbox_at: String,
-    /// Whether entries that were read are still there.
+    /// Whether entries that were read are still there, and the bytes of their messages.
     untrimmed: bool,
+    untrimmed_bytes: usize,
 }
 
 impl Ear {
     pub(super) fn new(address: Address) -> Self {
-        Self { address, connection: None, run: None, version: None, inbox_at: BEGINNING.to_owned(), untrimmed: false }
+        Self {
+            address,
+            connection: None,
+            run: None,
+            version: None,
+            inbox_at: BEGINNING.to_owned(),
+            untrimmed: false,
+            untrimmed_bytes: 0,
+        }
     }
 
     /// Hears what comes after a picture.
     pub(super) fn begin(&mut self, version: u64) {
         self.version = Some(version);
         BEGINNING.clone_into(&mut self.inbox_at);
+        (self.untrimmed, self.untrimmed_bytes) = (false, 0);
     }
 
     /// Nothing that comes makes sense before there is a new picture.
@@ -96,10 +106,11 @@ impl Ear {
             }
         };
         let mut pipeline = redis::pipe();
-        if std::mem::take(&mut self.untrimmed) {
+        if self.untrimmed {
             // With the next read, so that nothing that was heard waits for it.
-            let trim = pipeline.cmd("XTRIM").arg(format!("{PREFIX}in:{name}"));
-            trim.arg("MINID").arg(&self.inbox_at).ignore();
+            let mut trim = script::HEARD.call();
+            trim.arg(name).arg(behind(&self.inbox_at)).arg(self.untrimmed_bytes);
+            pipeline.add_command(trim).ignore();
         }
         let read = pipeline.cmd("XREAD");
         read.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK_MS).arg("STREAMS");
@@ -107,6 +118,7 @@ impl Ear {
         read.arg(format!("{version}-0")).arg(&self.inbox_at);
         let (reply,): (Option<StreamReadReply>,) = pipeline.query_async(&mut connection).await?;
         self.connection = Some(connection);
+        (self.untrimmed, self.untrimmed_bytes) = (false, 0);
         Ok(reply)
     }
 
@@ -116,7 +128,8 @@ impl Ear {
             let is_changes = stream.key == format!("{PREFIX}chg");
             for StreamId { id, map, .. } in stream.ids {
                 if !is_changes {
-                    note(&map, &mut heard);
+                    self.untrimmed_bytes += counted_bytes(&map);
+                    note(map, &mut heard);
                     self.inbox_at = id;
                     self.untrimmed = true;
                     continue;
@@ -143,6 +156,21 @@ impl Ear {
 
 const BEGINNING: &str = "0-0";
 
+/// The first id after one.
+fn behind(id: &str) -> String {
+    let next = |(time, number): (&str, &str)| Some(format!("{time}-{}", number.parse::<u64>().ok()?.checked_add(1)?));
+    id.split_once('-').and_then(next).unwrap_or_else(|| id.to_owned())
+}
+
+/// What `tell` in `common.lua` counts.
+fn counted_bytes(fields: &Fields) -> usize {
+    let length = |name| match fields.get(name) {
+        Some(Value::BulkString(bytes)) => bytes.len(),
+        _ => 0,
+    };
+    length("m") + length("n")
+}
+
 type Fields = HashMap<String, Value>;
 
 fn bytes(fields: &Fields, name: &str) -> Option<Vec<u8>> {
@@ -159,13 +187,21 @@ fn text(fields: &Fields, name: &str) -> Option<String> {
 }
 
 /// Adds what an entry of the inbox says.
-fn note(fields: &Fields, heard: &mut Vec<Notice>) {
-    match bytes(fields, "m").filter(|_| text(fields, "k").as_deref() == Some("p")) {
-        Some(pack) => {
-            let messages = stored::unpack(pack).into_iter();
-            heard.extend(messages.map(|message| Notice::Forwarded { message, to: None }));
+fn note(mut fields: Fields, heard: &mut Vec<Notice>) {
+    let kind = text(&fields, "k");
+    let pack = match (kind.as_deref(), fields.remove("m")) {
+        (Some("p" | "n"), Some(Value::BulkString(pack))) => stored::unpack(pack),
+        (_, other) => {
+            fields.extend(other.map(|value| ("m".to_owned(), value)));
+            heard.extend(notice(&fields));
+            return;
         }
-        None => heard.extend(notice(fields)),
+    };
+    match fields.get("n") {
+        Some(Value::BulkString(sessions)) => {
+            heard.extend(stored::read_numbered(&pack, sessions).into_iter().map(Notice::Numbered));
+        }
+        _ => heard.extend(pack.into_iter().map(|message| Notice::Forwarded { message, to: None })),
     }
 }
 

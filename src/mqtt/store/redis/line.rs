@@ -1,4 +1,4 @@
-//! The line to Redis: commands of all connections go out together in one pipeline, and the next one goes when it has been
+//! The line to Redis: what all connections want goes out together in one pipeline, and the next one goes when it has been
 //! answered. So a batch is as large as the load makes it, and waiting for a replica costs one command a pipeline.
 //!
 //! What must stay true: a job is answered only when Redis has carried out all of it (and, if asked for, a replica has it);
@@ -10,17 +10,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
-use tokio::sync::{mpsc, oneshot};
+use redis::{Cmd, Pipeline, RedisResult, Value};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::PREFIX;
 use super::address::Address;
+use super::bundle::Bundle;
+use super::job::{Answered, Job, Round, Want, answer};
 use crate::mqtt::store::StoreError;
 
 /// Jobs that wait for the line.
 const JOBS_MAX: usize = 1024;
-/// Commands of one pipeline, about.
-const COMMANDS_A_PIPELINE: usize = 512;
+/// What one pipeline is to do, about.
+const ERRANDS_A_PIPELINE: usize = 1024;
 /// How long a pipeline may take before the connection is given up.
 const ANSWER_WAIT: Duration = Duration::from_secs(3);
 /// How long Redis waits for a replica before it is asked again, in milliseconds.
@@ -28,6 +31,8 @@ const REPLICA_WAIT_MS: u64 = 500;
 /// Between tries: at first, and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// For so long after an inbox had no room connections are kept apart, so that only those who have something for it wait.
+const APART: Duration = Duration::from_secs(1);
 
 /// When a batch counts as kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,28 +44,6 @@ pub enum Durability {
     Replicated,
 }
 
-/// What one connection wants done.
-struct Job {
-    /// In the pipeline while they are on their way.
-    commands: Vec<Cmd>,
-    count: usize,
-    answer: oneshot::Sender<Result<Answered, StoreError>>,
-}
-
-/// The answers, and what was asked.
-pub(super) struct Answered {
-    pub(super) values: Vec<Value>,
-    asked: Arc<Pipeline>,
-    first: usize,
-}
-
-impl Answered {
-    /// What the answer with this number is to.
-    pub(super) fn command(&self, at: usize) -> Option<&Cmd> {
-        self.asked.cmd_iter().nth(self.first + at)
-    }
-}
-
 /// The near end of the line.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
@@ -70,24 +53,32 @@ pub(super) struct Line {
 
 impl Line {
     /// Opens a line; it connects when there is something to say.
-    pub(super) fn open(address: Address, durability: Durability) -> Self {
+    pub(super) fn open(address: Address, name: String, durability: Durability) -> Self {
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let is_well = Arc::new(AtomicBool::new(true));
-        let far = Far { address, durability, is_well: Arc::clone(&is_well), connection: None, pause: PAUSE_MIN };
+        let far = Far {
+            address,
+            name,
+            durability,
+            is_well: Arc::clone(&is_well),
+            connection: None,
+            pause: PAUSE_MIN,
+            apart_until: None,
+            batches: 0,
+        };
         tokio::spawn(far.carry(waiting));
         Self { jobs, is_well }
     }
 
     /// Has commands carried out.
     pub(super) async fn ask(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
-        Ok(self.ask_whole(commands).await?.values)
+        Ok(self.carry_out(Want::Values(commands)).await?.values)
     }
 
-    /// The same, with what was asked, to ask some of it again.
-    pub(super) async fn ask_whole(&self, commands: Vec<Cmd>) -> Result<Answered, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let count = commands.len();
-        self.jobs.send(Job { commands, count, answer }).await.map_err(|_| StoreError::Shut)?;
+    /// Has something carried out.
+    pub(super) async fn carry_out(&self, want: Want) -> Result<Answered, StoreError> {
+        let (job, answered) = Job::new(want);
+        self.jobs.send(job).await.map_err(|_| StoreError::Shut)?;
         answered.await.map_err(|_| StoreError::Shut)?
     }
 
@@ -99,10 +90,15 @@ impl Line {
 /// The far end.
 struct Far {
     address: Address,
+    /// Of this replica.
+    name: String,
     durability: Durability,
     is_well: Arc<AtomicBool>,
     connection: Option<MultiplexedConnection>,
     pause: Duration,
+    apart_until: Option<Instant>,
+    /// For their names.
+    batches: u64,
 }
 
 impl Far {
@@ -113,46 +109,62 @@ impl Far {
                 let Some(job) = waiting.recv().await else { return };
                 jobs.push(job);
             }
-            let mut count: usize = jobs.iter().map(|job| job.count).sum();
-            while count < COMMANDS_A_PIPELINE
+            let mut count: usize = jobs.iter().map(Job::len).sum();
+            while count < ERRANDS_A_PIPELINE
                 && let Ok(job) = waiting.try_recv()
             {
-                count += job.count;
+                count += job.len();
                 jobs.push(job);
             }
             // Nobody waits any more for what was given up.
-            jobs.retain(|job| !job.answer.is_closed());
+            jobs.retain(|job| !job.is_given_up());
             if jobs.is_empty() {
                 continue;
             }
-            let pipeline = Arc::new(self.pipeline(&mut jobs));
+            let pipeline = self.pipeline(&mut jobs);
             match self.send(&pipeline).await {
-                Ok(answers) => {
-                    jobs = answer(jobs, answers, &pipeline);
-                    if jobs.is_empty() {
-                        self.recover();
-                    } else {
-                        self.fail().await;
+                Ok(values) => {
+                    let Round { again, is_in_trouble, has_held_back } = answer(jobs, values);
+                    if has_held_back {
+                        self.apart_until = Some(Instant::now() + APART);
                     }
+                    jobs = again;
+                    if is_in_trouble { self.fail().await } else { self.recover() }
                 }
                 Err(error) => {
                     if self.is_well.load(Ordering::Relaxed) {
                         tracing::warn!(%error, "Redis does not answer; trying again");
                     }
-                    take_back(&mut jobs, &pipeline);
                     self.fail().await;
                 }
             }
         }
     }
 
-    /// All commands of all jobs.
-    fn pipeline(&self, jobs: &mut [Job]) -> Pipeline {
+    /// All that is wanted.
+    fn pipeline(&mut self, jobs: &mut [Job]) -> Pipeline {
+        self.apart_until = self.apart_until.filter(|until| Instant::now() < *until);
+        let (name, batches, all_apart) = (&self.name, &mut self.batches, self.apart_until.is_some());
+        let mut batch = || {
+            *batches += 1;
+            format!("{name}-{batches}")
+        };
+        let mut bundle = Bundle::new(name, batch());
+        for job in jobs {
+            let is_apart = all_apart || job.is_apart;
+            if is_apart {
+                bundle.set_apart(batch());
+            }
+            job.join(&mut bundle);
+            if is_apart {
+                bundle.set_apart(batch());
+            }
+        }
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
-        for command in jobs.iter_mut().flat_map(|job| job.commands.drain(..)) {
+        bundle.commands().for_each(|command| {
             pipeline.add_command(command);
-        }
+        });
         if self.durability == Durability::Replicated {
             pipeline.cmd("WAIT").arg(1).arg(REPLICA_WAIT_MS);
         }
@@ -183,7 +195,7 @@ impl Far {
         Ok(connection)
     }
 
-    /// Sends all jobs in one pipeline.
+    /// Sends one pipeline.
     async fn send(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -201,53 +213,4 @@ impl Far {
         self.connection = Some(connection);
         Ok(answers)
     }
-}
-
-/// Gives the jobs back what was to be done for them.
-fn take_back(jobs: &mut [Job], pipeline: &Pipeline) {
-    let mut commands = pipeline.cmd_iter();
-    for job in jobs {
-        job.commands = commands.by_ref().take(job.count).cloned().collect();
-    }
-}
-
-/// Answers the jobs that were carried out; gives back those that have to be tried again.
-fn answer(jobs: Vec<Job>, answers: Vec<RedisResult<Value>>, pipeline: &Arc<Pipeline>) -> Vec<Job> {
-    let (mut answers, mut commands) = (answers.into_iter(), pipeline.cmd_iter());
-    let (mut again, mut next) = (Vec::new(), 0);
-    for mut job in jobs {
-        let first = next;
-        next += job.count;
-        let asked = commands.by_ref().take(job.count);
-        let mine: Vec<_> = answers.by_ref().take(job.count).collect();
-        let complete = mine.len() == job.count;
-        match mine.into_iter().collect::<Result<Vec<Value>, RedisError>>() {
-            Ok(values) if complete => {
-                asked.for_each(drop);
-                let _ = job.answer.send(Ok(Answered { values, asked: Arc::clone(pipeline), first }));
-            }
-            Err(error) if !is_passing(&error) => {
-                asked.for_each(drop);
-                tracing::error!(%error, "Redis refuses");
-                let _ = job.answer.send(Err(StoreError::Refused(Box::new(error))));
-            }
-            _ => {
-                job.commands = asked.cloned().collect();
-                again.push(job);
-            }
-        }
-    }
-    again
-}
-
-/// Whether trying again may help: the server is not the master any more, is loading, has no replica or no memory, or
-/// does not know the scripts yet.
-fn is_passing(error: &RedisError) -> bool {
-    if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
-        return true;
-    }
-    let text = error.to_string();
-    const PASSING: [&str; 9] =
-        ["READONLY", "LOADING", "NOREPLICAS", "OOM", "NOSCRIPT", "MASTERDOWN", "TRYAGAIN", "BUSY", "UNBLOCKED"];
-    PASSING.iter().any(|code| error.code() == Some(code) || text.contains(code))
 }

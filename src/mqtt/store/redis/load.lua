@@ -1,6 +1,10 @@
--- The queue of a session after a number.
+-- The queue of a session after a number. As long as there is more than was asked for, whoever holds the session knows that
+-- it is behind and has to be told nothing.
 -- ARGV: replica, client, epoch, after, count
-local me, client, epoch = ARGV[1], ARGV[2], ARGV[3]
+local me, client, epoch, count = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 if not held(me, client, epoch) then return {} end
-redis.call('HDEL', P .. 's:' .. client, 'woken')
-return redis.call('XRANGE', P .. 'q:' .. client, '(' .. ARGV[4] .. '-18446744073709551615', '+', 'COUNT', ARGV[5])
+local from = '(' .. ARGV[4] .. '-18446744073709551615'
+local found = redis.call('XRANGE', P .. 'q:' .. client, from, '+', 'COUNT', count)
+local woken, length = #found < count and 0 or 1, redis.call('XLEN', P .. 'q:' .. client)
+redis.call('HSET', P .. 's:' .. client, 'woken', woken, 'length', length)
+return found

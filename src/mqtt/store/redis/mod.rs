@@ -6,12 +6,14 @@
 //! whoever notices another run of the server joins anew and lets its clients resume from what Redis has.
 
 mod address;
-mod ask;
+mod bundle;
+mod errand;
 mod hear;
+mod job;
 mod line;
-mod plain;
 mod script;
 mod stored;
+mod value;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,9 +28,11 @@ pub use line::Durability;
 use super::{Claim, Due, Holder, Later, Notice, Op, Outcome, Picture, Queued, Store, StoreError, Taken};
 use crate::mqtt::limits::{LEASE, REAP_COUNT};
 use crate::mqtt::message::{ReplicaId, UnixMs};
-use ask::{Asked, Values};
+use errand::Errand;
 use hear::Ear;
+use job::{Answered, Want};
 use line::Line;
+use value::Values;
 
 /// What all keys begin with; `common.lua` says the same.
 const PREFIX: &str = "wm:";
@@ -55,7 +59,7 @@ impl RedisStore {
         Arc::new(Self {
             me,
             name: me.to_string(),
-            line: Line::open(address.clone(), durability),
+            line: Line::open(address.clone(), me.to_string(), durability),
             ear: Mutex::new(Ear::new(address)),
             tokens: AtomicU64::new(0),
         })
@@ -89,7 +93,7 @@ impl RedisStore {
                 commands.extend([standing, subscriptions]);
             }
             let mut values = Values::new(self.line.ask(commands).await?);
-            sessions.extend(some.iter().filter_map(|client| ask::session_picture(client, &mut values)));
+            sessions.extend(some.iter().filter_map(|client| value::session_picture(client, &mut values)));
         }
         Ok(Picture { version, sessions, retained })
     }
@@ -112,7 +116,7 @@ impl Store for RedisStore {
             let mut ear = self.ear.lock().await;
             let inbox = format!("{PREFIX}in:{}", self.name);
             let mut forget = redis::cmd("DEL");
-            forget.arg(&inbox);
+            forget.arg(&inbox).arg(format!("{PREFIX}inb:{}", self.name));
             self.line.ask(vec![forget]).await?;
             let picture = self.read_picture().await?;
             ear.begin(picture.version);
@@ -149,7 +153,7 @@ impl Store for RedisStore {
                     let there = answer.number() == Some(1);
                     message.filter(|_| there).and_then(stored::read_message)
                 },
-                subscriptions: ask::subscriptions(&mut answer.next_list()),
+                subscriptions: value::subscriptions(&mut answer.next_list()),
                 received: {
                     let mut received = answer.next_list().numbers();
                     received.sort_unstable();
@@ -161,30 +165,21 @@ impl Store for RedisStore {
     }
 
     fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<Outcome>> {
+        let token = || format!("{}-{}", self.name, self.tokens.fetch_add(1, Ordering::Relaxed));
+        let errands = batch.into_iter().map(|op| Errand::of(op, &self.name, token)).collect();
         Box::pin(async move {
-            let token = || format!("{}-{}", self.name, self.tokens.fetch_add(1, Ordering::Relaxed));
-            let Asked { commands, expected, batch } = ask::commands(&self.name, token, batch);
-            let mut answered = self.line.ask_whole(commands).await?;
+            let Answered { mut outcomes, mut held, .. } = self.line.carry_out(Want::Outcomes(errands)).await?;
             let mut pause = ROOM_WAIT_MIN;
-            loop {
-                let waiting = ask::without_room(&answered.values);
-                if waiting.is_empty() {
-                    break;
-                }
-                tracing::debug!(count = waiting.len(), "an inbox has no room; publications wait");
+            while !held.is_empty() {
+                tracing::debug!(count = held.len(), "an inbox has no room; publications wait");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(ROOM_WAIT_MAX);
-                let mut go_on = redis::cmd("DEL");
-                go_on.arg(format!("{PREFIX}stop:{batch}"));
-                let again = waiting.iter().filter_map(|at| answered.command(*at).cloned());
-                let values = self.line.ask(std::iter::once(go_on).chain(again).collect()).await?;
-                for (at, value) in waiting.into_iter().zip(values.into_iter().skip(1)) {
-                    if let Some(slot) = answered.values.get_mut(at) {
-                        *slot = value;
-                    }
-                }
+                let again = self.line.carry_out(Want::OutcomesApart(held)).await?;
+                let waiting = outcomes.iter_mut().filter(|outcome| outcome.is_none());
+                waiting.zip(again.outcomes).for_each(|(slot, outcome)| *slot = outcome);
+                held = again.held;
             }
-            Ok(ask::outcomes(Values::new(answered.values), &expected))
+            Ok(outcomes.into_iter().flatten().collect())
         })
     }
 
@@ -193,7 +188,7 @@ impl Store for RedisStore {
             let mut call = script::LOAD.call();
             call.arg(&self.name).arg(&*holder.client).arg(holder.epoch).arg(after).arg(count);
             let entries = self.call(call).await?.next_list();
-            Ok(entries.filter_map(ask::queued).collect())
+            Ok(entries.filter_map(value::queued).collect())
         })
     }
 
@@ -207,8 +202,8 @@ impl Store for RedisStore {
                 self.ear.lock().await.forget();
                 return Err(StoreError::LeaseLost(self.me));
             }
-            let wills = ask::due_wills(&mut answer.next_list());
-            Ok(Due { wills, left: ask::left(answer.next_list()) })
+            let wills = value::due_wills(&mut answer.next_list());
+            Ok(Due { wills, left: value::left(answer.next_list()) })
         })
     }
 
@@ -217,7 +212,7 @@ impl Store for RedisStore {
             let mut lease = redis::cmd("DEL");
             lease.arg(format!("{PREFIX}lease:{}", self.name));
             let mut inbox = redis::cmd("DEL");
-            inbox.arg(format!("{PREFIX}in:{}", self.name));
+            inbox.arg(format!("{PREFIX}in:{}", self.name)).arg(format!("{PREFIX}inb:{}", self.name));
             self.line.ask(vec![lease, inbox]).await?;
             Ok(())
         })

@@ -24,6 +24,7 @@ scripts! {
     SETTLE = "settle.lua",
     DETACH = "detach.lua",
     LOAD = "load.lua",
+    HEARD = "heard.lua",
     SWEEP = "sweep.lua",
 }
 

@@ -20,7 +20,7 @@ for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
     end
     if redis.call('EXISTS', P .. 'own:' .. replica) == 0 then
       redis.call('SREM', P .. 'replicas', replica)
-      redis.call('DEL', P .. 'in:' .. replica)
+      redis.call('DEL', P .. 'in:' .. replica, P .. 'inb:' .. replica)
     end
   end
 end
