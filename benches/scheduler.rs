@@ -1,6 +1,10 @@
 //! The QoS scheduler's plan on a network of Kdl's size, 754 nodes: what one changed report costs among 1,000, 10,000 and
 //! 100,000 aggregators, beside making the whole plan anew in the same run, where the network has room for all, where it
 //! is full in places, and where it is overloaded. The plan kept up to date is compared with the plan made anew.
+//! Aims: a change among 10,000 in less than 1 ms, a whole plan for 100,000 in less than 1 s, whatever the load.
+//!
+//! What a change costs follows `told`, the flows that get another rate by it: where links are full, a link whose level
+//! moves by a step tells everybody whom it stops, and they lie on the links of all of their paths.
 //!
 //! `cargo bench --bench scheduler`. Time is CPU time of this thread; percentiles are of wall time.
 

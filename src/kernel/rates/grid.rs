@@ -51,6 +51,11 @@ impl Grid {
         floor + Step::from(self.value(floor) < level)
     }
 
+    /// How many steps double a level.
+    pub(super) fn octave(self) -> Step {
+        self.one()
+    }
+
     fn one(self) -> Step {
         1 << self.bits
     }

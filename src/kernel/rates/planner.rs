@@ -71,7 +71,11 @@ pub struct Planner {
     /// What is on each link without being booked, in 1/1024 bit/s.
     stray: Vec<i128>,
     capacity: Vec<u64>,
-    touched: BTreeSet<u32>,
+    /// Links of which something else is left than what is filled among all was told.
+    dirty: Vec<LinkIx>,
+    is_dirty: Vec<bool>,
+    /// Entries to be looked at, each of them marked as such; some more than once.
+    touched: Vec<u32>,
     removed: BTreeSet<FlowKey>,
 }
 
@@ -99,6 +103,7 @@ struct Entry {
     /// The first piece, in 1/1024 bit/s.
     base: u128,
     told: Rate,
+    is_touched: bool,
 }
 
 impl Filled {
@@ -106,8 +111,8 @@ impl Filled {
         Self { water, owners: vec![] }
     }
 
-    fn add(&mut self, owner: u32, path: &[LinkIx], weight: u32, demand_bps: u64) -> FlowIx {
-        let ix = self.water.add(path, weight, demand_bps);
+    fn add(&mut self, owner: u32, path: &Arc<[LinkIx]>, weight: u32, demand_bps: u64) -> FlowIx {
+        let ix = self.water.join(path, weight, demand_bps);
         if self.owners.len() <= ix.at() {
             self.owners.resize(ix.at() + 1, u32::MAX);
         }
@@ -143,7 +148,9 @@ impl Planner {
             common: Filled::new(water(&|all| all)),
             left: capacity.iter().map(|all| units(*all)).collect(),
             stray: vec![0; capacity.len()],
-            touched: BTreeSet::new(),
+            dirty: vec![],
+            is_dirty: vec![false; capacity.len()],
+            touched: vec![],
             removed: BTreeSet::new(),
             capacity,
             settings,
@@ -213,29 +220,30 @@ impl Planner {
         }
         self.rebase(&entry.party.path, entry.base, 0);
         self.vacant.push(at);
-        self.touched.remove(&at);
         self.removed.insert(key);
     }
 
     /// Makes the plan right again after changes, and tells who gets something else than before, in the order of keys.
     pub fn settle(&mut self) -> Vec<Change> {
-        for at in self.settle_first() {
-            self.settle_base(at);
-        }
+        self.settle_first();
         let mut touched = std::mem::take(&mut self.touched);
+        touched.iter().for_each(|at| self.settle_base(*at));
+        self.settle_left();
         touched.extend(self.common.settle());
         let removed = std::mem::take(&mut self.removed);
         let gone = removed.iter().filter(|key| !self.index.contains_key(key));
         let mut changes: Vec<_> = gone.map(|key| Change { key: *key, rate: Rate::default() }).collect();
-        for at in touched {
+        for at in touched.drain(..) {
             let rate = self.rate_at(at);
-            if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut)
-                && (entry.told != rate || removed.contains(&entry.key))
-            {
+            let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) else { continue };
+            // Who was removed and came back is told again, once.
+            let is_back = std::mem::take(&mut entry.is_touched) && removed.contains(&entry.key);
+            if entry.told != rate || is_back {
                 entry.told = rate;
                 changes.push(Change { key: entry.key, rate });
             }
         }
+        self.touched = touched;
         changes.sort_unstable_by_key(|change| change.key);
         changes
     }
@@ -277,12 +285,12 @@ impl Planner {
                 None
             }
         };
-        let entry = Entry { key, party, want, pool, common: None, base: 0, told: Rate::default() };
+        let entry = Entry { key, party, want, pool, common: None, base: 0, told: Rate::default(), is_touched: false };
         if let Some(place) = self.entries.get_mut(at as usize) {
             *place = Some(entry);
         }
         self.index.insert(key, at);
-        self.touched.insert(at);
+        self.touch(at);
     }
 
     fn ask(&mut self, at: u32, want: Want) {
@@ -291,20 +299,28 @@ impl Planner {
             return;
         }
         entry.want = want;
-        self.touched.insert(at);
         if let (First::Pools(pools), Some(pool)) = (&mut self.first, entry.pool) {
             pools[entry.key.level.at()].water.set_demand(pool, want.demand.as_bps());
         }
+        self.touch(at);
     }
 
-    /// Whose first piece may have changed, or whose wish has.
-    fn settle_first(&mut self) -> BTreeSet<u32> {
-        let mut touched = match &mut self.first {
+    /// Notes that an entry is to be looked at.
+    fn touch(&mut self, at: u32) {
+        if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut)
+            && !std::mem::replace(&mut entry.is_touched, true)
+        {
+            self.touched.push(at);
+        }
+    }
+
+    /// Notes whose first piece may have changed.
+    fn settle_first(&mut self) {
+        let touched: Vec<u32> = match &mut self.first {
             First::Pools(pools) => pools.iter_mut().flat_map(Filled::settle).collect(),
-            First::Even(even) => even.touched(),
+            First::Even(even) => even.touched().into_iter().collect(),
         };
-        touched.extend(self.touched.iter().copied());
-        touched
+        touched.into_iter().for_each(|at| self.touch(at));
     }
 
     /// Gives a flow its first piece, and has it ask for the rest among all.
@@ -326,21 +342,16 @@ impl Planner {
         };
         let rest = if asks_more { wanted.saturating_sub(base).div_ceil(u128::from(UNIT)) } else { 0 };
         let rest_bps = u64::try_from(rest).unwrap_or(RATE_MAX_BPS);
-        let (path, old, held) = (Arc::clone(&entry.party.path), entry.base, entry.common);
-        let common = match held {
-            Some(common) if rest_bps == 0 => {
-                self.common.water.remove(common);
-                None
-            }
+        let (path, old) = (Arc::clone(&entry.party.path), entry.base);
+        let common = match entry.common {
             Some(common) => {
                 self.common.water.set_demand(common, rest_bps);
-                held
+                Some(common)
             }
             None if rest_bps == 0 => None,
             None => Some(self.common.add(at, &path, self.settings.weights[entry.key.level.at()], rest_bps)),
         };
         self.rebase(&path, old, base);
-        self.touched.insert(at);
         if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) {
             (entry.base, entry.common) = (base, common);
         }
@@ -355,9 +366,22 @@ impl Planner {
 
     /// Leaves so much more of a link to what is filled among all.
     fn leave(&mut self, link: LinkIx, more: i128) {
-        if let (Some(left), Some(stray)) = (self.left.get_mut(link.at()), self.stray.get(link.at())) {
+        if let (Some(left), Some(is_dirty)) = (self.left.get_mut(link.at()), self.is_dirty.get_mut(link.at())) {
             *left += more;
+            if !std::mem::replace(is_dirty, true) {
+                self.dirty.push(link);
+            }
+        }
+    }
+
+    /// Says of each link what is left to be filled among all.
+    fn settle_left(&mut self) {
+        for link in self.dirty.drain(..) {
+            let (Some(left), Some(stray)) = (self.left.get(link.at()), self.stray.get(link.at())) else { continue };
             self.common.water.set_capacity_units(link, u128::try_from(*left - stray).unwrap_or(0));
+            if let Some(is_dirty) = self.is_dirty.get_mut(link.at()) {
+                *is_dirty = false;
+            }
         }
     }
 
