@@ -88,6 +88,13 @@ impl Inside {
     }
 }
 
+/// Once, however often somebody asks.
+fn remember(wakers: &mut Vec<Waker>, waker: &Waker) {
+    if !wakers.iter().any(|known| known.will_wake(waker)) {
+        wakers.push(waker.clone());
+    }
+}
+
 impl Link {
     pub(crate) fn epoch(&self) -> u64 {
         match self {
@@ -102,7 +109,7 @@ impl Link {
             Self::Wire(wire) => wire.lock().hold_back(waker),
             Self::Inside(inside) => {
                 // First in the list, then the look: who makes room between them finds the waker.
-                inside.waiting().push(waker.clone());
+                remember(&mut inside.waiting(), waker);
                 let hold = inside.is_pressed();
                 inside.relieve();
                 hold
@@ -197,7 +204,7 @@ impl Mailbox {
     pub(crate) fn hold_back(&mut self, waker: &Waker) -> bool {
         let hold = self.outbox.is_pressed() && !self.over;
         if hold {
-            self.held_back.push(waker.clone());
+            remember(&mut self.held_back, waker);
         }
         hold
     }

@@ -166,7 +166,8 @@ impl Hub {
             Link::Inside(inside) => {
                 if inside.sender.try_send(frames.keep()).is_err() {
                     self.metrics.dropped_slow.add(1);
-                } else if how.qos > Qos::AtMostOnce && inside.is_pressed() {
+                }
+                if how.qos > Qos::AtMostOnce && inside.is_pressed() {
                     pressed.push(link.clone());
                 }
             }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,7 @@ use crate::mqtt::codec::{Qos, Reason};
 use crate::mqtt::limits::{MATCHES_REMEMBERED_FOR_OTHERS, SWEEP_EVERY, SYS_EVERY};
 use crate::mqtt::message::{Message, unix_ms};
 use crate::mqtt::session::frames::with_encoded;
-use crate::mqtt::store::{Guard, Left, Notice, Numbered, StoreError};
+use crate::mqtt::store::{Due, Guard, Left, Notice, Numbered, StoreError};
 
 /// Between two tries to be known to the store again.
 const REJOIN_EVERY: Duration = Duration::from_millis(200);
@@ -83,25 +84,35 @@ async fn rejoin(hub: &Hub) {
 pub(crate) async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
     let mut ticks = interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut giving_out: Option<JoinHandle<()>> = None;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
         match hub.store.sweep(unix_ms()).await {
-            Ok(due) => {
-                for will in due.wills {
-                    let guard = Guard::Will { client: will.client, epoch: will.epoch };
-                    publish_will(&hub, &will.message, Some(guard)).await;
-                }
-                for Left { id, message, share } in due.left {
-                    if let Err(error) = hub.pass_on(&message, &share, Some(Guard::Left { id })).await {
-                        tracing::debug!(%error, "not passed on");
-                    }
-                }
+            // By itself: it may have to wait for room somewhere, and the lease does not wait.
+            Ok(due) if giving_out.as_ref().is_none_or(JoinHandle::is_finished) => {
+                let (hub, stop) = (Arc::clone(&hub), stop.clone());
+                let task = async move { stop.run_until_cancelled(give_out(&hub, due)).await.unwrap_or_default() };
+                giving_out = Some(tokio::spawn(task));
             }
+            // What is still due comes with the next.
+            Ok(_) => {}
             // Whoever listens joins again.
             Err(error) => tracing::debug!(%error, "no sweep"),
+        }
+    }
+}
+
+async fn give_out(hub: &Hub, due: Due) {
+    for will in due.wills {
+        let guard = Guard::Will { client: will.client, epoch: will.epoch };
+        publish_will(hub, &will.message, Some(guard)).await;
+    }
+    for Left { id, message, share } in due.left {
+        if let Err(error) = hub.pass_on(&message, &share, Some(Guard::Left { id })).await {
+            tracing::debug!(%error, "not passed on");
         }
     }
 }

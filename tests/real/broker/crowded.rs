@@ -18,14 +18,14 @@ const COUNT: u16 = 20;
 
 fn first_replica(redis: &Redis) -> (Replica, String) {
     let replica = Replica::start(&redis.url(), &[]);
-    let name = redis.ask("SMEMBERS wm:replicas").lines().nth(2).unwrap().trim().to_owned();
+    let name = redis.ask("SMEMBERS wm2:replicas").lines().nth(2).unwrap().trim().to_owned();
     (replica, name)
 }
 
 /// It keeps its lease, as one does that only does not listen.
 fn stop_listening(redis: &Redis, replica: &Replica, name: &str) {
     replica.signal("-STOP");
-    assert!(redis.ask(&format!("SET wm:lease:{name} 1 PX 60000")).starts_with("+OK"));
+    assert!(redis.ask(&format!("SET wm2:lease:{name} 1 PX 60000")).starts_with("+OK"));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn an_inbox_is_bounded_and_nothing_acknowledged_is_lost() {
     reader.subscribe("other", Qos::AtMostOnce);
     meet(&mut publisher, &mut reader);
     stop_listening(&redis, &deaf, &name);
-    let inbox = format!("wm:in:{name}");
+    let inbox = format!("wm2:in:{name}");
     let fill = "\"for n = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'k', 'nothing') end\"";
     redis.ask(&format!("EVAL {fill} 1 {inbox} {INBOX_MAX}"));
     let entries = || redis.ask(&format!("XLEN {inbox}")).trim_start_matches(':').trim().parse::<usize>().unwrap();
@@ -99,5 +99,5 @@ fn an_inbox_is_bounded_in_bytes() {
     let Packet::Puback(ack) = publisher.hear() else { panic!("no PUBACK") };
     assert_eq!(ack.packet_id, id(last));
     // What was heard counts no longer.
-    await_that("the inbox is empty", || redis.ask(&format!("GET wm:inb:{name}")).starts_with("$-1"));
+    await_that("the inbox is empty", || redis.ask(&format!("GET wm2:inb:{name}")).starts_with("$-1"));
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use watermaster::mqtt::codec::{Delivery, Packet, Qos};
+use watermaster::mqtt::codec::{Delivery, Packet, Qos, Reason};
 
 use super::breaking::Next;
 use super::load::{Ended, Load, Sessions};
@@ -106,4 +106,27 @@ fn while_redis_is_away_nobody_is_lied_to() {
     assert!(matches!(*packet, Packet::Puback(_)), "{packet:?}");
     println!("Redis away for {AWAY:?}: grown by {grown} bytes, acknowledged {:?} after its return", back.elapsed());
     assert_eq!(reader.hear_publish().payload.len(), payload.len());
+}
+
+/// A server that took another's place may give numbers anew that a client has acknowledged: what was said of the old ones
+/// is not believed of the new.
+#[test]
+fn acknowledgements_from_before_a_failover_take_nothing_of_after_it() {
+    let redis = Redis::start(&[]);
+    let replica = Replica::start(&redis.url(), &[]);
+    let mut keeper = Client::new(replica.address, lasting("keeper"));
+    keeper.subscribe("kept", Qos::AtLeastOnce);
+    let mut publisher = Client::new(replica.address, connect("publisher"));
+    publisher.say("kept", "one", Qos::AtLeastOnce);
+    let before = keeper.hear_publish();
+    // What a connection does that finds another run of the server.
+    assert!(redis.ask("INCR wm2:gen").starts_with(':'));
+    keeper.acknowledge(&before);
+    keeper.hear_end(Reason::SessionTakenOver);
+    assert!(redis.ask("XLEN wm2:q:keeper").starts_with(":1"));
+    let mut keeper = Client::new(replica.address, lasting("keeper"));
+    let again = keeper.hear_publish();
+    assert_eq!(again.payload, before.payload);
+    keeper.acknowledge(&again);
+    await_that("it is let go", || redis.ask("XLEN wm2:q:keeper").starts_with(":0"));
 }

@@ -97,6 +97,9 @@ impl Address {
         for text in script::all() {
             load.cmd("SCRIPT").arg("LOAD").arg(text).ignore();
         }
+        let mut told = script::RUN.call();
+        told.arg(&run);
+        load.add_command(told).ignore();
         load.exec_async(&mut connection).await?;
         Ok((connection, run))
     }

@@ -2,7 +2,8 @@
 -- Keys: s:{client} session, q:{client} its queue, r: received (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
 -- own:{replica} sessions held, in:{replica} inbox, inb: its bytes, lease:{replica}; chg the changes, ver their number, ids all sessions
 -- with subscriptions, ret retained, will and due, exp.
-local P = 'wm:'
+-- run the server's run that was met last, gen how many there were.
+local P = 'wm2:'
 
 local function change(...)
   local version = redis.call('INCR', P .. 'ver')
@@ -29,6 +30,11 @@ local function held(me, client, epoch)
   return s[1] == epoch and s[2] == me
 end
 
+-- How often the server has begun anew, or another has taken its place.
+local function generation()
+  return redis.call('GET', P .. 'gen') or '0'
+end
+
 -- What a member of a shared subscription has not acknowledged is left to the others: at QoS 2 only what was never sent.
 local function leave(client)
   local shares = false
@@ -39,7 +45,7 @@ local function leave(client)
   local sent = tonumber(redis.call('HGET', P .. 's:' .. client, 'sent') or '0')
   for _, entry in ipairs(redis.call('XRANGE', P .. 'q:' .. client, '-', '+')) do
     local message, how = entry[2][2], entry[2][4]
-    local qos, is_shared = string.byte(how, 3), string.byte(how, 4) % 4 >= 2
+    local qos, is_shared = string.byte(how, 3), (string.byte(how, 4) or 0) % 4 >= 2
     local number = tonumber(string.match(entry[1], '^%d+'))
     if is_shared and (qos == 1 or number > sent) then redis.call('XADD', P .. 'left', '*', 'm', message, 'h', how) end
   end

@@ -34,8 +34,9 @@ use job::{Answered, Want};
 use line::Line;
 use value::Values;
 
-/// What all keys begin with; `common.lua` says the same.
-const PREFIX: &str = "wm:";
+/// What all keys begin with; `common.lua` says the same. It changes with the form of what is stored: builds that would not
+/// understand each other do not meet.
+const PREFIX: &str = "wm2:";
 
 /// Between two looks whether an inbox has room: at first, and at most.
 const ROOM_WAIT_MIN: Duration = Duration::from_millis(10);

@@ -26,6 +26,7 @@ scripts! {
     LOAD = "load.lua",
     HEARD = "heard.lua",
     SWEEP = "sweep.lua",
+    RUN = "run.lua",
 }
 
 /// A script and the name under which Redis knows it.

@@ -1,8 +1,8 @@
 -- Messages are acknowledged, received or complete, and packet ids are free again: of many sessions in one call.
 -- ARGV: replica, (client, epoch, sent, below which all is over, how many, (acknowledged number)*, how many, (kind, number)*)*: r received,
 --   c complete, f free
--- Answers: for each session 0, or -1: another holds it
-local me, at, answer = ARGV[1], 2, {}
+-- Answers: for each session 0, or -1: another holds it, or the store has forgotten something since it was taken
+local me, at, answer, gen = ARGV[1], 2, {}, generation()
 while at <= #ARGV do
   local client, epoch, sent = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   local over = ARGV[at + 3]
@@ -12,8 +12,9 @@ while at <= #ARGV do
   at = others_at + 2 * tonumber(ARGV[last + 1])
   local key, queue = P .. 's:' .. client, P .. 'q:' .. client
   -- As `held`, with what else is needed.
-  local s = redis.call('HMGET', key, 'epoch', 'owner', 'bytes', 'sent', 'length')
-  if s[1] ~= epoch or s[2] ~= me then
+  local s = redis.call('HMGET', key, 'epoch', 'owner', 'bytes', 'sent', 'length', 'gen')
+  -- Below which all is over is known from what was sent: of another generation, other messages may have those numbers.
+  if s[1] ~= epoch or s[2] ~= me or s[6] ~= gen then
     answer[#answer + 1] = -1
   else
     -- Mostly they are acknowledged in their order: that is one step for any number of them.

@@ -30,7 +30,7 @@ if ends then
 end
 redis.call('ZREM', P .. 'exp', client)
 local lasting = expiry > 0 and 1 or 0
-redis.call('HSET', key, 'epoch', epoch, 'owner', me, 'lasting', lasting, 'expiry', expiry)
+redis.call('HSET', key, 'epoch', epoch, 'owner', me, 'lasting', lasting, 'expiry', expiry, 'gen', generation())
 redis.call('HDEL', key, 'woken')
 redis.call('SADD', P .. 'own:' .. me, client)
 local subscriptions, received, inbound, last, sent = {}, {}, {}, 0, 0

@@ -6,6 +6,7 @@ use bytestring::ByteString;
 use redis::Value;
 
 use super::stored;
+use crate::mqtt::codec::Qos;
 use crate::mqtt::message::{Message, ReplicaId};
 use crate::mqtt::router::Granted;
 use crate::mqtt::store::{DueWill, How, Left, Queued, SessionPicture, Standing};
@@ -135,12 +136,16 @@ pub(super) fn replica(name: &str) -> Option<ReplicaId> {
     u64::from_str_radix(name, 16).ok().map(ReplicaId)
 }
 
-/// An entry of a queue.
+/// An entry of a queue. One that cannot be read is passed over like one that nobody waits for, so that its number is
+/// accounted for.
 pub(super) fn queued(entry: One) -> Option<Queued> {
     let mut entry = entry.list();
     let seq = entry.next()?.text()?.split('-').next()?.parse().ok()?;
-    let (message, how) = message_and_how(entry.next_list());
-    Some(Queued { seq, message: message?, how: how? })
+    if let (Some(message), Some(how)) = message_and_how(entry.next_list()) {
+        return Some(Queued { seq, message, how });
+    }
+    let message = Arc::new(Message::new("unreadable", "", Qos::AtMostOnce)?);
+    Some(Queued { seq, message, how: How { qos: Qos::AtMostOnce, retain: false, ids: vec![], share: None } })
 }
 
 fn message_and_how(mut fields: Values) -> (Option<Arc<Message>>, Option<How>) {
