@@ -21,14 +21,13 @@ struct Backend {
 
 impl Balancer {
     pub(crate) fn start(addresses: &[SocketAddr]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = listen();
         let address = listener.local_addr().unwrap();
         let balancer = Self { address, backends: Arc::default() };
         addresses.iter().for_each(|address| balancer.add(*address));
         let backends = Arc::clone(&balancer.backends);
         std::thread::spawn(move || {
-            // Whoever comes is taken at once: a hundred may come in one instant, and who finds no room tries again only
-            // after a second.
+            // Whoever comes is taken at once.
             for client in listener.incoming().map_while(Result::ok) {
                 let backends = Arc::clone(&backends);
                 std::thread::spawn(move || pass_on(client, &backends));
@@ -52,6 +51,18 @@ impl Balancer {
         let backends = self.backends.lock().unwrap();
         backends.iter().map(|backend| (backend.address, backend.open.load(Ordering::Relaxed))).collect()
     }
+}
+
+/// With room for hundreds in one instant: who finds none tries again only after a second, which would be counted as the
+/// broker's.
+fn listen() -> TcpListener {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let _inside = runtime.enter();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(4096).unwrap().into_std().unwrap();
+    listener.set_nonblocking(false).unwrap();
+    listener
 }
 
 /// Counts a connection for as long as it lasts.
