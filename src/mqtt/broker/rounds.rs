@@ -94,8 +94,9 @@ pub(crate) async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
             // By itself: it may have to wait for room somewhere, and the lease does not wait.
             Ok(due) if giving_out.as_ref().is_none_or(JoinHandle::is_finished) => {
                 let (hub, stop) = (Arc::clone(&hub), stop.clone());
-                let task = async move { stop.run_until_cancelled(give_out(&hub, due)).await.unwrap_or_default() };
-                giving_out = Some(tokio::spawn(task));
+                giving_out = Some(tokio::spawn(async move {
+                    let _ = stop.run_until_cancelled(give_out(&hub, due)).await;
+                }));
             }
             // What is still due comes with the next.
             Ok(_) => {}

@@ -1,5 +1,5 @@
-//! A replica that does not listen: what others have for it is bounded in number and bytes, QoS 0 goes past it, and publishers with more are
-//! made to wait, in their order, and not lied to.
+//! A replica that does not listen: what others have for it is bounded in number and bytes, QoS 0 goes past it, and
+//! publishers with more are made to wait, in their order, and not lied to.
 
 use std::time::Duration;
 
@@ -16,29 +16,38 @@ const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What is published by one client in a row.
 const COUNT: u16 = 20;
 
-fn first_replica(redis: &Redis) -> (Replica, String) {
-    let replica = Replica::start(&redis.url(), &[]);
-    let name = redis.ask("SMEMBERS wm2:replicas").lines().nth(2).unwrap().trim().to_owned();
-    (replica, name)
+/// Two replicas of which one does not listen any more, a reader there, and a publisher at the other.
+struct Crowd {
+    redis: Redis,
+    deaf: Replica,
+    /// As the deaf one stands in Redis.
+    name: String,
+    replica: Replica,
+    reader: Client,
+    publisher: Client,
 }
 
-/// It keeps its lease, as one does that only does not listen.
-fn stop_listening(redis: &Redis, replica: &Replica, name: &str) {
-    replica.signal("-STOP");
-    assert!(redis.ask(&format!("SET wm2:lease:{name} 1 PX 60000")).starts_with("+OK"));
+impl Crowd {
+    fn start() -> Self {
+        let redis = Redis::start(&[]);
+        let deaf = Replica::start(&redis.url(), &[]);
+        let name = redis.ask("SMEMBERS wm2:replicas").lines().nth(2).unwrap().trim().to_owned();
+        let replica = Replica::start(&redis.url(), &[]);
+        let mut reader = Client::new(deaf.address, connect("reader"));
+        let mut publisher = Client::new(replica.address, connect("publisher"));
+        reader.subscribe("crowd/#", Qos::AtLeastOnce);
+        reader.subscribe("other", Qos::AtMostOnce);
+        meet(&mut publisher, &mut reader);
+        deaf.signal("-STOP");
+        // It keeps its lease, as one does that only does not listen.
+        assert!(redis.ask(&format!("SET wm2:lease:{name} 1 PX 60000")).starts_with("+OK"));
+        Self { redis, deaf, name, replica, reader, publisher }
+    }
 }
 
 #[test]
 fn an_inbox_is_bounded_and_nothing_acknowledged_is_lost() {
-    let redis = Redis::start(&[]);
-    let (deaf, name) = first_replica(&redis);
-    let replica = Replica::start(&redis.url(), &[]);
-    let mut reader = Client::new(deaf.address, connect("reader"));
-    let mut publisher = Client::new(replica.address, connect("publisher"));
-    reader.subscribe("crowd/#", Qos::AtLeastOnce);
-    reader.subscribe("other", Qos::AtMostOnce);
-    meet(&mut publisher, &mut reader);
-    stop_listening(&redis, &deaf, &name);
+    let Crowd { redis, deaf, name, replica, mut reader, mut publisher } = Crowd::start();
     let inbox = format!("wm2:in:{name}");
     let fill = "\"for n = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'k', 'nothing') end\"";
     redis.ask(&format!("EVAL {fill} 1 {inbox} {INBOX_MAX}"));
@@ -70,14 +79,8 @@ fn an_inbox_is_bounded_and_nothing_acknowledged_is_lost() {
 
 #[test]
 fn an_inbox_is_bounded_in_bytes() {
-    let redis = Redis::start(&[]);
-    let (deaf, name) = first_replica(&redis);
-    let replica = Replica::start(&redis.url(), &[]);
-    let mut reader = Client::new(deaf.address, connect("reader"));
-    let mut publisher = Client::new(replica.address, connect("publisher"));
-    reader.subscribe("crowd/#", Qos::AtLeastOnce);
-    meet(&mut publisher, &mut reader);
-    stop_listening(&redis, &deaf, &name);
+    // The others stay as long as they are there.
+    let Crowd { redis, deaf, name, replica: _replica, reader: _reader, mut publisher } = Crowd::start();
     let large = "x".repeat(1_000_000);
     let say = |client: &mut Client, number| {
         let packet = publish("crowd/1", large.clone(), Delivery::AtLeastOnce(id(number)));

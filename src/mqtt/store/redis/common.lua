@@ -1,8 +1,8 @@
 -- What several scripts need; stands in front of each of them.
 -- Keys: s:{client} session, q:{client} its queue, r: received (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
--- own:{replica} sessions held, in:{replica} inbox, inb: its bytes, lease:{replica}; chg the changes, ver their number, ids all sessions
--- with subscriptions, ret retained, will and due, exp.
--- run the server's run that was met last, gen how many there were.
+-- own:{replica} sessions held, in:{replica} inbox, inb: its bytes, lease:{replica}; chg the changes, ver their number,
+-- ids all sessions with subscriptions, ret retained, will and due, exp; run the server's run that was met last, gen how
+-- many there were.
 local P = 'wm2:'
 
 local function change(...)

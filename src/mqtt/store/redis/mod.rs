@@ -1,9 +1,11 @@
-//! The store in Redis: for any number of replicas. Every operation is one script, so that it happens wholly or not at
-//! all; all of a replica's commands share one [`mod@line`], and one blocking read brings it what others have to say.
+//! The store in Redis: for any number of replicas. Every operation is within one call of a script, which others may share
+//! (a [`bundle`]), so that it happens wholly or not at all; all of a replica's commands share one [`mod@line`], and one
+//! blocking read brings it what others have to say.
 //!
 //! One master at a time (found by the sentinels, if there are any): the scripts make up keys, so Redis Cluster is not
 //! for them. After a failover or a restart the numbers in Redis may be behind those that connections have seen:
-//! whoever notices another run of the server joins anew and lets its clients resume from what Redis has.
+//! whoever notices another run of the server joins anew and lets its clients resume from what Redis has, and what they
+//! acknowledged before is not believed: sessions are held under a generation that every new run raises (`run.lua`).
 
 mod address;
 mod bundle;
