@@ -19,8 +19,8 @@ mod measure;
 mod networks;
 mod world;
 
+use kernel::path::Metric;
 use measure::on_cpu_ns;
-use watermaster::kernel::path::Metric;
 use world::{Seen, World, full_population};
 
 const CHURN: usize = 40_000;

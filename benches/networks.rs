@@ -5,9 +5,9 @@
 //!
 //! Must stay true: the same call gives the same network on every machine. There are only integers in here.
 
-use watermaster::kernel::id::{LinkIx, Name, NodeIx};
-use watermaster::kernel::topology::{CapacitySource, Link, LinkState, Node, Position, Topology};
-use watermaster::kernel::units::{Bandwidth, Micros};
+use kernel::id::{LinkIx, Name, NodeIx};
+use kernel::topology::{CapacitySource, Link, LinkState, Node, Position, Topology};
+use kernel::units::{Bandwidth, Micros};
 
 /// What every link carries: 10 Gbit/s.
 pub(crate) const CAPACITY_BPS: u64 = 10_000_000_000;

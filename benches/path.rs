@@ -14,17 +14,17 @@ mod networks;
 
 use std::hint::black_box;
 
+use kernel::id::{LinkIx, NodeIx};
+use kernel::path::{
+    COST_ONE, Constraints, Disjointness, FoundPath, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, disjoint_pair,
+    explain, k_shortest, shortest,
+};
+use kernel::topology::Topology;
+use kernel::units::Micros;
 use networks::{CAPACITY_BPS, Draw, Network};
 use petgraph::algo::astar;
 use petgraph::graph::DiGraph;
 use petgraph::visit::{EdgeFiltered, EdgeRef};
-use watermaster::kernel::id::{LinkIx, NodeIx};
-use watermaster::kernel::path::{
-    COST_ONE, Constraints, Disjointness, FoundPath, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, disjoint_pair,
-    explain, k_shortest, shortest,
-};
-use watermaster::kernel::topology::Topology;
-use watermaster::kernel::units::Micros;
 
 const ROUNDS: usize = 5;
 /// States of the links, and requests in each.

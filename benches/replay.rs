@@ -21,9 +21,9 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::Instant;
 
+use kernel::path::Metric;
 use measure::status_bytes;
 use watermaster::journal::{DatabaseUrl, Journal};
-use watermaster::kernel::path::Metric;
 use world::World;
 
 const MIB: f64 = 1_048_576.0;

@@ -15,11 +15,11 @@
 #[expect(dead_code, reason = "shared with other benches")]
 mod networks;
 
+use formats::bandwidth_model::Document;
+use formats::trace::TraceRequest;
+use kernel::topology::Topology;
 use networks::Draw;
 use watermaster::cli::replay::engine::{Outcome, Replay};
-use watermaster::formats::bandwidth_model::Document;
-use watermaster::formats::trace::TraceRequest;
-use watermaster::kernel::topology::Topology;
 
 const REQUESTS: usize = 8_000;
 const SEEDS: [u64; 3] = [11, 22, 33];
@@ -27,7 +27,7 @@ const HOLD_MS: f64 = 1_000_000.0;
 const SIZES_MBPS: [u64; 4] = [100, 200, 400, 1_000];
 
 fn main() {
-    let geant = watermaster::formats::read(include_bytes!("../topologies/geant.json"), &Default::default());
+    let geant = formats::read(include_bytes!("../topologies/geant.json"), &Default::default());
     let fifty = networks::Network::generate("fifty", 50, 50, 88, (800, 900)).topology();
     println!("load carried at 1 % blocked bandwidth ({REQUESTS} requests, {} seeds), TE metric = 1", SEEDS.len());
     for (name, topology) in
@@ -56,7 +56,7 @@ fn uniform(topology: &Topology) -> Topology {
     let nodes = topology.nodes().map(|(_, node)| node.clone()).collect();
     let links = topology.links().map(|(_, link)| {
         let mut link = link.clone();
-        link.capacity = watermaster::kernel::units::Bandwidth::saturating_from_bps(networks::CAPACITY_BPS);
+        link.capacity = kernel::units::Bandwidth::saturating_from_bps(networks::CAPACITY_BPS);
         link.max_reservable = link.capacity;
         link.te_metric = u32::try_from(link.delay.0 / 5).unwrap_or(1).max(1);
         link

@@ -23,13 +23,13 @@ mod networks;
 use std::sync::Arc;
 use std::time::Instant;
 
+use kernel::id::{LinkIx, NodeIx};
+use kernel::path::{Constraints, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, shortest};
+use kernel::rates::{AggregatorIx, FlowKey, Level, Planner, Settings, Want};
+use kernel::topology::Topology;
+use kernel::units::Bandwidth;
 use measure::on_cpu_ns;
 use networks::{CAPACITY_BPS, Draw};
-use watermaster::kernel::id::{LinkIx, NodeIx};
-use watermaster::kernel::path::{Constraints, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, shortest};
-use watermaster::kernel::rates::{AggregatorIx, FlowKey, Level, Planner, Settings, Want};
-use watermaster::kernel::topology::Topology;
-use watermaster::kernel::units::Bandwidth;
 
 /// How many reports change.
 const CHANGES: usize = 2_000;

@@ -27,9 +27,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use kernel::id::AllocationId;
+use kernel::intent::{Action, Cookie, Dpid, Label, Match, Place, PortNo, Rule, Step, StepOutcome};
 use serde_json::json;
-use watermaster::kernel::id::AllocationId;
-use watermaster::kernel::intent::{Action, Cookie, Dpid, Label, Match, Place, PortNo, Rule, Step, StepOutcome};
 use watermaster::southbound::Driver;
 use watermaster::southbound::ryu::Ryu;
 

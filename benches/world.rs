@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use watermaster::kernel::bam::{ClassConfig, Kind, Model};
-use watermaster::kernel::class::ClassType;
-use watermaster::kernel::command::{Expected, Misfits, NamedConstraints, Request, Switchover};
-use watermaster::kernel::id::{AllocationId, Name};
-use watermaster::kernel::model::{BandwidthModel, Policy};
-use watermaster::kernel::path::{Metric, Workspace};
-use watermaster::kernel::topology::Topology;
-use watermaster::kernel::units::{Bandwidth, Millis, Overbooking, Share};
-use watermaster::kernel::{Command, Event, Recorded, Refusal, State, apply, decide};
+use kernel::bam::{ClassConfig, Kind, Model};
+use kernel::class::ClassType;
+use kernel::command::{Expected, Misfits, NamedConstraints, Request, Switchover};
+use kernel::id::{AllocationId, Name};
+use kernel::model::{BandwidthModel, Policy};
+use kernel::path::{Metric, Workspace};
+use kernel::topology::Topology;
+use kernel::units::{Bandwidth, Millis, Overbooking, Share};
+use kernel::{Command, Event, Recorded, Refusal, State, apply, decide};
 
 use crate::networks::Draw;
 
@@ -114,7 +114,7 @@ impl World {
     /// The mean over links of booked over reservable bandwidth.
     pub(crate) fn utilisation(&self) -> f64 {
         let network = self.state.network("bench").expect("there is one network");
-        let part = |(ix, link): (_, &watermaster::kernel::topology::Link)| {
+        let part = |(ix, link): (_, &kernel::topology::Link)| {
             let booked: u64 = network.ledger().booked(ix).iter().sum();
             booked as f64 / link.max_reservable.as_bps() as f64
         };

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::rates::settings::SettingsError;
-use crate::kernel::rates::{self, Settings};
-use crate::kernel::units::{PPM, Share};
-use crate::mqtt;
+use kernel::rates::settings::SettingsError;
+use kernel::rates::{self, Settings};
+use kernel::units::{PPM, Share};
+use mqtt;
 
 /// Where the data is unless said otherwise.
 pub const DATA_DEFAULT: &str = "data";

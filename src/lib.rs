@@ -23,9 +23,9 @@
 //! | [`southbound`] | hands: what is decided goes into switches through a controller, and what they report comes back | reqwest, its dialect's JSON, kernel | choosing a path, a rule or an order; remembering anything between calls |
 //! | [`app`] | order: the single writer with group commit, the follower, the ticker, one worker a controller that keeps the switches as the kernel says, the shell of the QoS scheduler (what it decides is in [`kernel::rates`]). The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`mqtt`] | the broker: MQTT 3.1.1 and 5. It would serve any user of MQTT | packets, sessions, its store | bandwidth, topologies, the app |
-//! | [`front`] | speech over publish and subscribe: metadata of aggregators in, retained rates out, birth and will; the documents are those of [`http`] | app, kernel, formats, mqtt | journal, any decision beyond "does this parse" |
+//! | [`aggregator_mqtt`] | speech over publish and subscribe: metadata of aggregators in, retained rates out, birth and will; the documents are those of [`http`] | app, kernel, formats, mqtt | journal, any decision beyond "does this parse" |
 //! | [`http`] | speech: parse, submit, render. One resource a file. `http/dashboard/` is the page at `/`: TypeScript, a client of `/v1` like any other, built into `dist/`, which the binary holds | app, kernel, formats, of mqtt what a topic filter is | journal, any decision beyond "does this parse" |
-//! | [`client`] | a typed client of the REST interface, for other programs and for our own command line | reqwest | anything of the house: it knows the public interface only |
+//! | [`api::client`] | a typed client of the REST interface, for other programs and for our own command line | reqwest | anything of the house: it knows the public interface only |
 //! | [`gateway`] | the edge: an aggregator of devices (buffers by QoS level, paces, subscriptions) and the consumer. A program of its own that shares the binary | mqtt, the orchestrator's public interface | anything of the orchestrator's insides |
 //! | [`cli`] | one file a subcommand; [`cli::demo`] plays the paper's scenario with all of them as processes of their own | service, formats, kernel, client, gateway | |
 //! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
@@ -69,10 +69,6 @@
 //!    foreign one stays.
 //! 7. A refusal names its reason with data: the binding links, the class, what was available.
 
-pub mod kernel;
-
-pub mod formats;
-
 pub mod journal;
 
 pub mod southbound;
@@ -81,16 +77,10 @@ pub mod app;
 
 pub mod http;
 
-pub mod mqtt;
-
-pub mod front;
-
-pub mod gateway;
+pub mod aggregator_mqtt;
 
 pub mod config;
 pub mod service;
 pub mod telemetry;
-
-pub mod client;
 
 pub mod cli;

@@ -18,21 +18,21 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::aggregator_mqtt;
 use crate::app::{App, Credentials, Mode, Options, Pace, SchedulerOptions, StartError, SubmitError, Tasks, workshop};
 use crate::config::{self, Config};
-use crate::formats;
-use crate::front;
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, Journal, JournalError};
-use crate::kernel::Command;
-use crate::kernel::command::{Expected, Misfits};
-use crate::kernel::id::{Name, NameError};
-use crate::kernel::rates::settings::SettingsError;
-use crate::mqtt::auth::AccessError;
-use crate::mqtt::transport::TlsError;
-use crate::mqtt::{self, Broker};
 use crate::telemetry::{self, Metrics};
+use formats;
 use front_door::FrontDoor;
+use kernel::Command;
+use kernel::command::{Expected, Misfits};
+use kernel::id::{Name, NameError};
+use kernel::rates::settings::SettingsError;
+use mqtt::auth::AccessError;
+use mqtt::transport::TlsError;
+use mqtt::{self, Broker};
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
 const FIRST_TOPOLOGY: (&str, &str) = ("nsfnet", include_str!("../topologies/nsfnet.json"));
@@ -169,7 +169,7 @@ impl Service {
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
         let Self { app, tasks, listener, broker, doors, metrics, drain } = self;
         doors.serve(&broker);
-        tokio::spawn(front::run(app.clone(), broker.clone()));
+        tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone()));
         let router = http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION") })
             .route("/metrics", get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone())))
             .layer(from_fn_with_state(metrics, count));

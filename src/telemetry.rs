@@ -25,8 +25,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::record::{CauseWord, DenialRecord, DisplacedRecord, FateWord};
 use crate::app::{App, Commit, Fact, News, Record};
-use crate::kernel::class::ClassType;
-use crate::mqtt::Broker;
+use kernel::class::ClassType;
+use mqtt::Broker;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Admission {

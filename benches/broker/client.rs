@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
+use mqtt::codec::{
+    Bytes, BytesMut, Connect, ConnectProperties, Decoder, Delivery, MessageProperties, PACKET_MAX_BYTES, Packet,
+    Prepared, Publish, Qos, Subscribe, Subscription, SubscriptionOptions, UserProperties, Version,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::io::read_buf;
-use watermaster::mqtt::codec::{
-    Bytes, BytesMut, Connect, ConnectProperties, Decoder, Delivery, MessageProperties, PACKET_MAX_BYTES, Packet,
-    Prepared, Publish, Qos, Subscribe, Subscription, SubscriptionOptions, UserProperties, Version,
-};
 
 /// What is published, in bytes: as in the Nucleus paper.
 pub(crate) const PAYLOAD_BYTES: usize = 79;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
+use mqtt::codec::{Packet, Qos};
 use tokio::runtime::Runtime;
-use watermaster::mqtt::codec::{Packet, Qos};
 
 use crate::client::{Reader, Session, Writer, subscriber};
 use crate::host::{Host, Kind, cpu_of_us};

@@ -5,10 +5,10 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use mqtt::codec::{Ack, Delivery, Packet, Qos};
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
-use watermaster::mqtt::codec::{Ack, Delivery, Packet, Qos};
 
 use crate::client::{Session, connect, mark, publication, subscriber};
 use crate::host::{Host, Kind};

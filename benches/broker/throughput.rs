@@ -6,10 +6,10 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use mqtt::codec::{Ack, Delivery, Packet, Qos};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
-use watermaster::mqtt::codec::{Ack, Delivery, Packet, Qos};
 
 use crate::client::{Reader, Session, Writer, connect, mark, publication, subscriber};
 use crate::host::{Host, Kind, cpu_of_us};

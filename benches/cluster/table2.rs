@@ -7,9 +7,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use watermaster::formats::Instant as Moment;
-use watermaster::kernel::units::Millis;
-use watermaster::mqtt::codec::{Delivery, Packet};
+use formats::Instant as Moment;
+use kernel::units::Millis;
+use mqtt::codec::{Delivery, Packet};
 
 use crate::breaking::Next;
 use crate::session::client::{Client, connect, id, publish};

@@ -1,8 +1,8 @@
 //! A bandwidth model's JSON: any bytes give a model or an error, and what was read is read again alike.
 #![no_main]
 
+use formats::bandwidth_model::Document;
 use libfuzzer_sys::fuzz_target;
-use watermaster::formats::bandwidth_model::Document;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(document) = serde_json::from_slice::<Document>(bytes) else { return };

@@ -1,7 +1,7 @@
 //! Any text is a rate within bounds or none.
 #![no_main]
 
-use watermaster::formats::capacity;
+use formats::capacity;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     if let Some(rate) = capacity::parse(text) {

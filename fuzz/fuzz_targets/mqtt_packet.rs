@@ -1,7 +1,7 @@
 //! Any bytes on any connection: packets that are read are written as the same packets, or a clean error ends it.
 #![no_main]
 
-use watermaster::mqtt::codec::{BytesMut, Decoder, PACKET_MAX_BYTES, Packet, Version};
+use mqtt::codec::{BytesMut, Decoder, PACKET_MAX_BYTES, Packet, Version};
 
 libfuzzer_sys::fuzz_target!(|input: (u8, &[u8])| {
     let (side, bytes) = input;
@@ -21,7 +21,8 @@ libfuzzer_sys::fuzz_target!(|input: (u8, &[u8])| {
         };
         let mut written = BytesMut::new();
         packet.encode(version, PACKET_MAX_BYTES, &mut written).expect("what was read can be said");
-        let mut again = if matches!(packet, Packet::Connect(_)) { Decoder::server(PACKET_MAX_BYTES) } else { reader.clone() };
+        let mut again =
+            if matches!(packet, Packet::Connect(_)) { Decoder::server(PACKET_MAX_BYTES) } else { reader.clone() };
         assert_eq!(again.decode(&mut written), Ok(Some(packet)));
         assert!(written.is_empty());
     }

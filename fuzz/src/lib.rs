@@ -1,6 +1,6 @@
 //! What the fuzz targets have in common.
 
-use watermaster::formats::{Format, Options, read, write};
+use formats::{Format, Options, read, write};
 
 /// Reads `bytes` as `format`. A topology that comes of it must be written and read again without a change; an error must
 /// have a place.

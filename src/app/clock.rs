@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::kernel::units::Millis;
+use kernel::units::Millis;
 
 /// Wall-clock time that does not run backwards while the process lives.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::{App, Commit, reconcile};
 use crate::journal::{DecodeError, JournalError, decode};
-use crate::kernel::{ApplyError, State, apply};
+use kernel::{ApplyError, State, apply};
 
 /// How many events are read at once.
 const PAGE: u32 = 1_000;

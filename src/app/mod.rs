@@ -30,11 +30,11 @@ pub use crate::journal::{
     EncodeError, Journal, JournalError, Past, PastFilter, Receipt, StoredRecord as Fact, allocation_record,
     denial_record,
 };
-use crate::kernel::audit::{Fault, audit};
-use crate::kernel::id::{AllocationId, Name, Sequence};
-use crate::kernel::units::Millis;
-use crate::kernel::{Command, Refusal, State};
 pub use crate::southbound::Credentials;
+use kernel::audit::{Fault, audit};
+use kernel::id::{AllocationId, Name, Sequence};
+use kernel::units::Millis;
+use kernel::{Command, Refusal, State};
 
 /// The target of spans: they are for a collector of traces, not for the log.
 pub const SPANS: &str = "watermaster::span";

@@ -15,11 +15,11 @@ use tokio::time::sleep;
 
 use super::{App, COMMITS_KEPT, Commit, Fact, Load, Mode, Outcome, Record, Submission, SubmitError};
 use crate::journal::record::{DenialRecord, DisplacedRecord};
-use crate::kernel::id::{AllocationId, Name};
-use crate::kernel::rates::Settings;
-use crate::kernel::rates::demand::Metadata;
-use crate::kernel::rates::dispatch::{AggregatorView, Answer, Ask, Dispatcher, Rejection, Urgency};
-use crate::kernel::units::{Bandwidth, Millis};
+use kernel::id::{AllocationId, Name};
+use kernel::rates::Settings;
+use kernel::rates::demand::Metadata;
+use kernel::rates::dispatch::{AggregatorView, Answer, Ask, Dispatcher, Rejection, Urgency};
+use kernel::units::{Bandwidth, Millis};
 
 pub use plans::{PLAN_BOUNDS_US, Plans, Trigger};
 

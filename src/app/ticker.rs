@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{App, Mode, RECEIPT_KEPT, SNAPSHOT_EVERY, SubmitError};
-use crate::kernel::Command;
-use crate::kernel::id::Sequence;
-use crate::kernel::units::Millis;
+use kernel::Command;
+use kernel::id::Sequence;
+use kernel::units::Millis;
 
 /// How long the ticker sleeps at most: an allocation with a nearer deadline may have come meanwhile.
 const GLANCE: Duration = Duration::from_millis(250);

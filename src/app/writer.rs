@@ -11,12 +11,12 @@ use tracing::Instrument;
 
 use super::{App, BATCH_MAX, Commit, Fact, Job, Mode, Outcome, SPANS, Submission, SubmitError, follower};
 use crate::journal::{Alone, AppendError, Draft, DraftError, EncodeError, Past, Receipt, Record, encode};
-use crate::kernel::event::{Displaced, Event, Fate};
-use crate::kernel::id::AllocationId;
-use crate::kernel::lsp::EndCause;
-use crate::kernel::path::Workspace;
-use crate::kernel::units::Millis;
-use crate::kernel::{Command, Recorded, Refusal, State, Undo, apply, decide, take_back};
+use kernel::event::{Displaced, Event, Fate};
+use kernel::id::AllocationId;
+use kernel::lsp::EndCause;
+use kernel::path::Workspace;
+use kernel::units::Millis;
+use kernel::{Command, Recorded, Refusal, State, Undo, apply, decide, take_back};
 
 /// How often a batch is decided again because another writer was faster, before its senders are told to try again. The
 /// second time nobody else can write, so that more than one conflict means that something is wrong.

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use super::connection::{Connection, ConnectionError, PAGE, bandwidth, effects, rate, table};
-use crate::client::{Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, Effect};
+use api::client::{Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, Effect};
 
 /// The arguments of `watermaster allocation`.
 #[derive(Args, Debug)]
@@ -154,7 +154,7 @@ pub(super) fn effect(dry_run: bool) -> Effect {
 fn allocation_create(connection: &Connection, create: &Create) -> Result<(), ConnectionError> {
     let key = create.key.clone().unwrap_or_else(made_up_key);
     let request = create.request();
-    let work = async |client: crate::client::Client| {
+    let work = async |client: api::client::Client| {
         Ok(client.allocation_create(&request, &key, effect(create.dry_run)).await?)
     };
     let done = connection.wait(work)?;

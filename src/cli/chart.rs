@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::kernel::class::CLASS_TYPES;
+use kernel::class::CLASS_TYPES;
 
 /// The colour of each class type.
 pub const COLOURS: [&str; CLASS_TYPES] =

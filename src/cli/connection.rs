@@ -5,8 +5,8 @@ use std::io::Write;
 use clap::Args;
 use serde::Serialize;
 
-use crate::client::{Client, ClientError, Effects};
-use crate::formats::capacity;
+use api::client::{Client, ClientError, Effects};
+use formats::capacity;
 
 /// A page of a list.
 pub(super) const PAGE: u32 = 1_000;

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::serve::stop_on_signal;
 use crate::config::LogFormat;
-use crate::gateway::consumer::tally::Line;
-use crate::gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, NamedWish, Reach, Wish, url};
 use crate::telemetry;
+use gateway::consumer::tally::Line;
+use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, NamedWish, Reach, Wish, url};
 
 /// The arguments of `watermaster consumer`.
 #[derive(Args, Debug)]

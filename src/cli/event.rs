@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use super::connection::{Connection, ConnectionError};
-use crate::client::Event;
+use api::client::Event;
 
 /// The arguments of `watermaster event`.
 #[derive(Args, Debug)]

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::greeting;
 use super::serve::stop_on_signal;
 use crate::config::LogFormat;
-use crate::gateway::generator::SourceSpec;
-use crate::gateway::message::Policy;
-use crate::gateway::options::{Options, OptionsError, TopicPolicy};
-use crate::gateway::{Gateway, GatewayError};
 use crate::telemetry;
+use gateway::generator::SourceSpec;
+use gateway::message::Policy;
+use gateway::options::{Options, OptionsError, TopicPolicy};
+use gateway::{Gateway, GatewayError};
 
 /// The arguments of `watermaster gateway`.
 #[derive(Args, Debug, Default)]

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::allocation::effect;
 use super::connection::{Connection, ConnectionError, PAGE, bandwidth, effects, rate, table};
-use crate::client::{Link, LinkChange};
+use api::client::{Link, LinkChange};
 
 /// The arguments of `watermaster link`.
 #[derive(Args, Debug)]
@@ -103,7 +103,7 @@ fn link_set(connection: &Connection, set: &Set) -> Result<(), ConnectionError> {
         te_metric: set.te_metric,
         delay_us: set.delay_us,
     };
-    let work = async |client: crate::client::Client| {
+    let work = async |client: api::client::Client| {
         Ok(client.link_change(&set.topology, &set.link, &change, effect(set.dry_run)).await?)
     };
     let done = connection.wait(work)?;

@@ -4,7 +4,7 @@ use std::io::{BufRead, Write};
 
 use clap::Args;
 
-use crate::mqtt::auth::{HashError, hash_line};
+use mqtt::auth::{HashError, hash_line};
 
 /// The arguments of `watermaster passwd`.
 #[derive(Args, Debug)]

@@ -10,11 +10,11 @@ use clap::{Args, Subcommand};
 
 use super::allocation::effect;
 use super::connection::{Connection, ConnectionError, PAGE, effects, table};
-use crate::client::{TopologySummary, Upload};
-use crate::formats::{
+use api::client::{TopologySummary, Upload};
+use formats::{
     self, ExportError, Format, INPUT_MAX_BYTES, ImportError, Imported, MissingCapacity, Options, Report, source_name,
 };
-use crate::kernel::units::Bandwidth;
+use kernel::units::Bandwidth;
 
 /// What to do with a topology file.
 #[derive(Subcommand, Clone, Debug)]

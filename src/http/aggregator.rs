@@ -22,10 +22,10 @@ use super::wire::json;
 use super::{Room, error, kind, page};
 use crate::app::ReportError;
 use crate::app::words::Key;
-use crate::formats::aggregator::{AggregatorDocument, AggregatorId, MetadataDocument, MetadataError, RatesDocument};
-use crate::kernel::id::Name;
-use crate::kernel::rates::demand::Absurdity;
-use crate::kernel::rates::dispatch::{AggregatorView, Rejection};
+use formats::aggregator::{AggregatorDocument, AggregatorId, MetadataDocument, MetadataError, RatesDocument};
+use kernel::id::Name;
+use kernel::rates::demand::Absurdity;
+use kernel::rates::dispatch::{AggregatorView, Rejection};
 
 /// Takes a report in.
 ///

@@ -17,9 +17,9 @@ use super::wire::{AllocationAnswer, AllocationRequest, AllocationView, Effects, 
 use super::{Room, error, kind, what_if};
 use crate::app::words::{EndWord, Id};
 use crate::app::{EncodeError, Fact, Mode, Record, SubmitError, allocation_record};
-use crate::formats::bandwidth_model::ModelName;
-use crate::kernel::id::AllocationId;
-use crate::kernel::{Command, Refusal};
+use formats::bandwidth_model::ModelName;
+use kernel::id::AllocationId;
+use kernel::{Command, Refusal};
 
 /// How a request is to be decided.
 #[derive(Deserialize, IntoParams)]

@@ -15,12 +15,12 @@ use super::{Room, kind, page};
 use crate::app::record::AllocationRecord;
 use crate::app::words::{Key, StateWord};
 use crate::app::{Condition, Conditions, Past, PastFilter, allocation_record};
-use crate::kernel::State as KernelState;
-use crate::kernel::class::ClassType;
-use crate::kernel::id::{AllocationId, LinkIx};
-use crate::kernel::lsp::{Allocation, EndCause, LspState};
-use crate::kernel::state::Network;
-use crate::kernel::topology::Topology;
+use kernel::State as KernelState;
+use kernel::class::ClassType;
+use kernel::id::{AllocationId, LinkIx};
+use kernel::lsp::{Allocation, EndCause, LspState};
+use kernel::state::Network;
+use kernel::topology::Topology;
 
 /// How many living allocations one request looks at, so that the writer does not wait for long. A page may be short for
 /// it; its cursor says where to go on.
@@ -203,7 +203,7 @@ fn link_of(network: &Network, filter: &PastFilter) -> Option<LinkIx> {
 fn matches(allocation: &Allocation, network: &Network, filter: &PastFilter) -> bool {
     let topology = network.topology();
     let is_node = |wanted: &Option<_>, ix| {
-        let wanted = wanted.as_ref().map(crate::kernel::id::Name::as_str);
+        let wanted = wanted.as_ref().map(kernel::id::Name::as_str);
         wanted.is_none_or(|name| topology.node_named(name) == Some(ix))
     };
     filter.topology.as_ref().is_none_or(|name| *name == allocation.topology)

@@ -20,7 +20,7 @@ use super::wire::{AllocationAnswer, AllocationRequest, Effects, json};
 use super::{Room, kind};
 use crate::app::record::{AllocationRecord, DemandRecord};
 use crate::app::{Conditions, Fact, Mode, Outcome, Record};
-use crate::kernel::command::{Command, Request};
+use kernel::command::{Command, Request};
 
 /// The most requests of one batch.
 const REQUESTS_MAX: usize = 1_000;

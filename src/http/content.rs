@@ -12,11 +12,11 @@ use super::extract::FromQuery;
 use super::problem::{BadRequest, InternalError, Problem};
 use super::{Room, kind, page};
 use crate::app::words::Key;
-use crate::formats::Instant;
-use crate::formats::aggregator::StandingWord;
-use crate::kernel::id::Name;
-use crate::kernel::rates::dispatch::AggregatorView;
-use crate::mqtt::codec::topic;
+use formats::Instant;
+use formats::aggregator::StandingWord;
+use kernel::id::Name;
+use kernel::rates::dispatch::AggregatorView;
+use mqtt::codec::topic;
 
 /// How many aggregators one request looks at, at most; the next page goes on after them.
 const LOOKED_AT_MAX: usize = 10_000;

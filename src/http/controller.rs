@@ -16,11 +16,11 @@ use super::wire::{Instant, json, request_bandwidth};
 use super::{Room, error, kind};
 use crate::app::words::Key;
 use crate::app::{Mode, Record, SurveyError};
-use crate::kernel::command::{Command, Expected, Misfits};
-use crate::kernel::controller::{Address, Controller, DriverKind};
-use crate::kernel::id::Name;
-use crate::kernel::survey::{Merged, merge};
-use crate::kernel::{Refusal, State as KernelState};
+use kernel::command::{Command, Expected, Misfits};
+use kernel::controller::{Address, Controller, DriverKind};
+use kernel::id::Name;
+use kernel::survey::{Merged, merge};
+use kernel::{Refusal, State as KernelState};
 
 /// How a controller is to be used.
 #[derive(Deserialize, ToSchema)]

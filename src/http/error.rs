@@ -6,10 +6,10 @@ use super::kind;
 use super::problem::{BindingLink, Problem};
 use crate::app::record::{DemandRecord, DenialRecord};
 use crate::app::{Fact, JournalError, SubmitError};
-use crate::formats::ImportError;
-use crate::formats::bandwidth_model::DocumentError;
-use crate::kernel::Refusal;
-use crate::kernel::id::AllocationId;
+use formats::ImportError;
+use formats::bandwidth_model::DocumentError;
+use kernel::Refusal;
+use kernel::id::AllocationId;
 
 /// The most ids that a problem lists.
 const CONFLICTS_MAX: usize = 1_000;

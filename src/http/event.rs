@@ -15,7 +15,7 @@ use super::{Room, kind, page};
 use crate::app::Fact;
 use crate::app::record::{DisplacedRecord, Record};
 use crate::app::words::Key;
-use crate::kernel::id::Sequence;
+use kernel::id::Sequence;
 
 /// Which events are wanted.
 #[derive(Deserialize, IntoParams)]

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::kind;
 use super::problem::Problem;
-use crate::kernel::command::Expected;
-use crate::kernel::id::Sequence;
+use kernel::command::Expected;
+use kernel::id::Sequence;
 
 /// The parameters in the path.
 pub(super) struct FromPath<T>(pub(super) T);

@@ -17,8 +17,8 @@ use super::extract::one;
 use super::problem::Problem;
 use super::{Room, kind};
 use crate::app::{Fact, Key, Mode, Outcome, Submission, SubmitError};
-use crate::kernel::Command;
-use crate::kernel::id::Sequence;
+use kernel::Command;
+use kernel::id::Sequence;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

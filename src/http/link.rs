@@ -14,9 +14,9 @@ use super::wire::{Effects, LinkAnswer, LinkFigures, LinkRequest, LinkStatic, Lin
 use super::{Room, error, page};
 use crate::app::words::Key;
 use crate::app::{Conditions, Record};
-use crate::kernel::command::Command;
-use crate::kernel::id::Name;
-use crate::kernel::{Refusal, State as KernelState};
+use kernel::command::Command;
+use kernel::id::Name;
+use kernel::{Refusal, State as KernelState};
 
 /// Which links are wanted.
 #[derive(Deserialize, IntoParams)]

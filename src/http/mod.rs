@@ -45,8 +45,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::{App, Fact, Mode, SubmitError};
-use crate::formats;
-use crate::kernel::{Command, Refusal};
+use formats;
+use kernel::{Command, Refusal};
 
 use idempotency::InFlight;
 use problem::Problem;

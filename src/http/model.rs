@@ -19,12 +19,12 @@ use super::wire::{Effects, json};
 use super::{Room, error};
 use crate::app::words::Key;
 use crate::app::{Mode, Record};
-use crate::formats::bandwidth_model::{
+use formats::bandwidth_model::{
     ClassDocument, Document, ModelName, OverrideDocument, PathChoiceName, PathMetricName, RestorationName,
     TeClassDocument, VictimOrderName,
 };
-use crate::kernel::Refusal;
-use crate::kernel::command::{Command, Expected, Switchover};
+use kernel::Refusal;
+use kernel::command::{Command, Expected, Switchover};
 
 /// A bandwidth model as it is in force.
 #[derive(Serialize, ToSchema)]

@@ -15,19 +15,17 @@ use super::wire::{ConstraintsRequest, json, request_bandwidth, request_class_typ
 use super::{Room, kind};
 use crate::app::denial_record;
 use crate::app::words::Key;
-use crate::kernel::bam::Slot;
-use crate::kernel::class::{ClassType, Priority, TeClass};
-use crate::kernel::command::NamedConstraints;
-use crate::kernel::decide::{path_metric, resolve_constraints};
-use crate::kernel::event::Denial;
-use crate::kernel::id::{Name, NodeIx};
-use crate::kernel::model::PathChoice;
-use crate::kernel::path::{
-    Disjointness, FoundPath, Links, Query, Workspace, disjoint_pair, explain, k_shortest, shortest,
-};
-use crate::kernel::state::Network;
-use crate::kernel::units::Bandwidth;
-use crate::kernel::{Refusal, State as KernelState};
+use kernel::bam::Slot;
+use kernel::class::{ClassType, Priority, TeClass};
+use kernel::command::NamedConstraints;
+use kernel::decide::{path_metric, resolve_constraints};
+use kernel::event::Denial;
+use kernel::id::{Name, NodeIx};
+use kernel::model::PathChoice;
+use kernel::path::{Disjointness, FoundPath, Links, Query, Workspace, disjoint_pair, explain, k_shortest, shortest};
+use kernel::state::Network;
+use kernel::units::Bandwidth;
+use kernel::{Refusal, State as KernelState};
 
 /// The most paths that one request asks for.
 const PATHS_MAX: u64 = 16;

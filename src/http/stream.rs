@@ -17,7 +17,7 @@ use super::event::{EventView, is_of, kind_of};
 use super::wire::Instant;
 use crate::app::words::{Id, Key, StateWord};
 use crate::app::{App, Commit, Fact, News};
-use crate::kernel::id::Sequence;
+use kernel::id::Sequence;
 
 /// How often a silent stream says that it is there.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);

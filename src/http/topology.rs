@@ -17,13 +17,13 @@ use super::wire::{Effects, json};
 use super::{Room, error, kind, page};
 use crate::app::words::Key;
 use crate::app::{Mode, Record};
-use crate::formats::Document;
-use crate::formats::bandwidth_model::ModelName;
-use crate::formats::{self, Format, Imported, MissingCapacity, Options, Report};
-use crate::kernel::bam::Kind;
-use crate::kernel::command::{Command, Expected, Misfits};
-use crate::kernel::id::Name;
-use crate::kernel::units::Bandwidth;
+use formats::Document;
+use formats::bandwidth_model::ModelName;
+use formats::{self, Format, Imported, MissingCapacity, Options, Report};
+use kernel::bam::Kind;
+use kernel::command::{Command, Expected, Misfits};
+use kernel::id::Name;
+use kernel::units::Bandwidth;
 
 /// How an upload is to be read and what becomes of who is there.
 #[derive(Deserialize, IntoParams)]
@@ -336,7 +336,7 @@ pub(super) async fn topology_get(
 
 /// No topology of this name.
 pub(super) fn unknown(name: &Name) -> Problem {
-    crate::kernel::Refusal::UnknownTopology(name.clone()).into()
+    kernel::Refusal::UnknownTopology(name.clone()).into()
 }
 
 /// Whether it is only to be known what would happen.

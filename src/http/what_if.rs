@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::problem::Problem;
 use super::{Room, error, kind};
 use crate::app::{Fact, Mode, Submission, SubmitError};
-use crate::formats::bandwidth_model::ModelName;
-use crate::kernel::bam::{ClassConfig, Kind, Model, ModelError};
-use crate::kernel::command::{Command, Expected, Request, Switchover};
-use crate::kernel::decide::resolve_network_between;
-use crate::kernel::model::BandwidthModel;
-use crate::kernel::units::{PPM, Share};
+use formats::bandwidth_model::ModelName;
+use kernel::bam::{ClassConfig, Kind, Model, ModelError};
+use kernel::command::{Command, Expected, Request, Switchover};
+use kernel::decide::resolve_network_between;
+use kernel::model::BandwidthModel;
+use kernel::units::{PPM, Share};
 
 /// What classes lend either way under G-BAM, where the model in force is another and says nothing of loans.
 const LOANS_PPM: u32 = PPM / 2;

@@ -8,16 +8,16 @@ use super::record::{
     FateWord, FlowRecord, HopRecord, Record,
 };
 use super::words::{Id, Key};
-use crate::kernel::bam::{Cause, ModelError};
-use crate::kernel::class::{ClassType, Priority};
-use crate::kernel::controller::{Address, AddressError, Controller};
-use crate::kernel::event::{Binding, Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
-use crate::kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
-use crate::kernel::lsp::{Allocation, Flow};
-use crate::kernel::path::{Constraints, Hop, RouteHop};
-use crate::kernel::state::State;
-use crate::kernel::topology::{Topology, TopologyError};
-use crate::kernel::units::{Bandwidth, Micros, Millis};
+use kernel::bam::{Cause, ModelError};
+use kernel::class::{ClassType, Priority};
+use kernel::controller::{Address, AddressError, Controller};
+use kernel::event::{Binding, Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
+use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
+use kernel::lsp::{Allocation, Flow};
+use kernel::path::{Constraints, Hop, RouteHop};
+use kernel::state::State;
+use kernel::topology::{Topology, TopologyError};
+use kernel::units::{Bandwidth, Micros, Millis};
 
 /// Why a record is no event of this state.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -10,10 +10,10 @@ use super::encode::{EncodeError, encode};
 use super::past::Past;
 use super::record::Record;
 use super::words::escaped;
-use crate::kernel::event::Recorded;
-use crate::kernel::id::Sequence;
-use crate::kernel::state::State;
-use crate::kernel::units::Millis;
+use kernel::event::Recorded;
+use kernel::id::Sequence;
+use kernel::state::State;
+use kernel::units::Millis;
 
 /// That a request with an idempotency key was carried out, and by which events.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -7,14 +7,14 @@ use super::record::{
 use super::stored_model::ModelRecord;
 use super::stored_topology::{LinkRecord, TopologyRecord};
 use super::words::{Id, Key, Prefix};
-use crate::kernel::bam::Cause;
-use crate::kernel::controller::Controller;
-use crate::kernel::event::{Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
-use crate::kernel::id::{LinkIx, Name, NodeIx};
-use crate::kernel::lsp::{Allocation, Flow};
-use crate::kernel::path::{Constraints, Hop};
-use crate::kernel::state::State;
-use crate::kernel::topology::Topology;
+use kernel::bam::Cause;
+use kernel::controller::Controller;
+use kernel::event::{Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
+use kernel::id::{LinkIx, Name, NodeIx};
+use kernel::lsp::{Allocation, Flow};
+use kernel::path::{Constraints, Hop};
+use kernel::state::State;
+use kernel::topology::Topology;
 
 /// Why an event has no stored form: it is not of the state it was said to be of.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -24,9 +24,9 @@ pub mod words;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::kernel::apply::ApplyError;
-use crate::kernel::id::{AllocationId, Sequence};
-use crate::kernel::units::Millis;
+use kernel::apply::ApplyError;
+use kernel::id::{AllocationId, Sequence};
+use kernel::units::Millis;
 
 use database::Database;
 use past::Bind;

@@ -6,11 +6,11 @@ use super::encode::{EncodeError, Indices};
 use super::record::AllocationRecord;
 use super::words::{EndWord, Key};
 use super::{JournalError, number, statement};
-use crate::kernel::class::ClassType;
-use crate::kernel::id::{Name, Sequence};
-use crate::kernel::lsp::{Allocation, EndCause};
-use crate::kernel::topology::Topology;
-use crate::kernel::units::Millis;
+use kernel::class::ClassType;
+use kernel::id::{Name, Sequence};
+use kernel::lsp::{Allocation, EndCause};
+use kernel::topology::Topology;
+use kernel::units::Millis;
 
 /// Frames a link's name among the others; no name contains it, since names have no control characters.
 const FRAME: char = '\u{1f}';

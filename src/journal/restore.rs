@@ -6,9 +6,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::decode::decode;
 use super::snapshot::{Head, SnapshotError, Thaw};
 use super::{Journal, JournalError, JournalRow, StoredRecord, on_either, statement};
-use crate::kernel::apply::apply;
-use crate::kernel::id::Sequence;
-use crate::kernel::state::State;
+use kernel::apply::apply;
+use kernel::id::Sequence;
+use kernel::state::State;
 
 /// How many events are read at once.
 const ROWS_AT_ONCE: i64 = 2_000;

@@ -15,13 +15,13 @@ use super::stored_model::ModelRecord;
 use super::stored_topology::TopologyRecord;
 use super::words::{Key, StateWord};
 use super::{Journal, JournalError, column, number, on_either, statement};
-use crate::kernel::apply::ApplyError;
-use crate::kernel::controller::Controller;
-use crate::kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
-use crate::kernel::lsp::Allocation;
-use crate::kernel::state::{Frozen, FrozenNetwork, State};
-use crate::kernel::topology::Topology;
-use crate::kernel::units::Millis;
+use kernel::apply::ApplyError;
+use kernel::controller::Controller;
+use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
+use kernel::lsp::Allocation;
+use kernel::state::{Frozen, FrozenNetwork, State};
+use kernel::topology::Topology;
+use kernel::units::Millis;
 
 /// How many allocations one part holds.
 const PART_ALLOCATIONS: usize = 10_000;

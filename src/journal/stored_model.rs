@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::decode::{DecodeError, class_type, priority};
 use super::words::{ChoiceWord, Key, KindWord, MetricWord, RestorationWord, VictimWord};
-use crate::kernel::bam::{ClassConfig, Model};
-use crate::kernel::class::TeClass;
-use crate::kernel::model::{BandwidthModel, Policy};
-use crate::kernel::units::{Overbooking, Share};
+use kernel::bam::{ClassConfig, Model};
+use kernel::class::TeClass;
+use kernel::model::{BandwidthModel, Policy};
+use kernel::units::{Overbooking, Share};
 
 /// A topology's bandwidth model.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::decode::{DecodeError, bandwidth};
 use super::encode::{EncodeError, Indices};
 use super::words::{Dpid, Key, LinkWord, SourceWord, Text};
-use crate::kernel::id::{LinkIx, Name, NodeIx};
-use crate::kernel::topology::{Link, Node, Position, Switch, Topology};
-use crate::kernel::units::Micros;
+use kernel::id::{LinkIx, Name, NodeIx};
+use kernel::topology::{Link, Node, Position, Switch, Topology};
+use kernel::units::Micros;
 
 /// A topology.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]

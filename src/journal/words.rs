@@ -8,13 +8,13 @@ use std::net::Ipv4Addr;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::kernel::bam::{Kind, VictimOrder};
-use crate::kernel::controller::DriverKind;
-use crate::kernel::id::{AllocationId, Name};
-use crate::kernel::lsp::{EndCause, Ipv4Prefix, LspState};
-use crate::kernel::model::{PathChoice, Restoration};
-use crate::kernel::path::Metric;
-use crate::kernel::topology::{CapacitySource, LinkState};
+use kernel::bam::{Kind, VictimOrder};
+use kernel::controller::DriverKind;
+use kernel::id::{AllocationId, Name};
+use kernel::lsp::{EndCause, Ipv4Prefix, LspState};
+use kernel::model::{PathChoice, Restoration};
+use kernel::path::Metric;
+use kernel::topology::{CapacitySource, LinkState};
 
 /// A [`Name`] as it is stored: a JSON string, checked when it is read.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

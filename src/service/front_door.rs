@@ -7,9 +7,9 @@ use tokio::net::TcpListener;
 
 use super::ServiceError;
 use crate::config::{MqttDoors, STORE_DEFAULT};
-use crate::mqtt::auth::{Access, Anonymous};
-use crate::mqtt::transport::Tls;
-use crate::mqtt::{self, Broker, Settings, Through};
+use mqtt::auth::{Access, Anonymous};
+use mqtt::transport::Tls;
+use mqtt::{self, Broker, Settings, Through};
 
 /// The port that is registered for MQTT.
 const MQTT_PORT: u16 = 1883;

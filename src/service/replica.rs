@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::ServiceError;
 use super::front_door::FrontDoor;
 use crate::config::MqttDoors;
-use crate::mqtt::{Broker, Durability};
 use crate::telemetry;
+use mqtt::{Broker, Durability};
 
 /// What a replica is told.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::kernel::id::AllocationId;
-use crate::kernel::intent::{Action, Fault, Match, MeterId, PortNo, Rule, Step};
+use kernel::id::AllocationId;
+use kernel::intent::{Action, Fault, Match, MeterId, PortNo, Rule, Step};
 
 /// What did not come about in one call: what depends on it is left out.
 #[derive(Default)]

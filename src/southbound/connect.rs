@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::onos::Onos;
 use super::ryu::Ryu;
 use super::{Credentials, Driver, DriverError, Faults, Simulated, Unreachable};
-use crate::kernel::controller::{Address, Controller, DriverKind};
-use crate::kernel::topology::Topology;
+use kernel::controller::{Address, Controller, DriverKind};
+use kernel::topology::Topology;
 
 /// The driver for a controller. A simulated network is made of what the topology says. Credentials are for those that ask
 /// for some.

@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 pub use self::connect::connect;
 pub use self::dialogue::Credentials;
 pub use self::simulated::{Faults, Simulated};
-use crate::kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, Step, StepOutcome};
+use kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, Step, StepOutcome};
 
 /// How many requests may be under way at a controller, over all its switches: more bring only latency, since one thread
 /// serves REST, OpenFlow and discovery there.

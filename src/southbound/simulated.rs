@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Adjacency, Answer, Driver, DriverError, Port, PortCounters, Unreachable};
-use crate::kernel::intent::{
+use kernel::intent::{
     Action, Cookie, CookieFilter, Dpid, Fault, Meter, MeterId, Place, PortNo, Rule, Step, StepOutcome,
 };
-use crate::kernel::topology::{LinkState, Topology};
+use kernel::topology::{LinkState, Topology};
 
 /// What goes wrong, and how often, in parts per million of the steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

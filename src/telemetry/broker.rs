@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::mqtt::{Broker, STORE_LATENCY_BOUNDS_US};
+use mqtt::{Broker, STORE_LATENCY_BOUNDS_US};
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct MqttMessages {

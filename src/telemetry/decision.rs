@@ -3,8 +3,8 @@
 
 use crate::app::record::{AllocationRecord, DemandRecord, DenialRecord, DisplacedRecord, FateWord, Record};
 use crate::app::{App, Commit, Fact};
-use crate::kernel::State;
-use crate::kernel::class::ClassType;
+use kernel::State;
+use kernel::class::ClassType;
 
 const TARGET: &str = "watermaster::decision";
 

@@ -9,11 +9,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::app::{App, QUEUE_MAX};
-use crate::kernel::State;
-use crate::kernel::bam::by_class;
-use crate::kernel::class::CLASS_TYPES;
-use crate::kernel::state::Network;
-use crate::kernel::topology::LinkState;
+use kernel::State;
+use kernel::bam::by_class;
+use kernel::class::CLASS_TYPES;
+use kernel::state::Network;
+use kernel::topology::LinkState;
 
 /// How many links are told of one by one in the metrics; a network with more is told of as a whole only.
 const LINKS_TOLD_MAX: usize = 2_000;

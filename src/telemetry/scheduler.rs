@@ -9,9 +9,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::{App, Trigger};
-use crate::kernel::id::Name;
-use crate::kernel::rates::steady::Standing;
-use crate::kernel::rates::{LEVELS, Level};
+use kernel::id::Name;
+use kernel::rates::steady::Standing;
+use kernel::rates::{LEVELS, Level};
 
 /// How many aggregators are looked at at a time.
 const AT_ONCE: usize = 1_000;

@@ -4,17 +4,17 @@
 use std::str::FromStr;
 use std::sync::{Arc, mpsc};
 
+use kernel::Command;
+use kernel::command::{Expected, Misfits};
+use kernel::controller::{Address, DriverKind};
+use kernel::lsp::{Flow, LspState};
+use kernel::rates::Level;
+use kernel::rates::demand::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
+use kernel::units::{Bandwidth, Millis};
 use watermaster::app::{
     App, BATCH_MAX, Mode, Options, Pace, QUEUE_MAX, Record, SchedulerOptions, Submission, SubmitError, Tasks,
 };
 use watermaster::journal::{DatabaseUrl, Journal};
-use watermaster::kernel::Command;
-use watermaster::kernel::command::{Expected, Misfits};
-use watermaster::kernel::controller::{Address, DriverKind};
-use watermaster::kernel::lsp::{Flow, LspState};
-use watermaster::kernel::rates::Level;
-use watermaster::kernel::rates::demand::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
-use watermaster::kernel::units::{Bandwidth, Millis};
 
 use crate::kernel::{name, network, request};
 
@@ -96,13 +96,13 @@ fn is_busy<T>(answer: &Result<T, SubmitError>) -> bool {
 #[tokio::test]
 async fn a_dry_run_decides_alike_and_leaves_no_trace() {
     let (app, tasks, _folder) = start().await;
-    let before = (app.head(), app.read(watermaster::kernel::State::clone).await);
+    let before = (app.head(), app.read(kernel::State::clone).await);
     let many = Submission { commands: vec![ask(700_000), ask(700_000)], mode: Mode::DryRun, key: None };
     let outcomes = app.submit(many).await.unwrap();
     // The second sees what the first did.
     assert!(matches!(outcomes[0].as_ref().unwrap().record, Record::AllocationAdmitted { .. }));
     assert!(matches!(outcomes[1].as_ref().unwrap().record, Record::AllocationDenied { .. }));
-    assert_eq!((app.head(), app.read(watermaster::kernel::State::clone).await), before);
+    assert_eq!((app.head(), app.read(kernel::State::clone).await), before);
     tasks.stop(&app).await;
 }
 

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use formats;
+use gateway::consumer::Wish;
+use gateway::generator::SourceSpec;
 use watermaster::cli::demo::backbone;
 use watermaster::cli::demo::figure;
 use watermaster::cli::demo::notice::Notices;
@@ -13,9 +16,6 @@ use watermaster::cli::demo::scenario::{
 };
 use watermaster::cli::demo::tell;
 use watermaster::cli::demo::verdict::Summary;
-use watermaster::formats;
-use watermaster::gateway::consumer::Wish;
-use watermaster::gateway::generator::SourceSpec;
 
 #[test]
 fn the_timeline_is_the_same_at_every_tempo() {

@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use watermaster::formats::{Format, ImportError, Imported, MissingCapacity, Options, read, write};
-use watermaster::kernel::topology::{CapacitySource, LINKS_MAX, NODES_MAX};
+use formats::{Format, ImportError, Imported, MissingCapacity, Options, read, write};
+use kernel::topology::{CapacitySource, LINKS_MAX, NODES_MAX};
 
 /// One small file of every format, with the number of nodes and directed links in it.
 const SAMPLES: [(&str, Format, usize, usize); 10] = [
@@ -245,7 +245,7 @@ impl Xorshift {
 
 #[test]
 fn files_beyond_the_limits_are_refused() {
-    let too_large = vec![b' '; watermaster::formats::INPUT_MAX_BYTES + 1];
+    let too_large = vec![b' '; formats::INPUT_MAX_BYTES + 1];
     assert!(matches!(import(&too_large), Err(ImportError::TooLarge { .. })));
     let nodes: String = (0..=NODES_MAX).map(|at| format!("node [ id {at} ]\n")).collect();
     let error = import(format!("graph [\n{nodes}]").as_bytes()).unwrap_err();

@@ -7,10 +7,10 @@ mod world;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use kernel::id::Sequence;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 use watermaster::journal::{DatabaseUrl, Journal, JournalError};
-use watermaster::kernel::id::Sequence;
 
 async fn open(folder: &Path) -> Journal {
     Journal::open(&DatabaseUrl::Sqlite(folder.join("deep/journal.db"))).await.unwrap()

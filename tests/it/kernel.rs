@@ -3,21 +3,21 @@
 
 use std::sync::Arc;
 
-use proptest::prelude::*;
-use watermaster::kernel::audit::audit;
-use watermaster::kernel::bam::{ClassConfig, Kind, Model, VictimOrder};
-use watermaster::kernel::class::{ClassType, Priority, TeClass};
-use watermaster::kernel::command::{
+use kernel::audit::audit;
+use kernel::bam::{ClassConfig, Kind, Model, VictimOrder};
+use kernel::class::{ClassType, Priority, TeClass};
+use kernel::command::{
     Expected, LinkChange, Looseness, Misfits, NamedConstraints, NamedHop, NamedRouteHop, Request, Switchover,
 };
-use watermaster::kernel::event::{Denial, Displaced, Fate, PathObstacle};
-use watermaster::kernel::id::{AllocationId, Name, NodeIx, Sequence};
-use watermaster::kernel::lsp::EndCause;
-use watermaster::kernel::model::{BandwidthModel, PathChoice, Policy, Restoration};
-use watermaster::kernel::path::{Metric, Workspace};
-use watermaster::kernel::topology::{CapacitySource, Link, LinkState, Node, Topology};
-use watermaster::kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
-use watermaster::kernel::{Command, Event, Recorded, Refusal, State, apply, decide, take_back};
+use kernel::event::{Denial, Displaced, Fate, PathObstacle};
+use kernel::id::{AllocationId, Name, NodeIx, Sequence};
+use kernel::lsp::EndCause;
+use kernel::model::{BandwidthModel, PathChoice, Policy, Restoration};
+use kernel::path::{Metric, Workspace};
+use kernel::topology::{CapacitySource, Link, LinkState, Node, Topology};
+use kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
+use kernel::{Command, Event, Recorded, Refusal, State, apply, decide, take_back};
+use proptest::prelude::*;
 
 pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()

@@ -10,7 +10,7 @@ mod app;
 mod architecture;
 mod demo;
 mod formats;
-mod front;
+mod aggregator_mqtt;
 mod gateway;
 mod http;
 mod journal;

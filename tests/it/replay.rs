@@ -1,9 +1,9 @@
 //! `replay` against published figures: the birth-death traffic of RFC 4128 on one link of fifteen units, whose stationary
 //! probabilities are known to five digits.
 
+use formats::bandwidth_model::Document;
+use formats::trace::TraceRequest;
 use watermaster::cli::replay::engine::{Outcome, Replay, Summary};
-use watermaster::formats::bandwidth_model::Document;
-use watermaster::formats::trace::TraceRequest;
 
 use crate::kernel::network;
 

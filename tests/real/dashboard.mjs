@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 const { PROGRAM, DATA, SCREENS, CHROMIUM, ROOT } = process.env;
-const require = createRequire(join(ROOT, "src/http/dashboard/package.json"));
+const require = createRequire(join(ROOT, "dashboard/package.json"));
 const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const KIND = { "content-type": "application/json" };

@@ -16,8 +16,8 @@ fn people_can_work_with_the_dashboard() {
     let chromium = std::env::var("WATERMASTER_TEST_CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
     let chromium = which(&chromium).unwrap_or_else(|| panic!("there is no {chromium}: tests/run installs it"));
     assert!(
-        root.join("src/http/dashboard/node_modules/playwright-core").is_dir(),
-        "run npm ci in src/http/dashboard: tests/run does"
+        root.join("dashboard/node_modules/playwright-core").is_dir(),
+        "run npm ci in dashboard: tests/run does"
     );
     let status = Command::new("node")
         .arg(root.join("tests/real/dashboard.mjs"))
@@ -41,7 +41,7 @@ pub(crate) fn which(program: &str) -> Option<std::path::PathBuf> {
 
 #[test]
 fn the_dashboard_is_small() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/dashboard/dist");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboard/dist");
     let mut compressed = 0;
     for file in ["index.html", "app.js", "index.css"] {
         let body = std::fs::read(folder.join(file)).unwrap();

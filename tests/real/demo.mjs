@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 const { PROGRAM, OUT, SCREENS, CHROMIUM, ROOT } = process.env;
-const require = createRequire(join(ROOT, "src/http/dashboard/package.json"));
+const require = createRequire(join(ROOT, "dashboard/package.json"));
 const { chromium } = require("playwright-core");
 
 const demo = spawn(PROGRAM, ["demo", "--fast", "--stay", "--listen", "127.0.0.1:0", "--out", OUT], { stdio: ["ignore", "pipe", "inherit"] });

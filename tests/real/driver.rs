@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use watermaster::kernel::id::AllocationId;
-use watermaster::kernel::intent::{
+use kernel::id::AllocationId;
+use kernel::intent::{
     Action, Cookie, CookieFilter, Dpid, Fault, Ipv4Match, Label, Match, Meter, MeterId, Place, PortNo, Rule, Step,
     StepOutcome,
 };
-use watermaster::kernel::lsp::Ipv4Prefix;
+use kernel::lsp::Ipv4Prefix;
 use watermaster::southbound::ryu::Ryu;
 use watermaster::southbound::{Driver, DriverError};
 

@@ -8,12 +8,12 @@ use tokio::sync::broadcast;
 
 use super::hand::Hand;
 use crate::journal::record::AllocationRecord;
-use crate::kernel::State;
-use crate::kernel::id::{AllocationId, LinkIx, Name, Sequence};
-use crate::kernel::intent::Dpid;
-use crate::kernel::lsp::{Allocation, LspState};
-use crate::kernel::units::Millis;
 use crate::southbound::DriverError;
+use kernel::State;
+use kernel::id::{AllocationId, LinkIx, Name, Sequence};
+use kernel::intent::Dpid;
+use kernel::lsp::{Allocation, LspState};
+use kernel::units::Millis;
 
 /// How many pieces of news a slow listener may fall behind before it misses some.
 const NEWS_KEPT: usize = 4_096;

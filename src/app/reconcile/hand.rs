@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::{Mutex as Turn, Semaphore};
 use tokio::time::timeout;
 
-use crate::kernel::intent::{CookieFilter, Dpid, Meter, Rule, Step, StepOutcome};
 use crate::southbound::{
     Adjacency, Answer, Driver, DriverError, Port, PortCounters, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX, Unreachable,
 };
+use kernel::intent::{CookieFilter, Dpid, Meter, Rule, Step, StepOutcome};
 
 /// How long a question may take.
 const QUESTION_MAX: Duration = Duration::from_secs(10);

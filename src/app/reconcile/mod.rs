@@ -26,12 +26,12 @@ use self::hand::Hand;
 use self::worker::Worker;
 use super::{App, Commit};
 use crate::journal::record::Record;
-use crate::kernel::State;
-use crate::kernel::controller::{Controller, DriverKind};
-use crate::kernel::id::{Name, Sequence};
-use crate::kernel::survey::Survey;
-use crate::kernel::topology::Topology;
 use crate::southbound::{Driver, DriverError};
+use kernel::State;
+use kernel::controller::{Controller, DriverKind};
+use kernel::id::{Name, Sequence};
+use kernel::survey::Survey;
+use kernel::topology::Topology;
 
 /// What makes a driver for a controller, knowing the topology whose switches it has.
 pub type Workshop =

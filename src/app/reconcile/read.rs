@@ -2,8 +2,8 @@
 //! slice at a time.
 
 use super::hand::Hand;
-use crate::kernel::intent::{CookieFilter, Dpid, Table};
 use crate::southbound::DriverError;
+use kernel::intent::{CookieFilter, Dpid, Table};
 
 /// How many rules one answer should have at most.
 const SLICE_RULES: u64 = 400;

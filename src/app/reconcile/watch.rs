@@ -15,15 +15,15 @@ use super::super::{App, Mode};
 use super::board::{Board, Load};
 use super::hand::Hand;
 use super::worker::topology;
-use crate::kernel::Command;
-use crate::kernel::command::LinkChange;
-use crate::kernel::controller::Controller;
-use crate::kernel::id::{LinkIx, Name};
-use crate::kernel::intent::{Dpid, PortNo};
-use crate::kernel::survey::{SeenLink, SeenPort, Survey};
-use crate::kernel::topology::{Link, LinkState, Topology};
-use crate::kernel::units::Bandwidth;
 use crate::southbound::{DriverError, Port};
+use kernel::Command;
+use kernel::command::LinkChange;
+use kernel::controller::Controller;
+use kernel::id::{LinkIx, Name};
+use kernel::intent::{Dpid, PortNo};
+use kernel::survey::{SeenLink, SeenPort, Survey};
+use kernel::topology::{Link, LinkState, Topology};
+use kernel::units::Bandwidth;
 
 /// How often links are looked at.
 const LINKS_EVERY: Duration = Duration::from_millis(500);

@@ -1,7 +1,7 @@
 //! A backbone under load, beside the paper's network: allocations for NSFNET, the same at every run, so that there is a
 //! busiest link, a class that fills it, and somebody who would have to go for more. Pure.
 
-use crate::client::AllocationRequest;
+use api::client::AllocationRequest;
 
 /// The name under which a new service has it.
 pub const TOPOLOGY: &str = "nsfnet";

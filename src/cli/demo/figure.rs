@@ -4,7 +4,7 @@
 use super::record::{Happening, LevelSample, Record};
 use super::scenario::{AGGREGATORS, LEVEL_NAMES, Step};
 use crate::cli::chart::{Anchor, COLOURS, Course, Panel, Picture, Stroke, ticks};
-use crate::gateway::level::PerLevel;
+use gateway::level::PerLevel;
 
 const WIDTH: u64 = 1_200;
 const COLUMN: u64 = (WIDTH - 20) / AGGREGATORS.len() as u64;

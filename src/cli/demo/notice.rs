@@ -5,7 +5,7 @@ use super::record::{Sample, places};
 use super::scenario::{AGGREGATORS, LEVEL_NAMES};
 use super::verdict::{FILLED_PPM, NEAR_EMPTY_PPM};
 use crate::cli::connection::rate;
-use crate::gateway::level::PerLevel;
+use gateway::level::PerLevel;
 
 const MILLION: u64 = 1_000_000;
 /// A rate is told when it is this many times another, or that part of it.

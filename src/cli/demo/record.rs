@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::scenario::{AGGREGATORS, Step, Timeline};
-use crate::gateway::level::{LEVELS, PerLevel};
+use gateway::level::{LEVELS, PerLevel};
 
 /// A level of an aggregator at a moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

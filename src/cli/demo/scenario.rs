@@ -1,7 +1,7 @@
 //! The paper's scenario as data: the network, who says what under which topic, who subscribes when. Pure. What must stay
 //! true: one timeline whatever the policy, and everything that is compressed is compressed by the same factor.
 
-use crate::gateway::level::{LEVELS, PerLevel};
+use gateway::level::{LEVELS, PerLevel};
 
 /// The name of the network in which the aggregators are.
 pub const TOPOLOGY: &str = "psiot";

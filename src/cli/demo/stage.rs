@@ -12,8 +12,8 @@ use super::record::Latency;
 use super::scenario::{self, AGGREGATORS, BACKGROUND_BPS, BACKGROUND_CLASS, Step, Timeline, WithHeavy};
 use super::watch::{Watch, WatchError, latencies};
 use super::{Policy, backbone};
-use crate::client::{AllocationRequest, Client, ClientError, Effect, Upload};
-use crate::gateway::level::PerLevel;
+use api::client::{AllocationRequest, Client, ClientError, Effect, Upload};
+use gateway::level::PerLevel;
 
 /// Where the orchestrator listens if it can.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8080";

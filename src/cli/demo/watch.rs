@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::record::{Latency, LevelSample, Sample};
 use super::scenario::{AGGREGATORS, BACKGROUND_CLASS, SHARED_LINK, TOPOLOGY};
 use crate::cli::connection::PAGE;
-use crate::client::{Aggregator, Client, ClientError, Link};
-use crate::gateway::level::PerLevel;
+use api::client::{Aggregator, Client, ClientError, Link};
+use gateway::level::PerLevel;
 
 /// Why nothing was seen.
 #[derive(Debug, thiserror::Error)]

@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::formats::trace::TraceRequest;
-use crate::kernel::bam::Cause;
-use crate::kernel::class::{CLASS_TYPES, ClassType, Priority};
-use crate::kernel::command::{Expected, Misfits, NamedConstraints, Request, Switchover};
-use crate::kernel::event::{Denial, Displaced, DisplacedBy, Fate};
-use crate::kernel::id::{AllocationId, Name, NameError};
-use crate::kernel::model::BandwidthModel;
-use crate::kernel::path::Workspace;
-use crate::kernel::topology::Topology;
-use crate::kernel::units::{Bandwidth, Millis};
-use crate::kernel::{ApplyError, Command, Event, Recorded, Refusal, State, apply, decide};
+use formats::trace::TraceRequest;
+use kernel::bam::Cause;
+use kernel::class::{CLASS_TYPES, ClassType, Priority};
+use kernel::command::{Expected, Misfits, NamedConstraints, Request, Switchover};
+use kernel::event::{Denial, Displaced, DisplacedBy, Fate};
+use kernel::id::{AllocationId, Name, NameError};
+use kernel::model::BandwidthModel;
+use kernel::path::Workspace;
+use kernel::topology::Topology;
+use kernel::units::{Bandwidth, Millis};
+use kernel::{ApplyError, Command, Event, Recorded, Refusal, State, apply, decide};
 
 /// How many columns the utilisation plot has at most.
 const SAMPLES_MAX: usize = 1_000;
@@ -347,10 +347,7 @@ impl Replay {
     }
 }
 
-fn find(
-    before: &[Arc<crate::kernel::lsp::Allocation>],
-    id: AllocationId,
-) -> Option<&Arc<crate::kernel::lsp::Allocation>> {
+fn find(before: &[Arc<kernel::lsp::Allocation>], id: AllocationId) -> Option<&Arc<kernel::lsp::Allocation>> {
     before.iter().find(|old| old.id == id)
 }
 

@@ -12,10 +12,10 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::engine::{Replay, ReplayError, Samples, Summary};
-use crate::formats::bandwidth_model::{Document, DocumentError};
-use crate::formats::trace::{LINE_MAX_BYTES, TraceError, TraceRequest, read_line};
-use crate::formats::{self, ImportError};
-use crate::kernel::topology::Topology;
+use formats::bandwidth_model::{Document, DocumentError};
+use formats::trace::{LINE_MAX_BYTES, TraceError, TraceRequest, read_line};
+use formats::{self, ImportError};
+use kernel::topology::Topology;
 
 /// The arguments of `watermaster replay`.
 #[derive(Args, Debug)]
@@ -120,7 +120,7 @@ fn read_topology(path: &Path) -> Result<Topology, Error> {
     Ok(imported.topology)
 }
 
-fn read_model(path: &Path) -> Result<crate::kernel::model::BandwidthModel, Error> {
+fn read_model(path: &Path) -> Result<kernel::model::BandwidthModel, Error> {
     let bytes = std::fs::read(path).map_err(|error| at(path, error))?;
     let document: Document =
         serde_json::from_slice(&bytes).map_err(|error| Error::ModelJson { path: path.to_owned(), error })?;

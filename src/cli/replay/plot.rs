@@ -2,7 +2,7 @@
 
 use super::engine::Samples;
 use crate::cli::chart::{Anchor, COLOURS, Panel, Picture};
-use crate::kernel::class::CLASS_TYPES;
+use kernel::class::CLASS_TYPES;
 
 const WIDTH: u64 = 960;
 const HEIGHT: u64 = 360;

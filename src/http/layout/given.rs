@@ -1,7 +1,7 @@
 //! Places that the topology gives.
 
 use super::Point;
-use crate::kernel::topology::{Position, Topology};
+use kernel::topology::{Position, Topology};
 
 /// In how many rounds nodes without a place settle between their neighbours.
 const ROUNDS: usize = 60;

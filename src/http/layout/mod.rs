@@ -19,9 +19,9 @@ use super::problem::{BadRequest, InternalError, NotFound, Problem};
 use super::topology::{off_the_way, unknown};
 use super::wire::json;
 use crate::app::words::Key;
-use crate::kernel::id::Name;
-use crate::kernel::state::TOPOLOGIES_MAX;
-use crate::kernel::topology::{Position, Topology};
+use kernel::id::Name;
+use kernel::state::TOPOLOGIES_MAX;
+use kernel::topology::{Position, Topology};
 
 /// How wide a drawing is; the height follows from its proportions.
 const WIDTH: f64 = 10_000.0;
@@ -241,7 +241,7 @@ fn whole(value: f64, most: f64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats;
+    use formats;
 
     fn layout(text: &str) -> Layout {
         let imported = formats::read(text.as_bytes(), &formats::Options::default()).unwrap();

@@ -15,12 +15,12 @@ use super::{at_most, out_of_range};
 use crate::app::record::{AllocationRecord, FlowRecord};
 use crate::app::words::{EndWord, Id, Key, StateWord};
 use crate::app::{Condition, Conditions, Past};
-use crate::formats::Instant;
-use crate::kernel::class::{ClassType, Priority};
-use crate::kernel::command::{Command, Request};
-use crate::kernel::id::{AllocationId, Sequence};
-use crate::kernel::lsp::{Flow, Ipv4Prefix};
-use crate::kernel::units::{Bandwidth, Millis};
+use formats::Instant;
+use kernel::class::{ClassType, Priority};
+use kernel::command::{Command, Request};
+use kernel::id::{AllocationId, Sequence};
+use kernel::lsp::{Flow, Ipv4Prefix};
+use kernel::units::{Bandwidth, Millis};
 
 /// The QoS levels of PSIoT-Orch are the class types of this and lower numbers.
 const QOS_LEVEL_MAX: u8 = 2;

@@ -7,9 +7,9 @@ use super::super::kind;
 use super::super::problem::Problem;
 use crate::app::record::{ConstraintsRecord, HopRecord, RouteHopRecord};
 use crate::app::words::{Key, MetricWord};
-use crate::formats::bandwidth_model::PathMetricName;
-use crate::kernel::command::{Looseness, NamedConstraints, NamedHop, NamedRouteHop};
-use crate::kernel::units::Micros;
+use formats::bandwidth_model::PathMetricName;
+use kernel::command::{Looseness, NamedConstraints, NamedHop, NamedRouteHop};
+use kernel::units::Micros;
 
 /// The most hops that a constraint lists.
 const HOPS_MAX: usize = 1_000;

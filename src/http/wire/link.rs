@@ -8,13 +8,13 @@ use super::allocation::bandwidth;
 use super::effects::Effects;
 use crate::app::words::Id;
 use crate::app::{LinkRecord, Load};
-use crate::formats::{Instant, StateDocument};
-use crate::kernel::bam::by_class;
-use crate::kernel::command::LinkChange;
-use crate::kernel::id::LinkIx;
-use crate::kernel::state::Network;
-use crate::kernel::topology::{Link, LinkState};
-use crate::kernel::units::{Micros, PPM};
+use formats::{Instant, StateDocument};
+use kernel::bam::by_class;
+use kernel::command::LinkChange;
+use kernel::id::LinkIx;
+use kernel::state::Network;
+use kernel::topology::{Link, LinkState};
+use kernel::units::{Micros, PPM};
 
 /// The most allocations that a link lists.
 const ALLOCATIONS_LISTED_MAX: usize = 1_000;

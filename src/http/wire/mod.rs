@@ -20,7 +20,7 @@ pub(super) use link::{LinkAnswer, LinkFigures, LinkRequest, LinkStatic, LinkView
 
 use super::kind;
 use super::problem::Problem;
-pub(super) use crate::formats::Instant;
+pub(super) use formats::Instant;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

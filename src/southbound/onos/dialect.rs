@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 use super::super::check::real_port;
 use super::super::{Adjacency, Port, PortCounters};
-use crate::kernel::intent::{
+use kernel::intent::{
     Action, Cookie, Dpid, Fault, Ipv4Match, Label, Match, Meter, MeterId, Place, PortNo, Rule, TABLE,
 };
-use crate::kernel::lsp::Ipv4Prefix;
+use kernel::lsp::Ipv4Prefix;
 
 /// A band of this rate, in kbit/s, and the number of our meter more: two terabit per second, never reached.
 const TAG_RATE_KBPS: u64 = 2_000_000_000;

@@ -23,9 +23,7 @@ use self::dialect::{
 use super::check::{Failed, check};
 use super::dialogue::Dialogue;
 use super::{Adjacency, Answer, Credentials, Driver, DriverError, Port, PortCounters, STEPS_MAX};
-use crate::kernel::intent::{
-    Action, CookieFilter, Dpid, Fault, Meter, MeterId, Place, PortNo, Rule, Step, StepOutcome,
-};
+use kernel::intent::{Action, CookieFilter, Dpid, Fault, Meter, MeterId, Place, PortNo, Rule, Step, StepOutcome};
 
 /// The application that our rules are of, in ONOS's words.
 const APPLICATION: &str = "watermaster";

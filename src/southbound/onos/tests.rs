@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::super::stub::Stub;
 use super::*;
-use crate::kernel::id::AllocationId;
-use crate::kernel::intent::{Cookie, Ipv4Match, Label, Match};
-use crate::kernel::lsp::Ipv4Prefix;
+use kernel::id::AllocationId;
+use kernel::intent::{Cookie, Ipv4Match, Label, Match};
+use kernel::lsp::Ipv4Prefix;
 
 const SWITCH: Dpid = Dpid(1);
 

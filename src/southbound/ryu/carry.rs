@@ -15,7 +15,7 @@ use super::super::check::{Failed, check, takes_away};
 use super::super::{DriverError, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX};
 use super::speak::{Order, order};
 use super::{Ryu, narrowest, no_such_switch};
-use crate::kernel::intent::{Cookie, CookieFilter, Dpid, Fault, Match, Meter, MeterId, Place, Rule, Step, StepOutcome};
+use kernel::intent::{Cookie, CookieFilter, Dpid, Fault, Match, Meter, MeterId, Place, Rule, Step, StepOutcome};
 
 /// How long a switch is given before what it seems not to hold is looked for once more.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(50);

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::read::{PerSwitch, ToldAggregate, ToldCounters, ToldLink, ToldMeter, ToldPort, ToldRule};
 use super::dialogue::{Dialogue, Reply};
 use super::{Adjacency, Answer, Driver, DriverError, Port, PortCounters};
-use crate::kernel::intent::{Cookie, CookieFilter, Dpid, Meter, Rule, Step, StepOutcome};
+use kernel::intent::{Cookie, CookieFilter, Dpid, Meter, Rule, Step, StepOutcome};
 
 /// How long `ofctl_rest` waits for each part of a switch's answer before it answers with what it has; a little less, for
 /// clocks differ.

@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{Adjacency, Port, PortCounters};
-use crate::kernel::intent::{
+use kernel::intent::{
     Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Ipv4Match, Label, Match, Meter, MeterId, Place, PortNo, Rule,
 };
-use crate::kernel::lsp::Ipv4Prefix;
+use kernel::lsp::Ipv4Prefix;
 
 /// Port state bits of OpenFlow 1.3 §7.2.1: the link is down; blocked.
 const LINK_DOWN_OR_BLOCKED: u64 = 0b11;

@@ -7,10 +7,10 @@
 use serde_json::{Map, Value, json};
 
 use super::super::check::real_port;
-use crate::kernel::intent::{
+use kernel::intent::{
     Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Fault, Ipv4Match, Match, Meter, MeterId, Place, Rule, Step,
 };
-use crate::kernel::lsp::Ipv4Prefix;
+use kernel::lsp::Ipv4Prefix;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -162,8 +162,8 @@ fn object(value: Value) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::id::AllocationId;
-    use crate::kernel::intent::{Label, PortNo};
+    use kernel::id::AllocationId;
+    use kernel::intent::{Label, PortNo};
 
     pub(super) fn ingress() -> Rule {
         let network = |address: [u8; 4]| Some(Ipv4Prefix { address: address.into(), length: 32 });

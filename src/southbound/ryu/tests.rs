@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use super::super::Unreachable;
 use super::super::stub::{Asked, Stub};
 use super::*;
-use crate::kernel::id::AllocationId;
-use crate::kernel::intent::{Action, Fault, Label, Match, MeterId, Place, PortNo};
+use kernel::id::AllocationId;
+use kernel::intent::{Action, Fault, Label, Match, MeterId, Place, PortNo};
 
 const SWITCH: Dpid = Dpid(1);
 const PORTS: &str = r#"{"1": [

@@ -4,8 +4,8 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::edge::{Edge, Manner, Taker, anywhere, options};
-use watermaster::gateway::options::{Options, OptionsError};
-use watermaster::gateway::{Gateway, GatewayError};
+use gateway::options::{Options, OptionsError};
+use gateway::{Gateway, GatewayError};
 
 #[tokio::test]
 async fn every_refusal_is_a_problem() {

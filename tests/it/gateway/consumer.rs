@@ -7,9 +7,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::edge::{Edge, PATIENCE, anywhere, eventually, options};
-use watermaster::gateway::consumer::tally::{Line, Summary};
-use watermaster::gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, Reach};
-use watermaster::gateway::options::Options;
+use gateway::consumer::tally::{Line, Summary};
+use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, Reach};
+use gateway::options::Options;
 
 struct Client {
     lines: Arc<Mutex<Vec<Line>>>,

@@ -4,8 +4,8 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use super::edge::{Edge, Manner, Taker, eventually, options};
-use watermaster::gateway::message::Policy;
-use watermaster::gateway::options::{Options, TopicPolicy};
+use gateway::message::Policy;
+use gateway::options::{Options, TopicPolicy};
 
 #[tokio::test]
 async fn messages_reach_a_callback_in_order() {

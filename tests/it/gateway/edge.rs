@@ -11,13 +11,13 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use gateway::options::Options;
+use gateway::{Gateway, GatewayError};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use watermaster::gateway::options::Options;
-use watermaster::gateway::{Gateway, GatewayError};
 
 /// How long anything may take that should happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);

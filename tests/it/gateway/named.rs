@@ -1,12 +1,12 @@
 //! Content by name: whoever wants it asks the orchestrator who has it, and is sent to the gateway. And who may speak under
 //! the name of a gateway.
 
+use api::client::Client;
+use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, Reach};
+use gateway::options::Options;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use watermaster::app::{App, Tasks};
-use watermaster::client::Client;
-use watermaster::gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, Reach};
-use watermaster::gateway::options::Options;
 use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
@@ -153,7 +153,7 @@ async fn two_gateways_with_one_id_do_not_get_in_each_others_way() {
     let refused = put.header("content-type", "application/json").send().await.unwrap();
     assert_eq!(refused.status(), 422, "as old as that it is not even compared");
     let problem = || async {
-        let at = watermaster::formats::Instant(real.app.now());
+        let at = formats::Instant(real.app.now());
         let report = json!({"node": "a", "at": at, "instance": "third"});
         let put = http().put(format!("{}/v1/aggregators/ag1/metadata", real.stand.base)).body(report.to_string());
         let refused = put.header("content-type", "application/json").send().await.unwrap();

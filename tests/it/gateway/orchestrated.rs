@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::edge::{Edge, Manner, Orchestrator, Taker, eventually, options, rates};
-use watermaster::gateway::options::Options;
+use gateway::options::Options;
 
 const LONG_MS: u64 = 600_000;
 

@@ -1,13 +1,13 @@
 //! The gateway and the orchestrator of this crate: they share nothing but the documents.
 
+use formats::aggregator::MetadataDocument;
 use serde_json::json;
 use watermaster::app::App;
-use watermaster::formats::aggregator::MetadataDocument;
 use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
 use super::edge::{Edge, Manner, Orchestrator, Stand, Taker, eventually, http, options, rates};
-use watermaster::gateway::options::Options;
+use gateway::options::Options;
 
 /// Two nodes with one fibre of 10 Mbit/s.
 const PAIR: &str = r#"{

@@ -1,10 +1,10 @@
 //! Aggregators over HTTP: reports become rates that are backed, and whatever is wrong with a report changes nothing.
 
 use axum::http::StatusCode;
+use formats::Instant;
 use futures_util::StreamExt;
+use kernel::units::Millis;
 use serde_json::{Value, json};
-use watermaster::formats::Instant;
-use watermaster::kernel::units::Millis;
 
 use super::desk::{Answer, Desk, TRIANGLE};
 

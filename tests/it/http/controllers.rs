@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use formats;
 use futures_util::StreamExt;
+use kernel::intent::{Action, Cookie, CookieFilter, Dpid, Match, Place, PortNo, Rule, TABLE};
 use serde_json::{Value, json};
 use watermaster::app::Workshop;
-use watermaster::formats;
-use watermaster::kernel::intent::{Action, Cookie, CookieFilter, Dpid, Match, Place, PortNo, Rule, TABLE};
 use watermaster::southbound::{Adjacency, Driver, Faults, Simulated};
 
 use super::desk::{Answer, Desk};
@@ -186,7 +186,7 @@ async fn what_others_break_is_repaired_and_what_is_theirs_stays() {
     let mut corrupt = network.held(Dpid(1))[0].clone();
     corrupt.actions = vec![Action::Output(PortNo(1))];
     network.meddle(Dpid(1), corrupt);
-    let stray = Cookie::new(3, watermaster::kernel::id::AllocationId(77)).unwrap();
+    let stray = Cookie::new(3, kernel::id::AllocationId(77)).unwrap();
     network.meddle(Dpid(3), Rule { cookie: stray, ..foreign(1) });
     let end = Instant::now() + PATIENCE;
     while !is_right() {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kernel::id::{AllocationId, Sequence};
+use kernel::units::Millis;
+use kernel::{ApplyError, State};
 use watermaster::journal::{AppendError, Draft, Journal, JournalError, PastFilter, decode};
-use watermaster::kernel::id::{AllocationId, Sequence};
-use watermaster::kernel::units::Millis;
-use watermaster::kernel::{ApplyError, State};
 
 use super::world::{World, name, receipt};
 
@@ -238,7 +238,7 @@ pub(crate) async fn the_past_is_filtered(journal: &Journal) {
             PastFilter { aggregator: like.aggregator.clone().map(|key| key.0), ..PastFilter::default() },
             PastFilter {
                 topology: Some(like.topology.0.clone()),
-                class_type: watermaster::kernel::class::ClassType::new(like.class_type),
+                class_type: kernel::class::ClassType::new(like.class_type),
                 link: Some(like.path[0].0.clone()),
                 ..PastFilter::default()
             },

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use kernel::bam::Cause;
+use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
+use kernel::id::{AllocationId, LinkIx, NodeIx, Sequence};
+use kernel::lsp::{EndCause, LspState};
+use kernel::units::{Bandwidth, Micros, Millis};
+use kernel::{State, apply};
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 use serde_json::{Value, json};
 use watermaster::journal::{DecodeError, Draft, DraftError, EncodeError, Record, decode, encode};
-use watermaster::kernel::bam::Cause;
-use watermaster::kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
-use watermaster::kernel::id::{AllocationId, LinkIx, NodeIx, Sequence};
-use watermaster::kernel::lsp::{EndCause, LspState};
-use watermaster::kernel::units::{Bandwidth, Micros, Millis};
-use watermaster::kernel::{State, apply};
 
 use super::world::{Happened, World, name};
 
@@ -76,7 +76,7 @@ fn every_state_fate_and_denial_survives_its_stored_form() {
     let ends = [EndCause::Released, EndCause::Expired, EndCause::Preempted, EndCause::Devolved, EndCause::Failed];
     let living = [LspState::Installing, LspState::Active, LspState::Rerouting, LspState::Degraded];
     for state in living.into_iter().chain(ends.map(LspState::Ended)) {
-        let mut allocation = watermaster::kernel::lsp::Allocation::clone(allocation);
+        let mut allocation = kernel::lsp::Allocation::clone(allocation);
         allocation.state = state;
         allocation.constraints = Some(Box::default());
         let fates = ends.map(Fate::Ended).into_iter().chain([Fate::Rerouted([LinkIx(1), LinkIx(0)].into())]);
@@ -86,7 +86,7 @@ fn every_state_fate_and_denial_survives_its_stored_form() {
         let displaced = displaced.map(|((fate, cause), id)| Displaced { id: AllocationId(id), cause, fate });
         survives(Event::Admitted { allocation: allocation.into(), displaced: displaced.collect() });
     }
-    let demand = watermaster::kernel::event::Demand {
+    let demand = kernel::event::Demand {
         of: Some(AllocationId(u64::MAX)),
         topology: allocation.topology.clone(),
         ingress: allocation.ingress,
@@ -232,7 +232,7 @@ fn what_is_not_of_the_state_is_not_written() {
     let mut draft = Draft::new();
     draft.push(&recorded, &world.state).unwrap();
     assert!(matches!(draft.push(&recorded, &world.state), Err(DraftError::OutOfSequence { .. })));
-    let mut odd = watermaster::kernel::lsp::Allocation::clone(allocation);
+    let mut odd = kernel::lsp::Allocation::clone(allocation);
     odd.egress = NodeIx(99);
     let odd = Event::Resized { allocation: odd.into(), displaced: vec![] };
     let odd = Recorded { sequence: recorded.sequence.next(), at: recorded.at, event: odd };

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use watermaster::journal::{Draft, Past, Receipt};
-use watermaster::kernel::bam::{ClassConfig, Kind, Model};
-use watermaster::kernel::class::{ClassType, Priority, TeClass};
-use watermaster::kernel::command::{
+use kernel::bam::{ClassConfig, Kind, Model};
+use kernel::class::{ClassType, Priority, TeClass};
+use kernel::command::{
     Command, Expected, LinkChange, Looseness, Misfits, NamedConstraints, NamedHop, NamedRouteHop, Request, Switchover,
 };
-use watermaster::kernel::controller::{Address, DriverKind};
-use watermaster::kernel::event::{Event, Fate};
-use watermaster::kernel::id::{AllocationId, LinkIx, Name, NodeIx};
-use watermaster::kernel::lsp::{Allocation, EndCause, Flow, Ipv4Prefix};
-use watermaster::kernel::model::{BandwidthModel, Policy, Restoration};
-use watermaster::kernel::path::{Metric, Workspace};
-use watermaster::kernel::topology::{CapacitySource, Link, LinkState, Node, Position, Switch, Topology};
-use watermaster::kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
-use watermaster::kernel::{Recorded, State, apply, decide};
+use kernel::controller::{Address, DriverKind};
+use kernel::event::{Event, Fate};
+use kernel::id::{AllocationId, LinkIx, Name, NodeIx};
+use kernel::lsp::{Allocation, EndCause, Flow, Ipv4Prefix};
+use kernel::model::{BandwidthModel, Policy, Restoration};
+use kernel::path::{Metric, Workspace};
+use kernel::topology::{CapacitySource, Link, LinkState, Node, Position, Switch, Topology};
+use kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
+use kernel::{Recorded, State, apply, decide};
+use watermaster::journal::{Draft, Past, Receipt};
 
 /// Numbers that look random.
 pub(crate) struct Dice(u64);

@@ -9,7 +9,7 @@ mod wire;
 
 use proptest::prelude::{any, proptest};
 
-use watermaster::mqtt::{Broker, Memory, Settings};
+use mqtt::{Broker, Memory, Settings};
 
 use session::House;
 

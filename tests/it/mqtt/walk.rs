@@ -7,13 +7,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use watermaster::mqtt::codec::{
+use mqtt::codec::{
     Ack, BytesMut, Connect, ConnectProperties, Decoder, Delivery, Disconnect, MessageProperties, Packet, PacketId,
     Publish, Qos, Reason, RetainHandling, Subscribe, Subscription, SubscriptionOptions, Unsubscribe, UserProperties,
     Version, Will,
 };
-use watermaster::mqtt::{Broker, Settings};
+use mqtt::{Broker, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const NAMES: [&str; 2] = ["one", "two"];
 const SLOTS: usize = 3;

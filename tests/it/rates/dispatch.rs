@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use watermaster::kernel::audit::audit;
-use watermaster::kernel::command::{Command, Expected, LinkChange, Misfits};
-use watermaster::kernel::event::Denial;
-use watermaster::kernel::id::AllocationId;
-use watermaster::kernel::path::Workspace;
-use watermaster::kernel::rates::demand::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
-use watermaster::kernel::rates::dispatch::{Answer, Dispatcher, Rejection, Urgency};
-use watermaster::kernel::rates::packets::Endpoint;
-use watermaster::kernel::rates::steady::Standing;
-use watermaster::kernel::rates::{LEVELS, Level, Policy, Settings};
-use watermaster::kernel::topology::LinkState;
-use watermaster::kernel::units::{Bandwidth, Millis};
-use watermaster::kernel::{Event, Recorded, State, apply, decide};
+use kernel::audit::audit;
+use kernel::command::{Command, Expected, LinkChange, Misfits};
+use kernel::event::Denial;
+use kernel::id::AllocationId;
+use kernel::path::Workspace;
+use kernel::rates::demand::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
+use kernel::rates::dispatch::{Answer, Dispatcher, Rejection, Urgency};
+use kernel::rates::packets::Endpoint;
+use kernel::rates::steady::Standing;
+use kernel::rates::{LEVELS, Level, Policy, Settings};
+use kernel::topology::LinkState;
+use kernel::units::{Bandwidth, Millis};
+use kernel::{Event, Recorded, State, apply, decide};
 
 use crate::kernel::{name, network, request};
 

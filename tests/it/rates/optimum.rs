@@ -1,9 +1,9 @@
 //! Progressive filling gives what a sequence of linear programs gives.
 
 use good_lp::{Expression, ProblemVariables, Solution, SolverModel, Variable, constraint, microlp, variable};
+use kernel::id::LinkIx;
+use kernel::rates::Water;
 use proptest::prelude::*;
-use watermaster::kernel::id::LinkIx;
-use watermaster::kernel::rates::Water;
 
 /// Fine enough that every level up to 65,536 bit/s is known to a 1024th.
 const FINEST: u32 = 26;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kernel::id::{LinkIx, NodeIx};
+use kernel::rates::{AggregatorIx, FlowKey, Level, Planner, Policy, Settings, Want, Water};
+use kernel::units::Bandwidth;
 use proptest::prelude::*;
-use watermaster::kernel::id::{LinkIx, NodeIx};
-use watermaster::kernel::rates::{AggregatorIx, FlowKey, Level, Planner, Policy, Settings, Want, Water};
-use watermaster::kernel::units::Bandwidth;
 
 const LINKS: u32 = 6;
 

@@ -5,9 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use watermaster::mqtt::codec::{
-    BytesMut, Connack, Connect, Decoder, Packet, Qos, Reason, Subscribe, Subscription, UserProperties,
-};
+use mqtt::codec::{BytesMut, Connack, Connect, Decoder, Packet, Qos, Reason, Subscribe, Subscription, UserProperties};
 
 use super::session::client::{Client, PATIENCE, id, options};
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use watermaster::mqtt::codec::{Connect, Qos, Reason};
+use mqtt::codec::{Connect, Qos, Reason};
 
 use super::balancer::Balancer;
 use super::load::{Load, Sessions};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use watermaster::mqtt::codec::{Delivery, Packet, Qos};
+use mqtt::codec::{Delivery, Packet, Qos};
 
 use super::breaking::Next;
 use super::parts::{Redis, Replica, await_that};

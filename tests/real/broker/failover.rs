@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use watermaster::mqtt::codec::{Delivery, Packet, Qos, Reason};
+use mqtt::codec::{Delivery, Packet, Qos, Reason};
 
 use super::breaking::Next;
 use super::load::{Ended, Load, Sessions};

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use watermaster::mqtt::codec::{Ack, Delivery, Packet, PacketId, Qos, Reason};
+use mqtt::codec::{Ack, Delivery, Packet, PacketId, Qos, Reason};
 
 use super::breaking::Next;
 use super::parts::await_that;

@@ -13,7 +13,7 @@ mod tools;
 #[macro_use]
 mod session;
 
-use watermaster::mqtt::{Broker, Durability, Settings};
+use mqtt::{Broker, Durability, Settings};
 
 /// Two replicas on a Redis of their own.
 fn on_redis() -> session::House {

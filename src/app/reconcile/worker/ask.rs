@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::super::super::App;
 use super::super::hand::{Hand, STEPS_AT_ONCE};
 use super::super::read::{self, Finding};
-use crate::kernel::State;
-use crate::kernel::controller::Controller;
-use crate::kernel::id::{AllocationId, Name};
-use crate::kernel::intent::{Dpid, StepOutcome, Table, Task};
-use crate::kernel::lsp::Allocation;
-use crate::kernel::topology::Topology;
 use crate::southbound::DriverError;
+use kernel::State;
+use kernel::controller::Controller;
+use kernel::id::{AllocationId, Name};
+use kernel::intent::{Dpid, StepOutcome, Table, Task};
+use kernel::lsp::Allocation;
+use kernel::topology::Topology;
 
 /// How many allocations are looked at under one lock.
 const PAGE: usize = 20_000;

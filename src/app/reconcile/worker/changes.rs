@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::super::Fact;
 use crate::journal::record::{DisplacedRecord, Record};
-use crate::kernel::id::{AllocationId, Name, Sequence};
+use kernel::id::{AllocationId, Name, Sequence};
 
 /// What has changed since the plan was last brought up to date.
 pub(super) struct Changes {

@@ -22,12 +22,12 @@ use super::super::{App, Commit};
 use super::board::{Board, Condition, News};
 use super::hand::Hand;
 use super::read::Finding;
-use crate::kernel::controller::Controller;
-use crate::kernel::id::AllocationId;
-use crate::kernel::intent::{Agenda, Dpid, Fault, Plan, StepOutcome, Tables};
-use crate::kernel::lsp::{Allocation, LspState};
-use crate::kernel::topology::Topology;
 use crate::southbound::DriverError;
+use kernel::controller::Controller;
+use kernel::id::AllocationId;
+use kernel::intent::{Agenda, Dpid, Fault, Plan, StepOutcome, Tables};
+use kernel::lsp::{Allocation, LspState};
+use kernel::topology::Topology;
 
 /// How often it is looked whether the switches still hold what they should.
 const AUDIT_EVERY: Duration = Duration::from_secs(2);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::super::board::{Condition, News};
 use super::Worker;
-use crate::kernel::id::AllocationId;
-use crate::kernel::intent::{Agenda, Dpid, Table};
+use kernel::id::AllocationId;
+use kernel::intent::{Agenda, Dpid, Table};
 
 impl Worker {
     /// Finds out of everybody who was not in force what they are now.

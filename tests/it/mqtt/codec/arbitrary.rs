@@ -2,14 +2,14 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 
-use proptest::collection::vec;
-use proptest::option;
-use proptest::prelude::{Just, Strategy, any, prop_oneof};
-use watermaster::mqtt::codec::{
+use mqtt::codec::{
     Ack, Auth, ByteString, Bytes, Connack, ConnackProperties, Connect, ConnectProperties, Delivery, Disconnect, Kind,
     MessageProperties, Packet, PacketId, Publish, Qos, Reason, RetainHandling, Suback, Subscribe, Subscription,
     SubscriptionOptions, Unsuback, Unsubscribe, UserProperties, Version, Will, check_text, topic,
 };
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
 use super::notation::Connection;
 

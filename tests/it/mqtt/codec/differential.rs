@@ -2,11 +2,9 @@
 //! verdicts differ, the difference is known and listed here with its reason.
 
 use bytes::BytesMut;
+use mqtt::codec::{ByteString, DecodeError, Kind, MessageProperties, Packet, TextFault, TopicFault, Version};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use tokio_util::codec::{Decoder as _, Encoder as _};
-use watermaster::mqtt::codec::{
-    ByteString, DecodeError, Kind, MessageProperties, Packet, TextFault, TopicFault, Version,
-};
 
 use super::arbitrary::said;
 use super::notation::{Connection, cases, decode, encode};

@@ -1,6 +1,6 @@
 //! The notation of `packets.txt`, in which the packets of the table are written.
 
-use watermaster::mqtt::codec::{Bytes, BytesMut, DecodeError, Decoder, Packet, Reason, Version};
+use mqtt::codec::{Bytes, BytesMut, DecodeError, Decoder, Packet, Reason, Version};
 
 /// One line of the table.
 pub(in crate::mqtt) struct Case {

@@ -1,12 +1,12 @@
 //! What is written reads back, whichever way it is written; and no bytes at all make the decoder stop.
 
-use proptest::collection::vec;
-use proptest::prelude::{any, prop_assert, prop_assert_eq, prop_oneof, proptest};
-use proptest::strategy::{Just, Strategy};
-use watermaster::mqtt::codec::{
+use mqtt::codec::{
     Bytes, BytesMut, Delivery, EncodeError, MessageProperties, Packet, Prepared, Publish, Reason, Suback,
     UserProperties, Version,
 };
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::strategy::{Just, Strategy};
 
 use super::arbitrary::{CONNECTIONS, packet_id, publish, said};
 use super::notation::{PACKET_MAX_BYTES, decode, encode, version};

@@ -1,6 +1,6 @@
 //! Packets that stop anywhere, lengths that lie, and sizes that are too large.
 
-use watermaster::mqtt::codec::{BytesMut, DecodeError, Decoder, Packet, Version};
+use mqtt::codec::{BytesMut, DecodeError, Decoder, Packet, Version};
 
 use super::notation::{Connection, PACKET_MAX_BYTES, bytes, cases, decode, decoder};
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::num::NonZeroU16;
 
-use watermaster::mqtt::codec::{
+use mqtt::codec::{
     Ack, BytesMut, Connect, ConnectProperties, Delivery, Packet, Qos, Reason, Subscribe, Subscription, Unsubscribe,
     UserProperties, Version,
 };

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use watermaster::mqtt::codec::{
+use mqtt::codec::{
     Ack, ByteString, Bytes, BytesMut, Connack, Connect, ConnectProperties, Decoder, Delivery, Disconnect,
     MessageProperties, Packet, PacketId, Publish, Qos, Reason, Suback, Subscribe, Subscription, SubscriptionOptions,
     Unsubscribe, UserProperties, Version, Will,

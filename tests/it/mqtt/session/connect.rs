@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use watermaster::mqtt::codec::{Connect, ConnectProperties, Packet, Qos, Reason, Version};
+use mqtt::codec::{Connect, ConnectProperties, Packet, Qos, Reason, Version};
 
 use super::House;
 use super::client::{Client, PATIENCE, connect, lasting, meet};
@@ -105,7 +105,7 @@ pub(crate) fn mqtt_3_1_4_3_a_newer_connection_takes_over(house: &House) {
 }
 
 pub(crate) fn mqtt_3_14_2_2_an_ending_session_cannot_be_made_to_last(house: &House) {
-    use watermaster::mqtt::codec::Disconnect;
+    use mqtt::codec::Disconnect;
     let mut client = Client::new(house.here(), connect("ending"));
     client.send(Packet::Disconnect(Disconnect { session_expiry_s: Some(5), ..Disconnect::because(Reason::Success) }));
     client.hear_end(Reason::ProtocolError);

@@ -2,7 +2,7 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 
-use watermaster::mqtt::codec::{Ack, Connect, ConnectProperties, Delivery, Packet, Qos, Reason};
+use mqtt::codec::{Ack, Connect, ConnectProperties, Delivery, Packet, Qos, Reason};
 
 use super::House;
 use super::client::{Client, connect, id, lasting, meet, publish};

@@ -13,9 +13,9 @@ pub(crate) mod wills;
 use std::any::Any;
 use std::net::SocketAddr;
 
+use mqtt::Broker;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use watermaster::mqtt::Broker;
 
 /// Replicas to be tested.
 pub(crate) struct House {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use watermaster::mqtt::codec::{Delivery, Qos, Reason, RetainHandling, SubscriptionOptions};
+use mqtt::codec::{Delivery, Qos, Reason, RetainHandling, SubscriptionOptions};
 
 use super::House;
 use super::client::{Client, connect, id, lasting, meet, options, publish};

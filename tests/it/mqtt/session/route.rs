@@ -1,6 +1,6 @@
 //! Who gets what, and how (3.3, 3.8, 3.10, 4.7, 4.8).
 
-use watermaster::mqtt::codec::{
+use mqtt::codec::{
     Ack, Bytes, Connect, Delivery, MessageProperties, Packet, Qos, Reason, SubscriptionOptions, UserProperties, Version,
 };
 
@@ -195,7 +195,7 @@ pub(crate) fn mqtt_3_1_1_and_5_understand_each_other(house: &House) {
 
 impl Client {
     /// The first step of an acknowledgement, in the midst of others.
-    fn acknowledge_loosely(&mut self, publish: &watermaster::mqtt::codec::Publish) {
+    fn acknowledge_loosely(&mut self, publish: &mqtt::codec::Publish) {
         match publish.delivery {
             Delivery::AtMostOnce => {}
             Delivery::AtLeastOnce(id) => self.send(Packet::Puback(Ack::success(id))),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use watermaster::mqtt::codec::{Connect, ConnectProperties, Qos, Reason, Will};
+use mqtt::codec::{Connect, ConnectProperties, Qos, Reason, Will};
 
 use super::House;
 use super::client::{Client, connect, lasting, meet, will};

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use mqtt::auth::{Access, Anonymous, Rules, Users, hash_line};
+use mqtt::codec::{Bytes, Packet, Reason, Version};
+use mqtt::transport::{Tls, TlsError};
+use mqtt::{Settings, Through};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
-use watermaster::mqtt::auth::{Access, Anonymous, Rules, Users, hash_line};
-use watermaster::mqtt::codec::{Bytes, Packet, Reason, Version};
-use watermaster::mqtt::transport::{Tls, TlsError};
-use watermaster::mqtt::{Settings, Through};
 
 use super::super::codec::notation::bytes;
 use super::{Raw, broker, raw};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use mqtt::codec::{Packet, Qos, Reason, Version};
+use mqtt::{Broker, Settings, Through};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use watermaster::mqtt::codec::{Packet, Qos, Reason, Version};
-use watermaster::mqtt::{Broker, Settings, Through};
 
 use super::{broker, plain, raw};
 

@@ -6,10 +6,10 @@ mod table;
 
 use std::net::SocketAddr;
 
+use mqtt::codec::{BytesMut, Decoder, Packet, Version};
+use mqtt::{Broker, Settings, Through};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use watermaster::mqtt::codec::{BytesMut, Decoder, Packet, Version};
-use watermaster::mqtt::{Broker, Settings, Through};
 
 use super::codec::notation::{PACKET_MAX_BYTES, bytes};
 

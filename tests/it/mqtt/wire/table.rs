@@ -1,7 +1,7 @@
 //! Every packet of the table that a client may send or must not, said to a broker: what must be refused ends the
 //! connection for the reason of the table (in 3.1.1 without a word), what must be accepted does not.
 
-use watermaster::mqtt::codec::{Packet, Version};
+use mqtt::codec::{Packet, Version};
 
 use super::super::codec::notation::{Connection, cases};
 use super::{plain, raw};

@@ -1,0 +1,286 @@
+//! GML, the Graph Modelling Language (Himsolt 1996): keys with values, quoted or not, and lists in brackets. Lists
+//! within nodes and edges (`graphics [ x 1 y 2 ]`) become attributes such as `graphics.x`.
+
+use super::attributes::Attributes;
+use super::draft::{Direction, Draft};
+use super::error::ImportError;
+use super::place::{Place, excerpt};
+use super::{ATTRIBUTE_NAME_MAX_BYTES, DEPTH_MAX, Format};
+
+/// Reads a document.
+pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
+    let mut tokens = Tokens { rest: text, line: 1 };
+    let mut gml = Gml { draft: Draft::new(Format::Gml), path: Vec::new(), record: None, directed: false, graphs: 0 };
+    while let Some((line, token)) = tokens.token()? {
+        match token {
+            Token::Word("]") => gml.close(line)?,
+            Token::Word(key) if key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') => {
+                let value = tokens.token()?;
+                gml.member(key, value, line)?;
+            }
+            token => return Err(syntax(line, "a key or ']'", token.text())),
+        }
+    }
+    gml.end(tokens.line)
+}
+
+/// A node or edge that has begun.
+struct Record {
+    kind: Kind,
+    attributes: Attributes,
+    line: usize,
+    /// How long the path is within it.
+    depth: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Node,
+    Edge,
+}
+
+struct Gml<'a> {
+    draft: Draft,
+    /// The keys of the lists that have begun.
+    path: Vec<&'a str>,
+    record: Option<Record>,
+    directed: bool,
+    graphs: usize,
+}
+
+impl<'a> Gml<'a> {
+    fn member(&mut self, key: &'a str, value: Option<(usize, Token<'a>)>, line: usize) -> Result<(), ImportError> {
+        match value {
+            None => Err(syntax(line, "a value", "the end of the file")),
+            Some((line, Token::Word("["))) => self.open(key, line),
+            Some((line, Token::Word("]"))) => Err(syntax(line, "a value", "]")),
+            Some((_, value)) => {
+                self.set(key, &value);
+                Ok(())
+            }
+        }
+    }
+
+    fn open(&mut self, key: &'a str, line: usize) -> Result<(), ImportError> {
+        if self.path.len() >= DEPTH_MAX {
+            return Err(ImportError::TooDeep { at: Place::line(line), max: DEPTH_MAX });
+        }
+        let kind = match (self.path.as_slice(), key) {
+            ([], "graph") => {
+                self.graphs += 1;
+                None
+            }
+            (["graph"], "node") => Some(Kind::Node),
+            (["graph"], "edge") => Some(Kind::Edge),
+            _ => None,
+        };
+        self.path.push(key);
+        if let Some(kind) = kind {
+            self.record = Some(Record { kind, attributes: Attributes::default(), line, depth: self.path.len() });
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, key: &str, value: &Token<'_>) {
+        let text = unescape(value.text());
+        match &mut self.record {
+            Some(record) => {
+                match self.path.get(record.depth..).unwrap_or_default() {
+                    [] => record.attributes.set(key, &text),
+                    [outer] if outer.len() <= ATTRIBUTE_NAME_MAX_BYTES => {
+                        record.attributes.set(&format!("{outer}.{key}"), &text);
+                    }
+                    // Nothing that deep means anything to us.
+                    _ => {}
+                }
+            }
+            None if self.path == ["graph"] && key == "directed" => self.directed = text == "1",
+            None => {}
+        }
+    }
+
+    fn close(&mut self, line: usize) -> Result<(), ImportError> {
+        if self.path.pop().is_none() {
+            return Err(syntax(line, "a key", "]"));
+        }
+        match self.record.take() {
+            Some(record) if self.path.len() < record.depth => self.finish(&record),
+            record => {
+                self.record = record;
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&mut self, record: &Record) -> Result<(), ImportError> {
+        let at = Place::line(record.line);
+        let need = |field| {
+            let missing = || ImportError::Missing { at: at.clone(), field };
+            record.attributes.get(field).ok_or_else(missing)
+        };
+        match record.kind {
+            Kind::Node => record.attributes.add_node(&mut self.draft, need("id")?, at.clone()),
+            Kind::Edge => {
+                let ends = (need("source")?, need("target")?);
+                record.attributes.add_edge(&mut self.draft, ends, Direction::Both, at.clone())
+            }
+        }
+    }
+
+    fn end(mut self, line: usize) -> Result<Draft, ImportError> {
+        if !self.path.is_empty() {
+            return Err(syntax(line, "']'", "the end of the file"));
+        }
+        if self.graphs == 0 {
+            return Err(syntax(line, "graph [ ... ]", "the end of the file"));
+        }
+        if self.directed {
+            self.draft.edges.iter_mut().for_each(|edge| edge.direction = Direction::Forward);
+        }
+        Ok(self.draft)
+    }
+}
+
+fn syntax(line: usize, expected: &'static str, found: &str) -> ImportError {
+    ImportError::Syntax { at: Place::line(line), expected, found: excerpt(found) }
+}
+
+#[derive(Clone, Copy)]
+enum Token<'a> {
+    /// A key, a number, a bracket, or a text that should have been quoted.
+    Word(&'a str),
+    Quoted(&'a str),
+}
+
+impl<'a> Token<'a> {
+    fn text(&self) -> &'a str {
+        match self {
+            Token::Word(text) | Token::Quoted(text) => text,
+        }
+    }
+}
+
+struct Tokens<'a> {
+    rest: &'a str,
+    line: usize,
+}
+
+impl<'a> Tokens<'a> {
+    /// The next token with its line; `None` at the end.
+    fn token(&mut self) -> Result<Option<(usize, Token<'a>)>, ImportError> {
+        self.skip_blanks();
+        let line = self.line;
+        let token = match self.rest.chars().next() {
+            None => return Ok(None),
+            Some('[' | ']') => Token::Word(self.take(1)),
+            Some('"') => {
+                self.take(1);
+                let end = self.rest.find('"').ok_or_else(|| syntax(line, "'\"'", "the end of the file"))?;
+                let text = self.take(end);
+                self.take(1);
+                Token::Quoted(text)
+            }
+            Some(_) => {
+                let end = self.rest.find(|c: char| c.is_whitespace() || matches!(c, '[' | ']' | '"'));
+                Token::Word(self.take(end.unwrap_or(self.rest.len())))
+            }
+        };
+        Ok(Some((line, token)))
+    }
+
+    /// Skips white space, and lines that begin with `#`.
+    fn skip_blanks(&mut self) {
+        loop {
+            let blank = self.rest.len() - self.rest.trim_start().len();
+            self.take(blank);
+            if !self.rest.starts_with('#') {
+                return;
+            }
+            self.take(self.rest.find('\n').unwrap_or(self.rest.len()));
+        }
+    }
+
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        self.line += taken.bytes().filter(|byte| *byte == b'\n').count();
+        taken
+    }
+}
+
+/// GML texts are ASCII; other characters are written as in HTML (`&#38;`, `&amp;`). Unknown entities are left alone.
+fn unescape(text: &str) -> String {
+    let resolve = |entity: &str| {
+        let number = entity.strip_prefix('#');
+        match number.map(|number| (number, number.strip_prefix(['x', 'X']))) {
+            Some((_, Some(hexadecimal))) => char::from_u32(u32::from_str_radix(hexadecimal, 16).ok()?),
+            Some((decimal, None)) => char::from_u32(decimal.parse().ok()?),
+            None => quick_xml::escape::resolve_predefined_entity(entity)?.chars().next(),
+        }
+    };
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('&') {
+        plain.push_str(before);
+        let resolved = behind.split_once(';').and_then(|(entity, behind)| Some((resolve(entity)?, behind)));
+        match resolved {
+            Some((character, behind)) => {
+                plain.push(character);
+                rest = behind;
+            }
+            None => {
+                plain.push('&');
+                rest = behind;
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Imported, Options};
+    use kernel::topology::Position;
+
+    fn imported(text: &str) -> Imported {
+        read(text).unwrap().settle(&Options::default()).unwrap()
+    }
+
+    #[test]
+    fn values_may_be_quoted_or_not() {
+        let imported = imported(
+            "Creator \"x\"\ngraph [\n  label Zoo\n  node [ id 0 label \"A &#38; B &#x43; &odd;\" graphics [ x 1.5 y 2 ] ]\n\
+             node\n[ id \"1\" label B\n Latitude 1.0 Longitude 2.0 ]\n# comment ]\n edge [ source 0 target 1 LinkLabel \"2.5 Gbps\" ]\n]",
+        );
+        let nodes: Vec<_> = imported.topology.nodes().map(|(_, node)| node.clone()).collect();
+        assert_eq!(nodes[0].label.as_deref(), Some("A & B C &odd;"));
+        assert_eq!(nodes[0].position, Some(Position::Drawing { x_milli: 1_500, y_milli: 2_000 }));
+        assert_eq!(imported.topology.link_count(), 2);
+        let (_, link) = imported.topology.links().next().unwrap();
+        assert_eq!(link.capacity.as_bps(), 2_500_000_000);
+    }
+
+    #[test]
+    fn directed_graphs_have_single_links() {
+        let text = "graph [ node [ id 1 ] node [ id 2 ] edge [ source 1 target 2 ] directed 1 ]";
+        assert_eq!(imported(text).topology.link_count(), 1);
+    }
+
+    #[test]
+    fn faults_have_lines() {
+        for (text, line) in [
+            ("graph [\n node [ ]\n]", 2),
+            ("graph [\n\n", 3),
+            ("graph [ ]\n]", 2),
+            ("a 1\n", 2),
+            ("graph [\n a ]", 2),
+            ("graph [\n \"a\" 1 ]", 2),
+            ("graph [\n a \"b", 2),
+        ] {
+            assert_eq!(read(text).err().unwrap().line(), Some(line), "{text}");
+        }
+        assert!(matches!(read(&"a [ ".repeat(65)), Err(ImportError::TooDeep { .. })));
+    }
+}

@@ -1,0 +1,321 @@
+//! GraphML (graphml.graphdrawing.org, specification 1.0): the Topology Zoo's, networkx's, yEd's and our own. Ports and
+//! hyperedges are not read; nested graphs are flattened.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use quick_xml::escape::escape;
+use serde_json::{Map, Value};
+
+use kernel::topology::Topology;
+
+use super::attributes::Attributes;
+use super::draft::{Direction, Draft};
+use super::error::ImportError;
+use super::node_link::{Members, members};
+use super::place::Place;
+use super::xml::{Step, Tag, Xml};
+use super::{ATTRIBUTE_NAME_MAX_BYTES, Format, GRAPHML_KEYS_MAX};
+
+/// Reads a document.
+pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
+    let mut xml = Xml::new(text);
+    let mut reader = GraphMl { draft: Draft::new(Format::GraphMl), keys: BTreeMap::new(), open: Vec::new() };
+    while let Some(step) = xml.step()? {
+        match step {
+            Step::Open(tag) => reader.open(tag)?,
+            Step::Text(text) => reader.text(&text),
+            Step::Close => reader.close()?,
+        }
+    }
+    Ok(reader.draft)
+}
+
+/// A `<key>`: the name behind the id that `<data>` refers to, and what holds where there is no data.
+#[derive(Default)]
+struct Key {
+    name: String,
+    domain: String,
+    default: String,
+}
+
+/// An element that has begun.
+enum Open {
+    Graph {
+        direction: Direction,
+    },
+    Node {
+        id: String,
+        attributes: Attributes,
+        line: usize,
+    },
+    Edge {
+        ends: (String, String),
+        direction: Direction,
+        attributes: Attributes,
+        line: usize,
+    },
+    Key {
+        id: String,
+    },
+    Default {
+        key: String,
+    },
+    Data {
+        key: String,
+        text: String,
+    },
+    /// yEd's drawing of a name: its text is the label.
+    Label {
+        text: String,
+    },
+    Other,
+}
+
+struct GraphMl {
+    draft: Draft,
+    keys: BTreeMap<String, Key>,
+    open: Vec<Open>,
+}
+
+impl GraphMl {
+    fn open(&mut self, tag: Tag) -> Result<(), ImportError> {
+        if self.open.is_empty() && tag.name != "graphml" {
+            let at = Place::line(tag.line);
+            return Err(ImportError::Syntax { at, expected: "<graphml>", found: format!("<{}>", tag.name) });
+        }
+        let opened = match tag.name.as_str() {
+            "graph" => Open::Graph { direction: direction(tag.get("edgedefault") == Some("directed")) },
+            "node" => Open::Node { id: tag.need("id")?.to_owned(), attributes: Attributes::default(), line: tag.line },
+            "edge" => self.edge(&tag)?,
+            "key" => self.key(&tag)?,
+            "default" => match self.open.last() {
+                Some(Open::Key { id }) => Open::Default { key: id.clone() },
+                _ => Open::Other,
+            },
+            "data" => Open::Data { key: tag.get("key").unwrap_or_default().to_owned(), text: String::new() },
+            "NodeLabel" | "EdgeLabel" => Open::Label { text: String::new() },
+            "Geometry" => {
+                for (attribute, key) in [("x", "graphics.x"), ("y", "graphics.y")] {
+                    self.set(key, tag.get(attribute).unwrap_or_default());
+                }
+                Open::Other
+            }
+            "hyperedge" => {
+                let message = "a hyperedge joins any number of nodes: left out";
+                self.draft.warnings.push(Place::line(tag.line).of("<hyperedge>"), message);
+                Open::Other
+            }
+            _ => Open::Other,
+        };
+        self.open.push(opened);
+        Ok(())
+    }
+
+    fn edge(&self, tag: &Tag) -> Result<Open, ImportError> {
+        let graph = self.open.iter().rev().find_map(|open| match open {
+            Open::Graph { direction } => Some(direction.clone()),
+            _ => None,
+        });
+        let direction = match tag.get("directed") {
+            Some(directed) => direction(directed == "true"),
+            None => graph.unwrap_or(Direction::Both),
+        };
+        let mut attributes = Attributes::default();
+        attributes.set("id", tag.get("id").unwrap_or_default());
+        let ends = (tag.need("source")?.to_owned(), tag.need("target")?.to_owned());
+        Ok(Open::Edge { ends, direction, attributes, line: tag.line })
+    }
+
+    fn key(&mut self, tag: &Tag) -> Result<Open, ImportError> {
+        let id = tag.need("id")?.to_owned();
+        let at = Place::line(tag.line);
+        if self.keys.len() >= GRAPHML_KEYS_MAX {
+            return Err(ImportError::TooMany { at, what: "keys", max: GRAPHML_KEYS_MAX });
+        }
+        let name = Some(tag.get("attr.name").unwrap_or(&id)).filter(|name| name.len() <= ATTRIBUTE_NAME_MAX_BYTES);
+        let name = name.unwrap_or_default().to_owned();
+        let domain = tag.get("for").unwrap_or("all").to_owned();
+        self.keys.insert(id.clone(), Key { name, domain, default: String::new() });
+        Ok(Open::Key { id })
+    }
+
+    fn text(&mut self, piece: &str) {
+        match self.open.last_mut() {
+            Some(Open::Data { text, .. } | Open::Label { text }) => text.push_str(piece),
+            Some(Open::Default { key }) => {
+                if let Some(key) = self.keys.get_mut(key.as_str())
+                    && key.default.len() + piece.len() <= ATTRIBUTE_NAME_MAX_BYTES
+                {
+                    key.default.push_str(piece);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn close(&mut self) -> Result<(), ImportError> {
+        match self.open.pop() {
+            Some(Open::Data { key, text }) => {
+                if let Some(name) = self.keys.get(&key).map(|key| key.name.clone()) {
+                    self.set(&name, &text);
+                }
+            }
+            Some(Open::Label { text }) => self.set("label", &text),
+            Some(Open::Node { id, mut attributes, line }) => {
+                self.fill_in("node", &mut attributes);
+                attributes.add_node(&mut self.draft, &id, Place::line(line))?;
+            }
+            Some(Open::Edge { ends, direction, mut attributes, line }) => {
+                self.fill_in("edge", &mut attributes);
+                attributes.add_edge(&mut self.draft, (&ends.0, &ends.1), direction, Place::line(line))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Sets an attribute of the innermost node or edge. Graphs have attributes too: those are nobody's.
+    fn set(&mut self, key: &str, value: &str) {
+        for open in self.open.iter_mut().rev() {
+            match open {
+                Open::Node { attributes, .. } | Open::Edge { attributes, .. } => return attributes.set(key, value),
+                Open::Graph { .. } => return,
+                _ => {}
+            }
+        }
+    }
+
+    fn fill_in(&self, domain: &str, attributes: &mut Attributes) {
+        let concerned = |key: &&Key| key.domain == domain || key.domain == "all";
+        self.keys.values().filter(concerned).for_each(|key| attributes.set(&key.name, &key.default));
+    }
+}
+
+fn direction(directed: bool) -> Direction {
+    if directed { Direction::Forward } else { Direction::Both }
+}
+
+/// Writes a directed graph whose attributes have the names of the native format.
+pub(super) fn write(topology: &Topology) -> String {
+    let Members { nodes, links } = members(topology);
+    let mut text = String::from(concat!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n",
+        "<graphml xmlns=\"http://graphml.graphdrawing.org/xmlns\">\n",
+    ));
+    push_keys(&mut text, "node", &nodes);
+    push_keys(&mut text, "edge", &links);
+    text.push_str("  <graph edgedefault=\"directed\">\n");
+    for mut node in nodes {
+        let id = take(&mut node, "id");
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "    <node id=\"{}\">", escape(id));
+        push_data(&mut text, "node", &node);
+        text.push_str("    </node>\n");
+    }
+    for mut link in links {
+        let [id, from, to] = ["id", "from", "to"].map(|member| take(&mut link, member));
+        let (id, from, to) = (escape(id), escape(from), escape(to));
+        let _ = writeln!(text, "    <edge id=\"{id}\" source=\"{from}\" target=\"{to}\">");
+        push_data(&mut text, "edge", &link);
+        text.push_str("    </edge>\n");
+    }
+    text.push_str("  </graph>\n</graphml>\n");
+    text
+}
+
+/// Declares every member that occurs; the members of ends and ids are XML attributes.
+fn push_keys(text: &mut String, domain: &str, items: &[Map<String, Value>]) {
+    let mut types: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, value) in items.iter().flatten().filter(|(name, _)| !["id", "from", "to"].contains(&name.as_str())) {
+        let kind = match value {
+            Value::Number(number) if number.is_f64() => "double",
+            Value::Number(_) => "long",
+            _ => "string",
+        };
+        types.insert(name, kind);
+    }
+    for (name, kind) in types {
+        let _ = writeln!(
+            text,
+            "  <key id=\"{domain}-{name}\" for=\"{domain}\" attr.name=\"{name}\" attr.type=\"{kind}\"/>"
+        );
+    }
+}
+
+fn push_data(text: &mut String, domain: &str, members: &Map<String, Value>) {
+    for (name, value) in members {
+        let value = super::node_link::flat(value);
+        let _ = writeln!(text, "      <data key=\"{domain}-{name}\">{}</data>", escape(value));
+    }
+}
+
+fn take(members: &mut Map<String, Value>, name: &str) -> String {
+    members.remove(name).map(|value| super::node_link::flat(&value)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Imported, Options};
+    use kernel::topology::{CapacitySource, Position};
+
+    fn imported(text: &str) -> Imported {
+        read(text).unwrap().settle(&Options::default()).unwrap()
+    }
+
+    #[test]
+    fn the_zoo_says_speed_in_several_ways() {
+        let imported = imported(
+            r#"<graphml xmlns="http://graphml.graphdrawing.org/xmlns">
+                <key attr.name="label" for="node" id="d0"/><key attr.name="Latitude" for="node" id="d1"/>
+                <key attr.name="Longitude" for="node" id="d2"/><key attr.name="LinkSpeedRaw" for="edge" id="d3"/>
+                <key attr.name="LinkSpeed" for="edge" id="d4"/><key attr.name="LinkSpeedUnits" for="edge" id="d5"/>
+                <key attr.name="LinkLabel" for="edge" id="d6"/><key attr.name="label" for="graph" id="d7"/>
+                <graph edgedefault="undirected"><data key="d7">Zoo</data>
+                  <node id="0"><data key="d0">A &amp; B</data><data key="d1">95</data><data key="d2">0</data></node>
+                  <node id="1"><data key="d1">1.5</data><data key="d2">-2</data></node>
+                  <edge source="0" target="1"><data key="d3">2500000000.0</data></edge>
+                  <edge source="0" target="1"><data key="d4">155</data><data key="d5">M</data></edge>
+                  <edge source="0" target="1"><data key="d6">OC-192</data></edge>
+                  <edge source="0" target="1"/>
+                </graph></graphml>"#,
+        );
+        let link = |name| imported.topology.link(imported.topology.link_named(name).unwrap()).unwrap();
+        let known =
+            ["0-1", "0-1#2", "0-1#3", "1-0#4"].map(|name| (link(name).capacity.as_bps(), link(name).capacity_from));
+        assert_eq!(known[0], (2_500_000_000, CapacitySource::Given));
+        assert_eq!(known[1], (155_000_000, CapacitySource::Given));
+        assert_eq!(known[2], (9_953_280_000, CapacitySource::Label));
+        assert_eq!(known[3], (10_000_000_000, CapacitySource::Default));
+        let nodes: Vec<_> = imported.topology.nodes().map(|(_, node)| node).collect();
+        assert_eq!((nodes[0].label.as_deref(), nodes[0].position), (Some("A & B"), None));
+        let place = Position::Geographic { latitude_udeg: 1_500_000, longitude_udeg: -2_000_000 };
+        assert_eq!(nodes[1].position, Some(place));
+        assert_eq!(imported.report.warnings.len(), 1, "the latitude of 95");
+    }
+
+    #[test]
+    fn yed_keeps_labels_and_places_in_drawings() {
+        let imported = imported(
+            r#"<graphml xmlns:y="http://www.yworks.com/xml/graphml"><key for="node" id="d6" yfiles.type="nodegraphics"/>
+                <key for="edge" id="d9" attr.name="bandwidth"><default>10M</default></key><graph edgedefault="directed">
+                <node id="n0"><data key="d6"><y:ShapeNode><y:Geometry x="1.5" y="-2"/><y:NodeLabel>Zürich<y:x/>
+                </y:NodeLabel></y:ShapeNode></data></node><node id="n1"/>
+                <edge id="e0" source="n0" target="n1"/></graph></graphml>"#,
+        );
+        let (_, node) = imported.topology.nodes().next().unwrap();
+        assert_eq!(node.label.as_deref(), Some("Zürich"));
+        assert_eq!(node.position, Some(Position::Drawing { x_milli: 1_500, y_milli: -2_000 }));
+        assert_eq!(imported.topology.link_count(), 1);
+        let (_, link) = imported.topology.links().next().unwrap();
+        assert_eq!((link.name.as_str(), link.capacity.as_bps()), ("e0", 10_000_000));
+    }
+
+    #[test]
+    fn what_is_not_graphml_is_refused() {
+        assert!(matches!(read("<html/>"), Err(ImportError::Syntax { .. })));
+        let missing = read("<graphml><graph>\n<node/></graph></graphml>").err().unwrap();
+        assert_eq!(missing.to_string(), "line 2, <node>: 'id' is missing");
+    }
+}

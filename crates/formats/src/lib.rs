@@ -1,0 +1,119 @@
+//! Topology files and [`Topology`]: the door of the `formats` room.
+//!
+//! [`read`] takes a file in any [`Format`] (recognised by its content unless one is named) and gives a validated
+//! topology with a [`Report`] of what was assumed. [`write()`] goes the other way for the formats that people import
+//! elsewhere. Nothing here panics on any input, and time and memory are bounded by [`INPUT_MAX_BYTES`].
+
+mod format;
+pub use format::{Format, MissingCapacity, UnknownWord};
+mod report;
+pub use report::{Imported, Report, source_name};
+mod error;
+pub use error::{ExportError, ImportError};
+mod place;
+pub use place::{Place, WARNINGS_MAX, Warning};
+pub mod aggregator;
+pub mod bandwidth_model;
+mod document;
+pub mod trace;
+pub use document::{Document, LinkDocument, NodeDocument, StateDocument};
+mod instant;
+pub use instant::Instant;
+
+mod attributes;
+mod draft;
+mod gml;
+mod graphml;
+mod native;
+mod node_link;
+mod repetita;
+mod rfc8345;
+mod sndlib;
+mod sniff;
+
+pub mod capacity;
+mod decimal;
+mod distance;
+mod json;
+mod xml;
+
+use kernel::topology::Topology;
+use kernel::units::Bandwidth;
+
+/// The longest file that is read: 16 MiB.
+pub const INPUT_MAX_BYTES: usize = 16 << 20;
+/// How deep brackets or elements may stand within each other.
+pub const DEPTH_MAX: usize = 64;
+/// The most values that a JSON file may have, so that memory stays within a few times the file's size.
+pub const JSON_VALUES_MAX: usize = 4_000_000;
+/// The most attributes that one XML element may have.
+pub const XML_ATTRIBUTES_MAX: usize = 64;
+/// The most `<key>`s that a GraphML file may have; the Topology Zoo's have about 40.
+pub const GRAPHML_KEYS_MAX: usize = 256;
+/// The longest name of an attribute that is read, in bytes; longer ones are passed over. Also the longest default value
+/// of a GraphML key, since it is copied to every node or edge.
+pub const ATTRIBUTE_NAME_MAX_BYTES: usize = 255;
+/// The longest label of a node, in bytes.
+pub const LABEL_MAX_BYTES: usize = 255;
+/// The largest coordinate of a drawing, either way.
+pub const DRAWING_MAX: i64 = 1_000_000_000;
+
+/// The capacity of links that have none, unless another is asked for: 10 Gbit/s.
+pub const DEFAULT_CAPACITY: Bandwidth = Bandwidth::saturating_from_bps(10_000_000_000);
+
+/// How to read a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Its format; recognised by its content if `None`.
+    pub format: Option<Format>,
+    /// The capacity of links that have none, under [`MissingCapacity::Default`].
+    pub default_capacity: Bandwidth,
+    /// What becomes of links that have no capacity.
+    pub on_missing_capacity: MissingCapacity,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { format: None, default_capacity: DEFAULT_CAPACITY, on_missing_capacity: MissingCapacity::Default }
+    }
+}
+
+/// Reads a topology from the bytes of a file.
+///
+/// # Errors
+/// The first fault found, with its place in the file.
+pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, ImportError> {
+    let text = sniff::decode(bytes)?;
+    let format = match options.format {
+        Some(format) => format,
+        None => sniff::sniff(&text)?,
+    };
+    let draft = match format {
+        Format::Native => return native::read(&text, options),
+        Format::GraphMl => graphml::read(&text)?,
+        Format::Gml => gml::read(&text)?,
+        Format::SndlibXml => sndlib::xml::read(&text)?,
+        Format::SndlibNative => sndlib::native::read(&text)?,
+        Format::Rfc8345 => rfc8345::read(&text)?,
+        Format::NodeLink => node_link::read(&text)?,
+        Format::Repetita => repetita::read(&text)?,
+    };
+    draft.settle(options)
+}
+
+/// Writes a topology as a file of `format`. Native, GraphML and node-link lose nothing when read again; RFC 8345 keeps
+/// what its model has words for, capacities to 24 significant bits of octets per second.
+///
+/// # Errors
+/// [`ExportError::ReadOnly`] for a format that is only read.
+pub fn write(topology: &Topology, format: Format) -> Result<String, ExportError> {
+    match format {
+        Format::Native => Ok(native::write(topology)),
+        Format::GraphMl => Ok(graphml::write(topology)),
+        Format::NodeLink => Ok(node_link::write(topology)),
+        Format::Rfc8345 => Ok(rfc8345::write(topology)),
+        Format::Gml | Format::SndlibXml | Format::SndlibNative | Format::Repetita => {
+            Err(ExportError::ReadOnly { format })
+        }
+    }
+}

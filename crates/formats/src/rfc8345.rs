@@ -1,0 +1,298 @@
+//! Network topology JSON (RFC 8345, encoded as in RFC 7951), with the traffic engineering attributes of RFC 8795.
+//!
+//! Bandwidths are octets a second as hexadecimal floating point with 24 significant bits (RFC 8294
+//! `bandwidth-ieee-float32`): a bit/s value that does not fit is written as the nearest below it. Links are unidirectional.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use kernel::topology::{DELAY_MAX, Link, LinkState, Node, Position, SRLGS_MAX, TE_METRIC_MAX, Topology};
+use kernel::units::{Bandwidth, Micros};
+
+use super::Format;
+use super::attributes::{geographic, tidy};
+use super::draft::{Capacity, Direction, Draft, DraftEdge, DraftNode};
+use super::error::ImportError;
+use super::json;
+use super::place::{Place, excerpt};
+
+/// Reads the networks of a document. Nodes of several networks become one topology, if their ids allow it.
+pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
+    let value = json::parse(text)?;
+    let networks = value.as_object().and_then(|document| json::member(document, "networks")).and_then(Value::as_object);
+    let missing = || ImportError::Missing { at: Place::line(1), field: "ietf-network:networks" };
+    let list = json::member(networks.ok_or_else(missing)?, "network");
+    let mut draft = Draft::new(Format::Rfc8345);
+    let mut ports = Ports::default();
+    for (n, network) in json::objects(list, "network")?.into_iter().enumerate() {
+        let path = format!("network[{n}].node");
+        for (at, node) in json::objects(json::member(network, "node"), &path)?.into_iter().enumerate() {
+            add_node(&mut draft, node, Place::element(format!("{path}[{at}]")))?;
+        }
+        let path = format!("network[{n}].link");
+        for (at, link) in json::objects(json::member(network, "link"), &path)?.into_iter().enumerate() {
+            add_link(&mut draft, &mut ports, link, Place::element(format!("{path}[{at}]")))?;
+        }
+    }
+    ports.pair(&mut draft);
+    Ok(draft)
+}
+
+fn text(object: &Map<String, Value>, path: &[&str], field: &'static str, at: &Place) -> Result<String, ImportError> {
+    let value = json::descend(object, path).and_then(json::scalar);
+    value.ok_or_else(|| ImportError::Missing { at: at.clone(), field })
+}
+
+/// A number or, as RFC 7951 §6.1 has it for 64-bit and decimal types, a number in a string.
+fn integer(object: &Map<String, Value>, path: &[&str]) -> Option<u64> {
+    json::scalar(json::descend(object, path)?)?.parse().ok()
+}
+
+fn add_node(draft: &mut Draft, node: &Map<String, Value>, at: Place) -> Result<(), ImportError> {
+    let id = text(node, &["node-id"], "node-id", &at)?;
+    let label = json::descend(node, &["te", "te-node-attributes", "name"]).and_then(json::scalar);
+    let label = label.map(|label| tidy(&label)).filter(|label| *label != id);
+    let place = |path: &[&str]| json::descend(node, path).and_then(Value::as_object);
+    let place = place(&["te", "geolocation"]).or_else(|| place(&["te", "te-node-attributes", "geolocation"]));
+    let degrees = |name| place.and_then(|place| json::scalar(json::member(place, name)?));
+    let degrees = degrees("latitude").zip(degrees("longitude"));
+    let position = degrees.as_ref().and_then(|(latitude, longitude)| geographic(latitude, longitude));
+    if let (Some((latitude, longitude)), None) = (&degrees, position) {
+        let message = format!("no such place as {}, {}: ignored", excerpt(latitude), excerpt(longitude));
+        draft.warnings.push(at.clone(), message);
+    }
+    draft.add_node(DraftNode { id, label, position, switch: None, at })
+}
+
+fn add_link(draft: &mut Draft, ports: &mut Ports, link: &Map<String, Value>, at: Place) -> Result<(), ImportError> {
+    let from = text(link, &["source", "source-node"], "source-node", &at)?;
+    let to = text(link, &["destination", "dest-node"], "dest-node", &at)?;
+    let mut edge = DraftEdge::new(from, to, Direction::Forward, at.clone());
+    edge.name = Some(text(link, &["link-id"], "link-id", &at)?);
+    let port = |path: &[&str]| json::descend(link, path).and_then(json::scalar);
+    let (tail, head) = (port(&["source", "source-tp"]), port(&["destination", "dest-tp"]));
+    edge.from_port = tail.as_deref().and_then(|port| port.parse().ok());
+    edge.to_port = head.as_deref().and_then(|port| port.parse().ok());
+    ports.add(draft.edges.len(), &edge, tail, head);
+    let empty = Map::new();
+    let attributes = json::descend(link, &["te", "te-link-attributes"]).and_then(Value::as_object).unwrap_or(&empty);
+    set_bandwidths(draft, &mut edge, attributes);
+    set_attributes(&mut edge, attributes);
+    draft.add_edge(edge)
+}
+
+fn set_bandwidths(draft: &mut Draft, edge: &mut DraftEdge, attributes: &Map<String, Value>) {
+    let mut bandwidth = |name: &'static str| {
+        let text = json::scalar(json::descend(attributes, &[name, "te-bandwidth", "generic"])?)?;
+        let bandwidth = octets(&text).and_then(|octets| Bandwidth::from_bps(octets.checked_mul(8)?));
+        if bandwidth.is_none() {
+            let message = format!("{name} '{}' is no bandwidth in octets a second: ignored", excerpt(&text));
+            draft.warnings.push(edge.at.clone(), message);
+        }
+        bandwidth
+    };
+    let capacity = bandwidth("max-link-bandwidth");
+    let max_reservable = bandwidth("max-resv-link-bandwidth");
+    edge.capacity = capacity.and_then(|capacity| Capacity::given(capacity.as_bps()));
+    edge.max_reservable = max_reservable;
+}
+
+fn set_attributes(edge: &mut DraftEdge, attributes: &Map<String, Value>) {
+    let metric = integer(attributes, &["te-default-metric"]).and_then(|metric| u32::try_from(metric).ok());
+    edge.te_metric = metric.filter(|metric| (1..=TE_METRIC_MAX).contains(metric));
+    let delay = integer(attributes, &["performance-metrics-one-way", "one-way-delay"]);
+    let delay = delay.or_else(|| integer(attributes, &["te-delay-metric"]));
+    edge.delay = delay.map(Micros).filter(|delay| *delay <= DELAY_MAX);
+    let srlgs = json::descend(attributes, &["te-srlgs", "value"]).and_then(Value::as_array);
+    let srlg = |value: &Value| u32::try_from(value.as_u64()?).ok();
+    edge.srlg = srlgs.into_iter().flatten().filter_map(srlg).take(SRLGS_MAX).collect();
+    let group = json::member(attributes, "administrative-group").and_then(json::scalar).unwrap_or_default();
+    edge.admin_group = u32::from_str_radix(group.trim_start_matches("0x").replace(':', "").as_str(), 16).unwrap_or(0);
+    edge.state = match json::member(attributes, "admin-status").and_then(Value::as_str) {
+        Some("down") => LinkState::Down,
+        Some("maintenance" | "preparing-maintenance") => LinkState::Maintenance,
+        _ => LinkState::Up,
+    };
+}
+
+/// A node and one of its termination points, twice.
+type Ends = (String, String, String, String);
+
+/// Links that join the same two termination points, one each way, are twins.
+#[derive(Default)]
+struct Ports {
+    by_ends: BTreeMap<Ends, usize>,
+}
+
+impl Ports {
+    fn add(&mut self, at: usize, edge: &DraftEdge, tail: Option<String>, head: Option<String>) {
+        if let (Some(tail), Some(head)) = (tail, head) {
+            self.by_ends.insert((edge.from.clone(), tail, edge.to.clone(), head), at);
+        }
+    }
+
+    fn pair(&self, draft: &mut Draft) {
+        for ((from, tail, to, head), at) in &self.by_ends {
+            let back = self.by_ends.get(&(to.clone(), head.clone(), from.clone(), tail.clone()));
+            let twin = back.filter(|back| *back != at).and_then(|back| draft.edges.get(*back)?.name.clone());
+            if let (Some(twin), Some(edge)) = (twin, draft.edges.get_mut(*at)) {
+                edge.direction = Direction::ForwardOf { twin };
+            }
+        }
+    }
+}
+
+/// Reads `0x1.2a05f2p+30`, `0x4a817c80` or a decimal (RFC 8776 `te-bandwidth`), rounded down to an integer.
+fn octets(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let Some(digits) = text.strip_prefix("0x") else { return text.parse().ok() };
+    let (mantissa, exponent) = match digits.split_once('p') {
+        Some((mantissa, exponent)) => (mantissa, exponent.trim_start_matches('+').parse::<i32>().ok()?),
+        None => (digits, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.len() + fraction.len() > 15 || whole.is_empty() {
+        return None;
+    }
+    let mantissa = u64::from_str_radix(&format!("{whole}{fraction}"), 16).ok()?;
+    let exponent = exponent.checked_sub(i32::try_from(fraction.len()).ok()?.checked_mul(4)?)?;
+    if exponent >= 0 {
+        let shifted = u128::from(mantissa).checked_mul(1_u128.checked_shl(exponent.unsigned_abs())?)?;
+        return u64::try_from(shifted).ok();
+    }
+    Some(mantissa.checked_shr(exponent.unsigned_abs()).unwrap_or(0))
+}
+
+/// The reverse of [`octets`], cut to 24 significant bits: `0x1` with six hexadecimal digits, of which the last is even.
+fn hexadecimal(bandwidth: Bandwidth) -> String {
+    let octets = bandwidth.as_bps() / 8;
+    let Some(exponent) = octets.checked_ilog2() else { return "0x0p0".to_owned() };
+    let behind = octets ^ (1 << exponent);
+    // 24 bits behind the point, of which an IEEE float keeps the upper 23.
+    let fraction = if exponent > 24 { behind >> (exponent - 24) } else { behind << (24 - exponent) };
+    let digits = format!("{:06x}", fraction & !1);
+    let digits = digits.trim_end_matches('0');
+    let point = if digits.is_empty() { "" } else { "." };
+    format!("0x1{point}{digits}p{exponent}")
+}
+
+/// Writes one network. What RFC 8795 has no words for (provenance, host ports, drawings) is left out.
+pub(super) fn write(topology: &Topology) -> String {
+    let mut ports = vec![BTreeSet::new(); topology.node_count()];
+    for (end, port) in topology.links().flat_map(|(_, link)| [(link.from, link.from_port), (link.to, link.to_port)]) {
+        if let (Some(ports), Some(port)) = (ports.get_mut(end.at()), port) {
+            ports.insert(port);
+        }
+    }
+    let nodes: Vec<Value> = topology.nodes().zip(&ports).map(|((_, node), ports)| node_value(node, ports)).collect();
+    let links: Vec<Value> = topology.links().map(|(_, link)| link_value(link, topology)).collect();
+    let network = json!({
+        "network-id": "watermaster",
+        "network-types": {"ietf-te-topology:te-topology": {}},
+        "node": nodes,
+        "ietf-network-topology:link": links,
+    });
+    format!("{:#}\n", json!({"ietf-network:networks": {"network": [network]}}))
+}
+
+fn node_value(node: &Node, ports: &BTreeSet<u32>) -> Value {
+    let ports: Vec<Value> = ports.iter().map(|port| json!({"tp-id": port.to_string()})).collect();
+    let mut te = Map::new();
+    if let Some(label) = &node.label {
+        te.insert("te-node-attributes".to_owned(), json!({"name": label}));
+    }
+    if let Some(Position::Geographic { latitude_udeg, longitude_udeg }) = node.position {
+        let degrees = |udeg: i32| format!("{}", f64::from(udeg) / 1e6);
+        let place = json!({"latitude": degrees(latitude_udeg), "longitude": degrees(longitude_udeg)});
+        te.insert("geolocation".to_owned(), place);
+    }
+    let mut value = json!({"node-id": node.name.as_str(), "ietf-te-topology:te": te});
+    if let (false, Some(members)) = (ports.is_empty(), value.as_object_mut()) {
+        members.insert("ietf-network-topology:termination-point".to_owned(), Value::Array(ports));
+    }
+    value
+}
+
+fn link_value(link: &Link, topology: &Topology) -> Value {
+    let node = |ix| topology.node(ix).map(|node| node.name.to_string());
+    let mut source = json!({"source-node": node(link.from)});
+    let mut destination = json!({"dest-node": node(link.to)});
+    for (end, name, port) in [(&mut source, "source-tp", link.from_port), (&mut destination, "dest-tp", link.to_port)] {
+        if let (Some(port), Some(members)) = (port, end.as_object_mut()) {
+            members.insert(name.to_owned(), Value::from(port.to_string()));
+        }
+    }
+    let status = match link.state {
+        LinkState::Up => "up",
+        LinkState::Down => "down",
+        LinkState::Maintenance => "maintenance",
+    };
+    json!({
+        "link-id": link.name.as_str(),
+        "source": source,
+        "destination": destination,
+        "ietf-te-topology:te": {"te-link-attributes": {
+            "admin-status": status,
+            "administrative-group": format!("{:02x}:{:02x}:{:02x}:{:02x}",
+                link.admin_group >> 24, link.admin_group >> 16 & 0xff, link.admin_group >> 8 & 0xff, link.admin_group & 0xff),
+            "max-link-bandwidth": {"te-bandwidth": {"generic": hexadecimal(link.capacity)}},
+            "max-resv-link-bandwidth": {"te-bandwidth": {"generic": hexadecimal(link.max_reservable)}},
+            "te-default-metric": link.te_metric,
+            "te-delay-metric": link.delay.0,
+            "te-srlgs": {"value": link.srlg},
+        }},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, native};
+
+    #[test]
+    fn bandwidths_are_hexadecimal_octets() {
+        for (text, expected) in [
+            ("0x1p10", Some(1_024)),
+            ("0x1.2A05F2p+30", Some(1_250_000_000)),
+            ("0x4a817c80", Some(1_250_000_000)),
+            ("0x0", Some(0)),
+            ("0x1.8p0", Some(1)),
+            ("0x1p-3", Some(0)),
+            ("0x1p127", None),
+            ("0x1p99999999999", None),
+            ("0xffffffffffffffffff", None),
+            ("1250000000", Some(1_250_000_000)),
+            ("-1", None),
+            ("0x", None),
+        ] {
+            assert_eq!(octets(text), expected, "{text}");
+        }
+        for bps in [8, 80, 10_000_000_000, 9_953_280_000, 155_520_000] {
+            let bandwidth = Bandwidth::from_bps(bps).unwrap();
+            assert_eq!(octets(&hexadecimal(bandwidth)), Some(bps / 8), "{}", hexadecimal(bandwidth));
+        }
+        // 12.5e9 octets take 26 bits.
+        assert_eq!(octets(&hexadecimal(Bandwidth::from_bps(100_000_000_000).unwrap())), Some(12_499_999_744));
+        assert!(octets(&hexadecimal(Bandwidth::MAX)).unwrap() <= Bandwidth::MAX.as_bps() / 8);
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let text = r#"{"nodes": [{"id": "a", "label": "Aa", "latitude": 47.37, "longitude": -8.5}, {"id": "b"}],
+            "links": [{"id": "ab", "from": "a", "to": "b", "capacity_bps": 10000000000, "max_reservable_bps": 8000000000,
+            "te_metric": 5, "delay_us": 70, "srlg": [1, 2], "admin_group": 258, "state": "maintenance", "from_port": 1,
+            "to_port": 2, "bidirectional": true}, {"id": "x", "from": "b", "to": "a", "capacity_bps": 800, "delay_us": 0}]}"#;
+        let first = native::read(text, &Options::default()).unwrap();
+        let again = read(&write(&first.topology)).unwrap().settle(&Options::default()).unwrap();
+        assert_eq!(again.topology, first.topology);
+        assert_eq!(again.report.warnings, []);
+    }
+
+    #[test]
+    fn faults_have_paths() {
+        let text = r#"{"ietf-network:networks": {"network": [{"node": [{"node-id": "a"}, {}]}]}}"#;
+        assert_eq!(read(text).err().unwrap().to_string(), "network[0].node[1]: 'node-id' is missing");
+        assert_eq!(read("{}").err().unwrap().line(), Some(1));
+    }
+}

@@ -1,0 +1,153 @@
+//! SNDlib (sndlib.zib.de): network planning instances, in XML and in a text format of their own. What the two share.
+//!
+//! Capacities are the pre-installed one where that is above zero, else the largest installable module; in Mbit/s unless
+//! the file names a unit. Demands are not read. Links are undirected, unless every one of them is there both ways.
+
+pub(super) mod native;
+pub(super) mod xml;
+
+use std::collections::BTreeSet;
+
+use kernel::topology::{CapacitySource, TE_METRIC_MAX};
+
+use super::Format;
+use super::attributes::{drawing, geographic};
+use super::decimal::Decimal;
+use super::draft::{Capacity, Direction, Draft, DraftEdge, DraftNode};
+use super::error::ImportError;
+use super::place::{Place, excerpt};
+
+/// What is known of a network so far.
+struct Network {
+    draft: Draft,
+    nodes: Vec<RawNode>,
+    links: Vec<RawLink>,
+    /// The name of the unit of capacities, where there is one.
+    unit: Option<String>,
+    coordinates: Coordinates,
+}
+
+/// What coordinates mean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Coordinates {
+    Geographical,
+    Pixel,
+    /// Geographical if all of them can be.
+    Unsaid,
+}
+
+#[derive(Default)]
+struct RawNode {
+    id: String,
+    /// x is the longitude: it comes first.
+    x: String,
+    y: String,
+    line: usize,
+}
+
+#[derive(Default)]
+struct RawLink {
+    id: String,
+    source: String,
+    target: String,
+    pre_installed: String,
+    routing_cost: String,
+    modules: Vec<String>,
+    line: usize,
+}
+
+impl Network {
+    fn new(format: Format) -> Self {
+        Self {
+            draft: Draft::new(format),
+            nodes: Vec::new(),
+            links: Vec::new(),
+            unit: None,
+            coordinates: Coordinates::Unsaid,
+        }
+    }
+
+    fn into_draft(mut self) -> Result<Draft, ImportError> {
+        self.settle_coordinates();
+        let places = self.unit_places();
+        let direction = self.direction();
+        for node in std::mem::take(&mut self.nodes) {
+            self.add_node(node)?;
+        }
+        for link in std::mem::take(&mut self.links) {
+            self.add_link(link, places, direction.clone())?;
+        }
+        Ok(self.draft)
+    }
+
+    fn settle_coordinates(&mut self) {
+        let given = |node: &&RawNode| !node.x.is_empty() || !node.y.is_empty();
+        if self.coordinates == Coordinates::Unsaid
+            && self.nodes.iter().filter(given).any(|node| geographic(&node.y, &node.x).is_none())
+        {
+            self.coordinates = Coordinates::Pixel;
+        }
+    }
+
+    /// The decimal places from the file's unit to bit/s.
+    fn unit_places(&mut self) -> u32 {
+        let unit = self.unit.take().unwrap_or_default();
+        match unit.to_ascii_uppercase().as_str() {
+            "BITPERSEC" | "BITSPERSEC" => 0,
+            "KBITPERSEC" | "KBITSPERSEC" => 3,
+            "MBITPERSEC" | "MBITSPERSEC" => 6,
+            "GBITPERSEC" | "GBITSPERSEC" => 9,
+            "" => {
+                self.draft.warnings.push(Place::element("meta"), "no unit of capacity is named: taken as Mbit/s");
+                6
+            }
+            _ => {
+                let message = format!("the unit '{}' is not known: capacities are taken as Mbit/s", excerpt(&unit));
+                self.draft.warnings.push(Place::element("meta"), message);
+                6
+            }
+        }
+    }
+
+    fn direction(&mut self) -> Direction {
+        let ends: BTreeSet<(&str, &str)> =
+            self.links.iter().map(|link| (link.source.as_str(), link.target.as_str())).collect();
+        let both_ways = ends.iter().all(|(source, target)| ends.contains(&(*target, *source)));
+        if ends.is_empty() || !both_ways {
+            return Direction::Both;
+        }
+        self.draft.warnings.push(Place::element("links"), "every link is there both ways: taken as directed");
+        Direction::Forward
+    }
+
+    fn add_node(&mut self, node: RawNode) -> Result<(), ImportError> {
+        let at = Place::line(node.line).of(format!("node '{}'", excerpt(&node.id)));
+        let position = match (node.x.is_empty() && node.y.is_empty(), self.coordinates) {
+            (true, _) => None,
+            (false, Coordinates::Pixel) => drawing(&node.x, &node.y),
+            (false, Coordinates::Geographical | Coordinates::Unsaid) => geographic(&node.y, &node.x),
+        };
+        if position.is_none() && !(node.x.is_empty() && node.y.is_empty()) {
+            let message = format!("no such place as {}, {}: ignored", excerpt(&node.x), excerpt(&node.y));
+            self.draft.warnings.push(at.clone(), message);
+        }
+        self.draft.add_node(DraftNode { id: node.id, label: None, position, switch: None, at })
+    }
+
+    fn add_link(&mut self, link: RawLink, places: u32, direction: Direction) -> Result<(), ImportError> {
+        let at = Place::line(link.line).of(format!("link '{}'", excerpt(&link.id)));
+        let rate = |text: &str| Capacity::given(Decimal::parse(text.trim())?.scaled_u64(places)?);
+        let module = || {
+            let largest =
+                link.modules.iter().filter_map(|module| rate(module)).max_by_key(|module| module.bandwidth)?;
+            Some(Capacity { source: CapacitySource::Module, ..largest })
+        };
+        let mut edge = DraftEdge::new(link.source, link.target, direction, at);
+        edge.capacity = rate(&link.pre_installed).or_else(module);
+        let cost = Decimal::parse(link.routing_cost.trim()).and_then(|cost| cost.scaled_u64(0));
+        let cost = cost.and_then(|cost| u32::try_from(cost).ok());
+        edge.te_metric = cost.filter(|cost| (1..=TE_METRIC_MAX).contains(cost));
+        edge.name = Some(link.id);
+        self.draft.add_edge(edge)
+    }
+}

@@ -1,0 +1,51 @@
+//! The Russian dolls model: as a preset of G-BAM every class lends all it has downwards; in its RFC 4127 form the
+//! constraints nest: BCw bounds the sum of all classes from w up.
+
+use super::mam::held;
+use super::{Booked, Bounds, Cause, SLOTS, Slot, Slots, VictimOrder, worst_held};
+use crate::class::Priority;
+use crate::units::Share;
+
+/// (high to low, low to high).
+pub(super) const LOANS: (Share, Share) = (Share::WHOLE, Share::NONE);
+
+/// BCw: the private shares of class `w` and of all above it (RFC 4127 §4). BC0 is the whole link.
+pub(super) fn nested(bounds: &Bounds, w: usize) -> u64 {
+    bounds.private.iter().skip(w).fold(0, |sum, share| sum.saturating_add(*share))
+}
+
+/// RFC 4127 §4: the least over `w = c, c-1, …, 0` of `BCw - Σ_{q≤p} Σ_{b≥w} Reserved(CTb, q)`. Every doll is tested, not
+/// only the innermost and the outermost.
+pub(super) fn unreserved(bounds: &Bounds, slots: &Slots, booked: &Booked, class: usize, priority: Priority) -> u64 {
+    let dolls = (0..=class).map(|w| nested(bounds, w).saturating_sub(held(slots, booked, |c| c >= w, priority)));
+    dolls.min().unwrap_or(0)
+}
+
+/// The inner doll is mended first, since what leaves it also leaves the outer ones. Recomputed after every removal.
+pub(super) fn next_to_yield(
+    bounds: &Bounds,
+    slots: &Slots,
+    booked: &Booked,
+    class: usize,
+    setup: Priority,
+    order: VictimOrder,
+) -> Option<(Slot, Cause)> {
+    let slot = (0..=class).rev().find_map(|w| violated(bounds, slots, booked, w, Some(setup), order))?;
+    Some((slot, Cause::Preempted))
+}
+
+pub(super) fn next_to_leave(bounds: &Bounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
+    (0..SLOTS).rev().find_map(|w| violated(bounds, slots, booked, w, None, order))
+}
+
+fn violated(
+    bounds: &Bounds,
+    slots: &Slots,
+    booked: &Booked,
+    w: usize,
+    setup: Option<Priority>,
+    order: VictimOrder,
+) -> Option<Slot> {
+    let over = held(slots, booked, |c| c >= w, Priority::WORST) > nested(bounds, w);
+    over.then(|| worst_held(slots, booked, |c| c >= w, setup, order)).flatten()
+}

@@ -1,0 +1,304 @@
+//! Changes of what the network is: topologies, bandwidth models, links. Each says who has to leave and where they go.
+
+use std::sync::Arc;
+
+use super::displace::{self, Leaver};
+use super::resolve;
+use crate::bam::Cause;
+use crate::command::{Expected, LinkChange, Misfits, Switchover};
+use crate::event::{Displaced, DisplacedBy, Event, Fate};
+use crate::id::{AllocationId, LinkIx, Name, Sequence};
+use crate::ledger::Draft;
+use crate::lsp::Allocation;
+use crate::model::BandwidthModel;
+use crate::path::{Graph, Workspace};
+use crate::refusal::Refusal;
+use crate::state::{Network, State, TOPOLOGIES_MAX};
+use crate::topology::{Link, LinkState, Topology};
+use crate::translate::Translation;
+use crate::units::Bandwidth;
+
+pub(super) fn put_topology(
+    state: &State,
+    name: &Name,
+    topology: &Arc<Topology>,
+    expected: Expected,
+    misfits: Misfits,
+    workspace: &mut Workspace,
+) -> Result<Event, Refusal> {
+    let put = |displaced| Event::TopologyPut { name: name.clone(), topology: Arc::clone(topology), displaced };
+    let Some(network) = state.network(name.as_str()) else {
+        if state.networks.len() >= TOPOLOGIES_MAX {
+            return Err(Refusal::TooMany { what: "topologies", max: TOPOLOGIES_MAX });
+        }
+        return match expected {
+            Expected::Unsaid => Ok(put(vec![])),
+            Expected::Any | Expected::Revision(_) => Err(Refusal::StaleRevision { current: None }),
+        };
+    };
+    check_revision(expected, network.revision)?;
+    let displaced = into_new_revision(state, name, network, topology, workspace);
+    if misfits == Misfits::Refuse && !displaced.is_empty() {
+        return Err(Refusal::Misfits { misfits: displaced.iter().map(|gone| gone.id).collect() });
+    }
+    Ok(put(displaced))
+}
+
+/// Who keeps their path is booked in the new revision's books; who cannot, or finds them overfull, has to leave.
+fn into_new_revision(
+    state: &State,
+    name: &Name,
+    old: &Network,
+    topology: &Arc<Topology>,
+    workspace: &mut Workspace,
+) -> Vec<Displaced> {
+    if old.live() == 0 {
+        return vec![];
+    }
+    let translation = Translation::between(&old.topology, topology);
+    let mut new = Network::new(Arc::clone(topology), Arc::new(Graph::new(topology)), Arc::clone(&old.model));
+    let (mut homeless, mut lost, mut moved) = (vec![], vec![], vec![]);
+    for allocation in living_in(state, name) {
+        match translation.allocation(allocation) {
+            Some(kept) if stands(&kept, topology) => {
+                if let Some(entry) = new.entry_of(&kept) {
+                    new.ledger.enter(&entry);
+                }
+                moved.push(Arc::new(kept));
+            }
+            Some(kept) => homeless.push(Leaver { allocation: Arc::new(kept), cause: DisplacedBy::Link }),
+            None => match translation.ends_of(allocation) {
+                Some(pathless) => homeless.push(Leaver { allocation: Arc::new(pathless), cause: DisplacedBy::Link }),
+                None => lost.push(over(allocation.id)),
+            },
+        }
+    }
+    let find = |id: AllocationId| moved.binary_search_by_key(&id, |kept| kept.id).ok().and_then(|at| moved.get(at));
+    let mut draft = Draft::new(&new.ledger);
+    homeless.extend(squeeze(&new, &mut draft, all_links(topology), DisplacedBy::Link, find));
+    let mut displaced = displace::restore(&find, &new, &mut draft, homeless, workspace);
+    displaced.extend(lost);
+    displaced
+}
+
+fn over(id: AllocationId) -> Displaced {
+    Displaced { id, cause: DisplacedBy::Link, fate: Fate::Ended(crate::lsp::EndCause::Failed) }
+}
+
+fn stands(allocation: &Allocation, topology: &Topology) -> bool {
+    allocation.path.iter().all(|link| topology.link(*link).is_some_and(|link| link.state != LinkState::Down))
+}
+
+pub(super) fn delete_topology(state: &State, name: &Name, expected: Expected) -> Result<Event, Refusal> {
+    let (_, network) = resolve::network(state, Some(name))?;
+    if expected != Expected::Unsaid {
+        check_revision(expected, network.revision)?;
+    }
+    if network.live() > 0 {
+        return Err(Refusal::TopologyInUse { topology: name.clone(), live: network.live() });
+    }
+    Ok(Event::TopologyDeleted { name: name.clone() })
+}
+
+pub(super) fn set_model(
+    state: &State,
+    topology: &Name,
+    model: &Arc<BandwidthModel>,
+    expected: Expected,
+    switch: Switchover,
+    workspace: &mut Workspace,
+) -> Result<Event, Refusal> {
+    let (_, old) = resolve::network(state, Some(topology))?;
+    check_revision(expected, old.model_revision)?;
+    check_overrides(old, topology, model)?;
+    let mut new = Network::new(Arc::clone(&old.topology), Arc::clone(&old.graph), Arc::clone(model));
+    let mut orphans = vec![];
+    for allocation in living_in(state, topology) {
+        match (new.entry_of(allocation), model.model.slot(allocation.class_type, allocation.setup_priority)) {
+            (Some(entry), Some(_)) => new.ledger.enter(&entry),
+            _ => orphans.push(allocation.id),
+        }
+    }
+    if !orphans.is_empty() {
+        return Err(Refusal::ClassesInUse { orphans });
+    }
+    let displaced = match switch {
+        Switchover::Soft => vec![],
+        Switchover::Hard => {
+            let cause = DisplacedBy::Yielding(Cause::Preempted);
+            let mut draft = Draft::new(&new.ledger);
+            let mut leavers = squeeze(&new, &mut draft, all_links(&old.topology), cause, |id| state.allocation(id));
+            for leaver in &mut leavers {
+                leaver.cause = DisplacedBy::Yielding(loan_called_in(old, model, &leaver.allocation));
+            }
+            displace::settle(&new, &mut draft, leavers, workspace)
+        }
+    };
+    Ok(Event::ModelSet { topology: topology.clone(), model: Arc::clone(model), displaced })
+}
+
+/// Which loan a change of model calls in: one from below (devolution) where the class could borrow from below before and
+/// may no longer, else one from above (preemption). After the authors' hard switch: first LTH, then HTL.
+fn loan_called_in(old: &Network, new: &BandwidthModel, allocation: &Allocation) -> Cause {
+    let lent_up = |model: &BandwidthModel| -> u32 {
+        let below = model.model.classes().iter().filter(|class| class.class_type < allocation.class_type);
+        below.map(|class| class.low_to_high.as_ppm()).sum()
+    };
+    if lent_up(new) < lent_up(&old.model) { Cause::Devolved } else { Cause::Preempted }
+}
+
+fn check_overrides(network: &Network, topology: &Name, model: &BandwidthModel) -> Result<(), Refusal> {
+    let classes = |of: &crate::bam::Model| -> Vec<_> { of.classes().iter().map(|class| class.class_type).collect() };
+    for (link, special) in &model.overrides {
+        if network.topology.link_named(link.as_str()).is_none() {
+            return Err(Refusal::UnknownLink { name: link.clone(), topology: topology.clone() });
+        }
+        if special.slots() != model.model.slots() || classes(special) != classes(&model.model) {
+            return Err(Refusal::OverrideDiffers { link: link.clone() });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn change_link(
+    state: &State,
+    topology_name: &Name,
+    link_name: &Name,
+    change: &LinkChange,
+    workspace: &mut Workspace,
+) -> Result<Event, Refusal> {
+    let (_, network) = resolve::network(state, Some(topology_name))?;
+    let unknown = || Refusal::UnknownLink { name: link_name.clone(), topology: topology_name.clone() };
+    let ix = network.topology.link_named(link_name.as_str()).ok_or_else(unknown)?;
+    let links = changed_links(&network.topology, ix, change)?;
+    let mut draft = Draft::new(&network.ledger);
+    for (ix, link) in &links {
+        draft.set_link(*ix, link, &network.model);
+    }
+    let mut broken = vec![];
+    for (ix, _) in links.iter().filter(|(_, link)| link.state == LinkState::Down) {
+        leave_link(state, network, &mut draft, *ix, &mut broken);
+    }
+    let squeezed =
+        squeeze(network, &mut draft, links.iter().map(|(ix, _)| *ix), DisplacedBy::Link, |id| state.allocation(id));
+    broken.extend(squeezed);
+    let mut displaced = displace::restore(&|id| state.allocation(id), network, &mut draft, broken, workspace);
+    let mut stranded = vec![];
+    for (ix, _) in links.iter().filter(|(_, link)| link.state == LinkState::Maintenance) {
+        drain(state, network, &mut draft, *ix, workspace, &mut displaced, &mut stranded);
+    }
+    Ok(Event::LinkChanged { topology: topology_name.clone(), links, displaced, stranded })
+}
+
+/// The link as it will be, and its twin where the state changes: one fibre, one fate.
+fn changed_links(topology: &Topology, ix: LinkIx, change: &LinkChange) -> Result<Vec<(LinkIx, Link)>, Refusal> {
+    let mut links = vec![];
+    if let Some(link) = topology.link(ix) {
+        let mut changed = link.clone();
+        let proportion = (link.max_reservable, link.capacity);
+        changed.state = change.state.unwrap_or(changed.state);
+        changed.capacity = change.capacity.unwrap_or(changed.capacity);
+        changed.max_reservable = match (change.max_reservable, change.capacity) {
+            (Some(given), _) => given,
+            (None, Some(capacity)) => in_proportion(proportion, capacity),
+            (None, None) => changed.max_reservable,
+        };
+        changed.te_metric = change.te_metric.unwrap_or(changed.te_metric);
+        changed.delay = change.delay.unwrap_or(changed.delay);
+        changed.admin_group = change.admin_group.unwrap_or(changed.admin_group);
+        if let Some(srlg) = &change.srlg {
+            changed.srlg.clone_from(srlg);
+        }
+        changed.check()?;
+        if let (Some(state), Some(twin)) = (change.state, link.twin)
+            && let Some(other) = topology.link(twin)
+            && other.state != state
+        {
+            links.push((twin, Link { state, ..other.clone() }));
+        }
+        links.insert(0, (ix, changed));
+    }
+    Ok(links)
+}
+
+fn in_proportion((reservable, capacity): (Bandwidth, Bandwidth), new: Bandwidth) -> Bandwidth {
+    let wide = u128::from(reservable.as_bps()) * u128::from(new.as_bps()) / u128::from(capacity.as_bps().max(1));
+    Bandwidth::saturating_from_bps(u64::try_from(wide).unwrap_or(u64::MAX))
+}
+
+fn leave_link(state: &State, network: &Network, draft: &mut Draft<'_>, ix: LinkIx, leavers: &mut Vec<Leaver>) {
+    let mut on_it: Vec<AllocationId> = network.ledger.on_link(ix).filter(|id| !draft.is_gone(*id)).collect();
+    on_it.sort_unstable();
+    for allocation in on_it.into_iter().filter_map(|id| state.allocation(id)) {
+        if let Some(entry) = network.entry_of(allocation) {
+            draft.leave(&entry);
+            leavers.push(Leaver { allocation: Arc::clone(allocation), cause: DisplacedBy::Link });
+        }
+    }
+}
+
+/// Moves off a link in maintenance whoever has somewhere to go; the others stay, and are named.
+fn drain(
+    state: &State,
+    network: &Network,
+    draft: &mut Draft<'_>,
+    ix: LinkIx,
+    workspace: &mut Workspace,
+    displaced: &mut Vec<Displaced>,
+    stranded: &mut Vec<AllocationId>,
+) {
+    let on_it = network.ledger.on_link(ix).filter(|id| !draft.is_gone(*id)).filter_map(|id| state.allocation(id));
+    let mut guests: Vec<Leaver> =
+        on_it.map(|allocation| Leaver { allocation: Arc::clone(allocation), cause: DisplacedBy::Link }).collect();
+    displace::best_first(network, &mut guests);
+    for guest in guests {
+        let Some(entry) = network.entry_of(&guest.allocation) else { continue };
+        draft.leave(&entry);
+        match displace::elsewhere(network, draft, &guest, workspace) {
+            Some(way) => {
+                displaced.push(Displaced { id: entry.id, cause: guest.cause, fate: Fate::Rerouted(way) });
+            }
+            None => {
+                draft.enter(&entry);
+                stranded.push(entry.id);
+            }
+        }
+    }
+}
+
+/// Takes the newest off every overfull link until all books hold.
+fn squeeze<'a>(
+    network: &Network,
+    draft: &mut Draft<'_>,
+    links: impl Iterator<Item = LinkIx>,
+    cause: DisplacedBy,
+    find: impl Fn(AllocationId) -> Option<&'a Arc<Allocation>>,
+) -> Vec<Leaver> {
+    let mut leavers = vec![];
+    for link in links {
+        while let Some(Some(id)) = draft.next_to_leave(link, network.model.policy.victim_order) {
+            let Some(allocation) = find(id) else { break };
+            let Some(entry) = network.entry_of(allocation) else { break };
+            draft.leave(&entry);
+            leavers.push(Leaver { allocation: Arc::clone(allocation), cause });
+        }
+    }
+    leavers
+}
+
+fn living_in<'a>(state: &'a State, name: &'a Name) -> impl Iterator<Item = &'a Arc<Allocation>> {
+    state.allocations_after(None).filter(move |allocation| allocation.topology == *name)
+}
+
+fn all_links(topology: &Topology) -> impl Iterator<Item = LinkIx> + '_ {
+    topology.links().map(|(ix, _)| ix)
+}
+
+fn check_revision(expected: Expected, current: Sequence) -> Result<(), Refusal> {
+    match expected {
+        Expected::Any => Ok(()),
+        Expected::Revision(revision) if revision == current => Ok(()),
+        Expected::Revision(_) => Err(Refusal::StaleRevision { current: Some(current) }),
+        Expected::Unsaid => Err(Refusal::RevisionNotSaid { current }),
+    }
+}

@@ -1,0 +1,159 @@
+//! From what switches hold to what they should hold: which steps, and in which order. New paths are built from their
+//! meters and their tail forwards, and only then does traffic enter them; old ones lose their traffic first and their
+//! meters last. Between any two steps, traffic that has somewhere to go arrives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::range::MeterId;
+use super::rule::{Cookie, Dpid, Place, Rule, Step};
+use super::table::{Role, Seat, Table, Tables};
+use crate::id::AllocationId;
+
+/// When a step may be taken: each stage begins when the one before it is over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Stage {
+    /// Traffic is stopped that would run into a rule which is to become another's.
+    Retreat,
+    /// Meters, tails and transits are made; nothing enters them yet.
+    Prepare,
+    /// Traffic of those who are over is stopped.
+    Leave,
+    /// Traffic of those who go another way moves over.
+    Move,
+    /// Traffic of new ones enters.
+    Enter,
+    /// Traffic of those who enter elsewhere now is stopped where it entered before.
+    Withdraw,
+    /// Rules through which nothing goes any more are deleted.
+    Clear,
+    /// So are meters.
+    Discard,
+}
+
+/// A step with its switch and its place in the order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Task {
+    /// When.
+    pub stage: Stage,
+    /// On which switch.
+    pub switch: Dpid,
+    /// What.
+    pub step: Step,
+    /// For whom, where somebody is known.
+    pub serves: Option<AllocationId>,
+}
+
+impl Task {
+    /// Meters, then tails, transits and heads; when deleting the other way round.
+    fn rank(&self) -> (Stage, u8) {
+        let within = match &self.step {
+            Step::AddMeter(_) | Step::ModifyMeter(_) | Step::DeleteMeter(_) => 0,
+            Step::PutRule(rule) => match seat_of(rule).role(&rule.place) {
+                Role::Tail => 1,
+                Role::Transit => 2,
+                Role::Head => 3,
+            },
+            Step::DeleteRule { .. } => 0,
+        };
+        (self.stage, within)
+    }
+}
+
+/// The steps from `reported` to `intended`, in order. Switches of which nothing is reported are left alone.
+pub fn diff(intended: &Tables, reported: &Tables) -> Vec<Task> {
+    let nothing = Table::default();
+    let living: BTreeSet<AllocationId> =
+        intended.values().flat_map(Table::rules).map(|(_, seat)| seat.cookie.allocation()).collect();
+    let mut tasks = vec![];
+    let mut robbed = BTreeSet::new();
+    for (dpid, seen) in reported {
+        let wanted = intended.get(dpid).unwrap_or(&nothing);
+        meters(*dpid, wanted, seen, &mut tasks);
+        puts(*dpid, wanted, seen, &mut tasks, &mut robbed);
+        deletions(*dpid, wanted, seen, &living, &mut tasks);
+    }
+    for (dpid, seen) in reported.iter().filter(|_| !robbed.is_empty()) {
+        retreats(*dpid, seen, &robbed, &mut tasks);
+    }
+    tasks.sort_by_key(Task::rank);
+    tasks
+}
+
+fn meters(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
+    let users: BTreeMap<MeterId, AllocationId> =
+        wanted.rules().filter_map(|(_, seat)| Some((seat.meter()?, seat.cookie.allocation()))).collect();
+    for meter in wanted.meters() {
+        let step = match seen.meter(meter.id) {
+            Some(same) if same == meter => continue,
+            Some(_) => Step::ModifyMeter(meter),
+            None => Step::AddMeter(meter),
+        };
+        tasks.push(Task { stage: Stage::Prepare, switch, step, serves: users.get(&meter.id).copied() });
+    }
+    // Whoever still goes through a meter when it is deleted loses their rule.
+    let users: BTreeMap<MeterId, AllocationId> =
+        seen.rules().filter_map(|(_, seat)| Some((seat.meter()?, seat.cookie.allocation()))).collect();
+    let extra = seen.meters().filter(|meter| wanted.meter(meter.id).is_none());
+    tasks.extend(extra.map(|meter| {
+        let serves = users.get(&meter.id).copied();
+        Task { stage: Stage::Discard, switch, step: Step::DeleteMeter(meter.id), serves }
+    }));
+}
+
+fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbed: &mut BTreeSet<Cookie>) {
+    // A meter that is not there has taken the rules that used it along, whatever was reported before.
+    let is_metered = |seat: &Seat| seat.meter().is_none_or(|meter| seen.meter(meter).is_some());
+    for (place, seat) in wanted.rules() {
+        let there = seen.seat(place);
+        if there.is_some_and(|there| there == seat && is_metered(seat)) {
+            continue;
+        }
+        let stage = match (seat.role(place), there) {
+            (Role::Head, Some(there)) if there.cookie.allocation() == seat.cookie.allocation() => Stage::Move,
+            (Role::Head, _) => Stage::Enter,
+            (Role::Tail | Role::Transit, _) => Stage::Prepare,
+        };
+        if let Some(there) = there.filter(|there| stage == Stage::Prepare && there.cookie != seat.cookie) {
+            robbed.insert(there.cookie);
+        }
+        let rule = Rule { place: place.clone(), cookie: seat.cookie, actions: seat.actions.clone() };
+        tasks.push(Task { stage, switch, step: Step::PutRule(rule), serves: Some(seat.cookie.allocation()) });
+    }
+}
+
+fn deletions(switch: Dpid, wanted: &Table, seen: &Table, living: &BTreeSet<AllocationId>, tasks: &mut Vec<Task>) {
+    for (place, seat) in seen.rules().filter(|(place, _)| wanted.seat(place).is_none()) {
+        let allocation = seat.cookie.allocation();
+        let stage = match seat.role(place) {
+            // Somebody who lives and enters elsewhere now keeps the old way until the new one stands.
+            Role::Head if living.contains(&allocation) => Stage::Withdraw,
+            Role::Head => Stage::Leave,
+            Role::Tail | Role::Transit => Stage::Clear,
+        };
+        tasks.push(delete(stage, switch, place, seat.cookie));
+    }
+}
+
+/// Stops the traffic of those whose rule becomes another's: they would go where they do not belong.
+fn retreats(switch: Dpid, seen: &Table, robbed: &BTreeSet<Cookie>, tasks: &mut Vec<Task>) {
+    let heads = seen.rules().filter(|(place, seat)| seat.role(place) == Role::Head && robbed.contains(&seat.cookie));
+    for (place, seat) in heads {
+        let same = |task: &Task| matches!(&task.step, Step::DeleteRule { place: other, .. } if other == place);
+        tasks.retain(|task| task.switch != switch || !same(task));
+        tasks.push(delete(Stage::Retreat, switch, place, seat.cookie));
+        // What stood there and was right has to come back.
+        let again = |task: &Task| matches!(&task.step, Step::PutRule(rule) if rule.place == *place);
+        if let Some(task) = tasks.iter_mut().find(|task| task.switch == switch && again(task)) {
+            task.stage = Stage::Enter;
+        }
+    }
+}
+
+fn delete(stage: Stage, switch: Dpid, place: &Place, cookie: Cookie) -> Task {
+    let step = Step::DeleteRule { place: place.clone(), cookie };
+    Task { stage, switch, step, serves: Some(cookie.allocation()) }
+}
+
+fn seat_of(rule: &Rule) -> Seat {
+    Seat { cookie: rule.cookie, actions: rule.actions.clone() }
+}

@@ -1,0 +1,297 @@
+//! What a switch holds, in the field's words: rules with matches and actions, meters, and the steps that change them.
+//! These types are spoken with drivers; they say what is meant and know no controller's dialect.
+//!
+//! What must stay true: a rule of ours carries a [`Cookie`] with our tag and the allocation it serves, and nothing that
+//! lacks our tag is ever ours to change.
+
+use std::fmt;
+
+use super::range::{Label, MeterId};
+use crate::id::AllocationId;
+use crate::lsp::Ipv4Prefix;
+
+/// The table in which all our rules stand.
+pub const TABLE: u8 = 0;
+/// The EtherType of IPv4.
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// The EtherType of MPLS unicast (RFC 3032 §5).
+pub const ETHERTYPE_MPLS: u16 = 0x8847;
+
+/// An OpenFlow switch, by its datapath id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Dpid(pub u64);
+
+impl fmt::Display for Dpid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A port of a switch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PortNo(pub u32);
+
+impl PortNo {
+    /// The largest number of a real port; those above are OpenFlow's reserved ones (OpenFlow 1.3 §7.2.1).
+    pub const MAX: Self = Self(0xFFFF_FF00);
+}
+
+/// Whose a rule is: 8 bits of tag, 16 bits of epoch, 40 bits of allocation id. All hops of one path carry the same.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cookie(pub u64);
+
+impl Cookie {
+    /// Marks a rule as ours: the letter W.
+    pub const TAG: u8 = 0x57;
+    /// The bits in which the tag stands.
+    pub const TAG_MASK: u64 = 0xFF << 56;
+    /// The largest allocation id that fits.
+    pub const ALLOCATION_MAX: u64 = (1 << 40) - 1;
+
+    /// The cookie of one path (the `epoch`th) of an allocation; `None` if its id does not fit.
+    pub const fn new(epoch: u16, allocation: AllocationId) -> Option<Self> {
+        if allocation.0 > Self::ALLOCATION_MAX {
+            return None;
+        }
+        Some(Self(((Self::TAG as u64) << 56) | ((epoch as u64) << 40) | allocation.0))
+    }
+
+    /// Whether it has our tag.
+    pub const fn is_ours(self) -> bool {
+        self.0 >> 56 == Self::TAG as u64
+    }
+
+    /// Which path of the allocation.
+    pub const fn epoch(self) -> u16 {
+        // The mask leaves 16 bits.
+        ((self.0 >> 40) & 0xFFFF) as u16
+    }
+
+    /// Which allocation.
+    pub const fn allocation(self) -> AllocationId {
+        AllocationId(self.0 & Self::ALLOCATION_MAX)
+    }
+}
+
+impl fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}|{}|{}", self.0 >> 56, self.epoch(), self.allocation())
+    }
+}
+
+/// Which cookies are meant: those that equal `value` in the bits of `mask`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CookieFilter {
+    /// The bits looked for.
+    pub value: u64,
+    /// The bits looked at.
+    pub mask: u64,
+}
+
+impl CookieFilter {
+    /// Everything that is ours.
+    pub const OURS: Self = Self { value: (Cookie::TAG as u64) << 56, mask: Cookie::TAG_MASK };
+
+    /// One path.
+    pub const fn exactly(cookie: Cookie) -> Self {
+        Self { value: cookie.0, mask: u64::MAX }
+    }
+
+    /// Everything of one allocation, whatever the epoch.
+    pub const fn of(allocation: AllocationId) -> Self {
+        Self {
+            value: ((Cookie::TAG as u64) << 56) | (allocation.0 & Cookie::ALLOCATION_MAX),
+            mask: Cookie::TAG_MASK | Cookie::ALLOCATION_MAX,
+        }
+    }
+
+    /// One of `2^bits` slices of what is ours, by the last bits of the allocation id.
+    pub const fn slice(number: u64, bits: u32) -> Self {
+        let low = if bits >= 40 { Cookie::ALLOCATION_MAX } else { (1 << bits) - 1 };
+        Self { value: ((Cookie::TAG as u64) << 56) | (number & low), mask: Cookie::TAG_MASK | low }
+    }
+
+    /// Whether `cookie` is meant.
+    pub const fn meets(self, cookie: Cookie) -> bool {
+        cookie.0 & self.mask == self.value & self.mask
+    }
+}
+
+/// A rule in a switch's table.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Rule {
+    /// Where it stands; there is one rule a place.
+    pub place: Place,
+    /// Whose it is.
+    pub cookie: Cookie,
+    /// What is done with a packet, in order.
+    pub actions: Vec<Action>,
+}
+
+/// What makes a rule this rule and no other: adding another in the same place replaces it (OpenFlow 1.3 §6.4).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Place {
+    /// In which table: [`TABLE`] for all that we write.
+    pub table: u8,
+    /// Higher ones are asked first.
+    pub priority: u16,
+    /// Which packets.
+    pub matches: Match,
+}
+
+/// Which packets a rule is for.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Match {
+    /// IPv4 packets without a label, at the ingress.
+    Ipv4(Ipv4Match),
+    /// MPLS packets, at transit and egress.
+    Mpls {
+        /// With this label on top.
+        label: Label,
+        /// And this bottom-of-stack bit.
+        bottom_of_stack: bool,
+    },
+    /// Something we never write, in the words of the driver that read it: only that driver need understand it again, to
+    /// delete the rule.
+    Opaque(Box<str>),
+}
+
+/// IPv4 packets: absent parts match anything. A driver adds the EtherType.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Ipv4Match {
+    /// The port they come in at.
+    pub in_port: Option<PortNo>,
+    /// Source network; the host bits are zero and the length is above zero.
+    pub src: Option<Ipv4Prefix>,
+    /// Destination network; the host bits are zero and the length is above zero.
+    pub dst: Option<Ipv4Prefix>,
+    /// IP protocol.
+    pub ip_proto: Option<u8>,
+    /// TCP or UDP destination port; then `ip_proto` is one of these two.
+    pub l4_dst: Option<u16>,
+}
+
+/// What is done with a packet.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Action {
+    /// Police it. Always first.
+    Meter(MeterId),
+    /// Write the DiffServ code point of the IP header (RFC 2474), before a label is pushed.
+    SetDscp(u8),
+    /// Push an MPLS header ([`ETHERTYPE_MPLS`]).
+    PushMpls,
+    /// Write the label of the outermost MPLS header.
+    SetLabel(Label),
+    /// Write its traffic class (RFC 5462).
+    SetTrafficClass(u8),
+    /// Pop the outermost MPLS header; what is under it is IPv4 ([`ETHERTYPE_IPV4`]).
+    PopMpls,
+    /// Send it out.
+    Output(PortNo),
+    /// Something we never write, in the words of the driver that read it.
+    Opaque(Box<str>),
+}
+
+/// A meter: drops what is above the rate. A meter has no cookie; ours are those with an id of our range.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Meter {
+    /// Which.
+    pub id: MeterId,
+    /// The rate, in kbit/s.
+    pub rate_kbps: u32,
+    /// The burst, in kbit. One second's worth of the rate, else TCP starves.
+    pub burst_kbit: u32,
+}
+
+/// A change on one switch.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Step {
+    /// Make a meter that is not there.
+    AddMeter(Meter),
+    /// Give a meter that is there another rate, in place.
+    ModifyMeter(Meter),
+    /// Write a rule; what stands in its place is replaced, cookie and all.
+    PutRule(Rule),
+    /// Delete what stands in this place and has this cookie, and nothing else.
+    DeleteRule {
+        /// Where.
+        place: Place,
+        /// Whose.
+        cookie: Cookie,
+    },
+    /// Delete a meter. Rules that use it would vanish with it, so none does.
+    DeleteMeter(MeterId),
+}
+
+/// What is known of a step that was sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StepOutcome {
+    /// The switch holds it, or no longer holds it: acknowledged or read back.
+    InForce,
+    /// It does not, and it was told or seen so.
+    Refused(Fault),
+    /// Nobody knows; look later.
+    Unknown,
+}
+
+/// Why a switch or its controller did not take a step.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
+pub enum Fault {
+    /// The switch said so (OpenFlow 1.3 §7.4.4).
+    #[error("the switch refused it with error {kind}/{code}")]
+    Switch {
+        /// Type of the error.
+        kind: u16,
+        /// Code within the type.
+        code: u16,
+    },
+    /// The controller answered with this status.
+    #[error("the controller refused it with status {status}")]
+    Controller {
+        /// The status.
+        status: u16,
+    },
+    /// The switch has no such port.
+    #[error("the switch has no port {}", .port.0)]
+    NoSuchPort {
+        /// Which.
+        port: PortNo,
+    },
+    /// It was taken without complaint, but what was read back is something else.
+    #[error("the switch does not hold what was sent")]
+    ReadBackDiffers,
+    /// The dialect of this controller cannot say it.
+    #[error("this controller cannot be told to {what}")]
+    Unsupported {
+        /// What.
+        what: &'static str,
+    },
+    /// A step before it on which it depends did not take.
+    #[error("a step before it failed")]
+    AfterFailure,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_says_whose_it_is() {
+        let cookie = Cookie::new(7, AllocationId(123_456_789_012)).unwrap();
+        assert!(cookie.is_ours());
+        assert_eq!((cookie.epoch(), cookie.allocation()), (7, AllocationId(123_456_789_012)));
+        assert!(!Cookie(0).is_ours());
+        assert_eq!(Cookie::new(0, AllocationId(1 << 40)), None);
+    }
+
+    #[test]
+    fn filters_meet_what_they_say() {
+        let one = Cookie::new(3, AllocationId(0b1011)).unwrap();
+        assert!(CookieFilter::OURS.meets(one) && !CookieFilter::OURS.meets(Cookie(0)));
+        assert!(CookieFilter::of(AllocationId(0b1011)).meets(one));
+        assert!(!CookieFilter::of(AllocationId(0b1010)).meets(one));
+        assert!(CookieFilter::exactly(one).meets(one));
+        assert!(!CookieFilter::exactly(Cookie::new(2, AllocationId(0b1011)).unwrap()).meets(one));
+        assert!(CookieFilter::slice(0b11, 2).meets(one) && !CookieFilter::slice(0b01, 2).meets(one));
+    }
+}

@@ -1,0 +1,343 @@
+//! Tests of intent: what rules look like, and that whatever the switches hold, the steps lead to what they should hold
+//! without ever sending traffic where there is no rule for it.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::class::{ClassType, Priority};
+use crate::id::{AllocationId, LinkIx, Name, NodeIx};
+use crate::lsp::{Allocation, Flow, Ipv4Prefix, LspState};
+use crate::topology::{Link, LinkState, Node, Switch, Topology};
+use crate::units::{Bandwidth, Micros, Millis};
+
+const NODES: u32 = 5;
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+/// Five switches, each linked to each. The port towards node `n` is `n + 1`; hosts are at port 100 and upwards.
+fn mesh() -> Topology {
+    let node = |at: u32| Node {
+        name: name(&format!("s{at}")),
+        label: None,
+        position: None,
+        switch: Some(Switch { dpid: u64::from(at) + 1, host_ports: vec![100] }),
+    };
+    let mut links = vec![];
+    for from in 0..NODES {
+        for to in (0..NODES).filter(|to| *to != from) {
+            links.push(Link {
+                name: name(&format!("{from}-{to}")),
+                from: NodeIx(from),
+                to: NodeIx(to),
+                capacity: Bandwidth::saturating_from_bps(1_000_000),
+                max_reservable: Bandwidth::saturating_from_bps(1_000_000),
+                te_metric: 1,
+                delay: Micros(1),
+                srlg: vec![],
+                admin_group: 0,
+                state: LinkState::Up,
+                from_port: Some(to + 1),
+                to_port: Some(from + 1),
+                twin: None,
+                capacity_from: Default::default(),
+            });
+        }
+    }
+    Topology::new((0..NODES).map(node).collect(), links).unwrap()
+}
+
+fn allocation(id: u64, nodes: &[u32], bps: u64) -> Allocation {
+    let topology = mesh();
+    let link = |pair: &[u32]| topology.link_named(&format!("{}-{}", pair[0], pair[1])).unwrap();
+    let path: Arc<[LinkIx]> = nodes.windows(2).map(link).collect();
+    let address = [10, 0, u8::try_from(id % 200).unwrap(), 1].into();
+    Allocation {
+        id: AllocationId(id),
+        topology: name("mesh"),
+        ingress: NodeIx(nodes[0]),
+        egress: NodeIx(*nodes.last().unwrap()),
+        class_type: ClassType::new(u8::try_from(id % 3).unwrap()).unwrap(),
+        setup_priority: Priority::WORST,
+        hold_priority: Priority::WORST,
+        bandwidth: Bandwidth::saturating_from_bps(bps),
+        aggregator: None,
+        expires_at: None,
+        constraints: None,
+        flow: Some(Box::new(Flow { ipv4_dst: Some(Ipv4Prefix { address, length: 32 }), ..Flow::default() })),
+        path,
+        state: LspState::Active,
+        created_at: Millis(0),
+        updated_at: Millis(0),
+    }
+}
+
+fn planned(allocations: &[Allocation]) -> Plan {
+    let mut plan = Plan::new();
+    let topology = mesh();
+    allocations.iter().for_each(|allocation| plan.set(allocation, &topology, &Tables::new()));
+    plan
+}
+
+fn known(tables: &Tables) -> Tables {
+    (1..=u64::from(NODES)).map(|dpid| (Dpid(dpid), tables.get(&Dpid(dpid)).cloned().unwrap_or_default())).collect()
+}
+
+fn head_of(tables: &Tables, id: u64) -> Option<(Dpid, Place, Seat)> {
+    let all = tables.iter().flat_map(|(dpid, table)| table.rules().map(|(place, seat)| (*dpid, place, seat)));
+    let mut heads =
+        all.filter(|(_, place, seat)| seat.role(place) == Role::Head && seat.cookie.allocation() == AllocationId(id));
+    heads.next().map(|(dpid, place, seat)| (dpid, place.clone(), seat.clone()))
+}
+
+/// Whether packets that enter by this rule leave at a host.
+fn arrives(tables: &Tables, mut at: Dpid, seat: &Seat) -> bool {
+    let mut seat = seat.clone();
+    for _ in 0..=NODES {
+        let metered = seat.meter().is_none_or(|meter| tables[&at].meter(meter).is_some());
+        let (mut label, mut port) = (None, None);
+        for action in &seat.actions {
+            match action {
+                Action::SetLabel(new) => label = Some(*new),
+                Action::Output(out) => port = Some(*out),
+                _ => {}
+            }
+        }
+        let Some(port) = port.filter(|_| metered) else { return false };
+        if port.0 >= 100 {
+            return seat.actions.contains(&Action::PopMpls);
+        }
+        at = Dpid(u64::from(port.0));
+        let place = label.map(shape::label_place);
+        let Some(next) = place.and_then(|place| tables[&at].seat(&place).cloned()) else { return false };
+        seat = next;
+    }
+    false
+}
+
+fn heads(tables: &Tables) -> Vec<(Dpid, Place, Seat)> {
+    let all = tables.iter().flat_map(|(dpid, table)| table.rules().map(|(place, seat)| (*dpid, place, seat)));
+    let heads = all.filter(|(_, place, seat)| seat.role(place) == Role::Head);
+    heads.map(|(dpid, place, seat)| (dpid, place.clone(), seat.clone())).collect()
+}
+
+#[test]
+fn a_path_is_pushed_swapped_and_popped() {
+    let plan = planned(&[allocation(7, &[0, 1, 2], 5_000_000)]);
+    let (dpid, place, head) = head_of(plan.tables(), 7).unwrap();
+    assert_eq!(dpid, Dpid(1));
+    assert_eq!(place.priority, HEAD_PRIORITY + 32);
+    let label = Label::new(LABEL_MIN).unwrap();
+    let expected = [
+        Action::Meter(MeterId(METER_MIN)),
+        Action::SetDscp(8),
+        Action::PushMpls,
+        Action::SetLabel(label),
+        Action::SetTrafficClass(1),
+        Action::Output(PortNo(2)),
+    ];
+    assert_eq!(head.actions, expected);
+    assert_eq!((head.cookie.epoch(), head.cookie.allocation()), (0, AllocationId(7)));
+    let meters: Vec<_> = plan.tables()[&Dpid(1)].meters().collect();
+    assert_eq!(meters, [Meter { id: MeterId(METER_MIN), rate_kbps: 5_000, burst_kbit: 5_000 }]);
+    let transit: Vec<_> = plan.tables()[&Dpid(2)].rules().collect();
+    assert_eq!(transit[0].0.matches, Match::Mpls { label, bottom_of_stack: true });
+    assert_eq!(transit[0].1.actions, [Action::SetLabel(label), Action::SetTrafficClass(1), Action::Output(PortNo(3))]);
+    let tail: Vec<_> = plan.tables()[&Dpid(3)].rules().collect();
+    assert_eq!(tail[0].1.actions, [Action::PopMpls, Action::Output(PortNo(100))]);
+}
+
+#[test]
+fn a_path_of_one_link_has_no_transit() {
+    let plan = planned(&[allocation(7, &[0, 1], 1)]);
+    assert_eq!(plan.tables().values().map(|table| table.rules().len()).sum::<usize>(), 2);
+    assert!(arrives(&known(plan.tables()), Dpid(1), &head_of(plan.tables(), 7).unwrap().2));
+}
+
+#[test]
+fn a_reroute_gets_other_labels_and_keeps_its_meter() {
+    let mut plan = planned(&[allocation(7, &[0, 1, 2, 3], 1_000)]);
+    let before = known(plan.tables());
+    plan.set(&allocation(7, &[0, 2, 1, 3], 1_000), &mesh(), &before);
+    let stages: Vec<_> = diff(plan.tables(), &before).into_iter().map(|task| (task.stage, task.switch.0)).collect();
+    use Stage::{Clear, Move, Prepare};
+    assert_eq!(stages[..4], [(Prepare, 4), (Prepare, 2), (Prepare, 3), (Move, 1)]);
+    assert_eq!(stages[4..], [(Clear, 2), (Clear, 3), (Clear, 4)]);
+}
+
+#[test]
+fn a_resize_changes_the_meter_and_nothing_else() {
+    let mut plan = planned(&[allocation(7, &[0, 1], 5_000)]);
+    let before = known(plan.tables());
+    plan.set(&allocation(7, &[0, 1], 2_000), &mesh(), &before);
+    let steps: Vec<_> = diff(plan.tables(), &before).into_iter().map(|task| task.step).collect();
+    assert_eq!(steps, [Step::ModifyMeter(Meter { id: MeterId(METER_MIN), rate_kbps: 2, burst_kbit: 2 })]);
+}
+
+#[test]
+fn who_cannot_have_rules_is_told_why() {
+    let mut plan = Plan::new();
+    let mut nowhere = allocation(1, &[0, 1], 1);
+    nowhere.flow.as_mut().unwrap().out_port = Some(7);
+    plan.set(&nowhere, &mesh(), &Tables::new());
+    assert_eq!(plan.why_not(AllocationId(1)), Some(NoRules::NotAHostPort { node: name("s1"), port: 7 }));
+    let mut port_only = allocation(2, &[0, 1], 1);
+    port_only.flow.as_mut().unwrap().l4_dst = Some(80);
+    plan.set(&port_only, &mesh(), &Tables::new());
+    assert_eq!(plan.why_not(AllocationId(2)), Some(NoRules::PortWithoutProtocol));
+    plan.set(&Allocation { flow: None, ..allocation(3, &[0, 1], 1) }, &mesh(), &Tables::new());
+    assert_eq!(plan.why_not(AllocationId(3)), None);
+    let bare = Topology::new(
+        (0..2).map(|at| Node { name: name(&format!("n{at}")), label: None, position: None, switch: None }).collect(),
+        vec![Link { name: name("l"), to: NodeIx(1), ..mesh().link(LinkIx(0)).unwrap().clone() }],
+    );
+    let path: Arc<[LinkIx]> = Arc::new([LinkIx(0)]);
+    plan.set(&Allocation { path, ..allocation(4, &[0, 1], 1) }, &bare.unwrap(), &Tables::new());
+    assert_eq!(plan.why_not(AllocationId(4)), Some(NoRules::NoSwitch { node: name("n0") }));
+    assert!(plan.tables().values().all(Table::is_empty));
+}
+
+#[test]
+fn the_oldest_of_two_with_one_flow_has_it_and_the_other_inherits() {
+    let mut twin = allocation(8, &[0, 2], 1);
+    twin.flow = allocation(7, &[0, 1], 1).flow;
+    let mut plan = planned(&[twin, allocation(7, &[0, 1], 1)]);
+    assert_eq!(plan.why_not(AllocationId(8)), Some(NoRules::FlowTaken(AllocationId(7))));
+    assert!(head_of(plan.tables(), 8).is_none() && head_of(plan.tables(), 7).is_some());
+    plan.remove(AllocationId(7));
+    assert_eq!(plan.why_not(AllocationId(8)), None);
+    assert!(arrives(&known(plan.tables()), Dpid(1), &head_of(plan.tables(), 8).unwrap().2));
+    plan.remove(AllocationId(8));
+    assert!(plan.tables().values().all(Table::is_empty));
+}
+
+#[test]
+fn who_fails_is_held_back_and_the_others_go_on() {
+    let plan = planned(&[allocation(1, &[0, 1, 2], 1), allocation(2, &[0, 3], 1)]);
+    let mut agenda = Agenda::new(plan.tables(), &known(&Tables::new()));
+    let first = agenda.next_stage().unwrap();
+    agenda.failed(&first[&Dpid(2)][0]);
+    let second = agenda.next_stage().unwrap();
+    assert_eq!(second.values().flatten().map(|task| task.serves).collect::<Vec<_>>(), [Some(AllocationId(2))]);
+    assert_eq!(agenda.next_stage(), None);
+    // A switch of which nothing is known holds back whoever passes it.
+    let mut partly = known(&Tables::new());
+    partly.remove(&Dpid(3));
+    let agenda = Agenda::new(plan.tables(), &partly);
+    assert!(agenda.is_held(AllocationId(1)) && !agenda.is_held(AllocationId(2)));
+}
+
+/// A small world: who lives, on which path (by nodes), at which bandwidth.
+fn world() -> impl Strategy<Value = Vec<Allocation>> {
+    let path = Just((0..NODES).collect::<Vec<_>>())
+        .prop_shuffle()
+        .prop_flat_map(|nodes| (2..=nodes.len()).prop_map(move |length| nodes[..length].to_vec()));
+    proptest::collection::btree_map(1_u64..20, (path, 1_u64..4), 0..12)
+        .prop_map(|living| living.into_iter().map(|(id, (nodes, kbps))| allocation(id, &nodes, kbps * 1_000)).collect())
+}
+
+/// What may have happened to a table behind our back.
+fn harmed(tables: &Tables, harm: &[(u8, u8)]) -> Tables {
+    let mut tables = known(tables);
+    for (at, what) in harm {
+        let dpid = Dpid(u64::from(*at % 5) + 1);
+        let table = tables.get_mut(&dpid).unwrap();
+        let rules: Vec<_> = table.rules().map(|(place, seat)| (place.clone(), seat.clone())).collect();
+        let Some((place, seat)) = rules.get(usize::from(*what) % rules.len().max(1)) else { continue };
+        match what % 5 {
+            0 => table.take(place, seat.cookie),
+            1 => *table = Table::default(),
+            2 => {
+                let actions = vec![Action::Opaque("drop".into())];
+                table.put(Rule { place: place.clone(), cookie: seat.cookie, actions });
+            }
+            3 => {
+                let matches = Match::Opaque("in_port=7".into());
+                table.put(Rule { place: Place { matches, ..place.clone() }, cookie: seat.cookie, actions: vec![] });
+            }
+            _ => table.put_meter(Meter { id: MeterId(METER_MIN + u32::from(*what)), rate_kbps: 0, burst_kbit: 9 }),
+        }
+    }
+    tables
+}
+
+fn check_steps(start: &Tables, plan: &Plan) -> Result<(), TestCaseError> {
+    let mut tables = start.clone();
+    for task in diff(plan.tables(), start) {
+        match &task.step {
+            Step::PutRule(rule) => prop_assert!(rule.cookie.is_ours()),
+            Step::DeleteRule { cookie, .. } => prop_assert!(cookie.is_ours()),
+            Step::AddMeter(meter) => prop_assert!(meter.id.is_ours() && tables[&task.switch].meter(meter.id).is_none()),
+            Step::ModifyMeter(meter) => prop_assert!(tables[&task.switch].meter(meter.id).is_some()),
+            Step::DeleteMeter(id) => prop_assert!(id.is_ours()),
+        }
+        let before = tables.clone();
+        tables.get_mut(&task.switch).unwrap().take_step(&task.step);
+        for (dpid, place, seat) in heads(&tables).into_iter().filter(|(_, _, seat)| !seat.actions.is_empty()) {
+            let was_lost = before[&dpid].seat(&place) == Some(&seat) && !arrives(&before, dpid, &seat);
+            prop_assert!(was_lost || arrives(&tables, dpid, &seat), "{task:?} strands {place:?}");
+        }
+    }
+    prop_assert_eq!(tables, known(plan.tables()));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn whatever_was_there_becomes_what_should_be(old in world(), new in world(), harm in proptest::collection::vec(any::<(u8, u8)>(), 0..6)) {
+        let start = harmed(planned(&old).tables(), &harm);
+        let mut plan = Plan::new();
+        plan.recover(&start);
+        new.iter().for_each(|allocation| plan.set(allocation, &mesh(), &start));
+        check_steps(&start, &plan)?;
+        prop_assert!(new.iter().all(|one| plan.is_held(one.id, &known(plan.tables()))));
+    }
+
+    #[test]
+    fn who_lives_on_arrives_all_the_time(old in world(), new in world()) {
+        let mut plan = planned(&old);
+        let start = known(plan.tables());
+        let ends: Vec<_> = old.iter().filter(|one| new.iter().all(|other| other.id != one.id)).collect();
+        ends.iter().for_each(|gone| plan.remove(gone.id));
+        new.iter().for_each(|allocation| plan.set(allocation, &mesh(), &start));
+        check_steps(&start, &plan)?;
+        let mut tables = start.clone();
+        let stay: Vec<_> = old.iter().filter(|one| new.iter().any(|two| two.id == one.id && two.ingress == one.ingress)).collect();
+        for task in diff(plan.tables(), &start) {
+            tables.get_mut(&task.switch).unwrap().take_step(&task.step);
+            for one in &stay {
+                let (dpid, _, seat) = head_of(&tables, one.id.0).unwrap();
+                prop_assert!(arrives(&tables, dpid, &seat), "{task:?} cuts {:?}", one.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_restart_changes_nothing(old in world(), moved in world()) {
+        let mut plan = planned(&old);
+        let start = known(plan.tables());
+        for one in moved.iter().filter(|one| old.iter().any(|two| two.id == one.id)) {
+            plan.set(one, &mesh(), &start);
+        }
+        let start = known(plan.tables());
+        let living: Vec<_> = old.iter().map(|one| moved.iter().find(|two| two.id == one.id).unwrap_or(one)).collect();
+        let mut again = Plan::new();
+        again.recover(&start);
+        living.iter().for_each(|one| again.set(one, &mesh(), &start));
+        prop_assert_eq!(diff(again.tables(), &start), vec![]);
+    }
+
+    #[test]
+    fn nothing_is_left_when_all_are_gone(old in world()) {
+        let mut plan = planned(&old);
+        let start = known(plan.tables());
+        old.iter().for_each(|one| plan.remove(one.id));
+        prop_assert!(plan.tables().values().all(Table::is_empty));
+        check_steps(&start, &plan)?;
+    }
+}

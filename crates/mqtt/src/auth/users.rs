@@ -1,0 +1,152 @@
+//! Users and their argon2id hashes, one `name:hash` a line; `#` begins a comment.
+
+use std::collections::HashMap;
+
+use argon2::password_hash::rand_core::OsRng;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Argon2, Params};
+
+use crate::limits::{ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX, USERS_MAX};
+
+/// What is wrong with a line of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UserError {
+    /// There is no colon, or no name in front of it.
+    #[error("line {line}: not of the form name:hash")]
+    Form {
+        /// Counted from one.
+        line: usize,
+    },
+    /// What follows the name is no argon2 hash, or one that would cost too much to compare.
+    #[error("line {line}: not an argon2 hash that can be used")]
+    Hash {
+        /// Counted from one.
+        line: usize,
+    },
+    /// The name stands there already.
+    #[error("line {line}: the name stands twice")]
+    Twice {
+        /// Counted from one.
+        line: usize,
+    },
+    /// Too many.
+    #[error("more than {USERS_MAX} users")]
+    TooMany,
+}
+
+/// Why a password cannot be hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HashError {
+    /// A name cannot be empty or hold a colon, a line's end or another control character.
+    #[error("a user's name cannot be empty or hold a colon or a control character")]
+    Name,
+    /// The hash could not be computed.
+    #[error("the password cannot be hashed: {0}")]
+    Argon2(argon2::password_hash::Error),
+}
+
+/// The users.
+#[derive(Debug)]
+pub struct Users {
+    hashes: HashMap<String, String>,
+    /// What the password of somebody unknown is compared with, so that it takes as long.
+    nobody: String,
+}
+
+impl Users {
+    /// Reads the file's text.
+    pub fn parse(text: &str) -> Result<Users, UserError> {
+        let mut hashes = HashMap::new();
+        for (line, content) in (1..).zip(text.lines()) {
+            let content = content.trim();
+            if content.is_empty() || content.starts_with('#') {
+                continue;
+            }
+            let (name, hash) = content.split_once(':').ok_or(UserError::Form { line })?;
+            if name.is_empty() {
+                return Err(UserError::Form { line });
+            }
+            if !is_usable(hash) {
+                return Err(UserError::Hash { line });
+            }
+            if hashes.insert(name.to_owned(), hash.to_owned()).is_some() {
+                return Err(UserError::Twice { line });
+            }
+            if hashes.len() > USERS_MAX {
+                return Err(UserError::TooMany);
+            }
+        }
+        let nobody = hash(b"nobody").unwrap_or_default();
+        Ok(Users { hashes, nobody })
+    }
+
+    /// Whether this is the user's password. Takes long, and as long for somebody unknown: not for an async task.
+    #[must_use]
+    pub fn matches(&self, name: &str, password: &[u8]) -> bool {
+        let known = self.hashes.get(name);
+        let Ok(hash) = PasswordHash::new(known.unwrap_or(&self.nobody)) else { return false };
+        let is_same = Argon2::default().verify_password(password, &hash).is_ok();
+        is_same && known.is_some()
+    }
+}
+
+/// Whether a hash is of argon2 and not so costly that a few comparisons would stop the broker.
+fn is_usable(hash: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else { return false };
+    let is_argon2 = hash.algorithm.as_str().starts_with("argon2");
+    let Ok(params) = Params::try_from(&hash) else { return false };
+    is_argon2
+        && hash.salt.is_some()
+        && hash.hash.is_some()
+        && params.m_cost() <= ARGON2_MEMORY_KIB_MAX
+        && params.t_cost() <= ARGON2_PASSES_MAX
+}
+
+fn hash(password: &[u8]) -> Result<String, HashError> {
+    let salt = SaltString::generate(&mut OsRng);
+    Argon2::default().hash_password(password, &salt).map(|hash| hash.to_string()).map_err(HashError::Argon2)
+}
+
+/// The line of the file for a user with this password.
+pub fn hash_line(name: &str, password: &[u8]) -> Result<String, HashError> {
+    if name.is_empty()
+        || name.starts_with('#')
+        || name.trim() != name
+        || name.contains(|c: char| c == ':' || c.is_control())
+    {
+        return Err(HashError::Name);
+    }
+    Ok(format!("{name}:{}", hash(password)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read() {
+        let line = hash_line("alice", b"secret").unwrap();
+        let users = Users::parse(&format!("# users\n\n  {line}  \n")).unwrap();
+        assert!(users.matches("alice", b"secret"));
+        assert!(!users.matches("alice", b"secret "));
+        assert!(!users.matches("nobody", b"nobody"));
+        let twice = format!("{line}\n{line}");
+        assert_eq!(Users::parse(&twice).unwrap_err(), UserError::Twice { line: 2 });
+        assert_eq!(Users::parse("alice").unwrap_err(), UserError::Form { line: 1 });
+        assert_eq!(Users::parse(":x").unwrap_err(), UserError::Form { line: 1 });
+        assert_eq!(Users::parse("a:secret").unwrap_err(), UserError::Hash { line: 1 });
+    }
+
+    #[test]
+    fn costly_hashes_are_refused() {
+        let dear = "a:$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        assert_eq!(Users::parse(dear).unwrap_err(), UserError::Hash { line: 1 });
+    }
+
+    #[test]
+    fn names_fit_on_their_line() {
+        for bad in ["", "a:b", "a\nb", "#a", " a"] {
+            assert_eq!(hash_line(bad, b"x"), Err(HashError::Name), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Topic names and topic filters (4.7, 4.8.2): what is well-formed, what matches, and how a shared subscription reads.
+
+use super::TopicFault;
+pub use crate::limits::LEVELS_MAX;
+
+/// Whether a text may be the topic of a message: not empty [MQTT-4.7.3-1], no wildcards [MQTT-3.3.2-2].
+pub fn check_name(name: &str) -> Result<(), TopicFault> {
+    if name.is_empty() {
+        return Err(TopicFault::Empty);
+    }
+    let mut separators = 0;
+    for byte in name.bytes() {
+        match byte {
+            b'+' | b'#' => return Err(TopicFault::WildcardInName),
+            b'/' => separators += 1,
+            _ => {}
+        }
+    }
+    if separators < LEVELS_MAX { Ok(()) } else { Err(TopicFault::TooManyLevels) }
+}
+
+/// Whether a text may be a filter: first the wildcards, then, if it begins with `$share/`, what [`shared`] takes apart.
+pub fn check_filter(filter: &str) -> Result<(), TopicFault> {
+    check_levels(filter)?;
+    let Some(rest) = filter.strip_prefix("$share/") else { return Ok(()) };
+    let (name, plain) = rest.split_once('/').ok_or(TopicFault::ShareFilter)?;
+    if name.is_empty() || name.contains('+') {
+        return Err(TopicFault::ShareName);
+    }
+    if plain.is_empty() { Err(TopicFault::ShareFilter) } else { Ok(()) }
+}
+
+fn check_levels(filter: &str) -> Result<(), TopicFault> {
+    if filter.is_empty() {
+        return Err(TopicFault::Empty);
+    }
+    let mut levels = filter.split('/');
+    let mut count = 0;
+    while let Some(level) = levels.next() {
+        count += 1;
+        if level.contains('#') && (level != "#" || levels.clone().next().is_some()) {
+            return Err(TopicFault::MultiLevel);
+        }
+        if level.contains('+') && level != "+" {
+            return Err(TopicFault::SingleLevel);
+        }
+    }
+    if count <= LEVELS_MAX { Ok(()) } else { Err(TopicFault::TooManyLevels) }
+}
+
+/// A shared subscription `$share/{name}/{filter}` taken apart into name and filter; `None` if it is an ordinary one.
+#[must_use]
+pub fn shared(filter: &str) -> Option<(&str, &str)> {
+    filter.strip_prefix("$share/")?.split_once('/')
+}
+
+/// Whether a topic filter (not a shared one) matches a topic name. Wildcards do not match a first level that begins with
+/// `$` [MQTT-4.7.2-1].
+#[must_use]
+pub fn matches(filter: &str, name: &str) -> bool {
+    if name.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut names = name.split('/');
+    for level in filter.split('/') {
+        if level == "#" {
+            return true;
+        }
+        match names.next() {
+            Some(name) if level == "+" || level == name => {}
+            _ => return false,
+        }
+    }
+    names.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mqtt_4_7_names() {
+        for good in ["a", "/", "a//b", " ", "$SYS/x", "a/b/c", "Ä/ö"] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        assert_eq!(check_name(""), Err(TopicFault::Empty));
+        for bad in ["+", "#", "a/+", "a/#", "a+", "#a"] {
+            assert_eq!(check_name(bad), Err(TopicFault::WildcardInName), "{bad}");
+        }
+        assert_eq!(check_name(&"/".repeat(LEVELS_MAX - 1)), Ok(()));
+        assert_eq!(check_name(&"/".repeat(LEVELS_MAX)), Err(TopicFault::TooManyLevels));
+    }
+
+    #[test]
+    fn mqtt_4_7_1_filters() {
+        for good in ["a", "#", "+", "a/#", "+/+", "/+", "+/tennis/#", "sport/+/player1", "$SYS/#", "/", "$share/g/#"] {
+            assert_eq!(check_filter(good), Ok(()), "{good}");
+        }
+        for bad in ["a#", "#/a", "a/#/b", "##", "+#", "a/b#"] {
+            assert_eq!(check_filter(bad), Err(TopicFault::MultiLevel), "{bad}");
+        }
+        for bad in ["a+", "+a", "a/+b/c", "++"] {
+            assert_eq!(check_filter(bad), Err(TopicFault::SingleLevel), "{bad}");
+        }
+        assert_eq!(check_filter(""), Err(TopicFault::Empty));
+        assert_eq!(check_filter(&"+/".repeat(LEVELS_MAX)), Err(TopicFault::TooManyLevels));
+    }
+
+    #[test]
+    fn mqtt_4_8_2_shares() {
+        for bad in ["$share//a", "$share/+/a"] {
+            assert_eq!(check_filter(bad), Err(TopicFault::ShareName), "{bad}");
+        }
+        for bad in ["$share/", "$share/g", "$share/g/", "$share/+"] {
+            assert_eq!(check_filter(bad), Err(TopicFault::ShareFilter), "{bad}");
+        }
+        for bad in ["$share/#/a", "$share/g#/a"] {
+            assert_eq!(check_filter(bad), Err(TopicFault::MultiLevel), "{bad}");
+        }
+        assert_eq!(check_filter("$share"), Ok(()));
+        assert_eq!(shared("$share/g/a/b"), Some(("g", "a/b")));
+        assert_eq!(shared("$share/g//b"), Some(("g", "/b")));
+        assert_eq!(shared("$shared/g/a"), None);
+    }
+
+    #[test]
+    fn mqtt_4_7_matching() {
+        for (filter, name, expected) in [
+            ("sport/tennis/player1/#", "sport/tennis/player1", true),
+            ("sport/tennis/player1/#", "sport/tennis/player1/ranking", true),
+            ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon", true),
+            ("sport/#", "sport", true),
+            ("#", "a/b", true),
+            ("sport/tennis/+", "sport/tennis/player1", true),
+            ("sport/tennis/+", "sport/tennis/player1/ranking", false),
+            ("sport/+", "sport", false),
+            ("sport/+", "sport/", true),
+            ("+/+", "/finance", true),
+            ("/+", "/finance", true),
+            ("+", "/finance", false),
+            ("#", "$SYS/a", false),
+            ("+/monitor/Clients", "$SYS/monitor/Clients", false),
+            ("$SYS/#", "$SYS/a", true),
+            ("$SYS/monitor/+", "$SYS/monitor/Clients", true),
+            ("ACCOUNTS", "Accounts", false),
+            ("a/b", "a/b/", false),
+            ("a/b/c", "a/b", false),
+        ] {
+            assert_eq!(matches(filter, name), expected, "{filter} {name}");
+        }
+    }
+}

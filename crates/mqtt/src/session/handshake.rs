@@ -1,0 +1,115 @@
+//! CONNECT → what is agreed for the connection, and CONNACK.
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+
+use super::Terms;
+use crate::codec::{Connack, ConnackProperties, Connect, Reason, Version};
+use crate::limits::{
+    CLIENT_ID_BYTES_MAX, INBOUND_ALIASES_MAX, INBOUND_INFLIGHT_MAX, OUTBOUND_ALIASES_MAX, OUTBOUND_INFLIGHT_MAX,
+    SESSION_EXPIRY_MAX_S,
+};
+use crate::message::{ClientId, Message, UnixMs, random};
+use crate::store::{Claim, LastWill};
+
+/// What the broker insists on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct House {
+    pub(crate) packet_max_bytes: u32,
+    /// The longest keep-alive that is allowed; `None`: any, and none at all.
+    pub(crate) keep_alive_max_s: Option<u16>,
+}
+
+/// What holds for the connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Agreed {
+    pub(crate) client: ClientId,
+    pub(crate) terms: Terms,
+    /// After this long without a packet the client is gone [MQTT-3.1.2-22].
+    pub(crate) silence_max: Option<Duration>,
+    pub(crate) clean_start: bool,
+    pub(crate) expiry_s: u32,
+    pub(crate) will: Option<LastWill>,
+    properties: ConnackProperties,
+}
+
+/// Agrees.
+///
+/// # Errors
+/// The reason to refuse with.
+pub(crate) fn agree(connect: &Connect, house: &House) -> Result<Agreed, Reason> {
+    let asked = &connect.properties;
+    if asked.authentication_method.is_some() {
+        return Err(Reason::BadAuthenticationMethod);
+    }
+    let version = connect.version;
+    if connect.client_id.len() > CLIENT_ID_BYTES_MAX {
+        return Err(Reason::ClientIdNotValid);
+    }
+    let assigned = connect.client_id.is_empty().then(|| format!("auto-{:016x}", random()));
+    if assigned.is_some() && version == Version::V3 && !connect.clean_start {
+        // [MQTT-3.1.3-8] of 3.1.1.
+        return Err(Reason::ClientIdNotValid);
+    }
+    let client: ClientId = assigned.as_deref().unwrap_or(&connect.client_id).into();
+    let wanted_s = match version {
+        Version::V3 if connect.clean_start => 0,
+        Version::V3 => SESSION_EXPIRY_MAX_S,
+        Version::V5 => asked.session_expiry_s.unwrap_or(0),
+    };
+    let expiry_s = wanted_s.min(SESSION_EXPIRY_MAX_S);
+    let keep_alive_s = match house.keep_alive_max_s {
+        // Only version 5 can be told (3.2.2.3.14).
+        Some(most) if version == Version::V5 && (connect.keep_alive_s == 0 || connect.keep_alive_s > most) => most,
+        _ => connect.keep_alive_s,
+    };
+    let terms = Terms {
+        version,
+        receive_max: asked.receive_max.map_or(OUTBOUND_INFLIGHT_MAX, NonZeroU16::get).min(OUTBOUND_INFLIGHT_MAX),
+        packet_max_bytes: asked.packet_max_bytes.map_or(u32::MAX, NonZeroU32::get),
+        alias_max: asked.topic_alias_max.unwrap_or(0).min(OUTBOUND_ALIASES_MAX),
+        lasting: expiry_s > 0,
+    };
+    let properties = ConnackProperties {
+        session_expiry_s: (version == Version::V5 && wanted_s != expiry_s).then_some(expiry_s),
+        receive_max: NonZeroU16::new(INBOUND_INFLIGHT_MAX),
+        packet_max_bytes: NonZeroU32::new(house.packet_max_bytes),
+        assigned_client_id: assigned.map(ByteString::from),
+        topic_alias_max: Some(INBOUND_ALIASES_MAX),
+        server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+        ..ConnackProperties::default()
+    };
+    let will = connect.will.as_ref().map(|will| LastWill {
+        message: Arc::new(Message::from_will(will, &client).compact()),
+        delay_s: will.delay_s.unwrap_or(0),
+    });
+    let silence_max = (keep_alive_s > 0).then(|| Duration::from_millis(u64::from(keep_alive_s) * 1500));
+    Ok(Agreed { client, terms, silence_max, clean_start: connect.clean_start, expiry_s, will, properties })
+}
+
+impl Agreed {
+    /// What the store is asked for.
+    pub(crate) fn claim(&self, now_ms: UnixMs) -> Claim {
+        Claim {
+            now_ms,
+            client: Arc::clone(&self.client),
+            // In 3.1.1 a clean session also ends with its connection, which its expiry of 0 says.
+            clean_start: self.clean_start,
+            expiry_s: self.expiry_s,
+            will: self.will.clone(),
+        }
+    }
+
+    /// The answer.
+    pub(crate) fn welcome(&self, session_present: bool) -> Connack {
+        Connack { session_present, reason: Reason::Success, properties: self.properties.clone() }
+    }
+}
+
+/// The answer that refuses.
+pub(crate) fn refusal(reason: Reason) -> Connack {
+    Connack { session_present: false, reason, properties: ConnackProperties::default() }
+}

@@ -1,0 +1,418 @@
+//! From the broker to one client: what is encoded and waits for the socket, what waits for the window, what waits for an
+//! acknowledgement.
+//!
+//! What must stay true: messages leave in the order they came [MQTT-4.6.0-6]; memory is bounded by named limits; a
+//! message of a lasting session is in the store until the client has it, so that nothing here is the only copy of it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use bytestring::ByteString;
+
+use super::frames::{self, Frames, Own};
+use super::window::{Slot, Window, packet_id};
+use crate::codec::{Ack, Disconnect, Kind, Packet, PacketId, Qos, Reason, Version};
+use crate::limits::{LOAD_COUNT, OUTBOUND_BYTES_MAX, WAITING_BYTES_MAX, WAITING_MESSAGES_MAX};
+use crate::message::{Message, UnixMs};
+use crate::metrics::Metrics;
+use crate::store::{How, Progress, Queued, Taken};
+
+/// What was agreed in CONNECT.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) version: Version,
+    /// The client's Receive Maximum, cut to ours.
+    pub(crate) receive_max: u16,
+    /// The largest packet the client takes.
+    pub(crate) packet_max_bytes: u32,
+    /// Topic aliases the client takes, cut to ours.
+    pub(crate) alias_max: u16,
+    /// Whether the session outlives the connection.
+    pub(crate) lasting: bool,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// On its way, or waiting.
+    Taken,
+    /// Waiting behind so many that the publisher should pause.
+    Pressed,
+    /// Given up: the client is too slow.
+    TooSlow,
+    /// Given up: larger than the client takes.
+    TooLarge,
+}
+
+/// The outgoing half of a session.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    pub(crate) terms: Terms,
+    /// Encoded, for the socket.
+    out: BytesMut,
+    window: Window,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    aliases: HashMap<ByteString, NonZeroU16>,
+    /// The number of the next message: given here, or for a lasting session expected from the store.
+    next: u64,
+    /// Numbers below this were given before the session was taken: what the store no longer has of them is gone.
+    floor: u64,
+    /// A lasting session's queue holds more than is waiting here.
+    behind: bool,
+    /// The store is being read.
+    loading: bool,
+    /// What it numbered meanwhile.
+    early: VecDeque<Waiting>,
+    /// What was sent up to here was sent by a connection before this one.
+    sent_before: u64,
+    /// The last number sent.
+    sent: u64,
+    /// What was sent as the chosen member of a shared subscription, no store keeps, and is not acknowledged.
+    shared: BTreeMap<u64, (Arc<Message>, Arc<str>)>,
+    /// Numbers that will never be sent, for the store to forget.
+    passed_over: Vec<u64>,
+    /// Messages encoded by QoS and not told yet.
+    said: [u64; 3],
+    is_confused: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    seq: u64,
+    message: Arc<Message>,
+    how: How,
+}
+
+impl Outbox {
+    pub(crate) fn new(terms: Terms) -> Self {
+        let window = Window::new(terms.receive_max);
+        Self {
+            terms,
+            out: BytesMut::new(),
+            window,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            aliases: HashMap::new(),
+            next: 1,
+            floor: 1,
+            behind: false,
+            loading: false,
+            early: VecDeque::new(),
+            sent_before: 0,
+            sent: 0,
+            shared: BTreeMap::new(),
+            passed_over: Vec::new(),
+            said: [0; 3],
+            is_confused: false,
+        }
+    }
+
+    /// Goes on where the session was left: PUBREL for what the client has received, then everything else in its order
+    /// [MQTT-4.4.0-1].
+    pub(crate) fn resume(&mut self, taken: &Taken) {
+        self.sent_before = taken.sent;
+        self.sent = taken.sent;
+        // A new one as well: what came for it before it was known here was not heard.
+        self.behind = self.terms.lasting;
+        self.floor = taken.last + 1;
+        if !self.behind {
+            self.next = self.floor;
+        }
+        for &seq in &taken.received {
+            self.window.open_slot(seq, Slot::Released);
+            self.ack(Kind::Pubrel, packet_id(seq), Reason::Success);
+        }
+    }
+
+    /// A message of QoS 0, or one that no store keeps.
+    pub(crate) fn deliver(&mut self, frames: &mut Frames<'_>, how: &How) -> Verdict {
+        if how.qos == Qos::AtMostOnce {
+            if self.out.len() > OUTBOUND_BYTES_MAX {
+                return Verdict::TooSlow;
+            }
+            return self.encode(frames, how, 0);
+        }
+        let seq = self.next;
+        if self.waiting.is_empty() && self.window.admits(seq) && self.out.len() <= OUTBOUND_BYTES_MAX {
+            let verdict = self.encode(frames, how, seq);
+            if verdict == Verdict::Taken {
+                self.next += 1;
+            }
+            return verdict;
+        }
+        if self.waiting.len() >= WAITING_MESSAGES_MAX || self.waiting_bytes >= WAITING_BYTES_MAX {
+            return Verdict::TooSlow;
+        }
+        self.next += 1;
+        let message = frames.keep();
+        self.waiting_bytes += message.size_bytes();
+        self.waiting.push_back(Waiting { seq, message, how: how.clone() });
+        if self.is_pressed() { Verdict::Pressed } else { Verdict::Taken }
+    }
+
+    /// A message that the store has numbered for this lasting session. If it is not the next one, the store is asked.
+    pub(crate) fn deliver_numbered(&mut self, seq: u64, frames: &mut Frames<'_>, how: &How) -> Verdict {
+        if seq < self.next {
+            return Verdict::Taken;
+        }
+        if self.behind || seq > self.next || self.waiting.len() >= LOAD_COUNT {
+            self.behind = true;
+        } else if self.waiting.is_empty() && self.window.admits(seq) && self.out.len() <= OUTBOUND_BYTES_MAX {
+            self.next = seq + 1;
+            if self.encode(frames, how, seq) != Verdict::Taken {
+                self.passed_over.push(seq);
+            }
+        } else {
+            self.next = seq + 1;
+            let message = frames.keep();
+            self.waiting_bytes += message.size_bytes();
+            self.waiting.push_back(Waiting { seq, message, how: how.clone() });
+        }
+        let lag = seq.saturating_sub(self.window.oldest().unwrap_or(seq));
+        if lag > WAITING_MESSAGES_MAX as u64 / 2 { Verdict::Pressed } else { Verdict::Taken }
+    }
+
+    /// Messages in a row as the store numbers them. Whatever comes while it is read waits for that.
+    pub(crate) fn follow(
+        &mut self,
+        first: u64,
+        messages: Vec<(Arc<Message>, How)>,
+        now_ms: UnixMs,
+        encoded: &mut frames::Encoded,
+    ) {
+        for (seq, (message, how)) in (first..).zip(messages) {
+            if self.loading && seq >= self.next && self.early.len() < LOAD_COUNT {
+                self.early.push_back(Waiting { seq, message, how });
+            } else {
+                self.deliver_numbered(seq, &mut Frames::kept(&message, now_ms, encoded), &how);
+            }
+        }
+    }
+
+    /// The store has more than is waiting here.
+    pub(crate) fn fall_behind(&mut self) {
+        self.behind = true;
+    }
+
+    /// The number after which the store is to be read, if it is time for that.
+    pub(crate) fn wants(&self) -> Option<u64> {
+        (self.behind && self.waiting.len() < LOAD_COUNT / 2).then_some(self.next - 1)
+    }
+
+    /// Before reading the store: what comes from here on is known to be read or to ask again.
+    pub(crate) fn begin_load(&mut self) {
+        self.behind = false;
+        self.loading = true;
+    }
+
+    /// What the store had; `asked` is how many were asked for.
+    pub(crate) fn loaded(&mut self, found: Vec<Queued>, asked: usize) {
+        self.behind |= found.len() >= asked;
+        for Queued { seq, message, how } in found {
+            if seq < self.next {
+                continue;
+            }
+            self.next = seq + 1;
+            self.waiting_bytes += message.size_bytes();
+            self.waiting.push_back(Waiting { seq, message, how });
+        }
+        if !self.behind {
+            self.next = self.next.max(self.floor);
+        }
+        self.loading = false;
+        for early in std::mem::take(&mut self.early) {
+            self.behind |= early.seq > self.next;
+            if !self.behind && early.seq == self.next {
+                self.next += 1;
+                self.waiting_bytes += early.message.size_bytes();
+                self.waiting.push_back(early);
+            }
+        }
+    }
+
+    /// Sends what the window and the buffer admit.
+    pub(crate) fn pump(&mut self, now_ms: UnixMs, encoded: &mut frames::Encoded) {
+        while let Some(first) = self.waiting.front() {
+            if self.out.len() > OUTBOUND_BYTES_MAX || !self.window.admits(first.seq) {
+                return;
+            }
+            let Some(Waiting { seq, message, how }) = self.waiting.pop_front() else { return };
+            self.waiting_bytes -= message.size_bytes();
+            if message.is_expired(now_ms) || how.qos == Qos::AtMostOnce {
+                self.pass_over(seq);
+                continue;
+            }
+            let mut frames = Frames::kept(&message, now_ms, encoded);
+            if self.encode(&mut frames, &how, seq) != Verdict::Taken {
+                self.pass_over(seq);
+            }
+        }
+    }
+
+    fn pass_over(&mut self, seq: u64) {
+        if self.terms.lasting {
+            self.passed_over.push(seq);
+        }
+    }
+
+    fn encode(&mut self, frames: &mut Frames<'_>, how: &How, seq: u64) -> Verdict {
+        let Terms { version, packet_max_bytes, .. } = self.terms;
+        let delivery = frames::delivery(how.qos, packet_id(seq));
+        let dup = how.qos > Qos::AtMostOnce && seq <= self.sent_before;
+        let said = if self.terms.alias_max == 0 && how.ids.is_empty() {
+            frames.append(version, delivery, (how.retain, dup), packet_max_bytes, &mut self.out)
+        } else {
+            let (alias, alias_is_known) = self.alias(&frames.message().topic);
+            let own = Own { how, dup, alias, alias_is_known };
+            let said = frames.append_own(version, delivery, &own, packet_max_bytes, &mut self.out);
+            if !said && !alias_is_known {
+                // What was not said gave no name.
+                self.aliases.remove(&frames.message().topic);
+            }
+            said
+        };
+        if !said {
+            return Verdict::TooLarge;
+        }
+        self.said[how.qos as usize] += 1;
+        match how.qos {
+            Qos::AtMostOnce => {}
+            Qos::AtLeastOnce => self.window.open_slot(seq, Slot::AtLeastOnce),
+            Qos::ExactlyOnce => self.window.open_slot(seq, Slot::ExactlyOnce),
+        }
+        self.sent = self.sent.max(seq);
+        if let Some(share) = how.share.as_ref().filter(|_| !self.terms.lasting && how.goes_on(true)) {
+            self.shared.insert(seq, (frames.keep(), Arc::clone(share)));
+        }
+        Verdict::Taken
+    }
+
+    /// The alias of a topic, and whether the client knows it. The first topics get one, the others do without.
+    fn alias(&mut self, topic: &ByteString) -> (Option<NonZeroU16>, bool) {
+        if let Some(alias) = self.aliases.get(topic) {
+            return (Some(*alias), true);
+        }
+        let number = u16::try_from(self.aliases.len() + 1).ok().filter(|number| *number <= self.terms.alias_max);
+        let alias = number.and_then(NonZeroU16::new);
+        if let Some(alias) = alias {
+            self.aliases.insert(ByteString::from(&**topic), alias);
+        }
+        (alias, false)
+    }
+
+    /// Whether something was acknowledged by a packet that is not for its QoS, or not its turn: a protocol error
+    /// [MQTT-4.3.2-2], [MQTT-4.3.3-4].
+    pub(crate) fn is_confused(&self) -> bool {
+        self.is_confused
+    }
+
+    /// PUBACK came; the number it is for. `None`: it is for nothing that is open.
+    pub(crate) fn puback(&mut self, id: PacketId) -> Option<u64> {
+        let (seq, slot) = self.window.find(id)?;
+        self.is_confused |= slot != Slot::AtLeastOnce;
+        self.shared.remove(&seq);
+        (slot == Slot::AtLeastOnce).then(|| self.window.set(seq, Slot::Over)).map(|()| seq)
+    }
+
+    /// PUBREC came; with an error the message is over [MQTT-4.3.3-4].
+    pub(crate) fn pubrec(&mut self, id: PacketId, refused: bool) -> Option<u64> {
+        let (seq, slot) = self.window.find(id)?;
+        self.is_confused |= slot == Slot::AtLeastOnce;
+        match (slot, refused) {
+            (Slot::ExactlyOnce, true) => self.window.set(seq, Slot::Over),
+            (Slot::ExactlyOnce | Slot::Released, false) => self.window.set(seq, Slot::Released),
+            _ => return None,
+        }
+        Some(seq)
+    }
+
+    /// PUBCOMP came.
+    pub(crate) fn pubcomp(&mut self, id: PacketId) -> Option<u64> {
+        let (seq, slot) = self.window.find(id)?;
+        self.is_confused |= slot != Slot::Released;
+        (slot == Slot::Released).then(|| self.window.set(seq, Slot::Over)).map(|()| seq)
+    }
+
+    /// The session ends with its connection: what it had from shared subscriptions, for other members. A lasting one
+    /// leaves it in the store.
+    pub(crate) fn leave(&mut self) -> Vec<(Arc<Message>, Arc<str>)> {
+        if self.terms.lasting {
+            return Vec::new();
+        }
+        let sent = std::mem::take(&mut self.shared).into_values();
+        let waiting = self.waiting.drain(..).filter(|waiting| waiting.how.goes_on(false));
+        sent.chain(waiting.filter_map(|waiting| Some((waiting.message, waiting.how.share?)))).collect()
+    }
+
+    /// Numbers for the store to forget.
+    pub(crate) fn take_passed_over(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.passed_over)
+    }
+
+    /// How far the session has come.
+    pub(crate) fn progress(&self) -> Progress {
+        let first = self.waiting.front().map_or(self.next, |waiting| waiting.seq.min(self.next));
+        Progress { sent: self.sent, over: self.window.oldest().map_or(first, |oldest| oldest.min(first)) }
+    }
+
+    /// Whether publishers should pause.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.waiting.len() > WAITING_MESSAGES_MAX / 2 || self.waiting_bytes > WAITING_BYTES_MAX / 2
+    }
+
+    /// Whether the client owes the next step: something is open or unsent.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.window.open() > 0 || !self.waiting.is_empty()
+    }
+
+    /// An acknowledgement.
+    pub(crate) fn ack(&mut self, kind: Kind, id: PacketId, reason: Reason) {
+        // Four bytes at least are always taken, and without its reason a reason code is still one.
+        let _ = Ack::because(id, reason).encode(kind, self.terms.version, self.terms.packet_max_bytes, &mut self.out);
+    }
+
+    /// Any other packet. What the client cannot take is not said [MQTT-3.1.2-24].
+    pub(crate) fn say(&mut self, packet: &Packet) {
+        let _ = packet.encode(self.terms.version, self.terms.packet_max_bytes, &mut self.out);
+    }
+
+    /// The last words: only version 5 has any [MQTT-3.14.0-1].
+    pub(crate) fn say_goodbye(&mut self, reason: Reason) {
+        if self.terms.version == Version::V5 {
+            self.say(&Packet::Disconnect(Disconnect::because(reason)));
+        }
+    }
+
+    /// Counts what was encoded.
+    pub(crate) fn tell(&mut self, metrics: &Metrics) {
+        for (said, sent) in self.said.iter_mut().zip(&metrics.sent) {
+            if *said > 0 {
+                sent.add(std::mem::take(said));
+            }
+        }
+    }
+
+    /// Whether there is anything for the socket.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// What the socket is to get now.
+    pub(crate) fn take_output(&mut self) -> BytesMut {
+        std::mem::take(&mut self.out)
+    }
+
+    /// The memory of what was written, to be used again.
+    pub(crate) fn give_back(&mut self, mut buffer: BytesMut) {
+        if self.out.capacity() == 0 && buffer.capacity() <= KEPT_BYTES {
+            buffer.clear();
+            self.out = buffer;
+        }
+    }
+}
+
+/// A buffer of at most this size is kept by an idle connection.
+const KEPT_BYTES: usize = 1024;

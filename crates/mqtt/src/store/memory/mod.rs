@@ -1,0 +1,414 @@
+//! The store in memory: for the broker that is embedded in one process. Several replicas of one process may share it,
+//! which is how everything that crosses replicas is tested without a network.
+//!
+//! One lock, never held across a wait; every operation is a few look-ups.
+
+mod queue;
+mod record;
+mod sweep;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::{
+    Change, Changed, Claim, Due, Guard, Holder, Later, Left, Notice, Op, Outcome, Picture, Publication, Published,
+    Queued, Rest, SessionPicture, Standing, Store, StoreError, Taken, WillFate,
+};
+use crate::codec::Qos;
+use crate::limits::{INBOX_MAX, LEASE};
+use crate::message::{ClientId, ReplicaId, UnixMs};
+use crate::router::Retained;
+use record::{Record, Testament};
+
+/// What all replicas of the process share.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    inner: Arc<Mutex<Inner>>,
+    /// Woken when an inbox has room again.
+    room: Arc<Notify>,
+}
+
+/// A replica's handle.
+#[derive(Debug)]
+pub(crate) struct MemoryStore {
+    memory: Memory,
+    me: ReplicaId,
+    ring: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sessions: HashMap<ClientId, Record>,
+    wills: HashMap<ClientId, Testament>,
+    /// What members of shared subscriptions left to others, by number.
+    left: BTreeMap<u64, Left>,
+    lefts: u64,
+    retained: Retained,
+    replicas: BTreeMap<ReplicaId, Inbox>,
+    version: u64,
+    epochs: u64,
+}
+
+#[derive(Debug)]
+struct Inbox {
+    notices: VecDeque<Notice>,
+    ring: Arc<Notify>,
+    lease_ends_ms: UnixMs,
+}
+
+impl Memory {
+    /// A new replica's handle.
+    pub(crate) fn replica(&self) -> MemoryStore {
+        MemoryStore { memory: self.clone(), me: ReplicaId::draw(), ring: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn tell(&mut self, replica: ReplicaId, notice: Notice) {
+        if let Some(inbox) = self.replicas.get_mut(&replica) {
+            inbox.notices.push_back(notice);
+            inbox.ring.notify_one();
+        }
+    }
+
+    /// Numbers a change and tells it to every replica but its own.
+    fn change(&mut self, me: Option<ReplicaId>, what: Changed) -> u64 {
+        self.version += 1;
+        let change = Change { version: self.version, what };
+        for (replica, inbox) in &mut self.replicas {
+            if Some(*replica) != me {
+                inbox.notices.push_back(Notice::Changed(change.clone()));
+                inbox.ring.notify_one();
+            }
+        }
+        self.version
+    }
+
+    fn held(&mut self, holder: &Holder) -> Option<&mut Record> {
+        self.sessions.get_mut(&holder.client).filter(|record| record.epoch == holder.epoch && record.owner.is_some())
+    }
+
+    fn take(&mut self, me: ReplicaId, claim: Claim) -> Taken {
+        let Claim { now_ms, client, clean_start, expiry_s, will } = claim;
+        let lasting = expiry_s > 0;
+        self.epochs += 1;
+        let epoch = self.epochs;
+        let before = self.sessions.remove(&client);
+        let ends = before.as_ref().is_some_and(|record| clean_start || !record.lasting);
+        if let Some(record) = &before
+            && let Some(owner) = record.owner
+        {
+            // Told even to itself: the older connection may be on this very replica.
+            self.tell(owner, Notice::Kick { client: Arc::clone(&client), epoch: record.epoch });
+        }
+        let old_will = self.wills.remove(&client).filter(|old| old.is_due_at_return(now_ms) || ends);
+        if let Some(will) = will {
+            self.wills.insert(Arc::clone(&client), Testament { epoch, will, due_at_ms: None });
+        }
+        let had = before.as_ref().is_some_and(|record| !record.subscriptions.is_empty());
+        let kept = match before {
+            Some(record) if ends => {
+                self.inherit(record);
+                None
+            }
+            before => before,
+        };
+        let present = kept.is_some();
+        let record = match kept {
+            Some(record) => {
+                // Taken from a connection that has not said how far it came: all may have been sent before.
+                let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
+                Record { epoch, owner: Some(me), expiry_s, lasting, sent, ..record }
+            }
+            None => Record::new(epoch, me, expiry_s),
+        };
+        if had {
+            let standing = Standing { owner: Some(me), lasting };
+            let moved = Changed::Moved { client: Arc::clone(&client), standing };
+            let what = if present { moved } else { Changed::Gone { client: Arc::clone(&client) } };
+            self.change(Some(me), what);
+        }
+        let taken = Taken {
+            epoch,
+            version: self.version,
+            present,
+            subscriptions: record.subscriptions.iter().map(|(filter, granted)| (filter.clone(), *granted)).collect(),
+            last: record.queue.last(),
+            sent: record.sent,
+            received: record.received.iter().copied().collect(),
+            inbound: record.inbound.iter().copied().collect(),
+            will: old_will.map(|old| old.will.message),
+        };
+        self.sessions.insert(client, record);
+        taken
+    }
+
+    fn apply(&mut self, me: ReplicaId, op: Op) -> Outcome {
+        match op {
+            Op::Publish(publication) => self.publish(me, *publication),
+            Op::Subscribe { holder, filter, granted } => {
+                let Some(record) = self.held(&holder) else { return Outcome::Fenced };
+                let existed = record.subscriptions.insert(filter.clone(), granted).is_some();
+                let standing = Standing { owner: record.owner, lasting: record.lasting };
+                let client = holder.client;
+                let version = self.change(Some(me), Changed::Subscribed { client, standing, filter, granted });
+                Outcome::Changed { existed, version }
+            }
+            Op::Unsubscribe { holder, filter } => {
+                let Some(record) = self.held(&holder) else { return Outcome::Fenced };
+                let existed = record.subscriptions.remove(&filter).is_some();
+                let client = holder.client;
+                let version = self.change(Some(me), Changed::Unsubscribed { client, filter });
+                Outcome::Changed { existed, version }
+            }
+            Op::Ack { holder, seqs, progress } => self.with(&holder, |record| {
+                seqs.into_iter().for_each(|seq| record.queue.remove(seq));
+                record.sent = record.sent.max(progress.sent);
+            }),
+            Op::Received { holder, seq, sent } => self.with(&holder, |record| {
+                record.queue.remove(seq);
+                record.received.insert(seq);
+                record.sent = record.sent.max(sent);
+            }),
+            Op::Complete { holder, seq } => self.with(&holder, |record| {
+                record.received.remove(&seq);
+            }),
+            Op::Released { holder, packet_id } => self.with(&holder, |record| {
+                record.inbound.remove(&packet_id);
+            }),
+            Op::Detach { holder, sent, rest, will } => self.detach(me, &holder, sent, rest, will),
+        }
+    }
+
+    fn with(&mut self, holder: &Holder, what: impl FnOnce(&mut Record)) -> Outcome {
+        let Some(record) = self.held(holder) else { return Outcome::Fenced };
+        what(record);
+        Outcome::Done
+    }
+
+    fn publish(&mut self, me: ReplicaId, publication: Publication) -> Outcome {
+        let Publication { guard, message, appends, forwards, directs, retain } = publication;
+        match guard {
+            None => {}
+            Some(Guard::Inbound { holder, packet_id }) => {
+                let Some(record) = self.held(&holder) else { return Outcome::Fenced };
+                if !record.inbound.insert(packet_id) {
+                    return Outcome::Published(Published { repeated: true, ..Published::default() });
+                }
+            }
+            Some(Guard::Will { client, epoch }) => {
+                if self.wills.get(&client).is_none_or(|will| will.epoch != epoch) {
+                    return Outcome::Published(Published { repeated: true, ..Published::default() });
+                }
+                self.wills.remove(&client);
+            }
+            Some(Guard::Left { id }) => {
+                let left = id.parse().ok().and_then(|id: u64| self.left.remove(&id));
+                if left.is_none() {
+                    return Outcome::Published(Published { repeated: true, ..Published::default() });
+                }
+            }
+        }
+        let not_retained = retain && !self.retained.put(&message);
+        if retain && !not_retained && self.replicas.len() > 1 {
+            // Told to its own replica as well, so that all see one order.
+            self.change(None, Changed::Retained(Arc::clone(&message)));
+        }
+        let mut numbers = Vec::with_capacity(appends.len());
+        for (client, how) in appends {
+            let Some(record) = self.sessions.get_mut(&client) else {
+                numbers.push(None);
+                continue;
+            };
+            numbers.push(record.queue.push(&message, how));
+            if let Some(owner) = record.owner.filter(|owner| *owner != me) {
+                self.tell(owner, Notice::Wake(client));
+            }
+        }
+        let forwards = forwards.into_iter().map(|replica| (replica, None));
+        let directs = directs.into_iter().map(|(replica, client, how)| (replica, Some((client, how))));
+        let mut passed_over = 0;
+        for (replica, to) in forwards.chain(directs) {
+            // What is more than QoS 0 was made to wait before it came here.
+            if message.qos == Qos::AtMostOnce && self.is_full(replica) {
+                passed_over += 1;
+                continue;
+            }
+            self.tell(replica, Notice::Forwarded { message: Arc::clone(&message), to });
+        }
+        Outcome::Published(Published { numbers, not_retained, passed_over, ..Published::default() })
+    }
+
+    fn detach(&mut self, me: ReplicaId, holder: &Holder, sent: u64, rest: Rest, will: WillFate) -> Outcome {
+        let Some(record) = self.held(holder) else { return Outcome::Fenced };
+        record.sent = record.sent.max(sent);
+        record.owner = None;
+        let mut ends_at_ms = UnixMs::MAX;
+        let had = !record.subscriptions.is_empty();
+        let client = Arc::clone(&holder.client);
+        match rest {
+            Rest::Until(at_ms) => {
+                record.expires_at_ms = at_ms;
+                record.lasting = true;
+                ends_at_ms = at_ms;
+                let standing = Standing { owner: None, lasting: true };
+                if had {
+                    self.change(Some(me), Changed::Moved { client, standing });
+                }
+            }
+            Rest::Nothing => {
+                ends_at_ms = match will {
+                    WillFate::Due(now_ms) => now_ms,
+                    WillFate::Dropped => ends_at_ms,
+                };
+                if let Some(record) = self.sessions.remove(&client) {
+                    self.inherit(record);
+                }
+                if had {
+                    self.change(Some(me), Changed::Gone { client });
+                }
+            }
+        }
+        if let Some(testament) = self.wills.get_mut(&holder.client).filter(|will| will.epoch == holder.epoch) {
+            match will {
+                WillFate::Dropped => {
+                    self.wills.remove(&holder.client);
+                }
+                WillFate::Due(now_ms) => {
+                    let delay_ms = u64::from(testament.will.delay_s) * 1000;
+                    testament.due_at_ms = Some((now_ms + delay_ms).min(ends_at_ms));
+                }
+            }
+        }
+        Outcome::Done
+    }
+
+    fn picture(&self) -> Picture {
+        let with = self.sessions.iter().filter(|(_, record)| !record.subscriptions.is_empty());
+        let sessions = with
+            .map(|(client, record)| SessionPicture {
+                client: Arc::clone(client),
+                standing: Standing { owner: record.owner, lasting: record.lasting },
+                subscriptions: record.subscriptions.iter().map(|(f, granted)| (f.clone(), *granted)).collect(),
+            })
+            .collect();
+        Picture { version: self.version, sessions, retained: self.retained.matching("#", 0) }
+    }
+}
+
+impl Store for MemoryStore {
+    fn replica(&self) -> ReplicaId {
+        self.me
+    }
+
+    fn join(&self, now_ms: UnixMs) -> Later<'_, Picture> {
+        let mut inner = self.memory.lock();
+        let lease_ends_ms = now_ms + lease_ms();
+        let inbox = Inbox { notices: VecDeque::new(), ring: Arc::clone(&self.ring), lease_ends_ms };
+        inner.replicas.insert(self.me, inbox);
+        let picture = inner.picture();
+        Box::pin(std::future::ready(Ok(picture)))
+    }
+
+    fn notices(&self) -> Later<'_, Vec<Notice>> {
+        Box::pin(async move {
+            loop {
+                let heard: Vec<_> = {
+                    let mut inner = self.memory.lock();
+                    let Some(inbox) = inner.replicas.get_mut(&self.me) else {
+                        return Err(StoreError::LeaseLost(self.me));
+                    };
+                    inbox.notices.drain(..).collect()
+                };
+                if !heard.is_empty() {
+                    self.memory.room.notify_waiters();
+                    return Ok(heard);
+                }
+                self.ring.notified().await;
+            }
+        })
+    }
+
+    fn take(&self, claim: Claim) -> Later<'_, Taken> {
+        let taken = self.memory.lock().take(self.me, claim);
+        Box::pin(std::future::ready(Ok(taken)))
+    }
+
+    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<Outcome>> {
+        Box::pin(async move {
+            loop {
+                let room = self.memory.room.notified();
+                {
+                    let mut inner = self.memory.lock();
+                    if !inner.is_full_for(&batch) {
+                        return Ok(batch.into_iter().map(|op| inner.apply(self.me, op)).collect());
+                    }
+                }
+                room.await;
+            }
+        })
+    }
+
+    fn load(&self, holder: Holder, after: u64, count: usize) -> Later<'_, Vec<Queued>> {
+        let mut inner = self.memory.lock();
+        let found = inner.held(&holder).map(|record| record.queue.after(after, count)).unwrap_or_default();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Due> {
+        let mut inner = self.memory.lock();
+        let answer = match inner.replicas.get_mut(&self.me) {
+            None => Err(StoreError::LeaseLost(self.me)),
+            Some(inbox) => {
+                inbox.lease_ends_ms = now_ms + lease_ms();
+                inner.reap(now_ms);
+                inner.expire(now_ms);
+                Ok(inner.due(now_ms))
+            }
+        };
+        self.memory.room.notify_waiters();
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn leave(&self) -> Later<'_, ()> {
+        self.memory.lock().replicas.remove(&self.me);
+        self.ring.notify_one();
+        self.memory.room.notify_waiters();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn is_well(&self) -> bool {
+        true
+    }
+}
+
+impl Inner {
+    fn is_full(&self, replica: ReplicaId) -> bool {
+        self.replicas.get(&replica).is_some_and(|inbox| inbox.notices.len() >= INBOX_MAX)
+    }
+
+    /// Whether an inbox has no room for what of the batch must not be lost.
+    fn is_full_for(&self, batch: &[Op]) -> bool {
+        if self.replicas.len() < 2 {
+            return false;
+        }
+        let full = |replica: &ReplicaId| self.is_full(*replica);
+        batch.iter().any(|op| match op {
+            Op::Publish(publication) if publication.message.qos > Qos::AtMostOnce => {
+                let directs = publication.directs.iter().map(|(replica, _, _)| replica);
+                publication.forwards.iter().chain(directs).any(full)
+            }
+            _ => false,
+        })
+    }
+}
+
+fn lease_ms() -> u64 {
+    u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,66 @@
+//! The queue of a lasting session.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::message::Message;
+use crate::store::{How, Queued};
+
+/// Numbered messages: looked up by number, removed mostly at the front.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// The number of the first slot.
+    first: u64,
+    slots: VecDeque<Option<(Arc<Message>, How)>>,
+    count: usize,
+    bytes: usize,
+}
+
+impl Queue {
+    pub(super) fn last(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// `None`: full.
+    pub(super) fn push(&mut self, message: &Arc<Message>, how: How) -> Option<u64> {
+        if self.count >= QUEUE_MESSAGES_MAX || self.bytes + message.size_bytes() > QUEUE_BYTES_MAX {
+            return None;
+        }
+        self.slots.push_back(Some((Arc::clone(message), how)));
+        self.count += 1;
+        self.bytes += message.size_bytes();
+        Some(self.last())
+    }
+
+    pub(super) fn remove(&mut self, seq: u64) {
+        let Some(at) = seq.checked_sub(self.first + 1).and_then(|at| usize::try_from(at).ok()) else { return };
+        if let Some((message, _)) = self.slots.get_mut(at).and_then(Option::take) {
+            self.count -= 1;
+            self.bytes -= message.size_bytes();
+        }
+        while let Some(None) = self.slots.front() {
+            self.slots.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// What others may have of it, once the session is over.
+    pub(super) fn leave(self, sent: u64) -> impl Iterator<Item = (Arc<Message>, Arc<str>)> {
+        let numbered = self.slots.into_iter().zip(self.first + 1..);
+        numbered.filter_map(move |(slot, seq)| {
+            let (message, how) = slot?;
+            let goes_on = how.goes_on(seq <= sent);
+            how.share.filter(|_| goes_on).map(|share| (message, share))
+        })
+    }
+
+    pub(super) fn after(&self, after: u64, count: usize) -> Vec<Queued> {
+        let skip = usize::try_from(after.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let numbered = self.slots.iter().zip(self.first + 1..).skip(skip);
+        let full = numbered.filter_map(|(slot, seq)| slot.as_ref().map(|(message, how)| (seq, message, how)));
+        full.take(count)
+            .map(|(seq, message, how)| Queued { seq, message: Arc::clone(message), how: how.clone() })
+            .collect()
+    }
+}

@@ -1,0 +1,72 @@
+//! What time brings: dead replicas, expired sessions, wills that are due, and what members of shared subscriptions left.
+
+use std::sync::Arc;
+
+use super::Inner;
+use super::record::Record;
+use crate::limits::REAP_COUNT;
+use crate::message::UnixMs;
+use crate::store::{Changed, Due, DueWill, Holder, Left, Rest, WillFate};
+
+impl Inner {
+    /// Sessions of replicas whose lease is over are let go as if their connections had just been lost.
+    pub(super) fn reap(&mut self, now_ms: UnixMs) {
+        let dead: Vec<_> =
+            self.replicas.iter().filter(|(_, inbox)| inbox.lease_ends_ms <= now_ms).map(|(id, _)| *id).collect();
+        for replica in dead {
+            let held = self.sessions.iter().filter(|(_, record)| record.owner == Some(replica));
+            let holders: Vec<_> = held
+                .map(|(client, record)| {
+                    // It cannot say any more how far it came.
+                    let holder = Holder { client: Arc::clone(client), epoch: record.epoch };
+                    (holder, record.expiry_s, record.queue.last())
+                })
+                .take(REAP_COUNT)
+                .collect();
+            if holders.is_empty() {
+                self.replicas.remove(&replica);
+            }
+            for (holder, expiry_s, sent) in holders {
+                let rest = Rest::after(expiry_s, now_ms);
+                self.detach(replica, &holder, sent, rest, WillFate::Due(now_ms));
+            }
+        }
+    }
+
+    pub(super) fn expire(&mut self, now_ms: UnixMs) {
+        let over = self.sessions.iter().filter(|(_, record)| record.owner.is_none() && record.expires_at_ms <= now_ms);
+        let clients: Vec<_> = over.map(|(client, _)| Arc::clone(client)).take(REAP_COUNT).collect();
+        for client in clients {
+            let Some(record) = self.sessions.remove(&client) else { continue };
+            let had = !record.subscriptions.is_empty();
+            self.inherit(record);
+            if had {
+                self.change(None, Changed::Gone { client });
+            }
+        }
+    }
+
+    /// A session is over: what it had from shared subscriptions goes to other members.
+    pub(super) fn inherit(&mut self, record: Record) {
+        // A connection that is taken from has not said how far it came.
+        let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
+        for (message, share) in record.queue.leave(sent) {
+            self.lefts += 1;
+            self.left.insert(self.lefts, Left { id: self.lefts.to_string(), message, share });
+        }
+    }
+
+    pub(super) fn due(&self, now_ms: UnixMs) -> Due {
+        let due = self.wills.iter().filter(|(_, will)| will.due_at_ms.is_some_and(|at_ms| at_ms <= now_ms));
+        let left = self.left.values().take(REAP_COUNT).cloned().collect();
+        let wills = due
+            .take(REAP_COUNT)
+            .map(|(client, testament)| DueWill {
+                client: Arc::clone(client),
+                epoch: testament.epoch,
+                message: Arc::clone(&testament.will.message),
+            })
+            .collect();
+        Due { wills, left }
+    }
+}

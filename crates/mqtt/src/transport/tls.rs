@@ -1,0 +1,93 @@
+//! TLS by rustls with ring. Certificates are read once, at the start; with an authority for clients, only clients with a
+//! certificate of it come in.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::server::{ServerConfig, VerifierBuilderError, WebPkiClientVerifier};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::limits::HANDSHAKE_WAIT;
+
+/// Why TLS cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file of certificates or the key cannot be read.
+    #[error("{}: {error}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: pem::Error,
+    },
+    /// A file has no certificate in it.
+    #[error("{}: no certificate", path.display())]
+    NoCertificate {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Certificate and key do not go together, or cannot be used.
+    #[error("certificate or key: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// The authority for clients cannot be used.
+    #[error("the authority for clients: {0}")]
+    Verifier(#[from] VerifierBuilderError),
+}
+
+/// The server's side of TLS.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+}
+
+impl Tls {
+    /// From PEM files: the server's chain of certificates, its key and, if clients must show one, the authority of theirs.
+    pub fn read(chain: &Path, key: &Path, client_authority: Option<&Path>) -> Result<Tls, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certificates = certificates(chain)?;
+        let unreadable = |error| TlsError::Unreadable { path: key.to_owned(), error };
+        let key = PrivateKeyDer::from_pem_file(key).map_err(unreadable)?;
+        let builder =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder = match client_authority {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in self::certificates(path)? {
+                    roots.add(certificate)?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let config = builder.with_single_cert(certificates, key)?;
+        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+
+    /// The handshake.
+    pub async fn accept<S>(&self, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match tokio::time::timeout(HANDSHAKE_WAIT, self.acceptor.accept(stream)).await {
+            Ok(accepted) => accepted,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |error| TlsError::Unreadable { path: path.to_owned(), error };
+    let certificates: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)?;
+    if certificates.is_empty() {
+        return Err(TlsError::NoCertificate { path: path.to_owned() });
+    }
+    Ok(certificates)
+}

@@ -1,0 +1,124 @@
+//! MQTT over WebSocket (section 6): binary frames only [MQTT-6.0.0-1], packets wherever the frames end [MQTT-6.0.0-2], and
+//! the subprotocol `mqtt` [MQTT-6.0.0-3], [MQTT-6.0.0-4].
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_util::{Sink, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::limits::{HANDSHAKE_WAIT, OUTBOUND_BYTES_MAX, READ_BYTES};
+
+/// The subprotocol.
+const SUBPROTOCOL: &str = "mqtt";
+/// What is read from or written to the socket at a time.
+const SOCKET_BUFFER_BYTES: usize = 8 * 1024;
+
+/// Why there is no WebSocket.
+#[derive(Debug, thiserror::Error)]
+pub enum WebSocketError {
+    /// The handshake took too long.
+    #[error("the handshake took too long")]
+    TimedOut,
+    /// It is no WebSocket, or not one for MQTT.
+    #[error(transparent)]
+    Handshake(#[from] tungstenite::Error),
+}
+
+/// The server's side of the handshake. No message is taken that is larger than `message_max_bytes`.
+pub async fn accept_websocket<S>(stream: S, message_max_bytes: usize) -> Result<WebSocket<S>, WebSocketError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = WebSocketConfig::default()
+        .read_buffer_size(SOCKET_BUFFER_BYTES)
+        .write_buffer_size(SOCKET_BUFFER_BYTES)
+        .max_write_buffer_size(2 * OUTBOUND_BYTES_MAX)
+        .max_message_size(Some(message_max_bytes))
+        .max_frame_size(Some(message_max_bytes));
+    let accepting = tokio_tungstenite::accept_hdr_async_with_config(stream, subprotocol, Some(config));
+    let accepted = tokio::time::timeout(HANDSHAKE_WAIT, accepting).await.map_err(|_| WebSocketError::TimedOut)?;
+    Ok(WebSocket { inner: accepted?, rest: Bytes::new() })
+}
+
+/// Agrees on the subprotocol, or refuses the handshake.
+#[expect(clippy::result_large_err, reason = "the library's callback has this type")]
+fn subprotocol(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let is_offered = offered
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|name| name.trim() == SUBPROTOCOL));
+    if !is_offered {
+        let mut refusal = ErrorResponse::new(Some("the subprotocol is mqtt".to_owned()));
+        *refusal.status_mut() = StatusCode::BAD_REQUEST;
+        return Err(refusal);
+    }
+    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    Ok(response)
+}
+
+/// A WebSocket as a stream of bytes.
+#[derive(Debug)]
+pub struct WebSocket<S> {
+    inner: WebSocketStream<S>,
+    /// What was received and not yet read.
+    rest: Bytes,
+}
+
+fn io_error(error: tungstenite::Error) -> io::Error {
+    match error {
+        tungstenite::Error::Io(error) => error,
+        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => io::ErrorKind::BrokenPipe.into(),
+        error => io::Error::new(io::ErrorKind::InvalidData, error),
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_next(cx)) {
+                Some(Ok(Message::Binary(data))) => self.rest = data,
+                // What is not binary closes the connection [MQTT-6.0.0-1].
+                Some(Ok(Message::Text(_))) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                Some(Ok(Message::Close(_))) | None => return Poll::Ready(Ok(())),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Err(error)) => return Poll::Ready(Err(io_error(error))),
+            }
+        }
+        let length = self.rest.len().min(out.remaining());
+        out.put_slice(&self.rest[..length]);
+        self.rest.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(Pin::new(&mut self.inner).poll_ready(cx)).map_err(io_error)?;
+        let length = bytes.len().min(READ_BYTES);
+        let frame = Bytes::copy_from_slice(&bytes[..length]);
+        Pin::new(&mut self.inner).start_send(Message::Binary(frame)).map_err(io_error)?;
+        Poll::Ready(Ok(length))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx).map_err(io_error)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match ready!(Pin::new(&mut self.inner).poll_close(cx)) {
+            Ok(()) | Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => {
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(io_error(error))),
+        }
+    }
+}

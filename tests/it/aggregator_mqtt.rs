@@ -1,0 +1,236 @@
+//! The orchestrator over MQTT, by a client of another make: metadata in, retained rates out, birth and will; and what the
+//! AsyncAPI document shows is what is spoken.
+
+use std::path::Path;
+use std::time::Duration;
+
+use formats::Instant;
+use formats::aggregator::{MetadataDocument, RatesDocument};
+use kernel::Command;
+use kernel::command::{Expected, Misfits};
+use kernel::rates::Settings;
+use kernel::units::Millis;
+use mqtt;
+use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, QoS};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use watermaster::aggregator_mqtt;
+use watermaster::app::{App, Options, Pace, SchedulerOptions, Tasks};
+use watermaster::journal::Journal;
+
+use crate::kernel::{name, network};
+
+const PREFIX: &str = "watermaster/v1/aggregators";
+
+struct Office {
+    app: App,
+    tasks: Tasks,
+    broker: mqtt::Broker,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Office {
+    async fn open(lease_ms: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
+        let settings = Settings { lease_ms, ..Settings::default() };
+        let options = SchedulerOptions { settings, topology: None, pace: Pace::Reactive };
+        let (app, tasks) =
+            App::start_with(Journal::open(&url).await.unwrap(), Options { scheduler: options, ..Options::default() })
+                .await
+                .unwrap();
+        let put = Command::PutTopology {
+            name: name("net"),
+            topology: std::sync::Arc::new(network(&[("a-b", 100_000_000), ("b-c", 100_000_000)])),
+            expected: Expected::Unsaid,
+            misfits: Misfits::Refuse,
+        };
+        app.submit_one(put, watermaster::app::Mode::Commit, None).await.unwrap().unwrap();
+        let broker = mqtt::Broker::embedded(mqtt::Settings::default()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let listening = broker.clone();
+        tokio::spawn(async move { listening.listen(listener).await });
+        tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone()));
+        Self { app, tasks, broker, port, _folder: folder }
+    }
+
+    async fn close(self) {
+        self.broker.stop().await;
+        self.tasks.stop(&self.app).await;
+    }
+
+    /// A client that has subscribed to `filter`.
+    async fn client(&self, id: &str, filter: &str, will: Option<LastWill>) -> Client {
+        let mut options = MqttOptions::new(id, "127.0.0.1", self.port);
+        options.set_max_packet_size(1 << 20, 1 << 20);
+        if let Some(will) = will {
+            options.set_last_will(will);
+        }
+        let (sender, events) = AsyncClient::new(options, 16);
+        let mut client = Client { sender, events };
+        client.sender.subscribe(filter, QoS::AtLeastOnce).await.unwrap();
+        while !matches!(client.event().await, Event::Incoming(Packet::SubAck(_))) {}
+        client
+    }
+
+    fn metadata(&self, arrival_bps: u64) -> Value {
+        json!({
+            "node": "a", "at": Instant(Millis(self.app.now().0)),
+            "topics": [{"topic": "t", "qos_level": 1, "arrival_bps": arrival_bps,
+                "subscribers": [{"consumer": "client1", "node": "c"}]}]
+        })
+    }
+}
+
+struct Client {
+    sender: AsyncClient,
+    events: EventLoop,
+}
+
+impl Client {
+    async fn event(&mut self) -> Event {
+        let event = tokio::time::timeout(Duration::from_secs(20), self.events.poll()).await;
+        event.unwrap().unwrap()
+    }
+
+    async fn publish(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
+        self.sender.publish(topic, QoS::AtLeastOnce, false, payload).await.unwrap();
+    }
+
+    /// The next message that came in.
+    async fn next(&mut self) -> (String, bool, Vec<u8>) {
+        loop {
+            if let Event::Incoming(Packet::Publish(publish)) = self.event().await {
+                return (publish.topic.clone(), publish.retain, publish.payload.to_vec());
+            }
+        }
+    }
+
+    async fn rates(&mut self) -> RatesDocument {
+        serde_json::from_slice(&self.next().await.2).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metadata_becomes_retained_rates_and_the_will_ends_a_boost() {
+    let office = Office::open(600_000).await;
+    let (rates_topic, state_topic) = (format!("{PREFIX}/ag1/rates"), format!("{PREFIX}/ag1/state"));
+    let will = LastWill::new(&state_topic, "lost", QoS::AtLeastOnce, true);
+    let mut aggregator = office.client("ag1", &rates_topic, Some(will)).await;
+    aggregator.publish(&state_topic, "online").await;
+    let mut metadata = office.metadata(1_000_000);
+    metadata["levels"] = json!([{"qos_level": 1, "buffer_bytes": 900_000, "buffer_capacity_bytes": 1_000_000, "arrival_bps": 1_000_000}]);
+    aggregator.publish(&format!("{PREFIX}/ag1/metadata"), metadata.to_string()).await;
+    let (topic, _, payload) = aggregator.next().await;
+    assert_eq!(topic, rates_topic);
+    let rates: RatesDocument = serde_json::from_slice(&payload).unwrap();
+    assert!(rates.levels[1].rate_bps >= 4_600_000, "{rates:?}");
+    assert_eq!(rates.levels[1].destinations[0].node, "c");
+    // Who comes later is told what is retained.
+    let mut watcher = office.client("watcher", &rates_topic, None).await;
+    let (_, retained, payload) = watcher.next().await;
+    assert!(retained);
+    assert_eq!(serde_json::from_slice::<RatesDocument>(&payload).unwrap(), rates);
+    // The connection breaks: the will is published, and the backlog counts no longer.
+    drop(aggregator);
+    let after = watcher.rates().await;
+    assert!(after.sequence > rates.sequence && after.levels[1].rate_bps < 2_000_000, "{after:?}");
+    assert!(after.levels[1].rate_bps >= 1_000_000);
+    office.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_forgotten_leaves_nothing_retained() {
+    let office = Office::open(100).await;
+    let mut aggregator = office.client("ag1", &format!("{PREFIX}/+/rates"), None).await;
+    aggregator.publish(&format!("{PREFIX}/ag1/metadata"), office.metadata(1_000_000).to_string()).await;
+    let mut told = vec![];
+    loop {
+        let (_, _, payload) = aggregator.next().await;
+        if payload.is_empty() {
+            break;
+        }
+        let rates: RatesDocument = serde_json::from_slice(&payload).unwrap();
+        assert!(told.last().is_none_or(|last: &RatesDocument| last.sequence < rates.sequence));
+        told.push(rates);
+    }
+    assert_eq!(told.last().unwrap().levels[1].rate_bps, 0, "lost before it is forgotten");
+    assert_eq!(office.app.read(|state| state.allocation_count()).await, 0);
+    assert!(office.app.scheduler().aggregators(None, 10).is_empty());
+    office.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_else_is_published_changes_nothing_for_others() {
+    let office = Office::open(600_000).await;
+    let mut client = office.client("ag1", &format!("{PREFIX}/+/rates"), None).await;
+    let nowhere = json!({"node": "zz", "at": Instant(Millis(office.app.now().0))});
+    let future = json!({"node": "a", "at": "2999-01-01T00:00:00Z"});
+    for payload in [
+        b"".to_vec(),
+        b"{".to_vec(),
+        vec![b' '; 300_000],
+        vec![0xFF; 9],
+        nowhere.to_string().into_bytes(),
+        future.to_string().into_bytes(),
+    ] {
+        client.publish(&format!("{PREFIX}/bad/metadata"), payload).await;
+    }
+    client.publish(&format!("{PREFIX}/$x/metadata"), office.metadata(1).to_string()).await;
+    client.publish(&format!("{PREFIX}/bad/state"), "confused").await;
+    client.publish(&format!("{PREFIX}/unheard/state"), "lost").await;
+    client.publish("somewhere/else", "ordinary").await;
+    client.publish(&format!("{PREFIX}/good/metadata"), office.metadata(1_000_000).to_string()).await;
+    let (topic, _, _) = client.next().await;
+    assert_eq!(topic, format!("{PREFIX}/good/rates"));
+    let known = office.app.scheduler().aggregators(None, 10);
+    assert_eq!(known.iter().map(|view| view.id.as_str()).collect::<Vec<_>>(), ["good"]);
+    office.close().await;
+}
+
+#[test]
+fn the_document_shows_what_is_spoken() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/asyncapi-v1.yaml");
+    let document: Value = yaml_serde::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(document["asyncapi"], "3.0.0");
+    let example = |message: &str| document["components"]["messages"][message]["examples"][0]["payload"].clone();
+    let metadata: MetadataDocument = serde_json::from_value(example("metadata")).unwrap();
+    assert_eq!(serde_json::to_value(&metadata).unwrap(), example("metadata"), "the example leaves something out");
+    metadata.metadata().unwrap();
+    let rates: RatesDocument = serde_json::from_value(example("rates")).unwrap();
+    assert_eq!(serde_json::to_value(&rates).unwrap(), example("rates"), "the example leaves something out");
+    // Member by member, at every depth, the schemas have what the examples have.
+    for message in ["metadata", "rates"] {
+        covers(&document, &document["components"]["schemas"][message], &example(message), message);
+    }
+    for channel in ["metadata", "rates", "state"] {
+        assert_eq!(document["channels"][channel]["address"], format!("{PREFIX}/{{id}}/{channel}"));
+    }
+    // The stream is one that the REST interface has.
+    let rest = serde_json::to_value(watermaster::http::document()).unwrap();
+    let address = document["channels"]["ratesStream"]["address"].as_str().unwrap();
+    assert!(rest["paths"][address].is_object());
+}
+
+fn covers(document: &Value, schema: &Value, example: &Value, at: &str) {
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => schema,
+    };
+    match example {
+        Value::Object(members) => {
+            let properties = schema["properties"].as_object().unwrap();
+            let said: Vec<_> = members.keys().collect();
+            let known: Vec<_> = properties.keys().filter(|key| said.contains(key)).collect();
+            assert_eq!(known.len(), properties.len(), "{at}: the example has {said:?}");
+            assert_eq!(said.len(), properties.len(), "{at}: the schema lacks some of {said:?}");
+            members.iter().for_each(|(key, value)| covers(document, &properties[key], value, key));
+        }
+        Value::Array(items) => items.iter().for_each(|item| covers(document, &schema["items"], item, at)),
+        Value::String(_) => assert_eq!(schema["type"], "string", "{at}"),
+        Value::Number(_) => assert_eq!(schema["type"], "integer", "{at}"),
+        other => panic!("{at}: {other}"),
+    }
+}
