@@ -1,4 +1,4 @@
-"""The README's Python recipe: a client generated from the document by openapi-python-client."""
+"""The tutorial's Python recipe: a client generated from the document by openapi-python-client."""
 
 import os
 

@@ -1,4 +1,4 @@
-// The README's TypeScript recipe: types generated from the document, the platform's own fetch.
+// The tutorial's TypeScript recipe: types generated from the document, the platform's own fetch.
 import type { components } from "./watermaster";
 
 type Request = components["schemas"]["AllocationRequest"];
