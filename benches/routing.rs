@@ -19,7 +19,7 @@ use formats::bandwidth_model::Document;
 use formats::trace::TraceRequest;
 use kernel::topology::Topology;
 use networks::Draw;
-use watermaster::cli::replay::engine::{Outcome, Replay};
+use watermaster::cli::replay::engine::{Replay, ReplayOutcome};
 
 const REQUESTS: usize = 8_000;
 const SEEDS: [u64; 3] = [11, 22, 33];
@@ -124,7 +124,7 @@ fn blocked_once(topology: &Topology, metric: &str, threshold: Option<u32>, erlan
         let decision = replay.feed(&request).expect("the network has these nodes");
         if at >= REQUESTS / 4 {
             offered += request.bandwidth_bps;
-            lost += if decision.outcome == Outcome::Denied { request.bandwidth_bps } else { 0 };
+            lost += if decision.outcome == ReplayOutcome::Denied { request.bandwidth_bps } else { 0 };
         }
     }
     lost as f64 / offered as f64

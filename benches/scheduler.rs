@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use kernel::id::{LinkIx, NodeIx};
 use kernel::path::{Constraints, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, shortest};
-use kernel::rates::{AggregatorIx, FlowKey, Level, Planner, Settings, Want};
+use kernel::scheduler::{AggregatorIx, FlowDemand, FlowKey, Planner, QosLevel, SchedulerSettings};
 use kernel::topology::Topology;
 use kernel::units::Bandwidth;
 use measure::on_cpu_ns;
@@ -87,7 +87,7 @@ impl Round {
         let mut flows = vec![];
         for aggregator in 0..aggregators {
             let ingress = node();
-            for level in Level::ALL {
+            for level in QosLevel::ALL {
                 let egress = node();
                 let query = Query { ingress, egress, bandwidth_bps: 0, metric: Metric::Te, constraints: &constraints };
                 let Ok(found) = shortest(graph, &Empty, &query, &mut workspace) else { continue };
@@ -103,13 +103,13 @@ impl Round {
     }
 
     /// Anything up to twice `percent` of the fair part.
-    fn want(&mut self, percent: u64) -> Want {
+    fn want(&mut self, percent: u64) -> FlowDemand {
         let demand_bps = self.draw.below(self.fair_bps * percent / 50).max(1);
-        Want { demand: Bandwidth::saturating_from_bps(demand_bps), boosted: false }
+        FlowDemand { demand: Bandwidth::saturating_from_bps(demand_bps), boosted: false }
     }
 
     fn run(mut self, load: &str, percent: u64) {
-        let mut wants: Vec<Want> = (0..self.flows.len()).map(|_| self.want(percent)).collect();
+        let mut wants: Vec<FlowDemand> = (0..self.flows.len()).map(|_| self.want(percent)).collect();
         let (mut planner, _) = self.anew(&wants);
         let mut told = 0;
         let mut walls_ns = Vec::with_capacity(CHANGES);
@@ -120,7 +120,7 @@ impl Round {
             let first = self.flows.partition_point(|(key, _)| key.aggregator < changed);
             let end = self.flows.partition_point(|(key, _)| key.aggregator <= changed);
             for want in &mut wants[first..end] {
-                *want = Want {
+                *want = FlowDemand {
                     demand: Bandwidth::saturating_from_bps(self.draw.below(self.fair_bps * percent / 50).max(1)),
                     ..*want
                 };
@@ -149,9 +149,9 @@ impl Round {
         );
     }
 
-    fn anew(&self, wants: &[Want]) -> (Planner, f64) {
+    fn anew(&self, wants: &[FlowDemand]) -> (Planner, f64) {
         let began_ns = on_cpu_ns();
-        let mut planner = Planner::new(Settings::default(), &self.capacities);
+        let mut planner = Planner::new(SchedulerSettings::default(), &self.capacities);
         for ((key, path), want) in self.flows.iter().zip(wants) {
             planner.put(*key, path, *want);
         }

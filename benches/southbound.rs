@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use kernel::id::AllocationId;
-use kernel::intent::{Action, Cookie, Dpid, Label, Match, Place, PortNo, Rule, Step, StepOutcome};
+use kernel::intent::{Action, Cookie, Dpid, Label, Match, PortNo, Rule, RuleKey, RuleStep, StepOutcome};
 use serde_json::json;
 use watermaster::southbound::Driver;
 use watermaster::southbound::ryu::Ryu;
@@ -130,7 +130,7 @@ fn cookie(number: u32) -> Cookie {
 fn rules() -> Vec<Rule> {
     let label = |number| Label::new(number).unwrap();
     let rule = |number| Rule {
-        place: Place {
+        place: RuleKey {
             table: 0,
             priority: 30_000,
             matches: Match::Mpls { label: label(200_000 + number), bottom_of_stack: true },
@@ -143,11 +143,11 @@ fn rules() -> Vec<Rule> {
 
 /// All switches at once, and nothing counted that is not in force.
 fn ours(runtime: &tokio::runtime::Runtime, driver: &Ryu) -> Duration {
-    let steps: Vec<Step> = rules().into_iter().map(Step::PutRule).collect();
+    let steps: Vec<RuleStep> = rules().into_iter().map(RuleStep::PutRule).collect();
     run(runtime, driver, &steps)
 }
 
-fn run(runtime: &tokio::runtime::Runtime, driver: &Ryu, steps: &[Step]) -> Duration {
+fn run(runtime: &tokio::runtime::Runtime, driver: &Ryu, steps: &[RuleStep]) -> Duration {
     let started = Instant::now();
     let calls = (1..=SWITCHES).map(|switch| driver.apply(Dpid(switch), steps));
     for outcomes in runtime.block_on(join_all(calls)) {
@@ -157,8 +157,8 @@ fn run(runtime: &tokio::runtime::Runtime, driver: &Ryu, steps: &[Step]) -> Durat
 }
 
 fn clear(runtime: &tokio::runtime::Runtime, driver: &Ryu, lab: &Lab) {
-    let delete = |rule: Rule| Step::DeleteRule { place: rule.place, cookie: rule.cookie };
-    let steps: Vec<Step> = rules().into_iter().map(delete).collect();
+    let delete = |rule: Rule| RuleStep::DeleteRule { place: rule.place, cookie: rule.cookie };
+    let steps: Vec<RuleStep> = rules().into_iter().map(delete).collect();
     run(runtime, driver, &steps);
     assert_eq!(lab.held(), (0, 0));
 }

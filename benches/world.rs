@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use kernel::bam::{ClassConfig, Kind, Model};
+use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::ClassType;
-use kernel::command::{Expected, Misfits, NamedConstraints, Request, Switchover};
+use kernel::command::{Expected, ModelChange, NamedConstraints, OnMisfit, Request};
 use kernel::id::{AllocationId, Name};
-use kernel::model::{BandwidthModel, Policy};
 use kernel::path::{Metric, Workspace};
+use kernel::policy::{BandwidthModel, Policy};
 use kernel::topology::Topology;
 use kernel::units::{Bandwidth, Millis, Overbooking, Share};
 use kernel::{Command, Event, Recorded, Refusal, State, apply, decide};
@@ -41,11 +41,11 @@ impl World {
             name: name.clone(),
             topology: Arc::new(topology),
             expected: Expected::Unsaid,
-            misfits: Misfits::Refuse,
+            misfits: OnMisfit::Refuse,
         });
         let mut model = BandwidthModel::uniform(atcs());
         model.policy = Policy { path_metric: metric, ..Policy::default() };
-        let (expected, switch) = (Expected::Any, Switchover::Hard);
+        let (expected, switch) = (Expected::Any, ModelChange::Hard);
         world.run(&Command::SetModel { topology: name, model: Arc::new(model), expected, switch });
         world
     }
@@ -146,7 +146,7 @@ fn atcs() -> Model {
         low_to_high: Share::WHOLE,
         overbooking: Overbooking::NONE,
     };
-    Model::new(Kind::Atcs, [(0, 25), (1, 35), (2, 40)].map(class).to_vec(), vec![]).expect("a good model")
+    Model::new(ModelKind::Atcs, [(0, 25), (1, 35), (2, 40)].map(class).to_vec(), vec![]).expect("a good model")
 }
 
 fn named(text: &str) -> Name {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use kernel::rates::settings::SettingsError;
-use kernel::rates::{self, Settings};
+use kernel::scheduler::settings::SettingsError;
+use kernel::scheduler::{self, SchedulerSettings};
 use kernel::units::{PPM, Share};
 use mqtt;
 
@@ -22,7 +22,7 @@ pub const STORE_DEFAULT: &str = "memory";
 /// What a configuration file may say. Everything may be absent.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct File {
+pub struct ConfigFile {
     /// The address to listen on.
     pub listen: Option<SocketAddr>,
     /// The address to listen on for MQTT.
@@ -30,7 +30,7 @@ pub struct File {
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
     pub store: Option<String>,
     /// When an MQTT message counts as kept.
-    pub durability: Option<Durability>,
+    pub durability: Option<StoreDurability>,
     /// How MQTT clients come in besides.
     #[serde(default)]
     pub mqtt: MqttDoors,
@@ -48,7 +48,7 @@ pub struct File {
     pub controller_password: Option<Secret>,
     /// How the QoS scheduler divides bandwidth between aggregators.
     #[serde(default)]
-    pub scheduler: Scheduler,
+    pub scheduler: SchedulerConfig,
 }
 
 /// A text that is not shown.
@@ -71,17 +71,17 @@ impl Serialize for Secret {
 /// priority.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Scheduler {
+pub struct SchedulerConfig {
     /// `max_min`, `buffer_aware` or `fixed`.
-    pub policy: Option<Policy>,
+    pub policy: Option<SchedulerPolicyWord>,
     /// The topology in which the aggregators are; absent: the only one that has their node.
     pub topology: Option<String>,
     /// How often it acts, in milliseconds; absent or 0: on each report.
     pub interval_ms: Option<u64>,
     /// The part of each link that is a level's own while it needs it, in parts per million.
-    pub share_ppm: Option<[u32; rates::LEVELS]>,
+    pub share_ppm: Option<[u32; scheduler::LEVELS]>,
     /// How the levels divide what nobody has as their own.
-    pub weights: Option<[u32; rates::LEVELS]>,
+    pub weights: Option<[u32; scheduler::LEVELS]>,
     /// The part of a link's free bandwidth that may be given to aggregators, in parts per million.
     pub usable_ppm: Option<u32>,
     /// In what time a backlog is to be sent.
@@ -103,7 +103,7 @@ pub struct Scheduler {
 /// How bandwidth is divided between aggregators.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum Policy {
+pub enum SchedulerPolicyWord {
     /// Weighted max-min fair by what is needed.
     #[value(alias = "max_min")]
     MaxMin,
@@ -114,17 +114,17 @@ pub enum Policy {
     Fixed,
 }
 
-impl From<Policy> for rates::Policy {
-    fn from(said: Policy) -> Self {
+impl From<SchedulerPolicyWord> for scheduler::DivisionPolicy {
+    fn from(said: SchedulerPolicyWord) -> Self {
         match said {
-            Policy::MaxMin => Self::MaxMin,
-            Policy::BufferAware => Self::BufferAware,
-            Policy::Fixed => Self::Fixed,
+            SchedulerPolicyWord::MaxMin => Self::MaxMin,
+            SchedulerPolicyWord::BufferAware => Self::BufferAware,
+            SchedulerPolicyWord::Fixed => Self::Fixed,
         }
     }
 }
 
-impl Scheduler {
+impl SchedulerConfig {
     /// What is said here, and what is said there where nothing is said here.
     #[must_use]
     pub fn over(self, other: Self) -> Self {
@@ -149,8 +149,8 @@ impl Scheduler {
     ///
     /// # Errors
     /// The first number that cannot be.
-    pub fn settings(&self) -> Result<Settings, SettingsError> {
-        let usual = Settings::default();
+    pub fn settings(&self) -> Result<SchedulerSettings, SettingsError> {
+        let usual = SchedulerSettings::default();
         let share = |field, said: Option<u32>, usual: Share| match said {
             Some(ppm) => Share::from_ppm(ppm).ok_or(SettingsError::OutOfRange {
                 field,
@@ -164,7 +164,7 @@ impl Scheduler {
         for (level, said) in shares.iter_mut().zip(self.share_ppm.into_iter().flatten()) {
             *level = share("share_ppm", Some(said), *level)?;
         }
-        let settings = Settings {
+        let settings = SchedulerSettings {
             policy: self.policy.map_or(usual.policy, Into::into),
             shares,
             weights: self.weights.unwrap_or(usual.weights),
@@ -223,7 +223,7 @@ pub struct MqttDoors {
     pub rules: Option<PathBuf>,
     /// Whether clients without a user name are let in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub anonymous: Option<Anonymous>,
+    pub anonymous: Option<AnonymousAccess>,
 }
 
 impl MqttDoors {
@@ -244,7 +244,7 @@ impl MqttDoors {
 /// Whether MQTT clients without a user name are let in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum Anonymous {
+pub enum AnonymousAccess {
     /// Never.
     Never,
     /// From this machine only.
@@ -253,12 +253,12 @@ pub enum Anonymous {
     Always,
 }
 
-impl From<Anonymous> for mqtt::auth::Anonymous {
-    fn from(said: Anonymous) -> Self {
+impl From<AnonymousAccess> for mqtt::auth::Anonymous {
+    fn from(said: AnonymousAccess) -> Self {
         match said {
-            Anonymous::Never => Self::Never,
-            Anonymous::Loopback => Self::Loopback,
-            Anonymous::Always => Self::Always,
+            AnonymousAccess::Never => Self::Never,
+            AnonymousAccess::Loopback => Self::Loopback,
+            AnonymousAccess::Always => Self::Always,
         }
     }
 }
@@ -266,7 +266,7 @@ impl From<Anonymous> for mqtt::auth::Anonymous {
 /// When an MQTT message is acknowledged to its publisher, if the store is Redis.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum Durability {
+pub enum StoreDurability {
     /// Once Redis has it: a failover may lose the last milliseconds.
     #[default]
     Async,
@@ -274,11 +274,11 @@ pub enum Durability {
     Replicated,
 }
 
-impl From<Durability> for mqtt::Durability {
-    fn from(said: Durability) -> Self {
+impl From<StoreDurability> for mqtt::Durability {
+    fn from(said: StoreDurability) -> Self {
         match said {
-            Durability::Async => Self::Async,
-            Durability::Replicated => Self::Replicated,
+            StoreDurability::Async => Self::Async,
+            StoreDurability::Replicated => Self::Replicated,
         }
     }
 }
@@ -294,7 +294,7 @@ pub struct Config {
     /// Where MQTT sessions live.
     pub store: String,
     /// When an MQTT message counts as kept.
-    pub durability: Durability,
+    pub durability: StoreDurability,
     /// How MQTT clients come in besides.
     pub mqtt: MqttDoors,
     /// The database.
@@ -308,7 +308,7 @@ pub struct Config {
     /// The password that goes with it.
     pub controller_password: Option<Secret>,
     /// How the QoS scheduler works; what is absent is as usual.
-    pub scheduler: Scheduler,
+    pub scheduler: SchedulerConfig,
 }
 
 /// Why a configuration is none.
@@ -338,7 +338,7 @@ pub enum ConfigError {
     Address(#[from] std::net::AddrParseError),
 }
 
-impl File {
+impl ConfigFile {
     /// Reads a TOML file.
     ///
     /// # Errors
@@ -399,16 +399,17 @@ mod tests {
 
     #[test]
     fn higher_levels_win_and_unknown_keys_are_refused() {
-        let file: File = toml::from_str("listen = \"127.0.0.1:9\"\ndatabase = \"postgres://x\"\ndrain_ms = 5").unwrap();
-        let flags = File { data: Some(PathBuf::from("d")), ..File::default() };
+        let file: ConfigFile =
+            toml::from_str("listen = \"127.0.0.1:9\"\ndatabase = \"postgres://x\"\ndrain_ms = 5").unwrap();
+        let flags = ConfigFile { data: Some(PathBuf::from("d")), ..ConfigFile::default() };
         let config = flags.over(file).complete().unwrap();
         assert_eq!(config.listen.port(), 9);
         assert_eq!(config.database, "sqlite://d/watermaster.db");
         assert_eq!(config.drain_ms, 5);
-        let scheduler: File =
+        let scheduler: ConfigFile =
             toml::from_str("[scheduler]\npolicy = \"fixed\"\nshare_ppm = [250000, 350000, 450000]").unwrap();
         // What the paper prints is more than there is.
         assert!(matches!(scheduler.complete(), Err(ConfigError::Scheduler(SettingsError::SharesExceedWhole { .. }))));
-        assert!(toml::from_str::<File>("lisen = 1").unwrap_err().to_string().contains("lisen"));
+        assert!(toml::from_str::<ConfigFile>("lisen = 1").unwrap_err().to_string().contains("lisen"));
     }
 }

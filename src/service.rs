@@ -1,6 +1,6 @@
 //! The composition root: builds the rooms, wires them, starts them, and stops them in order.
 
-mod front_door;
+mod mqtt_listeners;
 pub mod replica;
 
 use std::net::SocketAddr;
@@ -19,20 +19,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::aggregator_mqtt;
-use crate::app::{App, Credentials, Mode, Options, Pace, SchedulerOptions, StartError, SubmitError, Tasks, workshop};
+use crate::app::{
+    App, AppOptions, AppStartError, Credentials, Mode, Pace, SchedulerOptions, SubmitError, Tasks, workshop,
+};
 use crate::config::{self, Config};
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, Journal, JournalError};
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, ServiceMetrics};
 use formats;
-use front_door::FrontDoor;
 use kernel::Command;
-use kernel::command::{Expected, Misfits};
+use kernel::command::{Expected, OnMisfit};
 use kernel::id::{Name, NameError};
-use kernel::rates::settings::SettingsError;
+use kernel::scheduler::settings::SettingsError;
 use mqtt::auth::AccessError;
 use mqtt::transport::TlsError;
 use mqtt::{self, Broker};
+use mqtt_listeners::MqttListeners;
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
 const FIRST_TOPOLOGY: (&str, &str) = ("nsfnet", include_str!("../topologies/nsfnet.json"));
@@ -48,7 +50,7 @@ pub enum ServiceError {
     Journal(Box<JournalError>),
     /// What it holds cannot be used.
     #[error(transparent)]
-    Start(Box<StartError>),
+    Start(Box<AppStartError>),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -65,7 +67,7 @@ pub enum ServiceError {
     Tls(#[from] TlsError),
     /// The broker's store cannot be had.
     #[error("the store of the broker: {0}")]
-    Broker(#[from] mqtt::StartError),
+    Broker(#[from] mqtt::BrokerStartError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
@@ -89,8 +91,8 @@ pub struct Service {
     tasks: Tasks,
     listener: TcpListener,
     broker: Broker,
-    doors: FrontDoor,
-    metrics: Arc<Metrics>,
+    doors: MqttListeners,
+    metrics: Arc<ServiceMetrics>,
     drain: Duration,
 }
 
@@ -100,8 +102,8 @@ impl From<JournalError> for ServiceError {
     }
 }
 
-impl From<StartError> for ServiceError {
-    fn from(error: StartError) -> Self {
+impl From<AppStartError> for ServiceError {
+    fn from(error: AppStartError) -> Self {
         Self::Start(Box::new(error))
     }
 }
@@ -123,7 +125,7 @@ impl Service {
             username,
             password: config.controller_password.as_ref().map(|password| password.0.clone()).unwrap_or_default(),
         });
-        let options = Options { workshop: workshop(credentials), scheduler: scheduler_options(&config.scheduler)? };
+        let options = AppOptions { workshop: workshop(credentials), scheduler: scheduler_options(&config.scheduler)? };
         let (app, tasks) = App::start_with(journal, options).await?;
         if app.read(|state| state.sequence().0 == 0).await {
             put_first_topology(&app).await?;
@@ -131,9 +133,9 @@ impl Service {
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| ServiceError::Listen { address: config.listen, error })?;
-        let doors = FrontDoor::open(config.mqtt_listen, &config.mqtt).await?;
+        let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt).await?;
         let broker = doors.broker_on(&config.store, config.durability.into()).await?;
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(ServiceMetrics::new());
         tokio::spawn(take_note(app.clone(), Arc::clone(&metrics)));
         tokio::spawn(take_news(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
@@ -196,7 +198,7 @@ impl Service {
     }
 }
 
-fn scheduler_options(said: &config::Scheduler) -> Result<SchedulerOptions, ServiceError> {
+fn scheduler_options(said: &config::SchedulerConfig) -> Result<SchedulerOptions, ServiceError> {
     let interval = said.interval_ms.filter(|interval_ms| *interval_ms > 0).map(Duration::from_millis);
     Ok(SchedulerOptions {
         settings: said.settings()?,
@@ -207,12 +209,12 @@ fn scheduler_options(said: &config::Scheduler) -> Result<SchedulerOptions, Servi
 
 async fn put_first_topology(app: &App) -> Result<(), ServiceError> {
     let (name, text) = FIRST_TOPOLOGY;
-    let imported = formats::read(text.as_bytes(), &formats::Options::default())?;
+    let imported = formats::read(text.as_bytes(), &formats::ReadOptions::default())?;
     let command = Command::PutTopology {
         name: Name::new(name)?,
         topology: Arc::new(imported.topology),
         expected: Expected::Unsaid,
-        misfits: Misfits::Refuse,
+        misfits: OnMisfit::Refuse,
     };
     if let Err(refusal) = app.submit_one(command, Mode::Commit, None).await? {
         // Another replica on the same database was faster.
@@ -222,7 +224,7 @@ async fn put_first_topology(app: &App) -> Result<(), ServiceError> {
 }
 
 /// Counts and logs what is committed.
-async fn take_note(app: App, metrics: Arc<Metrics>) {
+async fn take_note(app: App, metrics: Arc<ServiceMetrics>) {
     let mut commits = app.subscribe();
     loop {
         match commits.recv().await {
@@ -234,7 +236,7 @@ async fn take_note(app: App, metrics: Arc<Metrics>) {
 }
 
 /// Counts what changes in the field.
-async fn take_news(app: App, metrics: Arc<Metrics>) {
+async fn take_news(app: App, metrics: Arc<ServiceMetrics>) {
     let mut news = app.news();
     loop {
         match news.recv().await {
@@ -245,7 +247,7 @@ async fn take_news(app: App, metrics: Arc<Metrics>) {
     }
 }
 
-async fn render_metrics(State((app, metrics, broker)): State<(App, Arc<Metrics>, Broker)>) -> Response {
+async fn render_metrics(State((app, metrics, broker)): State<(App, Arc<ServiceMetrics>, Broker)>) -> Response {
     match metrics.render(&app, &broker).await {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -258,7 +260,7 @@ async fn render_metrics(State((app, metrics, broker)): State<(App, Arc<Metrics>,
     }
 }
 
-async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+async fn count(State(metrics): State<Arc<ServiceMetrics>>, request: Request, next: Next) -> Response {
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);

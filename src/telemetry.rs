@@ -2,11 +2,11 @@
 
 mod broker;
 mod decision;
-mod field;
+mod controller_gauges;
 mod logging;
 #[cfg(feature = "otlp")]
 mod otlp;
-mod picture;
+mod gauges;
 mod process;
 mod scheduler;
 mod trace;
@@ -24,19 +24,19 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::record::{CauseWord, DenialRecord, DisplacedRecord, FateWord};
-use crate::app::{App, Commit, Fact, News, Record};
+use crate::app::{App, Commit, EventRecord, Fact, FieldEvent};
 use kernel::class::ClassType;
 use mqtt::Broker;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Admission {
+struct AdmissionLabel {
     class_type: u8,
     outcome: &'static str,
     reason: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Fate {
+struct FateLabel {
     cause: &'static str,
     fate: &'static str,
 }
@@ -71,10 +71,10 @@ struct Build {
 }
 
 /// What is counted.
-pub struct Metrics {
+pub struct ServiceMetrics {
     registry: Registry,
-    admissions: Family<Admission, Counter>,
-    displaced: Family<Fate, Counter>,
+    admissions: Family<AdmissionLabel, Counter>,
+    displaced: Family<FateLabel, Counter>,
     preemptions: Family<Preemption, Counter>,
     events: Counter,
     decided: Histogram,
@@ -85,7 +85,7 @@ pub struct Metrics {
     answered: Family<Timed, Histogram>,
 }
 
-impl Metrics {
+impl ServiceMetrics {
     /// Everything at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("watermaster");
@@ -139,8 +139,8 @@ impl Metrics {
         let mut text = String::new();
         text::encode_registry(&mut text, &self.registry)?;
         let mut now = Registry::with_prefix("watermaster");
-        picture::draw(app, &mut now).await;
-        field::draw(app, &mut now).await;
+        gauges::draw(app, &mut now).await;
+        controller_gauges::draw(app, &mut now).await;
         scheduler::draw(app, &mut now);
         scheduler::draw_plans(app, &mut now);
         broker::draw(broker, &mut now);
@@ -153,18 +153,18 @@ impl Metrics {
     }
 
     /// Counts what changes in the field.
-    pub fn note_news(&self, news: &News) {
+    pub fn note_news(&self, news: &FieldEvent) {
         match news {
-            News::Turned { id, topology, condition, .. } => {
+            FieldEvent::Turned { id, topology, condition, .. } => {
                 let (state, reason) = (condition.state, condition.reason.as_deref());
                 tracing::debug!(%id, %topology, ?state, reason, "an allocation turned");
             }
-            News::Installed { controller, took_ms } => {
+            FieldEvent::Installed { controller, took_ms } => {
                 let seconds = Duration::from_millis(*took_ms).as_secs_f64();
                 let label = ControllerLabel { controller: controller.to_string() };
                 self.installed.get_or_create(&label).observe(seconds);
             }
-            News::Repaired { controller, steps } => {
+            FieldEvent::Repaired { controller, steps } => {
                 let label = ControllerLabel { controller: controller.to_string() };
                 self.repaired.get_or_create(&label).inc_by(*steps);
             }
@@ -187,32 +187,34 @@ impl Metrics {
         let sequence = fact.sequence.0;
         match &fact.record {
             // Their lines are those of the decision log.
-            Record::AllocationAdmitted { allocation, displaced } => {
+            EventRecord::AllocationAdmitted { allocation, displaced } => {
                 self.count(allocation.class_type, "admitted", "");
                 self.count_preempted(allocation.class_type, displaced);
             }
-            Record::AllocationDenied { demand, denial } => self.count(demand.class_type, "denied", reason(denial)),
-            Record::AllocationResized { allocation, displaced } => {
+            EventRecord::AllocationDenied { demand, denial } => self.count(demand.class_type, "denied", reason(denial)),
+            EventRecord::AllocationResized { allocation, displaced } => {
                 self.count_preempted(allocation.class_type, displaced);
             }
-            Record::AllocationReleased { id } => tracing::debug!(sequence, %id, "released"),
-            Record::AllocationsExpired { ids } => tracing::info!(sequence, count = ids.len(), "expired"),
-            Record::TopologyPut { topology, content, displaced } => {
+            EventRecord::AllocationReleased { id } => tracing::debug!(sequence, %id, "released"),
+            EventRecord::AllocationsExpired { ids } => tracing::info!(sequence, count = ids.len(), "expired"),
+            EventRecord::TopologyPut { topology, content, displaced } => {
                 self.count_displaced(displaced);
                 let (nodes, links) = (content.nodes.len(), content.links.len());
                 tracing::info!(sequence, %topology, nodes, links, displaced = displaced.len(), "topology put");
             }
-            Record::ControllerPut { controller } => {
+            EventRecord::ControllerPut { controller } => {
                 let (name, topology, url) = (&controller.name, &controller.topology, controller.url.as_deref());
                 tracing::info!(sequence, controller = %name, %topology, url, "controller put");
             }
-            Record::ControllerDeleted { controller } => tracing::info!(sequence, %controller, "controller deleted"),
-            Record::TopologyDeleted { topology } => tracing::info!(sequence, %topology, "topology deleted"),
-            Record::ModelSet { topology, displaced, .. } => {
+            EventRecord::ControllerDeleted { controller } => {
+                tracing::info!(sequence, %controller, "controller deleted")
+            }
+            EventRecord::TopologyDeleted { topology } => tracing::info!(sequence, %topology, "topology deleted"),
+            EventRecord::ModelSet { topology, displaced, .. } => {
                 self.count_displaced(displaced);
                 tracing::info!(sequence, %topology, displaced = displaced.len(), "bandwidth model set");
             }
-            Record::LinkChanged { topology, links, displaced, stranded } => {
+            EventRecord::LinkChanged { topology, links, displaced, stranded } => {
                 self.count_displaced(displaced);
                 let links: Vec<_> = links.iter().map(|link| link.name.to_string()).collect();
                 let (displaced, stranded) = (displaced.len(), stranded.len());
@@ -223,7 +225,7 @@ impl Metrics {
 
     fn count(&self, class_type: u8, outcome: &'static str, reason: &'static str) {
         debug_assert!(ClassType::new(class_type).is_some());
-        self.admissions.get_or_create(&Admission { class_type, outcome, reason }).inc();
+        self.admissions.get_or_create(&AdmissionLabel { class_type, outcome, reason }).inc();
     }
 
     /// Those that a request made leave.
@@ -240,12 +242,12 @@ impl Metrics {
                 FateWord::Rerouted => "rerouted",
                 FateWord::Ended(word) => word.as_str(),
             };
-            self.displaced.get_or_create(&Fate { cause: cause(gone.cause), fate }).inc();
+            self.displaced.get_or_create(&FateLabel { cause: cause(gone.cause), fate }).inc();
         }
     }
 }
 
-impl Default for Metrics {
+impl Default for ServiceMetrics {
     fn default() -> Self {
         Self::new()
     }

@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 
-use self::topics::{Said, Topic};
+use self::topics::{Topic, TopicKind};
 use crate::app::{App, RateNews, Scheduler};
 use formats::aggregator::{METADATA_MAX_BYTES, MetadataDocument, RatesDocument};
 use kernel::id::Name;
-use kernel::rates::dispatch::AggregatorView;
+use kernel::scheduler::engine::AggregatorView;
 use mqtt::codec::Qos;
 use mqtt::{Broker, InsideClient, InsideError, Message};
 
@@ -49,7 +49,7 @@ async fn speak(app: &App, broker: &Broker) -> Result<(), InsideError> {
     for filter in topics::FILTERS {
         client.subscribe(filter, Qos::AtLeastOnce).await?;
     }
-    let mut desk = Desk { scheduler: app.scheduler().clone(), told: BTreeMap::new(), owed: BTreeSet::new() };
+    let mut desk = MqttSession { scheduler: app.scheduler().clone(), told: BTreeMap::new(), owed: BTreeSet::new() };
     desk.owe_all();
     loop {
         desk.pay(&client).await;
@@ -69,7 +69,7 @@ async fn speak(app: &App, broker: &Broker) -> Result<(), InsideError> {
     }
 }
 
-struct Desk {
+struct MqttSession {
     scheduler: Scheduler,
     /// The last rates that each aggregator was told.
     told: BTreeMap<Name, u64>,
@@ -77,12 +77,12 @@ struct Desk {
     owed: BTreeSet<Name>,
 }
 
-impl Desk {
+impl MqttSession {
     /// Takes in what was published.
     async fn hear(&mut self, message: &Message) {
         match topics::read(&message.topic) {
-            Ok(Topic { id, said: Said::Metadata }) => self.take_report(id, &message.payload).await,
-            Ok(Topic { id, said: Said::State }) => self.take_state(id, &message.payload),
+            Ok(Topic { id, said: TopicKind::Metadata }) => self.take_report(id, &message.payload).await,
+            Ok(Topic { id, said: TopicKind::State }) => self.take_state(id, &message.payload),
             Err(error) => {
                 tracing::info!(topic = %message.topic.escape_debug(), %error, "not the topic of an aggregator")
             }

@@ -11,12 +11,12 @@ const PREFIX: &str = "watermaster/v1/aggregators/";
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Topic {
     pub(super) id: Name,
-    pub(super) said: Said,
+    pub(super) said: TopicKind,
 }
 
 /// What is said there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Said {
+pub(super) enum TopicKind {
     Metadata,
     State,
 }
@@ -36,8 +36,8 @@ pub(super) fn read(topic: &str) -> Result<Topic, TopicError> {
     let inner = topic.strip_prefix(PREFIX).ok_or(TopicError::Form)?;
     let (id, said) = inner.split_once('/').ok_or(TopicError::Form)?;
     let said = match said {
-        "metadata" => Said::Metadata,
-        "state" => Said::State,
+        "metadata" => TopicKind::Metadata,
+        "state" => TopicKind::State,
         _ => return Err(TopicError::Form),
     };
     let AggregatorId(id) = AggregatorId::new(id)?;
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn topics_of_aggregators_are_told_from_others() {
         let topic = read("watermaster/v1/aggregators/ag 1/state").unwrap();
-        assert_eq!((topic.id.as_str(), topic.said), ("ag 1", Said::State));
+        assert_eq!((topic.id.as_str(), topic.said), ("ag 1", TopicKind::State));
         assert_eq!(rates(&topic.id), "watermaster/v1/aggregators/ag 1/rates");
         for other in [
             "watermaster/v1/aggregators//state",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{App, Commit, reconcile};
-use crate::journal::{DecodeError, JournalError, decode};
+use crate::journal::{JournalError, RecordDecodeError, decode};
 use kernel::{ApplyError, State, apply};
 
 /// How many events are read at once.
@@ -23,7 +23,7 @@ pub(super) enum FollowError {
     Journal(#[from] JournalError),
     /// A row does not make sense.
     #[error(transparent)]
-    Decode(#[from] DecodeError),
+    Decode(#[from] RecordDecodeError),
     /// A row does not follow from the state.
     #[error(transparent)]
     Apply(#[from] ApplyError),

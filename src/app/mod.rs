@@ -6,7 +6,7 @@ mod clock;
 mod follower;
 mod reconcile;
 mod scheduler;
-mod ticker;
+mod maintenance;
 mod writer;
 
 use std::sync::Arc;
@@ -19,19 +19,21 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 pub use self::clock::Clock;
-pub use self::reconcile::{Board, Condition, Conditions, ControllerStatus, Load, News, SurveyError, Workshop};
+pub use self::reconcile::{
+    Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, Load, StatusCell, SurveyError,
+};
 pub use self::scheduler::{
     NEWS_KEPT, PLAN_BOUNDS_US, Pace, Plans, REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions, Trigger,
 };
-pub use crate::journal::record::{self, Record};
+pub use crate::journal::record::{self, EventRecord};
+pub use crate::journal::scalars;
 pub use crate::journal::stored_topology::LinkRecord;
-pub use crate::journal::words;
 pub use crate::journal::{
-    EncodeError, Journal, JournalError, Past, PastFilter, Receipt, StoredRecord as Fact, allocation_record,
+    Journal, JournalError, Past, PastFilter, Receipt, RecordEncodeError, StoredRecord as Fact, allocation_record,
     denial_record,
 };
 pub use crate::southbound::Credentials;
-use kernel::audit::{Fault, audit};
+use kernel::audit::{AuditFault, audit};
 use kernel::id::{AllocationId, Name, Sequence};
 use kernel::units::Millis;
 use kernel::{Command, Refusal, State};
@@ -68,7 +70,7 @@ pub struct Submission {
     /// Whether it is to happen.
     pub mode: Mode,
     /// To be remembered with what happened, so that a repetition can be answered alike.
-    pub key: Option<Key>,
+    pub key: Option<SubmissionKey>,
 }
 
 /// Whether a submission is to happen.
@@ -82,7 +84,7 @@ pub enum Mode {
 
 /// An idempotency key.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Key {
+pub struct SubmissionKey {
     /// What the client calls its request.
     pub key: String,
     /// A digest of the request, so that another request under the same key is noticed.
@@ -90,7 +92,7 @@ pub struct Key {
 }
 
 /// What became of one command.
-pub type Outcome = Result<Arc<Fact>, Refusal>;
+pub type CommandOutcome = Result<Arc<Fact>, Refusal>;
 
 /// Why a submission was not decided. Nothing of it happened.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +110,7 @@ pub enum SubmitError {
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum AppStartError {
     /// The journal cannot be read.
     #[error("the journal cannot be read: {0}")]
     Journal(#[from] JournalError),
@@ -116,25 +118,25 @@ pub enum StartError {
     #[error("the journal tells of an impossible state; first of {count}: {first}")]
     Unsound {
         /// One fault.
-        first: Fault,
+        first: AuditFault,
         /// How many there are.
         count: usize,
     },
 }
 
 /// Makes drivers that say these credentials to controllers that ask for some.
-pub fn workshop(credentials: Option<Credentials>) -> Workshop {
+pub fn workshop(credentials: Option<Credentials>) -> DriverFactory {
     Arc::new(move |controller, topology| crate::southbound::connect(controller, topology, credentials.as_ref()))
 }
 
 /// The handle by which the speaking rooms reach the state. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
-    inner: Arc<Inner>,
+    inner: Arc<AppInner>,
 }
 
-struct Inner {
-    queue: mpsc::Sender<Job>,
+struct AppInner {
+    queue: mpsc::Sender<QueuedSubmission>,
     state: RwLock<State>,
     commits: broadcast::Sender<Commit>,
     journal: Journal,
@@ -143,23 +145,23 @@ struct Inner {
     scheduler: Scheduler,
     stop: CancellationToken,
     boards: reconcile::Boards,
-    workshop: Workshop,
+    workshop: DriverFactory,
 }
 
-struct Job {
+struct QueuedSubmission {
     submission: Submission,
-    answer: oneshot::Sender<Result<Vec<Outcome>, SubmitError>>,
+    answer: oneshot::Sender<Result<Vec<CommandOutcome>, SubmitError>>,
 }
 
 /// What an [`App`] is told besides its journal.
-pub struct Options {
+pub struct AppOptions {
     /// Makes drivers for controllers.
-    pub workshop: Workshop,
+    pub workshop: DriverFactory,
     /// How the scheduler of aggregators works.
     pub scheduler: SchedulerOptions,
 }
 
-impl Default for Options {
+impl Default for AppOptions {
     fn default() -> Self {
         Self { workshop: workshop(None), scheduler: SchedulerOptions::default() }
     }
@@ -176,21 +178,21 @@ impl App {
     ///
     /// # Errors
     /// The journal cannot be read or tells of an impossible state.
-    pub async fn start(journal: Journal) -> Result<(Self, Tasks), StartError> {
-        Self::start_with(journal, Options::default()).await
+    pub async fn start(journal: Journal) -> Result<(Self, Tasks), AppStartError> {
+        Self::start_with(journal, AppOptions::default()).await
     }
 
     /// As [`App::start`], with other ways.
     ///
     /// # Errors
     /// As [`App::start`].
-    pub async fn start_with(journal: Journal, options: Options) -> Result<(Self, Tasks), StartError> {
+    pub async fn start_with(journal: Journal, options: AppOptions) -> Result<(Self, Tasks), AppStartError> {
         let state = journal.restore().await?;
         // A soft change of model may leave links overfull on purpose; everything else is a defect or a damaged journal.
         let mut faults = audit(&state);
-        faults.retain(|fault| !matches!(fault, Fault::Overfull { .. }));
+        faults.retain(|fault| !matches!(fault, AuditFault::Overfull { .. }));
         if let Some(first) = faults.first() {
-            return Err(StartError::Unsound { first: first.clone(), count: faults.len() });
+            return Err(AppStartError::Unsound { first: first.clone(), count: faults.len() });
         }
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let (commits, _) = broadcast::channel(COMMITS_KEPT);
@@ -199,7 +201,7 @@ impl App {
         let (scheduler, inbox) = Scheduler::new();
         let boards = reconcile::Boards::new();
         boards.keep_up_with(&state);
-        let inner = Inner {
+        let inner = AppInner {
             queue,
             state: RwLock::new(state),
             commits,
@@ -214,8 +216,8 @@ impl App {
         let app = Self { inner: Arc::new(inner) };
         let mut tasks = JoinSet::new();
         tasks.spawn(writer::run(app.clone(), jobs));
-        tasks.spawn(ticker::expire(app.clone()));
-        tasks.spawn(ticker::keep_house(app.clone()));
+        tasks.spawn(maintenance::expire(app.clone()));
+        tasks.spawn(maintenance::keep_house(app.clone()));
         tasks.spawn(follower::run(app.clone()));
         tasks.spawn(reconcile::run(app.clone()));
         tasks.spawn(scheduler::run(app.clone(), inbox, options.scheduler));
@@ -226,10 +228,10 @@ impl App {
     ///
     /// # Errors
     /// Nothing was decided: too busy, stopping, or the journal cannot be written.
-    pub async fn submit(&self, submission: Submission) -> Result<Vec<Outcome>, SubmitError> {
+    pub async fn submit(&self, submission: Submission) -> Result<Vec<CommandOutcome>, SubmitError> {
         let commands = submission.commands.len();
         let (answer, decided) = oneshot::channel();
-        self.inner.queue.try_send(Job { submission, answer }).map_err(|error| match error {
+        self.inner.queue.try_send(QueuedSubmission { submission, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
         })?;
@@ -241,7 +243,12 @@ impl App {
     ///
     /// # Errors
     /// As [`App::submit`].
-    pub async fn submit_one(&self, command: Command, mode: Mode, key: Option<Key>) -> Result<Outcome, SubmitError> {
+    pub async fn submit_one(
+        &self,
+        command: Command,
+        mode: Mode,
+        key: Option<SubmissionKey>,
+    ) -> Result<CommandOutcome, SubmitError> {
         let mut outcomes = self.submit(Submission { commands: vec![command], mode, key }).await?;
         outcomes.pop().ok_or(SubmitError::Stopping)
     }
@@ -327,12 +334,12 @@ impl App {
     }
 
     /// What is known of a controller, and through it.
-    pub fn board(&self, controller: &Name) -> Option<Arc<Board>> {
+    pub fn board(&self, controller: &Name) -> Option<Arc<StatusCell>> {
         self.inner.boards.board(controller)
     }
 
     /// What changes in the field from now on.
-    pub fn news(&self) -> broadcast::Receiver<News> {
+    pub fn news(&self) -> broadcast::Receiver<FieldEvent> {
         self.inner.boards.listen()
     }
 
@@ -347,7 +354,7 @@ impl Tasks {
     pub async fn stop(mut self, app: &App) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
-        ticker::snapshot(app).await;
+        maintenance::snapshot(app).await;
         app.inner.journal.close().await;
     }
 }

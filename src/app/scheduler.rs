@@ -2,7 +2,7 @@
 //! anybody else, and shows what came of it. It decides nothing itself. What must stay true: an aggregator is told rates
 //! only after what backs them is committed; a slow reader or a flood of reports costs bounded memory.
 
-mod plans;
+mod plan_metrics;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,15 +13,15 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::sleep;
 
-use super::{App, COMMITS_KEPT, Commit, Fact, Load, Mode, Outcome, Record, Submission, SubmitError};
+use super::{App, COMMITS_KEPT, CommandOutcome, Commit, EventRecord, Fact, Load, Mode, Submission, SubmitError};
 use crate::journal::record::{DenialRecord, DisplacedRecord};
 use kernel::id::{AllocationId, Name};
-use kernel::rates::Settings;
-use kernel::rates::demand::Metadata;
-use kernel::rates::dispatch::{AggregatorView, Answer, Ask, Dispatcher, Rejection, Urgency};
+use kernel::scheduler::SchedulerSettings;
+use kernel::scheduler::engine::{AggregatorView, Ask, Dispatcher, GrantOutcome, ReportRejection, Urgency};
+use kernel::scheduler::report::Metadata;
 use kernel::units::{Bandwidth, Millis};
 
-pub use plans::{PLAN_BOUNDS_US, Plans, Trigger};
+pub use plan_metrics::{PLAN_BOUNDS_US, Plans, Trigger};
 
 /// How many reports may wait for the scheduler; one more is refused as busy.
 pub const REPORTS_MAX: usize = 512;
@@ -42,7 +42,7 @@ const BACKOFF: Duration = Duration::from_millis(50);
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SchedulerOptions {
     /// What it decides by.
-    pub settings: Settings,
+    pub settings: SchedulerSettings,
     /// In which topology the aggregators are; absent: the only one that has their node.
     pub topology: Option<Name>,
     /// When it acts.
@@ -64,7 +64,7 @@ pub enum Pace {
 pub enum ReportError {
     /// It is not believed.
     #[error(transparent)]
-    Rejected(#[from] Rejection),
+    Rejected(#[from] ReportRejection),
     /// Too many wait.
     #[error("too many reports are waiting")]
     Busy,
@@ -76,11 +76,11 @@ pub enum ReportError {
 /// The handle by which the speaking rooms reach the scheduler. Cheap to clone.
 #[derive(Clone)]
 pub struct Scheduler {
-    inbox: mpsc::Sender<Message>,
-    board: Arc<Board>,
+    inbox: mpsc::Sender<SchedulerMessage>,
+    board: Arc<AggregatorViews>,
 }
 
-enum Message {
+enum SchedulerMessage {
     Report { id: Name, metadata: Arc<Metadata>, answer: Option<Answerer> },
     Silence { id: Name },
 }
@@ -97,18 +97,18 @@ pub enum RateNews {
 }
 
 /// What everybody may look at: the aggregators as they are now.
-struct Board {
+struct AggregatorViews {
     views: RwLock<BTreeMap<Name, watch::Sender<Arc<AggregatorView>>>>,
     news: broadcast::Sender<RateNews>,
     plans: Plans,
 }
 
 impl Scheduler {
-    pub(super) fn new() -> (Self, Inbox) {
+    pub(super) fn new() -> (Self, ReportQueue) {
         let (inbox, messages) = mpsc::channel(REPORTS_MAX);
         let (news, _) = broadcast::channel(NEWS_KEPT);
-        let board = Arc::new(Board { views: RwLock::default(), news, plans: Plans::default() });
-        (Self { inbox, board }, Inbox { messages })
+        let board = Arc::new(AggregatorViews { views: RwLock::default(), news, plans: Plans::default() });
+        (Self { inbox, board }, ReportQueue { messages })
     }
 
     /// Takes a report in, and answers with the aggregator as it is then: where the scheduler acts on reports, with the
@@ -118,7 +118,7 @@ impl Scheduler {
     /// It is not believed, or the scheduler is too busy; nothing changed.
     pub async fn report(&self, id: Name, metadata: Metadata) -> Result<Arc<AggregatorView>, ReportError> {
         let (answer, answered) = oneshot::channel();
-        let message = Message::Report { id, metadata: Arc::new(metadata), answer: Some(answer) };
+        let message = SchedulerMessage::Report { id, metadata: Arc::new(metadata), answer: Some(answer) };
         self.inbox.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ReportError::Busy,
             mpsc::error::TrySendError::Closed(_) => ReportError::Stopping,
@@ -131,7 +131,7 @@ impl Scheduler {
     /// # Errors
     /// The scheduler is stopping.
     pub async fn post(&self, id: Name, metadata: Metadata) -> Result<(), ReportError> {
-        let message = Message::Report { id, metadata: Arc::new(metadata), answer: None };
+        let message = SchedulerMessage::Report { id, metadata: Arc::new(metadata), answer: None };
         self.inbox.send(message).await.map_err(|_| ReportError::Stopping)
     }
 
@@ -140,7 +140,7 @@ impl Scheduler {
     /// # Errors
     /// The scheduler is too busy or stopping.
     pub fn silence(&self, id: Name) -> Result<(), ReportError> {
-        self.inbox.try_send(Message::Silence { id }).map_err(|error| match error {
+        self.inbox.try_send(SchedulerMessage::Silence { id }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ReportError::Busy,
             mpsc::error::TrySendError::Closed(_) => ReportError::Stopping,
         })
@@ -176,7 +176,7 @@ impl Scheduler {
     }
 }
 
-impl Board {
+impl AggregatorViews {
     fn read<R>(&self, look: impl FnOnce(&BTreeMap<Name, watch::Sender<Arc<AggregatorView>>>) -> R) -> R {
         look(&self.views.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -200,23 +200,23 @@ impl Board {
 }
 
 /// Where reports wait.
-pub(super) struct Inbox {
-    messages: mpsc::Receiver<Message>,
+pub(super) struct ReportQueue {
+    messages: mpsc::Receiver<SchedulerMessage>,
 }
 
-type Waiting = (Name, Answerer);
+type PendingReport = (Name, Answerer);
 
 /// Runs until the service stops.
-pub(super) async fn run(app: App, inbox: Inbox, options: SchedulerOptions) {
+pub(super) async fn run(app: App, inbox: ReportQueue, options: SchedulerOptions) {
     let commits = app.subscribe();
     let now = app.now();
     let dispatcher = app.read(|state| Dispatcher::new(options.settings, options.topology, state, now)).await;
-    let shell = Shell {
+    let shell = SchedulerTask {
         board: Arc::clone(&app.scheduler().board),
         app,
         dispatcher,
         commits,
-        touched: Touched::default(),
+        touched: PendingCommits::default(),
         pace: options.pace,
         next_turn: now,
         next_look: now,
@@ -225,12 +225,12 @@ pub(super) async fn run(app: App, inbox: Inbox, options: SchedulerOptions) {
     shell.run(inbox).await;
 }
 
-struct Shell {
+struct SchedulerTask {
     app: App,
-    board: Arc<Board>,
+    board: Arc<AggregatorViews>,
     dispatcher: Dispatcher,
     commits: broadcast::Receiver<Commit>,
-    touched: Touched,
+    touched: PendingCommits,
     pace: Pace,
     next_turn: Millis,
     /// When the load of links is looked at next.
@@ -241,7 +241,7 @@ struct Shell {
 
 /// What was committed since the dispatcher looked last.
 #[derive(Default)]
-struct Touched {
+struct PendingCommits {
     ids: Vec<AllocationId>,
     /// Something was.
     any: bool,
@@ -249,8 +249,8 @@ struct Touched {
     lagged: bool,
 }
 
-impl Shell {
-    async fn run(mut self, mut inbox: Inbox) {
+impl SchedulerTask {
+    async fn run(mut self, mut inbox: ReportQueue) {
         let stop = self.app.stopping();
         let mut messages = Vec::with_capacity(REPORTS_AT_ONCE_MAX);
         loop {
@@ -301,7 +301,7 @@ impl Shell {
     }
 
     /// Hands everything to the dispatcher that came meanwhile.
-    async fn take_in(&mut self, messages: &mut Vec<Message>) -> (Vec<Waiting>, Urgency) {
+    async fn take_in(&mut self, messages: &mut Vec<SchedulerMessage>) -> (Vec<PendingReport>, Urgency) {
         let now = self.app.now();
         let touched = std::mem::take(&mut self.touched);
         let loads = (self.next_look <= now).then(|| self.app.conditions());
@@ -313,8 +313,8 @@ impl Shell {
         let mut urgency = Urgency::Routine;
         app.read(|state| {
             match touched {
-                Touched { lagged: true, .. } => dispatcher.sync_all(state),
-                Touched { any: true, ids, .. } => dispatcher.sync(state, &ids),
+                PendingCommits { lagged: true, .. } => dispatcher.sync_all(state),
+                PendingCommits { any: true, ids, .. } => dispatcher.sync(state, &ids),
                 _ => {}
             }
             if let Some(loads) = loads {
@@ -324,14 +324,16 @@ impl Shell {
             dispatcher.tick(state, now);
             for message in messages.drain(..) {
                 match message {
-                    Message::Silence { id } => dispatcher.silence(&id, state, now),
-                    Message::Report { id, metadata, answer } => match dispatcher.report(&id, metadata, state, now) {
-                        Ok(heard) => {
-                            urgency = urgency.max(heard);
-                            waiting.extend(answer.map(|answer| (id, answer)));
+                    SchedulerMessage::Silence { id } => dispatcher.silence(&id, state, now),
+                    SchedulerMessage::Report { id, metadata, answer } => {
+                        match dispatcher.report(&id, metadata, state, now) {
+                            Ok(heard) => {
+                                urgency = urgency.max(heard);
+                                waiting.extend(answer.map(|answer| (id, answer)));
+                            }
+                            Err(rejection) => refuse(&id, rejection, answer),
                         }
-                        Err(rejection) => refuse(&id, rejection, answer),
-                    },
+                    }
                 }
             }
         })
@@ -393,7 +395,7 @@ impl Shell {
         }
     }
 
-    fn answer(&self, waiting: Vec<Waiting>) {
+    fn answer(&self, waiting: Vec<PendingReport>) {
         for (id, answer) in waiting {
             let view = self.dispatcher.view(&id).map(Arc::new);
             let _ = answer.send(view.ok_or(ReportError::Stopping));
@@ -401,7 +403,7 @@ impl Shell {
     }
 }
 
-impl Touched {
+impl PendingCommits {
     fn note(&mut self, commit: Result<Commit, RecvError>) {
         match commit {
             Ok(commit) => {
@@ -414,7 +416,7 @@ impl Touched {
     }
 }
 
-fn refuse(id: &Name, rejection: Rejection, answer: Option<Answerer>) {
+fn refuse(id: &Name, rejection: ReportRejection, answer: Option<Answerer>) {
     match answer {
         // Whoever asked may have gone.
         Some(answer) => drop(answer.send(Err(rejection.into()))),
@@ -426,20 +428,20 @@ fn refuse(id: &Name, rejection: Rejection, answer: Option<Answerer>) {
 fn touch(fact: &Fact, ids: &mut Vec<AllocationId>) {
     let mut displaced = |gone: &[DisplacedRecord]| ids.extend(gone.iter().map(|gone| gone.id.0));
     match &fact.record {
-        Record::AllocationAdmitted { displaced: gone, .. }
-        | Record::TopologyPut { displaced: gone, .. }
-        | Record::ModelSet { displaced: gone, .. }
-        | Record::LinkChanged { displaced: gone, .. } => displaced(gone),
-        Record::AllocationResized { allocation, displaced: gone } => {
+        EventRecord::AllocationAdmitted { displaced: gone, .. }
+        | EventRecord::TopologyPut { displaced: gone, .. }
+        | EventRecord::ModelSet { displaced: gone, .. }
+        | EventRecord::LinkChanged { displaced: gone, .. } => displaced(gone),
+        EventRecord::AllocationResized { allocation, displaced: gone } => {
             displaced(gone);
             ids.push(allocation.id.0);
         }
-        Record::AllocationReleased { id } => ids.push(id.0),
-        Record::AllocationsExpired { ids: over } => ids.extend(over.iter().map(|id| id.0)),
-        Record::AllocationDenied { .. }
-        | Record::TopologyDeleted { .. }
-        | Record::ControllerPut { .. }
-        | Record::ControllerDeleted { .. } => {}
+        EventRecord::AllocationReleased { id } => ids.push(id.0),
+        EventRecord::AllocationsExpired { ids: over } => ids.extend(over.iter().map(|id| id.0)),
+        EventRecord::AllocationDenied { .. }
+        | EventRecord::TopologyDeleted { .. }
+        | EventRecord::ControllerPut { .. }
+        | EventRecord::ControllerDeleted { .. } => {}
     }
 }
 
@@ -447,17 +449,18 @@ fn after(now: Millis, wait: Duration) -> Millis {
     Millis(now.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
 }
 
-fn answer_of(outcome: &Outcome) -> Answer {
-    let Ok(fact) = outcome else { return Answer::Refused };
+fn answer_of(outcome: &CommandOutcome) -> GrantOutcome {
+    let Ok(fact) = outcome else { return GrantOutcome::Refused };
     match &fact.record {
-        Record::AllocationAdmitted { allocation, .. } | Record::AllocationResized { allocation, .. } => {
-            Answer::Granted(allocation.id.0)
+        EventRecord::AllocationAdmitted { allocation, .. } | EventRecord::AllocationResized { allocation, .. } => {
+            GrantOutcome::Granted(allocation.id.0)
         }
-        Record::AllocationReleased { .. } => Answer::Released,
-        Record::AllocationDenied {
-            denial: DenialRecord::InsufficientBandwidth { largest_admissible_bps, .. }, ..
-        } => Answer::Denied { largest: Bandwidth::saturating_from_bps(*largest_admissible_bps) },
-        _ => Answer::Denied { largest: Bandwidth::ZERO },
+        EventRecord::AllocationReleased { .. } => GrantOutcome::Released,
+        EventRecord::AllocationDenied {
+            denial: DenialRecord::InsufficientBandwidth { largest_admissible_bps, .. },
+            ..
+        } => GrantOutcome::Denied { largest: Bandwidth::saturating_from_bps(*largest_admissible_bps) },
+        _ => GrantOutcome::Denied { largest: Bandwidth::ZERO },
     }
 }
 

@@ -9,11 +9,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::{App, BATCH_MAX, Commit, Fact, Job, Mode, Outcome, SPANS, Submission, SubmitError, follower};
-use crate::journal::{Alone, AppendError, Draft, DraftError, EncodeError, Past, Receipt, Record, encode};
+use super::{
+    App, BATCH_MAX, CommandOutcome, Commit, Fact, Mode, QueuedSubmission, SPANS, Submission, SubmitError, follower,
+};
+use crate::journal::{
+    AppendError, DraftError, EventRecord, ExclusiveWriter, Past, Receipt, RecordBatch, RecordEncodeError, encode,
+};
+use kernel::allocation::EndCause;
 use kernel::event::{Displaced, Event, Fate};
 use kernel::id::AllocationId;
-use kernel::lsp::EndCause;
 use kernel::path::Workspace;
 use kernel::units::Millis;
 use kernel::{Command, Recorded, Refusal, State, Undo, apply, decide, take_back};
@@ -23,8 +27,8 @@ use kernel::{Command, Recorded, Refusal, State, Undo, apply, decide, take_back};
 const CONFLICTS_MAX: u32 = 4;
 
 /// Runs until the queue is closed or the service stops; what is waiting then is still answered.
-pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<Job>) {
-    let mut desk = Desk { app: app.clone(), workspace: Workspace::default(), batch: Draft::new() };
+pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<QueuedSubmission>) {
+    let mut desk = Writer { app: app.clone(), workspace: Workspace::default(), batch: RecordBatch::new() };
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     let stop = app.stopping();
     loop {
@@ -47,7 +51,7 @@ pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<Job>) {
 
 /// Takes in what those are about to submit who can already run, so that one commit serves them all. Nobody waits for what
 /// is not there yet: when a turn around the table brings nothing new, the batch is closed.
-async fn gather(jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>) {
+async fn gather(jobs: &mut mpsc::Receiver<QueuedSubmission>, waiting: &mut Vec<QueuedSubmission>) {
     loop {
         let before = waiting.len();
         tokio::task::yield_now().await;
@@ -63,22 +67,22 @@ async fn gather(jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>) {
 }
 
 /// What the writer works with.
-struct Desk {
+struct Writer {
     app: App,
     workspace: Workspace,
-    batch: Draft,
+    batch: RecordBatch,
 }
 
 /// What was decided for one submission.
 struct Decided {
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<CommandOutcome>,
 }
 
-impl Desk {
-    async fn settle(&mut self, waiting: &mut Vec<Job>) {
+impl Writer {
+    async fn settle(&mut self, waiting: &mut Vec<QueuedSubmission>) {
         let app = self.app.clone();
         let mut state = app.inner.state.write().await;
-        let mut alone: Option<Alone<'_>> = None;
+        let mut alone: Option<ExclusiveWriter<'_>> = None;
         for _ in 0..CONFLICTS_MAX {
             let started = Instant::now();
             let mut undos = vec![];
@@ -124,7 +128,7 @@ impl Desk {
         refuse(waiting, || SubmitError::Busy);
     }
 
-    fn decide_all(&mut self, state: &mut State, waiting: &[Job], undos: &mut Vec<Undo>) -> Vec<Decided> {
+    fn decide_all(&mut self, state: &mut State, waiting: &[QueuedSubmission], undos: &mut Vec<Undo>) -> Vec<Decided> {
         self.batch.clear();
         let now = self.app.now();
         waiting.iter().map(|job| self.decide_one(state, &job.submission, now, undos)).collect()
@@ -170,7 +174,7 @@ impl Desk {
         at: Millis,
         mode: Mode,
         undos: &mut Vec<Undo>,
-    ) -> Outcome {
+    ) -> CommandOutcome {
         let event = decide(state, command, at, &mut self.workspace)?;
         let recorded = Recorded { sequence: state.sequence().next(), at, event };
         // What was decided on a state can be applied to it and written down. If not, that is a defect, and nothing of it
@@ -189,7 +193,13 @@ impl Desk {
     }
 
     /// The stored form; on its way to the journal unless it is a dry run.
-    fn put_down(&mut self, state: &State, recorded: &Recorded, undo: &Undo, mode: Mode) -> Result<Record, DraftError> {
+    fn put_down(
+        &mut self,
+        state: &State,
+        recorded: &Recorded,
+        undo: &Undo,
+        mode: Mode,
+    ) -> Result<EventRecord, DraftError> {
         let record = encode(recorded, state)?;
         if mode == Mode::Commit {
             let ended = ended(state, recorded, undo)?;
@@ -199,7 +209,14 @@ impl Desk {
         Ok(record)
     }
 
-    fn publish(&self, state: &State, decided: &[Decided], waiting: &[Job], decided_in: Duration, written_in: Duration) {
+    fn publish(
+        &self,
+        state: &State,
+        decided: &[Decided],
+        waiting: &[QueuedSubmission],
+        decided_in: Duration,
+        written_in: Duration,
+    ) {
         let committed = waiting.iter().zip(decided).filter(|(job, _)| job.submission.mode == Mode::Commit);
         let facts = committed.flat_map(|(_, decided)| decided.outcomes.iter().flatten().cloned());
         self.app.publish(state, Commit { facts: facts.collect(), decided_in, written_in });
@@ -212,14 +229,14 @@ fn take_all_back(state: &mut State, undos: Vec<Undo>) {
     }
 }
 
-fn answer(waiting: &mut Vec<Job>, decided: Vec<Decided>) {
+fn answer(waiting: &mut Vec<QueuedSubmission>, decided: Vec<Decided>) {
     for (job, decided) in waiting.drain(..).zip(decided) {
         // Whoever asked may have gone: what was decided stands.
         let _ = job.answer.send(Ok(decided.outcomes));
     }
 }
 
-fn refuse(waiting: &mut Vec<Job>, error: impl Fn() -> SubmitError) {
+fn refuse(waiting: &mut Vec<QueuedSubmission>, error: impl Fn() -> SubmitError) {
     for job in waiting.drain(..) {
         let _ = job.answer.send(Err(error()));
     }
@@ -231,7 +248,7 @@ fn contradiction(error: &(dyn std::error::Error + 'static)) -> Refusal {
 }
 
 /// Those whose life ended with an event, as they were.
-fn ended(state: &State, recorded: &Recorded, undo: &Undo) -> Result<Vec<Past>, EncodeError> {
+fn ended(state: &State, recorded: &Recorded, undo: &Undo) -> Result<Vec<Past>, RecordEncodeError> {
     let causes: Vec<(AllocationId, EndCause)> = match &recorded.event {
         Event::Released { id } => vec![(*id, EndCause::Released)],
         Event::Expired { ids } => ids.iter().map(|id| (*id, EndCause::Expired)).collect(),

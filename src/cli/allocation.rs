@@ -3,20 +3,20 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::connection::{Connection, ConnectionError, PAGE, bandwidth, effects, rate, table};
+use super::connection::{ConnectionError, PAGE, ServiceConnection, bandwidth, effects, rate, table};
 use api::client::{Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, Effect};
 
 /// The arguments of `watermaster allocation`.
 #[derive(Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
-    connection: Connection,
+    connection: ServiceConnection,
     #[command(subcommand)]
-    command: Command,
+    command: AllocationCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Command {
+enum AllocationCommand {
     /// Ask for bandwidth
     Create(Create),
     /// List allocations, living and ended
@@ -128,18 +128,18 @@ struct List {
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let connection = &arguments.connection;
     match &arguments.command {
-        Command::Create(create) => allocation_create(connection, create),
-        Command::List(list) => allocation_list(connection, list),
-        Command::Show { id } => {
+        AllocationCommand::Create(create) => allocation_create(connection, create),
+        AllocationCommand::List(list) => allocation_list(connection, list),
+        AllocationCommand::Show { id } => {
             let found = connection.wait(async |client| Ok(client.allocation_get(id).await?))?;
             connection.show(&found, || describe(&found))
         }
-        Command::Resize { id, bandwidth, dry_run } => {
+        AllocationCommand::Resize { id, bandwidth, dry_run } => {
             let work = connection
                 .wait(async |client| Ok(client.allocation_resize(id, *bandwidth, effect(*dry_run)).await?))?;
             connection.show(&work, || outcome(&work, "resized", *dry_run))
         }
-        Command::Release { id } => {
+        AllocationCommand::Release { id } => {
             connection.wait(async |client| Ok(client.allocation_release(id).await?))?;
             connection.show(&serde_json::json!({"id": id, "state": "released"}), || format!("{id} released\n"))
         }
@@ -151,7 +151,7 @@ pub(super) fn effect(dry_run: bool) -> Effect {
     if dry_run { Effect::DryRun } else { Effect::Real }
 }
 
-fn allocation_create(connection: &Connection, create: &Create) -> Result<(), ConnectionError> {
+fn allocation_create(connection: &ServiceConnection, create: &Create) -> Result<(), ConnectionError> {
     let key = create.key.clone().unwrap_or_else(made_up_key);
     let request = create.request();
     let work = async |client: api::client::Client| {
@@ -193,7 +193,7 @@ impl Create {
     }
 }
 
-fn allocation_list(connection: &Connection, list: &List) -> Result<(), ConnectionError> {
+fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), ConnectionError> {
     let filter = AllocationFilter {
         topology: list.topology.clone(),
         state: list.state.clone(),

@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::front_door::FrontDoor;
 use super::greeting;
+use super::mqtt_args::MqttArguments;
 use super::serve::stop_on_signal;
-use crate::config::{Durability, LogFormat, STORE_DEFAULT};
+use crate::config::{LogFormat, STORE_DEFAULT, StoreDurability};
 use crate::service::ServiceError;
 use crate::service::replica::{Replica, ReplicaConfig};
 use crate::telemetry;
@@ -27,10 +27,10 @@ pub struct Arguments {
     #[arg(long, env = "WATERMASTER_STORE", default_value = STORE_DEFAULT, hide_env_values = true)]
     store: String,
     #[command(flatten)]
-    front_door: FrontDoor,
+    front_door: MqttArguments,
     /// When a message is acknowledged: once Redis has it, or once a replica of Redis has it too.
     #[arg(long, env = "WATERMASTER_DURABILITY", default_value = "async")]
-    durability: Durability,
+    durability: StoreDurability,
     /// How long a graceful stop may take, in milliseconds.
     #[arg(long, env = "WATERMASTER_DRAIN_MS", default_value_t = 10_000)]
     drain_ms: u64,

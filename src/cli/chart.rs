@@ -13,7 +13,7 @@ const TICKS_MAX: u64 = 5;
 
 /// A picture that is being drawn.
 #[derive(Clone, Debug)]
-pub struct Picture {
+pub struct Chart {
     svg: String,
 }
 
@@ -63,7 +63,7 @@ pub enum Course {
     Steps,
 }
 
-impl Picture {
+impl Chart {
     /// An empty one on white.
     pub fn new(width: u64, height: u64, title: &str) -> Self {
         let title = escape(title);
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn what_is_drawn_stays_inside_and_texts_break_nothing() {
         let panel = Panel { left: 10, top: 20, width: 100, height: 50, x_max: 10, y_max: 4 };
-        let mut picture = Picture::new(200, 100, "a < b & c");
+        let mut picture = Chart::new(200, 100, "a < b & c");
         let stroke = Stroke { colour: "#000", dashes: "" };
         picture.line(panel, [(0, 0), (5, 2), (99, 99)], Course::Straight, stroke, "</svg>");
         picture.line(panel, [(0, 1), (5, 1), (10, 2)], Course::Steps, stroke, "");

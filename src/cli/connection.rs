@@ -13,7 +13,7 @@ pub(super) const PAGE: u32 = 1_000;
 
 /// Which service, and how its answers are shown.
 #[derive(Args, Clone, Debug)]
-pub struct Connection {
+pub struct ServiceConnection {
     /// The service
     #[arg(long, env = "WATERMASTER_SERVER", default_value = "http://127.0.0.1:8080", global = true)]
     server: String,
@@ -26,7 +26,7 @@ pub struct Connection {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// The service refuses, or is not there.
-    #[error("{error}{}", Told(.error))]
+    #[error("{error}{}", RefusalDetails(.error))]
     Client {
         /// Why.
         #[from]
@@ -48,9 +48,9 @@ impl From<serde_json::Error> for ConnectionError {
 }
 
 /// The numbers that come with a refusal.
-struct Told<'a>(&'a ClientError);
+struct RefusalDetails<'a>(&'a ClientError);
 
-impl std::fmt::Display for Told<'_> {
+impl std::fmt::Display for RefusalDetails<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ClientError::Refused(problem) = self.0 else { return Ok(()) };
         for link in problem.data.get("binding_links").and_then(|links| links.as_array()).into_iter().flatten() {
@@ -61,7 +61,7 @@ impl std::fmt::Display for Told<'_> {
     }
 }
 
-impl Connection {
+impl ServiceConnection {
     /// Does something with a client and waits for it.
     pub(super) fn wait<T>(
         &self,

@@ -11,15 +11,15 @@ use tokio_util::sync::CancellationToken;
 use super::serve::stop_on_signal;
 use crate::config::LogFormat;
 use crate::telemetry;
-use gateway::consumer::tally::Line;
-use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, NamedWish, Reach, Wish, url};
+use gateway::consumer::stats::MessageLog;
+use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, DeliveryMode, NamedWish, SubscriptionSpec, url};
 
 /// The arguments of `watermaster consumer`.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// What is wanted, as gateway=http://127.0.0.1:8090,topic=plant/#,qos_level=2; may be repeated.
     #[arg(long = "subscribe", action = ArgAction::Append, value_name = "WISH", required_unless_present = "contents")]
-    subscribe: Vec<Wish>,
+    subscribe: Vec<SubscriptionSpec>,
     /// What is wanted by name, from whichever gateways offer it, as plant/# or plant/#,qos_level=2; may be repeated.
     #[arg(long = "content", action = ArgAction::Append, value_name = "NAME", requires = "orchestrator")]
     contents: Vec<NamedWish>,
@@ -73,9 +73,9 @@ pub enum Error {
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let _logging = telemetry::start_logging(arguments.log_format.unwrap_or_default());
     let reach = if arguments.stream {
-        Reach::Stream
+        DeliveryMode::Stream
     } else {
-        Reach::Callback { listen: arguments.listen, public_url: arguments.public_url.clone() }
+        DeliveryMode::Callback { listen: arguments.listen, public_url: arguments.public_url.clone() }
     };
     let options = ConsumerOptions {
         name: arguments.name.clone(),
@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-fn write(line: &Line) -> Result<(), Error> {
+fn write(line: &MessageLog) -> Result<(), Error> {
     writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(line)?)?;
     Ok(())
 }

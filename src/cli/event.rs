@@ -4,20 +4,20 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
-use super::connection::{Connection, ConnectionError};
+use super::connection::{ConnectionError, ServiceConnection};
 use api::client::Event;
 
 /// The arguments of `watermaster event`.
 #[derive(Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
-    connection: Connection,
+    connection: ServiceConnection,
     #[command(subcommand)]
-    command: Command,
+    command: EventCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Command {
+enum EventCommand {
     /// Print what happens, until Ctrl-C; resumes where it broke off
     Tail {
         /// From after this event on; 0 is everything [default: from now on]
@@ -37,7 +37,7 @@ enum Command {
 /// # Errors
 /// The service refuses, or was gone for too long.
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
-    let Command::Tail { after, topology, count } = &arguments.command;
+    let EventCommand::Tail { after, topology, count } = &arguments.command;
     arguments.connection.wait(async |client| {
         let mut events = client.events(*after, topology.clone());
         let mut told = 0_u64;

@@ -11,8 +11,8 @@ use super::serve::stop_on_signal;
 use crate::config::LogFormat;
 use crate::telemetry;
 use gateway::generator::SourceSpec;
-use gateway::message::Policy;
-use gateway::options::{Options, OptionsError, TopicPolicy};
+use gateway::message::OverflowPolicy;
+use gateway::options::{GatewayOptions, OptionsError, TopicPolicy};
 use gateway::{Gateway, GatewayError};
 
 /// The arguments of `watermaster gateway`.
@@ -91,8 +91,8 @@ impl Error {
 }
 
 impl Arguments {
-    fn options(&self) -> Result<Options, Error> {
-        let mut options = self.config.as_deref().map_or_else(|| Ok(Options::default()), Options::read)?;
+    fn options(&self) -> Result<GatewayOptions, Error> {
+        let mut options = self.config.as_deref().map_or_else(|| Ok(GatewayOptions::default()), GatewayOptions::read)?;
         fn overrule<T: Clone>(place: &mut T, said: Option<&T>) {
             if let Some(said) = said {
                 place.clone_from(said);
@@ -108,7 +108,7 @@ impl Arguments {
         options.orchestrator = self.orchestrator.clone().or(options.orchestrator);
         overrule(&mut options.buffer_bytes, levels("buffer-bytes", &self.buffer_bytes)?.as_ref());
         overrule(&mut options.fallback_bps, levels("fallback-bps", &self.fallback_bps)?.as_ref());
-        let fifo = self.fifo.iter().map(|filter| TopicPolicy { topic: filter.clone(), policy: Policy::Fifo });
+        let fifo = self.fifo.iter().map(|filter| TopicPolicy { topic: filter.clone(), policy: OverflowPolicy::Fifo });
         options.policies.splice(0..0, fifo);
         options.generate.extend(self.generate.iter().cloned());
         options.check()?;
@@ -139,9 +139,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     })
 }
 
-fn greet(gateway: &Gateway, options: &Options) {
+fn greet(gateway: &Gateway, options: &GatewayOptions) {
     let (address, mqtt) = (gateway.address(), gateway.mqtt_address());
-    let Options { id, node, .. } = options;
+    let GatewayOptions { id, node, .. } = options;
     let orchestrator = options.orchestrator.as_deref().unwrap_or("none: the fallback rates hold");
     greeting(&format!(
         "Gateway {id} at node {node}.\n  \

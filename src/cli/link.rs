@@ -3,20 +3,20 @@
 use clap::{Args, Subcommand};
 
 use super::allocation::effect;
-use super::connection::{Connection, ConnectionError, PAGE, bandwidth, effects, rate, table};
+use super::connection::{ConnectionError, PAGE, ServiceConnection, bandwidth, effects, rate, table};
 use api::client::{Link, LinkChange};
 
 /// The arguments of `watermaster link`.
 #[derive(Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
-    connection: Connection,
+    connection: ServiceConnection,
     #[command(subcommand)]
-    command: Command,
+    command: LinkCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Command {
+enum LinkCommand {
     /// List links, the fullest first
     List {
         /// Of which topology
@@ -55,12 +55,12 @@ struct Set {
 /// The service refuses or is not there.
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     match &arguments.command {
-        Command::List { topology } => link_list(&arguments.connection, topology),
-        Command::Set(set) => link_set(&arguments.connection, set),
+        LinkCommand::List { topology } => link_list(&arguments.connection, topology),
+        LinkCommand::Set(set) => link_set(&arguments.connection, set),
     }
 }
 
-fn link_list(connection: &Connection, topology: &str) -> Result<(), ConnectionError> {
+fn link_list(connection: &ServiceConnection, topology: &str) -> Result<(), ConnectionError> {
     let mut links = connection.wait(async |client| {
         let mut links: Vec<Link> = vec![];
         let mut after: Option<String> = None;
@@ -96,7 +96,7 @@ fn row(link: &Link) -> Vec<String> {
     ]
 }
 
-fn link_set(connection: &Connection, set: &Set) -> Result<(), ConnectionError> {
+fn link_set(connection: &ServiceConnection, set: &Set) -> Result<(), ConnectionError> {
     let change = LinkChange {
         state: set.state.clone(),
         capacity_bps: set.capacity,

@@ -9,14 +9,14 @@ pub mod event;
 pub mod gateway;
 pub mod link;
 pub mod passwd;
-pub mod front_door;
+pub mod mqtt_args;
 pub mod replay;
 pub mod serve;
 pub mod topology;
 
 mod connection;
 
-pub use connection::{Connection, ConnectionError};
+pub use connection::{ConnectionError, ServiceConnection};
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -28,11 +28,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 #[command(name = "watermaster", version, about, propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
 }
 
 #[derive(Subcommand, Debug)]
-enum Command {
+enum CliCommand {
     /// The service (what runs when no command is given).
     Serve(serve::Arguments),
     /// The paper's proof of concept, all parts on this machine: what to try first.
@@ -114,7 +114,7 @@ impl Error {
 /// Runs what the command line says.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli.command.unwrap_or_else(|| Command::Serve(serve::Arguments::from_environment()))) {
+    match run(cli.command.unwrap_or_else(|| CliCommand::Serve(serve::Arguments::from_environment()))) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output may have seen enough.
         Err(Error::Output(error) | Error::Demo(demo::Error::Io(error)))
@@ -138,59 +138,59 @@ fn greeting(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn run(command: Command) -> Result<(), Error> {
+fn run(command: CliCommand) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
     match command {
-        Command::Serve(arguments) => {
+        CliCommand::Serve(arguments) => {
             drop(out);
             serve::run(&arguments)?;
         }
-        Command::Demo(arguments) => {
+        CliCommand::Demo(arguments) => {
             drop(out);
             demo::run(&arguments)?;
         }
-        Command::Broker(arguments) => {
+        CliCommand::Broker(arguments) => {
             drop(out);
             broker::run(&arguments)?;
         }
-        Command::Replay(arguments) => {
+        CliCommand::Replay(arguments) => {
             drop(out);
             replay::run(&arguments)?;
         }
-        Command::Allocation(arguments) => {
+        CliCommand::Allocation(arguments) => {
             drop(out);
             allocation::run(&arguments)?;
         }
-        Command::Link(arguments) => {
+        CliCommand::Link(arguments) => {
             drop(out);
             link::run(&arguments)?;
         }
-        Command::Event(arguments) => {
+        CliCommand::Event(arguments) => {
             drop(out);
             event::run(&arguments)?;
         }
-        Command::Passwd(arguments) => {
+        CliCommand::Passwd(arguments) => {
             drop(out);
             passwd::run(&arguments)?;
         }
-        Command::Gateway(arguments) => {
+        CliCommand::Gateway(arguments) => {
             drop(out);
             gateway::run(&arguments)?;
         }
-        Command::Consumer(arguments) => {
+        CliCommand::Consumer(arguments) => {
             drop(out);
             consumer::run(&arguments)?;
         }
-        Command::Topology(command) => {
+        CliCommand::Topology(command) => {
             drop(out);
             topology::run(&command)?;
         }
-        Command::Openapi => writeln!(out, "{}", crate::http::document().to_pretty_json()?)?,
-        Command::Config(arguments) => write!(out, "{}", toml::to_string(&arguments.config()?)?)?,
-        Command::Completions { shell } => {
+        CliCommand::Openapi => writeln!(out, "{}", crate::http::document().to_pretty_json()?)?,
+        CliCommand::Config(arguments) => write!(out, "{}", toml::to_string(&arguments.config()?)?)?,
+        CliCommand::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "watermaster", &mut out);
         }
-        Command::Version => writeln!(out, "{}", env!("CARGO_PKG_VERSION"))?,
+        CliCommand::Version => writeln!(out, "{}", env!("CARGO_PKG_VERSION"))?,
     }
     Ok(())
 }

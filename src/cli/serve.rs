@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::front_door::FrontDoor;
 use super::greeting;
-use crate::config::{Config, ConfigError, Durability, File, LogFormat, Policy, Scheduler, Secret};
+use super::mqtt_args::MqttArguments;
+use crate::config::{
+    Config, ConfigError, ConfigFile, LogFormat, SchedulerConfig, SchedulerPolicyWord, Secret, StoreDurability,
+};
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
 
@@ -29,9 +31,9 @@ pub struct Arguments {
     store: Option<String>,
     /// When an MQTT message is acknowledged, with Redis: `async` or `replicated` [default: async].
     #[arg(long, env = "WATERMASTER_DURABILITY")]
-    durability: Option<Durability>,
+    durability: Option<StoreDurability>,
     #[command(flatten)]
-    front_door: FrontDoor,
+    front_door: MqttArguments,
     /// The folder for the embedded database [default: data].
     #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database")]
     data: Option<PathBuf>,
@@ -52,7 +54,7 @@ pub struct Arguments {
     controller_password: Option<String>,
     /// How bandwidth is divided between aggregators [default: max-min].
     #[arg(long, env = "WATERMASTER_SCHEDULER_POLICY")]
-    scheduler_policy: Option<Policy>,
+    scheduler_policy: Option<SchedulerPolicyWord>,
     /// How often the scheduler acts, in milliseconds; 0: on each report [default: 0].
     #[arg(long, env = "WATERMASTER_SCHEDULER_INTERVAL_MS")]
     scheduler_interval_ms: Option<u64>,
@@ -88,7 +90,7 @@ impl Arguments {
     /// # Errors
     /// The file is unreadable or wrong.
     pub fn config(&self) -> Result<Config, ConfigError> {
-        let said = File {
+        let said = ConfigFile {
             listen: self.listen,
             mqtt_listen: self.mqtt_listen,
             store: self.store.clone(),
@@ -100,13 +102,13 @@ impl Arguments {
             drain_ms: self.drain_ms,
             controller_username: self.controller_username.clone(),
             controller_password: self.controller_password.clone().map(Secret),
-            scheduler: Scheduler {
+            scheduler: SchedulerConfig {
                 policy: self.scheduler_policy,
                 interval_ms: self.scheduler_interval_ms,
-                ..Scheduler::default()
+                ..SchedulerConfig::default()
             },
         };
-        let file = self.config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
+        let file = self.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), ConfigFile::read)?;
         said.over(file).complete()
     }
 }

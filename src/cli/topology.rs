@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::allocation::effect;
-use super::connection::{Connection, ConnectionError, PAGE, effects, table};
+use super::connection::{ConnectionError, PAGE, ServiceConnection, effects, table};
 use api::client::{TopologySummary, Upload};
 use formats::{
-    self, ExportError, Format, INPUT_MAX_BYTES, ImportError, Imported, MissingCapacity, Options, Report, source_name,
+    self, ExportError, Format, INPUT_MAX_BYTES, ImportError, Imported, MissingCapacity, ReadOptions, Report,
+    source_name,
 };
 use kernel::units::Bandwidth;
 
@@ -75,7 +76,7 @@ pub struct ConvertArgs {
 pub struct PutArgs {
     /// Which service.
     #[command(flatten)]
-    connection: Connection,
+    connection: ServiceConnection,
     /// What it is to be called
     pub name: String,
     /// How to read the file.
@@ -97,7 +98,7 @@ pub struct PutArgs {
 pub struct ListArgs {
     /// Which service.
     #[command(flatten)]
-    connection: Connection,
+    connection: ServiceConnection,
 }
 
 /// Why a topology file could not be checked or converted.
@@ -218,7 +219,7 @@ fn topology_convert(args: &ConvertArgs, out: &mut impl Write) -> Result<(), Topo
 fn import(args: &ReadArgs) -> Result<Imported, TopologyCommandError> {
     let path = || args.file.clone();
     let bytes = read_file(&args.file).map_err(|source| TopologyCommandError::Read { path: path(), source })?;
-    let options = Options {
+    let options = ReadOptions {
         format: args.format,
         default_capacity: Bandwidth::saturating_from_bps(args.default_capacity_bps),
         on_missing_capacity: args.on_missing_capacity,

@@ -12,20 +12,20 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 
+use super::event_sse::KEEP_ALIVE;
 use super::extract::{FromPath, FromQuery, JsonBody};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
-use super::stream::KEEP_ALIVE;
 use super::wire::json;
-use super::{Room, error, kind, page};
+use super::{ApiState, error, pagination, problem_catalogue};
 use crate::app::ReportError;
-use crate::app::words::Key;
+use crate::app::scalars::StoredName;
 use formats::aggregator::{AggregatorDocument, AggregatorId, MetadataDocument, MetadataError, RatesDocument};
 use kernel::id::Name;
-use kernel::rates::demand::Absurdity;
-use kernel::rates::dispatch::{AggregatorView, Rejection};
+use kernel::scheduler::engine::{AggregatorView, ReportRejection};
+use kernel::scheduler::report::InvalidReport;
 
 /// Takes a report in.
 ///
@@ -48,7 +48,7 @@ use kernel::rates::dispatch::{AggregatorView, Rejection};
     )
 )]
 pub(super) async fn aggregator_report(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
@@ -67,7 +67,7 @@ pub(super) struct ListQuery {
     limit: Option<u32>,
     /// The cursor of the page.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    after: Option<Key>,
+    after: Option<StoredName>,
 }
 
 /// A page of aggregators.
@@ -94,15 +94,15 @@ struct AggregatorPage {
     )
 )]
 pub(super) async fn aggregator_list(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
-    let limit = page::limit(query.limit)?;
-    let found = room.app.scheduler().aggregators(query.after.as_ref().map(|Key(name)| name), limit + 1);
-    let (found, next) = page::cut(found, limit, |last| last.id.to_string());
+    let limit = pagination::limit(query.limit)?;
+    let found = room.app.scheduler().aggregators(query.after.as_ref().map(|StoredName(name)| name), limit + 1);
+    let (found, next) = pagination::cut(found, limit, |last| last.id.to_string());
     let items: Vec<_> = found.iter().map(|view| AggregatorDocument::brief(view)).collect();
-    Ok(page::respond(&uri, &items, next))
+    Ok(pagination::respond(&uri, &items, next))
 }
 
 /// Reads an aggregator with what it reported last and what it may send.
@@ -115,7 +115,7 @@ pub(super) async fn aggregator_list(
     responses((status = 200, description = "The aggregator", body = AggregatorDocument), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn aggregator_get(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
@@ -132,7 +132,7 @@ pub(super) async fn aggregator_get(
     responses((status = 200, description = "Its rates", body = RatesDocument), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn aggregator_rates(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
@@ -156,7 +156,7 @@ pub(super) async fn aggregator_rates(
     )
 )]
 pub(super) async fn aggregator_rates_stream(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     let mut views = room.app.scheduler().watch(&id).ok_or_else(|| unknown(&id))?;
@@ -188,12 +188,12 @@ fn rates(
 }
 
 fn unknown(id: &Name) -> Problem {
-    Problem::new(&kind::UNKNOWN_AGGREGATOR, format!("no aggregator '{id}' has reported lately"))
+    Problem::new(&problem_catalogue::UNKNOWN_AGGREGATOR, format!("no aggregator '{id}' has reported lately"))
 }
 
 impl From<MetadataError> for Problem {
     fn from(error: MetadataError) -> Self {
-        Self::new(&kind::IMPOSSIBLE, error.to_string()).with("field", error.field())
+        Self::new(&problem_catalogue::IMPOSSIBLE, error.to_string()).with("field", error.field())
     }
 }
 
@@ -202,31 +202,35 @@ impl From<ReportError> for Problem {
         let detail = error.to_string();
         match error {
             ReportError::Rejected(rejection) => rejected(rejection, detail),
-            ReportError::Busy => Self::new(&kind::BUSY, detail),
-            ReportError::Stopping => Self::new(&kind::STOPPING, detail),
+            ReportError::Busy => Self::new(&problem_catalogue::BUSY, detail),
+            ReportError::Stopping => Self::new(&problem_catalogue::STOPPING, detail),
         }
     }
 }
 
-fn rejected(rejection: Rejection, detail: String) -> Problem {
+fn rejected(rejection: ReportRejection, detail: String) -> Problem {
     match rejection {
-        Rejection::Absurd(absurdity) => {
+        ReportRejection::Absurd(absurdity) => {
             let field = match absurdity {
-                Absurdity::TooMuch { field, .. } => field,
-                Absurdity::Overflowing { .. } => "buffer_bytes",
-                Absurdity::Future { .. } => "at",
+                InvalidReport::TooMuch { field, .. } => field,
+                InvalidReport::Overflowing { .. } => "buffer_bytes",
+                InvalidReport::Future { .. } => "at",
             };
-            Problem::new(&kind::IMPOSSIBLE, detail).with("field", field)
+            Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", field)
         }
-        Rejection::Unknown(refusal) => error::in_body(refusal),
-        Rejection::Outdated { .. } => Problem::new(&kind::IMPOSSIBLE, detail).with("field", "at"),
-        Rejection::NotNewer { .. } => Problem::new(&kind::REPORT_NOT_NEWER, detail).with("field", "at"),
-        Rejection::Elsewhere(node) => {
-            Problem::new(&kind::AGGREGATOR_ELSEWHERE, detail).with("field", "node").with("node", node.as_str())
+        ReportRejection::Unknown(refusal) => error::in_body(refusal),
+        ReportRejection::Outdated { .. } => Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "at"),
+        ReportRejection::NotNewer { .. } => {
+            Problem::new(&problem_catalogue::REPORT_NOT_NEWER, detail).with("field", "at")
         }
-        Rejection::AnotherInstance(instance) => Problem::new(&kind::AGGREGATOR_TAKEN, detail)
+        ReportRejection::Elsewhere(node) => Problem::new(&problem_catalogue::AGGREGATOR_ELSEWHERE, detail)
+            .with("field", "node")
+            .with("node", node.as_str()),
+        ReportRejection::AnotherInstance(instance) => Problem::new(&problem_catalogue::AGGREGATOR_TAKEN, detail)
             .with("field", "instance")
             .with("instance_heard", instance.as_str()),
-        Rejection::TooMany { max, .. } => Problem::new(&kind::LIMIT_REACHED, detail).with("limit", max),
+        ReportRejection::TooMany { max, .. } => {
+            Problem::new(&problem_catalogue::LIMIT_REACHED, detail).with("limit", max)
+        }
     }
 }

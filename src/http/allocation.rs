@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{FromPath, FromQuery, JsonBody};
-use super::idempotency::{Attempt, IdempotencyKey, replayed};
+use super::idempotency::{IdempotencyKey, Lookup, replayed};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
 use super::topology::DryRunQuery;
 use super::wire::{AllocationAnswer, AllocationRequest, AllocationView, Effects, ResizeRequest, json};
-use super::{Room, error, kind, what_if};
-use crate::app::words::{EndWord, Id};
-use crate::app::{EncodeError, Fact, Mode, Record, SubmitError, allocation_record};
+use super::{ApiState, error, problem_catalogue, what_if};
+use crate::app::scalars::{EndWord, StoredAllocationId};
+use crate::app::{EventRecord, Fact, Mode, RecordEncodeError, SubmitError, allocation_record};
 use formats::bandwidth_model::ModelName;
 use kernel::id::AllocationId;
 use kernel::{Command, Refusal};
@@ -62,17 +62,19 @@ pub(super) struct CreateQuery {
     )
 )]
 pub(super) async fn allocation_create(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     FromQuery(query): FromQuery<CreateQuery>,
     key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let command = body.read::<AllocationRequest>()?.command()?;
     if let Some(model) = query.model {
-        let Command::Allocate(request) = command else { return Err(Problem::new(&kind::INTERNAL, "no request")) };
+        let Command::Allocate(request) = command else {
+            return Err(Problem::new(&problem_catalogue::INTERNAL, "no request"));
+        };
         if !query.dry_run {
             let detail = "model is for dry runs: add dry_run=true";
-            return Err(Problem::new(&kind::MALFORMED_QUERY, detail).with("field", "model"));
+            return Err(Problem::new(&problem_catalogue::MALFORMED_QUERY, detail).with("field", "model"));
         }
         let fact = what_if::decided_under(&room, request, model).await?;
         return answer(&room, &fact, Mode::DryRun);
@@ -82,22 +84,23 @@ pub(super) async fn allocation_create(
         return answer(&room, &fact, Mode::DryRun);
     }
     match key.look_up(&room, &body.0).await? {
-        Attempt::First(ticket) => {
+        Lookup::First(ticket) => {
             let decided = ticket.submit(&room, vec![command], Mode::Commit).await?.pop();
             let fact = decided.ok_or(SubmitError::Stopping)?.map_err(error::in_body)?;
             answer(&room, &fact, Mode::Commit)
         }
-        Attempt::Again(facts) => {
-            let fact = facts.first().ok_or_else(|| Problem::new(&kind::INTERNAL, "what was answered is gone"))?;
+        Lookup::Again(facts) => {
+            let fact =
+                facts.first().ok_or_else(|| Problem::new(&problem_catalogue::INTERNAL, "what was answered is gone"))?;
             Ok(replayed(answer(&room, fact, Mode::Commit).unwrap_or_else(IntoResponse::into_response)))
         }
     }
 }
 
 /// Answers what was decided about a request.
-fn answer(room: &Room, fact: &Fact, mode: Mode) -> Result<Response, Problem> {
+fn answer(room: &ApiState, fact: &Fact, mode: Mode) -> Result<Response, Problem> {
     match &fact.record {
-        Record::AllocationAdmitted { allocation, displaced } => {
+        EventRecord::AllocationAdmitted { allocation, displaced } => {
             let (conditions, effects) = (room.app.conditions(), Effects::of(displaced));
             if mode == Mode::DryRun {
                 return Ok(json(&AllocationAnswer::tried(allocation, effects, &conditions).nameless()));
@@ -110,7 +113,7 @@ fn answer(room: &Room, fact: &Fact, mode: Mode) -> Result<Response, Problem> {
             }
             Ok(response)
         }
-        Record::AllocationDenied { demand, denial } => Err(error::denied(demand, denial)),
+        EventRecord::AllocationDenied { demand, denial } => Err(error::denied(demand, denial)),
         _ => Err(error::unexpected(fact)),
     }
 }
@@ -125,8 +128,8 @@ fn answer(room: &Room, fact: &Fact, mode: Mode) -> Result<Response, Problem> {
     responses((status = 200, description = "The allocation", body = AllocationView<'static>), BadRequest, NotFound, InternalError, Unavailable)
 )]
 pub(super) async fn allocation_get(
-    State(room): State<Room>,
-    FromPath(Id(id)): FromPath<Id>,
+    State(room): State<ApiState>,
+    FromPath(StoredAllocationId(id)): FromPath<StoredAllocationId>,
 ) -> Result<Response, Problem> {
     let living = room.app.read(|state| {
         let allocation = state.allocation(id)?;
@@ -143,9 +146,9 @@ pub(super) async fn allocation_get(
 }
 
 /// An allocation that does not fit its topology: a defect.
-pub(super) fn unwritable(error: EncodeError) -> Problem {
+pub(super) fn unwritable(error: RecordEncodeError) -> Problem {
     tracing::error!(%error, "an allocation does not fit its topology");
-    Problem::new(&kind::INTERNAL, "the allocation does not fit its topology")
+    Problem::new(&problem_catalogue::INTERNAL, "the allocation does not fit its topology")
 }
 
 /// Changes an allocation's bandwidth or constraints, make-before-break.
@@ -164,8 +167,8 @@ pub(super) fn unwritable(error: EncodeError) -> Problem {
     )
 )]
 pub(super) async fn allocation_resize(
-    State(room): State<Room>,
-    FromPath(Id(id)): FromPath<Id>,
+    State(room): State<ApiState>,
+    FromPath(StoredAllocationId(id)): FromPath<StoredAllocationId>,
     FromQuery(query): FromQuery<DryRunQuery>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
@@ -176,23 +179,24 @@ pub(super) async fn allocation_resize(
         Err(refusal) => return Err(error::in_body(refusal)),
     };
     match &fact.record {
-        Record::AllocationResized { allocation, displaced } => {
+        EventRecord::AllocationResized { allocation, displaced } => {
             let (conditions, effects) = (room.app.conditions(), Effects::of(displaced));
             Ok(json(&match query.mode() {
                 Mode::DryRun => AllocationAnswer::tried(allocation, effects, &conditions),
                 Mode::Commit => AllocationAnswer::done(allocation, effects, fact.sequence, &conditions),
             }))
         }
-        Record::AllocationDenied { demand, denial } => Err(error::denied(demand, denial)),
+        EventRecord::AllocationDenied { demand, denial } => Err(error::denied(demand, denial)),
         _ => Err(error::unexpected(&fact)),
     }
 }
 
 /// Why an allocation does not live: it is over, or never was.
-async fn gone(room: &Room, id: AllocationId) -> Result<Problem, Problem> {
+async fn gone(room: &ApiState, id: AllocationId) -> Result<Problem, Problem> {
     let Some(past) = room.app.past_one(id).await? else { return Err(Refusal::UnknownAllocation(id).into()) };
     let state = EndWord::from(past.cause).as_str();
-    Ok(Problem::new(&kind::ALREADY_ENDED, format!("allocation {id} is over: {state}")).with("state", state))
+    Ok(Problem::new(&problem_catalogue::ALREADY_ENDED, format!("allocation {id} is over: {state}"))
+        .with("state", state))
 }
 
 /// What a release would do.
@@ -200,7 +204,7 @@ async fn gone(room: &Room, id: AllocationId) -> Result<Problem, Problem> {
 struct ReleasePreview {
     /// Which allocation would be released.
     #[schema(value_type = String)]
-    id: Id,
+    id: StoredAllocationId,
     /// What it would be.
     #[schema(example = "released")]
     state: &'static str,
@@ -222,12 +226,14 @@ struct ReleasePreview {
     )
 )]
 pub(super) async fn allocation_release(
-    State(room): State<Room>,
-    FromPath(Id(id)): FromPath<Id>,
+    State(room): State<ApiState>,
+    FromPath(StoredAllocationId(id)): FromPath<StoredAllocationId>,
     FromQuery(query): FromQuery<DryRunQuery>,
 ) -> Result<Response, Problem> {
     match room.ask(Command::Release { id }, query.mode()).await? {
-        Ok(_) if query.dry_run => Ok(json(&ReleasePreview { id: Id(id), state: "released", dry_run: true })),
+        Ok(_) if query.dry_run => {
+            Ok(json(&ReleasePreview { id: StoredAllocationId(id), state: "released", dry_run: true }))
+        }
         Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(Refusal::UnknownAllocation(_)) => Err(gone(&room, id).await?),
         Err(refusal) => Err(refusal.into()),

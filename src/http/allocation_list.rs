@@ -11,14 +11,14 @@ use super::allocation::unwritable;
 use super::extract::FromQuery;
 use super::problem::{BadRequest, InternalError, Problem, Unavailable};
 use super::wire::{AllocationState, AllocationView};
-use super::{Room, kind, page};
+use super::{ApiState, pagination, problem_catalogue};
 use crate::app::record::AllocationRecord;
-use crate::app::words::{Key, StateWord};
+use crate::app::scalars::{StateWord, StoredName};
 use crate::app::{Condition, Conditions, Past, PastFilter, allocation_record};
 use kernel::State as KernelState;
+use kernel::allocation::{Allocation, EndCause, LspState};
 use kernel::class::ClassType;
 use kernel::id::{AllocationId, LinkIx};
-use kernel::lsp::{Allocation, EndCause, LspState};
 use kernel::state::Network;
 use kernel::topology::Topology;
 
@@ -33,7 +33,7 @@ const SCANNED_MAX: usize = 100_000;
 pub(super) struct ListQuery {
     /// In this topology.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    topology: Option<Key>,
+    topology: Option<StoredName>,
     /// In this state; absent: in any, living or ended.
     #[param(nullable = false)]
     state: Option<AllocationState>,
@@ -42,16 +42,16 @@ pub(super) struct ListQuery {
     class_type: Option<u8>,
     /// That enter at this node.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    ingress: Option<Key>,
+    ingress: Option<StoredName>,
     /// That leave at this node.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    egress: Option<Key>,
+    egress: Option<StoredName>,
     /// Whose path has this link.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    link: Option<Key>,
+    link: Option<StoredName>,
     /// That this aggregator asked for.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    aggregator: Option<Key>,
+    aggregator: Option<StoredName>,
     /// How many at most.
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -84,17 +84,17 @@ struct AllocationPage {
     )
 )]
 pub(super) async fn allocation_list(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
-    let limit = page::limit(query.limit)?;
-    let after = page::cursor(query.after.as_deref())?.map(AllocationId);
+    let limit = pagination::limit(query.limit)?;
+    let after = pagination::cursor(query.after.as_deref())?.map(AllocationId);
     let filter = query.filter()?;
     let conditions = room.app.conditions();
     // First those that live: one that ends in between is found twice then, and not never.
     let living = match filter.cause {
-        Some(_) => Living::default(),
+        Some(_) => LivePage::default(),
         None => room.app.read(|state| living(state, &query, &filter, &conditions, after, limit + 1)).await,
     };
     let past = match query.state.map(LspState::from) {
@@ -105,8 +105,8 @@ pub(super) async fn allocation_list(
         Some(_) => vec![],
     };
     let (found, next) = merge(living, past, limit, &conditions)?;
-    let items: Vec<_> = found.iter().map(Found::view).collect();
-    Ok(page::respond(&uri, &items, next.map(|id| id.to_string())))
+    let items: Vec<_> = found.iter().map(ListedAllocation::view).collect();
+    Ok(pagination::respond(&uri, &items, next.map(|id| id.to_string())))
 }
 
 impl ListQuery {
@@ -114,10 +114,10 @@ impl ListQuery {
         let class_type = self.class_type.map(|number| {
             ClassType::new(number).ok_or_else(|| {
                 let detail = format!("class_type is {number}, not within 0 to 7");
-                Problem::new(&kind::MALFORMED_QUERY, detail).with("field", "class_type")
+                Problem::new(&problem_catalogue::MALFORMED_QUERY, detail).with("field", "class_type")
             })
         });
-        let name = |key: &Option<Key>| key.as_ref().map(|key| key.0.clone());
+        let name = |key: &Option<StoredName>| key.as_ref().map(|key| key.0.clone());
         Ok(PastFilter {
             topology: name(&self.topology),
             cause: self.state.map(LspState::from).and_then(end_of),
@@ -145,7 +145,7 @@ fn end_of(state: LspState) -> Option<EndCause> {
 
 /// Living allocations that were found.
 #[derive(Default)]
-struct Living {
+struct LivePage {
     found: Vec<(Arc<Allocation>, Arc<Topology>)>,
     /// Beyond this one nobody was looked at.
     seen_until: Option<AllocationId>,
@@ -158,8 +158,8 @@ fn living(
     conditions: &Conditions,
     after: Option<AllocationId>,
     most: usize,
-) -> Living {
-    let mut living = Living::default();
+) -> LivePage {
+    let mut living = LivePage::default();
     let mut scan = |allocation: &Arc<Allocation>| {
         if let Some(network) = state.network(allocation.topology.as_str())
             && matches(allocation, network, filter)
@@ -214,12 +214,12 @@ fn matches(allocation: &Allocation, network: &Network, filter: &PastFilter) -> b
 }
 
 /// One that was found.
-enum Found {
+enum ListedAllocation {
     Living(Box<AllocationRecord>, Condition),
     Past(Past),
 }
 
-impl Found {
+impl ListedAllocation {
     fn id(&self) -> AllocationId {
         match self {
             Self::Living(record, _) => record.id.0,
@@ -237,24 +237,24 @@ impl Found {
 
 /// Both in one order, each once, as far as both were looked at; and where to go on, if there may be more.
 fn merge(
-    living: Living,
+    living: LivePage,
     past: Vec<Past>,
     limit: usize,
     conditions: &Conditions,
-) -> Result<(Vec<Found>, Option<AllocationId>), Problem> {
-    let mut found: Vec<Found> = past.into_iter().map(Found::Past).collect();
+) -> Result<(Vec<ListedAllocation>, Option<AllocationId>), Problem> {
+    let mut found: Vec<ListedAllocation> = past.into_iter().map(ListedAllocation::Past).collect();
     for (allocation, topology) in &living.found {
         let record = allocation_record(allocation, topology).map_err(unwritable)?;
-        found.push(Found::Living(Box::new(record), conditions.of(allocation)));
+        found.push(ListedAllocation::Living(Box::new(record), conditions.of(allocation)));
     }
     // Stable: of two with one id, the end comes first and stays.
-    found.sort_by_key(Found::id);
+    found.sort_by_key(ListedAllocation::id);
     found.dedup_by_key(|one| one.id());
     if let Some(until) = living.seen_until {
         found.retain(|one| one.id() <= until);
     }
     let more = found.len() > limit;
     found.truncate(limit);
-    let next = if more { found.last().map(Found::id) } else { living.seen_until };
+    let next = if more { found.last().map(ListedAllocation::id) } else { living.seen_until };
     Ok((found, next))
 }

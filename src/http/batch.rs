@@ -10,16 +10,16 @@ use utoipa::ToSchema;
 
 use super::error::{denied, in_body, unexpected};
 use super::extract::{FromQuery, JsonBody, read_json};
-use super::idempotency::{Attempt, IdempotencyKey, Ticket, replayed};
+use super::idempotency::{IdempotencyKey, IdempotentSubmit, Lookup, replayed};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, Problem, ProblemDocument, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
 use super::topology::DryRunQuery;
 use super::wire::{AllocationAnswer, AllocationRequest, Effects, json};
-use super::{Room, kind};
+use super::{ApiState, problem_catalogue};
 use crate::app::record::{AllocationRecord, DemandRecord};
-use crate::app::{Conditions, Fact, Mode, Outcome, Record};
+use crate::app::{CommandOutcome, Conditions, EventRecord, Fact, Mode};
 use kernel::command::{Command, Request};
 
 /// The most requests of one batch.
@@ -107,7 +107,7 @@ struct EntryOutcome<'a> {
     )
 )]
 pub(super) async fn allocation_batch(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     FromQuery(query): FromQuery<DryRunQuery>,
     key: IdempotencyKey,
     body: JsonBody,
@@ -115,11 +115,11 @@ pub(super) async fn allocation_batch(
     let entries = read(&body)?;
     let mode = query.mode();
     let attempt = match mode {
-        Mode::DryRun => Attempt::First(Ticket::default()),
+        Mode::DryRun => Lookup::First(IdempotentSubmit::default()),
         Mode::Commit => key.look_up(&room, &body.0).await?,
     };
     match attempt {
-        Attempt::First(ticket) => {
+        Lookup::First(ticket) => {
             let commands = entries.iter().flatten().cloned().collect::<Vec<_>>();
             let decided = match commands.is_empty() {
                 true => vec![],
@@ -127,7 +127,7 @@ pub(super) async fn allocation_batch(
             };
             Ok(render(&room, entries, decided, mode))
         }
-        Attempt::Again(facts) => {
+        Lookup::Again(facts) => {
             let decided = align(&room, &entries, facts).await?;
             Ok(replayed(render(&room, entries, decided, mode)))
         }
@@ -141,7 +141,7 @@ fn read(body: &JsonBody) -> Result<Entries, Problem> {
     let requests: Vec<&RawValue> = if is_bare { body.read()? } else { body.read::<Wrapped<'_>>()?.requests };
     if !(1..=REQUESTS_MAX).contains(&requests.len()) {
         let detail = format!("{} requests, not within 1 to {REQUESTS_MAX}", requests.len());
-        return Err(Problem::new(&kind::IMPOSSIBLE, detail).with("field", "requests"));
+        return Err(Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "requests"));
     }
     let entry = |raw: &&RawValue| read_json::<AllocationRequest>(raw.get().as_bytes())?.command();
     Ok(requests.iter().map(entry).collect())
@@ -149,7 +149,7 @@ fn read(body: &JsonBody) -> Result<Entries, Problem> {
 
 /// Who of the entries that could be read was decided by which fact. Facts are in the order of the entries, but those
 /// refused outright have none: they are decided again, in vain or not, without effect.
-async fn align(room: &Room, entries: &Entries, facts: Vec<Arc<Fact>>) -> Result<Vec<Outcome>, Problem> {
+async fn align(room: &ApiState, entries: &Entries, facts: Vec<Arc<Fact>>) -> Result<Vec<CommandOutcome>, Problem> {
     let mut facts = facts.into_iter().peekable();
     let mut decided = vec![];
     for command in entries.iter().flatten() {
@@ -164,8 +164,8 @@ async fn align(room: &Room, entries: &Entries, facts: Vec<Arc<Fact>>) -> Result<
 fn is_of(fact: &Fact, command: &Command) -> bool {
     let Command::Allocate(request) = command else { return false };
     match &fact.record {
-        Record::AllocationAdmitted { allocation, .. } => is_admission_of(allocation, request),
-        Record::AllocationDenied { demand, .. } => is_demand_of(demand, request),
+        EventRecord::AllocationAdmitted { allocation, .. } => is_admission_of(allocation, request),
+        EventRecord::AllocationDenied { demand, .. } => is_demand_of(demand, request),
         _ => false,
     }
 }
@@ -187,9 +187,9 @@ fn is_demand_of(made: &DemandRecord, request: &Request) -> bool {
 }
 
 /// Each entry with what was decided about it; those that could not be read were not decided.
-fn render(room: &Room, entries: Entries, decided: Vec<Outcome>, mode: Mode) -> Response {
+fn render(room: &ApiState, entries: Entries, decided: Vec<CommandOutcome>, mode: Mode) -> Response {
     let mut decided = decided.into_iter();
-    let undecided = || Problem::new(&kind::INTERNAL, "nothing was decided about this request");
+    let undecided = || Problem::new(&problem_catalogue::INTERNAL, "nothing was decided about this request");
     let settled: Vec<Result<Arc<Fact>, Problem>> = entries
         .into_iter()
         .map(|entry| match entry {
@@ -207,7 +207,7 @@ fn render(room: &Room, entries: Entries, decided: Vec<Outcome>, mode: Mode) -> R
 
 fn admitted_or_denied<'a>(fact: &'a Fact, mode: Mode, conditions: &Conditions) -> EntryOutcome<'a> {
     match &fact.record {
-        Record::AllocationAdmitted { allocation, displaced } => {
+        EventRecord::AllocationAdmitted { allocation, displaced } => {
             let effects = Effects::of(displaced);
             let (status, answer) = match mode {
                 Mode::DryRun => (200, AllocationAnswer::tried(allocation, effects, conditions).nameless()),
@@ -215,7 +215,7 @@ fn admitted_or_denied<'a>(fact: &'a Fact, mode: Mode, conditions: &Conditions) -
             };
             EntryOutcome { status, allocation: Some(answer), problem: None }
         }
-        Record::AllocationDenied { demand, denial } => refused(denied(demand, denial)),
+        EventRecord::AllocationDenied { demand, denial } => refused(denied(demand, denial)),
         _ => refused(unexpected(fact)),
     }
 }

@@ -13,13 +13,13 @@ use super::problem::{
 };
 use super::topology::DryRunQuery;
 use super::wire::{Instant, json, request_bandwidth};
-use super::{Room, error, kind};
-use crate::app::words::Key;
-use crate::app::{Mode, Record, SurveyError};
-use kernel::command::{Command, Expected, Misfits};
-use kernel::controller::{Address, Controller, DriverKind};
+use super::{ApiState, error, problem_catalogue};
+use crate::app::scalars::StoredName;
+use crate::app::{EventRecord, Mode, SurveyError};
+use kernel::command::{Command, Expected, OnMisfit};
+use kernel::controller::{Controller, ControllerAddress, DriverKind};
+use kernel::discovery::{Merged, merge};
 use kernel::id::Name;
-use kernel::survey::{Merged, merge};
 use kernel::{Refusal, State as KernelState};
 
 /// How a controller is to be used.
@@ -33,7 +33,7 @@ pub(super) struct ControllerRequest {
     url: Option<String>,
     /// Whose switches it has. The topology need not be there yet.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    topology: Key,
+    topology: StoredName,
 }
 
 /// Which dialect a controller speaks.
@@ -115,7 +115,7 @@ struct SwitchView {
 }
 
 impl ControllerView {
-    fn of(room: &Room, controller: &Controller) -> Self {
+    fn of(room: &ApiState, controller: &Controller) -> Self {
         let status = room.app.board(&controller.name).map(|board| board.status()).unwrap_or_default();
         let (last_error, last_error_at) = status.last_error.unzip();
         let switches = status.switches.iter().map(|(dpid, problem)| SwitchView {
@@ -158,7 +158,7 @@ struct ControllerPage {
     summary = "List controllers",
     responses((status = 200, description = "All of them", body = ControllerPage), BadRequest, InternalError)
 )]
-pub(super) async fn controller_list(State(room): State<Room>) -> Result<Response, Problem> {
+pub(super) async fn controller_list(State(room): State<ApiState>) -> Result<Response, Problem> {
     let controllers = room.app.read(|state| state.controllers().cloned().collect::<Vec<_>>()).await;
     let items = controllers.iter().map(|controller| ControllerView::of(&room, controller));
     Ok(json(&ControllerPage { items: items.collect() }))
@@ -174,8 +174,8 @@ pub(super) async fn controller_list(State(room): State<Room>) -> Result<Response
     responses((status = 200, description = "The controller", body = ControllerView), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn controller_get(
-    State(room): State<Room>,
-    FromPath(Key(name)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(name)): FromPath<StoredName>,
 ) -> Result<Response, Problem> {
     let controller = room.app.read(|state| state.controller(name.as_str()).cloned()).await;
     let controller = controller.ok_or(Refusal::UnknownController(name))?;
@@ -202,8 +202,8 @@ pub(super) async fn controller_get(
     )
 )]
 pub(super) async fn controller_put(
-    State(room): State<Room>,
-    FromPath(Key(name)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<DryRunQuery>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
@@ -211,9 +211,9 @@ pub(super) async fn controller_put(
     let address = request
         .url
         .as_deref()
-        .map(Address::new)
+        .map(ControllerAddress::new)
         .transpose()
-        .map_err(|error| Problem::new(&kind::IMPOSSIBLE, error.to_string()).with("field", "url"))?;
+        .map_err(|error| Problem::new(&problem_catalogue::IMPOSSIBLE, error.to_string()).with("field", "url"))?;
     let driver = match request.driver {
         DriverName::Ryu => DriverKind::Ryu,
         DriverName::Onos => DriverKind::Onos,
@@ -224,13 +224,13 @@ pub(super) async fn controller_put(
     let command =
         Command::PutController { name: name.clone(), driver, address: address.clone(), topology: topology.clone() };
     let fact = room.submit(command, query.mode()).await?;
-    let Record::ControllerPut { .. } = &fact.record else { return Err(error::unexpected(&fact)) };
+    let EventRecord::ControllerPut { .. } = &fact.record else { return Err(error::unexpected(&fact)) };
     let controller = Controller { name, driver, address, topology, revision: fact.sequence };
     let mut response = json(&ControllerView::of(&room, &controller));
     if is_new && !query.dry_run {
         *response.status_mut() = StatusCode::CREATED;
         let mut location = String::from("/v1/controllers/");
-        super::page::percent_encode(controller.name.as_str(), &mut location);
+        super::pagination::percent_encode(controller.name.as_str(), &mut location);
         if let Ok(location) = HeaderValue::try_from(location) {
             response.headers_mut().insert(header::LOCATION, location);
         }
@@ -253,8 +253,8 @@ pub(super) async fn controller_put(
     )
 )]
 pub(super) async fn controller_delete(
-    State(room): State<Room>,
-    FromPath(Key(name)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<DryRunQuery>,
 ) -> Result<Response, Problem> {
     room.submit(Command::DeleteController { name }, query.mode()).await?;
@@ -321,8 +321,8 @@ struct SurveyAnswer<'a> {
     )
 )]
 pub(super) async fn controller_survey(
-    State(room): State<Room>,
-    FromPath(Key(name)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<SurveyQuery>,
 ) -> Result<Response, Problem> {
     let default_capacity =
@@ -330,8 +330,8 @@ pub(super) async fn controller_survey(
     let found = room.app.read(|state| state.controller(name.as_str()).cloned()).await;
     let controller = found.ok_or_else(|| Refusal::UnknownController(name.clone()))?;
     let survey = room.app.survey(&name).await.map_err(|error| match error {
-        SurveyError::NoHand => Problem::new(&kind::CONTROLLER_UNAVAILABLE, error.to_string()),
-        SurveyError::Driver(error) => Problem::new(&kind::CONTROLLER_UNAVAILABLE, error.to_string()),
+        SurveyError::NoHand => Problem::new(&problem_catalogue::CONTROLLER_UNAVAILABLE, error.to_string()),
+        SurveyError::Driver(error) => Problem::new(&problem_catalogue::CONTROLLER_UNAVAILABLE, error.to_string()),
     })?;
     let known = room.app.read(|state: &KernelState| {
         let network = state.network(controller.topology.as_str())?;
@@ -339,7 +339,7 @@ pub(super) async fn controller_survey(
     });
     let known = known.await;
     let merged = merge(known.as_ref().map(|(_, topology)| &**topology), &survey, default_capacity);
-    let merged = merged.map_err(|error| Problem::new(&kind::IMPOSSIBLE, error.to_string()))?;
+    let merged = merged.map_err(|error| Problem::new(&problem_catalogue::IMPOSSIBLE, error.to_string()))?;
     let is_same = known.as_ref().is_some_and(|(_, topology)| **topology == merged.topology);
     let mut revision = None;
     if !is_same {
@@ -348,7 +348,7 @@ pub(super) async fn controller_survey(
             name: controller.topology.clone(),
             topology: merged.topology.clone().into(),
             expected,
-            misfits: Misfits::Refuse,
+            misfits: OnMisfit::Refuse,
         };
         let mode = if query.dry_run { Mode::DryRun } else { Mode::Commit };
         let fact = room.submit(command, mode).await?;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
-use super::Room;
+use super::ApiState;
 
 /// Nothing but our own files and our own interface; nothing inline.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -21,15 +21,16 @@ const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 /// To be kept, but asked for anew each time: the names are fixed.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
-static PAGE: LazyLock<File> =
-    LazyLock::new(|| File::new("text/html; charset=utf-8", include_bytes!("../../dashboard/dist/index.html")));
-static SCRIPT: LazyLock<File> =
-    LazyLock::new(|| File::new("text/javascript; charset=utf-8", include_bytes!("../../dashboard/dist/app.js")));
-static STYLE: LazyLock<File> =
-    LazyLock::new(|| File::new("text/css; charset=utf-8", include_bytes!("../../dashboard/dist/index.css")));
+static PAGE: LazyLock<EmbeddedFile> =
+    LazyLock::new(|| EmbeddedFile::new("text/html; charset=utf-8", include_bytes!("../../dashboard/dist/index.html")));
+static SCRIPT: LazyLock<EmbeddedFile> = LazyLock::new(|| {
+    EmbeddedFile::new("text/javascript; charset=utf-8", include_bytes!("../../dashboard/dist/app.js"))
+});
+static STYLE: LazyLock<EmbeddedFile> =
+    LazyLock::new(|| EmbeddedFile::new("text/css; charset=utf-8", include_bytes!("../../dashboard/dist/index.css")));
 
 /// The page and its two parts.
-pub(super) fn router() -> Router<Room> {
+pub(super) fn router() -> Router<ApiState> {
     Router::new()
         .route("/", get(|headers: HeaderMap| async move { PAGE.answer(&headers) }))
         .route("/app.js", get(|headers: HeaderMap| async move { SCRIPT.answer(&headers) }))
@@ -37,13 +38,13 @@ pub(super) fn router() -> Router<Room> {
 }
 
 /// A file in the binary.
-struct File {
+struct EmbeddedFile {
     media_type: &'static str,
     body: &'static [u8],
     etag: HeaderValue,
 }
 
-impl File {
+impl EmbeddedFile {
     fn new(media_type: &'static str, body: &'static [u8]) -> Self {
         use std::fmt::Write;
         let mut etag = String::from("\"");

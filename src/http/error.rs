@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::kind;
 use super::problem::{BindingLink, Problem};
+use super::problem_catalogue;
 use crate::app::record::{DemandRecord, DenialRecord};
 use crate::app::{Fact, JournalError, SubmitError};
 use formats::ImportError;
@@ -20,36 +20,40 @@ impl From<Refusal> for Problem {
         let detail = refusal.to_string();
         let of = |kind| Self::new(kind, detail.clone());
         match refusal {
-            Refusal::UnknownTopology(_) => of(&kind::UNKNOWN_TOPOLOGY),
-            Refusal::UnknownLink { .. } => of(&kind::UNKNOWN_LINK),
-            Refusal::UnknownAllocation(_) => of(&kind::UNKNOWN_ALLOCATION),
+            Refusal::UnknownTopology(_) => of(&problem_catalogue::UNKNOWN_TOPOLOGY),
+            Refusal::UnknownLink { .. } => of(&problem_catalogue::UNKNOWN_LINK),
+            Refusal::UnknownAllocation(_) => of(&problem_catalogue::UNKNOWN_ALLOCATION),
             Refusal::UnknownNode { field, .. } | Refusal::UnknownHop { field, .. } => {
-                of(&kind::UNKNOWN_REFERENCE).with("field", field)
+                of(&problem_catalogue::UNKNOWN_REFERENCE).with("field", field)
             }
-            Refusal::UnknownClassType { .. } => of(&kind::UNKNOWN_REFERENCE).with("field", "class_type"),
-            Refusal::UnknownTeClass { field, .. } => of(&kind::UNKNOWN_REFERENCE).with("field", field),
-            Refusal::TopologyNotNamed { .. } => of(&kind::IMPOSSIBLE).with("field", "topology"),
-            Refusal::SameEnds(_) => of(&kind::IMPOSSIBLE).with("field", "egress"),
-            Refusal::NoBandwidth => of(&kind::IMPOSSIBLE).with("field", "bandwidth_bps"),
-            Refusal::HoldWorseThanSetup { .. } => of(&kind::IMPOSSIBLE).with("field", "hold_priority"),
-            Refusal::AlreadyExpired => of(&kind::IMPOSSIBLE).with("field", "expires_at"),
-            Refusal::BadTopology(_) => of(&kind::IMPOSSIBLE),
-            Refusal::BadModel(_) | Refusal::OverrideDiffers { .. } => of(&kind::INVALID_MODEL),
+            Refusal::UnknownClassType { .. } => of(&problem_catalogue::UNKNOWN_REFERENCE).with("field", "class_type"),
+            Refusal::UnknownTeClass { field, .. } => of(&problem_catalogue::UNKNOWN_REFERENCE).with("field", field),
+            Refusal::TopologyNotNamed { .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", "topology"),
+            Refusal::SameEnds(_) => of(&problem_catalogue::IMPOSSIBLE).with("field", "egress"),
+            Refusal::NoBandwidth => of(&problem_catalogue::IMPOSSIBLE).with("field", "bandwidth_bps"),
+            Refusal::HoldWorseThanSetup { .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", "hold_priority"),
+            Refusal::AlreadyExpired => of(&problem_catalogue::IMPOSSIBLE).with("field", "expires_at"),
+            Refusal::BadTopology(_) => of(&problem_catalogue::IMPOSSIBLE),
+            Refusal::BadModel(_) | Refusal::OverrideDiffers { .. } => of(&problem_catalogue::INVALID_MODEL),
             Refusal::StaleRevision { current } => {
                 let current = current.map(|revision| revision.0.to_string());
-                of(&kind::PRECONDITION_FAILED).with_some("current_revision", current)
+                of(&problem_catalogue::PRECONDITION_FAILED).with_some("current_revision", current)
             }
             Refusal::RevisionNotSaid { current } => {
-                of(&kind::PRECONDITION_REQUIRED).with("current_revision", current.0.to_string())
+                of(&problem_catalogue::PRECONDITION_REQUIRED).with("current_revision", current.0.to_string())
             }
-            Refusal::TopologyInUse { live, .. } => of(&kind::TOPOLOGY_IN_USE).with("allocations", live),
-            Refusal::Misfits { misfits } => of(&kind::TOPOLOGY_CONFLICT).with("conflicts", ids(&misfits)),
-            Refusal::ClassesInUse { orphans } => of(&kind::CLASSES_IN_USE).with("conflicts", ids(&orphans)),
-            Refusal::UnknownController(_) => of(&kind::UNKNOWN_CONTROLLER),
-            Refusal::TopologyControlled { by, .. } => of(&kind::TOPOLOGY_CONTROLLED).with("controller", by.to_string()),
-            Refusal::AddressMissing | Refusal::AddressUnused => of(&kind::IMPOSSIBLE).with("field", "url"),
-            Refusal::TooMany { max, .. } => of(&kind::LIMIT_REACHED).with("limit", max),
-            Refusal::NothingDue | Refusal::Contradiction => of(&kind::INTERNAL),
+            Refusal::TopologyInUse { live, .. } => of(&problem_catalogue::TOPOLOGY_IN_USE).with("allocations", live),
+            Refusal::Misfits { misfits } => of(&problem_catalogue::TOPOLOGY_CONFLICT).with("conflicts", ids(&misfits)),
+            Refusal::ClassesInUse { orphans } => {
+                of(&problem_catalogue::CLASSES_IN_USE).with("conflicts", ids(&orphans))
+            }
+            Refusal::UnknownController(_) => of(&problem_catalogue::UNKNOWN_CONTROLLER),
+            Refusal::TopologyControlled { by, .. } => {
+                of(&problem_catalogue::TOPOLOGY_CONTROLLED).with("controller", by.to_string())
+            }
+            Refusal::AddressMissing | Refusal::AddressUnused => of(&problem_catalogue::IMPOSSIBLE).with("field", "url"),
+            Refusal::TooMany { max, .. } => of(&problem_catalogue::LIMIT_REACHED).with("limit", max),
+            Refusal::NothingDue | Refusal::Contradiction => of(&problem_catalogue::INTERNAL),
         }
     }
 }
@@ -61,7 +65,7 @@ pub(super) fn in_body(refusal: Refusal) -> Problem {
         Refusal::UnknownLink { .. } => "link",
         other => return other.into(),
     };
-    Problem::new(&kind::UNKNOWN_REFERENCE, refusal.to_string()).with("field", field)
+    Problem::new(&problem_catalogue::UNKNOWN_REFERENCE, refusal.to_string()).with("field", field)
 }
 
 /// A denial of a demand.
@@ -73,7 +77,7 @@ pub(super) fn denied(demand: &DemandRecord, why: &DenialRecord) -> Problem {
 /// Why there was no path, or no bandwidth.
 pub(super) fn denial(ingress: &str, egress: &str, class_type: u8, requested_bps: u64, why: &DenialRecord) -> Problem {
     let no_path = |constraint: &'static str, detail: &'static str| {
-        Problem::new(&kind::NO_PATH, detail).with("constraint", constraint)
+        Problem::new(&problem_catalogue::NO_PATH, detail).with("constraint", constraint)
     };
     match why {
         DenialRecord::InsufficientBandwidth { binding, largest_admissible_bps } => {
@@ -88,7 +92,7 @@ pub(super) fn denial(ingress: &str, egress: &str, class_type: u8, requested_bps:
                 "no path from '{ingress}' to '{egress}' has {requested_bps} bit/s for class type {class_type}; \
                  at most {largest_admissible_bps} bit/s would be admitted"
             );
-            Problem::new(&kind::INSUFFICIENT_BANDWIDTH, detail)
+            Problem::new(&problem_catalogue::INSUFFICIENT_BANDWIDTH, detail)
                 .with("binding_links", serde_json::to_value(links).unwrap_or_default())
                 .with("largest_admissible_bps", *largest_admissible_bps)
         }
@@ -106,7 +110,7 @@ pub(super) fn denial(ingress: &str, egress: &str, class_type: u8, requested_bps:
         }
         DenialRecord::TooCongested { cost_percent, limit_percent } => {
             let detail = "the path costs more than the bandwidth model's policy pays";
-            Problem::new(&kind::TOO_CONGESTED, detail)
+            Problem::new(&problem_catalogue::TOO_CONGESTED, detail)
                 .with("cost_percent", *cost_percent)
                 .with("limit_percent", *limit_percent)
         }
@@ -116,16 +120,18 @@ pub(super) fn denial(ingress: &str, egress: &str, class_type: u8, requested_bps:
 /// What was decided is not what was asked for: a defect.
 pub(super) fn unexpected(fact: &Fact) -> Problem {
     tracing::error!(sequence = fact.sequence.0, "a command became an event of another kind");
-    Problem::new(&kind::INTERNAL, "what was decided is not what was asked for")
+    Problem::new(&problem_catalogue::INTERNAL, "what was decided is not what was asked for")
 }
 
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         let kind = match error {
-            SubmitError::Busy => &kind::BUSY,
-            SubmitError::Stopping => &kind::STOPPING,
+            SubmitError::Busy => &problem_catalogue::BUSY,
+            SubmitError::Stopping => &problem_catalogue::STOPPING,
             // The database's own words are for the log: the writer has put them there.
-            SubmitError::Journal(_) => return Self::new(&kind::JOURNAL_UNAVAILABLE, "nothing could be written down"),
+            SubmitError::Journal(_) => {
+                return Self::new(&problem_catalogue::JOURNAL_UNAVAILABLE, "nothing could be written down");
+            }
         };
         Self::new(kind, error.to_string())
     }
@@ -134,16 +140,16 @@ impl From<SubmitError> for Problem {
 impl From<JournalError> for Problem {
     fn from(error: JournalError) -> Self {
         tracing::error!(%error, "the journal could not be read");
-        Self::new(&kind::JOURNAL_UNAVAILABLE, "the journal could not be read")
+        Self::new(&problem_catalogue::JOURNAL_UNAVAILABLE, "the journal could not be read")
     }
 }
 
 impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Self {
         let kind = match error {
-            ImportError::NoCapacity { .. } => &kind::MISSING_CAPACITY,
-            ImportError::TooLarge { .. } => &kind::BODY_TOO_LARGE,
-            _ => &kind::UNREADABLE_TOPOLOGY,
+            ImportError::NoCapacity { .. } => &problem_catalogue::MISSING_CAPACITY,
+            ImportError::TooLarge { .. } => &problem_catalogue::BODY_TOO_LARGE,
+            _ => &problem_catalogue::UNREADABLE_TOPOLOGY,
         };
         let place = error.place();
         Self::new(kind, error.to_string())
@@ -155,7 +161,7 @@ impl From<ImportError> for Problem {
 
 impl From<DocumentError> for Problem {
     fn from(error: DocumentError) -> Self {
-        Self::new(&kind::INVALID_MODEL, error.to_string()).with("field", error.field())
+        Self::new(&problem_catalogue::INVALID_MODEL, error.to_string()).with("field", error.field())
     }
 }
 

@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::event_sse::{self, KEEP_ALIVE};
 use super::extract::{FromQuery, one};
 use super::problem::{BadRequest, InternalError, Problem, Unavailable};
-use super::stream::{self, KEEP_ALIVE};
 use super::wire::Instant;
-use super::{Room, kind, page};
+use super::{ApiState, pagination, problem_catalogue};
 use crate::app::Fact;
-use crate::app::record::{DisplacedRecord, Record};
-use crate::app::words::Key;
+use crate::app::record::{DisplacedRecord, EventRecord};
+use crate::app::scalars::StoredName;
 use kernel::id::Sequence;
 
 /// Which events are wanted.
@@ -30,7 +30,7 @@ pub(super) struct ListQuery {
     limit: Option<u32>,
     /// Of this topology; those that only name allocations (released, expired) always.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    topology: Option<Key>,
+    topology: Option<StoredName>,
 }
 
 /// Something that happened.
@@ -74,13 +74,13 @@ enum EventKind {
 pub(super) enum EventData<'a> {
     Brief {
         kind: &'static str,
-        topology: &'a Key,
+        topology: &'a StoredName,
         nodes: usize,
         links: usize,
         #[serde(skip_serializing_if = "<[DisplacedRecord]>::is_empty")]
         displaced: &'a [DisplacedRecord],
     },
-    Whole(&'a Record),
+    Whole(&'a EventRecord),
 }
 
 impl<'a> EventView<'a> {
@@ -92,9 +92,9 @@ impl<'a> EventView<'a> {
 }
 
 impl<'a> EventData<'a> {
-    pub(super) fn of(record: &'a Record) -> Self {
+    pub(super) fn of(record: &'a EventRecord) -> Self {
         match record {
-            Record::TopologyPut { topology, content, displaced } => Self::Brief {
+            EventRecord::TopologyPut { topology, content, displaced } => Self::Brief {
                 kind: kind_of(record),
                 topology,
                 nodes: content.nodes.len(),
@@ -107,35 +107,37 @@ impl<'a> EventData<'a> {
 }
 
 /// The stored word for what happened.
-pub(super) fn kind_of(record: &Record) -> &'static str {
+pub(super) fn kind_of(record: &EventRecord) -> &'static str {
     match record {
-        Record::TopologyPut { .. } => "topology_put",
-        Record::TopologyDeleted { .. } => "topology_deleted",
-        Record::ModelSet { .. } => "model_set",
-        Record::LinkChanged { .. } => "link_changed",
-        Record::AllocationAdmitted { .. } => "allocation_admitted",
-        Record::AllocationDenied { .. } => "allocation_denied",
-        Record::AllocationResized { .. } => "allocation_resized",
-        Record::AllocationReleased { .. } => "allocation_released",
-        Record::AllocationsExpired { .. } => "allocations_expired",
-        Record::ControllerPut { .. } => "controller_put",
-        Record::ControllerDeleted { .. } => "controller_deleted",
+        EventRecord::TopologyPut { .. } => "topology_put",
+        EventRecord::TopologyDeleted { .. } => "topology_deleted",
+        EventRecord::ModelSet { .. } => "model_set",
+        EventRecord::LinkChanged { .. } => "link_changed",
+        EventRecord::AllocationAdmitted { .. } => "allocation_admitted",
+        EventRecord::AllocationDenied { .. } => "allocation_denied",
+        EventRecord::AllocationResized { .. } => "allocation_resized",
+        EventRecord::AllocationReleased { .. } => "allocation_released",
+        EventRecord::AllocationsExpired { .. } => "allocations_expired",
+        EventRecord::ControllerPut { .. } => "controller_put",
+        EventRecord::ControllerDeleted { .. } => "controller_deleted",
     }
 }
 
 /// Whether an event is of a topology, as far as it says.
-pub(super) fn is_of(record: &Record, wanted: Option<&Key>) -> bool {
+pub(super) fn is_of(record: &EventRecord, wanted: Option<&StoredName>) -> bool {
     let of = match record {
-        Record::TopologyPut { topology, .. }
-        | Record::TopologyDeleted { topology }
-        | Record::ModelSet { topology, .. }
-        | Record::LinkChanged { topology, .. } => topology,
-        Record::AllocationAdmitted { allocation, .. } | Record::AllocationResized { allocation, .. } => {
+        EventRecord::TopologyPut { topology, .. }
+        | EventRecord::TopologyDeleted { topology }
+        | EventRecord::ModelSet { topology, .. }
+        | EventRecord::LinkChanged { topology, .. } => topology,
+        EventRecord::AllocationAdmitted { allocation, .. } | EventRecord::AllocationResized { allocation, .. } => {
             &allocation.topology
         }
-        Record::AllocationDenied { demand, .. } => &demand.topology,
-        Record::ControllerPut { controller } => &controller.topology,
-        Record::AllocationReleased { .. } | Record::AllocationsExpired { .. } | Record::ControllerDeleted { .. } => {
+        EventRecord::AllocationDenied { demand, .. } => &demand.topology,
+        EventRecord::ControllerPut { controller } => &controller.topology,
+        EventRecord::AllocationReleased { .. }
+        | EventRecord::AllocationsExpired { .. }
+        | EventRecord::ControllerDeleted { .. } => {
             return true;
         }
     };
@@ -166,19 +168,19 @@ struct EventPage {
     )
 )]
 pub(super) async fn event_list(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
-    let limit = page::limit(query.limit)?;
-    let after = Sequence(page::cursor(query.after.as_deref())?.unwrap_or(0));
+    let limit = pagination::limit(query.limit)?;
+    let after = Sequence(pagination::cursor(query.after.as_deref())?.unwrap_or(0));
     let mut facts = room.app.facts_after(after, u32::try_from(limit + 1).unwrap_or(u32::MAX)).await?;
     let more = facts.len() > limit;
     facts.truncate(limit);
     let next = facts.last().filter(|_| more).map(|last| last.sequence.0.to_string());
     let wanted = facts.iter().filter(|fact| is_of(&fact.record, query.topology.as_ref()));
     let items: Vec<_> = wanted.map(|fact| EventView::of(fact)).collect();
-    Ok(page::respond(&uri, &items, next))
+    Ok(pagination::respond(&uri, &items, next))
 }
 
 /// Which events are to be streamed.
@@ -191,7 +193,7 @@ pub(super) struct StreamQuery {
     after: Option<String>,
     /// Of this topology; those that only name allocations (released, expired) always.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    topology: Option<Key>,
+    topology: Option<StoredName>,
 }
 
 /// Streams what happens as server-sent events.
@@ -216,22 +218,23 @@ pub(super) struct StreamQuery {
     )
 )]
 pub(super) async fn event_stream(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     headers: HeaderMap,
     FromQuery(query): FromQuery<StreamQuery>,
 ) -> Result<Response, Problem> {
-    let after = page::cursor(query.after.as_deref())?.map(Sequence);
+    let after = pagination::cursor(query.after.as_deref())?.map(Sequence);
     let after = last_event_id(&headers)?.or(after);
-    let events = stream::events(room.app, after, query.topology);
+    let events = event_sse::events(room.app, after, query.topology);
     let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // Proxies that collect answers would hold events back.
     Ok(([("x-accel-buffering", "no")], stream).into_response())
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Sequence>, Problem> {
-    let malformed = || Problem::new(&kind::MALFORMED_HEADER, "Last-Event-ID is not the number of an event");
+    let malformed =
+        || Problem::new(&problem_catalogue::MALFORMED_HEADER, "Last-Event-ID is not the number of an event");
     let name = axum::http::HeaderName::from_static("last-event-id");
     let Some(value) = one(headers, &name).map_err(|()| malformed())? else { return Ok(None) };
-    let number = value.to_str().ok().and_then(|text| page::cursor(Some(text)).ok().flatten());
+    let number = value.to_str().ok().and_then(|text| pagination::cursor(Some(text)).ok().flatten());
     Ok(Some(Sequence(number.ok_or_else(malformed)?)))
 }

@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::kind;
 use super::problem::Problem;
+use super::problem_catalogue;
 use kernel::command::Expected;
 use kernel::id::Sequence;
 
@@ -21,7 +21,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for FromPat
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path(value) = Path::from_request_parts(parts, state)
             .await
-            .map_err(|rejection| Problem::new(&kind::MALFORMED_PATH, rejection.body_text()))?;
+            .map_err(|rejection| Problem::new(&problem_catalogue::MALFORMED_PATH, rejection.body_text()))?;
         Ok(Self(value))
     }
 }
@@ -34,7 +34,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for FromQuery<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let Query(value) = Query::try_from_uri(&parts.uri)
-            .map_err(|rejection| Problem::new(&kind::MALFORMED_QUERY, rejection.body_text()))?;
+            .map_err(|rejection| Problem::new(&problem_catalogue::MALFORMED_QUERY, rejection.body_text()))?;
         Ok(Self(value))
     }
 }
@@ -47,8 +47,8 @@ impl<S: Send + Sync> FromRequest<S> for AnyBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let body = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(&kind::BODY_TOO_LARGE, rejection.body_text()),
-            _ => Problem::new(&kind::MALFORMED_BODY, rejection.body_text()),
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(&problem_catalogue::BODY_TOO_LARGE, rejection.body_text()),
+            _ => Problem::new(&problem_catalogue::MALFORMED_BODY, rejection.body_text()),
         })?;
         Ok(Self(body))
     }
@@ -63,7 +63,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !request.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
             let detail = "the Content-Type is neither application/json nor another +json type";
-            return Err(Problem::new(&kind::UNSUPPORTED_MEDIA_TYPE, detail));
+            return Err(Problem::new(&problem_catalogue::UNSUPPORTED_MEDIA_TYPE, detail));
         }
         AnyBody::from_request(request, state).await.map(|AnyBody(body)| Self(body))
     }
@@ -79,7 +79,7 @@ impl JsonBody {
 /// Reads JSON; the problem tells the place.
 pub(super) fn read_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Problem> {
     serde_json::from_slice(text).map_err(|error| {
-        let problem = Problem::new(&kind::MALFORMED_BODY, error.to_string());
+        let problem = Problem::new(&problem_catalogue::MALFORMED_BODY, error.to_string());
         problem.with("line", error.line()).with("column", error.column())
     })
 }
@@ -99,7 +99,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let malformed = || Problem::new(&kind::MALFORMED_HEADER, "If-Match must be * or one ETag such as \"12\"");
+        let malformed =
+            || Problem::new(&problem_catalogue::MALFORMED_HEADER, "If-Match must be * or one ETag such as \"12\"");
         let Some(value) = one(&parts.headers, &header::IF_MATCH).map_err(|()| malformed())? else {
             return Ok(Self(Expected::Unsaid));
         };

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Room;
+use super::ApiState;
 use super::problem::InternalError;
 use super::wire::json;
 
@@ -53,7 +53,7 @@ pub(super) struct Readiness {
         InternalError,
     )
 )]
-pub(super) async fn readyz(State(room): State<Room>) -> Response {
+pub(super) async fn readyz(State(room): State<ApiState>) -> Response {
     let journal = room.app.ping().await.is_ok();
     let stopping = room.app.stopping().is_cancelled();
     let (topologies, allocations) = room.app.read(|state| (state.networks().len(), state.allocation_count())).await;

@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 
 use super::extract::one;
 use super::problem::Problem;
-use super::{Room, kind};
-use crate::app::{Fact, Key, Mode, Outcome, Submission, SubmitError};
+use super::{ApiState, problem_catalogue};
+use crate::app::{CommandOutcome, Fact, Mode, Submission, SubmissionKey, SubmitError};
 use kernel::Command;
 use kernel::id::Sequence;
 
@@ -26,9 +26,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const KEY_MAX_BYTES: usize = 255;
 
 /// The key of a request, and what of the request is fingerprinted besides its body.
-pub(super) struct IdempotencyKey(Option<Box<Asked>>);
+pub(super) struct IdempotencyKey(Option<Box<KeyedRequest>>);
 
-struct Asked {
+struct KeyedRequest {
     key: String,
     method: Method,
     uri: Uri,
@@ -38,14 +38,18 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let malformed =
-            || Problem::new(&kind::MALFORMED_HEADER, "Idempotency-Key has to be 1 to 255 visible ASCII characters");
+        let malformed = || {
+            Problem::new(
+                &problem_catalogue::MALFORMED_HEADER,
+                "Idempotency-Key has to be 1 to 255 visible ASCII characters",
+            )
+        };
         let Some(value) = one(&parts.headers, &IDEMPOTENCY_KEY).map_err(|()| malformed())? else {
             return Ok(Self(None));
         };
         let is_good = (1..=KEY_MAX_BYTES).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
         let key = value.to_str().ok().filter(|_| is_good).ok_or_else(malformed)?.to_owned();
-        Ok(Self(Some(Box::new(Asked { key, method: parts.method.clone(), uri: parts.uri.clone() }))))
+        Ok(Self(Some(Box::new(KeyedRequest { key, method: parts.method.clone(), uri: parts.uri.clone() }))))
     }
 }
 
@@ -54,43 +58,48 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 pub(super) struct InFlight(Arc<Mutex<BTreeSet<String>>>);
 
 /// A key that is taken until this is dropped.
-struct Taken {
+struct ReservedKey {
     in_flight: InFlight,
     key: String,
 }
 
 impl InFlight {
-    fn take(&self, key: &str) -> Result<Taken, Problem> {
+    fn take(&self, key: &str) -> Result<ReservedKey, Problem> {
         let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
         if !is_new {
             let detail = "a request with this key is being answered";
-            return Err(Problem::new(&kind::IDEMPOTENCY_IN_FLIGHT, detail));
+            return Err(Problem::new(&problem_catalogue::IDEMPOTENCY_IN_FLIGHT, detail));
         }
-        Ok(Taken { in_flight: self.clone(), key: key.to_owned() })
+        Ok(ReservedKey { in_flight: self.clone(), key: key.to_owned() })
     }
 }
 
-impl Drop for Taken {
+impl Drop for ReservedKey {
     fn drop(&mut self) {
         self.in_flight.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 
 /// What a request with a key is.
-pub(super) enum Attempt {
+pub(super) enum Lookup {
     /// To be done.
-    First(Ticket),
+    First(IdempotentSubmit),
     /// Done before: this happened.
     Again(Vec<Arc<Fact>>),
 }
 
 /// By which a request is submitted for the first time.
 #[derive(Default)]
-pub(super) struct Ticket(Option<(Key, Taken)>);
+pub(super) struct IdempotentSubmit(Option<(SubmissionKey, ReservedKey)>);
 
-impl Ticket {
+impl IdempotentSubmit {
     /// Has commands decided. The key stays taken until they are, even if whoever asked has gone and asks again.
-    pub(super) async fn submit(self, room: &Room, commands: Vec<Command>, mode: Mode) -> Result<Vec<Outcome>, Problem> {
+    pub(super) async fn submit(
+        self,
+        room: &ApiState,
+        commands: Vec<Command>,
+        mode: Mode,
+    ) -> Result<Vec<CommandOutcome>, Problem> {
         let Some((key, taken)) = self.0 else {
             return Ok(room.app.submit(Submission { commands, mode, key: None }).await?);
         };
@@ -106,23 +115,23 @@ impl Ticket {
 
 impl IdempotencyKey {
     /// Looks the key up.
-    pub(super) async fn look_up(self, room: &Room, body: &[u8]) -> Result<Attempt, Problem> {
-        let Some(asked) = self.0 else { return Ok(Attempt::First(Ticket::default())) };
+    pub(super) async fn look_up(self, room: &ApiState, body: &[u8]) -> Result<Lookup, Problem> {
+        let Some(asked) = self.0 else { return Ok(Lookup::First(IdempotentSubmit::default())) };
         let fingerprint = asked.fingerprint(body);
         let taken = room.in_flight.take(&asked.key)?;
         let Some(receipt) = room.app.receipt(&asked.key).await? else {
-            return Ok(Attempt::First(Ticket(Some((Key { key: asked.key, fingerprint }, taken)))));
+            return Ok(Lookup::First(IdempotentSubmit(Some((SubmissionKey { key: asked.key, fingerprint }, taken)))));
         };
         if receipt.fingerprint != fingerprint {
             let detail = "this key was used for a request with another path or body";
-            return Err(Problem::new(&kind::IDEMPOTENCY_MISMATCH, detail));
+            return Err(Problem::new(&problem_catalogue::IDEMPOTENCY_MISMATCH, detail));
         }
         let before = Sequence(receipt.first.0.saturating_sub(1));
-        Ok(Attempt::Again(room.app.facts_after(before, receipt.count).await?))
+        Ok(Lookup::Again(room.app.facts_after(before, receipt.count).await?))
     }
 }
 
-impl Asked {
+impl KeyedRequest {
     fn fingerprint(&self, body: &[u8]) -> String {
         let mut hash = Sha256::new();
         for part in [self.method.as_str(), self.uri.path(), self.uri.query().unwrap_or_default()] {

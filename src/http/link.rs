@@ -11,9 +11,9 @@ use super::problem::{
 };
 use super::topology::{DryRunQuery, unknown};
 use super::wire::{Effects, LinkAnswer, LinkFigures, LinkRequest, LinkStatic, LinkView, json};
-use super::{Room, error, page};
-use crate::app::words::Key;
-use crate::app::{Conditions, Record};
+use super::{ApiState, error, pagination};
+use crate::app::scalars::StoredName;
+use crate::app::{Conditions, EventRecord};
 use kernel::command::Command;
 use kernel::id::Name;
 use kernel::{Refusal, State as KernelState};
@@ -63,13 +63,13 @@ struct LinkPage {
     )
 )]
 pub(super) async fn link_list(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     OriginalUri(uri): OriginalUri,
-    FromPath(Key(topology)): FromPath<Key>,
+    FromPath(StoredName(topology)): FromPath<StoredName>,
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
-    let limit = page::limit(query.limit)?;
-    let after = page::cursor(query.after.as_deref())?;
+    let limit = pagination::limit(query.limit)?;
+    let after = pagination::cursor(query.after.as_deref())?;
     let conditions = room.app.conditions();
     let found = room.app.read(|state| {
         let network = state.network(topology.as_str())?;
@@ -86,7 +86,7 @@ pub(super) async fn link_list(
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|(ix, _)| ix.0.to_string());
     let items: Vec<_> = found.into_iter().map(|(_, link)| link).collect();
-    Ok(page::respond(&uri, &items, next))
+    Ok(pagination::respond(&uri, &items, next))
 }
 
 /// Reads a link, with what is booked on it.
@@ -102,10 +102,10 @@ pub(super) async fn link_list(
     responses((status = 200, description = "The link", body = LinkView), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn link_get(
-    State(room): State<Room>,
-    FromPath(names): FromPath<(Key, Key)>,
+    State(room): State<ApiState>,
+    FromPath(names): FromPath<(StoredName, StoredName)>,
 ) -> Result<Response, Problem> {
-    let (Key(topology), Key(name)) = names;
+    let (StoredName(topology), StoredName(name)) = names;
     let conditions = room.app.conditions();
     let link = room.app.read(|state| {
         let network = state.network(topology.as_str()).ok_or_else(|| unknown(&topology))?;
@@ -142,16 +142,16 @@ fn no_link(topology: &Name, name: &Name) -> Refusal {
     )
 )]
 pub(super) async fn link_change(
-    State(room): State<Room>,
-    FromPath(names): FromPath<(Key, Key)>,
+    State(room): State<ApiState>,
+    FromPath(names): FromPath<(StoredName, StoredName)>,
     FromQuery(query): FromQuery<DryRunQuery>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let (Key(topology), Key(name)) = names;
+    let (StoredName(topology), StoredName(name)) = names;
     let change = body.read::<LinkRequest>()?.change()?;
     let command = Command::ChangeLink { topology: topology.clone(), link: name.clone(), change };
     let fact = room.submit(command, query.mode()).await?;
-    let Record::LinkChanged { links, displaced, stranded, .. } = &fact.record else {
+    let EventRecord::LinkChanged { links, displaced, stranded, .. } = &fact.record else {
         return Err(error::unexpected(&fact));
     };
     let Some(is) = links.iter().find(|link| link.name.0 == name) else { return Err(error::unexpected(&fact)) };

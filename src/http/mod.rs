@@ -4,13 +4,13 @@
 //! What must stay true: every answer that is not a success is an RFC 9457 problem of a kind in the table `kind`.
 #![expect(unused_qualifications, reason = "utoipa::path writes the types of its parameters as super::Type")]
 
-mod gate;
+mod middleware;
 
 mod aggregator;
 mod allocation;
 mod allocation_list;
 mod batch;
-mod content;
+mod content_lookup;
 mod controller;
 mod dashboard;
 mod event;
@@ -19,7 +19,7 @@ mod layout;
 mod link;
 mod model;
 mod path;
-mod site;
+mod pages;
 mod topology;
 mod what_if;
 
@@ -27,11 +27,11 @@ mod error;
 mod examples;
 mod extract;
 mod idempotency;
-mod kind;
-mod page;
-mod polish;
+mod problem_catalogue;
+mod pagination;
+mod openapi_postprocess;
 mod problem;
-mod stream;
+mod event_sse;
 mod wire;
 
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub struct Context {
 
 /// What every handler has at hand.
 #[derive(Clone)]
-struct Room {
+struct ApiState {
     app: App,
     version: &'static str,
     in_flight: InFlight,
@@ -94,28 +94,28 @@ struct Declared;
 
 /// Everything that is served, but for `/metrics`.
 pub fn router(context: Context) -> Router {
-    let room = Room {
+    let room = ApiState {
         app: context.app,
         version: context.version,
         in_flight: InFlight::default(),
         layouts: layout::Layouts::default(),
     };
     let (api, document) = api().split_for_parts();
-    api.merge(site::router(&polish::polish(document)))
+    api.merge(pages::router(&openapi_postprocess::polish(document)))
         .merge(dashboard::router())
-        .fallback(site::not_found)
-        .method_not_allowed_fallback(site::method_not_allowed)
+        .fallback(pages::not_found)
+        .method_not_allowed_fallback(pages::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(from_fn(gate::pass))
+        .layer(from_fn(middleware::pass))
         .with_state(room)
 }
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    polish::polish(api().split_for_parts().1)
+    openapi_postprocess::polish(api().split_for_parts().1)
 }
 
-fn api() -> OpenApiRouter<Room> {
+fn api() -> OpenApiRouter<ApiState> {
     let uploads = OpenApiRouter::new()
         .routes(routes!(topology::topology_get, topology::topology_put, topology::topology_delete))
         .layer(DefaultBodyLimit::max(formats::INPUT_MAX_BYTES));
@@ -129,7 +129,7 @@ fn api() -> OpenApiRouter<Room> {
         .routes(routes!(aggregator::aggregator_get))
         .routes(routes!(aggregator::aggregator_rates))
         .routes(routes!(aggregator::aggregator_rates_stream))
-        .routes(routes!(content::content_list))
+        .routes(routes!(content_lookup::content_list))
         .routes(routes!(topology::topology_list))
         .routes(routes!(layout::topology_layout))
         .routes(routes!(link::link_list))
@@ -146,10 +146,10 @@ fn api() -> OpenApiRouter<Room> {
         .routes(routes!(event::event_stream))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
-        .route("/problems/{slug}", get(site::problem_page))
+        .route("/problems/{slug}", get(pages::problem_page))
 }
 
-impl Room {
+impl ApiState {
     /// Has one command decided: what happened, or the problem.
     async fn submit(&self, command: Command, mode: Mode) -> Result<Arc<Fact>, Problem> {
         Ok(self.ask(command, mode).await??)

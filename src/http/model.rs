@@ -16,15 +16,15 @@ use super::problem::{
 };
 use super::topology::unknown;
 use super::wire::{Effects, json};
-use super::{Room, error};
-use crate::app::words::Key;
-use crate::app::{Mode, Record};
+use super::{ApiState, error};
+use crate::app::scalars::StoredName;
+use crate::app::{EventRecord, Mode};
 use formats::bandwidth_model::{
     ClassDocument, Document, ModelName, OverrideDocument, PathChoiceName, PathMetricName, RestorationName,
     TeClassDocument, VictimOrderName,
 };
 use kernel::Refusal;
-use kernel::command::{Command, Expected, Switchover};
+use kernel::command::{Command, Expected, ModelChange};
 
 /// A bandwidth model as it is in force.
 #[derive(Serialize, ToSchema)]
@@ -49,8 +49,8 @@ struct ModelView {
     )
 )]
 pub(super) async fn model_get(
-    State(room): State<Room>,
-    FromPath(Key(topology)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(topology)): FromPath<StoredName>,
 ) -> Result<Response, Problem> {
     let found = room.app.read(|state| {
         let network = state.network(topology.as_str())?;
@@ -182,8 +182,8 @@ struct ModelAnswer<'a> {
     )
 )]
 pub(super) async fn model_put(
-    State(room): State<Room>,
-    FromPath(Key(topology)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(topology)): FromPath<StoredName>,
     FromQuery(query): FromQuery<ModelQuery>,
     IfMatch(expected): IfMatch,
     body: JsonBody,
@@ -195,13 +195,13 @@ pub(super) async fn model_put(
         expected => expected,
     };
     let mode = if query.dry_run { Mode::DryRun } else { Mode::Commit };
-    let switch = if query.soft { Switchover::Soft } else { Switchover::Hard };
+    let switch = if query.soft { ModelChange::Soft } else { ModelChange::Hard };
     let command = Command::SetModel { topology, model: Arc::new(model), expected, switch };
     let fact = room.ask(command, mode).await?.map_err(|refusal| match refusal {
         Refusal::UnknownLink { .. } => error::in_body(refusal),
         refusal => refusal.into(),
     })?;
-    let Record::ModelSet { displaced, .. } = &fact.record else { return Err(error::unexpected(&fact)) };
+    let EventRecord::ModelSet { displaced, .. } = &fact.record else { return Err(error::unexpected(&fact)) };
     let effects = Effects::of(displaced);
     let revision = (!query.dry_run).then(|| fact.sequence.0.to_string());
     let mut response = json(&ModelAnswer { document, revision, warnings, effects, dry_run: query.dry_run });

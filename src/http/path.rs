@@ -12,17 +12,17 @@ use super::problem::{
 };
 use super::topology::unknown;
 use super::wire::{ConstraintsRequest, json, request_bandwidth, request_class_type, request_priority};
-use super::{Room, kind};
+use super::{ApiState, problem_catalogue};
 use crate::app::denial_record;
-use crate::app::words::Key;
+use crate::app::scalars::StoredName;
 use kernel::bam::Slot;
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::NamedConstraints;
 use kernel::decide::{path_metric, resolve_constraints};
 use kernel::event::Denial;
 use kernel::id::{Name, NodeIx};
-use kernel::model::PathChoice;
 use kernel::path::{Disjointness, FoundPath, Links, Query, Workspace, disjoint_pair, explain, k_shortest, shortest};
+use kernel::policy::PathChoice;
 use kernel::state::Network;
 use kernel::units::Bandwidth;
 use kernel::{Refusal, State as KernelState};
@@ -36,10 +36,10 @@ const PATHS_MAX: u64 = 16;
 pub(super) struct PathRequest {
     /// Where it begins.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    ingress: Key,
+    ingress: StoredName,
     /// Where it ends.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    egress: Key,
+    egress: StoredName,
     /// The class type, 0 (lowest) to 7. Either this or `qos_level`.
     #[schema(maximum = 7)]
     class_type: Option<u64>,
@@ -120,8 +120,8 @@ struct PathView {
     )
 )]
 pub(super) async fn path_compute(
-    State(room): State<Room>,
-    FromPath(Key(topology)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(topology)): FromPath<StoredName>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let asked = body.read::<PathRequest>()?.asked()?;
@@ -130,37 +130,38 @@ pub(super) async fn path_compute(
 }
 
 /// A request whose numbers are in range.
-struct Asked {
+struct CheckedPathQuery {
     ingress: Name,
     egress: Name,
     class_type: ClassType,
     bandwidth: Bandwidth,
     setup_priority: Option<Priority>,
-    wanted: Wanted,
+    wanted: PathsWanted,
     constraints: NamedConstraints,
 }
 
 #[derive(Clone, Copy)]
-enum Wanted {
+enum PathsWanted {
     Best(usize),
     Pair(Disjointness),
 }
 
 impl PathRequest {
-    fn asked(self) -> Result<Asked, Problem> {
-        let impossible = |field, detail: &str| Problem::new(&kind::IMPOSSIBLE, detail.to_owned()).with("field", field);
+    fn asked(self) -> Result<CheckedPathQuery, Problem> {
+        let impossible =
+            |field, detail: &str| Problem::new(&problem_catalogue::IMPOSSIBLE, detail.to_owned()).with("field", field);
         let wanted = match (self.count, self.disjoint) {
             (Some(_), Some(_)) => return Err(impossible("count", "disjoint gives two paths: leave count out")),
-            (None, Some(DisjointName::Link)) => Wanted::Pair(Disjointness::Link),
-            (None, Some(DisjointName::Srlg)) => Wanted::Pair(Disjointness::Srlg),
-            (None, Some(DisjointName::Node)) => Wanted::Pair(Disjointness::Node),
+            (None, Some(DisjointName::Link)) => PathsWanted::Pair(Disjointness::Link),
+            (None, Some(DisjointName::Srlg)) => PathsWanted::Pair(Disjointness::Srlg),
+            (None, Some(DisjointName::Node)) => PathsWanted::Pair(Disjointness::Node),
             (count, None) => {
                 let count = count.unwrap_or(1);
                 let in_range = usize::try_from(count).ok().filter(|_| (1..=PATHS_MAX).contains(&count));
-                Wanted::Best(in_range.ok_or_else(|| impossible("count", "count is not within 1 to 16"))?)
+                PathsWanted::Best(in_range.ok_or_else(|| impossible("count", "count is not within 1 to 16"))?)
             }
         };
-        Ok(Asked {
+        Ok(CheckedPathQuery {
             ingress: self.ingress.0,
             egress: self.egress.0,
             class_type: request_class_type(self.class_type, self.qos_level)?,
@@ -172,7 +173,7 @@ impl PathRequest {
     }
 }
 
-impl Asked {
+impl CheckedPathQuery {
     fn answer(&self, state: &KernelState, topology: &Name) -> Result<Vec<PathView>, Problem> {
         let network = state.network(topology.as_str()).ok_or_else(|| unknown(topology))?;
         let (ingress, egress, slot) = self.resolve(network, topology).map_err(in_body)?;
@@ -231,9 +232,9 @@ impl Asked {
         workspace: &mut Workspace,
     ) -> Vec<FoundPath> {
         match self.wanted {
-            Wanted::Best(1) => shortest(network.graph(), links, query, workspace).into_iter().collect(),
-            Wanted::Best(count) => k_shortest(network.graph(), links, query, count, workspace).unwrap_or_default(),
-            Wanted::Pair(disjointness) => {
+            PathsWanted::Best(1) => shortest(network.graph(), links, query, workspace).into_iter().collect(),
+            PathsWanted::Best(count) => k_shortest(network.graph(), links, query, count, workspace).unwrap_or_default(),
+            PathsWanted::Pair(disjointness) => {
                 let pair = disjoint_pair(network.graph(), links, query, disjointness, workspace);
                 pair.map_or(vec![], |(first, second)| vec![first, second])
             }
@@ -248,10 +249,13 @@ impl Asked {
         query: &Query<'_>,
         workspace: &mut Workspace,
     ) -> Problem {
-        let is_pair = matches!(self.wanted, Wanted::Pair(_));
+        let is_pair = matches!(self.wanted, PathsWanted::Pair(_));
         if is_pair && shortest(network.graph(), links, query, workspace).is_ok() {
-            return Problem::new(&kind::NO_PATH, "there is a path, but no second one that is disjoint from it")
-                .with("constraint", "disjoint");
+            return Problem::new(
+                &problem_catalogue::NO_PATH,
+                "there is a path, but no second one that is disjoint from it",
+            )
+            .with("constraint", "disjoint");
         }
         let why = Denial::from(explain(network.graph(), links, query, workspace));
         match denial_record(&why, topology, network.topology()) {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::openapi::{Content, Ref, RefOr, Response as ResponseDocument};
 use utoipa::{IntoResponses, ToSchema};
 
-use super::kind::Kind;
+use super::problem_catalogue::ProblemKind;
 
 /// The media type of problems.
 pub(super) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -23,14 +23,14 @@ pub(super) struct Problem(Box<Parts>);
 
 #[derive(Clone, Debug)]
 struct Parts {
-    kind: &'static Kind,
+    kind: &'static ProblemKind,
     detail: Cow<'static, str>,
     data: Map<String, Value>,
 }
 
 impl Problem {
     /// A problem of `kind` on this occasion.
-    pub(super) fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(kind: &'static ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Parts { kind, detail: detail.into(), data: Map::new() }))
     }
 

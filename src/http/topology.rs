@@ -14,14 +14,14 @@ use super::problem::{
     TooLarge, Unavailable, Unprocessable,
 };
 use super::wire::{Effects, json};
-use super::{Room, error, kind, page};
-use crate::app::words::Key;
-use crate::app::{Mode, Record};
+use super::{ApiState, error, pagination, problem_catalogue};
+use crate::app::scalars::StoredName;
+use crate::app::{EventRecord, Mode};
 use formats::Document;
 use formats::bandwidth_model::ModelName;
-use formats::{self, Format, Imported, MissingCapacity, Options, Report};
-use kernel::bam::Kind;
-use kernel::command::{Command, Expected, Misfits};
+use formats::{self, Format, Imported, MissingCapacity, ReadOptions, Report};
+use kernel::bam::ModelKind;
+use kernel::command::{Command, Expected, OnMisfit};
 use kernel::id::Name;
 use kernel::units::Bandwidth;
 
@@ -103,8 +103,8 @@ struct TopologyAnswer<'a> {
     )
 )]
 pub(super) async fn topology_put(
-    State(room): State<Room>,
-    FromPath(Key(name)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<UploadQuery>,
     IfMatch(expected): IfMatch,
     AnyBody(body): AnyBody,
@@ -117,10 +117,10 @@ pub(super) async fn topology_put(
         Expected::Unsaid if query.dry_run && !is_new => Expected::Any,
         expected => expected,
     };
-    let misfits = if query.evict { Misfits::Evict } else { Misfits::Refuse };
+    let misfits = if query.evict { OnMisfit::Evict } else { OnMisfit::Refuse };
     let command = Command::PutTopology { name: name.clone(), topology: Arc::new(topology), expected, misfits };
     let fact = room.submit(command, mode).await?;
-    let Record::TopologyPut { displaced, .. } = &fact.record else { return Err(error::unexpected(&fact)) };
+    let EventRecord::TopologyPut { displaced, .. } = &fact.record else { return Err(error::unexpected(&fact)) };
     let mut answer = TopologyAnswer {
         topology: name.as_str(),
         revision: None,
@@ -143,17 +143,17 @@ pub(super) async fn topology_put(
 }
 
 impl UploadQuery {
-    fn options(&self) -> Result<Options, Problem> {
-        let standard = Options::default();
+    fn options(&self) -> Result<ReadOptions, Problem> {
+        let standard = ReadOptions::default();
         let default_capacity = match self.default_capacity_bps {
             None => standard.default_capacity,
             Some(bps) => Bandwidth::from_bps(bps).filter(|capacity| !capacity.is_zero()).ok_or_else(|| {
                 let detail = format!("default_capacity_bps is {bps}, not within 1 to {}", Bandwidth::MAX.as_bps());
-                Problem::new(&kind::MALFORMED_QUERY, detail).with("field", "default_capacity_bps")
+                Problem::new(&problem_catalogue::MALFORMED_QUERY, detail).with("field", "default_capacity_bps")
             })?,
         };
         let on_missing_capacity = self.on_missing_capacity.unwrap_or(standard.on_missing_capacity);
-        Ok(Options { format: self.format, default_capacity, on_missing_capacity })
+        Ok(ReadOptions { format: self.format, default_capacity, on_missing_capacity })
     }
 }
 
@@ -161,13 +161,13 @@ impl UploadQuery {
 pub(super) async fn off_the_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "a task failed");
-        Problem::new(&kind::INTERNAL, "the work was given up")
+        Problem::new(&problem_catalogue::INTERNAL, "the work was given up")
     })
 }
 
 fn location(name: &Name) -> HeaderValue {
     let mut path = String::from("/v1/topologies/");
-    page::percent_encode(name.as_str(), &mut path);
+    pagination::percent_encode(name.as_str(), &mut path);
     HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/v1/topologies"))
 }
 
@@ -181,7 +181,7 @@ pub(super) struct ListQuery {
     limit: Option<u32>,
     /// The cursor of the page.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    after: Option<Key>,
+    after: Option<StoredName>,
 }
 
 /// A topology in brief.
@@ -226,11 +226,11 @@ struct TopologyPage {
     )
 )]
 pub(super) async fn topology_list(
-    State(room): State<Room>,
+    State(room): State<ApiState>,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
-    let limit = page::limit(query.limit)?;
+    let limit = pagination::limit(query.limit)?;
     let items = room.app.read(|state| {
         let later = state.networks().filter(|(name, _)| query.after.as_ref().is_none_or(|after| **name > after.0));
         let summaries = later.map(|(name, network)| Summary {
@@ -243,16 +243,16 @@ pub(super) async fn topology_list(
         });
         summaries.take(limit + 1).collect::<Vec<_>>()
     });
-    let (items, next) = page::cut(items.await, limit, |last| last.topology.clone());
-    Ok(page::respond(&uri, &items, next))
+    let (items, next) = pagination::cut(items.await, limit, |last| last.topology.clone());
+    Ok(pagination::respond(&uri, &items, next))
 }
 
-fn model_name(kind: Kind) -> ModelName {
+fn model_name(kind: ModelKind) -> ModelName {
     match kind {
-        Kind::Mam => ModelName::Mam,
-        Kind::Rdm => ModelName::Rdm,
-        Kind::Gbam => ModelName::Gbam,
-        Kind::Atcs => ModelName::Atcs,
+        ModelKind::Mam => ModelName::Mam,
+        ModelKind::Rdm => ModelName::Rdm,
+        ModelKind::Gbam => ModelName::Gbam,
+        ModelKind::Atcs => ModelName::Atcs,
     }
 }
 
@@ -311,8 +311,8 @@ impl From<ExportFormat> for Format {
     )
 )]
 pub(super) async fn topology_get(
-    State(room): State<Room>,
-    FromPath(Key(name)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<ExportQuery>,
 ) -> Result<Response, Problem> {
     let found = room.app.read(|state| {
@@ -321,9 +321,9 @@ pub(super) async fn topology_get(
     });
     let (topology, revision) = found.await.ok_or_else(|| unknown(&name))?;
     let format = Format::from(query.format.unwrap_or_default());
-    let text = off_the_way(move || formats::write(&topology, format))
-        .await?
-        .map_err(|error| Problem::new(&kind::MALFORMED_QUERY, error.to_string()).with("field", "format"))?;
+    let text = off_the_way(move || formats::write(&topology, format)).await?.map_err(|error| {
+        Problem::new(&problem_catalogue::MALFORMED_QUERY, error.to_string()).with("field", "format")
+    })?;
     let media_type = match format {
         Format::GraphMl => "application/graphml+xml",
         Format::NodeLink => "application/node-link+json",
@@ -374,8 +374,8 @@ impl DryRunQuery {
     )
 )]
 pub(super) async fn topology_delete(
-    State(room): State<Room>,
-    FromPath(Key(name)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<DryRunQuery>,
     IfMatch(expected): IfMatch,
 ) -> Result<StatusCode, Problem> {

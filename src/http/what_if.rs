@@ -4,20 +4,24 @@
 use std::sync::Arc;
 
 use super::problem::Problem;
-use super::{Room, error, kind};
+use super::{ApiState, error, problem_catalogue};
 use crate::app::{Fact, Mode, Submission, SubmitError};
 use formats::bandwidth_model::ModelName;
-use kernel::bam::{ClassConfig, Kind, Model, ModelError};
-use kernel::command::{Command, Expected, Request, Switchover};
+use kernel::bam::{ClassConfig, Model, ModelError, ModelKind};
+use kernel::command::{Command, Expected, ModelChange, Request};
 use kernel::decide::resolve_network_between;
-use kernel::model::BandwidthModel;
+use kernel::policy::BandwidthModel;
 use kernel::units::{PPM, Share};
 
 /// What classes lend either way under G-BAM, where the model in force is another and says nothing of loans.
 const LOANS_PPM: u32 = PPM / 2;
 
 /// What would become of a request if its topology had another model.
-pub(super) async fn decided_under(room: &Room, request: Box<Request>, name: ModelName) -> Result<Arc<Fact>, Problem> {
+pub(super) async fn decided_under(
+    room: &ApiState,
+    request: Box<Request>,
+    name: ModelName,
+) -> Result<Arc<Fact>, Problem> {
     let found = room.app.read(|state| {
         let between = (&request.ingress, &request.egress);
         let (name, network) = resolve_network_between(state, request.topology.as_ref(), between.0, between.1)?;
@@ -25,7 +29,7 @@ pub(super) async fn decided_under(room: &Room, request: Box<Request>, name: Mode
     });
     let (topology, is) = found.await.map_err(error::in_body)?;
     let model = Arc::new(as_kind(&is, kind_of(name)).map_err(impossible)?);
-    let set = Command::SetModel { topology, model, expected: Expected::Any, switch: Switchover::Soft };
+    let set = Command::SetModel { topology, model, expected: Expected::Any, switch: ModelChange::Soft };
     let commands = vec![set, Command::Allocate(request)];
     let outcomes = room.app.submit(Submission { commands, mode: Mode::DryRun, key: None }).await?;
     let [set, decided]: [_; 2] = outcomes.try_into().map_err(|_| SubmitError::Stopping)?;
@@ -33,17 +37,17 @@ pub(super) async fn decided_under(room: &Room, request: Box<Request>, name: Mode
     decided.map_err(error::in_body)
 }
 
-fn kind_of(name: ModelName) -> Kind {
+fn kind_of(name: ModelName) -> ModelKind {
     match name {
-        ModelName::Mam => Kind::Mam,
-        ModelName::Rdm => Kind::Rdm,
-        ModelName::Gbam => Kind::Gbam,
-        ModelName::Atcs => Kind::Atcs,
+        ModelName::Mam => ModelKind::Mam,
+        ModelName::Rdm => ModelKind::Rdm,
+        ModelName::Gbam => ModelKind::Gbam,
+        ModelName::Atcs => ModelKind::Atcs,
     }
 }
 
 /// The same classes, shares and policies under another model.
-fn as_kind(is: &BandwidthModel, kind: Kind) -> Result<BandwidthModel, ModelError> {
+fn as_kind(is: &BandwidthModel, kind: ModelKind) -> Result<BandwidthModel, ModelError> {
     if is.model.kind() == kind {
         return Ok(is.clone());
     }
@@ -55,17 +59,17 @@ fn as_kind(is: &BandwidthModel, kind: Kind) -> Result<BandwidthModel, ModelError
     })
 }
 
-fn convert(model: &Model, kind: Kind) -> Result<Model, ModelError> {
+fn convert(model: &Model, kind: ModelKind) -> Result<Model, ModelError> {
     let loans = Share::from_ppm(LOANS_PPM).unwrap_or(Share::NONE);
     let lend = |class: &ClassConfig| ClassConfig { high_to_low: loans, low_to_high: loans, ..*class };
     // Where the class is the only priority, no TE-classes are configured; G-BAM and ATCS have no others.
     let te_classes = match kind {
-        Kind::Mam | Kind::Rdm => model.te_classes().to_vec(),
-        Kind::Gbam | Kind::Atcs => vec![],
+        ModelKind::Mam | ModelKind::Rdm => model.te_classes().to_vec(),
+        ModelKind::Gbam | ModelKind::Atcs => vec![],
     };
     Model::new(kind, model.classes().iter().map(lend).collect(), te_classes)
 }
 
 fn impossible(error: ModelError) -> Problem {
-    Problem::new(&kind::INVALID_MODEL, error.to_string()).with("field", "model")
+    Problem::new(&problem_catalogue::INVALID_MODEL, error.to_string()).with("field", "model")
 }

@@ -4,24 +4,24 @@
 
 use sqlx::{Connection, Postgres, Sqlite};
 
-use super::database::{Connections, Database, Turn};
-use super::draft::Draft;
+use super::batch::RecordBatch;
+use super::database::{Connections, Database, WriterGuard};
 use super::json::JsonText;
 use super::{AppendError, Journal, JournalError, column, on_either, statement};
 
 /// The journal while nobody else can write to it; reading goes on. Dropped without [`Alone::append`], nothing happened.
-pub struct Alone<'a> {
+pub struct ExclusiveWriter<'a> {
     turn: Either<'a>,
 }
 
 enum Either<'a> {
-    Sqlite(Claim<'a, Sqlite>),
-    Postgres(Claim<'a, Postgres>),
+    Sqlite(LockedTransaction<'a, Sqlite>),
+    Postgres(LockedTransaction<'a, Postgres>),
 }
 
 /// A connection with an open transaction that holds the lock. It is let go, and so undone, unless it was committed.
-struct Claim<'a, DB: sqlx::Database> {
-    turn: Turn<'a, DB>,
+struct LockedTransaction<'a, DB: sqlx::Database> {
+    turn: WriterGuard<'a, DB>,
     committed: bool,
 }
 
@@ -64,7 +64,7 @@ macro_rules! put_and_commit {
     }};
 }
 
-pub(super) async fn append(database: &Database, draft: &Draft) -> Result<(), AppendError> {
+pub(super) async fn append(database: &Database, draft: &RecordBatch) -> Result<(), AppendError> {
     on_either!(database, |connections| {
         let mut turn = connections.writer.turn().await;
         let connection = turn.connection().await?;
@@ -103,21 +103,21 @@ impl Journal {
     ///
     /// # Errors
     /// The database failed, or somebody else held it for too long.
-    pub async fn alone(&self) -> Result<Alone<'_>, JournalError> {
+    pub async fn alone(&self) -> Result<ExclusiveWriter<'_>, JournalError> {
         let turn = match &*self.database {
             Database::Sqlite(connections) => Either::Sqlite(claim(connections).await?),
             Database::Postgres(connections) => Either::Postgres(claim(connections).await?),
         };
-        Ok(Alone { turn })
+        Ok(ExclusiveWriter { turn })
     }
 }
 
-impl Alone<'_> {
+impl ExclusiveWriter<'_> {
     /// Writes a batch, whole or not at all, and lets others write again. When this returns, it is on disk.
     ///
     /// # Errors
     /// As [`Journal::append`].
-    pub async fn append(self, draft: &Draft) -> Result<(), AppendError> {
+    pub async fn append(self, draft: &RecordBatch) -> Result<(), AppendError> {
         match self.turn {
             Either::Sqlite(mut claim) => put_and_commit!(claim, draft),
             Either::Postgres(mut claim) => put_and_commit!(claim, draft),
@@ -126,17 +126,17 @@ impl Alone<'_> {
     }
 }
 
-async fn claim<DB>(connections: &Connections<DB>) -> Result<Claim<'_, DB>, JournalError>
+async fn claim<DB>(connections: &Connections<DB>) -> Result<LockedTransaction<'_, DB>, JournalError>
 where
     DB: sqlx::Database,
     for<'c> &'c mut DB::Connection: sqlx::Executor<'c, Database = DB>,
 {
-    let mut claim = Claim { turn: connections.writer.turn().await, committed: false };
+    let mut claim = LockedTransaction { turn: connections.writer.turn().await, committed: false };
     sqlx::raw_sql(connections.begin_alone).execute(claim.turn.connection().await?).await?;
     Ok(claim)
 }
 
-impl<DB: sqlx::Database> Drop for Claim<'_, DB> {
+impl<DB: sqlx::Database> Drop for LockedTransaction<'_, DB> {
     fn drop(&mut self) {
         if !self.committed {
             self.turn.let_go();

@@ -30,9 +30,9 @@ pub(super) enum Database {
 /// The connections to a database.
 pub(super) struct Connections<DB: sqlx::Database> {
     /// Who appends.
-    pub(super) writer: Arc<Held<DB>>,
+    pub(super) writer: Arc<PersistentConnection<DB>>,
     /// Who writes what is large. On SQLite, where only one can write, this is the same connection.
-    pub(super) bulk: Arc<Held<DB>>,
+    pub(super) bulk: Arc<PersistentConnection<DB>>,
     /// Who reads.
     pub(super) readers: Pool<DB>,
     /// How a writing transaction begins.
@@ -44,25 +44,25 @@ pub(super) struct Connections<DB: sqlx::Database> {
 }
 
 /// A connection that is made when it is needed and kept until it fails.
-pub(super) struct Held<DB: sqlx::Database> {
+pub(super) struct PersistentConnection<DB: sqlx::Database> {
     options: <DB::Connection as Connection>::Options,
     connection: Mutex<Option<DB::Connection>>,
 }
 
 /// The turn of one who writes.
-pub(super) struct Turn<'a, DB: sqlx::Database> {
-    held: &'a Held<DB>,
+pub(super) struct WriterGuard<'a, DB: sqlx::Database> {
+    held: &'a PersistentConnection<DB>,
     place: MutexGuard<'a, Option<DB::Connection>>,
 }
 
-impl<DB: sqlx::Database> Held<DB> {
+impl<DB: sqlx::Database> PersistentConnection<DB> {
     fn new(options: <DB::Connection as Connection>::Options) -> Arc<Self> {
         Arc::new(Self { options, connection: Mutex::new(None) })
     }
 
     /// Waits for one's turn.
-    pub(super) async fn turn(&self) -> Turn<'_, DB> {
-        Turn { held: self, place: self.connection.lock().await }
+    pub(super) async fn turn(&self) -> WriterGuard<'_, DB> {
+        WriterGuard { held: self, place: self.connection.lock().await }
     }
 
     async fn close(&self) {
@@ -73,7 +73,7 @@ impl<DB: sqlx::Database> Held<DB> {
     }
 }
 
-impl<DB: sqlx::Database> Turn<'_, DB> {
+impl<DB: sqlx::Database> WriterGuard<'_, DB> {
     /// The connection, made anew if the last one failed.
     pub(super) async fn connection(&mut self) -> Result<&mut DB::Connection, sqlx::Error> {
         if self.place.is_none() {
@@ -135,7 +135,7 @@ async fn open_sqlite(options: SqliteConnectOptions) -> Result<Database, JournalE
         .busy_timeout(PATIENCE)
         .foreign_keys(true)
         .disable_statement_logging();
-    let writer = Held::new(options.clone());
+    let writer = PersistentConnection::new(options.clone());
     migrate(&writer, &SQLITE_MIGRATIONS).await?;
     Ok(Database::Sqlite(Connections {
         bulk: Arc::clone(&writer),
@@ -149,11 +149,11 @@ async fn open_sqlite(options: SqliteConnectOptions) -> Result<Database, JournalE
 
 async fn open_postgres(options: PgConnectOptions) -> Result<Database, JournalError> {
     let options = options.application_name("watermaster").disable_statement_logging();
-    let writer = Held::new(options.clone());
+    let writer = PersistentConnection::new(options.clone());
     migrate(&writer, &POSTGRES_MIGRATIONS).await?;
     Ok(Database::Postgres(Connections {
         writer,
-        bulk: Held::new(options.clone()),
+        bulk: PersistentConnection::new(options.clone()),
         readers: readers().connect_with(options).await?,
         begin_write: statement::BEGIN_WRITE_POSTGRES,
         begin_alone: statement::BEGIN_ALONE_POSTGRES,
@@ -165,7 +165,10 @@ fn readers<DB: sqlx::Database>() -> PoolOptions<DB> {
     PoolOptions::new().max_connections(READERS_MAX).acquire_timeout(PATIENCE).max_lifetime(None)
 }
 
-async fn migrate<DB: sqlx::Database>(held: &Held<DB>, texts: &[&'static str]) -> Result<(), JournalError>
+async fn migrate<DB: sqlx::Database>(
+    held: &PersistentConnection<DB>,
+    texts: &[&'static str],
+) -> Result<(), JournalError>
 where
     DB::Connection: Migrate,
 {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use super::record::{
     AllocationRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord, DisplacedRecord,
-    FateWord, FlowRecord, HopRecord, Record,
+    EventRecord, FateWord, FlowRecord, HopRecord,
 };
-use super::words::{Id, Key};
+use super::scalars::{StoredAllocationId, StoredName};
+use kernel::allocation::{Allocation, Flow};
 use kernel::bam::{Cause, ModelError};
 use kernel::class::{ClassType, Priority};
-use kernel::controller::{Address, AddressError, Controller};
+use kernel::controller::{Controller, ControllerAddress, ControllerAddressError};
 use kernel::event::{Binding, Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
-use kernel::lsp::{Allocation, Flow};
 use kernel::path::{Constraints, Hop, RouteHop};
 use kernel::state::State;
 use kernel::topology::{Topology, TopologyError};
@@ -21,7 +21,7 @@ use kernel::units::{Bandwidth, Micros, Millis};
 
 /// Why a record is no event of this state.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum DecodeError {
+pub enum RecordDecodeError {
     /// It names a topology that is not there.
     #[error("topology '{0}' is not there")]
     UnknownTopology(Name),
@@ -57,18 +57,18 @@ pub enum DecodeError {
     Topology(#[from] TopologyError),
     /// A controller's address is none.
     #[error(transparent)]
-    Address(#[from] AddressError),
+    Address(#[from] ControllerAddressError),
     /// The bandwidth model is none.
     #[error(transparent)]
     Model(#[from] ModelError),
 }
 
-impl DecodeError {
-    pub(super) fn unknown_node(topology: &Name, node: &Key) -> Self {
+impl RecordDecodeError {
+    pub(super) fn unknown_node(topology: &Name, node: &StoredName) -> Self {
         Self::UnknownNode { topology: topology.clone(), node: node.0.clone() }
     }
 
-    pub(super) fn unknown_link(topology: &Name, link: &Key) -> Self {
+    pub(super) fn unknown_link(topology: &Name, link: &StoredName) -> Self {
         Self::UnknownLink { topology: topology.clone(), link: link.0.clone() }
     }
 
@@ -81,63 +81,68 @@ impl DecodeError {
 ///
 /// # Errors
 /// The record does not fit the state.
-pub fn decode(record: &Record, sequence: Sequence, at: Millis, state: &State) -> Result<Recorded, DecodeError> {
+pub fn decode(
+    record: &EventRecord,
+    sequence: Sequence,
+    at: Millis,
+    state: &State,
+) -> Result<Recorded, RecordDecodeError> {
     Ok(Recorded { sequence, at, event: event(record, sequence, state)? })
 }
 
-fn event(record: &Record, sequence: Sequence, state: &State) -> Result<Event, DecodeError> {
+fn event(record: &EventRecord, sequence: Sequence, state: &State) -> Result<Event, RecordDecodeError> {
     Ok(match record {
-        Record::TopologyPut { topology: name, content, displaced } => {
+        EventRecord::TopologyPut { topology: name, content, displaced } => {
             let topology = content.read(&name.0)?;
             let displaced = Names { name: &name.0, topology: &topology }.displaced(displaced)?;
             Event::TopologyPut { name: name.0.clone(), topology: Arc::new(topology), displaced }
         }
-        Record::TopologyDeleted { topology } => Event::TopologyDeleted { name: topology.0.clone() },
-        Record::ModelSet { topology, model, displaced } => Event::ModelSet {
+        EventRecord::TopologyDeleted { topology } => Event::TopologyDeleted { name: topology.0.clone() },
+        EventRecord::ModelSet { topology, model, displaced } => Event::ModelSet {
             topology: topology.0.clone(),
             model: Arc::new(model.read()?),
             displaced: Names::of(state, topology)?.displaced(displaced)?,
         },
-        Record::LinkChanged { topology, links, displaced, stranded } => {
+        EventRecord::LinkChanged { topology, links, displaced, stranded } => {
             let names = Names::of(state, topology)?;
             let links = links.iter().map(|link| {
                 Ok((names.link(&link.name)?, link.read(|node| names.node(node), |twin| names.link(twin))?))
             });
             Event::LinkChanged {
                 topology: topology.0.clone(),
-                links: links.collect::<Result<_, DecodeError>>()?,
+                links: links.collect::<Result<_, RecordDecodeError>>()?,
                 displaced: names.displaced(displaced)?,
                 stranded: ids(stranded),
             }
         }
-        Record::AllocationAdmitted { allocation, displaced } => {
+        EventRecord::AllocationAdmitted { allocation, displaced } => {
             let names = Names::of(state, &allocation.topology)?;
             Event::Admitted {
                 allocation: Arc::new(names.allocation(allocation)?),
                 displaced: names.displaced(displaced)?,
             }
         }
-        Record::AllocationDenied { demand, denial } => {
+        EventRecord::AllocationDenied { demand, denial } => {
             let names = Names::of(state, &demand.topology)?;
             Event::Denied { demand: Box::new(names.demand(demand)?), denial: names.denial(denial)? }
         }
-        Record::AllocationResized { allocation, displaced } => {
+        EventRecord::AllocationResized { allocation, displaced } => {
             let names = Names::of(state, &allocation.topology)?;
             Event::Resized {
                 allocation: Arc::new(names.allocation(allocation)?),
                 displaced: names.displaced(displaced)?,
             }
         }
-        Record::AllocationReleased { id } => Event::Released { id: id.0 },
-        Record::ControllerPut { controller: record } => {
+        EventRecord::AllocationReleased { id } => Event::Released { id: id.0 },
+        EventRecord::ControllerPut { controller: record } => {
             Event::ControllerPut { controller: Arc::new(controller(record, sequence)?) }
         }
-        Record::ControllerDeleted { controller } => Event::ControllerDeleted { name: controller.0.clone() },
-        Record::AllocationsExpired { ids: expired } => Event::Expired { ids: ids(expired) },
+        EventRecord::ControllerDeleted { controller } => Event::ControllerDeleted { name: controller.0.clone() },
+        EventRecord::AllocationsExpired { ids: expired } => Event::Expired { ids: ids(expired) },
     })
 }
 
-fn ids(stored: &[Id]) -> Vec<AllocationId> {
+fn ids(stored: &[StoredAllocationId]) -> Vec<AllocationId> {
     stored.iter().map(|id| id.0).collect()
 }
 
@@ -148,24 +153,25 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn of(state: &'a State, name: &'a Key) -> Result<Self, DecodeError> {
-        let network = state.network(name.0.as_str()).ok_or_else(|| DecodeError::UnknownTopology(name.0.clone()))?;
+    fn of(state: &'a State, name: &'a StoredName) -> Result<Self, RecordDecodeError> {
+        let network =
+            state.network(name.0.as_str()).ok_or_else(|| RecordDecodeError::UnknownTopology(name.0.clone()))?;
         Ok(Self { name: &name.0, topology: network.topology() })
     }
 
-    fn node(&self, node: &Key) -> Result<NodeIx, DecodeError> {
-        self.topology.node_named(node.0.as_str()).ok_or_else(|| DecodeError::unknown_node(self.name, node))
+    fn node(&self, node: &StoredName) -> Result<NodeIx, RecordDecodeError> {
+        self.topology.node_named(node.0.as_str()).ok_or_else(|| RecordDecodeError::unknown_node(self.name, node))
     }
 
-    fn link(&self, link: &Key) -> Result<LinkIx, DecodeError> {
-        self.topology.link_named(link.0.as_str()).ok_or_else(|| DecodeError::unknown_link(self.name, link))
+    fn link(&self, link: &StoredName) -> Result<LinkIx, RecordDecodeError> {
+        self.topology.link_named(link.0.as_str()).ok_or_else(|| RecordDecodeError::unknown_link(self.name, link))
     }
 
-    fn links(&self, links: &[Key]) -> Result<Arc<[LinkIx]>, DecodeError> {
+    fn links(&self, links: &[StoredName]) -> Result<Arc<[LinkIx]>, RecordDecodeError> {
         links.iter().map(|link| self.link(link)).collect()
     }
 
-    fn allocation(&self, record: &AllocationRecord) -> Result<Allocation, DecodeError> {
+    fn allocation(&self, record: &AllocationRecord) -> Result<Allocation, RecordDecodeError> {
         Ok(Allocation {
             id: record.id.0,
             topology: self.name.clone(),
@@ -186,7 +192,7 @@ impl<'a> Names<'a> {
         })
     }
 
-    fn demand(&self, record: &DemandRecord) -> Result<Demand, DecodeError> {
+    fn demand(&self, record: &DemandRecord) -> Result<Demand, RecordDecodeError> {
         Ok(Demand {
             of: record.of.map(|id| id.0),
             topology: self.name.clone(),
@@ -206,7 +212,7 @@ impl<'a> Names<'a> {
     pub(super) fn constraints(
         &self,
         record: Option<&ConstraintsRecord>,
-    ) -> Result<Option<Box<Constraints>>, DecodeError> {
+    ) -> Result<Option<Box<Constraints>>, RecordDecodeError> {
         let Some(record) = record else { return Ok(None) };
         let hops = |hops: &[HopRecord]| hops.iter().map(|hop| self.hop(hop)).collect::<Result<Vec<_>, _>>();
         let route = record.route.iter();
@@ -220,18 +226,18 @@ impl<'a> Names<'a> {
             exclude_any: record.exclude_any,
             route: route
                 .map(|step| Ok(RouteHop { hop: self.hop(&step.hop)?, strict: step.strict }))
-                .collect::<Result<_, DecodeError>>()?,
+                .collect::<Result<_, RecordDecodeError>>()?,
         })))
     }
 
-    fn hop(&self, hop: &HopRecord) -> Result<Hop, DecodeError> {
+    fn hop(&self, hop: &HopRecord) -> Result<Hop, RecordDecodeError> {
         match hop {
             HopRecord::Node(node) => self.node(node).map(Hop::Node),
             HopRecord::Link(link) => self.link(link).map(Hop::Link),
         }
     }
 
-    fn displaced(&self, records: &[DisplacedRecord]) -> Result<Vec<Displaced>, DecodeError> {
+    fn displaced(&self, records: &[DisplacedRecord]) -> Result<Vec<Displaced>, RecordDecodeError> {
         let one = |record: &DisplacedRecord| {
             let cause = match record.cause {
                 CauseWord::Preempted => DisplacedBy::Yielding(Cause::Preempted),
@@ -240,7 +246,7 @@ impl<'a> Names<'a> {
             };
             let fate = match (record.fate, &record.path) {
                 (FateWord::Rerouted, Some(path)) => Fate::Rerouted(self.links(path)?),
-                (FateWord::Rerouted, None) => return Err(DecodeError::NoWay(record.id.0)),
+                (FateWord::Rerouted, None) => return Err(RecordDecodeError::NoWay(record.id.0)),
                 (FateWord::Ended(cause), _) => Fate::Ended(cause.into()),
             };
             Ok(Displaced { id: record.id.0, cause, fate })
@@ -248,7 +254,7 @@ impl<'a> Names<'a> {
         records.iter().map(one).collect()
     }
 
-    fn denial(&self, record: &DenialRecord) -> Result<Denial, DecodeError> {
+    fn denial(&self, record: &DenialRecord) -> Result<Denial, RecordDecodeError> {
         let obstacle = match record {
             DenialRecord::InsufficientBandwidth { binding, largest_admissible_bps } => {
                 let binding = binding.iter().map(|record| {
@@ -256,7 +262,7 @@ impl<'a> Names<'a> {
                     Ok(Binding { link: self.link(&record.link)?, available })
                 });
                 return Ok(Denial::InsufficientBandwidth {
-                    binding: binding.collect::<Result<_, DecodeError>>()?,
+                    binding: binding.collect::<Result<_, RecordDecodeError>>()?,
                     largest_admissible: bandwidth("largest_admissible_bps", *largest_admissible_bps)?,
                 });
             }
@@ -276,11 +282,11 @@ impl<'a> Names<'a> {
     }
 }
 
-pub(super) fn controller(record: &ControllerRecord, revision: Sequence) -> Result<Controller, DecodeError> {
+pub(super) fn controller(record: &ControllerRecord, revision: Sequence) -> Result<Controller, RecordDecodeError> {
     Ok(Controller {
         name: record.name.0.clone(),
         driver: record.driver.into(),
-        address: record.url.as_deref().map(Address::new).transpose()?,
+        address: record.url.as_deref().map(ControllerAddress::new).transpose()?,
         topology: record.topology.0.clone(),
         revision,
     })
@@ -297,14 +303,14 @@ pub(super) fn flow(record: &FlowRecord) -> Box<Flow> {
     })
 }
 
-pub(super) fn class_type(number: u8) -> Result<ClassType, DecodeError> {
-    ClassType::new(number).ok_or_else(|| DecodeError::out_of_range("class_type", number))
+pub(super) fn class_type(number: u8) -> Result<ClassType, RecordDecodeError> {
+    ClassType::new(number).ok_or_else(|| RecordDecodeError::out_of_range("class_type", number))
 }
 
-pub(super) fn priority(field: &'static str, number: u8) -> Result<Priority, DecodeError> {
-    Priority::new(number).ok_or_else(|| DecodeError::out_of_range(field, number))
+pub(super) fn priority(field: &'static str, number: u8) -> Result<Priority, RecordDecodeError> {
+    Priority::new(number).ok_or_else(|| RecordDecodeError::out_of_range(field, number))
 }
 
-pub(super) fn bandwidth(field: &'static str, bps: u64) -> Result<Bandwidth, DecodeError> {
-    Bandwidth::from_bps(bps).ok_or_else(|| DecodeError::out_of_range(field, bps))
+pub(super) fn bandwidth(field: &'static str, bps: u64) -> Result<Bandwidth, RecordDecodeError> {
+    Bandwidth::from_bps(bps).ok_or_else(|| RecordDecodeError::out_of_range(field, bps))
 }

@@ -2,23 +2,23 @@
 
 use super::record::{
     AllocationRecord, BindingRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord,
-    DisplacedRecord, FateWord, FlowRecord, HopRecord, Record, RouteHopRecord,
+    DisplacedRecord, EventRecord, FateWord, FlowRecord, HopRecord, RouteHopRecord,
 };
+use super::scalars::{Prefix, StoredAllocationId, StoredName};
 use super::stored_model::ModelRecord;
 use super::stored_topology::{LinkRecord, TopologyRecord};
-use super::words::{Id, Key, Prefix};
+use kernel::allocation::{Allocation, Flow};
 use kernel::bam::Cause;
 use kernel::controller::Controller;
 use kernel::event::{Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
 use kernel::id::{LinkIx, Name, NodeIx};
-use kernel::lsp::{Allocation, Flow};
 use kernel::path::{Constraints, Hop};
 use kernel::state::State;
 use kernel::topology::Topology;
 
 /// Why an event has no stored form: it is not of the state it was said to be of.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum EncodeError {
+pub enum RecordEncodeError {
     /// It speaks of a topology that is not there.
     #[error("topology '{0}' is not there")]
     NoTopology(Name),
@@ -44,51 +44,53 @@ pub enum EncodeError {
 ///
 /// # Errors
 /// The event is not of this state.
-pub fn encode(recorded: &Recorded, state: &State) -> Result<Record, EncodeError> {
-    let key = |name: &Name| Key::from(name);
+pub fn encode(recorded: &Recorded, state: &State) -> Result<EventRecord, RecordEncodeError> {
+    let key = |name: &Name| StoredName::from(name);
     Ok(match &recorded.event {
-        Event::TopologyPut { name, topology, displaced } => Record::TopologyPut {
+        Event::TopologyPut { name, topology, displaced } => EventRecord::TopologyPut {
             topology: key(name),
             content: TopologyRecord::of(name, topology)?,
             displaced: Indices { name, topology }.displaced(displaced)?,
         },
-        Event::TopologyDeleted { name } => Record::TopologyDeleted { topology: key(name) },
-        Event::ModelSet { topology, model, displaced } => Record::ModelSet {
+        Event::TopologyDeleted { name } => EventRecord::TopologyDeleted { topology: key(name) },
+        Event::ModelSet { topology, model, displaced } => EventRecord::ModelSet {
             topology: key(topology),
             model: Box::new(ModelRecord::of(model)),
             displaced: Indices::of(state, topology)?.displaced(displaced)?,
         },
         Event::LinkChanged { topology, links, displaced, stranded } => {
             let indices = Indices::of(state, topology)?;
-            Record::LinkChanged {
+            EventRecord::LinkChanged {
                 topology: key(topology),
                 links: links.iter().map(|(_, link)| LinkRecord::of(&indices, link)).collect::<Result<_, _>>()?,
                 displaced: indices.displaced(displaced)?,
-                stranded: stranded.iter().map(|id| Id(*id)).collect(),
+                stranded: stranded.iter().map(|id| StoredAllocationId(*id)).collect(),
             }
         }
         Event::Admitted { allocation, displaced } => {
             let indices = Indices::of(state, &allocation.topology)?;
-            Record::AllocationAdmitted {
+            EventRecord::AllocationAdmitted {
                 allocation: Box::new(indices.allocation(allocation)?),
                 displaced: indices.displaced(displaced)?,
             }
         }
         Event::Denied { demand, denial } => {
             let indices = Indices::of(state, &demand.topology)?;
-            Record::AllocationDenied { demand: Box::new(indices.demand(demand)?), denial: indices.denial(denial)? }
+            EventRecord::AllocationDenied { demand: Box::new(indices.demand(demand)?), denial: indices.denial(denial)? }
         }
         Event::Resized { allocation, displaced } => {
             let indices = Indices::of(state, &allocation.topology)?;
-            Record::AllocationResized {
+            EventRecord::AllocationResized {
                 allocation: Box::new(indices.allocation(allocation)?),
                 displaced: indices.displaced(displaced)?,
             }
         }
-        Event::Released { id } => Record::AllocationReleased { id: Id(*id) },
-        Event::ControllerPut { controller } => Record::ControllerPut { controller: controller_record(controller) },
-        Event::ControllerDeleted { name } => Record::ControllerDeleted { controller: key(name) },
-        Event::Expired { ids } => Record::AllocationsExpired { ids: ids.iter().map(|id| Id(*id)).collect() },
+        Event::Released { id } => EventRecord::AllocationReleased { id: StoredAllocationId(*id) },
+        Event::ControllerPut { controller } => EventRecord::ControllerPut { controller: controller_record(controller) },
+        Event::ControllerDeleted { name } => EventRecord::ControllerDeleted { controller: key(name) },
+        Event::Expired { ids } => {
+            EventRecord::AllocationsExpired { ids: ids.iter().map(|id| StoredAllocationId(*id)).collect() }
+        }
     })
 }
 
@@ -99,36 +101,36 @@ pub(super) struct Indices<'a> {
 }
 
 impl<'a> Indices<'a> {
-    fn of(state: &'a State, name: &'a Name) -> Result<Self, EncodeError> {
-        let network = state.network(name.as_str()).ok_or_else(|| EncodeError::NoTopology(name.clone()))?;
+    fn of(state: &'a State, name: &'a Name) -> Result<Self, RecordEncodeError> {
+        let network = state.network(name.as_str()).ok_or_else(|| RecordEncodeError::NoTopology(name.clone()))?;
         Ok(Self { name, topology: network.topology() })
     }
 
-    pub(super) fn node(&self, node: NodeIx) -> Result<Key, EncodeError> {
-        let found = self.topology.node(node).map(|node| Key::from(&node.name));
-        found.ok_or_else(|| EncodeError::NoNode { topology: self.name.clone(), node })
+    pub(super) fn node(&self, node: NodeIx) -> Result<StoredName, RecordEncodeError> {
+        let found = self.topology.node(node).map(|node| StoredName::from(&node.name));
+        found.ok_or_else(|| RecordEncodeError::NoNode { topology: self.name.clone(), node })
     }
 
-    pub(super) fn link(&self, link: LinkIx) -> Result<Key, EncodeError> {
-        let found = self.topology.link(link).map(|link| Key::from(&link.name));
-        found.ok_or_else(|| EncodeError::NoLink { topology: self.name.clone(), link })
+    pub(super) fn link(&self, link: LinkIx) -> Result<StoredName, RecordEncodeError> {
+        let found = self.topology.link(link).map(|link| StoredName::from(&link.name));
+        found.ok_or_else(|| RecordEncodeError::NoLink { topology: self.name.clone(), link })
     }
 
-    fn links(&self, links: &[LinkIx]) -> Result<Vec<Key>, EncodeError> {
+    fn links(&self, links: &[LinkIx]) -> Result<Vec<StoredName>, RecordEncodeError> {
         links.iter().map(|link| self.link(*link)).collect()
     }
 
-    pub(super) fn allocation(&self, allocation: &Allocation) -> Result<AllocationRecord, EncodeError> {
+    pub(super) fn allocation(&self, allocation: &Allocation) -> Result<AllocationRecord, RecordEncodeError> {
         Ok(AllocationRecord {
-            id: Id(allocation.id),
-            topology: Key::from(&allocation.topology),
+            id: StoredAllocationId(allocation.id),
+            topology: StoredName::from(&allocation.topology),
             ingress: self.node(allocation.ingress)?,
             egress: self.node(allocation.egress)?,
             class_type: allocation.class_type.number(),
             setup_priority: allocation.setup_priority.number(),
             hold_priority: allocation.hold_priority.number(),
             bandwidth_bps: allocation.bandwidth.as_bps(),
-            aggregator: allocation.aggregator.as_ref().map(Key::from),
+            aggregator: allocation.aggregator.as_ref().map(StoredName::from),
             expires_at_ms: allocation.expires_at.map(|at| at.0),
             constraints: self.constraints(allocation.constraints.as_deref())?,
             flow: allocation.flow.as_deref().map(flow),
@@ -139,17 +141,17 @@ impl<'a> Indices<'a> {
         })
     }
 
-    fn demand(&self, demand: &Demand) -> Result<DemandRecord, EncodeError> {
+    fn demand(&self, demand: &Demand) -> Result<DemandRecord, RecordEncodeError> {
         Ok(DemandRecord {
-            of: demand.of.map(Id),
-            topology: Key::from(&demand.topology),
+            of: demand.of.map(StoredAllocationId),
+            topology: StoredName::from(&demand.topology),
             ingress: self.node(demand.ingress)?,
             egress: self.node(demand.egress)?,
             class_type: demand.class_type.number(),
             setup_priority: demand.setup_priority.number(),
             hold_priority: demand.hold_priority.number(),
             bandwidth_bps: demand.bandwidth.as_bps(),
-            aggregator: demand.aggregator.as_ref().map(Key::from),
+            aggregator: demand.aggregator.as_ref().map(StoredName::from),
             expires_at_ms: demand.expires_at.map(|at| at.0),
             constraints: self.constraints(demand.constraints.as_deref())?,
             flow: demand.flow.as_deref().map(flow),
@@ -159,7 +161,7 @@ impl<'a> Indices<'a> {
     pub(super) fn constraints(
         &self,
         constraints: Option<&Constraints>,
-    ) -> Result<Option<Box<ConstraintsRecord>>, EncodeError> {
+    ) -> Result<Option<Box<ConstraintsRecord>>, RecordEncodeError> {
         let Some(constraints) = constraints else { return Ok(None) };
         let hops = |hops: &[Hop]| hops.iter().map(|hop| self.hop(*hop)).collect::<Result<Vec<_>, _>>();
         let route = constraints.route.iter();
@@ -173,18 +175,18 @@ impl<'a> Indices<'a> {
             exclude_any: constraints.exclude_any,
             route: route
                 .map(|step| Ok(RouteHopRecord { hop: self.hop(step.hop)?, strict: step.strict }))
-                .collect::<Result<_, EncodeError>>()?,
+                .collect::<Result<_, RecordEncodeError>>()?,
         })))
     }
 
-    fn hop(&self, hop: Hop) -> Result<HopRecord, EncodeError> {
+    fn hop(&self, hop: Hop) -> Result<HopRecord, RecordEncodeError> {
         match hop {
             Hop::Node(node) => self.node(node).map(HopRecord::Node),
             Hop::Link(link) => self.link(link).map(HopRecord::Link),
         }
     }
 
-    fn displaced(&self, displaced: &[Displaced]) -> Result<Vec<DisplacedRecord>, EncodeError> {
+    fn displaced(&self, displaced: &[Displaced]) -> Result<Vec<DisplacedRecord>, RecordEncodeError> {
         let one = |gone: &Displaced| {
             let cause = match gone.cause {
                 DisplacedBy::Yielding(Cause::Preempted) => CauseWord::Preempted,
@@ -195,19 +197,19 @@ impl<'a> Indices<'a> {
                 Fate::Rerouted(path) => (FateWord::Rerouted, Some(self.links(path)?)),
                 Fate::Ended(cause) => (FateWord::Ended((*cause).into()), None),
             };
-            Ok(DisplacedRecord { id: Id(gone.id), cause, fate, path })
+            Ok(DisplacedRecord { id: StoredAllocationId(gone.id), cause, fate, path })
         };
         displaced.iter().map(one).collect()
     }
 
-    fn denial(&self, denial: &Denial) -> Result<DenialRecord, EncodeError> {
+    fn denial(&self, denial: &Denial) -> Result<DenialRecord, RecordEncodeError> {
         Ok(match denial {
             Denial::InsufficientBandwidth { binding, largest_admissible } => {
                 let binding = binding.iter().map(|binding| {
                     Ok(BindingRecord { link: self.link(binding.link)?, available_bps: binding.available.as_bps() })
                 });
                 DenialRecord::InsufficientBandwidth {
-                    binding: binding.collect::<Result<_, EncodeError>>()?,
+                    binding: binding.collect::<Result<_, RecordEncodeError>>()?,
                     largest_admissible_bps: largest_admissible.as_bps(),
                 }
             }
@@ -230,10 +232,10 @@ impl<'a> Indices<'a> {
 
 pub(super) fn controller_record(controller: &Controller) -> ControllerRecord {
     ControllerRecord {
-        name: Key::from(&controller.name),
+        name: StoredName::from(&controller.name),
         driver: controller.driver.into(),
         url: controller.address.as_ref().map(ToString::to_string),
-        topology: Key::from(&controller.topology),
+        topology: StoredName::from(&controller.topology),
     }
 }
 
@@ -252,7 +254,7 @@ pub(super) fn flow(flow: &Flow) -> Box<FlowRecord> {
 ///
 /// # Errors
 /// The numbers do not belong to this topology.
-pub fn allocation_record(allocation: &Allocation, topology: &Topology) -> Result<AllocationRecord, EncodeError> {
+pub fn allocation_record(allocation: &Allocation, topology: &Topology) -> Result<AllocationRecord, RecordEncodeError> {
     Indices { name: &allocation.topology, topology }.allocation(allocation)
 }
 
@@ -260,6 +262,6 @@ pub fn allocation_record(allocation: &Allocation, topology: &Topology) -> Result
 ///
 /// # Errors
 /// The numbers do not belong to this topology.
-pub fn denial_record(denial: &Denial, name: &Name, topology: &Topology) -> Result<DenialRecord, EncodeError> {
+pub fn denial_record(denial: &Denial, name: &Name, topology: &Topology) -> Result<DenialRecord, RecordEncodeError> {
     Indices { name, topology }.denial(denial)
 }

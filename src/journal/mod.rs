@@ -8,10 +8,10 @@
 mod append;
 mod database;
 mod decode;
-mod draft;
+mod batch;
 mod encode;
 mod json;
-mod past;
+mod history;
 pub mod record;
 mod restore;
 mod snapshot;
@@ -19,7 +19,7 @@ mod statement;
 pub mod stored_model;
 pub mod stored_topology;
 mod url;
-pub mod words;
+pub mod scalars;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ use kernel::id::{AllocationId, Sequence};
 use kernel::units::Millis;
 
 use database::Database;
-use past::Bind;
+use history::Bind;
 
-pub use append::Alone;
-pub use decode::{DecodeError, decode};
-pub use draft::{Draft, DraftError, Receipt};
-pub use encode::{EncodeError, allocation_record, denial_record, encode};
-pub use past::{Past, PastFilter};
-pub use record::Record;
+pub use append::ExclusiveWriter;
+pub use batch::{DraftError, Receipt, RecordBatch};
+pub use decode::{RecordDecodeError, decode};
+pub use encode::{RecordEncodeError, allocation_record, denial_record, encode};
+pub use history::{Past, PastFilter};
+pub use record::EventRecord;
 pub use snapshot::SnapshotError;
 pub use url::{DatabaseUrl, DatabaseUrlError};
 
@@ -65,7 +65,7 @@ pub struct StoredRecord {
     /// When it was decided.
     pub at: Millis,
     /// What happened.
-    pub record: Record,
+    pub record: EventRecord,
 }
 
 /// Why the journal could not do something.
@@ -120,14 +120,14 @@ pub enum JournalError {
         at: Sequence,
         /// Why not.
         #[source]
-        error: DecodeError,
+        error: RecordDecodeError,
     },
     /// An event that cannot follow from what came before it.
     #[error("the journal contradicts itself")]
     Contradiction(#[from] ApplyError),
     /// A snapshot that cannot be taken.
     #[error("the state cannot be laid out")]
-    Snapshot(#[from] EncodeError),
+    Snapshot(#[from] RecordEncodeError),
     /// A snapshot that does not fit together.
     #[error("the snapshot at event {at} is damaged in part {part}", at = .at.0)]
     BadSnapshot {
@@ -180,7 +180,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`AppendError::Conflict`] if the batch's first event is not the one after the last.
-    pub async fn append(&self, draft: &Draft) -> Result<(), AppendError> {
+    pub async fn append(&self, draft: &RecordBatch) -> Result<(), AppendError> {
         if draft.is_empty() {
             return Ok(());
         }
@@ -222,7 +222,7 @@ impl Journal {
     ) -> Result<Vec<Past>, JournalError> {
         let after = after.map_or(Ok(0), |id| column(id.0))?;
         let (text, binds) = filter.listing();
-        let rows: Vec<past::Row> = on_either!(&*self.database, |connections| {
+        let rows: Vec<history::HistoryRow> = on_either!(&*self.database, |connections| {
             // Assembled from constants only; what came from outside is bound.
             let query = sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(after).bind(i64::from(limit));
             let query = binds.into_iter().fold(query, |query, bind| match bind {
@@ -240,7 +240,7 @@ impl Journal {
     /// The database failed, or the row is damaged.
     pub async fn past_one(&self, id: AllocationId) -> Result<Option<Past>, JournalError> {
         let Ok(id) = column(id.0) else { return Ok(None) };
-        let row: Option<past::Row> = on_either!(&*self.database, |connections| {
+        let row: Option<history::HistoryRow> = on_either!(&*self.database, |connections| {
             sqlx::query_as(statement::PAST_ONE).bind(id).fetch_optional(&connections.readers).await?
         });
         row.as_ref().map(Past::read).transpose()
@@ -253,7 +253,7 @@ impl Journal {
     pub async fn receipt(&self, key: &str) -> Result<Option<Receipt>, JournalError> {
         let row: Option<(String, i64, i64, i64)> = on_either!(&*self.database, |connections| {
             sqlx::query_as(statement::RECEIPT_GET)
-                .bind(&*words::escaped(key))
+                .bind(&*scalars::escaped(key))
                 .fetch_optional(&connections.readers)
                 .await?
         });

@@ -3,18 +3,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::scalars::{DriverWord, EndWord, MetricWord, Prefix, StateWord, StoredAllocationId, StoredName};
 use super::stored_model::ModelRecord;
 use super::stored_topology::{LinkRecord, TopologyRecord};
-use super::words::{DriverWord, EndWord, Id, Key, MetricWord, Prefix, StateWord};
 
 /// What happened, as it is stored.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Record {
+pub enum EventRecord {
     /// A topology was uploaded, or a new revision of it.
     TopologyPut {
         /// Its name.
-        topology: Key,
+        topology: StoredName,
         /// What it is now.
         content: TopologyRecord,
         /// Who had to leave their path; paths are in the new revision.
@@ -24,12 +24,12 @@ pub enum Record {
     /// A topology was forgotten.
     TopologyDeleted {
         /// Its name.
-        topology: Key,
+        topology: StoredName,
     },
     /// Another bandwidth model is in force.
     ModelSet {
         /// For which topology.
-        topology: Key,
+        topology: StoredName,
         /// The model.
         model: Box<ModelRecord>,
         /// Who had to leave their path.
@@ -39,7 +39,7 @@ pub enum Record {
     /// Links changed.
     LinkChanged {
         /// Of which topology.
-        topology: Key,
+        topology: StoredName,
         /// The links as they are now.
         links: Vec<LinkRecord>,
         /// Who had to leave their path.
@@ -47,7 +47,7 @@ pub enum Record {
         displaced: Vec<DisplacedRecord>,
         /// Who should have left but has nowhere to go.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        stranded: Vec<Id>,
+        stranded: Vec<StoredAllocationId>,
     },
     /// A request was admitted.
     AllocationAdmitted {
@@ -75,12 +75,12 @@ pub enum Record {
     /// An allocation was let go.
     AllocationReleased {
         /// Which.
-        id: Id,
+        id: StoredAllocationId,
     },
     /// Allocations came to their time.
     AllocationsExpired {
         /// Which, in order.
-        ids: Vec<Id>,
+        ids: Vec<StoredAllocationId>,
     },
     /// A topology's switches are reached through this controller.
     ControllerPut {
@@ -90,7 +90,7 @@ pub enum Record {
     /// A controller is let be.
     ControllerDeleted {
         /// Its name.
-        controller: Key,
+        controller: StoredName,
     },
 }
 
@@ -98,27 +98,27 @@ pub enum Record {
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct ControllerRecord {
     /// Its name.
-    pub name: Key,
+    pub name: StoredName,
     /// Which dialect it speaks.
     pub driver: DriverWord,
     /// Where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Whose switches it has.
-    pub topology: Key,
+    pub topology: StoredName,
 }
 
 /// An allocation, with nodes and links by name.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct AllocationRecord {
     /// The sequence number of its admission.
-    pub id: Id,
+    pub id: StoredAllocationId,
     /// The topology it is in.
-    pub topology: Key,
+    pub topology: StoredName,
     /// The node where traffic enters.
-    pub ingress: Key,
+    pub ingress: StoredName,
     /// The node where traffic leaves.
-    pub egress: Key,
+    pub egress: StoredName,
     /// 0 to 7.
     pub class_type: u8,
     /// 0 to 7.
@@ -129,7 +129,7 @@ pub struct AllocationRecord {
     pub bandwidth_bps: u64,
     /// Who asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aggregator: Option<Key>,
+    pub aggregator: Option<StoredName>,
     /// When it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<u64>,
@@ -140,7 +140,7 @@ pub struct AllocationRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Box<FlowRecord>>,
     /// The links from ingress to egress.
-    pub path: Vec<Key>,
+    pub path: Vec<StoredName>,
     /// Where it is in its life; left out when it is in force.
     #[serde(default, skip_serializing_if = "is_active")]
     pub state: StateWord,
@@ -155,13 +155,13 @@ pub struct AllocationRecord {
 pub struct DemandRecord {
     /// The allocation to be changed, if the request was for a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<Id>,
+    pub of: Option<StoredAllocationId>,
     /// In which topology.
-    pub topology: Key,
+    pub topology: StoredName,
     /// The node where traffic enters.
-    pub ingress: Key,
+    pub ingress: StoredName,
     /// The node where traffic leaves.
-    pub egress: Key,
+    pub egress: StoredName,
     /// 0 to 7.
     pub class_type: u8,
     /// 0 to 7.
@@ -172,7 +172,7 @@ pub struct DemandRecord {
     pub bandwidth_bps: u64,
     /// Who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aggregator: Option<Key>,
+    pub aggregator: Option<StoredName>,
     /// When it would end by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<u64>,
@@ -218,9 +218,9 @@ pub struct ConstraintsRecord {
 #[serde(rename_all = "snake_case")]
 pub enum HopRecord {
     /// A node.
-    Node(Key),
+    Node(StoredName),
     /// A link.
-    Link(Key),
+    Link(StoredName),
 }
 
 /// One hop of an explicit route.
@@ -259,14 +259,14 @@ pub struct FlowRecord {
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct DisplacedRecord {
     /// Who.
-    pub id: Id,
+    pub id: StoredAllocationId,
     /// What made them leave.
     pub cause: CauseWord,
     /// What became of them.
     pub fate: FateWord,
     /// Their new path, if they have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<Vec<Key>>,
+    pub path: Option<Vec<StoredName>>,
 }
 
 /// What made somebody leave their path.
@@ -338,7 +338,7 @@ pub enum DenialRecord {
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct BindingRecord {
     /// Which.
-    pub link: Key,
+    pub link: StoredName,
     /// What the class could have there.
     pub available_bps: u64,
 }

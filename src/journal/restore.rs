@@ -4,7 +4,7 @@
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::decode::decode;
-use super::snapshot::{Head, SnapshotError, Thaw};
+use super::snapshot::{SnapshotError, SnapshotHead, SnapshotLoader};
 use super::{Journal, JournalError, JournalRow, StoredRecord, on_either, statement};
 use kernel::apply::apply;
 use kernel::id::Sequence;
@@ -16,8 +16,8 @@ const ROWS_AT_ONCE: i64 = 2_000;
 const PORTIONS_WAITING: usize = 2;
 
 /// What is read at once.
-enum Portion {
-    Part(Head, i64, String),
+enum SnapshotChunk {
+    Part(SnapshotHead, i64, String),
     Rows(Vec<JournalRow>),
 }
 
@@ -36,10 +36,11 @@ impl Journal {
     }
 
     /// Reads everything, as it is at one moment. Whoever builds may have given up: then there is no need to go on.
-    async fn read_all(&self, portions: Sender<Portion>) -> Result<(), JournalError> {
+    async fn read_all(&self, portions: Sender<SnapshotChunk>) -> Result<(), JournalError> {
         on_either!(&*self.database, |connections| {
             let mut moment = connections.readers.begin_with(connections.begin_read).await?;
-            let head: Option<Head> = sqlx::query_as(statement::SNAPSHOT_HEAD).fetch_optional(&mut *moment).await?;
+            let head: Option<SnapshotHead> =
+                sqlx::query_as(statement::SNAPSHOT_HEAD).fetch_optional(&mut *moment).await?;
             let mut after = 0;
             if let Some(head) = head {
                 after = head.0;
@@ -47,7 +48,7 @@ impl Journal {
                     let query = sqlx::query_scalar(statement::SNAPSHOT_PART).bind(head.0).bind(part);
                     let body: Option<String> = query.fetch_optional(&mut *moment).await?;
                     let body = body.ok_or_else(|| missing(head, part))?;
-                    if portions.send(Portion::Part(head, part, body)).await.is_err() {
+                    if portions.send(SnapshotChunk::Part(head, part, body)).await.is_err() {
                         return Ok(());
                     }
                 }
@@ -57,7 +58,7 @@ impl Journal {
                 let rows: Vec<JournalRow> = query.fetch_all(&mut *moment).await?;
                 let Some(last) = rows.last() else { return Ok(()) };
                 after = last.0;
-                if portions.send(Portion::Rows(rows)).await.is_err() {
+                if portions.send(SnapshotChunk::Rows(rows)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -65,17 +66,17 @@ impl Journal {
     }
 }
 
-fn missing(head: Head, part: i64) -> JournalError {
+fn missing(head: SnapshotHead, part: i64) -> JournalError {
     let at = Sequence(head.0.unsigned_abs());
     JournalError::BadSnapshot { at, part, error: Box::new(SnapshotError::Missing) }
 }
 
-fn build(mut waiting: Receiver<Portion>) -> Result<State, JournalError> {
-    let mut thaw = Thaw::default();
+fn build(mut waiting: Receiver<SnapshotChunk>) -> Result<State, JournalError> {
+    let mut thaw = SnapshotLoader::default();
     while let Some(portion) = waiting.blocking_recv() {
         match portion {
-            Portion::Part(head, part, body) => thaw.part(head, part, &body)?,
-            Portion::Rows(rows) => rows.iter().try_for_each(|row| follow(&mut thaw.state, row))?,
+            SnapshotChunk::Part(head, part, body) => thaw.part(head, part, &body)?,
+            SnapshotChunk::Rows(rows) => rows.iter().try_for_each(|row| follow(&mut thaw.state, row))?,
         }
     }
     Ok(thaw.state)

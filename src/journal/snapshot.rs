@@ -7,19 +7,19 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::decode::{
-    DecodeError, Names, bandwidth, class_type, controller as read_controller, flow as read_flow, priority,
+    Names, RecordDecodeError, bandwidth, class_type, controller as read_controller, flow as read_flow, priority,
 };
-use super::encode::{EncodeError, Indices, controller_record, flow as flow_record};
+use super::encode::{Indices, RecordEncodeError, controller_record, flow as flow_record};
 use super::record::{ConstraintsRecord, ControllerRecord, FlowRecord};
+use super::scalars::{StateWord, StoredName};
 use super::stored_model::ModelRecord;
 use super::stored_topology::TopologyRecord;
-use super::words::{Key, StateWord};
 use super::{Journal, JournalError, column, number, on_either, statement};
+use kernel::allocation::Allocation;
 use kernel::apply::ApplyError;
 use kernel::controller::Controller;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
-use kernel::lsp::Allocation;
-use kernel::state::{Frozen, FrozenNetwork, State};
+use kernel::state::{NetworkSnapshot, Snapshot, State};
 use kernel::topology::Topology;
 use kernel::units::Millis;
 
@@ -37,7 +37,7 @@ pub enum SnapshotError {
     Unreadable(#[from] serde_json::Error),
     /// What it says cannot be understood.
     #[error("it cannot be understood")]
-    Decode(#[from] DecodeError),
+    Decode(#[from] RecordDecodeError),
     /// It refers to something by a number that stands for nothing.
     #[error("it has nothing under number {0}")]
     NoNumber(u32),
@@ -55,11 +55,11 @@ pub enum SnapshotError {
 }
 
 /// The head of a complete snapshot: sequence, parts, allocations.
-pub(super) type Head = (i64, i64, i64);
+pub(super) type SnapshotHead = (i64, i64, i64);
 
 #[derive(Serialize, Deserialize)]
 struct NetworkForm {
-    name: Key,
+    name: StoredName,
     revision: u64,
     model_revision: u64,
     topology: TopologyRecord,
@@ -68,7 +68,7 @@ struct NetworkForm {
 
 /// The first part. One that was written before there were controllers is a list of networks.
 #[derive(Serialize, Deserialize)]
-struct First {
+struct FirstPart {
     networks: Vec<NetworkForm>,
     controllers: Vec<ControllerForm>,
 }
@@ -82,14 +82,14 @@ struct ControllerForm {
 
 /// A part of allocations, with the aggregators that they share.
 #[derive(Serialize, Deserialize)]
-struct Part {
-    aggregators: Vec<Key>,
-    rows: Vec<Row>,
+struct AllocationPart {
+    aggregators: Vec<StoredName>,
+    rows: Vec<SnapshotRow>,
 }
 
 /// Id, network, ends, class type with setup and hold priority, bandwidth, path, times of creation, change and end,
 /// aggregator, state unless active, constraints, flow.
-type Row = (
+type SnapshotRow = (
     u64,
     u32,
     (u32, u32),
@@ -105,19 +105,19 @@ type Row = (
 
 /// The networks of a snapshot, in the order in which rows refer to them.
 #[derive(Clone, Default)]
-struct Shelf(Arc<[(Name, Arc<Topology>)]>);
+struct TopologyCache(Arc<[(Name, Arc<Topology>)]>);
 
 impl Journal {
     /// Writes a snapshot, part by part so that nobody is held up, and forgets the ones before it.
     ///
     /// # Errors
     /// The database failed. What was written of the snapshot does not count then.
-    pub async fn write_snapshot(&self, frozen: &Frozen) -> Result<(), JournalError> {
+    pub async fn write_snapshot(&self, frozen: &Snapshot) -> Result<(), JournalError> {
         let sequence = column(frozen.sequence.0)?;
         let (networks, controllers) = (frozen.networks.clone(), frozen.controllers.clone());
         let body = tokio::task::spawn_blocking(move || first_part(&networks, &controllers)).await??;
         self.put_part(sequence, 0, &body).await?;
-        let shelf = Shelf::of(&frozen.networks);
+        let shelf = TopologyCache::of(&frozen.networks);
         let mut parts = 1;
         for chunk in frozen.allocations.chunks(PART_ALLOCATIONS) {
             let (shelf, chunk) = (shelf.clone(), chunk.to_vec());
@@ -164,10 +164,10 @@ impl Journal {
     }
 }
 
-fn first_part(networks: &[FrozenNetwork], controllers: &[Arc<Controller>]) -> Result<String, JournalError> {
+fn first_part(networks: &[NetworkSnapshot], controllers: &[Arc<Controller>]) -> Result<String, JournalError> {
     let forms = networks.iter().map(|network| {
         Ok(NetworkForm {
-            name: Key::from(&network.name),
+            name: StoredName::from(&network.name),
             revision: network.revision.0,
             model_revision: network.model_revision.0,
             topology: TopologyRecord::of(&network.name, &network.topology)?,
@@ -178,17 +178,18 @@ fn first_part(networks: &[FrozenNetwork], controllers: &[Arc<Controller>]) -> Re
         revision: controller.revision.0,
         controller: controller_record(controller),
     });
-    let first = First { networks: forms.collect::<Result<_, EncodeError>>()?, controllers: controllers.collect() };
+    let first =
+        FirstPart { networks: forms.collect::<Result<_, RecordEncodeError>>()?, controllers: controllers.collect() };
     serde_json::to_string(&first).map_err(JournalError::Unwritable)
 }
 
-fn allocations_part(shelf: &Shelf, allocations: &[Arc<Allocation>]) -> Result<String, JournalError> {
-    let mut part = Part { aggregators: vec![], rows: Vec::with_capacity(allocations.len()) };
+fn allocations_part(shelf: &TopologyCache, allocations: &[Arc<Allocation>]) -> Result<String, JournalError> {
+    let mut part = AllocationPart { aggregators: vec![], rows: Vec::with_capacity(allocations.len()) };
     let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
     for allocation in allocations {
         let aggregator = allocation.aggregator.as_ref().map(|name| {
             *numbers.entry(name).or_insert_with(|| {
-                part.aggregators.push(Key::from(name));
+                part.aggregators.push(StoredName::from(name));
                 u32::try_from(part.aggregators.len() - 1).unwrap_or(u32::MAX)
             })
         });
@@ -197,18 +198,18 @@ fn allocations_part(shelf: &Shelf, allocations: &[Arc<Allocation>]) -> Result<St
     serde_json::to_string(&part).map_err(JournalError::Unwritable)
 }
 
-impl Shelf {
-    fn of(networks: &[FrozenNetwork]) -> Self {
+impl TopologyCache {
+    fn of(networks: &[NetworkSnapshot]) -> Self {
         Self(networks.iter().map(|network| (network.name.clone(), Arc::clone(&network.topology))).collect())
     }
 
-    fn row(&self, allocation: &Allocation, aggregator: Option<u32>) -> Result<Row, EncodeError> {
+    fn row(&self, allocation: &Allocation, aggregator: Option<u32>) -> Result<SnapshotRow, RecordEncodeError> {
         // In the order of names, as the state gives them.
         let at = self.0.binary_search_by(|(name, _)| name.cmp(&allocation.topology));
-        let at = at.map_err(|_| EncodeError::NoTopology(allocation.topology.clone()))?;
+        let at = at.map_err(|_| RecordEncodeError::NoTopology(allocation.topology.clone()))?;
         let (network, (name, topology)) = match (u32::try_from(at), self.0.get(at)) {
             (Ok(network), Some(place)) => (network, place),
-            _ => return Err(EncodeError::NoTopology(allocation.topology.clone())),
+            _ => return Err(RecordEncodeError::NoTopology(allocation.topology.clone())),
         };
         let class =
             (allocation.class_type.number(), allocation.setup_priority.number(), allocation.hold_priority.number());
@@ -227,7 +228,7 @@ impl Shelf {
         ))
     }
 
-    fn allocation(&self, row: Row, aggregators: &[Key]) -> Result<Allocation, SnapshotError> {
+    fn allocation(&self, row: SnapshotRow, aggregators: &[StoredName]) -> Result<Allocation, SnapshotError> {
         let (id, network, ends, class, bandwidth_bps, path, times, aggregator, state, constraints, flow) = row;
         let none = || SnapshotError::NoNumber(network);
         let (name, topology) = usize::try_from(network).ok().and_then(|at| self.0.get(at)).ok_or_else(none)?;
@@ -258,14 +259,14 @@ impl Shelf {
 
 /// A state being built, part by part.
 #[derive(Default)]
-pub(super) struct Thaw {
-    shelf: Shelf,
+pub(super) struct SnapshotLoader {
+    shelf: TopologyCache,
     pub(super) state: State,
 }
 
-impl Thaw {
+impl SnapshotLoader {
     /// Takes the next part of a snapshot in.
-    pub(super) fn part(&mut self, head: Head, part: i64, body: &str) -> Result<(), JournalError> {
+    pub(super) fn part(&mut self, head: SnapshotHead, part: i64, body: &str) -> Result<(), JournalError> {
         let at = Sequence(number("snapshot_head", head.0, head.0)?);
         let done = if part == 0 { self.networks(at, body) } else { self.allocations(body) };
         let done = done.and_then(|()| if part + 1 == head.1 { self.count(head.2) } else { Ok(()) });
@@ -274,11 +275,11 @@ impl Thaw {
 
     fn networks(&mut self, at: Sequence, body: &str) -> Result<(), SnapshotError> {
         let first = match body.starts_with('[') {
-            true => First { networks: serde_json::from_str(body)?, controllers: vec![] },
+            true => FirstPart { networks: serde_json::from_str(body)?, controllers: vec![] },
             false => serde_json::from_str(body)?,
         };
         let networks = first.networks.iter().map(|form| {
-            Ok(FrozenNetwork {
+            Ok(NetworkSnapshot {
                 name: form.name.0.clone(),
                 revision: Sequence(form.revision),
                 model_revision: Sequence(form.model_revision),
@@ -286,18 +287,18 @@ impl Thaw {
                 model: Arc::new(form.model.read()?),
             })
         });
-        let networks = networks.collect::<Result<Vec<_>, DecodeError>>()?;
+        let networks = networks.collect::<Result<Vec<_>, RecordDecodeError>>()?;
         let controllers = first
             .controllers
             .iter()
             .map(|form| read_controller(&form.controller, Sequence(form.revision)).map(Arc::new));
-        let controllers = controllers.collect::<Result<Vec<_>, DecodeError>>()?;
-        *self = Self { shelf: Shelf::of(&networks), state: State::thaw_networks(at, networks, controllers) };
+        let controllers = controllers.collect::<Result<Vec<_>, RecordDecodeError>>()?;
+        *self = Self { shelf: TopologyCache::of(&networks), state: State::thaw_networks(at, networks, controllers) };
         Ok(())
     }
 
     fn allocations(&mut self, body: &str) -> Result<(), SnapshotError> {
-        let part: Part = serde_json::from_str(body)?;
+        let part: AllocationPart = serde_json::from_str(body)?;
         let mut allocations = Vec::with_capacity(part.rows.len());
         for row in part.rows {
             allocations.push(self.shelf.allocation(row, &part.aggregators)?);

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decode::{DecodeError, class_type, priority};
-use super::words::{ChoiceWord, Key, KindWord, MetricWord, RestorationWord, VictimWord};
+use super::decode::{RecordDecodeError, class_type, priority};
+use super::scalars::{ChoiceWord, KindWord, MetricWord, RestorationWord, StoredName, VictimWord};
 use kernel::bam::{ClassConfig, Model};
 use kernel::class::TeClass;
-use kernel::model::{BandwidthModel, Policy};
+use kernel::policy::{BandwidthModel, Policy};
 use kernel::units::{Overbooking, Share};
 
 /// A topology's bandwidth model.
@@ -19,7 +19,7 @@ pub struct ModelRecord {
     pub everywhere: BoundsRecord,
     /// What holds instead on single links.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub overrides: BTreeMap<Key, BoundsRecord>,
+    pub overrides: BTreeMap<StoredName, BoundsRecord>,
     /// How choices are made.
     pub policy: PolicyRecord,
 }
@@ -78,7 +78,7 @@ pub struct PolicyRecord {
 
 impl ModelRecord {
     pub(super) fn of(model: &BandwidthModel) -> Self {
-        let overrides = model.overrides.iter().map(|(link, model)| (Key::from(link), BoundsRecord::of(model)));
+        let overrides = model.overrides.iter().map(|(link, model)| (StoredName::from(link), BoundsRecord::of(model)));
         Self {
             everywhere: BoundsRecord::of(&model.model),
             overrides: overrides.collect(),
@@ -92,11 +92,11 @@ impl ModelRecord {
         }
     }
 
-    pub(super) fn read(&self) -> Result<BandwidthModel, DecodeError> {
+    pub(super) fn read(&self) -> Result<BandwidthModel, RecordDecodeError> {
         let overrides = self.overrides.iter().map(|(link, bounds)| Ok((link.0.clone(), bounds.read()?)));
         Ok(BandwidthModel {
             model: self.everywhere.read()?,
-            overrides: overrides.collect::<Result<_, DecodeError>>()?,
+            overrides: overrides.collect::<Result<_, RecordDecodeError>>()?,
             policy: Policy {
                 victim_order: self.policy.victim_order.into(),
                 path_choice: self.policy.path_choice.into(),
@@ -124,7 +124,7 @@ impl BoundsRecord {
         Self { model: model.kind().into(), classes: classes.collect(), te_classes: te_classes.collect() }
     }
 
-    fn read(&self) -> Result<Model, DecodeError> {
+    fn read(&self) -> Result<Model, RecordDecodeError> {
         let classes = self.classes.iter().map(ClassRecord::read).collect::<Result<_, _>>()?;
         let te_classes = self.te_classes.iter().map(|te_class| {
             Ok(TeClass {
@@ -132,23 +132,23 @@ impl BoundsRecord {
                 priority: priority("priority", te_class.priority)?,
             })
         });
-        Ok(Model::new(self.model.into(), classes, te_classes.collect::<Result<_, DecodeError>>()?)?)
+        Ok(Model::new(self.model.into(), classes, te_classes.collect::<Result<_, RecordDecodeError>>()?)?)
     }
 }
 
 impl ClassRecord {
-    fn read(&self) -> Result<ClassConfig, DecodeError> {
+    fn read(&self) -> Result<ClassConfig, RecordDecodeError> {
         Ok(ClassConfig {
             class_type: class_type(self.class_type)?,
             share: share("share_ppm", self.share_ppm)?,
             high_to_low: share("high_to_low_ppm", self.high_to_low_ppm)?,
             low_to_high: share("low_to_high_ppm", self.low_to_high_ppm)?,
             overbooking: Overbooking::from_ppm(self.overbooking_ppm)
-                .ok_or_else(|| DecodeError::out_of_range("overbooking_ppm", self.overbooking_ppm))?,
+                .ok_or_else(|| RecordDecodeError::out_of_range("overbooking_ppm", self.overbooking_ppm))?,
         })
     }
 }
 
-fn share(field: &'static str, ppm: u32) -> Result<Share, DecodeError> {
-    Share::from_ppm(ppm).ok_or_else(|| DecodeError::out_of_range(field, ppm))
+fn share(field: &'static str, ppm: u32) -> Result<Share, RecordDecodeError> {
+    Share::from_ppm(ppm).ok_or_else(|| RecordDecodeError::out_of_range(field, ppm))
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decode::{DecodeError, bandwidth};
-use super::encode::{EncodeError, Indices};
-use super::words::{Dpid, Key, LinkWord, SourceWord, Text};
+use super::decode::{RecordDecodeError, bandwidth};
+use super::encode::{Indices, RecordEncodeError};
+use super::scalars::{LinkWord, SourceWord, StoredDpid, StoredName, Text};
 use kernel::id::{LinkIx, Name, NodeIx};
 use kernel::topology::{Link, Node, Position, Switch, Topology};
 use kernel::units::Micros;
@@ -24,7 +24,7 @@ pub struct TopologyRecord {
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct NodeRecord {
     /// Its key.
-    pub name: Key,
+    pub name: StoredName,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Text>,
@@ -60,7 +60,7 @@ pub enum PositionRecord {
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct SwitchRecord {
     /// The datapath id.
-    pub dpid: Dpid,
+    pub dpid: StoredDpid,
     /// Where hosts are attached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_ports: Vec<u32>,
@@ -70,11 +70,11 @@ pub struct SwitchRecord {
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct LinkRecord {
     /// Its key.
-    pub name: Key,
+    pub name: StoredName,
     /// The tail.
-    pub from: Key,
+    pub from: StoredName,
     /// The head.
-    pub to: Key,
+    pub to: StoredName,
     /// What it can carry.
     pub capacity_bps: u64,
     /// How much of it may be reserved.
@@ -99,13 +99,13 @@ pub struct LinkRecord {
     pub to_port: Option<u32>,
     /// The other direction of the same fibre.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub twin: Option<Key>,
+    pub twin: Option<StoredName>,
     /// How the capacity is known.
     pub capacity_from: SourceWord,
 }
 
 impl TopologyRecord {
-    pub(super) fn of(name: &Name, topology: &Topology) -> Result<Self, EncodeError> {
+    pub(super) fn of(name: &Name, topology: &Topology) -> Result<Self, RecordEncodeError> {
         let indices = Indices { name, topology };
         let links = topology.links().map(|(_, link)| LinkRecord::of(&indices, link));
         Ok(Self {
@@ -114,13 +114,17 @@ impl TopologyRecord {
         })
     }
 
-    pub(super) fn read(&self, name: &Name) -> Result<Topology, DecodeError> {
+    pub(super) fn read(&self, name: &Name) -> Result<Topology, RecordDecodeError> {
         let node_at: BTreeMap<&str, NodeIx> =
             self.nodes.iter().map(|node| node.name.0.as_str()).zip((0..).map(NodeIx)).collect();
         let link_at: BTreeMap<&str, LinkIx> =
             self.links.iter().map(|link| link.name.0.as_str()).zip((0..).map(LinkIx)).collect();
-        let node = |key: &Key| node_at.get(key.0.as_str()).copied().ok_or_else(|| DecodeError::unknown_node(name, key));
-        let link = |key: &Key| link_at.get(key.0.as_str()).copied().ok_or_else(|| DecodeError::unknown_link(name, key));
+        let node = |key: &StoredName| {
+            node_at.get(key.0.as_str()).copied().ok_or_else(|| RecordDecodeError::unknown_node(name, key))
+        };
+        let link = |key: &StoredName| {
+            link_at.get(key.0.as_str()).copied().ok_or_else(|| RecordDecodeError::unknown_link(name, key))
+        };
         let nodes = self.nodes.iter().map(NodeRecord::read).collect();
         let links = self.links.iter().map(|record| record.read(node, link)).collect::<Result<_, _>>()?;
         Ok(Topology::new(nodes, links)?)
@@ -136,8 +140,8 @@ impl NodeRecord {
             Position::Drawing { x_milli, y_milli } => PositionRecord::Drawing { x_milli, y_milli },
         });
         let switch = (node.switch.as_ref())
-            .map(|switch| SwitchRecord { dpid: Dpid(switch.dpid), host_ports: switch.host_ports.clone() });
-        Self { name: Key::from(&node.name), label: node.label.clone().map(Text), position, switch }
+            .map(|switch| SwitchRecord { dpid: StoredDpid(switch.dpid), host_ports: switch.host_ports.clone() });
+        Self { name: StoredName::from(&node.name), label: node.label.clone().map(Text), position, switch }
     }
 
     fn read(&self) -> Node {
@@ -154,9 +158,9 @@ impl NodeRecord {
 }
 
 impl LinkRecord {
-    pub(super) fn of(indices: &Indices<'_>, link: &Link) -> Result<Self, EncodeError> {
+    pub(super) fn of(indices: &Indices<'_>, link: &Link) -> Result<Self, RecordEncodeError> {
         Ok(Self {
-            name: Key::from(&link.name),
+            name: StoredName::from(&link.name),
             from: indices.node(link.from)?,
             to: indices.node(link.to)?,
             capacity_bps: link.capacity.as_bps(),
@@ -176,9 +180,9 @@ impl LinkRecord {
     /// The link, with names resolved by whoever knows them.
     pub(super) fn read(
         &self,
-        node: impl Fn(&Key) -> Result<NodeIx, DecodeError>,
-        link: impl Fn(&Key) -> Result<LinkIx, DecodeError>,
-    ) -> Result<Link, DecodeError> {
+        node: impl Fn(&StoredName) -> Result<NodeIx, RecordDecodeError>,
+        link: impl Fn(&StoredName) -> Result<LinkIx, RecordDecodeError>,
+    ) -> Result<Link, RecordDecodeError> {
         Ok(Link {
             name: self.name.0.clone(),
             from: node(&self.from)?,

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::ServiceError;
-use super::front_door::FrontDoor;
+use super::mqtt_listeners::MqttListeners;
 use crate::config::MqttDoors;
 use crate::telemetry;
 use mqtt::{Broker, Durability};
@@ -37,7 +37,7 @@ pub struct ReplicaConfig {
 /// A replica that is ready.
 pub struct Replica {
     broker: Broker,
-    doors: FrontDoor,
+    doors: MqttListeners,
     http: Option<TcpListener>,
     drain: Duration,
 }
@@ -48,7 +48,7 @@ impl Replica {
     /// # Errors
     /// An address cannot be had, or is none.
     pub async fn build(config: &ReplicaConfig) -> Result<Self, ServiceError> {
-        let doors = FrontDoor::open(config.mqtt_listen, &config.doors).await?;
+        let doors = MqttListeners::open(config.mqtt_listen, &config.doors).await?;
         let http = match config.listen {
             None => None,
             Some(address) => {

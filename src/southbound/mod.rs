@@ -5,9 +5,9 @@
 //! force unless the switch said so or was read; it never takes silence for emptiness; it changes nothing that lacks our
 //! cookie or is outside our meter range; every answer is bounded in time and bytes before it is believed.
 
-mod check;
-mod connect;
-mod dialogue;
+mod validate;
+mod factory;
+mod http_client;
 pub mod onos;
 pub mod ryu;
 mod simulated;
@@ -18,10 +18,10 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 
-pub use self::connect::connect;
-pub use self::dialogue::Credentials;
+pub use self::factory::connect;
+pub use self::http_client::Credentials;
 pub use self::simulated::{Faults, Simulated};
-use kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, Step, StepOutcome};
+use kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How many requests may be under way at a controller, over all its switches: more bring only latency, since one thread
 /// serves REST, OpenFlow and discovery there.
@@ -30,7 +30,7 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 4;
 pub const STEPS_MAX: usize = 1_000;
 
 /// What a call to a driver will answer.
-pub type Answer<'a, T> = BoxFuture<'a, Result<T, DriverError>>;
+pub type DriverFuture<'a, T> = BoxFuture<'a, Result<T, DriverError>>;
 
 /// A controller as we use it. Calls for different switches may overlap, up to [`REQUESTS_IN_FLIGHT_MAX`]; never two for
 /// the same switch. A call may be dropped at any time: what it did is then unknown.
@@ -41,56 +41,56 @@ pub trait Driver: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// Nothing is known of any of the steps.
-    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [Step]) -> Answer<'a, Vec<StepOutcome>>;
+    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [RuleStep]) -> DriverFuture<'a, Vec<StepOutcome>>;
 
     /// The rules with such cookies that a live switch holds, in any order.
     ///
     /// # Errors
     /// Also [`DriverError::SilentSwitch`]: no answer is not an empty answer.
-    fn rules(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, Vec<Rule>>;
+    fn rules(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, Vec<Rule>>;
 
     /// How many such rules a live switch holds; cheaper than reading them.
     ///
     /// # Errors
     /// As [`Driver::rules`].
-    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, u64>;
+    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, u64>;
 
     /// The meters of our range that a live switch holds. One that is not of the kind we make (other flags, other bands)
     /// is told with a rate of 0, so that it is seen to differ.
     ///
     /// # Errors
     /// As [`Driver::rules`].
-    fn meters(&self, switch: Dpid) -> Answer<'_, Vec<Meter>>;
+    fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>>;
 
     /// Asks the switch itself, through the controller, whether it is there.
     ///
     /// # Errors
     /// It is not: [`DriverError::UnknownSwitch`], [`DriverError::SilentSwitch`], or the controller is not.
-    fn probe(&self, switch: Dpid) -> Answer<'_, ()>;
+    fn probe(&self, switch: Dpid) -> DriverFuture<'_, ()>;
 
     /// The switches that are connected to the controller.
     ///
     /// # Errors
     /// The controller did not say.
-    fn switches(&self) -> Answer<'_, Vec<Dpid>>;
+    fn switches(&self) -> DriverFuture<'_, Vec<Dpid>>;
 
     /// The ports of a switch, without the reserved ones.
     ///
     /// # Errors
     /// As [`Driver::rules`].
-    fn ports(&self, switch: Dpid) -> Answer<'_, Vec<Port>>;
+    fn ports(&self, switch: Dpid) -> DriverFuture<'_, Vec<Port>>;
 
     /// The links between switches that the controller has discovered, each direction by itself.
     ///
     /// # Errors
     /// The controller did not say, or discovers none.
-    fn links(&self) -> Answer<'_, Vec<Adjacency>>;
+    fn links(&self) -> DriverFuture<'_, Vec<Adjacency>>;
 
     /// The counters of a switch's ports.
     ///
     /// # Errors
     /// As [`Driver::rules`].
-    fn port_counters(&self, switch: Dpid) -> Answer<'_, Vec<PortCounters>>;
+    fn port_counters(&self, switch: Dpid) -> DriverFuture<'_, Vec<PortCounters>>;
 }
 
 /// A port of a switch.

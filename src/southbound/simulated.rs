@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Adjacency, Answer, Driver, DriverError, Port, PortCounters, Unreachable};
+use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, Unreachable};
 use kernel::intent::{
-    Action, Cookie, CookieFilter, Dpid, Fault, Meter, MeterId, Place, PortNo, Rule, Step, StepOutcome,
+    Action, Cookie, CookieFilter, Dpid, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault,
 };
 use kernel::topology::{LinkState, Topology};
 
@@ -35,7 +35,7 @@ pub struct Simulated {
 
 #[derive(Debug, Default)]
 struct Fabric {
-    switches: BTreeMap<Dpid, Switch>,
+    switches: BTreeMap<Dpid, SimulatedSwitch>,
     links: BTreeMap<Adjacency, bool>,
     faults: Faults,
     dice: u64,
@@ -46,8 +46,8 @@ struct Fabric {
 
 /// One switch. It holds rules of others, too.
 #[derive(Clone, Debug, Default)]
-struct Switch {
-    rules: BTreeMap<Place, (Cookie, Vec<Action>)>,
+struct SimulatedSwitch {
+    rules: BTreeMap<RuleKey, (Cookie, Vec<Action>)>,
     meters: BTreeMap<MeterId, Meter>,
     ports: BTreeMap<PortNo, PortState>,
     is_silent: bool,
@@ -185,7 +185,7 @@ impl Simulated {
     }
 
     /// Looks at a switch that answers.
-    async fn look<T>(&self, dpid: Dpid, look: impl FnOnce(&Switch) -> T + Send) -> Result<T, DriverError> {
+    async fn look<T>(&self, dpid: Dpid, look: impl FnOnce(&SimulatedSwitch) -> T + Send) -> Result<T, DriverError> {
         self.enter().await?;
         let fabric = self.fabric();
         match fabric.switches.get(&dpid) {
@@ -198,7 +198,7 @@ impl Simulated {
 }
 
 impl Driver for Simulated {
-    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [Step]) -> Answer<'a, Vec<StepOutcome>> {
+    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [RuleStep]) -> DriverFuture<'a, Vec<StepOutcome>> {
         Box::pin(async move {
             self.look(switch, |_| ()).await?;
             let mut fabric = self.fabric();
@@ -206,27 +206,27 @@ impl Driver for Simulated {
         })
     }
 
-    fn rules(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, Vec<Rule>> {
+    fn rules(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, Vec<Rule>> {
         Box::pin(self.look(switch, move |switch| switch.rules(which)))
     }
 
-    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, u64> {
+    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, u64> {
         Box::pin(self.look(switch, move |switch| {
             u64::try_from(switch.rules.values().filter(|(cookie, _)| which.meets(*cookie)).count()).unwrap_or(u64::MAX)
         }))
     }
 
-    fn meters(&self, switch: Dpid) -> Answer<'_, Vec<Meter>> {
+    fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {
         Box::pin(
             self.look(switch, |switch| switch.meters.values().copied().filter(|meter| meter.id.is_ours()).collect()),
         )
     }
 
-    fn probe(&self, switch: Dpid) -> Answer<'_, ()> {
+    fn probe(&self, switch: Dpid) -> DriverFuture<'_, ()> {
         Box::pin(self.look(switch, |_| ()))
     }
 
-    fn switches(&self) -> Answer<'_, Vec<Dpid>> {
+    fn switches(&self) -> DriverFuture<'_, Vec<Dpid>> {
         Box::pin(async {
             self.enter().await?;
             let fabric = self.fabric();
@@ -235,7 +235,7 @@ impl Driver for Simulated {
         })
     }
 
-    fn ports(&self, switch: Dpid) -> Answer<'_, Vec<Port>> {
+    fn ports(&self, switch: Dpid) -> DriverFuture<'_, Vec<Port>> {
         Box::pin(self.look(switch, move |found| {
             let port = |(number, state): (&PortNo, &PortState)| Port {
                 number: *number,
@@ -247,14 +247,14 @@ impl Driver for Simulated {
         }))
     }
 
-    fn links(&self) -> Answer<'_, Vec<Adjacency>> {
+    fn links(&self) -> DriverFuture<'_, Vec<Adjacency>> {
         Box::pin(async {
             self.enter().await?;
             Ok(self.fabric().links.iter().filter(|(_, is_live)| **is_live).map(|(link, _)| *link).collect())
         })
     }
 
-    fn port_counters(&self, switch: Dpid) -> Answer<'_, Vec<PortCounters>> {
+    fn port_counters(&self, switch: Dpid) -> DriverFuture<'_, Vec<PortCounters>> {
         Box::pin(self.look(switch, |switch| {
             let counters = |(port, state): (&PortNo, &PortState)| PortCounters {
                 port: *port,
@@ -282,7 +282,7 @@ impl Fabric {
         ppm > 0 && self.roll() % 1_000_000 < u64::from(ppm)
     }
 
-    fn carry_out(&mut self, dpid: Dpid, step: &Step) -> StepOutcome {
+    fn carry_out(&mut self, dpid: Dpid, step: &RuleStep) -> StepOutcome {
         self.steps += 1;
         let faults = self.faults;
         if self.happens(faults.restart_ppm)
@@ -292,7 +292,7 @@ impl Fabric {
         }
         if self.happens(faults.refuse_ppm) {
             // OFPET_FLOW_MOD_FAILED, OFPFMFC_UNKNOWN.
-            return StepOutcome::Refused(Fault::Switch { kind: 5, code: 0 });
+            return StepOutcome::Refused(SwitchFault::Switch { kind: 5, code: 0 });
         }
         let is_lost = self.happens(faults.lose_ppm);
         if is_lost && self.happens(500_000) {
@@ -314,7 +314,7 @@ impl Fabric {
     }
 }
 
-impl Switch {
+impl SimulatedSwitch {
     fn attach(&mut self, port: PortNo) {
         self.ports.insert(port, PortState { is_live: true, received_bytes: 0, sent_bytes: 0 });
     }
@@ -331,29 +331,29 @@ impl Switch {
     }
 
     /// As a switch does it (OpenFlow 1.3 §6.4, §6.6, §7.4.4).
-    fn carry_out(&mut self, step: &Step) -> StepOutcome {
+    fn carry_out(&mut self, step: &RuleStep) -> StepOutcome {
         match step {
-            Step::AddMeter(meter) if self.meters.contains_key(&meter.id) => {
-                return StepOutcome::Refused(Fault::Switch { kind: 12, code: 1 });
+            RuleStep::AddMeter(meter) if self.meters.contains_key(&meter.id) => {
+                return StepOutcome::Refused(SwitchFault::Switch { kind: 12, code: 1 });
             }
-            Step::ModifyMeter(meter) if !self.meters.contains_key(&meter.id) => {
-                return StepOutcome::Refused(Fault::Switch { kind: 12, code: 3 });
+            RuleStep::ModifyMeter(meter) if !self.meters.contains_key(&meter.id) => {
+                return StepOutcome::Refused(SwitchFault::Switch { kind: 12, code: 3 });
             }
-            Step::AddMeter(meter) | Step::ModifyMeter(meter) => {
+            RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter) => {
                 self.meters.insert(meter.id, *meter);
             }
-            Step::PutRule(rule) => {
+            RuleStep::PutRule(rule) => {
                 if let Some(fault) = self.fault_of(rule) {
                     return StepOutcome::Refused(fault);
                 }
                 self.rules.insert(rule.place.clone(), (rule.cookie, rule.actions.clone()));
             }
-            Step::DeleteRule { place, cookie } => {
+            RuleStep::DeleteRule { place, cookie } => {
                 if self.rules.get(place).is_some_and(|(whose, _)| whose == cookie) {
                     self.rules.remove(place);
                 }
             }
-            Step::DeleteMeter(id) => {
+            RuleStep::DeleteMeter(id) => {
                 self.meters.remove(id);
                 self.rules.retain(|_, (_, actions)| !actions.contains(&Action::Meter(*id)));
             }
@@ -361,10 +361,10 @@ impl Switch {
         StepOutcome::InForce
     }
 
-    fn fault_of(&self, rule: &Rule) -> Option<Fault> {
+    fn fault_of(&self, rule: &Rule) -> Option<SwitchFault> {
         rule.actions.iter().find_map(|action| match action {
-            Action::Meter(id) if !self.meters.contains_key(id) => Some(Fault::Switch { kind: 12, code: 3 }),
-            Action::Output(port) if !self.ports.contains_key(port) => Some(Fault::NoSuchPort { port: *port }),
+            Action::Meter(id) if !self.meters.contains_key(id) => Some(SwitchFault::Switch { kind: 12, code: 3 }),
+            Action::Output(port) if !self.ports.contains_key(port) => Some(SwitchFault::NoSuchPort { port: *port }),
             _ => None,
         })
     }

@@ -5,14 +5,14 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 /// What was asked: method, path with query, body.
-pub(super) type Asked = (String, String, String);
+pub(super) type StubRequest = (String, String, String);
 
-type Answering = dyn Fn(&Asked) -> (u16, String) + Send + Sync;
+type Answering = dyn Fn(&StubRequest) -> (u16, String) + Send + Sync;
 
 /// A stub on a free port; it lives as long as the test process.
 pub(super) struct Stub {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<StubRequest>>>,
 }
 
 impl Stub {
@@ -26,7 +26,7 @@ impl Stub {
     }
 
     /// One that answers JSON, connection by connection.
-    pub(super) fn answering(answer: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static) -> Self {
+    pub(super) fn answering(answer: impl Fn(&StubRequest) -> (u16, String) + Send + Sync + 'static) -> Self {
         let answer: Arc<Answering> = Arc::new(answer);
         Self::serve(move |stream, asked| {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -41,7 +41,7 @@ impl Stub {
         })
     }
 
-    fn serve(talk: impl Fn(&TcpStream, &Mutex<Vec<Asked>>) + Send + Sync + 'static) -> Self {
+    fn serve(talk: impl Fn(&TcpStream, &Mutex<Vec<StubRequest>>) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(vec![]));
@@ -61,12 +61,12 @@ impl Stub {
     }
 
     /// What it was asked so far.
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(super) fn asked(&self) -> Vec<StubRequest> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-fn read_request(reader: &mut impl BufRead) -> Option<Asked> {
+fn read_request(reader: &mut impl BufRead) -> Option<StubRequest> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let mut words = line.split(' ').map(str::to_owned);

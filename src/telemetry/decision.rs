@@ -1,7 +1,7 @@
 //! The decision log: one line for each bandwidth request, with the numbers that were compared. Its target is
 //! `watermaster::decision`: `RUST_LOG=info,watermaster::decision=off` silences it.
 
-use crate::app::record::{AllocationRecord, DemandRecord, DenialRecord, DisplacedRecord, FateWord, Record};
+use crate::app::record::{AllocationRecord, DemandRecord, DenialRecord, DisplacedRecord, EventRecord, FateWord};
 use crate::app::{App, Commit, Fact};
 use kernel::State;
 use kernel::class::ClassType;
@@ -22,20 +22,21 @@ pub(super) async fn log(app: &App, commit: &Commit) {
     let tightest = app.read(|state| commit.facts.iter().map(|fact| tightest(state, fact)).collect::<Vec<_>>()).await;
     for (fact, tightest) in commit.facts.iter().zip(tightest) {
         match &fact.record {
-            Record::AllocationAdmitted { allocation, displaced } => {
+            EventRecord::AllocationAdmitted { allocation, displaced } => {
                 admitted(fact, "admitted", allocation, displaced, tightest.as_ref());
             }
-            Record::AllocationResized { allocation, displaced } => {
+            EventRecord::AllocationResized { allocation, displaced } => {
                 admitted(fact, "resized", allocation, displaced, tightest.as_ref());
             }
-            Record::AllocationDenied { demand, denial } => denied(fact, demand, denial),
+            EventRecord::AllocationDenied { demand, denial } => denied(fact, demand, denial),
             _ => {}
         }
     }
 }
 
 fn tightest(state: &State, fact: &Fact) -> Option<Tightest> {
-    let (Record::AllocationAdmitted { allocation, .. } | Record::AllocationResized { allocation, .. }) = &fact.record
+    let (EventRecord::AllocationAdmitted { allocation, .. } | EventRecord::AllocationResized { allocation, .. }) =
+        &fact.record
     else {
         return None;
     };

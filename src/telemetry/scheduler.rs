@@ -10,24 +10,24 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::{App, Trigger};
 use kernel::id::Name;
-use kernel::rates::steady::Standing;
-use kernel::rates::{LEVELS, Level};
+use kernel::scheduler::hysteresis::LeaseState;
+use kernel::scheduler::{LEVELS, QosLevel};
 
 /// How many aggregators are looked at at a time.
 const AT_ONCE: usize = 1_000;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct State {
+struct StateLabel {
     state: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct QosLevel {
+struct QosLevelLabel {
     qos_level: u8,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Reason {
+struct ReasonLabel {
     trigger: &'static str,
 }
 
@@ -36,7 +36,7 @@ struct UpTo {
     up_to_us: String,
 }
 
-type Amount = Gauge<u64, AtomicU64>;
+type SchedulerGauge = Gauge<u64, AtomicU64>;
 
 /// Sums over all aggregators.
 #[derive(Default)]
@@ -51,9 +51,9 @@ struct Sums {
 /// Aggregators by state, and what they want, have and hold back by level.
 pub(super) fn draw(app: &App, registry: &mut Registry) {
     let sums = add_up(app);
-    let states = Family::<State, Amount>::default();
+    let states = Family::<StateLabel, SchedulerGauge>::default();
     for (state, count) in ["fresh", "stale", "lost"].into_iter().zip(sums.states) {
-        states.get_or_create(&State { state }).set(count);
+        states.get_or_create(&StateLabel { state }).set(count);
     }
     registry.register("aggregators", "Aggregators, by how lately they were heard", states);
     for (name, help, by_level) in [
@@ -62,9 +62,9 @@ pub(super) fn draw(app: &App, registry: &mut Registry) {
         ("aggregators_buffer_bytes", "What waits at aggregators, as they reported", sums.buffer_bytes),
         ("aggregators_boosted", "Aggregators whose buffer is over the threshold", sums.boosted),
     ] {
-        let family = Family::<QosLevel, Amount>::default();
-        for (level, amount) in Level::ALL.into_iter().zip(by_level) {
-            family.get_or_create(&QosLevel { qos_level: level.number() }).set(amount);
+        let family = Family::<QosLevelLabel, SchedulerGauge>::default();
+        for (level, amount) in QosLevel::ALL.into_iter().zip(by_level) {
+            family.get_or_create(&QosLevelLabel { qos_level: level.number() }).set(amount);
         }
         registry.register(name, help, family);
     }
@@ -73,9 +73,9 @@ pub(super) fn draw(app: &App, registry: &mut Registry) {
 /// How often the scheduler planned, why, and how long that took.
 pub(super) fn draw_plans(app: &App, registry: &mut Registry) {
     let plans = app.scheduler().plans();
-    let triggers = Family::<Reason, Counter>::default();
+    let triggers = Family::<ReasonLabel, Counter>::default();
     for trigger in Trigger::ALL {
-        triggers.get_or_create(&Reason { trigger: trigger.as_str() }).inc_by(plans.triggered_by(trigger));
+        triggers.get_or_create(&ReasonLabel { trigger: trigger.as_str() }).inc_by(plans.triggered_by(trigger));
     }
     registry.register("scheduler_replans", "Plans of the scheduler, by why", triggers);
     let times = Family::<UpTo, Counter>::default();
@@ -98,12 +98,12 @@ fn add_up(app: &App) -> Sums {
         after = Some(last.id.clone());
         for view in &views {
             let state = match view.standing {
-                Standing::Fresh => 0,
-                Standing::Stale => 1,
-                Standing::Lost => 2,
+                LeaseState::Fresh => 0,
+                LeaseState::Stale => 1,
+                LeaseState::Lost => 2,
             };
             add(&mut sums.states[state], 1);
-            for at in Level::ALL.map(Level::at) {
+            for at in QosLevel::ALL.map(QosLevel::at) {
                 add(&mut sums.demand_bps[at], view.demand[at].as_bps());
                 add(&mut sums.granted_bps[at], view.rates.levels[at].rate.as_bps());
                 add(&mut sums.buffer_bytes[at], view.metadata.levels[at].buffer_bytes);

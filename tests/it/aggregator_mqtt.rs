@@ -7,15 +7,15 @@ use std::time::Duration;
 use formats::Instant;
 use formats::aggregator::{MetadataDocument, RatesDocument};
 use kernel::Command;
-use kernel::command::{Expected, Misfits};
-use kernel::rates::Settings;
+use kernel::command::{Expected, OnMisfit};
+use kernel::scheduler::SchedulerSettings;
 use kernel::units::Millis;
 use mqtt;
 use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, QoS};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use watermaster::aggregator_mqtt;
-use watermaster::app::{App, Options, Pace, SchedulerOptions, Tasks};
+use watermaster::app::{App, AppOptions, Pace, SchedulerOptions, Tasks};
 use watermaster::journal::Journal;
 
 use crate::kernel::{name, network};
@@ -34,17 +34,19 @@ impl Office {
     async fn open(lease_ms: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
-        let settings = Settings { lease_ms, ..Settings::default() };
+        let settings = SchedulerSettings { lease_ms, ..SchedulerSettings::default() };
         let options = SchedulerOptions { settings, topology: None, pace: Pace::Reactive };
-        let (app, tasks) =
-            App::start_with(Journal::open(&url).await.unwrap(), Options { scheduler: options, ..Options::default() })
-                .await
-                .unwrap();
+        let (app, tasks) = App::start_with(
+            Journal::open(&url).await.unwrap(),
+            AppOptions { scheduler: options, ..AppOptions::default() },
+        )
+        .await
+        .unwrap();
         let put = Command::PutTopology {
             name: name("net"),
             topology: std::sync::Arc::new(network(&[("a-b", 100_000_000), ("b-c", 100_000_000)])),
             expected: Expected::Unsaid,
-            misfits: Misfits::Refuse,
+            misfits: OnMisfit::Refuse,
         };
         app.submit_one(put, watermaster::app::Mode::Commit, None).await.unwrap().unwrap();
         let broker = mqtt::Broker::embedded(mqtt::Settings::default()).await.unwrap();

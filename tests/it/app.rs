@@ -5,14 +5,14 @@ use std::str::FromStr;
 use std::sync::{Arc, mpsc};
 
 use kernel::Command;
-use kernel::command::{Expected, Misfits};
-use kernel::controller::{Address, DriverKind};
-use kernel::lsp::{Flow, LspState};
-use kernel::rates::Level;
-use kernel::rates::demand::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
+use kernel::allocation::{Flow, LspState};
+use kernel::command::{Expected, OnMisfit};
+use kernel::controller::{ControllerAddress, DriverKind};
+use kernel::scheduler::QosLevel;
+use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use kernel::units::{Bandwidth, Millis};
 use watermaster::app::{
-    App, BATCH_MAX, Mode, Options, Pace, QUEUE_MAX, Record, SchedulerOptions, Submission, SubmitError, Tasks,
+    App, AppOptions, BATCH_MAX, EventRecord, Mode, Pace, QUEUE_MAX, SchedulerOptions, Submission, SubmitError, Tasks,
 };
 use watermaster::journal::{DatabaseUrl, Journal};
 
@@ -25,12 +25,14 @@ async fn start() -> (App, Tasks, tempfile::TempDir) {
 async fn start_with(options: SchedulerOptions) -> (App, Tasks, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (app, tasks) =
-        App::start_with(journal(&folder).await, Options { scheduler: options, ..Options::default() }).await.unwrap();
+        App::start_with(journal(&folder).await, AppOptions { scheduler: options, ..AppOptions::default() })
+            .await
+            .unwrap();
     let put = Command::PutTopology {
         name: name("net"),
         topology: Arc::new(network(&[("a-b", 1_000_000)])),
         expected: Expected::Unsaid,
-        misfits: Misfits::Refuse,
+        misfits: OnMisfit::Refuse,
     };
     app.submit_one(put, Mode::Commit, None).await.unwrap().unwrap();
     (app, tasks, folder)
@@ -100,8 +102,8 @@ async fn a_dry_run_decides_alike_and_leaves_no_trace() {
     let many = Submission { commands: vec![ask(700_000), ask(700_000)], mode: Mode::DryRun, key: None };
     let outcomes = app.submit(many).await.unwrap();
     // The second sees what the first did.
-    assert!(matches!(outcomes[0].as_ref().unwrap().record, Record::AllocationAdmitted { .. }));
-    assert!(matches!(outcomes[1].as_ref().unwrap().record, Record::AllocationDenied { .. }));
+    assert!(matches!(outcomes[0].as_ref().unwrap().record, EventRecord::AllocationAdmitted { .. }));
+    assert!(matches!(outcomes[1].as_ref().unwrap().record, EventRecord::AllocationDenied { .. }));
     assert_eq!((app.head(), app.read(kernel::State::clone).await), before);
     tasks.stop(&app).await;
 }
@@ -115,7 +117,7 @@ async fn what_is_due_ends_by_itself() {
     app.submit_one(Command::Allocate(Box::new(asked)), Mode::Commit, None).await.unwrap().unwrap();
     loop {
         let commit = commits.recv().await.unwrap();
-        if commit.facts.iter().any(|fact| matches!(fact.record, Record::AllocationsExpired { .. })) {
+        if commit.facts.iter().any(|fact| matches!(fact.record, EventRecord::AllocationsExpired { .. })) {
             break;
         }
     }
@@ -135,7 +137,7 @@ async fn nothing_is_in_force_before_its_controller_was_asked() {
         name: name("c"),
         driver: DriverKind::Ryu,
         // Nobody is there.
-        address: Some(Address::new("http://127.0.0.1:1").unwrap()),
+        address: Some(ControllerAddress::new("http://127.0.0.1:1").unwrap()),
         topology: name("net"),
     };
     app.submit_one(put, Mode::Commit, None).await.unwrap().unwrap();
@@ -169,7 +171,7 @@ async fn at_intervals_the_scheduler_waits_for_its_turn_but_not_with_a_new_subscr
         now = Millis(now.0 + 1);
         let topics = levels.iter().map(|(level, arrival)| TopicReport {
             topic: name("t"),
-            level: Level::new(*level).unwrap(),
+            level: QosLevel::new(*level).unwrap(),
             arrival: Bandwidth::saturating_from_bps(*arrival),
             subscribers: vec![Subscriber { consumer: name("c"), node: name("b"), endpoint: None }],
         });

@@ -4,37 +4,46 @@
 use std::collections::BTreeSet;
 
 use formats;
-use gateway::consumer::Wish;
+use gateway::consumer::SubscriptionSpec;
 use gateway::generator::SourceSpec;
 use watermaster::cli::demo::backbone;
+use watermaster::cli::demo::claims::RunSummary;
 use watermaster::cli::demo::figure;
-use watermaster::cli::demo::notice::Notices;
-use watermaster::cli::demo::record::{Happening, Latency, LevelSample, Record, Sample, places};
+use watermaster::cli::demo::live_log::Notices;
+use watermaster::cli::demo::samples::{DemoRun, Happening, Latency, LevelSample, Sample, places};
 use watermaster::cli::demo::scenario::{
-    AGGREGATORS, BACKGROUND_BPS, HEAVY, HEAVY_LEVEL, HEAVY_TIMES, LINK_BPS, Step, Tempo, Timeline, WithHeavy, sources,
-    topology, wishes,
+    AGGREGATORS, BACKGROUND_BPS, HEAVY, HEAVY_LEVEL, HEAVY_TIMES, LINK_BPS, ScenarioAction, Tempo, Timeline, WithHeavy,
+    sources, topology, wishes,
 };
-use watermaster::cli::demo::tell;
-use watermaster::cli::demo::verdict::Summary;
+use watermaster::cli::demo::text;
 
 #[test]
 fn the_timeline_is_the_same_at_every_tempo() {
     let (full, fast) = (Timeline::new(Tempo::Full), Timeline::new(Tempo::Fast));
     let order = |timeline: &Timeline| timeline.steps.iter().map(|(_, step)| *step).collect::<Vec<_>>();
-    assert_eq!(order(&full), [Step::Background, Step::Client1, Step::Client2, Step::Quiet, Step::End]);
+    assert_eq!(
+        order(&full),
+        [
+            ScenarioAction::Background,
+            ScenarioAction::Client1,
+            ScenarioAction::Client2,
+            ScenarioAction::Quiet,
+            ScenarioAction::End
+        ]
+    );
     assert_eq!(order(&full), order(&fast));
     assert!(full.steps.is_sorted_by_key(|(at_ms, _)| *at_ms));
     let factor = full.buffer_bytes / fast.buffer_bytes;
     for ((slow_ms, _), (fast_ms, _)) in full.steps.iter().zip(&fast.steps) {
         assert_eq!(*slow_ms, fast_ms * factor);
     }
-    assert!(fast.at_ms(Step::End) <= 16_000, "with starting and stopping it is under 20 s");
-    assert!(!Step::Client2.words().is_empty());
+    assert!(fast.at_ms(ScenarioAction::End) <= 16_000, "with starting and stopping it is under 20 s");
+    assert!(!ScenarioAction::Client2.words().is_empty());
 }
 
 #[test]
 fn the_parts_can_read_the_scenario() {
-    let network = formats::read(topology().to_string().as_bytes(), &formats::Options::default()).unwrap();
+    let network = formats::read(topology().to_string().as_bytes(), &formats::ReadOptions::default()).unwrap();
     assert!(network.report.warnings.is_empty(), "{:?}", network.report.warnings);
     for (_, node) in AGGREGATORS {
         assert!(network.topology.node_named(node).is_some());
@@ -52,7 +61,8 @@ fn the_parts_can_read_the_scenario() {
     assert!(2 * 9 * least + BACKGROUND_BPS < LINK_BPS * 6 / 10);
 
     let gateways: Vec<String> = (1..=3).map(|port| format!("http://127.0.0.1:{port}")).collect();
-    let read = |with| wishes(with, &gateways).iter().map(|text| text.parse::<Wish>().unwrap()).collect::<Vec<_>>();
+    let read =
+        |with| wishes(with, &gateways).iter().map(|text| text.parse::<SubscriptionSpec>().unwrap()).collect::<Vec<_>>();
     let (first, second) = (read(WithHeavy::No), read(WithHeavy::Yes));
     assert_eq!((first.len(), second.len()), (9, 10));
     let offered: BTreeSet<String> =
@@ -66,7 +76,7 @@ fn the_backbone_is_the_same_at_every_run_and_within_its_network() {
     assert_eq!(requests, backbone::requests());
     assert!((200..=1_000).contains(&requests.len()), "one batch: {}", requests.len());
     let nodes = include_str!("../../topologies/nsfnet.json");
-    let network = formats::read(nodes.as_bytes(), &formats::Options::default()).unwrap().topology;
+    let network = formats::read(nodes.as_bytes(), &formats::ReadOptions::default()).unwrap().topology;
     for request in &requests {
         assert!(network.node_named(&request.ingress).is_some() && network.node_named(&request.egress).is_some());
         assert_ne!(request.ingress, request.egress);
@@ -76,13 +86,14 @@ fn the_backbone_is_the_same_at_every_run_and_within_its_network() {
 }
 
 /// A run as the paper has it: who is heavy fills, gets what is left, and more when the background falls silent.
-fn run() -> Record {
+fn run() -> DemoRun {
     let timeline = Timeline::new(Tempo::Full);
     let at = |step| timeline.at_ms(step);
     let sample = |at_ms: u64| {
         let mut aggregators = [[LevelSample::default(); 3]; 3];
         for (aggregator, level) in places() {
-            let clients = u64::from(at_ms >= at(Step::Client1)) + u64::from(at_ms >= at(Step::Client2));
+            let clients =
+                u64::from(at_ms >= at(ScenarioAction::Client1)) + u64::from(at_ms >= at(ScenarioAction::Client2));
             let bps = 100_000 * clients;
             aggregators[aggregator][level] = LevelSample {
                 offered_bps: bps,
@@ -92,10 +103,10 @@ fn run() -> Record {
                 dropped: 0,
             };
         }
-        let background_bps = if at_ms < at(Step::Quiet) { BACKGROUND_BPS } else { 0 };
-        if at_ms >= at(Step::Client2) {
+        let background_bps = if at_ms < at(ScenarioAction::Quiet) { BACKGROUND_BPS } else { 0 };
+        if at_ms >= at(ScenarioAction::Client2) {
             let left = LINK_BPS - background_bps - 8 * 200_000;
-            let waits = (at_ms - at(Step::Client2)) * 600;
+            let waits = (at_ms - at(ScenarioAction::Client2)) * 600;
             aggregators[HEAVY][HEAVY_LEVEL] = LevelSample {
                 offered_bps: 10_200_000,
                 granted_bps: left,
@@ -106,12 +117,12 @@ fn run() -> Record {
         }
         Sample { at_ms, aggregators, background_bps }
     };
-    let samples = (0..=at(Step::End)).step_by(250).map(sample).collect();
+    let samples = (0..=at(ScenarioAction::End)).step_by(250).map(sample).collect();
     let steps =
         timeline.steps.iter().map(|(at_ms, step)| Happening { at_ms: *at_ms, text: step.words(), is_step: true });
     let happenings = steps.collect();
     let latency = Latency { messages: 10, mean_ms: 5, max_ms: 9 };
-    Record { policy: "max_min".to_owned(), happenings, samples, latencies: [[latency; 3]; 3], timeline }
+    DemoRun { policy: "max_min".to_owned(), happenings, samples, latencies: [[latency; 3]; 3], timeline }
 }
 
 #[test]
@@ -132,14 +143,14 @@ fn the_figure_has_every_line_every_mark_and_no_script() {
         "its namespace, and nothing to be fetched"
     );
     // Nothing at all is a picture too.
-    let empty = Record { samples: vec![], happenings: vec![], ..record };
+    let empty = DemoRun { samples: vec![], happenings: vec![], ..record };
     assert!(figure::svg(&empty).ends_with("</svg>\n"));
 }
 
 #[test]
 fn the_verdict_is_found_in_the_numbers() {
     let record = run();
-    let summary = Summary::of(&record);
+    let summary = RunSummary::of(&record);
     assert!(summary.held(), "{:#?}", summary.claims);
     assert_eq!(summary.levels.len(), 9);
     let heavy = summary.heavy().unwrap();
@@ -150,7 +161,7 @@ fn the_verdict_is_found_in_the_numbers() {
     let failing = |spoil: &dyn Fn(&mut Sample)| {
         let mut record = run();
         record.samples.iter_mut().for_each(spoil);
-        let claims = Summary::of(&record).claims;
+        let claims = RunSummary::of(&record).claims;
         claims.into_iter().filter(|claim| !claim.held).map(|claim| claim.name).collect::<Vec<_>>()
     };
     assert_eq!(failing(&|sample| sample.aggregators[1][2].dropped = 1), ["others_are_not_impaired"]);
@@ -160,7 +171,7 @@ fn the_verdict_is_found_in_the_numbers() {
     assert_eq!(failing(&|sample| sample.aggregators[0][0].buffer_bytes = 0), ["ag1_fills_with_client_2"]);
     assert!(failing(&|sample| sample.aggregators[2][1].buffer_bytes = 1_000_000).contains(&"others_stay_near_empty"));
     // A run that saw nothing shows nothing.
-    let empty = Summary::of(&Record { samples: vec![], ..record });
+    let empty = RunSummary::of(&DemoRun { samples: vec![], ..record });
     assert!(empty.claims.iter().all(|claim| !claim.held), "{:?}", empty.claims);
 }
 
@@ -177,10 +188,10 @@ fn what_is_told_is_what_changed() {
 
 #[test]
 fn the_end_is_told_in_a_table() {
-    let summary = Summary::of(&run());
-    let text = tell::summary(&summary);
+    let summary = RunSummary::of(&run());
+    let text = text::summary(&summary);
     assert!(text.contains("Ag1  0 insensitive  10.2 Mbit/s  4.40 Mbit/s"), "{text}");
     assert!(text.contains("at most 2000 bytes") && !text.contains("NOT SEEN"), "{text}");
-    let all = tell::comparison(&[summary.clone(), summary]);
+    let all = text::comparison(&[summary.clone(), summary]);
     assert_eq!(all.matches("max_min").count(), 2, "{all}");
 }

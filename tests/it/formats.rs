@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use formats::{Format, ImportError, Imported, MissingCapacity, Options, read, write};
+use formats::{Format, ImportError, Imported, MissingCapacity, ReadOptions, read, write};
 use kernel::topology::{CapacitySource, LINKS_MAX, NODES_MAX};
 
 /// One small file of every format, with the number of nodes and directed links in it.
@@ -32,7 +32,7 @@ fn sample(name: &str) -> Vec<u8> {
 }
 
 fn import(bytes: &[u8]) -> Result<Imported, ImportError> {
-    read(bytes, &Options::default())
+    read(bytes, &ReadOptions::default())
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn every_format_is_recognised_and_read() {
         let report = &imported.report;
         assert_eq!((report.format, report.nodes, report.links), (format, nodes, links), "{name}");
         assert_eq!(report.capacity_from.values().sum::<usize>(), links, "{name}");
-        let forced = Options { format: Some(format), ..Options::default() };
+        let forced = ReadOptions { format: Some(format), ..ReadOptions::default() };
         assert_eq!(read(&sample(name), &forced).unwrap().topology, imported.topology, "{name}");
     }
 }
@@ -84,7 +84,7 @@ fn formats_that_are_only_read_say_so() {
 
 #[test]
 fn the_capacity_policy_is_kept() {
-    let policy = |on_missing_capacity| Options { on_missing_capacity, ..Options::default() };
+    let policy = |on_missing_capacity| ReadOptions { on_missing_capacity, ..ReadOptions::default() };
     let zoo = sample("zoo.graphml");
     let default = read(&zoo, &policy(MissingCapacity::Default)).unwrap();
     assert_eq!(default.report.capacity_from.get(&CapacitySource::Default), Some(&2));
@@ -105,7 +105,7 @@ fn the_networks_that_are_shipped_are_whole() {
         ("rnp-ipe.json", 27, 82),
     ] {
         let bytes = std::fs::read(folder.join(name)).unwrap();
-        let options = Options { on_missing_capacity: MissingCapacity::Error, ..Options::default() };
+        let options = ReadOptions { on_missing_capacity: MissingCapacity::Error, ..ReadOptions::default() };
         let Imported { topology, report } = read(&bytes, &options).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!((report.format, report.nodes, report.links), (Format::Native, nodes, links), "{name}");
         assert_eq!((report.islands, report.te_metrics_assumed), (1, 0), "{name}");
@@ -182,7 +182,7 @@ fn broken_files_are_refused_cleanly() {
                 mutate(&mut broken, donor, &mut random);
             }
             // Half of them with the format forced: sniffing must not be what keeps the parsers safe.
-            let options = Options { format: (round % 2 == 0).then_some(*format), ..Options::default() };
+            let options = ReadOptions { format: (round % 2 == 0).then_some(*format), ..ReadOptions::default() };
             match read(&broken, &options) {
                 Ok(imported) => {
                     read_anyway += 1;

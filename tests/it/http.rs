@@ -1,7 +1,7 @@
 //! The REST interface, driven without a socket over a journal in a temporary folder.
 
-#[path = "http/desk.rs"]
-mod desk;
+#[path = "http/harness.rs"]
+mod harness;
 
 #[path = "http/dashboard.rs"]
 mod dashboard;

@@ -2,7 +2,7 @@
 
 mod body;
 mod codec;
-mod world;
+mod fixture;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
+use kernel::allocation::EndCause;
 use kernel::audit::audit;
-use kernel::bam::{ClassConfig, Kind, Model, VictimOrder};
+use kernel::bam::{ClassConfig, Model, ModelKind, VictimOrder};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::{
-    Expected, LinkChange, Looseness, Misfits, NamedConstraints, NamedHop, NamedRouteHop, Request, Switchover,
+    Expected, HopKind, LinkChange, ModelChange, NamedConstraints, NamedHop, NamedRouteHop, OnMisfit, Request,
 };
 use kernel::event::{Denial, Displaced, Fate, PathObstacle};
 use kernel::id::{AllocationId, Name, NodeIx, Sequence};
-use kernel::lsp::EndCause;
-use kernel::model::{BandwidthModel, PathChoice, Policy, Restoration};
 use kernel::path::{Metric, Workspace};
+use kernel::policy::{BandwidthModel, PathChoice, Policy, Restoration};
 use kernel::topology::{CapacitySource, Link, LinkState, Node, Topology};
 use kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
 use kernel::{Command, Event, Recorded, Refusal, State, apply, decide, take_back};
@@ -57,7 +57,7 @@ pub(crate) fn network(links: &[(&str, u64)]) -> Topology {
     Topology::new(nodes, links).unwrap()
 }
 
-fn model(kind: Kind, shares: [u32; 3]) -> BandwidthModel {
+fn model(kind: ModelKind, shares: [u32; 3]) -> BandwidthModel {
     BandwidthModel::uniform(Model::new(kind, classes(shares), vec![]).unwrap())
 }
 
@@ -87,9 +87,9 @@ impl World {
             name: name("net"),
             topology: Arc::new(topology),
             expected: Expected::Unsaid,
-            misfits: Misfits::Refuse,
+            misfits: OnMisfit::Refuse,
         });
-        world.must(set_model(model, Switchover::Hard));
+        world.must(set_model(model, ModelChange::Hard));
         world
     }
 
@@ -130,7 +130,7 @@ impl World {
     }
 }
 
-fn set_model(model: BandwidthModel, switch: Switchover) -> Command {
+fn set_model(model: BandwidthModel, switch: ModelChange) -> Command {
     Command::SetModel { topology: name("net"), model: Arc::new(model), expected: Expected::Any, switch }
 }
 
@@ -165,7 +165,7 @@ fn fates(displaced: &[Displaced]) -> Vec<(u64, Option<EndCause>)> {
 
 #[test]
 fn e12_a_block_on_one_link_leaves_the_others_untouched() {
-    let mut world = World::new(network(&[("a-b", 1_000), ("b-c", 1_000)]), model(Kind::Rdm, [40, 35, 25]));
+    let mut world = World::new(network(&[("a-b", 1_000), ("b-c", 1_000)]), model(ModelKind::Rdm, [40, 35, 25]));
     for _ in 0..10 {
         world.admitted("a", "b", 0, 100);
     }
@@ -183,7 +183,7 @@ fn e12_a_block_on_one_link_leaves_the_others_untouched() {
 
 #[test]
 fn e13_a_victim_leaves_all_its_links_at_once() {
-    let mut world = World::new(network(&[("a-b", 1_000), ("b-c", 1_000)]), model(Kind::Rdm, [40, 35, 25]));
+    let mut world = World::new(network(&[("a-b", 1_000), ("b-c", 1_000)]), model(ModelKind::Rdm, [40, 35, 25]));
     let ids: Vec<_> = (0..10).map(|_| world.admitted("a", "c", 0, 100)).collect();
     let Event::Admitted { displaced, .. } = world.ask("a", "c", 2, 150) else { panic!("admitted") };
     let preempted = Some(EndCause::Preempted);
@@ -195,13 +195,13 @@ fn e13_a_victim_leaves_all_its_links_at_once() {
 #[test]
 fn a_free_detour_is_preferred_to_victims_unless_hops_are_what_counts() {
     let links = [("a-b", 100), ("a-c", 100), ("c-b", 100)];
-    let mut world = World::new(network(&links), model(Kind::Rdm, [40, 35, 25]));
+    let mut world = World::new(network(&links), model(ModelKind::Rdm, [40, 35, 25]));
     let first = world.admitted("a", "b", 0, 100);
     assert_eq!(world.path(first), ["a-b"]);
     let second = world.admitted("a", "b", 2, 20);
     assert_eq!(world.path(second), ["a-c", "c-b"]);
 
-    let mut hops = model(Kind::Rdm, [40, 35, 25]);
+    let mut hops = model(ModelKind::Rdm, [40, 35, 25]);
     hops.policy = Policy { path_choice: PathChoice::FewestHops, restoration: Restoration::None, ..Policy::default() };
     let mut world = World::new(network(&links), hops);
     let first = world.admitted("a", "b", 0, 100);
@@ -212,7 +212,7 @@ fn a_free_detour_is_preferred_to_victims_unless_hops_are_what_counts() {
 
 #[test]
 fn a_victim_is_offered_another_path_first() {
-    let mut rdm = model(Kind::Rdm, [40, 35, 25]);
+    let mut rdm = model(ModelKind::Rdm, [40, 35, 25]);
     rdm.policy.path_choice = PathChoice::FewestHops;
     let mut world = World::new(network(&[("a-b", 100), ("a-c", 100), ("c-b", 100)]), rdm);
     let first = world.admitted("a", "b", 0, 100);
@@ -223,7 +223,7 @@ fn a_victim_is_offered_another_path_first() {
 
 #[test]
 fn a_resize_does_not_count_itself_twice_and_a_refused_one_changes_nothing() {
-    let mut world = World::new(network(&[("a-b", 1_000)]), model(Kind::Mam, [40, 35, 25]));
+    let mut world = World::new(network(&[("a-b", 1_000)]), model(ModelKind::Mam, [40, 35, 25]));
     let id = world.admitted("a", "b", 0, 300);
     let resize = |bandwidth| Command::Resize { id, bandwidth: Bandwidth::from_bps(bandwidth), constraints: None };
     assert!(matches!(world.must(resize(400)), Event::Resized { .. }));
@@ -237,7 +237,8 @@ fn a_resize_does_not_count_itself_twice_and_a_refused_one_changes_nothing() {
 
 #[test]
 fn a_resize_may_move_to_a_path_that_has_room() {
-    let mut world = World::new(network(&[("a-b", 100), ("a-c", 500), ("c-b", 500)]), model(Kind::Mam, [40, 35, 25]));
+    let mut world =
+        World::new(network(&[("a-b", 100), ("a-c", 500), ("c-b", 500)]), model(ModelKind::Mam, [40, 35, 25]));
     let id = world.admitted("a", "b", 0, 40);
     assert_eq!(world.path(id), ["a-b"]);
     world.must(Command::Resize { id, bandwidth: Bandwidth::from_bps(200), constraints: None });
@@ -247,7 +248,8 @@ fn a_resize_may_move_to_a_path_that_has_room() {
 
 #[test]
 fn a_broken_link_restores_the_best_first_and_names_who_is_lost() {
-    let mut world = World::new(network(&[("a-b", 1_000), ("a-c", 100), ("c-b", 100)]), model(Kind::Rdm, [40, 35, 25]));
+    let mut world =
+        World::new(network(&[("a-b", 1_000), ("a-c", 100), ("c-b", 100)]), model(ModelKind::Rdm, [40, 35, 25]));
     let low = world.admitted("a", "b", 0, 90);
     let high = world.admitted("a", "b", 2, 25);
     let Event::LinkChanged { displaced, .. } = world.must(link_state("a-b", LinkState::Down)) else { panic!("link") };
@@ -261,7 +263,8 @@ fn a_broken_link_restores_the_best_first_and_names_who_is_lost() {
 
 #[test]
 fn a_better_class_whose_link_broke_may_make_others_yield() {
-    let mut world = World::new(network(&[("a-b", 100), ("a-c", 100), ("c-b", 100)]), model(Kind::Rdm, [40, 35, 25]));
+    let mut world =
+        World::new(network(&[("a-b", 100), ("a-c", 100), ("c-b", 100)]), model(ModelKind::Rdm, [40, 35, 25]));
     let high = world.admitted("a", "b", 2, 25);
     let low = world.admitted("a", "c", 0, 90);
     let Event::LinkChanged { displaced, .. } = world.must(link_state("a-b", LinkState::Down)) else { panic!("link") };
@@ -270,7 +273,8 @@ fn a_better_class_whose_link_broke_may_make_others_yield() {
 
 #[test]
 fn maintenance_drains_what_it_can_and_names_what_it_cannot() {
-    let mut world = World::new(network(&[("a-b", 1_000), ("a-c", 100), ("c-b", 100)]), model(Kind::Mam, [40, 35, 25]));
+    let mut world =
+        World::new(network(&[("a-b", 1_000), ("a-c", 100), ("c-b", 100)]), model(ModelKind::Mam, [40, 35, 25]));
     let small = world.admitted("a", "b", 0, 30);
     let large = world.admitted("a", "b", 0, 300);
     let event = world.must(link_state("a-b", LinkState::Maintenance));
@@ -284,12 +288,12 @@ fn maintenance_drains_what_it_can_and_names_what_it_cannot() {
 #[test]
 fn a_hard_change_of_model_ends_what_has_no_room_and_a_soft_one_nothing() {
     let start = || {
-        let mut world = World::new(network(&[("a-b", 1_000)]), model(Kind::Atcs, [40, 35, 25]));
+        let mut world = World::new(network(&[("a-b", 1_000)]), model(ModelKind::Atcs, [40, 35, 25]));
         let ids: Vec<_> = (0..6).map(|_| world.admitted("a", "b", 2, 100)).collect();
         (world, ids)
     };
     let (mut world, ids) = start();
-    let event = world.must(set_model(model(Kind::Mam, [40, 35, 25]), Switchover::Hard));
+    let event = world.must(set_model(model(ModelKind::Mam, [40, 35, 25]), ModelChange::Hard));
     let Event::ModelSet { displaced, .. } = event else { panic!("model") };
     let devolved = Some(EndCause::Devolved);
     let expected: Vec<_> = ids.iter().rev().take(4).map(|id| (id.0, devolved)).collect();
@@ -297,7 +301,7 @@ fn a_hard_change_of_model_ends_what_has_no_room_and_a_soft_one_nothing() {
     assert_eq!(world.used("a-b"), [0, 0, 200]);
 
     let (mut world, _) = start();
-    world.must(set_model(model(Kind::Mam, [40, 35, 25]), Switchover::Soft));
+    world.must(set_model(model(ModelKind::Mam, [40, 35, 25]), ModelChange::Soft));
     assert_eq!(world.used("a-b"), [0, 0, 600]);
     assert!(matches!(world.ask("a", "b", 2, 1), Event::Denied { .. }));
 }
@@ -305,7 +309,7 @@ fn a_hard_change_of_model_ends_what_has_no_room_and_a_soft_one_nothing() {
 #[test]
 fn a_new_revision_keeps_what_still_fits() {
     let mut world =
-        World::new(network(&[("a-b", 1_000), ("a-c", 1_000), ("c-b", 1_000)]), model(Kind::Mam, [40, 35, 25]));
+        World::new(network(&[("a-b", 1_000), ("a-c", 1_000), ("c-b", 1_000)]), model(ModelKind::Mam, [40, 35, 25]));
     let kept = world.admitted("a", "c", 0, 100);
     let moved = world.admitted("a", "b", 0, 100);
     let put = |misfits| Command::PutTopology {
@@ -314,8 +318,8 @@ fn a_new_revision_keeps_what_still_fits() {
         expected: Expected::Any,
         misfits,
     };
-    assert_eq!(world.run(put(Misfits::Refuse)), Err(Refusal::Misfits { misfits: vec![moved] }));
-    let Event::TopologyPut { displaced, .. } = world.must(put(Misfits::Evict)) else { panic!("topology") };
+    assert_eq!(world.run(put(OnMisfit::Refuse)), Err(Refusal::Misfits { misfits: vec![moved] }));
+    let Event::TopologyPut { displaced, .. } = world.must(put(OnMisfit::Evict)) else { panic!("topology") };
     assert_eq!(fates(&displaced), [(moved.0, None)]);
     assert_eq!(world.path(kept), ["a-c"]);
     assert_eq!(world.path(moved), ["a-c", "c-b"]);
@@ -329,7 +333,7 @@ fn impossible_requests_are_refused_with_their_reason() {
         priority: Priority::new(priority).unwrap(),
     };
     let te_classes = vec![te(0, 3), te(0, 2), te(1, 1), te(2, 0)];
-    let by_priority = Model::new(Kind::Rdm, classes([40, 35, 25]), te_classes).unwrap();
+    let by_priority = Model::new(ModelKind::Rdm, classes([40, 35, 25]), te_classes).unwrap();
     let mut world = World::new(network(&[("a-b", 1_000), ("c-d", 10)]), BandwidthModel::uniform(by_priority));
     let mut refused = |change: &dyn Fn(&mut Request)| {
         let mut request = request("a", "b", 0, 10);
@@ -357,7 +361,7 @@ fn impossible_requests_are_refused_with_their_reason() {
 fn constraints_reach_the_path_search() {
     let mut world = World::new(
         network(&[("a-b", 100), ("a-c", 100), ("c-b", 100), ("a-d", 100), ("d-c", 100)]),
-        model(Kind::Mam, [40, 35, 25]),
+        model(ModelKind::Mam, [40, 35, 25]),
     );
     let mut ask = |change: &dyn Fn(&mut NamedConstraints)| {
         let mut request = request("a", "b", 0, 1);
@@ -370,7 +374,7 @@ fn constraints_reach_the_path_search() {
     };
     assert_eq!(ask(&|c| c.exclude = vec![NamedHop::Link(name("a-b"))]), "a-c c-b");
     assert_eq!(ask(&|c| c.include = vec![NamedHop::Node(name("d"))]), "a-d d-c c-b");
-    let loose = |hop| NamedRouteHop { hop: NamedHop::Either(name(hop)), looseness: Looseness::Loose };
+    let loose = |hop| NamedRouteHop { hop: NamedHop::Either(name(hop)), looseness: HopKind::Loose };
     assert_eq!(ask(&|c| c.route = vec![loose("a"), loose("d-c")]), "a-d d-c c-b");
     assert_eq!(
         ask(&|c| {
@@ -385,7 +389,7 @@ fn constraints_reach_the_path_search() {
 
 #[test]
 fn congestion_spreads_load_that_the_te_metric_would_pile_up() {
-    let mut world = World::new(network(&[("a-b", 100), ("a-b#2", 100)]), model(Kind::Mam, [40, 35, 25]));
+    let mut world = World::new(network(&[("a-b", 100), ("a-b#2", 100)]), model(ModelKind::Mam, [40, 35, 25]));
     for _ in 0..4 {
         world.admitted("a", "b", 0, 10);
     }
@@ -395,7 +399,7 @@ fn congestion_spreads_load_that_the_te_metric_would_pile_up() {
 
 #[test]
 fn the_overload_threshold_refuses_expensive_detours() {
-    let mut priced = model(Kind::Mam, [40, 35, 25]);
+    let mut priced = model(ModelKind::Mam, [40, 35, 25]);
     priced.policy.refuse_above_percent = Some(150);
     let mut world = World::new(network(&[("a-b", 100), ("a-c", 100), ("c-b", 100)]), priced);
     world.admitted("a", "b", 0, 10);
@@ -409,7 +413,7 @@ fn the_overload_threshold_refuses_expensive_detours() {
 
 #[test]
 fn what_is_due_expires_and_nothing_else() {
-    let mut world = World::new(network(&[("a-b", 1_000)]), model(Kind::Mam, [40, 35, 25]));
+    let mut world = World::new(network(&[("a-b", 1_000)]), model(ModelKind::Mam, [40, 35, 25]));
     let mut with_deadline = request("a", "b", 0, 10);
     with_deadline.expires_at = Some(Millis(2_000));
     world.must(Command::Allocate(Box::new(with_deadline)));
@@ -425,7 +429,7 @@ fn what_is_due_expires_and_nothing_else() {
 
 #[test]
 fn an_event_that_does_not_fit_is_refused_and_changes_nothing() {
-    let mut world = World::new(network(&[("a-b", 1_000)]), model(Kind::Mam, [40, 35, 25]));
+    let mut world = World::new(network(&[("a-b", 1_000)]), model(ModelKind::Mam, [40, 35, 25]));
     world.admitted("a", "b", 0, 10);
     let before = world.state.clone();
     let next = Sequence(before.sequence().0 + 1);
@@ -514,7 +518,7 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
             Command::ChangeLink { topology: name("net"), link: link.name.clone(), change }
         }
         Step::Model { kind, te } => {
-            let kind = [Kind::Mam, Kind::Rdm, Kind::Gbam, Kind::Atcs][usize::from(kind)];
+            let kind = [ModelKind::Mam, ModelKind::Rdm, ModelKind::Gbam, ModelKind::Atcs][usize::from(kind)];
             let te_class = |class: u8| TeClass {
                 class_type: ClassType::new(class).unwrap(),
                 priority: Priority::new(7 - class).unwrap(),
@@ -523,7 +527,7 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
             let model = Model::new(kind, classes([40, 35, 25]), te_classes).unwrap();
             let mut model = BandwidthModel::uniform(model);
             model.policy.victim_order = if te { VictimOrder::LowestFirst } else { VictimOrder::HighestFirst };
-            set_model(model, Switchover::Hard)
+            set_model(model, ModelChange::Hard)
         }
         Step::Topology { without } => {
             let mut links = LINKS.to_vec();
@@ -532,7 +536,7 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
                 name: name("net"),
                 topology: Arc::new(network(&links)),
                 expected: Expected::Any,
-                misfits: Misfits::Evict,
+                misfits: OnMisfit::Evict,
             }
         }
         Step::Expire => Command::Expire,
@@ -544,7 +548,7 @@ proptest! {
 
     #[test]
     fn random_histories_obey_the_invariants(steps in steps()) {
-        let mut world = World::new(network(&LINKS), model(Kind::Atcs, [40, 35, 25]));
+        let mut world = World::new(network(&LINKS), model(ModelKind::Atcs, [40, 35, 25]));
         for (step, at) in steps.iter().zip(1_000..) {
             world.now = at;
             let command = command(&world, step, at);

@@ -3,7 +3,7 @@
 
 use formats::bandwidth_model::Document;
 use formats::trace::TraceRequest;
-use watermaster::cli::replay::engine::{Outcome, Replay, Summary};
+use watermaster::cli::replay::engine::{Replay, ReplayOutcome, ReplaySummary};
 
 use crate::kernel::network;
 
@@ -31,7 +31,7 @@ impl Random {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times are positive and small")]
-fn simulate(model: &str, seed: u64) -> Summary {
+fn simulate(model: &str, seed: u64) -> ReplaySummary {
     let document: Document = serde_json::from_str(model).unwrap();
     let mut replay = Replay::new(network(&[("a-b", 15 * UNIT_BPS)]), document.to_model().unwrap().0, 1_000).unwrap();
     let mut random = Random(seed);
@@ -56,13 +56,13 @@ fn simulate(model: &str, seed: u64) -> Summary {
             hold_priority: None,
         };
         let decision = replay.feed(&request).unwrap();
-        assert_eq!(decision.outcome == Outcome::Denied, decision.reason.is_some());
+        assert_eq!(decision.outcome == ReplayOutcome::Denied, decision.reason.is_some());
     }
     replay.finish().unwrap().0
 }
 
 /// Blocked and preempted, each per request of the class.
-fn rates(summary: &Summary, class: usize) -> (f64, f64) {
+fn rates(summary: &ReplaySummary, class: usize) -> (f64, f64) {
     let counts = &summary.classes[class];
     (counts.blocked as f64 / counts.requests as f64, counts.preempted as f64 / counts.requests as f64)
 }

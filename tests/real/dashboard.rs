@@ -15,10 +15,7 @@ fn people_can_work_with_the_dashboard() {
     let data = tempfile::tempdir().unwrap();
     let chromium = std::env::var("WATERMASTER_TEST_CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
     let chromium = which(&chromium).unwrap_or_else(|| panic!("there is no {chromium}: tests/run installs it"));
-    assert!(
-        root.join("dashboard/node_modules/playwright-core").is_dir(),
-        "run npm ci in dashboard: tests/run does"
-    );
+    assert!(root.join("dashboard/node_modules/playwright-core").is_dir(), "run npm ci in dashboard: tests/run does");
     let status = Command::new("node")
         .arg(root.join("tests/real/dashboard.mjs"))
         .env("PROGRAM", env!("CARGO_BIN_EXE_watermaster"))

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use kernel::allocation::Ipv4Prefix;
 use kernel::id::AllocationId;
 use kernel::intent::{
-    Action, Cookie, CookieFilter, Dpid, Fault, Ipv4Match, Label, Match, Meter, MeterId, Place, PortNo, Rule, Step,
-    StepOutcome,
+    Action, Cookie, CookieFilter, Dpid, Ipv4Match, Label, Match, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep,
+    StepOutcome, SwitchFault,
 };
-use kernel::lsp::Ipv4Prefix;
 use watermaster::southbound::ryu::Ryu;
 use watermaster::southbound::{Driver, DriverError};
 
@@ -32,7 +32,7 @@ fn head(number: u32, meter: MeterId) -> Rule {
         l4_dst: Some(port),
     };
     Rule {
-        place: Place { table: 0, priority: 2000, matches: Match::Ipv4(ipv4) },
+        place: RuleKey { table: 0, priority: 2000, matches: Match::Ipv4(ipv4) },
         cookie: Cookie::new(1, AllocationId(number.into())).unwrap(),
         actions: vec![
             Action::Meter(meter),
@@ -47,7 +47,7 @@ fn head(number: u32, meter: MeterId) -> Rule {
 
 fn swap(number: u32) -> Rule {
     Rule {
-        place: Place {
+        place: RuleKey {
             matches: Match::Mpls { label: label(number), bottom_of_stack: true },
             ..head(number, MeterId(1)).place
         },
@@ -60,8 +60,8 @@ fn pop(number: u32) -> Rule {
     Rule { actions: vec![Action::PopMpls, Action::Output(PortNo(1))], ..swap(number) }
 }
 
-fn delete(rule: &Rule) -> Step {
-    Step::DeleteRule { place: rule.place.clone(), cookie: rule.cookie }
+fn delete(rule: &Rule) -> RuleStep {
+    RuleStep::DeleteRule { place: rule.place.clone(), cookie: rule.cookie }
 }
 
 fn meter(number: u32, rate_kbps: u32) -> Meter {
@@ -80,11 +80,11 @@ fn all_in_force(outcomes: &[StepOutcome]) -> bool {
 async fn there_and_back(lab: &Lab, driver: &Ryu) {
     let (one, other) = (meter(1, 5000), meter(2, 2000));
     let make = [
-        Step::AddMeter(one),
-        Step::AddMeter(other),
-        Step::PutRule(head(1, one.id)),
-        Step::PutRule(swap(2)),
-        Step::PutRule(pop(3)),
+        RuleStep::AddMeter(one),
+        RuleStep::AddMeter(other),
+        RuleStep::PutRule(head(1, one.id)),
+        RuleStep::PutRule(swap(2)),
+        RuleStep::PutRule(pop(3)),
     ];
     for _ in 0..2 {
         let outcomes = driver.apply(SWITCH, &make).await.unwrap();
@@ -106,7 +106,7 @@ async fn there_and_back(lab: &Lab, driver: &Ryu) {
     let changed = Meter { rate_kbps: 3000, ..other };
     let gone = meter(3, 1000);
     let outcomes = driver
-        .apply(SWITCH, &[Step::ModifyMeter(changed), Step::ModifyMeter(gone), Step::PutRule(next.clone())])
+        .apply(SWITCH, &[RuleStep::ModifyMeter(changed), RuleStep::ModifyMeter(gone), RuleStep::PutRule(next.clone())])
         .await
         .unwrap();
     assert!(all_in_force(&outcomes), "{outcomes:?}");
@@ -121,20 +121,25 @@ async fn there_and_back(lab: &Lab, driver: &Ryu) {
     // What the switch refuses is told, and nothing that depends on it is done.
     let orphan = Rule { cookie: Cookie::new(1, AllocationId(9)).unwrap(), ..head(9, MeterId(150_000)) };
     let nowhere = Rule { actions: vec![Action::Output(PortNo(77))], ..pop(8) };
-    let steps = [Step::PutRule(orphan), Step::PutRule(nowhere), Step::PutRule(pop(7)), Step::DeleteMeter(gone.id)];
+    let steps = [
+        RuleStep::PutRule(orphan),
+        RuleStep::PutRule(nowhere),
+        RuleStep::PutRule(pop(7)),
+        RuleStep::DeleteMeter(gone.id),
+    ];
     let outcomes = driver.apply(SWITCH, &steps).await.unwrap();
     assert!(matches!(outcomes[0], StepOutcome::Refused(_)), "{outcomes:?}");
-    assert_eq!(outcomes[1], StepOutcome::Refused(Fault::NoSuchPort { port: PortNo(77) }));
-    assert_eq!(outcomes[2..], [StepOutcome::InForce, StepOutcome::Refused(Fault::AfterFailure)]);
+    assert_eq!(outcomes[1], StepOutcome::Refused(SwitchFault::NoSuchPort { port: PortNo(77) }));
+    assert_eq!(outcomes[2..], [StepOutcome::InForce, StepOutcome::Refused(SwitchFault::AfterFailure)]);
 
     let back = [
         delete(&next),
         delete(&swap(2)),
         delete(&pop(3)),
         delete(&pop(7)),
-        Step::DeleteMeter(one.id),
-        Step::DeleteMeter(other.id),
-        Step::DeleteMeter(gone.id),
+        RuleStep::DeleteMeter(one.id),
+        RuleStep::DeleteMeter(other.id),
+        RuleStep::DeleteMeter(gone.id),
     ];
     for _ in 0..2 {
         let outcomes = driver.apply(SWITCH, &back).await.unwrap();
@@ -154,7 +159,7 @@ async fn strangers(lab: &Lab, driver: &Ryu) {
     lab.ofctl("add-flow", 1, &["cookie=0x99,priority=7,ip,nw_src=10.9.0.0/16,actions=output:2"]);
     lab.ofctl("add-flow", 1, &["priority=6,arp,actions=output:2"]);
     let found = driver.rules(SWITCH, CookieFilter::OURS).await.unwrap();
-    assert!(matches!(found.as_slice(), [Rule { place: Place { matches: Match::Opaque(_), .. }, .. }]), "{found:?}");
+    assert!(matches!(found.as_slice(), [Rule { place: RuleKey { matches: Match::Opaque(_), .. }, .. }]), "{found:?}");
     let outcomes = driver.apply(SWITCH, &[delete(&found[0])]).await.unwrap();
     assert!(all_in_force(&outcomes), "{outcomes:?}");
     assert_eq!(lab.rules(1).len(), 2, "{:?}", lab.rules(1));
@@ -163,13 +168,13 @@ async fn strangers(lab: &Lab, driver: &Ryu) {
 /// Seven hundred rules: read in slices, and right.
 async fn many(lab: &Lab, driver: &Ryu) {
     let rules: Vec<Rule> = (1..=700).map(pop).collect();
-    let steps: Vec<Step> = rules.iter().cloned().map(Step::PutRule).collect();
+    let steps: Vec<RuleStep> = rules.iter().cloned().map(RuleStep::PutRule).collect();
     let outcomes = driver.apply(SWITCH, &steps).await.unwrap();
     assert!(all_in_force(&outcomes));
     let mut found = driver.rules(SWITCH, CookieFilter::OURS).await.unwrap();
     found.sort_by_key(|rule| rule.cookie);
     assert_eq!(found, rules);
-    let steps: Vec<Step> = rules.iter().map(delete).collect();
+    let steps: Vec<RuleStep> = rules.iter().map(delete).collect();
     assert!(all_in_force(&driver.apply(SWITCH, &steps).await.unwrap()));
     assert!(lab.rules(1).iter().all(|rule| !rule.contains("mpls")), "{:?}", lab.rules(1));
 }
@@ -211,7 +216,7 @@ fn packets_driver_sees_what_is_there() {
         let unknown = DriverError::UnknownSwitch { dpid: stranger };
         assert_eq!(driver.probe(stranger).await, Err(unknown.clone()));
         assert_eq!(driver.rules(stranger, CookieFilter::OURS).await, Err(unknown.clone()));
-        assert_eq!(driver.apply(stranger, &[Step::PutRule(pop(1))]).await, Err(unknown.clone()));
+        assert_eq!(driver.apply(stranger, &[RuleStep::PutRule(pop(1))]).await, Err(unknown.clone()));
         assert_eq!(driver.apply(stranger, &[delete(&pop(1))]).await, Err(unknown));
         let ports = driver.ports(SWITCH).await.unwrap();
         assert_eq!(ports.iter().map(|port| port.number.0).collect::<Vec<_>>(), [1, 2, 3]);

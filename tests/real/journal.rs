@@ -2,8 +2,8 @@
 
 #[path = "../it/journal/body.rs"]
 mod body;
-#[path = "../it/journal/world.rs"]
-mod world;
+#[path = "../it/journal/fixture.rs"]
+mod fixture;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use kernel::topology::{CapacitySource, DELAY_MAX, LinkState, Position, SRLGS_MAX, Switch, TE_METRIC_MAX};
 use kernel::units::{Bandwidth, Micros};
 
-use super::capacity::{self, Rate, RateKind};
+use super::capacity::{self, ParsedRate, RateKind};
 use super::decimal::{Decimal, micro_degrees};
-use super::draft::{Capacity, Direction, Draft, DraftEdge, DraftNode};
 use super::error::ImportError;
-use super::place::{Place, excerpt};
 use super::report::source_named;
+use super::source_position::{SourcePosition, excerpt};
+use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
 use super::{ATTRIBUTE_NAME_MAX_BYTES, DRAWING_MAX, LABEL_MAX_BYTES};
 
 /// The attributes of one node or edge, by their names in lower case.
@@ -40,28 +40,33 @@ impl Attributes {
     }
 
     /// Adds the node `id` with these attributes to `draft`.
-    pub(super) fn add_node(&self, draft: &mut Draft, id: &str, at: Place) -> Result<(), ImportError> {
+    pub(super) fn add_node(
+        &self,
+        draft: &mut TopologyBuilder,
+        id: &str,
+        at: SourcePosition,
+    ) -> Result<(), ImportError> {
         let at = at.of(format!("node '{}'", excerpt(id)));
         let mut reading = Reading { attributes: self, draft, at: &at };
         let label = self.first(&["label", "name"]).map(|(_, label)| tidy(label)).filter(|label| label != id);
         let (position, switch) = (reading.position(), reading.switch());
-        draft.add_node(DraftNode { id: id.to_owned(), label, position, switch, at })
+        draft.add_node(NodeBuilder { id: id.to_owned(), label, position, switch, at })
     }
 
     /// Adds an edge with these attributes to `draft`.
     pub(super) fn add_edge(
         &self,
-        draft: &mut Draft,
+        draft: &mut TopologyBuilder,
         (from, to): (&str, &str),
-        direction: Direction,
-        at: Place,
+        direction: EdgeDirection,
+        at: SourcePosition,
     ) -> Result<(), ImportError> {
         let at = at.of(format!("edge '{}-{}'", excerpt(from), excerpt(to)));
         let direction = match (direction, self.get("twin")) {
-            (Direction::Forward, Some(twin)) => Direction::ForwardOf { twin: twin.to_owned() },
+            (EdgeDirection::Forward, Some(twin)) => EdgeDirection::ForwardOf { twin: twin.to_owned() },
             (direction, _) => direction,
         };
-        let mut edge = DraftEdge::new(from, to, direction, at.clone());
+        let mut edge = EdgeBuilder::new(from, to, direction, at.clone());
         let mut reading = Reading { attributes: self, draft, at: &at };
         edge.capacity = reading.capacity();
         edge.max_reservable = reading.number(&["max_reservable_bps"], 0, i128::from(Bandwidth::MAX.as_bps()));
@@ -91,8 +96,8 @@ pub(super) fn tidy(label: &str) -> String {
 /// Reads values, and warns of those that cannot be used.
 struct Reading<'a> {
     attributes: &'a Attributes,
-    draft: &'a mut Draft,
-    at: &'a Place,
+    draft: &'a mut TopologyBuilder,
+    at: &'a SourcePosition,
 }
 
 /// What a number out of a text can become.
@@ -265,7 +270,7 @@ impl Reading<'_> {
         Some(self.rated(rate, text, CapacitySource::Label))
     }
 
-    fn rated(&mut self, rate: Rate, text: &str, exact: CapacitySource) -> Capacity {
+    fn rated(&mut self, rate: ParsedRate, text: &str, exact: CapacitySource) -> Capacity {
         if rate.capital_b {
             self.warn(format!("'{}' is taken as bits, not bytes", excerpt(text)));
         }

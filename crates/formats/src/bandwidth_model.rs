@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use kernel::bam::{ClassConfig, Kind, Model, ModelError, VictimOrder};
+use kernel::bam::{ClassConfig, Model, ModelError, ModelKind, VictimOrder};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::id::{Name, NameError};
-use kernel::model::{BandwidthModel, PathChoice, Policy, Restoration};
 use kernel::path::Metric;
+use kernel::policy::{BandwidthModel, PathChoice, Policy, Restoration};
 use kernel::units::{Overbooking, PPM, Share};
 
 /// Which bandwidth allocation model.
@@ -375,10 +375,10 @@ fn build(
         });
     }
     let kind = match name {
-        ModelName::Mam => Kind::Mam,
-        ModelName::Rdm => Kind::Rdm,
-        ModelName::Gbam => Kind::Gbam,
-        ModelName::Atcs => Kind::Atcs,
+        ModelName::Mam => ModelKind::Mam,
+        ModelName::Rdm => ModelKind::Rdm,
+        ModelName::Gbam => ModelKind::Gbam,
+        ModelName::Atcs => ModelKind::Atcs,
     };
     let place = place.to_owned();
     Model::new(kind, configs, te_classes.to_vec()).map_err(|error| DocumentError::Model { field: place, error })
@@ -417,12 +417,12 @@ fn out_of_range<N: Into<u64>>(field: String, value: N, min: N, max: N) -> Docume
     DocumentError::OutOfRange { field, value: value.into(), min: min.into(), max: max.into() }
 }
 
-fn name_of(kind: Kind) -> ModelName {
+fn name_of(kind: ModelKind) -> ModelName {
     match kind {
-        Kind::Mam => ModelName::Mam,
-        Kind::Rdm => ModelName::Rdm,
-        Kind::Gbam => ModelName::Gbam,
-        Kind::Atcs => ModelName::Atcs,
+        ModelKind::Mam => ModelName::Mam,
+        ModelKind::Rdm => ModelName::Rdm,
+        ModelKind::Gbam => ModelName::Gbam,
+        ModelKind::Atcs => ModelName::Atcs,
     }
 }
 

@@ -15,7 +15,7 @@ const LEVEL_MAX: u64 = 3_072;
 
 /// A rate read from a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rate {
+pub struct ParsedRate {
     /// How much.
     pub bandwidth: Bandwidth,
     /// How sure that is.
@@ -37,7 +37,7 @@ pub enum RateKind {
 
 /// The first rate in `text`, in bit/s; `None` if there is none that has a unit, or only one of zero or beyond
 /// [`Bandwidth::MAX`].
-pub fn parse(text: &str) -> Option<Rate> {
+pub fn parse(text: &str) -> Option<ParsedRate> {
     let text = beginning(text);
     let bytes = text.as_bytes();
     (0..bytes.len()).filter(|at| begins_word(bytes, *at)).find_map(|at| {
@@ -66,7 +66,7 @@ fn ends_in_bound(before: &str) -> bool {
 }
 
 /// A rate that begins right here: `[n x] (level | quantity)`.
-fn rate_at(mut scanner: Scanner<'_>) -> Option<Rate> {
+fn rate_at(mut scanner: Scanner<'_>) -> Option<ParsedRate> {
     let channels = scanner.channels().unwrap_or(1);
     let (bps, kind, capital_b) = match scanner.level() {
         Some(bps) => (bps, RateKind::Exact, false),
@@ -74,7 +74,7 @@ fn rate_at(mut scanner: Scanner<'_>) -> Option<Rate> {
     };
     let bps = u64::try_from(bps.checked_mul(u128::from(channels))?).ok()?;
     let bandwidth = Bandwidth::from_bps(bps).filter(|bandwidth| !bandwidth.is_zero())?;
-    Some(Rate { bandwidth, kind, capital_b })
+    Some(ParsedRate { bandwidth, kind, capital_b })
 }
 
 /// `10 Gbps`, or a range such as `1-20Gbps` and `1Gbps - 20Gbps`.

@@ -4,7 +4,7 @@ use kernel::id::NameError;
 use kernel::topology::TopologyError;
 
 use super::Format;
-use super::place::Place;
+use super::source_position::SourcePosition;
 
 /// Why a file is no topology.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -21,19 +21,19 @@ pub enum ImportError {
     #[error("{at}: this byte is not UTF-8 text")]
     NotText {
         /// The first bad byte.
-        at: Place,
+        at: SourcePosition,
     },
     /// No format could be recognised.
     #[error("{at}: no known topology format begins like this; name the format")]
     UnknownFormat {
         /// The first character that is not blank.
-        at: Place,
+        at: SourcePosition,
     },
     /// A text format's grammar is broken.
     #[error("{at}: expected {expected}, found '{found}'")]
     Syntax {
         /// Where.
-        at: Place,
+        at: SourcePosition,
         /// What belongs there.
         expected: &'static str,
         /// The beginning of what is there.
@@ -43,7 +43,7 @@ pub enum ImportError {
     #[error("{at}: {problem}")]
     Xml {
         /// Where.
-        at: Place,
+        at: SourcePosition,
         /// The XML parser's words.
         problem: Box<quick_xml::Error>,
     },
@@ -51,7 +51,7 @@ pub enum ImportError {
     #[error("{at}: {problem}")]
     Json {
         /// Where.
-        at: Place,
+        at: SourcePosition,
         /// The JSON parser's words, without its own idea of the place.
         problem: String,
     },
@@ -59,13 +59,13 @@ pub enum ImportError {
     #[error("{at}: a DOCTYPE is not accepted")]
     Doctype {
         /// Where.
-        at: Place,
+        at: SourcePosition,
     },
     /// An entity that is neither predefined nor a character number.
     #[error("{at}: the entity '&{name};' is not accepted")]
     Entity {
         /// Where.
-        at: Place,
+        at: SourcePosition,
         /// Its name.
         name: String,
     },
@@ -73,7 +73,7 @@ pub enum ImportError {
     #[error("{at}: nested deeper than {max}")]
     TooDeep {
         /// Where it becomes too deep.
-        at: Place,
+        at: SourcePosition,
         /// The most that is read.
         max: usize,
     },
@@ -81,7 +81,7 @@ pub enum ImportError {
     #[error("{at}: more than {max} {what}")]
     TooMany {
         /// Where the limit is passed.
-        at: Place,
+        at: SourcePosition,
         /// Of what.
         what: &'static str,
         /// The most that is read.
@@ -91,7 +91,7 @@ pub enum ImportError {
     #[error("{at}: '{field}' is missing")]
     Missing {
         /// Where it should be.
-        at: Place,
+        at: SourcePosition,
         /// What is missing.
         field: &'static str,
     },
@@ -99,7 +99,7 @@ pub enum ImportError {
     #[error("{at}: '{field}' must be {expected}, not '{found}'")]
     Value {
         /// Where.
-        at: Place,
+        at: SourcePosition,
         /// Which field.
         field: &'static str,
         /// What it may be.
@@ -111,7 +111,7 @@ pub enum ImportError {
     #[error("{at}: there is no node '{node}'")]
     UnknownNode {
         /// Which link.
-        at: Place,
+        at: SourcePosition,
         /// The node it names.
         node: String,
     },
@@ -119,7 +119,7 @@ pub enum ImportError {
     #[error("{at}: there is no link '{link}'")]
     UnknownTwin {
         /// Which link.
-        at: Place,
+        at: SourcePosition,
         /// The twin it names.
         link: String,
     },
@@ -127,7 +127,7 @@ pub enum ImportError {
     #[error("{at}: the id '{id}' is taken by another node")]
     DuplicateId {
         /// The second of them.
-        at: Place,
+        at: SourcePosition,
         /// The id.
         id: String,
     },
@@ -135,7 +135,7 @@ pub enum ImportError {
     #[error("{at}: {source}")]
     BadName {
         /// Which node or link.
-        at: Place,
+        at: SourcePosition,
         /// What is wrong with it.
         source: NameError,
     },
@@ -143,13 +143,13 @@ pub enum ImportError {
     #[error("{at}: the link has no capacity that can be read")]
     NoCapacity {
         /// Which link.
-        at: Place,
+        at: SourcePosition,
     },
     /// Well formed, but not a topology.
     #[error("{at}: {source}")]
     Topology {
         /// Which node or link.
-        at: Place,
+        at: SourcePosition,
         /// What the kernel says.
         source: Box<TopologyError>,
     },
@@ -157,9 +157,9 @@ pub enum ImportError {
 
 impl ImportError {
     /// Where the fault is.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> SourcePosition {
         match self {
-            Self::TooLarge { .. } => Place::line(1),
+            Self::TooLarge { .. } => SourcePosition::line(1),
             Self::NotText { at }
             | Self::UnknownFormat { at }
             | Self::Syntax { at, .. }

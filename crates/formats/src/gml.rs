@@ -2,15 +2,16 @@
 //! within nodes and edges (`graphics [ x 1 y 2 ]`) become attributes such as `graphics.x`.
 
 use super::attributes::Attributes;
-use super::draft::{Direction, Draft};
 use super::error::ImportError;
-use super::place::{Place, excerpt};
+use super::source_position::{SourcePosition, excerpt};
+use super::topology_builder::{EdgeDirection, TopologyBuilder};
 use super::{ATTRIBUTE_NAME_MAX_BYTES, DEPTH_MAX, Format};
 
 /// Reads a document.
-pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
+pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
     let mut tokens = Tokens { rest: text, line: 1 };
-    let mut gml = Gml { draft: Draft::new(Format::Gml), path: Vec::new(), record: None, directed: false, graphs: 0 };
+    let mut gml =
+        Gml { draft: TopologyBuilder::new(Format::Gml), path: Vec::new(), record: None, directed: false, graphs: 0 };
     while let Some((line, token)) = tokens.token()? {
         match token {
             Token::Word("]") => gml.close(line)?,
@@ -25,8 +26,8 @@ pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
 }
 
 /// A node or edge that has begun.
-struct Record {
-    kind: Kind,
+struct GmlRecord {
+    kind: GmlKind,
     attributes: Attributes,
     line: usize,
     /// How long the path is within it.
@@ -34,16 +35,16 @@ struct Record {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum GmlKind {
     Node,
     Edge,
 }
 
 struct Gml<'a> {
-    draft: Draft,
+    draft: TopologyBuilder,
     /// The keys of the lists that have begun.
     path: Vec<&'a str>,
-    record: Option<Record>,
+    record: Option<GmlRecord>,
     directed: bool,
     graphs: usize,
 }
@@ -63,20 +64,20 @@ impl<'a> Gml<'a> {
 
     fn open(&mut self, key: &'a str, line: usize) -> Result<(), ImportError> {
         if self.path.len() >= DEPTH_MAX {
-            return Err(ImportError::TooDeep { at: Place::line(line), max: DEPTH_MAX });
+            return Err(ImportError::TooDeep { at: SourcePosition::line(line), max: DEPTH_MAX });
         }
         let kind = match (self.path.as_slice(), key) {
             ([], "graph") => {
                 self.graphs += 1;
                 None
             }
-            (["graph"], "node") => Some(Kind::Node),
-            (["graph"], "edge") => Some(Kind::Edge),
+            (["graph"], "node") => Some(GmlKind::Node),
+            (["graph"], "edge") => Some(GmlKind::Edge),
             _ => None,
         };
         self.path.push(key);
         if let Some(kind) = kind {
-            self.record = Some(Record { kind, attributes: Attributes::default(), line, depth: self.path.len() });
+            self.record = Some(GmlRecord { kind, attributes: Attributes::default(), line, depth: self.path.len() });
         }
         Ok(())
     }
@@ -112,22 +113,22 @@ impl<'a> Gml<'a> {
         }
     }
 
-    fn finish(&mut self, record: &Record) -> Result<(), ImportError> {
-        let at = Place::line(record.line);
+    fn finish(&mut self, record: &GmlRecord) -> Result<(), ImportError> {
+        let at = SourcePosition::line(record.line);
         let need = |field| {
             let missing = || ImportError::Missing { at: at.clone(), field };
             record.attributes.get(field).ok_or_else(missing)
         };
         match record.kind {
-            Kind::Node => record.attributes.add_node(&mut self.draft, need("id")?, at.clone()),
-            Kind::Edge => {
+            GmlKind::Node => record.attributes.add_node(&mut self.draft, need("id")?, at.clone()),
+            GmlKind::Edge => {
                 let ends = (need("source")?, need("target")?);
-                record.attributes.add_edge(&mut self.draft, ends, Direction::Both, at.clone())
+                record.attributes.add_edge(&mut self.draft, ends, EdgeDirection::Both, at.clone())
             }
         }
     }
 
-    fn end(mut self, line: usize) -> Result<Draft, ImportError> {
+    fn end(mut self, line: usize) -> Result<TopologyBuilder, ImportError> {
         if !self.path.is_empty() {
             return Err(syntax(line, "']'", "the end of the file"));
         }
@@ -135,14 +136,14 @@ impl<'a> Gml<'a> {
             return Err(syntax(line, "graph [ ... ]", "the end of the file"));
         }
         if self.directed {
-            self.draft.edges.iter_mut().for_each(|edge| edge.direction = Direction::Forward);
+            self.draft.edges.iter_mut().for_each(|edge| edge.direction = EdgeDirection::Forward);
         }
         Ok(self.draft)
     }
 }
 
 fn syntax(line: usize, expected: &'static str, found: &str) -> ImportError {
-    ImportError::Syntax { at: Place::line(line), expected, found: excerpt(found) }
+    ImportError::Syntax { at: SourcePosition::line(line), expected, found: excerpt(found) }
 }
 
 #[derive(Clone, Copy)]
@@ -241,11 +242,11 @@ fn unescape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Imported, Options};
+    use crate::{Imported, ReadOptions};
     use kernel::topology::Position;
 
     fn imported(text: &str) -> Imported {
-        read(text).unwrap().settle(&Options::default()).unwrap()
+        read(text).unwrap().settle(&ReadOptions::default()).unwrap()
     }
 
     #[test]

@@ -10,22 +10,22 @@ use serde_json::{Map, Value};
 use kernel::topology::Topology;
 
 use super::attributes::Attributes;
-use super::draft::{Direction, Draft};
 use super::error::ImportError;
-use super::node_link::{Members, members};
-use super::place::Place;
-use super::xml::{Step, Tag, Xml};
+use super::node_link::{NativeMembers, members};
+use super::source_position::SourcePosition;
+use super::topology_builder::{EdgeDirection, TopologyBuilder};
+use super::xml::{Tag, Xml, XmlEvent};
 use super::{ATTRIBUTE_NAME_MAX_BYTES, Format, GRAPHML_KEYS_MAX};
 
 /// Reads a document.
-pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
+pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
     let mut xml = Xml::new(text);
-    let mut reader = GraphMl { draft: Draft::new(Format::GraphMl), keys: BTreeMap::new(), open: Vec::new() };
+    let mut reader = GraphMl { draft: TopologyBuilder::new(Format::GraphMl), keys: BTreeMap::new(), open: Vec::new() };
     while let Some(step) = xml.step()? {
         match step {
-            Step::Open(tag) => reader.open(tag)?,
-            Step::Text(text) => reader.text(&text),
-            Step::Close => reader.close()?,
+            XmlEvent::Open(tag) => reader.open(tag)?,
+            XmlEvent::Text(text) => reader.text(&text),
+            XmlEvent::Close => reader.close()?,
         }
     }
     Ok(reader.draft)
@@ -33,16 +33,16 @@ pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
 
 /// A `<key>`: the name behind the id that `<data>` refers to, and what holds where there is no data.
 #[derive(Default)]
-struct Key {
+struct GraphmlKey {
     name: String,
     domain: String,
     default: String,
 }
 
 /// An element that has begun.
-enum Open {
+enum OpenElement {
     Graph {
-        direction: Direction,
+        direction: EdgeDirection,
     },
     Node {
         id: String,
@@ -51,7 +51,7 @@ enum Open {
     },
     Edge {
         ends: (String, String),
-        direction: Direction,
+        direction: EdgeDirection,
         attributes: Attributes,
         line: usize,
     },
@@ -73,77 +73,79 @@ enum Open {
 }
 
 struct GraphMl {
-    draft: Draft,
-    keys: BTreeMap<String, Key>,
-    open: Vec<Open>,
+    draft: TopologyBuilder,
+    keys: BTreeMap<String, GraphmlKey>,
+    open: Vec<OpenElement>,
 }
 
 impl GraphMl {
     fn open(&mut self, tag: Tag) -> Result<(), ImportError> {
         if self.open.is_empty() && tag.name != "graphml" {
-            let at = Place::line(tag.line);
+            let at = SourcePosition::line(tag.line);
             return Err(ImportError::Syntax { at, expected: "<graphml>", found: format!("<{}>", tag.name) });
         }
         let opened = match tag.name.as_str() {
-            "graph" => Open::Graph { direction: direction(tag.get("edgedefault") == Some("directed")) },
-            "node" => Open::Node { id: tag.need("id")?.to_owned(), attributes: Attributes::default(), line: tag.line },
+            "graph" => OpenElement::Graph { direction: direction(tag.get("edgedefault") == Some("directed")) },
+            "node" => {
+                OpenElement::Node { id: tag.need("id")?.to_owned(), attributes: Attributes::default(), line: tag.line }
+            }
             "edge" => self.edge(&tag)?,
             "key" => self.key(&tag)?,
             "default" => match self.open.last() {
-                Some(Open::Key { id }) => Open::Default { key: id.clone() },
-                _ => Open::Other,
+                Some(OpenElement::Key { id }) => OpenElement::Default { key: id.clone() },
+                _ => OpenElement::Other,
             },
-            "data" => Open::Data { key: tag.get("key").unwrap_or_default().to_owned(), text: String::new() },
-            "NodeLabel" | "EdgeLabel" => Open::Label { text: String::new() },
+            "data" => OpenElement::Data { key: tag.get("key").unwrap_or_default().to_owned(), text: String::new() },
+            "NodeLabel" | "EdgeLabel" => OpenElement::Label { text: String::new() },
             "Geometry" => {
                 for (attribute, key) in [("x", "graphics.x"), ("y", "graphics.y")] {
                     self.set(key, tag.get(attribute).unwrap_or_default());
                 }
-                Open::Other
+                OpenElement::Other
             }
             "hyperedge" => {
                 let message = "a hyperedge joins any number of nodes: left out";
-                self.draft.warnings.push(Place::line(tag.line).of("<hyperedge>"), message);
-                Open::Other
+                self.draft.warnings.push(SourcePosition::line(tag.line).of("<hyperedge>"), message);
+                OpenElement::Other
             }
-            _ => Open::Other,
+            _ => OpenElement::Other,
         };
         self.open.push(opened);
         Ok(())
     }
 
-    fn edge(&self, tag: &Tag) -> Result<Open, ImportError> {
+    fn edge(&self, tag: &Tag) -> Result<OpenElement, ImportError> {
         let graph = self.open.iter().rev().find_map(|open| match open {
-            Open::Graph { direction } => Some(direction.clone()),
+            OpenElement::Graph { direction } => Some(direction.clone()),
             _ => None,
         });
         let direction = match tag.get("directed") {
             Some(directed) => direction(directed == "true"),
-            None => graph.unwrap_or(Direction::Both),
+            None => graph.unwrap_or(EdgeDirection::Both),
         };
         let mut attributes = Attributes::default();
         attributes.set("id", tag.get("id").unwrap_or_default());
         let ends = (tag.need("source")?.to_owned(), tag.need("target")?.to_owned());
-        Ok(Open::Edge { ends, direction, attributes, line: tag.line })
+        Ok(OpenElement::Edge { ends, direction, attributes, line: tag.line })
     }
 
-    fn key(&mut self, tag: &Tag) -> Result<Open, ImportError> {
+    fn key(&mut self, tag: &Tag) -> Result<OpenElement, ImportError> {
         let id = tag.need("id")?.to_owned();
-        let at = Place::line(tag.line);
+        let at = SourcePosition::line(tag.line);
         if self.keys.len() >= GRAPHML_KEYS_MAX {
             return Err(ImportError::TooMany { at, what: "keys", max: GRAPHML_KEYS_MAX });
         }
         let name = Some(tag.get("attr.name").unwrap_or(&id)).filter(|name| name.len() <= ATTRIBUTE_NAME_MAX_BYTES);
         let name = name.unwrap_or_default().to_owned();
         let domain = tag.get("for").unwrap_or("all").to_owned();
-        self.keys.insert(id.clone(), Key { name, domain, default: String::new() });
-        Ok(Open::Key { id })
+        self.keys.insert(id.clone(), GraphmlKey { name, domain, default: String::new() });
+        Ok(OpenElement::Key { id })
     }
 
     fn text(&mut self, piece: &str) {
         match self.open.last_mut() {
-            Some(Open::Data { text, .. } | Open::Label { text }) => text.push_str(piece),
-            Some(Open::Default { key }) => {
+            Some(OpenElement::Data { text, .. } | OpenElement::Label { text }) => text.push_str(piece),
+            Some(OpenElement::Default { key }) => {
                 if let Some(key) = self.keys.get_mut(key.as_str())
                     && key.default.len() + piece.len() <= ATTRIBUTE_NAME_MAX_BYTES
                 {
@@ -156,19 +158,19 @@ impl GraphMl {
 
     fn close(&mut self) -> Result<(), ImportError> {
         match self.open.pop() {
-            Some(Open::Data { key, text }) => {
+            Some(OpenElement::Data { key, text }) => {
                 if let Some(name) = self.keys.get(&key).map(|key| key.name.clone()) {
                     self.set(&name, &text);
                 }
             }
-            Some(Open::Label { text }) => self.set("label", &text),
-            Some(Open::Node { id, mut attributes, line }) => {
+            Some(OpenElement::Label { text }) => self.set("label", &text),
+            Some(OpenElement::Node { id, mut attributes, line }) => {
                 self.fill_in("node", &mut attributes);
-                attributes.add_node(&mut self.draft, &id, Place::line(line))?;
+                attributes.add_node(&mut self.draft, &id, SourcePosition::line(line))?;
             }
-            Some(Open::Edge { ends, direction, mut attributes, line }) => {
+            Some(OpenElement::Edge { ends, direction, mut attributes, line }) => {
                 self.fill_in("edge", &mut attributes);
-                attributes.add_edge(&mut self.draft, (&ends.0, &ends.1), direction, Place::line(line))?;
+                attributes.add_edge(&mut self.draft, (&ends.0, &ends.1), direction, SourcePosition::line(line))?;
             }
             _ => {}
         }
@@ -179,26 +181,28 @@ impl GraphMl {
     fn set(&mut self, key: &str, value: &str) {
         for open in self.open.iter_mut().rev() {
             match open {
-                Open::Node { attributes, .. } | Open::Edge { attributes, .. } => return attributes.set(key, value),
-                Open::Graph { .. } => return,
+                OpenElement::Node { attributes, .. } | OpenElement::Edge { attributes, .. } => {
+                    return attributes.set(key, value);
+                }
+                OpenElement::Graph { .. } => return,
                 _ => {}
             }
         }
     }
 
     fn fill_in(&self, domain: &str, attributes: &mut Attributes) {
-        let concerned = |key: &&Key| key.domain == domain || key.domain == "all";
+        let concerned = |key: &&GraphmlKey| key.domain == domain || key.domain == "all";
         self.keys.values().filter(concerned).for_each(|key| attributes.set(&key.name, &key.default));
     }
 }
 
-fn direction(directed: bool) -> Direction {
-    if directed { Direction::Forward } else { Direction::Both }
+fn direction(directed: bool) -> EdgeDirection {
+    if directed { EdgeDirection::Forward } else { EdgeDirection::Both }
 }
 
 /// Writes a directed graph whose attributes have the names of the native format.
 pub(super) fn write(topology: &Topology) -> String {
-    let Members { nodes, links } = members(topology);
+    let NativeMembers { nodes, links } = members(topology);
     let mut text = String::from(concat!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n",
         "<graphml xmlns=\"http://graphml.graphdrawing.org/xmlns\">\n",
@@ -257,11 +261,11 @@ fn take(members: &mut Map<String, Value>, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Imported, Options};
+    use crate::{Imported, ReadOptions};
     use kernel::topology::{CapacitySource, Position};
 
     fn imported(text: &str) -> Imported {
-        read(text).unwrap().settle(&Options::default()).unwrap()
+        read(text).unwrap().settle(&ReadOptions::default()).unwrap()
     }
 
     #[test]

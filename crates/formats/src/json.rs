@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::error::ImportError;
-use super::place::Place;
+use super::source_position::SourcePosition;
 use super::{DEPTH_MAX, JSON_VALUES_MAX};
 
 /// Parses a whole document.
@@ -32,10 +32,10 @@ pub(super) fn check_size(text: &str) -> Result<(), ImportError> {
             _ => {}
         }
         if depth > DEPTH_MAX {
-            return Err(ImportError::TooDeep { at: Place::offset(text.as_bytes(), offset), max: DEPTH_MAX });
+            return Err(ImportError::TooDeep { at: SourcePosition::offset(text.as_bytes(), offset), max: DEPTH_MAX });
         }
         if values > JSON_VALUES_MAX {
-            let at = Place::offset(text.as_bytes(), offset);
+            let at = SourcePosition::offset(text.as_bytes(), offset);
             return Err(ImportError::TooMany { at, what: "JSON values", max: JSON_VALUES_MAX });
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn check_size(text: &str) -> Result<(), ImportError> {
 
 /// serde's error about all of `text`, as ours.
 pub(super) fn error(text: &str, source: &serde_json::Error) -> ImportError {
-    let at = Place::offset(text.as_bytes(), offset_of(text, source).saturating_sub(1));
+    let at = SourcePosition::offset(text.as_bytes(), offset_of(text, source).saturating_sub(1));
     ImportError::Json { at, problem: problem(source) }
 }
 
@@ -94,7 +94,10 @@ pub(super) fn scalar(value: &Value) -> Option<String> {
 
 /// A member that must be a list of objects; none at all counts as an empty list.
 pub(super) fn objects<'a>(value: Option<&'a Value>, path: &str) -> Result<Vec<&'a Map<String, Value>>, ImportError> {
-    let of = |path: String, problem: &str| ImportError::Json { at: Place::element(path), problem: problem.to_owned() };
+    let of = |path: String, problem: &str| ImportError::Json {
+        at: SourcePosition::element(path),
+        problem: problem.to_owned(),
+    };
     let Some(value) = value else { return Ok(Vec::new()) };
     let list = value.as_array().ok_or_else(|| of(path.to_owned(), "must be a list"))?;
     let object = |(at, value): (usize, &'a Value)| {

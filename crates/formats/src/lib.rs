@@ -10,8 +10,8 @@ mod report;
 pub use report::{Imported, Report, source_name};
 mod error;
 pub use error::{ExportError, ImportError};
-mod place;
-pub use place::{Place, WARNINGS_MAX, Warning};
+mod source_position;
+pub use source_position::{SourcePosition, WARNINGS_MAX, Warning};
 pub mod aggregator;
 pub mod bandwidth_model;
 mod document;
@@ -21,7 +21,7 @@ mod instant;
 pub use instant::Instant;
 
 mod attributes;
-mod draft;
+mod topology_builder;
 mod gml;
 mod graphml;
 mod native;
@@ -29,7 +29,7 @@ mod node_link;
 mod repetita;
 mod rfc8345;
 mod sndlib;
-mod sniff;
+mod detect;
 
 pub mod capacity;
 mod decimal;
@@ -63,7 +63,7 @@ pub const DEFAULT_CAPACITY: Bandwidth = Bandwidth::saturating_from_bps(10_000_00
 
 /// How to read a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Options {
+pub struct ReadOptions {
     /// Its format; recognised by its content if `None`.
     pub format: Option<Format>,
     /// The capacity of links that have none, under [`MissingCapacity::Default`].
@@ -72,7 +72,7 @@ pub struct Options {
     pub on_missing_capacity: MissingCapacity,
 }
 
-impl Default for Options {
+impl Default for ReadOptions {
     fn default() -> Self {
         Self { format: None, default_capacity: DEFAULT_CAPACITY, on_missing_capacity: MissingCapacity::Default }
     }
@@ -82,11 +82,11 @@ impl Default for Options {
 ///
 /// # Errors
 /// The first fault found, with its place in the file.
-pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, ImportError> {
-    let text = sniff::decode(bytes)?;
+pub fn read(bytes: &[u8], options: &ReadOptions) -> Result<Imported, ImportError> {
+    let text = detect::decode(bytes)?;
     let format = match options.format {
         Some(format) => format,
-        None => sniff::sniff(&text)?,
+        None => detect::sniff(&text)?,
     };
     let draft = match format {
         Format::Native => return native::read(&text, options),

@@ -15,11 +15,11 @@ use kernel::units::{Bandwidth, Micros};
 
 use super::attributes::{dpid, drawing, geographic};
 use super::document::{Document, LinkDocument, NodeDocument, StateDocument};
-use super::draft::{Capacity, Direction, Draft, DraftEdge, DraftNode};
 use super::error::ImportError;
-use super::place::{Place, excerpt};
 use super::report::{Imported, source_name, source_named};
-use super::{Format, LABEL_MAX_BYTES, Options, json};
+use super::source_position::{SourcePosition, excerpt};
+use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
+use super::{Format, LABEL_MAX_BYTES, ReadOptions, json};
 
 impl From<StateDocument> for LinkState {
     fn from(state: StateDocument) -> Self {
@@ -53,13 +53,13 @@ impl Document {
     ///
     /// # Errors
     /// The first fault found.
-    pub fn into_topology(self, options: &Options) -> Result<Imported, ImportError> {
-        let mut draft = Draft::new(Format::Native);
+    pub fn into_topology(self, options: &ReadOptions) -> Result<Imported, ImportError> {
+        let mut draft = TopologyBuilder::new(Format::Native);
         for (at, node) in self.nodes.into_iter().enumerate() {
-            draft.add_node(node.into_draft(Place::element(format!("nodes[{at}]")))?)?;
+            draft.add_node(node.into_draft(SourcePosition::element(format!("nodes[{at}]")))?)?;
         }
         for (at, link) in self.links.into_iter().enumerate() {
-            draft.add_edge(link.into_draft(Place::element(format!("links[{at}]")))?)?;
+            draft.add_edge(link.into_draft(SourcePosition::element(format!("links[{at}]")))?)?;
         }
         draft.settle(options)
     }
@@ -86,7 +86,7 @@ impl NodeDocument {
         document
     }
 
-    fn into_draft(self, at: Place) -> Result<DraftNode, ImportError> {
+    fn into_draft(self, at: SourcePosition) -> Result<NodeBuilder, ImportError> {
         let position = self.position(&at)?;
         let switch = self.switch(&at)?;
         let label = self.label.filter(|label| *label != self.id);
@@ -94,10 +94,10 @@ impl NodeDocument {
         if let Some(label) = bad {
             return Err(value(&at, "label", "at most 255 bytes without control characters", label));
         }
-        Ok(DraftNode { id: self.id, label, position, switch, at })
+        Ok(NodeBuilder { id: self.id, label, position, switch, at })
     }
 
-    fn position(&self, at: &Place) -> Result<Option<Position>, ImportError> {
+    fn position(&self, at: &SourcePosition) -> Result<Option<Position>, ImportError> {
         let missing = |field| ImportError::Missing { at: at.clone(), field };
         match (self.latitude, self.longitude, self.x, self.y) {
             (None, None, None, None) => Ok(None),
@@ -122,7 +122,7 @@ impl NodeDocument {
         }
     }
 
-    fn switch(&self, at: &Place) -> Result<Option<Switch>, ImportError> {
+    fn switch(&self, at: &SourcePosition) -> Result<Option<Switch>, ImportError> {
         let Some(text) = &self.dpid else {
             if self.host_ports.is_empty() {
                 return Ok(None);
@@ -156,11 +156,11 @@ impl LinkDocument {
         }
     }
 
-    fn into_draft(self, at: Place) -> Result<DraftEdge, ImportError> {
+    fn into_draft(self, at: SourcePosition) -> Result<EdgeBuilder, ImportError> {
         let direction = match (self.bidirectional, self.twin.clone()) {
-            (false, None) => Direction::Forward,
-            (false, Some(twin)) => Direction::ForwardOf { twin },
-            (true, None) => Direction::Both,
+            (false, None) => EdgeDirection::Forward,
+            (false, Some(twin)) => EdgeDirection::ForwardOf { twin },
+            (true, None) => EdgeDirection::Both,
             (true, Some(twin)) => return Err(value(&at, "twin", "absent from a bidirectional link", &twin)),
         };
         let capacity = self.capacity(&at)?;
@@ -172,7 +172,7 @@ impl LinkDocument {
                 Some(bandwidth.ok_or_else(|| value(&at, "max_reservable_bps", expected, &bps.to_string()))?)
             }
         };
-        let mut edge = DraftEdge::new(self.from, self.to, direction, at);
+        let mut edge = EdgeBuilder::new(self.from, self.to, direction, at);
         edge.name = Some(self.id);
         edge.capacity = capacity;
         edge.max_reservable = max_reservable;
@@ -186,7 +186,7 @@ impl LinkDocument {
         Ok(edge)
     }
 
-    fn capacity(&self, at: &Place) -> Result<Option<Capacity>, ImportError> {
+    fn capacity(&self, at: &SourcePosition) -> Result<Option<Capacity>, ImportError> {
         let Some(bps) = self.capacity_bps else { return Ok(None) };
         let expected = "within 1 to 9223372036854775807";
         let given = Capacity::given(bps).ok_or_else(|| value(at, "capacity_bps", expected, &bps.to_string()))?;
@@ -198,16 +198,16 @@ impl LinkDocument {
 }
 
 /// Reads a document of which the places are known by line.
-pub(super) fn read(text: &str, options: &Options) -> Result<Imported, ImportError> {
+pub(super) fn read(text: &str, options: &ReadOptions) -> Result<Imported, ImportError> {
     json::check_size(text)?;
     let shallow: Shallow<'_> = serde_json::from_str(text).map_err(|source| json::error(text, &source))?;
-    let mut draft = Draft::new(Format::Native);
+    let mut draft = TopologyBuilder::new(Format::Native);
     for (list, raws) in [("nodes", &shallow.nodes), ("links", &shallow.links)] {
         // The two lists may come in either order.
-        let mut lines = super::place::Lines::new(text);
+        let mut lines = super::source_position::LineIndex::new(text);
         for (at, raw) in raws.iter().enumerate() {
             let element = Element { text, raw: raw.get(), path: format!("{list}[{at}]") };
-            let place = Place::line(lines.at(element.offset())).of(element.path.clone());
+            let place = SourcePosition::line(lines.at(element.offset())).of(element.path.clone());
             if list == "nodes" {
                 draft.add_node(element.parse::<NodeDocument>()?.into_draft(place)?)?;
             } else {
@@ -268,7 +268,7 @@ impl Element<'_> {
                 Some(member) => format!("{}.{}", self.path, excerpt(&member)),
                 None => self.path.clone(),
             };
-            let at = Place::offset(self.text.as_bytes(), self.offset() + offset.saturating_sub(1)).of(path);
+            let at = SourcePosition::offset(self.text.as_bytes(), self.offset() + offset.saturating_sub(1)).of(path);
             ImportError::Json { at, problem: json::problem(&source) }
         })
     }
@@ -284,7 +284,7 @@ impl Element<'_> {
     }
 }
 
-fn value(at: &Place, field: &'static str, expected: &'static str, found: &str) -> ImportError {
+fn value(at: &SourcePosition, field: &'static str, expected: &'static str, found: &str) -> ImportError {
     let path = at.element.as_ref().map_or_else(|| field.to_owned(), |element| format!("{element}.{field}"));
     ImportError::Value { at: at.clone().of(path), field, expected, found: excerpt(found) }
 }
@@ -299,7 +299,7 @@ mod tests {
     use super::*;
 
     fn topology(text: &str) -> Result<Imported, ImportError> {
-        read(text, &Options::default())
+        read(text, &ReadOptions::default())
     }
 
     const TWO: &str = r#"{
@@ -323,7 +323,7 @@ mod tests {
         let again = topology(&write(&first.topology)).unwrap();
         assert_eq!(first.topology, again.topology);
         let document = Document::from_topology(&first.topology);
-        let third = document.into_topology(&Options::default()).unwrap();
+        let third = document.into_topology(&ReadOptions::default()).unwrap();
         assert_eq!(first.topology, third.topology);
         assert_eq!(again.report.delays_assumed, 0);
     }

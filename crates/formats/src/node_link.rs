@@ -7,29 +7,29 @@ use kernel::topology::Topology;
 
 use super::attributes::Attributes;
 use super::document::Document;
-use super::draft::{Direction, Draft};
 use super::error::ImportError;
 use super::json;
-use super::place::Place;
+use super::source_position::SourcePosition;
+use super::topology_builder::{EdgeDirection, TopologyBuilder};
 use super::{ATTRIBUTE_NAME_MAX_BYTES, Format};
 
 /// Reads a document.
-pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
+pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
     let value = json::parse(text)?;
     let not_an_object =
-        || ImportError::Syntax { at: Place::line(1), expected: "an object", found: "a list".to_owned() };
+        || ImportError::Syntax { at: SourcePosition::line(1), expected: "an object", found: "a list".to_owned() };
     let document = value.as_object().ok_or_else(not_an_object)?;
     let directed = document.get("directed").and_then(Value::as_bool).unwrap_or(false);
-    let direction = if directed { Direction::Forward } else { Direction::Both };
-    let mut draft = Draft::new(Format::NodeLink);
+    let direction = if directed { EdgeDirection::Forward } else { EdgeDirection::Both };
+    let mut draft = TopologyBuilder::new(Format::NodeLink);
     for (at, node) in json::objects(document.get("nodes"), "nodes")?.into_iter().enumerate() {
-        let place = Place::element(format!("nodes[{at}]"));
+        let place = SourcePosition::element(format!("nodes[{at}]"));
         let id = id(node, &["id"], &place)?;
         attributes(node).add_node(&mut draft, &id, place)?;
     }
     let list = if document.contains_key("links") { "links" } else { "edges" };
     for (at, link) in json::objects(document.get(list), list)?.into_iter().enumerate() {
-        let place = Place::element(format!("{list}[{at}]"));
+        let place = SourcePosition::element(format!("{list}[{at}]"));
         let ends = (id(link, &["source", "from"], &place)?, id(link, &["target", "to"], &place)?);
         attributes(link).add_edge(&mut draft, (&ends.0, &ends.1), direction.clone(), place)?;
     }
@@ -37,7 +37,7 @@ pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
 }
 
 /// A node id, under the first of the names that is there. Text stands for itself, all else for its JSON.
-fn id(members: &Map<String, Value>, names: &[&'static str], at: &Place) -> Result<String, ImportError> {
+fn id(members: &Map<String, Value>, names: &[&'static str], at: &SourcePosition) -> Result<String, ImportError> {
     let value = names.iter().find_map(|name| members.get(*name));
     let field = names.first().copied().unwrap_or_default();
     let value = value.ok_or_else(|| ImportError::Missing { at: at.clone(), field })?;
@@ -67,16 +67,16 @@ pub(super) fn flat(value: &Value) -> String {
 }
 
 /// The members of every node and link, by the names that they have in the native format.
-pub(super) struct Members {
+pub(super) struct NativeMembers {
     pub(super) nodes: Vec<Map<String, Value>>,
     pub(super) links: Vec<Map<String, Value>>,
 }
 
 /// Takes a topology apart, for formats that hold attributes of any name.
-pub(super) fn members(topology: &Topology) -> Members {
+pub(super) fn members(topology: &Topology) -> NativeMembers {
     let object = |value| if let Ok(Value::Object(members)) = value { members } else { Map::new() };
     let document = Document::from_topology(topology);
-    Members {
+    NativeMembers {
         nodes: document.nodes.iter().map(|node| object(serde_json::to_value(node))).collect(),
         links: document.links.iter().map(|link| object(serde_json::to_value(link))).collect(),
     }
@@ -84,7 +84,7 @@ pub(super) fn members(topology: &Topology) -> Members {
 
 /// Writes a directed multigraph whose attributes have the names of the native format; the link's id is also its `key`.
 pub(super) fn write(topology: &Topology) -> String {
-    let Members { nodes, mut links } = members(topology);
+    let NativeMembers { nodes, mut links } = members(topology);
     for link in &mut links {
         for (name, renamed) in [("from", "source"), ("to", "target")] {
             let end = link.remove(name).unwrap_or_default();
@@ -100,11 +100,11 @@ pub(super) fn write(topology: &Topology) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Imported, Options};
+    use crate::{Imported, ReadOptions};
     use kernel::topology::{CapacitySource, Position};
 
     fn imported(text: &str) -> Imported {
-        read(text).unwrap().settle(&Options::default()).unwrap()
+        read(text).unwrap().settle(&ReadOptions::default()).unwrap()
     }
 
     #[test]

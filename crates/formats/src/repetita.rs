@@ -4,17 +4,18 @@
 use super::Format;
 use super::attributes::{geographic, tidy};
 use super::decimal::Decimal;
-use super::draft::{Capacity, Direction, Draft, DraftEdge, DraftNode};
 use super::error::ImportError;
-use super::place::{Place, excerpt};
+use super::source_position::{SourcePosition, excerpt};
+use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
 use kernel::topology::{DELAY_MAX, TE_METRIC_MAX};
 use kernel::units::Micros;
 
 /// Reads a file.
-pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
-    let mut rows = text.lines().zip(1..).map(|(line, at)| Row { words: line.split_whitespace().collect(), line: at });
+pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
+    let mut rows =
+        text.lines().zip(1..).map(|(line, at)| RepetitaRow { words: line.split_whitespace().collect(), line: at });
     let mut rows = rows.by_ref().filter(|row| !row.words.is_empty()).peekable();
-    let mut draft = Draft::new(Format::Repetita);
+    let mut draft = TopologyBuilder::new(Format::Repetita);
     let nodes = section(rows.next(), "NODES")?;
     rows.next_if(|row| row.words.first() == Some(&"label"));
     for _ in 0..nodes {
@@ -32,14 +33,14 @@ pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
 }
 
 /// A line, in words.
-struct Row<'a> {
+struct RepetitaRow<'a> {
     words: Vec<&'a str>,
     line: usize,
 }
 
-impl<'a> Row<'a> {
+impl<'a> RepetitaRow<'a> {
     fn word(&self, at: usize, field: &'static str) -> Result<&'a str, ImportError> {
-        let missing = || ImportError::Missing { at: Place::line(self.line), field };
+        let missing = || ImportError::Missing { at: SourcePosition::line(self.line), field };
         self.words.get(at).copied().ok_or_else(missing)
     }
 
@@ -47,7 +48,7 @@ impl<'a> Row<'a> {
         let word = self.word(at, field)?;
         let expected = "a row number";
         word.parse().map_err(|_| ImportError::Value {
-            at: Place::line(self.line),
+            at: SourcePosition::line(self.line),
             field,
             expected,
             found: excerpt(word),
@@ -59,21 +60,22 @@ impl<'a> Row<'a> {
         let word = self.word(at, field)?;
         let expected = "a number";
         let decimal = Decimal::parse(word);
-        let bad = || ImportError::Value { at: Place::line(self.line), field, expected, found: excerpt(word) };
+        let bad = || ImportError::Value { at: SourcePosition::line(self.line), field, expected, found: excerpt(word) };
         Ok(decimal.ok_or_else(bad)?.scaled_u64(places))
     }
 
     fn syntax(&self, expected: &'static str) -> ImportError {
-        ImportError::Syntax { at: Place::line(self.line), expected, found: excerpt(&self.words.join(" ")) }
+        ImportError::Syntax { at: SourcePosition::line(self.line), expected, found: excerpt(&self.words.join(" ")) }
     }
 }
 
-fn row<'a>(row: Option<Row<'a>>, expected: &'static str) -> Result<Row<'a>, ImportError> {
-    let ended = || ImportError::Syntax { at: Place::element("the end of the file"), expected, found: String::new() };
+fn row<'a>(row: Option<RepetitaRow<'a>>, expected: &'static str) -> Result<RepetitaRow<'a>, ImportError> {
+    let ended =
+        || ImportError::Syntax { at: SourcePosition::element("the end of the file"), expected, found: String::new() };
     row.ok_or_else(ended)
 }
 
-fn section(heading: Option<Row<'_>>, name: &'static str) -> Result<usize, ImportError> {
+fn section(heading: Option<RepetitaRow<'_>>, name: &'static str) -> Result<usize, ImportError> {
     let heading = row(heading, name)?;
     if heading.words.first() != Some(&name) {
         return Err(heading.syntax(name));
@@ -82,26 +84,26 @@ fn section(heading: Option<Row<'_>>, name: &'static str) -> Result<usize, Import
 }
 
 /// A label that is there twice becomes `label#2`: edges name nodes by row.
-fn add_node(draft: &mut Draft, row: &Row<'_>) -> Result<(), ImportError> {
+fn add_node(draft: &mut TopologyBuilder, row: &RepetitaRow<'_>) -> Result<(), ImportError> {
     let label = tidy(row.word(0, "label")?);
-    let at = Place::line(row.line).of(format!("node '{}'", excerpt(&label)));
+    let at = SourcePosition::line(row.line).of(format!("node '{}'", excerpt(&label)));
     let (x, y) = (row.word(1, "x")?, row.word(2, "y")?);
     let position = geographic(y, x);
     if position.is_none() {
         draft.warnings.push(at.clone(), format!("no such place as {}, {}: ignored", excerpt(y), excerpt(x)));
     }
-    draft.add_node(DraftNode { id: label, label: None, position, switch: None, at })
+    draft.add_node(NodeBuilder { id: label, label: None, position, switch: None, at })
 }
 
-fn add_edge(draft: &mut Draft, row: &Row<'_>) -> Result<(), ImportError> {
+fn add_edge(draft: &mut TopologyBuilder, row: &RepetitaRow<'_>) -> Result<(), ImportError> {
     let label = row.word(0, "label")?;
-    let at = Place::line(row.line).of(format!("edge '{}'", excerpt(label)));
+    let at = SourcePosition::line(row.line).of(format!("edge '{}'", excerpt(label)));
     let end = |column, field| {
         let ix = row.index(column, field)?;
         let node = draft.nodes.get(ix).map(|node| node.id.clone());
         node.ok_or_else(|| ImportError::UnknownNode { at: at.clone(), node: ix.to_string() })
     };
-    let mut edge = DraftEdge::new(end(1, "src")?, end(2, "dest")?, Direction::Forward, at);
+    let mut edge = EdgeBuilder::new(end(1, "src")?, end(2, "dest")?, EdgeDirection::Forward, at);
     edge.name = Some(label.to_owned());
     let weight = row.number(3, "weight", 0)?.and_then(|weight| u32::try_from(weight).ok());
     edge.te_metric = weight.filter(|weight| (1..=TE_METRIC_MAX).contains(weight));
@@ -121,14 +123,14 @@ fn add_edge(draft: &mut Draft, row: &Row<'_>) -> Result<(), ImportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Options;
+    use crate::ReadOptions;
 
     const SMALL: &str = "NODES 2\nlabel x y\n0_New_York -74.0 40.7\n1_Chicago -87.6 41.8\n\nEDGES 2\n\
         label src dest weight bw delay\nedge_0 0 1 3 9953280 5100\nedge_1 1 0 3 9953280 5100\n";
 
     #[test]
     fn bandwidths_are_in_kilobits() {
-        let imported = read(SMALL).unwrap().settle(&Options::default()).unwrap();
+        let imported = read(SMALL).unwrap().settle(&ReadOptions::default()).unwrap();
         let (_, link) = imported.topology.links().next().unwrap();
         assert_eq!((link.capacity.as_bps(), link.te_metric, link.delay.0), (9_953_280_000, 3, 5_100));
         assert_eq!((link.name.as_str(), link.twin), ("edge_0", None));

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use kernel::topology::{CapacitySource, Topology};
 
 use super::Format;
-use super::draft::DraftEdge;
-use super::place::{Warning, Warnings};
+use super::source_position::{Warning, Warnings};
+use super::topology_builder::EdgeBuilder;
 
 /// A topology and how it came to be.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Report {
     }
 
     /// Counts one directed link.
-    pub(super) fn count(&mut self, source: CapacitySource, edge: &DraftEdge) {
+    pub(super) fn count(&mut self, source: CapacitySource, edge: &EdgeBuilder) {
         *self.capacity_from.entry(source).or_default() += 1;
         self.delays_assumed += usize::from(edge.delay.is_none());
         self.te_metrics_assumed += usize::from(edge.te_metric.is_none());

@@ -12,34 +12,39 @@ use kernel::units::{Bandwidth, Micros};
 
 use super::Format;
 use super::attributes::{geographic, tidy};
-use super::draft::{Capacity, Direction, Draft, DraftEdge, DraftNode};
 use super::error::ImportError;
 use super::json;
-use super::place::{Place, excerpt};
+use super::source_position::{SourcePosition, excerpt};
+use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
 
 /// Reads the networks of a document. Nodes of several networks become one topology, if their ids allow it.
-pub(super) fn read(text: &str) -> Result<Draft, ImportError> {
+pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
     let value = json::parse(text)?;
     let networks = value.as_object().and_then(|document| json::member(document, "networks")).and_then(Value::as_object);
-    let missing = || ImportError::Missing { at: Place::line(1), field: "ietf-network:networks" };
+    let missing = || ImportError::Missing { at: SourcePosition::line(1), field: "ietf-network:networks" };
     let list = json::member(networks.ok_or_else(missing)?, "network");
-    let mut draft = Draft::new(Format::Rfc8345);
+    let mut draft = TopologyBuilder::new(Format::Rfc8345);
     let mut ports = Ports::default();
     for (n, network) in json::objects(list, "network")?.into_iter().enumerate() {
         let path = format!("network[{n}].node");
         for (at, node) in json::objects(json::member(network, "node"), &path)?.into_iter().enumerate() {
-            add_node(&mut draft, node, Place::element(format!("{path}[{at}]")))?;
+            add_node(&mut draft, node, SourcePosition::element(format!("{path}[{at}]")))?;
         }
         let path = format!("network[{n}].link");
         for (at, link) in json::objects(json::member(network, "link"), &path)?.into_iter().enumerate() {
-            add_link(&mut draft, &mut ports, link, Place::element(format!("{path}[{at}]")))?;
+            add_link(&mut draft, &mut ports, link, SourcePosition::element(format!("{path}[{at}]")))?;
         }
     }
     ports.pair(&mut draft);
     Ok(draft)
 }
 
-fn text(object: &Map<String, Value>, path: &[&str], field: &'static str, at: &Place) -> Result<String, ImportError> {
+fn text(
+    object: &Map<String, Value>,
+    path: &[&str],
+    field: &'static str,
+    at: &SourcePosition,
+) -> Result<String, ImportError> {
     let value = json::descend(object, path).and_then(json::scalar);
     value.ok_or_else(|| ImportError::Missing { at: at.clone(), field })
 }
@@ -49,7 +54,7 @@ fn integer(object: &Map<String, Value>, path: &[&str]) -> Option<u64> {
     json::scalar(json::descend(object, path)?)?.parse().ok()
 }
 
-fn add_node(draft: &mut Draft, node: &Map<String, Value>, at: Place) -> Result<(), ImportError> {
+fn add_node(draft: &mut TopologyBuilder, node: &Map<String, Value>, at: SourcePosition) -> Result<(), ImportError> {
     let id = text(node, &["node-id"], "node-id", &at)?;
     let label = json::descend(node, &["te", "te-node-attributes", "name"]).and_then(json::scalar);
     let label = label.map(|label| tidy(&label)).filter(|label| *label != id);
@@ -62,13 +67,18 @@ fn add_node(draft: &mut Draft, node: &Map<String, Value>, at: Place) -> Result<(
         let message = format!("no such place as {}, {}: ignored", excerpt(latitude), excerpt(longitude));
         draft.warnings.push(at.clone(), message);
     }
-    draft.add_node(DraftNode { id, label, position, switch: None, at })
+    draft.add_node(NodeBuilder { id, label, position, switch: None, at })
 }
 
-fn add_link(draft: &mut Draft, ports: &mut Ports, link: &Map<String, Value>, at: Place) -> Result<(), ImportError> {
+fn add_link(
+    draft: &mut TopologyBuilder,
+    ports: &mut Ports,
+    link: &Map<String, Value>,
+    at: SourcePosition,
+) -> Result<(), ImportError> {
     let from = text(link, &["source", "source-node"], "source-node", &at)?;
     let to = text(link, &["destination", "dest-node"], "dest-node", &at)?;
-    let mut edge = DraftEdge::new(from, to, Direction::Forward, at.clone());
+    let mut edge = EdgeBuilder::new(from, to, EdgeDirection::Forward, at.clone());
     edge.name = Some(text(link, &["link-id"], "link-id", &at)?);
     let port = |path: &[&str]| json::descend(link, path).and_then(json::scalar);
     let (tail, head) = (port(&["source", "source-tp"]), port(&["destination", "dest-tp"]));
@@ -82,7 +92,7 @@ fn add_link(draft: &mut Draft, ports: &mut Ports, link: &Map<String, Value>, at:
     draft.add_edge(edge)
 }
 
-fn set_bandwidths(draft: &mut Draft, edge: &mut DraftEdge, attributes: &Map<String, Value>) {
+fn set_bandwidths(draft: &mut TopologyBuilder, edge: &mut EdgeBuilder, attributes: &Map<String, Value>) {
     let mut bandwidth = |name: &'static str| {
         let text = json::scalar(json::descend(attributes, &[name, "te-bandwidth", "generic"])?)?;
         let bandwidth = octets(&text).and_then(|octets| Bandwidth::from_bps(octets.checked_mul(8)?));
@@ -98,7 +108,7 @@ fn set_bandwidths(draft: &mut Draft, edge: &mut DraftEdge, attributes: &Map<Stri
     edge.max_reservable = max_reservable;
 }
 
-fn set_attributes(edge: &mut DraftEdge, attributes: &Map<String, Value>) {
+fn set_attributes(edge: &mut EdgeBuilder, attributes: &Map<String, Value>) {
     let metric = integer(attributes, &["te-default-metric"]).and_then(|metric| u32::try_from(metric).ok());
     edge.te_metric = metric.filter(|metric| (1..=TE_METRIC_MAX).contains(metric));
     let delay = integer(attributes, &["performance-metrics-one-way", "one-way-delay"]);
@@ -117,27 +127,27 @@ fn set_attributes(edge: &mut DraftEdge, attributes: &Map<String, Value>) {
 }
 
 /// A node and one of its termination points, twice.
-type Ends = (String, String, String, String);
+type LinkEnds = (String, String, String, String);
 
 /// Links that join the same two termination points, one each way, are twins.
 #[derive(Default)]
 struct Ports {
-    by_ends: BTreeMap<Ends, usize>,
+    by_ends: BTreeMap<LinkEnds, usize>,
 }
 
 impl Ports {
-    fn add(&mut self, at: usize, edge: &DraftEdge, tail: Option<String>, head: Option<String>) {
+    fn add(&mut self, at: usize, edge: &EdgeBuilder, tail: Option<String>, head: Option<String>) {
         if let (Some(tail), Some(head)) = (tail, head) {
             self.by_ends.insert((edge.from.clone(), tail, edge.to.clone(), head), at);
         }
     }
 
-    fn pair(&self, draft: &mut Draft) {
+    fn pair(&self, draft: &mut TopologyBuilder) {
         for ((from, tail, to, head), at) in &self.by_ends {
             let back = self.by_ends.get(&(to.clone(), head.clone(), from.clone(), tail.clone()));
             let twin = back.filter(|back| *back != at).and_then(|back| draft.edges.get(*back)?.name.clone());
             if let (Some(twin), Some(edge)) = (twin, draft.edges.get_mut(*at)) {
-                edge.direction = Direction::ForwardOf { twin };
+                edge.direction = EdgeDirection::ForwardOf { twin };
             }
         }
     }
@@ -248,7 +258,7 @@ fn link_value(link: &Link, topology: &Topology) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Options, native};
+    use crate::{ReadOptions, native};
 
     #[test]
     fn bandwidths_are_hexadecimal_octets() {
@@ -283,8 +293,8 @@ mod tests {
             "links": [{"id": "ab", "from": "a", "to": "b", "capacity_bps": 10000000000, "max_reservable_bps": 8000000000,
             "te_metric": 5, "delay_us": 70, "srlg": [1, 2], "admin_group": 258, "state": "maintenance", "from_port": 1,
             "to_port": 2, "bidirectional": true}, {"id": "x", "from": "b", "to": "a", "capacity_bps": 800, "delay_us": 0}]}"#;
-        let first = native::read(text, &Options::default()).unwrap();
-        let again = read(&write(&first.topology)).unwrap().settle(&Options::default()).unwrap();
+        let first = native::read(text, &ReadOptions::default()).unwrap();
+        let again = read(&write(&first.topology)).unwrap().settle(&ReadOptions::default()).unwrap();
         assert_eq!(again.topology, first.topology);
         assert_eq!(again.report.warnings, []);
     }

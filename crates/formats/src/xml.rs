@@ -7,11 +7,11 @@ use quick_xml::escape::{EscapeError, resolve_predefined_entity};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
 use super::error::ImportError;
-use super::place::{Lines, Place};
+use super::source_position::{LineIndex, SourcePosition};
 use super::{DEPTH_MAX, XML_ATTRIBUTES_MAX};
 
 /// One step through a document.
-pub(super) enum Step {
+pub(super) enum XmlEvent {
     /// An element begins. An empty one ends in the next step.
     Open(Tag),
     /// A piece of text; one text may come in several.
@@ -36,7 +36,7 @@ impl Tag {
     /// The value of an attribute that must be there.
     pub(super) fn need(&self, name: &'static str) -> Result<&str, ImportError> {
         let missing =
-            || ImportError::Missing { at: Place::line(self.line).of(format!("<{}>", self.name)), field: name };
+            || ImportError::Missing { at: SourcePosition::line(self.line).of(format!("<{}>", self.name)), field: name };
         self.get(name).ok_or_else(missing)
     }
 }
@@ -44,7 +44,7 @@ impl Tag {
 /// Walks through a document.
 pub(super) struct Xml<'a> {
     reader: Reader<&'a [u8]>,
-    lines: Lines<'a>,
+    lines: LineIndex<'a>,
     depth: usize,
     rooted: bool,
 }
@@ -55,28 +55,30 @@ impl<'a> Xml<'a> {
         let config = reader.config_mut();
         config.expand_empty_elements = true;
         config.check_end_names = true;
-        Self { reader, lines: Lines::new(text), depth: 0, rooted: false }
+        Self { reader, lines: LineIndex::new(text), depth: 0, rooted: false }
     }
 
     /// The next step; `None` at the end.
-    pub(super) fn step(&mut self) -> Result<Option<Step>, ImportError> {
+    pub(super) fn step(&mut self) -> Result<Option<XmlEvent>, ImportError> {
         loop {
             let line = self.line();
             let event = self
                 .reader
                 .read_event()
-                .map_err(|problem| ImportError::Xml { at: Place::line(line), problem: Box::new(problem) })?;
+                .map_err(|problem| ImportError::Xml { at: SourcePosition::line(line), problem: Box::new(problem) })?;
             match event {
                 Event::Start(start) | Event::Empty(start) => return self.open(&start, line).map(Some),
                 Event::End(_) => {
                     self.depth = self.depth.saturating_sub(1);
-                    return Ok(Some(Step::Close));
+                    return Ok(Some(XmlEvent::Close));
                 }
                 Event::Text(text) if self.depth == 0 => outside(&text.xml10_content(), line)?,
-                Event::Text(text) => return Ok(Some(Step::Text(text.xml10_content().into_owned()))),
-                Event::CData(text) => return Ok(Some(Step::Text(text.xml10_content().into_owned()))),
-                Event::GeneralRef(reference) => return resolve(&reference, line).map(|text| Some(Step::Text(text))),
-                Event::DocType(_) => return Err(ImportError::Doctype { at: Place::line(line) }),
+                Event::Text(text) => return Ok(Some(XmlEvent::Text(text.xml10_content().into_owned()))),
+                Event::CData(text) => return Ok(Some(XmlEvent::Text(text.xml10_content().into_owned()))),
+                Event::GeneralRef(reference) => {
+                    return resolve(&reference, line).map(|text| Some(XmlEvent::Text(text)));
+                }
+                Event::DocType(_) => return Err(ImportError::Doctype { at: SourcePosition::line(line) }),
                 Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
                 Event::Eof => return self.end(line).map(|()| None),
             }
@@ -88,15 +90,15 @@ impl<'a> Xml<'a> {
         self.lines.at(usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX))
     }
 
-    fn open(&mut self, start: &BytesStart<'_>, line: usize) -> Result<Step, ImportError> {
+    fn open(&mut self, start: &BytesStart<'_>, line: usize) -> Result<XmlEvent, ImportError> {
         self.depth += 1;
         self.rooted = true;
         if self.depth > DEPTH_MAX {
-            return Err(ImportError::TooDeep { at: Place::line(line), max: DEPTH_MAX });
+            return Err(ImportError::TooDeep { at: SourcePosition::line(line), max: DEPTH_MAX });
         }
         let mut attributes = Vec::new();
         for attribute in start.attributes() {
-            let at = || Place::line(line);
+            let at = || SourcePosition::line(line);
             let attribute = attribute.map_err(|problem| xml_error(at(), problem.into()))?;
             if attributes.len() >= XML_ATTRIBUTES_MAX {
                 return Err(ImportError::TooMany {
@@ -109,7 +111,7 @@ impl<'a> Xml<'a> {
                 attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|problem| xml_error(at(), problem))?;
             attributes.push((attribute.key.as_ref().to_owned(), value.into_owned()));
         }
-        Ok(Step::Open(Tag { name: start.local_name().as_ref().to_owned(), attributes, line }))
+        Ok(XmlEvent::Open(Tag { name: start.local_name().as_ref().to_owned(), attributes, line }))
     }
 
     fn end(&self, line: usize) -> Result<(), ImportError> {
@@ -117,7 +119,7 @@ impl<'a> Xml<'a> {
             return Ok(());
         }
         let expected = if self.rooted { "the end of an element" } else { "an element" };
-        Err(ImportError::Syntax { at: Place::line(line), expected, found: "the end of the file".to_owned() })
+        Err(ImportError::Syntax { at: SourcePosition::line(line), expected, found: "the end of the file".to_owned() })
     }
 }
 
@@ -126,11 +128,11 @@ fn outside(text: &str, line: usize) -> Result<(), ImportError> {
     if text.trim().is_empty() {
         return Ok(());
     }
-    let found = super::place::excerpt(text.trim());
-    Err(ImportError::Syntax { at: Place::line(line), expected: "an element", found })
+    let found = super::source_position::excerpt(text.trim());
+    Err(ImportError::Syntax { at: SourcePosition::line(line), expected: "an element", found })
 }
 
-fn xml_error(at: Place, problem: quick_xml::Error) -> ImportError {
+fn xml_error(at: SourcePosition, problem: quick_xml::Error) -> ImportError {
     match problem {
         quick_xml::Error::Escape(EscapeError::UnrecognizedEntity(_, name)) => ImportError::Entity { at, name },
         problem => ImportError::Xml { at, problem: Box::new(problem) },
@@ -139,13 +141,13 @@ fn xml_error(at: Place, problem: quick_xml::Error) -> ImportError {
 
 /// A character number or one of the five predefined entities (XML 1.0 §4.6).
 fn resolve(reference: &BytesRef<'_>, line: usize) -> Result<String, ImportError> {
-    let at = Place::line(line);
+    let at = SourcePosition::line(line);
     if let Some(character) = reference.resolve_char_ref().map_err(|problem| xml_error(at.clone(), problem))? {
         return Ok(character.to_string());
     }
     let name = reference.xml10_content();
     let text = resolve_predefined_entity(&name).map(str::to_owned);
-    text.ok_or_else(|| ImportError::Entity { at, name: super::place::excerpt(&name) })
+    text.ok_or_else(|| ImportError::Entity { at, name: super::source_position::excerpt(&name) })
 }
 
 #[cfg(test)]
@@ -157,9 +159,9 @@ mod tests {
         let mut seen = String::new();
         while let Some(step) = xml.step()? {
             match step {
-                Step::Open(tag) => seen += &format!("<{}@{}{:?}", tag.name, tag.line, tag.attributes),
-                Step::Text(text) => seen += &text,
-                Step::Close => seen += ">",
+                XmlEvent::Open(tag) => seen += &format!("<{}@{}{:?}", tag.name, tag.line, tag.attributes),
+                XmlEvent::Text(text) => seen += &text,
+                XmlEvent::Close => seen += ">",
             }
         }
         Ok(seen)

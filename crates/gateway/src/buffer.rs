@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::message::{Message, Policy};
+use super::message::{OverflowPolicy, TopicMessage};
 
 /// A subscription, by the number in which it was made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -18,16 +18,16 @@ pub struct SubscriptionId(pub u64);
 
 /// A message in a lane.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Item {
+pub struct BufferedMessage {
     /// Its number there: whoever misses one knows that something was dropped.
     pub sequence: u64,
     /// What is shared with other lanes.
-    pub message: Arc<Message>,
+    pub message: Arc<TopicMessage>,
 }
 
 /// Where a lane leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Side {
+pub enum LaneTarget {
     /// To the gateway's own node: no link of the orchestrator is used.
     Here,
     /// To another node, over links that the orchestrator shares out.
@@ -37,7 +37,7 @@ pub enum Side {
 
 /// What became of messages, in messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
-pub struct Counts {
+pub struct BufferCounts {
     /// Came in.
     pub offered: u64,
     /// Arrived at their consumer.
@@ -56,7 +56,7 @@ pub struct Counts {
     pub abandoned: u64,
 }
 
-impl Counts {
+impl BufferCounts {
     /// Everything that was lost.
     pub fn dropped(&self) -> u64 {
         self.refused + self.overwritten + self.yielded + self.too_large + self.rejected + self.abandoned
@@ -80,9 +80,9 @@ pub enum Settled {
 
 #[derive(Clone, Debug, Default)]
 struct Lane {
-    fifo: VecDeque<Item>,
-    circular: VecDeque<Item>,
-    flight: Vec<Item>,
+    fifo: VecDeque<BufferedMessage>,
+    circular: VecDeque<BufferedMessage>,
+    flight: Vec<BufferedMessage>,
     /// Of all three.
     bytes: u64,
     /// Of what is on its way.
@@ -91,8 +91,8 @@ struct Lane {
     /// What it was sent in the virtual time of the level.
     served: u64,
     is_open: bool,
-    side: Side,
-    counts: Counts,
+    side: LaneTarget,
+    counts: BufferCounts,
 }
 
 impl Lane {
@@ -100,7 +100,7 @@ impl Lane {
         self.fifo.is_empty() && self.circular.is_empty()
     }
 
-    fn is_ready(&self, side: Side) -> bool {
+    fn is_ready(&self, side: LaneTarget) -> bool {
         self.side == side && self.is_open && self.flight.is_empty() && !self.is_empty()
     }
 
@@ -109,22 +109,22 @@ impl Lane {
     }
 
     /// The one that came first.
-    fn front(&self) -> Option<&Item> {
+    fn front(&self) -> Option<&BufferedMessage> {
         match (self.fifo.front(), self.circular.front()) {
             (Some(fifo), Some(circular)) if fifo.sequence < circular.sequence => Some(fifo),
             (fifo, circular) => circular.or(fifo),
         }
     }
 
-    fn pop_front(&mut self) -> Option<Item> {
+    fn pop_front(&mut self) -> Option<BufferedMessage> {
         let policy = self.front()?.message.policy;
         self.queue(policy).pop_front()
     }
 
-    fn queue(&mut self, policy: Policy) -> &mut VecDeque<Item> {
+    fn queue(&mut self, policy: OverflowPolicy) -> &mut VecDeque<BufferedMessage> {
         match policy {
-            Policy::Fifo => &mut self.fifo,
-            Policy::Circular => &mut self.circular,
+            OverflowPolicy::Fifo => &mut self.fifo,
+            OverflowPolicy::Circular => &mut self.circular,
         }
     }
 }
@@ -136,13 +136,13 @@ pub struct Buffer {
     bytes: u64,
     lanes: BTreeMap<SubscriptionId, Lane>,
     virtual_time: u64,
-    counts: Counts,
+    counts: BufferCounts,
 }
 
 impl Buffer {
     /// An empty one.
     pub fn new(capacity_bytes: u64) -> Self {
-        Self { capacity_bytes, bytes: 0, lanes: BTreeMap::new(), virtual_time: 0, counts: Counts::default() }
+        Self { capacity_bytes, bytes: 0, lanes: BTreeMap::new(), virtual_time: 0, counts: BufferCounts::default() }
     }
 
     /// What it may hold.
@@ -161,17 +161,17 @@ impl Buffer {
     }
 
     /// What became of everything.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> BufferCounts {
         self.counts
     }
 
     /// What became of what was for one subscription, and the bytes that wait for it.
-    pub fn lane(&self, id: SubscriptionId) -> Option<(Counts, u64)> {
+    pub fn lane(&self, id: SubscriptionId) -> Option<(BufferCounts, u64)> {
         self.lanes.get(&id).map(|lane| (lane.counts, lane.bytes))
     }
 
     /// A lane, closed as yet.
-    pub fn add_lane(&mut self, id: SubscriptionId, side: Side) {
+    pub fn add_lane(&mut self, id: SubscriptionId, side: LaneTarget) {
         self.lanes.entry(id).or_insert_with(|| Lane { next_sequence: 1, side, ..Lane::default() });
     }
 
@@ -200,10 +200,10 @@ impl Buffer {
     }
 
     /// Puts a message into a lane, or not.
-    pub fn offer(&mut self, id: SubscriptionId, message: &Arc<Message>) {
+    pub fn offer(&mut self, id: SubscriptionId, message: &Arc<TopicMessage>) {
         let size = message.bytes();
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let item = Item { sequence: lane.next_sequence, message: Arc::clone(message) };
+        let item = BufferedMessage { sequence: lane.next_sequence, message: Arc::clone(message) };
         lane.next_sequence += 1;
         lane.counts.offered += 1;
         self.counts.offered += 1;
@@ -225,12 +225,12 @@ impl Buffer {
     }
 
     /// Makes room for `size` bytes in a lane; whether there is now.
-    fn make_room(&mut self, id: SubscriptionId, policy: Policy, size: u64) -> bool {
+    fn make_room(&mut self, id: SubscriptionId, policy: OverflowPolicy, size: u64) -> bool {
         let part = self.capacity_bytes / (self.lanes.len() as u64).max(1);
         while self.bytes + size > self.capacity_bytes {
             let own_bytes = self.lanes.get(&id).map_or(0, |lane| lane.bytes);
             let done = if own_bytes + size > part {
-                policy == Policy::Circular && self.overwrite(id)
+                policy == OverflowPolicy::Circular && self.overwrite(id)
             } else {
                 self.have_longest_yield(part)
             };
@@ -255,7 +255,12 @@ impl Buffer {
         self.lose(id, gone, |counts| &mut counts.yielded)
     }
 
-    fn lose(&mut self, id: SubscriptionId, item: Option<Item>, why: impl Fn(&mut Counts) -> &mut u64) -> bool {
+    fn lose(
+        &mut self,
+        id: SubscriptionId,
+        item: Option<BufferedMessage>,
+        why: impl Fn(&mut BufferCounts) -> &mut u64,
+    ) -> bool {
         let Some(item) = item else { return false };
         let size = item.message.bytes();
         self.bytes -= size;
@@ -266,7 +271,7 @@ impl Buffer {
         true
     }
 
-    fn count(&mut self, id: SubscriptionId, why: impl Fn(&mut Counts) -> &mut u64) {
+    fn count(&mut self, id: SubscriptionId, why: impl Fn(&mut BufferCounts) -> &mut u64) {
         self.counts.add(&why, 1);
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.counts.add(&why, 1);
@@ -274,13 +279,18 @@ impl Buffer {
     }
 
     /// What could be sent to one side if there were credit.
-    pub fn ready_bytes(&self, side: Side) -> u64 {
+    pub fn ready_bytes(&self, side: LaneTarget) -> u64 {
         self.lanes.values().filter(|lane| lane.is_ready(side)).map(Lane::waiting_bytes).sum()
     }
 
     /// The next messages to send to one subscription on one side: those of whoever was sent least, at least one, then as
     /// many as fit. They stay here until [`Self::settle`].
-    pub fn take(&mut self, side: Side, budget_bytes: u64, max_messages: usize) -> Option<(SubscriptionId, Vec<Item>)> {
+    pub fn take(
+        &mut self,
+        side: LaneTarget,
+        budget_bytes: u64,
+        max_messages: usize,
+    ) -> Option<(SubscriptionId, Vec<BufferedMessage>)> {
         let ready = self.lanes.iter_mut().filter(|(_, lane)| lane.is_ready(side));
         let (id, lane) = ready.min_by_key(|(_, lane)| lane.served)?;
         let (mut taken, mut bytes) = (vec![], 0_u64);
@@ -305,7 +315,7 @@ impl Buffer {
         let flight = std::mem::take(&mut lane.flight);
         let bytes = std::mem::take(&mut lane.flight_bytes);
         let count = flight.len() as u64;
-        let why: fn(&mut Counts) -> &mut u64 = match settled {
+        let why: fn(&mut BufferCounts) -> &mut u64 = match settled {
             Settled::Failed => {
                 for item in flight.into_iter().rev() {
                     lane.queue(item.message.policy).push_front(item);

@@ -4,20 +4,20 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn message(payload_bytes: usize, policy: Policy) -> Arc<Message> {
-    Arc::new(Message::new("t".into(), &vec![b'x'; payload_bytes], policy, 0))
+fn message(payload_bytes: usize, policy: OverflowPolicy) -> Arc<TopicMessage> {
+    Arc::new(TopicMessage::new("t".into(), &vec![b'x'; payload_bytes], policy, 0))
 }
 
 #[derive(Clone, Debug)]
 enum Act {
-    Offer(u64, usize, Policy),
+    Offer(u64, usize, OverflowPolicy),
     Take(u64),
     Settle(u64, u8),
     Remove(u64),
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let policy = prop_oneof![Just(Policy::Fifo), Just(Policy::Circular)];
+    let policy = prop_oneof![Just(OverflowPolicy::Fifo), Just(OverflowPolicy::Circular)];
     prop_oneof![
         6 => (0..4_u64, 0..300_usize, policy).prop_map(|(lane, bytes, policy)| Act::Offer(lane, bytes, policy)),
         3 => (1..2_000_u64).prop_map(Act::Take),
@@ -28,7 +28,8 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn is_consistent(buffer: &Buffer) -> bool {
     let lanes = buffer.lanes.values().all(|lane| {
-        let bytes = |items: &mut dyn Iterator<Item = &Item>| items.map(|item| item.message.bytes()).sum::<u64>();
+        let bytes =
+            |items: &mut dyn Iterator<Item = &BufferedMessage>| items.map(|item| item.message.bytes()).sum::<u64>();
         let flight = bytes(&mut lane.flight.iter());
         lane.flight_bytes == flight && lane.bytes == flight + bytes(&mut lane.fifo.iter().chain(&lane.circular))
     });
@@ -54,14 +55,14 @@ proptest! {
                 Act::Offer(lane, bytes, policy) => {
                     let id = SubscriptionId(lane);
                     if !buffer.lanes.contains_key(&id) {
-                        buffer.add_lane(id, Side::Away);
+                        buffer.add_lane(id, LaneTarget::Away);
                         buffer.open(id);
                         last.insert(id, 0);
                     }
                     buffer.offer(id, &message(bytes, policy));
                 }
                 Act::Take(budget) => {
-                    if let Some((id, items)) = buffer.take(Side::Away, budget, 8) {
+                    if let Some((id, items)) = buffer.take(LaneTarget::Away, budget, 8) {
                         prop_assert!(!items.is_empty() && items.len() <= 8);
                         prop_assert!(items.is_sorted_by_key(|item| item.sequence));
                         prop_assert!(items[0].sequence > last[&id], "delivered twice or out of order");
@@ -86,12 +87,12 @@ proptest! {
     #[test]
     fn one_lane_is_a_plain_queue(
         capacity in 100_u64..2_000,
-        policy in prop_oneof![Just(Policy::Fifo), Just(Policy::Circular)],
+        policy in prop_oneof![Just(OverflowPolicy::Fifo), Just(OverflowPolicy::Circular)],
         sizes in proptest::collection::vec((0..300_usize, any::<bool>()), 1..200),
     ) {
         let id = SubscriptionId(1);
         let mut buffer = Buffer::new(capacity);
-        buffer.add_lane(id, Side::Away);
+        buffer.add_lane(id, LaneTarget::Away);
         buffer.open(id);
         let mut naive: VecDeque<(u64, u64)> = VecDeque::new();
         for (sequence, (size, take)) in (1_u64..).zip(sizes) {
@@ -100,7 +101,7 @@ proptest! {
             let bytes = message.bytes();
             let used = |queue: &VecDeque<(u64, u64)>| queue.iter().map(|(_, bytes)| bytes).sum::<u64>();
             if bytes <= capacity {
-                while policy == Policy::Circular && used(&naive) + bytes > capacity {
+                while policy == OverflowPolicy::Circular && used(&naive) + bytes > capacity {
                     naive.pop_front();
                 }
                 if used(&naive) + bytes <= capacity {
@@ -108,7 +109,7 @@ proptest! {
                 }
             }
             if take {
-                let taken = buffer.take(Side::Away, 1, 1).map(|(_, items)| items[0].sequence);
+                let taken = buffer.take(LaneTarget::Away, 1, 1).map(|(_, items)| items[0].sequence);
                 prop_assert_eq!(taken, naive.pop_front().map(|(sequence, _)| sequence));
                 buffer.settle(id, Settled::Delivered);
             }
@@ -122,14 +123,14 @@ proptest! {
         let mut buffer = Buffer::new(1 << 30);
         let mut sent = vec![0_u64; sizes.len()];
         for (lane, size) in sizes.iter().enumerate() {
-            buffer.add_lane(SubscriptionId(lane as u64), Side::Away);
+            buffer.add_lane(SubscriptionId(lane as u64), LaneTarget::Away);
             buffer.open(SubscriptionId(lane as u64));
             for _ in 0..2_000 {
-                buffer.offer(SubscriptionId(lane as u64), &message(*size, Policy::Fifo));
+                buffer.offer(SubscriptionId(lane as u64), &message(*size, OverflowPolicy::Fifo));
             }
         }
         for _ in 0..60 {
-            let (id, items) = buffer.take(Side::Away, budget, 16).unwrap();
+            let (id, items) = buffer.take(LaneTarget::Away, budget, 16).unwrap();
             sent[usize::try_from(id.0).unwrap()] += items.iter().map(|item| item.message.bytes()).sum::<u64>();
             buffer.settle(id, Settled::Delivered);
         }
@@ -141,12 +142,12 @@ proptest! {
 /// A dead consumer fills its part; somebody new gets theirs from it.
 #[test]
 fn a_dead_lane_yields_to_a_living_one() {
-    let size = message(100, Policy::Fifo).bytes();
-    for policy in [Policy::Fifo, Policy::Circular] {
+    let size = message(100, OverflowPolicy::Fifo).bytes();
+    for policy in [OverflowPolicy::Fifo, OverflowPolicy::Circular] {
         let mut buffer = Buffer::new(10 * size);
         let (dead, living) = (SubscriptionId(1), SubscriptionId(2));
-        buffer.add_lane(dead, Side::Away);
-        buffer.add_lane(living, Side::Away);
+        buffer.add_lane(dead, LaneTarget::Away);
+        buffer.add_lane(living, LaneTarget::Away);
         buffer.open(living);
         for _ in 0..20 {
             buffer.offer(dead, &message(100, policy));
@@ -157,10 +158,10 @@ fn a_dead_lane_yields_to_a_living_one() {
         }
         assert_eq!((buffer.lane(dead).unwrap().1, buffer.lane(living).unwrap().1), (5 * size, 5 * size));
         assert_eq!(buffer.counts().yielded, 5);
-        let (id, items) = buffer.take(Side::Away, u64::MAX, 99).unwrap();
+        let (id, items) = buffer.take(LaneTarget::Away, u64::MAX, 99).unwrap();
         assert_eq!((id, items.len()), (living, 5));
         assert!(
-            buffer.take(Side::Away, u64::MAX, 99).is_none(),
+            buffer.take(LaneTarget::Away, u64::MAX, 99).is_none(),
             "the dead lane is closed, the other has something on its way"
         );
     }
@@ -170,14 +171,14 @@ fn a_dead_lane_yields_to_a_living_one() {
 fn what_fails_goes_back_in_order() {
     let id = SubscriptionId(1);
     let mut buffer = Buffer::new(1_000_000);
-    buffer.add_lane(id, Side::Away);
+    buffer.add_lane(id, LaneTarget::Away);
     buffer.open(id);
-    for policy in [Policy::Fifo, Policy::Circular, Policy::Circular, Policy::Fifo] {
+    for policy in [OverflowPolicy::Fifo, OverflowPolicy::Circular, OverflowPolicy::Circular, OverflowPolicy::Fifo] {
         buffer.offer(id, &message(9, policy));
     }
-    let first = buffer.take(Side::Away, u64::MAX, 3).unwrap().1;
+    let first = buffer.take(LaneTarget::Away, u64::MAX, 3).unwrap().1;
     buffer.settle(id, Settled::Failed);
-    let again = buffer.take(Side::Away, u64::MAX, 4).unwrap().1;
+    let again = buffer.take(LaneTarget::Away, u64::MAX, 4).unwrap().1;
     assert_eq!(again[..3], first[..]);
     assert_eq!(again.iter().map(|item| item.sequence).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }

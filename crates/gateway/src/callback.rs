@@ -7,17 +7,17 @@ use std::sync::Arc;
 use reqwest::{Client, Response, StatusCode, Url, header};
 
 use super::buffer::SubscriptionId;
+use super::core::Ending;
 use super::limits::CALLBACK_ANSWER_MAX_BYTES;
-use super::machine::Ending;
-use super::shared::{Delivery, Hired, Shared};
+use super::runtime::{DeliveryChannel, Shared, WorkerHandle};
 use super::subscription::met_at;
 
 /// Carries the instance of the gateway that delivers, so that it knows its own deliveries if they come back.
 pub(super) const INSTANCE_HEADER: &str = "x-watermaster-instance";
 
 /// Posts batches until the subscription or the gateway ends.
-pub(super) async fn deliver(shared: Arc<Shared>, client: Client, id: SubscriptionId, url: Url, hired: Hired) {
-    let Hired { epoch, mut deliveries, over } = hired;
+pub(super) async fn deliver(shared: Arc<Shared>, client: Client, id: SubscriptionId, url: Url, hired: WorkerHandle) {
+    let WorkerHandle { epoch, mut deliveries, over } = hired;
     let mut was_failing = false;
     let mut met = None;
     loop {
@@ -52,14 +52,14 @@ pub(super) async fn deliver(shared: Arc<Shared>, client: Client, id: Subscriptio
     }
 }
 
-struct Outcome {
+struct DeliveryOutcome {
     ending: Ending,
     /// Where, if it arrived.
     taken_at: Option<SocketAddrV4>,
     why: String,
 }
 
-async fn post(client: &Client, url: &Url, instance: &str, delivery: Delivery) -> Outcome {
+async fn post(client: &Client, url: &Url, instance: &str, delivery: DeliveryChannel) -> DeliveryOutcome {
     let request = client.post(url.clone()).header(header::CONTENT_TYPE, "application/json");
     match request.header(INSTANCE_HEADER, instance).body(delivery.body).send().await {
         Ok(response) => {
@@ -68,7 +68,7 @@ async fn post(client: &Client, url: &Url, instance: &str, delivery: Delivery) ->
             swallow(response).await;
             let (ending, why) = meaning(status);
             let taken_at = peer.filter(|_| ending == Ending::Arrived);
-            Outcome { ending, taken_at, why: format!("the answer was {status}{why}") }
+            DeliveryOutcome { ending, taken_at, why: format!("the answer was {status}{why}") }
         }
         Err(error) => {
             let kind = if error.is_timeout() {
@@ -78,7 +78,7 @@ async fn post(client: &Client, url: &Url, instance: &str, delivery: Delivery) ->
             } else {
                 "the connection broke"
             };
-            Outcome { ending: Ending::Failed, taken_at: None, why: kind.to_owned() }
+            DeliveryOutcome { ending: Ending::Failed, taken_at: None, why: kind.to_owned() }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::limits::{CALLBACK_CONNECT_WAIT, EVENT_MAX_BYTES};
 
 /// Why there is no useful answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClientError {
+pub(super) enum HttpClientError {
     /// Nothing answered, or it broke off.
     #[error("{}", innermost(.0))]
     Http(#[from] reqwest::Error),
@@ -67,7 +67,7 @@ pub(super) fn client_from(source: Option<Ipv4Addr>, wait: Option<Duration>) -> R
 }
 
 /// The body of a good answer.
-pub(super) async fn body(response: Response) -> Result<Vec<u8>, ClientError> {
+pub(super) async fn body(response: Response) -> Result<Vec<u8>, HttpClientError> {
     let status = response.status();
     let text = read(response).await?;
     if status.is_success() {
@@ -78,14 +78,14 @@ pub(super) async fn body(response: Response) -> Result<Vec<u8>, ClientError> {
         detail: String,
     }
     let detail = serde_json::from_slice::<Told>(&text).ok().map(|told| told.detail.chars().take(500).collect());
-    Err(ClientError::Status { status, detail })
+    Err(HttpClientError::Status { status, detail })
 }
 
-async fn read(mut response: Response) -> Result<Vec<u8>, ClientError> {
+async fn read(mut response: Response) -> Result<Vec<u8>, HttpClientError> {
     let mut text = vec![];
     while let Some(chunk) = response.chunk().await? {
         if text.len() + chunk.len() > EVENT_MAX_BYTES {
-            return Err(ClientError::TooLarge);
+            return Err(HttpClientError::TooLarge);
         }
         text.extend_from_slice(&chunk);
     }

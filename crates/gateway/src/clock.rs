@@ -5,9 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since the gateway started.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub struct Micros(pub u64);
+pub struct SinceStart(pub u64);
 
-impl Micros {
+impl SinceStart {
     /// So much later.
     #[must_use]
     pub const fn after(self, us: u64) -> Self {
@@ -22,21 +22,21 @@ impl Micros {
 
 /// A clock that started with the gateway.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock(Instant);
+pub struct GatewayClock(Instant);
 
-impl Clock {
+impl GatewayClock {
     /// Starts now.
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
     /// What it shows.
-    pub fn now(self) -> Micros {
-        Micros(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
+    pub fn now(self) -> SinceStart {
+        SinceStart(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
     /// How long until `then`.
-    pub fn until(self, then: Micros) -> Duration {
+    pub fn until(self, then: SinceStart) -> Duration {
         Duration::from_micros(then.since(self.now()))
     }
 }

@@ -15,30 +15,30 @@ mod run;
 pub use run::{Gateway, GatewayError};
 pub mod options;
 
-pub mod machine;
+pub mod core;
 
 pub mod buffer;
-pub mod contents;
-pub mod meter;
-pub mod pace;
-pub mod plan;
+pub mod topic_cache;
+pub mod rate_meter;
+pub mod token_bucket;
+pub mod rate_lease;
 pub mod subscription;
-pub mod travel;
+pub mod wire_cost;
 
 mod server;
-mod shared;
+mod runtime;
 
 mod callback;
 pub mod generator;
 mod metrics;
-mod report;
+mod orchestrator;
 mod view;
 
 pub mod consumer;
 
 mod client;
 pub mod clock;
-pub mod level;
+pub mod qos_level;
 pub mod limits;
 pub mod message;
 mod problem;

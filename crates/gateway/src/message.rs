@@ -13,7 +13,7 @@ use super::limits::MESSAGE_OVERHEAD_BYTES;
 /// What happens to messages of a topic when there is no room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Policy {
+pub enum OverflowPolicy {
     /// What is new is refused: history counts.
     Fifo,
     /// What is oldest goes: the present counts.
@@ -26,17 +26,17 @@ const MEMBERS_ABOUT_BYTES: usize = 60;
 
 /// A message.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Message {
+pub struct TopicMessage {
     /// Its topic.
     pub topic: Arc<str>,
     /// What happens to it without room.
-    pub policy: Policy,
+    pub policy: OverflowPolicy,
     /// Its members as JSON, without the opening brace, for a sequence number comes first.
     members: Bytes,
 }
 
 #[derive(Serialize)]
-struct Members<'a> {
+struct MessageMembers<'a> {
     topic: &'a str,
     at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,12 +45,12 @@ struct Members<'a> {
     payload_base64: Option<String>,
 }
 
-impl Message {
+impl TopicMessage {
     /// A message that arrived at `at_ms`.
-    pub fn new(topic: Arc<str>, payload: &[u8], policy: Policy, at_ms: u64) -> Self {
+    pub fn new(topic: Arc<str>, payload: &[u8], policy: OverflowPolicy, at_ms: u64) -> Self {
         let text = std::str::from_utf8(payload).ok();
         let payload_base64 = text.is_none().then(|| BASE64_STANDARD.encode(payload));
-        let members = Members { topic: &topic, at: rfc3339(at_ms), payload: text, payload_base64 };
+        let members = MessageMembers { topic: &topic, at: rfc3339(at_ms), payload: text, payload_base64 };
         // Texts always render.
         let rendered = serde_json::to_vec(&members).unwrap_or_default();
         let members = Bytes::from(rendered).slice(1..);
@@ -84,7 +84,7 @@ mod tests {
     fn texts_stay_texts_and_anything_else_travels_as_base64() {
         let render = |payload: &[u8]| {
             let mut out = vec![];
-            Message::new("a/\"b\"".into(), payload, Policy::Fifo, 5).write(7, &mut out);
+            TopicMessage::new("a/\"b\"".into(), payload, OverflowPolicy::Fifo, 5).write(7, &mut out);
             serde_json::from_slice::<serde_json::Value>(&out).unwrap()
         };
         let text = render("21 °C\n".as_bytes());

@@ -8,14 +8,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::plan::Source;
+use super::rate_lease::Source;
 use super::wire::StatusView;
 
 /// The media type of it.
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct QosLevel {
+struct LevelLabel {
     qos_level: u8,
 }
 
@@ -25,7 +25,7 @@ struct Dropped {
     reason: &'static str,
 }
 
-type Amount = Gauge<u64, AtomicU64>;
+type LevelGauge = Gauge<u64, AtomicU64>;
 
 /// Everything.
 ///
@@ -44,9 +44,9 @@ pub(super) fn render(status: &StatusView) -> Result<String, std::fmt::Error> {
         gauge.set(value);
         registry.register(name, help, gauge);
     }
-    let reports = Family::<Outcome, Counter>::default();
+    let reports = Family::<OutcomeLabel, Counter>::default();
     for (outcome, count) in [("taken", status.reports.taken), ("failed", status.reports.failed)] {
-        reports.get_or_create(&Outcome { outcome }).inc_by(count);
+        reports.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
     }
     registry.register("reports", "Reports to the orchestrator", reports);
     let forgotten = Counter::<u64>::default();
@@ -58,7 +58,7 @@ pub(super) fn render(status: &StatusView) -> Result<String, std::fmt::Error> {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabel {
     outcome: &'static str,
 }
 
@@ -72,7 +72,7 @@ fn draw_levels(status: &StatusView, registry: &mut Registry) {
         ("buffer_capacity_bytes", "What may wait in a level"),
     ];
     for (place, (name, help)) in names.into_iter().enumerate() {
-        let family = Family::<QosLevel, Amount>::default();
+        let family = Family::<LevelLabel, LevelGauge>::default();
         for level in &status.levels {
             let amounts = [
                 level.rate_bps,
@@ -83,19 +83,19 @@ fn draw_levels(status: &StatusView, registry: &mut Registry) {
                 level.buffer_capacity_bytes,
             ];
             let amount = amounts.get(place).copied().unwrap_or(0);
-            family.get_or_create(&QosLevel { qos_level: level.qos_level.number() }).set(amount);
+            family.get_or_create(&LevelLabel { qos_level: level.qos_level.number() }).set(amount);
         }
         registry.register(name, help, family);
     }
 }
 
 fn draw_messages(status: &StatusView, registry: &mut Registry) {
-    let (offered, delivered) = (Family::<QosLevel, Counter>::default(), Family::<QosLevel, Counter>::default());
+    let (offered, delivered) = (Family::<LevelLabel, Counter>::default(), Family::<LevelLabel, Counter>::default());
     let dropped = Family::<Dropped, Counter>::default();
     for level in &status.levels {
         let (qos_level, counts) = (level.qos_level.number(), level.counts);
-        offered.get_or_create(&QosLevel { qos_level }).inc_by(counts.offered);
-        delivered.get_or_create(&QosLevel { qos_level }).inc_by(counts.delivered);
+        offered.get_or_create(&LevelLabel { qos_level }).inc_by(counts.offered);
+        delivered.get_or_create(&LevelLabel { qos_level }).inc_by(counts.delivered);
         for (reason, count) in [
             ("refused", counts.refused),
             ("overwritten", counts.overwritten),

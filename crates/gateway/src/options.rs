@@ -7,13 +7,13 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::generator::{SourceError, SourceSpec};
-use super::level::PerLevel;
 use super::limits::{
     AGGREGATOR_ID_MAX_BYTES, BUFFER_DEFAULT_BYTES, BUFFER_MAX_BYTES, FALLBACK_DEFAULT_BPS, NAME_MAX_BYTES,
     REPORT_EVERY, SOURCES_MAX,
 };
-use super::message::Policy;
-use super::report::{Addresses, OrchestratorUrlError};
+use super::message::OverflowPolicy;
+use super::orchestrator::{Addresses, OrchestratorUrlError};
+use super::qos_level::PerLevel;
 use super::subscription::routable;
 use mqtt::codec::topic;
 
@@ -24,13 +24,13 @@ pub struct TopicPolicy {
     /// Which: an MQTT filter.
     pub topic: String,
     /// What happens to their messages without room.
-    pub policy: Policy,
+    pub policy: OverflowPolicy,
 }
 
 /// What a gateway is told.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Options {
+pub struct GatewayOptions {
     /// Its id as an aggregator.
     pub id: String,
     /// Its node in the orchestrator's topology.
@@ -53,14 +53,14 @@ pub struct Options {
     /// What each level may send without an orchestrator.
     pub fallback_bps: PerLevel<u64>,
     /// What happens to messages without room.
-    pub policy: Policy,
+    pub policy: OverflowPolicy,
     /// The same for some topics; the first that matches counts.
     pub policies: Vec<TopicPolicy>,
     /// Built-in traffic.
     pub generate: Vec<SourceSpec>,
 }
 
-impl Default for Options {
+impl Default for GatewayOptions {
     fn default() -> Self {
         let here = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
@@ -74,7 +74,7 @@ impl Default for Options {
             report_every_ms: u64::try_from(REPORT_EVERY.as_millis()).unwrap_or(1_000),
             buffer_bytes: [BUFFER_DEFAULT_BYTES; 3],
             fallback_bps: FALLBACK_DEFAULT_BPS,
-            policy: Policy::default(),
+            policy: OverflowPolicy::default(),
             policies: vec![],
             generate: vec![],
         }
@@ -132,7 +132,7 @@ pub enum OptionsError {
     Orchestrator(#[from] OrchestratorUrlError),
 }
 
-impl Options {
+impl GatewayOptions {
     /// Reads a TOML file.
     ///
     /// # Errors
@@ -212,32 +212,38 @@ mod tests {
 
     #[test]
     fn options_are_checked() {
-        assert!(Options::default().check().is_ok());
+        assert!(GatewayOptions::default().check().is_ok());
         for id in ["", "a/b", "a+", "#", "$SYS", "a\n", &"x".repeat(129)] {
             assert!(
-                matches!(Options { id: id.to_owned(), ..Options::default() }.check(), Err(OptionsError::Id(_))),
+                matches!(
+                    GatewayOptions { id: id.to_owned(), ..GatewayOptions::default() }.check(),
+                    Err(OptionsError::Id(_))
+                ),
                 "{id}"
             );
         }
-        let bad = Options { buffer_bytes: [0; 3], ..Options::default() };
+        let bad = GatewayOptions { buffer_bytes: [0; 3], ..GatewayOptions::default() };
         assert!(matches!(bad.check(), Err(OptionsError::Range { .. })));
-        let bad = Options { orchestrator: Some("ftp://x".to_owned()), ..Options::default() };
+        let bad = GatewayOptions { orchestrator: Some("ftp://x".to_owned()), ..GatewayOptions::default() };
         assert!(matches!(bad.check(), Err(OptionsError::Orchestrator(_))));
         for url in ["x", "ftp://x", "http://u:p@x", "http://x y"] {
-            let bad = Options { advertise: Some(url.to_owned()), ..Options::default() };
+            let bad = GatewayOptions { advertise: Some(url.to_owned()), ..GatewayOptions::default() };
             assert!(matches!(bad.check(), Err(OptionsError::Advertise(_))), "{url}");
         }
         let listening = |text: &str| {
             let address = text.parse().unwrap();
-            (Options::default().public_url(address), Options::default().source(address).map(|own| own.to_string()))
+            (
+                GatewayOptions::default().public_url(address),
+                GatewayOptions::default().source(address).map(|own| own.to_string()),
+            )
         };
         assert_eq!(listening("127.0.0.1:80"), (Some("http://127.0.0.1:80".to_owned()), None));
         assert_eq!(listening("0.0.0.0:80"), (None, None));
         assert_eq!(listening("10.0.0.1:80"), (Some("http://10.0.0.1:80".to_owned()), Some("10.0.0.1".to_owned())));
-        assert!(toml::from_str::<Options>("colour = 1").is_err());
+        assert!(toml::from_str::<GatewayOptions>("colour = 1").is_err());
         let text = "id = 'a'\n[[generate]]\ntopic = 't'\n[[policies]]\ntopic = 'log/#'\npolicy = 'fifo'";
-        let read: Options = toml::from_str(text).unwrap();
+        let read: GatewayOptions = toml::from_str(text).unwrap();
         assert!(read.check().is_ok());
-        assert_eq!((read.generate[0].rate_bps, read.policies[0].policy), (8_000, Policy::Fifo));
+        assert_eq!((read.generate[0].rate_bps, read.policies[0].policy), (8_000, OverflowPolicy::Fifo));
     }
 }

@@ -12,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::{client, client_from};
-use super::clock::{Clock, wall_ms};
+use super::clock::{GatewayClock, wall_ms};
+use super::core::{GatewaySettings, Machine};
 use super::limits::{CALLBACK_WAIT, ORCHESTRATOR_WAIT, PACKET_MAX_BYTES, STOP_WAIT};
-use super::machine::{Machine, Settings};
-use super::options::{Options, OptionsError};
-use super::server::{Room, Wire, router};
-use super::shared::{Identity, Shared};
-use super::{generator, report};
+use super::options::{GatewayOptions, OptionsError};
+use super::runtime::{GatewayIdentity, Shared};
+use super::server::{CountedStream, GatewayState, router};
+use super::{generator, orchestrator};
 use mqtt::codec::Qos;
-use mqtt::{Broker, InsideClient, InsideError, Settings as BrokerSettings, StartError};
+use mqtt::{Broker, BrokerStartError, InsideClient, InsideError, Settings as BrokerSettings};
 
 /// Why a gateway cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum GatewayError {
     Client(#[from] reqwest::Error),
     /// Its broker does not start.
     #[error("the broker does not start: {0}")]
-    Broker(#[from] StartError),
+    Broker(#[from] BrokerStartError),
     /// Its broker does not let it in.
     #[error("the broker does not let the gateway in: {0}")]
     Devices(#[from] InsideError),
@@ -52,7 +52,7 @@ pub enum GatewayError {
 
 /// A gateway with its addresses taken; nothing is answered yet.
 pub struct Gateway {
-    options: Options,
+    options: GatewayOptions,
     shared: Arc<Shared>,
     listener: TcpListener,
     mqtt_listener: TcpListener,
@@ -64,14 +64,15 @@ impl Gateway {
     ///
     /// # Errors
     /// Either cannot be.
-    pub async fn build(options: Options) -> Result<Self, GatewayError> {
+    pub async fn build(options: GatewayOptions) -> Result<Self, GatewayError> {
         options.check()?;
         let (listener, address) = listen(options.listen).await?;
         let (mqtt_listener, mqtt_address) = listen(options.mqtt_listen).await?;
         let instance = format!("{:016x}", RandomState::new().build_hasher().finish());
         let (url, source) = (options.public_url(address), options.source(address));
-        let identity = Identity { id: options.id.clone(), node: options.node.clone(), instance, address, url, source };
-        let settings = Settings {
+        let identity =
+            GatewayIdentity { id: options.id.clone(), node: options.node.clone(), instance, address, url, source };
+        let settings = GatewaySettings {
             node: options.node.clone(),
             buffer_bytes: options.buffer_bytes,
             fallback_bps: options.fallback_bps,
@@ -80,7 +81,7 @@ impl Gateway {
             // Nobody who knows an id from before a restart finds somebody else's subscription under it.
             first_id: wall_ms().saturating_mul(1_000),
         };
-        let clock = Clock::start();
+        let clock = GatewayClock::start();
         let machine = Machine::new(clock.now(), settings);
         let shared = Arc::new(Shared::new(identity, clock, machine, CancellationToken::new()));
         Ok(Self { options, shared, listener, mqtt_listener, mqtt_address })
@@ -123,11 +124,11 @@ impl Gateway {
         if let Some(addresses) = options.addresses()? {
             let every = Duration::from_millis(options.report_every_ms);
             let short = client(Some(ORCHESTRATOR_WAIT))?;
-            tasks.spawn(report::report(Arc::clone(&shared), short, addresses.clone(), every));
-            tasks.spawn(report::follow(Arc::clone(&shared), client(None)?, addresses));
+            tasks.spawn(orchestrator::report(Arc::clone(&shared), short, addresses.clone(), every));
+            tasks.spawn(orchestrator::follow(Arc::clone(&shared), client(None)?, addresses));
         }
         let callbacks = client_from(options.source, Some(CALLBACK_WAIT))?;
-        let room = Room { shared: Arc::clone(&shared), client: callbacks };
+        let room = GatewayState { shared: Arc::clone(&shared), client: callbacks };
         let served = serve(listener, room, stop, over.clone()).await;
         over.cancel();
         tasks.close();
@@ -152,12 +153,12 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Gatewa
 /// Serves until `stop`; then streams end with `over`, and requests get a moment.
 async fn serve(
     listener: TcpListener,
-    room: Room,
+    room: GatewayState,
     stop: CancellationToken,
     over: CancellationToken,
 ) -> std::io::Result<()> {
     let stopping = stop.clone();
-    let serving = axum::serve(listener, router(room).into_make_service_with_connect_info::<Wire>())
+    let serving = axum::serve(listener, router(room).into_make_service_with_connect_info::<CountedStream>())
         .with_graceful_shutdown(async move {
             stopping.cancelled().await;
             over.cancel();

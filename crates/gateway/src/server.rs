@@ -28,23 +28,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer::SubscriptionId;
 use super::callback::{INSTANCE_HEADER, deliver};
+use super::core::Ending;
 use super::limits::{BODY_MAX_BYTES, KEEP_ALIVE};
-use super::machine::Ending;
 use super::problem::Problem;
-use super::shared::{Delivery, Hired, Shared};
-use super::subscription::{Wanted, Way, met_at};
+use super::runtime::{DeliveryChannel, Shared, WorkerHandle};
+use super::subscription::{DeliveryTarget, SubscriptionTerms, met_at};
 use super::wire::{ContentList, StatusView, SubscriptionList, SubscriptionRequest, SubscriptionView};
 use super::{metrics, view};
 
 #[derive(Clone)]
-pub(super) struct Room {
+pub(super) struct GatewayState {
     pub(super) shared: Arc<Shared>,
     /// For callbacks.
     pub(super) client: Client,
 }
 
 /// Everything that is served.
-pub(super) fn router(room: Room) -> Router {
+pub(super) fn router(room: GatewayState) -> Router {
     Router::new()
         .route("/v1/subscriptions", get(subscription_list).post(subscription_create))
         .route("/v1/subscriptions/{id}", get(subscription_get).delete(subscription_delete))
@@ -63,7 +63,7 @@ pub(super) fn router(room: Room) -> Router {
 }
 
 /// What every request passes: deliveries of our own are told so, pages of other sites change nothing, a panic is an answer.
-async fn pass(State(room): State<Room>, request: Request, next: Next) -> Response {
+async fn pass(State(room): State<GatewayState>, request: Request, next: Next) -> Response {
     if request.headers().get(INSTANCE_HEADER).is_some_and(|said| said == room.shared.identity.instance.as_str()) {
         return Problem::looped().into_response();
     }
@@ -107,9 +107,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 }
 
 /// The one parameter in the path.
-struct Named(String);
+struct PathName(String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Named {
+impl<S: Send + Sync> FromRequestParts<S> for PathName {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -119,7 +119,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 }
 
 async fn subscription_create(
-    State(room): State<Room>,
+    State(room): State<GatewayState>,
     request: Result<Body<SubscriptionRequest>, Problem>,
 ) -> Response {
     match request.and_then(|Body(request)| create(&room, request)) {
@@ -131,12 +131,12 @@ async fn subscription_create(
     }
 }
 
-fn create(room: &Room, request: SubscriptionRequest) -> Result<SubscriptionView, Problem> {
+fn create(room: &GatewayState, request: SubscriptionRequest) -> Result<SubscriptionView, Problem> {
     let shared = &room.shared;
-    let wanted = Wanted::check(request, shared.identity.address)?;
+    let wanted = SubscriptionTerms::check(request, shared.identity.address)?;
     let way = wanted.way.clone();
     let id = shared.tell(|machine, now| machine.subscribe(now, wanted))?;
-    if let Way::Callback(url) = way
+    if let DeliveryTarget::Callback(url) = way
         && let Some(hired) = shared.hire(id)
     {
         tokio::spawn(deliver(Arc::clone(shared), room.client.clone(), id, url, hired));
@@ -154,59 +154,62 @@ fn parse(id: &str) -> Result<SubscriptionId, Problem> {
     id.parse().map(SubscriptionId).map_err(|_| Problem::not_found("there is no such subscription"))
 }
 
-async fn subscription_list(State(room): State<Room>) -> Json<SubscriptionList> {
+async fn subscription_list(State(room): State<GatewayState>) -> Json<SubscriptionList> {
     Json(view::subscriptions(&room.shared))
 }
 
-async fn subscription_get(State(room): State<Room>, Named(id): Named) -> Result<Json<SubscriptionView>, Problem> {
+async fn subscription_get(
+    State(room): State<GatewayState>,
+    PathName(id): PathName,
+) -> Result<Json<SubscriptionView>, Problem> {
     let id = parse(&id)?;
     view::subscription(&room.shared, id).map(Json).ok_or_else(|| unknown(id))
 }
 
-async fn subscription_delete(State(room): State<Room>, Named(id): Named) -> Result<StatusCode, Problem> {
+async fn subscription_delete(State(room): State<GatewayState>, PathName(id): PathName) -> Result<StatusCode, Problem> {
     let id = parse(&id)?;
     if room.shared.tell(|machine, _| machine.unsubscribe(id)) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(id)) }
 }
 
 async fn subscription_stream(
-    State(room): State<Room>,
-    ConnectInfo(wire): ConnectInfo<Wire>,
-    Named(id): Named,
+    State(room): State<GatewayState>,
+    ConnectInfo(wire): ConnectInfo<CountedStream>,
+    PathName(id): PathName,
 ) -> Result<Response, Problem> {
     let id = parse(&id)?;
     let way = room.shared.read(|machine, _| machine.subscription(id).map(|found| found.wanted.way.clone()));
     match way {
         None => return Err(unknown(id)),
-        Some(Way::Callback(_)) => return Err(Problem::no_stream()),
-        Some(Way::Stream) => {}
+        Some(DeliveryTarget::Callback(_)) => return Err(Problem::no_stream()),
+        Some(DeliveryTarget::Stream) => {}
     }
     // Whoever read before is cut off; what was on its way there goes to the new reader.
     room.shared.tell(|machine, now| machine.detach(now, id));
-    let Hired { epoch, deliveries, over } = room.shared.hire(id).ok_or_else(|| unknown(id))?;
+    let WorkerHandle { epoch, deliveries, over } = room.shared.hire(id).ok_or_else(|| unknown(id))?;
     room.shared.tell(|machine, _| {
         machine.attach(id);
         if let Some(reader) = wire.reader(room.shared.identity.source) {
             machine.meet(id, reader);
         }
     });
-    let reader = Reader { shared: Arc::clone(&room.shared), id, epoch, deliveries, over, is_on_its_way: false };
+    let reader = StreamReader { shared: Arc::clone(&room.shared), id, epoch, deliveries, over, is_on_its_way: false };
     Ok(Sse::new(reader.stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
 /// The two ends of a consumer's connection.
 #[derive(Clone, Copy)]
-pub(super) struct Wire {
+pub(super) struct CountedStream {
     here: Option<SocketAddr>,
     there: SocketAddr,
 }
 
-impl Connected<IncomingStream<'_, TcpListener>> for Wire {
+impl Connected<IncomingStream<'_, TcpListener>> for CountedStream {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
         Self { here: stream.io().local_addr().ok(), there: *stream.remote_addr() }
     }
 }
 
-impl Wire {
+impl CountedStream {
     /// Where a stream leads, if it comes from the address that is reported as the gateway's.
     fn reader(&self, source: Option<Ipv4Addr>) -> Option<SocketAddrV4> {
         met_at(self.there).filter(|_| self.here.and_then(met_at).map(|here| *here.ip()) == source)
@@ -214,16 +217,16 @@ impl Wire {
 }
 
 /// Somebody reads a stream; when they leave, their subscription knows.
-struct Reader {
+struct StreamReader {
     shared: Arc<Shared>,
     id: SubscriptionId,
     epoch: u64,
-    deliveries: mpsc::Receiver<Delivery>,
+    deliveries: mpsc::Receiver<DeliveryChannel>,
     over: CancellationToken,
     is_on_its_way: bool,
 }
 
-impl Reader {
+impl StreamReader {
     fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
         unfold(self, |mut reader| async move {
             // Whoever asks for the next event has passed the one before on.
@@ -242,7 +245,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for StreamReader {
     fn drop(&mut self) {
         if self.shared.is_hired(self.id, self.epoch) {
             self.shared.tell(|machine, now| machine.detach(now, self.id));
@@ -252,14 +255,14 @@ impl Drop for Reader {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ContentQuery {
+struct TopicQuery {
     /// A topic or a filter.
     name: Option<String>,
 }
 
 async fn content_list(
-    State(room): State<Room>,
-    query: Result<Query<ContentQuery>, axum::extract::rejection::QueryRejection>,
+    State(room): State<GatewayState>,
+    query: Result<Query<TopicQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<ContentList>, Problem> {
     let Query(query) = query.map_err(|rejection| Problem::malformed_query(rejection.body_text()))?;
     let filter = query.name.unwrap_or_else(|| "#".to_owned());
@@ -268,7 +271,7 @@ async fn content_list(
     Ok(Json(view::contents(&room.shared, &filter)))
 }
 
-async fn content_get(State(room): State<Room>, Named(name): Named) -> Result<Response, Problem> {
+async fn content_get(State(room): State<GatewayState>, PathName(name): PathName) -> Result<Response, Problem> {
     let found = room.shared.read(|machine, _| machine.contents().get(&name).cloned());
     let content = found.ok_or_else(|| Problem::not_found(format!("no device has said anything under '{name}'")))?;
     let headers = [
@@ -281,11 +284,11 @@ async fn content_get(State(room): State<Room>, Named(name): Named) -> Result<Res
     Ok((headers, content.payload).into_response())
 }
 
-async fn metrics_get(State(room): State<Room>) -> Result<Response, Problem> {
+async fn metrics_get(State(room): State<GatewayState>) -> Result<Response, Problem> {
     let text = metrics::render(&view::status(&room.shared)).map_err(|_| Problem::internal())?;
     Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text).into_response())
 }
 
-async fn status_get(State(room): State<Room>) -> Json<StatusView> {
+async fn status_get(State(room): State<GatewayState>) -> Json<StatusView> {
     Json(view::status(&room.shared))
 }

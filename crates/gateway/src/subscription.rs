@@ -6,15 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use reqwest::Url;
 
 use super::buffer::SubscriptionId;
-use super::clock::Micros;
-use super::level::Level;
+use super::clock::SinceStart;
 use super::limits::{BACKOFF_MAX_US, BACKOFF_MIN_US, CALLBACK_URL_MAX_BYTES, NAME_MAX_BYTES, TOPIC_MAX_BYTES};
+use super::qos_level::Level;
 use super::wire::SubscriptionRequest;
 use mqtt::codec::{TopicFault, topic};
 
 /// How batches reach a consumer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Way {
+pub enum DeliveryTarget {
     /// They are posted.
     Callback(Url),
     /// The consumer reads a stream.
@@ -23,13 +23,13 @@ pub enum Way {
 
 /// What a consumer wants.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wanted {
+pub struct SubscriptionTerms {
     /// Which topics.
     pub filter: String,
     /// In which level.
     pub level: Level,
     /// How it gets there.
-    pub way: Way,
+    pub way: DeliveryTarget,
     /// Who; absent: named after the subscription.
     pub consumer: Option<String>,
     /// Where; absent: where the gateway is.
@@ -79,7 +79,7 @@ impl SubscribeError {
     }
 }
 
-impl Wanted {
+impl SubscriptionTerms {
     /// Checks what a consumer asks for, of a gateway that listens at `own`.
     ///
     /// # Errors
@@ -95,15 +95,15 @@ impl Wanted {
             said.as_deref().map_or(Ok(()), |said| text(field, said, NAME_MAX_BYTES))?;
         }
         let way = match callback_url {
-            None => Way::Stream,
-            Some(url) => Way::Callback(callback(&url, own)?),
+            None => DeliveryTarget::Stream,
+            Some(url) => DeliveryTarget::Callback(callback(&url, own)?),
         };
         Ok(Self { filter, level: qos_level, way, consumer, node })
     }
 
     /// Where batches are posted to, if the URL says the address itself and others than this machine can reach it.
     fn endpoint(&self) -> Option<SocketAddrV4> {
-        let Way::Callback(url) = &self.way else { return None };
+        let DeliveryTarget::Callback(url) = &self.way else { return None };
         let address: Ipv4Addr = url.host_str()?.parse().ok()?;
         Some(SocketAddrV4::new(routable(address)?, url.port_or_known_default()?))
     }
@@ -159,20 +159,20 @@ fn own_is_any(own: SocketAddr, address: IpAddr) -> bool {
 
 /// A subscription.
 #[derive(Clone, Debug)]
-pub struct Subscription {
+pub struct ConsumerSubscription {
     /// Which.
     pub id: SubscriptionId,
     /// What is wanted.
-    pub wanted: Wanted,
+    pub wanted: SubscriptionTerms,
     /// Deliveries that failed since the last that did not.
     pub failures: u32,
     /// Since when nothing arrives, or nobody reads; `None`: all is well.
-    pub silent_since: Option<Micros>,
+    pub silent_since: Option<SinceStart>,
     /// Where batches were last seen to go.
     pub met: Option<SocketAddrV4>,
 }
 
-impl Subscription {
+impl ConsumerSubscription {
     /// Whether it wants a topic.
     pub fn wants(&self, name: &str) -> bool {
         topic::matches(&self.wanted.filter, name)
@@ -215,7 +215,7 @@ impl fmt::Display for SubscriptionId {
 mod tests {
     use super::*;
 
-    fn check(filter: &str, url: Option<&str>) -> Result<Wanted, SubscribeError> {
+    fn check(filter: &str, url: Option<&str>) -> Result<SubscriptionTerms, SubscribeError> {
         let request = SubscriptionRequest {
             topic: filter.to_owned(),
             qos_level: Level::LOWEST,
@@ -223,7 +223,7 @@ mod tests {
             consumer: None,
             node: None,
         };
-        Wanted::check(request, "127.0.0.1:8090".parse().unwrap())
+        SubscriptionTerms::check(request, "127.0.0.1:8090".parse().unwrap())
     }
 
     #[test]
@@ -248,7 +248,8 @@ mod tests {
         let of = |url: Option<&str>, peer: &str| {
             let wanted = check("t", url).unwrap();
             let met = met_at(peer.parse().unwrap());
-            let subscription = Subscription { id: SubscriptionId(3), wanted, failures: 0, silent_since: None, met };
+            let subscription =
+                ConsumerSubscription { id: SubscriptionId(3), wanted, failures: 0, silent_since: None, met };
             subscription.endpoint().map(|endpoint| endpoint.to_string())
         };
         assert_eq!(of(Some("http://10.0.0.9:81/"), "10.0.0.8:5"), Some("10.0.0.9:81".to_owned()));
@@ -263,7 +264,7 @@ mod tests {
     fn pauses_double_up_to_a_limit() {
         let wanted = check("t", None).unwrap();
         let mut subscription =
-            Subscription { id: SubscriptionId(3), wanted, failures: 1, silent_since: None, met: None };
+            ConsumerSubscription { id: SubscriptionId(3), wanted, failures: 1, silent_since: None, met: None };
         let mut last = 0;
         for failures in 1..100 {
             subscription.failures = failures;

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::buffer::SubscriptionId;
-use super::clock::{Micros, rfc3339};
-use super::contents::Content;
-use super::level::Level;
+use super::clock::{SinceStart, rfc3339};
+use super::core::Machine;
 use super::limits::{NODES_MAX, REPORT_MAX_BYTES, TOPICS_MAX};
-use super::machine::Machine;
-use super::shared::{Identity, Shared};
-use super::subscription::{Subscription, Way};
+use super::qos_level::Level;
+use super::runtime::{GatewayIdentity, Shared};
+use super::subscription::{ConsumerSubscription, DeliveryTarget};
+use super::topic_cache::Content;
 use super::wire::{
     ContentList, ContentView, LevelReport, LevelView, MetadataDocument, StatusView, SubscriberReport, SubscriptionList,
     SubscriptionView, TopicReport,
@@ -29,11 +29,11 @@ pub(super) fn subscriptions(shared: &Shared) -> SubscriptionList {
     SubscriptionList { items: shared.read(|machine, _| view(machine)) }
 }
 
-fn subscription_view(identity: &Identity, machine: &Machine, found: &Subscription) -> SubscriptionView {
+fn subscription_view(identity: &GatewayIdentity, machine: &Machine, found: &ConsumerSubscription) -> SubscriptionView {
     let (counts, waiting_bytes) = machine.lane(found);
     let (callback_url, stream) = match &found.wanted.way {
-        Way::Callback(url) => (Some(url.to_string()), None),
-        Way::Stream => (None, Some(format!("/v1/subscriptions/{}/stream", found.id))),
+        DeliveryTarget::Callback(url) => (Some(url.to_string()), None),
+        DeliveryTarget::Stream => (None, Some(format!("/v1/subscriptions/{}/stream", found.id))),
     };
     SubscriptionView {
         id: found.id.to_string(),
@@ -49,7 +49,7 @@ fn subscription_view(identity: &Identity, machine: &Machine, found: &Subscriptio
     }
 }
 
-fn node_of<'a>(identity: &'a Identity, found: &'a Subscription) -> &'a str {
+fn node_of<'a>(identity: &'a GatewayIdentity, found: &'a ConsumerSubscription) -> &'a str {
     found.wanted.node.as_deref().unwrap_or(&identity.node)
 }
 
@@ -62,7 +62,7 @@ pub(super) fn contents(shared: &Shared, filter: &str) -> ContentList {
     ContentList { gateway: shared.identity.id.clone(), items }
 }
 
-fn content_view(content: &Content, now: Micros) -> ContentView {
+fn content_view(content: &Content, now: SinceStart) -> ContentView {
     ContentView {
         name: content.topic.to_string(),
         at: rfc3339(content.at_ms),
@@ -149,9 +149,9 @@ pub(super) fn farewell(shared: &Shared, at_ms: u64) -> Vec<u8> {
 }
 
 fn document(
-    identity: &Identity,
+    identity: &GatewayIdentity,
     machine: &Machine,
-    now: Micros,
+    now: SinceStart,
     at_ms: u64,
     unknown_nodes: &BTreeSet<String>,
 ) -> MetadataDocument {
@@ -188,10 +188,10 @@ fn document(
 
 /// One report for each level in which somebody wants the topic; one without subscribers if nobody does, for it is offered.
 fn topic_reports(
-    identity: &Identity,
+    identity: &GatewayIdentity,
     machine: &Machine,
     content: &Content,
-    now: Micros,
+    now: SinceStart,
     nodes: &BTreeSet<&str>,
 ) -> Vec<TopicReport> {
     let mut by_level: BTreeMap<Level, Vec<SubscriberReport>> = BTreeMap::new();

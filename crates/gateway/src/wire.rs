@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::buffer::Counts;
-use super::level::{LEVELS, Level, PerLevel};
-use super::message::Policy;
-use super::plan::{Rates, Source};
+use super::buffer::BufferCounts;
+use super::message::OverflowPolicy;
+use super::qos_level::{LEVELS, Level, PerLevel};
+use super::rate_lease::{LevelRates, Source};
 
 /// What an aggregator reports.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -124,9 +124,9 @@ impl RatesDocument {
     ///
     /// # Errors
     /// It contradicts itself.
-    pub fn rates(&self) -> Result<Rates, RatesError> {
+    pub fn rates(&self) -> Result<LevelRates, RatesError> {
         let at_ms = super::clock::parse_rfc3339(&self.at).ok_or_else(|| RatesError::At(self.at.clone()))?;
-        Ok(Rates {
+        Ok(LevelRates {
             sequence: self.sequence,
             at_ms,
             lease_ms: self.lease_ms,
@@ -198,7 +198,7 @@ pub struct SubscriptionView {
     /// Bytes that wait, or are on their way.
     pub waiting_bytes: u64,
     /// What became of messages.
-    pub counts: Counts,
+    pub counts: BufferCounts,
 }
 
 /// Subscriptions.
@@ -297,7 +297,7 @@ pub struct StatusView {
     /// Topics that were forgotten for want of room.
     pub topics_forgotten: u64,
     /// The policy for topics without one of their own.
-    pub policy: Policy,
+    pub policy: OverflowPolicy,
 }
 
 /// What became of reports to the orchestrator since the gateway started.
@@ -327,14 +327,14 @@ pub struct LevelView {
     /// What may wait.
     pub buffer_capacity_bytes: u64,
     /// What became of messages.
-    pub counts: Counts,
+    pub counts: BufferCounts,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn document(text: &str) -> Result<Rates, RatesError> {
+    fn document(text: &str) -> Result<LevelRates, RatesError> {
         serde_json::from_str::<RatesDocument>(text).unwrap().rates()
     }
 

@@ -5,16 +5,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::allocation::Allocation;
 use super::controller::Controller;
 use super::event::{Displaced, Event, Fate, Recorded};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
-use super::ledger::{Entry, Ledger};
-use super::lsp::Allocation;
-use super::model::BandwidthModel;
+use super::ledger::{Ledger, LedgerEntry};
 use super::path::Graph;
+use super::policy::BandwidthModel;
+use super::remap::Translation;
 use super::state::{Network, State};
 use super::topology::{Link, Topology, TopologyError};
-use super::translate::Translation;
 use super::units::Millis;
 
 /// Why an event cannot follow from this state.
@@ -413,7 +413,7 @@ fn fits(state: &State, allocation: &Allocation) -> bool {
 
 /// Books allocations that a flat layout of this state had.
 pub(super) fn thaw(state: &mut State, allocations: Vec<Allocation>) -> Result<(), ApplyError> {
-    let mut entries: BTreeMap<Name, Vec<Entry>> = BTreeMap::new();
+    let mut entries: BTreeMap<Name, Vec<LedgerEntry>> = BTreeMap::new();
     for allocation in allocations {
         let known = state.allocations.contains_key(&allocation.id) || allocation.id.0 > state.sequence.0;
         if known || !fits(state, &allocation) {
@@ -452,7 +452,7 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
     state.allocations.insert(allocation.id, allocation);
 }
 
-fn unbook(state: &mut State, id: AllocationId, take_out: impl Fn(&mut Ledger, &Entry)) {
+fn unbook(state: &mut State, id: AllocationId, take_out: impl Fn(&mut Ledger, &LedgerEntry)) {
     let Some(allocation) = forget(state, id) else { return };
     if let Some(network) = state.networks.get_mut(&allocation.topology)
         && let Some(entry) = network.entry_of(&allocation)

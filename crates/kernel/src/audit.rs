@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use super::allocation::Allocation;
 use super::bam::VictimOrder;
 use super::id::{AllocationId, LinkIx, Name};
-use super::ledger::{Draft, Ledger};
-use super::lsp::Allocation;
+use super::ledger::{Ledger, LedgerDraft};
 use super::state::{Network, State};
 use super::topology::LinkState;
 
 /// Something that must never be.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Fault {
+pub enum AuditFault {
     /// The books are not what the living allocations add up to.
     #[error("the books of topology '{topology}' are not the sum of its allocations at link {link}", link = .link.0)]
     BooksDiffer {
@@ -50,20 +50,20 @@ pub enum Fault {
 }
 
 /// Every fault there is; none in a sound state.
-pub fn audit(state: &State) -> Vec<Fault> {
+pub fn audit(state: &State) -> Vec<AuditFault> {
     let mut faults = vec![];
     let due: BTreeSet<_> = state.allocations.values().filter_map(|lsp| lsp.expires_at.map(|at| (at, lsp.id))).collect();
     if due != state.deadlines {
-        faults.push(Fault::DeadlinesDiffer);
+        faults.push(AuditFault::DeadlinesDiffer);
     }
     for allocation in state.allocations.values() {
         match state.networks.get(&allocation.topology) {
             Some(network) if network.slot_of(allocation).is_some() => {
                 if !path_is_sound(allocation, network) {
-                    faults.push(Fault::BadPath(allocation.id));
+                    faults.push(AuditFault::BadPath(allocation.id));
                 }
             }
-            _ => faults.push(Fault::Homeless(allocation.id)),
+            _ => faults.push(AuditFault::Homeless(allocation.id)),
         }
     }
     for (name, network) in &state.networks {
@@ -72,21 +72,21 @@ pub fn audit(state: &State) -> Vec<Fault> {
     faults
 }
 
-fn audit_network(state: &State, name: &Name, network: &Network, faults: &mut Vec<Fault>) {
+fn audit_network(state: &State, name: &Name, network: &Network, faults: &mut Vec<AuditFault>) {
     let mut books = Ledger::new(&network.topology, &network.model);
     let guests = || state.allocations.values().filter(|allocation| allocation.topology == *name);
     let living = guests().count();
     books.enter_all(guests().filter_map(|allocation| network.entry_of(allocation)));
     if living != network.live() {
-        faults.push(Fault::Miscounted { topology: name.clone(), counted: network.live(), living });
+        faults.push(AuditFault::Miscounted { topology: name.clone(), counted: network.live(), living });
     }
-    let draft = Draft::new(&network.ledger);
+    let draft = LedgerDraft::new(&network.ledger);
     for (link, _) in network.topology.links() {
         if !books.same_page(&network.ledger, link) {
-            faults.push(Fault::BooksDiffer { topology: name.clone(), link });
+            faults.push(AuditFault::BooksDiffer { topology: name.clone(), link });
         }
         if draft.next_to_leave(link, VictimOrder::HighestFirst).is_some() {
-            faults.push(Fault::Overfull { topology: name.clone(), link });
+            faults.push(AuditFault::Overfull { topology: name.clone(), link });
         }
     }
 }

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
+use super::allocation::Flow;
 use super::class::{ClassType, Priority};
-use super::controller::{Address, DriverKind};
+use super::controller::{ControllerAddress, DriverKind};
 use super::id::{AllocationId, Name, Sequence};
-use super::lsp::Flow;
-use super::model::BandwidthModel;
 use super::path::Metric;
+use super::policy::BandwidthModel;
 use super::topology::{LinkState, Topology};
 use super::units::{Bandwidth, Micros};
 
@@ -24,7 +24,7 @@ pub enum Command {
         /// The revision that the sender knows; a change needs it.
         expected: Expected,
         /// What becomes of allocations that do not fit the new revision.
-        misfits: Misfits,
+        misfits: OnMisfit,
     },
     /// Forget a topology that carries nothing.
     DeleteTopology {
@@ -42,7 +42,7 @@ pub enum Command {
         /// The revision of the model that the sender knows; a change needs it.
         expected: Expected,
         /// What becomes of allocations that the new model has no room for.
-        switch: Switchover,
+        switch: ModelChange,
     },
     /// Change a link.
     ChangeLink {
@@ -78,7 +78,7 @@ pub enum Command {
         /// Which dialect it speaks.
         driver: DriverKind,
         /// Where it is.
-        address: Option<Address>,
+        address: Option<ControllerAddress>,
         /// Whose switches it has.
         topology: Name,
     },
@@ -102,7 +102,7 @@ pub enum Expected {
 
 /// What becomes of allocations that do not fit a new revision of their topology.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Misfits {
+pub enum OnMisfit {
     /// The upload is refused.
     Refuse,
     /// They are re-routed or ended.
@@ -111,7 +111,7 @@ pub enum Misfits {
 
 /// How another bandwidth model comes into force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Switchover {
+pub enum ModelChange {
     /// At once: who has no room is re-routed or ended.
     Hard,
     /// For new demands only: who is there may end by themselves.
@@ -202,12 +202,12 @@ pub struct NamedRouteHop {
     /// Which.
     pub hop: NamedHop,
     /// Whether it must come right after the one before, or merely at some time after it.
-    pub looseness: Looseness,
+    pub looseness: HopKind,
 }
 
 /// How an explicit route's hop follows the one before it (the L bit of RFC 3209 §4.3.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Looseness {
+pub enum HopKind {
     /// Right after.
     Strict,
     /// At some time after.

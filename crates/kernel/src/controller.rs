@@ -19,7 +19,7 @@ pub struct Controller {
     /// Which dialect it speaks.
     pub driver: DriverKind,
     /// Where it is; a simulated one is nowhere.
-    pub address: Option<Address>,
+    pub address: Option<ControllerAddress>,
     /// Whose switches it has. The topology need not be there yet.
     pub topology: Name,
     /// The event that made it so.
@@ -39,11 +39,11 @@ pub enum DriverKind {
 
 /// Where a controller is: `http` or `https`, without credentials, query and fragment, and without a slash at the end.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Address(Arc<str>);
+pub struct ControllerAddress(Arc<str>);
 
 /// Why a text is no [`Address`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum AddressError {
+pub enum ControllerAddressError {
     /// Another scheme, or none.
     #[error("the address must begin with http:// or https://")]
     Scheme,
@@ -67,26 +67,26 @@ pub enum AddressError {
     TooLong,
 }
 
-impl Address {
+impl ControllerAddress {
     /// Checks `text`.
-    pub fn new(text: &str) -> Result<Self, AddressError> {
+    pub fn new(text: &str) -> Result<Self, ControllerAddressError> {
         if text.len() > ADDRESS_MAX_BYTES {
-            return Err(AddressError::TooLong);
+            return Err(ControllerAddressError::TooLong);
         }
         if let Some(c) = text.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>' | '\\' | '`')) {
-            return Err(AddressError::Character { code_point: u32::from(c) });
+            return Err(ControllerAddressError::Character { code_point: u32::from(c) });
         }
         let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-        let rest = rest.ok_or(AddressError::Scheme)?;
+        let rest = rest.ok_or(ControllerAddressError::Scheme)?;
         if rest.contains(['?', '#']) {
-            return Err(AddressError::Query);
+            return Err(ControllerAddressError::Query);
         }
         let authority = rest.split('/').next().unwrap_or_default();
         if authority.contains('@') {
-            return Err(AddressError::Credentials);
+            return Err(ControllerAddressError::Credentials);
         }
         if authority.is_empty() || authority.starts_with(':') {
-            return Err(AddressError::NoHost);
+            return Err(ControllerAddressError::NoHost);
         }
         Ok(Self(Arc::from(text.trim_end_matches('/'))))
     }
@@ -97,7 +97,7 @@ impl Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ControllerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -109,21 +109,27 @@ mod tests {
 
     #[test]
     fn addresses_are_of_controllers() {
-        assert_eq!(Address::new("http://127.0.0.1:8080/").unwrap().as_str(), "http://127.0.0.1:8080");
-        assert_eq!(Address::new("https://[::1]:8181/onos/v1").unwrap().as_str(), "https://[::1]:8181/onos/v1");
+        assert_eq!(ControllerAddress::new("http://127.0.0.1:8080/").unwrap().as_str(), "http://127.0.0.1:8080");
+        assert_eq!(
+            ControllerAddress::new("https://[::1]:8181/onos/v1").unwrap().as_str(),
+            "https://[::1]:8181/onos/v1"
+        );
         let errors = [
-            ("", AddressError::Scheme),
-            ("ftp://x", AddressError::Scheme),
-            ("http://", AddressError::NoHost),
-            ("http:///x", AddressError::NoHost),
-            ("http://:80", AddressError::NoHost),
-            ("http://u:p@host", AddressError::Credentials),
-            ("http://host/?a=b", AddressError::Query),
-            ("http://a b", AddressError::Character { code_point: 32 }),
+            ("", ControllerAddressError::Scheme),
+            ("ftp://x", ControllerAddressError::Scheme),
+            ("http://", ControllerAddressError::NoHost),
+            ("http:///x", ControllerAddressError::NoHost),
+            ("http://:80", ControllerAddressError::NoHost),
+            ("http://u:p@host", ControllerAddressError::Credentials),
+            ("http://host/?a=b", ControllerAddressError::Query),
+            ("http://a b", ControllerAddressError::Character { code_point: 32 }),
         ];
         for (text, error) in errors {
-            assert_eq!(Address::new(text), Err(error), "{text}");
+            assert_eq!(ControllerAddress::new(text), Err(error), "{text}");
         }
-        assert_eq!(Address::new(&format!("http://{}", "x".repeat(2_048))), Err(AddressError::TooLong));
+        assert_eq!(
+            ControllerAddress::new(&format!("http://{}", "x".repeat(2_048))),
+            Err(ControllerAddressError::TooLong)
+        );
     }
 }

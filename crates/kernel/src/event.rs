@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use super::allocation::{Allocation, EndCause, Flow};
 use super::bam::Cause;
 use super::class::{ClassType, Priority};
 use super::controller::Controller;
 use super::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
-use super::lsp::{Allocation, EndCause, Flow};
-use super::model::BandwidthModel;
 use super::path::Constraints;
+use super::policy::BandwidthModel;
 use super::topology::{Link, Topology};
 use super::units::{Bandwidth, Micros, Millis};
 

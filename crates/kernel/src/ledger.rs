@@ -5,17 +5,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::bam::{Booked, Bounds, Cause, SLOTS, Slot, Slots, VictimOrder};
+use super::bam::{Booked, Cause, LinkBounds, SLOTS, Slot, Slots, VictimOrder};
 use super::id::{AllocationId, LinkIx};
-use super::model::BandwidthModel;
+use super::link_members::{LiveSet, Roster};
 use super::path::{Links, WEIGHT_ONE};
-use super::roster::{Living, Roster};
+use super::policy::BandwidthModel;
 use super::topology::{Link, LinkState, Topology};
 use super::units::Bandwidth;
 
 /// One entry: an allocation's bandwidth on each link of its path.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// Whose.
     pub id: AllocationId,
     /// In which column (its hold priority's).
@@ -29,7 +29,7 @@ pub struct Entry {
 /// One link's book.
 #[derive(Clone)]
 struct Book {
-    bounds: Bounds,
+    bounds: LinkBounds,
     usable: bool,
     booked: Booked,
     rosters: [Roster; SLOTS],
@@ -48,7 +48,7 @@ struct Figures {
 #[derive(Clone)]
 pub struct Ledger {
     slots: Slots,
-    living: Living,
+    living: LiveSet,
     books: Vec<Book>,
     free_bps: Vec<Vec<u64>>,
     reach_bps: Vec<Vec<u64>>,
@@ -61,7 +61,7 @@ impl Ledger {
         let slots = *model.model.slots();
         let mut ledger = Self {
             slots,
-            living: Living::default(),
+            living: LiveSet::default(),
             books: Vec::with_capacity(topology.link_count()),
             free_bps: vec![vec![0; topology.link_count()]; slots.count()],
             reach_bps: vec![vec![0; topology.link_count()]; slots.count()],
@@ -87,7 +87,7 @@ impl Ledger {
     }
 
     /// The bounds of a link.
-    pub fn bounds(&self, link: LinkIx) -> Option<&Bounds> {
+    pub fn bounds(&self, link: LinkIx) -> Option<&LinkBounds> {
         self.books.get(link.at()).map(|book| &book.bounds)
     }
 
@@ -149,7 +149,7 @@ impl Ledger {
     }
 
     /// Enters a reservation on every link of its path.
-    pub(crate) fn enter(&mut self, entry: &Entry) {
+    pub(crate) fn enter(&mut self, entry: &LedgerEntry) {
         self.enter_unfigured(entry);
         for link in entry.path.iter() {
             self.refresh(*link);
@@ -157,7 +157,7 @@ impl Ledger {
     }
 
     /// Enters many reservations; what follows from them is worked out once.
-    pub(crate) fn enter_all(&mut self, entries: impl IntoIterator<Item = Entry>) {
+    pub(crate) fn enter_all(&mut self, entries: impl IntoIterator<Item = LedgerEntry>) {
         for entry in entries {
             self.enter_unfigured(&entry);
         }
@@ -166,7 +166,7 @@ impl Ledger {
         }
     }
 
-    fn enter_unfigured(&mut self, entry: &Entry) {
+    fn enter_unfigured(&mut self, entry: &LedgerEntry) {
         self.living.add(entry.id);
         for link in entry.path.iter() {
             let Some(book) = self.books.get_mut(link.at()) else { continue };
@@ -177,18 +177,18 @@ impl Ledger {
     }
 
     /// Takes a reservation out again, of somebody who may come back elsewhere.
-    pub(crate) fn leave(&mut self, entry: &Entry) {
+    pub(crate) fn leave(&mut self, entry: &LedgerEntry) {
         self.living.remove(entry.id);
         self.take_out(entry, |roster, _| roster.leave(entry.id));
     }
 
     /// Takes a reservation out for good: its owner's life is over.
-    pub(crate) fn end(&mut self, entry: &Entry) {
+    pub(crate) fn end(&mut self, entry: &LedgerEntry) {
         self.living.remove(entry.id);
         self.take_out(entry, Roster::miss);
     }
 
-    fn take_out(&mut self, entry: &Entry, strike: impl Fn(&mut Roster, &Living)) {
+    fn take_out(&mut self, entry: &LedgerEntry, strike: impl Fn(&mut Roster, &LiveSet)) {
         for link in entry.path.iter() {
             let Some(book) = self.books.get_mut(link.at()) else { continue };
             let amount = book.bounds.booked(&self.slots, entry.slot, entry.bandwidth);
@@ -239,11 +239,11 @@ fn figure(figures: &[Vec<u64>], slot: Slot, link: LinkIx) -> u64 {
     figures.get(slot.at()).and_then(|of_slot| of_slot.get(link.at())).copied().unwrap_or(0)
 }
 
-fn bounds_of(link: &Link, model: &BandwidthModel) -> Bounds {
+fn bounds_of(link: &Link, model: &BandwidthModel) -> LinkBounds {
     model.of_link(&link.name).bounds(link.max_reservable)
 }
 
-fn room(bounds: &Bounds, slots: &Slots, booked: &Booked, slot: Slot, usable: bool) -> (u64, u64) {
+fn room(bounds: &LinkBounds, slots: &Slots, booked: &Booked, slot: Slot, usable: bool) -> (u64, u64) {
     if usable { (bounds.free_bps(slots, booked, slot), bounds.reach_bps(slots, booked, slot)) } else { (0, 0) }
 }
 
@@ -270,7 +270,7 @@ const fn weights() -> [u32; WEIGHT_STEPS + 1] {
 }
 
 /// The congestion factor of a link by its utilisation, in 1/1024 (after Awerbuch, Azar and Plotkin, FOCS 1993).
-fn congestion_weight(bounds: &Bounds, booked: &Booked) -> u32 {
+fn congestion_weight(bounds: &LinkBounds, booked: &Booked) -> u32 {
     let used = booked.iter().fold(0_u64, |sum, bps| sum.saturating_add(*bps));
     if used == 0 || bounds.total_bps() == 0 {
         return WEIGHT_ONE;
@@ -299,11 +299,11 @@ impl Links for LedgerView<'_> {
 }
 
 /// A ledger as it would be after some changes.
-pub struct Draft<'a> {
+pub struct LedgerDraft<'a> {
     ledger: &'a Ledger,
     /// For each link its place in `pages`, or [`UNTOUCHED`].
     page_of: Vec<u32>,
-    pages: Vec<Page>,
+    pages: Vec<LedgerPage>,
     /// Who is no longer where the ledger has them.
     gone: BTreeSet<AllocationId>,
 }
@@ -311,28 +311,28 @@ pub struct Draft<'a> {
 const UNTOUCHED: u32 = u32::MAX;
 
 #[derive(Clone)]
-struct Page {
-    bounds: Bounds,
+struct LedgerPage {
+    bounds: LinkBounds,
     usable: bool,
     booked: Booked,
     figures: Figures,
 }
 
 /// A draft as it was at one moment.
-pub struct Mark {
+pub struct Savepoint {
     page_of: Vec<u32>,
-    pages: Vec<Page>,
+    pages: Vec<LedgerPage>,
     gone: BTreeSet<AllocationId>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> LedgerDraft<'a> {
     /// Remembers the draft as it is.
-    pub fn mark(&self) -> Mark {
-        Mark { page_of: self.page_of.clone(), pages: self.pages.clone(), gone: self.gone.clone() }
+    pub fn mark(&self) -> Savepoint {
+        Savepoint { page_of: self.page_of.clone(), pages: self.pages.clone(), gone: self.gone.clone() }
     }
 
     /// Makes the draft what it was.
-    pub fn back_to(&mut self, mark: Mark) {
+    pub fn back_to(&mut self, mark: Savepoint) {
         (self.page_of, self.pages, self.gone) = (mark.page_of, mark.pages, mark.gone);
     }
 
@@ -342,14 +342,14 @@ impl<'a> Draft<'a> {
     }
 
     /// Books an entry; a later [`Draft::next_victim`] will not choose it.
-    pub fn enter(&mut self, entry: &Entry) {
+    pub fn enter(&mut self, entry: &LedgerEntry) {
         for link in entry.path.iter() {
             self.enter_on(*link, entry);
         }
     }
 
     /// Books an entry on one link of its path.
-    pub fn enter_on(&mut self, link: LinkIx, entry: &Entry) {
+    pub fn enter_on(&mut self, link: LinkIx, entry: &LedgerEntry) {
         self.turn(link, |slots, page| {
             let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
             page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_add(amount);
@@ -357,7 +357,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Takes an entry out.
-    pub fn leave(&mut self, entry: &Entry) {
+    pub fn leave(&mut self, entry: &LedgerEntry) {
         self.gone.insert(entry.id);
         for link in entry.path.iter() {
             self.turn(*link, |slots, page| {
@@ -408,37 +408,42 @@ impl<'a> Draft<'a> {
 
     /// What a path search sees that disturbs nobody.
     pub fn free(&self, slot: Slot) -> impl Links + '_ {
-        DraftView { draft: self, room: move |draft: &Draft<'_>, link| draft.free_bps(link, slot) }
+        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.free_bps(link, slot) }
     }
 
     /// What a path search sees that may have others yield.
     pub fn reach(&self, slot: Slot) -> impl Links + '_ {
-        DraftView { draft: self, room: move |draft: &Draft<'_>, link| draft.reach_bps(link, slot) }
+        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.reach_bps(link, slot) }
     }
 
     fn newest(&self, link: LinkIx, slot: Slot) -> Option<AllocationId> {
         self.ledger.newest_first(link, slot).find(|id| !self.gone.contains(id))
     }
 
-    fn page(&self, link: LinkIx) -> Option<&Page> {
+    fn page(&self, link: LinkIx) -> Option<&LedgerPage> {
         self.pages.get(*self.page_of.get(link.at())? as usize)
     }
 
-    fn look(&self, link: LinkIx) -> Option<(&Bounds, bool, Booked)> {
+    fn look(&self, link: LinkIx) -> Option<(&LinkBounds, bool, Booked)> {
         match self.page(link) {
             Some(page) => Some((&page.bounds, page.usable, page.booked)),
             None => self.ledger.books.get(link.at()).map(|book| (&book.bounds, book.usable, book.booked)),
         }
     }
 
-    fn turn(&mut self, link: LinkIx, change: impl FnOnce(&Slots, &mut Page)) {
+    fn turn(&mut self, link: LinkIx, change: impl FnOnce(&Slots, &mut LedgerPage)) {
         let slots = self.ledger.slots;
         let Some(book) = self.ledger.books.get(link.at()) else { return };
         let Some(place) = self.page_of.get_mut(link.at()) else { return };
         if *place == UNTOUCHED {
             *place = u32::try_from(self.pages.len()).unwrap_or(UNTOUCHED);
             let figures = Figures { free_bps: [0; SLOTS], reach_bps: [0; SLOTS], weight: WEIGHT_ONE };
-            self.pages.push(Page { bounds: book.bounds.clone(), usable: book.usable, booked: book.booked, figures });
+            self.pages.push(LedgerPage {
+                bounds: book.bounds.clone(),
+                usable: book.usable,
+                booked: book.booked,
+                figures,
+            });
         }
         let Some(page) = self.pages.get_mut(*place as usize) else { return };
         change(&slots, page);
@@ -452,11 +457,11 @@ impl<'a> Draft<'a> {
 }
 
 struct DraftView<'a, F> {
-    draft: &'a Draft<'a>,
+    draft: &'a LedgerDraft<'a>,
     room: F,
 }
 
-impl<F: Fn(&Draft<'_>, LinkIx) -> u64> Links for DraftView<'_, F> {
+impl<F: Fn(&LedgerDraft<'_>, LinkIx) -> u64> Links for DraftView<'_, F> {
     fn room_bps(&self, link: LinkIx) -> u64 {
         (self.room)(self.draft, link)
     }

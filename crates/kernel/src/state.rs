@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::allocation::Allocation;
 use super::apply::ApplyError;
 use super::bam::Slot;
 use super::class::{CLASS_TYPES, ClassType};
 use super::controller::Controller;
 use super::id::{AllocationId, Name, Sequence};
-use super::ledger::{Entry, Ledger};
-use super::lsp::Allocation;
-use super::model::BandwidthModel;
+use super::ledger::{Ledger, LedgerEntry};
 use super::path::Graph;
+use super::policy::BandwidthModel;
 use super::topology::Topology;
 use super::units::Millis;
 
@@ -103,11 +103,11 @@ impl State {
 
 /// A state laid out flat: what it takes to build it again. Cheap to take, since nothing large is copied.
 #[derive(Clone, Debug)]
-pub struct Frozen {
+pub struct Snapshot {
     /// The last event applied.
     pub sequence: Sequence,
     /// Every network without its books, which follow from the allocations.
-    pub networks: Vec<FrozenNetwork>,
+    pub networks: Vec<NetworkSnapshot>,
     /// Every controller.
     pub controllers: Vec<Arc<Controller>>,
     /// Every living allocation, oldest first.
@@ -116,7 +116,7 @@ pub struct Frozen {
 
 /// A network without its books.
 #[derive(Clone, Debug)]
-pub struct FrozenNetwork {
+pub struct NetworkSnapshot {
     /// The topology's name.
     pub name: Name,
     /// The event that last changed the topology.
@@ -131,15 +131,15 @@ pub struct FrozenNetwork {
 
 impl State {
     /// Lays the state out flat.
-    pub fn freeze(&self) -> Frozen {
-        let networks = self.networks.iter().map(|(name, network)| FrozenNetwork {
+    pub fn freeze(&self) -> Snapshot {
+        let networks = self.networks.iter().map(|(name, network)| NetworkSnapshot {
             name: name.clone(),
             revision: network.revision,
             model_revision: network.model_revision,
             topology: Arc::clone(&network.topology),
             model: Arc::clone(&network.model),
         });
-        Frozen {
+        Snapshot {
             sequence: self.sequence,
             networks: networks.collect(),
             controllers: self.controllers.values().cloned().collect(),
@@ -148,7 +148,11 @@ impl State {
     }
 
     /// A state with networks and no allocations yet, to be given them with [`State::thaw_allocations`].
-    pub fn thaw_networks(sequence: Sequence, networks: Vec<FrozenNetwork>, controllers: Vec<Arc<Controller>>) -> Self {
+    pub fn thaw_networks(
+        sequence: Sequence,
+        networks: Vec<NetworkSnapshot>,
+        controllers: Vec<Arc<Controller>>,
+    ) -> Self {
         let controllers = controllers.into_iter().map(|controller| (controller.name.clone(), controller));
         let mut state = Self { sequence, controllers: controllers.collect(), ..Self::default() };
         for frozen in networks {
@@ -223,8 +227,8 @@ impl Network {
     }
 
     /// An allocation as the books know it.
-    pub fn entry_of(&self, allocation: &Allocation) -> Option<Entry> {
-        Some(Entry {
+    pub fn entry_of(&self, allocation: &Allocation) -> Option<LedgerEntry> {
+        Some(LedgerEntry {
             id: allocation.id,
             slot: self.slot_of(allocation)?,
             bandwidth: allocation.bandwidth,

@@ -20,10 +20,10 @@ mod settings;
 mod store;
 pub mod transport;
 
-pub use broker::{Broker, InsideClient, InsideError, Sizes, StartError, Through};
+pub use broker::{Broker, BrokerStartError, InsideClient, InsideError, Sizes, Transport};
 pub use message::{ClientId, Message, ReplicaId, UnixMs};
 pub use metrics::{Count, Metrics, STORE_LATENCY_BOUNDS_US};
 pub use settings::Settings;
 pub use store::StoreError;
 pub use store::memory::Memory;
-pub use store::redis::{AddressError, Durability};
+pub use store::redis::{Durability, RedisAddressError};

@@ -5,10 +5,10 @@
 //! does no harm; every repetition waits longer than the one before; a controller that is away is asked one small question
 //! now and then, and nothing else.
 
-mod board;
-mod hand;
-mod read;
-mod watch;
+mod controller_status;
+mod throttled_driver;
+mod readback;
+mod link_monitor;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -20,33 +20,33 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::board::Boards;
-pub use self::board::{Board, Condition, Conditions, ControllerStatus, Load, News};
-use self::hand::Hand;
+pub(super) use self::controller_status::Boards;
+pub use self::controller_status::{Condition, Conditions, ControllerStatus, FieldEvent, Load, StatusCell};
+use self::throttled_driver::ThrottledDriver;
 use self::worker::Worker;
 use super::{App, Commit};
-use crate::journal::record::Record;
+use crate::journal::record::EventRecord;
 use crate::southbound::{Driver, DriverError};
 use kernel::State;
 use kernel::controller::{Controller, DriverKind};
+use kernel::discovery::Survey;
 use kernel::id::{Name, Sequence};
-use kernel::survey::Survey;
 use kernel::topology::Topology;
 
 /// What makes a driver for a controller, knowing the topology whose switches it has.
-pub type Workshop =
+pub type DriverFactory =
     Arc<dyn Fn(&Controller, Option<&Topology>) -> Result<Arc<dyn Driver>, DriverError> + Send + Sync + 'static>;
 
 /// A worker that runs.
 struct Running {
-    identity: Identity,
+    identity: WorkerIdentity,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 /// What a worker is for: another of these is another worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Identity {
+struct WorkerIdentity {
     controller: Sequence,
     /// A simulated network is made of its topology's switches and ports.
     network: Option<u64>,
@@ -77,7 +77,7 @@ pub(super) fn is_about_controllers(commit: &Commit) -> bool {
     commit.facts.iter().any(|fact| {
         matches!(
             fact.record,
-            Record::ControllerPut { .. } | Record::ControllerDeleted { .. } | Record::TopologyPut { .. }
+            EventRecord::ControllerPut { .. } | EventRecord::ControllerDeleted { .. } | EventRecord::TopologyPut { .. }
         )
     })
 }
@@ -106,13 +106,13 @@ async fn staff(app: &App, workers: &mut BTreeMap<Name, Running>) {
     }
 }
 
-type Wanted = (Identity, Arc<Controller>, Option<Arc<Topology>>);
+type DesiredWorker = (WorkerIdentity, Arc<Controller>, Option<Arc<Topology>>);
 
-fn wanted(state: &State) -> BTreeMap<Name, Wanted> {
+fn wanted(state: &State) -> BTreeMap<Name, DesiredWorker> {
     let one = |controller: &Arc<Controller>| {
         let network = state.network(controller.topology.as_str());
         let is_made_of_it = controller.driver == DriverKind::Simulated;
-        let identity = Identity {
+        let identity = WorkerIdentity {
             controller: controller.revision,
             network: network.filter(|_| is_made_of_it).map(|network| fingerprint(network.topology())),
         };
@@ -122,11 +122,11 @@ fn wanted(state: &State) -> BTreeMap<Name, Wanted> {
     state.controllers().map(one).collect()
 }
 
-fn start(app: &App, identity: Identity, controller: Arc<Controller>, topology: Option<&Topology>) -> Running {
-    let board = Arc::new(Board::new(controller.topology.clone()));
+fn start(app: &App, identity: WorkerIdentity, controller: Arc<Controller>, topology: Option<&Topology>) -> Running {
+    let board = Arc::new(StatusCell::new(controller.topology.clone()));
     let stop = app.stopping().child_token();
     let hand = match (app.inner.workshop)(&controller, topology) {
-        Ok(driver) => Arc::new(Hand::new(driver)),
+        Ok(driver) => Arc::new(ThrottledDriver::new(driver)),
         Err(error) => {
             board.give_up(&error, app.now());
             app.inner.boards.hang(&controller.name, board, None);
@@ -135,7 +135,7 @@ fn start(app: &App, identity: Identity, controller: Arc<Controller>, topology: O
     };
     app.inner.boards.hang(&controller.name, Arc::clone(&board), Some(Arc::clone(&hand)));
     let worker = Worker::new(app.clone(), Arc::clone(&controller), Arc::clone(&hand), Arc::clone(&board));
-    let watch = watch::run(app.clone(), controller, Arc::clone(&hand), board);
+    let watch = link_monitor::run(app.clone(), controller, Arc::clone(&hand), board);
     let both = async move { tokio::join!(worker.run(), watch) };
     let token = stop.clone();
     // Dropped wherever it is: what a call that was dropped did is found out by whoever comes next.
@@ -175,7 +175,7 @@ impl App {
     /// It cannot be asked, or does not answer as it should.
     pub async fn survey(&self, controller: &Name) -> Result<Survey, SurveyError> {
         let hand = self.inner.boards.hand(controller).ok_or(SurveyError::NoHand)?;
-        Ok(watch::survey(&hand).await?)
+        Ok(link_monitor::survey(&hand).await?)
     }
 }
 

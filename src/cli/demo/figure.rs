@@ -1,10 +1,10 @@
 //! Figure 6 of the paper from a run: for each aggregator how much waits in each QoS level above, which rate it was given
 //! below, on one time axis, with what was done marked. Pure.
 
-use super::record::{Happening, LevelSample, Record};
-use super::scenario::{AGGREGATORS, LEVEL_NAMES, Step};
-use crate::cli::chart::{Anchor, COLOURS, Course, Panel, Picture, Stroke, ticks};
-use gateway::level::PerLevel;
+use super::samples::{DemoRun, Happening, LevelSample};
+use super::scenario::{AGGREGATORS, LEVEL_NAMES, ScenarioAction};
+use crate::cli::chart::{Anchor, COLOURS, Chart, Course, Panel, Stroke, ticks};
+use gateway::qos_level::PerLevel;
 
 const WIDTH: u64 = 1_200;
 const COLUMN: u64 = (WIDTH - 20) / AGGREGATORS.len() as u64;
@@ -17,12 +17,12 @@ const LINE: u64 = 18;
 const DASHES: PerLevel<&str> = ["", "10 4", "3 3"];
 
 /// The picture.
-pub fn svg(record: &Record) -> String {
+pub fn svg(record: &DemoRun) -> String {
     let steps: Vec<&Happening> = record.happenings.iter().filter(|one| one.is_step).collect();
     let notes = ABOVE + 2 * PANEL_HEIGHT + BETWEEN + 52;
     let height = notes + LINE * steps.len() as u64;
     let title = format!("Buffers and rates of three aggregators, policy {}", record.policy);
-    let mut picture = Picture::new(WIDTH, height, &title);
+    let mut picture = Chart::new(WIDTH, height, &title);
     picture.text((LEFT, 24), Anchor::Start, &title);
     picture.legend((LEFT, 38), 120, LEVEL_NAMES.iter().zip(COLOURS).map(|(name, colour)| (colour, *name)));
     let buffers = Of {
@@ -66,7 +66,7 @@ struct Of {
     value: fn(LevelSample) -> u64,
 }
 
-fn draw(picture: &mut Picture, panel: Panel, of: &Of, record: &Record, aggregator: usize) {
+fn draw(picture: &mut Chart, panel: Panel, of: &Of, record: &DemoRun, aggregator: usize) {
     let millions = |value: u64| {
         let tenths = value / 100_000;
         if tenths.is_multiple_of(10) { (tenths / 10).to_string() } else { format!("{}.{}", tenths / 10, tenths % 10) }
@@ -84,11 +84,11 @@ fn draw(picture: &mut Picture, panel: Panel, of: &Of, record: &Record, aggregato
     }
 }
 
-fn end_ms(record: &Record) -> u64 {
-    record.timeline.at_ms(Step::End).max(1)
+fn end_ms(record: &DemoRun) -> u64 {
+    record.timeline.at_ms(ScenarioAction::End).max(1)
 }
 
-fn highest_bps(record: &Record) -> u64 {
+fn highest_bps(record: &DemoRun) -> u64 {
     let all = record.samples.iter().flat_map(|sample| sample.aggregators.iter().flatten());
     let highest = all.map(|level| level.granted_bps).max().unwrap_or(0);
     // A little air above the highest line.

@@ -7,14 +7,14 @@
 
 pub mod backbone;
 pub mod figure;
-pub mod notice;
-mod parts;
-pub mod record;
+pub mod live_log;
+mod process;
+pub mod samples;
 pub mod scenario;
-mod stage;
-pub mod tell;
-pub mod verdict;
-mod watch;
+mod processes;
+pub mod text;
+pub mod claims;
+mod sampler;
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -25,11 +25,11 @@ use clap::{Args, ValueEnum};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::notice::Notices;
-use self::record::{Happening, Record};
-use self::scenario::{Step, Tempo, Timeline};
-use self::stage::{Stage, StageError};
-use self::verdict::Summary;
+use self::claims::RunSummary;
+use self::live_log::Notices;
+use self::processes::{DemoProcesses, StageError};
+use self::samples::{DemoRun, Happening};
+use self::scenario::{ScenarioAction, Tempo, Timeline};
 use super::serve::stop_on_signal;
 
 /// How often is looked whether all is well after the summary.
@@ -78,13 +78,13 @@ enum Choice {
 
 /// How bandwidth is divided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Policy {
+enum DemoPolicy {
     Fixed,
     BufferAware,
     MaxMin,
 }
 
-impl Policy {
+impl DemoPolicy {
     /// As configuration has it.
     fn word(self) -> &'static str {
         match self {
@@ -96,12 +96,12 @@ impl Policy {
 }
 
 impl Choice {
-    fn policies(self) -> &'static [Policy] {
+    fn policies(self) -> &'static [DemoPolicy] {
         match self {
-            Self::Fixed => &[Policy::Fixed],
-            Self::BufferAware => &[Policy::BufferAware],
-            Self::MaxMin => &[Policy::MaxMin],
-            Self::All => &[Policy::Fixed, Policy::BufferAware, Policy::MaxMin],
+            Self::Fixed => &[DemoPolicy::Fixed],
+            Self::BufferAware => &[DemoPolicy::BufferAware],
+            Self::MaxMin => &[DemoPolicy::MaxMin],
+            Self::All => &[DemoPolicy::Fixed, DemoPolicy::BufferAware, DemoPolicy::MaxMin],
         }
     }
 }
@@ -175,10 +175,10 @@ async fn show_all(arguments: &Arguments, stop: &CancellationToken) -> Result<(),
     Ok(())
 }
 
-async fn set(arguments: &Arguments, policy: Policy) -> Result<Stage, Error> {
+async fn set(arguments: &Arguments, policy: DemoPolicy) -> Result<DemoProcesses, Error> {
     let timeline = timeline(arguments);
     say(arguments, &format!("Watermaster's proof of concept, policy {}: starting the parts …\n", policy.word()))?;
-    let stage = Stage::set(policy, arguments.listen, &timeline, |address| {
+    let stage = DemoProcesses::set(policy, arguments.listen, &timeline, |address| {
         // Whoever cannot read it now reads it below.
         let _ = say(arguments, &welcome(address));
     });
@@ -206,19 +206,24 @@ fn welcome(address: SocketAddr) -> String {
 }
 
 /// The story from its first step to its last, the table and the picture.
-async fn show(arguments: &Arguments, policy: Policy, stage: &mut Stage, out: &Path) -> Result<Summary, Error> {
+async fn show(
+    arguments: &Arguments,
+    policy: DemoPolicy,
+    stage: &mut DemoProcesses,
+    out: &Path,
+) -> Result<RunSummary, Error> {
     let mut record = play(arguments, policy, stage).await?;
     record.latencies = stage.hear_consumers().await?;
     std::fs::write(out, figure::svg(&record)).map_err(|error| Error::Figure { path: out.to_owned(), error })?;
-    let summary = Summary::of(&record);
-    say(arguments, &tell::summary(&summary))?;
+    let summary = RunSummary::of(&record);
+    say(arguments, &text::summary(&summary))?;
     say(arguments, &format!("\nFigure 6 of this run is in {}.\n", out.display()))?;
     Ok(summary)
 }
 
-async fn play(arguments: &Arguments, policy: Policy, stage: &mut Stage) -> Result<Record, Error> {
+async fn play(arguments: &Arguments, policy: DemoPolicy, stage: &mut DemoProcesses) -> Result<DemoRun, Error> {
     let timeline = timeline(arguments);
-    let mut record = Record {
+    let mut record = DemoRun {
         policy: policy.word().to_owned(),
         samples: vec![],
         happenings: vec![],
@@ -236,16 +241,16 @@ async fn play(arguments: &Arguments, policy: Policy, stage: &mut Stage) -> Resul
         let mut is_over = false;
         while let Some((_, step)) = steps.next_if(|(at_ms, _)| *at_ms <= now_ms()) {
             let happening = Happening { at_ms: now_ms(), text: step.words(), is_step: true };
-            say(arguments, &tell::event(&happening))?;
+            say(arguments, &text::event(&happening))?;
             record.happenings.push(happening);
             stage.step(step).await?;
-            is_over |= step == Step::End;
+            is_over |= step == ScenarioAction::End;
         }
         stage.check()?;
         let sample = stage.watch.look(now_ms()).await?;
         for text in notices.note(&sample) {
             let happening = Happening { at_ms: sample.at_ms, text, is_step: false };
-            say(arguments, &tell::event(&happening))?;
+            say(arguments, &text::event(&happening))?;
             record.happenings.push(happening);
         }
         record.samples.push(sample);
@@ -258,13 +263,13 @@ async fn play(arguments: &Arguments, policy: Policy, stage: &mut Stage) -> Resul
 /// After the last run: what is left to be said, and to be looked at.
 async fn finish(
     arguments: &Arguments,
-    summaries: &[Summary],
-    stage: &mut Stage,
+    summaries: &[RunSummary],
+    stage: &mut DemoProcesses,
     stays: bool,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     if summaries.len() > 1 {
-        say(arguments, &tell::comparison(summaries))?;
+        say(arguments, &text::comparison(summaries))?;
     }
     if arguments.json {
         let mut out = std::io::stdout().lock();
@@ -276,7 +281,7 @@ async fn finish(
         return Ok(());
     }
     // The consumers told what they got when they ended: others take their place, for the dashboard to go on.
-    for step in [Step::Client1, Step::Client2] {
+    for step in [ScenarioAction::Client1, ScenarioAction::Client2] {
         stage.step(step).await?;
     }
     say(arguments, &format!("\nAll parts go on: http://{}/ until Ctrl-C.\n", stage.address))?;
@@ -299,7 +304,7 @@ fn say(arguments: &Arguments, text: &str) -> std::io::Result<()> {
 }
 
 /// Where the picture of a policy goes: if there are several, under their names.
-fn path_for(out: &Path, policy: Policy, count: usize) -> PathBuf {
+fn path_for(out: &Path, policy: DemoPolicy, count: usize) -> PathBuf {
     if count == 1 {
         return out.to_owned();
     }

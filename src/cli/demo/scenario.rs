@@ -1,7 +1,7 @@
 //! The paper's scenario as data: the network, who says what under which topic, who subscribes when. Pure. What must stay
 //! true: one timeline whatever the policy, and everything that is compressed is compressed by the same factor.
 
-use gateway::level::{LEVELS, PerLevel};
+use gateway::qos_level::{LEVELS, PerLevel};
 
 /// The name of the network in which the aggregators are.
 pub const TOPOLOGY: &str = "psiot";
@@ -50,7 +50,7 @@ pub enum Tempo {
 
 /// What is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub enum ScenarioAction {
     /// The generators begin.
     Background,
     /// The first client subscribes to the three topics of each aggregator.
@@ -67,7 +67,7 @@ pub enum Step {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Timeline {
     /// In the order of time, in milliseconds.
-    pub steps: Vec<(u64, Step)>,
+    pub steps: Vec<(u64, ScenarioAction)>,
     /// How often is looked.
     pub look_every_ms: u64,
     /// How often aggregators report; the same at every tempo.
@@ -84,11 +84,11 @@ impl Timeline {
             Tempo::Fast => FAST,
         };
         let steps = [
-            (0, Step::Background),
-            (5_000, Step::Client1),
-            (20_000, Step::Client2),
-            (40_000, Step::Quiet),
-            (60_000, Step::End),
+            (0, ScenarioAction::Background),
+            (5_000, ScenarioAction::Client1),
+            (20_000, ScenarioAction::Client2),
+            (40_000, ScenarioAction::Quiet),
+            (60_000, ScenarioAction::End),
         ];
         Self {
             steps: steps.map(|(at_ms, step)| (at_ms / factor, step)).to_vec(),
@@ -99,12 +99,12 @@ impl Timeline {
     }
 
     /// When a step is.
-    pub fn at_ms(&self, wanted: Step) -> u64 {
+    pub fn at_ms(&self, wanted: ScenarioAction) -> u64 {
         self.steps.iter().find(|(_, step)| *step == wanted).map_or(0, |(at_ms, _)| *at_ms)
     }
 }
 
-impl Step {
+impl ScenarioAction {
     /// For people.
     pub fn words(self) -> String {
         let mbps = |bps: u64| format!("{}.{} Mbit/s", bps / 1_000_000, bps % 1_000_000 / 100_000);

@@ -10,11 +10,11 @@ use serde::Serialize;
 use formats::trace::TraceRequest;
 use kernel::bam::Cause;
 use kernel::class::{CLASS_TYPES, ClassType, Priority};
-use kernel::command::{Expected, Misfits, NamedConstraints, Request, Switchover};
+use kernel::command::{Expected, ModelChange, NamedConstraints, OnMisfit, Request};
 use kernel::event::{Denial, Displaced, DisplacedBy, Fate};
 use kernel::id::{AllocationId, Name, NameError};
-use kernel::model::BandwidthModel;
 use kernel::path::Workspace;
+use kernel::policy::BandwidthModel;
 use kernel::topology::Topology;
 use kernel::units::{Bandwidth, Millis};
 use kernel::{ApplyError, Command, Event, Recorded, Refusal, State, apply, decide};
@@ -30,7 +30,7 @@ pub struct Replay {
     now_ms: u64,
     departures: BinaryHeap<Reverse<(u64, AllocationId)>>,
     names: BTreeMap<AllocationId, String>,
-    classes: [Counts; CLASS_TYPES],
+    classes: [ReplayCounts; CLASS_TYPES],
     /// Reserved bandwidth times links, by class, now.
     load: [u128; CLASS_TYPES],
     samples: Samples,
@@ -75,7 +75,7 @@ pub struct Decision {
     /// Its id in the trace.
     pub id: String,
     /// Admitted or denied.
-    pub outcome: Outcome,
+    pub outcome: ReplayOutcome,
     /// The links of its path.
     pub path: Vec<String>,
     /// The trace ids of those preempted for it.
@@ -89,7 +89,7 @@ pub struct Decision {
 /// Admitted or denied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ReplayOutcome {
     /// It got its path.
     Admitted,
     /// It did not.
@@ -97,7 +97,7 @@ pub enum Outcome {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Counts {
+struct ReplayCounts {
     requests: u64,
     admitted: u64,
     preempted: u64,
@@ -109,7 +109,7 @@ struct Counts {
 
 /// What a replay came to.
 #[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Summary {
+pub struct ReplaySummary {
     /// Simulated time from the start to the last event.
     pub duration_ms: u64,
     /// Requests in all.
@@ -178,14 +178,14 @@ impl Replay {
             now_ms: 0,
             departures: BinaryHeap::new(),
             names: BTreeMap::new(),
-            classes: [Counts::default(); CLASS_TYPES],
+            classes: [ReplayCounts::default(); CLASS_TYPES],
             load: [0; CLASS_TYPES],
             samples: Samples { step_ms: (horizon_ms / SAMPLES_MAX as u64).max(1), rows: vec![] },
         };
         let name = network_name().map_err(|error| ReplayError::BadName { id: String::new(), field: "", error })?;
-        let (expected, misfits) = (Expected::Unsaid, Misfits::Refuse);
+        let (expected, misfits) = (Expected::Unsaid, OnMisfit::Refuse);
         replay.run(&Command::PutTopology { name: name.clone(), topology, expected, misfits })?;
-        let (expected, switch) = (Expected::Any, Switchover::Hard);
+        let (expected, switch) = (Expected::Any, ModelChange::Hard);
         replay.run(&Command::SetModel { topology: name, model: Arc::new(model), expected, switch })?;
         Ok(replay)
     }
@@ -202,7 +202,7 @@ impl Replay {
         self.classes[class].requests += 1;
         let denied = |reason: String| Decision {
             id: asked.id.clone(),
-            outcome: Outcome::Denied,
+            outcome: ReplayOutcome::Denied,
             path: vec![],
             preempted: vec![],
             devolved: vec![],
@@ -226,7 +226,7 @@ impl Replay {
         let path = allocation.path.iter().filter_map(|link| self.topology.link(*link));
         Ok(Decision {
             id: asked.id.clone(),
-            outcome: Outcome::Admitted,
+            outcome: ReplayOutcome::Admitted,
             path: path.map(|link| link.name.to_string()).collect(),
             preempted: self.take_names(&displaced, Cause::Preempted),
             devolved: self.take_names(&displaced, Cause::Devolved),
@@ -238,15 +238,15 @@ impl Replay {
     ///
     /// # Errors
     /// Only a defect of the kernel.
-    pub fn finish(mut self) -> Result<(Summary, Samples), ReplayError> {
+    pub fn finish(mut self) -> Result<(ReplaySummary, Samples), ReplayError> {
         let end_ms = self.now_ms;
         self.depart_until(end_ms)?;
         let decisions = self.state.sequence().0.saturating_sub(2);
         let whole = self.whole().saturating_mul(u128::from(self.now_ms.max(1)));
         let ppm = |volume: u128| u64::try_from(volume.saturating_mul(1_000_000) / whole.max(1)).unwrap_or(u64::MAX);
-        let sum = |part: fn(&Counts) -> u64| self.classes.iter().map(part).sum::<u64>();
+        let sum = |part: fn(&ReplayCounts) -> u64| self.classes.iter().map(part).sum::<u64>();
         let classes = self.classes.iter().zip(0_u8..).filter(|(counts, _)| counts.requests > 0);
-        let summary = Summary {
+        let summary = ReplaySummary {
             duration_ms: self.now_ms,
             requests: sum(|counts| counts.requests),
             admitted: sum(|counts| counts.admitted),
@@ -347,7 +347,10 @@ impl Replay {
     }
 }
 
-fn find(before: &[Arc<kernel::lsp::Allocation>], id: AllocationId) -> Option<&Arc<kernel::lsp::Allocation>> {
+fn find(
+    before: &[Arc<kernel::allocation::Allocation>],
+    id: AllocationId,
+) -> Option<&Arc<kernel::allocation::Allocation>> {
     before.iter().find(|old| old.id == id)
 }
 

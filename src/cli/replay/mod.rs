@@ -11,7 +11,7 @@ use std::time::Instant;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::engine::{Replay, ReplayError, Samples, Summary};
+use self::engine::{Replay, ReplayError, ReplaySummary, Samples};
 use formats::bandwidth_model::{Document, DocumentError};
 use formats::trace::{LINE_MAX_BYTES, TraceError, TraceRequest, read_line};
 use formats::{self, ImportError};
@@ -115,12 +115,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 
 fn read_topology(path: &Path) -> Result<Topology, Error> {
     let bytes = std::fs::read(path).map_err(|error| at(path, error))?;
-    let imported = formats::read(&bytes, &formats::Options::default())
+    let imported = formats::read(&bytes, &formats::ReadOptions::default())
         .map_err(|error| Error::Topology { path: path.to_owned(), error: Box::new(error) })?;
     Ok(imported.topology)
 }
 
-fn read_model(path: &Path) -> Result<kernel::model::BandwidthModel, Error> {
+fn read_model(path: &Path) -> Result<kernel::policy::BandwidthModel, Error> {
     let bytes = std::fs::read(path).map_err(|error| at(path, error))?;
     let document: Document =
         serde_json::from_slice(&bytes).map_err(|error| Error::ModelJson { path: path.to_owned(), error })?;
@@ -153,7 +153,7 @@ fn feed_all(replay: &mut Replay, arguments: &Arguments) -> Result<(), Error> {
         Some(path) => Some((path, BufWriter::new(File::create(path).map_err(|error| at(path, error))?))),
         None => None,
     };
-    let mut lines = Lines { reader: BufReader::new(file), path, number: 0, before_ms: 0, text: String::new() };
+    let mut lines = TraceLines { reader: BufReader::new(file), path, number: 0, before_ms: 0, text: String::new() };
     while let Some((request, bytes)) = lines.next_request()? {
         bar.inc(bytes);
         let decision = replay.feed(&request)?;
@@ -169,7 +169,7 @@ fn feed_all(replay: &mut Replay, arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-struct Lines<'a> {
+struct TraceLines<'a> {
     reader: BufReader<File>,
     path: &'a Path,
     number: u64,
@@ -177,7 +177,7 @@ struct Lines<'a> {
     text: String,
 }
 
-impl Lines<'_> {
+impl TraceLines<'_> {
     fn next_request(&mut self) -> Result<Option<(TraceRequest, u64)>, Error> {
         let mut bytes = 0;
         loop {
@@ -216,7 +216,7 @@ fn write_plot(path: &Path, samples: &Samples) -> Result<(), Error> {
     std::fs::write(path, plot::svg(samples)).map_err(|error| at(path, error))
 }
 
-fn print(summary: &Summary, json: bool) -> std::io::Result<()> {
+fn print(summary: &ReplaySummary, json: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut out, summary)?;

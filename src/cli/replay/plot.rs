@@ -1,7 +1,7 @@
 //! Utilisation per class over time, as a stacked area in SVG.
 
 use super::engine::Samples;
-use crate::cli::chart::{Anchor, COLOURS, Panel, Picture};
+use crate::cli::chart::{Anchor, COLOURS, Chart, Panel};
 use kernel::class::CLASS_TYPES;
 
 const WIDTH: u64 = 960;
@@ -14,7 +14,7 @@ const LEGEND_APART: u64 = 70;
 pub fn svg(samples: &Samples) -> String {
     let classes = (0..CLASS_TYPES).filter(|class| samples.rows.iter().any(|row| row[*class] > 0));
     let named: Vec<(usize, String)> = classes.map(|class| (class, format!("CT{class}"))).collect();
-    let mut picture = Picture::new(WIDTH, HEIGHT, "Utilisation per class over time");
+    let mut picture = Chart::new(WIDTH, HEIGHT, "Utilisation per class over time");
     picture.grid(PANEL, (0..=100).step_by(20).map(|percent| (percent * 10_000, format!("{percent} %"))));
     let seconds = samples.step_ms.saturating_mul(samples.rows.len() as u64) / 1_000;
     let below = PANEL.top + PANEL.height + 18;

@@ -1,7 +1,7 @@
 //! Where nodes stand on a drawing: where the topology says, and where it does not, at places computed from who is linked
 //! to whom. Equal topologies get equal drawings; each is worked out once.
 
-mod given;
+mod known_positions;
 mod stress;
 
 use std::collections::BTreeMap;
@@ -13,12 +13,12 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Room;
+use super::ApiState;
 use super::extract::FromPath;
 use super::problem::{BadRequest, InternalError, NotFound, Problem};
 use super::topology::{off_the_way, unknown};
 use super::wire::json;
-use crate::app::words::Key;
+use crate::app::scalars::StoredName;
 use kernel::id::Name;
 use kernel::state::TOPOLOGIES_MAX;
 use kernel::topology::{Position, Topology};
@@ -101,8 +101,8 @@ type Point = [f64; 2];
     )
 )]
 pub(super) async fn topology_layout(
-    State(room): State<Room>,
-    FromPath(Key(name)): FromPath<Key>,
+    State(room): State<ApiState>,
+    FromPath(StoredName(name)): FromPath<StoredName>,
 ) -> Result<Response, Problem> {
     let topology = room.app.read(|state| state.network(name.as_str()).map(|network| Arc::clone(network.topology())));
     let topology = topology.await.ok_or_else(|| unknown(&name))?;
@@ -154,11 +154,11 @@ fn shape(topology: &Topology) -> u64 {
 impl Layout {
     fn of(topology: &Topology, shape: u64) -> Self {
         let neighbours = neighbours(topology);
-        let (source, mut points) = match given::points(topology) {
+        let (source, mut points) = match known_positions::points(topology) {
             Some(known) if known.iter().all(Option::is_some) => {
                 (LayoutSource::Given, known.into_iter().flatten().collect())
             }
-            Some(known) => (LayoutSource::Completed, given::complete(known, &neighbours)),
+            Some(known) => (LayoutSource::Completed, known_positions::complete(known, &neighbours)),
             None => (LayoutSource::Computed, stress::points(&neighbours)),
         };
         let height = fit(&mut points);
@@ -244,7 +244,7 @@ mod tests {
     use formats;
 
     fn layout(text: &str) -> Layout {
-        let imported = formats::read(text.as_bytes(), &formats::Options::default()).unwrap();
+        let imported = formats::read(text.as_bytes(), &formats::ReadOptions::default()).unwrap();
         Layout::of(&imported.topology, 0)
     }
 

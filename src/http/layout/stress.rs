@@ -112,7 +112,7 @@ fn hops(neighbours: &[Vec<usize>], start: usize) -> Vec<Option<u32>> {
 }
 
 /// Two nodes that are to stand so far apart.
-struct Pair {
+struct NodePair {
     one: usize,
     other: usize,
     apart: f64,
@@ -136,7 +136,7 @@ fn settle(neighbours: &[Vec<usize>]) -> Vec<Point> {
 }
 
 /// Moves a pair towards its distance.
-fn pull(points: &mut [Point], pair: &Pair, step: f64) {
+fn pull(points: &mut [Point], pair: &NodePair, step: f64) {
     let (Some(one), Some(other)) = (points.get(pair.one).copied(), points.get(pair.other).copied()) else { return };
     let weight = (step / (pair.apart * pair.apart)).min(1.0);
     let (dx, dy) = (one[0] - other[0], one[1] - other[1]);
@@ -151,14 +151,14 @@ fn pull(points: &mut [Point], pair: &Pair, step: f64) {
 }
 
 /// Every pair of a small network; of a large one each node with each pivot and with its neighbours.
-fn pairs(neighbours: &[Vec<usize>]) -> Vec<Pair> {
+fn pairs(neighbours: &[Vec<usize>]) -> Vec<NodePair> {
     let count = neighbours.len();
     let mut pairs = vec![];
     if count <= PAIRS_MAX_NODES {
         for one in 0..count {
             let hops = hops(neighbours, one);
             let later = hops.iter().enumerate().skip(one + 1);
-            pairs.extend(later.filter_map(|(other, hops)| Some(Pair { one, other, apart: f64::from((*hops)?) })));
+            pairs.extend(later.filter_map(|(other, hops)| Some(NodePair { one, other, apart: f64::from((*hops)?) })));
         }
         return pairs;
     }
@@ -169,7 +169,7 @@ fn pairs(neighbours: &[Vec<usize>]) -> Vec<Pair> {
         for (other, far) in hops.iter().enumerate() {
             let far = far.unwrap_or(0);
             if far > 0 {
-                pairs.push(Pair { one: pivot, other, apart: f64::from(far) });
+                pairs.push(NodePair { one: pivot, other, apart: f64::from(far) });
             }
             if let Some(nearest) = nearest.get_mut(other) {
                 *nearest = (*nearest).min(far);
@@ -180,7 +180,7 @@ fn pairs(neighbours: &[Vec<usize>]) -> Vec<Pair> {
         pivot = farthest.map_or(0, |(at, _)| at);
     }
     for (one, of) in neighbours.iter().enumerate() {
-        pairs.extend(of.iter().filter(|other| **other > one).map(|other| Pair { one, other: *other, apart: 1.0 }));
+        pairs.extend(of.iter().filter(|other| **other > one).map(|other| NodePair { one, other: *other, apart: 1.0 }));
     }
     pairs
 }

@@ -7,19 +7,19 @@ use serde::de::{Deserializer, Error, Unexpected};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::kind;
 use super::super::problem::Problem;
+use super::super::problem_catalogue;
 use super::constraints::{ConstraintsRequest, ConstraintsView};
 use super::effects::Effects;
 use super::{at_most, out_of_range};
 use crate::app::record::{AllocationRecord, FlowRecord};
-use crate::app::words::{EndWord, Id, Key, StateWord};
+use crate::app::scalars::{EndWord, StateWord, StoredAllocationId, StoredName};
 use crate::app::{Condition, Conditions, Past};
 use formats::Instant;
+use kernel::allocation::{Flow, Ipv4Prefix};
 use kernel::class::{ClassType, Priority};
 use kernel::command::{Command, Request};
 use kernel::id::{AllocationId, Sequence};
-use kernel::lsp::{Flow, Ipv4Prefix};
 use kernel::units::{Bandwidth, Millis};
 
 /// The QoS levels of PSIoT-Orch are the class types of this and lower numbers.
@@ -31,13 +31,13 @@ const QOS_LEVEL_MAX: u8 = 2;
 pub(crate) struct AllocationRequest {
     /// In which topology; absent: in the only one, or the only one that has both nodes.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
-    topology: Option<Key>,
+    topology: Option<StoredName>,
     /// The node where traffic enters.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    ingress: Key,
+    ingress: StoredName,
     /// The node where traffic leaves.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    egress: Key,
+    egress: StoredName,
     /// The class type, 0 (lowest) to 7. Either this or `qos_level`.
     #[schema(maximum = 7)]
     class_type: Option<u64>,
@@ -55,7 +55,7 @@ pub(crate) struct AllocationRequest {
     hold_priority: Option<u64>,
     /// Who asks.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
-    aggregator: Option<Key>,
+    aggregator: Option<StoredName>,
     /// When it is to end by itself; in the future.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Instant>,
@@ -73,10 +73,10 @@ pub(crate) struct FlowRequest {
     in_port: Option<u32>,
     /// The source network, such as `10.0.0.0/8`, or one address.
     #[schema(value_type = Option<String>, example = "10.0.0.0/8")]
-    ipv4_src: Option<Network>,
+    ipv4_src: Option<Cidr>,
     /// The destination network, or one address.
     #[schema(value_type = Option<String>, example = "10.1.2.3")]
-    ipv4_dst: Option<Network>,
+    ipv4_dst: Option<Cidr>,
     /// The IP protocol number.
     #[schema(maximum = 255)]
     ip_proto: Option<u8>,
@@ -88,9 +88,9 @@ pub(crate) struct FlowRequest {
 }
 
 /// A network in CIDR text, or an address, which is a network of one.
-struct Network(Ipv4Prefix);
+struct Cidr(Ipv4Prefix);
 
-impl<'de> Deserialize<'de> for Network {
+impl<'de> Deserialize<'de> for Cidr {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let (address, length) = text.split_once('/').unwrap_or((&text, "32"));
@@ -143,7 +143,7 @@ pub(crate) fn class_type(class_type: Option<u64>, qos_level: Option<u64>) -> Res
         (None, Some(level)) => at_most("qos_level", level, QOS_LEVEL_MAX)?,
         (Some(_), Some(_)) | (None, None) => {
             let detail = "give either class_type or qos_level";
-            return Err(Problem::new(&kind::IMPOSSIBLE, detail).with("field", "class_type"));
+            return Err(Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "class_type"));
         }
     };
     ClassType::new(number).ok_or_else(|| out_of_range("class_type", u64::from(number), 0, 7))
@@ -177,7 +177,7 @@ impl ResizeRequest {
     pub(crate) fn command(self, id: AllocationId) -> Result<Command, Problem> {
         if self.bandwidth_bps.is_none() && self.constraints.is_none() {
             let detail = "give bandwidth_bps, constraints, or both";
-            return Err(Problem::new(&kind::IMPOSSIBLE, detail).with("field", "bandwidth_bps"));
+            return Err(Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "bandwidth_bps"));
         }
         Ok(Command::Resize {
             id,
@@ -194,16 +194,16 @@ pub(crate) struct AllocationView<'a> {
     /// What to call it; absent in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, example = "42")]
-    id: Option<Id>,
+    id: Option<StoredAllocationId>,
     /// The topology it is in.
     #[schema(value_type = String)]
-    topology: &'a Key,
+    topology: &'a StoredName,
     /// The node where traffic enters.
     #[schema(value_type = String)]
-    ingress: &'a Key,
+    ingress: &'a StoredName,
     /// The node where traffic leaves.
     #[schema(value_type = String)]
-    egress: &'a Key,
+    egress: &'a StoredName,
     /// The class type.
     #[schema(maximum = 7)]
     class_type: u8,
@@ -223,7 +223,7 @@ pub(crate) struct AllocationView<'a> {
     /// Who asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
-    aggregator: Option<&'a Key>,
+    aggregator: Option<&'a StoredName>,
     /// When it ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]
@@ -238,7 +238,7 @@ pub(crate) struct AllocationView<'a> {
     flow: Option<&'a FlowRecord>,
     /// The explicit route: its links, from ingress to egress.
     #[schema(value_type = Vec<String>)]
-    path: &'a [Key],
+    path: &'a [StoredName],
     /// Where it is in its life.
     #[schema(value_type = AllocationState)]
     state: StateWord,

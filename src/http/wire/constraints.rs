@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::kind;
 use super::super::problem::Problem;
+use super::super::problem_catalogue;
 use crate::app::record::{ConstraintsRecord, HopRecord, RouteHopRecord};
-use crate::app::words::{Key, MetricWord};
+use crate::app::scalars::{MetricWord, StoredName};
 use formats::bandwidth_model::PathMetricName;
-use kernel::command::{Looseness, NamedConstraints, NamedHop, NamedRouteHop};
+use kernel::command::{HopKind, NamedConstraints, NamedHop, NamedRouteHop};
 use kernel::units::Micros;
 
 /// The most hops that a constraint lists.
@@ -64,7 +64,7 @@ enum HopRequest {
 #[derive(Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, min_length = 1, max_length = 255)]
-struct HopName(Key);
+struct HopName(StoredName);
 
 /// A node.
 #[derive(Deserialize, ToSchema)]
@@ -72,7 +72,7 @@ struct HopName(Key);
 struct NodeHop {
     /// Its name.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    node: Key,
+    node: StoredName,
 }
 
 /// A link.
@@ -81,7 +81,7 @@ struct NodeHop {
 struct LinkHop {
     /// Its name.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    link: Key,
+    link: StoredName,
 }
 
 /// A hop of an explicit route. A plain text is a strict hop.
@@ -103,7 +103,7 @@ enum RouteHopRequest {
 struct NodeRouteHop {
     /// Its name.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    node: Key,
+    node: StoredName,
     /// Whether it comes right after the hop before; false: at some time after it.
     #[serde(default = "yes")]
     strict: bool,
@@ -115,7 +115,7 @@ struct NodeRouteHop {
 struct LinkRouteHop {
     /// Its name.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    link: Key,
+    link: StoredName,
     /// Whether it comes right after the hop before; false: at some time after it.
     #[serde(default = "yes")]
     strict: bool,
@@ -148,13 +148,14 @@ fn few(field: &'static str, count: usize) -> Result<(), Problem> {
     if count <= HOPS_MAX {
         return Ok(());
     }
-    Err(Problem::new(&kind::IMPOSSIBLE, format!("{field} has {count} hops, more than {HOPS_MAX}")).with("field", field))
+    Err(Problem::new(&problem_catalogue::IMPOSSIBLE, format!("{field} has {count} hops, more than {HOPS_MAX}"))
+        .with("field", field))
 }
 
 impl HopRequest {
     fn named(self) -> NamedHop {
         match self {
-            Self::Either(HopName(Key(name))) => NamedHop::Either(name),
+            Self::Either(HopName(StoredName(name))) => NamedHop::Either(name),
             Self::Node(NodeHop { node }) => NamedHop::Node(node.0),
             Self::Link(LinkHop { link }) => NamedHop::Link(link.0),
         }
@@ -163,10 +164,10 @@ impl HopRequest {
 
 impl RouteHopRequest {
     fn named(self) -> NamedRouteHop {
-        let looseness = |strict| if strict { Looseness::Strict } else { Looseness::Loose };
+        let looseness = |strict| if strict { HopKind::Strict } else { HopKind::Loose };
         match self {
-            Self::Either(HopName(Key(name))) => {
-                NamedRouteHop { hop: NamedHop::Either(name), looseness: Looseness::Strict }
+            Self::Either(HopName(StoredName(name))) => {
+                NamedRouteHop { hop: NamedHop::Either(name), looseness: HopKind::Strict }
             }
             Self::Node(NodeRouteHop { node, strict }) => {
                 NamedRouteHop { hop: NamedHop::Node(node.0), looseness: looseness(strict) }
@@ -231,11 +232,11 @@ struct RouteHopView<'a> {
     /// A node, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
-    node: Option<&'a Key>,
+    node: Option<&'a StoredName>,
     /// A link, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
-    link: Option<&'a Key>,
+    link: Option<&'a StoredName>,
     /// Whether it comes right after the hop before.
     strict: bool,
 }

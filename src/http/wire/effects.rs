@@ -4,21 +4,21 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::record::{CauseWord, DisplacedRecord, FateWord};
-use crate::app::words::{EndWord, Id, Key};
+use crate::app::scalars::{EndWord, StoredAllocationId, StoredName};
 
 /// What something does to allocations that were there.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Effects<'a> {
     /// Those ended because a lower class took back what it had lent.
     #[schema(value_type = Vec<String>)]
-    devolved: Vec<Id>,
+    devolved: Vec<StoredAllocationId>,
     /// Those ended because a higher class or better priority needs their bandwidth, or because their path broke and there
     /// is no other.
     #[schema(value_type = Vec<String>)]
-    preempted: Vec<Id>,
+    preempted: Vec<StoredAllocationId>,
     /// Those that go another way now.
     #[schema(value_type = Vec<String>)]
-    rerouted: Vec<Id>,
+    rerouted: Vec<StoredAllocationId>,
     /// All of them, in order, with what made them leave.
     victims: Vec<Victim<'a>>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Effects<'a> {
 pub(crate) struct Victim<'a> {
     /// Which allocation.
     #[schema(value_type = String)]
-    id: Id,
+    id: StoredAllocationId,
     /// What made it leave: another's demand (`preempted`), a loan called in (`devolved`), or the network (`link`).
     #[schema(value_type = VictimCause)]
     cause: CauseWord,
@@ -38,7 +38,7 @@ pub(crate) struct Victim<'a> {
     /// Its new path, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<String>, required = false)]
-    path: Option<&'a [Key]>,
+    path: Option<&'a [StoredName]>,
 }
 
 /// What made an allocation leave its path.

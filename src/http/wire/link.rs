@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::super::problem::Problem;
 use super::allocation::bandwidth;
 use super::effects::Effects;
-use crate::app::words::Id;
+use crate::app::scalars::StoredAllocationId;
 use crate::app::{LinkRecord, Load};
 use formats::{Instant, StateDocument};
 use kernel::bam::by_class;
@@ -74,7 +74,7 @@ pub(crate) struct LinkFigures {
     unreserved: Vec<UnreservedFigures>,
     /// Who is on it; at most 1,000.
     #[schema(value_type = Vec<String>)]
-    allocations: Vec<Id>,
+    allocations: Vec<StoredAllocationId>,
     /// How many are on it.
     allocation_count: usize,
     /// What it was last measured to carry, over all traffic, where a controller tells.
@@ -141,7 +141,7 @@ pub(crate) struct LinkAnswer<'a> {
     pub(crate) links: Vec<&'a str>,
     /// Who should have left a link in maintenance but has nowhere to go.
     #[schema(value_type = Vec<String>)]
-    pub(crate) stranded: &'a [Id],
+    pub(crate) stranded: &'a [StoredAllocationId],
     /// The event that made it so; absent in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -208,7 +208,7 @@ impl LinkStatic {
 impl LinkFigures {
     /// What the books say.
     pub(crate) fn of(network: &Network, ix: LinkIx, link: &Link, load: Option<Load>) -> Self {
-        let allocations = network.ledger().on_link(ix).take(ALLOCATIONS_LISTED_MAX).map(Id).collect();
+        let allocations = network.ledger().on_link(ix).take(ALLOCATIONS_LISTED_MAX).map(StoredAllocationId).collect();
         Self { allocations, ..Self::brief(network, ix, link, load) }
     }
 

@@ -18,8 +18,8 @@ pub(super) use constraints::ConstraintsRequest;
 pub(super) use effects::Effects;
 pub(super) use link::{LinkAnswer, LinkFigures, LinkRequest, LinkStatic, LinkView};
 
-use super::kind;
 use super::problem::Problem;
+use super::problem_catalogue;
 pub(super) use formats::Instant;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -30,7 +30,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> Response {
         Ok(body) => ([(header::CONTENT_TYPE, JSON)], body).into_response(),
         Err(error) => {
             tracing::error!(%error, "an answer has no JSON form");
-            Problem::new(&kind::INTERNAL, "the answer could not be written").into_response()
+            Problem::new(&problem_catalogue::INTERNAL, "the answer could not be written").into_response()
         }
     }
 }
@@ -41,5 +41,6 @@ fn at_most(field: &'static str, value: u64, max: u8) -> Result<u8, Problem> {
 }
 
 fn out_of_range(field: &'static str, value: u64, min: u64, max: u64) -> Problem {
-    Problem::new(&kind::IMPOSSIBLE, format!("{field} is {value}, not within {min} to {max}")).with("field", field)
+    Problem::new(&problem_catalogue::IMPOSSIBLE, format!("{field} is {value}, not within {min} to {max}"))
+        .with("field", field)
 }

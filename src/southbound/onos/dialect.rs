@@ -14,12 +14,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::check::real_port;
+use super::super::validate::real_port;
 use super::super::{Adjacency, Port, PortCounters};
+use kernel::allocation::Ipv4Prefix;
 use kernel::intent::{
-    Action, Cookie, Dpid, Fault, Ipv4Match, Label, Match, Meter, MeterId, Place, PortNo, Rule, TABLE,
+    Action, Cookie, Dpid, Ipv4Match, Label, Match, Meter, MeterId, PortNo, Rule, RuleKey, SwitchFault, TABLE,
 };
-use kernel::lsp::Ipv4Prefix;
 
 /// A band of this rate, in kbit/s, and the number of our meter more: two terabit per second, never reached.
 const TAG_RATE_KBPS: u64 = 2_000_000_000;
@@ -51,7 +51,7 @@ pub(super) fn meter(switch: Dpid, meter: &Meter) -> Value {
 ///
 /// # Errors
 /// It cannot be said.
-pub(super) fn rule(switch: Dpid, rule: &Rule, meters: &MeterNumbers) -> Result<Value, Fault> {
+pub(super) fn rule(switch: Dpid, rule: &Rule, meters: &MeterNumbers) -> Result<Value, SwitchFault> {
     Ok(json!({
         "priority": rule.place.priority, "timeout": 0, "isPermanent": true, "deviceId": device(switch),
         "tableId": rule.place.table, "selector": {"criteria": criteria(&rule.place.matches)?},
@@ -59,7 +59,7 @@ pub(super) fn rule(switch: Dpid, rule: &Rule, meters: &MeterNumbers) -> Result<V
     }))
 }
 
-fn criteria(matches: &Match) -> Result<Vec<Value>, Fault> {
+fn criteria(matches: &Match) -> Result<Vec<Value>, SwitchFault> {
     let mut said = vec![];
     match matches {
         Match::Mpls { label, bottom_of_stack } => {
@@ -84,16 +84,16 @@ fn criteria(matches: &Match) -> Result<Vec<Value>, Fault> {
                 said.push(match ipv4.ip_proto.map(u64::from) {
                     Some(TCP) => json!({"type": "TCP_DST", "tcpPort": port}),
                     Some(UDP) => json!({"type": "UDP_DST", "udpPort": port}),
-                    _ => return Err(Fault::Unsupported { what: "match a port of neither TCP nor UDP" }),
+                    _ => return Err(SwitchFault::Unsupported { what: "match a port of neither TCP nor UDP" }),
                 });
             }
         }
-        Match::Opaque(_) => return Err(Fault::Unsupported { what: "match that" }),
+        Match::Opaque(_) => return Err(SwitchFault::Unsupported { what: "match that" }),
     }
     Ok(said)
 }
 
-fn instructions(rule: &Rule, meters: &MeterNumbers) -> Result<Vec<Value>, Fault> {
+fn instructions(rule: &Rule, meters: &MeterNumbers) -> Result<Vec<Value>, SwitchFault> {
     let l2 = |subtype: &str| json!({"type": "L2MODIFICATION", "subtype": subtype});
     // The sign bit of the tag is clear: a Java long holds it.
     let mut said = vec![json!({"type": "L2MODIFICATION", "subtype": "TUNNEL_ID", "tunnelId": rule.cookie.0})];
@@ -101,11 +101,11 @@ fn instructions(rule: &Rule, meters: &MeterNumbers) -> Result<Vec<Value>, Fault>
     for action in &rule.actions {
         match action {
             Action::Meter(id) => {
-                let number = meters.get(id).ok_or(Fault::AfterFailure)?;
+                let number = meters.get(id).ok_or(SwitchFault::AfterFailure)?;
                 said.push(json!({"type": "METER", "meterId": number}));
             }
             Action::SetDscp(code) if code % 8 == 0 => class = agreed(class, code / 8)?,
-            Action::SetDscp(_) => return Err(Fault::Unsupported { what: "write such a code point" }),
+            Action::SetDscp(_) => return Err(SwitchFault::Unsupported { what: "write such a code point" }),
             Action::SetTrafficClass(number) => class = agreed(class, *number)?,
             Action::PushMpls => said.push(l2("MPLS_PUSH")),
             Action::PopMpls => {
@@ -120,30 +120,30 @@ fn instructions(rule: &Rule, meters: &MeterNumbers) -> Result<Vec<Value>, Fault>
                 said.extend(class.map(|class: u8| json!({"type": "QUEUE", "queueId": class, "port": port})));
                 said.push(json!({"type": "OUTPUT", "port": port}));
             }
-            Action::Opaque(_) => return Err(Fault::Unsupported { what: "do that" }),
+            Action::Opaque(_) => return Err(SwitchFault::Unsupported { what: "do that" }),
         }
     }
     Ok(said)
 }
 
-fn agreed(one: Option<u8>, other: u8) -> Result<Option<u8>, Fault> {
+fn agreed(one: Option<u8>, other: u8) -> Result<Option<u8>, SwitchFault> {
     if one.is_none_or(|one| one == other) && other < 8 {
         Ok(Some(other))
     } else {
-        Err(Fault::Unsupported { what: "tell a code point and a traffic class that differ" })
+        Err(SwitchFault::Unsupported { what: "tell a code point and a traffic class that differ" })
     }
 }
 
 /// What `GET flows/{device}` says.
 #[derive(Deserialize)]
-pub(super) struct ToldFlows {
+pub(super) struct OnosFlowsReply {
     /// The rules of everybody.
-    pub(super) flows: Vec<ToldFlow>,
+    pub(super) flows: Vec<OnosFlowReply>,
 }
 
 /// A rule as it is told.
 #[derive(Deserialize)]
-pub(super) struct ToldFlow {
+pub(super) struct OnosFlowReply {
     /// ONOS's own number for it, beyond what a double holds.
     pub(super) id: String,
     /// `PENDING_ADD`, `ADDED`, `PENDING_REMOVE`, `REMOVED`, `FAILED`.
@@ -159,7 +159,7 @@ pub(super) struct ToldFlow {
     selector: Value,
 }
 
-impl ToldFlow {
+impl OnosFlowReply {
     /// The rule, if it carries a cookie.
     pub(super) fn rule(&self, meters: &MeterNumbers) -> Option<Rule> {
         let told = self.treatment["instructions"].as_array()?;
@@ -173,7 +173,7 @@ impl ToldFlow {
         let criteria = &self.selector["criteria"];
         let matches = matches(criteria).unwrap_or_else(|| Match::Opaque(criteria.to_string().into()));
         let table = as_number(&self.table).unwrap_or(TABLE);
-        Some(Rule { place: Place { table, priority: self.priority, matches }, cookie, actions })
+        Some(Rule { place: RuleKey { table, priority: self.priority, matches }, cookie, actions })
     }
 }
 
@@ -274,25 +274,25 @@ fn as_number<T: TryFrom<u64>>(value: &Value) -> Option<T> {
 
 /// What `GET meters/{device}` says.
 #[derive(Deserialize)]
-pub(super) struct ToldMeters {
+pub(super) struct OnosMetersReply {
     /// The meters of everybody.
-    pub(super) meters: Vec<ToldMeter>,
+    pub(super) meters: Vec<OnosMeterReply>,
 }
 
 /// A meter as it is told.
 #[derive(Deserialize)]
-pub(super) struct ToldMeter {
+pub(super) struct OnosMeterReply {
     id: Value,
     /// `PENDING_ADD`, `ADDED` and so on.
     #[serde(default)]
     pub(super) state: String,
     unit: String,
     burst: bool,
-    bands: Vec<ToldBand>,
+    bands: Vec<OnosBandReply>,
 }
 
 #[derive(Deserialize)]
-struct ToldBand {
+struct OnosBandReply {
     #[serde(rename = "type")]
     kind: String,
     rate: u64,
@@ -300,7 +300,7 @@ struct ToldBand {
     burst: u64,
 }
 
-impl ToldMeter {
+impl OnosMeterReply {
     /// Our meter, and ONOS's number for it; `None` if it is not ours.
     pub(super) fn meter(&self) -> Option<(Meter, u64)> {
         let number = as_number(&self.id)?;
@@ -316,14 +316,14 @@ impl ToldMeter {
 
 /// What `GET devices` says.
 #[derive(Deserialize)]
-pub(super) struct ToldDevices {
+pub(super) struct OnosDevicesReply {
     /// The switches, here or not.
-    pub(super) devices: Vec<ToldDevice>,
+    pub(super) devices: Vec<OnosDeviceReply>,
 }
 
 /// A switch as it is told.
 #[derive(Deserialize)]
-pub(super) struct ToldDevice {
+pub(super) struct OnosDeviceReply {
     /// Its name.
     pub(super) id: String,
     /// Whether it is connected.
@@ -332,14 +332,14 @@ pub(super) struct ToldDevice {
 
 /// What `GET devices/{device}/ports` says.
 #[derive(Deserialize)]
-pub(super) struct ToldPorts {
+pub(super) struct OnosPortsReply {
     /// The ports, reserved ones too.
-    pub(super) ports: Vec<ToldPort>,
+    pub(super) ports: Vec<OnosPortReply>,
 }
 
 /// A port as it is told.
 #[derive(Deserialize)]
-pub(super) struct ToldPort {
+pub(super) struct OnosPortReply {
     port: Value,
     #[serde(rename = "isEnabled")]
     is_enabled: bool,
@@ -349,7 +349,7 @@ pub(super) struct ToldPort {
     annotations: BTreeMap<String, String>,
 }
 
-impl ToldPort {
+impl OnosPortReply {
     /// The port, unless it is a reserved one.
     pub(super) fn port(&self) -> Option<Port> {
         let number = PortNo(as_number(&self.port)?);
@@ -361,52 +361,52 @@ impl ToldPort {
 
 /// What `GET links` says.
 #[derive(Deserialize)]
-pub(super) struct ToldLinks {
+pub(super) struct OnosLinksReply {
     /// The links, each direction by itself.
-    pub(super) links: Vec<ToldLink>,
+    pub(super) links: Vec<OnosLinkReply>,
 }
 
 /// A link as it is told.
 #[derive(Deserialize)]
-pub(super) struct ToldLink {
-    src: ToldEnd,
-    dst: ToldEnd,
+pub(super) struct OnosLinkReply {
+    src: OnosLinkEndReply,
+    dst: OnosLinkEndReply,
     #[serde(default)]
     state: String,
 }
 
 #[derive(Deserialize)]
-struct ToldEnd {
+struct OnosLinkEndReply {
     device: String,
     port: Value,
 }
 
-impl ToldLink {
+impl OnosLinkReply {
     /// The link, if it is in use and between two OpenFlow switches.
     pub(super) fn adjacency(&self) -> Option<Adjacency> {
-        let end = |end: &ToldEnd| Some((dpid(&end.device)?, PortNo(as_number(&end.port)?)));
+        let end = |end: &OnosLinkEndReply| Some((dpid(&end.device)?, PortNo(as_number(&end.port)?)));
         (self.state != "INACTIVE").then_some(Adjacency { from: end(&self.src)?, to: end(&self.dst)? })
     }
 }
 
 /// What `GET statistics/ports/{device}` says.
 #[derive(Deserialize)]
-pub(super) struct ToldStatistics {
+pub(super) struct OnosStatisticsReply {
     /// One for each switch: here one.
-    pub(super) statistics: Vec<ToldSwitchStatistics>,
+    pub(super) statistics: Vec<OnosSwitchStatisticsReply>,
 }
 
 /// The counters of a switch's ports.
 #[derive(Deserialize)]
-pub(super) struct ToldSwitchStatistics {
+pub(super) struct OnosSwitchStatisticsReply {
     /// One for each port.
-    pub(super) ports: Vec<ToldCounters>,
+    pub(super) ports: Vec<OnosCountersReply>,
 }
 
 /// Counters as they are told.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ToldCounters {
+pub(super) struct OnosCountersReply {
     port: Value,
     bytes_received: u64,
     bytes_sent: u64,
@@ -416,7 +416,7 @@ pub(super) struct ToldCounters {
     packets_tx_dropped: u64,
 }
 
-impl ToldCounters {
+impl OnosCountersReply {
     /// The counters, unless they are of a reserved port.
     pub(super) fn counters(&self) -> Option<PortCounters> {
         let port = PortNo(as_number(&self.port)?);

@@ -18,12 +18,15 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use self::dialect::{
-    MeterNumbers, ToldDevice, ToldDevices, ToldFlows, ToldLinks, ToldMeters, ToldPorts, ToldStatistics, device, dpid,
+    MeterNumbers, OnosDeviceReply, OnosDevicesReply, OnosFlowsReply, OnosLinksReply, OnosMetersReply, OnosPortsReply,
+    OnosStatisticsReply, device, dpid,
 };
-use super::check::{Failed, check};
-use super::dialogue::Dialogue;
-use super::{Adjacency, Answer, Credentials, Driver, DriverError, Port, PortCounters, STEPS_MAX};
-use kernel::intent::{Action, CookieFilter, Dpid, Fault, Meter, MeterId, Place, PortNo, Rule, Step, StepOutcome};
+use super::http_client::Dialogue;
+use super::validate::{Failed, check};
+use super::{Adjacency, Credentials, Driver, DriverError, DriverFuture, Port, PortCounters, STEPS_MAX};
+use kernel::intent::{
+    Action, CookieFilter, Dpid, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault,
+};
 
 /// The application that our rules are of, in ONOS's words.
 const APPLICATION: &str = "watermaster";
@@ -39,7 +42,7 @@ pub struct Onos {
 }
 
 /// A rule that ONOS has, with its number for it.
-struct Held {
+struct OnosRule {
     id: String,
     state: String,
     rule: Rule,
@@ -67,12 +70,12 @@ impl Onos {
         if reply.status == 404 {
             return Err(DriverError::UnknownSwitch { dpid: switch });
         }
-        let told: ToldDevice = reply.json()?;
+        let told: OnosDeviceReply = reply.json()?;
         if told.available { Ok(()) } else { Err(DriverError::SilentSwitch { dpid: switch }) }
     }
 
     async fn held_meters(&self, switch: Dpid) -> Result<HeldMeters, DriverError> {
-        let told: ToldMeters = self.ask("read meters", &format!("meters/{}", device(switch))).await?;
+        let told: OnosMetersReply = self.ask("read meters", &format!("meters/{}", device(switch))).await?;
         let found = told.meters.iter().filter_map(|told| {
             let (meter, number) = told.meter()?;
             Some((meter.id, (meter, number, told.state == "ADDED")))
@@ -81,15 +84,15 @@ impl Onos {
     }
 
     /// The rules with a cookie of ours; ONOS says 404 where there is none of anybody.
-    async fn held_rules(&self, switch: Dpid, meters: &MeterNumbers) -> Result<Vec<Held>, DriverError> {
+    async fn held_rules(&self, switch: Dpid, meters: &MeterNumbers) -> Result<Vec<OnosRule>, DriverError> {
         let reply = self.talk.get("read rules", &format!("flows/{}", device(switch))).await?;
         if reply.status == 404 {
             return Ok(vec![]);
         }
-        let told: ToldFlows = reply.json()?;
+        let told: OnosFlowsReply = reply.json()?;
         let held = told.flows.into_iter().filter_map(|flow| {
             let rule = flow.rule(meters).filter(|rule| rule.cookie.is_ours())?;
-            Some(Held { id: flow.id, state: flow.state, rule })
+            Some(OnosRule { id: flow.id, state: flow.state, rule })
         });
         Ok(held.collect())
     }
@@ -104,11 +107,11 @@ impl Onos {
 
     async fn read_ports(&self, switch: Dpid) -> Result<Vec<Port>, DriverError> {
         self.must_be_here(switch).await?;
-        let told: ToldPorts = self.ask("read ports", &format!("devices/{}/ports", device(switch))).await?;
-        Ok(told.ports.iter().filter_map(dialect::ToldPort::port).collect())
+        let told: OnosPortsReply = self.ask("read ports", &format!("devices/{}/ports", device(switch))).await?;
+        Ok(told.ports.iter().filter_map(dialect::OnosPortReply::port).collect())
     }
 
-    async fn carry_out(&self, switch: Dpid, steps: &[Step]) -> Result<Vec<StepOutcome>, DriverError> {
+    async fn carry_out(&self, switch: Dpid, steps: &[RuleStep]) -> Result<Vec<StepOutcome>, DriverError> {
         if steps.len() > STEPS_MAX {
             return Err(DriverError::Unsupported { what: "take so many steps at once" });
         }
@@ -116,7 +119,7 @@ impl Onos {
         let mut outcomes = vec![StepOutcome::Unknown; steps.len()];
         let mut failed = Failed::default();
         let mut from = 0;
-        let phases: Vec<&[Step]> = steps.chunk_by(|one, next| phase(one) == phase(next)).collect();
+        let phases: Vec<&[RuleStep]> = steps.chunk_by(|one, next| phase(one) == phase(next)).collect();
         for steps in phases {
             let outcomes = &mut outcomes[from..from + steps.len()];
             from += steps.len();
@@ -135,7 +138,7 @@ impl Onos {
     async fn send(
         &self,
         switch: Dpid,
-        steps: &[Step],
+        steps: &[RuleStep],
         ports: &BTreeSet<PortNo>,
         failed: &Failed,
         outcomes: &mut [StepOutcome],
@@ -147,16 +150,16 @@ impl Onos {
         for (step, outcome) in steps.iter().zip(outcomes) {
             let sent = match (check(step, Some(ports), failed), step) {
                 (Err(fault), _) => Err(fault),
-                (_, Step::PutRule(rule)) => dialect::rule(switch, rule, &numbers).map(|rule| rules.push(rule)),
-                (_, Step::AddMeter(meter) | Step::ModifyMeter(meter)) => {
+                (_, RuleStep::PutRule(rule)) => dialect::rule(switch, rule, &numbers).map(|rule| rules.push(rule)),
+                (_, RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter)) => {
                     self.make_meter(switch, meter, &meters, &held).await?
                 }
-                (_, Step::DeleteRule { place, cookie }) => {
+                (_, RuleStep::DeleteRule { place, cookie }) => {
                     let theirs = held.iter().filter(|held| held.rule.place == *place && held.rule.cookie == *cookie);
                     let paths = theirs.map(|held| format!("flows/{}/{}", device(switch), held.id)).collect();
                     self.delete(paths).await?
                 }
-                (_, Step::DeleteMeter(id)) => {
+                (_, RuleStep::DeleteMeter(id)) => {
                     let paths = meters.get(id).map(|(_, number, _)| format!("meters/{}/{number}", device(switch)));
                     self.delete(paths.into_iter().collect()).await?
                 }
@@ -179,8 +182,8 @@ impl Onos {
         switch: Dpid,
         meter: &Meter,
         meters: &HeldMeters,
-        held: &[Held],
-    ) -> Result<Result<(), Fault>, DriverError> {
+        held: &[OnosRule],
+    ) -> Result<Result<(), SwitchFault>, DriverError> {
         let old = meters.get(&meter.id);
         if old.is_some_and(|(old, _, _)| old == meter) {
             return Ok(Ok(()));
@@ -188,17 +191,17 @@ impl Onos {
         let path = format!("meters/{}", device(switch));
         let reply = self.talk.post("make a meter", &path, &dialect::meter(switch, meter)).await?;
         if !reply.is_success() {
-            return Ok(Err(Fault::Controller { status: reply.status }));
+            return Ok(Err(SwitchFault::Controller { status: reply.status }));
         }
         let Some((_, old, _)) = old else { return Ok(Ok(())) };
-        let told: ToldMeters = self.ask("read meters", &path).await?;
-        let all = told.meters.iter().filter_map(dialect::ToldMeter::meter);
+        let told: OnosMetersReply = self.ask("read meters", &path).await?;
+        let all = told.meters.iter().filter_map(dialect::OnosMeterReply::meter);
         let Some((_, new)) = all.into_iter().find(|(found, number)| found == meter && number != old) else {
-            return Ok(Err(Fault::ReadBackDiffers));
+            return Ok(Err(SwitchFault::ReadBackDiffers));
         };
         let pointed = BTreeMap::from([(meter.id, new)]);
         let uses = |rule: &Rule| rule.actions.contains(&Action::Meter(meter.id));
-        let rules: Result<Vec<_>, Fault> = held
+        let rules: Result<Vec<_>, SwitchFault> = held
             .iter()
             .filter(|held| uses(&held.rule))
             .map(|held| dialect::rule(switch, &held.rule, &pointed))
@@ -211,30 +214,30 @@ impl Onos {
             let rules = json!({"flows": rules});
             let reply = self.talk.post("write rules", &format!("flows?appId={APPLICATION}"), &rules).await?;
             if !reply.is_success() {
-                return Ok(Err(Fault::Controller { status: reply.status }));
+                return Ok(Err(SwitchFault::Controller { status: reply.status }));
             }
         }
         self.delete(vec![format!("{path}/{old}")]).await
     }
 
-    async fn delete(&self, paths: Vec<String>) -> Result<Result<(), Fault>, DriverError> {
+    async fn delete(&self, paths: Vec<String>) -> Result<Result<(), SwitchFault>, DriverError> {
         for path in paths {
             let reply = self.talk.delete("delete", &path).await?;
             // What is not there any more is as good as deleted.
             if !reply.is_success() && reply.status != 404 {
-                return Ok(Err(Fault::Controller { status: reply.status }));
+                return Ok(Err(SwitchFault::Controller { status: reply.status }));
             }
         }
         Ok(Ok(()))
     }
 
     /// Waits until what was sent is in force, or until the time is up; what is still pending then is unknown.
-    async fn wait(&self, switch: Dpid, steps: &[Step], outcomes: &mut [StepOutcome]) -> Result<(), DriverError> {
+    async fn wait(&self, switch: Dpid, steps: &[RuleStep], outcomes: &mut [StepOutcome]) -> Result<(), DriverError> {
         let began = Instant::now();
         loop {
             let meters = self.held_meters(switch).await?;
             let held = self.held_rules(switch, &numbers(&meters)).await?;
-            let held: BTreeMap<&Place, &Held> = held.iter().map(|held| (&held.rule.place, held)).collect();
+            let held: BTreeMap<&RuleKey, &OnosRule> = held.iter().map(|held| (&held.rule.place, held)).collect();
             let mut pending = false;
             for (step, outcome) in steps.iter().zip(outcomes.iter_mut()) {
                 if *outcome == StepOutcome::Unknown {
@@ -251,31 +254,31 @@ impl Onos {
 }
 
 /// What is known of a step by what ONOS tells.
-fn judge(step: &Step, held: &BTreeMap<&Place, &Held>, meters: &HeldMeters) -> StepOutcome {
+fn judge(step: &RuleStep, held: &BTreeMap<&RuleKey, &OnosRule>, meters: &HeldMeters) -> StepOutcome {
     let done = match step {
-        Step::PutRule(rule) => match held.get(&rule.place) {
-            Some(held) if held.state == "FAILED" => return StepOutcome::Refused(Fault::ReadBackDiffers),
+        RuleStep::PutRule(rule) => match held.get(&rule.place) {
+            Some(held) if held.state == "FAILED" => return StepOutcome::Refused(SwitchFault::ReadBackDiffers),
             Some(held) => held.state == "ADDED" && held.rule == *rule,
             None => false,
         },
-        Step::DeleteRule { place, cookie } => {
+        RuleStep::DeleteRule { place, cookie } => {
             held.get(place).is_none_or(|held| held.rule.cookie != *cookie || held.state == "REMOVED")
         }
-        Step::AddMeter(meter) | Step::ModifyMeter(meter) => {
+        RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter) => {
             meters.get(&meter.id).is_some_and(|(found, _, in_force)| found == meter && *in_force)
         }
-        Step::DeleteMeter(id) => !meters.contains_key(id),
+        RuleStep::DeleteMeter(id) => !meters.contains_key(id),
     };
     if done { StepOutcome::InForce } else { StepOutcome::Unknown }
 }
 
 /// Steps of one phase do not depend on each other.
-fn phase(step: &Step) -> u8 {
+fn phase(step: &RuleStep) -> u8 {
     match step {
-        Step::AddMeter(_) | Step::ModifyMeter(_) => 0,
-        Step::PutRule(_) => 1,
-        Step::DeleteRule { .. } => 2,
-        Step::DeleteMeter(_) => 3,
+        RuleStep::AddMeter(_) | RuleStep::ModifyMeter(_) => 0,
+        RuleStep::PutRule(_) => 1,
+        RuleStep::DeleteRule { .. } => 2,
+        RuleStep::DeleteMeter(_) => 3,
     }
 }
 
@@ -284,19 +287,19 @@ fn numbers(meters: &HeldMeters) -> MeterNumbers {
 }
 
 impl Driver for Onos {
-    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [Step]) -> Answer<'a, Vec<StepOutcome>> {
+    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [RuleStep]) -> DriverFuture<'a, Vec<StepOutcome>> {
         self.carry_out(switch, steps).boxed()
     }
 
-    fn rules(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, Vec<Rule>> {
+    fn rules(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, Vec<Rule>> {
         self.read(switch, which).boxed()
     }
 
-    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, u64> {
+    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, u64> {
         async move { Ok(self.read(switch, which).await?.len() as u64) }.boxed()
     }
 
-    fn meters(&self, switch: Dpid) -> Answer<'_, Vec<Meter>> {
+    fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {
         async move {
             self.must_be_here(switch).await?;
             Ok(self.held_meters(switch).await?.into_values().map(|(meter, _, _)| meter).collect())
@@ -304,38 +307,38 @@ impl Driver for Onos {
         .boxed()
     }
 
-    fn probe(&self, switch: Dpid) -> Answer<'_, ()> {
+    fn probe(&self, switch: Dpid) -> DriverFuture<'_, ()> {
         self.must_be_here(switch).boxed()
     }
 
-    fn switches(&self) -> Answer<'_, Vec<Dpid>> {
+    fn switches(&self) -> DriverFuture<'_, Vec<Dpid>> {
         async move {
-            let told: ToldDevices = self.ask("list switches", "devices").await?;
+            let told: OnosDevicesReply = self.ask("list switches", "devices").await?;
             let here = told.devices.iter().filter(|device| device.available);
             Ok(here.filter_map(|device| dpid(&device.id)).collect())
         }
         .boxed()
     }
 
-    fn ports(&self, switch: Dpid) -> Answer<'_, Vec<Port>> {
+    fn ports(&self, switch: Dpid) -> DriverFuture<'_, Vec<Port>> {
         self.read_ports(switch).boxed()
     }
 
-    fn links(&self) -> Answer<'_, Vec<Adjacency>> {
+    fn links(&self) -> DriverFuture<'_, Vec<Adjacency>> {
         async move {
-            let told: ToldLinks = self.ask("list links", "links").await?;
-            Ok(told.links.iter().filter_map(dialect::ToldLink::adjacency).collect())
+            let told: OnosLinksReply = self.ask("list links", "links").await?;
+            Ok(told.links.iter().filter_map(dialect::OnosLinkReply::adjacency).collect())
         }
         .boxed()
     }
 
-    fn port_counters(&self, switch: Dpid) -> Answer<'_, Vec<PortCounters>> {
+    fn port_counters(&self, switch: Dpid) -> DriverFuture<'_, Vec<PortCounters>> {
         async move {
             self.must_be_here(switch).await?;
             let path = format!("statistics/ports/{}", device(switch));
-            let told: ToldStatistics = self.ask("read counters", &path).await?;
+            let told: OnosStatisticsReply = self.ask("read counters", &path).await?;
             let ports = told.statistics.iter().flat_map(|of_switch| &of_switch.ports);
-            Ok(ports.filter_map(dialect::ToldCounters::counters).collect())
+            Ok(ports.filter_map(dialect::OnosCountersReply::counters).collect())
         }
         .boxed()
     }

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::super::stub::Stub;
 use super::*;
+use kernel::allocation::Ipv4Prefix;
 use kernel::id::AllocationId;
 use kernel::intent::{Cookie, Ipv4Match, Label, Match};
-use kernel::lsp::Ipv4Prefix;
 
 const SWITCH: Dpid = Dpid(1);
 
@@ -134,7 +134,7 @@ fn head(meter: MeterId) -> Rule {
         l4_dst: Some(80),
     };
     Rule {
-        place: Place { table: 0, priority: 20_000, matches: Match::Ipv4(ipv4) },
+        place: RuleKey { table: 0, priority: 20_000, matches: Match::Ipv4(ipv4) },
         cookie: Cookie::new(2, AllocationId(7)).unwrap(),
         actions: vec![
             Action::Meter(meter),
@@ -151,7 +151,7 @@ fn labelled(label: u32, actions: Vec<Action>) -> Rule {
     let label = Label::new(label).unwrap();
     let matches = Match::Mpls { label, bottom_of_stack: true };
     Rule {
-        place: Place { table: 0, priority: 30_000, matches },
+        place: RuleKey { table: 0, priority: 30_000, matches },
         cookie: Cookie::new(2, AllocationId(7)).unwrap(),
         actions,
     }
@@ -172,8 +172,8 @@ async fn what_is_written_is_told_again() {
     let driver = driver(&stub);
     let meter = Meter { id: MeterId(10_001), rate_kbps: 5000, burst_kbit: 5000 };
     let rules = [head(meter.id), swap(), pop()];
-    let mut steps = vec![Step::AddMeter(meter)];
-    steps.extend(rules.iter().cloned().map(Step::PutRule));
+    let mut steps = vec![RuleStep::AddMeter(meter)];
+    steps.extend(rules.iter().cloned().map(RuleStep::PutRule));
     for _ in 0..2 {
         let outcomes = driver.apply(SWITCH, &steps).await.unwrap();
         assert!(outcomes.iter().all(|outcome| *outcome == StepOutcome::InForce), "{outcomes:?}");
@@ -185,12 +185,12 @@ async fn what_is_written_is_told_again() {
 
     // Another rate is another meter to ONOS, and the rule goes with it.
     let faster = Meter { rate_kbps: 8000, burst_kbit: 8000, ..meter };
-    assert_eq!(driver.apply(SWITCH, &[Step::ModifyMeter(faster)]).await.unwrap(), [StepOutcome::InForce]);
+    assert_eq!(driver.apply(SWITCH, &[RuleStep::ModifyMeter(faster)]).await.unwrap(), [StepOutcome::InForce]);
     assert_eq!(driver.meters(SWITCH).await.unwrap(), [faster]);
 
-    let delete = |rule: &Rule| Step::DeleteRule { place: rule.place.clone(), cookie: rule.cookie };
-    let mut steps: Vec<Step> = rules.iter().map(delete).collect();
-    steps.push(Step::DeleteMeter(meter.id));
+    let delete = |rule: &Rule| RuleStep::DeleteRule { place: rule.place.clone(), cookie: rule.cookie };
+    let mut steps: Vec<RuleStep> = rules.iter().map(delete).collect();
+    steps.push(RuleStep::DeleteMeter(meter.id));
     for _ in 0..2 {
         let outcomes = driver.apply(SWITCH, &steps).await.unwrap();
         assert!(outcomes.iter().all(|outcome| *outcome == StepOutcome::InForce), "{outcomes:?}");
@@ -204,9 +204,9 @@ async fn stored_is_not_in_force() {
     let stub = controller();
     let mut stuck = pop();
     stuck.place.priority = 666;
-    let delete = Step::DeleteRule { place: swap().place, cookie: swap().cookie };
-    let outcomes = driver(&stub).apply(SWITCH, &[Step::PutRule(stuck), delete]).await.unwrap();
-    assert_eq!(outcomes, [StepOutcome::Unknown, StepOutcome::Refused(Fault::AfterFailure)]);
+    let delete = RuleStep::DeleteRule { place: swap().place, cookie: swap().cookie };
+    let outcomes = driver(&stub).apply(SWITCH, &[RuleStep::PutRule(stuck), delete]).await.unwrap();
+    assert_eq!(outcomes, [StepOutcome::Unknown, StepOutcome::Refused(SwitchFault::AfterFailure)]);
     assert_eq!(driver(&stub).rules(SWITCH, CookieFilter::OURS).await.unwrap(), []);
 }
 
@@ -219,7 +219,7 @@ async fn what_onos_cannot_say_is_refused() {
     let no_meter = head(MeterId(10_002));
     let nowhere = labelled(100_009, vec![Action::Output(PortNo(9))]);
     let outcomes = driver
-        .apply(SWITCH, &[Step::PutRule(other_class), Step::PutRule(no_meter), Step::PutRule(nowhere)])
+        .apply(SWITCH, &[RuleStep::PutRule(other_class), RuleStep::PutRule(no_meter), RuleStep::PutRule(nowhere)])
         .await
         .unwrap();
     assert!(outcomes.iter().all(|outcome| matches!(outcome, StepOutcome::Refused(_))), "{outcomes:?}");
@@ -250,7 +250,7 @@ async fn whatever_it_answers_is_an_error_with_a_name() {
         assert!(driver.switches().await.is_err(), "{status} {body}");
         assert!(driver.links().await.is_err(), "{status} {body}");
         assert!(driver.port_counters(SWITCH).await.is_err(), "{status} {body}");
-        assert!(driver.apply(SWITCH, &[Step::PutRule(pop())]).await.is_err(), "{status} {body}");
+        assert!(driver.apply(SWITCH, &[RuleStep::PutRule(pop())]).await.is_err(), "{status} {body}");
     }
     assert!(!format!("{:?}", driver(&controller())).contains("rocks"));
 }

@@ -6,9 +6,9 @@
 //! empty because there is nothing: the controller waits `CONTROLLER_WAIT` for a switch, so that an empty answer that took
 //! as long is silence. Rules are counted before they are read, so that half a list is never taken for a whole one.
 
-mod carry;
-mod read;
-mod speak;
+mod apply;
+mod decode;
+mod encode;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use self::read::{PerSwitch, ToldAggregate, ToldCounters, ToldLink, ToldMeter, ToldPort, ToldRule};
-use super::dialogue::{Dialogue, Reply};
-use super::{Adjacency, Answer, Driver, DriverError, Port, PortCounters};
-use kernel::intent::{Cookie, CookieFilter, Dpid, Meter, Rule, Step, StepOutcome};
+use self::decode::{AggregateReply, CountersReply, LinkReply, MeterReply, PerSwitch, PortReply, RuleReply};
+use super::http_client::{Dialogue, Reply};
+use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters};
+use kernel::intent::{Cookie, CookieFilter, Dpid, Meter, Rule, RuleStep, StepOutcome};
 
 /// How long `ofctl_rest` waits for each part of a switch's answer before it answers with what it has; a little less, for
 /// clocks differ.
@@ -70,7 +70,7 @@ impl Ryu {
     async fn count(&self, switch: Dpid, which: CookieFilter) -> Result<u64, DriverError> {
         let path = format!("stats/aggregateflow/{}", switch.0);
         let reply = self.talk.post("count rules", &path, &filter(which)).await?;
-        let found: Vec<ToldAggregate> = Self::of(&reply, switch)?;
+        let found: Vec<AggregateReply> = Self::of(&reply, switch)?;
         match found.as_slice() {
             [] => Err(DriverError::SilentSwitch { dpid: switch }),
             [aggregate] => Ok(aggregate.flow_count),
@@ -89,8 +89,8 @@ impl Ryu {
             for slice in slices(which, count) {
                 let path = format!("stats/flow/{}", switch.0);
                 let reply = self.talk.post("read rules", &path, &filter(slice)).await?;
-                let told: Vec<ToldRule> = Self::of(&reply, switch)?;
-                rules.extend(told.into_iter().map(ToldRule::rule).filter(|rule| which.meets(rule.cookie)));
+                let told: Vec<RuleReply> = Self::of(&reply, switch)?;
+                rules.extend(told.into_iter().map(RuleReply::rule).filter(|rule| which.meets(rule.cookie)));
             }
             if rules.len() as u64 == count {
                 return Ok(rules);
@@ -101,37 +101,37 @@ impl Ryu {
 
     async fn read_meters(&self, switch: Dpid) -> Result<Vec<Meter>, DriverError> {
         let reply = self.talk.get("read meters", &format!("stats/meterconfig/{}", switch.0)).await?;
-        let told: Vec<ToldMeter> = Self::of(&reply, switch)?;
+        let told: Vec<MeterReply> = Self::of(&reply, switch)?;
         if told.is_empty() && reply.took >= CONTROLLER_WAIT {
             return Err(DriverError::SilentSwitch { dpid: switch });
         }
-        Ok(told.iter().filter_map(ToldMeter::meter).collect())
+        Ok(told.iter().filter_map(MeterReply::meter).collect())
     }
 
     async fn read_ports(&self, switch: Dpid) -> Result<Vec<Port>, DriverError> {
-        let told: Vec<ToldPort> = self.never_empty("read ports", "stats/portdesc", switch).await?;
-        Ok(told.into_iter().filter_map(ToldPort::port).collect())
+        let told: Vec<PortReply> = self.never_empty("read ports", "stats/portdesc", switch).await?;
+        Ok(told.into_iter().filter_map(PortReply::port).collect())
     }
 }
 
 impl Driver for Ryu {
-    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [Step]) -> Answer<'a, Vec<StepOutcome>> {
+    fn apply<'a>(&'a self, switch: Dpid, steps: &'a [RuleStep]) -> DriverFuture<'a, Vec<StepOutcome>> {
         self.carry_out(switch, steps).boxed()
     }
 
-    fn rules(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, Vec<Rule>> {
+    fn rules(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, Vec<Rule>> {
         self.read(switch, which).boxed()
     }
 
-    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> Answer<'_, u64> {
+    fn rule_count(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, u64> {
         self.count(switch, which).boxed()
     }
 
-    fn meters(&self, switch: Dpid) -> Answer<'_, Vec<Meter>> {
+    fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {
         self.read_meters(switch).boxed()
     }
 
-    fn probe(&self, switch: Dpid) -> Answer<'_, ()> {
+    fn probe(&self, switch: Dpid) -> DriverFuture<'_, ()> {
         async move {
             let reply = self.talk.get("probe", &format!("stats/desc/{}", switch.0)).await?;
             // A live switch describes itself in an object with members; a silent one leaves it empty.
@@ -144,7 +144,7 @@ impl Driver for Ryu {
         .boxed()
     }
 
-    fn switches(&self) -> Answer<'_, Vec<Dpid>> {
+    fn switches(&self) -> DriverFuture<'_, Vec<Dpid>> {
         async move {
             let found: Vec<u64> = self.talk.get("list switches", "stats/switches").await?.json()?;
             Ok(found.into_iter().map(Dpid).collect())
@@ -152,26 +152,26 @@ impl Driver for Ryu {
         .boxed()
     }
 
-    fn ports(&self, switch: Dpid) -> Answer<'_, Vec<Port>> {
+    fn ports(&self, switch: Dpid) -> DriverFuture<'_, Vec<Port>> {
         self.read_ports(switch).boxed()
     }
 
-    fn links(&self) -> Answer<'_, Vec<Adjacency>> {
+    fn links(&self) -> DriverFuture<'_, Vec<Adjacency>> {
         async move {
             let reply = self.talk.get("list links", "v1.0/topology/links").await?;
             if reply.status == 404 {
                 return Err(DriverError::Unsupported { what: "list links: rest_topology is not loaded" });
             }
-            let told: Vec<ToldLink> = reply.json()?;
+            let told: Vec<LinkReply> = reply.json()?;
             told.iter().map(|link| link.adjacency().ok_or_else(|| reply.garbage())).collect()
         }
         .boxed()
     }
 
-    fn port_counters(&self, switch: Dpid) -> Answer<'_, Vec<PortCounters>> {
+    fn port_counters(&self, switch: Dpid) -> DriverFuture<'_, Vec<PortCounters>> {
         async move {
-            let told: Vec<ToldCounters> = self.never_empty("read counters", "stats/port", switch).await?;
-            Ok(told.iter().filter_map(ToldCounters::counters).collect())
+            let told: Vec<CountersReply> = self.never_empty("read counters", "stats/port", switch).await?;
+            Ok(told.iter().filter_map(CountersReply::counters).collect())
         }
         .boxed()
     }

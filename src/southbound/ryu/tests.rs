@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use super::super::Unreachable;
-use super::super::stub::{Asked, Stub};
+use super::super::stub::{Stub, StubRequest};
 use super::*;
 use kernel::id::AllocationId;
-use kernel::intent::{Action, Fault, Label, Match, MeterId, Place, PortNo};
+use kernel::intent::{Action, Label, Match, MeterId, PortNo, RuleKey, SwitchFault};
 
 const SWITCH: Dpid = Dpid(1);
 const PORTS: &str = r#"{"1": [
@@ -23,7 +23,7 @@ fn cookie(allocation: u64) -> Cookie {
 fn transit(allocation: u64, out: u32) -> Rule {
     let label = Label::new(100_000 + u32::try_from(allocation).unwrap()).unwrap();
     Rule {
-        place: Place { table: 0, priority: 2000, matches: Match::Mpls { label, bottom_of_stack: true } },
+        place: RuleKey { table: 0, priority: 2000, matches: Match::Mpls { label, bottom_of_stack: true } },
         cookie: cookie(allocation),
         actions: vec![Action::PopMpls, Action::Output(PortNo(out))],
     }
@@ -81,10 +81,10 @@ fn driver(stub: &Stub) -> Ryu {
 #[tokio::test]
 async fn what_is_sent_one_by_one_is_read_back() {
     let stub = switch(|allocation| allocation == 3);
-    let steps: Vec<Step> = (1..=20).map(|allocation| Step::PutRule(transit(allocation, 2))).collect();
+    let steps: Vec<RuleStep> = (1..=20).map(|allocation| RuleStep::PutRule(transit(allocation, 2))).collect();
     let outcomes = driver(&stub).apply(SWITCH, &steps).await.unwrap();
     for (at, outcome) in outcomes.iter().enumerate() {
-        let expected = if at == 2 { StepOutcome::Refused(Fault::ReadBackDiffers) } else { StepOutcome::InForce };
+        let expected = if at == 2 { StepOutcome::Refused(SwitchFault::ReadBackDiffers) } else { StepOutcome::InForce };
         assert_eq!(*outcome, expected, "{at}");
     }
     // Twenty cookies lie close together: they are read at once, and not one by one.
@@ -99,20 +99,25 @@ async fn what_is_sent_one_by_one_is_read_back() {
 async fn nothing_is_taken_away_for_what_did_not_come() {
     let stub = switch(|allocation| allocation == 3);
     let old = Rule { cookie: Cookie::new(0, AllocationId(3)).unwrap(), ..transit(9, 2) };
-    let delete = |rule: &Rule| Step::DeleteRule { place: rule.place.clone(), cookie: rule.cookie };
-    let meter = Step::DeleteMeter(MeterId(10_001));
-    let steps =
-        [Step::PutRule(transit(3, 2)), Step::PutRule(transit(4, 2)), delete(&old), delete(&transit(4, 2)), meter];
+    let delete = |rule: &Rule| RuleStep::DeleteRule { place: rule.place.clone(), cookie: rule.cookie };
+    let meter = RuleStep::DeleteMeter(MeterId(10_001));
+    let steps = [
+        RuleStep::PutRule(transit(3, 2)),
+        RuleStep::PutRule(transit(4, 2)),
+        delete(&old),
+        delete(&transit(4, 2)),
+        meter,
+    ];
     let outcomes = driver(&stub).apply(SWITCH, &steps).await.unwrap();
     let refused = StepOutcome::Refused;
     assert_eq!(
         outcomes,
         [
-            refused(Fault::ReadBackDiffers),
+            refused(SwitchFault::ReadBackDiffers),
             StepOutcome::InForce,
-            refused(Fault::AfterFailure),
+            refused(SwitchFault::AfterFailure),
             StepOutcome::InForce,
-            refused(Fault::AfterFailure)
+            refused(SwitchFault::AfterFailure)
         ]
     );
     assert!(!stub.asked().iter().any(|(_, path, _)| path.contains("meterentry")));
@@ -122,18 +127,18 @@ async fn nothing_is_taken_away_for_what_did_not_come() {
 async fn what_is_wrong_is_not_sent() {
     let stub = switch(|_| false);
     let opaque = Rule { actions: vec![Action::Opaque("GROUP:1".into())], ..transit(2, 2) };
-    let steps = [Step::PutRule(transit(1, 7)), Step::PutRule(opaque), Step::DeleteMeter(MeterId(1))];
+    let steps = [RuleStep::PutRule(transit(1, 7)), RuleStep::PutRule(opaque), RuleStep::DeleteMeter(MeterId(1))];
     let outcomes = driver(&stub).apply(SWITCH, &steps).await.unwrap();
-    assert_eq!(outcomes[0], StepOutcome::Refused(Fault::NoSuchPort { port: PortNo(7) }));
-    assert!(matches!(outcomes[1], StepOutcome::Refused(Fault::Unsupported { .. })));
-    assert!(matches!(outcomes[2], StepOutcome::Refused(Fault::Unsupported { .. })));
+    assert_eq!(outcomes[0], StepOutcome::Refused(SwitchFault::NoSuchPort { port: PortNo(7) }));
+    assert!(matches!(outcomes[1], StepOutcome::Refused(SwitchFault::Unsupported { .. })));
+    assert!(matches!(outcomes[2], StepOutcome::Refused(SwitchFault::Unsupported { .. })));
     assert!(stub.asked().iter().all(|(_, path, _)| !path.contains("entry")), "{:?}", stub.asked());
-    let many = vec![Step::DeleteMeter(MeterId(10_001)); super::super::STEPS_MAX + 1];
+    let many = vec![RuleStep::DeleteMeter(MeterId(10_001)); super::super::STEPS_MAX + 1];
     assert!(driver(&stub).apply(SWITCH, &many).await.is_err());
 }
 
 /// A controller with the batch that answers as told.
-fn with_batch(answer: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static) -> Stub {
+fn with_batch(answer: impl Fn(&StubRequest) -> (u16, String) + Send + Sync + 'static) -> Stub {
     Stub::answering(move |asked| match asked.1.as_str() {
         "/stats/portdesc/1" => (200, PORTS.to_owned()),
         "/watermaster/batch" => (200, ABOUT.to_owned()),
@@ -143,10 +148,10 @@ fn with_batch(answer: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static) 
 
 #[tokio::test]
 async fn a_batch_is_believed_when_it_is_acknowledged() {
-    let steps = [Step::PutRule(transit(1, 2)), Step::PutRule(transit(2, 2))];
+    let steps = [RuleStep::PutRule(transit(1, 2)), RuleStep::PutRule(transit(2, 2))];
     let refuses = with_batch(|_| (409, r#"{"dpid":1,"sent":2,"errors":[{"index":1,"type":2,"code":4}]}"#.to_owned()));
     let outcomes = driver(&refuses).apply(SWITCH, &steps).await.unwrap();
-    assert_eq!(outcomes, [StepOutcome::InForce, StepOutcome::Refused(Fault::Switch { kind: 2, code: 4 })]);
+    assert_eq!(outcomes, [StepOutcome::InForce, StepOutcome::Refused(SwitchFault::Switch { kind: 2, code: 4 })]);
 
     let silent = with_batch(|_| (504, r#"{"error":"no barrier"}"#.to_owned()));
     assert_eq!(driver(&silent).apply(SWITCH, &steps).await.unwrap(), [StepOutcome::Unknown, StepOutcome::Unknown]);
@@ -177,7 +182,7 @@ async fn a_meter_that_is_there_already_is_given_the_rate() {
         (if first { 409 } else { 200 }, json!({"dpid": 1, "sent": items, "errors": errors}).to_string())
     });
     let meter = Meter { id: MeterId(10_001), rate_kbps: 5000, burst_kbit: 5000 };
-    assert_eq!(driver(&stub).apply(SWITCH, &[Step::AddMeter(meter)]).await.unwrap(), [StepOutcome::InForce]);
+    assert_eq!(driver(&stub).apply(SWITCH, &[RuleStep::AddMeter(meter)]).await.unwrap(), [StepOutcome::InForce]);
     assert!(stub.asked().last().unwrap().2.contains("modify"));
 }
 
@@ -199,7 +204,7 @@ async fn silence_is_not_emptiness() {
     assert_eq!(driver.probe(SWITCH).await, Err(expected.clone()));
     assert_eq!(driver.ports(SWITCH).await, Err(expected.clone()));
     assert_eq!(driver.port_counters(SWITCH).await, Err(expected.clone()));
-    assert_eq!(driver.apply(SWITCH, &[Step::PutRule(transit(1, 2))]).await, Err(expected));
+    assert_eq!(driver.apply(SWITCH, &[RuleStep::PutRule(transit(1, 2))]).await, Err(expected));
 }
 
 #[tokio::test]
@@ -238,7 +243,7 @@ async fn whatever_a_controller_answers_is_an_error_with_a_name() {
         assert!(driver.meters(SWITCH).await.is_err(), "{status} {body}");
         assert!(driver.ports(SWITCH).await.is_err(), "{status} {body}");
         assert!(driver.probe(SWITCH).await.is_err(), "{status} {body}");
-        assert!(driver.apply(SWITCH, &[Step::PutRule(transit(1, 2))]).await.is_err(), "{status} {body}");
+        assert!(driver.apply(SWITCH, &[RuleStep::PutRule(transit(1, 2))]).await.is_err(), "{status} {body}");
         let listed = driver.switches().await;
         assert!(listed.is_err() || body == "[]", "{status} {body}: {listed:?}");
         let links = driver.links().await;
@@ -247,7 +252,7 @@ async fn whatever_a_controller_answers_is_an_error_with_a_name() {
     let nobody = Ryu::new("http://127.0.0.1:1").unwrap();
     let away = DriverError::Unreachable { why: Unreachable::NoConnection };
     assert_eq!(nobody.switches().await, Err(away.clone()));
-    assert_eq!(nobody.apply(SWITCH, &[Step::PutRule(transit(1, 2))]).await, Err(away));
+    assert_eq!(nobody.apply(SWITCH, &[RuleStep::PutRule(transit(1, 2))]).await, Err(away));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::edge::{Edge, Manner, Taker, anywhere, options};
-use gateway::options::{Options, OptionsError};
+use gateway::options::{GatewayOptions, OptionsError};
 use gateway::{Gateway, GatewayError};
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn floods_of_subscriptions_and_topics_find_limits() {
 /// The smallest buffers and payloads larger than they are: counted, and nothing else suffers.
 #[tokio::test]
 async fn what_is_larger_than_the_buffer_is_counted() {
-    let edge = Edge::open(Options { buffer_bytes: [1_000; 3], ..options() }).await;
+    let edge = Edge::open(GatewayOptions { buffer_bytes: [1_000; 3], ..options() }).await;
     let taker = Taker::open(Manner::Status(200)).await;
     let id = edge.subscribed(json!({"topic": "t", "callback_url": taker.url})).await;
     let mut device = edge.device();
@@ -113,9 +113,9 @@ async fn what_is_larger_than_the_buffer_is_counted() {
 
 #[tokio::test]
 async fn a_gateway_that_cannot_be_says_why() {
-    let bad_id = Gateway::build(Options { id: "a/b".to_owned(), ..options() }).await;
+    let bad_id = Gateway::build(GatewayOptions { id: "a/b".to_owned(), ..options() }).await;
     assert!(matches!(bad_id.err().unwrap(), GatewayError::Options(OptionsError::Id(_))));
     let first = Gateway::build(options()).await.unwrap();
-    let second = Gateway::build(Options { listen: first.address(), mqtt_listen: anywhere(), ..options() }).await;
+    let second = Gateway::build(GatewayOptions { listen: first.address(), mqtt_listen: anywhere(), ..options() }).await;
     assert!(matches!(second.err().unwrap(), GatewayError::Listen { .. }));
 }

@@ -7,18 +7,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::edge::{Edge, PATIENCE, anywhere, eventually, options};
-use gateway::consumer::tally::{Line, Summary};
-use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, Reach};
-use gateway::options::Options;
+use gateway::consumer::stats::{ConsumerSummary, MessageLog};
+use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, DeliveryMode};
+use gateway::options::GatewayOptions;
 
 struct Client {
-    lines: Arc<Mutex<Vec<Line>>>,
+    lines: Arc<Mutex<Vec<MessageLog>>>,
     stop: CancellationToken,
-    running: JoinHandle<Result<Summary, ConsumerError>>,
+    running: JoinHandle<Result<ConsumerSummary, ConsumerError>>,
 }
 
 impl Client {
-    async fn open(reach: Reach, wishes: &[(&Edge, &str, u8)]) -> Self {
+    async fn open(reach: DeliveryMode, wishes: &[(&Edge, &str, u8)]) -> Self {
         let wish = |(edge, topic, level): &(&Edge, &str, u8)| {
             format!("gateway={},topic={topic},qos_level={level}", edge.base).parse().unwrap()
         };
@@ -41,19 +41,19 @@ impl Client {
         Self { lines, stop, running }
     }
 
-    async fn until(&self, is_good: impl Fn(&[Line]) -> bool) {
+    async fn until(&self, is_good: impl Fn(&[MessageLog]) -> bool) {
         eventually(|| async { is_good(&self.lines.lock().unwrap()).then_some(()) }).await;
     }
 
-    async fn close(self) -> Summary {
+    async fn close(self) -> ConsumerSummary {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap().unwrap()
     }
 }
 
-fn with_source(id: &str, topic: &str) -> Options {
+fn with_source(id: &str, topic: &str) -> GatewayOptions {
     let source = format!("topic={topic},payload_bytes=50,rate_bps=40000").parse().unwrap();
-    Options { id: id.to_owned(), generate: vec![source], ..options() }
+    GatewayOptions { id: id.to_owned(), generate: vec![source], ..options() }
 }
 
 async fn subscriptions(edge: &Edge) -> usize {
@@ -63,9 +63,9 @@ async fn subscriptions(edge: &Edge) -> usize {
 #[tokio::test]
 async fn two_gateways_feed_one_consumer_both_ways() {
     let (one, two) = (Edge::open(with_source("ag1", "a/t")).await, Edge::open(with_source("ag2", "b/t")).await);
-    for reach in [Reach::Callback { listen: anywhere(), public_url: None }, Reach::Stream] {
+    for reach in [DeliveryMode::Callback { listen: anywhere(), public_url: None }, DeliveryMode::Stream] {
         let client = Client::open(reach, &[(&one, "a/#", 2), (&two, "b/t", 1)]).await;
-        let both = |lines: &[Line]| {
+        let both = |lines: &[MessageLog]| {
             ["ag1", "ag2"].iter().all(|id| lines.iter().filter(|line| line.gateway == *id).count() >= 20)
         };
         client.until(both).await;
@@ -88,14 +88,14 @@ async fn two_gateways_feed_one_consumer_both_ways() {
 
 #[tokio::test]
 async fn a_gateway_that_restarts_is_subscribed_to_again() {
-    for reach in [Reach::Callback { listen: anywhere(), public_url: None }, Reach::Stream] {
+    for reach in [DeliveryMode::Callback { listen: anywhere(), public_url: None }, DeliveryMode::Stream] {
         let edge = Edge::open(with_source("ag1", "t")).await;
         let address = edge.address;
         let client = Client::open(reach, &[(&edge, "t", 0)]).await;
         client.until(|lines| lines.len() >= 3).await;
         edge.close().await;
         let before = client.lines.lock().unwrap().len();
-        let again = Edge::open(Options { listen: address, ..with_source("ag1", "t") }).await;
+        let again = Edge::open(GatewayOptions { listen: address, ..with_source("ag1", "t") }).await;
         client.until(|lines| lines.len() >= before + 3).await;
         let summary = client.close().await;
         assert_eq!(summary.subscriptions[0].subscribed, 2);
@@ -107,7 +107,8 @@ async fn a_gateway_that_restarts_is_subscribed_to_again() {
 #[tokio::test]
 async fn a_consumer_that_forgot_a_subscription_ends_it() {
     let edge = Edge::open(with_source("ag1", "t")).await;
-    let client = Client::open(Reach::Callback { listen: anywhere(), public_url: None }, &[(&edge, "t", 0)]).await;
+    let client =
+        Client::open(DeliveryMode::Callback { listen: anywhere(), public_url: None }, &[(&edge, "t", 0)]).await;
     client.until(|lines| !lines.is_empty()).await;
     let url = edge.get("/v1/subscriptions").await.json()["items"][0]["callback_url"].as_str().unwrap().to_owned();
     let (stale, _) = url.rsplit_once('/').unwrap();

@@ -4,8 +4,8 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use super::edge::{Edge, Manner, Taker, eventually, options};
-use gateway::message::Policy;
-use gateway::options::{Options, TopicPolicy};
+use gateway::message::OverflowPolicy;
+use gateway::options::{GatewayOptions, TopicPolicy};
 
 #[tokio::test]
 async fn messages_reach_a_callback_in_order() {
@@ -59,7 +59,7 @@ async fn the_last_value_is_served_by_name() {
 /// good one gets everything.
 #[tokio::test]
 async fn bad_consumers_delay_nobody() {
-    let edge = Edge::open(Options { buffer_bytes: [20_000; 3], ..options() }).await;
+    let edge = Edge::open(GatewayOptions { buffer_bytes: [20_000; 3], ..options() }).await;
     let (failing, hanging) = (Taker::open(Manner::Status(500)).await, Taker::open(Manner::Hang).await);
     let (turning, good) = (Taker::open(Manner::Redirect).await, Taker::open(Manner::Status(200)).await);
     let nobody = "http://127.0.0.1:1/in".to_owned();
@@ -121,8 +121,8 @@ async fn a_consumer_that_is_gone_or_is_ourselves_is_forgotten() {
 
 #[tokio::test]
 async fn policies_are_by_topic() {
-    let policies = vec![TopicPolicy { topic: "log/#".to_owned(), policy: Policy::Fifo }];
-    let edge = Edge::open(Options { buffer_bytes: [1_500; 3], policies, ..options() }).await;
+    let policies = vec![TopicPolicy { topic: "log/#".to_owned(), policy: OverflowPolicy::Fifo }];
+    let edge = Edge::open(GatewayOptions { buffer_bytes: [1_500; 3], policies, ..options() }).await;
     let taker = Taker::open(Manner::Status(503)).await;
     let mut ids = vec![];
     for (topic, level) in [("log/x", 0), ("value", 1)] {

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use gateway::options::Options;
+use gateway::options::GatewayOptions;
 use gateway::{Gateway, GatewayError};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -26,14 +26,14 @@ pub(super) fn anywhere() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-pub(super) fn options() -> Options {
+pub(super) fn options() -> GatewayOptions {
     let rates = [8_000_000; 3];
-    Options {
+    GatewayOptions {
         listen: anywhere(),
         mqtt_listen: anywhere(),
         fallback_bps: rates,
         report_every_ms: 50,
-        ..Options::default()
+        ..GatewayOptions::default()
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) fn http() -> reqwest::Client {
 }
 
 impl Edge {
-    pub(super) async fn open(options: Options) -> Self {
+    pub(super) async fn open(options: GatewayOptions) -> Self {
         let gateway = Gateway::build(options).await.unwrap();
         let (address, mqtt) = (gateway.address(), gateway.mqtt_address());
         let stop = CancellationToken::new();

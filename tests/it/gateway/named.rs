@@ -2,8 +2,8 @@
 //! the name of a gateway.
 
 use api::client::Client;
-use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, Reach};
-use gateway::options::Options;
+use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, DeliveryMode};
+use gateway::options::GatewayOptions;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use watermaster::app::{App, Tasks};
@@ -43,9 +43,9 @@ impl Real {
     }
 
     /// What a gateway is told to report here.
-    fn edge(&self, id: &str, topic: &str) -> Options {
+    fn edge(&self, id: &str, topic: &str) -> GatewayOptions {
         let source = format!("topic={topic},payload_bytes=50,rate_bps=40000").parse().unwrap();
-        Options {
+        GatewayOptions {
             id: id.to_owned(),
             node: "a".to_owned(),
             orchestrator: Some(self.stand.base.clone()),
@@ -65,7 +65,7 @@ impl Real {
 async fn a_consumer_that_knows_a_name_only_is_fed_by_every_gateway_that_offers_it() {
     let real = Real::open().await;
     let one = Edge::open(real.edge("ag1", "plant/1/t")).await;
-    let reach = Reach::Callback { listen: anywhere(), public_url: None };
+    let reach = DeliveryMode::Callback { listen: anywhere(), public_url: None };
     let options = ConsumerOptions {
         name: "client1".to_owned(),
         node: Some("b".to_owned()),
@@ -147,7 +147,7 @@ async fn two_gateways_with_one_id_do_not_get_in_each_others_way() {
     eventually(|| async { (known().await == instance).then_some(()) }).await;
     eventually(|| async { (first.status().await["rates_from"] == "orchestrator").then_some(()) }).await;
 
-    let second = Edge::open(Options { fallback_bps: [1, 2, 3], ..real.edge("ag1", "plant/1/t") }).await;
+    let second = Edge::open(GatewayOptions { fallback_bps: [1, 2, 3], ..real.edge("ag1", "plant/1/t") }).await;
     let report = json!({"node": "a", "at": "2020-01-01T00:00:00Z", "instance": "third"});
     let put = http().put(format!("{}/v1/aggregators/ag1/metadata", real.stand.base)).body(report.to_string());
     let refused = put.header("content-type", "application/json").send().await.unwrap();

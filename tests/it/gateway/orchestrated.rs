@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::edge::{Edge, Manner, Orchestrator, Taker, eventually, options, rates};
-use gateway::options::Options;
+use gateway::options::GatewayOptions;
 
 const LONG_MS: u64 = 600_000;
 
-fn led_by(orchestrator: &Orchestrator) -> Options {
-    Options {
+fn led_by(orchestrator: &Orchestrator) -> GatewayOptions {
+    GatewayOptions {
         id: "ag1".to_owned(),
         node: "a".to_owned(),
         orchestrator: Some(orchestrator.stand.base.clone()),
@@ -78,7 +78,7 @@ async fn reports_are_as_agreed_and_rates_are_obeyed() {
 #[tokio::test]
 async fn a_new_subscription_is_reported_at_once() {
     let orchestrator = Orchestrator::open(rates(1, LONG_MS, [1; 3], [1; 3])).await;
-    let edge = Edge::open(Options { report_every_ms: 3_600_000, ..led_by(&orchestrator) }).await;
+    let edge = Edge::open(GatewayOptions { report_every_ms: 3_600_000, ..led_by(&orchestrator) }).await;
     orchestrator.reports(1).await;
     let id = edge.subscribed(json!({"topic": "t"})).await;
     orchestrator.report(|report| report["levels"][0]["subscribers"] == 1).await;
@@ -107,7 +107,7 @@ async fn without_the_orchestrator_the_lease_counts_then_the_fallback_and_it_is_f
 
 #[tokio::test]
 async fn an_orchestrator_never_heard_of_leaves_the_fallback_of_the_options() {
-    let edge = Edge::open(Options { orchestrator: Some("http://127.0.0.1:1".to_owned()), ..options() }).await;
+    let edge = Edge::open(GatewayOptions { orchestrator: Some("http://127.0.0.1:1".to_owned()), ..options() }).await;
     rates_become(&edge, "fallback", [8_000_000; 3]).await;
     edge.close().await;
 }

@@ -7,7 +7,7 @@ use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
 use super::edge::{Edge, Manner, Orchestrator, Stand, Taker, eventually, http, options, rates};
-use gateway::options::Options;
+use gateway::options::GatewayOptions;
 
 /// Two nodes with one fibre of 10 Mbit/s.
 const PAIR: &str = r#"{
@@ -24,7 +24,7 @@ async fn rates_are_backed_by_allocations_and_messages_flow() {
     let put = http().put(format!("{}/v1/topologies/net", stand.base)).header("content-type", "application/json");
     assert_eq!(put.body(PAIR).send().await.unwrap().status(), 201);
 
-    let told = Options {
+    let told = GatewayOptions {
         id: "ag1".to_owned(),
         node: "a".to_owned(),
         orchestrator: Some(stand.base.clone()),
@@ -59,7 +59,7 @@ async fn rates_are_backed_by_allocations_and_messages_flow() {
 #[tokio::test]
 async fn the_documents_agree() {
     let orchestrator = Orchestrator::open(rates(1, 60_000, [1_000_000; 3], [1; 3])).await;
-    let edge = Edge::open(Options { orchestrator: Some(orchestrator.stand.base.clone()), ..options() }).await;
+    let edge = Edge::open(GatewayOptions { orchestrator: Some(orchestrator.stand.base.clone()), ..options() }).await;
     edge.subscribed(json!({"topic": "#", "qos_level": 1, "node": "b"})).await;
     let mut device = edge.device();
     device.publish("plant/1/t", "x").await;

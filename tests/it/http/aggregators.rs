@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use kernel::units::Millis;
 use serde_json::{Value, json};
 
-use super::desk::{Answer, Desk, TRIANGLE};
+use super::harness::{Answer, Desk, TRIANGLE};
 
 fn at(desk: &Desk, ahead_ms: i64) -> Value {
     json!(Instant(Millis(desk.app.now().0.saturating_add_signed(ahead_ms))))

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use formats;
 use futures_util::StreamExt;
-use kernel::intent::{Action, Cookie, CookieFilter, Dpid, Match, Place, PortNo, Rule, TABLE};
+use kernel::intent::{Action, Cookie, CookieFilter, Dpid, Match, PortNo, Rule, RuleKey, TABLE};
 use serde_json::{Value, json};
-use watermaster::app::Workshop;
+use watermaster::app::DriverFactory;
 use watermaster::southbound::{Adjacency, Driver, Faults, Simulated};
 
-use super::desk::{Answer, Desk};
+use super::harness::{Answer, Desk};
 
 /// Four switches in a ring, a host at port 1 of each.
 const RING: &str = r#"{
@@ -31,10 +31,10 @@ const RING: &str = r#"{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn network(faults: Faults) -> Simulated {
-    Simulated::of(&formats::read(RING.as_bytes(), &formats::Options::default()).unwrap().topology, faults)
+    Simulated::of(&formats::read(RING.as_bytes(), &formats::ReadOptions::default()).unwrap().topology, faults)
 }
 
-fn driving(network: &Simulated) -> Workshop {
+fn driving(network: &Simulated) -> DriverFactory {
     let network = network.clone();
     Arc::new(move |_, _| Ok(Arc::new(network.clone()) as Arc<dyn Driver>))
 }
@@ -93,7 +93,7 @@ fn held(network: &Simulated) -> (usize, usize) {
 
 fn foreign(cookie: u64) -> Rule {
     let matches = Match::Opaque(format!("arp {cookie}").into());
-    let place = Place { table: TABLE, priority: 5, matches };
+    let place = RuleKey { table: TABLE, priority: 5, matches };
     Rule { place, cookie: Cookie(cookie), actions: vec![Action::Output(PortNo(1))] }
 }
 

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::desk::{Desk, PAIR, TRIANGLE, request};
+use super::harness::{Desk, PAIR, TRIANGLE, request};
 
 #[tokio::test]
 async fn the_page_and_its_parts_are_served_with_a_strict_policy() {

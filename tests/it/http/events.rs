@@ -4,7 +4,7 @@ use axum::body::BodyDataStream;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use super::desk::{Desk, PAIR, request};
+use super::harness::{Desk, PAIR, request};
 
 #[tokio::test]
 async fn what_happened_is_listed() {

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::desk::{Desk, PAIR, TRIANGLE};
+use super::harness::{Desk, PAIR, TRIANGLE};
 
 /// Every item, page by page, along the Link headers.
 async fn walk(desk: &Desk, first: &str) -> Vec<Value> {

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::desk::{Desk, PAIR, TRIANGLE, request};
+use super::harness::{Desk, PAIR, TRIANGLE, request};
 
 #[tokio::test]
 async fn bodies_that_cannot_be_read_or_met() {

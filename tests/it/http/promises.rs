@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::desk::{Answer, Desk, PAIR, TRIANGLE, request};
+use super::harness::{Answer, Desk, PAIR, TRIANGLE, request};
 
 #[tokio::test]
 async fn a_change_says_which_revision_it_changes() {

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kernel::id::{AllocationId, Sequence};
 use kernel::units::Millis;
 use kernel::{ApplyError, State};
-use watermaster::journal::{AppendError, Draft, Journal, JournalError, PastFilter, decode};
+use watermaster::journal::{AppendError, Journal, JournalError, PastFilter, RecordBatch, decode};
 
-use super::world::{World, name, receipt};
+use super::fixture::{World, name, receipt};
 
 /// Lives on in batches, each written before the next.
 async fn live(world: &mut World, journal: &Journal, batches: usize) {
-    let mut draft = Draft::new();
+    let mut draft = RecordBatch::new();
     for _ in 0..batches {
         let steps = world.dice.roll(20);
         world.live(usize::try_from(steps).unwrap(), &mut draft);
@@ -25,10 +25,10 @@ pub(crate) async fn what_is_appended_is_read_back(journal: &Journal) {
     assert_eq!(journal.head().await.unwrap(), Sequence(0));
     assert_eq!(journal.read_after(Sequence(0), 10).await.unwrap(), []);
     journal.ping().await.unwrap();
-    journal.append(&Draft::new()).await.unwrap();
+    journal.append(&RecordBatch::new()).await.unwrap();
     let mut world = World::new(1);
     let mut happened = Vec::new();
-    let mut draft = Draft::new();
+    let mut draft = RecordBatch::new();
     while happened.len() < 300 {
         let Some(one) = world.step() else { continue };
         draft.push(&one.recorded, &world.state).unwrap();
@@ -51,10 +51,10 @@ pub(crate) async fn what_is_appended_is_read_back(journal: &Journal) {
 
 pub(crate) async fn a_batch_that_does_not_follow_is_a_conflict(journal: &Journal) {
     let mut world = World::new(2);
-    let mut early = Draft::new();
+    let mut early = RecordBatch::new();
     world.live(10, &mut early);
     let middle = world.state.sequence();
-    let mut late = Draft::new();
+    let mut late = RecordBatch::new();
     world.live(40, &mut late);
     let is_conflict = |done| matches!(done, Err(AppendError::Conflict));
     assert!(is_conflict(journal.append(&late).await), "a gap");
@@ -117,7 +117,7 @@ pub(crate) async fn of_two_writers_one_wins_each_place(one: Journal, two: Journa
         let (mut won, mut lost, mut events) = (0, 0, 0);
         while won < 30 {
             world.state = journal.restore().await.unwrap();
-            let mut draft = Draft::new();
+            let mut draft = RecordBatch::new();
             world.live(5, &mut draft);
             match journal.append(&draft).await {
                 Ok(()) => (won, events) = (won + 1, events + draft.len()),
@@ -146,7 +146,7 @@ pub(crate) async fn who_writes_alone_is_not_outrun(one: Journal, two: Journal) {
         let mut world = World::new(15);
         while !told.load(Ordering::Relaxed) {
             world.state = two.restore().await.unwrap();
-            let mut draft = Draft::new();
+            let mut draft = RecordBatch::new();
             world.live(5, &mut draft);
             match two.append(&draft).await {
                 Ok(()) | Err(AppendError::Conflict) => {}
@@ -159,7 +159,7 @@ pub(crate) async fn who_writes_alone_is_not_outrun(one: Journal, two: Journal) {
     for _ in 0..20 {
         let alone = one.alone().await.unwrap();
         world.state = one.restore().await.unwrap();
-        let mut draft = Draft::new();
+        let mut draft = RecordBatch::new();
         world.live(5, &mut draft);
         alone.append(&draft).await.unwrap();
     }
@@ -167,7 +167,7 @@ pub(crate) async fn who_writes_alone_is_not_outrun(one: Journal, two: Journal) {
     let two = restless.await.unwrap();
     world.state = one.restore().await.unwrap();
     drop(one.alone().await.unwrap());
-    let mut draft = Draft::new();
+    let mut draft = RecordBatch::new();
     world.live(5, &mut draft);
     two.append(&draft).await.unwrap();
     assert!(one.restore().await.unwrap() == world.state);
@@ -209,7 +209,7 @@ pub(crate) async fn damaged_rows_are_named(journal: &Journal, damage: impl Async
 
 pub(crate) async fn the_past_is_filtered(journal: &Journal) {
     let mut world = World::new(8);
-    let mut draft = Draft::new();
+    let mut draft = RecordBatch::new();
     let mut past = Vec::new();
     for _ in 0..1_500 {
         let Some(happened) = world.step() else { continue };
@@ -267,7 +267,7 @@ fn fits(filter: &PastFilter, past: &watermaster::journal::Past) -> bool {
 pub(crate) async fn receipts_are_kept_and_forgotten(journal: &Journal) {
     let mut world = World::new(9);
     let happened = world.step().unwrap();
-    let mut draft = Draft::new();
+    let mut draft = RecordBatch::new();
     draft.push(&happened.recorded, &world.state).unwrap();
     let mut first = receipt(&happened.recorded);
     draft.push_receipt(first.clone());
@@ -289,7 +289,7 @@ pub(crate) async fn receipts_are_kept_and_forgotten(journal: &Journal) {
 pub(crate) async fn goes_on(journal: &Journal, state: State) {
     let mut world = World::new(15);
     world.state = state;
-    let mut draft = Draft::new();
+    let mut draft = RecordBatch::new();
     world.live(20, &mut draft);
     let first = journal.append(&draft).await;
     assert!(!matches!(first, Err(AppendError::Conflict)), "nobody else writes");

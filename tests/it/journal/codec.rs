@@ -3,19 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use kernel::allocation::{EndCause, LspState};
 use kernel::bam::Cause;
 use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
 use kernel::id::{AllocationId, LinkIx, NodeIx, Sequence};
-use kernel::lsp::{EndCause, LspState};
 use kernel::units::{Bandwidth, Micros, Millis};
 use kernel::{State, apply};
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 use serde_json::{Value, json};
-use watermaster::journal::{DecodeError, Draft, DraftError, EncodeError, Record, decode, encode};
+use watermaster::journal::{
+    DraftError, EventRecord, RecordBatch, RecordDecodeError, RecordEncodeError, decode, encode,
+};
 
-use super::world::{Happened, World, name};
+use super::fixture::{Happened, World, name};
 
-fn through_json(record: &Record) -> Record {
+fn through_json(record: &EventRecord) -> EventRecord {
     serde_json::from_str(&serde_json::to_string(record).unwrap()).unwrap()
 }
 
@@ -76,7 +78,7 @@ fn every_state_fate_and_denial_survives_its_stored_form() {
     let ends = [EndCause::Released, EndCause::Expired, EndCause::Preempted, EndCause::Devolved, EndCause::Failed];
     let living = [LspState::Installing, LspState::Active, LspState::Rerouting, LspState::Degraded];
     for state in living.into_iter().chain(ends.map(LspState::Ended)) {
-        let mut allocation = kernel::lsp::Allocation::clone(allocation);
+        let mut allocation = kernel::allocation::Allocation::clone(allocation);
         allocation.state = state;
         allocation.constraints = Some(Box::default());
         let fates = ends.map(Fate::Ended).into_iter().chain([Fate::Rerouted([LinkIx(1), LinkIx(0)].into())]);
@@ -190,7 +192,7 @@ fn the_stored_form_keeps_its_spelling() {
         json!({"kind": "link_changed", "topology": "one", "links": [], "stranded": ["5"]}),
     ];
     for stored in [admitted, denied, put, model].into_iter().chain(rest) {
-        let record: Record = serde_json::from_value(stored.clone()).unwrap();
+        let record: EventRecord = serde_json::from_value(stored.clone()).unwrap();
         assert_eq!(serde_json::to_value(&record).unwrap(), stored);
     }
 }
@@ -204,24 +206,24 @@ fn what_does_not_fit_the_state_is_named() {
         bad["allocation"][field] = value;
         decode(&serde_json::from_value(bad).unwrap(), recorded.sequence, recorded.at, &before)
     };
-    assert_eq!(with("topology", json!("none")), Err(DecodeError::UnknownTopology(name("none"))));
+    assert_eq!(with("topology", json!("none")), Err(RecordDecodeError::UnknownTopology(name("none"))));
     assert!(
-        matches!(with("ingress", json!("none")), Err(DecodeError::UnknownNode { node, .. }) if node == name("none"))
+        matches!(with("ingress", json!("none")), Err(RecordDecodeError::UnknownNode { node, .. }) if node == name("none"))
     );
     assert!(
-        matches!(with("path", json!(["none"])), Err(DecodeError::UnknownLink { link, .. }) if link == name("none"))
+        matches!(with("path", json!(["none"])), Err(RecordDecodeError::UnknownLink { link, .. }) if link == name("none"))
     );
-    assert_eq!(with("class_type", json!(8)), Err(DecodeError::OutOfRange { field: "class_type", value: 8 }));
-    let huge = Err(DecodeError::OutOfRange { field: "bandwidth_bps", value: u64::MAX });
+    assert_eq!(with("class_type", json!(8)), Err(RecordDecodeError::OutOfRange { field: "class_type", value: 8 }));
+    let huge = Err(RecordDecodeError::OutOfRange { field: "bandwidth_bps", value: u64::MAX });
     assert_eq!(with("bandwidth_bps", json!(u64::MAX)), huge);
     let mut bad = good.clone();
     bad["displaced"] = json!([{"id": "1", "cause": "link", "fate": "rerouted"}]);
     let read = decode(&serde_json::from_value(bad).unwrap(), recorded.sequence, recorded.at, &before);
-    assert_eq!(read, Err(DecodeError::NoWay(AllocationId(1))));
+    assert_eq!(read, Err(RecordDecodeError::NoWay(AllocationId(1))));
     for (field, value) in [("id", json!(17)), ("id", json!("-1")), ("topology", json!("")), ("path", json!(["a\nb"]))] {
         let mut bad = good.clone();
         bad["allocation"][field] = value;
-        assert!(serde_json::from_value::<Record>(bad).is_err());
+        assert!(serde_json::from_value::<EventRecord>(bad).is_err());
     }
 }
 
@@ -229,20 +231,20 @@ fn what_does_not_fit_the_state_is_named() {
 fn what_is_not_of_the_state_is_not_written() {
     let (world, recorded, before) = just_admitted();
     let Event::Admitted { allocation, .. } = &recorded.event else { panic!("{recorded:?}") };
-    let mut draft = Draft::new();
+    let mut draft = RecordBatch::new();
     draft.push(&recorded, &world.state).unwrap();
     assert!(matches!(draft.push(&recorded, &world.state), Err(DraftError::OutOfSequence { .. })));
-    let mut odd = kernel::lsp::Allocation::clone(allocation);
+    let mut odd = kernel::allocation::Allocation::clone(allocation);
     odd.egress = NodeIx(99);
     let odd = Event::Resized { allocation: odd.into(), displaced: vec![] };
     let odd = Recorded { sequence: recorded.sequence.next(), at: recorded.at, event: odd };
     assert!(matches!(
         draft.push(&odd, &world.state),
-        Err(DraftError::Encode(EncodeError::NoNode { node: NodeIx(99), .. }))
+        Err(DraftError::Encode(RecordEncodeError::NoNode { node: NodeIx(99), .. }))
     ));
     assert_eq!(draft.len(), 1);
     let nowhere = encode(&recorded, &State::new());
-    assert_eq!(nowhere, Err(EncodeError::NoTopology(allocation.topology.clone())));
+    assert_eq!(nowhere, Err(RecordEncodeError::NoTopology(allocation.topology.clone())));
     drop(before);
 }
 
@@ -262,7 +264,7 @@ proptest! {
             let mut bytes = body.into_bytes();
             let place = at.index(bytes.len());
             bytes.splice(place..(place + 2).min(bytes.len()), with.bytes());
-            let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { continue };
+            let Ok(record) = serde_json::from_slice::<EventRecord>(&bytes) else { continue };
             let sequence = before.sequence().next();
             let Ok(recorded) = decode(&record, sequence, Millis(0), &before) else { continue };
             let applied = apply(&mut before, &recorded).is_ok();
@@ -273,9 +275,9 @@ proptest! {
 
 #[test]
 fn a_sequence_begins_anywhere() {
-    let mut draft = Draft::new();
+    let mut draft = RecordBatch::new();
     assert!(draft.is_empty());
-    let record: Record = serde_json::from_value(json!({"kind": "allocation_released", "id": "1"})).unwrap();
+    let record: EventRecord = serde_json::from_value(json!({"kind": "allocation_released", "id": "1"})).unwrap();
     draft.push_record(Sequence(41), Millis(1), &record).unwrap();
     assert!(draft.push_record(Sequence(43), Millis(1), &record).is_err());
     draft.push_record(Sequence(42), Millis(1), &record).unwrap();

@@ -4,7 +4,7 @@ mod codec;
 mod public_client;
 #[macro_use]
 mod session;
-mod walk;
+mod random_client;
 mod wire;
 
 use proptest::prelude::{any, proptest};
@@ -28,7 +28,7 @@ proptest! {
     /// As the fuzz target `mqtt_session`, with other bytes every time.
     #[test]
     fn no_walk_leads_astray(bytes in proptest::collection::vec(any::<u8>(), 0..240)) {
-        walk::walk(&bytes);
+        random_client::walk(&bytes);
     }
 }
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use kernel::audit::audit;
-use kernel::command::{Command, Expected, LinkChange, Misfits};
+use kernel::command::{Command, Expected, LinkChange, OnMisfit};
 use kernel::event::Denial;
 use kernel::id::AllocationId;
 use kernel::path::Workspace;
-use kernel::rates::demand::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
-use kernel::rates::dispatch::{Answer, Dispatcher, Rejection, Urgency};
-use kernel::rates::packets::Endpoint;
-use kernel::rates::steady::Standing;
-use kernel::rates::{LEVELS, Level, Policy, Settings};
+use kernel::scheduler::engine::{Dispatcher, GrantOutcome, ReportRejection, Urgency};
+use kernel::scheduler::flow_match::Endpoint;
+use kernel::scheduler::hysteresis::LeaseState;
+use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
+use kernel::scheduler::{DivisionPolicy, LEVELS, QosLevel, SchedulerSettings};
 use kernel::topology::LinkState;
 use kernel::units::{Bandwidth, Millis};
 use kernel::{Event, Recorded, State, apply, decide};
@@ -28,12 +28,12 @@ struct World {
     displaced: Vec<AllocationId>,
 }
 
-fn settings() -> Settings {
-    Settings { lease_ms: 10_000, drain_ms: 1_000, ..Settings::default() }
+fn settings() -> SchedulerSettings {
+    SchedulerSettings { lease_ms: 10_000, drain_ms: 1_000, ..SchedulerSettings::default() }
 }
 
 impl World {
-    fn new(links: &[(&str, u64)], settings: Settings) -> Self {
+    fn new(links: &[(&str, u64)], settings: SchedulerSettings) -> Self {
         let (state, now) = (State::new(), Millis(1_000_000));
         let dispatcher = Dispatcher::new(settings, None, &state, now);
         let mut world = Self { state, dispatcher, now, commands: 0, displaced: vec![] };
@@ -41,22 +41,24 @@ impl World {
             name: name("net"),
             topology: Arc::new(network(links)),
             expected: Expected::Unsaid,
-            misfits: Misfits::Refuse,
+            misfits: OnMisfit::Refuse,
         });
         world
     }
 
-    fn carry_out(&mut self, command: &Command) -> Answer {
+    fn carry_out(&mut self, command: &Command) -> GrantOutcome {
         let Ok(event) = decide(&self.state, command, self.now, &mut Workspace::default()) else {
-            return Answer::Refused;
+            return GrantOutcome::Refused;
         };
         let answer = match &event {
-            Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } => Answer::Granted(allocation.id),
-            Event::Released { .. } => Answer::Released,
-            Event::Denied { denial: Denial::InsufficientBandwidth { largest_admissible, .. }, .. } => {
-                Answer::Denied { largest: *largest_admissible }
+            Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } => {
+                GrantOutcome::Granted(allocation.id)
             }
-            _ => Answer::Denied { largest: Bandwidth::ZERO },
+            Event::Released { .. } => GrantOutcome::Released,
+            Event::Denied { denial: Denial::InsufficientBandwidth { largest_admissible, .. }, .. } => {
+                GrantOutcome::Denied { largest: *largest_admissible }
+            }
+            _ => GrantOutcome::Denied { largest: Bandwidth::ZERO },
         };
         if let Event::Admitted { displaced, .. } | Event::Resized { displaced, .. } = &event {
             self.displaced.extend(displaced.iter().map(|gone| gone.id));
@@ -85,7 +87,7 @@ impl World {
         panic!("it never rests");
     }
 
-    fn report(&mut self, id: &str, metadata: Metadata) -> Result<Urgency, Rejection> {
+    fn report(&mut self, id: &str, metadata: Metadata) -> Result<Urgency, ReportRejection> {
         let heard = self.dispatcher.report(&name(id), Arc::new(metadata), &self.state, self.now);
         self.settle();
         heard
@@ -100,7 +102,7 @@ impl World {
     fn metadata(&self, node: &str, arrivals: &[(u8, u64, &str)]) -> Metadata {
         let topic = |(level, arrival, to): &(u8, u64, &str)| TopicReport {
             topic: name("t"),
-            level: Level::new(*level).unwrap(),
+            level: QosLevel::new(*level).unwrap(),
             arrival: Bandwidth::saturating_from_bps(*arrival),
             subscribers: vec![Subscriber { consumer: name("c"), node: name(to), endpoint: None }],
         };
@@ -170,9 +172,9 @@ fn a_report_becomes_allocations_and_rates() {
 
 #[test]
 fn who_needs_much_gets_what_the_others_leave() {
-    for policy in [Policy::MaxMin, Policy::BufferAware, Policy::Fixed] {
+    for policy in [DivisionPolicy::MaxMin, DivisionPolicy::BufferAware, DivisionPolicy::Fixed] {
         let links = [("x-y", 24 * MBPS), ("a-x", 100 * MBPS), ("b-x", 100 * MBPS), ("c-x", 100 * MBPS)];
-        let mut world = World::new(&links, Settings { policy, ..settings() });
+        let mut world = World::new(&links, SchedulerSettings { policy, ..settings() });
         for round in 0..3 {
             for id in ["a", "b", "c"] {
                 let mut metadata = world.metadata(id, &[(1, if id == "a" { 50 * MBPS } else { MBPS }, "y")]);
@@ -186,7 +188,7 @@ fn who_needs_much_gets_what_the_others_leave() {
         assert!(rates.iter().sum::<u64>() <= 24 * MBPS, "{policy:?}: {rates:?}");
         match policy {
             // 35 % of 24 Mbit/s, divided by three.
-            Policy::Fixed => assert_eq!(rates, [2_800_000; 3]),
+            DivisionPolicy::Fixed => assert_eq!(rates, [2_800_000; 3]),
             _ => {
                 assert!(rates[1] >= MBPS && rates[2] >= MBPS, "{policy:?}: {rates:?}");
                 assert!(rates[0] >= 20 * MBPS, "{policy:?}: {rates:?}");
@@ -203,11 +205,11 @@ fn silence_costs_the_backlog_and_then_the_reservation() {
     world.report("ag", metadata).unwrap();
     assert!(world.rate("ag", 2) >= 5 * MBPS);
     world.pass(10_000);
-    assert_eq!(world.dispatcher.view(&name("ag")).unwrap().standing, Standing::Stale);
+    assert_eq!(world.dispatcher.view(&name("ag")).unwrap().standing, LeaseState::Stale);
     assert!(world.rate("ag", 2) < 2 * MBPS && world.rate("ag", 2) >= MBPS);
     world.check(&["ag"]);
     world.pass(10_000);
-    assert_eq!(world.dispatcher.view(&name("ag")).unwrap().standing, Standing::Lost);
+    assert_eq!(world.dispatcher.view(&name("ag")).unwrap().standing, LeaseState::Lost);
     assert_eq!((world.rate("ag", 2), world.state.allocation_count()), (0, 0));
     let back = world.metadata("a", &[(2, MBPS, "b")]);
     assert_eq!(world.report("ag", back), Ok(Urgency::Routine));
@@ -234,14 +236,14 @@ fn reports_that_cannot_be_are_refused_and_change_nothing() {
     let mut lost = newer.clone();
     lost.topics[0].subscribers[0].node = name("nowhere");
     cases.push(lost);
-    let expected: [fn(&Rejection) -> bool; 7] = [
-        |rejection| matches!(rejection, Rejection::NotNewer { .. }),
-        |rejection| matches!(rejection, Rejection::NotNewer { .. }),
-        |rejection| matches!(rejection, Rejection::Absurd(_)),
-        |rejection| matches!(rejection, Rejection::Outdated { .. }),
-        |rejection| matches!(rejection, Rejection::Elsewhere(_)),
-        |rejection| matches!(rejection, Rejection::Unknown(_)),
-        |rejection| matches!(rejection, Rejection::Unknown(_)),
+    let expected: [fn(&ReportRejection) -> bool; 7] = [
+        |rejection| matches!(rejection, ReportRejection::NotNewer { .. }),
+        |rejection| matches!(rejection, ReportRejection::NotNewer { .. }),
+        |rejection| matches!(rejection, ReportRejection::Absurd(_)),
+        |rejection| matches!(rejection, ReportRejection::Outdated { .. }),
+        |rejection| matches!(rejection, ReportRejection::Elsewhere(_)),
+        |rejection| matches!(rejection, ReportRejection::Unknown(_)),
+        |rejection| matches!(rejection, ReportRejection::Unknown(_)),
     ];
     for (case, is_expected) in cases.into_iter().zip(expected) {
         let rejection = world.report("ag", case.clone()).unwrap_err();
@@ -263,7 +265,8 @@ fn what_others_take_lowers_the_rates_and_what_they_leave_raises_them() {
     let before = world.rate("ag", 0);
     assert!(before >= 60 * MBPS);
     // A manual demand of a higher class makes the scheduler's yield, which are then asked for anew with what is left.
-    let Answer::Granted(manual) = world.carry_out(&Command::Allocate(Box::new(request("a", "b", 2, 60 * MBPS)))) else {
+    let GrantOutcome::Granted(manual) = world.carry_out(&Command::Allocate(Box::new(request("a", "b", 2, 60 * MBPS))))
+    else {
         panic!("there is room once the lower class yields")
     };
     world.dispatcher.sync_all(&world.state);
@@ -333,7 +336,7 @@ fn who_holds_a_little_too_much_lets_go_when_others_need_it() {
 #[test]
 fn small_changes_are_not_signalled_even_if_somebody_wants_all() {
     // Fine steps, so that the figures are exact.
-    let settings = Settings { step_bits: 16, ..settings() };
+    let settings = SchedulerSettings { step_bits: 16, ..settings() };
     let mut world = World::new(&[("x-y", 10 * MBPS), ("a-x", 100 * MBPS), ("b-x", 100 * MBPS)], settings);
     let hungry = world.metadata("b", &[(0, 50 * MBPS, "y")]);
     world.report("b", hungry).unwrap();

@@ -2,7 +2,7 @@
 
 use good_lp::{Expression, ProblemVariables, Solution, SolverModel, Variable, constraint, microlp, variable};
 use kernel::id::LinkIx;
-use kernel::rates::Water;
+use kernel::scheduler::MaxMin;
 use proptest::prelude::*;
 
 /// Fine enough that every level up to 65,536 bit/s is known to a 1024th.
@@ -78,7 +78,7 @@ proptest! {
             (Just(caps), flows(links))
         })
     ) {
-        let mut water = Water::new(caps.iter().copied(), FINEST);
+        let mut water = MaxMin::new(caps.iter().copied(), FINEST);
         let placed: Vec<_> = flows.iter().map(|flow| {
             let path: Vec<_> = flow.path.iter().map(|link| LinkIx(u32::try_from(*link).unwrap())).collect();
             water.add(&path, flow.weight, flow.demand_bps)

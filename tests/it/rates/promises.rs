@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kernel::id::{LinkIx, NodeIx};
-use kernel::rates::{AggregatorIx, FlowKey, Level, Planner, Policy, Settings, Want, Water};
+use kernel::scheduler::{
+    AggregatorIx, DivisionPolicy, FlowDemand, FlowKey, MaxMin, Planner, QosLevel, SchedulerSettings,
+};
 use kernel::units::Bandwidth;
 use proptest::prelude::*;
 
@@ -17,7 +19,7 @@ fn bandwidth(bps: u64) -> Bandwidth {
 /// Something that changes.
 #[derive(Clone, Debug)]
 enum Step {
-    Put(FlowKey, Arc<[LinkIx]>, Want),
+    Put(FlowKey, Arc<[LinkIx]>, FlowDemand),
     Remove(FlowKey),
     Capacity(LinkIx, Bandwidth),
     Stray(LinkIx, Bandwidth),
@@ -27,7 +29,7 @@ enum Step {
 fn key() -> impl Strategy<Value = FlowKey> {
     (0_u32..8, 0_u8..3, 0_u32..2).prop_map(|(aggregator, level, egress)| FlowKey {
         aggregator: AggregatorIx(aggregator),
-        level: Level::new(level).unwrap(),
+        level: QosLevel::new(level).unwrap(),
         egress: NodeIx(egress),
     })
 }
@@ -42,7 +44,7 @@ fn way(key: FlowKey) -> Arc<[LinkIx]> {
 fn put() -> impl Strategy<Value = Step> {
     let demand = prop_oneof![Just(0), 1_u64..200, 1_000_u64..1_000_000, Just(u64::MAX)];
     (key(), demand, any::<bool>())
-        .prop_map(|(key, demand, boosted)| Step::Put(key, way(key), Want { demand: bandwidth(demand), boosted }))
+        .prop_map(|(key, demand, boosted)| Step::Put(key, way(key), FlowDemand { demand: bandwidth(demand), boosted }))
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -58,7 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What is asked for in the end.
 #[derive(Clone, Default, Debug)]
 struct Asked {
-    flows: BTreeMap<FlowKey, Want>,
+    flows: BTreeMap<FlowKey, FlowDemand>,
     capacities: [u64; LINKS as usize],
     strays: [u64; LINKS as usize],
 }
@@ -78,7 +80,7 @@ impl Asked {
         }
     }
 
-    fn plan(&self, settings: &Settings) -> Planner {
+    fn plan(&self, settings: &SchedulerSettings) -> Planner {
         let mut planner = Planner::new(settings.clone(), &self.capacities.map(bandwidth));
         // Backwards, to be in another order than the steps.
         self.flows.iter().rev().for_each(|(key, want)| planner.put(*key, &way(*key), *want));
@@ -104,12 +106,12 @@ fn rates(planner: &Planner) -> BTreeMap<FlowKey, (u64, u64)> {
     planner.rates().map(|(key, rate)| (key, (rate.rate.as_bps(), rate.guaranteed.as_bps()))).collect()
 }
 
-fn settings() -> impl Strategy<Value = Settings> {
-    let policy = prop_oneof![3 => Just(Policy::MaxMin), 1 => Just(Policy::BufferAware), 1 => Just(Policy::Fixed)];
-    (policy, prop_oneof![Just(6), Just(3), Just(12)]).prop_map(|(policy, step_bits)| Settings {
+fn settings() -> impl Strategy<Value = SchedulerSettings> {
+    let policy = prop_oneof![3 => Just(DivisionPolicy::MaxMin), 1 => Just(DivisionPolicy::BufferAware), 1 => Just(DivisionPolicy::Fixed)];
+    (policy, prop_oneof![Just(6), Just(3), Just(12)]).prop_map(|(policy, step_bits)| SchedulerSettings {
         policy,
         step_bits,
-        ..Settings::default()
+        ..SchedulerSettings::default()
     })
 }
 
@@ -184,7 +186,7 @@ proptest! {
 
     #[test]
     fn a_level_that_asks_for_more_has_its_share_of_a_link(steps in prop::collection::vec(put(), 1..80)) {
-        let settings = Settings::default();
+        let settings = SchedulerSettings::default();
         let mut asked = Asked::new();
         steps.iter().for_each(|step| asked.take(step));
         let planner = asked.plan(&settings);
@@ -210,14 +212,14 @@ proptest! {
         more in 1_u64..3_000_000,
         chosen in any::<prop::sample::Index>(),
     ) {
-        let settings = Settings::default();
+        let settings = SchedulerSettings::default();
         let mut asked = Asked::new();
         steps.iter().for_each(|step| asked.take(step));
         let mut planner = asked.plan(&settings);
         let (key, want) = asked.flows.iter().nth(chosen.index(asked.flows.len())).unwrap();
         let before = planner.rate(*key).unwrap().rate;
         let demand = bandwidth(want.demand.as_bps().saturating_add(more));
-        planner.put(*key, &way(*key), Want { demand, ..*want });
+        planner.put(*key, &way(*key), FlowDemand { demand, ..*want });
         planner.settle();
         prop_assert!(planner.rate(*key).unwrap().rate >= before);
     }
@@ -226,8 +228,8 @@ proptest! {
     fn who_is_not_boosted_keeps_what_they_need_of_their_part(steps in prop::collection::vec(put(), 1..80)) {
         let mut asked = Asked::new();
         steps.iter().for_each(|step| asked.take(step));
-        let fixed = asked.plan(&Settings { policy: Policy::Fixed, ..Settings::default() });
-        let aware = asked.plan(&Settings { policy: Policy::BufferAware, ..Settings::default() });
+        let fixed = asked.plan(&SchedulerSettings { policy: DivisionPolicy::Fixed, ..SchedulerSettings::default() });
+        let aware = asked.plan(&SchedulerSettings { policy: DivisionPolicy::BufferAware, ..SchedulerSettings::default() });
         for (key, want) in &asked.flows {
             let (even, rate) = (fixed.rate(*key).unwrap().rate, aware.rate(*key).unwrap().rate);
             if want.boosted {
@@ -245,7 +247,7 @@ proptest! {
     ) {
         let way = |at: usize| (0..LINKS).filter(|link| (at * 5 + 3) >> link & 1 == 1).map(LinkIx).collect::<Vec<_>>();
         let caps = [900_000, 1_000, 500_000, 70_000, 2_000_000, 0];
-        let mut water = Water::new(caps, bits);
+        let mut water = MaxMin::new(caps, bits);
         let mut placed = BTreeMap::new();
         for (at, weight, demand) in steps {
             match placed.get(&at).copied() {
@@ -264,7 +266,7 @@ proptest! {
             }
         }
         water.settle();
-        let mut anew = Water::new(caps, bits);
+        let mut anew = MaxMin::new(caps, bits);
         let again: Vec<_> = placed.iter().map(|(at, (_, weight, demand))| anew.add(&way(*at), *weight, *demand)).collect();
         anew.settle();
         for ((ix, _, _), other) in placed.values().zip(again) {

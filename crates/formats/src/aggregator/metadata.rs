@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use super::super::Instant;
 use kernel::id::{Name, NameError};
-use kernel::rates::demand::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
-use kernel::rates::packets::Endpoint;
-use kernel::rates::{LEVELS, Level};
+use kernel::scheduler::flow_match::Endpoint;
+use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
+use kernel::scheduler::{LEVELS, QosLevel};
 use kernel::units::Bandwidth;
 
 /// The longest metadata document that is read.
@@ -151,7 +151,7 @@ pub enum MetadataError {
     #[error("levels has qos_level {level} twice")]
     LevelTwice {
         /// Which.
-        level: Level,
+        level: QosLevel,
     },
 }
 
@@ -193,7 +193,7 @@ impl MetadataDocument {
 
     /// From the kernel's words.
     pub fn of(metadata: &Metadata) -> Self {
-        let levels = Level::ALL.into_iter().zip(&metadata.levels).map(|(level, report)| LevelDocument {
+        let levels = QosLevel::ALL.into_iter().zip(&metadata.levels).map(|(level, report)| LevelDocument {
             qos_level: u64::from(level.number()),
             subscribers: report.subscribers,
             buffer_bytes: report.buffer_bytes,
@@ -280,9 +280,9 @@ fn url(text: &str) -> Result<Name, MetadataError> {
     name("url", text)
 }
 
-fn level(field: &'static str, value: u64) -> Result<Level, MetadataError> {
+fn level(field: &'static str, value: u64) -> Result<QosLevel, MetadataError> {
     let max = LEVELS as u64 - 1;
-    let level = u8::try_from(value).ok().and_then(Level::new);
+    let level = u8::try_from(value).ok().and_then(QosLevel::new);
     level.ok_or(MetadataError::TooLarge { field, value, max })
 }
 

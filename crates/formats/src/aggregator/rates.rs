@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::Instant;
-use kernel::rates::Level;
-use kernel::rates::dispatch::Rates;
+use kernel::scheduler::QosLevel;
+use kernel::scheduler::engine::GrantedRates;
 
 /// What an aggregator may send.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -77,8 +77,8 @@ pub struct FallbackDocument {
 
 impl RatesDocument {
     /// From the kernel's words.
-    pub fn of(rates: &Rates) -> Self {
-        let levels = Level::ALL.into_iter().zip(&rates.levels).map(|(level, told)| LevelRateDocument {
+    pub fn of(rates: &GrantedRates) -> Self {
+        let levels = QosLevel::ALL.into_iter().zip(&rates.levels).map(|(level, told)| LevelRateDocument {
             qos_level: level.number(),
             rate_bps: told.rate.as_bps(),
             allocations: told.destinations.iter().map(|to| to.allocation.to_string()).collect(),
@@ -92,7 +92,7 @@ impl RatesDocument {
                 })
                 .collect(),
         });
-        let fallback = Level::ALL.into_iter().zip(&rates.levels);
+        let fallback = QosLevel::ALL.into_iter().zip(&rates.levels);
         let fallback = fallback
             .map(|(level, told)| FallbackDocument { qos_level: level.number(), rate_bps: told.fallback.as_bps() });
         Self {

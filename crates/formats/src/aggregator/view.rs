@@ -5,9 +5,9 @@ use utoipa::ToSchema;
 
 use super::super::Instant;
 use super::{MetadataDocument, RatesDocument};
-use kernel::rates::Level;
-use kernel::rates::dispatch::AggregatorView;
-use kernel::rates::steady::Standing;
+use kernel::scheduler::QosLevel;
+use kernel::scheduler::engine::AggregatorView;
+use kernel::scheduler::hysteresis::LeaseState;
 
 /// An aggregator.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -51,11 +51,11 @@ pub enum StandingWord {
 
 impl StandingWord {
     /// From the kernel's word.
-    pub fn of(standing: Standing) -> Self {
+    pub fn of(standing: LeaseState) -> Self {
         match standing {
-            Standing::Fresh => Self::Fresh,
-            Standing::Stale => Self::Stale,
-            Standing::Lost => Self::Lost,
+            LeaseState::Fresh => Self::Fresh,
+            LeaseState::Stale => Self::Stale,
+            LeaseState::Lost => Self::Lost,
         }
     }
 }
@@ -78,7 +78,7 @@ pub struct DemandDocument {
 impl AggregatorDocument {
     /// From the kernel's words, without what it reported.
     pub fn brief(view: &AggregatorView) -> Self {
-        let demand = Level::ALL.into_iter().map(|level| DemandDocument {
+        let demand = QosLevel::ALL.into_iter().map(|level| DemandDocument {
             qos_level: level.number(),
             demand_bps: view.demand[level.at()].as_bps(),
             boosted: view.boosted[level.at()],

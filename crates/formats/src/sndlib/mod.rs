@@ -13,13 +13,13 @@ use kernel::topology::{CapacitySource, TE_METRIC_MAX};
 use super::Format;
 use super::attributes::{drawing, geographic};
 use super::decimal::Decimal;
-use super::draft::{Capacity, Direction, Draft, DraftEdge, DraftNode};
 use super::error::ImportError;
-use super::place::{Place, excerpt};
+use super::source_position::{SourcePosition, excerpt};
+use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
 
 /// What is known of a network so far.
-struct Network {
-    draft: Draft,
+struct SndlibNetwork {
+    draft: TopologyBuilder,
     nodes: Vec<RawNode>,
     links: Vec<RawLink>,
     /// The name of the unit of capacities, where there is one.
@@ -56,10 +56,10 @@ struct RawLink {
     line: usize,
 }
 
-impl Network {
+impl SndlibNetwork {
     fn new(format: Format) -> Self {
         Self {
-            draft: Draft::new(format),
+            draft: TopologyBuilder::new(format),
             nodes: Vec::new(),
             links: Vec::new(),
             unit: None,
@@ -67,7 +67,7 @@ impl Network {
         }
     }
 
-    fn into_draft(mut self) -> Result<Draft, ImportError> {
+    fn into_draft(mut self) -> Result<TopologyBuilder, ImportError> {
         self.settle_coordinates();
         let places = self.unit_places();
         let direction = self.direction();
@@ -98,30 +98,32 @@ impl Network {
             "MBITPERSEC" | "MBITSPERSEC" => 6,
             "GBITPERSEC" | "GBITSPERSEC" => 9,
             "" => {
-                self.draft.warnings.push(Place::element("meta"), "no unit of capacity is named: taken as Mbit/s");
+                self.draft
+                    .warnings
+                    .push(SourcePosition::element("meta"), "no unit of capacity is named: taken as Mbit/s");
                 6
             }
             _ => {
                 let message = format!("the unit '{}' is not known: capacities are taken as Mbit/s", excerpt(&unit));
-                self.draft.warnings.push(Place::element("meta"), message);
+                self.draft.warnings.push(SourcePosition::element("meta"), message);
                 6
             }
         }
     }
 
-    fn direction(&mut self) -> Direction {
+    fn direction(&mut self) -> EdgeDirection {
         let ends: BTreeSet<(&str, &str)> =
             self.links.iter().map(|link| (link.source.as_str(), link.target.as_str())).collect();
         let both_ways = ends.iter().all(|(source, target)| ends.contains(&(*target, *source)));
         if ends.is_empty() || !both_ways {
-            return Direction::Both;
+            return EdgeDirection::Both;
         }
-        self.draft.warnings.push(Place::element("links"), "every link is there both ways: taken as directed");
-        Direction::Forward
+        self.draft.warnings.push(SourcePosition::element("links"), "every link is there both ways: taken as directed");
+        EdgeDirection::Forward
     }
 
     fn add_node(&mut self, node: RawNode) -> Result<(), ImportError> {
-        let at = Place::line(node.line).of(format!("node '{}'", excerpt(&node.id)));
+        let at = SourcePosition::line(node.line).of(format!("node '{}'", excerpt(&node.id)));
         let position = match (node.x.is_empty() && node.y.is_empty(), self.coordinates) {
             (true, _) => None,
             (false, Coordinates::Pixel) => drawing(&node.x, &node.y),
@@ -131,18 +133,18 @@ impl Network {
             let message = format!("no such place as {}, {}: ignored", excerpt(&node.x), excerpt(&node.y));
             self.draft.warnings.push(at.clone(), message);
         }
-        self.draft.add_node(DraftNode { id: node.id, label: None, position, switch: None, at })
+        self.draft.add_node(NodeBuilder { id: node.id, label: None, position, switch: None, at })
     }
 
-    fn add_link(&mut self, link: RawLink, places: u32, direction: Direction) -> Result<(), ImportError> {
-        let at = Place::line(link.line).of(format!("link '{}'", excerpt(&link.id)));
+    fn add_link(&mut self, link: RawLink, places: u32, direction: EdgeDirection) -> Result<(), ImportError> {
+        let at = SourcePosition::line(link.line).of(format!("link '{}'", excerpt(&link.id)));
         let rate = |text: &str| Capacity::given(Decimal::parse(text.trim())?.scaled_u64(places)?);
         let module = || {
             let largest =
                 link.modules.iter().filter_map(|module| rate(module)).max_by_key(|module| module.bandwidth)?;
             Some(Capacity { source: CapacitySource::Module, ..largest })
         };
-        let mut edge = DraftEdge::new(link.source, link.target, direction, at);
+        let mut edge = EdgeBuilder::new(link.source, link.target, direction, at);
         edge.capacity = rate(&link.pre_installed).or_else(module);
         let cost = Decimal::parse(link.routing_cost.trim()).and_then(|cost| cost.scaled_u64(0));
         let cost = cost.and_then(|cost| u32::try_from(cost).ok());

@@ -1,14 +1,14 @@
 //! SNDlib's native text format: sections of entries in parentheses, comments behind `#`.
 
-use super::{Network, RawLink, RawNode};
+use super::{RawLink, RawNode, SndlibNetwork};
 use crate::Format;
-use crate::draft::Draft;
 use crate::error::ImportError;
-use crate::place::{Place, excerpt};
+use crate::source_position::{SourcePosition, excerpt};
+use crate::topology_builder::TopologyBuilder;
 
 /// Reads a file.
-pub(crate) fn read(text: &str) -> Result<Draft, ImportError> {
-    let mut network = Network::new(Format::SndlibNative);
+pub(crate) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
+    let mut network = SndlibNetwork::new(Format::SndlibNative);
     let mut lines = text.lines().zip(1_usize..).filter(|(line, _)| {
         let line = line.trim();
         !line.is_empty() && !line.starts_with(['#', '?'])
@@ -30,10 +30,10 @@ pub(crate) fn read(text: &str) -> Result<Draft, ImportError> {
 }
 
 fn syntax(line: usize, expected: &'static str, found: &str) -> ImportError {
-    ImportError::Syntax { at: Place::line(line), expected, found: excerpt(found.trim()) }
+    ImportError::Syntax { at: SourcePosition::line(line), expected, found: excerpt(found.trim()) }
 }
 
-fn meta(network: &mut Network, line: &str) {
+fn meta(network: &mut SndlibNetwork, line: &str) {
     if let Some((key, value)) = line.split_once('=')
         && key.trim() == "unit"
     {
@@ -54,7 +54,7 @@ fn words(line: &str) -> Vec<&str> {
 }
 
 /// `<node_id> [ ( <longitude> <latitude> ) ]`
-fn node(network: &mut Network, line: &str, at: usize) -> Result<(), ImportError> {
+fn node(network: &mut SndlibNetwork, line: &str, at: usize) -> Result<(), ImportError> {
     let (id, x, y) = match words(line).as_slice() {
         [id] => (*id, "", ""),
         [id, "(", x, y, ")"] => (*id, *x, *y),
@@ -66,7 +66,7 @@ fn node(network: &mut Network, line: &str, at: usize) -> Result<(), ImportError>
 
 /// `<link_id> ( <source> <target> ) <pre_installed_capacity> <its cost> <routing_cost> <setup_cost>
 /// ( {<module_capacity> <module_cost>}* )`
-fn link(network: &mut Network, line: &str, at: usize) -> Result<(), ImportError> {
+fn link(network: &mut SndlibNetwork, line: &str, at: usize) -> Result<(), ImportError> {
     let words = words(line);
     let [id, "(", source, target, ")", pre_installed, _, routing_cost, _, "(", modules @ .., ")"] = words.as_slice()
     else {
@@ -87,7 +87,7 @@ fn link(network: &mut Network, line: &str, at: usize) -> Result<(), ImportError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Options;
+    use crate::ReadOptions;
     use kernel::topology::{CapacitySource, Position};
 
     const SMALL: &str = "?SNDlib native format; type: network; version: 1.0\n# network small\nMETA (\n  unit = MBITPERSEC\n)\n\
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn capacities_are_pre_installed_or_the_largest_module() {
         let text = SMALL.replace("L2 ( B A )", "L2 ( A B )");
-        let imported = read(&text).unwrap().settle(&Options::default()).unwrap();
+        let imported = read(&text).unwrap().settle(&ReadOptions::default()).unwrap();
         let link = |name| imported.topology.link(imported.topology.link_named(name).unwrap()).unwrap();
         assert_eq!((link("L1").capacity.as_bps(), link("L1").capacity_from), (9_920_000_000, CapacitySource::Given));
         assert_eq!((link("L2").capacity.as_bps(), link("L2").capacity_from), (622_080_000, CapacitySource::Module));
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn both_ways_listed_means_directed_and_pixels_are_seen() {
         let text = SMALL.replace("8.5 47.25", "850 472").replace("unit = MBITPERSEC", "");
-        let imported = read(&text).unwrap().settle(&Options::default()).unwrap();
+        let imported = read(&text).unwrap().settle(&ReadOptions::default()).unwrap();
         assert_eq!(imported.topology.link_count(), 2);
         assert_eq!(imported.report.warnings.len(), 2, "no unit, and directed");
         let (_, node) = imported.topology.nodes().next().unwrap();

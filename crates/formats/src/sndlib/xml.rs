@@ -1,38 +1,39 @@
 //! SNDlib's XML (sndlib.zib.de/network.xsd).
 
-use super::{Coordinates, Network, RawLink, RawNode};
+use super::{Coordinates, RawLink, RawNode, SndlibNetwork};
 use crate::Format;
-use crate::draft::Draft;
 use crate::error::ImportError;
-use crate::place::Place;
-use crate::xml::{Step, Tag, Xml};
+use crate::source_position::SourcePosition;
+use crate::topology_builder::TopologyBuilder;
+use crate::xml::{Tag, Xml, XmlEvent};
 
 /// Reads a document.
-pub(crate) fn read(text: &str) -> Result<Draft, ImportError> {
+pub(crate) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
     let mut xml = Xml::new(text);
-    let mut reader = Reader { network: Network::new(Format::SndlibXml), path: Vec::new(), text: String::new() };
+    let mut reader =
+        SndlibReader { network: SndlibNetwork::new(Format::SndlibXml), path: Vec::new(), text: String::new() };
     while let Some(step) = xml.step()? {
         match step {
-            Step::Open(tag) => reader.open(tag)?,
-            Step::Text(text) => reader.text.push_str(&text),
-            Step::Close => reader.close(),
+            XmlEvent::Open(tag) => reader.open(tag)?,
+            XmlEvent::Text(text) => reader.text.push_str(&text),
+            XmlEvent::Close => reader.close(),
         }
     }
     reader.network.into_draft()
 }
 
-struct Reader {
-    network: Network,
+struct SndlibReader {
+    network: SndlibNetwork,
     /// The names of the elements that have begun.
     path: Vec<String>,
     /// The text since the last element began.
     text: String,
 }
 
-impl Reader {
+impl SndlibReader {
     fn open(&mut self, tag: Tag) -> Result<(), ImportError> {
         if self.path.is_empty() && tag.name != "network" {
-            let at = Place::line(tag.line);
+            let at = SourcePosition::line(tag.line);
             return Err(ImportError::Syntax { at, expected: "<network>", found: format!("<{}>", tag.name) });
         }
         match (self.parent(), tag.name.as_str()) {
@@ -100,7 +101,7 @@ fn set(link: &mut RawLink, path: &[&str], text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Options;
+    use crate::ReadOptions;
     use kernel::topology::{CapacitySource, Position};
 
     const SMALL: &str = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn capacities_are_pre_installed_or_the_largest_module() {
-        let imported = read(SMALL).unwrap().settle(&Options::default()).unwrap();
+        let imported = read(SMALL).unwrap().settle(&ReadOptions::default()).unwrap();
         let link = |name| imported.topology.link(imported.topology.link_named(name).unwrap()).unwrap();
         assert_eq!((link("L1").capacity.as_bps(), link("L1").capacity_from), (9_920_000_000, CapacitySource::Given));
         assert_eq!((link("L2").capacity.as_bps(), link("L2").capacity_from), (622_080_000, CapacitySource::Module));
@@ -131,6 +132,6 @@ mod tests {
         let error = read(&SMALL.replace("<link id=\"L2\">", "<link>")).err().unwrap();
         assert_eq!(error.line(), Some(7));
         let unended = read(&SMALL.replace("<target>B</target><pre", "<pre")).unwrap();
-        assert!(matches!(unended.settle(&Options::default()), Err(ImportError::UnknownNode { .. })));
+        assert!(matches!(unended.settle(&ReadOptions::default()), Err(ImportError::UnknownNode { .. })));
     }
 }

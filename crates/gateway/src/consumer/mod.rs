@@ -1,9 +1,9 @@
 //! A consumer: subscribes to named topics at gateways, keeps its subscriptions alive, and says what it got.
 
-mod find;
-mod keep;
-mod receive;
-pub mod tally;
+mod discovery;
+mod subscription_task;
+mod webhook_server;
+pub mod stats;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,20 +17,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::client;
-use super::clock::{Clock, wall_ms};
-use super::level::{Level, LevelError};
+use super::clock::{GatewayClock, wall_ms};
 use super::limits::{CALLBACK_WAIT, NAME_MAX_BYTES, STOP_WAIT, TOPIC_MAX_BYTES, WISHES_MAX};
+use super::qos_level::{Level, LevelError};
 use super::wire::BatchDocument;
-use keep::Means;
 use mqtt::codec::topic;
-use tally::{Line, Summary, Tally};
+use stats::{ConsumerSummary, MessageLog, Tally};
+use subscription_task::SubscribeContext;
 
 /// How many lines may wait to be written; then gateways are held up.
 const LINES_MAX: usize = 1_024;
 
 /// What is wanted of a gateway: `gateway=http://127.0.0.1:8090,topic=plant/#,qos_level=2` on the command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wish {
+pub struct SubscriptionSpec {
     /// Where.
     pub gateway: Url,
     /// What: an MQTT filter.
@@ -56,18 +56,18 @@ pub struct ConsumerOptions {
     /// Its node in the orchestrator's topology.
     pub node: Option<String>,
     /// What it wants of gateways that it knows.
-    pub wishes: Vec<Wish>,
+    pub wishes: Vec<SubscriptionSpec>,
     /// Who knows the others.
     pub orchestrator: Option<Url>,
     /// What it wants of whoever offers it, as the orchestrator says.
     pub names: Vec<NamedWish>,
     /// How it gets it.
-    pub reach: Reach,
+    pub reach: DeliveryMode,
 }
 
 /// How gateways reach a consumer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Reach {
+pub enum DeliveryMode {
     /// They post to it.
     Callback {
         /// Where it listens. Each QoS level beyond the lowest that is wanted gets a port of its own, the next ones (or any,
@@ -117,7 +117,7 @@ pub enum ConsumerError {
     Client(#[from] reqwest::Error),
 }
 
-impl FromStr for Wish {
+impl FromStr for SubscriptionSpec {
     type Err = ConsumerError;
 
     fn from_str(text: &str) -> Result<Self, ConsumerError> {
@@ -172,17 +172,17 @@ pub fn url(text: &str) -> Result<Url, ConsumerError> {
 }
 
 /// What the tasks of a consumer share.
-struct Desk {
+struct ConsumerState {
     options: ConsumerOptions,
-    clock: Clock,
+    clock: GatewayClock,
     stop: CancellationToken,
     tally: Mutex<Tally>,
-    lines: mpsc::Sender<Line>,
+    lines: mpsc::Sender<MessageLog>,
     /// For each wish what callbacks have to know to be believed; drawn anew with each subscription.
     tokens: Mutex<Vec<String>>,
 }
 
-impl Desk {
+impl ConsumerState {
     fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -192,7 +192,7 @@ impl Desk {
     }
 
     /// Another subscription begins; its number, unless there are too many.
-    fn open(&self, wish: &Wish) -> Option<usize> {
+    fn open(&self, wish: &SubscriptionSpec) -> Option<usize> {
         let mut tally = self.tally();
         if tally.wish_count() >= WISHES_MAX {
             return None;
@@ -213,7 +213,7 @@ impl Desk {
 }
 
 /// Where batches come in.
-struct Door {
+struct CallbackListener {
     /// Of this level; `None`: of every level.
     level: Option<Level>,
     listener: TcpListener,
@@ -222,10 +222,10 @@ struct Door {
 
 /// A consumer with its address taken.
 pub struct Consumer {
-    desk: Arc<Desk>,
+    desk: Arc<ConsumerState>,
     /// One for each level, unless all come by one or none does.
-    doors: Vec<Door>,
-    lines: mpsc::Receiver<Line>,
+    doors: Vec<CallbackListener>,
+    lines: mpsc::Receiver<MessageLog>,
 }
 
 impl Consumer {
@@ -249,9 +249,11 @@ impl Consumer {
         let levels: BTreeSet<Level> = known.chain(options.names.iter().map(|named| named.level)).collect();
         let mut doors = vec![];
         match &options.reach {
-            Reach::Stream => {}
-            Reach::Callback { listen, public_url: Some(url) } => doors.push(open(*listen, None, Some(url)).await?),
-            Reach::Callback { listen, public_url: None } => {
+            DeliveryMode::Stream => {}
+            DeliveryMode::Callback { listen, public_url: Some(url) } => {
+                doors.push(open(*listen, None, Some(url)).await?)
+            }
+            DeliveryMode::Callback { listen, public_url: None } => {
                 for (place, level) in (0..).zip(levels) {
                     let port = if listen.port() == 0 { 0 } else { listen.port().saturating_add(place) };
                     doors.push(open(SocketAddr::new(listen.ip(), port), Some(level), None).await?);
@@ -261,8 +263,8 @@ impl Consumer {
         let tally = Mutex::new(Tally::new([]));
         let tokens = Mutex::default();
         let (sender, lines) = mpsc::channel(LINES_MAX);
-        let (clock, stop) = (Clock::start(), CancellationToken::new());
-        let desk = Arc::new(Desk { options, clock, stop, tally, lines: sender, tokens });
+        let (clock, stop) = (GatewayClock::start(), CancellationToken::new());
+        let desk = Arc::new(ConsumerState { options, clock, stop, tally, lines: sender, tokens });
         Ok(Self { desk, doors, lines })
     }
 
@@ -273,26 +275,26 @@ impl Consumer {
     pub async fn run(
         self,
         stop: CancellationToken,
-        mut log: impl FnMut(&Line) -> bool,
-    ) -> Result<Summary, ConsumerError> {
+        mut log: impl FnMut(&MessageLog) -> bool,
+    ) -> Result<ConsumerSummary, ConsumerError> {
         let Self { desk, doors, mut lines } = self;
         let tasks = TaskTracker::new();
         let (short, long) = (client(Some(CALLBACK_WAIT))?, client(None)?);
         let means = |level: Level| {
             let door = doors.iter().find(|door| door.level.is_none_or(|own| own == level));
-            Means { base: door.map(|door| door.url.clone()), short: short.clone(), long: long.clone() }
+            SubscribeContext { base: door.map(|door| door.url.clone()), short: short.clone(), long: long.clone() }
         };
         for wish in &desk.options.wishes {
             if let Some(place) = desk.open(wish) {
-                tasks.spawn(keep::keep(Arc::clone(&desk), place, wish.clone(), means(wish.level)));
+                tasks.spawn(subscription_task::keep(Arc::clone(&desk), place, wish.clone(), means(wish.level)));
             }
         }
         for (named, orchestrator) in desk.options.names.iter().zip(desk.options.orchestrator.iter().cycle()) {
             let means = means(named.level);
-            tasks.spawn(find::find(Arc::clone(&desk), orchestrator.clone(), named.clone(), means, tasks.clone()));
+            tasks.spawn(discovery::find(Arc::clone(&desk), orchestrator.clone(), named.clone(), means, tasks.clone()));
         }
         for door in doors {
-            tasks.spawn(receive::serve(Arc::clone(&desk), door.listener));
+            tasks.spawn(webhook_server::serve(Arc::clone(&desk), door.listener));
         }
         loop {
             tokio::select! {
@@ -314,13 +316,17 @@ impl Consumer {
     }
 }
 
-async fn open(listen: SocketAddr, level: Option<Level>, public_url: Option<&Url>) -> Result<Door, ConsumerError> {
+async fn open(
+    listen: SocketAddr,
+    level: Option<Level>,
+    public_url: Option<&Url>,
+) -> Result<CallbackListener, ConsumerError> {
     let failed = |error| ConsumerError::Listen { address: listen, error };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let own = || url(&format!("http://{address}/"));
     let url = public_url.map_or_else(own, |url| Ok(url.clone()))?;
-    Ok(Door { level, listener, url })
+    Ok(CallbackListener { level, listener, url })
 }
 
 #[cfg(test)]
@@ -329,7 +335,7 @@ mod tests {
 
     #[test]
     fn wishes_are_read_and_checked() {
-        let wish: Wish = "gateway=http://127.0.0.1:8090,topic=plant/+/t,qos_level=2".parse().unwrap();
+        let wish: SubscriptionSpec = "gateway=http://127.0.0.1:8090,topic=plant/+/t,qos_level=2".parse().unwrap();
         assert_eq!((wish.topic.as_str(), wish.level.number()), ("plant/+/t", 2));
         let bad = [
             "",
@@ -342,7 +348,7 @@ mod tests {
             "gateway=http://x,topic=t,colour=1",
         ];
         for text in bad {
-            assert!(text.parse::<Wish>().is_err(), "{text}");
+            assert!(text.parse::<SubscriptionSpec>().is_err(), "{text}");
         }
         let named = |text: &str| text.parse::<NamedWish>().map(|named| (named.topic, named.level.number()));
         assert_eq!(named("plant/a,b/#,qos_level=2").unwrap(), ("plant/a,b/#".to_owned(), 2));

@@ -3,20 +3,20 @@
 //! overlap. A class may always fill its own share, whoever borrowed it; beyond that it may borrow up to a limit that
 //! follows the usage. A class at or under its share never yields. After Reale, Bezerra and Martins' G-BAM.
 
-use super::{Booked, Bounds, Cause, Slot, VictimOrder};
+use super::{Booked, Cause, LinkBounds, Slot, VictimOrder};
 
 /// What is left of a pool once usage has grown past what the class keeps to itself. `PRIV = BC - max(HTL, LTH)`.
-fn left(bounds: &Bounds, used: u64, class: usize, pool: u64) -> u64 {
+fn left(bounds: &LinkBounds, used: u64, class: usize, pool: u64) -> u64 {
     let kept = kept(bounds, class);
     if used <= kept { pool } else { pool.saturating_sub(used - kept) }
 }
 
-fn kept(bounds: &Bounds, class: usize) -> u64 {
+fn kept(bounds: &LinkBounds, class: usize) -> u64 {
     bounds.private[class] - bounds.high_to_low[class].max(bounds.low_to_high[class])
 }
 
 /// `LIMIT(c) = BC_c + Σ_{i<c} av(LTH_i) + Σ_{i>c} av(HTL_i) - Σ_{i>c} max(0, u_i - BC_i)`, not below zero.
-pub(super) fn limit(bounds: &Bounds, used: &Booked, class: usize) -> u64 {
+pub(super) fn limit(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
     let lower = (0..class).map(|c| left(bounds, used[c], c, bounds.low_to_high[c]));
     let higher = (class + 1..bounds.classes).map(|c| left(bounds, used[c], c, bounds.high_to_low[c]));
     let excess = (class + 1..bounds.classes).map(|c| used[c].saturating_sub(bounds.private[c]));
@@ -25,12 +25,12 @@ pub(super) fn limit(bounds: &Bounds, used: &Booked, class: usize) -> u64 {
 }
 
 /// How much more the class may have if others yield: up to its share or its limit, whichever is more.
-pub(super) fn reach(bounds: &Bounds, used: &Booked, class: usize) -> u64 {
+pub(super) fn reach(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
     bounds.private[class].max(limit(bounds, used, class)).saturating_sub(used[class])
 }
 
 /// How much more the class may have with nobody yielding: as far as every borrower's limit stays above its usage.
-pub(super) fn free(bounds: &Bounds, used: &Booked, class: usize) -> u64 {
+pub(super) fn free(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
     let mut top = bounds.private[class].max(limit(bounds, used, class));
     for other in 0..bounds.classes {
         if other == class || used[other] <= bounds.private[other] {
@@ -52,7 +52,7 @@ pub(super) fn free(bounds: &Bounds, used: &Booked, class: usize) -> u64 {
 
 /// The usage of `class` at which a lower borrower's limit has fallen by `slack`. As usage grows that limit falls while the
 /// HTL pool is drawn down, rests, and falls again once the class itself borrows.
-fn top_above_lower(bounds: &Bounds, used: u64, class: usize, slack: i128) -> u64 {
+fn top_above_lower(bounds: &LinkBounds, used: u64, class: usize, slack: i128) -> u64 {
     let pool = bounds.high_to_low[class];
     let now = i128::from(used.saturating_sub(bounds.private[class])) - i128::from(left(bounds, used, class, pool));
     let then = now + slack;
@@ -61,7 +61,7 @@ fn top_above_lower(bounds: &Bounds, used: u64, class: usize, slack: i128) -> u64
 }
 
 /// The usage of `class` at which a higher borrower's limit has fallen by `slack`: only the LTH pool counts for it.
-fn top_below_higher(bounds: &Bounds, used: u64, class: usize, slack: i128) -> u64 {
+fn top_below_higher(bounds: &LinkBounds, used: u64, class: usize, slack: i128) -> u64 {
     let pool = bounds.low_to_high[class];
     let then = slack - i128::from(left(bounds, used, class, pool));
     if then >= 0 {
@@ -70,22 +70,32 @@ fn top_below_higher(bounds: &Bounds, used: u64, class: usize, slack: i128) -> u6
     u64::try_from(i128::from(kept(bounds, class)) + i128::from(pool) + then).unwrap_or(0)
 }
 
-fn over(bounds: &Bounds, used: &Booked, class: usize) -> bool {
+fn over(bounds: &LinkBounds, used: &Booked, class: usize) -> bool {
     used[class] > bounds.private[class] && used[class] > limit(bounds, used, class)
 }
 
 /// Devolution (from classes above the asker) comes before preemption (from those below): it may make that unnecessary.
 /// Whoever is within its limit stays so while others leave, so that asking again after every removal is one pass.
-pub(super) fn next_to_yield(bounds: &Bounds, used: &Booked, asker: usize, order: VictimOrder) -> Option<(Slot, Cause)> {
+pub(super) fn next_to_yield(
+    bounds: &LinkBounds,
+    used: &Booked,
+    asker: usize,
+    order: VictimOrder,
+) -> Option<(Slot, Cause)> {
     let devolved = first_over(bounds, used, asker + 1..bounds.classes, order).map(|slot| (slot, Cause::Devolved));
     devolved.or_else(|| first_over(bounds, used, 0..asker, order).map(|slot| (slot, Cause::Preempted)))
 }
 
-pub(super) fn next_to_leave(bounds: &Bounds, used: &Booked, order: VictimOrder) -> Option<Slot> {
+pub(super) fn next_to_leave(bounds: &LinkBounds, used: &Booked, order: VictimOrder) -> Option<Slot> {
     first_over(bounds, used, 0..bounds.classes, order)
 }
 
-fn first_over(bounds: &Bounds, used: &Booked, mut range: std::ops::Range<usize>, order: VictimOrder) -> Option<Slot> {
+fn first_over(
+    bounds: &LinkBounds,
+    used: &Booked,
+    mut range: std::ops::Range<usize>,
+    order: VictimOrder,
+) -> Option<Slot> {
     let found = match order {
         VictimOrder::HighestFirst => range.rev().find(|class| over(bounds, used, *class)),
         VictimOrder::LowestFirst => range.find(|class| over(bounds, used, *class)),

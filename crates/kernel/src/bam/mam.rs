@@ -1,7 +1,7 @@
 //! The maximum allocation model: as a preset of G-BAM nobody lends anything; in its RFC 4125 form each class has its own
 //! constraint, and TE-classes with a better priority preempt within it and within the aggregate.
 
-use super::{Booked, Bounds, Cause, Slot, Slots, VictimOrder, worst_held};
+use super::{Booked, Cause, LinkBounds, Slot, Slots, VictimOrder, worst_held};
 use crate::class::Priority;
 use crate::units::Share;
 
@@ -9,7 +9,7 @@ use crate::units::Share;
 pub(super) const LOANS: (Share, Share) = (Share::NONE, Share::NONE);
 
 /// RFC 4125 §4.1: `min(BCc - Σ_{q≤p} Reserved(CTc, q), Max - Σ_{q≤p} Σ_b Reserved(CTb, q))`.
-pub(super) fn unreserved(bounds: &Bounds, slots: &Slots, booked: &Booked, class: usize, priority: Priority) -> u64 {
+pub(super) fn unreserved(bounds: &LinkBounds, slots: &Slots, booked: &Booked, class: usize, priority: Priority) -> u64 {
     let own = held(slots, booked, |c| c == class, priority);
     let all = held(slots, booked, |_| true, priority);
     bounds.private[class].saturating_sub(own).min(bounds.total.saturating_sub(all))
@@ -17,7 +17,7 @@ pub(super) fn unreserved(bounds: &Bounds, slots: &Slots, booked: &Booked, class:
 
 /// The narrower constraint is mended first, since what leaves it also leaves the aggregate.
 pub(super) fn next_to_yield(
-    bounds: &Bounds,
+    bounds: &LinkBounds,
     slots: &Slots,
     booked: &Booked,
     class: usize,
@@ -30,14 +30,14 @@ pub(super) fn next_to_yield(
 }
 
 /// Every class constraint, then the aggregate.
-pub(super) fn next_to_leave(bounds: &Bounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
+pub(super) fn next_to_leave(bounds: &LinkBounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
     (0..super::SLOTS)
         .find_map(|class| violated(bounds, slots, booked, class, None, order))
         .or_else(|| aggregate(bounds, slots, booked, None, order))
 }
 
 fn violated(
-    bounds: &Bounds,
+    bounds: &LinkBounds,
     slots: &Slots,
     booked: &Booked,
     class: usize,
@@ -49,7 +49,7 @@ fn violated(
 }
 
 fn aggregate(
-    bounds: &Bounds,
+    bounds: &LinkBounds,
     slots: &Slots,
     booked: &Booked,
     setup: Option<Priority>,

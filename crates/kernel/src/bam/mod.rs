@@ -32,7 +32,7 @@ impl Slot {
 
 /// Which model.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Kind {
+pub enum ModelKind {
     /// Maximum allocation model, RFC 4125: each class has its own share and no more.
     Mam,
     /// Russian dolls model, RFC 4127: a class may use what the classes above it leave, until they want it back.
@@ -80,7 +80,7 @@ pub enum Cause {
 /// A bandwidth model: which, for which classes, and with which TE-classes if any. Always valid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Model {
-    kind: Kind,
+    kind: ModelKind,
     classes: Vec<ClassConfig>,
     te_classes: Vec<TeClass>,
     slots: Slots,
@@ -168,7 +168,7 @@ impl Model {
     ///
     /// # Errors
     /// The first fault, with the class at fault.
-    pub fn new(kind: Kind, mut classes: Vec<ClassConfig>, te_classes: Vec<TeClass>) -> Result<Self, ModelError> {
+    pub fn new(kind: ModelKind, mut classes: Vec<ClassConfig>, te_classes: Vec<TeClass>) -> Result<Self, ModelError> {
         if classes.is_empty() {
             return Err(ModelError::NoClasses);
         }
@@ -186,7 +186,7 @@ impl Model {
     }
 
     /// Which model.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ModelKind {
         self.kind
     }
 
@@ -226,9 +226,9 @@ impl Model {
     }
 
     /// The bounds of a link of which `max_reservable` may be reserved.
-    pub fn bounds(&self, max_reservable: Bandwidth) -> Bounds {
-        let mut bounds = Bounds {
-            rule: if self.slots.by_priority { self.rfc_rule() } else { Rule::Loans },
+    pub fn bounds(&self, max_reservable: Bandwidth) -> LinkBounds {
+        let mut bounds = LinkBounds {
+            rule: if self.slots.by_priority { self.rfc_rule() } else { BookRule::Loans },
             total: max_reservable.as_bps(),
             classes: self.classes.last().map_or(0, |class| class.class_type.at() + 1),
             private: [0; SLOTS],
@@ -252,20 +252,20 @@ impl Model {
         bounds
     }
 
-    fn rfc_rule(&self) -> Rule {
-        if self.kind == Kind::Rdm { Rule::RussianDolls } else { Rule::MaximumAllocation }
+    fn rfc_rule(&self) -> BookRule {
+        if self.kind == ModelKind::Rdm { BookRule::RussianDolls } else { BookRule::MaximumAllocation }
     }
 }
 
-fn preset(kind: Kind, classes: &mut [ClassConfig]) {
+fn preset(kind: ModelKind, classes: &mut [ClassConfig]) {
     let lowest = classes.first().map(|class| class.class_type);
     let highest = classes.last().map(|class| class.class_type);
     for class in classes {
         if let Some((high_to_low, low_to_high)) = match kind {
-            Kind::Mam => Some(mam::LOANS),
-            Kind::Rdm => Some(rdm::LOANS),
-            Kind::Atcs => Some(atcs::LOANS),
-            Kind::Gbam => None,
+            ModelKind::Mam => Some(mam::LOANS),
+            ModelKind::Rdm => Some(rdm::LOANS),
+            ModelKind::Atcs => Some(atcs::LOANS),
+            ModelKind::Gbam => None,
         } {
             class.high_to_low = high_to_low;
             class.low_to_high = low_to_high;
@@ -280,7 +280,7 @@ fn preset(kind: Kind, classes: &mut [ClassConfig]) {
     }
 }
 
-fn slots(kind: Kind, classes: &[ClassConfig], te_classes: &[TeClass]) -> Result<Slots, ModelError> {
+fn slots(kind: ModelKind, classes: &[ClassConfig], te_classes: &[TeClass]) -> Result<Slots, ModelError> {
     if te_classes.is_empty() {
         return Ok(class_slots(classes));
     }
@@ -288,7 +288,7 @@ fn slots(kind: Kind, classes: &[ClassConfig], te_classes: &[TeClass]) -> Result<
         return Err(ModelError::TooManyTeClasses { count: te_classes.len() });
     }
     check_te_classes(classes, te_classes)?;
-    if matches!(kind, Kind::Gbam | Kind::Atcs) {
+    if matches!(kind, ModelKind::Gbam | ModelKind::Atcs) {
         return by_class_only(classes, te_classes);
     }
     let mut slots = Slots { count: 0, by_priority: true, class_of: [0; SLOTS], priority_of: [0; SLOTS] };
@@ -338,7 +338,7 @@ fn class_slots(classes: &[ClassConfig]) -> Slots {
 
 /// Which rule a book is held to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Rule {
+enum BookRule {
     /// G-BAM and its presets: slots are class types.
     Loans,
     /// RFC 4125: slots are TE-classes.
@@ -349,8 +349,8 @@ enum Rule {
 
 /// A model brought down to one link: every share in bit/s.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Bounds {
-    rule: Rule,
+pub struct LinkBounds {
+    rule: BookRule,
     total: u64,
     /// One more than the highest configured class type.
     classes: usize,
@@ -360,7 +360,7 @@ pub struct Bounds {
     overbooking: [Overbooking; SLOTS],
 }
 
-impl Bounds {
+impl LinkBounds {
     /// The maximum reservable bandwidth.
     pub fn total_bps(&self) -> u64 {
         self.total
@@ -378,11 +378,11 @@ impl Bounds {
 
     /// The bandwidth constraint of a class type as its RFC writes it: BCc under MAM; under RDM the nested sum of this
     /// class and those above it; under G-BAM the most the class could ever have, its share and all loans to it.
-    pub fn constraint_bps(&self, kind: Kind, class_type: ClassType) -> u64 {
+    pub fn constraint_bps(&self, kind: ModelKind, class_type: ClassType) -> u64 {
         match kind {
-            Kind::Mam => self.private_bps(class_type),
-            Kind::Rdm => rdm::nested(self, class_type.at()),
-            Kind::Gbam | Kind::Atcs => gbam::limit(self, &[0; SLOTS], class_type.at()),
+            ModelKind::Mam => self.private_bps(class_type),
+            ModelKind::Rdm => rdm::nested(self, class_type.at()),
+            ModelKind::Gbam | ModelKind::Atcs => gbam::limit(self, &[0; SLOTS], class_type.at()),
         }
     }
 
@@ -390,9 +390,9 @@ impl Bounds {
     pub fn free_bps(&self, slots: &Slots, booked: &Booked, slot: Slot) -> u64 {
         let class = slots.class_at(slot.at());
         self.overbooking[class].reservable(match self.rule {
-            Rule::Loans => gbam::free(self, booked, class),
-            Rule::MaximumAllocation => mam::unreserved(self, slots, booked, class, Priority::WORST),
-            Rule::RussianDolls => rdm::unreserved(self, slots, booked, class, Priority::WORST),
+            BookRule::Loans => gbam::free(self, booked, class),
+            BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, Priority::WORST),
+            BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, Priority::WORST),
         })
     }
 
@@ -401,9 +401,9 @@ impl Bounds {
         let class = slots.class_at(slot.at());
         let priority = slots.priority(slot);
         self.overbooking[class].reservable(match self.rule {
-            Rule::Loans => gbam::reach(self, booked, class),
-            Rule::MaximumAllocation => mam::unreserved(self, slots, booked, class, priority),
-            Rule::RussianDolls => rdm::unreserved(self, slots, booked, class, priority),
+            BookRule::Loans => gbam::reach(self, booked, class),
+            BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, priority),
+            BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, priority),
         })
     }
 
@@ -418,18 +418,18 @@ impl Bounds {
     ) -> Option<(Slot, Cause)> {
         let class = slots.class_at(asker.at());
         match self.rule {
-            Rule::Loans => gbam::next_to_yield(self, booked, class, order),
-            Rule::MaximumAllocation => mam::next_to_yield(self, slots, booked, class, slots.priority(asker), order),
-            Rule::RussianDolls => rdm::next_to_yield(self, slots, booked, class, slots.priority(asker), order),
+            BookRule::Loans => gbam::next_to_yield(self, booked, class, order),
+            BookRule::MaximumAllocation => mam::next_to_yield(self, slots, booked, class, slots.priority(asker), order),
+            BookRule::RussianDolls => rdm::next_to_yield(self, slots, booked, class, slots.priority(asker), order),
         }
     }
 
     /// Who has to leave next so that a book holds which was filled under other bounds; `None` when it holds.
     pub fn next_to_leave(&self, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
         match self.rule {
-            Rule::Loans => gbam::next_to_leave(self, booked, order),
-            Rule::MaximumAllocation => mam::next_to_leave(self, slots, booked, order),
-            Rule::RussianDolls => rdm::next_to_leave(self, slots, booked, order),
+            BookRule::Loans => gbam::next_to_leave(self, booked, order),
+            BookRule::MaximumAllocation => mam::next_to_leave(self, slots, booked, order),
+            BookRule::RussianDolls => rdm::next_to_leave(self, slots, booked, order),
         }
     }
 

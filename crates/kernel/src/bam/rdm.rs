@@ -2,7 +2,7 @@
 //! constraints nest: BCw bounds the sum of all classes from w up.
 
 use super::mam::held;
-use super::{Booked, Bounds, Cause, SLOTS, Slot, Slots, VictimOrder, worst_held};
+use super::{Booked, Cause, LinkBounds, SLOTS, Slot, Slots, VictimOrder, worst_held};
 use crate::class::Priority;
 use crate::units::Share;
 
@@ -10,20 +10,20 @@ use crate::units::Share;
 pub(super) const LOANS: (Share, Share) = (Share::WHOLE, Share::NONE);
 
 /// BCw: the private shares of class `w` and of all above it (RFC 4127 §4). BC0 is the whole link.
-pub(super) fn nested(bounds: &Bounds, w: usize) -> u64 {
+pub(super) fn nested(bounds: &LinkBounds, w: usize) -> u64 {
     bounds.private.iter().skip(w).fold(0, |sum, share| sum.saturating_add(*share))
 }
 
 /// RFC 4127 §4: the least over `w = c, c-1, …, 0` of `BCw - Σ_{q≤p} Σ_{b≥w} Reserved(CTb, q)`. Every doll is tested, not
 /// only the innermost and the outermost.
-pub(super) fn unreserved(bounds: &Bounds, slots: &Slots, booked: &Booked, class: usize, priority: Priority) -> u64 {
+pub(super) fn unreserved(bounds: &LinkBounds, slots: &Slots, booked: &Booked, class: usize, priority: Priority) -> u64 {
     let dolls = (0..=class).map(|w| nested(bounds, w).saturating_sub(held(slots, booked, |c| c >= w, priority)));
     dolls.min().unwrap_or(0)
 }
 
 /// The inner doll is mended first, since what leaves it also leaves the outer ones. Recomputed after every removal.
 pub(super) fn next_to_yield(
-    bounds: &Bounds,
+    bounds: &LinkBounds,
     slots: &Slots,
     booked: &Booked,
     class: usize,
@@ -34,12 +34,12 @@ pub(super) fn next_to_yield(
     Some((slot, Cause::Preempted))
 }
 
-pub(super) fn next_to_leave(bounds: &Bounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
+pub(super) fn next_to_leave(bounds: &LinkBounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
     (0..SLOTS).rev().find_map(|w| violated(bounds, slots, booked, w, None, order))
 }
 
 fn violated(
-    bounds: &Bounds,
+    bounds: &LinkBounds,
     slots: &Slots,
     booked: &Booked,
     w: usize,

@@ -7,7 +7,7 @@ use super::*;
 
 /// One link with its LSPs, oldest first.
 struct Bench {
-    bounds: Bounds,
+    bounds: LinkBounds,
     model: Model,
     order: VictimOrder,
     booked: Booked,
@@ -31,7 +31,7 @@ fn class(number: u8, percent: u32, high_to_low: u32, low_to_high: u32) -> ClassC
     }
 }
 
-fn three(kind: Kind, shares: [u32; 3]) -> Model {
+fn three(kind: ModelKind, shares: [u32; 3]) -> Model {
     let classes = (0_u8..).zip(shares).map(|(number, share)| class(number, share, 0, 0)).collect();
     Model::new(kind, classes, vec![]).unwrap()
 }
@@ -94,7 +94,7 @@ const SHARES: [u32; 3] = [40, 35, 25];
 
 #[test]
 fn e1_mam_keeps_classes_apart() {
-    let mut link = Bench::new(three(Kind::Mam, SHARES), 1_000);
+    let mut link = Bench::new(three(ModelKind::Mam, SHARES), 1_000);
     assert_eq!(link.ask("a", 2, 200), Seen::Admit);
     assert_eq!(link.ask("b", 2, 60), Seen::Block);
     assert_eq!(link.ask("c", 2, 50), Seen::Admit);
@@ -104,7 +104,7 @@ fn e1_mam_keeps_classes_apart() {
 
 #[test]
 fn e2_rdm_takes_back_newest_first() {
-    let mut link = Bench::new(three(Kind::Rdm, SHARES), 1_000);
+    let mut link = Bench::new(three(ModelKind::Rdm, SHARES), 1_000);
     link.fill("c", 10, 0, 100);
     assert_eq!(link.ask("a", 1, 350), preempts(&["c9", "c8", "c7", "c6"]));
     assert_eq!(link.used(), [600, 350, 0]);
@@ -115,7 +115,7 @@ fn e2_rdm_takes_back_newest_first() {
 
 #[test]
 fn e4_atcs_devolves_what_was_lent_upwards() {
-    let mut link = Bench::new(three(Kind::Atcs, SHARES), 1_000);
+    let mut link = Bench::new(three(ModelKind::Atcs, SHARES), 1_000);
     link.fill("h", 6, 2, 100);
     assert_eq!(link.ask("a", 0, 400), Seen::Admit);
     assert_eq!(link.ask("b", 1, 100), devolves(&["h5"]));
@@ -128,7 +128,7 @@ fn e4_atcs_devolves_what_was_lent_upwards() {
 
 #[test]
 fn e5_atcs_preempts_what_was_lent_downwards() {
-    let mut link = Bench::new(three(Kind::Atcs, SHARES), 1_000);
+    let mut link = Bench::new(three(ModelKind::Atcs, SHARES), 1_000);
     link.fill("l", 18, 0, 50);
     assert_eq!(link.ask("a", 2, 250), preempts(&["l17", "l16", "l15"]));
     assert_eq!(link.ask("b", 2, 100), preempts(&["l14", "l13"]));
@@ -137,7 +137,7 @@ fn e5_atcs_preempts_what_was_lent_downwards() {
 
 #[test]
 fn e6_devolution_can_make_preemption_unnecessary() {
-    let mut link = Bench::new(three(Kind::Atcs, [30, 30, 40]), 200);
+    let mut link = Bench::new(three(ModelKind::Atcs, [30, 30, 40]), 200);
     for (name, class, bandwidth) in [("1", 2, 50), ("2", 1, 10), ("3", 0, 40), ("4", 0, 40), ("5", 2, 60)] {
         assert_eq!(link.ask(name, class, bandwidth), Seen::Admit);
     }
@@ -150,7 +150,7 @@ fn e6_devolution_can_make_preemption_unnecessary() {
 fn e7_partial_loans() {
     // In hundredths of the paper's unit, so that every share is whole.
     let classes = vec![class(0, 40, 0, 25), class(1, 35, 50, 25), class(2, 25, 50, 0)];
-    let model = Model::new(Kind::Gbam, classes, vec![]).unwrap();
+    let model = Model::new(ModelKind::Gbam, classes, vec![]).unwrap();
     let mut link = Bench::new(model, 622_000);
     let limits: Vec<u64> = (0..3).map(|class| gbam::limit(&link.bounds, &link.booked, class)).collect();
     assert_eq!(limits, [435_400, 357_650, 272_125]);
@@ -161,7 +161,7 @@ fn e7_partial_loans() {
 
 #[test]
 fn e8_rdm_over_two_levels_stays_within_the_link() {
-    let mut link = Bench::new(three(Kind::Rdm, [30, 30, 40]), 100);
+    let mut link = Bench::new(three(ModelKind::Rdm, [30, 30, 40]), 100);
     link.order = VictimOrder::LowestFirst;
     link.fill("a", 4, 1, 10);
     for at in 1..=6 {
@@ -177,7 +177,7 @@ fn e8_rdm_over_two_levels_stays_within_the_link() {
 #[test]
 fn e9_highest_first_evicts_less() {
     let run = |order| {
-        let mut link = Bench::new(three(Kind::Rdm, [30, 30, 40]), 100);
+        let mut link = Bench::new(three(ModelKind::Rdm, [30, 30, 40]), 100);
         link.order = order;
         assert_eq!(link.ask("a1", 1, 40), Seen::Admit);
         link.fill("b", 6, 0, 10);
@@ -189,14 +189,14 @@ fn e9_highest_first_evicts_less() {
 
 #[test]
 fn e14_and_e15_atcs_at_the_edge() {
-    let mut link = Bench::new(three(Kind::Atcs, SHARES), 100);
+    let mut link = Bench::new(three(ModelKind::Atcs, SHARES), 100);
     for (name, class, bandwidth) in [("l1", 0, 40), ("l2", 0, 15), ("m", 1, 5), ("h", 2, 30)] {
         assert_eq!(link.ask(name, class, bandwidth), Seen::Admit);
     }
     assert_eq!(link.ask("n", 2, 20), preempts(&["l2"]));
     assert_eq!(link.used(), [40, 5, 50]);
 
-    let mut link = Bench::new(three(Kind::Atcs, [40, 30, 30]), 100);
+    let mut link = Bench::new(three(ModelKind::Atcs, [40, 30, 30]), 100);
     for (name, class, bandwidth) in [("l", 0, 55), ("m", 1, 10), ("h", 2, 35)] {
         assert_eq!(link.ask(name, class, bandwidth), Seen::Admit);
     }
@@ -219,8 +219,8 @@ fn te_class_vector() {
         bounds.private[..3].copy_from_slice(&private);
         model.slots().iter().map(|slot| bounds.reach_bps(model.slots(), &booked, slot)).collect()
     };
-    assert_eq!(unreserved(Kind::Rdm, [400, 350, 250]), [150, 200, 150, 550]);
-    assert_eq!(unreserved(Kind::Mam, [600, 400, 250]), [150, 100, 150, 550]);
+    assert_eq!(unreserved(ModelKind::Rdm, [400, 350, 250]), [150, 200, 150, 550]);
+    assert_eq!(unreserved(ModelKind::Mam, [600, 400, 250]), [150, 100, 150, 550]);
 }
 
 /// A request at setup 1 of 300 fits by the formula though only 150 are physically free: 150 or more must be preempted.
@@ -228,7 +228,7 @@ fn te_class_vector() {
 fn te_classes_preempt_within_a_class() {
     let te_classes = vec![te(2, 0), te(1, 1), te(0, 2), te(0, 1)];
     let classes = vec![class(0, 40, 0, 0), class(1, 35, 0, 0), class(2, 25, 0, 0)];
-    let mut link = Bench::new(Model::new(Kind::Rdm, classes, te_classes).unwrap(), 1_000);
+    let mut link = Bench::new(Model::new(ModelKind::Rdm, classes, te_classes).unwrap(), 1_000);
     for (name, te_class, bandwidth) in [
         ("h", te(2, 0), 100),
         ("m", te(1, 1), 300),
@@ -248,7 +248,7 @@ fn overbooking_multiplies_what_a_class_may_reserve() {
         overbooking: Overbooking::from_ppm(times * PPM).unwrap(),
         ..class(number, percent, 0, 0)
     });
-    let model = Model::new(Kind::Rdm, classes.to_vec(), vec![]).unwrap();
+    let model = Model::new(ModelKind::Rdm, classes.to_vec(), vec![]).unwrap();
     let bounds = model.bounds(Bandwidth::from_bps(100).unwrap());
     let most: Vec<u64> = model.slots().iter().map(|slot| bounds.reach_bps(model.slots(), &[0; SLOTS], slot)).collect();
     assert_eq!(most, [800, 240, 60, 10]);
@@ -264,13 +264,13 @@ fn the_authors_own_expectations() {
         }
         link
     };
-    assert_eq!(start(Kind::Mam).ask("n", 2, 35), Seen::Block);
-    assert_eq!(start(Kind::Mam).ask("n", 1, 25), Seen::Block);
-    assert_eq!(start(Kind::Rdm).ask("n", 2, 40), Seen::Block);
-    assert_eq!(start(Kind::Rdm).ask("n", 1, 25), Seen::Block);
-    assert_eq!(start(Kind::Atcs).ask("n", 2, 20), Seen::Admit);
-    assert_eq!(start(Kind::Atcs).ask("n", 1, 40), Seen::Admit);
-    let mut rdm = start(Kind::Rdm);
+    assert_eq!(start(ModelKind::Mam).ask("n", 2, 35), Seen::Block);
+    assert_eq!(start(ModelKind::Mam).ask("n", 1, 25), Seen::Block);
+    assert_eq!(start(ModelKind::Rdm).ask("n", 2, 40), Seen::Block);
+    assert_eq!(start(ModelKind::Rdm).ask("n", 1, 25), Seen::Block);
+    assert_eq!(start(ModelKind::Atcs).ask("n", 2, 20), Seen::Admit);
+    assert_eq!(start(ModelKind::Atcs).ask("n", 1, 40), Seen::Admit);
+    let mut rdm = start(ModelKind::Rdm);
     assert_eq!(rdm.ask("n", 0, 60), Seen::Admit);
     assert_eq!(rdm.ask("o", 1, 20), preempts(&["n"]));
 }
@@ -278,15 +278,15 @@ fn the_authors_own_expectations() {
 #[test]
 fn models_that_make_no_sense_are_refused() {
     let two = |a, b| vec![class(0, a, 0, 0), class(1, b, 0, 0)];
-    assert_eq!(Model::new(Kind::Mam, vec![], vec![]), Err(ModelError::NoClasses));
-    assert_eq!(Model::new(Kind::Mam, two(50, 40), vec![]), Err(ModelError::SharesNotWhole { sum_ppm: 900_000 }));
+    assert_eq!(Model::new(ModelKind::Mam, vec![], vec![]), Err(ModelError::NoClasses));
+    assert_eq!(Model::new(ModelKind::Mam, two(50, 40), vec![]), Err(ModelError::SharesNotWhole { sum_ppm: 900_000 }));
     let twice = vec![class(1, 50, 0, 0), class(1, 50, 0, 0)];
-    assert_eq!(Model::new(Kind::Rdm, twice, vec![]), Err(ModelError::DuplicateClass(ClassType::new(1).unwrap())));
+    assert_eq!(Model::new(ModelKind::Rdm, twice, vec![]), Err(ModelError::DuplicateClass(ClassType::new(1).unwrap())));
     let within = vec![te(0, 1), te(0, 2), te(1, 0)];
-    assert!(matches!(Model::new(Kind::Atcs, two(50, 50), within), Err(ModelError::TeClassesNotByClass(_))));
-    assert!(Model::new(Kind::Atcs, two(50, 50), vec![te(0, 1), te(1, 0)]).is_ok());
+    assert!(matches!(Model::new(ModelKind::Atcs, two(50, 50), within), Err(ModelError::TeClassesNotByClass(_))));
+    assert!(Model::new(ModelKind::Atcs, two(50, 50), vec![te(0, 1), te(1, 0)]).is_ok());
     assert_eq!(
-        Model::new(Kind::Mam, two(50, 50), vec![te(0, 1)]),
+        Model::new(ModelKind::Mam, two(50, 50), vec![te(0, 1)]),
         Err(ModelError::ClassWithoutTeClass(ClassType::new(1).unwrap()))
     );
 }
@@ -357,8 +357,8 @@ mod naive {
     }
 }
 
-fn any_kind() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Mam), Just(Kind::Rdm), Just(Kind::Gbam), Just(Kind::Atcs)]
+fn any_kind() -> impl Strategy<Value = ModelKind> {
+    prop_oneof![Just(ModelKind::Mam), Just(ModelKind::Rdm), Just(ModelKind::Gbam), Just(ModelKind::Atcs)]
 }
 
 proptest! {
@@ -413,12 +413,12 @@ proptest! {
             // bam.md 2.7: what each model promises.
             prop_assert!(!own || seen != Seen::Block, "one's own share is always admissible");
             if let Seen::Yield { devolved, preempted } = &seen {
-                prop_assert!(kind != Kind::Mam, "under MAM nobody yields");
-                prop_assert!(kind != Kind::Rdm || devolved.is_empty(), "under RDM nothing is lent upwards");
+                prop_assert!(kind != ModelKind::Mam, "under MAM nobody yields");
+                prop_assert!(kind != ModelKind::Rdm || devolved.is_empty(), "under RDM nothing is lent upwards");
                 prop_assert!(class != 0 || preempted.is_empty());
                 prop_assert!(class != 2 || devolved.is_empty());
             }
-            if kind == Kind::Atcs && free >= bandwidth {
+            if kind == ModelKind::Atcs && free >= bandwidth {
                 prop_assert_eq!(&seen, &Seen::Admit, "ATCS shares completely");
             }
         }
@@ -439,7 +439,7 @@ proptest! {
     ) {
         let (low, high) = (cut.0.min(cut.1), cut.0.max(cut.1));
         let classes: Vec<_> = vec![class(0, low, 0, 0), class(1, high - low, 0, 0), class(2, 100 - high, 0, 0)];
-        let kind = if rdm { Kind::Rdm } else { Kind::Mam };
+        let kind = if rdm { ModelKind::Rdm } else { ModelKind::Mam };
         let preset = Model::new(kind, classes.clone(), vec![]).unwrap();
         let rfc = Model::new(kind, classes, vec![te(0, 2), te(1, 1), te(2, 0)]).unwrap();
         let capacity = Bandwidth::from_bps(1_000).unwrap();

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use super::displace::{self, Leaver};
+use super::preemption::{self, DisplacedAllocation};
 use super::{living, resolve};
+use crate::allocation::{Allocation, LspState};
 use crate::bam::Slot;
 use crate::command::{NamedConstraints, Request};
 use crate::event::{Binding, Demand, Denial, Displaced, Event, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
-use crate::ledger::{Draft, Entry};
-use crate::lsp::{Allocation, LspState};
-use crate::model::{PathChoice, Policy};
+use crate::ledger::{LedgerDraft, LedgerEntry};
 use crate::path::{self, Constraints, Links, Metric, Query, Reason, WEIGHT_ONE, Workspace};
+use crate::policy::{PathChoice, Policy};
 use crate::refusal::Refusal;
 use crate::state::{ALLOCATIONS_MAX, Network, State};
 use crate::units::{Bandwidth, Millis};
@@ -49,7 +49,7 @@ pub(super) fn allocate(
     };
     check(&demand, network)?;
     let id = AllocationId(state.sequence().next().0);
-    let asker = Asker { id, asks_in: standing.asks_in, held_in: standing.held_in };
+    let asker = Requester { id, asks_in: standing.asks_in, held_in: standing.held_in };
     Ok(match admit(state, network, &demand, asker, None, workspace) {
         Ok((path, displaced)) => Event::Admitted { allocation: Arc::new(allocation(demand, id, path, now)), displaced },
         Err(denial) => Event::Denied { demand: Box::new(demand), denial },
@@ -88,7 +88,7 @@ pub(super) fn resize(
     };
     check(&demand, network)?;
     let standing = resolve::standing(network, name, old.class_type, Some(old.setup_priority), Some(old.hold_priority))?;
-    let asker = Asker { id, asks_in: standing.asks_in, held_in: standing.held_in };
+    let asker = Requester { id, asks_in: standing.asks_in, held_in: standing.held_in };
     Ok(match admit(state, network, &demand, asker, Some(old), workspace) {
         Ok((path, displaced)) => {
             let mut changed = Allocation::clone(old);
@@ -137,7 +137,7 @@ fn allocation(demand: Demand, id: AllocationId, path: Arc<[LinkIx]>, now: Millis
 
 /// Who asks, and in which columns of the books.
 #[derive(Clone, Copy)]
-pub(super) struct Asker {
+pub(super) struct Requester {
     pub(super) id: AllocationId,
     pub(super) asks_in: Slot,
     pub(super) held_in: Slot,
@@ -149,7 +149,7 @@ fn admit(
     state: &State,
     network: &Network,
     demand: &Demand,
-    asker: Asker,
+    asker: Requester,
     old: Option<&Arc<Allocation>>,
     workspace: &mut Workspace,
 ) -> Result<Admission, Denial> {
@@ -177,10 +177,10 @@ fn admit(
             return Err(why(network, &reach, &query, workspace));
         };
         affordable(network, policy, &query, &reach, &found.links, workspace)?;
-        return with_victims(state, network, Draft::new(&network.ledger), demand, asker, found.links, workspace);
+        return with_victims(state, network, LedgerDraft::new(&network.ledger), demand, asker, found.links, workspace);
     };
 
-    let mut draft = Draft::new(&network.ledger);
+    let mut draft = LedgerDraft::new(&network.ledger);
     if let Some(entry) = network.entry_of(old) {
         draft.leave(&entry);
     }
@@ -200,7 +200,7 @@ fn admit(
 }
 
 /// Less than before always has room where it is; more has, if every link of the path has.
-fn keeps_path(draft: &Draft<'_>, demand: &Demand, asker: Asker, old: &Allocation) -> bool {
+fn keeps_path(draft: &LedgerDraft<'_>, demand: &Demand, asker: Requester, old: &Allocation) -> bool {
     demand.bandwidth <= old.bandwidth
         || old.path.iter().all(|link| demand.bandwidth.as_bps() <= draft.free_bps(*link, asker.asks_in))
 }
@@ -208,29 +208,29 @@ fn keeps_path(draft: &Draft<'_>, demand: &Demand, asker: Asker, old: &Allocation
 fn with_victims(
     state: &State,
     network: &Network,
-    mut draft: Draft<'_>,
+    mut draft: LedgerDraft<'_>,
     demand: &Demand,
-    asker: Asker,
+    asker: Requester,
     links: Vec<LinkIx>,
     workspace: &mut Workspace,
 ) -> Result<Admission, Denial> {
     let path: Arc<[LinkIx]> = links.into();
-    let entry = Entry { id: asker.id, slot: asker.held_in, bandwidth: demand.bandwidth, path: Arc::clone(&path) };
+    let entry = LedgerEntry { id: asker.id, slot: asker.held_in, bandwidth: demand.bandwidth, path: Arc::clone(&path) };
     let leavers = make_room(&|id| state.allocation(id), network, &mut draft, &entry, asker.asks_in)?;
-    Ok((path, displace::settle(network, &mut draft, leavers, workspace)))
+    Ok((path, preemption::settle(network, &mut draft, leavers, workspace)))
 }
 
 /// Where allocations are found in the numbers of the topology that is decided about: the state, or a new revision's.
-pub(super) type Find<'a, 'b> = &'b dyn Fn(AllocationId) -> Option<&'a Arc<Allocation>>;
+pub(super) type AllocationLookup<'a, 'b> = &'b dyn Fn(AllocationId) -> Option<&'a Arc<Allocation>>;
 
 /// Books the entry link by link; on each, who has to yield leaves all its links at once before the next is looked at.
 pub(super) fn make_room<'a>(
-    find: Find<'a, '_>,
+    find: AllocationLookup<'a, '_>,
     network: &Network,
-    draft: &mut Draft<'_>,
-    entry: &Entry,
+    draft: &mut LedgerDraft<'_>,
+    entry: &LedgerEntry,
     asks_in: Slot,
-) -> Result<Vec<Leaver>, Denial> {
+) -> Result<Vec<DisplacedAllocation>, Denial> {
     let mut leavers = vec![];
     for link in entry.path.iter() {
         draft.enter_on(*link, entry);
@@ -239,7 +239,7 @@ pub(super) fn make_room<'a>(
             let known = victim.and_then(|victim| Some((victim, network.entry_of(victim)?)));
             let Some((victim, entry)) = known else { return Err(Denial::NoPath(PathObstacle::SearchLimit)) };
             draft.leave(&entry);
-            leavers.push(Leaver::yielding(victim, cause));
+            leavers.push(DisplacedAllocation::yielding(victim, cause));
         }
     }
     Ok(leavers)

@@ -1,6 +1,6 @@
 //! Which controllers there are.
 
-use crate::controller::{Address, CONTROLLERS_MAX, Controller, DriverKind};
+use crate::controller::{CONTROLLERS_MAX, Controller, ControllerAddress, DriverKind};
 use crate::event::Event;
 use crate::id::Name;
 use crate::refusal::Refusal;
@@ -10,7 +10,7 @@ pub(super) fn put(
     state: &State,
     name: &Name,
     driver: DriverKind,
-    address: Option<&Address>,
+    address: Option<&ControllerAddress>,
     topology: &Name,
 ) -> Result<Event, Refusal> {
     if state.controller(name.as_str()).is_none() && state.controllers.len() >= CONTROLLERS_MAX {

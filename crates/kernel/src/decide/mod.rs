@@ -2,7 +2,7 @@
 
 mod admit;
 mod controller;
-mod displace;
+mod preemption;
 mod network;
 mod resolve;
 
@@ -53,7 +53,7 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
     }
 }
 
-fn living(state: &State, id: AllocationId) -> Result<&Arc<super::lsp::Allocation>, Refusal> {
+fn living(state: &State, id: AllocationId) -> Result<&Arc<super::allocation::Allocation>, Refusal> {
     state.allocation(id).ok_or(Refusal::UnknownAllocation(id))
 }
 

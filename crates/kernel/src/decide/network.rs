@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use super::displace::{self, Leaver};
+use super::preemption::{self, DisplacedAllocation};
 use super::resolve;
+use crate::allocation::Allocation;
 use crate::bam::Cause;
-use crate::command::{Expected, LinkChange, Misfits, Switchover};
+use crate::command::{Expected, LinkChange, ModelChange, OnMisfit};
 use crate::event::{Displaced, DisplacedBy, Event, Fate};
 use crate::id::{AllocationId, LinkIx, Name, Sequence};
-use crate::ledger::Draft;
-use crate::lsp::Allocation;
-use crate::model::BandwidthModel;
+use crate::ledger::LedgerDraft;
 use crate::path::{Graph, Workspace};
+use crate::policy::BandwidthModel;
 use crate::refusal::Refusal;
+use crate::remap::Translation;
 use crate::state::{Network, State, TOPOLOGIES_MAX};
 use crate::topology::{Link, LinkState, Topology};
-use crate::translate::Translation;
 use crate::units::Bandwidth;
 
 pub(super) fn put_topology(
@@ -23,7 +23,7 @@ pub(super) fn put_topology(
     name: &Name,
     topology: &Arc<Topology>,
     expected: Expected,
-    misfits: Misfits,
+    misfits: OnMisfit,
     workspace: &mut Workspace,
 ) -> Result<Event, Refusal> {
     let put = |displaced| Event::TopologyPut { name: name.clone(), topology: Arc::clone(topology), displaced };
@@ -38,7 +38,7 @@ pub(super) fn put_topology(
     };
     check_revision(expected, network.revision)?;
     let displaced = into_new_revision(state, name, network, topology, workspace);
-    if misfits == Misfits::Refuse && !displaced.is_empty() {
+    if misfits == OnMisfit::Refuse && !displaced.is_empty() {
         return Err(Refusal::Misfits { misfits: displaced.iter().map(|gone| gone.id).collect() });
     }
     Ok(put(displaced))
@@ -66,23 +66,25 @@ fn into_new_revision(
                 }
                 moved.push(Arc::new(kept));
             }
-            Some(kept) => homeless.push(Leaver { allocation: Arc::new(kept), cause: DisplacedBy::Link }),
+            Some(kept) => homeless.push(DisplacedAllocation { allocation: Arc::new(kept), cause: DisplacedBy::Link }),
             None => match translation.ends_of(allocation) {
-                Some(pathless) => homeless.push(Leaver { allocation: Arc::new(pathless), cause: DisplacedBy::Link }),
+                Some(pathless) => {
+                    homeless.push(DisplacedAllocation { allocation: Arc::new(pathless), cause: DisplacedBy::Link })
+                }
                 None => lost.push(over(allocation.id)),
             },
         }
     }
     let find = |id: AllocationId| moved.binary_search_by_key(&id, |kept| kept.id).ok().and_then(|at| moved.get(at));
-    let mut draft = Draft::new(&new.ledger);
+    let mut draft = LedgerDraft::new(&new.ledger);
     homeless.extend(squeeze(&new, &mut draft, all_links(topology), DisplacedBy::Link, find));
-    let mut displaced = displace::restore(&find, &new, &mut draft, homeless, workspace);
+    let mut displaced = preemption::restore(&find, &new, &mut draft, homeless, workspace);
     displaced.extend(lost);
     displaced
 }
 
 fn over(id: AllocationId) -> Displaced {
-    Displaced { id, cause: DisplacedBy::Link, fate: Fate::Ended(crate::lsp::EndCause::Failed) }
+    Displaced { id, cause: DisplacedBy::Link, fate: Fate::Ended(crate::allocation::EndCause::Failed) }
 }
 
 fn stands(allocation: &Allocation, topology: &Topology) -> bool {
@@ -105,7 +107,7 @@ pub(super) fn set_model(
     topology: &Name,
     model: &Arc<BandwidthModel>,
     expected: Expected,
-    switch: Switchover,
+    switch: ModelChange,
     workspace: &mut Workspace,
 ) -> Result<Event, Refusal> {
     let (_, old) = resolve::network(state, Some(topology))?;
@@ -123,15 +125,15 @@ pub(super) fn set_model(
         return Err(Refusal::ClassesInUse { orphans });
     }
     let displaced = match switch {
-        Switchover::Soft => vec![],
-        Switchover::Hard => {
+        ModelChange::Soft => vec![],
+        ModelChange::Hard => {
             let cause = DisplacedBy::Yielding(Cause::Preempted);
-            let mut draft = Draft::new(&new.ledger);
+            let mut draft = LedgerDraft::new(&new.ledger);
             let mut leavers = squeeze(&new, &mut draft, all_links(&old.topology), cause, |id| state.allocation(id));
             for leaver in &mut leavers {
                 leaver.cause = DisplacedBy::Yielding(loan_called_in(old, model, &leaver.allocation));
             }
-            displace::settle(&new, &mut draft, leavers, workspace)
+            preemption::settle(&new, &mut draft, leavers, workspace)
         }
     };
     Ok(Event::ModelSet { topology: topology.clone(), model: Arc::clone(model), displaced })
@@ -171,7 +173,7 @@ pub(super) fn change_link(
     let unknown = || Refusal::UnknownLink { name: link_name.clone(), topology: topology_name.clone() };
     let ix = network.topology.link_named(link_name.as_str()).ok_or_else(unknown)?;
     let links = changed_links(&network.topology, ix, change)?;
-    let mut draft = Draft::new(&network.ledger);
+    let mut draft = LedgerDraft::new(&network.ledger);
     for (ix, link) in &links {
         draft.set_link(*ix, link, &network.model);
     }
@@ -182,7 +184,7 @@ pub(super) fn change_link(
     let squeezed =
         squeeze(network, &mut draft, links.iter().map(|(ix, _)| *ix), DisplacedBy::Link, |id| state.allocation(id));
     broken.extend(squeezed);
-    let mut displaced = displace::restore(&|id| state.allocation(id), network, &mut draft, broken, workspace);
+    let mut displaced = preemption::restore(&|id| state.allocation(id), network, &mut draft, broken, workspace);
     let mut stranded = vec![];
     for (ix, _) in links.iter().filter(|(_, link)| link.state == LinkState::Maintenance) {
         drain(state, network, &mut draft, *ix, workspace, &mut displaced, &mut stranded);
@@ -226,13 +228,19 @@ fn in_proportion((reservable, capacity): (Bandwidth, Bandwidth), new: Bandwidth)
     Bandwidth::saturating_from_bps(u64::try_from(wide).unwrap_or(u64::MAX))
 }
 
-fn leave_link(state: &State, network: &Network, draft: &mut Draft<'_>, ix: LinkIx, leavers: &mut Vec<Leaver>) {
+fn leave_link(
+    state: &State,
+    network: &Network,
+    draft: &mut LedgerDraft<'_>,
+    ix: LinkIx,
+    leavers: &mut Vec<DisplacedAllocation>,
+) {
     let mut on_it: Vec<AllocationId> = network.ledger.on_link(ix).filter(|id| !draft.is_gone(*id)).collect();
     on_it.sort_unstable();
     for allocation in on_it.into_iter().filter_map(|id| state.allocation(id)) {
         if let Some(entry) = network.entry_of(allocation) {
             draft.leave(&entry);
-            leavers.push(Leaver { allocation: Arc::clone(allocation), cause: DisplacedBy::Link });
+            leavers.push(DisplacedAllocation { allocation: Arc::clone(allocation), cause: DisplacedBy::Link });
         }
     }
 }
@@ -241,20 +249,21 @@ fn leave_link(state: &State, network: &Network, draft: &mut Draft<'_>, ix: LinkI
 fn drain(
     state: &State,
     network: &Network,
-    draft: &mut Draft<'_>,
+    draft: &mut LedgerDraft<'_>,
     ix: LinkIx,
     workspace: &mut Workspace,
     displaced: &mut Vec<Displaced>,
     stranded: &mut Vec<AllocationId>,
 ) {
     let on_it = network.ledger.on_link(ix).filter(|id| !draft.is_gone(*id)).filter_map(|id| state.allocation(id));
-    let mut guests: Vec<Leaver> =
-        on_it.map(|allocation| Leaver { allocation: Arc::clone(allocation), cause: DisplacedBy::Link }).collect();
-    displace::best_first(network, &mut guests);
+    let mut guests: Vec<DisplacedAllocation> = on_it
+        .map(|allocation| DisplacedAllocation { allocation: Arc::clone(allocation), cause: DisplacedBy::Link })
+        .collect();
+    preemption::best_first(network, &mut guests);
     for guest in guests {
         let Some(entry) = network.entry_of(&guest.allocation) else { continue };
         draft.leave(&entry);
-        match displace::elsewhere(network, draft, &guest, workspace) {
+        match preemption::elsewhere(network, draft, &guest, workspace) {
             Some(way) => {
                 displaced.push(Displaced { id: entry.id, cause: guest.cause, fate: Fate::Rerouted(way) });
             }
@@ -269,18 +278,18 @@ fn drain(
 /// Takes the newest off every overfull link until all books hold.
 fn squeeze<'a>(
     network: &Network,
-    draft: &mut Draft<'_>,
+    draft: &mut LedgerDraft<'_>,
     links: impl Iterator<Item = LinkIx>,
     cause: DisplacedBy,
     find: impl Fn(AllocationId) -> Option<&'a Arc<Allocation>>,
-) -> Vec<Leaver> {
+) -> Vec<DisplacedAllocation> {
     let mut leavers = vec![];
     for link in links {
         while let Some(Some(id)) = draft.next_to_leave(link, network.model.policy.victim_order) {
             let Some(allocation) = find(id) else { break };
             let Some(entry) = network.entry_of(allocation) else { break };
             draft.leave(&entry);
-            leavers.push(Leaver { allocation: Arc::clone(allocation), cause });
+            leavers.push(DisplacedAllocation { allocation: Arc::clone(allocation), cause });
         }
     }
     leavers

@@ -2,7 +2,7 @@
 
 use crate::bam::Slot;
 use crate::class::{ClassType, Priority, TeClass};
-use crate::command::{Looseness, NamedConstraints, NamedHop};
+use crate::command::{HopKind, NamedConstraints, NamedHop};
 use crate::id::{Name, NodeIx};
 use crate::path::{Constraints, Hop, RouteHop};
 use crate::refusal::Refusal;
@@ -59,7 +59,7 @@ pub(super) fn node(
 }
 
 /// The priorities and slots of a demand.
-pub(super) struct Standing {
+pub(super) struct CurrentAllocation {
     pub(super) setup: Priority,
     pub(super) hold: Priority,
     pub(super) asks_in: Slot,
@@ -73,7 +73,7 @@ pub(super) fn standing(
     class_type: ClassType,
     setup: Option<Priority>,
     hold: Option<Priority>,
-) -> Result<Standing, Refusal> {
+) -> Result<CurrentAllocation, Refusal> {
     let model = &network.model.model;
     if !model.has_class(class_type) {
         return Err(Refusal::UnknownClassType { class_type, topology: topology.clone() });
@@ -91,7 +91,12 @@ pub(super) fn standing(
             topology: topology.clone(),
         })
     };
-    Ok(Standing { setup, hold, asks_in: slot("setup_priority", setup)?, held_in: slot("hold_priority", hold)? })
+    Ok(CurrentAllocation {
+        setup,
+        hold,
+        asks_in: slot("setup_priority", setup)?,
+        held_in: slot("hold_priority", hold)?,
+    })
 }
 
 /// The constraints with their names resolved; `None` where nothing is constrained.
@@ -111,7 +116,7 @@ pub fn constraints(
     let all = |field, hops: &[NamedHop]| hops.iter().map(|hop| resolve(field, hop)).collect::<Result<Vec<_>, _>>();
     let mut route = Vec::with_capacity(named.route.len());
     for step in &named.route {
-        route.push(RouteHop { hop: resolve("route", &step.hop)?, strict: step.looseness == Looseness::Strict });
+        route.push(RouteHop { hop: resolve("route", &step.hop)?, strict: step.looseness == HopKind::Strict });
     }
     // An explicit route may begin with the node it starts from, which takes itself off it (RFC 3209 §4.3.4.1).
     if route.first().is_some_and(|first| first.hop == Hop::Node(ingress)) {

@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::range::MeterId;
-use super::rule::{Cookie, Dpid, Place, Rule, Step};
-use super::table::{Role, Seat, Table, Tables};
+use super::flow_table::{Role, RuleMeta, Table, Tables};
+use super::id_ranges::MeterId;
+use super::rule::{Cookie, Dpid, Rule, RuleKey, RuleStep};
 use crate::id::AllocationId;
 
 /// When a step may be taken: each stage begins when the one before it is over.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Stage {
+pub enum DiffStage {
     /// Traffic is stopped that would run into a rule which is to become another's.
     Retreat,
     /// Meters, tails and transits are made; nothing enters them yet.
@@ -34,26 +34,26 @@ pub enum Stage {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Task {
     /// When.
-    pub stage: Stage,
+    pub stage: DiffStage,
     /// On which switch.
     pub switch: Dpid,
     /// What.
-    pub step: Step,
+    pub step: RuleStep,
     /// For whom, where somebody is known.
     pub serves: Option<AllocationId>,
 }
 
 impl Task {
     /// Meters, then tails, transits and heads; when deleting the other way round.
-    fn rank(&self) -> (Stage, u8) {
+    fn rank(&self) -> (DiffStage, u8) {
         let within = match &self.step {
-            Step::AddMeter(_) | Step::ModifyMeter(_) | Step::DeleteMeter(_) => 0,
-            Step::PutRule(rule) => match seat_of(rule).role(&rule.place) {
+            RuleStep::AddMeter(_) | RuleStep::ModifyMeter(_) | RuleStep::DeleteMeter(_) => 0,
+            RuleStep::PutRule(rule) => match seat_of(rule).role(&rule.place) {
                 Role::Tail => 1,
                 Role::Transit => 2,
                 Role::Head => 3,
             },
-            Step::DeleteRule { .. } => 0,
+            RuleStep::DeleteRule { .. } => 0,
         };
         (self.stage, within)
     }
@@ -85,10 +85,10 @@ fn meters(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
     for meter in wanted.meters() {
         let step = match seen.meter(meter.id) {
             Some(same) if same == meter => continue,
-            Some(_) => Step::ModifyMeter(meter),
-            None => Step::AddMeter(meter),
+            Some(_) => RuleStep::ModifyMeter(meter),
+            None => RuleStep::AddMeter(meter),
         };
-        tasks.push(Task { stage: Stage::Prepare, switch, step, serves: users.get(&meter.id).copied() });
+        tasks.push(Task { stage: DiffStage::Prepare, switch, step, serves: users.get(&meter.id).copied() });
     }
     // Whoever still goes through a meter when it is deleted loses their rule.
     let users: BTreeMap<MeterId, AllocationId> =
@@ -96,28 +96,28 @@ fn meters(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
     let extra = seen.meters().filter(|meter| wanted.meter(meter.id).is_none());
     tasks.extend(extra.map(|meter| {
         let serves = users.get(&meter.id).copied();
-        Task { stage: Stage::Discard, switch, step: Step::DeleteMeter(meter.id), serves }
+        Task { stage: DiffStage::Discard, switch, step: RuleStep::DeleteMeter(meter.id), serves }
     }));
 }
 
 fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbed: &mut BTreeSet<Cookie>) {
     // A meter that is not there has taken the rules that used it along, whatever was reported before.
-    let is_metered = |seat: &Seat| seat.meter().is_none_or(|meter| seen.meter(meter).is_some());
+    let is_metered = |seat: &RuleMeta| seat.meter().is_none_or(|meter| seen.meter(meter).is_some());
     for (place, seat) in wanted.rules() {
         let there = seen.seat(place);
         if there.is_some_and(|there| there == seat && is_metered(seat)) {
             continue;
         }
         let stage = match (seat.role(place), there) {
-            (Role::Head, Some(there)) if there.cookie.allocation() == seat.cookie.allocation() => Stage::Move,
-            (Role::Head, _) => Stage::Enter,
-            (Role::Tail | Role::Transit, _) => Stage::Prepare,
+            (Role::Head, Some(there)) if there.cookie.allocation() == seat.cookie.allocation() => DiffStage::Move,
+            (Role::Head, _) => DiffStage::Enter,
+            (Role::Tail | Role::Transit, _) => DiffStage::Prepare,
         };
-        if let Some(there) = there.filter(|there| stage == Stage::Prepare && there.cookie != seat.cookie) {
+        if let Some(there) = there.filter(|there| stage == DiffStage::Prepare && there.cookie != seat.cookie) {
             robbed.insert(there.cookie);
         }
         let rule = Rule { place: place.clone(), cookie: seat.cookie, actions: seat.actions.clone() };
-        tasks.push(Task { stage, switch, step: Step::PutRule(rule), serves: Some(seat.cookie.allocation()) });
+        tasks.push(Task { stage, switch, step: RuleStep::PutRule(rule), serves: Some(seat.cookie.allocation()) });
     }
 }
 
@@ -126,9 +126,9 @@ fn deletions(switch: Dpid, wanted: &Table, seen: &Table, living: &BTreeSet<Alloc
         let allocation = seat.cookie.allocation();
         let stage = match seat.role(place) {
             // Somebody who lives and enters elsewhere now keeps the old way until the new one stands.
-            Role::Head if living.contains(&allocation) => Stage::Withdraw,
-            Role::Head => Stage::Leave,
-            Role::Tail | Role::Transit => Stage::Clear,
+            Role::Head if living.contains(&allocation) => DiffStage::Withdraw,
+            Role::Head => DiffStage::Leave,
+            Role::Tail | Role::Transit => DiffStage::Clear,
         };
         tasks.push(delete(stage, switch, place, seat.cookie));
     }
@@ -138,22 +138,22 @@ fn deletions(switch: Dpid, wanted: &Table, seen: &Table, living: &BTreeSet<Alloc
 fn retreats(switch: Dpid, seen: &Table, robbed: &BTreeSet<Cookie>, tasks: &mut Vec<Task>) {
     let heads = seen.rules().filter(|(place, seat)| seat.role(place) == Role::Head && robbed.contains(&seat.cookie));
     for (place, seat) in heads {
-        let same = |task: &Task| matches!(&task.step, Step::DeleteRule { place: other, .. } if other == place);
+        let same = |task: &Task| matches!(&task.step, RuleStep::DeleteRule { place: other, .. } if other == place);
         tasks.retain(|task| task.switch != switch || !same(task));
-        tasks.push(delete(Stage::Retreat, switch, place, seat.cookie));
+        tasks.push(delete(DiffStage::Retreat, switch, place, seat.cookie));
         // What stood there and was right has to come back.
-        let again = |task: &Task| matches!(&task.step, Step::PutRule(rule) if rule.place == *place);
+        let again = |task: &Task| matches!(&task.step, RuleStep::PutRule(rule) if rule.place == *place);
         if let Some(task) = tasks.iter_mut().find(|task| task.switch == switch && again(task)) {
-            task.stage = Stage::Enter;
+            task.stage = DiffStage::Enter;
         }
     }
 }
 
-fn delete(stage: Stage, switch: Dpid, place: &Place, cookie: Cookie) -> Task {
-    let step = Step::DeleteRule { place: place.clone(), cookie };
+fn delete(stage: DiffStage, switch: Dpid, place: &RuleKey, cookie: Cookie) -> Task {
+    let step = RuleStep::DeleteRule { place: place.clone(), cookie };
     Task { stage, switch, step, serves: Some(cookie.allocation()) }
 }
 
-fn seat_of(rule: &Rule) -> Seat {
-    Seat { cookie: rule.cookie, actions: rule.actions.clone() }
+fn seat_of(rule: &Rule) -> RuleMeta {
+    RuleMeta { cookie: rule.cookie, actions: rule.actions.clone() }
 }

@@ -4,29 +4,29 @@
 //! [`Plan`] says what should be held; [`diff()`] says which steps lead there; [`Agenda`] says which of them may still be
 //! taken when some have failed.
 
-mod range;
+mod id_ranges;
 mod rule;
-mod table;
+mod flow_table;
 
-mod shape;
+mod lsp_rules;
 
-mod numbers;
+mod id_pool;
 mod plan;
 mod recover;
 
-mod agenda;
+mod work_queue;
 mod diff;
 
 #[cfg(test)]
 mod tests;
 
-pub use agenda::Agenda;
-pub use diff::{Stage, Task, diff};
-pub use plan::Plan;
-pub use range::{LABEL_MAX, LABEL_MIN, Label, METER_MAX, METER_MIN, MeterId};
+pub use diff::{DiffStage, Task, diff};
+pub use flow_table::{Role, RuleMeta, Table, Tables};
+pub use id_ranges::{LABEL_MAX, LABEL_MIN, Label, METER_MAX, METER_MIN, MeterId};
+pub use lsp_rules::{HEAD_PRIORITY, LABEL_PRIORITY, NoRules, dscp, traffic_class};
+pub use plan::RulePlan;
 pub use rule::{
-    Action, Cookie, CookieFilter, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Fault, Ipv4Match, Match, Meter, Place, PortNo,
-    Rule, Step, StepOutcome, TABLE,
+    Action, Cookie, CookieFilter, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Ipv4Match, Match, Meter, PortNo, Rule, RuleKey,
+    RuleStep, StepOutcome, SwitchFault, TABLE,
 };
-pub use shape::{HEAD_PRIORITY, LABEL_PRIORITY, NoRules, dscp, traffic_class};
-pub use table::{Role, Seat, Table, Tables};
+pub use work_queue::Agenda;

@@ -6,27 +6,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::numbers::Numbers;
-use super::range::{LABEL_MAX, LABEL_MIN, Label, METER_MAX, METER_MIN, MeterId};
-use super::recover::{Found, Recovered};
-use super::rule::{Cookie, Dpid, Place};
-use super::shape::{NoRules, Shape, label_place, meter};
-use super::table::{Table, Tables};
+use super::flow_table::{Table, Tables};
+use super::id_pool::Numbers;
+use super::id_ranges::{LABEL_MAX, LABEL_MIN, Label, METER_MAX, METER_MIN, MeterId};
+use super::lsp_rules::{NoRules, Shape, label_place, meter};
+use super::recover::{FoundRules, Recovered};
+use super::rule::{Cookie, Dpid, RuleKey};
+use crate::allocation::Allocation;
 use crate::id::AllocationId;
-use crate::lsp::Allocation;
 use crate::topology::Topology;
 use crate::units::Bandwidth;
 
 /// What every switch should hold, and why some allocations have no rules.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub struct RulePlan {
     tables: Tables,
     paths: BTreeMap<AllocationId, Path>,
     without: BTreeMap<AllocationId, NoRules>,
     numbers: BTreeMap<Dpid, Given>,
     /// Who asks for the packets of a place: the oldest gets them.
-    claims: BTreeMap<(Dpid, Place), BTreeSet<AllocationId>>,
-    found: BTreeMap<AllocationId, Found>,
+    claims: BTreeMap<(Dpid, RuleKey), BTreeSet<AllocationId>>,
+    found: BTreeMap<AllocationId, FoundRules>,
 }
 
 /// The numbers of a switch.
@@ -52,7 +52,7 @@ struct Path {
     bandwidth: Bandwidth,
 }
 
-impl Plan {
+impl RulePlan {
     /// Nothing is to be held anywhere.
     pub fn new() -> Self {
         Self::default()
@@ -60,7 +60,7 @@ impl Plan {
 
     /// Remembers what the switches hold, for allocations that are set from now on: they get the same numbers again.
     pub fn recover(&mut self, seen: &Tables) {
-        self.found = Found::in_tables(seen);
+        self.found = FoundRules::in_tables(seen);
     }
 
     /// What every switch should hold.
@@ -275,7 +275,7 @@ impl Plan {
         }
     }
 
-    fn owner(&self, claim: &(Dpid, Place)) -> Option<AllocationId> {
+    fn owner(&self, claim: &(Dpid, RuleKey)) -> Option<AllocationId> {
         self.claims.get(claim)?.first().copied()
     }
 

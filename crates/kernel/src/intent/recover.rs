@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use super::range::{Label, MeterId};
-use super::rule::{Action, Dpid, Match, Place, PortNo};
-use super::shape::Shape;
-use super::table::{Role, Seat, Tables};
+use super::flow_table::{Role, RuleMeta, Tables};
+use super::id_ranges::{Label, MeterId};
+use super::lsp_rules::Shape;
+use super::rule::{Action, Dpid, Match, PortNo, RuleKey};
 use crate::id::AllocationId;
 
 /// What was found of one allocation: its rules by epoch.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
-    epochs: BTreeMap<u16, Vec<(Dpid, Place, Seat)>>,
+pub(super) struct FoundRules {
+    epochs: BTreeMap<u16, Vec<(Dpid, RuleKey, RuleMeta)>>,
 }
 
 /// The numbers that were recovered.
@@ -24,7 +24,7 @@ pub(super) struct Recovered {
     pub(super) meter: Option<MeterId>,
 }
 
-impl Found {
+impl FoundRules {
     /// Everything of ours, by allocation.
     pub(super) fn in_tables(seen: &Tables) -> BTreeMap<AllocationId, Self> {
         let mut found: BTreeMap<AllocationId, Self> = BTreeMap::new();
@@ -48,7 +48,7 @@ impl Found {
 }
 
 /// `None` if a rule is not one that this path could have.
-fn recovered(rules: &[(Dpid, Place, Seat)], shape: &Shape) -> Option<Recovered> {
+fn recovered(rules: &[(Dpid, RuleKey, RuleMeta)], shape: &Shape) -> Option<Recovered> {
     let last = shape.hops.len().checked_sub(1)?;
     let mut own = vec![None; last];
     let mut told = vec![None; last];
@@ -73,14 +73,14 @@ fn recovered(rules: &[(Dpid, Place, Seat)], shape: &Shape) -> Option<Recovered> 
     Some(Recovered { labels: labels.collect(), meter })
 }
 
-fn output(seat: &Seat) -> Option<PortNo> {
+fn output(seat: &RuleMeta) -> Option<PortNo> {
     seat.actions.iter().find_map(|action| match action {
         Action::Output(port) => Some(*port),
         _ => None,
     })
 }
 
-fn pushed(seat: &Seat) -> Option<Label> {
+fn pushed(seat: &RuleMeta) -> Option<Label> {
     seat.actions.iter().find_map(|action| match action {
         Action::SetLabel(label) => Some(*label),
         _ => None,

@@ -6,9 +6,9 @@
 
 use std::fmt;
 
-use super::range::{Label, MeterId};
+use super::id_ranges::{Label, MeterId};
+use crate::allocation::Ipv4Prefix;
 use crate::id::AllocationId;
-use crate::lsp::Ipv4Prefix;
 
 /// The table in which all our rules stand.
 pub const TABLE: u8 = 0;
@@ -121,7 +121,7 @@ impl CookieFilter {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Rule {
     /// Where it stands; there is one rule a place.
-    pub place: Place,
+    pub place: RuleKey,
     /// Whose it is.
     pub cookie: Cookie,
     /// What is done with a packet, in order.
@@ -130,7 +130,7 @@ pub struct Rule {
 
 /// What makes a rule this rule and no other: adding another in the same place replaces it (OpenFlow 1.3 §6.4).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Place {
+pub struct RuleKey {
     /// In which table: [`TABLE`] for all that we write.
     pub table: u8,
     /// Higher ones are asked first.
@@ -205,7 +205,7 @@ pub struct Meter {
 
 /// A change on one switch.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Step {
+pub enum RuleStep {
     /// Make a meter that is not there.
     AddMeter(Meter),
     /// Give a meter that is there another rate, in place.
@@ -215,7 +215,7 @@ pub enum Step {
     /// Delete what stands in this place and has this cookie, and nothing else.
     DeleteRule {
         /// Where.
-        place: Place,
+        place: RuleKey,
         /// Whose.
         cookie: Cookie,
     },
@@ -229,14 +229,14 @@ pub enum StepOutcome {
     /// The switch holds it, or no longer holds it: acknowledged or read back.
     InForce,
     /// It does not, and it was told or seen so.
-    Refused(Fault),
+    Refused(SwitchFault),
     /// Nobody knows; look later.
     Unknown,
 }
 
 /// Why a switch or its controller did not take a step.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
-pub enum Fault {
+pub enum SwitchFault {
     /// The switch said so (OpenFlow 1.3 §7.4.4).
     #[error("the switch refused it with error {kind}/{code}")]
     Switch {

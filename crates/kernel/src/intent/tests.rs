@@ -6,9 +6,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::allocation::{Allocation, Flow, Ipv4Prefix, LspState};
 use crate::class::{ClassType, Priority};
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
-use crate::lsp::{Allocation, Flow, Ipv4Prefix, LspState};
 use crate::topology::{Link, LinkState, Node, Switch, Topology};
 use crate::units::{Bandwidth, Micros, Millis};
 
@@ -75,8 +75,8 @@ fn allocation(id: u64, nodes: &[u32], bps: u64) -> Allocation {
     }
 }
 
-fn planned(allocations: &[Allocation]) -> Plan {
-    let mut plan = Plan::new();
+fn planned(allocations: &[Allocation]) -> RulePlan {
+    let mut plan = RulePlan::new();
     let topology = mesh();
     allocations.iter().for_each(|allocation| plan.set(allocation, &topology, &Tables::new()));
     plan
@@ -86,7 +86,7 @@ fn known(tables: &Tables) -> Tables {
     (1..=u64::from(NODES)).map(|dpid| (Dpid(dpid), tables.get(&Dpid(dpid)).cloned().unwrap_or_default())).collect()
 }
 
-fn head_of(tables: &Tables, id: u64) -> Option<(Dpid, Place, Seat)> {
+fn head_of(tables: &Tables, id: u64) -> Option<(Dpid, RuleKey, RuleMeta)> {
     let all = tables.iter().flat_map(|(dpid, table)| table.rules().map(|(place, seat)| (*dpid, place, seat)));
     let mut heads =
         all.filter(|(_, place, seat)| seat.role(place) == Role::Head && seat.cookie.allocation() == AllocationId(id));
@@ -94,7 +94,7 @@ fn head_of(tables: &Tables, id: u64) -> Option<(Dpid, Place, Seat)> {
 }
 
 /// Whether packets that enter by this rule leave at a host.
-fn arrives(tables: &Tables, mut at: Dpid, seat: &Seat) -> bool {
+fn arrives(tables: &Tables, mut at: Dpid, seat: &RuleMeta) -> bool {
     let mut seat = seat.clone();
     for _ in 0..=NODES {
         let metered = seat.meter().is_none_or(|meter| tables[&at].meter(meter).is_some());
@@ -111,14 +111,14 @@ fn arrives(tables: &Tables, mut at: Dpid, seat: &Seat) -> bool {
             return seat.actions.contains(&Action::PopMpls);
         }
         at = Dpid(u64::from(port.0));
-        let place = label.map(shape::label_place);
+        let place = label.map(lsp_rules::label_place);
         let Some(next) = place.and_then(|place| tables[&at].seat(&place).cloned()) else { return false };
         seat = next;
     }
     false
 }
 
-fn heads(tables: &Tables) -> Vec<(Dpid, Place, Seat)> {
+fn heads(tables: &Tables) -> Vec<(Dpid, RuleKey, RuleMeta)> {
     let all = tables.iter().flat_map(|(dpid, table)| table.rules().map(|(place, seat)| (*dpid, place, seat)));
     let heads = all.filter(|(_, place, seat)| seat.role(place) == Role::Head);
     heads.map(|(dpid, place, seat)| (dpid, place.clone(), seat.clone())).collect()
@@ -163,7 +163,7 @@ fn a_reroute_gets_other_labels_and_keeps_its_meter() {
     let before = known(plan.tables());
     plan.set(&allocation(7, &[0, 2, 1, 3], 1_000), &mesh(), &before);
     let stages: Vec<_> = diff(plan.tables(), &before).into_iter().map(|task| (task.stage, task.switch.0)).collect();
-    use Stage::{Clear, Move, Prepare};
+    use DiffStage::{Clear, Move, Prepare};
     assert_eq!(stages[..4], [(Prepare, 4), (Prepare, 2), (Prepare, 3), (Move, 1)]);
     assert_eq!(stages[4..], [(Clear, 2), (Clear, 3), (Clear, 4)]);
 }
@@ -174,12 +174,12 @@ fn a_resize_changes_the_meter_and_nothing_else() {
     let before = known(plan.tables());
     plan.set(&allocation(7, &[0, 1], 2_000), &mesh(), &before);
     let steps: Vec<_> = diff(plan.tables(), &before).into_iter().map(|task| task.step).collect();
-    assert_eq!(steps, [Step::ModifyMeter(Meter { id: MeterId(METER_MIN), rate_kbps: 2, burst_kbit: 2 })]);
+    assert_eq!(steps, [RuleStep::ModifyMeter(Meter { id: MeterId(METER_MIN), rate_kbps: 2, burst_kbit: 2 })]);
 }
 
 #[test]
 fn who_cannot_have_rules_is_told_why() {
-    let mut plan = Plan::new();
+    let mut plan = RulePlan::new();
     let mut nowhere = allocation(1, &[0, 1], 1);
     nowhere.flow.as_mut().unwrap().out_port = Some(7);
     plan.set(&nowhere, &mesh(), &Tables::new());
@@ -256,7 +256,7 @@ fn harmed(tables: &Tables, harm: &[(u8, u8)]) -> Tables {
             }
             3 => {
                 let matches = Match::Opaque("in_port=7".into());
-                table.put(Rule { place: Place { matches, ..place.clone() }, cookie: seat.cookie, actions: vec![] });
+                table.put(Rule { place: RuleKey { matches, ..place.clone() }, cookie: seat.cookie, actions: vec![] });
             }
             _ => table.put_meter(Meter { id: MeterId(METER_MIN + u32::from(*what)), rate_kbps: 0, burst_kbit: 9 }),
         }
@@ -264,15 +264,17 @@ fn harmed(tables: &Tables, harm: &[(u8, u8)]) -> Tables {
     tables
 }
 
-fn check_steps(start: &Tables, plan: &Plan) -> Result<(), TestCaseError> {
+fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
     let mut tables = start.clone();
     for task in diff(plan.tables(), start) {
         match &task.step {
-            Step::PutRule(rule) => prop_assert!(rule.cookie.is_ours()),
-            Step::DeleteRule { cookie, .. } => prop_assert!(cookie.is_ours()),
-            Step::AddMeter(meter) => prop_assert!(meter.id.is_ours() && tables[&task.switch].meter(meter.id).is_none()),
-            Step::ModifyMeter(meter) => prop_assert!(tables[&task.switch].meter(meter.id).is_some()),
-            Step::DeleteMeter(id) => prop_assert!(id.is_ours()),
+            RuleStep::PutRule(rule) => prop_assert!(rule.cookie.is_ours()),
+            RuleStep::DeleteRule { cookie, .. } => prop_assert!(cookie.is_ours()),
+            RuleStep::AddMeter(meter) => {
+                prop_assert!(meter.id.is_ours() && tables[&task.switch].meter(meter.id).is_none())
+            }
+            RuleStep::ModifyMeter(meter) => prop_assert!(tables[&task.switch].meter(meter.id).is_some()),
+            RuleStep::DeleteMeter(id) => prop_assert!(id.is_ours()),
         }
         let before = tables.clone();
         tables.get_mut(&task.switch).unwrap().take_step(&task.step);
@@ -291,7 +293,7 @@ proptest! {
     #[test]
     fn whatever_was_there_becomes_what_should_be(old in world(), new in world(), harm in proptest::collection::vec(any::<(u8, u8)>(), 0..6)) {
         let start = harmed(planned(&old).tables(), &harm);
-        let mut plan = Plan::new();
+        let mut plan = RulePlan::new();
         plan.recover(&start);
         new.iter().for_each(|allocation| plan.set(allocation, &mesh(), &start));
         check_steps(&start, &plan)?;
@@ -326,7 +328,7 @@ proptest! {
         }
         let start = known(plan.tables());
         let living: Vec<_> = old.iter().map(|one| moved.iter().find(|two| two.id == one.id).unwrap_or(one)).collect();
-        let mut again = Plan::new();
+        let mut again = RulePlan::new();
         again.recover(&start);
         living.iter().for_each(|one| again.set(one, &mesh(), &start));
         prop_assert_eq!(diff(again.tables(), &start), vec![]);

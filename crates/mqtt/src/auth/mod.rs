@@ -4,7 +4,7 @@
 //! password is compared in the same time whether or not the user exists; and only so many comparisons run or wait at a
 //! time, because each costs much memory on purpose.
 
-mod rules;
+mod acl;
 mod users;
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-pub use rules::{RuleError, Rules};
+pub use acl::{RuleError, Rules};
 pub use users::{HashError, UserError, Users, hash_line};
 
 use super::codec::Reason;
@@ -114,8 +114,8 @@ impl Access {
         name: Option<&str>,
         password: Option<&[u8]>,
         from: Option<SocketAddr>,
-    ) -> Result<Visitor, Reason> {
-        let visitor = |user| Visitor { user, rules: self.rules.clone() };
+    ) -> Result<Principal, Reason> {
+        let visitor = |user| Principal { user, rules: self.rules.clone() };
         let Some(name) = name else {
             return if self.lets_strangers_in(from) { Ok(visitor(None)) } else { Err(Reason::NotAuthorized) };
         };
@@ -162,12 +162,12 @@ fn text(path: &Path) -> Result<String, AccessError> {
 
 /// A client that was let in.
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct Principal {
     user: Option<Arc<str>>,
     rules: Option<Arc<Rules>>,
 }
 
-impl Visitor {
+impl Principal {
     /// The user's name, if it was proved.
     #[must_use]
     pub fn user(&self) -> Option<&str> {

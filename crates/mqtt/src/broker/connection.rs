@@ -16,13 +16,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 
-use super::conversation::{Conversation, End, Steps};
-use super::peer::Link;
+use super::client_handler::{Conversation, End, Steps};
+use super::session_handle::Connection;
 use crate::codec::{Decoder, Reason};
 use crate::limits::{FAREWELL, LOAD_COUNT, PACKETS_A_WAKE, PRESSURE_WAIT, READ_BYTES, SLOW_CONSUMER_WAIT};
 use crate::message::unix_ms;
-use crate::session::frames::with_encoded;
-use crate::store::{Outcome, Queued, StoreError};
+use crate::session::encode_cache::with_encoded;
+use crate::store::{Queued, StoreError, StoreOutcome};
 
 /// What a connection with the beginning of a packet reads at a time, at first.
 const REST_BYTES: usize = 4096;
@@ -32,10 +32,10 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-type Waiting<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// A connection after its CONNECT.
-pub(crate) struct Connection<S> {
+pub(crate) struct ConnectionTask<S> {
     stream: S,
     decoder: Decoder,
     /// The beginning of a packet, and what came behind it.
@@ -45,14 +45,14 @@ pub(crate) struct Connection<S> {
     writing: BytesMut,
     flushing: bool,
     pub(crate) talk: Conversation,
-    committing: Option<(Waiting<Vec<Outcome>>, Steps, Instant)>,
-    loading: Option<Waiting<Vec<Queued>>>,
+    committing: Option<(StoreFuture<Vec<StoreOutcome>>, Steps, Instant)>,
+    loading: Option<StoreFuture<Vec<Queued>>>,
     silence_max: Option<Duration>,
     timer: Pin<Box<Sleep>>,
     heard_at: Instant,
     /// When the client last took something.
     took_at: Instant,
-    paused: Vec<Link>,
+    paused: Vec<Connection>,
     pause_ends: Option<Pin<Box<Sleep>>>,
     /// Whether others are going first.
     waits: bool,
@@ -63,7 +63,7 @@ thread_local! {
     static READING: RefCell<BytesMut> = RefCell::default();
 }
 
-impl<S: Stream> Connection<S> {
+impl<S: Stream> ConnectionTask<S> {
     pub(crate) fn new(
         stream: S,
         decoder: Decoder,
@@ -250,7 +250,7 @@ impl<S: Stream> Connection<S> {
 
     /// Whether a slow consumer has to be waited for.
     fn is_paused(&mut self, cx: &mut Context<'_>) -> bool {
-        let me = Link::Wire(Arc::clone(&self.talk.wire));
+        let me = Connection::Wire(Arc::clone(&self.talk.wire));
         for link in self.talk.pressed.drain(..) {
             // Nobody waits for himself: his acknowledgements are in the socket that would not be read.
             if !link.is(&me) && !self.paused.iter().any(|known| known.is(&link)) {

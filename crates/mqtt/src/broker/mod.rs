@@ -1,13 +1,13 @@
 //! A replica of the broker: its connections, and what they share.
 
 mod connection;
-mod conversation;
-mod door;
-mod hub;
-mod inside;
-mod peer;
+mod client_handler;
+mod accept;
+mod replica;
+mod local_client;
+mod session_handle;
 mod publish;
-mod rounds;
+mod background;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,26 +18,26 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use hub::Sizes;
-pub use inside::{InsideClient, InsideError};
+pub use local_client::{InsideClient, InsideError};
+pub use replica::Sizes;
 
 use super::limits::FAREWELL;
 use super::message::unix_ms;
 use super::metrics::Metrics;
 use super::settings::Settings;
 use super::store::memory::Memory;
-use super::store::redis::{Address, AddressError, Durability, RedisStore};
+use super::store::redis::{Durability, RedisAddress, RedisAddressError, RedisStore};
 use super::store::{Store, StoreError};
 use super::transport::{Tls, accept_websocket};
 use connection::Stream;
-use hub::Hub;
+use replica::Hub;
 
 /// Why a replica does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum BrokerStartError {
     /// The store's address is none.
     #[error(transparent)]
-    Address(#[from] AddressError),
+    Address(#[from] RedisAddressError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -45,7 +45,7 @@ pub enum StartError {
 
 /// What connections come through.
 #[derive(Clone)]
-pub enum Through {
+pub enum Transport {
     /// Nothing else.
     Tcp,
     /// TLS.
@@ -74,7 +74,7 @@ impl Broker {
     ///
     /// # Errors
     /// Never in fact: memory answers.
-    pub async fn embedded(settings: Settings) -> Result<Self, StartError> {
+    pub async fn embedded(settings: Settings) -> Result<Self, BrokerStartError> {
         Self::in_memory(&Memory::default(), settings).await
     }
 
@@ -82,7 +82,7 @@ impl Broker {
     ///
     /// # Errors
     /// Never in fact: memory answers.
-    pub async fn in_memory(memory: &Memory, settings: Settings) -> Result<Self, StartError> {
+    pub async fn in_memory(memory: &Memory, settings: Settings) -> Result<Self, BrokerStartError> {
         Ok(Self::start(Arc::new(memory.replica()), settings).await?)
     }
 
@@ -90,8 +90,8 @@ impl Broker {
     ///
     /// # Errors
     /// The address is none. Redis itself is waited for.
-    pub async fn on_redis(url: &str, durability: Durability, settings: Settings) -> Result<Self, StartError> {
-        let address = Address::parse(url)?;
+    pub async fn on_redis(url: &str, durability: Durability, settings: Settings) -> Result<Self, BrokerStartError> {
+        let address = RedisAddress::parse(url)?;
         let settings = Settings { has_others: true, ..settings };
         Ok(Self::start(RedisStore::new(address, durability), settings).await?)
     }
@@ -103,9 +103,9 @@ impl Broker {
         hub.learn(hub.store.join(unix_ms()).await?);
         let (stop, over) = (CancellationToken::new(), CancellationToken::new());
         let rounds = TaskTracker::new();
-        rounds.spawn(rounds::listen(Arc::clone(&hub), over.clone()));
-        rounds.spawn(rounds::sweep(Arc::clone(&hub), over.clone()));
-        rounds.spawn(rounds::tell_sys(Arc::clone(&hub), over.clone()));
+        rounds.spawn(background::listen(Arc::clone(&hub), over.clone()));
+        rounds.spawn(background::sweep(Arc::clone(&hub), over.clone()));
+        rounds.spawn(background::tell_sys(Arc::clone(&hub), over.clone()));
         Ok(Self { hub, stop, over, tasks: TaskTracker::new(), rounds, waiting_room })
     }
 
@@ -129,11 +129,11 @@ impl Broker {
 
     /// Takes plain connections until the broker stops.
     pub async fn listen(&self, listener: TcpListener) {
-        self.listen_through(listener, Through::Tcp).await;
+        self.listen_through(listener, Transport::Tcp).await;
     }
 
     /// Takes connections of any kind until the broker stops.
-    pub async fn listen_through(&self, listener: TcpListener, through: Through) {
+    pub async fn listen_through(&self, listener: TcpListener, through: Transport) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -150,15 +150,15 @@ impl Broker {
         }
     }
 
-    fn receive_through(&self, stream: TcpStream, from: SocketAddr, through: &Through) {
+    fn receive_through(&self, stream: TcpStream, from: SocketAddr, through: &Transport) {
         // What is written is written whole: waiting for more would only add to the latency.
         let _ = stream.set_nodelay(true);
         let max_bytes = usize::try_from(self.hub.settings.packet_max_bytes).unwrap_or(usize::MAX);
         let Some(seat) = self.seat() else { return };
         let broker = self.clone();
         match through.clone() {
-            Through::Tcp => self.receive(stream, Some(from), seat),
-            Through::Tls(tls) => {
+            Transport::Tcp => self.receive(stream, Some(from), seat),
+            Transport::Tls(tls) => {
                 self.tasks.spawn(async move {
                     match tls.accept(stream).await {
                         Ok(stream) => broker.receive(stream, Some(from), seat),
@@ -166,7 +166,7 @@ impl Broker {
                     }
                 });
             }
-            Through::WebSocket => {
+            Transport::WebSocket => {
                 self.tasks.spawn(async move {
                     match accept_websocket(stream, max_bytes).await {
                         Ok(stream) => broker.receive(stream, Some(from), seat),
@@ -174,7 +174,7 @@ impl Broker {
                     }
                 });
             }
-            Through::SecureWebSocket(tls) => {
+            Transport::SecureWebSocket(tls) => {
                 self.tasks.spawn(async move {
                     let Ok(stream) = tls.accept(stream).await else { return };
                     match accept_websocket(stream, max_bytes).await {
@@ -205,7 +205,7 @@ impl Broker {
 
     /// Serves a connection of any kind.
     fn receive(&self, stream: impl Stream, from: Option<SocketAddr>, seat: OwnedSemaphorePermit) {
-        self.tasks.spawn(door::receive(Arc::clone(&self.hub), stream, from, seat, self.stop.clone()));
+        self.tasks.spawn(accept::receive(Arc::clone(&self.hub), stream, from, seat, self.stop.clone()));
     }
 
     /// A client inside this process.

@@ -7,30 +7,30 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::hub::{Hub, Remembered};
-use super::peer::{Link, Party, Wire};
-use crate::codec::{Kind, Qos, Reason};
+use super::replica::{Hub, MatchCache};
+use super::session_handle::{ClientConnection, Connection, SessionRef};
+use crate::codec::{PacketKind, Qos, Reason};
 use crate::message::{ClientId, Message, ReplicaId, UnixMs, unix_ms};
-use crate::router::{Found, Matches};
-use crate::session::frames::{Frames, with_encoded};
-use crate::session::{Outbox, Verdict};
-use crate::store::{Guard, How, Op, Outcome, Publication, Published, StoreError};
+use crate::router::{Matches, RouteMatch};
+use crate::session::encode_cache::{Frames, with_encoded};
+use crate::session::{Enqueue, Outbox};
+use crate::store::{DedupKey, DeliveryOptions, Op, Publication, Published, StoreError, StoreOutcome};
 
 /// What remains to be done for a message.
 #[derive(Default)]
-pub(crate) struct Plan {
+pub(crate) struct DeliveryPlan {
     /// Lasting sessions, in the order of [`Publication::appends`].
-    appends: Vec<(Party, How)>,
+    appends: Vec<(SessionRef, DeliveryOptions)>,
     forwards: BTreeSet<ReplicaId>,
-    directs: Vec<(ReplicaId, ClientId, How)>,
+    directs: Vec<(ReplicaId, ClientId, DeliveryOptions)>,
     /// Connections here that get it once the guard has been passed.
-    held: Vec<(Party, How)>,
+    held: Vec<(SessionRef, DeliveryOptions)>,
     /// Nobody subscribes to the topic.
     pub(crate) nobody: bool,
     /// Connections here were given the message.
     pub(crate) stirred: bool,
     /// Clients for whom too much is waiting.
-    pub(crate) pressed: Vec<Link>,
+    pub(crate) pressed: Vec<Connection>,
 }
 
 /// Whether deliveries wait for the guard.
@@ -40,9 +40,9 @@ pub(crate) enum Deliver {
     Later,
 }
 
-impl Plan {
+impl DeliveryPlan {
     /// What the store is to do, if anything.
-    pub(crate) fn op(&self, message: &Message, guard: Option<Guard>) -> Option<(Op, Arc<Message>)> {
+    pub(crate) fn op(&self, message: &Message, guard: Option<DedupKey>) -> Option<(Op, Arc<Message>)> {
         let idle = self.appends.is_empty() && self.forwards.is_empty() && self.directs.is_empty();
         if idle && guard.is_none() && !message.retain {
             return None;
@@ -52,12 +52,12 @@ impl Plan {
     }
 
     /// For one lasting session.
-    pub(crate) fn to_one(party: Party, how: How) -> Self {
+    pub(crate) fn to_one(party: SessionRef, how: DeliveryOptions) -> Self {
         Self { appends: vec![(party, how)], ..Self::default() }
     }
 
     /// What the store is to do.
-    pub(crate) fn publication(&self, message: Arc<Message>, guard: Option<Guard>) -> Op {
+    pub(crate) fn publication(&self, message: Arc<Message>, guard: Option<DedupKey>) -> Op {
         let retain = message.retain;
         Op::Publish(Box::new(Publication {
             guard,
@@ -70,18 +70,24 @@ impl Plan {
     }
 }
 
-impl Plan {
+impl DeliveryPlan {
     /// What the publisher is told. That nobody was there may be said (3.4.2.1, 3.5.2.1); of QoS 2 it is not, since the
     /// message is the broker's with PUBREC and its subscribers' with PUBREL: other brokers know nothing of them before.
-    pub(super) fn verdict(&self, kind: Kind) -> Reason {
-        if self.nobody && kind == Kind::Puback { Reason::NoMatchingSubscribers } else { Reason::Success }
+    pub(super) fn verdict(&self, kind: PacketKind) -> Reason {
+        if self.nobody && kind == PacketKind::Puback { Reason::NoMatchingSubscribers } else { Reason::Success }
     }
 }
 
 impl Hub {
     /// Looks at each who matches, and delivers at once what may be.
-    pub(crate) fn plan(&self, matches: &Matches<Party>, message: &Message, when: Deliver, now_ms: UnixMs) -> Plan {
-        let mut plan = Plan { nobody: matches.is_empty(), ..Plan::default() };
+    pub(crate) fn plan(
+        &self,
+        matches: &Matches<SessionRef>,
+        message: &Message,
+        when: Deliver,
+        now_ms: UnixMs,
+    ) -> DeliveryPlan {
+        let mut plan = DeliveryPlan { nobody: matches.is_empty(), ..DeliveryPlan::default() };
         if plan.nobody {
             return plan;
         }
@@ -99,7 +105,7 @@ impl Hub {
         plan
     }
 
-    fn reach(&self, plan: &mut Plan, frames: &mut Frames<'_>, found: &Found<Party>, when: Deliver) {
+    fn reach(&self, plan: &mut DeliveryPlan, frames: &mut Frames<'_>, found: &RouteMatch<SessionRef>, when: Deliver) {
         let how = how(found, frames.message());
         let state = found.party.lock();
         if state.standing.lasting && how.qos > Qos::AtMostOnce {
@@ -117,7 +123,13 @@ impl Hub {
         }
     }
 
-    fn reach_member(&self, plan: &mut Plan, frames: &mut Frames<'_>, found: &Found<Party>, when: Deliver) {
+    fn reach_member(
+        &self,
+        plan: &mut DeliveryPlan,
+        frames: &mut Frames<'_>,
+        found: &RouteMatch<SessionRef>,
+        when: Deliver,
+    ) {
         let state = found.party.lock();
         let elsewhere = state.standing.owner.filter(|owner| *owner != self.me && state.link.is_none());
         let kept = state.standing.lasting && found.qos.min(frames.message().qos) > Qos::AtMostOnce;
@@ -134,14 +146,14 @@ impl Hub {
     }
 
     /// One member of a shared subscription, in turn; the best placed first [MQTT-4.8.2-4].
-    fn choose<'a>(&self, members: &'a [Found<Party>]) -> Option<&'a Found<Party>> {
+    fn choose<'a>(&self, members: &'a [RouteMatch<SessionRef>]) -> Option<&'a RouteMatch<SessionRef>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let (mut best, mut best_rank) = (None, 0);
         for step in 0..members.len() {
             let member = &members[(turn + step) % members.len()];
             let state = member.party.lock();
             let rank = match &state.link {
-                Some(Link::Wire(wire)) if wire.lock().outbox.is_pressed() => 2,
+                Some(Connection::Wire(wire)) if wire.lock().outbox.is_pressed() => 2,
                 Some(_) => 4,
                 None if state.standing.owner.is_some() => 3,
                 None => 1,
@@ -157,13 +169,19 @@ impl Hub {
     }
 
     /// Gives a message to a connection here.
-    fn hand_over(&self, link: &Link, frames: &mut Frames<'_>, how: &How, pressed: &mut Vec<Link>) {
+    fn hand_over(
+        &self,
+        link: &Connection,
+        frames: &mut Frames<'_>,
+        how: &DeliveryOptions,
+        pressed: &mut Vec<Connection>,
+    ) {
         match link {
-            Link::Wire(wire) => {
+            Connection::Wire(wire) => {
                 let verdict = wire.post(|outbox| outbox.deliver(frames, how));
                 self.judge(verdict, wire, pressed);
             }
-            Link::Inside(inside) => {
+            Connection::Inside(inside) => {
                 if inside.sender.try_send(frames.keep()).is_err() {
                     self.metrics.dropped_slow.add(1);
                 }
@@ -174,17 +192,23 @@ impl Hub {
         }
     }
 
-    fn judge(&self, verdict: Verdict, wire: &Arc<Wire>, pressed: &mut Vec<Link>) {
+    fn judge(&self, verdict: Enqueue, wire: &Arc<ClientConnection>, pressed: &mut Vec<Connection>) {
         match verdict {
-            Verdict::Taken => {}
-            Verdict::Pressed => pressed.push(Link::Wire(Arc::clone(wire))),
-            Verdict::TooSlow => self.metrics.dropped_slow.add(1),
-            Verdict::TooLarge => self.metrics.dropped_large.add(1),
+            Enqueue::Taken => {}
+            Enqueue::Pressed => pressed.push(Connection::Wire(Arc::clone(wire))),
+            Enqueue::TooSlow => self.metrics.dropped_slow.add(1),
+            Enqueue::TooLarge => self.metrics.dropped_large.add(1),
         }
     }
 
     /// The store has it: what waited for that is delivered. Returns whether it was the first time.
-    pub(crate) fn finish(&self, plan: &mut Plan, message: &Arc<Message>, done: &Published, now_ms: UnixMs) -> bool {
+    pub(crate) fn finish(
+        &self,
+        plan: &mut DeliveryPlan,
+        message: &Arc<Message>,
+        done: &Published,
+        now_ms: UnixMs,
+    ) -> bool {
         if done.repeated {
             return false;
         }
@@ -211,7 +235,7 @@ impl Hub {
                     self.metrics.dropped_full.add(1);
                     continue;
                 };
-                if let Some(Link::Wire(wire)) = party.lock().link.clone() {
+                if let Some(Connection::Wire(wire)) = party.lock().link.clone() {
                     plan.stirred = true;
                     if seq == 0 {
                         wire.post(Outbox::fall_behind);
@@ -229,13 +253,13 @@ impl Hub {
     ///
     /// # Errors
     /// The store is shut.
-    pub(crate) async fn publish(&self, message: Message, guard: Option<Guard>) -> Result<bool, StoreError> {
-        let matches = self.matches(&mut Remembered::default(), &message.topic, None);
+    pub(crate) async fn publish(&self, message: Message, guard: Option<DedupKey>) -> Result<bool, StoreError> {
+        let matches = self.matches(&mut MatchCache::default(), &message.topic, None);
         let when = if guard.is_some() { Deliver::Later } else { Deliver::Now };
         let mut plan = self.plan(&matches, &message, when, unix_ms());
         let Some((op, kept)) = plan.op(&message, guard) else { return Ok(true) };
         let outcome = self.store.commit(vec![op]).await?.pop();
-        let Some(Outcome::Published(done)) = outcome else { return Ok(false) };
+        let Some(StoreOutcome::Published(done)) = outcome else { return Ok(false) };
         Ok(self.finish(&mut plan, &kept, &done, unix_ms()))
     }
 
@@ -247,16 +271,17 @@ impl Hub {
         &self,
         message: &Arc<Message>,
         share: &str,
-        guard: Option<Guard>,
+        guard: Option<DedupKey>,
     ) -> Result<(), StoreError> {
         let message = Message { retain: false, ..Message::clone(message) };
-        let matches = self.matches(&mut Remembered::default(), &message.topic, None);
-        let is_it =
-            |members: &&Vec<Found<Party>>| members.first().is_some_and(|member| member.share.as_deref() == Some(share));
+        let matches = self.matches(&mut MatchCache::default(), &message.topic, None);
+        let is_it = |members: &&Vec<RouteMatch<SessionRef>>| {
+            members.first().is_some_and(|member| member.share.as_deref() == Some(share))
+        };
         let members = matches.shared.iter().find(is_it).filter(|_| !message.is_expired(unix_ms()));
         let member = members.and_then(|members| self.choose(members));
         let when = if guard.is_some() { Deliver::Later } else { Deliver::Now };
-        let mut plan = Plan::default();
+        let mut plan = DeliveryPlan::default();
         if let Some(member) = member {
             with_encoded(|encoded| {
                 let mut frames = Frames::new(&message, unix_ms(), encoded);
@@ -264,14 +289,19 @@ impl Hub {
             });
         }
         let Some((op, kept)) = plan.op(&message, guard) else { return Ok(()) };
-        if let Some(Outcome::Published(done)) = self.store.commit(vec![op]).await?.pop() {
+        if let Some(StoreOutcome::Published(done)) = self.store.commit(vec![op]).await?.pop() {
             self.finish(&mut plan, &kept, &done, unix_ms());
         }
         Ok(())
     }
 
     /// A message from another replica: for connections here that the store does not keep it for, or for the one named.
-    pub(crate) fn deliver_forwarded(&self, message: &Arc<Message>, to: Option<(ClientId, How)>, seen: &mut Remembered) {
+    pub(crate) fn deliver_forwarded(
+        &self,
+        message: &Arc<Message>,
+        to: Option<(ClientId, DeliveryOptions)>,
+        seen: &mut MatchCache,
+    ) {
         let mut pressed = Vec::new();
         if let Some((client, how)) = to {
             let link = self.party(&client).and_then(|party| party.lock().link.clone());
@@ -298,8 +328,8 @@ impl Hub {
 }
 
 /// How a subscriber gets a message [MQTT-3.3.1-12], [MQTT-3.3.1-13], [MQTT-3.8.4-8].
-fn how(found: &Found<Party>, message: &Message) -> How {
-    How {
+fn how(found: &RouteMatch<SessionRef>, message: &Message) -> DeliveryOptions {
+    DeliveryOptions {
         qos: found.qos.min(message.qos),
         retain: message.retain && found.retain_as_published,
         ids: found.ids.clone(),

@@ -1,6 +1,6 @@
 //! What can be wrong with a packet, and the reason that a server must answer.
 
-use super::{Kind, Reason};
+use super::{PacketKind, Reason};
 
 /// What is wrong with a text (1.5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,22 +69,22 @@ pub enum DecodeError {
     #[error("the flags of {kind:?} are {flags:#x}")]
     FixedHeaderFlags {
         /// Which packet.
-        kind: Kind,
+        kind: PacketKind,
         /// Its flags.
         flags: u8,
     },
     /// A packet that this side never receives.
     #[error("{0:?} goes the other way")]
-    WrongDirection(Kind),
+    WrongDirection(PacketKind),
     /// The first packet is not CONNECT [MQTT-3.1.0-1].
     #[error("the first packet is {0:?}")]
-    NotConnect(Kind),
+    NotConnect(PacketKind),
     /// The packet ends before its last field.
     #[error("the packet ends before its {0}")]
     Truncated(&'static str),
     /// Bytes follow the last field.
     #[error("{0:?} has bytes after its end")]
-    TrailingBytes(Kind),
+    TrailingBytes(PacketKind),
     /// The protocol's name is not MQTT [MQTT-3.1.2-1].
     #[error("the protocol's name is not MQTT")]
     ProtocolName,
@@ -93,7 +93,7 @@ pub enum DecodeError {
     UnsupportedVersion(u8),
     /// The reserved flag of CONNECT or CONNACK is set [MQTT-3.1.2-3].
     #[error("a reserved flag of {0:?} is set")]
-    ReservedFlag(Kind),
+    ReservedFlag(PacketKind),
     /// QoS 3 [MQTT-3.3.1-4].
     #[error("QoS 3 does not exist")]
     Qos,
@@ -108,13 +108,13 @@ pub enum DecodeError {
     PasswordWithoutUserName,
     /// A packet id of zero [MQTT-2.2.1-3].
     #[error("the packet id of {0:?} is zero")]
-    PacketIdZero(Kind),
+    PacketIdZero(PacketKind),
     /// A client identifier that is no text, or none at all where the version demands one (3.1).
     #[error("the client identifier is not valid")]
     ClientId,
     /// SUBSCRIBE or UNSUBSCRIBE without a filter, SUBACK without a reason [MQTT-3.8.3-2].
     #[error("{0:?} has nothing in it")]
-    Nothing(Kind),
+    Nothing(PacketKind),
     /// Reserved bits of subscription options [MQTT-3.8.3-5].
     #[error("reserved bits of subscription options are set")]
     SubscriptionOptions,
@@ -128,7 +128,7 @@ pub enum DecodeError {
     #[error("{kind:?} may not say {code:#04x}")]
     Reason {
         /// Which packet.
-        kind: Kind,
+        kind: PacketKind,
         /// Its reason code.
         code: u8,
     },
@@ -150,7 +150,7 @@ pub enum DecodeError {
     #[error("{kind:?} may not have property {id:#x}")]
     PropertyNotAllowed {
         /// Which packet.
-        kind: Kind,
+        kind: PacketKind,
         /// Which property.
         id: u8,
     },
@@ -195,12 +195,12 @@ impl DecodeError {
             DecodeError::ClientId => Reason::ClientIdNotValid,
             DecodeError::TopicAliasZero => Reason::TopicAliasInvalid,
             // In requests for topics what may not stand there is malformed (2.2.2.2), elsewhere a protocol error.
-            DecodeError::PacketIdZero(Kind::Subscribe | Kind::Unsubscribe)
-            | DecodeError::PropertyNotAllowed { kind: Kind::Subscribe | Kind::Unsubscribe, .. } => {
+            DecodeError::PacketIdZero(PacketKind::Subscribe | PacketKind::Unsubscribe)
+            | DecodeError::PropertyNotAllowed { kind: PacketKind::Subscribe | PacketKind::Unsubscribe, .. } => {
                 Reason::MalformedPacket
             }
             DecodeError::ReservedKind(_)
-            | DecodeError::FixedHeaderFlags { kind: Kind::Auth, .. }
+            | DecodeError::FixedHeaderFlags { kind: PacketKind::Auth, .. }
             | DecodeError::WrongDirection(_)
             | DecodeError::NotConnect(_)
             | DecodeError::PacketIdZero(_)
@@ -234,5 +234,5 @@ pub enum EncodeError {
     },
     /// AUTH does not exist in 3.1.1.
     #[error("{0:?} does not exist in 3.1.1")]
-    NotInVersion(Kind),
+    NotInVersion(PacketKind),
 }

@@ -12,14 +12,14 @@
 
 mod packet;
 pub use packet::{
-    Ack, Auth, Connack, ConnackProperties, Connect, ConnectProperties, Delivery, Disconnect, Kind, MessageProperties,
-    Packet, PacketId, Publish, Qos, RetainHandling, Suback, Subscribe, Subscription, SubscriptionIds,
+    Ack, Auth, Connack, ConnackProperties, Connect, ConnectProperties, Delivery, Disconnect, MessageProperties, Packet,
+    PacketId, PacketKind, Publish, Qos, RetainHandling, Suback, Subscribe, Subscription, SubscriptionIds,
     SubscriptionOptions, Unsuback, Unsubscribe, Version, Will,
 };
 mod reason;
 pub use reason::Reason;
-mod user;
-pub use user::{UserProperties, UserPropertiesIter};
+mod user_properties;
+pub use user_properties::{UserProperties, UserPropertiesIter};
 mod error;
 pub use error::{DecodeError, EncodeError, TextFault, TopicFault};
 pub mod topic;
@@ -31,7 +31,7 @@ pub use encode::Prepared;
 
 mod property;
 mod reader;
-mod sink;
+mod byte_sink;
 mod text;
 pub use text::{TEXT_MAX_BYTES, check_text};
 

@@ -52,7 +52,7 @@ impl Qos {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names are the standard's")]
-pub enum Kind {
+pub enum PacketKind {
     Connect = 1,
     Connack = 2,
     Publish = 3,
@@ -108,23 +108,23 @@ pub enum Packet {
 impl Packet {
     /// Which packet this is.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> PacketKind {
         match self {
-            Packet::Connect(_) => Kind::Connect,
-            Packet::Connack(_) => Kind::Connack,
-            Packet::Publish(_) => Kind::Publish,
-            Packet::Puback(_) => Kind::Puback,
-            Packet::Pubrec(_) => Kind::Pubrec,
-            Packet::Pubrel(_) => Kind::Pubrel,
-            Packet::Pubcomp(_) => Kind::Pubcomp,
-            Packet::Subscribe(_) => Kind::Subscribe,
-            Packet::Suback(_) => Kind::Suback,
-            Packet::Unsubscribe(_) => Kind::Unsubscribe,
-            Packet::Unsuback(_) => Kind::Unsuback,
-            Packet::Pingreq => Kind::Pingreq,
-            Packet::Pingresp => Kind::Pingresp,
-            Packet::Disconnect(_) => Kind::Disconnect,
-            Packet::Auth(_) => Kind::Auth,
+            Packet::Connect(_) => PacketKind::Connect,
+            Packet::Connack(_) => PacketKind::Connack,
+            Packet::Publish(_) => PacketKind::Publish,
+            Packet::Puback(_) => PacketKind::Puback,
+            Packet::Pubrec(_) => PacketKind::Pubrec,
+            Packet::Pubrel(_) => PacketKind::Pubrel,
+            Packet::Pubcomp(_) => PacketKind::Pubcomp,
+            Packet::Subscribe(_) => PacketKind::Subscribe,
+            Packet::Suback(_) => PacketKind::Suback,
+            Packet::Unsubscribe(_) => PacketKind::Unsubscribe,
+            Packet::Unsuback(_) => PacketKind::Unsuback,
+            Packet::Pingreq => PacketKind::Pingreq,
+            Packet::Pingresp => PacketKind::Pingresp,
+            Packet::Disconnect(_) => PacketKind::Disconnect,
+            Packet::Auth(_) => PacketKind::Auth,
         }
     }
 }

@@ -4,8 +4,8 @@
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
-use super::reader::Reader;
-use super::{DecodeError, Kind, UserProperties};
+use super::reader::PacketReader;
+use super::{DecodeError, PacketKind, UserProperties};
 
 pub(super) const PAYLOAD_FORMAT: u8 = 0x01;
 pub(super) const MESSAGE_EXPIRY: u8 = 0x02;
@@ -57,7 +57,7 @@ impl Allowed {
 }
 
 /// A property's value, in the type that its identifier has.
-pub(super) enum Value {
+pub(super) enum PropertyValue {
     Byte(u8),
     Two(u16),
     Four(u32),
@@ -70,7 +70,7 @@ pub(super) enum Value {
 /// A property that was read, allowed and alone.
 pub(super) struct Property {
     pub(super) id: u8,
-    pub(super) value: Value,
+    pub(super) value: PropertyValue,
 }
 
 impl Property {
@@ -82,8 +82,8 @@ impl Property {
     /// A byte that says yes or no.
     pub(super) fn flag(&self) -> Result<Option<bool>, DecodeError> {
         match self.value {
-            Value::Byte(0) => Ok(Some(false)),
-            Value::Byte(1) => Ok(Some(true)),
+            PropertyValue::Byte(0) => Ok(Some(false)),
+            PropertyValue::Byte(1) => Ok(Some(true)),
             _ => Err(self.refused()),
         }
     }
@@ -92,8 +92,8 @@ impl Property {
 /// Reads the properties of a packet: length, then each; user properties are gathered, the others given to `take`.
 /// An absent length is for the caller to see.
 pub(super) fn read(
-    reader: &mut Reader<'_>,
-    kind: Kind,
+    reader: &mut PacketReader<'_>,
+    kind: PacketKind,
     allowed: Allowed,
     mut take: impl FnMut(Property) -> Result<(), DecodeError>,
 ) -> Result<UserProperties, DecodeError> {
@@ -110,12 +110,12 @@ pub(super) fn read(
         if !allowed.has(id) {
             return Err(DecodeError::PropertyNotAllowed { kind, id });
         }
-        if matches!(value, Value::Pair) {
+        if matches!(value, PropertyValue::Pair) {
             user.add(&part, from);
             continue;
         }
         // To a client several subscriptions may have matched (3.3.2.3.8).
-        let may_repeat = id == SUBSCRIPTION_ID && kind == Kind::Publish;
+        let may_repeat = id == SUBSCRIPTION_ID && kind == PacketKind::Publish;
         if seen >> id & 1 == 1 && !may_repeat {
             return Err(DecodeError::PropertyTwice(id));
         }
@@ -126,7 +126,7 @@ pub(super) fn read(
 }
 
 /// One property as its identifier says.
-fn one(part: &mut Reader<'_>) -> Result<(u8, Value), DecodeError> {
+fn one(part: &mut PacketReader<'_>) -> Result<(u8, PropertyValue), DecodeError> {
     const WHAT: &str = "property";
     let number = part.variable(WHAT)?;
     let id = u8::try_from(number).map_err(|_| DecodeError::PropertyUnknown(number))?;
@@ -138,22 +138,22 @@ fn one(part: &mut Reader<'_>) -> Result<(u8, Value), DecodeError> {
         | RETAIN_AVAILABLE
         | WILDCARD_AVAILABLE
         | SUBSCRIPTION_IDS_AVAILABLE
-        | SHARED_AVAILABLE => Value::Byte(part.byte(WHAT)?),
-        SERVER_KEEP_ALIVE | RECEIVE_MAX | TOPIC_ALIAS_MAX | TOPIC_ALIAS => Value::Two(part.two(WHAT)?),
-        MESSAGE_EXPIRY | SESSION_EXPIRY | WILL_DELAY | PACKET_MAX => Value::Four(part.four(WHAT)?),
-        SUBSCRIPTION_ID => Value::Variable(part.variable(WHAT)?),
+        | SHARED_AVAILABLE => PropertyValue::Byte(part.byte(WHAT)?),
+        SERVER_KEEP_ALIVE | RECEIVE_MAX | TOPIC_ALIAS_MAX | TOPIC_ALIAS => PropertyValue::Two(part.two(WHAT)?),
+        MESSAGE_EXPIRY | SESSION_EXPIRY | WILL_DELAY | PACKET_MAX => PropertyValue::Four(part.four(WHAT)?),
+        SUBSCRIPTION_ID => PropertyValue::Variable(part.variable(WHAT)?),
         CONTENT_TYPE
         | RESPONSE_TOPIC
         | ASSIGNED_CLIENT_ID
         | AUTHENTICATION_METHOD
         | RESPONSE_INFORMATION
         | SERVER_REFERENCE
-        | REASON_STRING => Value::Text(part.text(WHAT)?),
-        CORRELATION_DATA | AUTHENTICATION_DATA => Value::Binary(part.binary(WHAT)?),
+        | REASON_STRING => PropertyValue::Text(part.text(WHAT)?),
+        CORRELATION_DATA | AUTHENTICATION_DATA => PropertyValue::Binary(part.binary(WHAT)?),
         USER_PROPERTY => {
             part.skip_text("user property")?;
             part.skip_text("user property")?;
-            Value::Pair
+            PropertyValue::Pair
         }
         _ => return Err(DecodeError::PropertyUnknown(number)),
     };
@@ -169,7 +169,7 @@ struct UserRuns {
 }
 
 impl UserRuns {
-    fn add(&mut self, part: &Reader<'_>, from: usize) {
+    fn add(&mut self, part: &PacketReader<'_>, from: usize) {
         if self.to == from && self.to > 0 {
             self.to = part.at();
             return;
@@ -180,7 +180,7 @@ impl UserRuns {
         (self.from, self.to) = (from, part.at());
     }
 
-    fn finish(mut self, part: &Reader<'_>) -> UserProperties {
+    fn finish(mut self, part: &PacketReader<'_>) -> UserProperties {
         if self.to == 0 {
             return UserProperties::default();
         }

@@ -5,19 +5,19 @@ use std::num::NonZeroU16;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{DecodeError, Kind, PacketId, text};
+use super::{DecodeError, PacketId, PacketKind, text};
 
 /// The cursor. Everything that it gives out is a slice of the packet.
-pub(super) struct Reader<'a> {
+pub(super) struct PacketReader<'a> {
     packet: &'a Bytes,
     at: usize,
     end: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PacketReader<'a> {
     /// Over all that follows `at`.
-    pub(super) fn new(packet: &'a Bytes, at: usize) -> Reader<'a> {
-        Reader { packet, at, end: packet.len() }
+    pub(super) fn new(packet: &'a Bytes, at: usize) -> PacketReader<'a> {
+        PacketReader { packet, at, end: packet.len() }
     }
 
     pub(super) fn remaining(&self) -> usize {
@@ -29,10 +29,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A cursor over the next bytes, which this one passes over.
-    pub(super) fn part(&mut self, length: usize, what: &'static str) -> Result<Reader<'a>, DecodeError> {
+    pub(super) fn part(&mut self, length: usize, what: &'static str) -> Result<PacketReader<'a>, DecodeError> {
         let at = self.at;
         self.skip(length, what)?;
-        Ok(Reader { packet: self.packet, at, end: self.at })
+        Ok(PacketReader { packet: self.packet, at, end: self.at })
     }
 
     fn skip(&mut self, length: usize, what: &'static str) -> Result<(), DecodeError> {
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         Err(DecodeError::VariableInteger)
     }
 
-    pub(super) fn packet_id(&mut self, kind: Kind) -> Result<PacketId, DecodeError> {
+    pub(super) fn packet_id(&mut self, kind: PacketKind) -> Result<PacketId, DecodeError> {
         NonZeroU16::new(self.two("packet id")?).ok_or(DecodeError::PacketIdZero(kind))
     }
 

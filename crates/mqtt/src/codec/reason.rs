@@ -1,6 +1,6 @@
 //! Reason codes (MQTT 5, 2.4) with the packets that may say them, and their nearest words in 3.1.1.
 
-use super::Kind;
+use super::PacketKind;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $words:literal, $kinds:expr;)*) => {
@@ -14,7 +14,7 @@ macro_rules! reasons {
         impl Reason {
             /// The reason that a byte says in a packet of this kind; `None` if it may not be said there.
             #[must_use]
-            pub fn new(kind: Kind, code: u8) -> Option<Reason> {
+            pub fn new(kind: PacketKind, code: u8) -> Option<Reason> {
                 match code {
                     $($code => ($kinds & bit(kind) != 0).then_some(Reason::$name),)*
                     _ => None,
@@ -31,7 +31,7 @@ macro_rules! reasons {
 
             /// Whether a packet of this kind may say it.
             #[must_use]
-            pub fn fits(self, kind: Kind) -> bool {
+            pub fn fits(self, kind: PacketKind) -> bool {
                 match self {
                     $(Reason::$name => $kinds & bit(kind) != 0,)*
                 }
@@ -40,17 +40,17 @@ macro_rules! reasons {
     };
 }
 
-const fn bit(kind: Kind) -> u16 {
+const fn bit(kind: PacketKind) -> u16 {
     1 << (kind as u8)
 }
 
-const CONNACK: u16 = bit(Kind::Connack);
-const PUBACK: u16 = bit(Kind::Puback) | bit(Kind::Pubrec);
-const PUBREL: u16 = bit(Kind::Pubrel) | bit(Kind::Pubcomp);
-const SUBACK: u16 = bit(Kind::Suback);
-const UNSUBACK: u16 = bit(Kind::Unsuback);
-const DISCONNECT: u16 = bit(Kind::Disconnect);
-const AUTH: u16 = bit(Kind::Auth);
+const CONNACK: u16 = bit(PacketKind::Connack);
+const PUBACK: u16 = bit(PacketKind::Puback) | bit(PacketKind::Pubrec);
+const PUBREL: u16 = bit(PacketKind::Pubrel) | bit(PacketKind::Pubcomp);
+const SUBACK: u16 = bit(PacketKind::Suback);
+const UNSUBACK: u16 = bit(PacketKind::Unsuback);
+const DISCONNECT: u16 = bit(PacketKind::Disconnect);
+const AUTH: u16 = bit(PacketKind::Auth);
 
 // MQTT 5, table 2-6.
 reasons! {

@@ -9,7 +9,7 @@ mod retained;
 mod trie;
 
 pub(crate) use retained::Retained;
-pub(crate) use trie::{Found, Granted, Matches, Trie};
+pub(crate) use trie::{Granted, Matches, RouteMatch, Trie};
 
 /// The levels of a topic or filter.
 fn levels(text: &str) -> std::str::Split<'_, char> {

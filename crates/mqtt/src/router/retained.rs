@@ -9,15 +9,15 @@ use super::super::message::{Message, UnixMs};
 use super::levels;
 
 #[derive(Debug, Default)]
-struct Node {
-    children: HashMap<Box<str>, Node>,
+struct RetainedNode {
+    children: HashMap<Box<str>, RetainedNode>,
     message: Option<Arc<Message>>,
 }
 
 /// Every retained message there is.
 #[derive(Debug, Default)]
 pub(crate) struct Retained {
-    root: Node,
+    root: RetainedNode,
     count: usize,
     bytes: usize,
 }
@@ -46,7 +46,7 @@ impl Retained {
         let mut node = &mut self.root;
         for level in levels(&message.topic) {
             if !node.children.contains_key(level) {
-                node.children.insert(level.into(), Node::default());
+                node.children.insert(level.into(), RetainedNode::default());
             }
             let Some(child) = node.children.get_mut(level) else { return false };
             node = child;
@@ -77,7 +77,7 @@ impl Retained {
     }
 }
 
-fn clear(node: &mut Node, rest: &mut dyn Iterator<Item = &str>) -> Option<Arc<Message>> {
+fn clear(node: &mut RetainedNode, rest: &mut dyn Iterator<Item = &str>) -> Option<Arc<Message>> {
     let Some(level) = rest.next() else { return node.message.take() };
     let child = node.children.get_mut(level)?;
     let gone = clear(child, rest);
@@ -87,7 +87,7 @@ fn clear(node: &mut Node, rest: &mut dyn Iterator<Item = &str>) -> Option<Arc<Me
     gone
 }
 
-fn walk(node: &Node, filter: &[&str], first: bool, found: &mut Vec<Arc<Message>>) {
+fn walk(node: &RetainedNode, filter: &[&str], first: bool, found: &mut Vec<Arc<Message>>) {
     // A wildcard in the first level does not stand for `$SYS` and its like [MQTT-4.7.2-1].
     let open = |name: &str| !(first && name.starts_with('$'));
     match filter.split_first() {

@@ -17,7 +17,7 @@ pub(crate) struct Granted {
 
 /// A party whose subscriptions match a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found<P> {
+pub(crate) struct RouteMatch<P> {
     pub(crate) party: P,
     pub(crate) qos: Qos,
     pub(crate) retain_as_published: bool,
@@ -30,9 +30,9 @@ pub(crate) struct Found<P> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Matches<P> {
     /// Each party once.
-    pub(crate) plain: Vec<Found<P>>,
+    pub(crate) plain: Vec<RouteMatch<P>>,
     /// For each shared subscription its members, of whom one gets the message.
-    pub(crate) shared: Vec<Vec<Found<P>>>,
+    pub(crate) shared: Vec<Vec<RouteMatch<P>>>,
 }
 
 impl<P> Matches<P> {
@@ -43,7 +43,7 @@ impl<P> Matches<P> {
 
 /// A shared subscription.
 #[derive(Debug)]
-struct Share<P> {
+struct SharedSubscription<P> {
     name: Box<str>,
     /// All of it: `$share/{name}/{filter}`.
     filter: Arc<str>,
@@ -51,20 +51,20 @@ struct Share<P> {
 }
 
 #[derive(Debug)]
-struct Node<P> {
-    children: HashMap<Box<str>, Node<P>>,
+struct TrieNode<P> {
+    children: HashMap<Box<str>, TrieNode<P>>,
     here: HashMap<P, Granted>,
     /// By the name of the share; few at one filter.
-    shared: Vec<Share<P>>,
+    shared: Vec<SharedSubscription<P>>,
 }
 
-impl<P> Default for Node<P> {
+impl<P> Default for TrieNode<P> {
     fn default() -> Self {
         Self { children: HashMap::new(), here: HashMap::new(), shared: Vec::new() }
     }
 }
 
-impl<P> Node<P> {
+impl<P> TrieNode<P> {
     fn is_empty(&self) -> bool {
         self.children.is_empty() && self.here.is_empty() && self.shared.is_empty()
     }
@@ -73,13 +73,13 @@ impl<P> Node<P> {
 /// Every subscription there is.
 #[derive(Debug)]
 pub(crate) struct Trie<P> {
-    root: Node<P>,
+    root: TrieNode<P>,
     count: usize,
 }
 
 impl<P> Default for Trie<P> {
     fn default() -> Self {
-        Self { root: Node::default(), count: 0 }
+        Self { root: TrieNode::default(), count: 0 }
     }
 }
 
@@ -96,7 +96,7 @@ impl<P: Clone + Eq + Hash> Trie<P> {
         let mut node = &mut self.root;
         for level in levels(filter) {
             if !node.children.contains_key(level) {
-                node.children.insert(level.into(), Node::default());
+                node.children.insert(level.into(), TrieNode::default());
             }
             let Some(child) = node.children.get_mut(level) else { return false };
             node = child;
@@ -107,7 +107,11 @@ impl<P: Clone + Eq + Hash> Trie<P> {
                 let members = match node.shared.iter().position(|known| *known.name == *share) {
                     Some(at) => &mut node.shared[at].members,
                     None => {
-                        node.shared.push(Share { name: share.into(), filter: whole.into(), members: Vec::new() });
+                        node.shared.push(SharedSubscription {
+                            name: share.into(),
+                            filter: whole.into(),
+                            members: Vec::new(),
+                        });
                         let last = node.shared.len() - 1;
                         &mut node.shared[last].members
                     }
@@ -138,7 +142,7 @@ impl<P: Clone + Eq + Hash> Trie<P> {
 
     /// All whose subscriptions match `topic`. `publisher` does not get what it said itself where it asked for that.
     pub(crate) fn matches(&self, topic: &str, publisher: Option<&P>) -> Matches<P> {
-        let mut search = Search { plain: Vec::new(), at: HashMap::new(), shared: Vec::new(), publisher };
+        let mut search = TrieSearch { plain: Vec::new(), at: HashMap::new(), shared: Vec::new(), publisher };
         let levels: Vec<&str> = levels(topic).collect();
         let dollar = topic.starts_with('$');
         search.walk(&self.root, &levels, !dollar);
@@ -154,7 +158,7 @@ fn taken_apart(filter: &str) -> (Option<&str>, &str) {
 }
 
 fn remove<'a, P: Eq + Hash>(
-    node: &mut Node<P>,
+    node: &mut TrieNode<P>,
     mut rest: impl Iterator<Item = &'a str>,
     share: Option<&str>,
     party: &P,
@@ -180,7 +184,7 @@ fn remove<'a, P: Eq + Hash>(
 
 /// Keeps the recursion one function, whatever the iterator.
 fn remove_boxed<P: Eq + Hash>(
-    node: &mut Node<P>,
+    node: &mut TrieNode<P>,
     rest: &mut dyn Iterator<Item = &str>,
     share: Option<&str>,
     party: &P,
@@ -188,20 +192,20 @@ fn remove_boxed<P: Eq + Hash>(
     remove(node, rest, share, party)
 }
 
-struct Search<'a, P> {
-    plain: Vec<Found<P>>,
+struct TrieSearch<'a, P> {
+    plain: Vec<RouteMatch<P>>,
     /// Where a party stands in `plain`, once there are many.
     at: HashMap<P, usize>,
-    shared: Vec<Vec<Found<P>>>,
+    shared: Vec<Vec<RouteMatch<P>>>,
     publisher: Option<&'a P>,
 }
 
 /// Below this many, a party is looked for one by one.
 const FEW: usize = 16;
 
-impl<P: Clone + Eq + Hash> Search<'_, P> {
+impl<P: Clone + Eq + Hash> TrieSearch<'_, P> {
     /// `wild`: whether wildcards may match at this level.
-    fn walk(&mut self, node: &Node<P>, rest: &[&str], wild: bool) {
+    fn walk(&mut self, node: &TrieNode<P>, rest: &[&str], wild: bool) {
         if wild && let Some(all) = node.children.get("#") {
             // `a/#` matches `a` as well (4.7.1.2).
             self.take(all);
@@ -218,7 +222,7 @@ impl<P: Clone + Eq + Hash> Search<'_, P> {
         }
     }
 
-    fn take(&mut self, node: &Node<P>) {
+    fn take(&mut self, node: &TrieNode<P>) {
         for (party, granted) in &node.here {
             if granted.options.no_local && self.publisher == Some(party) {
                 continue;
@@ -237,8 +241,9 @@ impl<P: Clone + Eq + Hash> Search<'_, P> {
                 }
             }
         }
-        for Share { filter, members, .. } in &node.shared {
-            let of_share = |(party, granted): &_| Found { share: Some(Arc::clone(filter)), ..found(party, granted) };
+        for SharedSubscription { filter, members, .. } in &node.shared {
+            let of_share =
+                |(party, granted): &_| RouteMatch { share: Some(Arc::clone(filter)), ..found(party, granted) };
             self.shared.push(members.iter().map(of_share).collect());
         }
     }
@@ -252,8 +257,8 @@ impl<P: Clone + Eq + Hash> Search<'_, P> {
     }
 }
 
-fn found<P: Clone>(party: &P, granted: &Granted) -> Found<P> {
-    Found {
+fn found<P: Clone>(party: &P, granted: &Granted) -> RouteMatch<P> {
+    RouteMatch {
         party: party.clone(),
         qos: granted.options.qos,
         retain_as_published: granted.options.retain_as_published,
@@ -262,7 +267,7 @@ fn found<P: Clone>(party: &P, granted: &Granted) -> Found<P> {
     }
 }
 
-fn merge<P>(found: &mut Found<P>, granted: &Granted) {
+fn merge<P>(found: &mut RouteMatch<P>, granted: &Granted) {
     found.qos = found.qos.max(granted.options.qos);
     found.retain_as_published |= granted.options.retain_as_published;
     found.ids.extend(granted.id);

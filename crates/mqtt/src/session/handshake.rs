@@ -13,11 +13,11 @@ use crate::limits::{
     SESSION_EXPIRY_MAX_S,
 };
 use crate::message::{ClientId, Message, UnixMs, random};
-use crate::store::{Claim, LastWill};
+use crate::store::{LastWill, SessionClaim};
 
 /// What the broker insists on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct House {
+pub(crate) struct ServerLimits {
     pub(crate) packet_max_bytes: u32,
     /// The longest keep-alive that is allowed; `None`: any, and none at all.
     pub(crate) keep_alive_max_s: Option<u16>,
@@ -40,7 +40,7 @@ pub(crate) struct Agreed {
 ///
 /// # Errors
 /// The reason to refuse with.
-pub(crate) fn agree(connect: &Connect, house: &House) -> Result<Agreed, Reason> {
+pub(crate) fn agree(connect: &Connect, house: &ServerLimits) -> Result<Agreed, Reason> {
     let asked = &connect.properties;
     if asked.authentication_method.is_some() {
         return Err(Reason::BadAuthenticationMethod);
@@ -92,8 +92,8 @@ pub(crate) fn agree(connect: &Connect, house: &House) -> Result<Agreed, Reason> 
 
 impl Agreed {
     /// What the store is asked for.
-    pub(crate) fn claim(&self, now_ms: UnixMs) -> Claim {
-        Claim {
+    pub(crate) fn claim(&self, now_ms: UnixMs) -> SessionClaim {
+        SessionClaim {
             now_ms,
             client: Arc::clone(&self.client),
             // In 3.1.1 a clean session also ends with its connection, which its expiry of 0 says.

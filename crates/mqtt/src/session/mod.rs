@@ -3,11 +3,11 @@
 //! Its two directions share nothing: [`Inbound`] belongs to the connection alone, [`Outbox`] is written to by whoever has
 //! a message for the client. [`handshake`] is how both begin.
 
-pub(crate) mod frames;
+pub(crate) mod encode_cache;
 pub(crate) mod handshake;
 mod inbound;
 mod outbox;
-mod window;
+mod inflight;
 
 pub(crate) use inbound::{Accepted, Inbound};
-pub(crate) use outbox::{Outbox, Terms, Verdict};
+pub(crate) use outbox::{Enqueue, Outbox, Terms};

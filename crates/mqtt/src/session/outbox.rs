@@ -11,13 +11,13 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use bytestring::ByteString;
 
-use super::frames::{self, Frames, Own};
-use super::window::{Slot, Window, packet_id};
-use crate::codec::{Ack, Disconnect, Kind, Packet, PacketId, Qos, Reason, Version};
+use super::encode_cache::{self, Frames, Own};
+use super::inflight::{InflightSlot, Window, packet_id};
+use crate::codec::{Ack, Disconnect, Packet, PacketId, PacketKind, Qos, Reason, Version};
 use crate::limits::{LOAD_COUNT, OUTBOUND_BYTES_MAX, WAITING_BYTES_MAX, WAITING_MESSAGES_MAX};
 use crate::message::{Message, UnixMs};
 use crate::metrics::Metrics;
-use crate::store::{How, Progress, Queued, Taken};
+use crate::store::{ClaimedSession, DeliveryOptions, Progress, Queued};
 
 /// What was agreed in CONNECT.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct Terms {
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Enqueue {
     /// On its way, or waiting.
     Taken,
     /// Waiting behind so many that the publisher should pause.
@@ -53,7 +53,7 @@ pub(crate) struct Outbox {
     /// Encoded, for the socket.
     out: BytesMut,
     window: Window,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedMessage>,
     waiting_bytes: usize,
     aliases: HashMap<ByteString, NonZeroU16>,
     /// The number of the next message: given here, or for a lasting session expected from the store.
@@ -65,7 +65,7 @@ pub(crate) struct Outbox {
     /// The store is being read.
     loading: bool,
     /// What it numbered meanwhile.
-    early: VecDeque<Waiting>,
+    early: VecDeque<QueuedMessage>,
     /// What was sent up to here was sent by a connection before this one.
     sent_before: u64,
     /// The last number sent.
@@ -80,10 +80,10 @@ pub(crate) struct Outbox {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct QueuedMessage {
     seq: u64,
     message: Arc<Message>,
-    how: How,
+    how: DeliveryOptions,
 }
 
 impl Outbox {
@@ -112,7 +112,7 @@ impl Outbox {
 
     /// Goes on where the session was left: PUBREL for what the client has received, then everything else in its order
     /// [MQTT-4.4.0-1].
-    pub(crate) fn resume(&mut self, taken: &Taken) {
+    pub(crate) fn resume(&mut self, taken: &ClaimedSession) {
         self.sent_before = taken.sent;
         self.sent = taken.sent;
         // A new one as well: what came for it before it was known here was not heard.
@@ -122,70 +122,70 @@ impl Outbox {
             self.next = self.floor;
         }
         for &seq in &taken.received {
-            self.window.open_slot(seq, Slot::Released);
-            self.ack(Kind::Pubrel, packet_id(seq), Reason::Success);
+            self.window.open_slot(seq, InflightSlot::Released);
+            self.ack(PacketKind::Pubrel, packet_id(seq), Reason::Success);
         }
     }
 
     /// A message of QoS 0, or one that no store keeps.
-    pub(crate) fn deliver(&mut self, frames: &mut Frames<'_>, how: &How) -> Verdict {
+    pub(crate) fn deliver(&mut self, frames: &mut Frames<'_>, how: &DeliveryOptions) -> Enqueue {
         if how.qos == Qos::AtMostOnce {
             if self.out.len() > OUTBOUND_BYTES_MAX {
-                return Verdict::TooSlow;
+                return Enqueue::TooSlow;
             }
             return self.encode(frames, how, 0);
         }
         let seq = self.next;
         if self.waiting.is_empty() && self.window.admits(seq) && self.out.len() <= OUTBOUND_BYTES_MAX {
             let verdict = self.encode(frames, how, seq);
-            if verdict == Verdict::Taken {
+            if verdict == Enqueue::Taken {
                 self.next += 1;
             }
             return verdict;
         }
         if self.waiting.len() >= WAITING_MESSAGES_MAX || self.waiting_bytes >= WAITING_BYTES_MAX {
-            return Verdict::TooSlow;
+            return Enqueue::TooSlow;
         }
         self.next += 1;
         let message = frames.keep();
         self.waiting_bytes += message.size_bytes();
-        self.waiting.push_back(Waiting { seq, message, how: how.clone() });
-        if self.is_pressed() { Verdict::Pressed } else { Verdict::Taken }
+        self.waiting.push_back(QueuedMessage { seq, message, how: how.clone() });
+        if self.is_pressed() { Enqueue::Pressed } else { Enqueue::Taken }
     }
 
     /// A message that the store has numbered for this lasting session. If it is not the next one, the store is asked.
-    pub(crate) fn deliver_numbered(&mut self, seq: u64, frames: &mut Frames<'_>, how: &How) -> Verdict {
+    pub(crate) fn deliver_numbered(&mut self, seq: u64, frames: &mut Frames<'_>, how: &DeliveryOptions) -> Enqueue {
         if seq < self.next {
-            return Verdict::Taken;
+            return Enqueue::Taken;
         }
         if self.behind || seq > self.next || self.waiting.len() >= LOAD_COUNT {
             self.behind = true;
         } else if self.waiting.is_empty() && self.window.admits(seq) && self.out.len() <= OUTBOUND_BYTES_MAX {
             self.next = seq + 1;
-            if self.encode(frames, how, seq) != Verdict::Taken {
+            if self.encode(frames, how, seq) != Enqueue::Taken {
                 self.passed_over.push(seq);
             }
         } else {
             self.next = seq + 1;
             let message = frames.keep();
             self.waiting_bytes += message.size_bytes();
-            self.waiting.push_back(Waiting { seq, message, how: how.clone() });
+            self.waiting.push_back(QueuedMessage { seq, message, how: how.clone() });
         }
         let lag = seq.saturating_sub(self.window.oldest().unwrap_or(seq));
-        if lag > WAITING_MESSAGES_MAX as u64 / 2 { Verdict::Pressed } else { Verdict::Taken }
+        if lag > WAITING_MESSAGES_MAX as u64 / 2 { Enqueue::Pressed } else { Enqueue::Taken }
     }
 
     /// Messages in a row as the store numbers them. Whatever comes while it is read waits for that.
     pub(crate) fn follow(
         &mut self,
         first: u64,
-        messages: Vec<(Arc<Message>, How)>,
+        messages: Vec<(Arc<Message>, DeliveryOptions)>,
         now_ms: UnixMs,
-        encoded: &mut frames::Encoded,
+        encoded: &mut encode_cache::Encoded,
     ) {
         for (seq, (message, how)) in (first..).zip(messages) {
             if self.loading && seq >= self.next && self.early.len() < LOAD_COUNT {
-                self.early.push_back(Waiting { seq, message, how });
+                self.early.push_back(QueuedMessage { seq, message, how });
             } else {
                 self.deliver_numbered(seq, &mut Frames::kept(&message, now_ms, encoded), &how);
             }
@@ -217,7 +217,7 @@ impl Outbox {
             }
             self.next = seq + 1;
             self.waiting_bytes += message.size_bytes();
-            self.waiting.push_back(Waiting { seq, message, how });
+            self.waiting.push_back(QueuedMessage { seq, message, how });
         }
         if !self.behind {
             self.next = self.next.max(self.floor);
@@ -234,19 +234,19 @@ impl Outbox {
     }
 
     /// Sends what the window and the buffer admit.
-    pub(crate) fn pump(&mut self, now_ms: UnixMs, encoded: &mut frames::Encoded) {
+    pub(crate) fn pump(&mut self, now_ms: UnixMs, encoded: &mut encode_cache::Encoded) {
         while let Some(first) = self.waiting.front() {
             if self.out.len() > OUTBOUND_BYTES_MAX || !self.window.admits(first.seq) {
                 return;
             }
-            let Some(Waiting { seq, message, how }) = self.waiting.pop_front() else { return };
+            let Some(QueuedMessage { seq, message, how }) = self.waiting.pop_front() else { return };
             self.waiting_bytes -= message.size_bytes();
             if message.is_expired(now_ms) || how.qos == Qos::AtMostOnce {
                 self.pass_over(seq);
                 continue;
             }
             let mut frames = Frames::kept(&message, now_ms, encoded);
-            if self.encode(&mut frames, &how, seq) != Verdict::Taken {
+            if self.encode(&mut frames, &how, seq) != Enqueue::Taken {
                 self.pass_over(seq);
             }
         }
@@ -258,9 +258,9 @@ impl Outbox {
         }
     }
 
-    fn encode(&mut self, frames: &mut Frames<'_>, how: &How, seq: u64) -> Verdict {
+    fn encode(&mut self, frames: &mut Frames<'_>, how: &DeliveryOptions, seq: u64) -> Enqueue {
         let Terms { version, packet_max_bytes, .. } = self.terms;
-        let delivery = frames::delivery(how.qos, packet_id(seq));
+        let delivery = encode_cache::delivery(how.qos, packet_id(seq));
         let dup = how.qos > Qos::AtMostOnce && seq <= self.sent_before;
         let said = if self.terms.alias_max == 0 && how.ids.is_empty() {
             frames.append(version, delivery, (how.retain, dup), packet_max_bytes, &mut self.out)
@@ -275,19 +275,19 @@ impl Outbox {
             said
         };
         if !said {
-            return Verdict::TooLarge;
+            return Enqueue::TooLarge;
         }
         self.said[how.qos as usize] += 1;
         match how.qos {
             Qos::AtMostOnce => {}
-            Qos::AtLeastOnce => self.window.open_slot(seq, Slot::AtLeastOnce),
-            Qos::ExactlyOnce => self.window.open_slot(seq, Slot::ExactlyOnce),
+            Qos::AtLeastOnce => self.window.open_slot(seq, InflightSlot::AtLeastOnce),
+            Qos::ExactlyOnce => self.window.open_slot(seq, InflightSlot::ExactlyOnce),
         }
         self.sent = self.sent.max(seq);
         if let Some(share) = how.share.as_ref().filter(|_| !self.terms.lasting && how.goes_on(true)) {
             self.shared.insert(seq, (frames.keep(), Arc::clone(share)));
         }
-        Verdict::Taken
+        Enqueue::Taken
     }
 
     /// The alias of a topic, and whether the client knows it. The first topics get one, the others do without.
@@ -312,18 +312,18 @@ impl Outbox {
     /// PUBACK came; the number it is for. `None`: it is for nothing that is open.
     pub(crate) fn puback(&mut self, id: PacketId) -> Option<u64> {
         let (seq, slot) = self.window.find(id)?;
-        self.is_confused |= slot != Slot::AtLeastOnce;
+        self.is_confused |= slot != InflightSlot::AtLeastOnce;
         self.shared.remove(&seq);
-        (slot == Slot::AtLeastOnce).then(|| self.window.set(seq, Slot::Over)).map(|()| seq)
+        (slot == InflightSlot::AtLeastOnce).then(|| self.window.set(seq, InflightSlot::Over)).map(|()| seq)
     }
 
     /// PUBREC came; with an error the message is over [MQTT-4.3.3-4].
     pub(crate) fn pubrec(&mut self, id: PacketId, refused: bool) -> Option<u64> {
         let (seq, slot) = self.window.find(id)?;
-        self.is_confused |= slot == Slot::AtLeastOnce;
+        self.is_confused |= slot == InflightSlot::AtLeastOnce;
         match (slot, refused) {
-            (Slot::ExactlyOnce, true) => self.window.set(seq, Slot::Over),
-            (Slot::ExactlyOnce | Slot::Released, false) => self.window.set(seq, Slot::Released),
+            (InflightSlot::ExactlyOnce, true) => self.window.set(seq, InflightSlot::Over),
+            (InflightSlot::ExactlyOnce | InflightSlot::Released, false) => self.window.set(seq, InflightSlot::Released),
             _ => return None,
         }
         Some(seq)
@@ -332,8 +332,8 @@ impl Outbox {
     /// PUBCOMP came.
     pub(crate) fn pubcomp(&mut self, id: PacketId) -> Option<u64> {
         let (seq, slot) = self.window.find(id)?;
-        self.is_confused |= slot != Slot::Released;
-        (slot == Slot::Released).then(|| self.window.set(seq, Slot::Over)).map(|()| seq)
+        self.is_confused |= slot != InflightSlot::Released;
+        (slot == InflightSlot::Released).then(|| self.window.set(seq, InflightSlot::Over)).map(|()| seq)
     }
 
     /// The session ends with its connection: what it had from shared subscriptions, for other members. A lasting one
@@ -369,7 +369,7 @@ impl Outbox {
     }
 
     /// An acknowledgement.
-    pub(crate) fn ack(&mut self, kind: Kind, id: PacketId, reason: Reason) {
+    pub(crate) fn ack(&mut self, kind: PacketKind, id: PacketId, reason: Reason) {
         // Four bytes at least are always taken, and without its reason a reason code is still one.
         let _ = Ack::because(id, reason).encode(kind, self.terms.version, self.terms.packet_max_bytes, &mut self.out);
     }

@@ -51,13 +51,13 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Which replica this is.
     fn replica(&self) -> ReplicaId;
     /// Makes the replica known, and tells everything that is to be routed. Notices are kept for it from here on.
-    fn join(&self, now_ms: UnixMs) -> Later<'_, Picture>;
+    fn join(&self, now_ms: UnixMs) -> Later<'_, RoutingSnapshot>;
     /// Waits for what others have to say; in order.
     fn notices(&self) -> Later<'_, Vec<Notice>>;
     /// Makes the replica the holder of a session, which begins if there is none.
-    fn take(&self, claim: Claim) -> Later<'_, Taken>;
+    fn take(&self, claim: SessionClaim) -> Later<'_, ClaimedSession>;
     /// Carries out a batch and answers for each operation.
-    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<Outcome>>;
+    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<StoreOutcome>>;
     /// Messages in the queue of a session after `after`, oldest first. Empty for one who is not the holder.
     fn load(&self, holder: Holder, after: u64, count: usize) -> Later<'_, Vec<Queued>>;
     /// Renews the lease, lets go of dead replicas' sessions and of expired ones, and finds what is to be published.
@@ -70,23 +70,23 @@ pub(crate) trait Store: Send + Sync + 'static {
 
 /// What there is to route, as of a version.
 #[derive(Debug, Default)]
-pub(crate) struct Picture {
+pub(crate) struct RoutingSnapshot {
     pub(crate) version: u64,
-    pub(crate) sessions: Vec<SessionPicture>,
+    pub(crate) sessions: Vec<RoutedSession>,
     pub(crate) retained: Vec<Arc<Message>>,
 }
 
 /// A session with subscriptions.
 #[derive(Debug)]
-pub(crate) struct SessionPicture {
+pub(crate) struct RoutedSession {
     pub(crate) client: ClientId,
-    pub(crate) standing: Standing,
+    pub(crate) standing: SessionState,
     pub(crate) subscriptions: Vec<(ByteString, Granted)>,
 }
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct SessionState {
     /// Who holds it.
     pub(crate) owner: Option<ReplicaId>,
     /// Whether it outlives its connection.
@@ -102,7 +102,7 @@ pub(crate) struct Holder {
 
 /// A connection that asks for its session.
 #[derive(Clone, Debug)]
-pub(crate) struct Claim {
+pub(crate) struct SessionClaim {
     pub(crate) now_ms: UnixMs,
     pub(crate) client: ClientId,
     pub(crate) clean_start: bool,
@@ -120,7 +120,7 @@ pub(crate) struct LastWill {
 
 /// A session that was taken.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct ClaimedSession {
     pub(crate) epoch: u64,
     /// The version of the subscriptions.
     pub(crate) version: u64,
@@ -141,7 +141,7 @@ pub(crate) struct Taken {
 
 /// How one subscriber gets a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct How {
+pub(crate) struct DeliveryOptions {
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
     pub(crate) ids: Vec<u32>,
@@ -149,7 +149,7 @@ pub(crate) struct How {
     pub(crate) share: Option<Arc<str>>,
 }
 
-impl How {
+impl DeliveryOptions {
     /// Whether another member gets the message if this one goes for good without having acknowledged it: at QoS 2 only
     /// if it was never sent [MQTT-4.8.2-5].
     pub(crate) fn goes_on(&self, was_sent: bool) -> bool {
@@ -162,12 +162,12 @@ impl How {
 pub(crate) struct Queued {
     pub(crate) seq: u64,
     pub(crate) message: Arc<Message>,
-    pub(crate) how: How,
+    pub(crate) how: DeliveryOptions,
 }
 
 /// What keeps a publication from happening twice.
 #[derive(Clone, Debug)]
-pub(crate) enum Guard {
+pub(crate) enum DedupKey {
     /// The packet id of a QoS 2 message of a lasting session: taken now, given back by [`Op::Released`].
     Inbound { holder: Holder, packet_id: u16 },
     /// The will of a connection: gone with its publication.
@@ -179,14 +179,14 @@ pub(crate) enum Guard {
 /// A message with all those outside this replica's memory who get it.
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
-    pub(crate) guard: Option<Guard>,
+    pub(crate) guard: Option<DedupKey>,
     pub(crate) message: Arc<Message>,
     /// Lasting sessions whose queue gets it.
-    pub(crate) appends: Vec<(ClientId, How)>,
+    pub(crate) appends: Vec<(ClientId, DeliveryOptions)>,
     /// Other replicas that look for takers among their connections.
     pub(crate) forwards: Vec<ReplicaId>,
     /// One connection elsewhere: the chosen member of a shared subscription.
-    pub(crate) directs: Vec<(ReplicaId, ClientId, How)>,
+    pub(crate) directs: Vec<(ReplicaId, ClientId, DeliveryOptions)>,
     /// Whether it becomes the retained message of its topic.
     pub(crate) retain: bool,
 }
@@ -230,7 +230,7 @@ pub(crate) enum Op {
     Detach {
         holder: Holder,
         sent: u64,
-        rest: Rest,
+        rest: SessionExpiry,
         will: WillFate,
     },
 }
@@ -246,12 +246,12 @@ pub(crate) struct Progress {
 
 /// What remains of a session without a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rest {
+pub(crate) enum SessionExpiry {
     Nothing,
     Until(UnixMs),
 }
 
-impl Rest {
+impl SessionExpiry {
     /// What remains of a session that outlives its connection by `expiry_s`.
     pub(crate) fn after(expiry_s: u32, now_ms: UnixMs) -> Self {
         if expiry_s == 0 { Self::Nothing } else { Self::Until(now_ms + u64::from(expiry_s) * 1000) }
@@ -268,7 +268,7 @@ pub(crate) enum WillFate {
 
 /// What became of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum StoreOutcome {
     Done,
     /// A subscription was changed; whether it was there before, and the version of the change.
     Changed {
@@ -300,13 +300,13 @@ pub(crate) struct Published {
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     pub(crate) wills: Vec<DueWill>,
-    pub(crate) left: Vec<Left>,
+    pub(crate) left: Vec<OrphanedShareMessage>,
 }
 
 /// A message that a member of a shared subscription had not acknowledged when its session ended; whoever gives it to
 /// another member first under its guard has given it.
 #[derive(Clone, Debug)]
-pub(crate) struct Left {
+pub(crate) struct OrphanedShareMessage {
     pub(crate) id: String,
     pub(crate) message: Arc<Message>,
     pub(crate) share: Arc<str>,
@@ -324,9 +324,9 @@ pub(crate) struct DueWill {
 #[derive(Clone, Debug)]
 pub(crate) enum Notice {
     /// Something to route changed elsewhere.
-    Changed(Change),
+    Changed(RouteChange),
     /// A message for connections here: those that take it at QoS 0 or do not last, or the one named.
-    Forwarded { message: Arc<Message>, to: Option<(ClientId, How)> },
+    Forwarded { message: Arc<Message>, to: Option<(ClientId, DeliveryOptions)> },
     /// A session held here was given messages, which its queue has.
     Numbered(Numbered),
     /// The queue of a session held here has more.
@@ -342,12 +342,12 @@ pub(crate) struct Numbered {
     pub(crate) holder: Holder,
     /// The number of the first.
     pub(crate) first: u64,
-    pub(crate) messages: Vec<(Arc<Message>, How)>,
+    pub(crate) messages: Vec<(Arc<Message>, DeliveryOptions)>,
 }
 
 /// A change of what there is to route.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub(crate) struct RouteChange {
     pub(crate) version: u64,
     pub(crate) what: Changed,
 }
@@ -357,7 +357,7 @@ pub(crate) struct Change {
 pub(crate) enum Changed {
     Subscribed {
         client: ClientId,
-        standing: Standing,
+        standing: SessionState,
         filter: ByteString,
         granted: Granted,
     },
@@ -368,7 +368,7 @@ pub(crate) enum Changed {
     /// Another holder, or none.
     Moved {
         client: ClientId,
-        standing: Standing,
+        standing: SessionState,
     },
     /// The session is no more.
     Gone {

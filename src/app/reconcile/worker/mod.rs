@@ -1,9 +1,9 @@
 //! The worker of one controller: takes in what was decided, reads what the switches hold, and has the steps taken that the
 //! kernel says.
 
-mod ask;
-mod changes;
-mod settle;
+mod switch_io;
+mod pending_commits;
+mod worker_status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep, sleep_until};
 
-pub(super) use self::ask::topology;
-use self::ask::{Done, audit_one, find, is_revision, page_after, read_one, take_steps};
-use self::changes::{Changes, What};
+use self::pending_commits::{Changes, What};
+pub(super) use self::switch_io::topology;
+use self::switch_io::{Done, audit_one, find, is_revision, page_after, read_one, take_steps};
 use super::super::{App, Commit};
-use super::board::{Board, Condition, News};
-use super::hand::Hand;
-use super::read::Finding;
+use super::controller_status::{Condition, FieldEvent, StatusCell};
+use super::readback::Finding;
+use super::throttled_driver::ThrottledDriver;
 use crate::southbound::DriverError;
+use kernel::allocation::{Allocation, LspState};
 use kernel::controller::Controller;
 use kernel::id::AllocationId;
-use kernel::intent::{Agenda, Dpid, Fault, Plan, StepOutcome, Tables};
-use kernel::lsp::{Allocation, LspState};
+use kernel::intent::{Agenda, Dpid, RulePlan, StepOutcome, SwitchFault, Tables};
 use kernel::topology::Topology;
 
 /// How often it is looked whether the switches still hold what they should.
@@ -52,9 +52,9 @@ enum Occasion {
 pub(super) struct Worker {
     app: App,
     controller: Arc<Controller>,
-    hand: Arc<Hand>,
-    board: Arc<Board>,
-    plan: Plan,
+    hand: Arc<ThrottledDriver>,
+    board: Arc<StatusCell>,
+    plan: RulePlan,
     /// What the switches are known to hold.
     seen: Tables,
     /// Switches of which something is to be found out before more is done to them.
@@ -64,7 +64,7 @@ pub(super) struct Worker {
     /// Who is not known to be in force, and since when.
     unsettled: BTreeMap<AllocationId, Instant>,
     /// Why some are not.
-    faults: BTreeMap<AllocationId, Fault>,
+    faults: BTreeMap<AllocationId, SwitchFault>,
     /// Whether the plan was ever made.
     is_loaded: bool,
     backoff: ExponentialBackoff,
@@ -87,13 +87,18 @@ fn fresh_backoff() -> ExponentialBackoff {
 }
 
 impl Worker {
-    pub(super) fn new(app: App, controller: Arc<Controller>, hand: Arc<Hand>, board: Arc<Board>) -> Self {
+    pub(super) fn new(
+        app: App,
+        controller: Arc<Controller>,
+        hand: Arc<ThrottledDriver>,
+        board: Arc<StatusCell>,
+    ) -> Self {
         Self {
             app,
             controller,
             hand,
             board,
-            plan: Plan::new(),
+            plan: RulePlan::new(),
             seen: Tables::new(),
             doubtful: BTreeSet::new(),
             troubles: BTreeMap::new(),
@@ -255,7 +260,7 @@ impl Worker {
                     let steps = Agenda::new(self.plan.tables(), &self.seen).len();
                     let steps = u64::try_from(steps).unwrap_or(u64::MAX);
                     let controller = self.controller.name.clone();
-                    self.app.inner.boards.tell(News::Repaired { controller, steps });
+                    self.app.inner.boards.tell(FieldEvent::Repaired { controller, steps });
                 }
                 Err(error) => self.blame(dpid, error)?,
             }

@@ -3,9 +3,9 @@
 use std::num::{NonZeroU16, NonZeroU32};
 
 use mqtt::codec::{
-    Ack, Auth, ByteString, Bytes, Connack, ConnackProperties, Connect, ConnectProperties, Delivery, Disconnect, Kind,
-    MessageProperties, Packet, PacketId, Publish, Qos, Reason, RetainHandling, Suback, Subscribe, Subscription,
-    SubscriptionOptions, Unsuback, Unsubscribe, UserProperties, Version, Will, check_text, topic,
+    Ack, Auth, ByteString, Bytes, Connack, ConnackProperties, Connect, ConnectProperties, Delivery, Disconnect,
+    MessageProperties, Packet, PacketId, PacketKind, Publish, Qos, Reason, RetainHandling, Suback, Subscribe,
+    Subscription, SubscriptionOptions, Unsuback, Unsubscribe, UserProperties, Version, Will, check_text, topic,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -55,7 +55,7 @@ fn qos() -> impl Strategy<Value = Qos> {
     (0..3_u8).prop_map(|level| Qos::new(level).unwrap())
 }
 
-fn reason(kind: Kind) -> impl Strategy<Value = Reason> {
+fn reason(kind: PacketKind) -> impl Strategy<Value = Reason> {
     let all: Vec<Reason> = (0..=255).filter_map(|code| Reason::new(kind, code)).collect();
     proptest::sample::select(all)
 }
@@ -126,7 +126,7 @@ fn connect() -> impl Strategy<Value = Packet> {
 fn connack() -> impl Strategy<Value = Packet> {
     (
         any::<bool>(),
-        reason(Kind::Connack),
+        reason(PacketKind::Connack),
         (option::of(any::<u32>()), option::of(nonzero_two()), option::of(nonzero_four()), option::of(any::<u16>())),
         (option::of(any::<bool>()), option::of(any::<bool>()), option::of(any::<bool>()), option::of(any::<bool>())),
         (option::of(text()), option::of(text()), option::of(text()), option::of(text())),
@@ -190,7 +190,7 @@ pub(super) fn publish(to_client: bool) -> impl Strategy<Value = Publish> {
         })
 }
 
-fn ack(kind: Kind, wrap: fn(Ack) -> Packet) -> impl Strategy<Value = Packet> {
+fn ack(kind: PacketKind, wrap: fn(Ack) -> Packet) -> impl Strategy<Value = Packet> {
     (packet_id(), reason(kind), option::of(text()), user())
         .prop_map(move |(packet_id, reason, reason_string, user)| wrap(Ack { packet_id, reason, reason_string, user }))
 }
@@ -222,7 +222,7 @@ fn disconnect(to_client: bool) -> impl Strategy<Value = Packet> {
         let by_either = [0x00, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99];
         !by_either.contains(&reason.code()) && *reason != Reason::DisconnectWithWill
     };
-    (reason(Kind::Disconnect), option::of(any::<u32>()), option::of(text()), option::of(text()), user()).prop_map(
+    (reason(PacketKind::Disconnect), option::of(any::<u32>()), option::of(text()), option::of(text()), user()).prop_map(
         move |(reason, expiry, reason_string, reference, user)| {
             let is_wrong = if to_client { reason == Reason::DisconnectWithWill } else { of_servers(&reason) };
             Packet::Disconnect(Disconnect {
@@ -237,7 +237,7 @@ fn disconnect(to_client: bool) -> impl Strategy<Value = Packet> {
 }
 
 fn auth() -> impl Strategy<Value = Packet> {
-    (reason(Kind::Auth), text(), option::of(bytes()), option::of(text()), user()).prop_map(
+    (reason(PacketKind::Auth), text(), option::of(bytes()), option::of(text()), user()).prop_map(
         |(reason, method, authentication_data, reason_string, user)| {
             Packet::Auth(Auth { reason, authentication_method: Some(method), authentication_data, reason_string, user })
         },
@@ -249,10 +249,10 @@ pub(super) fn packet(connection: Connection) -> proptest::strategy::BoxedStrateg
     let both = |to_client: bool| {
         prop_oneof![
             4 => publish(to_client).prop_map(Packet::Publish),
-            1 => ack(Kind::Puback, Packet::Puback),
-            1 => ack(Kind::Pubrec, Packet::Pubrec),
-            1 => ack(Kind::Pubrel, Packet::Pubrel),
-            1 => ack(Kind::Pubcomp, Packet::Pubcomp),
+            1 => ack(PacketKind::Puback, Packet::Puback),
+            1 => ack(PacketKind::Pubrec, Packet::Pubrec),
+            1 => ack(PacketKind::Pubrel, Packet::Pubrel),
+            1 => ack(PacketKind::Pubcomp, Packet::Pubcomp),
             1 => disconnect(to_client),
             1 => auth(),
         ]
@@ -272,10 +272,10 @@ pub(super) fn packet(connection: Connection) -> proptest::strategy::BoxedStrateg
         Connection::ToClient(version) => prop_oneof![
             6 => both(true),
             2 => connack(),
-            1 => (packet_id(), vec(reason(Kind::Suback), 1..5), option::of(text()), user()).prop_map(
+            1 => (packet_id(), vec(reason(PacketKind::Suback), 1..5), option::of(text()), user()).prop_map(
                 |(packet_id, reasons, reason_string, user)| Packet::Suback(Suback { packet_id, reasons, reason_string, user })
             ),
-            1 => (packet_id(), vec(reason(Kind::Unsuback), 1..5), option::of(text()), user()).prop_map(
+            1 => (packet_id(), vec(reason(PacketKind::Unsuback), 1..5), option::of(text()), user()).prop_map(
                 |(packet_id, reasons, reason_string, user)| Packet::Unsuback(Unsuback { packet_id, reasons, reason_string, user })
             ),
             1 => Just(Packet::Pingresp),
@@ -288,8 +288,10 @@ pub(super) fn packet(connection: Connection) -> proptest::strategy::BoxedStrateg
 
 fn exists(packet: &Packet, connection: Connection) -> bool {
     match packet.kind() {
-        Kind::Auth => !matches!(connection, Connection::ToServer(Version::V3) | Connection::ToClient(Version::V3)),
-        Kind::Disconnect => connection != Connection::ToClient(Version::V3),
+        PacketKind::Auth => {
+            !matches!(connection, Connection::ToServer(Version::V3) | Connection::ToClient(Version::V3))
+        }
+        PacketKind::Disconnect => connection != Connection::ToClient(Version::V3),
         _ => true,
     }
 }

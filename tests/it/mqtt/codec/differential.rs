@@ -2,7 +2,7 @@
 //! verdicts differ, the difference is known and listed here with its reason.
 
 use bytes::BytesMut;
-use mqtt::codec::{ByteString, DecodeError, Kind, MessageProperties, Packet, TextFault, TopicFault, Version};
+use mqtt::codec::{ByteString, DecodeError, MessageProperties, Packet, PacketKind, TextFault, TopicFault, Version};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
@@ -98,8 +98,8 @@ fn both_let_through(error: &DecodeError) -> bool {
         error,
         DecodeError::WrongDirection(_)
             | DecodeError::NotConnect(_)
-            | DecodeError::PropertyNotAllowed { kind: Kind::Publish | Kind::Disconnect, .. }
-            | DecodeError::Reason { kind: Kind::Disconnect, .. }
+            | DecodeError::PropertyNotAllowed { kind: PacketKind::Publish | PacketKind::Disconnect, .. }
+            | DecodeError::Reason { kind: PacketKind::Disconnect, .. }
             | DecodeError::Text { fault: TextFault::Control | TextFault::NonCharacter | TextFault::Null, .. }
             | DecodeError::ClientId
             | DecodeError::Topic(TopicFault::Empty | TopicFault::TooManyLevels)
@@ -111,8 +111,10 @@ fn both_let_through(error: &DecodeError) -> bool {
             | DecodeError::NoAuthenticationMethod
             | DecodeError::RefusalWithSession
             | DecodeError::SharedNoLocal
-            | DecodeError::Nothing(Kind::Suback)
-            | DecodeError::TrailingBytes(Kind::Connect | Kind::Pingreq | Kind::Pingresp | Kind::Disconnect)
+            | DecodeError::Nothing(PacketKind::Suback)
+            | DecodeError::TrailingBytes(
+                PacketKind::Connect | PacketKind::Pingreq | PacketKind::Pingresp | PacketKind::Disconnect
+            )
     )
 }
 
@@ -165,7 +167,7 @@ fn rmqtt_lets_through(error: &DecodeError) -> bool {
                 | DecodeError::UnsupportedVersion(_)
                 | DecodeError::PropertyValue(_)
                 | DecodeError::SubscriptionOptions
-                | DecodeError::Reason { kind: Kind::Connack | Kind::Suback, .. }
+                | DecodeError::Reason { kind: PacketKind::Connack | PacketKind::Suback, .. }
         )
 }
 

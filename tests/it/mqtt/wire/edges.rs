@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mqtt::auth::{Access, Anonymous, Rules, Users, hash_line};
 use mqtt::codec::{Bytes, Packet, Reason, Version};
 use mqtt::transport::{Tls, TlsError};
-use mqtt::{Settings, Through};
+use mqtt::{Settings, Transport};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
@@ -24,7 +24,7 @@ fn certificate(name: &str) -> std::path::PathBuf {
 #[tokio::test]
 async fn tls() {
     let tls = Tls::read(&certificate("certificate.pem"), &certificate("key.pem"), None).unwrap();
-    let address = broker(Settings::default(), Through::Tls(Arc::new(tls))).await;
+    let address = broker(Settings::default(), Transport::Tls(Arc::new(tls))).await;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate("certificate.pem")).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -58,7 +58,7 @@ fn tls_needs_a_certificate_and_its_key() {
 #[tokio::test]
 async fn websocket() {
     use futures_util::{SinkExt, StreamExt};
-    let address = broker(Settings::default(), Through::WebSocket).await;
+    let address = broker(Settings::default(), Transport::WebSocket).await;
     let url = format!("ws://{address}/mqtt");
 
     let socket = TcpStream::connect(address).await.unwrap();
@@ -99,7 +99,7 @@ async fn users_and_rules() {
     let users = Users::parse(&hash_line("alice", b"secret").unwrap()).unwrap();
     let rules = Rules::parse("user alice\ntopic readwrite alice/#\n").unwrap();
     let access = Access::new(Anonymous::Never, Some(users), Some(rules));
-    let address = broker(Settings { access: Arc::new(access), ..Settings::default() }, Through::Tcp).await;
+    let address = broker(Settings { access: Arc::new(access), ..Settings::default() }, Transport::Tcp).await;
 
     for (connect, reason) in [
         ("10 \"MQTT\" 05 02 0000 {} \"c\"", Reason::NotAuthorized),

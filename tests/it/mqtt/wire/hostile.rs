@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt::codec::{Packet, Qos, Reason, Version};
-use mqtt::{Broker, Settings, Through};
+use mqtt::{Broker, Settings, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -43,7 +43,7 @@ async fn who_does_not_finish_a_connect_is_let_go() {
 /// when one of the silent ones goes there is room again.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_nothing_takes_no_room_from_those_who_are_in() {
-    let address = broker(Settings { connecting_max: 3, ..Settings::default() }, Through::Tcp).await;
+    let address = broker(Settings { connecting_max: 3, ..Settings::default() }, Transport::Tcp).await;
     let mut good = raw(address, Version::V5).await;
     good.connect(Version::V5, "good").await;
     let mut silent = vec![];

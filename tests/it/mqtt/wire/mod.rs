@@ -7,14 +7,14 @@ mod table;
 use std::net::SocketAddr;
 
 use mqtt::codec::{BytesMut, Decoder, Packet, Version};
-use mqtt::{Broker, Settings, Through};
+use mqtt::{Broker, Settings, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::codec::notation::{PACKET_MAX_BYTES, bytes};
 
 /// A broker of its own, behind this entrance.
-async fn broker(settings: Settings, entrance: Through) -> SocketAddr {
+async fn broker(settings: Settings, entrance: Transport) -> SocketAddr {
     let broker = Broker::embedded(settings).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -23,7 +23,7 @@ async fn broker(settings: Settings, entrance: Through) -> SocketAddr {
 }
 
 async fn plain() -> SocketAddr {
-    broker(Settings::default(), Through::Tcp).await
+    broker(Settings::default(), Transport::Tcp).await
 }
 
 /// A client that says bytes and hears packets.

@@ -1,11 +1,11 @@
 //! PUBACK, PUBREC, PUBREL, PUBCOMP (3.4 to 3.7).
 
-use super::super::property::{self, Value};
-use super::super::reader::Reader;
-use super::super::{Ack, DecodeError, Kind, Version};
+use super::super::property::{self, PropertyValue};
+use super::super::reader::PacketReader;
+use super::super::{Ack, DecodeError, PacketKind, Version};
 use super::REASON_ONLY;
 
-pub(super) fn ack(reader: &mut Reader<'_>, kind: Kind, version: Version) -> Result<Ack, DecodeError> {
+pub(super) fn ack(reader: &mut PacketReader<'_>, kind: PacketKind, version: Version) -> Result<Ack, DecodeError> {
     let mut ack = Ack::success(reader.packet_id(kind)?);
     if version == Version::V3 || reader.remaining() == 0 {
         return Ok(ack);
@@ -16,7 +16,7 @@ pub(super) fn ack(reader: &mut Reader<'_>, kind: Kind, version: Version) -> Resu
         return Ok(ack);
     }
     ack.user = property::read(reader, kind, REASON_ONLY, |property| match property.value {
-        Value::Text(text) => {
+        PropertyValue::Text(text) => {
             ack.reason_string = Some(text);
             Ok(())
         }

@@ -2,11 +2,11 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 
-use super::super::property::{self, Allowed, Property, Value};
-use super::super::reader::Reader;
+use super::super::property::{self, Allowed, Property, PropertyValue};
+use super::super::reader::PacketReader;
 use super::super::{
-    Connack, ConnackProperties, Connect, ConnectProperties, DecodeError, Kind, MessageProperties, Qos, Reason, Version,
-    Will, topic,
+    Connack, ConnackProperties, Connect, ConnectProperties, DecodeError, MessageProperties, PacketKind, Qos, Reason,
+    Version, Will, topic,
 };
 use super::publish;
 
@@ -52,32 +52,32 @@ const CONNACK_ALLOWED: Allowed = Allowed::new(&[
 /// The protocol level that a CONNECT names. 3.1 is read as the ancestor of 3.1.1 that it is: it had no reserved flags
 /// and no empty client identifiers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
+pub(super) enum ProtocolLevel {
     Three,
     Four,
     Five,
 }
 
-impl Level {
+impl ProtocolLevel {
     pub(super) fn version(self) -> Version {
         match self {
-            Level::Three | Level::Four => Version::V3,
-            Level::Five => Version::V5,
+            ProtocolLevel::Three | ProtocolLevel::Four => Version::V3,
+            ProtocolLevel::Five => Version::V5,
         }
     }
 }
 
 /// The protocol's name and level (3.1.2.1, 3.1.2.2).
-pub(super) fn level(reader: &mut Reader<'_>) -> Result<Level, DecodeError> {
+pub(super) fn level(reader: &mut PacketReader<'_>) -> Result<ProtocolLevel, DecodeError> {
     let name = reader.binary("protocol name")?;
     let is_old = &*name == b"MQIsdp";
     if !is_old && &*name != b"MQTT" {
         return Err(DecodeError::ProtocolName);
     }
     match reader.byte("protocol level")? {
-        3 if is_old => Ok(Level::Three),
-        4 if !is_old => Ok(Level::Four),
-        5 if !is_old => Ok(Level::Five),
+        3 if is_old => Ok(ProtocolLevel::Three),
+        4 if !is_old => Ok(ProtocolLevel::Four),
+        5 if !is_old => Ok(ProtocolLevel::Five),
         other => Err(DecodeError::UnsupportedVersion(other)),
     }
 }
@@ -90,9 +90,9 @@ struct Flags {
     has_username: bool,
 }
 
-fn flags(byte: u8, level: Level) -> Result<Flags, DecodeError> {
-    if byte & 1 != 0 && level != Level::Three {
-        return Err(DecodeError::ReservedFlag(Kind::Connect));
+fn flags(byte: u8, level: ProtocolLevel) -> Result<Flags, DecodeError> {
+    if byte & 1 != 0 && level != ProtocolLevel::Three {
+        return Err(DecodeError::ReservedFlag(PacketKind::Connect));
     }
     let qos = Qos::new(byte >> 3 & 3).ok_or(DecodeError::Qos)?;
     let retain = byte >> 5 & 1 == 1;
@@ -106,14 +106,14 @@ fn flags(byte: u8, level: Level) -> Result<Flags, DecodeError> {
         has_password: byte >> 6 & 1 == 1,
         has_username: byte >> 7 == 1,
     };
-    if flags.has_password && !flags.has_username && level != Level::Five {
+    if flags.has_password && !flags.has_username && level != ProtocolLevel::Five {
         return Err(DecodeError::PasswordWithoutUserName);
     }
     Ok(flags)
 }
 
 /// What follows the version.
-pub(super) fn connect(reader: &mut Reader<'_>, level: Level) -> Result<Connect, DecodeError> {
+pub(super) fn connect(reader: &mut PacketReader<'_>, level: ProtocolLevel) -> Result<Connect, DecodeError> {
     let version = level.version();
     let flags = flags(reader.byte("connect flags")?, level)?;
     let keep_alive_s = reader.two("keep alive")?;
@@ -125,7 +125,7 @@ pub(super) fn connect(reader: &mut Reader<'_>, level: Level) -> Result<Connect, 
         DecodeError::Text { .. } => DecodeError::ClientId,
         other => other,
     })?;
-    if client_id.is_empty() && level == Level::Three {
+    if client_id.is_empty() && level == ProtocolLevel::Three {
         return Err(DecodeError::ClientId);
     }
     let will = flags.will.map(|(qos, retain)| will(reader, version, qos, retain)).transpose()?;
@@ -143,16 +143,18 @@ pub(super) fn connect(reader: &mut Reader<'_>, level: Level) -> Result<Connect, 
     })
 }
 
-fn connect_properties(reader: &mut Reader<'_>) -> Result<ConnectProperties, DecodeError> {
+fn connect_properties(reader: &mut PacketReader<'_>) -> Result<ConnectProperties, DecodeError> {
     let mut into = ConnectProperties::default();
-    into.user = property::read(reader, Kind::Connect, CONNECT_ALLOWED, |property| {
+    into.user = property::read(reader, PacketKind::Connect, CONNECT_ALLOWED, |property| {
         match (property.id, property.value) {
-            (property::SESSION_EXPIRY, Value::Four(value)) => into.session_expiry_s = Some(value),
-            (property::RECEIVE_MAX, Value::Two(value)) => into.receive_max = Some(at_least_one(property.id, value)?),
-            (property::PACKET_MAX, Value::Four(value)) => into.packet_max_bytes = Some(some_bytes(value)?),
-            (property::TOPIC_ALIAS_MAX, Value::Two(value)) => into.topic_alias_max = Some(value),
-            (property::AUTHENTICATION_METHOD, Value::Text(text)) => into.authentication_method = Some(text),
-            (property::AUTHENTICATION_DATA, Value::Binary(data)) => into.authentication_data = Some(data),
+            (property::SESSION_EXPIRY, PropertyValue::Four(value)) => into.session_expiry_s = Some(value),
+            (property::RECEIVE_MAX, PropertyValue::Two(value)) => {
+                into.receive_max = Some(at_least_one(property.id, value)?)
+            }
+            (property::PACKET_MAX, PropertyValue::Four(value)) => into.packet_max_bytes = Some(some_bytes(value)?),
+            (property::TOPIC_ALIAS_MAX, PropertyValue::Two(value)) => into.topic_alias_max = Some(value),
+            (property::AUTHENTICATION_METHOD, PropertyValue::Text(text)) => into.authentication_method = Some(text),
+            (property::AUTHENTICATION_DATA, PropertyValue::Binary(data)) => into.authentication_data = Some(data),
             (id, value) => {
                 let flag = Property { id, value }.flag()?;
                 match id {
@@ -178,18 +180,19 @@ fn some_bytes(value: u32) -> Result<NonZeroU32, DecodeError> {
     NonZeroU32::new(value).ok_or(DecodeError::PropertyValue(property::PACKET_MAX))
 }
 
-fn will(reader: &mut Reader<'_>, version: Version, qos: Qos, retain: bool) -> Result<Will, DecodeError> {
+fn will(reader: &mut PacketReader<'_>, version: Version, qos: Qos, retain: bool) -> Result<Will, DecodeError> {
     let mut properties = MessageProperties::default();
     let mut delay_s = None;
     if version == Version::V5 {
-        properties.user =
-            property::read(reader, Kind::Connect, WILL_ALLOWED, |property| match (property.id, property.value) {
-                (property::WILL_DELAY, Value::Four(value)) => {
+        properties.user = property::read(reader, PacketKind::Connect, WILL_ALLOWED, |property| {
+            match (property.id, property.value) {
+                (property::WILL_DELAY, PropertyValue::Four(value)) => {
                     delay_s = Some(value);
                     Ok(())
                 }
                 (id, value) => publish::message_property(&mut properties, Property { id, value }),
-            })?;
+            }
+        })?;
     }
     let topic = reader.text("will topic")?;
     topic::check_name(&topic).map_err(DecodeError::Topic)?;
@@ -198,19 +201,20 @@ fn will(reader: &mut Reader<'_>, version: Version, qos: Qos, retain: bool) -> Re
 }
 
 /// CONNACK, as a client reads it.
-pub(super) fn connack(reader: &mut Reader<'_>, version: Version) -> Result<Connack, DecodeError> {
+pub(super) fn connack(reader: &mut PacketReader<'_>, version: Version) -> Result<Connack, DecodeError> {
     let session_present = match reader.byte("acknowledge flags")? {
         0 => false,
         1 => true,
-        _ => return Err(DecodeError::ReservedFlag(Kind::Connack)),
+        _ => return Err(DecodeError::ReservedFlag(PacketKind::Connack)),
     };
     let code = reader.byte("reason code")?;
     let (reason, properties) = match version {
         Version::V3 => {
-            let reason = Reason::from_return_code(code).ok_or(DecodeError::Reason { kind: Kind::Connack, code })?;
+            let reason =
+                Reason::from_return_code(code).ok_or(DecodeError::Reason { kind: PacketKind::Connack, code })?;
             (reason, ConnackProperties::default())
         }
-        Version::V5 => (super::reason(Kind::Connack, code)?, connack_properties(reader)?),
+        Version::V5 => (super::reason(PacketKind::Connack, code)?, connack_properties(reader)?),
     };
     if session_present && reason != Reason::Success {
         return Err(DecodeError::RefusalWithSession);
@@ -218,21 +222,23 @@ pub(super) fn connack(reader: &mut Reader<'_>, version: Version) -> Result<Conna
     Ok(Connack { session_present, reason, properties })
 }
 
-fn connack_properties(reader: &mut Reader<'_>) -> Result<ConnackProperties, DecodeError> {
+fn connack_properties(reader: &mut PacketReader<'_>) -> Result<ConnackProperties, DecodeError> {
     let mut into = ConnackProperties::default();
-    into.user = property::read(reader, Kind::Connack, CONNACK_ALLOWED, |property| {
+    into.user = property::read(reader, PacketKind::Connack, CONNACK_ALLOWED, |property| {
         match (property.id, property.value) {
-            (property::SESSION_EXPIRY, Value::Four(value)) => into.session_expiry_s = Some(value),
-            (property::RECEIVE_MAX, Value::Two(value)) => into.receive_max = Some(at_least_one(property.id, value)?),
-            (property::PACKET_MAX, Value::Four(value)) => into.packet_max_bytes = Some(some_bytes(value)?),
-            (property::TOPIC_ALIAS_MAX, Value::Two(value)) => into.topic_alias_max = Some(value),
-            (property::SERVER_KEEP_ALIVE, Value::Two(value)) => into.server_keep_alive_s = Some(value),
-            (property::ASSIGNED_CLIENT_ID, Value::Text(text)) => into.assigned_client_id = Some(text),
-            (property::REASON_STRING, Value::Text(text)) => into.reason_string = Some(text),
-            (property::RESPONSE_INFORMATION, Value::Text(text)) => into.response_information = Some(text),
-            (property::SERVER_REFERENCE, Value::Text(text)) => into.server_reference = Some(text),
-            (property::AUTHENTICATION_METHOD, Value::Text(text)) => into.authentication_method = Some(text),
-            (property::AUTHENTICATION_DATA, Value::Binary(data)) => into.authentication_data = Some(data),
+            (property::SESSION_EXPIRY, PropertyValue::Four(value)) => into.session_expiry_s = Some(value),
+            (property::RECEIVE_MAX, PropertyValue::Two(value)) => {
+                into.receive_max = Some(at_least_one(property.id, value)?)
+            }
+            (property::PACKET_MAX, PropertyValue::Four(value)) => into.packet_max_bytes = Some(some_bytes(value)?),
+            (property::TOPIC_ALIAS_MAX, PropertyValue::Two(value)) => into.topic_alias_max = Some(value),
+            (property::SERVER_KEEP_ALIVE, PropertyValue::Two(value)) => into.server_keep_alive_s = Some(value),
+            (property::ASSIGNED_CLIENT_ID, PropertyValue::Text(text)) => into.assigned_client_id = Some(text),
+            (property::REASON_STRING, PropertyValue::Text(text)) => into.reason_string = Some(text),
+            (property::RESPONSE_INFORMATION, PropertyValue::Text(text)) => into.response_information = Some(text),
+            (property::SERVER_REFERENCE, PropertyValue::Text(text)) => into.server_reference = Some(text),
+            (property::AUTHENTICATION_METHOD, PropertyValue::Text(text)) => into.authentication_method = Some(text),
+            (property::AUTHENTICATION_DATA, PropertyValue::Binary(data)) => into.authentication_data = Some(data),
             (id, value) => connack_flag(&mut into, Property { id, value })?,
         }
         Ok(())

@@ -10,15 +10,15 @@ mod subscribe;
 use bytes::{Bytes, BytesMut};
 
 use super::property::{Allowed, REASON_STRING};
-use super::reader::Reader;
-use super::{DecodeError, Kind, Packet, REMAINING_LENGTH_MAX, Reason, Version};
+use super::reader::PacketReader;
+use super::{DecodeError, Packet, PacketKind, REMAINING_LENGTH_MAX, Reason, Version};
 
 /// The properties of packets that have only a reason string and user properties.
 const REASON_ONLY: Allowed = Allowed::new(&[REASON_STRING]);
 
 /// Which side of a connection is reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+enum PeerRole {
     Server,
     Client,
 }
@@ -27,14 +27,14 @@ enum Side {
 /// packet that it takes.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    side: Side,
+    side: PeerRole,
     version: Option<Version>,
     packet_max_bytes: u32,
 }
 
 /// A fixed header that was read and judged.
-struct Head {
-    kind: Kind,
+struct FixedHeader {
+    kind: PacketKind,
     flags: u8,
     /// Where the body begins.
     body_at: usize,
@@ -48,13 +48,13 @@ impl Decoder {
     /// For a server: the first packet must be CONNECT, which says the version of the rest.
     #[must_use]
     pub fn server(packet_max_bytes: u32) -> Decoder {
-        Decoder { side: Side::Server, version: None, packet_max_bytes }
+        Decoder { side: PeerRole::Server, version: None, packet_max_bytes }
     }
 
     /// For a client that speaks this version.
     #[must_use]
     pub fn client(version: Version, packet_max_bytes: u32) -> Decoder {
-        Decoder { side: Side::Client, version: Some(version), packet_max_bytes }
+        Decoder { side: PeerRole::Client, version: Some(version), packet_max_bytes }
     }
 
     /// The version of the connection, as soon as a CONNECT has said it: also when the rest of that CONNECT was wrong, so
@@ -80,7 +80,7 @@ impl Decoder {
     }
 
     /// The fixed header (2.1), if it is there.
-    fn head(&self, buffer: &[u8]) -> Result<Option<Head>, DecodeError> {
+    fn head(&self, buffer: &[u8]) -> Result<Option<FixedHeader>, DecodeError> {
         let Some((&first, rest)) = buffer.split_first() else { return Ok(None) };
         let kind = self.kind(first >> 4)?;
         let flags = first & 0x0F;
@@ -99,12 +99,12 @@ impl Decoder {
 
     fn sized(
         &self,
-        kind: Kind,
+        kind: PacketKind,
         flags: u8,
         body_at: usize,
         remaining: u32,
         is_minimal: bool,
-    ) -> Result<Head, DecodeError> {
+    ) -> Result<FixedHeader, DecodeError> {
         debug_assert!(remaining <= REMAINING_LENGTH_MAX);
         let size_bytes = remaining + u32::try_from(body_at).unwrap_or(u32::MAX);
         if size_bytes > self.packet_max_bytes {
@@ -114,65 +114,69 @@ impl Decoder {
             return Err(DecodeError::VariableInteger);
         }
         let end = usize::try_from(size_bytes).unwrap_or(usize::MAX);
-        Ok(Head { kind, flags, body_at, end, is_minimal })
+        Ok(FixedHeader { kind, flags, body_at, end, is_minimal })
     }
 
     /// The packet's type, if it may come now and from there.
-    fn kind(&self, number: u8) -> Result<Kind, DecodeError> {
+    fn kind(&self, number: u8) -> Result<PacketKind, DecodeError> {
         let kind = match number {
-            1 => Kind::Connect,
-            2 => Kind::Connack,
-            3 => Kind::Publish,
-            4 => Kind::Puback,
-            5 => Kind::Pubrec,
-            6 => Kind::Pubrel,
-            7 => Kind::Pubcomp,
-            8 => Kind::Subscribe,
-            9 => Kind::Suback,
-            10 => Kind::Unsubscribe,
-            11 => Kind::Unsuback,
-            12 => Kind::Pingreq,
-            13 => Kind::Pingresp,
-            14 => Kind::Disconnect,
-            15 if self.version != Some(Version::V3) => Kind::Auth,
+            1 => PacketKind::Connect,
+            2 => PacketKind::Connack,
+            3 => PacketKind::Publish,
+            4 => PacketKind::Puback,
+            5 => PacketKind::Pubrec,
+            6 => PacketKind::Pubrel,
+            7 => PacketKind::Pubcomp,
+            8 => PacketKind::Subscribe,
+            9 => PacketKind::Suback,
+            10 => PacketKind::Unsubscribe,
+            11 => PacketKind::Unsuback,
+            12 => PacketKind::Pingreq,
+            13 => PacketKind::Pingresp,
+            14 => PacketKind::Disconnect,
+            15 if self.version != Some(Version::V3) => PacketKind::Auth,
             reserved => return Err(DecodeError::ReservedKind(reserved)),
         };
-        if self.version.is_none() && kind != Kind::Connect {
+        if self.version.is_none() && kind != PacketKind::Connect {
             return Err(DecodeError::NotConnect(kind));
         }
         let is_wrong = match kind {
-            Kind::Connack | Kind::Suback | Kind::Unsuback | Kind::Pingresp => self.side == Side::Server,
-            Kind::Connect | Kind::Subscribe | Kind::Unsubscribe | Kind::Pingreq => self.side == Side::Client,
-            Kind::Disconnect => self.side == Side::Client && self.version == Some(Version::V3),
+            PacketKind::Connack | PacketKind::Suback | PacketKind::Unsuback | PacketKind::Pingresp => {
+                self.side == PeerRole::Server
+            }
+            PacketKind::Connect | PacketKind::Subscribe | PacketKind::Unsubscribe | PacketKind::Pingreq => {
+                self.side == PeerRole::Client
+            }
+            PacketKind::Disconnect => self.side == PeerRole::Client && self.version == Some(Version::V3),
             _ => false,
         };
         if is_wrong { Err(DecodeError::WrongDirection(kind)) } else { Ok(kind) }
     }
 
     /// What follows the fixed header: all of it, and nothing else.
-    fn body(&mut self, head: &Head, bytes: &Bytes) -> Result<Packet, DecodeError> {
-        let mut reader = Reader::new(bytes, head.body_at);
+    fn body(&mut self, head: &FixedHeader, bytes: &Bytes) -> Result<Packet, DecodeError> {
+        let mut reader = PacketReader::new(bytes, head.body_at);
         let kind = head.kind;
-        if kind == Kind::Connect {
+        if kind == PacketKind::Connect {
             return self.connect(head, &mut reader);
         }
         let Some(version) = self.version else { return Err(DecodeError::NotConnect(kind)) };
         let packet = match kind {
-            Kind::Publish => Packet::Publish(publish::publish(&mut reader, head.flags, version, self.side)?),
-            Kind::Puback => Packet::Puback(acknowledgement::ack(&mut reader, kind, version)?),
-            Kind::Pubrec => Packet::Pubrec(acknowledgement::ack(&mut reader, kind, version)?),
-            Kind::Pubrel => Packet::Pubrel(acknowledgement::ack(&mut reader, kind, version)?),
-            Kind::Pubcomp => Packet::Pubcomp(acknowledgement::ack(&mut reader, kind, version)?),
-            Kind::Subscribe => Packet::Subscribe(subscribe::subscribe(&mut reader, version)?),
-            Kind::Unsubscribe => Packet::Unsubscribe(subscribe::unsubscribe(&mut reader, version)?),
-            Kind::Connack => Packet::Connack(Box::new(connect::connack(&mut reader, version)?)),
-            Kind::Suback => Packet::Suback(subscribe::suback(&mut reader, version)?),
-            Kind::Unsuback => Packet::Unsuback(subscribe::unsuback(&mut reader, version)?),
-            Kind::Disconnect => Packet::Disconnect(session_end::disconnect(&mut reader, version, self.side)?),
-            Kind::Auth => Packet::Auth(session_end::auth(&mut reader)?),
-            Kind::Pingreq => Packet::Pingreq,
-            Kind::Pingresp => Packet::Pingresp,
-            Kind::Connect => return Err(DecodeError::WrongDirection(kind)),
+            PacketKind::Publish => Packet::Publish(publish::publish(&mut reader, head.flags, version, self.side)?),
+            PacketKind::Puback => Packet::Puback(acknowledgement::ack(&mut reader, kind, version)?),
+            PacketKind::Pubrec => Packet::Pubrec(acknowledgement::ack(&mut reader, kind, version)?),
+            PacketKind::Pubrel => Packet::Pubrel(acknowledgement::ack(&mut reader, kind, version)?),
+            PacketKind::Pubcomp => Packet::Pubcomp(acknowledgement::ack(&mut reader, kind, version)?),
+            PacketKind::Subscribe => Packet::Subscribe(subscribe::subscribe(&mut reader, version)?),
+            PacketKind::Unsubscribe => Packet::Unsubscribe(subscribe::unsubscribe(&mut reader, version)?),
+            PacketKind::Connack => Packet::Connack(Box::new(connect::connack(&mut reader, version)?)),
+            PacketKind::Suback => Packet::Suback(subscribe::suback(&mut reader, version)?),
+            PacketKind::Unsuback => Packet::Unsuback(subscribe::unsuback(&mut reader, version)?),
+            PacketKind::Disconnect => Packet::Disconnect(session_end::disconnect(&mut reader, version, self.side)?),
+            PacketKind::Auth => Packet::Auth(session_end::auth(&mut reader)?),
+            PacketKind::Pingreq => Packet::Pingreq,
+            PacketKind::Pingresp => Packet::Pingresp,
+            PacketKind::Connect => return Err(DecodeError::WrongDirection(kind)),
         };
         ended(kind, &reader)?;
         Ok(packet)
@@ -180,40 +184,42 @@ impl Decoder {
 }
 
 impl Decoder {
-    fn connect(&mut self, head: &Head, reader: &mut Reader<'_>) -> Result<Packet, DecodeError> {
+    fn connect(&mut self, head: &FixedHeader, reader: &mut PacketReader<'_>) -> Result<Packet, DecodeError> {
         let level = connect::level(reader)?;
         // A second CONNECT is for the session to refuse [MQTT-3.1.0-2]; it does not change the version.
         self.version.get_or_insert(level.version());
-        if level == connect::Level::Five && !head.is_minimal {
+        if level == connect::ProtocolLevel::Five && !head.is_minimal {
             return Err(DecodeError::VariableInteger);
         }
-        if level != connect::Level::Three && head.flags != 0 {
+        if level != connect::ProtocolLevel::Three && head.flags != 0 {
             return Err(DecodeError::FixedHeaderFlags { kind: head.kind, flags: head.flags });
         }
         let connect = connect::connect(reader, level)?;
-        ended(Kind::Connect, reader)?;
+        ended(PacketKind::Connect, reader)?;
         Ok(Packet::Connect(Box::new(connect)))
     }
 }
 
-fn ended(kind: Kind, reader: &Reader<'_>) -> Result<(), DecodeError> {
+fn ended(kind: PacketKind, reader: &PacketReader<'_>) -> Result<(), DecodeError> {
     if reader.remaining() == 0 { Ok(()) } else { Err(DecodeError::TrailingBytes(kind)) }
 }
 
 /// The flags of the fixed header (2.1.3): those of PUBLISH say something, the others are fixed. Those of CONNECT are judged
 /// when its version is known.
-fn check_flags(kind: Kind, flags: u8) -> Result<(), DecodeError> {
+fn check_flags(kind: PacketKind, flags: u8) -> Result<(), DecodeError> {
     match kind {
-        Kind::Publish if flags & 0b0110 == 0b0110 => Err(DecodeError::Qos),
-        Kind::Publish if flags & 0b1110 == 0b1000 => Err(DecodeError::DupAtMostOnce),
-        Kind::Publish | Kind::Connect => Ok(()),
-        Kind::Pubrel | Kind::Subscribe | Kind::Unsubscribe if flags == 0b0010 => Ok(()),
-        Kind::Pubrel | Kind::Subscribe | Kind::Unsubscribe => Err(DecodeError::FixedHeaderFlags { kind, flags }),
+        PacketKind::Publish if flags & 0b0110 == 0b0110 => Err(DecodeError::Qos),
+        PacketKind::Publish if flags & 0b1110 == 0b1000 => Err(DecodeError::DupAtMostOnce),
+        PacketKind::Publish | PacketKind::Connect => Ok(()),
+        PacketKind::Pubrel | PacketKind::Subscribe | PacketKind::Unsubscribe if flags == 0b0010 => Ok(()),
+        PacketKind::Pubrel | PacketKind::Subscribe | PacketKind::Unsubscribe => {
+            Err(DecodeError::FixedHeaderFlags { kind, flags })
+        }
         _ if flags == 0 => Ok(()),
         _ => Err(DecodeError::FixedHeaderFlags { kind, flags }),
     }
 }
 
-fn reason(kind: Kind, code: u8) -> Result<Reason, DecodeError> {
+fn reason(kind: PacketKind, code: u8) -> Result<Reason, DecodeError> {
     Reason::new(kind, code).ok_or(DecodeError::Reason { kind, code })
 }

@@ -4,10 +4,10 @@ use std::num::NonZeroU16;
 
 use bytestring::ByteString;
 
-use super::super::property::{self, Allowed, Property, Value};
-use super::super::reader::Reader;
-use super::super::{DecodeError, Delivery, Kind, MessageProperties, Publish, TopicFault, Version, topic};
-use super::Side;
+use super::super::property::{self, Allowed, Property, PropertyValue};
+use super::super::reader::PacketReader;
+use super::super::{DecodeError, Delivery, MessageProperties, PacketKind, Publish, TopicFault, Version, topic};
+use super::PeerRole;
 
 const FROM_CLIENT: Allowed = Allowed::new(&[
     property::PAYLOAD_FORMAT,
@@ -30,16 +30,16 @@ const FROM_SERVER: Allowed = Allowed::new(&[
 ]);
 
 pub(super) fn publish(
-    reader: &mut Reader<'_>,
+    reader: &mut PacketReader<'_>,
     flags: u8,
     version: Version,
-    side: Side,
+    side: PeerRole,
 ) -> Result<Publish, DecodeError> {
     let topic = reader.text("topic")?;
     let delivery = match flags >> 1 & 3 {
         0 => Delivery::AtMostOnce,
-        1 => Delivery::AtLeastOnce(reader.packet_id(Kind::Publish)?),
-        2 => Delivery::ExactlyOnce(reader.packet_id(Kind::Publish)?),
+        1 => Delivery::AtLeastOnce(reader.packet_id(PacketKind::Publish)?),
+        2 => Delivery::ExactlyOnce(reader.packet_id(PacketKind::Publish)?),
         _ => return Err(DecodeError::Qos),
     };
     let mut publish = Publish {
@@ -66,18 +66,20 @@ pub(super) fn publish(
     Ok(publish)
 }
 
-fn properties(reader: &mut Reader<'_>, publish: &mut Publish, side: Side) -> Result<(), DecodeError> {
+fn properties(reader: &mut PacketReader<'_>, publish: &mut Publish, side: PeerRole) -> Result<(), DecodeError> {
     let allowed = match side {
-        Side::Server => FROM_CLIENT,
-        Side::Client => FROM_SERVER,
+        PeerRole::Server => FROM_CLIENT,
+        PeerRole::Client => FROM_SERVER,
     };
-    let user = property::read(reader, Kind::Publish, allowed, |property| {
+    let user = property::read(reader, PacketKind::Publish, allowed, |property| {
         match (property.id, property.value) {
-            (property::TOPIC_ALIAS, Value::Two(alias)) => {
+            (property::TOPIC_ALIAS, PropertyValue::Two(alias)) => {
                 publish.topic_alias = Some(NonZeroU16::new(alias).ok_or(DecodeError::TopicAliasZero)?);
             }
-            (property::SUBSCRIPTION_ID, Value::Variable(0)) => return Err(DecodeError::PropertyValue(property.id)),
-            (property::SUBSCRIPTION_ID, Value::Variable(id)) => publish.subscription_ids.push(id),
+            (property::SUBSCRIPTION_ID, PropertyValue::Variable(0)) => {
+                return Err(DecodeError::PropertyValue(property.id));
+            }
+            (property::SUBSCRIPTION_ID, PropertyValue::Variable(id)) => publish.subscription_ids.push(id),
             (id, value) => message_property(&mut publish.properties, Property { id, value })?,
         }
         Ok(())
@@ -89,13 +91,13 @@ fn properties(reader: &mut Reader<'_>, publish: &mut Publish, side: Side) -> Res
 /// A property that travels with a message, in PUBLISH or in a will.
 pub(super) fn message_property(into: &mut MessageProperties, property: Property) -> Result<(), DecodeError> {
     match (property.id, property.value) {
-        (property::MESSAGE_EXPIRY, Value::Four(seconds)) => into.expiry_s = Some(seconds),
-        (property::CONTENT_TYPE, Value::Text(text)) => into.content_type = Some(text),
-        (property::RESPONSE_TOPIC, Value::Text(text)) => {
+        (property::MESSAGE_EXPIRY, PropertyValue::Four(seconds)) => into.expiry_s = Some(seconds),
+        (property::CONTENT_TYPE, PropertyValue::Text(text)) => into.content_type = Some(text),
+        (property::RESPONSE_TOPIC, PropertyValue::Text(text)) => {
             topic::check_name(&text).map_err(DecodeError::Topic)?;
             into.response_topic = Some(text);
         }
-        (property::CORRELATION_DATA, Value::Binary(data)) => into.correlation_data = Some(data),
+        (property::CORRELATION_DATA, PropertyValue::Binary(data)) => into.correlation_data = Some(data),
         (property::PAYLOAD_FORMAT, value) => {
             into.payload_is_text = Property { id: property::PAYLOAD_FORMAT, value }.flag()?;
         }

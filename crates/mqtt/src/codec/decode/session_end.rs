@@ -1,38 +1,42 @@
 //! DISCONNECT (3.14) and AUTH (3.15).
 
-use super::super::property::{self, Allowed, Value};
-use super::super::reader::Reader;
-use super::super::{Auth, DecodeError, Disconnect, Kind, Reason, UserProperties, Version};
-use super::Side;
+use super::super::property::{self, Allowed, PropertyValue};
+use super::super::reader::PacketReader;
+use super::super::{Auth, DecodeError, Disconnect, PacketKind, Reason, UserProperties, Version};
+use super::PeerRole;
 
 const FROM_CLIENT: Allowed = Allowed::new(&[property::SESSION_EXPIRY, property::REASON_STRING]);
 const FROM_SERVER: Allowed = Allowed::new(&[property::REASON_STRING, property::SERVER_REFERENCE]);
 const AUTH_ALLOWED: Allowed =
     Allowed::new(&[property::AUTHENTICATION_METHOD, property::AUTHENTICATION_DATA, property::REASON_STRING]);
 
-pub(super) fn disconnect(reader: &mut Reader<'_>, version: Version, side: Side) -> Result<Disconnect, DecodeError> {
+pub(super) fn disconnect(
+    reader: &mut PacketReader<'_>,
+    version: Version,
+    side: PeerRole,
+) -> Result<Disconnect, DecodeError> {
     let mut disconnect = Disconnect::because(Reason::Success);
     if version == Version::V3 || reader.remaining() == 0 {
         return Ok(disconnect);
     }
     let code = reader.byte("reason code")?;
-    disconnect.reason = super::reason(Kind::Disconnect, code)?;
+    disconnect.reason = super::reason(PacketKind::Disconnect, code)?;
     if !may_say(side, disconnect.reason) {
-        return Err(DecodeError::Reason { kind: Kind::Disconnect, code });
+        return Err(DecodeError::Reason { kind: PacketKind::Disconnect, code });
     }
     // The property length may be left out when it is zero (3.14.2.2.1).
     if reader.remaining() == 0 {
         return Ok(disconnect);
     }
     let allowed = match side {
-        Side::Server => FROM_CLIENT,
-        Side::Client => FROM_SERVER,
+        PeerRole::Server => FROM_CLIENT,
+        PeerRole::Client => FROM_SERVER,
     };
-    disconnect.user = property::read(reader, Kind::Disconnect, allowed, |property| {
+    disconnect.user = property::read(reader, PacketKind::Disconnect, allowed, |property| {
         match (property.id, property.value) {
-            (property::SESSION_EXPIRY, Value::Four(seconds)) => disconnect.session_expiry_s = Some(seconds),
-            (property::REASON_STRING, Value::Text(text)) => disconnect.reason_string = Some(text),
-            (property::SERVER_REFERENCE, Value::Text(text)) => disconnect.server_reference = Some(text),
+            (property::SESSION_EXPIRY, PropertyValue::Four(seconds)) => disconnect.session_expiry_s = Some(seconds),
+            (property::REASON_STRING, PropertyValue::Text(text)) => disconnect.reason_string = Some(text),
+            (property::SERVER_REFERENCE, PropertyValue::Text(text)) => disconnect.server_reference = Some(text),
             (id, _) => return Err(DecodeError::PropertyValue(id)),
         }
         Ok(())
@@ -41,9 +45,9 @@ pub(super) fn disconnect(reader: &mut Reader<'_>, version: Version, side: Side) 
 }
 
 /// Which reasons a side may receive (3.14.2.1): the table names who may send each.
-fn may_say(reader: Side, reason: Reason) -> bool {
+fn may_say(reader: PeerRole, reason: Reason) -> bool {
     match reason {
-        Reason::DisconnectWithWill => reader == Side::Server,
+        Reason::DisconnectWithWill => reader == PeerRole::Server,
         Reason::NotAuthorized
         | Reason::ServerBusy
         | Reason::ServerShuttingDown
@@ -58,12 +62,12 @@ fn may_say(reader: Side, reason: Reason) -> bool {
         | Reason::ConnectionRateExceeded
         | Reason::MaximumConnectTime
         | Reason::SubscriptionIdsNotSupported
-        | Reason::WildcardSubscriptionsNotSupported => reader == Side::Client,
+        | Reason::WildcardSubscriptionsNotSupported => reader == PeerRole::Client,
         _ => true,
     }
 }
 
-pub(super) fn auth(reader: &mut Reader<'_>) -> Result<Auth, DecodeError> {
+pub(super) fn auth(reader: &mut PacketReader<'_>) -> Result<Auth, DecodeError> {
     let mut auth = Auth {
         reason: Reason::Success,
         authentication_method: None,
@@ -75,15 +79,15 @@ pub(super) fn auth(reader: &mut Reader<'_>) -> Result<Auth, DecodeError> {
     if reader.remaining() == 0 {
         return Ok(auth);
     }
-    auth.reason = super::reason(Kind::Auth, reader.byte("reason code")?)?;
+    auth.reason = super::reason(PacketKind::Auth, reader.byte("reason code")?)?;
     if reader.remaining() == 0 {
         return Err(DecodeError::NoAuthenticationMethod);
     }
-    auth.user = property::read(reader, Kind::Auth, AUTH_ALLOWED, |property| {
+    auth.user = property::read(reader, PacketKind::Auth, AUTH_ALLOWED, |property| {
         match (property.id, property.value) {
-            (property::AUTHENTICATION_METHOD, Value::Text(text)) => auth.authentication_method = Some(text),
-            (property::AUTHENTICATION_DATA, Value::Binary(data)) => auth.authentication_data = Some(data),
-            (property::REASON_STRING, Value::Text(text)) => auth.reason_string = Some(text),
+            (property::AUTHENTICATION_METHOD, PropertyValue::Text(text)) => auth.authentication_method = Some(text),
+            (property::AUTHENTICATION_DATA, PropertyValue::Binary(data)) => auth.authentication_data = Some(data),
+            (property::REASON_STRING, PropertyValue::Text(text)) => auth.reason_string = Some(text),
             (id, _) => return Err(DecodeError::PropertyValue(id)),
         }
         Ok(())

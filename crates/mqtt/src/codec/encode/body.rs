@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::super::byte_sink::{Sink, properties};
 use super::super::property as id;
-use super::super::sink::{Sink, properties};
 use super::super::{
     Ack, Auth, Connack, Connect, ConnectProperties, Disconnect, Packet, Qos, Reason, Suback, Subscribe,
     SubscriptionOptions, Unsuback, Unsubscribe, UserProperties, Version, Will,

@@ -9,8 +9,8 @@ pub use prepared::Prepared;
 
 use bytes::BytesMut;
 
-use super::sink::{Count, Sink};
-use super::{Ack, EncodeError, Kind, Packet, REMAINING_LENGTH_MAX, Reason, Version};
+use super::byte_sink::{ByteCounter, Sink};
+use super::{Ack, EncodeError, Packet, PacketKind, REMAINING_LENGTH_MAX, Reason, Version};
 use body::Detail;
 
 impl Packet {
@@ -18,11 +18,11 @@ impl Packet {
     pub fn encode(&self, version: Version, max_bytes: u32, out: &mut BytesMut) -> Result<(), EncodeError> {
         match self {
             Packet::Publish(publish) => publish.encode(version, max_bytes, out),
-            Packet::Puback(ack) => ack.encode(Kind::Puback, version, max_bytes, out),
-            Packet::Pubrec(ack) => ack.encode(Kind::Pubrec, version, max_bytes, out),
-            Packet::Pubrel(ack) => ack.encode(Kind::Pubrel, version, max_bytes, out),
-            Packet::Pubcomp(ack) => ack.encode(Kind::Pubcomp, version, max_bytes, out),
-            Packet::Auth(_) if version == Version::V3 => Err(EncodeError::NotInVersion(Kind::Auth)),
+            Packet::Puback(ack) => ack.encode(PacketKind::Puback, version, max_bytes, out),
+            Packet::Pubrec(ack) => ack.encode(PacketKind::Pubrec, version, max_bytes, out),
+            Packet::Pubrel(ack) => ack.encode(PacketKind::Pubrel, version, max_bytes, out),
+            Packet::Pubcomp(ack) => ack.encode(PacketKind::Pubcomp, version, max_bytes, out),
+            Packet::Auth(_) if version == Version::V3 => Err(EncodeError::NotInVersion(PacketKind::Auth)),
             _ => {
                 let first = first_byte(self.kind());
                 sized(first, max_bytes, out, &|detail, sink| body::write(self, version, detail, sink))
@@ -33,7 +33,13 @@ impl Packet {
 
 impl Ack {
     /// Appends the acknowledgement as a packet of this kind.
-    pub fn encode(&self, kind: Kind, version: Version, max_bytes: u32, out: &mut BytesMut) -> Result<(), EncodeError> {
+    pub fn encode(
+        &self,
+        kind: PacketKind,
+        version: Version,
+        max_bytes: u32,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
         let first = first_byte(kind);
         let is_short = self.reason == Reason::Success && self.reason_string.is_none() && self.user.is_empty();
         if (is_short || version == Version::V3) && max_bytes >= 4 {
@@ -46,9 +52,9 @@ impl Ack {
 }
 
 /// Type and flags (2.1.3).
-fn first_byte(kind: Kind) -> u8 {
+fn first_byte(kind: PacketKind) -> u8 {
     let flags = match kind {
-        Kind::Pubrel | Kind::Subscribe | Kind::Unsubscribe => 0b0010,
+        PacketKind::Pubrel | PacketKind::Subscribe | PacketKind::Unsubscribe => 0b0010,
         _ => 0,
     };
     (kind as u8) << 4 | flags
@@ -69,7 +75,7 @@ fn sized(
 
 /// Counts a body, judges its size, and writes it behind its fixed header.
 fn framed(first: u8, max_bytes: u32, out: &mut BytesMut, write: &dyn Fn(&mut dyn Sink)) -> Result<(), EncodeError> {
-    let mut count = Count::default();
+    let mut count = ByteCounter::default();
     write(&mut count);
     if count.is_field_too_long {
         return Err(EncodeError::FieldTooLong);

@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
+use super::super::byte_sink::{ByteCounter, Sink};
 use super::super::property as id;
-use super::super::sink::{Count, Sink};
-use super::super::{EncodeError, Kind, MessageProperties, Publish, Version};
+use super::super::{EncodeError, MessageProperties, PacketKind, Publish, Version};
 use super::remaining_length;
 
 /// The lengths that stand in front of the parts of a PUBLISH.
@@ -26,13 +26,13 @@ impl Publish {
     /// How many bytes the packet has.
     pub fn encoded_bytes(&self, version: Version) -> Result<u32, EncodeError> {
         let remaining = self.lengths(version, u32::MAX)?.remaining;
-        let mut count = Count::default();
+        let mut count = ByteCounter::default();
         count.variable(remaining);
         Ok(1 + u32::try_from(count.bytes).unwrap_or(0) + remaining)
     }
 
     pub(super) fn lengths(&self, version: Version, max_bytes: u32) -> Result<Lengths, EncodeError> {
-        let mut count = Count::default();
+        let mut count = ByteCounter::default();
         let properties = match version {
             Version::V3 => 0,
             Version::V5 => {
@@ -75,7 +75,10 @@ impl Publish {
     }
 
     fn first_byte(&self) -> u8 {
-        (Kind::Publish as u8) << 4 | u8::from(self.dup) << 3 | (self.delivery.qos() as u8) << 1 | u8::from(self.retain)
+        (PacketKind::Publish as u8) << 4
+            | u8::from(self.dup) << 3
+            | (self.delivery.qos() as u8) << 1
+            | u8::from(self.retain)
     }
 
     fn has_no_properties(&self) -> bool {

@@ -13,19 +13,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Change, Changed, Claim, Due, Guard, Holder, Later, Left, Notice, Op, Outcome, Picture, Publication, Published,
-    Queued, Rest, SessionPicture, Standing, Store, StoreError, Taken, WillFate,
+    Changed, ClaimedSession, DedupKey, Due, Holder, Later, Notice, Op, OrphanedShareMessage, Publication, Published,
+    Queued, RouteChange, RoutedSession, RoutingSnapshot, SessionClaim, SessionExpiry, SessionState, Store, StoreError,
+    StoreOutcome, WillFate,
 };
 use crate::codec::Qos;
 use crate::limits::{INBOX_MAX, LEASE};
 use crate::message::{ClientId, ReplicaId, UnixMs};
 use crate::router::Retained;
-use record::{Record, Testament};
+use record::{SessionRecord, StoredWill};
 
 /// What all replicas of the process share.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<MemoryState>>,
     /// Woken when an inbox has room again.
     room: Arc<Notify>,
 }
@@ -39,20 +40,20 @@ pub(crate) struct MemoryStore {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    sessions: HashMap<ClientId, Record>,
-    wills: HashMap<ClientId, Testament>,
+struct MemoryState {
+    sessions: HashMap<ClientId, SessionRecord>,
+    wills: HashMap<ClientId, StoredWill>,
     /// What members of shared subscriptions left to others, by number.
-    left: BTreeMap<u64, Left>,
+    left: BTreeMap<u64, OrphanedShareMessage>,
     lefts: u64,
     retained: Retained,
-    replicas: BTreeMap<ReplicaId, Inbox>,
+    replicas: BTreeMap<ReplicaId, ReplicaInbox>,
     version: u64,
     epochs: u64,
 }
 
 #[derive(Debug)]
-struct Inbox {
+struct ReplicaInbox {
     notices: VecDeque<Notice>,
     ring: Arc<Notify>,
     lease_ends_ms: UnixMs,
@@ -64,12 +65,12 @@ impl Memory {
         MemoryStore { memory: self.clone(), me: ReplicaId::draw(), ring: Arc::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, MemoryState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl MemoryState {
     fn tell(&mut self, replica: ReplicaId, notice: Notice) {
         if let Some(inbox) = self.replicas.get_mut(&replica) {
             inbox.notices.push_back(notice);
@@ -80,7 +81,7 @@ impl Inner {
     /// Numbers a change and tells it to every replica but its own.
     fn change(&mut self, me: Option<ReplicaId>, what: Changed) -> u64 {
         self.version += 1;
-        let change = Change { version: self.version, what };
+        let change = RouteChange { version: self.version, what };
         for (replica, inbox) in &mut self.replicas {
             if Some(*replica) != me {
                 inbox.notices.push_back(Notice::Changed(change.clone()));
@@ -90,12 +91,12 @@ impl Inner {
         self.version
     }
 
-    fn held(&mut self, holder: &Holder) -> Option<&mut Record> {
+    fn held(&mut self, holder: &Holder) -> Option<&mut SessionRecord> {
         self.sessions.get_mut(&holder.client).filter(|record| record.epoch == holder.epoch && record.owner.is_some())
     }
 
-    fn take(&mut self, me: ReplicaId, claim: Claim) -> Taken {
-        let Claim { now_ms, client, clean_start, expiry_s, will } = claim;
+    fn take(&mut self, me: ReplicaId, claim: SessionClaim) -> ClaimedSession {
+        let SessionClaim { now_ms, client, clean_start, expiry_s, will } = claim;
         let lasting = expiry_s > 0;
         self.epochs += 1;
         let epoch = self.epochs;
@@ -109,7 +110,7 @@ impl Inner {
         }
         let old_will = self.wills.remove(&client).filter(|old| old.is_due_at_return(now_ms) || ends);
         if let Some(will) = will {
-            self.wills.insert(Arc::clone(&client), Testament { epoch, will, due_at_ms: None });
+            self.wills.insert(Arc::clone(&client), StoredWill { epoch, will, due_at_ms: None });
         }
         let had = before.as_ref().is_some_and(|record| !record.subscriptions.is_empty());
         let kept = match before {
@@ -124,17 +125,17 @@ impl Inner {
             Some(record) => {
                 // Taken from a connection that has not said how far it came: all may have been sent before.
                 let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
-                Record { epoch, owner: Some(me), expiry_s, lasting, sent, ..record }
+                SessionRecord { epoch, owner: Some(me), expiry_s, lasting, sent, ..record }
             }
-            None => Record::new(epoch, me, expiry_s),
+            None => SessionRecord::new(epoch, me, expiry_s),
         };
         if had {
-            let standing = Standing { owner: Some(me), lasting };
+            let standing = SessionState { owner: Some(me), lasting };
             let moved = Changed::Moved { client: Arc::clone(&client), standing };
             let what = if present { moved } else { Changed::Gone { client: Arc::clone(&client) } };
             self.change(Some(me), what);
         }
-        let taken = Taken {
+        let taken = ClaimedSession {
             epoch,
             version: self.version,
             present,
@@ -149,23 +150,23 @@ impl Inner {
         taken
     }
 
-    fn apply(&mut self, me: ReplicaId, op: Op) -> Outcome {
+    fn apply(&mut self, me: ReplicaId, op: Op) -> StoreOutcome {
         match op {
             Op::Publish(publication) => self.publish(me, *publication),
             Op::Subscribe { holder, filter, granted } => {
-                let Some(record) = self.held(&holder) else { return Outcome::Fenced };
+                let Some(record) = self.held(&holder) else { return StoreOutcome::Fenced };
                 let existed = record.subscriptions.insert(filter.clone(), granted).is_some();
-                let standing = Standing { owner: record.owner, lasting: record.lasting };
+                let standing = SessionState { owner: record.owner, lasting: record.lasting };
                 let client = holder.client;
                 let version = self.change(Some(me), Changed::Subscribed { client, standing, filter, granted });
-                Outcome::Changed { existed, version }
+                StoreOutcome::Changed { existed, version }
             }
             Op::Unsubscribe { holder, filter } => {
-                let Some(record) = self.held(&holder) else { return Outcome::Fenced };
+                let Some(record) = self.held(&holder) else { return StoreOutcome::Fenced };
                 let existed = record.subscriptions.remove(&filter).is_some();
                 let client = holder.client;
                 let version = self.change(Some(me), Changed::Unsubscribed { client, filter });
-                Outcome::Changed { existed, version }
+                StoreOutcome::Changed { existed, version }
             }
             Op::Ack { holder, seqs, progress } => self.with(&holder, |record| {
                 seqs.into_iter().for_each(|seq| record.queue.remove(seq));
@@ -186,32 +187,32 @@ impl Inner {
         }
     }
 
-    fn with(&mut self, holder: &Holder, what: impl FnOnce(&mut Record)) -> Outcome {
-        let Some(record) = self.held(holder) else { return Outcome::Fenced };
+    fn with(&mut self, holder: &Holder, what: impl FnOnce(&mut SessionRecord)) -> StoreOutcome {
+        let Some(record) = self.held(holder) else { return StoreOutcome::Fenced };
         what(record);
-        Outcome::Done
+        StoreOutcome::Done
     }
 
-    fn publish(&mut self, me: ReplicaId, publication: Publication) -> Outcome {
+    fn publish(&mut self, me: ReplicaId, publication: Publication) -> StoreOutcome {
         let Publication { guard, message, appends, forwards, directs, retain } = publication;
         match guard {
             None => {}
-            Some(Guard::Inbound { holder, packet_id }) => {
-                let Some(record) = self.held(&holder) else { return Outcome::Fenced };
+            Some(DedupKey::Inbound { holder, packet_id }) => {
+                let Some(record) = self.held(&holder) else { return StoreOutcome::Fenced };
                 if !record.inbound.insert(packet_id) {
-                    return Outcome::Published(Published { repeated: true, ..Published::default() });
+                    return StoreOutcome::Published(Published { repeated: true, ..Published::default() });
                 }
             }
-            Some(Guard::Will { client, epoch }) => {
+            Some(DedupKey::Will { client, epoch }) => {
                 if self.wills.get(&client).is_none_or(|will| will.epoch != epoch) {
-                    return Outcome::Published(Published { repeated: true, ..Published::default() });
+                    return StoreOutcome::Published(Published { repeated: true, ..Published::default() });
                 }
                 self.wills.remove(&client);
             }
-            Some(Guard::Left { id }) => {
+            Some(DedupKey::Left { id }) => {
                 let left = id.parse().ok().and_then(|id: u64| self.left.remove(&id));
                 if left.is_none() {
-                    return Outcome::Published(Published { repeated: true, ..Published::default() });
+                    return StoreOutcome::Published(Published { repeated: true, ..Published::default() });
                 }
             }
         }
@@ -242,27 +243,34 @@ impl Inner {
             }
             self.tell(replica, Notice::Forwarded { message: Arc::clone(&message), to });
         }
-        Outcome::Published(Published { numbers, not_retained, passed_over, ..Published::default() })
+        StoreOutcome::Published(Published { numbers, not_retained, passed_over, ..Published::default() })
     }
 
-    fn detach(&mut self, me: ReplicaId, holder: &Holder, sent: u64, rest: Rest, will: WillFate) -> Outcome {
-        let Some(record) = self.held(holder) else { return Outcome::Fenced };
+    fn detach(
+        &mut self,
+        me: ReplicaId,
+        holder: &Holder,
+        sent: u64,
+        rest: SessionExpiry,
+        will: WillFate,
+    ) -> StoreOutcome {
+        let Some(record) = self.held(holder) else { return StoreOutcome::Fenced };
         record.sent = record.sent.max(sent);
         record.owner = None;
         let mut ends_at_ms = UnixMs::MAX;
         let had = !record.subscriptions.is_empty();
         let client = Arc::clone(&holder.client);
         match rest {
-            Rest::Until(at_ms) => {
+            SessionExpiry::Until(at_ms) => {
                 record.expires_at_ms = at_ms;
                 record.lasting = true;
                 ends_at_ms = at_ms;
-                let standing = Standing { owner: None, lasting: true };
+                let standing = SessionState { owner: None, lasting: true };
                 if had {
                     self.change(Some(me), Changed::Moved { client, standing });
                 }
             }
-            Rest::Nothing => {
+            SessionExpiry::Nothing => {
                 ends_at_ms = match will {
                     WillFate::Due(now_ms) => now_ms,
                     WillFate::Dropped => ends_at_ms,
@@ -286,19 +294,19 @@ impl Inner {
                 }
             }
         }
-        Outcome::Done
+        StoreOutcome::Done
     }
 
-    fn picture(&self) -> Picture {
+    fn picture(&self) -> RoutingSnapshot {
         let with = self.sessions.iter().filter(|(_, record)| !record.subscriptions.is_empty());
         let sessions = with
-            .map(|(client, record)| SessionPicture {
+            .map(|(client, record)| RoutedSession {
                 client: Arc::clone(client),
-                standing: Standing { owner: record.owner, lasting: record.lasting },
+                standing: SessionState { owner: record.owner, lasting: record.lasting },
                 subscriptions: record.subscriptions.iter().map(|(f, granted)| (f.clone(), *granted)).collect(),
             })
             .collect();
-        Picture { version: self.version, sessions, retained: self.retained.matching("#", 0) }
+        RoutingSnapshot { version: self.version, sessions, retained: self.retained.matching("#", 0) }
     }
 }
 
@@ -307,10 +315,10 @@ impl Store for MemoryStore {
         self.me
     }
 
-    fn join(&self, now_ms: UnixMs) -> Later<'_, Picture> {
+    fn join(&self, now_ms: UnixMs) -> Later<'_, RoutingSnapshot> {
         let mut inner = self.memory.lock();
         let lease_ends_ms = now_ms + lease_ms();
-        let inbox = Inbox { notices: VecDeque::new(), ring: Arc::clone(&self.ring), lease_ends_ms };
+        let inbox = ReplicaInbox { notices: VecDeque::new(), ring: Arc::clone(&self.ring), lease_ends_ms };
         inner.replicas.insert(self.me, inbox);
         let picture = inner.picture();
         Box::pin(std::future::ready(Ok(picture)))
@@ -335,12 +343,12 @@ impl Store for MemoryStore {
         })
     }
 
-    fn take(&self, claim: Claim) -> Later<'_, Taken> {
+    fn take(&self, claim: SessionClaim) -> Later<'_, ClaimedSession> {
         let taken = self.memory.lock().take(self.me, claim);
         Box::pin(std::future::ready(Ok(taken)))
     }
 
-    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<Outcome>> {
+    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<StoreOutcome>> {
         Box::pin(async move {
             loop {
                 let room = self.memory.room.notified();
@@ -388,7 +396,7 @@ impl Store for MemoryStore {
     }
 }
 
-impl Inner {
+impl MemoryState {
     fn is_full(&self, replica: ReplicaId) -> bool {
         self.replicas.get(&replica).is_some_and(|inbox| inbox.notices.len() >= INBOX_MAX)
     }

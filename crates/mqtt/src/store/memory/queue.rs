@@ -5,25 +5,25 @@ use std::sync::Arc;
 
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 use crate::message::Message;
-use crate::store::{How, Queued};
+use crate::store::{DeliveryOptions, Queued};
 
 /// Numbered messages: looked up by number, removed mostly at the front.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct NumberedQueue {
     /// The number of the first slot.
     first: u64,
-    slots: VecDeque<Option<(Arc<Message>, How)>>,
+    slots: VecDeque<Option<(Arc<Message>, DeliveryOptions)>>,
     count: usize,
     bytes: usize,
 }
 
-impl Queue {
+impl NumberedQueue {
     pub(super) fn last(&self) -> u64 {
         self.first + self.slots.len() as u64
     }
 
     /// `None`: full.
-    pub(super) fn push(&mut self, message: &Arc<Message>, how: How) -> Option<u64> {
+    pub(super) fn push(&mut self, message: &Arc<Message>, how: DeliveryOptions) -> Option<u64> {
         if self.count >= QUEUE_MESSAGES_MAX || self.bytes + message.size_bytes() > QUEUE_BYTES_MAX {
             return None;
         }

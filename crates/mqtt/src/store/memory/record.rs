@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytestring::ByteString;
 
-use super::queue::Queue;
+use super::queue::NumberedQueue;
 use crate::message::{ReplicaId, UnixMs};
 use crate::router::Granted;
 use crate::store::LastWill;
 
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct SessionRecord {
     pub(super) epoch: u64,
     pub(super) owner: Option<ReplicaId>,
     pub(super) lasting: bool,
@@ -18,27 +18,27 @@ pub(super) struct Record {
     /// Only while nobody holds it.
     pub(super) expires_at_ms: UnixMs,
     pub(super) subscriptions: HashMap<ByteString, Granted>,
-    pub(super) queue: Queue,
+    pub(super) queue: NumberedQueue,
     pub(super) sent: u64,
     pub(super) received: BTreeSet<u64>,
     pub(super) inbound: HashSet<u16>,
 }
 
 #[derive(Debug)]
-pub(super) struct Testament {
+pub(super) struct StoredWill {
     pub(super) epoch: u64,
     pub(super) will: LastWill,
     pub(super) due_at_ms: Option<UnixMs>,
 }
 
-impl Testament {
+impl StoredWill {
     /// Whether the client comes back too late for it, or never had a delay [MQTT-3.1.3-9].
     pub(super) fn is_due_at_return(&self, now_ms: UnixMs) -> bool {
         self.due_at_ms.map_or(self.will.delay_s == 0, |at_ms| at_ms <= now_ms)
     }
 }
 
-impl Record {
+impl SessionRecord {
     pub(super) fn new(epoch: u64, owner: ReplicaId, expiry_s: u32) -> Self {
         Self {
             epoch,
@@ -47,7 +47,7 @@ impl Record {
             expiry_s,
             expires_at_ms: UnixMs::MAX,
             subscriptions: HashMap::new(),
-            queue: Queue::default(),
+            queue: NumberedQueue::default(),
             sent: 0,
             received: BTreeSet::new(),
             inbound: HashSet::new(),

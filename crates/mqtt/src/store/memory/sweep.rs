@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Inner;
-use super::record::Record;
+use super::MemoryState;
+use super::record::SessionRecord;
 use crate::limits::REAP_COUNT;
 use crate::message::UnixMs;
-use crate::store::{Changed, Due, DueWill, Holder, Left, Rest, WillFate};
+use crate::store::{Changed, Due, DueWill, Holder, OrphanedShareMessage, SessionExpiry, WillFate};
 
-impl Inner {
+impl MemoryState {
     /// Sessions of replicas whose lease is over are let go as if their connections had just been lost.
     pub(super) fn reap(&mut self, now_ms: UnixMs) {
         let dead: Vec<_> =
@@ -27,7 +27,7 @@ impl Inner {
                 self.replicas.remove(&replica);
             }
             for (holder, expiry_s, sent) in holders {
-                let rest = Rest::after(expiry_s, now_ms);
+                let rest = SessionExpiry::after(expiry_s, now_ms);
                 self.detach(replica, &holder, sent, rest, WillFate::Due(now_ms));
             }
         }
@@ -47,12 +47,12 @@ impl Inner {
     }
 
     /// A session is over: what it had from shared subscriptions goes to other members.
-    pub(super) fn inherit(&mut self, record: Record) {
+    pub(super) fn inherit(&mut self, record: SessionRecord) {
         // A connection that is taken from has not said how far it came.
         let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
         for (message, share) in record.queue.leave(sent) {
             self.lefts += 1;
-            self.left.insert(self.lefts, Left { id: self.lefts.to_string(), message, share });
+            self.left.insert(self.lefts, OrphanedShareMessage { id: self.lefts.to_string(), message, share });
         }
     }
 

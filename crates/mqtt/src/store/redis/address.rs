@@ -16,7 +16,7 @@ const SENTINEL_PORT: u16 = 26_379;
 
 /// Why an address is none.
 #[derive(Debug, thiserror::Error)]
-pub enum AddressError {
+pub enum RedisAddressError {
     /// Neither `redis://` nor `redis+sentinel://`.
     #[error("a store is memory, redis://… or redis+sentinel://…")]
     Scheme,
@@ -33,26 +33,26 @@ pub enum AddressError {
 
 /// Where Redis is.
 #[derive(Clone, Debug)]
-pub(crate) enum Address {
+pub(crate) enum RedisAddress {
     One(Client),
     Sentinels { sentinels: Vec<String>, master: String, info: RedisConnectionInfo },
 }
 
-impl Address {
+impl RedisAddress {
     /// Reads an address.
     ///
     /// # Errors
     /// It is none.
-    pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, RedisAddressError> {
         if text.starts_with("redis://") || text.starts_with("unix://") || text.starts_with("redis+unix://") {
             return Ok(Self::One(Client::open(text)?));
         }
-        let rest = text.strip_prefix("redis+sentinel://").ok_or(AddressError::Scheme)?;
+        let rest = text.strip_prefix("redis+sentinel://").ok_or(RedisAddressError::Scheme)?;
         let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
-        let (hosts, path) = rest.split_once('/').ok_or(AddressError::NoMaster)?;
+        let (hosts, path) = rest.split_once('/').ok_or(RedisAddressError::NoMaster)?;
         let (master, database) = path.split_once('/').map_or((path, None), |(master, db)| (master, Some(db)));
         if master.is_empty() || hosts.is_empty() {
-            return Err(AddressError::NoMaster);
+            return Err(RedisAddressError::NoMaster);
         }
         let mut info = RedisConnectionInfo::default();
         if let Some(database) = database {
@@ -111,15 +111,15 @@ mod tests {
 
     #[test]
     fn addresses_are_read() {
-        assert!(matches!(Address::parse("redis://127.0.0.1:6379/2"), Ok(Address::One(_))));
-        let Ok(Address::Sentinels { sentinels, master, .. }) =
-            Address::parse("redis+sentinel://:secret@a:1,b/mymaster/3")
+        assert!(matches!(RedisAddress::parse("redis://127.0.0.1:6379/2"), Ok(RedisAddress::One(_))));
+        let Ok(RedisAddress::Sentinels { sentinels, master, .. }) =
+            RedisAddress::parse("redis+sentinel://:secret@a:1,b/mymaster/3")
         else {
             panic!("no address")
         };
         assert_eq!(sentinels, ["redis://a:1", "redis://b:26379"]);
         assert_eq!(master, "mymaster");
-        assert!(matches!(Address::parse("redis+sentinel://a:1"), Err(AddressError::NoMaster)));
-        assert!(matches!(Address::parse("http://a"), Err(AddressError::Scheme)));
+        assert!(matches!(RedisAddress::parse("redis+sentinel://a:1"), Err(RedisAddressError::NoMaster)));
+        assert!(matches!(RedisAddress::parse("http://a"), Err(RedisAddressError::Scheme)));
     }
 }

@@ -8,14 +8,14 @@
 //! acknowledged before is not believed: sessions are held under a generation that every new run raises (`run.lua`).
 
 mod address;
-mod bundle;
-mod errand;
-mod hear;
-mod job;
-mod line;
+mod batcher;
+mod command;
+mod notifications;
+mod request;
+mod pipeline;
 mod script;
-mod stored;
-mod value;
+mod stored_form;
+mod reply;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,18 +23,21 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-pub(crate) use address::Address;
-pub use address::AddressError;
-pub use line::Durability;
+pub(crate) use address::RedisAddress;
+pub use address::RedisAddressError;
+pub use pipeline::Durability;
 
-use super::{Claim, Due, Holder, Later, Notice, Op, Outcome, Picture, Queued, Store, StoreError, Taken};
+use super::{
+    ClaimedSession, Due, Holder, Later, Notice, Op, Queued, RoutingSnapshot, SessionClaim, Store, StoreError,
+    StoreOutcome,
+};
 use crate::limits::{LEASE, REAP_COUNT};
 use crate::message::{ReplicaId, UnixMs};
-use errand::Errand;
-use hear::Ear;
-use job::{Answered, Want};
-use line::Line;
-use value::Values;
+use command::StoreCommand;
+use notifications::NotificationReader;
+use pipeline::RedisPipeline;
+use reply::Values;
+use request::{Answered, Payload};
 
 /// What all keys begin with; `common.lua` says the same. It changes with the form of what is stored: builds that would not
 /// understand each other do not meet.
@@ -49,26 +52,26 @@ pub(crate) struct RedisStore {
     me: ReplicaId,
     /// `me` as it stands in Redis.
     name: String,
-    line: Line,
-    ear: Mutex<Ear>,
+    line: RedisPipeline,
+    ear: Mutex<NotificationReader>,
     /// For the tokens of publications.
     tokens: AtomicU64,
 }
 
 impl RedisStore {
     /// A new replica's handle; it connects when it is used.
-    pub(crate) fn new(address: Address, durability: Durability) -> Arc<Self> {
+    pub(crate) fn new(address: RedisAddress, durability: Durability) -> Arc<Self> {
         let me = ReplicaId::draw();
         Arc::new(Self {
             me,
             name: me.to_string(),
-            line: Line::open(address.clone(), me.to_string(), durability),
-            ear: Mutex::new(Ear::new(address)),
+            line: RedisPipeline::open(address.clone(), me.to_string(), durability),
+            ear: Mutex::new(NotificationReader::new(address)),
             tokens: AtomicU64::new(0),
         })
     }
 
-    async fn read_picture(&self) -> Result<Picture, StoreError> {
+    async fn read_picture(&self) -> Result<RoutingSnapshot, StoreError> {
         let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
         let mut begin = vec![redis::cmd("GET"), redis::cmd("SMEMBERS"), redis::cmd("HVALS")];
         for (command, key) in begin.iter_mut().zip(["ver", "ids", "ret"]) {
@@ -84,7 +87,7 @@ impl RedisStore {
         let mut values = Values::new(self.line.ask(commands).await?).skip(2);
         let version = values.number().unwrap_or(0);
         let clients = values.texts();
-        let retained = values.list().filter_map(|value| stored::read_message(value.bytes()?)).collect();
+        let retained = values.list().filter_map(|value| stored_form::read_message(value.bytes()?)).collect();
         let mut sessions = Vec::with_capacity(clients.len());
         for some in clients.chunks(REAP_COUNT) {
             let mut commands = Vec::with_capacity(some.len() * 2);
@@ -96,9 +99,9 @@ impl RedisStore {
                 commands.extend([standing, subscriptions]);
             }
             let mut values = Values::new(self.line.ask(commands).await?);
-            sessions.extend(some.iter().filter_map(|client| value::session_picture(client, &mut values)));
+            sessions.extend(some.iter().filter_map(|client| reply::session_picture(client, &mut values)));
         }
-        Ok(Picture { version, sessions, retained })
+        Ok(RoutingSnapshot { version, sessions, retained })
     }
 
     /// Asks a script, once.
@@ -112,7 +115,7 @@ impl Store for RedisStore {
         self.me
     }
 
-    fn join(&self, _: UnixMs) -> Later<'_, Picture> {
+    fn join(&self, _: UnixMs) -> Later<'_, RoutingSnapshot> {
         Box::pin(async move {
             // What was said to this replica before it knew anything is of no use; and what is said from now on must
             // not be missed.
@@ -134,18 +137,18 @@ impl Store for RedisStore {
         })
     }
 
-    fn take(&self, claim: Claim) -> Later<'_, Taken> {
+    fn take(&self, claim: SessionClaim) -> Later<'_, ClaimedSession> {
         Box::pin(async move {
             let mut call = script::TAKE.call();
             let will = claim.will.as_ref().map_or_else(Vec::new, |will| {
                 let mut text = format!("{}:", will.delay_s).into_bytes();
-                text.extend(stored::write_message(&will.message));
+                text.extend(stored_form::write_message(&will.message));
                 text
             });
             call.arg(&self.name).arg(&*claim.client).arg(u8::from(claim.clean_start));
             call.arg(claim.expiry_s).arg(claim.now_ms).arg(will);
             let mut answer = self.call(call).await?.next_list();
-            Ok(Taken {
+            Ok(ClaimedSession {
                 epoch: answer.number().unwrap_or(0),
                 version: answer.number().unwrap_or(0),
                 present: answer.number() == Some(1),
@@ -154,9 +157,9 @@ impl Store for RedisStore {
                 will: {
                     let message = answer.bytes();
                     let there = answer.number() == Some(1);
-                    message.filter(|_| there).and_then(stored::read_message)
+                    message.filter(|_| there).and_then(stored_form::read_message)
                 },
-                subscriptions: value::subscriptions(&mut answer.next_list()),
+                subscriptions: reply::subscriptions(&mut answer.next_list()),
                 received: {
                     let mut received = answer.next_list().numbers();
                     received.sort_unstable();
@@ -167,17 +170,17 @@ impl Store for RedisStore {
         })
     }
 
-    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<Outcome>> {
+    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<StoreOutcome>> {
         let token = || format!("{}-{}", self.name, self.tokens.fetch_add(1, Ordering::Relaxed));
-        let errands = batch.into_iter().map(|op| Errand::of(op, &self.name, token)).collect();
+        let errands = batch.into_iter().map(|op| StoreCommand::of(op, &self.name, token)).collect();
         Box::pin(async move {
-            let Answered { mut outcomes, mut held, .. } = self.line.carry_out(Want::Outcomes(errands)).await?;
+            let Answered { mut outcomes, mut held, .. } = self.line.carry_out(Payload::Outcomes(errands)).await?;
             let mut pause = ROOM_WAIT_MIN;
             while !held.is_empty() {
                 tracing::debug!(count = held.len(), "an inbox has no room; publications wait");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(ROOM_WAIT_MAX);
-                let again = self.line.carry_out(Want::OutcomesApart(held)).await?;
+                let again = self.line.carry_out(Payload::OutcomesApart(held)).await?;
                 let waiting = outcomes.iter_mut().filter(|outcome| outcome.is_none());
                 waiting.zip(again.outcomes).for_each(|(slot, outcome)| *slot = outcome);
                 held = again.held;
@@ -191,7 +194,7 @@ impl Store for RedisStore {
             let mut call = script::LOAD.call();
             call.arg(&self.name).arg(&*holder.client).arg(holder.epoch).arg(after).arg(count);
             let entries = self.call(call).await?.next_list();
-            Ok(entries.filter_map(value::queued).collect())
+            Ok(entries.filter_map(reply::queued).collect())
         })
     }
 
@@ -205,8 +208,8 @@ impl Store for RedisStore {
                 self.ear.lock().await.forget();
                 return Err(StoreError::LeaseLost(self.me));
             }
-            let wills = value::due_wills(&mut answer.next_list());
-            Ok(Due { wills, left: value::left(answer.next_list()) })
+            let wills = reply::due_wills(&mut answer.next_list());
+            Ok(Due { wills, left: reply::left(answer.next_list()) })
         })
     }
 

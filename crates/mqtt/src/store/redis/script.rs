@@ -6,8 +6,8 @@ use redis::{Cmd, Script};
 
 macro_rules! scripts {
     ($($name:ident = $file:literal),* $(,)?) => {
-        $(pub(super) static $name: LazyLock<Named> =
-            LazyLock::new(|| Named::new(concat!(include_str!("common.lua"), include_str!($file))));)*
+        $(pub(super) static $name: LazyLock<NamedScript> =
+            LazyLock::new(|| NamedScript::new(concat!(include_str!("common.lua"), include_str!($file))));)*
 
         /// Every script's text.
         pub(super) fn all() -> impl Iterator<Item = &'static str> {
@@ -30,12 +30,12 @@ scripts! {
 }
 
 /// A script and the name under which Redis knows it.
-pub(super) struct Named {
+pub(super) struct NamedScript {
     text: &'static str,
     hash: String,
 }
 
-impl Named {
+impl NamedScript {
     fn new(text: &'static str) -> Self {
         Self { text, hash: Script::new(text).get_hash().to_owned() }
     }

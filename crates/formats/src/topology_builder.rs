@@ -1,0 +1,432 @@
+//! What every reader reads into, and how it becomes a [`Topology`]: undirected edges become twins, names become unique,
+//! capacities that are missing follow the policy, delays that are missing follow the distance.
+//!
+//! Node ids, never labels, are keys. An unnamed edge from A to B is named `A-B` (its other direction `B-A`), parallel
+//! ones `A-B#2` and so on. A named edge keeps its name, and its other direction has `~` appended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel::id::{LinkIx, Name, NameError, NodeIx};
+use kernel::topology::{
+    CapacitySource, LINKS_MAX, Link, LinkState, NODES_MAX, Node, Position, Switch, Topology, TopologyError,
+};
+use kernel::units::{Bandwidth, Micros};
+
+use super::distance::fibre_delay;
+use super::error::ImportError;
+use super::report::{Imported, Report};
+use super::source_position::{SourcePosition, Warnings};
+use super::{Format, MissingCapacity, ReadOptions};
+
+/// The TE metric of a link whose file gives none.
+pub(super) const TE_METRIC_DEFAULT: u32 = 1;
+
+/// A node as a file gives it.
+pub(super) struct NodeBuilder {
+    pub(super) id: String,
+    pub(super) label: Option<String>,
+    pub(super) position: Option<Position>,
+    pub(super) switch: Option<Switch>,
+    pub(super) at: SourcePosition,
+}
+
+/// An edge as a file gives it: one link, or two that share their fate.
+pub(super) struct EdgeBuilder {
+    pub(super) name: Option<String>,
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) direction: EdgeDirection,
+    pub(super) capacity: Option<Capacity>,
+    /// The capacity, where it is not given.
+    pub(super) max_reservable: Option<Bandwidth>,
+    pub(super) te_metric: Option<u32>,
+    pub(super) delay: Option<Micros>,
+    pub(super) srlg: Vec<u32>,
+    pub(super) admin_group: u32,
+    pub(super) state: LinkState,
+    pub(super) from_port: Option<u32>,
+    pub(super) to_port: Option<u32>,
+    pub(super) at: SourcePosition,
+}
+
+impl EdgeBuilder {
+    /// An edge of which only the ends are known.
+    pub(super) fn new(
+        from: impl Into<String>,
+        to: impl Into<String>,
+        direction: EdgeDirection,
+        at: SourcePosition,
+    ) -> Self {
+        Self {
+            name: None,
+            from: from.into(),
+            to: to.into(),
+            direction,
+            capacity: None,
+            max_reservable: None,
+            te_metric: None,
+            delay: None,
+            srlg: Vec::new(),
+            admin_group: 0,
+            state: LinkState::Up,
+            from_port: None,
+            to_port: None,
+            at,
+        }
+    }
+}
+
+/// Which ways an edge may be used.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum EdgeDirection {
+    /// Both: it becomes two links that are each other's twins.
+    Both,
+    /// From its tail to its head only.
+    Forward,
+    /// From its tail to its head, and another edge of this name is the way back.
+    ForwardOf { twin: String },
+}
+
+/// A capacity and how it is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Capacity {
+    pub(super) bandwidth: Bandwidth,
+    pub(super) source: CapacitySource,
+}
+
+impl Capacity {
+    /// A capacity of `bps` bit/s that stands in its own field; `None` for zero and beyond [`Bandwidth::MAX`].
+    pub(super) fn given(bps: u64) -> Option<Self> {
+        let bandwidth = Bandwidth::from_bps(bps).filter(|bandwidth| !bandwidth.is_zero())?;
+        Some(Self { bandwidth, source: CapacitySource::Given })
+    }
+}
+
+/// What the nodes and edges of a file add up to, before it is checked.
+pub(super) struct TopologyBuilder {
+    pub(super) format: Format,
+    pub(super) nodes: Vec<NodeBuilder>,
+    pub(super) edges: Vec<EdgeBuilder>,
+    pub(super) warnings: Warnings,
+}
+
+impl TopologyBuilder {
+    pub(super) fn new(format: Format) -> Self {
+        Self { format, nodes: Vec::new(), edges: Vec::new(), warnings: Warnings::default() }
+    }
+
+    /// Adds a node, within the kernel's limit, so that a bad file fails early.
+    pub(super) fn add_node(&mut self, node: NodeBuilder) -> Result<(), ImportError> {
+        if self.nodes.len() >= NODES_MAX {
+            return Err(ImportError::TooMany { at: node.at, what: "nodes", max: NODES_MAX });
+        }
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// Adds an edge, within the kernel's limit.
+    pub(super) fn add_edge(&mut self, edge: EdgeBuilder) -> Result<(), ImportError> {
+        if self.edges.len() >= LINKS_MAX {
+            return Err(ImportError::TooMany { at: edge.at, what: "links", max: LINKS_MAX });
+        }
+        self.edges.push(edge);
+        Ok(())
+    }
+
+    /// Resolves, names and completes everything, and lets the kernel check it.
+    pub(super) fn settle(mut self, options: &ReadOptions) -> Result<Imported, ImportError> {
+        self.drop_unusable_names();
+        let mut places = BTreeMap::new();
+        let nodes = self.settle_nodes(&mut places)?;
+        let mut settling = Settling {
+            index: nodes.iter().zip(0..).map(|(node, at)| (node.name.clone(), NodeIx(at))).collect(),
+            nodes: &nodes,
+            options,
+            report: Report::new(self.format),
+            warnings: self.warnings,
+            links: Vec::new(),
+            twins: Vec::new(),
+            namer: Namer::default(),
+            places,
+        };
+        for edge in self.edges {
+            settling.edge(edge)?;
+        }
+        settling.join_twins()?;
+        let Settling { links, report, warnings, places, .. } = settling;
+        let topology = Topology::new(nodes, links).map_err(|source| {
+            let at = culprit(&source).and_then(|name| places.get(name)).cloned();
+            let at = at.unwrap_or_else(|| SourcePosition::element("the file"));
+            ImportError::Topology { at, source: Box::new(source) }
+        })?;
+        Ok(report.finish(topology, warnings))
+    }
+
+    /// A third party's edge ids are names only where every edge has one of its own.
+    fn drop_unusable_names(&mut self) {
+        if self.format == Format::Native {
+            return;
+        }
+        let named: BTreeSet<&str> = self.edges.iter().filter_map(|edge| edge.name.as_deref()).collect();
+        if named.len() < self.edges.len() {
+            for edge in &mut self.edges {
+                edge.name = None;
+                if matches!(edge.direction, EdgeDirection::ForwardOf { .. }) {
+                    edge.direction = EdgeDirection::Forward;
+                }
+            }
+        }
+    }
+
+    fn settle_nodes(&mut self, places: &mut BTreeMap<Name, SourcePosition>) -> Result<Vec<Node>, ImportError> {
+        let mut nodes = Vec::with_capacity(self.nodes.len());
+        for node in self.nodes.drain(..) {
+            let name = Name::new(&node.id).map_err(|source| ImportError::BadName { at: node.at.clone(), source })?;
+            if places.insert(name.clone(), node.at.clone()).is_some() {
+                return Err(ImportError::DuplicateId { at: node.at, id: node.id });
+            }
+            nodes.push(Node { name, label: node.label, position: node.position, switch: node.switch });
+        }
+        Ok(nodes)
+    }
+}
+
+/// The state of turning edges into links.
+struct Settling<'a> {
+    nodes: &'a [Node],
+    index: BTreeMap<Name, NodeIx>,
+    options: &'a ReadOptions,
+    report: Report,
+    warnings: Warnings,
+    links: Vec<Link>,
+    /// Links that name their twin, to be resolved when all are there.
+    twins: Vec<(usize, String)>,
+    namer: Namer,
+    places: BTreeMap<Name, SourcePosition>,
+}
+
+impl Settling<'_> {
+    fn edge(&mut self, edge: EdgeBuilder) -> Result<(), ImportError> {
+        let from = self.resolve(&edge.from, &edge.at)?;
+        let to = self.resolve(&edge.to, &edge.at)?;
+        if from == to && self.report.format != Format::Native {
+            self.report.dropped_links += 1;
+            self.warnings.push(edge.at, "a link from a node to itself: left out");
+            return Ok(());
+        }
+        let Some(capacity) = self.capacity(&edge)? else { return Ok(()) };
+        let name = self.namer.forward(&edge)?;
+        let link = Link {
+            name,
+            from,
+            to,
+            capacity: capacity.bandwidth,
+            max_reservable: edge.max_reservable.unwrap_or(capacity.bandwidth),
+            te_metric: edge.te_metric.unwrap_or(TE_METRIC_DEFAULT),
+            delay: self.delay(&edge, from, to),
+            srlg: edge.srlg.clone(),
+            admin_group: edge.admin_group,
+            state: edge.state,
+            from_port: edge.from_port,
+            to_port: edge.to_port,
+            twin: None,
+            capacity_from: capacity.source,
+        };
+        let forward = self.links.len();
+        match &edge.direction {
+            EdgeDirection::Forward => {}
+            EdgeDirection::ForwardOf { twin } => self.twins.push((forward, twin.clone())),
+            EdgeDirection::Both => {
+                let reverse = Link {
+                    name: self.namer.reverse(&edge)?,
+                    from: link.to,
+                    to: link.from,
+                    from_port: link.to_port,
+                    to_port: link.from_port,
+                    twin: Some(link_ix(forward)),
+                    ..link.clone()
+                };
+                self.push(Link { twin: Some(link_ix(forward + 1)), ..link }, &edge)?;
+                return self.push(reverse, &edge);
+            }
+        }
+        self.push(link, &edge)
+    }
+
+    fn push(&mut self, link: Link, edge: &EdgeBuilder) -> Result<(), ImportError> {
+        if self.links.len() >= LINKS_MAX {
+            return Err(ImportError::TooMany { at: edge.at.clone(), what: "directed links", max: LINKS_MAX });
+        }
+        self.report.count(link.capacity_from, edge);
+        self.places.entry(link.name.clone()).or_insert_with(|| edge.at.clone());
+        self.links.push(link);
+        Ok(())
+    }
+
+    fn resolve(&self, id: &str, at: &SourcePosition) -> Result<NodeIx, ImportError> {
+        let unknown = || ImportError::UnknownNode { at: at.clone(), node: super::source_position::excerpt(id) };
+        self.index.get(id).copied().ok_or_else(unknown)
+    }
+
+    /// The capacity of an edge, or of the policy; `None` if the edge is to be left out.
+    fn capacity(&mut self, edge: &EdgeBuilder) -> Result<Option<Capacity>, ImportError> {
+        if edge.capacity.is_some() {
+            return Ok(edge.capacity);
+        }
+        match self.options.on_missing_capacity {
+            MissingCapacity::Error => Err(ImportError::NoCapacity { at: edge.at.clone() }),
+            MissingCapacity::Drop => {
+                self.report.dropped_links += 1;
+                self.warnings.push(edge.at.clone(), "no capacity that can be read: left out");
+                Ok(None)
+            }
+            MissingCapacity::Default => {
+                let bandwidth = self.options.default_capacity;
+                Ok(Some(Capacity { bandwidth, source: CapacitySource::Default }))
+            }
+        }
+    }
+
+    fn delay(&self, edge: &EdgeBuilder, from: NodeIx, to: NodeIx) -> Micros {
+        let position = |ix: NodeIx| self.nodes.get(ix.at()).and_then(|node| node.position);
+        edge.delay.or_else(|| fibre_delay(position(from), position(to))).unwrap_or_default()
+    }
+
+    fn join_twins(&mut self) -> Result<(), ImportError> {
+        if self.twins.is_empty() {
+            return Ok(());
+        }
+        let by_name: BTreeMap<Name, LinkIx> =
+            self.links.iter().zip(0..).map(|(link, at)| (link.name.clone(), LinkIx(at))).collect();
+        for (at, twin) in std::mem::take(&mut self.twins) {
+            let Some(link) = self.links.get_mut(at) else { continue };
+            let place = self.places.get(&link.name).cloned().unwrap_or_default();
+            let found = by_name.get(twin.as_str()).copied();
+            link.twin = Some(found.ok_or(ImportError::UnknownTwin { at: place, link: twin })?);
+        }
+        Ok(())
+    }
+}
+
+fn link_ix(at: usize) -> LinkIx {
+    LinkIx(u32::try_from(at).unwrap_or(u32::MAX))
+}
+
+/// The node or link that a kernel error is about.
+fn culprit(error: &TopologyError) -> Option<&Name> {
+    match error {
+        TopologyError::TooManyNodes { .. } | TopologyError::TooManyLinks { .. } | TopologyError::Empty => None,
+        TopologyError::DuplicateNode(name)
+        | TopologyError::DuplicateLink(name)
+        | TopologyError::SelfLoop(name)
+        | TopologyError::BadTwin(name)
+        | TopologyError::DuplicateDpid { second: name, .. }
+        | TopologyError::UnknownEnd { link: name }
+        | TopologyError::OutOfRange { of: name, .. }
+        | TopologyError::TooMany { of: name, .. } => Some(name),
+    }
+}
+
+/// Gives links their names.
+#[derive(Default)]
+struct Namer {
+    taken: BTreeSet<String>,
+    /// How many links have each plain name, so that the thousandth parallel link does not try 999 names first.
+    counts: BTreeMap<String, usize>,
+}
+
+impl Namer {
+    fn forward(&mut self, edge: &EdgeBuilder) -> Result<Name, ImportError> {
+        match &edge.name {
+            Some(name) => checked(name, edge),
+            None => checked(&self.unique(format!("{}-{}", edge.from, edge.to)), edge),
+        }
+    }
+
+    fn reverse(&mut self, edge: &EdgeBuilder) -> Result<Name, ImportError> {
+        match &edge.name {
+            Some(name) => checked(&format!("{name}~"), edge),
+            None => checked(&self.unique(format!("{}-{}", edge.to, edge.from)), edge),
+        }
+    }
+
+    /// `base`, or the first of `base#2`, `base#3` and so on that is free. Long bases are replaced.
+    fn unique(&mut self, base: String) -> String {
+        // Leave room for the number behind it.
+        let base = if base.len() + 8 > kernel::id::NAME_MAX_BYTES { "link".to_owned() } else { base };
+        let count = self.counts.entry(base.clone()).or_default();
+        loop {
+            *count += 1;
+            let name = if *count == 1 { base.clone() } else { format!("{base}#{count}") };
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
+}
+
+fn checked(name: &str, edge: &EdgeBuilder) -> Result<Name, ImportError> {
+    Name::new(name).map_err(|source: NameError| ImportError::BadName { at: edge.at.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(edges: &[(&str, &str, Option<&str>)]) -> TopologyBuilder {
+        let mut draft = TopologyBuilder::new(Format::Gml);
+        for id in ["a", "b"] {
+            let node =
+                NodeBuilder { id: id.into(), label: None, position: None, switch: None, at: SourcePosition::line(1) };
+            draft.add_node(node).unwrap();
+        }
+        for (line, (from, to, name)) in edges.iter().enumerate() {
+            let mut edge = EdgeBuilder::new(*from, *to, EdgeDirection::Both, SourcePosition::line(line + 2));
+            edge.name = name.map(str::to_owned);
+            draft.add_edge(edge).unwrap();
+        }
+        draft
+    }
+
+    fn names(imported: &Imported) -> Vec<&str> {
+        imported.topology.links().map(|(_, link)| link.name.as_str()).collect()
+    }
+
+    #[test]
+    fn parallel_edges_are_numbered_and_twins_know_each_other() {
+        let imported =
+            draft(&[("a", "b", None), ("a", "b", None), ("b", "a", None)]).settle(&ReadOptions::default()).unwrap();
+        assert_eq!(names(&imported), ["a-b", "a-b#2", "a-b#3", "b-a", "b-a#2", "b-a#3"]);
+        for (ix, link) in imported.topology.links() {
+            assert_eq!(imported.topology.link(link.twin.unwrap()).unwrap().twin, Some(ix));
+        }
+    }
+
+    #[test]
+    fn edge_ids_are_names_only_where_all_have_one_of_their_own() {
+        let all = draft(&[("a", "b", Some("x")), ("a", "b", Some("y"))]).settle(&ReadOptions::default()).unwrap();
+        assert_eq!(names(&all), ["x", "y", "x~", "y~"]);
+        let same = draft(&[("a", "b", Some("0")), ("a", "b", Some("0"))]).settle(&ReadOptions::default()).unwrap();
+        assert_eq!(names(&same), ["a-b", "a-b#2", "b-a", "b-a#2"]);
+    }
+
+    #[test]
+    fn the_policy_decides_about_missing_capacities() {
+        let options = |on_missing_capacity| ReadOptions { on_missing_capacity, ..ReadOptions::default() };
+        let edges = [("a", "b", None)];
+        let default = draft(&edges).settle(&options(MissingCapacity::Default)).unwrap();
+        assert_eq!(default.topology.link(LinkIx(0)).unwrap().capacity_from, CapacitySource::Default);
+        let dropped = draft(&edges).settle(&options(MissingCapacity::Drop)).unwrap();
+        assert_eq!((dropped.report.links, dropped.report.dropped_links), (0, 1));
+        let error = draft(&edges).settle(&options(MissingCapacity::Error)).unwrap_err();
+        assert_eq!(error.line(), Some(2));
+    }
+
+    #[test]
+    fn self_loops_and_unknown_ends_of_third_parties() {
+        let imported = draft(&[("a", "a", None), ("a", "b", None)]).settle(&ReadOptions::default()).unwrap();
+        assert_eq!((imported.report.links, imported.report.warnings.len()), (2, 1));
+        let error = draft(&[("a", "c", None)]).settle(&ReadOptions::default()).unwrap_err();
+        assert!(matches!(error, ImportError::UnknownNode { node, .. } if node == "c"));
+    }
+}

@@ -1,0 +1,219 @@
+//! The shape of a label-switched path on switches: which switch sends it out at which port, and which packets enter it.
+//! Everything but the numbers that are given away.
+
+use std::net::Ipv4Addr;
+
+use super::id_ranges::{Label, MeterId};
+use super::rule::{Action, Cookie, Dpid, Ipv4Match, Match, Meter, PortNo, Rule, RuleKey, TABLE};
+use crate::allocation::{Allocation, Flow, Ipv4Prefix};
+use crate::class::ClassType;
+use crate::id::{AllocationId, Name, NodeIx};
+use crate::topology::{Node, Topology};
+use crate::units::Bandwidth;
+
+/// The priority of rules that match a label.
+pub const LABEL_PRIORITY: u16 = 30_000;
+/// The priority of a rule that takes packets in, if it matches all of them. The more it says, the more it has: of two
+/// allocations for one packet, the one that names it better gets it.
+pub const HEAD_PRIORITY: u16 = 20_000;
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// Why an allocation has no rules.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NoRules {
+    /// It does not say which packets it is for: there is nothing to do.
+    #[error("it names no flow, so there is nothing to install")]
+    NoFlow,
+    /// A node on its path is no switch.
+    #[error("node '{node}' has no datapath id")]
+    NoSwitch {
+        /// Which.
+        node: Name,
+    },
+    /// A link on its path has no port at its tail.
+    #[error("link '{link}' has no port number at its tail")]
+    NoPort {
+        /// Which.
+        link: Name,
+    },
+    /// Nothing is attached where it leaves.
+    #[error("node '{node}' has no host port for traffic to leave by")]
+    NoHostPort {
+        /// Which.
+        node: Name,
+    },
+    /// Several are, and it does not say which.
+    #[error("node '{node}' has {count} host ports and the flow's out_port names none of them")]
+    WhichHostPort {
+        /// Which.
+        node: Name,
+        /// How many.
+        count: usize,
+    },
+    /// It is to enter where nothing is attached.
+    #[error("port {port} is no host port of node '{node}'")]
+    NotAHostPort {
+        /// Which node.
+        node: Name,
+        /// Which port.
+        port: u32,
+    },
+    /// A port number of TCP or UDP without one of these.
+    #[error("the flow's l4_dst needs ip_proto 6 (TCP) or 17 (UDP)")]
+    PortWithoutProtocol,
+    /// An older allocation has the same flow at the same switch.
+    #[error("allocation {0} has the same flow at the same switch")]
+    FlowTaken(AllocationId),
+    /// No label is left.
+    #[error("switch {0} has no label left")]
+    NoLabel(Dpid),
+    /// No meter is left.
+    #[error("switch {0} has no meter left")]
+    NoMeter(Dpid),
+    /// Its path is of another topology; a defect.
+    #[error("its path is not one of the topology")]
+    NotOfTopology,
+    /// Its number does not fit a cookie.
+    #[error("its number does not fit a cookie")]
+    NumberTooLarge,
+}
+
+/// A path on switches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Shape {
+    /// Every switch with the port by which it sends the path's packets on; the last one's leads to a host.
+    pub(super) hops: Vec<(Dpid, PortNo)>,
+    /// Where the rule at the first switch stands.
+    pub(super) head: RuleKey,
+    /// The class on the line.
+    pub(super) class_type: ClassType,
+}
+
+impl Shape {
+    pub(super) fn of(allocation: &Allocation, topology: &Topology) -> Result<Self, NoRules> {
+        let flow = allocation.flow.as_deref().ok_or(NoRules::NoFlow)?;
+        let mut hops = Vec::with_capacity(allocation.path.len().saturating_add(1));
+        for link in allocation.path.iter().filter_map(|ix| topology.link(*ix)) {
+            let (dpid, _) = switch(topology, link.from)?;
+            let port = link.from_port.ok_or_else(|| NoRules::NoPort { link: link.name.clone() })?;
+            hops.push((dpid, PortNo(port)));
+        }
+        let (_, ingress) = switch(topology, allocation.ingress)?;
+        let (dpid, egress) = switch(topology, allocation.egress)?;
+        hops.push((dpid, host_port(egress, flow.out_port)?));
+        Ok(Self { hops, head: head(flow, ingress)?, class_type: allocation.class_type })
+    }
+
+    /// The switch at which packets enter.
+    pub(super) fn ingress(&self) -> Dpid {
+        self.hops.first().map_or(Dpid(0), |(dpid, _)| *dpid)
+    }
+
+    /// The rules, given a label for every switch but the first, and a meter for the first.
+    pub(super) fn rules(&self, cookie: Cookie, labels: &[Label], meter: MeterId) -> Vec<(Dpid, Rule)> {
+        let mut rules = Vec::with_capacity(self.hops.len());
+        let tc = traffic_class(self.class_type);
+        for (at, (dpid, port)) in self.hops.iter().enumerate() {
+            let own = at.checked_sub(1).and_then(|before| labels.get(before)).copied();
+            let next = labels.get(at).copied();
+            let (place, actions) = match (own, next) {
+                (None, Some(next)) => {
+                    let dscp = Action::SetDscp(dscp(self.class_type));
+                    let push = [Action::Meter(meter), dscp, Action::PushMpls];
+                    (self.head.clone(), [&push[..], &labelled(next, tc, *port)].concat())
+                }
+                (Some(own), Some(next)) => (label_place(own), labelled(next, tc, *port).to_vec()),
+                (Some(own), None) => (label_place(own), vec![Action::PopMpls, Action::Output(*port)]),
+                (None, None) => continue,
+            };
+            rules.push((*dpid, Rule { place, cookie, actions }));
+        }
+        rules
+    }
+}
+
+fn labelled(label: Label, tc: u8, port: PortNo) -> [Action; 3] {
+    // Where a label is swapped, the datapath writes the whole entry: a traffic class that is not written is that of
+    // whichever packet came first.
+    [Action::SetLabel(label), Action::SetTrafficClass(tc), Action::Output(port)]
+}
+
+/// The traffic class of an MPLS header (RFC 5462) that stands for a class type.
+pub fn traffic_class(class_type: ClassType) -> u8 {
+    class_type.number()
+}
+
+/// The DiffServ code point that stands for a class type: the class selector of the same number (RFC 2474 §4.2.2).
+pub fn dscp(class_type: ClassType) -> u8 {
+    class_type.number() << 3
+}
+
+/// Where the rule for a label stands.
+pub(super) fn label_place(label: Label) -> RuleKey {
+    RuleKey { table: TABLE, priority: LABEL_PRIORITY, matches: Match::Mpls { label, bottom_of_stack: true } }
+}
+
+/// A meter for a bandwidth: kilobits rounded up, and a burst of one second, or TCP starves under it.
+pub(super) fn meter(id: MeterId, bandwidth: Bandwidth) -> Meter {
+    let rate_kbps = u32::try_from(bandwidth.as_bps().div_ceil(1_000)).unwrap_or(u32::MAX);
+    Meter { id, rate_kbps, burst_kbit: rate_kbps }
+}
+
+fn switch(topology: &Topology, at: NodeIx) -> Result<(Dpid, &Node), NoRules> {
+    let node = topology.node(at).ok_or(NoRules::NotOfTopology)?;
+    let switch = node.switch.as_ref().ok_or_else(|| NoRules::NoSwitch { node: node.name.clone() })?;
+    Ok((Dpid(switch.dpid), node))
+}
+
+fn host_ports(node: &Node) -> &[u32] {
+    node.switch.as_ref().map_or(&[], |switch| &switch.host_ports)
+}
+
+fn host_port(node: &Node, wanted: Option<u32>) -> Result<PortNo, NoRules> {
+    let node_name = || node.name.clone();
+    match (host_ports(node), wanted) {
+        ([], _) => Err(NoRules::NoHostPort { node: node_name() }),
+        (ports, Some(port)) if ports.contains(&port) => Ok(PortNo(port)),
+        (_, Some(port)) => Err(NoRules::NotAHostPort { node: node_name(), port }),
+        ([only], None) => Ok(PortNo(*only)),
+        (ports, None) => Err(NoRules::WhichHostPort { node: node_name(), count: ports.len() }),
+    }
+}
+
+fn head(flow: &Flow, ingress: &Node) -> Result<RuleKey, NoRules> {
+    if let Some(port) = flow.in_port
+        && !host_ports(ingress).contains(&port)
+    {
+        return Err(NoRules::NotAHostPort { node: ingress.name.clone(), port });
+    }
+    if flow.l4_dst.is_some() && !matches!(flow.ip_proto, Some(TCP | UDP)) {
+        return Err(NoRules::PortWithoutProtocol);
+    }
+    let matches = Ipv4Match {
+        in_port: flow.in_port.map(PortNo),
+        src: flow.ipv4_src.and_then(network),
+        dst: flow.ipv4_dst.and_then(network),
+        ip_proto: flow.ip_proto,
+        l4_dst: flow.l4_dst,
+    };
+    let bits = |prefix: Option<Ipv4Prefix>| prefix.map_or(0, |prefix| u16::from(prefix.length));
+    let said = |is_said: bool, worth: u16| if is_said { worth } else { 0 };
+    let worth = bits(matches.src)
+        + bits(matches.dst)
+        + said(matches.in_port.is_some(), 4)
+        + said(matches.ip_proto.is_some(), 8)
+        + said(matches.l4_dst.is_some(), 16);
+    Ok(RuleKey { table: TABLE, priority: HEAD_PRIORITY + worth, matches: Match::Ipv4(matches) })
+}
+
+/// Without the host bits; a network of everything says nothing.
+fn network(prefix: Ipv4Prefix) -> Option<Ipv4Prefix> {
+    let length = prefix.length.min(32);
+    if length == 0 {
+        return None;
+    }
+    let mask = u32::MAX << (32 - u32::from(length));
+    Some(Ipv4Prefix { address: Ipv4Addr::from(u32::from(prefix.address) & mask), length })
+}

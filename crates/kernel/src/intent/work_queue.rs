@@ -1,0 +1,87 @@
+//! Working a list of steps off, stage by stage, when some of them fail: whoever has a step that did not take is held
+//! back, so that no traffic enters a path that is not whole and nothing is deleted that is still needed. The others go
+//! on.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::diff::{DiffStage, Task, diff};
+use super::flow_table::{Table, Tables};
+use super::rule::{Dpid, RuleStep};
+use crate::id::AllocationId;
+
+/// The steps that are still to be taken.
+#[derive(Clone, Debug, Default)]
+pub struct Agenda {
+    tasks: VecDeque<Task>,
+    /// Whose path is not whole, or not known to be.
+    held: BTreeSet<AllocationId>,
+    /// Where something failed.
+    troubled: BTreeSet<Dpid>,
+}
+
+impl Agenda {
+    /// From what is reported to what is intended. Who passes a switch of which nothing is known is held back from the
+    /// start.
+    pub fn new(intended: &Tables, reported: &Tables) -> Self {
+        let unknown = intended.iter().filter(|(dpid, _)| !reported.contains_key(dpid));
+        let held = unknown.flat_map(|(_, table): (_, &Table)| table.rules()).map(|(_, seat)| seat.cookie.allocation());
+        Self { held: held.collect(), tasks: diff(intended, reported).into(), troubled: BTreeSet::new() }
+    }
+
+    /// How many steps are left.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// How many of them write something.
+    pub fn puts(&self) -> usize {
+        let deletes = |task: &&Task| !matches!(task.step, RuleStep::DeleteRule { .. } | RuleStep::DeleteMeter(_));
+        self.tasks.iter().filter(deletes).count()
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// For whom there is something to be done.
+    pub fn serves(&self) -> impl Iterator<Item = AllocationId> + '_ {
+        self.tasks.iter().filter_map(|task| task.serves)
+    }
+
+    /// The steps of the next stage, by switch and in order; `None` when all is done that can be.
+    pub fn next_stage(&mut self) -> Option<BTreeMap<Dpid, Vec<Task>>> {
+        while let Some(stage) = self.tasks.front().map(|task| task.stage) {
+            let mut steps: BTreeMap<Dpid, Vec<Task>> = BTreeMap::new();
+            while let Some(task) = self.tasks.pop_front_if(|task| task.stage == stage) {
+                if self.may(&task) {
+                    steps.entry(task.switch).or_default().push(task);
+                }
+            }
+            if !steps.is_empty() {
+                return Some(steps);
+            }
+        }
+        None
+    }
+
+    /// A step did not take, or nobody knows.
+    pub fn failed(&mut self, task: &Task) {
+        self.held.extend(task.serves);
+        self.troubled.insert(task.switch);
+    }
+
+    /// Whether a path is held back.
+    pub fn is_held(&self, id: AllocationId) -> bool {
+        self.held.contains(&id)
+    }
+
+    fn may(&self, task: &Task) -> bool {
+        let is_held = task.serves.is_some_and(|id| self.held.contains(&id));
+        match task.stage {
+            DiffStage::Retreat | DiffStage::Prepare | DiffStage::Leave => true,
+            DiffStage::Move | DiffStage::Enter | DiffStage::Withdraw | DiffStage::Clear => !is_held,
+            DiffStage::Discard => !is_held && !self.troubled.contains(&task.switch),
+        }
+    }
+}

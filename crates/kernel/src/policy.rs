@@ -1,0 +1,85 @@
+//! The bandwidth model of a topology: which bounds its links are held to, link by link where they differ, and the
+//! policies of choice that go with it.
+
+use std::collections::BTreeMap;
+
+use super::bam::{ClassConfig, Model, ModelError, ModelKind, VictimOrder};
+use super::class::ClassType;
+use super::id::Name;
+use super::path::Metric;
+use super::units::{Overbooking, Share};
+
+/// A topology's bandwidth model.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BandwidthModel {
+    /// What holds on every link.
+    pub model: Model,
+    /// What holds instead on single links, by link name. Classes and TE-classes are the same everywhere.
+    pub overrides: BTreeMap<Name, Model>,
+    /// How choices are made.
+    pub policy: Policy,
+}
+
+/// How choices are made where the model leaves one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Policy {
+    /// Which class yields first.
+    pub victim_order: VictimOrder,
+    /// Which path is taken when some need victims.
+    pub path_choice: PathChoice,
+    /// What paths minimise, where a request does not say.
+    pub path_metric: Metric,
+    /// What becomes of who has to leave.
+    pub restoration: Restoration,
+    /// Refuse a path whose congestion is more than this many percent of an empty shortest path's, counted in hops
+    /// (admission by price, after Awerbuch, Azar and Plotkin); only under [`Metric::Congestion`].
+    pub refuse_above_percent: Option<u32>,
+}
+
+/// Which path is taken when some need victims.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PathChoice {
+    /// A path that needs no victims, however long, before one that does.
+    #[default]
+    AvoidVictims,
+    /// The fewest hops, victims or not, as BAMSim does.
+    FewestHops,
+}
+
+/// What becomes of an LSP that has to leave its path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Restoration {
+    /// It gets another path if there is one.
+    #[default]
+    Reroute,
+    /// It ends.
+    None,
+}
+
+impl BandwidthModel {
+    /// The same model on every link, with the default policies.
+    pub fn uniform(model: Model) -> Self {
+        Self { model, overrides: BTreeMap::new(), policy: Policy::default() }
+    }
+
+    /// What a topology has before anybody chose: ATCS over the three QoS levels of PSIoT-Orch, insensitive, sensitive
+    /// and priority, with 25, 35 and 40 %.
+    ///
+    /// # Errors
+    /// Never in fact: the shares sum to the whole.
+    pub fn standard() -> Result<Self, ModelError> {
+        let class = |number: u8, percent: u32| ClassConfig {
+            class_type: ClassType::new(number).unwrap_or(ClassType::LOWEST),
+            share: Share::from_ppm(percent * 10_000).unwrap_or(Share::NONE),
+            high_to_low: Share::WHOLE,
+            low_to_high: Share::WHOLE,
+            overbooking: Overbooking::NONE,
+        };
+        Ok(Self::uniform(Model::new(ModelKind::Atcs, vec![class(0, 25), class(1, 35), class(2, 40)], vec![])?))
+    }
+
+    /// What holds on the link of this name.
+    pub fn of_link(&self, link: &Name) -> &Model {
+        self.overrides.get(link).unwrap_or(&self.model)
+    }
+}

@@ -1,0 +1,77 @@
+//! From one revision of a topology to the next: the same names under other numbers.
+
+use std::sync::Arc;
+
+use super::allocation::Allocation;
+use super::id::{LinkIx, NodeIx};
+use super::path::{Constraints, Hop, RouteHop};
+use super::topology::Topology;
+
+/// Where the nodes and links of an old revision are in a new one.
+pub(crate) struct Translation {
+    nodes: Vec<Option<NodeIx>>,
+    links: Vec<Option<LinkIx>>,
+}
+
+impl Translation {
+    /// By name; a link counts as the same only if it still runs between the same nodes.
+    pub(crate) fn between(old: &Topology, new: &Topology) -> Self {
+        let nodes: Vec<_> = old.nodes().map(|(_, node)| new.node_named(node.name.as_str())).collect();
+        let same_ends = |from: NodeIx, to: NodeIx, found: LinkIx| {
+            new.link(found).is_some_and(|link| {
+                nodes.get(from.at()) == Some(&Some(link.from)) && nodes.get(to.at()) == Some(&Some(link.to))
+            })
+        };
+        let links = old
+            .links()
+            .map(|(_, link)| new.link_named(link.name.as_str()).filter(|found| same_ends(link.from, link.to, *found)));
+        Self { links: links.collect(), nodes }
+    }
+
+    /// The allocation with its path, if all of that is still there.
+    pub(crate) fn allocation(&self, old: &Allocation) -> Option<Allocation> {
+        let path: Option<Vec<LinkIx>> = old.path.iter().map(|link| self.link(*link)).collect();
+        let mut new = self.ends_of(old)?;
+        new.path = path?.into();
+        Some(new)
+    }
+
+    /// The allocation without a path, if its ends and what its constraints insist on are still there.
+    pub(crate) fn ends_of(&self, old: &Allocation) -> Option<Allocation> {
+        let mut new = old.clone();
+        new.ingress = self.node(old.ingress)?;
+        new.egress = self.node(old.egress)?;
+        if let Some(constraints) = &old.constraints {
+            new.constraints = Some(Box::new(self.constraints(constraints)?));
+        }
+        new.path = Arc::from([]);
+        Some(new)
+    }
+
+    /// What was to be avoided and is gone is avoided; what was insisted on must be there.
+    pub(crate) fn constraints(&self, old: &Constraints) -> Option<Constraints> {
+        Some(Constraints {
+            include: old.include.iter().map(|hop| self.hop(*hop)).collect::<Option<_>>()?,
+            exclude: old.exclude.iter().filter_map(|hop| self.hop(*hop)).collect(),
+            route: (old.route.iter())
+                .map(|step| Some(RouteHop { hop: self.hop(step.hop)?, strict: step.strict }))
+                .collect::<Option<_>>()?,
+            ..old.clone()
+        })
+    }
+
+    fn hop(&self, hop: Hop) -> Option<Hop> {
+        match hop {
+            Hop::Node(node) => self.node(node).map(Hop::Node),
+            Hop::Link(link) => self.link(link).map(Hop::Link),
+        }
+    }
+
+    fn node(&self, old: NodeIx) -> Option<NodeIx> {
+        self.nodes.get(old.at()).copied().flatten()
+    }
+
+    fn link(&self, old: LinkIx) -> Option<LinkIx> {
+        self.links.get(old.at()).copied().flatten()
+    }
+}

@@ -1,0 +1,125 @@
+//! A network as the scheduler sees it: its plan, and how much of each link others leave to it. What must stay true: a link
+//! has what may be reserved on it, less what is booked by others than the scheduler;
+//! what was measured beyond that is not lent.
+
+use std::sync::Arc;
+
+use super::aggregator::Reservation;
+use crate::bam::Slot;
+use crate::decide::path_metric;
+use crate::id::{LinkIx, NodeIx};
+use crate::path::{self, Constraints, Metric, Query, Workspace};
+use crate::scheduler::{Planner, QosLevel, SchedulerSettings};
+use crate::state::Network;
+use crate::topology::{Link, LinkState, Topology};
+use crate::units::Bandwidth;
+
+pub(super) struct Net {
+    pub(super) topology: Arc<Topology>,
+    pub(super) planner: Planner,
+    /// What paths minimise here.
+    pub(super) metric: Metric,
+    /// What the scheduler itself holds on each link.
+    own_bps: Vec<u64>,
+    /// What was booked on each link when its load was measured last.
+    booked_bps: Vec<u64>,
+}
+
+/// The part of a link that is not told apart from what is booked: headers of frames, and bursts.
+const NOISE_PARTS: u64 = 16;
+
+impl Net {
+    pub(super) fn new(network: &Network, settings: &SchedulerSettings) -> Self {
+        let topology = Arc::clone(network.topology());
+        let capacities: Vec<_> = topology.links().map(|(ix, link)| left(network, ix, link, 0, settings)).collect();
+        let own_bps = vec![0; topology.link_count()];
+        let booked_bps = own_bps.clone();
+        let metric = path_metric(&network.model().policy, &Constraints::default());
+        Self { planner: Planner::new(settings.clone(), &capacities), metric, topology, own_bps, booked_bps }
+    }
+
+    /// Takes in what links were measured to carry in the time that has just passed. Traffic follows its rate: what was
+    /// booked before counts as booked.
+    pub(super) fn measure(&mut self, network: &Network, carried_bps: impl Fn(LinkIx) -> Option<u64>) {
+        for ((ix, _), before_bps) in self.topology.links().zip(&mut self.booked_bps) {
+            let now_bps = booked(network, ix);
+            let known_bps = std::mem::replace(before_bps, now_bps).max(now_bps);
+            let total_bps = network.ledger().bounds(ix).map_or(0, |bounds| bounds.total_bps());
+            let stray_bps = carried_bps(ix).map_or(0, |carried| carried.saturating_sub(known_bps));
+            let stray_bps = if stray_bps > total_bps / NOISE_PARTS { stray_bps } else { 0 };
+            self.planner.set_stray(ix, Bandwidth::saturating_from_bps(stray_bps));
+        }
+    }
+
+    /// Whether the numbers of nodes and links, and what links are, are still these.
+    pub(super) fn is_of(&self, network: &Network) -> bool {
+        Arc::ptr_eq(&self.topology, network.topology())
+    }
+
+    /// Takes in what others have booked or left.
+    pub(super) fn refresh(&mut self, network: &Network, settings: &SchedulerSettings) {
+        self.metric = path_metric(&network.model().policy, &Constraints::default());
+        for (ix, link) in self.topology.links() {
+            let own_bps = self.own_bps.get(ix.at()).copied().unwrap_or(0);
+            self.planner.set_capacity(ix, left(network, ix, link, own_bps, settings));
+        }
+    }
+
+    pub(super) fn hold(&mut self, holding: &Reservation) {
+        self.each(holding, |own_bps, bps| own_bps.saturating_add(bps));
+    }
+
+    pub(super) fn drop(&mut self, holding: &Reservation) {
+        self.each(holding, u64::saturating_sub);
+    }
+
+    /// Whether so much more could be held on a link without anybody yielding.
+    pub(super) fn has_room(&self, link: LinkIx, more: u64) -> bool {
+        let own_bps = self.own_bps.get(link.at()).copied().unwrap_or(0);
+        own_bps.saturating_add(more) <= self.planner.capacity(link).as_bps()
+    }
+
+    fn each(&mut self, holding: &Reservation, change: impl Fn(u64, u64) -> u64) {
+        for link in holding.path.iter() {
+            if let Some(own_bps) = self.own_bps.get_mut(link.at()) {
+                *own_bps = change(*own_bps, holding.bandwidth.as_bps());
+            }
+        }
+    }
+}
+
+/// What everybody holds on a link.
+fn booked(network: &Network, ix: LinkIx) -> u64 {
+    network.ledger().booked(ix).iter().fold(0, |sum, bps| sum.saturating_add(*bps))
+}
+
+/// What others leave of a link.
+fn left(network: &Network, ix: LinkIx, link: &Link, own_bps: u64, settings: &SchedulerSettings) -> Bandwidth {
+    let others_bps = booked(network, ix).saturating_sub(own_bps);
+    let total_bps = network.ledger().bounds(ix).map_or(0, |bounds| bounds.total_bps());
+    Bandwidth::saturating_from_bps(match link.state {
+        LinkState::Up => settings.usable.of(total_bps.saturating_sub(others_bps)),
+        LinkState::Maintenance => own_bps,
+        LinkState::Down => 0,
+    })
+}
+
+/// The way that a flow would go now, whatever its rate.
+pub(super) fn way(
+    network: &Network,
+    level: QosLevel,
+    (ingress, egress): (NodeIx, NodeIx),
+    workspace: &mut Workspace,
+) -> Option<Arc<[LinkIx]>> {
+    let constraints = Constraints::default();
+    let metric = path_metric(&network.model().policy, &constraints);
+    let query = Query { ingress, egress, bandwidth_bps: 0, metric, constraints: &constraints };
+    let free = network.ledger().free(slot(network, level)?);
+    path::shortest(network.graph(), &free, &query, workspace).ok().map(|found| found.links.into())
+}
+
+/// The column of the books in which a level is booked; none if the model does not have its class.
+fn slot(network: &Network, level: QosLevel) -> Option<Slot> {
+    let (model, class_type) = (&network.model().model, level.class_type());
+    model.slot(class_type, model.default_priority(class_type))
+}

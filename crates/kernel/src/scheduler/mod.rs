@@ -1,0 +1,66 @@
+//! The QoS scheduler of PSIoT-Orch, as far as it decides: from what aggregators report, a rate for each of them, each QoS
+//! level and each consumers' node. Pure: time is an argument, and equal reports in equal order give equal plans.
+//!
+//! [`demand`] says what an aggregator needs, [`packets`] which packets are its, [`Planner`] divides what the links have, [`steady`] says which changes are
+//! worth signalling and when silence costs a reservation. What must stay true: the rates over a link never sum to more
+//! than what it has for them.
+
+pub mod report;
+pub mod engine;
+mod equal_share;
+mod log_steps;
+pub mod flow_match;
+mod planner;
+pub mod settings;
+pub mod hysteresis;
+mod max_min;
+
+use std::fmt;
+
+pub use max_min::{FlowIx, MaxMin, RATE_MAX_BPS};
+pub use planner::{FlowDemand, FlowKey, FlowRate, Planner, RateChange, RatePlan};
+pub use settings::{DivisionPolicy, SchedulerSettings};
+
+use super::class::ClassType;
+
+/// How many QoS levels there are.
+pub const LEVELS: usize = 3;
+
+/// A QoS level: 0 insensitive, 1 sensitive, 2 priority.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct QosLevel(u8);
+
+impl QosLevel {
+    /// All of them, the lowest first.
+    pub const ALL: [Self; LEVELS] = [Self(0), Self(1), Self(2)];
+
+    /// `None` above 2.
+    pub const fn new(number: u8) -> Option<Self> {
+        if (number as usize) < LEVELS { Some(Self(number)) } else { None }
+    }
+
+    /// 0 to 2.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// As an index into an array with a place for each level.
+    pub const fn at(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Level 0 travels as CT0, 1 as CT1, 2 as CT2.
+    pub fn class_type(self) -> ClassType {
+        ClassType::new(self.0).unwrap_or(ClassType::LOWEST)
+    }
+}
+
+impl fmt::Display for QosLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An aggregator, by a number that whoever plans gives it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct AggregatorIx(pub u32);

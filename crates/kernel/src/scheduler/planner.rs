@@ -1,0 +1,410 @@
+//! The plan: a rate for every flow, kept up to date as reports, paths and links change. A flow is what one aggregator
+//! sends in one QoS level to the consumers at one node.
+//!
+//! Under `max_min` a flow's bandwidth function has two pieces, after BwE: first its level's share of every link is filled
+//! max-min fair among the flows of the level (so that no level starves another), then what is left is filled among all,
+//! by the weights of the levels. Under the policies of the paper the first piece is the even division.
+//! What must stay true: rates over a link never sum to more than its capacity; a plan depends on what is asked and not
+//! on the order in which it was asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::equal_share::{Claimant, Even};
+use super::max_min::{FlowIx, MaxMin, RATE_MAX_BPS, UNIT};
+use super::{AggregatorIx, DivisionPolicy, LEVELS, QosLevel, SchedulerSettings};
+use crate::id::{LinkIx, NodeIx};
+use crate::units::Bandwidth;
+
+/// Which flow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FlowKey {
+    /// Who sends.
+    pub aggregator: AggregatorIx,
+    /// In which level.
+    pub level: QosLevel,
+    /// To the consumers at which node.
+    pub egress: NodeIx,
+}
+
+/// What a flow asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FlowDemand {
+    /// How much.
+    pub demand: Bandwidth,
+    /// Whether a full buffer stands behind it.
+    pub boosted: bool,
+}
+
+/// What a flow gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FlowRate {
+    /// All of it.
+    pub rate: Bandwidth,
+    /// The part that is its own whatever others ask for.
+    pub guaranteed: Bandwidth,
+}
+
+/// A flow that gets something else than before; nothing: it is out of the plan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RateChange {
+    /// Which.
+    pub key: FlowKey,
+    /// What it gets now.
+    pub rate: FlowRate,
+}
+
+/// The sums that aggregators are told: what each may send in each level.
+pub type RatePlan = BTreeMap<AggregatorIx, [Bandwidth; LEVELS]>;
+
+/// Who asks for what, and what they get.
+#[derive(Clone, Debug)]
+pub struct Planner {
+    settings: SchedulerSettings,
+    index: BTreeMap<FlowKey, u32>,
+    entries: Vec<Option<PlannerEntry>>,
+    vacant: Vec<u32>,
+    first: FirstPiece,
+    common: OwnedMaxMin,
+    /// What the first pieces leave of each link, in 1/1024 bit/s.
+    left: Vec<i128>,
+    /// What is on each link without being booked, in 1/1024 bit/s.
+    stray: Vec<i128>,
+    capacity: Vec<u64>,
+    /// Links of which something else is left than what is filled among all was told.
+    dirty: Vec<LinkIx>,
+    is_dirty: Vec<bool>,
+    /// Entries to be looked at, each of them marked as such; some more than once.
+    touched: Vec<u32>,
+    removed: BTreeSet<FlowKey>,
+}
+
+/// How the first piece is found.
+#[derive(Clone, Debug)]
+enum FirstPiece {
+    Pools(Box<[OwnedMaxMin; LEVELS]>),
+    Even(Even),
+}
+
+/// A filling, and whose its flows are.
+#[derive(Clone, Debug)]
+struct OwnedMaxMin {
+    water: MaxMin,
+    owners: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct PlannerEntry {
+    key: FlowKey,
+    party: Claimant,
+    want: FlowDemand,
+    pool: Option<FlowIx>,
+    common: Option<FlowIx>,
+    /// The first piece, in 1/1024 bit/s.
+    base: u128,
+    told: FlowRate,
+    is_touched: bool,
+}
+
+impl OwnedMaxMin {
+    fn new(water: MaxMin) -> Self {
+        Self { water, owners: vec![] }
+    }
+
+    fn add(&mut self, owner: u32, path: &Arc<[LinkIx]>, weight: u32, demand_bps: u64) -> FlowIx {
+        let ix = self.water.join(path, weight, demand_bps);
+        if self.owners.len() <= ix.at() {
+            self.owners.resize(ix.at() + 1, u32::MAX);
+        }
+        if let Some(place) = self.owners.get_mut(ix.at()) {
+            *place = owner;
+        }
+        ix
+    }
+
+    /// Whose rates may have changed.
+    fn settle(&mut self) -> Vec<u32> {
+        let Self { water, owners } = self;
+        water.settle().into_iter().filter_map(|ix| owners.get(ix.at()).copied()).collect()
+    }
+}
+
+impl Planner {
+    /// A plan without flows over links of which so much may be given.
+    pub fn new(settings: SchedulerSettings, capacities: &[Bandwidth]) -> Self {
+        let capacity: Vec<u64> = capacities.iter().map(|all| all.as_bps().min(RATE_MAX_BPS)).collect();
+        let water = |of: &dyn Fn(u64) -> u64| MaxMin::new(capacity.iter().map(|all| of(*all)), settings.step_bits);
+        let first = match settings.policy {
+            DivisionPolicy::MaxMin => {
+                FirstPiece::Pools(Box::new(settings.shares.map(|share| OwnedMaxMin::new(water(&|all| share.of(all))))))
+            }
+            DivisionPolicy::Fixed | DivisionPolicy::BufferAware => {
+                FirstPiece::Even(Even::new(settings.shares, &capacity))
+            }
+        };
+        Self {
+            index: BTreeMap::new(),
+            entries: vec![],
+            vacant: vec![],
+            first,
+            common: OwnedMaxMin::new(water(&|all| all)),
+            left: capacity.iter().map(|all| units(*all)).collect(),
+            stray: vec![0; capacity.len()],
+            dirty: vec![],
+            is_dirty: vec![false; capacity.len()],
+            touched: vec![],
+            removed: BTreeSet::new(),
+            capacity,
+            settings,
+        }
+    }
+
+    /// Another capacity for a link.
+    pub fn set_capacity(&mut self, link: LinkIx, capacity: Bandwidth) {
+        let now_bps = capacity.as_bps().min(RATE_MAX_BPS);
+        let Some(place) = self.capacity.get_mut(link.at()) else { return };
+        let old_bps = std::mem::replace(place, now_bps);
+        if old_bps == now_bps {
+            return;
+        }
+        match &mut self.first {
+            FirstPiece::Pools(pools) => {
+                for (pool, share) in pools.iter_mut().zip(self.settings.shares) {
+                    pool.water.set_capacity(link, share.of(now_bps));
+                }
+            }
+            FirstPiece::Even(even) => even.set_capacity(link, now_bps),
+        }
+        self.leave(link, units(now_bps) - units(old_bps));
+    }
+
+    /// What a link was measured to carry beyond what is booked. It is taken from what is filled among all, and never from
+    /// the first pieces: what is guaranteed is held by rules, and who floods a link shall not starve those who keep to
+    /// theirs.
+    pub fn set_stray(&mut self, link: LinkIx, stray: Bandwidth) {
+        let Some(place) = self.stray.get_mut(link.at()) else { return };
+        let now = units(stray.as_bps().min(RATE_MAX_BPS));
+        if std::mem::replace(place, now) != now {
+            self.leave(link, 0);
+        }
+    }
+
+    /// What may be given of a link.
+    pub fn capacity(&self, link: LinkIx) -> Bandwidth {
+        Bandwidth::saturating_from_bps(self.capacity.get(link.at()).copied().unwrap_or(0))
+    }
+
+    /// What a flow asks for, and the way it goes.
+    pub fn put(&mut self, key: FlowKey, path: &Arc<[LinkIx]>, want: FlowDemand) {
+        let known = self.index.get(&key).copied();
+        let same_way = known.and_then(|at| self.entry(at)).is_some_and(|entry| entry.party.path == *path);
+        match known {
+            Some(at) if same_way => self.ask(at, want),
+            Some(_) => {
+                self.remove(key);
+                self.insert(key, path, want);
+            }
+            None => self.insert(key, path, want),
+        }
+    }
+
+    /// Takes a flow out.
+    pub fn remove(&mut self, key: FlowKey) {
+        let Some(at) = self.index.remove(&key) else { return };
+        let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::take) else { return };
+        match (&mut self.first, entry.pool) {
+            (FirstPiece::Pools(pools), Some(pool)) => pools[key.level.at()].water.remove(pool),
+            (FirstPiece::Even(even), _) => even.leave(at, &entry.party),
+            _ => {}
+        }
+        if let Some(common) = entry.common {
+            self.common.water.remove(common);
+        }
+        self.rebase(&entry.party.path, entry.base, 0);
+        self.vacant.push(at);
+        self.removed.insert(key);
+    }
+
+    /// Makes the plan right again after changes, and tells who gets something else than before, in the order of keys.
+    pub fn settle(&mut self) -> Vec<RateChange> {
+        self.settle_first();
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.iter().for_each(|at| self.settle_base(*at));
+        self.settle_left();
+        touched.extend(self.common.settle());
+        let removed = std::mem::take(&mut self.removed);
+        let gone = removed.iter().filter(|key| !self.index.contains_key(key));
+        let mut changes: Vec<_> = gone.map(|key| RateChange { key: *key, rate: FlowRate::default() }).collect();
+        for at in touched.drain(..) {
+            let rate = self.rate_at(at);
+            let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) else { continue };
+            // Who was removed and came back is told again, once.
+            let is_back = std::mem::take(&mut entry.is_touched) && removed.contains(&entry.key);
+            if entry.told != rate || is_back {
+                entry.told = rate;
+                changes.push(RateChange { key: entry.key, rate });
+            }
+        }
+        self.touched = touched;
+        changes.sort_unstable_by_key(|change| change.key);
+        changes
+    }
+
+    /// What a flow gets, as of the last [`Planner::settle`].
+    pub fn rate(&self, key: FlowKey) -> Option<FlowRate> {
+        self.index.get(&key).and_then(|at| self.entry(*at)).map(|entry| entry.told)
+    }
+
+    /// What every flow gets, as of the last [`Planner::settle`].
+    pub fn rates(&self) -> impl Iterator<Item = (FlowKey, FlowRate)> + '_ {
+        self.index.iter().filter_map(|(key, at)| Some((*key, self.entry(*at)?.told)))
+    }
+
+    /// What each aggregator may send in each level, as of the last [`Planner::settle`].
+    pub fn plan(&self) -> RatePlan {
+        let mut plan = RatePlan::new();
+        for (key, rate) in self.rates() {
+            let sum = &mut plan.entry(key.aggregator).or_default()[key.level.at()];
+            *sum = Bandwidth::saturating_from_bps(sum.as_bps() + rate.rate.as_bps());
+        }
+        plan
+    }
+
+    fn entry(&self, at: u32) -> Option<&PlannerEntry> {
+        self.entries.get(at as usize).and_then(Option::as_ref)
+    }
+
+    fn insert(&mut self, key: FlowKey, path: &Arc<[LinkIx]>, want: FlowDemand) {
+        let at = self.vacant.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+        });
+        let party = Claimant { aggregator: key.aggregator, level: key.level, path: Arc::clone(path) };
+        let pool = match &mut self.first {
+            FirstPiece::Pools(pools) => Some(pools[key.level.at()].add(at, path, 1, want.demand.as_bps())),
+            FirstPiece::Even(even) => {
+                even.join(at, &party);
+                None
+            }
+        };
+        let entry = PlannerEntry {
+            key,
+            party,
+            want,
+            pool,
+            common: None,
+            base: 0,
+            told: FlowRate::default(),
+            is_touched: false,
+        };
+        if let Some(place) = self.entries.get_mut(at as usize) {
+            *place = Some(entry);
+        }
+        self.index.insert(key, at);
+        self.touch(at);
+    }
+
+    fn ask(&mut self, at: u32, want: FlowDemand) {
+        let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) else { return };
+        if entry.want == want {
+            return;
+        }
+        entry.want = want;
+        if let (FirstPiece::Pools(pools), Some(pool)) = (&mut self.first, entry.pool) {
+            pools[entry.key.level.at()].water.set_demand(pool, want.demand.as_bps());
+        }
+        self.touch(at);
+    }
+
+    /// Notes that an entry is to be looked at.
+    fn touch(&mut self, at: u32) {
+        if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut)
+            && !std::mem::replace(&mut entry.is_touched, true)
+        {
+            self.touched.push(at);
+        }
+    }
+
+    /// Notes whose first piece may have changed.
+    fn settle_first(&mut self) {
+        let touched: Vec<u32> = match &mut self.first {
+            FirstPiece::Pools(pools) => pools.iter_mut().flat_map(OwnedMaxMin::settle).collect(),
+            FirstPiece::Even(even) => even.touched().into_iter().collect(),
+        };
+        touched.into_iter().for_each(|at| self.touch(at));
+    }
+
+    /// Gives a flow its first piece, and has it ask for the rest among all.
+    fn settle_base(&mut self, at: u32) {
+        let Some(entry) = self.entries.get(at as usize).and_then(Option::as_ref) else { return };
+        let wanted = u128::from(entry.want.demand.as_bps().min(RATE_MAX_BPS)) * u128::from(UNIT);
+        let base = match (&self.first, entry.pool) {
+            (FirstPiece::Pools(pools), Some(pool)) => pools[entry.key.level.at()].water.rate_units(pool),
+            (FirstPiece::Even(even), _) => match self.settings.policy {
+                DivisionPolicy::BufferAware if !entry.want.boosted => even.part_units(&entry.party).min(wanted),
+                _ => even.part_units(&entry.party),
+            },
+            _ => 0,
+        };
+        let asks_more = match self.settings.policy {
+            DivisionPolicy::MaxMin => true,
+            DivisionPolicy::BufferAware => entry.want.boosted,
+            DivisionPolicy::Fixed => false,
+        };
+        let rest = if asks_more { wanted.saturating_sub(base).div_ceil(u128::from(UNIT)) } else { 0 };
+        let rest_bps = u64::try_from(rest).unwrap_or(RATE_MAX_BPS);
+        let (path, old) = (Arc::clone(&entry.party.path), entry.base);
+        let common = match entry.common {
+            Some(common) => {
+                self.common.water.set_demand(common, rest_bps);
+                Some(common)
+            }
+            None if rest_bps == 0 => None,
+            None => Some(self.common.add(at, &path, self.settings.weights[entry.key.level.at()], rest_bps)),
+        };
+        self.rebase(&path, old, base);
+        if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) {
+            (entry.base, entry.common) = (base, common);
+        }
+    }
+
+    fn rebase(&mut self, path: &[LinkIx], old: u128, new: u128) {
+        let less = i128::try_from(old).unwrap_or(i128::MAX) - i128::try_from(new).unwrap_or(i128::MAX);
+        if less != 0 {
+            path.iter().for_each(|link| self.leave(*link, less));
+        }
+    }
+
+    /// Leaves so much more of a link to what is filled among all.
+    fn leave(&mut self, link: LinkIx, more: i128) {
+        if let (Some(left), Some(is_dirty)) = (self.left.get_mut(link.at()), self.is_dirty.get_mut(link.at())) {
+            *left += more;
+            if !std::mem::replace(is_dirty, true) {
+                self.dirty.push(link);
+            }
+        }
+    }
+
+    /// Says of each link what is left to be filled among all.
+    fn settle_left(&mut self) {
+        for link in self.dirty.drain(..) {
+            let (Some(left), Some(stray)) = (self.left.get(link.at()), self.stray.get(link.at())) else { continue };
+            self.common.water.set_capacity_units(link, u128::try_from(*left - stray).unwrap_or(0));
+            if let Some(is_dirty) = self.is_dirty.get_mut(link.at()) {
+                *is_dirty = false;
+            }
+        }
+    }
+
+    fn rate_at(&self, at: u32) -> FlowRate {
+        let Some(entry) = self.entry(at) else { return FlowRate::default() };
+        let rest = entry.common.map_or(0, |common| self.common.water.rate_units(common));
+        let bandwidth =
+            |all: u128| Bandwidth::saturating_from_bps(u64::try_from(all / u128::from(UNIT)).unwrap_or(RATE_MAX_BPS));
+        FlowRate { rate: bandwidth(entry.base + rest), guaranteed: bandwidth(entry.base) }
+    }
+}
+
+fn units(bps: u64) -> i128 {
+    i128::from(bps) * i128::from(UNIT)
+}

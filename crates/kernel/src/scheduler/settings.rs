@@ -1,0 +1,132 @@
+//! What can be chosen about the scheduler, and within which bounds. What must stay true: [`Settings::check`] passes for
+//! whatever reaches a planner.
+
+use super::LEVELS;
+use crate::units::{PPM, Share};
+
+/// The longest lease, drain time or interval that can be chosen: a day.
+pub const DURATION_MAX_MS: u64 = 86_400_000;
+/// The largest weight of a level.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+
+/// How bandwidth is divided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DivisionPolicy {
+    /// The paper's: evenly between aggregators, by shares between levels, whatever is asked for.
+    Fixed,
+    /// The paper's reactive one: evenly; but who has a buffer above the threshold gets what the others do not need.
+    BufferAware,
+    /// Weighted max-min fair by what is needed; each level first has its share of every link.
+    #[default]
+    MaxMin,
+}
+
+/// What can be chosen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SchedulerSettings {
+    /// How bandwidth is divided.
+    pub policy: DivisionPolicy,
+    /// The part of each link that is a level's own while it needs it.
+    pub shares: [Share; LEVELS],
+    /// How the levels divide what nobody has as their own.
+    pub weights: [u32; LEVELS],
+    /// The part of a link's free bandwidth that may be given to aggregators.
+    pub usable: Share,
+    /// In what time a backlog is to be sent.
+    pub drain_ms: u64,
+    /// The least that is asked for where there is a subscriber.
+    pub floor_bps: u64,
+    /// A buffer filled to more than this is boosted.
+    pub boost_above: Share,
+    /// A boosted buffer filled to less than this is no longer.
+    pub boost_below: Share,
+    /// A rise by less than this part of what is granted is not signalled.
+    pub raise_by: Share,
+    /// A fall by less than this part of what is granted is not signalled, unless others need it.
+    pub lower_by: Share,
+    /// How long a report counts. After one lease without a report the boost is lost, after two the reservation.
+    pub lease_ms: u64,
+    /// Rates have `2^step_bits` steps to the doubling.
+    pub step_bits: u32,
+}
+
+/// A setting that cannot be.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The shares are more than there is.
+    #[error("the shares of the levels sum to {sum_ppm} ppm, more than {PPM}")]
+    SharesExceedWhole {
+        /// Their sum.
+        sum_ppm: u64,
+    },
+    /// A number out of its range.
+    #[error("{field} is {value}, not within {min} to {max}")]
+    OutOfRange {
+        /// Which.
+        field: &'static str,
+        /// What was given.
+        value: u64,
+        /// The least allowed.
+        min: u64,
+        /// The most allowed.
+        max: u64,
+    },
+    /// A boost that would end before it begins.
+    #[error("boost_below_ppm ({below_ppm}) is above boost_above_ppm ({above_ppm})")]
+    BoostInverted {
+        /// Where it ends.
+        below_ppm: u32,
+        /// Where it begins.
+        above_ppm: u32,
+    },
+}
+
+impl Default for SchedulerSettings {
+    fn default() -> Self {
+        let percent = |percent: u32| Share::from_ppm(percent * 10_000).unwrap_or(Share::NONE);
+        Self {
+            policy: DivisionPolicy::default(),
+            // The paper prints 25/35/45, which is more than there is; its figures fit 25/35/40.
+            shares: [percent(25), percent(35), percent(40)],
+            weights: [25, 35, 40],
+            usable: Share::WHOLE,
+            drain_ms: 2_000,
+            floor_bps: 8_000,
+            boost_above: percent(50),
+            boost_below: percent(10),
+            raise_by: percent(3),
+            lower_by: percent(10),
+            lease_ms: 10_000,
+            step_bits: 6,
+        }
+    }
+}
+
+impl SchedulerSettings {
+    /// Whether everything is within its bounds.
+    ///
+    /// # Errors
+    /// The first thing that is not.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let sum_ppm = self.shares.iter().map(|share| u64::from(share.as_ppm())).sum();
+        if sum_ppm > u64::from(PPM) {
+            return Err(SettingsError::SharesExceedWhole { sum_ppm });
+        }
+        for weight in self.weights {
+            within("weights", u64::from(weight), 1, u64::from(WEIGHT_MAX))?;
+        }
+        within("drain_ms", self.drain_ms, 10, DURATION_MAX_MS)?;
+        within("lease_ms", self.lease_ms, 10, DURATION_MAX_MS)?;
+        within("floor_bps", self.floor_bps, 1, super::RATE_MAX_BPS)?;
+        within("step_bits", u64::from(self.step_bits), 1, 20)?;
+        if self.boost_below > self.boost_above {
+            let (below_ppm, above_ppm) = (self.boost_below.as_ppm(), self.boost_above.as_ppm());
+            return Err(SettingsError::BoostInverted { below_ppm, above_ppm });
+        }
+        Ok(())
+    }
+}
+
+fn within(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), SettingsError> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(SettingsError::OutOfRange { field, value, min, max }) }
+}

@@ -1,0 +1,142 @@
+//! One message on its way to many: encoded once for each (version, QoS, retain), then copied into every client's buffer.
+
+use std::cell::RefCell;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::codec::{Delivery, PacketId, Prepared, Publish, Qos, Version};
+use crate::message::{Message, UnixMs};
+use crate::store::DeliveryOptions;
+
+/// 2 versions, 3 QoS, retained or not.
+const SHAPES: usize = 12;
+
+/// The memory of encoded packets, used again for every message.
+#[derive(Debug, Default)]
+pub(crate) struct Encoded {
+    prepared: [Prepared; SHAPES],
+}
+
+thread_local! {
+    static ENCODED: RefCell<Encoded> = RefCell::default();
+}
+
+/// Lends the thread's memory for encodings.
+pub(crate) fn with_encoded<T>(what: impl FnOnce(&mut Encoded) -> T) -> T {
+    ENCODED.with(|encoded| match encoded.try_borrow_mut() {
+        Ok(mut encoded) => what(&mut encoded),
+        Err(_) => what(&mut Encoded::default()),
+    })
+}
+
+/// A message, and its encodings so far.
+pub(crate) struct Frames<'a> {
+    message: &'a Message,
+    now_ms: UnixMs,
+    encoded: &'a mut Encoded,
+    filled: [bool; SHAPES],
+    kept: Option<Arc<Message>>,
+}
+
+impl<'a> Frames<'a> {
+    pub(crate) fn new(message: &'a Message, now_ms: UnixMs, encoded: &'a mut Encoded) -> Self {
+        Self { message, now_ms, encoded, filled: [false; SHAPES], kept: None }
+    }
+
+    /// With the copy that is kept already.
+    pub(crate) fn kept(message: &'a Arc<Message>, now_ms: UnixMs, encoded: &'a mut Encoded) -> Self {
+        Self { kept: Some(Arc::clone(message)), ..Self::new(message, now_ms, encoded) }
+    }
+
+    pub(crate) fn message(&self) -> &Message {
+        self.message
+    }
+
+    /// The message in memory of its own, for those who have to wait for it.
+    pub(crate) fn keep(&mut self) -> Arc<Message> {
+        Arc::clone(self.kept.get_or_insert_with(|| Arc::new(self.message.compact())))
+    }
+
+    /// Appends the packet in the usual shape: no alias, no subscription identifiers. `false`: it cannot be said to this
+    /// client [MQTT-3.1.2-24].
+    pub(crate) fn append(
+        &mut self,
+        version: Version,
+        delivery: Delivery,
+        (retain, dup): (bool, bool),
+        max_bytes: u32,
+        out: &mut BytesMut,
+    ) -> bool {
+        let shape = (delivery.qos() as usize) * 4 + usize::from(retain) * 2 + usize::from(version == Version::V5);
+        let Some(prepared) = self.encoded.prepared.get_mut(shape) else { return false };
+        if !self.filled[shape] {
+            let publish = publish(self.message, delivery, retain, self.now_ms);
+            if prepared.fill(&publish, version).is_err() {
+                return false;
+            }
+            self.filled[shape] = true;
+        }
+        if prepared.len() > usize::try_from(max_bytes).unwrap_or(usize::MAX) {
+            return false;
+        }
+        match delivery.packet_id() {
+            None => prepared.append(out),
+            Some(id) => prepared.append_as(id, dup, out),
+        }
+        true
+    }
+
+    /// Appends the packet with what only this client gets.
+    pub(crate) fn append_own(
+        &self,
+        version: Version,
+        delivery: Delivery,
+        own: &Own<'_>,
+        max_bytes: u32,
+        out: &mut BytesMut,
+    ) -> bool {
+        let mut publish = publish(self.message, delivery, own.how.retain, self.now_ms);
+        publish.dup = own.dup;
+        publish.subscription_ids.clone_from(&own.how.ids);
+        publish.topic_alias = own.alias;
+        if own.alias_is_known {
+            publish.topic = bytestring::ByteString::new();
+        }
+        publish.encode(version, max_bytes, out).is_ok()
+    }
+}
+
+/// What only one client gets.
+pub(crate) struct Own<'a> {
+    pub(crate) how: &'a DeliveryOptions,
+    pub(crate) dup: bool,
+    pub(crate) alias: Option<NonZeroU16>,
+    /// The alias was said before, so that the topic need not be.
+    pub(crate) alias_is_known: bool,
+}
+
+/// The packet id a delivery of this QoS has.
+pub(crate) fn delivery(qos: Qos, id: PacketId) -> Delivery {
+    match qos {
+        Qos::AtMostOnce => Delivery::AtMostOnce,
+        Qos::AtLeastOnce => Delivery::AtLeastOnce(id),
+        Qos::ExactlyOnce => Delivery::ExactlyOnce(id),
+    }
+}
+
+fn publish(message: &Message, delivery: Delivery, retain: bool, now_ms: UnixMs) -> Publish {
+    let mut properties = message.properties.clone();
+    properties.expiry_s = message.rest_s(now_ms);
+    Publish {
+        dup: false,
+        retain,
+        delivery,
+        topic: message.topic.clone(),
+        topic_alias: None,
+        subscription_ids: Vec::new(),
+        properties,
+        payload: message.payload.clone(),
+    }
+}

@@ -1,0 +1,92 @@
+//! Single questions and lists of steps, as functions that borrow as little as they can: many of them run at once.
+
+use std::sync::Arc;
+
+use super::super::super::App;
+use super::super::readback::{self, Finding};
+use super::super::throttled_driver::{STEPS_AT_ONCE, ThrottledDriver};
+use crate::southbound::DriverError;
+use kernel::State;
+use kernel::allocation::Allocation;
+use kernel::controller::Controller;
+use kernel::id::{AllocationId, Name};
+use kernel::intent::{Dpid, StepOutcome, Table, Task};
+use kernel::topology::Topology;
+
+/// How many allocations are looked at under one lock.
+const PAGE: usize = 20_000;
+
+/// What became of the steps of one switch.
+pub(super) struct Done {
+    pub(super) outcomes: Vec<(Task, StepOutcome)>,
+    pub(super) error: Option<DriverError>,
+}
+
+/// Takes the steps in order, some at once. After an error nothing more is sent: what was sent is unknown.
+pub(super) async fn take_steps(hand: &ThrottledDriver, switch: Dpid, tasks: Vec<Task>) -> (Dpid, Done) {
+    let mut done = Done { outcomes: Vec::with_capacity(tasks.len()), error: None };
+    for some in tasks.chunks(STEPS_AT_ONCE) {
+        let steps: Vec<_> = some.iter().map(|task| task.step.clone()).collect();
+        let outcomes = match &done.error {
+            Some(_) => vec![],
+            None => match hand.apply(switch, &steps).await {
+                Ok(outcomes) => outcomes,
+                Err(error) => {
+                    done.error = Some(error);
+                    vec![]
+                }
+            },
+        };
+        let outcomes = outcomes.into_iter().chain(std::iter::repeat(StepOutcome::Unknown));
+        done.outcomes.extend(some.iter().cloned().zip(outcomes));
+    }
+    (switch, done)
+}
+
+pub(super) async fn read_one(hand: &ThrottledDriver, switch: Dpid) -> (Dpid, Result<Table, DriverError>) {
+    (switch, readback::table(hand, switch).await)
+}
+
+pub(super) async fn audit_one(
+    hand: &ThrottledDriver,
+    switch: Dpid,
+    known: &Table,
+    round: u64,
+) -> (Dpid, Result<Finding, DriverError>) {
+    (switch, readback::audit(hand, switch, known, round).await)
+}
+
+pub(super) async fn is_revision(app: App, controller: Arc<Controller>) -> bool {
+    let is_this = move |state: &State| {
+        state.controller(controller.name.as_str()).is_some_and(|now| now.revision == controller.revision)
+    };
+    app.read(is_this).await
+}
+
+pub(in crate::app::reconcile) async fn topology(app: App, name: Name) -> Option<Arc<Topology>> {
+    app.read(move |state: &State| state.network(name.as_str()).map(|network| Arc::clone(network.topology()))).await
+}
+
+pub(super) type TopologyAllocations = (Arc<Topology>, Vec<(AllocationId, Option<Arc<Allocation>>)>);
+
+pub(super) async fn find(app: App, topology: Name, ids: Vec<AllocationId>) -> Option<TopologyAllocations> {
+    let look = move |state: &State| {
+        let network = state.network(topology.as_str())?;
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.push((id, state.allocation(id).filter(|lsp| lsp.topology == topology).cloned()));
+        }
+        Some((Arc::clone(network.topology()), found))
+    };
+    app.read(look).await
+}
+
+pub(super) type AllocationScan = (Arc<Topology>, Vec<Arc<Allocation>>);
+
+pub(super) async fn page_after(app: App, topology: Name, after: Option<AllocationId>) -> Option<AllocationScan> {
+    let look = move |state: &State| {
+        let network = state.network(topology.as_str())?;
+        Some((Arc::clone(network.topology()), state.allocations_after(after).take(PAGE).cloned().collect()))
+    };
+    app.read(look).await
+}

@@ -1,0 +1,91 @@
+//! Finding out and saying where allocations stand, and how far the switches are from what they should hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::controller_status::{Condition, FieldEvent};
+use super::Worker;
+use kernel::id::AllocationId;
+use kernel::intent::{Agenda, Dpid, Table};
+
+impl Worker {
+    /// Finds out of everybody who was not in force what they are now.
+    pub(super) fn settle(&mut self) {
+        for id in self.unsettled.keys().copied().collect::<Vec<_>>() {
+            let condition = self.condition(id);
+            if condition == Condition::ACTIVE
+                && let Some(since) = self.unsettled.remove(&id)
+            {
+                self.faults.remove(&id);
+                let took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let controller = self.controller.name.clone();
+                self.app.inner.boards.tell(FieldEvent::Installed { controller, took_ms });
+            }
+            self.turn(id, &condition);
+        }
+        for id in self.plan.without_rules().collect::<Vec<_>>() {
+            self.turn(id, &self.condition(id));
+        }
+    }
+
+    fn condition(&self, id: AllocationId) -> Condition {
+        if let Some(why) = self.plan.why_not(id) {
+            return Condition::degraded(why);
+        }
+        if self.away.is_none() && self.plan.is_held(id, &self.seen) {
+            return Condition::ACTIVE;
+        }
+        if let Some(why) = &self.away {
+            return Condition::degraded(why);
+        }
+        if let Some(why) = self.plan.switches_of(id).find_map(|dpid| self.troubles.get(&dpid)) {
+            return Condition::degraded(why);
+        }
+        match self.faults.get(&id) {
+            Some(fault) => Condition::degraded(fault),
+            None => self.board.condition_of(id),
+        }
+    }
+
+    /// Says so if this is news.
+    pub(super) fn turn(&self, id: AllocationId, condition: &Condition) {
+        if self.board.set_condition(id, condition) {
+            let topology = self.controller.topology.clone();
+            let news = FieldEvent::Turned { id, topology, at: self.app.now(), condition: condition.clone() };
+            self.app.inner.boards.tell(news);
+        }
+    }
+
+    pub(super) fn report(&self) {
+        let size = |table: &Table| table.rules().len() + table.meters().len();
+        let intended: usize = self.plan.tables().values().map(size).sum();
+        let missing = Agenda::new(self.plan.tables(), &self.seen);
+        let unknown: usize = self
+            .plan
+            .tables()
+            .iter()
+            .filter(|(dpid, _)| !self.seen.contains_key(dpid))
+            .map(|(_, table)| size(table))
+            .sum();
+        let lacking = missing.puts() + unknown;
+        let drifting = u64::try_from(missing.len() + unknown).unwrap_or(u64::MAX);
+        let switches: BTreeMap<Dpid, Option<Arc<str>>> = self
+            .seen
+            .keys()
+            .chain(self.troubles.keys())
+            .map(|dpid| (*dpid, self.troubles.get(dpid).cloned()))
+            .collect();
+        let at = self.app.now();
+        let is_settled = drifting == 0 && self.closed_until.is_none() && self.troubles.is_empty();
+        self.board.set_status(|status| {
+            status.intended = u64::try_from(intended).unwrap_or(u64::MAX);
+            status.installed = u64::try_from(intended.saturating_sub(lacking)).unwrap_or(u64::MAX);
+            status.drifting = drifting;
+            status.unsettled = u64::try_from(self.unsettled.len()).unwrap_or(u64::MAX);
+            status.switches = switches;
+            if is_settled {
+                status.settled_at = Some(at);
+            }
+        });
+    }
+}

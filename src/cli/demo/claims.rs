@@ -1,0 +1,210 @@
+//! What came of a run: for each aggregator and level the figures, and whether what the paper reports was seen. Pure: from
+//! a record and nothing else.
+
+use serde::Serialize;
+
+use super::samples::{DemoRun, Happening, Latency, LevelSample, Phase, Sample, mean, places};
+use super::scenario::{AGGREGATORS, BACKGROUND_BPS, HEAVY, HEAVY_LEVEL, LINK_BPS};
+
+/// A buffer with less than this part of its capacity is as good as empty, in parts per million.
+pub const NEAR_EMPTY_PPM: u64 = 10_000;
+/// A buffer with more than this part of its capacity has filled, in parts per million.
+pub const FILLED_PPM: u64 = 500_000;
+/// Who sends this part of what there is sends as much as can be, in parts per million.
+pub const ALL_PPM: u64 = 900_000;
+const MILLION: u64 = 1_000_000;
+
+/// What came of a run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RunSummary {
+    /// How bandwidth was divided.
+    pub policy: String,
+    /// What was done and seen, and when.
+    pub events: Vec<Happening>,
+    /// What may wait in each level of an aggregator.
+    pub buffer_capacity_bytes: u64,
+    /// Each aggregator and level.
+    pub levels: Vec<LevelSummary>,
+    /// What the shared link had for the aggregators while the background traffic ran, and what they sent.
+    pub shared: Shared,
+    /// What the paper reports, and whether it was seen.
+    pub claims: Vec<PaperClaim>,
+}
+
+/// What became of a level of an aggregator. Rates are means over the second half of the time with both clients and the
+/// background traffic.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LevelSummary {
+    /// Which aggregator.
+    pub aggregator: String,
+    /// Which level.
+    pub qos_level: usize,
+    /// What came in, once for each subscription.
+    pub offered_bps: u64,
+    /// What the orchestrator gave.
+    pub granted_bps: u64,
+    /// What was sent.
+    pub sent_bps: u64,
+    /// What waited at most, over the whole run.
+    pub buffer_max_bytes: u64,
+    /// What waited at the end.
+    pub buffer_end_bytes: u64,
+    /// Messages lost.
+    pub dropped: u64,
+    /// How long messages were on their way.
+    pub latency: Latency,
+}
+
+/// The shared link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Shared {
+    /// What the background traffic left.
+    pub left_bps: u64,
+    /// What all aggregators together sent.
+    pub sent_bps: u64,
+}
+
+/// Something that the paper reports.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PaperClaim {
+    /// A name for programs.
+    pub name: &'static str,
+    /// In words.
+    pub text: &'static str,
+    /// The numbers that were compared.
+    pub figures: String,
+    /// Whether it was seen.
+    pub held: bool,
+}
+
+impl RunSummary {
+    /// What came of a run.
+    pub fn of(record: &DemoRun) -> Self {
+        Self {
+            policy: record.policy.clone(),
+            events: record.happenings.clone(),
+            buffer_capacity_bytes: record.timeline.buffer_bytes,
+            levels: places().map(|place| level(record, place)).collect(),
+            shared: shared(record),
+            claims: claims(record),
+        }
+    }
+
+    /// The level with the fourth topic.
+    pub fn heavy(&self) -> Option<&LevelSummary> {
+        self.levels.iter().find(|level| level.aggregator == AGGREGATORS[HEAVY].0 && level.qos_level == HEAVY_LEVEL)
+    }
+
+    /// What waited at most in any other aggregator.
+    pub fn others_max_bytes(&self) -> u64 {
+        let others = self.levels.iter().filter(|level| level.aggregator != AGGREGATORS[HEAVY].0);
+        others.map(|level| level.buffer_max_bytes).max().unwrap_or(0)
+    }
+
+    /// Whether everything that the paper reports was seen.
+    pub fn held(&self) -> bool {
+        self.claims.iter().all(|claim| claim.held)
+    }
+}
+
+fn at(sample: &Sample, (aggregator, level): (usize, usize)) -> LevelSample {
+    sample.aggregators.get(aggregator).and_then(|levels| levels.get(level)).copied().unwrap_or_default()
+}
+
+fn level(record: &DemoRun, place: (usize, usize)) -> LevelSummary {
+    let settled = |of: fn(LevelSample) -> u64| mean(record.settled(Phase::Client2), |sample| of(at(sample, place)));
+    let last = record.samples.last().map(|sample| at(sample, place)).unwrap_or_default();
+    LevelSummary {
+        aggregator: AGGREGATORS.get(place.0).map_or("", |(name, _)| *name).to_owned(),
+        qos_level: place.1,
+        offered_bps: settled(|level| level.offered_bps),
+        granted_bps: settled(|level| level.granted_bps),
+        sent_bps: settled(|level| level.sent_bps),
+        buffer_max_bytes: fullest(record.samples.iter(), |other| other == place),
+        buffer_end_bytes: last.buffer_bytes,
+        dropped: last.dropped,
+        latency: record.latencies.get(place.0).and_then(|levels| levels.get(place.1)).copied().unwrap_or_default(),
+    }
+}
+
+/// What waited at most in any of some levels.
+fn fullest<'a>(samples: impl Iterator<Item = &'a Sample>, of: impl Fn((usize, usize)) -> bool) -> u64 {
+    let levels = samples.flat_map(|sample| places().map(move |place| (place, at(sample, place).buffer_bytes)));
+    levels.filter(|(place, _)| of(*place)).map(|(_, bytes)| bytes).max().unwrap_or(0)
+}
+
+fn shared(record: &DemoRun) -> Shared {
+    let settled = || record.settled(Phase::Client2);
+    let left = |sample: &Sample| LINK_BPS.saturating_sub(sample.background_bps);
+    let sent = |sample: &Sample| places().map(|place| at(sample, place).sent_bps).fold(0, u64::saturating_add);
+    Shared { left_bps: mean(settled(), left), sent_bps: mean(settled(), sent) }
+}
+
+fn claims(record: &DemoRun) -> Vec<PaperClaim> {
+    let capacity = record.timeline.buffer_bytes;
+    let near_empty = capacity * NEAR_EMPTY_PPM / MILLION;
+    let both = || record.during(Phase::Client2).chain(record.during(Phase::Quiet));
+    let others = |(aggregator, _): (usize, usize)| aggregator != HEAVY;
+    let heavy = |place: (usize, usize)| place == (HEAVY, HEAVY_LEVEL);
+    let alone = fullest(record.during(Phase::Client1), |_| true);
+    let filled = fullest(both(), heavy);
+    let spared = fullest(both(), others);
+    let shared = shared(record);
+    let impaired: Vec<LevelSummary> =
+        places().filter(|place| others(*place)).map(|place| level(record, place)).filter(is_impaired).collect();
+    let given = |phase| mean(record.settled(phase), |sample| at(sample, (HEAVY, HEAVY_LEVEL)).granted_bps);
+    let (busy, quiet) = (given(Phase::Client2), given(Phase::Quiet));
+    let claim = |name, text, figures, held| PaperClaim { name, text, figures, held };
+    vec![
+        claim(
+            "near_empty_with_client_1",
+            "with Client 1 alone every buffer stays near-empty",
+            format!("at most {alone} bytes; near-empty is below {near_empty} of {capacity}"),
+            seen(record, Phase::Client1) && alone < near_empty,
+        ),
+        claim(
+            "ag1_fills_with_client_2",
+            "after Client 2 Ag1's buffer fills",
+            format!("at most {filled} bytes of {capacity}"),
+            filled >= capacity * FILLED_PPM / MILLION,
+        ),
+        claim(
+            "others_stay_near_empty",
+            "the others' buffers stay near-empty",
+            format!("at most {spared} bytes; near-empty is below {near_empty}"),
+            seen(record, Phase::Client2) && spared < near_empty,
+        ),
+        claim(
+            "as_much_as_can_be",
+            "the orchestrator gives Ag1 as much as it can",
+            format!("of the {} bit/s that the background traffic left, {} were sent", shared.left_bps, shared.sent_bps),
+            shared.left_bps > 0 && shared.sent_bps >= shared.left_bps * ALL_PPM / MILLION,
+        ),
+        claim(
+            "others_are_not_impaired",
+            "without impairing the others: they send what they are offered and lose nothing",
+            match impaired.first() {
+                None => "no level of another aggregator is sent less, or lost a message".to_owned(),
+                Some(level) => format!(
+                    "{} sent {} of {} bit/s in level {} and lost {} messages",
+                    level.aggregator, level.sent_bps, level.offered_bps, level.qos_level, level.dropped
+                ),
+            },
+            seen(record, Phase::Client2) && impaired.is_empty(),
+        ),
+        claim(
+            "what_is_let_go_is_given",
+            "what the background traffic lets go of is given to Ag1",
+            format!("{busy} bit/s while it ran, {quiet} bit/s after"),
+            quiet >= busy.saturating_add(BACKGROUND_BPS * ALL_PPM / MILLION),
+        ),
+    ]
+}
+
+fn seen(record: &DemoRun, phase: Phase) -> bool {
+    record.during(phase).next().is_some()
+}
+
+fn is_impaired(level: &LevelSummary) -> bool {
+    level.dropped > 0 || level.sent_bps < level.offered_bps * ALL_PPM / MILLION
+}

@@ -1,0 +1,169 @@
+//! Content by name: which gateways offer it. A consumer that wants a name is sent to them, and needs to know no address
+//! before. What must stay true: however many aggregators and topics there are, one request looks at a bounded number.
+
+use std::collections::BTreeSet;
+
+use axum::extract::{OriginalUri, State};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::FromQuery;
+use super::problem::{BadRequest, InternalError, Problem};
+use super::{ApiState, pagination, problem_catalogue};
+use crate::app::scalars::StoredName;
+use formats::Instant;
+use formats::aggregator::StandingWord;
+use kernel::id::Name;
+use kernel::scheduler::engine::AggregatorView;
+use mqtt::codec::topic;
+
+/// How many aggregators one request looks at, at most; the next page goes on after them.
+const LOOKED_AT_MAX: usize = 10_000;
+/// How many at a time.
+const LOOKED_AT_ONCE: usize = 500;
+/// How many names of one gateway are told.
+const NAMES_MAX: usize = 100;
+
+/// What is looked for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ContentQuery {
+    /// A name, or an MQTT filter such as plant/+/pressure or plant/#.
+    #[param(min_length = 1, max_length = 255, example = "plant/#")]
+    name: String,
+    /// How many gateways at most.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The cursor of the page.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    after: Option<StoredName>,
+}
+
+/// A gateway that offers something of that name.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Offer {
+    /// Its id as an aggregator.
+    aggregator: String,
+    /// Where consumers subscribe: POST v1/subscriptions below it. Absent: it told no URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    url: Option<String>,
+    /// At which node.
+    node: String,
+    /// In which topology.
+    topology: String,
+    /// Whether it reported within its lease.
+    state: StandingWord,
+    /// When it was heard last.
+    #[schema(value_type = String, format = DateTime)]
+    heard_at: Instant,
+    /// What it offers of that name, at most 100.
+    names: Vec<OfferedName>,
+    /// How many it offers.
+    names_total: usize,
+}
+
+/// A name that is offered.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OfferedName {
+    /// The topic.
+    name: String,
+    /// In which level it is sent to those who want it now; 0 where nobody does.
+    qos_level: u8,
+    /// What it takes to send it to one consumer.
+    arrival_bps: u64,
+    /// How many want it in this level.
+    subscribers: usize,
+}
+
+/// A page of gateways.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
+struct OfferPage {
+    /// By the ids of the aggregators.
+    items: Vec<Offer>,
+    /// The cursor of the next page, if there may be one. It is there too where many gateways were looked at and few found.
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
+/// Says which gateways offer a name.
+///
+/// Content is named, not addressed: look a name up here, then subscribe at the gateways found. A gateway that is `stale`
+/// or `lost` has not reported lately and may be gone.
+#[utoipa::path(
+    get,
+    path = "/v1/contents",
+    tag = "aggregators",
+    summary = "Find the gateways that offer a name",
+    params(ContentQuery),
+    responses(
+        (status = 200, description = "A page of them", body = OfferPage, headers(("Link" = String, description = "rel=\"next\": the next page")), example = json!({
+            "items": [{
+                "aggregator": "ag1", "url": "http://10.0.0.1:8090", "node": "a", "topology": "net", "state": "fresh",
+                "heard_at": "2030-01-01T00:00:00.000Z",
+                "names": [{"name": "plant/1/pressure", "qos_level": 2, "arrival_bps": 40_000, "subscribers": 1}],
+                "names_total": 1
+            }]
+        })),
+        BadRequest, InternalError,
+    )
+)]
+pub(super) async fn content_list(
+    State(room): State<ApiState>,
+    OriginalUri(uri): OriginalUri,
+    FromQuery(query): FromQuery<ContentQuery>,
+) -> Result<Response, Problem> {
+    let limit = pagination::limit(query.limit)?;
+    topic::check_filter(&query.name).map_err(|fault| {
+        let detail = format!("name is no topic and no topic filter: {fault}");
+        Problem::new(&problem_catalogue::MALFORMED_QUERY, detail).with("field", "name")
+    })?;
+    let mut after = query.after.map(|StoredName(name)| name);
+    let mut items = vec![];
+    for _ in 0..LOOKED_AT_MAX / LOOKED_AT_ONCE {
+        let views = room.app.scheduler().aggregators(after.as_ref(), LOOKED_AT_ONCE);
+        for view in &views {
+            if items.len() == limit {
+                return Ok(pagination::respond(&uri, &items, after.map(|id| id.to_string())));
+            }
+            after = Some(view.id.clone());
+            items.extend(offer(view, &query.name));
+        }
+        if views.len() < LOOKED_AT_ONCE {
+            return Ok(pagination::respond(&uri, &items, None));
+        }
+    }
+    Ok(pagination::respond(&uri, &items, after.map(|id| id.to_string())))
+}
+
+/// What an aggregator offers of a name, if anything.
+fn offer(view: &AggregatorView, filter: &str) -> Option<Offer> {
+    let metadata = &view.metadata;
+    let found = metadata.topics.iter().filter(|report| topic::matches(filter, report.topic.as_str()));
+    let mut names = vec![];
+    let mut all = BTreeSet::new();
+    for report in found {
+        all.insert(&report.topic);
+        if names.len() < NAMES_MAX {
+            names.push(OfferedName {
+                name: report.topic.to_string(),
+                qos_level: report.level.number(),
+                arrival_bps: report.arrival.as_bps(),
+                subscribers: report.subscribers.len(),
+            });
+        }
+    }
+    (!all.is_empty()).then(|| Offer {
+        aggregator: view.id.to_string(),
+        url: metadata.presence.url.as_ref().map(Name::to_string),
+        node: metadata.node.to_string(),
+        topology: view.topology.to_string(),
+        state: StandingWord::of(view.standing),
+        heard_at: Instant(view.heard_at),
+        names,
+        names_total: all.len(),
+    })
+}

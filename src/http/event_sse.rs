@@ -1,0 +1,154 @@
+//! The stream of events: from the journal as far as it reaches, then live; never a gap, nothing twice.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::sse::Event;
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use serde::Serialize;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use super::event::{EventView, is_of, kind_of};
+use super::wire::Instant;
+use crate::app::scalars::{StateWord, StoredAllocationId, StoredName};
+use crate::app::{App, Commit, Fact, FieldEvent};
+use kernel::id::Sequence;
+
+/// How often a silent stream says that it is there.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How many events are read from the journal at once.
+const READ_AT_ONCE: u32 = 500;
+
+/// The events after `after`, or from now on, until the service stops or the journal cannot be read.
+pub(super) fn events(
+    app: App,
+    after: Option<Sequence>,
+    topology: Option<StoredName>,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    // Whoever listens before looking at the head misses nothing.
+    let commits = app.subscribe();
+    let stop = app.stopping();
+    let told = after.unwrap_or_else(|| app.head());
+    let news = app.news();
+    let tail = Tail { app, commits, stop, told, waiting: VecDeque::new(), may_lag: true };
+    unfold((tail, news, topology), |(mut tail, mut news, topology)| async move {
+        loop {
+            // What the field says comes when it comes: it has no place among the events, and is not told again.
+            let event = tokio::select! {
+                fact = tail.next() => Some(fact?).filter(|fact| is_of(&fact.record, topology.as_ref())).map(|fact| render(&fact)),
+                said = news.recv() => said.ok().and_then(|said| turned(&said, topology.as_ref())),
+            };
+            if let Some(event) = event {
+                return Some((Ok(event), (tail, news, topology)));
+            }
+        }
+    })
+}
+
+/// An allocation's new condition, as far as it is of the topology.
+fn turned(news: &FieldEvent, wanted: Option<&StoredName>) -> Option<Event> {
+    let FieldEvent::Turned { id, topology, at, condition } = news else { return None };
+    if wanted.is_some_and(|wanted| wanted.0 != *topology) {
+        return None;
+    }
+    let view = TurnView {
+        kind: TURNED,
+        allocation: StoredAllocationId(*id),
+        topology: topology.as_str(),
+        at: Instant(*at),
+        state: condition.state.into(),
+        reason: condition.reason.as_deref(),
+    };
+    Some(Event::default().event(TURNED).data(serde_json::to_string(&view).unwrap_or_default()))
+}
+
+/// The kind of what is told of an allocation's condition.
+const TURNED: &str = "allocation_state";
+
+#[derive(Serialize)]
+struct TurnView<'a> {
+    kind: &'static str,
+    allocation: StoredAllocationId,
+    topology: &'a str,
+    at: Instant,
+    state: StateWord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+fn render(fact: &Fact) -> Event {
+    let event = Event::default().id(fact.sequence.0.to_string()).event(kind_of(&fact.record));
+    // Records have no line ends in their JSON.
+    event.data(serde_json::to_string(&EventView::of(fact)).unwrap_or_default())
+}
+
+/// Somebody who follows what happens.
+struct Tail {
+    app: App,
+    commits: Receiver<Commit>,
+    stop: CancellationToken,
+    /// The last event that was taken up.
+    told: Sequence,
+    /// Events after it that are to be told, each the one after the other.
+    waiting: VecDeque<Arc<Fact>>,
+    /// Whether the journal may have events that the commits to come do not.
+    may_lag: bool,
+}
+
+impl Tail {
+    /// The next event.
+    async fn next(&mut self) -> Option<Arc<Fact>> {
+        loop {
+            if let Some(fact) = self.waiting.pop_front() {
+                return Some(fact);
+            }
+            if self.stop.is_cancelled() {
+                return None;
+            }
+            if self.may_lag {
+                self.read().await?;
+            } else {
+                self.listen().await?;
+            }
+        }
+    }
+
+    /// What the journal has; live again once it has no more.
+    async fn read(&mut self) -> Option<()> {
+        let facts = self.app.facts_after(self.told, READ_AT_ONCE).await;
+        let facts = facts.inspect_err(|error| tracing::error!(%error, "a stream cannot read the journal")).ok()?;
+        self.may_lag = !facts.is_empty();
+        facts.into_iter().for_each(|fact| self.take_up(fact));
+        Some(())
+    }
+
+    /// What is committed.
+    async fn listen(&mut self) -> Option<()> {
+        let commit = tokio::select! {
+            commit = self.commits.recv() => commit,
+            () = self.stop.cancelled() => return None,
+        };
+        match commit {
+            Ok(commit) => commit.facts.iter().for_each(|fact| self.take_up(Arc::clone(fact))),
+            Err(RecvError::Lagged(_)) => self.may_lag = true,
+            Err(RecvError::Closed) => return None,
+        }
+        Some(())
+    }
+
+    /// Takes up the next event; one that was told already is left, one that comes too early is read from the journal in
+    /// its turn.
+    fn take_up(&mut self, fact: Arc<Fact>) {
+        if fact.sequence == self.told.next() {
+            self.told = fact.sequence;
+            self.waiting.push_back(fact);
+        } else if fact.sequence > self.told {
+            self.may_lag = true;
+        }
+    }
+}

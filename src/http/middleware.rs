@@ -1,0 +1,121 @@
+//! What every request passes: it gets an id, its trace is answered, pages of other sites change nothing, a panic is an
+//! answer, and problems are rendered. One function, so that the way in stays short.
+
+use std::fmt::Write;
+use std::hash::{BuildHasher, RandomState};
+use std::panic::AssertUnwindSafe;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+
+use super::problem::Problem;
+use super::problem_catalogue;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// The longest request id that is taken over.
+const REQUEST_ID_MAX_BYTES: usize = 128;
+
+/// Lets a request pass, or not.
+pub(super) async fn pass(request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let trace = request.headers().get(TRACEPARENT).filter(|value| is_traceparent(value)).cloned();
+    let (uri, method) = (request.uri().clone(), request.method().clone());
+    let mut response = match foreign_origin(&request) {
+        Some(problem) => problem.into_response(),
+        None => {
+            let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+            answered.unwrap_or_else(|_| {
+                tracing::error!(path = uri.path(), request_id = id.to_str().unwrap_or_default(), "a handler panicked");
+                Problem::new(&problem_catalogue::INTERNAL, "the handler of this request failed").into_response()
+            })
+        }
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        problem.write(uri.path(), &mut response);
+    }
+    tracing::debug!(
+        %method, path = uri.path(), status = response.status().as_u16(), request_id = id.to_str().unwrap_or_default(),
+        traceparent = trace.as_ref().and_then(|trace| trace.to_str().ok()), "answered"
+    );
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    if let Some(trace) = trace {
+        headers.insert(TRACEPARENT, trace);
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+    response
+}
+
+/// The one that came with the request, if it is harmless; else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_good = |value: &&HeaderValue| {
+        (1..=REQUEST_ID_MAX_BYTES).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    headers.get(REQUEST_ID).filter(is_good).cloned().unwrap_or_else(new_request_id)
+}
+
+/// Differs within a process by a counter, and between processes by a random prefix.
+fn new_request_id() -> HeaderValue {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut id = String::with_capacity(32);
+    // Writing to a string cannot fail.
+    let _ = write!(id, "{:016x}{:08x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed));
+    HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// W3C Trace Context §3.2.2: version, trace, parent and flags in lower-case hexadecimal, version ff and zeros excluded.
+fn is_traceparent(value: &HeaderValue) -> bool {
+    let mut parts = value.as_bytes().split(|byte| *byte == b'-');
+    let mut hex = |length: usize| {
+        let part = parts.next().unwrap_or_default();
+        let good = part.len() == length && part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        (good, part.iter().all(|byte| *byte == b'0'))
+    };
+    let [version, trace, parent, flags] = [hex(2), hex(32), hex(16), hex(2)];
+    let well_formed = version.0 && trace.0 && parent.0 && flags.0 && parts.next().is_none();
+    well_formed && !trace.1 && !parent.1 && !value.as_bytes().starts_with(b"ff")
+}
+
+/// Browsers send Origin with every request that may change something, and say in Sec-Fetch-Site from where it comes; it has
+/// to be a page of ours then. Whoever sends neither is no browser.
+fn foreign_origin(request: &Request) -> Option<Problem> {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return None;
+    }
+    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if !matches!(site, None | Some(b"same-origin" | b"none")) {
+        return Some(Problem::new(&problem_catalogue::FOREIGN_ORIGIN, "the request comes from a page of another site"));
+    }
+    let origin = request.headers().get(header::ORIGIN)?;
+    let own = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+    let own = own.or_else(|| request.uri().authority().map(|authority| authority.as_str().as_bytes()));
+    let site = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, site)| site.as_bytes());
+    match (site, own) {
+        (Some(site), Some(own)) if site.eq_ignore_ascii_case(own) => None,
+        _ => Some(Problem::new(&problem_catalogue::FOREIGN_ORIGIN, "the Origin of the request is not this Host")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_well_formed_traces_are_answered() {
+        let is = |text: &str| is_traceparent(&HeaderValue::from_str(text).unwrap());
+        assert!(is("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        assert!(!is("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        assert!(!is("00-00000000000000000000000000000000-00f067aa0ba902b7-01"));
+        assert!(!is("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more"));
+        assert!(!is("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"));
+        assert!(!is(""));
+    }
+}

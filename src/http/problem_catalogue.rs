@@ -1,0 +1,183 @@
+//! The kinds of problems: one table, from which the answers take status and title, and the pages under `/problems/` their
+//! text. What must stay true: a kind keeps its slug and its status.
+
+use axum::http::StatusCode;
+
+/// A kind of problem.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct ProblemKind {
+    /// The last part of its type.
+    pub(super) slug: &'static str,
+    /// With which status it is answered.
+    pub(super) status: StatusCode,
+    /// What it is, whatever the occasion.
+    pub(super) title: &'static str,
+    /// What happened, at more length.
+    pub(super) meaning: &'static str,
+    /// What whoever meets it can do.
+    pub(super) remedy: &'static str,
+}
+
+impl ProblemKind {
+    /// Whether trying again as it is may help.
+    pub(super) fn is_transient(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// By its slug.
+    pub(super) fn of_slug(slug: &str) -> Option<&'static Self> {
+        ALL.iter().copied().find(|kind| kind.slug == slug)
+    }
+}
+
+macro_rules! kinds {
+    ($($name:ident $status:ident $slug:literal $title:literal; $meaning:literal; $remedy:literal;)*) => {
+        $(
+            pub(super) static $name: ProblemKind = ProblemKind {
+                slug: $slug,
+                status: StatusCode::$status,
+                title: $title,
+                meaning: $meaning,
+                remedy: $remedy,
+            };
+        )*
+        /// Every kind.
+        pub(super) static ALL: &[&ProblemKind] = &[$(&$name),*];
+    };
+}
+
+kinds! {
+    MALFORMED_BODY BAD_REQUEST "malformed-body" "The body cannot be read";
+        "The body is not JSON, has a member that is not known, lacks one that is needed, or has one of the wrong type.";
+        "Look at line and column. Unknown members are refused so that a misspelt one is noticed.";
+    MALFORMED_QUERY BAD_REQUEST "malformed-query" "The query cannot be read";
+        "A query parameter is not known, is there twice, or has a value that it cannot have.";
+        "Compare the query with the operation's parameters. Cursors are to be used as they were given.";
+    MALFORMED_PATH BAD_REQUEST "malformed-path" "The path cannot be read";
+        "A name or an id in the path is not one: names have 1 to 255 bytes and no control characters, ids are numbers, ids of aggregators have none of / + # $.";
+        "Percent-encode names as UTF-8.";
+    MALFORMED_HEADER BAD_REQUEST "malformed-header" "A header cannot be read";
+        "If-Match is not one entity tag or *, Idempotency-Key is not 1 to 255 visible ASCII characters, or Last-Event-ID is not a number.";
+        "Send back an ETag exactly as it was answered, with its quotation marks.";
+    UNREADABLE_TOPOLOGY BAD_REQUEST "unreadable-topology" "The topology cannot be read";
+        "The file is not in the format that it was taken for, or is not a valid topology.";
+        "Look at line, column and element. If the format was recognised wrongly, name it: ?format=graphml.";
+    FOREIGN_ORIGIN FORBIDDEN "foreign-origin" "A page of another site may not change anything";
+        "The request changes something and comes from a web page of another site (its Origin is not this Host).";
+        "Use a page that this server serves, or a client that is not a web page.";
+    NOT_FOUND NOT_FOUND "not-found" "There is nothing here";
+        "No resource has this path.";
+        "Compare the path with the document at /v1/openapi.json.";
+    UNKNOWN_TOPOLOGY NOT_FOUND "unknown-topology" "There is no such topology";
+        "No topology has the name in the path.";
+        "List them: GET /v1/topologies. Names tell upper from lower case.";
+    UNKNOWN_LINK NOT_FOUND "unknown-link" "There is no such link";
+        "The topology has no link of the name in the path. Links are directed: each direction has a name of its own.";
+        "List them: GET /v1/topologies/{topology}/links.";
+    UNKNOWN_ALLOCATION NOT_FOUND "unknown-allocation" "There is no such allocation";
+        "No allocation has this id, neither living nor ended.";
+        "Take ids from the answer to POST /v1/allocations, or list them.";
+    UNKNOWN_CONTROLLER NOT_FOUND "unknown-controller" "There is no such controller";
+        "No controller has this name.";
+        "List them, or PUT one.";
+    UNKNOWN_AGGREGATOR NOT_FOUND "unknown-aggregator" "There is no such aggregator";
+        "No aggregator of this id has reported lately. What aggregators report is not kept over a restart.";
+        "List them: GET /v1/aggregators. An aggregator is known from its first report on.";
+    METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method-not-allowed" "The resource does not have this method";
+        "The path is right, the method is not.";
+        "The Allow header lists the methods that it has.";
+    INSUFFICIENT_BANDWIDTH CONFLICT "insufficient-bandwidth" "No path has the bandwidth";
+        "There are paths that obey the constraints, but none has the bandwidth that was asked for, even if everybody left who has to yield to this class. binding_links says which links lack it, largest_admissible_bps what would have been admitted.";
+        "Ask for less, in a better class, or with fewer constraints; or wait until others have ended.";
+    NO_PATH CONFLICT "no-path" "No path obeys the constraints";
+        "Whatever the bandwidth, no path is left; constraint says which constraint took the last one away.";
+        "Relax that constraint; least_hops and least_delay_us say by how much.";
+    TOO_CONGESTED CONFLICT "too-congested" "The path would cost more than the policy pays";
+        "There is room, but the network is so loaded that the policy (refuse_above_percent) keeps it for demands that need less of it.";
+        "Wait, ask for less, or change the bandwidth model's policy.";
+    TOPOLOGY_CONFLICT CONFLICT "topology-conflict" "Allocations do not fit the new revision";
+        "The allocations listed in conflicts have no place in the new revision on the paths that they have.";
+        "Upload with ?evict=true to have them re-routed or ended, or release them first.";
+    TOPOLOGY_IN_USE CONFLICT "topology-in-use" "The topology carries allocations";
+        "A topology can only be deleted when no allocation lives in it.";
+        "Release its allocations first.";
+    TOPOLOGY_CONTROLLED CONFLICT "topology-controlled" "The topology has another controller";
+        "The switches of a topology are reached through one controller: two hands on one switch would undo each other's work.";
+        "Delete the controller that the member controller names, or change that one.";
+    CONTROLLER_UNAVAILABLE BAD_GATEWAY "controller-unavailable" "The controller does not answer as it should";
+        "The controller cannot be reached, refuses, or answers something that makes no sense. Nothing was changed.";
+        "Look at GET /v1/controllers/{id}: its state and last error say more.";
+    CLASSES_IN_USE CONFLICT "classes-in-use" "Allocations need classes that the new model does not have";
+        "The living allocations listed in conflicts have a class type, or a priority in it, that the new bandwidth model lacks.";
+        "Keep those classes, or release the allocations first.";
+    ALREADY_ENDED CONFLICT "already-ended" "The allocation is over";
+        "The allocation has ended, for the reason that state gives. What is over cannot be changed or released.";
+        "Ask for a new one.";
+    LIMIT_REACHED CONFLICT "limit-reached" "A limit of this service is reached";
+        "There are as many topologies, living allocations or aggregators with their topics as this service takes.";
+        "Delete or release what is not needed.";
+    REPORT_NOT_NEWER CONFLICT "report-not-newer" "The report is not newer than the last one";
+        "A report with this or a later at was heard already: this one is a repetition, or was overtaken. Nothing was changed.";
+        "Give each report the time at which it was made, with milliseconds.";
+    AGGREGATOR_ELSEWHERE CONFLICT "aggregator-elsewhere" "An aggregator of this id is at another node";
+        "Reports under this id come from another node: there are two aggregators with one id. The one that was heard first keeps it until its lease is over.";
+        "Give each aggregator an id of its own.";
+    AGGREGATOR_TAKEN CONFLICT "aggregator-taken" "Another instance reports under this id";
+        "Reports under this id come from another process, which was heard within its lease: there are two gateways with one id, or one was started again without a farewell. Nothing was changed.";
+        "Give each aggregator an id of its own. One that was started again is taken when the lease of the one before is over, or at once after its farewell: a last report without an instance.";
+    IDEMPOTENCY_IN_FLIGHT CONFLICT "idempotency-in-flight" "The first request with this key is still being answered";
+        "Two requests with one Idempotency-Key arrived at once.";
+        "Wait for the answer to the first, or repeat the request shortly.";
+    PRECONDITION_FAILED PRECONDITION_FAILED "precondition-failed" "It is no longer what you read";
+        "If-Match names a revision that is not the current one: somebody changed it since, or it is not there.";
+        "Read it again, look at what changed, and repeat the change with the new ETag.";
+    BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body-too-large" "The body is too large";
+        "Topologies may have 16 MiB, metadata of aggregators 256 KiB, all other bodies 1 MiB.";
+        "Send less at once.";
+    UNSUPPORTED_MEDIA_TYPE UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body has to be JSON";
+        "The Content-Type is neither application/json nor another +json type.";
+        "Send Content-Type: application/json.";
+    IMPOSSIBLE UNPROCESSABLE_ENTITY "impossible-request" "The request is well-formed but impossible";
+        "A number is out of its range, members contradict each other, or the request could never be met. field says which.";
+        "Correct the field.";
+    UNKNOWN_REFERENCE UNPROCESSABLE_ENTITY "unknown-reference" "The body names what is not there";
+        "A topology, node, link or class that the body names does not exist.";
+        "Compare the names with GET /v1/topologies/{topology}.";
+    MISSING_CAPACITY UNPROCESSABLE_ENTITY "missing-capacity" "A link has no capacity";
+        "A link of the file has no capacity that can be read, and the upload asked to refuse such files.";
+        "Give the capacity, or upload with on_missing_capacity=default or drop.";
+    INVALID_MODEL UNPROCESSABLE_ENTITY "invalid-model" "The parts do not make a bandwidth model";
+        "A share is out of range, a class is there twice, or the TE-classes do not match. field says where.";
+        "Correct the field.";
+    IDEMPOTENCY_MISMATCH UNPROCESSABLE_ENTITY "idempotency-mismatch" "The key stands for another request";
+        "This Idempotency-Key was used in the last 24 hours for a request with another path or body.";
+        "Use a new key for a new request; repeat a request byte for byte.";
+    PRECONDITION_REQUIRED PRECONDITION_REQUIRED "precondition-required" "Say which revision you change";
+        "A change to something that exists needs If-Match, so that nobody undoes what they have not seen.";
+        "Read it and send its ETag in If-Match, or * to change whatever is there.";
+    INTERNAL INTERNAL_SERVER_ERROR "internal-error" "This server has a defect";
+        "Something happened that should not. Nothing was changed.";
+        "Report it with the X-Request-Id of the answer.";
+    BUSY SERVICE_UNAVAILABLE "busy" "Too many requests are waiting";
+        "The queue of requests to be decided is full. Nothing was changed.";
+        "Repeat the request after the seconds that Retry-After gives.";
+    STOPPING SERVICE_UNAVAILABLE "stopping" "The service is stopping";
+        "The service is being stopped or restarted. Nothing was changed.";
+        "Repeat the request shortly.";
+    JOURNAL_UNAVAILABLE SERVICE_UNAVAILABLE "journal-unavailable" "The journal does not answer";
+        "The database cannot be read or written. What could not be written down did not happen.";
+        "Repeat the request shortly; if it persists, look at /readyz and at the service's log.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_unique_and_every_kind_is_an_error() {
+        for kind in ALL {
+            assert_eq!(ProblemKind::of_slug(kind.slug), Some(*kind));
+            assert!(kind.status.is_client_error() || kind.status.is_server_error());
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Allocations that are over: what they were, how they ended, and how they are looked for.
+
+use serde::Serialize;
+
+use super::encode::{Indices, RecordEncodeError};
+use super::record::AllocationRecord;
+use super::scalars::{EndWord, StoredName};
+use super::{JournalError, number, statement};
+use kernel::allocation::{Allocation, EndCause};
+use kernel::class::ClassType;
+use kernel::id::{Name, Sequence};
+use kernel::topology::Topology;
+use kernel::units::Millis;
+
+/// Frames a link's name among the others; no name contains it, since names have no control characters.
+const FRAME: char = '\u{1f}';
+
+/// Id, state, end, ending event, body.
+pub(super) type HistoryRow = (i64, String, i64, i64, String);
+
+const TABLE: &str = "past_allocation";
+
+/// An allocation that is over.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Past {
+    /// What it was, with the path that it had.
+    pub allocation: AllocationRecord,
+    /// Why it is over.
+    pub cause: EndCause,
+    /// Since when.
+    pub ended_at: Millis,
+    /// By which event.
+    pub ended_by: Sequence,
+}
+
+impl Past {
+    /// An allocation as it was just before it ended, in a topology that its numbers belong to.
+    ///
+    /// # Errors
+    /// The numbers do not belong to this topology.
+    pub fn of(
+        allocation: &Allocation,
+        topology: &Topology,
+        cause: EndCause,
+        ended_at: Millis,
+        ended_by: Sequence,
+    ) -> Result<Self, RecordEncodeError> {
+        let allocation = Indices { name: &allocation.topology, topology }.allocation(allocation)?;
+        Ok(Self { allocation, cause, ended_at, ended_by })
+    }
+
+    pub(super) fn read((id, state, ended_at_ms, ended_by, body): &HistoryRow) -> Result<Self, JournalError> {
+        let damaged = |error| JournalError::Damaged { table: TABLE, row: *id, error };
+        Ok(Self {
+            allocation: serde_json::from_str(body).map_err(damaged)?,
+            cause: EndWord::read(state).map_err(damaged)?.into(),
+            ended_at: Millis(number(TABLE, *id, *ended_at_ms)?),
+            ended_by: Sequence(number(TABLE, *id, *ended_by)?),
+        })
+    }
+
+    pub(super) fn row(&self) -> PastRow<'_> {
+        let body = &self.allocation;
+        PastRow {
+            topology: &body.topology,
+            ingress: &body.ingress,
+            egress: &body.egress,
+            class_type: body.class_type,
+            setup_priority: body.setup_priority,
+            hold_priority: body.hold_priority,
+            bandwidth_bps: body.bandwidth_bps,
+            aggregator: body.aggregator.as_ref(),
+            state: self.cause.into(),
+            links: framed(&body.path),
+            created_at_ms: body.created_at_ms,
+            ended_at_ms: self.ended_at.0,
+            ended_by: self.ended_by.0,
+            body,
+        }
+    }
+}
+
+/// The columns of a past allocation, by name.
+#[derive(Serialize)]
+pub(super) struct PastRow<'a> {
+    topology: &'a StoredName,
+    ingress: &'a StoredName,
+    egress: &'a StoredName,
+    class_type: u8,
+    setup_priority: u8,
+    hold_priority: u8,
+    bandwidth_bps: u64,
+    aggregator: Option<&'a StoredName>,
+    state: EndWord,
+    links: String,
+    body: &'a AllocationRecord,
+    created_at_ms: u64,
+    ended_at_ms: u64,
+    ended_by: u64,
+}
+
+fn framed(path: &[StoredName]) -> String {
+    let mut links = String::from(FRAME);
+    for link in path {
+        links.push_str(link.0.as_str());
+        links.push(FRAME);
+    }
+    links
+}
+
+/// Which past allocations are wanted; absent parts ask nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PastFilter {
+    /// In this topology.
+    pub topology: Option<Name>,
+    /// That ended so.
+    pub cause: Option<EndCause>,
+    /// In this class.
+    pub class_type: Option<ClassType>,
+    /// That entered here.
+    pub ingress: Option<Name>,
+    /// That left here.
+    pub egress: Option<Name>,
+    /// Whose path had this link.
+    pub link: Option<Name>,
+    /// That this aggregator asked for.
+    pub aggregator: Option<Name>,
+}
+
+/// What is bound to a condition's parameter.
+pub(super) enum Bind {
+    Text(String),
+    Number(i64),
+}
+
+impl PastFilter {
+    /// The listing's text, and what is bound from `$3` on.
+    pub(super) fn listing(&self) -> (String, Vec<Bind>) {
+        let name = |name: &Option<Name>| name.as_ref().map(|name| Bind::Text(name.as_str().to_owned()));
+        let link = self.link.as_ref().map(|link| Bind::Text(format!("{FRAME}{link}{FRAME}")));
+        let cause = self.cause.map(|cause| Bind::Text(EndWord::from(cause).as_str().to_owned()));
+        let class_type = self.class_type.map(|class_type| Bind::Number(class_type.number().into()));
+        let conditions = [
+            (statement::PAST_TOPOLOGY, name(&self.topology)),
+            (statement::PAST_STATE, cause),
+            (statement::PAST_CLASS_TYPE, class_type),
+            (statement::PAST_INGRESS, name(&self.ingress)),
+            (statement::PAST_EGRESS, name(&self.egress)),
+            (statement::PAST_AGGREGATOR, name(&self.aggregator)),
+            (statement::PAST_LINK, link),
+        ];
+        let mut text = String::from(statement::PAST_LIST);
+        let mut binds = Vec::new();
+        for (condition, bind) in conditions {
+            let Some(bind) = bind else { continue };
+            binds.push(bind);
+            text.push_str(&condition.replace("$n", &format!("${}", binds.len() + 2)));
+        }
+        text.push_str(statement::PAST_LIST_TAIL);
+        (text, binds)
+    }
+}

@@ -1,0 +1,372 @@
+//! What `ofctl_rest` and `rest_topology` answer, in the kernel's words. What is read back is spelt otherwise than what was
+//! written: `eth_type` is `dl_type`, `ipv4_dst` is `nw_dst` and without a mask if that is full, actions are strings.
+//!
+//! What must stay true: whatever is not exactly a thing that we write becomes opaque, never a thing that it is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::super::{Adjacency, Port, PortCounters};
+use kernel::allocation::Ipv4Prefix;
+use kernel::intent::{
+    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Ipv4Match, Label, Match, Meter, MeterId, PortNo, Rule,
+    RuleKey,
+};
+
+/// Port state bits of OpenFlow 1.3 §7.2.1: the link is down; blocked.
+const LINK_DOWN_OR_BLOCKED: u64 = 0b11;
+
+/// What answers about one switch look like: the switch's decimal id, and its things.
+pub(super) type PerSwitch<T> = BTreeMap<String, T>;
+
+/// A rule as it is told.
+#[derive(Deserialize)]
+pub(super) struct RuleReply {
+    priority: u16,
+    cookie: u64,
+    table_id: u8,
+    #[serde(default)]
+    idle_timeout: u32,
+    #[serde(default)]
+    hard_timeout: u32,
+    #[serde(rename = "match")]
+    matches: Map<String, Value>,
+    actions: Vec<Value>,
+}
+
+impl RuleReply {
+    /// The rule.
+    pub(super) fn rule(self) -> Rule {
+        let mut actions: Vec<Action> = self.actions.iter().map(action).collect();
+        // What goes away by itself is not what we wrote, however like it looks.
+        for (name, seconds) in [("IDLE_TIMEOUT", self.idle_timeout), ("HARD_TIMEOUT", self.hard_timeout)] {
+            if seconds != 0 {
+                actions.push(Action::Opaque(format!("{name}:{seconds}").into()));
+            }
+        }
+        let matches = matches(self.matches);
+        Rule {
+            place: RuleKey { table: self.table_id, priority: self.priority, matches },
+            cookie: Cookie(self.cookie),
+            actions,
+        }
+    }
+}
+
+fn matches(fields: Map<String, Value>) -> Match {
+    let has_only = |names: &[&str]| fields.keys().all(|name| names.contains(&name.as_str()));
+    let ethertype = number(&fields, "dl_type");
+    let known = if ethertype == Some(ETHERTYPE_IPV4) {
+        has_only(&["dl_type", "in_port", "nw_src", "nw_dst", "nw_proto", "tp_dst"]).then(|| ipv4(&fields)).flatten()
+    } else if ethertype == Some(ETHERTYPE_MPLS) {
+        has_only(&["dl_type", "mpls_label", "mpls_bos"]).then(|| mpls(&fields)).flatten()
+    } else {
+        None
+    };
+    known.unwrap_or_else(|| Match::Opaque(Value::Object(fields).to_string().into()))
+}
+
+fn ipv4(fields: &Map<String, Value>) -> Option<Match> {
+    // `Some(None)` is a field that is not there; a field that is there and makes no sense is `None`.
+    let optional = |name: &str| fields.contains_key(name);
+    let in_port = if optional("in_port") { Some(PortNo(number(fields, "in_port")?)) } else { None };
+    let src = if optional("nw_src") { Some(network(fields.get("nw_src")?)?) } else { None };
+    let dst = if optional("nw_dst") { Some(network(fields.get("nw_dst")?)?) } else { None };
+    let ip_proto = if optional("nw_proto") { Some(number(fields, "nw_proto")?) } else { None };
+    let l4_dst = if optional("tp_dst") { Some(number(fields, "tp_dst")?) } else { None };
+    Some(Match::Ipv4(Ipv4Match { in_port, src, dst, ip_proto, l4_dst }))
+}
+
+fn mpls(fields: &Map<String, Value>) -> Option<Match> {
+    let label = Label::new(number(fields, "mpls_label")?)?;
+    let bottom_of_stack = match number::<u8>(fields, "mpls_bos")? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    Some(Match::Mpls { label, bottom_of_stack })
+}
+
+fn number<T: TryFrom<u64>>(fields: &Map<String, Value>, name: &str) -> Option<T> {
+    fields.get(name)?.as_u64()?.try_into().ok()
+}
+
+/// `10.0.0.3`, or `10.0.0.0/255.255.255.0`.
+fn network(value: &Value) -> Option<Ipv4Prefix> {
+    let text = value.as_str()?;
+    let (address, mask) = text.split_once('/').unwrap_or((text, "255.255.255.255"));
+    let (address, mask): (Ipv4Addr, Ipv4Addr) = (address.parse().ok()?, mask.parse().ok()?);
+    let bits = u32::from(mask);
+    // At most 32.
+    let length = u8::try_from(bits.leading_ones()).ok()?;
+    (bits.leading_ones() + bits.trailing_zeros() == u32::BITS).then_some(Ipv4Prefix { address, length })
+}
+
+fn action(value: &Value) -> Action {
+    let opaque = |value: &Value| Action::Opaque(value.as_str().map_or_else(|| value.to_string(), str::to_owned).into());
+    value.as_str().and_then(known_action).unwrap_or_else(|| opaque(value))
+}
+
+fn known_action(text: &str) -> Option<Action> {
+    if text == "PUSH_MPLS:34887" {
+        return Some(Action::PushMpls);
+    }
+    if text == "POP_MPLS:2048" {
+        return Some(Action::PopMpls);
+    }
+    if let Some(field) = text.strip_prefix("SET_FIELD: {").and_then(|rest| rest.strip_suffix('}')) {
+        let (name, value) = field.split_once(':')?;
+        return match name {
+            "mpls_label" => Label::new(value.parse().ok()?).map(Action::SetLabel),
+            "mpls_tc" => Some(Action::SetTrafficClass(value.parse().ok()?)),
+            "ip_dscp" => Some(Action::SetDscp(value.parse().ok()?)),
+            _ => None,
+        };
+    }
+    let (name, value) = text.split_once(':')?;
+    match name {
+        "METER" => Some(Action::Meter(MeterId(value.parse().ok()?))),
+        "OUTPUT" => Some(Action::Output(PortNo(value.parse().ok()?))),
+        _ => None,
+    }
+}
+
+/// The count of an aggregate.
+#[derive(Deserialize)]
+pub(super) struct AggregateReply {
+    /// How many rules.
+    pub(super) flow_count: u64,
+}
+
+/// A meter as it is told.
+#[derive(Deserialize)]
+pub(super) struct MeterReply {
+    meter_id: u32,
+    flags: Vec<String>,
+    bands: Vec<BandReply>,
+}
+
+#[derive(Deserialize)]
+struct BandReply {
+    #[serde(rename = "type")]
+    kind: String,
+    rate: u32,
+    burst_size: u32,
+}
+
+impl MeterReply {
+    /// The meter, if it is ours; one of another kind than we make has a rate of 0.
+    pub(super) fn meter(&self) -> Option<Meter> {
+        let id = MeterId(self.meter_id);
+        let flags: BTreeSet<&str> = self.flags.iter().map(String::as_str).collect();
+        let usual = flags == BTreeSet::from(["KBPS", "BURST", "STATS"]);
+        let (rate_kbps, burst_kbit) = match self.bands.as_slice() {
+            [band] if usual && band.kind == "DROP" => (band.rate, band.burst_size),
+            _ => (0, 0),
+        };
+        id.is_ours().then_some(Meter { id, rate_kbps, burst_kbit })
+    }
+}
+
+/// A port as it is told.
+#[derive(Deserialize)]
+pub(super) struct PortReply {
+    /// A number, or the name of a reserved port.
+    port_no: Value,
+    name: String,
+    state: u64,
+    #[serde(default)]
+    config: u64,
+    #[serde(default)]
+    curr_speed: u64,
+}
+
+impl PortReply {
+    /// The port, unless it is a reserved one.
+    pub(super) fn port(self) -> Option<Port> {
+        // Configuration bit 0: administratively down (OpenFlow 1.3 §7.2.1).
+        let live = self.state & LINK_DOWN_OR_BLOCKED == 0 && self.config & 1 == 0;
+        // Told in kbit/s.
+        let speed_bps = self.curr_speed.checked_mul(1000).filter(|speed| *speed > 0);
+        Some(Port { number: port_number(&self.port_no)?, name: self.name, live, speed_bps })
+    }
+}
+
+fn port_number(value: &Value) -> Option<PortNo> {
+    let number = PortNo(value.as_u64()?.try_into().ok()?);
+    (number.0 > 0 && number <= PortNo::MAX).then_some(number)
+}
+
+/// Counters as they are told.
+#[derive(Deserialize)]
+pub(super) struct CountersReply {
+    port_no: Value,
+    rx_bytes: u64,
+    tx_bytes: u64,
+    #[serde(default)]
+    rx_dropped: u64,
+    #[serde(default)]
+    tx_dropped: u64,
+}
+
+impl CountersReply {
+    /// The counters, unless they are of a reserved port.
+    pub(super) fn counters(&self) -> Option<PortCounters> {
+        Some(PortCounters {
+            port: port_number(&self.port_no)?,
+            received_bytes: self.rx_bytes,
+            sent_bytes: self.tx_bytes,
+            received_dropped: self.rx_dropped,
+            sent_dropped: self.tx_dropped,
+        })
+    }
+}
+
+/// A link as it is told: everything in hexadecimal.
+#[derive(Deserialize)]
+pub(super) struct LinkReply {
+    src: LinkEndReply,
+    dst: LinkEndReply,
+}
+
+#[derive(Deserialize)]
+struct LinkEndReply {
+    dpid: String,
+    port_no: String,
+}
+
+impl LinkReply {
+    /// The link; `None` where the numbers are none.
+    pub(super) fn adjacency(&self) -> Option<Adjacency> {
+        Some(Adjacency { from: self.src.end()?, to: self.dst.end()? })
+    }
+}
+
+impl LinkEndReply {
+    fn end(&self) -> Option<(Dpid, PortNo)> {
+        let dpid = u64::from_str_radix(&self.dpid, 16).ok()?;
+        Some((Dpid(dpid), PortNo(u32::from_str_radix(&self.port_no, 16).ok()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, proptest};
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(matches: &Value, actions: &Value) -> Rule {
+        let rule = json!({"priority": 2000, "cookie": u64::MAX, "idle_timeout": 0, "hard_timeout": 0, "byte_count": 0,
+            "packet_count": 0, "length": 152, "flags": 1, "match": matches, "actions": actions, "table_id": 0});
+        serde_json::from_value::<RuleReply>(rule).unwrap().rule()
+    }
+
+    #[test]
+    fn the_usual_rules_are_understood() {
+        let ingress = told(
+            &json!({"in_port": 1, "dl_type": 2048, "nw_src": "10.0.0.0/255.255.0.0", "nw_dst": "10.0.0.3",
+                "nw_proto": 6, "tp_dst": 80}),
+            &json!([
+                "METER:10001",
+                "SET_FIELD: {ip_dscp:46}",
+                "PUSH_MPLS:34887",
+                "SET_FIELD: {mpls_label:100001}",
+                "SET_FIELD: {mpls_tc:5}",
+                "OUTPUT:2"
+            ]),
+        );
+        let network = |address: [u8; 4], length| Some(Ipv4Prefix { address: address.into(), length });
+        assert_eq!(
+            ingress.place.matches,
+            Match::Ipv4(Ipv4Match {
+                in_port: Some(PortNo(1)),
+                src: network([10, 0, 0, 0], 16),
+                dst: network([10, 0, 0, 3], 32),
+                ip_proto: Some(6),
+                l4_dst: Some(80),
+            })
+        );
+        let label = |number| Label::new(number).unwrap();
+        assert_eq!(
+            ingress.actions,
+            [
+                Action::Meter(MeterId(10_001)),
+                Action::SetDscp(46),
+                Action::PushMpls,
+                Action::SetLabel(label(100_001)),
+                Action::SetTrafficClass(5),
+                Action::Output(PortNo(2)),
+            ]
+        );
+        let egress = told(
+            &json!({"dl_type": 34887, "mpls_label": 100_001, "mpls_bos": 1}),
+            &json!(["POP_MPLS:2048", "OUTPUT:1"]),
+        );
+        assert_eq!(egress.place.matches, Match::Mpls { label: label(100_001), bottom_of_stack: true });
+        assert_eq!(egress.actions, [Action::PopMpls, Action::Output(PortNo(1))]);
+    }
+
+    #[test]
+    fn what_we_never_write_stays_opaque() {
+        for fields in [
+            json!({"dl_dst": "01:80:c2:00:00:0e", "dl_type": 35020}),
+            json!({"dl_type": 2048, "nw_dst": "10.0.0.0/255.0.255.0"}),
+            json!({"dl_type": 2048, "nw_dst": "ten"}),
+            json!({"dl_type": 2048, "tp_src": 9}),
+            json!({"dl_type": 34887, "mpls_label": 100_001}),
+            json!({"dl_type": 34887, "mpls_label": 1_u64 << 20, "mpls_bos": 1}),
+            json!({}),
+        ] {
+            let rule = told(&fields, &json!([{"WRITE_ACTIONS": []}, "OUTPUT:CONTROLLER", "METER:x", "SET_QUEUE:1", 7]));
+            assert_eq!(rule.place.matches, Match::Opaque(fields.to_string().into()));
+            assert!(rule.actions.iter().all(|action| matches!(action, Action::Opaque(_))));
+        }
+        let fleeting =
+            json!({"priority": 1, "cookie": 1, "hard_timeout": 9, "match": {}, "actions": [], "table_id": 0});
+        let fleeting = serde_json::from_value::<RuleReply>(fleeting).unwrap().rule();
+        assert_eq!(fleeting.actions, [Action::Opaque("HARD_TIMEOUT:9".into())]);
+    }
+
+    #[test]
+    fn a_meter_of_another_kind_is_seen_to_differ() {
+        let meter = |flags: Value, bands: Value| {
+            let told = json!({"meter_id": 10_001, "flags": flags, "bands": bands});
+            serde_json::from_value::<MeterReply>(told).unwrap().meter().unwrap().rate_kbps
+        };
+        let drop = json!({"type": "DROP", "rate": 5000, "burst_size": 5000});
+        assert_eq!(meter(json!(["KBPS", "STATS", "BURST"]), json!([drop])), 5000);
+        assert_eq!(meter(json!(["PKTPS", "STATS", "BURST"]), json!([drop])), 0);
+        assert_eq!(meter(json!(["KBPS", "STATS", "BURST"]), json!([drop, drop])), 0);
+        let other = json!({"meter_id": 1, "flags": [], "bands": []});
+        assert_eq!(serde_json::from_value::<MeterReply>(other).unwrap().meter(), None);
+    }
+
+    #[test]
+    fn ports_and_links_are_read_in_their_bases() {
+        let port = |value: Value| serde_json::from_value::<PortReply>(value).unwrap().port();
+        let told = json!({"port_no": 2, "name": "s1-s2", "state": 4, "config": 0, "curr_speed": 10_000_000});
+        let found = port(told).unwrap();
+        assert_eq!((found.number, found.live, found.speed_bps), (PortNo(2), true, Some(10_000_000_000)));
+        assert_eq!(port(json!({"port_no": "LOCAL", "name": "s1", "state": 1})), None);
+        assert!(!port(json!({"port_no": 2, "name": "x", "state": 5})).unwrap().live);
+        let link = json!({"src": {"dpid": "00000000000000ff", "port_no": "0000000a", "hw_addr": "x", "name": "y"},
+            "dst": {"dpid": "0000000000000002", "port_no": "00000003"}});
+        assert_eq!(
+            serde_json::from_value::<LinkReply>(link).unwrap().adjacency(),
+            Some(Adjacency { from: (Dpid(255), PortNo(10)), to: (Dpid(2), PortNo(3)) })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_words_of_a_switch_make_it_stumble(text in any::<String>(), name in any::<String>(), number in any::<i64>()) {
+            let _ = told(&json!({"dl_type": number, "nw_dst": text, &name: text}), &json!([text, name, number]));
+            let _ = told(&json!({"dl_type": 2048, "nw_dst": text}), &json!([format!("SET_FIELD: {{{text}}}")]));
+            let _ = known_action(&format!("OUTPUT:{text}"));
+        }
+    }
+}

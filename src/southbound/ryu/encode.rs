@@ -1,0 +1,257 @@
+//! The kernel's words in the JSON that `ofctl_rest` reads. The controller drops a field that it does not know and so makes a
+//! rule wider than asked: nothing is written here that a recorded exchange has not shown to arrive.
+//!
+//! What must stay true: only integers, strings, lists and objects are sent, for the body is read as a Python literal, in
+//! which JSON's `true`, `false` and `null` are errors.
+
+use serde_json::{Map, Value, json};
+
+use super::super::validate::real_port;
+use kernel::allocation::Ipv4Prefix;
+use kernel::intent::{
+    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Ipv4Match, Match, Meter, MeterId, Rule, RuleKey, RuleStep,
+    SwitchFault,
+};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// What goes into one request, or one item of a batch: kind and command make the path.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Order {
+    /// `flow` or `meter`.
+    pub(super) kind: &'static str,
+    /// `add`, `modify`, `delete` or `delete_strict`.
+    pub(super) command: &'static str,
+    /// What about; without the switch.
+    pub(super) body: Map<String, Value>,
+}
+
+impl Order {
+    /// Where `ofctl_rest` takes it, and what it takes.
+    pub(super) fn request(&self, switch: Dpid) -> (String, Value) {
+        let mut body = self.body.clone();
+        body.insert("dpid".to_owned(), switch.0.into());
+        (format!("stats/{}entry/{}", self.kind, self.command), Value::Object(body))
+    }
+
+    /// As an item of a batch.
+    pub(super) fn item(&self) -> Value {
+        json!({"kind": self.kind, "command": self.command, "body": self.body})
+    }
+}
+
+/// How a step is said.
+///
+/// # Errors
+/// It cannot be, or names a number that OpenFlow does not have.
+pub(super) fn order(step: &RuleStep) -> Result<Order, SwitchFault> {
+    match step {
+        RuleStep::AddMeter(meter) => Ok(meter_order("add", meter)),
+        RuleStep::ModifyMeter(meter) => Ok(meter_order("modify", meter)),
+        RuleStep::DeleteMeter(id) => {
+            Ok(Order { kind: "meter", command: "delete", body: object(json!({"meter_id": id.0})) })
+        }
+        RuleStep::PutRule(rule) => put(rule),
+        RuleStep::DeleteRule { place, cookie } => delete(place, *cookie),
+    }
+}
+
+fn meter_order(command: &'static str, meter: &Meter) -> Order {
+    let band = json!({"type": "DROP", "rate": meter.rate_kbps, "burst_size": meter.burst_kbit});
+    let body = json!({"meter_id": meter.id.0, "flags": ["KBPS", "BURST", "STATS"], "bands": [band]});
+    Order { kind: "meter", command, body: object(body) }
+}
+
+fn put(rule: &Rule) -> Result<Order, SwitchFault> {
+    let actions: Result<Vec<_>, _> = rule.actions.iter().map(action).collect();
+    let body = json!({
+        "cookie": rule.cookie.0,
+        "table_id": rule.place.table,
+        "priority": rule.place.priority,
+        "match": matches(&rule.place.matches)?,
+        "actions": actions?,
+    });
+    Ok(Order { kind: "flow", command: "add", body: object(body) })
+}
+
+fn delete(place: &RuleKey, cookie: Cookie) -> Result<Order, SwitchFault> {
+    let body = json!({
+        "cookie": cookie.0,
+        "cookie_mask": u64::MAX,
+        "table_id": place.table,
+        "priority": place.priority,
+        "match": matches(&place.matches)?,
+    });
+    Ok(Order { kind: "flow", command: "delete_strict", body: object(body) })
+}
+
+fn matches(matches: &Match) -> Result<Value, SwitchFault> {
+    match matches {
+        Match::Ipv4(ipv4) => Ok(Value::Object(ipv4_match(ipv4)?)),
+        Match::Mpls { label, bottom_of_stack } => Ok(json!({
+            "eth_type": ETHERTYPE_MPLS, "mpls_label": label.number(), "mpls_bos": u8::from(*bottom_of_stack),
+        })),
+        Match::Opaque(words) => match serde_json::from_str(words) {
+            Ok(Value::Object(fields)) => Ok(Value::Object(fields)),
+            _ => Err(SwitchFault::Unsupported { what: "match that" }),
+        },
+    }
+}
+
+fn ipv4_match(ipv4: &Ipv4Match) -> Result<Map<String, Value>, SwitchFault> {
+    let mut fields = Map::new();
+    let mut say = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+    if let Some(port) = ipv4.in_port {
+        say("in_port", real_port(port)?.into());
+    }
+    say("eth_type", ETHERTYPE_IPV4.into());
+    if let Some(network) = ipv4.src {
+        say("ipv4_src", prefix(network)?.into());
+    }
+    if let Some(network) = ipv4.dst {
+        say("ipv4_dst", prefix(network)?.into());
+    }
+    if let Some(protocol) = ipv4.ip_proto {
+        say("ip_proto", protocol.into());
+    }
+    if let Some(port) = ipv4.l4_dst {
+        let name = match ipv4.ip_proto {
+            Some(TCP) => "tcp_dst",
+            Some(UDP) => "udp_dst",
+            _ => return Err(SwitchFault::Unsupported { what: "match a port of neither TCP nor UDP" }),
+        };
+        say(name, port.into());
+    }
+    Ok(fields)
+}
+
+fn prefix(network: Ipv4Prefix) -> Result<String, SwitchFault> {
+    let bits = u32::from(network.address);
+    // A network with host bits is read as another one, and a length of zero as every packet.
+    let host_bits = bits.checked_shl(network.length.into()).unwrap_or(0);
+    if network.length == 0 || network.length > 32 || host_bits != 0 {
+        return Err(SwitchFault::Unsupported { what: "match such a network" });
+    }
+    Ok(format!("{}/{}", network.address, network.length))
+}
+
+fn action(action: &Action) -> Result<Value, SwitchFault> {
+    let set = |field: &str, value: u32| json!({"type": "SET_FIELD", "field": field, "value": value});
+    let three_bits =
+        |class: u8| if class < 8 { Ok(class) } else { Err(SwitchFault::Unsupported { what: "write such a class" }) };
+    Ok(match action {
+        Action::Meter(MeterId(id)) => json!({"type": "METER", "meter_id": id}),
+        Action::SetDscp(code) if *code < 64 => set("ip_dscp", (*code).into()),
+        Action::SetDscp(_) => return Err(SwitchFault::Unsupported { what: "write such a code point" }),
+        Action::PushMpls => json!({"type": "PUSH_MPLS", "ethertype": ETHERTYPE_MPLS}),
+        Action::PopMpls => json!({"type": "POP_MPLS", "ethertype": ETHERTYPE_IPV4}),
+        Action::SetLabel(label) => set("mpls_label", label.number()),
+        Action::SetTrafficClass(class) => set("mpls_tc", three_bits(*class)?.into()),
+        Action::Output(port) => json!({"type": "OUTPUT", "port": real_port(*port)?}),
+        Action::Opaque(_) => return Err(SwitchFault::Unsupported { what: "do that" }),
+    })
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::id::AllocationId;
+    use kernel::intent::{Label, PortNo};
+
+    pub(super) fn ingress() -> Rule {
+        let network = |address: [u8; 4]| Some(Ipv4Prefix { address: address.into(), length: 32 });
+        Rule {
+            place: RuleKey {
+                table: 0,
+                priority: 2000,
+                matches: Match::Ipv4(Ipv4Match {
+                    in_port: Some(PortNo(1)),
+                    src: network([10, 0, 0, 1]),
+                    dst: network([10, 0, 0, 3]),
+                    ip_proto: Some(17),
+                    l4_dst: Some(5201),
+                }),
+            },
+            cookie: Cookie::new(1, AllocationId(7)).unwrap(),
+            actions: vec![
+                Action::Meter(MeterId(10_001)),
+                Action::SetDscp(46),
+                Action::PushMpls,
+                Action::SetLabel(Label::new(100_001).unwrap()),
+                Action::SetTrafficClass(5),
+                Action::Output(PortNo(2)),
+            ],
+        }
+    }
+
+    #[test]
+    fn an_ingress_rule_is_said_in_full() {
+        let order = order(&RuleStep::PutRule(ingress())).unwrap();
+        let (path, body) = order.request(Dpid(1));
+        assert_eq!(path, "stats/flowentry/add");
+        assert_eq!(
+            body,
+            json!({"dpid": 1, "cookie": 0x5700_0100_0000_0007_u64, "table_id": 0, "priority": 2000,
+                "match": {"in_port": 1, "eth_type": 2048, "ipv4_src": "10.0.0.1/32", "ipv4_dst": "10.0.0.3/32",
+                    "ip_proto": 17, "udp_dst": 5201},
+                "actions": [{"type": "METER", "meter_id": 10_001},
+                    {"type": "SET_FIELD", "field": "ip_dscp", "value": 46},
+                    {"type": "PUSH_MPLS", "ethertype": 34887},
+                    {"type": "SET_FIELD", "field": "mpls_label", "value": 100_001},
+                    {"type": "SET_FIELD", "field": "mpls_tc", "value": 5}, {"type": "OUTPUT", "port": 2}]})
+        );
+    }
+
+    #[test]
+    fn what_would_be_misread_is_not_sent() {
+        let with = |change: fn(&mut Ipv4Match)| {
+            let mut rule = ingress();
+            if let Match::Ipv4(ipv4) = &mut rule.place.matches {
+                change(ipv4);
+            }
+            order(&RuleStep::PutRule(rule))
+        };
+        assert!(with(|ipv4| ipv4.ip_proto = None).is_err());
+        assert!(with(|ipv4| ipv4.ip_proto = Some(1)).is_err());
+        assert!(with(|ipv4| ipv4.in_port = Some(PortNo(0xFFFF_FFFE))).is_err());
+        assert!(with(|ipv4| ipv4.dst = Some(Ipv4Prefix { address: [10, 0, 0, 1].into(), length: 24 })).is_err());
+        assert!(with(|ipv4| ipv4.dst = Some(Ipv4Prefix { address: [0, 0, 0, 0].into(), length: 0 })).is_err());
+        assert!(with(|ipv4| ipv4.dst = Some(Ipv4Prefix { address: [10, 0, 0, 0].into(), length: 24 })).is_ok());
+        let does = |action| order(&RuleStep::PutRule(Rule { actions: vec![action], ..ingress() }));
+        assert!(does(Action::SetTrafficClass(8)).is_err() && does(Action::SetDscp(64)).is_err());
+        assert!(does(Action::Opaque("GROUP:1".into())).is_err());
+    }
+
+    #[test]
+    fn nothing_is_said_that_python_would_not_read() {
+        fn literal(value: &Value) -> bool {
+            match value {
+                Value::Null | Value::Bool(_) => false,
+                Value::Array(items) => items.iter().all(literal),
+                Value::Object(fields) => fields.values().all(literal),
+                Value::Number(number) => number.is_u64(),
+                Value::String(_) => true,
+            }
+        }
+        let meter = Meter { id: MeterId(10_001), rate_kbps: 5000, burst_kbit: 5000 };
+        let rule = ingress();
+        let delete = RuleStep::DeleteRule { place: rule.place.clone(), cookie: rule.cookie };
+        for step in [
+            RuleStep::AddMeter(meter),
+            RuleStep::ModifyMeter(meter),
+            RuleStep::DeleteMeter(meter.id),
+            RuleStep::PutRule(rule),
+            delete,
+        ] {
+            assert!(literal(&order(&step).unwrap().request(Dpid(u64::MAX)).1), "{step:?}");
+        }
+    }
+}

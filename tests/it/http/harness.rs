@@ -1,0 +1,161 @@
+//! A service in a temporary folder, and one who asks it.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::response::Response;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+use watermaster::app::{App, AppOptions, DriverFactory, Tasks, workshop};
+use watermaster::http::{Context, router};
+use watermaster::journal::Journal;
+
+/// Two nodes with one fibre of 100 Mbit/s, and a longer way over a third.
+pub(super) const TRIANGLE: &str = r#"{
+    "nodes": [{"id": "a"}, {"id": "b"}, {"id": "c"}],
+    "links": [
+        {"id": "ab", "from": "a", "to": "b", "capacity_bps": 100000000, "bidirectional": true},
+        {"id": "ac", "from": "a", "to": "c", "capacity_bps": 100000000, "bidirectional": true},
+        {"id": "cb", "from": "c", "to": "b", "capacity_bps": 100000000, "bidirectional": true}
+    ]
+}"#;
+
+/// One fibre of 100 Mbit/s.
+pub(super) const PAIR: &str = r#"{
+    "nodes": [{"id": "a"}, {"id": "b"}],
+    "links": [{"id": "ab", "from": "a", "to": "b", "capacity_bps": 100000000, "bidirectional": true}]
+}"#;
+
+pub(super) struct Desk {
+    pub(super) app: App,
+    router: Router,
+    tasks: Tasks,
+    folder: TempDir,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().unwrap()
+    }
+
+    /// The last part of a problem's type.
+    pub(super) fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        let document = self.json();
+        assert_eq!(document["status"], self.status.as_u16());
+        assert!(document["title"].is_string() && document["detail"].is_string() && document["instance"].is_string());
+        document["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned()
+    }
+}
+
+impl Desk {
+    pub(super) async fn open() -> Self {
+        Self::open_in(tempfile::tempdir().unwrap(), workshop(None)).await
+    }
+
+    /// In a folder that may have been used before, with drivers from this workshop.
+    pub(super) async fn open_in(folder: TempDir, workshop: DriverFactory) -> Self {
+        let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
+        let (app, tasks) =
+            App::start_with(Journal::open(&url).await.unwrap(), AppOptions { workshop, ..AppOptions::default() })
+                .await
+                .unwrap();
+        let router = router(Context { app: app.clone(), version: "test" });
+        Self { app, router, tasks, folder }
+    }
+
+    /// Stops the service; what it wrote down stays.
+    pub(super) async fn leave(self) -> TempDir {
+        self.tasks.stop(&self.app).await;
+        self.folder
+    }
+
+    /// With a topology named `net`.
+    pub(super) async fn with(topology: &str) -> Self {
+        let desk = Self::open().await;
+        let answer = desk.send("PUT", "/v1/topologies/net", &[], topology.to_owned()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        desk
+    }
+
+    pub(super) async fn close(self) {
+        self.tasks.stop(&self.app).await;
+    }
+
+    /// Without waiting for the body.
+    pub(super) async fn ask(
+        &self,
+        method: &str,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Response {
+        let mut request = Request::new(body.into());
+        *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
+        *request.uri_mut() = uri.parse().unwrap();
+        request.headers_mut().insert(header::HOST, "desk".parse().unwrap());
+        request.headers_mut().insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+        for (name, value) in headers {
+            let name: header::HeaderName = name.parse().unwrap();
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let (parts, body) = self.ask(method, uri, headers, body).await.into_parts();
+        let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    pub(super) async fn get(&self, uri: &str) -> Answer {
+        self.send("GET", uri, &[], "").await
+    }
+
+    pub(super) async fn post(&self, uri: &str, body: &str) -> Answer {
+        self.send("POST", uri, &[], body.to_owned()).await
+    }
+
+    pub(super) async fn patch(&self, uri: &str, body: &str) -> Answer {
+        self.send("PATCH", uri, &[], body.to_owned()).await
+    }
+
+    pub(super) async fn put(&self, uri: &str, etag: &str, body: &str) -> Answer {
+        self.send("PUT", uri, &[("if-match", etag)], body.to_owned()).await
+    }
+
+    pub(super) async fn delete(&self, uri: &str) -> Answer {
+        self.send("DELETE", uri, &[], "").await
+    }
+
+    /// Has a request from `a` to `b` admitted, and says how it is called.
+    pub(super) async fn admit(&self, class_type: u8, bps: u64) -> String {
+        let answer = self.post("/v1/allocations", &request(class_type, bps)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A request from `a` to `b`.
+pub(super) fn request(class_type: u8, bps: u64) -> String {
+    format!(r#"{{"ingress":"a","egress":"b","class_type":{class_type},"bandwidth_bps":{bps}}}"#)
+}
