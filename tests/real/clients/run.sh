@@ -24,5 +24,6 @@ echo '{"type":"module"}' >package.json
 "$bin/tsc" --strict --target es2022 --module es2022 --moduleResolution bundler --lib es2022,dom --outDir out typescript.ts
 node out/typescript.js
 
-"$venv/bin/openapi-python-client" generate --url "$WATERMASTER/v1/openapi.json" --output-path watermaster_client --meta none --overwrite >generated.out
+"$venv/bin/openapi-python-client" generate --url "$WATERMASTER/v1/openapi.json" --output-path watermaster_client --meta none --overwrite \
+  >generated.out 2>&1 || { cat generated.out >&2; exit 1; }
 PYTHONPATH=. "$venv/bin/python" "$root/tests/real/clients/python.py"
