@@ -1,7 +1,7 @@
 //! # Watermaster: the map
 //!
 //! A bandwidth allocator for an SDN backbone. It holds a topology as a graph, takes bandwidth requests, computes a
-//! label-switched path for each, admits or denies it under a bandwidth allocation model, and names who had to yield.
+//! label-switched path for each, admits or denies it under a bandwidth allocation model, and names the allocations that were preempted for it.
 //!
 //! Bandwidth admission is double-entry accounting under contention. So the core is an accounting machine: a **journal**
 //! (append-only, durable) feeds a **deterministic, pure state machine** (the [`kernel`]), and everything else is derived
@@ -15,22 +15,31 @@
 //!
 //! ## The rooms, in reading order
 //!
+//! What is pure, what is spoken and what others could use alone are crates of their own, below `crates/`:
+//!
+//! | crate | what it is | may touch | may not |
+//! |---|---|---|---|
+//! | [`kernel`] | what is true, what is allowed, what follows. [`kernel::decide()`] looks at the state and says what happens; [`kernel::apply()`] makes it true | its arguments, std collections of fixed order, petgraph: its manifest is the proof | clocks, randomness, I/O, async, threads, locks, logging, serde, floats |
+//! | `optimizer` | plans of moves on a snapshot; an empty door so far | kernel values | state, clocks |
+//! | [`api`] | every public document once: REST, server-sent events, metadata and rates of aggregators, the gateway's interface. With the feature `client` the typed client, by which the command line and the gateway speak | serde, utoipa, jiff; reqwest behind `client` | the kernel, the service |
+//! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces, reports of aggregators. A topology's native file is the document of the REST interface, so that `formats` knows `api` | kernel, api | anything that lives |
+//! | [`mqtt`] | the stateless broker: MQTT 3.1.1 and 5, sessions in a shared store. It serves any user of MQTT | packets, sessions, its store | bandwidth, topologies |
+//! | [`gateway`] | the edge of PSIoT-Orch: an aggregator of devices (buffers by QoS level, paced delivery) and the consumer | api, mqtt, the orchestrator's public interface | anything of the orchestrator's insides |
+//!
+//! The service itself is this package, below `src/`:
+//!
 //! | room | what it is | may touch | may not |
 //! |---|---|---|---|
-//! | [`kernel`] | what is true, what is allowed, what follows. [`kernel::decide()`] looks at the state and says what happens; [`kernel::apply()`] makes it true; [`kernel::take_back`] undoes it | its arguments, std collections of fixed order, petgraph | clocks, randomness, I/O, async, threads, locks, logging, serde, floats |
-//! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces, what aggregators report and are told | kernel | anything that lives |
-//! | [`journal`] | memory: append a batch, read it back, snapshots; events are stored in names | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
-//! | [`southbound`] | hands: what is decided goes into switches through a controller, and what they report comes back | reqwest, its dialect's JSON, kernel | choosing a path, a rule or an order; remembering anything between calls |
-//! | [`app`] | order: the single writer with group commit, the follower, the ticker, one worker a controller that keeps the switches as the kernel says, the shell of the QoS scheduler (what it decides is in [`kernel::rates`]). The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
-//! | [`mqtt`] | the broker: MQTT 3.1.1 and 5. It would serve any user of MQTT | packets, sessions, its store | bandwidth, topologies, the app |
-//! | [`aggregator_mqtt`] | speech over publish and subscribe: metadata of aggregators in, retained rates out, birth and will; the documents are those of [`http`] | app, kernel, formats, mqtt | journal, any decision beyond "does this parse" |
-//! | [`http`] | speech: parse, submit, render. One resource a file. `http/dashboard/` is the page at `/`: TypeScript, a client of `/v1` like any other, built into `dist/`, which the binary holds | app, kernel, formats, of mqtt what a topic filter is | journal, any decision beyond "does this parse" |
-//! | [`api::client`] | a typed client of the REST interface, for other programs and for our own command line | reqwest | anything of the house: it knows the public interface only |
-//! | [`gateway`] | the edge: an aggregator of devices (buffers by QoS level, paces, subscriptions) and the consumer. A program of its own that shares the binary | mqtt, the orchestrator's public interface | anything of the orchestrator's insides |
-//! | [`cli`] | one file a subcommand; [`cli::demo`] plays the paper's scenario with all of them as processes of their own | service, formats, kernel, client, gateway | |
-//! | [`service`], [`config`], [`telemetry`] | the composition root and what it is told and tells | everything | |
+//! | [`journal`] | memory: append a batch, read it back, snapshots. Events are stored in names; the stored form is private to this room | sqlx, serde, kernel | interpreting an event, a clock, retrying a conflict |
+//! | [`southbound`] | hands: rules go into switches through a controller, and what switches report comes back | reqwest, its dialect's JSON, kernel | choosing a path, a rule or an order; remembering anything between calls |
+//! | [`app`] | order: the single writer with group commit, the follower, maintenance, one worker a controller that keeps the switches as the kernel says, the task of the QoS scheduler (what it decides is in [`kernel::scheduler`]). The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
+//! | [`aggregator_mqtt`] | speech over publish and subscribe: metadata of aggregators in, retained rates out, birth and will | app, api, kernel, formats, mqtt | journal, any decision beyond "does this parse" |
+//! | [`http`] | speech: parse, submit, render. One resource a file. The page at `/` is built from `dashboard/`: TypeScript, a client of `/v1` like any other; the binary holds its `dist/` | app, api, kernel, formats, of mqtt what a topic filter is | journal, any decision beyond "does this parse" |
+//! | [`cli`] | one file a subcommand; [`cli::demo`] plays the scenario of PSIoT-Orch with all parts as processes of their own | service, api, formats, kernel, gateway | |
+//! | [`service`], [`config`], [`telemetry`] | the composition root, its configuration and its metrics | everything | |
 //!
-//! `tests/it/architecture.rs` holds the arrows as a table and reads the `use` lines to enforce them.
+//! Between crates Cargo enforces the arrows; inside `src/` `tests/it/architecture.rs` does, from one table. It parses the
+//! sources, and refuses circles between files and a type name in two rooms, too.
 //!
 //! ## How a request flows
 //!
@@ -45,7 +54,7 @@
 //!    journal's primary key is the arbiter.
 //! 4. Start-up and standby take the same path: read the journal after the last known sequence number, apply.
 //!
-//! One command gives one event, and an event is whole: an admission carries those who yielded for it, so that no sequence
+//! One command gives one event, and an event is whole: an admission carries the allocations that it preempts, so that no sequence
 //! number ever stands between a reservation and the room that was made for it.
 //!
 //! ## How switches follow
