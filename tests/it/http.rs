@@ -19,5 +19,7 @@ mod lists;
 mod problems;
 #[path = "http/promises.rs"]
 mod promises;
+#[path = "http/scenarios.rs"]
+mod scenarios;
 #[path = "http/tour.rs"]
 mod tour;
