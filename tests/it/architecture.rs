@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
@@ -76,7 +77,9 @@ struct Source {
     path: PathBuf,
     /// The crate's name and the modules below it.
     module: Vec<String>,
-    syntax: syn::File,
+    /// The types that it defines, but for those of tests.
+    types: Vec<String>,
+    named: Named,
 }
 
 /// Every file of the service and of the crates. Files of tests beside the code are left out.
@@ -94,7 +97,10 @@ fn sources() -> Vec<Source> {
                 continue;
             }
             let syntax = syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap();
-            found.push(Source { path: path.strip_prefix(root()).unwrap().to_owned(), module, syntax });
+            let mut named = Named::default();
+            named.visit_file(&syntax);
+            let path = path.strip_prefix(root()).unwrap().to_owned();
+            found.push(Source { path, module, types: types(&syntax), named });
         }
     };
     read("watermaster", root().join("src"));
@@ -102,6 +108,21 @@ fn sources() -> Vec<Source> {
         read(name, root().join("crates").join(name).join("src"));
     }
     found
+}
+
+/// The types that a file defines, but for those of tests.
+fn types(syntax: &syn::File) -> Vec<String> {
+    let named = syntax.items.iter().filter_map(|item| {
+        let (name, attributes) = match item {
+            syn::Item::Struct(item) => (&item.ident, &item.attrs),
+            syn::Item::Enum(item) => (&item.ident, &item.attrs),
+            syn::Item::Trait(item) => (&item.ident, &item.attrs),
+            syn::Item::Type(item) => (&item.ident, &item.attrs),
+            _ => return None,
+        };
+        (!is_test(attributes)).then(|| name.to_string())
+    });
+    named.collect()
 }
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {
@@ -181,24 +202,33 @@ impl<'ast> Visit<'ast> for Named {
     }
 }
 
+/// Where a name that a room re-exports is taken from.
+#[derive(Clone, Copy)]
+enum Through {
+    /// From the file that defines it.
+    ReExports,
+    /// From the room that offers it.
+    NoReExport,
+}
+
+/// How many re-exports are followed.
+const RE_EXPORTS_MAX: usize = 8;
+
 /// The files and what they name.
 struct House {
     sources: Vec<Source>,
-    named: Vec<Named>,
     by_module: BTreeMap<Vec<String>, usize>,
 }
 
 impl House {
-    fn read() -> Self {
-        let sources = sources();
-        let named = sources.iter().map(|source| {
-            let mut named = Named::default();
-            named.visit_file(&source.syntax);
-            named
-        });
-        let named = named.collect();
-        let by_module = sources.iter().enumerate().map(|(at, source)| (source.module.clone(), at)).collect();
-        Self { sources, named, by_module }
+    /// The sources, parsed once for all tests.
+    fn read() -> &'static Self {
+        static HOUSE: OnceLock<House> = OnceLock::new();
+        HOUSE.get_or_init(|| {
+            let sources = sources();
+            let by_module = sources.iter().enumerate().map(|(at, source)| (source.module.clone(), at)).collect();
+            Self { sources, by_module }
+        })
     }
 
     /// The file that defines what `path` names in file `from`, if it is one of this workspace.
@@ -211,8 +241,9 @@ impl House {
             first if CRATES.contains(&first) && !self.is_child(module, first) => vec![first.to_owned()],
             first if self.is_child(module, first) => [module.as_slice(), &[first.to_owned()]].concat(),
             first => {
-                let import = self.named[from].imports.get(first).filter(|_| depth < 8)?;
-                return self.target(from, &[import.as_slice(), &path[1..]].concat(), depth + 8);
+                let import =
+                    self.sources[from].named.imports.get(first).filter(|import| import.first() != path.first())?;
+                return self.target(from, &[import.as_slice(), &path[1..]].concat(), depth);
             }
         };
         let mut rest = &path[1..];
@@ -229,8 +260,8 @@ impl House {
         }
         let found = *self.by_module.get(&absolute)?;
         let Some(name) = rest.first() else { return Some(found) };
-        match self.named[found].imports.get(name) {
-            Some(import) if found != from && depth < 8 && *import != path => {
+        match self.sources[found].named.imports.get(name) {
+            Some(import) if found != from && depth < RE_EXPORTS_MAX && *import != path => {
                 self.target(found, import, depth + 1).or(Some(found))
             }
             _ => Some(found),
@@ -250,12 +281,16 @@ impl House {
         }
     }
 
-    /// Each file with each other file that it names.
-    fn arrows(&self) -> BTreeSet<(usize, usize)> {
+    /// Each file with each other file that it names: the one that defines the name, or the one that offers it.
+    fn arrows(&self, through: Through) -> BTreeSet<(usize, usize)> {
+        let depth = match through {
+            Through::ReExports => 0,
+            Through::NoReExport => RE_EXPORTS_MAX,
+        };
         let mut arrows = BTreeSet::new();
-        for (from, named) in self.named.iter().enumerate() {
-            for path in &named.paths {
-                arrows.extend(self.target(from, path, 0).filter(|to| *to != from).map(|to| (from, to)));
+        for (from, source) in self.sources.iter().enumerate() {
+            for path in &source.named.paths {
+                arrows.extend(self.target(from, path, depth).filter(|to| *to != from).map(|to| (from, to)));
             }
         }
         arrows
@@ -266,7 +301,7 @@ impl House {
 fn rooms_name_only_those_they_may() {
     let house = House::read();
     let mut broken = BTreeSet::new();
-    for (from, to) in house.arrows() {
+    for (from, to) in house.arrows(Through::NoReExport) {
         let (source, from, to) = (&house.sources[from], house.room(from), house.room(to));
         if source.module[0] != "watermaster" || source.module.len() == 1 || from == to {
             continue;
@@ -286,7 +321,7 @@ fn no_files_import_each_other() {
     let house = House::read();
     let is_door_of = |door: usize, file: usize| house.sources[file].module.starts_with(&house.sources[door].module);
     let graph: DiGraphMap<usize, ()> =
-        house.arrows().into_iter().filter(|(from, to)| !is_door_of(*to, *from)).collect();
+        house.arrows(Through::ReExports).into_iter().filter(|(from, to)| !is_door_of(*to, *from)).collect();
     let circles: Vec<Vec<&Path>> = tarjan_scc(&graph)
         .into_iter()
         .filter(|files| files.len() > 1)
@@ -298,19 +333,10 @@ fn no_files_import_each_other() {
 #[test]
 fn no_type_is_defined_in_two_rooms() {
     let house = House::read();
-    let mut rooms: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    let mut rooms: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (at, source) in house.sources.iter().enumerate() {
-        for item in &source.syntax.items {
-            let (name, attributes) = match item {
-                syn::Item::Struct(item) => (&item.ident, &item.attrs),
-                syn::Item::Enum(item) => (&item.ident, &item.attrs),
-                syn::Item::Trait(item) => (&item.ident, &item.attrs),
-                syn::Item::Type(item) => (&item.ident, &item.attrs),
-                _ => continue,
-            };
-            if !is_test(attributes) && !SAME_NAME.contains(&name.to_string().as_str()) {
-                rooms.entry(name.to_string()).or_default().insert(house.room(at));
-            }
+        for name in source.types.iter().filter(|name| !SAME_NAME.contains(&name.as_str())) {
+            rooms.entry(name).or_default().insert(house.room(at));
         }
     }
     rooms.retain(|_, rooms| rooms.len() > 1);
@@ -352,7 +378,7 @@ fn the_kernel_is_pure() {
 
 #[test]
 fn every_file_says_what_it_holds() {
-    for source in House::read().sources {
+    for source in &House::read().sources {
         let text = fs::read_to_string(root().join(&source.path)).unwrap();
         assert!(text.starts_with("//!"), "{} does not say what it holds", source.path.display());
     }

@@ -53,7 +53,8 @@ async fn play(folder: &Path) {
 
 async fn call(service: &Desk, command: &Value) -> Answer {
     let (method, uri) = command["call"].as_str().unwrap().split_once(' ').unwrap();
-    let headers: &[(&str, &str)] = if method == "PUT" && uri.ends_with("bandwidth-model") { &[("if-match", "*")] } else { &[] };
+    let headers: &[(&str, &str)] =
+        if method == "PUT" && uri.ends_with("bandwidth-model") { &[("if-match", "*")] } else { &[] };
     let body = if command["body"].is_null() { String::new() } else { command["body"].to_string() };
     service.send(method, uri, headers, body).await
 }
