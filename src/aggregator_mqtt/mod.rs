@@ -17,7 +17,7 @@ use formats::aggregator::{METADATA_MAX_BYTES, MetadataDocument, RatesDocument};
 use kernel::id::Name;
 use kernel::scheduler::engine::AggregatorView;
 use mqtt::codec::Qos;
-use mqtt::{Broker, InsideClient, InsideError, Message};
+use mqtt::{Broker, LocalClient, LocalClientError, Message};
 
 /// How long is waited before something that failed is tried again.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub async fn run(app: App, broker: Broker) {
 }
 
 /// One session; it ends with the broker.
-async fn speak(app: &App, broker: &Broker) -> Result<(), InsideError> {
+async fn speak(app: &App, broker: &Broker) -> Result<(), LocalClientError> {
     let mut client = broker.client("orchestrator").await?;
     let mut news = app.scheduler().news();
     for filter in topics::FILTERS {
@@ -120,7 +120,7 @@ impl MqttSession {
     }
 
     /// Publishes what an aggregator may send, if that is newer than what it was told.
-    async fn tell(&mut self, client: &InsideClient, view: &AggregatorView) {
+    async fn tell(&mut self, client: &LocalClient, view: &AggregatorView) {
         let sequence = view.rates.sequence;
         if self.told.get(&view.id).is_some_and(|told| *told >= sequence) {
             return;
@@ -135,7 +135,7 @@ impl MqttSession {
     }
 
     /// An empty retained message takes what was retained away (MQTT 5 §3.3.1.3).
-    async fn clear(&mut self, client: &InsideClient, id: Name) {
+    async fn clear(&mut self, client: &LocalClient, id: Name) {
         self.told.remove(&id);
         if publish(client, &id, vec![]).await {
             self.owed.remove(&id)
@@ -145,7 +145,7 @@ impl MqttSession {
     }
 
     /// Tells those who could not be told.
-    async fn pay(&mut self, client: &InsideClient) {
+    async fn pay(&mut self, client: &LocalClient) {
         for id in std::mem::take(&mut self.owed) {
             match self.scheduler.aggregator(&id) {
                 Some(view) => self.tell(client, &view).await,
@@ -171,7 +171,7 @@ impl MqttSession {
     }
 }
 
-async fn publish(client: &InsideClient, id: &Name, payload: Vec<u8>) -> bool {
+async fn publish(client: &LocalClient, id: &Name, payload: Vec<u8>) -> bool {
     let Some(message) = Message::new(&topics::rates(id), payload, Qos::AtLeastOnce) else { return true };
     match client.publish(message.retained()).await {
         Ok(()) => true,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits::{PAYLOAD_MAX_BYTES, SOURCE_MAX_PER_S, TOPIC_MAX_BYTES};
 use mqtt::codec::{Qos, topic};
-use mqtt::{Broker, InsideError, Message};
+use mqtt::{Broker, LocalClientError, Message};
 
 /// A source: `topic=plant/1/temperature,payload_bytes=100,rate_bps=8000` on the command line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ pub(super) async fn run(spec: SourceSpec, broker: Broker, stop: CancellationToke
     }
 }
 
-async fn speak(spec: &SourceSpec, broker: &Broker) -> Result<std::convert::Infallible, InsideError> {
+async fn speak(spec: &SourceSpec, broker: &Broker) -> Result<std::convert::Infallible, LocalClientError> {
     let client = broker.client("generator").await?;
     let start = Instant::now() + Duration::from_millis(spec.start_ms);
     let mut ticks = interval_at(start, spec.period());

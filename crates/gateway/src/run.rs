@@ -20,7 +20,7 @@ use super::runtime::{GatewayIdentity, Shared};
 use super::server::{CountedStream, GatewayState, router};
 use super::{generator, orchestrator};
 use mqtt::codec::Qos;
-use mqtt::{Broker, BrokerStartError, InsideClient, InsideError, Settings as BrokerSettings};
+use mqtt::{Broker, BrokerStartError, LocalClient, LocalClientError, Settings as BrokerSettings};
 
 /// Why a gateway cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ pub enum GatewayError {
     Broker(#[from] BrokerStartError),
     /// Its broker does not let it in.
     #[error("the broker does not let the gateway in: {0}")]
-    Devices(#[from] InsideError),
+    Devices(#[from] LocalClientError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
@@ -174,7 +174,7 @@ async fn serve(
 }
 
 /// What devices say goes to the machine.
-async fn take_in(shared: Arc<Shared>, mut devices: InsideClient) {
+async fn take_in(shared: Arc<Shared>, mut devices: LocalClient) {
     loop {
         let message = tokio::select! {
             () = shared.stop.cancelled() => return,

@@ -20,7 +20,7 @@ mod settings;
 mod store;
 pub mod transport;
 
-pub use broker::{Broker, BrokerStartError, InsideClient, InsideError, Sizes, Transport};
+pub use broker::{Broker, BrokerStartError, LocalClient, LocalClientError, RoutingSizes, Transport};
 pub use message::{ClientId, Message, ReplicaId, UnixMs};
 pub use metrics::{Count, Metrics, STORE_LATENCY_BOUNDS_US};
 pub use settings::Settings;

@@ -90,7 +90,7 @@ impl Message {
     }
 
     /// Starts the life of a message whose `expiry_s` was kept, as that of a will.
-    pub(crate) fn born(mut self, now_ms: UnixMs) -> Self {
+    pub(crate) fn start_expiry(mut self, now_ms: UnixMs) -> Self {
         if let Some(life_s) = self.properties.expiry_s.take() {
             self.expires_at_ms = Some(now_ms + u64::from(life_s) * 1000);
         }
@@ -105,7 +105,7 @@ impl Message {
 
     /// What is left of its life in seconds, rounded up [MQTT-3.3.2-6].
     #[must_use]
-    pub fn rest_s(&self, now_ms: UnixMs) -> Option<u32> {
+    pub fn remaining_s(&self, now_ms: UnixMs) -> Option<u32> {
         let end = self.expires_at_ms?;
         Some(u32::try_from(end.saturating_sub(now_ms).div_ceil(1000)).unwrap_or(u32::MAX))
     }

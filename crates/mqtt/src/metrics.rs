@@ -79,7 +79,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// The store carried out a batch.
-    pub(crate) fn note_store(&self, took: Duration) {
+    pub(crate) fn record_store_batch(&self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.store_batches.add(1);
         self.store_us.add(us);

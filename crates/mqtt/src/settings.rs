@@ -21,13 +21,13 @@ pub struct Settings {
     /// Who may come in, and what they may do.
     pub access: Arc<Access>,
     /// Whether there are other replicas that a client may go to when this one stops.
-    pub has_others: bool,
+    pub has_other_replicas: bool,
 }
 
 impl Settings {
     /// What a client is told when the replica stops.
-    pub(crate) fn farewell(&self) -> Reason {
-        if self.has_others { Reason::UseAnotherServer } else { Reason::ServerShuttingDown }
+    pub(crate) fn stop_reason(&self) -> Reason {
+        if self.has_other_replicas { Reason::UseAnotherServer } else { Reason::ServerShuttingDown }
     }
 }
 
@@ -39,7 +39,7 @@ impl Default for Settings {
             connecting_max: CONNECTING_MAX,
             keep_alive_max_s: None,
             access: Arc::default(),
-            has_others: false,
+            has_other_replicas: false,
         }
     }
 }

@@ -58,7 +58,7 @@ pub enum RuleError {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Grant {
+enum AclAccess {
     Read,
     Write,
     Both,
@@ -78,7 +78,7 @@ enum FilterLevel {
 struct AclRule {
     /// `None`: for everybody.
     user: Option<Box<str>>,
-    grant: Grant,
+    grant: AclAccess,
     levels: Vec<FilterLevel>,
 }
 
@@ -90,7 +90,7 @@ pub struct Rules {
 
 /// Whom a rule is applied to.
 #[derive(Clone, Copy)]
-struct Who<'a> {
+struct RuleSubject<'a> {
     user: Option<&'a str>,
     client: &'a str,
 }
@@ -124,10 +124,10 @@ impl Rules {
     /// Whether a publication is allowed.
     #[must_use]
     pub fn may_publish(&self, user: Option<&str>, client: &str, topic: &str) -> bool {
-        let who = Who { user, client };
+        let who = RuleSubject { user, client };
         let mut is_allowed = false;
-        for rule in self.of(who).filter(|rule| rule.grant != Grant::Read && rule.covers(topic, who)) {
-            if rule.grant == Grant::Deny {
+        for rule in self.of(who).filter(|rule| rule.grant != AclAccess::Read && rule.covers(topic, who)) {
+            if rule.grant == AclAccess::Deny {
                 return false;
             }
             is_allowed = true;
@@ -138,25 +138,25 @@ impl Rules {
     /// Whether a subscription is allowed.
     #[must_use]
     pub fn may_subscribe(&self, user: Option<&str>, client: &str, filter: &str) -> bool {
-        let who = Who { user, client };
-        let is_denied = self.of(who).any(|rule| rule.grant == Grant::Deny && rule.meets(filter, who));
-        let grants = |rule: &AclRule| matches!(rule.grant, Grant::Read | Grant::Both);
+        let who = RuleSubject { user, client };
+        let is_denied = self.of(who).any(|rule| rule.grant == AclAccess::Deny && rule.meets(filter, who));
+        let grants = |rule: &AclRule| matches!(rule.grant, AclAccess::Read | AclAccess::Both);
         !is_denied && self.of(who).any(|rule| grants(rule) && rule.covers(filter, who))
     }
 
-    fn of<'a>(&'a self, who: Who<'a>) -> impl Iterator<Item = &'a AclRule> {
+    fn of<'a>(&'a self, who: RuleSubject<'a>) -> impl Iterator<Item = &'a AclRule> {
         self.rules.iter().filter(move |rule| rule.user.is_none() || rule.user.as_deref() == who.user)
     }
 }
 
 fn rule(user: Option<Box<str>>, rest: &str, is_pattern: bool, line: usize) -> Result<AclRule, RuleError> {
     let (grant, filter) = match rest.split_once(char::is_whitespace) {
-        Some(("read", filter)) => (Grant::Read, filter),
-        Some(("write", filter)) => (Grant::Write, filter),
-        Some(("readwrite", filter)) => (Grant::Both, filter),
-        Some(("deny", filter)) => (Grant::Deny, filter),
+        Some(("read", filter)) => (AclAccess::Read, filter),
+        Some(("write", filter)) => (AclAccess::Write, filter),
+        Some(("readwrite", filter)) => (AclAccess::Both, filter),
+        Some(("deny", filter)) => (AclAccess::Deny, filter),
         Some(_) => return Err(RuleError::Access { line }),
-        None => (Grant::Both, rest),
+        None => (AclAccess::Both, rest),
     };
     let filter = filter.trim();
     topic::check_filter(filter).map_err(|fault| RuleError::Filter { line, fault })?;
@@ -180,7 +180,7 @@ fn rule(user: Option<Box<str>>, rest: &str, is_pattern: bool, line: usize) -> Re
 impl FilterLevel {
     /// Whether this level allows all that the other one could be. A name that holds a separator or a wildcard is never
     /// put in place of `%c` or `%u`: it could be more than a name.
-    fn covers(&self, asked: &str, who: Who<'_>) -> bool {
+    fn covers(&self, asked: &str, who: RuleSubject<'_>) -> bool {
         match self {
             FilterLevel::Rest | FilterLevel::One => asked != "#" || *self == FilterLevel::Rest,
             FilterLevel::Word(word) => **word == *asked,
@@ -190,7 +190,7 @@ impl FilterLevel {
     }
 
     /// Whether there is something that both could be.
-    fn meets(&self, asked: &str, who: Who<'_>) -> bool {
+    fn meets(&self, asked: &str, who: RuleSubject<'_>) -> bool {
         matches!(asked, "+" | "#") || self.covers(asked, who)
     }
 }
@@ -201,7 +201,7 @@ fn is_plain(name: &str) -> bool {
 
 impl AclRule {
     /// Whether everything that the filter (or name) could match is within this rule.
-    fn covers(&self, filter: &str, who: Who<'_>) -> bool {
+    fn covers(&self, filter: &str, who: RuleSubject<'_>) -> bool {
         if self.keeps_away_from_dollar(filter) {
             return false;
         }
@@ -219,7 +219,7 @@ impl AclRule {
     }
 
     /// Whether there is a topic that both match.
-    fn meets(&self, filter: &str, who: Who<'_>) -> bool {
+    fn meets(&self, filter: &str, who: RuleSubject<'_>) -> bool {
         if self.keeps_away_from_dollar(filter) {
             return false;
         }
@@ -351,7 +351,7 @@ mod tests {
             names.extend(longer);
         }
         names.retain(|name| !name.is_empty());
-        let who = Who { user: None, client: "c" };
+        let who = RuleSubject { user: None, client: "c" };
         for one in &filters {
             let rule = rule(None, one, false, 1).unwrap();
             for other in &filters {

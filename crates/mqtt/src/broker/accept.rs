@@ -8,64 +8,64 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::io::read_buf;
 use tokio_util::sync::CancellationToken;
 
-use super::client_handler::{Conversation, End};
-use super::connection::{ConnectionTask, Stream, say_last};
-use super::replica::Hub;
+use super::client_handler::{ClientHandler, ConnectionEnd};
+use super::connection::{ConnectionTask, Stream, write_and_close};
+use super::replica::Replica;
 use super::session_handle::{ClientConnection, Connection};
 use crate::auth::Principal;
 use crate::codec::{Connack, Connect, DecodeError, Decoder, Packet, Reason, Version};
 use crate::limits::{CONNECT_WAIT, FAREWELL, MOVE_WAIT, TAKE_WAIT};
 use crate::message::{Message, unix_ms};
 use crate::session::Outbox;
-use crate::session::handshake::{Agreed, ServerLimits, agree, refusal};
-use crate::store::{DedupKey, Holder, Op, SessionExpiry, WillFate};
+use crate::session::handshake::{NegotiatedConnect, ServerLimits, negotiate, refusal_connack};
+use crate::store::{DedupKey, SessionExpiry, SessionHolder, StoreOp, WillFate};
 
 /// Serves one connection from its first byte to its last. It has its seat among those who wait until it counts as a
 /// client, or is turned away.
-pub(crate) async fn receive<S: Stream>(
-    hub: Arc<Hub>,
+pub(crate) async fn serve_connection<S: Stream>(
+    replica: Arc<Replica>,
     stream: S,
     from: Option<SocketAddr>,
-    seat: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     stop: CancellationToken,
 ) {
     // In memory of its own, so that a connection that sleeps keeps nothing of its beginning and its end.
-    let greeted = Box::pin(greet(&hub, stream, from, &stop)).await;
-    drop(seat);
+    let greeted = Box::pin(accept_client(&replica, stream, from, &stop)).await;
+    drop(permit);
     let Some(mut connection) = greeted else { return };
     let end = tokio::select! {
         end = connection.serve() => end,
-        () = leave_on(&stop) => End::Told(hub.settings.farewell()),
+        () = drain_delay(&stop) => ConnectionEnd::Closed(replica.settings.stop_reason()),
     };
-    Box::pin(part(&hub, connection, end)).await;
-    hub.metrics.connections.sub(1);
+    Box::pin(close_session(&replica, connection, end)).await;
+    replica.metrics.connections.sub(1);
 }
 
 /// CONNECT, and what it is answered; `None`: the client is not let in.
-async fn greet<S: Stream>(
-    hub: &Arc<Hub>,
+async fn accept_client<S: Stream>(
+    replica: &Arc<Replica>,
     mut stream: S,
     from: Option<SocketAddr>,
     stop: &CancellationToken,
 ) -> Option<Box<ConnectionTask<S>>> {
-    let mut decoder = Decoder::server(hub.settings.packet_max_bytes);
+    let mut decoder = Decoder::server(replica.settings.packet_max_bytes);
     let mut buffer = BytesMut::with_capacity(FIRST_BYTES);
     let first = tokio::time::timeout(CONNECT_WAIT, first_packet(&mut stream, &mut decoder, &mut buffer)).await;
     let connect = match first {
         Ok(Ok(Some(connect))) => connect,
         Ok(Err(error)) => {
-            refuse_malformed(hub, stream, &decoder, error).await;
+            refuse_malformed(replica, stream, &decoder, error).await;
             return None;
         }
         // Too slow, or gone.
         Err(_) | Ok(Ok(None)) => return None,
     };
-    match admit(hub, &connect, from, stop).await {
-        Ok((agreed, guest)) => enter(hub, stream, (decoder, buffer), agreed, guest).await,
+    match authorize(replica, &connect, from, stop).await {
+        Ok((agreed, principal)) => open_session(replica, stream, (decoder, buffer), agreed, principal).await,
         Err(reason) => {
-            hub.metrics.refused.add(1);
+            replica.metrics.refused.add(1);
             tracing::info!(client = %connect.client_id, ?from, reason = reason.words(), "refused");
-            answer(stream, &refusal(reason), connect.version).await;
+            send_connack(stream, &refusal_connack(reason), connect.version).await;
             None
         }
     }
@@ -94,91 +94,93 @@ async fn first_packet<S: Stream>(
 }
 
 /// What is no CONNECT is answered only where the version is known well enough to say so [MQTT-3.1.4-1], [MQTT-3.1.2-2].
-async fn refuse_malformed<S: Stream>(hub: &Hub, stream: S, decoder: &Decoder, error: DecodeError) {
-    hub.metrics.refused.add(1);
-    hub.metrics.protocol_errors.add(1);
+async fn refuse_malformed<S: Stream>(replica: &Replica, stream: S, decoder: &Decoder, error: DecodeError) {
+    replica.metrics.refused.add(1);
+    replica.metrics.protocol_errors.add(1);
     tracing::debug!(%error, "no CONNECT");
     match (error, decoder.version()) {
         (DecodeError::UnsupportedVersion(level), _) => {
             let version = if level > 5 { Version::V5 } else { Version::V3 };
-            answer(stream, &refusal(Reason::UnsupportedVersion), version).await;
+            send_connack(stream, &refusal_connack(Reason::UnsupportedVersion), version).await;
         }
-        (_, Some(Version::V5)) => answer(stream, &refusal(error.reason()), Version::V5).await,
-        _ => say_last(stream, BytesMut::new()).await,
+        (_, Some(Version::V5)) => send_connack(stream, &refusal_connack(error.reason()), Version::V5).await,
+        _ => write_and_close(stream, BytesMut::new()).await,
     }
 }
 
-async fn answer<S: Stream>(stream: S, connack: &Connack, version: Version) {
+async fn send_connack<S: Stream>(stream: S, connack: &Connack, version: Version) {
     let mut bytes = BytesMut::new();
     let packet = Packet::Connack(Box::new(connack.clone()));
     if packet.encode(version, u32::MAX, &mut bytes).is_ok() {
-        say_last(stream, bytes).await;
+        write_and_close(stream, bytes).await;
     }
 }
 
 /// Whether a client may come in.
-async fn admit(
-    hub: &Hub,
+async fn authorize(
+    replica: &Replica,
     connect: &Connect,
     from: Option<SocketAddr>,
     stop: &CancellationToken,
-) -> Result<(Agreed, Principal), Reason> {
+) -> Result<(NegotiatedConnect, Principal), Reason> {
     if stop.is_cancelled() {
         return Err(Reason::ServerUnavailable);
     }
-    if hub.metrics.connections.get() >= hub.settings.connections_max as u64 {
+    if replica.metrics.connections.get() >= replica.settings.connections_max as u64 {
         return Err(Reason::ServerBusy);
     }
     let house = ServerLimits {
-        packet_max_bytes: hub.settings.packet_max_bytes,
-        keep_alive_max_s: hub.settings.keep_alive_max_s.map(Into::into),
+        packet_max_bytes: replica.settings.packet_max_bytes,
+        keep_alive_max_s: replica.settings.keep_alive_max_s.map(Into::into),
     };
-    let agreed = agree(connect, &house)?;
+    let agreed = negotiate(connect, &house)?;
     let (name, password) = (connect.username.as_deref(), connect.password.as_deref());
-    let guest = hub.settings.access.admit(name, password, from).await?;
+    let principal = replica.settings.access.admit(name, password, from).await?;
     if let Some(will) = &connect.will
-        && !guest.may_publish(&agreed.client, &will.topic)
+        && !principal.may_publish(&agreed.client, &will.topic)
     {
         return Err(Reason::NotAuthorized);
     }
-    Ok((agreed, guest))
+    Ok((agreed, principal))
 }
 
 /// The session is claimed, and the client becomes known.
-async fn enter<S: Stream>(
-    hub: &Arc<Hub>,
+async fn open_session<S: Stream>(
+    replica: &Arc<Replica>,
     stream: S,
     (decoder, rest): (Decoder, BytesMut),
-    agreed: Agreed,
-    guest: Principal,
+    agreed: NegotiatedConnect,
+    principal: Principal,
 ) -> Option<Box<ConnectionTask<S>>> {
     let version = agreed.terms.version;
-    let taken = match tokio::time::timeout(TAKE_WAIT, hub.store.take(agreed.claim(unix_ms()))).await {
-        Ok(Ok(taken)) => taken,
+    let claimed = match tokio::time::timeout(TAKE_WAIT, replica.store.claim(agreed.claim(unix_ms()))).await {
+        Ok(Ok(claimed)) => claimed,
         _ => {
-            hub.metrics.refused.add(1);
-            answer(stream, &refusal(Reason::ServerUnavailable), version).await;
+            replica.metrics.refused.add(1);
+            send_connack(stream, &refusal_connack(Reason::ServerUnavailable), version).await;
             return None;
         }
     };
-    let holder = Holder { client: Arc::clone(&agreed.client), epoch: taken.epoch };
+    let holder = SessionHolder { client: Arc::clone(&agreed.client), epoch: claimed.epoch };
     let mut outbox = Outbox::new(agreed.terms.clone());
-    outbox.say(&Packet::Connack(Box::new(agreed.welcome(taken.present))));
-    outbox.resume(&taken);
-    let wire = ClientConnection::new(holder, outbox);
-    let party = hub.attach(&agreed.client, Connection::Wire(Arc::clone(&wire)), agreed.terms.lasting, &taken);
-    hub.metrics.connects.add(1);
-    hub.metrics.connections.add(1);
-    if let Some(will) = taken.will {
-        publish_will(hub, &will, None).await;
+    outbox.send(&Packet::Connack(Box::new(agreed.connack(claimed.present))));
+    outbox.resume(&claimed);
+    let connection = ClientConnection::new(holder, outbox);
+    let session =
+        replica.attach(&agreed.client, Connection::Client(Arc::clone(&connection)), agreed.terms.lasting, &claimed);
+    replica.metrics.connects.add(1);
+    replica.metrics.connections.add(1);
+    if let Some(will) = claimed.will {
+        publish_will(replica, &will, None).await;
     }
     let rest = BytesMut::from(&rest[..]);
-    let talk = Conversation::new(Arc::clone(hub), wire, party, guest, agreed.expiry_s, &taken.inbound);
-    Some(Box::new(ConnectionTask::new(stream, decoder, rest, talk, agreed.silence_max)))
+    let handler =
+        ClientHandler::new(Arc::clone(replica), connection, session, principal, agreed.expiry_s, &claimed.inbound);
+    Some(Box::new(ConnectionTask::new(stream, decoder, rest, handler, agreed.keep_alive_timeout)))
 }
 
 /// Everybody leaves when the replica stops, but not all in one instant.
-async fn leave_on(stop: &CancellationToken) {
+async fn drain_delay(stop: &CancellationToken) {
     stop.cancelled().await;
     let spread = crate::limits::DRAIN_SPREAD.as_millis().max(1);
     let wait_ms = u128::from(crate::message::random()) % spread;
@@ -186,40 +188,41 @@ async fn leave_on(stop: &CancellationToken) {
 }
 
 /// Lets the session go.
-async fn part<S: Stream>(hub: &Hub, mut connection: Box<ConnectionTask<S>>, end: End) {
-    let holder = connection.talk.wire.holder.clone();
-    let moves = end == End::Told(Reason::UseAnotherServer) || end == End::Told(Reason::ServerShuttingDown);
+async fn close_session<S: Stream>(replica: &Replica, mut connection: Box<ConnectionTask<S>>, end: ConnectionEnd) {
+    let holder = connection.handler.connection.holder.clone();
+    let moves = end == ConnectionEnd::Closed(Reason::UseAnotherServer)
+        || end == ConnectionEnd::Closed(Reason::ServerShuttingDown);
     let reason = match end {
-        End::Told(reason) => Some(reason),
-        End::Goodbye { .. } | End::Lost => None,
+        ConnectionEnd::Closed(reason) => Some(reason),
+        ConnectionEnd::Disconnected { .. } | ConnectionEnd::Lost => None,
     };
     tracing::debug!(client = %holder.client, ?end, "over");
     if reason.is_some_and(|reason| reason != Reason::SessionTakenOver && !moves) {
-        hub.metrics.protocol_errors.add(1);
+        replica.metrics.protocol_errors.add(1);
     }
-    connection.settle().await;
-    let (party, expiry_s) = (connection.talk.party.clone(), connection.talk.expiry_s);
+    connection.finish_commits().await;
+    let (session, expiry_s) = (connection.handler.session.clone(), connection.handler.expiry_s);
     let (sent, left) = {
-        let mut mailbox = connection.talk.wire.lock();
-        mailbox.over = true;
-        mailbox.relieve();
-        (mailbox.outbox.progress().sent, mailbox.outbox.leave())
+        let mut queue = connection.handler.connection.lock();
+        queue.ended = true;
+        queue.relieve();
+        (queue.outbox.progress().sent, queue.outbox.take_shared())
     };
-    hub.detach(&party, holder.epoch, expiry_s > 0);
+    replica.detach(&session, holder.epoch, expiry_s > 0);
     let now_ms = unix_ms();
     let will = match end {
-        End::Goodbye { will: false } => WillFate::Dropped,
+        ConnectionEnd::Disconnected { will: false } => WillFate::Dropped,
         _ if moves => WillFate::Due(now_ms + u64::try_from(MOVE_WAIT.as_millis()).unwrap_or(0)),
         _ => WillFate::Due(now_ms),
     };
     let rest = SessionExpiry::after(expiry_s, now_ms);
-    let mut detached = hub.store.commit(vec![Op::Detach { holder, sent, rest, will }]);
+    let mut detached = replica.store.commit(vec![StoreOp::Detach { holder, sent, rest, will }]);
     // Who sees the connection closed and comes again to another replica finds the session as it was left.
     let in_time = tokio::time::timeout(FAREWELL, &mut detached).await.is_ok();
     connection.close(reason).await;
     for (message, share) in left {
         // What no store keeps goes to another member now.
-        let _ = hub.pass_on(&message, &share, None).await;
+        let _ = replica.redeliver_shared(&message, &share, None).await;
     }
     if !in_time {
         // Whoever fails here leaves it to the sweep of another.
@@ -228,10 +231,10 @@ async fn part<S: Stream>(hub: &Hub, mut connection: Box<ConnectionTask<S>>, end:
 }
 
 /// Publishes a will, under its guard if it has one.
-pub(super) async fn publish_will(hub: &Hub, will: &Arc<Message>, guard: Option<DedupKey>) {
-    let message = Message::clone(will).born(unix_ms());
-    match hub.publish(message, guard).await {
-        Ok(true) => hub.metrics.wills.add(1),
+pub(super) async fn publish_will(replica: &Replica, will: &Arc<Message>, dedup_key: Option<DedupKey>) {
+    let message = Message::clone(will).start_expiry(unix_ms());
+    match replica.publish(message, dedup_key).await {
+        Ok(true) => replica.metrics.wills.add(1),
         Ok(false) => {}
         Err(error) => tracing::warn!(%error, "a will was not published"),
     }

@@ -9,67 +9,73 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::accept::publish_will;
-use super::replica::{Hub, MatchCache};
+use super::replica::{MatchCache, Replica};
 use super::session_handle::Connection;
 use crate::codec::{Qos, Reason};
 use crate::limits::{MATCHES_REMEMBERED_FOR_OTHERS, SWEEP_EVERY, SYS_EVERY};
 use crate::message::{Message, unix_ms};
-use crate::session::encode_cache::with_encoded;
-use crate::store::{DedupKey, Due, Notice, Numbered, OrphanedShareMessage, StoreError};
+use crate::session::encode_cache::with_encode_cache;
+use crate::store::{DedupKey, DueWork, Notice, NumberedMessages, OrphanedShareMessage, StoreError};
 
 /// Between two tries to be known to the store again.
 const REJOIN_EVERY: Duration = Duration::from_millis(200);
 
 /// Hears what other replicas say, for ever.
-pub(crate) async fn listen(hub: Arc<Hub>, stop: CancellationToken) {
-    let mut seen = MatchCache::of(MATCHES_REMEMBERED_FOR_OTHERS);
+pub(crate) async fn read_notices(replica: Arc<Replica>, stop: CancellationToken) {
+    let mut match_cache = MatchCache::with_capacity(MATCHES_REMEMBERED_FOR_OTHERS);
     while !stop.is_cancelled() {
-        match hub.store.notices().await {
-            Ok(notices) => notices.into_iter().for_each(|notice| hear(&hub, notice, &mut seen)),
+        match replica.store.notices().await {
+            Ok(notices) => notices.into_iter().for_each(|notice| apply_notice(&replica, notice, &mut match_cache)),
             Err(StoreError::Shut) => return,
-            Err(StoreError::LeaseLost(_)) if !stop.is_cancelled() => rejoin(&hub).await,
+            Err(StoreError::LeaseLost(_)) if !stop.is_cancelled() => rejoin(&replica).await,
             Err(_) => return,
         }
     }
 }
 
-fn hear(hub: &Hub, notice: Notice, seen: &mut MatchCache) {
+fn apply_notice(replica: &Replica, notice: Notice, match_cache: &mut MatchCache) {
     match notice {
         Notice::Changed(change) => {
-            hub.change(change);
+            replica.apply_change(change);
         }
-        Notice::Forwarded { message, to } => hub.deliver_forwarded(&message, to, seen),
-        Notice::Numbered(Numbered { holder, first, messages }) => {
-            let link = hub.party(&holder.client).and_then(|party| party.lock().link.clone());
+        Notice::Forwarded { message, to } => replica.deliver_forwarded(&message, to, match_cache),
+        Notice::Numbered(NumberedMessages { holder, first, messages }) => {
+            let connection = replica.session(&holder.client).and_then(|session| session.lock().connection.clone());
             // Of another time the queue has it.
-            if let Some(Connection::Wire(wire)) = link.filter(|link| link.epoch() == holder.epoch) {
-                with_encoded(|encoded| wire.post(|outbox| outbox.follow(first, messages, unix_ms(), encoded)));
+            if let Some(Connection::Client(connection)) =
+                connection.filter(|connection| connection.epoch() == holder.epoch)
+            {
+                with_encode_cache(|cache| {
+                    connection.post(|outbox| outbox.enqueue_run(first, messages, unix_ms(), cache))
+                });
             }
         }
         Notice::Wake(client) => {
-            if let Some(Connection::Wire(wire)) = hub.party(&client).and_then(|party| party.lock().link.clone()) {
-                wire.post(|outbox| outbox.fall_behind());
+            if let Some(Connection::Client(connection)) =
+                replica.session(&client).and_then(|session| session.lock().connection.clone())
+            {
+                connection.post(|outbox| outbox.fall_behind());
             }
         }
         Notice::Kick { client, epoch } => {
-            let link = hub.party(&client).and_then(|party| party.lock().link.clone());
-            if let Some(Connection::Wire(wire)) = link.filter(|link| link.epoch() == epoch) {
-                hub.metrics.taken_over.add(1);
-                wire.close(Reason::SessionTakenOver);
+            let connection = replica.session(&client).and_then(|session| session.lock().connection.clone());
+            if let Some(Connection::Client(connection)) = connection.filter(|connection| connection.epoch() == epoch) {
+                replica.metrics.taken_over.add(1);
+                connection.close(Reason::SessionTakenOver);
             }
         }
     }
 }
 
 /// The lease was lost: the others have taken what was held here. Everything is read anew, and clients come again.
-async fn rejoin(hub: &Hub) {
-    tracing::warn!(replica = %hub.me, "the lease was lost; joining again");
-    match hub.store.join(unix_ms()).await {
-        Ok(picture) => {
-            hub.learn(picture);
-            for link in hub.links() {
-                if let Connection::Wire(wire) = link {
-                    wire.close(Reason::ServerBusy);
+async fn rejoin(replica: &Replica) {
+    tracing::warn!(replica = %replica.me, "the lease was lost; joining again");
+    match replica.store.join(unix_ms()).await {
+        Ok(snapshot) => {
+            replica.load_snapshot(snapshot);
+            for connection in replica.connections() {
+                if let Connection::Client(connection) = connection {
+                    connection.close(Reason::ServerBusy);
                 }
             }
         }
@@ -81,7 +87,7 @@ async fn rejoin(hub: &Hub) {
 }
 
 /// Renews the lease and looks for what is due, for ever.
-pub(crate) async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
+pub(crate) async fn sweep_store(replica: Arc<Replica>, stop: CancellationToken) {
     let mut ticks = interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut giving_out: Option<JoinHandle<()>> = None;
@@ -90,12 +96,12 @@ pub(crate) async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        match hub.store.sweep(unix_ms()).await {
+        match replica.store.sweep(unix_ms()).await {
             // By itself: it may have to wait for room somewhere, and the lease does not wait.
             Ok(due) if giving_out.as_ref().is_none_or(JoinHandle::is_finished) => {
-                let (hub, stop) = (Arc::clone(&hub), stop.clone());
+                let (replica, stop) = (Arc::clone(&replica), stop.clone());
                 giving_out = Some(tokio::spawn(async move {
-                    let _ = stop.run_until_cancelled(give_out(&hub, due)).await;
+                    let _ = stop.run_until_cancelled(publish_due(&replica, due)).await;
                 }));
             }
             // What is still due comes with the next.
@@ -106,20 +112,20 @@ pub(crate) async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
     }
 }
 
-async fn give_out(hub: &Hub, due: Due) {
+async fn publish_due(replica: &Replica, due: DueWork) {
     for will in due.wills {
-        let guard = DedupKey::Will { client: will.client, epoch: will.epoch };
-        publish_will(hub, &will.message, Some(guard)).await;
+        let dedup_key = DedupKey::Will { client: will.client, epoch: will.epoch };
+        publish_will(replica, &will.message, Some(dedup_key)).await;
     }
-    for OrphanedShareMessage { id, message, share } in due.left {
-        if let Err(error) = hub.pass_on(&message, &share, Some(DedupKey::Left { id })).await {
+    for OrphanedShareMessage { id, message, share } in due.orphaned {
+        if let Err(error) = replica.redeliver_shared(&message, &share, Some(DedupKey::Orphaned { id })).await {
             tracing::debug!(%error, "not passed on");
         }
     }
 }
 
 /// Tells `$SYS`, for ever. It is this replica's alone: the store has none of it.
-pub(crate) async fn tell_sys(hub: Arc<Hub>, stop: CancellationToken) {
+pub(crate) async fn publish_sys(replica: Arc<Replica>, stop: CancellationToken) {
     let mut ticks = interval(SYS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let started = std::time::Instant::now();
@@ -128,7 +134,7 @@ pub(crate) async fn tell_sys(hub: Arc<Hub>, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        let (metrics, sizes) = (&hub.metrics, hub.sizes());
+        let (metrics, sizes) = (&replica.metrics, replica.sizes());
         let sum = |counts: &[crate::metrics::Count; 3]| counts.iter().map(|count| count.get()).sum::<u64>();
         let told = [
             ("version", concat!("watermaster ", env!("CARGO_PKG_VERSION")).to_owned()),
@@ -143,12 +149,12 @@ pub(crate) async fn tell_sys(hub: Arc<Hub>, stop: CancellationToken) {
             ("retained messages/count", sizes.retained.to_string()),
             ("publish/messages/dropped", metrics.dropped_slow.get().to_string()),
         ];
-        let mut seen = MatchCache::default();
+        let mut match_cache = MatchCache::default();
         for (topic, text) in told {
             let Some(message) = Message::new(&format!("$SYS/broker/{topic}"), text, Qos::AtMostOnce) else { continue };
             let message = Arc::new(message);
-            hub.retain(&message);
-            hub.deliver_forwarded(&message, None, &mut seen);
+            replica.retain(&message);
+            replica.deliver_forwarded(&message, None, &mut match_cache);
         }
     }
 }

@@ -18,8 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use local_client::{InsideClient, InsideError};
-pub use replica::Sizes;
+pub use local_client::{LocalClient, LocalClientError};
+pub use replica::RoutingSizes;
 
 use super::limits::FAREWELL;
 use super::message::unix_ms;
@@ -30,7 +30,7 @@ use super::store::redis::{Durability, RedisAddress, RedisAddressError, RedisStor
 use super::store::{Store, StoreError};
 use super::transport::{Tls, accept_websocket};
 use connection::Stream;
-use replica::Hub;
+use replica::Replica;
 
 /// Why a replica does not start.
 #[derive(Debug, thiserror::Error)]
@@ -59,14 +59,14 @@ pub enum Transport {
 /// A replica of the broker.
 #[derive(Clone)]
 pub struct Broker {
-    hub: Arc<Hub>,
+    replica: Arc<Replica>,
     stop: CancellationToken,
     /// Ends after the last connection has.
-    over: CancellationToken,
+    ended: CancellationToken,
     tasks: TaskTracker,
-    rounds: TaskTracker,
+    background_tasks: TaskTracker,
     /// One permit for each socket whose CONNECT may still be awaited.
-    waiting_room: Arc<Semaphore>,
+    connect_permits: Arc<Semaphore>,
 }
 
 impl Broker {
@@ -92,39 +92,39 @@ impl Broker {
     /// The address is none. Redis itself is waited for.
     pub async fn on_redis(url: &str, durability: Durability, settings: Settings) -> Result<Self, BrokerStartError> {
         let address = RedisAddress::parse(url)?;
-        let settings = Settings { has_others: true, ..settings };
+        let settings = Settings { has_other_replicas: true, ..settings };
         Ok(Self::start(RedisStore::new(address, durability), settings).await?)
     }
 
     /// A replica on a store: known to the others when this returns.
     pub(crate) async fn start(store: Arc<dyn Store>, settings: Settings) -> Result<Self, StoreError> {
-        let waiting_room = Arc::new(Semaphore::new(settings.connecting_max.min(Semaphore::MAX_PERMITS)));
-        let hub = Arc::new(Hub::new(store, settings));
-        hub.learn(hub.store.join(unix_ms()).await?);
-        let (stop, over) = (CancellationToken::new(), CancellationToken::new());
-        let rounds = TaskTracker::new();
-        rounds.spawn(background::listen(Arc::clone(&hub), over.clone()));
-        rounds.spawn(background::sweep(Arc::clone(&hub), over.clone()));
-        rounds.spawn(background::tell_sys(Arc::clone(&hub), over.clone()));
-        Ok(Self { hub, stop, over, tasks: TaskTracker::new(), rounds, waiting_room })
+        let connect_permits = Arc::new(Semaphore::new(settings.connecting_max.min(Semaphore::MAX_PERMITS)));
+        let replica = Arc::new(Replica::new(store, settings));
+        replica.load_snapshot(replica.store.join(unix_ms()).await?);
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let background_tasks = TaskTracker::new();
+        background_tasks.spawn(background::read_notices(Arc::clone(&replica), ended.clone()));
+        background_tasks.spawn(background::sweep_store(Arc::clone(&replica), ended.clone()));
+        background_tasks.spawn(background::publish_sys(Arc::clone(&replica), ended.clone()));
+        Ok(Self { replica, stop, ended, tasks: TaskTracker::new(), background_tasks, connect_permits })
     }
 
     /// What it counts.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.hub.metrics)
+        Arc::clone(&self.replica.metrics)
     }
 
     /// How much it knows of.
     #[must_use]
-    pub fn sizes(&self) -> Sizes {
-        self.hub.sizes()
+    pub fn sizes(&self) -> RoutingSizes {
+        self.replica.sizes()
     }
 
     /// Whether the store answers and nobody has asked to stop.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.hub.store.is_well() && !self.stop.is_cancelled()
+        self.replica.store.is_available() && !self.stop.is_cancelled()
     }
 
     /// Takes plain connections until the broker stops.
@@ -153,15 +153,15 @@ impl Broker {
     fn receive_through(&self, stream: TcpStream, from: SocketAddr, through: &Transport) {
         // What is written is written whole: waiting for more would only add to the latency.
         let _ = stream.set_nodelay(true);
-        let max_bytes = usize::try_from(self.hub.settings.packet_max_bytes).unwrap_or(usize::MAX);
-        let Some(seat) = self.seat() else { return };
+        let max_bytes = usize::try_from(self.replica.settings.packet_max_bytes).unwrap_or(usize::MAX);
+        let Some(permit) = self.waiting_permit() else { return };
         let broker = self.clone();
         match through.clone() {
-            Transport::Tcp => self.receive(stream, Some(from), seat),
+            Transport::Tcp => self.receive(stream, Some(from), permit),
             Transport::Tls(tls) => {
                 self.tasks.spawn(async move {
                     match tls.accept(stream).await {
-                        Ok(stream) => broker.receive(stream, Some(from), seat),
+                        Ok(stream) => broker.receive(stream, Some(from), permit),
                         Err(error) => tracing::debug!(%from, %error, "no TLS"),
                     }
                 });
@@ -169,7 +169,7 @@ impl Broker {
             Transport::WebSocket => {
                 self.tasks.spawn(async move {
                     match accept_websocket(stream, max_bytes).await {
-                        Ok(stream) => broker.receive(stream, Some(from), seat),
+                        Ok(stream) => broker.receive(stream, Some(from), permit),
                         Err(error) => tracing::debug!(%from, %error, "no WebSocket"),
                     }
                 });
@@ -178,7 +178,7 @@ impl Broker {
                 self.tasks.spawn(async move {
                     let Ok(stream) = tls.accept(stream).await else { return };
                     match accept_websocket(stream, max_bytes).await {
-                        Ok(stream) => broker.receive(stream, Some(from), seat),
+                        Ok(stream) => broker.receive(stream, Some(from), permit),
                         Err(error) => tracing::debug!(%from, %error, "no WebSocket"),
                     }
                 });
@@ -192,28 +192,28 @@ impl Broker {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Some(seat) = self.seat() else { return };
-        self.receive(stream, from, seat);
+        let Some(permit) = self.waiting_permit() else { return };
+        self.receive(stream, from, permit);
     }
 
     /// `None`: too many have not said CONNECT yet.
-    fn seat(&self) -> Option<OwnedSemaphorePermit> {
-        let seat = Arc::clone(&self.waiting_room).try_acquire_owned().ok();
-        self.hub.metrics.refused.add(u64::from(seat.is_none()));
-        seat
+    fn waiting_permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.connect_permits).try_acquire_owned().ok();
+        self.replica.metrics.refused.add(u64::from(permit.is_none()));
+        permit
     }
 
     /// Serves a connection of any kind.
-    fn receive(&self, stream: impl Stream, from: Option<SocketAddr>, seat: OwnedSemaphorePermit) {
-        self.tasks.spawn(accept::receive(Arc::clone(&self.hub), stream, from, seat, self.stop.clone()));
+    fn receive(&self, stream: impl Stream, from: Option<SocketAddr>, permit: OwnedSemaphorePermit) {
+        self.tasks.spawn(accept::serve_connection(Arc::clone(&self.replica), stream, from, permit, self.stop.clone()));
     }
 
     /// A client inside this process.
     ///
     /// # Errors
     /// The store did not answer.
-    pub async fn client(&self, name: &str) -> Result<InsideClient, InsideError> {
-        InsideClient::enter(Arc::clone(&self.hub), name).await
+    pub async fn client(&self, name: &str) -> Result<LocalClient, LocalClientError> {
+        LocalClient::connect(Arc::clone(&self.replica), name).await
     }
 
     /// Stops: nobody new comes in, who is here is sent elsewhere, and the lease is given up.
@@ -221,9 +221,9 @@ impl Broker {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        self.over.cancel();
-        let _ = self.hub.store.leave().await;
-        self.rounds.close();
-        self.rounds.wait().await;
+        self.ended.cancel();
+        let _ = self.replica.store.leave().await;
+        self.background_tasks.close();
+        self.background_tasks.wait().await;
     }
 }

@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::replica::{Hub, MatchCache};
+use super::replica::{MatchCache, Replica};
 use super::session_handle::{ClientConnection, Connection, SessionRef};
 use crate::codec::{PacketKind, Qos, Reason};
 use crate::message::{ClientId, Message, ReplicaId, UnixMs, unix_ms};
 use crate::router::{Matches, RouteMatch};
-use crate::session::encode_cache::{Frames, with_encoded};
+use crate::session::encode_cache::{MessageEncoder, with_encode_cache};
 use crate::session::{Enqueue, Outbox};
-use crate::store::{DedupKey, DeliveryOptions, Op, Publication, Published, StoreError, StoreOutcome};
+use crate::store::{DedupKey, DeliveryOptions, Publication, Published, StoreError, StoreOp, StoreOutcome};
 
 /// What remains to be done for a message.
 #[derive(Default)]
@@ -26,43 +26,47 @@ pub(crate) struct DeliveryPlan {
     /// Connections here that get it once the guard has been passed.
     held: Vec<(SessionRef, DeliveryOptions)>,
     /// Nobody subscribes to the topic.
-    pub(crate) nobody: bool,
+    pub(crate) no_subscribers: bool,
     /// Connections here were given the message.
-    pub(crate) stirred: bool,
+    pub(crate) delivered: bool,
     /// Clients for whom too much is waiting.
-    pub(crate) pressed: Vec<Connection>,
+    pub(crate) congested: Vec<Connection>,
 }
 
 /// Whether deliveries wait for the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deliver {
-    Now,
-    Later,
+pub(crate) enum DeliveryTiming {
+    Immediate,
+    AfterCommit,
 }
 
 impl DeliveryPlan {
     /// What the store is to do, if anything.
-    pub(crate) fn op(&self, message: &Message, guard: Option<DedupKey>) -> Option<(Op, Arc<Message>)> {
+    pub(crate) fn store_op(&self, message: &Message, dedup_key: Option<DedupKey>) -> Option<(StoreOp, Arc<Message>)> {
         let idle = self.appends.is_empty() && self.forwards.is_empty() && self.directs.is_empty();
-        if idle && guard.is_none() && !message.retain {
+        if idle && dedup_key.is_none() && !message.retain {
             return None;
         }
         let message = Arc::new(message.compact());
-        Some((self.publication(Arc::clone(&message), guard), message))
+        Some((self.publish_op(Arc::clone(&message), dedup_key), message))
     }
 
     /// For one lasting session.
-    pub(crate) fn to_one(party: SessionRef, how: DeliveryOptions) -> Self {
-        Self { appends: vec![(party, how)], ..Self::default() }
+    pub(crate) fn to_one(session: SessionRef, options: DeliveryOptions) -> Self {
+        Self { appends: vec![(session, options)], ..Self::default() }
     }
 
     /// What the store is to do.
-    pub(crate) fn publication(&self, message: Arc<Message>, guard: Option<DedupKey>) -> Op {
+    pub(crate) fn publish_op(&self, message: Arc<Message>, dedup_key: Option<DedupKey>) -> StoreOp {
         let retain = message.retain;
-        Op::Publish(Box::new(Publication {
-            guard,
+        StoreOp::Publish(Box::new(Publication {
+            dedup_key,
             message,
-            appends: self.appends.iter().map(|(party, how)| (Arc::clone(&party.0.client), how.clone())).collect(),
+            appends: self
+                .appends
+                .iter()
+                .map(|(session, options)| (Arc::clone(&session.0.client), options.clone()))
+                .collect(),
             forwards: self.forwards.iter().copied().collect(),
             directs: self.directs.clone(),
             retain,
@@ -73,89 +77,95 @@ impl DeliveryPlan {
 impl DeliveryPlan {
     /// What the publisher is told. That nobody was there may be said (3.4.2.1, 3.5.2.1); of QoS 2 it is not, since the
     /// message is the broker's with PUBREC and its subscribers' with PUBREL: other brokers know nothing of them before.
-    pub(super) fn verdict(&self, kind: PacketKind) -> Reason {
-        if self.nobody && kind == PacketKind::Puback { Reason::NoMatchingSubscribers } else { Reason::Success }
+    pub(super) fn ack_reason(&self, kind: PacketKind) -> Reason {
+        if self.no_subscribers && kind == PacketKind::Puback { Reason::NoMatchingSubscribers } else { Reason::Success }
     }
 }
 
-impl Hub {
+impl Replica {
     /// Looks at each who matches, and delivers at once what may be.
-    pub(crate) fn plan(
+    pub(crate) fn plan_delivery(
         &self,
         matches: &Matches<SessionRef>,
         message: &Message,
-        when: Deliver,
+        when: DeliveryTiming,
         now_ms: UnixMs,
     ) -> DeliveryPlan {
-        let mut plan = DeliveryPlan { nobody: matches.is_empty(), ..DeliveryPlan::default() };
-        if plan.nobody {
+        let mut plan = DeliveryPlan { no_subscribers: matches.is_empty(), ..DeliveryPlan::default() };
+        if plan.no_subscribers {
             return plan;
         }
-        with_encoded(|encoded| {
-            let mut frames = Frames::new(message, now_ms, encoded);
+        with_encode_cache(|cache| {
+            let mut encoder = MessageEncoder::new(message, now_ms, cache);
             for found in &matches.plain {
-                self.reach(&mut plan, &mut frames, found, when);
+                self.plan_subscriber(&mut plan, &mut encoder, found, when);
             }
             for members in &matches.shared {
-                if let Some(member) = self.choose(members) {
-                    self.reach_member(&mut plan, &mut frames, member, when);
+                if let Some(member) = self.choose_member(members) {
+                    self.plan_shared_member(&mut plan, &mut encoder, member, when);
                 }
             }
         });
         plan
     }
 
-    fn reach(&self, plan: &mut DeliveryPlan, frames: &mut Frames<'_>, found: &RouteMatch<SessionRef>, when: Deliver) {
-        let how = how(found, frames.message());
-        let state = found.party.lock();
-        if state.standing.lasting && how.qos > Qos::AtMostOnce {
-            plan.appends.push((found.party.clone(), how));
-        } else if let Some(link) = &state.link {
+    fn plan_subscriber(
+        &self,
+        plan: &mut DeliveryPlan,
+        encoder: &mut MessageEncoder<'_>,
+        found: &RouteMatch<SessionRef>,
+        when: DeliveryTiming,
+    ) {
+        let options = delivery_options(found, encoder.message());
+        let route = found.subscriber.lock();
+        if route.state.lasting && options.qos > Qos::AtMostOnce {
+            plan.appends.push((found.subscriber.clone(), options));
+        } else if let Some(connection) = &route.connection {
             match when {
-                Deliver::Now => {
-                    self.hand_over(link, frames, &how, &mut plan.pressed);
-                    plan.stirred = true;
+                DeliveryTiming::Immediate => {
+                    self.deliver_to(connection, encoder, &options, &mut plan.congested);
+                    plan.delivered = true;
                 }
-                Deliver::Later => plan.held.push((found.party.clone(), how)),
+                DeliveryTiming::AfterCommit => plan.held.push((found.subscriber.clone(), options)),
             }
-        } else if let Some(owner) = state.standing.owner.filter(|owner| *owner != self.me) {
+        } else if let Some(owner) = route.state.owner.filter(|owner| *owner != self.me) {
             plan.forwards.insert(owner);
         }
     }
 
-    fn reach_member(
+    fn plan_shared_member(
         &self,
         plan: &mut DeliveryPlan,
-        frames: &mut Frames<'_>,
+        encoder: &mut MessageEncoder<'_>,
         found: &RouteMatch<SessionRef>,
-        when: Deliver,
+        when: DeliveryTiming,
     ) {
-        let state = found.party.lock();
-        let elsewhere = state.standing.owner.filter(|owner| *owner != self.me && state.link.is_none());
-        let kept = state.standing.lasting && found.qos.min(frames.message().qos) > Qos::AtMostOnce;
+        let route = found.subscriber.lock();
+        let elsewhere = route.state.owner.filter(|owner| *owner != self.me && route.connection.is_none());
+        let kept = route.state.lasting && found.qos.min(encoder.message().qos) > Qos::AtMostOnce;
         match elsewhere {
             Some(owner) if !kept => {
-                let how = how(found, frames.message());
-                plan.directs.push((owner, Arc::clone(&found.party.0.client), how));
+                let options = delivery_options(found, encoder.message());
+                plan.directs.push((owner, Arc::clone(&found.subscriber.0.client), options));
             }
             _ => {
-                drop(state);
-                self.reach(plan, frames, found, when);
+                drop(route);
+                self.plan_subscriber(plan, encoder, found, when);
             }
         }
     }
 
     /// One member of a shared subscription, in turn; the best placed first [MQTT-4.8.2-4].
-    fn choose<'a>(&self, members: &'a [RouteMatch<SessionRef>]) -> Option<&'a RouteMatch<SessionRef>> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+    fn choose_member<'a>(&self, members: &'a [RouteMatch<SessionRef>]) -> Option<&'a RouteMatch<SessionRef>> {
+        let share_turn = self.share_turn.fetch_add(1, Ordering::Relaxed);
         let (mut best, mut best_rank) = (None, 0);
         for step in 0..members.len() {
-            let member = &members[(turn + step) % members.len()];
-            let state = member.party.lock();
-            let rank = match &state.link {
-                Some(Connection::Wire(wire)) if wire.lock().outbox.is_pressed() => 2,
+            let member = &members[(share_turn + step) % members.len()];
+            let route = member.subscriber.lock();
+            let rank = match &route.connection {
+                Some(Connection::Client(connection)) if connection.lock().outbox.is_congested() => 2,
                 Some(_) => 4,
-                None if state.standing.owner.is_some() => 3,
+                None if route.state.owner.is_some() => 3,
                 None => 1,
             };
             if rank > best_rank {
@@ -169,40 +179,40 @@ impl Hub {
     }
 
     /// Gives a message to a connection here.
-    fn hand_over(
+    fn deliver_to(
         &self,
-        link: &Connection,
-        frames: &mut Frames<'_>,
-        how: &DeliveryOptions,
-        pressed: &mut Vec<Connection>,
+        connection: &Connection,
+        encoder: &mut MessageEncoder<'_>,
+        options: &DeliveryOptions,
+        congested: &mut Vec<Connection>,
     ) {
-        match link {
-            Connection::Wire(wire) => {
-                let verdict = wire.post(|outbox| outbox.deliver(frames, how));
-                self.judge(verdict, wire, pressed);
+        match connection {
+            Connection::Client(connection) => {
+                let verdict = connection.post(|outbox| outbox.enqueue(encoder, options));
+                self.count_enqueue(verdict, connection, congested);
             }
-            Connection::Inside(inside) => {
-                if inside.sender.try_send(frames.keep()).is_err() {
+            Connection::Local(local) => {
+                if local.sender.try_send(encoder.to_shared()).is_err() {
                     self.metrics.dropped_slow.add(1);
                 }
-                if how.qos > Qos::AtMostOnce && inside.is_pressed() {
-                    pressed.push(link.clone());
+                if options.qos > Qos::AtMostOnce && local.is_congested() {
+                    congested.push(connection.clone());
                 }
             }
         }
     }
 
-    fn judge(&self, verdict: Enqueue, wire: &Arc<ClientConnection>, pressed: &mut Vec<Connection>) {
+    fn count_enqueue(&self, verdict: Enqueue, connection: &Arc<ClientConnection>, congested: &mut Vec<Connection>) {
         match verdict {
-            Enqueue::Taken => {}
-            Enqueue::Pressed => pressed.push(Connection::Wire(Arc::clone(wire))),
+            Enqueue::Queued => {}
+            Enqueue::Congested => congested.push(Connection::Client(Arc::clone(connection))),
             Enqueue::TooSlow => self.metrics.dropped_slow.add(1),
             Enqueue::TooLarge => self.metrics.dropped_large.add(1),
         }
     }
 
     /// The store has it: what waited for that is delivered. Returns whether it was the first time.
-    pub(crate) fn finish(
+    pub(crate) fn apply_published(
         &self,
         plan: &mut DeliveryPlan,
         message: &Arc<Message>,
@@ -218,31 +228,31 @@ impl Hub {
                 self.metrics.not_retained.add(1);
             }
         }
-        self.metrics.dropped_crowded.add(done.passed_over);
+        self.metrics.dropped_crowded.add(done.skipped_replicas);
         self.metrics.dropped_full.add(done.refused);
         let forwarded = (plan.forwards.len() + plan.directs.len()) as u64;
-        self.metrics.forwarded.add(forwarded.saturating_sub(done.passed_over));
-        with_encoded(|encoded| {
-            let mut frames = Frames::kept(message, now_ms, encoded);
-            for (party, how) in std::mem::take(&mut plan.held) {
-                if let Some(link) = party.lock().link.clone() {
-                    self.hand_over(&link, &mut frames, &how, &mut plan.pressed);
-                    plan.stirred = true;
+        self.metrics.forwarded.add(forwarded.saturating_sub(done.skipped_replicas));
+        with_encode_cache(|cache| {
+            let mut encoder = MessageEncoder::from_shared(message, now_ms, cache);
+            for (session, options) in std::mem::take(&mut plan.held) {
+                if let Some(connection) = session.lock().connection.clone() {
+                    self.deliver_to(&connection, &mut encoder, &options, &mut plan.congested);
+                    plan.delivered = true;
                 }
             }
-            for ((party, how), number) in std::mem::take(&mut plan.appends).into_iter().zip(&done.numbers) {
+            for ((session, options), number) in std::mem::take(&mut plan.appends).into_iter().zip(&done.numbers) {
                 let Some(seq) = *number else {
                     self.metrics.dropped_full.add(1);
                     continue;
                 };
-                if let Some(Connection::Wire(wire)) = party.lock().link.clone() {
-                    plan.stirred = true;
+                if let Some(Connection::Client(connection)) = session.lock().connection.clone() {
+                    plan.delivered = true;
                     if seq == 0 {
-                        wire.post(Outbox::fall_behind);
+                        connection.post(Outbox::fall_behind);
                         continue;
                     }
-                    let verdict = wire.post(|outbox| outbox.deliver_numbered(seq, &mut frames, &how));
-                    self.judge(verdict, &wire, &mut plan.pressed);
+                    let verdict = connection.post(|outbox| outbox.enqueue_numbered(seq, &mut encoder, &options));
+                    self.count_enqueue(verdict, &connection, &mut plan.congested);
                 }
             }
         });
@@ -253,25 +263,25 @@ impl Hub {
     ///
     /// # Errors
     /// The store is shut.
-    pub(crate) async fn publish(&self, message: Message, guard: Option<DedupKey>) -> Result<bool, StoreError> {
+    pub(crate) async fn publish(&self, message: Message, dedup_key: Option<DedupKey>) -> Result<bool, StoreError> {
         let matches = self.matches(&mut MatchCache::default(), &message.topic, None);
-        let when = if guard.is_some() { Deliver::Later } else { Deliver::Now };
-        let mut plan = self.plan(&matches, &message, when, unix_ms());
-        let Some((op, kept)) = plan.op(&message, guard) else { return Ok(true) };
+        let when = if dedup_key.is_some() { DeliveryTiming::AfterCommit } else { DeliveryTiming::Immediate };
+        let mut plan = self.plan_delivery(&matches, &message, when, unix_ms());
+        let Some((op, kept)) = plan.store_op(&message, dedup_key) else { return Ok(true) };
         let outcome = self.store.commit(vec![op]).await?.pop();
         let Some(StoreOutcome::Published(done)) = outcome else { return Ok(false) };
-        Ok(self.finish(&mut plan, &kept, &done, unix_ms()))
+        Ok(self.apply_published(&mut plan, &kept, &done, unix_ms()))
     }
 
     /// Gives a message that a member of a shared subscription left to another one, if there is any.
     ///
     /// # Errors
     /// The store is shut.
-    pub(crate) async fn pass_on(
+    pub(crate) async fn redeliver_shared(
         &self,
         message: &Arc<Message>,
         share: &str,
-        guard: Option<DedupKey>,
+        dedup_key: Option<DedupKey>,
     ) -> Result<(), StoreError> {
         let message = Message { retain: false, ..Message::clone(message) };
         let matches = self.matches(&mut MatchCache::default(), &message.topic, None);
@@ -279,18 +289,18 @@ impl Hub {
             members.first().is_some_and(|member| member.share.as_deref() == Some(share))
         };
         let members = matches.shared.iter().find(is_it).filter(|_| !message.is_expired(unix_ms()));
-        let member = members.and_then(|members| self.choose(members));
-        let when = if guard.is_some() { Deliver::Later } else { Deliver::Now };
+        let member = members.and_then(|members| self.choose_member(members));
+        let when = if dedup_key.is_some() { DeliveryTiming::AfterCommit } else { DeliveryTiming::Immediate };
         let mut plan = DeliveryPlan::default();
         if let Some(member) = member {
-            with_encoded(|encoded| {
-                let mut frames = Frames::new(&message, unix_ms(), encoded);
-                self.reach_member(&mut plan, &mut frames, member, when);
+            with_encode_cache(|cache| {
+                let mut encoder = MessageEncoder::new(&message, unix_ms(), cache);
+                self.plan_shared_member(&mut plan, &mut encoder, member, when);
             });
         }
-        let Some((op, kept)) = plan.op(&message, guard) else { return Ok(()) };
+        let Some((op, kept)) = plan.store_op(&message, dedup_key) else { return Ok(()) };
         if let Some(StoreOutcome::Published(done)) = self.store.commit(vec![op]).await?.pop() {
-            self.finish(&mut plan, &kept, &done, unix_ms());
+            self.apply_published(&mut plan, &kept, &done, unix_ms());
         }
         Ok(())
     }
@@ -300,27 +310,27 @@ impl Hub {
         &self,
         message: &Arc<Message>,
         to: Option<(ClientId, DeliveryOptions)>,
-        seen: &mut MatchCache,
+        match_cache: &mut MatchCache,
     ) {
-        let mut pressed = Vec::new();
-        if let Some((client, how)) = to {
-            let link = self.party(&client).and_then(|party| party.lock().link.clone());
-            let Some(link) = link else { return };
-            with_encoded(|encoded| {
-                let mut frames = Frames::kept(message, unix_ms(), encoded);
-                self.hand_over(&link, &mut frames, &how, &mut pressed);
+        let mut congested = Vec::new();
+        if let Some((client, options)) = to {
+            let connection = self.session(&client).and_then(|session| session.lock().connection.clone());
+            let Some(connection) = connection else { return };
+            with_encode_cache(|cache| {
+                let mut encoder = MessageEncoder::from_shared(message, unix_ms(), cache);
+                self.deliver_to(&connection, &mut encoder, &options, &mut congested);
             });
             return;
         }
-        let matches = self.matches(seen, &message.topic, None);
-        with_encoded(|encoded| {
-            let mut frames = Frames::kept(message, unix_ms(), encoded);
+        let matches = self.matches(match_cache, &message.topic, None);
+        with_encode_cache(|cache| {
+            let mut encoder = MessageEncoder::from_shared(message, unix_ms(), cache);
             for found in &matches.plain {
-                let how = how(found, message);
-                let state = found.party.lock();
-                let kept = state.standing.lasting && how.qos > Qos::AtMostOnce;
-                if let Some(link) = state.link.as_ref().filter(|_| !kept) {
-                    self.hand_over(link, &mut frames, &how, &mut pressed);
+                let options = delivery_options(found, message);
+                let route = found.subscriber.lock();
+                let kept = route.state.lasting && options.qos > Qos::AtMostOnce;
+                if let Some(connection) = route.connection.as_ref().filter(|_| !kept) {
+                    self.deliver_to(connection, &mut encoder, &options, &mut congested);
                 }
             }
         });
@@ -328,7 +338,7 @@ impl Hub {
 }
 
 /// How a subscriber gets a message [MQTT-3.3.1-12], [MQTT-3.3.1-13], [MQTT-3.8.4-8].
-fn how(found: &RouteMatch<SessionRef>, message: &Message) -> DeliveryOptions {
+fn delivery_options(found: &RouteMatch<SessionRef>, message: &Message) -> DeliveryOptions {
     DeliveryOptions {
         qos: found.qos.min(message.qos),
         retain: message.retain && found.retain_as_published,

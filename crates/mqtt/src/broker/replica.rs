@@ -11,12 +11,12 @@ use crate::codec::Reason;
 use crate::limits::MATCHES_REMEMBERED;
 use crate::message::{ClientId, Message, ReplicaId, UnixMs};
 use crate::metrics::Metrics;
-use crate::router::{Granted, Matches, Retained, Trie};
+use crate::router::{GrantedSubscription, Matches, RetainedMessages, Trie};
 use crate::settings::Settings;
-use crate::store::{Changed, ClaimedSession, RouteChange, RoutingSnapshot, SessionState, Store};
+use crate::store::{ClaimedSession, RouteChange, RouteEvent, RoutingSnapshot, SessionState, Store};
 
 /// What connections share.
-pub(crate) struct Hub {
+pub(crate) struct Replica {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) me: ReplicaId,
     pub(crate) settings: Settings,
@@ -25,15 +25,15 @@ pub(crate) struct Hub {
     /// Which routes a remembered match is of.
     generation: AtomicU64,
     /// Whose turn it is in shared subscriptions.
-    pub(super) turn: AtomicUsize,
+    pub(super) share_turn: AtomicUsize,
 }
 
 /// Who gets what.
 #[derive(Default)]
 struct Routes {
     trie: Trie<SessionRef>,
-    retained: Retained,
-    parties: HashMap<ClientId, SessionRef>,
+    retained: RetainedMessages,
+    sessions: HashMap<ClientId, SessionRef>,
     /// The last change heard of.
     version: u64,
 }
@@ -50,17 +50,17 @@ pub(crate) struct MatchCache {
 
 impl Default for MatchCache {
     fn default() -> Self {
-        Self::of(MATCHES_REMEMBERED)
+        Self::with_capacity(MATCHES_REMEMBERED)
     }
 }
 
 impl MatchCache {
-    pub(crate) fn of(most: usize) -> Self {
+    pub(crate) fn with_capacity(most: usize) -> Self {
         Self { most, generation: 0, last: None, by_topic: HashMap::new() }
     }
 }
 
-impl Hub {
+impl Replica {
     pub(crate) fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
         Self {
             me: store.replica(),
@@ -69,7 +69,7 @@ impl Hub {
             metrics: Arc::default(),
             routes: RwLock::default(),
             generation: AtomicU64::new(1),
-            turn: AtomicUsize::new(0),
+            share_turn: AtomicUsize::new(0),
         }
     }
 
@@ -84,63 +84,63 @@ impl Hub {
     /// Who gets a message on `topic`.
     pub(crate) fn matches(
         &self,
-        remembered: &mut MatchCache,
+        match_cache: &mut MatchCache,
         topic: &ByteString,
         publisher: Option<&SessionRef>,
     ) -> Arc<Matches<SessionRef>> {
         let generation = self.generation.load(Ordering::Acquire);
-        if remembered.generation != generation || remembered.by_topic.len() >= remembered.most {
-            *remembered = MatchCache { generation, ..MatchCache::of(remembered.most) };
+        if match_cache.generation != generation || match_cache.by_topic.len() >= match_cache.most {
+            *match_cache = MatchCache { generation, ..MatchCache::with_capacity(match_cache.most) };
         }
-        if let Some((_, found)) = remembered.last.as_ref().filter(|(last, _)| last == topic) {
+        if let Some((_, found)) = match_cache.last.as_ref().filter(|(last, _)| last == topic) {
             return Arc::clone(found);
         }
-        let (kept, found) = match remembered.by_topic.get_key_value(topic) {
+        let (kept, found) = match match_cache.by_topic.get_key_value(topic) {
             Some((kept, found)) => (kept.clone(), Arc::clone(found)),
             None => {
                 let (kept, found) = (ByteString::from(&**topic), self.read().trie.matches(topic, publisher));
                 let found = Arc::new(found);
-                remembered.by_topic.insert(kept.clone(), Arc::clone(&found));
+                match_cache.by_topic.insert(kept.clone(), Arc::clone(&found));
                 (kept, found)
             }
         };
-        remembered.last = Some((kept, Arc::clone(&found)));
+        match_cache.last = Some((kept, Arc::clone(&found)));
         found
     }
 
     /// The routes are what the store says.
-    pub(crate) fn learn(&self, picture: RoutingSnapshot) {
+    pub(crate) fn load_snapshot(&self, snapshot: RoutingSnapshot) {
         let mut routes = self.write();
-        let mut known = std::mem::take(&mut routes.parties);
+        let mut known = std::mem::take(&mut routes.sessions);
         *routes = Routes::default();
-        for message in picture.retained {
-            routes.retained.put(&message);
+        for message in snapshot.retained {
+            routes.retained.insert(&message);
         }
-        for session in picture.sessions {
-            let party = known
-                .remove(&session.client)
-                .unwrap_or_else(|| SessionRef::new(Arc::clone(&session.client), session.standing, picture.version));
-            let mut state = party.lock();
-            state.version = picture.version;
-            state.standing = session.standing;
-            state.filters.clear();
-            for (filter, granted) in session.subscriptions {
-                state.filters.insert(filter.clone());
-                routes.trie.insert(&filter, party.clone(), granted);
+        for routed in snapshot.sessions {
+            let session = known
+                .remove(&routed.client)
+                .unwrap_or_else(|| SessionRef::new(Arc::clone(&routed.client), routed.state, snapshot.version));
+            let mut route = session.lock();
+            route.version = snapshot.version;
+            route.state = routed.state;
+            route.filters.clear();
+            for (filter, granted) in routed.subscriptions {
+                route.filters.insert(filter.clone());
+                routes.trie.insert(&filter, session.clone(), granted);
             }
-            drop(state);
-            routes.parties.insert(session.client, party);
+            drop(route);
+            routes.sessions.insert(routed.client, session);
         }
         // Connections without subscriptions.
-        for (client, party) in known {
-            let mut state = party.lock();
-            state.filters.clear();
-            if state.link.is_some() {
-                drop(state);
-                routes.parties.insert(client, party);
+        for (client, session) in known {
+            let mut route = session.lock();
+            route.filters.clear();
+            if route.connection.is_some() {
+                drop(route);
+                routes.sessions.insert(client, session);
             }
         }
-        routes.version = picture.version;
+        routes.version = snapshot.version;
         self.generation.fetch_add(1, Ordering::Release);
     }
 
@@ -148,154 +148,154 @@ impl Hub {
     pub(crate) fn attach(
         &self,
         client: &ClientId,
-        link: Connection,
+        connection: Connection,
         lasting: bool,
-        taken: &ClaimedSession,
+        claimed: &ClaimedSession,
     ) -> SessionRef {
-        let standing = SessionState { owner: Some(self.me), lasting };
+        let state = SessionState { owner: Some(self.me), lasting };
         let mut routes = self.write();
-        let party = match routes.parties.get(client) {
-            Some(party) => party.clone(),
+        let session = match routes.sessions.get(client) {
+            Some(session) => session.clone(),
             None => {
-                let party = SessionRef::new(Arc::clone(client), standing, taken.version);
-                routes.parties.insert(Arc::clone(client), party.clone());
-                party
+                let session = SessionRef::new(Arc::clone(client), state, claimed.version);
+                routes.sessions.insert(Arc::clone(client), session.clone());
+                session
             }
         };
-        let mut state = party.lock();
-        state.standing = standing;
-        state.version = state.version.max(taken.version);
-        let wanted: HashSet<ByteString> = taken.subscriptions.iter().map(|(filter, _)| filter.clone()).collect();
-        if !state.filters.is_empty() || !wanted.is_empty() {
-            for gone in state.filters.difference(&wanted) {
-                routes.trie.remove(gone, &party);
+        let mut route = session.lock();
+        route.state = state;
+        route.version = route.version.max(claimed.version);
+        let wanted: HashSet<ByteString> = claimed.subscriptions.iter().map(|(filter, _)| filter.clone()).collect();
+        if !route.filters.is_empty() || !wanted.is_empty() {
+            for gone in route.filters.difference(&wanted) {
+                routes.trie.remove(gone, &session);
             }
-            for (filter, granted) in &taken.subscriptions {
-                routes.trie.insert(filter, party.clone(), *granted);
+            for (filter, granted) in &claimed.subscriptions {
+                routes.trie.insert(filter, session.clone(), *granted);
             }
-            state.filters = wanted;
+            route.filters = wanted;
             self.generation.fetch_add(1, Ordering::Release);
         }
-        if let Some(Connection::Wire(old)) = state.link.replace(link) {
+        if let Some(Connection::Client(old)) = route.connection.replace(connection) {
             self.metrics.taken_over.add(1);
             old.close(Reason::SessionTakenOver);
         }
-        drop(state);
-        party
+        drop(route);
+        session
     }
 
     /// A connection is over; what it leaves is as the store was told.
-    pub(crate) fn detach(&self, party: &SessionRef, epoch: u64, lasting: bool) {
+    pub(crate) fn detach(&self, session: &SessionRef, epoch: u64, lasting: bool) {
         let mut routes = self.write();
-        let mut state = party.lock();
-        if state.link.as_ref().is_none_or(|link| link.epoch() != epoch) {
+        let mut route = session.lock();
+        if route.connection.as_ref().is_none_or(|connection| connection.epoch() != epoch) {
             return;
         }
-        state.link = None;
-        state.standing = SessionState { owner: None, lasting };
+        route.connection = None;
+        route.state = SessionState { owner: None, lasting };
         if !lasting {
-            self.forget(&mut routes, party, &mut state.filters);
-        } else if state.filters.is_empty() {
-            routes.parties.remove(&party.0.client);
+            self.remove_session(&mut routes, session, &mut route.filters);
+        } else if route.filters.is_empty() {
+            routes.sessions.remove(&session.0.client);
         }
     }
 
-    fn forget(&self, routes: &mut Routes, party: &SessionRef, filters: &mut HashSet<ByteString>) {
+    fn remove_session(&self, routes: &mut Routes, session: &SessionRef, filters: &mut HashSet<ByteString>) {
         if !filters.is_empty() {
             self.generation.fetch_add(1, Ordering::Release);
         }
         for filter in filters.drain() {
-            routes.trie.remove(&filter, party);
+            routes.trie.remove(&filter, session);
         }
-        routes.parties.remove(&party.0.client);
+        routes.sessions.remove(&session.0.client);
     }
 
     /// A session here subscribed, and the store has it. Returns retained messages, if they are wanted.
     pub(crate) fn subscribe(
         &self,
-        party: &SessionRef,
+        session: &SessionRef,
         filter: &ByteString,
-        granted: Granted,
+        granted: GrantedSubscription,
         version: u64,
         wants_retained: Option<UnixMs>,
     ) -> Vec<Arc<Message>> {
         let mut routes = self.write();
-        routes.trie.insert(filter, party.clone(), granted);
-        let mut state = party.lock();
-        state.filters.insert(filter.clone());
-        state.version = state.version.max(version);
+        routes.trie.insert(filter, session.clone(), granted);
+        let mut route = session.lock();
+        route.filters.insert(filter.clone());
+        route.version = route.version.max(version);
         self.generation.fetch_add(1, Ordering::Release);
         // Under the same lock, so that no message is both retained and routed, or neither.
         wants_retained.map(|now_ms| routes.retained.matching(filter, now_ms)).unwrap_or_default()
     }
 
     /// A session here unsubscribed, and the store has it.
-    pub(crate) fn unsubscribe(&self, party: &SessionRef, filter: &ByteString, version: u64) {
+    pub(crate) fn unsubscribe(&self, session: &SessionRef, filter: &ByteString, version: u64) {
         let mut routes = self.write();
-        routes.trie.remove(filter, party);
-        let mut state = party.lock();
-        state.filters.remove(filter);
-        state.version = state.version.max(version);
+        routes.trie.remove(filter, session);
+        let mut route = session.lock();
+        route.filters.remove(filter);
+        route.version = route.version.max(version);
         self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// A message is retained, or the one before is cleared.
     pub(crate) fn retain(&self, message: &Arc<Message>) -> bool {
-        self.write().retained.put(message)
+        self.write().retained.insert(message)
     }
 
     /// Something changed elsewhere. Says `false` if changes are missing before this one.
-    pub(crate) fn change(&self, RouteChange { version, what }: RouteChange) -> bool {
+    pub(crate) fn apply_change(&self, RouteChange { version, what }: RouteChange) -> bool {
         let mut routes = self.write();
         if version <= routes.version {
             return true;
         }
         routes.version = version;
         match what {
-            Changed::Retained(message) => {
-                routes.retained.put(&message);
+            RouteEvent::Retained(message) => {
+                routes.retained.insert(&message);
             }
-            Changed::Subscribed { client, standing, filter, granted } => {
-                let party = match routes.parties.get(&client) {
-                    Some(party) => party.clone(),
+            RouteEvent::Subscribed { client, state, filter, granted } => {
+                let session = match routes.sessions.get(&client) {
+                    Some(session) => session.clone(),
                     None => {
-                        let party = SessionRef::new(Arc::clone(&client), standing, 0);
-                        routes.parties.insert(client, party.clone());
-                        party
+                        let session = SessionRef::new(Arc::clone(&client), state, 0);
+                        routes.sessions.insert(client, session.clone());
+                        session
                     }
                 };
-                let mut state = party.lock();
-                if state.version < version {
-                    state.version = version;
-                    state.standing = standing;
-                    routes.trie.insert(&filter, party.clone(), granted);
-                    state.filters.insert(filter);
+                let mut route = session.lock();
+                if route.version < version {
+                    route.version = version;
+                    route.state = state;
+                    routes.trie.insert(&filter, session.clone(), granted);
+                    route.filters.insert(filter);
                 }
             }
-            Changed::Unsubscribed { client, filter } => {
-                if let Some(party) = routes.parties.get(&client).cloned() {
-                    let mut state = party.lock();
-                    if state.version < version {
-                        state.version = version;
-                        routes.trie.remove(&filter, &party);
-                        state.filters.remove(&filter);
+            RouteEvent::Unsubscribed { client, filter } => {
+                if let Some(session) = routes.sessions.get(&client).cloned() {
+                    let mut route = session.lock();
+                    if route.version < version {
+                        route.version = version;
+                        routes.trie.remove(&filter, &session);
+                        route.filters.remove(&filter);
                     }
                 }
             }
-            Changed::Moved { client, standing } => {
-                if let Some(party) = routes.parties.get(&client).cloned() {
-                    let mut state = party.lock();
-                    if state.version < version {
-                        state.version = version;
-                        state.standing = standing;
+            RouteEvent::Moved { client, state } => {
+                if let Some(session) = routes.sessions.get(&client).cloned() {
+                    let mut route = session.lock();
+                    if route.version < version {
+                        route.version = version;
+                        route.state = state;
                     }
                 }
             }
-            Changed::Gone { client } => {
-                if let Some(party) = routes.parties.get(&client).cloned() {
-                    let mut state = party.lock();
-                    if state.version < version && state.link.is_none() {
-                        self.forget(&mut routes, &party, &mut state.filters);
+            RouteEvent::Gone { client } => {
+                if let Some(session) = routes.sessions.get(&client).cloned() {
+                    let mut route = session.lock();
+                    if route.version < version && route.connection.is_none() {
+                        self.remove_session(&mut routes, &session, &mut route.filters);
                     }
                 }
             }
@@ -305,30 +305,30 @@ impl Hub {
     }
 
     /// The party of a client, if it is known here.
-    pub(crate) fn party(&self, client: &str) -> Option<SessionRef> {
-        self.read().parties.get(client).cloned()
+    pub(crate) fn session(&self, client: &str) -> Option<SessionRef> {
+        self.read().sessions.get(client).cloned()
     }
 
     /// Every connection here.
-    pub(crate) fn links(&self) -> Vec<Connection> {
-        self.read().parties.values().filter_map(|party| party.lock().link.clone()).collect()
+    pub(crate) fn connections(&self) -> Vec<Connection> {
+        self.read().sessions.values().filter_map(|session| session.lock().connection.clone()).collect()
     }
 
     /// Subscriptions, retained messages and their bytes.
-    pub(crate) fn sizes(&self) -> Sizes {
+    pub(crate) fn sizes(&self) -> RoutingSizes {
         let routes = self.read();
-        Sizes {
+        RoutingSizes {
             subscriptions: routes.trie.count(),
             retained: routes.retained.count(),
             retained_bytes: routes.retained.size_bytes(),
-            sessions: routes.parties.len(),
+            sessions: routes.sessions.len(),
         }
     }
 }
 
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sizes {
+pub struct RoutingSizes {
     /// Subscriptions, of all replicas.
     pub subscriptions: usize,
     /// Retained messages.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::codec::Reason;
 use crate::message::{ClientId, Message};
 use crate::session::Outbox;
-use crate::store::{Holder, SessionState};
+use crate::store::{SessionHolder, SessionState};
 
 /// A session, as the router knows it. Compared by identity.
 #[derive(Clone, Debug)]
@@ -27,23 +27,23 @@ impl PartialEq for SessionRef {
 impl Eq for SessionRef {}
 
 impl Hash for SessionRef {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
+    fn hash<H: Hasher>(&self, route: &mut H) {
+        Arc::as_ptr(&self.0).hash(route);
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) client: ClientId,
-    state: Mutex<PeerState>,
+    route: Mutex<SessionRoute>,
 }
 
 #[derive(Debug)]
-pub(crate) struct PeerState {
+pub(crate) struct SessionRoute {
     /// Changes up to this one are in.
     pub(crate) version: u64,
-    pub(crate) standing: SessionState,
-    pub(crate) link: Option<Connection>,
+    pub(crate) state: SessionState,
+    pub(crate) connection: Option<Connection>,
     /// Its filters in the trie.
     pub(crate) filters: HashSet<ByteString>,
 }
@@ -52,27 +52,27 @@ pub(crate) struct PeerState {
 #[derive(Clone, Debug)]
 pub(crate) enum Connection {
     /// Of a client.
-    Wire(Arc<ClientConnection>),
+    Client(Arc<ClientConnection>),
     /// Of a part of this process.
-    Inside(Arc<Inside>),
+    Local(Arc<LocalConnection>),
 }
 
 /// What a part of this process has waiting.
 #[derive(Debug)]
-pub(crate) struct Inside {
-    pub(crate) holder: Holder,
+pub(crate) struct LocalConnection {
+    pub(crate) holder: SessionHolder,
     pub(crate) sender: mpsc::Sender<Arc<Message>>,
     /// Publishers that pause because of it.
     held_back: Mutex<Vec<Waker>>,
 }
 
-impl Inside {
-    pub(crate) fn new(holder: Holder, sender: mpsc::Sender<Arc<Message>>) -> Arc<Self> {
+impl LocalConnection {
+    pub(crate) fn new(holder: SessionHolder, sender: mpsc::Sender<Arc<Message>>) -> Arc<Self> {
         Arc::new(Self { holder, sender, held_back: Mutex::default() })
     }
 
     /// Whether publishers should pause.
-    pub(crate) fn is_pressed(&self) -> bool {
+    pub(crate) fn is_congested(&self) -> bool {
         self.sender.capacity() < self.sender.max_capacity() / 2 && !self.sender.is_closed()
     }
 
@@ -81,15 +81,15 @@ impl Inside {
     }
 
     /// Lets publishers go on, if there is room.
-    pub(crate) fn relieve(&self) {
-        if !self.is_pressed() {
+    pub(crate) fn wake_publishers(&self) {
+        if !self.is_congested() {
             self.waiting().drain(..).for_each(Waker::wake);
         }
     }
 }
 
 /// Once, however often somebody asks.
-fn remember(wakers: &mut Vec<Waker>, waker: &Waker) {
+fn add_waker(wakers: &mut Vec<Waker>, waker: &Waker) {
     if !wakers.iter().any(|known| known.will_wake(waker)) {
         wakers.push(waker.clone());
     }
@@ -98,20 +98,20 @@ fn remember(wakers: &mut Vec<Waker>, waker: &Waker) {
 impl Connection {
     pub(crate) fn epoch(&self) -> u64 {
         match self {
-            Self::Wire(wire) => wire.holder.epoch,
-            Self::Inside(inside) => inside.holder.epoch,
+            Self::Client(connection) => connection.holder.epoch,
+            Self::Local(local) => local.holder.epoch,
         }
     }
 
     /// A publisher waits until there is room there; `false` if there is.
     pub(crate) fn hold_back(&self, waker: &Waker) -> bool {
         match self {
-            Self::Wire(wire) => wire.lock().hold_back(waker),
-            Self::Inside(inside) => {
+            Self::Client(connection) => connection.lock().hold_back(waker),
+            Self::Local(local) => {
                 // First in the list, then the look: who makes room between them finds the waker.
-                remember(&mut inside.waiting(), waker);
-                let hold = inside.is_pressed();
-                inside.relieve();
+                add_waker(&mut local.waiting(), waker);
+                let hold = local.is_congested();
+                local.wake_publishers();
                 hold
             }
         }
@@ -120,29 +120,29 @@ impl Connection {
     /// Whether both are one connection.
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Wire(one), Self::Wire(two)) => Arc::ptr_eq(one, two),
-            (Self::Inside(one), Self::Inside(two)) => Arc::ptr_eq(one, two),
+            (Self::Client(one), Self::Client(two)) => Arc::ptr_eq(one, two),
+            (Self::Local(one), Self::Local(two)) => Arc::ptr_eq(one, two),
             _ => false,
         }
     }
 }
 
 impl SessionRef {
-    pub(crate) fn new(client: ClientId, standing: SessionState, version: u64) -> Self {
-        let state = PeerState { version, standing, link: None, filters: HashSet::new() };
-        Self(Arc::new(Session { client, state: Mutex::new(state) }))
+    pub(crate) fn new(client: ClientId, state: SessionState, version: u64) -> Self {
+        let route = SessionRoute { version, state, connection: None, filters: HashSet::new() };
+        Self(Arc::new(Session { client, route: Mutex::new(route) }))
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, PeerState> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SessionRoute> {
+        self.0.route.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A client's connection, as others see it.
 #[derive(Debug)]
 pub(crate) struct ClientConnection {
-    pub(crate) holder: Holder,
-    mailbox: Mutex<OutQueue>,
+    pub(crate) holder: SessionHolder,
+    queue: Mutex<OutQueue>,
 }
 
 #[derive(Debug)]
@@ -151,7 +151,7 @@ pub(crate) struct OutQueue {
     /// Why the connection is to end.
     pub(crate) close: Option<Reason>,
     /// The connection is over: nobody empties this any more.
-    pub(crate) over: bool,
+    pub(crate) ended: bool,
     /// Only there while the connection sleeps.
     waker: Option<Waker>,
     /// Publishers that pause because of this client.
@@ -159,21 +159,21 @@ pub(crate) struct OutQueue {
 }
 
 impl ClientConnection {
-    pub(crate) fn new(holder: Holder, outbox: Outbox) -> Arc<Self> {
-        let mailbox = OutQueue { outbox, close: None, over: false, waker: None, held_back: Vec::new() };
-        Arc::new(Self { holder, mailbox: Mutex::new(mailbox) })
+    pub(crate) fn new(holder: SessionHolder, outbox: Outbox) -> Arc<Self> {
+        let queue = OutQueue { outbox, close: None, ended: false, waker: None, held_back: Vec::new() };
+        Arc::new(Self { holder, queue: Mutex::new(queue) })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, OutQueue> {
-        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the outbox and wakes the connection.
     pub(crate) fn post<T>(&self, what: impl FnOnce(&mut Outbox) -> T) -> T {
-        let mut mailbox = self.lock();
-        let result = what(&mut mailbox.outbox);
-        let waker = mailbox.waker.take();
-        drop(mailbox);
+        let mut queue = self.lock();
+        let result = what(&mut queue.outbox);
+        let waker = queue.waker.take();
+        drop(queue);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -182,10 +182,10 @@ impl ClientConnection {
 
     /// Asks the connection to end.
     pub(crate) fn close(&self, reason: Reason) {
-        let mut mailbox = self.lock();
-        mailbox.close.get_or_insert(reason);
-        let waker = mailbox.waker.take();
-        drop(mailbox);
+        let mut queue = self.lock();
+        queue.close.get_or_insert(reason);
+        let waker = queue.waker.take();
+        drop(queue);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -202,16 +202,16 @@ impl OutQueue {
 
     /// A publisher waits until there is room here; `false` if there is.
     pub(crate) fn hold_back(&mut self, waker: &Waker) -> bool {
-        let hold = self.outbox.is_pressed() && !self.over;
+        let hold = self.outbox.is_congested() && !self.ended;
         if hold {
-            remember(&mut self.held_back, waker);
+            add_waker(&mut self.held_back, waker);
         }
         hold
     }
 
     /// Lets publishers go on, if there is room.
     pub(crate) fn relieve(&mut self) {
-        if !self.held_back.is_empty() && (self.over || !self.outbox.is_pressed()) {
+        if !self.held_back.is_empty() && (self.ended || !self.outbox.is_congested()) {
             self.held_back.drain(..).for_each(Waker::wake);
         }
     }

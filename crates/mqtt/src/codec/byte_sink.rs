@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use super::text::TEXT_MAX_BYTES;
 
 /// Takes fields.
-pub(super) trait Sink {
+pub(super) trait ByteSink {
     fn bytes(&mut self, bytes: &[u8]);
 
     fn byte(&mut self, value: u8) {
@@ -45,7 +45,7 @@ pub(super) struct ByteCounter {
     pub(super) is_field_too_long: bool,
 }
 
-impl Sink for ByteCounter {
+impl ByteSink for ByteCounter {
     fn bytes(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
     }
@@ -56,7 +56,7 @@ impl Sink for ByteCounter {
     }
 }
 
-impl Sink for BytesMut {
+impl ByteSink for BytesMut {
     fn bytes(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
@@ -71,7 +71,7 @@ impl Sink for BytesMut {
 }
 
 /// Writes properties behind their length.
-pub(super) fn properties(out: &mut dyn Sink, write: &dyn Fn(&mut dyn Sink)) {
+pub(super) fn properties(out: &mut dyn ByteSink, write: &dyn Fn(&mut dyn ByteSink)) {
     let mut count = ByteCounter::default();
     write(&mut count);
     // A longer run of properties makes the packet too large, which is found when the whole is counted.

@@ -77,10 +77,10 @@ mod tests {
                 _ => Ok(()),
             };
             let mut room = [0; 4];
-            let encoded = c.encode_utf8(&mut room);
-            assert_eq!(check_text(encoded), expected, "{number:x}");
-            assert_eq!(check_bytes(encoded.as_bytes()), expected, "{number:x}");
-            assert_eq!(text(Bytes::copy_from_slice(encoded.as_bytes())).map(|_| ()), expected, "{number:x}");
+            let cache = c.encode_utf8(&mut room);
+            assert_eq!(check_text(cache), expected, "{number:x}");
+            assert_eq!(check_bytes(cache.as_bytes()), expected, "{number:x}");
+            assert_eq!(text(Bytes::copy_from_slice(cache.as_bytes())).map(|_| ()), expected, "{number:x}");
         }
     }
 

@@ -8,8 +8,8 @@
 mod retained;
 mod trie;
 
-pub(crate) use retained::Retained;
-pub(crate) use trie::{Granted, Matches, RouteMatch, Trie};
+pub(crate) use retained::RetainedMessages;
+pub(crate) use trie::{GrantedSubscription, Matches, RouteMatch, Trie};
 
 /// The levels of a topic or filter.
 fn levels(text: &str) -> std::str::Split<'_, char> {

@@ -16,13 +16,13 @@ struct RetainedNode {
 
 /// Every retained message there is.
 #[derive(Debug, Default)]
-pub(crate) struct Retained {
+pub(crate) struct RetainedMessages {
     root: RetainedNode,
     count: usize,
     bytes: usize,
 }
 
-impl Retained {
+impl RetainedMessages {
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.count
@@ -35,7 +35,7 @@ impl Retained {
 
     /// Keeps a message in place of the one before [MQTT-3.3.1-5]; an empty one clears [MQTT-3.3.1-6]. Says whether
     /// there was room.
-    pub(crate) fn put(&mut self, message: &Arc<Message>) -> bool {
+    pub(crate) fn insert(&mut self, message: &Arc<Message>) -> bool {
         if message.payload.is_empty() {
             self.clear(&message.topic);
             return true;
@@ -116,12 +116,12 @@ mod tests {
     use super::super::super::codec::Qos;
     use super::*;
 
-    fn put(retained: &mut Retained, topic: &str, payload: &'static str) {
+    fn put(retained: &mut RetainedMessages, topic: &str, payload: &'static str) {
         let message = Message::new(topic, payload, Qos::AtMostOnce).unwrap();
-        assert!(retained.put(&Arc::new(message)));
+        assert!(retained.insert(&Arc::new(message)));
     }
 
-    fn topics(retained: &Retained, filter: &str) -> Vec<String> {
+    fn topics(retained: &RetainedMessages, filter: &str) -> Vec<String> {
         let mut found: Vec<_> = retained.matching(filter, 0).iter().map(|one| one.topic.to_string()).collect();
         found.sort();
         found
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn filters_find_what_is_retained() {
-        let mut retained = Retained::default();
+        let mut retained = RetainedMessages::default();
         for topic in ["a", "a/b", "a/b/c", "/x", "$SYS/a"] {
             put(&mut retained, topic, "1");
         }

@@ -9,7 +9,7 @@ use super::levels;
 
 /// A subscription as it was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Granted {
+pub(crate) struct GrantedSubscription {
     pub(crate) options: SubscriptionOptions,
     /// The subscription identifier.
     pub(crate) id: Option<u32>,
@@ -18,7 +18,7 @@ pub(crate) struct Granted {
 /// A party whose subscriptions match a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RouteMatch<P> {
-    pub(crate) party: P,
+    pub(crate) subscriber: P,
     pub(crate) qos: Qos,
     pub(crate) retain_as_published: bool,
     pub(crate) ids: Vec<u32>,
@@ -47,13 +47,13 @@ struct SharedSubscription<P> {
     name: Box<str>,
     /// All of it: `$share/{name}/{filter}`.
     filter: Arc<str>,
-    members: Vec<(P, Granted)>,
+    members: Vec<(P, GrantedSubscription)>,
 }
 
 #[derive(Debug)]
 struct TrieNode<P> {
     children: HashMap<Box<str>, TrieNode<P>>,
-    here: HashMap<P, Granted>,
+    here: HashMap<P, GrantedSubscription>,
     /// By the name of the share; few at one filter.
     shared: Vec<SharedSubscription<P>>,
 }
@@ -90,9 +90,9 @@ impl<P: Clone + Eq + Hash> Trie<P> {
     }
 
     /// Adds or replaces; says whether it is new. `filter` may be that of a shared subscription.
-    pub(crate) fn insert(&mut self, filter: &str, party: P, granted: Granted) -> bool {
+    pub(crate) fn insert(&mut self, filter: &str, subscriber: P, granted: GrantedSubscription) -> bool {
         let whole = filter;
-        let (share, filter) = taken_apart(filter);
+        let (share, filter) = split_share(filter);
         let mut node = &mut self.root;
         for level in levels(filter) {
             if !node.children.contains_key(level) {
@@ -102,7 +102,7 @@ impl<P: Clone + Eq + Hash> Trie<P> {
             node = child;
         }
         let new = match share {
-            None => node.here.insert(party, granted).is_none(),
+            None => node.here.insert(subscriber, granted).is_none(),
             Some(share) => {
                 let members = match node.shared.iter().position(|known| *known.name == *share) {
                     Some(at) => &mut node.shared[at].members,
@@ -116,13 +116,13 @@ impl<P: Clone + Eq + Hash> Trie<P> {
                         &mut node.shared[last].members
                     }
                 };
-                match members.iter_mut().find(|(member, _)| *member == party) {
+                match members.iter_mut().find(|(member, _)| *member == subscriber) {
                     Some(member) => {
                         member.1 = granted;
                         false
                     }
                     None => {
-                        members.push((party, granted));
+                        members.push((subscriber, granted));
                         true
                     }
                 }
@@ -133,9 +133,9 @@ impl<P: Clone + Eq + Hash> Trie<P> {
     }
 
     /// Removes; says whether it was there.
-    pub(crate) fn remove(&mut self, filter: &str, party: &P) -> bool {
-        let (share, filter) = taken_apart(filter);
-        let was_there = remove(&mut self.root, levels(filter), share, party);
+    pub(crate) fn remove(&mut self, filter: &str, subscriber: &P) -> bool {
+        let (share, filter) = split_share(filter);
+        let was_there = remove(&mut self.root, levels(filter), share, subscriber);
         self.count -= usize::from(was_there);
         was_there
     }
@@ -145,12 +145,12 @@ impl<P: Clone + Eq + Hash> Trie<P> {
         let mut search = TrieSearch { plain: Vec::new(), at: HashMap::new(), shared: Vec::new(), publisher };
         let levels: Vec<&str> = levels(topic).collect();
         let dollar = topic.starts_with('$');
-        search.walk(&self.root, &levels, !dollar);
+        search.descend(&self.root, &levels, !dollar);
         Matches { plain: search.plain, shared: search.shared }
     }
 }
 
-fn taken_apart(filter: &str) -> (Option<&str>, &str) {
+fn split_share(filter: &str) -> (Option<&str>, &str) {
     match topic::shared(filter) {
         Some((share, rest)) => (Some(share), rest),
         None => (None, filter),
@@ -161,20 +161,20 @@ fn remove<'a, P: Eq + Hash>(
     node: &mut TrieNode<P>,
     mut rest: impl Iterator<Item = &'a str>,
     share: Option<&str>,
-    party: &P,
+    subscriber: &P,
 ) -> bool {
     if let Some(level) = rest.next() {
         let Some(child) = node.children.get_mut(level) else { return false };
-        let found = remove_boxed(child, &mut rest, share, party);
+        let found = remove_boxed(child, &mut rest, share, subscriber);
         if child.is_empty() {
             node.children.remove(level);
         }
         return found;
     }
-    let Some(share) = share else { return node.here.remove(party).is_some() };
+    let Some(share) = share else { return node.here.remove(subscriber).is_some() };
     let Some(at) = node.shared.iter().position(|known| *known.name == *share) else { return false };
     let members = &mut node.shared[at].members;
-    let Some(member) = members.iter().position(|(member, _)| member == party) else { return false };
+    let Some(member) = members.iter().position(|(member, _)| member == subscriber) else { return false };
     members.remove(member);
     if members.is_empty() {
         node.shared.swap_remove(at);
@@ -187,9 +187,9 @@ fn remove_boxed<P: Eq + Hash>(
     node: &mut TrieNode<P>,
     rest: &mut dyn Iterator<Item = &str>,
     share: Option<&str>,
-    party: &P,
+    subscriber: &P,
 ) -> bool {
-    remove(node, rest, share, party)
+    remove(node, rest, share, subscriber)
 }
 
 struct TrieSearch<'a, P> {
@@ -205,61 +205,64 @@ const FEW: usize = 16;
 
 impl<P: Clone + Eq + Hash> TrieSearch<'_, P> {
     /// `wild`: whether wildcards may match at this level.
-    fn walk(&mut self, node: &TrieNode<P>, rest: &[&str], wild: bool) {
+    fn descend(&mut self, node: &TrieNode<P>, rest: &[&str], wild: bool) {
         if wild && let Some(all) = node.children.get("#") {
             // `a/#` matches `a` as well (4.7.1.2).
-            self.take(all);
+            self.collect(all);
         }
         let Some((level, rest)) = rest.split_first() else {
-            self.take(node);
+            self.collect(node);
             return;
         };
         if let Some(child) = node.children.get(*level) {
-            self.walk(child, rest, true);
+            self.descend(child, rest, true);
         }
         if wild && let Some(any) = node.children.get("+") {
-            self.walk(any, rest, true);
+            self.descend(any, rest, true);
         }
     }
 
-    fn take(&mut self, node: &TrieNode<P>) {
-        for (party, granted) in &node.here {
-            if granted.options.no_local && self.publisher == Some(party) {
+    fn collect(&mut self, node: &TrieNode<P>) {
+        for (subscriber, granted) in &node.here {
+            if granted.options.no_local && self.publisher == Some(subscriber) {
                 continue;
             }
-            match self.position(party) {
+            match self.position(subscriber) {
                 Some(at) => merge(&mut self.plain[at], granted),
                 None => {
-                    self.plain.push(found(party, granted));
+                    self.plain.push(found(subscriber, granted));
                     let at = self.plain.len() - 1;
                     if at >= FEW {
                         if at == FEW {
-                            self.at = self.plain.iter().enumerate().map(|(at, one)| (one.party.clone(), at)).collect();
+                            self.at =
+                                self.plain.iter().enumerate().map(|(at, one)| (one.subscriber.clone(), at)).collect();
                         }
-                        self.at.insert(party.clone(), at);
+                        self.at.insert(subscriber.clone(), at);
                     }
                 }
             }
         }
         for SharedSubscription { filter, members, .. } in &node.shared {
-            let of_share =
-                |(party, granted): &_| RouteMatch { share: Some(Arc::clone(filter)), ..found(party, granted) };
+            let of_share = |(subscriber, granted): &_| RouteMatch {
+                share: Some(Arc::clone(filter)),
+                ..found(subscriber, granted)
+            };
             self.shared.push(members.iter().map(of_share).collect());
         }
     }
 
-    fn position(&self, party: &P) -> Option<usize> {
+    fn position(&self, subscriber: &P) -> Option<usize> {
         if self.plain.len() <= FEW {
-            self.plain.iter().position(|one| one.party == *party)
+            self.plain.iter().position(|one| one.subscriber == *subscriber)
         } else {
-            self.at.get(party).copied()
+            self.at.get(subscriber).copied()
         }
     }
 }
 
-fn found<P: Clone>(party: &P, granted: &Granted) -> RouteMatch<P> {
+fn found<P: Clone>(subscriber: &P, granted: &GrantedSubscription) -> RouteMatch<P> {
     RouteMatch {
-        party: party.clone(),
+        subscriber: subscriber.clone(),
         qos: granted.options.qos,
         retain_as_published: granted.options.retain_as_published,
         ids: granted.id.into_iter().collect(),
@@ -267,7 +270,7 @@ fn found<P: Clone>(party: &P, granted: &Granted) -> RouteMatch<P> {
     }
 }
 
-fn merge<P>(found: &mut RouteMatch<P>, granted: &Granted) {
+fn merge<P>(found: &mut RouteMatch<P>, granted: &GrantedSubscription) {
     found.qos = found.qos.max(granted.options.qos);
     found.retain_as_published |= granted.options.retain_as_published;
     found.ids.extend(granted.id);
@@ -282,9 +285,9 @@ mod tests {
 
     use super::*;
 
-    fn granted(qos: u8, id: Option<u32>) -> Granted {
+    fn granted(qos: u8, id: Option<u32>) -> GrantedSubscription {
         let qos = Qos::new(qos).unwrap();
-        Granted { options: SubscriptionOptions { qos, ..SubscriptionOptions::default() }, id }
+        GrantedSubscription { options: SubscriptionOptions { qos, ..SubscriptionOptions::default() }, id }
     }
 
     /// The standard's words, one filter at a time.
@@ -325,22 +328,22 @@ mod tests {
         ) {
             let mut trie = Trie::default();
             let mut naive: BTreeMap<(u8, String), u8> = BTreeMap::new();
-            for (filter, party, qos, keep) in changes {
+            for (filter, subscriber, qos, keep) in changes {
                 if keep {
-                    let new = trie.insert(&filter, party, granted(qos, Some(1)));
-                    assert_eq!(new, naive.insert((party, filter), qos).is_none());
+                    let new = trie.insert(&filter, subscriber, granted(qos, Some(1)));
+                    assert_eq!(new, naive.insert((subscriber, filter), qos).is_none());
                 } else {
-                    let was = trie.remove(&filter, &party);
-                    assert_eq!(was, naive.remove(&(party, filter)).is_some());
+                    let was = trie.remove(&filter, &subscriber);
+                    assert_eq!(was, naive.remove(&(subscriber, filter)).is_some());
                 }
                 assert_eq!(trie.count(), naive.len());
             }
             for topic in topics {
                 let topic = topic.join("/");
                 let mut expected: BTreeMap<u8, (u8, usize)> = BTreeMap::new();
-                for ((party, filter), qos) in &naive {
+                for ((subscriber, filter), qos) in &naive {
                     if matches(filter, &topic) {
-                        let entry = expected.entry(*party).or_default();
+                        let entry = expected.entry(*subscriber).or_default();
                         *entry = (entry.0.max(*qos), entry.1 + 1);
                     }
                 }
@@ -348,7 +351,7 @@ mod tests {
                     .matches(&topic, None)
                     .plain
                     .into_iter()
-                    .map(|one| (one.party, (one.qos as u8, one.ids.len())))
+                    .map(|one| (one.subscriber, (one.qos as u8, one.ids.len())))
                     .collect();
                 assert_eq!(found, expected, "{topic}");
             }
@@ -358,13 +361,13 @@ mod tests {
     #[test]
     fn many_parties_are_each_found_once() {
         let mut trie = Trie::default();
-        for party in 0..100u32 {
+        for subscriber in 0..100u32 {
             for filter in ["a/b", "a/+", "#"] {
-                trie.insert(filter, party, granted(1, None));
+                trie.insert(filter, subscriber, granted(1, None));
             }
         }
         let found = trie.matches("a/b", None).plain;
-        assert_eq!(found.iter().map(|one| one.party).collect::<BTreeSet<_>>().len(), 100);
+        assert_eq!(found.iter().map(|one| one.subscriber).collect::<BTreeSet<_>>().len(), 100);
         assert_eq!(found.len(), 100);
     }
 

@@ -15,39 +15,39 @@ const SHAPES: usize = 12;
 
 /// The memory of encoded packets, used again for every message.
 #[derive(Debug, Default)]
-pub(crate) struct Encoded {
+pub(crate) struct EncodeCache {
     prepared: [Prepared; SHAPES],
 }
 
 thread_local! {
-    static ENCODED: RefCell<Encoded> = RefCell::default();
+    static ENCODED: RefCell<EncodeCache> = RefCell::default();
 }
 
 /// Lends the thread's memory for encodings.
-pub(crate) fn with_encoded<T>(what: impl FnOnce(&mut Encoded) -> T) -> T {
-    ENCODED.with(|encoded| match encoded.try_borrow_mut() {
-        Ok(mut encoded) => what(&mut encoded),
-        Err(_) => what(&mut Encoded::default()),
+pub(crate) fn with_encode_cache<T>(what: impl FnOnce(&mut EncodeCache) -> T) -> T {
+    ENCODED.with(|cache| match cache.try_borrow_mut() {
+        Ok(mut cache) => what(&mut cache),
+        Err(_) => what(&mut EncodeCache::default()),
     })
 }
 
 /// A message, and its encodings so far.
-pub(crate) struct Frames<'a> {
+pub(crate) struct MessageEncoder<'a> {
     message: &'a Message,
     now_ms: UnixMs,
-    encoded: &'a mut Encoded,
+    cache: &'a mut EncodeCache,
     filled: [bool; SHAPES],
     kept: Option<Arc<Message>>,
 }
 
-impl<'a> Frames<'a> {
-    pub(crate) fn new(message: &'a Message, now_ms: UnixMs, encoded: &'a mut Encoded) -> Self {
-        Self { message, now_ms, encoded, filled: [false; SHAPES], kept: None }
+impl<'a> MessageEncoder<'a> {
+    pub(crate) fn new(message: &'a Message, now_ms: UnixMs, cache: &'a mut EncodeCache) -> Self {
+        Self { message, now_ms, cache, filled: [false; SHAPES], kept: None }
     }
 
     /// With the copy that is kept already.
-    pub(crate) fn kept(message: &'a Arc<Message>, now_ms: UnixMs, encoded: &'a mut Encoded) -> Self {
-        Self { kept: Some(Arc::clone(message)), ..Self::new(message, now_ms, encoded) }
+    pub(crate) fn from_shared(message: &'a Arc<Message>, now_ms: UnixMs, cache: &'a mut EncodeCache) -> Self {
+        Self { kept: Some(Arc::clone(message)), ..Self::new(message, now_ms, cache) }
     }
 
     pub(crate) fn message(&self) -> &Message {
@@ -55,7 +55,7 @@ impl<'a> Frames<'a> {
     }
 
     /// The message in memory of its own, for those who have to wait for it.
-    pub(crate) fn keep(&mut self) -> Arc<Message> {
+    pub(crate) fn to_shared(&mut self) -> Arc<Message> {
         Arc::clone(self.kept.get_or_insert_with(|| Arc::new(self.message.compact())))
     }
 
@@ -70,7 +70,7 @@ impl<'a> Frames<'a> {
         out: &mut BytesMut,
     ) -> bool {
         let shape = (delivery.qos() as usize) * 4 + usize::from(retain) * 2 + usize::from(version == Version::V5);
-        let Some(prepared) = self.encoded.prepared.get_mut(shape) else { return false };
+        let Some(prepared) = self.cache.prepared.get_mut(shape) else { return false };
         if !self.filled[shape] {
             let publish = publish(self.message, delivery, retain, self.now_ms);
             if prepared.fill(&publish, version).is_err() {
@@ -89,17 +89,17 @@ impl<'a> Frames<'a> {
     }
 
     /// Appends the packet with what only this client gets.
-    pub(crate) fn append_own(
+    pub(crate) fn append_for_client(
         &self,
         version: Version,
         delivery: Delivery,
-        own: &Own<'_>,
+        own: &ClientFields<'_>,
         max_bytes: u32,
         out: &mut BytesMut,
     ) -> bool {
-        let mut publish = publish(self.message, delivery, own.how.retain, self.now_ms);
+        let mut publish = publish(self.message, delivery, own.options.retain, self.now_ms);
         publish.dup = own.dup;
-        publish.subscription_ids.clone_from(&own.how.ids);
+        publish.subscription_ids.clone_from(&own.options.ids);
         publish.topic_alias = own.alias;
         if own.alias_is_known {
             publish.topic = bytestring::ByteString::new();
@@ -109,8 +109,8 @@ impl<'a> Frames<'a> {
 }
 
 /// What only one client gets.
-pub(crate) struct Own<'a> {
-    pub(crate) how: &'a DeliveryOptions,
+pub(crate) struct ClientFields<'a> {
+    pub(crate) options: &'a DeliveryOptions,
     pub(crate) dup: bool,
     pub(crate) alias: Option<NonZeroU16>,
     /// The alias was said before, so that the topic need not be.
@@ -128,7 +128,7 @@ pub(crate) fn delivery(qos: Qos, id: PacketId) -> Delivery {
 
 fn publish(message: &Message, delivery: Delivery, retain: bool, now_ms: UnixMs) -> Publish {
     let mut properties = message.properties.clone();
-    properties.expiry_s = message.rest_s(now_ms);
+    properties.expiry_s = message.remaining_s(now_ms);
     Publish {
         dup: false,
         retain,

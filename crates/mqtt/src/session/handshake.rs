@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 
-use super::Terms;
+use super::ConnectionTerms;
 use crate::codec::{Connack, ConnackProperties, Connect, Reason, Version};
 use crate::limits::{
     CLIENT_ID_BYTES_MAX, INBOUND_ALIASES_MAX, INBOUND_INFLIGHT_MAX, OUTBOUND_ALIASES_MAX, OUTBOUND_INFLIGHT_MAX,
@@ -25,11 +25,11 @@ pub(crate) struct ServerLimits {
 
 /// What holds for the connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Agreed {
+pub(crate) struct NegotiatedConnect {
     pub(crate) client: ClientId,
-    pub(crate) terms: Terms,
+    pub(crate) terms: ConnectionTerms,
     /// After this long without a packet the client is gone [MQTT-3.1.2-22].
-    pub(crate) silence_max: Option<Duration>,
+    pub(crate) keep_alive_timeout: Option<Duration>,
     pub(crate) clean_start: bool,
     pub(crate) expiry_s: u32,
     pub(crate) will: Option<LastWill>,
@@ -40,7 +40,7 @@ pub(crate) struct Agreed {
 ///
 /// # Errors
 /// The reason to refuse with.
-pub(crate) fn agree(connect: &Connect, house: &ServerLimits) -> Result<Agreed, Reason> {
+pub(crate) fn negotiate(connect: &Connect, house: &ServerLimits) -> Result<NegotiatedConnect, Reason> {
     let asked = &connect.properties;
     if asked.authentication_method.is_some() {
         return Err(Reason::BadAuthenticationMethod);
@@ -66,7 +66,7 @@ pub(crate) fn agree(connect: &Connect, house: &ServerLimits) -> Result<Agreed, R
         Some(most) if version == Version::V5 && (connect.keep_alive_s == 0 || connect.keep_alive_s > most) => most,
         _ => connect.keep_alive_s,
     };
-    let terms = Terms {
+    let terms = ConnectionTerms {
         version,
         receive_max: asked.receive_max.map_or(OUTBOUND_INFLIGHT_MAX, NonZeroU16::get).min(OUTBOUND_INFLIGHT_MAX),
         packet_max_bytes: asked.packet_max_bytes.map_or(u32::MAX, NonZeroU32::get),
@@ -86,11 +86,19 @@ pub(crate) fn agree(connect: &Connect, house: &ServerLimits) -> Result<Agreed, R
         message: Arc::new(Message::from_will(will, &client).compact()),
         delay_s: will.delay_s.unwrap_or(0),
     });
-    let silence_max = (keep_alive_s > 0).then(|| Duration::from_millis(u64::from(keep_alive_s) * 1500));
-    Ok(Agreed { client, terms, silence_max, clean_start: connect.clean_start, expiry_s, will, properties })
+    let keep_alive_timeout = (keep_alive_s > 0).then(|| Duration::from_millis(u64::from(keep_alive_s) * 1500));
+    Ok(NegotiatedConnect {
+        client,
+        terms,
+        keep_alive_timeout,
+        clean_start: connect.clean_start,
+        expiry_s,
+        will,
+        properties,
+    })
 }
 
-impl Agreed {
+impl NegotiatedConnect {
     /// What the store is asked for.
     pub(crate) fn claim(&self, now_ms: UnixMs) -> SessionClaim {
         SessionClaim {
@@ -104,12 +112,12 @@ impl Agreed {
     }
 
     /// The answer.
-    pub(crate) fn welcome(&self, session_present: bool) -> Connack {
+    pub(crate) fn connack(&self, session_present: bool) -> Connack {
         Connack { session_present, reason: Reason::Success, properties: self.properties.clone() }
     }
 }
 
 /// The answer that refuses.
-pub(crate) fn refusal(reason: Reason) -> Connack {
+pub(crate) fn refusal_connack(reason: Reason) -> Connack {
     Connack { session_present: false, reason, properties: ConnackProperties::default() }
 }

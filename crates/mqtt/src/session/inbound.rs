@@ -18,7 +18,7 @@ pub(crate) struct Inbound {
 
 /// What a PUBLISH is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accepted {
+pub(crate) enum InboundPublish {
     New,
     /// QoS 2, and published already: only the acknowledgement is wanted.
     Repeated,
@@ -36,17 +36,17 @@ impl Inbound {
     ///
     /// # Errors
     /// The reason to disconnect with.
-    pub(crate) fn accept(&mut self, publish: &mut Publish, unanswered: usize) -> Result<Accepted, Reason> {
+    pub(crate) fn accept(&mut self, publish: &mut Publish, unanswered: usize) -> Result<InboundPublish, Reason> {
         self.resolve(publish)?;
         let Delivery::ExactlyOnce(id) = publish.delivery else {
-            return self.check_quota(unanswered).map(|()| Accepted::New);
+            return self.check_quota(unanswered).map(|()| InboundPublish::New);
         };
         if self.open.contains(&id.get()) {
-            return Ok(Accepted::Repeated);
+            return Ok(InboundPublish::Repeated);
         }
         self.check_quota(unanswered)?;
         self.open.insert(id.get());
-        Ok(Accepted::New)
+        Ok(InboundPublish::New)
     }
 
     /// PUBREL came, or the publication was refused. Says whether the id was in use.
@@ -117,9 +117,9 @@ mod tests {
     fn mqtt_4_3_3_a_packet_id_of_qos_2_is_published_once_until_released() {
         let id = NonZeroU16::new(7).unwrap();
         let mut inbound = Inbound::new(Version::V3, &[7]);
-        assert_eq!(inbound.accept(&mut publish("a", None, Delivery::ExactlyOnce(id)), 0), Ok(Accepted::Repeated));
+        assert_eq!(inbound.accept(&mut publish("a", None, Delivery::ExactlyOnce(id)), 0), Ok(InboundPublish::Repeated));
         assert!(inbound.release(id) && !inbound.release(id));
-        assert_eq!(inbound.accept(&mut publish("a", None, Delivery::ExactlyOnce(id)), 0), Ok(Accepted::New));
+        assert_eq!(inbound.accept(&mut publish("a", None, Delivery::ExactlyOnce(id)), 0), Ok(InboundPublish::New));
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
         let mut inbound = Inbound::new(Version::V5, &[]);
         for id in 1..=INBOUND_INFLIGHT_MAX {
             let delivery = Delivery::ExactlyOnce(NonZeroU16::new(id).unwrap());
-            assert_eq!(inbound.accept(&mut publish("a", None, delivery), 0), Ok(Accepted::New));
+            assert_eq!(inbound.accept(&mut publish("a", None, delivery), 0), Ok(InboundPublish::New));
         }
         let over = Delivery::ExactlyOnce(NonZeroU16::new(60_000).unwrap());
         assert_eq!(inbound.accept(&mut publish("a", None, over), 0), Err(Reason::ReceiveMaximumExceeded));

@@ -27,7 +27,7 @@ pub(crate) enum InflightSlot {
 
 /// The window.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct InflightWindow {
     /// The number of the first slot.
     first: u64,
     slots: VecDeque<InflightSlot>,
@@ -41,7 +41,7 @@ pub(crate) fn packet_id(seq: u64) -> PacketId {
     NonZeroU16::new(id).unwrap_or(NonZeroU16::MIN)
 }
 
-impl Window {
+impl InflightWindow {
     pub(crate) fn new(open_max: u16) -> Self {
         Self { first: 1, slots: VecDeque::new(), open: 0, open_max: usize::from(open_max) }
     }
@@ -88,7 +88,7 @@ impl Window {
     }
 
     /// Moves a number on; to [`Slot::Over`] ends it.
-    pub(crate) fn set(&mut self, seq: u64, slot: InflightSlot) {
+    pub(crate) fn advance(&mut self, seq: u64, slot: InflightSlot) {
         let Some(at) = seq.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) else { return };
         let Some(here) = self.slots.get_mut(at) else { return };
         if *here != InflightSlot::Over && slot == InflightSlot::Over {
@@ -117,7 +117,7 @@ mod tests {
     proptest! {
         #[test]
         fn ids_find_what_they_were_given_for(start in 1u64..200_000, steps in collection::vec(any::<(bool, u8)>(), 1..400)) {
-            let mut window = Window::new(40);
+            let mut window = InflightWindow::new(40);
             let mut naive: BTreeMap<u64, InflightSlot> = BTreeMap::new();
             let mut next = start;
             for (send, which) in steps {
@@ -127,7 +127,7 @@ mod tests {
                     next += 1 + u64::from(which % 3);
                 } else if let Some((&seq, _)) = naive.iter().nth(usize::from(which) % naive.len().max(1)) {
                     assert_eq!(window.find(packet_id(seq)), Some((seq, InflightSlot::AtLeastOnce)));
-                    window.set(seq, InflightSlot::Over);
+                    window.advance(seq, InflightSlot::Over);
                     naive.remove(&seq);
                     assert_eq!(window.find(packet_id(seq)).filter(|found| found.0 == seq), None);
                 }
@@ -142,19 +142,19 @@ mod tests {
         assert_eq!(packet_id(1).get(), 1);
         assert_eq!(packet_id(65_535).get(), 65_535);
         assert_eq!(packet_id(65_536).get(), 1);
-        let mut window = Window::new(u16::MAX);
+        let mut window = InflightWindow::new(u16::MAX);
         window.open_slot(1, InflightSlot::AtLeastOnce);
         assert!(window.admits(65_535) && !window.admits(65_536));
     }
 
     #[test]
     fn numbers_may_be_opened_backwards() {
-        let mut window = Window::new(10);
+        let mut window = InflightWindow::new(10);
         window.open_slot(7, InflightSlot::Released);
         window.open_slot(5, InflightSlot::ExactlyOnce);
         assert_eq!(window.find(packet_id(5)), Some((5, InflightSlot::ExactlyOnce)));
         assert_eq!(window.find(packet_id(6)), None);
-        window.set(5, InflightSlot::Over);
+        window.advance(5, InflightSlot::Over);
         assert_eq!((window.oldest(), window.open()), (Some(7), 1));
     }
 }

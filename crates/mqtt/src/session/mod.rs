@@ -9,5 +9,5 @@ mod inbound;
 mod outbox;
 mod inflight;
 
-pub(crate) use inbound::{Accepted, Inbound};
-pub(crate) use outbox::{Enqueue, Outbox, Terms};
+pub(crate) use inbound::{Inbound, InboundPublish};
+pub(crate) use outbox::{ConnectionTerms, Enqueue, Outbox};

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use bytestring::ByteString;
 
-use super::encode_cache::{self, Frames, Own};
-use super::inflight::{InflightSlot, Window, packet_id};
+use super::encode_cache::{self, ClientFields, MessageEncoder};
+use super::inflight::{InflightSlot, InflightWindow, packet_id};
 use crate::codec::{Ack, Disconnect, Packet, PacketId, PacketKind, Qos, Reason, Version};
 use crate::limits::{LOAD_COUNT, OUTBOUND_BYTES_MAX, WAITING_BYTES_MAX, WAITING_MESSAGES_MAX};
 use crate::message::{Message, UnixMs};
@@ -21,7 +21,7 @@ use crate::store::{ClaimedSession, DeliveryOptions, Progress, Queued};
 
 /// What was agreed in CONNECT.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct ConnectionTerms {
     pub(crate) version: Version,
     /// The client's Receive Maximum, cut to ours.
     pub(crate) receive_max: u16,
@@ -37,9 +37,9 @@ pub(crate) struct Terms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Enqueue {
     /// On its way, or waiting.
-    Taken,
+    Queued,
     /// Waiting behind so many that the publisher should pause.
-    Pressed,
+    Congested,
     /// Given up: the client is too slow.
     TooSlow,
     /// Given up: larger than the client takes.
@@ -49,10 +49,10 @@ pub(crate) enum Enqueue {
 /// The outgoing half of a session.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    pub(crate) terms: Terms,
+    pub(crate) terms: ConnectionTerms,
     /// Encoded, for the socket.
     out: BytesMut,
-    window: Window,
+    window: InflightWindow,
     waiting: VecDeque<QueuedMessage>,
     waiting_bytes: usize,
     aliases: HashMap<ByteString, NonZeroU16>,
@@ -73,7 +73,7 @@ pub(crate) struct Outbox {
     /// What was sent as the chosen member of a shared subscription, no store keeps, and is not acknowledged.
     shared: BTreeMap<u64, (Arc<Message>, Arc<str>)>,
     /// Numbers that will never be sent, for the store to forget.
-    passed_over: Vec<u64>,
+    discarded: Vec<u64>,
     /// Messages encoded by QoS and not told yet.
     said: [u64; 3],
     is_confused: bool,
@@ -83,12 +83,12 @@ pub(crate) struct Outbox {
 struct QueuedMessage {
     seq: u64,
     message: Arc<Message>,
-    how: DeliveryOptions,
+    options: DeliveryOptions,
 }
 
 impl Outbox {
-    pub(crate) fn new(terms: Terms) -> Self {
-        let window = Window::new(terms.receive_max);
+    pub(crate) fn new(terms: ConnectionTerms) -> Self {
+        let window = InflightWindow::new(terms.receive_max);
         Self {
             terms,
             out: BytesMut::new(),
@@ -104,7 +104,7 @@ impl Outbox {
             sent_before: 0,
             sent: 0,
             shared: BTreeMap::new(),
-            passed_over: Vec::new(),
+            discarded: Vec::new(),
             said: [0; 3],
             is_confused: false,
         }
@@ -128,17 +128,17 @@ impl Outbox {
     }
 
     /// A message of QoS 0, or one that no store keeps.
-    pub(crate) fn deliver(&mut self, frames: &mut Frames<'_>, how: &DeliveryOptions) -> Enqueue {
-        if how.qos == Qos::AtMostOnce {
+    pub(crate) fn enqueue(&mut self, encoder: &mut MessageEncoder<'_>, options: &DeliveryOptions) -> Enqueue {
+        if options.qos == Qos::AtMostOnce {
             if self.out.len() > OUTBOUND_BYTES_MAX {
                 return Enqueue::TooSlow;
             }
-            return self.encode(frames, how, 0);
+            return self.encode(encoder, options, 0);
         }
         let seq = self.next;
         if self.waiting.is_empty() && self.window.admits(seq) && self.out.len() <= OUTBOUND_BYTES_MAX {
-            let verdict = self.encode(frames, how, seq);
-            if verdict == Enqueue::Taken {
+            let verdict = self.encode(encoder, options, seq);
+            if verdict == Enqueue::Queued {
                 self.next += 1;
             }
             return verdict;
@@ -147,47 +147,52 @@ impl Outbox {
             return Enqueue::TooSlow;
         }
         self.next += 1;
-        let message = frames.keep();
+        let message = encoder.to_shared();
         self.waiting_bytes += message.size_bytes();
-        self.waiting.push_back(QueuedMessage { seq, message, how: how.clone() });
-        if self.is_pressed() { Enqueue::Pressed } else { Enqueue::Taken }
+        self.waiting.push_back(QueuedMessage { seq, message, options: options.clone() });
+        if self.is_congested() { Enqueue::Congested } else { Enqueue::Queued }
     }
 
     /// A message that the store has numbered for this lasting session. If it is not the next one, the store is asked.
-    pub(crate) fn deliver_numbered(&mut self, seq: u64, frames: &mut Frames<'_>, how: &DeliveryOptions) -> Enqueue {
+    pub(crate) fn enqueue_numbered(
+        &mut self,
+        seq: u64,
+        encoder: &mut MessageEncoder<'_>,
+        options: &DeliveryOptions,
+    ) -> Enqueue {
         if seq < self.next {
-            return Enqueue::Taken;
+            return Enqueue::Queued;
         }
         if self.behind || seq > self.next || self.waiting.len() >= LOAD_COUNT {
             self.behind = true;
         } else if self.waiting.is_empty() && self.window.admits(seq) && self.out.len() <= OUTBOUND_BYTES_MAX {
             self.next = seq + 1;
-            if self.encode(frames, how, seq) != Enqueue::Taken {
-                self.passed_over.push(seq);
+            if self.encode(encoder, options, seq) != Enqueue::Queued {
+                self.discarded.push(seq);
             }
         } else {
             self.next = seq + 1;
-            let message = frames.keep();
+            let message = encoder.to_shared();
             self.waiting_bytes += message.size_bytes();
-            self.waiting.push_back(QueuedMessage { seq, message, how: how.clone() });
+            self.waiting.push_back(QueuedMessage { seq, message, options: options.clone() });
         }
         let lag = seq.saturating_sub(self.window.oldest().unwrap_or(seq));
-        if lag > WAITING_MESSAGES_MAX as u64 / 2 { Enqueue::Pressed } else { Enqueue::Taken }
+        if lag > WAITING_MESSAGES_MAX as u64 / 2 { Enqueue::Congested } else { Enqueue::Queued }
     }
 
     /// Messages in a row as the store numbers them. Whatever comes while it is read waits for that.
-    pub(crate) fn follow(
+    pub(crate) fn enqueue_run(
         &mut self,
         first: u64,
         messages: Vec<(Arc<Message>, DeliveryOptions)>,
         now_ms: UnixMs,
-        encoded: &mut encode_cache::Encoded,
+        cache: &mut encode_cache::EncodeCache,
     ) {
-        for (seq, (message, how)) in (first..).zip(messages) {
+        for (seq, (message, options)) in (first..).zip(messages) {
             if self.loading && seq >= self.next && self.early.len() < LOAD_COUNT {
-                self.early.push_back(QueuedMessage { seq, message, how });
+                self.early.push_back(QueuedMessage { seq, message, options });
             } else {
-                self.deliver_numbered(seq, &mut Frames::kept(&message, now_ms, encoded), &how);
+                self.enqueue_numbered(seq, &mut MessageEncoder::from_shared(&message, now_ms, cache), &options);
             }
         }
     }
@@ -198,7 +203,7 @@ impl Outbox {
     }
 
     /// The number after which the store is to be read, if it is time for that.
-    pub(crate) fn wants(&self) -> Option<u64> {
+    pub(crate) fn load_after(&self) -> Option<u64> {
         (self.behind && self.waiting.len() < LOAD_COUNT / 2).then_some(self.next - 1)
     }
 
@@ -209,15 +214,15 @@ impl Outbox {
     }
 
     /// What the store had; `asked` is how many were asked for.
-    pub(crate) fn loaded(&mut self, found: Vec<Queued>, asked: usize) {
+    pub(crate) fn on_loaded(&mut self, found: Vec<Queued>, asked: usize) {
         self.behind |= found.len() >= asked;
-        for Queued { seq, message, how } in found {
+        for Queued { seq, message, options } in found {
             if seq < self.next {
                 continue;
             }
             self.next = seq + 1;
             self.waiting_bytes += message.size_bytes();
-            self.waiting.push_back(QueuedMessage { seq, message, how });
+            self.waiting.push_back(QueuedMessage { seq, message, options });
         }
         if !self.behind {
             self.next = self.next.max(self.floor);
@@ -234,60 +239,60 @@ impl Outbox {
     }
 
     /// Sends what the window and the buffer admit.
-    pub(crate) fn pump(&mut self, now_ms: UnixMs, encoded: &mut encode_cache::Encoded) {
+    pub(crate) fn send_waiting(&mut self, now_ms: UnixMs, cache: &mut encode_cache::EncodeCache) {
         while let Some(first) = self.waiting.front() {
             if self.out.len() > OUTBOUND_BYTES_MAX || !self.window.admits(first.seq) {
                 return;
             }
-            let Some(QueuedMessage { seq, message, how }) = self.waiting.pop_front() else { return };
+            let Some(QueuedMessage { seq, message, options }) = self.waiting.pop_front() else { return };
             self.waiting_bytes -= message.size_bytes();
-            if message.is_expired(now_ms) || how.qos == Qos::AtMostOnce {
-                self.pass_over(seq);
+            if message.is_expired(now_ms) || options.qos == Qos::AtMostOnce {
+                self.discard(seq);
                 continue;
             }
-            let mut frames = Frames::kept(&message, now_ms, encoded);
-            if self.encode(&mut frames, &how, seq) != Enqueue::Taken {
-                self.pass_over(seq);
+            let mut encoder = MessageEncoder::from_shared(&message, now_ms, cache);
+            if self.encode(&mut encoder, &options, seq) != Enqueue::Queued {
+                self.discard(seq);
             }
         }
     }
 
-    fn pass_over(&mut self, seq: u64) {
+    fn discard(&mut self, seq: u64) {
         if self.terms.lasting {
-            self.passed_over.push(seq);
+            self.discarded.push(seq);
         }
     }
 
-    fn encode(&mut self, frames: &mut Frames<'_>, how: &DeliveryOptions, seq: u64) -> Enqueue {
-        let Terms { version, packet_max_bytes, .. } = self.terms;
-        let delivery = encode_cache::delivery(how.qos, packet_id(seq));
-        let dup = how.qos > Qos::AtMostOnce && seq <= self.sent_before;
-        let said = if self.terms.alias_max == 0 && how.ids.is_empty() {
-            frames.append(version, delivery, (how.retain, dup), packet_max_bytes, &mut self.out)
+    fn encode(&mut self, encoder: &mut MessageEncoder<'_>, options: &DeliveryOptions, seq: u64) -> Enqueue {
+        let ConnectionTerms { version, packet_max_bytes, .. } = self.terms;
+        let delivery = encode_cache::delivery(options.qos, packet_id(seq));
+        let dup = options.qos > Qos::AtMostOnce && seq <= self.sent_before;
+        let said = if self.terms.alias_max == 0 && options.ids.is_empty() {
+            encoder.append(version, delivery, (options.retain, dup), packet_max_bytes, &mut self.out)
         } else {
-            let (alias, alias_is_known) = self.alias(&frames.message().topic);
-            let own = Own { how, dup, alias, alias_is_known };
-            let said = frames.append_own(version, delivery, &own, packet_max_bytes, &mut self.out);
+            let (alias, alias_is_known) = self.alias(&encoder.message().topic);
+            let own = ClientFields { options, dup, alias, alias_is_known };
+            let said = encoder.append_for_client(version, delivery, &own, packet_max_bytes, &mut self.out);
             if !said && !alias_is_known {
                 // What was not said gave no name.
-                self.aliases.remove(&frames.message().topic);
+                self.aliases.remove(&encoder.message().topic);
             }
             said
         };
         if !said {
             return Enqueue::TooLarge;
         }
-        self.said[how.qos as usize] += 1;
-        match how.qos {
+        self.said[options.qos as usize] += 1;
+        match options.qos {
             Qos::AtMostOnce => {}
             Qos::AtLeastOnce => self.window.open_slot(seq, InflightSlot::AtLeastOnce),
             Qos::ExactlyOnce => self.window.open_slot(seq, InflightSlot::ExactlyOnce),
         }
         self.sent = self.sent.max(seq);
-        if let Some(share) = how.share.as_ref().filter(|_| !self.terms.lasting && how.goes_on(true)) {
-            self.shared.insert(seq, (frames.keep(), Arc::clone(share)));
+        if let Some(share) = options.share.as_ref().filter(|_| !self.terms.lasting && options.is_redelivered(true)) {
+            self.shared.insert(seq, (encoder.to_shared(), Arc::clone(share)));
         }
-        Enqueue::Taken
+        Enqueue::Queued
     }
 
     /// The alias of a topic, and whether the client knows it. The first topics get one, the others do without.
@@ -305,7 +310,7 @@ impl Outbox {
 
     /// Whether something was acknowledged by a packet that is not for its QoS, or not its turn: a protocol error
     /// [MQTT-4.3.2-2], [MQTT-4.3.3-4].
-    pub(crate) fn is_confused(&self) -> bool {
+    pub(crate) fn has_protocol_error(&self) -> bool {
         self.is_confused
     }
 
@@ -314,7 +319,7 @@ impl Outbox {
         let (seq, slot) = self.window.find(id)?;
         self.is_confused |= slot != InflightSlot::AtLeastOnce;
         self.shared.remove(&seq);
-        (slot == InflightSlot::AtLeastOnce).then(|| self.window.set(seq, InflightSlot::Over)).map(|()| seq)
+        (slot == InflightSlot::AtLeastOnce).then(|| self.window.advance(seq, InflightSlot::Over)).map(|()| seq)
     }
 
     /// PUBREC came; with an error the message is over [MQTT-4.3.3-4].
@@ -322,8 +327,10 @@ impl Outbox {
         let (seq, slot) = self.window.find(id)?;
         self.is_confused |= slot == InflightSlot::AtLeastOnce;
         match (slot, refused) {
-            (InflightSlot::ExactlyOnce, true) => self.window.set(seq, InflightSlot::Over),
-            (InflightSlot::ExactlyOnce | InflightSlot::Released, false) => self.window.set(seq, InflightSlot::Released),
+            (InflightSlot::ExactlyOnce, true) => self.window.advance(seq, InflightSlot::Over),
+            (InflightSlot::ExactlyOnce | InflightSlot::Released, false) => {
+                self.window.advance(seq, InflightSlot::Released)
+            }
             _ => return None,
         }
         Some(seq)
@@ -333,23 +340,23 @@ impl Outbox {
     pub(crate) fn pubcomp(&mut self, id: PacketId) -> Option<u64> {
         let (seq, slot) = self.window.find(id)?;
         self.is_confused |= slot != InflightSlot::Released;
-        (slot == InflightSlot::Released).then(|| self.window.set(seq, InflightSlot::Over)).map(|()| seq)
+        (slot == InflightSlot::Released).then(|| self.window.advance(seq, InflightSlot::Over)).map(|()| seq)
     }
 
     /// The session ends with its connection: what it had from shared subscriptions, for other members. A lasting one
     /// leaves it in the store.
-    pub(crate) fn leave(&mut self) -> Vec<(Arc<Message>, Arc<str>)> {
+    pub(crate) fn take_shared(&mut self) -> Vec<(Arc<Message>, Arc<str>)> {
         if self.terms.lasting {
             return Vec::new();
         }
         let sent = std::mem::take(&mut self.shared).into_values();
-        let waiting = self.waiting.drain(..).filter(|waiting| waiting.how.goes_on(false));
-        sent.chain(waiting.filter_map(|waiting| Some((waiting.message, waiting.how.share?)))).collect()
+        let waiting = self.waiting.drain(..).filter(|waiting| waiting.options.is_redelivered(false));
+        sent.chain(waiting.filter_map(|waiting| Some((waiting.message, waiting.options.share?)))).collect()
     }
 
     /// Numbers for the store to forget.
-    pub(crate) fn take_passed_over(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.passed_over)
+    pub(crate) fn take_discarded(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.discarded)
     }
 
     /// How far the session has come.
@@ -359,12 +366,12 @@ impl Outbox {
     }
 
     /// Whether publishers should pause.
-    pub(crate) fn is_pressed(&self) -> bool {
+    pub(crate) fn is_congested(&self) -> bool {
         self.waiting.len() > WAITING_MESSAGES_MAX / 2 || self.waiting_bytes > WAITING_BYTES_MAX / 2
     }
 
     /// Whether the client owes the next step: something is open or unsent.
-    pub(crate) fn is_owed(&self) -> bool {
+    pub(crate) fn has_unacknowledged(&self) -> bool {
         self.window.open() > 0 || !self.waiting.is_empty()
     }
 
@@ -375,19 +382,19 @@ impl Outbox {
     }
 
     /// Any other packet. What the client cannot take is not said [MQTT-3.1.2-24].
-    pub(crate) fn say(&mut self, packet: &Packet) {
+    pub(crate) fn send(&mut self, packet: &Packet) {
         let _ = packet.encode(self.terms.version, self.terms.packet_max_bytes, &mut self.out);
     }
 
     /// The last words: only version 5 has any [MQTT-3.14.0-1].
     pub(crate) fn say_goodbye(&mut self, reason: Reason) {
         if self.terms.version == Version::V5 {
-            self.say(&Packet::Disconnect(Disconnect::because(reason)));
+            self.send(&Packet::Disconnect(Disconnect::because(reason)));
         }
     }
 
     /// Counts what was encoded.
-    pub(crate) fn tell(&mut self, metrics: &Metrics) {
+    pub(crate) fn report_sent(&mut self, metrics: &Metrics) {
         for (said, sent) in self.said.iter_mut().zip(&metrics.sent) {
             if *said > 0 {
                 sent.add(std::mem::take(said));
@@ -406,7 +413,7 @@ impl Outbox {
     }
 
     /// The memory of what was written, to be used again.
-    pub(crate) fn give_back(&mut self, mut buffer: BytesMut) {
+    pub(crate) fn reuse_buffer(&mut self, mut buffer: BytesMut) {
         if self.out.capacity() == 0 && buffer.capacity() <= KEPT_BYTES {
             buffer.clear();
             self.out = buffer;

@@ -24,13 +24,13 @@ use bytestring::ByteString;
 
 use super::codec::Qos;
 use super::message::{ClientId, Message, ReplicaId, UnixMs};
-use super::router::Granted;
+use super::router::GrantedSubscription;
 
 pub(crate) mod memory;
 pub(crate) mod redis;
 
 /// An answer that the store gives later.
-pub(crate) type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Why the store did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -51,21 +51,21 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Which replica this is.
     fn replica(&self) -> ReplicaId;
     /// Makes the replica known, and tells everything that is to be routed. Notices are kept for it from here on.
-    fn join(&self, now_ms: UnixMs) -> Later<'_, RoutingSnapshot>;
+    fn join(&self, now_ms: UnixMs) -> StoreFuture<'_, RoutingSnapshot>;
     /// Waits for what others have to say; in order.
-    fn notices(&self) -> Later<'_, Vec<Notice>>;
+    fn notices(&self) -> StoreFuture<'_, Vec<Notice>>;
     /// Makes the replica the holder of a session, which begins if there is none.
-    fn take(&self, claim: SessionClaim) -> Later<'_, ClaimedSession>;
+    fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, ClaimedSession>;
     /// Carries out a batch and answers for each operation.
-    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<StoreOutcome>>;
+    fn commit(&self, batch: Vec<StoreOp>) -> StoreFuture<'_, Vec<StoreOutcome>>;
     /// Messages in the queue of a session after `after`, oldest first. Empty for one who is not the holder.
-    fn load(&self, holder: Holder, after: u64, count: usize) -> Later<'_, Vec<Queued>>;
+    fn load(&self, holder: SessionHolder, after: u64, count: usize) -> StoreFuture<'_, Vec<Queued>>;
     /// Renews the lease, lets go of dead replicas' sessions and of expired ones, and finds what is to be published.
-    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Due>;
+    fn sweep(&self, now_ms: UnixMs) -> StoreFuture<'_, DueWork>;
     /// Says goodbye: the lease ends.
-    fn leave(&self) -> Later<'_, ()>;
+    fn leave(&self) -> StoreFuture<'_, ()>;
     /// Whether the store answers at present.
-    fn is_well(&self) -> bool;
+    fn is_available(&self) -> bool;
 }
 
 /// What there is to route, as of a version.
@@ -80,8 +80,8 @@ pub(crate) struct RoutingSnapshot {
 #[derive(Debug)]
 pub(crate) struct RoutedSession {
     pub(crate) client: ClientId,
-    pub(crate) standing: SessionState,
-    pub(crate) subscriptions: Vec<(ByteString, Granted)>,
+    pub(crate) state: SessionState,
+    pub(crate) subscriptions: Vec<(ByteString, GrantedSubscription)>,
 }
 
 /// Where a session stands.
@@ -95,7 +95,7 @@ pub(crate) struct SessionState {
 
 /// Who speaks for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
+pub(crate) struct SessionHolder {
     pub(crate) client: ClientId,
     pub(crate) epoch: u64,
 }
@@ -126,7 +126,7 @@ pub(crate) struct ClaimedSession {
     pub(crate) version: u64,
     /// Whether it was there before.
     pub(crate) present: bool,
-    pub(crate) subscriptions: Vec<(ByteString, Granted)>,
+    pub(crate) subscriptions: Vec<(ByteString, GrantedSubscription)>,
     /// The number of the last message given to the queue.
     pub(crate) last: u64,
     /// The number of the last message known to have been sent.
@@ -152,7 +152,7 @@ pub(crate) struct DeliveryOptions {
 impl DeliveryOptions {
     /// Whether another member gets the message if this one goes for good without having acknowledged it: at QoS 2 only
     /// if it was never sent [MQTT-4.8.2-5].
-    pub(crate) fn goes_on(&self, was_sent: bool) -> bool {
+    pub(crate) fn is_redelivered(&self, was_sent: bool) -> bool {
         self.share.is_some() && (self.qos == Qos::AtLeastOnce || self.qos == Qos::ExactlyOnce && !was_sent)
     }
 }
@@ -162,24 +162,24 @@ impl DeliveryOptions {
 pub(crate) struct Queued {
     pub(crate) seq: u64,
     pub(crate) message: Arc<Message>,
-    pub(crate) how: DeliveryOptions,
+    pub(crate) options: DeliveryOptions,
 }
 
 /// What keeps a publication from happening twice.
 #[derive(Clone, Debug)]
 pub(crate) enum DedupKey {
     /// The packet id of a QoS 2 message of a lasting session: taken now, given back by [`Op::Released`].
-    Inbound { holder: Holder, packet_id: u16 },
+    Inbound { holder: SessionHolder, packet_id: u16 },
     /// The will of a connection: gone with its publication.
     Will { client: ClientId, epoch: u64 },
     /// A message that a member of a shared subscription left: gone with its publication.
-    Left { id: String },
+    Orphaned { id: String },
 }
 
 /// A message with all those outside this replica's memory who get it.
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
-    pub(crate) guard: Option<DedupKey>,
+    pub(crate) dedup_key: Option<DedupKey>,
     pub(crate) message: Arc<Message>,
     /// Lasting sessions whose queue gets it.
     pub(crate) appends: Vec<(ClientId, DeliveryOptions)>,
@@ -193,42 +193,42 @@ pub(crate) struct Publication {
 
 /// One thing to do.
 #[derive(Clone, Debug)]
-pub(crate) enum Op {
+pub(crate) enum StoreOp {
     Publish(Box<Publication>),
     Subscribe {
-        holder: Holder,
+        holder: SessionHolder,
         filter: ByteString,
-        granted: Granted,
+        granted: GrantedSubscription,
     },
     Unsubscribe {
-        holder: Holder,
+        holder: SessionHolder,
         filter: ByteString,
     },
     /// QoS 1 messages were acknowledged, or messages will never be sent.
     Ack {
-        holder: Holder,
+        holder: SessionHolder,
         seqs: Vec<u64>,
         progress: Progress,
     },
     /// A QoS 2 message was received (PUBREC).
     Received {
-        holder: Holder,
+        holder: SessionHolder,
         seq: u64,
         sent: u64,
     },
     /// A QoS 2 message is complete (PUBCOMP).
     Complete {
-        holder: Holder,
+        holder: SessionHolder,
         seq: u64,
     },
     /// An incoming QoS 2 packet id is free again (PUBREL).
     Released {
-        holder: Holder,
+        holder: SessionHolder,
         packet_id: u16,
     },
     /// The connection is over.
     Detach {
-        holder: Holder,
+        holder: SessionHolder,
         sent: u64,
         rest: SessionExpiry,
         will: WillFate,
@@ -293,14 +293,14 @@ pub(crate) struct Published {
     /// Queues that were full or gone, of those whose numbers come as [`Notice::Numbered`].
     pub(crate) refused: u64,
     /// Replicas whose inbox had no room: a message of QoS 0 went past them.
-    pub(crate) passed_over: u64,
+    pub(crate) skipped_replicas: u64,
 }
 
 /// What a sweep found.
 #[derive(Debug, Default)]
-pub(crate) struct Due {
+pub(crate) struct DueWork {
     pub(crate) wills: Vec<DueWill>,
-    pub(crate) left: Vec<OrphanedShareMessage>,
+    pub(crate) orphaned: Vec<OrphanedShareMessage>,
 }
 
 /// A message that a member of a shared subscription had not acknowledged when its session ended; whoever gives it to
@@ -328,7 +328,7 @@ pub(crate) enum Notice {
     /// A message for connections here: those that take it at QoS 0 or do not last, or the one named.
     Forwarded { message: Arc<Message>, to: Option<(ClientId, DeliveryOptions)> },
     /// A session held here was given messages, which its queue has.
-    Numbered(Numbered),
+    Numbered(NumberedMessages),
     /// The queue of a session held here has more.
     Wake(ClientId),
     /// The session was taken by another; `epoch` is the one that is over.
@@ -337,9 +337,9 @@ pub(crate) enum Notice {
 
 /// Messages that a session was given one after another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Numbered {
+pub(crate) struct NumberedMessages {
     /// Who held it then.
-    pub(crate) holder: Holder,
+    pub(crate) holder: SessionHolder,
     /// The number of the first.
     pub(crate) first: u64,
     pub(crate) messages: Vec<(Arc<Message>, DeliveryOptions)>,
@@ -349,17 +349,17 @@ pub(crate) struct Numbered {
 #[derive(Clone, Debug)]
 pub(crate) struct RouteChange {
     pub(crate) version: u64,
-    pub(crate) what: Changed,
+    pub(crate) what: RouteEvent,
 }
 
 /// What changed.
 #[derive(Clone, Debug)]
-pub(crate) enum Changed {
+pub(crate) enum RouteEvent {
     Subscribed {
         client: ClientId,
-        standing: SessionState,
+        state: SessionState,
         filter: ByteString,
-        granted: Granted,
+        granted: GrantedSubscription,
     },
     Unsubscribed {
         client: ClientId,
@@ -368,7 +368,7 @@ pub(crate) enum Changed {
     /// Another holder, or none.
     Moved {
         client: ClientId,
-        standing: SessionState,
+        state: SessionState,
     },
     /// The session is no more.
     Gone {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytestring::ByteString;
 
 use super::super::publish::DeliveryPlan;
-use super::{Conversation, End};
+use super::{ClientHandler, ConnectionEnd};
 use crate::codec::{Packet, PacketId, PacketKind, Reason, Suback, Unsuback};
 use crate::message::{Message, UnixMs};
-use crate::router::Granted;
-use crate::store::{DeliveryOptions, Op, StoreOutcome};
+use crate::router::GrantedSubscription;
+use crate::store::{DeliveryOptions, StoreOp, StoreOutcome};
 
 /// What follows.
 pub(super) enum FollowUp {
@@ -26,7 +26,7 @@ pub(super) enum FollowUp {
     },
     Subscribed {
         filter: ByteString,
-        granted: Granted,
+        granted: GrantedSubscription,
     },
     Suback(Suback),
     Unsubscribed {
@@ -38,7 +38,7 @@ pub(super) enum FollowUp {
 
 /// What goes to the store, and what is done with the answer.
 pub(crate) struct StoreBatch {
-    pub(crate) ops: Vec<Op>,
+    pub(crate) ops: Vec<StoreOp>,
     steps: Vec<FollowUp>,
 }
 
@@ -46,12 +46,12 @@ pub(crate) struct StoreBatch {
 pub(crate) struct Steps(Vec<FollowUp>);
 
 impl StoreBatch {
-    pub(crate) fn parts(self) -> (Vec<Op>, Steps) {
+    pub(crate) fn parts(self) -> (Vec<StoreOp>, Steps) {
         (self.ops, Steps(self.steps))
     }
 }
 
-impl Conversation {
+impl ClientHandler {
     /// What the store is to do now. Steps that wait for nothing are carried out here.
     pub(crate) fn take_batch(&mut self, now_ms: UnixMs) -> Option<StoreBatch> {
         if self.ops.is_empty() {
@@ -67,54 +67,73 @@ impl Conversation {
     ///
     /// # Errors
     /// The session is another's.
-    pub(crate) fn follow_up(&mut self, batch: Vec<StoreOutcome>, steps: Steps, now_ms: UnixMs) -> Result<(), End> {
+    pub(crate) fn follow_up(
+        &mut self,
+        batch: Vec<StoreOutcome>,
+        steps: Steps,
+        now_ms: UnixMs,
+    ) -> Result<(), ConnectionEnd> {
         self.unanswered = 0;
         self.follow(steps.0, batch, now_ms)
     }
 
-    fn follow(&mut self, steps: Vec<FollowUp>, outcomes: Vec<StoreOutcome>, now_ms: UnixMs) -> Result<(), End> {
+    fn follow(
+        &mut self,
+        steps: Vec<FollowUp>,
+        outcomes: Vec<StoreOutcome>,
+        now_ms: UnixMs,
+    ) -> Result<(), ConnectionEnd> {
         let followed = self.take_steps(steps, outcomes, now_ms);
-        followed.and(self.answer())
+        followed.and(self.flush_acks())
     }
 
-    fn take_steps(&mut self, steps: Vec<FollowUp>, outcomes: Vec<StoreOutcome>, now_ms: UnixMs) -> Result<(), End> {
+    fn take_steps(
+        &mut self,
+        steps: Vec<FollowUp>,
+        outcomes: Vec<StoreOutcome>,
+        now_ms: UnixMs,
+    ) -> Result<(), ConnectionEnd> {
         let mut outcomes = outcomes.into_iter();
         let mut news: Vec<(usize, bool)> = Vec::new();
         let mut retained: Vec<(DeliveryOptions, Vec<Arc<Message>>)> = Vec::new();
         for step in steps {
             match step {
-                FollowUp::Say(kind, id, reason) => self.heard.answers.push((kind, id, reason)),
+                FollowUp::Say(kind, id, reason) => self.acks.answers.push((kind, id, reason)),
                 FollowUp::Quiet => {
                     succeeded(outcomes.next())?;
                 }
                 FollowUp::Then(kind, id) => {
                     succeeded(outcomes.next())?;
-                    self.heard.answers.push((kind, id, Reason::Success));
+                    self.acks.answers.push((kind, id, Reason::Success));
                 }
                 FollowUp::Published { answer, message, mut plan } => {
                     let Some(StoreOutcome::Published(done)) = succeeded(outcomes.next())? else {
-                        return Err(End::Lost);
+                        return Err(ConnectionEnd::Lost);
                     };
-                    self.hub.finish(&mut plan, &message, &done, now_ms);
-                    self.stirred |= plan.stirred;
-                    self.pressed.append(&mut plan.pressed);
+                    self.replica.apply_published(&mut plan, &message, &done, now_ms);
+                    self.delivered |= plan.delivered;
+                    self.congested.append(&mut plan.congested);
                     if let Some((kind, id)) = answer {
-                        self.heard.answers.push((kind, id, plan.verdict(kind)));
+                        self.acks.answers.push((kind, id, plan.ack_reason(kind)));
                     }
                 }
                 FollowUp::Subscribed { filter, granted } => {
                     let outcome = succeeded(outcomes.next())?;
-                    let Some(StoreOutcome::Changed { existed, version }) = outcome else { return Err(End::Lost) };
+                    let Some(StoreOutcome::Changed { existed, version }) = outcome else {
+                        return Err(ConnectionEnd::Lost);
+                    };
                     retained.push(self.enter(&filter, granted, existed, version, now_ms));
                 }
                 FollowUp::Suback(suback) => {
-                    self.wire.post(|outbox| outbox.say(&Packet::Suback(suback)));
+                    self.connection.post(|outbox| outbox.send(&Packet::Suback(suback)));
                     self.send_retained(std::mem::take(&mut retained), now_ms);
                 }
                 FollowUp::Unsubscribed { filter, at } => {
                     let outcome = succeeded(outcomes.next())?;
-                    let Some(StoreOutcome::Changed { existed, version }) = outcome else { return Err(End::Lost) };
-                    self.hub.unsubscribe(&self.party, &filter, version);
+                    let Some(StoreOutcome::Changed { existed, version }) = outcome else {
+                        return Err(ConnectionEnd::Lost);
+                    };
+                    self.replica.unsubscribe(&self.session, &filter, version);
                     news.push((at, existed));
                 }
                 FollowUp::Unsuback(mut unsuback) => {
@@ -123,7 +142,7 @@ impl Conversation {
                             *reason = Reason::Success;
                         }
                     }
-                    self.wire.post(|outbox| outbox.say(&Packet::Unsuback(unsuback)));
+                    self.connection.post(|outbox| outbox.send(&Packet::Unsuback(unsuback)));
                 }
             }
         }
@@ -132,9 +151,9 @@ impl Conversation {
 }
 
 /// Nothing more is said for a session that another holds.
-fn succeeded(outcome: Option<StoreOutcome>) -> Result<Option<StoreOutcome>, End> {
+fn succeeded(outcome: Option<StoreOutcome>) -> Result<Option<StoreOutcome>, ConnectionEnd> {
     match outcome {
-        Some(StoreOutcome::Fenced) => Err(End::Told(Reason::SessionTakenOver)),
+        Some(StoreOutcome::Fenced) => Err(ConnectionEnd::Closed(Reason::SessionTakenOver)),
         other => Ok(other),
     }
 }

@@ -12,51 +12,51 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
-use super::replica::{Hub, MatchCache};
+use super::replica::{MatchCache, Replica};
 use super::session_handle::{ClientConnection, Connection, SessionRef};
 use crate::auth::Principal;
 use crate::codec::{Disconnect, Packet, PacketId, PacketKind, Reason, Version};
 use crate::limits::SESSION_EXPIRY_MAX_S;
 use crate::message::UnixMs;
 use crate::session::{Inbound, Outbox};
-use crate::store::{Holder, Op, Progress};
+use crate::store::{Progress, SessionHolder, StoreOp};
 
 use after_commit::FollowUp;
 pub(crate) use after_commit::Steps;
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum ConnectionEnd {
     /// The client said goodbye; its will goes unless it asked for it.
-    Goodbye { will: bool },
+    Disconnected { will: bool },
     /// It is gone without a word.
     Lost,
     /// It is told to go.
-    Told(Reason),
+    Closed(Reason),
 }
 
 /// One client's side of the broker.
-pub(crate) struct Conversation {
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) wire: Arc<ClientConnection>,
-    pub(crate) party: SessionRef,
+pub(crate) struct ClientHandler {
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) connection: Arc<ClientConnection>,
+    pub(crate) session: SessionRef,
     pub(crate) expiry_s: u32,
-    pub(crate) guest: Principal,
+    pub(crate) principal: Principal,
     version: Version,
     lasting: bool,
     inbound: Inbound,
-    remembered: MatchCache,
+    match_cache: MatchCache,
     /// What the store is to do next.
-    ops: Vec<Op>,
+    ops: Vec<StoreOp>,
     /// What follows from it, in order.
     steps: Vec<FollowUp>,
     /// Publications of QoS 1 among the steps.
     unanswered: usize,
     /// Clients that make this one pause.
-    pub(crate) pressed: Vec<Connection>,
-    heard: PendingAcks,
-    permitted: AclCache,
-    stirred: bool,
+    pub(crate) congested: Vec<Connection>,
+    acks: PendingAcks,
+    acl_cache: AclCache,
+    delivered: bool,
 }
 
 /// Room for so many answers is kept while nothing is heard.
@@ -80,52 +80,52 @@ struct PendingAcks {
     publications: [u64; 3],
 }
 
-impl Conversation {
+impl ClientHandler {
     pub(crate) fn new(
-        hub: Arc<Hub>,
-        wire: Arc<ClientConnection>,
-        party: SessionRef,
-        guest: Principal,
+        replica: Arc<Replica>,
+        connection: Arc<ClientConnection>,
+        session: SessionRef,
+        principal: Principal,
         expiry_s: u32,
         inbound: &[u16],
     ) -> Self {
         let (version, lasting) = {
-            let mailbox = wire.lock();
-            (mailbox.outbox.terms.version, mailbox.outbox.terms.lasting)
+            let queue = connection.lock();
+            (queue.outbox.terms.version, queue.outbox.terms.lasting)
         };
         Self {
-            hub,
-            wire,
-            party,
+            replica,
+            connection,
+            session,
             expiry_s,
-            guest,
+            principal,
             version,
             lasting,
             inbound: Inbound::new(version, inbound),
-            remembered: MatchCache::default(),
+            match_cache: MatchCache::default(),
             ops: Vec::new(),
             steps: Vec::new(),
             unanswered: 0,
-            pressed: Vec::new(),
-            heard: PendingAcks::default(),
-            permitted: AclCache::default(),
-            stirred: false,
+            congested: Vec::new(),
+            acks: PendingAcks::default(),
+            acl_cache: AclCache::default(),
+            delivered: false,
         }
     }
 
-    fn holder(&self) -> Holder {
-        self.wire.holder.clone()
+    fn holder(&self) -> SessionHolder {
+        self.connection.holder.clone()
     }
 
     /// Carries out a packet as far as it goes without the store. What it is answered is said by [`Conversation::answer`].
     ///
     /// # Errors
     /// The connection ends.
-    pub(crate) fn hear(&mut self, packet: Packet, now_ms: UnixMs) -> Result<(), End> {
+    pub(crate) fn handle(&mut self, packet: Packet, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
         match packet {
             Packet::Publish(publish) => self.publish(publish, now_ms),
             Packet::Puback(ack) => {
-                self.heard.pubacks.push(ack.packet_id);
+                self.acks.pubacks.push(ack.packet_id);
                 Ok(())
             }
             Packet::Pubrec(ack) => self.pubrec(ack.packet_id, ack.reason),
@@ -136,7 +136,7 @@ impl Conversation {
             Packet::Pubcomp(ack) => {
                 let found = self.acknowledge(|outbox| outbox.pubcomp(ack.packet_id))?;
                 if let Some(seq) = found.filter(|_| self.lasting) {
-                    self.ops.push(Op::Complete { holder: self.holder(), seq });
+                    self.ops.push(StoreOp::Complete { holder: self.holder(), seq });
                     self.steps.push(FollowUp::Quiet);
                 }
                 Ok(())
@@ -147,55 +147,55 @@ impl Conversation {
                 Ok(())
             }
             Packet::Pingreq => {
-                self.wire.lock().outbox.say(&Packet::Pingresp);
+                self.connection.lock().outbox.send(&Packet::Pingresp);
                 Ok(())
             }
             Packet::Disconnect(disconnect) => Err(self.disconnect(&disconnect)),
             // A second CONNECT [MQTT-3.1.0-2]; AUTH without a method in CONNECT [MQTT-4.12.0-6]; what only servers say.
-            _ => Err(End::Told(Reason::ProtocolError)),
+            _ => Err(ConnectionEnd::Closed(Reason::ProtocolError)),
         }
     }
 
     /// Whether others have been given something since this was last asked.
-    pub(crate) fn has_stirred(&mut self) -> bool {
-        std::mem::take(&mut self.stirred)
+    pub(crate) fn take_has_delivered(&mut self) -> bool {
+        std::mem::take(&mut self.delivered)
     }
 
     /// Says what is to be said after all that was heard, and takes note of what the client has.
     ///
     /// # Errors
     /// It acknowledged what it could not: the connection ends.
-    pub(crate) fn answer(&mut self) -> Result<(), End> {
-        for (heard, received) in self.heard.publications.iter_mut().zip(&self.hub.metrics.received) {
-            if *heard > 0 {
-                received.add(std::mem::take(heard));
+    pub(crate) fn flush_acks(&mut self) -> Result<(), ConnectionEnd> {
+        for (acks, received) in self.acks.publications.iter_mut().zip(&self.replica.metrics.received) {
+            if *acks > 0 {
+                received.add(std::mem::take(acks));
             }
         }
-        if self.heard.answers.is_empty() && self.heard.pubacks.is_empty() {
+        if self.acks.answers.is_empty() && self.acks.pubacks.is_empty() {
             return Ok(());
         }
-        let mut mailbox = self.wire.lock();
-        for (kind, id, reason) in self.heard.answers.drain(..) {
-            mailbox.outbox.ack(kind, id, reason);
+        let mut queue = self.connection.lock();
+        for (kind, id, reason) in self.acks.answers.drain(..) {
+            queue.outbox.ack(kind, id, reason);
         }
-        self.heard.answers.shrink_to(ANSWERS_KEPT);
-        let found = self.heard.pubacks.drain(..).filter_map(|id| mailbox.outbox.puback(id));
+        self.acks.answers.shrink_to(ANSWERS_KEPT);
+        let found = self.acks.pubacks.drain(..).filter_map(|id| queue.outbox.puback(id));
         if !self.lasting {
             found.for_each(drop);
-            self.heard.pubacks.shrink_to(ANSWERS_KEPT);
-            return as_it_should(&mailbox.outbox);
+            self.acks.pubacks.shrink_to(ANSWERS_KEPT);
+            return as_it_should(&queue.outbox);
         }
         let seqs: Vec<u64> = found.collect();
-        let (progress, fine) = (mailbox.outbox.progress(), as_it_should(&mailbox.outbox));
-        drop(mailbox);
-        self.forget(seqs, progress);
+        let (progress, fine) = (queue.outbox.progress(), as_it_should(&queue.outbox));
+        drop(queue);
+        self.acknowledge_stored(seqs, progress);
         fine
     }
 
     /// The store need not keep these messages any longer: the client has them, or will never get them.
-    pub(crate) fn forget(&mut self, seqs: Vec<u64>, progress: Progress) {
+    pub(crate) fn acknowledge_stored(&mut self, seqs: Vec<u64>, progress: Progress) {
         if !seqs.is_empty() {
-            self.ops.push(Op::Ack { holder: self.holder(), seqs, progress });
+            self.ops.push(StoreOp::Ack { holder: self.holder(), seqs, progress });
             self.steps.push(FollowUp::Quiet);
         }
     }
@@ -203,32 +203,32 @@ impl Conversation {
     /// An acknowledgement, soon or when its turn comes.
     fn say(&mut self, kind: PacketKind, id: PacketId, reason: Reason) {
         if self.steps.is_empty() {
-            self.heard.answers.push((kind, id, reason));
+            self.acks.answers.push((kind, id, reason));
         } else {
             self.steps.push(FollowUp::Say(kind, id, reason));
         }
     }
 
     /// Takes an acknowledgement in.
-    fn acknowledge<T>(&self, what: impl FnOnce(&mut Outbox) -> T) -> Result<T, End> {
-        let mut mailbox = self.wire.lock();
-        let found = what(&mut mailbox.outbox);
-        as_it_should(&mailbox.outbox).map(|()| found)
+    fn acknowledge<T>(&self, what: impl FnOnce(&mut Outbox) -> T) -> Result<T, ConnectionEnd> {
+        let mut queue = self.connection.lock();
+        let found = what(&mut queue.outbox);
+        as_it_should(&queue.outbox).map(|()| found)
     }
 
-    fn pubrec(&mut self, id: PacketId, reason: Reason) -> Result<(), End> {
+    fn pubrec(&mut self, id: PacketId, reason: Reason) -> Result<(), ConnectionEnd> {
         let refused = reason.is_error();
         let found = self.acknowledge(|outbox| outbox.pubrec(id, refused))?;
         match found {
             Some(seq) if refused && self.lasting => {
-                let progress = self.wire.lock().outbox.progress();
-                self.forget(vec![seq], progress);
+                let progress = self.connection.lock().outbox.progress();
+                self.acknowledge_stored(vec![seq], progress);
             }
             Some(_) if refused => {}
             Some(seq) if self.lasting => {
                 // The store knows before the client is told to go on, so that nobody sends the message again.
-                let sent = self.wire.lock().outbox.progress().sent;
-                self.ops.push(Op::Received { holder: self.holder(), seq, sent });
+                let sent = self.connection.lock().outbox.progress().sent;
+                self.ops.push(StoreOp::Received { holder: self.holder(), seq, sent });
                 self.steps.push(FollowUp::Then(PacketKind::Pubrel, id));
             }
             Some(_) => self.say(PacketKind::Pubrel, id, Reason::Success),
@@ -241,26 +241,26 @@ impl Conversation {
     fn pubrel(&mut self, id: PacketId) {
         let known = self.inbound.release(id);
         if known && self.lasting {
-            self.ops.push(Op::Released { holder: self.holder(), packet_id: id.get() });
+            self.ops.push(StoreOp::Released { holder: self.holder(), packet_id: id.get() });
             self.steps.push(FollowUp::Then(PacketKind::Pubcomp, id));
         } else {
             self.say(PacketKind::Pubcomp, id, if known { Reason::Success } else { Reason::PacketIdNotFound });
         }
     }
 
-    fn disconnect(&mut self, disconnect: &Disconnect) -> End {
+    fn disconnect(&mut self, disconnect: &Disconnect) -> ConnectionEnd {
         if let Some(expiry_s) = disconnect.session_expiry_s {
             if expiry_s > 0 && self.expiry_s == 0 {
                 // [MQTT-3.14.2-2]: a session that was to end cannot be made to last.
-                return End::Told(Reason::ProtocolError);
+                return ConnectionEnd::Closed(Reason::ProtocolError);
             }
             self.expiry_s = expiry_s.min(SESSION_EXPIRY_MAX_S);
         }
-        End::Goodbye { will: disconnect.reason == Reason::DisconnectWithWill }
+        ConnectionEnd::Disconnected { will: disconnect.reason == Reason::DisconnectWithWill }
     }
 }
 
 /// Whether the client has acknowledged only what it could.
-fn as_it_should(outbox: &Outbox) -> Result<(), End> {
-    if outbox.is_confused() { Err(End::Told(Reason::ProtocolError)) } else { Ok(()) }
+fn as_it_should(outbox: &Outbox) -> Result<(), ConnectionEnd> {
+    if outbox.has_protocol_error() { Err(ConnectionEnd::Closed(Reason::ProtocolError)) } else { Ok(()) }
 }

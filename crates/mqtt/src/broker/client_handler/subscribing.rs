@@ -6,25 +6,25 @@ use bytestring::ByteString;
 
 use super::super::publish::DeliveryPlan;
 use super::after_commit::FollowUp;
-use super::{Conversation, End};
+use super::{ClientHandler, ConnectionEnd};
 use crate::codec::{Qos, Reason, RetainHandling, Suback, Subscribe, Unsuback, Unsubscribe, UserProperties, topic};
 use crate::limits::SUBSCRIPTIONS_MAX;
 use crate::message::{Message, UnixMs};
-use crate::router::Granted;
-use crate::session::encode_cache::{Frames, with_encoded};
-use crate::store::{DeliveryOptions, Op};
+use crate::router::GrantedSubscription;
+use crate::session::encode_cache::{MessageEncoder, with_encode_cache};
+use crate::store::{DeliveryOptions, StoreOp};
 
-impl Conversation {
-    pub(super) fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), End> {
+impl ClientHandler {
+    pub(super) fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), ConnectionEnd> {
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
-        let mut count = self.party.lock().filters.len();
+        let mut count = self.session.lock().filters.len();
         for subscription in subscribe.subscriptions {
             let filter = subscription.filter;
             count += 1;
             let plain = topic::shared(&filter).map_or(&*filter, |(_, rest)| rest);
             let objection = if topic::check_filter(&filter).is_err() {
                 Some(Reason::TopicFilterInvalid)
-            } else if !self.guest.may_subscribe(&self.party.0.client, plain) {
+            } else if !self.principal.may_subscribe(&self.session.0.client, plain) {
                 Some(Reason::NotAuthorized)
             } else if count > SUBSCRIPTIONS_MAX {
                 Some(Reason::QuotaExceeded)
@@ -36,10 +36,10 @@ impl Conversation {
                 reasons.push(reason);
                 continue;
             }
-            let granted = Granted { options: subscription.options, id: subscribe.subscription_id };
+            let granted = GrantedSubscription { options: subscription.options, id: subscribe.subscription_id };
             let filter = ByteString::from(&*filter);
             reasons.push(Reason::granted(subscription.options.qos));
-            self.ops.push(Op::Subscribe { holder: self.holder(), filter: filter.clone(), granted });
+            self.ops.push(StoreOp::Subscribe { holder: self.holder(), filter: filter.clone(), granted });
             self.steps.push(FollowUp::Subscribed { filter, granted });
         }
         let (reason_string, user) = (None, UserProperties::default());
@@ -54,7 +54,7 @@ impl Conversation {
             let filter = ByteString::from(&*filter);
             let at = reasons.len();
             reasons.push(Reason::NoSubscriptionExisted);
-            self.ops.push(Op::Unsubscribe { holder: self.holder(), filter: filter.clone() });
+            self.ops.push(StoreOp::Unsubscribe { holder: self.holder(), filter: filter.clone() });
             self.steps.push(FollowUp::Unsubscribed { filter, at });
         }
         let (reason_string, user) = (None, UserProperties::default());
@@ -67,7 +67,7 @@ impl Conversation {
     pub(super) fn enter(
         &self,
         filter: &ByteString,
-        granted: Granted,
+        granted: GrantedSubscription,
         existed: bool,
         version: u64,
         now_ms: UnixMs,
@@ -78,38 +78,38 @@ impl Conversation {
             RetainHandling::DoNotSend => false,
         };
         let wanted = wanted && topic::shared(filter).is_none();
-        let found = self.hub.subscribe(&self.party, filter, granted, version, wanted.then_some(now_ms));
-        let how = DeliveryOptions {
+        let found = self.replica.subscribe(&self.session, filter, granted, version, wanted.then_some(now_ms));
+        let options = DeliveryOptions {
             qos: granted.options.qos,
             retain: true,
             ids: granted.id.into_iter().collect(),
             share: None,
         };
-        (how, found)
+        (options, found)
     }
 
     /// Retained messages of a new subscription [MQTT-3.3.1-8].
     pub(super) fn send_retained(&mut self, found: Vec<(DeliveryOptions, Vec<Arc<Message>>)>, now_ms: UnixMs) {
-        for (how, messages) in found {
+        for (options, messages) in found {
             for message in messages {
-                let how = DeliveryOptions { qos: how.qos.min(message.qos), ..how.clone() };
-                if self.lasting && how.qos > Qos::AtMostOnce {
-                    self.queue_retained(message, how);
+                let options = DeliveryOptions { qos: options.qos.min(message.qos), ..options.clone() };
+                if self.lasting && options.qos > Qos::AtMostOnce {
+                    self.queue_retained(message, options);
                     continue;
                 }
-                with_encoded(|encoded| {
-                    let mut frames = Frames::kept(&message, now_ms, encoded);
-                    self.wire.post(|outbox| outbox.deliver(&mut frames, &how))
+                with_encode_cache(|cache| {
+                    let mut encoder = MessageEncoder::from_shared(&message, now_ms, cache);
+                    self.connection.post(|outbox| outbox.enqueue(&mut encoder, &options))
                 });
             }
         }
     }
 
     /// To a lasting session retained messages come through its queue, like all others.
-    fn queue_retained(&mut self, message: Arc<Message>, how: DeliveryOptions) {
+    fn queue_retained(&mut self, message: Arc<Message>, options: DeliveryOptions) {
         let message = Arc::new(Message { retain: false, ..(*message).clone() });
-        let plan = DeliveryPlan::to_one(self.party.clone(), how);
-        self.ops.push(plan.publication(Arc::clone(&message), None));
+        let plan = DeliveryPlan::to_one(self.session.clone(), options);
+        self.ops.push(plan.publish_op(Arc::clone(&message), None));
         self.steps.push(FollowUp::Published { answer: None, message, plan });
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::super::byte_sink::{Sink, properties};
+use super::super::byte_sink::{ByteSink, properties};
 use super::super::property as id;
 use super::super::{
     Ack, Auth, Connack, Connect, ConnectProperties, Disconnect, Packet, Qos, Reason, Suback, Subscribe,
@@ -18,7 +18,7 @@ pub(super) enum Detail {
     Terse,
 }
 
-pub(super) fn write(packet: &Packet, version: Version, detail: Detail, out: &mut dyn Sink) {
+pub(super) fn write(packet: &Packet, version: Version, detail: Detail, out: &mut dyn ByteSink) {
     match packet {
         Packet::Connect(connect) => self::connect(connect, out),
         Packet::Connack(connack) => self::connack(connack, version, detail, out),
@@ -35,7 +35,7 @@ pub(super) fn write(packet: &Packet, version: Version, detail: Detail, out: &mut
     }
 }
 
-pub(super) fn ack(ack: &Ack, version: Version, detail: Detail, out: &mut dyn Sink) {
+pub(super) fn ack(ack: &Ack, version: Version, detail: Detail, out: &mut dyn ByteSink) {
     out.two(ack.packet_id.get());
     if version == Version::V3 {
         return;
@@ -46,54 +46,54 @@ pub(super) fn ack(ack: &Ack, version: Version, detail: Detail, out: &mut dyn Sin
     }
     out.byte(ack.reason.code());
     if !is_plain {
-        properties(out, &|out| why(ack.reason_string.as_ref(), &ack.user, detail, out));
+        properties(out, &|out| reason_details(ack.reason_string.as_ref(), &ack.user, detail, out));
     }
 }
 
 /// Reason string and user properties, where there is room for them.
-fn why(reason: Option<&ByteString>, user: &UserProperties, detail: Detail, out: &mut dyn Sink) {
+fn reason_details(reason: Option<&ByteString>, user: &UserProperties, detail: Detail, out: &mut dyn ByteSink) {
     if detail == Detail::Full {
         text(id::REASON_STRING, reason, out);
         out.bytes(user.wire());
     }
 }
 
-fn text(id: u8, value: Option<&ByteString>, out: &mut dyn Sink) {
+fn text(id: u8, value: Option<&ByteString>, out: &mut dyn ByteSink) {
     if let Some(value) = value {
         out.byte(id);
         out.field(value.as_bytes());
     }
 }
 
-fn binary(id: u8, value: Option<&Bytes>, out: &mut dyn Sink) {
+fn binary(id: u8, value: Option<&Bytes>, out: &mut dyn ByteSink) {
     if let Some(value) = value {
         out.byte(id);
         out.field(value);
     }
 }
 
-fn flag(id: u8, value: Option<bool>, out: &mut dyn Sink) {
+fn flag(id: u8, value: Option<bool>, out: &mut dyn ByteSink) {
     if let Some(value) = value {
         out.byte(id);
         out.byte(u8::from(value));
     }
 }
 
-fn two(id: u8, value: Option<u16>, out: &mut dyn Sink) {
+fn two(id: u8, value: Option<u16>, out: &mut dyn ByteSink) {
     if let Some(value) = value {
         out.byte(id);
         out.two(value);
     }
 }
 
-fn four(id: u8, value: Option<u32>, out: &mut dyn Sink) {
+fn four(id: u8, value: Option<u32>, out: &mut dyn ByteSink) {
     if let Some(value) = value {
         out.byte(id);
         out.four(value);
     }
 }
 
-fn connect(connect: &Connect, out: &mut dyn Sink) {
+fn connect(connect: &Connect, out: &mut dyn ByteSink) {
     out.field(b"MQTT");
     out.byte(match connect.version {
         Version::V3 => 4,
@@ -123,7 +123,7 @@ fn connect(connect: &Connect, out: &mut dyn Sink) {
     }
 }
 
-fn connect_properties(from: &ConnectProperties, out: &mut dyn Sink) {
+fn connect_properties(from: &ConnectProperties, out: &mut dyn ByteSink) {
     four(id::SESSION_EXPIRY, from.session_expiry_s, out);
     two(id::RECEIVE_MAX, from.receive_max.map(Into::into), out);
     four(id::PACKET_MAX, from.packet_max_bytes.map(Into::into), out);
@@ -135,7 +135,7 @@ fn connect_properties(from: &ConnectProperties, out: &mut dyn Sink) {
     binary(id::AUTHENTICATION_DATA, from.authentication_data.as_ref(), out);
 }
 
-fn will(will: &Will, version: Version, out: &mut dyn Sink) {
+fn will(will: &Will, version: Version, out: &mut dyn ByteSink) {
     if version == Version::V5 {
         properties(out, &|out| {
             four(id::WILL_DELAY, will.delay_s, out);
@@ -146,7 +146,7 @@ fn will(will: &Will, version: Version, out: &mut dyn Sink) {
     out.field(&will.payload);
 }
 
-fn connack(connack: &Connack, version: Version, detail: Detail, out: &mut dyn Sink) {
+fn connack(connack: &Connack, version: Version, detail: Detail, out: &mut dyn ByteSink) {
     out.byte(u8::from(connack.session_present));
     if version == Version::V3 {
         out.byte(connack.reason.return_code());
@@ -171,11 +171,11 @@ fn connack(connack: &Connack, version: Version, detail: Detail, out: &mut dyn Si
         flag(id::WILDCARD_AVAILABLE, from.wildcard_available, out);
         flag(id::SUBSCRIPTION_IDS_AVAILABLE, from.subscription_ids_available, out);
         flag(id::SHARED_AVAILABLE, from.shared_available, out);
-        why(from.reason_string.as_ref(), &from.user, detail, out);
+        reason_details(from.reason_string.as_ref(), &from.user, detail, out);
     });
 }
 
-fn subscribe(subscribe: &Subscribe, version: Version, out: &mut dyn Sink) {
+fn subscribe(subscribe: &Subscribe, version: Version, out: &mut dyn ByteSink) {
     out.two(subscribe.packet_id.get());
     if version == Version::V5 {
         properties(out, &|out| {
@@ -204,10 +204,10 @@ fn options(options: SubscriptionOptions, version: Version) -> u8 {
     }
 }
 
-fn suback(suback: &Suback, version: Version, detail: Detail, out: &mut dyn Sink) {
+fn suback(suback: &Suback, version: Version, detail: Detail, out: &mut dyn ByteSink) {
     out.two(suback.packet_id.get());
     if version == Version::V5 {
-        properties(out, &|out| why(suback.reason_string.as_ref(), &suback.user, detail, out));
+        properties(out, &|out| reason_details(suback.reason_string.as_ref(), &suback.user, detail, out));
     }
     for reason in &suback.reasons {
         let code = match version {
@@ -219,7 +219,7 @@ fn suback(suback: &Suback, version: Version, detail: Detail, out: &mut dyn Sink)
     }
 }
 
-fn unsubscribe(unsubscribe: &Unsubscribe, version: Version, out: &mut dyn Sink) {
+fn unsubscribe(unsubscribe: &Unsubscribe, version: Version, out: &mut dyn ByteSink) {
     out.two(unsubscribe.packet_id.get());
     if version == Version::V5 {
         properties(out, &|out| out.bytes(unsubscribe.user.wire()));
@@ -229,18 +229,18 @@ fn unsubscribe(unsubscribe: &Unsubscribe, version: Version, out: &mut dyn Sink) 
     }
 }
 
-fn unsuback(unsuback: &Unsuback, version: Version, detail: Detail, out: &mut dyn Sink) {
+fn unsuback(unsuback: &Unsuback, version: Version, detail: Detail, out: &mut dyn ByteSink) {
     out.two(unsuback.packet_id.get());
     if version == Version::V3 {
         return;
     }
-    properties(out, &|out| why(unsuback.reason_string.as_ref(), &unsuback.user, detail, out));
+    properties(out, &|out| reason_details(unsuback.reason_string.as_ref(), &unsuback.user, detail, out));
     for reason in &unsuback.reasons {
         out.byte(reason.code());
     }
 }
 
-fn disconnect(disconnect: &Disconnect, version: Version, detail: Detail, out: &mut dyn Sink) {
+fn disconnect(disconnect: &Disconnect, version: Version, detail: Detail, out: &mut dyn ByteSink) {
     if version == Version::V3 {
         return;
     }
@@ -256,12 +256,12 @@ fn disconnect(disconnect: &Disconnect, version: Version, detail: Detail, out: &m
     }
     properties(out, &|out| {
         four(id::SESSION_EXPIRY, disconnect.session_expiry_s, out);
-        why(disconnect.reason_string.as_ref(), &disconnect.user, detail, out);
+        reason_details(disconnect.reason_string.as_ref(), &disconnect.user, detail, out);
         text(id::SERVER_REFERENCE, disconnect.server_reference.as_ref(), out);
     });
 }
 
-fn auth(auth: &Auth, detail: Detail, out: &mut dyn Sink) {
+fn auth(auth: &Auth, detail: Detail, out: &mut dyn ByteSink) {
     let is_plain = auth.authentication_method.is_none()
         && auth.authentication_data.is_none()
         && (detail == Detail::Terse || (auth.reason_string.is_none() && auth.user.is_empty()));
@@ -272,6 +272,6 @@ fn auth(auth: &Auth, detail: Detail, out: &mut dyn Sink) {
     properties(out, &|out| {
         text(id::AUTHENTICATION_METHOD, auth.authentication_method.as_ref(), out);
         binary(id::AUTHENTICATION_DATA, auth.authentication_data.as_ref(), out);
-        why(auth.reason_string.as_ref(), &auth.user, detail, out);
+        reason_details(auth.reason_string.as_ref(), &auth.user, detail, out);
     });
 }

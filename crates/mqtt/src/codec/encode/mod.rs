@@ -9,7 +9,7 @@ pub use prepared::Prepared;
 
 use bytes::BytesMut;
 
-use super::byte_sink::{ByteCounter, Sink};
+use super::byte_sink::{ByteCounter, ByteSink};
 use super::{Ack, EncodeError, Packet, PacketKind, REMAINING_LENGTH_MAX, Reason, Version};
 use body::Detail;
 
@@ -65,7 +65,7 @@ fn sized(
     first: u8,
     max_bytes: u32,
     out: &mut BytesMut,
-    write: &dyn Fn(Detail, &mut dyn Sink),
+    write: &dyn Fn(Detail, &mut dyn ByteSink),
 ) -> Result<(), EncodeError> {
     match framed(first, max_bytes, out, &|sink| write(Detail::Full, sink)) {
         Err(EncodeError::PacketTooLarge { .. }) => framed(first, max_bytes, out, &|sink| write(Detail::Terse, sink)),
@@ -74,7 +74,7 @@ fn sized(
 }
 
 /// Counts a body, judges its size, and writes it behind its fixed header.
-fn framed(first: u8, max_bytes: u32, out: &mut BytesMut, write: &dyn Fn(&mut dyn Sink)) -> Result<(), EncodeError> {
+fn framed(first: u8, max_bytes: u32, out: &mut BytesMut, write: &dyn Fn(&mut dyn ByteSink)) -> Result<(), EncodeError> {
     let mut count = ByteCounter::default();
     write(&mut count);
     if count.is_field_too_long {

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
-use super::super::byte_sink::{ByteCounter, Sink};
+use super::super::byte_sink::{ByteCounter, ByteSink};
 use super::super::property as id;
 use super::super::{EncodeError, MessageProperties, PacketKind, Publish, Version};
 use super::remaining_length;
@@ -85,7 +85,7 @@ impl Publish {
         self.topic_alias.is_none() && self.subscription_ids.is_empty() && self.properties.is_empty()
     }
 
-    fn properties(&self, out: &mut dyn Sink) {
+    fn properties(&self, out: &mut dyn ByteSink) {
         if let Some(alias) = self.topic_alias {
             out.byte(id::TOPIC_ALIAS);
             out.two(alias.get());
@@ -136,7 +136,7 @@ impl MessageProperties {
 }
 
 /// The properties that travel with a message, in PUBLISH or in a will.
-pub(super) fn message_properties(from: &MessageProperties, out: &mut dyn Sink) {
+pub(super) fn message_properties(from: &MessageProperties, out: &mut dyn ByteSink) {
     if let Some(is_text) = from.payload_is_text {
         out.byte(id::PAYLOAD_FORMAT);
         out.byte(u8::from(is_text));

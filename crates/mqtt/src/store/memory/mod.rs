@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Changed, ClaimedSession, DedupKey, Due, Holder, Later, Notice, Op, OrphanedShareMessage, Publication, Published,
-    Queued, RouteChange, RoutedSession, RoutingSnapshot, SessionClaim, SessionExpiry, SessionState, Store, StoreError,
-    StoreOutcome, WillFate,
+    ClaimedSession, DedupKey, DueWork, Notice, OrphanedShareMessage, Publication, Published, Queued, RouteChange,
+    RouteEvent, RoutedSession, RoutingSnapshot, SessionClaim, SessionExpiry, SessionHolder, SessionState, Store,
+    StoreError, StoreFuture, StoreOp, StoreOutcome, WillFate,
 };
 use crate::codec::Qos;
 use crate::limits::{INBOX_MAX, LEASE};
 use crate::message::{ClientId, ReplicaId, UnixMs};
-use crate::router::Retained;
+use crate::router::RetainedMessages;
 use record::{SessionRecord, StoredWill};
 
 /// What all replicas of the process share.
@@ -36,7 +36,7 @@ pub struct Memory {
 pub(crate) struct MemoryStore {
     memory: Memory,
     me: ReplicaId,
-    ring: Arc<Notify>,
+    wakeup: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -44,9 +44,9 @@ struct MemoryState {
     sessions: HashMap<ClientId, SessionRecord>,
     wills: HashMap<ClientId, StoredWill>,
     /// What members of shared subscriptions left to others, by number.
-    left: BTreeMap<u64, OrphanedShareMessage>,
-    lefts: u64,
-    retained: Retained,
+    orphaned: BTreeMap<u64, OrphanedShareMessage>,
+    orphan_count: u64,
+    retained: RetainedMessages,
     replicas: BTreeMap<ReplicaId, ReplicaInbox>,
     version: u64,
     epochs: u64,
@@ -55,14 +55,14 @@ struct MemoryState {
 #[derive(Debug)]
 struct ReplicaInbox {
     notices: VecDeque<Notice>,
-    ring: Arc<Notify>,
+    wakeup: Arc<Notify>,
     lease_ends_ms: UnixMs,
 }
 
 impl Memory {
     /// A new replica's handle.
     pub(crate) fn replica(&self) -> MemoryStore {
-        MemoryStore { memory: self.clone(), me: ReplicaId::draw(), ring: Arc::default() }
+        MemoryStore { memory: self.clone(), me: ReplicaId::draw(), wakeup: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, MemoryState> {
@@ -71,31 +71,31 @@ impl Memory {
 }
 
 impl MemoryState {
-    fn tell(&mut self, replica: ReplicaId, notice: Notice) {
+    fn notify(&mut self, replica: ReplicaId, notice: Notice) {
         if let Some(inbox) = self.replicas.get_mut(&replica) {
             inbox.notices.push_back(notice);
-            inbox.ring.notify_one();
+            inbox.wakeup.notify_one();
         }
     }
 
     /// Numbers a change and tells it to every replica but its own.
-    fn change(&mut self, me: Option<ReplicaId>, what: Changed) -> u64 {
+    fn record_change(&mut self, me: Option<ReplicaId>, what: RouteEvent) -> u64 {
         self.version += 1;
         let change = RouteChange { version: self.version, what };
         for (replica, inbox) in &mut self.replicas {
             if Some(*replica) != me {
                 inbox.notices.push_back(Notice::Changed(change.clone()));
-                inbox.ring.notify_one();
+                inbox.wakeup.notify_one();
             }
         }
         self.version
     }
 
-    fn held(&mut self, holder: &Holder) -> Option<&mut SessionRecord> {
+    fn held(&mut self, holder: &SessionHolder) -> Option<&mut SessionRecord> {
         self.sessions.get_mut(&holder.client).filter(|record| record.epoch == holder.epoch && record.owner.is_some())
     }
 
-    fn take(&mut self, me: ReplicaId, claim: SessionClaim) -> ClaimedSession {
+    fn claim(&mut self, me: ReplicaId, claim: SessionClaim) -> ClaimedSession {
         let SessionClaim { now_ms, client, clean_start, expiry_s, will } = claim;
         let lasting = expiry_s > 0;
         self.epochs += 1;
@@ -106,7 +106,7 @@ impl MemoryState {
             && let Some(owner) = record.owner
         {
             // Told even to itself: the older connection may be on this very replica.
-            self.tell(owner, Notice::Kick { client: Arc::clone(&client), epoch: record.epoch });
+            self.notify(owner, Notice::Kick { client: Arc::clone(&client), epoch: record.epoch });
         }
         let old_will = self.wills.remove(&client).filter(|old| old.is_due_at_return(now_ms) || ends);
         if let Some(will) = will {
@@ -115,7 +115,7 @@ impl MemoryState {
         let had = before.as_ref().is_some_and(|record| !record.subscriptions.is_empty());
         let kept = match before {
             Some(record) if ends => {
-                self.inherit(record);
+                self.release_shared(record);
                 None
             }
             before => before,
@@ -130,10 +130,10 @@ impl MemoryState {
             None => SessionRecord::new(epoch, me, expiry_s),
         };
         if had {
-            let standing = SessionState { owner: Some(me), lasting };
-            let moved = Changed::Moved { client: Arc::clone(&client), standing };
-            let what = if present { moved } else { Changed::Gone { client: Arc::clone(&client) } };
-            self.change(Some(me), what);
+            let state = SessionState { owner: Some(me), lasting };
+            let moved = RouteEvent::Moved { client: Arc::clone(&client), state };
+            let what = if present { moved } else { RouteEvent::Gone { client: Arc::clone(&client) } };
+            self.record_change(Some(me), what);
         }
         let taken = ClaimedSession {
             epoch,
@@ -150,52 +150,52 @@ impl MemoryState {
         taken
     }
 
-    fn apply(&mut self, me: ReplicaId, op: Op) -> StoreOutcome {
+    fn apply(&mut self, me: ReplicaId, op: StoreOp) -> StoreOutcome {
         match op {
-            Op::Publish(publication) => self.publish(me, *publication),
-            Op::Subscribe { holder, filter, granted } => {
+            StoreOp::Publish(publication) => self.publish(me, *publication),
+            StoreOp::Subscribe { holder, filter, granted } => {
                 let Some(record) = self.held(&holder) else { return StoreOutcome::Fenced };
                 let existed = record.subscriptions.insert(filter.clone(), granted).is_some();
-                let standing = SessionState { owner: record.owner, lasting: record.lasting };
+                let state = SessionState { owner: record.owner, lasting: record.lasting };
                 let client = holder.client;
-                let version = self.change(Some(me), Changed::Subscribed { client, standing, filter, granted });
+                let version = self.record_change(Some(me), RouteEvent::Subscribed { client, state, filter, granted });
                 StoreOutcome::Changed { existed, version }
             }
-            Op::Unsubscribe { holder, filter } => {
+            StoreOp::Unsubscribe { holder, filter } => {
                 let Some(record) = self.held(&holder) else { return StoreOutcome::Fenced };
                 let existed = record.subscriptions.remove(&filter).is_some();
                 let client = holder.client;
-                let version = self.change(Some(me), Changed::Unsubscribed { client, filter });
+                let version = self.record_change(Some(me), RouteEvent::Unsubscribed { client, filter });
                 StoreOutcome::Changed { existed, version }
             }
-            Op::Ack { holder, seqs, progress } => self.with(&holder, |record| {
+            StoreOp::Ack { holder, seqs, progress } => self.update_held(&holder, |record| {
                 seqs.into_iter().for_each(|seq| record.queue.remove(seq));
                 record.sent = record.sent.max(progress.sent);
             }),
-            Op::Received { holder, seq, sent } => self.with(&holder, |record| {
+            StoreOp::Received { holder, seq, sent } => self.update_held(&holder, |record| {
                 record.queue.remove(seq);
                 record.received.insert(seq);
                 record.sent = record.sent.max(sent);
             }),
-            Op::Complete { holder, seq } => self.with(&holder, |record| {
+            StoreOp::Complete { holder, seq } => self.update_held(&holder, |record| {
                 record.received.remove(&seq);
             }),
-            Op::Released { holder, packet_id } => self.with(&holder, |record| {
+            StoreOp::Released { holder, packet_id } => self.update_held(&holder, |record| {
                 record.inbound.remove(&packet_id);
             }),
-            Op::Detach { holder, sent, rest, will } => self.detach(me, &holder, sent, rest, will),
+            StoreOp::Detach { holder, sent, rest, will } => self.detach(me, &holder, sent, rest, will),
         }
     }
 
-    fn with(&mut self, holder: &Holder, what: impl FnOnce(&mut SessionRecord)) -> StoreOutcome {
+    fn update_held(&mut self, holder: &SessionHolder, what: impl FnOnce(&mut SessionRecord)) -> StoreOutcome {
         let Some(record) = self.held(holder) else { return StoreOutcome::Fenced };
         what(record);
         StoreOutcome::Done
     }
 
     fn publish(&mut self, me: ReplicaId, publication: Publication) -> StoreOutcome {
-        let Publication { guard, message, appends, forwards, directs, retain } = publication;
-        match guard {
+        let Publication { dedup_key, message, appends, forwards, directs, retain } = publication;
+        match dedup_key {
             None => {}
             Some(DedupKey::Inbound { holder, packet_id }) => {
                 let Some(record) = self.held(&holder) else { return StoreOutcome::Fenced };
@@ -209,47 +209,47 @@ impl MemoryState {
                 }
                 self.wills.remove(&client);
             }
-            Some(DedupKey::Left { id }) => {
-                let left = id.parse().ok().and_then(|id: u64| self.left.remove(&id));
-                if left.is_none() {
+            Some(DedupKey::Orphaned { id }) => {
+                let orphaned = id.parse().ok().and_then(|id: u64| self.orphaned.remove(&id));
+                if orphaned.is_none() {
                     return StoreOutcome::Published(Published { repeated: true, ..Published::default() });
                 }
             }
         }
-        let not_retained = retain && !self.retained.put(&message);
+        let not_retained = retain && !self.retained.insert(&message);
         if retain && !not_retained && self.replicas.len() > 1 {
             // Told to its own replica as well, so that all see one order.
-            self.change(None, Changed::Retained(Arc::clone(&message)));
+            self.record_change(None, RouteEvent::Retained(Arc::clone(&message)));
         }
         let mut numbers = Vec::with_capacity(appends.len());
-        for (client, how) in appends {
+        for (client, options) in appends {
             let Some(record) = self.sessions.get_mut(&client) else {
                 numbers.push(None);
                 continue;
             };
-            numbers.push(record.queue.push(&message, how));
+            numbers.push(record.queue.push(&message, options));
             if let Some(owner) = record.owner.filter(|owner| *owner != me) {
-                self.tell(owner, Notice::Wake(client));
+                self.notify(owner, Notice::Wake(client));
             }
         }
         let forwards = forwards.into_iter().map(|replica| (replica, None));
-        let directs = directs.into_iter().map(|(replica, client, how)| (replica, Some((client, how))));
-        let mut passed_over = 0;
+        let directs = directs.into_iter().map(|(replica, client, options)| (replica, Some((client, options))));
+        let mut skipped_replicas = 0;
         for (replica, to) in forwards.chain(directs) {
             // What is more than QoS 0 was made to wait before it came here.
             if message.qos == Qos::AtMostOnce && self.is_full(replica) {
-                passed_over += 1;
+                skipped_replicas += 1;
                 continue;
             }
-            self.tell(replica, Notice::Forwarded { message: Arc::clone(&message), to });
+            self.notify(replica, Notice::Forwarded { message: Arc::clone(&message), to });
         }
-        StoreOutcome::Published(Published { numbers, not_retained, passed_over, ..Published::default() })
+        StoreOutcome::Published(Published { numbers, not_retained, skipped_replicas, ..Published::default() })
     }
 
     fn detach(
         &mut self,
         me: ReplicaId,
-        holder: &Holder,
+        holder: &SessionHolder,
         sent: u64,
         rest: SessionExpiry,
         will: WillFate,
@@ -265,9 +265,9 @@ impl MemoryState {
                 record.expires_at_ms = at_ms;
                 record.lasting = true;
                 ends_at_ms = at_ms;
-                let standing = SessionState { owner: None, lasting: true };
+                let state = SessionState { owner: None, lasting: true };
                 if had {
-                    self.change(Some(me), Changed::Moved { client, standing });
+                    self.record_change(Some(me), RouteEvent::Moved { client, state });
                 }
             }
             SessionExpiry::Nothing => {
@@ -276,10 +276,10 @@ impl MemoryState {
                     WillFate::Dropped => ends_at_ms,
                 };
                 if let Some(record) = self.sessions.remove(&client) {
-                    self.inherit(record);
+                    self.release_shared(record);
                 }
                 if had {
-                    self.change(Some(me), Changed::Gone { client });
+                    self.record_change(Some(me), RouteEvent::Gone { client });
                 }
             }
         }
@@ -297,12 +297,12 @@ impl MemoryState {
         StoreOutcome::Done
     }
 
-    fn picture(&self) -> RoutingSnapshot {
+    fn snapshot(&self) -> RoutingSnapshot {
         let with = self.sessions.iter().filter(|(_, record)| !record.subscriptions.is_empty());
         let sessions = with
             .map(|(client, record)| RoutedSession {
                 client: Arc::clone(client),
-                standing: SessionState { owner: record.owner, lasting: record.lasting },
+                state: SessionState { owner: record.owner, lasting: record.lasting },
                 subscriptions: record.subscriptions.iter().map(|(f, granted)| (f.clone(), *granted)).collect(),
             })
             .collect();
@@ -315,16 +315,16 @@ impl Store for MemoryStore {
         self.me
     }
 
-    fn join(&self, now_ms: UnixMs) -> Later<'_, RoutingSnapshot> {
+    fn join(&self, now_ms: UnixMs) -> StoreFuture<'_, RoutingSnapshot> {
         let mut inner = self.memory.lock();
         let lease_ends_ms = now_ms + lease_ms();
-        let inbox = ReplicaInbox { notices: VecDeque::new(), ring: Arc::clone(&self.ring), lease_ends_ms };
+        let inbox = ReplicaInbox { notices: VecDeque::new(), wakeup: Arc::clone(&self.wakeup), lease_ends_ms };
         inner.replicas.insert(self.me, inbox);
-        let picture = inner.picture();
-        Box::pin(std::future::ready(Ok(picture)))
+        let snapshot = inner.snapshot();
+        Box::pin(std::future::ready(Ok(snapshot)))
     }
 
-    fn notices(&self) -> Later<'_, Vec<Notice>> {
+    fn notices(&self) -> StoreFuture<'_, Vec<Notice>> {
         Box::pin(async move {
             loop {
                 let heard: Vec<_> = {
@@ -338,17 +338,17 @@ impl Store for MemoryStore {
                     self.memory.room.notify_waiters();
                     return Ok(heard);
                 }
-                self.ring.notified().await;
+                self.wakeup.notified().await;
             }
         })
     }
 
-    fn take(&self, claim: SessionClaim) -> Later<'_, ClaimedSession> {
-        let taken = self.memory.lock().take(self.me, claim);
+    fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, ClaimedSession> {
+        let taken = self.memory.lock().claim(self.me, claim);
         Box::pin(std::future::ready(Ok(taken)))
     }
 
-    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<StoreOutcome>> {
+    fn commit(&self, batch: Vec<StoreOp>) -> StoreFuture<'_, Vec<StoreOutcome>> {
         Box::pin(async move {
             loop {
                 let room = self.memory.room.notified();
@@ -363,13 +363,13 @@ impl Store for MemoryStore {
         })
     }
 
-    fn load(&self, holder: Holder, after: u64, count: usize) -> Later<'_, Vec<Queued>> {
+    fn load(&self, holder: SessionHolder, after: u64, count: usize) -> StoreFuture<'_, Vec<Queued>> {
         let mut inner = self.memory.lock();
         let found = inner.held(&holder).map(|record| record.queue.after(after, count)).unwrap_or_default();
         Box::pin(std::future::ready(Ok(found)))
     }
 
-    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Due> {
+    fn sweep(&self, now_ms: UnixMs) -> StoreFuture<'_, DueWork> {
         let mut inner = self.memory.lock();
         let answer = match inner.replicas.get_mut(&self.me) {
             None => Err(StoreError::LeaseLost(self.me)),
@@ -384,14 +384,14 @@ impl Store for MemoryStore {
         Box::pin(std::future::ready(answer))
     }
 
-    fn leave(&self) -> Later<'_, ()> {
+    fn leave(&self) -> StoreFuture<'_, ()> {
         self.memory.lock().replicas.remove(&self.me);
-        self.ring.notify_one();
+        self.wakeup.notify_one();
         self.memory.room.notify_waiters();
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn is_well(&self) -> bool {
+    fn is_available(&self) -> bool {
         true
     }
 }
@@ -402,13 +402,13 @@ impl MemoryState {
     }
 
     /// Whether an inbox has no room for what of the batch must not be lost.
-    fn is_full_for(&self, batch: &[Op]) -> bool {
+    fn is_full_for(&self, batch: &[StoreOp]) -> bool {
         if self.replicas.len() < 2 {
             return false;
         }
         let full = |replica: &ReplicaId| self.is_full(*replica);
         batch.iter().any(|op| match op {
-            Op::Publish(publication) if publication.message.qos > Qos::AtMostOnce => {
+            StoreOp::Publish(publication) if publication.message.qos > Qos::AtMostOnce => {
                 let directs = publication.directs.iter().map(|(replica, _, _)| replica);
                 publication.forwards.iter().chain(directs).any(full)
             }

@@ -23,11 +23,11 @@ impl NumberedQueue {
     }
 
     /// `None`: full.
-    pub(super) fn push(&mut self, message: &Arc<Message>, how: DeliveryOptions) -> Option<u64> {
+    pub(super) fn push(&mut self, message: &Arc<Message>, options: DeliveryOptions) -> Option<u64> {
         if self.count >= QUEUE_MESSAGES_MAX || self.bytes + message.size_bytes() > QUEUE_BYTES_MAX {
             return None;
         }
-        self.slots.push_back(Some((Arc::clone(message), how)));
+        self.slots.push_back(Some((Arc::clone(message), options)));
         self.count += 1;
         self.bytes += message.size_bytes();
         Some(self.last())
@@ -46,21 +46,21 @@ impl NumberedQueue {
     }
 
     /// What others may have of it, once the session is over.
-    pub(super) fn leave(self, sent: u64) -> impl Iterator<Item = (Arc<Message>, Arc<str>)> {
+    pub(super) fn into_redelivered(self, sent: u64) -> impl Iterator<Item = (Arc<Message>, Arc<str>)> {
         let numbered = self.slots.into_iter().zip(self.first + 1..);
         numbered.filter_map(move |(slot, seq)| {
-            let (message, how) = slot?;
-            let goes_on = how.goes_on(seq <= sent);
-            how.share.filter(|_| goes_on).map(|share| (message, share))
+            let (message, options) = slot?;
+            let goes_on = options.is_redelivered(seq <= sent);
+            options.share.filter(|_| goes_on).map(|share| (message, share))
         })
     }
 
     pub(super) fn after(&self, after: u64, count: usize) -> Vec<Queued> {
         let skip = usize::try_from(after.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let numbered = self.slots.iter().zip(self.first + 1..).skip(skip);
-        let full = numbered.filter_map(|(slot, seq)| slot.as_ref().map(|(message, how)| (seq, message, how)));
+        let full = numbered.filter_map(|(slot, seq)| slot.as_ref().map(|(message, options)| (seq, message, options)));
         full.take(count)
-            .map(|(seq, message, how)| Queued { seq, message: Arc::clone(message), how: how.clone() })
+            .map(|(seq, message, options)| Queued { seq, message: Arc::clone(message), options: options.clone() })
             .collect()
     }
 }

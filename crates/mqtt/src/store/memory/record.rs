@@ -6,7 +6,7 @@ use bytestring::ByteString;
 
 use super::queue::NumberedQueue;
 use crate::message::{ReplicaId, UnixMs};
-use crate::router::Granted;
+use crate::router::GrantedSubscription;
 use crate::store::LastWill;
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct SessionRecord {
     pub(super) expiry_s: u32,
     /// Only while nobody holds it.
     pub(super) expires_at_ms: UnixMs,
-    pub(super) subscriptions: HashMap<ByteString, Granted>,
+    pub(super) subscriptions: HashMap<ByteString, GrantedSubscription>,
     pub(super) queue: NumberedQueue,
     pub(super) sent: u64,
     pub(super) received: BTreeSet<u64>,

@@ -6,7 +6,7 @@ use super::MemoryState;
 use super::record::SessionRecord;
 use crate::limits::REAP_COUNT;
 use crate::message::UnixMs;
-use crate::store::{Changed, Due, DueWill, Holder, OrphanedShareMessage, SessionExpiry, WillFate};
+use crate::store::{DueWill, DueWork, OrphanedShareMessage, RouteEvent, SessionExpiry, SessionHolder, WillFate};
 
 impl MemoryState {
     /// Sessions of replicas whose lease is over are let go as if their connections had just been lost.
@@ -18,7 +18,7 @@ impl MemoryState {
             let holders: Vec<_> = held
                 .map(|(client, record)| {
                     // It cannot say any more how far it came.
-                    let holder = Holder { client: Arc::clone(client), epoch: record.epoch };
+                    let holder = SessionHolder { client: Arc::clone(client), epoch: record.epoch };
                     (holder, record.expiry_s, record.queue.last())
                 })
                 .take(REAP_COUNT)
@@ -39,26 +39,27 @@ impl MemoryState {
         for client in clients {
             let Some(record) = self.sessions.remove(&client) else { continue };
             let had = !record.subscriptions.is_empty();
-            self.inherit(record);
+            self.release_shared(record);
             if had {
-                self.change(None, Changed::Gone { client });
+                self.record_change(None, RouteEvent::Gone { client });
             }
         }
     }
 
     /// A session is over: what it had from shared subscriptions goes to other members.
-    pub(super) fn inherit(&mut self, record: SessionRecord) {
+    pub(super) fn release_shared(&mut self, record: SessionRecord) {
         // A connection that is taken from has not said how far it came.
         let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
-        for (message, share) in record.queue.leave(sent) {
-            self.lefts += 1;
-            self.left.insert(self.lefts, OrphanedShareMessage { id: self.lefts.to_string(), message, share });
+        for (message, share) in record.queue.into_redelivered(sent) {
+            self.orphan_count += 1;
+            self.orphaned
+                .insert(self.orphan_count, OrphanedShareMessage { id: self.orphan_count.to_string(), message, share });
         }
     }
 
-    pub(super) fn due(&self, now_ms: UnixMs) -> Due {
+    pub(super) fn due(&self, now_ms: UnixMs) -> DueWork {
         let due = self.wills.iter().filter(|(_, will)| will.due_at_ms.is_some_and(|at_ms| at_ms <= now_ms));
-        let left = self.left.values().take(REAP_COUNT).cloned().collect();
+        let orphaned = self.orphaned.values().take(REAP_COUNT).cloned().collect();
         let wills = due
             .take(REAP_COUNT)
             .map(|(client, testament)| DueWill {
@@ -67,6 +68,6 @@ impl MemoryState {
                 message: Arc::clone(&testament.will.message),
             })
             .collect();
-        Due { wills, left }
+        DueWork { wills, orphaned }
     }
 }

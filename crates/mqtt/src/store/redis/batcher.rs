@@ -207,8 +207,8 @@ impl<'a> Messages<'a> {
         }
         let (first, takers) = (self.takers, plain.appends.len());
         if takers > 0 {
-            for (client, how) in &plain.appends {
-                self.bytes += how.len();
+            for (client, options) in &plain.appends {
+                self.bytes += options.len();
                 if !self.places.contains_key(client) {
                     self.sessions.push(client);
                     self.places.insert(client, self.sessions.len());
@@ -235,8 +235,8 @@ impl<'a> Messages<'a> {
         call.arg(self.appended.len());
         for BatchMessage { message, appends, .. } in &self.appended {
             call.arg(message).arg(appends.len());
-            for (client, how) in appends {
-                call.arg(self.places.get(client).copied().unwrap_or(0)).arg(how);
+            for (client, options) in appends {
+                call.arg(self.places.get(client).copied().unwrap_or(0)).arg(options);
             }
         }
         call
@@ -314,17 +314,17 @@ fn unsigned_at(answer: &Value, at: usize) -> Option<u64> {
 }
 
 fn message(answer: &Value, first: usize, takers: usize, replicas: u64) -> StoreOutcome {
-    let passed_over = u64::from((unsigned_at(answer, 1).unwrap_or(0) & replicas).count_ones());
+    let skipped_replicas = u64::from((unsigned_at(answer, 1).unwrap_or(0) & replicas).count_ones());
     let (mut refused, mut at) = (0, 2);
     while let Some(taker) = unsigned_at(answer, at).and_then(|taker| usize::try_from(taker).ok()) {
         refused += u64::from((first..first + takers).contains(&taker));
         at += 1;
     }
-    StoreOutcome::Published(Published { refused, passed_over, ..Published::default() })
+    StoreOutcome::Published(Published { refused, skipped_replicas, ..Published::default() })
 }
 
 fn publication(status: i64, answer: &Value, appends: usize) -> StoreOutcome {
-    let passed_over = unsigned_at(answer, 1).unwrap_or(0);
+    let skipped_replicas = unsigned_at(answer, 1).unwrap_or(0);
     let numbers = match status {
         -1 => return StoreOutcome::Fenced,
         -2 => return StoreOutcome::Published(Published { repeated: true, ..Published::default() }),
@@ -332,13 +332,13 @@ fn publication(status: i64, answer: &Value, appends: usize) -> StoreOutcome {
         2 => vec![Some(0); appends],
         _ => (0..appends).map(|at| unsigned_at(answer, 2 + at)).collect(),
     };
-    StoreOutcome::Published(Published { numbers, not_retained: status == 1, passed_over, ..Published::default() })
+    StoreOutcome::Published(Published { numbers, not_retained: status == 1, skipped_replicas, ..Published::default() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Holder, Progress};
+    use crate::store::{Progress, SessionHolder};
 
     fn plain(to: &str) -> StoreCommand {
         let (appends, forwards) = (vec![(to.into(), vec![0, 2, 1, 0])], vec![ReplicaId(7)]);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     fn settle(client: &str, seq: u64) -> StoreCommand {
-        let holder = Holder { client: client.into(), epoch: 1 };
+        let holder = SessionHolder { client: client.into(), epoch: 1 };
         StoreCommand::Settle(AckBatch { holder, progress: Progress { sent: seq, over: 0 }, items: vec![("a", seq)] })
     }
 
@@ -385,7 +385,7 @@ mod tests {
         let refused = |first, takers, replicas| {
             let place = Place { call: 0, part: Part::Message { first, takers, replicas } };
             match place.outcome(&answer) {
-                Some(StoreOutcome::Published(done)) => (done.refused, done.passed_over),
+                Some(StoreOutcome::Published(done)) => (done.refused, done.skipped_replicas),
                 other => panic!("{other:?}"),
             }
         };

@@ -9,7 +9,7 @@ use crate::limits::{
     INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX,
 };
 use crate::message::{ClientId, ReplicaId};
-use crate::store::{DedupKey, Holder, Op, Progress, Publication, SessionExpiry, WillFate};
+use crate::store::{DedupKey, Progress, Publication, SessionExpiry, SessionHolder, StoreOp, WillFate};
 
 /// What one operation asks for.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct BatchMessage {
 /// Acknowledgements.
 #[derive(Debug)]
 pub(super) struct AckBatch {
-    pub(super) holder: Holder,
+    pub(super) holder: SessionHolder,
     /// The last number sent, and below which none is waited for.
     pub(super) progress: Progress,
     /// Each kind (see `settle.lua`) and number.
@@ -49,35 +49,35 @@ pub(super) struct AckBatch {
 
 impl StoreCommand {
     /// `token` is drawn where the operation has to be known again when it is tried again.
-    pub(super) fn of(op: Op, me: &str, token: impl FnOnce() -> String) -> Self {
+    pub(super) fn of(op: StoreOp, me: &str, token: impl FnOnce() -> String) -> Self {
         let settle = |holder, items, progress| Self::Settle(AckBatch { holder, progress, items });
         let sent = |sent| Progress { sent, over: 0 };
         match op {
-            Op::Publish(publication) if is_plain(&publication) => Self::Plain(plain(&publication)),
-            Op::Publish(publication) => Self::publish(me, &token(), &publication),
-            Op::Subscribe { holder, filter, granted } => {
+            StoreOp::Publish(publication) if is_plain(&publication) => Self::Plain(plain(&publication)),
+            StoreOp::Publish(publication) => Self::publish(me, &token(), &publication),
+            StoreOp::Subscribe { holder, filter, granted } => {
                 Self::change(me, &holder, &filter, &stored_form::write_granted(&granted))
             }
-            Op::Unsubscribe { holder, filter } => Self::change(me, &holder, &filter, &[]),
-            Op::Ack { holder, seqs, progress } => {
+            StoreOp::Unsubscribe { holder, filter } => Self::change(me, &holder, &filter, &[]),
+            StoreOp::Ack { holder, seqs, progress } => {
                 // Mostly they are acknowledged in their order.
                 let others = seqs.into_iter().filter(|seq| *seq >= progress.over);
                 settle(holder, others.map(|seq| ("a", seq)).collect(), progress)
             }
-            Op::Received { holder, seq, sent: last } => settle(holder, vec![("r", seq)], sent(last)),
-            Op::Complete { holder, seq } => settle(holder, vec![("c", seq)], sent(0)),
-            Op::Released { holder, packet_id } => settle(holder, vec![("f", u64::from(packet_id))], sent(0)),
-            Op::Detach { holder, sent, rest, will } => Self::detach(me, &holder, sent, rest, will),
+            StoreOp::Received { holder, seq, sent: last } => settle(holder, vec![("r", seq)], sent(last)),
+            StoreOp::Complete { holder, seq } => settle(holder, vec![("c", seq)], sent(0)),
+            StoreOp::Released { holder, packet_id } => settle(holder, vec![("f", u64::from(packet_id))], sent(0)),
+            StoreOp::Detach { holder, sent, rest, will } => Self::detach(me, &holder, sent, rest, will),
         }
     }
 
-    fn change(me: &str, holder: &Holder, filter: &str, granted: &[u8]) -> Self {
+    fn change(me: &str, holder: &SessionHolder, filter: &str, granted: &[u8]) -> Self {
         let mut call = script::SUBSCRIBE.call();
         call.arg(me).arg(&*holder.client).arg(holder.epoch).arg(filter).arg(granted);
         Self::Change(call)
     }
 
-    fn detach(me: &str, holder: &Holder, sent: u64, rest: SessionExpiry, will: WillFate) -> Self {
+    fn detach(me: &str, holder: &SessionHolder, sent: u64, rest: SessionExpiry, will: WillFate) -> Self {
         let mut call = script::DETACH.call();
         call.arg(me).arg(&*holder.client).arg(holder.epoch).arg(sent);
         match rest {
@@ -93,17 +93,17 @@ impl StoreCommand {
 
     /// Without its last argument, the batch.
     fn publish(me: &str, token: &str, publication: &Publication) -> Self {
-        let Publication { guard, message, appends, forwards, directs, retain } = publication;
+        let Publication { dedup_key, message, appends, forwards, directs, retain } = publication;
         let mut call = script::PUBLISH.call();
         call.arg(me).arg(token);
-        match guard {
+        match dedup_key {
             Some(DedupKey::Inbound { holder, packet_id }) => {
                 call.arg("i").arg(&*holder.client).arg(holder.epoch).arg(*packet_id);
             }
             Some(DedupKey::Will { client, epoch }) => {
                 call.arg("w").arg(&**client).arg(*epoch).arg("");
             }
-            Some(DedupKey::Left { id }) => {
+            Some(DedupKey::Orphaned { id }) => {
                 call.arg("l").arg("").arg("").arg(id);
             }
             // Tried again after an answer was lost, it must still happen once.
@@ -123,16 +123,16 @@ impl StoreCommand {
         call.arg(QUEUE_MESSAGES_MAX).arg(QUEUE_BYTES_MAX).arg(RETAINED_MAX).arg(RETAINED_BYTES_MAX).arg(INBOX_MAX);
         call.arg(INBOX_BYTES_MAX);
         call.arg(appends.len());
-        for (client, how) in appends {
-            call.arg(&**client).arg(stored_form::write_how(how));
+        for (client, options) in appends {
+            call.arg(&**client).arg(stored_form::write_options(options));
         }
         call.arg(forwards.len());
         for replica in forwards {
             call.arg(replica.to_string());
         }
         call.arg(directs.len());
-        for (replica, client, how) in directs {
-            call.arg(replica.to_string()).arg(&**client).arg(stored_form::write_how(how));
+        for (replica, client, options) in directs {
+            call.arg(replica.to_string()).arg(&**client).arg(stored_form::write_options(options));
         }
         Self::Publish { call, appends: appends.len() }
     }
@@ -140,7 +140,7 @@ impl StoreCommand {
 
 /// One of QoS 2 is not: tried again, it must still happen once.
 fn is_plain(publication: &Publication) -> bool {
-    publication.guard.is_none()
+    publication.dedup_key.is_none()
         && !publication.retain
         && publication.directs.is_empty()
         && publication.message.qos < Qos::ExactlyOnce
@@ -151,7 +151,9 @@ fn plain(publication: &Publication) -> BatchMessage {
     BatchMessage {
         message: stored_form::write_message(&publication.message),
         may_be_lost: publication.message.qos == Qos::AtMostOnce,
-        appends: appends.map(|(client, how)| (ClientId::clone(client), stored_form::write_how(how))).collect(),
+        appends: appends
+            .map(|(client, options)| (ClientId::clone(client), stored_form::write_options(options)))
+            .collect(),
         forwards: publication.forwards.clone(),
     }
 }

@@ -28,8 +28,8 @@ pub use address::RedisAddressError;
 pub use pipeline::Durability;
 
 use super::{
-    ClaimedSession, Due, Holder, Later, Notice, Op, Queued, RoutingSnapshot, SessionClaim, Store, StoreError,
-    StoreOutcome,
+    ClaimedSession, DueWork, Notice, Queued, RoutingSnapshot, SessionClaim, SessionHolder, Store, StoreError,
+    StoreFuture, StoreOp, StoreOutcome,
 };
 use crate::limits::{LEASE, REAP_COUNT};
 use crate::message::{ReplicaId, UnixMs};
@@ -52,8 +52,8 @@ pub(crate) struct RedisStore {
     me: ReplicaId,
     /// `me` as it stands in Redis.
     name: String,
-    line: RedisPipeline,
-    ear: Mutex<NotificationReader>,
+    pipeline: RedisPipeline,
+    reader: Mutex<NotificationReader>,
     /// For the tokens of publications.
     tokens: AtomicU64,
 }
@@ -65,13 +65,13 @@ impl RedisStore {
         Arc::new(Self {
             me,
             name: me.to_string(),
-            line: RedisPipeline::open(address.clone(), me.to_string(), durability),
-            ear: Mutex::new(NotificationReader::new(address)),
+            pipeline: RedisPipeline::open(address.clone(), me.to_string(), durability),
+            reader: Mutex::new(NotificationReader::new(address)),
             tokens: AtomicU64::new(0),
         })
     }
 
-    async fn read_picture(&self) -> Result<RoutingSnapshot, StoreError> {
+    async fn read_snapshot(&self) -> Result<RoutingSnapshot, StoreError> {
         let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
         let mut begin = vec![redis::cmd("GET"), redis::cmd("SMEMBERS"), redis::cmd("HVALS")];
         for (command, key) in begin.iter_mut().zip(["ver", "ids", "ret"]) {
@@ -84,7 +84,7 @@ impl RedisStore {
         // Known first, so that whatever changes after the picture is heard.
         let mut commands = vec![lease, known];
         commands.append(&mut begin);
-        let mut values = Values::new(self.line.ask(commands).await?).skip(2);
+        let mut values = Values::new(self.pipeline.query(commands).await?).skip(2);
         let version = values.number().unwrap_or(0);
         let clients = values.texts();
         let retained = values.list().filter_map(|value| stored_form::read_message(value.bytes()?)).collect();
@@ -92,13 +92,13 @@ impl RedisStore {
         for some in clients.chunks(REAP_COUNT) {
             let mut commands = Vec::with_capacity(some.len() * 2);
             for client in some {
-                let mut standing = redis::cmd("HMGET");
-                standing.arg(format!("{PREFIX}s:{client}")).arg("owner").arg("lasting");
+                let mut state = redis::cmd("HMGET");
+                state.arg(format!("{PREFIX}s:{client}")).arg("owner").arg("lasting");
                 let mut subscriptions = redis::cmd("HGETALL");
                 subscriptions.arg(format!("{PREFIX}sub:{client}"));
-                commands.extend([standing, subscriptions]);
+                commands.extend([state, subscriptions]);
             }
-            let mut values = Values::new(self.line.ask(commands).await?);
+            let mut values = Values::new(self.pipeline.query(commands).await?);
             sessions.extend(some.iter().filter_map(|client| reply::session_picture(client, &mut values)));
         }
         Ok(RoutingSnapshot { version, sessions, retained })
@@ -106,7 +106,7 @@ impl RedisStore {
 
     /// Asks a script, once.
     async fn call(&self, command: redis::Cmd) -> Result<Values, StoreError> {
-        Ok(Values::new(self.line.ask(vec![command]).await?))
+        Ok(Values::new(self.pipeline.query(vec![command]).await?))
     }
 }
 
@@ -115,29 +115,29 @@ impl Store for RedisStore {
         self.me
     }
 
-    fn join(&self, _: UnixMs) -> Later<'_, RoutingSnapshot> {
+    fn join(&self, _: UnixMs) -> StoreFuture<'_, RoutingSnapshot> {
         Box::pin(async move {
             // What was said to this replica before it knew anything is of no use; and what is said from now on must
             // not be missed.
-            let mut ear = self.ear.lock().await;
+            let mut reader = self.reader.lock().await;
             let inbox = format!("{PREFIX}in:{}", self.name);
             let mut forget = redis::cmd("DEL");
             forget.arg(&inbox).arg(format!("{PREFIX}inb:{}", self.name));
-            self.line.ask(vec![forget]).await?;
-            let picture = self.read_picture().await?;
-            ear.begin(picture.version);
-            Ok(picture)
+            self.pipeline.query(vec![forget]).await?;
+            let snapshot = self.read_snapshot().await?;
+            reader.start_after(snapshot.version);
+            Ok(snapshot)
         })
     }
 
-    fn notices(&self) -> Later<'_, Vec<Notice>> {
+    fn notices(&self) -> StoreFuture<'_, Vec<Notice>> {
         Box::pin(async move {
-            let mut ear = self.ear.lock().await;
-            ear.listen(self.me, &self.name).await
+            let mut reader = self.reader.lock().await;
+            reader.wait(self.me, &self.name).await
         })
     }
 
-    fn take(&self, claim: SessionClaim) -> Later<'_, ClaimedSession> {
+    fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, ClaimedSession> {
         Box::pin(async move {
             let mut call = script::TAKE.call();
             let will = claim.will.as_ref().map_or_else(Vec::new, |will| {
@@ -170,17 +170,17 @@ impl Store for RedisStore {
         })
     }
 
-    fn commit(&self, batch: Vec<Op>) -> Later<'_, Vec<StoreOutcome>> {
+    fn commit(&self, batch: Vec<StoreOp>) -> StoreFuture<'_, Vec<StoreOutcome>> {
         let token = || format!("{}-{}", self.name, self.tokens.fetch_add(1, Ordering::Relaxed));
         let errands = batch.into_iter().map(|op| StoreCommand::of(op, &self.name, token)).collect();
         Box::pin(async move {
-            let Answered { mut outcomes, mut held, .. } = self.line.carry_out(Payload::Outcomes(errands)).await?;
+            let Answered { mut outcomes, mut held, .. } = self.pipeline.submit(Payload::Outcomes(errands)).await?;
             let mut pause = ROOM_WAIT_MIN;
             while !held.is_empty() {
                 tracing::debug!(count = held.len(), "an inbox has no room; publications wait");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(ROOM_WAIT_MAX);
-                let again = self.line.carry_out(Payload::OutcomesApart(held)).await?;
+                let again = self.pipeline.submit(Payload::OutcomesApart(held)).await?;
                 let waiting = outcomes.iter_mut().filter(|outcome| outcome.is_none());
                 waiting.zip(again.outcomes).for_each(|(slot, outcome)| *slot = outcome);
                 held = again.held;
@@ -189,7 +189,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn load(&self, holder: Holder, after: u64, count: usize) -> Later<'_, Vec<Queued>> {
+    fn load(&self, holder: SessionHolder, after: u64, count: usize) -> StoreFuture<'_, Vec<Queued>> {
         Box::pin(async move {
             let mut call = script::LOAD.call();
             call.arg(&self.name).arg(&*holder.client).arg(holder.epoch).arg(after).arg(count);
@@ -198,33 +198,33 @@ impl Store for RedisStore {
         })
     }
 
-    fn sweep(&self, now_ms: UnixMs) -> Later<'_, Due> {
+    fn sweep(&self, now_ms: UnixMs) -> StoreFuture<'_, DueWork> {
         Box::pin(async move {
             let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
             let mut call = script::SWEEP.call();
             call.arg(&self.name).arg(now_ms).arg(lease_ms).arg(REAP_COUNT);
             let mut answer = self.call(call).await?.next_list();
             if answer.signed() != Some(0) {
-                self.ear.lock().await.forget();
+                self.reader.lock().await.invalidate();
                 return Err(StoreError::LeaseLost(self.me));
             }
             let wills = reply::due_wills(&mut answer.next_list());
-            Ok(Due { wills, left: reply::left(answer.next_list()) })
+            Ok(DueWork { wills, orphaned: reply::left(answer.next_list()) })
         })
     }
 
-    fn leave(&self) -> Later<'_, ()> {
+    fn leave(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = redis::cmd("DEL");
             lease.arg(format!("{PREFIX}lease:{}", self.name));
             let mut inbox = redis::cmd("DEL");
             inbox.arg(format!("{PREFIX}in:{}", self.name)).arg(format!("{PREFIX}inb:{}", self.name));
-            self.line.ask(vec![lease, inbox]).await?;
+            self.pipeline.query(vec![lease, inbox]).await?;
             Ok(())
         })
     }
 
-    fn is_well(&self) -> bool {
-        self.line.is_well()
+    fn is_available(&self) -> bool {
+        self.pipeline.is_well()
     }
 }

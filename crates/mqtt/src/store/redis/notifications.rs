@@ -13,7 +13,7 @@ use super::address::RedisAddress;
 use super::reply::replica;
 use super::{PREFIX, script, stored_form};
 use crate::message::ReplicaId;
-use crate::store::{Changed, Notice, RouteChange, SessionState, StoreError};
+use crate::store::{Notice, RouteChange, RouteEvent, SessionState, StoreError};
 
 /// How long Redis waits for something to say, in milliseconds.
 const BLOCK_MS: u64 = 1000;
@@ -53,19 +53,19 @@ impl NotificationReader {
     }
 
     /// Hears what comes after a picture.
-    pub(super) fn begin(&mut self, version: u64) {
+    pub(super) fn start_after(&mut self, version: u64) {
         self.version = Some(version);
         BEGINNING.clone_into(&mut self.inbox_at);
         (self.untrimmed, self.untrimmed_bytes) = (false, 0);
     }
 
     /// Nothing that comes makes sense before there is a new picture.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn invalidate(&mut self) {
         self.version = None;
     }
 
     /// Waits for what others have to say.
-    pub(super) async fn listen(&mut self, me: ReplicaId, name: &str) -> Result<Vec<Notice>, StoreError> {
+    pub(super) async fn wait(&mut self, me: ReplicaId, name: &str) -> Result<Vec<Notice>, StoreError> {
         loop {
             let Some(version) = self.version else { return Err(StoreError::LeaseLost(me)) };
             match self.read(name, version).await {
@@ -144,7 +144,7 @@ impl NotificationReader {
                 self.version = Some(number);
                 let own = text(&map, "o").and_then(|name| replica(&name)) == Some(me);
                 if let Some(what) = change(&map)
-                    && (!own || matches!(what, Changed::Retained(_)))
+                    && (!own || matches!(what, RouteEvent::Retained(_)))
                 {
                     heard.push(Notice::Changed(RouteChange { version: number, what }));
                 }
@@ -210,8 +210,8 @@ fn notice(fields: &Fields) -> Option<Notice> {
     match text(fields, "k")?.as_str() {
         "f" => {
             let message = stored_form::read_message(bytes(fields, "m")?)?;
-            let how = bytes(fields, "h").and_then(|how| stored_form::read_how(&how));
-            Some(Notice::Forwarded { message, to: client().zip(how) })
+            let options = bytes(fields, "h").and_then(|options| stored_form::read_options(&options));
+            Some(Notice::Forwarded { message, to: client().zip(options) })
         }
         "w" => Some(Notice::Wake(client()?)),
         "k" => Some(Notice::Kick { client: client()?, epoch: text(fields, "e")?.parse().ok()? }),
@@ -219,22 +219,22 @@ fn notice(fields: &Fields) -> Option<Notice> {
     }
 }
 
-fn change(fields: &Fields) -> Option<Changed> {
+fn change(fields: &Fields) -> Option<RouteEvent> {
     let client = || text(fields, "c").map(Arc::<str>::from);
     let filter = || text(fields, "f").map(ByteString::from);
-    let standing = || SessionState {
+    let state = || SessionState {
         owner: text(fields, "w").and_then(|name| replica(&name)),
         lasting: text(fields, "l").as_deref() == Some("1"),
     };
     Some(match text(fields, "t")?.as_str() {
         "s" => {
             let granted = stored_form::read_granted(&bytes(fields, "g")?)?;
-            Changed::Subscribed { client: client()?, standing: standing(), filter: filter()?, granted }
+            RouteEvent::Subscribed { client: client()?, state: state(), filter: filter()?, granted }
         }
-        "u" => Changed::Unsubscribed { client: client()?, filter: filter()? },
-        "m" => Changed::Moved { client: client()?, standing: standing() },
-        "g" => Changed::Gone { client: client()? },
-        "r" => Changed::Retained(stored_form::read_message(bytes(fields, "m")?)?),
+        "u" => RouteEvent::Unsubscribed { client: client()?, filter: filter()? },
+        "m" => RouteEvent::Moved { client: client()?, state: state() },
+        "g" => RouteEvent::Gone { client: client()? },
+        "r" => RouteEvent::Retained(stored_form::read_message(bytes(fields, "m")?)?),
         _ => return None,
     })
 }

@@ -66,17 +66,17 @@ impl RedisPipeline {
             apart_until: None,
             batches: 0,
         };
-        tokio::spawn(far.carry(waiting));
+        tokio::spawn(far.run(waiting));
         Self { jobs, is_well }
     }
 
     /// Has commands carried out.
-    pub(super) async fn ask(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
-        Ok(self.carry_out(Payload::Values(commands)).await?.values)
+    pub(super) async fn query(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
+        Ok(self.submit(Payload::Values(commands)).await?.values)
     }
 
     /// Has something carried out.
-    pub(super) async fn carry_out(&self, want: Payload) -> Result<Answered, StoreError> {
+    pub(super) async fn submit(&self, want: Payload) -> Result<Answered, StoreError> {
         let (job, answered) = StoreRequest::new(want);
         self.jobs.send(job).await.map_err(|_| StoreError::Shut)?;
         answered.await.map_err(|_| StoreError::Shut)?
@@ -102,7 +102,7 @@ struct PipelineTask {
 }
 
 impl PipelineTask {
-    async fn carry(mut self, mut waiting: mpsc::Receiver<StoreRequest>) {
+    async fn run(mut self, mut waiting: mpsc::Receiver<StoreRequest>) {
         let mut jobs: Vec<StoreRequest> = Vec::new();
         loop {
             if jobs.is_empty() {

@@ -8,7 +8,7 @@ use redis::Value;
 use super::stored_form;
 use crate::codec::Qos;
 use crate::message::{Message, ReplicaId};
-use crate::router::Granted;
+use crate::router::GrantedSubscription;
 use crate::store::{DeliveryOptions, DueWill, OrphanedShareMessage, Queued, RoutedSession, SessionState};
 
 /// The number at a place of a list.
@@ -107,7 +107,7 @@ impl Values {
 }
 
 /// Pairs of filter and what was granted.
-pub(super) fn subscriptions(values: &mut Values) -> Vec<(ByteString, Granted)> {
+pub(super) fn subscriptions(values: &mut Values) -> Vec<(ByteString, GrantedSubscription)> {
     let mut found = Vec::new();
     while let Some(filter) = values.next() {
         let granted = values.bytes().and_then(|bytes| stored_form::read_granted(&bytes));
@@ -120,13 +120,13 @@ pub(super) fn subscriptions(values: &mut Values) -> Vec<(ByteString, Granted)> {
 
 /// A session that has subscriptions.
 pub(super) fn session_picture(client: &str, values: &mut Values) -> Option<RoutedSession> {
-    let mut standing = values.next_list();
+    let mut state = values.next_list();
     let subscriptions = subscriptions(&mut values.next_list());
-    let owner = replica(&standing.next()?.text().unwrap_or_default());
-    let lasting = standing.number() == Some(1);
+    let owner = replica(&state.next()?.text().unwrap_or_default());
+    let lasting = state.number() == Some(1);
     (!subscriptions.is_empty()).then(|| RoutedSession {
         client: client.into(),
-        standing: SessionState { owner, lasting },
+        state: SessionState { owner, lasting },
         subscriptions,
     })
 }
@@ -141,27 +141,27 @@ pub(super) fn replica(name: &str) -> Option<ReplicaId> {
 pub(super) fn queued(entry: One) -> Option<Queued> {
     let mut entry = entry.list();
     let seq = entry.next()?.text()?.split('-').next()?.parse().ok()?;
-    if let (Some(message), Some(how)) = message_and_how(entry.next_list()) {
-        return Some(Queued { seq, message, how });
+    if let (Some(message), Some(options)) = message_and_how(entry.next_list()) {
+        return Some(Queued { seq, message, options });
     }
     let message = Arc::new(Message::new("unreadable", "", Qos::AtMostOnce)?);
     Some(Queued {
         seq,
         message,
-        how: DeliveryOptions { qos: Qos::AtMostOnce, retain: false, ids: vec![], share: None },
+        options: DeliveryOptions { qos: Qos::AtMostOnce, retain: false, ids: vec![], share: None },
     })
 }
 
 fn message_and_how(mut fields: Values) -> (Option<Arc<Message>>, Option<DeliveryOptions>) {
-    let (mut message, mut how) = (None, None);
+    let (mut message, mut options) = (None, None);
     while let (Some(name), Some(value)) = (fields.bytes(), fields.bytes()) {
         match name.as_slice() {
             b"m" => message = stored_form::read_message(value),
-            b"h" => how = stored_form::read_how(&value),
+            b"h" => options = stored_form::read_options(&value),
             _ => {}
         }
     }
-    (message, how)
+    (message, options)
 }
 
 /// Messages that members of shared subscriptions left.
@@ -169,8 +169,8 @@ pub(super) fn left(values: Values) -> Vec<OrphanedShareMessage> {
     let read = |entry: One| {
         let mut entry = entry.list();
         let id = entry.next()?.text()?;
-        let (message, how) = message_and_how(entry.next_list());
-        Some(OrphanedShareMessage { id, message: message?, share: how?.share? })
+        let (message, options) = message_and_how(entry.next_list());
+        Some(OrphanedShareMessage { id, message: message?, share: options?.share? })
     };
     values.filter_map(read).collect()
 }

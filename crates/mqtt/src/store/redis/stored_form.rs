@@ -7,8 +7,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::codec::{Decoder, Delivery, Packet, Publish, Qos, RetainHandling, SubscriptionOptions, Version};
 use crate::message::{ClientId, Message};
-use crate::router::Granted;
-use crate::store::{DeliveryOptions, Holder, Numbered};
+use crate::router::GrantedSubscription;
+use crate::store::{DeliveryOptions, NumberedMessages, SessionHolder};
 
 /// The form of a stored message; others are not read.
 const FORM: u8 = 2;
@@ -87,28 +87,28 @@ fn read(pack: &mut Bytes) -> Option<Arc<Message>> {
 }
 
 /// How a subscriber gets a message; with its length before it, as a message.
-pub(super) fn write_how(how: &DeliveryOptions) -> Vec<u8> {
-    let mut out = vec![0, 0, how.qos as u8, u8::from(how.retain) | u8::from(how.share.is_some()) << 1];
-    if let Some(share) = &how.share {
+pub(super) fn write_options(options: &DeliveryOptions) -> Vec<u8> {
+    let mut out = vec![0, 0, options.qos as u8, u8::from(options.retain) | u8::from(options.share.is_some()) << 1];
+    if let Some(share) = &options.share {
         // A filter is an MQTT string: its length has two bytes.
         out.put_u16(u16::try_from(share.len()).unwrap_or(u16::MAX));
         out.extend_from_slice(share.as_bytes());
     }
     // As many identifiers as its length allows: a client has not so many subscriptions to one topic.
     let room = (usize::from(u16::MAX) + 2).saturating_sub(out.len()) / 4;
-    how.ids.iter().take(room).for_each(|id| out.extend_from_slice(&id.to_be_bytes()));
+    options.ids.iter().take(room).for_each(|id| out.extend_from_slice(&id.to_be_bytes()));
     let length = u16::try_from(out.len() - 2).unwrap_or(u16::MAX);
     out[..2].copy_from_slice(&length.to_be_bytes());
     out
 }
 
-pub(super) fn read_how(bytes: &[u8]) -> Option<DeliveryOptions> {
-    let (how, rest) = split_how(bytes)?;
-    rest.is_empty().then_some(how)
+pub(super) fn read_options(bytes: &[u8]) -> Option<DeliveryOptions> {
+    let (options, rest) = split_options(bytes)?;
+    rest.is_empty().then_some(options)
 }
 
 /// The first of several that stand one behind the other, and those behind it.
-fn split_how(bytes: &[u8]) -> Option<(DeliveryOptions, &[u8])> {
+fn split_options(bytes: &[u8]) -> Option<(DeliveryOptions, &[u8])> {
     let (length, bytes) = bytes.split_first_chunk()?;
     let (bytes, behind) = bytes.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
     let [qos, flags, rest @ ..] = bytes else { return None };
@@ -124,7 +124,7 @@ fn split_how(bytes: &[u8]) -> Option<(DeliveryOptions, &[u8])> {
 }
 
 /// What sessions of a replica were given: messages of a pack, by their places in it. Up to the first that is none.
-pub(super) fn read_numbered(pack: &[Arc<Message>], mut sessions: &[u8]) -> Vec<Numbered> {
+pub(super) fn read_numbered(pack: &[Arc<Message>], mut sessions: &[u8]) -> Vec<NumberedMessages> {
     let mut found = Vec::new();
     while let Some((one, rest)) = split_numbered(pack, sessions) {
         found.push(one);
@@ -134,25 +134,25 @@ pub(super) fn read_numbered(pack: &[Arc<Message>], mut sessions: &[u8]) -> Vec<N
 }
 
 /// As `plain.lua` writes it.
-fn split_numbered<'a>(pack: &[Arc<Message>], bytes: &'a [u8]) -> Option<(Numbered, &'a [u8])> {
+fn split_numbered<'a>(pack: &[Arc<Message>], bytes: &'a [u8]) -> Option<(NumberedMessages, &'a [u8])> {
     let (epoch, bytes) = bytes.split_first_chunk()?;
     let (first, bytes) = bytes.split_first_chunk()?;
     let (count, bytes) = bytes.split_first_chunk()?;
     let (length, bytes) = bytes.split_first_chunk()?;
     let (client, mut bytes) = bytes.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-    let holder = Holder { client: std::str::from_utf8(client).ok()?.into(), epoch: u64::from_be_bytes(*epoch) };
+    let holder = SessionHolder { client: std::str::from_utf8(client).ok()?.into(), epoch: u64::from_be_bytes(*epoch) };
     let mut messages = Vec::new();
     for _ in 0..u32::from_be_bytes(*count) {
         let (place, rest) = bytes.split_first_chunk()?;
         let message = pack.get(usize::from(u16::from_be_bytes(*place)))?;
-        let (how, rest) = split_how(rest)?;
-        messages.push((Arc::clone(message), how));
+        let (options, rest) = split_options(rest)?;
+        messages.push((Arc::clone(message), options));
         bytes = rest;
     }
-    Some((Numbered { holder, first: u64::from_be_bytes(*first), messages }, bytes))
+    Some((NumberedMessages { holder, first: u64::from_be_bytes(*first), messages }, bytes))
 }
 
-pub(super) fn write_granted(granted: &Granted) -> Vec<u8> {
+pub(super) fn write_granted(granted: &GrantedSubscription) -> Vec<u8> {
     let SubscriptionOptions { qos, no_local, retain_as_published, retain_handling } = granted.options;
     let flags = u8::from(no_local) | u8::from(retain_as_published) << 1 | (retain_handling as u8) << 2;
     let mut out = vec![qos as u8, flags];
@@ -160,7 +160,7 @@ pub(super) fn write_granted(granted: &Granted) -> Vec<u8> {
     out
 }
 
-pub(super) fn read_granted(bytes: &[u8]) -> Option<Granted> {
+pub(super) fn read_granted(bytes: &[u8]) -> Option<GrantedSubscription> {
     let [qos, flags, a, b, c, d] = bytes else { return None };
     let options = SubscriptionOptions {
         qos: Qos::new(*qos)?,
@@ -173,7 +173,7 @@ pub(super) fn read_granted(bytes: &[u8]) -> Option<Granted> {
         },
     };
     let id = u32::from_be_bytes([*a, *b, *c, *d]);
-    Some(Granted { options, id: (id > 0).then_some(id) })
+    Some(GrantedSubscription { options, id: (id > 0).then_some(id) })
 }
 
 #[cfg(test)]
@@ -211,24 +211,24 @@ mod tests {
             assert_eq!(*read_message(write_message(&message)).unwrap(), message);
             let several = [write_message(&message), write_message(&message)].concat();
             assert_eq!(unpack(several).iter().filter(|one| ***one == message).count(), 2);
-            let how = DeliveryOptions { qos: Qos::new(qos).unwrap(), retain, ids, share: share.map(Arc::from) };
-            assert_eq!(read_how(&write_how(&how)), Some(how.clone()));
+            let options = DeliveryOptions { qos: Qos::new(qos).unwrap(), retain, ids, share: share.map(Arc::from) };
+            assert_eq!(read_options(&write_options(&options)), Some(options.clone()));
             let pack = [Arc::new(message)];
             let mut numbered = Vec::new();
             for first in [7u64, 9] {
                 numbered.extend_from_slice(&[&3u64.to_be_bytes()[..], &first.to_be_bytes(), &[0, 0, 0, 2, 0, 2], b"me"].concat());
-                (0..2).for_each(|_| numbered.extend_from_slice(&[&[0, 0], &*write_how(&how)].concat()));
+                (0..2).for_each(|_| numbered.extend_from_slice(&[&[0, 0], &*write_options(&options)].concat()));
             }
             let found = read_numbered(&pack, &numbered);
-            let messages = vec![(Arc::clone(&pack[0]), how.clone()), (Arc::clone(&pack[0]), how)];
-            let holder = Holder { client: "me".into(), epoch: 3 };
-            let of = |first| Numbered { holder: holder.clone(), first, messages: messages.clone() };
+            let messages = vec![(Arc::clone(&pack[0]), options.clone()), (Arc::clone(&pack[0]), options)];
+            let holder = SessionHolder { client: "me".into(), epoch: 3 };
+            let of = |first| NumberedMessages { holder: holder.clone(), first, messages: messages.clone() };
             assert_eq!(found, [of(7), of(9)]);
         }
 
         #[test]
         fn nothing_that_is_read_panics(bytes: Vec<u8>) {
-            let _ = read_how(&bytes);
+            let _ = read_options(&bytes);
             let _ = read_granted(&bytes);
             let _ = unpack(bytes.clone());
             let _ = read_numbered(&[], &bytes);
