@@ -7,8 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use formats::Instant as Moment;
-use kernel::units::Millis;
+use api::instant::Instant as Moment;
 use mqtt::codec::{Delivery, Packet};
 
 use crate::breaking::Next;
@@ -68,7 +67,7 @@ impl Drop for Service {
 
 /// The report of one moment: each has to be newer than the one before it, and none is believed that is too old.
 fn report(at_ms: u64) -> String {
-    let at = serde_json::to_string(&Moment(Millis(at_ms))).expect("a time");
+    let at = serde_json::to_string(&Moment(at_ms)).expect("a time");
     let text = format!(r#"{{"node":"WA","at":{at},"levels":[]}}"#);
     format!("{text:<MESSAGE_BYTES$}")
 }

@@ -1,50 +1,50 @@
-//! The topics of aggregators, and what is said under them.
+//! The topics of aggregators.
 
 use formats::aggregator::{AggregatorId, AggregatorIdError};
 use kernel::id::Name;
 
-/// What the orchestrator listens to.
+/// What the orchestrator subscribes to.
 pub(super) const FILTERS: [&str; 2] = ["watermaster/v1/aggregators/+/metadata", "watermaster/v1/aggregators/+/state"];
 const PREFIX: &str = "watermaster/v1/aggregators/";
 
 /// A topic of an aggregator.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) struct Topic {
+pub(super) struct AggregatorTopicName {
     pub(super) id: Name,
-    pub(super) said: TopicKind,
+    pub(super) kind: TopicKind,
 }
 
-/// What is said there.
+/// What a message under the topic is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TopicKind {
     Metadata,
     State,
 }
 
-/// Why a topic is none of an aggregator's.
+/// A topic is not that of an aggregator.
 #[derive(PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum TopicError {
-    /// The id cannot be one.
+    /// The id is invalid.
     #[error(transparent)]
     Id(#[from] AggregatorIdError),
     /// It has other levels.
-    #[error("it is not of the form {PREFIX}<id>/metadata or /state")]
+    #[error("invalid topic: it is not of the form {PREFIX}<id>/metadata or /state")]
     Form,
 }
 
-pub(super) fn read(topic: &str) -> Result<Topic, TopicError> {
+pub(super) fn read(topic: &str) -> Result<AggregatorTopicName, TopicError> {
     let inner = topic.strip_prefix(PREFIX).ok_or(TopicError::Form)?;
-    let (id, said) = inner.split_once('/').ok_or(TopicError::Form)?;
-    let said = match said {
+    let (id, kind) = inner.split_once('/').ok_or(TopicError::Form)?;
+    let kind = match kind {
         "metadata" => TopicKind::Metadata,
         "state" => TopicKind::State,
         _ => return Err(TopicError::Form),
     };
     let AggregatorId(id) = AggregatorId::new(id)?;
-    Ok(Topic { id, said })
+    Ok(AggregatorTopicName { id, kind })
 }
 
-/// Where an aggregator is told what it may send.
+/// The topic of an aggregator's rates.
 pub(super) fn rates(id: &Name) -> String {
     format!("{PREFIX}{id}/rates")
 }
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn topics_of_aggregators_are_told_from_others() {
         let topic = read("watermaster/v1/aggregators/ag 1/state").unwrap();
-        assert_eq!((topic.id.as_str(), topic.said), ("ag 1", TopicKind::State));
+        assert_eq!((topic.id.as_str(), topic.kind), ("ag 1", TopicKind::State));
         assert_eq!(rates(&topic.id), "watermaster/v1/aggregators/ag 1/rates");
         for other in [
             "watermaster/v1/aggregators//state",

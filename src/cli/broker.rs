@@ -23,11 +23,11 @@ pub struct Arguments {
     /// The address of /livez, /readyz and /metrics [default: none].
     #[arg(long, env = "WATERMASTER_LISTEN")]
     listen: Option<SocketAddr>,
-    /// Where sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
+    /// The store of sessions: `memory`, `redis://…` or `redis+sentinel://…`.
     #[arg(long, env = "WATERMASTER_STORE", default_value = STORE_DEFAULT, hide_env_values = true)]
     store: String,
     #[command(flatten)]
-    front_door: MqttArguments,
+    mqtt: MqttArguments,
     /// When a message is acknowledged: once Redis has it, or once a replica of Redis has it too.
     #[arg(long, env = "WATERMASTER_DURABILITY", default_value = "async")]
     durability: StoreDurability,
@@ -39,7 +39,7 @@ pub struct Arguments {
     log_format: LogFormat,
 }
 
-/// Why it cannot serve.
+/// Why the broker cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The service failed.
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         listen: arguments.listen,
         store: arguments.store.clone(),
         durability: arguments.durability.into(),
-        doors: (&arguments.front_door).into(),
+        doors: (&arguments.mqtt).into(),
         drain: Duration::from_millis(arguments.drain_ms),
     };
     runtime.block_on(async {

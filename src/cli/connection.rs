@@ -53,9 +53,8 @@ struct RefusalDetails<'a>(&'a ClientError);
 impl std::fmt::Display for RefusalDetails<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ClientError::Refused(problem) = self.0 else { return Ok(()) };
-        for link in problem.data.get("binding_links").and_then(|links| links.as_array()).into_iter().flatten() {
-            let (name, left) = (link["link"].as_str().unwrap_or_default(), link["available_bps"].as_u64().unwrap_or(0));
-            write!(f, "\n  binding link {name}: {} left", rate(left))?;
+        for link in problem.binding_links.iter().flatten() {
+            write!(f, "\n  binding link {}: {} left", link.link, rate(link.available_bps))?;
         }
         Ok(())
     }

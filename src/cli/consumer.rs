@@ -1,4 +1,4 @@
-//! `watermaster consumer`: subscribes at gateways and logs what it gets, one JSON object a line; at the end a summary.
+//! `watermaster consumer`: subscribes at gateways and logs each message as one JSON object a line; at the end a summary.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -6,24 +6,27 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use reqwest::Url;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::serve::stop_on_signal;
 use crate::config::LogFormat;
 use crate::telemetry;
-use gateway::consumer::stats::MessageLog;
-use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, DeliveryMode, NamedWish, SubscriptionSpec, url};
+use gateway::consumer::stats::{ConsumerSummary, MessageLog};
+use gateway::consumer::{
+    Consumer, ConsumerError, ConsumerOptions, DeliveryMode, NamedSubscription, SubscriptionSpec, url,
+};
 
 /// The arguments of `watermaster consumer`.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// What is wanted, as gateway=http://127.0.0.1:8090,topic=plant/#,qos_level=2; may be repeated.
-    #[arg(long = "subscribe", action = ArgAction::Append, value_name = "WISH", required_unless_present = "contents")]
+    /// A subscription, as gateway=http://127.0.0.1:8090,topic=plant/#,qos_level=2; may be repeated.
+    #[arg(long = "subscribe", action = ArgAction::Append, value_name = "SUBSCRIPTION", required_unless_present = "contents")]
     subscribe: Vec<SubscriptionSpec>,
-    /// What is wanted by name, from whichever gateways offer it, as plant/# or plant/#,qos_level=2; may be repeated.
+    /// A subscription at all gateways that offer a name, as plant/# or plant/#,qos_level=2; may be repeated.
     #[arg(long = "content", action = ArgAction::Append, value_name = "NAME", requires = "orchestrator")]
-    contents: Vec<NamedWish>,
-    /// Who says which gateways offer a name: the orchestrator's URL, as http://127.0.0.1:8080.
+    contents: Vec<NamedSubscription>,
+    /// The URL of the orchestrator, which knows the gateways that offer a name, as http://127.0.0.1:8080.
     #[arg(long, env = "WATERMASTER_ORCHESTRATOR", value_parser = url)]
     orchestrator: Option<Url>,
     /// Its name.
@@ -32,13 +35,13 @@ pub struct Arguments {
     /// Its node in the orchestrator's topology; absent: that of each gateway.
     #[arg(long, env = "WATERMASTER_CONSUMER_NODE")]
     node: Option<String>,
-    /// Where gateways post batches to.
+    /// The address to which gateways post batches.
     #[arg(long, env = "WATERMASTER_CONSUMER_LISTEN", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Under which URL gateways find that; absent: under the address itself.
+    /// The URL at which gateways find that address; absent: the address itself.
     #[arg(long, env = "WATERMASTER_CONSUMER_PUBLIC_URL", value_parser = url)]
     public_url: Option<Url>,
-    /// Reads streams instead: for consumers that nobody can reach.
+    /// Reads streams instead: for consumers that gateways cannot reach.
     #[arg(long, conflicts_with_all = ["listen", "public_url"])]
     stream: bool,
     /// Ends after so many milliseconds; absent: at SIGINT or SIGTERM.
@@ -52,27 +55,34 @@ pub struct Arguments {
     log_format: Option<LogFormat>,
 }
 
-/// Why there is no consumer.
+/// The last line of the output.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct SummaryLine {
+    /// What arrived.
+    pub summary: ConsumerSummary,
+}
+
+/// Why the consumer cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot run.
+    /// The consumer failed.
     #[error(transparent)]
     Consumer(#[from] ConsumerError),
     /// The runtime or standard output failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// What it got cannot be written down; a defect.
+    /// The summary cannot be written; a defect.
     #[error("the summary cannot be written: {0}")]
     Json(#[from] serde_json::Error),
 }
 
-/// Consumes until told otherwise.
+/// Consumes until SIGINT, SIGTERM or the end of `--for-ms`.
 ///
 /// # Errors
 /// It cannot begin, or its output is gone.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let _logging = telemetry::start_logging(arguments.log_format.unwrap_or_default());
-    let reach = if arguments.stream {
+    let delivery = if arguments.stream {
         DeliveryMode::Stream
     } else {
         DeliveryMode::Callback { listen: arguments.listen, public_url: arguments.public_url.clone() }
@@ -80,10 +90,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let options = ConsumerOptions {
         name: arguments.name.clone(),
         node: arguments.node.clone(),
-        wishes: arguments.subscribe.clone(),
+        subscriptions: arguments.subscribe.clone(),
         orchestrator: arguments.orchestrator.clone(),
         names: arguments.contents.clone(),
-        reach,
+        delivery,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let summary = runtime.block_on(async {
@@ -101,7 +111,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         Ok::<_, Error>(consumer.run(stop, |line| quiet || write(line).is_ok()).await?)
     })?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", serde_json::to_string(&serde_json::json!({ "summary": summary }))?)?;
+    writeln!(out, "{}", serde_json::to_string(&SummaryLine { summary })?)?;
     Ok(())
 }
 

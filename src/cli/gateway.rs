@@ -10,8 +10,8 @@ use super::greeting;
 use super::serve::stop_on_signal;
 use crate::config::LogFormat;
 use crate::telemetry;
+use api::gateway::OverflowPolicy;
 use gateway::generator::SourceSpec;
-use gateway::message::OverflowPolicy;
 use gateway::options::{GatewayOptions, OptionsError, TopicPolicy};
 use gateway::{Gateway, GatewayError};
 
@@ -63,16 +63,16 @@ pub struct Arguments {
     log_format: Option<LogFormat>,
 }
 
-/// Why there is no gateway.
+/// Why the gateway cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What it is told is wrong.
-    #[error("bad configuration: {0}")]
+    /// Its options are invalid.
+    #[error("invalid configuration: {0}")]
     Options(#[from] OptionsError),
     /// Not one number for each level.
-    #[error("bad configuration: --{flag} takes three numbers, for QoS levels 0, 1 and 2")]
+    #[error("invalid configuration: --{flag} takes three numbers, for QoS levels 0, 1 and 2")]
     Levels {
-        /// Which flag.
+        /// The flag.
         flag: &'static str,
     },
     /// It cannot run.
@@ -84,7 +84,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether what it was told is at fault.
+    /// Whether its options are at fault.
     pub fn is_configuration(&self) -> bool {
         matches!(self, Self::Options(_) | Self::Levels { .. } | Self::Gateway(GatewayError::Options(_)))
     }
@@ -93,9 +93,9 @@ impl Error {
 impl Arguments {
     fn options(&self) -> Result<GatewayOptions, Error> {
         let mut options = self.config.as_deref().map_or_else(|| Ok(GatewayOptions::default()), GatewayOptions::read)?;
-        fn overrule<T: Clone>(place: &mut T, said: Option<&T>) {
-            if let Some(said) = said {
-                place.clone_from(said);
+        fn overrule<T: Clone>(option: &mut T, argument: Option<&T>) {
+            if let Some(argument) = argument {
+                option.clone_from(argument);
             }
         }
         overrule(&mut options.id, self.id.as_ref());
@@ -116,8 +116,8 @@ impl Arguments {
     }
 }
 
-fn levels(flag: &'static str, said: &[u64]) -> Result<Option<[u64; 3]>, Error> {
-    if said.is_empty() { Ok(None) } else { said.try_into().map(Some).map_err(|_| Error::Levels { flag }) }
+fn levels(flag: &'static str, values: &[u64]) -> Result<Option<[u64; 3]>, Error> {
+    if values.is_empty() { Ok(None) } else { values.try_into().map(Some).map_err(|_| Error::Levels { flag }) }
 }
 
 /// Runs a gateway until SIGINT or SIGTERM.
@@ -131,9 +131,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     runtime.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_signal(stop.clone())?);
-        let told = options.clone();
+        let given = options.clone();
         let gateway = Gateway::build(options).await?;
-        greet(&gateway, &told);
+        greet(&gateway, &given);
         gateway.run(stop).await?;
         Ok(())
     })

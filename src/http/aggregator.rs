@@ -22,7 +22,8 @@ use super::wire::json;
 use super::{ApiState, error, pagination, problem_catalogue};
 use crate::app::ReportError;
 use crate::app::scalars::StoredName;
-use formats::aggregator::{AggregatorDocument, AggregatorId, MetadataDocument, MetadataError, RatesDocument};
+use api::aggregator::{Aggregator, AggregatorMetadata, AggregatorRates};
+use formats::aggregator::{self as documents, AggregatorId, MetadataError};
 use kernel::id::Name;
 use kernel::scheduler::engine::{AggregatorView, ReportRejection};
 use kernel::scheduler::report::InvalidReport;
@@ -37,13 +38,13 @@ use kernel::scheduler::report::InvalidReport;
     tag = "aggregators",
     summary = "Report what an aggregator has to send",
     params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
-    request_body(content = MetadataDocument, description = "What it has to send; at most 256 KiB", example = json!({
+    request_body(content = AggregatorMetadata, description = "What it has to send; at most 256 KiB", example = json!({
         "node": "a", "at": "2030-01-01T00:00:00.000Z",
         "levels": [{"qos_level": 2, "subscribers": 1, "buffer_bytes": 1_200, "buffer_capacity_bytes": 1_000_000, "arrival_bps": 40_000, "dropped": 0}],
         "topics": [{"topic": "plant/1/pressure", "qos_level": 2, "arrival_bps": 40_000, "subscribers": [{"consumer": "client1", "node": "b"}]}]
     })),
     responses(
-        (status = 200, description = "What it may send", body = RatesDocument),
+        (status = 200, description = "What it may send", body = AggregatorRates),
         BadRequest, Forbidden, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
     )
 )]
@@ -52,9 +53,9 @@ pub(super) async fn aggregator_report(
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let metadata = body.read::<MetadataDocument>()?.metadata()?;
+    let metadata = documents::report(&body.read::<AggregatorMetadata>()?)?;
     let view = room.app.scheduler().report(id, metadata).await?;
-    Ok(json(&RatesDocument::of(&view.rates)))
+    Ok(json(&documents::rates(&view.rates)))
 }
 
 /// Which aggregators are wanted.
@@ -75,7 +76,7 @@ pub(super) struct ListQuery {
 #[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
 struct AggregatorPage {
     /// By id, without their metadata.
-    items: Vec<AggregatorDocument>,
+    items: Vec<Aggregator>,
     /// The cursor of the next page, if there is one.
     #[schema(nullable = false)]
     next: Option<String>,
@@ -101,7 +102,7 @@ pub(super) async fn aggregator_list(
     let limit = pagination::limit(query.limit)?;
     let found = room.app.scheduler().aggregators(query.after.as_ref().map(|StoredName(name)| name), limit + 1);
     let (found, next) = pagination::cut(found, limit, |last| last.id.to_string());
-    let items: Vec<_> = found.iter().map(|view| AggregatorDocument::brief(view)).collect();
+    let items: Vec<_> = found.iter().map(|view| documents::brief(view)).collect();
     Ok(pagination::respond(&uri, &items, next))
 }
 
@@ -112,14 +113,14 @@ pub(super) async fn aggregator_list(
     tag = "aggregators",
     summary = "Read an aggregator",
     params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
-    responses((status = 200, description = "The aggregator", body = AggregatorDocument), BadRequest, NotFound, InternalError)
+    responses((status = 200, description = "The aggregator", body = Aggregator), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn aggregator_get(
     State(room): State<ApiState>,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
-    Ok(json(&AggregatorDocument::whole(&view)))
+    Ok(json(&documents::full(&view)))
 }
 
 /// Reads what an aggregator may send.
@@ -129,14 +130,14 @@ pub(super) async fn aggregator_get(
     tag = "aggregators",
     summary = "Read what an aggregator may send",
     params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
-    responses((status = 200, description = "Its rates", body = RatesDocument), BadRequest, NotFound, InternalError)
+    responses((status = 200, description = "Its rates", body = AggregatorRates), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn aggregator_rates(
     State(room): State<ApiState>,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
-    Ok(json(&RatesDocument::of(&view.rates)))
+    Ok(json(&documents::rates(&view.rates)))
 }
 
 /// Streams what an aggregator may send as server-sent events.
@@ -180,7 +181,7 @@ fn rates(
             let rates = std::sync::Arc::clone(&views.borrow_and_update().rates);
             if rates.sequence > told {
                 let event = Event::default().id(rates.sequence.to_string()).event("rates");
-                let event = event.data(serde_json::to_string(&RatesDocument::of(&rates)).unwrap_or_default());
+                let event = event.data(serde_json::to_string(&documents::rates(&rates)).unwrap_or_default());
                 return Some((Ok(event), (views, stop, rates.sequence)));
             }
         }

@@ -12,8 +12,9 @@ use super::extract::FromQuery;
 use super::problem::{BadRequest, InternalError, Problem};
 use super::{ApiState, pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
-use formats::Instant;
-use formats::aggregator::StandingWord;
+use api::aggregator::AggregatorFreshness;
+use api::instant::Instant;
+use formats::aggregator;
 use kernel::id::Name;
 use kernel::scheduler::engine::AggregatorView;
 use mqtt::codec::topic;
@@ -55,7 +56,7 @@ pub(super) struct Offer {
     /// In which topology.
     topology: String,
     /// Whether it reported within its lease.
-    state: StandingWord,
+    state: AggregatorFreshness,
     /// When it was heard last.
     #[schema(value_type = String, format = DateTime)]
     heard_at: Instant,
@@ -161,8 +162,8 @@ fn offer(view: &AggregatorView, filter: &str) -> Option<Offer> {
         url: metadata.presence.url.as_ref().map(Name::to_string),
         node: metadata.node.to_string(),
         topology: view.topology.to_string(),
-        state: StandingWord::of(view.standing),
-        heard_at: Instant(view.heard_at),
+        state: aggregator::freshness(view.standing),
+        heard_at: Instant(view.heard_at.0),
         names,
         names_total: all.len(),
     })

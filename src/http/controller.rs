@@ -132,12 +132,12 @@ impl ControllerView {
             url: controller.address.as_ref().map(ToString::to_string),
             topology: controller.topology.to_string(),
             reachable: status.reachable,
-            since: status.since.map(Instant),
+            since: status.since.map(|at| Instant(at.0)),
             rules: RuleFigures { intended: status.intended, installed: status.installed, drifting: status.drifting },
             unsettled_allocations: status.unsettled,
-            settled_at: status.settled_at.map(Instant),
+            settled_at: status.settled_at.map(|at| Instant(at.0)),
             last_error: last_error.map(|error| error.to_string()),
-            last_error_at: last_error_at.map(Instant),
+            last_error_at: last_error_at.map(|at| Instant(at.0)),
             switches: switches.collect(),
         }
     }

@@ -23,9 +23,11 @@ impl From<Refusal> for Problem {
             Refusal::UnknownTopology(_) => of(&problem_catalogue::UNKNOWN_TOPOLOGY),
             Refusal::UnknownLink { .. } => of(&problem_catalogue::UNKNOWN_LINK),
             Refusal::UnknownAllocation(_) => of(&problem_catalogue::UNKNOWN_ALLOCATION),
-            Refusal::UnknownNode { field, .. } | Refusal::UnknownHop { field, .. } => {
-                of(&problem_catalogue::UNKNOWN_REFERENCE).with("field", field)
+            Refusal::UnknownNode { field, names, .. } => {
+                let nodes: Vec<_> = names.iter().map(|name| Value::from(name.as_str())).collect();
+                of(&problem_catalogue::UNKNOWN_REFERENCE).with("field", field).with("nodes", nodes)
             }
+            Refusal::UnknownHop { field, .. } => of(&problem_catalogue::UNKNOWN_REFERENCE).with("field", field),
             Refusal::UnknownClassType { .. } => of(&problem_catalogue::UNKNOWN_REFERENCE).with("field", "class_type"),
             Refusal::UnknownTeClass { field, .. } => of(&problem_catalogue::UNKNOWN_REFERENCE).with("field", field),
             Refusal::TopologyNotNamed { .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", "topology"),

@@ -87,7 +87,7 @@ impl<'a> EventView<'a> {
     /// An event.
     pub(super) fn of(fact: &'a Fact) -> Self {
         let data = EventData::of(&fact.record);
-        Self { sequence: fact.sequence.0, at: Instant(fact.at), kind: kind_of(&fact.record), data }
+        Self { sequence: fact.sequence.0, at: Instant(fact.at.0), kind: kind_of(&fact.record), data }
     }
 }
 

@@ -60,7 +60,7 @@ fn turned(news: &FieldEvent, wanted: Option<&StoredName>) -> Option<Event> {
         kind: TURNED,
         allocation: StoredAllocationId(*id),
         topology: topology.as_str(),
-        at: Instant(*at),
+        at: Instant(at.0),
         state: condition.state.into(),
         reason: condition.reason.as_deref(),
     };

@@ -121,7 +121,7 @@ fn api() -> OpenApiRouter<ApiState> {
         .layer(DefaultBodyLimit::max(formats::INPUT_MAX_BYTES));
     let reports = OpenApiRouter::new()
         .routes(routes!(aggregator::aggregator_report))
-        .layer(DefaultBodyLimit::max(formats::aggregator::METADATA_MAX_BYTES));
+        .layer(DefaultBodyLimit::max(api::aggregator::METADATA_MAX_BYTES));
     OpenApiRouter::with_openapi(Declared::openapi())
         .merge(uploads)
         .merge(reports)

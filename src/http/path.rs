@@ -204,7 +204,7 @@ impl CheckedPathQuery {
 
     fn resolve(&self, network: &Network, topology: &Name) -> Result<(NodeIx, NodeIx, Slot), Refusal> {
         let node = |field, name: &Name| {
-            let unknown = || Refusal::UnknownNode { field, name: name.clone(), topology: topology.clone() };
+            let unknown = || Refusal::UnknownNode { field, names: [name.clone()].into(), topology: topology.clone() };
             network.topology().node_named(name.as_str()).ok_or_else(unknown)
         };
         let (ingress, egress) = (node("ingress", &self.ingress)?, node("egress", &self.egress)?);

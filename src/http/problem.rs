@@ -126,6 +126,9 @@ pub(super) struct ProblemDocument {
     /// The member of the request that is at fault.
     #[schema(nullable = false)]
     field: Option<String>,
+    /// Of `unknown-reference`: the nodes that the topology does not have, sorted.
+    #[schema(nullable = false)]
+    nodes: Option<Vec<String>>,
     /// The line of the body that is at fault, counted from one.
     #[schema(nullable = false)]
     line: Option<u64>,

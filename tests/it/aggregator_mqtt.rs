@@ -4,12 +4,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use formats::Instant;
-use formats::aggregator::{MetadataDocument, RatesDocument};
+use api::aggregator::{AggregatorMetadata, AggregatorRates};
+use api::instant::Instant;
 use kernel::Command;
 use kernel::command::{Expected, OnMisfit};
 use kernel::scheduler::SchedulerSettings;
-use kernel::units::Millis;
 use mqtt;
 use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, QoS};
 use serde_json::{Value, json};
@@ -79,7 +78,7 @@ impl Office {
 
     fn metadata(&self, arrival_bps: u64) -> Value {
         json!({
-            "node": "a", "at": Instant(Millis(self.app.now().0)),
+            "node": "a", "at": Instant(self.app.now().0),
             "topics": [{"topic": "t", "qos_level": 1, "arrival_bps": arrival_bps,
                 "subscribers": [{"consumer": "client1", "node": "c"}]}]
         })
@@ -110,7 +109,7 @@ impl Client {
         }
     }
 
-    async fn rates(&mut self) -> RatesDocument {
+    async fn rates(&mut self) -> AggregatorRates {
         serde_json::from_slice(&self.next().await.2).unwrap()
     }
 }
@@ -127,14 +126,14 @@ async fn metadata_becomes_retained_rates_and_the_will_ends_a_boost() {
     aggregator.publish(&format!("{PREFIX}/ag1/metadata"), metadata.to_string()).await;
     let (topic, _, payload) = aggregator.next().await;
     assert_eq!(topic, rates_topic);
-    let rates: RatesDocument = serde_json::from_slice(&payload).unwrap();
+    let rates: AggregatorRates = serde_json::from_slice(&payload).unwrap();
     assert!(rates.levels[1].rate_bps >= 4_600_000, "{rates:?}");
     assert_eq!(rates.levels[1].destinations[0].node, "c");
     // Who comes later is told what is retained.
     let mut watcher = office.client("watcher", &rates_topic, None).await;
     let (_, retained, payload) = watcher.next().await;
     assert!(retained);
-    assert_eq!(serde_json::from_slice::<RatesDocument>(&payload).unwrap(), rates);
+    assert_eq!(serde_json::from_slice::<AggregatorRates>(&payload).unwrap(), rates);
     // The connection breaks: the will is published, and the backlog counts no longer.
     drop(aggregator);
     let after = watcher.rates().await;
@@ -154,8 +153,8 @@ async fn who_is_forgotten_leaves_nothing_retained() {
         if payload.is_empty() {
             break;
         }
-        let rates: RatesDocument = serde_json::from_slice(&payload).unwrap();
-        assert!(told.last().is_none_or(|last: &RatesDocument| last.sequence < rates.sequence));
+        let rates: AggregatorRates = serde_json::from_slice(&payload).unwrap();
+        assert!(told.last().is_none_or(|last: &AggregatorRates| last.sequence < rates.sequence));
         told.push(rates);
     }
     assert_eq!(told.last().unwrap().levels[1].rate_bps, 0, "lost before it is forgotten");
@@ -168,7 +167,7 @@ async fn who_is_forgotten_leaves_nothing_retained() {
 async fn whatever_else_is_published_changes_nothing_for_others() {
     let office = Office::open(600_000).await;
     let mut client = office.client("ag1", &format!("{PREFIX}/+/rates"), None).await;
-    let nowhere = json!({"node": "zz", "at": Instant(Millis(office.app.now().0))});
+    let nowhere = json!({"node": "zz", "at": Instant(office.app.now().0)});
     let future = json!({"node": "a", "at": "2999-01-01T00:00:00Z"});
     for payload in [
         b"".to_vec(),
@@ -198,10 +197,10 @@ fn the_document_shows_what_is_spoken() {
     let document: Value = yaml_serde::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(document["asyncapi"], "3.0.0");
     let example = |message: &str| document["components"]["messages"][message]["examples"][0]["payload"].clone();
-    let metadata: MetadataDocument = serde_json::from_value(example("metadata")).unwrap();
+    let metadata: AggregatorMetadata = serde_json::from_value(example("metadata")).unwrap();
     assert_eq!(serde_json::to_value(&metadata).unwrap(), example("metadata"), "the example leaves something out");
-    metadata.metadata().unwrap();
-    let rates: RatesDocument = serde_json::from_value(example("rates")).unwrap();
+    formats::aggregator::report(&metadata).unwrap();
+    let rates: AggregatorRates = serde_json::from_value(example("rates")).unwrap();
     assert_eq!(serde_json::to_value(&rates).unwrap(), example("rates"), "the example leaves something out");
     // Member by member, at every depth, the schemas have what the examples have.
     for message in ["metadata", "rates"] {

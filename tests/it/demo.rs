@@ -9,11 +9,11 @@ use gateway::generator::SourceSpec;
 use watermaster::cli::demo::backbone;
 use watermaster::cli::demo::claims::RunSummary;
 use watermaster::cli::demo::figure;
-use watermaster::cli::demo::live_log::Notices;
-use watermaster::cli::demo::samples::{DemoRun, Happening, Latency, LevelSample, Sample, places};
+use watermaster::cli::demo::live_log::LiveLog;
+use watermaster::cli::demo::samples::{DemoEvent, DemoRun, Latency, LevelSample, Sample, places};
 use watermaster::cli::demo::scenario::{
     AGGREGATORS, BACKGROUND_BPS, HEAVY, HEAVY_LEVEL, HEAVY_TIMES, LINK_BPS, ScenarioAction, Tempo, Timeline, WithHeavy,
-    sources, topology, wishes,
+    sources, subscriptions, topology,
 };
 use watermaster::cli::demo::text;
 
@@ -61,8 +61,9 @@ fn the_parts_can_read_the_scenario() {
     assert!(2 * 9 * least + BACKGROUND_BPS < LINK_BPS * 6 / 10);
 
     let gateways: Vec<String> = (1..=3).map(|port| format!("http://127.0.0.1:{port}")).collect();
-    let read =
-        |with| wishes(with, &gateways).iter().map(|text| text.parse::<SubscriptionSpec>().unwrap()).collect::<Vec<_>>();
+    let read = |with| {
+        subscriptions(with, &gateways).iter().map(|text| text.parse::<SubscriptionSpec>().unwrap()).collect::<Vec<_>>()
+    };
     let (first, second) = (read(WithHeavy::No), read(WithHeavy::Yes));
     assert_eq!((first.len(), second.len()), (9, 10));
     let offered: BTreeSet<String> =
@@ -119,10 +120,10 @@ fn run() -> DemoRun {
     };
     let samples = (0..=at(ScenarioAction::End)).step_by(250).map(sample).collect();
     let steps =
-        timeline.steps.iter().map(|(at_ms, step)| Happening { at_ms: *at_ms, text: step.words(), is_step: true });
-    let happenings = steps.collect();
+        timeline.steps.iter().map(|(at_ms, step)| DemoEvent { at_ms: *at_ms, text: step.words(), is_step: true });
+    let events = steps.collect();
     let latency = Latency { messages: 10, mean_ms: 5, max_ms: 9 };
-    DemoRun { policy: "max_min".to_owned(), happenings, samples, latencies: [[latency; 3]; 3], timeline }
+    DemoRun { policy: "max_min".to_owned(), events, samples, latencies: [[latency; 3]; 3], timeline }
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn the_figure_has_every_line_every_mark_and_no_script() {
     for (name, _) in AGGREGATORS {
         assert!(svg.contains(&format!(">{name}<")));
     }
-    for step in &record.happenings {
+    for step in &record.events {
         assert!(svg.contains(&step.text), "{}", step.text);
     }
     assert!(
@@ -143,7 +144,7 @@ fn the_figure_has_every_line_every_mark_and_no_script() {
         "its namespace, and nothing to be fetched"
     );
     // Nothing at all is a picture too.
-    let empty = DemoRun { samples: vec![], happenings: vec![], ..record };
+    let empty = DemoRun { samples: vec![], events: vec![], ..record };
     assert!(figure::svg(&empty).ends_with("</svg>\n"));
 }
 
@@ -178,8 +179,8 @@ fn the_verdict_is_found_in_the_numbers() {
 #[test]
 fn what_is_told_is_what_changed() {
     let record = run();
-    let mut notices = Notices::new(record.timeline.buffer_bytes);
-    let told: Vec<String> = record.samples.iter().flat_map(|sample| notices.note(sample)).collect();
+    let mut log = LiveLog::new(record.timeline.buffer_bytes);
+    let told: Vec<String> = record.samples.iter().flat_map(|sample| log.observe(sample)).collect();
     assert!(told.len() < 40, "{told:#?}");
     let said = |text: &str| told.iter().filter(|line| line.contains(text)).count();
     assert_eq!((said("is half full"), said("is full")), (1, 1));
@@ -191,7 +192,7 @@ fn the_end_is_told_in_a_table() {
     let summary = RunSummary::of(&run());
     let text = text::summary(&summary);
     assert!(text.contains("Ag1  0 insensitive  10.2 Mbit/s  4.40 Mbit/s"), "{text}");
-    assert!(text.contains("at most 2000 bytes") && !text.contains("NOT SEEN"), "{text}");
+    assert!(text.contains("at most 2000 bytes") && !text.contains("NOT OBSERVED"), "{text}");
     let all = text::comparison(&[summary.clone(), summary]);
     assert_eq!(all.matches("max_min").count(), 2, "{all}");
 }

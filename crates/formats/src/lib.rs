@@ -17,8 +17,6 @@ pub mod bandwidth_model;
 mod document;
 pub mod trace;
 pub use document::{Document, LinkDocument, NodeDocument, StateDocument};
-mod instant;
-pub use instant::Instant;
 
 mod attributes;
 mod topology_builder;

@@ -1,8 +1,8 @@
 //! The buffer of one QoS level: a lane for each subscription, one limit in bytes for all of them.
 //!
-//! As long as there is room anybody may use it. Without room, whoever has more than an equal part yields: by the policy of
-//! the topic in their own lane, or, where somebody with less than their part needs room, the longest lane gives up its
-//! oldest circular or newest fifo message. What is on its way to a consumer counts until it has arrived, and is not taken.
+//! While there is room any lane may use it. In a full buffer a lane with more than an equal part loses messages: its own new
+//! message goes by the policy of the topic; for a message of a lane with less than its part, the longest lane drops its
+//! oldest circular or newest fifo message. What is being delivered counts until it has arrived, and is not dropped.
 //!
 //! What must stay true: the bytes never exceed the limit; every message offered is delivered, waiting, on its way, or
 //! counted as dropped; a lane's messages leave in order; lanes that are ready share what is sent equally, in bytes.
@@ -10,18 +10,20 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::message::{OverflowPolicy, TopicMessage};
+use api::gateway::{BufferCounts, OverflowPolicy};
 
-/// A subscription, by the number in which it was made.
+use super::message::TopicMessage;
+
+/// A subscription, numbered in the order of creation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SubscriptionId(pub u64);
 
 /// A message in a lane.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BufferedMessage {
-    /// Its number there: whoever misses one knows that something was dropped.
+    /// The number in the lane, from 1: a gap tells the consumer what was dropped.
     pub sequence: u64,
-    /// What is shared with other lanes.
+    /// Shared with other lanes.
     pub message: Arc<TopicMessage>,
 }
 
@@ -35,46 +37,14 @@ pub enum LaneTarget {
     Away,
 }
 
-/// What became of messages, in messages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
-pub struct BufferCounts {
-    /// Came in.
-    pub offered: u64,
-    /// Arrived at their consumer.
-    pub delivered: u64,
-    /// New, and refused by `fifo`.
-    pub refused: u64,
-    /// Old, and overwritten by `circular`.
-    pub overwritten: u64,
-    /// Taken from a lane that had more than its part.
-    pub yielded: u64,
-    /// Larger than the whole buffer.
-    pub too_large: u64,
-    /// Not wanted by the consumer in spite of the subscription.
-    pub rejected: u64,
-    /// Waiting when their subscription ended.
-    pub abandoned: u64,
-}
-
-impl BufferCounts {
-    /// Everything that was lost.
-    pub fn dropped(&self) -> u64 {
-        self.refused + self.overwritten + self.yielded + self.too_large + self.rejected + self.abandoned
-    }
-
-    fn add(&mut self, what: impl Fn(&mut Self) -> &mut u64, count: u64) {
-        *what(self) += count;
-    }
-}
-
-/// How a delivery ended.
+/// How a delivery ended, for the messages of its batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Settled {
-    /// It arrived.
+pub enum DeliveryEnd {
+    /// Delivered: they are counted and leave.
     Delivered,
-    /// The consumer does not want it; trying again would not help.
+    /// Rejected by the consumer: they are dropped, for another attempt would not help.
     Rejected,
-    /// It did not arrive; it goes back to where it was.
+    /// Not delivered: they go back to where they were.
     Failed,
 }
 
@@ -85,10 +55,10 @@ struct Lane {
     flight: Vec<BufferedMessage>,
     /// Of all three.
     bytes: u64,
-    /// Of what is on its way.
+    /// Of the batch in flight.
     flight_bytes: u64,
     next_sequence: u64,
-    /// What it was sent in the virtual time of the level.
+    /// Bytes sent, in the virtual time of the level (start-time fair queueing).
     served: u64,
     is_open: bool,
     side: LaneTarget,
@@ -108,7 +78,7 @@ impl Lane {
         self.bytes - self.flight_bytes
     }
 
-    /// The one that came first.
+    /// The message that came first.
     fn front(&self) -> Option<&BufferedMessage> {
         match (self.fifo.front(), self.circular.front()) {
             (Some(fifo), Some(circular)) if fifo.sequence < circular.sequence => Some(fifo),
@@ -140,17 +110,17 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// An empty one.
+    /// An empty buffer.
     pub fn new(capacity_bytes: u64) -> Self {
         Self { capacity_bytes, bytes: 0, lanes: BTreeMap::new(), virtual_time: 0, counts: BufferCounts::default() }
     }
 
-    /// What it may hold.
+    /// The most it holds.
     pub fn capacity_bytes(&self) -> u64 {
         self.capacity_bytes
     }
 
-    /// What it holds.
+    /// What it holds, batches in flight included.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -160,17 +130,17 @@ impl Buffer {
         self.lanes.len()
     }
 
-    /// What became of everything.
+    /// What became of all messages.
     pub fn counts(&self) -> BufferCounts {
         self.counts
     }
 
-    /// What became of what was for one subscription, and the bytes that wait for it.
+    /// What became of a subscription's messages, and its bytes in the buffer.
     pub fn lane(&self, id: SubscriptionId) -> Option<(BufferCounts, u64)> {
         self.lanes.get(&id).map(|lane| (lane.counts, lane.bytes))
     }
 
-    /// A lane, closed as yet.
+    /// Adds a lane, closed as yet.
     pub fn add_lane(&mut self, id: SubscriptionId, side: LaneTarget) {
         self.lanes.entry(id).or_insert_with(|| Lane { next_sequence: 1, side, ..Lane::default() });
     }
@@ -180,7 +150,7 @@ impl Buffer {
         if let Some(lane) = self.lanes.remove(&id) {
             self.bytes -= lane.bytes;
             let lost = lane.fifo.len() + lane.circular.len() + lane.flight.len();
-            self.counts.add(|counts| &mut counts.abandoned, lost as u64);
+            self.counts.abandoned += lost as u64;
         }
     }
 
@@ -199,7 +169,7 @@ impl Buffer {
         }
     }
 
-    /// Puts a message into a lane, or not.
+    /// Puts a message into a lane, or counts why not.
     pub fn offer(&mut self, id: SubscriptionId, message: &Arc<TopicMessage>) {
         let size = message.bytes();
         let Some(lane) = self.lanes.get_mut(&id) else { return };
@@ -232,7 +202,7 @@ impl Buffer {
             let done = if own_bytes + size > part {
                 policy == OverflowPolicy::Circular && self.overwrite(id)
             } else {
-                self.have_longest_yield(part)
+                self.drop_from_longest(part)
             };
             if !done {
                 return false;
@@ -241,13 +211,13 @@ impl Buffer {
         true
     }
 
-    /// The oldest circular message of a lane goes.
+    /// Drops the oldest circular message of a lane.
     fn overwrite(&mut self, id: SubscriptionId) -> bool {
         let old = self.lanes.get_mut(&id).and_then(|lane| lane.circular.pop_front());
         self.lose(id, old, |counts| &mut counts.overwritten)
     }
 
-    fn have_longest_yield(&mut self, part: u64) -> bool {
+    fn drop_from_longest(&mut self, part: u64) -> bool {
         let over = self.lanes.iter().filter(|(_, lane)| lane.bytes > part && !lane.is_empty());
         let Some(id) = over.max_by_key(|(_, lane)| lane.bytes).map(|(id, _)| *id) else { return false };
         let lane = self.lanes.get_mut(&id);
@@ -272,9 +242,9 @@ impl Buffer {
     }
 
     fn count(&mut self, id: SubscriptionId, why: impl Fn(&mut BufferCounts) -> &mut u64) {
-        self.counts.add(&why, 1);
+        *why(&mut self.counts) += 1;
         if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.counts.add(&why, 1);
+            *why(&mut lane.counts) += 1;
         }
     }
 
@@ -283,9 +253,9 @@ impl Buffer {
         self.lanes.values().filter(|lane| lane.is_ready(side)).map(Lane::waiting_bytes).sum()
     }
 
-    /// The next messages to send to one subscription on one side: those of whoever was sent least, at least one, then as
-    /// many as fit. They stay here until [`Self::settle`].
-    pub fn take(
+    /// The next batch of one side: from the lane that was sent least, at least one message, then as many as fit. Its messages
+    /// stay here until [`Self::finish_delivery`].
+    pub fn next_batch(
         &mut self,
         side: LaneTarget,
         budget_bytes: u64,
@@ -309,26 +279,26 @@ impl Buffer {
         Some((*id, taken))
     }
 
-    /// What was taken has arrived, or not.
-    pub fn settle(&mut self, id: SubscriptionId, settled: Settled) {
+    /// The delivery of a lane's batch ended.
+    pub fn finish_delivery(&mut self, id: SubscriptionId, end: DeliveryEnd) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let flight = std::mem::take(&mut lane.flight);
         let bytes = std::mem::take(&mut lane.flight_bytes);
         let count = flight.len() as u64;
-        let why: fn(&mut BufferCounts) -> &mut u64 = match settled {
-            Settled::Failed => {
+        let why: fn(&mut BufferCounts) -> &mut u64 = match end {
+            DeliveryEnd::Failed => {
                 for item in flight.into_iter().rev() {
                     lane.queue(item.message.policy).push_front(item);
                 }
                 return;
             }
-            Settled::Delivered => |counts| &mut counts.delivered,
-            Settled::Rejected => |counts| &mut counts.rejected,
+            DeliveryEnd::Delivered => |counts| &mut counts.delivered,
+            DeliveryEnd::Rejected => |counts| &mut counts.rejected,
         };
         lane.bytes -= bytes;
         self.bytes -= bytes;
-        lane.counts.add(why, count);
-        self.counts.add(why, count);
+        *why(&mut lane.counts) += count;
+        *why(&mut self.counts) += count;
     }
 }
 

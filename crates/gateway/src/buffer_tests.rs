@@ -62,7 +62,7 @@ proptest! {
                     buffer.offer(id, &message(bytes, policy));
                 }
                 Act::Take(budget) => {
-                    if let Some((id, items)) = buffer.take(LaneTarget::Away, budget, 8) {
+                    if let Some((id, items)) = buffer.next_batch(LaneTarget::Away, budget, 8) {
                         prop_assert!(!items.is_empty() && items.len() <= 8);
                         prop_assert!(items.is_sorted_by_key(|item| item.sequence));
                         prop_assert!(items[0].sequence > last[&id], "delivered twice or out of order");
@@ -70,12 +70,12 @@ proptest! {
                 }
                 Act::Settle(lane, how) => {
                     let id = SubscriptionId(lane);
-                    let how = [Settled::Delivered, Settled::Rejected, Settled::Failed][usize::from(how)];
+                    let how = [DeliveryEnd::Delivered, DeliveryEnd::Rejected, DeliveryEnd::Failed][usize::from(how)];
                     let newest = buffer.lanes.get(&id).and_then(|lane| lane.flight.last()).map(|item| item.sequence);
-                    if let (Some(newest), true) = (newest, how != Settled::Failed) {
+                    if let (Some(newest), true) = (newest, how != DeliveryEnd::Failed) {
                         last.insert(id, newest);
                     }
-                    buffer.settle(id, how);
+                    buffer.finish_delivery(id, how);
                 }
                 Act::Remove(lane) => buffer.remove_lane(SubscriptionId(lane)),
             }
@@ -109,9 +109,9 @@ proptest! {
                 }
             }
             if take {
-                let taken = buffer.take(LaneTarget::Away, 1, 1).map(|(_, items)| items[0].sequence);
+                let taken = buffer.next_batch(LaneTarget::Away, 1, 1).map(|(_, items)| items[0].sequence);
                 prop_assert_eq!(taken, naive.pop_front().map(|(sequence, _)| sequence));
-                buffer.settle(id, Settled::Delivered);
+                buffer.finish_delivery(id, DeliveryEnd::Delivered);
             }
             prop_assert_eq!(buffer.bytes(), used(&naive));
         }
@@ -130,9 +130,9 @@ proptest! {
             }
         }
         for _ in 0..60 {
-            let (id, items) = buffer.take(LaneTarget::Away, budget, 16).unwrap();
+            let (id, items) = buffer.next_batch(LaneTarget::Away, budget, 16).unwrap();
             sent[usize::try_from(id.0).unwrap()] += items.iter().map(|item| item.message.bytes()).sum::<u64>();
-            buffer.settle(id, Settled::Delivered);
+            buffer.finish_delivery(id, DeliveryEnd::Delivered);
         }
         let (least, most) = (sent.iter().min().unwrap(), sent.iter().max().unwrap());
         prop_assert!(most - least <= 2 * budget.max(700), "{sent:?}");
@@ -158,10 +158,10 @@ fn a_dead_lane_yields_to_a_living_one() {
         }
         assert_eq!((buffer.lane(dead).unwrap().1, buffer.lane(living).unwrap().1), (5 * size, 5 * size));
         assert_eq!(buffer.counts().yielded, 5);
-        let (id, items) = buffer.take(LaneTarget::Away, u64::MAX, 99).unwrap();
+        let (id, items) = buffer.next_batch(LaneTarget::Away, u64::MAX, 99).unwrap();
         assert_eq!((id, items.len()), (living, 5));
         assert!(
-            buffer.take(LaneTarget::Away, u64::MAX, 99).is_none(),
+            buffer.next_batch(LaneTarget::Away, u64::MAX, 99).is_none(),
             "the dead lane is closed, the other has something on its way"
         );
     }
@@ -176,9 +176,9 @@ fn what_fails_goes_back_in_order() {
     for policy in [OverflowPolicy::Fifo, OverflowPolicy::Circular, OverflowPolicy::Circular, OverflowPolicy::Fifo] {
         buffer.offer(id, &message(9, policy));
     }
-    let first = buffer.take(LaneTarget::Away, u64::MAX, 3).unwrap().1;
-    buffer.settle(id, Settled::Failed);
-    let again = buffer.take(LaneTarget::Away, u64::MAX, 4).unwrap().1;
+    let first = buffer.next_batch(LaneTarget::Away, u64::MAX, 3).unwrap().1;
+    buffer.finish_delivery(id, DeliveryEnd::Failed);
+    let again = buffer.next_batch(LaneTarget::Away, u64::MAX, 4).unwrap().1;
     assert_eq!(again[..3], first[..]);
     assert_eq!(again.iter().map(|item| item.sequence).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }

@@ -1,5 +1,5 @@
-//! Delivery by POST: one task a subscription, one batch at a time. What the answer means is decided here; when to try
-//! again, in the machine.
+//! Delivery by POST: one task a subscription, one batch at a time. What an answer means is decided here; when to try again,
+//! in [`core`](super::core).
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -7,99 +7,101 @@ use std::sync::Arc;
 use reqwest::{Client, Response, StatusCode, Url, header};
 
 use super::buffer::SubscriptionId;
-use super::core::Ending;
+use super::core::DeliveryOutcome;
 use super::limits::CALLBACK_ANSWER_MAX_BYTES;
-use super::runtime::{DeliveryChannel, Shared, WorkerHandle};
-use super::subscription::met_at;
+use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
+use super::subscription::peer_endpoint;
 
-/// Carries the instance of the gateway that delivers, so that it knows its own deliveries if they come back.
+/// Carries the instance of the gateway that delivers, so that it recognises its own deliveries if they come back.
 pub(super) const INSTANCE_HEADER: &str = "x-watermaster-instance";
 
 /// Posts batches until the subscription or the gateway ends.
-pub(super) async fn deliver(shared: Arc<Shared>, client: Client, id: SubscriptionId, url: Url, hired: WorkerHandle) {
-    let WorkerHandle { epoch, mut deliveries, over } = hired;
+pub(super) async fn deliver(runtime: Arc<Runtime>, client: Client, id: SubscriptionId, url: Url, worker: WorkerHandle) {
+    let WorkerHandle { epoch, mut batches, cancelled } = worker;
     let mut was_failing = false;
-    let mut met = None;
+    let mut last_peer = None;
     loop {
-        let delivery = tokio::select! {
-            () = over.cancelled() => return,
-            delivery = deliveries.recv() => delivery,
+        let batch = tokio::select! {
+            () = cancelled.cancelled() => return,
+            batch = batches.recv() => batch,
         };
-        let Some(delivery) = delivery else { return };
-        let outcome = tokio::select! {
-            () = over.cancelled() => return,
-            outcome = post(&client, &url, &shared.identity.instance, delivery) => outcome,
+        let Some(batch) = batch else { return };
+        let answer = tokio::select! {
+            () = cancelled.cancelled() => return,
+            answer = post(&client, &url, &runtime.identity.instance, batch) => answer,
         };
-        let ending = outcome.ending;
-        match (ending, was_failing) {
-            (Ending::Arrived, true) => tracing::info!(subscription = %id, %url, "the consumer takes batches again"),
-            (Ending::Failed, false) => {
-                tracing::warn!(subscription = %id, %url, why = outcome.why, "a delivery failed; it will be tried again");
+        let (outcome, reason) = (answer.outcome, answer.reason);
+        match (outcome, was_failing) {
+            (DeliveryOutcome::Delivered, true) => {
+                tracing::info!(subscription = %id, %url, "the consumer accepts batches again");
             }
-            (Ending::Rejected, _) => {
-                tracing::warn!(subscription = %id, %url, why = outcome.why, "a batch was rejected")
+            (DeliveryOutcome::Failed, false) => {
+                tracing::warn!(subscription = %id, %url, reason, "a delivery failed; it will be tried again");
             }
-            (Ending::Gone, _) => tracing::warn!(subscription = %id, %url, why = outcome.why, "the subscription ends"),
+            (DeliveryOutcome::Rejected, _) => {
+                tracing::warn!(subscription = %id, %url, reason, "a batch was rejected");
+            }
+            (DeliveryOutcome::Gone, _) => tracing::warn!(subscription = %id, %url, reason, "the subscription ends"),
             _ => {}
         }
-        was_failing = ending == Ending::Failed;
-        if let Some(endpoint) = outcome.taken_at
-            && met.replace(endpoint) != Some(endpoint)
+        was_failing = outcome == DeliveryOutcome::Failed;
+        if let Some(peer) = answer.peer
+            && last_peer.replace(peer) != Some(peer)
         {
-            shared.tell(|machine, _| machine.meet(id, endpoint));
+            runtime.update(|core, _| core.observe_endpoint(id, peer));
         }
-        shared.settle(id, epoch, ending);
+        runtime.finish_delivery(id, epoch, outcome);
     }
 }
 
-struct DeliveryOutcome {
-    ending: Ending,
-    /// Where, if it arrived.
-    taken_at: Option<SocketAddrV4>,
-    why: String,
+struct PostAnswer {
+    outcome: DeliveryOutcome,
+    /// The other end of the connection, if the batch was delivered.
+    peer: Option<SocketAddrV4>,
+    reason: String,
 }
 
-async fn post(client: &Client, url: &Url, instance: &str, delivery: DeliveryChannel) -> DeliveryOutcome {
+async fn post(client: &Client, url: &Url, instance: &str, batch: RenderedBatch) -> PostAnswer {
     let request = client.post(url.clone()).header(header::CONTENT_TYPE, "application/json");
-    match request.header(INSTANCE_HEADER, instance).body(delivery.body).send().await {
+    match request.header(INSTANCE_HEADER, instance).body(batch.body).send().await {
         Ok(response) => {
             let status = response.status();
-            let peer = response.remote_addr().and_then(met_at);
-            swallow(response).await;
-            let (ending, why) = meaning(status);
-            let taken_at = peer.filter(|_| ending == Ending::Arrived);
-            DeliveryOutcome { ending, taken_at, why: format!("the answer was {status}{why}") }
+            let peer = response.remote_addr().and_then(peer_endpoint);
+            drain(response).await;
+            let (outcome, note) = outcome_of(status);
+            let peer = peer.filter(|_| outcome == DeliveryOutcome::Delivered);
+            PostAnswer { outcome, peer, reason: format!("the answer was {status}{note}") }
         }
         Err(error) => {
-            let kind = if error.is_timeout() {
+            let reason = if error.is_timeout() {
                 "no answer in time"
             } else if error.is_connect() {
                 "no connection"
             } else {
                 "the connection broke"
             };
-            DeliveryOutcome { ending: Ending::Failed, taken_at: None, why: kind.to_owned() }
+            PostAnswer { outcome: DeliveryOutcome::Failed, peer: None, reason: reason.to_owned() }
         }
     }
 }
 
 /// What a status means for a batch.
-fn meaning(status: StatusCode) -> (Ending, &'static str) {
+fn outcome_of(status: StatusCode) -> (DeliveryOutcome, &'static str) {
     match status {
-        StatusCode::LOOP_DETECTED => (Ending::Gone, ": the callback leads back to a gateway"),
-        StatusCode::GONE => (Ending::Gone, ": the consumer is gone for good"),
-        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            (Ending::Rejected, "")
-        }
-        StatusCode::UNPROCESSABLE_ENTITY => (Ending::Rejected, ""),
-        _ if status.is_success() => (Ending::Arrived, ""),
-        _ if status.is_redirection() => (Ending::Failed, ": redirects are not followed"),
-        _ => (Ending::Failed, ""),
+        StatusCode::LOOP_DETECTED => (DeliveryOutcome::Gone, ": the callback leads back to a gateway"),
+        StatusCode::GONE => (DeliveryOutcome::Gone, ": the consumer is gone for good"),
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::UNPROCESSABLE_ENTITY => (DeliveryOutcome::Rejected, ""),
+        _ if status.is_success() => (DeliveryOutcome::Delivered, ""),
+        _ if status.is_redirection() => (DeliveryOutcome::Failed, ": redirects are not followed"),
+        _ => (DeliveryOutcome::Failed, ""),
     }
 }
 
-/// A connection can be used again when its answer was read; one that talks too much is closed.
-async fn swallow(mut response: Response) {
+/// A connection can be used again once its answer was read; one with too long an answer is closed.
+async fn drain(mut response: Response) {
     let mut left = CALLBACK_ANSWER_MAX_BYTES;
     while let Ok(Some(chunk)) = response.chunk().await {
         match left.checked_sub(chunk.len()) {

@@ -1,44 +1,13 @@
-//! The HTTP clients of gateways and consumers: no redirects, no proxies, a limit on every wait and every answer.
+//! The HTTP clients of gateways and consumers: no redirects, no proxies, a limit on every wait.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use reqwest::{Client, Response, redirect};
+use reqwest::{Client, redirect};
 
-use super::limits::{CALLBACK_CONNECT_WAIT, EVENT_MAX_BYTES};
+use super::limits::CALLBACK_CONNECT_WAIT;
 
-/// Why there is no useful answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HttpClientError {
-    /// Nothing answered, or it broke off.
-    #[error("{}", innermost(.0))]
-    Http(#[from] reqwest::Error),
-    /// Something else was answered.
-    #[error("the answer was {status}{}", .detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
-    Status {
-        /// The status.
-        status: reqwest::StatusCode,
-        /// The detail of a problem, if it is one.
-        detail: Option<String>,
-    },
-    /// Too much was answered.
-    #[error("the answer has more than {EVENT_MAX_BYTES} bytes")]
-    TooLarge,
-    /// What was answered is not what should be.
-    #[error("the answer cannot be read: {0}")]
-    Body(#[from] serde_json::Error),
-}
-
-/// What reqwest says alone ("error sending request") helps nobody.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut source: &dyn std::error::Error = error;
-    while let Some(inner) = source.source() {
-        source = inner;
-    }
-    source.to_string()
-}
-
-/// A client whose requests take `wait` at most; `None`: those that read streams.
+/// A client whose requests take `wait` at most; `None`: for streams.
 ///
 /// # Errors
 /// TLS cannot be set up.
@@ -51,7 +20,7 @@ pub(super) fn client(wait: Option<Duration>) -> Result<Client, reqwest::Error> {
 /// # Errors
 /// TLS cannot be set up.
 pub(super) fn client_from(source: Option<Ipv4Addr>, wait: Option<Duration>) -> Result<Client, reqwest::Error> {
-    // Somebody may have installed it before.
+    // Another part of the process may have installed it before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder =
         Client::builder().redirect(redirect::Policy::none()).no_proxy().connect_timeout(CALLBACK_CONNECT_WAIT);
@@ -64,30 +33,4 @@ pub(super) fn client_from(source: Option<Ipv4Addr>, wait: Option<Duration>) -> R
         None => builder,
     }
     .build()
-}
-
-/// The body of a good answer.
-pub(super) async fn body(response: Response) -> Result<Vec<u8>, HttpClientError> {
-    let status = response.status();
-    let text = read(response).await?;
-    if status.is_success() {
-        return Ok(text);
-    }
-    #[derive(serde::Deserialize)]
-    struct Told {
-        detail: String,
-    }
-    let detail = serde_json::from_slice::<Told>(&text).ok().map(|told| told.detail.chars().take(500).collect());
-    Err(HttpClientError::Status { status, detail })
-}
-
-async fn read(mut response: Response) -> Result<Vec<u8>, HttpClientError> {
-    let mut text = vec![];
-    while let Some(chunk) = response.chunk().await? {
-        if text.len() + chunk.len() > EVENT_MAX_BYTES {
-            return Err(HttpClientError::TooLarge);
-        }
-        text.extend_from_slice(&chunk);
-    }
-    Ok(text)
 }

@@ -1,5 +1,5 @@
-//! Time: microseconds that only go forward, for paces and deadlines; the wall clock for what is told to others. The
-//! machines of this room take time as an argument; only this file reads clocks.
+//! Time: microseconds that only go forward, for rates and deadlines; the wall clock for documents. The pure parts of this
+//! crate take time as an argument; only this file reads clocks.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,7 +30,7 @@ impl GatewayClock {
         Self(Instant::now())
     }
 
-    /// What it shows.
+    /// The time since the start.
     pub fn now(self) -> SinceStart {
         SinceStart(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
@@ -45,16 +45,4 @@ impl GatewayClock {
 pub fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A time as it is told: RFC 3339 in UTC with milliseconds.
-pub fn rfc3339(ms: u64) -> String {
-    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-    format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX))
-}
-
-/// A time as it was told.
-pub fn parse_rfc3339(text: &str) -> Option<u64> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    Some(u64::try_from(time.as_millisecond()).unwrap_or(0))
 }

@@ -1,133 +1,136 @@
-//! The gateway as a machine: messages and subscriptions go in, batches come out as the plan allows. It does no I/O, and
-//! time is an argument.
+//! The gateway as a state machine: messages and subscriptions go in, batches come out as the rates allow. It does no I/O,
+//! and time is an argument.
 //!
-//! What must stay true: a subscription has at most one batch on its way; one that fails waits by itself and delays nobody.
+//! What must stay true: a subscription has at most one batch in flight; one whose deliveries fail delays no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
+use api::gateway::{BufferCounts, OverflowPolicy};
+use api::qos_level::{LEVELS, Level, PerLevel};
 use bytes::Bytes;
 
-use super::buffer::{Buffer, BufferCounts, BufferedMessage, LaneTarget, Settled, SubscriptionId};
+use super::buffer::{Buffer, BufferedMessage, DeliveryEnd, LaneTarget, SubscriptionId};
 use super::clock::SinceStart;
-use super::limits::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, LOCAL_BPS, PATIENCE_US, SUBSCRIPTIONS_MAX, TOPIC_MAX_BYTES};
-use super::message::{OverflowPolicy, TopicMessage};
-use super::qos_level::{LEVELS, Level, PerLevel};
-use super::rate_lease::{InForce, Learnt, LevelRates, RateLease};
+use super::limits::{
+    BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, LOCAL_BPS, SILENCE_MAX_US, SUBSCRIPTIONS_MAX, TOPIC_MAX_BYTES,
+};
+use super::message::TopicMessage;
+use super::rate_lease::{LevelRates, RateLease, RatesInForce, RatesUpdate};
 use super::rate_meter::RateMeter;
 use super::subscription::{ConsumerSubscription, DeliveryTarget, SubscribeError, SubscriptionTerms};
-use super::token_bucket::{Bucket, Paces};
-use super::topic_cache::{Content, Contents};
+use super::token_bucket::{LevelBuckets, TokenBucket};
+use super::topic_cache::{CachedTopic, TopicCache};
 use super::wire_cost::{self, OverheadMeter};
 use mqtt::codec::topic;
 
-/// How a machine is made.
+/// What a gateway's options say to its core.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GatewaySettings {
-    /// The gateway's node: consumers there need no link of the orchestrator, and so no rate of its plan.
+    /// The gateway's node: consumers there need no link of the orchestrator, and so no rate.
     pub node: String,
-    /// What may wait in each level.
+    /// The buffer of each level, in bytes.
     pub buffer_bytes: PerLevel<u64>,
-    /// What each level may send if the orchestrator never spoke.
+    /// What each level may send before the orchestrator ever answered, in bit/s.
     pub fallback_bps: PerLevel<u64>,
-    /// What happens without room, by topic filter; the first that matches counts.
+    /// What becomes of messages in a full buffer, by topic filter; the first that matches counts.
     pub policies: Vec<(String, OverflowPolicy)>,
-    /// For all other topics.
+    /// The policy of all other topics.
     pub policy: OverflowPolicy,
     /// The number of the first subscription.
     pub first_id: u64,
 }
 
-/// Messages for one subscription.
+/// The messages of one delivery.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeliveryBatch {
-    /// Whose.
+    /// The subscription.
     pub subscription: SubscriptionId,
-    /// In which level.
+    /// Its QoS level.
     pub level: Level,
-    /// What.
+    /// In the order of their numbers.
     pub items: Vec<BufferedMessage>,
 }
 
-/// How a delivery ended, as a consumer's answer says.
+/// The consumer's answer to a delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
-    /// It arrived.
-    Arrived,
-    /// The consumer does not want this batch.
+pub enum DeliveryOutcome {
+    /// It has the batch.
+    Delivered,
+    /// It does not accept this batch.
     Rejected,
-    /// It did not arrive this time.
+    /// None, or an error: the batch is sent again later.
     Failed,
-    /// It never will: the consumer is gone for good, or it is ourselves.
+    /// It is gone for good, or leads back to this gateway: the subscription ends.
     Gone,
 }
 
-/// The machine.
-#[derive(Clone, Debug)]
-pub struct Machine {
+/// The state of a gateway.
+#[derive(Debug)]
+pub struct GatewayCore {
     settings: GatewaySettings,
     buffers: PerLevel<Buffer>,
     arrivals: PerLevel<RateMeter>,
     sent: PerLevel<RateMeter>,
-    /// What sending to consumers elsewhere takes.
-    tolls: PerLevel<OverheadMeter>,
-    paces: Paces,
+    /// What sending to other nodes takes besides the messages.
+    overheads: PerLevel<OverheadMeter>,
+    buckets: LevelBuckets,
     /// For consumers at the gateway's own node.
-    local: Bucket,
-    plan: RateLease,
-    contents: Contents,
+    local: TokenBucket,
+    lease: RateLease,
+    topics: TopicCache,
     subscriptions: BTreeMap<SubscriptionId, ConsumerSubscription>,
-    /// Who waits after a failure, and until when.
-    resting: BTreeSet<(SinceStart, SubscriptionId)>,
-    /// When patience with somebody ends.
-    patience: BTreeSet<(SinceStart, SubscriptionId)>,
+    /// When the next attempt after a failed delivery is.
+    retries: BTreeSet<(SinceStart, SubscriptionId)>,
+    /// When a subscription without deliveries ends.
+    silence_ends: BTreeSet<(SinceStart, SubscriptionId)>,
     next_id: u64,
-    /// Counts changes of the subscriptions and of where they lead, from 1.
+    /// Counts changes of the subscriptions and their endpoints, from 1.
     revision: u64,
 }
 
-impl Machine {
-    /// One without topics and subscriptions.
+impl GatewayCore {
+    /// Without topics and subscriptions.
     pub fn new(now: SinceStart, settings: GatewaySettings) -> Self {
-        let plan = RateLease::new(settings.fallback_bps);
-        let mut machine = Self {
+        let lease = RateLease::new(settings.fallback_bps);
+        let mut core = Self {
             buffers: settings.buffer_bytes.map(Buffer::new),
             arrivals: Default::default(),
             sent: Default::default(),
-            tolls: Default::default(),
-            paces: Paces::default(),
-            local: Bucket::new(now, LOCAL_BPS),
-            plan,
-            contents: Contents::default(),
+            overheads: Default::default(),
+            buckets: LevelBuckets::default(),
+            local: TokenBucket::new(now, LOCAL_BPS),
+            lease,
+            topics: TopicCache::default(),
             subscriptions: BTreeMap::new(),
-            resting: BTreeSet::new(),
-            patience: BTreeSet::new(),
+            retries: BTreeSet::new(),
+            silence_ends: BTreeSet::new(),
             next_id: settings.first_id,
             revision: 1,
             settings,
         };
-        machine.obey(now);
-        machine
+        core.refresh_buckets(now);
+        core
     }
 
-    /// A device said something. Topics that the orchestrator could not be told of are ignored.
+    /// A message from a device. Topics that are no names to the orchestrator are ignored.
     pub fn offer(&mut self, now: SinceStart, at_ms: u64, name: &str, payload: Bytes) {
         if name.len() > TOPIC_MAX_BYTES || name.chars().any(char::is_control) {
             return;
         }
-        let name = self.contents.note(at_ms, name, payload.clone());
+        let name = self.topics.record(at_ms, name, payload.clone());
         let subscriptions = &self.subscriptions;
-        let routes = self.contents.routes(&name, self.revision, || {
-            let wanting = subscriptions.values().filter(|subscription| subscription.wants(&name));
-            wanting.map(|subscription| (subscription.wanted.level, subscription.id)).collect()
+        let routes = self.topics.routes(&name, self.revision, || {
+            let matching = subscriptions.values().filter(|subscription| subscription.matches(&name));
+            matching.map(|subscription| (subscription.terms.level, subscription.id)).collect()
         });
         if routes.is_empty() {
-            // Nobody needs it rendered: how large it would be is known well enough.
-            return self.contents.measure(now, &name, TopicMessage::bytes_about(&name, &payload));
+            // Without a subscription it is not rendered: an estimate of its size will do.
+            return self.topics.measure(now, &name, TopicMessage::bytes_about(&name, &payload));
         }
         let message = Arc::new(TopicMessage::new(Arc::clone(&name), &payload, self.policy_of(&name), at_ms));
-        self.contents.measure(now, &name, message.bytes());
+        self.topics.measure(now, &name, message.bytes());
         for (level, id) in routes.iter() {
             self.arrivals[level.at()].add(now, message.bytes());
             self.buffers[level.at()].offer(*id, &message);
@@ -139,133 +142,133 @@ impl Machine {
         own.map_or(self.settings.policy, |(_, policy)| *policy)
     }
 
-    /// Somebody subscribes.
+    /// Adds a subscription.
     ///
     /// # Errors
     /// There are too many.
-    pub fn subscribe(&mut self, now: SinceStart, wanted: SubscriptionTerms) -> Result<SubscriptionId, SubscribeError> {
+    pub fn subscribe(&mut self, now: SinceStart, terms: SubscriptionTerms) -> Result<SubscriptionId, SubscribeError> {
         if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
             return Err(SubscribeError::TooMany { max: SUBSCRIPTIONS_MAX });
         }
         let id = SubscriptionId(self.next_id);
         self.next_id += 1;
         self.revision += 1;
-        let buffer = &mut self.buffers[wanted.level.at()];
-        let is_here = wanted.node.as_ref().is_none_or(|node| *node == self.settings.node);
+        let buffer = &mut self.buffers[terms.level.at()];
+        let is_here = terms.node.as_ref().is_none_or(|node| *node == self.settings.node);
         buffer.add_lane(id, if is_here { LaneTarget::Here } else { LaneTarget::Away });
-        let is_stream = wanted.way == DeliveryTarget::Stream;
-        let subscription = ConsumerSubscription { id, wanted, failures: 0, silent_since: None, met: None };
+        let is_stream = terms.target == DeliveryTarget::Stream;
         if !is_stream {
             buffer.open(id);
         }
-        self.subscriptions.insert(id, subscription);
+        self.subscriptions.insert(id, ConsumerSubscription::new(id, terms));
         if is_stream {
-            self.fall_silent(now, id);
+            self.start_silence(now, id);
         }
         Ok(id)
     }
 
-    /// A subscription ends; whether there was one.
+    /// Ends a subscription; whether there was one.
     pub fn unsubscribe(&mut self, id: SubscriptionId) -> bool {
         let Some(subscription) = self.subscriptions.remove(&id) else { return false };
         self.revision += 1;
-        self.buffers[subscription.wanted.level.at()].remove_lane(id);
-        self.resting.retain(|(_, resting)| *resting != id);
+        self.buffers[subscription.terms.level.at()].remove_lane(id);
+        self.retries.retain(|(_, other)| *other != id);
         if let Some(since) = subscription.silent_since {
-            self.patience.remove(&(since.after(PATIENCE_US), id));
+            self.silence_ends.remove(&(since.after(SILENCE_MAX_US), id));
         }
         true
     }
 
-    /// It was seen where batches go. That stays known until they are seen to go elsewhere.
-    pub fn meet(&mut self, id: SubscriptionId, endpoint: SocketAddrV4) {
+    /// A delivery or stream of a subscription had this peer.
+    pub fn observe_endpoint(&mut self, id: SubscriptionId, endpoint: SocketAddrV4) {
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            self.revision += u64::from(subscription.meet(endpoint));
+            self.revision += u64::from(subscription.observe_endpoint(endpoint));
         }
     }
 
-    /// Somebody reads a stream from now on.
+    /// A stream is read from now on.
     pub fn attach(&mut self, id: SubscriptionId) {
-        self.speak(id);
+        self.end_silence(id);
         if let Some(subscription) = self.subscriptions.get(&id) {
-            self.buffers[subscription.wanted.level.at()].open(id);
+            self.buffers[subscription.terms.level.at()].open(id);
         }
     }
 
-    /// Nobody reads a stream any more; what was on its way goes back.
+    /// A stream is read no more; the batch in flight goes back.
     pub fn detach(&mut self, now: SinceStart, id: SubscriptionId) {
         if let Some(subscription) = self.subscriptions.get(&id) {
-            let buffer = &mut self.buffers[subscription.wanted.level.at()];
-            buffer.settle(id, Settled::Failed);
+            let buffer = &mut self.buffers[subscription.terms.level.at()];
+            buffer.finish_delivery(id, DeliveryEnd::Failed);
             buffer.close(id);
-            self.fall_silent(now, id);
+            self.start_silence(now, id);
         }
     }
 
-    fn fall_silent(&mut self, now: SinceStart, id: SubscriptionId) {
+    fn start_silence(&mut self, now: SinceStart, id: SubscriptionId) {
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
             let since = *subscription.silent_since.get_or_insert(now);
-            self.patience.insert((since.after(PATIENCE_US), id));
+            self.silence_ends.insert((since.after(SILENCE_MAX_US), id));
         }
     }
 
-    fn speak(&mut self, id: SubscriptionId) {
+    fn end_silence(&mut self, id: SubscriptionId) {
         if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            subscription.failures = 0;
+            subscription.delivery_answered();
             if let Some(since) = subscription.silent_since.take() {
-                self.patience.remove(&(since.after(PATIENCE_US), id));
+                self.silence_ends.remove(&(since.after(SILENCE_MAX_US), id));
             }
         }
     }
 
-    /// A batch has arrived, or not. Whether the subscription is still there.
-    pub fn settle(&mut self, now: SinceStart, id: SubscriptionId, ending: Ending) -> bool {
+    /// A delivery ended; whether the subscription is still there.
+    pub fn finish_delivery(&mut self, now: SinceStart, id: SubscriptionId, outcome: DeliveryOutcome) -> bool {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return false };
-        let buffer = &mut self.buffers[subscription.wanted.level.at()];
-        match ending {
-            Ending::Arrived => buffer.settle(id, Settled::Delivered),
-            Ending::Rejected => buffer.settle(id, Settled::Rejected),
-            Ending::Failed => {
-                subscription.failures = subscription.failures.saturating_add(1);
-                buffer.settle(id, Settled::Failed);
+        let buffer = &mut self.buffers[subscription.terms.level.at()];
+        match outcome {
+            DeliveryOutcome::Delivered => buffer.finish_delivery(id, DeliveryEnd::Delivered),
+            DeliveryOutcome::Rejected => buffer.finish_delivery(id, DeliveryEnd::Rejected),
+            DeliveryOutcome::Failed => {
+                let pause_us = u64::try_from(subscription.delivery_failed().as_micros()).unwrap_or(u64::MAX);
+                buffer.finish_delivery(id, DeliveryEnd::Failed);
                 buffer.close(id);
-                self.resting.insert((now.after(subscription.pause_us()), id));
-                self.fall_silent(now, id);
+                self.retries.insert((now.after(pause_us), id));
+                self.start_silence(now, id);
                 return true;
             }
-            Ending::Gone => {
+            DeliveryOutcome::Gone => {
                 self.unsubscribe(id);
                 return false;
             }
         }
-        self.speak(id);
+        self.end_silence(id);
         true
     }
 
-    /// The orchestrator spoke.
-    pub fn learn(&mut self, now: SinceStart, rates: LevelRates) -> Learnt {
-        let learnt = self.plan.learn(now, rates);
-        self.obey(now);
-        learnt
+    /// Rates of the orchestrator arrived.
+    pub fn apply_rates(&mut self, now: SinceStart, rates: LevelRates) -> RatesUpdate {
+        let update = self.lease.apply_rates(now, rates);
+        self.refresh_buckets(now);
+        update
     }
 
-    fn obey(&mut self, now: SinceStart) {
-        let InForce { levels_bps, is_work_conserving, .. } = self.plan.in_force(now);
-        self.paces.set(now, &levels_bps, is_work_conserving);
+    fn refresh_buckets(&mut self, now: SinceStart) {
+        let RatesInForce { levels_bps, is_work_conserving, .. } = self.lease.in_force(now);
+        self.buckets.set(now, &levels_bps, is_work_conserving);
     }
 
-    /// What time alone brings about: leases end, pauses end, patience ends. Returns those whose subscription ended.
+    /// What time alone brings about: the end of a lease, of a pause, of a subscription that was silent for too long. Returns
+    /// the subscriptions that ended.
     pub fn tick(&mut self, now: SinceStart) -> Vec<SubscriptionId> {
-        self.obey(now);
-        while let Some((until, id)) = self.resting.first().copied().filter(|(until, _)| *until <= now) {
-            self.resting.remove(&(until, id));
+        self.refresh_buckets(now);
+        while let Some((until, id)) = self.retries.first().copied().filter(|(until, _)| *until <= now) {
+            self.retries.remove(&(until, id));
             if let Some(subscription) = self.subscriptions.get(&id) {
-                self.buffers[subscription.wanted.level.at()].open(id);
+                self.buffers[subscription.terms.level.at()].open(id);
             }
         }
         let mut ended = vec![];
-        while let Some((until, id)) = self.patience.first().copied().filter(|(until, _)| *until <= now) {
-            self.patience.remove(&(until, id));
+        while let Some((until, id)) = self.silence_ends.first().copied().filter(|(until, _)| *until <= now) {
+            self.silence_ends.remove(&(until, id));
             if self.unsubscribe(id) {
                 ended.push(id);
             }
@@ -287,7 +290,7 @@ impl Machine {
             return None;
         }
         let budget = self.local.budget_bytes(now, wanted)?;
-        let (batch, bytes) = self.take(now, LaneTarget::Here, level, budget)?;
+        let (batch, bytes) = self.batch(now, LaneTarget::Here, level, budget)?;
         self.local.spend(bytes);
         Some(batch)
     }
@@ -295,15 +298,15 @@ impl Machine {
     fn dispatch_away(&mut self, now: SinceStart) -> Option<DeliveryBatch> {
         let wanted_bytes = self.wanted_bytes(LaneTarget::Away);
         Level::BEST_FIRST.into_iter().filter(|level| wanted_bytes[level.at()] > 0).find_map(|level| {
-            let permit = self.paces.permit(now, level, &wanted_bytes)?;
-            let (batch, bytes) = self.take(now, LaneTarget::Away, level, permit.bytes)?;
-            self.paces.spend(permit, bytes);
+            let permit = self.buckets.permit(now, level, &wanted_bytes)?;
+            let (batch, bytes) = self.batch(now, LaneTarget::Away, level, permit.bytes)?;
+            self.buckets.spend(permit, bytes);
             Some(batch)
         })
     }
 
-    /// A batch of a level and side, and what it costs.
-    fn take(
+    /// A batch of a level and side, and what it takes on the link.
+    fn batch(
         &mut self,
         now: SinceStart,
         side: LaneTarget,
@@ -311,27 +314,28 @@ impl Machine {
         budget_bytes: u64,
     ) -> Option<(DeliveryBatch, u64)> {
         let budget = wire_cost::messages_bytes(budget_bytes).min(BATCH_MAX_BYTES);
-        let (subscription, items) = self.buffers[level.at()].take(side, budget, BATCH_MAX_MESSAGES)?;
+        let (subscription, items) = self.buffers[level.at()].next_batch(side, budget, BATCH_MAX_MESSAGES)?;
         let messages_bytes = items.iter().map(|item| item.message.bytes()).sum::<u64>();
         let bytes = wire_cost::batch_bytes(messages_bytes);
         self.sent[level.at()].add(now, bytes);
         if side == LaneTarget::Away {
-            self.tolls[level.at()].add(now, messages_bytes, bytes);
+            self.overheads[level.at()].add(now, messages_bytes, bytes);
         }
         Some((DeliveryBatch { subscription, level, items }, bytes))
     }
 
-    /// What could be sent if there were credit.
+    /// What could be sent with unlimited credit.
     fn wanted_bytes(&self, side: LaneTarget) -> PerLevel<u64> {
         std::array::from_fn(|at| wire_cost::batch_bytes(self.buffers[at].ready_bytes(side)))
     }
 
     /// When [`Self::tick`] or [`Self::dispatch`] will have something to do, if nothing happens until then.
     pub fn next_deadline(&self, now: SinceStart) -> Option<SinceStart> {
-        let firsts = [self.resting.first(), self.patience.first()].into_iter().flatten().map(|(until, _)| *until);
+        let firsts = [self.retries.first(), self.silence_ends.first()].into_iter().flatten().map(|(until, _)| *until);
         let here: u64 = self.wanted_bytes(LaneTarget::Here).iter().sum();
         let local = if here > 0 { self.local.ready_at(here) } else { None };
-        let others = [self.paces.ready_at(&self.wanted_bytes(LaneTarget::Away)), self.plan.next_deadline(now), local];
+        let others =
+            [self.buckets.ready_at(&self.wanted_bytes(LaneTarget::Away)), self.lease.next_deadline(now), local];
         firsts.chain(others.into_iter().flatten()).min()
     }
 
@@ -345,9 +349,9 @@ impl Machine {
         self.subscriptions.get(&id)
     }
 
-    /// What became of messages for a subscription, and the bytes that wait.
+    /// What became of a subscription's messages, and its bytes in the buffer.
     pub fn lane(&self, subscription: &ConsumerSubscription) -> (BufferCounts, u64) {
-        self.buffers[subscription.wanted.level.at()].lane(subscription.id).unwrap_or_default()
+        self.buffers[subscription.terms.level.at()].lane(subscription.id).unwrap_or_default()
     }
 
     /// The buffer of a level.
@@ -355,32 +359,34 @@ impl Machine {
         &self.buffers[level.at()]
     }
 
-    /// What comes in and what is sent in each level, both as what it takes to send it.
+    /// What comes in and what is sent in each level, both with the overhead of sending, in bit/s.
     pub fn flows_bps(&self, now: SinceStart) -> PerLevel<(u64, u64)> {
-        std::array::from_fn(|at| (self.tolls[at].expect_bps(now, self.arrivals[at].bps(now)), self.sent[at].bps(now)))
+        std::array::from_fn(|at| {
+            (self.overheads[at].expect_bps(now, self.arrivals[at].bps(now)), self.sent[at].bps(now))
+        })
     }
 
-    /// What it takes to send what arrives of a topic to one consumer of a level.
-    pub fn topic_bps(&self, now: SinceStart, content: &Content, level: Level) -> u64 {
-        self.tolls[level.at()].expect_bps(now, content.meter.bps(now))
+    /// What it takes to send a topic to one consumer of a level, in bit/s.
+    pub fn topic_bps(&self, now: SinceStart, content: &CachedTopic, level: Level) -> u64 {
+        self.overheads[level.at()].expect_bps(now, content.meter.bps(now))
     }
 
-    /// What the machine knows of topics.
-    pub fn contents(&self) -> &Contents {
-        &self.contents
+    /// The topics with a last value.
+    pub fn topics(&self) -> &TopicCache {
+        &self.topics
     }
 
-    /// The rates in force, and the sequence number of those heard last.
-    pub fn rates(&self, now: SinceStart) -> (InForce, Option<u64>) {
-        (self.plan.in_force(now), self.plan.sequence())
+    /// The rates in force, and the sequence number of the orchestrator's last ones.
+    pub fn rates(&self, now: SinceStart) -> (RatesInForce, Option<u64>) {
+        (self.lease.in_force(now), self.lease.sequence())
     }
 
-    /// What happens to topics without a policy of their own.
+    /// The policy of topics without one of their own.
     pub fn policy(&self) -> OverflowPolicy {
         self.settings.policy
     }
 
-    /// Changes with every subscription and with where it leads.
+    /// Changes with every subscription and its endpoint.
     pub fn revision(&self) -> u64 {
         self.revision
     }

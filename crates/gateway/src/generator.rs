@@ -1,4 +1,4 @@
-//! The built-in traffic: sources that speak under a topic at a steady rate, through the gateway's own broker like any
+//! The built-in traffic: sources that publish under a topic at a steady rate, through the gateway's own broker like any
 //! device.
 
 use std::str::FromStr;
@@ -17,18 +17,18 @@ use mqtt::{Broker, LocalClientError, Message};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSpec {
-    /// Under which topic it speaks.
+    /// The topic.
     pub topic: String,
-    /// How much it says at a time.
+    /// The size of a payload, in bytes.
     #[serde(default = "payload_default")]
     pub payload_bytes: usize,
-    /// How much it says in a second, payloads only.
+    /// The rate of payloads, in bit/s.
     #[serde(default = "rate_default")]
     pub rate_bps: u64,
-    /// When it begins, after the gateway.
+    /// When it begins, in milliseconds after the gateway.
     #[serde(default)]
     pub start_ms: u64,
-    /// When it ends, after the gateway; absent: never.
+    /// When it ends, in milliseconds after the gateway; absent: never.
     #[serde(default)]
     pub stop_ms: Option<u64>,
 }
@@ -41,30 +41,30 @@ fn rate_default() -> u64 {
     8_000
 }
 
-/// Why a source is none.
+/// A text does not describe a source.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SourceError {
     /// Not `member=value`.
-    #[error("'{0}' is not of the form member=value")]
+    #[error("invalid source: '{0}' is not of the form member=value")]
     Form(String),
-    /// There is no such member.
-    #[error("a source has no '{0}': it has topic, payload_bytes, rate_bps, start_ms, stop_ms")]
+    /// An unknown member.
+    #[error("invalid source: unknown member '{0}'; known are topic, payload_bytes, rate_bps, start_ms, stop_ms")]
     Member(String),
-    /// No number.
-    #[error("{member}: '{value}' is no number")]
+    /// Not a number.
+    #[error("invalid source: {member} is '{value}', not a whole number")]
     Number {
-        /// Which member.
+        /// The member.
         member: String,
-        /// What it says.
+        /// Its value.
         value: String,
     },
-    /// No topic, or one that is none.
-    #[error("'{0}' is no topic to publish under")]
+    /// Not a topic name.
+    #[error("invalid source: '{0}' is not a topic name")]
     Topic(String),
     /// Over a limit.
-    #[error("{member} must be from {min} to {max}")]
+    #[error("invalid source: {member} is not from {min} to {max}")]
     Range {
-        /// Which member.
+        /// The member.
         member: &'static str,
         /// The least.
         min: u64,
@@ -105,10 +105,10 @@ impl FromStr for SourceSpec {
 }
 
 impl SourceSpec {
-    /// Whether it can be.
+    /// Checks topic, size and rate.
     ///
     /// # Errors
-    /// The first thing that cannot.
+    /// The first that is out of range.
     pub fn check(&self) -> Result<(), SourceError> {
         if topic::check_name(&self.topic).is_err() || self.topic.len() > TOPIC_MAX_BYTES {
             return Err(SourceError::Topic(self.topic.clone()));
@@ -123,7 +123,7 @@ impl SourceSpec {
         Ok(())
     }
 
-    /// How long from one message to the next.
+    /// The time from one message to the next.
     fn period(&self) -> Duration {
         let bits = u128::from(self.payload_bytes as u64) * 8;
         let ns = bits * 1_000_000_000 / u128::from(self.rate_bps.max(1));
@@ -131,9 +131,9 @@ impl SourceSpec {
     }
 }
 
-/// Speaks until its time or the gateway's is over.
+/// Publishes until the source ends or the gateway stops.
 pub(super) async fn run(spec: SourceSpec, broker: Broker, stop: CancellationToken) {
-    let over = async {
+    let ended = async {
         match spec.stop_ms {
             Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             None => std::future::pending().await,
@@ -141,16 +141,16 @@ pub(super) async fn run(spec: SourceSpec, broker: Broker, stop: CancellationToke
     };
     tokio::select! {
         () = stop.cancelled() => {}
-        () = over => tracing::info!(topic = spec.topic, "the source falls silent"),
-        Err(error) = speak(&spec, &broker) => tracing::error!(topic = spec.topic, %error, "the source broke"),
+        () = ended => tracing::info!(topic = spec.topic, "the source ends"),
+        Err(error) = publish(&spec, &broker) => tracing::error!(topic = spec.topic, %error, "the source broke"),
     }
 }
 
-async fn speak(spec: &SourceSpec, broker: &Broker) -> Result<std::convert::Infallible, LocalClientError> {
+async fn publish(spec: &SourceSpec, broker: &Broker) -> Result<std::convert::Infallible, LocalClientError> {
     let client = broker.client("generator").await?;
     let start = Instant::now() + Duration::from_millis(spec.start_ms);
     let mut ticks = interval_at(start, spec.period());
-    // Whoever was held up catches up: the rate counts, not the single moment.
+    // Late messages catch up: the mean rate counts.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for number in 0_u64.. {
         ticks.tick().await;
@@ -161,7 +161,7 @@ async fn speak(spec: &SourceSpec, broker: &Broker) -> Result<std::convert::Infal
     std::future::pending().await
 }
 
-/// A number, and filling up to the size.
+/// The number of the message, filled up to the size.
 fn payload(number: u64, bytes: usize) -> Bytes {
     let mut text = number.to_string().into_bytes();
     text.resize(bytes, b'.');

@@ -1,15 +1,36 @@
-//! The gateway (IoTGW-Ag) and the consumer: the edge of PSIoT-Orch. A separate program that happens to share a binary with
-//! the orchestrator and knows nothing of its insides: they speak over the network.
+//! The gateway (IoTGW-Ag) and the consumer: the edge of PSIoT-Orch (Moraes, Reale, Martins). A separate program that happens
+//! to share a binary with the orchestrator and knows nothing of its insides: they speak over the network.
 //!
 //! ```text
-//!     devices ──MQTT──▶ broker ──▶ machine: contents, buffers by level ──paces──▶ callbacks, streams ──▶ consumers
-//!                                     ▲ plan                │
-//!               orchestrator ──rates──┘ ◀────metadata───────┘
+//!     devices ──MQTT──▶ broker ──▶ core: contents, buffers by level ──paced──▶ callbacks, streams ──▶ consumers
+//!                                    ▲ rate lease              │
+//!              orchestrator ──rates──┘ ◀───────metadata────────┘
 //! ```
 //!
-//! Pure, with time as an argument: [`buffer`], [`pace`], [`meter`], [`contents`], [`plan`], [`travel`], and [`machine`], which they
-//! make up. The shell around it: `shared` (the lock, and what wakes whom), `server`, `callback`, `report`, [`generator`],
-//! `run`. [`consumer`] is the other side. [`wire`] has the documents, [`limits`] every limit.
+//! Pure, with time as an argument: [`buffer`], [`token_bucket`], [`rate_meter`], [`topic_cache`], [`rate_lease`],
+//! [`wire_cost`], and [`core`], which they make up. The shell around it: `runtime` (the lock, and the signals between
+//! tasks), `server`, `callback`, `orchestrator`, [`generator`], `run`. [`consumer`] is the other side. The documents are
+//! [`api::gateway`] and [`api::aggregator`]; [`limits`] has every limit.
+//!
+//! A gateway on free ports, without an orchestrator:
+//!
+//! ```
+//! use gateway::Gateway;
+//! use gateway::options::GatewayOptions;
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), gateway::GatewayError> {
+//! let anywhere = ([127, 0, 0, 1], 0).into();
+//! let options = GatewayOptions { listen: anywhere, mqtt_listen: anywhere, ..GatewayOptions::default() };
+//! let gateway = Gateway::build(options).await?;
+//! println!("subscribe at http://{}/v1/subscriptions", gateway.address());
+//! let stop = CancellationToken::new();
+//! stop.cancel(); // An operator's Ctrl-C.
+//! gateway.run(stop).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod run;
 pub use run::{Gateway, GatewayError};
@@ -38,9 +59,6 @@ pub mod consumer;
 
 mod client;
 pub mod clock;
-pub mod qos_level;
 pub mod limits;
 pub mod message;
 mod problem;
-mod sse;
-pub mod wire;

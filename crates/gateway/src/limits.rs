@@ -4,42 +4,40 @@ use std::time::Duration;
 
 /// The most subscriptions of one gateway.
 pub const SUBSCRIPTIONS_MAX: usize = 1_024;
-/// The most topics that a gateway knows the last value of; who is silent longest goes. The orchestrator takes no more.
+/// The most topics with a last value; the one that is silent longest is forgotten. The orchestrator accepts no more.
 pub const TOPICS_MAX: usize = 1_024;
-/// The most bytes of last values; who is silent longest goes.
+/// The most bytes of last values; the topic that is silent longest is forgotten.
 pub const LAST_VALUES_MAX_BYTES: usize = 32 << 20;
-/// The longest topic or filter: what the orchestrator takes as a name.
+/// The longest topic or filter: the longest name of the orchestrator.
 pub const TOPIC_MAX_BYTES: usize = 255;
 /// The longest name of a consumer or a node.
 pub const NAME_MAX_BYTES: usize = 255;
-/// The longest id of an aggregator, which is a level of MQTT topics.
-pub const AGGREGATOR_ID_MAX_BYTES: usize = 128;
 /// The longest callback URL.
 pub const CALLBACK_URL_MAX_BYTES: usize = 2_048;
 /// The largest body that a gateway reads.
 pub const BODY_MAX_BYTES: usize = 64 << 10;
 /// The largest packet that a device may send.
 pub const PACKET_MAX_BYTES: u32 = 256 << 10;
-/// What waits in a level unless said otherwise.
+/// The buffer of a level unless the options have another.
 pub const BUFFER_DEFAULT_BYTES: u64 = 1_000_000;
-/// The largest buffer that may be asked for.
+/// The largest buffer of a level.
 pub const BUFFER_MAX_BYTES: u64 = 1 << 32;
 
 /// The most messages of one batch.
 pub const BATCH_MAX_MESSAGES: usize = 256;
 /// The most bytes of one batch, but for a message that is larger by itself.
 pub const BATCH_MAX_BYTES: u64 = 64 << 10;
-/// What a batch is taken to cost besides its messages: the envelope, the head of the request and of the answer.
+/// What a batch takes besides its messages: the envelope, the head of the request and of the answer.
 pub const BATCH_OVERHEAD_BYTES: u64 = 600;
 /// How much of a batch one packet carries at most.
 pub const SEGMENT_BYTES: u64 = 1_400;
 /// What a packet takes besides: Ethernet, a label, IP and TCP with its usual options.
 pub const SEGMENT_OVERHEAD_BYTES: u64 = 70;
-/// What a message is taken to cost besides its rendered part: its sequence number.
+/// What a message takes besides its rendered part: its sequence number.
 pub const MESSAGE_OVERHEAD_BYTES: u64 = 36;
-/// What is sent to consumers at the gateway's own node at most: they share no link that the orchestrator knows of.
+/// The most that is sent to consumers at the gateway's own node, which share no link of the orchestrator.
 pub const LOCAL_BPS: u64 = 1_000_000_000;
-/// How long a bucket that nobody draws from fills.
+/// The time in which an idle bucket fills.
 pub const BUCKET_DEPTH_US: u64 = 100_000;
 
 /// How long a consumer may take to accept a connection.
@@ -49,27 +47,27 @@ pub const CALLBACK_WAIT: Duration = Duration::from_secs(10);
 /// How much of a consumer's answer is read so that its connection can be used again.
 pub const CALLBACK_ANSWER_MAX_BYTES: usize = 4 << 10;
 /// The first pause after a failed delivery; it doubles.
-pub const BACKOFF_MIN_US: u64 = 250_000;
+pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// The longest pause between deliveries that fail.
-pub const BACKOFF_MAX_US: u64 = 30_000_000;
-/// How long deliveries may fail, or nobody read a stream, until the subscription ends.
-pub const PATIENCE_US: u64 = 600_000_000;
+pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How long deliveries may fail, or a stream be unread, until the subscription ends.
+pub const SILENCE_MAX_US: u64 = 600_000_000;
 
-/// How often an aggregator reports unless said otherwise.
-pub const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// The interval of reports unless the options have another.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The least time between two reports.
 pub const REPORT_PAUSE: Duration = Duration::from_millis(50);
 /// The largest report: a little less than the orchestrator reads.
 pub const REPORT_MAX_BYTES: usize = 240 << 10;
-/// The most nodes with consumers in a report: the orchestrator takes no more.
+/// The most nodes with consumers in a report: the orchestrator accepts no more.
 pub const NODES_MAX: usize = 256;
 /// How long a node that the orchestrator does not know is left out of reports.
 pub const UNKNOWN_NODE_WAIT: Duration = Duration::from_secs(60);
 /// How long the orchestrator may take to answer.
 pub const ORCHESTRATOR_WAIT: Duration = Duration::from_secs(5);
-/// How long a gateway that stops waits for the orchestrator to hear of it.
+/// How long a gateway that stops waits for the answer to its last report.
 pub const FAREWELL_WAIT: Duration = Duration::from_secs(1);
-/// The longest silence on a stream of rates; its server says something every 15 seconds.
+/// The longest silence on a stream of rates; its server sends a comment every 15 seconds.
 pub const STREAM_SILENCE_MAX: Duration = Duration::from_secs(45);
 /// The first pause after the orchestrator did not answer; it doubles.
 pub const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -77,9 +75,9 @@ pub const RETRY_MIN: Duration = Duration::from_millis(100);
 pub const RETRY_MAX: Duration = Duration::from_secs(5);
 /// The largest event of a stream of server-sent events, and the largest answer that is read.
 pub const EVENT_MAX_BYTES: usize = 1 << 20;
-/// The longest lease that is believed.
+/// The longest lease; longer ones are cut.
 pub const LEASE_MAX_MS: u64 = 3_600_000;
-/// What a level may send if nobody ever said: 250, 350 and 400 kbit/s.
+/// What a level may send without an orchestrator: 250, 350 and 400 kbit/s.
 pub const FALLBACK_DEFAULT_BPS: [u64; 3] = [250_000, 350_000, 400_000];
 
 /// The most sources of one traffic generator.
@@ -90,16 +88,16 @@ pub const PAYLOAD_MAX_BYTES: usize = 128 << 10;
 pub const SOURCE_MAX_PER_S: u64 = 100_000;
 
 /// The most subscriptions of one consumer.
-pub const WISHES_MAX: usize = 256;
-/// The most topics that a consumer tells of one by one in its summary.
+pub const CONSUMER_SUBSCRIPTIONS_MAX: usize = 256;
+/// The most topics that a consumer's summary lists one by one.
 pub const SUMMARY_TOPICS_MAX: usize = 4_096;
 /// The largest batch that a consumer reads.
 pub const DELIVERY_MAX_BYTES: usize = 2 << 20;
-/// How often a consumer looks whether its subscriptions are still there.
-pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often a consumer checks that its subscriptions are still there, and asks which gateways offer a name.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// How many pages of gateways that offer a name a consumer reads.
 pub const LOOKUP_PAGES_MAX: usize = 16;
-/// How often streams that are silent say that they are there.
+/// How often an idle stream sends a comment.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a graceful stop may take.
 pub const STOP_WAIT: Duration = Duration::from_secs(3);

@@ -1,35 +1,25 @@
-//! A message from a device on its way to consumers. It is rendered once; whoever waits for it shares it.
+//! A message from a device on its way to consumers. It is rendered once; all lanes that hold it share the text.
 
 use std::sync::Arc;
 
+use api::gateway::OverflowPolicy;
+use api::instant::Instant;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::clock::rfc3339;
 use super::limits::MESSAGE_OVERHEAD_BYTES;
-
-/// What happens to messages of a topic when there is no room.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OverflowPolicy {
-    /// What is new is refused: history counts.
-    Fifo,
-    /// What is oldest goes: the present counts.
-    #[default]
-    Circular,
-}
 
 /// The names of the members and the time, in JSON.
 const MEMBERS_ABOUT_BYTES: usize = 60;
 
-/// A message.
+/// A message, rendered as [`api::gateway::MessageDocument`] but for its number.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TopicMessage {
     /// Its topic.
     pub topic: Arc<str>,
-    /// What happens to it without room.
+    /// What becomes of it in a full buffer.
     pub policy: OverflowPolicy,
     /// Its members as JSON, without the opening brace, for a sequence number comes first.
     members: Bytes,
@@ -38,7 +28,7 @@ pub struct TopicMessage {
 #[derive(Serialize)]
 struct MessageMembers<'a> {
     topic: &'a str,
-    at: String,
+    at: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +40,7 @@ impl TopicMessage {
     pub fn new(topic: Arc<str>, payload: &[u8], policy: OverflowPolicy, at_ms: u64) -> Self {
         let text = std::str::from_utf8(payload).ok();
         let payload_base64 = text.is_none().then(|| BASE64_STANDARD.encode(payload));
-        let members = MessageMembers { topic: &topic, at: rfc3339(at_ms), payload: text, payload_base64 };
+        let members = MessageMembers { topic: &topic, at: Instant(at_ms), payload: text, payload_base64 };
         // Texts always render.
         let rendered = serde_json::to_vec(&members).unwrap_or_default();
         let members = Bytes::from(rendered).slice(1..);

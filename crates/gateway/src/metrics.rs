@@ -1,17 +1,15 @@
-//! What a gateway counts, as OpenMetrics text, read when somebody asks.
+//! A gateway's metrics as OpenMetrics text, read at each request.
 
 use std::sync::atomic::AtomicU64;
 
+use api::gateway::{RateSource, StatusView};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::rate_lease::Source;
-use super::wire::StatusView;
-
-/// The media type of it.
+/// Its media type.
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -27,7 +25,7 @@ struct Dropped {
 
 type LevelGauge = Gauge<u64, AtomicU64>;
 
-/// Everything.
+/// All metrics of a status.
 ///
 /// # Errors
 /// Never in fact: text is written into memory.
@@ -35,7 +33,7 @@ pub(super) fn render(status: &StatusView) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("watermaster_gateway");
     draw_levels(status, &mut registry);
     draw_messages(status, &mut registry);
-    let led = i64::from(status.rates_from == Source::Orchestrator);
+    let led = i64::from(status.rates_from == RateSource::Orchestrator);
     for (name, help, value) in [
         ("led", "1 where the rates in force are the orchestrator's, 0 where they are a fallback", led),
         ("topics", "Topics of which the last value is known", i64::try_from(status.topics).unwrap_or(i64::MAX)),
@@ -71,7 +69,7 @@ fn draw_levels(status: &StatusView, registry: &mut Registry) {
         ("buffer_bytes", "What waits in a level"),
         ("buffer_capacity_bytes", "What may wait in a level"),
     ];
-    for (place, (name, help)) in names.into_iter().enumerate() {
+    for (index, (name, help)) in names.into_iter().enumerate() {
         let family = Family::<LevelLabel, LevelGauge>::default();
         for level in &status.levels {
             let amounts = [
@@ -82,7 +80,7 @@ fn draw_levels(status: &StatusView, registry: &mut Registry) {
                 level.buffer_bytes,
                 level.buffer_capacity_bytes,
             ];
-            let amount = amounts.get(place).copied().unwrap_or(0);
+            let amount = amounts.get(index).copied().unwrap_or(0);
             family.get_or_create(&LevelLabel { qos_level: level.qos_level.number() }).set(amount);
         }
         registry.register(name, help, family);
@@ -96,14 +94,7 @@ fn draw_messages(status: &StatusView, registry: &mut Registry) {
         let (qos_level, counts) = (level.qos_level.number(), level.counts);
         offered.get_or_create(&LevelLabel { qos_level }).inc_by(counts.offered);
         delivered.get_or_create(&LevelLabel { qos_level }).inc_by(counts.delivered);
-        for (reason, count) in [
-            ("refused", counts.refused),
-            ("overwritten", counts.overwritten),
-            ("yielded", counts.yielded),
-            ("too_large", counts.too_large),
-            ("rejected", counts.rejected),
-            ("abandoned", counts.abandoned),
-        ] {
+        for (reason, count) in counts.losses() {
             dropped.get_or_create(&Dropped { qos_level, reason }).inc_by(count);
         }
     }

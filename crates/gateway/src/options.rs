@@ -1,19 +1,19 @@
-//! What a gateway is told when it starts: by flags, the environment, or a TOML file whose unknown keys are refused.
+//! The options of a gateway: from flags, the environment, or a TOML file whose unknown keys are refused.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use api::aggregator::AGGREGATOR_ID_MAX_BYTES;
+use api::gateway::OverflowPolicy;
+use api::qos_level::PerLevel;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::generator::{SourceError, SourceSpec};
 use super::limits::{
-    AGGREGATOR_ID_MAX_BYTES, BUFFER_DEFAULT_BYTES, BUFFER_MAX_BYTES, FALLBACK_DEFAULT_BPS, NAME_MAX_BYTES,
-    REPORT_EVERY, SOURCES_MAX,
+    BUFFER_DEFAULT_BYTES, BUFFER_MAX_BYTES, FALLBACK_DEFAULT_BPS, NAME_MAX_BYTES, REPORT_INTERVAL, SOURCES_MAX,
 };
-use super::message::OverflowPolicy;
-use super::orchestrator::{Addresses, OrchestratorUrlError};
-use super::qos_level::PerLevel;
+use super::orchestrator::{OrchestratorUrlError, OrchestratorUrls};
 use super::subscription::routable;
 use mqtt::codec::topic;
 
@@ -21,13 +21,13 @@ use mqtt::codec::topic;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicPolicy {
-    /// Which: an MQTT filter.
+    /// The topics: an MQTT filter.
     pub topic: String,
-    /// What happens to their messages without room.
+    /// What becomes of their messages in a full buffer.
     pub policy: OverflowPolicy,
 }
 
-/// What a gateway is told.
+/// The options of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayOptions {
@@ -35,24 +35,24 @@ pub struct GatewayOptions {
     pub id: String,
     /// Its node in the orchestrator's topology.
     pub node: String,
-    /// Where consumers find it.
+    /// The address of the interface for consumers.
     pub listen: SocketAddr,
-    /// Where devices find it.
+    /// The address of the broker for devices.
     pub mqtt_listen: SocketAddr,
     /// The URL under which consumers find it; absent: that of `listen`, unless that is every address.
     pub advertise: Option<String>,
-    /// The address from which it sends to consumers, by which switches know its packets; absent: that of `listen`, if
-    /// others can reach it.
+    /// The address from which it sends to consumers, by which switches match its packets; absent: that of `listen`, if
+    /// other machines can reach it.
     pub source: Option<Ipv4Addr>,
-    /// Where the orchestrator is; absent: the fallback rates hold for ever.
+    /// The URL of the orchestrator; absent: the fallback rates hold for ever.
     pub orchestrator: Option<String>,
-    /// How often it reports.
+    /// The interval of reports.
     pub report_every_ms: u64,
-    /// What may wait in each level.
+    /// The buffer of each level, in bytes.
     pub buffer_bytes: PerLevel<u64>,
-    /// What each level may send without an orchestrator.
+    /// What each level may send without an orchestrator, in bit/s.
     pub fallback_bps: PerLevel<u64>,
-    /// What happens to messages without room.
+    /// What becomes of messages in a full buffer.
     pub policy: OverflowPolicy,
     /// The same for some topics; the first that matches counts.
     pub policies: Vec<TopicPolicy>,
@@ -71,7 +71,7 @@ impl Default for GatewayOptions {
             advertise: None,
             source: None,
             orchestrator: None,
-            report_every_ms: u64::try_from(REPORT_EVERY.as_millis()).unwrap_or(1_000),
+            report_every_ms: u64::try_from(REPORT_INTERVAL.as_millis()).unwrap_or(1_000),
             buffer_bytes: [BUFFER_DEFAULT_BYTES; 3],
             fallback_bps: FALLBACK_DEFAULT_BPS,
             policy: OverflowPolicy::default(),
@@ -81,53 +81,53 @@ impl Default for GatewayOptions {
     }
 }
 
-/// Why options cannot be.
+/// Options that no gateway can have.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
     /// The file cannot be read.
     #[error("{}: {error}", .path.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: std::io::Error,
     },
-    /// The file is not what it should be.
+    /// The file has unknown keys or invalid values.
     #[error("{}: {error}", .path.display())]
     Invalid {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why and where.
+        /// The reason, with its line.
         error: Box<toml::de::Error>,
     },
     /// The id cannot be a level of MQTT topics.
-    #[error("the id '{0}' must have 1 to {AGGREGATOR_ID_MAX_BYTES} bytes, no control characters and none of / + # $")]
+    #[error("invalid id '{0}': give 1 to {AGGREGATOR_ID_MAX_BYTES} bytes without control characters and / + # $")]
     Id(String),
-    /// The node is no name.
-    #[error("the node '{0}' must have 1 to {NAME_MAX_BYTES} bytes and no control characters")]
+    /// The node is not a name.
+    #[error("invalid node '{0}': give 1 to {NAME_MAX_BYTES} bytes without control characters")]
     Node(String),
-    /// Consumers could not follow it.
-    #[error("'{0}' is no http or https URL of at most {NAME_MAX_BYTES} bytes without credentials")]
+    /// Not a URL for consumers.
+    #[error("invalid advertise '{0}': give an http or https URL of at most {NAME_MAX_BYTES} bytes without credentials")]
     Advertise(String),
     /// A number is out of its range.
-    #[error("{name} is {value}, and must be from {min} to {max}")]
+    #[error("invalid {name}: {value} is not from {min} to {max}")]
     Range {
-        /// Which.
+        /// The option.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: u64,
         /// The least.
         min: u64,
         /// The most.
         max: u64,
     },
-    /// A policy is for a filter that is none.
-    #[error("a policy is for '{0}', which is no topic filter")]
+    /// The topics of a policy are not a filter.
+    #[error("invalid policy: '{0}' is not a topic filter")]
     Filter(String),
-    /// A source cannot be.
+    /// A source is invalid.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The orchestrator's URL is none.
+    /// The orchestrator's URL is invalid.
     #[error(transparent)]
     Orchestrator(#[from] OrchestratorUrlError),
 }
@@ -136,17 +136,17 @@ impl GatewayOptions {
     /// Reads a TOML file.
     ///
     /// # Errors
-    /// It cannot be read, or says something unknown.
+    /// It cannot be read, or has unknown keys or invalid values.
     pub fn read(path: &Path) -> Result<Self, OptionsError> {
         let text =
             std::fs::read_to_string(path).map_err(|error| OptionsError::Unreadable { path: path.to_owned(), error })?;
         toml::from_str(&text).map_err(|error| OptionsError::Invalid { path: path.to_owned(), error: Box::new(error) })
     }
 
-    /// Whether a gateway can be like this.
+    /// Whether a gateway can have these options.
     ///
     /// # Errors
-    /// The first thing that cannot.
+    /// The first option that is invalid.
     pub fn check(&self) -> Result<(), OptionsError> {
         let is_name = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
         if !is_name(&self.id) || self.id.len() > AGGREGATOR_ID_MAX_BYTES || self.id.contains(['/', '+', '#', '$']) {
@@ -172,16 +172,16 @@ impl GatewayOptions {
         for source in &self.generate {
             source.check()?;
         }
-        self.addresses().map(|_| ())
+        self.orchestrator_urls().map(|_| ())
     }
 
-    /// Under which URL consumers find a gateway that listens at `address`.
+    /// The URL at which consumers find a gateway that listens at `address`.
     pub(super) fn public_url(&self, address: SocketAddr) -> Option<String> {
         let own = || (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
         self.advertise.clone().or_else(own)
     }
 
-    /// From which address a gateway that listens at `address` sends to consumers.
+    /// The address from which a gateway that listens at `address` sends to consumers.
     pub(super) fn source(&self, address: SocketAddr) -> Option<Ipv4Addr> {
         let own = match address.ip() {
             IpAddr::V4(own) => routable(own),
@@ -190,9 +190,9 @@ impl GatewayOptions {
         self.source.or(own)
     }
 
-    pub(super) fn addresses(&self) -> Result<Option<Addresses>, OptionsError> {
-        let addresses = self.orchestrator.as_deref().map(|url| Addresses::new(url, &self.id));
-        Ok(addresses.transpose()?)
+    pub(super) fn orchestrator_urls(&self) -> Result<Option<OrchestratorUrls>, OptionsError> {
+        let urls = self.orchestrator.as_deref().map(|url| OrchestratorUrls::new(url, &self.id));
+        Ok(urls.transpose()?)
     }
 }
 

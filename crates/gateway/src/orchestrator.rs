@@ -1,148 +1,138 @@
-//! What passes between a gateway and the orchestrator: metadata there, rates back, over HTTP. Without an orchestrator the
-//! gateway goes on; when there is one again, the next report registers it there.
+//! The exchange with the orchestrator over HTTP: metadata there, rates back. Without an orchestrator the gateway goes on;
+//! when there is one again, the next report registers it there.
 //!
-//! What must stay true: nothing that the orchestrator does or leaves undone stops the gateway; nothing is asked of it more
-//! often than the limits say.
+//! What must stay true: nothing that the orchestrator does or leaves undone stops the gateway; requests are no more frequent
+//! than the limits say.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use reqwest::{Client, StatusCode, Url};
+use api::aggregator::AggregatorRates;
+use api::client::{ClientError, body};
+use api::retry::Retry;
+use api::sse::{SseDecoder, SseError};
+use reqwest::{Client, Url};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::client::{HttpClientError, body};
 use super::clock::wall_ms;
-use super::limits::{FAREWELL_WAIT, REPORT_PAUSE, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX, UNKNOWN_NODE_WAIT};
-use super::rate_lease::Learnt;
-use super::runtime::Shared;
-use super::sse::{Decoder, StreamError};
+use super::limits::{
+    EVENT_MAX_BYTES, FAREWELL_WAIT, REPORT_PAUSE, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX, UNKNOWN_NODE_WAIT,
+};
+use super::rate_lease::{LevelRates, RatesError, RatesUpdate};
+use super::runtime::Runtime;
 use super::view;
-use super::wire::{RatesDocument, RatesError};
 
-/// Where the orchestrator is, for one aggregator.
+/// The orchestrator's URLs for one aggregator.
 #[derive(Clone, Debug)]
-pub(super) struct Addresses {
+pub(super) struct OrchestratorUrls {
     pub(super) metadata: Url,
     pub(super) rates: Url,
 }
 
-/// The URL of the orchestrator is none.
+/// A text is not the URL of an orchestrator.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("'{0}' is no http or https URL of an orchestrator")]
+#[error("invalid orchestrator '{0}': give an http or https URL, such as http://127.0.0.1:8080")]
 pub struct OrchestratorUrlError(String);
 
-impl Addresses {
+impl OrchestratorUrls {
     /// Below the orchestrator's own URL.
     pub(super) fn new(orchestrator: &str, id: &str) -> Result<Self, OrchestratorUrlError> {
-        let none = || OrchestratorUrlError(orchestrator.to_owned());
-        let base: Url = orchestrator.parse().map_err(|_| none())?;
+        let invalid = || OrchestratorUrlError(orchestrator.to_owned());
+        let base: Url = orchestrator.parse().map_err(|_| invalid())?;
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
-            return Err(none());
+            return Err(invalid());
         }
         let below = |rest: &[&str]| {
             let mut url = base.clone();
-            url.path_segments_mut().map_err(|()| none())?.pop_if_empty().extend(["v1", "aggregators", id]).extend(rest);
+            let mut segments = url.path_segments_mut().map_err(|()| invalid())?;
+            segments.pop_if_empty().extend(["v1", "aggregators", id]).extend(rest);
+            drop(segments);
             Ok(url)
         };
         Ok(Self { metadata: below(&["metadata"])?, rates: below(&["rates", "stream"])? })
     }
 }
 
-/// Why nothing was learnt.
+/// Why no rates were applied.
 #[derive(Debug, thiserror::Error)]
-enum TalkError {
+enum OrchestratorError {
     #[error(transparent)]
-    Client(#[from] HttpClientError),
+    Client(#[from] ClientError),
+    #[error("the rates cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
     #[error(transparent)]
     Rates(#[from] RatesError),
     #[error(transparent)]
-    Stream(#[from] StreamError),
+    Stream(#[from] SseError),
     #[error("another gateway reports under this id: these rates are for its instance '{0}'")]
-    Another(String),
-    #[error("the stream was silent for too long")]
+    OtherInstance(String),
+    #[error("the stream was silent for more than {} s", STREAM_SILENCE_MAX.as_secs())]
     Silent,
     #[error("the stream ended")]
-    Over,
+    Ended,
 }
 
-impl From<reqwest::Error> for TalkError {
+impl From<reqwest::Error> for OrchestratorError {
     fn from(error: reqwest::Error) -> Self {
         Self::Client(error.into())
     }
 }
 
-/// Says once that something stopped working, and once that it works again.
-struct RetryLog {
+/// One exchange with the orchestrator, and when to try it again.
+struct Exchange {
     what: &'static str,
-    trouble: Option<String>,
-    pauses: backon::ExponentialBackoff,
+    retry: Retry,
 }
 
-fn pauses() -> backon::ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_jitter()
-        .with_min_delay(RETRY_MIN)
-        .with_max_delay(RETRY_MAX)
-        .without_max_times()
-        .build()
-}
-
-impl RetryLog {
+impl Exchange {
     fn new(what: &'static str) -> Self {
-        Self { what, trouble: None, pauses: pauses() }
+        Self { what, retry: Retry::new(RETRY_MIN, RETRY_MAX) }
     }
 
-    fn well(&mut self) {
-        if self.trouble.take().is_some() {
+    fn succeeded(&mut self) {
+        if self.retry.succeeded() {
             tracing::info!("{}: the orchestrator is back", self.what);
         }
-        self.pauses = pauses();
     }
 
-    fn bad(&mut self, error: &TalkError) -> Duration {
-        let trouble = error.to_string();
-        if self.trouble.as_ref() != Some(&trouble) {
+    /// The time until the next attempt.
+    fn failed(&mut self, error: &OrchestratorError) -> Duration {
+        let delay = self.retry.failed(&error.to_string());
+        if delay.is_news {
             tracing::warn!(%error, "{}: the orchestrator cannot be used; going on without", self.what);
-            self.trouble = Some(trouble);
         }
-        self.pauses.next().unwrap_or(RETRY_MAX).min(RETRY_MAX)
+        delay.pause
     }
 }
 
-/// Nodes that the orchestrator does not know: a report with one consumer there is refused as a whole, so they are left out
-/// for a while. Their consumers still get what is left of the rates.
+/// Nodes that the orchestrator does not know. It refuses a report with one consumer there as a whole, so they are left out
+/// for a while; their consumers still get what is left of the rates.
 #[derive(Default)]
 struct UnknownNodes {
-    nodes: BTreeSet<String>,
+    names: BTreeSet<String>,
     since: Option<Instant>,
 }
 
 impl UnknownNodes {
-    fn forgive(&mut self) {
+    fn expire(&mut self) {
         if self.since.is_some_and(|since| since.elapsed() > UNKNOWN_NODE_WAIT) {
             *self = Self::default();
         }
     }
 
-    /// Whether the error names a consumer's node that was not left out yet.
-    fn learn(&mut self, error: &TalkError, shared: &Shared) -> bool {
-        let TalkError::Client(HttpClientError::Status {
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            detail: Some(detail),
-        }) = error
-        else {
-            return false;
-        };
-        let named: Vec<String> = shared.read(|machine, _| {
-            let nodes = machine.subscriptions().filter_map(|found| found.wanted.node.clone());
-            nodes.filter(|node| detail.contains(&format!("'{node}'"))).collect()
+    /// Whether the problem names a consumer's node that was not left out yet.
+    fn extend(&mut self, error: &OrchestratorError, runtime: &Runtime) -> bool {
+        let OrchestratorError::Client(ClientError::Refused(problem)) = error else { return false };
+        let refused: BTreeSet<&str> = problem.nodes.iter().flatten().map(String::as_str).collect();
+        let of_consumers: BTreeSet<String> = runtime.read(|core, _| {
+            let nodes = core.subscriptions().filter_map(|subscription| subscription.terms.node.as_deref());
+            nodes.filter(|node| refused.contains(node)).map(str::to_owned).collect()
         });
-        let own = &shared.identity.node;
+        let own = &runtime.identity.node;
         let mut is_new = false;
-        for node in named.into_iter().filter(|node| node != own) {
-            if self.nodes.insert(node.clone()) {
+        for node in of_consumers.into_iter().filter(|node| node != own) {
+            if self.names.insert(node.clone()) {
                 tracing::warn!(node, "the orchestrator does not know this node: consumers there are not reported");
                 self.since.get_or_insert_with(Instant::now);
                 is_new = true;
@@ -153,121 +143,120 @@ impl UnknownNodes {
 }
 
 /// Reports at every interval and after every change of subscriptions, until the gateway stops.
-pub(super) async fn report(shared: Arc<Shared>, client: Client, addresses: Addresses, every: Duration) {
-    let mut mood = RetryLog::new("metadata");
-    let mut revisions = shared.revisions();
+pub(super) async fn run_reports(runtime: Arc<Runtime>, client: Client, urls: OrchestratorUrls, interval: Duration) {
+    let mut exchange = Exchange::new("metadata");
+    let mut revisions = runtime.revisions();
     let mut last_ms = 0;
     let mut unknown = UnknownNodes::default();
     loop {
         revisions.mark_unchanged();
-        unknown.forgive();
+        unknown.expire();
         // Each report is newer than the one before, even if the clock is not.
         last_ms = wall_ms().max(last_ms + 1);
-        let told = Instant::now();
-        let report = view::metadata(&shared, last_ms, &unknown.nodes);
-        let told_well = put(&shared, &client, &addresses.metadata, report).await;
-        let is_known = told_well.is_ok();
-        shared.count_report(is_known);
-        let pause = match told_well {
+        let started = Instant::now();
+        let report = view::metadata(&runtime, last_ms, &unknown.names);
+        let answer = send_report(&runtime, &client, &urls.metadata, report).await;
+        let is_accepted = answer.is_ok();
+        runtime.count_report(is_accepted);
+        let pause = match answer {
             Ok(()) => {
-                mood.well();
-                every
+                exchange.succeeded();
+                interval
             }
-            Err(error) if unknown.learn(&error, &shared) => REPORT_PAUSE,
-            Err(error) => mood.bad(&error),
+            Err(error) if unknown.extend(&error, &runtime) => REPORT_PAUSE,
+            Err(error) => exchange.failed(&error),
         };
         tokio::select! {
-            () = shared.stop.cancelled() => {
-                if is_known {
-                    take_leave(&shared, &client, &addresses.metadata, wall_ms().max(last_ms + 1)).await;
+            () = runtime.stop.cancelled() => {
+                if is_accepted {
+                    send_farewell(&runtime, &client, &urls.metadata, wall_ms().max(last_ms + 1)).await;
                 }
                 return;
             }
             () = sleep(pause) => {}
-            _ = revisions.changed() => tokio::time::sleep_until(told + REPORT_PAUSE).await,
+            _ = revisions.changed() => tokio::time::sleep_until(started + REPORT_PAUSE).await,
         }
     }
 }
 
-/// One report; the answer is what the gateway may send, and renews the lease.
-async fn put(shared: &Shared, client: &Client, url: &Url, report: Vec<u8>) -> Result<(), TalkError> {
+/// One report; the answer has the rates, and renews the lease.
+async fn send_report(runtime: &Runtime, client: &Client, url: &Url, report: Vec<u8>) -> Result<(), OrchestratorError> {
     let request = client.put(url.clone()).header(reqwest::header::CONTENT_TYPE, "application/json");
-    let response = request.body(report).send().await?;
-    let text = body(response).await?;
+    let text = body(request.body(report).send().await?, EVENT_MAX_BYTES).await?;
     // An orchestrator may answer without a body: rates come by the stream then.
-    if text.is_empty() { Ok(()) } else { learn(shared, &text) }
+    if text.is_empty() { Ok(()) } else { apply_rates(runtime, &text) }
 }
 
-/// A last report, without an instance and without anything to send: what was reserved is let go, and whoever starts next
-/// under this id is taken at once. Not heard, the lease does the same later.
-async fn take_leave(shared: &Shared, client: &Client, url: &Url, at_ms: u64) {
-    let told = timeout(FAREWELL_WAIT, put(shared, client, url, view::farewell(shared, at_ms))).await;
-    if !matches!(told, Ok(Ok(()) | Err(TalkError::Rates(_)))) {
-        tracing::debug!("the farewell was not heard");
+/// A last report, without an instance and without anything to send: reservations are released, and the next instance under
+/// this id is accepted at once. If it is lost, the lease does the same later.
+async fn send_farewell(runtime: &Runtime, client: &Client, url: &Url, at_ms: u64) {
+    let sent = timeout(FAREWELL_WAIT, send_report(runtime, client, url, view::farewell(runtime, at_ms))).await;
+    if !matches!(sent, Ok(Ok(()) | Err(OrchestratorError::Rates(_)))) {
+        tracing::debug!("the orchestrator did not answer the farewell");
     }
 }
 
-fn learn(shared: &Shared, text: &[u8]) -> Result<(), TalkError> {
-    let document: RatesDocument = serde_json::from_slice(text).map_err(HttpClientError::from)?;
-    if let Some(other) = document.instance.as_ref().filter(|told| **told != shared.identity.instance) {
-        return Err(TalkError::Another(other.clone()));
+fn apply_rates(runtime: &Runtime, text: &[u8]) -> Result<(), OrchestratorError> {
+    let document: AggregatorRates = serde_json::from_slice(text)?;
+    if let Some(other) = document.instance.as_ref().filter(|instance| **instance != runtime.identity.instance) {
+        return Err(OrchestratorError::OtherInstance(other.clone()));
     }
-    let rates = document.rates()?;
+    let rates = LevelRates::read(&document)?;
     let (sequence, levels_bps) = (rates.sequence, rates.levels_bps);
-    let before = shared.read(|machine, now| machine.rates(now).0);
-    match shared.tell(|machine, now| machine.learn(now, rates)) {
-        Learnt::Taken if before.levels_bps == levels_bps => {}
-        Learnt::Taken => tracing::info!(sequence, ?levels_bps, "new rates"),
-        Learnt::Outdated => tracing::debug!(sequence, "these rates are older than those in force"),
+    let before = runtime.read(|core, now| core.rates(now).0);
+    match runtime.update(|core, now| core.apply_rates(now, rates)) {
+        RatesUpdate::Applied if before.levels_bps == levels_bps => {}
+        RatesUpdate::Applied => tracing::info!(sequence, ?levels_bps, "new rates"),
+        RatesUpdate::Outdated => tracing::debug!(sequence, "these rates are older than those in force"),
     }
     Ok(())
 }
 
 /// Follows the stream of rates, again and again, until the gateway stops.
-pub(super) async fn follow(shared: Arc<Shared>, client: Client, addresses: Addresses) {
-    let mut mood = RetryLog::new("rates");
+pub(super) async fn follow_rates(runtime: Arc<Runtime>, client: Client, urls: OrchestratorUrls) {
+    let mut exchange = Exchange::new("rates");
     loop {
         let ended = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            ended = listen(&shared, &client, &addresses.rates, &mut mood) => ended,
+            () = runtime.stop.cancelled() => return,
+            ended = read_stream(&runtime, &client, &urls.rates, &mut exchange) => ended,
         };
-        let pause = mood.bad(&ended);
+        let pause = exchange.failed(&ended);
         tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = runtime.stop.cancelled() => return,
             () = sleep(pause) => {}
         }
     }
 }
 
 /// One stream, until it ends; why it did.
-async fn listen(shared: &Shared, client: &Client, url: &Url, mood: &mut RetryLog) -> TalkError {
+async fn read_stream(runtime: &Runtime, client: &Client, url: &Url, exchange: &mut Exchange) -> OrchestratorError {
     let request = client.get(url.clone()).header(reqwest::header::ACCEPT, "text/event-stream");
     let mut response = match timeout(STREAM_SILENCE_MAX, request.send()).await {
-        Err(_) => return TalkError::Silent,
+        Err(_) => return OrchestratorError::Silent,
         Ok(Err(error)) => return error.into(),
         Ok(Ok(response)) if response.status().is_success() => response,
         Ok(Ok(response)) => {
-            return match timeout(STREAM_SILENCE_MAX, body(response)).await {
+            return match timeout(STREAM_SILENCE_MAX, body(response, EVENT_MAX_BYTES)).await {
                 Ok(Err(error)) => error.into(),
-                _ => TalkError::Over,
+                _ => OrchestratorError::Ended,
             };
         }
     };
-    let (mut decoder, mut events) = (Decoder::default(), vec![]);
+    let (mut decoder, mut events) = (SseDecoder::new(EVENT_MAX_BYTES), vec![]);
     loop {
         let chunk = match timeout(STREAM_SILENCE_MAX, response.chunk()).await {
-            Err(_) => return TalkError::Silent,
+            Err(_) => return OrchestratorError::Silent,
             Ok(Err(error)) => return error.into(),
-            Ok(Ok(None)) => return TalkError::Over,
+            Ok(Ok(None)) => return OrchestratorError::Ended,
             Ok(Ok(Some(chunk))) => chunk,
         };
-        if let Err(error) = decoder.push(&chunk, &mut events) {
+        if let Err(error) = decoder.decode(&chunk, &mut events) {
             return error.into();
         }
         for event in events.drain(..).filter(|event| matches!(event.kind.as_str(), "rates" | "message" | "")) {
-            match learn(shared, event.data.as_bytes()) {
-                Ok(()) => mood.well(),
-                Err(error) => tracing::warn!(%error, "rates that cannot be read are ignored"),
+            match apply_rates(runtime, event.data.as_bytes()) {
+                Ok(()) => exchange.succeeded(),
+                Err(error) => tracing::warn!(%error, "these rates are ignored"),
             }
         }
     }
@@ -278,11 +267,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_below_the_orchestrator() {
-        let addresses = Addresses::new("http://127.0.0.1:8080/base/", "ag 1").unwrap();
-        assert_eq!(addresses.metadata.as_str(), "http://127.0.0.1:8080/base/v1/aggregators/ag%201/metadata");
-        assert_eq!(addresses.rates.as_str(), "http://127.0.0.1:8080/base/v1/aggregators/ag%201/rates/stream");
-        assert!(Addresses::new("127.0.0.1:8080", "a").is_err());
-        assert!(Addresses::new("mailto:x", "a").is_err());
+    fn urls_are_below_the_orchestrator() {
+        let urls = OrchestratorUrls::new("http://127.0.0.1:8080/base/", "ag 1").unwrap();
+        assert_eq!(urls.metadata.as_str(), "http://127.0.0.1:8080/base/v1/aggregators/ag%201/metadata");
+        assert_eq!(urls.rates.as_str(), "http://127.0.0.1:8080/base/v1/aggregators/ag%201/rates/stream");
+        assert!(OrchestratorUrls::new("127.0.0.1:8080", "a").is_err());
+        assert!(OrchestratorUrls::new("mailto:x", "a").is_err());
     }
 }

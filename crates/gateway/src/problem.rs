@@ -1,121 +1,99 @@
-//! RFC 9457 problems of the gateway's own interface.
+//! Refusals of the gateway's own interface, as RFC 9457 problems.
 
-use std::borrow::Cow;
-
+use api::problem::ProblemDocument;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
 use super::subscription::SubscribeError;
 
 /// Why a request has no success to answer.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub(super) struct Problem {
-    r#type: &'static str,
-    title: &'static str,
-    #[serde(serialize_with = "number")]
-    status: StatusCode,
-    detail: Cow<'static, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'static str>,
-}
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct GatewayProblem(Box<ProblemDocument>);
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u16(status.as_u16())
-}
-
-impl Problem {
-    fn new(
-        r#type: &'static str,
-        title: &'static str,
-        status: StatusCode,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self { r#type, title, status, detail: detail.into(), field: None }
+impl GatewayProblem {
+    fn new(slug: &str, title: &str, status: StatusCode, detail: impl Into<String>) -> Self {
+        Self(Box::new(ProblemDocument {
+            kind: format!("/problems/{slug}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            ..ProblemDocument::default()
+        }))
     }
 
-    /// The body cannot be read.
-    pub(super) fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new("/problems/malformed-body", "The body cannot be read", StatusCode::BAD_REQUEST, detail)
+    pub(super) fn malformed_body(detail: impl Into<String>) -> Self {
+        Self::new("malformed-body", "The body cannot be read", StatusCode::BAD_REQUEST, detail)
     }
 
-    /// The body is too large.
-    pub(super) fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new("/problems/body-too-large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE, detail)
+    pub(super) fn body_too_large(detail: impl Into<String>) -> Self {
+        Self::new("body-too-large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
-    /// The body is no JSON.
     pub(super) fn media_type() -> Self {
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        Self::new("/problems/unsupported-media-type", "The body is not JSON", status, "Content-Type: application/json")
+        let (title, status) = ("The body is not JSON", StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        Self::new("unsupported-media-type", title, status, "Content-Type: application/json")
     }
 
-    /// The query or path cannot be read.
-    pub(super) fn malformed_query(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new("/problems/malformed-query", "The query cannot be read", StatusCode::BAD_REQUEST, detail)
+    pub(super) fn malformed_query(detail: impl Into<String>) -> Self {
+        Self::new("malformed-query", "The query cannot be read", StatusCode::BAD_REQUEST, detail)
     }
 
-    /// There is no such thing.
-    pub(super) fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new("/problems/not-found", "There is no such thing", StatusCode::NOT_FOUND, detail)
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new("not-found", "There is no such thing", StatusCode::NOT_FOUND, detail)
     }
 
-    /// There is, but not with this method.
     pub(super) fn method() -> Self {
         let status = StatusCode::METHOD_NOT_ALLOWED;
-        Self::new("/problems/method-not-allowed", "The method is not allowed here", status, "see Allow")
+        Self::new("method-not-allowed", "The method is not allowed here", status, "see Allow")
     }
 
-    /// The subscription is one of the other kind.
+    /// The subscription has a callback.
     pub(super) fn no_stream() -> Self {
         let detail = "this subscription has a callback_url: its batches are posted there";
-        Self::new("/problems/not-a-stream", "The subscription has no stream", StatusCode::CONFLICT, detail)
+        Self::new("not-a-stream", "The subscription has no stream", StatusCode::CONFLICT, detail)
     }
 
-    /// A batch of ours came back to us (RFC 5842 §7.2).
+    /// A delivery of this gateway came back (RFC 5842 §7.2).
     pub(super) fn looped() -> Self {
         let detail = "this request is a delivery of this very gateway";
-        Self::new("/problems/loop-detected", "A delivery came back", StatusCode::LOOP_DETECTED, detail)
+        Self::new("loop-detected", "A delivery came back", StatusCode::LOOP_DETECTED, detail)
     }
 
-    /// A web page of another site asks.
+    /// The request comes from a web page of another site.
     pub(super) fn foreign_origin() -> Self {
         let detail = "the Origin of the request is not this Host";
-        Self::new("/problems/foreign-origin", "Pages of other sites change nothing here", StatusCode::FORBIDDEN, detail)
+        Self::new("foreign-origin", "Pages of other sites change nothing here", StatusCode::FORBIDDEN, detail)
     }
 
     /// A handler panicked: a defect.
     pub(super) fn internal() -> Self {
         let (title, status) = ("A defect of this gateway", StatusCode::INTERNAL_SERVER_ERROR);
-        Self::new("/problems/internal", title, status, "the handler of this request failed")
+        Self::new("internal", title, status, "the handler of this request failed")
     }
 }
 
-impl From<SubscribeError> for Problem {
+impl From<SubscribeError> for GatewayProblem {
     fn from(error: SubscribeError) -> Self {
-        let detail = error.to_string();
-        let problem = match error {
+        let (slug, title, status) = match error {
             SubscribeError::TooMany { .. } => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                Self::new("/problems/too-many", "There is no room for more", status, detail)
+                ("too-many", "There is no room for more", StatusCode::SERVICE_UNAVAILABLE)
             }
-            _ => {
-                let status = StatusCode::UNPROCESSABLE_ENTITY;
-                Self::new("/problems/impossible", "The request cannot be meant", status, detail)
-            }
+            _ => ("impossible", "The request is well-formed but impossible", StatusCode::UNPROCESSABLE_ENTITY),
         };
-        Self { field: error.field(), ..problem }
+        let mut problem = Self::new(slug, title, status, error.to_string());
+        problem.0.field = error.field().map(str::to_owned);
+        problem
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for GatewayProblem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (self.status, body).into_response();
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -15,11 +15,11 @@ pub struct RateMeter {
 }
 
 impl RateMeter {
-    /// Something arrived.
+    /// Counts bytes that arrived.
     pub fn add(&mut self, now: SinceStart, bytes: u64) {
         self.started.get_or_insert(now);
         self.turn(now);
-        let bits = &mut self.bits[Self::place(self.slot)];
+        let bits = &mut self.bits[Self::index(self.slot)];
         *bits = bits.saturating_add(bytes.saturating_mul(8));
     }
 
@@ -37,12 +37,12 @@ impl RateMeter {
     fn turn(&mut self, now: SinceStart) {
         let slot = now.0 / SLOT_US;
         for passed in (self.slot + 1..=slot).rev().take(SLOTS) {
-            self.bits[Self::place(passed)] = 0;
+            self.bits[Self::index(passed)] = 0;
         }
         self.slot = self.slot.max(slot);
     }
 
-    fn place(slot: u64) -> usize {
+    fn index(slot: u64) -> usize {
         usize::try_from(slot % SLOTS as u64).unwrap_or(0)
     }
 }

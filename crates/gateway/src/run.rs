@@ -1,4 +1,4 @@
-//! A gateway that runs: its broker for devices, its interface for consumers, its traffic, and what it tells the
+//! A running gateway: its broker for devices, its interface for consumers, its built-in traffic, and the exchange with the
 //! orchestrator.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -13,10 +13,10 @@ use tokio_util::task::TaskTracker;
 
 use super::client::{client, client_from};
 use super::clock::{GatewayClock, wall_ms};
-use super::core::{GatewaySettings, Machine};
+use super::core::{GatewayCore, GatewaySettings};
 use super::limits::{CALLBACK_WAIT, ORCHESTRATOR_WAIT, PACKET_MAX_BYTES, STOP_WAIT};
 use super::options::{GatewayOptions, OptionsError};
-use super::runtime::{GatewayIdentity, Shared};
+use super::runtime::{GatewayIdentity, Runtime};
 use super::server::{CountedStream, GatewayState, router};
 use super::{generator, orchestrator};
 use mqtt::codec::Qos;
@@ -25,15 +25,15 @@ use mqtt::{Broker, BrokerStartError, LocalClient, LocalClientError, Settings as 
 /// Why a gateway cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// It is told something impossible.
+    /// Its options are invalid.
     #[error(transparent)]
     Options(#[from] OptionsError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The reason.
         error: std::io::Error,
     },
     /// Its HTTP client cannot be set up.
@@ -42,28 +42,28 @@ pub enum GatewayError {
     /// Its broker does not start.
     #[error("the broker does not start: {0}")]
     Broker(#[from] BrokerStartError),
-    /// Its broker does not let it in.
-    #[error("the broker does not let the gateway in: {0}")]
+    /// Its broker refuses it as a client.
+    #[error("the broker refuses the gateway: {0}")]
     Devices(#[from] LocalClientError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
 }
 
-/// A gateway with its addresses taken; nothing is answered yet.
+/// A gateway with its addresses bound; nothing is answered yet.
 pub struct Gateway {
     options: GatewayOptions,
-    shared: Arc<Shared>,
+    runtime: Arc<Runtime>,
     listener: TcpListener,
     mqtt_listener: TcpListener,
     mqtt_address: SocketAddr,
 }
 
 impl Gateway {
-    /// Checks what it is told and takes its addresses.
+    /// Checks the options and binds the addresses.
     ///
     /// # Errors
-    /// Either cannot be.
+    /// An option is invalid, or an address cannot be bound.
     pub async fn build(options: GatewayOptions) -> Result<Self, GatewayError> {
         options.check()?;
         let (listener, address) = listen(options.listen).await?;
@@ -78,21 +78,21 @@ impl Gateway {
             fallback_bps: options.fallback_bps,
             policies: options.policies.iter().map(|own| (own.topic.clone(), own.policy)).collect(),
             policy: options.policy,
-            // Nobody who knows an id from before a restart finds somebody else's subscription under it.
+            // An id from before a restart never leads to another consumer's subscription.
             first_id: wall_ms().saturating_mul(1_000),
         };
         let clock = GatewayClock::start();
-        let machine = Machine::new(clock.now(), settings);
-        let shared = Arc::new(Shared::new(identity, clock, machine, CancellationToken::new()));
-        Ok(Self { options, shared, listener, mqtt_listener, mqtt_address })
+        let core = GatewayCore::new(clock.now(), settings);
+        let runtime = Arc::new(Runtime::new(identity, clock, core, CancellationToken::new()));
+        Ok(Self { options, runtime, listener, mqtt_listener, mqtt_address })
     }
 
-    /// Where consumers find it.
+    /// The address of the interface for consumers.
     pub fn address(&self) -> SocketAddr {
-        self.shared.identity.address
+        self.runtime.identity.address
     }
 
-    /// Where devices find it.
+    /// The address of the broker for devices.
     pub fn mqtt_address(&self) -> SocketAddr {
         self.mqtt_address
     }
@@ -102,14 +102,14 @@ impl Gateway {
     /// # Errors
     /// It cannot begin, or its listener breaks.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let Self { options, shared, listener, mqtt_listener, .. } = self;
-        let over = shared.stop.clone();
+        let Self { options, runtime, listener, mqtt_listener, .. } = self;
+        let over = runtime.stop.clone();
         let settings = BrokerSettings { packet_max_bytes: PACKET_MAX_BYTES, ..BrokerSettings::default() };
         let broker = Broker::embedded(settings).await?;
         let devices = broker.client("gateway").await?;
         devices.subscribe("#", Qos::AtLeastOnce).await?;
         let tasks = TaskTracker::new();
-        tasks.spawn(take_in(Arc::clone(&shared), devices));
+        tasks.spawn(ingest(Arc::clone(&runtime), devices));
         tasks.spawn({
             let broker = broker.clone();
             async move { broker.listen(mqtt_listener).await }
@@ -118,18 +118,18 @@ impl Gateway {
             tasks.spawn(generator::run(source, broker.clone(), over.clone()));
         }
         tasks.spawn({
-            let shared = Arc::clone(&shared);
-            async move { shared.dispatch().await }
+            let runtime = Arc::clone(&runtime);
+            async move { runtime.dispatch().await }
         });
-        if let Some(addresses) = options.addresses()? {
+        if let Some(urls) = options.orchestrator_urls()? {
             let every = Duration::from_millis(options.report_every_ms);
             let short = client(Some(ORCHESTRATOR_WAIT))?;
-            tasks.spawn(orchestrator::report(Arc::clone(&shared), short, addresses.clone(), every));
-            tasks.spawn(orchestrator::follow(Arc::clone(&shared), client(None)?, addresses));
+            tasks.spawn(orchestrator::run_reports(Arc::clone(&runtime), short, urls.clone(), every));
+            tasks.spawn(orchestrator::follow_rates(Arc::clone(&runtime), client(None)?, urls));
         }
         let callbacks = client_from(options.source, Some(CALLBACK_WAIT))?;
-        let room = GatewayState { shared: Arc::clone(&shared), client: callbacks };
-        let served = serve(listener, room, stop, over.clone()).await;
+        let state = GatewayState { runtime: Arc::clone(&runtime), client: callbacks };
+        let served = serve(listener, state, stop, over.clone()).await;
         over.cancel();
         tasks.close();
         let stopped = async {
@@ -146,19 +146,19 @@ impl Gateway {
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), GatewayError> {
     let failed = |error| GatewayError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let taken = listener.local_addr().map_err(failed)?;
-    Ok((listener, taken))
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// Serves until `stop`; then streams end with `over`, and requests get a moment.
 async fn serve(
     listener: TcpListener,
-    room: GatewayState,
+    state: GatewayState,
     stop: CancellationToken,
     over: CancellationToken,
 ) -> std::io::Result<()> {
     let stopping = stop.clone();
-    let serving = axum::serve(listener, router(room).into_make_service_with_connect_info::<CountedStream>())
+    let serving = axum::serve(listener, router(state).into_make_service_with_connect_info::<CountedStream>())
         .with_graceful_shutdown(async move {
             stopping.cancelled().await;
             over.cancel();
@@ -173,16 +173,16 @@ async fn serve(
     }
 }
 
-/// What devices say goes to the machine.
-async fn take_in(shared: Arc<Shared>, mut devices: LocalClient) {
+/// Messages of devices go to the core.
+async fn ingest(runtime: Arc<Runtime>, mut devices: LocalClient) {
     loop {
         let message = tokio::select! {
-            () = shared.stop.cancelled() => return,
+            () = runtime.stop.cancelled() => return,
             message = devices.next() => message,
         };
         let Some(message) = message else { return };
         // A copy: what is kept keeps no read buffer of the broker alive.
         let payload = Bytes::copy_from_slice(&message.payload);
-        shared.tell(|machine, now| machine.offer(now, wall_ms(), &message.topic, payload));
+        runtime.update(|core, now| core.offer(now, wall_ms(), &message.topic, payload));
     }
 }

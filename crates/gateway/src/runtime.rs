@@ -1,4 +1,5 @@
-//! What the tasks of a gateway share: the machine behind a lock that is never held across an await, and what wakes whom.
+//! What the tasks of a gateway share: the core behind a lock that is never held across an await, the delivery workers, and
+//! the signals between tasks.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,15 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use api::gateway::ReportCounts;
+use api::instant::Instant;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::buffer::SubscriptionId;
-use super::clock::{GatewayClock, SinceStart, rfc3339, wall_ms};
-use super::core::{DeliveryBatch, Ending, Machine};
-use super::wire::ReportCounts;
+use super::clock::{GatewayClock, SinceStart, wall_ms};
+use super::core::{DeliveryBatch, DeliveryOutcome, GatewayCore};
 
-/// Who a gateway is.
+/// What identifies a gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct GatewayIdentity {
     /// Its id as an aggregator.
@@ -25,96 +27,95 @@ pub(super) struct GatewayIdentity {
     pub(super) instance: String,
     /// Where it listens for consumers.
     pub(super) address: SocketAddr,
-    /// Where others find that; absent: nobody else can.
+    /// The URL of that address for other machines; `None`: they cannot reach it.
     pub(super) url: Option<String>,
-    /// From which address it sends to consumers elsewhere, if that is one that means the same to others.
+    /// The address from which it sends to consumers at other nodes, if that means the same on other machines.
     pub(super) source: Option<Ipv4Addr>,
 }
 
-/// A batch for a consumer, as JSON.
+/// A batch for a consumer: [`api::gateway::BatchDocument`] as JSON.
 #[derive(Clone, Debug)]
-pub(super) struct DeliveryChannel {
+pub(super) struct RenderedBatch {
     pub(super) body: Vec<u8>,
 }
 
-/// The way to whoever delivers for a subscription. It holds one batch: there is never more than one on its way.
+/// The task that delivers for a subscription. Its channel holds one batch: there is never more than one in flight.
 struct DeliveryWorker {
-    sender: mpsc::Sender<DeliveryChannel>,
-    /// Tells a courier from the one that took over from it.
+    sender: mpsc::Sender<RenderedBatch>,
+    /// Tells a worker from its successor.
     epoch: u64,
-    /// Ends with the courier's time.
-    over: CancellationToken,
+    cancelled: CancellationToken,
 }
 
-/// What a courier works with.
+/// The worker's end.
 pub(super) struct WorkerHandle {
     pub(super) epoch: u64,
-    /// What is to be delivered.
-    pub(super) deliveries: mpsc::Receiver<DeliveryChannel>,
-    /// Cancelled when another takes over, or there is nothing to deliver any more.
-    pub(super) over: CancellationToken,
+    /// The batches to deliver.
+    pub(super) batches: mpsc::Receiver<RenderedBatch>,
+    /// Cancelled when a successor starts, the subscription ends, or the gateway stops.
+    pub(super) cancelled: CancellationToken,
 }
 
-pub(super) struct Shared {
+pub(super) struct Runtime {
     pub(super) identity: GatewayIdentity,
     pub(super) clock: GatewayClock,
     pub(super) stop: CancellationToken,
-    inner: Mutex<SharedState>,
+    inner: Mutex<RuntimeState>,
     wake: Notify,
-    /// Changes with every subscription, for the one who reports.
+    /// Changes with every subscription; the reports follow it.
     revision: watch::Sender<u64>,
-    /// Reports that were taken, and that were not.
+    /// Reports that were accepted, and that were not.
     reports: [AtomicU64; 2],
 }
 
-struct SharedState {
-    machine: Machine,
-    couriers: HashMap<SubscriptionId, DeliveryWorker>,
+struct RuntimeState {
+    core: GatewayCore,
+    workers: HashMap<SubscriptionId, DeliveryWorker>,
     epochs: u64,
-    /// Of the subscriptions that the couriers were compared with last.
+    /// The core's revision when the workers were last compared with its subscriptions.
     revision: u64,
 }
 
-impl Shared {
+impl Runtime {
     pub(super) fn new(
         identity: GatewayIdentity,
         clock: GatewayClock,
-        machine: Machine,
+        core: GatewayCore,
         stop: CancellationToken,
     ) -> Self {
-        let revision = watch::Sender::new(machine.revision());
-        let inner = Mutex::new(SharedState { machine, couriers: HashMap::new(), epochs: 0, revision: 0 });
+        let revision = watch::Sender::new(core.revision());
+        let inner = Mutex::new(RuntimeState { core, workers: HashMap::new(), epochs: 0, revision: 0 });
         let reports = Default::default();
         Self { identity, clock, stop, inner, wake: Notify::new(), revision, reports }
     }
 
-    fn inner(&self) -> MutexGuard<'_, SharedState> {
-        // The machine does not panic; and if it did, going on is better than to stop serving everybody.
+    fn inner(&self) -> MutexGuard<'_, RuntimeState> {
+        // The core does not panic; and if it did, going on is better than to stop serving all consumers.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the machine.
-    pub(super) fn read<T>(&self, look: impl FnOnce(&Machine, SinceStart) -> T) -> T {
+    /// Reads the core.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&GatewayCore, SinceStart) -> T) -> T {
         let now = self.clock.now();
-        look(&self.inner().machine, now)
+        read(&self.inner().core, now)
     }
 
-    /// Tells the machine something, and has its consequences seen to.
-    pub(super) fn tell<T>(&self, act: impl FnOnce(&mut Machine, SinceStart) -> T) -> T {
+    /// Changes the core, stops workers without a subscription, and wakes the dispatcher.
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut GatewayCore, SinceStart) -> T) -> T {
         let now = self.clock.now();
         let mut inner = self.inner();
-        let told = act(&mut inner.machine, now);
-        inner.dismiss();
-        let revision = inner.machine.revision();
+        let result = change(&mut inner.core, now);
+        inner.stop_workers();
+        let revision = inner.core.revision();
         drop(inner);
         self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
         self.wake.notify_one();
-        told
+        result
     }
 
-    /// A report was taken, or was not.
-    pub(super) fn count_report(&self, is_taken: bool) {
-        self.reports[usize::from(!is_taken)].fetch_add(1, Ordering::Relaxed);
+    /// A report was accepted, or was not.
+    pub(super) fn count_report(&self, is_accepted: bool) {
+        self.reports[usize::from(!is_accepted)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// What became of all reports.
@@ -128,36 +129,36 @@ impl Shared {
         self.revision.subscribe()
     }
 
-    /// Somebody delivers for a subscription from now on, in place of who did before; `None` if there is none.
-    pub(super) fn hire(&self, id: SubscriptionId) -> Option<WorkerHandle> {
+    /// Starts to deliver for a subscription, in place of the worker before; `None` if there is no such subscription.
+    pub(super) fn start_worker(&self, id: SubscriptionId) -> Option<WorkerHandle> {
         let mut inner = self.inner();
-        inner.machine.subscription(id)?;
+        inner.core.subscription(id)?;
         inner.epochs += 1;
         let (sender, receiver) = mpsc::channel(1);
-        let (epoch, over) = (inner.epochs, self.stop.child_token());
-        let courier = DeliveryWorker { sender, epoch, over: over.clone() };
-        if let Some(before) = inner.couriers.insert(id, courier) {
-            before.over.cancel();
+        let (epoch, cancelled) = (inner.epochs, self.stop.child_token());
+        let worker = DeliveryWorker { sender, epoch, cancelled: cancelled.clone() };
+        if let Some(before) = inner.workers.insert(id, worker) {
+            before.cancelled.cancel();
         }
-        Some(WorkerHandle { epoch, deliveries: receiver, over })
+        Some(WorkerHandle { epoch, batches: receiver, cancelled })
     }
 
-    /// Whether a courier still is the one.
-    pub(super) fn is_hired(&self, id: SubscriptionId, epoch: u64) -> bool {
-        self.inner().couriers.get(&id).is_some_and(|courier| courier.epoch == epoch)
+    /// Whether a worker has no successor.
+    pub(super) fn is_current_worker(&self, id: SubscriptionId, epoch: u64) -> bool {
+        self.inner().workers.get(&id).is_some_and(|worker| worker.epoch == epoch)
     }
 
-    /// A courier says how a delivery ended; one who was replaced is not listened to.
-    pub(super) fn settle(&self, id: SubscriptionId, epoch: u64, ending: Ending) {
-        if self.is_hired(id, epoch) {
-            self.tell(|machine, now| machine.settle(now, id, ending));
+    /// A worker's delivery ended; that of a worker with a successor counts no longer.
+    pub(super) fn finish_delivery(&self, id: SubscriptionId, epoch: u64, outcome: DeliveryOutcome) {
+        if self.is_current_worker(id, epoch) {
+            self.update(|core, now| core.finish_delivery(now, id, outcome));
         }
     }
 
     /// Sends what may be sent and waits for what changes that, until the gateway stops.
     pub(super) async fn dispatch(&self) {
         loop {
-            let deadline = self.round();
+            let deadline = self.dispatch_ready();
             let sleep = match deadline {
                 Some(deadline) => self.clock.until(deadline),
                 None => Duration::from_secs(60),
@@ -170,25 +171,25 @@ impl Shared {
         }
     }
 
-    /// Everything that can be done now; when there will be more.
-    fn round(&self) -> Option<SinceStart> {
+    /// Sends all that may be sent now; when more may be.
+    fn dispatch_ready(&self) -> Option<SinceStart> {
         let now = self.clock.now();
         let mut inner = self.inner();
-        for id in inner.machine.tick(now) {
-            tracing::warn!(subscription = %id, "nothing reached the consumer for too long: the subscription ends");
+        for id in inner.core.tick(now) {
+            tracing::warn!(subscription = %id, "no delivery reached the consumer for too long: the subscription ends");
         }
-        inner.dismiss();
-        while let Some(batch) = inner.machine.dispatch(now) {
+        inner.stop_workers();
+        while let Some(batch) = inner.core.dispatch(now) {
             let id = batch.subscription;
-            let delivery = DeliveryChannel { body: self.render(&batch) };
-            let sent = inner.couriers.get(&id).map(|courier| courier.sender.try_send(delivery));
+            let rendered = RenderedBatch { body: self.render(&batch) };
+            let sent = inner.workers.get(&id).map(|worker| worker.sender.try_send(rendered));
             if !matches!(sent, Some(Ok(()))) {
-                // Whoever delivered is just leaving; it will be tried again.
-                inner.machine.settle(now, id, Ending::Failed);
+                // The worker is just ending; the batch will be tried again.
+                inner.core.finish_delivery(now, id, DeliveryOutcome::Failed);
             }
         }
-        let revision = inner.machine.revision();
-        let deadline = inner.machine.next_deadline(now);
+        let revision = inner.core.revision();
+        let deadline = inner.core.next_deadline(now);
         drop(inner);
         self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
         deadline
@@ -198,14 +199,14 @@ impl Shared {
         let GatewayIdentity { id, instance, .. } = &self.identity;
         // An id has no characters that JSON would escape, but for those that it escapes here.
         let id = serde_json::to_string(id).unwrap_or_default();
-        let sent_at = rfc3339(wall_ms());
+        let sent_at = Instant(wall_ms());
         let mut body = format!(
             r#"{{"gateway":{id},"instance":"{instance}","subscription":"{}","sent_at":"{sent_at}","messages":["#,
             batch.subscription
         )
         .into_bytes();
-        for (place, item) in batch.items.iter().enumerate() {
-            if place > 0 {
+        for (index, item) in batch.items.iter().enumerate() {
+            if index > 0 {
                 body.push(b',');
             }
             item.message.write(item.sequence, &mut body);
@@ -215,17 +216,17 @@ impl Shared {
     }
 }
 
-impl SharedState {
-    /// Couriers of subscriptions that are no more go.
-    fn dismiss(&mut self) {
-        if std::mem::replace(&mut self.revision, self.machine.revision()) == self.machine.revision() {
+impl RuntimeState {
+    /// Stops the workers of subscriptions that have ended.
+    fn stop_workers(&mut self) {
+        if std::mem::replace(&mut self.revision, self.core.revision()) == self.core.revision() {
             return;
         }
-        let machine = &self.machine;
-        self.couriers.retain(|id, courier| {
-            let stays = machine.subscription(*id).is_some();
+        let core = &self.core;
+        self.workers.retain(|id, worker| {
+            let stays = core.subscription(*id).is_some();
             if !stays {
-                courier.over.cancel();
+                worker.cancelled.cancel();
             }
             stays
         });

@@ -1,11 +1,12 @@
-//! The gateway's own interface: subscriptions, contents by name, and how it is. A handler parses, tells the machine,
-//! renders.
+//! The gateway's own interface: subscriptions, contents by name, status. A handler parses, changes the core, renders.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use api::gateway::{ContentList, StatusView, SubscriptionList, SubscriptionRequest, SubscriptionView};
+use api::instant::Instant;
 use axum::extract::connect_info::Connected;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
@@ -28,23 +29,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer::SubscriptionId;
 use super::callback::{INSTANCE_HEADER, deliver};
-use super::core::Ending;
+use super::core::DeliveryOutcome;
 use super::limits::{BODY_MAX_BYTES, KEEP_ALIVE};
-use super::problem::Problem;
-use super::runtime::{DeliveryChannel, Shared, WorkerHandle};
-use super::subscription::{DeliveryTarget, SubscriptionTerms, met_at};
-use super::wire::{ContentList, StatusView, SubscriptionList, SubscriptionRequest, SubscriptionView};
+use super::problem::GatewayProblem;
+use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
+use super::subscription::{DeliveryTarget, SubscriptionTerms, peer_endpoint};
 use super::{metrics, view};
 
 #[derive(Clone)]
 pub(super) struct GatewayState {
-    pub(super) shared: Arc<Shared>,
+    pub(super) runtime: Arc<Runtime>,
     /// For callbacks.
     pub(super) client: Client,
 }
 
-/// Everything that is served.
-pub(super) fn router(room: GatewayState) -> Router {
+/// All routes.
+pub(super) fn router(state: GatewayState) -> Router {
     Router::new()
         .route("/v1/subscriptions", get(subscription_list).post(subscription_create))
         .route("/v1/subscriptions/{id}", get(subscription_get).delete(subscription_delete))
@@ -55,26 +55,31 @@ pub(super) fn router(room: GatewayState) -> Router {
         .route("/metrics", get(metrics_get))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(|| async { "ready\n" }))
-        .fallback(|| async { Problem::not_found("nothing is served here") })
-        .method_not_allowed_fallback(|| async { Problem::method() })
+        .fallback(|| async { GatewayProblem::not_found("nothing is served here") })
+        .method_not_allowed_fallback(|| async { GatewayProblem::method() })
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(from_fn_with_state(room.clone(), pass))
-        .with_state(room)
+        .layer(from_fn_with_state(state.clone(), guard))
+        .with_state(state)
 }
 
-/// What every request passes: deliveries of our own are told so, pages of other sites change nothing, a panic is an answer.
-async fn pass(State(room): State<GatewayState>, request: Request, next: Next) -> Response {
-    if request.headers().get(INSTANCE_HEADER).is_some_and(|said| said == room.shared.identity.instance.as_str()) {
-        return Problem::looped().into_response();
+/// Before and after every handler: the gateway's own deliveries and changes by pages of other sites are refused, a panic
+/// becomes an answer.
+async fn guard(State(state): State<GatewayState>, request: Request, next: Next) -> Response {
+    if request
+        .headers()
+        .get(INSTANCE_HEADER)
+        .is_some_and(|instance| instance == state.runtime.identity.instance.as_str())
+    {
+        return GatewayProblem::looped().into_response();
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) && is_foreign(request.headers()) {
-        return Problem::foreign_origin().into_response();
+        return GatewayProblem::foreign_origin().into_response();
     }
     let path = request.uri().path().to_owned();
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    answered.unwrap_or_else(|_| {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answer.unwrap_or_else(|_| {
         tracing::error!(path, "a handler panicked");
-        Problem::internal().into_response()
+        GatewayProblem::internal().into_response()
     })
 }
 
@@ -85,24 +90,24 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 }
 
 /// A JSON body; the problem says what is wrong with it.
-struct Body<T>(T);
+struct RequestBody<T>(T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for RequestBody<T> {
+    type Rejection = GatewayProblem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, GatewayProblem> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let essence = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::media_type());
+            return Err(GatewayProblem::media_type());
         }
         let text = Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
             match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(rejection.body_text()),
-                _ => Problem::malformed(rejection.body_text()),
+                StatusCode::PAYLOAD_TOO_LARGE => GatewayProblem::body_too_large(rejection.body_text()),
+                _ => GatewayProblem::malformed_body(rejection.body_text()),
             }
         })?;
-        serde_json::from_slice(&text).map(Self).map_err(|error| Problem::malformed(error.to_string()))
+        serde_json::from_slice(&text).map(Self).map_err(|error| GatewayProblem::malformed_body(error.to_string()))
     }
 }
 
@@ -110,19 +115,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 struct PathName(String);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathName {
-    type Rejection = Problem;
+    type Rejection = GatewayProblem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, GatewayProblem> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        path.map(|Path(text)| Self(text)).map_err(|rejection| Problem::malformed_query(rejection.body_text()))
+        path.map(|Path(text)| Self(text)).map_err(|rejection| GatewayProblem::malformed_query(rejection.body_text()))
     }
 }
 
 async fn subscription_create(
-    State(room): State<GatewayState>,
-    request: Result<Body<SubscriptionRequest>, Problem>,
+    State(state): State<GatewayState>,
+    request: Result<RequestBody<SubscriptionRequest>, GatewayProblem>,
 ) -> Response {
-    match request.and_then(|Body(request)| create(&room, request)) {
+    match request.and_then(|RequestBody(request)| create(&state, request)) {
         Ok(view) => {
             let location = format!("/v1/subscriptions/{}", view.id);
             (StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response()
@@ -131,72 +136,76 @@ async fn subscription_create(
     }
 }
 
-fn create(room: &GatewayState, request: SubscriptionRequest) -> Result<SubscriptionView, Problem> {
-    let shared = &room.shared;
-    let wanted = SubscriptionTerms::check(request, shared.identity.address)?;
-    let way = wanted.way.clone();
-    let id = shared.tell(|machine, now| machine.subscribe(now, wanted))?;
-    if let DeliveryTarget::Callback(url) = way
-        && let Some(hired) = shared.hire(id)
+fn create(state: &GatewayState, request: SubscriptionRequest) -> Result<SubscriptionView, GatewayProblem> {
+    let runtime = &state.runtime;
+    let terms = SubscriptionTerms::check(request, runtime.identity.address)?;
+    let target = terms.target.clone();
+    let id = runtime.update(|core, now| core.subscribe(now, terms))?;
+    if let DeliveryTarget::Callback(url) = target
+        && let Some(worker) = runtime.start_worker(id)
     {
-        tokio::spawn(deliver(Arc::clone(shared), room.client.clone(), id, url, hired));
+        tokio::spawn(deliver(Arc::clone(runtime), state.client.clone(), id, url, worker));
     }
-    tracing::info!(subscription = %id, "somebody subscribed");
-    view::subscription(shared, id).ok_or_else(|| unknown(id))
+    tracing::info!(subscription = %id, "a new subscription");
+    view::subscription(runtime, id).ok_or_else(|| unknown(id))
 }
 
-fn unknown(id: SubscriptionId) -> Problem {
-    Problem::not_found(format!("there is no subscription {id}"))
+fn unknown(id: SubscriptionId) -> GatewayProblem {
+    GatewayProblem::not_found(format!("there is no subscription {id}"))
 }
 
-fn parse(id: &str) -> Result<SubscriptionId, Problem> {
-    // An id that is no number belongs to nobody.
-    id.parse().map(SubscriptionId).map_err(|_| Problem::not_found("there is no such subscription"))
+fn parse(id: &str) -> Result<SubscriptionId, GatewayProblem> {
+    // No subscription has an id that is no number.
+    id.parse().map(SubscriptionId).map_err(|_| GatewayProblem::not_found("there is no such subscription"))
 }
 
-async fn subscription_list(State(room): State<GatewayState>) -> Json<SubscriptionList> {
-    Json(view::subscriptions(&room.shared))
+async fn subscription_list(State(state): State<GatewayState>) -> Json<SubscriptionList> {
+    Json(view::subscriptions(&state.runtime))
 }
 
 async fn subscription_get(
-    State(room): State<GatewayState>,
+    State(state): State<GatewayState>,
     PathName(id): PathName,
-) -> Result<Json<SubscriptionView>, Problem> {
+) -> Result<Json<SubscriptionView>, GatewayProblem> {
     let id = parse(&id)?;
-    view::subscription(&room.shared, id).map(Json).ok_or_else(|| unknown(id))
+    view::subscription(&state.runtime, id).map(Json).ok_or_else(|| unknown(id))
 }
 
-async fn subscription_delete(State(room): State<GatewayState>, PathName(id): PathName) -> Result<StatusCode, Problem> {
+async fn subscription_delete(
+    State(state): State<GatewayState>,
+    PathName(id): PathName,
+) -> Result<StatusCode, GatewayProblem> {
     let id = parse(&id)?;
-    if room.shared.tell(|machine, _| machine.unsubscribe(id)) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(id)) }
+    if state.runtime.update(|core, _| core.unsubscribe(id)) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(id)) }
 }
 
 async fn subscription_stream(
-    State(room): State<GatewayState>,
-    ConnectInfo(wire): ConnectInfo<CountedStream>,
+    State(state): State<GatewayState>,
+    ConnectInfo(connection): ConnectInfo<CountedStream>,
     PathName(id): PathName,
-) -> Result<Response, Problem> {
+) -> Result<Response, GatewayProblem> {
     let id = parse(&id)?;
-    let way = room.shared.read(|machine, _| machine.subscription(id).map(|found| found.wanted.way.clone()));
-    match way {
+    let target = state.runtime.read(|core, _| core.subscription(id).map(|found| found.terms.target.clone()));
+    match target {
         None => return Err(unknown(id)),
-        Some(DeliveryTarget::Callback(_)) => return Err(Problem::no_stream()),
+        Some(DeliveryTarget::Callback(_)) => return Err(GatewayProblem::no_stream()),
         Some(DeliveryTarget::Stream) => {}
     }
-    // Whoever read before is cut off; what was on its way there goes to the new reader.
-    room.shared.tell(|machine, now| machine.detach(now, id));
-    let WorkerHandle { epoch, deliveries, over } = room.shared.hire(id).ok_or_else(|| unknown(id))?;
-    room.shared.tell(|machine, _| {
-        machine.attach(id);
-        if let Some(reader) = wire.reader(room.shared.identity.source) {
-            machine.meet(id, reader);
+    // The reader before is cut off; its batch in flight goes to the new one.
+    state.runtime.update(|core, now| core.detach(now, id));
+    let WorkerHandle { epoch, batches, cancelled } = state.runtime.start_worker(id).ok_or_else(|| unknown(id))?;
+    state.runtime.update(|core, _| {
+        core.attach(id);
+        if let Some(reader) = connection.reader(state.runtime.identity.source) {
+            core.observe_endpoint(id, reader);
         }
     });
-    let reader = StreamReader { shared: Arc::clone(&room.shared), id, epoch, deliveries, over, is_on_its_way: false };
+    let reader =
+        StreamReader { runtime: Arc::clone(&state.runtime), id, epoch, batches, cancelled, is_in_flight: false };
     Ok(Sse::new(reader.stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
-/// The two ends of a consumer's connection.
+/// The two addresses of a consumer's connection.
 #[derive(Clone, Copy)]
 pub(super) struct CountedStream {
     here: Option<SocketAddr>,
@@ -210,36 +219,36 @@ impl Connected<IncomingStream<'_, TcpListener>> for CountedStream {
 }
 
 impl CountedStream {
-    /// Where a stream leads, if it comes from the address that is reported as the gateway's.
+    /// The endpoint of the stream's reader, if the connection is at the address that is reported as the gateway's.
     fn reader(&self, source: Option<Ipv4Addr>) -> Option<SocketAddrV4> {
-        met_at(self.there).filter(|_| self.here.and_then(met_at).map(|here| *here.ip()) == source)
+        peer_endpoint(self.there).filter(|_| self.here.and_then(peer_endpoint).map(|here| *here.ip()) == source)
     }
 }
 
-/// Somebody reads a stream; when they leave, their subscription knows.
+/// Reads the batches of a stream; dropped when the connection ends.
 struct StreamReader {
-    shared: Arc<Shared>,
+    runtime: Arc<Runtime>,
     id: SubscriptionId,
     epoch: u64,
-    deliveries: mpsc::Receiver<DeliveryChannel>,
-    over: CancellationToken,
-    is_on_its_way: bool,
+    batches: mpsc::Receiver<RenderedBatch>,
+    cancelled: CancellationToken,
+    is_in_flight: bool,
 }
 
 impl StreamReader {
     fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
         unfold(self, |mut reader| async move {
-            // Whoever asks for the next event has passed the one before on.
-            if std::mem::take(&mut reader.is_on_its_way) {
-                reader.shared.settle(reader.id, reader.epoch, Ending::Arrived);
+            // When the next event is polled, the one before has been written.
+            if std::mem::take(&mut reader.is_in_flight) {
+                reader.runtime.finish_delivery(reader.id, reader.epoch, DeliveryOutcome::Delivered);
             }
-            let delivery = tokio::select! {
-                () = reader.over.cancelled() => return None,
-                delivery = reader.deliveries.recv() => delivery?,
+            let batch = tokio::select! {
+                () = reader.cancelled.cancelled() => return None,
+                batch = reader.batches.recv() => batch?,
             };
-            reader.is_on_its_way = true;
+            reader.is_in_flight = true;
             // JSON that serde wrote is UTF-8 and has no line ends.
-            let data = String::from_utf8(delivery.body).unwrap_or_default();
+            let data = String::from_utf8(batch.body).unwrap_or_default();
             Some((Ok(Event::default().event("batch").data(data)), reader))
         })
     }
@@ -247,8 +256,8 @@ impl StreamReader {
 
 impl Drop for StreamReader {
     fn drop(&mut self) {
-        if self.shared.is_hired(self.id, self.epoch) {
-            self.shared.tell(|machine, now| machine.detach(now, self.id));
+        if self.runtime.is_current_worker(self.id, self.epoch) {
+            self.runtime.update(|core, now| core.detach(now, self.id));
         }
     }
 }
@@ -261,34 +270,34 @@ struct TopicQuery {
 }
 
 async fn content_list(
-    State(room): State<GatewayState>,
+    State(state): State<GatewayState>,
     query: Result<Query<TopicQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<ContentList>, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::malformed_query(rejection.body_text()))?;
+) -> Result<Json<ContentList>, GatewayProblem> {
+    let Query(query) = query.map_err(|rejection| GatewayProblem::malformed_query(rejection.body_text()))?;
     let filter = query.name.unwrap_or_else(|| "#".to_owned());
     mqtt::codec::topic::check_filter(&filter)
-        .map_err(|fault| Problem::malformed_query(format!("name is no topic filter: {fault}")))?;
-    Ok(Json(view::contents(&room.shared, &filter)))
+        .map_err(|fault| GatewayProblem::malformed_query(format!("invalid name: {fault}")))?;
+    Ok(Json(view::contents(&state.runtime, &filter)))
 }
 
-async fn content_get(State(room): State<GatewayState>, PathName(name): PathName) -> Result<Response, Problem> {
-    let found = room.shared.read(|machine, _| machine.contents().get(&name).cloned());
-    let content = found.ok_or_else(|| Problem::not_found(format!("no device has said anything under '{name}'")))?;
+async fn content_get(State(state): State<GatewayState>, PathName(name): PathName) -> Result<Response, GatewayProblem> {
+    let found = state.runtime.read(|core, _| core.topics().get(&name).cloned());
+    let content = found.ok_or_else(|| GatewayProblem::not_found(format!("no message has arrived under '{name}'")))?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
         (header::CACHE_CONTROL, "no-cache".to_owned()),
-        (header::ETAG, format!("\"{}-{}\"", room.shared.identity.instance, content.messages)),
-        (header::HeaderName::from_static("x-at"), super::clock::rfc3339(content.at_ms)),
+        (header::ETAG, format!("\"{}-{}\"", state.runtime.identity.instance, content.messages)),
+        (header::HeaderName::from_static("x-at"), Instant(content.at_ms).to_string()),
     ];
     Ok((headers, content.payload).into_response())
 }
 
-async fn metrics_get(State(room): State<GatewayState>) -> Result<Response, Problem> {
-    let text = metrics::render(&view::status(&room.shared)).map_err(|_| Problem::internal())?;
+async fn metrics_get(State(state): State<GatewayState>) -> Result<Response, GatewayProblem> {
+    let text = metrics::render(&view::status(&state.runtime)).map_err(|_| GatewayProblem::internal())?;
     Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text).into_response())
 }
 
-async fn status_get(State(room): State<GatewayState>) -> Json<StatusView> {
-    Json(view::status(&room.shared))
+async fn status_get(State(state): State<GatewayState>) -> Json<StatusView> {
+    Json(view::status(&state.runtime))
 }

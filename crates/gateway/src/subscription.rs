@@ -1,66 +1,69 @@
-//! Subscriptions: who wants what, in which level, how it reaches them, and how patient the gateway is with them.
+//! Subscriptions: the topics and level that a consumer asked for, how batches reach it, and when a failed delivery is tried
+//! again.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
 
+use api::gateway::SubscriptionRequest;
+use api::qos_level::Level;
+use api::retry::Retry;
 use reqwest::Url;
 
 use super::buffer::SubscriptionId;
 use super::clock::SinceStart;
-use super::limits::{BACKOFF_MAX_US, BACKOFF_MIN_US, CALLBACK_URL_MAX_BYTES, NAME_MAX_BYTES, TOPIC_MAX_BYTES};
-use super::qos_level::Level;
-use super::wire::SubscriptionRequest;
+use super::limits::{BACKOFF_MAX, BACKOFF_MIN, CALLBACK_URL_MAX_BYTES, NAME_MAX_BYTES, TOPIC_MAX_BYTES};
 use mqtt::codec::{TopicFault, topic};
 
 /// How batches reach a consumer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DeliveryTarget {
-    /// They are posted.
+    /// They are posted to a URL.
     Callback(Url),
     /// The consumer reads a stream.
     Stream,
 }
 
-/// What a consumer wants.
+/// What a consumer asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SubscriptionTerms {
-    /// Which topics.
+    /// The topics: an MQTT filter.
     pub filter: String,
-    /// In which level.
+    /// The QoS level.
     pub level: Level,
-    /// How it gets there.
-    pub way: DeliveryTarget,
-    /// Who; absent: named after the subscription.
+    /// Where batches go.
+    pub target: DeliveryTarget,
+    /// The name of the consumer; `None`: the id of the subscription.
     pub consumer: Option<String>,
-    /// Where; absent: where the gateway is.
+    /// The node of the consumer; `None`: that of the gateway.
     pub node: Option<String>,
 }
 
 /// Why a subscription is refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SubscribeError {
-    /// The filter is none.
-    #[error("the topic filter is malformed: {0}")]
+    /// Not a topic filter.
+    #[error("invalid topic filter: {0}")]
     Filter(TopicFault),
-    /// A filter of something that is not supported.
+    /// The filter of a shared subscription.
     #[error("shared subscriptions are not offered here")]
-    Shared,
-    /// Something is too long, empty, or has control characters.
-    #[error("{field} must have 1 to {max} bytes and no control characters")]
+    Runtime,
+    /// A text is too long, empty, or has control characters.
+    #[error("invalid {field}: give 1 to {max} bytes without control characters")]
     Text {
-        /// Which member.
+        /// The member of the request.
         field: &'static str,
         /// The limit.
         max: usize,
     },
-    /// The URL is none, or not one that can be posted to.
-    #[error("callback_url is no http or https URL without credentials")]
+    /// Not a URL that can be posted to.
+    #[error("invalid callback_url: give an http or https URL without credentials")]
     Url,
     /// Batches would come back.
-    #[error("callback_url leads to this gateway")]
+    #[error("invalid callback_url: it leads to this gateway")]
     Loop,
     /// No room.
-    #[error("there are {max} subscriptions, no more can be taken")]
+    #[error("there are {max} subscriptions, and no more are accepted")]
     TooMany {
         /// The limit.
         max: usize,
@@ -71,7 +74,7 @@ impl SubscribeError {
     /// The member of the request that is at fault.
     pub fn field(&self) -> Option<&'static str> {
         match self {
-            Self::Filter(_) | Self::Shared => Some("topic"),
+            Self::Filter(_) | Self::Runtime => Some("topic"),
             Self::Text { field, .. } => Some(field),
             Self::Url | Self::Loop => Some("callback_url"),
             Self::TooMany { .. } => None,
@@ -80,69 +83,69 @@ impl SubscribeError {
 }
 
 impl SubscriptionTerms {
-    /// Checks what a consumer asks for, of a gateway that listens at `own`.
+    /// Checks the request of a consumer to a gateway that listens at `own`.
     ///
     /// # Errors
-    /// It cannot be had.
+    /// The first member that is invalid.
     pub fn check(request: SubscriptionRequest, own: SocketAddr) -> Result<Self, SubscribeError> {
         let SubscriptionRequest { topic: filter, qos_level, callback_url, consumer, node } = request;
         text("topic", &filter, TOPIC_MAX_BYTES)?;
         topic::check_filter(&filter).map_err(SubscribeError::Filter)?;
         if topic::shared(&filter).is_some() {
-            return Err(SubscribeError::Shared);
+            return Err(SubscribeError::Runtime);
         }
-        for (field, said) in [("consumer", &consumer), ("node", &node)] {
-            said.as_deref().map_or(Ok(()), |said| text(field, said, NAME_MAX_BYTES))?;
+        for (field, name) in [("consumer", &consumer), ("node", &node)] {
+            name.as_deref().map_or(Ok(()), |name| text(field, name, NAME_MAX_BYTES))?;
         }
-        let way = match callback_url {
+        let target = match callback_url {
             None => DeliveryTarget::Stream,
             Some(url) => DeliveryTarget::Callback(callback(&url, own)?),
         };
-        Ok(Self { filter, level: qos_level, way, consumer, node })
+        Ok(Self { filter, level: qos_level, target, consumer, node })
     }
 
-    /// Where batches are posted to, if the URL says the address itself and others than this machine can reach it.
+    /// Where batches are posted, if the URL has an address that other machines can reach.
     fn endpoint(&self) -> Option<SocketAddrV4> {
-        let DeliveryTarget::Callback(url) = &self.way else { return None };
+        let DeliveryTarget::Callback(url) = &self.target else { return None };
         let address: Ipv4Addr = url.host_str()?.parse().ok()?;
         Some(SocketAddrV4::new(routable(address)?, url.port_or_known_default()?))
     }
 }
 
-/// Where somebody was met, if that means the same to everybody: an IPv4 address, perhaps in the clothes of IPv6.
-pub(super) fn met_at(peer: SocketAddr) -> Option<SocketAddrV4> {
+/// The endpoint of a peer, if its address means the same on other machines: IPv4, or IPv4 mapped into IPv6.
+pub(super) fn peer_endpoint(peer: SocketAddr) -> Option<SocketAddrV4> {
     match peer.ip().to_canonical() {
         IpAddr::V4(address) => Some(SocketAddrV4::new(routable(address)?, peer.port())),
         IpAddr::V6(_) => None,
     }
 }
 
-/// An address that means the same to everybody.
+/// An address that means the same on other machines.
 pub(super) fn routable(address: Ipv4Addr) -> Option<Ipv4Addr> {
-    let is_private_to_somebody = address.is_loopback() || address.is_unspecified() || address.is_link_local();
-    (!is_private_to_somebody && !address.is_multicast() && !address.is_broadcast()).then_some(address)
+    let is_local = address.is_loopback() || address.is_unspecified() || address.is_link_local();
+    (!is_local && !address.is_multicast() && !address.is_broadcast()).then_some(address)
 }
 
-fn text(field: &'static str, said: &str, max: usize) -> Result<(), SubscribeError> {
-    let good = !said.is_empty() && said.len() <= max && !said.chars().any(char::is_control);
-    if good { Ok(()) } else { Err(SubscribeError::Text { field, max }) }
+fn text(field: &'static str, text: &str, max: usize) -> Result<(), SubscribeError> {
+    let is_valid = !text.is_empty() && text.len() <= max && !text.chars().any(char::is_control);
+    if is_valid { Ok(()) } else { Err(SubscribeError::Text { field, max }) }
 }
 
 fn callback(url: &str, own: SocketAddr) -> Result<Url, SubscribeError> {
     text("callback_url", url, CALLBACK_URL_MAX_BYTES)?;
     let url: Url = url.parse().map_err(|_| SubscribeError::Url)?;
-    let good = matches!(url.scheme(), "http" | "https")
+    let is_valid = matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.username().is_empty()
         && url.password().is_none();
-    if !good {
+    if !is_valid {
         return Err(SubscribeError::Url);
     }
     if leads_to(&url, own) { Err(SubscribeError::Loop) } else { Ok(url) }
 }
 
-/// Whether a URL says plainly that it leads to `own`. Names that only lead there in fact are found out by the first
-/// delivery, which carries the instance of the gateway.
+/// Whether a URL has an address of `own`. Names that resolve to it are detected by the first delivery, which carries the
+/// instance of the gateway.
 fn leads_to(url: &Url, own: SocketAddr) -> bool {
     if url.port_or_known_default() != Some(own.port()) {
         return false;
@@ -158,50 +161,61 @@ fn own_is_any(own: SocketAddr, address: IpAddr) -> bool {
 }
 
 /// A subscription.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ConsumerSubscription {
-    /// Which.
+    /// Its id.
     pub id: SubscriptionId,
-    /// What is wanted.
-    pub wanted: SubscriptionTerms,
-    /// Deliveries that failed since the last that did not.
+    /// What the consumer asked for.
+    pub terms: SubscriptionTerms,
+    /// The deliveries that failed since the last that did not.
     pub failures: u32,
-    /// Since when nothing arrives, or nobody reads; `None`: all is well.
+    /// Since when deliveries fail, or no stream is read; `None`: neither.
     pub silent_since: Option<SinceStart>,
-    /// Where batches were last seen to go.
-    pub met: Option<SocketAddrV4>,
+    /// The peer of the last delivery or stream.
+    pub peer: Option<SocketAddrV4>,
+    retry: Retry,
 }
 
 impl ConsumerSubscription {
-    /// Whether it wants a topic.
-    pub fn wants(&self, name: &str) -> bool {
-        topic::matches(&self.wanted.filter, name)
+    /// A new subscription.
+    pub fn new(id: SubscriptionId, terms: SubscriptionTerms) -> Self {
+        // The jitter of different subscriptions differs: a consumer with many does not get all of them at once.
+        let retry = Retry::seeded(BACKOFF_MIN, BACKOFF_MAX, id.0);
+        Self { id, terms, failures: 0, silent_since: None, peer: None, retry }
     }
 
-    /// Where batches go, if others than this machine can reach it: what the URL says, else what was seen.
+    /// Whether a topic matches its filter.
+    pub fn matches(&self, name: &str) -> bool {
+        topic::matches(&self.terms.filter, name)
+    }
+
+    /// Where batches go, if other machines can reach it: the address in the URL, else the last peer.
     pub fn endpoint(&self) -> Option<SocketAddrV4> {
-        self.wanted.endpoint().or(self.met)
+        self.terms.endpoint().or(self.peer)
     }
 
-    /// It was seen where batches go; whether that is elsewhere than was known.
-    pub fn meet(&mut self, met: SocketAddrV4) -> bool {
+    /// A delivery or stream had this peer; whether that changes the endpoint.
+    pub fn observe_endpoint(&mut self, peer: SocketAddrV4) -> bool {
         let before = self.endpoint();
-        self.met = Some(met);
+        self.peer = Some(peer);
         self.endpoint() != before
     }
 
-    /// Who.
-    pub fn consumer(&self) -> String {
-        self.wanted.consumer.clone().unwrap_or_else(|| self.id.to_string())
+    /// A delivery failed; the time until the next attempt.
+    pub fn delivery_failed(&mut self) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        self.retry.failed("delivery failed").pause
     }
 
-    /// How long to wait after so many failures. Those of different subscriptions spread, so that a consumer with many does
-    /// not get all of them at once.
-    pub fn pause_us(&self) -> u64 {
-        let doubled = BACKOFF_MIN_US << self.failures.saturating_sub(1).min(16);
-        let pause = doubled.min(BACKOFF_MAX_US);
-        let spread = self.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56;
-        pause - pause / 4 * spread / 256
+    /// A delivery was answered, or a stream is read.
+    pub fn delivery_answered(&mut self) {
+        self.failures = 0;
+        self.retry.succeeded();
+    }
+
+    /// The name of the consumer.
+    pub fn consumer(&self) -> String {
+        self.terms.consumer.clone().unwrap_or_else(|| self.id.to_string())
     }
 }
 
@@ -231,7 +245,7 @@ mod tests {
         assert!(check("plant/+/t", Some("http://127.0.0.1:8091/in")).is_ok());
         assert!(check("plant/#", Some("https://consumer.example/in")).is_ok());
         assert_eq!(check("plant/#/x", None).unwrap_err().field(), Some("topic"));
-        assert_eq!(check("$share/g/x", None), Err(SubscribeError::Shared));
+        assert_eq!(check("$share/g/x", None), Err(SubscribeError::Runtime));
         assert_eq!(check(&"x".repeat(256), None).unwrap_err().field(), Some("topic"));
         for url in ["", "ftp://x/", "file:///etc/passwd", "/x", "http://", "http://user:pw@x/", "http://x/\n"] {
             assert_eq!(check("t", Some(url)).unwrap_err().field(), Some("callback_url"), "{url}");
@@ -244,12 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn where_batches_go_is_what_the_url_says_or_what_was_seen() {
+    fn the_endpoint_is_the_address_of_the_url_or_the_last_peer() {
         let of = |url: Option<&str>, peer: &str| {
-            let wanted = check("t", url).unwrap();
-            let met = met_at(peer.parse().unwrap());
-            let subscription =
-                ConsumerSubscription { id: SubscriptionId(3), wanted, failures: 0, silent_since: None, met };
+            let terms = check("t", url).unwrap();
+            let mut subscription = ConsumerSubscription::new(SubscriptionId(3), terms);
+            subscription.peer = peer_endpoint(peer.parse().unwrap());
             subscription.endpoint().map(|endpoint| endpoint.to_string())
         };
         assert_eq!(of(Some("http://10.0.0.9:81/"), "10.0.0.8:5"), Some("10.0.0.9:81".to_owned()));
@@ -257,20 +270,6 @@ mod tests {
         assert_eq!(of(None, "[::ffff:10.0.0.8]:50000"), Some("10.0.0.8:50000".to_owned()));
         for nowhere in ["127.0.0.1:5", "[::ffff:127.0.0.1]:5", "[2001:db8::1]:5"] {
             assert_eq!(of(None, nowhere), None);
-        }
-    }
-
-    #[test]
-    fn pauses_double_up_to_a_limit() {
-        let wanted = check("t", None).unwrap();
-        let mut subscription =
-            ConsumerSubscription { id: SubscriptionId(3), wanted, failures: 1, silent_since: None, met: None };
-        let mut last = 0;
-        for failures in 1..100 {
-            subscription.failures = failures;
-            let pause = subscription.pause_us();
-            assert!(pause >= last && (BACKOFF_MIN_US / 2..=BACKOFF_MAX_US).contains(&pause));
-            last = pause;
         }
     }
 }

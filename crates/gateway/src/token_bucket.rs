@@ -1,38 +1,39 @@
-//! The paces: a bucket of credit for each level, filled at the rate that the plan says. A rate changes in place: credit
-//! and debt carry over, so that nobody gains by a change. (The crate `governor` fixes a quota for the life of a limiter.)
+//! Pacing: a token bucket for each level, filled at the rate in force. A rate changes in place: credit and debt carry over,
+//! so that a change gives no extra credit. (The crate `governor` fixes a quota for the life of a limiter.)
 //!
 //! What must stay true: in any span of time a level sends at most its rate times the span, plus one bucket, plus the one
 //! batch that may overdraw it.
 
+use api::qos_level::{LEVELS, Level, PerLevel};
+
 use super::clock::SinceStart;
 use super::limits::BUCKET_DEPTH_US;
-use super::qos_level::{LEVELS, Level, PerLevel};
 
 /// Credit is counted in millionths of a bit, so that no fraction of a microsecond's bits is ever lost.
 const UNITS_PER_BIT: i128 = 1_000_000;
 
 /// A token bucket whose rate can change.
 #[derive(Clone, Debug, Default)]
-pub struct Bucket {
+pub struct TokenBucket {
     rate_bps: u64,
     credit: i128,
     filled_at: SinceStart,
 }
 
-impl Bucket {
-    /// An empty one.
+impl TokenBucket {
+    /// An empty bucket.
     pub fn new(now: SinceStart, rate_bps: u64) -> Self {
         Self { rate_bps, credit: 0, filled_at: now }
     }
 
-    /// From now on it fills at this rate.
+    /// Changes the rate.
     pub fn set_rate(&mut self, now: SinceStart, rate_bps: u64) {
         self.fill(now);
         self.rate_bps = rate_bps;
         self.credit = self.credit.min(self.depth());
     }
 
-    /// How fast it fills.
+    /// The rate at which it fills, in bit/s.
     pub fn rate_bps(&self) -> u64 {
         self.rate_bps
     }
@@ -61,7 +62,7 @@ impl Bucket {
         (i128::from(wanted_bytes) * 8 * UNITS_PER_BIT).min(self.depth() / 2)
     }
 
-    /// Takes what was sent; more than there was is a debt.
+    /// Deducts what was sent; more than the credit is a debt.
     pub fn spend(&mut self, bytes: u64) {
         self.credit -= i128::from(bytes) * 8 * UNITS_PER_BIT;
     }
@@ -78,24 +79,23 @@ impl Bucket {
     }
 }
 
-/// A bucket for each level. Where the plan allows it, a level with nothing to send lends to the others.
+/// A bucket for each level. Where the rates are work-conserving, a level with nothing to send lends to the others.
 #[derive(Clone, Debug, Default)]
-pub struct Paces {
-    buckets: PerLevel<Bucket>,
+pub struct LevelBuckets {
+    buckets: PerLevel<TokenBucket>,
     is_lending: bool,
 }
 
-/// A permission to send.
+/// A permission to send, from the credit of one level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Permit {
-    /// Whose credit it is.
     from: Level,
-    /// How much.
+    /// The most to send, but for a single message.
     pub bytes: u64,
 }
 
-impl Paces {
-    /// From now on these rates.
+impl LevelBuckets {
+    /// Changes the rates.
     pub fn set(&mut self, now: SinceStart, rates_bps: &PerLevel<u64>, is_lending: bool) {
         for (bucket, rate_bps) in self.buckets.iter_mut().zip(rates_bps) {
             if bucket.rate_bps() != *rate_bps {
@@ -105,12 +105,7 @@ impl Paces {
         self.is_lending = is_lending;
     }
 
-    /// The rates.
-    pub fn rates_bps(&self) -> PerLevel<u64> {
-        std::array::from_fn(|at| self.buckets[at].rate_bps())
-    }
-
-    /// Whose credit `level` may use: its own first, then that of levels with nothing to send, the best first.
+    /// The levels whose credit `level` may use: itself first, then levels with nothing to send, the best first.
     fn sources(&self, level: Level, wanted_bytes: &PerLevel<u64>) -> impl Iterator<Item = Level> + use<> {
         let idle = wanted_bytes.map(|bytes| bytes == 0);
         let is_lending = self.is_lending;
@@ -128,7 +123,7 @@ impl Paces {
         })
     }
 
-    /// Takes what was sent with a permit.
+    /// Deducts what was sent with a permit.
     pub fn spend(&mut self, permit: Permit, bytes: u64) {
         self.buckets[permit.from.at()].spend(bytes);
     }
@@ -158,7 +153,7 @@ mod tests {
         fn nothing_beyond_the_rates(
             steps in proptest::collection::vec((0_u64..300_000, 0_u64..5_000_000, 1_u64..5_000, any::<bool>()), 1..200)
         ) {
-            let mut bucket = Bucket::new(SinceStart(0), 1_000_000);
+            let mut bucket = TokenBucket::new(SinceStart(0), 1_000_000);
             let (mut now, mut allowed, mut sent_bits, mut deepest, mut overdraft) = (SinceStart(0), 0_u128, 0_u128, 100_000_u128, 0_u64);
             for (wait_us, rate_bps, size, change) in steps {
                 allowed += u128::from(bucket.rate_bps()) * u128::from(wait_us);
@@ -180,7 +175,7 @@ mod tests {
         /// When it says it is ready it is, and not a microsecond earlier.
         #[test]
         fn readiness_is_exact(rate_bps in 1_u64..10_000_000_000, debt in 0_u64..100_000, wanted in 1_u64..100_000) {
-            let mut bucket = Bucket::new(SinceStart(7), rate_bps);
+            let mut bucket = TokenBucket::new(SinceStart(7), rate_bps);
             bucket.spend(debt);
             let at = bucket.ready_at(wanted).unwrap();
             prop_assert!(bucket.clone().budget_bytes(at, wanted).is_some());
@@ -192,7 +187,7 @@ mod tests {
         /// A busy sender gets its rate, to within a bucket.
         #[test]
         fn a_busy_level_gets_its_rate(rate_bps in 10_000_u64..100_000_000, size in 1_u64..2_000) {
-            let (mut bucket, mut now, mut sent) = (Bucket::new(SinceStart(0), rate_bps), SinceStart(0), 0_u64);
+            let (mut bucket, mut now, mut sent) = (TokenBucket::new(SinceStart(0), rate_bps), SinceStart(0), 0_u64);
             while let Some(at) = bucket.ready_at(1 << 40).filter(|at| at.0 < 10_000_000) {
                 now = now.max(at);
                 let budget = bucket.budget_bytes(now, 1 << 40).unwrap();
@@ -206,10 +201,10 @@ mod tests {
 
     #[test]
     fn a_rate_of_nothing_sends_nothing_and_a_new_one_counts_at_once() {
-        let mut bucket = Bucket::new(SinceStart(0), 0);
+        let mut bucket = TokenBucket::new(SinceStart(0), 0);
         assert_eq!(bucket.budget_bytes(SinceStart(u64::MAX), 1), None);
         assert_eq!(bucket.ready_at(1), None);
-        let mut bucket = Bucket::new(SinceStart(0), 0);
+        let mut bucket = TokenBucket::new(SinceStart(0), 0);
         bucket.set_rate(SinceStart(5_000_000), 8_000_000);
         assert_eq!(bucket.ready_at(1), Some(SinceStart(5_000_001)));
     }
@@ -217,7 +212,7 @@ mod tests {
     #[test]
     fn idle_levels_lend_only_where_the_plan_allows() {
         let rates = [0, 1_000_000, 0];
-        let (mut strict, mut lending) = (Paces::default(), Paces::default());
+        let (mut strict, mut lending) = (LevelBuckets::default(), LevelBuckets::default());
         strict.set(SinceStart(0), &rates, false);
         lending.set(SinceStart(0), &rates, true);
         let [low, _, best] = [0, 1, 2].map(|number| Level::try_from(number).unwrap());

@@ -1,32 +1,34 @@
-//! What a gateway offers: the last value of each topic, served without touching the device, and how much of it arrives.
+//! The contents that a gateway offers: the last value of each topic, served without its device, and the rate at which
+//! values arrive.
 //!
-//! What must stay true: however many topics devices make up, memory is bounded; the one that is silent longest goes.
+//! What must stay true: however many topics devices publish, memory is bounded; the topic that is silent longest is
+//! forgotten.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use api::qos_level::Level;
 use bytes::Bytes;
 
 use super::buffer::SubscriptionId;
 use super::clock::SinceStart;
 use super::limits::{LAST_VALUES_MAX_BYTES, TOPICS_MAX};
-use super::qos_level::Level;
 use super::rate_meter::RateMeter;
 
-/// What is known of a topic.
+/// A topic with its last value.
 #[derive(Clone, Debug)]
-pub struct Content {
+pub struct CachedTopic {
     /// Its name.
     pub topic: Arc<str>,
     /// Its last value.
     pub payload: Bytes,
     /// When that arrived, in milliseconds since 1970.
     pub at_ms: u64,
-    /// How many values there were since the gateway knows of it.
+    /// The number of values so far.
     pub messages: u64,
-    /// How much arrives, as messages are rendered.
+    /// The rate at which rendered values arrive.
     pub meter: RateMeter,
-    /// Who wants it, as of a revision of the subscriptions.
+    /// Its subscriptions, as of `routes_revision`.
     routes: Arc<[(Level, SubscriptionId)]>,
     routes_revision: u64,
     touched: u64,
@@ -34,18 +36,18 @@ pub struct Content {
 
 /// All topics.
 #[derive(Clone, Debug, Default)]
-pub struct Contents {
-    topics: HashMap<Arc<str>, Content>,
-    /// By when they were touched, the longest silent first.
+pub struct TopicCache {
+    topics: HashMap<Arc<str>, CachedTopic>,
+    /// By their last value, the longest silent first.
     by_age: BTreeMap<u64, Arc<str>>,
     payload_bytes: usize,
     touches: u64,
     forgotten: u64,
 }
 
-impl Contents {
+impl TopicCache {
     /// A value arrived.
-    pub fn note(&mut self, at_ms: u64, topic: &str, payload: Bytes) -> Arc<str> {
+    pub fn record(&mut self, at_ms: u64, topic: &str, payload: Bytes) -> Arc<str> {
         self.touches += 1;
         let touched = self.touches;
         let size = payload.len();
@@ -59,7 +61,7 @@ impl Contents {
             }
             None => {
                 let name: Arc<str> = topic.into();
-                let content = Content {
+                let content = CachedTopic {
                     topic: Arc::clone(&name),
                     payload,
                     at_ms,
@@ -75,33 +77,33 @@ impl Contents {
         };
         self.payload_bytes += size;
         self.by_age.insert(touched, Arc::clone(&name));
-        self.forget(&name);
+        self.evict(&name);
         name
     }
 
-    /// What a value of a topic takes, as it is rendered.
+    /// Counts the rendered size of a value.
     pub fn measure(&mut self, now: SinceStart, topic: &str, bytes: u64) {
         if let Some(content) = self.topics.get_mut(topic) {
             content.meter.add(now, bytes);
         }
     }
 
-    /// The longest silent go until the limits are kept; the newest stays.
-    fn forget(&mut self, newest: &str) {
+    /// Forgets the longest silent topics until the limits are kept; the newest stays.
+    fn evict(&mut self, newest: &str) {
         while self.topics.len() > TOPICS_MAX || self.payload_bytes > LAST_VALUES_MAX_BYTES {
             let Some((age, name)) = self.by_age.pop_first() else { return };
             if &*name == newest {
                 self.by_age.insert(age, name);
                 return;
             }
-            if let Some(gone) = self.topics.remove(&name) {
-                self.payload_bytes -= gone.payload.len();
+            if let Some(evicted) = self.topics.remove(&name) {
+                self.payload_bytes -= evicted.payload.len();
                 self.forgotten += 1;
             }
         }
     }
 
-    /// Who wants a topic; asks `find` when the subscriptions have changed since.
+    /// The subscriptions of a topic; calls `find` when they may have changed.
     pub fn routes(
         &mut self,
         topic: &str,
@@ -116,13 +118,13 @@ impl Contents {
         Arc::clone(&content.routes)
     }
 
-    /// What is known of a topic.
-    pub fn get(&self, topic: &str) -> Option<&Content> {
+    /// One topic.
+    pub fn get(&self, topic: &str) -> Option<&CachedTopic> {
         self.topics.get(topic)
     }
 
-    /// Everything, who spoke last first.
-    pub fn latest_first(&self) -> impl Iterator<Item = &Content> {
+    /// All topics, the latest first.
+    pub fn latest_first(&self) -> impl Iterator<Item = &CachedTopic> {
         self.by_age.values().rev().filter_map(|name| self.topics.get(name))
     }
 
@@ -138,25 +140,25 @@ mod tests {
 
     #[test]
     fn the_longest_silent_topic_goes() {
-        let mut contents = Contents::default();
+        let mut cache = TopicCache::default();
         for number in 0..=TOPICS_MAX {
-            contents.note(0, &format!("t/{number}"), Bytes::from_static(b"x"));
-            contents.note(0, "t/0", Bytes::from_static(b"yy"));
+            cache.record(0, &format!("t/{number}"), Bytes::from_static(b"x"));
+            cache.record(0, "t/0", Bytes::from_static(b"yy"));
         }
-        assert!(contents.get("t/0").is_some() && contents.get("t/1").is_none() && contents.get("t/2").is_some());
-        assert_eq!((contents.topics.len(), contents.by_age.len(), contents.forgotten()), (TOPICS_MAX, TOPICS_MAX, 1));
-        assert_eq!(contents.payload_bytes, TOPICS_MAX + 1);
+        assert!(cache.get("t/0").is_some() && cache.get("t/1").is_none() && cache.get("t/2").is_some());
+        assert_eq!((cache.topics.len(), cache.by_age.len(), cache.forgotten()), (TOPICS_MAX, TOPICS_MAX, 1));
+        assert_eq!(cache.payload_bytes, TOPICS_MAX + 1);
     }
 
     #[test]
     fn last_values_are_bounded_in_bytes_too() {
-        let mut contents = Contents::default();
+        let mut cache = TopicCache::default();
         let large = Bytes::from(vec![0; LAST_VALUES_MAX_BYTES / 2]);
         for topic in ["a", "b", "c"] {
-            contents.note(0, topic, large.clone());
+            cache.record(0, topic, large.clone());
         }
-        assert!(contents.get("a").is_none() && contents.get("b").is_some() && contents.get("c").is_some());
-        contents.note(0, "huge", Bytes::from(vec![0; LAST_VALUES_MAX_BYTES + 1]));
-        assert_eq!(contents.latest_first().map(|content| &*content.topic).collect::<Vec<_>>(), ["huge"]);
+        assert!(cache.get("a").is_none() && cache.get("b").is_some() && cache.get("c").is_some());
+        cache.record(0, "huge", Bytes::from(vec![0; LAST_VALUES_MAX_BYTES + 1]));
+        assert_eq!(cache.latest_first().map(|content| &*content.topic).collect::<Vec<_>>(), ["huge"]);
     }
 }

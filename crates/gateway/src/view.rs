@@ -1,44 +1,44 @@
-//! What the machine knows, as documents: for consumers, and the metadata for the orchestrator.
+//! The state of the core as documents: for consumers, and the metadata for the orchestrator.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::aggregator::{AggregatorLevel, AggregatorMetadata, AggregatorSubscriber, AggregatorTopic};
+use api::gateway::{ContentList, ContentView, LevelView, StatusView, SubscriptionList, SubscriptionView};
+use api::instant::Instant;
+use api::qos_level::Level;
+
 use super::buffer::SubscriptionId;
-use super::clock::{SinceStart, rfc3339};
-use super::core::Machine;
+use super::clock::SinceStart;
+use super::core::GatewayCore;
 use super::limits::{NODES_MAX, REPORT_MAX_BYTES, TOPICS_MAX};
-use super::qos_level::Level;
-use super::runtime::{GatewayIdentity, Shared};
+use super::runtime::{GatewayIdentity, Runtime};
 use super::subscription::{ConsumerSubscription, DeliveryTarget};
-use super::topic_cache::Content;
-use super::wire::{
-    ContentList, ContentView, LevelReport, LevelView, MetadataDocument, StatusView, SubscriberReport, SubscriptionList,
-    SubscriptionView, TopicReport,
-};
+use super::topic_cache::CachedTopic;
 use mqtt::codec::topic;
 
 /// One subscription.
-pub(super) fn subscription(shared: &Shared, id: SubscriptionId) -> Option<SubscriptionView> {
-    shared.read(|machine, _| machine.subscription(id).map(|found| subscription_view(&shared.identity, machine, found)))
+pub(super) fn subscription(runtime: &Runtime, id: SubscriptionId) -> Option<SubscriptionView> {
+    runtime.read(|core, _| core.subscription(id).map(|found| subscription_view(&runtime.identity, core, found)))
 }
 
 /// All of them.
-pub(super) fn subscriptions(shared: &Shared) -> SubscriptionList {
-    let view = |machine: &Machine| {
-        machine.subscriptions().map(|found| subscription_view(&shared.identity, machine, found)).collect()
+pub(super) fn subscriptions(runtime: &Runtime) -> SubscriptionList {
+    let view = |core: &GatewayCore| {
+        core.subscriptions().map(|found| subscription_view(&runtime.identity, core, found)).collect()
     };
-    SubscriptionList { items: shared.read(|machine, _| view(machine)) }
+    SubscriptionList { items: runtime.read(|core, _| view(core)) }
 }
 
-fn subscription_view(identity: &GatewayIdentity, machine: &Machine, found: &ConsumerSubscription) -> SubscriptionView {
-    let (counts, waiting_bytes) = machine.lane(found);
-    let (callback_url, stream) = match &found.wanted.way {
+fn subscription_view(identity: &GatewayIdentity, core: &GatewayCore, found: &ConsumerSubscription) -> SubscriptionView {
+    let (counts, waiting_bytes) = core.lane(found);
+    let (callback_url, stream) = match &found.terms.target {
         DeliveryTarget::Callback(url) => (Some(url.to_string()), None),
         DeliveryTarget::Stream => (None, Some(format!("/v1/subscriptions/{}/stream", found.id))),
     };
     SubscriptionView {
         id: found.id.to_string(),
-        topic: found.wanted.filter.clone(),
-        qos_level: found.wanted.level,
+        topic: found.terms.filter.clone(),
+        qos_level: found.terms.level,
         consumer: found.consumer(),
         node: node_of(identity, found).to_owned(),
         callback_url,
@@ -50,22 +50,22 @@ fn subscription_view(identity: &GatewayIdentity, machine: &Machine, found: &Cons
 }
 
 fn node_of<'a>(identity: &'a GatewayIdentity, found: &'a ConsumerSubscription) -> &'a str {
-    found.wanted.node.as_deref().unwrap_or(&identity.node)
+    found.terms.node.as_deref().unwrap_or(&identity.node)
 }
 
 /// The names that match a filter.
-pub(super) fn contents(shared: &Shared, filter: &str) -> ContentList {
-    let items = shared.read(|machine, now| {
-        let matching = machine.contents().latest_first().filter(|content| topic::matches(filter, &content.topic));
+pub(super) fn contents(runtime: &Runtime, filter: &str) -> ContentList {
+    let items = runtime.read(|core, now| {
+        let matching = core.topics().latest_first().filter(|content| topic::matches(filter, &content.topic));
         matching.map(|content| content_view(content, now)).collect()
     });
-    ContentList { gateway: shared.identity.id.clone(), items }
+    ContentList { gateway: runtime.identity.id.clone(), items }
 }
 
-fn content_view(content: &Content, now: SinceStart) -> ContentView {
+fn content_view(content: &CachedTopic, now: SinceStart) -> ContentView {
     ContentView {
         name: content.topic.to_string(),
-        at: rfc3339(content.at_ms),
+        at: Instant(content.at_ms),
         bytes: content.payload.len(),
         messages: content.messages,
         arrival_bps: content.meter.bps(now),
@@ -85,13 +85,13 @@ fn href(name: &str) -> String {
     href
 }
 
-/// How the gateway is.
-pub(super) fn status(shared: &Shared) -> StatusView {
-    shared.read(|machine, now| {
-        let (in_force, rates_sequence) = machine.rates(now);
-        let flows = machine.flows_bps(now);
+/// The status of the gateway.
+pub(super) fn status(runtime: &Runtime) -> StatusView {
+    runtime.read(|core, now| {
+        let (in_force, rates_sequence) = core.rates(now);
+        let flows = core.flows_bps(now);
         let level = |level: Level| {
-            let buffer = machine.buffer(level);
+            let buffer = core.buffer(level);
             let (arrival_bps, sent_bps) = flows[level.at()];
             LevelView {
                 qos_level: level,
@@ -105,25 +105,25 @@ pub(super) fn status(shared: &Shared) -> StatusView {
             }
         };
         StatusView {
-            gateway: shared.identity.id.clone(),
-            instance: shared.identity.instance.clone(),
-            node: shared.identity.node.clone(),
+            gateway: runtime.identity.id.clone(),
+            instance: runtime.identity.instance.clone(),
+            node: runtime.identity.node.clone(),
             rates_from: in_force.source,
             rates_sequence,
             is_work_conserving: in_force.is_work_conserving,
-            reports: shared.report_counts(),
+            reports: runtime.report_counts(),
             levels: Level::BEST_FIRST.into_iter().rev().map(level).collect(),
-            topics: machine.contents().latest_first().count(),
-            topics_forgotten: machine.contents().forgotten(),
-            policy: machine.policy(),
+            topics: core.topics().latest_first().count(),
+            topics_forgotten: core.topics().forgotten(),
+            policy: core.policy(),
         }
     })
 }
 
-/// The report to the orchestrator, as JSON of at most [`REPORT_MAX_BYTES`]: topics that somebody wants come first, and
-/// those beyond the limit are left out, as are consumers at nodes that the orchestrator does not know.
-pub(super) fn metadata(shared: &Shared, at_ms: u64, unknown_nodes: &BTreeSet<String>) -> Vec<u8> {
-    let mut document = shared.read(|machine, now| document(&shared.identity, machine, now, at_ms, unknown_nodes));
+/// The report to the orchestrator, as JSON of at most [`REPORT_MAX_BYTES`]: topics with subscribers come first, and those
+/// beyond the limit are left out, as are consumers at nodes that the orchestrator does not know.
+pub(super) fn metadata(runtime: &Runtime, at_ms: u64, unknown_nodes: &BTreeSet<String>) -> Vec<u8> {
+    let mut document = runtime.read(|core, now| document(&runtime.identity, core, now, at_ms, unknown_nodes));
     loop {
         // Texts and numbers always render.
         let text = serde_json::to_vec(&document).unwrap_or_default();
@@ -133,7 +133,7 @@ pub(super) fn metadata(shared: &Shared, at_ms: u64, unknown_nodes: &BTreeSet<Str
         let keep = document.topics.len() * REPORT_MAX_BYTES / text.len() * 9 / 10;
         tracing::warn!(
             topics = document.topics.len(),
-            told = keep,
+            reported = keep,
             "the report is too large: some topics are left out"
         );
         document.topics.truncate(keep);
@@ -141,27 +141,27 @@ pub(super) fn metadata(shared: &Shared, at_ms: u64, unknown_nodes: &BTreeSet<Str
 }
 
 /// The last report of a gateway that stops.
-pub(super) fn farewell(shared: &Shared, at_ms: u64) -> Vec<u8> {
-    let (node, at) = (shared.identity.node.clone(), rfc3339(at_ms));
+pub(super) fn farewell(runtime: &Runtime, at_ms: u64) -> Vec<u8> {
+    let (node, at) = (runtime.identity.node.clone(), Instant(at_ms));
     let document =
-        MetadataDocument { node, at, instance: None, url: None, address: None, levels: vec![], topics: vec![] };
+        AggregatorMetadata { node, at, instance: None, url: None, address: None, levels: vec![], topics: vec![] };
     serde_json::to_vec(&document).unwrap_or_default()
 }
 
 fn document(
     identity: &GatewayIdentity,
-    machine: &Machine,
+    core: &GatewayCore,
     now: SinceStart,
     at_ms: u64,
     unknown_nodes: &BTreeSet<String>,
-) -> MetadataDocument {
-    let nodes: BTreeSet<&str> = machine.subscriptions().map(|found| node_of(identity, found)).collect();
+) -> AggregatorMetadata {
+    let nodes: BTreeSet<&str> = core.subscriptions().map(|found| node_of(identity, found)).collect();
     let nodes = nodes.into_iter().filter(|node| !unknown_nodes.contains(*node)).take(NODES_MAX).collect();
-    let flows = machine.flows_bps(now);
+    let flows = core.flows_bps(now);
     let level = |level: Level| {
-        let buffer = machine.buffer(level);
-        LevelReport {
-            qos_level: level,
+        let buffer = core.buffer(level);
+        AggregatorLevel {
+            qos_level: u64::from(level.number()),
             subscribers: u32::try_from(buffer.lane_count()).unwrap_or(u32::MAX),
             buffer_bytes: buffer.bytes(),
             buffer_capacity_bytes: buffer.capacity_bytes(),
@@ -169,15 +169,14 @@ fn document(
             dropped: buffer.counts().dropped(),
         }
     };
-    let topics =
-        machine.contents().latest_first().flat_map(|content| topic_reports(identity, machine, content, now, &nodes));
+    let topics = core.topics().latest_first().flat_map(|content| topic_reports(identity, core, content, now, &nodes));
     let mut topics: Vec<_> = topics.collect();
     topics.sort_by_key(|report| report.subscribers.is_empty());
     topics.truncate(TOPICS_MAX);
     let levels = Level::BEST_FIRST.into_iter().rev().map(level).collect();
-    MetadataDocument {
+    AggregatorMetadata {
         node: identity.node.clone(),
-        at: rfc3339(at_ms),
+        at: Instant(at_ms),
         instance: Some(identity.instance.clone()),
         url: identity.url.clone(),
         address: identity.source,
@@ -186,31 +185,31 @@ fn document(
     }
 }
 
-/// One report for each level in which somebody wants the topic; one without subscribers if nobody does, for it is offered.
+/// One entry for each level with subscribers of the topic; without any, one in the lowest level, for the topic is offered.
 fn topic_reports(
     identity: &GatewayIdentity,
-    machine: &Machine,
-    content: &Content,
+    core: &GatewayCore,
+    content: &CachedTopic,
     now: SinceStart,
     nodes: &BTreeSet<&str>,
-) -> Vec<TopicReport> {
-    let mut by_level: BTreeMap<Level, Vec<SubscriberReport>> = BTreeMap::new();
-    for found in machine.subscriptions().filter(|found| found.wants(&content.topic)) {
+) -> Vec<AggregatorTopic> {
+    let mut by_level: BTreeMap<Level, Vec<AggregatorSubscriber>> = BTreeMap::new();
+    for found in core.subscriptions().filter(|found| found.matches(&content.topic)) {
         let node = node_of(identity, found);
-        let subscribers = by_level.entry(found.wanted.level).or_default();
+        let subscribers = by_level.entry(found.terms.level).or_default();
         if nodes.contains(node) {
             let (address, port) = found.endpoint().map(|endpoint| (*endpoint.ip(), endpoint.port())).unzip();
-            subscribers.push(SubscriberReport { consumer: found.consumer(), node: node.to_owned(), address, port });
+            subscribers.push(AggregatorSubscriber { consumer: found.consumer(), node: node.to_owned(), address, port });
         }
     }
     if by_level.is_empty() {
         by_level.insert(Level::LOWEST, vec![]);
     }
-    let report = |(qos_level, mut subscribers): (Level, Vec<SubscriberReport>)| {
-        let arrival_bps = machine.topic_bps(now, content, qos_level);
+    let report = |(level, mut subscribers): (Level, Vec<AggregatorSubscriber>)| {
+        let (arrival_bps, qos_level) = (core.topic_bps(now, content, level), u64::from(level.number()));
         subscribers.sort();
         subscribers.dedup();
-        TopicReport { topic: content.topic.to_string(), qos_level, arrival_bps, subscribers }
+        AggregatorTopic { topic: content.topic.to_string(), qos_level, arrival_bps, subscribers }
     };
     by_level.into_iter().map(report).collect()
 }

@@ -22,7 +22,7 @@ pub fn messages_bytes(batch_bytes: u64) -> u64 {
     (batch_bytes / whole * SEGMENT_BYTES + rest).saturating_sub(BATCH_OVERHEAD_BYTES)
 }
 
-/// What sending has taken of late, for the messages that were sent.
+/// The overhead of sending, over the window of [`RateMeter`].
 #[derive(Clone, Debug, Default)]
 pub struct OverheadMeter {
     messages: RateMeter,
@@ -36,7 +36,7 @@ impl OverheadMeter {
         self.all.add(now, batch_bytes);
     }
 
-    /// What messages that arrive at a rate will take; where nothing was sent of late, what they take in full batches.
+    /// What messages that arrive at a rate will take to send, in bit/s; without recent batches, what they take in full ones.
     pub fn expect_bps(&self, now: SinceStart, arrival_bps: u64) -> u64 {
         let (messages, all) = (self.messages.bps(now), self.all.bps(now));
         let (part, whole) =

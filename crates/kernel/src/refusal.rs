@@ -1,6 +1,8 @@
 //! Why a command is refused outright: it is impossible, stale or at a limit, whatever bandwidth there is. Nothing is
 //! recorded of a refusal. (A demand that is possible but finds no room is *denied*, which is an event.)
 
+use std::collections::BTreeSet;
+
 use super::bam::ModelError;
 use super::class::{ClassType, Priority, TeClass};
 use super::id::{AllocationId, Name, Sequence};
@@ -18,13 +20,13 @@ pub enum Refusal {
         /// How many there are.
         count: usize,
     },
-    /// No node of this name.
-    #[error("{field} '{name}' is no node of topology '{topology}'")]
+    /// Nodes that the topology does not have.
+    #[error("{field}: topology '{topology}' has no node {}", quoted(.names))]
     UnknownNode {
-        /// Which field of the request.
+        /// The field of the request.
         field: &'static str,
-        /// What it says.
-        name: Name,
+        /// All of the unknown names in that field, at least one.
+        names: BTreeSet<Name>,
         /// In which topology.
         topology: Name,
     },
@@ -159,4 +161,9 @@ pub enum Refusal {
         /// The limit.
         max: usize,
     },
+}
+
+/// `'a', 'b'`.
+fn quoted(names: &BTreeSet<Name>) -> String {
+    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }

@@ -1,5 +1,5 @@
-//! A backbone under load, beside the paper's network: allocations for NSFNET, the same at every run, so that there is a
-//! busiest link, a class that fills it, and somebody who would have to go for more. Pure.
+//! A backbone under load, beside the scenario's network: allocations for NSFNET, the same at every run, so that there is a
+//! busiest link, a class that fills it, and allocations that would be preempted for more. Pure.
 
 use api::client::AllocationRequest;
 
@@ -10,7 +10,7 @@ const REQUESTS: u64 = 400;
 /// The nodes between which traffic goes, those with more of it more often.
 const NODES: [&str; 18] =
     ["WA", "CA1", "CA1", "CA2", "UT", "CO", "TX", "TX", "NE", "IL", "IL", "GA", "PA", "MI", "NY", "NY", "MD", "NJ"];
-/// How much is asked for, by class type: much of the lowest, as backbones have it.
+/// The requested bandwidths, by class type: much of the lowest, as backbones have it.
 const SIZES_MBPS: [&[u64]; 3] = [&[200, 400, 600, 1_000], &[100, 200, 300], &[50, 100, 150]];
 
 /// The requests, in their order.

@@ -1,88 +1,88 @@
-//! What came of a run: for each aggregator and level the figures, and whether what the paper reports was seen. Pure: from
-//! a record and nothing else.
+//! The summary of a run: the figures of each aggregator and level, and whether what PSIoT-Orch (Moraes, Reale, Martins)
+//! reports was observed. Pure: from the samples of the run and nothing else.
 
 use serde::Serialize;
 
-use super::samples::{DemoRun, Happening, Latency, LevelSample, Phase, Sample, mean, places};
+use super::samples::{DemoEvent, DemoRun, Latency, LevelSample, Phase, Sample, mean, places};
 use super::scenario::{AGGREGATORS, BACKGROUND_BPS, HEAVY, HEAVY_LEVEL, LINK_BPS};
 
 /// A buffer with less than this part of its capacity is as good as empty, in parts per million.
 pub const NEAR_EMPTY_PPM: u64 = 10_000;
 /// A buffer with more than this part of its capacity has filled, in parts per million.
 pub const FILLED_PPM: u64 = 500_000;
-/// Who sends this part of what there is sends as much as can be, in parts per million.
+/// Sending this part of what is available counts as all of it, in parts per million.
 pub const ALL_PPM: u64 = 900_000;
 const MILLION: u64 = 1_000_000;
 
-/// What came of a run.
+/// The summary of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct RunSummary {
-    /// How bandwidth was divided.
+    /// The policy by which bandwidth was divided.
     pub policy: String,
-    /// What was done and seen, and when.
-    pub events: Vec<Happening>,
-    /// What may wait in each level of an aggregator.
+    /// The steps of the scenario and the lines of the live log.
+    pub events: Vec<DemoEvent>,
+    /// The buffer of each level of an aggregator.
     pub buffer_capacity_bytes: u64,
     /// Each aggregator and level.
     pub levels: Vec<LevelSummary>,
-    /// What the shared link had for the aggregators while the background traffic ran, and what they sent.
-    pub shared: Shared,
-    /// What the paper reports, and whether it was seen.
+    /// What the background traffic left of the shared link, and what the aggregators sent.
+    pub shared: SharedLink,
+    /// What the paper reports, and whether it was observed.
     pub claims: Vec<PaperClaim>,
 }
 
-/// What became of a level of an aggregator. Rates are means over the second half of the time with both clients and the
+/// The figures of a level of an aggregator. Rates are means over the second half of the time with both clients and the
 /// background traffic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct LevelSummary {
-    /// Which aggregator.
+    /// The aggregator.
     pub aggregator: String,
-    /// Which level.
+    /// The QoS level.
     pub qos_level: usize,
-    /// What came in, once for each subscription.
+    /// What came in, once for each subscription, in bit/s.
     pub offered_bps: u64,
-    /// What the orchestrator gave.
+    /// What the orchestrator granted, in bit/s.
     pub granted_bps: u64,
-    /// What was sent.
+    /// What was sent, in bit/s.
     pub sent_bps: u64,
-    /// What waited at most, over the whole run.
+    /// The most that waited, over the whole run.
     pub buffer_max_bytes: u64,
     /// What waited at the end.
     pub buffer_end_bytes: u64,
     /// Messages lost.
     pub dropped: u64,
-    /// How long messages were on their way.
+    /// The latency of messages.
     pub latency: Latency,
 }
 
 /// The shared link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub struct Shared {
+pub struct SharedLink {
     /// What the background traffic left.
     pub left_bps: u64,
     /// What all aggregators together sent.
     pub sent_bps: u64,
 }
 
-/// Something that the paper reports.
+/// A result of the paper.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct PaperClaim {
-    /// A name for programs.
+    /// The name for programs.
     pub name: &'static str,
-    /// In words.
+    /// The result in words.
     pub text: &'static str,
-    /// The numbers that were compared.
+    /// The figures that were compared.
     pub figures: String,
-    /// Whether it was seen.
+    /// Whether it was observed.
     pub held: bool,
 }
 
 impl RunSummary {
-    /// What came of a run.
+    /// The summary of a run.
     pub fn of(record: &DemoRun) -> Self {
         Self {
             policy: record.policy.clone(),
-            events: record.happenings.clone(),
+            events: record.events.clone(),
             buffer_capacity_bytes: record.timeline.buffer_bytes,
             levels: places().map(|place| level(record, place)).collect(),
             shared: shared(record),
@@ -101,7 +101,7 @@ impl RunSummary {
         others.map(|level| level.buffer_max_bytes).max().unwrap_or(0)
     }
 
-    /// Whether everything that the paper reports was seen.
+    /// Whether all of it was observed.
     pub fn held(&self) -> bool {
         self.claims.iter().all(|claim| claim.held)
     }
@@ -133,11 +133,11 @@ fn fullest<'a>(samples: impl Iterator<Item = &'a Sample>, of: impl Fn((usize, us
     levels.filter(|(place, _)| of(*place)).map(|(_, bytes)| bytes).max().unwrap_or(0)
 }
 
-fn shared(record: &DemoRun) -> Shared {
+fn shared(record: &DemoRun) -> SharedLink {
     let settled = || record.settled(Phase::Client2);
     let left = |sample: &Sample| LINK_BPS.saturating_sub(sample.background_bps);
     let sent = |sample: &Sample| places().map(|place| at(sample, place).sent_bps).fold(0, u64::saturating_add);
-    Shared { left_bps: mean(settled(), left), sent_bps: mean(settled(), sent) }
+    SharedLink { left_bps: mean(settled(), left), sent_bps: mean(settled(), sent) }
 }
 
 fn claims(record: &DemoRun) -> Vec<PaperClaim> {
@@ -176,7 +176,7 @@ fn claims(record: &DemoRun) -> Vec<PaperClaim> {
         ),
         claim(
             "as_much_as_can_be",
-            "the orchestrator gives Ag1 as much as it can",
+            "the orchestrator grants Ag1 as much as it can",
             format!("of the {} bit/s that the background traffic left, {} were sent", shared.left_bps, shared.sent_bps),
             shared.left_bps > 0 && shared.sent_bps >= shared.left_bps * ALL_PPM / MILLION,
         ),
@@ -194,7 +194,7 @@ fn claims(record: &DemoRun) -> Vec<PaperClaim> {
         ),
         claim(
             "what_is_let_go_is_given",
-            "what the background traffic lets go of is given to Ag1",
+            "what the background traffic releases is granted to Ag1",
             format!("{busy} bit/s while it ran, {quiet} bit/s after"),
             quiet >= busy.saturating_add(BACKGROUND_BPS * ALL_PPM / MILLION),
         ),

@@ -1,10 +1,10 @@
-//! Figure 6 of the paper from a run: for each aggregator how much waits in each QoS level above, which rate it was given
-//! below, on one time axis, with what was done marked. Pure.
+//! Figure 6 of PSIoT-Orch (Moraes, Reale, Martins) from a run: for each aggregator what waits in each QoS level above, the
+//! granted rates below, on one time axis, with the steps of the scenario marked. Pure.
 
-use super::samples::{DemoRun, Happening, LevelSample};
+use super::samples::{DemoEvent, DemoRun, LevelSample};
 use super::scenario::{AGGREGATORS, LEVEL_NAMES, ScenarioAction};
 use crate::cli::chart::{Anchor, COLOURS, Chart, Course, Panel, Stroke, ticks};
-use gateway::qos_level::PerLevel;
+use api::qos_level::PerLevel;
 
 const WIDTH: u64 = 1_200;
 const COLUMN: u64 = (WIDTH - 20) / AGGREGATORS.len() as u64;
@@ -18,7 +18,7 @@ const DASHES: PerLevel<&str> = ["", "10 4", "3 3"];
 
 /// The picture.
 pub fn svg(record: &DemoRun) -> String {
-    let steps: Vec<&Happening> = record.happenings.iter().filter(|one| one.is_step).collect();
+    let steps: Vec<&DemoEvent> = record.events.iter().filter(|one| one.is_step).collect();
     let notes = ABOVE + 2 * PANEL_HEIGHT + BETWEEN + 52;
     let height = notes + LINE * steps.len() as u64;
     let title = format!("Buffers and rates of three aggregators, policy {}", record.policy);
@@ -32,7 +32,7 @@ pub fn svg(record: &DemoRun) -> String {
         value: |level| level.buffer_bytes,
     };
     let rates = Of {
-        label: "rate given, Mbit/s",
+        label: "granted rate, Mbit/s",
         y_max: highest_bps(record),
         course: Course::Steps,
         value: |level| level.granted_bps,

@@ -1,9 +1,9 @@
-//! `watermaster demo`: the proof of concept of PSIoT-Orch in one process tree on this machine, with the paper's timeline;
-//! at the end a table, Figure 6 as a picture, and whether what the paper reports was seen.
+//! `watermaster demo`: the proof of concept of PSIoT-Orch (Moraes, Reale, Martins) in one process tree on this machine, with
+//! the paper's timeline; at the end a table, the paper's Figure 6 as a picture, and whether what it reports was observed.
 //!
-//! [`scenario`] and [`backbone`] say what is to happen, `parts` and `stage` make it happen, `watch` sees what does,
-//! [`record`] keeps it, and [`notice`], [`verdict`], [`figure`] and [`tell`] are made of that alone. What must stay true:
-//! every figure is read from the running parts.
+//! [`scenario`] and [`backbone`] are what is to happen, `process` and `processes` make it happen, `sampler` reads the
+//! figures, [`samples`] keeps them, and [`live_log`], [`claims`], [`mod@figure`] and [`text`] are made of those alone. What
+//! must stay true: every figure is read from the running processes.
 
 pub mod backbone;
 pub mod figure;
@@ -26,28 +26,28 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::claims::RunSummary;
-use self::live_log::Notices;
-use self::processes::{DemoProcesses, StageError};
-use self::samples::{DemoRun, Happening};
+use self::live_log::LiveLog;
+use self::processes::{DemoError, DemoProcesses};
+use self::samples::{DemoEvent, DemoRun};
 use self::scenario::{ScenarioAction, Tempo, Timeline};
 use super::serve::stop_on_signal;
 
-/// How often is looked whether all is well after the summary.
-const GLANCE: Duration = Duration::from_secs(1);
+/// How often the processes are checked after the summary.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The arguments of `watermaster demo`.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// How bandwidth is divided between aggregators; all: one after the other, and what they make of the same.
+    /// How bandwidth is divided between aggregators; all: one policy after the other, and a comparison.
     #[arg(long, value_enum, default_value = "max-min")]
-    policy: Choice,
-    /// In a quarter of the time.
+    policy: PolicyChoice,
+    /// Runs in a quarter of the time.
     #[arg(long)]
     fast: bool,
-    /// Where the picture goes; with more than one policy, their names go before the ending.
+    /// The file of the picture; with more than one policy, their names go before its ending.
     #[arg(long, default_value = "figure6.svg", value_name = "FILE")]
     out: PathBuf,
-    /// Where the orchestrator and its dashboard listen [default: 127.0.0.1:8080, or any free port if that is taken].
+    /// The address of the orchestrator and its dashboard [default: 127.0.0.1:8080, or any free port if that is taken].
     #[arg(long)]
     listen: Option<SocketAddr>,
     /// Ends after the summary, even on a terminal.
@@ -61,15 +61,15 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Which policies are shown.
+/// The policies to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Choice {
-    /// Evenly, whatever is needed.
+enum PolicyChoice {
+    /// Equal shares, whatever the demand.
     Fixed,
-    /// Evenly; who has a full buffer gets what the others do not need.
+    /// Equal shares; an aggregator with a full buffer gets what the others do not need.
     #[value(alias = "buffer_aware")]
     BufferAware,
-    /// Weighted max-min fair by what is needed.
+    /// Weighted max-min fair by demand.
     #[value(alias = "max_min")]
     MaxMin,
     /// One after the other.
@@ -85,7 +85,7 @@ enum DemoPolicy {
 }
 
 impl DemoPolicy {
-    /// As configuration has it.
+    /// The name in the configuration.
     fn word(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
@@ -95,7 +95,7 @@ impl DemoPolicy {
     }
 }
 
-impl Choice {
+impl PolicyChoice {
     fn policies(self) -> &'static [DemoPolicy] {
         match self {
             Self::Fixed => &[DemoPolicy::Fixed],
@@ -109,19 +109,19 @@ impl Choice {
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A part failed.
+    /// A process failed.
     #[error(transparent)]
-    Stage(Box<StageError>),
+    Processes(Box<DemoError>),
     /// The picture cannot be written.
     #[error("{}: {error}", .path.display())]
     Figure {
-        /// Where.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: std::io::Error,
     },
-    /// It was told to stop before the end.
-    #[error("stopped before the end of the story")]
+    /// Stopped before the end.
+    #[error("stopped before the end of the scenario")]
     Interrupted,
     /// The runtime or standard output failed.
     #[error("{0}")]
@@ -131,16 +131,16 @@ pub enum Error {
     Json(#[from] serde_json::Error),
 }
 
-impl<E: Into<StageError>> From<E> for Error {
+impl<E: Into<DemoError>> From<E> for Error {
     fn from(error: E) -> Self {
-        Self::Stage(Box::new(error.into()))
+        Self::Processes(Box::new(error.into()))
     }
 }
 
 /// Shows the proof of concept.
 ///
 /// # Errors
-/// A part failed, or it was stopped before the end.
+/// A process failed, or it was stopped before the end.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -156,39 +156,39 @@ async fn show_all(arguments: &Arguments, stop: &CancellationToken) -> Result<(),
     let mut summaries = vec![];
     for (policy, left) in policies.iter().zip((0..policies.len()).rev()) {
         let out = path_for(&arguments.out, *policy, policies.len());
-        let mut stage = tokio::select! {
+        let mut processes = tokio::select! {
             () = stop.cancelled() => return Err(Error::Interrupted),
-            set = set(arguments, *policy) => set?,
+            started = start(arguments, *policy) => started?,
         };
         let shown = tokio::select! {
             () = stop.cancelled() => Err(Error::Interrupted),
-            shown = show(arguments, *policy, &mut stage, &out) => shown,
+            shown = show(arguments, *policy, &mut processes, &out) => shown,
         };
         summaries.extend(shown.as_ref().ok().cloned());
         let after = match shown {
-            Ok(_) if left == 0 => finish(arguments, &summaries, &mut stage, stays, stop).await,
+            Ok(_) if left == 0 => finish(arguments, &summaries, &mut processes, stays, stop).await,
             shown => shown.map(drop),
         };
-        stage.strike().await;
+        processes.stop_all().await;
         after?;
     }
     Ok(())
 }
 
-async fn set(arguments: &Arguments, policy: DemoPolicy) -> Result<DemoProcesses, Error> {
+async fn start(arguments: &Arguments, policy: DemoPolicy) -> Result<DemoProcesses, Error> {
     let timeline = timeline(arguments);
-    say(arguments, &format!("Watermaster's proof of concept, policy {}: starting the parts …\n", policy.word()))?;
-    let stage = DemoProcesses::set(policy, arguments.listen, &timeline, |address| {
-        // Whoever cannot read it now reads it below.
-        let _ = say(arguments, &welcome(address));
+    print(arguments, &format!("Watermaster's proof of concept, policy {}: starting the processes …\n", policy.word()))?;
+    let processes = DemoProcesses::start(policy, arguments.listen, &timeline, |address| {
+        // A closed standard output fails the next line, too.
+        let _ = print(arguments, &welcome(address));
     });
-    let stage = stage.await?;
-    let (admitted, asked) = stage.backbone();
+    let processes = processes.await?;
+    let (admitted, requested) = processes.backbone();
     let words = format!(
-        "The backbone nsfnet carries {admitted} allocations of {asked} asked for. Three aggregators report.\n\n"
+        "The backbone nsfnet carries {admitted} of {requested} requested allocations. Three aggregators report.\n\n"
     );
-    say(arguments, &words)?;
-    Ok(stage)
+    print(arguments, &words)?;
+    Ok(processes)
 }
 
 fn timeline(arguments: &Arguments) -> Timeline {
@@ -198,60 +198,60 @@ fn timeline(arguments: &Arguments) -> Timeline {
 fn welcome(address: SocketAddr) -> String {
     format!(
         "\n  open  http://{address}/\n        a backbone under load. The list on the right begins with the busiest link and the class that fills it:\n        \
-         click the link, then Ask: it says who would be evicted to fit 500 Mbit/s more.\n  \
-         open  http://{address}/#/aggregators\n        the paper's Figure 6 as it happens.\n\n\
+         click the link, then Ask: it shows which allocations would be preempted for 500 Mbit/s more.\n  \
+         open  http://{address}/#/aggregators\n        Figure 6 of PSIoT-Orch (Moraes, Reale, Martins) as it happens.\n\n\
          On this machine no real link can be filled: links of 1 MB/s and the background traffic are reservations that the\n\
          orchestrator keeps, and the gateways pace real messages to the rates they are given.\n\n"
     )
 }
 
-/// The story from its first step to its last, the table and the picture.
+/// The scenario from its first step to its last, the table and the picture.
 async fn show(
     arguments: &Arguments,
     policy: DemoPolicy,
-    stage: &mut DemoProcesses,
+    processes: &mut DemoProcesses,
     out: &Path,
 ) -> Result<RunSummary, Error> {
-    let mut record = play(arguments, policy, stage).await?;
-    record.latencies = stage.hear_consumers().await?;
+    let mut record = play(arguments, policy, processes).await?;
+    record.latencies = processes.collect_latencies().await?;
     std::fs::write(out, figure::svg(&record)).map_err(|error| Error::Figure { path: out.to_owned(), error })?;
     let summary = RunSummary::of(&record);
-    say(arguments, &text::summary(&summary))?;
-    say(arguments, &format!("\nFigure 6 of this run is in {}.\n", out.display()))?;
+    print(arguments, &text::summary(&summary))?;
+    print(arguments, &format!("\nFigure 6 of this run is in {}.\n", out.display()))?;
     Ok(summary)
 }
 
-async fn play(arguments: &Arguments, policy: DemoPolicy, stage: &mut DemoProcesses) -> Result<DemoRun, Error> {
+async fn play(arguments: &Arguments, policy: DemoPolicy, processes: &mut DemoProcesses) -> Result<DemoRun, Error> {
     let timeline = timeline(arguments);
     let mut record = DemoRun {
         policy: policy.word().to_owned(),
         samples: vec![],
-        happenings: vec![],
+        events: vec![],
         latencies: Default::default(),
         timeline: timeline.clone(),
     };
-    let mut notices = Notices::new(timeline.buffer_bytes);
+    let mut log = LiveLog::new(timeline.buffer_bytes);
     let mut steps = timeline.steps.iter().copied().peekable();
-    let mut looks = interval(Duration::from_millis(timeline.look_every_ms));
-    looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut ticks = interval(Duration::from_millis(timeline.sample_every_ms));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let start = Instant::now();
     let now_ms = || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     loop {
-        looks.tick().await;
+        ticks.tick().await;
         let mut is_over = false;
         while let Some((_, step)) = steps.next_if(|(at_ms, _)| *at_ms <= now_ms()) {
-            let happening = Happening { at_ms: now_ms(), text: step.words(), is_step: true };
-            say(arguments, &text::event(&happening))?;
-            record.happenings.push(happening);
-            stage.step(step).await?;
+            let event = DemoEvent { at_ms: now_ms(), text: step.words(), is_step: true };
+            print(arguments, &text::event(&event))?;
+            record.events.push(event);
+            processes.step(step).await?;
             is_over |= step == ScenarioAction::End;
         }
-        stage.check()?;
-        let sample = stage.watch.look(now_ms()).await?;
-        for text in notices.note(&sample) {
-            let happening = Happening { at_ms: sample.at_ms, text, is_step: false };
-            say(arguments, &text::event(&happening))?;
-            record.happenings.push(happening);
+        processes.check()?;
+        let sample = processes.sampler.sample(now_ms()).await?;
+        for text in log.observe(&sample) {
+            let event = DemoEvent { at_ms: sample.at_ms, text, is_step: false };
+            print(arguments, &text::event(&event))?;
+            record.events.push(event);
         }
         record.samples.push(sample);
         if is_over {
@@ -260,16 +260,16 @@ async fn play(arguments: &Arguments, policy: DemoPolicy, stage: &mut DemoProcess
     }
 }
 
-/// After the last run: what is left to be said, and to be looked at.
+/// After the last run: the comparison, JSON, and the processes that stay up.
 async fn finish(
     arguments: &Arguments,
     summaries: &[RunSummary],
-    stage: &mut DemoProcesses,
+    processes: &mut DemoProcesses,
     stays: bool,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     if summaries.len() > 1 {
-        say(arguments, &text::comparison(summaries))?;
+        print(arguments, &text::comparison(summaries))?;
     }
     if arguments.json {
         let mut out = std::io::stdout().lock();
@@ -280,21 +280,21 @@ async fn finish(
     if !stays {
         return Ok(());
     }
-    // The consumers told what they got when they ended: others take their place, for the dashboard to go on.
+    // The consumers have ended with their summaries: others take their place, for the dashboard to go on.
     for step in [ScenarioAction::Client1, ScenarioAction::Client2] {
-        stage.step(step).await?;
+        processes.step(step).await?;
     }
-    say(arguments, &format!("\nAll parts go on: http://{}/ until Ctrl-C.\n", stage.address))?;
+    print(arguments, &format!("\nAll processes stay up: http://{}/ until Ctrl-C.\n", processes.address))?;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = sleep(GLANCE) => stage.check()?,
+            () = sleep(CHECK_INTERVAL) => processes.check()?,
         }
     }
 }
 
-/// Prints, to where it does not mix with JSON.
-fn say(arguments: &Arguments, text: &str) -> std::io::Result<()> {
+/// Prints a text where it does not mix with JSON.
+fn print(arguments: &Arguments, text: &str) -> std::io::Result<()> {
     if arguments.json {
         return write!(std::io::stderr().lock(), "{text}");
     }
@@ -303,7 +303,7 @@ fn say(arguments: &Arguments, text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Where the picture of a policy goes: if there are several, under their names.
+/// The file of a policy's picture: of several, each has its name in it.
 fn path_for(out: &Path, policy: DemoPolicy, count: usize) -> PathBuf {
     if count == 1 {
         return out.to_owned();

@@ -1,5 +1,5 @@
-//! The stage: the orchestrator, three gateways, two consumers, each a process of its own, and what is done with them at
-//! each step. What must stay true: everything is asked for over the public interfaces.
+//! The orchestrator, three gateways and two consumers, each a process of its own, and what each step of the scenario does
+//! with them. What must stay true: everything is requested over the public interfaces.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -7,58 +7,58 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::process::{DemoProcess, PartError};
-use super::sampler::{Sampler, WatchError, latencies};
+use super::process::{DemoProcess, ProcessError};
+use super::sampler::{Sampler, SamplerError, latencies};
 use super::samples::Latency;
 use super::scenario::{self, AGGREGATORS, BACKGROUND_BPS, BACKGROUND_CLASS, ScenarioAction, Timeline, WithHeavy};
 use super::{DemoPolicy, backbone};
 use api::client::{AllocationRequest, Client, ClientError, Effect, Upload};
-use gateway::qos_level::PerLevel;
+use api::qos_level::PerLevel;
 
-/// Where the orchestrator listens if it can.
+/// The orchestrator's address if it is free.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 /// Any free port of this machine.
 const LISTEN_FREE: &str = "127.0.0.1:0";
-/// How long the aggregators may take to be heard.
+/// How long the aggregators may take to report.
 const READY_WAIT: Duration = Duration::from_secs(30);
-/// How often is looked whether they are.
+/// How often that is checked.
 const READY_EVERY: Duration = Duration::from_millis(50);
 
-/// Why the stage is not set, or broke.
+/// Why the demo's processes do not run.
 #[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// A part failed.
+pub enum DemoError {
+    /// A process failed.
     #[error(transparent)]
-    Part(#[from] PartError),
+    Process(#[from] ProcessError),
     /// The orchestrator refuses.
     #[error("the orchestrator: {0}")]
     Client(#[from] ClientError),
-    /// Something cannot be seen.
+    /// A figure cannot be read.
     #[error(transparent)]
-    Watch(#[from] WatchError),
+    Sampler(#[from] SamplerError),
     /// There is no folder for logs and data.
     #[error("a folder for logs and data: {0}")]
     Scratch(std::io::Error),
-    /// The orchestrator does not hear of the aggregators.
-    #[error("the orchestrator has not heard of all aggregators within {} s", READY_WAIT.as_secs())]
+    /// Not all aggregators report.
+    #[error("not all aggregators have reported within {} s", READY_WAIT.as_secs())]
     NotReady,
-    /// A consumer did not say what it got.
-    #[error("{consumer} did not say what it got: {error}")]
+    /// A consumer ended without a summary.
+    #[error("{consumer} ended without a summary: {error}")]
     Consumer {
-        /// Which.
+        /// The consumer.
         consumer: &'static str,
-        /// Why.
+        /// The reason.
         error: serde_json::Error,
     },
 }
 
-/// Everything that runs.
+/// All processes.
 pub(super) struct DemoProcesses {
     // In the order in which they are dropped.
     consumers: Vec<(&'static str, DemoProcess)>,
     gateways: Vec<DemoProcess>,
     orchestrator: DemoProcess,
-    pub(super) watch: Sampler,
+    pub(super) sampler: Sampler,
     pub(super) address: SocketAddr,
     client: Client,
     gateway_urls: Vec<String>,
@@ -68,18 +68,18 @@ pub(super) struct DemoProcesses {
 }
 
 impl DemoProcesses {
-    /// Starts the orchestrator and has it hold both networks; then the gateways.
-    pub(super) async fn set(
+    /// Starts the orchestrator, uploads both networks, and starts the gateways.
+    pub(super) async fn start(
         policy: DemoPolicy,
         listen: Option<SocketAddr>,
         timeline: &Timeline,
-        hello: impl FnOnce(SocketAddr),
-    ) -> Result<Self, StageError> {
-        let scratch = tempfile::Builder::new().prefix("watermaster-demo-").tempdir().map_err(StageError::Scratch)?;
+        on_listening: impl FnOnce(SocketAddr),
+    ) -> Result<Self, DemoError> {
+        let scratch = tempfile::Builder::new().prefix("watermaster-demo-").tempdir().map_err(DemoError::Scratch)?;
         let mut orchestrator =
             DemoProcess::start(scratch.path(), "orchestrator", &serve_arguments(&scratch, policy, listen)?)?;
         let address = orchestrator.address().await?;
-        hello(address);
+        on_listening(address);
         let client = Client::new(&format!("http://{address}"))?;
         let network = scenario::topology().to_string().into_bytes();
         client.topology_put(scenario::TOPOLOGY, network, &Upload::default()).await?;
@@ -94,13 +94,13 @@ impl DemoProcesses {
             addresses.push(gateway.address().await?);
         }
         let gateway_urls = addresses.iter().map(|address| format!("http://{address}")).collect();
-        let watch = Sampler::new(client.clone(), addresses);
+        let sampler = Sampler::new(client.clone(), addresses);
         let consumers = vec![];
-        let stage = Self {
+        let processes = Self {
             consumers,
             gateways,
             orchestrator,
-            watch,
+            sampler,
             address,
             client,
             gateway_urls,
@@ -108,28 +108,28 @@ impl DemoProcesses {
             backbone,
             scratch,
         };
-        stage.wait_until_complete().await?;
-        Ok(stage)
+        processes.wait_until_complete().await?;
+        Ok(processes)
     }
 
-    /// How many allocations of the backbone were admitted, and of how many.
+    /// The number of the backbone's allocations that were admitted, and that were requested.
     pub(super) fn backbone(&self) -> (usize, usize) {
         self.backbone
     }
 
-    async fn wait_until_complete(&self) -> Result<(), StageError> {
+    async fn wait_until_complete(&self) -> Result<(), DemoError> {
         let deadline = Instant::now() + READY_WAIT;
-        while !self.watch.is_complete().await? {
+        while !self.sampler.is_complete().await? {
             if Instant::now() > deadline {
-                return Err(StageError::NotReady);
+                return Err(DemoError::NotReady);
             }
             sleep(READY_EVERY).await;
         }
         Ok(())
     }
 
-    /// Does what a step says.
-    pub(super) async fn step(&mut self, step: ScenarioAction) -> Result<(), StageError> {
+    /// Takes a step of the scenario.
+    pub(super) async fn step(&mut self, step: ScenarioAction) -> Result<(), DemoError> {
         match step {
             ScenarioAction::Background => {
                 let request = AllocationRequest {
@@ -155,40 +155,40 @@ impl DemoProcesses {
         Ok(())
     }
 
-    fn subscribe(&mut self, name: &'static str, with_heavy: WithHeavy) -> Result<(), StageError> {
+    fn subscribe(&mut self, name: &'static str, with_heavy: WithHeavy) -> Result<(), DemoError> {
         let mut arguments: Vec<String> =
             ["consumer", "--quiet", "--name", name, "--node", name].map(str::to_owned).to_vec();
-        for wish in scenario::wishes(with_heavy, &self.gateway_urls) {
-            arguments.extend(["--subscribe".to_owned(), wish]);
+        for subscription in scenario::subscriptions(with_heavy, &self.gateway_urls) {
+            arguments.extend(["--subscribe".to_owned(), subscription]);
         }
         self.consumers.push((name, DemoProcess::start(self.scratch.path(), name, &arguments)?));
         Ok(())
     }
 
-    /// Whether all parts still run.
-    pub(super) fn check(&mut self) -> Result<(), StageError> {
-        let consumers = self.consumers.iter_mut().map(|(_, part)| part);
+    /// Whether all processes still run.
+    pub(super) fn check(&mut self) -> Result<(), DemoError> {
+        let consumers = self.consumers.iter_mut().map(|(_, process)| process);
         let mut all = consumers.chain(&mut self.gateways).chain(std::iter::once(&mut self.orchestrator));
         Ok(all.try_for_each(DemoProcess::check)?)
     }
 
-    /// Has the consumers end and tell what they got.
-    pub(super) async fn hear_consumers(&mut self) -> Result<[PerLevel<Latency>; AGGREGATORS.len()], StageError> {
-        let mut heard = Default::default();
-        for (consumer, part) in std::mem::take(&mut self.consumers) {
-            let said = part.stop().await;
-            latencies(&said, &mut heard).map_err(|error| StageError::Consumer { consumer, error })?;
+    /// Stops the consumers; the latencies of their summaries.
+    pub(super) async fn collect_latencies(&mut self) -> Result<[PerLevel<Latency>; AGGREGATORS.len()], DemoError> {
+        let mut all = Default::default();
+        for (consumer, process) in std::mem::take(&mut self.consumers) {
+            let last_line = process.stop().await;
+            latencies(&last_line, &mut all).map_err(|error| DemoError::Consumer { consumer, error })?;
         }
-        Ok(heard)
+        Ok(all)
     }
 
-    /// Ends everything, whoever depends on others first.
-    pub(super) async fn strike(self) {
-        for (_, part) in self.consumers {
-            part.stop().await;
+    /// Stops all processes, dependants first.
+    pub(super) async fn stop_all(self) {
+        for (_, process) in self.consumers {
+            process.stop().await;
         }
-        for part in self.gateways {
-            part.stop().await;
+        for process in self.gateways {
+            process.stop().await;
         }
         self.orchestrator.stop().await;
     }
@@ -198,15 +198,15 @@ fn serve_arguments(
     scratch: &TempDir,
     policy: DemoPolicy,
     listen: Option<SocketAddr>,
-) -> Result<Vec<String>, StageError> {
+) -> Result<Vec<String>, DemoError> {
     let config = scratch.path().join("orchestrator.toml");
     let (policy, topology) = (policy.word(), scenario::TOPOLOGY);
     let (drain_ms, raise_by_ppm) = (scenario::DRAIN_MS, scenario::RAISE_BY_PPM);
     let text = format!(
         "[scheduler]\npolicy = \"{policy}\"\ntopology = \"{topology}\"\ndrain_ms = {drain_ms}\nraise_by_ppm = {raise_by_ppm}\n"
     );
-    std::fs::write(&config, text).map_err(StageError::Scratch)?;
-    let listen = listen.map_or_else(free_or_default, |said| said.to_string());
+    std::fs::write(&config, text).map_err(DemoError::Scratch)?;
+    let listen = listen.map_or_else(free_or_default, |address| address.to_string());
     let data = scratch.path().join("data");
     let texts = [
         "serve",
@@ -222,7 +222,7 @@ fn serve_arguments(
     Ok(texts.map(str::to_owned).to_vec())
 }
 
-/// The usual address if nobody else has it.
+/// The usual address if it is free.
 fn free_or_default() -> String {
     TcpListener::bind(LISTEN_DEFAULT).map_or(LISTEN_FREE, |_| LISTEN_DEFAULT).to_owned()
 }
@@ -256,8 +256,8 @@ fn gateway_arguments(aggregator: usize, orchestrator: SocketAddr, timeline: &Tim
     arguments
 }
 
-/// Puts load on the backbone; how many requests were admitted, and of how many.
-async fn load_backbone(client: &Client) -> Result<(usize, usize), StageError> {
+/// Puts load on the backbone; the numbers of allocations that were admitted and requested.
+async fn load_backbone(client: &Client) -> Result<(usize, usize), DemoError> {
     let requests = backbone::requests();
     let answer = client.allocation_batch(&requests, "backbone").await?;
     Ok((answer.outcomes.iter().filter(|outcome| outcome.allocation.is_some()).count(), requests.len()))

@@ -1,32 +1,32 @@
-//! What was seen: samples of every aggregator and of the shared link, and what was done when. Pure. What must stay true:
-//! nothing is in here that was not read from a running part.
+//! A run as it was recorded: samples of every aggregator and of the shared link, and the events. Pure. What must stay true:
+//! every figure was read from a running process.
 
 use std::ops::Range;
 
 use serde::Serialize;
 
 use super::scenario::{AGGREGATORS, ScenarioAction, Timeline};
-use gateway::qos_level::{LEVELS, PerLevel};
+use api::qos_level::{LEVELS, PerLevel};
 
 /// A level of an aggregator at a moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LevelSample {
     /// What comes in, once for each subscription, as the gateway measures it.
     pub offered_bps: u64,
-    /// What the orchestrator gives.
+    /// What the orchestrator grants.
     pub granted_bps: u64,
     /// What the gateway sends.
     pub sent_bps: u64,
-    /// What waits there.
+    /// What waits in its buffer.
     pub buffer_bytes: u64,
     /// Messages lost so far.
     pub dropped: u64,
 }
 
-/// Everything at a moment.
+/// All figures at a moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sample {
-    /// Since the beginning.
+    /// Milliseconds since the beginning.
     pub at_ms: u64,
     /// By aggregator and level.
     pub aggregators: [PerLevel<LevelSample>; AGGREGATORS.len()],
@@ -34,44 +34,44 @@ pub struct Sample {
     pub background_bps: u64,
 }
 
-/// Something that was done or noticed.
+/// A step of the scenario, or a line of the live log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Happening {
-    /// Since the beginning.
+pub struct DemoEvent {
+    /// Milliseconds since the beginning.
     pub at_ms: u64,
-    /// What.
+    /// In words.
     pub text: String,
-    /// Whether it was done by us; else it was seen.
+    /// Whether it is a step.
     pub is_step: bool,
 }
 
-/// How long messages of an aggregator were on their way in a level, as consumers tell.
+/// The latency of an aggregator's messages in a level, from the consumers' summaries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Latency {
-    /// How many arrived.
+    /// The number of messages.
     pub messages: u64,
-    /// The mean.
+    /// The mean latency.
     pub mean_ms: u64,
-    /// The slowest.
+    /// The greatest latency.
     pub max_ms: u64,
 }
 
 /// A run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DemoRun {
-    /// How bandwidth was divided.
+    /// The policy by which bandwidth was divided.
     pub policy: String,
-    /// When what was done.
+    /// The times of the steps.
     pub timeline: Timeline,
     /// In the order of time.
     pub samples: Vec<Sample>,
     /// In the order of time.
-    pub happenings: Vec<Happening>,
+    pub events: Vec<DemoEvent>,
     /// By aggregator and level.
     pub latencies: [PerLevel<Latency>; AGGREGATORS.len()],
 }
 
-/// A part of the story.
+/// A part of the scenario.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
     /// With the first client.
@@ -83,7 +83,7 @@ pub enum Phase {
 }
 
 impl Latency {
-    /// As if both were one.
+    /// The latency of both sets of messages together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let messages = self.messages.saturating_add(other.messages);
@@ -100,7 +100,7 @@ impl DemoRun {
         self.samples.iter().filter(move |sample| span.contains(&sample.at_ms))
     }
 
-    /// Those of its second half: what was to settle has settled.
+    /// The samples of its second half, after rates have settled.
     pub fn settled(&self, phase: Phase) -> impl Iterator<Item = &Sample> {
         let Range { start, end } = self.span(phase);
         let span = start + (end - start) / 2..end;

@@ -1,45 +1,46 @@
-//! The paper's scenario as data: the network, who says what under which topic, who subscribes when. Pure. What must stay
-//! true: one timeline whatever the policy, and everything that is compressed is compressed by the same factor.
+//! The scenario of the proof of concept of PSIoT-Orch (Moraes, Reale, Martins) as data: the network, the topics of devices,
+//! the subscriptions and their times. Pure. What must stay true: one timeline whatever the policy, and everything that is
+//! compressed is compressed by the same factor.
 
-use gateway::qos_level::{LEVELS, PerLevel};
+use api::qos_level::{LEVELS, PerLevel};
 
 /// The name of the network in which the aggregators are.
 pub const TOPOLOGY: &str = "psiot";
-/// The aggregators, each with the node it is at.
+/// The aggregators, each with its node.
 pub const AGGREGATORS: [(&str, &str); 3] = [("Ag1", "ag1"), ("Ag2", "ag2"), ("Ag3", "ag3")];
 /// The one with a fourth topic.
 pub const HEAVY: usize = 0;
-/// In which level that is subscribed to.
+/// The level of the fourth topic's subscription.
 pub const HEAVY_LEVEL: usize = 0;
-/// The link that everybody shares.
+/// The link that all aggregators share.
 pub const SHARED_LINK: &str = "core1-core2";
-/// What every link carries: the paper's 1 MB/s.
+/// The capacity of every link: the paper's 1 MB/s.
 pub const LINK_BPS: u64 = 8_000_000;
-/// What a topic says.
+/// The rate of a topic.
 pub const TOPIC_BPS: u64 = 100_000;
-/// How many times that the fourth topic says.
+/// The rate of the fourth topic, in multiples of that.
 pub const HEAVY_TIMES: u64 = 100;
-/// What the background traffic between the two generators holds on the shared link, and in which class.
+/// The reservation of the background traffic on the shared link.
 pub const BACKGROUND_BPS: u64 = 2_000_000;
-/// Of which class type that is.
+/// The class type of that reservation.
 pub const BACKGROUND_CLASS: u8 = 1;
-/// What a message of a topic carries.
+/// The payload of a message.
 const PAYLOAD_BYTES: u64 = 1_250;
-/// What a message of the fourth topic carries.
+/// The payload of a message of the fourth topic.
 const HEAVY_PAYLOAD_BYTES: u64 = 5_000;
 /// By how much `--fast` compresses.
 const FAST: u64 = 4;
-/// How often aggregators report, and in what time the orchestrator has a backlog sent: longer, or it would be chased.
+/// The interval of reports.
 const REPORT_EVERY_MS: u64 = 250;
-/// As above.
+/// The time in which the scheduler drains a backlog: longer than the interval of reports, or rates would oscillate.
 pub const DRAIN_MS: u64 = 500;
-/// Rises of a rate by less than this part are not signalled, in parts per million: a message more or less in the two seconds
-/// over which arrival is measured is one of three per cent.
+/// Rises of a rate by less than this are not signalled, in parts per million: one message more or less in the two seconds
+/// over which arrival is measured changes it by three per cent.
 pub const RAISE_BY_PPM: u64 = 80_000;
-/// What may wait in each level of an aggregator.
+/// The buffer of each level of an aggregator.
 const BUFFER_BYTES: u64 = 8_000_000;
 
-/// How fast time goes.
+/// The duration of the scenario.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tempo {
     /// A minute.
@@ -48,36 +49,36 @@ pub enum Tempo {
     Fast,
 }
 
-/// What is done.
+/// A step of the scenario.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ScenarioAction {
-    /// The generators begin.
+    /// The background traffic begins.
     Background,
     /// The first client subscribes to the three topics of each aggregator.
     Client1,
     /// The second subscribes to the same and to the fourth.
     Client2,
-    /// The generators fall silent.
+    /// The background traffic ends.
     Quiet,
-    /// It is over.
+    /// The end.
     End,
 }
 
-/// When what is done.
+/// The times of the steps.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Timeline {
     /// In the order of time, in milliseconds.
     pub steps: Vec<(u64, ScenarioAction)>,
-    /// How often is looked.
-    pub look_every_ms: u64,
-    /// How often aggregators report; the same at every tempo.
+    /// The interval of samples.
+    pub sample_every_ms: u64,
+    /// The interval of reports; the same at every tempo.
     pub report_every_ms: u64,
-    /// What may wait in each level.
+    /// The buffer of each level.
     pub buffer_bytes: u64,
 }
 
 impl Timeline {
-    /// That of a tempo.
+    /// The timeline of a tempo.
     pub fn new(tempo: Tempo) -> Self {
         let factor = match tempo {
             Tempo::Full => 1,
@@ -92,13 +93,13 @@ impl Timeline {
         ];
         Self {
             steps: steps.map(|(at_ms, step)| (at_ms / factor, step)).to_vec(),
-            look_every_ms: 250 / factor.min(2),
+            sample_every_ms: 250 / factor.min(2),
             report_every_ms: REPORT_EVERY_MS,
             buffer_bytes: BUFFER_BYTES / factor,
         }
     }
 
-    /// When a step is.
+    /// The time of a step, in milliseconds.
     pub fn at_ms(&self, wanted: ScenarioAction) -> u64 {
         self.steps.iter().find(|(_, step)| *step == wanted).map_or(0, |(at_ms, _)| *at_ms)
     }
@@ -116,10 +117,10 @@ impl ScenarioAction {
             ),
             Self::Client1 => "Client 1 subscribes to three topics of each aggregator, one in each QoS level".to_owned(),
             Self::Client2 => format!(
-                "Client 2 subscribes to the same, and to Ag1's fourth topic, which says {} ({HEAVY_TIMES} times the others)",
+                "Client 2 subscribes to the same, and to Ag1's fourth topic, with {} ({HEAVY_TIMES} times the others)",
                 mbps(TOPIC_BPS * HEAVY_TIMES)
             ),
-            Self::Quiet => "background traffic ends: the generators let go of what they held".to_owned(),
+            Self::Quiet => "background traffic ends: the generators release what they held".to_owned(),
             Self::End => "the end".to_owned(),
         }
     }
@@ -152,7 +153,7 @@ fn heavy_topic() -> String {
     topic(AGGREGATORS[HEAVY].0, LEVELS)
 }
 
-/// What an aggregator's devices say, as `watermaster gateway --generate` takes it.
+/// The traffic of an aggregator's devices, as `watermaster gateway --generate` takes it.
 pub fn sources(aggregator: usize) -> Vec<String> {
     let source = |topic: String, payload_bytes: u64, rate_bps: u64| {
         format!("topic={topic},payload_bytes={payload_bytes},rate_bps={rate_bps}")
@@ -165,21 +166,21 @@ pub fn sources(aggregator: usize) -> Vec<String> {
     all
 }
 
-/// What a client wants, as `watermaster consumer --subscribe` takes it, of the gateways at these addresses.
-pub fn wishes(with_heavy: WithHeavy, gateways: &[String]) -> Vec<String> {
-    let wish =
+/// The subscriptions of a client at the gateways with these URLs, as `watermaster consumer --subscribe` takes them.
+pub fn subscriptions(with_heavy: WithHeavy, gateways: &[String]) -> Vec<String> {
+    let subscription =
         |gateway: &str, topic: String, level: usize| format!("gateway={gateway},topic={topic},qos_level={level}");
     let mut all = vec![];
     for ((name, _), gateway) in AGGREGATORS.iter().zip(gateways) {
-        all.extend((0..LEVELS).map(|level| wish(gateway, topic(name, level), level)));
+        all.extend((0..LEVELS).map(|level| subscription(gateway, topic(name, level), level)));
     }
     if let (WithHeavy::Yes, Some(gateway)) = (with_heavy, gateways.get(HEAVY)) {
-        all.push(wish(gateway, heavy_topic(), HEAVY_LEVEL));
+        all.push(subscription(gateway, heavy_topic(), HEAVY_LEVEL));
     }
     all
 }
 
-/// Whether the fourth topic is wanted.
+/// Whether the fourth topic is subscribed to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WithHeavy {
     /// It is.

@@ -1,14 +1,14 @@
-//! What is printed: events as they happen, the table at the end, the comparison of policies. Pure: texts from figures.
+//! The printed texts: events as they happen, the table at the end, the comparison of policies. Pure: from figures.
 
 use super::claims::RunSummary;
-use super::samples::Happening;
+use super::samples::DemoEvent;
 use super::scenario::LEVEL_NAMES;
 use crate::cli::connection::{rate, table};
 
 /// An event.
-pub fn event(happening: &Happening) -> String {
-    let sign = if happening.is_step { "▶" } else { "·" };
-    format!("{:>4}.{} s  {sign} {}\n", happening.at_ms / 1_000, happening.at_ms % 1_000 / 100, happening.text)
+pub fn event(event: &DemoEvent) -> String {
+    let sign = if event.is_step { "▶" } else { "·" };
+    format!("{:>4}.{} s  {sign} {}\n", event.at_ms / 1_000, event.at_ms % 1_000 / 100, event.text)
 }
 
 /// The end of a run.
@@ -44,12 +44,12 @@ pub fn summary(summary: &RunSummary) -> String {
         })
         .collect();
     let claims = summary.claims.iter().map(|claim| {
-        let (sign, word) = if claim.held { ("✔", "") } else { ("✘", "NOT SEEN: ") };
+        let (sign, word) = if claim.held { ("✔", "") } else { ("✘", "NOT OBSERVED: ") };
         format!("  {sign} {word}{} ({})\n", claim.text, claim.figures)
     });
     let verdict = match summary.held() {
-        true => "What the paper reports was seen, by these numbers:\n",
-        false => "What the paper reports was not all seen:\n",
+        true => "What PSIoT-Orch (Moraes, Reale, Martins) reports was observed, by these figures:\n",
+        false => "What PSIoT-Orch (Moraes, Reale, Martins) reports was not all observed:\n",
     };
     format!(
         "\nPolicy {}; rates are means over the second half of the time with both clients and background traffic, \
@@ -60,7 +60,7 @@ pub fn summary(summary: &RunSummary) -> String {
     )
 }
 
-/// What the policies make of the same.
+/// The policies side by side.
 pub fn comparison(summaries: &[RunSummary]) -> String {
     let heading = [
         "policy",
@@ -70,7 +70,7 @@ pub fn comparison(summaries: &[RunSummary]) -> String {
         "its buffer at most",
         "the others' at most",
         "of the shared link used",
-        "the paper's story",
+        "PSIoT-Orch's claims",
     ];
     let row = |summary: &RunSummary| {
         let heavy = summary.heavy();
@@ -83,7 +83,7 @@ pub fn comparison(summaries: &[RunSummary]) -> String {
             heavy.map_or_else(String::new, |level| bytes(level.buffer_max_bytes)),
             bytes(summary.others_max_bytes()),
             format!("{used_percent} %"),
-            if summary.held() { "seen".to_owned() } else { "not seen".to_owned() },
+            if summary.held() { "observed".to_owned() } else { "not observed".to_owned() },
         ]
     };
     let rows: Vec<_> = summaries.iter().map(row).collect();

@@ -15,7 +15,7 @@ use super::{at_most, out_of_range};
 use crate::app::record::{AllocationRecord, FlowRecord};
 use crate::app::scalars::{EndWord, StateWord, StoredAllocationId, StoredName};
 use crate::app::{Condition, Conditions, Past};
-use formats::Instant;
+use api::instant::Instant;
 use kernel::allocation::{Flow, Ipv4Prefix};
 use kernel::class::{ClassType, Priority};
 use kernel::command::{Command, Request};
@@ -116,7 +116,7 @@ impl AllocationRequest {
             setup_priority: priority("setup_priority", self.setup_priority)?,
             hold_priority: priority("hold_priority", self.hold_priority)?,
             aggregator: self.aggregator.map(|key| key.0),
-            expires_at: self.expires_at.map(|at| at.0),
+            expires_at: self.expires_at.map(|at| Millis(at.0)),
             constraints: self.constraints.unwrap_or_default().named()?,
             flow: self.flow.map(|flow| Box::new(flow.named())),
         })))
@@ -343,7 +343,7 @@ impl<'a> AllocationView<'a> {
     /// As it was when it ended.
     pub(crate) fn of_past(past: &'a Past) -> Self {
         let state = StateWord::Ended(past.cause.into());
-        Self { state, ended_at: Some(Instant(past.ended_at)), ..Self::of(&past.allocation) }
+        Self { state, ended_at: Some(Instant(past.ended_at.0)), ..Self::of(&past.allocation) }
     }
 
     /// As it stands with the switches.
@@ -358,7 +358,7 @@ impl<'a> AllocationView<'a> {
 }
 
 fn instant(ms: u64) -> Instant {
-    Instant(Millis(ms))
+    Instant(ms)
 }
 
 /// An allocation and what making or changing it did.

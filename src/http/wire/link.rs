@@ -8,7 +8,8 @@ use super::allocation::bandwidth;
 use super::effects::Effects;
 use crate::app::scalars::StoredAllocationId;
 use crate::app::{LinkRecord, Load};
-use formats::{Instant, StateDocument};
+use api::instant::Instant;
+use formats::StateDocument;
 use kernel::bam::by_class;
 use kernel::command::LinkChange;
 use kernel::id::LinkIx;
@@ -247,7 +248,7 @@ impl LinkFigures {
             allocations: vec![],
             allocation_count: ledger.count_on(ix),
             measured_bps: load.map(|load| load.carried_bps),
-            measured_at: load.map(|load| Instant(load.at)),
+            measured_at: load.map(|load| Instant(load.at.0)),
         }
     }
 }

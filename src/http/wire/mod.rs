@@ -20,7 +20,7 @@ pub(super) use link::{LinkAnswer, LinkFigures, LinkRequest, LinkStatic, LinkView
 
 use super::problem::Problem;
 use super::problem_catalogue;
-pub(super) use formats::Instant;
+pub(super) use api::instant::Instant;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

@@ -26,10 +26,10 @@ impl Client {
         let told = ConsumerOptions {
             name: "client1".to_owned(),
             node: Some("b".to_owned()),
-            wishes,
+            subscriptions: wishes,
             orchestrator: None,
             names: vec![],
-            reach,
+            delivery: reach,
         };
         let consumer = Consumer::build(told).await.unwrap();
         let (lines, stop) = (Arc::new(Mutex::new(vec![])), CancellationToken::new());

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use super::edge::{Edge, Manner, Taker, eventually, options};
-use gateway::message::OverflowPolicy;
+use api::gateway::OverflowPolicy;
 use gateway::options::{GatewayOptions, TopicPolicy};
 
 #[tokio::test]

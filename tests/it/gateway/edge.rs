@@ -284,7 +284,7 @@ pub(super) struct Seat {
     rates: watch::Sender<Value>,
     reports: Arc<Mutex<VecDeque<Value>>>,
     heard: watch::Sender<usize>,
-    refusal: Arc<Mutex<Option<(u16, String)>>>,
+    refusal: Arc<Mutex<Option<Value>>>,
     over: CancellationToken,
 }
 
@@ -325,8 +325,9 @@ impl Orchestrator {
         self.seat.rates.send_replace(rates);
     }
 
-    pub(super) fn refuse(&self, refusal: Option<(u16, &str)>) {
-        *self.seat.refusal.lock().unwrap() = refusal.map(|(status, detail)| (status, detail.to_owned()));
+    /// Answers reports with a problem from now on, or with rates again.
+    pub(super) fn refuse(&self, problem: Option<Value>) {
+        *self.seat.refusal.lock().unwrap() = problem;
     }
 
     pub(super) fn heard(&self) -> usize {
@@ -377,10 +378,10 @@ async fn orchestrate(State(seat): State<Seat>, request: Request) -> Response {
     }
     drop(reports);
     seat.heard.send_modify(|count| *count += 1);
-    if let Some((status, detail)) = seat.refusal.lock().unwrap().clone() {
+    if let Some(problem) = seat.refusal.lock().unwrap().clone() {
         let kind = [("content-type", "application/problem+json")];
-        let status = StatusCode::from_u16(status).unwrap();
-        return (status, kind, json!({"detail": detail}).to_string()).into_response();
+        let status = StatusCode::from_u16(problem["status"].as_u64().unwrap() as u16).unwrap();
+        return (status, kind, problem.to_string()).into_response();
     }
     axum::Json(seat.rates.borrow().clone()).into_response()
 }

@@ -69,10 +69,10 @@ async fn a_consumer_that_knows_a_name_only_is_fed_by_every_gateway_that_offers_i
     let options = ConsumerOptions {
         name: "client1".to_owned(),
         node: Some("b".to_owned()),
-        wishes: vec![],
+        subscriptions: vec![],
         orchestrator: Some(real.stand.base.parse().unwrap()),
         names: vec!["plant/+/t,qos_level=2".parse().unwrap()],
-        reach,
+        delivery: reach,
     };
     let nobody = ConsumerOptions { orchestrator: None, ..options.clone() };
     assert!(matches!(Consumer::build(nobody).await, Err(ConsumerError::Orchestrator)));
@@ -153,7 +153,7 @@ async fn two_gateways_with_one_id_do_not_get_in_each_others_way() {
     let refused = put.header("content-type", "application/json").send().await.unwrap();
     assert_eq!(refused.status(), 422, "as old as that it is not even compared");
     let problem = || async {
-        let at = formats::Instant(real.app.now());
+        let at = api::instant::Instant(real.app.now().0);
         let report = json!({"node": "a", "at": at, "instance": "third"});
         let put = http().put(format!("{}/v1/aggregators/ag1/metadata", real.stand.base)).body(report.to_string());
         let refused = put.header("content-type", "application/json").send().await.unwrap();

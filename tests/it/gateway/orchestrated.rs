@@ -89,7 +89,7 @@ async fn a_new_subscription_is_reported_at_once() {
 
 #[tokio::test]
 async fn without_the_orchestrator_the_lease_counts_then_the_fallback_and_it_is_found_again() {
-    let orchestrator = Orchestrator::open(rates(8, 5_000, [700; 3], [10, 20, 30])).await;
+    let orchestrator = Orchestrator::open(rates(8, 2_000, [700; 3], [10, 20, 30])).await;
     let address = orchestrator.stand.address;
     let edge = Edge::open(led_by(&orchestrator)).await;
     rates_become(&edge, "orchestrator", [700; 3]).await;
@@ -149,7 +149,11 @@ async fn a_node_that_the_orchestrator_does_not_know_is_left_out() {
     taker.received(2).await;
     let both = |report: &Value| report["topics"][0]["subscribers"].as_array().is_some_and(|told| told.len() == 2);
     orchestrator.report(both).await;
-    orchestrator.refuse(Some((422, "topics.subscribers.node 'nowhere' is no node of topology 'net'")));
+    let problem = json!({
+        "type": "/problems/unknown-reference", "title": "Something named does not exist", "status": 422,
+        "detail": "whatever it says", "field": "topics.subscribers.node", "nodes": ["nowhere"],
+    });
+    orchestrator.refuse(Some(problem));
     let one = orchestrator
         .report(|report| report["topics"][0]["subscribers"].as_array().is_some_and(|told| told.len() == 1))
         .await;

@@ -1,6 +1,6 @@
 //! The gateway and the orchestrator of this crate: they share nothing but the documents.
 
-use formats::aggregator::MetadataDocument;
+use api::aggregator::AggregatorMetadata;
 use serde_json::json;
 use watermaster::app::App;
 use watermaster::http::{Context, router};
@@ -65,8 +65,8 @@ async fn the_documents_agree() {
     device.publish("plant/1/t", "x").await;
     let report =
         orchestrator.report(|report| report["topics"].as_array().is_some_and(|topics| !topics.is_empty())).await;
-    let document: MetadataDocument = serde_json::from_value(report).unwrap();
-    let metadata = document.metadata().unwrap();
+    let document: AggregatorMetadata = serde_json::from_value(report).unwrap();
+    let metadata = formats::aggregator::report(&document).unwrap();
     assert_eq!((metadata.node.as_str(), metadata.topics[0].topic.as_str()), ("gateway", "plant/1/t"));
     eventually(|| async { (edge.status().await["rates_sequence"] == 1).then_some(()) }).await;
     edge.close().await;

@@ -1,15 +1,14 @@
 //! Aggregators over HTTP: reports become rates that are backed, and whatever is wrong with a report changes nothing.
 
+use api::instant::Instant;
 use axum::http::StatusCode;
-use formats::Instant;
 use futures_util::StreamExt;
-use kernel::units::Millis;
 use serde_json::{Value, json};
 
 use super::harness::{Answer, Desk, TRIANGLE};
 
 fn at(desk: &Desk, ahead_ms: i64) -> Value {
-    json!(Instant(Millis(desk.app.now().0.saturating_add_signed(ahead_ms))))
+    json!(Instant(desk.app.now().0.saturating_add_signed(ahead_ms)))
 }
 
 fn report(desk: &Desk, arrival_bps: u64) -> Value {
@@ -121,6 +120,13 @@ async fn reports_that_cannot_be_are_problems_and_change_nothing() {
         let answer = put(&desk, id, &body).await;
         assert_eq!((answer.problem().as_str(), answer.status.as_u16()), (kind, status), "{id} {answer:?}");
     }
+    // A program reads which nodes to leave out, all of them at once.
+    let mut body = with("/topics/0/subscribers/0/node", json!("zz"));
+    let more =
+        json!([{"consumer": "c8", "node": "yy"}, {"consumer": "c9", "node": "zz"}, {"consumer": "c7", "node": "b"}]);
+    body["topics"][0]["subscribers"].as_array_mut().unwrap().extend(more.as_array().unwrap().clone());
+    let unknown = put(&desk, "ag1", &body).await;
+    assert_eq!((&unknown.json()["nodes"], unknown.problem().as_str()), (&json!(["yy", "zz"]), "unknown-reference"));
     let huge = desk.send("PUT", "/v1/aggregators/ag1/metadata", &[], vec![b' '; 10 << 20]).await;
     assert_eq!(huge.problem(), "body-too-large");
     assert_eq!(desk.get("/v1/aggregators/new").await.problem(), "unknown-aggregator");

@@ -1,10 +1,10 @@
 //! What is sent and answered, as far as clients need it. Members that are not known are left alone, so that a newer
 //! service can be spoken to.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::super::problem::ProblemDocument;
 
 /// A request for bandwidth.
 #[derive(Serialize, Clone, PartialEq, Debug, Default)]
@@ -295,62 +295,7 @@ pub struct EntryOutcome {
     pub allocation: Option<AllocationOutcome>,
     /// If it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Problem>,
-}
-
-/// An aggregator in brief.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct Aggregator {
-    /// What it is called.
-    pub id: String,
-    /// In which topology it is.
-    pub topology: String,
-    /// At which node.
-    pub node: String,
-    /// `fresh`, `stale` or `lost`.
-    pub state: String,
-    /// What it needs of the network, by level.
-    pub demand: Vec<Demand>,
-    /// What it may send.
-    pub rates: Rates,
-    /// Everything else.
-    #[serde(flatten)]
-    pub more: Map<String, Value>,
-}
-
-/// What an aggregator needs in a QoS level.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
-pub struct Demand {
-    /// Which.
-    pub qos_level: u8,
-    /// How much.
-    pub demand_bps: u64,
-    /// Whether a full buffer stands behind it.
-    pub boosted: bool,
-}
-
-/// What an aggregator may send.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct Rates {
-    /// Higher than whatever was told before.
-    pub sequence: u64,
-    /// By level.
-    pub levels: Vec<LevelRate>,
-    /// Everything else.
-    #[serde(flatten)]
-    pub more: Map<String, Value>,
-}
-
-/// What an aggregator may send in a QoS level.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
-pub struct LevelRate {
-    /// Which.
-    pub qos_level: u8,
-    /// How much.
-    pub rate_bps: u64,
-    /// The allocations that have it reserved.
-    #[serde(default)]
-    pub allocations: Vec<String>,
+    pub problem: Option<ProblemDocument>,
 }
 
 /// Something that happened.
@@ -399,42 +344,4 @@ pub struct OfferedName {
     pub arrival_bps: u64,
     /// How many want it.
     pub subscribers: usize,
-}
-
-/// Why the service refuses (RFC 9457).
-#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct Problem {
-    /// Of what kind: `/problems/…`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// What it is, whatever the occasion.
-    pub title: String,
-    /// The status of the answer.
-    pub status: u16,
-    /// What it is on this occasion.
-    #[serde(default)]
-    pub detail: String,
-    /// The numbers and names that go with it, such as `binding_links`.
-    #[serde(flatten)]
-    pub data: Map<String, Value>,
-}
-
-impl Problem {
-    /// An answer that is no problem document: from something that stands in between.
-    pub(super) fn unknown(status: u16) -> Self {
-        let title = "the answer is not one of the service's".to_owned();
-        Self { kind: "about:blank".to_owned(), title, status, detail: String::new(), data: Map::new() }
-    }
-
-    /// The last part of its type, such as `insufficient-bandwidth`.
-    pub fn slug(&self) -> &str {
-        self.kind.rsplit('/').next().unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { title, detail, status, .. } = self;
-        if detail.is_empty() { write!(f, "{title} ({status})") } else { write!(f, "{title}: {detail}") }
-    }
 }

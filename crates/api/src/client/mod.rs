@@ -2,6 +2,7 @@
 //! public interface only and nothing of its insides. What is sent twice happens once: requests for bandwidth carry a key,
 //! and only what cannot do harm is tried again.
 
+mod answer;
 mod document;
 mod events;
 
@@ -13,10 +14,13 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use super::aggregator::Aggregator;
+pub use super::problem::ProblemDocument;
+pub use answer::{ClientError, body, checked};
 pub use document::{
-    Aggregator, Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, BatchOutcome, ClassFigures, Demand,
-    Effects, EntryOutcome, Event, LevelRate, Link, LinkChange, LinkOutcome, Offer, OfferedName, Page, Problem, Rates,
-    TopologySummary, UploadReport, Victim, Warning,
+    Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, BatchOutcome, ClassFigures, Effects,
+    EntryOutcome, Event, Link, LinkChange, LinkOutcome, Offer, OfferedName, Page, TopologySummary, UploadReport,
+    Victim, Warning,
 };
 pub use events::Events;
 
@@ -30,57 +34,6 @@ const RETRIES_MAX: usize = 4;
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// The longest answer that is read.
 const ANSWER_MAX_BYTES: usize = 256 << 20;
-
-/// Why something could not be done.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The address of the service is none.
-    #[error("'{address}' is not the address of a service: give http://HOST:PORT")]
-    Address {
-        /// What was given.
-        address: String,
-    },
-    /// A key or a revision that cannot stand in a header.
-    #[error("{header} cannot hold what was given")]
-    Header {
-        /// Which header.
-        header: &'static str,
-    },
-    /// The service cannot be reached, or broke off.
-    #[error("the service cannot be reached: {0}")]
-    Transport(#[from] reqwest::Error),
-    /// The service refuses.
-    #[error("{0}")]
-    Refused(Box<Problem>),
-    /// The answer is not what the interface promises.
-    #[error("the answer ({status}) cannot be read: {error}")]
-    Unreadable {
-        /// Its status.
-        status: u16,
-        /// Why not.
-        error: serde_json::Error,
-    },
-    /// The answer is longer than is read.
-    #[error("the answer is longer than {ANSWER_MAX_BYTES} bytes")]
-    TooLong,
-    /// The stream of events ended and could not be had again.
-    #[error("the stream of events ended {times} times in a row")]
-    StreamLost {
-        /// How often.
-        times: u32,
-    },
-}
-
-impl ClientError {
-    /// Whether the same may do later: the service was busy, stopping or gone.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Transport(error) => error.is_connect() || error.is_timeout(),
-            Self::Refused(problem) => problem.status == StatusCode::SERVICE_UNAVAILABLE.as_u16(),
-            _ => false,
-        }
-    }
-}
 
 /// Whether something is to happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -122,11 +75,18 @@ impl Client {
     /// # Errors
     /// The address is none, or the system's certificates cannot be read.
     pub fn new(address: &str) -> Result<Self, ClientError> {
-        let base = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let base = base.ok_or_else(|| ClientError::Address { address: address.to_owned() })?;
         // Whoever was first has chosen the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().connect_timeout(CONNECT_MAX).build()?;
+        Self::with_http(reqwest::Client::builder().connect_timeout(CONNECT_MAX).build()?, address)
+    }
+
+    /// The same over an HTTP client of the caller's own.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub fn with_http(http: reqwest::Client, address: &str) -> Result<Self, ClientError> {
+        let base = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let base = base.ok_or_else(|| ClientError::Address { address: address.to_owned() })?;
         Ok(Self { http, base })
     }
 
@@ -239,7 +199,7 @@ impl Client {
         let url = self.url(&["v1", "topologies", name], &query);
         let mut request = self.http.put(url).headers(headers).timeout(ANSWER_MAX);
         request = request.header(CONTENT_TYPE, "application/octet-stream").body(file);
-        read(checked(request.send().await?).await?).await
+        read(checked(request.send().await?, ANSWER_MAX_BYTES).await?).await
     }
 
     /// What If-Match has to say, if there is something to be replaced.
@@ -320,7 +280,7 @@ impl Client {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        checked(request.send().await?).await
+        checked(request.send().await?, ANSWER_MAX_BYTES).await
     }
 
     /// An address of the service: parts are encoded, so that names may have slashes.
@@ -353,33 +313,10 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, ClientError> {
     serde_json::to_vec(value).map_err(|error| ClientError::Unreadable { status: 0, error })
 }
 
-/// The answer, if it is a success.
-async fn checked(answer: Response) -> Result<Response, ClientError> {
-    if answer.status().is_success() {
-        return Ok(answer);
-    }
-    let status = answer.status().as_u16();
-    let body = whole(answer).await?;
-    let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem::unknown(status));
-    Err(ClientError::Refused(Box::new(problem)))
-}
-
 async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, ClientError> {
     let status = answer.status().as_u16();
-    let body = whole(answer).await?;
+    let body = body(answer, ANSWER_MAX_BYTES).await?;
     serde_json::from_slice(&body).map_err(|error| ClientError::Unreadable { status, error })
-}
-
-/// The body, as far as it is read at all.
-async fn whole(mut answer: Response) -> Result<Vec<u8>, ClientError> {
-    let mut body = vec![];
-    while let Some(chunk) = answer.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_MAX_BYTES {
-            return Err(ClientError::TooLong);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 #[cfg(test)]

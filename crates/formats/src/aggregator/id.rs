@@ -5,29 +5,27 @@ use std::fmt;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use api::aggregator::AGGREGATOR_ID_MAX_BYTES;
 use kernel::id::{Name, NameError};
-
-/// The longest id of an aggregator, which is a level of MQTT topics.
-pub const AGGREGATOR_ID_MAX_BYTES: usize = 128;
 
 /// The id of an aggregator: a name that can be one level of an MQTT topic.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct AggregatorId(pub Name);
 
-/// Why a text is no [`AggregatorId`].
+/// A text is not the id of an aggregator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AggregatorIdError {
-    /// It is no name.
+    /// Not a name.
     #[error(transparent)]
     Name(#[from] NameError),
     /// Over [`AGGREGATOR_ID_MAX_BYTES`].
-    #[error("the id of an aggregator must not be longer than {AGGREGATOR_ID_MAX_BYTES} bytes, this one has {bytes}")]
+    #[error("invalid id of an aggregator: {bytes} bytes, more than {AGGREGATOR_ID_MAX_BYTES}")]
     TooLong {
-        /// How long it is.
+        /// The length of the text.
         bytes: usize,
     },
-    /// What means something in MQTT topics.
-    #[error("the id of an aggregator must not contain '{0}', which means something in MQTT topics")]
+    /// A character with a meaning in MQTT topics.
+    #[error("invalid id of an aggregator: '{0}' has a meaning in MQTT topics")]
     Reserved(char),
 }
 

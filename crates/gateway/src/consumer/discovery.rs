@@ -1,102 +1,85 @@
-//! Subscribing by name: asks the orchestrator who offers it, and subscribes there; again and again, for gateways come. What
-//! must stay true: at one gateway there is one subscription for a wish; an orchestrator that is gone or talks nonsense
-//! costs nothing of what is subscribed to already.
+//! Subscribing by name: asks the orchestrator which gateways offer it, and subscribes there; again and again, for gateways
+//! come. What must stay true: at one gateway there is one subscription to a name; an orchestrator that is gone or answers
+//! nonsense costs nothing of what is subscribed to already.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use reqwest::{Client, Url};
-use serde::Deserialize;
+use api::client::{Client, ClientError};
+use api::retry::Retry;
+use reqwest::Url;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use super::super::client::{HttpClientError, body};
-use super::super::limits::{LOOK_EVERY, LOOKUP_PAGES_MAX, RETRY_MAX, RETRY_MIN};
-use super::subscription_task::{SubscribeContext, keep};
-use super::{ConsumerState, NamedWish, SubscriptionSpec, url};
+use super::super::limits::{CHECK_INTERVAL, LOOKUP_PAGES_MAX, RETRY_MAX, RETRY_MIN};
+use super::subscription_task::{self, SubscribeContext};
+use super::{ConsumerState, NamedSubscription, SubscriptionSpec, url};
 
-/// What the orchestrator answers, as far as it matters here.
-#[derive(Deserialize)]
-struct Offers {
-    items: Vec<GatewayOffer>,
-    #[serde(default)]
-    next: Option<String>,
-}
+/// The gateways of one page.
+const PAGE: u32 = 100;
 
-#[derive(Deserialize)]
-struct GatewayOffer {
-    aggregator: String,
-    #[serde(default)]
-    url: Option<String>,
-    state: String,
-}
-
-/// Finds gateways for a wish, and subscribes at each once, until the consumer stops.
-pub(super) async fn find(
-    desk: Arc<ConsumerState>,
+/// Finds gateways that offer a name, and subscribes at each once, until the consumer stops.
+pub(super) async fn run(
+    state: Arc<ConsumerState>,
     orchestrator: Url,
-    named: NamedWish,
-    means: SubscribeContext,
+    named: NamedSubscription,
+    context: SubscribeContext,
     tasks: TaskTracker,
 ) {
-    let backoff = || ExponentialBuilder::new().with_jitter().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX);
-    let mut pauses = backoff().without_max_times().build();
-    let mut trouble = String::new();
+    let mut retry = Retry::new(RETRY_MIN, RETRY_MAX);
     let mut known = BTreeSet::new();
     loop {
-        let looked = tokio::select! {
-            () = desk.stop.cancelled() => return,
-            looked = look(&means.short, &orchestrator, &named.topic) => looked,
+        let found = tokio::select! {
+            () = state.stop.cancelled() => return,
+            found = find_gateways(&context.short, &orchestrator, &named.topic) => found,
         };
-        let pause = match looked {
+        let pause = match found {
             Ok(found) => {
-                trouble.clear();
-                pauses = backoff().without_max_times().build();
+                retry.succeeded();
                 for (aggregator, gateway) in found {
                     if known.contains(&gateway) {
                         continue;
                     }
-                    let wish =
+                    let spec =
                         SubscriptionSpec { gateway: gateway.clone(), topic: named.topic.clone(), level: named.level };
-                    let Some(place) = desk.open(&wish) else {
+                    let Some(index) = state.add(&spec) else {
                         tracing::warn!(%gateway, "there are too many subscriptions for another gateway");
                         continue;
                     };
                     tracing::info!(aggregator, %gateway, name = named.topic, "a gateway offers this name");
                     known.insert(gateway);
-                    tasks.spawn(keep(Arc::clone(&desk), place, wish, means.clone()));
+                    tasks.spawn(subscription_task::run(Arc::clone(&state), index, spec, context.clone()));
                 }
-                LOOK_EVERY
+                CHECK_INTERVAL
             }
             Err(error) => {
-                if error.to_string() != trouble {
+                let delay = retry.failed(&error.to_string());
+                if delay.is_news {
                     tracing::warn!(%orchestrator, %error, "cannot look names up; trying again");
-                    trouble = error.to_string();
                 }
-                pauses.next().unwrap_or(RETRY_MAX).min(RETRY_MAX)
+                delay.pause
             }
         };
         tokio::select! {
-            () = desk.stop.cancelled() => return,
+            () = state.stop.cancelled() => return,
             () = sleep(pause) => {}
         }
     }
 }
 
-/// The gateways that offer a name now, and were heard lately.
-async fn look(client: &Client, orchestrator: &Url, name: &str) -> Result<Vec<(String, Url)>, HttpClientError> {
+/// The gateways that offer a name and are not lost, each with its id.
+async fn find_gateways(
+    http: &reqwest::Client,
+    orchestrator: &Url,
+    name: &str,
+) -> Result<Vec<(String, Url)>, ClientError> {
+    let client = Client::with_http(http.clone(), orchestrator.as_str())?;
     let mut found = vec![];
     let mut after: Option<String> = None;
     for _ in 0..LOOKUP_PAGES_MAX {
-        let mut address = orchestrator.clone();
-        if let Ok(mut path) = address.path_segments_mut() {
-            path.pop_if_empty().extend(["v1", "contents"]);
-        }
-        address.query_pairs_mut().append_pair("name", name).extend_pairs(after.iter().map(|after| ("after", after)));
-        let offers: Offers = serde_json::from_slice(&body(client.get(address).send().await?).await?)?;
-        let living = offers.items.into_iter().filter(|offer| offer.state != "lost");
-        found.extend(living.filter_map(|offer| Some((offer.aggregator, url(&offer.url?).ok()?))));
+        let offers = client.content_list(name, PAGE, after.as_deref()).await?;
+        let heard = offers.items.into_iter().filter(|offer| offer.state != "lost");
+        found.extend(heard.filter_map(|offer| Some((offer.aggregator, url(&offer.url?).ok()?))));
         after = offers.next;
         if after.is_none() {
             break;

@@ -1,4 +1,4 @@
-//! A consumer: subscribes to named topics at gateways, keeps its subscriptions alive, and says what it got.
+//! A consumer: subscribes at gateways, keeps its subscriptions alive, and counts what arrives.
 
 mod discovery;
 mod subscription_task;
@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use api::gateway::BatchDocument;
+use api::qos_level::{Level, LevelError};
 use reqwest::Url;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -18,98 +20,96 @@ use tokio_util::task::TaskTracker;
 
 use super::client::client;
 use super::clock::{GatewayClock, wall_ms};
-use super::limits::{CALLBACK_WAIT, NAME_MAX_BYTES, STOP_WAIT, TOPIC_MAX_BYTES, WISHES_MAX};
-use super::qos_level::{Level, LevelError};
-use super::wire::BatchDocument;
+use super::limits::{CALLBACK_WAIT, CONSUMER_SUBSCRIPTIONS_MAX, NAME_MAX_BYTES, STOP_WAIT, TOPIC_MAX_BYTES};
 use mqtt::codec::topic;
-use stats::{ConsumerSummary, MessageLog, Tally};
+use stats::{ConsumerStats, ConsumerSummary, MessageLog};
 use subscription_task::SubscribeContext;
 
-/// How many lines may wait to be written; then gateways are held up.
-const LINES_MAX: usize = 1_024;
+/// The most messages that may wait to be logged; then gateways are held up.
+const LOG_MAX: usize = 1_024;
 
-/// What is wanted of a gateway: `gateway=http://127.0.0.1:8090,topic=plant/#,qos_level=2` on the command line.
+/// A subscription at one gateway: `gateway=http://127.0.0.1:8090,topic=plant/#,qos_level=2` on the command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SubscriptionSpec {
-    /// Where.
+    /// The URL of the gateway.
     pub gateway: Url,
-    /// What: an MQTT filter.
+    /// The topics: an MQTT filter.
     pub topic: String,
-    /// In which level.
+    /// The QoS level.
     pub level: Level,
 }
 
-/// What is wanted of whoever offers it: `plant/#` or `plant/#,qos_level=2` on the command line.
+/// A subscription at every gateway that offers the name: `plant/#` or `plant/#,qos_level=2` on the command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NamedWish {
-    /// What: a topic or an MQTT filter.
+pub struct NamedSubscription {
+    /// The name: a topic or an MQTT filter.
     pub topic: String,
-    /// In which level.
+    /// The QoS level.
     pub level: Level,
 }
 
-/// What a consumer is told.
+/// The options of a consumer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConsumerOptions {
     /// Its name.
     pub name: String,
     /// Its node in the orchestrator's topology.
     pub node: Option<String>,
-    /// What it wants of gateways that it knows.
-    pub wishes: Vec<SubscriptionSpec>,
-    /// Who knows the others.
+    /// The subscriptions at known gateways.
+    pub subscriptions: Vec<SubscriptionSpec>,
+    /// The URL of the orchestrator, which knows the gateways that offer a name.
     pub orchestrator: Option<Url>,
-    /// What it wants of whoever offers it, as the orchestrator says.
-    pub names: Vec<NamedWish>,
-    /// How it gets it.
-    pub reach: DeliveryMode,
+    /// The subscriptions by name.
+    pub names: Vec<NamedSubscription>,
+    /// How batches arrive.
+    pub delivery: DeliveryMode,
 }
 
-/// How gateways reach a consumer.
+/// How batches reach a consumer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DeliveryMode {
-    /// They post to it.
+    /// Gateways post batches.
     Callback {
-        /// Where it listens. Each QoS level beyond the lowest that is wanted gets a port of its own, the next ones (or any,
-        /// where this one is any), so that switches can tell the levels apart.
+        /// The address to listen on. Each QoS level beyond the first gets a port of its own, the next ones (or any, where
+        /// this one is any), so that switches can tell the levels apart.
         listen: SocketAddr,
-        /// Where gateways find that; absent: at the same address. There is one, and so one port for all levels.
+        /// The URL at which gateways find that; absent: the address itself. There is one, and so one port for all levels.
         public_url: Option<Url>,
     },
-    /// It reads streams: nobody has to reach it.
+    /// The consumer reads streams: gateways need not reach it.
     Stream,
 }
 
-/// Why a consumer cannot be.
+/// Why a consumer cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {
     /// Not `member=value`.
-    #[error("'{0}' is not of the form gateway=URL,topic=FILTER,qos_level=0..2")]
+    #[error("invalid subscription: '{0}' is not of the form gateway=URL,topic=FILTER,qos_level=0..2")]
     Form(String),
-    /// No gateway, or none that can be asked.
-    #[error("'{0}' is no http or https URL")]
+    /// Not a URL that can be requested.
+    #[error("invalid URL '{0}': give an http or https URL")]
     Url(String),
-    /// No topic, or no filter.
-    #[error("'{0}' is no topic filter")]
+    /// Not a topic filter.
+    #[error("invalid topic filter '{0}'")]
     Topic(String),
-    /// No level.
+    /// Not a QoS level.
     #[error(transparent)]
     Level(#[from] LevelError),
-    /// The name or the node is none.
-    #[error("'{0}' must have 1 to {NAME_MAX_BYTES} bytes and no control characters")]
+    /// The name of the consumer or of its node.
+    #[error("invalid name '{0}': give 1 to {NAME_MAX_BYTES} bytes without control characters")]
     Name(String),
-    /// There is nobody to ask who offers a name.
-    #[error("to subscribe by name an orchestrator is needed")]
+    /// Subscriptions by name without an orchestrator.
+    #[error("a subscription by name needs an orchestrator: give its URL")]
     Orchestrator,
-    /// Nothing is wanted, or too much.
-    #[error("there must be 1 to {WISHES_MAX} subscriptions")]
+    /// No subscription, or too many.
+    #[error("invalid number of subscriptions: give 1 to {CONSUMER_SUBSCRIPTIONS_MAX}")]
     Count,
     /// Its address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The reason.
         error: std::io::Error,
     },
     /// Its HTTP client cannot be set up.
@@ -138,7 +138,7 @@ impl FromStr for SubscriptionSpec {
     }
 }
 
-impl FromStr for NamedWish {
+impl FromStr for NamedSubscription {
     type Err = ConsumerError;
 
     fn from_str(text: &str) -> Result<Self, ConsumerError> {
@@ -161,14 +161,14 @@ fn checked(filter: &str) -> Result<String, ConsumerError> {
     Ok(filter.to_owned())
 }
 
-/// An http or https URL.
+/// Reads an http or https URL.
 ///
 /// # Errors
-/// It is none.
+/// The text is another URL or none.
 pub fn url(text: &str) -> Result<Url, ConsumerError> {
-    let none = || ConsumerError::Url(text.to_owned());
-    let url: Url = text.parse().map_err(|_| none())?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(none()) }
+    let invalid = || ConsumerError::Url(text.to_owned());
+    let url: Url = text.parse().map_err(|_| invalid())?;
+    if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(invalid()) }
 }
 
 /// What the tasks of a consumer share.
@@ -176,63 +176,63 @@ struct ConsumerState {
     options: ConsumerOptions,
     clock: GatewayClock,
     stop: CancellationToken,
-    tally: Mutex<Tally>,
-    lines: mpsc::Sender<MessageLog>,
-    /// For each wish what callbacks have to know to be believed; drawn anew with each subscription.
+    stats: Mutex<ConsumerStats>,
+    log: mpsc::Sender<MessageLog>,
+    /// For each subscription the token in the path of its callbacks; drawn anew whenever it is made.
     tokens: Mutex<Vec<String>>,
 }
 
 impl ConsumerState {
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stats(&self) -> MutexGuard<'_, ConsumerStats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tokens(&self) -> MutexGuard<'_, Vec<String>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another subscription begins; its number, unless there are too many.
-    fn open(&self, wish: &SubscriptionSpec) -> Option<usize> {
-        let mut tally = self.tally();
-        if tally.wish_count() >= WISHES_MAX {
+    /// Adds a subscription; its index, unless there are too many.
+    fn add(&self, spec: &SubscriptionSpec) -> Option<usize> {
+        let mut stats = self.stats();
+        if stats.subscription_count() >= CONSUMER_SUBSCRIPTIONS_MAX {
             return None;
         }
         self.tokens().push(String::new());
-        Some(tally.add(wish.gateway.to_string(), wish.topic.clone(), wish.level))
+        Some(stats.add(spec.gateway.to_string(), spec.topic.clone(), spec.level))
     }
 
-    /// A batch arrived; waits until its lines are taken.
-    async fn take(&self, wish: usize, batch: &BatchDocument) {
+    /// A batch arrived; waits until its messages are logged.
+    async fn on_batch(&self, index: usize, batch: &BatchDocument) {
         let now = self.clock.now();
-        let lines = self.tally().note(now, wall_ms(), wish, batch);
-        for line in lines {
-            // Nobody reads lines any more when the consumer stops.
-            let _ = self.lines.send(line).await;
+        let messages = self.stats().record(now, wall_ms(), index, batch);
+        for message in messages {
+            // The log is closed when the consumer stops.
+            let _ = self.log.send(message).await;
         }
     }
 }
 
-/// Where batches come in.
+/// A listener for callbacks.
 struct CallbackListener {
-    /// Of this level; `None`: of every level.
+    /// For this level; `None`: for every level.
     level: Option<Level>,
     listener: TcpListener,
     url: Url,
 }
 
-/// A consumer with its address taken.
+/// A consumer with its addresses bound.
 pub struct Consumer {
-    desk: Arc<ConsumerState>,
-    /// One for each level, unless all come by one or none does.
-    doors: Vec<CallbackListener>,
-    lines: mpsc::Receiver<MessageLog>,
+    state: Arc<ConsumerState>,
+    /// One for each level, one for all with a public URL, or none for streams.
+    listeners: Vec<CallbackListener>,
+    log: mpsc::Receiver<MessageLog>,
 }
 
 impl Consumer {
-    /// Checks what it is told and takes its address.
+    /// Checks the options and binds the addresses.
     ///
     /// # Errors
-    /// Either cannot be.
+    /// An option is invalid, or an address cannot be bound.
     pub async fn build(options: ConsumerOptions) -> Result<Self, ConsumerError> {
         for name in std::iter::once(&options.name).chain(&options.node) {
             if name.is_empty() || name.len() > NAME_MAX_BYTES || name.chars().any(char::is_control) {
@@ -242,76 +242,86 @@ impl Consumer {
         if !options.names.is_empty() && options.orchestrator.is_none() {
             return Err(ConsumerError::Orchestrator);
         }
-        if !(1..=WISHES_MAX).contains(&(options.wishes.len() + options.names.len())) {
+        if !(1..=CONSUMER_SUBSCRIPTIONS_MAX).contains(&(options.subscriptions.len() + options.names.len())) {
             return Err(ConsumerError::Count);
         }
-        let known = options.wishes.iter().map(|wish| wish.level);
+        let known = options.subscriptions.iter().map(|spec| spec.level);
         let levels: BTreeSet<Level> = known.chain(options.names.iter().map(|named| named.level)).collect();
-        let mut doors = vec![];
-        match &options.reach {
+        let mut listeners = vec![];
+        match &options.delivery {
             DeliveryMode::Stream => {}
             DeliveryMode::Callback { listen, public_url: Some(url) } => {
-                doors.push(open(*listen, None, Some(url)).await?)
+                listeners.push(open(*listen, None, Some(url)).await?)
             }
             DeliveryMode::Callback { listen, public_url: None } => {
-                for (place, level) in (0..).zip(levels) {
-                    let port = if listen.port() == 0 { 0 } else { listen.port().saturating_add(place) };
-                    doors.push(open(SocketAddr::new(listen.ip(), port), Some(level), None).await?);
+                for (offset, level) in (0..).zip(levels) {
+                    let port = if listen.port() == 0 { 0 } else { listen.port().saturating_add(offset) };
+                    listeners.push(open(SocketAddr::new(listen.ip(), port), Some(level), None).await?);
                 }
             }
         }
-        let tally = Mutex::new(Tally::new([]));
+        let stats = Mutex::new(ConsumerStats::default());
         let tokens = Mutex::default();
-        let (sender, lines) = mpsc::channel(LINES_MAX);
+        let (sender, log) = mpsc::channel(LOG_MAX);
         let (clock, stop) = (GatewayClock::start(), CancellationToken::new());
-        let desk = Arc::new(ConsumerState { options, clock, stop, tally, lines: sender, tokens });
-        Ok(Self { desk, doors, lines })
+        let state = Arc::new(ConsumerState { options, clock, stop, stats, log: sender, tokens });
+        Ok(Self { state, listeners, log })
     }
 
-    /// Consumes until `stop` is cancelled or `log` wants no more; then unsubscribes and says what it got.
+    /// Consumes until `stop` is cancelled or `on_message` returns false; then unsubscribes and sums up.
     ///
     /// # Errors
     /// It cannot begin.
     pub async fn run(
         self,
         stop: CancellationToken,
-        mut log: impl FnMut(&MessageLog) -> bool,
+        mut on_message: impl FnMut(&MessageLog) -> bool,
     ) -> Result<ConsumerSummary, ConsumerError> {
-        let Self { desk, doors, mut lines } = self;
+        let Self { state, listeners, mut log } = self;
         let tasks = TaskTracker::new();
         let (short, long) = (client(Some(CALLBACK_WAIT))?, client(None)?);
-        let means = |level: Level| {
-            let door = doors.iter().find(|door| door.level.is_none_or(|own| own == level));
-            SubscribeContext { base: door.map(|door| door.url.clone()), short: short.clone(), long: long.clone() }
+        let context = |level: Level| {
+            let listener = listeners.iter().find(|listener| listener.level.is_none_or(|own| own == level));
+            SubscribeContext {
+                base: listener.map(|listener| listener.url.clone()),
+                short: short.clone(),
+                long: long.clone(),
+            }
         };
-        for wish in &desk.options.wishes {
-            if let Some(place) = desk.open(wish) {
-                tasks.spawn(subscription_task::keep(Arc::clone(&desk), place, wish.clone(), means(wish.level)));
+        for spec in &state.options.subscriptions {
+            if let Some(index) = state.add(spec) {
+                tasks.spawn(subscription_task::run(Arc::clone(&state), index, spec.clone(), context(spec.level)));
             }
         }
-        for (named, orchestrator) in desk.options.names.iter().zip(desk.options.orchestrator.iter().cycle()) {
-            let means = means(named.level);
-            tasks.spawn(discovery::find(Arc::clone(&desk), orchestrator.clone(), named.clone(), means, tasks.clone()));
+        for (named, orchestrator) in state.options.names.iter().zip(state.options.orchestrator.iter().cycle()) {
+            let context = context(named.level);
+            tasks.spawn(discovery::run(
+                Arc::clone(&state),
+                orchestrator.clone(),
+                named.clone(),
+                context,
+                tasks.clone(),
+            ));
         }
-        for door in doors {
-            tasks.spawn(webhook_server::serve(Arc::clone(&desk), door.listener));
+        for CallbackListener { listener, .. } in listeners {
+            tasks.spawn(webhook_server::serve(Arc::clone(&state), listener));
         }
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(line) = lines.recv() => if !log(&line) { break },
+                Some(message) = log.recv() => if !on_message(&message) { break },
             }
         }
-        desk.stop.cancel();
-        lines.close();
+        state.stop.cancel();
+        log.close();
         tasks.close();
         if tokio::time::timeout(STOP_WAIT, tasks.wait()).await.is_err() {
             tracing::warn!("not every gateway answered in time to end a subscription");
         }
-        while let Ok(line) = lines.try_recv() {
-            log(&line);
+        while let Ok(message) = log.try_recv() {
+            on_message(&message);
         }
-        let summary = desk.tally().summary(&desk.options.name);
+        let summary = state.stats().summary(&state.options.name);
         Ok(summary)
     }
 }
@@ -334,9 +344,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wishes_are_read_and_checked() {
-        let wish: SubscriptionSpec = "gateway=http://127.0.0.1:8090,topic=plant/+/t,qos_level=2".parse().unwrap();
-        assert_eq!((wish.topic.as_str(), wish.level.number()), ("plant/+/t", 2));
+    fn subscriptions_are_read_and_checked() {
+        let spec: SubscriptionSpec = "gateway=http://127.0.0.1:8090,topic=plant/+/t,qos_level=2".parse().unwrap();
+        assert_eq!((spec.topic.as_str(), spec.level.number()), ("plant/+/t", 2));
         let bad = [
             "",
             "gateway=x,topic=t",
@@ -350,7 +360,7 @@ mod tests {
         for text in bad {
             assert!(text.parse::<SubscriptionSpec>().is_err(), "{text}");
         }
-        let named = |text: &str| text.parse::<NamedWish>().map(|named| (named.topic, named.level.number()));
+        let named = |text: &str| text.parse::<NamedSubscription>().map(|named| (named.topic, named.level.number()));
         assert_eq!(named("plant/a,b/#,qos_level=2").unwrap(), ("plant/a,b/#".to_owned(), 2));
         assert_eq!(named("plant").unwrap(), ("plant".to_owned(), 0));
         for text in ["", "a/#/b", "t,qos_level=3", "t,qos_level=x", ",qos_level=1"] {

@@ -1,94 +1,95 @@
-//! What a consumer got: numbers by topic, gaps and repetitions by subscription. Pure; time is an argument.
+//! What a consumer received: figures by topic, gaps and repetitions by subscription. Pure; time is an argument.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use api::gateway::{BatchDocument, MessageDocument};
+use api::instant::Instant;
+use api::qos_level::Level;
+use serde::{Deserialize, Serialize};
 
-use super::super::clock::{SinceStart, parse_rfc3339, rfc3339};
+use super::super::clock::SinceStart;
 use super::super::limits::SUMMARY_TOPICS_MAX;
-use super::super::qos_level::Level;
 use super::super::rate_meter::RateMeter;
-use super::super::wire::{BatchDocument, MessageDocument};
 
-/// A message, as it is logged.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+/// A message of the log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MessageLog {
     /// When it was received.
-    pub at: String,
-    /// From which gateway.
+    pub at: Instant,
+    /// The id of the gateway.
     pub gateway: String,
     /// Its topic.
     pub topic: String,
-    /// In which level it was subscribed to.
+    /// The QoS level of the subscription.
     pub qos_level: Level,
     /// Its number in the subscription.
     pub sequence: u64,
-    /// How long it was on its way since it reached the gateway, by both clocks.
+    /// The time since it reached the gateway, by both clocks, in milliseconds.
     pub latency_ms: u64,
-    /// How large its payload is.
+    /// The size of its payload.
     pub bytes: u64,
-    /// How many messages before it are missing.
+    /// The number of messages missing before it.
     pub gap: u64,
     /// Whether it was received before.
     pub is_repeated: bool,
-    /// What arrives of its topic.
+    /// The rate of its topic, in bit/s.
     pub rate_bps: u64,
 }
 
 /// What arrived of a topic from a gateway in a level.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TopicSummary {
-    /// From which gateway.
+    /// The id of the gateway.
     pub gateway: String,
-    /// Which topic.
+    /// The topic.
     pub topic: String,
-    /// In which level.
+    /// The QoS level.
     pub qos_level: Level,
-    /// How many messages.
+    /// The number of messages.
     pub messages: u64,
-    /// Their payloads.
+    /// The size of their payloads.
     pub bytes: u64,
-    /// The mean rate from the first to the last.
+    /// The mean rate from the first message to the last, in bit/s.
     pub mean_bps: u64,
-    /// The fastest.
+    /// The least latency.
     pub latency_min_ms: u64,
-    /// The mean.
+    /// The mean latency.
     pub latency_mean_ms: u64,
-    /// The slowest.
+    /// The greatest latency.
     pub latency_max_ms: u64,
 }
 
 /// What arrived of one subscription.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct WishSummary {
-    /// At which gateway.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SubscriptionSummary {
+    /// The URL of the gateway.
     pub gateway: String,
-    /// Which topics.
+    /// The topics: an MQTT filter.
     pub topic: String,
-    /// In which level.
+    /// The QoS level.
     pub qos_level: Level,
-    /// How many messages arrived.
+    /// The number of messages that arrived.
     pub messages: u64,
-    /// How many are missing between them.
+    /// The number of messages missing between them.
     pub missing: u64,
-    /// In how many places.
+    /// The number of gaps.
     pub gaps: u64,
-    /// How many arrived more than once.
+    /// The number of messages that arrived again.
     pub repeated: u64,
-    /// How often it was subscribed to: more than once if the gateway forgot.
+    /// How often the subscription was made: more than once if the gateway forgot it.
     pub subscribed: u64,
 }
 
-/// Everything.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+/// The summary of a consumer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ConsumerSummary {
-    /// Who.
+    /// The name of the consumer.
     pub consumer: String,
     /// Each subscription.
-    pub subscriptions: Vec<WishSummary>,
+    pub subscriptions: Vec<SubscriptionSummary>,
     /// Each topic.
     pub topics: Vec<TopicSummary>,
-    /// Messages of topics beyond those that are told of one by one.
+    /// Messages of topics beyond those listed.
     pub other_messages: u64,
 }
 
@@ -108,69 +109,70 @@ impl FlowStats {
     }
 }
 
-struct Wish {
-    summary: WishSummary,
+struct SubscriptionStats {
+    summary: SubscriptionSummary,
     /// Instance and subscription, and the last number in it.
     last: Option<(String, String, u64)>,
 }
 
-/// Keeps count.
-pub struct Tally {
-    wishes: Vec<Wish>,
+/// Counts what arrives.
+#[derive(Default)]
+pub struct ConsumerStats {
+    subscriptions: Vec<SubscriptionStats>,
     flows: BTreeMap<(String, Level, String), FlowStats>,
     other_messages: u64,
 }
 
-impl Tally {
-    /// For subscriptions to topics in levels at gateways.
-    pub fn new(wishes: impl IntoIterator<Item = (String, String, Level)>) -> Self {
-        let wish = |(gateway, topic, qos_level)| {
-            let summary =
-                WishSummary { gateway, topic, qos_level, messages: 0, missing: 0, gaps: 0, repeated: 0, subscribed: 0 };
-            Wish { summary, last: None }
-        };
-        Self { wishes: wishes.into_iter().map(wish).collect(), flows: BTreeMap::new(), other_messages: 0 }
-    }
-
-    /// Another subscription; its number among all.
+impl ConsumerStats {
+    /// Adds a subscription to topics of a level at a gateway; its index.
     pub fn add(&mut self, gateway: String, topic: String, level: Level) -> usize {
-        self.wishes.extend(Self::new([(gateway, topic, level)]).wishes);
-        self.wishes.len() - 1
+        let summary = SubscriptionSummary {
+            gateway,
+            topic,
+            qos_level: level,
+            messages: 0,
+            missing: 0,
+            gaps: 0,
+            repeated: 0,
+            subscribed: 0,
+        };
+        self.subscriptions.push(SubscriptionStats { summary, last: None });
+        self.subscriptions.len() - 1
     }
 
-    /// How many there are.
-    pub fn wish_count(&self) -> usize {
-        self.wishes.len()
+    /// The number of subscriptions.
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.len()
     }
 
-    /// A gateway took a subscription.
-    pub fn subscribed(&mut self, wish: usize) {
-        if let Some(wish) = self.wishes.get_mut(wish) {
-            wish.summary.subscribed += 1;
+    /// A gateway accepted a subscription.
+    pub fn subscribed(&mut self, index: usize) {
+        if let Some(subscription) = self.subscriptions.get_mut(index) {
+            subscription.summary.subscribed += 1;
         }
     }
 
-    /// A batch arrived for one of the subscriptions.
-    pub fn note(&mut self, now: SinceStart, wall_ms: u64, wish: usize, batch: &BatchDocument) -> Vec<MessageLog> {
-        batch.messages.iter().filter_map(|message| self.note_message(now, wall_ms, wish, batch, message)).collect()
+    /// A batch arrived for a subscription; its messages for the log.
+    pub fn record(&mut self, now: SinceStart, wall_ms: u64, index: usize, batch: &BatchDocument) -> Vec<MessageLog> {
+        batch.messages.iter().filter_map(|message| self.record_message(now, wall_ms, index, batch, message)).collect()
     }
 
-    fn note_message(
+    fn record_message(
         &mut self,
         now: SinceStart,
         wall_ms: u64,
-        wish: usize,
+        index: usize,
         batch: &BatchDocument,
         message: &MessageDocument,
     ) -> Option<MessageLog> {
-        let wish = self.wishes.get_mut(wish)?;
-        let (gap, is_repeated) = wish.follow(batch, message.sequence);
-        let qos_level = wish.summary.qos_level;
-        let latency_ms = wall_ms.saturating_sub(parse_rfc3339(&message.at).unwrap_or(wall_ms));
+        let subscription = self.subscriptions.get_mut(index)?;
+        let (gap, is_repeated) = subscription.count_gap(batch, message.sequence);
+        let qos_level = subscription.summary.qos_level;
+        let latency_ms = wall_ms.saturating_sub(message.at.0);
         let bytes = message.payload.as_ref().map_or_else(|| decoded(message), String::len) as u64;
         let rate_bps = if is_repeated { 0 } else { self.count(now, qos_level, batch, message, (bytes, latency_ms)) };
         Some(MessageLog {
-            at: rfc3339(wall_ms),
+            at: Instant(wall_ms),
             gateway: batch.gateway.clone(),
             topic: message.topic.clone(),
             qos_level,
@@ -206,7 +208,7 @@ impl Tally {
         flow.meter.bps(now)
     }
 
-    /// Everything so far.
+    /// What arrived so far.
     pub fn summary(&self, consumer: &str) -> ConsumerSummary {
         let topic = |((gateway, level, topic), flow): (&(String, Level, String), &FlowStats)| {
             let (min, max, sum) = flow.latency_ms;
@@ -226,16 +228,16 @@ impl Tally {
         };
         ConsumerSummary {
             consumer: consumer.to_owned(),
-            subscriptions: self.wishes.iter().map(|wish| wish.summary.clone()).collect(),
+            subscriptions: self.subscriptions.iter().map(|subscription| subscription.summary.clone()).collect(),
             topics: self.flows.iter().map(topic).collect(),
             other_messages: self.other_messages,
         }
     }
 }
 
-impl Wish {
-    /// How many are missing before this number, and whether it was there before.
-    fn follow(&mut self, batch: &BatchDocument, sequence: u64) -> (u64, bool) {
+impl SubscriptionStats {
+    /// The messages missing before this number, and whether it arrived before.
+    fn count_gap(&mut self, batch: &BatchDocument, sequence: u64) -> (u64, bool) {
         let same = |last: &&mut (String, String, u64)| last.0 == batch.instance && last.1 == batch.subscription;
         let gap = match self.last.as_mut().filter(same) {
             Some((_, _, last)) if sequence <= *last => {
@@ -259,7 +261,7 @@ impl Wish {
     }
 }
 
-/// How many bytes base64 stands for.
+/// The size of a payload in base64.
 fn decoded(message: &MessageDocument) -> usize {
     let text = message.payload_base64.as_deref().unwrap_or_default().trim_end_matches('=');
     text.len() * 3 / 4
@@ -273,7 +275,7 @@ mod tests {
         let message = |sequence: &u64| MessageDocument {
             sequence: *sequence,
             topic: "t".to_owned(),
-            at: "1970-01-01T00:00:01.000Z".to_owned(),
+            at: Instant(1_000),
             payload: sequence.is_multiple_of(2).then(|| "four".to_owned()),
             payload_base64: (!sequence.is_multiple_of(2)).then(|| "/wA=".to_owned()),
         };
@@ -281,27 +283,31 @@ mod tests {
             gateway: "g".to_owned(),
             instance: instance.to_owned(),
             subscription: "1".to_owned(),
-            sent_at: String::new(),
+            sent_at: Instant(0),
             messages: sequences.iter().map(message).collect(),
         }
     }
 
     #[test]
     fn gaps_and_repetitions_are_told() {
-        let mut tally = Tally::new([("http://g".to_owned(), "#".to_owned(), Level::LOWEST)]);
+        let mut stats = ConsumerStats::default();
+        stats.add("http://g".to_owned(), "#".to_owned(), Level::LOWEST);
         let mut note = |at: u64, batch: &BatchDocument| {
-            let lines = tally.note(SinceStart(at), 1_025, 0, batch);
+            let lines = stats.record(SinceStart(at), 1_025, 0, batch);
             lines.iter().map(|line| (line.gap, line.is_repeated, line.bytes)).collect::<Vec<_>>()
         };
         assert_eq!(note(0, &batch("i", &[1, 2])), [(0, false, 2), (0, false, 4)]);
         assert_eq!(note(1_000_000, &batch("i", &[2, 5])), [(0, true, 4), (2, false, 2)]);
         // The gateway was restarted: its numbers begin again.
         assert_eq!(note(2_000_000, &batch("j", &[2])), [(1, false, 4)]);
-        let summary = tally.summary("me");
-        let wish = &summary.subscriptions[0];
-        assert_eq!((wish.messages, wish.missing, wish.gaps, wish.repeated), (4, 3, 2, 1));
+        let summary = stats.summary("me");
+        let subscription = &summary.subscriptions[0];
+        assert_eq!(
+            (subscription.messages, subscription.missing, subscription.gaps, subscription.repeated),
+            (4, 3, 2, 1)
+        );
         let topic = &summary.topics[0];
         assert_eq!((topic.messages, topic.bytes, topic.mean_bps, topic.latency_max_ms), (4, 12, 48, 25));
-        assert_eq!(tally.note(SinceStart(0), 0, 9, &batch("i", &[1])), []);
+        assert_eq!(stats.record(SinceStart(0), 0, 9, &batch("i", &[1])), []);
     }
 }

@@ -1,58 +1,58 @@
-//! Keeps one subscription alive: makes it, looks after it, makes it again when the gateway forgot, and ends it at last.
+//! Keeps one subscription alive: makes it, checks it, makes it again when the gateway forgot it, and ends it at last.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use api::client::{ClientError, body};
+use api::gateway::{BatchDocument, SubscriptionRequest, SubscriptionView};
+use api::retry::Retry;
+use api::sse::SseDecoder;
 use reqwest::{Client, StatusCode, Url};
 use tokio::time::{sleep, timeout};
 
-use super::super::client::{HttpClientError, body};
-use super::super::limits::{LOOK_EVERY, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX};
-use super::super::sse::Decoder;
-use super::super::wire::{BatchDocument, SubscriptionAnswer, SubscriptionRequest};
+use super::super::limits::{CHECK_INTERVAL, EVENT_MAX_BYTES, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX};
 use super::{ConsumerState, SubscriptionSpec};
 
 /// Keeps a subscription until the consumer stops.
-pub(super) async fn keep(desk: Arc<ConsumerState>, place: usize, wish: SubscriptionSpec, means: SubscribeContext) {
-    let keeper = Keeper { desk: Arc::clone(&desk), place, wish, means };
-    let backoff = || ExponentialBuilder::new().with_jitter().with_min_delay(RETRY_MIN).with_max_delay(RETRY_MAX);
-    let mut pauses = backoff().without_max_times().build();
-    let mut trouble = String::new();
-    while !desk.stop.is_cancelled() {
+pub(super) async fn run(state: Arc<ConsumerState>, index: usize, spec: SubscriptionSpec, context: SubscribeContext) {
+    let task = SubscriptionTask { state: Arc::clone(&state), index, spec, context };
+    let mut retry = Retry::new(RETRY_MIN, RETRY_MAX);
+    while !state.stop.is_cancelled() {
         let subscribed = tokio::select! {
-            () = desk.stop.cancelled() => return,
-            subscribed = keeper.subscribe() => subscribed,
+            () = state.stop.cancelled() => return,
+            subscribed = task.subscribe() => subscribed,
         };
-        match subscribed {
+        let pause = match subscribed {
             Ok(subscription) => {
-                desk.tally().subscribed(place);
-                trouble.clear();
-                pauses = backoff().without_max_times().build();
-                keeper.attend(&subscription).await;
-                if desk.stop.is_cancelled() {
-                    keeper.unsubscribe(&subscription).await;
+                state.stats().subscribed(index);
+                retry.succeeded();
+                task.watch(&subscription).await;
+                if state.stop.is_cancelled() {
+                    task.unsubscribe(&subscription).await;
                     return;
                 }
-                tracing::info!(gateway = %keeper.gateway(), "the subscription is gone; subscribing again");
+                tracing::info!(gateway = %task.gateway(), "the subscription is gone; subscribing again");
+                RETRY_MIN
             }
-            Err(error) if error.to_string() != trouble => {
-                tracing::warn!(gateway = %keeper.gateway(), %error, "cannot subscribe; trying again");
-                trouble = error.to_string();
+            Err(error) => {
+                let delay = retry.failed(&error.to_string());
+                if delay.is_news {
+                    tracing::warn!(gateway = %task.gateway(), %error, "cannot subscribe; trying again");
+                }
+                delay.pause
             }
-            Err(_) => {}
-        }
+        };
         tokio::select! {
-            () = desk.stop.cancelled() => return,
-            () = sleep(pauses.next().unwrap_or(RETRY_MAX).min(RETRY_MAX)) => {}
+            () = state.stop.cancelled() => return,
+            () = sleep(pause) => {}
         }
     }
 }
 
-/// What a keeper works with.
+/// What the tasks of one QoS level share.
 #[derive(Clone)]
 pub(super) struct SubscribeContext {
-    /// Where callbacks go; absent: streams are read.
+    /// The URL for callbacks; `None`: streams are read.
     pub(super) base: Option<Url>,
     /// For requests.
     pub(super) short: Client,
@@ -60,17 +60,17 @@ pub(super) struct SubscribeContext {
     pub(super) long: Client,
 }
 
-struct Keeper {
-    desk: Arc<ConsumerState>,
-    /// Where the wish stands among all.
-    place: usize,
-    wish: SubscriptionSpec,
-    means: SubscribeContext,
+struct SubscriptionTask {
+    state: Arc<ConsumerState>,
+    /// The subscription's place among all.
+    index: usize,
+    spec: SubscriptionSpec,
+    context: SubscribeContext,
 }
 
-impl Keeper {
+impl SubscriptionTask {
     fn gateway(&self) -> &Url {
-        &self.wish.gateway
+        &self.spec.gateway
     }
 
     fn url(&self, rest: &[&str]) -> Url {
@@ -78,66 +78,68 @@ impl Keeper {
     }
 
     /// Subscribes; the id of the subscription.
-    async fn subscribe(&self) -> Result<String, HttpClientError> {
-        let wish = &self.wish;
-        let callback_url = self.means.base.as_ref().map(|base| {
+    async fn subscribe(&self) -> Result<String, ClientError> {
+        let callback_url = self.context.base.as_ref().map(|base| {
             let token = format!("{:016x}", RandomState::new().build_hasher().finish());
-            let url = below(base, &["deliveries", &self.place.to_string(), &token]);
-            if let Some(place) = self.desk.tokens().get_mut(self.place) {
-                *place = token;
+            let url = below(base, &["deliveries", &self.index.to_string(), &token]);
+            if let Some(known) = self.state.tokens().get_mut(self.index) {
+                *known = token;
             }
             url.to_string()
         });
         let request = SubscriptionRequest {
-            topic: wish.topic.clone(),
-            qos_level: wish.level,
+            topic: self.spec.topic.clone(),
+            qos_level: self.spec.level,
             callback_url,
-            consumer: Some(self.desk.options.name.clone()),
-            node: self.desk.options.node.clone(),
+            consumer: Some(self.state.options.name.clone()),
+            node: self.state.options.node.clone(),
         };
-        let response = self.means.short.post(self.url(&[])).json(&request).send().await?;
-        let answer: SubscriptionAnswer = serde_json::from_slice(&body(response).await?)?;
-        Ok(answer.id)
+        let response = self.context.short.post(self.url(&[])).json(&request).send().await?;
+        let status = response.status().as_u16();
+        let text = body(response, EVENT_MAX_BYTES).await?;
+        let view: SubscriptionView =
+            serde_json::from_slice(&text).map_err(|error| ClientError::Unreadable { status, error })?;
+        Ok(view.id)
     }
 
     /// Until the subscription is gone or the consumer stops.
-    async fn attend(&self, subscription: &str) {
-        let stop = &self.desk.stop;
+    async fn watch(&self, subscription: &str) {
+        let stop = &self.state.stop;
         while !stop.is_cancelled() {
-            if self.means.base.is_none() {
+            if self.context.base.is_none() {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = self.read(subscription) => {}
+                    () = self.read_stream(subscription) => {}
                 }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(if self.means.base.is_none() { RETRY_MIN } else { LOOK_EVERY }) => {}
+                () = sleep(if self.context.base.is_none() { RETRY_MIN } else { CHECK_INTERVAL }) => {}
             }
-            let looked = self.means.short.get(self.url(&[subscription])).send().await;
+            let answer = self.context.short.get(self.url(&[subscription])).send().await;
             // A gateway that does not answer may have the subscription still.
-            if looked.is_ok_and(|response| response.status() == StatusCode::NOT_FOUND) {
+            if answer.is_ok_and(|response| response.status() == StatusCode::NOT_FOUND) {
                 return;
             }
         }
     }
 
     /// Reads a stream until it ends.
-    async fn read(&self, subscription: &str) {
-        let request = self.means.long.get(self.url(&[subscription, "stream"]));
+    async fn read_stream(&self, subscription: &str) {
+        let request = self.context.long.get(self.url(&[subscription, "stream"]));
         let Ok(Ok(mut response)) = timeout(STREAM_SILENCE_MAX, request.send()).await else { return };
         if !response.status().is_success() {
             return;
         }
-        let (mut decoder, mut events) = (Decoder::default(), vec![]);
+        let (mut decoder, mut events) = (SseDecoder::new(EVENT_MAX_BYTES), vec![]);
         while let Ok(Ok(Some(chunk))) = timeout(STREAM_SILENCE_MAX, response.chunk()).await {
-            if let Err(error) = decoder.push(&chunk, &mut events) {
+            if let Err(error) = decoder.decode(&chunk, &mut events) {
                 tracing::warn!(%error, "the stream cannot be read");
                 return;
             }
             for event in events.drain(..).filter(|event| event.kind == "batch") {
                 match serde_json::from_str::<BatchDocument>(&event.data) {
-                    Ok(batch) => self.desk.take(self.place, &batch).await,
+                    Ok(batch) => self.state.on_batch(self.index, &batch).await,
                     Err(error) => tracing::warn!(%error, "a batch cannot be read"),
                 }
             }
@@ -145,8 +147,8 @@ impl Keeper {
     }
 
     async fn unsubscribe(&self, subscription: &str) {
-        if let Err(error) = self.means.short.delete(self.url(&[subscription])).send().await {
-            tracing::warn!(%error, "the subscription was not ended: the gateway will, in time");
+        if let Err(error) = self.context.short.delete(self.url(&[subscription])).send().await {
+            tracing::warn!(%error, "the subscription was not ended: the gateway will end it in time");
         }
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn node(
 ) -> Result<NodeIx, Refusal> {
     topology.node_named(name.as_str()).ok_or_else(|| Refusal::UnknownNode {
         field,
-        name: name.clone(),
+        names: [name.clone()].into(),
         topology: topology_name.clone(),
     })
 }

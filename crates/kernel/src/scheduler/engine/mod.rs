@@ -193,9 +193,14 @@ impl Dispatcher {
             return Err(ReportRejection::Outdated { age_ms, most_ms });
         }
         let (topology, network) = self.network_of(state, &metadata)?;
-        let node = resolve(network, &topology, "node", &metadata.node)?;
-        for place in metadata.consumer_nodes() {
-            resolve(network, &topology, "topics.subscribers.node", place)?;
+        let node = network.topology().node_named(metadata.node.as_str()).ok_or_else(|| {
+            let names = [metadata.node.clone()].into();
+            Refusal::UnknownNode { field: "node", names, topology: topology.clone() }
+        })?;
+        let is_unknown = |name: &&Name| network.topology().node_named(name.as_str()).is_none();
+        let names: BTreeSet<Name> = metadata.consumer_nodes().filter(is_unknown).cloned().collect();
+        if !names.is_empty() {
+            return Err(Refusal::UnknownNode { field: "topics.subscribers.node", names, topology }.into());
         }
         let entries = entries_of(&metadata);
         let known = self.aggregators.get(id);
@@ -348,7 +353,8 @@ impl Dispatcher {
             (Some(_), Some(_)) => Err(Refusal::TopologyNotNamed { count: state.networks().len() }),
             (None, _) => match state.networks().next() {
                 Some((topology, _)) => {
-                    Err(Refusal::UnknownNode { field: "node", name: metadata.node.clone(), topology: topology.clone() })
+                    let names = [metadata.node.clone()].into();
+                    Err(Refusal::UnknownNode { field: "node", names, topology: topology.clone() })
                 }
                 None => Err(Refusal::TopologyNotNamed { count: 0 }),
             },
@@ -411,11 +417,6 @@ fn named<'a>(
 ) -> Option<(&'a Name, &'a mut AggregatorState)> {
     let id = names.get(ix.0 as usize)?.as_ref()?;
     Some((id, aggregators.get_mut(id)?))
-}
-
-fn resolve(network: &Network, topology: &Name, field: &'static str, name: &Name) -> Result<NodeIx, Refusal> {
-    let found = network.topology().node_named(name.as_str());
-    found.ok_or_else(|| Refusal::UnknownNode { field, name: name.clone(), topology: topology.clone() })
 }
 
 /// How many topics and subscribers a report has.

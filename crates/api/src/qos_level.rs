@@ -1,30 +1,30 @@
-//! The QoS levels of PSIoT-Orch: 0 insensitive, 1 sensitive, 2 priority.
+//! The QoS levels of PSIoT-Orch (Moraes, Reale, Martins): 0 insensitive, 1 sensitive, 2 priority.
 
 use serde::{Deserialize, Serialize};
 
-/// How many levels there are.
+/// The number of levels.
 pub const LEVELS: usize = 3;
 
-/// Something for each level.
+/// Something for each level, by its number.
 pub type PerLevel<T> = [T; LEVELS];
 
-/// A QoS level.
+/// A QoS level, a number in documents.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Level(u8);
 
 /// No level has this number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0} is no QoS level: there are 0 (insensitive), 1 (sensitive) and 2 (priority)")]
+#[error("invalid QoS level {0}: give 0 (insensitive), 1 (sensitive) or 2 (priority)")]
 pub struct LevelError(u8);
 
 impl Level {
-    /// All of them, the best first.
+    /// All levels, the best first.
     pub const BEST_FIRST: [Self; LEVELS] = [Self(2), Self(1), Self(0)];
     /// Insensitive.
     pub const LOWEST: Self = Self(0);
 
-    /// As an index into a [`PerLevel`].
+    /// The index into a [`PerLevel`].
     pub const fn at(self) -> usize {
         self.0 as usize
     }

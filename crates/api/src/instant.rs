@@ -1,0 +1,75 @@
+//! Times as documents have them: RFC 3339, UTC, milliseconds.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+
+/// A time in a document: milliseconds since 1970-01-01T00:00:00Z. An earlier time reads as 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Instant(pub u64);
+
+/// A text is not a time.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("invalid time '{0}': give RFC 3339, such as 2030-01-01T00:00:00Z")]
+pub struct InvalidInstant(String);
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        let timestamp = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+        write!(f, "{timestamp:.3}")
+    }
+}
+
+impl FromStr for Instant {
+    type Err = InvalidInstant;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInstant> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| InvalidInstant(text.to_owned()))?;
+        Ok(Self(u64::try_from(time.as_millisecond()).unwrap_or(0)))
+    }
+}
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(InstantVisitor)
+    }
+}
+
+struct InstantVisitor;
+
+impl Visitor<'_> for InstantVisitor {
+    type Value = Instant;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an RFC 3339 time such as 2030-01-01T00:00:00Z")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Instant, E> {
+        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_milliseconds_and_read_back() {
+        let text = |ms| serde_json::to_string(&Instant(ms)).unwrap();
+        assert_eq!(text(0), "\"1970-01-01T00:00:00.000Z\"");
+        assert_eq!(text(1_700_000_000_123), "\"2023-11-14T22:13:20.123Z\"");
+        let read: Instant = serde_json::from_str("\"2023-11-14T23:13:20.123456+01:00\"").unwrap();
+        assert_eq!(read, Instant(1_700_000_000_123));
+        assert!(serde_json::from_str::<Instant>("\"tomorrow\"").is_err());
+    }
+}
