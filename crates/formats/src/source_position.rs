@@ -13,6 +13,7 @@ const EXCERPT_MAX_CHARS: usize = 60;
 
 /// A place in a file: a line, an element (such as `links[3].capacity_bps` or `edge 'a-b'`), or both.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, ToSchema)]
+#[schema(as = Place)]
 pub struct SourcePosition {
     /// Counted from one.
     #[serde(skip_serializing_if = "Option::is_none")]
