@@ -53,7 +53,7 @@ fn main() {
     runtime.block_on(async {
         let journal = Journal::open(&DatabaseUrl::from_str(&url).expect("a good address")).await.expect("a journal");
         let started = Instant::now();
-        let frozen = world.state.freeze();
+        let frozen = world.state.snapshot();
         let held = started.elapsed();
         journal.write_snapshot(&frozen).await.expect("a snapshot");
         println!(

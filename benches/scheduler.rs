@@ -129,7 +129,7 @@ impl Round {
             for ((key, path), want) in self.flows[first..end].iter().zip(&wants[first..end]) {
                 planner.put(*key, path, *want);
             }
-            told += planner.settle().len();
+            told += planner.update().len();
             cpu_ns += on_cpu_ns() - began_ns;
             walls_ns.push(started.elapsed().as_nanos() as f64);
         }
@@ -155,7 +155,7 @@ impl Round {
         for ((key, path), want) in self.flows.iter().zip(wants) {
             planner.put(*key, path, *want);
         }
-        planner.settle();
+        planner.update();
         let took_ns = on_cpu_ns() - began_ns;
         (planner, took_ns)
     }

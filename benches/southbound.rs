@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use kernel::id::AllocationId;
-use kernel::intent::{Action, Cookie, Dpid, Label, Match, PortNo, Rule, RuleKey, RuleStep, StepOutcome};
+use kernel::intent::{Action, Cookie, Dpid, Match, MplsLabel, PortNo, Rule, RuleKey, RuleStep, StepOutcome};
 use serde_json::json;
 use watermaster::southbound::Driver;
 use watermaster::southbound::ryu::Ryu;
@@ -128,7 +128,7 @@ fn cookie(number: u32) -> Cookie {
 }
 
 fn rules() -> Vec<Rule> {
-    let label = |number| Label::new(number).unwrap();
+    let label = |number| MplsLabel::new(number).unwrap();
     let rule = |number| Rule {
         place: RuleKey {
             table: 0,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernel::allocation::LspAttributes;
 use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::ClassType;
 use kernel::command::{Expected, ModelChange, NamedConstraints, OnMisfit, Request};
@@ -64,10 +65,8 @@ impl World {
             bandwidth: Bandwidth::saturating_from_bps(bandwidth),
             setup_priority: None,
             hold_priority: None,
-            aggregator: None,
-            expires_at: None,
             constraints: NamedConstraints::default(),
-            flow: None,
+            attributes: LspAttributes::default(),
         }))
     }
 

@@ -64,7 +64,7 @@ pub(super) async fn keep_house(app: App) {
 
 /// Writes a snapshot of what is committed; the state is only held while it is laid out flat.
 pub(super) async fn snapshot(app: &App) {
-    let frozen = app.read(|state| state.freeze()).await;
+    let frozen = app.read(|state| state.snapshot()).await;
     let sequence = frozen.sequence;
     match app.inner.journal.write_snapshot(&frozen).await {
         Ok(()) => tracing::info!(sequence = sequence.0, "wrote a snapshot"),

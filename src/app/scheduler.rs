@@ -324,7 +324,7 @@ impl SchedulerTask {
             dispatcher.tick(state, now);
             for message in messages.drain(..) {
                 match message {
-                    SchedulerMessage::Silence { id } => dispatcher.silence(&id, state, now),
+                    SchedulerMessage::Silence { id } => dispatcher.on_disconnected(&id, state, now),
                     SchedulerMessage::Report { id, metadata, answer } => {
                         match dispatcher.report(&id, metadata, state, now) {
                             Ok(heard) => {
@@ -356,7 +356,7 @@ impl SchedulerTask {
         self.backoff = None;
         for _ in 0..ROUNDS_MAX {
             let started = Instant::now();
-            let asks = self.dispatcher.moves();
+            let asks = self.dispatcher.next_commands();
             self.board.plans.note(trigger, started.elapsed());
             if asks.is_empty() {
                 return;
@@ -380,7 +380,7 @@ impl SchedulerTask {
         let Self { app, dispatcher, .. } = self;
         app.read(|state| {
             for (asked, outcome) in asked.into_iter().zip(&outcomes) {
-                dispatcher.learn(asked, answer_of(outcome), state, now);
+                dispatcher.apply_outcome(asked, answer_of(outcome), state, now);
             }
         })
         .await;
@@ -388,7 +388,7 @@ impl SchedulerTask {
     }
 
     fn show(&mut self) {
-        let news = self.dispatcher.take_news(self.app.now());
+        let news = self.dispatcher.take_changed(self.app.now());
         let forgotten = self.dispatcher.take_forgotten();
         if !news.is_empty() || !forgotten.is_empty() {
             self.board.show(news, &forgotten);

@@ -20,7 +20,7 @@ use kernel::event::{Displaced, Event, Fate};
 use kernel::id::AllocationId;
 use kernel::path::Workspace;
 use kernel::units::Millis;
-use kernel::{Command, Recorded, Refusal, State, Undo, apply, decide, take_back};
+use kernel::{Command, Recorded, Refusal, State, Undo, apply, decide, revert};
 
 /// How often a batch is decided again because another writer was faster, before its senders are told to try again. The
 /// second time nobody else can write, so that more than one conflict means that something is wrong.
@@ -186,7 +186,7 @@ impl Writer {
                 Ok(Arc::new(Fact { sequence: recorded.sequence, at, record }))
             }
             Err(error) => {
-                take_back(state, undo);
+                revert(state, undo);
                 Err(contradiction(&error))
             }
         }
@@ -225,7 +225,7 @@ impl Writer {
 
 fn take_all_back(state: &mut State, undos: Vec<Undo>) {
     for undo in undos.into_iter().rev() {
-        take_back(state, undo);
+        revert(state, undo);
     }
 }
 
@@ -264,7 +264,8 @@ fn ended(state: &State, recorded: &Recorded, undo: &Undo) -> Result<Vec<Past>, R
     };
     let past = causes.into_iter().filter_map(|(id, cause)| {
         let allocation = undo.before().iter().find(|old| old.id == id)?;
-        let topology = undo.topology().or_else(|| Some(state.network(allocation.topology.as_str())?.topology()))?;
+        let topology =
+            undo.topology().or_else(|| Some(state.network(allocation.demand.topology.as_str())?.topology()))?;
         Some(Past::of(allocation, topology, cause, recorded.at, recorded.sequence))
     });
     past.collect()

@@ -133,7 +133,7 @@ pub(super) async fn allocation_get(
 ) -> Result<Response, Problem> {
     let living = room.app.read(|state| {
         let allocation = state.allocation(id)?;
-        let network = state.network(allocation.topology.as_str())?;
+        let network = state.network(allocation.demand.topology.as_str())?;
         Some(allocation_record(allocation, network.topology()))
     });
     if let Some(record) = living.await {

@@ -161,7 +161,7 @@ fn living(
 ) -> LivePage {
     let mut living = LivePage::default();
     let mut scan = |allocation: &Arc<Allocation>| {
-        if let Some(network) = state.network(allocation.topology.as_str())
+        if let Some(network) = state.network(allocation.demand.topology.as_str())
             && matches(allocation, network, filter)
             && query.state.is_none_or(|state| LspState::from(state) == conditions.of(allocation).state)
         {
@@ -206,11 +206,11 @@ fn matches(allocation: &Allocation, network: &Network, filter: &PastFilter) -> b
         let wanted = wanted.as_ref().map(kernel::id::Name::as_str);
         wanted.is_none_or(|name| topology.node_named(name) == Some(ix))
     };
-    filter.topology.as_ref().is_none_or(|name| *name == allocation.topology)
-        && filter.class_type.is_none_or(|class_type| class_type == allocation.class_type)
-        && filter.aggregator.as_ref().is_none_or(|name| allocation.aggregator.as_ref() == Some(name))
-        && is_node(&filter.ingress, allocation.ingress)
-        && is_node(&filter.egress, allocation.egress)
+    filter.topology.as_ref().is_none_or(|name| *name == allocation.demand.topology)
+        && filter.class_type.is_none_or(|class_type| class_type == allocation.demand.class_type)
+        && filter.aggregator.as_ref().is_none_or(|name| allocation.demand.attributes.aggregator.as_ref() == Some(name))
+        && is_node(&filter.ingress, allocation.demand.ingress)
+        && is_node(&filter.egress, allocation.demand.egress)
 }
 
 /// One that was found.

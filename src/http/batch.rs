@@ -175,7 +175,7 @@ fn is_admission_of(made: &AllocationRecord, request: &Request) -> bool {
         && made.egress.0 == request.egress
         && made.class_type == request.class_type.number()
         && made.bandwidth_bps == request.bandwidth.as_bps()
-        && made.aggregator.as_ref().map(|key| &key.0) == request.aggregator.as_ref()
+        && made.aggregator.as_ref().map(|key| &key.0) == request.attributes.aggregator.as_ref()
 }
 
 fn is_demand_of(made: &DemandRecord, request: &Request) -> bool {
@@ -183,7 +183,7 @@ fn is_demand_of(made: &DemandRecord, request: &Request) -> bool {
         && made.egress.0 == request.egress
         && made.class_type == request.class_type.number()
         && made.bandwidth_bps == request.bandwidth.as_bps()
-        && made.aggregator.as_ref().map(|key| &key.0) == request.aggregator.as_ref()
+        && made.aggregator.as_ref().map(|key| &key.0) == request.attributes.aggregator.as_ref()
 }
 
 /// Each entry with what was decided about it; those that could not be read were not decided.

@@ -8,11 +8,11 @@ use super::record::{
     EventRecord, FateWord, FlowRecord, HopRecord,
 };
 use super::scalars::{StoredAllocationId, StoredName};
-use kernel::allocation::{Allocation, Flow};
+use kernel::allocation::{Allocation, Demand, Flow, LspAttributes};
 use kernel::bam::{Cause, ModelError};
 use kernel::class::{ClassType, Priority};
 use kernel::controller::{Controller, ControllerAddress, ControllerAddressError};
-use kernel::event::{Binding, Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
+use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
 use kernel::path::{Constraints, Hop, RouteHop};
 use kernel::state::State;
@@ -124,7 +124,8 @@ fn event(record: &EventRecord, sequence: Sequence, state: &State) -> Result<Even
         }
         EventRecord::AllocationDenied { demand, denial } => {
             let names = Names::of(state, &demand.topology)?;
-            Event::Denied { demand: Box::new(names.demand(demand)?), denial: names.denial(denial)? }
+            let of = demand.of.map(|id| id.0);
+            Event::Denied { of, demand: Box::new(names.demand(demand)?), denial: names.denial(denial)? }
         }
         EventRecord::AllocationResized { allocation, displaced } => {
             let names = Names::of(state, &allocation.topology)?;
@@ -174,17 +175,21 @@ impl<'a> Names<'a> {
     fn allocation(&self, record: &AllocationRecord) -> Result<Allocation, RecordDecodeError> {
         Ok(Allocation {
             id: record.id.0,
-            topology: self.name.clone(),
-            ingress: self.node(&record.ingress)?,
-            egress: self.node(&record.egress)?,
-            class_type: class_type(record.class_type)?,
-            setup_priority: priority("setup_priority", record.setup_priority)?,
-            hold_priority: priority("hold_priority", record.hold_priority)?,
-            bandwidth: bandwidth("bandwidth_bps", record.bandwidth_bps)?,
-            aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
-            expires_at: record.expires_at_ms.map(Millis),
-            constraints: self.constraints(record.constraints.as_deref())?,
-            flow: record.flow.as_deref().map(flow),
+            demand: Demand {
+                topology: self.name.clone(),
+                ingress: self.node(&record.ingress)?,
+                egress: self.node(&record.egress)?,
+                class_type: class_type(record.class_type)?,
+                setup_priority: priority("setup_priority", record.setup_priority)?,
+                hold_priority: priority("hold_priority", record.hold_priority)?,
+                bandwidth: bandwidth("bandwidth_bps", record.bandwidth_bps)?,
+                constraints: self.constraints(record.constraints.as_deref())?,
+                attributes: LspAttributes {
+                    aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
+                    expires_at: record.expires_at_ms.map(Millis),
+                    flow: record.flow.as_deref().map(flow),
+                },
+            },
             path: self.links(&record.path)?,
             state: record.state.into(),
             created_at: Millis(record.created_at_ms),
@@ -194,7 +199,6 @@ impl<'a> Names<'a> {
 
     fn demand(&self, record: &DemandRecord) -> Result<Demand, RecordDecodeError> {
         Ok(Demand {
-            of: record.of.map(|id| id.0),
             topology: self.name.clone(),
             ingress: self.node(&record.ingress)?,
             egress: self.node(&record.egress)?,
@@ -202,10 +206,12 @@ impl<'a> Names<'a> {
             setup_priority: priority("setup_priority", record.setup_priority)?,
             hold_priority: priority("hold_priority", record.hold_priority)?,
             bandwidth: bandwidth("bandwidth_bps", record.bandwidth_bps)?,
-            aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
-            expires_at: record.expires_at_ms.map(Millis),
             constraints: self.constraints(record.constraints.as_deref())?,
-            flow: record.flow.as_deref().map(flow),
+            attributes: LspAttributes {
+                aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
+                expires_at: record.expires_at_ms.map(Millis),
+                flow: record.flow.as_deref().map(flow),
+            },
         })
     }
 
@@ -240,8 +246,8 @@ impl<'a> Names<'a> {
     fn displaced(&self, records: &[DisplacedRecord]) -> Result<Vec<Displaced>, RecordDecodeError> {
         let one = |record: &DisplacedRecord| {
             let cause = match record.cause {
-                CauseWord::Preempted => DisplacedBy::Yielding(Cause::Preempted),
-                CauseWord::Devolved => DisplacedBy::Yielding(Cause::Devolved),
+                CauseWord::Preempted => DisplacedBy::Contention(Cause::Preempted),
+                CauseWord::Devolved => DisplacedBy::Contention(Cause::Devolved),
                 CauseWord::Link => DisplacedBy::Link,
             };
             let fate = match (record.fate, &record.path) {

@@ -7,11 +7,11 @@ use super::record::{
 use super::scalars::{Prefix, StoredAllocationId, StoredName};
 use super::stored_model::ModelRecord;
 use super::stored_topology::{LinkRecord, TopologyRecord};
-use kernel::allocation::{Allocation, Flow};
+use kernel::allocation::{Allocation, Demand, Flow};
 use kernel::bam::Cause;
 use kernel::controller::Controller;
-use kernel::event::{Demand, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
-use kernel::id::{LinkIx, Name, NodeIx};
+use kernel::event::{Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
+use kernel::id::{AllocationId, LinkIx, Name, NodeIx};
 use kernel::path::{Constraints, Hop};
 use kernel::state::State;
 use kernel::topology::Topology;
@@ -68,18 +68,21 @@ pub fn encode(recorded: &Recorded, state: &State) -> Result<EventRecord, RecordE
             }
         }
         Event::Admitted { allocation, displaced } => {
-            let indices = Indices::of(state, &allocation.topology)?;
+            let indices = Indices::of(state, &allocation.demand.topology)?;
             EventRecord::AllocationAdmitted {
                 allocation: Box::new(indices.allocation(allocation)?),
                 displaced: indices.displaced(displaced)?,
             }
         }
-        Event::Denied { demand, denial } => {
+        Event::Denied { of, demand, denial } => {
             let indices = Indices::of(state, &demand.topology)?;
-            EventRecord::AllocationDenied { demand: Box::new(indices.demand(demand)?), denial: indices.denial(denial)? }
+            EventRecord::AllocationDenied {
+                demand: Box::new(indices.demand(*of, demand)?),
+                denial: indices.denial(denial)?,
+            }
         }
         Event::Resized { allocation, displaced } => {
-            let indices = Indices::of(state, &allocation.topology)?;
+            let indices = Indices::of(state, &allocation.demand.topology)?;
             EventRecord::AllocationResized {
                 allocation: Box::new(indices.allocation(allocation)?),
                 displaced: indices.displaced(displaced)?,
@@ -121,29 +124,9 @@ impl<'a> Indices<'a> {
     }
 
     pub(super) fn allocation(&self, allocation: &Allocation) -> Result<AllocationRecord, RecordEncodeError> {
+        let demand = &allocation.demand;
         Ok(AllocationRecord {
             id: StoredAllocationId(allocation.id),
-            topology: StoredName::from(&allocation.topology),
-            ingress: self.node(allocation.ingress)?,
-            egress: self.node(allocation.egress)?,
-            class_type: allocation.class_type.number(),
-            setup_priority: allocation.setup_priority.number(),
-            hold_priority: allocation.hold_priority.number(),
-            bandwidth_bps: allocation.bandwidth.as_bps(),
-            aggregator: allocation.aggregator.as_ref().map(StoredName::from),
-            expires_at_ms: allocation.expires_at.map(|at| at.0),
-            constraints: self.constraints(allocation.constraints.as_deref())?,
-            flow: allocation.flow.as_deref().map(flow),
-            path: self.links(&allocation.path)?,
-            state: allocation.state.into(),
-            created_at_ms: allocation.created_at.0,
-            updated_at_ms: allocation.updated_at.0,
-        })
-    }
-
-    fn demand(&self, demand: &Demand) -> Result<DemandRecord, RecordEncodeError> {
-        Ok(DemandRecord {
-            of: demand.of.map(StoredAllocationId),
             topology: StoredName::from(&demand.topology),
             ingress: self.node(demand.ingress)?,
             egress: self.node(demand.egress)?,
@@ -151,10 +134,31 @@ impl<'a> Indices<'a> {
             setup_priority: demand.setup_priority.number(),
             hold_priority: demand.hold_priority.number(),
             bandwidth_bps: demand.bandwidth.as_bps(),
-            aggregator: demand.aggregator.as_ref().map(StoredName::from),
-            expires_at_ms: demand.expires_at.map(|at| at.0),
+            aggregator: demand.attributes.aggregator.as_ref().map(StoredName::from),
+            expires_at_ms: demand.attributes.expires_at.map(|at| at.0),
             constraints: self.constraints(demand.constraints.as_deref())?,
-            flow: demand.flow.as_deref().map(flow),
+            flow: demand.attributes.flow.as_deref().map(flow),
+            path: self.links(&allocation.path)?,
+            state: allocation.state.into(),
+            created_at_ms: allocation.created_at.0,
+            updated_at_ms: allocation.updated_at.0,
+        })
+    }
+
+    fn demand(&self, of: Option<AllocationId>, demand: &Demand) -> Result<DemandRecord, RecordEncodeError> {
+        Ok(DemandRecord {
+            of: of.map(StoredAllocationId),
+            topology: StoredName::from(&demand.topology),
+            ingress: self.node(demand.ingress)?,
+            egress: self.node(demand.egress)?,
+            class_type: demand.class_type.number(),
+            setup_priority: demand.setup_priority.number(),
+            hold_priority: demand.hold_priority.number(),
+            bandwidth_bps: demand.bandwidth.as_bps(),
+            aggregator: demand.attributes.aggregator.as_ref().map(StoredName::from),
+            expires_at_ms: demand.attributes.expires_at.map(|at| at.0),
+            constraints: self.constraints(demand.constraints.as_deref())?,
+            flow: demand.attributes.flow.as_deref().map(flow),
         })
     }
 
@@ -189,8 +193,8 @@ impl<'a> Indices<'a> {
     fn displaced(&self, displaced: &[Displaced]) -> Result<Vec<DisplacedRecord>, RecordEncodeError> {
         let one = |gone: &Displaced| {
             let cause = match gone.cause {
-                DisplacedBy::Yielding(Cause::Preempted) => CauseWord::Preempted,
-                DisplacedBy::Yielding(Cause::Devolved) => CauseWord::Devolved,
+                DisplacedBy::Contention(Cause::Preempted) => CauseWord::Preempted,
+                DisplacedBy::Contention(Cause::Devolved) => CauseWord::Devolved,
                 DisplacedBy::Link => CauseWord::Link,
             };
             let (fate, path) = match &gone.fate {
@@ -255,7 +259,7 @@ pub(super) fn flow(flow: &Flow) -> Box<FlowRecord> {
 /// # Errors
 /// The numbers do not belong to this topology.
 pub fn allocation_record(allocation: &Allocation, topology: &Topology) -> Result<AllocationRecord, RecordEncodeError> {
-    Indices { name: &allocation.topology, topology }.allocation(allocation)
+    Indices { name: &allocation.demand.topology, topology }.allocation(allocation)
 }
 
 /// The stored form of a denial, in the topology that its numbers belong to.

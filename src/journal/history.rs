@@ -45,7 +45,7 @@ impl Past {
         ended_at: Millis,
         ended_by: Sequence,
     ) -> Result<Self, RecordEncodeError> {
-        let allocation = Indices { name: &allocation.topology, topology }.allocation(allocation)?;
+        let allocation = Indices { name: &allocation.demand.topology, topology }.allocation(allocation)?;
         Ok(Self { allocation, cause, ended_at, ended_by })
     }
 

@@ -15,13 +15,13 @@ use super::scalars::{StateWord, StoredName};
 use super::stored_model::ModelRecord;
 use super::stored_topology::TopologyRecord;
 use super::{Journal, JournalError, column, number, on_either, statement};
-use kernel::allocation::Allocation;
+use kernel::allocation::{Allocation, Demand, LspAttributes};
 use kernel::apply::ApplyError;
 use kernel::controller::Controller;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
-use kernel::state::{NetworkSnapshot, Snapshot, State};
 use kernel::topology::Topology;
 use kernel::units::Millis;
+use kernel::{NetworkSnapshot, Snapshot, State};
 
 /// How many allocations one part holds.
 const PART_ALLOCATIONS: usize = 10_000;
@@ -187,7 +187,7 @@ fn allocations_part(shelf: &TopologyCache, allocations: &[Arc<Allocation>]) -> R
     let mut part = AllocationPart { aggregators: vec![], rows: Vec::with_capacity(allocations.len()) };
     let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
     for allocation in allocations {
-        let aggregator = allocation.aggregator.as_ref().map(|name| {
+        let aggregator = allocation.demand.attributes.aggregator.as_ref().map(|name| {
             *numbers.entry(name).or_insert_with(|| {
                 part.aggregators.push(StoredName::from(name));
                 u32::try_from(part.aggregators.len() - 1).unwrap_or(u32::MAX)
@@ -205,26 +205,29 @@ impl TopologyCache {
 
     fn row(&self, allocation: &Allocation, aggregator: Option<u32>) -> Result<SnapshotRow, RecordEncodeError> {
         // In the order of names, as the state gives them.
-        let at = self.0.binary_search_by(|(name, _)| name.cmp(&allocation.topology));
-        let at = at.map_err(|_| RecordEncodeError::NoTopology(allocation.topology.clone()))?;
+        let at = self.0.binary_search_by(|(name, _)| name.cmp(&allocation.demand.topology));
+        let at = at.map_err(|_| RecordEncodeError::NoTopology(allocation.demand.topology.clone()))?;
         let (network, (name, topology)) = match (u32::try_from(at), self.0.get(at)) {
             (Ok(network), Some(place)) => (network, place),
-            _ => return Err(RecordEncodeError::NoTopology(allocation.topology.clone())),
+            _ => return Err(RecordEncodeError::NoTopology(allocation.demand.topology.clone())),
         };
-        let class =
-            (allocation.class_type.number(), allocation.setup_priority.number(), allocation.hold_priority.number());
+        let class = (
+            allocation.demand.class_type.number(),
+            allocation.demand.setup_priority.number(),
+            allocation.demand.hold_priority.number(),
+        );
         Ok((
             allocation.id.0,
             network,
-            (allocation.ingress.0, allocation.egress.0),
+            (allocation.demand.ingress.0, allocation.demand.egress.0),
             class,
-            allocation.bandwidth.as_bps(),
+            allocation.demand.bandwidth.as_bps(),
             allocation.path.iter().map(|link| link.0).collect(),
-            (allocation.created_at.0, allocation.updated_at.0, allocation.expires_at.map(|at| at.0)),
+            (allocation.created_at.0, allocation.updated_at.0, allocation.demand.attributes.expires_at.map(|at| at.0)),
             aggregator,
             Some(StateWord::from(allocation.state)).filter(|state| *state != StateWord::Active),
-            Indices { name, topology }.constraints(allocation.constraints.as_deref())?,
-            allocation.flow.as_deref().map(flow_record),
+            Indices { name, topology }.constraints(allocation.demand.constraints.as_deref())?,
+            allocation.demand.attributes.flow.as_deref().map(flow_record),
         ))
     }
 
@@ -238,17 +241,21 @@ impl TopologyCache {
         });
         Ok(Allocation {
             id: AllocationId(id),
-            topology: name.clone(),
-            ingress: NodeIx(ends.0),
-            egress: NodeIx(ends.1),
-            class_type: class_type(class.0)?,
-            setup_priority: priority("setup_priority", class.1)?,
-            hold_priority: priority("hold_priority", class.2)?,
-            bandwidth: bandwidth("bandwidth_bps", bandwidth_bps)?,
-            aggregator: aggregator.transpose()?,
-            expires_at: times.2.map(Millis),
-            constraints: Names { name, topology }.constraints(constraints.as_deref())?,
-            flow: flow.as_deref().map(read_flow),
+            demand: Demand {
+                topology: name.clone(),
+                ingress: NodeIx(ends.0),
+                egress: NodeIx(ends.1),
+                class_type: class_type(class.0)?,
+                setup_priority: priority("setup_priority", class.1)?,
+                hold_priority: priority("hold_priority", class.2)?,
+                bandwidth: bandwidth("bandwidth_bps", bandwidth_bps)?,
+                constraints: Names { name, topology }.constraints(constraints.as_deref())?,
+                attributes: LspAttributes {
+                    aggregator: aggregator.transpose()?,
+                    expires_at: times.2.map(Millis),
+                    flow: flow.as_deref().map(read_flow),
+                },
+            },
             path: path.into_iter().map(LinkIx).collect(),
             state: state.unwrap_or_default().into(),
             created_at: Millis(times.0),
@@ -293,7 +300,7 @@ impl SnapshotLoader {
             .iter()
             .map(|form| read_controller(&form.controller, Sequence(form.revision)).map(Arc::new));
         let controllers = controllers.collect::<Result<Vec<_>, RecordDecodeError>>()?;
-        *self = Self { shelf: TopologyCache::of(&networks), state: State::thaw_networks(at, networks, controllers) };
+        *self = Self { shelf: TopologyCache::of(&networks), state: State::from_networks(at, networks, controllers) };
         Ok(())
     }
 
@@ -303,7 +310,7 @@ impl SnapshotLoader {
         for row in part.rows {
             allocations.push(self.shelf.allocation(row, &part.aggregators)?);
         }
-        Ok(self.state.thaw_allocations(allocations)?)
+        Ok(self.state.restore_allocations(allocations)?)
     }
 
     fn count(&self, wanted: i64) -> Result<(), SnapshotError> {

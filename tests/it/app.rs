@@ -113,7 +113,7 @@ async fn what_is_due_ends_by_itself() {
     let (app, tasks, _folder) = start().await;
     let mut commits = app.subscribe();
     let mut asked = request("a", "b", 0, 10);
-    asked.expires_at = Some(Millis(app.now().0 + 50));
+    asked.attributes.expires_at = Some(Millis(app.now().0 + 50));
     app.submit_one(Command::Allocate(Box::new(asked)), Mode::Commit, None).await.unwrap().unwrap();
     loop {
         let commit = commits.recv().await.unwrap();
@@ -130,7 +130,7 @@ async fn what_is_due_ends_by_itself() {
 async fn nothing_is_in_force_before_its_controller_was_asked() {
     let (app, tasks, folder) = start().await;
     let mut asked = request("a", "b", 0, 10);
-    asked.flow = Some(Box::new(Flow { l4_dst: Some(5683), ..Flow::default() }));
+    asked.attributes.flow = Some(Box::new(Flow { l4_dst: Some(5683), ..Flow::default() }));
     app.submit_one(Command::Allocate(Box::new(asked)), Mode::Commit, None).await.unwrap().unwrap();
     assert_eq!(only_state(&app).await, LspState::Active, "without a controller there is nothing to wait for");
     let put = Command::PutController {

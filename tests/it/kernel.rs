@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use kernel::allocation::EndCause;
+use kernel::allocation::{EndCause, LspAttributes};
 use kernel::audit::audit;
 use kernel::bam::{ClassConfig, Model, ModelKind, VictimOrder};
 use kernel::class::{ClassType, Priority, TeClass};
@@ -16,7 +16,7 @@ use kernel::path::{Metric, Workspace};
 use kernel::policy::{BandwidthModel, PathChoice, Policy, Restoration};
 use kernel::topology::{CapacitySource, Link, LinkState, Node, Topology};
 use kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
-use kernel::{Command, Event, Recorded, Refusal, State, apply, decide, take_back};
+use kernel::{Command, Event, Recorded, Refusal, State, apply, decide, revert};
 use proptest::prelude::*;
 
 pub(crate) fn name(text: &str) -> Name {
@@ -143,10 +143,8 @@ pub(crate) fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Reques
         bandwidth: Bandwidth::from_bps(bandwidth).unwrap(),
         setup_priority: None,
         hold_priority: None,
-        aggregator: None,
-        expires_at: None,
         constraints: NamedConstraints::default(),
-        flow: None,
+        attributes: LspAttributes::default(),
     }
 }
 
@@ -348,7 +346,7 @@ fn impossible_requests_are_refused_with_their_reason() {
         refused(&|r| (r.setup_priority, r.hold_priority) = (Priority::new(2), Priority::new(3))),
         Refusal::HoldWorseThanSetup { .. }
     ));
-    assert!(matches!(refused(&|r| r.expires_at = Some(Millis(5))), Refusal::AlreadyExpired));
+    assert!(matches!(refused(&|r| r.attributes.expires_at = Some(Millis(5))), Refusal::AlreadyExpired));
     assert!(matches!(refused(&|r| r.bandwidth = Bandwidth::ZERO), Refusal::NoBandwidth));
     assert!(matches!(refused(&|r| r.topology = Some(name("y"))), Refusal::UnknownTopology(_)));
     let unknown = |r: &mut Request| r.constraints.exclude = vec![NamedHop::Either(name("zz"))];
@@ -415,7 +413,7 @@ fn the_overload_threshold_refuses_expensive_detours() {
 fn what_is_due_expires_and_nothing_else() {
     let mut world = World::new(network(&[("a-b", 1_000)]), model(ModelKind::Mam, [40, 35, 25]));
     let mut with_deadline = request("a", "b", 0, 10);
-    with_deadline.expires_at = Some(Millis(2_000));
+    with_deadline.attributes.expires_at = Some(Millis(2_000));
     world.must(Command::Allocate(Box::new(with_deadline)));
     let stays = world.admitted("a", "b", 0, 10);
     assert_eq!(world.state.next_deadline(), Some(Millis(2_000)));
@@ -501,7 +499,7 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
             request.constraints.metric =
                 Some([Metric::Congestion, Metric::Te, Metric::Hops, Metric::Delay][usize::from(metric)]);
             request.constraints.max_hops = (hops > 4).then(|| u32::from(hops) - 3);
-            request.expires_at = (hops == 1).then(|| Millis(at + 10));
+            request.attributes.expires_at = (hops == 1).then(|| Millis(at + 10));
             Command::Allocate(Box::new(request))
         }
         Step::Resize { which, bandwidth } => {
@@ -558,7 +556,7 @@ proptest! {
                 let sequence = Sequence(before.sequence().0 + 1);
                 let recorded = Recorded { sequence, at: Millis(at), event };
                 let undo = apply(&mut world.state, &recorded).unwrap();
-                take_back(&mut world.state, undo);
+                revert(&mut world.state, undo);
                 prop_assert_eq!(&world.state, &before);
                 prop_assert_eq!(&world.run(command).unwrap(), &recorded.event);
             }

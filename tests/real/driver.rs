@@ -6,7 +6,7 @@ use std::time::Duration;
 use kernel::allocation::Ipv4Prefix;
 use kernel::id::AllocationId;
 use kernel::intent::{
-    Action, Cookie, CookieFilter, Dpid, Ipv4Match, Label, Match, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep,
+    Action, Cookie, CookieFilter, Dpid, Ipv4Match, Match, Meter, MeterId, MplsLabel, PortNo, Rule, RuleKey, RuleStep,
     StepOutcome, SwitchFault,
 };
 use watermaster::southbound::ryu::Ryu;
@@ -17,8 +17,8 @@ use crate::lab::{Cable, Lab, Part, Verb, await_that};
 const SWITCH: Dpid = Dpid(1);
 const SOON: Duration = Duration::from_secs(20);
 
-fn label(number: u32) -> Label {
-    Label::new(100_000 + number).unwrap()
+fn label(number: u32) -> MplsLabel {
+    MplsLabel::new(100_000 + number).unwrap()
 }
 
 fn head(number: u32, meter: MeterId) -> Rule {

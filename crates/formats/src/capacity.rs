@@ -16,7 +16,7 @@ const LEVEL_MAX: u64 = 3_072;
 /// A rate read from a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ParsedRate {
-    /// How much.
+    /// The rate.
     pub bandwidth: Bandwidth,
     /// How sure that is.
     pub kind: RateKind,

@@ -1,4 +1,4 @@
-//! Why a file cannot be read or written. Every import error knows its [`Place`]: a line, an element, or both.
+//! Why a file cannot be read or written. Every import error has a [`SourcePosition`]: a line, an element, or both.
 
 use kernel::id::NameError;
 use kernel::topology::TopologyError;
@@ -6,15 +6,15 @@ use kernel::topology::TopologyError;
 use super::Format;
 use super::source_position::SourcePosition;
 
-/// Why a file is no topology.
+/// Why a file is not a valid topology.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ImportError {
     /// Over [`super::INPUT_MAX_BYTES`].
-    #[error("the file has {bytes} bytes, more than the {max} that are read")]
+    #[error("invalid file: it has {bytes} bytes, the limit is {max}")]
     TooLarge {
-        /// How long it is.
+        /// Its length.
         bytes: usize,
-        /// The most that is read.
+        /// The limit.
         max: usize,
     },
     /// Not UTF-8 (nor, for XML that declares it, ISO-8859-1).
@@ -24,7 +24,7 @@ pub enum ImportError {
         at: SourcePosition,
     },
     /// No format could be recognised.
-    #[error("{at}: no known topology format begins like this; name the format")]
+    #[error("{at}: the file does not begin like any known topology format: name the format")]
     UnknownFormat {
         /// The first character that is not blank.
         at: SourcePosition,
@@ -32,131 +32,131 @@ pub enum ImportError {
     /// A text format's grammar is broken.
     #[error("{at}: expected {expected}, found '{found}'")]
     Syntax {
-        /// Where.
+        /// The position of the fault.
         at: SourcePosition,
-        /// What belongs there.
+        /// What the grammar expects.
         expected: &'static str,
-        /// The beginning of what is there.
+        /// The beginning of the text found.
         found: String,
     },
     /// The XML is not well formed.
     #[error("{at}: {problem}")]
     Xml {
-        /// Where.
+        /// The position of the fault.
         at: SourcePosition,
-        /// The XML parser's words.
+        /// The XML parser's error.
         problem: Box<quick_xml::Error>,
     },
     /// The JSON is not well formed or not of the right shape.
     #[error("{at}: {problem}")]
     Json {
-        /// Where.
+        /// The position of the fault.
         at: SourcePosition,
-        /// The JSON parser's words, without its own idea of the place.
+        /// The JSON parser's error, without its own position.
         problem: String,
     },
     /// A document type definition: refused, since it may define entities.
-    #[error("{at}: a DOCTYPE is not accepted")]
+    #[error("{at}: invalid XML: a DOCTYPE is not accepted")]
     Doctype {
-        /// Where.
+        /// The position of the fault.
         at: SourcePosition,
     },
     /// An entity that is neither predefined nor a character number.
-    #[error("{at}: the entity '&{name};' is not accepted")]
+    #[error("{at}: invalid XML: the entity '&{name};' is not accepted")]
     Entity {
-        /// Where.
+        /// The position of the fault.
         at: SourcePosition,
         /// Its name.
         name: String,
     },
     /// Brackets or elements within each other beyond [`super::DEPTH_MAX`].
-    #[error("{at}: nested deeper than {max}")]
+    #[error("{at}: invalid nesting: it is deeper than {max}")]
     TooDeep {
-        /// Where it becomes too deep.
+        /// The position at which the limit is exceeded.
         at: SourcePosition,
-        /// The most that is read.
+        /// The limit.
         max: usize,
     },
-    /// Too much of something.
-    #[error("{at}: more than {max} {what}")]
+    /// More elements than a limit allows.
+    #[error("{at}: too many {what}: the limit is {max}")]
     TooMany {
-        /// Where the limit is passed.
+        /// The position at which the limit is exceeded.
         at: SourcePosition,
-        /// Of what.
+        /// The plural noun: `nodes`, `links`.
         what: &'static str,
-        /// The most that is read.
+        /// The limit.
         max: usize,
     },
-    /// Something that must be there is not.
+    /// A missing member.
     #[error("{at}: '{field}' is missing")]
     Missing {
-        /// Where it should be.
+        /// The element that lacks it.
         at: SourcePosition,
-        /// What is missing.
+        /// The member.
         field: &'static str,
     },
-    /// A value that cannot be.
-    #[error("{at}: '{field}' must be {expected}, not '{found}'")]
+    /// An invalid value.
+    #[error("{at}: invalid {field}: it must be {expected}, not '{found}'")]
     Value {
-        /// Where.
+        /// The position of the fault.
         at: SourcePosition,
-        /// Which field.
+        /// The field.
         field: &'static str,
-        /// What it may be.
+        /// The valid values, in words.
         expected: &'static str,
-        /// The beginning of what it is.
+        /// The beginning of the value.
         found: String,
     },
     /// A link ends at a node that the file does not have.
-    #[error("{at}: there is no node '{node}'")]
+    #[error("{at}: the file does not have a node '{node}'")]
     UnknownNode {
-        /// Which link.
+        /// The link.
         at: SourcePosition,
         /// The node it names.
         node: String,
     },
     /// A link names a twin that the file does not have.
-    #[error("{at}: there is no link '{link}'")]
+    #[error("{at}: the file does not have a link '{link}'")]
     UnknownTwin {
-        /// Which link.
+        /// The link.
         at: SourcePosition,
         /// The twin it names.
         link: String,
     },
     /// Two nodes with one id.
-    #[error("{at}: the id '{id}' is taken by another node")]
+    #[error("{at}: duplicate node id '{id}'")]
     DuplicateId {
-        /// The second of them.
+        /// The second one.
         at: SourcePosition,
         /// The id.
         id: String,
     },
-    /// An id that is no [`kernel::id::Name`].
+    /// An id that is not a valid [`kernel::id::Name`].
     #[error("{at}: {source}")]
     BadName {
-        /// Which node or link.
+        /// The node or link.
         at: SourcePosition,
-        /// What is wrong with it.
+        /// The fault of the name.
         source: NameError,
     },
     /// A link without a capacity, under [`super::MissingCapacity::Error`].
-    #[error("{at}: the link has no capacity that can be read")]
+    #[error("{at}: the link does not have a readable capacity")]
     NoCapacity {
-        /// Which link.
+        /// The link.
         at: SourcePosition,
     },
     /// Well formed, but not a topology.
     #[error("{at}: {source}")]
     Topology {
-        /// Which node or link.
+        /// The node or link.
         at: SourcePosition,
-        /// What the kernel says.
+        /// The kernel's error.
         source: Box<TopologyError>,
     },
 }
 
 impl ImportError {
-    /// Where the fault is.
+    /// The position of the fault.
     pub fn place(&self) -> SourcePosition {
         match self {
             Self::TooLarge { .. } => SourcePosition::line(1),
@@ -190,7 +190,7 @@ impl ImportError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ExportError {
     /// The format is only read.
-    #[error("topologies are not written as {format}; try native, graphml, node-link or rfc8345")]
+    #[error("{format} is only read: write native, graphml, node-link or rfc8345")]
     ReadOnly {
         /// The format asked for.
         format: Format,

@@ -246,7 +246,7 @@ mod tests {
     use kernel::topology::Position;
 
     fn imported(text: &str) -> Imported {
-        read(text).unwrap().settle(&ReadOptions::default()).unwrap()
+        read(text).unwrap().build(&ReadOptions::default()).unwrap()
     }
 
     #[test]

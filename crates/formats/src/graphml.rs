@@ -177,7 +177,7 @@ impl GraphMl {
         Ok(())
     }
 
-    /// Sets an attribute of the innermost node or edge. Graphs have attributes too: those are nobody's.
+    /// Sets an attribute of the innermost node or edge. Attributes of a graph are ignored.
     fn set(&mut self, key: &str, value: &str) {
         for open in self.open.iter_mut().rev() {
             match open {
@@ -265,7 +265,7 @@ mod tests {
     use kernel::topology::{CapacitySource, Position};
 
     fn imported(text: &str) -> Imported {
-        read(text).unwrap().settle(&ReadOptions::default()).unwrap()
+        read(text).unwrap().build(&ReadOptions::default()).unwrap()
     }
 
     #[test]

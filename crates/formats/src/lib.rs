@@ -1,8 +1,25 @@
-//! Topology files and [`Topology`]: the door of the `formats` room.
+//! Topology files and the kernel's [`Topology`].
 //!
-//! [`read`] takes a file in any [`Format`] (recognised by its content unless one is named) and gives a validated
-//! topology with a [`Report`] of what was assumed. [`write()`] goes the other way for the formats that people import
-//! elsewhere. Nothing here panics on any input, and time and memory are bounded by [`INPUT_MAX_BYTES`].
+//! [`read`] takes a file in any [`Format`] (recognised by its content unless one is named) and answers a validated
+//! topology with a [`Report`] of what was assumed. [`write()`] goes the other way for the formats that other tools import.
+//! No input makes it panic, and time and memory are bounded by [`INPUT_MAX_BYTES`].
+//!
+//! ```
+//! use watermaster_formats::{Format, ReadOptions, read, write};
+//!
+//! let gml = br#"graph [
+//!   node [ id 0 label "Porto" ]
+//!   node [ id 1 label "Lisboa" ]
+//!   edge [ source 0 target 1 LinkLabel "10 Gbps" ]
+//! ]"#;
+//! let imported = read(gml, &ReadOptions::default())?;
+//! assert_eq!(imported.report.format, Format::Gml);
+//! // One undirected edge becomes two links that share their fate.
+//! assert_eq!((imported.report.nodes, imported.report.links), (2, 2));
+//! let graphml = write(&imported.topology, Format::GraphMl)?;
+//! assert_eq!(read(graphml.as_bytes(), &ReadOptions::default())?.topology, imported.topology);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod format;
 pub use format::{Format, MissingCapacity, UnknownWord};
@@ -40,7 +57,7 @@ use kernel::units::Bandwidth;
 
 /// The longest file that is read: 16 MiB.
 pub const INPUT_MAX_BYTES: usize = 16 << 20;
-/// How deep brackets or elements may stand within each other.
+/// The deepest nesting of brackets or elements.
 pub const DEPTH_MAX: usize = 64;
 /// The most values that a JSON file may have, so that memory stays within a few times the file's size.
 pub const JSON_VALUES_MAX: usize = 4_000_000;
@@ -48,7 +65,7 @@ pub const JSON_VALUES_MAX: usize = 4_000_000;
 pub const XML_ATTRIBUTES_MAX: usize = 64;
 /// The most `<key>`s that a GraphML file may have; the Topology Zoo's have about 40.
 pub const GRAPHML_KEYS_MAX: usize = 256;
-/// The longest name of an attribute that is read, in bytes; longer ones are passed over. Also the longest default value
+/// The longest name of an attribute that is read, in bytes; longer ones are ignored. Also the longest default value
 /// of a GraphML key, since it is copied to every node or edge.
 pub const ATTRIBUTE_NAME_MAX_BYTES: usize = 255;
 /// The longest label of a node, in bytes.
@@ -66,7 +83,7 @@ pub struct ReadOptions {
     pub format: Option<Format>,
     /// The capacity of links that have none, under [`MissingCapacity::Default`].
     pub default_capacity: Bandwidth,
-    /// What becomes of links that have no capacity.
+    /// What to do with links without a capacity.
     pub on_missing_capacity: MissingCapacity,
 }
 
@@ -86,7 +103,7 @@ pub fn read(bytes: &[u8], options: &ReadOptions) -> Result<Imported, ImportError
         Some(format) => format,
         None => detect::sniff(&text)?,
     };
-    let draft = match format {
+    let builder = match format {
         Format::Native => return native::read(&text, options),
         Format::GraphMl => graphml::read(&text)?,
         Format::Gml => gml::read(&text)?,
@@ -96,11 +113,11 @@ pub fn read(bytes: &[u8], options: &ReadOptions) -> Result<Imported, ImportError
         Format::NodeLink => node_link::read(&text)?,
         Format::Repetita => repetita::read(&text)?,
     };
-    draft.settle(options)
+    builder.build(options)
 }
 
 /// Writes a topology as a file of `format`. Native, GraphML and node-link lose nothing when read again; RFC 8345 keeps
-/// what its model has words for, capacities to 24 significant bits of octets per second.
+/// what its model has leaves for, capacities to 24 significant bits of octets per second.
 ///
 /// # Errors
 /// [`ExportError::ReadOnly`] for a format that is only read.

@@ -61,7 +61,7 @@ impl Document {
         for (at, link) in self.links.into_iter().enumerate() {
             draft.add_edge(link.into_draft(SourcePosition::element(format!("links[{at}]")))?)?;
         }
-        draft.settle(options)
+        draft.build(options)
     }
 }
 
@@ -215,7 +215,7 @@ pub(super) fn read(text: &str, options: &ReadOptions) -> Result<Imported, Import
             }
         }
     }
-    draft.settle(options)
+    draft.build(options)
 }
 
 /// Writes a document with one node or link a line.

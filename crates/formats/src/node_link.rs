@@ -104,7 +104,7 @@ mod tests {
     use kernel::topology::{CapacitySource, Position};
 
     fn imported(text: &str) -> Imported {
-        read(text).unwrap().settle(&ReadOptions::default()).unwrap()
+        read(text).unwrap().build(&ReadOptions::default()).unwrap()
     }
 
     #[test]

@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn bandwidths_are_in_kilobits() {
-        let imported = read(SMALL).unwrap().settle(&ReadOptions::default()).unwrap();
+        let imported = read(SMALL).unwrap().build(&ReadOptions::default()).unwrap();
         let (_, link) = imported.topology.links().next().unwrap();
         assert_eq!((link.capacity.as_bps(), link.te_metric, link.delay.0), (9_953_280_000, 3, 5_100));
         assert_eq!((link.name.as_str(), link.twin), ("edge_0", None));

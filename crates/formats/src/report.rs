@@ -9,7 +9,6 @@ use kernel::topology::{CapacitySource, Topology};
 
 use super::Format;
 use super::source_position::{Warning, Warnings};
-use super::topology_builder::EdgeBuilder;
 
 /// A topology and how it came to be.
 #[derive(Clone, Debug)]
@@ -64,13 +63,6 @@ impl Report {
             warnings: Vec::new(),
             warnings_omitted: 0,
         }
-    }
-
-    /// Counts one directed link.
-    pub(super) fn count(&mut self, source: CapacitySource, edge: &EdgeBuilder) {
-        *self.capacity_from.entry(source).or_default() += 1;
-        self.delays_assumed += usize::from(edge.delay.is_none());
-        self.te_metrics_assumed += usize::from(edge.te_metric.is_none());
     }
 
     pub(super) fn finish(mut self, topology: Topology, warnings: Warnings) -> Imported {

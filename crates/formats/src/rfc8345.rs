@@ -294,7 +294,7 @@ mod tests {
             "te_metric": 5, "delay_us": 70, "srlg": [1, 2], "admin_group": 258, "state": "maintenance", "from_port": 1,
             "to_port": 2, "bidirectional": true}, {"id": "x", "from": "b", "to": "a", "capacity_bps": 800, "delay_us": 0}]}"#;
         let first = native::read(text, &ReadOptions::default()).unwrap();
-        let again = read(&write(&first.topology)).unwrap().settle(&ReadOptions::default()).unwrap();
+        let again = read(&write(&first.topology)).unwrap().build(&ReadOptions::default()).unwrap();
         assert_eq!(again.topology, first.topology);
         assert_eq!(again.report.warnings, []);
     }

@@ -133,12 +133,12 @@ impl TopologyBuilder {
         Ok(())
     }
 
-    /// Resolves, names and completes everything, and lets the kernel check it.
-    pub(super) fn settle(mut self, options: &ReadOptions) -> Result<Imported, ImportError> {
+    /// The topology: names resolved and made unique, missing values filled in, and checked by the kernel.
+    pub(super) fn build(mut self, options: &ReadOptions) -> Result<Imported, ImportError> {
         self.drop_unusable_names();
         let mut places = BTreeMap::new();
-        let nodes = self.settle_nodes(&mut places)?;
-        let mut settling = Settling {
+        let nodes = self.build_nodes(&mut places)?;
+        let mut builder = LinkBuilder {
             index: nodes.iter().zip(0..).map(|(node, at)| (node.name.clone(), NodeIx(at))).collect(),
             nodes: &nodes,
             options,
@@ -150,10 +150,10 @@ impl TopologyBuilder {
             places,
         };
         for edge in self.edges {
-            settling.edge(edge)?;
+            builder.edge(edge)?;
         }
-        settling.join_twins()?;
-        let Settling { links, report, warnings, places, .. } = settling;
+        builder.join_twins()?;
+        let LinkBuilder { links, report, warnings, places, .. } = builder;
         let topology = Topology::new(nodes, links).map_err(|source| {
             let at = culprit(&source).and_then(|name| places.get(name)).cloned();
             let at = at.unwrap_or_else(|| SourcePosition::element("the file"));
@@ -178,7 +178,7 @@ impl TopologyBuilder {
         }
     }
 
-    fn settle_nodes(&mut self, places: &mut BTreeMap<Name, SourcePosition>) -> Result<Vec<Node>, ImportError> {
+    fn build_nodes(&mut self, places: &mut BTreeMap<Name, SourcePosition>) -> Result<Vec<Node>, ImportError> {
         let mut nodes = Vec::with_capacity(self.nodes.len());
         for node in self.nodes.drain(..) {
             let name = Name::new(&node.id).map_err(|source| ImportError::BadName { at: node.at.clone(), source })?;
@@ -191,8 +191,8 @@ impl TopologyBuilder {
     }
 }
 
-/// The state of turning edges into links.
-struct Settling<'a> {
+/// Edges on their way to links.
+struct LinkBuilder<'a> {
     nodes: &'a [Node],
     index: BTreeMap<Name, NodeIx>,
     options: &'a ReadOptions,
@@ -205,7 +205,7 @@ struct Settling<'a> {
     places: BTreeMap<Name, SourcePosition>,
 }
 
-impl Settling<'_> {
+impl LinkBuilder<'_> {
     fn edge(&mut self, edge: EdgeBuilder) -> Result<(), ImportError> {
         let from = self.resolve(&edge.from, &edge.at)?;
         let to = self.resolve(&edge.to, &edge.at)?;
@@ -257,7 +257,9 @@ impl Settling<'_> {
         if self.links.len() >= LINKS_MAX {
             return Err(ImportError::TooMany { at: edge.at.clone(), what: "directed links", max: LINKS_MAX });
         }
-        self.report.count(link.capacity_from, edge);
+        *self.report.capacity_from.entry(link.capacity_from).or_default() += 1;
+        self.report.delays_assumed += usize::from(edge.delay.is_none());
+        self.report.te_metrics_assumed += usize::from(edge.te_metric.is_none());
         self.places.entry(link.name.clone()).or_insert_with(|| edge.at.clone());
         self.links.push(link);
         Ok(())
@@ -395,7 +397,7 @@ mod tests {
     #[test]
     fn parallel_edges_are_numbered_and_twins_know_each_other() {
         let imported =
-            draft(&[("a", "b", None), ("a", "b", None), ("b", "a", None)]).settle(&ReadOptions::default()).unwrap();
+            draft(&[("a", "b", None), ("a", "b", None), ("b", "a", None)]).build(&ReadOptions::default()).unwrap();
         assert_eq!(names(&imported), ["a-b", "a-b#2", "a-b#3", "b-a", "b-a#2", "b-a#3"]);
         for (ix, link) in imported.topology.links() {
             assert_eq!(imported.topology.link(link.twin.unwrap()).unwrap().twin, Some(ix));
@@ -404,9 +406,9 @@ mod tests {
 
     #[test]
     fn edge_ids_are_names_only_where_all_have_one_of_their_own() {
-        let all = draft(&[("a", "b", Some("x")), ("a", "b", Some("y"))]).settle(&ReadOptions::default()).unwrap();
+        let all = draft(&[("a", "b", Some("x")), ("a", "b", Some("y"))]).build(&ReadOptions::default()).unwrap();
         assert_eq!(names(&all), ["x", "y", "x~", "y~"]);
-        let same = draft(&[("a", "b", Some("0")), ("a", "b", Some("0"))]).settle(&ReadOptions::default()).unwrap();
+        let same = draft(&[("a", "b", Some("0")), ("a", "b", Some("0"))]).build(&ReadOptions::default()).unwrap();
         assert_eq!(names(&same), ["a-b", "a-b#2", "b-a", "b-a#2"]);
     }
 
@@ -414,19 +416,19 @@ mod tests {
     fn the_policy_decides_about_missing_capacities() {
         let options = |on_missing_capacity| ReadOptions { on_missing_capacity, ..ReadOptions::default() };
         let edges = [("a", "b", None)];
-        let default = draft(&edges).settle(&options(MissingCapacity::Default)).unwrap();
+        let default = draft(&edges).build(&options(MissingCapacity::Default)).unwrap();
         assert_eq!(default.topology.link(LinkIx(0)).unwrap().capacity_from, CapacitySource::Default);
-        let dropped = draft(&edges).settle(&options(MissingCapacity::Drop)).unwrap();
+        let dropped = draft(&edges).build(&options(MissingCapacity::Drop)).unwrap();
         assert_eq!((dropped.report.links, dropped.report.dropped_links), (0, 1));
-        let error = draft(&edges).settle(&options(MissingCapacity::Error)).unwrap_err();
+        let error = draft(&edges).build(&options(MissingCapacity::Error)).unwrap_err();
         assert_eq!(error.line(), Some(2));
     }
 
     #[test]
     fn self_loops_and_unknown_ends_of_third_parties() {
-        let imported = draft(&[("a", "a", None), ("a", "b", None)]).settle(&ReadOptions::default()).unwrap();
+        let imported = draft(&[("a", "a", None), ("a", "b", None)]).build(&ReadOptions::default()).unwrap();
         assert_eq!((imported.report.links, imported.report.warnings.len()), (2, 1));
-        let error = draft(&[("a", "c", None)]).settle(&ReadOptions::default()).unwrap_err();
+        let error = draft(&[("a", "c", None)]).build(&ReadOptions::default()).unwrap_err();
         assert!(matches!(error, ImportError::UnknownNode { node, .. } if node == "c"));
     }
 }

@@ -39,21 +39,21 @@ pub enum TraceError {
     /// Not the JSON of a request.
     #[error("line {line}: {error}")]
     Json {
-        /// Which line, from 1.
+        /// The line, from 1.
         line: u64,
-        /// Why.
+        /// The JSON parser's error.
         error: serde_json::Error,
     },
     /// Over [`LINE_MAX_BYTES`].
-    #[error("line {line} is longer than {LINE_MAX_BYTES} bytes")]
+    #[error("invalid line {line}: it is longer than {LINE_MAX_BYTES} bytes")]
     TooLong {
-        /// Which line, from 1.
+        /// The line, from 1.
         line: u64,
     },
     /// Earlier than the line before it.
-    #[error("line {line}: t_ms {t_ms} is before {before_ms}, a trace is in time order")]
+    #[error("line {line}: invalid t_ms: {t_ms} is before {before_ms}, and a trace is in time order")]
     OutOfOrder {
-        /// Which line, from 1.
+        /// The line, from 1.
         line: u64,
         /// Its time.
         t_ms: u64,

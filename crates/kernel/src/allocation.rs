@@ -8,40 +8,55 @@ use super::id::{AllocationId, LinkIx, Name, NodeIx};
 use super::path::Constraints;
 use super::units::{Bandwidth, Millis};
 
-/// An admitted request: a label-switched path with bandwidth reserved on every link of it.
+/// What was asked for, with its names resolved: the same in an allocation, in a denial and in a search for a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Demand {
+    /// The topology's name; the indices below are that topology's.
+    pub topology: Name,
+    /// The node where traffic enters.
+    pub ingress: NodeIx,
+    /// The node where traffic leaves.
+    pub egress: NodeIx,
+    /// The class type, the same on every link (RFC 4124 §3).
+    pub class_type: ClassType,
+    /// The priority with which it may preempt (RFC 3209 §4.7).
+    pub setup_priority: Priority,
+    /// The priority with which it withstands preemption; never worse than the setup priority.
+    pub hold_priority: Priority,
+    /// Reserved on every link of the path.
+    pub bandwidth: Bandwidth,
+    /// What the path must obey, at admission and whenever it is rerouted; `None` where nothing is constrained.
+    pub constraints: Option<Box<Constraints>>,
+    /// What needs no resolving.
+    pub attributes: LspAttributes,
+}
+
+/// The part of a request that names nothing in a topology. It goes from the command to the allocation as it is, so that
+/// a field added here is known to all of them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LspAttributes {
+    /// The aggregator that asked.
+    pub aggregator: Option<Name>,
+    /// The instant at which the allocation expires; `None`: it lasts until it is released.
+    pub expires_at: Option<Millis>,
+    /// The packets that belong to it; without a flow, no switch gets a rule.
+    pub flow: Option<Box<Flow>>,
+}
+
+/// An admitted demand: a label-switched path with bandwidth reserved on every link of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Allocation {
     /// The sequence number of its admission.
     pub id: AllocationId,
-    /// The topology it is in; the indices below are that topology's.
-    pub topology: Name,
-    /// Where traffic enters.
-    pub ingress: NodeIx,
-    /// Where traffic leaves.
-    pub egress: NodeIx,
-    /// Its class type, the same on every link.
-    pub class_type: ClassType,
-    /// Against whom it was admitted.
-    pub setup_priority: Priority,
-    /// Against whom it holds what it has; never worse than the setup priority.
-    pub hold_priority: Priority,
-    /// What is reserved on every link of the path.
-    pub bandwidth: Bandwidth,
-    /// Who asked.
-    pub aggregator: Option<Name>,
-    /// When it ends by itself.
-    pub expires_at: Option<Millis>,
-    /// What its path must obey, now and when it is re-routed.
-    pub constraints: Option<Box<Constraints>>,
-    /// Which packets belong to it.
-    pub flow: Option<Box<Flow>>,
+    /// What was asked for, and is reserved.
+    pub demand: Demand,
     /// The explicit route: links from ingress to egress.
     pub path: Arc<[LinkIx]>,
     /// Where it is in its life.
     pub state: LspState,
-    /// When it was admitted.
+    /// The instant of its admission.
     pub created_at: Millis,
-    /// When it last changed.
+    /// The instant of its last change.
     pub updated_at: Millis,
 }
 

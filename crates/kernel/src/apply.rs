@@ -1,5 +1,5 @@
 //! What follows from an event. No policy: everything was decided. Events come from `decide` or from a journal, and a
-//! journal's rows may be stale or damaged, so that what does not fit the state is refused instead of believed.
+//! journal's rows may be stale or damaged, so that an event that does not fit the state is an error.
 //! Every change can be undone, for a batch that could not be written down.
 
 use std::collections::BTreeMap;
@@ -21,51 +21,51 @@ use super::units::Millis;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ApplyError {
     /// A gap or a repetition.
-    #[error("event {found} cannot follow event {after}", found = .found.0, after = .after.0)]
+    #[error("event {found} does not follow event {after}", found = .found.0, after = .after.0)]
     OutOfSequence {
         /// The last event applied.
         after: Sequence,
         /// The one that came.
         found: Sequence,
     },
-    /// It speaks of a topology that is not there.
-    #[error("event {at} speaks of topology '{name}', which is not there", at = .at.0)]
+    /// It names an unknown topology.
+    #[error("event {at} names topology '{name}', which does not exist", at = .at.0)]
     NoTopology {
-        /// Which event.
+        /// The event.
         at: Sequence,
-        /// Which topology.
+        /// The topology.
         name: Name,
     },
-    /// It speaks of an allocation that does not live.
-    #[error("event {at} speaks of allocation {id}, which does not live", at = .at.0)]
+    /// It names an allocation that does not live.
+    #[error("event {at} names allocation {id}, which does not live", at = .at.0)]
     NoAllocation {
-        /// Which event.
+        /// The event.
         at: Sequence,
-        /// Which allocation.
+        /// The allocation.
         id: AllocationId,
     },
-    /// An allocation's number, path or class is impossible.
-    #[error("event {at} has an impossible allocation {id}", at = .at.0)]
+    /// An allocation's id, path or class does not fit the state.
+    #[error("event {at} has an invalid allocation {id}: its id, path or class does not fit the state", at = .at.0)]
     BadAllocation {
-        /// Which event.
+        /// The event.
         at: Sequence,
-        /// Which allocation.
+        /// The allocation.
         id: AllocationId,
     },
-    /// It speaks of a controller that is not there, or of one that was put at another time.
-    #[error("event {at} speaks of controller '{name}', which cannot be", at = .at.0)]
+    /// It names an unknown controller, or one that was put at another time.
+    #[error("event {at} names controller '{name}', which does not fit the state", at = .at.0)]
     BadController {
-        /// Which event.
+        /// The event.
         at: Sequence,
-        /// Which controller.
+        /// The controller.
         name: Name,
     },
-    /// A link cannot be what the event says.
-    #[error("event {at}: {error}", at = .at.0)]
+    /// A link that breaks a rule of topologies.
+    #[error("event {at} has an invalid link: {error}", at = .at.0)]
     BadLink {
-        /// Which event.
+        /// The event.
         at: Sequence,
-        /// Why.
+        /// The rule.
         error: TopologyError,
     },
 }
@@ -74,9 +74,9 @@ pub enum ApplyError {
 pub struct Undo {
     sequence: Sequence,
     network: NetworkUndo,
-    /// Who did not live before.
+    /// The allocation that the event admitted.
     born: Option<AllocationId>,
-    /// Who lived before, as they were.
+    /// The allocations that the event changed or ended, as they were.
     before: Vec<Arc<Allocation>>,
     /// The controller of that name as it was, if one was touched.
     controller: Option<(Name, Option<Arc<Controller>>)>,
@@ -96,12 +96,12 @@ enum NetworkUndo {
 }
 
 impl Undo {
-    /// Who lived before the event and was touched by it, as they were.
+    /// The allocations that the event changed or ended, as they were before it.
     pub fn before(&self) -> &[Arc<Allocation>] {
         &self.before
     }
 
-    /// The topology in whose numbers they were, if the event replaced it.
+    /// The topology that they were in, if the event replaced it; its indices are those of their paths.
     pub fn topology(&self) -> Option<&Arc<Topology>> {
         match &self.network {
             NetworkUndo::Whole(_, Some(network)) => Some(&network.topology),
@@ -123,7 +123,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) -> Result<Undo, ApplyError>
         Undo { sequence: state.sequence, network: NetworkUndo::Same, born: None, before: vec![], controller: None };
     let done = change(state, recorded, &mut undo);
     if let Err(error) = done {
-        take_back(state, undo);
+        revert(state, undo);
         return Err(error);
     }
     state.sequence = at;
@@ -131,7 +131,7 @@ pub fn apply(state: &mut State, recorded: &Recorded) -> Result<Undo, ApplyError>
 }
 
 /// Makes the state what it was before the last event applied.
-pub fn take_back(state: &mut State, undo: Undo) {
+pub fn revert(state: &mut State, undo: Undo) {
     let whole = matches!(undo.network, NetworkUndo::Whole(..));
     let touched = undo.before.iter().map(|old| old.id).chain(undo.born);
     for id in touched.collect::<Vec<_>>() {
@@ -236,14 +236,14 @@ fn end(state: &mut State, at: Sequence, id: AllocationId, undo: &mut Undo) -> Re
     Ok(())
 }
 
-/// Takes somebody out who may be booked elsewhere.
+/// Takes an allocation off its links, to be booked on others.
 fn lift(state: &mut State, at: Sequence, id: AllocationId, undo: &mut Undo) -> Result<(), ApplyError> {
     undo.before.push(living(state, at, id)?);
     unbook(state, id, Ledger::leave);
     Ok(())
 }
 
-/// All leave first, then those who go elsewhere are booked there.
+/// All displaced allocations leave their links first; then the rerouted ones are booked on their new paths.
 fn displace(
     state: &mut State,
     sequence: Sequence,
@@ -321,7 +321,7 @@ fn set_model(
     rebook(state, sequence, at, displaced, undo, |old| Some(old.clone()), |old| Some(old.clone()))
 }
 
-/// Books everybody in a network's new books: who was displaced as the event says, the others where they were.
+/// Books every allocation of a network in its new books: the displaced ones as the event says, the rest where they were.
 fn rebook(
     state: &mut State,
     sequence: Sequence,
@@ -395,35 +395,35 @@ fn hold_links(network: &mut Network, links: &[LinkIx]) {
 }
 
 fn living_in(state: &State, name: &Name) -> Vec<Arc<Allocation>> {
-    state.allocations.values().filter(|allocation| allocation.topology == *name).cloned().collect()
+    state.allocations.values().filter(|allocation| allocation.demand.topology == *name).cloned().collect()
 }
 
 /// Whether the allocation is one that this network can book: a known class, a connected path from ingress to egress.
 fn fits(state: &State, allocation: &Allocation) -> bool {
-    let Some(network) = state.networks.get(&allocation.topology) else { return false };
-    let mut at = allocation.ingress;
+    let Some(network) = state.networks.get(&allocation.demand.topology) else { return false };
+    let mut at = allocation.demand.ingress;
     for link in allocation.path.iter() {
         match network.topology.link(*link) {
             Some(link) if link.from == at => at = link.to,
             _ => return false,
         }
     }
-    at == allocation.egress && !allocation.path.is_empty() && network.slot_of(allocation).is_some()
+    at == allocation.demand.egress && !allocation.path.is_empty() && network.slot_of(allocation).is_some()
 }
 
-/// Books allocations that a flat layout of this state had.
-pub(super) fn thaw(state: &mut State, allocations: Vec<Allocation>) -> Result<(), ApplyError> {
+/// Books many allocations of a snapshot; what follows from the books is worked out once.
+pub(super) fn book_all(state: &mut State, allocations: Vec<Allocation>) -> Result<(), ApplyError> {
     let mut entries: BTreeMap<Name, Vec<LedgerEntry>> = BTreeMap::new();
     for allocation in allocations {
         let known = state.allocations.contains_key(&allocation.id) || allocation.id.0 > state.sequence.0;
         if known || !fits(state, &allocation) {
             return Err(ApplyError::BadAllocation { at: state.sequence, id: allocation.id });
         }
-        if let Some(network) = state.networks.get_mut(&allocation.topology)
+        if let Some(network) = state.networks.get_mut(&allocation.demand.topology)
             && let Some(entry) = network.entry_of(&allocation)
         {
-            network.living[allocation.class_type.at()] += 1;
-            entries.entry(allocation.topology.clone()).or_default().push(entry);
+            network.living[allocation.demand.class_type.at()] += 1;
+            entries.entry(allocation.demand.topology.clone()).or_default().push(entry);
         }
         remember(state, Arc::new(allocation));
     }
@@ -436,17 +436,17 @@ pub(super) fn thaw(state: &mut State, allocations: Vec<Allocation>) -> Result<()
 }
 
 fn book(state: &mut State, allocation: Arc<Allocation>) {
-    if let Some(network) = state.networks.get_mut(&allocation.topology)
+    if let Some(network) = state.networks.get_mut(&allocation.demand.topology)
         && let Some(entry) = network.entry_of(&allocation)
     {
         network.ledger.enter(&entry);
-        network.living[allocation.class_type.at()] += 1;
+        network.living[allocation.demand.class_type.at()] += 1;
     }
     remember(state, allocation);
 }
 
 fn remember(state: &mut State, allocation: Arc<Allocation>) {
-    if let Some(at) = allocation.expires_at {
+    if let Some(at) = allocation.demand.attributes.expires_at {
         state.deadlines.insert((at, allocation.id));
     }
     state.allocations.insert(allocation.id, allocation);
@@ -454,18 +454,18 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
 
 fn unbook(state: &mut State, id: AllocationId, take_out: impl Fn(&mut Ledger, &LedgerEntry)) {
     let Some(allocation) = forget(state, id) else { return };
-    if let Some(network) = state.networks.get_mut(&allocation.topology)
+    if let Some(network) = state.networks.get_mut(&allocation.demand.topology)
         && let Some(entry) = network.entry_of(&allocation)
     {
         take_out(&mut network.ledger, &entry);
-        let living = &mut network.living[allocation.class_type.at()];
+        let living = &mut network.living[allocation.demand.class_type.at()];
         *living = living.saturating_sub(1);
     }
 }
 
 fn forget(state: &mut State, id: AllocationId) -> Option<Arc<Allocation>> {
     let allocation = state.allocations.remove(&id)?;
-    if let Some(at) = allocation.expires_at {
+    if let Some(at) = allocation.demand.attributes.expires_at {
         state.deadlines.remove(&(at, id));
     }
     Some(allocation)

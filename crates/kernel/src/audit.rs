@@ -9,55 +9,56 @@ use super::ledger::{Ledger, LedgerDraft};
 use super::state::{Network, State};
 use super::topology::LinkState;
 
-/// Something that must never be.
+/// A broken invariant.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AuditFault {
-    /// The books are not what the living allocations add up to.
-    #[error("the books of topology '{topology}' are not the sum of its allocations at link {link}", link = .link.0)]
+    /// The books are not the sum of the living allocations.
+    #[error("the books of topology '{topology}' are not the sum of its allocations on link {link}", link = .link.0)]
     BooksDiffer {
-        /// Which network.
+        /// The network.
         topology: Name,
-        /// The first link at which they differ.
+        /// The first link on which they differ.
         link: LinkIx,
     },
     /// More is booked than the bandwidth model allows. A soft change of the model may leave this behind for a while.
-    #[error("link {link} of topology '{topology}' holds more than its bandwidth model allows", link = .link.0)]
+    #[error("link {link} of topology '{topology}' has more booked than its bandwidth model allows", link = .link.0)]
     Overfull {
-        /// Which network.
+        /// The network.
         topology: Name,
-        /// Which link.
+        /// The link.
         link: LinkIx,
     },
     /// A path that is broken, loops, or uses a link that is down.
-    #[error("the path of allocation {0} is not one it could have")]
+    #[error("the path of allocation {0} is broken, loops, or uses a link that is down")]
     BadPath(AllocationId),
     /// An allocation without a network or class.
-    #[error("allocation {0} belongs nowhere")]
+    #[error("allocation {0} has no network or class")]
     Homeless(AllocationId),
     /// The count of living allocations is off.
     #[error("topology '{topology}' counts {counted} allocations and has {living}")]
     Miscounted {
-        /// Which network.
+        /// The network.
         topology: Name,
-        /// What it counts.
+        /// The network's own count.
         counted: usize,
-        /// What there are.
+        /// The allocations found.
         living: usize,
     },
     /// The list of deadlines is not that of the living allocations.
-    #[error("the deadlines are not those of the living allocations")]
+    #[error("the list of deadlines is not that of the living allocations")]
     DeadlinesDiffer,
 }
 
-/// Every fault there is; none in a sound state.
+/// Every broken invariant; none in a sound state.
 pub fn audit(state: &State) -> Vec<AuditFault> {
     let mut faults = vec![];
-    let due: BTreeSet<_> = state.allocations.values().filter_map(|lsp| lsp.expires_at.map(|at| (at, lsp.id))).collect();
+    let due: BTreeSet<_> =
+        state.allocations.values().filter_map(|lsp| lsp.demand.attributes.expires_at.map(|at| (at, lsp.id))).collect();
     if due != state.deadlines {
         faults.push(AuditFault::DeadlinesDiffer);
     }
     for allocation in state.allocations.values() {
-        match state.networks.get(&allocation.topology) {
+        match state.networks.get(&allocation.demand.topology) {
             Some(network) if network.slot_of(allocation).is_some() => {
                 if !path_is_sound(allocation, network) {
                     faults.push(AuditFault::BadPath(allocation.id));
@@ -74,7 +75,7 @@ pub fn audit(state: &State) -> Vec<AuditFault> {
 
 fn audit_network(state: &State, name: &Name, network: &Network, faults: &mut Vec<AuditFault>) {
     let mut books = Ledger::new(&network.topology, &network.model);
-    let guests = || state.allocations.values().filter(|allocation| allocation.topology == *name);
+    let guests = || state.allocations.values().filter(|allocation| allocation.demand.topology == *name);
     let living = guests().count();
     books.enter_all(guests().filter_map(|allocation| network.entry_of(allocation)));
     if living != network.live() {
@@ -85,14 +86,14 @@ fn audit_network(state: &State, name: &Name, network: &Network, faults: &mut Vec
         if !books.same_page(&network.ledger, link) {
             faults.push(AuditFault::BooksDiffer { topology: name.clone(), link });
         }
-        if draft.next_to_leave(link, VictimOrder::HighestFirst).is_some() {
+        if draft.next_excess(link, VictimOrder::HighestFirst).is_some() {
             faults.push(AuditFault::Overfull { topology: name.clone(), link });
         }
     }
 }
 
 fn path_is_sound(allocation: &Allocation, network: &Network) -> bool {
-    let mut at = allocation.ingress;
+    let mut at = allocation.demand.ingress;
     let mut seen = BTreeSet::from([at]);
     for link in allocation.path.iter() {
         match network.topology.link(*link) {
@@ -100,5 +101,5 @@ fn path_is_sound(allocation: &Allocation, network: &Network) -> bool {
             _ => return false,
         }
     }
-    at == allocation.egress
+    at == allocation.demand.egress
 }

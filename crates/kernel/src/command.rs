@@ -1,9 +1,9 @@
-//! All that can be asked of the kernel. One closed set: whatever can trigger work stands here. Commands speak in names;
-//! what they refer to is resolved when they are decided.
+//! All that can be asked of the kernel. One closed set: whatever can trigger work stands here. Commands refer by name;
+//! names are resolved when the command is decided.
 
 use std::sync::Arc;
 
-use super::allocation::Flow;
+use super::allocation::LspAttributes;
 use super::class::{ClassType, Priority};
 use super::controller::{ControllerAddress, DriverKind};
 use super::id::{AllocationId, Name, Sequence};
@@ -23,68 +23,68 @@ pub enum Command {
         topology: Arc<Topology>,
         /// The revision that the sender knows; a change needs it.
         expected: Expected,
-        /// What becomes of allocations that do not fit the new revision.
+        /// What to do with allocations that do not fit the new revision.
         misfits: OnMisfit,
     },
-    /// Forget a topology that carries nothing.
+    /// Delete a topology that carries no allocation.
     DeleteTopology {
-        /// Which.
+        /// The topology.
         name: Name,
         /// The revision that the sender knows.
         expected: Expected,
     },
     /// Put another bandwidth model in force.
     SetModel {
-        /// For which topology.
+        /// The topology.
         topology: Name,
         /// The model.
         model: Arc<BandwidthModel>,
         /// The revision of the model that the sender knows; a change needs it.
         expected: Expected,
-        /// What becomes of allocations that the new model has no room for.
+        /// Whether allocations over the new bounds are displaced.
         switch: ModelChange,
     },
     /// Change a link.
     ChangeLink {
-        /// Of which topology.
+        /// The topology of the link.
         topology: Name,
-        /// Which link.
+        /// The link.
         link: Name,
-        /// What about it.
+        /// The parts that change.
         change: LinkChange,
     },
     /// A bandwidth request.
     Allocate(Box<Request>),
     /// Another bandwidth or other constraints for an allocation, make-before-break.
     Resize {
-        /// Which.
+        /// The allocation.
         id: AllocationId,
         /// The new bandwidth; absent: as it is.
         bandwidth: Option<Bandwidth>,
         /// The new constraints; absent: as they are.
         constraints: Option<Box<NamedConstraints>>,
     },
-    /// Let an allocation go.
+    /// Release an allocation.
     Release {
-        /// Which.
+        /// The allocation.
         id: AllocationId,
     },
-    /// End what is due.
+    /// Let allocations expire whose time has come.
     Expire,
     /// Reach a topology's switches through a controller.
     PutController {
-        /// What we call it.
+        /// Its name here.
         name: Name,
-        /// Which dialect it speaks.
+        /// The dialect of its REST interface.
         driver: DriverKind,
-        /// Where it is.
+        /// Its base URL; `None` for the simulated one.
         address: Option<ControllerAddress>,
-        /// Whose switches it has.
+        /// The topology whose switches it has.
         topology: Name,
     },
-    /// Let a controller be. What it installed stays.
+    /// Stop using a controller. The rules that it installed stay.
     DeleteController {
-        /// Which.
+        /// The controller.
         name: Name,
     },
 }
@@ -92,7 +92,7 @@ pub enum Command {
 /// What the sender of a change expects to be changing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expected {
-    /// Nothing was said: enough to create, not enough to change.
+    /// No revision given: enough to create, not enough to change.
     Unsaid,
     /// Whatever is there.
     Any,
@@ -100,21 +100,21 @@ pub enum Expected {
     Revision(Sequence),
 }
 
-/// What becomes of allocations that do not fit a new revision of their topology.
+/// What to do with allocations that do not fit a new revision of their topology.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnMisfit {
     /// The upload is refused.
     Refuse,
-    /// They are re-routed or ended.
+    /// Each is rerouted or fails.
     Evict,
 }
 
 /// How another bandwidth model comes into force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ModelChange {
-    /// At once: who has no room is re-routed or ended.
+    /// At once: allocations over the new bounds are rerouted, preempted or devolved.
     Hard,
-    /// For new demands only: who is there may end by themselves.
+    /// For new demands only: living allocations stay until they are released or expire.
     Soft,
 }
 
@@ -137,31 +137,27 @@ pub struct LinkChange {
     pub admin_group: Option<u32>,
 }
 
-/// A bandwidth request.
+/// A bandwidth request, in names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
-    /// In which topology; absent: in the only one, or the only one that has both nodes.
+    /// The topology; `None`: the only one, or the only one that has both nodes.
     pub topology: Option<Name>,
-    /// Where traffic enters.
+    /// The node where traffic enters.
     pub ingress: Name,
-    /// Where it leaves.
+    /// The node where traffic leaves.
     pub egress: Name,
-    /// In which class.
+    /// The class type.
     pub class_type: ClassType,
-    /// How much.
+    /// To be reserved on every link of the path; above zero.
     pub bandwidth: Bandwidth,
-    /// Absent: the worst that the class has.
+    /// `None`: the worst that the class has.
     pub setup_priority: Option<Priority>,
-    /// Absent: as the setup priority.
+    /// `None`: as the setup priority.
     pub hold_priority: Option<Priority>,
-    /// Who asks.
-    pub aggregator: Option<Name>,
-    /// When it ends by itself.
-    pub expires_at: Option<super::units::Millis>,
     /// What the path must obey.
     pub constraints: NamedConstraints,
-    /// Which packets it is for.
-    pub flow: Option<Box<Flow>>,
+    /// What needs no resolving.
+    pub attributes: LspAttributes,
 }
 
 /// Path constraints in names (RFC 3209 §4.3 and §4.7, RFC 5440 §7.12).
@@ -173,9 +169,9 @@ pub struct NamedConstraints {
     pub max_hops: Option<u32>,
     /// The most one-way delay.
     pub max_delay: Option<Micros>,
-    /// To be passed, in this order.
+    /// Hops that the path passes, in this order.
     pub include: Vec<NamedHop>,
-    /// To be avoided.
+    /// Hops that the path avoids.
     pub exclude: Vec<NamedHop>,
     /// Every link has one of these colours; 0: no such constraint.
     pub include_any: u32,
@@ -199,9 +195,9 @@ pub enum NamedHop {
 /// One hop of an explicit route.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamedRouteHop {
-    /// Which.
+    /// The node or link.
     pub hop: NamedHop,
-    /// Whether it must come right after the one before, or merely at some time after it.
+    /// Strict or loose.
     pub looseness: HopKind,
 }
 

@@ -1,5 +1,5 @@
-//! Controllers: through which program a topology's switches are reached. A topology has one controller at most: two hands
-//! on one switch would undo each other's work.
+//! Controllers: the program through which a topology's switches are reached. A topology has at most one: two writers on one
+//! switch would undo each other's work.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,25 +8,25 @@ use super::id::{Name, Sequence};
 
 /// The most controllers.
 pub const CONTROLLERS_MAX: usize = 64;
-/// The longest [`Address`], in bytes.
+/// The longest [`ControllerAddress`], in bytes.
 pub const ADDRESS_MAX_BYTES: usize = 2_048;
 
 /// A controller.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Controller {
-    /// What we call it.
+    /// Its name here.
     pub name: Name,
-    /// Which dialect it speaks.
+    /// The dialect of its REST interface.
     pub driver: DriverKind,
-    /// Where it is; a simulated one is nowhere.
+    /// Its base URL; `None` for the simulated one.
     pub address: Option<ControllerAddress>,
-    /// Whose switches it has. The topology need not be there yet.
+    /// The topology whose switches it has; it need not exist yet.
     pub topology: Name,
-    /// The event that made it so.
+    /// The event that last changed it.
     pub revision: Sequence,
 }
 
-/// Which dialect a controller speaks.
+/// The dialect of a controller.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DriverKind {
     /// Ryu 4.34 and os-ken 1.4.1: `ofctl_rest`.
@@ -37,33 +37,33 @@ pub enum DriverKind {
     Simulated,
 }
 
-/// Where a controller is: `http` or `https`, without credentials, query and fragment, and without a slash at the end.
+/// The base URL of a controller: `http` or `https`, without credentials, query and fragment, and without a slash at the end.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ControllerAddress(Arc<str>);
 
-/// Why a text is no [`Address`].
+/// Why a text is no valid [`ControllerAddress`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ControllerAddressError {
     /// Another scheme, or none.
-    #[error("the address must begin with http:// or https://")]
+    #[error("invalid url: it must begin with http:// or https://")]
     Scheme,
     /// No host.
-    #[error("the address names no host")]
+    #[error("invalid url: it has no host")]
     NoHost,
-    /// Credentials, which would be shown to everybody who reads the controller.
-    #[error("the address must not contain credentials: give them to the service's configuration")]
+    /// Credentials, which every reader of the controller would see.
+    #[error("invalid url: it must not contain credentials, which belong into the service's configuration")]
     Credentials,
     /// A query or a fragment.
-    #[error("the address must not have a query or a fragment")]
+    #[error("invalid url: it must not have a query or a fragment")]
     Query,
     /// A character that an address does not have.
-    #[error("the address contains U+{code_point:04X}, which it must not")]
+    #[error("invalid url: it must not contain U+{code_point:04X}")]
     Character {
-        /// Which.
+        /// The character.
         code_point: u32,
     },
     /// Over [`ADDRESS_MAX_BYTES`].
-    #[error("the address is longer than {ADDRESS_MAX_BYTES} bytes")]
+    #[error("invalid url: it is longer than {ADDRESS_MAX_BYTES} bytes")]
     TooLong,
 }
 

@@ -1,5 +1,5 @@
-//! What a controller knows of its network, and how that comes into a topology: switches and links that are new are added,
-//! links that are known are told their ports; what was configured stays.
+//! Discovery: the switches and links that a controller reports, merged into a topology. New ones are added, known links get
+//! their ports; what was configured stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::intent::{Dpid, PortNo};
 use super::topology::{CapacitySource, Link, LinkState, Node, Switch, Topology, TopologyError};
 use super::units::{Bandwidth, Micros};
 
-/// What a controller knows.
+/// The network that a controller reports.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Survey {
     /// The switches, each with its ports.
@@ -17,18 +17,18 @@ pub struct Survey {
     pub links: BTreeSet<SeenLink>,
 }
 
-/// A port that was seen.
+/// A reported port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SeenPort {
     /// Its number.
     pub number: PortNo,
     /// Whether it can carry packets.
     pub is_live: bool,
-    /// What it says of its speed.
+    /// Its reported speed.
     pub speed: Option<Bandwidth>,
 }
 
-/// One direction of a link that was seen.
+/// One direction of a reported link.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct SeenLink {
     /// The tail.
@@ -37,44 +37,44 @@ pub struct SeenLink {
     pub to: (Dpid, PortNo),
 }
 
-/// A topology with what was seen in it.
+/// A topology with the report merged into it.
 #[derive(Clone, Debug)]
 pub struct Merged {
-    /// What it is now.
+    /// The merged topology.
     pub topology: Topology,
     /// Nodes that are new.
     pub added_nodes: Vec<String>,
     /// Links that are new.
     pub added_links: Vec<String>,
-    /// Links that were told their ports.
+    /// Links that got their ports.
     pub completed_links: Vec<String>,
-    /// Nodes that are switches but were not seen.
+    /// Nodes that are switches but are not in the report.
     pub unseen_nodes: Vec<String>,
-    /// Links that were not seen.
+    /// Links that are not in the report.
     pub unseen_links: Vec<String>,
 }
 
-/// Why what was seen makes no topology.
+/// Why the merged topology is invalid.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MergeError {
     /// A new link's capacity is not known.
-    #[error("link '{link}' is new and its capacity is not known: give default_capacity_bps")]
+    #[error("new link '{link}' does not have a known capacity: give default_capacity_bps")]
     NoCapacity {
-        /// Which.
+        /// The link.
         link: String,
     },
-    /// A name that cannot be.
+    /// An invalid name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// No topology.
+    /// An invalid topology.
     #[error(transparent)]
     Topology(#[from] TopologyError),
 }
 
-/// What was seen, in the topology that is known.
+/// Merges a report into a topology.
 ///
 /// # Errors
-/// Nothing was seen and nothing is known; a new link's capacity is not known; or a limit is passed.
+/// The report and the topology are both empty; a new link's capacity is not known; or a limit is exceeded.
 pub fn merge(known: Option<&Topology>, seen: &Survey, default: Option<Bandwidth>) -> Result<Merged, MergeError> {
     let mut nodes: Vec<Node> = known.into_iter().flat_map(Topology::nodes).map(|(_, node)| node.clone()).collect();
     let mut links: Vec<Link> = known.into_iter().flat_map(Topology::links).map(|(_, link)| link.clone()).collect();
@@ -95,8 +95,7 @@ fn unseen(nodes: &[Node], seen: &Survey) -> Vec<String> {
     unseen.map(|(node, _)| node.name.to_string()).collect()
 }
 
-/// Adds the switches that are new, and tells those without host ports which they are: the live ones that lead to no
-/// other switch.
+/// Adds the new switches, and sets the host ports of switches without: the live ports that lead to no other switch.
 fn add_nodes(nodes: &mut Vec<Node>, seen: &Survey) -> Result<Vec<String>, NameError> {
     let between: BTreeSet<(Dpid, PortNo)> = seen.links.iter().flat_map(|link| [link.from, link.to]).collect();
     let mut added = vec![];
@@ -118,7 +117,7 @@ fn add_nodes(nodes: &mut Vec<Node>, seen: &Survey) -> Result<Vec<String>, NameEr
     Ok(added)
 }
 
-/// Takes out of `left` the links that are known by their ports, and tells ports to those that can be meant by no other.
+/// Removes from `left` the links that are known by their ports, and sets the ports of links that only one report fits.
 fn complete(links: &mut [Link], dpids: &[Option<Dpid>], left: &mut BTreeSet<SeenLink>) -> (Vec<String>, Vec<String>) {
     let ends = |link: &Link| Some((*dpids.get(link.from.at())?.as_ref()?, *dpids.get(link.to.at())?.as_ref()?));
     let mut waiting: BTreeMap<(Dpid, Dpid), Vec<usize>> = BTreeMap::new();
@@ -148,7 +147,7 @@ fn complete(links: &mut [Link], dpids: &[Option<Dpid>], left: &mut BTreeSet<Seen
             completed.push(link.name.to_string());
         } else {
             missing.extend(places.iter().filter_map(|place| links.get(*place)).map(|link| link.name.to_string()));
-            // Which is which cannot be known: they are not taken for new ones.
+            // Parallel links without ports cannot be told apart: none of them is taken for a new one.
             left.retain(|seen| !candidates.contains(seen));
         }
     }

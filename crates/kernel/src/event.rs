@@ -1,14 +1,12 @@
 //! All that can have happened. An event is one decision, whole: an admission carries its victims, so that no sequence
-//! number ever stands between a reservation and the room that was made for it.
+//! number ever stands between a reservation and the bandwidth that was freed for it.
 
 use std::sync::Arc;
 
-use super::allocation::{Allocation, EndCause, Flow};
+use super::allocation::{Allocation, Demand, EndCause};
 use super::bam::Cause;
-use super::class::{ClassType, Priority};
 use super::controller::Controller;
-use super::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
-use super::path::Constraints;
+use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::policy::BandwidthModel;
 use super::topology::{Link, Topology};
 use super::units::{Bandwidth, Micros, Millis};
@@ -33,63 +31,65 @@ pub enum Event {
         name: Name,
         /// What it is now.
         topology: Arc<Topology>,
-        /// Who had to leave their path; paths are in the new revision's numbers.
+        /// The displaced allocations; paths are in the new revision's indices.
         displaced: Vec<Displaced>,
     },
-    /// A topology was forgotten.
+    /// A topology was deleted.
     TopologyDeleted {
-        /// Which.
+        /// The topology.
         name: Name,
     },
     /// Another bandwidth model is in force.
     ModelSet {
-        /// For which topology.
+        /// The topology.
         topology: Name,
         /// The model.
         model: Arc<BandwidthModel>,
-        /// Who had to leave their path.
+        /// The allocations that it displaced.
         displaced: Vec<Displaced>,
     },
     /// A link changed, and its twin with it where fate is shared.
     LinkChanged {
-        /// Of which topology.
+        /// The topology of the links.
         topology: Name,
         /// The links as they are now.
         links: Vec<(LinkIx, Link)>,
-        /// Who had to leave their path.
+        /// The allocations that it displaced.
         displaced: Vec<Displaced>,
-        /// Who should have left a link in maintenance but has nowhere to go.
+        /// Allocations that stay on a link in maintenance, for want of another path.
         stranded: Vec<AllocationId>,
     },
     /// A request was admitted.
     Admitted {
-        /// What it became.
+        /// The allocation that it became.
         allocation: Arc<Allocation>,
-        /// Who had to leave their path for it.
+        /// The allocations that it displaced.
         displaced: Vec<Displaced>,
     },
     /// A request was refused for lack of a path or of bandwidth. Nothing changed.
     Denied {
-        /// What was asked.
+        /// The allocation to be changed, if the request was for a change.
+        of: Option<AllocationId>,
+        /// What was asked for.
         demand: Box<Demand>,
-        /// Why not.
+        /// The lack of a path or of bandwidth.
         denial: Denial,
     },
     /// An allocation has another bandwidth, other constraints or another path.
     Resized {
         /// As it is now.
         allocation: Arc<Allocation>,
-        /// Who had to leave their path for it.
+        /// The allocations that it displaced.
         displaced: Vec<Displaced>,
     },
-    /// An allocation was let go.
+    /// An allocation was released.
     Released {
-        /// Which.
+        /// The allocation.
         id: AllocationId,
     },
-    /// Allocations came to their time.
+    /// Allocations expired.
     Expired {
-        /// Which, in order.
+        /// The allocations, in the order of their deadlines.
         ids: Vec<AllocationId>,
     },
     /// A topology's switches are reached through this controller.
@@ -97,69 +97,40 @@ pub enum Event {
         /// As it is now.
         controller: Arc<Controller>,
     },
-    /// A controller is let be.
+    /// A controller is no longer used.
     ControllerDeleted {
-        /// Which.
+        /// The controller.
         name: Name,
     },
 }
 
-/// Somebody who had to leave their path.
+/// An allocation that lost its path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Displaced {
-    /// Who.
+    /// The allocation.
     pub id: AllocationId,
-    /// What made them leave.
+    /// What took its path.
     pub cause: DisplacedBy,
-    /// What became of them.
+    /// Another path, or the end.
     pub fate: Fate,
 }
 
-/// What made an allocation leave its path.
+/// What takes an allocation's path.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum DisplacedBy {
-    /// Another's demand, or another model.
-    Yielding(Cause),
-    /// A link that broke, is drained, shrank or is no longer there.
+    /// Another demand, or another bandwidth model, takes the bandwidth.
+    Contention(Cause),
+    /// A link that went down, is in maintenance, shrank or is not in the new revision.
     Link,
 }
 
-/// What becomes of somebody who had to leave.
+/// What becomes of a displaced allocation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fate {
-    /// They go another way.
+    /// It goes this way instead.
     Rerouted(Arc<[LinkIx]>),
-    /// They are over.
+    /// It is over: preempted, devolved or failed.
     Ended(EndCause),
-}
-
-/// A request with its names resolved.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Demand {
-    /// The allocation to be changed, if the request was for a change.
-    pub of: Option<AllocationId>,
-    /// In which topology.
-    pub topology: Name,
-    /// Where traffic enters.
-    pub ingress: NodeIx,
-    /// Where it leaves.
-    pub egress: NodeIx,
-    /// In which class.
-    pub class_type: ClassType,
-    /// Against whom it asks.
-    pub setup_priority: Priority,
-    /// Against whom it would hold.
-    pub hold_priority: Priority,
-    /// How much.
-    pub bandwidth: Bandwidth,
-    /// Who asks.
-    pub aggregator: Option<Name>,
-    /// When it would end by itself.
-    pub expires_at: Option<Millis>,
-    /// What the path must obey.
-    pub constraints: Option<Box<Constraints>>,
-    /// Which packets it is for.
-    pub flow: Option<Box<Flow>>,
 }
 
 /// Why there is no path for a demand.
@@ -169,7 +140,7 @@ pub enum Denial {
     InsufficientBandwidth {
         /// The links that lack it on the path that comes nearest.
         binding: Vec<Binding>,
-        /// The most that would be admitted.
+        /// The largest bandwidth that would be admitted.
         largest_admissible: Bandwidth,
     },
     /// A constraint leaves no path, whatever the bandwidth.
@@ -186,18 +157,18 @@ pub enum Denial {
 /// A link that lacks bandwidth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Binding {
-    /// Which.
+    /// The link.
     pub link: LinkIx,
-    /// What the class could have there.
+    /// What the class could have on it.
     pub available: Bandwidth,
 }
 
-/// Which constraint leaves no path. Constraints are told in the order in which they are laid on.
+/// The first constraint that leaves no path, in the order in which constraints are applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PathObstacle {
     /// No links lead there at all.
     Disconnected,
-    /// They do, but are down or in maintenance.
+    /// Every way there has a link that is down or in maintenance.
     LinksDown,
     /// What is excluded cuts it off.
     Excluded,
@@ -205,16 +176,16 @@ pub enum PathObstacle {
     AdminGroup,
     /// What is to be included, or the explicit route, cannot be met.
     Route,
-    /// It takes more links.
+    /// Every path has more links than allowed.
     MaxHops {
-        /// The least it takes.
+        /// The fewest links of any path.
         least: u32,
     },
-    /// It takes longer.
+    /// Every path has a longer delay than allowed.
     MaxDelay {
-        /// The least it takes.
+        /// The shortest delay of any path.
         least: Micros,
     },
-    /// The search was given up.
+    /// The search reached its limit.
     SearchLimit,
 }

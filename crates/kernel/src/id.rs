@@ -12,20 +12,20 @@ pub const NAME_MAX_BYTES: usize = 255;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
-/// Why a text is no [`Name`].
+/// Why a text is no valid [`Name`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NameError {
-    /// Nothing in it.
-    #[error("a name must not be empty")]
+    /// An empty text.
+    #[error("invalid name: it is empty")]
     Empty,
     /// Over [`NAME_MAX_BYTES`].
-    #[error("a name must not be longer than {NAME_MAX_BYTES} bytes, this one has {bytes}")]
+    #[error("invalid name: it has {bytes} bytes, the limit is {NAME_MAX_BYTES}")]
     TooLong {
-        /// How long it is.
+        /// Its length.
         bytes: usize,
     },
     /// Tabs, line ends, NUL and the like.
-    #[error("a name must not contain control characters, this one has U+{code_point:04X}")]
+    #[error("invalid name: it contains the control character U+{code_point:04X}")]
     ControlCharacter {
         /// The first such character.
         code_point: u32,

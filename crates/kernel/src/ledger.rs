@@ -1,6 +1,6 @@
-//! The books of a network: what is booked on every link, by slot, who is on it, and, kept up to date with every entry,
-//! how much more each slot may have there and how congested the link is. A [`Draft`] is a set of changes on top of a
-//! ledger that has not happened yet. What must stay true: what was entered can be taken out again, to the bit.
+//! The books of a network: for every link what is booked, by slot, the allocations on it, and, kept up to date with every
+//! entry, how much more each slot may have there and how congested the link is. A [`LedgerDraft`] is a set of changes on
+//! top of a ledger that has not happened yet. What must stay true: what was entered can be taken out again, to the bit.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use super::units::Bandwidth;
 /// One entry: an allocation's bandwidth on each link of its path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LedgerEntry {
-    /// Whose.
+    /// The allocation.
     pub id: AllocationId,
-    /// In which column (its hold priority's).
+    /// The column of the books: that of its hold priority.
     pub slot: Slot,
-    /// How much.
+    /// Booked on every link of the path.
     pub bandwidth: Bandwidth,
-    /// Where.
+    /// The links.
     pub path: Arc<[LinkIx]>,
 }
 
@@ -96,22 +96,22 @@ impl Ledger {
         self.books.get(link.at()).map_or([0; SLOTS], |book| book.booked)
     }
 
-    /// How much more a slot may have on a link with nobody yielding.
+    /// The bandwidth that a slot may still have on a link without victims, in bit/s.
     pub fn free_bps(&self, link: LinkIx, slot: Slot) -> u64 {
         figure(&self.free_bps, slot, link)
     }
 
-    /// How much more a slot may have on a link with everybody yielding who has to.
+    /// The bandwidth that a slot may still have on a link with every victim that it may take, in bit/s.
     pub fn reach_bps(&self, link: LinkIx, slot: Slot) -> u64 {
         figure(&self.reach_bps, slot, link)
     }
 
-    /// Who is on a link in a slot, newest first.
+    /// The allocations on a link in a slot, newest first.
     pub fn newest_first(&self, link: LinkIx, slot: Slot) -> impl Iterator<Item = AllocationId> + '_ {
         self.books.get(link.at()).into_iter().flat_map(move |book| book.rosters[slot.at()].newest_first(&self.living))
     }
 
-    /// Everybody on a link, in no promised order.
+    /// The allocations on a link, in no promised order.
     pub fn on_link(&self, link: LinkIx) -> impl Iterator<Item = AllocationId> + '_ {
         self.slots.iter().flat_map(move |slot| self.newest_first(link, slot))
     }
@@ -121,12 +121,12 @@ impl Ledger {
         self.books.get(link.at()).map_or(0, |book| book.rosters.iter().map(Roster::len).sum())
     }
 
-    /// What a path search sees that disturbs nobody.
+    /// The links as a path search without victims sees them.
     pub fn free(&self, slot: Slot) -> impl Links + '_ {
         LedgerView { ledger: self, room_bps: self.free_bps.get(slot.at()).map_or(&[], Vec::as_slice) }
     }
 
-    /// What a path search sees that may have others yield.
+    /// The links as a path search with victims sees them.
     pub fn reach(&self, slot: Slot) -> impl Links + '_ {
         LedgerView { ledger: self, room_bps: self.reach_bps.get(slot.at()).map_or(&[], Vec::as_slice) }
     }
@@ -176,19 +176,19 @@ impl Ledger {
         }
     }
 
-    /// Takes a reservation out again, of somebody who may come back elsewhere.
+    /// Takes a reservation out; the allocation lives on and may be entered on another path.
     pub(crate) fn leave(&mut self, entry: &LedgerEntry) {
         self.living.remove(entry.id);
-        self.take_out(entry, |roster, _| roster.leave(entry.id));
+        self.remove(entry, |roster, _| roster.leave(entry.id));
     }
 
-    /// Takes a reservation out for good: its owner's life is over.
+    /// Takes a reservation out for good: the allocation is over.
     pub(crate) fn end(&mut self, entry: &LedgerEntry) {
         self.living.remove(entry.id);
-        self.take_out(entry, Roster::miss);
+        self.remove(entry, Roster::count_absent);
     }
 
-    fn take_out(&mut self, entry: &LedgerEntry, strike: impl Fn(&mut Roster, &LiveSet)) {
+    fn remove(&mut self, entry: &LedgerEntry, strike: impl Fn(&mut Roster, &LiveSet)) {
         for link in entry.path.iter() {
             let Some(book) = self.books.get_mut(link.at()) else { continue };
             let amount = book.bounds.booked(&self.slots, entry.slot, entry.bandwidth);
@@ -220,7 +220,7 @@ impl Ledger {
 }
 
 impl PartialEq for Ledger {
-    /// Everything else follows from the books.
+    /// The figures follow from the books.
     fn eq(&self, other: &Self) -> bool {
         let links = (0..).map(LinkIx).take(self.books.len());
         self.slots == other.slots
@@ -304,7 +304,7 @@ pub struct LedgerDraft<'a> {
     /// For each link its place in `pages`, or [`UNTOUCHED`].
     page_of: Vec<u32>,
     pages: Vec<LedgerPage>,
-    /// Who is no longer where the ledger has them.
+    /// Allocations that are off the path that the ledger has.
     gone: BTreeSet<AllocationId>,
 }
 
@@ -326,14 +326,14 @@ pub struct Savepoint {
 }
 
 impl<'a> LedgerDraft<'a> {
-    /// Remembers the draft as it is.
-    pub fn mark(&self) -> Savepoint {
+    /// The draft as it is now, to roll back to.
+    pub fn savepoint(&self) -> Savepoint {
         Savepoint { page_of: self.page_of.clone(), pages: self.pages.clone(), gone: self.gone.clone() }
     }
 
-    /// Makes the draft what it was.
-    pub fn back_to(&mut self, mark: Savepoint) {
-        (self.page_of, self.pages, self.gone) = (mark.page_of, mark.pages, mark.gone);
+    /// Makes the draft what it was at the savepoint.
+    pub fn roll_back(&mut self, savepoint: Savepoint) {
+        (self.page_of, self.pages, self.gone) = (savepoint.page_of, savepoint.pages, savepoint.gone);
     }
 
     /// No changes yet.
@@ -341,7 +341,7 @@ impl<'a> LedgerDraft<'a> {
         Self { ledger, page_of: vec![UNTOUCHED; ledger.books.len()], pages: vec![], gone: BTreeSet::new() }
     }
 
-    /// Books an entry; a later [`Draft::next_victim`] will not choose it.
+    /// Books an entry; a later [`LedgerDraft::next_victim`] will not choose it.
     pub fn enter(&mut self, entry: &LedgerEntry) {
         for link in entry.path.iter() {
             self.enter_on(*link, entry);
@@ -376,18 +376,18 @@ impl<'a> LedgerDraft<'a> {
         });
     }
 
-    /// The newest allocation that has to yield on `link` so that its book holds with the demand of `asker` in it.
-    /// `Some(None)` would mean that somebody has to whom the ledger does not know: the link is overfull for good.
+    /// The newest allocation to preempt or devolve on `link` so that its book holds with the demand of `asker` in it.
+    /// `Some(None)`: the slot is overfull by an entry of this draft, which cannot be a victim.
     pub fn next_victim(&self, link: LinkIx, asker: Slot, order: VictimOrder) -> Option<(Option<AllocationId>, Cause)> {
         let (bounds, _, booked) = self.look(link)?;
-        let (slot, cause) = bounds.next_to_yield(&self.ledger.slots, &booked, asker, order)?;
+        let (slot, cause) = bounds.next_victim(&self.ledger.slots, &booked, asker, order)?;
         Some((self.newest(link, slot), cause))
     }
 
-    /// The newest allocation that has to leave `link` so that its book holds at all.
-    pub fn next_to_leave(&self, link: LinkIx, order: VictimOrder) -> Option<Option<AllocationId>> {
+    /// The newest allocation to take off `link` so that its book holds its bounds.
+    pub fn next_excess(&self, link: LinkIx, order: VictimOrder) -> Option<Option<AllocationId>> {
         let (bounds, _, booked) = self.look(link)?;
-        let slot = bounds.next_to_leave(&self.ledger.slots, &booked, order)?;
+        let slot = bounds.next_excess(&self.ledger.slots, &booked, order)?;
         Some(self.newest(link, slot))
     }
 
@@ -396,22 +396,22 @@ impl<'a> LedgerDraft<'a> {
         self.gone.contains(&id)
     }
 
-    /// How much more a slot may have on a link with nobody yielding.
+    /// The bandwidth that a slot may still have on a link without victims, in bit/s.
     pub fn free_bps(&self, link: LinkIx, slot: Slot) -> u64 {
         self.page(link).map_or_else(|| self.ledger.free_bps(link, slot), |page| page.figures.free_bps[slot.at()])
     }
 
-    /// How much more a slot may have on a link with everybody yielding who has to.
+    /// The bandwidth that a slot may still have on a link with every victim that it may take, in bit/s.
     pub fn reach_bps(&self, link: LinkIx, slot: Slot) -> u64 {
         self.page(link).map_or_else(|| self.ledger.reach_bps(link, slot), |page| page.figures.reach_bps[slot.at()])
     }
 
-    /// What a path search sees that disturbs nobody.
+    /// The links as a path search without victims sees them.
     pub fn free(&self, slot: Slot) -> impl Links + '_ {
         DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.free_bps(link, slot) }
     }
 
-    /// What a path search sees that may have others yield.
+    /// The links as a path search with victims sees them.
     pub fn reach(&self, slot: Slot) -> impl Links + '_ {
         DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.reach_bps(link, slot) }
     }

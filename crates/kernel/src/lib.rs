@@ -1,35 +1,101 @@
 //! The kernel: what is true, what is allowed, what follows. Pure and deterministic: no clock, no randomness, no I/O; time
 //! is an argument, and equal commands in equal order give equal events.
 //!
-//! The door: [`State`] is what is true; [`decide`](decide::decide) turns a [`Command`] into an [`Event`] or a
-//! [`Refusal`]; [`apply`](apply::apply) makes an event true.
+//! [`State`] is what is true; [`decide()`] turns a [`Command`] into an [`Event`] or a [`Refusal`]; [`apply()`] makes the
+//! event true. Nothing else changes a state:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use watermaster_kernel as kernel;
+//!
+//! use kernel::class::ClassType;
+//! use kernel::command::{Expected, NamedConstraints, OnMisfit, Request};
+//! use kernel::id::{Name, NodeIx};
+//! use kernel::path::Workspace;
+//! use kernel::topology::{CapacitySource, Link, LinkState, Node, Topology};
+//! use kernel::units::{Bandwidth, Micros, Millis};
+//! use kernel::{Command, Event, Recorded, State, apply, decide};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let gigabit = Bandwidth::saturating_from_bps(1_000_000_000);
+//! let node = |name| Name::new(name).map(|name| Node { name, label: None, position: None, switch: None });
+//! let link = Link {
+//!     name: Name::new("a-b")?,
+//!     from: NodeIx(0),
+//!     to: NodeIx(1),
+//!     capacity: gigabit,
+//!     max_reservable: gigabit,
+//!     te_metric: 1,
+//!     delay: Micros(500),
+//!     srlg: vec![],
+//!     admin_group: 0,
+//!     state: LinkState::Up,
+//!     from_port: None,
+//!     to_port: None,
+//!     twin: None,
+//!     capacity_from: CapacitySource::Given,
+//! };
+//! let topology = Arc::new(Topology::new(vec![node("a")?, node("b")?], vec![link])?);
+//! let put = Command::PutTopology {
+//!     name: Name::new("net")?,
+//!     topology,
+//!     expected: Expected::Unsaid,
+//!     misfits: OnMisfit::Refuse,
+//! };
+//! let request = Command::Allocate(Box::new(Request {
+//!     topology: None,
+//!     ingress: Name::new("a")?,
+//!     egress: Name::new("b")?,
+//!     class_type: ClassType::LOWEST,
+//!     bandwidth: Bandwidth::saturating_from_bps(100_000_000),
+//!     setup_priority: None,
+//!     hold_priority: None,
+//!     constraints: NamedConstraints::default(),
+//!     attributes: Default::default(),
+//! }));
+//!
+//! let (mut state, mut workspace, now) = (State::new(), Workspace::default(), Millis(0));
+//! for command in [put, request] {
+//!     let event = decide(&state, &command, now, &mut workspace)?;
+//!     let sequence = state.sequence().next();
+//!     apply(&mut state, &Recorded { sequence, at: now, event })?;
+//! }
+//! let (_, network) = state.networks().next().ok_or("no network")?;
+//! assert_eq!(network.live(), 1);
+//! assert_eq!(network.ledger().booked(kernel::id::LinkIx(0))[0], 100_000_000);
+//! # Ok(())
+//! # }
+//! ```
 
-pub mod apply;
-pub mod audit;
-pub mod bam;
-pub mod class;
 pub mod command;
-pub mod controller;
 pub mod decide;
-pub mod event;
-pub mod id;
-pub mod intent;
-pub mod ledger;
-pub mod allocation;
-pub mod policy;
-pub mod path;
-pub mod scheduler;
 pub mod refusal;
-mod link_members;
+pub mod event;
+pub mod apply;
+pub mod snapshot;
+pub mod audit;
 pub mod state;
-pub mod discovery;
+pub mod ledger;
+mod link_members;
+pub mod bam;
+pub mod policy;
+pub mod allocation;
 pub mod topology;
 mod remap;
+pub mod path;
+pub mod controller;
+pub mod intent;
+pub mod discovery;
+pub mod scheduler;
+pub mod class;
+pub mod id;
 pub mod units;
 
-pub use apply::{ApplyError, Undo, apply, take_back};
+pub use apply::{ApplyError, Undo, apply, revert};
 pub use command::Command;
 pub use decide::decide;
 pub use event::{Event, Recorded};
 pub use refusal::Refusal;
-pub use state::{Network, NetworkSnapshot, Snapshot, State};
+pub use snapshot::{NetworkSnapshot, Snapshot};
+pub use state::{Network, State};

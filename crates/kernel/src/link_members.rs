@@ -1,15 +1,15 @@
-//! Who is on a link, in order of age. Joining writes one number at the end; when somebody's life ends, every link of their
-//! path only counts one more absentee, and names are struck off later, many at once. So what a release costs does not
-//! depend on how many live. What must stay true: the living in a roster are exactly those who joined and did not leave.
+//! The allocations on a link, in order of age. An entry appends one id; the end of an allocation only counts one absent id
+//! on every link of its path, and ids are removed later, many at once. So the cost of a release does not depend on the
+//! number of allocations. What must stay true: the living ids of a roster are exactly those that joined and did not leave.
 
 use super::id::AllocationId;
 
-/// A roster with no more absentees than this is not worth cleaning up.
+/// A roster with no more absent ids than this is not worth cleaning up.
 const ABSENT_IGNORED: usize = 64;
 /// Cleaned up when more than one in so many is absent.
 const ABSENT_PART: usize = 4;
 
-/// Which allocations live: a bit for each sequence number, in pages that come and go.
+/// The living allocations: a bit for each sequence number, in pages that are dropped when empty.
 #[derive(Clone, Default)]
 pub(crate) struct LiveSet {
     pages: Vec<Option<Box<MemberPage>>>,
@@ -83,15 +83,15 @@ impl Roster {
         }
     }
 
-    /// Strikes an id off at once.
+    /// Removes an id at once.
     pub(crate) fn leave(&mut self, id: AllocationId) {
         if let Ok(at) = self.ids.binary_search(&id) {
             self.ids.remove(at);
         }
     }
 
-    /// Counts one who no longer lives as absent.
-    pub(crate) fn miss(&mut self, living: &LiveSet) {
+    /// Counts one id that no longer lives as absent.
+    pub(crate) fn count_absent(&mut self, living: &LiveSet) {
         self.absent += 1;
         if self.absent > ABSENT_IGNORED && self.absent * ABSENT_PART > self.ids.len() {
             self.ids.retain(|id| living.has(*id));
@@ -99,12 +99,12 @@ impl Roster {
         }
     }
 
-    /// The living, newest first.
+    /// The living ids, newest first.
     pub(crate) fn newest_first<'a>(&'a self, living: &'a LiveSet) -> impl Iterator<Item = AllocationId> + 'a {
         self.ids.iter().rev().copied().filter(|id| living.has(*id))
     }
 
-    /// How many living there are.
+    /// The number of living ids.
     pub(crate) fn len(&self) -> usize {
         self.ids.len().saturating_sub(self.absent)
     }
@@ -152,7 +152,7 @@ mod tests {
                         if let Some(ended) = set.range(number..).next().copied() {
                             set.remove(&ended);
                             living.remove(AllocationId(ended));
-                            roster.miss(&living);
+                            roster.count_absent(&living);
                         }
                     }
                 }

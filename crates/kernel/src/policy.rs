@@ -23,20 +23,20 @@ pub struct BandwidthModel {
 /// How choices are made where the model leaves one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Policy {
-    /// Which class yields first.
+    /// The class that loses bandwidth first.
     pub victim_order: VictimOrder,
-    /// Which path is taken when some need victims.
+    /// The path to take where some paths need victims.
     pub path_choice: PathChoice,
     /// What paths minimise, where a request does not say.
     pub path_metric: Metric,
-    /// What becomes of who has to leave.
+    /// What becomes of displaced allocations.
     pub restoration: Restoration,
     /// Refuse a path whose congestion is more than this many percent of an empty shortest path's, counted in hops
     /// (admission by price, after Awerbuch, Azar and Plotkin); only under [`Metric::Congestion`].
     pub refuse_above_percent: Option<u32>,
 }
 
-/// Which path is taken when some need victims.
+/// The path to take where some paths need victims.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum PathChoice {
     /// A path that needs no victims, however long, before one that does.
@@ -46,10 +46,10 @@ pub enum PathChoice {
     FewestHops,
 }
 
-/// What becomes of an LSP that has to leave its path.
+/// What becomes of a displaced LSP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Restoration {
-    /// It gets another path if there is one.
+    /// It is rerouted if there is another path.
     #[default]
     Reroute,
     /// It ends.
@@ -62,11 +62,11 @@ impl BandwidthModel {
         Self { model, overrides: BTreeMap::new(), policy: Policy::default() }
     }
 
-    /// What a topology has before anybody chose: ATCS over the three QoS levels of PSIoT-Orch, insensitive, sensitive
+    /// The model of a topology for which none was set: ATCS over the three QoS levels of PSIoT-Orch, insensitive, sensitive
     /// and priority, with 25, 35 and 40 %.
     ///
     /// # Errors
-    /// Never in fact: the shares sum to the whole.
+    /// None occurs: the shares sum to the whole.
     pub fn standard() -> Result<Self, ModelError> {
         let class = |number: u8, percent: u32| ClassConfig {
             class_type: ClassType::new(number).unwrap_or(ClassType::LOWEST),

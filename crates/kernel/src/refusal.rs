@@ -1,5 +1,5 @@
-//! Why a command is refused outright: it is impossible, stale or at a limit, whatever bandwidth there is. Nothing is
-//! recorded of a refusal. (A demand that is possible but finds no room is *denied*, which is an event.)
+//! Why a command is refused outright: it is impossible, stale or at a limit, whatever bandwidth there is. A refusal is not
+//! recorded. (A demand that is possible but finds no bandwidth is *denied*, which is an event.)
 
 use std::collections::BTreeSet;
 
@@ -8,26 +8,26 @@ use super::class::{ClassType, Priority, TeClass};
 use super::id::{AllocationId, Name, Sequence};
 use super::topology::TopologyError;
 
-/// Why not.
+/// Why a command causes no event.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
     /// No topology of this name.
     #[error("there is no topology '{0}'")]
     UnknownTopology(Name),
-    /// None was named and there is not exactly one.
-    #[error("the request names no topology, and there are {count} to choose from")]
+    /// No topology was named, and not exactly one matches.
+    #[error("the request names no topology and {count} topologies match: name one")]
     TopologyNotNamed {
         /// How many there are.
         count: usize,
     },
     /// Nodes that the topology does not have.
-    #[error("{field}: topology '{topology}' has no node {}", quoted(.names))]
+    #[error("invalid {field}: topology '{topology}' has no node {}", quoted(.names))]
     UnknownNode {
         /// The field of the request.
         field: &'static str,
         /// All of the unknown names in that field, at least one.
         names: BTreeSet<Name>,
-        /// In which topology.
+        /// The topology.
         topology: Name,
     },
     /// No link of this name.
@@ -35,87 +35,87 @@ pub enum Refusal {
     UnknownLink {
         /// The name.
         name: Name,
-        /// In which topology.
+        /// The topology.
         topology: Name,
     },
-    /// A constraint names what is neither node nor link.
-    #[error("{field} names '{name}', which is neither a node nor a link of topology '{topology}'")]
+    /// A constraint names neither a node nor a link.
+    #[error("invalid {field}: topology '{topology}' has no node or link '{name}'")]
     UnknownHop {
-        /// Which constraint.
+        /// The constraint.
         field: &'static str,
-        /// What it names.
+        /// The name in it.
         name: Name,
-        /// In which topology.
+        /// The topology.
         topology: Name,
     },
     /// No living allocation of this number.
-    #[error("there is no allocation {0}, or it is over")]
+    #[error("there is no living allocation {0}")]
     UnknownAllocation(AllocationId),
     /// From a node to itself.
-    #[error("ingress and egress are the same node '{0}'")]
+    #[error("invalid egress: it is the ingress, node '{0}'")]
     SameEnds(Name),
-    /// Nothing asked for.
-    #[error("the bandwidth must be above zero")]
+    /// A demand for zero bandwidth.
+    #[error("invalid bandwidth: it must be above zero")]
     NoBandwidth,
     /// The bandwidth model has no such class.
     #[error("the bandwidth model of topology '{topology}' has no {class_type}")]
     UnknownClassType {
-        /// Which class.
+        /// The class type.
         class_type: ClassType,
-        /// Under which topology's model.
+        /// The topology whose model lacks it.
         topology: Name,
     },
     /// The class at this priority is no TE-class (RFC 4124 §6.1, error 28/5 and 28/6).
-    #[error("{field}: {te_class} is no TE-class of topology '{topology}'")]
+    #[error("invalid {field}: {te_class} is not a TE-class of topology '{topology}'")]
     UnknownTeClass {
-        /// Setup or hold.
+        /// `setup_priority` or `hold_priority`.
         field: &'static str,
-        /// Which.
+        /// The pair of class type and priority.
         te_class: TeClass,
-        /// Under which topology's model.
+        /// The topology whose model lacks it.
         topology: Name,
     },
-    /// It could be preempted by an equal of whom it may preempt (RFC 3209 §4.7.1).
-    #[error("the hold priority {hold} is worse than the setup priority {setup} (0 is the best): such LSPs would oust each other for ever", hold = .hold.number(), setup = .setup.number())]
+    /// Two such LSPs would preempt each other in turn (RFC 3209 §4.7.1).
+    #[error("invalid hold_priority: {hold} is worse than the setup priority {setup} (0 is the best), so that two such LSPs would preempt each other for ever", hold = .hold.number(), setup = .setup.number())]
     HoldWorseThanSetup {
         /// The setup priority.
         setup: Priority,
         /// The hold priority.
         hold: Priority,
     },
-    /// Over before it begins.
-    #[error("expires_at is not in the future")]
+    /// The time of expiry has passed.
+    #[error("invalid expires_at: it is not in the future")]
     AlreadyExpired,
-    /// The thing has changed since the sender read it, or is not there.
-    #[error("the revision asked for is not the current one")]
+    /// The resource has changed since the sender read it, or does not exist.
+    #[error("invalid revision: it is not the current one")]
     StaleRevision {
-        /// What is current; `None`: the thing does not exist.
+        /// The current revision; `None`: the resource does not exist.
         current: Option<Sequence>,
     },
-    /// A change needs to say what it changes.
-    #[error("a change must say which revision it changes")]
+    /// A change must name the revision that it changes.
+    #[error("the change does not name the revision that it changes: read the resource and name its revision")]
     RevisionNotSaid {
-        /// What is current.
+        /// The current revision.
         current: Sequence,
     },
     /// The topology still carries allocations.
-    #[error("topology '{topology}' carries {live} allocations")]
+    #[error("topology '{topology}' carries {live} allocations: release them first")]
     TopologyInUse {
-        /// Which.
+        /// The topology.
         topology: Name,
-        /// How many.
+        /// The number of living allocations.
         live: usize,
     },
-    /// A new revision has no room for these.
+    /// These allocations do not fit the new revision.
     #[error("{} allocations do not fit the new revision", .misfits.len())]
     Misfits {
-        /// Who, in order.
+        /// The allocations, in order of id.
         misfits: Vec<AllocationId>,
     },
-    /// The model has no place for these allocations: their class, or their TE-class, is gone.
-    #[error("the new model has no place for the classes of {} living allocations", .orphans.len())]
+    /// The new model lacks the class type, or the TE-class, of these allocations.
+    #[error("the new model lacks the class type or TE-class of {} living allocations", .orphans.len())]
     ClassesInUse {
-        /// Who, in order.
+        /// The allocations, in order of id.
         orphans: Vec<AllocationId>,
     },
     /// The change makes an invalid link.
@@ -127,14 +127,14 @@ pub enum Refusal {
     /// An override's classes or TE-classes are not those of the model.
     #[error("the model for link '{link}' must have the classes and TE-classes of the topology's model")]
     OverrideDiffers {
-        /// Which link's.
+        /// The link of the override.
         link: Name,
     },
-    /// Nothing has come to its time.
-    #[error("nothing has come to its time")]
+    /// No allocation's time has come.
+    #[error("no allocation is due to expire")]
     NothingDue,
-    /// What was decided cannot be applied: a defect of the kernel. Nothing of it stays.
-    #[error("the service contradicts itself; nothing was changed")]
+    /// A decision that cannot be applied: a defect of the kernel. The state is as before.
+    #[error("the decision cannot be applied, which is a defect of the service; nothing was changed")]
     Contradiction,
     /// No controller of this name.
     #[error("there is no controller '{0}'")]
@@ -142,21 +142,21 @@ pub enum Refusal {
     /// Another controller has the topology's switches.
     #[error("the switches of topology '{topology}' are reached through controller '{by}' already")]
     TopologyControlled {
-        /// Which topology.
+        /// The topology.
         topology: Name,
-        /// Through which controller.
+        /// The other controller.
         by: Name,
     },
-    /// A controller has to be somewhere.
-    #[error("a controller with this driver needs a url")]
+    /// A controller of this driver is reached by URL.
+    #[error("invalid url: a controller with this driver needs one")]
     AddressMissing,
-    /// A simulated controller is nowhere.
-    #[error("a simulated controller has no url")]
+    /// A simulated controller has no URL.
+    #[error("invalid url: a simulated controller has none")]
     AddressUnused,
     /// A limit of this service.
-    #[error("there are {max} {what} already, no more can be taken")]
+    #[error("too many {what}: the limit is {max}")]
     TooMany {
-        /// What there are too many of.
+        /// The plural noun: `allocations`, `topologies`.
         what: &'static str,
         /// The limit.
         max: usize,

@@ -1,4 +1,4 @@
-//! From one revision of a topology to the next: the same names under other numbers.
+//! From one revision of a topology to the next: the same names under other indices.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::id::{LinkIx, NodeIx};
 use super::path::{Constraints, Hop, RouteHop};
 use super::topology::Topology;
 
-/// Where the nodes and links of an old revision are in a new one.
+/// The indices in a new revision of the nodes and links of an old one.
 pub(crate) struct Translation {
     nodes: Vec<Option<NodeIx>>,
     links: Vec<Option<LinkIx>>,
@@ -28,7 +28,7 @@ impl Translation {
         Self { links: links.collect(), nodes }
     }
 
-    /// The allocation with its path, if all of that is still there.
+    /// The allocation with its path, if every link of it is in the new revision.
     pub(crate) fn allocation(&self, old: &Allocation) -> Option<Allocation> {
         let path: Option<Vec<LinkIx>> = old.path.iter().map(|link| self.link(*link)).collect();
         let mut new = self.ends_of(old)?;
@@ -36,19 +36,20 @@ impl Translation {
         Some(new)
     }
 
-    /// The allocation without a path, if its ends and what its constraints insist on are still there.
+    /// The allocation without a path, if its ends and every node and link that its constraints require are in the new
+    /// revision.
     pub(crate) fn ends_of(&self, old: &Allocation) -> Option<Allocation> {
         let mut new = old.clone();
-        new.ingress = self.node(old.ingress)?;
-        new.egress = self.node(old.egress)?;
-        if let Some(constraints) = &old.constraints {
-            new.constraints = Some(Box::new(self.constraints(constraints)?));
+        new.demand.ingress = self.node(old.demand.ingress)?;
+        new.demand.egress = self.node(old.demand.egress)?;
+        if let Some(constraints) = &old.demand.constraints {
+            new.demand.constraints = Some(Box::new(self.constraints(constraints)?));
         }
         new.path = Arc::from([]);
         Some(new)
     }
 
-    /// What was to be avoided and is gone is avoided; what was insisted on must be there.
+    /// An excluded node or link may be missing; a required one may not.
     pub(crate) fn constraints(&self, old: &Constraints) -> Option<Constraints> {
         Some(Constraints {
             include: old.include.iter().map(|hop| self.hop(*hop)).collect::<Option<_>>()?,

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::allocation::Allocation;
-use super::apply::ApplyError;
 use super::bam::Slot;
 use super::class::{CLASS_TYPES, ClassType};
 use super::controller::Controller;
@@ -44,7 +43,7 @@ pub struct Network {
 }
 
 impl State {
-    /// Nothing has happened yet.
+    /// The state before any event.
     pub fn new() -> Self {
         Self::default()
     }
@@ -95,82 +94,9 @@ impl State {
         self.allocations.len()
     }
 
-    /// When something will have to be done even if nobody asks.
+    /// The next instant at which an allocation expires.
     pub fn next_deadline(&self) -> Option<Millis> {
         self.deadlines.first().map(|(at, _)| *at)
-    }
-}
-
-/// A state laid out flat: what it takes to build it again. Cheap to take, since nothing large is copied.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The last event applied.
-    pub sequence: Sequence,
-    /// Every network without its books, which follow from the allocations.
-    pub networks: Vec<NetworkSnapshot>,
-    /// Every controller.
-    pub controllers: Vec<Arc<Controller>>,
-    /// Every living allocation, oldest first.
-    pub allocations: Vec<Arc<Allocation>>,
-}
-
-/// A network without its books.
-#[derive(Clone, Debug)]
-pub struct NetworkSnapshot {
-    /// The topology's name.
-    pub name: Name,
-    /// The event that last changed the topology.
-    pub revision: Sequence,
-    /// The event that last changed the bandwidth model.
-    pub model_revision: Sequence,
-    /// The topology.
-    pub topology: Arc<Topology>,
-    /// The bandwidth model.
-    pub model: Arc<BandwidthModel>,
-}
-
-impl State {
-    /// Lays the state out flat.
-    pub fn freeze(&self) -> Snapshot {
-        let networks = self.networks.iter().map(|(name, network)| NetworkSnapshot {
-            name: name.clone(),
-            revision: network.revision,
-            model_revision: network.model_revision,
-            topology: Arc::clone(&network.topology),
-            model: Arc::clone(&network.model),
-        });
-        Snapshot {
-            sequence: self.sequence,
-            networks: networks.collect(),
-            controllers: self.controllers.values().cloned().collect(),
-            allocations: self.allocations.values().cloned().collect(),
-        }
-    }
-
-    /// A state with networks and no allocations yet, to be given them with [`State::thaw_allocations`].
-    pub fn thaw_networks(
-        sequence: Sequence,
-        networks: Vec<NetworkSnapshot>,
-        controllers: Vec<Arc<Controller>>,
-    ) -> Self {
-        let controllers = controllers.into_iter().map(|controller| (controller.name.clone(), controller));
-        let mut state = Self { sequence, controllers: controllers.collect(), ..Self::default() };
-        for frozen in networks {
-            let graph = Arc::new(Graph::new(&frozen.topology));
-            let mut network = Network::new(frozen.topology, graph, frozen.model);
-            (network.revision, network.model_revision) = (frozen.revision, frozen.model_revision);
-            state.networks.insert(frozen.name, network);
-        }
-        state
-    }
-
-    /// Gives a thawed state some of its allocations back, the more at once the better.
-    ///
-    /// # Errors
-    /// One does not fit: its network, class or path is not there, or its number is taken or in the future. The state is
-    /// of no use then.
-    pub fn thaw_allocations(&mut self, allocations: Vec<Allocation>) -> Result<(), ApplyError> {
-        super::apply::thaw(self, allocations)
     }
 }
 
@@ -223,7 +149,7 @@ impl Network {
 
     /// The column in which an allocation is booked: its class at its hold priority.
     pub fn slot_of(&self, allocation: &Allocation) -> Option<Slot> {
-        self.model.model.slot(allocation.class_type, allocation.hold_priority)
+        self.model.model.slot(allocation.demand.class_type, allocation.demand.hold_priority)
     }
 
     /// An allocation as the books know it.
@@ -231,7 +157,7 @@ impl Network {
         Some(LedgerEntry {
             id: allocation.id,
             slot: self.slot_of(allocation)?,
-            bandwidth: allocation.bandwidth,
+            bandwidth: allocation.demand.bandwidth,
             path: Arc::clone(&allocation.path),
         })
     }

@@ -28,15 +28,15 @@ pub const HOST_PORTS_MAX: usize = 1_024;
 pub struct Node {
     /// Its key in the topology.
     pub name: Name,
-    /// What people call it, where that is not the key.
+    /// A display name, where that is not the key.
     pub label: Option<String>,
-    /// Where it is.
+    /// Its coordinates.
     pub position: Option<Position>,
-    /// Which OpenFlow switch it is.
+    /// Its OpenFlow switch.
     pub switch: Option<Switch>,
 }
 
-/// Where a node is.
+/// The coordinates of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Position {
     /// On the globe, in millionths of a degree.
@@ -73,9 +73,9 @@ pub struct Link {
     pub from: NodeIx,
     /// The head.
     pub to: NodeIx,
-    /// What it can carry.
+    /// The bandwidth of the line.
     pub capacity: Bandwidth,
-    /// How much of it may be reserved, over all class types (RFC 4124 §5.1). May exceed the capacity (overbooking).
+    /// The bandwidth that may be reserved, over all class types (RFC 4124 §5.1). May exceed the capacity (overbooking).
     pub max_reservable: Bandwidth,
     /// TE metric, 1 to [`TE_METRIC_MAX`].
     pub te_metric: u32,
@@ -103,9 +103,9 @@ pub enum LinkState {
     /// In service.
     #[default]
     Up,
-    /// Broken: nothing can stay on it.
+    /// Broken: no LSP can stay on it.
     Down,
-    /// To be drained: nothing new goes on it.
+    /// In maintenance: LSPs are rerouted off it, and no new one is placed on it.
     Maintenance,
 }
 
@@ -127,7 +127,7 @@ pub enum CapacitySource {
     Default,
 }
 
-/// A topology as it may be asked of: names resolve, adjacency is known.
+/// A validated topology: names resolve, adjacency is known.
 #[derive(Clone, Debug)]
 pub struct Topology {
     graph: DiGraph<Node, Link>,
@@ -135,29 +135,29 @@ pub struct Topology {
     links_by_name: BTreeMap<Name, LinkIx>,
 }
 
-/// Why nodes and links make no topology. Every variant says which node or link is at fault.
+/// Why nodes and links make no valid topology. Every variant names the node or link at fault.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TopologyError {
     /// Over [`NODES_MAX`].
-    #[error("{count} nodes are more than the {NODES_MAX} a topology may have")]
+    #[error("invalid topology: it has {count} nodes, the limit is {NODES_MAX}")]
     TooManyNodes {
         /// How many there are.
         count: usize,
     },
     /// Over [`LINKS_MAX`].
-    #[error("{count} directed links are more than the {LINKS_MAX} a topology may have")]
+    #[error("invalid topology: it has {count} directed links, the limit is {LINKS_MAX}")]
     TooManyLinks {
         /// How many there are.
         count: usize,
     },
     /// No node at all.
-    #[error("a topology needs at least one node")]
+    #[error("invalid topology: it needs at least one node")]
     Empty,
     /// Two nodes with one key.
-    #[error("node '{0}' is there twice")]
+    #[error("duplicate node '{0}'")]
     DuplicateNode(Name),
     /// Two links with one key.
-    #[error("link '{0}' is there twice")]
+    #[error("duplicate link '{0}'")]
     DuplicateLink(Name),
     /// Two nodes with one datapath id.
     #[error("datapath id {dpid:016x} is given to both '{first}' and '{second}'")]
@@ -169,8 +169,8 @@ pub enum TopologyError {
         /// The other node.
         second: Name,
     },
-    /// A link end that is no node.
-    #[error("link '{link}' ends at a node that is not there")]
+    /// A link end that is not a node.
+    #[error("link '{link}' ends at an unknown node")]
     UnknownEnd {
         /// The link.
         link: Name,
@@ -182,13 +182,13 @@ pub enum TopologyError {
     #[error("link '{0}' names a twin that is not its other direction")]
     BadTwin(Name),
     /// A number out of its range.
-    #[error("{field} of {of} is {value}, not within {min} to {max}")]
+    #[error("invalid {field} of {of}: {value} is not within {min} to {max}")]
     OutOfRange {
-        /// Of which node or link.
+        /// The node or link.
         of: Name,
-        /// Which field.
+        /// The field.
         field: &'static str,
-        /// What was given.
+        /// The value.
         value: i128,
         /// The least allowed.
         min: i128,
@@ -196,13 +196,13 @@ pub enum TopologyError {
         max: i128,
     },
     /// Too many entries in a list.
-    #[error("{field} of {of} has {count} entries, more than {max}")]
+    #[error("invalid {field} of {of}: it has {count} entries, the limit is {max}")]
     TooMany {
-        /// Of which node or link.
+        /// The node or link.
         of: Name,
-        /// Which field.
+        /// The field.
         field: &'static str,
-        /// How many.
+        /// The number of entries.
         count: usize,
         /// The most allowed.
         max: usize,

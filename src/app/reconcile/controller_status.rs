@@ -139,7 +139,7 @@ impl StatusCell {
     /// Where an allocation of this topology is.
     pub fn condition(&self, allocation: &Allocation) -> Condition {
         // Without a flow there is nothing to install.
-        if allocation.flow.is_none() { Condition::ACTIVE } else { self.condition_of(allocation.id) }
+        if allocation.demand.attributes.flow.is_none() { Condition::ACTIVE } else { self.condition_of(allocation.id) }
     }
 
     pub(super) fn condition_of(&self, id: AllocationId) -> Condition {
@@ -294,7 +294,7 @@ pub struct Conditions {
 impl Conditions {
     /// Where a living allocation is. With no controller for its topology it is in force at once.
     pub fn of(&self, allocation: &Allocation) -> Condition {
-        match self.by_topology.get(&allocation.topology) {
+        match self.by_topology.get(&allocation.demand.topology) {
             Some(board) => board.condition(allocation),
             None => Condition::ACTIVE,
         }

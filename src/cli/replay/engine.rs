@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use formats::trace::TraceRequest;
+use kernel::allocation::LspAttributes;
 use kernel::bam::Cause;
 use kernel::class::{CLASS_TYPES, ClassType, Priority};
 use kernel::command::{Expected, ModelChange, NamedConstraints, OnMisfit, Request};
@@ -285,19 +286,20 @@ impl Replay {
         let undo = apply(&mut self.state, &recorded)?;
         // Whoever was touched counts no more as they were, and counts as they are.
         for old in undo.before() {
-            self.load[old.class_type.at()] -= u128::from(old.bandwidth.as_bps()) * old.path.len() as u128;
+            self.load[old.demand.class_type.at()] -= u128::from(old.demand.bandwidth.as_bps()) * old.path.len() as u128;
             if let Some(new) = self.state.allocation(old.id) {
-                self.load[new.class_type.at()] += u128::from(new.bandwidth.as_bps()) * new.path.len() as u128;
+                self.load[new.demand.class_type.at()] +=
+                    u128::from(new.demand.bandwidth.as_bps()) * new.path.len() as u128;
             }
         }
         if let Event::Admitted { allocation, displaced } = &recorded.event {
-            self.load[allocation.class_type.at()] +=
-                u128::from(allocation.bandwidth.as_bps()) * allocation.path.len() as u128;
+            self.load[allocation.demand.class_type.at()] +=
+                u128::from(allocation.demand.bandwidth.as_bps()) * allocation.path.len() as u128;
             for (gone, old) in displaced.iter().filter_map(|gone| Some((gone, find(undo.before(), gone.id)?))) {
-                let counts = &mut self.classes[old.class_type.at()];
+                let counts = &mut self.classes[old.demand.class_type.at()];
                 match (&gone.fate, gone.cause) {
                     (Fate::Rerouted(_), _) => counts.rerouted += 1,
-                    (Fate::Ended(_), DisplacedBy::Yielding(Cause::Devolved)) => counts.devolved += 1,
+                    (Fate::Ended(_), DisplacedBy::Contention(Cause::Devolved)) => counts.devolved += 1,
                     (Fate::Ended(_), _) => counts.preempted += 1,
                 }
             }
@@ -342,7 +344,7 @@ impl Replay {
     fn take_names(&mut self, displaced: &[Displaced], cause: Cause) -> Vec<String> {
         let ended = displaced
             .iter()
-            .filter(|gone| gone.cause == DisplacedBy::Yielding(cause) && matches!(gone.fate, Fate::Ended(_)));
+            .filter(|gone| gone.cause == DisplacedBy::Contention(cause) && matches!(gone.fate, Fate::Ended(_)));
         ended.filter_map(|gone| self.names.remove(&gone.id)).collect()
     }
 }
@@ -386,9 +388,7 @@ fn request_of(asked: &TraceRequest) -> Result<Request, ReplayError> {
             .ok_or_else(|| out_of_range("bandwidth_bps", asked.bandwidth_bps, Bandwidth::MAX.as_bps()))?,
         setup_priority: priority("setup_priority", asked.setup_priority)?,
         hold_priority: priority("hold_priority", asked.hold_priority)?,
-        aggregator: None,
-        expires_at: None,
         constraints: NamedConstraints::default(),
-        flow: None,
+        attributes: LspAttributes::default(),
     })
 }

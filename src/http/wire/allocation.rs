@@ -16,7 +16,7 @@ use crate::app::record::{AllocationRecord, FlowRecord};
 use crate::app::scalars::{EndWord, StateWord, StoredAllocationId, StoredName};
 use crate::app::{Condition, Conditions, Past};
 use api::instant::Instant;
-use kernel::allocation::{Flow, Ipv4Prefix};
+use kernel::allocation::{Flow, Ipv4Prefix, LspAttributes};
 use kernel::class::{ClassType, Priority};
 use kernel::command::{Command, Request};
 use kernel::id::{AllocationId, Sequence};
@@ -115,10 +115,12 @@ impl AllocationRequest {
             bandwidth: bandwidth("bandwidth_bps", self.bandwidth_bps)?,
             setup_priority: priority("setup_priority", self.setup_priority)?,
             hold_priority: priority("hold_priority", self.hold_priority)?,
-            aggregator: self.aggregator.map(|key| key.0),
-            expires_at: self.expires_at.map(|at| Millis(at.0)),
             constraints: self.constraints.unwrap_or_default().named()?,
-            flow: self.flow.map(|flow| Box::new(flow.named())),
+            attributes: LspAttributes {
+                aggregator: self.aggregator.map(|key| key.0),
+                expires_at: self.expires_at.map(|at| Millis(at.0)),
+                flow: self.flow.map(|flow| Box::new(flow.named())),
+            },
         })))
     }
 }

@@ -18,7 +18,7 @@ use super::super::validate::real_port;
 use super::super::{Adjacency, Port, PortCounters};
 use kernel::allocation::Ipv4Prefix;
 use kernel::intent::{
-    Action, Cookie, Dpid, Ipv4Match, Label, Match, Meter, MeterId, PortNo, Rule, RuleKey, SwitchFault, TABLE,
+    Action, Cookie, Dpid, Ipv4Match, Match, Meter, MeterId, MplsLabel, PortNo, Rule, RuleKey, SwitchFault, TABLE,
 };
 
 /// A band of this rate, in kbit/s, and the number of our meter more: two terabit per second, never reached.
@@ -212,7 +212,7 @@ fn action(value: &Value, meters: &MeterNumbers) -> Option<Action> {
         }
         (_, Some("MPLS_PUSH")) => Some(Action::PushMpls),
         (_, Some("MPLS_POP")) => Some(Action::PopMpls),
-        (_, Some("MPLS_LABEL")) => Label::new(number("label")?).map(Action::SetLabel),
+        (_, Some("MPLS_LABEL")) => MplsLabel::new(number("label")?).map(Action::SetLabel),
         _ => None,
     }
 }
@@ -223,7 +223,7 @@ fn matches(criteria: &Value) -> Option<Match> {
     for value in criteria.as_array()? {
         match value["type"].as_str()? {
             "ETH_TYPE" => ethertype = Some(hexadecimal(value["ethType"].as_str()?)?),
-            "MPLS_LABEL" => label = Some(Label::new(as_number(&value["label"])?)?),
+            "MPLS_LABEL" => label = Some(MplsLabel::new(as_number(&value["label"])?)?),
             "MPLS_BOS" => bos = Some(value["bos"].as_bool()?),
             "IN_PORT" => ipv4.in_port = Some(PortNo(as_number(&value["port"])?)),
             "IPV4_SRC" => ipv4.src = Some(network(value["ip"].as_str()?)?),

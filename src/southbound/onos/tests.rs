@@ -9,7 +9,7 @@ use super::super::stub::Stub;
 use super::*;
 use kernel::allocation::Ipv4Prefix;
 use kernel::id::AllocationId;
-use kernel::intent::{Cookie, Ipv4Match, Label, Match};
+use kernel::intent::{Cookie, Ipv4Match, Match, MplsLabel};
 
 const SWITCH: Dpid = Dpid(1);
 
@@ -140,7 +140,7 @@ fn head(meter: MeterId) -> Rule {
             Action::Meter(meter),
             Action::SetDscp(40),
             Action::PushMpls,
-            Action::SetLabel(Label::new(100_001).unwrap()),
+            Action::SetLabel(MplsLabel::new(100_001).unwrap()),
             Action::SetTrafficClass(5),
             Action::Output(PortNo(2)),
         ],
@@ -148,7 +148,7 @@ fn head(meter: MeterId) -> Rule {
 }
 
 fn labelled(label: u32, actions: Vec<Action>) -> Rule {
-    let label = Label::new(label).unwrap();
+    let label = MplsLabel::new(label).unwrap();
     let matches = Match::Mpls { label, bottom_of_stack: true };
     Rule {
         place: RuleKey { table: 0, priority: 30_000, matches },
@@ -158,7 +158,7 @@ fn labelled(label: u32, actions: Vec<Action>) -> Rule {
 }
 
 fn swap() -> Rule {
-    let label = Label::new(100_002).unwrap();
+    let label = MplsLabel::new(100_002).unwrap();
     labelled(100_001, vec![Action::SetLabel(label), Action::SetTrafficClass(0), Action::Output(PortNo(1))])
 }
 

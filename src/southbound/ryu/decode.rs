@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::super::{Adjacency, Port, PortCounters};
 use kernel::allocation::Ipv4Prefix;
 use kernel::intent::{
-    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Ipv4Match, Label, Match, Meter, MeterId, PortNo, Rule,
+    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Ipv4Match, Match, Meter, MeterId, MplsLabel, PortNo, Rule,
     RuleKey,
 };
 
@@ -81,7 +81,7 @@ fn ipv4(fields: &Map<String, Value>) -> Option<Match> {
 }
 
 fn mpls(fields: &Map<String, Value>) -> Option<Match> {
-    let label = Label::new(number(fields, "mpls_label")?)?;
+    let label = MplsLabel::new(number(fields, "mpls_label")?)?;
     let bottom_of_stack = match number::<u8>(fields, "mpls_bos")? {
         0 => false,
         1 => true,
@@ -120,7 +120,7 @@ fn known_action(text: &str) -> Option<Action> {
     if let Some(field) = text.strip_prefix("SET_FIELD: {").and_then(|rest| rest.strip_suffix('}')) {
         let (name, value) = field.split_once(':')?;
         return match name {
-            "mpls_label" => Label::new(value.parse().ok()?).map(Action::SetLabel),
+            "mpls_label" => MplsLabel::new(value.parse().ok()?).map(Action::SetLabel),
             "mpls_tc" => Some(Action::SetTrafficClass(value.parse().ok()?)),
             "ip_dscp" => Some(Action::SetDscp(value.parse().ok()?)),
             _ => None,
@@ -290,7 +290,7 @@ mod tests {
                 l4_dst: Some(80),
             })
         );
-        let label = |number| Label::new(number).unwrap();
+        let label = |number| MplsLabel::new(number).unwrap();
         assert_eq!(
             ingress.actions,
             [

@@ -164,7 +164,7 @@ fn object(value: Value) -> Map<String, Value> {
 mod tests {
     use super::*;
     use kernel::id::AllocationId;
-    use kernel::intent::{Label, PortNo};
+    use kernel::intent::{MplsLabel, PortNo};
 
     pub(super) fn ingress() -> Rule {
         let network = |address: [u8; 4]| Some(Ipv4Prefix { address: address.into(), length: 32 });
@@ -185,7 +185,7 @@ mod tests {
                 Action::Meter(MeterId(10_001)),
                 Action::SetDscp(46),
                 Action::PushMpls,
-                Action::SetLabel(Label::new(100_001).unwrap()),
+                Action::SetLabel(MplsLabel::new(100_001).unwrap()),
                 Action::SetTrafficClass(5),
                 Action::Output(PortNo(2)),
             ],

@@ -7,7 +7,7 @@ use super::super::Unreachable;
 use super::super::stub::{Stub, StubRequest};
 use super::*;
 use kernel::id::AllocationId;
-use kernel::intent::{Action, Label, Match, MeterId, PortNo, RuleKey, SwitchFault};
+use kernel::intent::{Action, Match, MeterId, MplsLabel, PortNo, RuleKey, SwitchFault};
 
 const SWITCH: Dpid = Dpid(1);
 const PORTS: &str = r#"{"1": [
@@ -21,7 +21,7 @@ fn cookie(allocation: u64) -> Cookie {
 }
 
 fn transit(allocation: u64, out: u32) -> Rule {
-    let label = Label::new(100_000 + u32::try_from(allocation).unwrap()).unwrap();
+    let label = MplsLabel::new(100_000 + u32::try_from(allocation).unwrap()).unwrap();
     Rule {
         place: RuleKey { table: 0, priority: 2000, matches: Match::Mpls { label, bottom_of_stack: true } },
         cookie: cookie(allocation),

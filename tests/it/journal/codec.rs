@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel::allocation::{EndCause, LspState};
+use kernel::allocation::{EndCause, LspAttributes, LspState};
 use kernel::bam::Cause;
 use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
 use kernel::id::{AllocationId, LinkIx, NodeIx, Sequence};
@@ -80,28 +80,19 @@ fn every_state_fate_and_denial_survives_its_stored_form() {
     for state in living.into_iter().chain(ends.map(LspState::Ended)) {
         let mut allocation = kernel::allocation::Allocation::clone(allocation);
         allocation.state = state;
-        allocation.constraints = Some(Box::default());
+        allocation.demand.constraints = Some(Box::default());
         let fates = ends.map(Fate::Ended).into_iter().chain([Fate::Rerouted([LinkIx(1), LinkIx(0)].into())]);
         let causes =
-            [DisplacedBy::Link, DisplacedBy::Yielding(Cause::Preempted), DisplacedBy::Yielding(Cause::Devolved)];
+            [DisplacedBy::Link, DisplacedBy::Contention(Cause::Preempted), DisplacedBy::Contention(Cause::Devolved)];
         let displaced = fates.zip(causes.into_iter().cycle()).zip(5..);
         let displaced = displaced.map(|((fate, cause), id)| Displaced { id: AllocationId(id), cause, fate });
         survives(Event::Admitted { allocation: allocation.into(), displaced: displaced.collect() });
     }
-    let demand = kernel::event::Demand {
-        of: Some(AllocationId(u64::MAX)),
-        topology: allocation.topology.clone(),
-        ingress: allocation.ingress,
-        egress: allocation.egress,
-        class_type: allocation.class_type,
-        setup_priority: allocation.setup_priority,
-        hold_priority: allocation.hold_priority,
-        bandwidth: Bandwidth::MAX,
-        aggregator: None,
-        expires_at: Some(Millis(u64::MAX)),
-        constraints: None,
-        flow: None,
-    };
+    let mut demand = allocation.demand.clone();
+    demand.bandwidth = Bandwidth::MAX;
+    demand.constraints = None;
+    demand.attributes = LspAttributes { expires_at: Some(Millis(u64::MAX)), ..LspAttributes::default() };
+    let of = Some(AllocationId(u64::MAX));
     let obstacles = [
         PathObstacle::Disconnected,
         PathObstacle::LinksDown,
@@ -118,7 +109,7 @@ fn every_state_fate_and_denial_survives_its_stored_form() {
         Denial::TooCongested { cost_percent: u64::MAX, limit_percent: u32::MAX },
     ];
     for denial in obstacles.map(Denial::NoPath).into_iter().chain(others) {
-        survives(Event::Denied { demand: Box::new(demand.clone()), denial });
+        survives(Event::Denied { of, demand: Box::new(demand.clone()), denial });
     }
 }
 
@@ -235,7 +226,7 @@ fn what_is_not_of_the_state_is_not_written() {
     draft.push(&recorded, &world.state).unwrap();
     assert!(matches!(draft.push(&recorded, &world.state), Err(DraftError::OutOfSequence { .. })));
     let mut odd = kernel::allocation::Allocation::clone(allocation);
-    odd.egress = NodeIx(99);
+    odd.demand.egress = NodeIx(99);
     let odd = Event::Resized { allocation: odd.into(), displaced: vec![] };
     let odd = Recorded { sequence: recorded.sequence.next(), at: recorded.at, event: odd };
     assert!(matches!(
@@ -244,7 +235,7 @@ fn what_is_not_of_the_state_is_not_written() {
     ));
     assert_eq!(draft.len(), 1);
     let nowhere = encode(&recorded, &State::new());
-    assert_eq!(nowhere, Err(RecordEncodeError::NoTopology(allocation.topology.clone())));
+    assert_eq!(nowhere, Err(RecordEncodeError::NoTopology(allocation.demand.topology.clone())));
     drop(before);
 }
 

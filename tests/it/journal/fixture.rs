@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix};
+use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix, LspAttributes};
 use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::{
@@ -193,10 +193,12 @@ impl World {
             bandwidth: self.some_bandwidth(),
             setup_priority,
             hold_priority: setup_priority,
-            aggregator: self.dice.maybe(|dice| name(["ag-1", "ag-2"][dice.small::<usize>(2)])),
-            expires_at: self.dice.maybe(|dice| Millis(self.now.0 + 1 + dice.roll(20_000))),
             constraints: self.dice.maybe(constraints).unwrap_or_default(),
-            flow: self.dice.maybe(|dice| Box::new(flow(dice))),
+            attributes: LspAttributes {
+                aggregator: self.dice.maybe(|dice| name(["ag-1", "ag-2"][dice.small::<usize>(2)])),
+                expires_at: self.dice.maybe(|dice| Millis(self.now.0 + 1 + dice.roll(20_000))),
+                flow: self.dice.maybe(|dice| Box::new(flow(dice))),
+            },
         }
     }
 
@@ -242,7 +244,7 @@ fn ended(recorded: &Recorded, before: &State, old: &Allocation) -> Option<Past> 
         | Event::ControllerPut { .. }
         | Event::ControllerDeleted { .. } => return None,
     };
-    let topology = before.network(old.topology.as_str())?.topology();
+    let topology = before.network(old.demand.topology.as_str())?.topology();
     Some(Past::of(old, topology, cause?, recorded.at, recorded.sequence).unwrap())
 }
 

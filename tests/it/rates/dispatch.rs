@@ -8,8 +8,8 @@ use kernel::event::Denial;
 use kernel::id::AllocationId;
 use kernel::path::Workspace;
 use kernel::scheduler::engine::{Dispatcher, GrantOutcome, ReportRejection, Urgency};
-use kernel::scheduler::flow_match::Endpoint;
 use kernel::scheduler::hysteresis::LeaseState;
+use kernel::scheduler::report::Endpoint;
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use kernel::scheduler::{DivisionPolicy, LEVELS, QosLevel, SchedulerSettings};
 use kernel::topology::LinkState;
@@ -72,14 +72,14 @@ impl World {
     /// Everything that the scheduler wants.
     fn settle(&mut self) {
         for _ in 0..20 {
-            let asks = self.dispatcher.moves();
+            let asks = self.dispatcher.next_commands();
             if asks.is_empty() {
-                return self.dispatcher.take_news(self.now).clear();
+                return self.dispatcher.take_changed(self.now).clear();
             }
             for ask in asks {
                 self.commands += 1;
                 let answer = self.carry_out(&ask.command);
-                self.dispatcher.learn(ask.asked, answer, &self.state, self.now);
+                self.dispatcher.apply_outcome(ask.asked, answer, &self.state, self.now);
             }
             let displaced = std::mem::take(&mut self.displaced);
             self.dispatcher.sync(&self.state, &displaced);
@@ -131,18 +131,19 @@ impl World {
                 assert!(rate.fallback <= rate.rate);
                 for to in &rate.destinations {
                     let allocation = self.state.allocation(to.allocation).unwrap();
-                    assert_eq!(allocation.bandwidth, to.rate);
-                    assert_eq!(allocation.aggregator, Some(name(id)));
-                    assert_eq!(allocation.class_type.at(), level);
+                    assert_eq!(allocation.demand.bandwidth, to.rate);
+                    assert_eq!(allocation.demand.attributes.aggregator, Some(name(id)));
+                    assert_eq!(allocation.demand.class_type.at(), level);
                     let topology = self.state.network("net").unwrap().topology();
-                    assert_eq!(topology.node(allocation.ingress).unwrap().name, view.metadata.node);
-                    assert_eq!(topology.node(allocation.egress).unwrap().name, to.node);
+                    assert_eq!(topology.node(allocation.demand.ingress).unwrap().name, view.metadata.node);
+                    assert_eq!(topology.node(allocation.demand.egress).unwrap().name, to.node);
                     told.push(to.allocation);
                 }
             }
         }
         told.sort();
-        let living = self.state.allocations_after(None).filter(|allocation| allocation.aggregator.is_some());
+        let living =
+            self.state.allocations_after(None).filter(|allocation| allocation.demand.attributes.aggregator.is_some());
         assert_eq!(told, living.map(|allocation| allocation.id).collect::<Vec<_>>());
     }
 }
@@ -252,7 +253,7 @@ fn reports_that_cannot_be_are_refused_and_change_nothing() {
     assert_eq!(world.commands, asked);
     world.check(&["ag"]);
     // Once it has gone, it may report from elsewhere.
-    world.dispatcher.silence(&name("ag"), &world.state, world.now);
+    world.dispatcher.on_disconnected(&name("ag"), &world.state, world.now);
     world.report("ag", Metadata { node: name("b"), topics: vec![], ..newer }).unwrap();
     world.check(&["ag"]);
 }
@@ -328,7 +329,11 @@ fn who_holds_a_little_too_much_lets_go_when_others_need_it() {
     let other = world.metadata("b", &[(2, 2_400_000, "y")]);
     world.report("b", other).unwrap();
     world.check(&["a", "b"]);
-    assert_eq!(world.state.allocations_after(None).next().unwrap().aggregator, Some(name("a")), "it was not preempted");
+    assert_eq!(
+        world.state.allocations_after(None).next().unwrap().demand.attributes.aggregator,
+        Some(name("a")),
+        "it was not preempted"
+    );
     assert!(world.rate("b", 2) >= 2_400_000, "{}", world.rate("b", 2));
     assert!(world.rate("a", 0) < held);
 }
@@ -368,7 +373,7 @@ fn after_a_restart_what_was_reserved_is_taken_up_or_let_go() {
         world.report(id, metadata).unwrap();
     }
     let mut manual = request("a", "b", 0, 5);
-    manual.aggregator = Some(name("two"));
+    manual.attributes.aggregator = Some(name("two"));
     world.carry_out(&Command::Allocate(Box::new(manual)));
     let before = world.rate("one", 0);
     let sequence = world.dispatcher.view(&name("one")).unwrap().rates.sequence;
@@ -383,7 +388,8 @@ fn after_a_restart_what_was_reserved_is_taken_up_or_let_go() {
     assert_eq!(world.state.allocation_count(), 3);
     world.pass(2_000);
     // What "two" had is let go; what somebody asked for in its name is not the scheduler's.
-    let left: Vec<_> = world.state.allocations_after(None).map(|allocation| allocation.bandwidth.as_bps()).collect();
+    let left: Vec<_> =
+        world.state.allocations_after(None).map(|allocation| allocation.demand.bandwidth.as_bps()).collect();
     assert_eq!(left, [5]);
 }
 
@@ -400,7 +406,7 @@ fn who_says_addresses_gets_allocations_for_those_packets() {
         world.check(&["ag"]);
         let held: Vec<_> = world.state.allocations_after(None).cloned().collect();
         assert_eq!(held.len(), 1, "what was for other packets is let go");
-        let flow = held[0].flow.as_deref().unwrap();
+        let flow = held[0].demand.attributes.flow.as_deref().unwrap();
         assert_eq!((flow.ip_proto, flow.l4_dst), (Some(6), Some(port)));
         assert_eq!(flow.ipv4_dst.unwrap().address, std::net::Ipv4Addr::new(10, 0, 0, 9));
         held[0].id
@@ -417,5 +423,5 @@ fn who_says_addresses_gets_allocations_for_those_packets() {
     world.report("ag", silent).unwrap();
     world.check(&["ag"]);
     assert_eq!((world.commands, world.state.allocation_count()), (asked + 2, 1));
-    assert_eq!(world.state.allocations_after(None).next().unwrap().flow, None);
+    assert_eq!(world.state.allocations_after(None).next().unwrap().demand.attributes.flow, None);
 }

@@ -78,14 +78,14 @@ proptest! {
             (Just(caps), flows(links))
         })
     ) {
-        let mut water = MaxMin::new(caps.iter().copied(), FINEST);
+        let mut max_min = MaxMin::new(caps.iter().copied(), FINEST);
         let placed: Vec<_> = flows.iter().map(|flow| {
             let path: Vec<_> = flow.path.iter().map(|link| LinkIx(u32::try_from(*link).unwrap())).collect();
-            water.add(&path, flow.weight, flow.demand_bps)
+            max_min.add(&path, flow.weight, flow.demand_bps)
         }).collect();
-        water.settle();
+        max_min.update();
         for ((ix, best), flow) in placed.into_iter().zip(fair_optimum(&caps, &flows)).zip(&flows) {
-            let given = water.rate_bps(ix) as f64;
+            let given = max_min.rate_bps(ix) as f64;
             prop_assert!((given - best).abs() <= 1.01, "{flow:?} has {given}, best is {best}");
         }
     }

@@ -87,7 +87,7 @@ impl Asked {
         for (link, stray) in (0..LINKS).map(LinkIx).zip(self.strays) {
             planner.set_stray(link, bandwidth(stray));
         }
-        planner.settle();
+        planner.update();
         planner
     }
 }
@@ -98,7 +98,7 @@ fn take(planner: &mut Planner, step: &Step) {
         Step::Remove(key) => planner.remove(*key),
         Step::Capacity(link, all) => planner.set_capacity(*link, *all),
         Step::Stray(link, stray) => planner.set_stray(*link, *stray),
-        Step::Settle => drop(planner.settle()),
+        Step::Settle => drop(planner.update()),
     }
 }
 
@@ -133,7 +133,7 @@ proptest! {
         for step in steps.iter().chain([&Step::Settle]) {
             asked.take(step);
             if let Step::Settle = step {
-                for change in planner.settle() {
+                for change in planner.update() {
                     told.insert(change.key, change.rate.rate.as_bps());
                 }
             } else {
@@ -220,7 +220,7 @@ proptest! {
         let before = planner.rate(*key).unwrap().rate;
         let demand = bandwidth(want.demand.as_bps().saturating_add(more));
         planner.put(*key, &way(*key), FlowDemand { demand, ..*want });
-        planner.settle();
+        planner.update();
         prop_assert!(planner.rate(*key).unwrap().rate >= before);
     }
 
@@ -247,30 +247,30 @@ proptest! {
     ) {
         let way = |at: usize| (0..LINKS).filter(|link| (at * 5 + 3) >> link & 1 == 1).map(LinkIx).collect::<Vec<_>>();
         let caps = [900_000, 1_000, 500_000, 70_000, 2_000_000, 0];
-        let mut water = MaxMin::new(caps, bits);
+        let mut max_min = MaxMin::new(caps, bits);
         let mut placed = BTreeMap::new();
         for (at, weight, demand) in steps {
             match placed.get(&at).copied() {
                 Some((ix, _, _)) if demand % 7 == 0 => {
-                    water.remove(ix);
+                    max_min.remove(ix);
                     placed.remove(&at);
                 }
                 Some((ix, weight, _)) => {
-                    water.set_demand(ix, demand);
+                    max_min.set_demand(ix, demand);
                     placed.insert(at, (ix, weight, demand));
                 }
-                None => drop(placed.insert(at, (water.add(&way(at), weight, demand), weight, demand))),
+                None => drop(placed.insert(at, (max_min.add(&way(at), weight, demand), weight, demand))),
             }
             if demand % 3 == 0 {
-                water.settle();
+                max_min.update();
             }
         }
-        water.settle();
+        max_min.update();
         let mut anew = MaxMin::new(caps, bits);
         let again: Vec<_> = placed.iter().map(|(at, (_, weight, demand))| anew.add(&way(*at), *weight, *demand)).collect();
-        anew.settle();
+        anew.update();
         for ((ix, _, _), other) in placed.values().zip(again) {
-            prop_assert_eq!(water.rate_bps(*ix), anew.rate_bps(other));
+            prop_assert_eq!(max_min.rate_bps(*ix), anew.rate_bps(other));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use api::aggregator::{AggregatorMetadata, AggregatorSubscriber, AggregatorTopic};
 use kernel::id::{Name, NameError};
-use kernel::scheduler::flow_match::Endpoint;
+use kernel::scheduler::report::Endpoint;
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use kernel::scheduler::{LEVELS, QosLevel};
 use kernel::units::{Bandwidth, Millis};

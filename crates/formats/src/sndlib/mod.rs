@@ -68,7 +68,7 @@ impl SndlibNetwork {
     }
 
     fn into_draft(mut self) -> Result<TopologyBuilder, ImportError> {
-        self.settle_coordinates();
+        self.resolve_coordinates();
         let places = self.unit_places();
         let direction = self.direction();
         for node in std::mem::take(&mut self.nodes) {
@@ -80,7 +80,7 @@ impl SndlibNetwork {
         Ok(self.draft)
     }
 
-    fn settle_coordinates(&mut self) {
+    fn resolve_coordinates(&mut self) {
         let given = |node: &&RawNode| !node.x.is_empty() || !node.y.is_empty();
         if self.coordinates == Coordinates::Unsaid
             && self.nodes.iter().filter(given).any(|node| geographic(&node.y, &node.x).is_none())

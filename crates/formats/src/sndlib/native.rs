@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn capacities_are_pre_installed_or_the_largest_module() {
         let text = SMALL.replace("L2 ( B A )", "L2 ( A B )");
-        let imported = read(&text).unwrap().settle(&ReadOptions::default()).unwrap();
+        let imported = read(&text).unwrap().build(&ReadOptions::default()).unwrap();
         let link = |name| imported.topology.link(imported.topology.link_named(name).unwrap()).unwrap();
         assert_eq!((link("L1").capacity.as_bps(), link("L1").capacity_from), (9_920_000_000, CapacitySource::Given));
         assert_eq!((link("L2").capacity.as_bps(), link("L2").capacity_from), (622_080_000, CapacitySource::Module));
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn both_ways_listed_means_directed_and_pixels_are_seen() {
         let text = SMALL.replace("8.5 47.25", "850 472").replace("unit = MBITPERSEC", "");
-        let imported = read(&text).unwrap().settle(&ReadOptions::default()).unwrap();
+        let imported = read(&text).unwrap().build(&ReadOptions::default()).unwrap();
         assert_eq!(imported.topology.link_count(), 2);
         assert_eq!(imported.report.warnings.len(), 2, "no unit, and directed");
         let (_, node) = imported.topology.nodes().next().unwrap();

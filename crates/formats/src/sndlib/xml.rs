@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn capacities_are_pre_installed_or_the_largest_module() {
-        let imported = read(SMALL).unwrap().settle(&ReadOptions::default()).unwrap();
+        let imported = read(SMALL).unwrap().build(&ReadOptions::default()).unwrap();
         let link = |name| imported.topology.link(imported.topology.link_named(name).unwrap()).unwrap();
         assert_eq!((link("L1").capacity.as_bps(), link("L1").capacity_from), (9_920_000_000, CapacitySource::Given));
         assert_eq!((link("L2").capacity.as_bps(), link("L2").capacity_from), (622_080_000, CapacitySource::Module));
@@ -132,6 +132,6 @@ mod tests {
         let error = read(&SMALL.replace("<link id=\"L2\">", "<link>")).err().unwrap();
         assert_eq!(error.line(), Some(7));
         let unended = read(&SMALL.replace("<target>B</target><pre", "<pre")).unwrap();
-        assert!(matches!(unended.settle(&ReadOptions::default()), Err(ImportError::UnknownNode { .. })));
+        assert!(matches!(unended.build(&ReadOptions::default()), Err(ImportError::UnknownNode { .. })));
     }
 }

@@ -1,6 +1,6 @@
 //! The generalised bandwidth allocation model, where the class is the priority. Each class has a private share, of which
 //! it lends a part to lower classes (high to low, HTL) and a part to higher ones (low to high, LTH); the two pools
-//! overlap. A class may always fill its own share, whoever borrowed it; beyond that it may borrow up to a limit that
+//! overlap. A class may always fill its own share, whichever class borrowed it; beyond that it may borrow up to a limit that
 //! follows the usage. A class at or under its share never yields. After Reale, Bezerra and Martins' G-BAM.
 
 use super::{Booked, Cause, LinkBounds, Slot, VictimOrder};
@@ -24,12 +24,12 @@ pub(super) fn limit(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
     plus.saturating_sub(excess.fold(0, u64::saturating_add))
 }
 
-/// How much more the class may have if others yield: up to its share or its limit, whichever is more.
+/// What the class may still have with victims: up to its share or its limit, whichever is more.
 pub(super) fn reach(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
     bounds.private[class].max(limit(bounds, used, class)).saturating_sub(used[class])
 }
 
-/// How much more the class may have with nobody yielding: as far as every borrower's limit stays above its usage.
+/// What the class may still have without victims: as long as every borrower's limit stays above its usage.
 pub(super) fn free(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
     let mut top = bounds.private[class].max(limit(bounds, used, class));
     for other in 0..bounds.classes {
@@ -75,8 +75,8 @@ fn over(bounds: &LinkBounds, used: &Booked, class: usize) -> bool {
 }
 
 /// Devolution (from classes above the asker) comes before preemption (from those below): it may make that unnecessary.
-/// Whoever is within its limit stays so while others leave, so that asking again after every removal is one pass.
-pub(super) fn next_to_yield(
+/// A class within its limit stays so while victims are taken out, so that a call after every removal is one pass.
+pub(super) fn next_victim(
     bounds: &LinkBounds,
     used: &Booked,
     asker: usize,
@@ -86,7 +86,7 @@ pub(super) fn next_to_yield(
     devolved.or_else(|| first_over(bounds, used, 0..asker, order).map(|slot| (slot, Cause::Preempted)))
 }
 
-pub(super) fn next_to_leave(bounds: &LinkBounds, used: &Booked, order: VictimOrder) -> Option<Slot> {
+pub(super) fn next_excess(bounds: &LinkBounds, used: &Booked, order: VictimOrder) -> Option<Slot> {
     first_over(bounds, used, 0..bounds.classes, order)
 }
 

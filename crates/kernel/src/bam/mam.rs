@@ -1,4 +1,4 @@
-//! The maximum allocation model: as a preset of G-BAM nobody lends anything; in its RFC 4125 form each class has its own
+//! The maximum allocation model: as a preset of G-BAM no class lends; in its RFC 4125 form each class has its own
 //! constraint, and TE-classes with a better priority preempt within it and within the aggregate.
 
 use super::{Booked, Cause, LinkBounds, Slot, Slots, VictimOrder, worst_held};
@@ -16,7 +16,7 @@ pub(super) fn unreserved(bounds: &LinkBounds, slots: &Slots, booked: &Booked, cl
 }
 
 /// The narrower constraint is mended first, since what leaves it also leaves the aggregate.
-pub(super) fn next_to_yield(
+pub(super) fn next_victim(
     bounds: &LinkBounds,
     slots: &Slots,
     booked: &Booked,
@@ -30,7 +30,7 @@ pub(super) fn next_to_yield(
 }
 
 /// Every class constraint, then the aggregate.
-pub(super) fn next_to_leave(bounds: &LinkBounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
+pub(super) fn next_excess(bounds: &LinkBounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
     (0..super::SLOTS)
         .find_map(|class| violated(bounds, slots, booked, class, None, order))
         .or_else(|| aggregate(bounds, slots, booked, None, order))

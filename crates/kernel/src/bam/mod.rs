@@ -1,9 +1,9 @@
-//! Bandwidth allocation models. One question: may this demand enter this link's book, and who yields?
+//! Bandwidth allocation models. One question: may this demand enter this link's book, and with which victims?
 //!
 //! A link's book counts what is booked in each [`Slot`]. Where the class type is the only priority, a slot is a class
 //! type and the four models are presets of G-BAM (`gbam`); where TE-classes are configured (RFC 4124), a slot is a
 //! TE-class and MAM and RDM take their RFC forms (`mam`, `rdm`). What must stay true: a book that held its model's
-//! bounds holds them after every admitted demand whose victims have left.
+//! bounds holds them after every admitted demand whose victims were taken out.
 
 mod atcs;
 mod gbam;
@@ -30,12 +30,12 @@ impl Slot {
     }
 }
 
-/// Which model.
+/// The four models.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ModelKind {
     /// Maximum allocation model, RFC 4125: each class has its own share and no more.
     Mam,
-    /// Russian dolls model, RFC 4127: a class may use what the classes above it leave, until they want it back.
+    /// Russian dolls model, RFC 4127: a class may use what the classes above it do not, until they take it back.
     Rdm,
     /// Generalised model: each class lends a configured part downwards and upwards.
     Gbam,
@@ -46,7 +46,7 @@ pub enum ModelKind {
 /// What one class type may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClassConfig {
-    /// Which class type.
+    /// The class type.
     pub class_type: ClassType,
     /// Its private share of the maximum reservable bandwidth; over all classes they sum to the whole.
     pub share: Share,
@@ -58,17 +58,17 @@ pub struct ClassConfig {
     pub overbooking: Overbooking,
 }
 
-/// The order in which classes yield.
+/// The order in which classes lose bandwidth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum VictimOrder {
-    /// Higher classes first: evicts least, since what a higher class gives back also counts for the lower ones.
+    /// Higher classes first: takes the fewest victims, since what a higher class gives back also counts for the lower.
     #[default]
     HighestFirst,
     /// Lower classes first, as the BAMSim simulator does.
     LowestFirst,
 }
 
-/// Why an LSP has to yield.
+/// Why an LSP loses its bandwidth to another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Cause {
     /// A higher class (or a better setup priority) takes back what was lent downwards.
@@ -90,35 +90,35 @@ pub struct Model {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ModelError {
     /// No class at all.
-    #[error("a bandwidth model needs at least one class")]
+    #[error("invalid bandwidth model: it needs at least one class")]
     NoClasses,
     /// One class type twice.
-    #[error("class type {0} is configured twice")]
+    #[error("invalid bandwidth model: class type {0} is configured twice")]
     DuplicateClass(ClassType),
     /// The shares do not make a whole.
-    #[error("the private shares sum to {sum_ppm} ppm, not {PPM}")]
+    #[error("invalid private shares: they sum to {sum_ppm} ppm, not {PPM}")]
     SharesNotWhole {
         /// Their sum.
         sum_ppm: u64,
     },
     /// Over eight TE-classes.
-    #[error("{count} TE-classes are more than the {SLOTS} there can be")]
+    #[error("invalid TE-classes: there are {count}, the limit is {SLOTS}")]
     TooManyTeClasses {
-        /// How many.
+        /// The number of TE-classes.
         count: usize,
     },
     /// One TE-class twice.
-    #[error("TE-class {0} is configured twice")]
+    #[error("invalid TE-classes: {0} is configured twice")]
     DuplicateTeClass(TeClass),
     /// A TE-class of a class type that has no configuration.
-    #[error("TE-class {0} names a class type that is not configured")]
+    #[error("invalid TE-classes: {0} names a class type that is not configured")]
     TeClassWithoutClass(TeClass),
     /// A class type without any TE-class, where TE-classes are used.
-    #[error("{0} has no TE-class, so that nothing could ever be reserved in it")]
+    #[error("invalid TE-classes: {0} has none, so that nothing could be reserved in it")]
     ClassWithoutTeClass(ClassType),
     /// TE-classes under a model in which the class alone is the priority, saying something else.
     #[error(
-        "under G-BAM and ATCS the class is the priority: each class has one TE-class, a higher class a better one; {0} is not so"
+        "invalid TE-classes: under G-BAM and ATCS each class has one TE-class, a higher class one of better priority, unlike {0}"
     )]
     TeClassesNotByClass(TeClass),
 }
@@ -270,7 +270,7 @@ fn preset(kind: ModelKind, classes: &mut [ClassConfig]) {
             class.high_to_low = high_to_low;
             class.low_to_high = low_to_high;
         }
-        // There is nobody below the lowest class to lend to, nor above the highest.
+        // No class is below the lowest to lend to, and none above the highest.
         if Some(class.class_type) == lowest {
             class.high_to_low = Share::NONE;
         }
@@ -386,7 +386,7 @@ impl LinkBounds {
         }
     }
 
-    /// How much more the slot may reserve if nobody has to yield.
+    /// The bandwidth that the slot may still reserve without victims, in bit/s.
     pub fn free_bps(&self, slots: &Slots, booked: &Booked, slot: Slot) -> u64 {
         let class = slots.class_at(slot.at());
         self.overbooking[class].reservable(match self.rule {
@@ -396,7 +396,8 @@ impl LinkBounds {
         })
     }
 
-    /// How much more the slot may reserve if everybody yields who has to: RFC 4124's unreserved bandwidth of the TE-class.
+    /// The bandwidth that the slot may still reserve with every victim that it may take, in bit/s: the unreserved bandwidth
+    /// of the TE-class (RFC 4124).
     pub fn reach_bps(&self, slots: &Slots, booked: &Booked, slot: Slot) -> u64 {
         let class = slots.class_at(slot.at());
         let priority = slots.priority(slot);
@@ -407,9 +408,9 @@ impl LinkBounds {
         })
     }
 
-    /// Who has to yield next so that the book holds, given that it already counts the demand of `asker`; `None` when it
-    /// holds. Ask again after every removal.
-    pub fn next_to_yield(
+    /// The slot of the next victim so that the book holds, given that it already counts the demand of `asker`; `None` when
+    /// it holds. To be called again after every removal.
+    pub fn next_victim(
         &self,
         slots: &Slots,
         booked: &Booked,
@@ -418,22 +419,23 @@ impl LinkBounds {
     ) -> Option<(Slot, Cause)> {
         let class = slots.class_at(asker.at());
         match self.rule {
-            BookRule::Loans => gbam::next_to_yield(self, booked, class, order),
-            BookRule::MaximumAllocation => mam::next_to_yield(self, slots, booked, class, slots.priority(asker), order),
-            BookRule::RussianDolls => rdm::next_to_yield(self, slots, booked, class, slots.priority(asker), order),
+            BookRule::Loans => gbam::next_victim(self, booked, class, order),
+            BookRule::MaximumAllocation => mam::next_victim(self, slots, booked, class, slots.priority(asker), order),
+            BookRule::RussianDolls => rdm::next_victim(self, slots, booked, class, slots.priority(asker), order),
         }
     }
 
-    /// Who has to leave next so that a book holds which was filled under other bounds; `None` when it holds.
-    pub fn next_to_leave(&self, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
+    /// The slot of the next allocation to take out so that a book holds that was filled under other bounds; `None` when it
+    /// holds.
+    pub fn next_excess(&self, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
         match self.rule {
-            BookRule::Loans => gbam::next_to_leave(self, booked, order),
-            BookRule::MaximumAllocation => mam::next_to_leave(self, slots, booked, order),
-            BookRule::RussianDolls => rdm::next_to_leave(self, slots, booked, order),
+            BookRule::Loans => gbam::next_excess(self, booked, order),
+            BookRule::MaximumAllocation => mam::next_excess(self, slots, booked, order),
+            BookRule::RussianDolls => rdm::next_excess(self, slots, booked, order),
         }
     }
 
-    /// Borrowed from and lent to others: what `class_type` has beyond its private share, and what of its share others use.
+    /// Borrowed and lent, in bit/s: what `class_type` has beyond its private share, and what of its share other classes use.
     pub fn loans_bps(&self, slots: &Slots, booked: &Booked, class_type: ClassType) -> (u64, u64) {
         let used = by_class(slots, booked);
         let own = used[class_type.at()];
@@ -441,7 +443,7 @@ impl LinkBounds {
         let borrowed = own.saturating_sub(private);
         let all_borrowed: u64 = (0..SLOTS).map(|c| used[c].saturating_sub(self.private[c])).sum();
         let spare: u64 = (0..SLOTS).map(|c| self.private[c].saturating_sub(used[c])).sum();
-        // Loans come out of all spare shares alike; who lent which bit is not recorded, so it is told in proportion.
+        // Loans come out of all spare shares alike; the lender of each bit is not recorded, so it is taken in proportion.
         let own_spare = private.saturating_sub(own);
         let lent = if spare == 0 {
             0

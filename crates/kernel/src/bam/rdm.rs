@@ -22,7 +22,7 @@ pub(super) fn unreserved(bounds: &LinkBounds, slots: &Slots, booked: &Booked, cl
 }
 
 /// The inner doll is mended first, since what leaves it also leaves the outer ones. Recomputed after every removal.
-pub(super) fn next_to_yield(
+pub(super) fn next_victim(
     bounds: &LinkBounds,
     slots: &Slots,
     booked: &Booked,
@@ -34,7 +34,7 @@ pub(super) fn next_to_yield(
     Some((slot, Cause::Preempted))
 }
 
-pub(super) fn next_to_leave(bounds: &LinkBounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
+pub(super) fn next_excess(bounds: &LinkBounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
     (0..SLOTS).rev().find_map(|w| violated(bounds, slots, booked, w, None, order))
 }
 

@@ -58,7 +58,7 @@ impl Bench {
         }
         self.booked[slot.at()] += bandwidth;
         let (mut devolved, mut preempted) = (vec![], vec![]);
-        while let Some((victim, cause)) = self.bounds.next_to_yield(&slots, &self.booked, slot, self.order) {
+        while let Some((victim, cause)) = self.bounds.next_victim(&slots, &self.booked, slot, self.order) {
             let newest = self.lsps.iter().rposition(|(_, held, _)| *held == victim).expect("a victim to take");
             let (name, _, bandwidth) = self.lsps.remove(newest);
             self.booked[victim.at()] -= bandwidth;
@@ -452,8 +452,8 @@ proptest! {
         for slot in order {
             used[slot.at()] = booked[slot.at()].min(one.free_bps(preset.slots(), &used, slot));
         }
-        prop_assert!(one.next_to_leave(preset.slots(), &used, VictimOrder::HighestFirst).is_none());
-        prop_assert!(other.next_to_leave(rfc.slots(), &used, VictimOrder::HighestFirst).is_none());
+        prop_assert!(one.next_excess(preset.slots(), &used, VictimOrder::HighestFirst).is_none());
+        prop_assert!(other.next_excess(rfc.slots(), &used, VictimOrder::HighestFirst).is_none());
         for slot in preset.slots().iter() {
             prop_assert_eq!(one.reach_bps(preset.slots(), &used, slot), other.reach_bps(rfc.slots(), &used, slot));
             prop_assert_eq!(one.free_bps(preset.slots(), &used, slot), other.free_bps(rfc.slots(), &used, slot));

@@ -1,17 +1,18 @@
-//! Admission: a path for a demand, and who yields for it. First a path that disturbs nobody; then one on which others
-//! yield; else the denial says which links lack how much. Nothing is decided on one link of a path before all can take it.
+//! Admission: a path for a demand, and the victims it takes. First a path with free bandwidth; then one on which other
+//! allocations are preempted or devolved; else the denial names the links that lack bandwidth. No victim is decided before
+//! every link of the path can take the demand.
 
 use std::sync::Arc;
 
-use super::preemption::{self, DisplacedAllocation};
-use super::{living, resolve};
-use crate::allocation::{Allocation, LspState};
-use crate::bam::Slot;
+use super::path_query::{fewest_hops, path_query};
+use super::preemption::{fates_of_victims, make_room};
+use super::resolve::{self, Priorities};
+use crate::allocation::{Allocation, Demand, LspState};
 use crate::command::{NamedConstraints, Request};
-use crate::event::{Binding, Demand, Denial, Displaced, Event, PathObstacle};
+use crate::event::{Binding, Denial, Displaced, Event, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
 use crate::ledger::{LedgerDraft, LedgerEntry};
-use crate::path::{self, Constraints, Links, Metric, Query, Reason, WEIGHT_ONE, Workspace};
+use crate::path::{self, Links, Metric, Query, Reason, WEIGHT_ONE, Workspace};
 use crate::policy::{PathChoice, Policy};
 use crate::refusal::Refusal;
 use crate::state::{ALLOCATIONS_MAX, Network, State};
@@ -28,31 +29,33 @@ pub(super) fn allocate(
     }
     let (name, network) =
         resolve::network_between(state, request.topology.as_ref(), &request.ingress, &request.egress)?;
-    if request.expires_at.is_some_and(|at| at <= now) {
+    if request.attributes.expires_at.is_some_and(|at| at <= now) {
         return Err(Refusal::AlreadyExpired);
     }
     let ingress = resolve::node(&network.topology, name, "ingress", &request.ingress)?;
-    let standing = resolve::standing(network, name, request.class_type, request.setup_priority, request.hold_priority)?;
+    let priorities =
+        resolve::priorities(network, name, request.class_type, request.setup_priority, request.hold_priority)?;
     let demand = Demand {
-        of: None,
         topology: name.clone(),
         ingress,
         egress: resolve::node(&network.topology, name, "egress", &request.egress)?,
         class_type: request.class_type,
-        setup_priority: standing.setup,
-        hold_priority: standing.hold,
+        setup_priority: priorities.setup,
+        hold_priority: priorities.hold,
         bandwidth: request.bandwidth,
-        aggregator: request.aggregator.clone(),
-        expires_at: request.expires_at,
         constraints: resolve::constraints(&request.constraints, &network.topology, name, ingress)?,
-        flow: request.flow.clone(),
+        attributes: request.attributes.clone(),
     };
     check(&demand, network)?;
     let id = AllocationId(state.sequence().next().0);
-    let asker = Requester { id, asks_in: standing.asks_in, held_in: standing.held_in };
-    Ok(match admit(state, network, &demand, asker, None, workspace) {
-        Ok((path, displaced)) => Event::Admitted { allocation: Arc::new(allocation(demand, id, path, now)), displaced },
-        Err(denial) => Event::Denied { demand: Box::new(demand), denial },
+    let admission = Admission { state, network, id, demand: &demand, priorities };
+    Ok(match admission.of_new(workspace) {
+        Ok((path, displaced)) => {
+            let state = LspState::Active;
+            let allocation = Allocation { id, demand, path, state, created_at: now, updated_at: now };
+            Event::Admitted { allocation: Arc::new(allocation), displaced }
+        }
+        Err(denial) => Event::Denied { of: None, demand: Box::new(demand), denial },
     })
 }
 
@@ -66,39 +69,25 @@ pub(super) fn resize(
     now: Millis,
     workspace: &mut Workspace,
 ) -> Result<Event, Refusal> {
-    let old = living(state, id)?;
-    let (name, network) = resolve::network(state, Some(&old.topology))?;
-    let constraints = match constraints {
-        Some(named) => resolve::constraints(named, &network.topology, name, old.ingress)?,
-        None => old.constraints.clone(),
-    };
-    let demand = Demand {
-        of: Some(id),
-        topology: name.clone(),
-        ingress: old.ingress,
-        egress: old.egress,
-        class_type: old.class_type,
-        setup_priority: old.setup_priority,
-        hold_priority: old.hold_priority,
-        bandwidth: bandwidth.unwrap_or(old.bandwidth),
-        aggregator: old.aggregator.clone(),
-        expires_at: old.expires_at,
-        constraints,
-        flow: old.flow.clone(),
-    };
+    let old = resolve::allocation(state, id)?;
+    let (name, network) = resolve::network(state, Some(&old.demand.topology))?;
+    let mut demand = old.demand.clone();
+    if let Some(bandwidth) = bandwidth {
+        demand.bandwidth = bandwidth;
+    }
+    if let Some(named) = constraints {
+        demand.constraints = resolve::constraints(named, &network.topology, name, demand.ingress)?;
+    }
     check(&demand, network)?;
-    let standing = resolve::standing(network, name, old.class_type, Some(old.setup_priority), Some(old.hold_priority))?;
-    let asker = Requester { id, asks_in: standing.asks_in, held_in: standing.held_in };
-    Ok(match admit(state, network, &demand, asker, Some(old), workspace) {
+    let (setup, hold) = (demand.setup_priority, demand.hold_priority);
+    let priorities = resolve::priorities(network, name, demand.class_type, Some(setup), Some(hold))?;
+    let admission = Admission { state, network, id, demand: &demand, priorities };
+    Ok(match admission.in_place_of(old, workspace) {
         Ok((path, displaced)) => {
-            let mut changed = Allocation::clone(old);
-            changed.bandwidth = demand.bandwidth;
-            changed.constraints = demand.constraints;
-            changed.path = path;
-            changed.updated_at = now;
+            let changed = Allocation { demand, path, updated_at: now, ..Allocation::clone(old) };
             Event::Resized { allocation: Arc::new(changed), displaced }
         }
-        Err(denial) => Event::Denied { demand: Box::new(demand), denial },
+        Err(denial) => Event::Denied { of: Some(id), demand: Box::new(demand), denial },
     })
 }
 
@@ -114,162 +103,98 @@ fn check(demand: &Demand, network: &Network) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn allocation(demand: Demand, id: AllocationId, path: Arc<[LinkIx]>, now: Millis) -> Allocation {
-    Allocation {
-        id,
-        topology: demand.topology,
-        ingress: demand.ingress,
-        egress: demand.egress,
-        class_type: demand.class_type,
-        setup_priority: demand.setup_priority,
-        hold_priority: demand.hold_priority,
-        bandwidth: demand.bandwidth,
-        aggregator: demand.aggregator,
-        expires_at: demand.expires_at,
-        constraints: demand.constraints,
-        flow: demand.flow,
-        path,
-        state: LspState::Active,
-        created_at: now,
-        updated_at: now,
-    }
+/// A demand before the books of its network.
+struct Admission<'a> {
+    state: &'a State,
+    network: &'a Network,
+    id: AllocationId,
+    demand: &'a Demand,
+    priorities: Priorities,
 }
 
-/// Who asks, and in which columns of the books.
-#[derive(Clone, Copy)]
-pub(super) struct Requester {
-    pub(super) id: AllocationId,
-    pub(super) asks_in: Slot,
-    pub(super) held_in: Slot,
-}
+type PathAndFates = (Arc<[LinkIx]>, Vec<Displaced>);
 
-type Admission = (Arc<[LinkIx]>, Vec<Displaced>);
-
-fn admit(
-    state: &State,
-    network: &Network,
-    demand: &Demand,
-    asker: Requester,
-    old: Option<&Arc<Allocation>>,
-    workspace: &mut Workspace,
-) -> Result<Admission, Denial> {
-    let policy = &network.model.policy;
-    let unconstrained = Constraints::default();
-    let constraints = demand.constraints.as_deref().unwrap_or(&unconstrained);
-    let query = Query {
-        ingress: demand.ingress,
-        egress: demand.egress,
-        bandwidth_bps: demand.bandwidth.as_bps(),
-        metric: metric(policy, constraints),
-        constraints,
-    };
-    let Some(old) = old else {
-        // The common case first, on the ledger itself: somebody new for whom nobody has to yield.
-        if policy.path_choice == PathChoice::AvoidVictims {
-            let free = network.ledger.free(asker.asks_in);
+impl Admission<'_> {
+    fn of_new(&self, workspace: &mut Workspace) -> Result<PathAndFates, Denial> {
+        let (network, setup_slot) = (self.network, self.priorities.setup_slot);
+        let query = path_query(&network.model.policy, self.demand);
+        // The common case first, on the ledger itself: a demand that needs no victim.
+        if network.model.policy.path_choice == PathChoice::AvoidVictims {
+            let free = network.ledger.free(setup_slot);
             if let Ok(found) = path::shortest(&network.graph, &free, &query, workspace) {
-                affordable(network, policy, &query, &free, &found.links, workspace)?;
+                check_price(network, &query, &free, &found.links, workspace)?;
                 return Ok((found.links.into(), vec![]));
             }
         }
-        let reach = network.ledger.reach(asker.asks_in);
+        let reach = network.ledger.reach(setup_slot);
         let Ok(found) = path::shortest(&network.graph, &reach, &query, workspace) else {
-            return Err(why(network, &reach, &query, workspace));
+            return Err(denial(network, &reach, &query, workspace));
         };
-        affordable(network, policy, &query, &reach, &found.links, workspace)?;
-        return with_victims(state, network, LedgerDraft::new(&network.ledger), demand, asker, found.links, workspace);
-    };
-
-    let mut draft = LedgerDraft::new(&network.ledger);
-    if let Some(entry) = network.entry_of(old) {
-        draft.leave(&entry);
+        check_price(network, &query, &reach, &found.links, workspace)?;
+        self.with_victims(LedgerDraft::new(&network.ledger), found.links, workspace)
     }
-    let same_route = old.constraints == demand.constraints;
-    if same_route && keeps_path(&draft, demand, asker, old) {
-        return Ok((Arc::clone(&old.path), vec![]));
-    }
-    let found = path::shortest(&network.graph, &draft.free(asker.asks_in), &query, workspace);
-    if let Ok(found) = found {
-        return Ok((found.links.into(), vec![]));
-    }
-    let found = path::shortest(&network.graph, &draft.reach(asker.asks_in), &query, workspace);
-    match found {
-        Ok(found) => with_victims(state, network, draft, demand, asker, found.links, workspace),
-        Err(_) => Err(why(network, &draft.reach(asker.asks_in), &query, workspace)),
-    }
-}
 
-/// Less than before always has room where it is; more has, if every link of the path has.
-fn keeps_path(draft: &LedgerDraft<'_>, demand: &Demand, asker: Requester, old: &Allocation) -> bool {
-    demand.bandwidth <= old.bandwidth
-        || old.path.iter().all(|link| demand.bandwidth.as_bps() <= draft.free_bps(*link, asker.asks_in))
-}
-
-fn with_victims(
-    state: &State,
-    network: &Network,
-    mut draft: LedgerDraft<'_>,
-    demand: &Demand,
-    asker: Requester,
-    links: Vec<LinkIx>,
-    workspace: &mut Workspace,
-) -> Result<Admission, Denial> {
-    let path: Arc<[LinkIx]> = links.into();
-    let entry = LedgerEntry { id: asker.id, slot: asker.held_in, bandwidth: demand.bandwidth, path: Arc::clone(&path) };
-    let leavers = make_room(&|id| state.allocation(id), network, &mut draft, &entry, asker.asks_in)?;
-    Ok((path, preemption::settle(network, &mut draft, leavers, workspace)))
-}
-
-/// Where allocations are found in the numbers of the topology that is decided about: the state, or a new revision's.
-pub(super) type AllocationLookup<'a, 'b> = &'b dyn Fn(AllocationId) -> Option<&'a Arc<Allocation>>;
-
-/// Books the entry link by link; on each, who has to yield leaves all its links at once before the next is looked at.
-pub(super) fn make_room<'a>(
-    find: AllocationLookup<'a, '_>,
-    network: &Network,
-    draft: &mut LedgerDraft<'_>,
-    entry: &LedgerEntry,
-    asks_in: Slot,
-) -> Result<Vec<DisplacedAllocation>, Denial> {
-    let mut leavers = vec![];
-    for link in entry.path.iter() {
-        draft.enter_on(*link, entry);
-        while let Some((victim, cause)) = draft.next_victim(*link, asks_in, network.model.policy.victim_order) {
-            let victim = victim.and_then(find);
-            let known = victim.and_then(|victim| Some((victim, network.entry_of(victim)?)));
-            let Some((victim, entry)) = known else { return Err(Denial::NoPath(PathObstacle::SearchLimit)) };
+    fn in_place_of(&self, old: &Allocation, workspace: &mut Workspace) -> Result<PathAndFates, Denial> {
+        let (network, setup_slot) = (self.network, self.priorities.setup_slot);
+        let query = path_query(&network.model.policy, self.demand);
+        let mut draft = LedgerDraft::new(&network.ledger);
+        if let Some(entry) = network.entry_of(old) {
             draft.leave(&entry);
-            leavers.push(DisplacedAllocation::yielding(victim, cause));
+        }
+        if old.demand.constraints == self.demand.constraints && self.fits_on_path_of(old, &draft) {
+            return Ok((Arc::clone(&old.path), vec![]));
+        }
+        let found = path::shortest(&network.graph, &draft.free(setup_slot), &query, workspace);
+        if let Ok(found) = found {
+            return Ok((found.links.into(), vec![]));
+        }
+        let found = path::shortest(&network.graph, &draft.reach(setup_slot), &query, workspace);
+        match found {
+            Ok(found) => self.with_victims(draft, found.links, workspace),
+            Err(_) => Err(denial(network, &draft.reach(setup_slot), &query, workspace)),
         }
     }
-    Ok(leavers)
-}
 
-/// What a path minimises: the policy of fewest hops overrules, else the request says, else the topology's policy.
-pub fn metric(policy: &Policy, constraints: &Constraints) -> Metric {
-    match policy.path_choice {
-        PathChoice::FewestHops => Metric::Hops,
-        PathChoice::AvoidVictims => constraints.metric.unwrap_or(policy.path_metric),
+    /// Less bandwidth than before always fits where it is; more does, if every link of the path has it free.
+    fn fits_on_path_of(&self, old: &Allocation, draft: &LedgerDraft<'_>) -> bool {
+        let is_free =
+            |link: &LinkIx| self.demand.bandwidth.as_bps() <= draft.free_bps(*link, self.priorities.setup_slot);
+        self.demand.bandwidth <= old.demand.bandwidth || old.path.iter().all(is_free)
+    }
+
+    fn with_victims(
+        &self,
+        mut draft: LedgerDraft<'_>,
+        links: Vec<LinkIx>,
+        workspace: &mut Workspace,
+    ) -> Result<PathAndFates, Denial> {
+        let path: Arc<[LinkIx]> = links.into();
+        let entry = LedgerEntry {
+            id: self.id,
+            slot: self.priorities.hold_slot,
+            bandwidth: self.demand.bandwidth,
+            path: Arc::clone(&path),
+        };
+        let find = |id| self.state.allocation(id);
+        let victims = make_room(&find, self.network, &mut draft, &entry, self.priorities.setup_slot)?;
+        Ok((path, fates_of_victims(self.network, &mut draft, victims, workspace)))
     }
 }
 
 /// Admission by price: under overload a path may cost no more than so many empty links for each of the hops it has to
-/// make at least. Scaled by hops, so that long ways are not refused for being long.
-fn affordable(
+/// make at least. Scaled by hops, so that long paths are not refused for being long.
+fn check_price(
     network: &Network,
-    policy: &Policy,
     query: &Query<'_>,
     links: &impl Links,
     path: &[LinkIx],
     workspace: &mut Workspace,
 ) -> Result<(), Denial> {
-    let Some(limit_percent) = policy.refuse_above_percent else { return Ok(()) };
+    let Policy { refuse_above_percent: Some(limit_percent), .. } = network.model.policy else { return Ok(()) };
     if query.metric != Metric::Congestion {
         return Ok(());
     }
-    let unconstrained = Constraints::default();
-    let shortest = Query { metric: Metric::Hops, constraints: &unconstrained, ..*query };
-    let Ok(shortest) = path::shortest(&network.graph, &Empty, &shortest, workspace) else { return Ok(()) };
+    let Ok(shortest) = path::shortest(&network.graph, &Empty, &fewest_hops(query), workspace) else { return Ok(()) };
     let fewest = u64::try_from(shortest.links.len()).unwrap_or(u64::MAX).max(1);
     let cost: u64 = path.iter().map(|link| u64::from(links.weight(*link))).sum();
     let cost_percent = cost.saturating_mul(100) / u64::from(WEIGHT_ONE) / fewest;
@@ -296,7 +221,7 @@ impl Links for Empty {
     }
 }
 
-fn why(network: &Network, links: &impl Links, query: &Query<'_>, workspace: &mut Workspace) -> Denial {
+fn denial(network: &Network, links: &impl Links, query: &Query<'_>, workspace: &mut Workspace) -> Denial {
     Denial::from(path::explain(&network.graph, links, query, workspace))
 }
 

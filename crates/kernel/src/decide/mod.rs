@@ -1,30 +1,30 @@
-//! Every policy `if`. `decide` looks at the state and says what happens; it changes nothing. One command, one event.
+//! Every policy `if`. [`decide`] reads the state and answers with the event that a command causes; it changes nothing. One
+//! command, one event.
 
 mod admit;
-mod controller;
-mod preemption;
 mod network;
+mod controller;
+mod restoration;
+mod preemption;
+mod path_query;
 mod resolve;
-
-use std::sync::Arc;
 
 use super::command::Command;
 use super::event::Event;
-use super::id::AllocationId;
 use super::path::Workspace;
 use super::refusal::Refusal;
 use super::state::State;
 use super::units::Millis;
 
-pub use admit::metric as path_metric;
+pub use path_query::path_metric;
 pub use resolve::{
     constraints as resolve_constraints, network as resolve_network, network_between as resolve_network_between,
 };
 
-/// The most allocations that one event ends for having come to their time.
+/// The most allocations that one event lets expire.
 pub const EXPIRED_AT_ONCE_MAX: usize = 1_000;
 
-/// What happens if `command` is carried out at `now`. The workspace is scratch: it never changes the answer.
+/// The event that `command` causes at `now`. The workspace is scratch memory of the path search and never changes the answer.
 ///
 /// # Errors
 /// The command is impossible, stale or at a limit; nothing is recorded.
@@ -44,17 +44,13 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         Command::Resize { id, bandwidth, constraints } => {
             admit::resize(state, *id, *bandwidth, constraints.as_deref(), now, workspace)
         }
-        Command::Release { id } => living(state, *id).map(|_| Event::Released { id: *id }),
+        Command::Release { id } => resolve::allocation(state, *id).map(|_| Event::Released { id: *id }),
         Command::Expire => expire(state, now),
         Command::PutController { name, driver, address, topology } => {
             controller::put(state, name, *driver, address.as_ref(), topology)
         }
         Command::DeleteController { name } => controller::delete(state, name),
     }
-}
-
-fn living(state: &State, id: AllocationId) -> Result<&Arc<super::allocation::Allocation>, Refusal> {
-    state.allocation(id).ok_or(Refusal::UnknownAllocation(id))
 }
 
 fn expire(state: &State, now: Millis) -> Result<Event, Refusal> {

@@ -1,13 +1,15 @@
-//! Changes of what the network is: topologies, bandwidth models, links. Each says who has to leave and where they go.
+//! Changes of the network itself: topologies, bandwidth models, links. Each names the allocations that it displaces and
+//! their fates.
 
 use std::sync::Arc;
 
-use super::preemption::{self, DisplacedAllocation};
+use super::preemption::{DisplacedAllocation, best_first, book_free_path, fates_of_victims};
 use super::resolve;
+use super::restoration::restore;
 use crate::allocation::Allocation;
 use crate::bam::Cause;
 use crate::command::{Expected, LinkChange, ModelChange, OnMisfit};
-use crate::event::{Displaced, DisplacedBy, Event, Fate};
+use crate::event::{Displaced, DisplacedBy, Event};
 use crate::id::{AllocationId, LinkIx, Name, Sequence};
 use crate::ledger::LedgerDraft;
 use crate::path::{Graph, Workspace};
@@ -44,7 +46,8 @@ pub(super) fn put_topology(
     Ok(put(displaced))
 }
 
-/// Who keeps their path is booked in the new revision's books; who cannot, or finds them overfull, has to leave.
+/// An allocation whose path is still there is booked in the new revision's books; one whose path is not, or is overfull,
+/// is restored or fails.
 fn into_new_revision(
     state: &State,
     name: &Name,
@@ -57,37 +60,31 @@ fn into_new_revision(
     }
     let translation = Translation::between(&old.topology, topology);
     let mut new = Network::new(Arc::clone(topology), Arc::new(Graph::new(topology)), Arc::clone(&old.model));
-    let (mut homeless, mut lost, mut moved) = (vec![], vec![], vec![]);
+    let (mut broken, mut lost, mut moved) = (vec![], vec![], vec![]);
     for allocation in living_in(state, name) {
         match translation.allocation(allocation) {
-            Some(kept) if stands(&kept, topology) => {
+            Some(kept) if path_is_up(&kept, topology) => {
                 if let Some(entry) = new.entry_of(&kept) {
                     new.ledger.enter(&entry);
                 }
                 moved.push(Arc::new(kept));
             }
-            Some(kept) => homeless.push(DisplacedAllocation { allocation: Arc::new(kept), cause: DisplacedBy::Link }),
+            Some(kept) => broken.push(DisplacedAllocation::new(&Arc::new(kept), DisplacedBy::Link)),
             None => match translation.ends_of(allocation) {
-                Some(pathless) => {
-                    homeless.push(DisplacedAllocation { allocation: Arc::new(pathless), cause: DisplacedBy::Link })
-                }
-                None => lost.push(over(allocation.id)),
+                Some(pathless) => broken.push(DisplacedAllocation::new(&Arc::new(pathless), DisplacedBy::Link)),
+                None => lost.push(DisplacedAllocation::new(allocation, DisplacedBy::Link).ended()),
             },
         }
     }
     let find = |id: AllocationId| moved.binary_search_by_key(&id, |kept| kept.id).ok().and_then(|at| moved.get(at));
     let mut draft = LedgerDraft::new(&new.ledger);
-    homeless.extend(squeeze(&new, &mut draft, all_links(topology), DisplacedBy::Link, find));
-    let mut displaced = preemption::restore(&find, &new, &mut draft, homeless, workspace);
+    broken.extend(displace_excess(&new, &mut draft, all_links(topology), DisplacedBy::Link, find));
+    let mut displaced = restore(&find, &new, &mut draft, broken, workspace);
     displaced.extend(lost);
     displaced
 }
 
-fn over(id: AllocationId) -> Displaced {
-    Displaced { id, cause: DisplacedBy::Link, fate: Fate::Ended(crate::allocation::EndCause::Failed) }
-}
-
-fn stands(allocation: &Allocation, topology: &Topology) -> bool {
+fn path_is_up(allocation: &Allocation, topology: &Topology) -> bool {
     allocation.path.iter().all(|link| topology.link(*link).is_some_and(|link| link.state != LinkState::Down))
 }
 
@@ -116,7 +113,10 @@ pub(super) fn set_model(
     let mut new = Network::new(Arc::clone(&old.topology), Arc::clone(&old.graph), Arc::clone(model));
     let mut orphans = vec![];
     for allocation in living_in(state, topology) {
-        match (new.entry_of(allocation), model.model.slot(allocation.class_type, allocation.setup_priority)) {
+        match (
+            new.entry_of(allocation),
+            model.model.slot(allocation.demand.class_type, allocation.demand.setup_priority),
+        ) {
             (Some(entry), Some(_)) => new.ledger.enter(&entry),
             _ => orphans.push(allocation.id),
         }
@@ -127,13 +127,14 @@ pub(super) fn set_model(
     let displaced = match switch {
         ModelChange::Soft => vec![],
         ModelChange::Hard => {
-            let cause = DisplacedBy::Yielding(Cause::Preempted);
+            let cause = DisplacedBy::Contention(Cause::Preempted);
             let mut draft = LedgerDraft::new(&new.ledger);
-            let mut leavers = squeeze(&new, &mut draft, all_links(&old.topology), cause, |id| state.allocation(id));
-            for leaver in &mut leavers {
-                leaver.cause = DisplacedBy::Yielding(loan_called_in(old, model, &leaver.allocation));
+            let find = |id| state.allocation(id);
+            let mut victims = displace_excess(&new, &mut draft, all_links(&old.topology), cause, find);
+            for victim in &mut victims {
+                victim.cause = DisplacedBy::Contention(loan_called_in(old, model, &victim.allocation));
             }
-            preemption::settle(&new, &mut draft, leavers, workspace)
+            fates_of_victims(&new, &mut draft, victims, workspace)
         }
     };
     Ok(Event::ModelSet { topology: topology.clone(), model: Arc::clone(model), displaced })
@@ -143,7 +144,7 @@ pub(super) fn set_model(
 /// may no longer, else one from above (preemption). After the authors' hard switch: first LTH, then HTL.
 fn loan_called_in(old: &Network, new: &BandwidthModel, allocation: &Allocation) -> Cause {
     let lent_up = |model: &BandwidthModel| -> u32 {
-        let below = model.model.classes().iter().filter(|class| class.class_type < allocation.class_type);
+        let below = model.model.classes().iter().filter(|class| class.class_type < allocation.demand.class_type);
         below.map(|class| class.low_to_high.as_ppm()).sum()
     };
     if lent_up(new) < lent_up(&old.model) { Cause::Devolved } else { Cause::Preempted }
@@ -179,12 +180,12 @@ pub(super) fn change_link(
     }
     let mut broken = vec![];
     for (ix, _) in links.iter().filter(|(_, link)| link.state == LinkState::Down) {
-        leave_link(state, network, &mut draft, *ix, &mut broken);
+        displace_all(state, network, &mut draft, *ix, &mut broken);
     }
-    let squeezed =
-        squeeze(network, &mut draft, links.iter().map(|(ix, _)| *ix), DisplacedBy::Link, |id| state.allocation(id));
-    broken.extend(squeezed);
-    let mut displaced = preemption::restore(&|id| state.allocation(id), network, &mut draft, broken, workspace);
+    let find = |id| state.allocation(id);
+    let changed = links.iter().map(|(ix, _)| *ix);
+    broken.extend(displace_excess(network, &mut draft, changed, DisplacedBy::Link, find));
+    let mut displaced = restore(&find, network, &mut draft, broken, workspace);
     let mut stranded = vec![];
     for (ix, _) in links.iter().filter(|(_, link)| link.state == LinkState::Maintenance) {
         drain(state, network, &mut draft, *ix, workspace, &mut displaced, &mut stranded);
@@ -228,24 +229,25 @@ fn in_proportion((reservable, capacity): (Bandwidth, Bandwidth), new: Bandwidth)
     Bandwidth::saturating_from_bps(u64::try_from(wide).unwrap_or(u64::MAX))
 }
 
-fn leave_link(
+/// Takes every allocation off a link.
+fn displace_all(
     state: &State,
     network: &Network,
     draft: &mut LedgerDraft<'_>,
     ix: LinkIx,
-    leavers: &mut Vec<DisplacedAllocation>,
+    broken: &mut Vec<DisplacedAllocation>,
 ) {
     let mut on_it: Vec<AllocationId> = network.ledger.on_link(ix).filter(|id| !draft.is_gone(*id)).collect();
     on_it.sort_unstable();
     for allocation in on_it.into_iter().filter_map(|id| state.allocation(id)) {
         if let Some(entry) = network.entry_of(allocation) {
             draft.leave(&entry);
-            leavers.push(DisplacedAllocation { allocation: Arc::clone(allocation), cause: DisplacedBy::Link });
+            broken.push(DisplacedAllocation::new(allocation, DisplacedBy::Link));
         }
     }
 }
 
-/// Moves off a link in maintenance whoever has somewhere to go; the others stay, and are named.
+/// Reroutes every allocation on a link in maintenance that has another path; one without stays, and is named.
 fn drain(
     state: &State,
     network: &Network,
@@ -256,17 +258,14 @@ fn drain(
     stranded: &mut Vec<AllocationId>,
 ) {
     let on_it = network.ledger.on_link(ix).filter(|id| !draft.is_gone(*id)).filter_map(|id| state.allocation(id));
-    let mut guests: Vec<DisplacedAllocation> = on_it
-        .map(|allocation| DisplacedAllocation { allocation: Arc::clone(allocation), cause: DisplacedBy::Link })
-        .collect();
-    preemption::best_first(network, &mut guests);
-    for guest in guests {
-        let Some(entry) = network.entry_of(&guest.allocation) else { continue };
+    let mut drained: Vec<DisplacedAllocation> =
+        on_it.map(|allocation| DisplacedAllocation::new(allocation, DisplacedBy::Link)).collect();
+    best_first(network, &mut drained);
+    for one in drained {
+        let Some(entry) = network.entry_of(&one.allocation) else { continue };
         draft.leave(&entry);
-        match preemption::elsewhere(network, draft, &guest, workspace) {
-            Some(way) => {
-                displaced.push(Displaced { id: entry.id, cause: guest.cause, fate: Fate::Rerouted(way) });
-            }
+        match book_free_path(network, draft, &one.allocation, workspace) {
+            Some(path) => displaced.push(one.rerouted(path)),
             None => {
                 draft.enter(&entry);
                 stranded.push(entry.id);
@@ -275,28 +274,28 @@ fn drain(
     }
 }
 
-/// Takes the newest off every overfull link until all books hold.
-fn squeeze<'a>(
+/// Takes the newest allocations off every overfull link until all books hold.
+fn displace_excess<'a>(
     network: &Network,
     draft: &mut LedgerDraft<'_>,
     links: impl Iterator<Item = LinkIx>,
     cause: DisplacedBy,
     find: impl Fn(AllocationId) -> Option<&'a Arc<Allocation>>,
 ) -> Vec<DisplacedAllocation> {
-    let mut leavers = vec![];
+    let mut displaced = vec![];
     for link in links {
-        while let Some(Some(id)) = draft.next_to_leave(link, network.model.policy.victim_order) {
+        while let Some(Some(id)) = draft.next_excess(link, network.model.policy.victim_order) {
             let Some(allocation) = find(id) else { break };
             let Some(entry) = network.entry_of(allocation) else { break };
             draft.leave(&entry);
-            leavers.push(DisplacedAllocation { allocation: Arc::clone(allocation), cause });
+            displaced.push(DisplacedAllocation::new(allocation, cause));
         }
     }
-    leavers
+    displaced
 }
 
 fn living_in<'a>(state: &'a State, name: &'a Name) -> impl Iterator<Item = &'a Arc<Allocation>> {
-    state.allocations_after(None).filter(move |allocation| allocation.topology == *name)
+    state.allocations_after(None).filter(move |allocation| allocation.demand.topology == *name)
 }
 
 fn all_links(topology: &Topology) -> impl Iterator<Item = LinkIx> + '_ {

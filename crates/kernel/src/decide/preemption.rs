@@ -1,19 +1,23 @@
-//! What becomes of those who have to leave: best first, each is offered another path that disturbs nobody; who finds none
-//! is over. An LSP whose link broke may besides make others yield, as any demand of its class may.
+//! Preemption and devolution: which allocations lose their bandwidth to an entry, and where they go instead. A victim
+//! leaves every link of its path before the next link is looked at, and is offered another path that takes no bandwidth
+//! from any other allocation; without one it is over.
 
 use std::sync::Arc;
 
-use super::admit::{AllocationLookup, Requester, make_room, metric};
+use super::path_query::path_query;
 use crate::allocation::{Allocation, EndCause};
-use crate::bam::Cause;
-use crate::event::{Displaced, DisplacedBy, Fate};
-use crate::id::LinkIx;
+use crate::bam::{Cause, Slot};
+use crate::event::{Denial, Displaced, DisplacedBy, Fate, PathObstacle};
+use crate::id::{AllocationId, LinkIx};
 use crate::ledger::{LedgerDraft, LedgerEntry};
-use crate::path::{self, Constraints, Links, Query, Workspace};
+use crate::path::{self, Workspace};
 use crate::policy::Restoration;
 use crate::state::Network;
 
-/// Somebody who has left every link of their path in a draft.
+/// Where allocations are found in the numbers of the topology that is decided about: the state, or a new revision's.
+pub(super) type AllocationLookup<'a, 'b> = &'b dyn Fn(AllocationId) -> Option<&'a Arc<Allocation>>;
+
+/// An allocation that a draft has taken off every link of its path.
 #[derive(Clone)]
 pub(super) struct DisplacedAllocation {
     pub(super) allocation: Arc<Allocation>,
@@ -21,139 +25,95 @@ pub(super) struct DisplacedAllocation {
 }
 
 impl DisplacedAllocation {
-    pub(super) fn yielding(allocation: &Arc<Allocation>, cause: Cause) -> Self {
-        Self { allocation: Arc::clone(allocation), cause: DisplacedBy::Yielding(cause) }
+    pub(super) fn new(allocation: &Arc<Allocation>, cause: DisplacedBy) -> Self {
+        Self { allocation: Arc::clone(allocation), cause }
     }
 
-    fn ended(&self) -> Displaced {
+    /// Its end: what broke its path made it fail; another demand or model preempted or devolved it.
+    pub(super) fn ended(&self) -> Displaced {
         let cause = match self.cause {
-            DisplacedBy::Yielding(Cause::Preempted) => EndCause::Preempted,
-            DisplacedBy::Yielding(Cause::Devolved) => EndCause::Devolved,
+            DisplacedBy::Contention(Cause::Preempted) => EndCause::Preempted,
+            DisplacedBy::Contention(Cause::Devolved) => EndCause::Devolved,
             DisplacedBy::Link => EndCause::Failed,
         };
         Displaced { id: self.allocation.id, cause: self.cause, fate: Fate::Ended(cause) }
     }
+
+    pub(super) fn rerouted(&self, path: Arc<[LinkIx]>) -> Displaced {
+        Displaced { id: self.allocation.id, cause: self.cause, fate: Fate::Rerouted(path) }
+    }
 }
 
-/// Best class first, then oldest first.
-pub(super) fn best_first(network: &Network, leavers: &mut [DisplacedAllocation]) {
+/// Books the entry link by link; `setup_slot` is the slot with which it may preempt.
+///
+/// # Errors
+/// A link stays overfull although no allocation is left on it that the entry may preempt.
+pub(super) fn make_room<'a>(
+    find: AllocationLookup<'a, '_>,
+    network: &Network,
+    draft: &mut LedgerDraft<'_>,
+    entry: &LedgerEntry,
+    setup_slot: Slot,
+) -> Result<Vec<DisplacedAllocation>, Denial> {
+    let mut victims = vec![];
+    for link in entry.path.iter() {
+        draft.enter_on(*link, entry);
+        while let Some((id, cause)) = draft.next_victim(*link, setup_slot, network.model.policy.victim_order) {
+            let known = id.and_then(find).and_then(|victim| Some((victim, network.entry_of(victim)?)));
+            let Some((victim, entry)) = known else { return Err(Denial::NoPath(PathObstacle::SearchLimit)) };
+            draft.leave(&entry);
+            victims.push(DisplacedAllocation::new(victim, DisplacedBy::Contention(cause)));
+        }
+    }
+    Ok(victims)
+}
+
+/// Best class first, then oldest first: the order in which displaced allocations are offered other paths.
+pub(super) fn best_first(network: &Network, displaced: &mut [DisplacedAllocation]) {
     let slots = network.ledger.slots();
-    leavers.sort_by_key(|leaver| {
-        let rank = network.slot_of(&leaver.allocation).map(|slot| slots.rank(slot));
-        (rank.is_none(), rank, leaver.allocation.id)
+    displaced.sort_by_key(|displaced| {
+        let rank = network.slot_of(&displaced.allocation).map(|slot| slots.rank(slot));
+        (rank.is_none(), rank, displaced.allocation.id)
     });
 }
 
-/// Settles those who yielded. Told in the order in which they left.
-pub(super) fn settle(
+/// The fates of victims, in the order in which they lost their bandwidth. A victim that finds its old path free again is
+/// none.
+pub(super) fn fates_of_victims(
     network: &Network,
     draft: &mut LedgerDraft<'_>,
-    leavers: Vec<DisplacedAllocation>,
+    victims: Vec<DisplacedAllocation>,
     workspace: &mut Workspace,
 ) -> Vec<Displaced> {
-    let mut displaced: Vec<Displaced> = leavers.iter().map(DisplacedAllocation::ended).collect();
+    let mut fates: Vec<Displaced> = victims.iter().map(DisplacedAllocation::ended).collect();
     if network.model.policy.restoration == Restoration::None {
-        return displaced;
+        return fates;
     }
-    let mut ordered = leavers;
+    let mut ordered = victims;
     best_first(network, &mut ordered);
-    for leaver in ordered {
-        let Some(way) = elsewhere(network, draft, &leaver, workspace) else { continue };
-        let stays = way == leaver.allocation.path;
-        if let Some(place) = displaced.iter().position(|gone| gone.id == leaver.allocation.id) {
-            if stays {
-                displaced.remove(place);
-            } else if let Some(told) = displaced.get_mut(place) {
-                told.fate = Fate::Rerouted(way);
-            }
+    for victim in ordered {
+        let Some(path) = book_free_path(network, draft, &victim.allocation, workspace) else { continue };
+        let Some(at) = fates.iter().position(|displaced| displaced.id == victim.allocation.id) else { continue };
+        if path == victim.allocation.path {
+            fates.remove(at);
+        } else if let Some(displaced) = fates.get_mut(at) {
+            displaced.fate = Fate::Rerouted(path);
         }
     }
-    displaced
+    fates
 }
 
-/// Restores those whose link broke, best first. Whoever finds no free path may make others yield.
-pub(super) fn restore(
-    find: AllocationLookup<'_, '_>,
+/// A path for the allocation that takes no bandwidth from any other; booked in the draft if there is one.
+pub(super) fn book_free_path(
     network: &Network,
     draft: &mut LedgerDraft<'_>,
-    mut leavers: Vec<DisplacedAllocation>,
-    workspace: &mut Workspace,
-) -> Vec<Displaced> {
-    best_first(network, &mut leavers);
-    let mut displaced = vec![];
-    for leaver in leavers {
-        if network.model.policy.restoration == Restoration::None {
-            displaced.push(leaver.ended());
-            continue;
-        }
-        if let Some(way) = elsewhere(network, draft, &leaver, workspace) {
-            if way != leaver.allocation.path {
-                displaced.push(Displaced { fate: Fate::Rerouted(way), ..leaver.ended() });
-            }
-            continue;
-        }
-        match over_others(find, network, draft, &leaver, workspace) {
-            Some((way, others)) => {
-                displaced.push(Displaced { fate: Fate::Rerouted(way), ..leaver.ended() });
-                displaced.extend(others);
-            }
-            None => displaced.push(leaver.ended()),
-        }
-    }
-    displaced
-}
-
-/// Another path that disturbs nobody; booked if found.
-pub(super) fn elsewhere(
-    network: &Network,
-    draft: &mut LedgerDraft<'_>,
-    leaver: &DisplacedAllocation,
-    workspace: &mut Workspace,
-) -> Option<Arc<[LinkIx]>> {
-    let entry = network.entry_of(&leaver.allocation)?;
-    let way: Arc<[LinkIx]> = search(network, &draft.free(entry.slot), &leaver.allocation, workspace)?.into();
-    draft.enter(&LedgerEntry { path: Arc::clone(&way), ..entry });
-    Some(way)
-}
-
-fn over_others(
-    find: AllocationLookup<'_, '_>,
-    network: &Network,
-    draft: &mut LedgerDraft<'_>,
-    leaver: &DisplacedAllocation,
-    workspace: &mut Workspace,
-) -> Option<(Arc<[LinkIx]>, Vec<Displaced>)> {
-    let held_in = network.slot_of(&leaver.allocation)?;
-    let asks_in = network.model.model.slot(leaver.allocation.class_type, leaver.allocation.setup_priority)?;
-    let asker = Requester { id: leaver.allocation.id, asks_in, held_in };
-    let way: Arc<[LinkIx]> = search(network, &draft.reach(asks_in), &leaver.allocation, workspace)?.into();
-    let bandwidth = leaver.allocation.bandwidth;
-    let entry = LedgerEntry { id: asker.id, slot: held_in, bandwidth, path: Arc::clone(&way) };
-    let mark = draft.mark();
-    match make_room(find, network, draft, &entry, asks_in) {
-        Ok(others) => Some((way, settle(network, draft, others, workspace))),
-        Err(_) => {
-            // Somebody restored a moment ago stands in the way: they stay.
-            draft.back_to(mark);
-            None
-        }
-    }
-}
-
-fn search(
-    network: &Network,
-    links: &impl Links,
     allocation: &Allocation,
     workspace: &mut Workspace,
-) -> Option<Vec<LinkIx>> {
-    let unconstrained = Constraints::default();
-    let constraints = allocation.constraints.as_deref().unwrap_or(&unconstrained);
-    let query = Query {
-        ingress: allocation.ingress,
-        egress: allocation.egress,
-        bandwidth_bps: allocation.bandwidth.as_bps(),
-        metric: metric(&network.model.policy, constraints),
-        constraints,
-    };
-    path::shortest(&network.graph, links, &query, workspace).ok().map(|found| found.links)
+) -> Option<Arc<[LinkIx]>> {
+    let entry = network.entry_of(allocation)?;
+    let query = path_query(&network.model.policy, &allocation.demand);
+    let found = path::shortest(&network.graph, &draft.free(entry.slot), &query, workspace).ok()?;
+    let path: Arc<[LinkIx]> = found.links.into();
+    draft.enter(&LedgerEntry { path: Arc::clone(&path), ..entry });
+    Some(path)
 }

@@ -1,9 +1,12 @@
-//! Names to things: what a request refers to, or a refusal that says which name means nothing.
+//! From names to indices: what a request refers to, or the refusal that says which name is unknown.
 
+use std::sync::Arc;
+
+use crate::allocation::Allocation;
 use crate::bam::Slot;
 use crate::class::{ClassType, Priority, TeClass};
 use crate::command::{HopKind, NamedConstraints, NamedHop};
-use crate::id::{Name, NodeIx};
+use crate::id::{AllocationId, Name, NodeIx};
 use crate::path::{Constraints, Hop, RouteHop};
 use crate::refusal::Refusal;
 use crate::state::{Network, State};
@@ -45,6 +48,14 @@ pub fn network_between<'a>(
     }
 }
 
+/// The living allocation of this id.
+///
+/// # Errors
+/// [`Refusal::UnknownAllocation`].
+pub(super) fn allocation(state: &State, id: AllocationId) -> Result<&Arc<Allocation>, Refusal> {
+    state.allocation(id).ok_or(Refusal::UnknownAllocation(id))
+}
+
 pub(super) fn node(
     topology: &Topology,
     topology_name: &Name,
@@ -58,22 +69,22 @@ pub(super) fn node(
     })
 }
 
-/// The priorities and slots of a demand.
-pub(super) struct CurrentAllocation {
+/// The priorities of a demand, and the slot of the books that each makes with its class type.
+pub(super) struct Priorities {
     pub(super) setup: Priority,
     pub(super) hold: Priority,
-    pub(super) asks_in: Slot,
-    pub(super) held_in: Slot,
+    pub(super) setup_slot: Slot,
+    pub(super) hold_slot: Slot,
 }
 
 /// RFC 4124 §6: both the setup and the hold priority make a TE-class with the class type, and hold is not worse.
-pub(super) fn standing(
+pub(super) fn priorities(
     network: &Network,
     topology: &Name,
     class_type: ClassType,
     setup: Option<Priority>,
     hold: Option<Priority>,
-) -> Result<CurrentAllocation, Refusal> {
+) -> Result<Priorities, Refusal> {
     let model = &network.model.model;
     if !model.has_class(class_type) {
         return Err(Refusal::UnknownClassType { class_type, topology: topology.clone() });
@@ -91,12 +102,7 @@ pub(super) fn standing(
             topology: topology.clone(),
         })
     };
-    Ok(CurrentAllocation {
-        setup,
-        hold,
-        asks_in: slot("setup_priority", setup)?,
-        held_in: slot("hold_priority", hold)?,
-    })
+    Ok(Priorities { setup, hold, setup_slot: slot("setup_priority", setup)?, hold_slot: slot("hold_priority", hold)? })
 }
 
 /// The constraints with their names resolved; `None` where nothing is constrained.

@@ -1,6 +1,6 @@
-//! From what switches hold to what they should hold: which steps, and in which order. New paths are built from their
-//! meters and their tail forwards, and only then does traffic enter them; old ones lose their traffic first and their
-//! meters last. Between any two steps, traffic that has somewhere to go arrives.
+//! The steps from the reported content of switches to the intended one, and their order. New paths are built from their
+//! meters and their tail forwards, and only then does traffic enter them; old paths lose their traffic first and their
+//! meters last. Between any two steps, the traffic of every path that has rules arrives.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,30 +16,30 @@ pub enum DiffStage {
     Retreat,
     /// Meters, tails and transits are made; nothing enters them yet.
     Prepare,
-    /// Traffic of those who are over is stopped.
+    /// Traffic of allocations that are over is stopped.
     Leave,
-    /// Traffic of those who go another way moves over.
+    /// Traffic of rerouted allocations moves to the new path.
     Move,
-    /// Traffic of new ones enters.
+    /// Traffic of new allocations enters.
     Enter,
-    /// Traffic of those who enter elsewhere now is stopped where it entered before.
+    /// Traffic of allocations with another ingress rule now is stopped at the old one.
     Withdraw,
-    /// Rules through which nothing goes any more are deleted.
+    /// Rules without traffic are deleted.
     Clear,
-    /// So are meters.
+    /// Meters without rules are deleted.
     Discard,
 }
 
 /// A step with its switch and its place in the order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Task {
-    /// When.
+    /// Its stage.
     pub stage: DiffStage,
-    /// On which switch.
+    /// The switch.
     pub switch: Dpid,
-    /// What.
+    /// The change.
     pub step: RuleStep,
-    /// For whom, where somebody is known.
+    /// The allocation that it serves, if one is known.
     pub serves: Option<AllocationId>,
 }
 
@@ -90,7 +90,7 @@ fn meters(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
         };
         tasks.push(Task { stage: DiffStage::Prepare, switch, step, serves: users.get(&meter.id).copied() });
     }
-    // Whoever still goes through a meter when it is deleted loses their rule.
+    // A rule that still uses a meter when that is deleted is deleted with it.
     let users: BTreeMap<MeterId, AllocationId> =
         seen.rules().filter_map(|(_, seat)| Some((seat.meter()?, seat.cookie.allocation()))).collect();
     let extra = seen.meters().filter(|meter| wanted.meter(meter.id).is_none());
@@ -125,7 +125,7 @@ fn deletions(switch: Dpid, wanted: &Table, seen: &Table, living: &BTreeSet<Alloc
     for (place, seat) in seen.rules().filter(|(place, _)| wanted.seat(place).is_none()) {
         let allocation = seat.cookie.allocation();
         let stage = match seat.role(place) {
-            // Somebody who lives and enters elsewhere now keeps the old way until the new one stands.
+            // A living allocation with another ingress rule now keeps the old path until the new one stands.
             Role::Head if living.contains(&allocation) => DiffStage::Withdraw,
             Role::Head => DiffStage::Leave,
             Role::Tail | Role::Transit => DiffStage::Clear,
@@ -134,14 +134,14 @@ fn deletions(switch: Dpid, wanted: &Table, seen: &Table, living: &BTreeSet<Alloc
     }
 }
 
-/// Stops the traffic of those whose rule becomes another's: they would go where they do not belong.
+/// Stops the traffic of allocations whose rule becomes another's: it would take the wrong path.
 fn retreats(switch: Dpid, seen: &Table, robbed: &BTreeSet<Cookie>, tasks: &mut Vec<Task>) {
     let heads = seen.rules().filter(|(place, seat)| seat.role(place) == Role::Head && robbed.contains(&seat.cookie));
     for (place, seat) in heads {
         let same = |task: &Task| matches!(&task.step, RuleStep::DeleteRule { place: other, .. } if other == place);
         tasks.retain(|task| task.switch != switch || !same(task));
         tasks.push(delete(DiffStage::Retreat, switch, place, seat.cookie));
-        // What stood there and was right has to come back.
+        // A rule that was there and right has to be written again.
         let again = |task: &Task| matches!(&task.step, RuleStep::PutRule(rule) if rule.place == *place);
         if let Some(task) = tasks.iter_mut().find(|task| task.switch == switch && again(task)) {
             task.stage = DiffStage::Enter;

@@ -1,43 +1,43 @@
-//! What a switch holds, or should hold, of ours: one rule a place, one meter an id. Foreign rules never get in here, so
-//! that nothing that is worked out from tables can touch them.
+//! The rules and meters of this service on a switch, reported or intended: one rule a place, one meter an id. Foreign rules
+//! are never in a table, so that nothing that is derived from tables can touch them.
 
 use std::collections::BTreeMap;
 
 use super::id_ranges::MeterId;
 use super::rule::{Action, Cookie, Dpid, Match, Meter, Rule, RuleKey, RuleStep};
 
-/// What every switch holds. A switch that is not in it is one of which nothing is known.
+/// The table of every switch. Of a switch that is not in it, nothing is known.
 pub type Tables = BTreeMap<Dpid, Table>;
 
-/// What one switch holds.
+/// The table of one switch.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Table {
     rules: BTreeMap<RuleKey, RuleMeta>,
     meters: BTreeMap<MeterId, Meter>,
 }
 
-/// What stands in a place.
+/// A rule without its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RuleMeta {
-    /// Whose it is.
+    /// The path that it serves.
     pub cookie: Cookie,
     /// What is done with a packet.
     pub actions: Vec<Action>,
 }
 
-/// What a rule is to its path.
+/// The role of a rule on its path.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Role {
-    /// Takes the label off and sends the packet to a host.
+    /// Pops the label and sends the packet to a host.
     Tail,
     /// Swaps the label.
     Transit,
-    /// Puts the label on: traffic enters here, or by whatever we never wrote.
+    /// Pushes the label: traffic enters here. Also a rule with actions that this service never writes.
     Head,
 }
 
 impl Table {
-    /// A table with what is ours of `rules` and `meters`.
+    /// A table of the rules and meters with this service's tag and ids.
     pub fn of(rules: impl IntoIterator<Item = Rule>, meters: impl IntoIterator<Item = Meter>) -> Self {
         let mut table = Self::default();
         rules.into_iter().for_each(|rule| table.put(rule));
@@ -45,31 +45,31 @@ impl Table {
         table
     }
 
-    /// Takes a rule in, if it is ours.
+    /// Adds a rule, if it has this service's tag.
     pub fn put(&mut self, rule: Rule) {
         if rule.cookie.is_ours() {
             self.rules.insert(rule.place, RuleMeta { cookie: rule.cookie, actions: rule.actions });
         }
     }
 
-    /// Takes a rule out, if it has this cookie.
-    pub fn take(&mut self, place: &RuleKey, cookie: Cookie) {
+    /// Removes a rule, if it has this cookie.
+    pub fn remove(&mut self, place: &RuleKey, cookie: Cookie) {
         if self.rules.get(place).is_some_and(|seat| seat.cookie == cookie) {
             self.rules.remove(place);
         }
     }
 
-    /// Takes a meter in.
+    /// Adds a meter.
     pub fn put_meter(&mut self, meter: Meter) {
         self.meters.insert(meter.id, meter);
     }
 
-    /// Takes a meter out.
-    pub fn take_meter(&mut self, id: MeterId) {
+    /// Removes a meter.
+    pub fn remove_meter(&mut self, id: MeterId) {
         self.meters.remove(&id);
     }
 
-    /// What stands in `place`.
+    /// The rule in `place`.
     pub fn seat(&self, place: &RuleKey) -> Option<&RuleMeta> {
         self.rules.get(place)
     }
@@ -94,14 +94,14 @@ impl Table {
         self.rules.is_empty() && self.meters.is_empty()
     }
 
-    /// What it is after a step that is in force. A deleted meter takes its rules with it (OpenFlow 1.3 §6.6).
-    pub fn take_step(&mut self, step: &RuleStep) {
+    /// Applies a step that is in force. A deleted meter takes its rules with it (OpenFlow 1.3 §6.6).
+    pub fn apply_step(&mut self, step: &RuleStep) {
         match step {
             RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter) => self.put_meter(*meter),
             RuleStep::PutRule(rule) => self.put(rule.clone()),
-            RuleStep::DeleteRule { place, cookie } => self.take(place, *cookie),
+            RuleStep::DeleteRule { place, cookie } => self.remove(place, *cookie),
             RuleStep::DeleteMeter(id) => {
-                self.take_meter(*id);
+                self.remove_meter(*id);
                 self.rules.retain(|_, seat| seat.meter() != Some(*id));
             }
         }
@@ -117,7 +117,7 @@ impl RuleMeta {
         })
     }
 
-    /// What it is to its path, standing in `place`.
+    /// Its role on its path, in `place`.
     pub fn role(&self, place: &RuleKey) -> Role {
         match place.matches {
             Match::Ipv4(_) | Match::Opaque(_) => Role::Head,

@@ -1,5 +1,5 @@
-//! Giving numbers of a range away, so that one that was given back is the last to be given again: whatever still carries
-//! it has had the time to go.
+//! A pool of numbers of one range. A number given back is the last to be given again, so that packets in flight that carry
+//! it have left the network.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ impl Numbers {
         Some(number)
     }
 
-    /// Gives this number, if it is free or already theirs.
+    /// Gives this number, if it is free or already given to the caller.
     pub(super) fn give_this(&mut self, number: u32, to: AllocationId) -> bool {
         if !(self.min..=self.max).contains(&number) || self.given.get(&number).is_some_and(|holder| *holder != to) {
             return false;
@@ -40,7 +40,7 @@ impl Numbers {
     }
 
     /// Takes a number back.
-    pub(super) fn take_back(&mut self, number: u32) {
+    pub(super) fn give_back(&mut self, number: u32) {
         self.given.remove(&number);
     }
 }
@@ -55,7 +55,7 @@ mod tests {
     fn what_was_given_back_is_given_last() {
         let mut numbers = Numbers::new(5, 8);
         assert_eq!(numbers.give(ME, |_| false), Some(5));
-        numbers.take_back(5);
+        numbers.give_back(5);
         assert_eq!(numbers.give(ME, |_| false), Some(6));
         assert_eq!(numbers.give(ME, |number| number == 7), Some(8));
         assert_eq!(numbers.give(ME, |_| false), Some(5));

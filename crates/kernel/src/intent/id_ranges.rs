@@ -1,21 +1,21 @@
-//! The numbers that are ours to give on a switch: MPLS labels and meter ids. Each is from a named range, so that others
-//! may use the rest of the numbers on the same switch.
+//! The numbers that this service gives on a switch: MPLS labels and meter ids. Each is from a named range, so that other
+//! programs may use the rest of the numbers on the same switch.
 
-/// The smallest label we give. 0 to 15 are reserved (RFC 3032 §2.1); those below this are left to others.
+/// The smallest label given. 0 to 15 are reserved (RFC 3032 §2.1); those below this are left to other programs.
 pub const LABEL_MIN: u32 = 100_000;
 /// The largest label: 20 bits.
 pub const LABEL_MAX: u32 = 0x000F_FFFF;
-/// The smallest meter id we give; those below are left to others.
+/// The smallest meter id given; those below are left to other programs.
 pub const METER_MIN: u32 = 10_001;
-/// The largest meter id we give.
+/// The largest meter id given.
 pub const METER_MAX: u32 = 200_000;
 
 /// An MPLS label, of 20 bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Label(u32);
+pub struct MplsLabel(u32);
 
-impl Label {
-    /// `None` if it is no label.
+impl MplsLabel {
+    /// `None` above 20 bits.
     pub const fn new(number: u32) -> Option<Self> {
         if number <= LABEL_MAX { Some(Self(number)) } else { None }
     }
@@ -25,7 +25,7 @@ impl Label {
         self.0
     }
 
-    /// Whether it is ours to give.
+    /// Whether it is in this service's range.
     pub const fn is_ours(self) -> bool {
         LABEL_MIN <= self.0 && self.0 <= LABEL_MAX
     }
@@ -36,7 +36,7 @@ impl Label {
 pub struct MeterId(pub u32);
 
 impl MeterId {
-    /// Whether it is ours to give.
+    /// Whether it is in this service's range.
     pub const fn is_ours(self) -> bool {
         METER_MIN <= self.0 && self.0 <= METER_MAX
     }

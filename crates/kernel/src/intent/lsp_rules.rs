@@ -1,9 +1,9 @@
-//! The shape of a label-switched path on switches: which switch sends it out at which port, and which packets enter it.
-//! Everything but the numbers that are given away.
+//! The rules of a label-switched path: the switches with their output ports, and the packets that enter it. Everything but
+//! the labels and meter ids.
 
 use std::net::Ipv4Addr;
 
-use super::id_ranges::{Label, MeterId};
+use super::id_ranges::{MeterId, MplsLabel};
 use super::rule::{Action, Cookie, Dpid, Ipv4Match, Match, Meter, PortNo, Rule, RuleKey, TABLE};
 use crate::allocation::{Allocation, Flow, Ipv4Prefix};
 use crate::class::ClassType;
@@ -23,45 +23,45 @@ const UDP: u8 = 17;
 /// Why an allocation has no rules.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NoRules {
-    /// It does not say which packets it is for: there is nothing to do.
-    #[error("it names no flow, so there is nothing to install")]
+    /// It has no flow, so that no rule is needed.
+    #[error("the allocation has no flow: nothing is installed")]
     NoFlow,
-    /// A node on its path is no switch.
+    /// A node on its path is not a switch.
     #[error("node '{node}' has no datapath id")]
     NoSwitch {
-        /// Which.
+        /// The node.
         node: Name,
     },
     /// A link on its path has no port at its tail.
     #[error("link '{link}' has no port number at its tail")]
     NoPort {
-        /// Which.
+        /// The link.
         link: Name,
     },
-    /// Nothing is attached where it leaves.
-    #[error("node '{node}' has no host port for traffic to leave by")]
+    /// The egress has no host port.
+    #[error("node '{node}' has no host port, by which traffic would leave")]
     NoHostPort {
-        /// Which.
+        /// The node.
         node: Name,
     },
-    /// Several are, and it does not say which.
+    /// The egress has several host ports, and the flow names none of them.
     #[error("node '{node}' has {count} host ports and the flow's out_port names none of them")]
     WhichHostPort {
-        /// Which.
+        /// The node.
         node: Name,
-        /// How many.
+        /// The number of host ports.
         count: usize,
     },
-    /// It is to enter where nothing is attached.
-    #[error("port {port} is no host port of node '{node}'")]
+    /// The flow's in_port is not a host port of the ingress.
+    #[error("port {port} is not a host port of node '{node}'")]
     NotAHostPort {
-        /// Which node.
+        /// The node.
         node: Name,
-        /// Which port.
+        /// The port.
         port: u32,
     },
-    /// A port number of TCP or UDP without one of these.
-    #[error("the flow's l4_dst needs ip_proto 6 (TCP) or 17 (UDP)")]
+    /// A TCP or UDP port without the protocol.
+    #[error("invalid flow: l4_dst needs ip_proto 6 (TCP) or 17 (UDP)")]
     PortWithoutProtocol,
     /// An older allocation has the same flow at the same switch.
     #[error("allocation {0} has the same flow at the same switch")]
@@ -73,10 +73,10 @@ pub enum NoRules {
     #[error("switch {0} has no meter left")]
     NoMeter(Dpid),
     /// Its path is of another topology; a defect.
-    #[error("its path is not one of the topology")]
+    #[error("the allocation's path does not fit the topology")]
     NotOfTopology,
-    /// Its number does not fit a cookie.
-    #[error("its number does not fit a cookie")]
+    /// Its id does not fit a cookie.
+    #[error("the allocation's id does not fit a cookie")]
     NumberTooLarge,
 }
 
@@ -85,7 +85,7 @@ pub enum NoRules {
 pub(super) struct Shape {
     /// Every switch with the port by which it sends the path's packets on; the last one's leads to a host.
     pub(super) hops: Vec<(Dpid, PortNo)>,
-    /// Where the rule at the first switch stands.
+    /// The place of the rule at the first switch.
     pub(super) head: RuleKey,
     /// The class on the line.
     pub(super) class_type: ClassType,
@@ -93,17 +93,17 @@ pub(super) struct Shape {
 
 impl Shape {
     pub(super) fn of(allocation: &Allocation, topology: &Topology) -> Result<Self, NoRules> {
-        let flow = allocation.flow.as_deref().ok_or(NoRules::NoFlow)?;
+        let flow = allocation.demand.attributes.flow.as_deref().ok_or(NoRules::NoFlow)?;
         let mut hops = Vec::with_capacity(allocation.path.len().saturating_add(1));
         for link in allocation.path.iter().filter_map(|ix| topology.link(*ix)) {
             let (dpid, _) = switch(topology, link.from)?;
             let port = link.from_port.ok_or_else(|| NoRules::NoPort { link: link.name.clone() })?;
             hops.push((dpid, PortNo(port)));
         }
-        let (_, ingress) = switch(topology, allocation.ingress)?;
-        let (dpid, egress) = switch(topology, allocation.egress)?;
+        let (_, ingress) = switch(topology, allocation.demand.ingress)?;
+        let (dpid, egress) = switch(topology, allocation.demand.egress)?;
         hops.push((dpid, host_port(egress, flow.out_port)?));
-        Ok(Self { hops, head: head(flow, ingress)?, class_type: allocation.class_type })
+        Ok(Self { hops, head: head(flow, ingress)?, class_type: allocation.demand.class_type })
     }
 
     /// The switch at which packets enter.
@@ -112,7 +112,7 @@ impl Shape {
     }
 
     /// The rules, given a label for every switch but the first, and a meter for the first.
-    pub(super) fn rules(&self, cookie: Cookie, labels: &[Label], meter: MeterId) -> Vec<(Dpid, Rule)> {
+    pub(super) fn rules(&self, cookie: Cookie, labels: &[MplsLabel], meter: MeterId) -> Vec<(Dpid, Rule)> {
         let mut rules = Vec::with_capacity(self.hops.len());
         let tc = traffic_class(self.class_type);
         for (at, (dpid, port)) in self.hops.iter().enumerate() {
@@ -134,7 +134,7 @@ impl Shape {
     }
 }
 
-fn labelled(label: Label, tc: u8, port: PortNo) -> [Action; 3] {
+fn labelled(label: MplsLabel, tc: u8, port: PortNo) -> [Action; 3] {
     // Where a label is swapped, the datapath writes the whole entry: a traffic class that is not written is that of
     // whichever packet came first.
     [Action::SetLabel(label), Action::SetTrafficClass(tc), Action::Output(port)]
@@ -150,8 +150,8 @@ pub fn dscp(class_type: ClassType) -> u8 {
     class_type.number() << 3
 }
 
-/// Where the rule for a label stands.
-pub(super) fn label_place(label: Label) -> RuleKey {
+/// The place of the rule for a label.
+pub(super) fn label_place(label: MplsLabel) -> RuleKey {
     RuleKey { table: TABLE, priority: LABEL_PRIORITY, matches: Match::Mpls { label, bottom_of_stack: true } }
 }
 
@@ -208,7 +208,7 @@ fn head(flow: &Flow, ingress: &Node) -> Result<RuleKey, NoRules> {
     Ok(RuleKey { table: TABLE, priority: HEAD_PRIORITY + worth, matches: Match::Ipv4(matches) })
 }
 
-/// Without the host bits; a network of everything says nothing.
+/// Without the host bits; a network of all addresses is no match at all.
 fn network(prefix: Ipv4Prefix) -> Option<Ipv4Prefix> {
     let length = prefix.length.min(32);
     if length == 0 {

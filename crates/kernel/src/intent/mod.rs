@@ -1,8 +1,8 @@
-//! Intent: which rules and meters each switch should hold for the allocations that live, and which steps lead there from
-//! what a switch is seen to hold. Executors choose nothing: what to write, where and in which order is decided here.
+//! Intent: the rules and meters that each switch should hold for the living allocations, and the steps that lead there from
+//! what the switch reports. Executors choose nothing: what to write, where and in which order is decided here.
 //!
-//! [`Plan`] says what should be held; [`diff()`] says which steps lead there; [`Agenda`] says which of them may still be
-//! taken when some have failed.
+//! [`RulePlan`] is the intended content of every switch; [`diff()`] is the list of steps that lead there; [`Agenda`] is what
+//! is left of it when some steps have failed.
 
 mod id_ranges;
 mod rule;
@@ -22,7 +22,7 @@ mod tests;
 
 pub use diff::{DiffStage, Task, diff};
 pub use flow_table::{Role, RuleMeta, Table, Tables};
-pub use id_ranges::{LABEL_MAX, LABEL_MIN, Label, METER_MAX, METER_MIN, MeterId};
+pub use id_ranges::{LABEL_MAX, LABEL_MIN, METER_MAX, METER_MIN, MeterId, MplsLabel};
 pub use lsp_rules::{HEAD_PRIORITY, LABEL_PRIORITY, NoRules, dscp, traffic_class};
 pub use plan::RulePlan;
 pub use rule::{

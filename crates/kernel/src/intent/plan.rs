@@ -1,14 +1,14 @@
-//! The plan: what every switch should hold, kept up to date as allocations come, change and go. It remembers which
-//! labels and meters it gave to whom, so that a path keeps its rules as long as it stays the same; another path gets
+//! The plan: the intended content of every switch, kept up to date as allocations come, change and go. It remembers the
+//! labels and meters of each allocation, so that a path keeps its rules as long as it stays the same; another path gets
 //! another epoch and other labels, so that the two can stand side by side while traffic moves over.
 //!
-//! After a restart the plan takes back what the switches still hold ([`Plan::recover`]): nothing is rewritten for it.
+//! After a restart the plan recovers the numbers that the switches still hold ([`RulePlan::recover`]): no rule is rewritten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::flow_table::{Table, Tables};
 use super::id_pool::Numbers;
-use super::id_ranges::{LABEL_MAX, LABEL_MIN, Label, METER_MAX, METER_MIN, MeterId};
+use super::id_ranges::{LABEL_MAX, LABEL_MIN, METER_MAX, METER_MIN, MeterId, MplsLabel};
 use super::lsp_rules::{NoRules, Shape, label_place, meter};
 use super::recover::{FoundRules, Recovered};
 use super::rule::{Cookie, Dpid, RuleKey};
@@ -17,14 +17,14 @@ use crate::id::AllocationId;
 use crate::topology::Topology;
 use crate::units::Bandwidth;
 
-/// What every switch should hold, and why some allocations have no rules.
+/// The intended content of every switch, and why some allocations have no rules.
 #[derive(Clone, Debug, Default)]
 pub struct RulePlan {
     tables: Tables,
     paths: BTreeMap<AllocationId, Path>,
     without: BTreeMap<AllocationId, NoRules>,
     numbers: BTreeMap<Dpid, Given>,
-    /// Who asks for the packets of a place: the oldest gets them.
+    /// The allocations that claim the packets of a place: the oldest gets them.
     claims: BTreeMap<(Dpid, RuleKey), BTreeSet<AllocationId>>,
     found: BTreeMap<AllocationId, FoundRules>,
 }
@@ -47,13 +47,13 @@ impl Default for Given {
 struct Path {
     shape: Shape,
     cookie: Cookie,
-    labels: Vec<Label>,
+    labels: Vec<MplsLabel>,
     meter: MeterId,
     bandwidth: Bandwidth,
 }
 
 impl RulePlan {
-    /// Nothing is to be held anywhere.
+    /// Every switch is to be empty.
     pub fn new() -> Self {
         Self::default()
     }
@@ -83,23 +83,23 @@ impl RulePlan {
         self.paths.get(&id).into_iter().flat_map(|path| path.shape.hops.iter().map(|(dpid, _)| *dpid))
     }
 
-    /// Everybody who has rules at this switch.
+    /// The allocations with rules at this switch.
     pub fn at(&self, switch: Dpid) -> impl Iterator<Item = AllocationId> + '_ {
         let here = move |path: &Path| path.shape.hops.iter().any(|(dpid, _)| *dpid == switch);
         self.paths.iter().filter(move |(_, path)| here(path)).map(|(id, _)| *id)
     }
 
-    /// Whether somebody has rules.
+    /// Whether an allocation has rules.
     pub fn has(&self, id: AllocationId) -> bool {
         self.paths.contains_key(&id)
     }
 
-    /// Everybody who has rules, or should.
-    pub fn everybody(&self) -> impl Iterator<Item = AllocationId> + '_ {
+    /// The allocations that have rules, or should.
+    pub fn allocations(&self) -> impl Iterator<Item = AllocationId> + '_ {
         self.paths.keys().chain(self.without.keys()).copied()
     }
 
-    /// Everybody who should have rules but cannot have them.
+    /// The allocations that should have rules but cannot have them.
     pub fn without_rules(&self) -> impl Iterator<Item = AllocationId> + '_ {
         self.without.keys().copied()
     }
@@ -119,8 +119,8 @@ impl RulePlan {
             && self.switches_of(id).all(|dpid| seen.get(&dpid).is_some_and(|table| holds(&dpid, table)))
     }
 
-    /// Takes a living allocation in, or what became of it. `seen` is what the switches hold as far as is known: numbers
-    /// in use there are not given to others.
+    /// Adds or updates a living allocation. `seen` is the reported content of switches: numbers in use there are not given
+    /// to other allocations.
     pub fn set(&mut self, allocation: &Allocation, topology: &Topology, seen: &Tables) {
         let id = allocation.id;
         self.without.remove(&id);
@@ -130,7 +130,7 @@ impl RulePlan {
             Ok(path) => {
                 self.lay_down(id, Some(&path));
                 self.paths.insert(id, path);
-                self.take_up(id);
+                self.claim_packets(id);
             }
             Err(NoRules::NoFlow) => self.remove(id),
             Err(why) => {
@@ -140,7 +140,7 @@ impl RulePlan {
         }
     }
 
-    /// Forgets an allocation that is over.
+    /// Removes an allocation that is over.
     pub fn remove(&mut self, id: AllocationId) {
         self.without.remove(&id);
         self.found.remove(&id);
@@ -151,7 +151,7 @@ impl RulePlan {
     /// The path with its numbers: those it has, those it was found with, or new ones.
     fn path(&mut self, allocation: &Allocation, shape: Shape, seen: &Tables) -> Result<Path, NoRules> {
         let id = allocation.id;
-        let bandwidth = allocation.bandwidth;
+        let bandwidth = allocation.demand.bandwidth;
         let old = self.paths.get(&id);
         if let Some(old) = old.filter(|old| old.shape == shape) {
             return Ok(Path { bandwidth, ..old.clone() });
@@ -170,7 +170,7 @@ impl RulePlan {
         match numbers {
             Ok((labels, meter)) => Ok(Path { shape, cookie, labels, meter, bandwidth }),
             Err(why) => {
-                given.into_iter().for_each(|(dpid, label)| self.take_back(dpid, label));
+                given.into_iter().for_each(|(dpid, label)| self.give_back(dpid, label));
                 Err(why)
             }
         }
@@ -182,8 +182,8 @@ impl RulePlan {
         shape: &Shape,
         known: &Recovered,
         seen: &Tables,
-        given: &mut Vec<(Dpid, Label)>,
-    ) -> Result<(Vec<Label>, MeterId), NoRules> {
+        given: &mut Vec<(Dpid, MplsLabel)>,
+    ) -> Result<(Vec<MplsLabel>, MeterId), NoRules> {
         for (at, (dpid, _)) in shape.hops.iter().skip(1).enumerate() {
             let wanted = known.labels.get(at).copied().flatten();
             let label = self.give_label(id, *dpid, wanted, seen).ok_or(NoRules::NoLabel(*dpid))?;
@@ -194,17 +194,23 @@ impl RulePlan {
         Ok((given.iter().map(|(_, label)| *label).collect(), meter))
     }
 
-    fn give_label(&mut self, id: AllocationId, dpid: Dpid, wanted: Option<Label>, seen: &Tables) -> Option<Label> {
+    fn give_label(
+        &mut self,
+        id: AllocationId,
+        dpid: Dpid,
+        wanted: Option<MplsLabel>,
+        seen: &Tables,
+    ) -> Option<MplsLabel> {
         let numbers = &mut self.numbers.entry(dpid).or_default().labels;
         if let Some(label) = wanted.filter(|label| numbers.give_this(label.number(), id)) {
             return Some(label);
         }
         let table = seen.get(&dpid);
         let is_seen = |number| {
-            let place = Label::new(number).map(label_place);
+            let place = MplsLabel::new(number).map(label_place);
             place.is_some_and(|place| table.is_some_and(|table| table.seat(&place).is_some()))
         };
-        numbers.give(id, is_seen).and_then(Label::new)
+        numbers.give(id, is_seen).and_then(MplsLabel::new)
     }
 
     fn give_meter(&mut self, id: AllocationId, dpid: Dpid, wanted: Option<MeterId>, seen: &Tables) -> Option<MeterId> {
@@ -217,9 +223,9 @@ impl RulePlan {
         numbers.give(id, is_seen).map(MeterId)
     }
 
-    fn take_back(&mut self, dpid: Dpid, label: Label) {
+    fn give_back(&mut self, dpid: Dpid, label: MplsLabel) {
         if let Some(given) = self.numbers.get_mut(&dpid) {
-            given.labels.take_back(label.number());
+            given.labels.give_back(label.number());
         }
     }
 
@@ -228,7 +234,7 @@ impl RulePlan {
         let Some(old) = self.paths.get(&id).cloned() else { return };
         let ingress = old.shape.ingress();
         self.unwrite(&old);
-        let kept = |dpid: Dpid, label: Label| {
+        let kept = |dpid: Dpid, label: MplsLabel| {
             next.is_some_and(|next| {
                 let mut given = next.shape.hops.iter().skip(1).zip(&next.labels);
                 given.any(|((at, _), other)| (*at, *other) == (dpid, label))
@@ -236,13 +242,13 @@ impl RulePlan {
         };
         for ((dpid, _), label) in old.shape.hops.iter().skip(1).zip(&old.labels) {
             if !kept(*dpid, *label) {
-                self.take_back(*dpid, *label);
+                self.give_back(*dpid, *label);
             }
         }
         if next.is_none_or(|next| (next.shape.ingress(), next.meter) != (ingress, old.meter))
             && let Some(given) = self.numbers.get_mut(&ingress)
         {
-            given.meters.take_back(old.meter.0);
+            given.meters.give_back(old.meter.0);
         }
         let claim = (ingress, old.shape.head.clone());
         if let Some(claimants) = self.claims.get_mut(&claim) {
@@ -251,15 +257,15 @@ impl RulePlan {
                 self.claims.remove(&claim);
             }
         }
-        // Whoever waited for the same packets gets them now.
+        // The next allocation with a claim to the same packets gets them.
         if let Some(heir) = self.owner(&claim) {
             self.write(heir);
         }
     }
 
-    /// Claims the packets, and writes the rules of whoever owns them now: this one, or an older one; a younger one that
-    /// had them has to stand back.
-    fn take_up(&mut self, id: AllocationId) {
+    /// Claims the packets, and writes the rules of the allocation that has them now: this one, or an older one; a younger
+    /// one that had them loses its rules.
+    fn claim_packets(&mut self, id: AllocationId) {
         let Some(path) = self.paths.get(&id) else { return };
         let claim = (path.shape.ingress(), path.shape.head.clone());
         let before = self.owner(&claim);
@@ -290,13 +296,13 @@ impl RulePlan {
     fn unwrite(&mut self, path: &Path) {
         for (dpid, rule) in path.shape.rules(path.cookie, &path.labels, path.meter) {
             if let Some(table) = self.tables.get_mut(&dpid) {
-                table.take(&rule.place, rule.cookie);
+                table.remove(&rule.place, rule.cookie);
             }
         }
         let head = self.tables.get_mut(&path.shape.ingress());
-        // A path that stood back has written no meter; another's is never under its number.
+        // A path that lost its claim has written no meter; another's is never under its number.
         if let Some(table) = head {
-            table.take_meter(path.meter);
+            table.remove_meter(path.meter);
         }
     }
 }

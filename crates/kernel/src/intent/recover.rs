@@ -1,15 +1,15 @@
-//! What the switches still hold of an allocation when the plan is made anew: the labels, the meter and the epoch, as far
-//! as they fit the path that it has now. A path that was changed meanwhile starts a new epoch.
+//! Recovery of an allocation's labels, meter and epoch from what the switches still hold, as far as they fit the path that
+//! it has now. A path that was changed meanwhile starts a new epoch.
 
 use std::collections::BTreeMap;
 
 use super::flow_table::{Role, RuleMeta, Tables};
-use super::id_ranges::{Label, MeterId};
+use super::id_ranges::{MeterId, MplsLabel};
 use super::lsp_rules::Shape;
 use super::rule::{Action, Dpid, Match, PortNo, RuleKey};
 use crate::id::AllocationId;
 
-/// What was found of one allocation: its rules by epoch.
+/// The rules found of one allocation, by epoch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FoundRules {
     epochs: BTreeMap<u16, Vec<(Dpid, RuleKey, RuleMeta)>>,
@@ -19,13 +19,13 @@ pub(super) struct FoundRules {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recovered {
     /// For every switch but the first.
-    pub(super) labels: Vec<Option<Label>>,
+    pub(super) labels: Vec<Option<MplsLabel>>,
     /// For the first.
     pub(super) meter: Option<MeterId>,
 }
 
 impl FoundRules {
-    /// Everything of ours, by allocation.
+    /// The rules with this service's tag, by allocation.
     pub(super) fn in_tables(seen: &Tables) -> BTreeMap<AllocationId, Self> {
         let mut found: BTreeMap<AllocationId, Self> = BTreeMap::new();
         for (dpid, table) in seen {
@@ -37,7 +37,7 @@ impl FoundRules {
         found
     }
 
-    /// The epoch to go on with, and its numbers; the next epoch with none, if what was found is another path.
+    /// The epoch to continue, with its numbers; the next epoch without numbers, if the rules found are of another path.
     pub(super) fn fit(&self, shape: &Shape) -> (u16, Recovered) {
         let Some((epoch, rules)) = self.epochs.last_key_value() else { return (0, Recovered::default()) };
         match recovered(rules, shape) {
@@ -47,7 +47,7 @@ impl FoundRules {
     }
 }
 
-/// `None` if a rule is not one that this path could have.
+/// `None` if a rule does not fit this path.
 fn recovered(rules: &[(Dpid, RuleKey, RuleMeta)], shape: &Shape) -> Option<Recovered> {
     let last = shape.hops.len().checked_sub(1)?;
     let mut own = vec![None; last];
@@ -80,7 +80,7 @@ fn output(seat: &RuleMeta) -> Option<PortNo> {
     })
 }
 
-fn pushed(seat: &RuleMeta) -> Option<Label> {
+fn pushed(seat: &RuleMeta) -> Option<MplsLabel> {
     seat.actions.iter().find_map(|action| match action {
         Action::SetLabel(label) => Some(*label),
         _ => None,

@@ -1,16 +1,16 @@
-//! What a switch holds, in the field's words: rules with matches and actions, meters, and the steps that change them.
-//! These types are spoken with drivers; they say what is meant and know no controller's dialect.
+//! Rules with matches and actions, meters, and the steps that change them: the language between the kernel and the drivers,
+//! in OpenFlow's terms and independent of any controller's dialect.
 //!
-//! What must stay true: a rule of ours carries a [`Cookie`] with our tag and the allocation it serves, and nothing that
-//! lacks our tag is ever ours to change.
+//! What must stay true: a rule of this service carries a [`Cookie`] with its tag and the allocation that it serves, and a
+//! rule without the tag is never changed.
 
 use std::fmt;
 
-use super::id_ranges::{Label, MeterId};
+use super::id_ranges::{MeterId, MplsLabel};
 use crate::allocation::Ipv4Prefix;
 use crate::id::AllocationId;
 
-/// The table in which all our rules stand.
+/// The table of all rules of this service.
 pub const TABLE: u8 = 0;
 /// The EtherType of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -36,14 +36,15 @@ impl PortNo {
     pub const MAX: Self = Self(0xFFFF_FF00);
 }
 
-/// Whose a rule is: 8 bits of tag, 16 bits of epoch, 40 bits of allocation id. All hops of one path carry the same.
+/// The path that a rule serves: 8 bits of tag, 16 bits of epoch, 40 bits of allocation id. All hops of one path carry the
+/// same.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cookie(pub u64);
 
 impl Cookie {
-    /// Marks a rule as ours: the letter W.
+    /// The tag of this service: the letter W.
     pub const TAG: u8 = 0x57;
-    /// The bits in which the tag stands.
+    /// The bits of the tag.
     pub const TAG_MASK: u64 = 0xFF << 56;
     /// The largest allocation id that fits.
     pub const ALLOCATION_MAX: u64 = (1 << 40) - 1;
@@ -56,12 +57,12 @@ impl Cookie {
         Some(Self(((Self::TAG as u64) << 56) | ((epoch as u64) << 40) | allocation.0))
     }
 
-    /// Whether it has our tag.
+    /// Whether it has the tag of this service.
     pub const fn is_ours(self) -> bool {
         self.0 >> 56 == Self::TAG as u64
     }
 
-    /// Which path of the allocation.
+    /// The epoch: the number of the path within the allocation.
     pub const fn epoch(self) -> u16 {
         // The mask leaves 16 bits.
         ((self.0 >> 40) & 0xFFFF) as u16
@@ -147,12 +148,12 @@ pub enum Match {
     /// MPLS packets, at transit and egress.
     Mpls {
         /// With this label on top.
-        label: Label,
+        label: MplsLabel,
         /// And this bottom-of-stack bit.
         bottom_of_stack: bool,
     },
-    /// Something we never write, in the words of the driver that read it: only that driver need understand it again, to
-    /// delete the rule.
+    /// A match that this service never writes, as the driver read it: only that driver need understand it, to delete the
+    /// rule.
     Opaque(Box<str>),
 }
 
@@ -181,21 +182,21 @@ pub enum Action {
     /// Push an MPLS header ([`ETHERTYPE_MPLS`]).
     PushMpls,
     /// Write the label of the outermost MPLS header.
-    SetLabel(Label),
+    SetLabel(MplsLabel),
     /// Write its traffic class (RFC 5462).
     SetTrafficClass(u8),
     /// Pop the outermost MPLS header; what is under it is IPv4 ([`ETHERTYPE_IPV4`]).
     PopMpls,
     /// Send it out.
     Output(PortNo),
-    /// Something we never write, in the words of the driver that read it.
+    /// An action that this service never writes, as the driver read it.
     Opaque(Box<str>),
 }
 
 /// A meter: drops what is above the rate. A meter has no cookie; ours are those with an id of our range.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Meter {
-    /// Which.
+    /// Its id.
     pub id: MeterId,
     /// The rate, in kbit/s.
     pub rate_kbps: u32,
@@ -214,27 +215,27 @@ pub enum RuleStep {
     PutRule(Rule),
     /// Delete what stands in this place and has this cookie, and nothing else.
     DeleteRule {
-        /// Where.
+        /// The place of the rule.
         place: RuleKey,
-        /// Whose.
+        /// The cookie that it must have.
         cookie: Cookie,
     },
     /// Delete a meter. Rules that use it would vanish with it, so none does.
     DeleteMeter(MeterId),
 }
 
-/// What is known of a step that was sent.
+/// The state of a step that was sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StepOutcome {
     /// The switch holds it, or no longer holds it: acknowledged or read back.
     InForce,
-    /// It does not, and it was told or seen so.
+    /// The switch does not: it answered with an error, or the read-back shows it.
     Refused(SwitchFault),
-    /// Nobody knows; look later.
+    /// Unknown; to be read back later.
     Unknown,
 }
 
-/// Why a switch or its controller did not take a step.
+/// Why a switch or its controller did not carry out a step.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
 pub enum SwitchFault {
     /// The switch said so (OpenFlow 1.3 §7.4.4).
@@ -254,19 +255,19 @@ pub enum SwitchFault {
     /// The switch has no such port.
     #[error("the switch has no port {}", .port.0)]
     NoSuchPort {
-        /// Which.
+        /// The port.
         port: PortNo,
     },
     /// It was taken without complaint, but what was read back is something else.
     #[error("the switch does not hold what was sent")]
     ReadBackDiffers,
-    /// The dialect of this controller cannot say it.
-    #[error("this controller cannot be told to {what}")]
+    /// The dialect of this controller has no form for it.
+    #[error("the controller's dialect has no way to {what}")]
     Unsupported {
-        /// What.
+        /// What the dialect lacks, as a verb: `match a label`.
         what: &'static str,
     },
-    /// A step before it on which it depends did not take.
+    /// A step before it on which it depends failed.
     #[error("a step before it failed")]
     AfterFailure,
 }

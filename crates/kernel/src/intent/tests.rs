@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::allocation::{Allocation, Flow, Ipv4Prefix, LspState};
+use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix, LspAttributes, LspState};
 use crate::class::{ClassType, Priority};
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::topology::{Link, LinkState, Node, Switch, Topology};
@@ -57,17 +57,20 @@ fn allocation(id: u64, nodes: &[u32], bps: u64) -> Allocation {
     let address = [10, 0, u8::try_from(id % 200).unwrap(), 1].into();
     Allocation {
         id: AllocationId(id),
-        topology: name("mesh"),
-        ingress: NodeIx(nodes[0]),
-        egress: NodeIx(*nodes.last().unwrap()),
-        class_type: ClassType::new(u8::try_from(id % 3).unwrap()).unwrap(),
-        setup_priority: Priority::WORST,
-        hold_priority: Priority::WORST,
-        bandwidth: Bandwidth::saturating_from_bps(bps),
-        aggregator: None,
-        expires_at: None,
-        constraints: None,
-        flow: Some(Box::new(Flow { ipv4_dst: Some(Ipv4Prefix { address, length: 32 }), ..Flow::default() })),
+        demand: Demand {
+            topology: name("mesh"),
+            ingress: NodeIx(nodes[0]),
+            egress: NodeIx(*nodes.last().unwrap()),
+            class_type: ClassType::new(u8::try_from(id % 3).unwrap()).unwrap(),
+            setup_priority: Priority::WORST,
+            hold_priority: Priority::WORST,
+            bandwidth: Bandwidth::saturating_from_bps(bps),
+            constraints: None,
+            attributes: LspAttributes {
+                flow: Some(Box::new(Flow { ipv4_dst: Some(Ipv4Prefix { address, length: 32 }), ..Flow::default() })),
+                ..LspAttributes::default()
+            },
+        },
         path,
         state: LspState::Active,
         created_at: Millis(0),
@@ -130,7 +133,7 @@ fn a_path_is_pushed_swapped_and_popped() {
     let (dpid, place, head) = head_of(plan.tables(), 7).unwrap();
     assert_eq!(dpid, Dpid(1));
     assert_eq!(place.priority, HEAD_PRIORITY + 32);
-    let label = Label::new(LABEL_MIN).unwrap();
+    let label = MplsLabel::new(LABEL_MIN).unwrap();
     let expected = [
         Action::Meter(MeterId(METER_MIN)),
         Action::SetDscp(8),
@@ -181,14 +184,16 @@ fn a_resize_changes_the_meter_and_nothing_else() {
 fn who_cannot_have_rules_is_told_why() {
     let mut plan = RulePlan::new();
     let mut nowhere = allocation(1, &[0, 1], 1);
-    nowhere.flow.as_mut().unwrap().out_port = Some(7);
+    nowhere.demand.attributes.flow.as_mut().unwrap().out_port = Some(7);
     plan.set(&nowhere, &mesh(), &Tables::new());
     assert_eq!(plan.why_not(AllocationId(1)), Some(NoRules::NotAHostPort { node: name("s1"), port: 7 }));
     let mut port_only = allocation(2, &[0, 1], 1);
-    port_only.flow.as_mut().unwrap().l4_dst = Some(80);
+    port_only.demand.attributes.flow.as_mut().unwrap().l4_dst = Some(80);
     plan.set(&port_only, &mesh(), &Tables::new());
     assert_eq!(plan.why_not(AllocationId(2)), Some(NoRules::PortWithoutProtocol));
-    plan.set(&Allocation { flow: None, ..allocation(3, &[0, 1], 1) }, &mesh(), &Tables::new());
+    let mut without_flow = allocation(3, &[0, 1], 1);
+    without_flow.demand.attributes.flow = None;
+    plan.set(&without_flow, &mesh(), &Tables::new());
     assert_eq!(plan.why_not(AllocationId(3)), None);
     let bare = Topology::new(
         (0..2).map(|at| Node { name: name(&format!("n{at}")), label: None, position: None, switch: None }).collect(),
@@ -203,7 +208,7 @@ fn who_cannot_have_rules_is_told_why() {
 #[test]
 fn the_oldest_of_two_with_one_flow_has_it_and_the_other_inherits() {
     let mut twin = allocation(8, &[0, 2], 1);
-    twin.flow = allocation(7, &[0, 1], 1).flow;
+    twin.demand.attributes.flow = allocation(7, &[0, 1], 1).demand.attributes.flow;
     let mut plan = planned(&[twin, allocation(7, &[0, 1], 1)]);
     assert_eq!(plan.why_not(AllocationId(8)), Some(NoRules::FlowTaken(AllocationId(7))));
     assert!(head_of(plan.tables(), 8).is_none() && head_of(plan.tables(), 7).is_some());
@@ -223,14 +228,14 @@ fn who_fails_is_held_back_and_the_others_go_on() {
     let second = agenda.next_stage().unwrap();
     assert_eq!(second.values().flatten().map(|task| task.serves).collect::<Vec<_>>(), [Some(AllocationId(2))]);
     assert_eq!(agenda.next_stage(), None);
-    // A switch of which nothing is known holds back whoever passes it.
+    // A switch of which nothing is known holds back the allocations on it.
     let mut partly = known(&Tables::new());
     partly.remove(&Dpid(3));
     let agenda = Agenda::new(plan.tables(), &partly);
     assert!(agenda.is_held(AllocationId(1)) && !agenda.is_held(AllocationId(2)));
 }
 
-/// A small world: who lives, on which path (by nodes), at which bandwidth.
+/// A small world: the living allocations, each with its path (by nodes) and bandwidth.
 fn world() -> impl Strategy<Value = Vec<Allocation>> {
     let path = Just((0..NODES).collect::<Vec<_>>())
         .prop_shuffle()
@@ -248,7 +253,7 @@ fn harmed(tables: &Tables, harm: &[(u8, u8)]) -> Tables {
         let rules: Vec<_> = table.rules().map(|(place, seat)| (place.clone(), seat.clone())).collect();
         let Some((place, seat)) = rules.get(usize::from(*what) % rules.len().max(1)) else { continue };
         match what % 5 {
-            0 => table.take(place, seat.cookie),
+            0 => table.remove(place, seat.cookie),
             1 => *table = Table::default(),
             2 => {
                 let actions = vec![Action::Opaque("drop".into())];
@@ -277,7 +282,7 @@ fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
             RuleStep::DeleteMeter(id) => prop_assert!(id.is_ours()),
         }
         let before = tables.clone();
-        tables.get_mut(&task.switch).unwrap().take_step(&task.step);
+        tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
         for (dpid, place, seat) in heads(&tables).into_iter().filter(|(_, _, seat)| !seat.actions.is_empty()) {
             let was_lost = before[&dpid].seat(&place) == Some(&seat) && !arrives(&before, dpid, &seat);
             prop_assert!(was_lost || arrives(&tables, dpid, &seat), "{task:?} strands {place:?}");
@@ -309,9 +314,9 @@ proptest! {
         new.iter().for_each(|allocation| plan.set(allocation, &mesh(), &start));
         check_steps(&start, &plan)?;
         let mut tables = start.clone();
-        let stay: Vec<_> = old.iter().filter(|one| new.iter().any(|two| two.id == one.id && two.ingress == one.ingress)).collect();
+        let stay: Vec<_> = old.iter().filter(|one| new.iter().any(|two| two.id == one.id && two.demand.ingress == one.demand.ingress)).collect();
         for task in diff(plan.tables(), &start) {
-            tables.get_mut(&task.switch).unwrap().take_step(&task.step);
+            tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
             for one in &stay {
                 let (dpid, _, seat) = head_of(&tables, one.id.0).unwrap();
                 prop_assert!(arrives(&tables, dpid, &seat), "{task:?} cuts {:?}", one.id);

@@ -1,6 +1,5 @@
-//! Working a list of steps off, stage by stage, when some of them fail: whoever has a step that did not take is held
-//! back, so that no traffic enters a path that is not whole and nothing is deleted that is still needed. The others go
-//! on.
+//! The steps that are left, stage by stage, when some of them fail: an allocation with a failed step is held back, so that
+//! no traffic enters a path that is not whole and no rule is deleted that is still needed. The rest goes on.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,15 +12,15 @@ use crate::id::AllocationId;
 #[derive(Clone, Debug, Default)]
 pub struct Agenda {
     tasks: VecDeque<Task>,
-    /// Whose path is not whole, or not known to be.
+    /// Allocations whose path is not whole, or not known to be.
     held: BTreeSet<AllocationId>,
-    /// Where something failed.
+    /// Switches with a failed step.
     troubled: BTreeSet<Dpid>,
 }
 
 impl Agenda {
-    /// From what is reported to what is intended. Who passes a switch of which nothing is known is held back from the
-    /// start.
+    /// The steps from the reported to the intended content. An allocation on a switch of which nothing is known is held back
+    /// from the start.
     pub fn new(intended: &Tables, reported: &Tables) -> Self {
         let unknown = intended.iter().filter(|(dpid, _)| !reported.contains_key(dpid));
         let held = unknown.flat_map(|(_, table): (_, &Table)| table.rules()).map(|(_, seat)| seat.cookie.allocation());
@@ -33,7 +32,7 @@ impl Agenda {
         self.tasks.len()
     }
 
-    /// How many of them write something.
+    /// How many of them write a rule or a meter.
     pub fn puts(&self) -> usize {
         let deletes = |task: &&Task| !matches!(task.step, RuleStep::DeleteRule { .. } | RuleStep::DeleteMeter(_));
         self.tasks.iter().filter(deletes).count()
@@ -44,7 +43,7 @@ impl Agenda {
         self.tasks.is_empty()
     }
 
-    /// For whom there is something to be done.
+    /// The allocations with a step left.
     pub fn serves(&self) -> impl Iterator<Item = AllocationId> + '_ {
         self.tasks.iter().filter_map(|task| task.serves)
     }
@@ -65,7 +64,7 @@ impl Agenda {
         None
     }
 
-    /// A step did not take, or nobody knows.
+    /// A step failed, or its state is unknown.
     pub fn failed(&mut self, task: &Task) {
         self.held.extend(task.serves);
         self.troubled.insert(task.switch);

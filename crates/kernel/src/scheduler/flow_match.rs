@@ -1,39 +1,30 @@
-//! Which packets are those that an aggregator sends in a level to a node, as far as its report tells addresses: what the
-//! allocation that carries them is matched by at the first switch. What must stay true: no match takes in packets for
-//! a consumer of another node.
+//! The flow match of an allocation: the packets that an aggregator sends in one level to one node, as far as its report
+//! gives addresses; the ingress switch matches by it. What must stay true: no match takes in packets for a consumer at
+//! another node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use super::QosLevel;
-use super::report::Metadata;
+use super::report::{Endpoint, Metadata};
 use crate::allocation::{Flow, Ipv4Prefix};
 use crate::id::Name;
 
-/// What callbacks travel by.
+/// The IP protocol of webhook deliveries.
 const TCP: u8 = 6;
-
-/// Where a consumer receives.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Endpoint {
-    /// At which address.
-    pub address: Ipv4Addr,
-    /// At which TCP port; `None`: at any.
-    pub port: Option<u16>,
-}
 
 type FlowPlace<'a> = (QosLevel, &'a Name);
 
 impl Metadata {
-    /// The packets of each level and node that can be told: those of which the source and every consumer is told.
+    /// The match of each level and node whose source address and consumers' addresses are all known.
     pub fn packets(&self) -> BTreeMap<FlowPlace<'_>, Flow> {
         let Some(source) = self.presence.address else { return BTreeMap::new() };
         let groups = self.endpoints();
-        let mut everybody: BTreeMap<Ipv4Addr, BTreeSet<FlowPlace<'_>>> = BTreeMap::new();
+        let mut by_address: BTreeMap<Ipv4Addr, BTreeSet<FlowPlace<'_>>> = BTreeMap::new();
         for (place, found) in &groups {
             for endpoint in found.iter().flatten() {
-                everybody.entry(endpoint.address).or_default().insert(*place);
+                by_address.entry(endpoint.address).or_default().insert(*place);
             }
         }
         let flow = |(place, found)| {
@@ -41,7 +32,7 @@ impl Metadata {
             let network = around(&endpoints)?;
             // One address may be shared by levels: their ports tell them apart. A network may not.
             let is_own = |(_, others): (_, &BTreeSet<FlowPlace<'_>>)| others.iter().all(|other| *other == place);
-            let alone = network.length == 32 || everybody.range(within(network)).all(is_own);
+            let alone = network.length == 32 || by_address.range(within(network)).all(is_own);
             let first = endpoints.first()?.port;
             let port = first.filter(|port| endpoints.iter().all(|endpoint| endpoint.port == Some(*port)));
             let flow = Flow {
@@ -56,7 +47,7 @@ impl Metadata {
         groups.into_iter().filter_map(flow).collect()
     }
 
-    /// Where the consumers of each level and node receive; `None` among them: not all of them say.
+    /// The endpoints of the consumers of each level and node; `None` among them: a consumer without one.
     fn endpoints(&self) -> BTreeMap<FlowPlace<'_>, BTreeSet<Option<Endpoint>>> {
         let mut groups: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for topic in &self.topics {
@@ -68,7 +59,7 @@ impl Metadata {
     }
 }
 
-/// The smallest network with all of these addresses; `None`: it would be everything.
+/// The smallest network with all of these addresses; `None`: it would be the whole address space.
 fn around(endpoints: &[Endpoint]) -> Option<Ipv4Prefix> {
     let bits = || endpoints.iter().map(|endpoint| u32::from(endpoint.address));
     let length = (bits().min()? ^ bits().max()?).leading_zeros();
@@ -77,7 +68,7 @@ fn around(endpoints: &[Endpoint]) -> Option<Ipv4Prefix> {
     Some(Ipv4Prefix { address, length: u8::try_from(length).ok()? }).filter(|network| network.length > 0)
 }
 
-/// Everything from the first to the last address of a network.
+/// The addresses of a network, from the first to the last.
 fn within(network: Ipv4Prefix) -> RangeInclusive<Ipv4Addr> {
     let hosts = u32::MAX.checked_shr(u32::from(network.length)).unwrap_or(0);
     network.address..=Ipv4Addr::from(u32::from(network.address) | hosts)
@@ -136,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_not() {
-        // Somebody of another node is in the middle; somebody says no address; consumers at home need no way.
+        // A consumer at another node is in the middle; a consumer gives no address; consumers at the aggregator's node need no link.
         let between = metadata(&[(2, "b", "10.0.1.4", 0), (2, "b", "10.0.1.7", 0), (2, "c", "10.0.1.5", 0)]);
         assert_eq!(told(&between), ["2 c 10.0.1.5/32 None"]);
         let silent = metadata(&[(2, "b", "10.0.1.4", 0), (2, "b", "", 0), (1, "home", "10.0.1.4", 0)]);

@@ -1,27 +1,27 @@
-//! When a change is worth its signalling, and what silence costs: pure rules over what is granted, what is planned and
-//! how long ago somebody was heard.
+//! Hysteresis, lease and backoff: which changes of a planned rate are worth a reservation, and what the time since the
+//! last report costs. Pure rules over the granted rate, the planned rate and two instants.
 
 use super::settings::SchedulerSettings;
 use crate::units::{Bandwidth, Millis};
 
-/// What is to be done about a reservation.
+/// The next command about a reservation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Move {
-    /// Nothing.
+    /// None.
     Keep,
-    /// It is less than what is reserved, but not enough so to be signalled unless others need it.
+    /// Lower it, but only if another flow needs the bandwidth: the fall is within the hysteresis.
     LowerIfNeeded,
-    /// Let go of some.
+    /// Lower it.
     Lower,
-    /// Let go of all.
+    /// Release it.
     Release,
-    /// Ask for more.
+    /// Raise it.
     Raise,
-    /// Ask for the first time.
+    /// Make the first reservation.
     Ask,
 }
 
-/// What to do where `granted` is reserved and `planned` should be.
+/// The command that takes a reservation of `granted` to `planned`.
 pub fn next_move(granted: Bandwidth, planned: Bandwidth, settings: &SchedulerSettings) -> Move {
     match (granted.is_zero(), planned.is_zero()) {
         (true, true) => return Move::Keep,
@@ -41,19 +41,19 @@ pub fn next_move(granted: Bandwidth, planned: Bandwidth, settings: &SchedulerSet
     if more.as_bps() < settings.raise_by.of(granted.as_bps()) { Move::Keep } else { Move::Raise }
 }
 
-/// How much is still believed of an aggregator.
+/// The age of an aggregator's last report, in leases.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum LeaseState {
     /// It reported within its lease.
     Fresh,
-    /// A lease has passed: its backlog and boost no longer count.
+    /// One lease has passed: its backlog and boost no longer count.
     Stale,
-    /// Two leases have passed: its reservations go.
+    /// Two leases have passed: its reservations are released.
     Lost,
 }
 
-/// What is believed at `now` of who was heard at `heard_at`.
-pub fn standing(heard_at: Millis, now: Millis, settings: &SchedulerSettings) -> LeaseState {
+/// The lease state at `now` of an aggregator that last reported at `heard_at`.
+pub fn lease_state(heard_at: Millis, now: Millis, settings: &SchedulerSettings) -> LeaseState {
     let silent_ms = now.0.saturating_sub(heard_at.0);
     if silent_ms < settings.lease_ms {
         LeaseState::Fresh
@@ -64,13 +64,13 @@ pub fn standing(heard_at: Millis, now: Millis, settings: &SchedulerSettings) -> 
     }
 }
 
-/// When the standing of who was heard at `heard_at` falls next after `now`; `None`: it is lost already.
-pub fn falls_at(heard_at: Millis, now: Millis, settings: &SchedulerSettings) -> Option<Millis> {
+/// The next instant after `now` at which the lease state of a report heard at `heard_at` changes; `None`: it is lost.
+pub fn next_lapse(heard_at: Millis, now: Millis, settings: &SchedulerSettings) -> Option<Millis> {
     let after = |leases: u64| Millis(heard_at.0.saturating_add(settings.lease_ms.saturating_mul(leases)));
     [after(1), after(2)].into_iter().find(|at| *at > now)
 }
 
-/// How long a refused request waits before it is asked again: doubling with each refusal, up to a lease.
+/// The backoff after a refused request: doubling with each refusal, up to a lease.
 pub fn retry_after_ms(refusals: u32, settings: &SchedulerSettings) -> u64 {
     const FIRST_MS: u64 = 500;
     FIRST_MS.saturating_mul(1 << refusals.min(16)).min(settings.lease_ms.max(FIRST_MS))
@@ -94,10 +94,10 @@ mod tests {
     #[test]
     fn silence_costs_the_boost_and_then_the_reservation() {
         let settings = SchedulerSettings { lease_ms: 100, ..SchedulerSettings::default() };
-        let at = |now| standing(Millis(1_000), Millis(now), &settings);
+        let at = |now| lease_state(Millis(1_000), Millis(now), &settings);
         assert_eq!((at(900), at(1_099), at(1_100)), (LeaseState::Fresh, LeaseState::Fresh, LeaseState::Stale));
         assert_eq!((at(1_199), at(1_200)), (LeaseState::Stale, LeaseState::Lost));
-        let falls = |now| falls_at(Millis(1_000), Millis(now), &settings);
+        let falls = |now| next_lapse(Millis(1_000), Millis(now), &settings);
         assert_eq!((falls(1_000), falls(1_100), falls(1_200)), (Some(Millis(1_100)), Some(Millis(1_200)), None));
         assert_eq!(retry_after_ms(40, &settings), 500);
     }

@@ -1,8 +1,8 @@
-//! The steps in which a water level rises. Small levels are counted one by one; above, each doubling is cut into equally
+//! The logarithmic steps in which rates rise. Small levels are counted one by one; above, each doubling is cut into equally
 //! many steps, so that a step is a fixed part of the level and small changes of demand mostly change nothing.
 //! What must stay true: `value` rises strictly with the step, and `floor` and `ceil` are its inverses.
 
-/// A water level as a step of a [`Grid`].
+/// A level as a step of a [`Grid`].
 pub(super) type LogStep = u32;
 
 /// A level that nothing bounds.

@@ -1,15 +1,21 @@
-//! The QoS scheduler of PSIoT-Orch, as far as it decides: from what aggregators report, a rate for each of them, each QoS
-//! level and each consumers' node. Pure: time is an argument, and equal reports in equal order give equal plans.
+//! The QoS scheduler of PSIoT-Orch, as far as it decides: from the reports of aggregators, a rate for each aggregator, QoS
+//! level and node with consumers. Pure: time is an argument, and equal reports in equal order give equal plans.
 //!
-//! [`demand`] says what an aggregator needs, [`packets`] which packets are its, [`Planner`] divides what the links have, [`steady`] says which changes are
-//! worth signalling and when silence costs a reservation. What must stay true: the rates over a link never sum to more
-//! than what it has for them.
+//! - [`report`]: what an aggregator reports, and the demand of each flow that follows from it (arrivals and backlog).
+//! - `flow_match`: the packets of a flow, for the match at the ingress switch.
+//! - [`Planner`]: a rate for every flow, by one of three policies. [`MaxMin`] is weighted max-min fairness by progressive
+//!   filling (Bertsekas and Gallager, *Data Networks*, section 6.5), from nothing or incrementally, on a logarithmic grid
+//!   of levels; `equal_share` is the even division of the paper.
+//! - [`hysteresis`]: which changes of rate are worth a reservation, and what a lease without a report costs.
+//! - [`engine`]: reports, leases, reservations and time in; commands and rates out.
+//!
+//! What must stay true: the rates over a link never sum to more than what it has for them.
 
 pub mod report;
 pub mod engine;
 mod equal_share;
 mod log_steps;
-pub mod flow_match;
+mod flow_match;
 mod planner;
 pub mod settings;
 pub mod hysteresis;
@@ -23,7 +29,7 @@ pub use settings::{DivisionPolicy, SchedulerSettings};
 
 use super::class::ClassType;
 
-/// How many QoS levels there are.
+/// The number of QoS levels.
 pub const LEVELS: usize = 3;
 
 /// A QoS level: 0 insensitive, 1 sensitive, 2 priority.
@@ -61,6 +67,6 @@ impl fmt::Display for QosLevel {
     }
 }
 
-/// An aggregator, by a number that whoever plans gives it.
+/// An aggregator, by the number that the engine gives it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AggregatorIx(pub u32);

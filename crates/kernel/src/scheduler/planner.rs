@@ -16,48 +16,48 @@ use super::{AggregatorIx, DivisionPolicy, LEVELS, QosLevel, SchedulerSettings};
 use crate::id::{LinkIx, NodeIx};
 use crate::units::Bandwidth;
 
-/// Which flow.
+/// A flow's key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FlowKey {
-    /// Who sends.
+    /// The sender.
     pub aggregator: AggregatorIx,
-    /// In which level.
+    /// The level.
     pub level: QosLevel,
-    /// To the consumers at which node.
+    /// The node of the consumers.
     pub egress: NodeIx,
 }
 
-/// What a flow asks for.
+/// The demand of a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FlowDemand {
-    /// How much.
+    /// The rate that it needs.
     pub demand: Bandwidth,
     /// Whether a full buffer stands behind it.
     pub boosted: bool,
 }
 
-/// What a flow gets.
+/// The rate of a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FlowRate {
-    /// All of it.
+    /// The whole rate.
     pub rate: Bandwidth,
-    /// The part that is its own whatever others ask for.
+    /// The part that no other demand can take.
     pub guaranteed: Bandwidth,
 }
 
-/// A flow that gets something else than before; nothing: it is out of the plan.
+/// A flow whose rate changed; zero: it is out of the plan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RateChange {
-    /// Which.
+    /// The flow.
     pub key: FlowKey,
-    /// What it gets now.
+    /// Its rate now.
     pub rate: FlowRate,
 }
 
-/// The sums that aggregators are told: what each may send in each level.
+/// The sum of rates of each aggregator in each level.
 pub type RatePlan = BTreeMap<AggregatorIx, [Bandwidth; LEVELS]>;
 
-/// Who asks for what, and what they get.
+/// The flows with their demands and rates.
 #[derive(Clone, Debug)]
 pub struct Planner {
     settings: SchedulerSettings,
@@ -71,25 +71,25 @@ pub struct Planner {
     /// What is on each link without being booked, in 1/1024 bit/s.
     stray: Vec<i128>,
     capacity: Vec<u64>,
-    /// Links of which something else is left than what is filled among all was told.
+    /// Links whose remainder differs from the capacity of the second filling.
     dirty: Vec<LinkIx>,
     is_dirty: Vec<bool>,
-    /// Entries to be looked at, each of them marked as such; some more than once.
+    /// Entries to update, each of them marked; some more than once.
     touched: Vec<u32>,
     removed: BTreeSet<FlowKey>,
 }
 
-/// How the first piece is found.
+/// The first piece of every flow.
 #[derive(Clone, Debug)]
 enum FirstPiece {
     Pools(Box<[OwnedMaxMin; LEVELS]>),
     Even(Even),
 }
 
-/// A filling, and whose its flows are.
+/// A filling, with the entry of each of its flows.
 #[derive(Clone, Debug)]
 struct OwnedMaxMin {
-    water: MaxMin,
+    filling: MaxMin,
     owners: Vec<u32>,
 }
 
@@ -107,12 +107,12 @@ struct PlannerEntry {
 }
 
 impl OwnedMaxMin {
-    fn new(water: MaxMin) -> Self {
-        Self { water, owners: vec![] }
+    fn new(filling: MaxMin) -> Self {
+        Self { filling, owners: vec![] }
     }
 
     fn add(&mut self, owner: u32, path: &Arc<[LinkIx]>, weight: u32, demand_bps: u64) -> FlowIx {
-        let ix = self.water.join(path, weight, demand_bps);
+        let ix = self.filling.join(path, weight, demand_bps);
         if self.owners.len() <= ix.at() {
             self.owners.resize(ix.at() + 1, u32::MAX);
         }
@@ -122,22 +122,22 @@ impl OwnedMaxMin {
         ix
     }
 
-    /// Whose rates may have changed.
-    fn settle(&mut self) -> Vec<u32> {
-        let Self { water, owners } = self;
-        water.settle().into_iter().filter_map(|ix| owners.get(ix.at()).copied()).collect()
+    /// The entries whose rate may have changed.
+    fn update(&mut self) -> Vec<u32> {
+        let Self { filling, owners } = self;
+        filling.update().into_iter().filter_map(|ix| owners.get(ix.at()).copied()).collect()
     }
 }
 
 impl Planner {
-    /// A plan without flows over links of which so much may be given.
+    /// A plan without flows over links of these capacities.
     pub fn new(settings: SchedulerSettings, capacities: &[Bandwidth]) -> Self {
         let capacity: Vec<u64> = capacities.iter().map(|all| all.as_bps().min(RATE_MAX_BPS)).collect();
-        let water = |of: &dyn Fn(u64) -> u64| MaxMin::new(capacity.iter().map(|all| of(*all)), settings.step_bits);
+        let filling = |of: &dyn Fn(u64) -> u64| MaxMin::new(capacity.iter().map(|all| of(*all)), settings.step_bits);
         let first = match settings.policy {
-            DivisionPolicy::MaxMin => {
-                FirstPiece::Pools(Box::new(settings.shares.map(|share| OwnedMaxMin::new(water(&|all| share.of(all))))))
-            }
+            DivisionPolicy::MaxMin => FirstPiece::Pools(Box::new(
+                settings.shares.map(|share| OwnedMaxMin::new(filling(&|all| share.of(all)))),
+            )),
             DivisionPolicy::Fixed | DivisionPolicy::BufferAware => {
                 FirstPiece::Even(Even::new(settings.shares, &capacity))
             }
@@ -147,7 +147,7 @@ impl Planner {
             entries: vec![],
             vacant: vec![],
             first,
-            common: OwnedMaxMin::new(water(&|all| all)),
+            common: OwnedMaxMin::new(filling(&|all| all)),
             left: capacity.iter().map(|all| units(*all)).collect(),
             stray: vec![0; capacity.len()],
             dirty: vec![],
@@ -170,7 +170,7 @@ impl Planner {
         match &mut self.first {
             FirstPiece::Pools(pools) => {
                 for (pool, share) in pools.iter_mut().zip(self.settings.shares) {
-                    pool.water.set_capacity(link, share.of(now_bps));
+                    pool.filling.set_capacity(link, share.of(now_bps));
                 }
             }
             FirstPiece::Even(even) => even.set_capacity(link, now_bps),
@@ -178,9 +178,8 @@ impl Planner {
         self.leave(link, units(now_bps) - units(old_bps));
     }
 
-    /// What a link was measured to carry beyond what is booked. It is taken from what is filled among all, and never from
-    /// the first pieces: what is guaranteed is held by rules, and who floods a link shall not starve those who keep to
-    /// theirs.
+    /// The measured load of a link beyond the bookings. It is taken from the second filling and never from the first pieces:
+    /// meters protect the guaranteed rates, and a flood shall not starve the flows that keep to theirs.
     pub fn set_stray(&mut self, link: LinkIx, stray: Bandwidth) {
         let Some(place) = self.stray.get_mut(link.at()) else { return };
         let now = units(stray.as_bps().min(RATE_MAX_BPS));
@@ -189,12 +188,12 @@ impl Planner {
         }
     }
 
-    /// What may be given of a link.
+    /// The capacity of a link for the plan.
     pub fn capacity(&self, link: LinkIx) -> Bandwidth {
         Bandwidth::saturating_from_bps(self.capacity.get(link.at()).copied().unwrap_or(0))
     }
 
-    /// What a flow asks for, and the way it goes.
+    /// Sets the demand and the path of a flow.
     pub fn put(&mut self, key: FlowKey, path: &Arc<[LinkIx]>, want: FlowDemand) {
         let known = self.index.get(&key).copied();
         let same_way = known.and_then(|at| self.entry(at)).is_some_and(|entry| entry.party.path == *path);
@@ -213,32 +212,32 @@ impl Planner {
         let Some(at) = self.index.remove(&key) else { return };
         let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::take) else { return };
         match (&mut self.first, entry.pool) {
-            (FirstPiece::Pools(pools), Some(pool)) => pools[key.level.at()].water.remove(pool),
+            (FirstPiece::Pools(pools), Some(pool)) => pools[key.level.at()].filling.remove(pool),
             (FirstPiece::Even(even), _) => even.leave(at, &entry.party),
             _ => {}
         }
         if let Some(common) = entry.common {
-            self.common.water.remove(common);
+            self.common.filling.remove(common);
         }
         self.rebase(&entry.party.path, entry.base, 0);
         self.vacant.push(at);
         self.removed.insert(key);
     }
 
-    /// Makes the plan right again after changes, and tells who gets something else than before, in the order of keys.
-    pub fn settle(&mut self) -> Vec<RateChange> {
-        self.settle_first();
+    /// Updates the plan after changes; answers the flows whose rate changed, in the order of keys.
+    pub fn update(&mut self) -> Vec<RateChange> {
+        self.update_first_pieces();
         let mut touched = std::mem::take(&mut self.touched);
-        touched.iter().for_each(|at| self.settle_base(*at));
-        self.settle_left();
-        touched.extend(self.common.settle());
+        touched.iter().for_each(|at| self.update_first_piece(*at));
+        self.update_remainders();
+        touched.extend(self.common.update());
         let removed = std::mem::take(&mut self.removed);
         let gone = removed.iter().filter(|key| !self.index.contains_key(key));
         let mut changes: Vec<_> = gone.map(|key| RateChange { key: *key, rate: FlowRate::default() }).collect();
         for at in touched.drain(..) {
             let rate = self.rate_at(at);
             let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) else { continue };
-            // Who was removed and came back is told again, once.
+            // A flow that was removed and put again is reported once.
             let is_back = std::mem::take(&mut entry.is_touched) && removed.contains(&entry.key);
             if entry.told != rate || is_back {
                 entry.told = rate;
@@ -250,17 +249,17 @@ impl Planner {
         changes
     }
 
-    /// What a flow gets, as of the last [`Planner::settle`].
+    /// The rate of a flow, as of the last [`Planner::update`].
     pub fn rate(&self, key: FlowKey) -> Option<FlowRate> {
         self.index.get(&key).and_then(|at| self.entry(*at)).map(|entry| entry.told)
     }
 
-    /// What every flow gets, as of the last [`Planner::settle`].
+    /// The rate of every flow, as of the last [`Planner::update`].
     pub fn rates(&self) -> impl Iterator<Item = (FlowKey, FlowRate)> + '_ {
         self.index.iter().filter_map(|(key, at)| Some((*key, self.entry(*at)?.told)))
     }
 
-    /// What each aggregator may send in each level, as of the last [`Planner::settle`].
+    /// The rate of each aggregator in each level, as of the last [`Planner::update`].
     pub fn plan(&self) -> RatePlan {
         let mut plan = RatePlan::new();
         for (key, rate) in self.rates() {
@@ -311,12 +310,12 @@ impl Planner {
         }
         entry.want = want;
         if let (FirstPiece::Pools(pools), Some(pool)) = (&mut self.first, entry.pool) {
-            pools[entry.key.level.at()].water.set_demand(pool, want.demand.as_bps());
+            pools[entry.key.level.at()].filling.set_demand(pool, want.demand.as_bps());
         }
         self.touch(at);
     }
 
-    /// Notes that an entry is to be looked at.
+    /// Marks an entry for the next update.
     fn touch(&mut self, at: u32) {
         if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut)
             && !std::mem::replace(&mut entry.is_touched, true)
@@ -325,21 +324,21 @@ impl Planner {
         }
     }
 
-    /// Notes whose first piece may have changed.
-    fn settle_first(&mut self) {
+    /// Marks the entries whose first piece may have changed.
+    fn update_first_pieces(&mut self) {
         let touched: Vec<u32> = match &mut self.first {
-            FirstPiece::Pools(pools) => pools.iter_mut().flat_map(OwnedMaxMin::settle).collect(),
+            FirstPiece::Pools(pools) => pools.iter_mut().flat_map(OwnedMaxMin::update).collect(),
             FirstPiece::Even(even) => even.touched().into_iter().collect(),
         };
         touched.into_iter().for_each(|at| self.touch(at));
     }
 
-    /// Gives a flow its first piece, and has it ask for the rest among all.
-    fn settle_base(&mut self, at: u32) {
+    /// Sets a flow's first piece, and its demand in the second filling to the rest.
+    fn update_first_piece(&mut self, at: u32) {
         let Some(entry) = self.entries.get(at as usize).and_then(Option::as_ref) else { return };
         let wanted = u128::from(entry.want.demand.as_bps().min(RATE_MAX_BPS)) * u128::from(UNIT);
         let base = match (&self.first, entry.pool) {
-            (FirstPiece::Pools(pools), Some(pool)) => pools[entry.key.level.at()].water.rate_units(pool),
+            (FirstPiece::Pools(pools), Some(pool)) => pools[entry.key.level.at()].filling.rate_units(pool),
             (FirstPiece::Even(even), _) => match self.settings.policy {
                 DivisionPolicy::BufferAware if !entry.want.boosted => even.part_units(&entry.party).min(wanted),
                 _ => even.part_units(&entry.party),
@@ -356,7 +355,7 @@ impl Planner {
         let (path, old) = (Arc::clone(&entry.party.path), entry.base);
         let common = match entry.common {
             Some(common) => {
-                self.common.water.set_demand(common, rest_bps);
+                self.common.filling.set_demand(common, rest_bps);
                 Some(common)
             }
             None if rest_bps == 0 => None,
@@ -375,7 +374,7 @@ impl Planner {
         }
     }
 
-    /// Leaves so much more of a link to what is filled among all.
+    /// Adds to the remainder of a link.
     fn leave(&mut self, link: LinkIx, more: i128) {
         if let (Some(left), Some(is_dirty)) = (self.left.get_mut(link.at()), self.is_dirty.get_mut(link.at())) {
             *left += more;
@@ -385,11 +384,11 @@ impl Planner {
         }
     }
 
-    /// Says of each link what is left to be filled among all.
-    fn settle_left(&mut self) {
+    /// Sets the capacity of the second filling on every dirty link.
+    fn update_remainders(&mut self) {
         for link in self.dirty.drain(..) {
             let (Some(left), Some(stray)) = (self.left.get(link.at()), self.stray.get(link.at())) else { continue };
-            self.common.water.set_capacity_units(link, u128::try_from(*left - stray).unwrap_or(0));
+            self.common.filling.set_capacity_units(link, u128::try_from(*left - stray).unwrap_or(0));
             if let Some(is_dirty) = self.is_dirty.get_mut(link.at()) {
                 *is_dirty = false;
             }
@@ -398,7 +397,7 @@ impl Planner {
 
     fn rate_at(&self, at: u32) -> FlowRate {
         let Some(entry) = self.entry(at) else { return FlowRate::default() };
-        let rest = entry.common.map_or(0, |common| self.common.water.rate_units(common));
+        let rest = entry.common.map_or(0, |common| self.common.filling.rate_units(common));
         let bandwidth =
             |all: u128| Bandwidth::saturating_from_bps(u64::try_from(all / u128::from(UNIT)).unwrap_or(RATE_MAX_BPS));
         FlowRate { rate: bandwidth(entry.base + rest), guaranteed: bandwidth(entry.base) }

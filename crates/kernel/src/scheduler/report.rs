@@ -1,10 +1,9 @@
-//! What an aggregator reports, in the kernel's words, and what it needs for that: for each level and each node with
-//! consumers, what arrives for them and the backlog over the time in which it is to be sent.
+//! An aggregator's report, and the demand that follows from it: for each level and each node with consumers, the arrival
+//! rate and the backlog over the drain time.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::flow_match::Endpoint;
 use super::hysteresis::LeaseState;
 use super::settings::SchedulerSettings;
 use super::{FlowDemand, LEVELS, QosLevel, RATE_MAX_BPS};
@@ -17,53 +16,53 @@ pub const TOPICS_MAX: usize = 1_024;
 pub const SUBSCRIBERS_MAX: usize = 1_024;
 /// The most nodes to which one aggregator sends.
 pub const DESTINATIONS_MAX: usize = 256;
-/// The largest buffer that is believed: 1 PiB.
+/// The largest valid buffer: 1 PiB.
 pub const BUFFER_MAX_BYTES: u64 = 1 << 50;
-/// The largest arrival rate that is believed: 1 Pbit/s.
+/// The largest valid arrival rate: 1 Pbit/s.
 pub const ARRIVAL_MAX_BPS: u64 = 1_000_000_000_000_000;
-/// How far ahead of ours an aggregator's clock may be.
+/// How far an aggregator's clock may be ahead of the service's.
 pub const AHEAD_MAX_MS: u64 = 60_000;
-/// What arrives in so long a time is on its way and no backlog, unless a quarter of the time to drain one is less.
+/// What arrives in so long a time is in transit and no backlog, unless a quarter of the drain time is less.
 const MOMENT_MS: u128 = 100;
 
 /// A report.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Metadata {
-    /// At which node the aggregator is.
+    /// The node that the aggregator is attached to.
     pub node: Name,
-    /// When it says it reported.
+    /// The time of the report, by the aggregator's clock.
     pub at: Millis,
-    /// Who and where it is in the world.
+    /// Its process and addresses.
     pub presence: Presence,
     /// Its buffers, by level.
     pub levels: [LevelReport; LEVELS],
-    /// What it carries.
+    /// The topics that it publishes.
     pub topics: Vec<TopicReport>,
 }
 
-/// Who and where an aggregator is, outside of the topology; all of it may be untold.
+/// An aggregator outside of the topology; every part is optional.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Presence {
-    /// What tells this process from any other that says the same id.
+    /// Tells this process from another that reports under the same id.
     pub instance: Option<Name>,
-    /// Where consumers find it.
+    /// The URL at which consumers find it.
     pub url: Option<Name>,
-    /// From which address it sends.
+    /// The address from which it sends.
     pub address: Option<Ipv4Addr>,
 }
 
 /// A level of an aggregator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LevelReport {
-    /// How many subscriptions there are.
+    /// The number of subscriptions.
     pub subscribers: u32,
-    /// What waits.
+    /// The fill of the buffer.
     pub buffer_bytes: u64,
-    /// What may wait.
+    /// The size of the buffer.
     pub buffer_capacity_bytes: u64,
-    /// What arrives.
+    /// The arrival rate.
     pub arrival: Bandwidth,
-    /// What was lost since the aggregator started, in messages.
+    /// Messages lost since the aggregator started.
     pub dropped: u64,
 }
 
@@ -72,59 +71,70 @@ pub struct LevelReport {
 pub struct TopicReport {
     /// Its name.
     pub topic: Name,
-    /// In which level its subscribers want it.
+    /// The level of its subscriptions.
     pub level: QosLevel,
-    /// What arrives.
+    /// The arrival rate.
     pub arrival: Bandwidth,
-    /// Who wants it.
+    /// Its subscribers.
     pub subscribers: Vec<Subscriber>,
 }
 
-/// Somebody who wants a topic.
+/// A subscriber of a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subscriber {
-    /// Who.
+    /// The consumer's name.
     pub consumer: Name,
-    /// At which node.
+    /// The node that the consumer is attached to.
     pub node: Name,
-    /// Where they receive, if they say so.
+    /// Where messages are delivered; `None`: the report does not say.
     pub endpoint: Option<Endpoint>,
 }
 
-/// Why a report is not believed.
+/// The address at which a consumer receives.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Endpoint {
+    /// An IPv4 address.
+    pub address: Ipv4Addr,
+    /// A TCP port; `None`: any.
+    pub port: Option<u16>,
+}
+
+/// Why a report is invalid.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum InvalidReport {
     /// Over a limit.
-    #[error("{field} is {value}, more than the {max} that can be believed")]
+    #[error("invalid {field}: {value} is more than {max}")]
     TooMuch {
-        /// Which member.
+        /// The member.
         field: &'static str,
-        /// What it says.
+        /// Its value.
         value: u64,
         /// The limit.
         max: u64,
     },
-    /// More waits than there is room for.
-    #[error("buffer_bytes is {bytes}, more than buffer_capacity_bytes, which is {capacity_bytes}")]
+    /// A buffer filled beyond its capacity.
+    #[error("invalid buffer_bytes: {bytes} is more than buffer_capacity_bytes, {capacity_bytes}")]
     Overflowing {
-        /// What waits.
+        /// The fill.
         bytes: u64,
-        /// What may.
+        /// The capacity.
         capacity_bytes: u64,
     },
-    /// From a time to come.
-    #[error("the report is from {ahead_ms} ms in the future, more than the {AHEAD_MAX_MS} ms that clocks may differ")]
+    /// A time ahead of the service's clock.
+    #[error(
+        "invalid time: the report is {ahead_ms} ms ahead, more than the {AHEAD_MAX_MS} ms by which clocks may differ"
+    )]
     Future {
-        /// How far.
+        /// By how much.
         ahead_ms: u64,
     },
 }
 
 impl Metadata {
-    /// Whether it can be believed at `now`.
+    /// Checks every limit at `now`.
     ///
     /// # Errors
-    /// The first thing that cannot.
+    /// The first violation.
     pub fn check(&self, now: Millis) -> Result<(), InvalidReport> {
         let ahead_ms = self.at.0.saturating_sub(now.0);
         if ahead_ms > AHEAD_MAX_MS {
@@ -147,18 +157,18 @@ impl Metadata {
         at_most("nodes of subscribers", nodes.len() as u64, DESTINATIONS_MAX as u64)
     }
 
-    /// The nodes at which somebody wants something; some of them more than once.
+    /// The nodes with subscribers; some of them more than once.
     pub fn consumer_nodes(&self) -> impl Iterator<Item = &Name> {
         self.topics.iter().flat_map(|topic| topic.subscribers.iter().map(|subscriber| &subscriber.node))
     }
 
-    /// Whether somebody wants something in a level at a node where nobody did before.
+    /// Whether a level has subscribers at a node where it had none before.
     pub fn has_new_destination(&self, before: &Self) -> bool {
         let known = before.arrivals();
         self.arrivals().keys().any(|destination| !known.contains_key(destination))
     }
 
-    /// Which levels are boosted, given which were.
+    /// The levels that are boosted, given those that were: with hysteresis between two thresholds.
     pub fn boosts(&self, were: [bool; LEVELS], settings: &SchedulerSettings) -> [bool; LEVELS] {
         let mut now = were;
         for (boosted, level) in now.iter_mut().zip(&self.levels) {
@@ -170,7 +180,7 @@ impl Metadata {
         now
     }
 
-    /// What is needed in each level at each node. Consumers at the aggregator's own node need no link.
+    /// The demand in each level at each node. Consumers at the aggregator's own node need no link.
     pub fn wants<'a>(
         &'a self,
         boosts: [bool; LEVELS],
@@ -203,8 +213,8 @@ impl Metadata {
         far.map(|((level, node), arriving)| ((level, node), want(level, arriving))).collect()
     }
 
-    /// What has to be sent a second for the backlog to be gone in time. What arrives within a moment is none: it is on its
-    /// way, and where one message waits in one report and none in the next, demand would rise and fall with every report.
+    /// The rate that drains the backlog in time. What arrives within [`MOMENT_MS`] is no backlog: else one message that waits
+    /// in one report and not in the next would make demand rise and fall with every report.
     fn backlog_bps(&self, level: QosLevel, arriving_bps: u128, settings: &SchedulerSettings) -> u128 {
         let drain_ms = u128::from(settings.drain_ms.max(1));
         let moment_ms = MOMENT_MS.min(drain_ms / 4);

@@ -1,10 +1,10 @@
-//! What can be chosen about the scheduler, and within which bounds. What must stay true: [`Settings::check`] passes for
-//! whatever reaches a planner.
+//! The settings of the scheduler and their bounds. What must stay true: [`SchedulerSettings::check`] passes for all settings
+//! that reach a planner.
 
 use super::LEVELS;
 use crate::units::{PPM, Share};
 
-/// The longest lease, drain time or interval that can be chosen: a day.
+/// The longest lease, drain time or interval: a day.
 pub const DURATION_MAX_MS: u64 = 86_400_000;
 /// The largest weight of a level.
 pub const WEIGHT_MAX: u32 = 1_000_000;
@@ -12,29 +12,29 @@ pub const WEIGHT_MAX: u32 = 1_000_000;
 /// How bandwidth is divided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum DivisionPolicy {
-    /// The paper's: evenly between aggregators, by shares between levels, whatever is asked for.
+    /// The paper's fixed policy: evenly between aggregators, by shares between levels, whatever the demand.
     Fixed,
-    /// The paper's reactive one: evenly; but who has a buffer above the threshold gets what the others do not need.
+    /// The paper's reactive policy: evenly, but an aggregator with a buffer above the threshold gets what the rest do not need.
     BufferAware,
-    /// Weighted max-min fair by what is needed; each level first has its share of every link.
+    /// Weighted max-min fairness by demand; each level first has its share of every link.
     #[default]
     MaxMin,
 }
 
-/// What can be chosen.
+/// The settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SchedulerSettings {
     /// How bandwidth is divided.
     pub policy: DivisionPolicy,
-    /// The part of each link that is a level's own while it needs it.
+    /// The part of each link that a level has before the other levels.
     pub shares: [Share; LEVELS],
-    /// How the levels divide what nobody has as their own.
+    /// The weights by which levels divide the rest.
     pub weights: [u32; LEVELS],
     /// The part of a link's free bandwidth that may be given to aggregators.
     pub usable: Share,
-    /// In what time a backlog is to be sent.
+    /// The time in which a backlog is to be sent, in ms.
     pub drain_ms: u64,
-    /// The least that is asked for where there is a subscriber.
+    /// The least demand of a flow with a subscriber, in bit/s.
     pub floor_bps: u64,
     /// A buffer filled to more than this is boosted.
     pub boost_above: Share,
@@ -42,29 +42,29 @@ pub struct SchedulerSettings {
     pub boost_below: Share,
     /// A rise by less than this part of what is granted is not signalled.
     pub raise_by: Share,
-    /// A fall by less than this part of what is granted is not signalled, unless others need it.
+    /// A fall by less than this part of what is granted is not signalled, unless another flow needs the bandwidth.
     pub lower_by: Share,
-    /// How long a report counts. After one lease without a report the boost is lost, after two the reservation.
+    /// How long a report counts, in ms. After one lease without a report the boost is lost, after two the reservation.
     pub lease_ms: u64,
     /// Rates have `2^step_bits` steps to the doubling.
     pub step_bits: u32,
 }
 
-/// A setting that cannot be.
+/// An invalid setting.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The shares are more than there is.
-    #[error("the shares of the levels sum to {sum_ppm} ppm, more than {PPM}")]
+    /// Shares above the whole.
+    #[error("invalid shares: they sum to {sum_ppm} ppm, more than {PPM}")]
     SharesExceedWhole {
         /// Their sum.
         sum_ppm: u64,
     },
     /// A number out of its range.
-    #[error("{field} is {value}, not within {min} to {max}")]
+    #[error("invalid {field}: {value} is not within {min} to {max}")]
     OutOfRange {
-        /// Which.
+        /// The setting.
         field: &'static str,
-        /// What was given.
+        /// The value given.
         value: u64,
         /// The least allowed.
         min: u64,
@@ -72,7 +72,7 @@ pub enum SettingsError {
         max: u64,
     },
     /// A boost that would end before it begins.
-    #[error("boost_below_ppm ({below_ppm}) is above boost_above_ppm ({above_ppm})")]
+    #[error("invalid boost_below_ppm: {below_ppm} is above boost_above_ppm, {above_ppm}")]
     BoostInverted {
         /// Where it ends.
         below_ppm: u32,
@@ -103,10 +103,10 @@ impl Default for SchedulerSettings {
 }
 
 impl SchedulerSettings {
-    /// Whether everything is within its bounds.
+    /// Checks every bound.
     ///
     /// # Errors
-    /// The first thing that is not.
+    /// The first setting out of its bounds.
     pub fn check(&self) -> Result<(), SettingsError> {
         let sum_ppm = self.shares.iter().map(|share| u64::from(share.as_ppm())).sum();
         if sum_ppm > u64::from(PPM) {

@@ -324,22 +324,24 @@ impl Worker {
             };
             let Some(last) = page.last().map(|allocation| allocation.id) else { break };
             after = Some(last);
-            for allocation in page.iter().filter(|lsp| lsp.topology == name && lsp.flow.is_some()) {
+            for allocation in
+                page.iter().filter(|lsp| lsp.demand.topology == name && lsp.demand.attributes.flow.is_some())
+            {
                 met.insert(allocation.id);
                 self.take_one_in(allocation.id, Some(allocation), &topology);
             }
         }
-        let gone: Vec<AllocationId> = self.plan.everybody().filter(|id| !met.contains(id)).collect();
+        let gone: Vec<AllocationId> = self.plan.allocations().filter(|id| !met.contains(id)).collect();
         gone.into_iter().for_each(|id| self.drop_one(id));
     }
 
     fn forget_everything(&mut self) {
-        let all: Vec<AllocationId> = self.plan.everybody().collect();
+        let all: Vec<AllocationId> = self.plan.allocations().collect();
         all.into_iter().for_each(|id| self.drop_one(id));
     }
 
     fn take_one_in(&mut self, id: AllocationId, allocation: Option<&Allocation>, topology: &Topology) {
-        let Some(allocation) = allocation.filter(|allocation| allocation.flow.is_some()) else {
+        let Some(allocation) = allocation.filter(|allocation| allocation.demand.attributes.flow.is_some()) else {
             return self.drop_one(id);
         };
         self.plan.set(allocation, topology, &self.seen);
@@ -399,7 +401,7 @@ impl Worker {
         for (task, outcome) in done.outcomes {
             match outcome {
                 StepOutcome::InForce => {
-                    self.seen.entry(dpid).or_default().take_step(&task.step);
+                    self.seen.entry(dpid).or_default().apply_step(&task.step);
                     continue;
                 }
                 StepOutcome::Refused(fault) => {

@@ -74,7 +74,7 @@ pub(super) async fn find(app: App, topology: Name, ids: Vec<AllocationId>) -> Op
         let network = state.network(topology.as_str())?;
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
-            found.push((id, state.allocation(id).filter(|lsp| lsp.topology == topology).cloned()));
+            found.push((id, state.allocation(id).filter(|lsp| lsp.demand.topology == topology).cloned()));
         }
         Some((Arc::clone(network.topology()), found))
     };

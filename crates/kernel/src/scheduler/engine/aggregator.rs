@@ -1,4 +1,4 @@
-//! An aggregator as the scheduler knows it, and what it is told.
+//! An aggregator's state in the scheduler, its view, and its granted rates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,61 +10,61 @@ use crate::scheduler::report::Metadata;
 use crate::scheduler::{AggregatorIx, FlowDemand, FlowRate, LEVELS, QosLevel, SchedulerSettings};
 use crate::units::{Bandwidth, Millis};
 
-/// What an aggregator may send.
+/// The rates granted to an aggregator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GrantedRates {
-    /// Higher than that of whatever it was told before.
+    /// Higher than that of every grant before.
     pub sequence: u64,
-    /// When this was found.
+    /// The time of the grant.
     pub at: Millis,
-    /// To which instance it is said, if it said which it is.
+    /// The instance that it is for, if the report names one.
     pub instance: Option<Name>,
-    /// How long it holds if nothing is heard after it.
+    /// How long it holds without another.
     pub lease_ms: u64,
     /// By level.
     pub levels: [GrantedLevel; LEVELS],
 }
 
-/// What an aggregator may send in a level.
+/// The rates granted in one level.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct GrantedLevel {
-    /// To all destinations together.
+    /// Over all destinations.
     pub rate: Bandwidth,
-    /// What it may go on sending when the lease is over: what is its own whatever others ask for.
+    /// The rate after the lease is over: the guaranteed part, which no other demand can take.
     pub fallback: Bandwidth,
-    /// To each node with consumers, in the order of their names.
+    /// By node with consumers, in the order of names.
     pub destinations: Vec<Destination>,
 }
 
-/// What an aggregator may send to the consumers at a node.
+/// The rate to the consumers at one node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Destination {
-    /// Which node.
+    /// The node.
     pub node: Name,
-    /// How much.
+    /// The rate.
     pub rate: Bandwidth,
-    /// The allocation that has it reserved.
+    /// The allocation that reserves it.
     pub allocation: AllocationId,
 }
 
-/// An aggregator as it is shown.
+/// The view of an aggregator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AggregatorView {
-    /// Which.
+    /// Its id.
     pub id: Name,
-    /// In which topology.
+    /// The topology that it is in.
     pub topology: Name,
-    /// What it reported last.
+    /// Its last report.
     pub metadata: Arc<Metadata>,
-    /// When that was heard.
+    /// The time at which the report arrived.
     pub heard_at: Millis,
-    /// What it counts for.
+    /// The state of its lease.
     pub standing: LeaseState,
-    /// What it needs, by level, as far as links are needed.
+    /// Its demand for links, by level.
     pub demand: [Bandwidth; LEVELS],
-    /// Which levels are boosted.
+    /// The boosted levels.
     pub boosted: [bool; LEVELS],
-    /// What it may send.
+    /// The granted rates.
     pub rates: Arc<GrantedRates>,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct AggregatorState {
     pub(super) node: NodeIx,
     pub(super) metadata: Arc<Metadata>,
     pub(super) heard_at: Millis,
-    /// When its standing falls next.
+    /// The next change of its lease state.
     pub(super) falls_at: Option<Millis>,
     pub(super) standing: LeaseState,
     pub(super) boosts: [bool; LEVELS],
@@ -82,20 +82,20 @@ pub(super) struct AggregatorState {
     pub(super) rates: Arc<GrantedRates>,
 }
 
-/// What an aggregator sends in a level to the consumers at a node.
+/// A flow: what an aggregator sends in one level to the consumers at one node.
 pub(super) struct SchedulerFlow {
     pub(super) egress: Name,
     pub(super) want: FlowDemand,
-    /// By what its packets are known, if that can be told.
+    /// The match of its packets; `None`: not known.
     pub(super) packets: Option<Packets>,
-    /// The way it goes, or would; none: there is none.
+    /// The path of its reservation, or of the one it would get; `None`: there is no path.
     pub(super) path: Option<Arc<[LinkIx]>>,
     pub(super) planned: FlowRate,
     pub(super) holding: Option<Reservation>,
     pub(super) refused: Option<Backoff>,
 }
 
-/// What is reserved for a flow.
+/// The reservation of a flow.
 #[derive(Clone)]
 pub(super) struct Reservation {
     pub(super) id: AllocationId,
@@ -103,7 +103,7 @@ pub(super) struct Reservation {
     pub(super) path: Arc<[LinkIx]>,
 }
 
-/// That a request was refused: until then no more is asked than this.
+/// A refused request: until `until`, no more than `most` is requested.
 #[derive(Clone, Copy)]
 pub(super) struct Backoff {
     pub(super) times: u32,
@@ -116,20 +116,20 @@ impl SchedulerFlow {
         self.holding.as_ref().map_or(Bandwidth::ZERO, |holding| holding.bandwidth)
     }
 
-    /// What is to be asked of the plan: no more than can be had.
+    /// The demand to plan with: no more than can be reserved.
     pub(super) fn asks(&self) -> FlowDemand {
         let most = self.refused.map_or(Bandwidth::MAX, |refused| refused.most);
         FlowDemand { demand: self.want.demand.min(most), ..self.want }
     }
 
-    /// What is to be reserved: what is planned, but no more than can be had.
+    /// The bandwidth to reserve: the planned rate, but no more than can be reserved.
     pub(super) fn aim(&self) -> Bandwidth {
         self.planned.rate.min(self.refused.map_or(Bandwidth::MAX, |refused| refused.most))
     }
 }
 
 impl AggregatorState {
-    /// One that holds nothing yet.
+    /// An aggregator without reservations.
     pub(super) fn new(
         ix: AggregatorIx,
         (topology, node): (Name, NodeIx),
@@ -154,7 +154,7 @@ impl AggregatorState {
         }
     }
 
-    /// What it may send now, by what is reserved.
+    /// The rates by what is reserved.
     pub(super) fn levels(&self) -> [GrantedLevel; LEVELS] {
         let mut levels: [GrantedLevel; LEVELS] = Default::default();
         for ((level, _), flow) in &self.flows {

@@ -1,4 +1,4 @@
-//! The flows of an aggregator: what it wants is put in the place of what it wanted, and what is held for it is noted.
+//! The flows of an aggregator: their demand after a report, and the reservation of each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::scheduler::{FlowKey, FlowRate, QosLevel};
 use crate::state::{Network, State};
 
 impl Dispatcher {
-    /// Puts what an aggregator wants now in the place of what it wanted.
-    pub(super) fn want(&mut self, id: &Name, state: &State) {
+    /// Replaces the demand of an aggregator's flows by that of its last report.
+    pub(super) fn update_demand(&mut self, id: &Name, state: &State) {
         let Some(known) = self.aggregators.get(id) else { return };
         let Some(network) = state.network(known.topology.as_str()) else { return };
         let wants = known.metadata.wants(known.boosts, known.standing, &self.settings);
@@ -25,27 +25,27 @@ impl Dispatcher {
                 Some(((level, node_of(name)?), WantedReservation { egress: name.clone(), want, packets }))
             })
             .collect();
-        // What a reservation is for cannot change: for other packets there is another one.
+        // A reservation keeps its packets: a flow with other packets gets another reservation.
         let stays = |place, flow: &SchedulerFlow| wants.get(place).is_some_and(|wanted| wanted.packets == flow.packets);
         let gone: Vec<_> =
             known.flows.iter().filter(|(place, flow)| !stays(place, flow)).map(|(place, _)| *place).collect();
         gone.into_iter().for_each(|place| self.drop_flow(id, place));
         for (place, wanted) in wants {
             let packets = wanted.packets.clone();
-            let Some(orphan) = self.want_one(id, place, wanted, network) else { continue };
+            let Some(orphan) = self.set_demand(id, place, wanted, network) else { continue };
             let Some(allocation) = self.orphans.remove(&orphan) else { continue };
             let held = state.allocation(allocation);
-            if held.is_some_and(|held| held.flow.as_deref() != packets.as_ref()) {
+            if held.is_some_and(|held| held.demand.attributes.flow.as_deref() != packets.as_ref()) {
                 self.discarded.insert(allocation);
             } else if let Some(known) = self.aggregators.get(id) {
                 let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
-                self.hold(key, held);
+                self.set_reservation(key, held);
             }
         }
     }
 
-    /// Of a flow that is new, what an earlier life may have reserved for it is told.
-    fn want_one(
+    /// For a new flow, answers the reservation that may have been made for it before a restart.
+    fn set_demand(
         &mut self,
         id: &Name,
         place: (QosLevel, NodeIx),
@@ -63,7 +63,7 @@ impl Dispatcher {
             return None;
         }
         let ends = (known.node, place.1);
-        let path = network_view::way(network, place.0, ends, &mut self.workspace);
+        let path = network_view::path_of(network, place.0, ends, &mut self.workspace);
         if let Some(path) = &path {
             net.planner.put(key, path, want);
         }
@@ -100,8 +100,8 @@ impl Dispatcher {
         self.news.insert(known.ix);
     }
 
-    /// What a flow holds is this now.
-    pub(super) fn hold(&mut self, key: FlowKey, allocation: Option<&Arc<Allocation>>) {
+    /// Sets the reservation of a flow.
+    pub(super) fn set_reservation(&mut self, key: FlowKey, allocation: Option<&Arc<Allocation>>) {
         let Some((_, known)) = named(&self.names, &mut self.aggregators, key.aggregator) else { return };
         let Some(net) = self.nets.get_mut(&known.topology) else { return };
         let Some(flow) = known.flows.get_mut(&(key.level, key.egress)) else { return };
@@ -111,7 +111,8 @@ impl Dispatcher {
         }
         if let Some(allocation) = allocation {
             let path = Arc::clone(&allocation.path);
-            let holding = Reservation { id: allocation.id, bandwidth: allocation.bandwidth, path: Arc::clone(&path) };
+            let holding =
+                Reservation { id: allocation.id, bandwidth: allocation.demand.bandwidth, path: Arc::clone(&path) };
             net.hold(&holding);
             self.holders.insert(holding.id, key);
             flow.holding = Some(holding);

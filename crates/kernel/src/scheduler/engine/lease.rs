@@ -1,27 +1,27 @@
-//! What time and other networks do to aggregators: their standing falls, they are forgotten, or find their places anew.
+//! Leases: the state of an aggregator's lease by time, and its flows anew when its network is another.
 
 use super::network_view::Net;
 use super::{Dispatcher, SHOWN_LEASES, entries_of};
 use crate::id::Name;
-use crate::scheduler::hysteresis::{LeaseState, falls_at, standing};
+use crate::scheduler::hysteresis::{LeaseState, lease_state, next_lapse};
 use crate::scheduler::{FlowKey, LEVELS};
 use crate::state::State;
 use crate::units::Millis;
 
 impl Dispatcher {
-    /// What an aggregator counts for now.
-    pub(super) fn restand(&mut self, id: &Name, state: &State, now: Millis) {
+    /// Sets the lease state of an aggregator by the time.
+    pub(super) fn update_lease(&mut self, id: &Name, state: &State, now: Millis) {
         let Some(known) = self.aggregators.get_mut(id) else { return };
         let shown_ms = self.settings.lease_ms.saturating_mul(SHOWN_LEASES);
         if now.0.saturating_sub(known.heard_at.0) >= shown_ms {
             return self.forget(id);
         }
-        known.standing = standing(known.heard_at, now, &self.settings);
+        known.standing = lease_state(known.heard_at, now, &self.settings);
         if known.standing != LeaseState::Fresh {
             known.boosts = [false; LEVELS];
         }
         self.news.insert(known.ix);
-        self.want(id, state);
+        self.update_demand(id, state);
     }
 
     pub(super) fn forget(&mut self, id: &Name) {
@@ -36,19 +36,19 @@ impl Dispatcher {
         self.forgotten.push(id.clone());
     }
 
-    /// Notes when the standing of an aggregator falls next, or when it is forgotten.
+    /// Sets the timer for the next change of an aggregator's lease state, or for its removal.
     pub(super) fn reschedule(&mut self, id: &Name, now: Millis) {
         let Some(known) = self.aggregators.get_mut(id) else { return };
         let shown_ms = self.settings.lease_ms.saturating_mul(SHOWN_LEASES);
         let end = Millis(known.heard_at.0.saturating_add(shown_ms));
-        let at = falls_at(known.heard_at, now, &self.settings).unwrap_or(end);
+        let at = next_lapse(known.heard_at, now, &self.settings).unwrap_or(end);
         if let Some(old) = known.falls_at.replace(at) {
             self.falls.remove(&(old, id.clone()));
         }
         self.falls.insert((at, id.clone()));
     }
 
-    /// The network is another: everything about it is found again, and who holds what stays.
+    /// Rebuilds the view of a network whose topology is another; reservations stay with their flows.
     pub(super) fn rebuild(&mut self, name: &Name, state: &State) {
         self.nets.remove(name);
         if let Some(network) = state.network(name.as_str()) {
@@ -57,11 +57,11 @@ impl Dispatcher {
         let inside = self.aggregators.iter().filter(|(_, known)| known.topology == *name);
         let inside: Vec<Name> = inside.map(|(id, _)| id.clone()).collect();
         for id in inside {
-            self.resettle(&id, name, state);
+            self.move_to_revision(&id, name, state);
         }
     }
 
-    fn resettle(&mut self, id: &Name, topology: &Name, state: &State) {
+    fn move_to_revision(&mut self, id: &Name, topology: &Name, state: &State) {
         let Some(known) = self.aggregators.get(id) else { return };
         let held = known.flows.iter().filter_map(|((level, _), flow)| {
             let holding = flow.holding.as_ref()?;
@@ -75,14 +75,14 @@ impl Dispatcher {
         if let Some(known) = self.aggregators.get_mut(id) {
             known.node = node;
         }
-        self.want(id, state);
+        self.update_demand(id, state);
         for (level, egress, allocation) in held {
             let Some(known) = self.aggregators.get(id) else { return };
             let Some(egress) = topology.node_named(egress.as_str()) else { continue };
             if known.flows.contains_key(&(level, egress)) {
                 let key = FlowKey { aggregator: known.ix, level, egress };
                 self.discarded.remove(&allocation);
-                self.hold(key, state.allocation(allocation));
+                self.set_reservation(key, state.allocation(allocation));
             }
         }
     }

@@ -1,9 +1,9 @@
-//! The scheduler as a machine: reports, answers and time go in, commands and rates come out. It looks at the state and
-//! changes nothing in it; what it wants reserved it asks for like anybody else, and what an aggregator is told is what was
-//! admitted. All it knows is soft: it can be lost and is built again from what aggregators report.
+//! The scheduler as a state machine: reports, outcomes of commands and time go in, commands and rates come out. It reads
+//! the kernel's state and changes nothing in it; reservations are made by commands like any other client's, and an
+//! aggregator's rate is what was admitted. Its own state is soft: it can be lost and is rebuilt from reports.
 //!
-//! What must stay true: every bit that an aggregator is told to send is in a living allocation; one aggregator's reports
-//! change nothing for others but by the plan; memory is bounded by the constants here.
+//! What must stay true: every bit/s of an aggregator's rate is reserved by a living allocation; one aggregator's reports
+//! change another's rate only by the plan; memory is bounded by the constants here.
 
 mod aggregator;
 mod flows;
@@ -31,36 +31,38 @@ use crate::refusal::Refusal;
 use crate::state::{Network, State};
 use crate::units::Millis;
 
-/// The most aggregators that are known at once.
+/// The most aggregators at once.
 pub const AGGREGATORS_MAX: usize = 100_000;
-/// The most topics and subscribers that all of them may report together.
+/// The most topics and subscribers over all reports.
 pub const ENTRIES_MAX: usize = 2_000_000;
-/// For how many leases an aggregator that is lost is still shown.
+/// An aggregator without a report is shown for so many leases.
 pub const SHOWN_LEASES: u64 = 10;
 
-/// Why a report is not taken. Nothing changed.
+/// Why a report is rejected. Nothing changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ReportRejection {
-    /// It cannot be believed.
+    /// It is invalid.
     #[error(transparent)]
     Absurd(#[from] InvalidReport),
-    /// It names a node that is not there, or no topology can be told by it.
+    /// It names an unknown node, or no topology can be derived from it.
     #[error(transparent)]
     Unknown(#[from] Refusal),
-    /// It is not newer than what was reported last: out of order, or replayed.
-    #[error("a report as of {} ms was heard before this one as of {} ms", .last.0, .at.0)]
+    /// It is not newer than the last report: out of order, or replayed.
+    #[error("invalid time: the last report was of {} ms, this one is of {} ms", .last.0, .at.0)]
     NotNewer {
-        /// The last one.
+        /// The time of the last report.
         last: Millis,
-        /// This one.
+        /// The time of this report.
         at: Millis,
     },
-    /// It is so old that it counts no longer.
-    #[error("the report is {age_ms} ms old, more than the {most_ms} ms that a lease and the difference of clocks make")]
+    /// It is older than a lease.
+    #[error(
+        "invalid time: the report is {age_ms} ms old, more than the {most_ms} ms of a lease and the difference of clocks"
+    )]
     Outdated {
-        /// How old.
+        /// Its age.
         age_ms: u64,
-        /// How old it may be.
+        /// The largest valid age.
         most_ms: u64,
     },
     /// An aggregator of this name reports from another node.
@@ -79,16 +81,16 @@ pub enum ReportRejection {
     },
 }
 
-/// How urgent a report is.
+/// How soon rates should follow a report.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Urgency {
-    /// It can wait for its turn.
+    /// With the next round.
     Routine,
-    /// Somebody subscribed where nobody did: at once.
+    /// At once: a level has subscribers at a node where it had none.
     NewSubscription,
 }
 
-/// Who is where, who asks for what, what is reserved for whom.
+/// The aggregators, their flows, and the reservation of each flow.
 pub struct Dispatcher {
     settings: SchedulerSettings,
     topology: Option<Name>,
@@ -97,30 +99,30 @@ pub struct Dispatcher {
     names: Vec<Option<Name>>,
     vacant: Vec<AggregatorIx>,
     entries: usize,
-    /// When somebody's standing falls.
+    /// Timers of lease states.
     falls: BTreeSet<(Millis, Name)>,
-    /// When a flow that was refused may ask again.
+    /// Timers of flows in backoff.
     retries: BTreeSet<(Millis, FlowKey)>,
-    /// Flows whose reservation may not be what it should.
+    /// Flows whose reservation may differ from the plan.
     pending: BTreeSet<FlowKey>,
-    /// Flows that hold somewhat more than they should.
+    /// Flows whose reservation is above the plan, within the hysteresis.
     lowerable: BTreeSet<FlowKey>,
-    /// Whether a request was refused for room that such flows may hold.
+    /// Whether a request was refused for bandwidth that such flows may hold.
     needs_room: bool,
     holders: BTreeMap<AllocationId, FlowKey>,
-    /// Reservations to be let go.
+    /// Reservations to release.
     discarded: BTreeSet<AllocationId>,
-    /// Reservations of an earlier life, until their aggregator reports again.
+    /// Reservations made before a restart, until their aggregator reports again.
     orphans: BTreeMap<RecoveredReservation, AllocationId>,
     orphans_until: Option<Millis>,
-    /// Who has to be told something.
+    /// Aggregators whose view may have changed.
     news: BTreeSet<AggregatorIx>,
-    /// Who is known no longer.
+    /// Aggregators removed since this was last read.
     forgotten: Vec<Name>,
     workspace: Workspace,
 }
 
-/// What an aggregator wants in a level at a node.
+/// The demand of an aggregator in a level at a node, with the packets that it is for.
 struct WantedReservation {
     egress: Name,
     want: FlowDemand,
@@ -136,16 +138,16 @@ struct RecoveredReservation {
 }
 
 impl Dispatcher {
-    /// Nobody is known. What an earlier life of the scheduler reserved is kept for two leases.
+    /// No aggregators yet. Reservations made before a restart are kept for two leases.
     pub fn new(settings: SchedulerSettings, topology: Option<Name>, state: &State, now: Millis) -> Self {
         let mut orphans = BTreeMap::new();
         for allocation in state.allocations_after(None).filter(|allocation| is_ours(allocation)) {
-            let Some(aggregator) = allocation.aggregator.clone() else { continue };
+            let Some(aggregator) = allocation.demand.attributes.aggregator.clone() else { continue };
             let orphan = RecoveredReservation {
                 aggregator,
-                topology: allocation.topology.clone(),
-                class_type: allocation.class_type,
-                ends: (allocation.ingress, allocation.egress),
+                topology: allocation.demand.topology.clone(),
+                class_type: allocation.demand.class_type,
+                ends: (allocation.demand.ingress, allocation.demand.egress),
             };
             orphans.insert(orphan, allocation.id);
         }
@@ -174,10 +176,10 @@ impl Dispatcher {
         }
     }
 
-    /// Takes a report in.
+    /// Applies a report.
     ///
     /// # Errors
-    /// It is not believed, or it is not about this network; nothing changed.
+    /// It is invalid, stale or at a limit; nothing changed.
     pub fn report(
         &mut self,
         id: &Name,
@@ -206,7 +208,7 @@ impl Dispatcher {
         let known = self.aggregators.get(id);
         let freed = known.map_or(0, |known| entries_of(&known.metadata));
         if let Some(known) = known {
-            // Whoever was heard first keeps the name while their lease lasts; who says no instance cannot be told apart.
+            // The instance that reported first keeps the name during its lease; reports without one cannot be told apart.
             let (theirs, own) = (&known.metadata.presence.instance, &metadata.presence.instance);
             if let (LeaseState::Fresh, Some(theirs), Some(own)) = (known.standing, theirs, own)
                 && theirs != own
@@ -227,30 +229,30 @@ impl Dispatcher {
             return Err(ReportRejection::TooMany { what: "topics and subscribers", max: ENTRIES_MAX });
         }
         self.entries = self.entries - freed + entries;
-        Ok(self.take_in(id, metadata, (topology, node), state, now))
+        Ok(self.apply_report(id, metadata, (topology, node), state, now))
     }
 
-    /// An aggregator is said to have gone: what it needs beyond what arrives counts no longer.
-    pub fn silence(&mut self, id: &Name, state: &State, now: Millis) {
+    /// An aggregator has disconnected: its lease is over, so that its backlog and boost count no longer.
+    pub fn on_disconnected(&mut self, id: &Name, state: &State, now: Millis) {
         let lease_ms = self.settings.lease_ms;
         let Some(known) = self.aggregators.get_mut(id).filter(|known| known.standing == LeaseState::Fresh) else {
             return;
         };
         known.heard_at = Millis(now.0.saturating_sub(lease_ms));
-        self.restand(id, state, now);
+        self.update_lease(id, state, now);
         self.reschedule(id, now);
     }
 
-    /// Lets time pass: who was silent for too long loses their boost, then what they hold.
+    /// Runs the timers that are due: lease states, backoffs, and reservations from before a restart.
     pub fn tick(&mut self, state: &State, now: Millis) {
         while let Some((at, id)) = self.falls.first().filter(|(at, _)| *at <= now).cloned() {
             self.falls.remove(&(at, id.clone()));
-            self.restand(&id, state, now);
+            self.update_lease(&id, state, now);
             self.reschedule(&id, now);
         }
         while let Some((at, key)) = self.retries.first().filter(|(at, _)| *at <= now).copied() {
             self.retries.remove(&(at, key));
-            self.forgive(key);
+            self.clear_bound(key);
         }
         if self.orphans_until.is_some_and(|until| until <= now) {
             self.orphans_until = None;
@@ -258,14 +260,14 @@ impl Dispatcher {
         }
     }
 
-    /// When something has to be done even if nobody reports.
+    /// The next timer.
     pub fn next_deadline(&self) -> Option<Millis> {
         let falls = self.falls.first().map(|(at, _)| *at);
         let retries = self.retries.first().map(|(at, _)| *at);
         [falls, retries, self.orphans_until].into_iter().flatten().min()
     }
 
-    /// Takes in what others did: the allocations that something happened to, and what they left on the links.
+    /// Follows commits of other clients: the allocations that changed, and what is left on the links.
     pub fn sync(&mut self, state: &State, touched: &[AllocationId]) {
         let stale: Vec<Name> = self
             .nets
@@ -278,7 +280,7 @@ impl Dispatcher {
         }
         for id in touched {
             if let Some(key) = self.holders.get(id).copied() {
-                self.hold(key, state.allocation(*id));
+                self.set_reservation(key, state.allocation(*id));
                 self.pending.insert(key);
             }
         }
@@ -289,13 +291,13 @@ impl Dispatcher {
         }
     }
 
-    /// As [`Dispatcher::sync`], where it is not known to whom something happened.
+    /// As [`Dispatcher::sync`], where it is not known which allocations changed.
     pub fn sync_all(&mut self, state: &State) {
         let held: Vec<_> = self.holders.keys().copied().collect();
         self.sync(state, &held);
     }
 
-    /// Takes in what links were measured to carry, in bit/s; `None` of those that nobody measures.
+    /// Sets the measured load of links, in bit/s; `None` for a link without a measurement.
     pub fn measure(&mut self, state: &State, carried_bps: impl Fn(&Name, LinkIx) -> Option<u64>) {
         for (name, net) in &mut self.nets {
             if let Some(network) = state.network(name.as_str()).filter(|network| net.is_of(network)) {
@@ -304,18 +306,18 @@ impl Dispatcher {
         }
     }
 
-    /// An aggregator.
+    /// The view of an aggregator.
     pub fn view(&self, id: &Name) -> Option<AggregatorView> {
         self.aggregators.get(id).map(|known| known.view(id))
     }
 
-    /// Who is known no longer since this was asked last.
+    /// The aggregators removed since the last call.
     pub fn take_forgotten(&mut self) -> Vec<Name> {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// Who has something new to be shown, as they are now.
-    pub fn take_news(&mut self, now: Millis) -> Vec<AggregatorView> {
+    /// The views that may have changed since the last call, with renewed rates.
+    pub fn take_changed(&mut self, now: Millis) -> Vec<AggregatorView> {
         let news = std::mem::take(&mut self.news);
         let renew_ms = self.settings.lease_ms / 3;
         let mut views = Vec::with_capacity(news.len());
@@ -325,7 +327,7 @@ impl Dispatcher {
             let old = &known.rates;
             let instance = &known.metadata.presence.instance;
             if levels != old.levels || *instance != old.instance || now.0.saturating_sub(old.at.0) >= renew_ms {
-                // The clock is ahead of every number that an earlier life gave out.
+                // The clock is ahead of every number given out before a restart.
                 let sequence = old.sequence.saturating_add(1).max(now.0);
                 let (instance, lease_ms) = (instance.clone(), self.settings.lease_ms);
                 known.rates = Arc::new(GrantedRates { sequence, at: now, instance, lease_ms, levels });
@@ -335,12 +337,12 @@ impl Dispatcher {
         views
     }
 
-    /// What can be chosen, as it was chosen.
+    /// The settings in force.
     pub fn settings(&self) -> &SchedulerSettings {
         &self.settings
     }
 
-    /// The topology that was chosen; else the one that the aggregator is in already; else the only one with its node.
+    /// The topology of the settings; else the only one with the aggregator's node.
     fn network_of<'a>(&self, state: &'a State, metadata: &Metadata) -> Result<(Name, &'a Network), Refusal> {
         if let Some(chosen) = &self.topology {
             let found = state.network(chosen.as_str()).map(|network| (chosen.clone(), network));
@@ -361,7 +363,7 @@ impl Dispatcher {
         }
     }
 
-    fn take_in(
+    fn apply_report(
         &mut self,
         id: &Name,
         metadata: Arc<Metadata>,
@@ -393,7 +395,7 @@ impl Dispatcher {
             self.nets.insert(topology, Net::new(network, &self.settings));
         }
         self.reschedule(id, now);
-        self.want(id, state);
+        self.update_demand(id, state);
         if is_new { Urgency::NewSubscription } else { Urgency::Routine }
     }
 
@@ -419,16 +421,17 @@ fn named<'a>(
     Some((id, aggregators.get_mut(id)?))
 }
 
-/// How many topics and subscribers a report has.
+/// The number of topics and subscribers of a report.
 fn entries_of(metadata: &Metadata) -> usize {
     metadata.topics.iter().map(|topic| 1 + topic.subscribers.len()).sum()
 }
 
-/// Whether an allocation is as the scheduler asks for them: for an aggregator, with nothing said but the metric and the packets.
+/// Whether the scheduler made the allocation: it has an aggregator, and no constraint but the metric.
 fn is_ours(allocation: &Allocation) -> bool {
-    let constraints = allocation.constraints.as_deref();
-    let plain = constraints.is_some_and(|said| {
-        said.metric.is_some() && *said == Constraints { metric: said.metric, ..Constraints::default() }
+    let constraints = allocation.demand.constraints.as_deref();
+    let plain = constraints.is_some_and(|constraints| {
+        let metric = constraints.metric;
+        metric.is_some() && *constraints == Constraints { metric, ..Constraints::default() }
     });
-    plain && allocation.aggregator.is_some() && allocation.expires_at.is_none()
+    plain && allocation.demand.attributes.aggregator.is_some() && allocation.demand.attributes.expires_at.is_none()
 }

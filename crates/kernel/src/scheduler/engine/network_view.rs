@@ -1,6 +1,6 @@
-//! A network as the scheduler sees it: its plan, and how much of each link others leave to it. What must stay true: a link
-//! has what may be reserved on it, less what is booked by others than the scheduler;
-//! what was measured beyond that is not lent.
+//! A network as the scheduler sees it: its plan, and the bandwidth of each link that other clients' allocations leave. What
+//! must stay true: a link has what may be reserved on it, less what other clients have booked; measured load beyond the
+//! bookings is not given away.
 
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ use crate::units::Bandwidth;
 pub(super) struct Net {
     pub(super) topology: Arc<Topology>,
     pub(super) planner: Planner,
-    /// What paths minimise here.
+    /// What paths minimise in this network.
     pub(super) metric: Metric,
-    /// What the scheduler itself holds on each link.
+    /// The scheduler's own reservations on each link.
     own_bps: Vec<u64>,
-    /// What was booked on each link when its load was measured last.
+    /// The bookings of each link at its last measurement.
     booked_bps: Vec<u64>,
 }
 
-/// The part of a link that is not told apart from what is booked: headers of frames, and bursts.
+/// Measured load beyond the bookings by less than this part of the link counts as none: frame headers and bursts.
 const NOISE_PARTS: u64 = 16;
 
 impl Net {
@@ -38,8 +38,8 @@ impl Net {
         Self { planner: Planner::new(settings.clone(), &capacities), metric, topology, own_bps, booked_bps }
     }
 
-    /// Takes in what links were measured to carry in the time that has just passed. Traffic follows its rate: what was
-    /// booked before counts as booked.
+    /// Sets the load measured over the last interval. Traffic follows a change of its rate with delay: what was booked at
+    /// the last measurement counts as booked.
     pub(super) fn measure(&mut self, network: &Network, carried_bps: impl Fn(LinkIx) -> Option<u64>) {
         for ((ix, _), before_bps) in self.topology.links().zip(&mut self.booked_bps) {
             let now_bps = booked(network, ix);
@@ -51,12 +51,12 @@ impl Net {
         }
     }
 
-    /// Whether the numbers of nodes and links, and what links are, are still these.
+    /// Whether the topology is still this one.
     pub(super) fn is_of(&self, network: &Network) -> bool {
         Arc::ptr_eq(&self.topology, network.topology())
     }
 
-    /// Takes in what others have booked or left.
+    /// Updates what other clients leave of each link.
     pub(super) fn refresh(&mut self, network: &Network, settings: &SchedulerSettings) {
         self.metric = path_metric(&network.model().policy, &Constraints::default());
         for (ix, link) in self.topology.links() {
@@ -73,7 +73,7 @@ impl Net {
         self.each(holding, u64::saturating_sub);
     }
 
-    /// Whether so much more could be held on a link without anybody yielding.
+    /// Whether so much more could be reserved on a link without victims.
     pub(super) fn has_room(&self, link: LinkIx, more: u64) -> bool {
         let own_bps = self.own_bps.get(link.at()).copied().unwrap_or(0);
         own_bps.saturating_add(more) <= self.planner.capacity(link).as_bps()
@@ -88,12 +88,12 @@ impl Net {
     }
 }
 
-/// What everybody holds on a link.
+/// The bookings on a link, over all slots.
 fn booked(network: &Network, ix: LinkIx) -> u64 {
     network.ledger().booked(ix).iter().fold(0, |sum, bps| sum.saturating_add(*bps))
 }
 
-/// What others leave of a link.
+/// What other clients leave of a link.
 fn left(network: &Network, ix: LinkIx, link: &Link, own_bps: u64, settings: &SchedulerSettings) -> Bandwidth {
     let others_bps = booked(network, ix).saturating_sub(own_bps);
     let total_bps = network.ledger().bounds(ix).map_or(0, |bounds| bounds.total_bps());
@@ -104,8 +104,8 @@ fn left(network: &Network, ix: LinkIx, link: &Link, own_bps: u64, settings: &Sch
     })
 }
 
-/// The way that a flow would go now, whatever its rate.
-pub(super) fn way(
+/// The path of a flow if it were reserved now, at any rate.
+pub(super) fn path_of(
     network: &Network,
     level: QosLevel,
     (ingress, egress): (NodeIx, NodeIx),
@@ -118,7 +118,7 @@ pub(super) fn way(
     path::shortest(network.graph(), &free, &query, workspace).ok().map(|found| found.links.into())
 }
 
-/// The column of the books in which a level is booked; none if the model does not have its class.
+/// The slot of a level; `None` if the model does not have its class.
 fn slot(network: &Network, level: QosLevel) -> Option<Slot> {
     let (model, class_type) = (&network.model().model, level.class_type());
     model.slot(class_type, model.default_priority(class_type))

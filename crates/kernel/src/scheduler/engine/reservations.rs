@@ -1,11 +1,12 @@
-//! From plan to reservations: which commands to submit next, in an order in which they fit, and what their answers mean.
-//! What is let go comes before what is asked for, so that a plan that fits is admitted. What must stay true: a flow that
-//! was refused is not asked for again before its time, and each time waits longer.
+//! From plan to reservations: the next commands, in an order in which they fit, and their outcomes. Releases and lowerings
+//! come before requests, so that a plan that fits is admitted. What must stay true: a refused flow is not requested again
+//! before its backoff is over, and each backoff is longer.
 
 use std::collections::BTreeMap;
 
 use super::Dispatcher;
 use super::aggregator::Backoff;
+use crate::allocation::LspAttributes;
 use crate::command::{Command, NamedConstraints, Request};
 use crate::id::{AllocationId, LinkIx, Name};
 use crate::scheduler::hysteresis::{Move, next_move, retry_after_ms};
@@ -13,73 +14,73 @@ use crate::scheduler::{FlowKey, RateChange};
 use crate::state::State;
 use crate::units::{Bandwidth, Millis};
 
-/// The most commands that are asked for at once; the others follow.
+/// The most commands of one round; the rest follow in the next.
 pub const ASKS_AT_ONCE_MAX: usize = 1_000;
-/// How often a refused request is asked again at once, for what was said to be there.
+/// How often a refused request is repeated at once, for the bandwidth that the denial offered.
 const SECOND_TRIES_MAX: u32 = 2;
 
-/// A command, and what it is for.
+/// A command with its purpose.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// What for.
+    /// The purpose, to be handed back with the outcome.
     pub asked: GrantPurpose,
     /// The command.
     pub command: Command,
 }
 
-/// What a command is for.
+/// The purpose of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GrantPurpose {
-    /// To let go of what nobody needs.
+    /// Release a reservation that no flow needs.
     Release(AllocationId),
-    /// To have another reservation for a flow.
+    /// Change the reservation of a flow.
     Change(FlowKey),
 }
 
-/// What became of a command.
+/// The outcome of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GrantOutcome {
     /// The flow has this allocation.
     Granted(AllocationId),
     /// The allocation is over.
     Released,
-    /// There is not that much; at most this.
+    /// The bandwidth is not available.
     Denied {
-        /// What would be admitted; zero: nothing, or it is not known.
+        /// The largest that would be admitted; zero: none, or not known.
         largest: Bandwidth,
     },
-    /// It is impossible: the allocation is over already, or the class is not there.
+    /// Refused outright: the allocation is over already, or the model lacks the class.
     Refused,
-    /// It was not decided.
-    Unheard,
+    /// Not decided, for example because a queue is full.
+    Undecided,
 }
 
 impl Dispatcher {
-    /// What to submit next, in this order; nothing: all is as planned, or has to wait.
-    pub fn moves(&mut self) -> Vec<Ask> {
+    /// The commands to submit next, in this order; none: all is as planned, or in backoff.
+    pub fn next_commands(&mut self) -> Vec<Ask> {
         let mut changes: Vec<RateChange> = vec![];
         for net in self.nets.values_mut() {
-            changes.extend(net.planner.settle());
+            changes.extend(net.planner.update());
         }
         for change in changes {
             self.replan(change);
         }
         if std::mem::take(&mut self.needs_room) || self.lacks_room() {
             self.pending.append(&mut self.lowerable.clone());
-            return self.sort_out(Lowering::All);
+            return self.commands(Lowering::All);
         }
-        self.sort_out(Lowering::Large)
+        self.commands(Lowering::Large)
     }
 
-    /// Whether somewhere more is to be asked for than there is unless those who hold a little too much let go: who asks
-    /// without that might have them preempted.
+    /// Whether the pending rises do not fit on some link unless reservations within the hysteresis are lowered: such a rise
+    /// might preempt them.
     fn lacks_room(&self) -> bool {
         let mut more: BTreeMap<(&Name, LinkIx), u64> = BTreeMap::new();
         for key in &self.pending {
             let Some(id) = self.names.get(key.aggregator.0 as usize).and_then(Option::as_ref) else { continue };
             let Some(known) = self.aggregators.get(id) else { continue };
             let Some(flow) = known.flows.get(&(key.level, key.egress)) else { continue };
-            // A rise that is not signalled needs no room: or who lets go of a little would be told so by whoever wants all.
+            // A rise within the hysteresis is not requested and needs no bandwidth.
             let is_asked = matches!(next_move(flow.granted(), flow.aim(), &self.settings), Move::Raise | Move::Ask);
             let rise_bps = flow.aim().saturating_sub(flow.granted()).as_bps();
             let Some(path) = flow.path.as_ref().filter(|_| is_asked) else { continue };
@@ -92,33 +93,33 @@ impl Dispatcher {
         more.into_iter().any(|((name, link), more_bps)| !holds(name, link, more_bps))
     }
 
-    /// What became of what was submitted.
-    pub fn learn(&mut self, asked: GrantPurpose, answer: GrantOutcome, state: &State, now: Millis) {
+    /// Applies the outcome of a command.
+    pub fn apply_outcome(&mut self, asked: GrantPurpose, answer: GrantOutcome, state: &State, now: Millis) {
         match (asked, answer) {
-            (_, GrantOutcome::Unheard) => {}
+            (_, GrantOutcome::Undecided) => {}
             (GrantPurpose::Release(id), _) => drop(self.discarded.remove(&id)),
             (GrantPurpose::Change(key), GrantOutcome::Granted(id)) => {
-                self.settled(key);
-                self.hold(key, state.allocation(id));
-                self.pardon(key);
+                self.clear_pending(key);
+                self.set_reservation(key, state.allocation(id));
+                self.clear_backoff(key);
             }
             (GrantPurpose::Change(key), GrantOutcome::Released) => {
-                self.settled(key);
-                self.hold(key, None);
+                self.clear_pending(key);
+                self.set_reservation(key, None);
             }
-            (GrantPurpose::Change(key), GrantOutcome::Denied { largest }) => self.refuse(key, largest, now),
+            (GrantPurpose::Change(key), GrantOutcome::Denied { largest }) => self.on_denied(key, largest, now),
             (GrantPurpose::Change(key), GrantOutcome::Refused) => {
                 let holding = self.flow(key).and_then(|(_, flow)| flow.holding.as_ref().map(|holding| holding.id));
                 match holding.filter(|id| state.allocation(*id).is_none()) {
-                    // It was over before it was asked about: ask anew.
-                    Some(_) => self.hold(key, None),
-                    None => self.refuse(key, Bandwidth::ZERO, now),
+                    // The allocation was over before the command was decided: request another.
+                    Some(_) => self.set_reservation(key, None),
+                    None => self.on_denied(key, Bandwidth::ZERO, now),
                 }
             }
         }
     }
 
-    fn settled(&mut self, key: FlowKey) {
+    fn clear_pending(&mut self, key: FlowKey) {
         self.pending.remove(&key);
         self.lowerable.remove(&key);
     }
@@ -130,7 +131,7 @@ impl Dispatcher {
         self.news.insert(change.key.aggregator);
     }
 
-    fn sort_out(&mut self, lowering: Lowering) -> Vec<Ask> {
+    fn commands(&mut self, lowering: Lowering) -> Vec<Ask> {
         let releases = self.discarded.iter().take(ASKS_AT_ONCE_MAX);
         let mut downs: Vec<Ask> = releases
             .map(|id| Ask { asked: GrantPurpose::Release(*id), command: Command::Release { id: *id } })
@@ -175,20 +176,23 @@ impl Dispatcher {
                 bandwidth: aim,
                 setup_priority: None,
                 hold_priority: None,
-                aggregator: Some(id.clone()),
-                expires_at: None,
-                // Said although it is what holds anyway: by this the scheduler knows its own after a restart.
+                // The metric is the default anyway: by naming it the scheduler recognises its own allocations after a restart.
                 constraints: NamedConstraints {
                     metric: Some(self.nets.get(&known.topology)?.metric),
                     ..NamedConstraints::default()
                 },
-                flow: flow.packets.clone().map(Box::new),
+                attributes: LspAttributes {
+                    aggregator: Some(id.clone()),
+                    expires_at: None,
+                    flow: flow.packets.clone().map(Box::new),
+                },
             }))),
         }
     }
 
-    /// A request was refused. First those who hold a little too much let go; then less is asked for; then it waits.
-    fn refuse(&mut self, key: FlowKey, largest: Bandwidth, now: Millis) {
+    /// A request was denied. First reservations within the hysteresis are lowered; then less is requested; then the flow
+    /// backs off.
+    fn on_denied(&mut self, key: FlowKey, largest: Bandwidth, now: Millis) {
         self.pending.remove(&key);
         if !self.lowerable.is_empty() {
             self.needs_room = true;
@@ -209,27 +213,27 @@ impl Dispatcher {
         if times <= SECOND_TRIES_MAX {
             self.pending.insert(key);
         }
-        self.ask_again(key);
+        self.replan_demand(key);
     }
 
-    /// The time has come to ask for all of it again.
-    pub(super) fn forgive(&mut self, key: FlowKey) {
+    /// The backoff is over: the whole demand may be requested again.
+    pub(super) fn clear_bound(&mut self, key: FlowKey) {
         let Some((_, flow)) = self.flow(key) else { return };
         if let Some(refused) = &mut flow.refused {
             refused.most = Bandwidth::MAX;
         }
         self.pending.insert(key);
-        self.ask_again(key);
+        self.replan_demand(key);
     }
 
-    /// What was asked for was granted: if nothing bounded that, past refusals count no longer.
-    fn pardon(&mut self, key: FlowKey) {
+    /// The request was granted: unless it was bounded by a denial, the backoff is over.
+    fn clear_backoff(&mut self, key: FlowKey) {
         let Some((_, flow)) = self.flow(key) else { return };
-        // As long as less is asked for than is wanted, that it was granted says nothing.
+        // A grant of less than the demand does not show that the demand fits.
         flow.refused.take_if(|refused| refused.most == Bandwidth::MAX);
     }
 
-    fn ask_again(&mut self, key: FlowKey) {
+    fn replan_demand(&mut self, key: FlowKey) {
         let Some((_, known)) = super::named(&self.names, &mut self.aggregators, key.aggregator) else { return };
         let Some(flow) = known.flows.get(&(key.level, key.egress)) else { return };
         if let (Some(net), Some(path)) = (self.nets.get_mut(&known.topology), &flow.path) {
@@ -243,11 +247,11 @@ impl Dispatcher {
     }
 }
 
-/// Which flows that hold too much let go.
+/// Which reservations above the plan are lowered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lowering {
-    /// Those who hold much too much.
+    /// Those above the hysteresis.
     Large,
-    /// All: others need the room.
+    /// All: another flow needs the bandwidth.
     All,
 }

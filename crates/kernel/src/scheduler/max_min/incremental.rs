@@ -1,4 +1,4 @@
-//! Repairing after a few changes, from the lowest level upwards. What must stay true: every link whose level is wrong is in
+//! Repair after a few changes, from the lowest level upwards. What must stay true: every link whose level is wrong is in
 //! the queue.
 
 use std::cmp::Reverse;
@@ -8,9 +8,9 @@ use crate::id::LinkIx;
 use crate::scheduler::log_steps::{FREE, LogStep};
 
 impl MaxMin {
-    /// Whether all levels are right again; if not, that would take too long.
+    /// Whether all levels are right again; if not, a filling from zero is cheaper.
     pub(super) fn repair(&mut self) -> bool {
-        let mut repairs = self.basins.len().saturating_mul(REPAIRS_PER_LINK);
+        let mut repairs = self.loads.len().saturating_mul(REPAIRS_PER_LINK);
         while let Some(Reverse((_, link))) = self.queue.pop() {
             let Some(aim) = self.aim(link) else { continue };
             let key = aim.min(self.level(LinkIx(link)));
@@ -29,26 +29,26 @@ impl MaxMin {
 
     /// Where a link's level belongs, or at least nearer to it; `None` if it is right.
     fn aim(&mut self, link: u32) -> Option<LogStep> {
-        let (basin, is_loose) = (self.basins.get_mut(link as usize)?, self.is_loose.get(link as usize)?);
-        if *is_loose || !basin.is_wrong() {
-            basin.is_queued = false;
+        let (load, is_loose) = (self.loads.get_mut(link as usize)?, self.is_loose.get(link as usize)?);
+        if *is_loose || !load.is_wrong() {
+            load.is_queued = false;
             return None;
         }
-        Some(basin.next_level(self.grid).unwrap_or_else(|| self.find_level(link)))
+        Some(load.next_level(self.grid).unwrap_or_else(|| self.find_level(link)))
     }
 
-    /// Puts a link's level where it belongs and takes those along whom it stops.
+    /// Sets a link's level, and that of the flows that it stops.
     fn move_link(&mut self, link: u32, aim: LogStep) {
         let at = link as usize;
         let Some(level) = self.levels.get_mut(at) else { return };
         let old = std::mem::replace(level, aim);
         let mut drift = std::mem::take(&mut self.drift);
         drift.clear();
-        if let (Some(basin), Some(members)) = (self.basins.get_mut(at), self.members.get(at)) {
-            basin.set_level(aim, self.grid);
+        if let (Some(load), Some(members)) = (self.loads.get_mut(at), self.members.get(at)) {
+            load.set_level(aim, self.grid);
             for ix in members {
                 let Some(flow) = self.flows.get(ix.at()) else { continue };
-                basin.count(flow.upto(), flow.weight);
+                load.count(flow.upto(), flow.weight);
                 if flow.level > aim || (flow.level == old && old < aim) {
                     drift.push(*ix);
                 }
@@ -60,13 +60,13 @@ impl MaxMin {
             self.move_flow(*ix, level, flow.wants);
         }
         self.drift = drift;
-        if let Some(basin) = self.basins.get_mut(at) {
-            basin.is_queued = false;
+        if let Some(load) = self.loads.get_mut(at) {
+            load.is_queued = false;
         }
         self.look_again(LinkIx(link));
     }
 
-    /// Gives a flow another level and another wish, and every link of its path the difference.
+    /// Sets a flow's level and demand, and adds the difference to every link of its path.
     pub(super) fn move_flow(&mut self, ix: FlowIx, level: LogStep, wants: LogStep) {
         let slack = self.slack();
         let Some(flow) = self.flows.get_mut(ix.at()) else { return };
@@ -78,7 +78,7 @@ impl MaxMin {
         let bound = if wanted == wants && is_within { flow.bound } else { after.saturating_add(slack).min(wants) };
         let bounded = std::mem::replace(&mut flow.bound, bound);
         if flow.given() != given {
-            self.note(ix);
+            self.mark_moved(ix);
         }
         if bounded != bound {
             self.bind(ix, bounded, bound);
@@ -92,81 +92,80 @@ impl MaxMin {
             if self.is_loose.get(link.at()).is_none_or(|is_loose| *is_loose) {
                 continue;
             }
-            let Some(basin) = self.basins.get_mut(link.at()) else { continue };
-            basin.above = (basin.above + more).saturating_sub(less);
-            basin.discount(before, weight);
-            basin.count(after, weight);
-            basin.queue_up(link.0, &mut self.queue);
+            let Some(load) = self.loads.get_mut(link.at()) else { continue };
+            load.above = (load.above + more).saturating_sub(less);
+            load.discount(before, weight);
+            load.count(after, weight);
+            load.queue_up(link.0, &mut self.queue);
         }
         self.tighten();
     }
 
-    /// Has the links of a path count with another bound of a flow.
+    /// Sets another bound of a flow on the links of its path.
     fn bind(&mut self, ix: FlowIx, before: LogStep, after: LogStep) {
         let Some(weight) = self.flows.get(ix.at()).map(|flow| u128::from(flow.weight)) else { return };
         let charge = |step| u128::from(self.grid.value(step)) * weight;
         let (less, more) = (charge(before), charge(after));
         for link in self.paths.get(ix.at()).iter().flat_map(|path| path.iter()) {
-            let (Some(basin), Some(is_loose)) = (self.basins.get_mut(link.at()), self.is_loose.get_mut(link.at()))
-            else {
+            let (Some(load), Some(is_loose)) = (self.loads.get_mut(link.at()), self.is_loose.get_mut(link.at())) else {
                 continue;
             };
-            basin.most = (basin.most + more).saturating_sub(less);
-            if basin.most > basin.capacity {
+            load.most = (load.most + more).saturating_sub(less);
+            if load.most > load.capacity {
                 if *is_loose {
                     self.tighter.push(*link);
                 }
-            } else if basin.level() == FREE {
+            } else if load.level() == FREE {
                 *is_loose = true;
             }
         }
     }
 
-    /// Looks at a link again whose capacity is another.
+    /// Queues a link whose capacity changed.
     pub(super) fn look_again(&mut self, link: LinkIx) {
-        let (Some(basin), Some(is_loose)) = (self.basins.get_mut(link.at()), self.is_loose.get_mut(link.at())) else {
+        let (Some(load), Some(is_loose)) = (self.loads.get_mut(link.at()), self.is_loose.get_mut(link.at())) else {
             return;
         };
-        if basin.most <= basin.capacity && basin.level() == FREE {
+        if load.most <= load.capacity && load.level() == FREE {
             *is_loose = true;
         } else if *is_loose {
             self.tighter.push(link);
             self.tighten();
         } else {
-            basin.queue_up(link.0, &mut self.queue);
+            load.queue_up(link.0, &mut self.queue);
         }
     }
 
-    /// Has links count again what members are charged, where that may come to matter.
+    /// Counts the members of links again that may become bottlenecks.
     fn tighten(&mut self) {
         while let Some(link) = self.tighter.pop() {
-            let (Some(basin), Some(is_loose), Some(members)) =
-                (self.basins.get_mut(link.at()), self.is_loose.get_mut(link.at()), self.members.get(link.at()))
+            let (Some(load), Some(is_loose), Some(members)) =
+                (self.loads.get_mut(link.at()), self.is_loose.get_mut(link.at()), self.members.get(link.at()))
             else {
                 continue;
             };
             *is_loose = false;
-            basin.set_level(FREE, self.grid);
+            load.set_level(FREE, self.grid);
             let flows = members.iter().filter_map(|ix| self.flows.get(ix.at()));
-            basin.above = flows.map(|flow| u128::from(self.grid.value(flow.upto())) * u128::from(flow.weight)).sum();
-            basin.queue_up(link.0, &mut self.queue);
+            load.above = flows.map(|flow| u128::from(self.grid.value(flow.upto())) * u128::from(flow.weight)).sum();
+            load.queue_up(link.0, &mut self.queue);
         }
     }
 
-    /// The last step at which a link carries everybody on it.
+    /// The last step at which a link carries all of its flows.
     fn find_level(&mut self, link: u32) -> LogStep {
         let mut crowd = std::mem::take(&mut self.crowd);
         crowd.clear();
-        let (Some(basin), Some(members)) = (self.basins.get(link as usize), self.members.get(link as usize)) else {
+        let (Some(load), Some(members)) = (self.loads.get(link as usize), self.members.get(link as usize)) else {
             return FREE;
         };
-        let must_fall = basin.is_over();
+        let must_fall = load.is_over();
         let mut total = 0;
         for ix in members {
             let Some(flow) = self.flows.get(ix.at()).filter(|flow| flow.wants > 0) else { continue };
-            // Who is stopped here and nowhere lower: to fall it is enough to know that.
+            // Flows that this link stops and no lower one: for a fall that is enough.
             let stop = match flow.level {
-                level if level < basin.level() => level,
+                level if level < load.level() => level,
                 _ if must_fall => FREE,
                 _ => self.paths.get(ix.at()).map_or(FREE, |path| self.lowest_but(path, LinkIx(link))),
             };
@@ -174,7 +173,7 @@ impl MaxMin {
             total += u128::from(self.grid.value(upto)) * u128::from(flow.weight);
             crowd.push((upto, flow.weight));
         }
-        let level = if total <= basin.capacity { FREE } else { self.last_fitting(basin.capacity, &mut crowd) };
+        let level = if total <= load.capacity { FREE } else { self.last_fitting(load.capacity, &mut crowd) };
         self.crowd = crowd;
         level
     }
@@ -183,8 +182,8 @@ impl MaxMin {
         path.iter().filter(|link| **link != except).map(|link| self.level(*link)).min().unwrap_or(FREE)
     }
 
-    /// The last step at which a crowd, each up to a step of their own, fits; they do not all fit. Halves the steps, and
-    /// with them the crowd: those who end below count as a sum, those who rise above by their weight.
+    /// The last step at which a crowd of flows fits, each up to a step of its own; they do not all fit. Halves the steps, and
+    /// with them the crowd: flows that end below count as a sum, flows that rise above by their weight.
     fn last_fitting(&self, capacity: u128, crowd: &mut [(LogStep, u32)]) -> LogStep {
         let cost = |step: LogStep, weight: u128| u128::from(self.grid.value(step)) * weight;
         let (mut fits, mut bursts) = (0, crowd.iter().map(|(upto, _)| *upto).max().unwrap_or(FREE));
@@ -206,7 +205,7 @@ impl MaxMin {
     }
 }
 
-/// Puts those for whom `first` holds in front, and tells how many they are.
+/// Moves the elements for which `first` holds to the front; answers how many there are.
 fn partition<T>(items: &mut [T], first: impl Fn(&T) -> bool) -> usize {
     let mut count = 0;
     for at in 0..items.len() {

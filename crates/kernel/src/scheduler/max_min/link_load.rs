@@ -1,26 +1,26 @@
-//! A link as the water sees it: what it has, and what it is charged at its level and one step above. What must stay true:
-//! the sums are those over its members, whatever moved in which order.
+//! The load of a link: its capacity, and the sums of its flows at its level and one step above. What must stay true: the
+//! sums are those over its members, in whatever order these moved.
 
 use std::cmp::Reverse;
 
 use super::FillQueue;
 use crate::scheduler::log_steps::{FREE, Grid, LogStep};
 
-/// A link.
+/// The load of one link.
 #[derive(Clone, Debug)]
 pub(super) struct LinkLoad {
     pub(super) capacity: u128,
-    /// What its members are charged, each up to the step up to which they count.
+    /// The sum of its members, each up to the step that it counts.
     pub(super) above: u128,
-    /// What they would be charged up to their bounds, which are somewhat higher.
+    /// The sum of its members up to their bounds, which are somewhat higher.
     pub(super) most: u128,
-    /// The weight of those who count up to one step above its level: who could rise if it did.
+    /// The weight of the members that count one step above its level: those that rise with it.
     pub(super) top: u64,
-    /// The weight of those who count up to its level.
+    /// The weight of the members that count up to its level.
     pub(super) brim: u64,
     /// What a step above its level costs for each weight.
     rise: u128,
-    /// As the water has it too.
+    /// The same as in [`super::MaxMin`].
     level: LogStep,
     pub(super) is_queued: bool,
 }
@@ -30,7 +30,7 @@ impl LinkLoad {
         Self { capacity, above: 0, most: 0, top: 0, brim: 0, rise: 0, level: FREE, is_queued: false }
     }
 
-    /// Stands at another level, with nobody counted at it yet.
+    /// Sets another level, with no member counted at it yet.
     pub(super) fn set_level(&mut self, level: LogStep, grid: Grid) {
         (self.top, self.brim) = (0, 0);
         (self.level, self.rise) = (level, between(grid, level, level.saturating_add(1)));
@@ -40,7 +40,7 @@ impl LinkLoad {
         self.level
     }
 
-    /// Counts a member who counts up to a step.
+    /// Counts a member up to a step.
     pub(super) fn count(&mut self, upto: LogStep, weight: u32) {
         if upto == self.level {
             self.brim += u64::from(weight);
@@ -91,7 +91,7 @@ impl LinkLoad {
             let less = (u128::from(self.top) + u128::from(self.brim)) * between(grid, below, self.level);
             return (self.at_level().saturating_sub(less) <= self.capacity).then_some(below);
         }
-        // If all who stop here would rise once more; some may stop elsewhere then.
+        // If all members that stop here would rise one step; other links may stop some of them.
         let next = self.level.checked_add(1)?;
         let more = u128::from(self.top) * between(grid, next, next.saturating_add(1));
         (self.top > 0 && self.above + more > self.capacity).then_some(next)

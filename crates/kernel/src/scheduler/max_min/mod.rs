@@ -1,13 +1,13 @@
-//! Weighted max-min fairness by progressive filling, kept up to date as things change. All flows rise with one water
-//! level; a link that cannot carry the next step stops those on it; a flow ends at the lowest link of its path or when it
-//! has what it asks for.
+//! Weighted max-min fairness by progressive filling (Bertsekas and Gallager, *Data Networks*, section 6.5), kept up to date
+//! after changes. The rates of all flows rise together, each by its weight; a link that cannot carry the next step is the
+//! bottleneck of its flows and stops them; a flow stops at the first bottleneck of its path or when its demand is met.
 //!
-//! A link's level is the last step at which it carries everybody on it, where who is stopped elsewhere is charged one step
-//! more than they use. So a link's level depends only on flows that stop below it: there is exactly one consistent set of
-//! levels, and it does not depend on the order of changes. A few changes are repaired from the lowest level upwards,
-//! touching only links whose level moves and those who share them (`repair`); after many, everything is filled
-//! from nothing (`fill`), which costs a few visits of each flow to each link of its path. What must stay true: after
-//! [`Water::settle`] the levels are those of filling from nothing, and no link carries more than its capacity.
+//! A link's level is the last step at which it carries all of its flows, where a flow that another link stops is charged one
+//! step more than it uses. So a link's level depends only on flows that stop below it: there is exactly one consistent set
+//! of levels, and it does not depend on the order of changes. A few changes are repaired from the lowest level upwards,
+//! touching only links whose level moves and the flows on them (`incremental`); after many, all levels are filled from zero
+//! (`full`), which costs a few visits of each flow to each link of its path. What must stay true: after [`MaxMin::update`]
+//! the levels are those of a filling from zero, and no link carries more than its capacity.
 
 mod link_load;
 mod full;
@@ -23,11 +23,11 @@ use link_load::LinkLoad;
 
 /// Levels and capacities are counted in 1/1024 bit/s, so that weights do not coarsen what they multiply.
 pub(super) const UNIT: u64 = 1_024;
-/// The largest rate, capacity or demand that is told apart: 2^52 bit/s.
+/// The largest rate, capacity or demand; larger ones count as this: 2^52 bit/s.
 pub const RATE_MAX_BPS: u64 = 1 << 52;
-/// How many repairs, for each link, before everything is filled from nothing.
+/// How many repairs, for each link, before all levels are filled from zero.
 const REPAIRS_PER_LINK: usize = 8;
-/// If more than this part of the flows ask for something else, everything is filled from nothing.
+/// If more than one in so many flows has another demand, all levels are filled from zero.
 const REPAIRED_PARTS: usize = 8;
 
 /// A flow, by its place.
@@ -44,13 +44,13 @@ impl FlowIx {
     }
 }
 
-/// The links, the flows on them, and how high the water stands.
+/// The links with their levels, and the flows on them.
 #[derive(Clone, Debug)]
 pub struct MaxMin {
     grid: Grid,
-    /// By link, the step at which it stops those on it; [`FREE`] if it carries all that they want.
+    /// By link, the step at which it stops its flows; [`FREE`] if it carries all of their demands.
     levels: Vec<LogStep>,
-    basins: Vec<LinkLoad>,
+    loads: Vec<LinkLoad>,
     /// By link, whether it carries all that flows could take within their bounds: it is [`FREE`] whatever levels other links
     /// have, and counts nothing but that.
     is_loose: Vec<bool>,
@@ -61,9 +61,9 @@ pub struct MaxMin {
     flows: Vec<FillFlow>,
     paths: Vec<Arc<[LinkIx]>>,
     vacant: Vec<FlowIx>,
-    /// Who asks for something else since the water settled.
+    /// Flows whose demand changed since the last update.
     asking: Vec<FlowIx>,
-    /// Whose level or wish moved since the water settled.
+    /// Flows whose level or demand moved since the last update.
     moved: Vec<FlowIx>,
     queue: FillQueue,
     crowd: Vec<(LogStep, u32)>,
@@ -77,15 +77,15 @@ type FillQueue = BinaryHeap<Reverse<(LogStep, u32)>>;
 #[derive(Clone, Copy, Debug, Default)]
 struct FillFlow {
     weight: u32,
-    /// The step at which it has what it asks for, as the links count it.
+    /// The step at which its demand is met, as the links count it.
     wants: LogStep,
     /// The lowest level on its path.
     level: LogStep,
     /// A step that it does not count beyond, which moves seldom.
     bound: LogStep,
-    /// The same as `wants`, as it was said last.
+    /// The same of the latest demand.
     asks: LogStep,
-    /// What was told last of what it is given.
+    /// The step that the last update reported.
     told: LogStep,
     /// On how many links it is a member; counted down once it was taken out.
     hops: u32,
@@ -109,14 +109,14 @@ impl MaxMin {
     /// Links of these capacities, without flows. Levels have `2^bits` steps to the doubling, so that what is given is fair
     /// to within one part in so many.
     pub fn new(capacities_bps: impl IntoIterator<Item = u64>, bits: u32) -> Self {
-        let basins: Vec<_> = capacities_bps.into_iter().map(|bps| LinkLoad::of(capacity(bps))).collect();
+        let loads: Vec<_> = capacities_bps.into_iter().map(|bps| LinkLoad::of(capacity(bps))).collect();
         Self {
             grid: Grid::new(bits),
-            levels: vec![FREE; basins.len()],
-            is_loose: vec![true; basins.len()],
-            members: vec![vec![]; basins.len()],
-            absent: vec![0; basins.len()],
-            basins,
+            levels: vec![FREE; loads.len()],
+            is_loose: vec![true; loads.len()],
+            members: vec![vec![]; loads.len()],
+            absent: vec![0; loads.len()],
+            loads,
             flows: vec![],
             paths: vec![],
             vacant: vec![],
@@ -135,7 +135,7 @@ impl MaxMin {
         self.join(&path.into(), weight, demand_bps)
     }
 
-    /// The same over a path that others hold too.
+    /// The same over a shared path.
     pub(super) fn join(&mut self, path: &Arc<[LinkIx]>, weight: u32, demand_bps: u64) -> FlowIx {
         let ix = self.vacant.pop().unwrap_or_else(|| {
             self.flows.push(FillFlow::default());
@@ -178,7 +178,7 @@ impl MaxMin {
         }
     }
 
-    /// Forgets those members of a link who were taken out. Who is a member nowhere leaves a vacant place.
+    /// Drops the removed flows from a link's members. A flow that is a member nowhere leaves a vacant place.
     fn sweep(&mut self, link: LinkIx) {
         let (Some(members), Some(absent)) = (self.members.get_mut(link.at()), self.absent.get_mut(link.at())) else {
             return;
@@ -212,30 +212,25 @@ impl MaxMin {
 
     /// The same in 1/1024 bit/s.
     pub(super) fn set_capacity_units(&mut self, link: LinkIx, capacity: u128) {
-        if let Some(basin) = self.basins.get_mut(link.at()) {
-            basin.capacity = capacity;
+        if let Some(load) = self.loads.get_mut(link.at()) {
+            load.capacity = capacity;
             self.look_again(link);
         }
     }
 
-    /// What a flow is given as of the last [`Water::settle`], in bit/s, rounded down.
+    /// The rate of a flow as of the last [`MaxMin::update`], in bit/s, rounded down.
     pub fn rate_bps(&self, ix: FlowIx) -> u64 {
         u64::try_from(self.rate_units(ix) / u128::from(UNIT)).unwrap_or(RATE_MAX_BPS)
     }
 
-    /// What a flow is given, in 1/1024 bit/s.
+    /// The rate of a flow, in 1/1024 bit/s.
     pub(super) fn rate_units(&self, ix: FlowIx) -> u128 {
         let flow = self.flows.get(ix.at()).copied().unwrap_or_default();
         u128::from(self.grid.value(flow.given())) * u128::from(flow.weight)
     }
 
-    /// Whether a flow has all that it wants, as of the last [`Water::settle`].
-    pub fn is_content(&self, ix: FlowIx) -> bool {
-        self.flows.get(ix.at()).is_none_or(|flow| flow.level >= flow.wants)
-    }
-
-    /// Finds the levels again after changes, and tells which flows are given something else, in no promised order.
-    pub fn settle(&mut self) -> Vec<FlowIx> {
+    /// Finds the levels after changes; answers the flows whose rate changed, in no promised order.
+    pub fn update(&mut self) -> Vec<FlowIx> {
         let asking = std::mem::take(&mut self.asking);
         let many = asking.len() * REPAIRED_PARTS > self.flows.len();
         for ix in &asking {
@@ -251,11 +246,11 @@ impl MaxMin {
         if many || !self.repair() {
             self.fill();
         }
-        self.tell()
+        self.take_changed()
     }
 
-    /// Who is given something else than was told.
-    fn tell(&mut self) -> Vec<FlowIx> {
+    /// The flows whose rate differs from the one last reported.
+    fn take_changed(&mut self) -> Vec<FlowIx> {
         let mut moved = std::mem::take(&mut self.moved);
         moved.retain(|ix| {
             let Some(flow) = self.flows.get_mut(ix.at()) else { return false };
@@ -266,14 +261,14 @@ impl MaxMin {
         moved
     }
 
-    fn note(&mut self, ix: FlowIx) {
+    fn mark_moved(&mut self, ix: FlowIx) {
         if let Some(flow) = self.flows.get_mut(ix.at()).filter(|flow| !flow.has_moved) {
             flow.has_moved = true;
             self.moved.push(ix);
         }
     }
 
-    /// How far a bound is above who has it.
+    /// How far a bound is above its flow's level.
     fn slack(&self) -> LogStep {
         self.grid.octave().div_ceil(2)
     }
