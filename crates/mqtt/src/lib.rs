@@ -1,11 +1,32 @@
-//! The broker: the door of the `mqtt` room.
+//! A stateless MQTT 3.1.1 and 5 broker. Its replicas keep sessions, queues, retained messages and wills in a shared store,
+//! so that any replica can take over any session. It knows nothing of bandwidth: no other crate of the workspace is
+//! named here.
 //!
-//! It serves any MQTT user and knows nothing of bandwidth: no other room of the house is named here.
+//! [`codec`] reads and writes packets. `session` is one client's protocol without I/O. `router` finds the subscribers of
+//! a topic. `store` holds sessions, queued and retained messages and wills, in memory or in Redis. [`Broker`] is one
+//! replica. [`auth`] says what a client may do; [`transport`] is TLS and WebSocket. [`limits`] names every limit.
 //!
-//! [`codec`] reads and writes packets. `session` is one client's protocol as a machine without I/O. `router` finds who
-//! gets what. `store` is where sessions, queued and retained messages and wills live. [`broker`] brings them together: a
-//! replica, which keeps nothing that another could not take over. [`auth`] says who may do what; [`transport`] is what a
-//! connection may come through. [`limits`] names every limit.
+//! A broker inside a process, and a client of it:
+//!
+//! ```
+//! use watermaster_mqtt::codec::Qos;
+//! use watermaster_mqtt::{Broker, Message, Settings};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let broker = Broker::embedded(Settings::default()).await?;
+//! let mut client = broker.client("example").await?;
+//! client.subscribe("sensors/#", Qos::AtLeastOnce).await?;
+//! if let Some(message) = Message::new("sensors/1", "21.5", Qos::AtLeastOnce) {
+//!     client.publish(message).await?;
+//! }
+//! let received = client.next().await;
+//! assert_eq!(received.map(|message| message.topic.to_string()).as_deref(), Some("sensors/1"));
+//! drop(client);
+//! broker.stop().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 pub mod codec;
 

@@ -15,7 +15,7 @@ pub const PACKET_BYTES_MAX: u32 = 1024 * 1024;
 pub const LEVELS_MAX: usize = 200;
 /// Subscriptions of one session.
 pub const SUBSCRIPTIONS_MAX: usize = 10_000;
-/// What a client identifier may have, in bytes.
+/// The longest client identifier, in bytes.
 pub const CLIENT_ID_BYTES_MAX: usize = 1024;
 /// QoS 1 and 2 publications that a client may have unacknowledged (Receive Maximum in CONNACK).
 pub const INBOUND_INFLIGHT_MAX: u16 = 1024;
@@ -36,44 +36,44 @@ pub const QUEUE_MESSAGES_MAX: usize = 100_000;
 /// Their bytes.
 pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Messages of a lasting session read from the store at a time.
-pub const LOAD_COUNT: usize = 256;
+pub const LOAD_MESSAGES: usize = 256;
 /// Retained messages in all.
 pub const RETAINED_MAX: usize = 1_000_000;
 /// Their bytes.
 pub const RETAINED_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How long a publisher is held back by one slow consumer before it goes on.
-pub const PRESSURE_WAIT: Duration = Duration::from_secs(2);
-/// A client that takes nothing for this long while much waits for it is disconnected.
+pub const BACKPRESSURE_WAIT: Duration = Duration::from_secs(2);
+/// A congested client that reads nothing for this long is disconnected.
 pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(20);
-/// What is read from a socket at a time.
+/// Bytes read from a socket at a time.
 pub const READ_BYTES: usize = 64 * 1024;
-/// Packets handled in one go before what they gave is committed.
-pub const PACKETS_A_WAKE: usize = 512;
+/// Packets handled before their operations are committed.
+pub const PACKETS_PER_WAKE: usize = 512;
 /// Topics whose matches a connection remembers.
-pub const MATCHES_REMEMBERED: usize = 64;
+pub const CACHED_MATCHES_MAX: usize = 64;
 /// Topics of messages from other replicas whose matches are remembered.
-pub const MATCHES_REMEMBERED_FOR_OTHERS: usize = 8192;
-/// Session expiry granted at most, in seconds: a week. The client is told.
+pub const FORWARDED_MATCHES_MAX: usize = 8192;
+/// Session expiry granted at most, in seconds: a week. CONNACK announces it.
 pub const SESSION_EXPIRY_MAX_S: u32 = 7 * 24 * 3600;
-/// Members of a replica's inbox; beyond it QoS 0 is dropped, and publishers with QoS above 0 are held back. Sessions that
-/// are to be looked at or let go come besides: at most one entry a session.
+/// Members of a replica's inbox; beyond it QoS 0 is dropped, and publishers with QoS above 0 are held back. Wake and
+/// kick notices come besides: at most one entry a session.
 pub const INBOX_MAX: usize = 100_000;
 /// Bytes of the messages in a replica's inbox on Redis; beyond it the same.
 pub const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long a replica's lease lasts without being renewed.
 pub const LEASE: Duration = Duration::from_millis(3000);
 /// How often leases are renewed and due wills, dead replicas and expired sessions looked for.
-pub const SWEEP_EVERY: Duration = Duration::from_millis(250);
+pub const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// Sessions taken from a dead replica, or expired, in one step.
 pub const REAP_COUNT: usize = 500;
-/// How often `$SYS` is told.
-pub const SYS_EVERY: Duration = Duration::from_secs(10);
-/// How long a new connection waits for the store before it is told to come back later.
-pub const TAKE_WAIT: Duration = Duration::from_secs(5);
+/// How often `$SYS` is published.
+pub const SYS_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a new connection waits for the store before CONNACK refuses it as unavailable.
+pub const CLAIM_WAIT: Duration = Duration::from_secs(5);
 /// Messages an in-process subscriber may be behind; beyond it publishers are held back.
-pub const LINK_MESSAGES_MAX: usize = 8192;
-/// How long a client may take to hear the last words.
-pub const FAREWELL: Duration = Duration::from_secs(1);
+pub const LOCAL_CLIENT_MESSAGES_MAX: usize = 8192;
+/// How long a client may take to read the last packets.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// How long the will of a client that was sent to another replica waits for it to arrive there.
 pub const MOVE_WAIT: Duration = Duration::from_secs(5);
 /// Over how long a replica that stops sends its clients away.
@@ -86,7 +86,7 @@ pub const RULES_MAX: usize = 10_000;
 pub const ACCESS_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Passwords compared at a time: each takes a core and 19 MiB for some ten milliseconds.
 pub const PASSWORDS_AT_A_TIME: usize = 4;
-/// Connections whose password is compared or waits for it; the next one is told that the server is busy.
+/// Connections whose password is compared or waits for it; the next one is refused as busy.
 pub const PASSWORDS_WAITING_MAX: usize = 1024;
 /// The memory that comparing one password may ask for, in KiB.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;

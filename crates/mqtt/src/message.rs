@@ -1,4 +1,4 @@
-//! A message on its way through the broker, and the names of those it passes between.
+//! A message on its way through the broker, and the identifiers of clients and replicas.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ pub type ClientId = Arc<str>;
 /// Milliseconds since 1970: the replicas' clocks are taken to agree within a second.
 pub type UnixMs = u64;
 
-/// The clock of the wall, read at the edges only.
+/// The wall clock, read at the edges only.
 #[must_use]
 pub(crate) fn unix_ms() -> UnixMs {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
@@ -25,7 +25,7 @@ pub(crate) fn unix_ms() -> UnixMs {
 pub struct Message {
     /// The topic name, never empty.
     pub topic: ByteString,
-    /// What is said.
+    /// The application's data.
     pub payload: Bytes,
     /// The QoS it was published with.
     pub qos: Qos,
@@ -33,14 +33,14 @@ pub struct Message {
     pub retain: bool,
     /// What travels with it; its `expiry_s` is replaced by [`Message::expires_at_ms`].
     pub properties: MessageProperties,
-    /// When its life ends.
+    /// When it expires.
     pub expires_at_ms: Option<UnixMs>,
-    /// Who published it.
+    /// The client that published it.
     pub publisher: ClientId,
 }
 
 impl Message {
-    /// A message with nothing but a topic and a payload, or `None` if the topic is no topic name.
+    /// A message with nothing but a topic and a payload, or `None` if the topic is invalid.
     #[must_use]
     pub fn new(topic: &str, payload: impl Into<Bytes>, qos: Qos) -> Option<Self> {
         super::codec::topic::check_name(topic).ok()?;
@@ -154,7 +154,7 @@ impl std::fmt::Display for ReplicaId {
     }
 }
 
-/// A number nobody else draws: the hash of nothing under keys that the operating system chose, never zero.
+/// A unique number, never zero: the hash of nothing under random keys of the operating system.
 pub(crate) fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::hash::RandomState::new().build_hasher().finish() | 1

@@ -1,4 +1,4 @@
-//! What the broker counts: plain numbers, read by whoever shows them.
+//! The counters of the broker.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,12 +8,10 @@ use std::time::Duration;
 pub struct Count(AtomicU64);
 
 impl Count {
-    /// Adds.
     pub(crate) fn add(&self, more: u64) {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// Takes away.
     pub(crate) fn sub(&self, less: u64) {
         self.0.fetch_sub(less, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What the broker is told when it starts.
+//! The settings of a broker.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::auth::Access;
 use super::codec::Reason;
 use super::limits::{CONNECTING_MAX, CONNECTIONS_MAX, PACKET_BYTES_MAX};
 
-/// How the broker behaves.
+/// Limits and access rules of a broker.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The largest packet that is taken.
@@ -16,16 +16,16 @@ pub struct Settings {
     pub connections_max: usize,
     /// Sockets whose CONNECT is not complete.
     pub connecting_max: usize,
-    /// The longest keep-alive; version 5 clients that ask for more, or for none, are told. `None`: as they like.
+    /// The longest keep-alive; CONNACK announces it to version 5 clients that ask for more, or for none. `None`: no limit.
     pub keep_alive_max_s: Option<NonZeroU16>,
-    /// Who may come in, and what they may do.
+    /// Authentication and permissions.
     pub access: Arc<Access>,
-    /// Whether there are other replicas that a client may go to when this one stops.
+    /// Whether clients can reconnect to another replica when this one stops.
     pub has_other_replicas: bool,
 }
 
 impl Settings {
-    /// What a client is told when the replica stops.
+    /// The reason in DISCONNECT when the replica stops.
     pub(crate) fn stop_reason(&self) -> Reason {
         if self.has_other_replicas { Reason::UseAnotherServer } else { Reason::ServerShuttingDown }
     }

@@ -1,7 +1,7 @@
 //! Rules about topics, in the form that operators of brokers know:
 //!
 //! ```text
-//! # for everybody
+//! # for all users
 //! topic read public/#
 //! pattern write watermaster/v1/aggregators/%c/metadata
 //! # for one user, until the next user line
@@ -17,7 +17,7 @@
 use crate::codec::topic;
 use crate::limits::RULES_MAX;
 
-/// What is wrong with a line of the file.
+/// The fault of a line of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// The line begins with another word than `user`, `topic` or `pattern`.
@@ -76,7 +76,7 @@ enum FilterLevel {
 
 #[derive(Clone, Debug)]
 struct AclRule {
-    /// `None`: for everybody.
+    /// `None`: for all users.
     user: Option<Box<str>>,
     grant: AclAccess,
     levels: Vec<FilterLevel>,
@@ -88,7 +88,7 @@ pub struct Rules {
     rules: Vec<AclRule>,
 }
 
-/// Whom a rule is applied to.
+/// The user and client that a rule is applied to.
 #[derive(Clone, Copy)]
 struct RuleSubject<'a> {
     user: Option<&'a str>,
@@ -110,7 +110,7 @@ impl Rules {
             match word {
                 "user" => user = Some(rest.into()),
                 "topic" => rules.push(rule(user.clone(), rest, false, line)?),
-                // A pattern is for everybody, wherever it stands.
+                // A pattern applies to all users, wherever it stands.
                 "pattern" => rules.push(rule(None, rest, true, line)?),
                 _ => return Err(RuleError::Word { line }),
             }

@@ -1,6 +1,6 @@
-//! Who a client is and what it may do: users with argon2 hashes, rules about topics, and strangers.
+//! Authentication and authorization of clients: users with argon2 hashes, rules about topics, and anonymous clients.
 //!
-//! What must stay true: nobody is let in by a mistake in a file (a file that cannot be read whole is refused whole); a
+//! What must stay true: a mistake in a file admits no client (a file with an invalid line is refused whole); a
 //! password is compared in the same time whether or not the user exists; and only so many comparisons run or wait at a
 //! time, because each costs much memory on purpose.
 
@@ -37,42 +37,42 @@ pub enum AccessError {
     /// A file cannot be read.
     #[error("{}: {error}", path.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The error of the operating system.
         error: std::io::Error,
     },
     /// A file is too long.
     #[error("{}: longer than {ACCESS_FILE_BYTES_MAX} bytes", path.display())]
     TooLong {
-        /// Which.
+        /// The file.
         path: std::path::PathBuf,
     },
     /// A line of the file of users is wrong.
     #[error("{}: {error}", path.display())]
     User {
-        /// Which file.
+        /// The file.
         path: std::path::PathBuf,
-        /// Where and why.
+        /// The line and its fault.
         error: UserError,
     },
     /// A line of the file of rules is wrong.
     #[error("{}: {error}", path.display())]
     Rule {
-        /// Which file.
+        /// The file.
         path: std::path::PathBuf,
-        /// Where and why.
+        /// The line and its fault.
         error: RuleError,
     },
 }
 
-/// Who may come in, and what they may do there.
+/// The access rules of a broker: authentication and permissions.
 #[derive(Debug)]
 pub struct Access {
     anonymous: Anonymous,
-    /// `None`: there is no file, so that nobody can prove a name.
+    /// `None`: no file, so that no user name can be proved.
     users: Option<Arc<Users>>,
-    /// `None`: there is no file, so that everything is allowed.
+    /// `None`: no file, so that everything is allowed.
     rules: Option<Arc<Rules>>,
     comparing: Arc<Semaphore>,
     waiting: Semaphore,
@@ -108,20 +108,21 @@ impl Access {
         Ok(Access::new(anonymous, users, rules))
     }
 
-    /// Who comes with this name and password from there (`None`: from inside this process), or why not.
+    /// The principal of a client with this name and password at this address (`None`: inside this process), or the reason
+    /// to refuse it.
     pub async fn admit(
         &self,
         name: Option<&str>,
         password: Option<&[u8]>,
         from: Option<SocketAddr>,
     ) -> Result<Principal, Reason> {
-        let visitor = |user| Principal { user, rules: self.rules.clone() };
+        let principal = |user| Principal { user, rules: self.rules.clone() };
         let Some(name) = name else {
-            return if self.lets_strangers_in(from) { Ok(visitor(None)) } else { Err(Reason::NotAuthorized) };
+            return if self.admits_anonymous(from) { Ok(principal(None)) } else { Err(Reason::NotAuthorized) };
         };
         let Some(users) = &self.users else {
-            // A name that nobody can prove is worth no more than none.
-            return if self.lets_strangers_in(from) { Ok(visitor(None)) } else { Err(Reason::BadUserNameOrPassword) };
+            // Without a file of users a name proves nothing: the client is anonymous.
+            return if self.admits_anonymous(from) { Ok(principal(None)) } else { Err(Reason::BadUserNameOrPassword) };
         };
         let Ok(_place) = self.waiting.try_acquire() else { return Err(Reason::ServerBusy) };
         let Ok(permit) = Arc::clone(&self.comparing).acquire_owned().await else { return Err(Reason::ServerBusy) };
@@ -133,13 +134,13 @@ impl Access {
             users.matches(&name, &given)
         });
         match matches.await {
-            Ok(true) => Ok(visitor(Some(asked))),
+            Ok(true) => Ok(principal(Some(asked))),
             Ok(false) => Err(Reason::BadUserNameOrPassword),
             Err(_) => Err(Reason::ServerUnavailable),
         }
     }
 
-    fn lets_strangers_in(&self, from: Option<SocketAddr>) -> bool {
+    fn admits_anonymous(&self, from: Option<SocketAddr>) -> bool {
         match self.anonymous {
             Anonymous::Never => from.is_none(),
             Anonymous::Loopback => from.is_none_or(|from| from.ip().to_canonical().is_loopback()),
@@ -160,7 +161,7 @@ fn text(path: &Path) -> Result<String, AccessError> {
     Ok(text)
 }
 
-/// A client that was let in.
+/// An admitted client.
 #[derive(Clone, Debug)]
 pub struct Principal {
     user: Option<Arc<str>>,
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn strangers_come_from_this_machine_only() {
+    async fn anonymous_clients_connect_from_this_machine_only() {
         let access = Access::default();
         for near in
             [None, address("127.0.0.1:1"), address("127.9.9.9:1"), address("[::1]:1"), address("[::ffff:127.0.0.1]:1")]

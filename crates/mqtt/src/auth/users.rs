@@ -8,29 +8,31 @@ use argon2::{Argon2, Params};
 
 use crate::limits::{ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX, USERS_MAX};
 
-/// What is wrong with a line of the file.
+/// The fault of a line of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// There is no colon, or no name in front of it.
-    #[error("line {line}: not of the form name:hash")]
+    #[error("invalid line {line}: it does not have the form name:hash")]
     Form {
         /// Counted from one.
         line: usize,
     },
     /// What follows the name is no argon2 hash, or one that would cost too much to compare.
-    #[error("line {line}: not an argon2 hash that can be used")]
+    #[error(
+        "invalid line {line}: not an argon2 hash within {ARGON2_MEMORY_KIB_MAX} KiB and {ARGON2_PASSES_MAX} passes"
+    )]
     Hash {
         /// Counted from one.
         line: usize,
     },
     /// The name stands there already.
-    #[error("line {line}: the name stands twice")]
+    #[error("invalid line {line}: the user name stands in an earlier line")]
     Twice {
         /// Counted from one.
         line: usize,
     },
     /// Too many.
-    #[error("more than {USERS_MAX} users")]
+    #[error("invalid file: more than {USERS_MAX} users")]
     TooMany,
 }
 
@@ -38,7 +40,7 @@ pub enum UserError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
     /// A name cannot be empty or hold a colon, a line's end or another control character.
-    #[error("a user's name cannot be empty or hold a colon or a control character")]
+    #[error("invalid user name: empty, or holds a colon or a control character")]
     Name,
     /// The hash could not be computed.
     #[error("the password cannot be hashed: {0}")]
@@ -49,8 +51,8 @@ pub enum HashError {
 #[derive(Debug)]
 pub struct Users {
     hashes: HashMap<String, String>,
-    /// What the password of somebody unknown is compared with, so that it takes as long.
-    nobody: String,
+    /// A hash that the password of an unknown user is compared with, so that it takes as long.
+    decoy: String,
 }
 
 impl Users {
@@ -76,15 +78,15 @@ impl Users {
                 return Err(UserError::TooMany);
             }
         }
-        let nobody = hash(b"nobody").unwrap_or_default();
-        Ok(Users { hashes, nobody })
+        let decoy = hash(b"nobody").unwrap_or_default();
+        Ok(Users { hashes, decoy })
     }
 
-    /// Whether this is the user's password. Takes long, and as long for somebody unknown: not for an async task.
+    /// Whether this is the user's password. Takes about ten milliseconds, for an unknown user as well: not for an async task.
     #[must_use]
     pub fn matches(&self, name: &str, password: &[u8]) -> bool {
         let known = self.hashes.get(name);
-        let Ok(hash) = PasswordHash::new(known.unwrap_or(&self.nobody)) else { return false };
+        let Ok(hash) = PasswordHash::new(known.unwrap_or(&self.decoy)) else { return false };
         let is_same = Argon2::default().verify_password(password, &hash).is_ok();
         is_same && known.is_some()
     }

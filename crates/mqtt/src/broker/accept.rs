@@ -1,4 +1,4 @@
-//! Where connections come in: CONNECT, the claim on the session, and what is left to do when a connection is over.
+//! The beginning and end of a connection: CONNECT, the claim of the session, and its release.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,14 +14,13 @@ use super::replica::Replica;
 use super::session_handle::{ClientConnection, Connection};
 use crate::auth::Principal;
 use crate::codec::{Connack, Connect, DecodeError, Decoder, Packet, Reason, Version};
-use crate::limits::{CONNECT_WAIT, FAREWELL, MOVE_WAIT, TAKE_WAIT};
+use crate::limits::{CLAIM_WAIT, CLOSE_WAIT, CONNECT_WAIT, MOVE_WAIT};
 use crate::message::{Message, unix_ms};
 use crate::session::Outbox;
 use crate::session::handshake::{NegotiatedConnect, ServerLimits, negotiate, refusal_connack};
 use crate::store::{DedupKey, SessionExpiry, SessionHolder, StoreOp, WillFate};
 
-/// Serves one connection from its first byte to its last. It has its seat among those who wait until it counts as a
-/// client, or is turned away.
+/// Serves one connection from its first byte to its last. It holds its permit until its CONNECT is accepted or refused.
 pub(crate) async fn serve_connection<S: Stream>(
     replica: Arc<Replica>,
     stream: S,
@@ -41,7 +40,7 @@ pub(crate) async fn serve_connection<S: Stream>(
     replica.metrics.connections.sub(1);
 }
 
-/// CONNECT, and what it is answered; `None`: the client is not let in.
+/// Handles CONNECT; `None`: the client is refused.
 async fn accept_client<S: Stream>(
     replica: &Arc<Replica>,
     mut stream: S,
@@ -71,7 +70,7 @@ async fn accept_client<S: Stream>(
     }
 }
 
-/// What a CONNECT usually needs at most.
+/// Bytes of a usual CONNECT.
 const FIRST_BYTES: usize = 512;
 
 /// `None`: the client left.
@@ -93,7 +92,7 @@ async fn first_packet<S: Stream>(
     }
 }
 
-/// What is no CONNECT is answered only where the version is known well enough to say so [MQTT-3.1.4-1], [MQTT-3.1.2-2].
+/// An invalid CONNECT is answered only if its version is known [MQTT-3.1.4-1], [MQTT-3.1.2-2].
 async fn refuse_malformed<S: Stream>(replica: &Replica, stream: S, decoder: &Decoder, error: DecodeError) {
     replica.metrics.refused.add(1);
     replica.metrics.protocol_errors.add(1);
@@ -116,7 +115,7 @@ async fn send_connack<S: Stream>(stream: S, connack: &Connack, version: Version)
     }
 }
 
-/// Whether a client may come in.
+/// Authenticates a client and agrees the terms of its connection.
 async fn authorize(
     replica: &Replica,
     connect: &Connect,
@@ -144,7 +143,7 @@ async fn authorize(
     Ok((agreed, principal))
 }
 
-/// The session is claimed, and the client becomes known.
+/// Claims the session and attaches the connection to it.
 async fn open_session<S: Stream>(
     replica: &Arc<Replica>,
     stream: S,
@@ -153,7 +152,7 @@ async fn open_session<S: Stream>(
     principal: Principal,
 ) -> Option<Box<ConnectionTask<S>>> {
     let version = agreed.terms.version;
-    let claimed = match tokio::time::timeout(TAKE_WAIT, replica.store.claim(agreed.claim(unix_ms()))).await {
+    let claimed = match tokio::time::timeout(CLAIM_WAIT, replica.store.claim(agreed.claim(unix_ms()))).await {
         Ok(Ok(claimed)) => claimed,
         _ => {
             replica.metrics.refused.add(1);
@@ -179,7 +178,7 @@ async fn open_session<S: Stream>(
     Some(Box::new(ConnectionTask::new(stream, decoder, rest, handler, agreed.keep_alive_timeout)))
 }
 
-/// Everybody leaves when the replica stops, but not all in one instant.
+/// Connections are closed when the replica stops, spread over a short time.
 async fn drain_delay(stop: &CancellationToken) {
     stop.cancelled().await;
     let spread = crate::limits::DRAIN_SPREAD.as_millis().max(1);
@@ -187,7 +186,7 @@ async fn drain_delay(stop: &CancellationToken) {
     Box::pin(tokio::time::sleep(std::time::Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)))).await;
 }
 
-/// Lets the session go.
+/// Detaches the session and closes the connection.
 async fn close_session<S: Stream>(replica: &Replica, mut connection: Box<ConnectionTask<S>>, end: ConnectionEnd) {
     let holder = connection.handler.connection.holder.clone();
     let moves = end == ConnectionEnd::Closed(Reason::UseAnotherServer)
@@ -215,17 +214,17 @@ async fn close_session<S: Stream>(replica: &Replica, mut connection: Box<Connect
         _ if moves => WillFate::Due(now_ms + u64::try_from(MOVE_WAIT.as_millis()).unwrap_or(0)),
         _ => WillFate::Due(now_ms),
     };
-    let rest = SessionExpiry::after(expiry_s, now_ms);
-    let mut detached = replica.store.commit(vec![StoreOp::Detach { holder, sent, rest, will }]);
-    // Who sees the connection closed and comes again to another replica finds the session as it was left.
-    let in_time = tokio::time::timeout(FAREWELL, &mut detached).await.is_ok();
+    let expiry = SessionExpiry::after(expiry_s, now_ms);
+    let mut detached = replica.store.commit(vec![StoreOp::Detach { holder, sent, expiry, will }]);
+    // A client that sees the connection closed and reconnects to another replica finds the session detached.
+    let in_time = tokio::time::timeout(CLOSE_WAIT, &mut detached).await.is_ok();
     connection.close(reason).await;
     for (message, share) in left {
-        // What no store keeps goes to another member now.
+        // Messages that no store keeps go to another member now.
         let _ = replica.redeliver_shared(&message, &share, None).await;
     }
     if !in_time {
-        // Whoever fails here leaves it to the sweep of another.
+        // If this fails, the sweep of another replica detaches the session.
         let _ = detached.await;
     }
 }

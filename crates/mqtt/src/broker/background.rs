@@ -1,5 +1,5 @@
-//! What a replica does besides serving its clients: it hears the others, renews its lease, publishes wills that are due,
-//! and tells `$SYS`.
+//! The background tasks of a replica: it reads the notices of other replicas, renews its lease, publishes wills that are
+//! due, and publishes `$SYS`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::accept::publish_will;
 use super::replica::{MatchCache, Replica};
 use super::session_handle::Connection;
 use crate::codec::{Qos, Reason};
-use crate::limits::{MATCHES_REMEMBERED_FOR_OTHERS, SWEEP_EVERY, SYS_EVERY};
+use crate::limits::{FORWARDED_MATCHES_MAX, SWEEP_INTERVAL, SYS_INTERVAL};
 use crate::message::{Message, unix_ms};
 use crate::session::encode_cache::with_encode_cache;
 use crate::store::{DedupKey, DueWork, Notice, NumberedMessages, OrphanedShareMessage, StoreError};
@@ -20,9 +20,9 @@ use crate::store::{DedupKey, DueWork, Notice, NumberedMessages, OrphanedShareMes
 /// Between two tries to be known to the store again.
 const REJOIN_EVERY: Duration = Duration::from_millis(200);
 
-/// Hears what other replicas say, for ever.
+/// Applies the notices of other replicas, until the broker stops.
 pub(crate) async fn read_notices(replica: Arc<Replica>, stop: CancellationToken) {
-    let mut match_cache = MatchCache::with_capacity(MATCHES_REMEMBERED_FOR_OTHERS);
+    let mut match_cache = MatchCache::with_capacity(FORWARDED_MATCHES_MAX);
     while !stop.is_cancelled() {
         match replica.store.notices().await {
             Ok(notices) => notices.into_iter().for_each(|notice| apply_notice(&replica, notice, &mut match_cache)),
@@ -41,7 +41,7 @@ fn apply_notice(replica: &Replica, notice: Notice, match_cache: &mut MatchCache)
         Notice::Forwarded { message, to } => replica.deliver_forwarded(&message, to, match_cache),
         Notice::Numbered(NumberedMessages { holder, first, messages }) => {
             let connection = replica.session(&holder.client).and_then(|session| session.lock().connection.clone());
-            // Of another time the queue has it.
+            // A message for another epoch is in the queue.
             if let Some(Connection::Client(connection)) =
                 connection.filter(|connection| connection.epoch() == holder.epoch)
             {
@@ -67,7 +67,8 @@ fn apply_notice(replica: &Replica, notice: Notice, match_cache: &mut MatchCache)
     }
 }
 
-/// The lease was lost: the others have taken what was held here. Everything is read anew, and clients come again.
+/// The lease was lost, and other replicas have detached the sessions held here: a new snapshot is read, and the clients
+/// reconnect.
 async fn rejoin(replica: &Replica) {
     tracing::warn!(replica = %replica.me, "the lease was lost; joining again");
     match replica.store.join(unix_ms()).await {
@@ -86,9 +87,9 @@ async fn rejoin(replica: &Replica) {
     }
 }
 
-/// Renews the lease and looks for what is due, for ever.
+/// Renews the lease and publishes what is due, until the broker stops.
 pub(crate) async fn sweep_store(replica: Arc<Replica>, stop: CancellationToken) {
-    let mut ticks = interval(SWEEP_EVERY);
+    let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut giving_out: Option<JoinHandle<()>> = None;
     loop {
@@ -97,16 +98,16 @@ pub(crate) async fn sweep_store(replica: Arc<Replica>, stop: CancellationToken) 
             () = stop.cancelled() => return,
         }
         match replica.store.sweep(unix_ms()).await {
-            // By itself: it may have to wait for room somewhere, and the lease does not wait.
+            // In a task of its own: it may wait for room in an inbox, and the lease does not wait.
             Ok(due) if giving_out.as_ref().is_none_or(JoinHandle::is_finished) => {
                 let (replica, stop) = (Arc::clone(&replica), stop.clone());
                 giving_out = Some(tokio::spawn(async move {
                     let _ = stop.run_until_cancelled(publish_due(&replica, due)).await;
                 }));
             }
-            // What is still due comes with the next.
+            // The next sweep finds again what is still due.
             Ok(_) => {}
-            // Whoever listens joins again.
+            // The task that reads notices joins again.
             Err(error) => tracing::debug!(%error, "no sweep"),
         }
     }
@@ -124,9 +125,9 @@ async fn publish_due(replica: &Replica, due: DueWork) {
     }
 }
 
-/// Tells `$SYS`, for ever. It is this replica's alone: the store has none of it.
+/// Publishes `$SYS`, until the broker stops. It is of this replica alone and not in the store.
 pub(crate) async fn publish_sys(replica: Arc<Replica>, stop: CancellationToken) {
-    let mut ticks = interval(SYS_EVERY);
+    let mut ticks = interval(SYS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let started = std::time::Instant::now();
     loop {

@@ -1,8 +1,8 @@
 //! A connection: bytes in, bytes out, the clock, and the store's answers, in one task.
 //!
-//! What must stay true: everything that came in one wake-up is carried out in one batch and answered in one write; an
-//! idle connection holds no buffer; nobody reads more while what was read waits for the store, so that memory is bounded
-//! and a publisher is held back by its own socket.
+//! What must stay true: the packets of one wake-up are handled in one batch and answered in one write; an idle connection
+//! holds no buffer; a connection reads no more while its packets wait for the store, so that memory is bounded and a
+//! publisher is held back by its own socket.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -16,37 +16,38 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 
-use super::client_handler::{ClientHandler, ConnectionEnd, Steps};
+use super::client_handler::{AfterCommit, ClientHandler, ConnectionEnd};
 use super::session_handle::Connection;
 use crate::codec::{Decoder, Reason};
-use crate::limits::{FAREWELL, LOAD_COUNT, PACKETS_A_WAKE, PRESSURE_WAIT, READ_BYTES, SLOW_CONSUMER_WAIT};
+use crate::limits::{BACKPRESSURE_WAIT, CLOSE_WAIT, LOAD_MESSAGES, PACKETS_PER_WAKE, READ_BYTES, SLOW_CONSUMER_WAIT};
 use crate::message::unix_ms;
 use crate::session::encode_cache::with_encode_cache;
-use crate::store::{Queued, StoreError, StoreOutcome};
+use crate::store::{Queued, StoreFuture, StoreOutcome, commit_with};
 
-/// What a connection with the beginning of a packet reads at a time, at first.
+/// Bytes that a connection reads at first to complete a packet.
 const REST_BYTES: usize = 4096;
 
-/// What is read and written.
+/// The byte stream of a connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+/// Each continuation of a batch with the outcome of its operation.
+type Committed = Vec<(AfterCommit, StoreOutcome)>;
 
 /// A connection after its CONNECT.
 pub(crate) struct ConnectionTask<S> {
     stream: S,
     decoder: Decoder,
-    /// The beginning of a packet, and what came behind it.
+    /// Bytes that are not handled yet: the beginning of a packet, or whole packets.
     rest: BytesMut,
     /// Whether `rest` may hold a whole packet.
     may_have_packet: bool,
     writing: BytesMut,
     flushing: bool,
     pub(crate) handler: ClientHandler,
-    committing: Option<(StoreFuture<Vec<StoreOutcome>>, Steps, Instant)>,
-    loading: Option<StoreFuture<Vec<Queued>>>,
+    committing: Option<(StoreFuture<'static, Committed>, Instant)>,
+    loading: Option<StoreFuture<'static, Vec<Queued>>>,
     keep_alive_timeout: Option<Duration>,
     timer: Pin<Box<Sleep>>,
     received_at: Instant,
@@ -54,7 +55,7 @@ pub(crate) struct ConnectionTask<S> {
     written_at: Instant,
     congested: Vec<Connection>,
     pause_ends: Option<Pin<Box<Sleep>>>,
-    /// Whether others are going first.
+    /// Whether it has let its receivers write first.
     has_yielded: bool,
 }
 
@@ -110,7 +111,7 @@ impl<S: Stream> ConnectionTask<S> {
         }
     }
 
-    /// Does what can be done now; says whether there may be more.
+    /// Does what is possible now; returns whether there may be more.
     fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionEnd> {
         let mut more = self.poll_store(cx)?;
         more |= self.poll_input(cx)?;
@@ -123,8 +124,8 @@ impl<S: Stream> ConnectionTask<S> {
         Ok(more)
     }
 
-    /// After it gave something to others, a connection lets them write before it answers its own client, once: what is
-    /// new is on its way sooner, and the answer waits for less than it takes to read more.
+    /// After it delivered messages, a connection lets their receivers write before it answers its own client, once: the
+    /// messages leave sooner, and the answer waits for less than it takes to read more.
     fn yields_to_receivers(&mut self, cx: &Context<'_>) -> bool {
         self.has_yielded = self.handler.take_has_delivered() && !self.has_yielded;
         if self.has_yielded {
@@ -133,16 +134,16 @@ impl<S: Stream> ConnectionTask<S> {
         self.has_yielded
     }
 
-    /// What the store has answered, and the next batch.
+    /// Applies what the store has answered, and begins the next commit.
     fn poll_store(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionEnd> {
         let mut more = false;
-        if let Some((waiting, _, _)) = &mut self.committing
-            && let Poll::Ready(answer) = waiting.as_mut().poll(cx)
-            && let Some((_, steps, began)) = self.committing.take()
+        if let Some((committing, began)) = &mut self.committing
+            && let Poll::Ready(committed) = committing.as_mut().poll(cx)
         {
             self.handler.replica.metrics.record_store_batch(began.elapsed());
-            let outcomes = answer.map_err(|_| ConnectionEnd::Closed(Reason::ServerBusy))?;
-            self.handler.follow_up(outcomes, steps, unix_ms())?;
+            self.committing = None;
+            let outcomes = committed.map_err(|_| ConnectionEnd::Closed(Reason::ServerBusy))?;
+            self.handler.apply_outcomes(outcomes, unix_ms())?;
             more = true;
         }
         if let Some(loading) = &mut self.loading
@@ -150,27 +151,29 @@ impl<S: Stream> ConnectionTask<S> {
         {
             self.loading = None;
             let found = found.map_err(|_| ConnectionEnd::Closed(Reason::ServerBusy))?;
-            self.handler.connection.lock().outbox.on_loaded(found, LOAD_COUNT);
+            self.handler.connection.lock().outbox.on_loaded(found, LOAD_MESSAGES);
             more = true;
         }
         more |= self.commit();
         Ok(more)
     }
 
-    /// Gives the store what there is to do, one batch at a time. Returns whether a new one began.
+    /// Commits the gathered operations, one batch at a time. Returns whether a commit began.
     fn commit(&mut self) -> bool {
         if self.committing.is_some() {
             return false;
         }
-        let Some(batch) = self.handler.take_batch(unix_ms()) else { return false };
-        let (ops, steps) = batch.parts();
+        let batch = self.handler.take_batch();
+        if batch.is_empty() {
+            return false;
+        }
         let store = Arc::clone(&self.handler.replica.store);
-        let waiting = Box::pin(async move { store.commit(ops).await });
-        self.committing = Some((waiting, steps, Instant::now()));
+        let committing = Box::pin(async move { commit_with(&*store, batch).await });
+        self.committing = Some((committing, Instant::now()));
         true
     }
 
-    /// Reads and hears packets, unless what was heard waits or somebody has to be waited for.
+    /// Reads and handles packets, unless a commit is under way or a receiver is congested.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionEnd> {
         if self.committing.is_some() || self.is_paused(cx) {
             return Ok(false);
@@ -198,7 +201,7 @@ impl<S: Stream> ConnectionTask<S> {
         Ok(read)
     }
 
-    /// Reads into memory that all connections of the thread share; what is left in it moves out.
+    /// Reads into memory that all connections of the thread share; an incomplete packet moves to memory of its own.
     fn read_shared(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Result<bool, ConnectionEnd> {
         buffer.reserve(READ_BYTES);
         let read = self.read_into(cx, buffer);
@@ -209,7 +212,7 @@ impl<S: Stream> ConnectionTask<S> {
         read
     }
 
-    /// Reads once behind what `buffer` holds, and hears what is whole.
+    /// Reads once into `buffer`, and handles the packets that are whole.
     fn read_into(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Result<bool, ConnectionEnd> {
         let count = match poll_read_buf(Pin::new(&mut self.stream), cx, buffer) {
             Poll::Pending => return Ok(false),
@@ -220,7 +223,7 @@ impl<S: Stream> ConnectionTask<S> {
         self.handle_packets(buffer).map(|()| true)
     }
 
-    /// Hears the packets that are whole, and answers all of them together.
+    /// Handles the packets that are whole, and acknowledges all of them together.
     fn handle_packets(&mut self, buffer: &mut BytesMut) -> Result<(), ConnectionEnd> {
         let (before, now) = (buffer.len(), Instant::now());
         let acks = self.decode_packets(buffer);
@@ -236,7 +239,7 @@ impl<S: Stream> ConnectionTask<S> {
     fn decode_packets(&mut self, buffer: &mut BytesMut) -> Result<(), ConnectionEnd> {
         let now_ms = unix_ms();
         self.may_have_packet = false;
-        for _ in 0..PACKETS_A_WAKE {
+        for _ in 0..PACKETS_PER_WAKE {
             let packet = self.decoder.decode(buffer).map_err(|error| {
                 tracing::debug!(client = %self.handler.session.0.client, %error, "not a packet");
                 ConnectionEnd::Closed(error.reason())
@@ -252,7 +255,7 @@ impl<S: Stream> ConnectionTask<S> {
     fn is_paused(&mut self, cx: &mut Context<'_>) -> bool {
         let me = Connection::Client(Arc::clone(&self.handler.connection));
         for connection in self.handler.congested.drain(..) {
-            // Nobody waits for himself: his acknowledgements are in the socket that would not be read.
+            // A connection does not wait for itself: its acknowledgements are in the socket that would not be read.
             if !connection.is(&me) && !self.congested.iter().any(|known| known.is(&connection)) {
                 self.congested.push(connection);
             }
@@ -263,7 +266,7 @@ impl<S: Stream> ConnectionTask<S> {
         let replica = &self.handler.replica;
         let ends = self.pause_ends.get_or_insert_with(|| {
             replica.metrics.held_back.add(1);
-            Box::pin(sleep_until(Instant::now() + PRESSURE_WAIT))
+            Box::pin(sleep_until(Instant::now() + BACKPRESSURE_WAIT))
         });
         let ended = ends.as_mut().poll(cx).is_ready();
         self.congested.retain(|connection| connection.hold_back(cx.waker()));
@@ -274,7 +277,7 @@ impl<S: Stream> ConnectionTask<S> {
         !self.congested.is_empty()
     }
 
-    /// Takes what is for the client; says whether that gave the store something to do.
+    /// Takes the output for the client; returns whether there is a new operation for the store.
     fn poll_out_queue(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionEnd> {
         let mut queue = self.handler.connection.lock();
         if let Some(reason) = queue.close {
@@ -297,7 +300,7 @@ impl<S: Stream> ConnectionTask<S> {
         drop(queue);
         if let Some(after) = after {
             let (store, holder) = (Arc::clone(&self.handler.replica.store), self.handler.connection.holder.clone());
-            self.loading = Some(Box::pin(async move { store.load(holder, after, LOAD_COUNT).await }));
+            self.loading = Some(Box::pin(async move { store.load(holder, after, LOAD_MESSAGES).await }));
         }
         let more = after.is_some() || !discarded.is_empty();
         self.handler.acknowledge_stored(discarded, progress);
@@ -359,25 +362,26 @@ impl<S: Stream> ConnectionTask<S> {
         Ok(true)
     }
 
-    /// What is still to be done before the session is let go: nothing that was begun is left half done.
+    /// Finishes the commits that were begun, before the session is given up.
     pub(crate) async fn finish_commits(&mut self) {
-        if let Some((waiting, steps, _)) = self.committing.take()
-            && let Ok(outcomes) = waiting.await
+        if let Some((committing, _)) = self.committing.take()
+            && let Ok(outcomes) = committing.await
         {
-            let _ = self.handler.follow_up(outcomes, steps, unix_ms());
+            let _ = self.handler.apply_outcomes(outcomes, unix_ms());
         }
-        if let Some(batch) = self.handler.take_batch(unix_ms()) {
-            let (ops, steps) = batch.parts();
-            if let Ok(outcomes) = self.handler.replica.store.commit(ops).await {
-                let _ = self.handler.follow_up(outcomes, steps, unix_ms());
-            }
+        let batch = self.handler.take_batch();
+        if batch.is_empty() {
+            return;
+        }
+        if let Ok(outcomes) = commit_with(&*self.handler.replica.store, batch).await {
+            let _ = self.handler.apply_outcomes(outcomes, unix_ms());
         }
     }
 
-    /// Says what is left to say, and closes; a client that does not listen is not waited for.
+    /// Writes what is left, and closes; a client that does not read is waited for only briefly.
     pub(crate) async fn close(mut self, reason: Option<Reason>) {
         if let Some(reason) = reason {
-            self.handler.connection.lock().outbox.say_goodbye(reason);
+            self.handler.connection.lock().outbox.send_disconnect(reason);
         }
         let last = self.handler.connection.lock().outbox.take_output();
         self.writing.extend_from_slice(&last);
@@ -397,5 +401,5 @@ pub(super) async fn write_and_close<S: Stream>(mut stream: S, mut bytes: BytesMu
         }
         Pin::new(&mut stream).poll_shutdown(cx).map(|_| ())
     });
-    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    let _ = tokio::time::timeout(CLOSE_WAIT, farewell).await;
 }

@@ -8,22 +8,22 @@ use tokio::sync::mpsc;
 use super::replica::Replica;
 use super::session_handle::{Connection, LocalConnection, SessionRef};
 use crate::codec::{Qos, SubscriptionOptions, TopicFault, topic};
-use crate::limits::LINK_MESSAGES_MAX;
+use crate::limits::LOCAL_CLIENT_MESSAGES_MAX;
 use crate::message::{ClientId, Message, random, unix_ms};
 use crate::router::GrantedSubscription;
 use crate::store::{SessionClaim, SessionExpiry, SessionHolder, StoreError, StoreOp, StoreOutcome, WillFate};
 
-/// Why an inside client was not served.
+/// Why an operation of a local client failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalClientError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The filter is none.
-    #[error("the filter: {0}")]
+    /// The filter is invalid.
+    #[error("invalid filter: {0}")]
     Filter(TopicFault),
-    /// Another holds the session; it cannot be, for nobody else has the name.
-    #[error("the session is another's")]
+    /// The session was claimed by another client: impossible, as its name is unique.
+    #[error("another client has claimed the session")]
     Fenced,
 }
 
@@ -33,7 +33,7 @@ pub struct LocalClient {
     session: SessionRef,
     holder: SessionHolder,
     inbox: mpsc::Receiver<Arc<Message>>,
-    /// The hub has it: what it drops ends the inbox.
+    /// The session owns it: when the session drops it, the inbox ends.
     connection: Weak<LocalConnection>,
 }
 
@@ -43,7 +43,7 @@ impl LocalClient {
         let now_ms = unix_ms();
         let claim = SessionClaim { now_ms, client: Arc::clone(&client), clean_start: true, expiry_s: 0, will: None };
         let claimed = replica.store.claim(claim).await?;
-        let (sender, inbox) = mpsc::channel(LINK_MESSAGES_MAX);
+        let (sender, inbox) = mpsc::channel(LOCAL_CLIENT_MESSAGES_MAX);
         let holder = SessionHolder { client: Arc::clone(&client), epoch: claimed.epoch };
         let connection = LocalConnection::new(holder.clone(), sender);
         let weak = Arc::downgrade(&connection);
@@ -51,7 +51,7 @@ impl LocalClient {
         Ok(Self { replica, session, holder, inbox, connection: weak })
     }
 
-    /// Subscribes; what is retained comes first.
+    /// Subscribes; retained messages come first.
     ///
     /// # Errors
     /// The filter is none, or the store did not answer.
@@ -73,7 +73,7 @@ impl LocalClient {
         Ok(())
     }
 
-    /// Publishes; when it returns, the store has what it has to have.
+    /// Publishes; when it returns, the store has committed the message.
     ///
     /// # Errors
     /// The store did not answer.
@@ -99,8 +99,8 @@ impl Drop for LocalClient {
         let (replica, holder) = (Arc::clone(&self.replica), self.holder.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let op = StoreOp::Detach { holder, sent: 0, rest: SessionExpiry::Nothing, will: WillFate::Dropped };
-                // Whoever fails here leaves it to the sweep of another.
+                let op = StoreOp::Detach { holder, sent: 0, expiry: SessionExpiry::Nothing, will: WillFate::Dropped };
+                // If this fails, the sweep of another replica detaches the session.
                 let _ = replica.store.commit(vec![op]).await;
             });
         }

@@ -1,4 +1,4 @@
-//! A replica of the broker: its connections, and what they share.
+//! A replica of the broker: its connections and their shared state.
 
 mod connection;
 mod client_handler;
@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 pub use local_client::{LocalClient, LocalClientError};
 pub use replica::RoutingSizes;
 
-use super::limits::FAREWELL;
+use super::limits::CLOSE_WAIT;
 use super::message::unix_ms;
 use super::metrics::Metrics;
 use super::settings::Settings;
@@ -35,7 +35,7 @@ use replica::Replica;
 /// Why a replica does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerStartError {
-    /// The store's address is none.
+    /// The store's address is invalid.
     #[error(transparent)]
     Address(#[from] RedisAddressError),
     /// The store did not answer.
@@ -43,16 +43,16 @@ pub enum BrokerStartError {
     Store(#[from] StoreError),
 }
 
-/// What connections come through.
+/// The transport of a listener's connections.
 #[derive(Clone)]
 pub enum Transport {
-    /// Nothing else.
+    /// Plain TCP.
     Tcp,
     /// TLS.
     Tls(Arc<Tls>),
     /// WebSocket.
     WebSocket,
-    /// Both.
+    /// WebSocket over TLS.
     SecureWebSocket(Arc<Tls>),
 }
 
@@ -89,14 +89,14 @@ impl Broker {
     /// A replica on Redis, at `redis://…` or `redis+sentinel://…`.
     ///
     /// # Errors
-    /// The address is none. Redis itself is waited for.
+    /// The address is invalid. Redis itself is waited for.
     pub async fn on_redis(url: &str, durability: Durability, settings: Settings) -> Result<Self, BrokerStartError> {
         let address = RedisAddress::parse(url)?;
         let settings = Settings { has_other_replicas: true, ..settings };
         Ok(Self::start(RedisStore::new(address, durability), settings).await?)
     }
 
-    /// A replica on a store: known to the others when this returns.
+    /// A replica on a store: other replicas know it when this returns.
     pub(crate) async fn start(store: Arc<dyn Store>, settings: Settings) -> Result<Self, StoreError> {
         let connect_permits = Arc::new(Semaphore::new(settings.connecting_max.min(Semaphore::MAX_PERMITS)));
         let replica = Arc::new(Replica::new(store, settings));
@@ -109,19 +109,19 @@ impl Broker {
         Ok(Self { replica, stop, ended, tasks: TaskTracker::new(), background_tasks, connect_permits })
     }
 
-    /// What it counts.
+    /// The counters of this replica.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.replica.metrics)
     }
 
-    /// How much it knows of.
+    /// Sizes of its routes.
     #[must_use]
     pub fn sizes(&self) -> RoutingSizes {
         self.replica.sizes()
     }
 
-    /// Whether the store answers and nobody has asked to stop.
+    /// Whether the store answers and the broker is not stopping.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.replica.store.is_available() && !self.stop.is_cancelled()
@@ -144,14 +144,14 @@ impl Broker {
                 Err(error) => {
                     // Too many open files, mostly: some have to close first.
                     tracing::warn!(%error, "cannot accept");
-                    tokio::time::sleep(FAREWELL).await;
+                    tokio::time::sleep(CLOSE_WAIT).await;
                 }
             }
         }
     }
 
     fn receive_through(&self, stream: TcpStream, from: SocketAddr, through: &Transport) {
-        // What is written is written whole: waiting for more would only add to the latency.
+        // Each write is complete: Nagle's algorithm would only add latency.
         let _ = stream.set_nodelay(true);
         let max_bytes = usize::try_from(self.replica.settings.packet_max_bytes).unwrap_or(usize::MAX);
         let Some(permit) = self.waiting_permit() else { return };
@@ -186,8 +186,8 @@ impl Broker {
         }
     }
 
-    /// Serves a connection that came in some other way than through a listener. Without an address to come from it is
-    /// a stranger.
+    /// Serves a connection that came in some other way than through a listener. Without an address
+    /// it counts as a connection inside this process.
     pub fn receive_from<S>(&self, stream: S, from: Option<SocketAddr>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -196,7 +196,7 @@ impl Broker {
         self.receive(stream, from, permit);
     }
 
-    /// `None`: too many have not said CONNECT yet.
+    /// `None`: too many sockets have not sent CONNECT yet.
     fn waiting_permit(&self) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.connect_permits).try_acquire_owned().ok();
         self.replica.metrics.refused.add(u64::from(permit.is_none()));
@@ -216,7 +216,7 @@ impl Broker {
         LocalClient::connect(Arc::clone(&self.replica), name).await
     }
 
-    /// Stops: nobody new comes in, who is here is sent elsewhere, and the lease is given up.
+    /// Stops: new connections are refused, present ones are sent to other replicas, and the lease ends.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();

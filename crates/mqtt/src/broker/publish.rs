@@ -1,7 +1,7 @@
-//! How a message finds those who get it: what is delivered at once, what the store has to have first.
+//! Delivery of a message: which receivers get it at once, and which only after the store has committed it.
 //!
 //! What must stay true: a message of QoS above 0 for a lasting session is acknowledged to its publisher only after the
-//! store has it; with a guard nothing is delivered before the store has said that it is not a repetition.
+//! store has it; a message with a dedup key is delivered only after the store has claimed the key.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::session::encode_cache::{MessageEncoder, with_encode_cache};
 use crate::session::{Enqueue, Outbox};
 use crate::store::{DedupKey, DeliveryOptions, Publication, Published, StoreError, StoreOp, StoreOutcome};
 
-/// What remains to be done for a message.
+/// The deliveries of a message that are not done yet.
 #[derive(Default)]
 pub(crate) struct DeliveryPlan {
     /// Lasting sessions, in the order of [`Publication::appends`].
     appends: Vec<(SessionRef, DeliveryOptions)>,
     forwards: BTreeSet<ReplicaId>,
     directs: Vec<(ReplicaId, ClientId, DeliveryOptions)>,
-    /// Connections here that get it once the guard has been passed.
+    /// Sessions here that get it once the dedup key is claimed.
     held: Vec<(SessionRef, DeliveryOptions)>,
-    /// Nobody subscribes to the topic.
+    /// The topic has no subscribers.
     pub(crate) no_subscribers: bool,
     /// Connections here were given the message.
     pub(crate) delivered: bool,
@@ -41,7 +41,7 @@ pub(crate) enum DeliveryTiming {
 }
 
 impl DeliveryPlan {
-    /// What the store is to do, if anything.
+    /// The operation for the store, if one is needed.
     pub(crate) fn store_op(&self, message: &Message, dedup_key: Option<DedupKey>) -> Option<(StoreOp, Arc<Message>)> {
         let idle = self.appends.is_empty() && self.forwards.is_empty() && self.directs.is_empty();
         if idle && dedup_key.is_none() && !message.retain {
@@ -56,7 +56,7 @@ impl DeliveryPlan {
         Self { appends: vec![(session, options)], ..Self::default() }
     }
 
-    /// What the store is to do.
+    /// The operation for the store.
     pub(crate) fn publish_op(&self, message: Arc<Message>, dedup_key: Option<DedupKey>) -> StoreOp {
         let retain = message.retain;
         StoreOp::Publish(Box::new(Publication {
@@ -75,15 +75,15 @@ impl DeliveryPlan {
 }
 
 impl DeliveryPlan {
-    /// What the publisher is told. That nobody was there may be said (3.4.2.1, 3.5.2.1); of QoS 2 it is not, since the
-    /// message is the broker's with PUBREC and its subscribers' with PUBREL: other brokers know nothing of them before.
+    /// The reason in the acknowledgement. It may say that there are no subscribers (3.4.2.1, 3.5.2.1); for QoS 2 it does
+    /// not, since the message is the broker's with PUBREC and its subscribers' with PUBREL: only then are they looked up.
     pub(super) fn ack_reason(&self, kind: PacketKind) -> Reason {
         if self.no_subscribers && kind == PacketKind::Puback { Reason::NoMatchingSubscribers } else { Reason::Success }
     }
 }
 
 impl Replica {
-    /// Looks at each who matches, and delivers at once what may be.
+    /// Delivers to the matching subscribers that need no commit, and plans the delivery to all others.
     pub(crate) fn plan_delivery(
         &self,
         matches: &Matches<SessionRef>,
@@ -211,7 +211,7 @@ impl Replica {
         }
     }
 
-    /// The store has it: what waited for that is delivered. Returns whether it was the first time.
+    /// Delivers what waited for the commit. Returns `false` for a repeated publication.
     pub(crate) fn apply_published(
         &self,
         plan: &mut DeliveryPlan,
@@ -241,10 +241,7 @@ impl Replica {
                 }
             }
             for ((session, options), number) in std::mem::take(&mut plan.appends).into_iter().zip(&done.numbers) {
-                let Some(seq) = *number else {
-                    self.metrics.dropped_full.add(1);
-                    continue;
-                };
+                let Some(seq) = *number else { continue };
                 if let Some(Connection::Client(connection)) = session.lock().connection.clone() {
                     plan.delivered = true;
                     if seq == 0 {
@@ -259,7 +256,7 @@ impl Replica {
         true
     }
 
-    /// Publishes from inside: wills, `$SYS`, parts of this process. Returns whether it was the first time.
+    /// Publishes a will or a message of a local client. Returns `false` for a repeated publication.
     ///
     /// # Errors
     /// The store is shut.

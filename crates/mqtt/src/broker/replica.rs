@@ -1,4 +1,4 @@
-//! What all connections of a replica share: the routes, the store, the counters.
+//! The state that all connections of a replica share: the routes, the store, the counters.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,14 +8,14 @@ use bytestring::ByteString;
 
 use super::session_handle::{Connection, SessionRef};
 use crate::codec::Reason;
-use crate::limits::MATCHES_REMEMBERED;
+use crate::limits::CACHED_MATCHES_MAX;
 use crate::message::{ClientId, Message, ReplicaId, UnixMs};
 use crate::metrics::Metrics;
 use crate::router::{GrantedSubscription, Matches, RetainedMessages, Trie};
 use crate::settings::Settings;
 use crate::store::{ClaimedSession, RouteChange, RouteEvent, RoutingSnapshot, SessionState, Store};
 
-/// What connections share.
+/// One replica: the state that its connections share.
 pub(crate) struct Replica {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) me: ReplicaId,
@@ -24,17 +24,17 @@ pub(crate) struct Replica {
     routes: RwLock<Routes>,
     /// Which routes a remembered match is of.
     generation: AtomicU64,
-    /// Whose turn it is in shared subscriptions.
+    /// The next member of shared subscriptions.
     pub(super) share_turn: AtomicUsize,
 }
 
-/// Who gets what.
+/// The routes of messages.
 #[derive(Default)]
 struct Routes {
     trie: Trie<SessionRef>,
     retained: RetainedMessages,
     sessions: HashMap<ClientId, SessionRef>,
-    /// The last change heard of.
+    /// The last change that was applied.
     version: u64,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct MatchCache {
 
 impl Default for MatchCache {
     fn default() -> Self {
-        Self::with_capacity(MATCHES_REMEMBERED)
+        Self::with_capacity(CACHED_MATCHES_MAX)
     }
 }
 
@@ -81,7 +81,7 @@ impl Replica {
         self.routes.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who gets a message on `topic`.
+    /// The subscribers of a topic.
     pub(crate) fn matches(
         &self,
         match_cache: &mut MatchCache,
@@ -108,7 +108,7 @@ impl Replica {
         found
     }
 
-    /// The routes are what the store says.
+    /// Replaces the routes by those of the store.
     pub(crate) fn load_snapshot(&self, snapshot: RoutingSnapshot) {
         let mut routes = self.write();
         let mut known = std::mem::take(&mut routes.sessions);
@@ -144,7 +144,7 @@ impl Replica {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// A session that was taken gets its connection; an older one here ends.
+    /// Attaches a connection to a claimed session; an older connection here is closed.
     pub(crate) fn attach(
         &self,
         client: &ClientId,
@@ -184,7 +184,7 @@ impl Replica {
         session
     }
 
-    /// A connection is over; what it leaves is as the store was told.
+    /// Removes a connection that has ended; the session remains if it is lasting.
     pub(crate) fn detach(&self, session: &SessionRef, epoch: u64, lasting: bool) {
         let mut routes = self.write();
         let mut route = session.lock();
@@ -244,7 +244,7 @@ impl Replica {
         self.write().retained.insert(message)
     }
 
-    /// Something changed elsewhere. Says `false` if changes are missing before this one.
+    /// Applies a change of another replica. Returns `false` if changes before it are missing.
     pub(crate) fn apply_change(&self, RouteChange { version, what }: RouteChange) -> bool {
         let mut routes = self.write();
         if version <= routes.version {
@@ -304,7 +304,7 @@ impl Replica {
         true
     }
 
-    /// The party of a client, if it is known here.
+    /// The session of a client, if it is known here.
     pub(crate) fn session(&self, client: &str) -> Option<SessionRef> {
         self.read().sessions.get(client).cloned()
     }
@@ -326,7 +326,7 @@ impl Replica {
     }
 }
 
-/// How much there is.
+/// Sizes of the routes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoutingSizes {
     /// Subscriptions, of all replicas.

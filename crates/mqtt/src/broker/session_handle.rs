@@ -1,5 +1,5 @@
-//! A party of the router: a session that has a connection here, or subscriptions anywhere. And its wire: the mailbox
-//! that whoever has something for the client writes into, and that the connection empties.
+//! Sessions as the router knows them: each has a connection here, or subscriptions on any replica. A client's connection
+//! has a queue that publishers write into and the connection's task empties.
 
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
@@ -40,7 +40,7 @@ pub(crate) struct Session {
 
 #[derive(Debug)]
 pub(crate) struct SessionRoute {
-    /// Changes up to this one are in.
+    /// The last change that was applied.
     pub(crate) version: u64,
     pub(crate) state: SessionState,
     pub(crate) connection: Option<Connection>,
@@ -51,13 +51,13 @@ pub(crate) struct SessionRoute {
 /// A connection here.
 #[derive(Clone, Debug)]
 pub(crate) enum Connection {
-    /// Of a client.
+    /// Of a client with a socket.
     Client(Arc<ClientConnection>),
-    /// Of a part of this process.
+    /// Of a local client.
     Local(Arc<LocalConnection>),
 }
 
-/// What a part of this process has waiting.
+/// The queue of a local client.
 #[derive(Debug)]
 pub(crate) struct LocalConnection {
     pub(crate) holder: SessionHolder,
@@ -88,7 +88,7 @@ impl LocalConnection {
     }
 }
 
-/// Once, however often somebody asks.
+/// Adds a waker, unless it is there already.
 fn add_waker(wakers: &mut Vec<Waker>, waker: &Waker) {
     if !wakers.iter().any(|known| known.will_wake(waker)) {
         wakers.push(waker.clone());
@@ -108,7 +108,7 @@ impl Connection {
         match self {
             Self::Client(connection) => connection.lock().hold_back(waker),
             Self::Local(local) => {
-                // First in the list, then the look: who makes room between them finds the waker.
+                // Added before the check, so that a receiver that makes room between the two finds the waker.
                 add_waker(&mut local.waiting(), waker);
                 let hold = local.is_congested();
                 local.wake_publishers();
@@ -138,7 +138,7 @@ impl SessionRef {
     }
 }
 
-/// A client's connection, as others see it.
+/// A client's connection, as publishers see it.
 #[derive(Debug)]
 pub(crate) struct ClientConnection {
     pub(crate) holder: SessionHolder,
@@ -150,7 +150,7 @@ pub(crate) struct OutQueue {
     pub(crate) outbox: Outbox,
     /// Why the connection is to end.
     pub(crate) close: Option<Reason>,
-    /// The connection is over: nobody empties this any more.
+    /// The connection has ended: the queue is not emptied any more.
     pub(crate) ended: bool,
     /// Only there while the connection sleeps.
     waker: Option<Waker>,
@@ -193,7 +193,7 @@ impl ClientConnection {
 }
 
 impl OutQueue {
-    /// The connection goes to sleep and wants to be woken.
+    /// Notes the waker of a connection that goes to sleep.
     pub(crate) fn sleep(&mut self, waker: &Waker) {
         if self.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
             self.waker = Some(waker.clone());

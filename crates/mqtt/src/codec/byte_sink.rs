@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::text::TEXT_MAX_BYTES;
 
-/// Takes fields.
+/// The destination of a packet's fields.
 pub(super) trait ByteSink {
     fn bytes(&mut self, bytes: &[u8]);
 
@@ -37,7 +37,7 @@ pub(super) trait ByteSink {
     }
 }
 
-/// Counts.
+/// Counts the bytes of a packet without writing them.
 #[derive(Default)]
 pub(super) struct ByteCounter {
     pub(super) bytes: u64,

@@ -2,7 +2,7 @@
 
 use super::{PacketKind, Reason};
 
-/// What is wrong with a text (1.5.4).
+/// The fault of a text (1.5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextFault {
     /// Not UTF-8, or a surrogate [MQTT-1.5.4-1].
@@ -68,7 +68,7 @@ pub enum DecodeError {
     /// The flags of the fixed header are not those of the packet [MQTT-2.1.3-1].
     #[error("the flags of {kind:?} are {flags:#x}")]
     FixedHeaderFlags {
-        /// Which packet.
+        /// The packet.
         kind: PacketKind,
         /// Its flags.
         flags: u8,
@@ -127,20 +127,20 @@ pub enum DecodeError {
     /// A reason that the packet may not say.
     #[error("{kind:?} may not say {code:#04x}")]
     Reason {
-        /// Which packet.
+        /// The packet.
         kind: PacketKind,
         /// Its reason code.
         code: u8,
     },
-    /// A text that is none.
+    /// A field that is not a valid text.
     #[error("{what}: {fault}")]
     Text {
-        /// Which field.
+        /// The name of the field.
         what: &'static str,
         /// What is wrong.
         fault: TextFault,
     },
-    /// A topic name or filter that is none.
+    /// An invalid topic name or filter.
     #[error("topic: {0}")]
     Topic(TopicFault),
     /// A property that does not exist.
@@ -149,9 +149,9 @@ pub enum DecodeError {
     /// A property that the packet may not have.
     #[error("{kind:?} may not have property {id:#x}")]
     PropertyNotAllowed {
-        /// Which packet.
+        /// The packet.
         kind: PacketKind,
-        /// Which property.
+        /// The property's identifier.
         id: u8,
     },
     /// A property that stands twice.

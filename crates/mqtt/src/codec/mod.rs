@@ -7,14 +7,16 @@
 //!   came before (packet ids in use, aliases, limits agreed in CONNECT) belongs to the session.
 //! * No input panics, and nothing is buffered or allocated for a packet that is larger than allowed.
 //! * PUBLISH of QoS 0 and 1 and its acknowledgement are decoded and encoded without an allocation.
-//! * What was decoded shares the memory of the buffer that was read: who keeps a message for long calls
-//!   [`Publish::compact`].
+//! * A decoded packet shares the memory of the buffer it was read from: [`Publish::compact`] copies a message that is
+//!   kept for long.
 
+mod protocol;
+pub use protocol::{PacketId, PacketKind, Qos, Version};
 mod packet;
 pub use packet::{
     Ack, Auth, Connack, ConnackProperties, Connect, ConnectProperties, Delivery, Disconnect, MessageProperties, Packet,
-    PacketId, PacketKind, Publish, Qos, RetainHandling, Suback, Subscribe, Subscription, SubscriptionIds,
-    SubscriptionOptions, Unsuback, Unsubscribe, Version, Will,
+    Publish, RetainHandling, Suback, Subscribe, Subscription, SubscriptionIds, SubscriptionOptions, Unsuback,
+    Unsubscribe, Will,
 };
 mod reason;
 pub use reason::Reason;
@@ -30,6 +32,7 @@ mod encode;
 pub use encode::Prepared;
 
 mod property;
+mod property_id;
 mod reader;
 mod byte_sink;
 mod text;

@@ -1,74 +1,13 @@
 //! The fifteen control packets, as values. One set of types serves both versions: what 3.1.1 lacks is absent when
 //! decoded and left out when encoded. A value can hold only what a packet can say (a packet id is never zero, QoS 0
-//! has none); texts are taken as they are: who builds a packet checks them ([`super::check_text`], [`super::topic`]).
+//! has none); texts are not checked: the builder of a packet calls [`super::check_text`] and [`super::topic`].
 
 use std::num::{NonZeroU16, NonZeroU32};
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::Reason;
-use super::UserProperties;
-
-/// A packet identifier: never zero [MQTT-2.2.1-3].
-pub type PacketId = NonZeroU16;
-
-/// The version of the protocol that a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Version {
-    /// MQTT 3.1.1: protocol level 4.
-    V3,
-    /// MQTT 5: protocol version 5.
-    V5,
-}
-
-/// The quality of service of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[repr(u8)]
-pub enum Qos {
-    /// QoS 0.
-    #[default]
-    AtMostOnce = 0,
-    /// QoS 1.
-    AtLeastOnce = 1,
-    /// QoS 2.
-    ExactlyOnce = 2,
-}
-
-impl Qos {
-    /// The level that a number names.
-    #[must_use]
-    pub fn new(level: u8) -> Option<Qos> {
-        match level {
-            0 => Some(Qos::AtMostOnce),
-            1 => Some(Qos::AtLeastOnce),
-            2 => Some(Qos::ExactlyOnce),
-            _ => None,
-        }
-    }
-}
-
-/// The type of a control packet, as its number in the fixed header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[expect(missing_docs, reason = "the names are the standard's")]
-pub enum PacketKind {
-    Connect = 1,
-    Connack = 2,
-    Publish = 3,
-    Puback = 4,
-    Pubrec = 5,
-    Pubrel = 6,
-    Pubcomp = 7,
-    Subscribe = 8,
-    Suback = 9,
-    Unsubscribe = 10,
-    Unsuback = 11,
-    Pingreq = 12,
-    Pingresp = 13,
-    Disconnect = 14,
-    Auth = 15,
-}
+use super::{PacketId, PacketKind, Qos, Reason, UserProperties, Version};
 
 /// A control packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,11 +34,11 @@ pub enum Packet {
     Unsubscribe(Unsubscribe),
     /// The server's answer.
     Unsuback(Unsuback),
-    /// Are you there?
+    /// A client asks for a sign of life.
     Pingreq,
-    /// I am.
+    /// The server's answer.
     Pingresp,
-    /// The connection ends, and why.
+    /// The connection ends, with a reason.
     Disconnect(Disconnect),
     /// A step of an extended authentication (version 5).
     Auth(Auth),
@@ -235,7 +174,7 @@ pub struct ConnackProperties {
     pub assigned_client_id: Option<ByteString>,
     /// The highest topic alias that the server takes; absent: 0, none.
     pub topic_alias_max: Option<u16>,
-    /// Why, for a reader.
+    /// The reason in words, for people.
     pub reason_string: Option<ByteString>,
     /// Whether filters may hold wildcards; absent: true.
     pub wildcard_available: Option<bool>,
@@ -320,7 +259,7 @@ pub struct Ack {
     pub packet_id: PacketId,
     /// Success, or why not (version 5).
     pub reason: Reason,
-    /// Why, for a reader (version 5).
+    /// The reason in words, for people (version 5).
     pub reason_string: Option<ByteString>,
     /// User properties (version 5).
     pub user: UserProperties,
@@ -378,13 +317,13 @@ pub struct Subscription {
 /// SUBSCRIBE (3.8): at least one filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscribe {
-    /// For the answer.
+    /// Repeated by the acknowledgement.
     pub packet_id: PacketId,
     /// The identifier of all these subscriptions, 1 to 268,435,455 (version 5).
     pub subscription_id: Option<u32>,
     /// User properties (version 5).
     pub user: UserProperties,
-    /// What is asked for.
+    /// The filters with their options.
     pub subscriptions: Vec<Subscription>,
 }
 
@@ -395,7 +334,7 @@ pub struct Suback {
     pub packet_id: PacketId,
     /// The granted QoS or the refusal, for each filter. For a 3.1.1 client every refusal becomes 0x80.
     pub reasons: Vec<Reason>,
-    /// Why, for a reader (version 5).
+    /// The reason in words, for people (version 5).
     pub reason_string: Option<ByteString>,
     /// User properties (version 5).
     pub user: UserProperties,
@@ -404,11 +343,11 @@ pub struct Suback {
 /// UNSUBSCRIBE (3.10): at least one filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsubscribe {
-    /// For the answer.
+    /// Repeated by the acknowledgement.
     pub packet_id: PacketId,
     /// User properties (version 5).
     pub user: UserProperties,
-    /// What is wanted no more.
+    /// The filters to remove.
     pub filters: Vec<ByteString>,
 }
 
@@ -419,7 +358,7 @@ pub struct Unsuback {
     pub packet_id: PacketId,
     /// For each filter (version 5).
     pub reasons: Vec<Reason>,
-    /// Why, for a reader (version 5).
+    /// The reason in words, for people (version 5).
     pub reason_string: Option<ByteString>,
     /// User properties (version 5).
     pub user: UserProperties,
@@ -428,11 +367,11 @@ pub struct Unsuback {
 /// DISCONNECT (3.14). In 3.1.1 it has neither reason nor properties and only clients send it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disconnect {
-    /// Why.
+    /// The reason of the disconnection.
     pub reason: Reason,
     /// A new life for the session; only from client to server.
     pub session_expiry_s: Option<u32>,
-    /// Why, for a reader.
+    /// The reason in words, for people.
     pub reason_string: Option<ByteString>,
     /// Another server to use; only from server to client.
     pub server_reference: Option<ByteString>,
@@ -463,7 +402,7 @@ pub struct Auth {
     pub authentication_method: Option<ByteString>,
     /// Its data.
     pub authentication_data: Option<Bytes>,
-    /// Why, for a reader.
+    /// The reason in words, for people.
     pub reason_string: Option<ByteString>,
     /// User properties.
     pub user: UserProperties,

@@ -1,39 +1,18 @@
-//! Properties (2.2.2): their identifiers, their types, and the one loop that reads them. A property is first read as
+//! Properties (2.2.2): their types, and the one loop that reads them. A property is first read as
 //! what its identifier says, then asked whether it may stand in this packet, then whether it stands alone.
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
+use super::property_id::{
+    ASSIGNED_CLIENT_ID, AUTHENTICATION_DATA, AUTHENTICATION_METHOD, CONTENT_TYPE, CORRELATION_DATA, MESSAGE_EXPIRY,
+    PACKET_MAX, PAYLOAD_FORMAT, QOS_MAX, REASON_STRING, RECEIVE_MAX, REQUEST_PROBLEM_INFORMATION,
+    REQUEST_RESPONSE_INFORMATION, RESPONSE_INFORMATION, RESPONSE_TOPIC, RETAIN_AVAILABLE, SERVER_KEEP_ALIVE,
+    SERVER_REFERENCE, SESSION_EXPIRY, SHARED_AVAILABLE, SUBSCRIPTION_ID, SUBSCRIPTION_IDS_AVAILABLE, TOPIC_ALIAS,
+    TOPIC_ALIAS_MAX, USER_PROPERTY, WILDCARD_AVAILABLE, WILL_DELAY,
+};
 use super::reader::PacketReader;
 use super::{DecodeError, PacketKind, UserProperties};
-
-pub(super) const PAYLOAD_FORMAT: u8 = 0x01;
-pub(super) const MESSAGE_EXPIRY: u8 = 0x02;
-pub(super) const CONTENT_TYPE: u8 = 0x03;
-pub(super) const RESPONSE_TOPIC: u8 = 0x08;
-pub(super) const CORRELATION_DATA: u8 = 0x09;
-pub(super) const SUBSCRIPTION_ID: u8 = 0x0B;
-pub(super) const SESSION_EXPIRY: u8 = 0x11;
-pub(super) const ASSIGNED_CLIENT_ID: u8 = 0x12;
-pub(super) const SERVER_KEEP_ALIVE: u8 = 0x13;
-pub(super) const AUTHENTICATION_METHOD: u8 = 0x15;
-pub(super) const AUTHENTICATION_DATA: u8 = 0x16;
-pub(super) const REQUEST_PROBLEM_INFORMATION: u8 = 0x17;
-pub(super) const WILL_DELAY: u8 = 0x18;
-pub(super) const REQUEST_RESPONSE_INFORMATION: u8 = 0x19;
-pub(super) const RESPONSE_INFORMATION: u8 = 0x1A;
-pub(super) const SERVER_REFERENCE: u8 = 0x1C;
-pub(super) const REASON_STRING: u8 = 0x1F;
-pub(super) const RECEIVE_MAX: u8 = 0x21;
-pub(super) const TOPIC_ALIAS_MAX: u8 = 0x22;
-pub(super) const TOPIC_ALIAS: u8 = 0x23;
-pub(super) const QOS_MAX: u8 = 0x24;
-pub(super) const RETAIN_AVAILABLE: u8 = 0x25;
-pub(super) const USER_PROPERTY: u8 = 0x26;
-pub(super) const PACKET_MAX: u8 = 0x27;
-pub(super) const WILDCARD_AVAILABLE: u8 = 0x28;
-pub(super) const SUBSCRIPTION_IDS_AVAILABLE: u8 = 0x29;
-pub(super) const SHARED_AVAILABLE: u8 = 0x2A;
 
 /// A set of identifiers.
 #[derive(Clone, Copy)]
@@ -89,7 +68,7 @@ impl Property {
     }
 }
 
-/// Reads the properties of a packet: length, then each; user properties are gathered, the others given to `take`.
+/// Reads the properties of a packet: length, then each; user properties are gathered, all other properties given to `take`.
 /// An absent length is for the caller to see.
 pub(super) fn read(
     reader: &mut PacketReader<'_>,

@@ -1,10 +1,10 @@
 //! User properties, kept in the form of the wire: they are passed on as they came, in their order, without a copy, and
-//! taken apart only for those who look. The bytes were checked when they came in or are built here.
+//! decoded only when they are iterated. The bytes were checked when they came in or are built here.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::EncodeError;
-use super::property::USER_PROPERTY;
+use super::property_id::USER_PROPERTY;
 use super::text::TEXT_MAX_BYTES;
 
 /// Pairs of texts, in their order; a name may stand several times.

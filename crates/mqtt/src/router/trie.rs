@@ -15,7 +15,7 @@ pub(crate) struct GrantedSubscription {
     pub(crate) id: Option<u32>,
 }
 
-/// A party whose subscriptions match a topic.
+/// A subscriber whose subscriptions match a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RouteMatch<P> {
     pub(crate) subscriber: P,
@@ -26,10 +26,10 @@ pub(crate) struct RouteMatch<P> {
     pub(crate) share: Option<Arc<str>>,
 }
 
-/// All who match a topic.
+/// All subscribers that match a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Matches<P> {
-    /// Each party once.
+    /// Each subscriber once.
     pub(crate) plain: Vec<RouteMatch<P>>,
     /// For each shared subscription its members, of whom one gets the message.
     pub(crate) shared: Vec<Vec<RouteMatch<P>>>,
@@ -194,13 +194,13 @@ fn remove_boxed<P: Eq + Hash>(
 
 struct TrieSearch<'a, P> {
     plain: Vec<RouteMatch<P>>,
-    /// Where a party stands in `plain`, once there are many.
+    /// Where a subscriber stands in `plain`, once there are many.
     at: HashMap<P, usize>,
     shared: Vec<Vec<RouteMatch<P>>>,
     publisher: Option<&'a P>,
 }
 
-/// Below this many, a party is looked for one by one.
+/// Below this many, a linear search is faster than the map.
 const FEW: usize = 16;
 
 impl<P: Clone + Eq + Hash> TrieSearch<'_, P> {

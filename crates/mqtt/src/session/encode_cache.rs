@@ -54,13 +54,13 @@ impl<'a> MessageEncoder<'a> {
         self.message
     }
 
-    /// The message in memory of its own, for those who have to wait for it.
+    /// The message in memory of its own, for receivers that have to wait for it.
     pub(crate) fn to_shared(&mut self) -> Arc<Message> {
         Arc::clone(self.kept.get_or_insert_with(|| Arc::new(self.message.compact())))
     }
 
-    /// Appends the packet in the usual shape: no alias, no subscription identifiers. `false`: it cannot be said to this
-    /// client [MQTT-3.1.2-24].
+    /// Appends the packet in the usual shape: no alias, no subscription identifiers. `false`: it is larger than the
+    /// client accepts [MQTT-3.1.2-24].
     pub(crate) fn append(
         &mut self,
         version: Version,
@@ -88,7 +88,7 @@ impl<'a> MessageEncoder<'a> {
         true
     }
 
-    /// Appends the packet with what only this client gets.
+    /// Appends the packet with fields that only this client gets.
     pub(crate) fn append_for_client(
         &self,
         version: Version,
@@ -108,12 +108,12 @@ impl<'a> MessageEncoder<'a> {
     }
 }
 
-/// What only one client gets.
+/// Fields of a PUBLISH that only one client gets.
 pub(crate) struct ClientFields<'a> {
     pub(crate) options: &'a DeliveryOptions,
     pub(crate) dup: bool,
     pub(crate) alias: Option<NonZeroU16>,
-    /// The alias was said before, so that the topic need not be.
+    /// The client knows the alias: the topic is left out.
     pub(crate) alias_is_known: bool,
 }
 

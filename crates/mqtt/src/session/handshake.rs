@@ -1,4 +1,4 @@
-//! CONNECT → what is agreed for the connection, and CONNACK.
+//! CONNECT → the terms of the connection, and CONNACK.
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::limits::{
 use crate::message::{ClientId, Message, UnixMs, random};
 use crate::store::{LastWill, SessionClaim};
 
-/// What the broker insists on.
+/// Limits of the broker that CONNACK announces.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServerLimits {
     pub(crate) packet_max_bytes: u32,
@@ -23,12 +23,12 @@ pub(crate) struct ServerLimits {
     pub(crate) keep_alive_max_s: Option<u16>,
 }
 
-/// What holds for the connection.
+/// The negotiated terms of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct NegotiatedConnect {
     pub(crate) client: ClientId,
     pub(crate) terms: ConnectionTerms,
-    /// After this long without a packet the client is gone [MQTT-3.1.2-22].
+    /// The connection is closed after so long without a packet [MQTT-3.1.2-22].
     pub(crate) keep_alive_timeout: Option<Duration>,
     pub(crate) clean_start: bool,
     pub(crate) expiry_s: u32,
@@ -36,11 +36,11 @@ pub(crate) struct NegotiatedConnect {
     properties: ConnackProperties,
 }
 
-/// Agrees.
+/// Negotiates the terms of a connection.
 ///
 /// # Errors
 /// The reason to refuse with.
-pub(crate) fn negotiate(connect: &Connect, house: &ServerLimits) -> Result<NegotiatedConnect, Reason> {
+pub(crate) fn negotiate(connect: &Connect, limits: &ServerLimits) -> Result<NegotiatedConnect, Reason> {
     let asked = &connect.properties;
     if asked.authentication_method.is_some() {
         return Err(Reason::BadAuthenticationMethod);
@@ -61,8 +61,8 @@ pub(crate) fn negotiate(connect: &Connect, house: &ServerLimits) -> Result<Negot
         Version::V5 => asked.session_expiry_s.unwrap_or(0),
     };
     let expiry_s = wanted_s.min(SESSION_EXPIRY_MAX_S);
-    let keep_alive_s = match house.keep_alive_max_s {
-        // Only version 5 can be told (3.2.2.3.14).
+    let keep_alive_s = match limits.keep_alive_max_s {
+        // Only version 5 has Server Keep Alive (3.2.2.3.14).
         Some(most) if version == Version::V5 && (connect.keep_alive_s == 0 || connect.keep_alive_s > most) => most,
         _ => connect.keep_alive_s,
     };
@@ -76,7 +76,7 @@ pub(crate) fn negotiate(connect: &Connect, house: &ServerLimits) -> Result<Negot
     let properties = ConnackProperties {
         session_expiry_s: (version == Version::V5 && wanted_s != expiry_s).then_some(expiry_s),
         receive_max: NonZeroU16::new(INBOUND_INFLIGHT_MAX),
-        packet_max_bytes: NonZeroU32::new(house.packet_max_bytes),
+        packet_max_bytes: NonZeroU32::new(limits.packet_max_bytes),
         assigned_client_id: assigned.map(ByteString::from),
         topic_alias_max: Some(INBOUND_ALIASES_MAX),
         server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
@@ -99,7 +99,7 @@ pub(crate) fn negotiate(connect: &Connect, house: &ServerLimits) -> Result<Negot
 }
 
 impl NegotiatedConnect {
-    /// What the store is asked for.
+    /// The claim of the session.
     pub(crate) fn claim(&self, now_ms: UnixMs) -> SessionClaim {
         SessionClaim {
             now_ms,

@@ -1,4 +1,4 @@
-//! From one client to the broker: topic aliases, packet ids of QoS 2, and the Receive Maximum that was told.
+//! From one client to the broker: topic aliases, packet ids of QoS 2, and the Receive Maximum of CONNACK.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ pub(crate) struct Inbound {
     open: HashSet<u16>,
 }
 
-/// What a PUBLISH is.
+/// Whether a PUBLISH is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InboundPublish {
     New,
@@ -25,7 +25,7 @@ pub(crate) enum InboundPublish {
 }
 
 impl Inbound {
-    /// `open` is what the session has from before.
+    /// `open`: the packet ids that the session has from earlier connections.
     pub(crate) fn new(version: Version, open: &[u16]) -> Self {
         Self { version, aliases: Vec::new(), open: open.iter().copied().collect() }
     }

@@ -1,5 +1,5 @@
 //! Messages sent to a client and not yet acknowledged, by number. The packet id follows from the number, so that another
-//! replica resends under the same id without having been told any: id = 1 + (number - 1) mod 65,535.
+//! replica resends under the same id without a record of it: id = 1 + (number - 1) mod 65,535.
 //!
 //! What must stay true: no id is in use twice, because the window never spans more numbers than there are ids; and no
 //! more messages are open than the client allows (Receive Maximum) [MQTT-3.3.4-9].
@@ -87,7 +87,7 @@ impl InflightWindow {
         (slot != InflightSlot::Over).then_some((self.first + at, slot))
     }
 
-    /// Moves a number on; to [`Slot::Over`] ends it.
+    /// Moves a number on; to [`InflightSlot::Over`] ends it.
     pub(crate) fn advance(&mut self, seq: u64, slot: InflightSlot) {
         let Some(at) = seq.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) else { return };
         let Some(here) = self.slots.get_mut(at) else { return };

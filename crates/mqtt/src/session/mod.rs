@@ -1,7 +1,7 @@
-//! A session as a machine without I/O: it is given packets and the time, and says what to send and what to keep.
+//! A session without I/O: it is given packets and the time, and returns what to send and what to store.
 //!
-//! Its two directions share nothing: [`Inbound`] belongs to the connection alone, [`Outbox`] is written to by whoever has
-//! a message for the client. [`handshake`] is how both begin.
+//! Its two directions share nothing: [`Inbound`] belongs to the connection alone, [`Outbox`] is shared with the
+//! publishers of messages for the client. [`handshake`] is how both begin.
 
 pub(crate) mod encode_cache;
 pub(crate) mod handshake;

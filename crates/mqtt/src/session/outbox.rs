@@ -1,5 +1,5 @@
-//! From the broker to one client: what is encoded and waits for the socket, what waits for the window, what waits for an
-//! acknowledgement.
+//! From the broker to one client: encoded packets for the socket, messages that wait for the in-flight window, and messages
+//! that wait for an acknowledgement.
 //!
 //! What must stay true: messages leave in the order they came [MQTT-4.6.0-6]; memory is bounded by named limits; a
 //! message of a lasting session is in the store until the client has it, so that nothing here is the only copy of it.
@@ -14,12 +14,12 @@ use bytestring::ByteString;
 use super::encode_cache::{self, ClientFields, MessageEncoder};
 use super::inflight::{InflightSlot, InflightWindow, packet_id};
 use crate::codec::{Ack, Disconnect, Packet, PacketId, PacketKind, Qos, Reason, Version};
-use crate::limits::{LOAD_COUNT, OUTBOUND_BYTES_MAX, WAITING_BYTES_MAX, WAITING_MESSAGES_MAX};
+use crate::limits::{LOAD_MESSAGES, OUTBOUND_BYTES_MAX, WAITING_BYTES_MAX, WAITING_MESSAGES_MAX};
 use crate::message::{Message, UnixMs};
 use crate::metrics::Metrics;
 use crate::store::{ClaimedSession, DeliveryOptions, Progress, Queued};
 
-/// What was agreed in CONNECT.
+/// The negotiated terms that concern the outbox.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionTerms {
     pub(crate) version: Version,
@@ -33,7 +33,7 @@ pub(crate) struct ConnectionTerms {
     pub(crate) lasting: bool,
 }
 
-/// What became of a message.
+/// The result of enqueuing a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Enqueue {
     /// On its way, or waiting.
@@ -58,23 +58,23 @@ pub(crate) struct Outbox {
     aliases: HashMap<ByteString, NonZeroU16>,
     /// The number of the next message: given here, or for a lasting session expected from the store.
     next: u64,
-    /// Numbers below this were given before the session was taken: what the store no longer has of them is gone.
+    /// Numbers below this were given before the session was claimed: those that the store no longer has are over.
     floor: u64,
     /// A lasting session's queue holds more than is waiting here.
     behind: bool,
     /// The store is being read.
     loading: bool,
-    /// What it numbered meanwhile.
+    /// Messages that it numbered meanwhile.
     early: VecDeque<QueuedMessage>,
-    /// What was sent up to here was sent by a connection before this one.
+    /// Numbers up to this were sent by an earlier connection.
     sent_before: u64,
     /// The last number sent.
     sent: u64,
-    /// What was sent as the chosen member of a shared subscription, no store keeps, and is not acknowledged.
+    /// Unacknowledged messages of shared subscriptions that no store keeps.
     shared: BTreeMap<u64, (Arc<Message>, Arc<str>)>,
     /// Numbers that will never be sent, for the store to forget.
     discarded: Vec<u64>,
-    /// Messages encoded by QoS and not told yet.
+    /// Messages encoded by QoS and not counted yet.
     said: [u64; 3],
     is_confused: bool,
 }
@@ -110,12 +110,12 @@ impl Outbox {
         }
     }
 
-    /// Goes on where the session was left: PUBREL for what the client has received, then everything else in its order
+    /// Resumes the session: PUBREL for messages that the client has received, then all others in their order
     /// [MQTT-4.4.0-1].
     pub(crate) fn resume(&mut self, taken: &ClaimedSession) {
         self.sent_before = taken.sent;
         self.sent = taken.sent;
-        // A new one as well: what came for it before it was known here was not heard.
+        // A new session as well: messages from before it was known here are only in the store.
         self.behind = self.terms.lasting;
         self.floor = taken.last + 1;
         if !self.behind {
@@ -153,7 +153,7 @@ impl Outbox {
         if self.is_congested() { Enqueue::Congested } else { Enqueue::Queued }
     }
 
-    /// A message that the store has numbered for this lasting session. If it is not the next one, the store is asked.
+    /// A message that the store has numbered for this lasting session. If it is not the next one, the queue is read from the store.
     pub(crate) fn enqueue_numbered(
         &mut self,
         seq: u64,
@@ -163,7 +163,7 @@ impl Outbox {
         if seq < self.next {
             return Enqueue::Queued;
         }
-        if self.behind || seq > self.next || self.waiting.len() >= LOAD_COUNT {
+        if self.behind || seq > self.next || self.waiting.len() >= LOAD_MESSAGES {
             self.behind = true;
         } else if self.waiting.is_empty() && self.window.admits(seq) && self.out.len() <= OUTBOUND_BYTES_MAX {
             self.next = seq + 1;
@@ -180,7 +180,7 @@ impl Outbox {
         if lag > WAITING_MESSAGES_MAX as u64 / 2 { Enqueue::Congested } else { Enqueue::Queued }
     }
 
-    /// Messages in a row as the store numbers them. Whatever comes while it is read waits for that.
+    /// Messages in a row as the store numbers them. Those that come during a load wait for it.
     pub(crate) fn enqueue_run(
         &mut self,
         first: u64,
@@ -189,7 +189,7 @@ impl Outbox {
         cache: &mut encode_cache::EncodeCache,
     ) {
         for (seq, (message, options)) in (first..).zip(messages) {
-            if self.loading && seq >= self.next && self.early.len() < LOAD_COUNT {
+            if self.loading && seq >= self.next && self.early.len() < LOAD_MESSAGES {
                 self.early.push_back(QueuedMessage { seq, message, options });
             } else {
                 self.enqueue_numbered(seq, &mut MessageEncoder::from_shared(&message, now_ms, cache), &options);
@@ -204,16 +204,16 @@ impl Outbox {
 
     /// The number after which the store is to be read, if it is time for that.
     pub(crate) fn load_after(&self) -> Option<u64> {
-        (self.behind && self.waiting.len() < LOAD_COUNT / 2).then_some(self.next - 1)
+        (self.behind && self.waiting.len() < LOAD_MESSAGES / 2).then_some(self.next - 1)
     }
 
-    /// Before reading the store: what comes from here on is known to be read or to ask again.
+    /// Called before a load: later messages are part of it, or set `behind` again.
     pub(crate) fn begin_load(&mut self) {
         self.behind = false;
         self.loading = true;
     }
 
-    /// What the store had; `asked` is how many were asked for.
+    /// Adds the loaded messages; `asked` is how many were asked for.
     pub(crate) fn on_loaded(&mut self, found: Vec<Queued>, asked: usize) {
         self.behind |= found.len() >= asked;
         for Queued { seq, message, options } in found {
@@ -274,7 +274,7 @@ impl Outbox {
             let own = ClientFields { options, dup, alias, alias_is_known };
             let said = encoder.append_for_client(version, delivery, &own, packet_max_bytes, &mut self.out);
             if !said && !alias_is_known {
-                // What was not said gave no name.
+                // A packet that was not sent has set no alias.
                 self.aliases.remove(&encoder.message().topic);
             }
             said
@@ -295,7 +295,7 @@ impl Outbox {
         Enqueue::Queued
     }
 
-    /// The alias of a topic, and whether the client knows it. The first topics get one, the others do without.
+    /// The alias of a topic, and whether the client knows it. The first topics get one, later ones none.
     fn alias(&mut self, topic: &ByteString) -> (Option<NonZeroU16>, bool) {
         if let Some(alias) = self.aliases.get(topic) {
             return (Some(*alias), true);
@@ -343,7 +343,7 @@ impl Outbox {
         (slot == InflightSlot::Released).then(|| self.window.advance(seq, InflightSlot::Over)).map(|()| seq)
     }
 
-    /// The session ends with its connection: what it had from shared subscriptions, for other members. A lasting one
+    /// Takes the messages of shared subscriptions for other members when the session ends with its connection. A lasting one
     /// leaves it in the store.
     pub(crate) fn take_shared(&mut self) -> Vec<(Arc<Message>, Arc<str>)> {
         if self.terms.lasting {
@@ -381,19 +381,19 @@ impl Outbox {
         let _ = Ack::because(id, reason).encode(kind, self.terms.version, self.terms.packet_max_bytes, &mut self.out);
     }
 
-    /// Any other packet. What the client cannot take is not said [MQTT-3.1.2-24].
+    /// Any other packet. A packet larger than the client accepts is not sent [MQTT-3.1.2-24].
     pub(crate) fn send(&mut self, packet: &Packet) {
         let _ = packet.encode(self.terms.version, self.terms.packet_max_bytes, &mut self.out);
     }
 
-    /// The last words: only version 5 has any [MQTT-3.14.0-1].
-    pub(crate) fn say_goodbye(&mut self, reason: Reason) {
+    /// DISCONNECT, which only version 5 has from a server [MQTT-3.14.0-1].
+    pub(crate) fn send_disconnect(&mut self, reason: Reason) {
         if self.terms.version == Version::V5 {
             self.send(&Packet::Disconnect(Disconnect::because(reason)));
         }
     }
 
-    /// Counts what was encoded.
+    /// Adds the encoded messages to the counters.
     pub(crate) fn report_sent(&mut self, metrics: &Metrics) {
         for (said, sent) in self.said.iter_mut().zip(&metrics.sent) {
             if *said > 0 {
@@ -407,12 +407,12 @@ impl Outbox {
         !self.out.is_empty()
     }
 
-    /// What the socket is to get now.
+    /// Takes the encoded packets for the socket.
     pub(crate) fn take_output(&mut self) -> BytesMut {
         std::mem::take(&mut self.out)
     }
 
-    /// The memory of what was written, to be used again.
+    /// Keeps the buffer of a finished write for the next one.
     pub(crate) fn reuse_buffer(&mut self, mut buffer: BytesMut) {
         if self.out.capacity() == 0 && buffer.capacity() <= KEPT_BYTES {
             buffer.clear();

@@ -3,17 +3,17 @@
 //! One trait, two implementors: [`memory`] (one process) and [`redis`] (any number). A store handle belongs to one
 //! replica. What must stay true of both:
 //!
-//! * A session has one holder: the replica that took it last, fenced by an **epoch**. What an older holder still says of
-//!   the session is refused ([`Outcome::Fenced`]), so no two replicas ever acknowledge for one session.
-//! * A batch is carried out in its order (acknowledgements may change places with messages that nothing guards), and
+//! * A session has one holder: the replica that took it last, fenced by an **epoch**. Operations of an older
+//!   holder are refused ([`StoreOutcome::Fenced`]), so no two replicas ever acknowledge for one session.
+//! * A batch is carried out in its order (acknowledgements may change places with messages that share a call), and
 //!   each operation wholly or not at all. When [`Store::commit`] answers, the
 //!   store has it: only then is anything acknowledged to a client. It answers late rather than wrongly: while the store
 //!   is away or an inbox is full it waits.
 //! * Each lasting session has a queue whose messages are numbered by the store from 1: the order of delivery, and the
 //!   packet ids, follow from the numbers.
-//! * A publication may carry a **guard** (an incoming QoS 2 packet id, or a will): whoever brings it second is told so and
-//!   nothing happens. That is what makes QoS 2 exact and wills single across replicas.
-//! * Every change of a subscription or retained message is told to every other replica in one order, numbered without
+//! * A publication may carry a **dedup key** (an inbound QoS 2 packet id, or a will): a second publication with it is
+//!   reported as repeated and has no effect. That is what makes QoS 2 exact and wills single across replicas.
+//! * Every change of a subscription or retained message is sent to every other replica in one order, numbered without
 //!   gaps by its **version**.
 
 use std::future::Future;
@@ -38,8 +38,8 @@ pub enum StoreError {
     /// It is shut.
     #[error("the store is shut")]
     Shut,
-    /// It refuses what it is asked: a defect, or a store that is not ours.
-    #[error("the store refuses: {0}")]
+    /// It refuses a command: a defect, or a server of another kind.
+    #[error("the store refuses a command: {0}")]
     Refused(Box<::redis::RedisError>),
     /// The replica is not known any more: it was away for longer than its lease.
     #[error("the lease of replica {0} was lost")]
@@ -52,23 +52,35 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn replica(&self) -> ReplicaId;
     /// Makes the replica known, and tells everything that is to be routed. Notices are kept for it from here on.
     fn join(&self, now_ms: UnixMs) -> StoreFuture<'_, RoutingSnapshot>;
-    /// Waits for what others have to say; in order.
+    /// Waits for notices of other replicas, in order.
     fn notices(&self) -> StoreFuture<'_, Vec<Notice>>;
     /// Makes the replica the holder of a session, which begins if there is none.
     fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, ClaimedSession>;
     /// Carries out a batch and answers for each operation.
     fn commit(&self, batch: Vec<StoreOp>) -> StoreFuture<'_, Vec<StoreOutcome>>;
-    /// Messages in the queue of a session after `after`, oldest first. Empty for one who is not the holder.
+    /// Messages in the queue of a session after `after`, oldest first. Empty if the caller is not the holder.
     fn load(&self, holder: SessionHolder, after: u64, count: usize) -> StoreFuture<'_, Vec<Queued>>;
-    /// Renews the lease, lets go of dead replicas' sessions and of expired ones, and finds what is to be published.
+    /// Renews the lease, detaches the sessions of dead replicas, deletes expired ones, and finds messages that are due.
     fn sweep(&self, now_ms: UnixMs) -> StoreFuture<'_, DueWork>;
-    /// Says goodbye: the lease ends.
+    /// Ends the lease.
     fn leave(&self) -> StoreFuture<'_, ()>;
     /// Whether the store answers at present.
     fn is_available(&self) -> bool;
 }
 
-/// What there is to route, as of a version.
+/// Commits operations and gives each continuation the outcome of its operation.
+///
+/// # Errors
+/// As [`Store::commit`].
+pub(crate) async fn commit_with<C>(
+    store: &dyn Store,
+    batch: Vec<(StoreOp, C)>,
+) -> Result<Vec<(C, StoreOutcome)>, StoreError> {
+    let (ops, continuations): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    Ok(continuations.into_iter().zip(store.commit(ops).await?).collect())
+}
+
+/// The routes as of a version.
 #[derive(Debug, Default)]
 pub(crate) struct RoutingSnapshot {
     pub(crate) version: u64,
@@ -87,13 +99,13 @@ pub(crate) struct RoutedSession {
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionState {
-    /// Who holds it.
+    /// The replica that holds it.
     pub(crate) owner: Option<ReplicaId>,
     /// Whether it outlives its connection.
     pub(crate) lasting: bool,
 }
 
-/// Who speaks for a session.
+/// A claim of a session: the client and the epoch of the claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SessionHolder {
     pub(crate) client: ClientId,
@@ -111,7 +123,7 @@ pub(crate) struct SessionClaim {
     pub(crate) will: Option<LastWill>,
 }
 
-/// A will as it was said in CONNECT.
+/// A will as CONNECT gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LastWill {
     pub(crate) message: Arc<Message>,
@@ -165,7 +177,7 @@ pub(crate) struct Queued {
     pub(crate) options: DeliveryOptions,
 }
 
-/// What keeps a publication from happening twice.
+/// The key that keeps a publication from happening twice.
 #[derive(Clone, Debug)]
 pub(crate) enum DedupKey {
     /// The packet id of a QoS 2 message of a lasting session: taken now, given back by [`Op::Released`].
@@ -176,7 +188,7 @@ pub(crate) enum DedupKey {
     Orphaned { id: String },
 }
 
-/// A message with all those outside this replica's memory who get it.
+/// A message with its receivers outside this replica's memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
     pub(crate) dedup_key: Option<DedupKey>,
@@ -191,7 +203,7 @@ pub(crate) struct Publication {
     pub(crate) retain: bool,
 }
 
-/// One thing to do.
+/// An operation on the store.
 #[derive(Clone, Debug)]
 pub(crate) enum StoreOp {
     Publish(Box<Publication>),
@@ -230,7 +242,7 @@ pub(crate) enum StoreOp {
     Detach {
         holder: SessionHolder,
         sent: u64,
-        rest: SessionExpiry,
+        expiry: SessionExpiry,
         will: WillFate,
     },
 }
@@ -240,11 +252,11 @@ pub(crate) enum StoreOp {
 pub(crate) struct Progress {
     /// The last number sent.
     pub(crate) sent: u64,
-    /// Nothing below this number is waited for any more: it was acknowledged, or said to be never sent.
+    /// All messages below this number are over: acknowledged, or never to be sent.
     pub(crate) over: u64,
 }
 
-/// What remains of a session without a connection.
+/// How long a session outlives its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SessionExpiry {
     Nothing,
@@ -252,13 +264,13 @@ pub(crate) enum SessionExpiry {
 }
 
 impl SessionExpiry {
-    /// What remains of a session that outlives its connection by `expiry_s`.
+    /// For a session that outlives its connection by `expiry_s`.
     pub(crate) fn after(expiry_s: u32, now_ms: UnixMs) -> Self {
         if expiry_s == 0 { Self::Nothing } else { Self::Until(now_ms + u64::from(expiry_s) * 1000) }
     }
 }
 
-/// What becomes of the will.
+/// The fate of the will when a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WillFate {
     Dropped,
@@ -266,7 +278,7 @@ pub(crate) enum WillFate {
     Due(UnixMs),
 }
 
-/// What became of an operation.
+/// The outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StoreOutcome {
     Done,
@@ -276,35 +288,35 @@ pub(crate) enum StoreOutcome {
         version: u64,
     },
     Published(Published),
-    /// Another holds the session.
+    /// Another connection has claimed the session.
     Fenced,
 }
 
-/// What became of a publication.
+/// The outcome of a publication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Published {
-    /// The guard was gone: it happened before.
+    /// The dedup key was claimed before: nothing was published.
     pub(crate) repeated: bool,
     /// For each append the number in the queue: 0 if the queue has to be looked at, `None` if it is full or gone. Empty
     /// if they come as [`Notice::Numbered`].
     pub(crate) numbers: Vec<Option<u64>>,
     /// Whether there was no room to retain it.
     pub(crate) not_retained: bool,
-    /// Queues that were full or gone, of those whose numbers come as [`Notice::Numbered`].
+    /// Queues that were full or gone.
     pub(crate) refused: u64,
     /// Replicas whose inbox had no room: a message of QoS 0 went past them.
     pub(crate) skipped_replicas: u64,
 }
 
-/// What a sweep found.
+/// Messages that a sweep found to be due.
 #[derive(Debug, Default)]
 pub(crate) struct DueWork {
     pub(crate) wills: Vec<DueWill>,
     pub(crate) orphaned: Vec<OrphanedShareMessage>,
 }
 
-/// A message that a member of a shared subscription had not acknowledged when its session ended; whoever gives it to
-/// another member first under its guard has given it.
+/// A message that a member of a shared subscription had not acknowledged when its session ended; it goes to
+/// another member once, under its dedup key.
 #[derive(Clone, Debug)]
 pub(crate) struct OrphanedShareMessage {
     pub(crate) id: String,
@@ -312,7 +324,7 @@ pub(crate) struct OrphanedShareMessage {
     pub(crate) share: Arc<str>,
 }
 
-/// A will that is due; whoever publishes it first under its guard has published it.
+/// A will that is due; published once, under its dedup key.
 #[derive(Clone, Debug)]
 pub(crate) struct DueWill {
     pub(crate) client: ClientId,
@@ -320,7 +332,7 @@ pub(crate) struct DueWill {
     pub(crate) message: Arc<Message>,
 }
 
-/// What a replica hears.
+/// A notice for a replica.
 #[derive(Clone, Debug)]
 pub(crate) enum Notice {
     /// Something to route changed elsewhere.
@@ -338,21 +350,21 @@ pub(crate) enum Notice {
 /// Messages that a session was given one after another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NumberedMessages {
-    /// Who held it then.
+    /// The holder at that time.
     pub(crate) holder: SessionHolder,
     /// The number of the first.
     pub(crate) first: u64,
     pub(crate) messages: Vec<(Arc<Message>, DeliveryOptions)>,
 }
 
-/// A change of what there is to route.
+/// A change of the routes.
 #[derive(Clone, Debug)]
 pub(crate) struct RouteChange {
     pub(crate) version: u64,
     pub(crate) what: RouteEvent,
 }
 
-/// What changed.
+/// The content of a change.
 #[derive(Clone, Debug)]
 pub(crate) enum RouteEvent {
     Subscribed {

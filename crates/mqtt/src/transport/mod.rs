@@ -1,5 +1,5 @@
 //! What a connection may come through besides plain TCP: TLS and WebSocket, each a stream of bytes like the other. Nothing
-//! here knows of packets, and nothing waits for ever: who does not finish a handshake in time is let go.
+//! here knows of packets, and nothing waits for ever: a handshake that takes too long is closed.
 
 mod tls;
 mod websocket;

@@ -21,15 +21,15 @@ pub enum TlsError {
     /// A file of certificates or the key cannot be read.
     #[error("{}: {error}", path.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system or of the format.
         error: pem::Error,
     },
     /// A file has no certificate in it.
     #[error("{}: no certificate", path.display())]
     NoCertificate {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// Certificate and key do not go together, or cannot be used.

@@ -1,4 +1,5 @@
-//! What follows a batch that the store has carried out, in order.
+//! Operations for the store, each with what follows its outcome. The list keeps the order of the client's packets, so
+//! that replies leave in that order.
 
 use std::sync::Arc;
 
@@ -6,154 +7,140 @@ use bytestring::ByteString;
 
 use super::super::publish::DeliveryPlan;
 use super::{ClientHandler, ConnectionEnd};
-use crate::codec::{Packet, PacketId, PacketKind, Reason, Suback, Unsuback};
+use crate::codec::{Packet, PacketId, PacketKind, Reason, Suback, Unsuback, UserProperties};
 use crate::message::{Message, UnixMs};
 use crate::router::GrantedSubscription;
 use crate::store::{DeliveryOptions, StoreOp, StoreOutcome};
 
-/// What follows.
-pub(super) enum FollowUp {
-    /// An acknowledgement that waits for its turn.
-    Say(PacketKind, PacketId, Reason),
-    /// The next outcome belongs to an operation after which nothing is said.
-    Quiet,
-    /// The next outcome belongs to an operation after which this is said.
-    Then(PacketKind, PacketId),
-    Published {
-        answer: Option<(PacketKind, PacketId)>,
-        message: Arc<Message>,
-        plan: DeliveryPlan,
-    },
-    Subscribed {
-        filter: ByteString,
-        granted: GrantedSubscription,
-    },
+/// What follows an operation once the store has committed it.
+pub(crate) struct AfterCommit {
+    action: Action,
+    /// Replies behind the action, those of later packets that need no store included.
+    replies: Vec<Reply>,
+}
+
+pub(super) enum Action {
+    None,
+    Publish { ack: Option<(PacketKind, PacketId)>, message: Arc<Message>, plan: DeliveryPlan },
+    Subscribe { filter: ByteString, granted: GrantedSubscription },
+    Unsubscribe { filter: ByteString },
+}
+
+/// A packet for the client that waits for the operations before it.
+pub(super) enum Reply {
+    Ack(PacketKind, PacketId, Reason),
     Suback(Suback),
-    Unsubscribed {
-        filter: ByteString,
-        at: usize,
-    },
-    Unsuback(Unsuback),
+    /// Its reasons are those of the [`Action::Unsubscribe`]s before it.
+    Unsuback(PacketId),
 }
 
-/// What goes to the store, and what is done with the answer.
-pub(crate) struct StoreBatch {
-    pub(crate) ops: Vec<StoreOp>,
-    steps: Vec<FollowUp>,
-}
-
-/// What follows a batch.
-pub(crate) struct Steps(Vec<FollowUp>);
-
-impl StoreBatch {
-    pub(crate) fn parts(self) -> (Vec<StoreOp>, Steps) {
-        (self.ops, Steps(self.steps))
-    }
+/// What the operations of one SUBSCRIBE or UNSUBSCRIBE found, until its reply is sent.
+#[derive(Default)]
+pub(super) struct Gathered {
+    retained: Vec<(DeliveryOptions, Vec<Arc<Message>>)>,
+    unsubscribed: Vec<Reason>,
 }
 
 impl ClientHandler {
-    /// What the store is to do now. Steps that wait for nothing are carried out here.
-    pub(crate) fn take_batch(&mut self, now_ms: UnixMs) -> Option<StoreBatch> {
-        if self.ops.is_empty() {
-            let steps = std::mem::take(&mut self.steps);
-            // Without operations there is nothing that could be refused.
-            let _ = self.follow(steps, Vec::new(), now_ms);
-            return None;
-        }
-        Some(StoreBatch { ops: std::mem::take(&mut self.ops), steps: std::mem::take(&mut self.steps) })
+    /// Adds an operation to the next batch.
+    pub(super) fn enqueue(&mut self, op: StoreOp, action: Action) {
+        self.batch.push((op, AfterCommit { action, replies: Vec::new() }));
     }
 
-    /// The store has answered.
+    /// Adds an operation after which an acknowledgement is sent.
+    pub(super) fn enqueue_with_ack(&mut self, op: StoreOp, kind: PacketKind, id: PacketId) {
+        let replies = vec![Reply::Ack(kind, id, Reason::Success)];
+        self.batch.push((op, AfterCommit { action: Action::None, replies }));
+    }
+
+    /// Sends a reply behind those of the operations that are not committed yet.
+    pub(super) fn reply(&mut self, reply: Reply, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
+        match self.batch.last_mut() {
+            Some((_, after)) => {
+                after.replies.push(reply);
+                Ok(())
+            }
+            None => self.send_reply(reply, &mut Gathered::default(), now_ms),
+        }
+    }
+
+    /// An acknowledgement behind those of the operations that are not committed yet.
+    pub(super) fn reply_ack(&mut self, kind: PacketKind, id: PacketId, reason: Reason) {
+        match self.batch.last_mut() {
+            Some((_, after)) => after.replies.push(Reply::Ack(kind, id, reason)),
+            None => self.acks.unsent.push((kind, id, reason)),
+        }
+    }
+
+    /// The operations for the store; empty: there are none.
+    pub(crate) fn take_batch(&mut self) -> Vec<(StoreOp, AfterCommit)> {
+        std::mem::take(&mut self.batch)
+    }
+
+    /// Carries on after a batch that the store has committed.
     ///
     /// # Errors
-    /// The session is another's.
-    pub(crate) fn follow_up(
+    /// Another connection has claimed the session.
+    pub(crate) fn apply_outcomes(
         &mut self,
-        batch: Vec<StoreOutcome>,
-        steps: Steps,
+        outcomes: Vec<(AfterCommit, StoreOutcome)>,
         now_ms: UnixMs,
     ) -> Result<(), ConnectionEnd> {
         self.unanswered = 0;
-        self.follow(steps.0, batch, now_ms)
+        let mut gathered = Gathered::default();
+        let applied = outcomes
+            .into_iter()
+            .try_for_each(|(after, outcome)| self.apply_outcome(after, outcome, &mut gathered, now_ms));
+        applied.and(self.flush_acks())
     }
 
-    fn follow(
+    fn apply_outcome(
         &mut self,
-        steps: Vec<FollowUp>,
-        outcomes: Vec<StoreOutcome>,
+        AfterCommit { action, replies }: AfterCommit,
+        outcome: StoreOutcome,
+        gathered: &mut Gathered,
         now_ms: UnixMs,
     ) -> Result<(), ConnectionEnd> {
-        let followed = self.take_steps(steps, outcomes, now_ms);
-        followed.and(self.flush_acks())
+        match (action, outcome) {
+            (_, StoreOutcome::Fenced) => return Err(ConnectionEnd::Closed(Reason::SessionTakenOver)),
+            (Action::None, _) => {}
+            (Action::Publish { ack, message, mut plan }, StoreOutcome::Published(published)) => {
+                self.replica.apply_published(&mut plan, &message, &published, now_ms);
+                self.delivered |= plan.delivered;
+                self.congested.append(&mut plan.congested);
+                if let Some((kind, id)) = ack {
+                    self.acks.unsent.push((kind, id, plan.ack_reason(kind)));
+                }
+            }
+            (Action::Subscribe { filter, granted }, StoreOutcome::Changed { existed, version }) => {
+                gathered.retained.push(self.add_route(&filter, granted, existed, version, now_ms));
+            }
+            (Action::Unsubscribe { filter }, StoreOutcome::Changed { existed, version }) => {
+                self.replica.unsubscribe(&self.session, &filter, version);
+                gathered.unsubscribed.push(if existed { Reason::Success } else { Reason::NoSubscriptionExisted });
+            }
+            _ => return Err(ConnectionEnd::Lost),
+        }
+        replies.into_iter().try_for_each(|reply| self.send_reply(reply, gathered, now_ms))
     }
 
-    fn take_steps(
-        &mut self,
-        steps: Vec<FollowUp>,
-        outcomes: Vec<StoreOutcome>,
-        now_ms: UnixMs,
-    ) -> Result<(), ConnectionEnd> {
-        let mut outcomes = outcomes.into_iter();
-        let mut news: Vec<(usize, bool)> = Vec::new();
-        let mut retained: Vec<(DeliveryOptions, Vec<Arc<Message>>)> = Vec::new();
-        for step in steps {
-            match step {
-                FollowUp::Say(kind, id, reason) => self.acks.answers.push((kind, id, reason)),
-                FollowUp::Quiet => {
-                    succeeded(outcomes.next())?;
-                }
-                FollowUp::Then(kind, id) => {
-                    succeeded(outcomes.next())?;
-                    self.acks.answers.push((kind, id, Reason::Success));
-                }
-                FollowUp::Published { answer, message, mut plan } => {
-                    let Some(StoreOutcome::Published(done)) = succeeded(outcomes.next())? else {
-                        return Err(ConnectionEnd::Lost);
-                    };
-                    self.replica.apply_published(&mut plan, &message, &done, now_ms);
-                    self.delivered |= plan.delivered;
-                    self.congested.append(&mut plan.congested);
-                    if let Some((kind, id)) = answer {
-                        self.acks.answers.push((kind, id, plan.ack_reason(kind)));
-                    }
-                }
-                FollowUp::Subscribed { filter, granted } => {
-                    let outcome = succeeded(outcomes.next())?;
-                    let Some(StoreOutcome::Changed { existed, version }) = outcome else {
-                        return Err(ConnectionEnd::Lost);
-                    };
-                    retained.push(self.enter(&filter, granted, existed, version, now_ms));
-                }
-                FollowUp::Suback(suback) => {
-                    self.connection.post(|outbox| outbox.send(&Packet::Suback(suback)));
-                    self.send_retained(std::mem::take(&mut retained), now_ms);
-                }
-                FollowUp::Unsubscribed { filter, at } => {
-                    let outcome = succeeded(outcomes.next())?;
-                    let Some(StoreOutcome::Changed { existed, version }) = outcome else {
-                        return Err(ConnectionEnd::Lost);
-                    };
-                    self.replica.unsubscribe(&self.session, &filter, version);
-                    news.push((at, existed));
-                }
-                FollowUp::Unsuback(mut unsuback) => {
-                    for (at, existed) in std::mem::take(&mut news) {
-                        if existed && let Some(reason) = unsuback.reasons.get_mut(at) {
-                            *reason = Reason::Success;
-                        }
-                    }
-                    self.connection.post(|outbox| outbox.send(&Packet::Unsuback(unsuback)));
-                }
+    /// Acknowledgements are gathered and sent together; SUBACK and UNSUBACK go behind those gathered so far.
+    fn send_reply(&mut self, reply: Reply, gathered: &mut Gathered, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
+        match reply {
+            Reply::Ack(kind, id, reason) => self.acks.unsent.push((kind, id, reason)),
+            Reply::Suback(suback) => {
+                self.flush_acks()?;
+                self.connection.post(|outbox| outbox.send(&Packet::Suback(suback)));
+                self.send_retained(std::mem::take(&mut gathered.retained), now_ms);
+            }
+            Reply::Unsuback(packet_id) => {
+                self.flush_acks()?;
+                let reasons = std::mem::take(&mut gathered.unsubscribed);
+                let (reason_string, user) = (None, UserProperties::default());
+                let unsuback = Unsuback { packet_id, reasons, reason_string, user };
+                self.connection.post(|outbox| outbox.send(&Packet::Unsuback(unsuback)));
             }
         }
         Ok(())
-    }
-}
-
-/// Nothing more is said for a session that another holds.
-fn succeeded(outcome: Option<StoreOutcome>) -> Result<Option<StoreOutcome>, ConnectionEnd> {
-    match outcome {
-        Some(StoreOutcome::Fenced) => Err(ConnectionEnd::Closed(Reason::SessionTakenOver)),
-        other => Ok(other),
     }
 }

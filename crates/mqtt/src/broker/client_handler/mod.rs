@@ -1,7 +1,7 @@
-//! One client's packets, carried out: what needs the store goes into a batch, and what answers it waits for the batch.
+//! The packets of one client: operations for the store go into a batch, and their replies wait for its commit.
 //!
 //! What must stay true: acknowledgements leave in the order of what they acknowledge [MQTT-4.6.0-2] to [MQTT-4.6.0-4],
-//! none before the store has what it stands for; nothing here waits.
+//! none before the store has committed what it acknowledges; no function here waits.
 
 mod after_commit;
 mod publishing;
@@ -21,17 +21,17 @@ use crate::message::UnixMs;
 use crate::session::{Inbound, Outbox};
 use crate::store::{Progress, SessionHolder, StoreOp};
 
-use after_commit::FollowUp;
-pub(crate) use after_commit::Steps;
+use after_commit::Action;
+pub(crate) use after_commit::AfterCommit;
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionEnd {
-    /// The client said goodbye; its will goes unless it asked for it.
+    /// The client sent DISCONNECT; its will is published only if it asked for that.
     Disconnected { will: bool },
-    /// It is gone without a word.
+    /// The connection broke without a DISCONNECT.
     Lost,
-    /// It is told to go.
+    /// The broker disconnects the client.
     Closed(Reason),
 }
 
@@ -46,37 +46,35 @@ pub(crate) struct ClientHandler {
     lasting: bool,
     inbound: Inbound,
     match_cache: MatchCache,
-    /// What the store is to do next.
-    ops: Vec<StoreOp>,
-    /// What follows from it, in order.
-    steps: Vec<FollowUp>,
-    /// Publications of QoS 1 among the steps.
+    /// Operations for the store, in the order of the packets.
+    batch: Vec<(StoreOp, AfterCommit)>,
+    /// Publications of QoS 1 in the batch and in the commit under way.
     unanswered: usize,
-    /// Clients that make this one pause.
+    /// Congested receivers that make this client pause.
     pub(crate) congested: Vec<Connection>,
     acks: PendingAcks,
     acl_cache: AclCache,
     delivered: bool,
 }
 
-/// Room for so many answers is kept while nothing is heard.
-const ANSWERS_KEPT: usize = 16;
+/// Capacity for acknowledgements that an idle connection keeps.
+const ACKS_KEPT: usize = 16;
 
-/// Topics that the client was found to be allowed to publish to: rules do not change while it is here.
+/// Topics that the client is known to be allowed to publish to: rules do not change during a connection.
 #[derive(Default)]
 struct AclCache {
     last: ByteString,
     topics: HashSet<ByteString>,
 }
 
-/// What was heard since the client was last answered, so that its wire is locked once for all of it.
+/// Acknowledgements in both directions since the last flush, so that the connection is locked once for all of them.
 #[derive(Default)]
 struct PendingAcks {
-    /// Acknowledgements to be said.
-    answers: Vec<(PacketKind, PacketId, Reason)>,
-    /// Messages of QoS 1 that the client has.
+    /// Acknowledgements for the client.
+    unsent: Vec<(PacketKind, PacketId, Reason)>,
+    /// PUBACKs of the client.
     pubacks: Vec<PacketId>,
-    /// Publications by QoS.
+    /// Publications of the client by QoS, for the counters.
     publications: [u64; 3],
 }
 
@@ -103,8 +101,7 @@ impl ClientHandler {
             lasting,
             inbound: Inbound::new(version, inbound),
             match_cache: MatchCache::default(),
-            ops: Vec::new(),
-            steps: Vec::new(),
+            batch: Vec::new(),
             unanswered: 0,
             congested: Vec::new(),
             acks: PendingAcks::default(),
@@ -117,7 +114,7 @@ impl ClientHandler {
         self.connection.holder.clone()
     }
 
-    /// Carries out a packet as far as it goes without the store. What it is answered is said by [`Conversation::answer`].
+    /// Handles a packet as far as possible without the store. [`ClientHandler::flush_acks`] sends the acknowledgements.
     ///
     /// # Errors
     /// The connection ends.
@@ -134,91 +131,77 @@ impl ClientHandler {
                 Ok(())
             }
             Packet::Pubcomp(ack) => {
-                let found = self.acknowledge(|outbox| outbox.pubcomp(ack.packet_id))?;
+                let found = self.apply_ack(|outbox| outbox.pubcomp(ack.packet_id))?;
                 if let Some(seq) = found.filter(|_| self.lasting) {
-                    self.ops.push(StoreOp::Complete { holder: self.holder(), seq });
-                    self.steps.push(FollowUp::Quiet);
+                    self.enqueue(StoreOp::Complete { holder: self.holder(), seq }, Action::None);
                 }
                 Ok(())
             }
-            Packet::Subscribe(subscribe) => self.subscribe(subscribe),
-            Packet::Unsubscribe(unsubscribe) => {
-                self.unsubscribe(unsubscribe);
-                Ok(())
-            }
+            Packet::Subscribe(subscribe) => self.subscribe(subscribe, now_ms),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe, now_ms),
             Packet::Pingreq => {
                 self.connection.lock().outbox.send(&Packet::Pingresp);
                 Ok(())
             }
             Packet::Disconnect(disconnect) => Err(self.disconnect(&disconnect)),
-            // A second CONNECT [MQTT-3.1.0-2]; AUTH without a method in CONNECT [MQTT-4.12.0-6]; what only servers say.
+            // A second CONNECT [MQTT-3.1.0-2]; AUTH without a method in CONNECT [MQTT-4.12.0-6]; packets that only servers send.
             _ => Err(ConnectionEnd::Closed(Reason::ProtocolError)),
         }
     }
 
-    /// Whether others have been given something since this was last asked.
+    /// Whether other clients have been given messages since the last call.
     pub(crate) fn take_has_delivered(&mut self) -> bool {
         std::mem::take(&mut self.delivered)
     }
 
-    /// Says what is to be said after all that was heard, and takes note of what the client has.
+    /// Sends the gathered acknowledgements and applies those of the client.
     ///
     /// # Errors
-    /// It acknowledged what it could not: the connection ends.
+    /// The client acknowledged what was not sent to it so.
     pub(crate) fn flush_acks(&mut self) -> Result<(), ConnectionEnd> {
-        for (acks, received) in self.acks.publications.iter_mut().zip(&self.replica.metrics.received) {
-            if *acks > 0 {
-                received.add(std::mem::take(acks));
+        for (publications, received) in self.acks.publications.iter_mut().zip(&self.replica.metrics.received) {
+            if *publications > 0 {
+                received.add(std::mem::take(publications));
             }
         }
-        if self.acks.answers.is_empty() && self.acks.pubacks.is_empty() {
+        if self.acks.unsent.is_empty() && self.acks.pubacks.is_empty() {
             return Ok(());
         }
         let mut queue = self.connection.lock();
-        for (kind, id, reason) in self.acks.answers.drain(..) {
+        for (kind, id, reason) in self.acks.unsent.drain(..) {
             queue.outbox.ack(kind, id, reason);
         }
-        self.acks.answers.shrink_to(ANSWERS_KEPT);
+        self.acks.unsent.shrink_to(ACKS_KEPT);
         let found = self.acks.pubacks.drain(..).filter_map(|id| queue.outbox.puback(id));
         if !self.lasting {
             found.for_each(drop);
-            self.acks.pubacks.shrink_to(ANSWERS_KEPT);
-            return as_it_should(&queue.outbox);
+            self.acks.pubacks.shrink_to(ACKS_KEPT);
+            return check_acks(&queue.outbox);
         }
         let seqs: Vec<u64> = found.collect();
-        let (progress, fine) = (queue.outbox.progress(), as_it_should(&queue.outbox));
+        let (progress, checked) = (queue.outbox.progress(), check_acks(&queue.outbox));
         drop(queue);
         self.acknowledge_stored(seqs, progress);
-        fine
+        checked
     }
 
-    /// The store need not keep these messages any longer: the client has them, or will never get them.
+    /// The store need not keep these messages any longer: the client has them, or they will never be sent.
     pub(crate) fn acknowledge_stored(&mut self, seqs: Vec<u64>, progress: Progress) {
         if !seqs.is_empty() {
-            self.ops.push(StoreOp::Ack { holder: self.holder(), seqs, progress });
-            self.steps.push(FollowUp::Quiet);
+            self.enqueue(StoreOp::Ack { holder: self.holder(), seqs, progress }, Action::None);
         }
     }
 
-    /// An acknowledgement, soon or when its turn comes.
-    fn say(&mut self, kind: PacketKind, id: PacketId, reason: Reason) {
-        if self.steps.is_empty() {
-            self.acks.answers.push((kind, id, reason));
-        } else {
-            self.steps.push(FollowUp::Say(kind, id, reason));
-        }
-    }
-
-    /// Takes an acknowledgement in.
-    fn acknowledge<T>(&self, what: impl FnOnce(&mut Outbox) -> T) -> Result<T, ConnectionEnd> {
+    /// Applies an acknowledgement of the client to its outbox.
+    fn apply_ack<T>(&self, apply: impl FnOnce(&mut Outbox) -> T) -> Result<T, ConnectionEnd> {
         let mut queue = self.connection.lock();
-        let found = what(&mut queue.outbox);
-        as_it_should(&queue.outbox).map(|()| found)
+        let found = apply(&mut queue.outbox);
+        check_acks(&queue.outbox).map(|()| found)
     }
 
     fn pubrec(&mut self, id: PacketId, reason: Reason) -> Result<(), ConnectionEnd> {
         let refused = reason.is_error();
-        let found = self.acknowledge(|outbox| outbox.pubrec(id, refused))?;
+        let found = self.apply_ack(|outbox| outbox.pubrec(id, refused))?;
         match found {
             Some(seq) if refused && self.lasting => {
                 let progress = self.connection.lock().outbox.progress();
@@ -226,14 +209,14 @@ impl ClientHandler {
             }
             Some(_) if refused => {}
             Some(seq) if self.lasting => {
-                // The store knows before the client is told to go on, so that nobody sends the message again.
+                // The store knows before the client is told to go on, so that no replica sends the message again.
                 let sent = self.connection.lock().outbox.progress().sent;
-                self.ops.push(StoreOp::Received { holder: self.holder(), seq, sent });
-                self.steps.push(FollowUp::Then(PacketKind::Pubrel, id));
+                let op = StoreOp::Received { holder: self.holder(), seq, sent };
+                self.enqueue_with_ack(op, PacketKind::Pubrel, id);
             }
-            Some(_) => self.say(PacketKind::Pubrel, id, Reason::Success),
+            Some(_) => self.reply_ack(PacketKind::Pubrel, id, Reason::Success),
             None if refused => {}
-            None => self.say(PacketKind::Pubrel, id, Reason::PacketIdNotFound),
+            None => self.reply_ack(PacketKind::Pubrel, id, Reason::PacketIdNotFound),
         }
         Ok(())
     }
@@ -241,17 +224,17 @@ impl ClientHandler {
     fn pubrel(&mut self, id: PacketId) {
         let known = self.inbound.release(id);
         if known && self.lasting {
-            self.ops.push(StoreOp::Released { holder: self.holder(), packet_id: id.get() });
-            self.steps.push(FollowUp::Then(PacketKind::Pubcomp, id));
+            let op = StoreOp::Released { holder: self.holder(), packet_id: id.get() };
+            self.enqueue_with_ack(op, PacketKind::Pubcomp, id);
         } else {
-            self.say(PacketKind::Pubcomp, id, if known { Reason::Success } else { Reason::PacketIdNotFound });
+            self.reply_ack(PacketKind::Pubcomp, id, if known { Reason::Success } else { Reason::PacketIdNotFound });
         }
     }
 
     fn disconnect(&mut self, disconnect: &Disconnect) -> ConnectionEnd {
         if let Some(expiry_s) = disconnect.session_expiry_s {
             if expiry_s > 0 && self.expiry_s == 0 {
-                // [MQTT-3.14.2-2]: a session that was to end cannot be made to last.
+                // [MQTT-3.14.2-2]: a session that ends with its connection cannot be made to outlive it.
                 return ConnectionEnd::Closed(Reason::ProtocolError);
             }
             self.expiry_s = expiry_s.min(SESSION_EXPIRY_MAX_S);
@@ -260,7 +243,7 @@ impl ClientHandler {
     }
 }
 
-/// Whether the client has acknowledged only what it could.
-fn as_it_should(outbox: &Outbox) -> Result<(), ConnectionEnd> {
+/// Whether the client has acknowledged only what was sent to it.
+fn check_acks(outbox: &Outbox) -> Result<(), ConnectionEnd> {
     if outbox.has_protocol_error() { Err(ConnectionEnd::Closed(Reason::ProtocolError)) } else { Ok(()) }
 }

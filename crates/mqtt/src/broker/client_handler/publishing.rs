@@ -1,12 +1,12 @@
-//! PUBLISH from a client: who may, who gets it, and what the store has to have before it is acknowledged.
+//! PUBLISH from a client: permission, delivery, and what the store must have before the acknowledgement.
 
 use bytestring::ByteString;
 
 use super::super::publish::DeliveryTiming;
-use super::after_commit::FollowUp;
+use super::after_commit::Action;
 use super::{ClientHandler, ConnectionEnd};
 use crate::codec::{Delivery, PacketId, PacketKind, Publish, Reason, Version};
-use crate::limits::MATCHES_REMEMBERED;
+use crate::limits::CACHED_MATCHES_MAX;
 use crate::message::{Message, UnixMs};
 use crate::session::InboundPublish;
 use crate::store::DedupKey;
@@ -16,20 +16,20 @@ impl ClientHandler {
         let delivery = publish.delivery;
         let accepted = self.inbound.accept(&mut publish, self.unanswered).map_err(ConnectionEnd::Closed)?;
         self.acks.publications[delivery.qos() as usize] += 1;
-        let answer = match delivery {
+        let ack = match delivery {
             Delivery::AtMostOnce => None,
             Delivery::AtLeastOnce(id) => Some((PacketKind::Puback, id)),
             Delivery::ExactlyOnce(id) => Some((PacketKind::Pubrec, id)),
         };
         if accepted == InboundPublish::Repeated {
-            if let Some((kind, id)) = answer {
-                self.say(kind, id, Reason::Success);
+            if let Some((kind, id)) = ack {
+                self.reply_ack(kind, id, Reason::Success);
             }
             return Ok(());
         }
-        if let Some(reason) = self.objection(&publish) {
+        if let Some(reason) = self.refusal_reason(&publish) {
             self.replica.metrics.dropped_denied.add(1);
-            return self.refuse(answer, reason);
+            return self.refuse(ack, reason);
         }
         let message = Message::published(publish, &self.session.0.client, now_ms);
         let dedup_key = match delivery {
@@ -45,16 +45,15 @@ impl ClientHandler {
         self.congested.append(&mut plan.congested);
         if let Some((op, message)) = plan.store_op(&message, dedup_key) {
             self.unanswered += usize::from(matches!(delivery, Delivery::AtLeastOnce(_)));
-            self.ops.push(op);
-            self.steps.push(FollowUp::Published { answer, message, plan });
-        } else if let Some((kind, id)) = answer {
-            self.say(kind, id, plan.ack_reason(kind));
+            self.enqueue(op, Action::Publish { ack, message, plan });
+        } else if let Some((kind, id)) = ack {
+            self.reply_ack(kind, id, plan.ack_reason(kind));
         }
         Ok(())
     }
 
-    /// Why a publication is not carried out.
-    fn objection(&mut self, publish: &Publish) -> Option<Reason> {
+    /// The reason to refuse a publication.
+    fn refusal_reason(&mut self, publish: &Publish) -> Option<Reason> {
         if !self.may_publish(&publish.topic) {
             return Some(Reason::NotAuthorized);
         }
@@ -70,11 +69,11 @@ impl ClientHandler {
             self.acl_cache.last = known.clone();
             return true;
         }
-        let is_ours = topic.starts_with("$SYS/") || topic.starts_with("$share/");
-        if is_ours || !self.principal.may_publish(&self.session.0.client, topic) {
+        let is_reserved = topic.starts_with("$SYS/") || topic.starts_with("$share/");
+        if is_reserved || !self.principal.may_publish(&self.session.0.client, topic) {
             return false;
         }
-        if self.acl_cache.topics.len() >= MATCHES_REMEMBERED {
+        if self.acl_cache.topics.len() >= CACHED_MATCHES_MAX {
             self.acl_cache.topics.clear();
         }
         self.acl_cache.last = ByteString::from(&**topic);
@@ -82,14 +81,14 @@ impl ClientHandler {
         true
     }
 
-    /// 3.1.1 cannot say no: it acknowledges, and the message goes nowhere (3.3.5).
-    fn refuse(&mut self, answer: Option<(PacketKind, PacketId)>, reason: Reason) -> Result<(), ConnectionEnd> {
-        let Some((kind, id)) = answer else { return Ok(()) };
+    /// 3.1.1 has no refusal: PUBACK or PUBREC is sent, and the message is dropped (3.3.5).
+    fn refuse(&mut self, ack: Option<(PacketKind, PacketId)>, reason: Reason) -> Result<(), ConnectionEnd> {
+        let Some((kind, id)) = ack else { return Ok(()) };
         if kind == PacketKind::Pubrec && self.version == Version::V5 {
             // PUBREC with an error ends the exchange [MQTT-4.3.3-9].
             self.inbound.release(id);
         }
-        self.say(kind, id, if self.version == Version::V5 { reason } else { Reason::Success });
+        self.reply_ack(kind, id, if self.version == Version::V5 { reason } else { Reason::Success });
         Ok(())
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytestring::ByteString;
 
 use super::super::publish::DeliveryPlan;
-use super::after_commit::FollowUp;
+use super::after_commit::{Action, Reply};
 use super::{ClientHandler, ConnectionEnd};
-use crate::codec::{Qos, Reason, RetainHandling, Suback, Subscribe, Unsuback, Unsubscribe, UserProperties, topic};
+use crate::codec::{Qos, Reason, RetainHandling, Suback, Subscribe, Unsubscribe, UserProperties, topic};
 use crate::limits::SUBSCRIPTIONS_MAX;
 use crate::message::{Message, UnixMs};
 use crate::router::GrantedSubscription;
@@ -15,14 +15,14 @@ use crate::session::encode_cache::{MessageEncoder, with_encode_cache};
 use crate::store::{DeliveryOptions, StoreOp};
 
 impl ClientHandler {
-    pub(super) fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), ConnectionEnd> {
+    pub(super) fn subscribe(&mut self, subscribe: Subscribe, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
         let mut count = self.session.lock().filters.len();
         for subscription in subscribe.subscriptions {
             let filter = subscription.filter;
             count += 1;
             let plain = topic::shared(&filter).map_or(&*filter, |(_, rest)| rest);
-            let objection = if topic::check_filter(&filter).is_err() {
+            let refusal = if topic::check_filter(&filter).is_err() {
                 Some(Reason::TopicFilterInvalid)
             } else if !self.principal.may_subscribe(&self.session.0.client, plain) {
                 Some(Reason::NotAuthorized)
@@ -31,40 +31,34 @@ impl ClientHandler {
             } else {
                 None
             };
-            if let Some(reason) = objection {
-                // 3.1.1 knows one failure, which the codec says [MQTT-3.9.3-2].
+            if let Some(reason) = refusal {
+                // The codec writes every refusal as 0x80 for 3.1.1 [MQTT-3.9.3-2].
                 reasons.push(reason);
                 continue;
             }
             let granted = GrantedSubscription { options: subscription.options, id: subscribe.subscription_id };
             let filter = ByteString::from(&*filter);
             reasons.push(Reason::granted(subscription.options.qos));
-            self.ops.push(StoreOp::Subscribe { holder: self.holder(), filter: filter.clone(), granted });
-            self.steps.push(FollowUp::Subscribed { filter, granted });
+            let op = StoreOp::Subscribe { holder: self.holder(), filter: filter.clone(), granted };
+            self.enqueue(op, Action::Subscribe { filter, granted });
         }
         let (reason_string, user) = (None, UserProperties::default());
         let suback = Suback { packet_id: subscribe.packet_id, reasons, reason_string, user };
-        self.steps.push(FollowUp::Suback(suback));
-        Ok(())
+        self.reply(Reply::Suback(suback), now_ms)
     }
 
-    pub(super) fn unsubscribe(&mut self, unsubscribe: Unsubscribe) {
-        let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
+    pub(super) fn unsubscribe(&mut self, unsubscribe: Unsubscribe, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
         for filter in unsubscribe.filters {
             let filter = ByteString::from(&*filter);
-            let at = reasons.len();
-            reasons.push(Reason::NoSubscriptionExisted);
-            self.ops.push(StoreOp::Unsubscribe { holder: self.holder(), filter: filter.clone() });
-            self.steps.push(FollowUp::Unsubscribed { filter, at });
+            let op = StoreOp::Unsubscribe { holder: self.holder(), filter: filter.clone() };
+            self.enqueue(op, Action::Unsubscribe { filter });
         }
-        let (reason_string, user) = (None, UserProperties::default());
-        let unsuback = Unsuback { packet_id: unsubscribe.packet_id, reasons, reason_string, user };
-        self.steps.push(FollowUp::Unsuback(unsuback));
+        self.reply(Reply::Unsuback(unsubscribe.packet_id), now_ms)
     }
 
-    /// Enters a subscription into the routes; returns the retained messages that it gets [MQTT-3.3.1-9] to
-    /// [MQTT-3.3.1-11]. A shared one gets none.
-    pub(super) fn enter(
+    /// Adds a subscription to the routes; returns the retained messages for it [MQTT-3.3.1-9] to [MQTT-3.3.1-11]. A
+    /// shared one gets none.
+    pub(super) fn add_route(
         &self,
         filter: &ByteString,
         granted: GrantedSubscription,
@@ -88,7 +82,7 @@ impl ClientHandler {
         (options, found)
     }
 
-    /// Retained messages of a new subscription [MQTT-3.3.1-8].
+    /// Sends the retained messages of new subscriptions [MQTT-3.3.1-8].
     pub(super) fn send_retained(&mut self, found: Vec<(DeliveryOptions, Vec<Arc<Message>>)>, now_ms: UnixMs) {
         for (options, messages) in found {
             for message in messages {
@@ -105,11 +99,11 @@ impl ClientHandler {
         }
     }
 
-    /// To a lasting session retained messages come through its queue, like all others.
+    /// A lasting session gets retained messages through its queue, like all others.
     fn queue_retained(&mut self, message: Arc<Message>, options: DeliveryOptions) {
         let message = Arc::new(Message { retain: false, ..(*message).clone() });
         let plan = DeliveryPlan::to_one(self.session.clone(), options);
-        self.ops.push(plan.publish_op(Arc::clone(&message), None));
-        self.steps.push(FollowUp::Published { answer: None, message, plan });
+        let op = plan.publish_op(Arc::clone(&message), None);
+        self.enqueue(op, Action::Publish { ack: None, message, plan });
     }
 }

@@ -3,6 +3,7 @@
 use std::num::{NonZeroU16, NonZeroU32};
 
 use super::super::property::{self, Allowed, Property, PropertyValue};
+use super::super::property_id;
 use super::super::reader::PacketReader;
 use super::super::{
     Connack, ConnackProperties, Connect, ConnectProperties, DecodeError, MessageProperties, PacketKind, Qos, Reason,
@@ -11,42 +12,42 @@ use super::super::{
 use super::publish;
 
 const CONNECT_ALLOWED: Allowed = Allowed::new(&[
-    property::SESSION_EXPIRY,
-    property::RECEIVE_MAX,
-    property::PACKET_MAX,
-    property::TOPIC_ALIAS_MAX,
-    property::REQUEST_RESPONSE_INFORMATION,
-    property::REQUEST_PROBLEM_INFORMATION,
-    property::AUTHENTICATION_METHOD,
-    property::AUTHENTICATION_DATA,
+    property_id::SESSION_EXPIRY,
+    property_id::RECEIVE_MAX,
+    property_id::PACKET_MAX,
+    property_id::TOPIC_ALIAS_MAX,
+    property_id::REQUEST_RESPONSE_INFORMATION,
+    property_id::REQUEST_PROBLEM_INFORMATION,
+    property_id::AUTHENTICATION_METHOD,
+    property_id::AUTHENTICATION_DATA,
 ]);
 
 const WILL_ALLOWED: Allowed = Allowed::new(&[
-    property::WILL_DELAY,
-    property::PAYLOAD_FORMAT,
-    property::MESSAGE_EXPIRY,
-    property::CONTENT_TYPE,
-    property::RESPONSE_TOPIC,
-    property::CORRELATION_DATA,
+    property_id::WILL_DELAY,
+    property_id::PAYLOAD_FORMAT,
+    property_id::MESSAGE_EXPIRY,
+    property_id::CONTENT_TYPE,
+    property_id::RESPONSE_TOPIC,
+    property_id::CORRELATION_DATA,
 ]);
 
 const CONNACK_ALLOWED: Allowed = Allowed::new(&[
-    property::SESSION_EXPIRY,
-    property::RECEIVE_MAX,
-    property::QOS_MAX,
-    property::RETAIN_AVAILABLE,
-    property::PACKET_MAX,
-    property::ASSIGNED_CLIENT_ID,
-    property::TOPIC_ALIAS_MAX,
-    property::REASON_STRING,
-    property::WILDCARD_AVAILABLE,
-    property::SUBSCRIPTION_IDS_AVAILABLE,
-    property::SHARED_AVAILABLE,
-    property::SERVER_KEEP_ALIVE,
-    property::RESPONSE_INFORMATION,
-    property::SERVER_REFERENCE,
-    property::AUTHENTICATION_METHOD,
-    property::AUTHENTICATION_DATA,
+    property_id::SESSION_EXPIRY,
+    property_id::RECEIVE_MAX,
+    property_id::QOS_MAX,
+    property_id::RETAIN_AVAILABLE,
+    property_id::PACKET_MAX,
+    property_id::ASSIGNED_CLIENT_ID,
+    property_id::TOPIC_ALIAS_MAX,
+    property_id::REASON_STRING,
+    property_id::WILDCARD_AVAILABLE,
+    property_id::SUBSCRIPTION_IDS_AVAILABLE,
+    property_id::SHARED_AVAILABLE,
+    property_id::SERVER_KEEP_ALIVE,
+    property_id::RESPONSE_INFORMATION,
+    property_id::SERVER_REFERENCE,
+    property_id::AUTHENTICATION_METHOD,
+    property_id::AUTHENTICATION_DATA,
 ]);
 
 /// The protocol level that a CONNECT names. 3.1 is read as the ancestor of 3.1.1 that it is: it had no reserved flags
@@ -147,19 +148,19 @@ fn connect_properties(reader: &mut PacketReader<'_>) -> Result<ConnectProperties
     let mut into = ConnectProperties::default();
     into.user = property::read(reader, PacketKind::Connect, CONNECT_ALLOWED, |property| {
         match (property.id, property.value) {
-            (property::SESSION_EXPIRY, PropertyValue::Four(value)) => into.session_expiry_s = Some(value),
-            (property::RECEIVE_MAX, PropertyValue::Two(value)) => {
+            (property_id::SESSION_EXPIRY, PropertyValue::Four(value)) => into.session_expiry_s = Some(value),
+            (property_id::RECEIVE_MAX, PropertyValue::Two(value)) => {
                 into.receive_max = Some(at_least_one(property.id, value)?)
             }
-            (property::PACKET_MAX, PropertyValue::Four(value)) => into.packet_max_bytes = Some(some_bytes(value)?),
-            (property::TOPIC_ALIAS_MAX, PropertyValue::Two(value)) => into.topic_alias_max = Some(value),
-            (property::AUTHENTICATION_METHOD, PropertyValue::Text(text)) => into.authentication_method = Some(text),
-            (property::AUTHENTICATION_DATA, PropertyValue::Binary(data)) => into.authentication_data = Some(data),
+            (property_id::PACKET_MAX, PropertyValue::Four(value)) => into.packet_max_bytes = Some(some_bytes(value)?),
+            (property_id::TOPIC_ALIAS_MAX, PropertyValue::Two(value)) => into.topic_alias_max = Some(value),
+            (property_id::AUTHENTICATION_METHOD, PropertyValue::Text(text)) => into.authentication_method = Some(text),
+            (property_id::AUTHENTICATION_DATA, PropertyValue::Binary(data)) => into.authentication_data = Some(data),
             (id, value) => {
                 let flag = Property { id, value }.flag()?;
                 match id {
-                    property::REQUEST_RESPONSE_INFORMATION => into.request_response_information = flag,
-                    property::REQUEST_PROBLEM_INFORMATION => into.request_problem_information = flag,
+                    property_id::REQUEST_RESPONSE_INFORMATION => into.request_response_information = flag,
+                    property_id::REQUEST_PROBLEM_INFORMATION => into.request_problem_information = flag,
                     _ => return Err(DecodeError::PropertyValue(id)),
                 }
             }
@@ -177,7 +178,7 @@ fn at_least_one(id: u8, value: u16) -> Result<NonZeroU16, DecodeError> {
 }
 
 fn some_bytes(value: u32) -> Result<NonZeroU32, DecodeError> {
-    NonZeroU32::new(value).ok_or(DecodeError::PropertyValue(property::PACKET_MAX))
+    NonZeroU32::new(value).ok_or(DecodeError::PropertyValue(property_id::PACKET_MAX))
 }
 
 fn will(reader: &mut PacketReader<'_>, version: Version, qos: Qos, retain: bool) -> Result<Will, DecodeError> {
@@ -186,7 +187,7 @@ fn will(reader: &mut PacketReader<'_>, version: Version, qos: Qos, retain: bool)
     if version == Version::V5 {
         properties.user = property::read(reader, PacketKind::Connect, WILL_ALLOWED, |property| {
             match (property.id, property.value) {
-                (property::WILL_DELAY, PropertyValue::Four(value)) => {
+                (property_id::WILL_DELAY, PropertyValue::Four(value)) => {
                     delay_s = Some(value);
                     Ok(())
                 }
@@ -226,19 +227,19 @@ fn connack_properties(reader: &mut PacketReader<'_>) -> Result<ConnackProperties
     let mut into = ConnackProperties::default();
     into.user = property::read(reader, PacketKind::Connack, CONNACK_ALLOWED, |property| {
         match (property.id, property.value) {
-            (property::SESSION_EXPIRY, PropertyValue::Four(value)) => into.session_expiry_s = Some(value),
-            (property::RECEIVE_MAX, PropertyValue::Two(value)) => {
+            (property_id::SESSION_EXPIRY, PropertyValue::Four(value)) => into.session_expiry_s = Some(value),
+            (property_id::RECEIVE_MAX, PropertyValue::Two(value)) => {
                 into.receive_max = Some(at_least_one(property.id, value)?)
             }
-            (property::PACKET_MAX, PropertyValue::Four(value)) => into.packet_max_bytes = Some(some_bytes(value)?),
-            (property::TOPIC_ALIAS_MAX, PropertyValue::Two(value)) => into.topic_alias_max = Some(value),
-            (property::SERVER_KEEP_ALIVE, PropertyValue::Two(value)) => into.server_keep_alive_s = Some(value),
-            (property::ASSIGNED_CLIENT_ID, PropertyValue::Text(text)) => into.assigned_client_id = Some(text),
-            (property::REASON_STRING, PropertyValue::Text(text)) => into.reason_string = Some(text),
-            (property::RESPONSE_INFORMATION, PropertyValue::Text(text)) => into.response_information = Some(text),
-            (property::SERVER_REFERENCE, PropertyValue::Text(text)) => into.server_reference = Some(text),
-            (property::AUTHENTICATION_METHOD, PropertyValue::Text(text)) => into.authentication_method = Some(text),
-            (property::AUTHENTICATION_DATA, PropertyValue::Binary(data)) => into.authentication_data = Some(data),
+            (property_id::PACKET_MAX, PropertyValue::Four(value)) => into.packet_max_bytes = Some(some_bytes(value)?),
+            (property_id::TOPIC_ALIAS_MAX, PropertyValue::Two(value)) => into.topic_alias_max = Some(value),
+            (property_id::SERVER_KEEP_ALIVE, PropertyValue::Two(value)) => into.server_keep_alive_s = Some(value),
+            (property_id::ASSIGNED_CLIENT_ID, PropertyValue::Text(text)) => into.assigned_client_id = Some(text),
+            (property_id::REASON_STRING, PropertyValue::Text(text)) => into.reason_string = Some(text),
+            (property_id::RESPONSE_INFORMATION, PropertyValue::Text(text)) => into.response_information = Some(text),
+            (property_id::SERVER_REFERENCE, PropertyValue::Text(text)) => into.server_reference = Some(text),
+            (property_id::AUTHENTICATION_METHOD, PropertyValue::Text(text)) => into.authentication_method = Some(text),
+            (property_id::AUTHENTICATION_DATA, PropertyValue::Binary(data)) => into.authentication_data = Some(data),
             (id, value) => connack_flag(&mut into, Property { id, value })?,
         }
         Ok(())
@@ -249,11 +250,13 @@ fn connack_properties(reader: &mut PacketReader<'_>) -> Result<ConnackProperties
 fn connack_flag(into: &mut ConnackProperties, property: Property) -> Result<(), DecodeError> {
     let flag = property.flag()?;
     match property.id {
-        property::QOS_MAX => into.qos_max = flag.map(|is_one| if is_one { Qos::AtLeastOnce } else { Qos::AtMostOnce }),
-        property::RETAIN_AVAILABLE => into.retain_available = flag,
-        property::WILDCARD_AVAILABLE => into.wildcard_available = flag,
-        property::SUBSCRIPTION_IDS_AVAILABLE => into.subscription_ids_available = flag,
-        property::SHARED_AVAILABLE => into.shared_available = flag,
+        property_id::QOS_MAX => {
+            into.qos_max = flag.map(|is_one| if is_one { Qos::AtLeastOnce } else { Qos::AtMostOnce })
+        }
+        property_id::RETAIN_AVAILABLE => into.retain_available = flag,
+        property_id::WILDCARD_AVAILABLE => into.wildcard_available = flag,
+        property_id::SUBSCRIPTION_IDS_AVAILABLE => into.subscription_ids_available = flag,
+        property_id::SHARED_AVAILABLE => into.shared_available = flag,
         id => return Err(DecodeError::PropertyValue(id)),
     }
     Ok(())

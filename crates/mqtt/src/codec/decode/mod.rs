@@ -9,7 +9,8 @@ mod subscribe;
 
 use bytes::{Bytes, BytesMut};
 
-use super::property::{Allowed, REASON_STRING};
+use super::property::Allowed;
+use super::property_id::REASON_STRING;
 use super::reader::PacketReader;
 use super::{DecodeError, Packet, PacketKind, REMAINING_LENGTH_MAX, Reason, Version};
 
@@ -204,8 +205,8 @@ fn ended(kind: PacketKind, reader: &PacketReader<'_>) -> Result<(), DecodeError>
     if reader.remaining() == 0 { Ok(()) } else { Err(DecodeError::TrailingBytes(kind)) }
 }
 
-/// The flags of the fixed header (2.1.3): those of PUBLISH say something, the others are fixed. Those of CONNECT are judged
-/// when its version is known.
+/// The flags of the fixed header (2.1.3): those of PUBLISH carry DUP, QoS and RETAIN, all other packets have fixed ones. Those of
+/// CONNECT are checked when its version is known.
 fn check_flags(kind: PacketKind, flags: u8) -> Result<(), DecodeError> {
     match kind {
         PacketKind::Publish if flags & 0b0110 == 0b0110 => Err(DecodeError::Qos),

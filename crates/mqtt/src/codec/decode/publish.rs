@@ -5,28 +5,29 @@ use std::num::NonZeroU16;
 use bytestring::ByteString;
 
 use super::super::property::{self, Allowed, Property, PropertyValue};
+use super::super::property_id;
 use super::super::reader::PacketReader;
 use super::super::{DecodeError, Delivery, MessageProperties, PacketKind, Publish, TopicFault, Version, topic};
 use super::PeerRole;
 
 const FROM_CLIENT: Allowed = Allowed::new(&[
-    property::PAYLOAD_FORMAT,
-    property::MESSAGE_EXPIRY,
-    property::TOPIC_ALIAS,
-    property::RESPONSE_TOPIC,
-    property::CORRELATION_DATA,
-    property::CONTENT_TYPE,
+    property_id::PAYLOAD_FORMAT,
+    property_id::MESSAGE_EXPIRY,
+    property_id::TOPIC_ALIAS,
+    property_id::RESPONSE_TOPIC,
+    property_id::CORRELATION_DATA,
+    property_id::CONTENT_TYPE,
 ]);
 
 /// A client may not send subscription identifiers [MQTT-3.3.4-6].
 const FROM_SERVER: Allowed = Allowed::new(&[
-    property::PAYLOAD_FORMAT,
-    property::MESSAGE_EXPIRY,
-    property::TOPIC_ALIAS,
-    property::RESPONSE_TOPIC,
-    property::CORRELATION_DATA,
-    property::CONTENT_TYPE,
-    property::SUBSCRIPTION_ID,
+    property_id::PAYLOAD_FORMAT,
+    property_id::MESSAGE_EXPIRY,
+    property_id::TOPIC_ALIAS,
+    property_id::RESPONSE_TOPIC,
+    property_id::CORRELATION_DATA,
+    property_id::CONTENT_TYPE,
+    property_id::SUBSCRIPTION_ID,
 ]);
 
 pub(super) fn publish(
@@ -73,13 +74,13 @@ fn properties(reader: &mut PacketReader<'_>, publish: &mut Publish, side: PeerRo
     };
     let user = property::read(reader, PacketKind::Publish, allowed, |property| {
         match (property.id, property.value) {
-            (property::TOPIC_ALIAS, PropertyValue::Two(alias)) => {
+            (property_id::TOPIC_ALIAS, PropertyValue::Two(alias)) => {
                 publish.topic_alias = Some(NonZeroU16::new(alias).ok_or(DecodeError::TopicAliasZero)?);
             }
-            (property::SUBSCRIPTION_ID, PropertyValue::Variable(0)) => {
+            (property_id::SUBSCRIPTION_ID, PropertyValue::Variable(0)) => {
                 return Err(DecodeError::PropertyValue(property.id));
             }
-            (property::SUBSCRIPTION_ID, PropertyValue::Variable(id)) => publish.subscription_ids.push(id),
+            (property_id::SUBSCRIPTION_ID, PropertyValue::Variable(id)) => publish.subscription_ids.push(id),
             (id, value) => message_property(&mut publish.properties, Property { id, value })?,
         }
         Ok(())
@@ -91,15 +92,15 @@ fn properties(reader: &mut PacketReader<'_>, publish: &mut Publish, side: PeerRo
 /// A property that travels with a message, in PUBLISH or in a will.
 pub(super) fn message_property(into: &mut MessageProperties, property: Property) -> Result<(), DecodeError> {
     match (property.id, property.value) {
-        (property::MESSAGE_EXPIRY, PropertyValue::Four(seconds)) => into.expiry_s = Some(seconds),
-        (property::CONTENT_TYPE, PropertyValue::Text(text)) => into.content_type = Some(text),
-        (property::RESPONSE_TOPIC, PropertyValue::Text(text)) => {
+        (property_id::MESSAGE_EXPIRY, PropertyValue::Four(seconds)) => into.expiry_s = Some(seconds),
+        (property_id::CONTENT_TYPE, PropertyValue::Text(text)) => into.content_type = Some(text),
+        (property_id::RESPONSE_TOPIC, PropertyValue::Text(text)) => {
             topic::check_name(&text).map_err(DecodeError::Topic)?;
             into.response_topic = Some(text);
         }
-        (property::CORRELATION_DATA, PropertyValue::Binary(data)) => into.correlation_data = Some(data),
-        (property::PAYLOAD_FORMAT, value) => {
-            into.payload_is_text = Property { id: property::PAYLOAD_FORMAT, value }.flag()?;
+        (property_id::CORRELATION_DATA, PropertyValue::Binary(data)) => into.correlation_data = Some(data),
+        (property_id::PAYLOAD_FORMAT, value) => {
+            into.payload_is_text = Property { id: property_id::PAYLOAD_FORMAT, value }.flag()?;
         }
         (id, _) => return Err(DecodeError::PropertyValue(id)),
     }

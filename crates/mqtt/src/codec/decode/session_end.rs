@@ -1,14 +1,15 @@
 //! DISCONNECT (3.14) and AUTH (3.15).
 
 use super::super::property::{self, Allowed, PropertyValue};
+use super::super::property_id;
 use super::super::reader::PacketReader;
 use super::super::{Auth, DecodeError, Disconnect, PacketKind, Reason, UserProperties, Version};
 use super::PeerRole;
 
-const FROM_CLIENT: Allowed = Allowed::new(&[property::SESSION_EXPIRY, property::REASON_STRING]);
-const FROM_SERVER: Allowed = Allowed::new(&[property::REASON_STRING, property::SERVER_REFERENCE]);
+const FROM_CLIENT: Allowed = Allowed::new(&[property_id::SESSION_EXPIRY, property_id::REASON_STRING]);
+const FROM_SERVER: Allowed = Allowed::new(&[property_id::REASON_STRING, property_id::SERVER_REFERENCE]);
 const AUTH_ALLOWED: Allowed =
-    Allowed::new(&[property::AUTHENTICATION_METHOD, property::AUTHENTICATION_DATA, property::REASON_STRING]);
+    Allowed::new(&[property_id::AUTHENTICATION_METHOD, property_id::AUTHENTICATION_DATA, property_id::REASON_STRING]);
 
 pub(super) fn disconnect(
     reader: &mut PacketReader<'_>,
@@ -34,9 +35,9 @@ pub(super) fn disconnect(
     };
     disconnect.user = property::read(reader, PacketKind::Disconnect, allowed, |property| {
         match (property.id, property.value) {
-            (property::SESSION_EXPIRY, PropertyValue::Four(seconds)) => disconnect.session_expiry_s = Some(seconds),
-            (property::REASON_STRING, PropertyValue::Text(text)) => disconnect.reason_string = Some(text),
-            (property::SERVER_REFERENCE, PropertyValue::Text(text)) => disconnect.server_reference = Some(text),
+            (property_id::SESSION_EXPIRY, PropertyValue::Four(seconds)) => disconnect.session_expiry_s = Some(seconds),
+            (property_id::REASON_STRING, PropertyValue::Text(text)) => disconnect.reason_string = Some(text),
+            (property_id::SERVER_REFERENCE, PropertyValue::Text(text)) => disconnect.server_reference = Some(text),
             (id, _) => return Err(DecodeError::PropertyValue(id)),
         }
         Ok(())
@@ -44,7 +45,7 @@ pub(super) fn disconnect(
     Ok(disconnect)
 }
 
-/// Which reasons a side may receive (3.14.2.1): the table names who may send each.
+/// Whether a side may receive a reason (3.14.2.1): the table names the sender of each.
 fn may_say(reader: PeerRole, reason: Reason) -> bool {
     match reason {
         Reason::DisconnectWithWill => reader == PeerRole::Server,
@@ -85,9 +86,9 @@ pub(super) fn auth(reader: &mut PacketReader<'_>) -> Result<Auth, DecodeError> {
     }
     auth.user = property::read(reader, PacketKind::Auth, AUTH_ALLOWED, |property| {
         match (property.id, property.value) {
-            (property::AUTHENTICATION_METHOD, PropertyValue::Text(text)) => auth.authentication_method = Some(text),
-            (property::AUTHENTICATION_DATA, PropertyValue::Binary(data)) => auth.authentication_data = Some(data),
-            (property::REASON_STRING, PropertyValue::Text(text)) => auth.reason_string = Some(text),
+            (property_id::AUTHENTICATION_METHOD, PropertyValue::Text(text)) => auth.authentication_method = Some(text),
+            (property_id::AUTHENTICATION_DATA, PropertyValue::Binary(data)) => auth.authentication_data = Some(data),
+            (property_id::REASON_STRING, PropertyValue::Text(text)) => auth.reason_string = Some(text),
             (id, _) => return Err(DecodeError::PropertyValue(id)),
         }
         Ok(())

@@ -3,6 +3,7 @@
 use bytestring::ByteString;
 
 use super::super::property::{self, Allowed, PropertyValue};
+use super::super::property_id;
 use super::super::reader::PacketReader;
 use super::super::{
     DecodeError, PacketId, PacketKind, Qos, Reason, RetainHandling, Suback, Subscribe, Subscription,
@@ -10,7 +11,7 @@ use super::super::{
 };
 use super::REASON_ONLY;
 
-const SUBSCRIBE_ALLOWED: Allowed = Allowed::new(&[property::SUBSCRIPTION_ID]);
+const SUBSCRIBE_ALLOWED: Allowed = Allowed::new(&[property_id::SUBSCRIPTION_ID]);
 const USER_ONLY: Allowed = Allowed::new(&[]);
 
 pub(super) fn subscribe(reader: &mut PacketReader<'_>, version: Version) -> Result<Subscribe, DecodeError> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::super::byte_sink::{ByteSink, properties};
-use super::super::property as id;
+use super::super::property_id as id;
 use super::super::{
     Ack, Auth, Connack, Connect, ConnectProperties, Disconnect, Packet, Qos, Reason, Suback, Subscribe,
     SubscriptionOptions, Unsuback, Unsubscribe, UserProperties, Version, Will,

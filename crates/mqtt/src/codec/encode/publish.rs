@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::super::byte_sink::{ByteCounter, ByteSink};
-use super::super::property as id;
+use super::super::property_id as id;
 use super::super::{EncodeError, MessageProperties, PacketKind, Publish, Version};
 use super::remaining_length;
 
@@ -97,7 +97,7 @@ impl Publish {
         message_properties(&self.properties, out);
     }
 
-    /// The same message in memory of its own, in one piece: for those who keep it longer than the buffer that was read.
+    /// The same message in memory of its own, in one piece: for a message that is kept longer than the buffer it was read from.
     #[must_use]
     pub fn compact(&self) -> Publish {
         let mut publish = self.clone();

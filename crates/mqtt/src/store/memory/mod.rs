@@ -3,6 +3,7 @@
 //!
 //! One lock, never held across a wait; every operation is a few look-ups.
 
+mod publish;
 mod queue;
 mod record;
 mod sweep;
@@ -13,17 +14,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    ClaimedSession, DedupKey, DueWork, Notice, OrphanedShareMessage, Publication, Published, Queued, RouteChange,
-    RouteEvent, RoutedSession, RoutingSnapshot, SessionClaim, SessionExpiry, SessionHolder, SessionState, Store,
-    StoreError, StoreFuture, StoreOp, StoreOutcome, WillFate,
+    ClaimedSession, DueWork, Notice, OrphanedShareMessage, Queued, RouteChange, RouteEvent, RoutedSession,
+    RoutingSnapshot, SessionClaim, SessionExpiry, SessionHolder, SessionState, Store, StoreError, StoreFuture, StoreOp,
+    StoreOutcome, WillFate,
 };
-use crate::codec::Qos;
-use crate::limits::{INBOX_MAX, LEASE};
+use crate::limits::LEASE;
 use crate::message::{ClientId, ReplicaId, UnixMs};
 use crate::router::RetainedMessages;
 use record::{SessionRecord, StoredWill};
 
-/// What all replicas of the process share.
+/// The store that all replicas of the process share.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     inner: Arc<Mutex<MemoryState>>,
@@ -43,7 +43,7 @@ pub(crate) struct MemoryStore {
 struct MemoryState {
     sessions: HashMap<ClientId, SessionRecord>,
     wills: HashMap<ClientId, StoredWill>,
-    /// What members of shared subscriptions left to others, by number.
+    /// Messages of shared subscriptions whose member has gone, by number.
     orphaned: BTreeMap<u64, OrphanedShareMessage>,
     orphan_count: u64,
     retained: RetainedMessages,
@@ -105,7 +105,7 @@ impl MemoryState {
         if let Some(record) = &before
             && let Some(owner) = record.owner
         {
-            // Told even to itself: the older connection may be on this very replica.
+            // Its own replica is notified as well: the older connection may be here.
             self.notify(owner, Notice::Kick { client: Arc::clone(&client), epoch: record.epoch });
         }
         let old_will = self.wills.remove(&client).filter(|old| old.is_due_at_return(now_ms) || ends);
@@ -123,7 +123,7 @@ impl MemoryState {
         let present = kept.is_some();
         let record = match kept {
             Some(record) => {
-                // Taken from a connection that has not said how far it came: all may have been sent before.
+                // An older connection has not reported what it sent: all may have been sent.
                 let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
                 SessionRecord { epoch, owner: Some(me), expiry_s, lasting, sent, ..record }
             }
@@ -183,7 +183,7 @@ impl MemoryState {
             StoreOp::Released { holder, packet_id } => self.update_held(&holder, |record| {
                 record.inbound.remove(&packet_id);
             }),
-            StoreOp::Detach { holder, sent, rest, will } => self.detach(me, &holder, sent, rest, will),
+            StoreOp::Detach { holder, sent, expiry, will } => self.detach(me, &holder, sent, expiry, will),
         }
     }
 
@@ -193,65 +193,12 @@ impl MemoryState {
         StoreOutcome::Done
     }
 
-    fn publish(&mut self, me: ReplicaId, publication: Publication) -> StoreOutcome {
-        let Publication { dedup_key, message, appends, forwards, directs, retain } = publication;
-        match dedup_key {
-            None => {}
-            Some(DedupKey::Inbound { holder, packet_id }) => {
-                let Some(record) = self.held(&holder) else { return StoreOutcome::Fenced };
-                if !record.inbound.insert(packet_id) {
-                    return StoreOutcome::Published(Published { repeated: true, ..Published::default() });
-                }
-            }
-            Some(DedupKey::Will { client, epoch }) => {
-                if self.wills.get(&client).is_none_or(|will| will.epoch != epoch) {
-                    return StoreOutcome::Published(Published { repeated: true, ..Published::default() });
-                }
-                self.wills.remove(&client);
-            }
-            Some(DedupKey::Orphaned { id }) => {
-                let orphaned = id.parse().ok().and_then(|id: u64| self.orphaned.remove(&id));
-                if orphaned.is_none() {
-                    return StoreOutcome::Published(Published { repeated: true, ..Published::default() });
-                }
-            }
-        }
-        let not_retained = retain && !self.retained.insert(&message);
-        if retain && !not_retained && self.replicas.len() > 1 {
-            // Told to its own replica as well, so that all see one order.
-            self.record_change(None, RouteEvent::Retained(Arc::clone(&message)));
-        }
-        let mut numbers = Vec::with_capacity(appends.len());
-        for (client, options) in appends {
-            let Some(record) = self.sessions.get_mut(&client) else {
-                numbers.push(None);
-                continue;
-            };
-            numbers.push(record.queue.push(&message, options));
-            if let Some(owner) = record.owner.filter(|owner| *owner != me) {
-                self.notify(owner, Notice::Wake(client));
-            }
-        }
-        let forwards = forwards.into_iter().map(|replica| (replica, None));
-        let directs = directs.into_iter().map(|(replica, client, options)| (replica, Some((client, options))));
-        let mut skipped_replicas = 0;
-        for (replica, to) in forwards.chain(directs) {
-            // What is more than QoS 0 was made to wait before it came here.
-            if message.qos == Qos::AtMostOnce && self.is_full(replica) {
-                skipped_replicas += 1;
-                continue;
-            }
-            self.notify(replica, Notice::Forwarded { message: Arc::clone(&message), to });
-        }
-        StoreOutcome::Published(Published { numbers, not_retained, skipped_replicas, ..Published::default() })
-    }
-
     fn detach(
         &mut self,
         me: ReplicaId,
         holder: &SessionHolder,
         sent: u64,
-        rest: SessionExpiry,
+        expiry: SessionExpiry,
         will: WillFate,
     ) -> StoreOutcome {
         let Some(record) = self.held(holder) else { return StoreOutcome::Fenced };
@@ -260,7 +207,7 @@ impl MemoryState {
         let mut ends_at_ms = UnixMs::MAX;
         let had = !record.subscriptions.is_empty();
         let client = Arc::clone(&holder.client);
-        match rest {
+        match expiry {
             SessionExpiry::Until(at_ms) => {
                 record.expires_at_ms = at_ms;
                 record.lasting = true;
@@ -393,27 +340,6 @@ impl Store for MemoryStore {
 
     fn is_available(&self) -> bool {
         true
-    }
-}
-
-impl MemoryState {
-    fn is_full(&self, replica: ReplicaId) -> bool {
-        self.replicas.get(&replica).is_some_and(|inbox| inbox.notices.len() >= INBOX_MAX)
-    }
-
-    /// Whether an inbox has no room for what of the batch must not be lost.
-    fn is_full_for(&self, batch: &[StoreOp]) -> bool {
-        if self.replicas.len() < 2 {
-            return false;
-        }
-        let full = |replica: &ReplicaId| self.is_full(*replica);
-        batch.iter().any(|op| match op {
-            StoreOp::Publish(publication) if publication.message.qos > Qos::AtMostOnce => {
-                let directs = publication.directs.iter().map(|(replica, _, _)| replica);
-                publication.forwards.iter().chain(directs).any(full)
-            }
-            _ => false,
-        })
     }
 }
 

@@ -45,7 +45,7 @@ impl NumberedQueue {
         }
     }
 
-    /// What others may have of it, once the session is over.
+    /// The messages that go to other members of shared subscriptions once the session has ended.
     pub(super) fn into_redelivered(self, sent: u64) -> impl Iterator<Item = (Arc<Message>, Arc<str>)> {
         let numbered = self.slots.into_iter().zip(self.first + 1..);
         numbered.filter_map(move |(slot, seq)| {

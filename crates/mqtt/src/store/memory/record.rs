@@ -1,4 +1,4 @@
-//! What is kept of a session and of a will.
+//! The record of a session and of a will.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -15,7 +15,7 @@ pub(super) struct SessionRecord {
     pub(super) owner: Option<ReplicaId>,
     pub(super) lasting: bool,
     pub(super) expiry_s: u32,
-    /// Only while nobody holds it.
+    /// Only while no replica holds it.
     pub(super) expires_at_ms: UnixMs,
     pub(super) subscriptions: HashMap<ByteString, GrantedSubscription>,
     pub(super) queue: NumberedQueue,
@@ -32,7 +32,7 @@ pub(super) struct StoredWill {
 }
 
 impl StoredWill {
-    /// Whether the client comes back too late for it, or never had a delay [MQTT-3.1.3-9].
+    /// Whether it is due when the client reconnects: its delay is over, or it has none [MQTT-3.1.3-9].
     pub(super) fn is_due_at_return(&self, now_ms: UnixMs) -> bool {
         self.due_at_ms.map_or(self.will.delay_s == 0, |at_ms| at_ms <= now_ms)
     }

@@ -1,4 +1,4 @@
-//! What time brings: dead replicas, expired sessions, wills that are due, and what members of shared subscriptions left.
+//! The sweep: dead replicas, expired sessions, wills that are due, and orphaned messages of shared subscriptions.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl MemoryState {
             let held = self.sessions.iter().filter(|(_, record)| record.owner == Some(replica));
             let holders: Vec<_> = held
                 .map(|(client, record)| {
-                    // It cannot say any more how far it came.
+                    // The dead replica has not reported what it sent: all may have been sent.
                     let holder = SessionHolder { client: Arc::clone(client), epoch: record.epoch };
                     (holder, record.expiry_s, record.queue.last())
                 })
@@ -27,8 +27,8 @@ impl MemoryState {
                 self.replicas.remove(&replica);
             }
             for (holder, expiry_s, sent) in holders {
-                let rest = SessionExpiry::after(expiry_s, now_ms);
-                self.detach(replica, &holder, sent, rest, WillFate::Due(now_ms));
+                let expiry = SessionExpiry::after(expiry_s, now_ms);
+                self.detach(replica, &holder, sent, expiry, WillFate::Due(now_ms));
             }
         }
     }
@@ -46,9 +46,9 @@ impl MemoryState {
         }
     }
 
-    /// A session is over: what it had from shared subscriptions goes to other members.
+    /// Releases the messages of shared subscriptions of an ended session for other members.
     pub(super) fn release_shared(&mut self, record: SessionRecord) {
-        // A connection that is taken from has not said how far it came.
+        // An older connection has not reported what it sent: all may have been sent.
         let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
         for (message, share) in record.queue.into_redelivered(sent) {
             self.orphan_count += 1;

@@ -1,5 +1,5 @@
-//! Where Redis is: `redis://…` for one server, `redis+sentinel://[user:password@]host:port[,host:port…]/master[/db]` for
-//! whichever the sentinels say is the master.
+//! Where Redis is: `redis://…` for one server, `redis+sentinel://[user:password@]host:port[,host:port…]/master[/db]` for the
+//! master that the sentinels name.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use super::script;
 
 /// How long a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
-/// The port of a sentinel that says none.
+/// The port of a sentinel whose address has none.
 const SENTINEL_PORT: u16 = 26_379;
 
-/// Why an address is none.
+/// Why an address is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisAddressError {
     /// Neither `redis://` nor `redis+sentinel://`.
-    #[error("a store is memory, redis://… or redis+sentinel://…")]
+    #[error("invalid store address: it does not begin with redis:// or redis+sentinel://")]
     Scheme,
     /// The sentinels' address names no master.
-    #[error("redis+sentinel:// needs a master's name behind the sentinels: redis+sentinel://host:port/master")]
+    #[error("invalid store address: no master's name behind the sentinels, as in redis+sentinel://host:port/master")]
     NoMaster,
     /// The client does not take it.
-    #[error("{0}")]
+    #[error("invalid store address: {0}")]
     Redis(#[from] RedisError),
     /// The database's number is none.
-    #[error("the database's number: {0}")]
+    #[error("invalid database number: {0}")]
     Database(#[from] std::num::ParseIntError),
 }
 
@@ -72,7 +72,7 @@ impl RedisAddress {
         Ok(Self::Sentinels { sentinels: sentinels.collect(), master: master.to_owned(), info })
     }
 
-    /// A connection to the master with all scripts loaded, and which run of the server this is.
+    /// A connection to the master with all scripts loaded, and the id of the server's run.
     pub(super) async fn connect(&self, answer_wait: Duration) -> RedisResult<(MultiplexedConnection, String)> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WAIT))
@@ -97,9 +97,9 @@ impl RedisAddress {
         for text in script::all() {
             load.cmd("SCRIPT").arg("LOAD").arg(text).ignore();
         }
-        let mut told = script::RUN.call();
-        told.arg(&run);
-        load.add_command(told).ignore();
+        let mut note_run = script::GENERATION.call();
+        note_run.arg(&run);
+        load.add_command(note_run).ignore();
         load.exec_async(&mut connection).await?;
         Ok((connection, run))
     }

@@ -1,239 +1,248 @@
-//! What many connections want of Redis, put together into few calls of scripts: messages of all of them go in one call,
-//! what is for another replica as one pack, and so do acknowledgements, so that neither costs Redis a call a message.
+//! Commands of many connections in few calls of scripts: their messages go in one call, those for another replica as one
+//! pack, and their acknowledgements in one call, so that neither costs Redis a call a message.
 //!
-//! What must stay true: what one connection wants is carried out in its order. Only acknowledgements may change places
-//! with plain messages: they have nothing to do with each other.
+//! What must stay true: the commands of one connection are carried out in their order. Only acknowledgements may change
+//! places with messages that share a call: they do not depend on each other.
 
 use std::collections::HashMap;
 
-use redis::{Cmd, Value};
+use redis::Cmd;
 
-use super::command::{AckBatch, BatchMessage, StoreCommand};
-use super::reply::number_at;
+use super::command::{AckBatch, PublishCommand, SingleCall, StoreCommand};
+use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED, Reply};
 use super::script;
-use crate::limits::{INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 use crate::message::{ClientId, ReplicaId};
 use crate::store::{Published, StoreOutcome};
 
-/// Bytes of messages in one call, about: others wait while Redis carries it out.
+/// Bytes of messages in one call, about: other replicas' calls wait while Redis carries it out.
 const CALL_BYTES: usize = 32 * 1024;
 /// Acknowledgements in one call, about.
-const CALL_ITEMS: usize = 1024;
+const CALL_ACKS: usize = 1024;
 
-/// Of so many replicas it is counted what went past them: Lua has no larger whole numbers.
-const REPLICAS_TOLD_APART: usize = 52;
+/// Forwards of a call whose skipping is told apart: Lua has no larger whole numbers.
+const FORWARDS_TOLD_APART: usize = 52;
 
-/// Calls, in their order.
-pub(super) struct Bundle<'a> {
+/// The calls of a pipeline, in their order.
+pub(super) struct Batcher<'a> {
     me: &'a str,
-    /// Under which name publications hold back those behind them, if there is no room.
+    /// The name under which a publication without room holds back those behind it.
     batch: String,
     calls: Vec<Call<'a>>,
-    /// The calls that take more.
-    open: OpenBatch,
-    /// Calls from here on may be used by the errands of the connection whose turn it is.
-    floor: Floor,
+    open: OpenCalls,
+    first_usable: FirstUsable,
 }
 
 enum Call<'a> {
     Single(Cmd),
-    Messages(Messages<'a>),
-    Settlements(Settlements<'a>),
+    Publish(PublishCall<'a>),
+    Acknowledge(AckCall<'a>),
 }
 
+/// The calls that take more commands.
 #[derive(Default)]
-struct OpenBatch {
+struct OpenCalls {
     messages: Option<usize>,
     /// Of QoS 0.
     lossy: Option<usize>,
-    settlements: Option<usize>,
+    acks: Option<usize>,
 }
 
+/// The first calls that the present connection may still join without changing its order.
 #[derive(Clone, Copy, Default)]
-struct Floor {
+struct FirstUsable {
     messages: usize,
-    settlements: usize,
+    acks: usize,
 }
 
-/// Where the answer to an errand is found.
+/// Where the reply to a command stands in the replies of the pipeline.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct ReplyPlace {
     pub(super) call: usize,
-    part: Part,
+    part: ReplyPart,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Part {
-    /// Takers from the first on, and how many; and to which replicas, a bit each.
-    Message {
+enum ReplyPart {
+    /// The command's receivers among those of the call, and a bit for each of its forwards.
+    Publish {
         first: usize,
-        takers: usize,
-        replicas: u64,
+        receivers: usize,
+        forwards: u64,
     },
     /// Which of the sessions.
-    Settlement(usize),
-    Publication {
-        appends: usize,
-    },
+    Acknowledge(usize),
     Change,
-    /// Nothing but whether it was done.
-    Done,
+    Detach,
 }
 
-impl<'a> Bundle<'a> {
+impl<'a> Batcher<'a> {
     pub(super) fn new(me: &'a str, batch: String) -> Self {
-        Self { me, batch, calls: Vec::new(), open: OpenBatch::default(), floor: Floor::default() }
+        Self { me, batch, calls: Vec::new(), open: OpenCalls::default(), first_usable: FirstUsable::default() }
     }
 
-    /// What follows is another connection's.
-    pub(super) fn next_job(&mut self) {
-        self.floor = Floor::default();
+    /// The commands that follow are of another connection.
+    pub(super) fn next_connection(&mut self) {
+        self.first_usable = FirstUsable::default();
     }
 
-    /// What follows goes in no call with what was before, and is held back under another name.
+    /// The commands that follow share no call with those before, and are held back under another name.
     pub(super) fn set_apart(&mut self, batch: String) {
         self.batch = batch;
-        self.open = OpenBatch::default();
-        self.floor = Floor { messages: self.calls.len(), settlements: self.calls.len() };
+        self.open = OpenCalls::default();
+        self.first_usable = FirstUsable { messages: self.calls.len(), acks: self.calls.len() };
     }
 
-    /// Adds a command as it is.
-    pub(super) fn command(&mut self, command: &Cmd) -> Place {
-        self.single(command.clone(), Part::Done)
+    /// Adds a command as it is; returns which call it is.
+    pub(super) fn add_single(&mut self, command: Cmd) -> usize {
+        self.add_call(Call::Single(command))
     }
 
-    pub(super) fn add(&mut self, errand: &'a StoreCommand) -> Place {
-        match errand {
-            StoreCommand::Plain(plain) => self.message(plain),
-            StoreCommand::Settle(settle) => self.settlement(settle),
-            StoreCommand::Publish { call, appends } => {
-                let mut call = call.clone();
-                call.arg(&self.batch);
-                self.single(call, Part::Publication { appends: *appends })
-            }
-            StoreCommand::Change(call) => self.single(call.clone(), Part::Change),
-            StoreCommand::Detach(call) => self.single(call.clone(), Part::Done),
+    pub(super) fn add(&mut self, command: &'a StoreCommand) -> ReplyPlace {
+        match command {
+            StoreCommand::Publish(publish) => self.add_message(publish),
+            StoreCommand::Acknowledge(acks) => self.add_acks(acks),
+            StoreCommand::Change(call) => ReplyPlace { call: self.add_single(call.clone()), part: ReplyPart::Change },
+            StoreCommand::Detach(call) => ReplyPlace { call: self.add_single(call.clone()), part: ReplyPart::Detach },
         }
     }
 
-    fn single(&mut self, call: Cmd, part: Part) -> Place {
+    fn add_call(&mut self, call: Call<'a>) -> usize {
         let at = self.calls.len();
-        self.calls.push(Call::Single(call));
-        self.floor = Floor { messages: at, settlements: at };
-        Place { call: at, part }
+        self.calls.push(call);
+        self.first_usable = FirstUsable { messages: at, acks: at };
+        at
     }
 
-    fn message(&mut self, plain: &'a BatchMessage) -> Place {
-        let open = if plain.may_be_lost { self.open.lossy } else { self.open.messages };
-        let at = open.filter(|at| *at >= self.floor.messages).unwrap_or(self.calls.len());
-        let at = match self.calls.get(at) {
-            Some(Call::Messages(messages)) if messages.bytes < CALL_BYTES => at,
-            _ => self.calls.len(),
-        };
-        if at == self.calls.len() {
-            let may_be_lost = plain.may_be_lost;
-            let batch = self.batch.clone();
-            self.calls.push(Call::Messages(Messages { may_be_lost, batch, ..Messages::default() }));
+    fn add_message(&mut self, publish: &'a PublishCommand) -> ReplyPlace {
+        let mut fresh = PublishCall { batch: self.batch.clone(), is_lossy: publish.is_lossy, ..PublishCall::default() };
+        if let Some(single) = &publish.single {
+            fresh.single = Some(single);
+            let part = fresh.add(publish);
+            return ReplyPlace { call: self.add_call(Call::Publish(fresh)), part };
         }
-        *(if plain.may_be_lost { &mut self.open.lossy } else { &mut self.open.messages }) = Some(at);
-        self.floor.messages = at;
-        let part = match self.calls.get_mut(at) {
-            Some(Call::Messages(messages)) => messages.add(plain),
-            _ => Part::Done,
+        let open = if publish.is_lossy { &mut self.open.lossy } else { &mut self.open.messages };
+        let at = open.filter(|at| *at >= self.first_usable.messages).unwrap_or(self.calls.len());
+        let (at, part) = match self.calls.get_mut(at) {
+            Some(Call::Publish(call)) if call.bytes < CALL_BYTES => (at, call.add(publish)),
+            _ => {
+                let part = fresh.add(publish);
+                self.calls.push(Call::Publish(fresh));
+                (self.calls.len() - 1, part)
+            }
         };
-        Place { call: at, part }
+        *open = Some(at);
+        self.first_usable.messages = at;
+        ReplyPlace { call: at, part }
     }
 
-    fn settlement(&mut self, settle: &'a AckBatch) -> Place {
-        let at = self.open.settlements.filter(|at| *at >= self.floor.settlements).unwrap_or(self.calls.len());
-        let at = match self.calls.get(at) {
-            Some(Call::Settlements(settlements)) if settlements.items < CALL_ITEMS => at,
-            _ => self.calls.len(),
+    fn add_acks(&mut self, acks: &'a AckBatch) -> ReplyPlace {
+        let at = self.open.acks.filter(|at| *at >= self.first_usable.acks).unwrap_or(self.calls.len());
+        let (at, part) = match self.calls.get_mut(at) {
+            Some(Call::Acknowledge(call)) if call.count < CALL_ACKS => (at, call.add(acks)),
+            _ => {
+                let mut fresh = AckCall::default();
+                let part = fresh.add(acks);
+                self.calls.push(Call::Acknowledge(fresh));
+                (self.calls.len() - 1, part)
+            }
         };
-        if at == self.calls.len() {
-            self.calls.push(Call::Settlements(Settlements::default()));
-        }
-        self.open.settlements = Some(at);
-        self.floor.settlements = at;
-        let part = match self.calls.get_mut(at) {
-            Some(Call::Settlements(settlements)) => settlements.add(settle),
-            _ => Part::Done,
-        };
-        Place { call: at, part }
+        self.open.acks = Some(at);
+        self.first_usable.acks = at;
+        ReplyPlace { call: at, part }
     }
 
     pub(super) fn commands(self) -> impl Iterator<Item = Cmd> {
         let me = self.me;
         self.calls.into_iter().map(move |call| match call {
             Call::Single(call) => call,
-            Call::Messages(messages) => messages.call(me),
-            Call::Settlements(settlements) => settlements.call(me),
+            Call::Publish(call) => call.command(me),
+            Call::Acknowledge(call) => call.command(me),
         })
     }
 }
 
-/// Messages for one call.
+/// The messages of one call.
 #[derive(Default)]
-struct Messages<'a> {
-    may_be_lost: bool,
+struct PublishCall<'a> {
+    is_lossy: bool,
     batch: String,
+    single: Option<&'a SingleCall>,
     sessions: Vec<&'a ClientId>,
     /// Where a session stands among them, counted from one.
     places: HashMap<&'a ClientId, usize>,
-    appended: Vec<&'a BatchMessage>,
-    takers: usize,
+    messages: Vec<&'a PublishCommand>,
+    receivers: usize,
     packs: Vec<ReplicaBatch>,
     bytes: usize,
 }
 
-/// Messages for one replica.
+/// The messages for one replica.
 struct ReplicaBatch {
     to: ReplicaId,
     messages: Vec<u8>,
 }
 
-impl<'a> Messages<'a> {
-    fn add(&mut self, plain: &'a BatchMessage) -> Part {
-        self.bytes += plain.message.len();
-        let mut replicas = 0;
-        for replica in &plain.forwards {
+impl<'a> PublishCall<'a> {
+    fn add(&mut self, publish: &'a PublishCommand) -> ReplyPart {
+        self.bytes += publish.message.len();
+        let mut forwards = 0;
+        for replica in &publish.forwards {
             let at = self.packs.iter().position(|pack| pack.to == *replica).unwrap_or_else(|| {
                 self.packs.push(ReplicaBatch { to: *replica, messages: Vec::new() });
                 self.packs.len() - 1
             });
             let pack = &mut self.packs[at];
-            pack.messages.extend_from_slice(&plain.message);
-            replicas |= if at < REPLICAS_TOLD_APART { 1 << at } else { 0 };
+            pack.messages.extend_from_slice(&publish.message);
+            forwards |= if at < FORWARDS_TOLD_APART { 1 << at } else { 0 };
         }
-        let (first, takers) = (self.takers, plain.appends.len());
-        if takers > 0 {
-            for (client, options) in &plain.appends {
+        let (first, receivers) = (self.receivers, publish.appends.len());
+        if publish.single.is_some() {
+            // The reply is of this message alone, its directs included.
+            forwards = u64::MAX;
+        }
+        if receivers > 0 || publish.single.is_some() {
+            for (client, options) in &publish.appends {
                 self.bytes += options.len();
                 if !self.places.contains_key(client) {
                     self.sessions.push(client);
                     self.places.insert(client, self.sessions.len());
                 }
             }
-            self.appended.push(plain);
-            self.takers += takers;
+            self.messages.push(publish);
+            self.receivers += receivers;
         }
-        Part::Message { first, takers, replicas }
+        ReplyPart::Publish { first, receivers, forwards }
     }
 
-    fn call(self, me: &str) -> Cmd {
-        let mut call = script::PLAIN.call();
-        call.arg(me).arg(QUEUE_MESSAGES_MAX).arg(QUEUE_BYTES_MAX);
-        call.arg(INBOX_MAX).arg(INBOX_BYTES_MAX).arg(&self.batch).arg(u8::from(self.may_be_lost));
-        call.arg(self.sessions.len());
-        for client in &self.sessions {
-            call.arg(&***client);
+    fn command(self, me: &str) -> Cmd {
+        let mut named = vec![("replica", me), ("batch", &*self.batch)];
+        if self.is_lossy {
+            named.push(("lossy", "1"));
+        }
+        if let Some(single) = self.single {
+            named.push(("single", "1"));
+            named.extend(single.arguments.iter().map(|(name, value)| (*name, &**value)));
+        }
+        let mut call = script::PUBLISH_BATCH.call();
+        call.arg(named.len());
+        for (name, value) in named {
+            call.arg(name).arg(value);
         }
         call.arg(self.packs.len());
         for ReplicaBatch { to, messages } in &self.packs {
             call.arg(to.to_string()).arg(messages);
         }
-        call.arg(self.appended.len());
-        for BatchMessage { message, appends, .. } in &self.appended {
+        let directs = self.single.map_or(&[][..], |single| &single.directs);
+        call.arg(directs.len());
+        for (replica, client, options) in directs {
+            call.arg(replica.to_string()).arg(&**client).arg(options);
+        }
+        call.arg(self.sessions.len());
+        for client in &self.sessions {
+            call.arg(&***client);
+        }
+        call.arg(self.messages.len());
+        for PublishCommand { message, appends, .. } in &self.messages {
             call.arg(message).arg(appends.len());
             for (client, options) in appends {
                 call.arg(self.places.get(client).copied().unwrap_or(0)).arg(options);
@@ -243,39 +252,38 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Acknowledgements for one call.
+/// The acknowledgements of one call.
 #[derive(Default)]
-struct Settlements<'a> {
+struct AckCall<'a> {
     sessions: Vec<Vec<&'a AckBatch>>,
-    items: usize,
+    count: usize,
 }
 
-impl<'a> Settlements<'a> {
-    /// Those of one session in a row go together.
-    fn add(&mut self, settle: &'a AckBatch) -> Part {
-        self.items += settle.items.len() + 1;
+impl<'a> AckCall<'a> {
+    /// Consecutive ones of one session go together.
+    fn add(&mut self, acks: &'a AckBatch) -> ReplyPart {
+        self.count += acks.acknowledged.len() + acks.others.len() + 1;
         match self.sessions.last_mut() {
-            Some(last) if last.first().is_some_and(|first| first.holder == settle.holder) => last.push(settle),
-            _ => self.sessions.push(vec![settle]),
+            Some(last) if last.first().is_some_and(|first| first.holder == acks.holder) => last.push(acks),
+            _ => self.sessions.push(vec![acks]),
         }
-        Part::Settlement(self.sessions.len() - 1)
+        ReplyPart::Acknowledge(self.sessions.len() - 1)
     }
 
-    fn call(self, me: &str) -> Cmd {
-        let mut call = script::SETTLE.call();
+    fn command(self, me: &str) -> Cmd {
+        let mut call = script::ACKNOWLEDGE.call();
         call.arg(me);
-        for settles in &self.sessions {
-            let Some(first) = settles.first() else { continue };
-            let sent = settles.iter().map(|settle| settle.progress.sent).max().unwrap_or(0);
-            let over = settles.iter().map(|settle| settle.progress.over).max().unwrap_or(0);
+        for batches in &self.sessions {
+            let Some(first) = batches.first() else { continue };
+            let sent = batches.iter().map(|acks| acks.progress.sent).max().unwrap_or(0);
+            let over = batches.iter().map(|acks| acks.progress.over).max().unwrap_or(0);
             call.arg(&*first.holder.client).arg(first.holder.epoch).arg(sent).arg(over);
-            let items = || settles.iter().flat_map(|settle| &settle.items);
-            call.arg(items().filter(|(kind, _)| *kind == "a").count());
-            for (_, number) in items().filter(|(kind, _)| *kind == "a") {
+            call.arg(batches.iter().map(|acks| acks.acknowledged.len()).sum::<usize>());
+            for number in batches.iter().flat_map(|acks| &acks.acknowledged) {
                 call.arg(*number);
             }
-            call.arg(items().filter(|(kind, _)| *kind != "a").count());
-            for (kind, number) in items().filter(|(kind, _)| *kind != "a") {
+            call.arg(batches.iter().map(|acks| acks.others.len()).sum::<usize>());
+            for (kind, number) in batches.iter().flat_map(|acks| &acks.others) {
                 call.arg(*kind).arg(*number);
             }
         }
@@ -283,117 +291,128 @@ impl<'a> Settlements<'a> {
     }
 }
 
-/// What `publish.lua` and `plain.lua` answer when nothing was done, because an inbox has no room.
-const WITHOUT_ROOM: i64 = -3;
-
-impl Place {
-    /// What became of the errand; `None`: it was held back, because an inbox has no room.
-    pub(super) fn outcome(&self, answer: &Value) -> Option<StoreOutcome> {
-        let status = number_at(answer, 0).unwrap_or(-1);
+impl ReplyPlace {
+    /// The outcome of the command; `None`: an inbox without room held it back.
+    pub(super) fn outcome(&self, reply: Reply<'_>) -> Option<StoreOutcome> {
+        let status = reply.at(0).signed().unwrap_or(FENCED);
         Some(match self.part {
-            Part::Settlement(at) => done(number_at(answer, at).unwrap_or(-1)),
-            Part::Done => done(status),
-            Part::Change if status < 0 => StoreOutcome::Fenced,
-            Part::Change => {
-                let version = number_at(answer, 1).and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
-                StoreOutcome::Changed { existed: status == 1, version }
+            ReplyPart::Acknowledge(at) => committed(reply.at(at).signed().unwrap_or(FENCED)),
+            ReplyPart::Detach => committed(status),
+            ReplyPart::Change if status < 0 => StoreOutcome::Fenced,
+            ReplyPart::Change => {
+                StoreOutcome::Changed { existed: status == 1, version: reply.at(1).number().unwrap_or(0) }
             }
-            Part::Message { .. } | Part::Publication { .. } if status == WITHOUT_ROOM => return None,
-            Part::Message { first, takers, replicas } => message(answer, first, takers, replicas),
-            Part::Publication { appends } => publication(status, answer, appends),
+            ReplyPart::Publish { .. } if status == NO_ROOM => return None,
+            ReplyPart::Publish { first, receivers, forwards } => published(status, reply, first, receivers, forwards),
         })
     }
 }
 
-fn done(status: i64) -> StoreOutcome {
-    if status == 0 { StoreOutcome::Done } else { StoreOutcome::Fenced }
+fn committed(status: i64) -> StoreOutcome {
+    if status == DONE { StoreOutcome::Done } else { StoreOutcome::Fenced }
 }
 
-fn unsigned_at(answer: &Value, at: usize) -> Option<u64> {
-    number_at(answer, at).and_then(|number| u64::try_from(number).ok())
-}
-
-fn message(answer: &Value, first: usize, takers: usize, replicas: u64) -> StoreOutcome {
-    let skipped_replicas = u64::from((unsigned_at(answer, 1).unwrap_or(0) & replicas).count_ones());
-    let (mut refused, mut at) = (0, 2);
-    while let Some(taker) = unsigned_at(answer, at).and_then(|taker| usize::try_from(taker).ok()) {
-        refused += u64::from((first..first + takers).contains(&taker));
-        at += 1;
+fn published(status: i64, reply: Reply<'_>, first: usize, receivers: usize, forwards: u64) -> StoreOutcome {
+    match status {
+        FENCED => return StoreOutcome::Fenced,
+        REPEATED => return StoreOutcome::Published(Published { repeated: true, ..Published::default() }),
+        // The reply was lost: the queues say which numbers the message has.
+        DONE_BEFORE => {
+            let numbers = vec![Some(0); receivers];
+            return StoreOutcome::Published(Published { numbers, ..Published::default() });
+        }
+        _ => {}
     }
-    StoreOutcome::Published(Published { refused, skipped_replicas, ..Published::default() })
-}
-
-fn publication(status: i64, answer: &Value, appends: usize) -> StoreOutcome {
-    let skipped_replicas = unsigned_at(answer, 1).unwrap_or(0);
-    let numbers = match status {
-        -1 => return StoreOutcome::Fenced,
-        -2 => return StoreOutcome::Published(Published { repeated: true, ..Published::default() }),
-        // It happened before its answer was lost; the queues say with which numbers.
-        2 => vec![Some(0); appends],
-        _ => (0..appends).map(|at| unsigned_at(answer, 2 + at)).collect(),
-    };
-    StoreOutcome::Published(Published { numbers, not_retained: status == 1, skipped_replicas, ..Published::default() })
+    let skipped_replicas = u64::from((reply.at(1).number().unwrap_or(0) & forwards).count_ones());
+    let range = first as u64..(first + receivers) as u64;
+    let refused = reply.at(2).items().filter_map(Reply::number).filter(|receiver| range.contains(receiver)).count();
+    let numbers = reply.at(3).items().map(Reply::number).collect();
+    let not_retained = status == NOT_RETAINED;
+    let refused = refused as u64;
+    StoreOutcome::Published(Published { numbers, not_retained, refused, skipped_replicas, ..Published::default() })
 }
 
 #[cfg(test)]
 mod tests {
+    use redis::Value;
+
     use super::*;
     use crate::store::{Progress, SessionHolder};
 
-    fn plain(to: &str) -> StoreCommand {
+    fn publish(to: &str) -> StoreCommand {
         let (appends, forwards) = (vec![(to.into(), vec![0, 2, 1, 0])], vec![ReplicaId(7)]);
-        StoreCommand::Plain(BatchMessage { message: vec![0; 20], may_be_lost: false, appends, forwards })
+        StoreCommand::Publish(PublishCommand { message: vec![0; 20], is_lossy: false, appends, forwards, single: None })
     }
 
-    fn settle(client: &str, seq: u64) -> StoreCommand {
+    fn acknowledge(client: &str, seq: u64) -> StoreCommand {
         let holder = SessionHolder { client: client.into(), epoch: 1 };
-        StoreCommand::Settle(AckBatch { holder, progress: Progress { sent: seq, over: 0 }, items: vec![("a", seq)] })
+        let progress = Progress { sent: seq, over: 0 };
+        StoreCommand::Acknowledge(AckBatch { holder, progress, acknowledged: vec![seq], others: vec![] })
     }
 
-    /// The calls that each errand of each connection has a part in, and how many there are.
-    fn calls(jobs: &[Vec<StoreCommand>]) -> (Vec<Vec<usize>>, usize) {
-        let mut bundle = Bundle::new("me", "batch".to_owned());
-        let places = jobs.iter().map(|errands| {
-            bundle.next_job();
-            errands.iter().map(|errand| bundle.add(errand).call).collect()
+    /// The calls that the commands of each connection are in, and how many there are.
+    fn calls(connections: &[Vec<StoreCommand>]) -> (Vec<Vec<usize>>, usize) {
+        let mut batcher = Batcher::new("me", "batch".to_owned());
+        let places = connections.iter().map(|commands| {
+            batcher.next_connection();
+            commands.iter().map(|command| batcher.add(command).call).collect()
         });
         let places = places.collect();
-        (places, bundle.commands().count())
+        (places, batcher.commands().count())
     }
 
     #[test]
     fn many_share_few_calls() {
-        let jobs: Vec<_> = (0..40).map(|n| vec![plain("a"), settle(&n.to_string(), 1), plain("b")]).collect();
-        let (places, count) = calls(&jobs);
+        let connections: Vec<_> =
+            (0..40).map(|n| vec![publish("a"), acknowledge(&n.to_string(), 1), publish("b")]).collect();
+        let (places, count) = calls(&connections);
         assert_eq!(count, 2);
         assert!(places.iter().all(|places| *places == [0, 1, 0]));
     }
 
     #[test]
-    fn what_one_connection_wants_is_done_in_its_order() {
+    fn the_commands_of_one_connection_keep_their_order() {
         let single = || StoreCommand::Change(redis::cmd("PING"));
-        let jobs =
-            [vec![plain("a"), single(), plain("b"), settle("c", 1)], vec![plain("d")], vec![single(), settle("c", 2)]];
-        let (places, count) = calls(&jobs);
+        let connections = [
+            vec![publish("a"), single(), publish("b"), acknowledge("c", 1)],
+            vec![publish("d")],
+            vec![single(), acknowledge("c", 2)],
+        ];
+        let (places, count) = calls(&connections);
         assert_eq!(places, [vec![0, 1, 2, 3], vec![2], vec![4, 5]]);
         assert_eq!(count, 6);
     }
 
     #[test]
-    fn each_finds_its_own_answer() {
-        let answer = Value::Array([0, 2, 1, 4].map(Value::Int).to_vec());
-        let refused = |first, takers, replicas| {
-            let place = Place { call: 0, part: Part::Message { first, takers, replicas } };
-            match place.outcome(&answer) {
-                Some(StoreOutcome::Published(done)) => (done.refused, done.skipped_replicas),
+    fn a_message_with_a_dedup_key_has_a_call_of_its_own() {
+        let StoreCommand::Publish(mut guarded) = publish("b") else { panic!("no publication") };
+        guarded.single = Some(Box::new(SingleCall { arguments: vec![("dedup", "once".to_owned())], directs: vec![] }));
+        let connections = [vec![publish("a"), StoreCommand::Publish(guarded), publish("c")], vec![publish("d")]];
+        let (places, count) = calls(&connections);
+        assert_eq!((places, count), (vec![vec![0, 1, 2], vec![2]], 3));
+    }
+
+    #[test]
+    fn each_command_finds_its_own_reply() {
+        let list = |numbers: &[i64]| Value::Array(numbers.iter().copied().map(Value::Int).collect());
+        let reply = Value::Array(vec![Value::Int(0), Value::Int(2), list(&[1, 4]), list(&[])]);
+        let refused = |first, receivers, forwards| {
+            let place = ReplyPlace { call: 0, part: ReplyPart::Publish { first, receivers, forwards } };
+            match place.outcome(Reply(&reply)) {
+                Some(StoreOutcome::Published(published)) => (published.refused, published.skipped_replicas),
                 other => panic!("{other:?}"),
             }
         };
         assert_eq!((refused(0, 2, 1), refused(2, 2, 3), refused(0, 5, 2)), ((1, 0), (0, 1), (2, 1)));
-        let fenced = Value::Array(vec![Value::Int(0), Value::Int(-1)]);
-        let settled = |at| Place { call: 0, part: Part::Settlement(at) }.outcome(&fenced);
+        let reply = Value::Array(vec![Value::Int(1), Value::Int(0), list(&[1]), list(&[7, -1])]);
+        let part = ReplyPart::Publish { first: 0, receivers: 2, forwards: u64::MAX };
+        let expected =
+            Published { numbers: vec![Some(7), None], not_retained: true, refused: 1, ..Published::default() };
+        let outcome = ReplyPlace { call: 0, part }.outcome(Reply(&reply));
+        assert_eq!(outcome, Some(StoreOutcome::Published(expected)));
+        let fenced = list(&[0, FENCED]);
+        let settled = |at| ReplyPlace { call: 0, part: ReplyPart::Acknowledge(at) }.outcome(Reply(&fenced));
         assert_eq!((settled(0), settled(1)), (Some(StoreOutcome::Done), Some(StoreOutcome::Fenced)));
-        let held = Value::Array(vec![Value::Int(WITHOUT_ROOM)]);
-        assert_eq!(Place { call: 0, part: Part::Publication { appends: 1 } }.outcome(&held), None);
+        assert_eq!(ReplyPlace { call: 0, part }.outcome(Reply(&list(&[NO_ROOM]))), None);
     }
 }

@@ -1,42 +1,51 @@
--- What several scripts need; stands in front of each of them.
+-- Functions of several scripts; stands in front of each of them.
 -- Keys: s:{client} session, q:{client} its queue, r: received (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
 -- own:{replica} sessions held, in:{replica} inbox, inb: its bytes, lease:{replica}; chg the changes, ver their number,
--- ids all sessions with subscriptions, ret retained, will and due, exp; run the server's run that was met last, gen how
--- many there were.
-local P = 'wm2:'
+-- ids all sessions with subscriptions, ret retained messages, retb their bytes, will and due the wills and when they are
+-- due, exp when sessions expire, left orphaned messages of shared subscriptions; run the server's run that was met last,
+-- gen how many runs there were.
 
-local function change(...)
+-- Arguments by name: how many, then each name and value. Returns them and the place behind them.
+local function named_arguments()
+  local arguments, behind = {}, 2 + 2 * tonumber(ARGV[1])
+  for at = 2, behind - 1, 2 do arguments[ARGV[at]] = ARGV[at + 1] end
+  return arguments, behind
+end
+
+-- Numbers a change of the routes and tells every replica.
+local function record_change(...)
   local version = redis.call('INCR', P .. 'ver')
   redis.call('XADD', P .. 'chg', 'MAXLEN', '~', 100000, version .. '-0', ...)
   return version
 end
 
--- Whether there is room in the inbox of a replica, which is known to listen.
-local function has_room(replica, entries, bytes)
-  return redis.call('XLEN', P .. 'in:' .. replica) < entries
-    and tonumber(redis.call('GET', P .. 'inb:' .. replica) or '0') < bytes
+-- Whether there is room in the inbox of a replica, which is known to have a lease.
+local function has_room(replica)
+  return redis.call('XLEN', P .. 'in:' .. replica) < LIMITS.inbox_entries
+    and tonumber(redis.call('GET', P .. 'inb:' .. replica) or '0') < LIMITS.inbox_bytes
 end
 
--- Says something to a replica. What it says is counted by its bytes; the reader takes them away again.
-local function tell(replica, bytes, ...)
+-- Adds an entry to the inbox of a replica. Its bytes are counted until the replica has read it.
+local function notify(replica, bytes, ...)
   redis.call('XADD', P .. 'in:' .. replica, '*', ...)
   redis.call('INCRBY', P .. 'inb:' .. replica, bytes)
 end
 
--- Whether this replica holds the session under this epoch. (After a failover that forgot some, an epoch may come again,
--- but not to the same replica without its older connection having ended.)
-local function held(me, client, epoch)
+-- Whether this replica holds the session under this epoch. (After a failover that lost writes, an epoch may be given
+-- again, but not to the same replica before its older connection has ended.)
+local function is_held(me, client, epoch)
   local s = redis.call('HMGET', P .. 's:' .. client, 'epoch', 'owner')
   return s[1] == epoch and s[2] == me
 end
 
--- How often the server has begun anew, or another has taken its place.
+-- How often the server has restarted, or a failover has replaced it.
 local function generation()
   return redis.call('GET', P .. 'gen') or '0'
 end
 
--- What a member of a shared subscription has not acknowledged is left to the others: at QoS 2 only what was never sent.
-local function leave(client)
+-- Messages that a member of a shared subscription has not acknowledged go to other members: at QoS 2 only those that were
+-- never sent.
+local function release_shared(client)
   local shares = false
   for _, filter in ipairs(redis.call('HKEYS', P .. 'sub:' .. client)) do
     if string.sub(filter, 1, 7) == '$share/' then shares = true end
@@ -51,17 +60,18 @@ local function leave(client)
   end
 end
 
-local function forget(client, origin)
-  leave(client)
+-- Deletes a session and its subscriptions.
+local function delete_session(client, origin)
+  release_shared(client)
   redis.call('DEL', P .. 's:' .. client, P .. 'q:' .. client, P .. 'r:' .. client, P .. 'i:' .. client, P .. 'sub:' .. client)
   redis.call('ZREM', P .. 'exp', client)
   if redis.call('SREM', P .. 'ids', client) == 1 then
-    return change('t', 'g', 'c', client, 'o', origin)
+    return record_change('t', 'g', 'c', client, 'o', origin)
   end
 end
 
--- epoch:delay:message
-local function testament(client)
+-- A will is stored as epoch:delay:message.
+local function stored_will(client)
   local will = redis.call('HGET', P .. 'will', client)
   if not will then return nil end
   local epoch, delay, at = string.match(will, '^(%d+):(%d+):()')
@@ -69,21 +79,23 @@ local function testament(client)
   return epoch, tonumber(delay), string.sub(will, at)
 end
 
+-- A session without a connection: it ends now (rest_until -1) or expires later; its will is dropped (base -1) or due
+-- after its delay, counted from base.
 local function detach(client, epoch, owner, rest_until, base, origin)
   redis.call('SREM', P .. 'own:' .. owner, client)
   local ends = nil
   if rest_until == -1 then
-    forget(client, origin)
+    delete_session(client, origin)
     ends = base
   else
     redis.call('HSET', P .. 's:' .. client, 'owner', '', 'lasting', 1)
     redis.call('ZADD', P .. 'exp', rest_until, client)
     if redis.call('SISMEMBER', P .. 'ids', client) == 1 then
-      change('t', 'm', 'c', client, 'w', '', 'l', 1, 'o', origin)
+      record_change('t', 'm', 'c', client, 'w', '', 'l', 1, 'o', origin)
     end
     ends = rest_until
   end
-  local will_epoch, delay = testament(client)
+  local will_epoch, delay = stored_will(client)
   if will_epoch == epoch then
     if base == -1 then
       redis.call('HDEL', P .. 'will', client)

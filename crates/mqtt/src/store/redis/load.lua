@@ -1,8 +1,8 @@
--- The queue of a session after a number. As long as there is more than was asked for, whoever holds the session knows that
--- it is behind and has to be told nothing.
+-- Messages in the queue of a session after a number. While there are more than were asked for, the holder knows that it is
+-- behind and is not woken.
 -- ARGV: replica, client, epoch, after, count
 local me, client, epoch, count = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
-if not held(me, client, epoch) then return {} end
+if not is_held(me, client, epoch) then return {} end
 local from = '(' .. ARGV[4] .. '-18446744073709551615'
 local found = redis.call('XRANGE', P .. 'q:' .. client, from, '+', 'COUNT', count)
 local woken, length = #found < count and 0 or 1, redis.call('XLEN', P .. 'q:' .. client)

@@ -1,11 +1,11 @@
-//! The store in Redis: for any number of replicas. Every operation is within one call of a script, which others may share
-//! (a [`bundle`]), so that it happens wholly or not at all; all of a replica's commands share one [`mod@line`], and one
-//! blocking read brings it what others have to say.
+//! The store in Redis: for any number of replicas. Every operation is within one call of a script, which operations of
+//! other connections may share (a [`batcher`]), so that it happens wholly or not at all; all commands of a replica share
+//! one [`pipeline`], and one blocking read ([`notifications`]) brings what other replicas write for it.
 //!
-//! One master at a time (found by the sentinels, if there are any): the scripts make up keys, so Redis Cluster is not
-//! for them. After a failover or a restart the numbers in Redis may be behind those that connections have seen:
-//! whoever notices another run of the server joins anew and lets its clients resume from what Redis has, and what they
-//! acknowledged before is not believed: sessions are held under a generation that every new run raises (`run.lua`).
+//! One master at a time (found by the sentinels, if there are any): the scripts make up keys, so Redis Cluster cannot
+//! serve them. After a failover or a restart the numbers in Redis may be behind those that connections have seen: a
+//! replica that finds another run of the server joins anew and lets its clients resume from what Redis has. Their older
+//! acknowledgements are refused: a session is held under a generation, which every new run raises (`generation.lua`).
 
 mod address;
 mod batcher;
@@ -35,31 +35,30 @@ use crate::limits::{LEASE, REAP_COUNT};
 use crate::message::{ReplicaId, UnixMs};
 use command::StoreCommand;
 use notifications::NotificationReader;
-use pipeline::RedisPipeline;
-use reply::Values;
-use request::{Answered, Payload};
+use pipeline::{RedisPipeline, backoff};
+use reply::Reply;
+use request::PendingCommand;
 
-/// What all keys begin with; `common.lua` says the same. It changes with the form of what is stored: builds that would not
-/// understand each other do not meet.
+/// Prefix of all keys. It changes with the stored form, so that builds with different forms do not share keys.
 const PREFIX: &str = "wm2:";
 
-/// Between two looks whether an inbox has room: at first, and at most.
+/// Pauses between two tries while an inbox has no room: the first and the longest.
 const ROOM_WAIT_MIN: Duration = Duration::from_millis(10);
 const ROOM_WAIT_MAX: Duration = Duration::from_millis(250);
 
-/// A replica's handle.
+/// The store as one replica uses it.
 pub(crate) struct RedisStore {
     me: ReplicaId,
-    /// `me` as it stands in Redis.
+    /// `me` in the form that Redis has.
     name: String,
     pipeline: RedisPipeline,
     reader: Mutex<NotificationReader>,
-    /// For the tokens of publications.
+    /// Counts the tokens of publications.
     tokens: AtomicU64,
 }
 
 impl RedisStore {
-    /// A new replica's handle; it connects when it is used.
+    /// For a new replica; it connects when it is first used.
     pub(crate) fn new(address: RedisAddress, durability: Durability) -> Arc<Self> {
         let me = ReplicaId::draw();
         Arc::new(Self {
@@ -72,42 +71,50 @@ impl RedisStore {
     }
 
     async fn read_snapshot(&self) -> Result<RoutingSnapshot, StoreError> {
-        let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
-        let mut begin = vec![redis::cmd("GET"), redis::cmd("SMEMBERS"), redis::cmd("HVALS")];
-        for (command, key) in begin.iter_mut().zip(["ver", "ids", "ret"]) {
-            command.arg(format!("{PREFIX}{key}"));
-        }
-        let mut known = redis::cmd("SADD");
-        known.arg(format!("{PREFIX}replicas")).arg(&self.name);
+        let key = |name: &str| format!("{PREFIX}{name}");
         let mut lease = redis::cmd("SET");
-        lease.arg(format!("{PREFIX}lease:{}", self.name)).arg(1).arg("PX").arg(lease_ms);
-        // Known first, so that whatever changes after the picture is heard.
-        let mut commands = vec![lease, known];
-        commands.append(&mut begin);
-        let mut values = Values::new(self.pipeline.query(commands).await?).skip(2);
-        let version = values.number().unwrap_or(0);
-        let clients = values.texts();
-        let retained = values.list().filter_map(|value| stored_form::read_message(value.bytes()?)).collect();
+        lease.arg(key("lease:") + &self.name).arg(1).arg("PX").arg(lease_ms());
+        let mut known = redis::cmd("SADD");
+        known.arg(key("replicas")).arg(&self.name);
+        let (mut version, mut clients, mut retained) = (redis::cmd("GET"), redis::cmd("SMEMBERS"), redis::cmd("HVALS"));
+        version.arg(key("ver"));
+        clients.arg(key("ids"));
+        retained.arg(key("ret"));
+        // Known first, so that changes after the snapshot reach the inbox.
+        let replies = self.pipeline.query([lease, known, version, clients, retained]).await?;
+        let [_, _, version, clients, retained] = replies.each_ref().map(Reply);
+        let retained = retained.items().filter_map(|value| stored_form::read_message(value.bytes()?)).collect();
+        let version = version.number().unwrap_or(0);
+        let clients: Vec<&str> = clients.items().filter_map(Reply::text).collect();
         let mut sessions = Vec::with_capacity(clients.len());
-        for some in clients.chunks(REAP_COUNT) {
-            let mut commands = Vec::with_capacity(some.len() * 2);
-            for client in some {
+        for clients in clients.chunks(REAP_COUNT) {
+            let mut pipeline = Vec::with_capacity(clients.len() * 2);
+            for client in clients {
                 let mut state = redis::cmd("HMGET");
                 state.arg(format!("{PREFIX}s:{client}")).arg("owner").arg("lasting");
                 let mut subscriptions = redis::cmd("HGETALL");
                 subscriptions.arg(format!("{PREFIX}sub:{client}"));
-                commands.extend([state, subscriptions]);
+                pipeline.extend([state, subscriptions]);
             }
-            let mut values = Values::new(self.pipeline.query(commands).await?);
-            sessions.extend(some.iter().filter_map(|client| reply::session_picture(client, &mut values)));
+            let replies = self.pipeline.query_all(pipeline).await?;
+            let pairs = clients.iter().zip(replies.chunks_exact(2));
+            sessions.extend(pairs.filter_map(|(client, pair)| match pair {
+                [state, granted] => reply::routed_session(client, Reply(state), Reply(granted)),
+                _ => None,
+            }));
         }
         Ok(RoutingSnapshot { version, sessions, retained })
     }
 
-    /// Asks a script, once.
-    async fn call(&self, command: redis::Cmd) -> Result<Values, StoreError> {
-        Ok(Values::new(self.pipeline.query(vec![command]).await?))
+    /// Calls a script.
+    async fn call(&self, command: redis::Cmd) -> Result<redis::Value, StoreError> {
+        let [reply] = self.pipeline.query([command]).await?;
+        Ok(reply)
     }
+}
+
+fn lease_ms() -> u64 {
+    u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Store for RedisStore {
@@ -117,13 +124,11 @@ impl Store for RedisStore {
 
     fn join(&self, _: UnixMs) -> StoreFuture<'_, RoutingSnapshot> {
         Box::pin(async move {
-            // What was said to this replica before it knew anything is of no use; and what is said from now on must
-            // not be missed.
+            // Entries from before the snapshot are of no use; those from now on must not be missed.
             let mut reader = self.reader.lock().await;
-            let inbox = format!("{PREFIX}in:{}", self.name);
-            let mut forget = redis::cmd("DEL");
-            forget.arg(&inbox).arg(format!("{PREFIX}inb:{}", self.name));
-            self.pipeline.query(vec![forget]).await?;
+            let mut clear = redis::cmd("DEL");
+            clear.arg(format!("{PREFIX}in:{}", self.name)).arg(format!("{PREFIX}inb:{}", self.name));
+            self.pipeline.query([clear]).await?;
             let snapshot = self.read_snapshot().await?;
             reader.start_after(snapshot.version);
             Ok(snapshot)
@@ -139,7 +144,7 @@ impl Store for RedisStore {
 
     fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, ClaimedSession> {
         Box::pin(async move {
-            let mut call = script::TAKE.call();
+            let mut call = script::CLAIM.call();
             let will = claim.will.as_ref().map_or_else(Vec::new, |will| {
                 let mut text = format!("{}:", will.delay_s).into_bytes();
                 text.extend(stored_form::write_message(&will.message));
@@ -147,45 +152,42 @@ impl Store for RedisStore {
             });
             call.arg(&self.name).arg(&*claim.client).arg(u8::from(claim.clean_start));
             call.arg(claim.expiry_s).arg(claim.now_ms).arg(will);
-            let mut answer = self.call(call).await?.next_list();
+            let reply = self.call(call).await?;
+            let reply = Reply(&reply);
+            let number = |place| reply.at(place).number().unwrap_or(0);
+            let mut received: Vec<u64> = reply.at(8).items().filter_map(Reply::number).collect();
+            received.sort_unstable();
+            let packet_id = |id: Reply<'_>| u16::try_from(id.number()?).ok();
             Ok(ClaimedSession {
-                epoch: answer.number().unwrap_or(0),
-                version: answer.number().unwrap_or(0),
-                present: answer.number() == Some(1),
-                last: answer.number().unwrap_or(0),
-                sent: answer.number().unwrap_or(0),
-                will: {
-                    let message = answer.bytes();
-                    let there = answer.number() == Some(1);
-                    message.filter(|_| there).and_then(stored_form::read_message)
-                },
-                subscriptions: reply::subscriptions(&mut answer.next_list()),
-                received: {
-                    let mut received = answer.next_list().numbers();
-                    received.sort_unstable();
-                    received
-                },
-                inbound: answer.next_list().numbers().into_iter().filter_map(|id| u16::try_from(id).ok()).collect(),
+                epoch: number(0),
+                version: number(1),
+                present: number(2) == 1,
+                last: number(3),
+                sent: number(4),
+                will: reply.at(5).bytes().filter(|_| number(6) == 1).and_then(stored_form::read_message),
+                subscriptions: reply::subscriptions(reply.at(7)),
+                received,
+                inbound: reply.at(9).items().filter_map(packet_id).collect(),
             })
         })
     }
 
     fn commit(&self, batch: Vec<StoreOp>) -> StoreFuture<'_, Vec<StoreOutcome>> {
         let token = || format!("{}-{}", self.name, self.tokens.fetch_add(1, Ordering::Relaxed));
-        let errands = batch.into_iter().map(|op| StoreCommand::of(op, &self.name, token)).collect();
+        let command = |op| PendingCommand::new(StoreCommand::new(op, &self.name, token));
+        let commands = batch.into_iter().map(command).collect();
         Box::pin(async move {
-            let Answered { mut outcomes, mut held, .. } = self.pipeline.submit(Payload::Outcomes(errands)).await?;
-            let mut pause = ROOM_WAIT_MIN;
-            while !held.is_empty() {
-                tracing::debug!(count = held.len(), "an inbox has no room; publications wait");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(ROOM_WAIT_MAX);
-                let again = self.pipeline.submit(Payload::OutcomesApart(held)).await?;
-                let waiting = outcomes.iter_mut().filter(|outcome| outcome.is_none());
-                waiting.zip(again.outcomes).for_each(|(slot, outcome)| *slot = outcome);
-                held = again.held;
+            let mut commands = self.pipeline.commit(commands, false).await?;
+            let mut pauses = backoff(ROOM_WAIT_MIN, ROOM_WAIT_MAX);
+            loop {
+                let waiting = commands.iter().filter(|pending| pending.outcome.is_none()).count();
+                if waiting == 0 {
+                    return Ok(commands.into_iter().filter_map(|pending| pending.outcome).collect());
+                }
+                tracing::debug!(waiting, "an inbox has no room; publications wait");
+                tokio::time::sleep(pauses.next().unwrap_or(ROOM_WAIT_MAX)).await;
+                commands = self.pipeline.commit(commands, true).await?;
             }
-            Ok(outcomes.into_iter().flatten().collect())
         })
     }
 
@@ -193,23 +195,22 @@ impl Store for RedisStore {
         Box::pin(async move {
             let mut call = script::LOAD.call();
             call.arg(&self.name).arg(&*holder.client).arg(holder.epoch).arg(after).arg(count);
-            let entries = self.call(call).await?.next_list();
-            Ok(entries.filter_map(reply::queued).collect())
+            let entries = self.call(call).await?;
+            Ok(Reply(&entries).items().filter_map(reply::queued).collect())
         })
     }
 
     fn sweep(&self, now_ms: UnixMs) -> StoreFuture<'_, DueWork> {
         Box::pin(async move {
-            let lease_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
             let mut call = script::SWEEP.call();
-            call.arg(&self.name).arg(now_ms).arg(lease_ms).arg(REAP_COUNT);
-            let mut answer = self.call(call).await?.next_list();
-            if answer.signed() != Some(0) {
+            call.arg(&self.name).arg(now_ms).arg(lease_ms()).arg(REAP_COUNT);
+            let reply = self.call(call).await?;
+            let reply = Reply(&reply);
+            if reply.at(0).signed() != Some(reply::DONE) {
                 self.reader.lock().await.invalidate();
                 return Err(StoreError::LeaseLost(self.me));
             }
-            let wills = reply::due_wills(&mut answer.next_list());
-            Ok(DueWork { wills, orphaned: reply::left(answer.next_list()) })
+            Ok(DueWork { wills: reply::due_wills(reply.at(1)), orphaned: reply::orphaned(reply.at(2)) })
         })
     }
 
@@ -219,12 +220,12 @@ impl Store for RedisStore {
             lease.arg(format!("{PREFIX}lease:{}", self.name));
             let mut inbox = redis::cmd("DEL");
             inbox.arg(format!("{PREFIX}in:{}", self.name)).arg(format!("{PREFIX}inb:{}", self.name));
-            self.pipeline.query(vec![lease, inbox]).await?;
+            self.pipeline.query([lease, inbox]).await?;
             Ok(())
         })
     }
 
     fn is_available(&self) -> bool {
-        self.pipeline.is_well()
+        self.pipeline.is_available()
     }
 }

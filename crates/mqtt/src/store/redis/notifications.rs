@@ -1,7 +1,6 @@
-//! What others have to say: one blocking read of two streams, the changes and this replica's inbox.
+//! Notices of other replicas: one blocking read of two streams, the route changes and this replica's inbox.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -10,12 +9,12 @@ use redis::streams::{StreamId, StreamReadReply};
 use redis::{RedisResult, Value};
 
 use super::address::RedisAddress;
-use super::reply::replica;
+use super::reply::{Reply, replica};
 use super::{PREFIX, script, stored_form};
-use crate::message::ReplicaId;
+use crate::message::{ClientId, ReplicaId};
 use crate::store::{Notice, RouteChange, RouteEvent, SessionState, StoreError};
 
-/// How long Redis waits for something to say, in milliseconds.
+/// How long a read blocks without an entry, in milliseconds.
 const BLOCK_MS: u64 = 1000;
 /// Entries read at a time; each may be a pack of messages.
 const COUNT: usize = 256;
@@ -24,17 +23,17 @@ const ANSWER_WAIT: Duration = Duration::from_secs(4);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The receiving end.
+/// The reader of both streams.
 pub(super) struct NotificationReader {
     address: RedisAddress,
     connection: Option<MultiplexedConnection>,
-    /// Which run of the server the numbers below are of; none before the first.
+    /// The run of the server that the numbers below are of; none before the first connection.
     run: Option<String>,
-    /// The last change heard of; none: everything has to be read anew.
+    /// The last change that was read; none: a new snapshot is needed.
     version: Option<u64>,
     /// The last entry of the inbox that was read.
     inbox_at: String,
-    /// Whether entries that were read are still there, and the bytes of their messages.
+    /// Entries that were read are not trimmed yet, and the bytes of their messages.
     untrimmed: bool,
     untrimmed_bytes: usize,
 }
@@ -52,25 +51,25 @@ impl NotificationReader {
         }
     }
 
-    /// Hears what comes after a picture.
+    /// Reads the entries after a snapshot.
     pub(super) fn start_after(&mut self, version: u64) {
         self.version = Some(version);
         BEGINNING.clone_into(&mut self.inbox_at);
         (self.untrimmed, self.untrimmed_bytes) = (false, 0);
     }
 
-    /// Nothing that comes makes sense before there is a new picture.
+    /// Entries are of no use before there is a new snapshot.
     pub(super) fn invalidate(&mut self) {
         self.version = None;
     }
 
-    /// Waits for what others have to say.
+    /// Waits for notices. It may return none, so that a sweep or a join can lock the reader.
     pub(super) async fn wait(&mut self, me: ReplicaId, name: &str) -> Result<Vec<Notice>, StoreError> {
         loop {
             let Some(version) = self.version else { return Err(StoreError::LeaseLost(me)) };
             match self.read(name, version).await {
                 Ok(None) => {}
-                // Entered again by another path, for instance a sweep that found the lease gone.
+                // Invalidated meanwhile.
                 Ok(Some(_)) if self.version.is_none() => {}
                 Ok(Some(reply)) => {
                     let notices = self.notices(me, reply);
@@ -84,7 +83,7 @@ impl NotificationReader {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
-            // Others may want the ear.
+            // A sweep or a join may wait for the lock.
             if self.version.is_some() {
                 return Ok(Vec::new());
             }
@@ -97,7 +96,7 @@ impl NotificationReader {
             None => {
                 let (connection, run) = self.address.connect(ANSWER_WAIT).await?;
                 if self.run.replace(run.clone()).is_some_and(|before| before != run) {
-                    // Another server, or this one has begun anew: its numbers may be behind.
+                    // Another server, or a restarted one: its numbers may be behind.
                     self.version = None;
                     self.connection = Some(connection);
                     return Ok(None);
@@ -107,8 +106,8 @@ impl NotificationReader {
         };
         let mut pipeline = redis::pipe();
         if self.untrimmed {
-            // With the next read, so that nothing that was heard waits for it.
-            let mut trim = script::HEARD.call();
+            // With the next read, so that no notice waits for it.
+            let mut trim = script::TRIM_INBOX.call();
             trim.arg(name).arg(behind(&self.inbox_at)).arg(self.untrimmed_bytes);
             pipeline.add_command(trim).ignore();
         }
@@ -123,13 +122,13 @@ impl NotificationReader {
     }
 
     fn notices(&mut self, me: ReplicaId, reply: StreamReadReply) -> Vec<Notice> {
-        let mut heard = Vec::new();
+        let mut notices = Vec::new();
         for stream in reply.keys {
             let is_changes = stream.key == format!("{PREFIX}chg");
             for StreamId { id, map, .. } in stream.ids {
                 if !is_changes {
                     self.untrimmed_bytes += counted_bytes(&map);
-                    note(map, &mut heard);
+                    read_entry(&map, &mut notices);
                     self.inbox_at = id;
                     self.untrimmed = true;
                     continue;
@@ -137,20 +136,20 @@ impl NotificationReader {
                 let number = id.split('-').next().and_then(|number| number.parse().ok());
                 let (Some(number), Some(known)) = (number, self.version) else { continue };
                 if number != known + 1 {
-                    tracing::warn!(number, known, "changes are missing; reading everything anew");
+                    tracing::warn!(number, known, "route changes are missing; reading a new snapshot");
                     self.version = None;
-                    return heard;
+                    return notices;
                 }
                 self.version = Some(number);
-                let own = text(&map, "o").and_then(|name| replica(&name)) == Some(me);
-                if let Some(what) = change(&map)
+                let own = field(&map, "o").text().and_then(replica) == Some(me);
+                if let Some(what) = route_event(&map)
                     && (!own || matches!(what, RouteEvent::Retained(_)))
                 {
-                    heard.push(Notice::Changed(RouteChange { version: number, what }));
+                    notices.push(Notice::Changed(RouteChange { version: number, what }));
                 }
             }
         }
-        heard
+        notices
     }
 }
 
@@ -162,79 +161,65 @@ fn behind(id: &str) -> String {
     id.split_once('-').and_then(next).unwrap_or_else(|| id.to_owned())
 }
 
-/// What `tell` in `common.lua` counts.
+/// The bytes that `notify` in `common.lua` counts.
 fn counted_bytes(fields: &Fields) -> usize {
-    let length = |name| match fields.get(name) {
-        Some(Value::BulkString(bytes)) => bytes.len(),
-        _ => 0,
-    };
-    length("m") + length("n")
+    ["m", "n"].iter().filter_map(|name| field(fields, name).bytes()).map(<[u8]>::len).sum()
 }
 
 type Fields = HashMap<String, Value>;
 
-fn bytes(fields: &Fields, name: &str) -> Option<Vec<u8>> {
-    match fields.get(name)? {
-        Value::BulkString(bytes) => Some(bytes.clone()),
-        Value::SimpleString(text) => Some(text.clone().into_bytes()),
-        Value::Int(number) => Some(number.to_string().into_bytes()),
-        _ => None,
+fn field<'a>(fields: &'a Fields, name: &str) -> Reply<'a> {
+    Reply(fields.get(name).unwrap_or(&Value::Nil))
+}
+
+fn client(fields: &Fields) -> Option<ClientId> {
+    field(fields, "c").text().map(ClientId::from)
+}
+
+/// Adds the notices of an inbox entry: `p` a pack of messages, `n` numbered messages, `f` a message for one connection,
+/// `w` a queue has more, `k` another connection has claimed the session.
+fn read_entry(fields: &Fields, notices: &mut Vec<Notice>) {
+    let message = field(fields, "m").bytes().unwrap_or_default();
+    match field(fields, "k").text() {
+        Some("p") => {
+            let pack = stored_form::unpack(message).into_iter();
+            notices.extend(pack.map(|message| Notice::Forwarded { message, to: None }));
+        }
+        Some("n") => {
+            let sessions = field(fields, "n").bytes().unwrap_or_default();
+            let numbered = stored_form::read_numbered(&stored_form::unpack(message), sessions);
+            notices.extend(numbered.into_iter().map(Notice::Numbered));
+        }
+        Some("f") => {
+            let options = field(fields, "h").bytes().and_then(stored_form::read_options);
+            let to = client(fields).zip(options);
+            notices.extend(stored_form::read_message(message).map(|message| Notice::Forwarded { message, to }));
+        }
+        Some("w") => notices.extend(client(fields).map(Notice::Wake)),
+        Some("k") => {
+            let kicked = client(fields).zip(field(fields, "e").number());
+            notices.extend(kicked.map(|(client, epoch)| Notice::Kick { client, epoch }));
+        }
+        _ => {}
     }
 }
 
-fn text(fields: &Fields, name: &str) -> Option<String> {
-    String::from_utf8(bytes(fields, name)?).ok()
-}
-
-/// Adds what an entry of the inbox says.
-fn note(mut fields: Fields, heard: &mut Vec<Notice>) {
-    let kind = text(&fields, "k");
-    let pack = match (kind.as_deref(), fields.remove("m")) {
-        (Some("p" | "n"), Some(Value::BulkString(pack))) => stored_form::unpack(pack),
-        (_, other) => {
-            fields.extend(other.map(|value| ("m".to_owned(), value)));
-            heard.extend(notice(&fields));
-            return;
-        }
-    };
-    match fields.get("n") {
-        Some(Value::BulkString(sessions)) => {
-            heard.extend(stored_form::read_numbered(&pack, sessions).into_iter().map(Notice::Numbered));
-        }
-        _ => heard.extend(pack.into_iter().map(|message| Notice::Forwarded { message, to: None })),
-    }
-}
-
-fn notice(fields: &Fields) -> Option<Notice> {
-    let client = || text(fields, "c").map(Arc::<str>::from);
-    match text(fields, "k")?.as_str() {
-        "f" => {
-            let message = stored_form::read_message(bytes(fields, "m")?)?;
-            let options = bytes(fields, "h").and_then(|options| stored_form::read_options(&options));
-            Some(Notice::Forwarded { message, to: client().zip(options) })
-        }
-        "w" => Some(Notice::Wake(client()?)),
-        "k" => Some(Notice::Kick { client: client()?, epoch: text(fields, "e")?.parse().ok()? }),
-        _ => None,
-    }
-}
-
-fn change(fields: &Fields) -> Option<RouteEvent> {
-    let client = || text(fields, "c").map(Arc::<str>::from);
-    let filter = || text(fields, "f").map(ByteString::from);
+fn route_event(fields: &Fields) -> Option<RouteEvent> {
+    let client = || client(fields);
+    let filter = || field(fields, "f").text().map(ByteString::from);
     let state = || SessionState {
-        owner: text(fields, "w").and_then(|name| replica(&name)),
-        lasting: text(fields, "l").as_deref() == Some("1"),
+        owner: field(fields, "w").text().and_then(replica),
+        lasting: field(fields, "l").number() == Some(1),
     };
-    Some(match text(fields, "t")?.as_str() {
+    Some(match field(fields, "t").text()? {
         "s" => {
-            let granted = stored_form::read_granted(&bytes(fields, "g")?)?;
+            let granted = stored_form::read_granted(field(fields, "g").bytes()?)?;
             RouteEvent::Subscribed { client: client()?, state: state(), filter: filter()?, granted }
         }
         "u" => RouteEvent::Unsubscribed { client: client()?, filter: filter()? },
         "m" => RouteEvent::Moved { client: client()?, state: state() },
         "g" => RouteEvent::Gone { client: client()? },
-        "r" => RouteEvent::Retained(stored_form::read_message(bytes(fields, "m")?)?),
+        "r" => RouteEvent::Retained(stored_form::read_message(field(fields, "m").bytes()?)?),
         _ => return None,
     })
 }

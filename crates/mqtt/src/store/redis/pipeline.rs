@@ -1,14 +1,15 @@
-//! The line to Redis: what all connections want goes out together in one pipeline, and the next one goes when it has been
-//! answered. So a batch is as large as the load makes it, and waiting for a replica costs one command a pipeline.
+//! The pipeline to Redis: the commands of all connections go out together, and the next pipeline goes when it has been
+//! answered. So a batch is as large as the load makes it, and waiting for a replica of Redis costs one command a pipeline.
 //!
-//! What must stay true: a job is answered only when Redis has carried out all of it (and, if asked for, a replica has it);
-//! until then it is tried again, in its order, for as long as somebody waits for it. Nothing grows while Redis is away:
-//! each connection has at most one job.
+//! What must stay true: a request is answered only when Redis has carried out all of it (and, if asked for, a replica has
+//! it); until then it is retried, in its order, for as long as its requester waits. Nothing grows while Redis is away:
+//! each connection has at most one request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult, Value};
 use tokio::sync::mpsc;
@@ -16,25 +17,25 @@ use tokio::time::Instant;
 
 use super::PREFIX;
 use super::address::RedisAddress;
-use super::batcher::Bundle;
-use super::request::{Answered, Payload, PipelineResult, StoreRequest, answer};
+use super::batcher::Batcher;
+use super::request::{Payload, PendingCommand, PipelineResult, RawCommand, StoreRequest, finish_requests};
 use crate::store::StoreError;
 
-/// Jobs that wait for the line.
-const JOBS_MAX: usize = 1024;
-/// What one pipeline is to do, about.
-const ERRANDS_A_PIPELINE: usize = 1024;
+/// Requests that wait for the pipeline.
+const REQUESTS_MAX: usize = 1024;
+/// Commands in one pipeline, about.
+const COMMANDS_A_PIPELINE: usize = 1024;
 /// How long a pipeline may take before the connection is given up.
-const ANSWER_WAIT: Duration = Duration::from_secs(3);
+const REPLY_WAIT: Duration = Duration::from_secs(3);
 /// How long Redis waits for a replica before it is asked again, in milliseconds.
 const REPLICA_WAIT_MS: u64 = 500;
-/// Between tries: at first, and at most.
+/// Pauses between retries: the first and the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// For so long after an inbox had no room connections are kept apart, so that only those who have something for it wait.
+/// For so long after an inbox had no room connections share no calls, so that only those with a message for it wait.
 const APART: Duration = Duration::from_secs(1);
 
-/// When a batch counts as kept.
+/// When a batch counts as committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Durability {
     /// Redis has it. A failover may lose what its replica had not yet received: milliseconds, mostly.
@@ -44,96 +45,121 @@ pub enum Durability {
     Replicated,
 }
 
-/// The near end of the line.
+/// Pauses that double from `first` to `longest`, without end.
+pub(super) fn backoff(first: Duration, longest: Duration) -> ExponentialBackoff {
+    ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest).without_max_times().build()
+}
+
+/// The handle that connections use.
 #[derive(Clone, Debug)]
 pub(super) struct RedisPipeline {
-    jobs: mpsc::Sender<StoreRequest>,
-    is_well: Arc<AtomicBool>,
+    requests: mpsc::Sender<StoreRequest>,
+    is_available: Arc<AtomicBool>,
 }
 
 impl RedisPipeline {
-    /// Opens a line; it connects when there is something to say.
+    /// Starts the task of the pipeline; it connects for the first request.
     pub(super) fn open(address: RedisAddress, name: String, durability: Durability) -> Self {
-        let (jobs, waiting) = mpsc::channel(JOBS_MAX);
-        let is_well = Arc::new(AtomicBool::new(true));
-        let far = PipelineTask {
+        let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
+        let is_available = Arc::new(AtomicBool::new(true));
+        let task = PipelineTask {
             address,
             name,
             durability,
-            is_well: Arc::clone(&is_well),
+            is_available: Arc::clone(&is_available),
             connection: None,
-            pause: PAUSE_MIN,
+            pauses: backoff(PAUSE_MIN, PAUSE_MAX),
             apart_until: None,
             batches: 0,
         };
-        tokio::spawn(far.run(waiting));
-        Self { jobs, is_well }
+        tokio::spawn(task.run(waiting));
+        Self { requests, is_available }
     }
 
-    /// Has commands carried out.
-    pub(super) async fn query(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
-        Ok(self.submit(Payload::Values(commands)).await?.values)
+    /// Sends Redis commands; returns their replies.
+    pub(super) async fn query<const N: usize>(&self, commands: [Cmd; N]) -> Result<[Value; N], StoreError> {
+        self.query_all(commands.into()).await?.try_into().map_err(|_| StoreError::Shut)
     }
 
-    /// Has something carried out.
-    pub(super) async fn submit(&self, want: Payload) -> Result<Answered, StoreError> {
-        let (job, answered) = StoreRequest::new(want);
-        self.jobs.send(job).await.map_err(|_| StoreError::Shut)?;
+    /// As [`RedisPipeline::query`], for any number of commands.
+    pub(super) async fn query_all(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
+        let commands = commands.into_iter().map(RawCommand::new).collect();
+        match self.submit(Payload::Raw(commands), false).await? {
+            Payload::Raw(commands) => Ok(commands.into_iter().map(|raw| raw.reply).collect()),
+            Payload::Commands(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Carries out the commands that have no outcome yet; those that an inbox holds back still have none. `is_apart`: in
+    /// no call with other connections' commands.
+    pub(super) async fn commit(
+        &self,
+        commands: Vec<PendingCommand>,
+        is_apart: bool,
+    ) -> Result<Vec<PendingCommand>, StoreError> {
+        match self.submit(Payload::Commands(commands), is_apart).await? {
+            Payload::Commands(commands) => Ok(commands),
+            Payload::Raw(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn submit(&self, payload: Payload, is_apart: bool) -> Result<Payload, StoreError> {
+        let (request, answered) = StoreRequest::new(payload, is_apart);
+        self.requests.send(request).await.map_err(|_| StoreError::Shut)?;
         answered.await.map_err(|_| StoreError::Shut)?
     }
 
-    pub(super) fn is_well(&self) -> bool {
-        self.is_well.load(Ordering::Relaxed)
+    pub(super) fn is_available(&self) -> bool {
+        self.is_available.load(Ordering::Relaxed)
     }
 }
 
-/// The far end.
+/// The task that owns the connection to Redis.
 struct PipelineTask {
     address: RedisAddress,
-    /// Of this replica.
+    /// Of this replica of the broker.
     name: String,
     durability: Durability,
-    is_well: Arc<AtomicBool>,
+    is_available: Arc<AtomicBool>,
     connection: Option<MultiplexedConnection>,
-    pause: Duration,
+    pauses: ExponentialBackoff,
     apart_until: Option<Instant>,
-    /// For their names.
+    /// Counted for their names.
     batches: u64,
 }
 
 impl PipelineTask {
     async fn run(mut self, mut waiting: mpsc::Receiver<StoreRequest>) {
-        let mut jobs: Vec<StoreRequest> = Vec::new();
+        let mut requests: Vec<StoreRequest> = Vec::new();
         loop {
-            if jobs.is_empty() {
-                let Some(job) = waiting.recv().await else { return };
-                jobs.push(job);
+            if requests.is_empty() {
+                let Some(request) = waiting.recv().await else { return };
+                requests.push(request);
             }
-            let mut count: usize = jobs.iter().map(StoreRequest::len).sum();
-            while count < ERRANDS_A_PIPELINE
-                && let Ok(job) = waiting.try_recv()
+            let mut count: usize = requests.iter().map(StoreRequest::len).sum();
+            while count < COMMANDS_A_PIPELINE
+                && let Ok(request) = waiting.try_recv()
             {
-                count += job.len();
-                jobs.push(job);
+                count += request.len();
+                requests.push(request);
             }
-            // Nobody waits any more for what was given up.
-            jobs.retain(|job| !job.is_given_up());
-            if jobs.is_empty() {
+            requests.retain(|request| !request.is_cancelled());
+            if requests.is_empty() {
                 continue;
             }
-            let pipeline = self.pipeline(&mut jobs);
+            let pipeline = self.pipeline(&mut requests);
             match self.send(&pipeline).await {
                 Ok(values) => {
-                    let PipelineResult { again, is_in_trouble, has_held_back } = answer(jobs, values);
+                    let PipelineResult { retries, has_failed, has_held_back } = finish_requests(requests, values);
                     if has_held_back {
                         self.apart_until = Some(Instant::now() + APART);
                     }
-                    jobs = again;
-                    if is_in_trouble { self.fail().await } else { self.recover() }
+                    requests = retries;
+                    if has_failed { self.fail().await } else { self.recover() }
                 }
                 Err(error) => {
-                    if self.is_well.load(Ordering::Relaxed) {
-                        tracing::warn!(%error, "Redis does not answer; trying again");
+                    if self.is_available.load(Ordering::Relaxed) {
+                        tracing::warn!(%error, "Redis does not answer; retrying");
                     }
                     self.fail().await;
                 }
@@ -141,28 +167,28 @@ impl PipelineTask {
         }
     }
 
-    /// All that is wanted.
-    fn pipeline(&mut self, jobs: &mut [StoreRequest]) -> Pipeline {
+    /// The commands of all requests.
+    fn pipeline(&mut self, requests: &mut [StoreRequest]) -> Pipeline {
         self.apart_until = self.apart_until.filter(|until| Instant::now() < *until);
         let (name, batches, all_apart) = (&self.name, &mut self.batches, self.apart_until.is_some());
         let mut batch = || {
             *batches += 1;
             format!("{name}-{batches}")
         };
-        let mut bundle = Bundle::new(name, batch());
-        for job in jobs {
-            let is_apart = all_apart || job.is_apart;
+        let mut batcher = Batcher::new(name, batch());
+        for request in requests {
+            let is_apart = all_apart || request.is_apart;
             if is_apart {
-                bundle.set_apart(batch());
+                batcher.set_apart(batch());
             }
-            job.join(&mut bundle);
+            request.add_to(&mut batcher);
             if is_apart {
-                bundle.set_apart(batch());
+                batcher.set_apart(batch());
             }
         }
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
-        bundle.commands().for_each(|command| {
+        batcher.commands().for_each(|command| {
             pipeline.add_command(command);
         });
         if self.durability == Durability::Replicated {
@@ -172,24 +198,23 @@ impl PipelineTask {
     }
 
     fn recover(&mut self) {
-        self.pause = PAUSE_MIN;
-        if !self.is_well.swap(true, Ordering::Relaxed) {
+        self.pauses = backoff(PAUSE_MIN, PAUSE_MAX);
+        if !self.is_available.swap(true, Ordering::Relaxed) {
             tracing::info!("Redis answers again");
         }
     }
 
     async fn fail(&mut self) {
         self.connection = None;
-        self.is_well.store(false, Ordering::Relaxed);
-        tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        self.is_available.store(false, Ordering::Relaxed);
+        tokio::time::sleep(self.pauses.next().unwrap_or(PAUSE_MAX)).await;
     }
 
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let mut connection = self.address.connect(ANSWER_WAIT).await?.0;
+        let mut connection = self.address.connect(REPLY_WAIT).await?.0;
         if self.durability == Durability::Replicated {
-            // WAIT waits for what was written on its own connection. What a connection before this one wrote, and found
-            // no answer to, is behind this.
+            // WAIT waits for the writes of its own connection. This write comes after those of an earlier connection whose
+            // replies were lost.
             redis::cmd("INCR").arg(format!("{PREFIX}lines")).exec_async(&mut connection).await?;
         }
         Ok(connection)
@@ -203,11 +228,11 @@ impl PipelineTask {
         };
         let mut answers: Vec<RedisResult<Value>> = pipeline.query_async(&mut connection).await?;
         if self.durability == Durability::Replicated {
-            let mut heard = answers.pop().unwrap_or(Ok(Value::Nil))?;
-            // Done, but not yet kept by two: nobody is told before it is.
-            while !matches!(heard, Value::Int(1..)) {
-                self.is_well.store(false, Ordering::Relaxed);
-                heard = redis::cmd("WAIT").arg(1).arg(REPLICA_WAIT_MS).query_async(&mut connection).await?;
+            let mut replicated = answers.pop().unwrap_or(Ok(Value::Nil))?;
+            // Carried out, but not replicated yet: no request is answered before it is.
+            while !matches!(replicated, Value::Int(1..)) {
+                self.is_available.store(false, Ordering::Relaxed);
+                replicated = redis::cmd("WAIT").arg(1).arg(REPLICA_WAIT_MS).query_async(&mut connection).await?;
             }
         }
         self.connection = Some(connection);

@@ -1,168 +1,195 @@
-//! What one connection waits for: what it wants, where in a pipeline that stands, and its answer.
+//! The commands of one connection on their way through the pipeline: each with the place of its reply and its outcome.
 
 use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::sync::oneshot;
 
-use super::batcher::{Bundle, Place};
+use super::batcher::{Batcher, ReplyPlace};
 use super::command::StoreCommand;
+use super::reply::Reply;
 use crate::store::{StoreError, StoreOutcome};
 
-/// What one connection wants done.
+/// The commands of one connection, and where they go once they are answered.
 #[derive(Debug)]
 pub(super) struct StoreRequest {
-    want: Payload,
-    /// Where the answers will be, of the pipeline that is under way.
-    places: Vec<Place>,
-    /// Whether it goes in no call with what others want: something there was refused.
+    payload: Payload,
+    /// Shares no call with other requests: one of them may be refused.
     pub(super) is_apart: bool,
-    answer: oneshot::Sender<Result<Answered, StoreError>>,
+    reply_to: oneshot::Sender<Result<Payload, StoreError>>,
 }
 
 #[derive(Debug)]
 pub(super) enum Payload {
-    Values(Vec<Cmd>),
-    Outcomes(Vec<StoreCommand>),
-    /// The same, in no call with what others want.
-    OutcomesApart(Vec<StoreCommand>),
+    Raw(Vec<RawCommand>),
+    Commands(Vec<PendingCommand>),
 }
 
-/// What became of a job.
-#[derive(Debug, Default)]
-pub(super) struct Answered {
-    /// One for each command.
-    pub(super) values: Vec<Value>,
-    /// One for each errand; `None` for those held back.
-    pub(super) outcomes: Vec<Option<StoreOutcome>>,
-    /// Those that an inbox without room held back, in their order.
-    pub(super) held: Vec<StoreCommand>,
+/// A Redis command as it is, and its reply.
+#[derive(Debug)]
+pub(super) struct RawCommand {
+    command: Cmd,
+    call: usize,
+    pub(super) reply: Value,
+}
+
+/// A command with the place of its reply in the pipeline under way, and its outcome once there is one.
+#[derive(Debug)]
+pub(super) struct PendingCommand {
+    command: StoreCommand,
+    place: Option<ReplyPlace>,
+    /// `None`: not carried out yet.
+    pub(super) outcome: Option<StoreOutcome>,
+}
+
+impl RawCommand {
+    pub(super) fn new(command: Cmd) -> Self {
+        Self { command, call: 0, reply: Value::Nil }
+    }
+}
+
+impl PendingCommand {
+    pub(super) fn new(command: StoreCommand) -> Self {
+        Self { command, place: None, outcome: None }
+    }
 }
 
 impl StoreRequest {
-    /// With the end where the answer will be.
-    pub(super) fn new(want: Payload) -> (Self, oneshot::Receiver<Result<Answered, StoreError>>) {
-        let (answer, answered) = oneshot::channel();
-        let is_apart = matches!(want, Payload::OutcomesApart(_));
-        (Self { want, places: Vec::new(), is_apart, answer }, answered)
+    /// With the receiver of the answered commands.
+    pub(super) fn new(payload: Payload, is_apart: bool) -> (Self, oneshot::Receiver<Result<Payload, StoreError>>) {
+        let (reply_to, answered) = oneshot::channel();
+        (Self { payload, is_apart, reply_to }, answered)
     }
 
     pub(super) fn len(&self) -> usize {
-        match &self.want {
-            Payload::Values(commands) => commands.len(),
-            Payload::Outcomes(errands) | Payload::OutcomesApart(errands) => errands.len(),
+        match &self.payload {
+            Payload::Raw(commands) => commands.len(),
+            Payload::Commands(commands) => commands.len(),
         }
     }
 
-    pub(super) fn is_given_up(&self) -> bool {
-        self.answer.is_closed()
+    /// Whether the requester has stopped waiting.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.reply_to.is_closed()
     }
 
-    /// Adds what it wants to a bundle.
-    pub(super) fn join<'a>(&'a mut self, bundle: &mut Bundle<'a>) {
-        bundle.next_job();
-        self.places = match &self.want {
-            Payload::Values(commands) => commands.iter().map(|command| bundle.command(command)).collect(),
-            Payload::Outcomes(errands) | Payload::OutcomesApart(errands) => {
-                errands.iter().map(|errand| bundle.add(errand)).collect()
+    /// Adds the commands that have no outcome yet.
+    pub(super) fn add_to<'a>(&'a mut self, batcher: &mut Batcher<'a>) {
+        batcher.next_connection();
+        match &mut self.payload {
+            Payload::Raw(commands) => {
+                for raw in commands {
+                    raw.call = batcher.add_single(raw.command.clone());
+                }
             }
-        };
-    }
-
-    /// Why it was not carried out, if it was not; `users`: how many jobs have a part in each call.
-    fn trouble(&self, values: &[RedisResult<Value>], users: &[usize]) -> Option<Failure> {
-        let mut refused = None;
-        for place in &self.places {
-            match values.get(place.call) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) if !is_passing(error) => refused = Some(place.call),
-                _ => return Some(Failure::Passing),
-            }
-        }
-        refused.map(|call| if users.get(call) == Some(&1) { Failure::Refused(call) } else { Failure::NotAlone })
-    }
-
-    /// Answers it: everything was carried out or held back. Says whether something was held back.
-    fn finish(self, values: &mut [RedisResult<Value>]) -> bool {
-        let mut answered = Answered::default();
-        match self.want {
-            Payload::Values(_) => {
-                let calls = self.places.iter().map(|place| place.call);
-                let taken =
-                    calls.map(|call| values.get_mut(call).map(|value| std::mem::replace(value, Ok(Value::Nil))));
-                answered.values = taken.map(|value| value.and_then(Result::ok).unwrap_or(Value::Nil)).collect();
-            }
-            Payload::Outcomes(errands) | Payload::OutcomesApart(errands) => {
-                for (errand, place) in errands.into_iter().zip(&self.places) {
-                    let value = values.get(place.call).and_then(|value| value.as_ref().ok());
-                    let outcome = place.outcome(value.unwrap_or(&Value::Nil));
-                    if outcome.is_none() {
-                        answered.held.push(errand);
-                    }
-                    answered.outcomes.push(outcome);
+            Payload::Commands(commands) => {
+                for PendingCommand { command, place, outcome } in commands {
+                    *place = outcome.is_none().then(|| batcher.add(command));
                 }
             }
         }
-        let held_back = !answered.held.is_empty();
-        let _ = self.answer.send(Ok(answered));
-        held_back
+    }
+
+    /// The calls that the commands are in.
+    fn calls(&self) -> Vec<usize> {
+        match &self.payload {
+            Payload::Raw(commands) => commands.iter().map(|raw| raw.call).collect(),
+            Payload::Commands(commands) => {
+                commands.iter().filter_map(|pending| pending.place.map(|place| place.call)).collect()
+            }
+        }
+    }
+
+    /// Why the request was not carried out, if it was not; `users`: how many requests have a part in each call.
+    fn failure(&self, replies: &[RedisResult<Value>], users: &[usize]) -> Option<Failure> {
+        let mut refused = None;
+        for call in self.calls() {
+            match replies.get(call) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) if !is_transient(error) => refused = Some(call),
+                _ => return Some(Failure::Transient),
+            }
+        }
+        refused.map(|call| if users.get(call) == Some(&1) { Failure::Refused(call) } else { Failure::Shared })
+    }
+
+    /// Answers a request that was carried out. Returns whether an inbox without room held a command back.
+    fn finish(mut self, replies: &mut [RedisResult<Value>]) -> bool {
+        let mut is_held_back = false;
+        match &mut self.payload {
+            Payload::Raw(commands) => {
+                for raw in commands {
+                    let reply = replies.get_mut(raw.call).map(|reply| std::mem::replace(reply, Ok(Value::Nil)));
+                    raw.reply = reply.and_then(Result::ok).unwrap_or(Value::Nil);
+                }
+            }
+            Payload::Commands(commands) => {
+                for PendingCommand { place, outcome, .. } in commands {
+                    let Some(place) = place else { continue };
+                    let reply = replies.get(place.call).and_then(|reply| reply.as_ref().ok());
+                    *outcome = place.outcome(Reply(reply.unwrap_or(&Value::Nil)));
+                    is_held_back |= outcome.is_none();
+                }
+            }
+        }
+        let _ = self.reply_to.send(Ok(self.payload));
+        is_held_back
     }
 }
 
-/// Why a job was not carried out.
+/// Why a request was not carried out.
 enum Failure {
-    /// Trying again may help.
-    Passing,
-    /// A call that others have a part in was refused: whose fault it is will show when it is tried alone.
-    NotAlone,
+    /// A retry may help.
+    Transient,
+    /// A call that other requests share was refused: which one is at fault shows when each is retried alone.
+    Shared,
     /// Its own call was refused.
     Refused(usize),
 }
 
-/// What became of a pipeline.
+/// The result of a pipeline.
 #[derive(Debug, Default)]
 pub(super) struct PipelineResult {
-    /// Jobs that have to be tried again.
-    pub(super) again: Vec<StoreRequest>,
-    /// Whether because of what may pass.
-    pub(super) is_in_trouble: bool,
-    /// Whether an inbox had no room.
+    pub(super) retries: Vec<StoreRequest>,
+    /// A reply was a transient failure.
+    pub(super) has_failed: bool,
+    /// An inbox had no room.
     pub(super) has_held_back: bool,
 }
 
-/// Answers the jobs that were carried out; gives back those that have to be tried again.
-pub(super) fn answer(jobs: Vec<StoreRequest>, mut values: Vec<RedisResult<Value>>) -> PipelineResult {
-    let users = users(&jobs, values.len());
-    let mut round = PipelineResult::default();
-    for mut job in jobs {
-        match job.trouble(&values, &users) {
-            None => round.has_held_back |= job.finish(&mut values),
-            Some(Failure::Passing) => {
-                round.is_in_trouble = true;
-                round.again.push(job);
+/// Answers the requests that were carried out; gives back those to retry.
+pub(super) fn finish_requests(requests: Vec<StoreRequest>, mut replies: Vec<RedisResult<Value>>) -> PipelineResult {
+    let users = users(&requests, replies.len());
+    let mut result = PipelineResult::default();
+    for mut request in requests {
+        match request.failure(&replies, &users) {
+            None => result.has_held_back |= request.finish(&mut replies),
+            Some(Failure::Transient) => {
+                result.has_failed = true;
+                result.retries.push(request);
             }
-            Some(Failure::NotAlone) => {
-                job.is_apart = true;
-                round.again.push(job);
+            Some(Failure::Shared) => {
+                request.is_apart = true;
+                result.retries.push(request);
             }
             Some(Failure::Refused(call)) => {
-                let value = values.get_mut(call).map(|value| std::mem::replace(value, Ok(Value::Nil)));
-                let Some(Err(error)) = value else { continue };
-                tracing::error!(%error, "Redis refuses");
-                let _ = job.answer.send(Err(StoreError::Refused(Box::new(error))));
+                let reply = replies.get_mut(call).map(|reply| std::mem::replace(reply, Ok(Value::Nil)));
+                let Some(Err(error)) = reply else { continue };
+                tracing::error!(%error, "Redis refuses a command");
+                let _ = request.reply_to.send(Err(StoreError::Refused(Box::new(error))));
             }
         }
     }
-    round
+    result
 }
 
-/// How many jobs have a part in each call.
-fn users(jobs: &[StoreRequest], calls: usize) -> Vec<usize> {
-    let (mut users, mut last) = (vec![0; calls], vec![usize::MAX; calls]);
-    for (number, job) in jobs.iter().enumerate() {
-        for place in &job.places {
-            if let (Some(users), Some(last)) = (users.get_mut(place.call), last.get_mut(place.call))
-                && *last != number
-            {
-                *last = number;
+/// How many requests have a part in each call.
+fn users(requests: &[StoreRequest], calls: usize) -> Vec<usize> {
+    let mut users = vec![0; calls];
+    for request in requests {
+        let mut used = request.calls();
+        used.sort_unstable();
+        used.dedup();
+        for call in used {
+            if let Some(users) = users.get_mut(call) {
                 *users += 1;
             }
         }
@@ -170,14 +197,14 @@ fn users(jobs: &[StoreRequest], calls: usize) -> Vec<usize> {
     users
 }
 
-/// Whether trying again may help: the server is not the master any more, is loading, has no replica or no memory, or
-/// does not know the scripts yet.
-fn is_passing(error: &RedisError) -> bool {
+/// Whether a retry may help: the server is not the master any more, is loading, has no replica or no memory, or does not
+/// know the scripts yet.
+fn is_transient(error: &RedisError) -> bool {
     if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
         return true;
     }
     let text = error.to_string();
-    const PASSING: [&str; 9] =
+    const TRANSIENT: [&str; 9] =
         ["READONLY", "LOADING", "NOREPLICAS", "OOM", "NOSCRIPT", "MASTERDOWN", "TRYAGAIN", "BUSY", "UNBLOCKED"];
-    PASSING.iter().any(|code| error.code() == Some(code) || text.contains(code))
+    TRANSIENT.iter().any(|code| error.code() == Some(code) || text.contains(code))
 }

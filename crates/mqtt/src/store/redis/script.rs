@@ -1,43 +1,58 @@
-//! The scripts: each is one indivisible step of the store.
+//! The scripts: each is one indivisible step of the store. In front of each stand the prefix of all keys, the limits and
+//! the statuses of replies, so that Rust and Lua have them from one place, and `common.lua`.
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
+
+use super::PREFIX;
+use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED};
+use crate::limits::{
+    INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX,
+};
 
 macro_rules! scripts {
     ($($name:ident = $file:literal),* $(,)?) => {
         $(pub(super) static $name: LazyLock<NamedScript> =
             LazyLock::new(|| NamedScript::new(concat!(include_str!("common.lua"), include_str!($file))));)*
 
-        /// Every script's text.
+        /// The text of every script.
         pub(super) fn all() -> impl Iterator<Item = &'static str> {
-            [$($name.text),*].into_iter()
+            [$($name.text.as_str()),*].into_iter()
         }
     };
 }
 
 scripts! {
-    TAKE = "take.lua",
-    PUBLISH = "publish.lua",
-    PLAIN = "plain.lua",
+    CLAIM = "claim.lua",
+    PUBLISH_BATCH = "publish_batch.lua",
     SUBSCRIBE = "subscribe.lua",
-    SETTLE = "settle.lua",
+    ACKNOWLEDGE = "acknowledge.lua",
     DETACH = "detach.lua",
     LOAD = "load.lua",
-    HEARD = "heard.lua",
+    TRIM_INBOX = "trim_inbox.lua",
     SWEEP = "sweep.lua",
-    RUN = "run.lua",
+    GENERATION = "generation.lua",
 }
 
-/// A script and the name under which Redis knows it.
+/// A script and the hash under which Redis has it.
 pub(super) struct NamedScript {
-    text: &'static str,
+    text: String,
     hash: String,
 }
 
 impl NamedScript {
-    fn new(text: &'static str) -> Self {
-        Self { text, hash: Script::new(text).get_hash().to_owned() }
+    fn new(body: &str) -> Self {
+        let text = format!(
+            "local P = '{PREFIX}'\n\
+             local LIMITS = {{ queue_messages = {QUEUE_MESSAGES_MAX}, queue_bytes = {QUEUE_BYTES_MAX}, \
+             inbox_entries = {INBOX_MAX}, inbox_bytes = {INBOX_BYTES_MAX}, \
+             retained_messages = {RETAINED_MAX}, retained_bytes = {RETAINED_BYTES_MAX} }}\n\
+             local DONE, NOT_RETAINED, DONE_BEFORE = {DONE}, {NOT_RETAINED}, {DONE_BEFORE}\n\
+             local FENCED, REPEATED, NO_ROOM = {FENCED}, {REPEATED}, {NO_ROOM}\n{body}"
+        );
+        let hash = Script::new(&text).get_hash().to_owned();
+        Self { text, hash }
     }
 
     /// A call without keys: all of them are on one server.

@@ -1,18 +1,18 @@
-//! How values are written in Redis. A message is an MQTT 5 PUBLISH behind a short head, read back by the strict decoder:
-//! what a database holds is as foreign as what a socket brings.
+//! The stored form of values. A message is an MQTT 5 PUBLISH behind a short header, read back by the strict decoder: the
+//! content of a database is trusted no more than that of a socket.
 
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use crate::codec::{Decoder, Delivery, Packet, Publish, Qos, RetainHandling, SubscriptionOptions, Version};
 use crate::message::{ClientId, Message};
 use crate::router::GrantedSubscription;
 use crate::store::{DeliveryOptions, NumberedMessages, SessionHolder};
 
-/// The form of a stored message; others are not read.
+/// The form of a stored message; no other form is read.
 const FORM: u8 = 2;
-/// Its length stands before it, so that messages can stand one behind the other; `publish.lua` knows.
+/// Its length stands before it, so that messages can stand one behind the other; `common.lua` knows.
 const LENGTH_BYTES: usize = 4;
 /// No expiry.
 const NEVER: u64 = u64::MAX;
@@ -37,44 +37,38 @@ pub(super) fn write_message(message: &Message) -> Vec<u8> {
         properties: message.properties.clone(),
         payload: message.payload.clone(),
     };
-    // It came in through the same codec, so it goes out again.
+    // Every message came through the same codec, so that it can be encoded.
     let _ = publish.encode(Version::V5, u32::MAX, &mut out);
     let length = u32::try_from(out.len() - LENGTH_BYTES).unwrap_or(u32::MAX);
     out[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
     out.into()
 }
 
-/// The messages of a pack: written ones, one behind the other; up to the first that is none.
-pub(super) fn unpack(pack: Vec<u8>) -> Vec<Arc<Message>> {
-    let mut pack = Bytes::from(pack);
+/// The messages of a pack, one behind the other, up to the first that cannot be read.
+pub(super) fn unpack(mut pack: &[u8]) -> Vec<Arc<Message>> {
     std::iter::from_fn(|| read(&mut pack)).collect()
 }
 
-/// `None`: it is no message that this version wrote.
-pub(super) fn read_message(bytes: Vec<u8>) -> Option<Arc<Message>> {
-    let mut bytes = Bytes::from(bytes);
+/// `None`: not a message in the present form.
+pub(super) fn read_message(mut bytes: &[u8]) -> Option<Arc<Message>> {
     read(&mut bytes).filter(|_| bytes.is_empty())
 }
 
-/// The message shares nothing with what it is read from.
-fn read(pack: &mut Bytes) -> Option<Arc<Message>> {
+/// The message shares no memory with the bytes.
+fn read(pack: &mut &[u8]) -> Option<Arc<Message>> {
     let length = usize::try_from(pack.try_get_u32().ok()?).ok()?;
-    if pack.remaining() < length {
-        return None;
-    }
-    let mut bytes = pack.split_to(length);
+    let (mut bytes, behind) = pack.split_at_checked(length)?;
+    *pack = behind;
     if bytes.remaining() < 12 || bytes.get_u8() != FORM {
         return None;
     }
     let flags = bytes.get_u8();
     let expires = bytes.get_u64();
     let length = usize::from(bytes.get_u16());
-    if bytes.remaining() < length {
-        return None;
-    }
-    let publisher: ClientId = std::str::from_utf8(&bytes.split_to(length)).ok()?.into();
+    let (publisher, bytes) = bytes.split_at_checked(length)?;
+    let publisher: ClientId = std::str::from_utf8(publisher).ok()?.into();
     let mut decoder = Decoder::client(Version::V5, u32::MAX);
-    let Ok(Some(Packet::Publish(publish))) = decoder.decode(&mut BytesMut::from(&bytes[..])) else { return None };
+    let Ok(Some(Packet::Publish(publish))) = decoder.decode(&mut BytesMut::from(bytes)) else { return None };
     Some(Arc::new(Message {
         topic: publish.topic,
         payload: publish.payload,
@@ -123,7 +117,7 @@ fn split_options(bytes: &[u8]) -> Option<(DeliveryOptions, &[u8])> {
     Some((DeliveryOptions { qos: Qos::new(*qos)?, retain: flags & 1 != 0, ids, share }, behind))
 }
 
-/// What sessions of a replica were given: messages of a pack, by their places in it. Up to the first that is none.
+/// Messages that sessions of a replica were given, by their places in a pack; up to the first that cannot be read.
 pub(super) fn read_numbered(pack: &[Arc<Message>], mut sessions: &[u8]) -> Vec<NumberedMessages> {
     let mut found = Vec::new();
     while let Some((one, rest)) = split_numbered(pack, sessions) {
@@ -133,7 +127,7 @@ pub(super) fn read_numbered(pack: &[Arc<Message>], mut sessions: &[u8]) -> Vec<N
     found
 }
 
-/// As `plain.lua` writes it.
+/// As `publish_batch.lua` writes it.
 fn split_numbered<'a>(pack: &[Arc<Message>], bytes: &'a [u8]) -> Option<(NumberedMessages, &'a [u8])> {
     let (epoch, bytes) = bytes.split_first_chunk()?;
     let (first, bytes) = bytes.split_first_chunk()?;
@@ -208,9 +202,9 @@ mod tests {
                 },
                 ..Message::new(&topic, payload, Qos::AtMostOnce).unwrap()
             };
-            assert_eq!(*read_message(write_message(&message)).unwrap(), message);
+            assert_eq!(*read_message(&write_message(&message)).unwrap(), message);
             let several = [write_message(&message), write_message(&message)].concat();
-            assert_eq!(unpack(several).iter().filter(|one| ***one == message).count(), 2);
+            assert_eq!(unpack(&several).iter().filter(|one| ***one == message).count(), 2);
             let options = DeliveryOptions { qos: Qos::new(qos).unwrap(), retain, ids, share: share.map(Arc::from) };
             assert_eq!(read_options(&write_options(&options)), Some(options.clone()));
             let pack = [Arc::new(message)];
@@ -230,12 +224,12 @@ mod tests {
         fn nothing_that_is_read_panics(bytes: Vec<u8>) {
             let _ = read_options(&bytes);
             let _ = read_granted(&bytes);
-            let _ = unpack(bytes.clone());
+            let _ = unpack(&bytes);
             let _ = read_numbered(&[], &bytes);
             let mut framed = u32::try_from(bytes.len() + 1).unwrap().to_be_bytes().to_vec();
             framed.push(FORM);
             framed.extend_from_slice(&bytes);
-            let _ = read_message(framed);
+            let _ = read_message(&framed);
         }
     }
 }

@@ -1,15 +1,15 @@
--- A subscription begins, or ends where there is nothing granted.
+-- Adds a subscription, or removes it where nothing is granted.
 -- ARGV: replica, client, epoch, filter, granted or nothing
 local me, client, epoch, filter, granted = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-if not held(me, client, epoch) then return { -1 } end
+if not is_held(me, client, epoch) then return { FENCED } end
 local key = P .. 'sub:' .. client
 if granted == '' then
   local existed = redis.call('HDEL', key, filter)
   if redis.call('EXISTS', key) == 0 then redis.call('SREM', P .. 'ids', client) end
-  return { existed, change('t', 'u', 'c', client, 'f', filter, 'o', me) }
+  return { existed, record_change('t', 'u', 'c', client, 'f', filter, 'o', me) }
 end
 local existed = redis.call('HEXISTS', key, filter)
 redis.call('HSET', key, filter, granted)
 redis.call('SADD', P .. 'ids', client)
 local lasting = redis.call('HGET', P .. 's:' .. client, 'lasting')
-return { existed, change('t', 's', 'c', client, 'f', filter, 'g', granted, 'w', me, 'l', lasting, 'o', me) }
+return { existed, record_change('t', 's', 'c', client, 'f', filter, 'g', granted, 'w', me, 'l', lasting, 'o', me) }

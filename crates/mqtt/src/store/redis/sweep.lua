@@ -1,15 +1,15 @@
--- Renews a lease, lets go what dead replicas held and what has expired, and finds wills that are due and messages that
--- members of shared subscriptions left.
+-- Renews a lease, detaches the sessions of dead replicas, deletes expired ones, and finds wills that are due and orphaned
+-- messages of shared subscriptions.
 -- ARGV: replica, now, lease in milliseconds, at most
 local me, now, lease, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-if redis.call('SISMEMBER', P .. 'replicas', me) == 0 then return { -1 } end
+if redis.call('SISMEMBER', P .. 'replicas', me) == 0 then return { FENCED } end
 redis.call('SET', P .. 'lease:' .. me, 1, 'PX', lease)
 for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
   if redis.call('EXISTS', P .. 'lease:' .. replica) == 0 then
     for _, client in ipairs(redis.call('SRANDMEMBER', P .. 'own:' .. replica, most)) do
       local s = redis.call('HMGET', P .. 's:' .. client, 'epoch', 'owner', 'lasting', 'expiry', 'seq')
       if s[2] == replica then
-        -- It cannot say any more how far it came.
+        -- The dead replica has not reported what it sent: all may have been sent.
         if s[5] then redis.call('HSET', P .. 's:' .. client, 'sent', s[5]) end
         local rest = -1
         if s[3] == '1' then rest = now + tonumber(s[4]) * 1000 end
@@ -25,11 +25,11 @@ for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
   end
 end
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, most)) do
-  if redis.call('HGET', P .. 's:' .. client, 'owner') == '' then forget(client, '') else redis.call('ZREM', P .. 'exp', client) end
+  if redis.call('HGET', P .. 's:' .. client, 'owner') == '' then delete_session(client, '') else redis.call('ZREM', P .. 'exp', client) end
 end
 local due = {}
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, most)) do
-  local epoch, _, message = testament(client)
+  local epoch, _, message = stored_will(client)
   if epoch then
     due[#due + 1] = client
     due[#due + 1] = epoch
@@ -38,4 +38,4 @@ for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LI
     redis.call('ZREM', P .. 'due', client)
   end
 end
-return { 0, due, redis.call('XRANGE', P .. 'left', '-', '+', 'COUNT', most) }
+return { DONE, due, redis.call('XRANGE', P .. 'left', '-', '+', 'COUNT', most) }

@@ -1,4 +1,4 @@
--- A replica becomes the holder of a session.
+-- Makes a replica the holder of a session.
 -- ARGV: replica, client, clean, expiry in seconds, now, will (delay:message) or nothing
 local me, client, clean, expiry, now, will = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local key = P .. 's:' .. client
@@ -13,7 +13,7 @@ if there and s[2] and s[2] ~= '' then
   end
 end
 local last_will = false
-local will_epoch, delay, message = testament(client)
+local will_epoch, delay, message = stored_will(client)
 if will_epoch then
   local due = redis.call('ZSCORE', P .. 'due', client)
   if ends or (due and tonumber(due) <= now) or (not due and delay == 0) then last_will = message end
@@ -23,9 +23,9 @@ end
 if will ~= '' then redis.call('HSET', P .. 'will', client, epoch .. ':' .. will) end
 local version = tonumber(redis.call('GET', P .. 'ver') or '0')
 if ends then
-  -- A connection that is taken from has not said how far it came.
+  -- An older connection has not reported what it sent: all may have been sent.
   if s[2] and s[2] ~= '' and s[4] then redis.call('HSET', key, 'sent', s[4]) end
-  version = forget(client, me) or version
+  version = delete_session(client, me) or version
   there = false
 end
 redis.call('ZREM', P .. 'exp', client)
@@ -36,13 +36,13 @@ redis.call('SADD', P .. 'own:' .. me, client)
 local subscriptions, received, inbound, last, sent = {}, {}, {}, 0, 0
 if there then
   if redis.call('SISMEMBER', P .. 'ids', client) == 1 then
-    version = change('t', 'm', 'c', client, 'w', me, 'l', lasting, 'o', me)
+    version = record_change('t', 'm', 'c', client, 'w', me, 'l', lasting, 'o', me)
   end
   subscriptions = redis.call('HGETALL', P .. 'sub:' .. client)
   received = redis.call('SMEMBERS', P .. 'r:' .. client)
   inbound = redis.call('HKEYS', P .. 'i:' .. client)
   last, sent = tonumber(s[4] or '0'), tonumber(s[5] or '0')
-  -- Taken from a connection that has not said how far it came: all may have been sent before.
+  -- An older connection has not reported what it sent: all may have been sent.
   if s[2] and s[2] ~= '' then
     sent = last
     redis.call('HSET', key, 'sent', sent)

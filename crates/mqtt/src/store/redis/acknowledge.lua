@@ -1,7 +1,7 @@
--- Messages are acknowledged, received or complete, and packet ids are free again: of many sessions in one call.
--- ARGV: replica, (client, epoch, sent, below which all is over, how many, (acknowledged number)*, how many, (kind, number)*)*: r received,
---   c complete, f free
--- Answers: for each session 0, or -1: another holds it, or the store has forgotten something since it was taken
+-- Acknowledges, receives and completes messages and frees packet ids, of many sessions in one call.
+-- ARGV: replica, (client, epoch, sent, number below which all are over, how many, (acknowledged number)*, how many,
+--   (kind, number)*)*; kinds: r received, c complete, f free
+-- Reply: for each session its status; fenced: another replica holds it, or the store may have lost writes since the claim
 local me, at, answer, gen = ARGV[1], 2, {}, generation()
 while at <= #ARGV do
   local client, epoch, sent = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
@@ -11,13 +11,13 @@ while at <= #ARGV do
   local others_at = last + 2
   at = others_at + 2 * tonumber(ARGV[last + 1])
   local key, queue = P .. 's:' .. client, P .. 'q:' .. client
-  -- As `held`, with what else is needed.
+  -- As `is_held`, with the other fields.
   local s = redis.call('HMGET', key, 'epoch', 'owner', 'bytes', 'sent', 'length', 'gen')
-  -- Below which all is over is known from what was sent: of another generation, other messages may have those numbers.
+  -- In another generation other messages may have these numbers.
   if s[1] ~= epoch or s[2] ~= me or s[6] ~= gen then
-    answer[#answer + 1] = -1
+    answer[#answer + 1] = FENCED
   else
-    -- Mostly they are acknowledged in their order: that is one step for any number of them.
+    -- Messages are mostly acknowledged in their order: one XTRIM removes any number of them.
     local removed = over ~= '0' and redis.call('XTRIM', queue, 'MINID', over) or 0
     for from = first, last, 1000 do
       removed = removed + redis.call('XDEL', queue, unpack(ARGV, from, math.min(last, from + 999)))
@@ -35,14 +35,14 @@ while at <= #ARGV do
     end
     local bytes, known, length = tonumber(s[3] or '0'), tonumber(s[4] or '0'), tonumber(s[5] or '0')
     if removed > 0 then
-      -- Messages are taken to be of a size.
+      -- All messages are assumed to have the same size.
       local rest = math.max(length - removed, 0)
       bytes = math.floor(bytes * rest / (rest + removed))
       redis.call('HSET', key, 'bytes', bytes, 'sent', math.max(sent, known), 'length', rest)
     elseif sent > known then
       redis.call('HSET', key, 'sent', sent)
     end
-    answer[#answer + 1] = 0
+    answer[#answer + 1] = DONE
   end
 end
 return answer
