@@ -108,7 +108,7 @@ pub enum ImportError {
         found: String,
     },
     /// A link ends at a node that the file does not have.
-    #[error("{at}: the file does not have a node '{node}'")]
+    #[error("{at}: the file has no node '{node}'")]
     UnknownNode {
         /// The link.
         at: SourcePosition,
@@ -116,7 +116,7 @@ pub enum ImportError {
         node: String,
     },
     /// A link names a twin that the file does not have.
-    #[error("{at}: the file does not have a link '{link}'")]
+    #[error("{at}: the file has no link '{link}'")]
     UnknownTwin {
         /// The link.
         at: SourcePosition,
