@@ -15,7 +15,8 @@
 #[expect(dead_code, reason = "shared with other benches")]
 mod networks;
 
-use formats::bandwidth_model::Document;
+use api::bandwidth_model::BandwidthModelDocument;
+use formats::bandwidth_model::model_of;
 use formats::trace::TraceRequest;
 use kernel::topology::Topology;
 use networks::Draw;
@@ -90,9 +91,9 @@ fn blocked_once(topology: &Topology, metric: &str, threshold: Option<u32>, erlan
     let text = format!(
         "{{\"model\":\"mam\",\"classes\":[{{\"class_type\":0,\"share_ppm\":1000000}}],\"path_metric\":\"{metric}\"{threshold}}}"
     );
-    let document: Document = serde_json::from_str(&text).expect("a good document");
+    let document: BandwidthModelDocument = serde_json::from_str(&text).expect("a good document");
     let mut replay =
-        Replay::new(topology.clone(), document.to_model().expect("a good model").0, 1_000).expect("a good network");
+        Replay::new(topology.clone(), model_of(&document).expect("a good model").0, 1_000).expect("a good network");
     let mut draw = Draw::new(seed);
     let names: Vec<String> = topology.nodes().map(|(_, node)| node.name.to_string()).collect();
     // Gravity: a node attracts as its links can carry.

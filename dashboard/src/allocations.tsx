@@ -1,6 +1,6 @@
 // Allocations: a table with the server's filters and pages; one of them in full, with its path lit on a small map.
 import { useEffect, useState } from "preact/hooks";
-import { ask, get, type Allocation, type AllocationOutcome, type AllocationPage } from "./api";
+import { ask, get, type Allocation, type AllocationOutcome, type AllocationPage, type Victim } from "./api";
 import { Feed } from "./feed";
 import { happenings, layout, links, lit, topologies, topology, version } from "./live";
 import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, PathText, say, State, Victims } from "./parts";
@@ -196,9 +196,9 @@ function One(props: { id: string }) {
   if (error && !one) return <><Failure error={error} /><p><a href={href("allocations")}>All allocations</a></p></>;
   if (!one) return <Empty title="Loading the allocation …" />;
   const about = happenings.value.filter((event) => concerns(event.data, props.id));
-  const ousted = about.find((event) => displaced(event.data).some((gone) => gone.id === one.id));
-  const cause = ousted ? displaced(ousted.data).find((gone) => gone.id === one.id) : undefined;
-  const by = (ousted?.data.allocation as { id?: string } | undefined)?.id;
+  const left = about.find((event) => victims(event.data).some((victim) => victim.id === one.id));
+  const cause = left ? victims(left.data).find((victim) => victim.id === one.id) : undefined;
+  const by = (left?.data.allocation as { id?: string } | undefined)?.id;
   return (
     <article class="with-map">
       <div>
@@ -211,9 +211,9 @@ function One(props: { id: string }) {
           <dt>Path</dt><dd><PathText path={one.path} /></dd>
           {one.aggregator ? <><dt>Aggregator</dt><dd>{one.aggregator}</dd></> : null}
           <dt>Admitted</dt><dd>{new Date(one.created_at).toLocaleString("en-GB")}</dd>
-          {one.expires_at ? <><dt>Ends by itself</dt><dd>{new Date(one.expires_at).toLocaleString("en-GB")}</dd></> : null}
+          {one.expires_at ? <><dt>Expires</dt><dd>{new Date(one.expires_at).toLocaleString("en-GB")}</dd></> : null}
           {one.ended_at ? <><dt>Ended</dt><dd>{new Date(one.ended_at).toLocaleString("en-GB")}</dd></> : null}
-          {cause ? <><dt>Had to leave</dt><dd>because {CAUSES[cause.cause] ?? cause.cause}{by ? <>; for <a href={href("allocations", by)}>allocation {by}</a></> : null}</dd></> : null}
+          {cause ? <><dt>Left its path</dt><dd>{CAUSES[cause.cause] ?? cause.cause}{by ? <>; for <a href={href("allocations", by)}>allocation {by}</a></> : null}</dd></> : null}
         </dl>
         {one.ended_at ? null : <div class="buttons"><button onClick={() => setAsked("resize")}>Resize …</button> <button onClick={() => setAsked("release")}>Release …</button></div>}
         <h2>What happened to it</h2>
@@ -226,13 +226,13 @@ function One(props: { id: string }) {
   );
 }
 
-function displaced(data: Record<string, unknown>): { id: string; cause: string; fate: string }[] {
-  return (data.displaced ?? []) as { id: string; cause: string; fate: string }[];
+function victims(data: Record<string, unknown>): Victim[] {
+  return (data.victims ?? []) as Victim[];
 }
 
 function concerns(data: Record<string, unknown>, id: string): boolean {
   const told = data as { id?: string; ids?: string[]; allocation?: { id: string } };
-  return told.id === id || told.allocation?.id === id || Boolean(told.ids?.includes(id)) || displaced(data).some((gone) => gone.id === id);
+  return told.id === id || told.allocation?.id === id || Boolean(told.ids?.includes(id)) || victims(data).some((victim) => victim.id === id);
 }
 
 function Release(props: { one: Allocation; close: () => void }) {

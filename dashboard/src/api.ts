@@ -22,7 +22,7 @@ export type Readiness = Schemas["Readiness"];
 export type Controller = Schemas["Controller"];
 export type Problem = Schemas["Problem"] & Record<string, unknown>;
 
-/** An event of the journal; its data is as the journal stores it. */
+/** An event; its data speaks like the resources do. */
 export interface Happening {
   sequence: number;
   at: string;

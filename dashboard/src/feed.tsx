@@ -1,22 +1,30 @@
 // What happened, one line each.
-import type { Happening } from "./api";
-import { LinkName, REASONS, State } from "./parts";
+import type { Happening, Victim } from "./api";
+import { LinkName, outcomes, REASONS, State } from "./parts";
 import { topology } from "./live";
 import { href } from "./route";
 import { className, clock, count, MODEL_WORDS, rate } from "./units";
+
+interface Asked {
+  topology: string;
+  ingress: string;
+  egress: string;
+  class_type: number;
+  bandwidth_bps: number;
+}
 
 interface Told {
   id?: string;
   ids?: string[];
   topology?: string;
-  allocation?: { topology: string; id: string; ingress: string; egress: string; class_type: number; bandwidth_bps: number };
-  demand?: { topology: string; ingress: string; egress: string; class_type: number; bandwidth_bps: number };
-  denial?: { reason: string };
-  links?: { name?: string; state?: string }[] | number;
+  allocation?: Asked & { id: string };
+  demand?: Asked;
+  problem?: { type: string; title: string; constraint?: string };
+  links?: { link?: string; state?: string }[] | number;
   nodes?: number;
-  model?: { default?: { model?: string } };
-  displaced?: { id: string; fate: string }[];
-  controller?: { name: string; driver: string; topology: string } | string;
+  model?: { model?: string };
+  victims?: Victim[];
+  controller?: { id: string; driver: string; topology: string } | string;
 }
 
 /** Whether an event is of a topology, as far as it says. */
@@ -41,44 +49,39 @@ export function Feed(props: { happenings: Happening[] }) {
 
 function Line(props: { happening: Happening }) {
   const data = props.happening.data as Told;
-  const displaced = <Displaced of={data.displaced ?? []} />;
+  const told = outcomes(data.victims ?? []);
+  const victims = told ? <strong>; {told}</strong> : null;
   switch (props.happening.kind) {
     case "allocation_admitted":
     case "allocation_resized": {
       const one = data.allocation!;
       const word = props.happening.kind === "allocation_admitted" ? "admitted" : "resized";
-      return <><a href={href("allocations", one.id)}>{one.id}</a> {word}: {one.ingress} → {one.egress}, {className(one.class_type)}, {rate(one.bandwidth_bps)}{displaced}</>;
+      return <><a href={href("allocations", one.id)}>{one.id}</a> {word}: {one.ingress} → {one.egress}, {className(one.class_type)}, {rate(one.bandwidth_bps)}{victims}</>;
     }
     case "allocation_denied": {
       const one = data.demand!;
-      return <><State of="denied" />: {one.ingress} → {one.egress}, {className(one.class_type)}, {rate(one.bandwidth_bps)}. {REASONS[data.denial!.reason] ?? data.denial!.reason}</>;
+      return <><State of="denied" />: {one.ingress} → {one.egress}, {className(one.class_type)}, {rate(one.bandwidth_bps)}. {reason(data.problem!)}</>;
     }
     case "allocation_released": return <><a href={href("allocations", data.id)}>{data.id}</a> released</>;
     case "allocations_expired": return <>{count(data.ids?.length ?? 0, "allocation")} expired</>;
-    case "topology_put": return <>topology <strong>{data.topology}</strong> put: {count(data.nodes ?? 0, "node")}, {count(Number(data.links), "link")}{displaced}</>;
+    case "topology_put": return <>topology <strong>{data.topology}</strong> put: {count(data.nodes ?? 0, "node")}, {count(Number(data.links), "link")}{victims}</>;
     case "topology_deleted": return <>topology <strong>{data.topology}</strong> deleted</>;
-    case "model_set": return <><strong>{data.topology}</strong> is under {MODEL_WORDS[data.model?.default?.model ?? ""] ?? "another model"} now{displaced}</>;
+    case "model_set": return <><strong>{data.topology}</strong> is under {MODEL_WORDS[data.model?.model ?? ""] ?? "another model"} now{victims}</>;
     case "controller_put": {
-      const one = data.controller as { name: string; driver: string; topology: string };
-      return <>controller <strong>{one.name}</strong> ({one.driver}) has the switches of {one.topology}</>;
+      const one = data.controller as { id: string; driver: string; topology: string };
+      return <>controller <strong>{one.id}</strong> ({one.driver}) has the switches of {one.topology}</>;
     }
-    case "controller_deleted": return <>controller <strong>{String(data.controller)}</strong> let be</>;
+    case "controller_deleted": return <>controller <strong>{String(data.controller)}</strong> deleted</>;
     case "link_changed": {
       const changed = Array.isArray(data.links) ? data.links : [];
-      const name = (link: { name?: string }) => (data.topology === topology.value ? <LinkName name={link.name ?? ""} /> : <>{link.name} of {data.topology}</>);
-      return <>{changed.map((link, at) => <>{at ? ", " : ""}{name(link)} <State of={link.state ?? "up"} /></>)}{displaced}</>;
+      const name = (one: { link?: string }) => (data.topology === topology.value ? <LinkName name={one.link ?? ""} /> : <>{one.link} of {data.topology}</>);
+      return <>{changed.map((link, at) => <>{at ? ", " : ""}{name(link)} <State of={link.state ?? "up"} /></>)}{victims}</>;
     }
   }
 }
 
-function Displaced(props: { of: { id: string; fate: string }[] }) {
-  if (!props.of.length) return null;
-  const ended = props.of.filter((one) => one.fate !== "rerouted");
-  const moved = props.of.length - ended.length;
-  return (
-    <strong>
-      {ended.length ? `; ${count(ended.length, "allocation")} had to yield` : ""}
-      {moved ? `; ${count(moved, "allocation")} rerouted` : ""}
-    </strong>
-  );
+/** Why a request was denied, in a sentence. */
+function reason(problem: { type: string; title: string; constraint?: string }): string {
+  const slug = problem.type.replace("/problems/", "").replaceAll("-", "_");
+  return REASONS[problem.constraint ?? slug] ?? `${problem.title}.`;
 }

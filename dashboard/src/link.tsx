@@ -4,7 +4,7 @@ import { ask, get, ofLink, Refused, type Allocation, type AllocationOutcome, typ
 import { Feed } from "./feed";
 import { busiest, happenings, lit, links, topology, version } from "./live";
 import { Occupancy } from "./occupancy";
-import { ClassMark, Denial, Empty, Failure, LinkName, say, State, Victims } from "./parts";
+import { ClassMark, Denial, Empty, Failure, LinkName, outcomes, say, State, Victims } from "./parts";
 import { Plot, type Series } from "./plot";
 import { href, route } from "./route";
 import { className, count, parseRate, percent, rate } from "./units";
@@ -108,7 +108,7 @@ function Title(props: { link: Link }) {
 function Room(props: { link: Link }) {
   return (
     <table class="tight">
-      <thead><tr><th>Class</th><th class="number">Free now</th><th class="number">If others yield</th></tr></thead>
+      <thead><tr><th>Class</th><th class="number">Free now</th><th class="number">With preemption</th></tr></thead>
       <tbody>
         {[...props.link.unreserved].reverse().map((one) => (
           <tr>
@@ -122,7 +122,7 @@ function Room(props: { link: Link }) {
   );
 }
 
-/** What would be evicted to fit so much more: a dry run over exactly this link. */
+/** What would be preempted to fit so much more: a dry run over exactly this link. */
 function FitMore(props: { topology: string; link: Link; living: Allocation[] }) {
   const { link } = props;
   const highest = Math.max(...link.classes.map((one) => one.class_type));
@@ -234,7 +234,7 @@ export function Service(props: { topology: string; link: Link }) {
       const { body } = await ask<LinkOutcome>("PATCH", path, { state });
       setError(null);
       setPreview(dry ? { state, outcome: body } : null);
-      if (!dry) say(`${body.links.join(" and ")}: ${state}. ${count(body.rerouted.length, "allocation")} rerouted, ${count(body.preempted.length + body.devolved.length, "allocation")} ended.`);
+      if (!dry) say(`${body.links.join(" and ")}: ${state}. ${outcomes(body.victims) || "no allocation touched"}.`);
     } catch (failed) {
       setError(failed);
     }

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { ask, ofTopology, type Model, type ModelName, type ModelOutcome } from "./api";
 import { model, topologies, topology } from "./live";
-import { ClassMark, Failure, say, Victims } from "./parts";
+import { ClassMark, Failure, outcomes, say, Victims } from "./parts";
 import { count, MODEL_WORDS } from "./units";
 
 const WORDS: Record<ModelName, string> = {
@@ -61,7 +61,7 @@ function Form(props: { is: Model; etag: string | null }) {
       setError(null);
       if (dry) return setWould(body);
       setWould(null);
-      say(`${topology.value} is under ${MODEL_WORDS[body.model]} now. ${count(body.victims.length, "allocation")} had to leave.`);
+      say(`${topology.value} is under ${MODEL_WORDS[body.model]} now. ${outcomes(body.victims) || "No allocation was touched"}.`);
     } catch (failed) {
       setWould(null);
       setError(failed);

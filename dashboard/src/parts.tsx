@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { signal } from "@preact/signals";
-import { Refused, type Allocation, type AllocationState, type Effects } from "./api";
+import { Refused, type Allocation, type AllocationState, type Effects, type Victim } from "./api";
 import { href } from "./route";
 import { className, count, percent, rate, step, STEP_WORDS } from "./units";
 
@@ -98,23 +98,27 @@ function Hops(props: { path: string[] }) {
   );
 }
 
-/** Who had to leave their path, and what became of them. */
+const OUTCOMES: Victim["outcome"][] = ["preempted", "devolved", "failed", "rerouted"];
+
+/** How many allocations have each outcome: "2 allocations preempted, 1 allocation rerouted". */
+export function outcomes(victims: Victim[], would = false): string {
+  const counted = OUTCOMES.map((outcome) => ({ outcome, number: victims.filter((victim) => victim.outcome === outcome).length }));
+  const words = (outcome: string) => (!would ? outcome : outcome === "failed" ? "would fail" : `would be ${outcome}`);
+  return counted.filter((one) => one.number).map((one) => `${count(one.number, "allocation")} ${words(one.outcome)}`).join(", ");
+}
+
+/** The allocations that left their paths, and what became of them. */
 export function Victims(props: { effects: Partial<Effects>; would?: boolean; /** Those among whom they may be. */ among?: Allocation[] }) {
   const victims = props.effects.victims ?? [];
-  if (!victims.length) return <p class="quiet">Nobody {props.would ? "would have" : "had"} to yield.</p>;
+  if (!victims.length) return <p class="quiet">No other allocation {props.would ? "would be" : "was"} touched.</p>;
   const moved = victims.some((victim) => victim.path);
-  const ended = victims.filter((victim) => victim.outcome !== "rerouted").length;
   const known = new Map((props.among ?? []).map((one) => [one.id, one]));
   return (
     <>
-      <p>
-        {ended ? `${count(ended, "allocation")} ${props.would ? "would be evicted" : "ended"}` : null}
-        {ended && victims.length > ended ? ", " : null}
-        {victims.length > ended ? `${count(victims.length - ended, "allocation")} ${props.would ? "would go" : "went"} another way` : null}.
-      </p>
+      <p>{outcomes(victims, props.would)}.</p>
       <table>
         <thead>
-          <tr><th>Allocation</th>{known.size ? <th>Who</th> : null}<th>Becomes</th><th>Why</th>{moved ? <th>New path</th> : null}</tr>
+          <tr><th>Allocation</th>{known.size ? <th>Demand</th> : null}<th>Becomes</th><th>Why</th>{moved ? <th>New path</th> : null}</tr>
         </thead>
         <tbody>
           {victims.slice(0, 100).map((victim) => (
@@ -140,7 +144,7 @@ function who(one: Allocation | undefined) {
 export const CAUSES: Record<string, string> = {
   preempted: "a higher class or better priority needs it",
   devolved: "a lower class takes back what it lent",
-  link: "its link",
+  link: "its link broke, is drained, shrank or is gone",
 };
 
 /** So many of the links that bind are named. */

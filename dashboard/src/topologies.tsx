@@ -132,7 +132,7 @@ function UploadForm() {
           <label>Links without a capacity <select value={missing} onChange={(event) => setMissing(event.currentTarget.value)}>
             <option value="default">get this one</option><option value="drop">are left out</option><option value="error">make the file refused</option>
           </select> <input value={capacity} size={7} aria-label="Default capacity" aria-invalid={parseRate(capacity) === null} disabled={missing !== "default"} onInput={(event) => setCapacity(event.currentTarget.value)} /></label>
-          <label class="radio"><input type="checkbox" checked={evict} onChange={(event) => setEvict(event.currentTarget.checked)} /> <span>Re-route or end allocations that do not fit</span></label>
+          <label class="radio"><input type="checkbox" checked={evict} onChange={(event) => setEvict(event.currentTarget.checked)} /> <span>Reroute allocations that do not fit; those without another path fail</span></label>
           <div class="buttons">
             <button type="button" disabled={busy} onClick={() => send(chosen, true)}>Try again</button>
             <button class="primary" disabled={busy || !report || !chosen.name}>Put {chosen.name}</button>

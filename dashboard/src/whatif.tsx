@@ -87,7 +87,7 @@ function Request() {
           <div class="mini-row"><MiniMap /></div>
         </>
       ) : (
-        <p class="quiet">Nothing is changed by asking. Under each model you see the path, who would have to yield, or which link binds.</p>
+        <p class="quiet">Nothing is changed by asking. Under each model you see the path, which allocations would be preempted, devolved or rerouted, or which link binds.</p>
       )}
     </section>
   );
@@ -114,7 +114,7 @@ function Column(props: { verdict: Verdict; inForce: boolean }) {
       <h3>{MODEL_WORDS[name]} {props.inForce ? <span class="badge">in force</span> : null}</h3>
       {outcome ? (
         <>
-          <p><strong>● Admitted</strong>{outcome.victims.length ? `, ${outcome.victims.length} would yield` : ", nobody would yield"}</p>
+          <p><strong>● Admitted</strong>{outcome.victims.length ? `, ${outcome.victims.length} of the others would be touched` : ", no other allocation would be touched"}</p>
           <p onMouseEnter={() => (lit.value = new Set(outcome.path))}>Path: <PathText path={outcome.path} /></p>
           <Tightest path={outcome.path} />
           {outcome.victims.length ? <div class="scroll"><Victims effects={outcome} would /></div> : null}

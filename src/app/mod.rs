@@ -29,8 +29,8 @@ pub use crate::journal::record::{self, EventRecord};
 pub use crate::journal::scalars;
 pub use crate::journal::stored_topology::LinkRecord;
 pub use crate::journal::{
-    Journal, JournalError, Past, PastFilter, Receipt, RecordEncodeError, StoredRecord as Fact, allocation_record,
-    denial_record,
+    Journal, JournalError, Past, PastFilter, Receipt, RecordDecodeError, RecordEncodeError, StoredRecord as Fact,
+    allocation_record, denial_record,
 };
 pub use crate::southbound::Credentials;
 use kernel::audit::{AuditFault, audit};

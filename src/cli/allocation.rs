@@ -1,10 +1,13 @@
 //! `watermaster allocation create|list|show|release|resize`: bandwidth, from a running service.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value};
 
 use super::connection::{ConnectionError, PAGE, ServiceConnection, bandwidth, effects, rate, table};
-use api::client::{Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, Effect};
+use api::allocation::{AllocationDocument, AllocationOutcome, AllocationRequest, AllocationState, ResizeRequest};
+use api::client::{AllocationFilter, Effect};
+use api::constraints::{ConstraintsRequest, HopName, HopRequest};
+use api::flow::{FlowDocument, FlowRequest, Ipv4Network};
+use api::instant::Instant;
 
 /// The arguments of `watermaster allocation`.
 #[derive(Args, Debug)]
@@ -75,7 +78,7 @@ struct Create {
     aggregator: Option<String>,
     /// When it ends by itself, RFC 3339
     #[arg(long)]
-    expires_at: Option<String>,
+    expires_at: Option<Instant>,
     /// The most links of its path
     #[arg(long)]
     max_hops: Option<u32>,
@@ -85,12 +88,52 @@ struct Create {
     /// Nodes or links that the path avoids
     #[arg(long)]
     exclude: Vec<String>,
+    /// Which packets it is for; without any, bandwidth is reserved and no switch gets a rule
+    #[command(flatten)]
+    flow: FlowArgs,
     /// What to call this request, so that sending it again does nothing new [default: made up]
     #[arg(long)]
     key: Option<String>,
     /// Only say what would happen
     #[arg(long)]
     dry_run: bool,
+}
+
+/// The packets of an allocation. What is not given matches anything.
+#[derive(Args, Debug)]
+struct FlowArgs {
+    /// The port at the ingress switch
+    #[arg(long)]
+    flow_in_port: Option<u32>,
+    /// The source network or address of its packets, such as 10.0.0.0/8
+    #[arg(long)]
+    flow_ipv4_src: Option<Ipv4Network>,
+    /// The destination network or address of its packets
+    #[arg(long)]
+    flow_ipv4_dst: Option<Ipv4Network>,
+    /// The IP protocol number of its packets: 6 is TCP, 17 UDP
+    #[arg(long)]
+    flow_ip_proto: Option<u8>,
+    /// The TCP or UDP destination port of its packets
+    #[arg(long)]
+    flow_l4_dst: Option<u16>,
+    /// The host port at the egress switch, where that has several
+    #[arg(long)]
+    flow_out_port: Option<u32>,
+}
+
+impl FlowArgs {
+    fn flow(&self) -> Option<FlowRequest> {
+        let flow = FlowRequest {
+            in_port: self.flow_in_port,
+            ipv4_src: self.flow_ipv4_src,
+            ipv4_dst: self.flow_ipv4_dst,
+            ip_proto: self.flow_ip_proto,
+            l4_dst: self.flow_l4_dst,
+            out_port: self.flow_out_port,
+        };
+        Some(flow).filter(|flow| !flow.is_empty())
+    }
 }
 
 #[derive(Args, Debug)]
@@ -100,7 +143,7 @@ struct List {
     topology: Option<String>,
     /// In this state: active, released, preempted …
     #[arg(long)]
-    state: Option<String>,
+    state: Option<AllocationState>,
     /// Of this class type
     #[arg(long)]
     class_type: Option<u8>,
@@ -135,8 +178,9 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
             connection.show(&found, || describe(&found))
         }
         AllocationCommand::Resize { id, bandwidth, dry_run } => {
-            let work = connection
-                .wait(async |client| Ok(client.allocation_resize(id, *bandwidth, effect(*dry_run)).await?))?;
+            let change = ResizeRequest { bandwidth_bps: Some(*bandwidth), ..ResizeRequest::default() };
+            let work =
+                connection.wait(async |client| Ok(client.allocation_resize(id, &change, effect(*dry_run)).await?))?;
             connection.show(&work, || outcome(&work, "resized", *dry_run))
         }
         AllocationCommand::Release { id } => {
@@ -169,26 +213,25 @@ fn made_up_key() -> String {
 
 impl Create {
     fn request(&self) -> AllocationRequest {
-        let mut constraints = Map::new();
-        let mut constrain = |name: &str, value: Option<Value>| {
-            constraints.extend(value.map(|value| (name.to_owned(), value)));
+        let constraints = ConstraintsRequest {
+            max_hops: self.max_hops,
+            max_delay_us: self.max_delay_us,
+            exclude: self.exclude.iter().map(|name| HopRequest::Either(HopName(name.clone()))).collect(),
+            ..ConstraintsRequest::default()
         };
-        constrain("max_hops", self.max_hops.map(Value::from));
-        constrain("max_delay_us", self.max_delay_us.map(Value::from));
-        constrain("exclude", Some(Value::from(self.exclude.clone())).filter(|_| !self.exclude.is_empty()));
         AllocationRequest {
             topology: self.topology.clone(),
             ingress: self.ingress.clone(),
             egress: self.egress.clone(),
-            class_type: self.class_type,
-            qos_level: self.qos_level,
+            class_type: self.class_type.map(u64::from),
+            qos_level: self.qos_level.map(u64::from),
             bandwidth_bps: self.bandwidth,
-            setup_priority: self.setup_priority,
-            hold_priority: self.hold_priority,
+            setup_priority: self.setup_priority.map(u64::from),
+            hold_priority: self.hold_priority.map(u64::from),
             aggregator: self.aggregator.clone(),
-            expires_at: self.expires_at.clone(),
-            constraints: Some(Value::Object(constraints))
-                .filter(|value| value.as_object().is_some_and(|c| !c.is_empty())),
+            expires_at: self.expires_at,
+            constraints: Some(constraints).filter(|constraints| *constraints != ConstraintsRequest::default()),
+            flow: self.flow.flow(),
         }
     }
 }
@@ -196,7 +239,7 @@ impl Create {
 fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), ConnectionError> {
     let filter = AllocationFilter {
         topology: list.topology.clone(),
-        state: list.state.clone(),
+        state: list.state,
         class_type: list.class_type,
         ingress: list.ingress.clone(),
         egress: list.egress.clone(),
@@ -204,7 +247,7 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
         aggregator: list.aggregator.clone(),
     };
     let found = connection.wait(async |client| {
-        let mut found: Vec<Allocation> = vec![];
+        let mut found: Vec<AllocationDocument> = vec![];
         let mut after: Option<String> = None;
         while found.len() < list.limit {
             let missing = u32::try_from(list.limit - found.len()).unwrap_or(PAGE).min(PAGE);
@@ -218,18 +261,26 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
         Ok(found)
     })?;
     connection.show(&found, || {
-        let row = |one: &Allocation| {
+        let row = |one: &AllocationDocument| {
             let id = one.id.clone().unwrap_or_default();
             let class = format!("CT{}", one.class_type);
             let path = one.path.join(" ");
-            vec![id, one.state.clone(), one.ingress.clone(), one.egress.clone(), class, rate(one.bandwidth_bps), path]
+            vec![
+                id,
+                one.state.to_string(),
+                one.ingress.clone(),
+                one.egress.clone(),
+                class,
+                rate(one.bandwidth_bps),
+                path,
+            ]
         };
         let rows: Vec<_> = found.iter().map(row).collect();
         table(&["ID", "STATE", "FROM", "TO", "CLASS", "BANDWIDTH", "PATH"], &rows)
     })
 }
 
-fn describe(one: &Allocation) -> String {
+fn describe(one: &AllocationDocument) -> String {
     format!(
         "allocation  {}\nstate       {}\nfrom, to    {}, {} ({})\nclass       CT{}\nbandwidth   {}\npath        {}\n",
         one.id.as_deref().unwrap_or("(none: a dry run)"),
@@ -240,7 +291,21 @@ fn describe(one: &Allocation) -> String {
         one.class_type,
         rate(one.bandwidth_bps),
         one.path.join(" ")
-    )
+    ) + &one.flow.as_ref().map(|flow| format!("flow        {}\n", flow_words(flow))).unwrap_or_default()
+}
+
+/// The parts of a flow that match something.
+fn flow_words(flow: &FlowDocument) -> String {
+    let part = |name: &str, value: Option<String>| value.map(|value| format!("{name} {value}"));
+    let parts = [
+        part("in_port", flow.in_port.map(|port| port.to_string())),
+        part("ipv4_src", flow.ipv4_src.map(|network| network.to_string())),
+        part("ipv4_dst", flow.ipv4_dst.map(|network| network.to_string())),
+        part("ip_proto", flow.ip_proto.map(|number| number.to_string())),
+        part("l4_dst", flow.l4_dst.map(|port| port.to_string())),
+        part("out_port", flow.out_port.map(|port| port.to_string())),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn outcome(done: &AllocationOutcome, word: &str, dry_run: bool) -> String {

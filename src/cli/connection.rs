@@ -5,7 +5,8 @@ use std::io::Write;
 use clap::Args;
 use serde::Serialize;
 
-use api::client::{Client, ClientError, Effects};
+use api::client::{Client, ClientError};
+use api::effects::Effects;
 use formats::capacity;
 
 /// A page of a list.
@@ -117,13 +118,16 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     std::iter::once(line(heading.to_vec())).chain(body).collect()
 }
 
-/// Who had to leave, in words; nothing if nobody had to.
+/// What happened to other allocations, one line for each outcome.
 pub(super) fn effects(effects: &Effects) -> String {
     let line = |what: &str, ids: &[String]| match ids {
         [] => String::new(),
         ids => format!("{what:<11} {}\n", ids.join(", ")),
     };
-    line("preempted", &effects.preempted) + &line("devolved", &effects.devolved) + &line("rerouted", &effects.rerouted)
+    line("preempted", &effects.preempted)
+        + &line("devolved", &effects.devolved)
+        + &line("rerouted", &effects.rerouted)
+        + &line("failed", &effects.failed)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use super::connection::{ConnectionError, ServiceConnection};
-use api::client::Event;
+use api::event::{EventData, EventDocument};
 
 /// The arguments of `watermaster event`.
 #[derive(Args, Debug)]
@@ -58,21 +58,49 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     })
 }
 
-fn line(event: &Event) -> String {
-    let subject = event.data.get("allocation").or_else(|| event.data.get("demand")).unwrap_or(&event.data);
-    let part = |name: &str| match subject.get(name)? {
-        serde_json::Value::String(text) => Some(format!(" {name}={text}")),
-        serde_json::Value::Number(number) => Some(format!(" {name}={number}")),
-        _ => None,
+fn line(event: &EventDocument) -> String {
+    let EventDocument { sequence, at, kind, data } = event;
+    let victims = match data.victims().len() {
+        0 => String::new(),
+        count => format!(" victims={count}"),
     };
-    let names = ["id", "topology", "ingress", "egress", "class_type", "bandwidth_bps", "nodes"];
-    let reason = event.data.pointer("/denial/reason").and_then(|reason| reason.as_str());
-    let displaced = event.data.get("displaced").and_then(|list| list.as_array()).map_or(0, Vec::len);
-    let mut line = format!("{} {} {}", event.sequence, event.at, event.kind);
-    line.extend(names.into_iter().filter_map(part));
-    line.extend(reason.map(|reason| format!(" reason={reason}")));
-    if displaced > 0 {
-        line.push_str(&format!(" displaced={displaced}"));
+    format!("{sequence} {at} {kind}{}{victims}", subject(data))
+}
+
+/// What the event is about, as ` name=value` pairs.
+fn subject(data: &EventData) -> String {
+    match data {
+        EventData::TopologyPut { topology, nodes, links, .. } => {
+            format!(" topology={topology} nodes={nodes} links={links}")
+        }
+        EventData::TopologyDeleted { topology } => format!(" topology={topology}"),
+        EventData::ModelSet { topology, model, .. } => format!(" topology={topology} model={}", model.model),
+        EventData::LinkChanged { topology, links, .. } => {
+            let links = links.iter().map(|link| format!(" link={} state={}", link.link, link.state));
+            format!(" topology={topology}{}", links.collect::<String>())
+        }
+        EventData::AllocationAdmitted { allocation: one, .. }
+        | EventData::AllocationResized { allocation: one, .. } => {
+            let id = one.id.as_deref().unwrap_or_default();
+            format!(
+                " id={id} topology={} ingress={} egress={} class_type={} bandwidth_bps={}",
+                one.topology, one.ingress, one.egress, one.class_type, one.bandwidth_bps
+            )
+        }
+        EventData::AllocationDenied { demand, problem } => format!(
+            " topology={} ingress={} egress={} class_type={} bandwidth_bps={} problem={}",
+            demand.topology,
+            demand.ingress,
+            demand.egress,
+            demand.class_type,
+            demand.bandwidth_bps,
+            problem.slug()
+        ),
+        EventData::AllocationReleased { id } => format!(" id={id}"),
+        EventData::AllocationsExpired { ids } => format!(" ids={}", ids.join(",")),
+        EventData::ControllerPut { controller } => {
+            format!(" controller={} driver={} topology={}", controller.id, controller.driver, controller.topology)
+        }
+        EventData::ControllerDeleted { controller } => format!(" controller={controller}"),
     }
-    line
 }

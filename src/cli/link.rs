@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::allocation::effect;
 use super::connection::{ConnectionError, PAGE, ServiceConnection, bandwidth, effects, rate, table};
-use api::client::{Link, LinkChange};
+use api::link::{LinkDocument, LinkRequest, LinkStateName};
 
 /// The arguments of `watermaster link`.
 #[derive(Args, Debug)]
@@ -33,8 +33,8 @@ struct Set {
     /// Which
     link: String,
     /// up, down or maintenance (which drains it)
-    #[arg(long, value_parser = ["up", "down", "maintenance"])]
-    state: Option<String>,
+    #[arg(long)]
+    state: Option<LinkStateName>,
     /// Another capacity, such as 10G
     #[arg(long, value_parser = bandwidth)]
     capacity: Option<u64>,
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
 
 fn link_list(connection: &ServiceConnection, topology: &str) -> Result<(), ConnectionError> {
     let mut links = connection.wait(async |client| {
-        let mut links: Vec<Link> = vec![];
+        let mut links: Vec<LinkDocument> = vec![];
         let mut after: Option<String> = None;
         loop {
             let page = client.link_list(topology, PAGE, after.as_deref()).await?;
@@ -73,35 +73,37 @@ fn link_list(connection: &ServiceConnection, topology: &str) -> Result<(), Conne
             }
         }
     })?;
-    links.sort_by_key(|link| std::cmp::Reverse(link.utilisation_ppm));
+    links.sort_by_key(|link| std::cmp::Reverse(link.figures.utilisation_ppm));
     connection.show(&links, || {
         let rows: Vec<_> = links.iter().map(row).collect();
         table(&["LINK", "FROM", "TO", "STATE", "RESERVED", "OF", "USED", "ALLOCATIONS", "CLASSES"], &rows)
     })
 }
 
-fn row(link: &Link) -> Vec<String> {
-    let held = link.classes.iter().filter(|class| class.reserved_bps > 0);
+fn row(link: &LinkDocument) -> Vec<String> {
+    let LinkDocument { properties: link, figures } = link;
+    let held = figures.classes.iter().filter(|class| class.reserved_bps > 0);
     let classes: Vec<_> = held.map(|class| format!("CT{} {}", class.class_type, rate(class.reserved_bps))).collect();
     vec![
         link.link.clone(),
         link.from.clone(),
         link.to.clone(),
-        link.state.clone(),
-        rate(link.reserved_bps),
+        link.state.to_string(),
+        rate(figures.reserved_bps),
         rate(link.max_reservable_bps),
-        format!("{} %", link.utilisation_ppm / 10_000),
-        link.allocation_count.to_string(),
+        format!("{} %", figures.utilisation_ppm / 10_000),
+        figures.allocation_count.to_string(),
         classes.join(", "),
     ]
 }
 
 fn link_set(connection: &ServiceConnection, set: &Set) -> Result<(), ConnectionError> {
-    let change = LinkChange {
-        state: set.state.clone(),
+    let change = LinkRequest {
+        state: set.state,
         capacity_bps: set.capacity,
         te_metric: set.te_metric,
         delay_us: set.delay_us,
+        ..LinkRequest::default()
     };
     let work = async |client: api::client::Client| {
         Ok(client.link_change(&set.topology, &set.link, &change, effect(set.dry_run)).await?)
@@ -113,6 +115,8 @@ fn link_set(connection: &ServiceConnection, set: &Set) -> Result<(), ConnectionE
             [] => String::new(),
             ids => format!("stranded    {}\n", ids.join(", ")),
         };
-        format!("{word}     {} ({})\n", done.links.join(", "), done.link.state) + &effects(&done.effects) + &stranded
+        format!("{word}     {} ({})\n", done.links.join(", "), done.properties.state)
+            + &effects(&done.effects)
+            + &stranded
     })
 }

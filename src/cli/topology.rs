@@ -10,11 +10,9 @@ use clap::{Args, Subcommand};
 
 use super::allocation::effect;
 use super::connection::{ConnectionError, PAGE, ServiceConnection, effects, table};
-use api::client::{TopologySummary, Upload};
-use formats::{
-    self, ExportError, Format, INPUT_MAX_BYTES, ImportError, Imported, MissingCapacity, ReadOptions, Report,
-    source_name,
-};
+use api::client::Upload;
+use api::topology::{MissingCapacity, TopologyFormat, TopologyReport, TopologySummary};
+use formats::{ExportError, INPUT_MAX_BYTES, ImportError, Imported, ReadOptions};
 use kernel::units::Bandwidth;
 
 /// What to do with a topology file.
@@ -37,7 +35,7 @@ pub struct ReadArgs {
     pub file: PathBuf,
     /// Its format (native, graphml, gml, sndlib-xml, sndlib, rfc8345, node-link, repetita); recognised by its content if not given
     #[arg(long)]
-    pub format: Option<Format>,
+    pub format: Option<TopologyFormat>,
     /// The capacity of links that have none, in bit/s
     #[arg(long, default_value_t = formats::DEFAULT_CAPACITY.as_bps(), value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub default_capacity_bps: u64,
@@ -65,7 +63,7 @@ pub struct ConvertArgs {
     pub read: ReadArgs,
     /// The format to write: native, graphml, node-link or rfc8345
     #[arg(long)]
-    pub to: Format,
+    pub to: TopologyFormat,
     /// The file to write; standard output if not given
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -160,9 +158,9 @@ fn topology_put(args: &PutArgs) -> Result<(), TopologyCommandError> {
     let path = || args.read.file.clone();
     let file = read_file(&args.read.file).map_err(|source| TopologyCommandError::Read { path: path(), source })?;
     let how = Upload {
-        format: args.read.format.map(|format| format.to_string()),
+        format: args.read.format,
         default_capacity_bps: Some(args.read.default_capacity_bps),
-        on_missing_capacity: Some(args.read.on_missing_capacity.to_string()),
+        on_missing_capacity: Some(args.read.on_missing_capacity),
         evict: args.evict,
         revision: args.revision.clone(),
         effect: effect(args.dry_run),
@@ -172,9 +170,9 @@ fn topology_put(args: &PutArgs) -> Result<(), TopologyCommandError> {
         let word = if args.dry_run { "would be put" } else { "put" };
         let head = format!(
             "{word}  {} ({}): {} nodes, {} links\n",
-            report.topology, report.format, report.nodes, report.links
+            report.topology, report.report.format, report.report.nodes, report.report.links
         );
-        let warnings = report.warnings.iter().map(|warning| format!("  {} {}\n", warning.place, warning.message));
+        let warnings = report.report.warnings.iter().map(|warning| format!("  {warning}\n"));
         head + &effects(&report.effects) + &warnings.collect::<String>()
     })?;
     Ok(())
@@ -196,7 +194,7 @@ fn topology_list(args: &ListArgs) -> Result<(), ConnectionError> {
     args.connection.show(&found, || {
         let row = |one: &TopologySummary| {
             let counts = [one.nodes, one.links, one.allocations].map(|count| count.to_string());
-            [vec![one.topology.clone(), one.model.clone()], counts.to_vec(), vec![one.revision.clone()]].concat()
+            [vec![one.topology.clone(), one.model.to_string()], counts.to_vec(), vec![one.revision.clone()]].concat()
         };
         let rows: Vec<_> = found.iter().map(row).collect();
         table(&["TOPOLOGY", "MODEL", "NODES", "LINKS", "ALLOCATIONS", "REVISION"], &rows)
@@ -242,8 +240,8 @@ fn write_all(out: &mut impl Write, path: &Path, text: &str) -> Result<(), Topolo
     written.map_err(|source| TopologyCommandError::Write { path: path.to_owned(), source })
 }
 
-fn describe(report: &Report) -> String {
-    let capacities = report.capacity_from.iter().map(|(source, count)| format!("{} {count}", source_name(*source)));
+fn describe(report: &TopologyReport) -> String {
+    let capacities = report.capacity_from.iter().map(|(source, count)| format!("{source} {count}"));
     let mut lines = vec![
         format!("format      {}", report.format),
         format!("nodes       {}", report.nodes),

@@ -7,7 +7,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
@@ -18,7 +18,7 @@ use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
-use super::wire::json;
+use super::render::json;
 use super::{ApiState, error, pagination, problem_catalogue};
 use crate::app::ReportError;
 use crate::app::scalars::StoredName;
@@ -72,12 +72,12 @@ pub(super) struct ListQuery {
 }
 
 /// A page of aggregators.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
+#[derive(Serialize, ToSchema)]
 struct AggregatorPage {
     /// By id, without their metadata.
     items: Vec<Aggregator>,
     /// The cursor of the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<String>,
 }
@@ -102,8 +102,9 @@ pub(super) async fn aggregator_list(
     let limit = pagination::limit(query.limit)?;
     let found = room.app.scheduler().aggregators(query.after.as_ref().map(|StoredName(name)| name), limit + 1);
     let (found, next) = pagination::cut(found, limit, |last| last.id.to_string());
-    let items: Vec<_> = found.iter().map(|view| documents::brief(view)).collect();
-    Ok(pagination::respond(&uri, &items, next))
+    let items = found.iter().map(|view| documents::brief(view)).collect();
+    let page = AggregatorPage { items, next };
+    Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
 
 /// Reads an aggregator with what it reported last and what it may send.

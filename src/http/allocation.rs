@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::extract::{FromPath, FromQuery, JsonBody};
 use super::idempotency::{IdempotencyKey, Lookup, replayed};
@@ -12,12 +12,15 @@ use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
+use super::render::{self, json};
 use super::topology::DryRunQuery;
-use super::wire::{AllocationAnswer, AllocationRequest, AllocationView, Effects, ResizeRequest, json};
-use super::{ApiState, error, problem_catalogue, what_if};
-use crate::app::scalars::{EndWord, StoredAllocationId};
+use super::{ApiState, error, parse, problem_catalogue, what_if};
+use crate::app::scalars::StoredAllocationId;
 use crate::app::{EventRecord, Fact, Mode, RecordEncodeError, SubmitError, allocation_record};
-use formats::bandwidth_model::ModelName;
+use api::allocation::{
+    AllocationDocument, AllocationOutcome, AllocationRequest, AllocationState, ReleasePreview, ResizeRequest,
+};
+use api::bandwidth_model::ModelName;
 use kernel::id::AllocationId;
 use kernel::{Command, Refusal};
 
@@ -54,8 +57,8 @@ pub(super) struct CreateQuery {
         "ingress": "a", "egress": "b", "qos_level": 2, "bandwidth_bps": 14_000_000
     })),
     responses(
-        (status = 200, description = "What would happen, in a dry run", body = AllocationAnswer<'static>),
-        (status = 201, description = "Admitted", body = AllocationAnswer<'static>, headers(
+        (status = 200, description = "What would happen, in a dry run", body = AllocationOutcome),
+        (status = 201, description = "Admitted", body = AllocationOutcome, headers(
             ("Location" = String, description = "Where the allocation is"),
             ("Idempotency-Replayed" = Option<String>, description = "true if this was answered before"))),
         BadRequest, Forbidden, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
@@ -67,7 +70,7 @@ pub(super) async fn allocation_create(
     key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let command = body.read::<AllocationRequest>()?.command()?;
+    let command = parse::allocation_request(body.read::<AllocationRequest>()?)?;
     if let Some(model) = query.model {
         let Command::Allocate(request) = command else {
             return Err(Problem::new(&problem_catalogue::INTERNAL, "no request"));
@@ -101,11 +104,11 @@ pub(super) async fn allocation_create(
 fn answer(room: &ApiState, fact: &Fact, mode: Mode) -> Result<Response, Problem> {
     match &fact.record {
         EventRecord::AllocationAdmitted { allocation, displaced } => {
-            let (conditions, effects) = (room.app.conditions(), Effects::of(displaced));
+            let conditions = room.app.conditions();
             if mode == Mode::DryRun {
-                return Ok(json(&AllocationAnswer::tried(allocation, effects, &conditions).nameless()));
+                return Ok(json(&render::planned_admission(allocation, displaced, &conditions)));
             }
-            let mut response = json(&AllocationAnswer::done(allocation, effects, fact.sequence, &conditions));
+            let mut response = json(&render::outcome(allocation, displaced, fact.sequence, &conditions));
             *response.status_mut() = StatusCode::CREATED;
             let location = format!("/v1/allocations/{}", allocation.id);
             if let Ok(location) = HeaderValue::try_from(location) {
@@ -125,7 +128,7 @@ fn answer(room: &ApiState, fact: &Fact, mode: Mode) -> Result<Response, Problem>
     tag = "allocations",
     summary = "Read an allocation, living or ended",
     params(("id" = String, Path, description = "Which", pattern = "^[0-9]{1,18}$")),
-    responses((status = 200, description = "The allocation", body = AllocationView<'static>), BadRequest, NotFound, InternalError, Unavailable)
+    responses((status = 200, description = "The allocation", body = AllocationDocument), BadRequest, NotFound, InternalError, Unavailable)
 )]
 pub(super) async fn allocation_get(
     State(room): State<ApiState>,
@@ -139,10 +142,10 @@ pub(super) async fn allocation_get(
     if let Some(record) = living.await {
         let record = record.map_err(unwritable)?;
         let condition = room.app.conditions().of_record(&record);
-        return Ok(json(&AllocationView::of(&record).in_condition(condition)));
+        return Ok(json(&render::allocation(&record, condition)));
     }
     let past = room.app.past_one(id).await?.ok_or(Refusal::UnknownAllocation(id))?;
-    Ok(json(&AllocationView::of_past(&past)))
+    Ok(json(&render::past_allocation(&past)))
 }
 
 /// An allocation that does not fit its topology: a defect.
@@ -162,7 +165,7 @@ pub(super) fn unwritable(error: RecordEncodeError) -> Problem {
     params(("id" = String, Path, description = "Which", pattern = "^[0-9]{1,18}$"), DryRunQuery),
     request_body(content = ResizeRequest, description = "What is to change", example = json!({"bandwidth_bps": 20_000_000})),
     responses(
-        (status = 200, description = "The allocation as it is now, or would be, and what that did", body = AllocationAnswer<'static>),
+        (status = 200, description = "The allocation as it is now, or would be, and what that did", body = AllocationOutcome),
         BadRequest, Forbidden, NotFound, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
     )
 )]
@@ -172,7 +175,7 @@ pub(super) async fn allocation_resize(
     FromQuery(query): FromQuery<DryRunQuery>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let command = body.read::<ResizeRequest>()?.command(id)?;
+    let command = parse::resize(body.read::<ResizeRequest>()?, id)?;
     let fact = match room.ask(command, query.mode()).await? {
         Ok(fact) => fact,
         Err(Refusal::UnknownAllocation(_)) => return Err(gone(&room, id).await?),
@@ -180,10 +183,10 @@ pub(super) async fn allocation_resize(
     };
     match &fact.record {
         EventRecord::AllocationResized { allocation, displaced } => {
-            let (conditions, effects) = (room.app.conditions(), Effects::of(displaced));
+            let conditions = room.app.conditions();
             Ok(json(&match query.mode() {
-                Mode::DryRun => AllocationAnswer::tried(allocation, effects, &conditions),
-                Mode::Commit => AllocationAnswer::done(allocation, effects, fact.sequence, &conditions),
+                Mode::DryRun => render::planned_outcome(allocation, displaced, &conditions),
+                Mode::Commit => render::outcome(allocation, displaced, fact.sequence, &conditions),
             }))
         }
         EventRecord::AllocationDenied { demand, denial } => Err(error::denied(demand, denial)),
@@ -194,22 +197,9 @@ pub(super) async fn allocation_resize(
 /// Why an allocation does not live: it is over, or never was.
 async fn gone(room: &ApiState, id: AllocationId) -> Result<Problem, Problem> {
     let Some(past) = room.app.past_one(id).await? else { return Err(Refusal::UnknownAllocation(id).into()) };
-    let state = EndWord::from(past.cause).as_str();
+    let state = render::end_state(past.cause).as_str();
     Ok(Problem::new(&problem_catalogue::ALREADY_ENDED, format!("allocation {id} is over: {state}"))
         .with("state", state))
-}
-
-/// What a release would do.
-#[derive(Serialize, ToSchema)]
-struct ReleasePreview {
-    /// Which allocation would be released.
-    #[schema(value_type = String)]
-    id: StoredAllocationId,
-    /// What it would be.
-    #[schema(example = "released")]
-    state: &'static str,
-    /// True: nothing of this happened.
-    dry_run: bool,
 }
 
 /// Lets an allocation go.
@@ -232,7 +222,7 @@ pub(super) async fn allocation_release(
 ) -> Result<Response, Problem> {
     match room.ask(Command::Release { id }, query.mode()).await? {
         Ok(_) if query.dry_run => {
-            Ok(json(&ReleasePreview { id: StoredAllocationId(id), state: "released", dry_run: true }))
+            Ok(json(&ReleasePreview { id: id.to_string(), state: AllocationState::Released, dry_run: true }))
         }
         Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(Refusal::UnknownAllocation(_)) => Err(gone(&room, id).await?),

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use axum::extract::{OriginalUri, State};
 use axum::response::Response;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::allocation::unwritable;
 use super::extract::FromQuery;
 use super::problem::{BadRequest, InternalError, Problem, Unavailable};
-use super::wire::{AllocationState, AllocationView};
+use super::render;
 use super::{ApiState, pagination, problem_catalogue};
 use crate::app::record::AllocationRecord;
-use crate::app::scalars::{StateWord, StoredName};
+use crate::app::scalars::StoredName;
 use crate::app::{Condition, Conditions, Past, PastFilter, allocation_record};
+use api::allocation::{AllocationDocument, AllocationPage, AllocationState};
 use kernel::State as KernelState;
 use kernel::allocation::{Allocation, EndCause, LspState};
 use kernel::class::ClassType;
@@ -60,17 +61,6 @@ pub(super) struct ListQuery {
     after: Option<String>,
 }
 
-/// A page of allocations.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
-struct AllocationPage {
-    /// The oldest first.
-    items: Vec<AllocationView<'static>>,
-    /// The cursor of the next page, if there may be one. A page may be shorter than asked for and still have a next one.
-    #[schema(nullable = false)]
-    next: Option<String>,
-}
-
 /// Lists allocations, the oldest first.
 #[utoipa::path(
     get,
@@ -97,7 +87,7 @@ pub(super) async fn allocation_list(
         Some(_) => LivePage::default(),
         None => room.app.read(|state| living(state, &query, &filter, &conditions, after, limit + 1)).await,
     };
-    let past = match query.state.map(LspState::from) {
+    let past = match query.state.map(lsp_state) {
         Some(LspState::Ended(_)) | None => {
             let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
             room.app.past(&filter, after, most).await?
@@ -105,8 +95,9 @@ pub(super) async fn allocation_list(
         Some(_) => vec![],
     };
     let (found, next) = merge(living, past, limit, &conditions)?;
-    let items: Vec<_> = found.iter().map(ListedAllocation::view).collect();
-    Ok(pagination::respond(&uri, &items, next.map(|id| id.to_string())))
+    let items = found.iter().map(ListedAllocation::document).collect();
+    let page = AllocationPage { items, next: next.map(|id| id.to_string()) };
+    Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
 
 impl ListQuery {
@@ -120,7 +111,7 @@ impl ListQuery {
         let name = |key: &Option<StoredName>| key.as_ref().map(|key| key.0.clone());
         Ok(PastFilter {
             topology: name(&self.topology),
-            cause: self.state.map(LspState::from).and_then(end_of),
+            cause: self.state.map(lsp_state).and_then(end_of),
             class_type: class_type.transpose()?,
             ingress: name(&self.ingress),
             egress: name(&self.egress),
@@ -130,9 +121,17 @@ impl ListQuery {
     }
 }
 
-impl From<AllocationState> for LspState {
-    fn from(state: AllocationState) -> Self {
-        StateWord::from(state).into()
+fn lsp_state(state: AllocationState) -> LspState {
+    match state {
+        AllocationState::Installing => LspState::Installing,
+        AllocationState::Active => LspState::Active,
+        AllocationState::Rerouting => LspState::Rerouting,
+        AllocationState::Degraded => LspState::Degraded,
+        AllocationState::Released => LspState::Ended(EndCause::Released),
+        AllocationState::Expired => LspState::Ended(EndCause::Expired),
+        AllocationState::Preempted => LspState::Ended(EndCause::Preempted),
+        AllocationState::Devolved => LspState::Ended(EndCause::Devolved),
+        AllocationState::Failed => LspState::Ended(EndCause::Failed),
     }
 }
 
@@ -163,7 +162,7 @@ fn living(
     let mut scan = |allocation: &Arc<Allocation>| {
         if let Some(network) = state.network(allocation.demand.topology.as_str())
             && matches(allocation, network, filter)
-            && query.state.is_none_or(|state| LspState::from(state) == conditions.of(allocation).state)
+            && query.state.is_none_or(|state| lsp_state(state) == conditions.of(allocation).state)
         {
             living.found.push((Arc::clone(allocation), Arc::clone(network.topology())));
         }
@@ -227,10 +226,10 @@ impl ListedAllocation {
         }
     }
 
-    fn view(&self) -> AllocationView<'_> {
+    fn document(&self) -> AllocationDocument {
         match self {
-            Self::Living(record, condition) => AllocationView::of(record).in_condition(condition.clone()),
-            Self::Past(past) => AllocationView::of_past(past),
+            Self::Living(record, condition) => render::allocation(record, condition.clone()),
+            Self::Past(past) => render::past_allocation(past),
         }
     }
 }

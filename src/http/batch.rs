@@ -4,53 +4,23 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
 use super::error::{denied, in_body, unexpected};
 use super::extract::{FromQuery, JsonBody, read_json};
 use super::idempotency::{IdempotencyKey, IdempotentSubmit, Lookup, replayed};
 use super::problem::{
-    BadRequest, Conflict, Forbidden, InternalError, Problem, ProblemDocument, TooLarge, Unavailable, Unprocessable,
-    UnsupportedMediaType,
+    BadRequest, Conflict, Forbidden, InternalError, Problem, TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
 };
+use super::render::{self, json};
 use super::topology::DryRunQuery;
-use super::wire::{AllocationAnswer, AllocationRequest, Effects, json};
-use super::{ApiState, problem_catalogue};
+use super::{ApiState, parse, problem_catalogue};
 use crate::app::record::{AllocationRecord, DemandRecord};
 use crate::app::{CommandOutcome, Conditions, EventRecord, Fact, Mode};
+use api::allocation::AllocationRequest;
+use api::batch::{BatchOutcome, BatchRequest, EntryOutcome, REQUESTS_MAX};
 use kernel::command::{Command, Request};
-
-/// The most requests of one batch.
-const REQUESTS_MAX: usize = 1_000;
-
-/// Bandwidth requests, 1 to 1,000; wrapped, or as the bare list. What they say is read one by one.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "stands for what is read entry by entry, in the OpenAPI document")]
-enum BatchRequest {
-    /// In an object.
-    Wrapped(BatchRequests),
-    /// As they are.
-    Bare(BatchList),
-}
-
-/// Bandwidth requests, not wrapped.
-#[derive(ToSchema)]
-#[schema(value_type = Vec<AllocationRequest>, min_items = 1, max_items = 1000)]
-#[expect(dead_code, reason = "stands for what is read entry by entry, in the OpenAPI document")]
-struct BatchList(Vec<AllocationRequest>);
-
-/// Bandwidth requests.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "stands for what is read entry by entry, in the OpenAPI document")]
-struct BatchRequests {
-    /// In the order in which they are to be decided.
-    #[schema(min_items = 1, max_items = 1000)]
-    requests: Vec<AllocationRequest>,
-}
 
 /// A batch of which each entry is read by itself, so that one that cannot be read is an outcome like another.
 #[derive(Deserialize)]
@@ -58,29 +28,6 @@ struct BatchRequests {
 struct Wrapped<'a> {
     #[serde(borrow)]
     requests: Vec<&'a RawValue>,
-}
-
-/// What became of the requests of a batch, in their order.
-#[derive(Serialize, ToSchema)]
-#[schema(as = BatchOutcome)]
-struct BatchAnswer<'a> {
-    /// One each.
-    outcomes: Vec<EntryOutcome<'a>>,
-}
-
-/// What became of one request of a batch.
-#[derive(Serialize, ToSchema)]
-struct EntryOutcome<'a> {
-    /// As it would be answered alone: 201, or the status of the problem; 200 in a dry run.
-    status: u16,
-    /// If it was admitted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = AllocationAnswer<'static>, required = false)]
-    allocation: Option<AllocationAnswer<'a>>,
-    /// If it was not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = ProblemDocument, required = false)]
-    problem: Option<Problem>,
 }
 
 /// Asks for bandwidth many times at once.
@@ -101,7 +48,7 @@ struct EntryOutcome<'a> {
         {"ingress": "b", "egress": "a", "qos_level": 0, "bandwidth_bps": 2_000_000}
     ]})),
     responses(
-        (status = 200, description = "One outcome each, in order", body = BatchAnswer<'static>, headers(
+        (status = 200, description = "One outcome each, in order", body = BatchOutcome, headers(
             ("Idempotency-Replayed" = Option<String>, description = "true if this was answered before"))),
         BadRequest, Forbidden, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
     )
@@ -143,7 +90,7 @@ fn read(body: &JsonBody) -> Result<Entries, Problem> {
         let detail = format!("{} requests, not within 1 to {REQUESTS_MAX}", requests.len());
         return Err(Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "requests"));
     }
-    let entry = |raw: &&RawValue| read_json::<AllocationRequest>(raw.get().as_bytes())?.command();
+    let entry = |raw: &&RawValue| parse::allocation_request(read_json::<AllocationRequest>(raw.get().as_bytes())?);
     Ok(requests.iter().map(entry).collect())
 }
 
@@ -200,26 +147,25 @@ fn render(room: &ApiState, entries: Entries, decided: Vec<CommandOutcome>, mode:
     let conditions = room.app.conditions();
     let outcomes = settled.iter().map(|settled| match settled {
         Ok(fact) => admitted_or_denied(fact, mode, &conditions),
-        Err(problem) => refused(problem.clone()),
+        Err(problem) => refused(problem),
     });
-    json(&BatchAnswer { outcomes: outcomes.collect() })
+    json(&BatchOutcome { outcomes: outcomes.collect() })
 }
 
-fn admitted_or_denied<'a>(fact: &'a Fact, mode: Mode, conditions: &Conditions) -> EntryOutcome<'a> {
+fn admitted_or_denied(fact: &Fact, mode: Mode, conditions: &Conditions) -> EntryOutcome {
     match &fact.record {
         EventRecord::AllocationAdmitted { allocation, displaced } => {
-            let effects = Effects::of(displaced);
-            let (status, answer) = match mode {
-                Mode::DryRun => (200, AllocationAnswer::tried(allocation, effects, conditions).nameless()),
-                Mode::Commit => (201, AllocationAnswer::done(allocation, effects, fact.sequence, conditions)),
+            let (status, outcome) = match mode {
+                Mode::DryRun => (200, render::planned_admission(allocation, displaced, conditions)),
+                Mode::Commit => (201, render::outcome(allocation, displaced, fact.sequence, conditions)),
             };
-            EntryOutcome { status, allocation: Some(answer), problem: None }
+            EntryOutcome { status, allocation: Some(outcome), problem: None }
         }
-        EventRecord::AllocationDenied { demand, denial } => refused(denied(demand, denial)),
-        _ => refused(unexpected(fact)),
+        EventRecord::AllocationDenied { demand, denial } => refused(&denied(demand, denial)),
+        _ => refused(&unexpected(fact)),
     }
 }
 
-fn refused(problem: Problem) -> EntryOutcome<'static> {
-    EntryOutcome { status: problem.status().as_u16(), allocation: None, problem: Some(problem) }
+fn refused(problem: &Problem) -> EntryOutcome {
+    EntryOutcome { status: problem.status().as_u16(), allocation: None, problem: Some(problem.document(None)) }
 }

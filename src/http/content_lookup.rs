@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use axum::extract::{OriginalUri, State};
+use axum::http::Uri;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -80,14 +81,19 @@ pub(super) struct OfferedName {
 }
 
 /// A page of gateways.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
+#[derive(Serialize, ToSchema)]
 struct OfferPage {
     /// By the ids of the aggregators.
     items: Vec<Offer>,
     /// The cursor of the next page, if there may be one. It is there too where many gateways were looked at and few found.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<String>,
+}
+
+fn page(uri: &Uri, items: Vec<Offer>, after: Option<Name>) -> Response {
+    let page = OfferPage { items, next: after.map(|id| id.to_string()) };
+    pagination::respond(uri, &page, page.next.as_deref())
 }
 
 /// Says which gateways offer a name.
@@ -128,16 +134,16 @@ pub(super) async fn content_list(
         let views = room.app.scheduler().aggregators(after.as_ref(), LOOKED_AT_ONCE);
         for view in &views {
             if items.len() == limit {
-                return Ok(pagination::respond(&uri, &items, after.map(|id| id.to_string())));
+                return Ok(page(&uri, items, after));
             }
             after = Some(view.id.clone());
             items.extend(offer(view, &query.name));
         }
         if views.len() < LOOKED_AT_ONCE {
-            return Ok(pagination::respond(&uri, &items, None));
+            return Ok(page(&uri, items, None));
         }
     }
-    Ok(pagination::respond(&uri, &items, after.map(|id| id.to_string())))
+    Ok(page(&uri, items, after))
 }
 
 /// What an aggregator offers of a name, if anything.

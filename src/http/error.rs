@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::problem::{BindingLink, Problem};
+use super::problem::Problem;
 use super::problem_catalogue;
 use crate::app::record::{DemandRecord, DenialRecord};
-use crate::app::{Fact, JournalError, SubmitError};
+use crate::app::{Fact, JournalError, RecordDecodeError, SubmitError};
+use api::problem::BindingLink;
 use formats::ImportError;
 use formats::bandwidth_model::DocumentError;
 use kernel::Refusal;
@@ -123,6 +124,12 @@ pub(super) fn denial(ingress: &str, egress: &str, class_type: u8, requested_bps:
 pub(super) fn unexpected(fact: &Fact) -> Problem {
     tracing::error!(sequence = fact.sequence.0, "a command became an event of another kind");
     Problem::new(&problem_catalogue::INTERNAL, "what was decided is not what was asked for")
+}
+
+/// An event of the journal does not decode: a defect.
+pub(super) fn undecodable(error: RecordDecodeError) -> Problem {
+    tracing::error!(%error, "an event of the journal does not decode");
+    Problem::new(&problem_catalogue::INTERNAL, "an event of the journal does not decode")
 }
 
 impl From<SubmitError> for Problem {

@@ -4,17 +4,16 @@ use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::event_sse::{self, KEEP_ALIVE};
 use super::extract::{FromQuery, one};
 use super::problem::{BadRequest, InternalError, Problem, Unavailable};
-use super::wire::Instant;
-use super::{ApiState, pagination, problem_catalogue};
-use crate::app::Fact;
-use crate::app::record::{DisplacedRecord, EventRecord};
+use super::render;
+use super::{ApiState, error, pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
+use api::event::EventPage;
 use kernel::id::Sequence;
 
 /// Which events are wanted.
@@ -31,128 +30,6 @@ pub(super) struct ListQuery {
     /// Of this topology; those that only name allocations (released, expired) always.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
     topology: Option<StoredName>,
-}
-
-/// Something that happened.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Event)]
-pub(super) struct EventView<'a> {
-    /// Its place: one more than that of the event before.
-    sequence: u64,
-    /// When it was decided.
-    #[schema(value_type = String, format = DateTime)]
-    at: Instant,
-    /// What kind of thing.
-    #[schema(value_type = EventKind)]
-    kind: &'static str,
-    /// What happened, in names. An upload's content is not here: `nodes` and `links` are counts.
-    #[schema(value_type = Object)]
-    data: EventData<'a>,
-}
-
-/// What kind of thing happened.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "stands for the stored word, in the OpenAPI document")]
-enum EventKind {
-    TopologyPut,
-    TopologyDeleted,
-    ModelSet,
-    LinkChanged,
-    AllocationAdmitted,
-    AllocationDenied,
-    AllocationResized,
-    AllocationReleased,
-    AllocationsExpired,
-    ControllerPut,
-    ControllerDeleted,
-}
-
-/// What happened, without what is too long.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum EventData<'a> {
-    Brief {
-        kind: &'static str,
-        topology: &'a StoredName,
-        nodes: usize,
-        links: usize,
-        #[serde(skip_serializing_if = "<[DisplacedRecord]>::is_empty")]
-        displaced: &'a [DisplacedRecord],
-    },
-    Whole(&'a EventRecord),
-}
-
-impl<'a> EventView<'a> {
-    /// An event.
-    pub(super) fn of(fact: &'a Fact) -> Self {
-        let data = EventData::of(&fact.record);
-        Self { sequence: fact.sequence.0, at: Instant(fact.at.0), kind: kind_of(&fact.record), data }
-    }
-}
-
-impl<'a> EventData<'a> {
-    pub(super) fn of(record: &'a EventRecord) -> Self {
-        match record {
-            EventRecord::TopologyPut { topology, content, displaced } => Self::Brief {
-                kind: kind_of(record),
-                topology,
-                nodes: content.nodes.len(),
-                links: content.links.len(),
-                displaced,
-            },
-            record => Self::Whole(record),
-        }
-    }
-}
-
-/// The stored word for what happened.
-pub(super) fn kind_of(record: &EventRecord) -> &'static str {
-    match record {
-        EventRecord::TopologyPut { .. } => "topology_put",
-        EventRecord::TopologyDeleted { .. } => "topology_deleted",
-        EventRecord::ModelSet { .. } => "model_set",
-        EventRecord::LinkChanged { .. } => "link_changed",
-        EventRecord::AllocationAdmitted { .. } => "allocation_admitted",
-        EventRecord::AllocationDenied { .. } => "allocation_denied",
-        EventRecord::AllocationResized { .. } => "allocation_resized",
-        EventRecord::AllocationReleased { .. } => "allocation_released",
-        EventRecord::AllocationsExpired { .. } => "allocations_expired",
-        EventRecord::ControllerPut { .. } => "controller_put",
-        EventRecord::ControllerDeleted { .. } => "controller_deleted",
-    }
-}
-
-/// Whether an event is of a topology, as far as it says.
-pub(super) fn is_of(record: &EventRecord, wanted: Option<&StoredName>) -> bool {
-    let of = match record {
-        EventRecord::TopologyPut { topology, .. }
-        | EventRecord::TopologyDeleted { topology }
-        | EventRecord::ModelSet { topology, .. }
-        | EventRecord::LinkChanged { topology, .. } => topology,
-        EventRecord::AllocationAdmitted { allocation, .. } | EventRecord::AllocationResized { allocation, .. } => {
-            &allocation.topology
-        }
-        EventRecord::AllocationDenied { demand, .. } => &demand.topology,
-        EventRecord::ControllerPut { controller } => &controller.topology,
-        EventRecord::AllocationReleased { .. }
-        | EventRecord::AllocationsExpired { .. }
-        | EventRecord::ControllerDeleted { .. } => {
-            return true;
-        }
-    };
-    wanted.is_none_or(|wanted| wanted == of)
-}
-
-/// A page of events.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
-struct EventPage {
-    /// The oldest first.
-    items: Vec<EventView<'static>>,
-    /// The sequence number of the last event that was looked at, if there are more.
-    #[schema(nullable = false)]
-    next: Option<String>,
 }
 
 /// Lists what happened, the oldest first.
@@ -178,9 +55,10 @@ pub(super) async fn event_list(
     let more = facts.len() > limit;
     facts.truncate(limit);
     let next = facts.last().filter(|_| more).map(|last| last.sequence.0.to_string());
-    let wanted = facts.iter().filter(|fact| is_of(&fact.record, query.topology.as_ref()));
-    let items: Vec<_> = wanted.map(|fact| EventView::of(fact)).collect();
-    Ok(pagination::respond(&uri, &items, next))
+    let wanted = facts.iter().filter(|fact| event_sse::is_of(&fact.record, query.topology.as_ref()));
+    let items = wanted.map(|fact| render::event(fact)).collect::<Result<Vec<_>, _>>().map_err(error::undecodable)?;
+    let page = EventPage { items, next };
+    Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
 
 /// Which events are to be streamed.

@@ -8,15 +8,16 @@ use std::time::Duration;
 use axum::response::sse::Event;
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{EventView, is_of, kind_of};
-use super::wire::Instant;
-use crate::app::scalars::{StateWord, StoredAllocationId, StoredName};
+use super::error::undecodable;
+use super::render;
+use crate::app::record::EventRecord;
+use crate::app::scalars::StoredName;
 use crate::app::{App, Commit, Fact, FieldEvent};
+use api::event::AllocationStateEvent;
 use kernel::id::Sequence;
 
 /// How often a silent stream says that it is there.
@@ -40,7 +41,7 @@ pub(super) fn events(
         loop {
             // What the field says comes when it comes: it has no place among the events, and is not told again.
             let event = tokio::select! {
-                fact = tail.next() => Some(fact?).filter(|fact| is_of(&fact.record, topology.as_ref())).map(|fact| render(&fact)),
+                fact = tail.next() => Some(fact?).filter(|fact| is_of(&fact.record, topology.as_ref())).and_then(|fact| sse_event(&fact)),
                 said = news.recv() => said.ok().and_then(|said| turned(&said, topology.as_ref())),
             };
             if let Some(event) = event {
@@ -56,35 +57,44 @@ fn turned(news: &FieldEvent, wanted: Option<&StoredName>) -> Option<Event> {
     if wanted.is_some_and(|wanted| wanted.0 != *topology) {
         return None;
     }
-    let view = TurnView {
-        kind: TURNED,
-        allocation: StoredAllocationId(*id),
-        topology: topology.as_str(),
-        at: Instant(at.0),
-        state: condition.state.into(),
-        reason: condition.reason.as_deref(),
+    let document = AllocationStateEvent {
+        kind: AllocationStateEvent::KIND.to_owned(),
+        allocation: id.to_string(),
+        topology: topology.to_string(),
+        at: render::instant(*at),
+        state: render::state(condition.state),
+        reason: condition.reason.as_ref().map(ToString::to_string),
     };
-    Some(Event::default().event(TURNED).data(serde_json::to_string(&view).unwrap_or_default()))
+    let event = Event::default().event(AllocationStateEvent::KIND);
+    Some(event.data(serde_json::to_string(&document).unwrap_or_default()))
 }
 
-/// The kind of what is told of an allocation's condition.
-const TURNED: &str = "allocation_state";
-
-#[derive(Serialize)]
-struct TurnView<'a> {
-    kind: &'static str,
-    allocation: StoredAllocationId,
-    topology: &'a str,
-    at: Instant,
-    state: StateWord,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+fn sse_event(fact: &Fact) -> Option<Event> {
+    let document = render::event(fact).map_err(undecodable).ok()?;
+    let event = Event::default().id(document.sequence.to_string()).event(document.kind.as_str());
+    // Documents have no line ends in their JSON.
+    Some(event.data(serde_json::to_string(&document).unwrap_or_default()))
 }
 
-fn render(fact: &Fact) -> Event {
-    let event = Event::default().id(fact.sequence.0.to_string()).event(kind_of(&fact.record));
-    // Records have no line ends in their JSON.
-    event.data(serde_json::to_string(&EventView::of(fact)).unwrap_or_default())
+/// Whether an event is of a topology, as far as it says.
+pub(super) fn is_of(record: &EventRecord, wanted: Option<&StoredName>) -> bool {
+    let of = match record {
+        EventRecord::TopologyPut { topology, .. }
+        | EventRecord::TopologyDeleted { topology }
+        | EventRecord::ModelSet { topology, .. }
+        | EventRecord::LinkChanged { topology, .. } => topology,
+        EventRecord::AllocationAdmitted { allocation, .. } | EventRecord::AllocationResized { allocation, .. } => {
+            &allocation.topology
+        }
+        EventRecord::AllocationDenied { demand, .. } => &demand.topology,
+        EventRecord::ControllerPut { controller } => &controller.topology,
+        EventRecord::AllocationReleased { .. }
+        | EventRecord::AllocationsExpired { .. }
+        | EventRecord::ControllerDeleted { .. } => {
+            return true;
+        }
+    };
+    wanted.is_none_or(|wanted| wanted == of)
 }
 
 /// Somebody who follows what happens.

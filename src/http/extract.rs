@@ -76,12 +76,52 @@ impl JsonBody {
     }
 }
 
-/// Reads JSON; the problem tells the place.
+/// Reads JSON; the problem names the field and the place.
 pub(super) fn read_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(text).map_err(|error| {
-        let problem = Problem::new(&problem_catalogue::MALFORMED_BODY, error.to_string());
-        problem.with("line", error.line()).with("column", error.column())
-    })
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        unreadable(Some(path).filter(|path| path != "." && !path.contains('?')), error.inner())
+    })?;
+    deserializer.end().map_err(|error| unreadable(None, &error))?;
+    Ok(value)
+}
+
+/// A body cannot be read: `path` is the member at which the reader stopped.
+fn unreadable(path: Option<String>, error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    // Line and column are members of their own.
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let missing = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let field = match (path, missing) {
+        (Some(path), Some(missing)) => Some(format!("{path}.{missing}")),
+        (None, missing) => missing.map(str::to_owned),
+        (path, None) => path,
+    };
+    let detail = match &field {
+        Some(field) => format!("invalid {field}: {}", in_words(text, field)),
+        None => in_words(text, ""),
+    };
+    Problem::new(&problem_catalogue::MALFORMED_BODY, detail)
+        .with_some("field", field)
+        .with("line", error.line())
+        .with("column", error.column())
+}
+
+/// What the reader expected, without names of types.
+fn in_words(text: &str, field: &str) -> String {
+    let Some((found, expected)) = text.rsplit_once(", expected ") else { return text.to_owned() };
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" if field.ends_with("_bps") => {
+            "a whole number of bits per second; 500M is for the command line"
+        }
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from zero",
+        "a sequence" => "a list",
+        "f64" => "a number",
+        expected if expected.starts_with("struct ") => "an object",
+        expected => expected,
+    };
+    format!("{found}, expected {expected}")
 }
 
 fn is_json(value: &HeaderValue) -> bool {
@@ -132,6 +172,26 @@ pub(super) fn etag(revision: Sequence) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unreadable_body_names_its_field() {
+        use api::allocation::AllocationRequest;
+
+        let fault = |text: &str| {
+            let problem = read_json::<AllocationRequest>(text.as_bytes()).unwrap_err().document(None);
+            (problem.more.get("field").and_then(|field| field.as_str()).map(str::to_owned), problem.detail)
+        };
+        let (field, detail) = fault(r#"{"ingress":"a","egress":"b","bandwidth_bps":"500M"}"#);
+        assert_eq!(field.as_deref(), Some("bandwidth_bps"));
+        assert_eq!(
+            detail,
+            "invalid bandwidth_bps: invalid type: string \"500M\", expected a whole number of bits per second; \
+             500M is for the command line"
+        );
+        assert_eq!(fault(r#"{"ingress":"a"}"#).0.as_deref(), Some("egress"));
+        assert_eq!(fault(r#"{"flow":{"l4_dst":-1}}"#).0.as_deref(), Some("flow.l4_dst"));
+        assert_eq!(fault("{").0, None);
+    }
 
     #[test]
     fn json_is_known_by_its_name() {

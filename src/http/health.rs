@@ -3,12 +3,11 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::ApiState;
 use super::problem::InternalError;
-use super::wire::json;
+use super::render::json;
+use api::service::Readiness;
 
 /// Whether the process lives. It asks nobody.
 #[utoipa::path(
@@ -20,25 +19,6 @@ use super::wire::json;
 )]
 pub(super) async fn livez() -> &'static str {
     "ok\n"
-}
-
-/// What readiness depends on.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Readiness {
-    /// Whether requests can be answered.
-    ready: bool,
-    /// The version of the program.
-    version: &'static str,
-    /// Whether the journal answers.
-    journal: bool,
-    /// Whether the service is on its way out.
-    stopping: bool,
-    /// The last event.
-    sequence: u64,
-    /// How many topologies there are.
-    topologies: usize,
-    /// How many allocations live.
-    allocations: usize,
 }
 
 /// Whether requests can be answered.
@@ -59,7 +39,8 @@ pub(super) async fn readyz(State(room): State<ApiState>) -> Response {
     let (topologies, allocations) = room.app.read(|state| (state.networks().len(), state.allocation_count())).await;
     let ready = journal && !stopping;
     let sequence = room.app.head().0;
-    let readiness = Readiness { ready, version: room.version, journal, stopping, sequence, topologies, allocations };
+    let readiness =
+        Readiness { ready, version: room.version.to_owned(), journal, stopping, sequence, topologies, allocations };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, json(&readiness)).into_response()
 }

@@ -3,17 +3,18 @@
 use axum::extract::{OriginalUri, State};
 use axum::response::Response;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::extract::{FromPath, FromQuery, JsonBody};
 use super::problem::{
     BadRequest, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
 };
+use super::render::{self, AllocationList, json};
 use super::topology::{DryRunQuery, unknown};
-use super::wire::{Effects, LinkAnswer, LinkFigures, LinkRequest, LinkStatic, LinkView, json};
-use super::{ApiState, error, pagination};
+use super::{ApiState, error, pagination, parse};
 use crate::app::scalars::StoredName;
 use crate::app::{Conditions, EventRecord};
+use api::link::{LinkDocument, LinkFigures, LinkOutcome, LinkPage, LinkRequest};
 use kernel::command::Command;
 use kernel::id::Name;
 use kernel::{Refusal, State as KernelState};
@@ -37,17 +38,6 @@ pub(super) struct ListQuery {
 
 fn yes() -> bool {
     true
-}
-
-/// A page of links.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
-struct LinkPage {
-    /// In the topology's order.
-    items: Vec<LinkView>,
-    /// The cursor of the next page, if there is one.
-    #[schema(nullable = false)]
-    next: Option<String>,
 }
 
 /// Lists a topology's links, each with what is booked on it.
@@ -74,19 +64,17 @@ pub(super) async fn link_list(
     let found = room.app.read(|state| {
         let network = state.network(topology.as_str())?;
         let later = network.topology().links().filter(|(ix, _)| after.is_none_or(|after| u64::from(ix.0) > after));
-        let view = |ix, link| match query.allocations {
-            true => LinkView::of(network, ix, link, conditions.load(&topology, ix)),
-            false => LinkView::brief(network, ix, link, conditions.load(&topology, ix)),
-        };
-        let page = later.take(limit + 1).map(|(ix, link)| (ix, view(ix, link)));
+        let list = if query.allocations { AllocationList::Listed } else { AllocationList::Counted };
+        let document = |ix, link| render::link(network, ix, link, conditions.load(&topology, ix), list);
+        let page = later.take(limit + 1).map(|(ix, link)| (ix, document(ix, link)));
         Some(page.collect::<Vec<_>>())
     });
     let mut found = found.await.ok_or_else(|| unknown(&topology))?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|(ix, _)| ix.0.to_string());
-    let items: Vec<_> = found.into_iter().map(|(_, link)| link).collect();
-    Ok(pagination::respond(&uri, &items, next))
+    let page = LinkPage { items: found.into_iter().map(|(_, link)| link).collect(), next };
+    Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
 
 /// Reads a link, with what is booked on it.
@@ -99,7 +87,7 @@ pub(super) async fn link_list(
         ("topology" = String, Path, description = "Of which topology", min_length = 1, max_length = 255),
         ("link" = String, Path, description = "Which", min_length = 1, max_length = 255),
     ),
-    responses((status = 200, description = "The link", body = LinkView), BadRequest, NotFound, InternalError)
+    responses((status = 200, description = "The link", body = LinkDocument), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn link_get(
     State(room): State<ApiState>,
@@ -112,7 +100,8 @@ pub(super) async fn link_get(
         let ix = network.topology().link_named(name.as_str());
         let found = ix.and_then(|ix| Some((ix, network.topology().link(ix)?)));
         let (ix, link) = found.ok_or_else(|| Problem::from(no_link(&topology, &name)))?;
-        Ok::<_, Problem>(LinkView::of(network, ix, link, conditions.load(&topology, ix)))
+        let load = conditions.load(&topology, ix);
+        Ok::<_, Problem>(render::link(network, ix, link, load, AllocationList::Listed))
     });
     Ok(json(&link.await?))
 }
@@ -137,7 +126,7 @@ fn no_link(topology: &Name, name: &Name) -> Refusal {
     ),
     request_body(content = LinkRequest, description = "What is to change", example = json!({"state": "down"})),
     responses(
-        (status = 200, description = "The link as it is now, or would be, and what that did", body = LinkAnswer<'static>),
+        (status = 200, description = "The link as it is now, or would be, and what that did", body = LinkOutcome),
         BadRequest, Forbidden, NotFound, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
     )
 )]
@@ -148,7 +137,7 @@ pub(super) async fn link_change(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let (StoredName(topology), StoredName(name)) = names;
-    let change = body.read::<LinkRequest>()?.change()?;
+    let change = parse::link_change(body.read::<LinkRequest>()?)?;
     let command = Command::ChangeLink { topology: topology.clone(), link: name.clone(), change };
     let fact = room.submit(command, query.mode()).await?;
     let EventRecord::LinkChanged { links, displaced, stranded, .. } = &fact.record else {
@@ -157,12 +146,12 @@ pub(super) async fn link_change(
     let Some(is) = links.iter().find(|link| link.name.0 == name) else { return Err(error::unexpected(&fact)) };
     let conditions = room.app.conditions();
     let figures = room.app.read(|state| figures(state, &topology, &name, &conditions)).await;
-    Ok(json(&LinkAnswer {
-        is: LinkStatic::of_record(is),
+    Ok(json(&LinkOutcome {
+        properties: render::changed_properties(is),
         figures: figures.ok_or_else(|| no_link(&topology, &name))?,
-        effects: Effects::of(displaced),
-        links: links.iter().map(|link| link.name.0.as_str()).collect(),
-        stranded,
+        effects: render::effects(displaced),
+        links: links.iter().map(|link| link.name.to_string()).collect(),
+        stranded: stranded.iter().map(ToString::to_string).collect(),
         sequence: (!query.dry_run).then_some(fact.sequence.0),
         dry_run: query.dry_run,
     }))
@@ -171,5 +160,6 @@ pub(super) async fn link_change(
 fn figures(state: &KernelState, topology: &Name, name: &Name, conditions: &Conditions) -> Option<LinkFigures> {
     let network = state.network(topology.as_str())?;
     let ix = network.topology().link_named(name.as_str())?;
-    Some(LinkFigures::of(network, ix, network.topology().link(ix)?, conditions.load(topology, ix)))
+    let (link, load) = (network.topology().link(ix)?, conditions.load(topology, ix));
+    Some(render::figures(network, ix, link, load, AllocationList::Listed))
 }

@@ -32,7 +32,8 @@ mod pagination;
 mod openapi_postprocess;
 mod problem;
 mod event_sse;
-mod wire;
+mod parse;
+mod render;
 
 use std::sync::Arc;
 
@@ -80,7 +81,11 @@ struct ApiState {
             name; ids are strings; times are RFC 3339 in UTC. Errors are RFC 9457 problems; their types are pages of \
             this server.",
     ),
-    components(schemas(problem::ProblemDocument, formats::MissingCapacity, topology::ExportFormat)),
+    components(schemas(
+        api::problem::ProblemDocument,
+        api::topology::MissingCapacity,
+        api::topology::ExportFormat
+    )),
     tags(
         (name = "topologies", description = "Networks, their links and their bandwidth models"),
         (name = "allocations", description = "Bandwidth requests and what became of them"),
@@ -100,8 +105,9 @@ pub fn router(context: Context) -> Router {
         in_flight: InFlight::default(),
         layouts: layout::Layouts::default(),
     };
-    let (api, document) = api().split_for_parts();
-    api.merge(pages::router(&openapi_postprocess::polish(document)))
+    let (routes, document) = routes().split_for_parts();
+    routes
+        .merge(pages::router(&openapi_postprocess::polish(document)))
         .merge(dashboard::router())
         .fallback(pages::not_found)
         .method_not_allowed_fallback(pages::method_not_allowed)
@@ -112,10 +118,10 @@ pub fn router(context: Context) -> Router {
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    openapi_postprocess::polish(api().split_for_parts().1)
+    openapi_postprocess::polish(routes().split_for_parts().1)
 }
 
-fn api() -> OpenApiRouter<ApiState> {
+fn routes() -> OpenApiRouter<ApiState> {
     let uploads = OpenApiRouter::new()
         .routes(routes!(topology::topology_get, topology::topology_put, topology::topology_delete))
         .layer(DefaultBodyLimit::max(formats::INPUT_MAX_BYTES));

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::problem_catalogue;
-use super::wire::json;
+use super::render::json;
 
 /// The longest page.
 pub(super) const LIMIT_MAX: u32 = 1_000;
@@ -43,17 +43,10 @@ pub(super) fn cut<T>(mut found: Vec<T>, limit: usize, cursor: impl Fn(&T) -> Str
     (found, next)
 }
 
-#[derive(Serialize)]
-struct ListPage<'a, T> {
-    items: &'a [T],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<&'a str>,
-}
-
 /// One page of a list; `next` is the cursor of the page after it, if there is one.
-pub(super) fn respond<T: Serialize>(uri: &Uri, items: &[T], next: Option<String>) -> Response {
-    let mut response = json(&ListPage { items, next: next.as_deref() }).into_response();
-    if let Some(link) = next.and_then(|next| HeaderValue::try_from(next_link(uri, &next)).ok()) {
+pub(super) fn respond<T: Serialize>(uri: &Uri, page: &T, next: Option<&str>) -> Response {
+    let mut response = json(page).into_response();
+    if let Some(link) = next.and_then(|next| HeaderValue::try_from(next_link(uri, next)).ok()) {
         response.headers_mut().insert(header::LINK, link);
     }
     response

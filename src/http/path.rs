@@ -1,20 +1,18 @@
 //! Path computation without any effect.
 
-use axum::extract::State;
-use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
 use super::error::{denial, in_body};
 use super::extract::{FromPath, JsonBody};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unprocessable, UnsupportedMediaType,
 };
+use super::render::json;
 use super::topology::unknown;
-use super::wire::{ConstraintsRequest, json, request_bandwidth, request_class_type, request_priority};
-use super::{ApiState, problem_catalogue};
+use super::{ApiState, parse, problem_catalogue};
 use crate::app::denial_record;
 use crate::app::scalars::StoredName;
+use api::path::{DisjointName, PATHS_MAX, PathAnswer, PathDocument, PathRequest};
+use axum::extract::State;
+use axum::response::Response;
 use kernel::bam::Slot;
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::NamedConstraints;
@@ -26,80 +24,6 @@ use kernel::policy::PathChoice;
 use kernel::state::Network;
 use kernel::units::Bandwidth;
 use kernel::{Refusal, State as KernelState};
-
-/// The most paths that one request asks for.
-const PATHS_MAX: u64 = 16;
-
-/// What a path is wanted for.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PathRequest {
-    /// Where it begins.
-    #[schema(value_type = String, min_length = 1, max_length = 255)]
-    ingress: StoredName,
-    /// Where it ends.
-    #[schema(value_type = String, min_length = 1, max_length = 255)]
-    egress: StoredName,
-    /// The class type, 0 (lowest) to 7. Either this or `qos_level`.
-    #[schema(maximum = 7)]
-    class_type: Option<u64>,
-    /// The QoS level: the class type of the same number.
-    #[schema(maximum = 2)]
-    qos_level: Option<u64>,
-    /// What every link has to have room for.
-    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
-    bandwidth_bps: u64,
-    /// 0 (best) to 7: who would have to yield. Absent: the worst that the bandwidth model has for the class.
-    #[schema(maximum = 7)]
-    setup_priority: Option<u64>,
-    /// How many paths, the best first; 1 if absent. Not with `disjoint`, which gives two.
-    #[schema(minimum = 1, maximum = 16)]
-    count: Option<u64>,
-    /// Two paths that share no link, no link and no risk, or no link and no node.
-    disjoint: Option<DisjointName>,
-    /// What the paths have to obey.
-    constraints: Option<ConstraintsRequest>,
-}
-
-/// What two paths must not share.
-#[derive(Deserialize, ToSchema, Clone, Copy)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = Disjointness)]
-enum DisjointName {
-    /// A link, in either direction.
-    Link,
-    /// A link or a shared-risk link group.
-    Srlg,
-    /// A link, or a node other than ingress and egress.
-    Node,
-}
-
-/// Paths, the best first.
-#[derive(Serialize, ToSchema)]
-struct PathAnswer {
-    /// At least one.
-    paths: Vec<PathView>,
-}
-
-/// A path.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Path)]
-struct PathView {
-    /// Its links, from ingress to egress.
-    path: Vec<String>,
-    /// Its nodes, ingress and egress among them.
-    nodes: Vec<String>,
-    /// How many links.
-    hops: usize,
-    /// What was minimised, in 1/1024 of the metric's unit; each link counts 1 more.
-    cost: u64,
-    /// The sum of the delays.
-    delay_us: u64,
-    /// The sum of the TE metrics.
-    te_metric: u64,
-    /// Whether others would have to yield for it.
-    needs_victims: bool,
-}
 
 /// Computes paths, and changes nothing.
 ///
@@ -124,7 +48,7 @@ pub(super) async fn path_compute(
     FromPath(StoredName(topology)): FromPath<StoredName>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let asked = body.read::<PathRequest>()?.asked()?;
+    let asked = CheckedPathQuery::of(body.read::<PathRequest>()?)?;
     let paths = room.app.read(|state| asked.answer(state, &topology)).await?;
     Ok(json(&PathAnswer { paths }))
 }
@@ -146,11 +70,11 @@ enum PathsWanted {
     Pair(Disjointness),
 }
 
-impl PathRequest {
-    fn asked(self) -> Result<CheckedPathQuery, Problem> {
+impl CheckedPathQuery {
+    fn of(request: PathRequest) -> Result<Self, Problem> {
         let impossible =
             |field, detail: &str| Problem::new(&problem_catalogue::IMPOSSIBLE, detail.to_owned()).with("field", field);
-        let wanted = match (self.count, self.disjoint) {
+        let wanted = match (request.count, request.disjoint) {
             (Some(_), Some(_)) => return Err(impossible("count", "disjoint gives two paths: leave count out")),
             (None, Some(DisjointName::Link)) => PathsWanted::Pair(Disjointness::Link),
             (None, Some(DisjointName::Srlg)) => PathsWanted::Pair(Disjointness::Srlg),
@@ -161,20 +85,18 @@ impl PathRequest {
                 PathsWanted::Best(in_range.ok_or_else(|| impossible("count", "count is not within 1 to 16"))?)
             }
         };
-        Ok(CheckedPathQuery {
-            ingress: self.ingress.0,
-            egress: self.egress.0,
-            class_type: request_class_type(self.class_type, self.qos_level)?,
-            bandwidth: request_bandwidth("bandwidth_bps", self.bandwidth_bps)?,
-            setup_priority: request_priority("setup_priority", self.setup_priority)?,
+        Ok(Self {
+            ingress: parse::name("ingress", &request.ingress)?,
+            egress: parse::name("egress", &request.egress)?,
+            class_type: parse::class_type(request.class_type, request.qos_level)?,
+            bandwidth: parse::bandwidth("bandwidth_bps", request.bandwidth_bps)?,
+            setup_priority: parse::priority("setup_priority", request.setup_priority)?,
             wanted,
-            constraints: self.constraints.unwrap_or_default().named()?,
+            constraints: parse::constraints(request.constraints.unwrap_or_default())?,
         })
     }
-}
 
-impl CheckedPathQuery {
-    fn answer(&self, state: &KernelState, topology: &Name) -> Result<Vec<PathView>, Problem> {
+    fn answer(&self, state: &KernelState, topology: &Name) -> Result<Vec<PathDocument>, Problem> {
         let network = state.network(topology.as_str()).ok_or_else(|| unknown(topology))?;
         let (ingress, egress, slot) = self.resolve(network, topology).map_err(in_body)?;
         let constraints = resolve_constraints(&self.constraints, network.topology(), topology, ingress);
@@ -199,7 +121,7 @@ impl CheckedPathQuery {
             return Err(self.why_not(network, topology, &reach, &query, &mut workspace));
         }
         let needs_victims = |path: &FoundPath| path.links.iter().any(|link| free.room_bps(*link) < query.bandwidth_bps);
-        Ok(found.iter().map(|path| PathView::of(network, path, ingress, needs_victims(path))).collect())
+        Ok(found.iter().map(|path| document(network, path, ingress, needs_victims(path))).collect())
     }
 
     fn resolve(&self, network: &Network, topology: &Name) -> Result<(NodeIx, NodeIx, Slot), Refusal> {
@@ -267,20 +189,18 @@ impl CheckedPathQuery {
     }
 }
 
-impl PathView {
-    fn of(network: &Network, found: &FoundPath, ingress: NodeIx, needs_victims: bool) -> Self {
-        let topology = network.topology();
-        let node = |ix| topology.node(ix).map(|node| node.name.to_string());
-        let links: Vec<_> = found.links.iter().filter_map(|link| topology.link(*link)).collect();
-        let nodes = node(ingress).into_iter().chain(links.iter().filter_map(|link| node(link.to)));
-        Self {
-            path: links.iter().map(|link| link.name.to_string()).collect(),
-            nodes: nodes.collect(),
-            hops: links.len(),
-            cost: found.cost,
-            delay_us: found.delay.0,
-            te_metric: links.iter().map(|link| u64::from(link.te_metric)).sum(),
-            needs_victims,
-        }
+fn document(network: &Network, found: &FoundPath, ingress: NodeIx, needs_victims: bool) -> PathDocument {
+    let topology = network.topology();
+    let node = |ix| topology.node(ix).map(|node| node.name.to_string());
+    let links: Vec<_> = found.links.iter().filter_map(|link| topology.link(*link)).collect();
+    let nodes = node(ingress).into_iter().chain(links.iter().filter_map(|link| node(link.to)));
+    PathDocument {
+        path: links.iter().map(|link| link.name.to_string()).collect(),
+        nodes: nodes.collect(),
+        hops: links.len(),
+        cost: found.cost,
+        delay_us: found.delay.0,
+        te_metric: links.iter().map(|link| u64::from(link.te_metric)).sum(),
+        needs_victims,
     }
 }

@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value};
+use utoipa::IntoResponses;
 use utoipa::openapi::{Content, Ref, RefOr, Response as ResponseDocument};
-use utoipa::{IntoResponses, ToSchema};
 
 use super::problem_catalogue::ProblemKind;
+use api::problem::ProblemDocument;
 
 /// The media type of problems.
 pub(super) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -53,10 +52,23 @@ impl Problem {
         self.0.kind.status
     }
 
+    /// The document, for a request of the path `instance`; without one in the outcomes of a batch.
+    pub(super) fn document(&self, instance: Option<&str>) -> ProblemDocument {
+        let Parts { kind, detail, data } = &*self.0;
+        ProblemDocument {
+            kind: format!("/problems/{}", kind.slug),
+            title: kind.title.to_owned(),
+            status: kind.status.as_u16(),
+            detail: detail.to_string(),
+            instance: instance.map(str::to_owned),
+            more: data.clone(),
+            ..ProblemDocument::default()
+        }
+    }
+
     /// Puts the problem into a response that answers a request for `instance`; what stands in its headers stays.
     pub(super) fn write(&self, instance: &str, response: &mut Response) {
-        let body = Document { problem: self, instance: Some(instance) };
-        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let body = serde_json::to_vec(&self.document(Some(instance))).unwrap_or_default();
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
@@ -74,101 +86,6 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-impl Serialize for Problem {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Document { problem: self, instance: None }.serialize(serializer)
-    }
-}
-
-struct Document<'a> {
-    problem: &'a Problem,
-    instance: Option<&'a str>,
-}
-
-impl Serialize for Document<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Parts { kind, detail, data } = &*self.problem.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", &format_args!("/problems/{}", kind.slug))?;
-        map.serialize_entry("title", kind.title)?;
-        map.serialize_entry("status", &kind.status.as_u16())?;
-        map.serialize_entry("detail", detail)?;
-        if let Some(instance) = self.instance {
-            map.serialize_entry("instance", instance)?;
-        }
-        for (member, value) in data {
-            map.serialize_entry(member, value)?;
-        }
-        map.end()
-    }
-}
-
-/// Why there is no success, after RFC 9457. Kinds add members of their own, such as `binding_links`.
-#[derive(ToSchema)]
-#[schema(as = Problem)]
-#[expect(dead_code, reason = "stands for what Problem serialises to, in the OpenAPI document")]
-pub(super) struct ProblemDocument {
-    /// Its kind: the path of a page that explains it.
-    #[schema(example = "/problems/insufficient-bandwidth")]
-    r#type: String,
-    /// What the kind is.
-    title: String,
-    /// The HTTP status.
-    #[schema(minimum = 400, maximum = 599)]
-    status: u16,
-    /// What happened this time.
-    detail: String,
-    /// The path of the request; absent in the outcomes of a batch.
-    #[schema(nullable = false)]
-    instance: Option<String>,
-    /// The member of the request that is at fault.
-    #[schema(nullable = false)]
-    field: Option<String>,
-    /// Of `unknown-reference`: the nodes that the topology does not have, sorted.
-    #[schema(nullable = false)]
-    nodes: Option<Vec<String>>,
-    /// The line of the body that is at fault, counted from one.
-    #[schema(nullable = false)]
-    line: Option<u64>,
-    /// The column, in bytes, counted from one.
-    #[schema(nullable = false)]
-    column: Option<u64>,
-    /// The element of an uploaded file that is at fault.
-    #[schema(nullable = false)]
-    element: Option<String>,
-    /// Of `insufficient-bandwidth`: the links that lack it on the path that comes nearest.
-    #[schema(nullable = false)]
-    binding_links: Option<Vec<BindingLink>>,
-    /// Of `insufficient-bandwidth`: what would have been admitted.
-    #[schema(nullable = false, maximum = 9_223_372_036_854_775_807_u64)]
-    largest_admissible_bps: Option<u64>,
-    /// Of `no-path`: which constraint took the last path away.
-    #[schema(nullable = false, example = "max_hops")]
-    constraint: Option<String>,
-    /// Of `no-path` by `max_hops`: the least it takes.
-    #[schema(nullable = false)]
-    least_hops: Option<u32>,
-    /// Of `no-path` by `max_delay`: the least it takes.
-    #[schema(nullable = false)]
-    least_delay_us: Option<u64>,
-    /// Of `topology-conflict` and `classes-in-use`: the allocations in the way; at most 1,000.
-    #[schema(nullable = false)]
-    conflicts: Option<Vec<String>>,
-}
-
-/// A link that lacks bandwidth.
-#[derive(Serialize, ToSchema)]
-pub(super) struct BindingLink {
-    /// Which.
-    pub(super) link: String,
-    /// For which class.
-    pub(super) class_type: u8,
-    /// What was asked for.
-    pub(super) requested_bps: u64,
-    /// What the class could have there.
-    pub(super) available_bps: u64,
 }
 
 /// Problem answers for the OpenAPI document, one type a status.

@@ -5,22 +5,23 @@ use std::sync::Arc;
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::extract::{AnyBody, FromPath, FromQuery, IfMatch, etag};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, PreconditionFailed, PreconditionRequired, Problem,
     TooLarge, Unavailable, Unprocessable,
 };
-use super::wire::{Effects, json};
+use super::render::{self, json};
 use super::{ApiState, error, pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use crate::app::{EventRecord, Mode};
-use formats::Document;
-use formats::bandwidth_model::ModelName;
-use formats::{self, Format, Imported, MissingCapacity, ReadOptions, Report};
-use kernel::bam::ModelKind;
+use api::topology::{
+    ExportFormat, MissingCapacity, TopologyDocument, TopologyFormat, TopologyOutcome, TopologyPage, TopologySummary,
+};
+use formats::bandwidth_model::model_name;
+use formats::{Imported, ReadOptions};
 use kernel::command::{Command, Expected, OnMisfit};
 use kernel::id::Name;
 use kernel::units::Bandwidth;
@@ -32,7 +33,7 @@ use kernel::units::Bandwidth;
 pub(super) struct UploadQuery {
     /// The format; recognised by the content if absent.
     #[param(nullable = false)]
-    format: Option<Format>,
+    format: Option<TopologyFormat>,
     /// The capacity of links that have none, under `on_missing_capacity=default`; 10 Gbit/s if absent.
     #[param(nullable = false, minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
     default_capacity_bps: Option<u64>,
@@ -46,26 +47,6 @@ pub(super) struct UploadQuery {
     /// Whether it is only to be known what would happen.
     #[serde(default)]
     #[param(required = false)]
-    dry_run: bool,
-}
-
-/// What was read, what was assumed, and what that did.
-#[derive(Serialize, ToSchema)]
-#[schema(as = TopologyOutcome)]
-struct TopologyAnswer<'a> {
-    /// Which.
-    topology: &'a str,
-    /// What to give in If-Match, in quotation marks; absent in a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "12")]
-    revision: Option<String>,
-    #[serde(flatten)]
-    report: &'a Report,
-    #[serde(flatten)]
-    effects: Effects<'a>,
-    /// There, and true, if nothing of this happened.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
     dry_run: bool,
 }
 
@@ -86,7 +67,7 @@ struct TopologyAnswer<'a> {
     request_body(
         description = "The file: native JSON, or any other format that is read",
         content(
-            (Document = "application/json", example = json!({
+            (TopologyDocument = "application/json", example = json!({
                 "nodes": [{"id": "a"}, {"id": "b"}],
                 "links": [{"id": "a-b", "from": "a", "to": "b", "capacity_bps": 10_000_000_000_u64, "bidirectional": true}]
             })),
@@ -95,8 +76,8 @@ struct TopologyAnswer<'a> {
         ),
     ),
     responses(
-        (status = 200, description = "Replaced, or what would happen", body = TopologyAnswer<'static>, headers(("ETag" = String, description = "The new revision"))),
-        (status = 201, description = "Created", body = TopologyAnswer<'static>, headers(
+        (status = 200, description = "Replaced, or what would happen", body = TopologyOutcome, headers(("ETag" = String, description = "The new revision"))),
+        (status = 201, description = "Created", body = TopologyOutcome, headers(
             ("ETag" = String, description = "The revision"), ("Location" = String, description = "Where it is"))),
         BadRequest, Forbidden, Conflict, PreconditionFailed, TooLarge, Unprocessable, PreconditionRequired, InternalError,
         Unavailable,
@@ -121,11 +102,11 @@ pub(super) async fn topology_put(
     let command = Command::PutTopology { name: name.clone(), topology: Arc::new(topology), expected, misfits };
     let fact = room.submit(command, mode).await?;
     let EventRecord::TopologyPut { displaced, .. } = &fact.record else { return Err(error::unexpected(&fact)) };
-    let mut answer = TopologyAnswer {
-        topology: name.as_str(),
+    let mut answer = TopologyOutcome {
+        topology: name.to_string(),
         revision: None,
-        report: &report,
-        effects: Effects::of(displaced),
+        report,
+        effects: render::effects(displaced),
         dry_run: query.dry_run,
     };
     if query.dry_run {
@@ -184,35 +165,6 @@ pub(super) struct ListQuery {
     after: Option<StoredName>,
 }
 
-/// A topology in brief.
-#[derive(Serialize, ToSchema)]
-#[schema(as = TopologySummary)]
-struct Summary {
-    /// Its name.
-    topology: String,
-    /// What to give in If-Match, in quotation marks.
-    revision: String,
-    /// How many nodes it has.
-    nodes: usize,
-    /// How many directed links.
-    links: usize,
-    /// How many allocations live in it.
-    allocations: usize,
-    /// Its bandwidth model.
-    model: ModelName,
-}
-
-/// A page of topologies.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "stands for a page, in the OpenAPI document")]
-struct TopologyPage {
-    /// By name.
-    items: Vec<Summary>,
-    /// The cursor of the next page, if there is one.
-    #[schema(nullable = false)]
-    next: Option<String>,
-}
-
 /// Lists topologies, by name.
 #[utoipa::path(
     get,
@@ -233,7 +185,7 @@ pub(super) async fn topology_list(
     let limit = pagination::limit(query.limit)?;
     let items = room.app.read(|state| {
         let later = state.networks().filter(|(name, _)| query.after.as_ref().is_none_or(|after| **name > after.0));
-        let summaries = later.map(|(name, network)| Summary {
+        let summaries = later.map(|(name, network)| TopologySummary {
             topology: name.to_string(),
             revision: network.revision().0.to_string(),
             nodes: network.topology().node_count(),
@@ -244,16 +196,8 @@ pub(super) async fn topology_list(
         summaries.take(limit + 1).collect::<Vec<_>>()
     });
     let (items, next) = pagination::cut(items.await, limit, |last| last.topology.clone());
-    Ok(pagination::respond(&uri, &items, next))
-}
-
-fn model_name(kind: ModelKind) -> ModelName {
-    match kind {
-        ModelKind::Mam => ModelName::Mam,
-        ModelKind::Rdm => ModelName::Rdm,
-        ModelKind::Gbam => ModelName::Gbam,
-        ModelKind::Atcs => ModelName::Atcs,
-    }
+    let page = TopologyPage { items, next };
+    Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
 
 /// As what a topology is wanted.
@@ -266,29 +210,12 @@ pub(super) struct ExportQuery {
     format: Option<ExportFormat>,
 }
 
-/// As what a topology is written.
-#[derive(Deserialize, ToSchema, Clone, Copy, Default)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum ExportFormat {
-    /// Watermaster's own JSON.
-    #[default]
-    Native,
-    /// GraphML.
-    Graphml,
-    /// networkx node-link JSON.
-    NodeLink,
-    /// RFC 8345 network topology JSON, with the TE attributes of RFC 8795.
-    Rfc8345,
-}
-
-impl From<ExportFormat> for Format {
-    fn from(format: ExportFormat) -> Self {
-        match format {
-            ExportFormat::Native => Self::Native,
-            ExportFormat::Graphml => Self::GraphMl,
-            ExportFormat::NodeLink => Self::NodeLink,
-            ExportFormat::Rfc8345 => Self::Rfc8345,
-        }
+fn written_as(format: ExportFormat) -> TopologyFormat {
+    match format {
+        ExportFormat::Native => TopologyFormat::Native,
+        ExportFormat::Graphml => TopologyFormat::GraphMl,
+        ExportFormat::NodeLink => TopologyFormat::NodeLink,
+        ExportFormat::Rfc8345 => TopologyFormat::Rfc8345,
     }
 }
 
@@ -302,7 +229,7 @@ impl From<ExportFormat> for Format {
     responses(
         (status = 200, description = "The topology", headers(("ETag" = String, description = "Its revision")),
             content(
-                (Document = "application/json"),
+                (TopologyDocument = "application/json"),
                 (String = "application/graphml+xml"),
                 (Object = "application/node-link+json"),
                 (Object = "application/yang-data+json"),
@@ -320,14 +247,14 @@ pub(super) async fn topology_get(
         Some((Arc::clone(network.topology()), network.revision()))
     });
     let (topology, revision) = found.await.ok_or_else(|| unknown(&name))?;
-    let format = Format::from(query.format.unwrap_or_default());
+    let format = written_as(query.format.unwrap_or_default());
     let text = off_the_way(move || formats::write(&topology, format)).await?.map_err(|error| {
         Problem::new(&problem_catalogue::MALFORMED_QUERY, error.to_string()).with("field", "format")
     })?;
     let media_type = match format {
-        Format::GraphMl => "application/graphml+xml",
-        Format::NodeLink => "application/node-link+json",
-        Format::Rfc8345 => "application/yang-data+json",
+        TopologyFormat::GraphMl => "application/graphml+xml",
+        TopologyFormat::NodeLink => "application/node-link+json",
+        TopologyFormat::Rfc8345 => "application/yang-data+json",
         _ => "application/json",
     };
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(media_type)), (header::ETAG, etag(revision))], text)

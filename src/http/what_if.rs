@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::problem::Problem;
 use super::{ApiState, error, problem_catalogue};
 use crate::app::{Fact, Mode, Submission, SubmitError};
-use formats::bandwidth_model::ModelName;
+use api::bandwidth_model::ModelName;
+use formats::bandwidth_model::model_kind;
 use kernel::bam::{ClassConfig, Model, ModelError, ModelKind};
 use kernel::command::{Command, Expected, ModelChange, Request};
 use kernel::decide::resolve_network_between;
@@ -28,22 +29,13 @@ pub(super) async fn decided_under(
         Ok((name.clone(), Arc::clone(network.model())))
     });
     let (topology, is) = found.await.map_err(error::in_body)?;
-    let model = Arc::new(as_kind(&is, kind_of(name)).map_err(impossible)?);
+    let model = Arc::new(as_kind(&is, model_kind(name)).map_err(impossible)?);
     let set = Command::SetModel { topology, model, expected: Expected::Any, switch: ModelChange::Soft };
     let commands = vec![set, Command::Allocate(request)];
     let outcomes = room.app.submit(Submission { commands, mode: Mode::DryRun, key: None }).await?;
     let [set, decided]: [_; 2] = outcomes.try_into().map_err(|_| SubmitError::Stopping)?;
     set.map_err(error::in_body)?;
     decided.map_err(error::in_body)
-}
-
-fn kind_of(name: ModelName) -> ModelKind {
-    match name {
-        ModelName::Mam => ModelKind::Mam,
-        ModelName::Rdm => ModelKind::Rdm,
-        ModelName::Gbam => ModelKind::Gbam,
-        ModelName::Atcs => ModelKind::Atcs,
-    }
 }
 
 /// The same classes, shares and policies under another model.

@@ -92,7 +92,11 @@ impl ModelRecord {
         }
     }
 
-    pub(super) fn read(&self) -> Result<BandwidthModel, RecordDecodeError> {
+    /// The model in the kernel's form.
+    ///
+    /// # Errors
+    /// The record does not make a model.
+    pub fn read(&self) -> Result<BandwidthModel, RecordDecodeError> {
         let overrides = self.overrides.iter().map(|(link, bounds)| Ok((link.0.clone(), bounds.read()?)));
         Ok(BandwidthModel {
             model: self.everywhere.read()?,

@@ -1,7 +1,8 @@
 //! `replay` against published figures: the birth-death traffic of RFC 4128 on one link of fifteen units, whose stationary
 //! probabilities are known to five digits.
 
-use formats::bandwidth_model::Document;
+use api::bandwidth_model::BandwidthModelDocument;
+use formats::bandwidth_model::model_of;
 use formats::trace::TraceRequest;
 use watermaster::cli::replay::engine::{Replay, ReplayOutcome, ReplaySummary};
 
@@ -32,8 +33,8 @@ impl Random {
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times are positive and small")]
 fn simulate(model: &str, seed: u64) -> ReplaySummary {
-    let document: Document = serde_json::from_str(model).unwrap();
-    let mut replay = Replay::new(network(&[("a-b", 15 * UNIT_BPS)]), document.to_model().unwrap().0, 1_000).unwrap();
+    let document: BandwidthModelDocument = serde_json::from_str(model).unwrap();
+    let mut replay = Replay::new(network(&[("a-b", 15 * UNIT_BPS)]), model_of(&document).unwrap().0, 1_000).unwrap();
     let mut random = Random(seed);
     let total: f64 = LOADS.iter().sum();
     let mut t_ms = 0.0;

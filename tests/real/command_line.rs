@@ -71,6 +71,12 @@ fn bandwidth_is_asked_for_changed_and_let_go() {
     assert!(tried.starts_with("would be admitted\n"), "{tried}");
     let low = json(&server, &ask(&["--class-type", "0", "--bandwidth", "9G"]));
     let low_id = low["id"].as_str().unwrap();
+    let flow = ["--flow-ipv4-dst", "10.0.0.3", "--flow-ip-proto", "17", "--flow-l4-dst", "5001", "--flow-in-port", "1"];
+    let tried = json(&server, &ask(&[&["--class-type", "0", "--bandwidth", "1M", "--dry-run"], &flow[..]].concat()));
+    assert_eq!(
+        tried["flow"],
+        serde_json::json!({"in_port": 1, "ipv4_dst": "10.0.0.3/32", "ip_proto": 17, "l4_dst": 5001})
+    );
     let again = ask(&["--qos-level", "2", "--bandwidth", "4G", "--key", "mine"]);
     let high = json(&server, &again);
     assert_eq!(high["preempted"], serde_json::json!([low_id]));

@@ -187,7 +187,7 @@ async function releaseAndResize(page, id) {
   await page.getByRole("button", { name: `Resize ${id}` }).click();
   await page.getByLabel("New bandwidth").fill("100M");
   await page.getByRole("button", { name: "What would happen?" }).click();
-  await page.getByText("Nobody would have to yield.").waitFor();
+  await page.getByText("No other allocation would be touched.").waitFor();
   await page.getByRole("button", { name: "Resize", exact: true }).click();
   await page.getByText(`Allocation ${id} has 100 Mbit/s now.`).waitFor();
   await screen(page, "allocations");

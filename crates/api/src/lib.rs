@@ -1,12 +1,49 @@
-//! The public documents of the service and of a gateway, each once, with serde and schema; how they are read; and the typed
-//! [`client`] that speaks them. Without features it does no I/O.
+//! The public documents of Watermaster, each defined once: what the REST interface answers, what it reads, and what events
+//! say, with serde and an OpenAPI schema. The service, its command line, gateways and other programs share them. The feature
+//! `client` adds [`client`], a typed client that speaks them.
+//!
+//! ```
+//! use api::allocation::AllocationRequest;
+//! use api::flow::FlowRequest;
+//!
+//! let request = AllocationRequest {
+//!     ingress: "WA".to_owned(),
+//!     egress: "CA1".to_owned(),
+//!     qos_level: Some(2),
+//!     bandwidth_bps: 14_000_000,
+//!     flow: Some(FlowRequest { ipv4_dst: "10.0.0.3".parse().ok(), ..FlowRequest::default() }),
+//!     ..AllocationRequest::default()
+//! };
+//! let text = serde_json::to_string(&request)?;
+//! assert!(text.contains(r#""ipv4_dst":"10.0.0.3/32""#));
+//! assert_eq!(serde_json::from_str::<AllocationRequest>(&text)?, request);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+pub mod allocation;
+pub mod batch;
+pub mod path;
+pub mod constraints;
+pub mod flow;
+pub mod effects;
+
+pub mod topology;
+pub mod link;
+pub mod bandwidth_model;
+pub mod controller;
+
+pub mod event;
+pub mod service;
+pub mod problem;
 
 pub mod aggregator;
 pub mod gateway;
-pub mod instant;
-pub mod problem;
 pub mod qos_level;
 pub mod sse;
+
+pub mod instant;
+pub mod text;
+pub mod words;
 
 #[cfg(feature = "client")]
 pub mod client;

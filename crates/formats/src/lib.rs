@@ -1,7 +1,8 @@
 //! Topology files and the kernel's [`Topology`].
 //!
 //! [`read`] takes a file in any [`Format`] (recognised by its content unless one is named) and answers a validated
-//! topology with a [`Report`] of what was assumed. [`write()`] goes the other way for the formats that other tools import.
+//! topology with a [`TopologyReport`](api::topology::TopologyReport) of what was assumed. [`write()`] goes the other way
+//! for the formats that other tools import.
 //! No input makes it panic, and time and memory are bounded by [`INPUT_MAX_BYTES`].
 //!
 //! ```
@@ -21,19 +22,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod format;
-pub use format::{Format, MissingCapacity, UnknownWord};
 mod report;
-pub use report::{Imported, Report, source_name};
+pub use report::{Imported, source_name};
 mod error;
 pub use error::{ExportError, ImportError};
 mod source_position;
-pub use source_position::{SourcePosition, WARNINGS_MAX, Warning};
+pub use source_position::WARNINGS_MAX;
 pub mod aggregator;
 pub mod bandwidth_model;
-mod document;
 pub mod trace;
-pub use document::{Document, LinkDocument, NodeDocument, StateDocument};
+mod link_state;
+pub use link_state::{link_state, link_state_name};
+pub use native::{document_of, topology_of};
 
 mod attributes;
 mod topology_builder;
@@ -52,6 +52,7 @@ mod distance;
 mod json;
 mod xml;
 
+pub use api::topology::{MissingCapacity, TopologyFormat as Format};
 use kernel::topology::Topology;
 use kernel::units::Bandwidth;
 

@@ -1,7 +1,7 @@
-//! Watermaster's own JSON: [`Document`], which is also what the REST interface answers. Strict: unknown members, wrong
+//! Watermaster's own JSON: [`TopologyDocument`], which is also what the REST interface answers. Strict: unknown members, wrong
 //! types and numbers out of range are refused with the path of the member at fault (`links[3].capacity_bps`).
 //!
-//! What [`Document::from_topology`] gives reads back to an equal topology.
+//! What [`document_of`] gives reads back to an equal topology.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,191 +10,164 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use kernel::topology::{Link, LinkState, Node, Position, Switch, Topology};
+use api::topology::{TopologyDocument, TopologyLink, TopologyNode};
+use kernel::topology::{Link, Node, Position, Switch, Topology};
 use kernel::units::{Bandwidth, Micros};
 
 use super::attributes::{dpid, drawing, geographic};
-use super::document::{Document, LinkDocument, NodeDocument, StateDocument};
 use super::error::ImportError;
+use super::link_state::{link_state, link_state_name};
 use super::report::{Imported, source_name, source_named};
 use super::source_position::{SourcePosition, excerpt};
 use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
 use super::{Format, LABEL_MAX_BYTES, ReadOptions, json};
 
-impl From<StateDocument> for LinkState {
-    fn from(state: StateDocument) -> Self {
-        match state {
-            StateDocument::Up => Self::Up,
-            StateDocument::Down => Self::Down,
-            StateDocument::Maintenance => Self::Maintenance,
+/// Every node and every directed link, with all that is known of them.
+pub fn document_of(topology: &Topology) -> TopologyDocument {
+    let nodes = topology.nodes().map(|(_, node)| node_document(node)).collect();
+    let links = topology.links().map(|(_, link)| link_document(link, topology)).collect();
+    TopologyDocument { nodes, links }
+}
+
+/// Completes and checks a document. Places in errors are JSON paths.
+///
+/// # Errors
+/// The first fault found.
+pub fn topology_of(document: TopologyDocument, options: &ReadOptions) -> Result<Imported, ImportError> {
+    let mut draft = TopologyBuilder::new(Format::Native);
+    for (at, node) in document.nodes.into_iter().enumerate() {
+        draft.add_node(node_builder(node, SourcePosition::element(format!("nodes[{at}]")))?)?;
+    }
+    for (at, link) in document.links.into_iter().enumerate() {
+        draft.add_edge(edge_builder(link, SourcePosition::element(format!("links[{at}]")))?)?;
+    }
+    draft.build(options)
+}
+
+fn node_document(node: &Node) -> TopologyNode {
+    let mut document = TopologyNode { id: node.name.to_string(), label: node.label.clone(), ..TopologyNode::default() };
+    match node.position {
+        None => {}
+        Some(Position::Geographic { latitude_udeg, longitude_udeg }) => {
+            document.latitude = Some(f64::from(latitude_udeg) / 1e6);
+            document.longitude = Some(f64::from(longitude_udeg) / 1e6);
         }
+        Some(Position::Drawing { x_milli, y_milli }) => {
+            document.x = Some(from_milli(x_milli));
+            document.y = Some(from_milli(y_milli));
+        }
+    }
+    if let Some(switch) = &node.switch {
+        document.dpid = Some(format!("{:016x}", switch.dpid));
+        document.host_ports.clone_from(&switch.host_ports);
+    }
+    document
+}
+
+fn node_builder(node: TopologyNode, at: SourcePosition) -> Result<NodeBuilder, ImportError> {
+    let position = node_position(&node, &at)?;
+    let switch = node_switch(&node, &at)?;
+    let label = node.label.filter(|label| *label != node.id);
+    let bad = label.as_ref().filter(|label| label.len() > LABEL_MAX_BYTES || label.contains(char::is_control));
+    if let Some(label) = bad {
+        return Err(value(&at, "label", "at most 255 bytes without control characters", label));
+    }
+    Ok(NodeBuilder { id: node.id, label, position, switch, at })
+}
+
+fn node_position(node: &TopologyNode, at: &SourcePosition) -> Result<Option<Position>, ImportError> {
+    let missing = |field| ImportError::Missing { at: at.clone(), field };
+    match (node.latitude, node.longitude, node.x, node.y) {
+        (None, None, None, None) => Ok(None),
+        (Some(latitude), Some(longitude), None, None) => {
+            let position = geographic(&latitude.to_string(), &longitude.to_string());
+            let found = || format!("{latitude}, {longitude}");
+            let expected = "within -90 to 90 degrees, and longitude within -180 to 180";
+            position.map(Some).ok_or_else(|| value(at, "latitude", expected, &found()))
+        }
+        (None, None, Some(x), Some(y)) => {
+            let position = drawing(&x.to_string(), &y.to_string());
+            let expected = "within ±1,000,000,000, and so y";
+            position.map(Some).ok_or_else(|| value(at, "x", expected, &format!("{x}, {y}")))
+        }
+        (Some(_), None, ..) => Err(missing("longitude")),
+        (None, Some(_), ..) => Err(missing("latitude")),
+        (None, None, Some(_), None) => Err(missing("y")),
+        (None, None, None, Some(_)) => Err(missing("x")),
+        (Some(_), Some(_), ..) => Err(value(at, "x", "absent where latitude and longitude are given", "a coordinate")),
     }
 }
 
-impl From<LinkState> for StateDocument {
-    fn from(state: LinkState) -> Self {
-        match state {
-            LinkState::Up => Self::Up,
-            LinkState::Down => Self::Down,
-            LinkState::Maintenance => Self::Maintenance,
+fn node_switch(node: &TopologyNode, at: &SourcePosition) -> Result<Option<Switch>, ImportError> {
+    let Some(text) = &node.dpid else {
+        if node.host_ports.is_empty() {
+            return Ok(None);
         }
+        return Err(ImportError::Missing { at: at.clone(), field: "dpid" });
+    };
+    let dpid = dpid(text).ok_or_else(|| value(at, "dpid", "1 to 16 hexadecimal digits", text))?;
+    Ok(Some(Switch { dpid, host_ports: node.host_ports.clone() }))
+}
+
+fn link_document(link: &Link, topology: &Topology) -> TopologyLink {
+    let node = |ix| topology.node(ix).map(|node| node.name.to_string()).unwrap_or_default();
+    TopologyLink {
+        id: link.name.to_string(),
+        from: node(link.from),
+        to: node(link.to),
+        capacity_bps: Some(link.capacity.as_bps()),
+        max_reservable_bps: Some(link.max_reservable.as_bps()),
+        te_metric: Some(link.te_metric),
+        delay_us: Some(link.delay.0),
+        srlg: link.srlg.clone(),
+        admin_group: link.admin_group,
+        state: link_state_name(link.state),
+        from_port: link.from_port,
+        to_port: link.to_port,
+        bidirectional: false,
+        twin: link.twin.and_then(|twin| topology.link(twin)).map(|twin| twin.name.to_string()),
+        capacity_from: Some(source_name(link.capacity_from).to_owned()),
     }
 }
 
-impl Document {
-    /// Every node and every directed link, with all that is known of them.
-    pub fn from_topology(topology: &Topology) -> Self {
-        let nodes = topology.nodes().map(|(_, node)| NodeDocument::from_node(node)).collect();
-        let links = topology.links().map(|(_, link)| LinkDocument::from_link(link, topology)).collect();
-        Self { nodes, links }
-    }
-
-    /// Completes and checks the document. Places in errors are JSON paths.
-    ///
-    /// # Errors
-    /// The first fault found.
-    pub fn into_topology(self, options: &ReadOptions) -> Result<Imported, ImportError> {
-        let mut draft = TopologyBuilder::new(Format::Native);
-        for (at, node) in self.nodes.into_iter().enumerate() {
-            draft.add_node(node.into_draft(SourcePosition::element(format!("nodes[{at}]")))?)?;
+fn edge_builder(link: TopologyLink, at: SourcePosition) -> Result<EdgeBuilder, ImportError> {
+    let direction = match (link.bidirectional, link.twin.clone()) {
+        (false, None) => EdgeDirection::Forward,
+        (false, Some(twin)) => EdgeDirection::ForwardOf { twin },
+        (true, None) => EdgeDirection::Both,
+        (true, Some(twin)) => return Err(value(&at, "twin", "absent from a bidirectional link", &twin)),
+    };
+    let capacity = link_capacity(&link, &at)?;
+    let max_reservable = match link.max_reservable_bps {
+        None => None,
+        Some(bps) => {
+            let bandwidth = Bandwidth::from_bps(bps);
+            let expected = "at most 9223372036854775807";
+            Some(bandwidth.ok_or_else(|| value(&at, "max_reservable_bps", expected, &bps.to_string()))?)
         }
-        for (at, link) in self.links.into_iter().enumerate() {
-            draft.add_edge(link.into_draft(SourcePosition::element(format!("links[{at}]")))?)?;
-        }
-        draft.build(options)
-    }
+    };
+    let mut edge = EdgeBuilder::new(link.from, link.to, direction, at);
+    edge.name = Some(link.id);
+    edge.capacity = capacity;
+    edge.max_reservable = max_reservable;
+    edge.te_metric = link.te_metric;
+    edge.delay = link.delay_us.map(Micros);
+    edge.srlg = link.srlg;
+    edge.admin_group = link.admin_group;
+    edge.state = link_state(link.state);
+    edge.from_port = link.from_port;
+    edge.to_port = link.to_port;
+    Ok(edge)
 }
 
-impl NodeDocument {
-    fn from_node(node: &Node) -> Self {
-        let mut document = Self { id: node.name.to_string(), label: node.label.clone(), ..Self::default() };
-        match node.position {
-            None => {}
-            Some(Position::Geographic { latitude_udeg, longitude_udeg }) => {
-                document.latitude = Some(f64::from(latitude_udeg) / 1e6);
-                document.longitude = Some(f64::from(longitude_udeg) / 1e6);
-            }
-            Some(Position::Drawing { x_milli, y_milli }) => {
-                document.x = Some(from_milli(x_milli));
-                document.y = Some(from_milli(y_milli));
-            }
-        }
-        if let Some(switch) = &node.switch {
-            document.dpid = Some(format!("{:016x}", switch.dpid));
-            document.host_ports.clone_from(&switch.host_ports);
-        }
-        document
-    }
-
-    fn into_draft(self, at: SourcePosition) -> Result<NodeBuilder, ImportError> {
-        let position = self.position(&at)?;
-        let switch = self.switch(&at)?;
-        let label = self.label.filter(|label| *label != self.id);
-        let bad = label.as_ref().filter(|label| label.len() > LABEL_MAX_BYTES || label.contains(char::is_control));
-        if let Some(label) = bad {
-            return Err(value(&at, "label", "at most 255 bytes without control characters", label));
-        }
-        Ok(NodeBuilder { id: self.id, label, position, switch, at })
-    }
-
-    fn position(&self, at: &SourcePosition) -> Result<Option<Position>, ImportError> {
-        let missing = |field| ImportError::Missing { at: at.clone(), field };
-        match (self.latitude, self.longitude, self.x, self.y) {
-            (None, None, None, None) => Ok(None),
-            (Some(latitude), Some(longitude), None, None) => {
-                let position = geographic(&latitude.to_string(), &longitude.to_string());
-                let found = || format!("{latitude}, {longitude}");
-                let expected = "within -90 to 90 degrees, and longitude within -180 to 180";
-                position.map(Some).ok_or_else(|| value(at, "latitude", expected, &found()))
-            }
-            (None, None, Some(x), Some(y)) => {
-                let position = drawing(&x.to_string(), &y.to_string());
-                let expected = "within ±1,000,000,000, and so y";
-                position.map(Some).ok_or_else(|| value(at, "x", expected, &format!("{x}, {y}")))
-            }
-            (Some(_), None, ..) => Err(missing("longitude")),
-            (None, Some(_), ..) => Err(missing("latitude")),
-            (None, None, Some(_), None) => Err(missing("y")),
-            (None, None, None, Some(_)) => Err(missing("x")),
-            (Some(_), Some(_), ..) => {
-                Err(value(at, "x", "absent where latitude and longitude are given", "a coordinate"))
-            }
-        }
-    }
-
-    fn switch(&self, at: &SourcePosition) -> Result<Option<Switch>, ImportError> {
-        let Some(text) = &self.dpid else {
-            if self.host_ports.is_empty() {
-                return Ok(None);
-            }
-            return Err(ImportError::Missing { at: at.clone(), field: "dpid" });
-        };
-        let dpid = dpid(text).ok_or_else(|| value(at, "dpid", "1 to 16 hexadecimal digits", text))?;
-        Ok(Some(Switch { dpid, host_ports: self.host_ports.clone() }))
-    }
-}
-
-impl LinkDocument {
-    fn from_link(link: &Link, topology: &Topology) -> Self {
-        let node = |ix| topology.node(ix).map(|node| node.name.to_string()).unwrap_or_default();
-        Self {
-            id: link.name.to_string(),
-            from: node(link.from),
-            to: node(link.to),
-            capacity_bps: Some(link.capacity.as_bps()),
-            max_reservable_bps: Some(link.max_reservable.as_bps()),
-            te_metric: Some(link.te_metric),
-            delay_us: Some(link.delay.0),
-            srlg: link.srlg.clone(),
-            admin_group: link.admin_group,
-            state: link.state.into(),
-            from_port: link.from_port,
-            to_port: link.to_port,
-            bidirectional: false,
-            twin: link.twin.and_then(|twin| topology.link(twin)).map(|twin| twin.name.to_string()),
-            capacity_from: Some(source_name(link.capacity_from).to_owned()),
-        }
-    }
-
-    fn into_draft(self, at: SourcePosition) -> Result<EdgeBuilder, ImportError> {
-        let direction = match (self.bidirectional, self.twin.clone()) {
-            (false, None) => EdgeDirection::Forward,
-            (false, Some(twin)) => EdgeDirection::ForwardOf { twin },
-            (true, None) => EdgeDirection::Both,
-            (true, Some(twin)) => return Err(value(&at, "twin", "absent from a bidirectional link", &twin)),
-        };
-        let capacity = self.capacity(&at)?;
-        let max_reservable = match self.max_reservable_bps {
-            None => None,
-            Some(bps) => {
-                let bandwidth = Bandwidth::from_bps(bps);
-                let expected = "at most 9223372036854775807";
-                Some(bandwidth.ok_or_else(|| value(&at, "max_reservable_bps", expected, &bps.to_string()))?)
-            }
-        };
-        let mut edge = EdgeBuilder::new(self.from, self.to, direction, at);
-        edge.name = Some(self.id);
-        edge.capacity = capacity;
-        edge.max_reservable = max_reservable;
-        edge.te_metric = self.te_metric;
-        edge.delay = self.delay_us.map(Micros);
-        edge.srlg = self.srlg;
-        edge.admin_group = self.admin_group;
-        edge.state = self.state.into();
-        edge.from_port = self.from_port;
-        edge.to_port = self.to_port;
-        Ok(edge)
-    }
-
-    fn capacity(&self, at: &SourcePosition) -> Result<Option<Capacity>, ImportError> {
-        let Some(bps) = self.capacity_bps else { return Ok(None) };
-        let expected = "within 1 to 9223372036854775807";
-        let given = Capacity::given(bps).ok_or_else(|| value(at, "capacity_bps", expected, &bps.to_string()))?;
-        let Some(source) = &self.capacity_from else { return Ok(Some(given)) };
-        let expected = "given, label, bound, range, module or default";
-        let source = source_named(source).ok_or_else(|| value(at, "capacity_from", expected, source))?;
-        Ok(Some(Capacity { source, ..given }))
-    }
+fn link_capacity(link: &TopologyLink, at: &SourcePosition) -> Result<Option<Capacity>, ImportError> {
+    let Some(bps) = link.capacity_bps else { return Ok(None) };
+    let expected = "within 1 to 9223372036854775807";
+    let given = Capacity::given(bps).ok_or_else(|| value(at, "capacity_bps", expected, &bps.to_string()))?;
+    let Some(source) = &link.capacity_from else { return Ok(Some(given)) };
+    let expected = "given, label, bound, range, module or default";
+    let source = source_named(source).ok_or_else(|| value(at, "capacity_from", expected, source))?;
+    Ok(Some(Capacity { source, ..given }))
 }
 
 /// Reads a document of which the places are known by line.
@@ -209,9 +182,9 @@ pub(super) fn read(text: &str, options: &ReadOptions) -> Result<Imported, Import
             let element = Element { text, raw: raw.get(), path: format!("{list}[{at}]") };
             let place = SourcePosition::line(lines.at(element.offset())).of(element.path.clone());
             if list == "nodes" {
-                draft.add_node(element.parse::<NodeDocument>()?.into_draft(place)?)?;
+                draft.add_node(node_builder(element.parse::<TopologyNode>()?, place)?)?;
             } else {
-                draft.add_edge(element.parse::<LinkDocument>()?.into_draft(place)?)?;
+                draft.add_edge(edge_builder(element.parse::<TopologyLink>()?, place)?)?;
             }
         }
     }
@@ -220,7 +193,7 @@ pub(super) fn read(text: &str, options: &ReadOptions) -> Result<Imported, Import
 
 /// Writes a document with one node or link a line.
 pub(super) fn write(topology: &Topology) -> String {
-    let document = Document::from_topology(topology);
+    let document = document_of(topology);
     let mut text = String::from("{\n  \"nodes\": [\n");
     push_lines(&mut text, &document.nodes);
     text.push_str("  ],\n  \"links\": [\n");
@@ -322,8 +295,8 @@ mod tests {
         let first = topology(TWO).unwrap();
         let again = topology(&write(&first.topology)).unwrap();
         assert_eq!(first.topology, again.topology);
-        let document = Document::from_topology(&first.topology);
-        let third = document.into_topology(&ReadOptions::default()).unwrap();
+        let document = document_of(&first.topology);
+        let third = topology_of(document, &ReadOptions::default()).unwrap();
         assert_eq!(first.topology, third.topology);
         assert_eq!(again.report.delays_assumed, 0);
     }

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 use kernel::topology::Topology;
 
 use super::attributes::Attributes;
-use super::document::Document;
 use super::error::ImportError;
 use super::json;
+use super::native::document_of;
 use super::source_position::SourcePosition;
 use super::topology_builder::{EdgeDirection, TopologyBuilder};
 use super::{ATTRIBUTE_NAME_MAX_BYTES, Format};
@@ -75,7 +75,7 @@ pub(super) struct NativeMembers {
 /// Takes a topology apart, for formats that hold attributes of any name.
 pub(super) fn members(topology: &Topology) -> NativeMembers {
     let object = |value| if let Ok(Value::Object(members)) = value { members } else { Map::new() };
-    let document = Document::from_topology(topology);
+    let document = document_of(topology);
     NativeMembers {
         nodes: document.nodes.iter().map(|node| object(serde_json::to_value(node))).collect(),
         links: document.links.iter().map(|link| object(serde_json::to_value(link))).collect(),

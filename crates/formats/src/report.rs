@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
-use utoipa::ToSchema;
-
+use api::topology::{TopologyFormat, TopologyReport};
 use kernel::topology::{CapacitySource, Topology};
 
-use super::Format;
-use super::source_position::{Warning, Warnings};
+use super::source_position::Warnings;
 
 /// A topology and how it came to be.
 #[derive(Clone, Debug)]
@@ -16,42 +13,15 @@ pub struct Imported {
     /// What the file describes.
     pub topology: Topology,
     /// What was assumed.
-    pub report: Report,
+    pub report: TopologyReport,
 }
 
-/// What was read and what was assumed on the way.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-#[schema(as = TopologyReport)]
-pub struct Report {
-    /// As what the file was read.
-    pub format: Format,
-    /// How many nodes there are.
-    pub nodes: usize,
-    /// How many directed links there are.
-    pub links: usize,
-    /// How many parts there are between which no link runs; 1 is a connected network.
-    pub islands: usize,
-    /// How many directed links have a capacity that is known in each way: `given`, `label`, `bound`, `range`, `module`
-    /// or `default`.
-    #[serde(serialize_with = "by_source_name")]
-    #[schema(value_type = BTreeMap<String, usize>)]
-    pub capacity_from: BTreeMap<CapacitySource, usize>,
-    /// How many directed links had no delay in the file: it follows the distance between the ends where their
-    /// coordinates are geographic, and is 0 elsewhere.
-    pub delays_assumed: usize,
-    /// How many directed links had no TE metric in the file, and have metric 1.
-    pub te_metrics_assumed: usize,
-    /// How many edges were left out: from a node to itself, or without a capacity where those are to be dropped.
-    pub dropped_links: usize,
-    /// What else was assumed or left out; at most 100.
-    pub warnings: Vec<Warning>,
-    /// How many more warnings there were.
-    pub warnings_omitted: usize,
-}
+/// The counts of a file that is being read.
+pub(super) struct ReportBuilder(pub(super) TopologyReport);
 
-impl Report {
-    pub(super) fn new(format: Format) -> Self {
-        Self {
+impl ReportBuilder {
+    pub(super) fn new(format: TopologyFormat) -> Self {
+        Self(TopologyReport {
             format,
             nodes: 0,
             links: 0,
@@ -62,20 +32,17 @@ impl Report {
             dropped_links: 0,
             warnings: Vec::new(),
             warnings_omitted: 0,
-        }
+        })
     }
 
-    pub(super) fn finish(mut self, topology: Topology, warnings: Warnings) -> Imported {
-        self.nodes = topology.node_count();
-        self.links = topology.link_count();
-        self.islands = topology.island_count();
-        (self.warnings, self.warnings_omitted) = warnings.into_parts();
-        Imported { topology, report: self }
+    pub(super) fn finish(self, topology: Topology, warnings: Warnings) -> Imported {
+        let mut report = self.0;
+        report.nodes = topology.node_count();
+        report.links = topology.link_count();
+        report.islands = topology.island_count();
+        (report.warnings, report.warnings_omitted) = warnings.into_parts();
+        Imported { topology, report }
     }
-}
-
-fn by_source_name<S: Serializer>(counts: &BTreeMap<CapacitySource, usize>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(counts.iter().map(|(source, count)| (source_name(*source), count)))
 }
 
 /// How a capacity source is written in every format of ours.

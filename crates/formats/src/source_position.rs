@@ -1,89 +1,13 @@
 //! Where in a file something is, and what an importer noticed there. Lines and columns count from one; columns count
 //! bytes. Only the first [`WARNINGS_MAX`] warnings are kept, the rest are counted.
 
-use std::fmt;
-
-use serde::Serialize;
-use utoipa::ToSchema;
+pub(crate) use api::topology::SourcePosition;
+use api::topology::Warning;
 
 /// The most warnings that a report keeps.
 pub const WARNINGS_MAX: usize = 100;
 /// The longest excerpt of a file that a message repeats, in characters.
 const EXCERPT_MAX_CHARS: usize = 60;
-
-/// A place in a file: a line, an element (such as `links[3].capacity_bps` or `edge 'a-b'`), or both.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, ToSchema)]
-#[schema(as = Place)]
-pub struct SourcePosition {
-    /// Counted from one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<usize>,
-    /// In bytes, counted from one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub column: Option<usize>,
-    /// Which node, link or member, in the file's own words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub element: Option<String>,
-}
-
-impl SourcePosition {
-    /// A whole line.
-    pub(super) fn line(line: usize) -> Self {
-        Self { line: Some(line), ..Self::default() }
-    }
-
-    /// An element of a file whose lines are not known any more.
-    pub(super) fn element(element: impl Into<String>) -> Self {
-        Self { element: Some(element.into()), ..Self::default() }
-    }
-
-    /// The byte at `offset` of `text`.
-    pub(super) fn offset(text: &[u8], offset: usize) -> Self {
-        let before = text.get(..offset.min(text.len())).unwrap_or_default();
-        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Self { line: Some(line), column: Some(before.len() - start + 1), element: None }
-    }
-
-    /// The same place, with its element named.
-    pub(super) fn of(mut self, element: impl Into<String>) -> Self {
-        self.element = Some(element.into());
-        self
-    }
-}
-
-impl fmt::Display for SourcePosition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        if let Some(line) = self.line {
-            write!(f, "line {line}")?;
-            separator = ", ";
-        }
-        if let Some(column) = self.column {
-            write!(f, "{separator}column {column}")?;
-            separator = ", ";
-        }
-        match &self.element {
-            Some(element) => write!(f, "{separator}{element}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Something that was assumed or left out, and where.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct Warning {
-    /// Where in the file.
-    pub place: SourcePosition,
-    /// What was noticed and what was done about it.
-    pub message: String,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
-    }
-}
 
 /// Collects warnings, up to [`WARNINGS_MAX`].
 #[derive(Default, Debug)]

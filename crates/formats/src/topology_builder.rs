@@ -14,7 +14,7 @@ use kernel::units::{Bandwidth, Micros};
 
 use super::distance::fibre_delay;
 use super::error::ImportError;
-use super::report::{Imported, Report};
+use super::report::{Imported, ReportBuilder, source_name};
 use super::source_position::{SourcePosition, Warnings};
 use super::{Format, MissingCapacity, ReadOptions};
 
@@ -142,7 +142,7 @@ impl TopologyBuilder {
             index: nodes.iter().zip(0..).map(|(node, at)| (node.name.clone(), NodeIx(at))).collect(),
             nodes: &nodes,
             options,
-            report: Report::new(self.format),
+            report: ReportBuilder::new(self.format),
             warnings: self.warnings,
             links: Vec::new(),
             twins: Vec::new(),
@@ -196,7 +196,7 @@ struct LinkBuilder<'a> {
     nodes: &'a [Node],
     index: BTreeMap<Name, NodeIx>,
     options: &'a ReadOptions,
-    report: Report,
+    report: ReportBuilder,
     warnings: Warnings,
     links: Vec<Link>,
     /// Links that name their twin, to be resolved when all are there.
@@ -209,8 +209,8 @@ impl LinkBuilder<'_> {
     fn edge(&mut self, edge: EdgeBuilder) -> Result<(), ImportError> {
         let from = self.resolve(&edge.from, &edge.at)?;
         let to = self.resolve(&edge.to, &edge.at)?;
-        if from == to && self.report.format != Format::Native {
-            self.report.dropped_links += 1;
+        if from == to && self.report.0.format != Format::Native {
+            self.report.0.dropped_links += 1;
             self.warnings.push(edge.at, "a link from a node to itself: left out");
             return Ok(());
         }
@@ -257,9 +257,9 @@ impl LinkBuilder<'_> {
         if self.links.len() >= LINKS_MAX {
             return Err(ImportError::TooMany { at: edge.at.clone(), what: "directed links", max: LINKS_MAX });
         }
-        *self.report.capacity_from.entry(link.capacity_from).or_default() += 1;
-        self.report.delays_assumed += usize::from(edge.delay.is_none());
-        self.report.te_metrics_assumed += usize::from(edge.te_metric.is_none());
+        *self.report.0.capacity_from.entry(source_name(link.capacity_from).to_owned()).or_default() += 1;
+        self.report.0.delays_assumed += usize::from(edge.delay.is_none());
+        self.report.0.te_metrics_assumed += usize::from(edge.te_metric.is_none());
         self.places.entry(link.name.clone()).or_insert_with(|| edge.at.clone());
         self.links.push(link);
         Ok(())
@@ -278,7 +278,7 @@ impl LinkBuilder<'_> {
         match self.options.on_missing_capacity {
             MissingCapacity::Error => Err(ImportError::NoCapacity { at: edge.at.clone() }),
             MissingCapacity::Drop => {
-                self.report.dropped_links += 1;
+                self.report.0.dropped_links += 1;
                 self.warnings.push(edge.at.clone(), "no capacity that can be read: left out");
                 Ok(None)
             }

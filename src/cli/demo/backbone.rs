@@ -1,7 +1,7 @@
 //! A backbone under load, beside the scenario's network: allocations for NSFNET, the same at every run, so that there is a
 //! busiest link, a class that fills it, and allocations that would be preempted for more. Pure.
 
-use api::client::AllocationRequest;
+use api::allocation::AllocationRequest;
 
 /// The name under which a new service has it.
 pub const TOPOLOGY: &str = "nsfnet";
@@ -27,7 +27,7 @@ pub fn requests() -> Vec<AllocationRequest> {
                 topology: Some(TOPOLOGY.to_owned()),
                 ingress: ingress.to_owned(),
                 egress: egress.to_owned(),
-                class_type: Some(class_type),
+                class_type: Some(class_type.into()),
                 bandwidth_bps,
                 ..AllocationRequest::default()
             });

@@ -12,7 +12,8 @@ use super::sampler::{Sampler, SamplerError, latencies};
 use super::samples::Latency;
 use super::scenario::{self, AGGREGATORS, BACKGROUND_BPS, BACKGROUND_CLASS, ScenarioAction, Timeline, WithHeavy};
 use super::{DemoPolicy, backbone};
-use api::client::{AllocationRequest, Client, ClientError, Effect, Upload};
+use api::allocation::AllocationRequest;
+use api::client::{Client, ClientError, Effect, Upload};
 use api::qos_level::PerLevel;
 
 /// The orchestrator's address if it is free.
@@ -136,7 +137,7 @@ impl DemoProcesses {
                     topology: Some(scenario::TOPOLOGY.to_owned()),
                     ingress: "gen1".to_owned(),
                     egress: "gen2".to_owned(),
-                    class_type: Some(BACKGROUND_CLASS),
+                    class_type: Some(BACKGROUND_CLASS.into()),
                     bandwidth_bps: BACKGROUND_BPS,
                     ..AllocationRequest::default()
                 };
@@ -259,6 +260,7 @@ fn gateway_arguments(aggregator: usize, orchestrator: SocketAddr, timeline: &Tim
 /// Puts load on the backbone; the numbers of allocations that were admitted and requested.
 async fn load_backbone(client: &Client) -> Result<(usize, usize), DemoError> {
     let requests = backbone::requests();
-    let answer = client.allocation_batch(&requests, "backbone").await?;
-    Ok((answer.outcomes.iter().filter(|outcome| outcome.allocation.is_some()).count(), requests.len()))
+    let count = requests.len();
+    let answer = client.allocation_batch(requests, "backbone").await?;
+    Ok((answer.outcomes.iter().filter(|outcome| outcome.allocation.is_some()).count(), count))
 }

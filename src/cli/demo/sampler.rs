@@ -10,8 +10,9 @@ use super::scenario::{AGGREGATORS, BACKGROUND_CLASS, SHARED_LINK, TOPOLOGY};
 use crate::cli::connection::PAGE;
 use crate::cli::consumer::SummaryLine;
 use api::aggregator::{Aggregator, AggregatorFreshness};
-use api::client::{Client, ClientError, Link};
+use api::client::{Client, ClientError};
 use api::gateway::StatusView;
+use api::link::LinkDocument;
 use api::qos_level::PerLevel;
 
 /// Why there is no sample.
@@ -57,7 +58,7 @@ impl Sampler {
         // The aggregators' rates in the background's class, taken from what that class has reserved.
         let same_class = aggregators.iter().filter_map(|levels| levels.get(usize::from(BACKGROUND_CLASS)));
         let same_class = same_class.fold(0_u64, |sum, level| sum.saturating_add(level.granted_bps));
-        let class = link.classes.iter().find(|class| class.class_type == BACKGROUND_CLASS);
+        let class = link.figures.classes.iter().find(|class| class.class_type == BACKGROUND_CLASS);
         let background_bps = class.map_or(0, |class| class.reserved_bps).saturating_sub(same_class);
         Ok(Sample { at_ms, aggregators, background_bps })
     }
@@ -76,9 +77,9 @@ impl Sampler {
         answer.error_for_status().map_err(failed)?.json().await.map_err(failed)
     }
 
-    async fn shared_link(&self) -> Result<Link, SamplerError> {
+    async fn shared_link(&self) -> Result<LinkDocument, SamplerError> {
         let links = self.client.link_list(TOPOLOGY, PAGE, None).await?.items;
-        links.into_iter().find(|link| link.link == SHARED_LINK).ok_or(SamplerError::NoSharedLink)
+        links.into_iter().find(|link| link.properties.link == SHARED_LINK).ok_or(SamplerError::NoSharedLink)
     }
 }
 

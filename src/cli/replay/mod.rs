@@ -12,7 +12,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::engine::{Replay, ReplayError, ReplaySummary, Samples};
-use formats::bandwidth_model::{Document, DocumentError};
+use api::bandwidth_model::BandwidthModelDocument;
+use formats::bandwidth_model::{DocumentError, model_of};
 use formats::trace::{LINE_MAX_BYTES, TraceError, TraceRequest, read_line};
 use formats::{self, ImportError};
 use kernel::topology::Topology;
@@ -122,10 +123,10 @@ fn read_topology(path: &Path) -> Result<Topology, Error> {
 
 fn read_model(path: &Path) -> Result<kernel::policy::BandwidthModel, Error> {
     let bytes = std::fs::read(path).map_err(|error| at(path, error))?;
-    let document: Document =
+    let document: BandwidthModelDocument =
         serde_json::from_slice(&bytes).map_err(|error| Error::ModelJson { path: path.to_owned(), error })?;
     let (model, warnings) =
-        document.to_model().map_err(|error| Error::Model { path: path.to_owned(), error: Box::new(error) })?;
+        model_of(&document).map_err(|error| Error::Model { path: path.to_owned(), error: Box::new(error) })?;
     for warning in warnings {
         tracing::warn!(file = %path.display(), "{warning}");
     }

@@ -15,6 +15,18 @@ async fn what_happened_is_listed() {
     let all = desk.get("/v1/events").await.json();
     let kinds: Vec<_> = all["items"].as_array().unwrap().iter().map(|item| item["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["topology_put", "allocation_admitted", "allocation_denied", "allocation_released"]);
+    let admitted = &all["items"][1]["data"]["allocation"];
+    assert_eq!(
+        (&admitted["id"], &admitted["state"], &admitted["qos_level"]),
+        (&json!(id), &json!("active"), &json!(0))
+    );
+    assert!(admitted["created_at"].as_str().unwrap().ends_with('Z'));
+    let denied = &all["items"][2]["data"];
+    assert_eq!(denied["problem"]["type"], "/problems/insufficient-bandwidth");
+    assert_eq!(
+        (&denied["problem"]["binding_links"][0]["link"], &denied["demand"]["egress"]),
+        (&json!("ab"), &json!("b"))
+    );
     let put = &all["items"][0];
     assert_eq!(put["data"], json!({"kind": "topology_put", "topology": "net", "nodes": 2, "links": 2}));
     assert_eq!(put["sequence"], 1);

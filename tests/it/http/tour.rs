@@ -60,7 +60,10 @@ async fn a_link_that_breaks_sends_its_allocations_elsewhere() {
     assert_eq!(moved["path"], json!(["ac", "cb"]));
 
     let cut = desk.patch("/v1/topologies/net/links/ac", r#"{"state":"down"}"#).await.json();
-    assert_eq!((&cut["preempted"], &cut["victims"][0]["outcome"]), (&json!([id]), &json!("failed")));
+    assert_eq!(
+        (&cut["failed"], &cut["preempted"], &cut["victims"][0]["outcome"]),
+        (&json!([id]), &json!([]), &json!("failed"))
+    );
     let denied = desk.post("/v1/allocations", &request(0, 1)).await;
     assert_eq!((denied.problem().as_str(), &denied.json()["constraint"]), ("no-path", &json!("links_down")));
     desk.close().await;

@@ -7,8 +7,8 @@ use reqwest::Response;
 
 use super::super::retry::Retry;
 use super::super::sse::{SseDecoder, SseEvent};
-use super::document::Event;
 use super::{ANSWER_MAX_BYTES, Client, ClientError, checked};
+use crate::event::EventDocument;
 
 /// The longest event that is read.
 const EVENT_MAX_BYTES: usize = 64 << 20;
@@ -41,10 +41,10 @@ impl Events {
     ///
     /// # Errors
     /// The service refuses, or was gone for too long.
-    pub async fn next(&mut self) -> Result<Event, ClientError> {
+    pub async fn next(&mut self) -> Result<EventDocument, ClientError> {
         loop {
             if let Some(SseEvent { data, .. }) = self.ready.pop_front() {
-                let event: Event =
+                let event: EventDocument =
                     serde_json::from_str(&data).map_err(|error| ClientError::Unreadable { status: 200, error })?;
                 (self.after, self.ends) = (Some(event.sequence), 0);
                 self.retry.succeeded();

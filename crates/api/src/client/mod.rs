@@ -14,14 +14,16 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::allocation::{AllocationDocument, AllocationOutcome, AllocationPage, AllocationRequest, ResizeRequest};
+use crate::batch::{BatchOutcome, BatchRequests};
+use crate::event::EventPage;
+use crate::link::{LinkOutcome, LinkPage, LinkRequest};
+use crate::topology::{MissingCapacity, TopologyFormat, TopologyOutcome, TopologyPage};
+
 pub use super::aggregator::Aggregator;
 pub use super::problem::ProblemDocument;
 pub use answer::{ClientError, body, checked};
-pub use document::{
-    Allocation, AllocationFilter, AllocationOutcome, AllocationRequest, BatchOutcome, ClassFigures, Effects,
-    EntryOutcome, Event, Link, LinkChange, LinkOutcome, Offer, OfferedName, Page, TopologySummary, UploadReport,
-    Victim, Warning,
-};
+pub use document::{AllocationFilter, Offer, OfferedName, Page};
 pub use events::Events;
 
 /// How long a connection may take.
@@ -49,11 +51,11 @@ pub enum Effect {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Upload {
     /// The format, where it is not to be recognised.
-    pub format: Option<String>,
+    pub format: Option<TopologyFormat>,
     /// The capacity of links that have none.
     pub default_capacity_bps: Option<u64>,
-    /// `default`, `drop` or `error`.
-    pub on_missing_capacity: Option<String>,
+    /// What becomes of links that have no capacity.
+    pub on_missing_capacity: Option<MissingCapacity>,
     /// Whether allocations that do not fit are re-routed or ended.
     pub evict: bool,
     /// The revision that is replaced, as it was answered; absent: whichever is there, if there is one.
@@ -114,13 +116,13 @@ impl Client {
     /// There are too many at once, or the service does not answer. A denial is an outcome.
     pub async fn allocation_batch(
         &self,
-        requests: &[AllocationRequest],
+        requests: Vec<AllocationRequest>,
         key: &str,
     ) -> Result<BatchOutcome, ClientError> {
         let url = self.url(&["v1", "allocations", "batch"], &[]);
         let key = HeaderValue::from_str(key).map_err(|_| ClientError::Header { header: "Idempotency-Key" })?;
         let headers = HeaderMap::from_iter([(reqwest::header::HeaderName::from_static("idempotency-key"), key)]);
-        let body = json(&serde_json::json!({ "requests": requests }))?;
+        let body = json(&BatchRequests { requests })?;
         let send = || self.send(Method::POST, url.clone(), headers.clone(), Some(body.clone()));
         read(send.retry(patience()).when(ClientError::is_transient).await?).await
     }
@@ -137,7 +139,7 @@ impl Client {
     ///
     /// # Errors
     /// There is none of that id, or the service does not answer.
-    pub async fn allocation_get(&self, id: &str) -> Result<Allocation, ClientError> {
+    pub async fn allocation_get(&self, id: &str) -> Result<AllocationDocument, ClientError> {
         self.get(self.url(&["v1", "allocations", id], &[])).await
     }
 
@@ -150,24 +152,24 @@ impl Client {
         filter: &AllocationFilter,
         limit: u32,
         after: Option<&str>,
-    ) -> Result<Page<Allocation>, ClientError> {
+    ) -> Result<AllocationPage, ClientError> {
         let mut query = filter.query();
         query.extend(paging(limit, after));
         self.get(self.url(&["v1", "allocations"], &query)).await
     }
 
-    /// Gives an allocation another bandwidth, make-before-break.
+    /// Changes an allocation, make-before-break.
     ///
     /// # Errors
     /// As [`Client::allocation_create`]; the allocation stays as it was.
     pub async fn allocation_resize(
         &self,
         id: &str,
-        bandwidth_bps: u64,
+        change: &ResizeRequest,
         effect: Effect,
     ) -> Result<AllocationOutcome, ClientError> {
         let url = self.url(&["v1", "allocations", id], &dry_run(effect));
-        let body = json(&serde_json::json!({ "bandwidth_bps": bandwidth_bps }))?;
+        let body = json(change)?;
         read(self.send(Method::PATCH, url, HeaderMap::new(), Some(body)).await?).await
     }
 
@@ -184,11 +186,11 @@ impl Client {
     ///
     /// # Errors
     /// It cannot be read, or allocations do not fit it.
-    pub async fn topology_put(&self, name: &str, file: Vec<u8>, how: &Upload) -> Result<UploadReport, ClientError> {
+    pub async fn topology_put(&self, name: &str, file: Vec<u8>, how: &Upload) -> Result<TopologyOutcome, ClientError> {
         let mut query = dry_run(how.effect);
-        query.extend(how.format.clone().map(|format| ("format", format)));
+        query.extend(how.format.map(|format| ("format", format.to_string())));
         query.extend(how.default_capacity_bps.map(|bps| ("default_capacity_bps", bps.to_string())));
-        query.extend(how.on_missing_capacity.clone().map(|what| ("on_missing_capacity", what)));
+        query.extend(how.on_missing_capacity.map(|what| ("on_missing_capacity", what.to_string())));
         query.extend(how.evict.then(|| ("evict", "true".to_owned())));
         let mut headers = HeaderMap::new();
         if how.effect == Effect::Real
@@ -220,7 +222,7 @@ impl Client {
     ///
     /// # Errors
     /// The service does not answer.
-    pub async fn topology_list(&self, limit: u32, after: Option<&str>) -> Result<Page<TopologySummary>, ClientError> {
+    pub async fn topology_list(&self, limit: u32, after: Option<&str>) -> Result<TopologyPage, ClientError> {
         self.get(self.url(&["v1", "topologies"], &paging(limit, after))).await
     }
 
@@ -228,7 +230,7 @@ impl Client {
     ///
     /// # Errors
     /// There is no such topology, or the service does not answer.
-    pub async fn link_list(&self, topology: &str, limit: u32, after: Option<&str>) -> Result<Page<Link>, ClientError> {
+    pub async fn link_list(&self, topology: &str, limit: u32, after: Option<&str>) -> Result<LinkPage, ClientError> {
         let mut query = paging(limit, after);
         query.push(("allocations", "false".to_owned()));
         self.get(self.url(&["v1", "topologies", topology, "links"], &query)).await
@@ -242,7 +244,7 @@ impl Client {
         &self,
         topology: &str,
         link: &str,
-        change: &LinkChange,
+        change: &LinkRequest,
         effect: Effect,
     ) -> Result<LinkOutcome, ClientError> {
         let url = self.url(&["v1", "topologies", topology, "links", link], &dry_run(effect));
@@ -257,6 +259,14 @@ impl Client {
         let mut query = paging(limit, after);
         query.push(("name", name.to_owned()));
         self.get(self.url(&["v1", "contents"], &query)).await
+    }
+
+    /// A page of events after the one of that sequence number, the oldest first.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn event_list(&self, after: u64, limit: u32) -> Result<EventPage, ClientError> {
+        self.get(self.url(&["v1", "events"], &paging(limit, Some(&after.to_string())))).await
     }
 
     /// What happens, from after `after` on, or from now on.

@@ -1,0 +1,215 @@
+//! Allocations: bandwidth requests, what became of them, and changes to them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::constraints::{ConstraintsDocument, ConstraintsRequest};
+use crate::effects::Effects;
+use crate::flow::{FlowDocument, FlowRequest};
+use crate::instant::Instant;
+use crate::text;
+use crate::words::words;
+
+/// The highest QoS level of PSIoT-Orch; levels are the class types of the same numbers.
+pub const QOS_LEVEL_MAX: u8 = 2;
+
+/// A bandwidth request.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug, Default)]
+#[serde(deny_unknown_fields)]
+pub struct AllocationRequest {
+    /// The topology of the allocation; absent: the only topology, or the only one that has both nodes.
+    #[serde(default, deserialize_with = "text::name_if_any", skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub topology: Option<String>,
+    /// The node where traffic enters.
+    #[serde(deserialize_with = "text::name")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub ingress: String,
+    /// The node where traffic leaves.
+    #[serde(deserialize_with = "text::name")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub egress: String,
+    /// The class type, 0 (lowest) to 7. Either this or `qos_level`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 7)]
+    pub class_type: Option<u64>,
+    /// The QoS level: 0 insensitive, 1 sensitive, 2 priority; the class type of the same number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 2)]
+    pub qos_level: Option<u64>,
+    /// The bandwidth to be reserved on every link of the path, in bit/s.
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
+    pub bandwidth_bps: u64,
+    /// 0 (best) to 7: allocations with a worse hold priority may be preempted for this one. Absent: the worst that the
+    /// bandwidth model has for the class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 7)]
+    pub setup_priority: Option<u64>,
+    /// 0 (best) to 7: only demands with a better setup priority may preempt this allocation. Not worse than
+    /// `setup_priority`, which it is if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 7)]
+    pub hold_priority: Option<u64>,
+    /// The aggregator that asks.
+    #[serde(default, deserialize_with = "text::name_if_any", skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub aggregator: Option<String>,
+    /// When the allocation expires, in the future; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Instant>,
+    /// What the path has to obey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<ConstraintsRequest>,
+    /// Which packets the allocation is for. Without it, bandwidth is reserved and no switch gets a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowRequest>,
+}
+
+/// A change to an allocation; at least one member.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug, Default)]
+#[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
+pub struct ResizeRequest {
+    /// The new bandwidth, in bit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
+    pub bandwidth_bps: Option<u64>,
+    /// The new constraints, in place of all that the allocation had; `{}` takes them away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<ConstraintsRequest>,
+}
+
+/// An allocation.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+#[schema(as = Allocation)]
+pub struct AllocationDocument {
+    /// The id of the allocation; absent in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "42")]
+    pub id: Option<String>,
+    /// The topology that the allocation is in.
+    pub topology: String,
+    /// The node where traffic enters.
+    pub ingress: String,
+    /// The node where traffic leaves.
+    pub egress: String,
+    /// The class type, 0 (lowest) to 7.
+    #[schema(maximum = 7)]
+    pub class_type: u8,
+    /// The QoS level, where the class type is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 2, nullable = false)]
+    pub qos_level: Option<u8>,
+    /// 0 (best) to 7: allocations with a worse hold priority may be preempted for this one.
+    #[schema(maximum = 7)]
+    pub setup_priority: u8,
+    /// 0 (best) to 7: only demands with a better setup priority may preempt this allocation.
+    #[schema(maximum = 7)]
+    pub hold_priority: u8,
+    /// What is reserved on every link of the path, in bit/s.
+    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    pub bandwidth_bps: u64,
+    /// The aggregator that asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub aggregator: Option<String>,
+    /// When the allocation expires; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub expires_at: Option<Instant>,
+    /// What the path obeys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ConstraintsDocument, required = false)]
+    pub constraints: Option<ConstraintsDocument>,
+    /// Which packets the allocation is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = FlowDocument, required = false)]
+    pub flow: Option<FlowDocument>,
+    /// The explicit route: links from ingress to egress.
+    pub path: Vec<String>,
+    /// Where the allocation is in its life.
+    pub state: AllocationState,
+    /// Why the allocation is not in force, while it lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+    /// When the allocation was admitted.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Instant,
+    /// When the allocation last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Instant,
+    /// When the allocation came to its end, if it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub ended_at: Option<Instant>,
+}
+
+words! {
+    /// Where an allocation is in its life: the last five are ends.
+    AllocationState {
+        /// Admitted; rules are on their way to the switches.
+        Installing "installing"
+        /// In force.
+        Active "active"
+        /// In force on the old path while the new one is installed.
+        Rerouting "rerouting"
+        /// Reserved, but a controller does not hold the rules.
+        Degraded "degraded"
+        /// Over: released by its owner.
+        Released "released"
+        /// Over: `expires_at` came.
+        Expired "expired"
+        /// Over: a higher class or better priority took its bandwidth.
+        Preempted "preempted"
+        /// Over: a lower class took back the bandwidth that it had lent.
+        Devolved "devolved"
+        /// Over: its path broke and there was no other.
+        Failed "failed"
+    }
+}
+
+/// An allocation, and what admitting or changing it did.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+pub struct AllocationOutcome {
+    /// The allocation.
+    #[serde(flatten)]
+    pub allocation: AllocationDocument,
+    /// What happened to other allocations.
+    #[serde(flatten)]
+    pub effects: Effects,
+    /// What the requester should know besides.
+    pub warnings: Vec<String>,
+    /// The sequence number of the event; absent in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub sequence: Option<u64>,
+    /// Present and true if nothing of this happened.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub dry_run: bool,
+}
+
+/// What a release would do.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct ReleasePreview {
+    /// The id of the allocation that would be released.
+    pub id: String,
+    /// The state that the allocation would have.
+    #[schema(value_type = String, example = "released")]
+    pub state: AllocationState,
+    /// True: nothing of this happened.
+    pub dry_run: bool,
+}
+
+/// A page of allocations.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+pub struct AllocationPage {
+    /// The oldest first.
+    pub items: Vec<AllocationDocument>,
+    /// The cursor of the next page, if there may be one. A page may be shorter than asked for and still have a next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<String>,
+}

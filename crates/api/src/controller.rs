@@ -1,0 +1,136 @@
+//! SDN controllers: through which a topology's switches are reached, and what is known of them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::instant::Instant;
+use crate::text;
+use crate::words::words;
+
+/// How a controller is used.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct ControllerRequest {
+    /// The dialect that the controller speaks.
+    pub driver: ControllerDriver,
+    /// Where the controller is: `http://` or `https://`, without credentials. A simulated controller has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2048, example = "http://127.0.0.1:8080")]
+    pub url: Option<String>,
+    /// The topology whose switches the controller has. It need not be there yet.
+    #[serde(deserialize_with = "text::name")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub topology: String,
+}
+
+words! {
+    /// The dialect that a controller speaks.
+    ControllerDriver {
+        /// Ryu 4.34 and os-ken 1.4.1: `ofctl_rest`.
+        Ryu "ryu"
+        /// ONOS.
+        Onos "onos"
+        /// A network in memory, made of the topology.
+        Simulated "simulated"
+    }
+}
+
+/// A controller, and what is known of it.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+#[schema(as = Controller)]
+pub struct ControllerDocument {
+    /// The name of the controller.
+    pub id: String,
+    /// The dialect that it speaks.
+    pub driver: ControllerDriver,
+    /// Where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub url: Option<String>,
+    /// The topology whose switches it has.
+    pub topology: String,
+    /// Whether it answers; absent: it was not asked yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reachable: Option<bool>,
+    /// Since when `reachable` is as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub since: Option<Instant>,
+    /// Rules and meters.
+    pub rules: RuleFigures,
+    /// The number of allocations that are not in force.
+    pub unsettled_allocations: u64,
+    /// When all switches were last seen to hold what they should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub settled_at: Option<Instant>,
+    /// The last failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub last_error: Option<String>,
+    /// When it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub last_error_at: Option<Instant>,
+    /// The switches that were looked at.
+    pub switches: Vec<ControllerSwitch>,
+}
+
+/// What switches should hold and do hold, rules and meters together.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct RuleFigures {
+    /// The number that they should hold.
+    pub intended: u64,
+    /// Of these, the number that they are known to hold.
+    pub installed: u64,
+    /// The number that is missing, wrong or too much.
+    pub drifting: u64,
+}
+
+/// A switch.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct ControllerSwitch {
+    /// Its datapath id, as sixteen hexadecimal digits.
+    pub dpid: String,
+    /// What is wrong with it; absent: what it holds is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub problem: Option<String>,
+}
+
+/// All controllers: there are never many.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+pub struct ControllerPage {
+    /// By name.
+    pub items: Vec<ControllerDocument>,
+}
+
+/// What a discovery of the controller's network brought into the topology.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct SurveyOutcome {
+    /// The name of the topology.
+    pub topology: String,
+    /// Its revision; absent if nothing changed, or in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub revision: Option<String>,
+    /// The number of nodes that it has.
+    pub nodes: usize,
+    /// The number of directed links that it has.
+    pub links: usize,
+    /// Nodes that are new.
+    pub added_nodes: Vec<String>,
+    /// Links that are new.
+    pub added_links: Vec<String>,
+    /// Links that got their ports.
+    pub completed_links: Vec<String>,
+    /// Nodes of the topology that the controller does not know.
+    pub unseen_nodes: Vec<String>,
+    /// Links of the topology that the controller does not see; they stay.
+    pub unseen_links: Vec<String>,
+    /// Present and true if nothing of this happened.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub dry_run: bool,
+}

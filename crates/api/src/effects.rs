@@ -1,0 +1,61 @@
+//! What an operation does to allocations that were there before it. Each word has one meaning in answers, events, the
+//! command line, the dashboard and logs.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::words::words;
+
+/// What an operation does to allocations that were there before it.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug, Default)]
+pub struct Effects {
+    /// Allocations that are over because a lower class took back the bandwidth that it had lent.
+    pub devolved: Vec<String>,
+    /// Allocations that are over because a higher class or better priority took their bandwidth.
+    pub preempted: Vec<String>,
+    /// Allocations that have another path now.
+    pub rerouted: Vec<String>,
+    /// Allocations that are over because their path broke (a link went down, shrank or is gone) and there is no other.
+    pub failed: Vec<String>,
+    /// All of these allocations, in the order in which they left their paths.
+    pub victims: Vec<Victim>,
+}
+
+/// An allocation that left its path.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+pub struct Victim {
+    /// The id of the allocation.
+    pub id: String,
+    /// Why it left its path: another demand (`preempted`), a loan called in (`devolved`), or the network (`link`).
+    pub cause: VictimCause,
+    /// What became of the allocation.
+    pub outcome: VictimOutcome,
+    /// Its new path, if it is rerouted: links from ingress to egress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub path: Option<Vec<String>>,
+}
+
+words! {
+    /// Why an allocation left its path.
+    VictimCause {
+        /// A higher class or better priority took its bandwidth.
+        Preempted "preempted"
+        /// A lower class took back the bandwidth that it had lent.
+        Devolved "devolved"
+        /// A link broke, is drained, shrank or is gone.
+        Link "link"
+    }
+
+    /// What became of an allocation that left its path.
+    VictimOutcome {
+        /// It has another path.
+        Rerouted "rerouted"
+        /// It is over: a higher class or better priority took its bandwidth.
+        Preempted "preempted"
+        /// It is over: a lower class took back the bandwidth that it had lent.
+        Devolved "devolved"
+        /// It is over: its path broke and there is no other.
+        Failed "failed"
+    }
+}

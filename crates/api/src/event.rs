@@ -1,0 +1,268 @@
+//! Events: what happened, in order. An event speaks like the resources do: the same names, units and words.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::allocation::{AllocationDocument, AllocationState};
+use crate::bandwidth_model::BandwidthModelDocument;
+use crate::constraints::ConstraintsDocument;
+use crate::controller::ControllerDriver;
+use crate::effects::Victim;
+use crate::flow::FlowDocument;
+use crate::instant::Instant;
+use crate::link::LinkProperties;
+use crate::problem::ProblemDocument;
+use crate::words::words;
+
+/// Something that happened.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+#[schema(as = Event)]
+pub struct EventDocument {
+    /// The sequence number: one more than that of the event before.
+    pub sequence: u64,
+    /// When it was decided.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Instant,
+    /// The kind of the event.
+    pub kind: EventKind,
+    /// What happened, in names.
+    pub data: EventData,
+}
+
+words! {
+    /// The kind of an event.
+    EventKind {
+        /// A topology was uploaded, or a new revision of it.
+        TopologyPut "topology_put"
+        /// A topology was deleted.
+        TopologyDeleted "topology_deleted"
+        /// Another bandwidth model is in force.
+        ModelSet "model_set"
+        /// A link changed, and its twin where that shares the change.
+        LinkChanged "link_changed"
+        /// A bandwidth request was admitted.
+        AllocationAdmitted "allocation_admitted"
+        /// A bandwidth request or a change was denied.
+        AllocationDenied "allocation_denied"
+        /// An allocation has another bandwidth, other constraints or another path.
+        AllocationResized "allocation_resized"
+        /// An allocation was released.
+        AllocationReleased "allocation_released"
+        /// Allocations expired.
+        AllocationsExpired "allocations_expired"
+        /// A topology's switches are reached through a controller.
+        ControllerPut "controller_put"
+        /// A controller was deleted.
+        ControllerDeleted "controller_deleted"
+    }
+}
+
+/// What happened.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EventData {
+    /// A topology was uploaded, or a new revision of it.
+    TopologyPut {
+        /// The name of the topology.
+        topology: String,
+        /// The number of nodes.
+        nodes: usize,
+        /// The number of directed links.
+        links: usize,
+        /// Allocations that left their paths.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        victims: Vec<Victim>,
+    },
+    /// A topology was deleted.
+    TopologyDeleted {
+        /// The name of the topology.
+        topology: String,
+    },
+    /// Another bandwidth model is in force.
+    ModelSet {
+        /// The name of the topology.
+        topology: String,
+        /// The model.
+        model: BandwidthModelDocument,
+        /// Allocations that left their paths.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        victims: Vec<Victim>,
+    },
+    /// A link changed, and its twin where that shares the change.
+    LinkChanged {
+        /// The name of the topology.
+        topology: String,
+        /// The links as they are now.
+        links: Vec<LinkProperties>,
+        /// Allocations that left their paths.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        victims: Vec<Victim>,
+        /// The ids of allocations that stay on a link in maintenance because there is no other path.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        stranded: Vec<String>,
+    },
+    /// A bandwidth request was admitted.
+    AllocationAdmitted {
+        /// The allocation.
+        allocation: Box<AllocationDocument>,
+        /// Allocations that left their paths for it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        victims: Vec<Victim>,
+    },
+    /// A bandwidth request or a change was denied.
+    AllocationDenied {
+        /// What was asked for.
+        demand: Box<DeniedDemand>,
+        /// Why it was denied.
+        problem: Box<ProblemDocument>,
+    },
+    /// An allocation has another bandwidth, other constraints or another path.
+    AllocationResized {
+        /// The allocation as it is now.
+        allocation: Box<AllocationDocument>,
+        /// Allocations that left their paths for it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        victims: Vec<Victim>,
+    },
+    /// An allocation was released.
+    AllocationReleased {
+        /// The id of the allocation.
+        id: String,
+    },
+    /// Allocations expired.
+    AllocationsExpired {
+        /// The ids of the allocations, in order.
+        ids: Vec<String>,
+    },
+    /// A topology's switches are reached through a controller.
+    ControllerPut {
+        /// The controller as it is now.
+        controller: ControllerSettings,
+    },
+    /// A controller was deleted.
+    ControllerDeleted {
+        /// The name of the controller.
+        controller: String,
+    },
+}
+
+impl EventData {
+    /// The kind of the event.
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::TopologyPut { .. } => EventKind::TopologyPut,
+            Self::TopologyDeleted { .. } => EventKind::TopologyDeleted,
+            Self::ModelSet { .. } => EventKind::ModelSet,
+            Self::LinkChanged { .. } => EventKind::LinkChanged,
+            Self::AllocationAdmitted { .. } => EventKind::AllocationAdmitted,
+            Self::AllocationDenied { .. } => EventKind::AllocationDenied,
+            Self::AllocationResized { .. } => EventKind::AllocationResized,
+            Self::AllocationReleased { .. } => EventKind::AllocationReleased,
+            Self::AllocationsExpired { .. } => EventKind::AllocationsExpired,
+            Self::ControllerPut { .. } => EventKind::ControllerPut,
+            Self::ControllerDeleted { .. } => EventKind::ControllerDeleted,
+        }
+    }
+
+    /// Allocations that left their paths.
+    pub fn victims(&self) -> &[Victim] {
+        match self {
+            Self::TopologyPut { victims, .. }
+            | Self::ModelSet { victims, .. }
+            | Self::LinkChanged { victims, .. }
+            | Self::AllocationAdmitted { victims, .. }
+            | Self::AllocationResized { victims, .. } => victims,
+            _ => &[],
+        }
+    }
+}
+
+/// A demand that was denied.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+pub struct DeniedDemand {
+    /// The id of the allocation that was to be changed, if the demand was for a change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub of: Option<String>,
+    /// The name of the topology.
+    pub topology: String,
+    /// The node where traffic would enter.
+    pub ingress: String,
+    /// The node where traffic would leave.
+    pub egress: String,
+    /// The class type, 0 (lowest) to 7.
+    pub class_type: u8,
+    /// 0 (best) to 7: allocations with a worse hold priority could have been preempted.
+    pub setup_priority: u8,
+    /// 0 (best) to 7: only demands with a better setup priority could have preempted the allocation.
+    pub hold_priority: u8,
+    /// The bandwidth, in bit/s.
+    pub bandwidth_bps: u64,
+    /// The aggregator that asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub aggregator: Option<String>,
+    /// When the allocation would have expired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub expires_at: Option<Instant>,
+    /// What the path had to obey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ConstraintsDocument, required = false)]
+    pub constraints: Option<ConstraintsDocument>,
+    /// Which packets the allocation was for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = FlowDocument, required = false)]
+    pub flow: Option<FlowDocument>,
+}
+
+/// How a controller is used.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct ControllerSettings {
+    /// The name of the controller.
+    pub id: String,
+    /// The dialect that it speaks.
+    pub driver: ControllerDriver,
+    /// Where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub url: Option<String>,
+    /// The topology whose switches it has.
+    pub topology: String,
+}
+
+/// Where an allocation is with the switches. Such events are on the stream alone: they have no sequence number.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+pub struct AllocationStateEvent {
+    /// [`Self::KIND`].
+    pub kind: String,
+    /// The id of the allocation.
+    pub allocation: String,
+    /// The name of its topology.
+    pub topology: String,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Instant,
+    /// Where the allocation is in its life.
+    pub state: AllocationState,
+    /// Why it is not in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+}
+
+impl AllocationStateEvent {
+    /// The kind of these events.
+    pub const KIND: &str = "allocation_state";
+}
+
+/// A page of events.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+pub struct EventPage {
+    /// The oldest first.
+    pub items: Vec<EventDocument>,
+    /// The sequence number of the last event that was looked at, if there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<String>,
+}

@@ -1,0 +1,160 @@
+//! Request documents as kernel values. Nothing is decided here beyond what can be said in the kernel's types; a fault is a
+//! problem that names the field.
+
+use super::problem::Problem;
+use super::problem_catalogue;
+use api::allocation::{AllocationRequest, QOS_LEVEL_MAX, ResizeRequest};
+use api::constraints::{ConstraintsRequest, HOPS_MAX, HopName, HopRequest, LinkHop, NodeHop, RouteHopRequest};
+use api::flow::{FlowRequest, Ipv4Network};
+use api::link::LinkRequest;
+use formats::bandwidth_model::metric;
+use kernel::allocation::{Flow, Ipv4Prefix, LspAttributes};
+use kernel::class::{ClassType, Priority};
+use kernel::command::{Command, HopKind, LinkChange, NamedConstraints, NamedHop, NamedRouteHop, Request};
+use kernel::id::{AllocationId, Name};
+use kernel::units::{Bandwidth, Micros, Millis};
+
+/// A bandwidth request.
+pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command, Problem> {
+    let class_type = class_type(document.class_type, document.qos_level)?;
+    Ok(Command::Allocate(Box::new(Request {
+        topology: name_if_any("topology", document.topology)?,
+        ingress: name("ingress", &document.ingress)?,
+        egress: name("egress", &document.egress)?,
+        class_type,
+        bandwidth: bandwidth("bandwidth_bps", document.bandwidth_bps)?,
+        setup_priority: priority("setup_priority", document.setup_priority)?,
+        hold_priority: priority("hold_priority", document.hold_priority)?,
+        constraints: constraints(document.constraints.unwrap_or_default())?,
+        attributes: LspAttributes {
+            aggregator: name_if_any("aggregator", document.aggregator)?,
+            expires_at: document.expires_at.map(|at| Millis(at.0)),
+            flow: document.flow.map(|document| Box::new(flow(&document))),
+        },
+    })))
+}
+
+/// A change to an allocation.
+pub(super) fn resize(document: ResizeRequest, id: AllocationId) -> Result<Command, Problem> {
+    if document == ResizeRequest::default() {
+        return Err(impossible("bandwidth_bps", "give bandwidth_bps, constraints, or both"));
+    }
+    Ok(Command::Resize {
+        id,
+        bandwidth: document.bandwidth_bps.map(|bps| bandwidth("bandwidth_bps", bps)).transpose()?,
+        constraints: document.constraints.map(|document| constraints(document).map(Box::new)).transpose()?,
+    })
+}
+
+/// Path constraints.
+pub(super) fn constraints(document: ConstraintsRequest) -> Result<NamedConstraints, Problem> {
+    let hops = |field, hops: Vec<HopRequest>| {
+        at_most_hops(field, hops.len())?;
+        hops.iter().map(|document| hop(field, document)).collect::<Result<Vec<_>, _>>()
+    };
+    at_most_hops("route", document.route.len())?;
+    Ok(NamedConstraints {
+        metric: document.path_metric.map(metric),
+        max_hops: document.max_hops,
+        max_delay: document.max_delay_us.map(Micros),
+        include: hops("include", document.include)?,
+        exclude: hops("exclude", document.exclude)?,
+        include_any: document.include_any,
+        exclude_any: document.exclude_any,
+        route: document.route.iter().map(route_hop).collect::<Result<_, _>>()?,
+    })
+}
+
+fn at_most_hops(field: &'static str, count: usize) -> Result<(), Problem> {
+    if count <= HOPS_MAX {
+        return Ok(());
+    }
+    Err(impossible(field, format!("{field} has {count} hops, more than {HOPS_MAX}")))
+}
+
+fn hop(field: &'static str, document: &HopRequest) -> Result<NamedHop, Problem> {
+    Ok(match document {
+        HopRequest::Either(HopName(text)) => NamedHop::Either(name(field, text)?),
+        HopRequest::Node(NodeHop { node }) => NamedHop::Node(name(field, node)?),
+        HopRequest::Link(LinkHop { link }) => NamedHop::Link(name(field, link)?),
+    })
+}
+
+fn route_hop(document: &RouteHopRequest) -> Result<NamedRouteHop, Problem> {
+    let (hop, strict) = match document {
+        RouteHopRequest::Either(HopName(text)) => (NamedHop::Either(name("route", text)?), true),
+        RouteHopRequest::Node(hop) => (NamedHop::Node(name("route", &hop.node)?), hop.strict),
+        RouteHopRequest::Link(hop) => (NamedHop::Link(name("route", &hop.link)?), hop.strict),
+    };
+    Ok(NamedRouteHop { hop, looseness: if strict { HopKind::Strict } else { HopKind::Loose } })
+}
+
+fn flow(document: &FlowRequest) -> Flow {
+    let prefix = |network: Ipv4Network| Ipv4Prefix { address: network.address, length: network.length };
+    Flow {
+        in_port: document.in_port,
+        ipv4_src: document.ipv4_src.map(prefix),
+        ipv4_dst: document.ipv4_dst.map(prefix),
+        ip_proto: document.ip_proto,
+        l4_dst: document.l4_dst,
+        out_port: document.out_port,
+    }
+}
+
+/// A change to a link.
+pub(super) fn link_change(document: LinkRequest) -> Result<LinkChange, Problem> {
+    let bandwidth = |field, bps: Option<u64>| bps.map(|bps| bandwidth(field, bps)).transpose();
+    Ok(LinkChange {
+        state: document.state.map(formats::link_state),
+        capacity: bandwidth("capacity_bps", document.capacity_bps)?,
+        max_reservable: bandwidth("max_reservable_bps", document.max_reservable_bps)?,
+        te_metric: document.te_metric,
+        delay: document.delay_us.map(Micros),
+        srlg: document.srlg,
+        admin_group: document.admin_group,
+    })
+}
+
+/// A name.
+pub(super) fn name(field: &'static str, text: &str) -> Result<Name, Problem> {
+    Name::new(text).map_err(|error| impossible(field, error.to_string()))
+}
+
+fn name_if_any(field: &'static str, text: Option<String>) -> Result<Option<Name>, Problem> {
+    text.map(|text| name(field, &text)).transpose()
+}
+
+/// The class of a request: by class type or by QoS level, not by both.
+pub(super) fn class_type(class_type: Option<u64>, qos_level: Option<u64>) -> Result<ClassType, Problem> {
+    let number = match (class_type, qos_level) {
+        (Some(number), None) => at_most("class_type", number, 7)?,
+        (None, Some(level)) => at_most("qos_level", level, QOS_LEVEL_MAX)?,
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(impossible("class_type", "give either class_type or qos_level"));
+        }
+    };
+    ClassType::new(number).ok_or_else(|| out_of_range("class_type", u64::from(number), 0, 7))
+}
+
+/// A bandwidth that the books can hold.
+pub(super) fn bandwidth(field: &'static str, bps: u64) -> Result<Bandwidth, Problem> {
+    Bandwidth::from_bps(bps).ok_or_else(|| out_of_range(field, bps, 1, Bandwidth::MAX.as_bps()))
+}
+
+/// A priority, 0 (best) to 7.
+pub(super) fn priority(field: &'static str, number: Option<u64>) -> Result<Option<Priority>, Problem> {
+    let Some(number) = number else { return Ok(None) };
+    Ok(Priority::new(at_most(field, number, 7)?))
+}
+
+fn at_most(field: &'static str, value: u64, max: u8) -> Result<u8, Problem> {
+    u8::try_from(value).ok().filter(|value| *value <= max).ok_or_else(|| out_of_range(field, value, 0, u64::from(max)))
+}
+
+fn out_of_range(field: &'static str, value: u64, min: u64, max: u64) -> Problem {
+    impossible(field, format!("{field} is {value}, not within {min} to {max}"))
+}
+
+fn impossible(field: &'static str, detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
+    Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", field)
+}

@@ -1,0 +1,40 @@
+//! Facts and kernel values as documents of the interface.
+
+mod event;
+mod allocation;
+mod effects;
+mod link;
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+pub(super) use allocation::{
+    allocation, end_state, outcome, past_allocation, planned_admission, planned_outcome, state,
+};
+pub(super) use effects::effects;
+pub(super) use event::{driver, event};
+pub(super) use link::{AllocationList, changed_properties, figures, link};
+
+use super::problem::Problem;
+use super::problem_catalogue;
+use api::instant::Instant;
+use kernel::units::Millis;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A JSON answer.
+pub(super) fn json<T: Serialize>(value: &T) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => ([(header::CONTENT_TYPE, JSON)], body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer has no JSON form");
+            Problem::new(&problem_catalogue::INTERNAL, "the answer has no JSON form").into_response()
+        }
+    }
+}
+
+/// A time.
+pub(super) fn instant(at: Millis) -> Instant {
+    Instant(at.0)
+}
