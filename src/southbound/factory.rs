@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::onos::Onos;
 use super::ryu::Ryu;
-use super::{Credentials, Driver, DriverError, Faults, Simulated, Unreachable};
+use super::{Credentials, Driver, DriverError, Simulated, Unreachable};
 use kernel::controller::{Controller, ControllerAddress, DriverKind};
 use kernel::topology::Topology;
 
@@ -23,8 +23,6 @@ pub fn connect(
     Ok(match controller.driver {
         DriverKind::Ryu => Arc::new(Ryu::new(address?)?),
         DriverKind::Onos => Arc::new(Onos::new(address?, credentials.cloned())?),
-        DriverKind::Simulated => {
-            Arc::new(topology.map(|topology| Simulated::of(topology, Faults::default())).unwrap_or_default())
-        }
+        DriverKind::Simulated => Arc::new(topology.map(Simulated::of).unwrap_or_default()),
     })
 }

@@ -1,4 +1,4 @@
-//! A bounded conversation with a controller over HTTP: every answer has an end in time and in bytes, whoever gives it.
+//! A bounded conversation with a controller over HTTP: every answer is bounded in time and in bytes.
 //!
 //! What must stay true: no redirect is followed and no proxy is asked; a body is read up to a limit and no further; at most
 //! [`REQUESTS_IN_FLIGHT_MAX`] requests are under way; an excerpt that ends in an error is short and printable.
@@ -35,7 +35,7 @@ pub(super) struct Dialogue {
     gate: Semaphore,
 }
 
-/// Who we are to a controller (RFC 7617).
+/// Our user at a controller (RFC 7617).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The name.
@@ -52,7 +52,7 @@ impl fmt::Debug for Credentials {
 
 /// What was answered.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct ControllerReply {
     /// What was asked.
     pub(super) what: &'static str,
     /// The status.
@@ -95,11 +95,11 @@ impl Dialogue {
     }
 
     /// GET.
-    pub(super) async fn get(&self, what: &'static str, path: &str) -> Result<Reply, DriverError> {
+    pub(super) async fn get(&self, what: &'static str, path: &str) -> Result<ControllerReply, DriverError> {
         self.exchange(what, Method::GET, path, None).await
     }
     /// DELETE.
-    pub(super) async fn delete(&self, what: &'static str, path: &str) -> Result<Reply, DriverError> {
+    pub(super) async fn delete(&self, what: &'static str, path: &str) -> Result<ControllerReply, DriverError> {
         self.exchange(what, Method::DELETE, path, None).await
     }
 
@@ -109,7 +109,7 @@ impl Dialogue {
         what: &'static str,
         path: &str,
         body: &(impl Serialize + Sync),
-    ) -> Result<Reply, DriverError> {
+    ) -> Result<ControllerReply, DriverError> {
         // What we send is made of integers, strings, lists and objects with string keys: it always serialises.
         let body = serde_json::to_vec(body).map_err(|_| DriverError::Unsupported { what })?;
         self.exchange(what, Method::POST, path, Some(body)).await
@@ -121,7 +121,7 @@ impl Dialogue {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
-    ) -> Result<Reply, DriverError> {
+    ) -> Result<ControllerReply, DriverError> {
         let unreachable = |why| DriverError::Unreachable { why };
         let url = self.base.join(path).map_err(|_| unreachable(Unreachable::BadAddress))?;
         // The gate is never closed.
@@ -147,7 +147,7 @@ impl Dialogue {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { what, status, body, took: started.elapsed() })
+        Ok(ControllerReply { what, status, body, took: started.elapsed() })
     }
 }
 
@@ -161,7 +161,7 @@ fn why(error: &reqwest::Error) -> Unreachable {
     }
 }
 
-impl Reply {
+impl ControllerReply {
     /// Whether the status is one of success.
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
@@ -206,8 +206,8 @@ mod tests {
     #[tokio::test]
     async fn what_controllers_may_do_ends_in_time_and_bytes() {
         let unreachable = |why| Some(DriverError::Unreachable { why });
-        let nobody = Dialogue::new("http://127.0.0.1:1", None).unwrap();
-        assert_eq!(nobody.get("x", "x").await.err(), unreachable(Unreachable::NoConnection));
+        let closed = Dialogue::new("http://127.0.0.1:1", None).unwrap();
+        assert_eq!(closed.get("x", "x").await.err(), unreachable(Unreachable::NoConnection));
 
         let endless = Stub::raw("HTTP/1.1 200 OK\r\n\r\n", &vec![b'x'; 10 << 20]);
         let talk = Dialogue::new(&endless.url(), None).unwrap();

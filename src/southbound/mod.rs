@@ -1,16 +1,16 @@
-//! Hands: what is decided is written into switches through a controller's REST interface, and what switches and
-//! controller report comes back. One trait, [`Driver`], in the kernel's words; one file a dialect.
+//! Hands: decided rules are written to switches through a controller's REST interface, and reports of switches and
+//! controller come back. One trait, [`Driver`], in the kernel's words; one file a dialect.
 //!
 //! What must stay true: a driver chooses nothing and remembers nothing between calls; it never says that a step is in
 //! force unless the switch said so or was read; it never takes silence for emptiness; it changes nothing that lacks our
 //! cookie or is outside our meter range; every answer is bounded in time and bytes before it is believed.
 
-mod validate;
 mod factory;
-mod http_client;
-pub mod onos;
 pub mod ryu;
+pub mod onos;
 mod simulated;
+mod apply;
+mod http_client;
 #[cfg(test)]
 mod stub;
 
@@ -20,7 +20,9 @@ use futures_util::future::BoxFuture;
 
 pub use self::factory::connect;
 pub use self::http_client::Credentials;
-pub use self::simulated::{Faults, Simulated};
+#[cfg(feature = "simulated-faults")]
+pub use self::simulated::Faults;
+pub use self::simulated::Simulated;
 use kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How many requests may be under way at a controller, over all its switches: more bring only latency, since one thread
@@ -136,7 +138,7 @@ pub enum DriverError {
     /// No answer came.
     #[error("the controller cannot be reached: {why}")]
     Unreachable {
-        /// Why.
+        /// What was observed.
         why: Unreachable,
     },
     /// It answered that it will not.
@@ -168,19 +170,19 @@ pub enum DriverError {
     /// The controller knows no such switch: it is not connected, or there is none.
     #[error("no switch {dpid} is connected to the controller")]
     UnknownSwitch {
-        /// Which.
+        /// The switch.
         dpid: Dpid,
     },
     /// The controller has the switch, but the switch does not answer: what it holds is unknown.
     #[error("switch {dpid} does not answer")]
     SilentSwitch {
-        /// Which.
+        /// The switch.
         dpid: Dpid,
     },
     /// This controller cannot be asked that.
     #[error("this controller cannot {what}")]
     Unsupported {
-        /// What.
+        /// The request.
         what: &'static str,
     },
 }
@@ -188,7 +190,7 @@ pub enum DriverError {
 /// Why no answer came.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
 pub enum Unreachable {
-    /// Nobody listens there, or the name is not known.
+    /// The port is closed, or the host name is unknown.
     #[error("no connection")]
     NoConnection,
     /// It took too long.

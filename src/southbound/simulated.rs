@@ -1,31 +1,20 @@
-//! A network in memory, with the faults of a real one: it loses steps, refuses them, is slow, is away, restarts with empty
-//! tables, falls silent. Faults come from a seed, so that a bad day can be had again. For trying things out without a
-//! controller, and for tests.
+//! A network in memory that holds rules as OpenFlow switches do: for trying things out without a controller, and for tests.
+//! With the feature `simulated-faults` it has the faults of a real one, too (`faults`).
+
+#[cfg(feature = "simulated-faults")]
+mod faults;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, Unreachable};
+use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters};
 use kernel::intent::{
     Action, Cookie, CookieFilter, Dpid, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault,
 };
 use kernel::topology::{LinkState, Topology};
 
-/// What goes wrong, and how often, in parts per million of the steps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Faults {
-    /// Where the dice start.
-    pub seed: u64,
-    /// A step is sent and nobody knows what became of it; half of them are in force.
-    pub lose_ppm: u32,
-    /// A step is refused.
-    pub refuse_ppm: u32,
-    /// The switch restarts before a step: all it held is gone.
-    pub restart_ppm: u32,
-    /// The longest that a call takes.
-    pub delay_max_ms: u64,
-}
+#[cfg(feature = "simulated-faults")]
+pub use self::faults::Faults;
 
 /// A controller with switches that exist only here. A clone is the same network.
 #[derive(Clone, Debug, Default)]
@@ -37,21 +26,16 @@ pub struct Simulated {
 struct Fabric {
     switches: BTreeMap<Dpid, SimulatedSwitch>,
     links: BTreeMap<Adjacency, bool>,
-    faults: Faults,
-    dice: u64,
-    is_away: bool,
-    steps: u64,
-    calls: u64,
+    #[cfg(feature = "simulated-faults")]
+    trouble: faults::Trouble,
 }
 
-/// One switch. It holds rules of others, too.
+/// One switch. It may hold rules of other programs, too.
 #[derive(Clone, Debug, Default)]
 struct SimulatedSwitch {
     rules: BTreeMap<RuleKey, (Cookie, Vec<Action>)>,
     meters: BTreeMap<MeterId, Meter>,
     ports: BTreeMap<PortNo, PortState>,
-    is_silent: bool,
-    is_disconnected: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +47,8 @@ struct PortState {
 
 impl Simulated {
     /// The switches and links of `topology`, as far as it says which switches and ports they are.
-    pub fn of(topology: &Topology, faults: Faults) -> Self {
-        let mut fabric = Fabric { dice: faults.seed, faults, ..Fabric::default() };
+    pub fn of(topology: &Topology) -> Self {
+        let mut fabric = Fabric::default();
         let dpid = |ix| topology.node(ix).and_then(|node| node.switch.as_ref()).map(|switch| Dpid(switch.dpid));
         for switch in topology.nodes().filter_map(|(_, node)| node.switch.as_ref()) {
             let made = fabric.switches.entry(Dpid(switch.dpid)).or_default();
@@ -88,112 +72,21 @@ impl Simulated {
         Self { fabric: Arc::new(Mutex::new(fabric)) }
     }
 
-    /// Takes the whole controller away, or brings it back. What the switches hold stays.
-    pub fn set_away(&self, is_away: bool) {
-        self.fabric().is_away = is_away;
-    }
-
-    /// What goes wrong from now on.
-    pub fn set_faults(&self, faults: Faults) {
-        let mut fabric = self.fabric();
-        fabric.faults = faults;
-        fabric.dice = faults.seed;
-    }
-
-    /// Restarts a switch: its rules and meters are gone.
-    pub fn restart(&self, switch: Dpid) {
-        if let Some(switch) = self.fabric().switches.get_mut(&switch) {
-            switch.restart();
-        }
-    }
-
-    /// Makes a switch fall silent, or speak again.
-    pub fn set_silent(&self, switch: Dpid, is_silent: bool) {
-        if let Some(switch) = self.fabric().switches.get_mut(&switch) {
-            switch.is_silent = is_silent;
-        }
-    }
-
-    /// Cuts a link or mends it, both directions: the ports at its ends are told so.
-    pub fn set_link(&self, link: Adjacency, is_live: bool) {
-        let mut fabric = self.fabric();
-        fabric.set_link(link, is_live);
-        fabric.set_link(Adjacency { from: link.to, to: link.from }, is_live);
-    }
-
-    /// Sends bytes out of a port.
-    pub fn carry(&self, switch: Dpid, port: PortNo, bytes: u64) {
-        if let Some(port) = self.fabric().switches.get_mut(&switch).and_then(|switch| switch.ports.get_mut(&port)) {
-            port.sent_bytes = port.sent_bytes.saturating_add(bytes);
-        }
-    }
-
-    /// Puts a rule in by hand, whoever's it is.
-    pub fn meddle(&self, switch: Dpid, rule: Rule) {
-        if let Some(switch) = self.fabric().switches.get_mut(&switch) {
-            switch.rules.insert(rule.place, (rule.cookie, rule.actions));
-        }
-    }
-
-    /// Deletes the rules with such cookies by hand, and says how many there were.
-    pub fn wipe(&self, switch: Dpid, which: CookieFilter) -> usize {
-        let mut fabric = self.fabric();
-        let Some(switch) = fabric.switches.get_mut(&switch) else { return 0 };
-        let before = switch.rules.len();
-        switch.rules.retain(|_, (cookie, _)| !which.meets(*cookie));
-        before - switch.rules.len()
-    }
-
-    /// Every rule that a switch holds, whoever's it is, and however the controller is.
-    pub fn held(&self, switch: Dpid) -> Vec<Rule> {
-        self.fabric()
-            .switches
-            .get(&switch)
-            .map(|switch| switch.rules(CookieFilter { value: 0, mask: 0 }))
-            .unwrap_or_default()
-    }
-
-    /// Every meter that a switch holds.
-    pub fn meters_held(&self, switch: Dpid) -> Vec<Meter> {
-        self.fabric().switches.get(&switch).map(|switch| switch.meters.values().copied().collect()).unwrap_or_default()
-    }
-
-    /// How many calls and steps it was asked for.
-    pub fn asked(&self) -> (u64, u64) {
-        let fabric = self.fabric();
-        (fabric.calls, fabric.steps)
-    }
-
     fn fabric(&self) -> MutexGuard<'_, Fabric> {
-        // Whoever panicked with it left it whole: nothing here panics half way.
+        // No holder of the lock panics half way: the value is whole.
         self.fabric.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits as long as the dice say, and fails if the controller is away.
-    async fn enter(&self) -> Result<(), DriverError> {
-        let (delay_ms, is_away) = {
-            let mut fabric = self.fabric();
-            fabric.calls += 1;
-            let longest_ms = fabric.faults.delay_max_ms;
-            let delay_ms = if longest_ms == 0 { 0 } else { fabric.roll() % longest_ms };
-            (delay_ms, fabric.is_away)
-        };
-        if delay_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-        }
-        if is_away { Err(DriverError::Unreachable { why: Unreachable::NoConnection }) } else { Ok(()) }
     }
 
     /// Looks at a switch that answers.
     async fn look<T>(&self, dpid: Dpid, look: impl FnOnce(&SimulatedSwitch) -> T + Send) -> Result<T, DriverError> {
-        self.enter().await?;
-        let fabric = self.fabric();
-        match fabric.switches.get(&dpid) {
-            None => Err(DriverError::UnknownSwitch { dpid }),
-            Some(switch) if switch.is_disconnected => Err(DriverError::UnknownSwitch { dpid }),
-            Some(switch) if switch.is_silent => Err(DriverError::SilentSwitch { dpid }),
-            Some(switch) => Ok(look(switch)),
-        }
+        self.answer_call(Some(dpid)).await?;
+        self.fabric().switches.get(&dpid).map(look).ok_or(DriverError::UnknownSwitch { dpid })
+    }
+
+    /// Without faults, every call is answered at once.
+    #[cfg(not(feature = "simulated-faults"))]
+    async fn answer_call(&self, _: Option<Dpid>) -> Result<(), DriverError> {
+        Ok(())
     }
 }
 
@@ -202,7 +95,7 @@ impl Driver for Simulated {
         Box::pin(async move {
             self.look(switch, |_| ()).await?;
             let mut fabric = self.fabric();
-            Ok(steps.iter().map(|step| fabric.carry_out(switch, step)).collect())
+            Ok(steps.iter().map(|step| fabric.apply(switch, step)).collect())
         })
     }
 
@@ -228,10 +121,8 @@ impl Driver for Simulated {
 
     fn switches(&self) -> DriverFuture<'_, Vec<Dpid>> {
         Box::pin(async {
-            self.enter().await?;
-            let fabric = self.fabric();
-            let connected = fabric.switches.iter().filter(|(_, switch)| !switch.is_disconnected);
-            Ok(connected.map(|(dpid, _)| *dpid).collect())
+            self.answer_call(None).await?;
+            Ok(self.fabric().switches.keys().copied().collect())
         })
     }
 
@@ -249,7 +140,7 @@ impl Driver for Simulated {
 
     fn links(&self) -> DriverFuture<'_, Vec<Adjacency>> {
         Box::pin(async {
-            self.enter().await?;
+            self.answer_call(None).await?;
             Ok(self.fabric().links.iter().filter(|(_, is_live)| **is_live).map(|(link, _)| *link).collect())
         })
     }
@@ -269,37 +160,14 @@ impl Driver for Simulated {
 }
 
 impl Fabric {
-    /// The next throw (splitmix64).
-    fn roll(&mut self) -> u64 {
-        self.dice = self.dice.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.dice;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+    /// Without faults, every step is carried out and acknowledged.
+    #[cfg(not(feature = "simulated-faults"))]
+    fn apply(&mut self, dpid: Dpid, step: &RuleStep) -> StepOutcome {
+        self.apply_faultless(dpid, step)
     }
 
-    fn happens(&mut self, ppm: u32) -> bool {
-        ppm > 0 && self.roll() % 1_000_000 < u64::from(ppm)
-    }
-
-    fn carry_out(&mut self, dpid: Dpid, step: &RuleStep) -> StepOutcome {
-        self.steps += 1;
-        let faults = self.faults;
-        if self.happens(faults.restart_ppm)
-            && let Some(switch) = self.switches.get_mut(&dpid)
-        {
-            switch.restart();
-        }
-        if self.happens(faults.refuse_ppm) {
-            // OFPET_FLOW_MOD_FAILED, OFPFMFC_UNKNOWN.
-            return StepOutcome::Refused(SwitchFault::Switch { kind: 5, code: 0 });
-        }
-        let is_lost = self.happens(faults.lose_ppm);
-        if is_lost && self.happens(500_000) {
-            return StepOutcome::Unknown;
-        }
-        let outcome = self.switches.get_mut(&dpid).map_or(StepOutcome::Unknown, |switch| switch.carry_out(step));
-        if is_lost { StepOutcome::Unknown } else { outcome }
+    fn apply_faultless(&mut self, dpid: Dpid, step: &RuleStep) -> StepOutcome {
+        self.switches.get_mut(&dpid).map_or(StepOutcome::Unknown, |switch| switch.apply(step))
     }
 
     fn set_link(&mut self, link: Adjacency, is_live: bool) {
@@ -319,11 +187,6 @@ impl SimulatedSwitch {
         self.ports.insert(port, PortState { is_live: true, received_bytes: 0, sent_bytes: 0 });
     }
 
-    fn restart(&mut self) {
-        self.rules.clear();
-        self.meters.clear();
-    }
-
     fn rules(&self, which: CookieFilter) -> Vec<Rule> {
         let met = self.rules.iter().filter(|(_, (cookie, _))| which.meets(*cookie));
         met.map(|(place, (cookie, actions))| Rule { place: place.clone(), cookie: *cookie, actions: actions.clone() })
@@ -331,7 +194,7 @@ impl SimulatedSwitch {
     }
 
     /// As a switch does it (OpenFlow 1.3 §6.4, §6.6, §7.4.4).
-    fn carry_out(&mut self, step: &RuleStep) -> StepOutcome {
+    fn apply(&mut self, step: &RuleStep) -> StepOutcome {
         match step {
             RuleStep::AddMeter(meter) if self.meters.contains_key(&meter.id) => {
                 return StepOutcome::Refused(SwitchFault::Switch { kind: 12, code: 1 });

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::validate::real_port;
+use super::super::apply::real_port;
 use super::super::{Adjacency, Port, PortCounters};
 use kernel::allocation::Ipv4Prefix;
 use kernel::intent::{
@@ -137,7 +137,7 @@ fn agreed(one: Option<u8>, other: u8) -> Result<Option<u8>, SwitchFault> {
 /// What `GET flows/{device}` says.
 #[derive(Deserialize)]
 pub(super) struct OnosFlowsReply {
-    /// The rules of everybody.
+    /// The rules of all applications.
     pub(super) flows: Vec<OnosFlowReply>,
 }
 
@@ -275,7 +275,7 @@ fn as_number<T: TryFrom<u64>>(value: &Value) -> Option<T> {
 /// What `GET meters/{device}` says.
 #[derive(Deserialize)]
 pub(super) struct OnosMetersReply {
-    /// The meters of everybody.
+    /// The meters of all applications.
     pub(super) meters: Vec<OnosMeterReply>,
 }
 

@@ -4,29 +4,27 @@
 //! has been seen with it yet.
 //!
 //! What must stay true: 201 means stored as `PENDING_ADD` and nothing more; a rule is in force when ONOS says `ADDED` and
-//! tells it as it was written. A switch that is not `available` has rules that nobody knows.
+//! tells it as it was written. A switch that is not `available` has unknown rules.
 
 mod dialect;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::dialect::{
     MeterNumbers, OnosDeviceReply, OnosDevicesReply, OnosFlowsReply, OnosLinksReply, OnosMetersReply, OnosPortsReply,
     OnosStatisticsReply, device, dpid,
 };
-use super::http_client::Dialogue;
-use super::validate::{Failed, check};
-use super::{Adjacency, Credentials, Driver, DriverError, DriverFuture, Port, PortCounters, STEPS_MAX};
-use kernel::intent::{
-    Action, CookieFilter, Dpid, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault,
-};
+use super::apply::{CheckedStep, SwitchExchange, apply_steps};
+use super::http_client::{ControllerReply, Dialogue};
+use super::{Adjacency, Credentials, Driver, DriverError, DriverFuture, Port, PortCounters};
+use kernel::intent::{Action, CookieFilter, Dpid, Meter, MeterId, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault};
 
 /// The application that our rules are of, in ONOS's words.
 const APPLICATION: &str = "watermaster";
@@ -83,7 +81,7 @@ impl Onos {
         Ok(found.collect())
     }
 
-    /// The rules with a cookie of ours; ONOS says 404 where there is none of anybody.
+    /// The rules with a cookie of ours; ONOS answers 404 where there are no rules at all.
     async fn held_rules(&self, switch: Dpid, meters: &MeterNumbers) -> Result<Vec<OnosRule>, DriverError> {
         let reply = self.talk.get("read rules", &format!("flows/{}", device(switch))).await?;
         if reply.status == 404 {
@@ -111,69 +109,13 @@ impl Onos {
         Ok(told.ports.iter().filter_map(dialect::OnosPortReply::port).collect())
     }
 
-    async fn carry_out(&self, switch: Dpid, steps: &[RuleStep]) -> Result<Vec<StepOutcome>, DriverError> {
-        if steps.len() > STEPS_MAX {
-            return Err(DriverError::Unsupported { what: "take so many steps at once" });
-        }
-        let ports: BTreeSet<PortNo> = self.read_ports(switch).await?.into_iter().map(|port| port.number).collect();
-        let mut outcomes = vec![StepOutcome::Unknown; steps.len()];
-        let mut failed = Failed::default();
-        let mut from = 0;
-        let phases: Vec<&[RuleStep]> = steps.chunk_by(|one, next| phase(one) == phase(next)).collect();
-        for steps in phases {
-            let outcomes = &mut outcomes[from..from + steps.len()];
-            from += steps.len();
-            self.send(switch, steps, &ports, &failed, outcomes).await?;
-            self.wait(switch, steps, outcomes).await?;
-            for (step, outcome) in steps.iter().zip(outcomes) {
-                if *outcome != StepOutcome::InForce {
-                    failed.note(step);
-                }
-            }
-        }
-        Ok(outcomes)
+    async fn apply_steps(&self, switch: Dpid, steps: &[RuleStep]) -> Result<Vec<StepOutcome>, DriverError> {
+        let ports = self.read_ports(switch).await?.into_iter().map(|port| port.number).collect();
+        apply_steps(&OnosExchange { driver: self, switch }, Some(&ports), steps).await
     }
 
-    /// Sends steps of one phase; those that cannot be sent have an outcome afterwards.
-    async fn send(
-        &self,
-        switch: Dpid,
-        steps: &[RuleStep],
-        ports: &BTreeSet<PortNo>,
-        failed: &Failed,
-        outcomes: &mut [StepOutcome],
-    ) -> Result<(), DriverError> {
-        let meters = self.held_meters(switch).await?;
-        let numbers = numbers(&meters);
-        let held = self.held_rules(switch, &numbers).await?;
-        let mut rules = vec![];
-        for (step, outcome) in steps.iter().zip(outcomes) {
-            let sent = match (check(step, Some(ports), failed), step) {
-                (Err(fault), _) => Err(fault),
-                (_, RuleStep::PutRule(rule)) => dialect::rule(switch, rule, &numbers).map(|rule| rules.push(rule)),
-                (_, RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter)) => {
-                    self.make_meter(switch, meter, &meters, &held).await?
-                }
-                (_, RuleStep::DeleteRule { place, cookie }) => {
-                    let theirs = held.iter().filter(|held| held.rule.place == *place && held.rule.cookie == *cookie);
-                    let paths = theirs.map(|held| format!("flows/{}/{}", device(switch), held.id)).collect();
-                    self.delete(paths).await?
-                }
-                (_, RuleStep::DeleteMeter(id)) => {
-                    let paths = meters.get(id).map(|(_, number, _)| format!("meters/{}/{number}", device(switch)));
-                    self.delete(paths.into_iter().collect()).await?
-                }
-            };
-            if let Err(fault) = sent {
-                *outcome = StepOutcome::Refused(fault);
-            }
-        }
-        if rules.is_empty() {
-            return Ok(());
-        }
-        let reply =
-            self.talk.post("write rules", &format!("flows?appId={APPLICATION}"), &json!({"flows": rules})).await?;
-        if reply.is_success() { Ok(()) } else { Err(reply.refused()) }
+    async fn write_rules(&self, rules: Vec<Value>) -> Result<ControllerReply, DriverError> {
+        self.talk.post("write rules", &format!("flows?appId={APPLICATION}"), &json!({"flows": rules})).await
     }
 
     /// Makes a meter. ONOS cannot change one: another is made, the rules are pointed at it, and the old one goes.
@@ -211,8 +153,7 @@ impl Onos {
             Err(fault) => return Ok(Err(fault)),
         };
         if !rules.is_empty() {
-            let rules = json!({"flows": rules});
-            let reply = self.talk.post("write rules", &format!("flows?appId={APPLICATION}"), &rules).await?;
+            let reply = self.write_rules(rules).await?;
             if !reply.is_success() {
                 return Ok(Err(SwitchFault::Controller { status: reply.status }));
             }
@@ -230,22 +171,83 @@ impl Onos {
         }
         Ok(Ok(()))
     }
+}
 
-    /// Waits until what was sent is in force, or until the time is up; what is still pending then is unknown.
-    async fn wait(&self, switch: Dpid, steps: &[RuleStep], outcomes: &mut [StepOutcome]) -> Result<(), DriverError> {
+/// A call's exchange with one switch.
+struct OnosExchange<'a> {
+    driver: &'a Onos,
+    switch: Dpid,
+}
+
+impl SwitchExchange for OnosExchange<'_> {
+    // A rule is encoded when it is sent: ONOS's numbers for its meters are known only then.
+    type Order = ();
+
+    /// Steps of one phase do not depend on each other.
+    fn phase(step: &RuleStep) -> u8 {
+        match step {
+            RuleStep::AddMeter(_) | RuleStep::ModifyMeter(_) => 0,
+            RuleStep::PutRule(_) => 1,
+            RuleStep::DeleteRule { .. } => 2,
+            RuleStep::DeleteMeter(_) => 3,
+        }
+    }
+
+    fn encode(_: &RuleStep) -> Result<(), SwitchFault> {
+        Ok(())
+    }
+
+    async fn send(&self, steps: &mut [CheckedStep<'_, ()>]) -> Result<(), DriverError> {
+        let Self { driver, switch } = *self;
+        let meters = driver.held_meters(switch).await?;
+        let numbers = numbers(&meters);
+        let held = driver.held_rules(switch, &numbers).await?;
+        let mut rules = vec![];
+        for checked in &mut *steps {
+            let sent = match checked.step {
+                RuleStep::PutRule(rule) => dialect::rule(switch, rule, &numbers).map(|rule| rules.push(rule)),
+                RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter) => {
+                    driver.make_meter(switch, meter, &meters, &held).await?
+                }
+                RuleStep::DeleteRule { place, cookie } => {
+                    let same = held.iter().filter(|held| held.rule.place == *place && held.rule.cookie == *cookie);
+                    let paths = same.map(|held| format!("flows/{}/{}", device(switch), held.id)).collect();
+                    driver.delete(paths).await?
+                }
+                RuleStep::DeleteMeter(id) => {
+                    let paths = meters.get(id).map(|(_, number, _)| format!("meters/{}/{number}", device(switch)));
+                    driver.delete(paths.into_iter().collect()).await?
+                }
+            };
+            if let Err(fault) = sent {
+                checked.outcome = StepOutcome::Refused(fault);
+            }
+        }
+        if !rules.is_empty() {
+            let reply = driver.write_rules(rules).await?;
+            if !reply.is_success() {
+                return Err(reply.refused());
+            }
+        }
+        self.await_outcomes(steps).await
+    }
+}
+
+impl OnosExchange<'_> {
+    /// Waits until the steps that were sent are in force, at most [`PENDING_MAX`]; one that is still pending then stays
+    /// unknown.
+    async fn await_outcomes(&self, steps: &mut [CheckedStep<'_, ()>]) -> Result<(), DriverError> {
         let began = Instant::now();
         loop {
-            let meters = self.held_meters(switch).await?;
-            let held = self.held_rules(switch, &numbers(&meters)).await?;
+            let meters = self.driver.held_meters(self.switch).await?;
+            let held = self.driver.held_rules(self.switch, &numbers(&meters)).await?;
             let held: BTreeMap<&RuleKey, &OnosRule> = held.iter().map(|held| (&held.rule.place, held)).collect();
-            let mut pending = false;
-            for (step, outcome) in steps.iter().zip(outcomes.iter_mut()) {
-                if *outcome == StepOutcome::Unknown {
-                    *outcome = judge(step, &held, &meters);
-                    pending |= *outcome == StepOutcome::Unknown;
-                }
+            let mut is_pending = false;
+            for checked in steps.iter_mut().filter(|checked| checked.outcome == StepOutcome::Unknown) {
+                checked.outcome = judge(checked.step, &held, &meters);
+                is_pending |= checked.outcome == StepOutcome::Unknown;
             }
-            if !pending || began.elapsed() >= PENDING_MAX {
+            if !is_pending || began.elapsed() >= PENDING_MAX {
                 return Ok(());
             }
             tokio::time::sleep(POLL_EVERY).await;
@@ -272,23 +274,13 @@ fn judge(step: &RuleStep, held: &BTreeMap<&RuleKey, &OnosRule>, meters: &HeldMet
     if done { StepOutcome::InForce } else { StepOutcome::Unknown }
 }
 
-/// Steps of one phase do not depend on each other.
-fn phase(step: &RuleStep) -> u8 {
-    match step {
-        RuleStep::AddMeter(_) | RuleStep::ModifyMeter(_) => 0,
-        RuleStep::PutRule(_) => 1,
-        RuleStep::DeleteRule { .. } => 2,
-        RuleStep::DeleteMeter(_) => 3,
-    }
-}
-
 fn numbers(meters: &HeldMeters) -> MeterNumbers {
     meters.iter().map(|(id, (_, number, _))| (*id, *number)).collect()
 }
 
 impl Driver for Onos {
     fn apply<'a>(&'a self, switch: Dpid, steps: &'a [RuleStep]) -> DriverFuture<'a, Vec<StepOutcome>> {
-        self.carry_out(switch, steps).boxed()
+        self.apply_steps(switch, steps).boxed()
     }
 
     fn rules(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, Vec<Rule>> {

@@ -9,7 +9,7 @@ use super::super::stub::Stub;
 use super::*;
 use kernel::allocation::Ipv4Prefix;
 use kernel::id::AllocationId;
-use kernel::intent::{Cookie, Ipv4Match, Match, MplsLabel};
+use kernel::intent::{Cookie, Ipv4Match, Match, MplsLabel, PortNo};
 
 const SWITCH: Dpid = Dpid(1);
 

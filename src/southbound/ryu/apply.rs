@@ -1,8 +1,4 @@
-//! Steps on a switch: checked, sent, and believed only when they were acknowledged or read back.
-//!
-//! What must stay true: nothing is sent that was not checked; what takes away is sent only when what it would be missed by
-//! is known to stand (a rule is not deleted for a successor that was refused, nor a meter that a rule may still use); and
-//! each step has one outcome, in the same order.
+//! Steps sent in acknowledged batches, where the controller has them, or else one by one and read back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::validate::{Failed, check, takes_away};
+use super::super::apply::{CheckedStep, SwitchExchange, apply_steps, is_deletion};
 use super::super::{DriverError, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX};
 use super::encode::{Order, order};
 use super::{Ryu, narrowest, no_such_switch};
@@ -30,13 +26,6 @@ const METER_FAILED: u16 = 12;
 /// And its codes for a meter that is there already, and for one that is not.
 const METER_EXISTS: u16 = 1;
 const METER_UNKNOWN: u16 = 3;
-
-/// A step that passed, and how it is said.
-struct Checked<'a> {
-    at: usize,
-    step: &'a RuleStep,
-    order: Order,
-}
 
 /// What a controller with the batch says of itself.
 #[derive(Deserialize)]
@@ -69,46 +58,56 @@ enum BatchMode {
     OneByOne,
 }
 
+/// A call's exchange with one switch.
+struct RyuExchange<'a> {
+    driver: &'a Ryu,
+    switch: Dpid,
+    mode: BatchMode,
+}
+
+type Checked<'a> = CheckedStep<'a, Order>;
+
+impl SwitchExchange for RyuExchange<'_> {
+    type Order = Order;
+
+    fn phase(step: &RuleStep) -> u8 {
+        u8::from(is_deletion(step))
+    }
+
+    fn encode(step: &RuleStep) -> Result<Order, SwitchFault> {
+        order(step)
+    }
+
+    async fn send(&self, steps: &mut [Checked<'_>]) -> Result<(), DriverError> {
+        // The batch takes only rules of our form; a rule that another program wrote under our cookie is deleted by the
+        // match that it was read with.
+        let is_foreign = steps.iter().any(|step| has_foreign_match(step.step));
+        match self.mode {
+            BatchMode::Batch(items_max) if !is_foreign => {
+                for part in steps.chunks_mut(items_max) {
+                    self.driver.send_batch(self.switch, part).await?;
+                }
+                Ok(())
+            }
+            _ => self.driver.send_one_by_one(self.switch, steps).await,
+        }
+    }
+}
+
 impl Ryu {
     /// See [`super::Driver::apply`].
-    pub(super) async fn carry_out(&self, switch: Dpid, steps: &[RuleStep]) -> Result<Vec<StepOutcome>, DriverError> {
-        if steps.len() > STEPS_MAX {
-            return Err(DriverError::Unsupported { what: "take so many steps at once" });
-        }
+    pub(super) async fn apply_steps(&self, switch: Dpid, steps: &[RuleStep]) -> Result<Vec<StepOutcome>, DriverError> {
         let ports = if steps.iter().any(|step| matches!(step, RuleStep::PutRule(_))) {
             Some(self.read_ports(switch).await?.into_iter().map(|port| port.number).collect())
         } else {
             None
         };
-        let way = self.way().await?;
-        let mut outcomes = vec![StepOutcome::Unknown; steps.len()];
-        let mut failed = Failed::default();
-        let mut at = 0;
-        let phases: Vec<&[RuleStep]> = steps.chunk_by(|one, next| takes_away(one) == takes_away(next)).collect();
-        for phase in phases {
-            let mut checked = vec![];
-            for step in phase {
-                match check(step, ports.as_ref(), &failed).and_then(|()| order(step)) {
-                    Ok(order) => checked.push(Checked { at, step, order }),
-                    Err(fault) => outcomes[at] = StepOutcome::Refused(fault),
-                }
-                if outcomes[at] != StepOutcome::Unknown {
-                    failed.note(step);
-                }
-                at += 1;
-            }
-            for (step, outcome) in checked.iter().zip(self.send(switch, &checked, way).await?) {
-                if outcome != StepOutcome::InForce {
-                    failed.note(step.step);
-                }
-                outcomes[step.at] = outcome;
-            }
-        }
-        Ok(outcomes)
+        let exchange = RyuExchange { driver: self, switch, mode: self.batch_mode().await? };
+        apply_steps(&exchange, ports.as_ref(), steps).await
     }
 
     /// Whether the controller has the batch.
-    async fn way(&self) -> Result<BatchMode, DriverError> {
+    async fn batch_mode(&self) -> Result<BatchMode, DriverError> {
         let reply = self.talk.get("ask for the batch", "watermaster/batch").await?;
         match reply.json::<About>() {
             Ok(about) if about.version == 1 && about.items_max > 0 => {
@@ -120,38 +119,25 @@ impl Ryu {
         }
     }
 
-    /// Sends one phase and says what is known of each step.
-    async fn send(&self, switch: Dpid, steps: &[Checked<'_>], way: BatchMode) -> Result<Vec<StepOutcome>, DriverError> {
-        // The batch takes only what we write; what somebody else wrote under our cookie is deleted in its own words.
-        let strange = steps.iter().any(|step| is_strange(step.step));
-        match way {
-            BatchMode::Batch(items_max) if !strange => {
-                let mut outcomes = vec![];
-                for part in steps.chunks(items_max) {
-                    outcomes.extend(self.send_batch(switch, part).await?);
-                }
-                Ok(outcomes)
-            }
-            _ => self.send_one_by_one(switch, steps).await,
-        }
-    }
-
-    async fn send_batch(&self, switch: Dpid, steps: &[Checked<'_>]) -> Result<Vec<StepOutcome>, DriverError> {
-        let orders: Vec<Order> = steps.iter().map(|step| step.order.clone()).collect();
-        let mut outcomes = self.batch(switch, &orders).await?;
+    async fn send_batch(&self, switch: Dpid, steps: &mut [Checked<'_>]) -> Result<(), DriverError> {
+        let orders: Vec<&Order> = steps.iter().map(|step| &step.order).collect();
+        let outcomes = self.batch(switch, &orders).await?;
+        steps.iter_mut().zip(outcomes).for_each(|(step, outcome)| step.outcome = outcome);
         // A meter that is there already is given the rate; one that has gone is made again, and with it its rules.
-        let again: Vec<(usize, Order)> = steps.iter().zip(&outcomes).enumerate().filter_map(repair).collect();
-        if !again.is_empty() {
-            let orders: Vec<Order> = again.iter().map(|(_, order)| order.clone()).collect();
-            for ((at, _), outcome) in again.iter().zip(self.batch(switch, &orders).await?) {
-                outcomes[*at] = outcome;
-            }
+        let again: Vec<(&mut Checked<'_>, Order)> =
+            steps.iter_mut().filter_map(|step| repair(step).map(|order| (step, order))).collect();
+        if again.is_empty() {
+            return Ok(());
         }
-        Ok(outcomes)
+        let orders: Vec<&Order> = again.iter().map(|(_, order)| order).collect();
+        let outcomes = self.batch(switch, &orders).await?;
+        again.into_iter().zip(outcomes).for_each(|((step, _), outcome)| step.outcome = outcome);
+        Ok(())
     }
 
-    async fn batch(&self, switch: Dpid, orders: &[Order]) -> Result<Vec<StepOutcome>, DriverError> {
-        let body = json!({"items": orders.iter().map(Order::item).collect::<Vec<_>>()});
+    /// Sends a batch; one outcome for each order.
+    async fn batch(&self, switch: Dpid, orders: &[&Order]) -> Result<Vec<StepOutcome>, DriverError> {
+        let body = json!({"items": orders.iter().map(|order| order.item()).collect::<Vec<_>>()});
         let reply = self.talk.post("batch", &format!("watermaster/batch/{}", switch.0), &body).await?;
         match reply.status {
             200 | 409 => {
@@ -172,38 +158,33 @@ impl Ryu {
         }
     }
 
-    async fn send_one_by_one(&self, switch: Dpid, steps: &[Checked<'_>]) -> Result<Vec<StepOutcome>, DriverError> {
-        let mut outcomes = vec![StepOutcome::Unknown; steps.len()];
+    async fn send_one_by_one(&self, switch: Dpid, steps: &mut [Checked<'_>]) -> Result<(), DriverError> {
         // Steps of one kind do not depend on each other; those of the next kind may.
-        let mut from = 0;
-        let kinds: Vec<&[Checked<'_>]> = steps.chunk_by(|one, next| one.order.kind == next.order.kind).collect();
-        for kind in kinds {
+        for kind in steps.chunk_by_mut(|one, next| one.order.kind == next.order.kind) {
             let mut sent = Vec::with_capacity(kind.len());
             for step in kind {
-                sent.push(self.post(switch, &step.order));
+                sent.push(async move {
+                    if let Some(fault) = self.post(switch, &step.order).await? {
+                        step.outcome = StepOutcome::Refused(fault);
+                    }
+                    Ok::<(), DriverError>(())
+                });
             }
-            let sent = stream::iter(sent).buffered(REQUESTS_IN_FLIGHT_MAX);
-            let refused: Vec<Option<SwitchFault>> = sent.try_collect().await?;
-            for (at, fault) in refused.into_iter().enumerate() {
-                if let Some(fault) = fault {
-                    outcomes[from + at] = StepOutcome::Refused(fault);
-                }
-            }
-            from += kind.len();
+            stream::iter(sent).buffer_unordered(REQUESTS_IN_FLIGHT_MAX).try_collect::<()>().await?;
         }
-        self.look(switch, steps, &mut outcomes).await;
-        let missing = |outcome: &StepOutcome| *outcome == StepOutcome::Refused(SwitchFault::ReadBackDiffers);
-        if outcomes.iter().any(missing) {
-            for (step, outcome) in steps.iter().zip(&outcomes) {
+        self.read_back(switch, steps).await;
+        let is_missing = |step: &Checked<'_>| step.outcome == StepOutcome::Refused(SwitchFault::ReadBackDiffers);
+        if steps.iter().any(is_missing) {
+            for step in steps.iter().filter(|step| is_missing(step)) {
                 // A meter that was to be made is there with another rate, or one that was to change is not there.
-                if let (true, Some(order)) = (missing(outcome), turned_around(step.step)) {
+                if let Some(order) = turned_around(step.step) {
                     self.post(switch, &order).await?;
                 }
             }
             tokio::time::sleep(SECOND_LOOK_AFTER).await;
-            self.look(switch, steps, &mut outcomes).await;
+            self.read_back(switch, steps).await;
         }
-        Ok(outcomes)
+        Ok(())
     }
 
     /// Sends one order; the fault where the controller refuses it.
@@ -214,8 +195,8 @@ impl Ryu {
         Ok((!reply.is_success()).then_some(SwitchFault::Controller { status: reply.status }))
     }
 
-    /// Reads back what the steps were about. What cannot be read stays unknown.
-    async fn look(&self, switch: Dpid, steps: &[Checked<'_>], outcomes: &mut [StepOutcome]) {
+    /// Reads back what the steps were about. A step whose rule or meter cannot be read stays unknown.
+    async fn read_back(&self, switch: Dpid, steps: &mut [Checked<'_>]) {
         let cookies: BTreeSet<Cookie> = steps.iter().filter_map(|step| cookie(step.step)).collect();
         let rules = self.read_cookies(switch, &cookies).await;
         let metered = steps.iter().any(|step| cookie(step.step).is_none());
@@ -224,11 +205,11 @@ impl Ryu {
             rules.ok().map(|rules| rules.into_iter().map(|rule| (rule.place.clone(), rule)).collect());
         let meters: Option<BTreeMap<MeterId, Meter>> =
             meters.ok().map(|meters| meters.into_iter().map(|meter| (meter.id, meter)).collect());
-        for (step, outcome) in steps.iter().zip(outcomes) {
-            if matches!(outcome, StepOutcome::Refused(SwitchFault::Controller { .. })) {
+        for step in steps {
+            if matches!(step.outcome, StepOutcome::Refused(SwitchFault::Controller { .. })) {
                 continue;
             }
-            *outcome = match holds(step.step, rules.as_ref(), meters.as_ref()) {
+            step.outcome = match holds(step.step, rules.as_ref(), meters.as_ref()) {
                 None => StepOutcome::Unknown,
                 Some(true) => StepOutcome::InForce,
                 Some(false) => StepOutcome::Refused(SwitchFault::ReadBackDiffers),
@@ -252,7 +233,7 @@ impl Ryu {
     }
 }
 
-fn is_strange(step: &RuleStep) -> bool {
+fn has_foreign_match(step: &RuleStep) -> bool {
     matches!(step, RuleStep::DeleteRule { place: RuleKey { matches: Match::Opaque(_), .. }, .. })
 }
 
@@ -292,14 +273,13 @@ fn turned_around(step: &RuleStep) -> Option<Order> {
 }
 
 /// What to send once more after a batch, where the switch says that a meter is there already or is not there.
-fn repair((at, (checked, outcome)): (usize, (&Checked<'_>, &StepOutcome))) -> Option<(usize, Order)> {
-    let StepOutcome::Refused(SwitchFault::Switch { kind: METER_FAILED, code }) = outcome else { return None };
-    let order = match (checked.step, *code) {
+fn repair(checked: &Checked<'_>) -> Option<Order> {
+    let StepOutcome::Refused(SwitchFault::Switch { kind: METER_FAILED, code }) = checked.outcome else { return None };
+    match (checked.step, code) {
         (RuleStep::AddMeter(_), METER_EXISTS) | (RuleStep::ModifyMeter(_), METER_UNKNOWN) => {
-            turned_around(checked.step)?
+            turned_around(checked.step)
         }
-        (RuleStep::PutRule(_), _) => checked.order.clone(),
-        _ => return None,
-    };
-    Some((at, order))
+        (RuleStep::PutRule(_), _) => Some(checked.order.clone()),
+        _ => None,
+    }
 }

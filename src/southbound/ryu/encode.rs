@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::validate::real_port;
+use super::super::apply::real_port;
 use kernel::allocation::Ipv4Prefix;
 use kernel::intent::{
     Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Ipv4Match, Match, Meter, MeterId, Rule, RuleKey, RuleStep,

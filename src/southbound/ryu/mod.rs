@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use self::decode::{AggregateReply, CountersReply, LinkReply, MeterReply, PerSwitch, PortReply, RuleReply};
-use super::http_client::{Dialogue, Reply};
+use super::http_client::{ControllerReply, Dialogue};
 use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters};
 use kernel::intent::{Cookie, CookieFilter, Dpid, Meter, Rule, RuleStep, StepOutcome};
 
@@ -49,7 +49,7 @@ impl Ryu {
     }
 
     /// The things of one switch out of an answer.
-    fn of<T: DeserializeOwned>(reply: &Reply, switch: Dpid) -> Result<T, DriverError> {
+    fn of<T: DeserializeOwned>(reply: &ControllerReply, switch: Dpid) -> Result<T, DriverError> {
         no_such_switch(reply, switch)?;
         let mut all: PerSwitch<T> = reply.json()?;
         all.remove(&switch.0.to_string()).ok_or_else(|| reply.garbage())
@@ -116,7 +116,7 @@ impl Ryu {
 
 impl Driver for Ryu {
     fn apply<'a>(&'a self, switch: Dpid, steps: &'a [RuleStep]) -> DriverFuture<'a, Vec<StepOutcome>> {
-        self.carry_out(switch, steps).boxed()
+        self.apply_steps(switch, steps).boxed()
     }
 
     fn rules(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, Vec<Rule>> {
@@ -177,8 +177,8 @@ impl Driver for Ryu {
     }
 }
 
-/// `ofctl_rest` says 404 without a word for a switch that is not connected; with words it is somebody else's.
-fn no_such_switch(reply: &Reply, switch: Dpid) -> Result<(), DriverError> {
+/// `ofctl_rest` answers 404 with an empty body for a switch that is not connected; a 404 with a body is another server's.
+fn no_such_switch(reply: &ControllerReply, switch: Dpid) -> Result<(), DriverError> {
     let unknown = reply.status == 404 && reply.body.is_empty();
     if unknown { Err(DriverError::UnknownSwitch { dpid: switch }) } else { Ok(()) }
 }

@@ -249,10 +249,10 @@ async fn whatever_a_controller_answers_is_an_error_with_a_name() {
         let links = driver.links().await;
         assert!(links.is_err() || body == "[]", "{status} {body}: {links:?}");
     }
-    let nobody = Ryu::new("http://127.0.0.1:1").unwrap();
+    let closed = Ryu::new("http://127.0.0.1:1").unwrap();
     let away = DriverError::Unreachable { why: Unreachable::NoConnection };
-    assert_eq!(nobody.switches().await, Err(away.clone()));
-    assert_eq!(nobody.apply(SWITCH, &[RuleStep::PutRule(transit(1, 2))]).await, Err(away));
+    assert_eq!(closed.switches().await, Err(away.clone()));
+    assert_eq!(closed.apply(SWITCH, &[RuleStep::PutRule(transit(1, 2))]).await, Err(away));
 }
 
 #[test]

@@ -31,7 +31,7 @@ const RING: &str = r#"{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn network(faults: Faults) -> Simulated {
-    Simulated::of(&formats::read(RING.as_bytes(), &formats::ReadOptions::default()).unwrap().topology, faults)
+    Simulated::with_faults(&formats::read(RING.as_bytes(), &formats::ReadOptions::default()).unwrap().topology, faults)
 }
 
 fn driving(network: &Simulated) -> DriverFactory {
@@ -87,7 +87,7 @@ async fn active(desk: &Desk, id: &str) {
 
 fn held(network: &Simulated) -> (usize, usize) {
     let switches = (1..=4).map(Dpid);
-    let ours = |dpid| network.held(dpid).iter().filter(|rule| rule.cookie.is_ours()).count();
+    let ours = |dpid| network.rules_held(dpid).iter().filter(|rule| rule.cookie.is_ours()).count();
     (switches.clone().map(ours).sum(), switches.map(|dpid| network.meters_held(dpid).len()).sum())
 }
 
@@ -159,9 +159,9 @@ async fn a_controller_that_is_away_keeps_nobody_waiting_and_nothing_is_lost() {
     assert!(seen["last_error"].as_str().unwrap().contains("cannot be reached"), "{seen}");
     let waiting = until(&desk, "/v1/allocations?state=degraded", |seen| seen["items"].as_array().unwrap().len() == 39);
     assert!(waiting.await["items"][0]["reason"].as_str().unwrap().contains("cannot be reached"));
-    let before = network.asked().0;
+    let before = network.call_counts().0;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(network.asked().0 - before <= 5, "a controller that is away is asked in a hot loop");
+    assert!(network.call_counts().0 - before <= 5, "a controller that is away is asked in a hot loop");
     network.set_away(false);
     let seen = calm(&desk).await;
     assert_eq!(seen["rules"]["installed"], 160);
@@ -172,22 +172,25 @@ async fn a_controller_that_is_away_keeps_nobody_waiting_and_nothing_is_lost() {
 #[tokio::test]
 async fn what_others_break_is_repaired_and_what_is_theirs_stays() {
     let network = network(Faults::default());
-    network.meddle(Dpid(2), foreign(0));
-    network.meddle(Dpid(2), foreign(0x99));
+    network.write_directly(Dpid(2), foreign(0));
+    network.write_directly(Dpid(2), foreign(0x99));
     let desk = ring(&network).await;
     control(&desk).await;
     for host in 0..10 {
         admit(&desk, "s1", "s3", host).await;
     }
     calm(&desk).await;
-    let right: Vec<_> = (1..=4).map(|dpid| network.held(Dpid(dpid))).collect();
-    let is_right = || (1..=4).map(|dpid| network.held(Dpid(dpid))).collect::<Vec<_>>() == right;
-    assert!(network.wipe(Dpid(2), CookieFilter::OURS) + network.wipe(Dpid(4), CookieFilter::OURS) == 10);
-    let mut corrupt = network.held(Dpid(1))[0].clone();
+    let right: Vec<_> = (1..=4).map(|dpid| network.rules_held(Dpid(dpid))).collect();
+    let is_right = || (1..=4).map(|dpid| network.rules_held(Dpid(dpid))).collect::<Vec<_>>() == right;
+    assert!(
+        network.delete_directly(Dpid(2), CookieFilter::OURS) + network.delete_directly(Dpid(4), CookieFilter::OURS)
+            == 10
+    );
+    let mut corrupt = network.rules_held(Dpid(1))[0].clone();
     corrupt.actions = vec![Action::Output(PortNo(1))];
-    network.meddle(Dpid(1), corrupt);
+    network.write_directly(Dpid(1), corrupt);
     let stray = Cookie::new(3, kernel::id::AllocationId(77)).unwrap();
-    network.meddle(Dpid(3), Rule { cookie: stray, ..foreign(1) });
+    network.write_directly(Dpid(3), Rule { cookie: stray, ..foreign(1) });
     let end = Instant::now() + PATIENCE;
     while !is_right() {
         assert!(Instant::now() < end, "it is never repaired");
@@ -247,7 +250,7 @@ async fn a_silent_switch_is_not_taken_for_an_empty_one() {
     let new = admit(&desk, "s2", "s3", 1).await;
     until(&desk, &format!("/v1/allocations/{new}"), |seen| seen["state"] == "degraded").await;
     assert!(
-        !network.held(Dpid(2)).iter().any(|rule| matches!(rule.place.matches, Match::Ipv4(_))),
+        !network.rules_held(Dpid(2)).iter().any(|rule| matches!(rule.place.matches, Match::Ipv4(_))),
         "a head with no tail"
     );
     network.set_silent(Dpid(3), false);
@@ -265,10 +268,10 @@ async fn controllers_and_rules_outlive_a_restart() {
         admit(&desk, "s1", "s3", host).await;
     }
     calm(&desk).await;
-    let (before, steps) = (network.held(Dpid(1)), network.asked().1);
+    let (before, steps) = (network.rules_held(Dpid(1)), network.call_counts().1);
     let desk = Desk::open_in(desk.leave().await, driving(&network)).await;
     assert_eq!(calm(&desk).await["driver"], "simulated");
-    assert_eq!((network.held(Dpid(1)), network.asked().1), (before, steps), "a restart changes no rule");
+    assert_eq!((network.rules_held(Dpid(1)), network.call_counts().1), (before, steps), "a restart changes no rule");
     assert_eq!(desk.delete("/v1/controllers/c").await.status, 204);
     assert_eq!(desk.get("/v1/controllers/c").await.problem(), "unknown-controller");
     assert_eq!(desk.delete("/v1/controllers/c").await.problem(), "unknown-controller");
@@ -294,9 +297,9 @@ async fn a_cut_link_is_noticed_and_its_return_too() {
     until(&desk, "/v1/topologies/ring/links/12", |seen| seen["state"] == "up").await;
     // What an operator takes down stays down, though the controller sees it.
     desk.patch("/v1/topologies/ring/links/34", r#"{"state":"down"}"#).await;
-    network.carry(Dpid(1), PortNo(2), 1 << 40);
+    network.send_bytes(Dpid(1), PortNo(2), 1 << 40);
     until(&desk, "/v1/topologies/ring/links/12", |seen| seen["measured_bps"].as_u64() == Some(0)).await;
-    network.carry(Dpid(1), PortNo(2), 5_000_000);
+    network.send_bytes(Dpid(1), PortNo(2), 5_000_000);
     let seen = until(&desk, "/v1/topologies/ring/links/12", |seen| seen["measured_bps"].as_u64() > Some(0)).await;
     assert!(seen["measured_at"].is_string());
     assert_eq!(desk.get("/v1/topologies/ring/links/34").await.json()["state"], "down");
