@@ -42,7 +42,7 @@ pub struct ConfigFile {
     pub log_format: Option<LogFormat>,
     /// How long a graceful stop may take, in milliseconds.
     pub drain_ms: Option<u64>,
-    /// Who we are to controllers that ask (ONOS).
+    /// The user name at controllers that ask for one (ONOS).
     pub controller_username: Option<String>,
     /// The password that goes with it.
     pub controller_password: Option<Secret>,
@@ -80,7 +80,7 @@ pub struct SchedulerConfig {
     pub interval_ms: Option<u64>,
     /// The part of each link that is a level's own while it needs it, in parts per million.
     pub share_ppm: Option<[u32; scheduler::LEVELS]>,
-    /// How the levels divide what nobody has as their own.
+    /// How the levels divide the part that is no level's own.
     pub weights: Option<[u32; scheduler::LEVELS]>,
     /// The part of a link's free bandwidth that may be given to aggregators, in parts per million.
     pub usable_ppm: Option<u32>,
@@ -94,7 +94,7 @@ pub struct SchedulerConfig {
     pub boost_below_ppm: Option<u32>,
     /// A rise by less than this part of what is granted is not signalled.
     pub raise_by_ppm: Option<u32>,
-    /// A fall by less than this part of what is granted is not signalled, unless others need it.
+    /// A fall by less than this part of what is granted is not signalled, unless another aggregator needs it.
     pub lower_by_ppm: Option<u32>,
     /// How long a report counts.
     pub lease_ms: Option<u64>,
@@ -107,7 +107,7 @@ pub enum SchedulerPolicyWord {
     /// Weighted max-min fair by what is needed.
     #[value(alias = "max_min")]
     MaxMin,
-    /// Evenly; who has a full buffer gets what the others do not need.
+    /// Evenly; aggregators with a full buffer get what the rest does not need.
     #[value(alias = "buffer_aware")]
     BufferAware,
     /// Evenly.
@@ -212,7 +212,7 @@ pub struct MqttDoors {
     /// Its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// Who signs the certificates of clients.
+    /// The certificate of the authority that signs clients' certificates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_authority: Option<PathBuf>,
     /// Users and their hashes.
@@ -303,7 +303,7 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How long a graceful stop may take, in milliseconds.
     pub drain_ms: u64,
-    /// Who we are to controllers that ask (ONOS).
+    /// The user name at controllers that ask for one (ONOS).
     pub controller_username: Option<String>,
     /// The password that goes with it.
     pub controller_password: Option<Secret>,
@@ -317,15 +317,15 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("{}: {error}", .path.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the system answered.
         error: std::io::Error,
     },
     /// The file is not what it should be.
     #[error("{}: {error}", .path.display())]
     Invalid {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why and where.
         error: Box<toml::de::Error>,

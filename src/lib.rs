@@ -78,6 +78,9 @@
 //!    foreign one stays.
 //! 7. A refusal names its reason with data: the binding links, the class, what was available.
 
+#[cfg(test)]
+extern crate self as watermaster;
+
 pub mod journal;
 
 pub mod southbound;

@@ -20,7 +20,7 @@ use tracing::Instrument;
 
 use crate::aggregator_mqtt;
 use crate::app::{
-    App, AppOptions, AppStartError, Credentials, Mode, Pace, SchedulerOptions, SubmitError, Tasks, workshop,
+    App, AppOptions, AppStartError, Credentials, Mode, Pace, SchedulerOptions, SubmitError, Tasks, driver_factory,
 };
 use crate::config::{self, Config};
 use crate::http;
@@ -54,9 +54,9 @@ pub enum ServiceError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// What the system answered.
         error: std::io::Error,
     },
     /// The files of users or rules cannot be used.
@@ -125,7 +125,10 @@ impl Service {
             username,
             password: config.controller_password.as_ref().map(|password| password.0.clone()).unwrap_or_default(),
         });
-        let options = AppOptions { workshop: workshop(credentials), scheduler: scheduler_options(&config.scheduler)? };
+        let options = AppOptions {
+            driver_factory: driver_factory(credentials),
+            scheduler: scheduler_options(&config.scheduler)?,
+        };
         let (app, tasks) = App::start_with(journal, options).await?;
         if app.read(|state| state.sequence().0 == 0).await {
             put_first_topology(&app).await?;
@@ -136,8 +139,8 @@ impl Service {
         let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt).await?;
         let broker = doors.broker_on(&config.store, config.durability.into()).await?;
         let metrics = Arc::new(ServiceMetrics::new());
-        tokio::spawn(take_note(app.clone(), Arc::clone(&metrics)));
-        tokio::spawn(take_news(app.clone(), Arc::clone(&metrics)));
+        tokio::spawn(count_commits(app.clone(), Arc::clone(&metrics)));
+        tokio::spawn(count_field_events(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
         Ok(Self { app, tasks, listener, broker, doors, metrics, drain })
     }
@@ -175,7 +178,7 @@ impl Service {
         let router = http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION") })
             .route("/metrics", get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone())))
             .layer(from_fn_with_state(metrics, count));
-        // Streams end on this, or a graceful stop would wait for them for ever.
+        // Event streams end on this; a graceful stop would otherwise never finish.
         let streams = app.stopping();
         let stopping = stop.clone();
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
@@ -224,24 +227,24 @@ async fn put_first_topology(app: &App) -> Result<(), ServiceError> {
 }
 
 /// Counts and logs what is committed.
-async fn take_note(app: App, metrics: Arc<ServiceMetrics>) {
+async fn count_commits(app: App, metrics: Arc<ServiceMetrics>) {
     let mut commits = app.subscribe();
     loop {
         match commits.recv().await {
-            Ok(commit) => metrics.note(&app, &commit).await,
-            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "commits were too fast to be counted"),
+            Ok(commit) => metrics.record_commit(&app, &commit).await,
+            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "commits came too fast to be counted"),
             Err(RecvError::Closed) => return,
         }
     }
 }
 
-/// Counts what changes in the field.
-async fn take_news(app: App, metrics: Arc<ServiceMetrics>) {
-    let mut news = app.news();
+/// Counts what changes on switches and controllers.
+async fn count_field_events(app: App, metrics: Arc<ServiceMetrics>) {
+    let mut events = app.field_events();
     loop {
-        match news.recv().await {
-            Ok(said) => metrics.note_news(&said),
-            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "news were too fast to be counted"),
+        match events.recv().await {
+            Ok(event) => metrics.record_field_event(&event),
+            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "field events came too fast to be counted"),
             Err(RecvError::Closed) => return,
         }
     }
@@ -272,7 +275,7 @@ async fn count(State(metrics): State<Arc<ServiceMetrics>>, request: Request, nex
     response
 }
 
-/// Only methods that are known, so that nobody can make up new series.
+/// Only known methods, so that a client cannot create new series.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

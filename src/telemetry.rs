@@ -1,4 +1,4 @@
-//! Logs, metrics and traces. The one table from what happened to a log line and to counters; nothing else in the house counts.
+//! Logs, metrics and traces: the one place that maps events to log lines and counters.
 
 mod broker;
 mod decision;
@@ -23,9 +23,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::app::record::{CauseWord, DenialRecord, DisplacedRecord, FateWord};
-use crate::app::{App, Commit, EventRecord, Fact, FieldEvent};
+use crate::app::{App, Commit, FieldEvent};
+use kernel::Fact;
+use kernel::allocation::EndCause;
+use kernel::bam::Cause;
 use kernel::class::ClassType;
+use kernel::event::{Denial, Displaced, DisplacedBy, Event, Fate};
 use mqtt::Broker;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -106,7 +109,7 @@ impl ServiceMetrics {
             registry: Registry::default(),
         };
         registry.register("admission_requests", "Bandwidth requests decided", metrics.admissions.clone());
-        registry.register("displaced", "Allocations that had to leave their path", metrics.displaced.clone());
+        registry.register("displaced", "Allocations that lost their path", metrics.displaced.clone());
         let preempted = "Allocations ended for a request, by the class that asked";
         registry.register("preemptions", preempted, metrics.preemptions.clone());
         registry.register("events", "Events committed", metrics.events.clone());
@@ -117,7 +120,7 @@ impl ServiceMetrics {
         registry.register("http_requests", "HTTP requests answered", metrics.requests.clone());
         let install = "Time from a decision to its rules being verified on the switches";
         registry.register_with_unit("southbound_install_duration", install, Unit::Seconds, metrics.installed.clone());
-        let repairs = "Steps that put switches right which held something else than they should";
+        let repairs = "Steps that repaired switches which held other rules than intended";
         registry.register("southbound_repair_steps", repairs, metrics.repaired.clone());
         let answer = "Time to answer an HTTP request; of a stream, to begin to";
         registry.register_with_unit("http_request_duration", answer, Unit::Seconds, metrics.answered.clone());
@@ -152,12 +155,12 @@ impl ServiceMetrics {
         Ok(text)
     }
 
-    /// Counts what changes in the field.
-    pub fn note_news(&self, news: &FieldEvent) {
-        match news {
+    /// Counts what changes on switches and controllers.
+    pub fn record_field_event(&self, event: &FieldEvent) {
+        match event {
             FieldEvent::Turned { id, topology, condition, .. } => {
                 let (state, reason) = (condition.state, condition.reason.as_deref());
-                tracing::debug!(%id, %topology, ?state, reason, "an allocation turned");
+                tracing::debug!(%id, %topology, ?state, reason, "an allocation changed its state");
             }
             FieldEvent::Installed { controller, took_ms } => {
                 let seconds = Duration::from_millis(*took_ms).as_secs_f64();
@@ -172,75 +175,73 @@ impl ServiceMetrics {
     }
 
     /// Counts and logs a commit.
-    pub async fn note(&self, app: &App, commit: &Commit) {
+    pub async fn record_commit(&self, app: &App, commit: &Commit) {
         decision::log(app, commit).await;
         self.decided.observe(commit.decided_in.as_secs_f64());
         self.written.observe(commit.written_in.as_secs_f64());
         self.events.inc_by(commit.facts.len() as u64);
         for fact in commit.facts.iter() {
-            self.note_fact(fact);
+            self.record_fact(fact);
         }
     }
 
-    /// The table.
-    fn note_fact(&self, fact: &Fact) {
+    /// From an event to counters and a log line.
+    fn record_fact(&self, fact: &Fact) {
         let sequence = fact.sequence.0;
-        match &fact.record {
-            // Their lines are those of the decision log.
-            EventRecord::AllocationAdmitted { allocation, displaced } => {
-                self.count(allocation.class_type, "admitted", "");
-                self.count_preempted(allocation.class_type, displaced);
+        match &fact.event {
+            // Logged by the decision log.
+            Event::Admitted { allocation, displaced } => {
+                self.count(allocation.demand.class_type, "admitted", "");
+                self.count_preempted(allocation.demand.class_type, displaced);
             }
-            EventRecord::AllocationDenied { demand, denial } => self.count(demand.class_type, "denied", reason(denial)),
-            EventRecord::AllocationResized { allocation, displaced } => {
-                self.count_preempted(allocation.class_type, displaced);
-            }
-            EventRecord::AllocationReleased { id } => tracing::debug!(sequence, %id, "released"),
-            EventRecord::AllocationsExpired { ids } => tracing::info!(sequence, count = ids.len(), "expired"),
-            EventRecord::TopologyPut { topology, content, displaced } => {
+            Event::Denied { demand, denial, .. } => self.count(demand.class_type, "denied", reason(denial)),
+            Event::Resized { allocation, displaced } => self.count_preempted(allocation.demand.class_type, displaced),
+            Event::Released { id } => tracing::debug!(sequence, %id, "released"),
+            Event::Expired { ids } => tracing::info!(sequence, count = ids.len(), "expired"),
+            Event::TopologyPut { name, topology, displaced } => {
                 self.count_displaced(displaced);
-                let (nodes, links) = (content.nodes.len(), content.links.len());
-                tracing::info!(sequence, %topology, nodes, links, displaced = displaced.len(), "topology put");
+                let (nodes, links, displaced) = (topology.nodes().count(), topology.links().count(), displaced.len());
+                tracing::info!(sequence, topology = %name, nodes, links, displaced, "topology put");
             }
-            EventRecord::ControllerPut { controller } => {
-                let (name, topology, url) = (&controller.name, &controller.topology, controller.url.as_deref());
+            Event::ControllerPut { controller } => {
+                let (name, topology) = (&controller.name, &controller.topology);
+                let url = controller.address.as_ref().map(ToString::to_string);
                 tracing::info!(sequence, controller = %name, %topology, url, "controller put");
             }
-            EventRecord::ControllerDeleted { controller } => {
-                tracing::info!(sequence, %controller, "controller deleted")
-            }
-            EventRecord::TopologyDeleted { topology } => tracing::info!(sequence, %topology, "topology deleted"),
-            EventRecord::ModelSet { topology, displaced, .. } => {
+            Event::ControllerDeleted { name } => tracing::info!(sequence, controller = %name, "controller deleted"),
+            Event::TopologyDeleted { name } => tracing::info!(sequence, topology = %name, "topology deleted"),
+            Event::ModelSet { topology, displaced, .. } => {
                 self.count_displaced(displaced);
                 tracing::info!(sequence, %topology, displaced = displaced.len(), "bandwidth model set");
             }
-            EventRecord::LinkChanged { topology, links, displaced, stranded } => {
+            Event::LinkChanged { topology, links, displaced, stranded } => {
                 self.count_displaced(displaced);
-                let links: Vec<_> = links.iter().map(|link| link.name.to_string()).collect();
+                let links: Vec<_> = links.iter().map(|(_, link)| link.name.as_str()).collect();
                 let (displaced, stranded) = (displaced.len(), stranded.len());
                 tracing::info!(sequence, %topology, ?links, displaced, stranded, "link changed");
             }
         }
     }
 
-    fn count(&self, class_type: u8, outcome: &'static str, reason: &'static str) {
-        debug_assert!(ClassType::new(class_type).is_some());
+    fn count(&self, class_type: ClassType, outcome: &'static str, reason: &'static str) {
+        let class_type = class_type.number();
         self.admissions.get_or_create(&AdmissionLabel { class_type, outcome, reason }).inc();
     }
 
-    /// Those that a request made leave.
-    fn count_preempted(&self, class_type: u8, displaced: &[DisplacedRecord]) {
+    /// Allocations that a request preempted.
+    fn count_preempted(&self, class_type: ClassType, displaced: &[Displaced]) {
         self.count_displaced(displaced);
-        for gone in displaced.iter().filter(|gone| matches!(gone.fate, FateWord::Ended(_))) {
-            self.preemptions.get_or_create(&Preemption { class_type, cause: cause(gone.cause) }).inc();
+        for gone in displaced.iter().filter(|gone| matches!(gone.fate, Fate::Ended(_))) {
+            let label = Preemption { class_type: class_type.number(), cause: cause(gone.cause) };
+            self.preemptions.get_or_create(&label).inc();
         }
     }
 
-    fn count_displaced(&self, displaced: &[DisplacedRecord]) {
+    fn count_displaced(&self, displaced: &[Displaced]) {
         for gone in displaced {
             let fate = match gone.fate {
-                FateWord::Rerouted => "rerouted",
-                FateWord::Ended(word) => word.as_str(),
+                Fate::Rerouted(_) => "rerouted",
+                Fate::Ended(cause) => end(cause),
             };
             self.displaced.get_or_create(&FateLabel { cause: cause(gone.cause), fate }).inc();
         }
@@ -265,18 +266,28 @@ pub fn render_broker(broker: &Broker) -> Result<String, std::fmt::Error> {
     Ok(text)
 }
 
-fn cause(cause: CauseWord) -> &'static str {
+fn cause(cause: DisplacedBy) -> &'static str {
     match cause {
-        CauseWord::Preempted => "preempted",
-        CauseWord::Devolved => "devolved",
-        CauseWord::Link => "link",
+        DisplacedBy::Contention(Cause::Preempted) => "preempted",
+        DisplacedBy::Contention(Cause::Devolved) => "devolved",
+        DisplacedBy::Link => "link",
     }
 }
 
-fn reason(denial: &DenialRecord) -> &'static str {
+fn end(cause: EndCause) -> &'static str {
+    match cause {
+        EndCause::Released => "released",
+        EndCause::Expired => "expired",
+        EndCause::Preempted => "preempted",
+        EndCause::Devolved => "devolved",
+        EndCause::Failed => "failed",
+    }
+}
+
+fn reason(denial: &Denial) -> &'static str {
     match denial {
-        DenialRecord::InsufficientBandwidth { .. } => "insufficient_bandwidth",
-        DenialRecord::TooCongested { .. } => "too_congested",
-        _ => "no_path",
+        Denial::InsufficientBandwidth { .. } => "insufficient_bandwidth",
+        Denial::TooCongested { .. } => "too_congested",
+        Denial::NoPath(_) => "no_path",
     }
 }

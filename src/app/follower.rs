@@ -1,5 +1,5 @@
-//! Following the journal: what another writer on the same database committed is applied here too. It is read when an
-//! append conflicts, and now and then where the database is shared.
+//! Following the journal: events of another writer on the same database are applied here too. The journal is read when an
+//! append conflicts, and at intervals where the database is shared.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,29 +7,29 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{App, Commit, reconcile};
-use crate::journal::{JournalError, RecordDecodeError, decode};
-use kernel::{ApplyError, State, apply};
+use crate::journal::{JournalError, RecordDecodeError};
+use kernel::{ApplyError, Fact, State, apply};
 
 /// How many events are read at once.
 const PAGE: u32 = 1_000;
-/// How often the tail of a shared journal is looked at.
-const GLANCE: Duration = Duration::from_millis(500);
+/// How often the head of a shared journal is read.
+const POLL_EVERY: Duration = Duration::from_millis(500);
 
 /// Why the journal could not be followed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FollowError {
-    /// It cannot be read.
+    /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// A row does not make sense.
+    /// A record does not fit the state.
     #[error(transparent)]
     Decode(#[from] RecordDecodeError),
-    /// A row does not follow from the state.
+    /// An event does not follow from the state.
     #[error(transparent)]
     Apply(#[from] ApplyError),
 }
 
-/// Looks now and then, where others may write.
+/// Polls the journal, where other processes may write.
 pub(super) async fn run(app: App) {
     if !app.inner.journal.is_shared() {
         return;
@@ -37,7 +37,7 @@ pub(super) async fn run(app: App) {
     let stop = app.stopping();
     loop {
         tokio::select! {
-            () = sleep(GLANCE) => {}
+            () = sleep(POLL_EVERY) => {}
             () = stop.cancelled() => return,
         }
         match app.inner.journal.head().await {
@@ -56,33 +56,29 @@ pub(super) async fn run(app: App) {
 /// Applies everything that the journal has and this state has not.
 pub(super) async fn catch_up(app: &App, state: &mut State) -> Result<(), FollowError> {
     loop {
-        let facts = app.inner.journal.read_after(state.sequence(), PAGE).await?;
-        if facts.is_empty() {
+        let events = app.inner.journal.read_after(state.sequence(), PAGE).await?;
+        if events.is_empty() {
             return Ok(());
         }
-        for fact in &facts {
-            let recorded = decode(&fact.record, fact.sequence, fact.at, state)?;
+        let mut facts = Vec::with_capacity(events.len());
+        for event in events {
+            let recorded = event.decode(state)?;
             apply(state, &recorded)?;
+            facts.push(Arc::new(Fact::of(recorded, state)));
         }
-        app.publish(
-            state,
-            Commit {
-                facts: facts.into_iter().map(Arc::new).collect(),
-                decided_in: Duration::ZERO,
-                written_in: Duration::ZERO,
-            },
-        );
+        let commit = Commit { facts: facts.into(), decided_in: Duration::ZERO, written_in: Duration::ZERO };
+        app.publish(state, commit);
     }
 }
 
 impl App {
-    /// Tells everybody who listens.
+    /// Makes a commit visible: to readers of the head, and to subscribers.
     pub(super) fn publish(&self, state: &State, commit: Commit) {
         self.inner.head.store(state.sequence().0, std::sync::atomic::Ordering::Release);
         if reconcile::is_about_controllers(&commit) {
-            self.inner.boards.keep_up_with(state);
+            self.inner.controllers.add_new(state);
         }
-        // Nobody listening is no fault.
+        // There may be no subscriber.
         let _ = self.inner.commits.send(commit);
     }
 }

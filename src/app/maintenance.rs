@@ -1,4 +1,4 @@
-//! What has to be done although nobody asks: ending what is due, snapshots, forgetting old idempotency keys.
+//! Work that no request asks for: expiring allocations, writing snapshots, deleting old idempotency keys.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use kernel::Command;
 use kernel::id::Sequence;
 use kernel::units::Millis;
 
-/// How long the ticker sleeps at most: an allocation with a nearer deadline may have come meanwhile.
-const GLANCE: Duration = Duration::from_millis(250);
-/// How often the house is kept.
-const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// The longest sleep: an allocation with a nearer deadline may be admitted meanwhile.
+const SLEEP_MAX: Duration = Duration::from_millis(250);
+/// How often snapshots and old keys are looked at.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(5);
 
-/// Ends what is due.
+/// Expires allocations.
 pub(super) async fn expire(app: App) {
     let stop = app.stopping();
     while !stop.is_cancelled() {
@@ -26,13 +26,13 @@ pub(super) async fn expire(app: App) {
                     Ok(_) => continue,
                     Err(SubmitError::Stopping) => return,
                     Err(error) => {
-                        tracing::warn!(%error, "what is due could not be ended yet");
-                        GLANCE
+                        tracing::warn!(%error, "due allocations could not be expired yet");
+                        SLEEP_MAX
                     }
                 }
             }
-            Some(Millis(due_ms)) => GLANCE.min(Duration::from_millis(due_ms - now.0)),
-            None => GLANCE,
+            Some(Millis(due_ms)) => SLEEP_MAX.min(Duration::from_millis(due_ms - now.0)),
+            None => SLEEP_MAX,
         };
         tokio::select! {
             () = sleep(wait) => {}
@@ -41,13 +41,13 @@ pub(super) async fn expire(app: App) {
     }
 }
 
-/// Writes snapshots and forgets old keys.
-pub(super) async fn keep_house(app: App) {
+/// Writes snapshots and deletes old keys.
+pub(super) async fn housekeeping(app: App) {
     let stop = app.stopping();
     let mut last = app.inner.journal.snapshot_sequence().await.ok().flatten().unwrap_or(Sequence(0));
     loop {
         tokio::select! {
-            () = sleep(HOUSEKEEPING) => {}
+            () = sleep(HOUSEKEEPING_EVERY) => {}
             () = stop.cancelled() => return,
         }
         if app.head().0.saturating_sub(last.0) >= SNAPSHOT_EVERY {
@@ -57,16 +57,16 @@ pub(super) async fn keep_house(app: App) {
         let kept_ms = u64::try_from(RECEIPT_KEPT.as_millis()).unwrap_or(u64::MAX);
         let oldest = Millis(app.now().0.saturating_sub(kept_ms));
         if let Err(error) = app.inner.journal.forget_receipts_before(oldest).await {
-            tracing::warn!(%error, "old idempotency keys could not be forgotten");
+            tracing::warn!(%error, "old idempotency keys could not be deleted");
         }
     }
 }
 
-/// Writes a snapshot of what is committed; the state is only held while it is laid out flat.
+/// Writes a snapshot of the committed state, which is locked only while it is copied.
 pub(super) async fn snapshot(app: &App) {
-    let frozen = app.read(|state| state.snapshot()).await;
-    let sequence = frozen.sequence;
-    match app.inner.journal.write_snapshot(&frozen).await {
+    let snapshot = app.read(|state| state.snapshot()).await;
+    let sequence = snapshot.sequence;
+    match app.inner.journal.write_snapshot(&snapshot).await {
         Ok(()) => tracing::info!(sequence = sequence.0, "wrote a snapshot"),
         Err(error) => tracing::warn!(%error, "a snapshot could not be written; the journal is complete without it"),
     }

@@ -1,13 +1,14 @@
-//! Order: the only room that changes state. A [`Submission`] goes to the single writer, which decides it on the state as it
-//! is, writes the whole batch down in one transaction, and only then answers. Readers see what is committed and nothing
-//! else. This room never compares two bandwidths.
+//! Order: the only room that changes state. A [`Submission`] goes to the single writer, which decides it on the current
+//! state, appends the whole batch to the journal in one transaction, and only then answers. Readers see the committed state
+//! and no other. This room never compares two bandwidths.
 
-mod clock;
+mod writer;
 mod follower;
+mod maintenance;
 mod reconcile;
 mod scheduler;
-mod maintenance;
-mod writer;
+mod backoff;
+mod clock;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,19 +21,15 @@ use tracing::Instrument;
 
 pub use self::clock::Clock;
 pub use self::reconcile::{
-    Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, Load, StatusCell, SurveyError,
+    Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, Load, LspState, StatusCell, SurveyError,
 };
 pub use self::scheduler::{
     NEWS_KEPT, PLAN_BOUNDS_US, Pace, Plans, REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions, Trigger,
 };
-pub use crate::journal::record::{self, EventRecord};
 pub use crate::journal::scalars;
-pub use crate::journal::stored_topology::LinkRecord;
-pub use crate::journal::{
-    Journal, JournalError, Past, PastFilter, Receipt, RecordDecodeError, RecordEncodeError, StoredRecord as Fact,
-    allocation_record, denial_record,
-};
+pub use crate::journal::{Journal, JournalError, Past, PastFilter, Receipt};
 pub use crate::southbound::Credentials;
+pub use kernel::Fact;
 use kernel::audit::{AuditFault, audit};
 use kernel::id::{AllocationId, Name, Sequence};
 use kernel::units::Millis;
@@ -58,7 +55,7 @@ pub struct Commit {
     pub facts: Arc<[Arc<Fact>]>,
     /// How long deciding took.
     pub decided_in: Duration,
-    /// How long writing it down took.
+    /// How long the append took.
     pub written_in: Duration,
 }
 
@@ -73,12 +70,12 @@ pub struct Submission {
     pub key: Option<SubmissionKey>,
 }
 
-/// Whether a submission is to happen.
+/// Whether the effects of a submission stay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// It is.
+    /// They stay.
     Commit,
-    /// It is only to be known what would happen; the same code decides it.
+    /// They are undone: the answer says what would happen. The same code decides it.
     DryRun,
 }
 
@@ -103,8 +100,8 @@ pub enum SubmitError {
     /// The service is stopping.
     #[error("the service is stopping")]
     Stopping,
-    /// It could not be written down.
-    #[error("the decision could not be written down: {0}")]
+    /// The journal could not be written.
+    #[error("the decision could not be stored: {0}")]
     Journal(Arc<JournalError>),
 }
 
@@ -114,8 +111,8 @@ pub enum AppStartError {
     /// The journal cannot be read.
     #[error("the journal cannot be read: {0}")]
     Journal(#[from] JournalError),
-    /// What the journal tells cannot be.
-    #[error("the journal tells of an impossible state; first of {count}: {first}")]
+    /// The journal gives a state that breaks an invariant.
+    #[error("the journal gives an impossible state; first of {count} faults: {first}")]
     Unsound {
         /// One fault.
         first: AuditFault,
@@ -124,12 +121,12 @@ pub enum AppStartError {
     },
 }
 
-/// Makes drivers that say these credentials to controllers that ask for some.
-pub fn workshop(credentials: Option<Credentials>) -> DriverFactory {
+/// Makes drivers, with these credentials for controllers that ask for some.
+pub fn driver_factory(credentials: Option<Credentials>) -> DriverFactory {
     Arc::new(move |controller, topology| crate::southbound::connect(controller, topology, credentials.as_ref()))
 }
 
-/// The handle by which the speaking rooms reach the state. Cheap to clone.
+/// The handle by which other rooms reach the state. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     inner: Arc<AppInner>,
@@ -144,26 +141,28 @@ struct AppInner {
     clock: Clock,
     scheduler: Scheduler,
     stop: CancellationToken,
-    boards: reconcile::Boards,
-    workshop: DriverFactory,
+    controllers: reconcile::Controllers,
+    driver_factory: DriverFactory,
 }
 
 struct QueuedSubmission {
     submission: Submission,
+    /// One for each command of the submission, in the same order, once it is decided.
+    outcomes: Vec<CommandOutcome>,
     answer: oneshot::Sender<Result<Vec<CommandOutcome>, SubmitError>>,
 }
 
-/// What an [`App`] is told besides its journal.
+/// How an [`App`] works, besides its journal.
 pub struct AppOptions {
     /// Makes drivers for controllers.
-    pub workshop: DriverFactory,
+    pub driver_factory: DriverFactory,
     /// How the scheduler of aggregators works.
     pub scheduler: SchedulerOptions,
 }
 
 impl Default for AppOptions {
     fn default() -> Self {
-        Self { workshop: workshop(None), scheduler: SchedulerOptions::default() }
+        Self { driver_factory: driver_factory(None), scheduler: SchedulerOptions::default() }
     }
 }
 
@@ -174,15 +173,15 @@ pub struct Tasks {
 }
 
 impl App {
-    /// Reads the journal, checks what it tells, and starts the writer and its helpers.
+    /// Restores the state from the journal, checks its invariants, and starts the writer and the other tasks.
     ///
     /// # Errors
-    /// The journal cannot be read or tells of an impossible state.
+    /// The journal cannot be read or gives an impossible state.
     pub async fn start(journal: Journal) -> Result<(Self, Tasks), AppStartError> {
         Self::start_with(journal, AppOptions::default()).await
     }
 
-    /// As [`App::start`], with other ways.
+    /// As [`App::start`], with options.
     ///
     /// # Errors
     /// As [`App::start`].
@@ -199,8 +198,8 @@ impl App {
         let stop = CancellationToken::new();
         let head = AtomicU64::new(state.sequence().0);
         let (scheduler, inbox) = Scheduler::new();
-        let boards = reconcile::Boards::new();
-        boards.keep_up_with(&state);
+        let controllers = reconcile::Controllers::new();
+        controllers.add_new(&state);
         let inner = AppInner {
             queue,
             state: RwLock::new(state),
@@ -210,14 +209,14 @@ impl App {
             clock: Clock::new(),
             scheduler,
             stop: stop.clone(),
-            boards,
-            workshop: options.workshop,
+            controllers,
+            driver_factory: options.driver_factory,
         };
         let app = Self { inner: Arc::new(inner) };
         let mut tasks = JoinSet::new();
         tasks.spawn(writer::run(app.clone(), jobs));
         tasks.spawn(maintenance::expire(app.clone()));
-        tasks.spawn(maintenance::keep_house(app.clone()));
+        tasks.spawn(maintenance::housekeeping(app.clone()));
         tasks.spawn(follower::run(app.clone()));
         tasks.spawn(reconcile::run(app.clone()));
         tasks.spawn(scheduler::run(app.clone(), inbox, options.scheduler));
@@ -231,9 +230,11 @@ impl App {
     pub async fn submit(&self, submission: Submission) -> Result<Vec<CommandOutcome>, SubmitError> {
         let commands = submission.commands.len();
         let (answer, decided) = oneshot::channel();
-        self.inner.queue.try_send(QueuedSubmission { submission, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
-            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
+        self.inner.queue.try_send(QueuedSubmission { submission, outcomes: vec![], answer }).map_err(|error| {
+            match error {
+                mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
+                mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
+            }
         })?;
         let span = tracing::info_span!(target: SPANS, "submit", commands);
         decided.instrument(span).await.unwrap_or(Err(SubmitError::Stopping))
@@ -253,7 +254,7 @@ impl App {
         outcomes.pop().ok_or(SubmitError::Stopping)
     }
 
-    /// Looks at the committed state. Be quick: the writer waits meanwhile.
+    /// Reads the committed state. The writer waits meanwhile: be quick.
     pub async fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&*self.inner.state.read().await)
     }
@@ -288,7 +289,7 @@ impl App {
     /// # Errors
     /// The journal cannot be read.
     pub async fn facts_after(&self, after: Sequence, limit: u32) -> Result<Vec<Arc<Fact>>, JournalError> {
-        Ok(self.inner.journal.read_after(after, limit).await?.into_iter().map(Arc::new).collect())
+        Ok(self.inner.journal.facts_after(after, limit).await?.into_iter().map(Arc::new).collect())
     }
 
     /// Allocations that are over.
@@ -328,19 +329,19 @@ impl App {
         self.inner.journal.ping().await
     }
 
-    /// Where living allocations are: soft state, beside the books.
+    /// How far switches hold what living allocations need: soft state, beside the books.
     pub fn conditions(&self) -> Conditions {
-        self.inner.boards.all()
+        self.inner.controllers.conditions()
     }
 
     /// What is known of a controller, and through it.
-    pub fn board(&self, controller: &Name) -> Option<Arc<StatusCell>> {
-        self.inner.boards.board(controller)
+    pub fn controller(&self, controller: &Name) -> Option<Arc<StatusCell>> {
+        self.inner.controllers.status(controller)
     }
 
-    /// What changes in the field from now on.
-    pub fn news(&self) -> broadcast::Receiver<FieldEvent> {
-        self.inner.boards.listen()
+    /// What changes on switches and controllers from now on.
+    pub fn field_events(&self) -> broadcast::Receiver<FieldEvent> {
+        self.inner.controllers.subscribe()
     }
 
     /// Cancelled when the service stops.
@@ -350,7 +351,7 @@ impl App {
 }
 
 impl Tasks {
-    /// Stops deciding, lets what is decided be written down, writes a snapshot and closes the journal.
+    /// Stops deciding, lets decided batches be stored, writes a snapshot and closes the journal.
     pub async fn stop(mut self, app: &App) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}

@@ -1,6 +1,6 @@
-//! The scheduler's shell: it hands reports, commits and time to the [`Dispatcher`], submits what that asks for like
-//! anybody else, and shows what came of it. It decides nothing itself. What must stay true: an aggregator is told rates
-//! only after what backs them is committed; a slow reader or a flood of reports costs bounded memory.
+//! The task around the QoS scheduler: it gives reports, commits and time to the [`Dispatcher`], submits the commands that it
+//! asks for, and publishes the rates that follow. It decides nothing itself. What must stay true: rates are published only
+//! after the allocations behind them are committed; a slow reader or a flood of reports costs bounded memory.
 
 mod plan_metrics;
 
@@ -13,8 +13,10 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::sleep;
 
-use super::{App, COMMITS_KEPT, CommandOutcome, Commit, EventRecord, Fact, Load, Mode, Submission, SubmitError};
-use crate::journal::record::{DenialRecord, DisplacedRecord};
+use super::backoff::RetryBackoff;
+use super::{App, COMMITS_KEPT, CommandOutcome, Commit, Load, Mode, Submission, SubmitError};
+use kernel::Fact;
+use kernel::event::{Denial, Displaced, Event};
 use kernel::id::{AllocationId, Name};
 use kernel::scheduler::SchedulerSettings;
 use kernel::scheduler::engine::{AggregatorView, Ask, Dispatcher, GrantOutcome, ReportRejection, Urgency};
@@ -31,12 +33,13 @@ const REPORTS_AT_ONCE_MAX: usize = 256;
 const ROUNDS_MAX: usize = 8;
 /// How many changes a slow listener may fall behind.
 pub const NEWS_KEPT: usize = 4_096;
-/// How long the scheduler sleeps at most.
-const GLANCE: Duration = Duration::from_secs(1);
+/// The longest sleep of the scheduler.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// For how long the load of a link is believed that is not measured any more.
 const LOAD_KEPT_MS: u64 = 10_000;
-/// How long it waits after the writer was too busy.
-const BACKOFF: Duration = Duration::from_millis(50);
+/// How long it waits after the writer was too busy: the first time, and at most.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_millis(800);
 
 /// How the scheduler works.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -62,10 +65,10 @@ pub enum Pace {
 /// Why a report was not taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// It is not believed.
+    /// The report is rejected.
     #[error(transparent)]
     Rejected(#[from] ReportRejection),
-    /// Too many wait.
+    /// The queue is full.
     #[error("too many reports are waiting")]
     Busy,
     /// The service is stopping.
@@ -87,16 +90,16 @@ enum SchedulerMessage {
 
 type Answerer = oneshot::Sender<Result<Arc<AggregatorView>, ReportError>>;
 
-/// Something new about an aggregator.
+/// A change of an aggregator.
 #[derive(Clone, Debug)]
 pub enum RateNews {
-    /// It is like this now.
+    /// The aggregator as it is now.
     Changed(Arc<AggregatorView>),
-    /// It is known no longer.
+    /// The aggregator is no longer known.
     Forgotten(Name),
 }
 
-/// What everybody may look at: the aggregators as they are now.
+/// The published aggregators, as they are now.
 struct AggregatorViews {
     views: RwLock<BTreeMap<Name, watch::Sender<Arc<AggregatorView>>>>,
     news: broadcast::Sender<RateNews>,
@@ -126,7 +129,7 @@ impl Scheduler {
         answered.await.unwrap_or(Err(ReportError::Stopping))
     }
 
-    /// Takes a report in without an answer: if it is not believed, that is logged. Waits while too many others do.
+    /// Queues a report without an answer: a rejection is logged. Waits while the queue is full.
     ///
     /// # Errors
     /// The scheduler is stopping.
@@ -135,7 +138,7 @@ impl Scheduler {
         self.inbox.send(message).await.map_err(|_| ReportError::Stopping)
     }
 
-    /// An aggregator is said to have gone.
+    /// Reports that an aggregator has gone.
     ///
     /// # Errors
     /// The scheduler is too busy or stopping.
@@ -193,7 +196,7 @@ impl AggregatorViews {
                 }
             }
         }
-        // Nobody listening is no fault.
+        // There may be no subscriber.
         forgotten.iter().for_each(|id| drop(self.news.send(RateNews::Forgotten(id.clone()))));
         news.into_iter().for_each(|view| drop(self.news.send(RateNews::Changed(view))));
     }
@@ -211,7 +214,7 @@ pub(super) async fn run(app: App, inbox: ReportQueue, options: SchedulerOptions)
     let commits = app.subscribe();
     let now = app.now();
     let dispatcher = app.read(|state| Dispatcher::new(options.settings, options.topology, state, now)).await;
-    let shell = SchedulerTask {
+    let task = SchedulerTask {
         board: Arc::clone(&app.scheduler().board),
         app,
         dispatcher,
@@ -220,9 +223,10 @@ pub(super) async fn run(app: App, inbox: ReportQueue, options: SchedulerOptions)
         pace: options.pace,
         next_turn: now,
         next_look: now,
-        backoff: None,
+        backoff: RetryBackoff::new(RETRY_MIN, RETRY_MAX),
+        retry_in: None,
     };
-    shell.run(inbox).await;
+    task.run(inbox).await;
 }
 
 struct SchedulerTask {
@@ -235,8 +239,9 @@ struct SchedulerTask {
     next_turn: Millis,
     /// When the load of links is looked at next.
     next_look: Millis,
-    /// There: the writer was too busy, and is asked again after this.
-    backoff: Option<Duration>,
+    backoff: RetryBackoff,
+    /// Set while something could not be asked for: when it is asked for again.
+    retry_in: Option<Duration>,
 }
 
 /// What was committed since the dispatcher looked last.
@@ -245,7 +250,7 @@ struct PendingCommits {
     ids: Vec<AllocationId>,
     /// Something was.
     any: bool,
-    /// So much was that nobody knows what.
+    /// Commits were missed: what changed is unknown.
     lagged: bool,
 }
 
@@ -264,13 +269,13 @@ impl SchedulerTask {
                     Trigger::Report
                 }
                 commit = self.commits.recv() => {
-                    self.touched.note(commit);
+                    self.touched.add(commit);
                     Trigger::Commit
                 }
                 () = sleep(patience) => Trigger::Time,
             };
             self.drain_commits();
-            let (waiting, urgency) = self.take_in(&mut messages).await;
+            let (waiting, urgency) = self.update_engine(&mut messages).await;
             if self.is_due(urgency) {
                 self.act(trigger).await;
             }
@@ -282,31 +287,31 @@ impl SchedulerTask {
     /// How long nothing has to be done.
     fn patience(&self) -> Duration {
         let now = self.app.now();
-        let deadline = self.dispatcher.next_deadline().map_or(GLANCE, |at| until(now, at));
+        let deadline = self.dispatcher.next_deadline().map_or(SLEEP_MAX, |at| until(now, at));
         let turn = match self.pace {
-            Pace::Reactive => GLANCE,
+            Pace::Reactive => SLEEP_MAX,
             Pace::Interval(_) => until(now, self.next_turn),
         };
-        deadline.min(turn).min(self.backoff.unwrap_or(GLANCE)).min(GLANCE)
+        deadline.min(turn).min(self.retry_in.unwrap_or(SLEEP_MAX)).min(SLEEP_MAX)
     }
 
     fn drain_commits(&mut self) {
         for _ in 0..COMMITS_KEPT {
             match self.commits.try_recv() {
-                Ok(commit) => self.touched.note(Ok(commit)),
-                Err(TryRecvError::Lagged(missed)) => self.touched.note(Err(RecvError::Lagged(missed))),
+                Ok(commit) => self.touched.add(Ok(commit)),
+                Err(TryRecvError::Lagged(missed)) => self.touched.add(Err(RecvError::Lagged(missed))),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
     }
 
-    /// Hands everything to the dispatcher that came meanwhile.
-    async fn take_in(&mut self, messages: &mut Vec<SchedulerMessage>) -> (Vec<PendingReport>, Urgency) {
+    /// Gives commits, measurements and reports that came meanwhile to the engine.
+    async fn update_engine(&mut self, messages: &mut Vec<SchedulerMessage>) -> (Vec<PendingReport>, Urgency) {
         let now = self.app.now();
         let touched = std::mem::take(&mut self.touched);
         let loads = (self.next_look <= now).then(|| self.app.conditions());
         if loads.is_some() {
-            self.next_look = after(now, GLANCE);
+            self.next_look = after(now, SLEEP_MAX);
         }
         let Self { app, dispatcher, .. } = self;
         let mut waiting = Vec::with_capacity(messages.len());
@@ -351,25 +356,26 @@ impl SchedulerTask {
         due || urgency == Urgency::NewSubscription
     }
 
-    /// Asks for what the plan needs until it has it, or has to wait.
+    /// Submits the commands of the plan until there are none, or the writer is too busy.
     async fn act(&mut self, trigger: Trigger) {
-        self.backoff = None;
+        self.retry_in = None;
         for _ in 0..ROUNDS_MAX {
             let started = Instant::now();
             let asks = self.dispatcher.next_commands();
-            self.board.plans.note(trigger, started.elapsed());
+            self.board.plans.record(trigger, started.elapsed());
             if asks.is_empty() {
+                self.backoff.reset();
                 return;
             }
             if let Err(error) = self.ask(asks).await {
                 if !matches!(error, SubmitError::Stopping) {
-                    tracing::warn!(%error, "the scheduler could not ask for what it needs, and tries again");
+                    tracing::warn!(%error, "the scheduler's commands were not decided; it retries");
                 }
                 break;
             }
         }
         // Something is left to be asked for.
-        self.backoff = Some(BACKOFF);
+        self.retry_in = Some(self.backoff.next_delay());
     }
 
     async fn ask(&mut self, asks: Vec<Ask>) -> Result<(), SubmitError> {
@@ -404,11 +410,11 @@ impl SchedulerTask {
 }
 
 impl PendingCommits {
-    fn note(&mut self, commit: Result<Commit, RecvError>) {
+    fn add(&mut self, commit: Result<Commit, RecvError>) {
         match commit {
             Ok(commit) => {
                 self.any = true;
-                commit.facts.iter().for_each(|fact| touch(fact, &mut self.ids));
+                commit.facts.iter().for_each(|fact| collect_changed(fact, &mut self.ids));
             }
             Err(RecvError::Lagged(_)) => self.lagged = true,
             Err(RecvError::Closed) => {}
@@ -418,30 +424,30 @@ impl PendingCommits {
 
 fn refuse(id: &Name, rejection: ReportRejection, answer: Option<Answerer>) {
     match answer {
-        // Whoever asked may have gone.
+        // The requester may have disconnected.
         Some(answer) => drop(answer.send(Err(rejection.into()))),
-        None => tracing::info!(aggregator = %id, %rejection, "a report was not believed"),
+        None => tracing::info!(aggregator = %id, %rejection, "a report was rejected"),
     }
 }
 
-/// The allocations that something happened to.
-fn touch(fact: &Fact, ids: &mut Vec<AllocationId>) {
-    let mut displaced = |gone: &[DisplacedRecord]| ids.extend(gone.iter().map(|gone| gone.id.0));
-    match &fact.record {
-        EventRecord::AllocationAdmitted { displaced: gone, .. }
-        | EventRecord::TopologyPut { displaced: gone, .. }
-        | EventRecord::ModelSet { displaced: gone, .. }
-        | EventRecord::LinkChanged { displaced: gone, .. } => displaced(gone),
-        EventRecord::AllocationResized { allocation, displaced: gone } => {
+/// The allocations that an event changed or ended.
+fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
+    let mut displaced = |gone: &[Displaced]| ids.extend(gone.iter().map(|gone| gone.id));
+    match &fact.event {
+        Event::Admitted { displaced: gone, .. }
+        | Event::TopologyPut { displaced: gone, .. }
+        | Event::ModelSet { displaced: gone, .. }
+        | Event::LinkChanged { displaced: gone, .. } => displaced(gone),
+        Event::Resized { allocation, displaced: gone } => {
             displaced(gone);
-            ids.push(allocation.id.0);
+            ids.push(allocation.id);
         }
-        EventRecord::AllocationReleased { id } => ids.push(id.0),
-        EventRecord::AllocationsExpired { ids: over } => ids.extend(over.iter().map(|id| id.0)),
-        EventRecord::AllocationDenied { .. }
-        | EventRecord::TopologyDeleted { .. }
-        | EventRecord::ControllerPut { .. }
-        | EventRecord::ControllerDeleted { .. } => {}
+        Event::Released { id } => ids.push(*id),
+        Event::Expired { ids: expired } => ids.extend(expired),
+        Event::Denied { .. }
+        | Event::TopologyDeleted { .. }
+        | Event::ControllerPut { .. }
+        | Event::ControllerDeleted { .. } => {}
     }
 }
 
@@ -451,15 +457,12 @@ fn after(now: Millis, wait: Duration) -> Millis {
 
 fn answer_of(outcome: &CommandOutcome) -> GrantOutcome {
     let Ok(fact) = outcome else { return GrantOutcome::Refused };
-    match &fact.record {
-        EventRecord::AllocationAdmitted { allocation, .. } | EventRecord::AllocationResized { allocation, .. } => {
-            GrantOutcome::Granted(allocation.id.0)
+    match &fact.event {
+        Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } => GrantOutcome::Granted(allocation.id),
+        Event::Released { .. } => GrantOutcome::Released,
+        Event::Denied { denial: Denial::InsufficientBandwidth { largest_admissible, .. }, .. } => {
+            GrantOutcome::Denied { largest: *largest_admissible }
         }
-        EventRecord::AllocationReleased { .. } => GrantOutcome::Released,
-        EventRecord::AllocationDenied {
-            denial: DenialRecord::InsufficientBandwidth { largest_admissible_bps, .. },
-            ..
-        } => GrantOutcome::Denied { largest: Bandwidth::saturating_from_bps(*largest_admissible_bps) },
         _ => GrantOutcome::Denied { largest: Bandwidth::ZERO },
     }
 }

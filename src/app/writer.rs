@@ -1,64 +1,60 @@
-//! The single writer: takes what is waiting, decides and applies it in order, writes it down in one transaction, then
-//! answers. If it cannot be written down, it did not happen: everything is taken back. If another writer was faster, what
-//! it wrote is applied and everything is decided again, this time with the others held off: a writer that is a little
-//! slower would else be outrun for as long as the faster one is busy.
+//! The single writer: a batch of waiting submissions is decided and applied in order, appended to the journal in one
+//! transaction, and answered. If the append fails, the batch did not happen: everything is undone. If another writer was
+//! faster, its events are applied and the batch is decided again, this time with other writers locked out: a slower writer
+//! would otherwise lose every race for as long as the faster one is busy.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::{
-    App, BATCH_MAX, CommandOutcome, Commit, Fact, Mode, QueuedSubmission, SPANS, Submission, SubmitError, follower,
-};
-use crate::journal::{
-    AppendError, DraftError, EventRecord, ExclusiveWriter, Past, Receipt, RecordBatch, RecordEncodeError, encode,
-};
+use super::{App, BATCH_MAX, CommandOutcome, Commit, Mode, QueuedSubmission, SPANS, Submission, SubmitError, follower};
+use crate::journal::{AppendError, ExclusiveWriter, Past, Receipt, RecordBatch};
 use kernel::allocation::EndCause;
 use kernel::event::{Displaced, Event, Fate};
 use kernel::id::AllocationId;
 use kernel::path::Workspace;
 use kernel::units::Millis;
-use kernel::{Command, Recorded, Refusal, State, Undo, apply, decide, revert};
+use kernel::{Command, Fact, Names, Recorded, Refusal, State, Undo, apply, decide, revert};
 
-/// How often a batch is decided again because another writer was faster, before its senders are told to try again. The
-/// second time nobody else can write, so that more than one conflict means that something is wrong.
+/// How often a batch is decided again because another writer was faster, before it is refused as busy. The second attempt
+/// has the journal to itself, so that more than one conflict means a defect.
 const CONFLICTS_MAX: u32 = 4;
 
 /// Runs until the queue is closed or the service stops; what is waiting then is still answered.
-pub(super) async fn run(app: App, mut jobs: mpsc::Receiver<QueuedSubmission>) {
-    let mut desk = Writer { app: app.clone(), workspace: Workspace::default(), batch: RecordBatch::new() };
+pub(super) async fn run(app: App, mut queue: mpsc::Receiver<QueuedSubmission>) {
+    let mut writer = Writer { app: app.clone(), workspace: Workspace::default(), batch: RecordBatch::new() };
     let mut waiting = Vec::with_capacity(BATCH_MAX);
     let stop = app.stopping();
     loop {
         tokio::select! {
             biased;
-            taken = jobs.recv_many(&mut waiting, BATCH_MAX) => {
-                if taken == 0 {
+            received = queue.recv_many(&mut waiting, BATCH_MAX) => {
+                if received == 0 {
                     return;
                 }
-                gather(&mut jobs, &mut waiting).await;
+                gather(&mut queue, &mut waiting).await;
                 let span = tracing::info_span!(target: SPANS, "batch", submissions = waiting.len());
-                desk.settle(&mut waiting).instrument(span).await;
+                writer.commit_batch(&mut waiting).instrument(span).await;
             }
             () = stop.cancelled() => {
-                jobs.close();
+                queue.close();
             }
         }
     }
 }
 
-/// Takes in what those are about to submit who can already run, so that one commit serves them all. Nobody waits for what
-/// is not there yet: when a turn around the table brings nothing new, the batch is closed.
-async fn gather(jobs: &mut mpsc::Receiver<QueuedSubmission>, waiting: &mut Vec<QueuedSubmission>) {
+/// Adds the submissions of tasks that are ready to run, so that one commit serves them all. Nothing waits for a submission
+/// that is not there yet: when a turn around the runtime brings nothing new, the batch is closed.
+async fn gather(queue: &mut mpsc::Receiver<QueuedSubmission>, waiting: &mut Vec<QueuedSubmission>) {
     loop {
         let before = waiting.len();
         tokio::task::yield_now().await;
         while waiting.len() < BATCH_MAX
-            && let Ok(job) = jobs.try_recv()
+            && let Ok(queued) = queue.try_recv()
         {
-            waiting.push(job);
+            waiting.push(queued);
         }
         if waiting.len() == before || waiting.len() == BATCH_MAX {
             return;
@@ -66,49 +62,44 @@ async fn gather(jobs: &mut mpsc::Receiver<QueuedSubmission>, waiting: &mut Vec<Q
     }
 }
 
-/// What the writer works with.
+/// The writer, with the memory that it uses again for every batch.
 struct Writer {
     app: App,
     workspace: Workspace,
     batch: RecordBatch,
 }
 
-/// What was decided for one submission.
-struct Decided {
-    outcomes: Vec<CommandOutcome>,
-}
-
 impl Writer {
-    async fn settle(&mut self, waiting: &mut Vec<QueuedSubmission>) {
+    async fn commit_batch(&mut self, waiting: &mut Vec<QueuedSubmission>) {
         let app = self.app.clone();
         let mut state = app.inner.state.write().await;
-        let mut alone: Option<ExclusiveWriter<'_>> = None;
+        let mut exclusive: Option<ExclusiveWriter<'_>> = None;
         for _ in 0..CONFLICTS_MAX {
             let started = Instant::now();
             let mut undos = vec![];
-            let decided = self.decide_all(&mut state, waiting, &mut undos);
+            self.decide_all(&mut state, waiting, &mut undos);
             let decided_in = started.elapsed();
             if self.batch.is_empty() {
                 drop(state);
-                return answer(waiting, decided);
+                return answer(waiting);
             }
-            let appended = match alone.take() {
-                Some(alone) => alone.append(&self.batch).await,
+            let appended = match exclusive.take() {
+                Some(exclusive) => exclusive.append(&self.batch).await,
                 None => app.inner.journal.append(&self.batch).await,
             };
             match appended {
                 Ok(()) => {
                     let written_in = started.elapsed().saturating_sub(decided_in);
-                    self.publish(&state, &decided, waiting, decided_in, written_in);
+                    app.publish(&state, Commit { facts: committed_facts(waiting), decided_in, written_in });
                     drop(state);
-                    return answer(waiting, decided);
+                    return answer(waiting);
                 }
                 Err(AppendError::Conflict) => {
-                    take_all_back(&mut state, undos);
-                    alone = match app.inner.journal.alone().await {
-                        Ok(alone) => Some(alone),
+                    undo_all(&mut state, undos);
+                    exclusive = match app.inner.journal.lock().await {
+                        Ok(exclusive) => Some(exclusive),
                         Err(error) => {
-                            tracing::error!(%error, "other writers cannot be held off");
+                            tracing::error!(%error, "the journal cannot be locked against other writers");
                             return refuse(waiting, || SubmitError::Busy);
                         }
                     };
@@ -118,8 +109,8 @@ impl Writer {
                     }
                 }
                 Err(AppendError::Failed(error)) => {
-                    take_all_back(&mut state, undos);
-                    tracing::error!(%error, "a batch could not be written down and was taken back");
+                    undo_all(&mut state, undos);
+                    tracing::error!(%error, "a batch could not be appended to the journal and was undone");
                     let error = Arc::new(*error);
                     return refuse(waiting, || SubmitError::Journal(Arc::clone(&error)));
                 }
@@ -128,28 +119,30 @@ impl Writer {
         refuse(waiting, || SubmitError::Busy);
     }
 
-    fn decide_all(&mut self, state: &mut State, waiting: &[QueuedSubmission], undos: &mut Vec<Undo>) -> Vec<Decided> {
+    fn decide_all(&mut self, state: &mut State, waiting: &mut [QueuedSubmission], undos: &mut Vec<Undo>) {
         self.batch.clear();
         let now = self.app.now();
-        waiting.iter().map(|job| self.decide_one(state, &job.submission, now, undos)).collect()
+        for queued in waiting {
+            queued.outcomes = self.decide_one(state, &queued.submission, now, undos);
+        }
     }
 
-    /// Each command sees what those before it did; of a dry run nothing stays.
+    /// Each command sees the effects of those before it; the effects of a dry run are undone.
     fn decide_one(
         &mut self,
         state: &mut State,
         submission: &Submission,
         now: Millis,
         undos: &mut Vec<Undo>,
-    ) -> Decided {
+    ) -> Vec<CommandOutcome> {
         let mut own = vec![];
         let mut outcomes = Vec::with_capacity(submission.commands.len());
         let first = state.sequence().next();
         for command in &submission.commands {
-            outcomes.push(self.carry_out(state, command, now, submission.mode, &mut own));
+            outcomes.push(self.decide_and_apply(state, command, now, submission.mode, &mut own));
         }
         match submission.mode {
-            Mode::DryRun => take_all_back(state, own),
+            Mode::DryRun => undo_all(state, own),
             Mode::Commit => {
                 let count = u32::try_from(own.len()).unwrap_or(u32::MAX);
                 if let Some(key) = submission.key.clone().filter(|_| count > 0) {
@@ -164,10 +157,10 @@ impl Writer {
                 undos.append(&mut own);
             }
         }
-        Decided { outcomes }
+        outcomes
     }
 
-    fn carry_out(
+    fn decide_and_apply(
         &mut self,
         state: &mut State,
         command: &Command,
@@ -177,68 +170,42 @@ impl Writer {
     ) -> CommandOutcome {
         let event = decide(state, command, at, &mut self.workspace)?;
         let recorded = Recorded { sequence: state.sequence().next(), at, event };
-        // What was decided on a state can be applied to it and written down. If not, that is a defect, and nothing of it
-        // may stay.
+        // An event that was decided on a state can be applied to it and stored. If not, that is a defect, and the event
+        // must leave no trace.
         let undo = apply(state, &recorded).map_err(|error| contradiction(&error))?;
-        match self.put_down(state, &recorded, &undo, mode) {
-            Ok(record) => {
-                undos.push(undo);
-                Ok(Arc::new(Fact { sequence: recorded.sequence, at, record }))
-            }
-            Err(error) => {
-                revert(state, undo);
-                Err(contradiction(&error))
-            }
+        let fact = Fact::of(recorded, state);
+        if mode == Mode::Commit
+            && let Err(error) = self.batch.push(&fact, &ended(state, &fact, &undo))
+        {
+            revert(state, undo);
+            return Err(contradiction(&error));
         }
-    }
-
-    /// The stored form; on its way to the journal unless it is a dry run.
-    fn put_down(
-        &mut self,
-        state: &State,
-        recorded: &Recorded,
-        undo: &Undo,
-        mode: Mode,
-    ) -> Result<EventRecord, DraftError> {
-        let record = encode(recorded, state)?;
-        if mode == Mode::Commit {
-            let ended = ended(state, recorded, undo)?;
-            self.batch.push_record(recorded.sequence, recorded.at, &record)?;
-            ended.into_iter().for_each(|past| self.batch.push_past(past));
-        }
-        Ok(record)
-    }
-
-    fn publish(
-        &self,
-        state: &State,
-        decided: &[Decided],
-        waiting: &[QueuedSubmission],
-        decided_in: Duration,
-        written_in: Duration,
-    ) {
-        let committed = waiting.iter().zip(decided).filter(|(job, _)| job.submission.mode == Mode::Commit);
-        let facts = committed.flat_map(|(_, decided)| decided.outcomes.iter().flatten().cloned());
-        self.app.publish(state, Commit { facts: facts.collect(), decided_in, written_in });
+        undos.push(undo);
+        Ok(Arc::new(fact))
     }
 }
 
-fn take_all_back(state: &mut State, undos: Vec<Undo>) {
+fn committed_facts(waiting: &[QueuedSubmission]) -> Arc<[Arc<Fact>]> {
+    let committed = waiting.iter().filter(|queued| queued.submission.mode == Mode::Commit);
+    committed.flat_map(|queued| queued.outcomes.iter().flatten().cloned()).collect()
+}
+
+fn undo_all(state: &mut State, undos: Vec<Undo>) {
     for undo in undos.into_iter().rev() {
         revert(state, undo);
     }
 }
 
-fn answer(waiting: &mut Vec<QueuedSubmission>, decided: Vec<Decided>) {
-    for (job, decided) in waiting.drain(..).zip(decided) {
-        // Whoever asked may have gone: what was decided stands.
-        let _ = job.answer.send(Ok(decided.outcomes));
+fn answer(waiting: &mut Vec<QueuedSubmission>) {
+    for queued in waiting.drain(..) {
+        // The requester may have disconnected; the decision stands.
+        let _ = queued.answer.send(Ok(queued.outcomes));
     }
 }
 
 fn refuse(waiting: &mut Vec<QueuedSubmission>, error: impl Fn() -> SubmitError) {
-    for job in waiting.drain(..) {
-        let _ = job.answer.send(Err(error()));
+    for queued in waiting.drain(..) {
+        let _ = queued.answer.send(Err(error()));
     }
 }
 
@@ -247,9 +214,9 @@ fn contradiction(error: &(dyn std::error::Error + 'static)) -> Refusal {
     Refusal::Contradiction
 }
 
-/// Those whose life ended with an event, as they were.
-fn ended(state: &State, recorded: &Recorded, undo: &Undo) -> Result<Vec<Past>, RecordEncodeError> {
-    let causes: Vec<(AllocationId, EndCause)> = match &recorded.event {
+/// The allocations that an event ended, as they were.
+fn ended(state: &State, fact: &Fact, undo: &Undo) -> Vec<Past> {
+    let causes: Vec<(AllocationId, EndCause)> = match &fact.event {
         Event::Released { id } => vec![(*id, EndCause::Released)],
         Event::Expired { ids } => ids.iter().map(|id| (*id, EndCause::Expired)).collect(),
         Event::Admitted { displaced, .. }
@@ -260,13 +227,19 @@ fn ended(state: &State, recorded: &Recorded, undo: &Undo) -> Result<Vec<Past>, R
         Event::Denied { .. }
         | Event::TopologyDeleted { .. }
         | Event::ControllerPut { .. }
-        | Event::ControllerDeleted { .. } => return Ok(vec![]),
+        | Event::ControllerDeleted { .. } => return vec![],
     };
     let past = causes.into_iter().filter_map(|(id, cause)| {
         let allocation = undo.before().iter().find(|old| old.id == id)?;
         let topology =
             undo.topology().or_else(|| Some(state.network(allocation.demand.topology.as_str())?.topology()))?;
-        Some(Past::of(allocation, topology, cause, recorded.at, recorded.sequence))
+        Some(Past {
+            allocation: Arc::clone(allocation),
+            names: Names::of(topology),
+            cause,
+            ended_at: fact.at,
+            ended_by: fact.sequence,
+        })
     });
     past.collect()
 }

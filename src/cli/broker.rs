@@ -11,7 +11,7 @@ use super::mqtt_args::MqttArguments;
 use super::serve::stop_on_signal;
 use crate::config::{LogFormat, STORE_DEFAULT, StoreDurability};
 use crate::service::ServiceError;
-use crate::service::replica::{Replica, ReplicaConfig};
+use crate::service::replica::{BrokerReplica, ReplicaConfig};
 use crate::telemetry;
 
 /// The arguments of `watermaster broker`.
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         drain: Duration::from_millis(arguments.drain_ms),
     };
     runtime.block_on(async {
-        let replica = Replica::build(&config).await?;
+        let replica = BrokerReplica::build(&config).await?;
         let (mqtt, http) = replica.addresses()?;
         let version = env!("CARGO_PKG_VERSION");
         let open = http.map(|http| format!("  open   http://{http}/metrics\n")).unwrap_or_default();

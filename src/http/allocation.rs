@@ -1,5 +1,7 @@
 //! Allocations: request, read, change, release.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,13 +18,14 @@ use super::render::{self, json};
 use super::topology::DryRunQuery;
 use super::{ApiState, error, parse, problem_catalogue, what_if};
 use crate::app::scalars::StoredAllocationId;
-use crate::app::{EventRecord, Fact, Mode, RecordEncodeError, SubmitError, allocation_record};
+use crate::app::{Fact, Mode, SubmitError};
 use api::allocation::{
     AllocationDocument, AllocationOutcome, AllocationRequest, AllocationState, ReleasePreview, ResizeRequest,
 };
 use api::bandwidth_model::ModelName;
+use kernel::event::Event;
 use kernel::id::AllocationId;
-use kernel::{Command, Refusal};
+use kernel::{Command, Names, Refusal};
 
 /// How a request is to be decided.
 #[derive(Deserialize, IntoParams)]
@@ -102,13 +105,13 @@ pub(super) async fn allocation_create(
 
 /// Answers what was decided about a request.
 fn answer(room: &ApiState, fact: &Fact, mode: Mode) -> Result<Response, Problem> {
-    match &fact.record {
-        EventRecord::AllocationAdmitted { allocation, displaced } => {
+    match &fact.event {
+        Event::Admitted { allocation, displaced } => {
             let conditions = room.app.conditions();
             if mode == Mode::DryRun {
-                return Ok(json(&render::planned_admission(allocation, displaced, &conditions)));
+                return Ok(json(&render::planned_admission(fact, allocation, displaced, &conditions)));
             }
-            let mut response = json(&render::outcome(allocation, displaced, fact.sequence, &conditions));
+            let mut response = json(&render::outcome(fact, allocation, displaced, &conditions));
             *response.status_mut() = StatusCode::CREATED;
             let location = format!("/v1/allocations/{}", allocation.id);
             if let Ok(location) = HeaderValue::try_from(location) {
@@ -116,7 +119,7 @@ fn answer(room: &ApiState, fact: &Fact, mode: Mode) -> Result<Response, Problem>
             }
             Ok(response)
         }
-        EventRecord::AllocationDenied { demand, denial } => Err(error::denied(demand, denial)),
+        Event::Denied { demand, denial, .. } => Err(error::denied(demand, denial, &fact.names)),
         _ => Err(error::unexpected(fact)),
     }
 }
@@ -137,21 +140,14 @@ pub(super) async fn allocation_get(
     let living = room.app.read(|state| {
         let allocation = state.allocation(id)?;
         let network = state.network(allocation.demand.topology.as_str())?;
-        Some(allocation_record(allocation, network.topology()))
+        Some((Arc::clone(allocation), Names::of(network.topology())))
     });
-    if let Some(record) = living.await {
-        let record = record.map_err(unwritable)?;
-        let condition = room.app.conditions().of_record(&record);
-        return Ok(json(&render::allocation(&record, condition)));
+    if let Some((allocation, names)) = living.await {
+        let condition = room.app.conditions().of(&allocation);
+        return Ok(json(&render::allocation(&allocation, &names, condition)));
     }
     let past = room.app.past_one(id).await?.ok_or(Refusal::UnknownAllocation(id))?;
     Ok(json(&render::past_allocation(&past)))
-}
-
-/// An allocation that does not fit its topology: a defect.
-pub(super) fn unwritable(error: RecordEncodeError) -> Problem {
-    tracing::error!(%error, "an allocation does not fit its topology");
-    Problem::new(&problem_catalogue::INTERNAL, "the allocation does not fit its topology")
 }
 
 /// Changes an allocation's bandwidth or constraints, make-before-break.
@@ -181,15 +177,15 @@ pub(super) async fn allocation_resize(
         Err(Refusal::UnknownAllocation(_)) => return Err(gone(&room, id).await?),
         Err(refusal) => return Err(error::in_body(refusal)),
     };
-    match &fact.record {
-        EventRecord::AllocationResized { allocation, displaced } => {
+    match &fact.event {
+        Event::Resized { allocation, displaced } => {
             let conditions = room.app.conditions();
             Ok(json(&match query.mode() {
-                Mode::DryRun => render::planned_outcome(allocation, displaced, &conditions),
-                Mode::Commit => render::outcome(allocation, displaced, fact.sequence, &conditions),
+                Mode::DryRun => render::planned_outcome(&fact, allocation, displaced, &conditions),
+                Mode::Commit => render::outcome(&fact, allocation, displaced, &conditions),
             }))
         }
-        EventRecord::AllocationDenied { demand, denial } => Err(error::denied(demand, denial)),
+        Event::Denied { demand, denial, .. } => Err(error::denied(demand, denial, &fact.names)),
         _ => Err(error::unexpected(&fact)),
     }
 }

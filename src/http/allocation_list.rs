@@ -7,21 +7,18 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::allocation::unwritable;
 use super::extract::FromQuery;
 use super::problem::{BadRequest, InternalError, Problem, Unavailable};
 use super::render;
 use super::{ApiState, pagination, problem_catalogue};
-use crate::app::record::AllocationRecord;
 use crate::app::scalars::StoredName;
-use crate::app::{Condition, Conditions, Past, PastFilter, allocation_record};
+use crate::app::{Condition, Conditions, Past, PastFilter};
 use api::allocation::{AllocationDocument, AllocationPage, AllocationState};
-use kernel::State as KernelState;
-use kernel::allocation::{Allocation, EndCause, LspState};
+use kernel::allocation::{Allocation, EndCause};
 use kernel::class::ClassType;
 use kernel::id::{AllocationId, LinkIx};
 use kernel::state::Network;
-use kernel::topology::Topology;
+use kernel::{Names, State as KernelState};
 
 /// How many living allocations one request looks at, so that the writer does not wait for long. A page may be short for
 /// it; its cursor says where to go on.
@@ -87,14 +84,13 @@ pub(super) async fn allocation_list(
         Some(_) => LivePage::default(),
         None => room.app.read(|state| living(state, &query, &filter, &conditions, after, limit + 1)).await,
     };
-    let past = match query.state.map(lsp_state) {
-        Some(LspState::Ended(_)) | None => {
-            let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-            room.app.past(&filter, after, most).await?
-        }
-        Some(_) => vec![],
+    let past = if query.state.is_none_or(|state| end_of(state).is_some()) {
+        let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+        room.app.past(&filter, after, most).await?
+    } else {
+        vec![]
     };
-    let (found, next) = merge(living, past, limit, &conditions)?;
+    let (found, next) = merge(living, past, limit, &conditions);
     let items = found.iter().map(ListedAllocation::document).collect();
     let page = AllocationPage { items, next: next.map(|id| id.to_string()) };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
@@ -111,7 +107,7 @@ impl ListQuery {
         let name = |key: &Option<StoredName>| key.as_ref().map(|key| key.0.clone());
         Ok(PastFilter {
             topology: name(&self.topology),
-            cause: self.state.map(lsp_state).and_then(end_of),
+            cause: self.state.and_then(end_of),
             class_type: class_type.transpose()?,
             ingress: name(&self.ingress),
             egress: name(&self.egress),
@@ -121,31 +117,25 @@ impl ListQuery {
     }
 }
 
-fn lsp_state(state: AllocationState) -> LspState {
-    match state {
-        AllocationState::Installing => LspState::Installing,
-        AllocationState::Active => LspState::Active,
-        AllocationState::Rerouting => LspState::Rerouting,
-        AllocationState::Degraded => LspState::Degraded,
-        AllocationState::Released => LspState::Ended(EndCause::Released),
-        AllocationState::Expired => LspState::Ended(EndCause::Expired),
-        AllocationState::Preempted => LspState::Ended(EndCause::Preempted),
-        AllocationState::Devolved => LspState::Ended(EndCause::Devolved),
-        AllocationState::Failed => LspState::Ended(EndCause::Failed),
-    }
-}
-
-fn end_of(state: LspState) -> Option<EndCause> {
-    match state {
-        LspState::Ended(cause) => Some(cause),
-        _ => None,
-    }
+/// Why allocations in this state are over, if they are.
+fn end_of(state: AllocationState) -> Option<EndCause> {
+    Some(match state {
+        AllocationState::Installing
+        | AllocationState::Active
+        | AllocationState::Rerouting
+        | AllocationState::Degraded => return None,
+        AllocationState::Released => EndCause::Released,
+        AllocationState::Expired => EndCause::Expired,
+        AllocationState::Preempted => EndCause::Preempted,
+        AllocationState::Devolved => EndCause::Devolved,
+        AllocationState::Failed => EndCause::Failed,
+    })
 }
 
 /// Living allocations that were found.
 #[derive(Default)]
 struct LivePage {
-    found: Vec<(Arc<Allocation>, Arc<Topology>)>,
+    found: Vec<(Arc<Allocation>, Names)>,
     /// Beyond this one nobody was looked at.
     seen_until: Option<AllocationId>,
 }
@@ -162,9 +152,9 @@ fn living(
     let mut scan = |allocation: &Arc<Allocation>| {
         if let Some(network) = state.network(allocation.demand.topology.as_str())
             && matches(allocation, network, filter)
-            && query.state.is_none_or(|state| lsp_state(state) == conditions.of(allocation).state)
+            && query.state.is_none_or(|state| state == render::state(conditions.of(allocation).state))
         {
-            living.found.push((Arc::clone(allocation), Arc::clone(network.topology())));
+            living.found.push((Arc::clone(allocation), Names::of(network.topology())));
         }
         living.found.len() < most
     };
@@ -214,21 +204,21 @@ fn matches(allocation: &Allocation, network: &Network, filter: &PastFilter) -> b
 
 /// One that was found.
 enum ListedAllocation {
-    Living(Box<AllocationRecord>, Condition),
+    Living(Arc<Allocation>, Names, Condition),
     Past(Past),
 }
 
 impl ListedAllocation {
     fn id(&self) -> AllocationId {
         match self {
-            Self::Living(record, _) => record.id.0,
-            Self::Past(past) => past.allocation.id.0,
+            Self::Living(allocation, ..) => allocation.id,
+            Self::Past(past) => past.allocation.id,
         }
     }
 
     fn document(&self) -> AllocationDocument {
         match self {
-            Self::Living(record, condition) => render::allocation(record, condition.clone()),
+            Self::Living(allocation, names, condition) => render::allocation(allocation, names, condition.clone()),
             Self::Past(past) => render::past_allocation(past),
         }
     }
@@ -240,11 +230,11 @@ fn merge(
     past: Vec<Past>,
     limit: usize,
     conditions: &Conditions,
-) -> Result<(Vec<ListedAllocation>, Option<AllocationId>), Problem> {
+) -> (Vec<ListedAllocation>, Option<AllocationId>) {
     let mut found: Vec<ListedAllocation> = past.into_iter().map(ListedAllocation::Past).collect();
-    for (allocation, topology) in &living.found {
-        let record = allocation_record(allocation, topology).map_err(unwritable)?;
-        found.push(ListedAllocation::Living(Box::new(record), conditions.of(allocation)));
+    for (allocation, names) in living.found {
+        let condition = conditions.of(&allocation);
+        found.push(ListedAllocation::Living(allocation, names, condition));
     }
     // Stable: of two with one id, the end comes first and stays.
     found.sort_by_key(ListedAllocation::id);
@@ -255,5 +245,5 @@ fn merge(
     let more = found.len() > limit;
     found.truncate(limit);
     let next = if more { found.last().map(ListedAllocation::id) } else { living.seen_until };
-    Ok((found, next))
+    (found, next)
 }

@@ -16,11 +16,13 @@ use super::problem::{
 use super::render::{self, json};
 use super::topology::DryRunQuery;
 use super::{ApiState, parse, problem_catalogue};
-use crate::app::record::{AllocationRecord, DemandRecord};
-use crate::app::{CommandOutcome, Conditions, EventRecord, Fact, Mode};
+use crate::app::{CommandOutcome, Conditions, Fact, Mode};
 use api::allocation::AllocationRequest;
 use api::batch::{BatchOutcome, BatchRequest, EntryOutcome, REQUESTS_MAX};
+use kernel::Names;
+use kernel::allocation::Demand;
 use kernel::command::{Command, Request};
+use kernel::event::Event;
 
 /// A batch of which each entry is read by itself, so that one that cannot be read is an outcome like another.
 #[derive(Deserialize)]
@@ -110,27 +112,19 @@ async fn align(room: &ApiState, entries: &Entries, facts: Vec<Arc<Fact>>) -> Res
 
 fn is_of(fact: &Fact, command: &Command) -> bool {
     let Command::Allocate(request) = command else { return false };
-    match &fact.record {
-        EventRecord::AllocationAdmitted { allocation, .. } => is_admission_of(allocation, request),
-        EventRecord::AllocationDenied { demand, .. } => is_demand_of(demand, request),
+    match &fact.event {
+        Event::Admitted { allocation, .. } => is_demand_of(&allocation.demand, request, &fact.names),
+        Event::Denied { demand, .. } => is_demand_of(demand, request, &fact.names),
         _ => false,
     }
 }
 
-fn is_admission_of(made: &AllocationRecord, request: &Request) -> bool {
-    made.ingress.0 == request.ingress
-        && made.egress.0 == request.egress
-        && made.class_type == request.class_type.number()
-        && made.bandwidth_bps == request.bandwidth.as_bps()
-        && made.aggregator.as_ref().map(|key| &key.0) == request.attributes.aggregator.as_ref()
-}
-
-fn is_demand_of(made: &DemandRecord, request: &Request) -> bool {
-    made.ingress.0 == request.ingress
-        && made.egress.0 == request.egress
-        && made.class_type == request.class_type.number()
-        && made.bandwidth_bps == request.bandwidth.as_bps()
-        && made.aggregator.as_ref().map(|key| &key.0) == request.attributes.aggregator.as_ref()
+fn is_demand_of(made: &Demand, request: &Request, names: &Names) -> bool {
+    names.node(made.ingress) == Some(&request.ingress)
+        && names.node(made.egress) == Some(&request.egress)
+        && made.class_type == request.class_type
+        && made.bandwidth == request.bandwidth
+        && made.attributes.aggregator == request.attributes.aggregator
 }
 
 /// Each entry with what was decided about it; those that could not be read were not decided.
@@ -153,15 +147,15 @@ fn render(room: &ApiState, entries: Entries, decided: Vec<CommandOutcome>, mode:
 }
 
 fn admitted_or_denied(fact: &Fact, mode: Mode, conditions: &Conditions) -> EntryOutcome {
-    match &fact.record {
-        EventRecord::AllocationAdmitted { allocation, displaced } => {
+    match &fact.event {
+        Event::Admitted { allocation, displaced } => {
             let (status, outcome) = match mode {
-                Mode::DryRun => (200, render::planned_admission(allocation, displaced, conditions)),
-                Mode::Commit => (201, render::outcome(allocation, displaced, fact.sequence, conditions)),
+                Mode::DryRun => (200, render::planned_admission(fact, allocation, displaced, conditions)),
+                Mode::Commit => (201, render::outcome(fact, allocation, displaced, conditions)),
             };
             EntryOutcome { status, allocation: Some(outcome), problem: None }
         }
-        EventRecord::AllocationDenied { demand, denial } => refused(&denied(demand, denial)),
+        Event::Denied { demand, denial, .. } => refused(&denied(demand, denial, &fact.names)),
         _ => refused(&unexpected(fact)),
     }
 }

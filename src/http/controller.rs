@@ -15,7 +15,7 @@ use super::render::{driver, instant, json};
 use super::topology::DryRunQuery;
 use super::{ApiState, error, parse, problem_catalogue};
 use crate::app::scalars::StoredName;
-use crate::app::{EventRecord, Mode, SurveyError};
+use crate::app::{Mode, SurveyError};
 use api::controller::{
     ControllerDocument, ControllerDriver, ControllerPage, ControllerRequest, ControllerSwitch, RuleFigures,
     SurveyOutcome,
@@ -23,11 +23,12 @@ use api::controller::{
 use kernel::command::{Command, Expected, OnMisfit};
 use kernel::controller::{Controller, ControllerAddress, DriverKind};
 use kernel::discovery::{Merged, merge};
+use kernel::event::Event;
 use kernel::id::Name;
 use kernel::{Refusal, State as KernelState};
 
 fn document(room: &ApiState, controller: &Controller) -> ControllerDocument {
-    let status = room.app.board(&controller.name).map(|board| board.status()).unwrap_or_default();
+    let status = room.app.controller(&controller.name).map(|cell| cell.status()).unwrap_or_default();
     let (last_error, last_error_at) = status.last_error.unzip();
     let switches = status.switches.iter().map(|(dpid, problem)| ControllerSwitch {
         dpid: dpid.to_string(),
@@ -127,7 +128,7 @@ pub(super) async fn controller_put(
         topology: topology.clone(),
     };
     let fact = room.submit(command, query.mode()).await?;
-    let EventRecord::ControllerPut { .. } = &fact.record else { return Err(error::unexpected(&fact)) };
+    let Event::ControllerPut { .. } = &fact.event else { return Err(error::unexpected(&fact)) };
     let controller = Controller { name, driver: kind, address, topology, revision: fact.sequence };
     let mut response = json(&document(&room, &controller));
     if is_new && !query.dry_run {
@@ -203,7 +204,7 @@ pub(super) async fn controller_survey(
     let found = room.app.read(|state| state.controller(name.as_str()).cloned()).await;
     let controller = found.ok_or_else(|| Refusal::UnknownController(name.clone()))?;
     let survey = room.app.survey(&name).await.map_err(|error| match error {
-        SurveyError::NoHand => Problem::new(&problem_catalogue::CONTROLLER_UNAVAILABLE, error.to_string()),
+        SurveyError::NoDriver => Problem::new(&problem_catalogue::CONTROLLER_UNAVAILABLE, error.to_string()),
         SurveyError::Driver(error) => Problem::new(&problem_catalogue::CONTROLLER_UNAVAILABLE, error.to_string()),
     })?;
     let known = room.app.read(|state: &KernelState| {

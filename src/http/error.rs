@@ -4,13 +4,16 @@ use serde_json::Value;
 
 use super::problem::Problem;
 use super::problem_catalogue;
-use crate::app::record::{DemandRecord, DenialRecord};
-use crate::app::{Fact, JournalError, RecordDecodeError, SubmitError};
+use crate::app::{Fact, JournalError, SubmitError};
 use api::problem::BindingLink;
 use formats::ImportError;
 use formats::bandwidth_model::DocumentError;
-use kernel::Refusal;
-use kernel::id::AllocationId;
+use kernel::allocation::Demand;
+use kernel::class::ClassType;
+use kernel::event::{Denial, PathObstacle};
+use kernel::id::{AllocationId, Name};
+use kernel::units::Bandwidth;
+use kernel::{Names, Refusal};
 
 /// The most ids that a problem lists.
 const CONFLICTS_MAX: usize = 1_000;
@@ -72,23 +75,29 @@ pub(super) fn in_body(refusal: Refusal) -> Problem {
 }
 
 /// A denial of a demand.
-pub(super) fn denied(demand: &DemandRecord, why: &DenialRecord) -> Problem {
-    let (ingress, egress) = (demand.ingress.0.as_str(), demand.egress.0.as_str());
-    denial(ingress, egress, demand.class_type, demand.bandwidth_bps, why)
+pub(super) fn denied(demand: &Demand, why: &Denial, names: &Names) -> Problem {
+    let node = |ix| names.node(ix).map_or("", Name::as_str);
+    denial(node(demand.ingress), node(demand.egress), demand.class_type, demand.bandwidth, why, names)
 }
 
 /// Why there was no path, or no bandwidth.
-pub(super) fn denial(ingress: &str, egress: &str, class_type: u8, requested_bps: u64, why: &DenialRecord) -> Problem {
-    let no_path = |constraint: &'static str, detail: &'static str| {
-        Problem::new(&problem_catalogue::NO_PATH, detail).with("constraint", constraint)
-    };
+pub(super) fn denial(
+    ingress: &str,
+    egress: &str,
+    class_type: ClassType,
+    requested: Bandwidth,
+    why: &Denial,
+    names: &Names,
+) -> Problem {
     match why {
-        DenialRecord::InsufficientBandwidth { binding, largest_admissible_bps } => {
+        Denial::InsufficientBandwidth { binding, largest_admissible } => {
+            let (requested_bps, largest_admissible_bps) = (requested.as_bps(), largest_admissible.as_bps());
+            let class_type = class_type.number();
             let links = binding.iter().map(|binding| BindingLink {
-                link: binding.link.to_string(),
+                link: names.link(binding.link).map(ToString::to_string).unwrap_or_default(),
                 class_type,
                 requested_bps,
-                available_bps: binding.available_bps,
+                available_bps: binding.available.as_bps(),
             });
             let links: Vec<BindingLink> = links.collect();
             let detail = format!(
@@ -97,21 +106,10 @@ pub(super) fn denial(ingress: &str, egress: &str, class_type: u8, requested_bps:
             );
             Problem::new(&problem_catalogue::INSUFFICIENT_BANDWIDTH, detail)
                 .with("binding_links", serde_json::to_value(links).unwrap_or_default())
-                .with("largest_admissible_bps", *largest_admissible_bps)
+                .with("largest_admissible_bps", largest_admissible_bps)
         }
-        DenialRecord::Disconnected => no_path("disconnected", "no links lead from the ingress to the egress"),
-        DenialRecord::LinksDown => no_path("links_down", "every way has a link that is down or in maintenance"),
-        DenialRecord::Excluded => no_path("excluded", "what is excluded cuts the egress off"),
-        DenialRecord::AdminGroup => no_path("admin_group", "the administrative groups cut the egress off"),
-        DenialRecord::Route => no_path("route", "what is to be included, or the explicit route, cannot be met"),
-        DenialRecord::SearchLimit => no_path("search_limit", "the search was given up before it found a path"),
-        DenialRecord::MaxHops { least_hops } => {
-            no_path("max_hops", "it takes more links").with("least_hops", *least_hops)
-        }
-        DenialRecord::MaxDelay { least_delay_us } => {
-            no_path("max_delay", "it takes longer").with("least_delay_us", *least_delay_us)
-        }
-        DenialRecord::TooCongested { cost_percent, limit_percent } => {
+        Denial::NoPath(obstacle) => no_path(obstacle),
+        Denial::TooCongested { cost_percent, limit_percent } => {
             let detail = "the path costs more than the bandwidth model's policy pays";
             Problem::new(&problem_catalogue::TOO_CONGESTED, detail)
                 .with("cost_percent", *cost_percent)
@@ -120,16 +118,29 @@ pub(super) fn denial(ingress: &str, egress: &str, class_type: u8, requested_bps:
     }
 }
 
+fn no_path(obstacle: &PathObstacle) -> Problem {
+    let (constraint, detail) = match obstacle {
+        PathObstacle::Disconnected => ("disconnected", "no links lead from the ingress to the egress"),
+        PathObstacle::LinksDown => ("links_down", "every way has a link that is down or in maintenance"),
+        PathObstacle::Excluded => ("excluded", "what is excluded cuts the egress off"),
+        PathObstacle::AdminGroup => ("admin_group", "the administrative groups cut the egress off"),
+        PathObstacle::Route => ("route", "what is to be included, or the explicit route, cannot be met"),
+        PathObstacle::SearchLimit => ("search_limit", "the search was given up before it found a path"),
+        PathObstacle::MaxHops { .. } => ("max_hops", "it takes more links"),
+        PathObstacle::MaxDelay { .. } => ("max_delay", "it takes longer"),
+    };
+    let problem = Problem::new(&problem_catalogue::NO_PATH, detail).with("constraint", constraint);
+    match obstacle {
+        PathObstacle::MaxHops { least } => problem.with("least_hops", *least),
+        PathObstacle::MaxDelay { least } => problem.with("least_delay_us", least.0),
+        _ => problem,
+    }
+}
+
 /// What was decided is not what was asked for: a defect.
 pub(super) fn unexpected(fact: &Fact) -> Problem {
     tracing::error!(sequence = fact.sequence.0, "a command became an event of another kind");
     Problem::new(&problem_catalogue::INTERNAL, "what was decided is not what was asked for")
-}
-
-/// An event of the journal does not decode: a defect.
-pub(super) fn undecodable(error: RecordDecodeError) -> Problem {
-    tracing::error!(%error, "an event of the journal does not decode");
-    Problem::new(&problem_catalogue::INTERNAL, "an event of the journal does not decode")
 }
 
 impl From<SubmitError> for Problem {

@@ -11,7 +11,7 @@ use super::event_sse::{self, KEEP_ALIVE};
 use super::extract::{FromQuery, one};
 use super::problem::{BadRequest, InternalError, Problem, Unavailable};
 use super::render;
-use super::{ApiState, error, pagination, problem_catalogue};
+use super::{ApiState, pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use api::event::EventPage;
 use kernel::id::Sequence;
@@ -55,8 +55,8 @@ pub(super) async fn event_list(
     let more = facts.len() > limit;
     facts.truncate(limit);
     let next = facts.last().filter(|_| more).map(|last| last.sequence.0.to_string());
-    let wanted = facts.iter().filter(|fact| event_sse::is_of(&fact.record, query.topology.as_ref()));
-    let items = wanted.map(|fact| render::event(fact)).collect::<Result<Vec<_>, _>>().map_err(error::undecodable)?;
+    let wanted = facts.iter().filter(|fact| event_sse::is_of(fact, query.topology.as_ref()));
+    let items = wanted.map(|fact| render::event(fact)).collect();
     let page = EventPage { items, next };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }

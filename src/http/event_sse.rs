@@ -12,9 +12,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::error::undecodable;
 use super::render;
-use crate::app::record::EventRecord;
 use crate::app::scalars::StoredName;
 use crate::app::{App, Commit, Fact, FieldEvent};
 use api::event::AllocationStateEvent;
@@ -35,13 +33,13 @@ pub(super) fn events(
     let commits = app.subscribe();
     let stop = app.stopping();
     let told = after.unwrap_or_else(|| app.head());
-    let news = app.news();
+    let news = app.field_events();
     let tail = Tail { app, commits, stop, told, waiting: VecDeque::new(), may_lag: true };
     unfold((tail, news, topology), |(mut tail, mut news, topology)| async move {
         loop {
             // What the field says comes when it comes: it has no place among the events, and is not told again.
             let event = tokio::select! {
-                fact = tail.next() => Some(fact?).filter(|fact| is_of(&fact.record, topology.as_ref())).and_then(|fact| sse_event(&fact)),
+                fact = tail.next() => Some(fact?).filter(|fact| is_of(fact, topology.as_ref())).map(|fact| sse_event(&fact)),
                 said = news.recv() => said.ok().and_then(|said| turned(&said, topology.as_ref())),
             };
             if let Some(event) = event {
@@ -69,32 +67,16 @@ fn turned(news: &FieldEvent, wanted: Option<&StoredName>) -> Option<Event> {
     Some(event.data(serde_json::to_string(&document).unwrap_or_default()))
 }
 
-fn sse_event(fact: &Fact) -> Option<Event> {
-    let document = render::event(fact).map_err(undecodable).ok()?;
+fn sse_event(fact: &Fact) -> Event {
+    let document = render::event(fact);
     let event = Event::default().id(document.sequence.to_string()).event(document.kind.as_str());
     // Documents have no line ends in their JSON.
-    Some(event.data(serde_json::to_string(&document).unwrap_or_default()))
+    event.data(serde_json::to_string(&document).unwrap_or_default())
 }
 
 /// Whether an event is of a topology, as far as it says.
-pub(super) fn is_of(record: &EventRecord, wanted: Option<&StoredName>) -> bool {
-    let of = match record {
-        EventRecord::TopologyPut { topology, .. }
-        | EventRecord::TopologyDeleted { topology }
-        | EventRecord::ModelSet { topology, .. }
-        | EventRecord::LinkChanged { topology, .. } => topology,
-        EventRecord::AllocationAdmitted { allocation, .. } | EventRecord::AllocationResized { allocation, .. } => {
-            &allocation.topology
-        }
-        EventRecord::AllocationDenied { demand, .. } => &demand.topology,
-        EventRecord::ControllerPut { controller } => &controller.topology,
-        EventRecord::AllocationReleased { .. }
-        | EventRecord::AllocationsExpired { .. }
-        | EventRecord::ControllerDeleted { .. } => {
-            return true;
-        }
-    };
-    wanted.is_none_or(|wanted| wanted == of)
+pub(super) fn is_of(fact: &Fact, wanted: Option<&StoredName>) -> bool {
+    wanted.is_none_or(|wanted| fact.topology().is_none_or(|topology| *topology == wanted.0))
 }
 
 /// Somebody who follows what happens.

@@ -12,10 +12,11 @@ use super::problem::{
 use super::render::{self, AllocationList, json};
 use super::topology::{DryRunQuery, unknown};
 use super::{ApiState, error, pagination, parse};
+use crate::app::Conditions;
 use crate::app::scalars::StoredName;
-use crate::app::{Conditions, EventRecord};
 use api::link::{LinkDocument, LinkFigures, LinkOutcome, LinkPage, LinkRequest};
 use kernel::command::Command;
+use kernel::event::Event;
 use kernel::id::Name;
 use kernel::{Refusal, State as KernelState};
 
@@ -140,17 +141,19 @@ pub(super) async fn link_change(
     let change = parse::link_change(body.read::<LinkRequest>()?)?;
     let command = Command::ChangeLink { topology: topology.clone(), link: name.clone(), change };
     let fact = room.submit(command, query.mode()).await?;
-    let EventRecord::LinkChanged { links, displaced, stranded, .. } = &fact.record else {
+    let Event::LinkChanged { links, displaced, stranded, .. } = &fact.event else {
         return Err(error::unexpected(&fact));
     };
-    let Some(is) = links.iter().find(|link| link.name.0 == name) else { return Err(error::unexpected(&fact)) };
+    let Some((_, link)) = links.iter().find(|(_, link)| link.name == name) else {
+        return Err(error::unexpected(&fact));
+    };
     let conditions = room.app.conditions();
     let figures = room.app.read(|state| figures(state, &topology, &name, &conditions)).await;
     Ok(json(&LinkOutcome {
-        properties: render::changed_properties(is),
+        properties: render::properties(&fact.names, link),
         figures: figures.ok_or_else(|| no_link(&topology, &name))?,
-        effects: render::effects(displaced),
-        links: links.iter().map(|link| link.name.to_string()).collect(),
+        effects: render::effects(displaced, &fact.names),
+        links: links.iter().map(|(_, link)| link.name.to_string()).collect(),
         stranded: stranded.iter().map(ToString::to_string).collect(),
         sequence: (!query.dry_run).then_some(fact.sequence.0),
         dry_run: query.dry_run,

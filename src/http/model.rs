@@ -16,12 +16,13 @@ use super::problem::{
 use super::render::{self, json};
 use super::topology::unknown;
 use super::{ApiState, error};
+use crate::app::Mode;
 use crate::app::scalars::StoredName;
-use crate::app::{EventRecord, Mode};
 use api::bandwidth_model::{BandwidthModelInForce, BandwidthModelOutcome, BandwidthModelRequest};
 use formats::bandwidth_model::{document_of, model_of};
 use kernel::Refusal;
 use kernel::command::{Command, Expected, ModelChange};
+use kernel::event::Event;
 
 /// Reads the bandwidth model that is in force.
 #[utoipa::path(
@@ -111,8 +112,8 @@ pub(super) async fn model_put(
         Refusal::UnknownLink { .. } => error::in_body(refusal),
         refusal => refusal.into(),
     })?;
-    let EventRecord::ModelSet { displaced, .. } = &fact.record else { return Err(error::unexpected(&fact)) };
-    let effects = render::effects(displaced);
+    let Event::ModelSet { displaced, .. } = &fact.event else { return Err(error::unexpected(&fact)) };
+    let effects = render::effects(displaced, &fact.names);
     let revision = (!query.dry_run).then(|| fact.sequence.0.to_string());
     let mut response =
         json(&BandwidthModelOutcome { model: document, revision, warnings, effects, dry_run: query.dry_run });

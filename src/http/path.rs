@@ -8,7 +8,6 @@ use super::problem::{
 use super::render::json;
 use super::topology::unknown;
 use super::{ApiState, parse, problem_catalogue};
-use crate::app::denial_record;
 use crate::app::scalars::StoredName;
 use api::path::{DisjointName, PATHS_MAX, PathAnswer, PathDocument, PathRequest};
 use axum::extract::State;
@@ -23,7 +22,7 @@ use kernel::path::{Disjointness, FoundPath, Links, Query, Workspace, disjoint_pa
 use kernel::policy::PathChoice;
 use kernel::state::Network;
 use kernel::units::Bandwidth;
-use kernel::{Refusal, State as KernelState};
+use kernel::{Names, Refusal, State as KernelState};
 
 /// Computes paths, and changes nothing.
 ///
@@ -118,7 +117,7 @@ impl CheckedPathQuery {
             found = self.search(network, &reach, &query, &mut workspace);
         }
         if found.is_empty() {
-            return Err(self.why_not(network, topology, &reach, &query, &mut workspace));
+            return Err(self.why_not(network, &reach, &query, &mut workspace));
         }
         let needs_victims = |path: &FoundPath| path.links.iter().any(|link| free.room_bps(*link) < query.bandwidth_bps);
         Ok(found.iter().map(|path| document(network, path, ingress, needs_victims(path))).collect())
@@ -163,14 +162,7 @@ impl CheckedPathQuery {
         }
     }
 
-    fn why_not(
-        &self,
-        network: &Network,
-        topology: &Name,
-        links: &impl Links,
-        query: &Query<'_>,
-        workspace: &mut Workspace,
-    ) -> Problem {
+    fn why_not(&self, network: &Network, links: &impl Links, query: &Query<'_>, workspace: &mut Workspace) -> Problem {
         let is_pair = matches!(self.wanted, PathsWanted::Pair(_));
         if is_pair && shortest(network.graph(), links, query, workspace).is_ok() {
             return Problem::new(
@@ -180,12 +172,9 @@ impl CheckedPathQuery {
             .with("constraint", "disjoint");
         }
         let why = Denial::from(explain(network.graph(), links, query, workspace));
-        match denial_record(&why, topology, network.topology()) {
-            Ok(why) => {
-                denial(self.ingress.as_str(), self.egress.as_str(), self.class_type.number(), query.bandwidth_bps, &why)
-            }
-            Err(error) => super::allocation::unwritable(error),
-        }
+        let requested = Bandwidth::saturating_from_bps(query.bandwidth_bps);
+        let names = Names::of(network.topology());
+        denial(self.ingress.as_str(), self.egress.as_str(), self.class_type, requested, &why, &names)
     }
 }
 

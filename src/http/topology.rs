@@ -15,14 +15,15 @@ use super::problem::{
 };
 use super::render::{self, json};
 use super::{ApiState, error, pagination, problem_catalogue};
+use crate::app::Mode;
 use crate::app::scalars::StoredName;
-use crate::app::{EventRecord, Mode};
 use api::topology::{
     ExportFormat, MissingCapacity, TopologyDocument, TopologyFormat, TopologyOutcome, TopologyPage, TopologySummary,
 };
 use formats::bandwidth_model::model_name;
 use formats::{Imported, ReadOptions};
 use kernel::command::{Command, Expected, OnMisfit};
+use kernel::event::Event;
 use kernel::id::Name;
 use kernel::units::Bandwidth;
 
@@ -101,12 +102,12 @@ pub(super) async fn topology_put(
     let misfits = if query.evict { OnMisfit::Evict } else { OnMisfit::Refuse };
     let command = Command::PutTopology { name: name.clone(), topology: Arc::new(topology), expected, misfits };
     let fact = room.submit(command, mode).await?;
-    let EventRecord::TopologyPut { displaced, .. } = &fact.record else { return Err(error::unexpected(&fact)) };
+    let Event::TopologyPut { displaced, .. } = &fact.event else { return Err(error::unexpected(&fact)) };
     let mut answer = TopologyOutcome {
         topology: name.to_string(),
         revision: None,
         report,
-        effects: render::effects(displaced),
+        effects: render::effects(displaced, &fact.names),
         dry_run: query.dry_run,
     };
     if query.dry_run {

@@ -1,148 +1,178 @@
-//! Writing a batch. A batch of records alone is one statement and no more: its own transaction, one round trip. What
-//! ended and the receipts go with the records in a transaction around them. Who lost to another writer asks to write
-//! [`Alone`], so that a slower one is not outrun for ever.
+//! Writing a batch. A batch of records alone is one statement: its own transaction, one round trip. Ended allocations and
+//! receipts go with the records in a transaction around them. A writer that lost a conflict takes [`Journal::lock`], so
+//! that a faster one does not win every race.
 
-use sqlx::{Connection, Postgres, Sqlite};
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Postgres, Sqlite};
 
 use super::batch::RecordBatch;
+use super::column::column;
 use super::database::{Connections, Database, WriterGuard};
+use super::error::{AppendError, JournalError};
 use super::json::JsonText;
-use super::{AppendError, Journal, JournalError, column, on_either, statement};
+use super::{Journal, statement};
 
-/// The journal while nobody else can write to it; reading goes on. Dropped without [`Alone::append`], nothing happened.
+/// The journal while no other writer can append; readers go on. Dropped without [`ExclusiveWriter::append`], nothing
+/// happened.
 pub struct ExclusiveWriter<'a> {
-    turn: Either<'a>,
+    locked: LockedConnection<'a>,
 }
 
-enum Either<'a> {
+enum LockedConnection<'a> {
     Sqlite(LockedTransaction<'a, Sqlite>),
     Postgres(LockedTransaction<'a, Postgres>),
 }
 
-/// A connection with an open transaction that holds the lock. It is let go, and so undone, unless it was committed.
+/// A connection with an open transaction that holds the lock. Unless committed, the connection is closed with it, which
+/// rolls it back.
 struct LockedTransaction<'a, DB: sqlx::Database> {
-    turn: WriterGuard<'a, DB>,
-    committed: bool,
+    guard: WriterGuard<'a, DB>,
+    is_committed: bool,
 }
 
-/// Writes the records of a draft; a macro because the connection's type differs.
-macro_rules! put_records {
-    ($draft:expr, $first:expr, $connection:expr) => {{
-        let query = sqlx::query(statement::APPEND).bind(JsonText($draft.records_json()));
-        let done = query.bind(column($first.0.saturating_sub(1))?).execute($connection).await;
-        judge(done.map(|done| done.rows_affected()), $draft.len())
-    }};
+pub(super) async fn append(database: &Database, batch: &RecordBatch) -> Result<(), AppendError> {
+    match database {
+        Database::Sqlite(connections) => append_to(connections, batch).await,
+        Database::Postgres(connections) => append_to(connections, batch).await,
+    }
 }
 
-/// Writes rows that came as one JSON object, if there are any.
-macro_rules! put_rows {
-    ($statement:expr, $rows:expr, $connection:expr) => {
-        if let Some(rows) = $rows.map_err(JournalError::Unwritable)? {
-            sqlx::query($statement).bind(JsonText(&rows)).execute($connection).await?;
-        }
+async fn append_to<DB: sqlx::Database>(connections: &Connections<DB>, batch: &RecordBatch) -> Result<(), AppendError>
+where
+    DB::Connection: WriterConnection,
+{
+    let mut guard = connections.writer.lock().await;
+    let connection = guard.connection().await?;
+    let done = match batch.is_records_only() {
+        true => connection.put_records(batch).await,
+        false => append_in_transaction(connection, connections.begin_write, batch).await,
     };
+    match done {
+        // Nothing is wrong with the connection.
+        Err(AppendError::Conflict) => Err(AppendError::Conflict),
+        done => guard.close_if_failed(done),
+    }
 }
 
-/// Writes all of a draft.
-macro_rules! put_whole {
-    ($draft:expr, $first:expr, $connection:expr) => {
-        if let Some(first) = $first {
-            put_records!($draft, first, $connection)?;
+async fn append_in_transaction(
+    connection: &mut impl WriterConnection,
+    begin: &'static str,
+    batch: &RecordBatch,
+) -> Result<(), AppendError> {
+    connection.run(begin).await?;
+    match put_whole(connection, batch).await {
+        Ok(()) => connection.run(statement::COMMIT).await?,
+        Err(AppendError::Conflict) => {
+            connection.run(statement::ROLLBACK).await?;
+            return Err(AppendError::Conflict);
         }
-        put_rows!(statement::PAST_PUT, $draft.past_json(), $connection);
-        put_rows!(statement::RECEIPT_PUT, $draft.receipts_json(), $connection);
-    };
+        failed => return failed,
+    }
+    Ok(())
 }
 
-/// Writes all of a draft in the transaction of a claim, and ends it.
-macro_rules! put_and_commit {
-    ($claim:ident, $draft:expr) => {{
-        let connection = $claim.turn.connection().await?;
-        put_whole!($draft, $draft.first(), &mut *connection);
-        sqlx::raw_sql(statement::COMMIT).execute(connection).await?;
-        $claim.committed = true;
-    }};
-}
-
-pub(super) async fn append(database: &Database, draft: &RecordBatch) -> Result<(), AppendError> {
-    on_either!(database, |connections| {
-        let mut turn = connections.writer.turn().await;
-        let connection = turn.connection().await?;
-        let work = async {
-            match draft.first() {
-                Some(first) if draft.is_plain() => put_records!(draft, first, connection),
-                first => {
-                    let mut whole = connection.begin_with(connections.begin_write).await?;
-                    let put = async {
-                        put_whole!(draft, first, &mut *whole);
-                        Ok(())
-                    };
-                    match put.await {
-                        Ok(()) => Ok(whole.commit().await?),
-                        // At once: left to itself, it would wait for the connection's next use, and keep its locks.
-                        Err(AppendError::Conflict) => whole
-                            .rollback()
-                            .await
-                            .map_or_else(|error| Err(error.into()), |()| Err(AppendError::Conflict)),
-                        failed => failed,
-                    }
-                }
-            }
-        };
-        match work.await {
-            // Nothing is wrong with the connection.
-            Err(AppendError::Conflict) => Err(AppendError::Conflict),
-            done => turn.ended(done),
-        }
-    })
+async fn put_whole(connection: &mut impl WriterConnection, batch: &RecordBatch) -> Result<(), AppendError> {
+    connection.put_records(batch).await?;
+    if let Some(rows) = batch.past_json().map_err(JournalError::Unwritable)? {
+        connection.put_rows(statement::PAST_PUT, &rows).await?;
+    }
+    if let Some(rows) = batch.receipts_json().map_err(JournalError::Unwritable)? {
+        connection.put_rows(statement::RECEIPT_PUT, &rows).await?;
+    }
+    Ok(())
 }
 
 impl Journal {
-    /// Waits until nobody else writes, and holds them off. Between processes on one PostgreSQL the waiting is in order
-    /// of arrival; reading is not held up.
+    /// Waits for the lock that keeps every other writer out. Between processes on one PostgreSQL the waiting is in order
+    /// of arrival; readers do not wait.
     ///
     /// # Errors
-    /// The database failed, or somebody else held it for too long.
-    pub async fn alone(&self) -> Result<ExclusiveWriter<'_>, JournalError> {
-        let turn = match &*self.database {
-            Database::Sqlite(connections) => Either::Sqlite(claim(connections).await?),
-            Database::Postgres(connections) => Either::Postgres(claim(connections).await?),
+    /// The database failed, or another writer held the lock for too long.
+    pub async fn lock(&self) -> Result<ExclusiveWriter<'_>, JournalError> {
+        let locked = match &*self.database {
+            Database::Sqlite(connections) => LockedConnection::Sqlite(LockedTransaction::begin(connections).await?),
+            Database::Postgres(connections) => LockedConnection::Postgres(LockedTransaction::begin(connections).await?),
         };
-        Ok(ExclusiveWriter { turn })
+        Ok(ExclusiveWriter { locked })
     }
 }
 
 impl ExclusiveWriter<'_> {
-    /// Writes a batch, whole or not at all, and lets others write again. When this returns, it is on disk.
+    /// Writes a batch, whole or not at all, and releases the lock. When this returns, it is on disk.
     ///
     /// # Errors
     /// As [`Journal::append`].
-    pub async fn append(self, draft: &RecordBatch) -> Result<(), AppendError> {
-        match self.turn {
-            Either::Sqlite(mut claim) => put_and_commit!(claim, draft),
-            Either::Postgres(mut claim) => put_and_commit!(claim, draft),
+    pub async fn append(self, batch: &RecordBatch) -> Result<(), AppendError> {
+        match self.locked {
+            LockedConnection::Sqlite(transaction) => transaction.commit(batch).await,
+            LockedConnection::Postgres(transaction) => transaction.commit(batch).await,
         }
+    }
+}
+
+impl<'a, DB: sqlx::Database> LockedTransaction<'a, DB>
+where
+    DB::Connection: WriterConnection,
+{
+    async fn begin(connections: &'a Connections<DB>) -> Result<Self, JournalError> {
+        let mut transaction = Self { guard: connections.writer.lock().await, is_committed: false };
+        transaction.guard.connection().await?.run(connections.begin_exclusive).await?;
+        Ok(transaction)
+    }
+
+    async fn commit(mut self, batch: &RecordBatch) -> Result<(), AppendError> {
+        let connection = self.guard.connection().await?;
+        put_whole(connection, batch).await?;
+        connection.run(statement::COMMIT).await?;
+        self.is_committed = true;
         Ok(())
     }
 }
 
-async fn claim<DB>(connections: &Connections<DB>) -> Result<LockedTransaction<'_, DB>, JournalError>
-where
-    DB: sqlx::Database,
-    for<'c> &'c mut DB::Connection: sqlx::Executor<'c, Database = DB>,
-{
-    let mut claim = LockedTransaction { turn: connections.writer.turn().await, committed: false };
-    sqlx::raw_sql(connections.begin_alone).execute(claim.turn.connection().await?).await?;
-    Ok(claim)
-}
-
 impl<DB: sqlx::Database> Drop for LockedTransaction<'_, DB> {
     fn drop(&mut self) {
-        if !self.committed {
-            self.turn.let_go();
+        if !self.is_committed {
+            self.guard.close();
         }
     }
 }
+
+/// A connection that batches are written on. sqlx's queries are typed by their database, so that the same three lines
+/// stand for each.
+trait WriterConnection: Send {
+    /// Runs a statement without parameters.
+    fn run(&mut self, sql: &'static str) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Writes rows that come as one JSON object.
+    fn put_rows(&mut self, sql: &'static str, rows: &str) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Writes the records of a batch, if it has any.
+    fn put_records(&mut self, batch: &RecordBatch) -> impl Future<Output = Result<(), AppendError>> + Send;
+}
+
+macro_rules! impl_writer_connection {
+    ($($connection:ty)*) => { $(
+        impl WriterConnection for $connection {
+            async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+                sqlx::raw_sql(sql).execute(self).await.map(drop)
+            }
+
+            async fn put_rows(&mut self, sql: &'static str, rows: &str) -> Result<(), sqlx::Error> {
+                sqlx::query(sql).bind(JsonText(rows)).execute(self).await.map(drop)
+            }
+
+            async fn put_records(&mut self, batch: &RecordBatch) -> Result<(), AppendError> {
+                let Some(first) = batch.first() else { return Ok(()) };
+                let query = sqlx::query(statement::APPEND).bind(JsonText(batch.records_json()));
+                let done = query.bind(column(first.0.saturating_sub(1))?).execute(self).await;
+                judge(done.map(|done| done.rows_affected()), batch.len())
+            }
+        }
+    )* };
+}
+
+impl_writer_connection! { SqliteConnection PgConnection }
 
 /// A batch that does not follow the last event writes nothing; one that lost a race breaks the primary key.
 fn judge(done: Result<u64, sqlx::Error>, wanted: u64) -> Result<(), AppendError> {

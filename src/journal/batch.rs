@@ -1,24 +1,23 @@
-//! What is to be written at once: the records of a batch with what ended by them and the receipts for them. Records are
-//! put in their stored form as they come, so that a commit only hands over a text.
+//! A batch: the records of its events, the allocations that they ended, and the receipts for them. Records are encoded when
+//! they are pushed, so that a commit only hands over a text.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::encode::{RecordEncodeError, encode};
-use super::history::Past;
-use super::record::EventRecord;
+use super::encode::encode;
+use super::error::{BatchError, RecordEncodeError};
+use super::history::{Past, PastRow};
 use super::scalars::escaped;
-use kernel::event::Recorded;
+use kernel::Fact;
 use kernel::id::Sequence;
-use kernel::state::State;
 use kernel::units::Millis;
 
 /// That a request with an idempotency key was carried out, and by which events.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Receipt {
-    /// The key that the sender chose.
+    /// The client's idempotency key.
     pub key: String,
     /// What the request was, digested, in hexadecimal: one key must not stand for two requests.
     pub fingerprint: String,
@@ -26,11 +25,11 @@ pub struct Receipt {
     pub first: Sequence,
     /// How many there were, one after the other.
     pub count: u32,
-    /// When.
+    /// When the request was decided.
     pub at: Millis,
 }
 
-/// A batch on its way to the journal. Reusable: [`Draft::clear`] keeps the room.
+/// A batch on its way to the journal. Reusable: [`RecordBatch::clear`] keeps the allocated memory.
 #[derive(Clone, Debug, Default)]
 pub struct RecordBatch {
     /// A JSON object, complete after every push; empty only before the first.
@@ -38,27 +37,8 @@ pub struct RecordBatch {
     first: Option<Sequence>,
     count: u64,
     last: Sequence,
-    past: Vec<Past>,
+    past: BTreeMap<u64, PastRow>,
     receipts: BTreeMap<String, Receipt>,
-}
-
-/// Why something cannot be drafted. The draft is as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum DraftError {
-    /// The event is not of this state.
-    #[error(transparent)]
-    Encode(#[from] RecordEncodeError),
-    /// The event does not follow the one before it.
-    #[error("event {found} cannot be drafted after event {after}", found = .found.0, after = .after.0)]
-    OutOfSequence {
-        /// The one before.
-        after: Sequence,
-        /// The one that came.
-        found: Sequence,
-    },
-    /// The record has no JSON form.
-    #[error("the event cannot be written down")]
-    Json(#[from] serde_json::Error),
 }
 
 impl RecordBatch {
@@ -67,27 +47,23 @@ impl RecordBatch {
         Self::default()
     }
 
-    /// Adds an event that was just applied to `state`.
+    /// Adds an event and the allocations that it ended; all of it or, if that fails, nothing.
     ///
     /// # Errors
-    /// It is not of this state, or does not follow the event before it.
-    pub fn push(&mut self, recorded: &Recorded, state: &State) -> Result<(), DraftError> {
-        self.push_record(recorded.sequence, recorded.at, &encode(recorded, state)?)
-    }
-
-    /// Adds a record that is already in its stored form.
-    ///
-    /// # Errors
-    /// It does not follow the record before it.
-    pub fn push_record(&mut self, sequence: Sequence, at: Millis, record: &EventRecord) -> Result<(), DraftError> {
+    /// A number has no name, or the event does not follow the one before it.
+    pub fn push(&mut self, fact: &Fact, ended: &[Past]) -> Result<(), BatchError> {
+        let Fact { sequence, at, .. } = *fact;
         if self.first.is_some() && sequence != self.last.next() {
-            return Err(DraftError::OutOfSequence { after: self.last, found: sequence });
+            return Err(BatchError::OutOfSequence { after: self.last, found: sequence });
         }
+        let record = encode(fact)?;
+        let ended = ended.iter().map(|past| Ok((past.allocation.id.0, past.row()?)));
+        let ended = ended.collect::<Result<Vec<_>, RecordEncodeError>>()?;
         let before = self.records.len();
         let opening = if self.records.pop().is_none() { '{' } else { ',' };
         let key = format!("{opening}\"{:020}{:020}\":", sequence.0, at.0);
         self.records.extend_from_slice(key.as_bytes());
-        if let Err(error) = serde_json::to_writer(&mut self.records, record) {
+        if let Err(error) = serde_json::to_writer(&mut self.records, &record) {
             self.records.truncate(before.saturating_sub(1));
             if before > 0 {
                 self.records.push(b'}');
@@ -98,12 +74,8 @@ impl RecordBatch {
         self.first.get_or_insert(sequence);
         self.last = sequence;
         self.count += 1;
+        self.past.extend(ended);
         Ok(())
-    }
-
-    /// Adds an allocation that ended.
-    pub fn push_past(&mut self, past: Past) {
-        self.past.push(past);
     }
 
     /// Adds a receipt, in the place of an earlier one with the same key.
@@ -136,8 +108,8 @@ impl RecordBatch {
         self.first
     }
 
-    /// Whether the records are all there is.
-    pub(super) fn is_plain(&self) -> bool {
+    /// Whether there are records and neither ended allocations nor receipts.
+    pub(super) fn is_records_only(&self) -> bool {
         self.past.is_empty() && self.receipts.is_empty()
     }
 
@@ -152,8 +124,7 @@ impl RecordBatch {
         if self.past.is_empty() {
             return Ok(None);
         }
-        let rows: BTreeMap<u64, _> = self.past.iter().map(|past| (past.allocation.id.0.0, past.row())).collect();
-        serde_json::to_string(&rows).map(Some)
+        serde_json::to_string(&self.past).map(Some)
     }
 
     /// The rows of receipts, if any.

@@ -1,5 +1,5 @@
-//! The connections to one database or the other. Writers hold a connection of their own, outside any pool: a pool asks
-//! whether a connection still works each time it comes back, which costs more than a small commit.
+//! The connections to one database or the other. Writers have a connection of their own, outside any pool: a pool tests
+//! a connection each time it comes back, which costs more than a small commit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,9 @@ use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqliteSynchr
 use sqlx::{ConnectOptions, Connection, Pool, SqlSafeStr};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{DatabaseUrl, JournalError, statement};
+use super::error::JournalError;
+use super::statement;
+use super::url::DatabaseUrl;
 
 /// How many connections read.
 const READERS_MAX: u32 = 4;
@@ -21,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SQLITE_MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_journal.sql")];
 const POSTGRES_MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_journal.sql")];
 
-/// One database or the other. What is done is said once, for both, in [`on_either`](super::on_either).
+/// One database or the other. Code for both stands once, in [`on_either`](super::on_either).
 pub(super) enum Database {
     Sqlite(Connections<Sqlite>),
     Postgres(Connections<Postgres>),
@@ -29,30 +31,30 @@ pub(super) enum Database {
 
 /// The connections to a database.
 pub(super) struct Connections<DB: sqlx::Database> {
-    /// Who appends.
+    /// Appends.
     pub(super) writer: Arc<PersistentConnection<DB>>,
-    /// Who writes what is large. On SQLite, where only one can write, this is the same connection.
+    /// Writes snapshots and deletes receipts, so that appending does not wait. On SQLite, which allows one writer, the same
+    /// connection.
     pub(super) bulk: Arc<PersistentConnection<DB>>,
-    /// Who reads.
     pub(super) readers: Pool<DB>,
-    /// How a writing transaction begins.
+    /// The statement that begins a transaction that writes.
     pub(super) begin_write: &'static str,
-    /// How a writing transaction begins that holds off every other writer, between processes too.
-    pub(super) begin_alone: &'static str,
-    /// How a transaction begins that sees one state of things.
+    /// The same, with a lock against every other writer, in other processes too.
+    pub(super) begin_exclusive: &'static str,
+    /// The statement that begins a transaction that reads one state of the database.
     pub(super) begin_read: &'static str,
 }
 
-/// A connection that is made when it is needed and kept until it fails.
+/// A connection that is opened when it is needed and kept until it fails.
 pub(super) struct PersistentConnection<DB: sqlx::Database> {
     options: <DB::Connection as Connection>::Options,
     connection: Mutex<Option<DB::Connection>>,
 }
 
-/// The turn of one who writes.
+/// Exclusive use of a connection within the process.
 pub(super) struct WriterGuard<'a, DB: sqlx::Database> {
-    held: &'a PersistentConnection<DB>,
-    place: MutexGuard<'a, Option<DB::Connection>>,
+    owner: &'a PersistentConnection<DB>,
+    slot: MutexGuard<'a, Option<DB::Connection>>,
 }
 
 impl<DB: sqlx::Database> PersistentConnection<DB> {
@@ -60,39 +62,38 @@ impl<DB: sqlx::Database> PersistentConnection<DB> {
         Arc::new(Self { options, connection: Mutex::new(None) })
     }
 
-    /// Waits for one's turn.
-    pub(super) async fn turn(&self) -> WriterGuard<'_, DB> {
-        WriterGuard { held: self, place: self.connection.lock().await }
+    pub(super) async fn lock(&self) -> WriterGuard<'_, DB> {
+        WriterGuard { owner: self, slot: self.connection.lock().await }
     }
 
     async fn close(&self) {
         if let Some(connection) = self.connection.lock().await.take() {
-            // The process is going: whether the other side heard is of no use to anybody.
+            // The process stops: an error here has no consequence.
             drop(connection.close().await);
         }
     }
 }
 
 impl<DB: sqlx::Database> WriterGuard<'_, DB> {
-    /// The connection, made anew if the last one failed.
+    /// The connection, opened again if the last one failed.
     pub(super) async fn connection(&mut self) -> Result<&mut DB::Connection, sqlx::Error> {
-        if self.place.is_none() {
-            *self.place = Some(self.held.options.connect().await?);
+        if self.slot.is_none() {
+            *self.slot = Some(self.owner.options.connect().await?);
         }
-        self.place.as_mut().ok_or(sqlx::Error::PoolClosed)
+        self.slot.as_mut().ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Lets the connection go if what was done on it failed: it may not have survived.
-    pub(super) fn ended<T, E>(&mut self, done: Result<T, E>) -> Result<T, E> {
+    /// Closes the connection if a statement on it failed: it may be broken.
+    pub(super) fn close_if_failed<T, E>(&mut self, done: Result<T, E>) -> Result<T, E> {
         if done.is_err() {
-            self.let_go();
+            self.close();
         }
         done
     }
 
-    /// Lets the connection go, and with it whatever transaction is open on it.
-    pub(super) fn let_go(&mut self) {
-        *self.place = None;
+    /// Closes the connection, which rolls an open transaction back.
+    pub(super) fn close(&mut self) {
+        *self.slot = None;
     }
 }
 
@@ -142,7 +143,7 @@ async fn open_sqlite(options: SqliteConnectOptions) -> Result<Database, JournalE
         writer,
         readers: readers().connect_with(options).await?,
         begin_write: statement::BEGIN_WRITE_SQLITE,
-        begin_alone: statement::BEGIN_WRITE_SQLITE,
+        begin_exclusive: statement::BEGIN_WRITE_SQLITE,
         begin_read: statement::BEGIN_READ_SQLITE,
     }))
 }
@@ -156,7 +157,7 @@ async fn open_postgres(options: PgConnectOptions) -> Result<Database, JournalErr
         bulk: PersistentConnection::new(options.clone()),
         readers: readers().connect_with(options).await?,
         begin_write: statement::BEGIN_WRITE_POSTGRES,
-        begin_alone: statement::BEGIN_ALONE_POSTGRES,
+        begin_exclusive: statement::BEGIN_EXCLUSIVE_POSTGRES,
         begin_read: statement::BEGIN_READ_POSTGRES,
     }))
 }
@@ -166,7 +167,7 @@ fn readers<DB: sqlx::Database>() -> PoolOptions<DB> {
 }
 
 async fn migrate<DB: sqlx::Database>(
-    held: &PersistentConnection<DB>,
+    connection: &PersistentConnection<DB>,
     texts: &[&'static str],
 ) -> Result<(), JournalError>
 where
@@ -176,6 +177,6 @@ where
         Migration::new(version, "journal".into(), MigrationType::Simple, text.into_sql_str(), false)
     });
     let migrator = Migrator::with_migrations(steps.collect());
-    let mut turn = held.turn().await;
-    Ok(migrator.run_direct(None, turn.connection().await?, false).await?)
+    let mut guard = connection.lock().await;
+    Ok(migrator.run_direct(None, guard.connection().await?, false).await?)
 }

@@ -3,108 +3,81 @@
 
 use std::sync::Arc;
 
+use super::error::RecordDecodeError;
+use super::lookup::{NameList, NumberLookup, NumberSource, bandwidth, class_type, priority};
 use super::record::{
     AllocationRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord, DisplacedRecord,
     EventRecord, FateWord, FlowRecord, HopRecord,
 };
 use super::scalars::{StoredAllocationId, StoredName};
 use kernel::allocation::{Allocation, Demand, Flow, LspAttributes};
-use kernel::bam::{Cause, ModelError};
-use kernel::class::{ClassType, Priority};
-use kernel::controller::{Controller, ControllerAddress, ControllerAddressError};
-use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
-use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
+use kernel::bam::Cause;
+use kernel::controller::{Controller, ControllerAddress};
+use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
+use kernel::id::{AllocationId, LinkIx, Sequence};
 use kernel::path::{Constraints, Hop, RouteHop};
 use kernel::state::State;
-use kernel::topology::{Topology, TopologyError};
-use kernel::units::{Bandwidth, Micros, Millis};
-
-/// Why a record is no event of this state.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum RecordDecodeError {
-    /// It names a topology that is not there.
-    #[error("topology '{0}' is not there")]
-    UnknownTopology(Name),
-    /// It names a node that is not there.
-    #[error("topology '{topology}' has no node '{node}'")]
-    UnknownNode {
-        /// In which topology.
-        topology: Name,
-        /// Which node.
-        node: Name,
-    },
-    /// It names a link that is not there.
-    #[error("topology '{topology}' has no link '{link}'")]
-    UnknownLink {
-        /// In which topology.
-        topology: Name,
-        /// Which link.
-        link: Name,
-    },
-    /// A number that its field cannot have.
-    #[error("{field} cannot be {value}")]
-    OutOfRange {
-        /// Which field.
-        field: &'static str,
-        /// What it says.
-        value: u64,
-    },
-    /// Somebody is said to go another way, and the way is missing.
-    #[error("allocation {0} is said to be rerouted, but not where")]
-    NoWay(AllocationId),
-    /// The topology is none.
-    #[error(transparent)]
-    Topology(#[from] TopologyError),
-    /// A controller's address is none.
-    #[error(transparent)]
-    Address(#[from] ControllerAddressError),
-    /// The bandwidth model is none.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-}
-
-impl RecordDecodeError {
-    pub(super) fn unknown_node(topology: &Name, node: &StoredName) -> Self {
-        Self::UnknownNode { topology: topology.clone(), node: node.0.clone() }
-    }
-
-    pub(super) fn unknown_link(topology: &Name, link: &StoredName) -> Self {
-        Self::UnknownLink { topology: topology.clone(), link: link.0.clone() }
-    }
-
-    pub(super) fn out_of_range(field: &'static str, value: impl Into<u64>) -> Self {
-        Self::OutOfRange { field, value: value.into() }
-    }
-}
+use kernel::units::{Micros, Millis};
+use kernel::{Fact, Names, Recorded};
 
 /// The event that `record` stands for, to be applied to `state`.
 ///
 /// # Errors
 /// The record does not fit the state.
-pub fn decode(
+pub(super) fn decode(
     record: &EventRecord,
     sequence: Sequence,
     at: Millis,
     state: &State,
 ) -> Result<Recorded, RecordDecodeError> {
-    Ok(Recorded { sequence, at, event: event(record, sequence, state)? })
+    let event = event(record, sequence, |topology| NumberLookup::in_state(state, topology))?;
+    Ok(Recorded { sequence, at, event })
 }
 
-fn event(record: &EventRecord, sequence: Sequence, state: &State) -> Result<Event, RecordDecodeError> {
+/// The event that `record` stands for, with the names that it has; whether a topology has them is not asked.
+///
+/// # Errors
+/// A number is out of range, or an uploaded topology is none.
+pub(super) fn decode_fact(record: &EventRecord, sequence: Sequence, at: Millis) -> Result<Fact, RecordDecodeError> {
+    let list = NameList::default();
+    let event = event(record, sequence, |topology| Ok(NumberLookup::new(&topology.0, NumberSource::Listed(&list))))?;
+    let names = match &event {
+        Event::TopologyPut { topology, .. } => Names::of(topology),
+        _ => list.into_names(),
+    };
+    Ok(Fact { sequence, at, event, names })
+}
+
+/// An allocation as its record says, with the names that the record has.
+///
+/// # Errors
+/// A number is out of range.
+pub(super) fn decode_allocation(record: &AllocationRecord) -> Result<(Allocation, Names), RecordDecodeError> {
+    let list = NameList::default();
+    let lookup = NumberLookup::new(&record.topology.0, NumberSource::Listed(&list));
+    let allocation = lookup.allocation(record)?;
+    Ok((allocation, list.into_names()))
+}
+
+fn event<'a>(
+    record: &'a EventRecord,
+    sequence: Sequence,
+    lookup: impl Fn(&'a StoredName) -> Result<NumberLookup<'a>, RecordDecodeError>,
+) -> Result<Event, RecordDecodeError> {
     Ok(match record {
         EventRecord::TopologyPut { topology: name, content, displaced } => {
             let topology = content.read(&name.0)?;
-            let displaced = Names { name: &name.0, topology: &topology }.displaced(displaced)?;
+            let displaced = NumberLookup::new(&name.0, NumberSource::Topology(&topology)).displaced(displaced)?;
             Event::TopologyPut { name: name.0.clone(), topology: Arc::new(topology), displaced }
         }
         EventRecord::TopologyDeleted { topology } => Event::TopologyDeleted { name: topology.0.clone() },
         EventRecord::ModelSet { topology, model, displaced } => Event::ModelSet {
             topology: topology.0.clone(),
             model: Arc::new(model.read()?),
-            displaced: Names::of(state, topology)?.displaced(displaced)?,
+            displaced: lookup(topology)?.displaced(displaced)?,
         },
         EventRecord::LinkChanged { topology, links, displaced, stranded } => {
-            let names = Names::of(state, topology)?;
+            let names = lookup(topology)?;
             let links = links.iter().map(|link| {
                 Ok((names.link(&link.name)?, link.read(|node| names.node(node), |twin| names.link(twin))?))
             });
@@ -116,19 +89,19 @@ fn event(record: &EventRecord, sequence: Sequence, state: &State) -> Result<Even
             }
         }
         EventRecord::AllocationAdmitted { allocation, displaced } => {
-            let names = Names::of(state, &allocation.topology)?;
+            let names = lookup(&allocation.topology)?;
             Event::Admitted {
                 allocation: Arc::new(names.allocation(allocation)?),
                 displaced: names.displaced(displaced)?,
             }
         }
         EventRecord::AllocationDenied { demand, denial } => {
-            let names = Names::of(state, &demand.topology)?;
+            let names = lookup(&demand.topology)?;
             let of = demand.of.map(|id| id.0);
             Event::Denied { of, demand: Box::new(names.demand(demand)?), denial: names.denial(denial)? }
         }
         EventRecord::AllocationResized { allocation, displaced } => {
-            let names = Names::of(state, &allocation.topology)?;
+            let names = lookup(&allocation.topology)?;
             Event::Resized {
                 allocation: Arc::new(names.allocation(allocation)?),
                 displaced: names.displaced(displaced)?,
@@ -147,36 +120,16 @@ fn ids(stored: &[StoredAllocationId]) -> Vec<AllocationId> {
     stored.iter().map(|id| id.0).collect()
 }
 
-/// A topology's names, and the numbers that they have in it.
-pub(super) struct Names<'a> {
-    pub(super) name: &'a Name,
-    pub(super) topology: &'a Topology,
-}
-
-impl<'a> Names<'a> {
-    fn of(state: &'a State, name: &'a StoredName) -> Result<Self, RecordDecodeError> {
-        let network =
-            state.network(name.0.as_str()).ok_or_else(|| RecordDecodeError::UnknownTopology(name.0.clone()))?;
-        Ok(Self { name: &name.0, topology: network.topology() })
-    }
-
-    fn node(&self, node: &StoredName) -> Result<NodeIx, RecordDecodeError> {
-        self.topology.node_named(node.0.as_str()).ok_or_else(|| RecordDecodeError::unknown_node(self.name, node))
-    }
-
-    fn link(&self, link: &StoredName) -> Result<LinkIx, RecordDecodeError> {
-        self.topology.link_named(link.0.as_str()).ok_or_else(|| RecordDecodeError::unknown_link(self.name, link))
-    }
-
+impl NumberLookup<'_> {
     fn links(&self, links: &[StoredName]) -> Result<Arc<[LinkIx]>, RecordDecodeError> {
         links.iter().map(|link| self.link(link)).collect()
     }
 
-    fn allocation(&self, record: &AllocationRecord) -> Result<Allocation, RecordDecodeError> {
+    pub(super) fn allocation(&self, record: &AllocationRecord) -> Result<Allocation, RecordDecodeError> {
         Ok(Allocation {
             id: record.id.0,
             demand: Demand {
-                topology: self.name.clone(),
+                topology: self.topology().clone(),
                 ingress: self.node(&record.ingress)?,
                 egress: self.node(&record.egress)?,
                 class_type: class_type(record.class_type)?,
@@ -191,7 +144,6 @@ impl<'a> Names<'a> {
                 },
             },
             path: self.links(&record.path)?,
-            state: record.state.into(),
             created_at: Millis(record.created_at_ms),
             updated_at: Millis(record.updated_at_ms),
         })
@@ -199,7 +151,7 @@ impl<'a> Names<'a> {
 
     fn demand(&self, record: &DemandRecord) -> Result<Demand, RecordDecodeError> {
         Ok(Demand {
-            topology: self.name.clone(),
+            topology: self.topology().clone(),
             ingress: self.node(&record.ingress)?,
             egress: self.node(&record.egress)?,
             class_type: class_type(record.class_type)?,
@@ -252,7 +204,7 @@ impl<'a> Names<'a> {
             };
             let fate = match (record.fate, &record.path) {
                 (FateWord::Rerouted, Some(path)) => Fate::Rerouted(self.links(path)?),
-                (FateWord::Rerouted, None) => return Err(RecordDecodeError::NoWay(record.id.0)),
+                (FateWord::Rerouted, None) => return Err(RecordDecodeError::NoPath(record.id.0)),
                 (FateWord::Ended(cause), _) => Fate::Ended(cause.into()),
             };
             Ok(Displaced { id: record.id.0, cause, fate })
@@ -307,16 +259,4 @@ pub(super) fn flow(record: &FlowRecord) -> Box<Flow> {
         l4_dst: record.l4_dst,
         out_port: record.out_port,
     })
-}
-
-pub(super) fn class_type(number: u8) -> Result<ClassType, RecordDecodeError> {
-    ClassType::new(number).ok_or_else(|| RecordDecodeError::out_of_range("class_type", number))
-}
-
-pub(super) fn priority(field: &'static str, number: u8) -> Result<Priority, RecordDecodeError> {
-    Priority::new(number).ok_or_else(|| RecordDecodeError::out_of_range(field, number))
-}
-
-pub(super) fn bandwidth(field: &'static str, bps: u64) -> Result<Bandwidth, RecordDecodeError> {
-    Bandwidth::from_bps(bps).ok_or_else(|| RecordDecodeError::out_of_range(field, bps))
 }

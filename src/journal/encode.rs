@@ -1,128 +1,82 @@
 //! From events to records: numbers become the names they stand for in the topology in force.
 
+use super::error::RecordEncodeError;
+use super::lookup::NameLookup;
+use super::model_record::ModelRecord;
 use super::record::{
     AllocationRecord, BindingRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord,
     DisplacedRecord, EventRecord, FateWord, FlowRecord, HopRecord, RouteHopRecord,
 };
 use super::scalars::{Prefix, StoredAllocationId, StoredName};
-use super::stored_model::ModelRecord;
-use super::stored_topology::{LinkRecord, TopologyRecord};
+use super::topology_record::{LinkRecord, TopologyRecord};
+use kernel::Fact;
 use kernel::allocation::{Allocation, Demand, Flow};
 use kernel::bam::Cause;
 use kernel::controller::Controller;
-use kernel::event::{Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
-use kernel::id::{AllocationId, LinkIx, Name, NodeIx};
+use kernel::event::{Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
+use kernel::id::AllocationId;
 use kernel::path::{Constraints, Hop};
-use kernel::state::State;
-use kernel::topology::Topology;
 
-/// Why an event has no stored form: it is not of the state it was said to be of.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum RecordEncodeError {
-    /// It speaks of a topology that is not there.
-    #[error("topology '{0}' is not there")]
-    NoTopology(Name),
-    /// It speaks of a node that is not there.
-    #[error("topology '{topology}' has no node number {node}", node = .node.0)]
-    NoNode {
-        /// In which topology.
-        topology: Name,
-        /// Which node.
-        node: NodeIx,
-    },
-    /// It speaks of a link that is not there.
-    #[error("topology '{topology}' has no link number {link}", link = .link.0)]
-    NoLink {
-        /// In which topology.
-        topology: Name,
-        /// Which link.
-        link: LinkIx,
-    },
-}
-
-/// The stored form of an event that was just applied to `state`.
+/// The stored form of an event.
 ///
 /// # Errors
-/// The event is not of this state.
-pub fn encode(recorded: &Recorded, state: &State) -> Result<EventRecord, RecordEncodeError> {
-    let key = |name: &Name| StoredName::from(name);
-    Ok(match &recorded.event {
+/// A number of the event has no name.
+pub(super) fn encode(fact: &Fact) -> Result<EventRecord, RecordEncodeError> {
+    let of = |topology| NameLookup { topology, names: &fact.names };
+    Ok(match &fact.event {
         Event::TopologyPut { name, topology, displaced } => EventRecord::TopologyPut {
-            topology: key(name),
+            topology: name.into(),
             content: TopologyRecord::of(name, topology)?,
-            displaced: Indices { name, topology }.displaced(displaced)?,
+            displaced: of(name).displaced(displaced)?,
         },
-        Event::TopologyDeleted { name } => EventRecord::TopologyDeleted { topology: key(name) },
+        Event::TopologyDeleted { name } => EventRecord::TopologyDeleted { topology: name.into() },
         Event::ModelSet { topology, model, displaced } => EventRecord::ModelSet {
-            topology: key(topology),
+            topology: topology.into(),
             model: Box::new(ModelRecord::of(model)),
-            displaced: Indices::of(state, topology)?.displaced(displaced)?,
+            displaced: of(topology).displaced(displaced)?,
         },
         Event::LinkChanged { topology, links, displaced, stranded } => {
-            let indices = Indices::of(state, topology)?;
+            let lookup = of(topology);
             EventRecord::LinkChanged {
-                topology: key(topology),
-                links: links.iter().map(|(_, link)| LinkRecord::of(&indices, link)).collect::<Result<_, _>>()?,
-                displaced: indices.displaced(displaced)?,
-                stranded: stranded.iter().map(|id| StoredAllocationId(*id)).collect(),
+                topology: topology.into(),
+                links: links.iter().map(|(_, link)| LinkRecord::of(&lookup, link)).collect::<Result<_, _>>()?,
+                displaced: lookup.displaced(displaced)?,
+                stranded: ids(stranded),
             }
         }
         Event::Admitted { allocation, displaced } => {
-            let indices = Indices::of(state, &allocation.demand.topology)?;
+            let lookup = of(&allocation.demand.topology);
             EventRecord::AllocationAdmitted {
-                allocation: Box::new(indices.allocation(allocation)?),
-                displaced: indices.displaced(displaced)?,
+                allocation: Box::new(lookup.allocation(allocation)?),
+                displaced: lookup.displaced(displaced)?,
             }
         }
-        Event::Denied { of, demand, denial } => {
-            let indices = Indices::of(state, &demand.topology)?;
+        Event::Denied { of: changed, demand, denial } => {
+            let lookup = of(&demand.topology);
             EventRecord::AllocationDenied {
-                demand: Box::new(indices.demand(*of, demand)?),
-                denial: indices.denial(denial)?,
+                demand: Box::new(lookup.demand(*changed, demand)?),
+                denial: lookup.denial(denial)?,
             }
         }
         Event::Resized { allocation, displaced } => {
-            let indices = Indices::of(state, &allocation.demand.topology)?;
+            let lookup = of(&allocation.demand.topology);
             EventRecord::AllocationResized {
-                allocation: Box::new(indices.allocation(allocation)?),
-                displaced: indices.displaced(displaced)?,
+                allocation: Box::new(lookup.allocation(allocation)?),
+                displaced: lookup.displaced(displaced)?,
             }
         }
         Event::Released { id } => EventRecord::AllocationReleased { id: StoredAllocationId(*id) },
         Event::ControllerPut { controller } => EventRecord::ControllerPut { controller: controller_record(controller) },
-        Event::ControllerDeleted { name } => EventRecord::ControllerDeleted { controller: key(name) },
-        Event::Expired { ids } => {
-            EventRecord::AllocationsExpired { ids: ids.iter().map(|id| StoredAllocationId(*id)).collect() }
-        }
+        Event::ControllerDeleted { name } => EventRecord::ControllerDeleted { controller: name.into() },
+        Event::Expired { ids: expired } => EventRecord::AllocationsExpired { ids: ids(expired) },
     })
 }
 
-/// A topology's numbers, and the names that they stand for.
-pub(super) struct Indices<'a> {
-    pub(super) name: &'a Name,
-    pub(super) topology: &'a Topology,
+fn ids(ids: &[AllocationId]) -> Vec<StoredAllocationId> {
+    ids.iter().map(|id| StoredAllocationId(*id)).collect()
 }
 
-impl<'a> Indices<'a> {
-    fn of(state: &'a State, name: &'a Name) -> Result<Self, RecordEncodeError> {
-        let network = state.network(name.as_str()).ok_or_else(|| RecordEncodeError::NoTopology(name.clone()))?;
-        Ok(Self { name, topology: network.topology() })
-    }
-
-    pub(super) fn node(&self, node: NodeIx) -> Result<StoredName, RecordEncodeError> {
-        let found = self.topology.node(node).map(|node| StoredName::from(&node.name));
-        found.ok_or_else(|| RecordEncodeError::NoNode { topology: self.name.clone(), node })
-    }
-
-    pub(super) fn link(&self, link: LinkIx) -> Result<StoredName, RecordEncodeError> {
-        let found = self.topology.link(link).map(|link| StoredName::from(&link.name));
-        found.ok_or_else(|| RecordEncodeError::NoLink { topology: self.name.clone(), link })
-    }
-
-    fn links(&self, links: &[LinkIx]) -> Result<Vec<StoredName>, RecordEncodeError> {
-        links.iter().map(|link| self.link(*link)).collect()
-    }
-
+impl NameLookup<'_> {
     pub(super) fn allocation(&self, allocation: &Allocation) -> Result<AllocationRecord, RecordEncodeError> {
         let demand = &allocation.demand;
         Ok(AllocationRecord {
@@ -139,7 +93,6 @@ impl<'a> Indices<'a> {
             constraints: self.constraints(demand.constraints.as_deref())?,
             flow: demand.attributes.flow.as_deref().map(flow),
             path: self.links(&allocation.path)?,
-            state: allocation.state.into(),
             created_at_ms: allocation.created_at.0,
             updated_at_ms: allocation.updated_at.0,
         })
@@ -252,20 +205,4 @@ pub(super) fn flow(flow: &Flow) -> Box<FlowRecord> {
         l4_dst: flow.l4_dst,
         out_port: flow.out_port,
     })
-}
-
-/// The stored form of a living allocation, in the topology that its numbers belong to.
-///
-/// # Errors
-/// The numbers do not belong to this topology.
-pub fn allocation_record(allocation: &Allocation, topology: &Topology) -> Result<AllocationRecord, RecordEncodeError> {
-    Indices { name: &allocation.demand.topology, topology }.allocation(allocation)
-}
-
-/// The stored form of a denial, in the topology that its numbers belong to.
-///
-/// # Errors
-/// The numbers do not belong to this topology.
-pub fn denial_record(denial: &Denial, name: &Name, topology: &Topology) -> Result<DenialRecord, RecordEncodeError> {
-    Indices { name, topology }.denial(denial)
 }

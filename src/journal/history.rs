@@ -1,15 +1,20 @@
 //! Allocations that are over: what they were, how they ended, and how they are looked for.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::encode::{Indices, RecordEncodeError};
+use super::column::number;
+use super::decode::decode_allocation;
+use super::error::{JournalError, RecordEncodeError};
+use super::lookup::NameLookup;
 use super::record::AllocationRecord;
 use super::scalars::{EndWord, StoredName};
-use super::{JournalError, number, statement};
+use super::statement;
+use kernel::Names;
 use kernel::allocation::{Allocation, EndCause};
 use kernel::class::ClassType;
 use kernel::id::{Name, Sequence};
-use kernel::topology::Topology;
 use kernel::units::Millis;
 
 /// Frames a link's name among the others; no name contains it, since names have no control characters.
@@ -21,79 +26,72 @@ pub(super) type HistoryRow = (i64, String, i64, i64, String);
 const TABLE: &str = "past_allocation";
 
 /// An allocation that is over.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Past {
     /// What it was, with the path that it had.
-    pub allocation: AllocationRecord,
+    pub allocation: Arc<Allocation>,
+    /// The names of its nodes and links, in the topology as it was then.
+    pub names: Names,
     /// Why it is over.
     pub cause: EndCause,
-    /// Since when.
+    /// When it ended.
     pub ended_at: Millis,
-    /// By which event.
+    /// The event that ended it.
     pub ended_by: Sequence,
 }
 
 impl Past {
-    /// An allocation as it was just before it ended, in a topology that its numbers belong to.
-    ///
-    /// # Errors
-    /// The numbers do not belong to this topology.
-    pub fn of(
-        allocation: &Allocation,
-        topology: &Topology,
-        cause: EndCause,
-        ended_at: Millis,
-        ended_by: Sequence,
-    ) -> Result<Self, RecordEncodeError> {
-        let allocation = Indices { name: &allocation.demand.topology, topology }.allocation(allocation)?;
-        Ok(Self { allocation, cause, ended_at, ended_by })
-    }
-
-    pub(super) fn read((id, state, ended_at_ms, ended_by, body): &HistoryRow) -> Result<Self, JournalError> {
+    pub(super) fn parse((id, state, ended_at_ms, ended_by, body): &HistoryRow) -> Result<Self, JournalError> {
         let damaged = |error| JournalError::Damaged { table: TABLE, row: *id, error };
+        let ended_by = Sequence(number(TABLE, *id, *ended_by)?);
+        let record: AllocationRecord = serde_json::from_str(body).map_err(damaged)?;
+        let decoded = decode_allocation(&record);
+        let (allocation, names) = decoded.map_err(|error| JournalError::Decode { at: ended_by, error })?;
         Ok(Self {
-            allocation: serde_json::from_str(body).map_err(damaged)?,
+            allocation: Arc::new(allocation),
+            names,
             cause: EndWord::read(state).map_err(damaged)?.into(),
             ended_at: Millis(number(TABLE, *id, *ended_at_ms)?),
-            ended_by: Sequence(number(TABLE, *id, *ended_by)?),
+            ended_by,
         })
     }
 
-    pub(super) fn row(&self) -> PastRow<'_> {
-        let body = &self.allocation;
-        PastRow {
-            topology: &body.topology,
-            ingress: &body.ingress,
-            egress: &body.egress,
+    pub(super) fn row(&self) -> Result<PastRow, RecordEncodeError> {
+        let body = NameLookup { topology: &self.allocation.demand.topology, names: &self.names }
+            .allocation(&self.allocation)?;
+        Ok(PastRow {
+            topology: body.topology.clone(),
+            ingress: body.ingress.clone(),
+            egress: body.egress.clone(),
             class_type: body.class_type,
             setup_priority: body.setup_priority,
             hold_priority: body.hold_priority,
             bandwidth_bps: body.bandwidth_bps,
-            aggregator: body.aggregator.as_ref(),
+            aggregator: body.aggregator.clone(),
             state: self.cause.into(),
             links: framed(&body.path),
             created_at_ms: body.created_at_ms,
             ended_at_ms: self.ended_at.0,
             ended_by: self.ended_by.0,
             body,
-        }
+        })
     }
 }
 
 /// The columns of a past allocation, by name.
-#[derive(Serialize)]
-pub(super) struct PastRow<'a> {
-    topology: &'a StoredName,
-    ingress: &'a StoredName,
-    egress: &'a StoredName,
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct PastRow {
+    topology: StoredName,
+    ingress: StoredName,
+    egress: StoredName,
     class_type: u8,
     setup_priority: u8,
     hold_priority: u8,
     bandwidth_bps: u64,
-    aggregator: Option<&'a StoredName>,
+    aggregator: Option<StoredName>,
     state: EndWord,
     links: String,
-    body: &'a AllocationRecord,
+    body: AllocationRecord,
     created_at_ms: u64,
     ended_at_ms: u64,
     ended_by: u64,
@@ -108,7 +106,7 @@ fn framed(path: &[StoredName]) -> String {
     links
 }
 
-/// Which past allocations are wanted; absent parts ask nothing.
+/// Which ended allocations are wanted; absent parts match all.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PastFilter {
     /// In this topology.

@@ -1,27 +1,27 @@
 //! The stored form of what happened, in names: an event says the same thing whatever the topology has become since.
-//! One [`Record`] is one row's body, and what the API shows as an event's data. Absent and empty parts are left out.
+//! One [`EventRecord`] is one row's body. Absent and empty parts are left out.
 
 use serde::{Deserialize, Serialize};
 
-use super::scalars::{DriverWord, EndWord, MetricWord, Prefix, StateWord, StoredAllocationId, StoredName};
-use super::stored_model::ModelRecord;
-use super::stored_topology::{LinkRecord, TopologyRecord};
+use super::model_record::ModelRecord;
+use super::scalars::{DriverWord, EndWord, MetricWord, Prefix, StoredAllocationId, StoredName};
+use super::topology_record::{LinkRecord, TopologyRecord};
 
 /// What happened, as it is stored.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum EventRecord {
+pub(super) enum EventRecord {
     /// A topology was uploaded, or a new revision of it.
     TopologyPut {
         /// Its name.
         topology: StoredName,
         /// What it is now.
         content: TopologyRecord,
-        /// Who had to leave their path; paths are in the new revision.
+        /// Paths are in the new revision.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         displaced: Vec<DisplacedRecord>,
     },
-    /// A topology was forgotten.
+    /// A topology was deleted.
     TopologyDeleted {
         /// Its name.
         topology: StoredName,
@@ -32,7 +32,6 @@ pub enum EventRecord {
         topology: StoredName,
         /// The model.
         model: Box<ModelRecord>,
-        /// Who had to leave their path.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         displaced: Vec<DisplacedRecord>,
     },
@@ -42,10 +41,9 @@ pub enum EventRecord {
         topology: StoredName,
         /// The links as they are now.
         links: Vec<LinkRecord>,
-        /// Who had to leave their path.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         displaced: Vec<DisplacedRecord>,
-        /// Who should have left but has nowhere to go.
+        /// Allocations on a link in maintenance that have no other path.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stranded: Vec<StoredAllocationId>,
     },
@@ -53,7 +51,6 @@ pub enum EventRecord {
     AllocationAdmitted {
         /// What it became.
         allocation: Box<AllocationRecord>,
-        /// Who had to leave their path for it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         displaced: Vec<DisplacedRecord>,
     },
@@ -61,23 +58,18 @@ pub enum EventRecord {
     AllocationDenied {
         /// What was asked.
         demand: Box<DemandRecord>,
-        /// Why not.
         denial: DenialRecord,
     },
     /// An allocation has another bandwidth, other constraints or another path.
     AllocationResized {
         /// As it is now.
         allocation: Box<AllocationRecord>,
-        /// Who had to leave their path for it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         displaced: Vec<DisplacedRecord>,
     },
-    /// An allocation was let go.
-    AllocationReleased {
-        /// Which.
-        id: StoredAllocationId,
-    },
-    /// Allocations came to their time.
+    /// An allocation was released.
+    AllocationReleased { id: StoredAllocationId },
+    /// Allocations expired.
     AllocationsExpired {
         /// Which, in order.
         ids: Vec<StoredAllocationId>,
@@ -87,7 +79,7 @@ pub enum EventRecord {
         /// As it is now.
         controller: ControllerRecord,
     },
-    /// A controller is let be.
+    /// A controller was deleted.
     ControllerDeleted {
         /// Its name.
         controller: StoredName,
@@ -96,127 +88,121 @@ pub enum EventRecord {
 
 /// A controller.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct ControllerRecord {
+pub(super) struct ControllerRecord {
     /// Its name.
-    pub name: StoredName,
+    pub(super) name: StoredName,
     /// Which dialect it speaks.
-    pub driver: DriverWord,
+    pub(super) driver: DriverWord,
     /// Where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    pub(super) url: Option<String>,
     /// Whose switches it has.
-    pub topology: StoredName,
+    pub(super) topology: StoredName,
 }
 
 /// An allocation, with nodes and links by name.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct AllocationRecord {
+pub(super) struct AllocationRecord {
     /// The sequence number of its admission.
-    pub id: StoredAllocationId,
+    pub(super) id: StoredAllocationId,
     /// The topology it is in.
-    pub topology: StoredName,
+    pub(super) topology: StoredName,
     /// The node where traffic enters.
-    pub ingress: StoredName,
+    pub(super) ingress: StoredName,
     /// The node where traffic leaves.
-    pub egress: StoredName,
+    pub(super) egress: StoredName,
     /// 0 to 7.
-    pub class_type: u8,
+    pub(super) class_type: u8,
     /// 0 to 7.
-    pub setup_priority: u8,
+    pub(super) setup_priority: u8,
     /// 0 to 7.
-    pub hold_priority: u8,
+    pub(super) hold_priority: u8,
     /// What is reserved on every link of the path.
-    pub bandwidth_bps: u64,
-    /// Who asked.
+    pub(super) bandwidth_bps: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aggregator: Option<StoredName>,
+    pub(super) aggregator: Option<StoredName>,
     /// When it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at_ms: Option<u64>,
+    pub(super) expires_at_ms: Option<u64>,
     /// What its path must obey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub constraints: Option<Box<ConstraintsRecord>>,
+    pub(super) constraints: Option<Box<ConstraintsRecord>>,
     /// Which packets belong to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flow: Option<Box<FlowRecord>>,
+    pub(super) flow: Option<Box<FlowRecord>>,
     /// The links from ingress to egress.
-    pub path: Vec<StoredName>,
-    /// Where it is in its life; left out when it is in force.
-    #[serde(default, skip_serializing_if = "is_active")]
-    pub state: StateWord,
+    pub(super) path: Vec<StoredName>,
     /// When it was admitted.
-    pub created_at_ms: u64,
+    pub(super) created_at_ms: u64,
     /// When it last changed.
-    pub updated_at_ms: u64,
+    pub(super) updated_at_ms: u64,
 }
 
 /// A request with its names.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct DemandRecord {
+pub(super) struct DemandRecord {
     /// The allocation to be changed, if the request was for a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<StoredAllocationId>,
+    pub(super) of: Option<StoredAllocationId>,
     /// In which topology.
-    pub topology: StoredName,
+    pub(super) topology: StoredName,
     /// The node where traffic enters.
-    pub ingress: StoredName,
+    pub(super) ingress: StoredName,
     /// The node where traffic leaves.
-    pub egress: StoredName,
+    pub(super) egress: StoredName,
     /// 0 to 7.
-    pub class_type: u8,
+    pub(super) class_type: u8,
     /// 0 to 7.
-    pub setup_priority: u8,
+    pub(super) setup_priority: u8,
     /// 0 to 7.
-    pub hold_priority: u8,
-    /// How much.
-    pub bandwidth_bps: u64,
-    /// Who asks.
+    pub(super) hold_priority: u8,
+    pub(super) bandwidth_bps: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aggregator: Option<StoredName>,
+    pub(super) aggregator: Option<StoredName>,
     /// When it would end by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at_ms: Option<u64>,
+    pub(super) expires_at_ms: Option<u64>,
     /// What the path must obey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub constraints: Option<Box<ConstraintsRecord>>,
+    pub(super) constraints: Option<Box<ConstraintsRecord>>,
     /// Which packets it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flow: Option<Box<FlowRecord>>,
+    pub(super) flow: Option<Box<FlowRecord>>,
 }
 
 /// What a path must obey.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug, Default)]
-pub struct ConstraintsRecord {
+pub(super) struct ConstraintsRecord {
     /// What to be short in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metric: Option<MetricWord>,
+    pub(super) metric: Option<MetricWord>,
     /// The most links.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_hops: Option<u32>,
+    pub(super) max_hops: Option<u32>,
     /// The most one-way delay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_delay_us: Option<u64>,
+    pub(super) max_delay_us: Option<u64>,
     /// To be passed, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub include: Vec<HopRecord>,
+    pub(super) include: Vec<HopRecord>,
     /// To be avoided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exclude: Vec<HopRecord>,
+    pub(super) exclude: Vec<HopRecord>,
     /// Every link has one of these colours.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub include_any: u32,
+    pub(super) include_any: u32,
     /// No link has any of these colours.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub exclude_any: u32,
+    pub(super) exclude_any: u32,
     /// The explicit route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub route: Vec<RouteHopRecord>,
+    pub(super) route: Vec<RouteHopRecord>,
 }
 
 /// A node or a link.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 #[serde(rename_all = "snake_case")]
-pub enum HopRecord {
+pub(super) enum HopRecord {
     /// A node.
     Node(StoredName),
     /// A link.
@@ -225,19 +211,18 @@ pub enum HopRecord {
 
 /// One hop of an explicit route.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct RouteHopRecord {
-    /// Which.
-    pub hop: HopRecord,
+pub(super) struct RouteHopRecord {
+    pub(super) hop: HopRecord,
     /// Whether it comes right after the one before.
-    pub strict: bool,
+    pub(super) strict: bool,
 }
 
 /// Which packets.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug, Default)]
-pub struct FlowRecord {
+pub(super) struct FlowRecord {
     /// The port at the ingress switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub in_port: Option<u32>,
+    pub(super) in_port: Option<u32>,
     /// Source network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv4_src: Option<Prefix>,
@@ -246,33 +231,30 @@ pub struct FlowRecord {
     pub ipv4_dst: Option<Prefix>,
     /// IP protocol number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ip_proto: Option<u8>,
+    pub(super) ip_proto: Option<u8>,
     /// TCP or UDP destination port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l4_dst: Option<u16>,
     /// The host port at the egress switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub out_port: Option<u32>,
+    pub(super) out_port: Option<u32>,
 }
 
-/// Somebody who had to leave their path.
+/// An allocation that lost its path to an event.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct DisplacedRecord {
-    /// Who.
-    pub id: StoredAllocationId,
-    /// What made them leave.
-    pub cause: CauseWord,
-    /// What became of them.
-    pub fate: FateWord,
-    /// Their new path, if they have one.
+pub(super) struct DisplacedRecord {
+    pub(super) id: StoredAllocationId,
+    pub(super) cause: CauseWord,
+    pub(super) fate: FateWord,
+    /// The new path of a rerouted allocation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<Vec<StoredName>>,
+    pub(super) path: Option<Vec<StoredName>>,
 }
 
-/// What made somebody leave their path.
+/// Why an allocation lost its path.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
-pub enum CauseWord {
+pub(super) enum CauseWord {
     /// A higher class or better priority.
     Preempted,
     /// A lower class took back what it had lent.
@@ -281,13 +263,13 @@ pub enum CauseWord {
     Link,
 }
 
-/// What became of somebody who left.
+/// What became of an allocation that lost its path.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
-pub enum FateWord {
-    /// They go another way.
+pub(super) enum FateWord {
+    /// It goes another way.
     Rerouted,
-    /// They are over.
+    /// It ended.
     #[serde(untagged)]
     Ended(EndWord),
 }
@@ -295,7 +277,7 @@ pub enum FateWord {
 /// Why there is no path.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 #[serde(tag = "reason", rename_all = "snake_case")]
-pub enum DenialRecord {
+pub(super) enum DenialRecord {
     /// There are paths, but none has the bandwidth.
     InsufficientBandwidth {
         /// The links that lack it on the path that comes nearest.
@@ -305,7 +287,7 @@ pub enum DenialRecord {
     },
     /// No links lead there.
     Disconnected,
-    /// They do, but are down or in maintenance.
+    /// The links there are down or in maintenance.
     LinksDown,
     /// What is excluded cuts it off.
     Excluded,
@@ -336,15 +318,10 @@ pub enum DenialRecord {
 
 /// A link that lacks bandwidth.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct BindingRecord {
-    /// Which.
-    pub link: StoredName,
+pub(super) struct BindingRecord {
+    pub(super) link: StoredName,
     /// What the class could have there.
-    pub available_bps: u64,
-}
-
-fn is_active(state: &StateWord) -> bool {
-    *state == StateWord::Active
+    pub(super) available_bps: u64,
 }
 
 fn is_zero(mask: &u32) -> bool {

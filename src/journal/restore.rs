@@ -3,17 +3,18 @@
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::decode::decode;
-use super::snapshot::{SnapshotError, SnapshotHead, SnapshotLoader};
-use super::{Journal, JournalError, JournalRow, StoredRecord, on_either, statement};
+use super::error::{JournalError, SnapshotError};
+use super::snapshot::{SnapshotHead, SnapshotLoader};
+use super::stored_event::{JournalRow, StoredEvent};
+use super::{Journal, on_either, statement};
 use kernel::apply::apply;
 use kernel::id::Sequence;
 use kernel::state::State;
 
 /// How many events are read at once.
 const ROWS_AT_ONCE: i64 = 2_000;
-/// How many portions may wait to be worked on.
-const PORTIONS_WAITING: usize = 2;
+/// How many chunks may wait for the builder.
+const CHUNKS_WAITING: usize = 2;
 
 /// What is read at once.
 enum SnapshotChunk {
@@ -27,38 +28,38 @@ impl Journal {
     /// # Errors
     /// The database failed, a row is damaged, or an event does not fit the ones before it.
     pub async fn restore(&self) -> Result<State, JournalError> {
-        let (portions, waiting) = channel(PORTIONS_WAITING);
+        let (chunks, waiting) = channel(CHUNKS_WAITING);
         let building = tokio::task::spawn_blocking(move || build(waiting));
-        let read = self.read_all(portions).await;
+        let read = self.read_all(chunks).await;
         let built = building.await?;
         read?;
         built
     }
 
-    /// Reads everything, as it is at one moment. Whoever builds may have given up: then there is no need to go on.
-    async fn read_all(&self, portions: Sender<SnapshotChunk>) -> Result<(), JournalError> {
+    /// Reads everything in one state of the database. If the builder has stopped with an error, so does this.
+    async fn read_all(&self, chunks: Sender<SnapshotChunk>) -> Result<(), JournalError> {
         on_either!(&*self.database, |connections| {
-            let mut moment = connections.readers.begin_with(connections.begin_read).await?;
+            let mut transaction = connections.readers.begin_with(connections.begin_read).await?;
             let head: Option<SnapshotHead> =
-                sqlx::query_as(statement::SNAPSHOT_HEAD).fetch_optional(&mut *moment).await?;
+                sqlx::query_as(statement::SNAPSHOT_HEAD).fetch_optional(&mut *transaction).await?;
             let mut after = 0;
             if let Some(head) = head {
                 after = head.0;
                 for part in 0..head.1 {
                     let query = sqlx::query_scalar(statement::SNAPSHOT_PART).bind(head.0).bind(part);
-                    let body: Option<String> = query.fetch_optional(&mut *moment).await?;
+                    let body: Option<String> = query.fetch_optional(&mut *transaction).await?;
                     let body = body.ok_or_else(|| missing(head, part))?;
-                    if portions.send(SnapshotChunk::Part(head, part, body)).await.is_err() {
+                    if chunks.send(SnapshotChunk::Part(head, part, body)).await.is_err() {
                         return Ok(());
                     }
                 }
             }
             loop {
                 let query = sqlx::query_as(statement::READ_AFTER).bind(after).bind(ROWS_AT_ONCE);
-                let rows: Vec<JournalRow> = query.fetch_all(&mut *moment).await?;
+                let rows: Vec<JournalRow> = query.fetch_all(&mut *transaction).await?;
                 let Some(last) = rows.last() else { return Ok(()) };
                 after = last.0;
-                if portions.send(SnapshotChunk::Rows(rows)).await.is_err() {
+                if chunks.send(SnapshotChunk::Rows(rows)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -72,20 +73,19 @@ fn missing(head: SnapshotHead, part: i64) -> JournalError {
 }
 
 fn build(mut waiting: Receiver<SnapshotChunk>) -> Result<State, JournalError> {
-    let mut thaw = SnapshotLoader::default();
-    while let Some(portion) = waiting.blocking_recv() {
-        match portion {
-            SnapshotChunk::Part(head, part, body) => thaw.part(head, part, &body)?,
-            SnapshotChunk::Rows(rows) => rows.iter().try_for_each(|row| follow(&mut thaw.state, row))?,
+    let mut loader = SnapshotLoader::default();
+    while let Some(chunk) = waiting.blocking_recv() {
+        match chunk {
+            SnapshotChunk::Part(head, part, body) => loader.add_part(head, part, &body)?,
+            SnapshotChunk::Rows(rows) => rows.iter().try_for_each(|row| follow(&mut loader.state, row))?,
         }
     }
-    Ok(thaw.state)
+    Ok(loader.state)
 }
 
 fn follow(state: &mut State, row: &JournalRow) -> Result<(), JournalError> {
-    let StoredRecord { sequence, at, record } = StoredRecord::read(row)?;
-    let recorded = decode(&record, sequence, at, state);
-    let recorded = recorded.map_err(|error| JournalError::Decode { at: sequence, error })?;
+    let stored = StoredEvent::parse(row)?;
+    let recorded = stored.decode(state).map_err(|error| JournalError::Decode { at: stored.sequence, error })?;
     drop(apply(state, &recorded)?);
     Ok(())
 }

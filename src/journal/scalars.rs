@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use kernel::allocation::{EndCause, Ipv4Prefix, LspState};
+use kernel::allocation::{EndCause, Ipv4Prefix};
 use kernel::bam::{ModelKind, VictimOrder};
 use kernel::controller::DriverKind;
 use kernel::id::{AllocationId, Name};
@@ -231,11 +231,11 @@ macro_rules! words {
 words! {
     /// Which bandwidth model.
     KindWord of ModelKind { Mam Rdm Gbam Atcs }
-    /// The order in which classes yield.
+    /// The order in which classes are preempted.
     VictimWord of VictimOrder { HighestFirst LowestFirst }
     /// Which path is taken when some need victims.
     ChoiceWord of PathChoice { AvoidVictims FewestHops }
-    /// What becomes of who has to leave.
+    /// Whether a preempted allocation is rerouted.
     RestorationWord of Restoration { Reroute None }
     /// What a path is short in.
     MetricWord of Metric { Congestion Te Hops Delay }
@@ -247,48 +247,6 @@ words! {
     EndWord of EndCause { Released Expired Preempted Devolved Failed }
     /// Which dialect a controller speaks.
     DriverWord of DriverKind { Ryu Onos Simulated }
-}
-
-/// Where an allocation is in its life.
-#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum StateWord {
-    /// Admitted; rules are on their way.
-    Installing,
-    /// In force.
-    #[default]
-    Active,
-    /// In force on its old path.
-    Rerouting,
-    /// A controller does not hold its rules.
-    Degraded,
-    /// Over.
-    #[serde(untagged)]
-    Ended(EndWord),
-}
-
-impl From<LspState> for StateWord {
-    fn from(state: LspState) -> Self {
-        match state {
-            LspState::Installing => Self::Installing,
-            LspState::Active => Self::Active,
-            LspState::Rerouting => Self::Rerouting,
-            LspState::Degraded => Self::Degraded,
-            LspState::Ended(cause) => Self::Ended(cause.into()),
-        }
-    }
-}
-
-impl From<StateWord> for LspState {
-    fn from(word: StateWord) -> Self {
-        match word {
-            StateWord::Installing => Self::Installing,
-            StateWord::Active => Self::Active,
-            StateWord::Rerouting => Self::Rerouting,
-            StateWord::Degraded => Self::Degraded,
-            StateWord::Ended(cause) => Self::Ended(cause.into()),
-        }
-    }
 }
 
 impl EndWord {

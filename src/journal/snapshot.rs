@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::decode::{
-    Names, RecordDecodeError, bandwidth, class_type, controller as read_controller, flow as read_flow, priority,
-};
-use super::encode::{Indices, RecordEncodeError, controller_record, flow as flow_record};
+use super::column::{column, number};
+use super::decode::{controller as read_controller, flow as read_flow};
+use super::encode::{controller_record, flow as flow_record};
+use super::error::{JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
+use super::lookup::{NameLookup, NumberLookup, NumberSource, bandwidth, class_type, priority};
+use super::model_record::ModelRecord;
 use super::record::{ConstraintsRecord, ControllerRecord, FlowRecord};
-use super::scalars::{StateWord, StoredName};
-use super::stored_model::ModelRecord;
-use super::stored_topology::TopologyRecord;
-use super::{Journal, JournalError, column, number, on_either, statement};
+use super::scalars::StoredName;
+use super::topology_record::TopologyRecord;
+use super::{Journal, on_either, statement};
+use kernel::Names;
 use kernel::allocation::{Allocation, Demand, LspAttributes};
-use kernel::apply::ApplyError;
 use kernel::controller::Controller;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
 use kernel::topology::Topology;
@@ -25,34 +26,6 @@ use kernel::{NetworkSnapshot, Snapshot, State};
 
 /// How many allocations one part holds.
 const PART_ALLOCATIONS: usize = 10_000;
-
-/// Why a snapshot is no state.
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    /// A part that is not there.
-    #[error("it is not there")]
-    Missing,
-    /// A part that cannot be read.
-    #[error("it cannot be read")]
-    Unreadable(#[from] serde_json::Error),
-    /// What it says cannot be understood.
-    #[error("it cannot be understood")]
-    Decode(#[from] RecordDecodeError),
-    /// It refers to something by a number that stands for nothing.
-    #[error("it has nothing under number {0}")]
-    NoNumber(u32),
-    /// An allocation that does not fit.
-    #[error("it contradicts what came before it")]
-    Contradiction(#[from] ApplyError),
-    /// Not as many allocations as there were.
-    #[error("{found} allocations were found, there were {wanted}")]
-    Count {
-        /// How many were found.
-        found: usize,
-        /// How many there were.
-        wanted: i64,
-    },
-}
 
 /// The head of a complete snapshot: sequence, parts, allocations.
 pub(super) type SnapshotHead = (i64, i64, i64);
@@ -88,7 +61,7 @@ struct AllocationPart {
 }
 
 /// Id, network, ends, class type with setup and hold priority, bandwidth, path, times of creation, change and end,
-/// aggregator, state unless active, constraints, flow.
+/// aggregator, nothing (older versions had a state here), constraints, flow.
 type SnapshotRow = (
     u64,
     u32,
@@ -98,7 +71,7 @@ type SnapshotRow = (
     Vec<u32>,
     (u64, u64, Option<u64>),
     Option<u32>,
-    Option<StateWord>,
+    Option<String>,
     Option<Box<ConstraintsRecord>>,
     Option<Box<FlowRecord>>,
 );
@@ -108,7 +81,7 @@ type SnapshotRow = (
 struct TopologyCache(Arc<[(Name, Arc<Topology>)]>);
 
 impl Journal {
-    /// Writes a snapshot, part by part so that nobody is held up, and forgets the ones before it.
+    /// Writes a snapshot, part by part so that no append waits for the whole, and deletes the ones before it.
     ///
     /// # Errors
     /// The database failed. What was written of the snapshot does not count then.
@@ -117,11 +90,11 @@ impl Journal {
         let (networks, controllers) = (frozen.networks.clone(), frozen.controllers.clone());
         let body = tokio::task::spawn_blocking(move || first_part(&networks, &controllers)).await??;
         self.put_part(sequence, 0, &body).await?;
-        let shelf = TopologyCache::of(&frozen.networks);
+        let topologies = TopologyCache::of(&frozen.networks);
         let mut parts = 1;
         for chunk in frozen.allocations.chunks(PART_ALLOCATIONS) {
-            let (shelf, chunk) = (shelf.clone(), chunk.to_vec());
-            let body = tokio::task::spawn_blocking(move || allocations_part(&shelf, &chunk)).await??;
+            let (topologies, chunk) = (topologies.clone(), chunk.to_vec());
+            let body = tokio::task::spawn_blocking(move || allocations_part(&topologies, &chunk)).await??;
             self.put_part(sequence, parts, &body).await?;
             parts += 1;
         }
@@ -131,35 +104,35 @@ impl Journal {
 
     async fn put_part(&self, sequence: i64, part: i64, body: &str) -> Result<(), JournalError> {
         on_either!(&*self.database, |connections| {
-            let mut turn = connections.bulk.turn().await;
+            let mut guard = connections.bulk.lock().await;
             let query = sqlx::query(statement::SNAPSHOT_PUT).bind(sequence).bind(part).bind(body);
-            let done = query.execute(turn.connection().await?).await;
-            turn.ended(done)?;
+            let done = query.execute(guard.connection().await?).await;
+            guard.close_if_failed(done)?;
         });
         Ok(())
     }
 
     async fn complete(&self, sequence: i64, parts: i64, allocations: i64) -> Result<(), JournalError> {
         on_either!(&*self.database, |connections| {
-            let mut turn = connections.bulk.turn().await;
+            let mut guard = connections.bulk.lock().await;
             let head = sqlx::query(statement::SNAPSHOT_COMPLETE).bind(sequence).bind(parts).bind(allocations);
-            let done = head.execute(turn.connection().await?).await;
-            turn.ended(done)?;
+            let done = head.execute(guard.connection().await?).await;
+            guard.close_if_failed(done)?;
             let older = sqlx::query(statement::SNAPSHOT_HEADS_FORGET).bind(sequence);
-            let done = older.execute(turn.connection().await?).await;
-            turn.ended(done)?;
+            let done = older.execute(guard.connection().await?).await;
+            guard.close_if_failed(done)?;
         });
         while self.forget_some_parts(sequence).await? > 0 {}
         Ok(())
     }
 
-    /// Each time in another turn: who appends comes in between.
+    /// A few parts at a time: an append may come in between.
     async fn forget_some_parts(&self, before: i64) -> Result<u64, JournalError> {
         on_either!(&*self.database, |connections| {
-            let mut turn = connections.bulk.turn().await;
+            let mut guard = connections.bulk.lock().await;
             let some = sqlx::query(statement::SNAPSHOT_PARTS_FORGET).bind(before);
-            let done = some.execute(turn.connection().await?).await;
-            Ok(turn.ended(done)?.rows_affected())
+            let done = some.execute(guard.connection().await?).await;
+            Ok(guard.close_if_failed(done)?.rows_affected())
         })
     }
 }
@@ -183,7 +156,7 @@ fn first_part(networks: &[NetworkSnapshot], controllers: &[Arc<Controller>]) -> 
     serde_json::to_string(&first).map_err(JournalError::Unwritable)
 }
 
-fn allocations_part(shelf: &TopologyCache, allocations: &[Arc<Allocation>]) -> Result<String, JournalError> {
+fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>]) -> Result<String, JournalError> {
     let mut part = AllocationPart { aggregators: vec![], rows: Vec::with_capacity(allocations.len()) };
     let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
     for allocation in allocations {
@@ -193,7 +166,7 @@ fn allocations_part(shelf: &TopologyCache, allocations: &[Arc<Allocation>]) -> R
                 u32::try_from(part.aggregators.len() - 1).unwrap_or(u32::MAX)
             })
         });
-        part.rows.push(shelf.row(allocation, aggregator)?);
+        part.rows.push(topologies.row(allocation, aggregator)?);
     }
     serde_json::to_string(&part).map_err(JournalError::Unwritable)
 }
@@ -225,14 +198,15 @@ impl TopologyCache {
             allocation.path.iter().map(|link| link.0).collect(),
             (allocation.created_at.0, allocation.updated_at.0, allocation.demand.attributes.expires_at.map(|at| at.0)),
             aggregator,
-            Some(StateWord::from(allocation.state)).filter(|state| *state != StateWord::Active),
-            Indices { name, topology }.constraints(allocation.demand.constraints.as_deref())?,
+            None,
+            NameLookup { topology: name, names: &Names::of(topology) }
+                .constraints(allocation.demand.constraints.as_deref())?,
             allocation.demand.attributes.flow.as_deref().map(flow_record),
         ))
     }
 
     fn allocation(&self, row: SnapshotRow, aggregators: &[StoredName]) -> Result<Allocation, SnapshotError> {
-        let (id, network, ends, class, bandwidth_bps, path, times, aggregator, state, constraints, flow) = row;
+        let (id, network, ends, class, bandwidth_bps, path, times, aggregator, _, constraints, flow) = row;
         let none = || SnapshotError::NoNumber(network);
         let (name, topology) = usize::try_from(network).ok().and_then(|at| self.0.get(at)).ok_or_else(none)?;
         let aggregator = aggregator.map(|number| {
@@ -249,7 +223,8 @@ impl TopologyCache {
                 setup_priority: priority("setup_priority", class.1)?,
                 hold_priority: priority("hold_priority", class.2)?,
                 bandwidth: bandwidth("bandwidth_bps", bandwidth_bps)?,
-                constraints: Names { name, topology }.constraints(constraints.as_deref())?,
+                constraints: NumberLookup::new(name, NumberSource::Topology(topology))
+                    .constraints(constraints.as_deref())?,
                 attributes: LspAttributes {
                     aggregator: aggregator.transpose()?,
                     expires_at: times.2.map(Millis),
@@ -257,7 +232,6 @@ impl TopologyCache {
                 },
             },
             path: path.into_iter().map(LinkIx).collect(),
-            state: state.unwrap_or_default().into(),
             created_at: Millis(times.0),
             updated_at: Millis(times.1),
         })
@@ -267,13 +241,13 @@ impl TopologyCache {
 /// A state being built, part by part.
 #[derive(Default)]
 pub(super) struct SnapshotLoader {
-    shelf: TopologyCache,
+    topologies: TopologyCache,
     pub(super) state: State,
 }
 
 impl SnapshotLoader {
-    /// Takes the next part of a snapshot in.
-    pub(super) fn part(&mut self, head: SnapshotHead, part: i64, body: &str) -> Result<(), JournalError> {
+    /// Adds the next part of a snapshot.
+    pub(super) fn add_part(&mut self, head: SnapshotHead, part: i64, body: &str) -> Result<(), JournalError> {
         let at = Sequence(number("snapshot_head", head.0, head.0)?);
         let done = if part == 0 { self.networks(at, body) } else { self.allocations(body) };
         let done = done.and_then(|()| if part + 1 == head.1 { self.count(head.2) } else { Ok(()) });
@@ -300,7 +274,8 @@ impl SnapshotLoader {
             .iter()
             .map(|form| read_controller(&form.controller, Sequence(form.revision)).map(Arc::new));
         let controllers = controllers.collect::<Result<Vec<_>, RecordDecodeError>>()?;
-        *self = Self { shelf: TopologyCache::of(&networks), state: State::from_networks(at, networks, controllers) };
+        *self =
+            Self { topologies: TopologyCache::of(&networks), state: State::from_networks(at, networks, controllers) };
         Ok(())
     }
 
@@ -308,7 +283,7 @@ impl SnapshotLoader {
         let part: AllocationPart = serde_json::from_str(body)?;
         let mut allocations = Vec::with_capacity(part.rows.len());
         for row in part.rows {
-            allocations.push(self.shelf.allocation(row, &part.aggregators)?);
+            allocations.push(self.topologies.allocation(row, &part.aggregators)?);
         }
         Ok(self.state.restore_allocations(allocations)?)
     }

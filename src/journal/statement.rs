@@ -58,7 +58,7 @@ pub(super) const RECEIPT_GET: &str = "SELECT fingerprint, first_sequence, count,
 /// Those before `$1`.
 pub(super) const RECEIPTS_FORGET: &str = "DELETE FROM receipt WHERE at_ms < $1";
 
-/// `$1` sequence, `$2` part, `$3` body. Whoever writes a part again writes the same.
+/// `$1` sequence, `$2` part, `$3` body. A part that is written again is the same.
 pub(super) const SNAPSHOT_PUT: &str = "INSERT INTO snapshot (sequence, part, body) VALUES ($1, $2, $3) \
     ON CONFLICT (sequence, part) DO UPDATE SET body = excluded.body";
 
@@ -76,11 +76,11 @@ pub(super) const SNAPSHOT_PART: &str = "SELECT body FROM snapshot WHERE sequence
 /// The heads before `$1`.
 pub(super) const SNAPSHOT_HEADS_FORGET: &str = "DELETE FROM snapshot_head WHERE sequence < $1";
 
-/// Some parts before `$1`, few enough to hold nobody up.
+/// Some parts before `$1`, few enough that no writer waits long.
 pub(super) const SNAPSHOT_PARTS_FORGET: &str = "DELETE FROM snapshot WHERE (sequence, part) IN \
     (SELECT sequence, part FROM snapshot WHERE sequence < $1 ORDER BY sequence, part LIMIT 8)";
 
-/// Is anybody there?
+/// Whether the database answers.
 pub(super) const PING: &str = "SELECT 1";
 
 /// How a writing transaction begins on SQLite: with the lock, so that it cannot fail half-way for want of it.
@@ -88,10 +88,12 @@ pub(super) const BEGIN_WRITE_SQLITE: &str = "BEGIN IMMEDIATE";
 /// How a writing transaction begins on PostgreSQL.
 pub(super) const BEGIN_WRITE_POSTGRES: &str = "BEGIN";
 /// How a transaction begins on PostgreSQL that keeps other writers waiting, but no reader, and does not wait for ever.
-pub(super) const BEGIN_ALONE_POSTGRES: &str =
+pub(super) const BEGIN_EXCLUSIVE_POSTGRES: &str =
     "BEGIN; SET LOCAL lock_timeout = '10s'; LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE";
 /// How such a transaction ends.
 pub(super) const COMMIT: &str = "COMMIT";
+/// How a transaction ends that lost a conflict: at once, so that it holds no lock until the connection's next use.
+pub(super) const ROLLBACK: &str = "ROLLBACK";
 /// How a transaction begins on SQLite that sees one state of things throughout.
 pub(super) const BEGIN_READ_SQLITE: &str = "BEGIN";
 /// How a transaction begins on PostgreSQL that sees one state of things throughout.

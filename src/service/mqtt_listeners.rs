@@ -1,4 +1,4 @@
-//! How MQTT clients come in: the listeners, and who is let through.
+//! The MQTT listeners, and the clients that they accept.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use mqtt::{self, Broker, Settings, Transport};
 /// The port that is registered for MQTT.
 const MQTT_PORT: u16 = 1883;
 
-/// Listeners that are bound, and who is let in.
+/// Bound listeners, with the access rules of their clients.
 pub(super) struct MqttListeners {
     plain: TcpListener,
     others: Vec<(TcpListener, Transport)>,

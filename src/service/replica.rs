@@ -35,14 +35,14 @@ pub struct ReplicaConfig {
 }
 
 /// A replica that is ready.
-pub struct Replica {
+pub struct BrokerReplica {
     broker: Broker,
     doors: MqttListeners,
     http: Option<TcpListener>,
     drain: Duration,
 }
 
-impl Replica {
+impl BrokerReplica {
     /// Takes the addresses and joins the other replicas.
     ///
     /// # Errors

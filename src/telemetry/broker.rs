@@ -1,4 +1,4 @@
-//! What the broker counts, read when somebody asks.
+//! The counters of the broker, read at each scrape.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -74,7 +74,7 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
     ] {
         dropped.get_or_create(&MqttDropped { reason }).inc_by(count.get());
     }
-    registry.register("mqtt_dropped", "MQTT messages that somebody did not get", dropped);
+    registry.register("mqtt_dropped", "MQTT messages that a client did not get", dropped);
     let waits = Family::<MqttStoreWait, Counter>::default();
     for (at, count) in counted.store_latency.iter().enumerate() {
         let up_to_us = STORE_LATENCY_BOUNDS_US.get(at).map_or_else(|| "inf".to_owned(), u64::to_string);

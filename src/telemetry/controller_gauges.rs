@@ -1,4 +1,4 @@
-//! What controllers say of the switches, as gauges, read when somebody asks.
+//! What controllers report of their switches, as gauges, read at each scrape.
 
 use std::sync::atomic::AtomicU64;
 
@@ -25,7 +25,7 @@ pub(super) async fn draw(app: &App, registry: &mut Registry) {
     });
     let names = app.read(|state| state.controllers().map(|one| one.name.clone()).collect::<Vec<_>>()).await;
     for name in names {
-        let Some(status) = app.board(&name).map(|board| board.status()) else { continue };
+        let Some(status) = app.controller(&name).map(|cell| cell.status()) else { continue };
         let label = ControllerLabel { controller: name.to_string() };
         up.get_or_create(&label).set(u64::from(status.reachable == Some(true)));
         intended.get_or_create(&label).set(status.intended);

@@ -1,4 +1,4 @@
-//! What is true now, as gauges, read from the state itself when somebody asks. Links are told one by one up to a limit;
+//! What is true now, as gauges, read from the state at each scrape. Links are told one by one up to a limit;
 //! of larger networks only the sums are told, so that the number of series stays bounded.
 
 use std::sync::atomic::AtomicU64;
@@ -94,7 +94,7 @@ impl NetworkGauges {
         let mut bps = |name: &str, help: &str, gauges: &Bps<_>| registry.register(name, help, gauges.clone());
         bps("link_reserved_bits_per_second", "Reserved on a link", &self.link_reserved);
         bps("link_borrowed_bits_per_second", "Reserved beyond the private share of the class", &self.link_borrowed);
-        bps("link_free_bits_per_second", "What a class could have with nobody yielding", &self.link_free);
+        bps("link_free_bits_per_second", "What a class could have without preemption", &self.link_free);
         let reserved = "Reserved on all links of a topology";
         registry.register("topology_reserved_bits_per_second", reserved, self.topology_reserved.clone());
         let reservable = "What may be reserved on all links of a topology that are in service";

@@ -1,4 +1,4 @@
-//! What the QoS scheduler knows of aggregators, read when somebody asks.
+//! What the QoS scheduler knows of aggregators, read at each scrape.
 
 use std::sync::atomic::AtomicU64;
 
@@ -55,7 +55,7 @@ pub(super) fn draw(app: &App, registry: &mut Registry) {
     for (state, count) in ["fresh", "stale", "lost"].into_iter().zip(sums.states) {
         states.get_or_create(&StateLabel { state }).set(count);
     }
-    registry.register("aggregators", "Aggregators, by how lately they were heard", states);
+    registry.register("aggregators", "Aggregators, by the age of their last report", states);
     for (name, help, by_level) in [
         ("aggregators_demand_bps", "What aggregators need of the network", sums.demand_bps),
         ("aggregators_granted_bps", "What is reserved for aggregators", sums.granted_bps),

@@ -5,14 +5,15 @@ use std::str::FromStr;
 use std::sync::{Arc, mpsc};
 
 use kernel::Command;
-use kernel::allocation::{Flow, LspState};
+use kernel::allocation::Flow;
 use kernel::command::{Expected, OnMisfit};
 use kernel::controller::{ControllerAddress, DriverKind};
+use kernel::event::Event;
 use kernel::scheduler::QosLevel;
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use kernel::units::{Bandwidth, Millis};
 use watermaster::app::{
-    App, AppOptions, BATCH_MAX, EventRecord, Mode, Pace, QUEUE_MAX, SchedulerOptions, Submission, SubmitError, Tasks,
+    App, AppOptions, BATCH_MAX, LspState, Mode, Pace, QUEUE_MAX, SchedulerOptions, Submission, SubmitError, Tasks,
 };
 use watermaster::journal::{DatabaseUrl, Journal};
 
@@ -102,8 +103,8 @@ async fn a_dry_run_decides_alike_and_leaves_no_trace() {
     let many = Submission { commands: vec![ask(700_000), ask(700_000)], mode: Mode::DryRun, key: None };
     let outcomes = app.submit(many).await.unwrap();
     // The second sees what the first did.
-    assert!(matches!(outcomes[0].as_ref().unwrap().record, EventRecord::AllocationAdmitted { .. }));
-    assert!(matches!(outcomes[1].as_ref().unwrap().record, EventRecord::AllocationDenied { .. }));
+    assert!(matches!(outcomes[0].as_ref().unwrap().event, Event::Admitted { .. }));
+    assert!(matches!(outcomes[1].as_ref().unwrap().event, Event::Denied { .. }));
     assert_eq!((app.head(), app.read(kernel::State::clone).await), before);
     tasks.stop(&app).await;
 }
@@ -117,7 +118,7 @@ async fn what_is_due_ends_by_itself() {
     app.submit_one(Command::Allocate(Box::new(asked)), Mode::Commit, None).await.unwrap().unwrap();
     loop {
         let commit = commits.recv().await.unwrap();
-        if commit.facts.iter().any(|fact| matches!(fact.record, EventRecord::AllocationsExpired { .. })) {
+        if commit.facts.iter().any(|fact| matches!(fact.event, Event::Expired { .. })) {
             break;
         }
     }

@@ -1,7 +1,6 @@
 //! The journal on SQLite.
 
 mod body;
-mod codec;
 mod fixture;
 
 use std::collections::BTreeMap;

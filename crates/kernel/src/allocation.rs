@@ -1,4 +1,4 @@
-//! The life of one allocation: what it is while it lives, its states, and the table of legal moves between them.
+//! An allocation: what it is while it lives, and why it ends.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -52,8 +52,6 @@ pub struct Allocation {
     pub demand: Demand,
     /// The explicit route: links from ingress to egress.
     pub path: Arc<[LinkIx]>,
-    /// Where it is in its life.
-    pub state: LspState,
     /// The instant of its admission.
     pub created_at: Millis,
     /// The instant of its last change.
@@ -86,21 +84,6 @@ pub struct Ipv4Prefix {
     pub length: u8,
 }
 
-/// Where an allocation is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum LspState {
-    /// Admitted; rules are on their way to the switches.
-    Installing,
-    /// In force.
-    Active,
-    /// In force on its old path while the new one is installed.
-    Rerouting,
-    /// Reserved, but a controller does not hold its rules.
-    Degraded,
-    /// Over, for the reason given.
-    Ended(EndCause),
-}
-
 /// Why an allocation is over.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum EndCause {
@@ -114,40 +97,4 @@ pub enum EndCause {
     Devolved,
     /// Its path broke and there was no other.
     Failed,
-}
-
-impl LspState {
-    /// Whether a move from this state to `next` is legal. What is over stays over.
-    pub fn may_become(self, next: Self) -> bool {
-        match (self, next) {
-            (Self::Ended(_), _) | (_, Self::Installing) => false,
-            (Self::Installing, Self::Rerouting) => false,
-            (_, Self::Ended(_)) => true,
-            (one, other) => one != other,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_over_stays_over() {
-        let over = LspState::Ended(EndCause::Released);
-        for next in [LspState::Installing, LspState::Active, LspState::Rerouting, LspState::Degraded, over] {
-            assert!(!over.may_become(next));
-        }
-    }
-
-    #[test]
-    fn every_living_state_may_end_but_none_starts_again() {
-        for state in [LspState::Installing, LspState::Active, LspState::Rerouting, LspState::Degraded] {
-            assert!(state.may_become(LspState::Ended(EndCause::Preempted)));
-            assert!(!state.may_become(LspState::Installing));
-            assert!(!state.may_become(state));
-        }
-        assert!(LspState::Installing.may_become(LspState::Active));
-        assert!(LspState::Active.may_become(LspState::Rerouting));
-    }
 }

@@ -7,16 +7,38 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::broadcast;
 
 use super::throttled_driver::ThrottledDriver;
-use crate::journal::record::AllocationRecord;
 use crate::southbound::DriverError;
 use kernel::State;
-use kernel::allocation::{Allocation, LspState};
+use kernel::allocation::Allocation;
 use kernel::id::{AllocationId, LinkIx, Name, Sequence};
 use kernel::intent::Dpid;
 use kernel::units::Millis;
 
-/// How many pieces of news a slow listener may fall behind before it misses some.
-const NEWS_KEPT: usize = 4_096;
+/// How many events a slow subscriber may fall behind before it misses some.
+const EVENTS_KEPT: usize = 4_096;
+
+/// How far the switches hold what a living allocation needs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LspState {
+    /// Admitted; its rules are on their way to the switches for the first time.
+    Installing,
+    /// Its rules were read back from every switch of its path, or it needs none.
+    Active,
+    /// In force on its old path while the rules of the new one are installed.
+    Rerouting,
+    /// Reserved, but the switches or their controller do not hold its rules.
+    Degraded,
+}
+
+impl LspState {
+    /// The state once an allocation needs other rules: only one that was never in force is still being installed.
+    pub(super) fn on_change(self) -> Self {
+        match self {
+            Self::Installing => Self::Installing,
+            Self::Active | Self::Rerouting | Self::Degraded => Self::Rerouting,
+        }
+    }
+}
 
 /// Where an allocation is, and why it is not in force.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,12 +60,12 @@ impl Condition {
     }
 }
 
-/// Something that changed in the field and is not in the journal.
+/// A change on switches or controllers, which is not in the journal.
 #[derive(Clone, Debug)]
 pub enum FieldEvent {
     /// An allocation is in another condition.
     Turned {
-        /// Which.
+        /// The allocation.
         id: AllocationId,
         /// In which topology.
         topology: Name,
@@ -59,11 +81,11 @@ pub enum FieldEvent {
         /// How long after it was decided.
         took_ms: u64,
     },
-    /// Switches were found to hold something else than they should, and were put right.
+    /// An audit found switches that held other rules than intended.
     Repaired {
         /// Through which controller.
         controller: Name,
-        /// How many steps it took.
+        /// The steps that put them right.
         steps: u64,
     },
 }
@@ -104,8 +126,8 @@ struct StatusInner {
     status: ControllerStatus,
     /// Those with later numbers were not looked at yet.
     known_until: Sequence,
-    /// What holds for everybody as long as nothing is known.
-    everybody: Option<Condition>,
+    /// The condition of all allocations while nothing is known of the switches.
+    all_in: Option<Condition>,
     exceptions: BTreeMap<AllocationId, Condition>,
     loads: BTreeMap<LinkIx, Load>,
 }
@@ -115,7 +137,7 @@ struct StatusInner {
 pub struct Load {
     /// In bit/s, over all traffic.
     pub carried_bps: u64,
-    /// When.
+    /// When it was measured.
     pub at: Millis,
 }
 
@@ -124,7 +146,7 @@ impl StatusCell {
         let inner = StatusInner {
             status: ControllerStatus::default(),
             known_until: Sequence(0),
-            everybody: Some(Condition::INSTALLING),
+            all_in: Some(Condition::INSTALLING),
             exceptions: BTreeMap::new(),
             loads: BTreeMap::new(),
         };
@@ -133,7 +155,7 @@ impl StatusCell {
 
     /// What is known of the controller.
     pub fn status(&self) -> ControllerStatus {
-        self.look(|inner| inner.status.clone())
+        self.read(|inner| inner.status.clone())
     }
 
     /// Where an allocation of this topology is.
@@ -143,7 +165,7 @@ impl StatusCell {
     }
 
     pub(super) fn condition_of(&self, id: AllocationId) -> Condition {
-        self.look(|inner| match (inner.exceptions.get(&id), &inner.everybody) {
+        self.read(|inner| match (inner.exceptions.get(&id), &inner.all_in) {
             (Some(condition), _) | (None, Some(condition)) => condition.clone(),
             (None, None) if id.0 > inner.known_until.0 => Condition::INSTALLING,
             (None, None) => Condition::ACTIVE,
@@ -152,15 +174,15 @@ impl StatusCell {
 
     /// What a link was last measured to carry.
     pub fn load(&self, link: LinkIx) -> Option<Load> {
-        self.look(|inner| inner.loads.get(&link).copied())
+        self.read(|inner| inner.loads.get(&link).copied())
     }
 
     pub(super) fn set_status(&self, change: impl FnOnce(&mut ControllerStatus)) {
         self.change(|inner| change(&mut inner.status));
     }
 
-    pub(super) fn set_everybody(&self, condition: Option<Condition>) {
-        self.change(|inner| inner.everybody = condition);
+    pub(super) fn set_all_in(&self, condition: Option<Condition>) {
+        self.change(|inner| inner.all_in = condition);
     }
 
     pub(super) fn set_known_until(&self, sequence: Sequence) {
@@ -193,16 +215,16 @@ impl StatusCell {
     }
 
     /// The controller cannot be used at all.
-    pub(super) fn give_up(&self, error: &DriverError, at: Millis) {
+    pub(super) fn set_unusable(&self, error: &DriverError, at: Millis) {
         self.change(|inner| {
-            inner.everybody = Some(Condition::degraded(error));
+            inner.all_in = Some(Condition::degraded(error));
             inner.status.reachable = Some(false);
             inner.status.since = Some(at);
             inner.status.last_error = Some((error.to_string().into(), at));
         });
     }
 
-    fn look<T>(&self, look: impl FnOnce(&StatusInner) -> T) -> T {
+    fn read<T>(&self, look: impl FnOnce(&StatusInner) -> T) -> T {
         // Nothing panics while holding it.
         look(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -212,39 +234,39 @@ impl StatusCell {
     }
 }
 
-/// A controller's board, and the hand that reaches it, if there is one.
+/// A controller's status, and its driver, if it has a usable one.
 #[derive(Clone, Debug)]
 struct ControllerSlot {
-    board: Arc<StatusCell>,
-    hand: Option<Arc<ThrottledDriver>>,
+    status: Arc<StatusCell>,
+    driver: Option<Arc<ThrottledDriver>>,
 }
 
-/// The boards of all controllers, and their news.
+/// All controllers of the state, and what changes on their switches.
 #[derive(Debug)]
-pub(in crate::app) struct Boards {
+pub(in crate::app) struct Controllers {
     by_controller: RwLock<BTreeMap<Name, ControllerSlot>>,
-    news: broadcast::Sender<FieldEvent>,
+    events: broadcast::Sender<FieldEvent>,
 }
 
-impl Boards {
+impl Controllers {
     pub(in crate::app) fn new() -> Self {
-        Self { by_controller: RwLock::default(), news: broadcast::channel(NEWS_KEPT).0 }
+        Self { by_controller: RwLock::default(), events: broadcast::channel(EVENTS_KEPT).0 }
     }
 
-    pub(super) fn hang(&self, controller: &Name, board: Arc<StatusCell>, hand: Option<Arc<ThrottledDriver>>) {
-        let post = ControllerSlot { board, hand };
-        self.by_controller.write().unwrap_or_else(PoisonError::into_inner).insert(controller.clone(), post);
+    pub(super) fn insert(&self, controller: &Name, status: Arc<StatusCell>, driver: Option<Arc<ThrottledDriver>>) {
+        let slot = ControllerSlot { status, driver };
+        self.by_controller.write().unwrap_or_else(PoisonError::into_inner).insert(controller.clone(), slot);
     }
 
-    /// Every controller has a board from the moment that it is in the books, before there is a worker: without one, what
-    /// is still to be installed would seem to be in force.
-    pub(in crate::app) fn keep_up_with(&self, state: &State) {
-        let mut posts = self.by_controller.write().unwrap_or_else(PoisonError::into_inner);
+    /// Adds the controllers of the state that are missing. A controller has a status before it has a worker: without one,
+    /// allocations that are still to be installed would seem to be in force.
+    pub(in crate::app) fn add_new(&self, state: &State) {
+        let mut slots = self.by_controller.write().unwrap_or_else(PoisonError::into_inner);
         for controller in state.controllers() {
-            let hangs = posts.get(&controller.name).is_some_and(|post| post.board.topology == controller.topology);
-            if !hangs {
-                let post = ControllerSlot { board: Arc::new(StatusCell::new(controller.topology.clone())), hand: None };
-                posts.insert(controller.name.clone(), post);
+            let is_known = slots.get(&controller.name).is_some_and(|slot| slot.status.topology == controller.topology);
+            if !is_known {
+                let status = Arc::new(StatusCell::new(controller.topology.clone()));
+                slots.insert(controller.name.clone(), ControllerSlot { status, driver: None });
             }
         }
     }
@@ -253,35 +275,35 @@ impl Boards {
         self.by_controller.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    pub(super) fn take_down(&self, controller: &Name) {
+    pub(super) fn remove(&self, controller: &Name) {
         self.by_controller.write().unwrap_or_else(PoisonError::into_inner).remove(controller);
     }
 
-    pub(super) fn tell(&self, news: FieldEvent) {
-        // Nobody listening is no fault.
-        let _ = self.news.send(news);
+    pub(super) fn publish(&self, event: FieldEvent) {
+        // There may be no subscriber.
+        let _ = self.events.send(event);
     }
 
-    pub(in crate::app) fn listen(&self) -> broadcast::Receiver<FieldEvent> {
-        self.news.subscribe()
+    pub(in crate::app) fn subscribe(&self) -> broadcast::Receiver<FieldEvent> {
+        self.events.subscribe()
     }
 
-    pub(in crate::app) fn board(&self, controller: &Name) -> Option<Arc<StatusCell>> {
-        self.post(controller).map(|post| post.board)
+    pub(in crate::app) fn status(&self, controller: &Name) -> Option<Arc<StatusCell>> {
+        self.slot(controller).map(|slot| slot.status)
     }
 
-    pub(super) fn hand(&self, controller: &Name) -> Option<Arc<ThrottledDriver>> {
-        self.post(controller)?.hand
+    pub(super) fn driver(&self, controller: &Name) -> Option<Arc<ThrottledDriver>> {
+        self.slot(controller)?.driver
     }
 
-    fn post(&self, controller: &Name) -> Option<ControllerSlot> {
+    fn slot(&self, controller: &Name) -> Option<ControllerSlot> {
         self.by_controller.read().unwrap_or_else(PoisonError::into_inner).get(controller).cloned()
     }
 
-    pub(in crate::app) fn all(&self) -> Conditions {
-        let posts = self.by_controller.read().unwrap_or_else(PoisonError::into_inner);
-        let boards = posts.values().map(|post| (post.board.topology.clone(), Arc::clone(&post.board)));
-        Conditions { by_topology: boards.collect() }
+    pub(in crate::app) fn conditions(&self) -> Conditions {
+        let slots = self.by_controller.read().unwrap_or_else(PoisonError::into_inner);
+        let cells = slots.values().map(|slot| (slot.status.topology.clone(), Arc::clone(&slot.status)));
+        Conditions { by_topology: cells.collect() }
     }
 }
 
@@ -295,16 +317,8 @@ impl Conditions {
     /// Where a living allocation is. With no controller for its topology it is in force at once.
     pub fn of(&self, allocation: &Allocation) -> Condition {
         match self.by_topology.get(&allocation.demand.topology) {
-            Some(board) => board.condition(allocation),
+            Some(status) => status.condition(allocation),
             None => Condition::ACTIVE,
-        }
-    }
-
-    /// Where a living allocation is, by its record.
-    pub fn of_record(&self, record: &AllocationRecord) -> Condition {
-        match (self.by_topology.get(&record.topology.0), &record.flow) {
-            (Some(board), Some(_)) => board.condition_of(record.id.0),
-            _ => Condition::ACTIVE,
         }
     }
 

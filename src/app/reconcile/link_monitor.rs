@@ -1,5 +1,5 @@
-//! What the controller knows comes in: links that break or come back go the same way as an operator's change of a link,
-//! and what the ports carry is kept beside what is booked.
+//! Link states and port counters from the controller: a link that breaks or comes back becomes the same command as an
+//! operator's change of a link; measured loads are kept beside the books.
 //!
 //! A link is taken for broken if a port at its end says so; or if it was discovered before, is not any more for a while,
 //! and both its switches answer. A controller that was just started discovers nothing yet: that breaks no link.
@@ -32,12 +32,12 @@ const COUNT_EVERY: u32 = 4;
 /// After how many looks a link is taken for broken that is not discovered any more although its ports live.
 const SILENT_LOOKS: u32 = 20;
 
-pub(super) async fn run(app: App, controller: Arc<Controller>, hand: Arc<ThrottledDriver>, board: Arc<StatusCell>) {
-    let mut watch = LinkMonitor {
+pub(super) async fn run(app: App, controller: Arc<Controller>, driver: Arc<ThrottledDriver>, status: Arc<StatusCell>) {
+    let mut monitor = LinkMonitor {
         app,
         controller,
-        hand,
-        board,
+        driver,
+        status,
         discovered: BTreeSet::new(),
         missed: BTreeMap::new(),
         broken: BTreeSet::new(),
@@ -46,16 +46,16 @@ pub(super) async fn run(app: App, controller: Arc<Controller>, hand: Arc<Throttl
     let mut look: u32 = 0;
     loop {
         sleep(LINKS_EVERY).await;
-        // A controller that is away is the worker's business.
-        if watch.board.status().reachable != Some(true) {
+        // The worker probes an unreachable controller.
+        if monitor.status.status().reachable != Some(true) {
             continue;
         }
-        let Some(topology) = topology(watch.app.clone(), watch.controller.topology.clone()).await else { continue };
-        if let Err(error) = watch.look_at_links(&topology).await {
-            tracing::debug!(controller = %watch.controller.name, %error, "links could not be looked at");
+        let Some(topology) = topology(monitor.app.clone(), monitor.controller.topology.clone()).await else { continue };
+        if let Err(error) = monitor.look_at_links(&topology).await {
+            tracing::debug!(controller = %monitor.controller.name, %error, "links could not be looked at");
         }
         if look.is_multiple_of(COUNT_EVERY) {
-            watch.count(&topology).await;
+            monitor.count(&topology).await;
         }
         look = look.wrapping_add(1);
     }
@@ -64,9 +64,9 @@ pub(super) async fn run(app: App, controller: Arc<Controller>, hand: Arc<Throttl
 struct LinkMonitor {
     app: App,
     controller: Arc<Controller>,
-    hand: Arc<ThrottledDriver>,
-    board: Arc<StatusCell>,
-    /// Links that the controller has discovered since we watch.
+    driver: Arc<ThrottledDriver>,
+    status: Arc<StatusCell>,
+    /// Links that the controller has discovered since we monitor.
     discovered: BTreeSet<Name>,
     /// Links that it does not discover any more, and for how many looks.
     missed: BTreeMap<Name, u32>,
@@ -78,7 +78,7 @@ struct LinkMonitor {
 
 impl LinkMonitor {
     async fn look_at_links(&mut self, topology: &Topology) -> Result<(), DriverError> {
-        let seen = self.hand.links().await?;
+        let seen = self.driver.links().await?;
         let seen: BTreeSet<SeenLink> = seen.into_iter().map(|link| SeenLink { from: link.from, to: link.to }).collect();
         let mut ports: BTreeMap<Dpid, Option<Vec<Port>>> = BTreeMap::new();
         let mut done: BTreeSet<LinkIx> = BTreeSet::new();
@@ -89,7 +89,7 @@ impl LinkMonitor {
             } else {
                 for dpid in [ends.from.0, ends.to.0] {
                     if let Entry::Vacant(place) = ports.entry(dpid) {
-                        place.insert(self.hand.ports(dpid).await.ok());
+                        place.insert(self.driver.ports(dpid).await.ok());
                     }
                 }
                 self.is_missing(link, &ends, &ports, seen.is_empty())
@@ -156,10 +156,10 @@ impl LinkMonitor {
         let links: Vec<_> =
             topology.links().filter_map(|(ix, link)| ends(topology, link).map(|ends| (ix, ends.from))).collect();
         let switches: BTreeSet<Dpid> = links.iter().map(|(_, (dpid, _))| *dpid).collect();
-        let known: BTreeMap<Dpid, _> = self.board.status().switches;
+        let known: BTreeMap<Dpid, _> = self.status.status().switches;
         let mut sent: BTreeMap<(Dpid, PortNo), (u64, Instant)> = BTreeMap::new();
         for dpid in switches.into_iter().filter(|dpid| matches!(known.get(dpid), Some(None))) {
-            let Ok(counters) = self.hand.port_counters(dpid).await else { continue };
+            let Ok(counters) = self.driver.port_counters(dpid).await else { continue };
             let now = Instant::now();
             sent.extend(counters.iter().map(|counter| ((dpid, counter.port), (counter.sent_bytes, now))));
         }
@@ -173,7 +173,7 @@ impl LinkMonitor {
             let Some(bytes) = now.checked_sub(*before).filter(|_| past_us > 0) else { continue };
             let bps = u128::from(bytes) * 8_000_000 / past_us;
             let carried_bps = Bandwidth::saturating_from_bps(u64::try_from(bps).unwrap_or(u64::MAX)).as_bps();
-            self.board.set_load(ix, Load { carried_bps, at });
+            self.status.set_load(ix, Load { carried_bps, at });
         }
         self.counted = sent;
     }
@@ -186,10 +186,10 @@ fn ends(topology: &Topology, link: &Link) -> Option<SeenLink> {
 }
 
 /// Everything that the controller knows of its network.
-pub(super) async fn survey(hand: &ThrottledDriver) -> Result<Survey, DriverError> {
+pub(super) async fn survey(driver: &ThrottledDriver) -> Result<Survey, DriverError> {
     let mut survey = Survey::default();
-    for dpid in hand.switches().await? {
-        let ports = hand.ports(dpid).await?;
+    for dpid in driver.switches().await? {
+        let ports = driver.ports(dpid).await?;
         let port = |port: Port| SeenPort {
             number: port.number,
             is_live: port.live,
@@ -197,7 +197,7 @@ pub(super) async fn survey(hand: &ThrottledDriver) -> Result<Survey, DriverError
         };
         survey.switches.insert(dpid, ports.into_iter().map(port).collect());
     }
-    let links = hand.links().await?;
+    let links = driver.links().await?;
     survey.links = links.into_iter().map(|link| SeenLink { from: link.from, to: link.to }).collect();
     Ok(survey)
 }

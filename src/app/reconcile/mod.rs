@@ -1,9 +1,9 @@
-//! Keeping the switches as they should be: one worker a controller, which chooses nothing. It asks the kernel what each
-//! switch should hold and which steps lead there from what it holds, and has the driver take them.
+//! Reconciliation: one worker a controller diffs the rules that the kernel intends against the rules that switches hold, and
+//! has the driver execute the steps. It chooses nothing.
 //!
 //! What must stay true: a worker belongs to one revision of its controller and is dropped with it, so that a stale one
-//! does no harm; every repetition waits longer than the one before; a controller that is away is asked one small question
-//! now and then, and nothing else.
+//! does no harm; every repetition waits longer than the one before; an unreachable controller gets one small request
+//! at a time.
 
 mod controller_status;
 mod throttled_driver;
@@ -20,16 +20,16 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::controller_status::Boards;
-pub use self::controller_status::{Condition, Conditions, ControllerStatus, FieldEvent, Load, StatusCell};
+pub(super) use self::controller_status::Controllers;
+pub use self::controller_status::{Condition, Conditions, ControllerStatus, FieldEvent, Load, LspState, StatusCell};
 use self::throttled_driver::ThrottledDriver;
 use self::worker::Worker;
 use super::{App, Commit};
-use crate::journal::record::EventRecord;
 use crate::southbound::{Driver, DriverError};
 use kernel::State;
 use kernel::controller::{Controller, DriverKind};
 use kernel::discovery::Survey;
+use kernel::event::Event;
 use kernel::id::{Name, Sequence};
 use kernel::topology::Topology;
 
@@ -58,16 +58,16 @@ pub(super) async fn run(app: App) {
     let mut commits = app.subscribe();
     let mut workers: BTreeMap<Name, Running> = BTreeMap::new();
     loop {
-        staff(&app, &mut workers).await;
+        match_workers(&app, &mut workers).await;
         loop {
             let commit = tokio::select! {
                 commit = commits.recv() => commit,
-                () = stop.cancelled() => return dismiss(&app, workers).await,
+                () = stop.cancelled() => return stop_all(&app, workers).await,
             };
             match commit {
                 Ok(commit) if !is_about_controllers(&commit) => {}
                 Ok(_) | Err(RecvError::Lagged(_)) => break,
-                Err(RecvError::Closed) => return dismiss(&app, workers).await,
+                Err(RecvError::Closed) => return stop_all(&app, workers).await,
             }
         }
     }
@@ -75,17 +75,14 @@ pub(super) async fn run(app: App) {
 
 pub(super) fn is_about_controllers(commit: &Commit) -> bool {
     commit.facts.iter().any(|fact| {
-        matches!(
-            fact.record,
-            EventRecord::ControllerPut { .. } | EventRecord::ControllerDeleted { .. } | EventRecord::TopologyPut { .. }
-        )
+        matches!(fact.event, Event::ControllerPut { .. } | Event::ControllerDeleted { .. } | Event::TopologyPut { .. })
     })
 }
 
-/// One worker for each controller as it is now, and no others.
-async fn staff(app: &App, workers: &mut BTreeMap<Name, Running>) {
-    // Before the books are read, so that the board of a controller that comes meanwhile is not among them.
-    let boards = app.inner.boards.names();
+/// Starts a worker for each controller of the state, and stops the workers of other controllers.
+async fn match_workers(app: &App, workers: &mut BTreeMap<Name, Running>) {
+    // Read before the state, so that a controller that is added meanwhile is not among them.
+    let known = app.inner.controllers.names();
     let wanted = app.read(wanted).await;
     let gone: Vec<Name> = workers
         .iter()
@@ -97,8 +94,8 @@ async fn staff(app: &App, workers: &mut BTreeMap<Name, Running>) {
             stop(running).await;
         }
     }
-    // The board of one that is replaced hangs until the next.
-    boards.iter().filter(|name| !wanted.contains_key(*name)).for_each(|name| app.inner.boards.take_down(name));
+    // The status of a replaced worker stays until its successor's.
+    known.iter().filter(|name| !wanted.contains_key(*name)).for_each(|name| app.inner.controllers.remove(name));
     for (name, (identity, controller, topology)) in wanted {
         if let Entry::Vacant(place) = workers.entry(name) {
             place.insert(start(app, identity, controller, topology.as_deref()));
@@ -123,22 +120,22 @@ fn wanted(state: &State) -> BTreeMap<Name, DesiredWorker> {
 }
 
 fn start(app: &App, identity: WorkerIdentity, controller: Arc<Controller>, topology: Option<&Topology>) -> Running {
-    let board = Arc::new(StatusCell::new(controller.topology.clone()));
+    let status = Arc::new(StatusCell::new(controller.topology.clone()));
     let stop = app.stopping().child_token();
-    let hand = match (app.inner.workshop)(&controller, topology) {
+    let driver = match (app.inner.driver_factory)(&controller, topology) {
         Ok(driver) => Arc::new(ThrottledDriver::new(driver)),
         Err(error) => {
-            board.give_up(&error, app.now());
-            app.inner.boards.hang(&controller.name, board, None);
+            status.set_unusable(&error, app.now());
+            app.inner.controllers.insert(&controller.name, status, None);
             return Running { identity, stop, task: tokio::spawn(async {}) };
         }
     };
-    app.inner.boards.hang(&controller.name, Arc::clone(&board), Some(Arc::clone(&hand)));
-    let worker = Worker::new(app.clone(), Arc::clone(&controller), Arc::clone(&hand), Arc::clone(&board));
-    let watch = link_monitor::run(app.clone(), controller, Arc::clone(&hand), board);
+    app.inner.controllers.insert(&controller.name, Arc::clone(&status), Some(Arc::clone(&driver)));
+    let worker = Worker::new(app.clone(), Arc::clone(&controller), Arc::clone(&driver), Arc::clone(&status));
+    let watch = link_monitor::run(app.clone(), controller, Arc::clone(&driver), status);
     let both = async move { tokio::join!(worker.run(), watch) };
     let token = stop.clone();
-    // Dropped wherever it is: what a call that was dropped did is found out by whoever comes next.
+    // Dropped at any point: the next worker reads back what a dropped call did.
     let task = tokio::spawn(async move {
         let _ = token.run_until_cancelled(both).await;
     });
@@ -160,10 +157,10 @@ fn fingerprint(topology: &Topology) -> u64 {
 /// Why a controller's network could not be surveyed.
 #[derive(Debug, thiserror::Error)]
 pub enum SurveyError {
-    /// There is nothing to reach it with.
+    /// The controller has no usable driver.
     #[error("the controller cannot be used")]
-    NoHand,
-    /// It did not answer as it should.
+    NoDriver,
+    /// The controller did not answer as it should.
     #[error(transparent)]
     Driver(#[from] DriverError),
 }
@@ -174,8 +171,8 @@ impl App {
     /// # Errors
     /// It cannot be asked, or does not answer as it should.
     pub async fn survey(&self, controller: &Name) -> Result<Survey, SurveyError> {
-        let hand = self.inner.boards.hand(controller).ok_or(SurveyError::NoHand)?;
-        Ok(link_monitor::survey(&hand).await?)
+        let driver = self.inner.controllers.driver(controller).ok_or(SurveyError::NoDriver)?;
+        Ok(link_monitor::survey(&driver).await?)
     }
 }
 
@@ -186,9 +183,9 @@ async fn stop(running: Running) {
     }
 }
 
-async fn dismiss(app: &App, workers: BTreeMap<Name, Running>) {
+async fn stop_all(app: &App, workers: BTreeMap<Name, Running>) {
     for (name, running) in workers {
         stop(running).await;
-        app.inner.boards.take_down(&name);
+        app.inner.controllers.remove(&name);
     }
 }

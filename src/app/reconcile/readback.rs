@@ -13,9 +13,9 @@ const SLICE_BITS_MAX: u32 = 12;
 const METERS_LIGHT: usize = 256;
 
 /// Everything of ours that a switch holds.
-pub(super) async fn table(hand: &ThrottledDriver, switch: Dpid) -> Result<Table, DriverError> {
-    let rules = hand.rules(switch, CookieFilter::OURS).await?;
-    Ok(Table::of(rules, hand.meters(switch).await?))
+pub(super) async fn table(driver: &ThrottledDriver, switch: Dpid) -> Result<Table, DriverError> {
+    let rules = driver.rules(switch, CookieFilter::OURS).await?;
+    Ok(Table::of(rules, driver.meters(switch).await?))
 }
 
 /// What the audit found of a switch.
@@ -28,7 +28,7 @@ pub(super) enum Finding {
 
 /// Whether a switch still holds what is known of it. `round` tells which slice is looked at.
 pub(super) async fn audit(
-    hand: &ThrottledDriver,
+    driver: &ThrottledDriver,
     switch: Dpid,
     known: &Table,
     round: u64,
@@ -36,20 +36,20 @@ pub(super) async fn audit(
     let expected = u64::try_from(known.rules().len()).unwrap_or(u64::MAX);
     let bits = slice_bits(expected);
     // The whole table in one slice says more than its count.
-    if bits > 0 && hand.rule_count(switch, CookieFilter::OURS).await? != expected {
-        return table(hand, switch).await.map(Finding::Other);
+    if bits > 0 && driver.rule_count(switch, CookieFilter::OURS).await? != expected {
+        return table(driver, switch).await.map(Finding::Other);
     }
     let slice = CookieFilter::slice(round, bits);
-    let rules = hand.rules(switch, slice).await?;
+    let rules = driver.rules(switch, slice).await?;
     let reads_meters = known.meters().len() <= METERS_LIGHT || round.is_multiple_of(8);
-    let meters = if reads_meters { hand.meters(switch).await? } else { known.meters().collect() };
+    let meters = if reads_meters { driver.meters(switch).await? } else { known.meters().collect() };
     let found = Table::of(rules, meters);
     let wanted = known.rules().filter(|(_, seat)| slice.meets(seat.cookie));
     let same_meters = found.meters().eq(known.meters());
     if found.rules().eq(wanted) && same_meters {
         return Ok(Finding::Same);
     }
-    if bits == 0 { Ok(Finding::Other(found)) } else { table(hand, switch).await.map(Finding::Other) }
+    if bits == 0 { Ok(Finding::Other(found)) } else { table(driver, switch).await.map(Finding::Other) }
 }
 
 fn slice_bits(rules: u64) -> u32 {

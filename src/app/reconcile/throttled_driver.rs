@@ -1,5 +1,5 @@
-//! A driver as the reconciler uses it: never two calls for one switch at once, never more than a few in all, and none that
-//! takes for ever.
+//! A driver as the reconciler uses it: one call at a time for a switch, [`REQUESTS_IN_FLIGHT_MAX`] in all, each with a
+//! timeout.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use kernel::intent::{CookieFilter, Dpid, Meter, Rule, RuleStep, StepOutcome};
 const QUESTION_MAX: Duration = Duration::from_secs(10);
 /// How long a list of steps may take.
 const STEPS_TIME_MAX: Duration = Duration::from_secs(60);
-/// How many steps are given to a switch at once. Small enough that questions to it are not kept waiting for long.
+/// How many steps are given to a switch at once. Small enough that a read does not wait long.
 pub(super) const STEPS_AT_ONCE: usize = if STEPS_MAX < 200 { STEPS_MAX } else { 200 };
 
 /// A driver with its turns.

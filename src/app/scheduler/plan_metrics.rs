@@ -1,4 +1,4 @@
-//! How often the scheduler plans, why, and how long it takes. Counted without a lock; read by whoever shows it.
+//! How often the scheduler plans, why, and how long it takes. Counted without a lock, read by the metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub const PLAN_BOUNDS_US: [u64; 10] = [10, 30, 100, 300, 1_000, 3_000, 10_000, 1
 pub enum Trigger {
     /// Aggregators reported.
     Report,
-    /// Others changed the network or its books.
+    /// Another command changed the network or its books.
     Commit,
     /// Time passed: leases, pauses, the interval.
     Time,
@@ -40,7 +40,7 @@ pub struct Plans {
 }
 
 impl Plans {
-    pub(super) fn note(&self, trigger: Trigger, took: Duration) {
+    pub(super) fn record(&self, trigger: Trigger, took: Duration) {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let group = PLAN_BOUNDS_US.partition_point(|bound| *bound < took_us);
         self.by_trigger[trigger as usize].fetch_add(1, Ordering::Relaxed);
@@ -72,9 +72,9 @@ mod tests {
     #[test]
     fn plans_are_counted_by_why_and_how_long() {
         let plans = Plans::default();
-        plans.note(Trigger::Report, Duration::from_micros(10));
-        plans.note(Trigger::Time, Duration::from_micros(11));
-        plans.note(Trigger::Time, Duration::from_secs(60));
+        plans.record(Trigger::Report, Duration::from_micros(10));
+        plans.record(Trigger::Time, Duration::from_micros(11));
+        plans.record(Trigger::Time, Duration::from_secs(60));
         let counts: Vec<_> = plans.by_time().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counts, [(Some(10), 1), (Some(30), 1), (None, 1)]);
         assert_eq!(Trigger::ALL.map(|trigger| plans.triggered_by(trigger)), [1, 0, 2]);

@@ -1,23 +1,22 @@
 //! Allocations as documents.
 
 use super::{effects, instant};
-use crate::app::record::{AllocationRecord, ConstraintsRecord, DisplacedRecord, FlowRecord, HopRecord, RouteHopRecord};
-use crate::app::scalars::{Prefix, StoredName};
-use crate::app::{Condition, Conditions, Past};
+use crate::app::{Condition, Conditions, Fact, LspState, Past};
 use api::allocation::{AllocationDocument, AllocationOutcome, AllocationState, QOS_LEVEL_MAX};
 use api::constraints::{ConstraintsDocument, ResolvedHop, ResolvedRouteHop};
 use api::flow::{FlowDocument, Ipv4Network};
-use api::instant::Instant;
 use formats::bandwidth_model::metric_name;
-use kernel::allocation::{EndCause, LspState};
-use kernel::id::Sequence;
+use kernel::Names;
+use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix};
+use kernel::event::Displaced;
+use kernel::path::{Constraints, Hop, RouteHop};
 
 /// An allocation as it is with the switches.
-pub(in crate::http) fn allocation(record: &AllocationRecord, condition: Condition) -> AllocationDocument {
+pub(in crate::http) fn allocation(allocation: &Allocation, names: &Names, condition: Condition) -> AllocationDocument {
     AllocationDocument {
         state: state(condition.state),
         reason: condition.reason.map(|reason| reason.to_string()),
-        ..recorded_allocation(record)
+        ..recorded_allocation(allocation, names)
     }
 }
 
@@ -26,53 +25,56 @@ pub(in crate::http) fn past_allocation(past: &Past) -> AllocationDocument {
     AllocationDocument {
         state: end_state(past.cause),
         ended_at: Some(instant(past.ended_at)),
-        ..recorded_allocation(&past.allocation)
+        ..recorded_allocation(&past.allocation, &past.names)
     }
 }
 
 /// What admitting or changing an allocation did.
 pub(in crate::http) fn outcome(
-    record: &AllocationRecord,
-    displaced: &[DisplacedRecord],
-    sequence: Sequence,
+    fact: &Fact,
+    changed: &Allocation,
+    displaced: &[Displaced],
     conditions: &Conditions,
 ) -> AllocationOutcome {
     AllocationOutcome {
-        allocation: allocation(record, conditions.of_record(record)),
-        effects: effects(displaced),
-        warnings: warnings(record, conditions),
-        sequence: Some(sequence.0),
+        allocation: allocation(changed, &fact.names, conditions.of(changed)),
+        effects: effects(displaced, &fact.names),
+        warnings: warnings(changed, conditions),
+        sequence: Some(fact.sequence.0),
         dry_run: false,
     }
 }
 
 /// What admitting an allocation would do: nothing ever has the id that it got while it was tried.
 pub(in crate::http) fn planned_admission(
-    record: &AllocationRecord,
-    displaced: &[DisplacedRecord],
+    fact: &Fact,
+    admitted: &Allocation,
+    displaced: &[Displaced],
     conditions: &Conditions,
 ) -> AllocationOutcome {
-    let planned = planned_outcome(record, displaced, conditions);
+    let planned = planned_outcome(fact, admitted, displaced, conditions);
     AllocationOutcome { allocation: AllocationDocument { id: None, ..planned.allocation }, ..planned }
 }
 
 /// What changing an allocation would do.
 pub(in crate::http) fn planned_outcome(
-    record: &AllocationRecord,
-    displaced: &[DisplacedRecord],
+    fact: &Fact,
+    changed: &Allocation,
+    displaced: &[Displaced],
     conditions: &Conditions,
 ) -> AllocationOutcome {
     AllocationOutcome {
-        allocation: recorded_allocation(record),
-        effects: effects(displaced),
-        warnings: warnings(record, conditions),
+        allocation: recorded_allocation(changed, &fact.names),
+        effects: effects(displaced, &fact.names),
+        warnings: warnings(changed, conditions),
         sequence: None,
         dry_run: true,
     }
 }
 
-fn warnings(record: &AllocationRecord, conditions: &Conditions) -> Vec<String> {
-    let warning = match (&record.flow, conditions.is_controlled(&record.topology.0)) {
+fn warnings(allocation: &Allocation, conditions: &Conditions) -> Vec<String> {
+    let demand = &allocation.demand;
+    let warning = match (&demand.attributes.flow, conditions.is_controlled(&demand.topology)) {
         (Some(_), false) => {
             "the topology has no controller: the flow is kept with the allocation, and no switch gets a rule for it"
         }
@@ -83,38 +85,39 @@ fn warnings(record: &AllocationRecord, conditions: &Conditions) -> Vec<String> {
 }
 
 /// An allocation as an event has it.
-pub(super) fn recorded_allocation(record: &AllocationRecord) -> AllocationDocument {
+pub(super) fn recorded_allocation(allocation: &Allocation, names: &Names) -> AllocationDocument {
+    let (demand, attributes) = (&allocation.demand, &allocation.demand.attributes);
+    let class_type = demand.class_type.number();
     AllocationDocument {
-        id: Some(record.id.to_string()),
-        topology: record.topology.to_string(),
-        ingress: record.ingress.to_string(),
-        egress: record.egress.to_string(),
-        class_type: record.class_type,
-        qos_level: Some(record.class_type).filter(|class| *class <= QOS_LEVEL_MAX),
-        setup_priority: record.setup_priority,
-        hold_priority: record.hold_priority,
-        bandwidth_bps: record.bandwidth_bps,
-        aggregator: record.aggregator.as_ref().map(ToString::to_string),
-        expires_at: record.expires_at_ms.map(Instant),
-        constraints: record.constraints.as_deref().map(constraints),
-        flow: record.flow.as_deref().map(flow),
-        path: record.path.iter().map(StoredName::to_string).collect(),
-        state: state(record.state.into()),
+        id: Some(allocation.id.to_string()),
+        topology: demand.topology.to_string(),
+        ingress: super::node(names, demand.ingress),
+        egress: super::node(names, demand.egress),
+        class_type,
+        qos_level: Some(class_type).filter(|class| *class <= QOS_LEVEL_MAX),
+        setup_priority: demand.setup_priority.number(),
+        hold_priority: demand.hold_priority.number(),
+        bandwidth_bps: demand.bandwidth.as_bps(),
+        aggregator: attributes.aggregator.as_ref().map(ToString::to_string),
+        expires_at: attributes.expires_at.map(instant),
+        constraints: demand.constraints.as_deref().map(|asked| constraints(asked, names)),
+        flow: attributes.flow.as_deref().map(flow),
+        path: names.path(&allocation.path).map(ToString::to_string).collect(),
+        state: AllocationState::Active,
         reason: None,
-        created_at: Instant(record.created_at_ms),
-        updated_at: Instant(record.updated_at_ms),
+        created_at: instant(allocation.created_at),
+        updated_at: instant(allocation.updated_at),
         ended_at: None,
     }
 }
 
-/// Where an allocation is in its life.
+/// How far the switches hold a living allocation.
 pub(in crate::http) fn state(state: LspState) -> AllocationState {
     match state {
         LspState::Installing => AllocationState::Installing,
         LspState::Active => AllocationState::Active,
         LspState::Rerouting => AllocationState::Rerouting,
         LspState::Degraded => AllocationState::Degraded,
-        LspState::Ended(cause) => end_state(cause),
     }
 }
 
@@ -129,38 +132,38 @@ pub(in crate::http) fn end_state(cause: EndCause) -> AllocationState {
     }
 }
 
-pub(super) fn constraints(record: &ConstraintsRecord) -> ConstraintsDocument {
-    let hop = |hop: &HopRecord| match hop {
-        HopRecord::Node(node) => ResolvedHop::Node(node.to_string()),
-        HopRecord::Link(link) => ResolvedHop::Link(link.to_string()),
+pub(super) fn constraints(constraints: &Constraints, names: &Names) -> ConstraintsDocument {
+    let hop = |hop: &Hop| match *hop {
+        Hop::Node(node) => ResolvedHop::Node(super::node(names, node)),
+        Hop::Link(link) => ResolvedHop::Link(super::link_name(names, link)),
     };
-    let route_hop = |step: &RouteHopRecord| {
-        let (node, link) = match &step.hop {
-            HopRecord::Node(node) => (Some(node.to_string()), None),
-            HopRecord::Link(link) => (None, Some(link.to_string())),
+    let route_hop = |step: &RouteHop| {
+        let (node, link) = match step.hop {
+            Hop::Node(node) => (Some(super::node(names, node)), None),
+            Hop::Link(link) => (None, Some(super::link_name(names, link))),
         };
         ResolvedRouteHop { node, link, strict: step.strict }
     };
     ConstraintsDocument {
-        path_metric: record.metric.map(|metric| metric_name(metric.into())),
-        max_hops: record.max_hops,
-        max_delay_us: record.max_delay_us,
-        include: record.include.iter().map(hop).collect(),
-        exclude: record.exclude.iter().map(hop).collect(),
-        include_any: record.include_any,
-        exclude_any: record.exclude_any,
-        route: record.route.iter().map(route_hop).collect(),
+        path_metric: constraints.metric.map(metric_name),
+        max_hops: constraints.max_hops,
+        max_delay_us: constraints.max_delay.map(|delay| delay.0),
+        include: constraints.include.iter().map(hop).collect(),
+        exclude: constraints.exclude.iter().map(hop).collect(),
+        include_any: constraints.include_any,
+        exclude_any: constraints.exclude_any,
+        route: constraints.route.iter().map(route_hop).collect(),
     }
 }
 
-pub(super) fn flow(record: &FlowRecord) -> FlowDocument {
-    let network = |Prefix(prefix): Prefix| Ipv4Network { address: prefix.address, length: prefix.length };
+pub(super) fn flow(flow: &Flow) -> FlowDocument {
+    let network = |prefix: Ipv4Prefix| Ipv4Network { address: prefix.address, length: prefix.length };
     FlowDocument {
-        in_port: record.in_port,
-        ipv4_src: record.ipv4_src.map(network),
-        ipv4_dst: record.ipv4_dst.map(network),
-        ip_proto: record.ip_proto,
-        l4_dst: record.l4_dst,
-        out_port: record.out_port,
+        in_port: flow.in_port,
+        ipv4_src: flow.ipv4_src.map(network),
+        ipv4_dst: flow.ipv4_dst.map(network),
+        ip_proto: flow.ip_proto,
+        l4_dst: flow.l4_dst,
+        out_port: flow.out_port,
     }
 }

@@ -1,14 +1,16 @@
 //! What happened to other allocations, as a document.
 
-use crate::app::record::{CauseWord, DisplacedRecord, FateWord};
-use crate::app::scalars::{EndWord, StoredName};
 use api::effects::{Effects, Victim, VictimCause, VictimOutcome};
+use kernel::Names;
+use kernel::allocation::EndCause;
+use kernel::bam::Cause;
+use kernel::event::{Displaced, DisplacedBy, Fate};
 
 /// What an operation did to the allocations that left their paths.
-pub(in crate::http) fn effects(displaced: &[DisplacedRecord]) -> Effects {
+pub(in crate::http) fn effects(displaced: &[Displaced], names: &Names) -> Effects {
     let mut effects = Effects::default();
-    for record in displaced {
-        let victim = victim(record);
+    for gone in displaced {
+        let victim = victim(gone, names);
         let list = match victim.outcome {
             VictimOutcome::Rerouted => &mut effects.rerouted,
             VictimOutcome::Preempted => &mut effects.preempted,
@@ -21,21 +23,25 @@ pub(in crate::http) fn effects(displaced: &[DisplacedRecord]) -> Effects {
     effects
 }
 
-fn victim(record: &DisplacedRecord) -> Victim {
+fn victim(gone: &Displaced, names: &Names) -> Victim {
+    let outcome = match (&gone.fate, gone.cause) {
+        (Fate::Rerouted(_), _) => VictimOutcome::Rerouted,
+        (Fate::Ended(EndCause::Devolved), _) => VictimOutcome::Devolved,
+        // Older events have an allocation without a path preempted, although no demand took its bandwidth.
+        (Fate::Ended(EndCause::Failed), _) | (_, DisplacedBy::Link) => VictimOutcome::Failed,
+        (Fate::Ended(_), _) => VictimOutcome::Preempted,
+    };
     Victim {
-        id: record.id.to_string(),
-        cause: match record.cause {
-            CauseWord::Preempted => VictimCause::Preempted,
-            CauseWord::Devolved => VictimCause::Devolved,
-            CauseWord::Link => VictimCause::Link,
+        id: gone.id.to_string(),
+        cause: match gone.cause {
+            DisplacedBy::Contention(Cause::Preempted) => VictimCause::Preempted,
+            DisplacedBy::Contention(Cause::Devolved) => VictimCause::Devolved,
+            DisplacedBy::Link => VictimCause::Link,
         },
-        outcome: match (record.fate, record.cause) {
-            (FateWord::Rerouted, _) => VictimOutcome::Rerouted,
-            (FateWord::Ended(EndWord::Devolved), _) => VictimOutcome::Devolved,
-            // Older events have an allocation without a path preempted, although no demand took its bandwidth.
-            (FateWord::Ended(EndWord::Failed), _) | (_, CauseWord::Link) => VictimOutcome::Failed,
-            (FateWord::Ended(_), _) => VictimOutcome::Preempted,
+        outcome,
+        path: match &gone.fate {
+            Fate::Rerouted(path) => Some(names.path(path).map(ToString::to_string).collect()),
+            Fate::Ended(_) => None,
         },
-        path: record.path.as_ref().map(|path| path.iter().map(StoredName::to_string).collect()),
     }
 }

@@ -1,93 +1,89 @@
 //! Events as documents.
 
 use super::allocation::{constraints, flow, recorded_allocation};
-use super::{changed_properties, effects, instant};
-use crate::app::record::{ControllerRecord, DemandRecord, EventRecord};
-use crate::app::{Fact, RecordDecodeError};
+use super::{effects, instant, properties};
+use crate::app::Fact;
 use crate::http::error;
 use api::controller::ControllerDriver;
 use api::event::{ControllerSettings, DeniedDemand, EventData, EventDocument};
-use api::instant::Instant;
 use formats::bandwidth_model::document_of;
-use kernel::controller::DriverKind;
+use kernel::Names;
+use kernel::allocation::Demand;
+use kernel::controller::{Controller, DriverKind};
+use kernel::event::{Displaced, Event};
+use kernel::id::AllocationId;
 
 /// An event.
-///
-/// # Errors
-/// The event has a bandwidth model that cannot be: a defect.
-pub(in crate::http) fn event(fact: &Fact) -> Result<EventDocument, RecordDecodeError> {
-    let data = data(&fact.record)?;
-    Ok(EventDocument { sequence: fact.sequence.0, at: instant(fact.at), kind: data.kind(), data })
+pub(in crate::http) fn event(fact: &Fact) -> EventDocument {
+    let data = data(fact);
+    EventDocument { sequence: fact.sequence.0, at: instant(fact.at), kind: data.kind(), data }
 }
 
-fn data(record: &EventRecord) -> Result<EventData, RecordDecodeError> {
-    Ok(match record {
-        EventRecord::TopologyPut { topology, content, displaced } => EventData::TopologyPut {
+fn data(fact: &Fact) -> EventData {
+    let names = &fact.names;
+    let victims = |displaced: &[Displaced]| effects(displaced, names).victims;
+    let ids = |ids: &[AllocationId]| ids.iter().map(ToString::to_string).collect();
+    match &fact.event {
+        Event::TopologyPut { name, topology, displaced } => EventData::TopologyPut {
+            topology: name.to_string(),
+            nodes: topology.nodes().count(),
+            links: topology.links().count(),
+            victims: victims(displaced),
+        },
+        Event::TopologyDeleted { name } => EventData::TopologyDeleted { topology: name.to_string() },
+        Event::ModelSet { topology, model, displaced } => EventData::ModelSet {
             topology: topology.to_string(),
-            nodes: content.nodes.len(),
-            links: content.links.len(),
-            victims: effects(displaced).victims,
+            model: document_of(model),
+            victims: victims(displaced),
         },
-        EventRecord::TopologyDeleted { topology } => EventData::TopologyDeleted { topology: topology.to_string() },
-        EventRecord::ModelSet { topology, model, displaced } => EventData::ModelSet {
+        Event::LinkChanged { topology, links, displaced, stranded } => EventData::LinkChanged {
             topology: topology.to_string(),
-            model: document_of(&model.read()?),
-            victims: effects(displaced).victims,
+            links: links.iter().map(|(_, link)| properties(names, link)).collect(),
+            victims: victims(displaced),
+            stranded: ids(stranded),
         },
-        EventRecord::LinkChanged { topology, links, displaced, stranded } => EventData::LinkChanged {
-            topology: topology.to_string(),
-            links: links.iter().map(changed_properties).collect(),
-            victims: effects(displaced).victims,
-            stranded: stranded.iter().map(ToString::to_string).collect(),
+        Event::Admitted { allocation, displaced } => EventData::AllocationAdmitted {
+            allocation: Box::new(recorded_allocation(allocation, names)),
+            victims: victims(displaced),
         },
-        EventRecord::AllocationAdmitted { allocation, displaced } => EventData::AllocationAdmitted {
-            allocation: Box::new(recorded_allocation(allocation)),
-            victims: effects(displaced).victims,
+        Event::Denied { of, demand, denial } => EventData::AllocationDenied {
+            demand: Box::new(denied_demand(*of, demand, names)),
+            problem: Box::new(error::denied(demand, denial, names).document(None)),
         },
-        EventRecord::AllocationDenied { demand: asked, denial } => EventData::AllocationDenied {
-            demand: Box::new(demand(asked)),
-            problem: Box::new(error::denied(asked, denial).document(None)),
+        Event::Resized { allocation, displaced } => EventData::AllocationResized {
+            allocation: Box::new(recorded_allocation(allocation, names)),
+            victims: victims(displaced),
         },
-        EventRecord::AllocationResized { allocation, displaced } => EventData::AllocationResized {
-            allocation: Box::new(recorded_allocation(allocation)),
-            victims: effects(displaced).victims,
-        },
-        EventRecord::AllocationReleased { id } => EventData::AllocationReleased { id: id.to_string() },
-        EventRecord::AllocationsExpired { ids } => {
-            EventData::AllocationsExpired { ids: ids.iter().map(ToString::to_string).collect() }
-        }
-        EventRecord::ControllerPut { controller } => {
-            EventData::ControllerPut { controller: controller_settings(controller) }
-        }
-        EventRecord::ControllerDeleted { controller } => {
-            EventData::ControllerDeleted { controller: controller.to_string() }
-        }
-    })
-}
-
-fn demand(record: &DemandRecord) -> DeniedDemand {
-    DeniedDemand {
-        of: record.of.map(|id| id.to_string()),
-        topology: record.topology.to_string(),
-        ingress: record.ingress.to_string(),
-        egress: record.egress.to_string(),
-        class_type: record.class_type,
-        setup_priority: record.setup_priority,
-        hold_priority: record.hold_priority,
-        bandwidth_bps: record.bandwidth_bps,
-        aggregator: record.aggregator.as_ref().map(ToString::to_string),
-        expires_at: record.expires_at_ms.map(Instant),
-        constraints: record.constraints.as_deref().map(constraints),
-        flow: record.flow.as_deref().map(flow),
+        Event::Released { id } => EventData::AllocationReleased { id: id.to_string() },
+        Event::Expired { ids: expired } => EventData::AllocationsExpired { ids: ids(expired) },
+        Event::ControllerPut { controller } => EventData::ControllerPut { controller: controller_settings(controller) },
+        Event::ControllerDeleted { name } => EventData::ControllerDeleted { controller: name.to_string() },
     }
 }
 
-fn controller_settings(record: &ControllerRecord) -> ControllerSettings {
+fn denied_demand(of: Option<AllocationId>, demand: &Demand, names: &Names) -> DeniedDemand {
+    DeniedDemand {
+        of: of.map(|id| id.to_string()),
+        topology: demand.topology.to_string(),
+        ingress: super::node(names, demand.ingress),
+        egress: super::node(names, demand.egress),
+        class_type: demand.class_type.number(),
+        setup_priority: demand.setup_priority.number(),
+        hold_priority: demand.hold_priority.number(),
+        bandwidth_bps: demand.bandwidth.as_bps(),
+        aggregator: demand.attributes.aggregator.as_ref().map(ToString::to_string),
+        expires_at: demand.attributes.expires_at.map(instant),
+        constraints: demand.constraints.as_deref().map(|asked| constraints(asked, names)),
+        flow: demand.attributes.flow.as_deref().map(flow),
+    }
+}
+
+fn controller_settings(controller: &Controller) -> ControllerSettings {
     ControllerSettings {
-        id: record.name.to_string(),
-        driver: driver(record.driver.into()),
-        url: record.url.clone(),
-        topology: record.topology.to_string(),
+        id: controller.name.to_string(),
+        driver: driver(controller.driver),
+        url: controller.address.as_ref().map(ToString::to_string),
+        topology: controller.topology.to_string(),
     }
 }
 

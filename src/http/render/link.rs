@@ -1,10 +1,10 @@
 //! Links as documents.
 
 use super::instant;
-use crate::app::scalars::StoredName;
-use crate::app::{LinkRecord, Load};
+use crate::app::Load;
 use api::link::{ALLOCATIONS_LISTED_MAX, ClassFigures, LinkDocument, LinkFigures, LinkProperties, UnreservedFigures};
 use formats::link_state_name;
+use kernel::Names;
 use kernel::bam::by_class;
 use kernel::id::LinkIx;
 use kernel::state::Network;
@@ -26,16 +26,18 @@ pub(in crate::http) fn link(
     load: Option<Load>,
     list: AllocationList,
 ) -> LinkDocument {
-    LinkDocument { properties: properties(network, link), figures: figures(network, ix, link, load, list) }
+    LinkDocument {
+        properties: properties(&Names::of(network.topology()), link),
+        figures: figures(network, ix, link, load, list),
+    }
 }
 
-fn properties(network: &Network, link: &Link) -> LinkProperties {
-    let node = |ix| network.topology().node(ix).map(|node| node.name.to_string()).unwrap_or_default();
-    let twin = link.twin.and_then(|twin| network.topology().link(twin));
+/// What a link is.
+pub(in crate::http) fn properties(names: &Names, link: &Link) -> LinkProperties {
     LinkProperties {
         link: link.name.to_string(),
-        from: node(link.from),
-        to: node(link.to),
+        from: super::node(names, link.from),
+        to: super::node(names, link.to),
         state: link_state_name(link.state),
         capacity_bps: link.capacity.as_bps(),
         max_reservable_bps: link.max_reservable.as_bps(),
@@ -45,26 +47,7 @@ fn properties(network: &Network, link: &Link) -> LinkProperties {
         admin_group: link.admin_group,
         from_port: link.from_port,
         to_port: link.to_port,
-        twin: twin.map(|twin| twin.name.to_string()),
-    }
-}
-
-/// What a changed link is, as the event has it.
-pub(in crate::http) fn changed_properties(record: &LinkRecord) -> LinkProperties {
-    LinkProperties {
-        link: record.name.to_string(),
-        from: record.from.to_string(),
-        to: record.to.to_string(),
-        state: link_state_name(record.state.into()),
-        capacity_bps: record.capacity_bps,
-        max_reservable_bps: record.max_reservable_bps,
-        te_metric: record.te_metric,
-        delay_us: record.delay_us,
-        srlg: record.srlg.clone(),
-        admin_group: record.admin_group,
-        from_port: record.from_port,
-        to_port: record.to_port,
-        twin: record.twin.as_ref().map(StoredName::to_string),
+        twin: link.twin.map(|twin| super::link_name(names, twin)),
     }
 }
 

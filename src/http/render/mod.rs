@@ -14,11 +14,13 @@ pub(super) use allocation::{
 };
 pub(super) use effects::effects;
 pub(super) use event::{driver, event};
-pub(super) use link::{AllocationList, changed_properties, figures, link};
+pub(super) use link::{AllocationList, figures, link, properties};
 
 use super::problem::Problem;
 use super::problem_catalogue;
 use api::instant::Instant;
+use kernel::Names;
+use kernel::id::{LinkIx, NodeIx};
 use kernel::units::Millis;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -37,4 +39,14 @@ pub(super) fn json<T: Serialize>(value: &T) -> Response {
 /// A time.
 pub(super) fn instant(at: Millis) -> Instant {
     Instant(at.0)
+}
+
+/// The name of a node of a fact.
+fn node(names: &Names, node: NodeIx) -> String {
+    names.node(node).map(ToString::to_string).unwrap_or_default()
+}
+
+/// The name of a link of a fact.
+fn link_name(names: &Names, link: LinkIx) -> String {
+    names.link(link).map(ToString::to_string).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
-use watermaster::app::{App, AppOptions, DriverFactory, Tasks, workshop};
+use watermaster::app::{App, AppOptions, DriverFactory, Tasks, driver_factory};
 use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
@@ -63,14 +63,14 @@ impl Answer {
 
 impl Desk {
     pub(super) async fn open() -> Self {
-        Self::open_in(tempfile::tempdir().unwrap(), workshop(None)).await
+        Self::open_in(tempfile::tempdir().unwrap(), driver_factory(None)).await
     }
 
-    /// In a folder that may have been used before, with drivers from this workshop.
-    pub(super) async fn open_in(folder: TempDir, workshop: DriverFactory) -> Self {
+    /// In a folder that may have been used before, with drivers from this factory.
+    pub(super) async fn open_in(folder: TempDir, driver_factory: DriverFactory) -> Self {
         let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
         let (app, tasks) =
-            App::start_with(Journal::open(&url).await.unwrap(), AppOptions { workshop, ..AppOptions::default() })
+            App::start_with(Journal::open(&url).await.unwrap(), AppOptions { driver_factory, ..AppOptions::default() })
                 .await
                 .unwrap();
         let router = router(Context { app: app.clone(), version: "test" });

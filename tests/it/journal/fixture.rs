@@ -15,7 +15,7 @@ use kernel::path::{Metric, Workspace};
 use kernel::policy::{BandwidthModel, Policy, Restoration};
 use kernel::topology::{CapacitySource, Link, LinkState, Node, Position, Switch, Topology};
 use kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
-use kernel::{Recorded, State, apply, decide};
+use kernel::{Fact, Names, Recorded, State, apply, decide};
 use watermaster::journal::{Past, Receipt, RecordBatch};
 
 /// Numbers that look random.
@@ -65,7 +65,7 @@ pub(crate) struct World {
 
 /// What one event changed.
 pub(crate) struct Happened {
-    pub(crate) recorded: Recorded,
+    pub(crate) fact: Fact,
     pub(crate) before: State,
     pub(crate) past: Vec<Past>,
 }
@@ -84,7 +84,7 @@ impl World {
         let before = self.state.clone();
         let undo = apply(&mut self.state, &recorded).unwrap();
         let past = undo.before().iter().filter_map(|old| ended(&recorded, &before, old)).collect();
-        Some(Happened { recorded, before, past })
+        Some(Happened { fact: Fact::of(recorded, &self.state), before, past })
     }
 
     /// Something happens.
@@ -97,10 +97,9 @@ impl World {
     pub(crate) fn live(&mut self, steps: usize, draft: &mut RecordBatch) {
         for _ in 0..steps {
             let Some(happened) = self.step() else { continue };
-            draft.push(&happened.recorded, &self.state).unwrap();
-            happened.past.into_iter().for_each(|past| draft.push_past(past));
+            draft.push(&happened.fact, &happened.past).unwrap();
             if self.dice.one_in(8) {
-                draft.push_receipt(receipt(&happened.recorded));
+                draft.push_receipt(receipt(&happened.fact));
             }
         }
     }
@@ -214,18 +213,18 @@ impl World {
 }
 
 /// A receipt for one event.
-pub(crate) fn receipt(recorded: &Recorded) -> Receipt {
+pub(crate) fn receipt(fact: &Fact) -> Receipt {
     Receipt {
-        key: format!("key\0 \"{}\" é", recorded.sequence.0),
+        key: format!("key\0 \"{}\" é", fact.sequence.0),
         fingerprint: "ab".repeat(32),
-        first: recorded.sequence,
+        first: fact.sequence,
         count: 1,
-        at: recorded.at,
+        at: fact.at,
     }
 }
 
-/// What became of somebody whom an event touched, if it is over with them.
-fn ended(recorded: &Recorded, before: &State, old: &Allocation) -> Option<Past> {
+/// What became of an allocation that an event changed, if it ended it.
+fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<Past> {
     let cause = match &recorded.event {
         Event::Released { .. } => Some(EndCause::Released),
         Event::Expired { .. } => Some(EndCause::Expired),
@@ -245,7 +244,13 @@ fn ended(recorded: &Recorded, before: &State, old: &Allocation) -> Option<Past> 
         | Event::ControllerDeleted { .. } => return None,
     };
     let topology = before.network(old.demand.topology.as_str())?.topology();
-    Some(Past::of(old, topology, cause?, recorded.at, recorded.sequence).unwrap())
+    Some(Past {
+        allocation: Arc::clone(old),
+        names: Names::of(topology),
+        cause: cause?,
+        ended_at: recorded.at,
+        ended_by: recorded.sequence,
+    })
 }
 
 pub(crate) const NODES: [&str; 6] = ["a", "b", "c", "d", "é'%", "F\"_"];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::path_query::{fewest_hops, path_query};
 use super::preemption::{fates_of_victims, make_room};
 use super::resolve::{self, Priorities};
-use crate::allocation::{Allocation, Demand, LspState};
+use crate::allocation::{Allocation, Demand};
 use crate::command::{NamedConstraints, Request};
 use crate::event::{Binding, Denial, Displaced, Event, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
@@ -51,8 +51,7 @@ pub(super) fn allocate(
     let admission = Admission { state, network, id, demand: &demand, priorities };
     Ok(match admission.of_new(workspace) {
         Ok((path, displaced)) => {
-            let state = LspState::Active;
-            let allocation = Allocation { id, demand, path, state, created_at: now, updated_at: now };
+            let allocation = Allocation { id, demand, path, created_at: now, updated_at: now };
             Event::Admitted { allocation: Arc::new(allocation), displaced }
         }
         Err(denial) => Event::Denied { of: None, demand: Box::new(demand), denial },

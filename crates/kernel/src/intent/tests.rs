@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix, LspAttributes, LspState};
+use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix, LspAttributes};
 use crate::class::{ClassType, Priority};
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::topology::{Link, LinkState, Node, Switch, Topology};
@@ -72,7 +72,6 @@ fn allocation(id: u64, nodes: &[u32], bps: u64) -> Allocation {
             },
         },
         path,
-        state: LspState::Active,
         created_at: Millis(0),
         updated_at: Millis(0),
     }

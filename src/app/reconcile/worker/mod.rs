@@ -1,5 +1,5 @@
-//! The worker of one controller: takes in what was decided, reads what the switches hold, and has the steps taken that the
-//! kernel says.
+//! The worker of one controller: applies commits to its plan, reads what the switches hold, and executes the steps that the
+//! kernel derives from the difference.
 
 mod switch_io;
 mod pending_commits;
@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::future::join_all;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -17,19 +16,20 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use self::pending_commits::{Changes, What};
 pub(super) use self::switch_io::topology;
-use self::switch_io::{Done, audit_one, find, is_revision, page_after, read_one, take_steps};
+use self::switch_io::{StepResults, audit_one, execute_steps, find, is_revision, page_after, read_one};
+use super::super::backoff::RetryBackoff;
 use super::super::{App, Commit};
 use super::controller_status::{Condition, FieldEvent, StatusCell};
 use super::readback::Finding;
 use super::throttled_driver::ThrottledDriver;
 use crate::southbound::DriverError;
-use kernel::allocation::{Allocation, LspState};
+use kernel::allocation::Allocation;
 use kernel::controller::Controller;
 use kernel::id::AllocationId;
 use kernel::intent::{Agenda, Dpid, RulePlan, StepOutcome, SwitchFault, Tables};
 use kernel::topology::Topology;
 
-/// How often it is looked whether the switches still hold what they should.
+/// How often switches are audited.
 const AUDIT_EVERY: Duration = Duration::from_secs(2);
 /// The first wait after something failed.
 const RETRY_MIN: Duration = Duration::from_millis(200);
@@ -52,52 +52,43 @@ enum Occasion {
 pub(super) struct Worker {
     app: App,
     controller: Arc<Controller>,
-    hand: Arc<ThrottledDriver>,
-    board: Arc<StatusCell>,
+    driver: Arc<ThrottledDriver>,
+    status: Arc<StatusCell>,
     plan: RulePlan,
     /// What the switches are known to hold.
     seen: Tables,
-    /// Switches of which something is to be found out before more is done to them.
+    /// Switches that have to be read before they get more steps.
     doubtful: BTreeSet<Dpid>,
     /// Why nothing is known of some switches.
     troubles: BTreeMap<Dpid, Arc<str>>,
-    /// Who is not known to be in force, and since when.
+    /// Allocations that are not known to be in force, and since when.
     unsettled: BTreeMap<AllocationId, Instant>,
-    /// Why some are not.
+    /// The faults that keep allocations from being in force.
     faults: BTreeMap<AllocationId, SwitchFault>,
     /// Whether the plan was ever made.
     is_loaded: bool,
-    backoff: ExponentialBackoff,
-    /// Set while the controller is away: nothing but one question is asked before then.
+    backoff: RetryBackoff,
+    /// Set while the controller is unreachable: no request before then.
     closed_until: Option<Instant>,
-    /// Why it is away.
+    /// Why it is unreachable.
     away: Option<Arc<str>>,
     retry_at: Option<Instant>,
     audit_at: Instant,
     audits: u64,
 }
 
-fn fresh_backoff() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(RETRY_MIN)
-        .with_max_delay(RETRY_MAX)
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
-
 impl Worker {
     pub(super) fn new(
         app: App,
         controller: Arc<Controller>,
-        hand: Arc<ThrottledDriver>,
-        board: Arc<StatusCell>,
+        driver: Arc<ThrottledDriver>,
+        status: Arc<StatusCell>,
     ) -> Self {
         Self {
             app,
             controller,
-            hand,
-            board,
+            driver,
+            status,
             plan: RulePlan::new(),
             seen: Tables::new(),
             doubtful: BTreeSet::new(),
@@ -105,7 +96,7 @@ impl Worker {
             unsettled: BTreeMap::new(),
             faults: BTreeMap::new(),
             is_loaded: false,
-            backoff: fresh_backoff(),
+            backoff: RetryBackoff::new(RETRY_MIN, RETRY_MAX),
             closed_until: None,
             away: None,
             retry_at: None,
@@ -116,16 +107,16 @@ impl Worker {
 
     /// Until it is dropped.
     pub(super) async fn run(mut self) {
-        // Whoever listens before looking at the state misses nothing.
+        // Subscribed before the state is read, so that no commit is missed.
         let mut commits = self.app.subscribe();
         let mut changes = Changes { what: What::Everything, until: self.app.head() };
         let mut occasion = Occasion::Time;
         loop {
             if self.is_current().await {
                 if let Err(error) = self.round(&mut changes, occasion).await {
-                    self.close(&error);
+                    self.on_unreachable(&error);
                 }
-                self.settle();
+                self.update_conditions();
                 self.report();
             }
             occasion = self.wait(&mut commits, &mut changes).await;
@@ -142,15 +133,15 @@ impl Worker {
         let next = self.closed_until.unwrap_or_else(|| self.retry_at.unwrap_or(self.audit_at).min(self.audit_at));
         tokio::select! {
             commit = commits.recv() => {
-                self.note(commit, changes);
+                self.add_commit(commit, changes);
                 if self.retry_at.is_some() {
-                    // Something fails: every commit tries it again, so that many are taken at once.
+                    // Something fails, and every commit retries it: gather many of them first.
                     sleep(BREATH).await;
                 }
                 for _ in 0..COMMITS_AT_ONCE {
                     match commits.try_recv() {
-                        Ok(commit) => self.note(Ok(commit), changes),
-                        Err(TryRecvError::Lagged(missed)) => self.note(Err(RecvError::Lagged(missed)), changes),
+                        Ok(commit) => self.add_commit(Ok(commit), changes),
+                        Err(TryRecvError::Lagged(missed)) => self.add_commit(Err(RecvError::Lagged(missed)), changes),
                         Err(TryRecvError::Empty | TryRecvError::Closed) => break,
                     }
                 }
@@ -160,10 +151,10 @@ impl Worker {
         }
     }
 
-    fn note(&self, commit: Result<Commit, RecvError>, changes: &mut Changes) {
+    fn add_commit(&self, commit: Result<Commit, RecvError>, changes: &mut Changes) {
         match commit {
             Ok(commit) => {
-                commit.facts.iter().for_each(|fact| changes.note(fact, &self.controller.topology));
+                commit.facts.iter().for_each(|fact| changes.add(fact, &self.controller.topology));
             }
             // Those that were missed are older than the next that comes.
             Err(RecvError::Lagged(_)) => changes.what = What::Everything,
@@ -171,11 +162,11 @@ impl Worker {
         }
     }
 
-    /// Once through: read, take in, do.
+    /// One round: read switches, update the plan, execute steps.
     async fn round(&mut self, changes: &mut Changes, occasion: Occasion) -> Result<(), DriverError> {
         if let Some(until) = self.closed_until {
             if self.is_loaded {
-                self.take_in(changes).await;
+                self.update_plan(changes).await;
             }
             if occasion == Occasion::Commit && Instant::now() < until {
                 return Ok(());
@@ -183,33 +174,33 @@ impl Worker {
         }
         let occasion = if self.closed_until.is_some() { Occasion::Time } else { occasion };
         if occasion == Occasion::Time {
-            self.look_around().await?;
+            self.probe_switches().await?;
         }
         if !self.is_loaded {
             self.plan.recover(&self.seen);
             self.is_loaded = true;
-            self.board.set_everybody(None);
+            self.status.set_all_in(None);
         }
-        self.take_in(changes).await;
+        self.update_plan(changes).await;
         self.read_doubtful(occasion).await?;
-        let is_done = self.work_off().await?;
-        self.open();
+        let is_done = self.execute_steps().await?;
+        self.on_reachable();
         self.retry_at = match is_done && self.troubles.is_empty() && self.doubtful.is_empty() {
             true => {
-                self.backoff = fresh_backoff();
+                self.backoff.reset();
                 None
             }
             false => match self.retry_at.filter(|at| *at > Instant::now()) {
                 Some(at) => Some(at),
-                None => self.backoff.next().map(|wait| Instant::now() + wait),
+                None => Some(Instant::now() + self.backoff.next_delay()),
             },
         };
         Ok(())
     }
 
     /// Asks which switches are there, and audits those of which something is known.
-    async fn look_around(&mut self) -> Result<(), DriverError> {
-        let connected: BTreeSet<Dpid> = self.hand.switches().await?.into_iter().collect();
+    async fn probe_switches(&mut self) -> Result<(), DriverError> {
+        let connected: BTreeSet<Dpid> = self.driver.switches().await?.into_iter().collect();
         self.closed_until = None;
         let ours = self.switches().await;
         for dpid in &ours {
@@ -218,7 +209,7 @@ impl Worker {
                     self.doubtful.insert(*dpid);
                 }
             } else {
-                self.lose(*dpid, &DriverError::UnknownSwitch { dpid: *dpid });
+                self.mark_unusable(*dpid, &DriverError::UnknownSwitch { dpid: *dpid });
             }
         }
         if Instant::now() >= self.audit_at {
@@ -241,14 +232,14 @@ impl Worker {
     }
 
     async fn audit(&mut self) -> Result<(), DriverError> {
-        let (hand, round) = (&self.hand, self.audits);
+        let (driver, round) = (&self.driver, self.audits);
         let mut known = vec![];
         for (dpid, table) in self.seen.iter().filter(|(dpid, _)| !self.doubtful.contains(dpid)) {
             known.push((*dpid, table));
         }
         let mut questions = Vec::with_capacity(known.len());
         for (dpid, table) in known {
-            questions.push(audit_one(hand, dpid, table, round));
+            questions.push(audit_one(driver, dpid, table, round));
         }
         let findings = join_all(questions).await;
         for (dpid, finding) in findings {
@@ -260,9 +251,9 @@ impl Worker {
                     let steps = Agenda::new(self.plan.tables(), &self.seen).len();
                     let steps = u64::try_from(steps).unwrap_or(u64::MAX);
                     let controller = self.controller.name.clone();
-                    self.app.inner.boards.tell(FieldEvent::Repaired { controller, steps });
+                    self.app.inner.controllers.publish(FieldEvent::Repaired { controller, steps });
                 }
-                Err(error) => self.blame(dpid, error)?,
+                Err(error) => self.on_error(dpid, error)?,
             }
         }
         Ok(())
@@ -272,10 +263,10 @@ impl Worker {
         // A switch that is in trouble is asked again in time, not whenever something is decided.
         let asked = |dpid: &&Dpid| occasion == Occasion::Time || !self.troubles.contains_key(*dpid);
         let doubtful: Vec<Dpid> = self.doubtful.iter().filter(asked).copied().collect();
-        let hand = &self.hand;
+        let driver = &self.driver;
         let mut questions = Vec::with_capacity(doubtful.len());
         for dpid in doubtful {
-            questions.push(read_one(hand, dpid));
+            questions.push(read_one(driver, dpid));
         }
         let tables = join_all(questions).await;
         for (dpid, table) in tables {
@@ -287,34 +278,34 @@ impl Worker {
                     }
                     self.seen.insert(dpid, table);
                 }
-                Err(error) => self.blame(dpid, error)?,
+                Err(error) => self.on_error(dpid, error)?,
             }
         }
         Ok(())
     }
 
     /// Brings the plan up to date.
-    async fn take_in(&mut self, changes: &mut Changes) {
+    async fn update_plan(&mut self, changes: &mut Changes) {
         let until = changes.until;
         match std::mem::replace(&mut changes.what, What::These(BTreeSet::new())) {
-            What::Everything => self.take_everything_in().await,
+            What::Everything => self.reload_plan().await,
             What::These(ids) if ids.is_empty() => {}
             What::These(ids) => {
                 let ids: Vec<AllocationId> = ids.into_iter().collect();
                 let found = find(self.app.clone(), self.controller.topology.clone(), ids).await;
                 let Some((topology, found)) = found else { return self.forget_everything() };
                 for (id, allocation) in found {
-                    self.take_one_in(id, allocation.as_deref(), &topology);
+                    self.update_one(id, allocation.as_deref(), &topology);
                 }
             }
         }
-        self.board.set_known_until(until);
+        self.status.set_known_until(until);
     }
 
-    /// Page by page, so that the writer is not kept waiting; whoever changes meanwhile comes with a commit.
-    async fn take_everything_in(&mut self) {
+    /// Page by page, so that the writer does not wait long; an allocation that changes meanwhile comes with a commit.
+    async fn reload_plan(&mut self) {
         // Links may have other numbers now.
-        self.board.forget_loads();
+        self.status.forget_loads();
         let name = self.controller.topology.clone();
         let mut after = None;
         let mut met = BTreeSet::new();
@@ -328,7 +319,7 @@ impl Worker {
                 page.iter().filter(|lsp| lsp.demand.topology == name && lsp.demand.attributes.flow.is_some())
             {
                 met.insert(allocation.id);
-                self.take_one_in(allocation.id, Some(allocation), &topology);
+                self.update_one(allocation.id, Some(allocation), &topology);
             }
         }
         let gone: Vec<AllocationId> = self.plan.allocations().filter(|id| !met.contains(id)).collect();
@@ -340,19 +331,17 @@ impl Worker {
         all.into_iter().for_each(|id| self.drop_one(id));
     }
 
-    fn take_one_in(&mut self, id: AllocationId, allocation: Option<&Allocation>, topology: &Topology) {
+    fn update_one(&mut self, id: AllocationId, allocation: Option<&Allocation>, topology: &Topology) {
         let Some(allocation) = allocation.filter(|allocation| allocation.demand.attributes.flow.is_some()) else {
             return self.drop_one(id);
         };
         self.plan.set(allocation, topology, &self.seen);
         self.faults.remove(&id);
         if self.plan.is_held(id, &self.seen) {
-            self.turn(id, &Condition::ACTIVE);
+            self.set_condition(id, &Condition::ACTIVE);
         } else {
-            let was = self.board.condition_of(id).state;
-            let is_new = was == LspState::Installing;
-            let state = if is_new { LspState::Installing } else { LspState::Rerouting };
-            self.turn(id, &Condition { state, reason: None });
+            let state = self.status.condition_of(id).state.on_change();
+            self.set_condition(id, &Condition { state, reason: None });
             self.unsettled.entry(id).or_insert_with(Instant::now);
         }
     }
@@ -361,30 +350,30 @@ impl Worker {
         self.plan.remove(id);
         self.unsettled.remove(&id);
         self.faults.remove(&id);
-        self.board.forget(id);
+        self.status.forget(id);
     }
 
-    /// Takes every step that can be taken; whether nothing is left.
-    async fn work_off(&mut self) -> Result<bool, DriverError> {
+    /// Executes every step that can be executed; whether none is left.
+    async fn execute_steps(&mut self) -> Result<bool, DriverError> {
         let mut agenda = Agenda::new(self.plan.tables(), &self.seen);
         let now = Instant::now();
         for id in agenda.serves().filter(|id| self.plan.has(*id)).collect::<BTreeSet<_>>() {
             self.unsettled.entry(id).or_insert(now);
         }
         while let Some(stage) = agenda.next_stage() {
-            // What was decided on an old configuration must not be done any more.
+            // A step of an old configuration must not be executed any more.
             if !self.is_current().await {
                 return Ok(false);
             }
-            let hand = &self.hand;
+            let driver = &self.driver;
             let mut lists = Vec::with_capacity(stage.len());
             for (dpid, tasks) in stage {
-                lists.push(take_steps(hand, dpid, tasks));
+                lists.push(execute_steps(driver, dpid, tasks));
             }
             let done = join_all(lists).await;
             let mut away = None;
             for (dpid, done) in done {
-                away = self.take_outcomes(dpid, done, &mut agenda).err().or(away);
+                away = self.apply_outcomes(dpid, done, &mut agenda).err().or(away);
             }
             if let Some(error) = away {
                 return Err(error);
@@ -397,7 +386,7 @@ impl Worker {
         self.plan.tables().iter().all(|(dpid, table)| table.is_empty() || self.seen.contains_key(dpid))
     }
 
-    fn take_outcomes(&mut self, dpid: Dpid, done: Done, agenda: &mut Agenda) -> Result<(), DriverError> {
+    fn apply_outcomes(&mut self, dpid: Dpid, done: StepResults, agenda: &mut Agenda) -> Result<(), DriverError> {
         for (task, outcome) in done.outcomes {
             match outcome {
                 StepOutcome::InForce => {
@@ -415,30 +404,30 @@ impl Worker {
             self.doubtful.insert(dpid);
         }
         match done.error {
-            Some(error) => self.blame(dpid, error),
+            Some(error) => self.on_error(dpid, error),
             None => Ok(()),
         }
     }
 
-    /// A switch's own trouble stays with the switch; the controller's is everybody's.
-    fn blame(&mut self, dpid: Dpid, error: DriverError) -> Result<(), DriverError> {
+    /// An error of one switch concerns that switch; an error of the controller ends the round.
+    fn on_error(&mut self, dpid: Dpid, error: DriverError) -> Result<(), DriverError> {
         self.doubtful.insert(dpid);
         if error.is_of_controller() {
             return Err(error);
         }
-        self.lose(dpid, &error);
+        self.mark_unusable(dpid, &error);
         Ok(())
     }
 
-    /// Nothing is known of a switch any more.
-    fn lose(&mut self, dpid: Dpid, error: &DriverError) {
+    /// Forgets what a switch held: it cannot be used.
+    fn mark_unusable(&mut self, dpid: Dpid, error: &DriverError) {
         self.seen.remove(&dpid);
         self.doubtful.insert(dpid);
         let why: Arc<str> = error.to_string().into();
         if self.troubles.insert(dpid, Arc::clone(&why)).as_ref() != Some(&why) {
             tracing::warn!(controller = %self.controller.name, %dpid, %error, "a switch cannot be used");
             let at = self.app.now();
-            self.board.set_status(|status| status.last_error = Some((why, at)));
+            self.status.set_status(|status| status.last_error = Some((why, at)));
         }
         self.unsettle_at(dpid);
     }
@@ -450,15 +439,14 @@ impl Worker {
         }
     }
 
-    /// The controller is away, or talks nonsense: it is left alone for a while.
-    fn close(&mut self, error: &DriverError) {
-        let wait = self.backoff.next().unwrap_or(RETRY_MAX);
-        self.closed_until = Some(Instant::now() + wait);
+    /// The controller does not answer, or not as it should: it is left alone until the backoff is over.
+    fn on_unreachable(&mut self, error: &DriverError) {
+        self.closed_until = Some(Instant::now() + self.backoff.next_delay());
         let why: Arc<str> = error.to_string().into();
         self.away = Some(Arc::clone(&why));
         let at = self.app.now();
         let condition = Condition::degraded(&why);
-        self.board.set_status(|status| {
+        self.status.set_status(|status| {
             if status.reachable != Some(false) {
                 status.reachable = Some(false);
                 status.since = Some(at);
@@ -467,17 +455,17 @@ impl Worker {
             status.last_error = Some((why, at));
         });
         if !self.is_loaded {
-            self.board.set_everybody(Some(condition));
+            self.status.set_all_in(Some(condition));
         }
-        // It may have lost or done anything meanwhile.
+        // Its switches may have changed meanwhile.
         self.doubtful.extend(self.seen.keys().copied());
     }
 
-    fn open(&mut self) {
+    fn on_reachable(&mut self) {
         self.closed_until = None;
         self.away = None;
         let at = self.app.now();
-        self.board.set_status(|status| {
+        self.status.set_status(|status| {
             if status.reachable != Some(true) {
                 status.reachable = Some(true);
                 status.since = Some(at);

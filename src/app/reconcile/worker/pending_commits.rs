@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::super::Fact;
-use crate::journal::record::{DisplacedRecord, EventRecord};
+use kernel::Fact;
+use kernel::event::{Displaced, Event};
 use kernel::id::{AllocationId, Name, Sequence};
 
 /// What has changed since the plan was last brought up to date.
@@ -19,31 +19,28 @@ pub(super) enum What {
 }
 
 impl Changes {
-    pub(super) fn note(&mut self, fact: &Fact, topology: &Name) {
+    pub(super) fn add(&mut self, fact: &Fact, topology: &Name) {
         self.until = self.until.max(fact.sequence);
-        let all = |displaced: &[DisplacedRecord]| displaced.iter().map(|gone| gone.id.0).collect::<Vec<_>>();
-        let mut ids = match &fact.record {
-            EventRecord::TopologyPut { topology: name, .. } | EventRecord::TopologyDeleted { topology: name } => {
-                if name.0 == *topology {
+        let all = |displaced: &[Displaced]| displaced.iter().map(|gone| gone.id).collect::<Vec<_>>();
+        let ids = match &fact.event {
+            Event::TopologyPut { name, .. } | Event::TopologyDeleted { name } => {
+                if name == topology {
                     self.what = What::Everything;
                 }
                 return;
             }
-            EventRecord::ModelSet { displaced, .. } | EventRecord::LinkChanged { displaced, .. } => all(displaced),
-            EventRecord::AllocationAdmitted { allocation, displaced }
-            | EventRecord::AllocationResized { allocation, displaced } => {
+            Event::ModelSet { displaced, .. } | Event::LinkChanged { displaced, .. } => all(displaced),
+            Event::Admitted { allocation, displaced } | Event::Resized { allocation, displaced } => {
                 let mut ids = all(displaced);
-                ids.push(allocation.id.0);
+                ids.push(allocation.id);
                 ids
             }
-            EventRecord::AllocationReleased { id } => vec![id.0],
-            EventRecord::AllocationsExpired { ids } => ids.iter().map(|id| id.0).collect(),
-            EventRecord::AllocationDenied { .. }
-            | EventRecord::ControllerPut { .. }
-            | EventRecord::ControllerDeleted { .. } => return,
+            Event::Released { id } => vec![*id],
+            Event::Expired { ids } => ids.clone(),
+            Event::Denied { .. } | Event::ControllerPut { .. } | Event::ControllerDeleted { .. } => return,
         };
         if let What::These(these) = &mut self.what {
-            these.extend(ids.drain(..));
+            these.extend(ids);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Single questions and lists of steps, as functions that borrow as little as they can: many of them run at once.
+//! Reads and steps of single switches, as functions that borrow little: many of them run at once.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use kernel::topology::Topology;
 /// How many allocations are looked at under one lock.
 const PAGE: usize = 20_000;
 
-/// What became of the steps of one switch.
-pub(super) struct Done {
+/// The outcomes of the steps of one switch.
+pub(super) struct StepResults {
     pub(super) outcomes: Vec<(Task, StepOutcome)>,
     pub(super) error: Option<DriverError>,
 }
 
-/// Takes the steps in order, some at once. After an error nothing more is sent: what was sent is unknown.
-pub(super) async fn take_steps(hand: &ThrottledDriver, switch: Dpid, tasks: Vec<Task>) -> (Dpid, Done) {
-    let mut done = Done { outcomes: Vec::with_capacity(tasks.len()), error: None };
+/// Executes the steps in order, some at once. After an error no more are sent; those that were sent are unknown.
+pub(super) async fn execute_steps(driver: &ThrottledDriver, switch: Dpid, tasks: Vec<Task>) -> (Dpid, StepResults) {
+    let mut done = StepResults { outcomes: Vec::with_capacity(tasks.len()), error: None };
     for some in tasks.chunks(STEPS_AT_ONCE) {
         let steps: Vec<_> = some.iter().map(|task| task.step.clone()).collect();
         let outcomes = match &done.error {
             Some(_) => vec![],
-            None => match hand.apply(switch, &steps).await {
+            None => match driver.apply(switch, &steps).await {
                 Ok(outcomes) => outcomes,
                 Err(error) => {
                     done.error = Some(error);
@@ -43,17 +43,17 @@ pub(super) async fn take_steps(hand: &ThrottledDriver, switch: Dpid, tasks: Vec<
     (switch, done)
 }
 
-pub(super) async fn read_one(hand: &ThrottledDriver, switch: Dpid) -> (Dpid, Result<Table, DriverError>) {
-    (switch, readback::table(hand, switch).await)
+pub(super) async fn read_one(driver: &ThrottledDriver, switch: Dpid) -> (Dpid, Result<Table, DriverError>) {
+    (switch, readback::table(driver, switch).await)
 }
 
 pub(super) async fn audit_one(
-    hand: &ThrottledDriver,
+    driver: &ThrottledDriver,
     switch: Dpid,
     known: &Table,
     round: u64,
 ) -> (Dpid, Result<Finding, DriverError>) {
-    (switch, readback::audit(hand, switch, known, round).await)
+    (switch, readback::audit(driver, switch, known, round).await)
 }
 
 pub(super) async fn is_revision(app: App, controller: Arc<Controller>) -> bool {

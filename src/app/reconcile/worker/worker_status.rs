@@ -1,4 +1,4 @@
-//! Finding out and saying where allocations stand, and how far the switches are from what they should hold.
+//! The conditions of allocations, and how far the switches are from the intent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use kernel::id::AllocationId;
 use kernel::intent::{Agenda, Dpid, Table};
 
 impl Worker {
-    /// Finds out of everybody who was not in force what they are now.
-    pub(super) fn settle(&mut self) {
+    /// Updates the conditions of allocations that were not in force.
+    pub(super) fn update_conditions(&mut self) {
         for id in self.unsettled.keys().copied().collect::<Vec<_>>() {
             let condition = self.condition(id);
             if condition == Condition::ACTIVE
@@ -19,12 +19,12 @@ impl Worker {
                 self.faults.remove(&id);
                 let took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let controller = self.controller.name.clone();
-                self.app.inner.boards.tell(FieldEvent::Installed { controller, took_ms });
+                self.app.inner.controllers.publish(FieldEvent::Installed { controller, took_ms });
             }
-            self.turn(id, &condition);
+            self.set_condition(id, &condition);
         }
         for id in self.plan.without_rules().collect::<Vec<_>>() {
-            self.turn(id, &self.condition(id));
+            self.set_condition(id, &self.condition(id));
         }
     }
 
@@ -43,16 +43,16 @@ impl Worker {
         }
         match self.faults.get(&id) {
             Some(fault) => Condition::degraded(fault),
-            None => self.board.condition_of(id),
+            None => self.status.condition_of(id),
         }
     }
 
-    /// Says so if this is news.
-    pub(super) fn turn(&self, id: AllocationId, condition: &Condition) {
-        if self.board.set_condition(id, condition) {
+    /// Publishes the condition if it changed.
+    pub(super) fn set_condition(&self, id: AllocationId, condition: &Condition) {
+        if self.status.set_condition(id, condition) {
             let topology = self.controller.topology.clone();
-            let news = FieldEvent::Turned { id, topology, at: self.app.now(), condition: condition.clone() };
-            self.app.inner.boards.tell(news);
+            let event = FieldEvent::Turned { id, topology, at: self.app.now(), condition: condition.clone() };
+            self.app.inner.controllers.publish(event);
         }
     }
 
@@ -77,7 +77,7 @@ impl Worker {
             .collect();
         let at = self.app.now();
         let is_settled = drifting == 0 && self.closed_until.is_none() && self.troubles.is_empty();
-        self.board.set_status(|status| {
+        self.status.set_status(|status| {
             status.intended = u64::try_from(intended).unwrap_or(u64::MAX);
             status.installed = u64::try_from(intended.saturating_sub(lacking)).unwrap_or(u64::MAX);
             status.drifting = drifting;

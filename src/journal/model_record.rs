@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decode::{RecordDecodeError, class_type, priority};
+use super::error::RecordDecodeError;
+use super::lookup::{class_type, priority};
 use super::scalars::{ChoiceWord, KindWord, MetricWord, RestorationWord, StoredName, VictimWord};
 use kernel::bam::{ClassConfig, Model};
 use kernel::class::TeClass;
@@ -13,67 +14,67 @@ use kernel::units::{Overbooking, Share};
 
 /// A topology's bandwidth model.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct ModelRecord {
+pub(super) struct ModelRecord {
     /// What holds on every link.
     #[serde(rename = "default")]
-    pub everywhere: BoundsRecord,
+    pub(super) everywhere: BoundsRecord,
     /// What holds instead on single links.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub overrides: BTreeMap<StoredName, BoundsRecord>,
+    pub(super) overrides: BTreeMap<StoredName, BoundsRecord>,
     /// How choices are made.
-    pub policy: PolicyRecord,
+    pub(super) policy: PolicyRecord,
 }
 
 /// What a link is held to.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct BoundsRecord {
+pub(super) struct BoundsRecord {
     /// Which model.
-    pub model: KindWord,
+    pub(super) model: KindWord,
     /// What each class type may have.
-    pub classes: Vec<ClassRecord>,
+    pub(super) classes: Vec<ClassRecord>,
     /// The TE-classes, where priorities are used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub te_classes: Vec<TeClassRecord>,
+    pub(super) te_classes: Vec<TeClassRecord>,
 }
 
 /// What one class type may have.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct ClassRecord {
+pub(super) struct ClassRecord {
     /// 0 to 7.
-    pub class_type: u8,
+    pub(super) class_type: u8,
     /// Its private share.
-    pub share_ppm: u32,
+    pub(super) share_ppm: u32,
     /// What it lends to lower classes.
-    pub high_to_low_ppm: u32,
+    pub(super) high_to_low_ppm: u32,
     /// What it lends to higher classes.
-    pub low_to_high_ppm: u32,
+    pub(super) low_to_high_ppm: u32,
     /// Local overbooking multiplier.
-    pub overbooking_ppm: u32,
+    pub(super) overbooking_ppm: u32,
 }
 
 /// A class type at one priority.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct TeClassRecord {
+pub(super) struct TeClassRecord {
     /// 0 to 7.
-    pub class_type: u8,
+    pub(super) class_type: u8,
     /// 0 to 7.
-    pub priority: u8,
+    pub(super) priority: u8,
 }
 
 /// How choices are made.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct PolicyRecord {
-    /// Which class yields first.
-    pub victim_order: VictimWord,
+pub(super) struct PolicyRecord {
+    /// Which class is preempted first.
+    pub(super) victim_order: VictimWord,
     /// Which path is taken when some need victims.
-    pub path_choice: ChoiceWord,
+    pub(super) path_choice: ChoiceWord,
     /// What paths minimise.
-    pub path_metric: MetricWord,
-    /// What becomes of who has to leave.
-    pub restoration: RestorationWord,
+    pub(super) path_metric: MetricWord,
+    /// Whether a preempted allocation is rerouted.
+    pub(super) restoration: RestorationWord,
     /// The most a path may cost, in percent of an empty shortest path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refuse_above_percent: Option<u32>,
+    pub(super) refuse_above_percent: Option<u32>,
 }
 
 impl ModelRecord {
@@ -96,7 +97,7 @@ impl ModelRecord {
     ///
     /// # Errors
     /// The record does not make a model.
-    pub fn read(&self) -> Result<BandwidthModel, RecordDecodeError> {
+    pub(super) fn read(&self) -> Result<BandwidthModel, RecordDecodeError> {
         let overrides = self.overrides.iter().map(|(link, bounds)| Ok((link.0.clone(), bounds.read()?)));
         Ok(BandwidthModel {
             model: self.everywhere.read()?,

@@ -3,19 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use kernel::allocation::{EndCause, LspAttributes, LspState};
+use self::fixture::{Happened, World, name};
+use super::batch::RecordBatch;
+use super::decode::{decode, decode_fact};
+use super::encode::encode;
+use super::error::{BatchError, RecordDecodeError, RecordEncodeError};
+use super::record::EventRecord;
+use kernel::allocation::{EndCause, LspAttributes};
 use kernel::bam::Cause;
 use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
 use kernel::id::{AllocationId, LinkIx, NodeIx, Sequence};
 use kernel::units::{Bandwidth, Micros, Millis};
-use kernel::{State, apply};
+use kernel::{Fact, State, apply};
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 use serde_json::{Value, json};
-use watermaster::journal::{
-    DraftError, EventRecord, RecordBatch, RecordDecodeError, RecordEncodeError, decode, encode,
-};
 
-use super::fixture::{Happened, World, name};
+#[path = "../../tests/it/journal/fixture.rs"]
+#[expect(dead_code, reason = "the tests of whole journals use the rest of it")]
+mod fixture;
 
 fn through_json(record: &EventRecord) -> EventRecord {
     serde_json::from_str(&serde_json::to_string(record).unwrap()).unwrap()
@@ -27,10 +32,13 @@ fn every_kind_of_event_survives_its_stored_form() {
     for seed in 100..130 {
         let mut world = World::new(seed);
         for _ in 0..400 {
-            let Some(Happened { recorded, before, .. }) = world.step() else { continue };
-            let record = encode(&recorded, &world.state).unwrap();
+            let Some(Happened { fact, before, .. }) = world.step() else { continue };
+            let record = encode(&fact).unwrap();
             assert_eq!(through_json(&record), record);
-            assert_eq!(decode(&record, recorded.sequence, recorded.at, &before).unwrap(), recorded);
+            let read = decode(&record, fact.sequence, fact.at, &before).unwrap();
+            assert_eq!((read.sequence, read.at, read.event), (fact.sequence, fact.at, fact.event));
+            let read = decode_fact(&record, read.sequence, read.at).unwrap();
+            assert_eq!(encode(&read).unwrap(), record, "without a state");
             let shown = serde_json::to_value(&record).unwrap();
             let seen = kinds.entry(shown["kind"].as_str().unwrap().to_owned()).or_default();
             seen.0 += 1;
@@ -54,40 +62,36 @@ fn every_kind_of_event_survives_its_stored_form() {
     assert_eq!(seen, expected, "{kinds:?}");
 }
 
-/// A world in which somebody was admitted just now.
-fn just_admitted() -> (World, Recorded, State) {
+/// An admission, and the state before it.
+fn just_admitted() -> (Fact, State) {
     let mut world = World::new(40);
     loop {
-        let Some(Happened { recorded, before, .. }) = world.step() else { continue };
-        if matches!(recorded.event, Event::Admitted { .. }) {
-            return (world, recorded, before);
+        let Some(Happened { fact, before, .. }) = world.step() else { continue };
+        if matches!(fact.event, Event::Admitted { .. }) {
+            return (fact, before);
         }
     }
 }
 
 #[test]
-fn every_state_fate_and_denial_survives_its_stored_form() {
-    let (world, recorded, before) = just_admitted();
-    let Event::Admitted { allocation, .. } = &recorded.event else { panic!("{recorded:?}") };
+fn every_fate_and_denial_survives_its_stored_form() {
+    let (fact, before) = just_admitted();
+    let Event::Admitted { allocation, .. } = &fact.event else { panic!("{fact:?}") };
     let survives = |event: Event| {
-        let recorded = Recorded { event, ..recorded.clone() };
-        let record = encode(&recorded, &world.state).unwrap();
-        let read = decode(&through_json(&record), recorded.sequence, recorded.at, &before).unwrap();
-        assert_eq!(read, recorded);
+        let fact = Fact { event, ..fact.clone() };
+        let record = encode(&fact).unwrap();
+        let read = decode(&through_json(&record), fact.sequence, fact.at, &before).unwrap();
+        assert_eq!(read.event, fact.event);
     };
     let ends = [EndCause::Released, EndCause::Expired, EndCause::Preempted, EndCause::Devolved, EndCause::Failed];
-    let living = [LspState::Installing, LspState::Active, LspState::Rerouting, LspState::Degraded];
-    for state in living.into_iter().chain(ends.map(LspState::Ended)) {
-        let mut allocation = kernel::allocation::Allocation::clone(allocation);
-        allocation.state = state;
-        allocation.demand.constraints = Some(Box::default());
-        let fates = ends.map(Fate::Ended).into_iter().chain([Fate::Rerouted([LinkIx(1), LinkIx(0)].into())]);
-        let causes =
-            [DisplacedBy::Link, DisplacedBy::Contention(Cause::Preempted), DisplacedBy::Contention(Cause::Devolved)];
-        let displaced = fates.zip(causes.into_iter().cycle()).zip(5..);
-        let displaced = displaced.map(|((fate, cause), id)| Displaced { id: AllocationId(id), cause, fate });
-        survives(Event::Admitted { allocation: allocation.into(), displaced: displaced.collect() });
-    }
+    let mut allocation = kernel::allocation::Allocation::clone(allocation);
+    allocation.demand.constraints = Some(Box::default());
+    let fates = ends.map(Fate::Ended).into_iter().chain([Fate::Rerouted([LinkIx(1), LinkIx(0)].into())]);
+    let causes =
+        [DisplacedBy::Link, DisplacedBy::Contention(Cause::Preempted), DisplacedBy::Contention(Cause::Devolved)];
+    let displaced = fates.zip(causes.into_iter().cycle()).zip(5..);
+    let displaced = displaced.map(|((fate, cause), id)| Displaced { id: AllocationId(id), cause, fate });
+    survives(Event::Admitted { allocation: allocation.clone().into(), displaced: displaced.collect() });
     let mut demand = allocation.demand.clone();
     demand.bandwidth = Bandwidth::MAX;
     demand.constraints = None;
@@ -190,12 +194,12 @@ fn the_stored_form_keeps_its_spelling() {
 
 #[test]
 fn what_does_not_fit_the_state_is_named() {
-    let (world, recorded, before) = just_admitted();
-    let good = serde_json::to_value(encode(&recorded, &world.state).unwrap()).unwrap();
+    let (fact, before) = just_admitted();
+    let good = serde_json::to_value(encode(&fact).unwrap()).unwrap();
     let with = |field: &str, value: Value| {
         let mut bad = good.clone();
         bad["allocation"][field] = value;
-        decode(&serde_json::from_value(bad).unwrap(), recorded.sequence, recorded.at, &before)
+        decode(&serde_json::from_value(bad).unwrap(), fact.sequence, fact.at, &before)
     };
     assert_eq!(with("topology", json!("none")), Err(RecordDecodeError::UnknownTopology(name("none"))));
     assert!(
@@ -209,8 +213,8 @@ fn what_does_not_fit_the_state_is_named() {
     assert_eq!(with("bandwidth_bps", json!(u64::MAX)), huge);
     let mut bad = good.clone();
     bad["displaced"] = json!([{"id": "1", "cause": "link", "fate": "rerouted"}]);
-    let read = decode(&serde_json::from_value(bad).unwrap(), recorded.sequence, recorded.at, &before);
-    assert_eq!(read, Err(RecordDecodeError::NoWay(AllocationId(1))));
+    let read = decode(&serde_json::from_value(bad).unwrap(), fact.sequence, fact.at, &before);
+    assert_eq!(read, Err(RecordDecodeError::NoPath(AllocationId(1))));
     for (field, value) in [("id", json!(17)), ("id", json!("-1")), ("topology", json!("")), ("path", json!(["a\nb"]))] {
         let mut bad = good.clone();
         bad["allocation"][field] = value;
@@ -220,23 +224,20 @@ fn what_does_not_fit_the_state_is_named() {
 
 #[test]
 fn what_is_not_of_the_state_is_not_written() {
-    let (world, recorded, before) = just_admitted();
-    let Event::Admitted { allocation, .. } = &recorded.event else { panic!("{recorded:?}") };
-    let mut draft = RecordBatch::new();
-    draft.push(&recorded, &world.state).unwrap();
-    assert!(matches!(draft.push(&recorded, &world.state), Err(DraftError::OutOfSequence { .. })));
+    let (fact, _) = just_admitted();
+    let Event::Admitted { allocation, .. } = &fact.event else { panic!("{fact:?}") };
+    let mut batch = RecordBatch::new();
+    batch.push(&fact, &[]).unwrap();
+    assert!(matches!(batch.push(&fact, &[]), Err(BatchError::OutOfSequence { .. })));
     let mut odd = kernel::allocation::Allocation::clone(allocation);
     odd.demand.egress = NodeIx(99);
     let odd = Event::Resized { allocation: odd.into(), displaced: vec![] };
-    let odd = Recorded { sequence: recorded.sequence.next(), at: recorded.at, event: odd };
-    assert!(matches!(
-        draft.push(&odd, &world.state),
-        Err(DraftError::Encode(RecordEncodeError::NoNode { node: NodeIx(99), .. }))
-    ));
-    assert_eq!(draft.len(), 1);
-    let nowhere = encode(&recorded, &State::new());
-    assert_eq!(nowhere, Err(RecordEncodeError::NoTopology(allocation.demand.topology.clone())));
-    drop(before);
+    let odd = Fact { sequence: fact.sequence.next(), event: odd, ..fact.clone() };
+    let no_node = |error: &RecordEncodeError| matches!(error, RecordEncodeError::NoNode { node: NodeIx(99), .. });
+    assert!(matches!(batch.push(&odd, &[]), Err(BatchError::Encode(error)) if no_node(&error)));
+    assert_eq!(batch.len(), 1);
+    let recorded = Recorded { sequence: fact.sequence, at: fact.at, event: fact.event.clone() };
+    assert!(matches!(encode(&Fact::of(recorded, &State::new())), Err(RecordEncodeError::NoNode { .. })));
 }
 
 proptest! {
@@ -248,8 +249,8 @@ proptest! {
         let mut world = World::new(seed.into());
         let mut rows = vec![];
         for _ in 0..60 {
-            let Some(Happened { recorded, before, .. }) = world.step() else { continue };
-            rows.push((serde_json::to_string(&encode(&recorded, &world.state).unwrap()).unwrap(), before));
+            let Some(Happened { fact, before, .. }) = world.step() else { continue };
+            rows.push((serde_json::to_string(&encode(&fact).unwrap()).unwrap(), before));
         }
         for (body, mut before) in rows {
             let mut bytes = body.into_bytes();
@@ -257,6 +258,7 @@ proptest! {
             bytes.splice(place..(place + 2).min(bytes.len()), with.bytes());
             let Ok(record) = serde_json::from_slice::<EventRecord>(&bytes) else { continue };
             let sequence = before.sequence().next();
+            let _ = decode_fact(&record, sequence, Millis(0));
             let Ok(recorded) = decode(&record, sequence, Millis(0), &before) else { continue };
             let applied = apply(&mut before, &recorded).is_ok();
             prop_assert!(applied == (before.sequence() == sequence));
@@ -266,13 +268,16 @@ proptest! {
 
 #[test]
 fn a_sequence_begins_anywhere() {
-    let mut draft = RecordBatch::new();
-    assert!(draft.is_empty());
-    let record: EventRecord = serde_json::from_value(json!({"kind": "allocation_released", "id": "1"})).unwrap();
-    draft.push_record(Sequence(41), Millis(1), &record).unwrap();
-    assert!(draft.push_record(Sequence(43), Millis(1), &record).is_err());
-    draft.push_record(Sequence(42), Millis(1), &record).unwrap();
-    assert_eq!((draft.len(), draft.is_empty()), (2, false));
-    draft.clear();
-    assert!(draft.is_empty());
+    let mut batch = RecordBatch::new();
+    assert!(batch.is_empty());
+    let released = |sequence| {
+        let event = Event::Released { id: AllocationId(1) };
+        Fact { sequence: Sequence(sequence), at: Millis(1), event, names: kernel::Names::none() }
+    };
+    batch.push(&released(41), &[]).unwrap();
+    assert!(batch.push(&released(43), &[]).is_err());
+    batch.push(&released(42), &[]).unwrap();
+    assert_eq!((batch.len(), batch.is_empty()), (2, false));
+    batch.clear();
+    assert!(batch.is_empty());
 }

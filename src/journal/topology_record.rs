@@ -1,45 +1,47 @@
 //! The stored form of a topology: nodes and links in their numbered order, ends and twins by name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::decode::{RecordDecodeError, bandwidth};
-use super::encode::{Indices, RecordEncodeError};
+use super::error::{RecordDecodeError, RecordEncodeError};
+use super::lookup::{NameLookup, bandwidth, unknown_link, unknown_node};
 use super::scalars::{LinkWord, SourceWord, StoredDpid, StoredName, Text};
+use kernel::Names;
 use kernel::id::{LinkIx, Name, NodeIx};
 use kernel::topology::{Link, Node, Position, Switch, Topology};
 use kernel::units::Micros;
 
 /// A topology.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct TopologyRecord {
+pub(super) struct TopologyRecord {
     /// Its nodes, in order.
-    pub nodes: Vec<NodeRecord>,
+    pub(super) nodes: Vec<NodeRecord>,
     /// Its directed links, in order.
-    pub links: Vec<LinkRecord>,
+    pub(super) links: Vec<LinkRecord>,
 }
 
 /// A node.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct NodeRecord {
+pub(super) struct NodeRecord {
     /// Its key.
-    pub name: StoredName,
+    pub(super) name: StoredName,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<Text>,
+    pub(super) label: Option<Text>,
     /// Where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position: Option<PositionRecord>,
+    pub(super) position: Option<PositionRecord>,
     /// Which OpenFlow switch it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub switch: Option<SwitchRecord>,
+    pub(super) switch: Option<SwitchRecord>,
 }
 
 /// Where a node is.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 #[serde(rename_all = "snake_case")]
-pub enum PositionRecord {
+pub(super) enum PositionRecord {
     /// On the globe, in millionths of a degree.
     Geographic {
         /// North is positive.
@@ -58,56 +60,56 @@ pub enum PositionRecord {
 
 /// An OpenFlow switch.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct SwitchRecord {
+pub(super) struct SwitchRecord {
     /// The datapath id.
-    pub dpid: StoredDpid,
+    pub(super) dpid: StoredDpid,
     /// Where hosts are attached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub host_ports: Vec<u32>,
+    pub(super) host_ports: Vec<u32>,
 }
 
 /// A directed link.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub struct LinkRecord {
+pub(super) struct LinkRecord {
     /// Its key.
-    pub name: StoredName,
+    pub(super) name: StoredName,
     /// The tail.
-    pub from: StoredName,
+    pub(super) from: StoredName,
     /// The head.
-    pub to: StoredName,
+    pub(super) to: StoredName,
     /// What it can carry.
-    pub capacity_bps: u64,
+    pub(super) capacity_bps: u64,
     /// How much of it may be reserved.
-    pub max_reservable_bps: u64,
+    pub(super) max_reservable_bps: u64,
     /// TE metric.
-    pub te_metric: u32,
+    pub(super) te_metric: u32,
     /// One-way delay.
-    pub delay_us: u64,
+    pub(super) delay_us: u64,
     /// Shared-risk link groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub srlg: Vec<u32>,
+    pub(super) srlg: Vec<u32>,
     /// A mask of 32 colours.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub admin_group: u32,
+    pub(super) admin_group: u32,
     /// Whether it may carry anything.
-    pub state: LinkWord,
+    pub(super) state: LinkWord,
     /// The port at the tail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_port: Option<u32>,
+    pub(super) from_port: Option<u32>,
     /// The port at the head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to_port: Option<u32>,
+    pub(super) to_port: Option<u32>,
     /// The other direction of the same fibre.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub twin: Option<StoredName>,
+    pub(super) twin: Option<StoredName>,
     /// How the capacity is known.
-    pub capacity_from: SourceWord,
+    pub(super) capacity_from: SourceWord,
 }
 
 impl TopologyRecord {
-    pub(super) fn of(name: &Name, topology: &Topology) -> Result<Self, RecordEncodeError> {
-        let indices = Indices { name, topology };
-        let links = topology.links().map(|(_, link)| LinkRecord::of(&indices, link));
+    pub(super) fn of(name: &Name, topology: &Arc<Topology>) -> Result<Self, RecordEncodeError> {
+        let lookup = NameLookup { topology: name, names: &Names::of(topology) };
+        let links = topology.links().map(|(_, link)| LinkRecord::of(&lookup, link));
         Ok(Self {
             nodes: topology.nodes().map(|(_, node)| NodeRecord::of(node)).collect(),
             links: links.collect::<Result<_, _>>()?,
@@ -119,12 +121,8 @@ impl TopologyRecord {
             self.nodes.iter().map(|node| node.name.0.as_str()).zip((0..).map(NodeIx)).collect();
         let link_at: BTreeMap<&str, LinkIx> =
             self.links.iter().map(|link| link.name.0.as_str()).zip((0..).map(LinkIx)).collect();
-        let node = |key: &StoredName| {
-            node_at.get(key.0.as_str()).copied().ok_or_else(|| RecordDecodeError::unknown_node(name, key))
-        };
-        let link = |key: &StoredName| {
-            link_at.get(key.0.as_str()).copied().ok_or_else(|| RecordDecodeError::unknown_link(name, key))
-        };
+        let node = |key: &StoredName| node_at.get(key.0.as_str()).copied().ok_or_else(|| unknown_node(name, key));
+        let link = |key: &StoredName| link_at.get(key.0.as_str()).copied().ok_or_else(|| unknown_link(name, key));
         let nodes = self.nodes.iter().map(NodeRecord::read).collect();
         let links = self.links.iter().map(|record| record.read(node, link)).collect::<Result<_, _>>()?;
         Ok(Topology::new(nodes, links)?)
@@ -158,11 +156,11 @@ impl NodeRecord {
 }
 
 impl LinkRecord {
-    pub(super) fn of(indices: &Indices<'_>, link: &Link) -> Result<Self, RecordEncodeError> {
+    pub(super) fn of(lookup: &NameLookup<'_>, link: &Link) -> Result<Self, RecordEncodeError> {
         Ok(Self {
             name: StoredName::from(&link.name),
-            from: indices.node(link.from)?,
-            to: indices.node(link.to)?,
+            from: lookup.node(link.from)?,
+            to: lookup.node(link.to)?,
             capacity_bps: link.capacity.as_bps(),
             max_reservable_bps: link.max_reservable.as_bps(),
             te_metric: link.te_metric,
@@ -172,12 +170,12 @@ impl LinkRecord {
             state: link.state.into(),
             from_port: link.from_port,
             to_port: link.to_port,
-            twin: link.twin.map(|twin| indices.link(twin)).transpose()?,
+            twin: link.twin.map(|twin| lookup.link(twin)).transpose()?,
             capacity_from: link.capacity_from.into(),
         })
     }
 
-    /// The link, with names resolved by whoever knows them.
+    /// The link, with its names resolved by `node` and `link`.
     pub(super) fn read(
         &self,
         node: impl Fn(&StoredName) -> Result<NodeIx, RecordDecodeError>,

@@ -1,0 +1,229 @@
+//! What can go wrong with a journal.
+
+use std::path::PathBuf;
+
+use kernel::apply::ApplyError;
+use kernel::bam::ModelError;
+use kernel::controller::ControllerAddressError;
+use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
+use kernel::topology::TopologyError;
+
+/// Why the journal could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The folder of the database cannot be made.
+    #[error("the folder '{}' cannot be created", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the file system answered.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The database refused or did not answer.
+    #[error("the journal's database failed")]
+    Database(#[from] sqlx::Error),
+    /// The tables could not be brought up to date.
+    #[error("the journal's tables could not be migrated")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// Something has no JSON form.
+    #[error("the rows cannot be written as JSON")]
+    Unwritable(#[source] serde_json::Error),
+    /// A number that no column takes.
+    #[error("{0} does not fit in 63 bits")]
+    TooLarge(u64),
+    /// A row that cannot be parsed.
+    #[error("row {row} of {table} is damaged", row = .row)]
+    Damaged {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        row: i64,
+        /// Where it is damaged.
+        #[source]
+        error: serde_json::Error,
+    },
+    /// A row with a number that its column cannot have.
+    #[error("row {row} of {table} has the impossible number {value}")]
+    Impossible {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        row: i64,
+        /// The number.
+        value: i64,
+    },
+    /// A record that does not fit what came before it.
+    #[error("event {at} does not fit the events before it", at = .at.0)]
+    Decode {
+        /// The event's number.
+        at: Sequence,
+        /// What does not fit.
+        #[source]
+        error: RecordDecodeError,
+    },
+    /// An event that cannot follow from what came before it.
+    #[error("the journal contradicts itself")]
+    Contradiction(#[from] ApplyError),
+    /// A snapshot of a state that does not fit together.
+    #[error("the state cannot be written as a snapshot")]
+    Snapshot(#[from] RecordEncodeError),
+    /// A stored snapshot that does not fit together.
+    #[error("the snapshot at event {at} is damaged in part {part}", at = .at.0)]
+    BadSnapshot {
+        /// The last event in the snapshot.
+        at: Sequence,
+        /// The part, from 0.
+        part: i64,
+        /// How it is damaged.
+        #[source]
+        error: Box<SnapshotError>,
+    },
+    /// The task that was to do the work is gone.
+    #[error("the work was cancelled")]
+    Cancelled(#[from] tokio::task::JoinError),
+}
+
+/// Why a batch is not in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Another writer appended first, or the batch does not follow the last event: read on and decide again.
+    #[error("the batch does not follow the last event")]
+    Conflict,
+    /// The append failed. If the connection broke, the batch may be there nevertheless; the journal's head shows it.
+    #[error(transparent)]
+    Failed(Box<JournalError>),
+}
+
+impl From<JournalError> for AppendError {
+    fn from(error: JournalError) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+impl From<sqlx::Error> for AppendError {
+    fn from(error: sqlx::Error) -> Self {
+        JournalError::Database(error).into()
+    }
+}
+
+/// Why an event does not go into a batch. The batch is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// The event is not of this state.
+    #[error(transparent)]
+    Encode(#[from] RecordEncodeError),
+    /// The event does not follow the one before it.
+    #[error("event {found} does not follow event {after}", found = .found.0, after = .after.0)]
+    OutOfSequence {
+        /// The one before.
+        after: Sequence,
+        /// The one that came.
+        found: Sequence,
+    },
+    /// The record has no JSON form.
+    #[error("the event cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Why an event has no stored form: its numbers have no names.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RecordEncodeError {
+    /// The snapshot lacks the allocation's topology.
+    #[error("unknown topology '{0}'")]
+    NoTopology(Name),
+    /// The topology lacks the node.
+    #[error("topology '{topology}' has no node number {node}", node = .node.0)]
+    NoNode {
+        /// The topology.
+        topology: Name,
+        /// The node's number.
+        node: NodeIx,
+    },
+    /// The topology lacks the link.
+    #[error("topology '{topology}' has no link number {link}", link = .link.0)]
+    NoLink {
+        /// The topology.
+        topology: Name,
+        /// The link's number.
+        link: LinkIx,
+    },
+}
+
+/// Why a record is no event of this state.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RecordDecodeError {
+    /// The state lacks the topology.
+    #[error("unknown topology '{0}'")]
+    UnknownTopology(Name),
+    /// The topology lacks the node.
+    #[error("topology '{topology}' has no node '{node}'")]
+    UnknownNode {
+        /// The topology.
+        topology: Name,
+        /// The node.
+        node: Name,
+    },
+    /// The topology lacks the link.
+    #[error("topology '{topology}' has no link '{link}'")]
+    UnknownLink {
+        /// The topology.
+        topology: Name,
+        /// The link.
+        link: Name,
+    },
+    /// A number that its field cannot have.
+    #[error("invalid {field}: {value} is out of range")]
+    OutOfRange {
+        /// The field.
+        field: &'static str,
+        /// The number.
+        value: u64,
+    },
+    /// A rerouted allocation without its new path.
+    #[error("allocation {0} is rerouted, but its record has no path")]
+    NoPath(AllocationId),
+    /// The nodes and links make no topology.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// A controller's address is no URL of HTTP.
+    #[error(transparent)]
+    Address(#[from] ControllerAddressError),
+    /// The classes make no bandwidth model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+impl RecordDecodeError {
+    pub(super) fn out_of_range(field: &'static str, value: impl Into<u64>) -> Self {
+        Self::OutOfRange { field, value: value.into() }
+    }
+}
+
+/// Why a snapshot is no state.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A part that is not there.
+    #[error("the part is missing")]
+    Missing,
+    /// A part that cannot be parsed.
+    #[error("the part is not valid JSON of its form")]
+    Unreadable(#[from] serde_json::Error),
+    /// A record that does not fit.
+    #[error("the part does not fit the parts before it")]
+    Decode(#[from] RecordDecodeError),
+    /// A reference to a number that stands for nothing.
+    #[error("the part refers to number {0}, which stands for nothing")]
+    NoNumber(u32),
+    /// An allocation that does not fit.
+    #[error("the part contradicts the parts before it")]
+    Contradiction(#[from] ApplyError),
+    /// Another number of allocations than the head says.
+    #[error("the snapshot has {found} allocations instead of {wanted}")]
+    Count {
+        /// How many there are.
+        found: usize,
+        /// How many the head says.
+        wanted: i64,
+    },
+}
