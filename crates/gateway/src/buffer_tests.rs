@@ -125,8 +125,10 @@ proptest! {
         for (lane, size) in sizes.iter().enumerate() {
             buffer.add_lane(SubscriptionId(lane as u64), LaneTarget::Away);
             buffer.open(SubscriptionId(lane as u64));
-            for _ in 0..2_000 {
-                buffer.offer(SubscriptionId(lane as u64), &message(*size, OverflowPolicy::Fifo));
+            // More than the batches below can hold, so that no lane runs dry.
+            let message = message(*size, OverflowPolicy::Fifo);
+            for _ in 0..1_000 {
+                buffer.offer(SubscriptionId(lane as u64), &message);
             }
         }
         for _ in 0..60 {
