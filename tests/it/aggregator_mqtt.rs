@@ -9,7 +9,6 @@ use api::instant::Instant;
 use kernel::Command;
 use kernel::command::{Expected, OnMisfit};
 use kernel::scheduler::SchedulerSettings;
-use mqtt;
 use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, QoS};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

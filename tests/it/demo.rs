@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use formats;
 use gateway::consumer::SubscriptionSpec;
 use gateway::generator::SourceSpec;
 use watermaster::cli::demo::backbone;

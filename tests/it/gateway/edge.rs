@@ -380,7 +380,7 @@ async fn orchestrate(State(seat): State<Seat>, request: Request) -> Response {
     seat.heard.send_modify(|count| *count += 1);
     if let Some(problem) = seat.refusal.lock().unwrap().clone() {
         let kind = [("content-type", "application/problem+json")];
-        let status = StatusCode::from_u16(problem["status"].as_u64().unwrap() as u16).unwrap();
+        let status = StatusCode::from_u16(problem["status"].as_u64().unwrap().try_into().unwrap()).unwrap();
         return (status, kind, problem.to_string()).into_response();
     }
     axum::Json(seat.rates.borrow().clone()).into_response()

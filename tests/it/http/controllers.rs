@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use formats;
 use futures_util::StreamExt;
 use kernel::intent::{Action, Cookie, CookieFilter, Dpid, Match, PortNo, Rule, RuleKey, TABLE};
 use serde_json::{Value, json};

@@ -192,7 +192,7 @@ impl Replica {
                 self.count_enqueue(verdict, connection, congested);
             }
             Connection::Local(local) => {
-                if local.sender.try_send(encoder.to_shared()).is_err() {
+                if local.sender.try_send(encoder.keep_copy()).is_err() {
                     self.metrics.dropped_slow.add(1);
                 }
                 if options.qos > Qos::AtMostOnce && local.is_congested() {

@@ -55,7 +55,7 @@ impl<'a> MessageEncoder<'a> {
     }
 
     /// The message in memory of its own, for receivers that have to wait for it.
-    pub(crate) fn to_shared(&mut self) -> Arc<Message> {
+    pub(crate) fn keep_copy(&mut self) -> Arc<Message> {
         Arc::clone(self.kept.get_or_insert_with(|| Arc::new(self.message.compact())))
     }
 

@@ -147,7 +147,7 @@ impl Outbox {
             return Enqueue::TooSlow;
         }
         self.next += 1;
-        let message = encoder.to_shared();
+        let message = encoder.keep_copy();
         self.waiting_bytes += message.size_bytes();
         self.waiting.push_back(QueuedMessage { seq, message, options: options.clone() });
         if self.is_congested() { Enqueue::Congested } else { Enqueue::Queued }
@@ -172,7 +172,7 @@ impl Outbox {
             }
         } else {
             self.next = seq + 1;
-            let message = encoder.to_shared();
+            let message = encoder.keep_copy();
             self.waiting_bytes += message.size_bytes();
             self.waiting.push_back(QueuedMessage { seq, message, options: options.clone() });
         }
@@ -290,7 +290,7 @@ impl Outbox {
         }
         self.sent = self.sent.max(seq);
         if let Some(share) = options.share.as_ref().filter(|_| !self.terms.lasting && options.is_redelivered(true)) {
-            self.shared.insert(seq, (encoder.to_shared(), Arc::clone(share)));
+            self.shared.insert(seq, (encoder.keep_copy(), Arc::clone(share)));
         }
         Enqueue::Queued
     }
