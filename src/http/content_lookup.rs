@@ -14,6 +14,7 @@ use super::problem::{BadRequest, InternalError, Problem};
 use super::{ApiState, pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use api::aggregator::AggregatorFreshness;
+use api::content::{Offer, OfferedName};
 use api::instant::Instant;
 use formats::aggregator;
 use kernel::id::Name;
@@ -41,43 +42,6 @@ pub(super) struct ContentQuery {
     /// The cursor of the page.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
     after: Option<StoredName>,
-}
-
-/// A gateway that offers something of that name.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Offer {
-    /// Its id as an aggregator.
-    aggregator: String,
-    /// Where consumers subscribe: POST v1/subscriptions below it. Absent: it told no URL.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    url: Option<String>,
-    /// At which node.
-    node: String,
-    /// In which topology.
-    topology: String,
-    /// Whether it reported within its lease.
-    state: AggregatorFreshness,
-    /// When it was heard last.
-    #[schema(value_type = String, format = DateTime)]
-    heard_at: Instant,
-    /// What it offers of that name, at most 100.
-    names: Vec<OfferedName>,
-    /// How many it offers.
-    names_total: usize,
-}
-
-/// A name that is offered.
-#[derive(Serialize, ToSchema)]
-pub(super) struct OfferedName {
-    /// The topic.
-    name: String,
-    /// In which level it is sent to those who want it now; 0 where nobody does.
-    qos_level: u8,
-    /// What it takes to send it to one consumer.
-    arrival_bps: u64,
-    /// How many want it in this level.
-    subscribers: usize,
 }
 
 /// A page of gateways.

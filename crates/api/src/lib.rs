@@ -3,8 +3,8 @@
 //! `client` adds [`client`], a typed client that speaks them.
 //!
 //! ```
-//! use api::allocation::AllocationRequest;
-//! use api::flow::FlowRequest;
+//! use watermaster_api::allocation::AllocationRequest;
+//! use watermaster_api::flow::FlowRequest;
 //!
 //! let request = AllocationRequest {
 //!     ingress: "WA".to_owned(),
@@ -37,6 +37,7 @@ pub mod service;
 pub mod problem;
 
 pub mod aggregator;
+pub mod content;
 pub mod gateway;
 pub mod qos_level;
 pub mod sse;

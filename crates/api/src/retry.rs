@@ -11,7 +11,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 /// ```
 /// use std::time::Duration;
 ///
-/// let mut retry = api::retry::Retry::new(Duration::from_millis(100), Duration::from_secs(5));
+/// let mut retry = watermaster_api::retry::Retry::new(Duration::from_millis(100), Duration::from_secs(5));
 /// let first = retry.failed("no connection");
 /// assert!(first.is_news && first.pause < Duration::from_millis(200));
 /// assert!(!retry.failed("no connection").is_news, "a failure is logged once");

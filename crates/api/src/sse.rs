@@ -27,11 +27,11 @@ pub enum SseError {
 /// Turns the bytes of a stream into events.
 ///
 /// ```
-/// let mut decoder = api::sse::SseDecoder::new(1_024);
+/// let mut decoder = watermaster_api::sse::SseDecoder::new(1_024);
 /// let mut events = vec![];
 /// decoder.decode(b"event: rates\ndata: {}\n\ndata: more is to co", &mut events)?;
 /// assert_eq!((events.len(), events[0].kind.as_str(), events[0].data.as_str()), (1, "rates", "{}"));
-/// # Ok::<(), api::sse::SseError>(())
+/// # Ok::<(), watermaster_api::sse::SseError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct SseDecoder {

@@ -15,12 +15,12 @@
 //! A gateway on free ports, without an orchestrator:
 //!
 //! ```
-//! use gateway::Gateway;
-//! use gateway::options::GatewayOptions;
+//! use watermaster_gateway::Gateway;
+//! use watermaster_gateway::options::GatewayOptions;
 //! use tokio_util::sync::CancellationToken;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), gateway::GatewayError> {
+//! # async fn main() -> Result<(), watermaster_gateway::GatewayError> {
 //! let anywhere = ([127, 0, 0, 1], 0).into();
 //! let options = GatewayOptions { listen: anywhere, mqtt_listen: anywhere, ..GatewayOptions::default() };
 //! let gateway = Gateway::build(options).await?;

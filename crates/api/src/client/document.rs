@@ -48,38 +48,3 @@ pub struct Page<T> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
-
-/// A gateway that offers something.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
-pub struct Offer {
-    /// Its id as an aggregator.
-    pub aggregator: String,
-    /// Where consumers subscribe, if it told.
-    #[serde(default)]
-    pub url: Option<String>,
-    /// At which node.
-    pub node: String,
-    /// In which topology.
-    pub topology: String,
-    /// `fresh`, `stale` or `lost`.
-    pub state: String,
-    /// When it was heard last.
-    pub heard_at: String,
-    /// What it offers of the name that was looked for.
-    pub names: Vec<OfferedName>,
-    /// How many it offers, those that are not told of included.
-    pub names_total: usize,
-}
-
-/// A name that is offered.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
-pub struct OfferedName {
-    /// The topic.
-    pub name: String,
-    /// In which level it is sent now.
-    pub qos_level: u8,
-    /// What it takes to send it to one consumer.
-    pub arrival_bps: u64,
-    /// How many want it.
-    pub subscribers: usize,
-}

@@ -23,7 +23,7 @@ use crate::topology::{MissingCapacity, TopologyFormat, TopologyOutcome, Topology
 pub use super::aggregator::Aggregator;
 pub use super::problem::ProblemDocument;
 pub use answer::{ClientError, body, checked};
-pub use document::{AllocationFilter, Offer, OfferedName, Page};
+pub use document::{AllocationFilter, Page};
 pub use events::Events;
 
 /// How long a connection may take.
@@ -255,7 +255,12 @@ impl Client {
     ///
     /// # Errors
     /// It is neither, or the service does not answer.
-    pub async fn content_list(&self, name: &str, limit: u32, after: Option<&str>) -> Result<Page<Offer>, ClientError> {
+    pub async fn content_list(
+        &self,
+        name: &str,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<Page<crate::content::Offer>, ClientError> {
         let mut query = paging(limit, after);
         query.push(("name", name.to_owned()));
         self.get(self.url(&["v1", "contents"], &query)).await

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use api::aggregator::AggregatorFreshness;
 use api::client::{Client, ClientError};
 use api::retry::Retry;
 use reqwest::Url;
@@ -78,7 +79,7 @@ async fn find_gateways(
     let mut after: Option<String> = None;
     for _ in 0..LOOKUP_PAGES_MAX {
         let offers = client.content_list(name, PAGE, after.as_deref()).await?;
-        let heard = offers.items.into_iter().filter(|offer| offer.state != "lost");
+        let heard = offers.items.into_iter().filter(|offer| offer.state != AggregatorFreshness::Lost);
         found.extend(heard.filter_map(|offer| Some((offer.aggregator, url(&offer.url?).ok()?))));
         after = offers.next;
         if after.is_none() {

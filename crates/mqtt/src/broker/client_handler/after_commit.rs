@@ -14,12 +14,12 @@ use crate::store::{DeliveryOptions, StoreOp, StoreOutcome};
 
 /// What follows an operation once the store has committed it.
 pub(crate) struct AfterCommit {
-    action: Action,
+    action: NextStep,
     /// Replies behind the action, those of later packets that need no store included.
-    replies: Vec<Reply>,
+    replies: Vec<ClientReply>,
 }
 
-pub(super) enum Action {
+pub(super) enum NextStep {
     None,
     Publish { ack: Option<(PacketKind, PacketId)>, message: Arc<Message>, plan: DeliveryPlan },
     Subscribe { filter: ByteString, granted: GrantedSubscription },
@@ -27,10 +27,10 @@ pub(super) enum Action {
 }
 
 /// A packet for the client that waits for the operations before it.
-pub(super) enum Reply {
+pub(super) enum ClientReply {
     Ack(PacketKind, PacketId, Reason),
     Suback(Suback),
-    /// Its reasons are those of the [`Action::Unsubscribe`]s before it.
+    /// Its reasons are those of the [`NextStep::Unsubscribe`]s before it.
     Unsuback(PacketId),
 }
 
@@ -43,18 +43,18 @@ pub(super) struct Gathered {
 
 impl ClientHandler {
     /// Adds an operation to the next batch.
-    pub(super) fn enqueue(&mut self, op: StoreOp, action: Action) {
+    pub(super) fn enqueue(&mut self, op: StoreOp, action: NextStep) {
         self.batch.push((op, AfterCommit { action, replies: Vec::new() }));
     }
 
     /// Adds an operation after which an acknowledgement is sent.
     pub(super) fn enqueue_with_ack(&mut self, op: StoreOp, kind: PacketKind, id: PacketId) {
-        let replies = vec![Reply::Ack(kind, id, Reason::Success)];
-        self.batch.push((op, AfterCommit { action: Action::None, replies }));
+        let replies = vec![ClientReply::Ack(kind, id, Reason::Success)];
+        self.batch.push((op, AfterCommit { action: NextStep::None, replies }));
     }
 
     /// Sends a reply behind those of the operations that are not committed yet.
-    pub(super) fn reply(&mut self, reply: Reply, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
+    pub(super) fn reply(&mut self, reply: ClientReply, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
         match self.batch.last_mut() {
             Some((_, after)) => {
                 after.replies.push(reply);
@@ -67,7 +67,7 @@ impl ClientHandler {
     /// An acknowledgement behind those of the operations that are not committed yet.
     pub(super) fn reply_ack(&mut self, kind: PacketKind, id: PacketId, reason: Reason) {
         match self.batch.last_mut() {
-            Some((_, after)) => after.replies.push(Reply::Ack(kind, id, reason)),
+            Some((_, after)) => after.replies.push(ClientReply::Ack(kind, id, reason)),
             None => self.acks.unsent.push((kind, id, reason)),
         }
     }
@@ -103,8 +103,8 @@ impl ClientHandler {
     ) -> Result<(), ConnectionEnd> {
         match (action, outcome) {
             (_, StoreOutcome::Fenced) => return Err(ConnectionEnd::Closed(Reason::SessionTakenOver)),
-            (Action::None, _) => {}
-            (Action::Publish { ack, message, mut plan }, StoreOutcome::Published(published)) => {
+            (NextStep::None, _) => {}
+            (NextStep::Publish { ack, message, mut plan }, StoreOutcome::Published(published)) => {
                 self.replica.apply_published(&mut plan, &message, &published, now_ms);
                 self.delivered |= plan.delivered;
                 self.congested.append(&mut plan.congested);
@@ -112,10 +112,10 @@ impl ClientHandler {
                     self.acks.unsent.push((kind, id, plan.ack_reason(kind)));
                 }
             }
-            (Action::Subscribe { filter, granted }, StoreOutcome::Changed { existed, version }) => {
+            (NextStep::Subscribe { filter, granted }, StoreOutcome::Changed { existed, version }) => {
                 gathered.retained.push(self.add_route(&filter, granted, existed, version, now_ms));
             }
-            (Action::Unsubscribe { filter }, StoreOutcome::Changed { existed, version }) => {
+            (NextStep::Unsubscribe { filter }, StoreOutcome::Changed { existed, version }) => {
                 self.replica.unsubscribe(&self.session, &filter, version);
                 gathered.unsubscribed.push(if existed { Reason::Success } else { Reason::NoSubscriptionExisted });
             }
@@ -125,15 +125,15 @@ impl ClientHandler {
     }
 
     /// Acknowledgements are gathered and sent together; SUBACK and UNSUBACK go behind those gathered so far.
-    fn send_reply(&mut self, reply: Reply, gathered: &mut Gathered, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
+    fn send_reply(&mut self, reply: ClientReply, gathered: &mut Gathered, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
         match reply {
-            Reply::Ack(kind, id, reason) => self.acks.unsent.push((kind, id, reason)),
-            Reply::Suback(suback) => {
+            ClientReply::Ack(kind, id, reason) => self.acks.unsent.push((kind, id, reason)),
+            ClientReply::Suback(suback) => {
                 self.flush_acks()?;
                 self.connection.post(|outbox| outbox.send(&Packet::Suback(suback)));
                 self.send_retained(std::mem::take(&mut gathered.retained), now_ms);
             }
-            Reply::Unsuback(packet_id) => {
+            ClientReply::Unsuback(packet_id) => {
                 self.flush_acks()?;
                 let reasons = std::mem::take(&mut gathered.unsubscribed);
                 let (reason_string, user) = (None, UserProperties::default());

@@ -21,8 +21,8 @@ use crate::message::UnixMs;
 use crate::session::{Inbound, Outbox};
 use crate::store::{Progress, SessionHolder, StoreOp};
 
-use after_commit::Action;
 pub(crate) use after_commit::AfterCommit;
+use after_commit::NextStep;
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl ClientHandler {
             Packet::Pubcomp(ack) => {
                 let found = self.apply_ack(|outbox| outbox.pubcomp(ack.packet_id))?;
                 if let Some(seq) = found.filter(|_| self.lasting) {
-                    self.enqueue(StoreOp::Complete { holder: self.holder(), seq }, Action::None);
+                    self.enqueue(StoreOp::Complete { holder: self.holder(), seq }, NextStep::None);
                 }
                 Ok(())
             }
@@ -188,7 +188,7 @@ impl ClientHandler {
     /// The store need not keep these messages any longer: the client has them, or they will never be sent.
     pub(crate) fn acknowledge_stored(&mut self, seqs: Vec<u64>, progress: Progress) {
         if !seqs.is_empty() {
-            self.enqueue(StoreOp::Ack { holder: self.holder(), seqs, progress }, Action::None);
+            self.enqueue(StoreOp::Ack { holder: self.holder(), seqs, progress }, NextStep::None);
         }
     }
 

@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 
 use super::super::publish::DeliveryTiming;
-use super::after_commit::Action;
+use super::after_commit::NextStep;
 use super::{ClientHandler, ConnectionEnd};
 use crate::codec::{Delivery, PacketId, PacketKind, Publish, Reason, Version};
 use crate::limits::CACHED_MATCHES_MAX;
@@ -45,7 +45,7 @@ impl ClientHandler {
         self.congested.append(&mut plan.congested);
         if let Some((op, message)) = plan.store_op(&message, dedup_key) {
             self.unanswered += usize::from(matches!(delivery, Delivery::AtLeastOnce(_)));
-            self.enqueue(op, Action::Publish { ack, message, plan });
+            self.enqueue(op, NextStep::Publish { ack, message, plan });
         } else if let Some((kind, id)) = ack {
             self.reply_ack(kind, id, plan.ack_reason(kind));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 
 use super::super::publish::DeliveryPlan;
-use super::after_commit::{Action, Reply};
+use super::after_commit::{ClientReply, NextStep};
 use super::{ClientHandler, ConnectionEnd};
 use crate::codec::{Qos, Reason, RetainHandling, Suback, Subscribe, Unsubscribe, UserProperties, topic};
 use crate::limits::SUBSCRIPTIONS_MAX;
@@ -40,20 +40,20 @@ impl ClientHandler {
             let filter = ByteString::from(&*filter);
             reasons.push(Reason::granted(subscription.options.qos));
             let op = StoreOp::Subscribe { holder: self.holder(), filter: filter.clone(), granted };
-            self.enqueue(op, Action::Subscribe { filter, granted });
+            self.enqueue(op, NextStep::Subscribe { filter, granted });
         }
         let (reason_string, user) = (None, UserProperties::default());
         let suback = Suback { packet_id: subscribe.packet_id, reasons, reason_string, user };
-        self.reply(Reply::Suback(suback), now_ms)
+        self.reply(ClientReply::Suback(suback), now_ms)
     }
 
     pub(super) fn unsubscribe(&mut self, unsubscribe: Unsubscribe, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
         for filter in unsubscribe.filters {
             let filter = ByteString::from(&*filter);
             let op = StoreOp::Unsubscribe { holder: self.holder(), filter: filter.clone() };
-            self.enqueue(op, Action::Unsubscribe { filter });
+            self.enqueue(op, NextStep::Unsubscribe { filter });
         }
-        self.reply(Reply::Unsuback(unsubscribe.packet_id), now_ms)
+        self.reply(ClientReply::Unsuback(unsubscribe.packet_id), now_ms)
     }
 
     /// Adds a subscription to the routes; returns the retained messages for it [MQTT-3.3.1-9] to [MQTT-3.3.1-11]. A
@@ -104,6 +104,6 @@ impl ClientHandler {
         let message = Arc::new(Message { retain: false, ..(*message).clone() });
         let plan = DeliveryPlan::to_one(self.session.clone(), options);
         let op = plan.publish_op(Arc::clone(&message), None);
-        self.enqueue(op, Action::Publish { ack: None, message, plan });
+        self.enqueue(op, NextStep::Publish { ack: None, message, plan });
     }
 }

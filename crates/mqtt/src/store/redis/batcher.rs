@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use redis::Cmd;
 
 use super::command::{AckBatch, PublishCommand, SingleCall, StoreCommand};
-use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED, Reply};
+use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED, StoreReply};
 use super::script;
 use crate::message::{ClientId, ReplicaId};
 use crate::store::{Published, StoreOutcome};
@@ -293,7 +293,7 @@ impl<'a> AckCall<'a> {
 
 impl ReplyPlace {
     /// The outcome of the command; `None`: an inbox without room held it back.
-    pub(super) fn outcome(&self, reply: Reply<'_>) -> Option<StoreOutcome> {
+    pub(super) fn outcome(&self, reply: StoreReply<'_>) -> Option<StoreOutcome> {
         let status = reply.at(0).signed().unwrap_or(FENCED);
         Some(match self.part {
             ReplyPart::Acknowledge(at) => committed(reply.at(at).signed().unwrap_or(FENCED)),
@@ -312,7 +312,7 @@ fn committed(status: i64) -> StoreOutcome {
     if status == DONE { StoreOutcome::Done } else { StoreOutcome::Fenced }
 }
 
-fn published(status: i64, reply: Reply<'_>, first: usize, receivers: usize, forwards: u64) -> StoreOutcome {
+fn published(status: i64, reply: StoreReply<'_>, first: usize, receivers: usize, forwards: u64) -> StoreOutcome {
     match status {
         FENCED => return StoreOutcome::Fenced,
         REPEATED => return StoreOutcome::Published(Published { repeated: true, ..Published::default() }),
@@ -325,8 +325,9 @@ fn published(status: i64, reply: Reply<'_>, first: usize, receivers: usize, forw
     }
     let skipped_replicas = u64::from((reply.at(1).number().unwrap_or(0) & forwards).count_ones());
     let range = first as u64..(first + receivers) as u64;
-    let refused = reply.at(2).items().filter_map(Reply::number).filter(|receiver| range.contains(receiver)).count();
-    let numbers = reply.at(3).items().map(Reply::number).collect();
+    let refused =
+        reply.at(2).items().filter_map(StoreReply::number).filter(|receiver| range.contains(receiver)).count();
+    let numbers = reply.at(3).items().map(StoreReply::number).collect();
     let not_retained = status == NOT_RETAINED;
     let refused = refused as u64;
     StoreOutcome::Published(Published { numbers, not_retained, refused, skipped_replicas, ..Published::default() })
@@ -398,7 +399,7 @@ mod tests {
         let reply = Value::Array(vec![Value::Int(0), Value::Int(2), list(&[1, 4]), list(&[])]);
         let refused = |first, receivers, forwards| {
             let place = ReplyPlace { call: 0, part: ReplyPart::Publish { first, receivers, forwards } };
-            match place.outcome(Reply(&reply)) {
+            match place.outcome(StoreReply(&reply)) {
                 Some(StoreOutcome::Published(published)) => (published.refused, published.skipped_replicas),
                 other => panic!("{other:?}"),
             }
@@ -408,11 +409,11 @@ mod tests {
         let part = ReplyPart::Publish { first: 0, receivers: 2, forwards: u64::MAX };
         let expected =
             Published { numbers: vec![Some(7), None], not_retained: true, refused: 1, ..Published::default() };
-        let outcome = ReplyPlace { call: 0, part }.outcome(Reply(&reply));
+        let outcome = ReplyPlace { call: 0, part }.outcome(StoreReply(&reply));
         assert_eq!(outcome, Some(StoreOutcome::Published(expected)));
         let fenced = list(&[0, FENCED]);
-        let settled = |at| ReplyPlace { call: 0, part: ReplyPart::Acknowledge(at) }.outcome(Reply(&fenced));
+        let settled = |at| ReplyPlace { call: 0, part: ReplyPart::Acknowledge(at) }.outcome(StoreReply(&fenced));
         assert_eq!((settled(0), settled(1)), (Some(StoreOutcome::Done), Some(StoreOutcome::Fenced)));
-        assert_eq!(ReplyPlace { call: 0, part }.outcome(Reply(&list(&[NO_ROOM]))), None);
+        assert_eq!(ReplyPlace { call: 0, part }.outcome(StoreReply(&list(&[NO_ROOM]))), None);
     }
 }

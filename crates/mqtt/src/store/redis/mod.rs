@@ -36,7 +36,7 @@ use crate::message::{ReplicaId, UnixMs};
 use command::StoreCommand;
 use notifications::NotificationReader;
 use pipeline::{RedisPipeline, backoff};
-use reply::Reply;
+use reply::StoreReply;
 use request::PendingCommand;
 
 /// Prefix of all keys. It changes with the stored form, so that builds with different forms do not share keys.
@@ -82,10 +82,10 @@ impl RedisStore {
         retained.arg(key("ret"));
         // Known first, so that changes after the snapshot reach the inbox.
         let replies = self.pipeline.query([lease, known, version, clients, retained]).await?;
-        let [_, _, version, clients, retained] = replies.each_ref().map(Reply);
+        let [_, _, version, clients, retained] = replies.each_ref().map(StoreReply);
         let retained = retained.items().filter_map(|value| stored_form::read_message(value.bytes()?)).collect();
         let version = version.number().unwrap_or(0);
-        let clients: Vec<&str> = clients.items().filter_map(Reply::text).collect();
+        let clients: Vec<&str> = clients.items().filter_map(StoreReply::text).collect();
         let mut sessions = Vec::with_capacity(clients.len());
         for clients in clients.chunks(REAP_COUNT) {
             let mut pipeline = Vec::with_capacity(clients.len() * 2);
@@ -99,7 +99,7 @@ impl RedisStore {
             let replies = self.pipeline.query_all(pipeline).await?;
             let pairs = clients.iter().zip(replies.chunks_exact(2));
             sessions.extend(pairs.filter_map(|(client, pair)| match pair {
-                [state, granted] => reply::routed_session(client, Reply(state), Reply(granted)),
+                [state, granted] => reply::routed_session(client, StoreReply(state), StoreReply(granted)),
                 _ => None,
             }));
         }
@@ -153,11 +153,11 @@ impl Store for RedisStore {
             call.arg(&self.name).arg(&*claim.client).arg(u8::from(claim.clean_start));
             call.arg(claim.expiry_s).arg(claim.now_ms).arg(will);
             let reply = self.call(call).await?;
-            let reply = Reply(&reply);
+            let reply = StoreReply(&reply);
             let number = |place| reply.at(place).number().unwrap_or(0);
-            let mut received: Vec<u64> = reply.at(8).items().filter_map(Reply::number).collect();
+            let mut received: Vec<u64> = reply.at(8).items().filter_map(StoreReply::number).collect();
             received.sort_unstable();
-            let packet_id = |id: Reply<'_>| u16::try_from(id.number()?).ok();
+            let packet_id = |id: StoreReply<'_>| u16::try_from(id.number()?).ok();
             Ok(ClaimedSession {
                 epoch: number(0),
                 version: number(1),
@@ -196,7 +196,7 @@ impl Store for RedisStore {
             let mut call = script::LOAD.call();
             call.arg(&self.name).arg(&*holder.client).arg(holder.epoch).arg(after).arg(count);
             let entries = self.call(call).await?;
-            Ok(Reply(&entries).items().filter_map(reply::queued).collect())
+            Ok(StoreReply(&entries).items().filter_map(reply::queued).collect())
         })
     }
 
@@ -205,7 +205,7 @@ impl Store for RedisStore {
             let mut call = script::SWEEP.call();
             call.arg(&self.name).arg(now_ms).arg(lease_ms()).arg(REAP_COUNT);
             let reply = self.call(call).await?;
-            let reply = Reply(&reply);
+            let reply = StoreReply(&reply);
             if reply.at(0).signed() != Some(reply::DONE) {
                 self.reader.lock().await.invalidate();
                 return Err(StoreError::LeaseLost(self.me));

@@ -9,7 +9,7 @@ use redis::streams::{StreamId, StreamReadReply};
 use redis::{RedisResult, Value};
 
 use super::address::RedisAddress;
-use super::reply::{Reply, replica};
+use super::reply::{StoreReply, replica};
 use super::{PREFIX, script, stored_form};
 use crate::message::{ClientId, ReplicaId};
 use crate::store::{Notice, RouteChange, RouteEvent, SessionState, StoreError};
@@ -168,8 +168,8 @@ fn counted_bytes(fields: &Fields) -> usize {
 
 type Fields = HashMap<String, Value>;
 
-fn field<'a>(fields: &'a Fields, name: &str) -> Reply<'a> {
-    Reply(fields.get(name).unwrap_or(&Value::Nil))
+fn field<'a>(fields: &'a Fields, name: &str) -> StoreReply<'a> {
+    StoreReply(fields.get(name).unwrap_or(&Value::Nil))
 }
 
 fn client(fields: &Fields) -> Option<ClientId> {

@@ -28,9 +28,9 @@ static NIL: Value = Value::Nil;
 
 /// One value of a reply.
 #[derive(Clone, Copy)]
-pub(super) struct Reply<'a>(pub(super) &'a Value);
+pub(super) struct StoreReply<'a>(pub(super) &'a Value);
 
-impl<'a> Reply<'a> {
+impl<'a> StoreReply<'a> {
     pub(super) fn bytes(self) -> Option<&'a [u8]> {
         match self.0 {
             Value::BulkString(bytes) => Some(bytes),
@@ -55,26 +55,26 @@ impl<'a> Reply<'a> {
     }
 
     /// The values of a list; of a map, each key and its value.
-    pub(super) fn items(self) -> impl Iterator<Item = Reply<'a>> {
+    pub(super) fn items(self) -> impl Iterator<Item = StoreReply<'a>> {
         let (values, pairs): (&[Value], &[(Value, Value)]) = match self.0 {
             Value::Array(values) | Value::Set(values) => (values, &[]),
             Value::Map(pairs) => (&[], pairs),
             _ => (&[], &[]),
         };
-        values.iter().chain(pairs.iter().flat_map(|(key, value)| [key, value])).map(Reply)
+        values.iter().chain(pairs.iter().flat_map(|(key, value)| [key, value])).map(StoreReply)
     }
 
     /// The value at a place of a list.
-    pub(super) fn at(self, place: usize) -> Reply<'a> {
+    pub(super) fn at(self, place: usize) -> StoreReply<'a> {
         match self.0 {
-            Value::Array(values) => Reply(values.get(place).unwrap_or(&NIL)),
-            _ => Reply(&NIL),
+            Value::Array(values) => StoreReply(values.get(place).unwrap_or(&NIL)),
+            _ => StoreReply(&NIL),
         }
     }
 }
 
 /// Pairs of filter and granted subscription.
-pub(super) fn subscriptions(reply: Reply<'_>) -> Vec<(ByteString, GrantedSubscription)> {
+pub(super) fn subscriptions(reply: StoreReply<'_>) -> Vec<(ByteString, GrantedSubscription)> {
     let mut items = reply.items();
     let pairs = std::iter::from_fn(|| items.next().zip(items.next()));
     pairs
@@ -85,7 +85,7 @@ pub(super) fn subscriptions(reply: Reply<'_>) -> Vec<(ByteString, GrantedSubscri
 }
 
 /// A session with subscriptions: its owner and whether it is lasting, and its subscriptions.
-pub(super) fn routed_session(client: &str, state: Reply<'_>, granted: Reply<'_>) -> Option<RoutedSession> {
+pub(super) fn routed_session(client: &str, state: StoreReply<'_>, granted: StoreReply<'_>) -> Option<RoutedSession> {
     let subscriptions = subscriptions(granted);
     let owner = replica(state.at(0).text().unwrap_or_default());
     let state = SessionState { owner, lasting: state.at(1).number() == Some(1) };
@@ -98,7 +98,7 @@ pub(super) fn replica(name: &str) -> Option<ReplicaId> {
 }
 
 /// An entry of a queue. One that cannot be read becomes a message that is never sent, so that its number is accounted for.
-pub(super) fn queued(entry: Reply<'_>) -> Option<Queued> {
+pub(super) fn queued(entry: StoreReply<'_>) -> Option<Queued> {
     let seq = entry.at(0).text()?.split('-').next()?.parse().ok()?;
     if let (Some(message), Some(options)) = message_and_options(entry.at(1)) {
         return Some(Queued { seq, message, options });
@@ -108,7 +108,7 @@ pub(super) fn queued(entry: Reply<'_>) -> Option<Queued> {
     Some(Queued { seq, message, options })
 }
 
-fn message_and_options(fields: Reply<'_>) -> (Option<Arc<Message>>, Option<DeliveryOptions>) {
+fn message_and_options(fields: StoreReply<'_>) -> (Option<Arc<Message>>, Option<DeliveryOptions>) {
     let (mut message, mut options) = (None, None);
     let mut items = fields.items();
     while let (Some(name), Some(value)) = (items.next(), items.next()) {
@@ -122,8 +122,8 @@ fn message_and_options(fields: Reply<'_>) -> (Option<Arc<Message>>, Option<Deliv
 }
 
 /// Messages of shared subscriptions whose member has gone.
-pub(super) fn orphaned(reply: Reply<'_>) -> Vec<OrphanedShareMessage> {
-    let read = |entry: Reply<'_>| {
+pub(super) fn orphaned(reply: StoreReply<'_>) -> Vec<OrphanedShareMessage> {
+    let read = |entry: StoreReply<'_>| {
         let id = entry.at(0).text()?.to_owned();
         let (message, options) = message_and_options(entry.at(1));
         Some(OrphanedShareMessage { id, message: message?, share: options?.share? })
@@ -132,7 +132,7 @@ pub(super) fn orphaned(reply: Reply<'_>) -> Vec<OrphanedShareMessage> {
 }
 
 /// Triples of client, epoch and message.
-pub(super) fn due_wills(reply: Reply<'_>) -> Vec<DueWill> {
+pub(super) fn due_wills(reply: StoreReply<'_>) -> Vec<DueWill> {
     let mut items = reply.items();
     let mut due = Vec::new();
     while let (Some(client), Some(epoch), Some(message)) = (items.next(), items.next(), items.next()) {

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::batcher::{Batcher, ReplyPlace};
 use super::command::StoreCommand;
-use super::reply::Reply;
+use super::reply::StoreReply;
 use crate::store::{StoreError, StoreOutcome};
 
 /// The commands of one connection, and where they go once they are answered.
@@ -125,7 +125,7 @@ impl StoreRequest {
                 for PendingCommand { place, outcome, .. } in commands {
                     let Some(place) = place else { continue };
                     let reply = replies.get(place.call).and_then(|reply| reply.as_ref().ok());
-                    *outcome = place.outcome(Reply(reply.unwrap_or(&Value::Nil)));
+                    *outcome = place.outcome(StoreReply(reply.unwrap_or(&Value::Nil)));
                     is_held_back |= outcome.is_none();
                 }
             }
