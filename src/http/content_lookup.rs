@@ -13,7 +13,6 @@ use super::extract::FromQuery;
 use super::problem::{BadRequest, InternalError, Problem};
 use super::{ApiState, pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
-use api::aggregator::AggregatorFreshness;
 use api::content::{Offer, OfferedName};
 use api::instant::Instant;
 use formats::aggregator;
