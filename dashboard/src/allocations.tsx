@@ -166,13 +166,13 @@ function Denied() {
         <thead><tr><th>When</th><th>From</th><th>To</th><th>Class</th><th class="number">Asked for</th><th>Why not</th></tr></thead>
         <tbody>
           {denied.slice(0, 200).map((one) => {
-            const { demand, denial } = one.data as { demand: { ingress: string; egress: string; class_type: number; bandwidth_bps: number }; denial: Record<string, unknown> };
+            const { demand, problem } = one.data as { demand: { ingress: string; egress: string; class_type: number; bandwidth_bps: number }; problem: Record<string, unknown> };
             return (
               <tr key={one.sequence}>
                 <td>{clock(one.at)}</td><td>{demand.ingress}</td><td>{demand.egress}</td>
                 <td><ClassMark classType={demand.class_type} /></td>
                 <td class="number">{rate(demand.bandwidth_bps)}</td>
-                <td><Denial problem={denial} /></td>
+                <td><Denial problem={problem} /></td>
               </tr>
             );
           })}

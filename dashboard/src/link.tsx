@@ -193,9 +193,9 @@ export function history(link: Link, all: Allocation[]): { times: number[]; serie
 function concerning(name: string, all: Allocation[]) {
   const ids = new Set(all.map((one) => one.id));
   return happenings.value.filter((one) => {
-    const data = one.data as { id?: string; allocation?: { path: string[] }; links?: { name?: string }[]; denial?: { binding?: { link: string }[] } };
-    return data.allocation?.path.includes(name) || (data.id && ids.has(data.id)) || (Array.isArray(data.links) && data.links.some((link) => link.name === name))
-      || data.denial?.binding?.some((link) => link.link === name);
+    const data = one.data as { id?: string; allocation?: { path: string[] }; links?: { link?: string }[]; problem?: { binding_links?: { link: string }[] } };
+    return data.allocation?.path.includes(name) || (data.id && ids.has(data.id)) || (Array.isArray(data.links) && data.links.some((link) => link.link === name))
+      || data.problem?.binding_links?.some((link) => link.link === name);
   });
 }
 
