@@ -180,7 +180,7 @@ pub(crate) struct Queued {
 /// The key that keeps a publication from happening twice.
 #[derive(Clone, Debug)]
 pub(crate) enum DedupKey {
-    /// The packet id of a QoS 2 message of a lasting session: taken now, given back by [`Op::Released`].
+    /// The packet id of a QoS 2 message of a lasting session: taken now, given back by [`StoreOp::Released`].
     Inbound { holder: SessionHolder, packet_id: u16 },
     /// The will of a connection: gone with its publication.
     Will { client: ClientId, epoch: u64 },
