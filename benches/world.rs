@@ -19,7 +19,7 @@ use crate::networks::Draw;
 pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) living: Vec<AllocationId>,
-    workspace: Workspace,
+    pub(crate) workspace: Workspace,
     draw: Draw,
     nodes: u64,
 }

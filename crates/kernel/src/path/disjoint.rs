@@ -6,18 +6,22 @@
 //! path disjoint from it, until no later primary can be part of a better pair or [`PRIMARIES_MAX`] were tried. What is
 //! returned is always disjoint and always satisfies the constraints.
 
-use super::gate::{Barring, Gate, Guarded, Price};
-use super::graph::{Graph, NONE};
-use super::solve::{Solver, found};
-use super::suurballe;
-use super::workspace::{Marks, Tools, Workspace};
+use std::collections::BTreeSet;
+
+use super::cspf::{Solver, found};
+use super::csr::{Csr, NONE};
+use super::edge_filter::Excluding;
+use super::graph::Graph;
+use super::marks::Marks;
+use super::query::{FoundPath, Links, NoPath, Query};
+use super::suurballe::{NodeSharing, least_pair};
+use super::workspace::{Scratch, Workspace};
 use super::yen::Ranking;
-use super::{FoundPath, Links, NoPath, Query};
 
 /// How many primaries are tried where the pair cannot be found exactly.
 pub const PRIMARIES_MAX: usize = 256;
 
-/// What the two paths must not share.
+/// The elements that the two paths must not share.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Disjointness {
     /// A link, in either direction.
@@ -41,56 +45,58 @@ pub fn disjoint_pair<L: Links>(
     workspace: &mut Workspace,
 ) -> Result<(FoundPath, FoundPath), NoPath> {
     let solver = Solver::new(graph, links, query, workspace)?;
-    let (mut tools, excluded) = workspace.tools();
-    let gate = Guarded::new(graph, links, query, excluded);
-    let pair = suurballe::least_pair(&solver, &gate, disjointness, &mut tools).ok_or(NoPath::None)?;
+    let sharing = match disjointness {
+        Disjointness::Node => NodeSharing::Split,
+        Disjointness::Link | Disjointness::Srlg => NodeSharing::Shared,
+    };
+    let pair = least_pair(&solver, sharing, &mut workspace.scratch.astar).ok_or(NoPath::None)?;
     let is_good = |pair: &(Vec<u32>, Vec<u32>)| {
         solver.keeps_to(&pair.0)
             && solver.keeps_to(&pair.1)
-            && (disjointness != Disjointness::Srlg || !share_a_risk(graph, &pair.0, &pair.1))
+            && (disjointness != Disjointness::Srlg || !share_a_risk(&graph.csr, &pair.0, &pair.1))
     };
-    let (first, second) = if is_good(&pair) { pair } else { try_primaries(&solver, &gate, disjointness, &mut tools)? };
+    let (first, second) =
+        if is_good(&pair) { pair } else { try_primaries(&solver, disjointness, &mut workspace.scratch)? };
     let first = found(graph, links, query.metric, &first);
     let second = found(graph, links, query.metric, &second);
     Ok(if second.cost < first.cost { (second, first) } else { (first, second) })
 }
 
-fn share_a_risk(graph: &Graph, first: &[u32], second: &[u32]) -> bool {
-    let risks = |path: &[u32]| -> std::collections::BTreeSet<u32> {
-        path.iter().flat_map(|number| graph.srlgs_of(*number)).copied().collect()
-    };
-    !risks(first).is_disjoint(&risks(second))
+fn share_a_risk(csr: &Csr, first: &[u32], second: &[u32]) -> bool {
+    !risks_of(csr, first).is_disjoint(&risks_of(csr, second))
 }
 
-fn try_primaries<L: Links, G: Gate>(
+fn risks_of(csr: &Csr, path: &[u32]) -> BTreeSet<u32> {
+    path.iter().flat_map(|number| csr.srlgs_of(*number)).copied().collect()
+}
+
+/// Primaries from the cheapest on, each with the cheapest path that is disjoint from it.
+fn try_primaries<L: Links>(
     solver: &Solver<'_, L>,
-    gate: &G,
     disjointness: Disjointness,
-    tools: &mut Tools<'_>,
+    scratch: &mut Scratch,
 ) -> Result<(Vec<u32>, Vec<u32>), NoPath> {
-    let cost_of = |path: &[u32]| -> u64 {
-        path.iter().map(|number| solver.charge.of(*number, &solver.graph.arcs[*number as usize])).sum()
-    };
-    let mut ranking = Ranking::new(solver, gate, tools)?;
-    let mut barred = Marks::default();
+    let mut ranking = Ranking::new(solver, scratch)?;
+    let mut excluded = Marks::default();
     let mut best: Option<(u64, Vec<u32>, Vec<u32>)> = None;
     for _ in 0..PRIMARIES_MAX {
-        let primary = match ranking.next(tools) {
+        let primary = match ranking.next(scratch) {
             Ok(primary) => primary,
             Err(limit) => return best.map(|(_, first, second)| (first, second)).ok_or(limit),
         };
         // No more primaries, or none that could be the cheaper path of a cheaper pair.
         let Some(primary) = primary else { return best.map(|(_, a, b)| (a, b)).ok_or(NoPath::None) };
-        let cost = cost_of(&primary);
+        let cost = solver.cost.of_path(&primary);
         if let Some((least, first, second)) = &best
             && cost.saturating_mul(2) >= *least
         {
             return Ok((first.clone(), second.clone()));
         }
-        bar_what_shares(solver.graph, &primary, disjointness, &mut barred);
+        exclude_shared(&solver.graph.csr, &primary, disjointness, &mut excluded);
         let mut second = Vec::new();
-        if solver.solve(&Barring { gate, barred: &barred }, solver.start(), tools, &mut second).is_ok() {
-            let sum = cost + cost_of(&second);
+        let filter = Excluding { filter: &solver.filter, excluded: &excluded };
+        if solver.solve(&filter, solver.start(), scratch, &mut second).is_ok() {
+            let sum = cost + solver.cost.of_path(&second);
             if best.as_ref().is_none_or(|(least, ..)| sum < *least) {
                 best = Some((sum, primary, second));
             }
@@ -99,29 +105,28 @@ fn try_primaries<L: Links, G: Gate>(
     best.map(|(_, first, second)| (first, second)).ok_or(NoPath::SearchLimit)
 }
 
-/// Marks what a path disjoint from `primary` must not use.
-fn bar_what_shares(graph: &Graph, primary: &[u32], disjointness: Disjointness, barred: &mut Marks) {
-    barred.begin(graph.node_count(), graph.link_count());
+/// Marks the nodes and links that a path disjoint from `primary` must not use.
+fn exclude_shared(csr: &Csr, primary: &[u32], disjointness: Disjointness, excluded: &mut Marks) {
+    excluded.begin(csr.node_count(), csr.link_count());
     for &number in primary {
-        barred.mark_arc(number);
-        let twin = graph.twins[number as usize];
+        excluded.mark_arc(number);
+        let twin = csr.twins[number as usize];
         if twin != NONE {
-            barred.mark_arc(twin);
+            excluded.mark_arc(twin);
         }
     }
     match disjointness {
         Disjointness::Link => {}
         Disjointness::Node => {
             for number in primary.iter().skip(1) {
-                barred.mark_node(graph.tails[*number as usize]);
+                excluded.mark_node(csr.tails[*number as usize]);
             }
         }
         Disjointness::Srlg => {
-            let risks: std::collections::BTreeSet<u32> =
-                primary.iter().flat_map(|number| graph.srlgs_of(*number)).copied().collect();
-            for number in 0..super::graph::word(graph.link_count()) {
-                if graph.srlgs_of(number).iter().any(|risk| risks.contains(risk)) {
-                    barred.mark_arc(number);
+            let risks = risks_of(csr, primary);
+            for number in csr.arcs() {
+                if csr.srlgs_of(number).iter().any(|risk| risks.contains(risk)) {
+                    excluded.mark_arc(number);
                 }
             }
         }

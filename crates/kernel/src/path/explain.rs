@@ -1,10 +1,10 @@
 //! Why there is no path: the constraints are put back one after the other, and the first that leaves none is the reason.
-//! This is the cold path: it runs when an admission was refused, and may cost several searches.
+//! This is the cold path: it runs when an admission was denied, and may cost several searches.
 
+use super::cspf::{check_ends, shortest};
 use super::graph::Graph;
-use super::solve::admit_ends;
+use super::query::{Constraints, FoundPath, Links, Metric, NoPath, Query, WEIGHT_ONE};
 use super::workspace::Workspace;
-use super::{Constraints, FoundPath, Links, Metric, NoPath, Query, shortest};
 use crate::id::LinkIx;
 use crate::units::Micros;
 
@@ -15,20 +15,20 @@ pub enum Reason {
     Disconnected,
     /// Only over links that are not usable.
     LinksDown,
-    /// Only over what is excluded.
+    /// Only over excluded nodes or links.
     Excluded,
     /// Only over links of the wrong colours.
     AdminGroup,
-    /// Not past the hops that must be passed.
+    /// Not past the hops that must be passed, in their order.
     Include,
-    /// Not in so few links.
+    /// Not with so few links.
     MaxHops {
-        /// The fewest it could be done in.
+        /// The fewest links of any path.
         least: u32,
     },
-    /// Not in so little time.
+    /// Not with so little delay.
     MaxDelay {
-        /// The least it could be done in.
+        /// The least delay of any path.
         least: Micros,
     },
     /// The bounded search gave up before it could tell.
@@ -53,7 +53,7 @@ pub fn explain<L: Links>(graph: &Graph, links: &L, query: &Query<'_>, workspace:
 }
 
 fn first_unmet<L: Links>(graph: &Graph, links: &L, query: &Query<'_>, workspace: &mut Workspace) -> Result<(), Reason> {
-    admit_ends(graph, query).map_err(|_| Reason::Disconnected)?;
+    check_ends(graph, query).map_err(|_| Reason::Disconnected)?;
     let asked = query.constraints;
     let usable = Usable(links);
     let mut constraints = Constraints::default();
@@ -72,7 +72,7 @@ fn first_unmet<L: Links>(graph: &Graph, links: &L, query: &Query<'_>, workspace:
         return Err(Reason::MaxHops { least });
     }
     constraints.max_hops = asked.max_hops;
-    // There is such a path, if only the one just found: a failure here is the limit.
+    // At least the path just found is one: a failure here is the limit.
     let fastest = try_path(graph, &usable, query, &constraints, Metric::Delay, Reason::SearchLimit, workspace)?;
     if asked.max_delay.is_some_and(|most| fastest.delay > most) {
         return Err(Reason::MaxDelay { least: fastest.delay });
@@ -96,14 +96,15 @@ fn try_path<L: Links>(
     })
 }
 
-/// The largest bandwidth that has a path, by bisection over the rooms there are, and what is too narrow on that path.
+/// The largest bandwidth that has a path, by bisection over the rooms of the links, and the links of that path that are
+/// too narrow.
 fn bandwidth<L: Links>(
     graph: &Graph,
     links: &L,
     query: &Query<'_>,
     workspace: &mut Workspace,
 ) -> Result<Reason, NoPath> {
-    let all = (0..super::graph::word(graph.link_count())).map(LinkIx);
+    let all = graph.csr.arcs().map(LinkIx);
     let mut rooms: Vec<u64> =
         all.filter(|link| links.is_usable(*link)).map(|link| links.room_bps(link)).chain([0]).collect();
     rooms.sort_unstable();
@@ -129,7 +130,7 @@ fn bandwidth<L: Links>(
     Ok(Reason::Bandwidth { binding, largest_admissible_bps: largest })
 }
 
-/// Every link, whatever its state, with all the room in the world.
+/// Every link, whatever its state, with unlimited room.
 struct Everything;
 
 impl Links for Everything {
@@ -138,7 +139,7 @@ impl Links for Everything {
     }
 
     fn weight(&self, _: LinkIx) -> u32 {
-        super::WEIGHT_ONE
+        WEIGHT_ONE
     }
 
     fn is_usable(&self, _: LinkIx) -> bool {
@@ -146,7 +147,7 @@ impl Links for Everything {
     }
 }
 
-/// The usable links, with all the room in the world.
+/// The usable links, with unlimited room.
 struct Usable<'a, L>(&'a L);
 
 impl<L: Links> Links for Usable<'_, L> {

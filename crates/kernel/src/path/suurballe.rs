@@ -3,130 +3,99 @@
 //!
 //! Must stay true: under the potentials no arc that the second search takes has a negative cost.
 
-use super::Links;
-use super::disjoint::Disjointness;
-use super::gate::{Gate, Price};
-use super::graph::{Graph, NONE};
-use super::heap::Heap;
-use super::rows::RowRef;
-use super::solve::Solver;
-use super::workspace::Tools;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
-/// The two paths, neither of which need satisfy end-to-end constraints; `None` if there is no such pair.
-pub(super) fn least_pair<L: Links, G: Gate>(
-    solver: &Solver<'_, L>,
-    gate: &G,
-    disjointness: Disjointness,
-    tools: &mut Tools<'_>,
-) -> Option<(Vec<u32>, Vec<u32>)> {
-    let (from, to) = solver.ends();
-    let row = solver.row(tools.rows);
-    let mut pair = Pair { graph: solver.graph, price: &solver.charge, gate, row, from, to, heap: Heap::default() };
-    let first = pair.first()?;
-    let passing = match disjointness {
-        Disjointness::Node => Passing::Split,
-        Disjointness::Link | Disjointness::Srlg => Passing::Shared,
-    };
-    let second = pair.second(&first, passing)?;
-    pair.untangle(&first, &second)
-}
+use super::astar::{AstarScratch, Search};
+use super::chain_contraction::Chains;
+use super::cspf::Solver;
+use super::csr::{Csr, NONE};
+use super::distance_table::DistanceRow;
+use super::edge_cost::{DynamicCost, EdgeCost};
+use super::edge_filter::{Constrained, EdgeFilter};
+use super::query::Links;
 
 /// Whether both paths may pass one node.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Passing {
+pub(super) enum NodeSharing {
     Shared,
     Split,
 }
 
-struct Pair<'a, P, G> {
-    graph: &'a Graph,
-    price: &'a P,
-    gate: &'a G,
-    row: RowRef<'a>,
+/// The two paths, neither of which need satisfy end-to-end constraints; `None` if there is no such pair.
+pub(super) fn least_pair<L: Links>(
+    solver: &Solver<'_, L>,
+    sharing: NodeSharing,
+    scratch: &mut AstarScratch,
+) -> Option<(Vec<u32>, Vec<u32>)> {
+    let (from, to) = solver.ends();
+    let Solver { graph, cost, filter, row, .. } = solver;
+    let pair = DisjointPair { csr: &graph.csr, cost, filter, row, from, to };
+    let first = pair.first(scratch)?;
+    let second = pair.second(&first, sharing)?;
+    pair.untangle(&first, &second)
+}
+
+struct DisjointPair<'a, L> {
+    csr: &'a Csr,
+    cost: &'a DynamicCost<'a, L>,
+    filter: &'a Constrained<'a, L>,
+    /// Static distances to the egress.
+    row: &'a DistanceRow,
     from: u32,
     to: u32,
-    heap: Heap,
 }
 
 /// The first path, and what the search for it learned.
-struct First {
-    /// By node: the arc of the path into it.
+struct FirstPath {
+    /// By node: the arc of the path into it, or [`NONE`].
     into: Vec<u32>,
     /// By node: its distance from the ingress, or what stands for it beyond where the search stopped.
     potential: Vec<u64>,
 }
 
-impl<P: Price, G: Gate> Pair<'_, P, G> {
-    fn cost(&self, number: u32) -> u64 {
-        self.price.of(number, &self.graph.arcs[number as usize])
-    }
-
-    fn first(&mut self) -> Option<First> {
-        let nodes = self.graph.node_count();
-        let mut distance = vec![u64::MAX; nodes];
-        let mut parent = vec![NONE; nodes];
-        distance[self.from as usize] = 0;
-        self.heap.clear();
-        self.heap.push(self.row.bound(self.from)?, self.from);
-        let mut is_found = false;
-        while let Some((key, node)) = self.heap.pop() {
-            let so_far = distance[node as usize];
-            if self.row.bound(node).is_none_or(|bound| so_far + bound < key) {
-                continue;
-            }
-            if node == self.to {
-                is_found = true;
-                break;
-            }
-            for number in self.graph.out(node) {
-                let arc = &self.graph.arcs[number as usize];
-                let Some(bound) = self.row.bound(arc.head) else { continue };
-                if !self.gate.admits(number, arc) {
-                    continue;
-                }
-                let through = so_far + self.cost(number);
-                if through < distance[arc.head as usize] {
-                    distance[arc.head as usize] = through;
-                    parent[arc.head as usize] = number;
-                    self.heap.push(through + bound, arc.head);
-                }
-            }
+impl<L: Links> DisjointPair<'_, L> {
+    fn first(&self, scratch: &mut AstarScratch) -> Option<FirstPath> {
+        let Self { csr, cost, filter, row, from, to } = *self;
+        // Every node on the way gets a label: those are the potentials.
+        let chains = &Chains::none(csr);
+        let search = Search { csr, chains, cost, filter, row };
+        if !search.label(from, to, scratch) {
+            return None;
         }
-        is_found.then(|| self.close(distance, &parent))
-    }
-
-    /// Beyond where the search stopped, the whole distance less the bound stands for the distance: no arc gets a negative
-    /// reduced cost, because the bound is consistent.
-    fn close(&self, distance: Vec<u64>, parent: &[u32]) -> First {
-        let whole = distance[self.to as usize];
-        let cut = |(node, distance): (u32, u64)| match self.row.bound(node) {
-            Some(bound) => distance.min(whole.saturating_sub(bound)),
-            None => 0,
-        };
-        let potential = (0..).zip(distance).map(cut).collect();
-        let mut into = vec![NONE; parent.len()];
-        let mut at = self.to;
-        while at != self.from {
-            let number = parent[at as usize];
-            into[at as usize] = number;
-            at = self.graph.tails[number as usize];
+        let mut path = vec![];
+        search.trace(from, to, scratch, &mut path);
+        let mut into = vec![NONE; csr.node_count()];
+        for number in path {
+            into[csr.heads[number as usize] as usize] = number;
         }
-        First { into, potential }
+        let whole = scratch.cost_to(to)?;
+        let potential = (0..).zip(&into).map(|(node, _)| self.potential(node, whole, scratch)).collect();
+        Some(FirstPath { into, potential })
     }
 
-    /// The cheapest way through what the first path leaves, with its arcs turned around. Given as the arc into each state
-    /// back from the egress.
+    /// Beyond where the search stopped, the cost of the whole path less the bound stands for the distance: no arc gets a
+    /// negative reduced cost, because the bound is consistent.
+    fn potential(&self, node: u32, whole: u64, scratch: &AstarScratch) -> u64 {
+        self.row.bound(node).map_or(0, |bound| {
+            let beyond = whole.saturating_sub(bound);
+            scratch.cost_to(node).map_or(beyond, |distance| distance.min(beyond))
+        })
+    }
+
+    /// The cheapest path through what the first path leaves, with its arcs turned around: the steps back from the egress.
     ///
     /// A node of the first path is two states where nodes are split: reached by an ordinary arc it must go back along
     /// the first path; reached by going back it may go on anywhere. State `2 * node + 1` is the former.
-    fn second(&mut self, first: &First, passing: Passing) -> Option<Vec<Step>> {
-        let nodes = self.graph.node_count();
+    fn second(&self, first: &FirstPath, sharing: NodeSharing) -> Option<Vec<ResidualStep>> {
+        let Self { csr, .. } = *self;
+        let nodes = csr.node_count();
         let mut distance = vec![u64::MAX; nodes * 2];
-        let mut parent = vec![Step { number: NONE, from: NONE }; nodes * 2];
-        self.heap.clear();
+        let mut parent = vec![ResidualStep { number: NONE, from: NONE }; nodes * 2];
+        let mut heap = BinaryHeap::new();
         distance[self.from as usize * 2] = 0;
-        self.heap.push(0, self.from * 2);
-        while let Some((key, state)) = self.heap.pop() {
+        heap.push(Reverse((0, self.from * 2)));
+        while let Some(Reverse((key, state))) = heap.pop() {
             if key > distance[state as usize] {
                 continue;
             }
@@ -134,40 +103,37 @@ impl<P: Price, G: Gate> Pair<'_, P, G> {
             if node == self.to {
                 return Some(self.trace(state, &parent));
             }
-            let mut relax = |number: u32, next: u32, through: u64, heap: &mut Heap| {
+            let mut relax = |number: u32, next: u32, through: u64| {
                 if through < distance[next as usize] {
                     distance[next as usize] = through;
-                    parent[next as usize] = Step { number, from: state };
-                    heap.push(through, next);
+                    parent[next as usize] = ResidualStep { number, from: state };
+                    heap.push(Reverse((through, next)));
                 }
             };
             let back = first.into[node as usize];
             if back != NONE {
                 // Turned around, an arc of a shortest path costs nothing under its own distances.
-                relax(back, self.graph.tails[back as usize] * 2, key, &mut self.heap);
+                relax(back, csr.tails[back as usize] * 2, key);
             }
             if state % 2 == 1 {
                 continue;
             }
-            for number in self.graph.out(node) {
-                let arc = &self.graph.arcs[number as usize];
-                if first.into[arc.head as usize] == number || self.row.bound(arc.head).is_none() {
+            for number in csr.out(node) {
+                let head = csr.heads[number as usize];
+                let into_head = first.into[head as usize];
+                if into_head == number || self.row.bound(head).is_none() || !self.filter.admits(number, head) {
                     continue;
                 }
-                if !self.gate.admits(number, arc) {
-                    continue;
-                }
-                let reduced = (self.cost(number) + first.potential[node as usize])
-                    .saturating_sub(first.potential[arc.head as usize]);
-                let is_split =
-                    passing == Passing::Split && first.into[arc.head as usize] != NONE && arc.head != self.to;
-                relax(number, arc.head * 2 + u32::from(is_split), key + reduced, &mut self.heap);
+                let reduced = (self.cost.of(number) + first.potential[node as usize])
+                    .saturating_sub(first.potential[head as usize]);
+                let is_split = sharing == NodeSharing::Split && into_head != NONE && head != self.to;
+                relax(number, head * 2 + u32::from(is_split), key + reduced);
             }
         }
         None
     }
 
-    fn trace(&self, mut state: u32, parent: &[Step]) -> Vec<Step> {
+    fn trace(&self, mut state: u32, parent: &[ResidualStep]) -> Vec<ResidualStep> {
         let mut steps = Vec::new();
         while state != self.from * 2 {
             let step = parent[state as usize];
@@ -178,7 +144,7 @@ impl<P: Price, G: Gate> Pair<'_, P, G> {
     }
 
     /// Drops the arcs that the two searches took in both directions and follows what is left from the ingress, twice.
-    fn untangle(&self, first: &First, second: &[Step]) -> Option<(Vec<u32>, Vec<u32>)> {
+    fn untangle(&self, first: &FirstPath, second: &[ResidualStep]) -> Option<(Vec<u32>, Vec<u32>)> {
         let mut arcs: Vec<u32> = first.into.iter().copied().filter(|number| *number != NONE).collect();
         for step in second {
             match arcs.iter().position(|number| *number == step.number) {
@@ -196,10 +162,10 @@ impl<P: Price, G: Gate> Pair<'_, P, G> {
         let mut path = Vec::new();
         let mut at = self.from;
         while at != self.to {
-            let place = arcs.iter().position(|number| self.graph.tails[*number as usize] == at)?;
+            let place = arcs.iter().position(|number| self.csr.tails[*number as usize] == at)?;
             let number = arcs.remove(place);
             path.push(number);
-            at = self.graph.arcs[number as usize].head;
+            at = self.csr.heads[number as usize];
         }
         Some(path)
     }
@@ -207,7 +173,7 @@ impl<P: Price, G: Gate> Pair<'_, P, G> {
 
 /// One arc of the second way and the state it left.
 #[derive(Clone, Copy)]
-struct Step {
+struct ResidualStep {
     number: u32,
     from: u32,
 }

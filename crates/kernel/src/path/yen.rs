@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::gate::{Barring, Gate, Guarded, Price};
+use super::cspf::{Solver, found};
+use super::edge_filter::Excluding;
 use super::graph::Graph;
-use super::solve::{Solver, found};
-use super::workspace::{Marks, Tools, Workspace};
-use super::{FoundPath, Links, NoPath, Query};
+use super::marks::Marks;
+use super::query::{FoundPath, Links, NoPath, Query};
+use super::workspace::{Scratch, Workspace};
 
 /// The most paths one call gives.
 pub const K_MAX: usize = 64;
@@ -15,7 +16,7 @@ pub const K_MAX: usize = 64;
 /// The `count` cheapest paths that satisfy the query, cheapest first; fewer if there are no more, at most [`K_MAX`].
 ///
 /// # Errors
-/// As [`shortest`](super::shortest).
+/// As [`shortest`](super::cspf::shortest).
 pub fn k_shortest<L: Links>(
     graph: &Graph,
     links: &L,
@@ -24,28 +25,25 @@ pub fn k_shortest<L: Links>(
     workspace: &mut Workspace,
 ) -> Result<Vec<FoundPath>, NoPath> {
     let solver = Solver::new(graph, links, query, workspace)?;
-    let (mut tools, excluded) = workspace.tools();
-    let gate = Guarded::new(graph, links, query, excluded);
-    let mut ranking = Ranking::new(&solver, &gate, &mut tools)?;
+    let mut ranking = Ranking::new(&solver, &mut workspace.scratch)?;
     let mut paths = Vec::new();
     while paths.len() < count.min(K_MAX) {
-        let Some(path) = ranking.next(&mut tools)? else { break };
+        let Some(path) = ranking.next(&mut workspace.scratch)? else { break };
         paths.push(found(graph, links, query.metric, &path));
     }
     Ok(paths)
 }
 
 /// Paths in the order of their cost, computed as they are asked for.
-pub(super) struct Ranking<'a, 'q, L, G> {
+pub(super) struct Ranking<'a, 'q, L> {
     solver: &'a Solver<'q, L>,
-    gate: &'a G,
-    barred: Marks,
+    excluded: Marks,
     candidates: BTreeSet<Candidate>,
     /// The path given last, which is not split yet.
     given: Option<Candidate>,
 }
 
-/// The cheapest path of one part: all that share its first `fixed` links and take none of `barred` after them.
+/// The cheapest path of one part: all that share its first `fixed` links and do not continue with one of `barred`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     cost: u64,
@@ -54,38 +52,38 @@ struct Candidate {
     barred: Vec<u32>,
 }
 
-impl<'a, 'q, L: Links, G: Gate> Ranking<'a, 'q, L, G> {
+impl<'a, 'q, L: Links> Ranking<'a, 'q, L> {
     /// # Errors
     /// If there is not even one path.
-    pub(super) fn new(solver: &'a Solver<'q, L>, gate: &'a G, tools: &mut Tools<'_>) -> Result<Self, NoPath> {
-        let mut ranking = Self { solver, gate, barred: Marks::default(), candidates: BTreeSet::new(), given: None };
+    pub(super) fn new(solver: &'a Solver<'q, L>, scratch: &mut Scratch) -> Result<Self, NoPath> {
+        let mut ranking = Self { solver, excluded: Marks::default(), candidates: BTreeSet::new(), given: None };
         let mut path = Vec::new();
-        solver.solve(gate, solver.start(), tools, &mut path)?;
+        solver.solve(&solver.filter, solver.start(), scratch, &mut path)?;
         ranking.keep(Candidate { cost: 0, path, fixed: 0, barred: Vec::new() });
         Ok(ranking)
     }
 
     /// The next path; `None` if there are no more.
-    pub(super) fn next(&mut self, tools: &mut Tools<'_>) -> Result<Option<Vec<u32>>, NoPath> {
+    pub(super) fn next(&mut self, scratch: &mut Scratch) -> Result<Option<Vec<u32>>, NoPath> {
         if let Some(last) = self.given.take() {
-            self.split(&last, tools)?;
+            self.split(&last, scratch)?;
         }
         self.given = self.candidates.pop_first();
         Ok(self.given.as_ref().map(|candidate| candidate.path.clone()))
     }
 
     /// Finds the cheapest path of every part that is left of `given`'s part without `given` itself.
-    fn split(&mut self, given: &Candidate, tools: &mut Tools<'_>) -> Result<(), NoPath> {
+    fn split(&mut self, given: &Candidate, scratch: &mut Scratch) -> Result<(), NoPath> {
         let mut at = self.solver.start();
         for (index, &taken) in given.path.iter().enumerate() {
             if index >= given.fixed {
                 let inherited = if index == given.fixed { given.barred.as_slice() } else { &[] };
                 let barred: Vec<u32> = inherited.iter().copied().chain([taken]).collect();
                 let root = &given.path[..index];
-                self.bar(root, &barred);
-                let gate = Barring { gate: self.gate, barred: &self.barred };
+                self.exclude(root, &barred);
+                let filter = Excluding { filter: &self.solver.filter, excluded: &self.excluded };
                 let mut path = root.to_vec();
-                match self.solver.solve(&gate, at, tools, &mut path) {
+                match self.solver.solve(&filter, at, scratch, &mut path) {
                     Ok(()) => self.keep(Candidate { cost: 0, path, fixed: index, barred }),
                     Err(NoPath::None) => {}
                     Err(NoPath::SearchLimit) => return Err(NoPath::SearchLimit),
@@ -97,20 +95,19 @@ impl<'a, 'q, L: Links, G: Gate> Ranking<'a, 'q, L, G> {
         Ok(())
     }
 
-    fn bar(&mut self, root: &[u32], arcs: &[u32]) {
+    fn exclude(&mut self, root: &[u32], arcs: &[u32]) {
         let graph = self.solver.graph;
-        self.barred.begin(graph.node_count(), graph.link_count());
+        self.excluded.begin(graph.node_count(), graph.link_count());
         for number in root {
-            self.barred.mark_node(graph.tails[*number as usize]);
+            self.excluded.mark_node(graph.csr.tails[*number as usize]);
         }
         for number in arcs {
-            self.barred.mark_arc(*number);
+            self.excluded.mark_arc(*number);
         }
     }
 
     fn keep(&mut self, mut candidate: Candidate) {
-        let Solver { graph, charge, .. } = self.solver;
-        candidate.cost = candidate.path.iter().map(|number| charge.of(*number, &graph.arcs[*number as usize])).sum();
+        candidate.cost = self.solver.cost.of_path(&candidate.path);
         self.candidates.insert(candidate);
     }
 }

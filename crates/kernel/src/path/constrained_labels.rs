@@ -6,26 +6,28 @@
 //! A path past hops in order may have to pass a node twice. The search first allows that, because then dominance holds:
 //! if the best walk is a path it is the best path. If it is not, paths are enumerated best first, without dominance.
 
-use super::NoPath;
-use super::gate::{Gate, Price};
-use super::graph::{Graph, NONE};
-use super::heap::Heap;
-use super::itinerary::{Bounds, Itinerary, Stage};
-use super::rows::Rows;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::csr::{Csr, NONE, word};
+use super::edge_cost::EdgeCost;
+use super::edge_filter::EdgeFilter;
+use super::query::NoPath;
+use super::waypoints::{Bounds, Stage, Waypoints};
 
 /// How many labels one search may make.
 pub const LABELS_MAX: usize = 250_000;
 /// How many (node, stage) pairs one search may have.
 pub const STATES_MAX: usize = 1 << 22;
 
-/// What bounds the whole path.
+/// The most that the whole path may take: links, and microseconds.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) hops: u64,
     pub(super) delay: u64,
 }
 
-/// Where a search begins, and what the way to there has taken.
+/// Where a search begins, and what the path to there has taken.
 #[derive(Clone, Copy)]
 pub(super) struct Start {
     pub(super) node: u32,
@@ -36,11 +38,11 @@ pub(super) struct Start {
 
 /// The labels of one search and the ends of their lists, reused.
 #[derive(Default)]
-pub(super) struct Arena {
+pub(super) struct LabelArena {
     labels: Vec<Label>,
     /// By node and stage: the newest label there.
     newest: Vec<u32>,
-    heap: Heap,
+    heap: BinaryHeap<Reverse<(u64, u32)>>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,40 +65,39 @@ enum Repeats {
 }
 
 /// One search under end-to-end constraints.
-pub(super) struct Bounded<'a, P, G> {
-    pub(super) graph: &'a Graph,
-    pub(super) price: &'a P,
-    pub(super) gate: &'a G,
-    pub(super) itinerary: &'a Itinerary<'a>,
+pub(super) struct LabelSetting<'a, C, F> {
+    pub(super) csr: &'a Csr,
+    pub(super) cost: &'a C,
+    pub(super) filter: &'a F,
+    pub(super) waypoints: &'a Waypoints<'a>,
     pub(super) limits: Limits,
-    pub(super) rows: &'a Rows,
     pub(super) egress: u32,
 }
 
-impl<P: Price, G: Gate> Bounded<'_, P, G> {
+impl<C: EdgeCost, F: EdgeFilter> LabelSetting<'_, C, F> {
     /// Appends the cheapest path from `start` to `out`.
-    pub(super) fn run(&self, start: Start, arena: &mut Arena, out: &mut Vec<u32>) -> Result<(), NoPath> {
+    pub(super) fn run(&self, start: Start, arena: &mut LabelArena, out: &mut Vec<u32>) -> Result<(), NoPath> {
         let begin = out.len();
         self.search(start, Repeats::Allowed, arena, out)?;
-        if self.itinerary.stages() == 1 || self.is_simple(start.node, &out[begin..]) {
+        if self.waypoints.stages() == 1 || self.is_simple(start.node, &out[begin..]) {
             return Ok(());
         }
         out.truncate(begin);
         self.search(start, Repeats::Refused, arena, out)
     }
 
-    fn search(&self, start: Start, repeats: Repeats, arena: &mut Arena, out: &mut Vec<u32>) -> Result<(), NoPath> {
-        let stages = self.itinerary.stages();
-        let states = self.graph.node_count().saturating_mul(stages);
+    fn search(&self, start: Start, repeats: Repeats, arena: &mut LabelArena, out: &mut Vec<u32>) -> Result<(), NoPath> {
+        let stages = self.waypoints.stages();
+        let states = self.csr.node_count().saturating_mul(stages);
         if states > STATES_MAX {
             return Err(NoPath::SearchLimit);
         }
         arena.begin(states);
         let taken = Bounds { cost: 0, hops: start.hops, delay: start.delay };
-        let stage = self.itinerary.at_node(start.stage, start.node);
+        let stage = self.waypoints.at_node(start.stage, start.node);
         let first = Label { node: start.node, stage, taken, parent: NONE, arc: NONE, older: NONE, is_dominated: false };
         self.offer(first, repeats, arena);
-        while let Some((_, at)) = arena.heap.pop() {
+        while let Some(Reverse((_, at))) = arena.heap.pop() {
             let label = arena.labels[at as usize];
             if label.is_dominated {
                 continue;
@@ -108,7 +109,7 @@ impl<P: Price, G: Gate> Bounded<'_, P, G> {
             if arena.labels.len() > LABELS_MAX {
                 return Err(NoPath::SearchLimit);
             }
-            for arc in self.graph.out(label.node) {
+            for arc in self.csr.out(label.node) {
                 if let Some(next) = self.step(start.node, at, &label, arc, repeats, arena) {
                     self.offer(next, repeats, arena);
                 }
@@ -125,55 +126,55 @@ impl<P: Price, G: Gate> Bounded<'_, P, G> {
         label: &Label,
         number: u32,
         repeats: Repeats,
-        arena: &Arena,
+        arena: &LabelArena,
     ) -> Option<Label> {
-        let arc = &self.graph.arcs[number as usize];
-        if arc.head == origin || !self.gate.admits(number, arc) {
+        let head = self.csr.heads[number as usize];
+        if head == origin || !self.filter.admits(number, head) {
             return None;
         }
-        let stage = self.itinerary.along(label.stage, number, arc.head)?;
-        if arc.head == self.egress && !self.itinerary.is_complete(stage) {
+        let stage = self.waypoints.along(label.stage, number, head)?;
+        if head == self.egress && !self.waypoints.is_complete(stage) {
             return None;
         }
-        if repeats == Repeats::Refused && arena.has_passed(parent, arc.head) {
+        if repeats == Repeats::Refused && arena.has_passed(parent, head) {
             return None;
         }
         let taken = Bounds {
-            cost: label.taken.cost + self.price.of(number, arc),
+            cost: label.taken.cost + self.cost.of(number),
             hops: label.taken.hops + 1,
-            delay: label.taken.delay + u64::from(self.graph.delays[number as usize]),
+            delay: label.taken.delay + u64::from(self.csr.delays[number as usize]),
         };
-        Some(Label { node: arc.head, stage, taken, parent, arc: number, older: NONE, is_dominated: false })
+        Some(Label { node: head, stage, taken, parent, arc: number, older: NONE, is_dominated: false })
     }
 
     /// Keeps `label` unless it cannot end within the limits, or another one at its node and stage is as good in
     /// everything.
-    fn offer(&self, mut label: Label, repeats: Repeats, arena: &mut Arena) {
-        let Some(left) = self.itinerary.left(self.graph, self.rows, label.stage, label.node) else { return };
+    fn offer(&self, mut label: Label, repeats: Repeats, arena: &mut LabelArena) {
+        let Some(left) = self.waypoints.left(self.csr, label.stage, label.node) else { return };
         if label.taken.hops + left.hops > self.limits.hops || label.taken.delay + left.delay > self.limits.delay {
             return;
         }
-        let state = label.node as usize * self.itinerary.stages() + self.itinerary.index(label.stage);
+        let state = label.node as usize * self.waypoints.stages() + self.waypoints.index(label.stage);
         if repeats == Repeats::Allowed {
             if !arena.admit(state, &label.taken, self.limits) {
                 return;
             }
             label.older = arena.newest[state];
-            arena.newest[state] = super::graph::word(arena.labels.len());
+            arena.newest[state] = word(arena.labels.len());
         }
-        arena.heap.push(label.taken.cost + left.cost, super::graph::word(arena.labels.len()));
+        arena.heap.push(Reverse((label.taken.cost + left.cost, word(arena.labels.len()))));
         arena.labels.push(label);
     }
 
     fn is_simple(&self, from: u32, path: &[u32]) -> bool {
-        let heads = path.iter().map(|number| self.graph.arcs[*number as usize].head);
+        let heads = path.iter().map(|number| self.csr.heads[*number as usize]);
         let mut nodes: Vec<u32> = std::iter::once(from).chain(heads).collect();
         nodes.sort_unstable();
         nodes.windows(2).all(|pair| pair[0] != pair[1])
     }
 }
 
-impl Arena {
+impl LabelArena {
     fn begin(&mut self, states: usize) {
         self.labels.clear();
         self.heap.clear();

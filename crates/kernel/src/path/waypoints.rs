@@ -1,10 +1,12 @@
-//! What a path must pass on its way: the included hops in order (RFC 7896) and the explicit route (RFC 3209 §4.3). How
-//! far a path has come is a [`Stage`]; how much is left to pay at least is a bound made of static distances from hop to
-//! hop.
+//! Hops that a path must pass on its way: the included hops in order (RFC 7896) and the explicit route (RFC 3209 §4.3).
+//! The hops met so far are a [`Stage`]; the least that is left from there is the sum of static distances from hop to hop,
+//! a lower bound as those are.
 
-use super::graph::{Graph, word};
-use super::rows::{RowAt, RowRef, Rows};
-use super::{COST_ONE, Constraints, Hop, Metric};
+use std::sync::Arc;
+
+use super::csr::{Csr, word};
+use super::distance_table::{DistanceRow, DistanceTable};
+use super::query::{COST_ONE, Constraints, Hop, Metric};
 
 /// How many included hops, and how many hops of the route, a path has met.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -13,21 +15,21 @@ pub(super) struct Stage {
     pub(super) route: u32,
 }
 
-/// The hops asked for, and the bounds towards them.
-pub(super) struct Itinerary<'a> {
+/// The hops to pass, and the bounds towards them.
+pub(super) struct Waypoints<'a> {
     constraints: &'a Constraints,
     include: Vec<Leg>,
     route: Vec<Leg>,
 }
 
 /// From anywhere to the next hop that is to be met, and then the rest of the way.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Leg {
-    enter: Bounds<RowAt>,
+    enter: Bounds<Arc<DistanceRow>>,
     after: Bounds<u64>,
 }
 
-/// One thing for each quantity that is bounded.
+/// A value for each quantity that is bounded.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(super) struct Bounds<T> {
     pub(super) cost: T,
@@ -35,18 +37,18 @@ pub(super) struct Bounds<T> {
     pub(super) delay: T,
 }
 
-impl<'a> Itinerary<'a> {
+impl<'a> Waypoints<'a> {
     /// `None` if a hop cannot be reached from the one before it even in an empty network, or is not of this graph.
     pub(super) fn new(
-        graph: &Graph,
+        csr: &Csr,
         constraints: &'a Constraints,
         metric: Metric,
         egress: u32,
-        rows: &mut Rows,
+        table: &mut DistanceTable,
     ) -> Option<Self> {
         let route: Vec<Hop> = constraints.route.iter().map(|hop| hop.hop).collect();
-        let include = legs(graph, &constraints.include, metric, egress, rows)?;
-        let route = legs(graph, &route, metric, egress, rows)?;
+        let include = legs(csr, &constraints.include, metric, egress, table)?;
+        let route = legs(csr, &route, metric, egress, table)?;
         Some(Self { constraints, include, route })
     }
 
@@ -55,7 +57,7 @@ impl<'a> Itinerary<'a> {
         self.include.len() * self.route.len()
     }
 
-    /// A number for each stage, below [`Itinerary::stages`].
+    /// A number for each stage, below [`Waypoints::stages`].
     pub(super) fn index(&self, stage: Stage) -> usize {
         stage.include as usize * self.route.len() + stage.route as usize
     }
@@ -84,10 +86,10 @@ impl<'a> Itinerary<'a> {
         Stage { include: stage.include + word(included), route: stage.route + word(routed) }
     }
 
-    /// The least that is left from `node` at `stage`; `None` if there is no way.
-    pub(super) fn left(&self, graph: &Graph, rows: &Rows, stage: Stage, node: u32) -> Option<Bounds<u64>> {
-        let include = self.include.get(stage.include as usize)?.left(graph, rows, node)?;
-        let route = self.route.get(stage.route as usize)?.left(graph, rows, node)?;
+    /// The least that is left from `node` at `stage`; `None` if no path leads on.
+    pub(super) fn left(&self, csr: &Csr, stage: Stage, node: u32) -> Option<Bounds<u64>> {
+        let include = self.include.get(stage.include as usize)?.left(csr, node)?;
+        let route = self.route.get(stage.route as usize)?.left(csr, node)?;
         Some(Bounds {
             cost: include.cost.max(route.cost),
             hops: include.hops.max(route.hops),
@@ -97,10 +99,8 @@ impl<'a> Itinerary<'a> {
 }
 
 impl Leg {
-    fn left(&self, graph: &Graph, rows: &Rows, node: u32) -> Option<Bounds<u64>> {
-        let row = |at| rows.view(graph, at);
-        let Bounds { cost, hops, delay } = self.enter;
-        let to_next = read(graph, Bounds { cost: row(cost), hops: row(hops), delay: row(delay) }, node)?;
+    fn left(&self, csr: &Csr, node: u32) -> Option<Bounds<u64>> {
+        let to_next = read(csr, &self.enter, node)?;
         Some(Bounds {
             cost: to_next.cost + self.after.cost,
             hops: to_next.hops + self.after.hops,
@@ -110,11 +110,11 @@ impl Leg {
 }
 
 /// The legs to each hop in turn and at last to the egress.
-fn legs(graph: &Graph, hops: &[Hop], metric: Metric, egress: u32, rows: &mut Rows) -> Option<Vec<Leg>> {
-    let mut legs = vec![Leg { enter: ensure(graph, metric, egress, rows), after: Bounds::default() }];
+fn legs(csr: &Csr, hops: &[Hop], metric: Metric, egress: u32, table: &mut DistanceTable) -> Option<Vec<Leg>> {
+    let mut legs = vec![Leg { enter: rows_to(csr, metric, egress, table), after: Bounds::default() }];
     let mut hop_after = None;
     for hop in hops.iter().rev() {
-        let next = *legs.last()?;
+        let next = legs.last()?.clone();
         // The same hop twice in a row is met at once.
         if hop_after.replace(hop) == Some(hop) {
             legs.push(next);
@@ -122,42 +122,39 @@ fn legs(graph: &Graph, hops: &[Hop], metric: Metric, egress: u32, rows: &mut Row
         }
         let (enter, leg) = match *hop {
             Hop::Node(node) => {
-                graph.has_node(node).then_some(())?;
-                (node.0, next.left(graph, rows, node.0)?)
+                csr.has_node(node).then_some(())?;
+                (node.0, next.left(csr, node.0)?)
             }
             Hop::Link(link) => {
-                let arc = graph.arcs.get(link.at())?;
-                let after = next.left(graph, rows, arc.head)?;
-                let link_itself = Bounds {
-                    cost: graph.static_cost(metric, link.0),
-                    hops: 1,
-                    delay: u64::from(graph.delays[link.at()]),
-                };
+                let head = *csr.heads.get(link.at())?;
+                let after = next.left(csr, head)?;
+                let link_itself =
+                    Bounds { cost: csr.static_cost(metric, link.0), hops: 1, delay: u64::from(csr.delays[link.at()]) };
                 let sum = Bounds {
                     cost: after.cost + link_itself.cost,
                     hops: after.hops + link_itself.hops,
                     delay: after.delay + link_itself.delay,
                 };
-                (graph.tails[link.at()], sum)
+                (csr.tails[link.at()], sum)
             }
         };
-        legs.push(Leg { enter: ensure(graph, metric, enter, rows), after: leg });
+        legs.push(Leg { enter: rows_to(csr, metric, enter, table), after: leg });
     }
     legs.reverse();
     Some(legs)
 }
 
-fn ensure(graph: &Graph, metric: Metric, to: u32, rows: &mut Rows) -> Bounds<RowAt> {
+fn rows_to(csr: &Csr, metric: Metric, to: u32, table: &mut DistanceTable) -> Bounds<Arc<DistanceRow>> {
     Bounds {
-        cost: rows.ensure(graph, metric, to),
-        hops: rows.ensure(graph, Metric::Hops, to),
-        delay: rows.ensure(graph, Metric::Delay, to),
+        cost: table.row(csr, metric, to),
+        hops: table.row(csr, Metric::Hops, to),
+        delay: table.row(csr, Metric::Delay, to),
     }
 }
 
 /// Turns distances, which count a little for every link, into plain hops and microseconds, never above the truth.
-fn read(graph: &Graph, rows: Bounds<RowRef<'_>>, node: u32) -> Option<Bounds<u64>> {
-    let longest = (graph.node_count() as u64).saturating_sub(1);
+fn read(csr: &Csr, rows: &Bounds<Arc<DistanceRow>>, node: u32) -> Option<Bounds<u64>> {
+    let longest = (csr.node_count() as u64).saturating_sub(1);
     Some(Bounds {
         cost: rows.cost.bound(node)?,
         hops: rows.hops.bound(node)? / (COST_ONE + 1),

@@ -1,0 +1,113 @@
+//! The terms of a path computation: what is asked, about which links, and what is answered.
+
+use crate::id::{LinkIx, NodeIx};
+use crate::units::Micros;
+
+/// The cost of one unit of a metric. Every link costs one more than its metric says, so that of two paths of equal metric
+/// the one with fewer hops is cheaper.
+pub const COST_ONE: u64 = 1_024;
+/// [`Links::weight`] of an empty link.
+pub const WEIGHT_ONE: u32 = 1_024;
+
+/// The quantity that a path minimises.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Metric {
+    /// The TE metric times the link's weight, which grows with its load (Awerbuch, Azar and Plotkin, 1993): on an empty
+    /// network this is [`Metric::Te`].
+    #[default]
+    Congestion,
+    /// The TE metric (RFC 3630 §2.5.5).
+    Te,
+    /// The number of links.
+    Hops,
+    /// The sum of the links' delays (RFC 8570 §4.1).
+    Delay,
+}
+
+/// A subobject of an explicit route (RFC 3209 §4.3), an include route (RFC 7896) or an exclude route (RFC 5521).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Hop {
+    /// A node, by whichever link.
+    Node(NodeIx),
+    /// One directed link.
+    Link(LinkIx),
+}
+
+/// One hop of an explicit route (RFC 3209 §4.3.3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RouteHop {
+    /// The node or link to pass.
+    pub hop: Hop,
+    /// Whether it must come right after the hop before it (the ingress, for the first): the node at which the path
+    /// already is or one link away, or the very next link.
+    pub strict: bool,
+}
+
+/// Constraints of a path beyond bandwidth.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Constraints {
+    /// The metric to minimise; `None` leaves it to the topology's policy. Not read by the searches: [`Query::metric`] is.
+    pub metric: Option<Metric>,
+    /// The most links a path may have.
+    pub max_hops: Option<u32>,
+    /// The most delay a path may have.
+    pub max_delay: Option<Micros>,
+    /// Hops to pass in this order, with anything between them (RFC 7896).
+    pub include: Vec<Hop>,
+    /// Hops not to pass (RFC 5521). An excluded ingress or egress leaves no path.
+    pub exclude: Vec<Hop>,
+    /// Every link has one of these colours (RFC 3209 §4.7.4); 0 asks nothing.
+    pub include_any: u32,
+    /// No link has any of these colours (RFC 3209 §4.7.4).
+    pub exclude_any: u32,
+    /// The explicit route (RFC 3209 §4.3). After its last hop the way to the egress is free.
+    pub route: Vec<RouteHop>,
+}
+
+/// The state of the links, as a search reads it at the moment a link is considered.
+pub trait Links {
+    /// How much more bandwidth the requester may have there; 0 when the link is not usable.
+    fn room_bps(&self, link: LinkIx) -> u64;
+    /// How much dearer than its metric the link is under [`Metric::Congestion`], in 1/[`WEIGHT_ONE`]: never less than
+    /// [`WEIGHT_ONE`]; counted as at most 2^24.
+    fn weight(&self, link: LinkIx) -> u32;
+    /// Whether the link is up.
+    fn is_usable(&self, link: LinkIx) -> bool;
+}
+
+/// One question.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// The first node of the path.
+    pub ingress: NodeIx,
+    /// The last node of the path, other than the ingress.
+    pub egress: NodeIx,
+    /// The room that every link of the path must have. Zero asks for usable links only.
+    pub bandwidth_bps: u64,
+    /// The quantity to minimise.
+    pub metric: Metric,
+    /// The constraints beyond bandwidth.
+    pub constraints: &'a Constraints,
+}
+
+/// One answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FoundPath {
+    /// The links from ingress to egress. A path passes no node twice.
+    pub links: Vec<LinkIx>,
+    /// The sum of what was minimised, on the scale of [`COST_ONE`].
+    pub cost: u64,
+    /// The sum of the delays.
+    pub delay: Micros,
+}
+
+/// There is no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NoPath {
+    /// No path satisfies the query.
+    #[error("no path satisfies the constraints")]
+    None,
+    /// The bounded search gave up: there may be one.
+    #[error("the search for a path reached its limit")]
+    SearchLimit,
+}
