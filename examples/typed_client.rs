@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let filter = AllocationFilter { ingress: Some("WA".to_owned()), ..AllocationFilter::default() };
     for one in client.allocation_list(&filter, 10, None).await?.items {
-        print(&format!("{} is {} with {} bit/s", one.id.unwrap_or_default(), one.state, one.bandwidth_bps));
+        print(&format!("{} is {} with {} bit/s", one.id.unwrap_or_default(), one.state, one.demand.bandwidth_bps));
     }
 
     // From the first event on; after `None` only what happens from now on.

@@ -37,10 +37,10 @@ function Filters() {
       </select>
     </label>
   );
-  const text = (name: string, title: string, list?: string) => (
+  const text = (name: string, title: string, list?: string, placeholder?: string) => (
     <label>
       {title}
-      <input key={`${name}${query.get(name)}`} defaultValue={query.get(name) ?? ""} list={list} size={12} onChange={(event) => put(name, event.currentTarget.value.trim())} />
+      <input key={`${name}${query.get(name)}`} defaultValue={query.get(name) ?? ""} list={list} placeholder={placeholder} size={12} onChange={(event) => put(name, event.currentTarget.value.trim())} />
     </label>
   );
   return (
@@ -51,6 +51,8 @@ function Filters() {
       {text("egress", "To", "node-names")}
       {text("link", "Over link", "link-names-all")}
       {text("aggregator", "Aggregator")}
+      {text("name", "Name", undefined, "ACME*")}
+      {text("customer", "Customer")}
       {[...query.keys()].length ? <a href={href("allocations")}>Clear</a> : null}
       <datalist id="node-names">{nodes.slice(0, 2_000).map((node) => <option value={node.node}>{node.label}</option>)}</datalist>
       <datalist id="link-names-all">{(links.value?.links ?? []).slice(0, 2_000).map((link) => <option value={link.link} />)}</datalist>
@@ -89,7 +91,7 @@ function Table() {
         <div class="scroll">
           <table>
             <thead>
-              <tr><th>Id</th><th>State</th><th>From</th><th>To</th><th>Class</th><th class="number">Bandwidth</th><th>Path</th><th>Changed</th><th><span class="hidden">Actions</span></th></tr>
+              <tr><th>Id</th><th>Name</th><th>Customer</th><th>State</th><th>From</th><th>To</th><th>Class</th><th class="number">Bandwidth</th><th>Path</th><th>Changed</th><th><span class="hidden">Actions</span></th></tr>
             </thead>
             <tbody>
               {page.items.map((one) => <Row key={one.id} one={one} act={(what) => setAsked({ one, what })} />)}
@@ -121,6 +123,8 @@ function Row(props: { one: Allocation; act: (what: "release" | "resize") => void
   return (
     <tr onMouseEnter={light} onFocusIn={light} onMouseLeave={() => (lit.value = new Set())}>
       <td><a href={href("allocations", one.id)}>{one.id}</a></td>
+      <td>{one.name}</td>
+      <td>{one.customer}</td>
       <td><State of={one.state} /></td>
       <td>{one.ingress}</td>
       <td>{one.egress}</td>
@@ -205,6 +209,9 @@ function One(props: { id: string }) {
         <p><a href={href("allocations")}>All allocations</a></p>
         <h1>Allocation {one.id} <State of={one.state} /></h1>
         <dl>
+          {one.name ? <><dt>Name</dt><dd>{one.name}</dd></> : null}
+          {one.customer ? <><dt>Customer</dt><dd>{one.customer}</dd></> : null}
+          {one.note ? <><dt>Note</dt><dd>{one.note}</dd></> : null}
           <dt>From</dt><dd>{one.ingress}</dd>
           <dt>To</dt><dd>{one.egress}</dd>
           <dt>Bandwidth</dt><dd>{rate(one.bandwidth_bps)} in <ClassMark classType={one.class_type} long />, setup priority {one.setup_priority}, hold priority {one.hold_priority}</dd>

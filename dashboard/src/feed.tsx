@@ -11,6 +11,8 @@ interface Asked {
   egress: string;
   class_type: number;
   bandwidth_bps: number;
+  name?: string;
+  customer?: string;
 }
 
 interface Told {
@@ -56,11 +58,11 @@ function Line(props: { happening: Happening }) {
     case "allocation_resized": {
       const one = data.allocation!;
       const word = props.happening.kind === "allocation_admitted" ? "admitted" : "resized";
-      return <><a href={href("allocations", one.id)}>{one.id}</a> {word}: {one.ingress} → {one.egress}, {className(one.class_type)}, {rate(one.bandwidth_bps)}{victims}</>;
+      return <><a href={href("allocations", one.id)}>{one.id}</a>{called(one)} {word}: {one.ingress} → {one.egress}, {className(one.class_type)}, {rate(one.bandwidth_bps)}{victims}</>;
     }
     case "allocation_denied": {
       const one = data.demand!;
-      return <><State of="denied" />: {one.ingress} → {one.egress}, {className(one.class_type)}, {rate(one.bandwidth_bps)}. {reason(data.problem!)}</>;
+      return <><State of="denied" />{called(one)}: {one.ingress} → {one.egress}, {className(one.class_type)}, {rate(one.bandwidth_bps)}. {reason(data.problem!)}</>;
     }
     case "allocation_released": return <><a href={href("allocations", data.id)}>{data.id}</a> released</>;
     case "allocations_expired": return <>{count(data.ids?.length ?? 0, "allocation")} expired</>;
@@ -78,6 +80,12 @@ function Line(props: { happening: Happening }) {
       return <>{changed.map((link, at) => <>{at ? ", " : ""}{name(link)} <State of={link.state ?? "up"} /></>)}{victims}</>;
     }
   }
+}
+
+/** What people recognise it by, if they wrote anything on it. */
+function called(one: Asked): string {
+  const texts = [one.name, one.customer].filter((text) => text);
+  return texts.length ? ` (${texts.join(", ")})` : "";
 }
 
 /** Why a request was denied, in a sentence. */

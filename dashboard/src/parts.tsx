@@ -112,18 +112,20 @@ export function Victims(props: { effects: Partial<Effects>; would?: boolean; /**
   const victims = props.effects.victims ?? [];
   if (!victims.length) return <p class="quiet">No other allocation {props.would ? "would be" : "was"} touched.</p>;
   const moved = victims.some((victim) => victim.path);
+  const named = victims.some((victim) => victim.name || victim.customer);
   const known = new Map((props.among ?? []).map((one) => [one.id, one]));
   return (
     <>
       <p>{outcomes(victims, props.would)}.</p>
       <table>
         <thead>
-          <tr><th>Allocation</th>{known.size ? <th>Demand</th> : null}<th>Becomes</th><th>Why</th>{moved ? <th>New path</th> : null}</tr>
+          <tr><th>Allocation</th>{named ? <><th>Name</th><th>Customer</th></> : null}{known.size ? <th>Demand</th> : null}<th>Becomes</th><th>Why</th>{moved ? <th>New path</th> : null}</tr>
         </thead>
         <tbody>
           {victims.slice(0, 100).map((victim) => (
             <tr key={victim.id}>
               <td><a href={href("allocations", victim.id)}>{victim.id}</a></td>
+              {named ? <><td>{victim.name}</td><td>{victim.customer}</td></> : null}
               {known.size ? <td>{who(known.get(victim.id))}</td> : null}
               <td><State of={victim.outcome} /></td>
               <td class="why">{CAUSES[victim.cause]}</td>

@@ -27,7 +27,7 @@ pub use self::scheduler::{
     NEWS_KEPT, PLAN_BOUNDS_US, Pace, Plans, REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions, Trigger,
 };
 pub use crate::journal::scalars;
-pub use crate::journal::{Journal, JournalError, Past, PastFilter, Receipt};
+pub use crate::journal::{AnnotationFilter, Journal, JournalError, Past, PastFilter, Receipt};
 pub use crate::southbound::Credentials;
 pub use kernel::Fact;
 use kernel::audit::{AuditFault, audit};

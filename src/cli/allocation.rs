@@ -29,13 +29,15 @@ enum AllocationCommand {
         /// Which
         id: String,
     },
-    /// Give one another bandwidth, make-before-break
+    /// Give one another bandwidth, make-before-break, or other annotations
     Resize {
         /// Which
         id: String,
         /// The new bandwidth, such as 500M
-        #[arg(long, value_parser = bandwidth)]
-        bandwidth: u64,
+        #[arg(long, value_parser = bandwidth, required_unless_present_any = ["name", "customer", "note"])]
+        bandwidth: Option<u64>,
+        #[command(flatten)]
+        annotations: AnnotationArgs,
         /// Only say what would happen
         #[arg(long)]
         dry_run: bool,
@@ -45,6 +47,20 @@ enum AllocationCommand {
         /// Which
         id: String,
     },
+}
+
+/// What people recognise an allocation by.
+#[derive(Args, Debug)]
+struct AnnotationArgs {
+    /// What it is called, at most 255 bytes; "" is no name
+    #[arg(long)]
+    name: Option<String>,
+    /// Whose traffic it carries
+    #[arg(long)]
+    customer: Option<String>,
+    /// Anything else
+    #[arg(long)]
+    note: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -76,6 +92,8 @@ struct Create {
     /// Who asks
     #[arg(long)]
     aggregator: Option<String>,
+    #[command(flatten)]
+    annotations: AnnotationArgs,
     /// When it ends by itself, RFC 3339
     #[arg(long)]
     expires_at: Option<Instant>,
@@ -159,6 +177,12 @@ struct List {
     /// That this aggregator asked for
     #[arg(long)]
     aggregator: Option<String>,
+    /// That are called so; 'ACME*': whose name begins so
+    #[arg(long)]
+    name: Option<String>,
+    /// Of this customer; 'AC*': of those that begin so
+    #[arg(long)]
+    customer: Option<String>,
     /// How many at most
     #[arg(long, default_value_t = 100)]
     limit: usize,
@@ -177,8 +201,16 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
             let found = connection.wait(async |client| Ok(client.allocation_get(id).await?))?;
             connection.show(&found, || describe(&found))
         }
-        AllocationCommand::Resize { id, bandwidth, dry_run } => {
-            let change = ResizeRequest { bandwidth_bps: Some(*bandwidth), ..ResizeRequest::default() };
+        AllocationCommand::Resize { id, bandwidth, annotations, dry_run } => {
+            let AnnotationArgs { name, customer, note } = annotations;
+            let given = |text: &Option<String>| text.clone().map(Some);
+            let change = ResizeRequest {
+                bandwidth_bps: *bandwidth,
+                constraints: None,
+                name: given(name),
+                customer: given(customer),
+                note: given(note),
+            };
             let work =
                 connection.wait(async |client| Ok(client.allocation_resize(id, &change, effect(*dry_run)).await?))?;
             connection.show(&work, || outcome(&work, "resized", *dry_run))
@@ -229,6 +261,9 @@ impl Create {
             setup_priority: self.setup_priority.map(u64::from),
             hold_priority: self.hold_priority.map(u64::from),
             aggregator: self.aggregator.clone(),
+            name: self.annotations.name.clone(),
+            customer: self.annotations.customer.clone(),
+            note: self.annotations.note.clone(),
             expires_at: self.expires_at,
             constraints: Some(constraints).filter(|constraints| *constraints != ConstraintsRequest::default()),
             flow: self.flow.flow(),
@@ -245,6 +280,8 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
         egress: list.egress.clone(),
         link: list.link.clone(),
         aggregator: list.aggregator.clone(),
+        name: list.name.clone(),
+        customer: list.customer.clone(),
     };
     let found = connection.wait(async |client| {
         let mut found: Vec<AllocationDocument> = vec![];
@@ -263,35 +300,41 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
     connection.show(&found, || {
         let row = |one: &AllocationDocument| {
             let id = one.id.clone().unwrap_or_default();
-            let class = format!("CT{}", one.class_type);
+            let class = format!("CT{}", one.demand.class_type);
             let path = one.path.join(" ");
             vec![
                 id,
+                one.demand.name.clone().unwrap_or_default(),
+                one.demand.customer.clone().unwrap_or_default(),
                 one.state.to_string(),
-                one.ingress.clone(),
-                one.egress.clone(),
+                one.demand.ingress.clone(),
+                one.demand.egress.clone(),
                 class,
-                rate(one.bandwidth_bps),
+                rate(one.demand.bandwidth_bps),
                 path,
             ]
         };
         let rows: Vec<_> = found.iter().map(row).collect();
-        table(&["ID", "STATE", "FROM", "TO", "CLASS", "BANDWIDTH", "PATH"], &rows)
+        table(&["ID", "NAME", "CUSTOMER", "STATE", "FROM", "TO", "CLASS", "BANDWIDTH", "PATH"], &rows)
     })
 }
 
 fn describe(one: &AllocationDocument) -> String {
+    let line = |what: &str, text: Option<&String>| text.map(|text| format!("{what:<11} {text}\n")).unwrap_or_default();
     format!(
         "allocation  {}\nstate       {}\nfrom, to    {}, {} ({})\nclass       CT{}\nbandwidth   {}\npath        {}\n",
         one.id.as_deref().unwrap_or("(none: a dry run)"),
         one.state,
-        one.ingress,
-        one.egress,
-        one.topology,
-        one.class_type,
-        rate(one.bandwidth_bps),
+        one.demand.ingress,
+        one.demand.egress,
+        one.demand.topology,
+        one.demand.class_type,
+        rate(one.demand.bandwidth_bps),
         one.path.join(" ")
-    ) + &one.flow.as_ref().map(|flow| format!("flow        {}\n", flow_words(flow))).unwrap_or_default()
+    ) + &line("name", one.demand.name.as_ref())
+        + &line("customer", one.demand.customer.as_ref())
+        + &line("note", one.demand.note.as_ref())
+        + &line("flow", one.demand.flow.as_ref().map(flow_words).as_ref())
 }
 
 /// The parts of a flow that match something.

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use api::client::{Client, ClientError};
-use api::effects::Effects;
+use api::effects::{Effects, Victim, VictimOutcome};
 use formats::capacity;
 
 /// A page of a list.
@@ -118,16 +118,19 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     std::iter::once(line(heading.to_vec())).chain(body).collect()
 }
 
-/// What happened to other allocations, one line for each outcome.
+/// What happened to other allocations, one line for each outcome: ids, with the names that people know them by.
 pub(super) fn effects(effects: &Effects) -> String {
-    let line = |what: &str, ids: &[String]| match ids {
-        [] => String::new(),
-        ids => format!("{what:<11} {}\n", ids.join(", ")),
+    let known = |victim: &Victim| {
+        let texts = [&victim.name, &victim.customer].into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        if texts.is_empty() { victim.id.clone() } else { format!("{} ({})", victim.id, texts.join(", ")) }
     };
-    line("preempted", &effects.preempted)
-        + &line("devolved", &effects.devolved)
-        + &line("rerouted", &effects.rerouted)
-        + &line("failed", &effects.failed)
+    let line = |outcome: VictimOutcome| {
+        let victims = effects.victims.iter().filter(|victim| victim.outcome == outcome);
+        let victims = victims.map(known).collect::<Vec<_>>();
+        if victims.is_empty() { String::new() } else { format!("{outcome:<11} {}\n", victims.join(", ")) }
+    };
+    let outcomes = [VictimOutcome::Preempted, VictimOutcome::Devolved, VictimOutcome::Rerouted, VictimOutcome::Failed];
+    outcomes.map(line).concat()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use super::connection::{ConnectionError, ServiceConnection};
+use api::allocation::AllocationDemand;
 use api::event::{EventData, EventDocument};
 
 /// The arguments of `watermaster event`.
@@ -81,21 +82,11 @@ fn subject(data: &EventData) -> String {
         }
         EventData::AllocationAdmitted { allocation: one, .. }
         | EventData::AllocationResized { allocation: one, .. } => {
-            let id = one.id.as_deref().unwrap_or_default();
-            format!(
-                " id={id} topology={} ingress={} egress={} class_type={} bandwidth_bps={}",
-                one.topology, one.ingress, one.egress, one.class_type, one.bandwidth_bps
-            )
+            format!(" id={}{}", one.id, demand(&one.demand))
         }
-        EventData::AllocationDenied { demand, problem } => format!(
-            " topology={} ingress={} egress={} class_type={} bandwidth_bps={} problem={}",
-            demand.topology,
-            demand.ingress,
-            demand.egress,
-            demand.class_type,
-            demand.bandwidth_bps,
-            problem.slug()
-        ),
+        EventData::AllocationDenied { demand: denied, problem } => {
+            format!("{} problem={}", demand(&denied.demand), problem.slug())
+        }
         EventData::AllocationReleased { id } => format!(" id={id}"),
         EventData::AllocationsExpired { ids } => format!(" ids={}", ids.join(",")),
         EventData::ControllerPut { controller } => {
@@ -103,4 +94,14 @@ fn subject(data: &EventData) -> String {
         }
         EventData::ControllerDeleted { controller } => format!(" controller={controller}"),
     }
+}
+
+fn demand(demand: &AllocationDemand) -> String {
+    let AllocationDemand { topology, ingress, egress, class_type, bandwidth_bps, .. } = demand;
+    let text = |what: &str, text: &Option<String>| text.as_ref().map(|text| format!(" {what}={text:?}"));
+    let texts = [text("name", &demand.name), text("customer", &demand.customer)];
+    format!(
+        " topology={topology} ingress={ingress} egress={egress} class_type={class_type} bandwidth_bps={bandwidth_bps}{}",
+        texts.into_iter().flatten().collect::<String>()
+    )
 }

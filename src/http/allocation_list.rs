@@ -12,9 +12,10 @@ use super::problem::{BadRequest, InternalError, Problem, Unavailable};
 use super::render;
 use super::{ApiState, pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
-use crate::app::{Condition, Conditions, Past, PastFilter};
+use crate::app::{AnnotationFilter, Condition, Conditions, Past, PastFilter};
 use api::allocation::{AllocationDocument, AllocationPage, AllocationState};
 use kernel::allocation::{Allocation, EndCause};
+use kernel::annotation::AnnotationField;
 use kernel::class::ClassType;
 use kernel::id::{AllocationId, LinkIx};
 use kernel::state::Network;
@@ -50,6 +51,12 @@ pub(super) struct ListQuery {
     /// That this aggregator asked for.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
     aggregator: Option<StoredName>,
+    /// That are called so; before a trailing `*`, whose name begins so. Upper and lower case differ.
+    #[param(nullable = false, example = "ACME*")]
+    name: Option<String>,
+    /// Of this customer; the beginning before a trailing `*`.
+    #[param(nullable = false)]
+    customer: Option<String>,
     /// How many at most.
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -113,6 +120,10 @@ impl ListQuery {
             egress: name(&self.egress),
             link: name(&self.link),
             aggregator: name(&self.aggregator),
+            annotations: [(AnnotationField::Name, &self.name), (AnnotationField::Customer, &self.customer)]
+                .into_iter()
+                .filter_map(|(field, wanted)| Some(AnnotationFilter::new(field, wanted.as_deref()?)))
+                .collect(),
         })
     }
 }
@@ -198,6 +209,7 @@ fn matches(allocation: &Allocation, network: &Network, filter: &PastFilter) -> b
     filter.topology.as_ref().is_none_or(|name| *name == allocation.demand.topology)
         && filter.class_type.is_none_or(|class_type| class_type == allocation.demand.class_type)
         && filter.aggregator.as_ref().is_none_or(|name| allocation.demand.attributes.aggregator.as_ref() == Some(name))
+        && filter.annotations.iter().all(|one| one.matches(&allocation.demand.attributes.annotations))
         && is_node(&filter.ingress, allocation.demand.ingress)
         && is_node(&filter.egress, allocation.demand.egress)
 }

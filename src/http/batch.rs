@@ -125,6 +125,7 @@ fn is_demand_of(made: &Demand, request: &Request, names: &Names) -> bool {
         && made.class_type == request.class_type
         && made.bandwidth == request.bandwidth
         && made.attributes.aggregator == request.attributes.aggregator
+        && made.attributes.annotations == request.attributes.annotations
 }
 
 /// Each entry with what was decided about it; those that could not be read were not decided.

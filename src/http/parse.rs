@@ -9,6 +9,7 @@ use api::flow::{FlowRequest, Ipv4Network};
 use api::link::LinkRequest;
 use formats::bandwidth_model::metric;
 use kernel::allocation::{Flow, Ipv4Prefix, LspAttributes};
+use kernel::annotation::{Annotation, AnnotationField};
 use kernel::class::{ClassType, Priority};
 use kernel::command::{Command, HopKind, LinkChange, NamedConstraints, NamedHop, NamedRouteHop, Request};
 use kernel::id::{AllocationId, Name};
@@ -30,6 +31,14 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
             aggregator: name_if_any("aggregator", document.aggregator)?,
             expires_at: document.expires_at.map(|at| Millis(at.0)),
             flow: document.flow.map(|document| Box::new(flow(&document))),
+            annotations: [
+                (AnnotationField::Name, document.name),
+                (AnnotationField::Customer, document.customer),
+                (AnnotationField::Note, document.note),
+            ]
+            .into_iter()
+            .map(annotation)
+            .collect::<Result<_, _>>()?,
         },
     })))
 }
@@ -37,13 +46,30 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
 /// A change to an allocation.
 pub(super) fn resize(document: ResizeRequest, id: AllocationId) -> Result<Command, Problem> {
     if document == ResizeRequest::default() {
-        return Err(impossible("bandwidth_bps", "give bandwidth_bps, constraints, or both"));
+        return Err(impossible("bandwidth_bps", "give bandwidth_bps, constraints, name, customer or note"));
     }
     Ok(Command::Resize {
         id,
         bandwidth: document.bandwidth_bps.map(|bps| bandwidth("bandwidth_bps", bps)).transpose()?,
         constraints: document.constraints.map(|document| constraints(document).map(Box::new)).transpose()?,
+        annotations: [
+            (AnnotationField::Name, document.name),
+            (AnnotationField::Customer, document.customer),
+            (AnnotationField::Note, document.note),
+        ]
+        .into_iter()
+        .filter_map(|(field, given)| Some(annotation((field, given?))))
+        .collect::<Result<_, _>>()?,
     })
+}
+
+/// A text of a field; none clears it.
+fn annotation(
+    (field, text): (AnnotationField, Option<String>),
+) -> Result<(AnnotationField, Option<Annotation>), Problem> {
+    let text = Annotation::parse(text.as_deref().unwrap_or_default());
+    let name = field.as_str();
+    Ok((field, text.map_err(|error| impossible(name, format!("invalid {name}: {error}")))?))
 }
 
 /// Path constraints.

@@ -20,8 +20,14 @@ const READERS_MAX: u32 = 4;
 /// How long to wait for SQLite's lock, or for a free connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const SQLITE_MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_journal.sql")];
-const POSTGRES_MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_journal.sql")];
+const SQLITE_MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/sqlite/0001_journal.sql"),
+    include_str!("../../migrations/sqlite/0002_annotations.sql"),
+];
+const POSTGRES_MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/postgres/0001_journal.sql"),
+    include_str!("../../migrations/postgres/0002_annotations.sql"),
+];
 
 /// One database or the other. Code for both stands once, in [`on_either`](super::on_either).
 pub(super) enum Database {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::annotation_record::AnnotationsRecord;
 use super::error::RecordDecodeError;
 use super::lookup::{NameList, NumberLookup, NumberSource, bandwidth, class_type, priority};
 use super::record::{
@@ -141,6 +142,7 @@ impl NumberLookup<'_> {
                     aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
                     expires_at: record.expires_at_ms.map(Millis),
                     flow: record.flow.as_deref().map(flow),
+                    annotations: AnnotationsRecord::read(record.annotations.as_deref()),
                 },
             },
             path: self.links(&record.path)?,
@@ -163,6 +165,7 @@ impl NumberLookup<'_> {
                 aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
                 expires_at: record.expires_at_ms.map(Millis),
                 flow: record.flow.as_deref().map(flow),
+                annotations: AnnotationsRecord::read(record.annotations.as_deref()),
             },
         })
     }
@@ -207,7 +210,8 @@ impl NumberLookup<'_> {
                 (FateWord::Rerouted, None) => return Err(RecordDecodeError::NoPath(record.id.0)),
                 (FateWord::Ended(cause), _) => Fate::Ended(cause.into()),
             };
-            Ok(Displaced { id: record.id.0, cause, fate })
+            let annotations = AnnotationsRecord::read(record.annotations.as_deref());
+            Ok(Displaced { id: record.id.0, annotations, cause, fate })
         };
         records.iter().map(one).collect()
     }

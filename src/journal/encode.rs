@@ -1,5 +1,6 @@
 //! From events to records: numbers become the names they stand for in the topology in force.
 
+use super::annotation_record::AnnotationsRecord;
 use super::error::RecordEncodeError;
 use super::lookup::NameLookup;
 use super::model_record::ModelRecord;
@@ -92,6 +93,7 @@ impl NameLookup<'_> {
             expires_at_ms: demand.attributes.expires_at.map(|at| at.0),
             constraints: self.constraints(demand.constraints.as_deref())?,
             flow: demand.attributes.flow.as_deref().map(flow),
+            annotations: AnnotationsRecord::of(&demand.attributes.annotations),
             path: self.links(&allocation.path)?,
             created_at_ms: allocation.created_at.0,
             updated_at_ms: allocation.updated_at.0,
@@ -112,6 +114,7 @@ impl NameLookup<'_> {
             expires_at_ms: demand.attributes.expires_at.map(|at| at.0),
             constraints: self.constraints(demand.constraints.as_deref())?,
             flow: demand.attributes.flow.as_deref().map(flow),
+            annotations: AnnotationsRecord::of(&demand.attributes.annotations),
         })
     }
 
@@ -154,7 +157,8 @@ impl NameLookup<'_> {
                 Fate::Rerouted(path) => (FateWord::Rerouted, Some(self.links(path)?)),
                 Fate::Ended(cause) => (FateWord::Ended((*cause).into()), None),
             };
-            Ok(DisplacedRecord { id: StoredAllocationId(gone.id), cause, fate, path })
+            let annotations = AnnotationsRecord::of(&gone.annotations);
+            Ok(DisplacedRecord { id: StoredAllocationId(gone.id), annotations, cause, fate, path })
         };
         displaced.iter().map(one).collect()
     }

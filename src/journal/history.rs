@@ -4,21 +4,19 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::annotation_record::{AnnotationFilter, searchable};
 use super::column::number;
 use super::decode::decode_allocation;
 use super::error::{JournalError, RecordEncodeError};
 use super::lookup::NameLookup;
 use super::record::AllocationRecord;
 use super::scalars::{EndWord, StoredName};
-use super::statement;
+use super::statement::{self, FRAME};
 use kernel::Names;
 use kernel::allocation::{Allocation, EndCause};
 use kernel::class::ClassType;
 use kernel::id::{Name, Sequence};
 use kernel::units::Millis;
-
-/// Frames a link's name among the others; no name contains it, since names have no control characters.
-const FRAME: char = '\u{1f}';
 
 /// Id, state, end, ending event, body.
 pub(super) type HistoryRow = (i64, String, i64, i64, String);
@@ -70,6 +68,7 @@ impl Past {
             aggregator: body.aggregator.clone(),
             state: self.cause.into(),
             links: framed(&body.path),
+            annotations: searchable(&self.allocation.demand.attributes.annotations),
             created_at_ms: body.created_at_ms,
             ended_at_ms: self.ended_at.0,
             ended_by: self.ended_by.0,
@@ -91,6 +90,7 @@ pub(super) struct PastRow {
     aggregator: Option<StoredName>,
     state: EndWord,
     links: String,
+    annotations: Option<String>,
     body: AllocationRecord,
     created_at_ms: u64,
     ended_at_ms: u64,
@@ -123,6 +123,8 @@ pub struct PastFilter {
     pub link: Option<Name>,
     /// That this aggregator asked for.
     pub aggregator: Option<Name>,
+    /// That have all of these.
+    pub annotations: Vec<AnnotationFilter>,
 }
 
 /// What is bound to a condition's parameter.
@@ -149,7 +151,9 @@ impl PastFilter {
         ];
         let mut text = String::from(statement::PAST_LIST);
         let mut binds = Vec::new();
-        for (condition, bind) in conditions {
+        let annotations = self.annotations.iter();
+        let annotations = annotations.map(|one| (statement::PAST_ANNOTATION, Some(Bind::Text(one.part.clone()))));
+        for (condition, bind) in conditions.into_iter().chain(annotations) {
             let Some(bind) = bind else { continue };
             binds.push(bind);
             text.push_str(&condition.replace("$n", &format!("${}", binds.len() + 2)));

@@ -17,6 +17,7 @@ mod decode;
 mod record;
 mod topology_record;
 mod model_record;
+mod annotation_record;
 mod lookup;
 pub mod scalars;
 mod statement;
@@ -38,6 +39,7 @@ use database::Database;
 use history::{Bind, HistoryRow};
 use stored_event::JournalRow;
 
+pub use annotation_record::AnnotationFilter;
 pub use append::ExclusiveWriter;
 pub use batch::{Receipt, RecordBatch};
 pub use error::{AppendError, BatchError, JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};

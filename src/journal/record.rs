@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::annotation_record::AnnotationsRecord;
 use super::model_record::ModelRecord;
 use super::scalars::{DriverWord, EndWord, MetricWord, Prefix, StoredAllocationId, StoredName};
 use super::topology_record::{LinkRecord, TopologyRecord};
@@ -130,6 +131,9 @@ pub(super) struct AllocationRecord {
     /// Which packets belong to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) flow: Option<Box<FlowRecord>>,
+    /// What people recognise it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) annotations: Option<Box<AnnotationsRecord>>,
     /// The links from ingress to egress.
     pub(super) path: Vec<StoredName>,
     /// When it was admitted.
@@ -168,6 +172,9 @@ pub(super) struct DemandRecord {
     /// Which packets it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) flow: Option<Box<FlowRecord>>,
+    /// What people recognise it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) annotations: Option<Box<AnnotationsRecord>>,
 }
 
 /// What a path must obey.
@@ -244,6 +251,9 @@ pub(super) struct FlowRecord {
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub(super) struct DisplacedRecord {
     pub(super) id: StoredAllocationId,
+    /// What people recognise it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) annotations: Option<Box<AnnotationsRecord>>,
     pub(super) cause: CauseWord,
     pub(super) fate: FateWord,
     /// The new path of a rerouted allocation.

@@ -9,6 +9,7 @@ use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use kernel::allocation::{EndCause, Ipv4Prefix};
+use kernel::annotation::Annotation;
 use kernel::bam::{ModelKind, VictimOrder};
 use kernel::controller::DriverKind;
 use kernel::id::{AllocationId, Name};
@@ -19,6 +20,10 @@ use kernel::topology::{CapacitySource, LinkState};
 /// A [`Name`] as it is stored: a JSON string, checked when it is read.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct StoredName(pub Name);
+
+/// An [`Annotation`] as it is stored: a JSON string, checked when it is read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredAnnotation(pub Annotation);
 
 /// An [`AllocationId`] as it is stored: a JSON string, since not every reader's numbers hold 64 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +64,12 @@ impl fmt::Display for StoredAllocationId {
 }
 
 impl Serialize for StoredName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl Serialize for StoredAnnotation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.0.as_str())
     }
@@ -108,6 +119,14 @@ impl Word for StoredName {
 
     fn read(text: &str) -> Option<Self> {
         Name::new(text).ok().map(Self)
+    }
+}
+
+impl Word for StoredAnnotation {
+    const EXPECTING: &'static str = "an annotation";
+
+    fn read(text: &str) -> Option<Self> {
+        Annotation::parse(text).ok().flatten().map(Self)
     }
 }
 
@@ -175,6 +194,12 @@ fn word<'de, W: Word, D: Deserializer<'de>>(deserializer: D) -> Result<W, D::Err
 }
 
 impl<'de> Deserialize<'de> for StoredName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredAnnotation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         word(deserializer)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::annotation_record::AnnotationsRecord;
 use super::column::{column, number};
 use super::decode::{controller as read_controller, flow as read_flow};
 use super::encode::{controller_record, flow as flow_record};
@@ -57,6 +58,9 @@ struct ControllerForm {
 #[derive(Serialize, Deserialize)]
 struct AllocationPart {
     aggregators: Vec<StoredName>,
+    /// By id, of those that have any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<u64, Box<AnnotationsRecord>>,
     rows: Vec<SnapshotRow>,
 }
 
@@ -157,7 +161,11 @@ fn first_part(networks: &[NetworkSnapshot], controllers: &[Arc<Controller>]) -> 
 }
 
 fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>]) -> Result<String, JournalError> {
-    let mut part = AllocationPart { aggregators: vec![], rows: Vec::with_capacity(allocations.len()) };
+    let mut part = AllocationPart {
+        aggregators: vec![],
+        annotations: BTreeMap::new(),
+        rows: Vec::with_capacity(allocations.len()),
+    };
     let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
     for allocation in allocations {
         let aggregator = allocation.demand.attributes.aggregator.as_ref().map(|name| {
@@ -167,6 +175,9 @@ fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>])
             })
         });
         part.rows.push(topologies.row(allocation, aggregator)?);
+        if let Some(record) = AnnotationsRecord::of(&allocation.demand.attributes.annotations) {
+            part.annotations.insert(allocation.id.0, record);
+        }
     }
     serde_json::to_string(&part).map_err(JournalError::Unwritable)
 }
@@ -205,7 +216,12 @@ impl TopologyCache {
         ))
     }
 
-    fn allocation(&self, row: SnapshotRow, aggregators: &[StoredName]) -> Result<Allocation, SnapshotError> {
+    fn allocation(
+        &self,
+        row: SnapshotRow,
+        aggregators: &[StoredName],
+        annotations: &BTreeMap<u64, Box<AnnotationsRecord>>,
+    ) -> Result<Allocation, SnapshotError> {
         let (id, network, ends, class, bandwidth_bps, path, times, aggregator, _, constraints, flow) = row;
         let none = || SnapshotError::NoNumber(network);
         let (name, topology) = usize::try_from(network).ok().and_then(|at| self.0.get(at)).ok_or_else(none)?;
@@ -229,6 +245,7 @@ impl TopologyCache {
                     aggregator: aggregator.transpose()?,
                     expires_at: times.2.map(Millis),
                     flow: flow.as_deref().map(read_flow),
+                    annotations: AnnotationsRecord::read(annotations.get(&id).map(Box::as_ref)),
                 },
             },
             path: path.into_iter().map(LinkIx).collect(),
@@ -283,7 +300,7 @@ impl SnapshotLoader {
         let part: AllocationPart = serde_json::from_str(body)?;
         let mut allocations = Vec::with_capacity(part.rows.len());
         for row in part.rows {
-            allocations.push(self.topologies.allocation(row, &part.aggregators)?);
+            allocations.push(self.topologies.allocation(row, &part.aggregators, &part.annotations)?);
         }
         Ok(self.state.restore_allocations(allocations)?)
     }

@@ -10,6 +10,7 @@ use super::encode::encode;
 use super::error::{BatchError, RecordDecodeError, RecordEncodeError};
 use super::record::EventRecord;
 use kernel::allocation::{EndCause, LspAttributes};
+use kernel::annotation::{Annotation, AnnotationField, Annotations};
 use kernel::bam::Cause;
 use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
 use kernel::id::{AllocationId, LinkIx, NodeIx, Sequence};
@@ -21,6 +22,10 @@ use serde_json::{Value, json};
 #[path = "../../tests/it/journal/fixture.rs"]
 #[expect(dead_code, reason = "the tests of whole journals use the rest of it")]
 mod fixture;
+
+fn annotations(customer: &str) -> Annotations {
+    [(AnnotationField::Customer, Annotation::parse(customer).unwrap())].into_iter().collect()
+}
 
 fn through_json(record: &EventRecord) -> EventRecord {
     serde_json::from_str(&serde_json::to_string(record).unwrap()).unwrap()
@@ -90,12 +95,20 @@ fn every_fate_and_denial_survives_its_stored_form() {
     let causes =
         [DisplacedBy::Link, DisplacedBy::Contention(Cause::Preempted), DisplacedBy::Contention(Cause::Devolved)];
     let displaced = fates.zip(causes.into_iter().cycle()).zip(5..);
-    let displaced = displaced.map(|((fate, cause), id)| Displaced { id: AllocationId(id), cause, fate });
+    let displaced = displaced.map(|((fate, cause), id)| Displaced {
+        id: AllocationId(id),
+        annotations: annotations(if id == 5 { "" } else { "ACME" }),
+        cause,
+        fate,
+    });
     survives(Event::Admitted { allocation: allocation.clone().into(), displaced: displaced.collect() });
     let mut demand = allocation.demand.clone();
     demand.bandwidth = Bandwidth::MAX;
     demand.constraints = None;
-    demand.attributes = LspAttributes { expires_at: Some(Millis(u64::MAX)), ..LspAttributes::default() };
+    demand.attributes =
+        LspAttributes {
+            expires_at: Some(Millis(u64::MAX)), annotations: annotations("é"), ..LspAttributes::default()
+        };
     let of = Some(AllocationId(u64::MAX));
     let obstacles = [
         PathObstacle::Disconnected,
@@ -129,11 +142,12 @@ fn the_stored_form_keeps_its_spelling() {
                 "exclude_any": 4, "route": [{"hop": {"node": "b"}, "strict": true}]
             },
             "flow": {"in_port": 1, "ipv4_src": "10.0.0.0/8", "ip_proto": 6, "l4_dst": 443, "out_port": 9},
+            "annotations": {"name": "east", "customer": "ACME", "note": "n"},
             "path": ["ab", "bc"], "created_at_ms": 7, "updated_at_ms": 8
         },
         "displaced": [
             {"id": "3", "cause": "preempted", "fate": "rerouted", "path": ["ab"]},
-            {"id": "4", "cause": "link", "fate": "failed"}
+            {"id": "4", "annotations": {"name": "west"}, "cause": "link", "fate": "failed"}
         ]
     });
     let denied = json!({

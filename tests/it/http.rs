@@ -9,6 +9,8 @@ mod dashboard;
 mod aggregators;
 #[path = "http/controllers.rs"]
 mod controllers;
+#[path = "http/annotations.rs"]
+mod annotations;
 #[path = "http/document.rs"]
 mod document;
 #[path = "http/events.rs"]

@@ -6,10 +6,11 @@ mod fixture;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use kernel::annotation::AnnotationField;
 use kernel::id::Sequence;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
-use watermaster::journal::{DatabaseUrl, Journal, JournalError};
+use watermaster::journal::{AnnotationFilter, DatabaseUrl, Journal, JournalError, Past, PastFilter, RecordBatch};
 
 async fn open(folder: &Path) -> Journal {
     Journal::open(&DatabaseUrl::Sqlite(folder.join("deep/journal.db"))).await.unwrap()
@@ -82,6 +83,38 @@ async fn a_journal_outlives_its_closing() {
     let again = open(folder.path()).await;
     assert!(again.restore().await.unwrap() == state);
     body::goes_on(&again, state).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_from_before_annotations_is_read_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path()).await;
+    let mut world = fixture::World::new(11);
+    let mut draft = RecordBatch::new();
+    world.live(400, &mut draft);
+    journal.append(&draft).await.unwrap();
+    let before = journal.past(&PastFilter::default(), None, 1_000).await.unwrap();
+    assert!(!before.is_empty());
+    journal.close().await;
+    // As the version before left it.
+    let options = SqliteConnectOptions::new().filename(folder.path().join("deep/journal.db"));
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    for text in [
+        "DROP INDEX past_allocation_annotated",
+        "ALTER TABLE past_allocation DROP COLUMN annotations",
+        "DELETE FROM _sqlx_migrations WHERE version = 2",
+    ] {
+        sqlx::query(text).execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+    let journal = open(folder.path()).await;
+    let after = journal.past(&PastFilter::default(), None, 1_000).await.unwrap();
+    let ids = |past: &[Past]| past.iter().map(|past| past.allocation.id).collect::<Vec<_>>();
+    assert_eq!(ids(&after), ids(&before));
+    let named = AnnotationFilter::new(AnnotationField::Name, "*");
+    let named = PastFilter { annotations: vec![named], ..PastFilter::default() };
+    assert!(journal.past(&named, None, 1_000).await.unwrap().is_empty());
+    journal.close().await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use kernel::allocation::{EndCause, LspAttributes};
+use kernel::annotation::{Annotation, AnnotationField};
 use kernel::audit::audit;
 use kernel::bam::{ClassConfig, Model, ModelKind, VictimOrder};
 use kernel::class::{ClassType, Priority, TeClass};
@@ -55,6 +56,11 @@ pub(crate) fn network(links: &[(&str, u64)]) -> Topology {
     });
     let links = links.collect();
     Topology::new(nodes, links).unwrap()
+}
+
+/// Another bandwidth.
+fn resize(id: AllocationId, bps: u64) -> Command {
+    Command::Resize { id, bandwidth: Bandwidth::from_bps(bps), constraints: None, annotations: vec![] }
 }
 
 fn model(kind: ModelKind, shares: [u32; 3]) -> BandwidthModel {
@@ -223,7 +229,7 @@ fn a_victim_is_offered_another_path_first() {
 fn a_resize_does_not_count_itself_twice_and_a_refused_one_changes_nothing() {
     let mut world = World::new(network(&[("a-b", 1_000)]), model(ModelKind::Mam, [40, 35, 25]));
     let id = world.admitted("a", "b", 0, 300);
-    let resize = |bandwidth| Command::Resize { id, bandwidth: Bandwidth::from_bps(bandwidth), constraints: None };
+    let resize = |bandwidth| resize(id, bandwidth);
     assert!(matches!(world.must(resize(400)), Event::Resized { .. }));
     assert_eq!(world.used("a-b"), [400, 0, 0]);
     assert!(matches!(world.must(resize(401)), Event::Denied { .. }));
@@ -234,12 +240,42 @@ fn a_resize_does_not_count_itself_twice_and_a_refused_one_changes_nothing() {
 }
 
 #[test]
+fn annotations_alone_move_nothing_and_follow_the_allocation() {
+    let mut world =
+        World::new(network(&[("a-b", 100), ("a-c", 100), ("c-b", 100)]), model(ModelKind::Rdm, [40, 35, 25]));
+    let text = |text| Annotation::parse(text).unwrap();
+    let annotate = |id, texts: &[_]| Command::Resize {
+        id,
+        bandwidth: None,
+        constraints: None,
+        annotations: texts.iter().map(|(field, said)| (*field, text(*said))).collect(),
+    };
+    let first = world.admitted("a", "b", 0, 100);
+    let id = world.admitted("a", "b", 0, 100);
+    assert_eq!(world.path(id), ["a-c", "c-b"]);
+    world.must(Command::Release { id: first });
+    let change = [(AnnotationField::Name, "east"), (AnnotationField::Note, "n")];
+    let Event::Resized { allocation, displaced } = world.must(annotate(id, &change)) else { panic!("resized") };
+    assert_eq!((displaced, allocation.demand.attributes.annotations.iter().count()), (vec![], 2));
+    assert_eq!((world.path(id), world.used("a-b")), (vec!["a-c".to_owned(), "c-b".to_owned()], [0, 0, 0]));
+    world.must(annotate(id, &[(AnnotationField::Note, "")]));
+    // One that leaves its path is named as it is called by now.
+    let down = LinkChange { state: Some(LinkState::Down), ..LinkChange::default() };
+    let cut = Command::ChangeLink { topology: name("net"), link: name("a-c"), change: down };
+    let Event::LinkChanged { displaced, .. } = world.must(cut) else { panic!("changed") };
+    assert_eq!((displaced.len(), displaced[0].id, world.path(id)), (1, id, vec!["a-b".to_owned()]));
+    let named: Vec<_> = displaced[0].annotations.iter().map(|(field, text)| (field, text.as_str())).collect();
+    assert_eq!(named, [(AnnotationField::Name, "east")]);
+    assert_eq!(world.run(annotate(first, &change)), Err(Refusal::UnknownAllocation(first)));
+}
+
+#[test]
 fn a_resize_may_move_to_a_path_that_has_room() {
     let mut world =
         World::new(network(&[("a-b", 100), ("a-c", 500), ("c-b", 500)]), model(ModelKind::Mam, [40, 35, 25]));
     let id = world.admitted("a", "b", 0, 40);
     assert_eq!(world.path(id), ["a-b"]);
-    world.must(Command::Resize { id, bandwidth: Bandwidth::from_bps(200), constraints: None });
+    world.must(resize(id, 200));
     assert_eq!(world.path(id), ["a-c", "c-b"]);
     assert_eq!(world.used("a-b"), [0, 0, 0]);
 }
@@ -502,9 +538,7 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
             request.attributes.expires_at = (hops == 1).then(|| Millis(at + 10));
             Command::Allocate(Box::new(request))
         }
-        Step::Resize { which, bandwidth } => {
-            Command::Resize { id: living(which), bandwidth: Bandwidth::from_bps(bandwidth), constraints: None }
-        }
+        Step::Resize { which, bandwidth } => resize(living(which), bandwidth),
         Step::Release { which } => Command::Release { id: living(which) },
         Step::Link { which, state, capacity } => {
             let (_, link) = topology.links().nth(which % topology.link_count()).unwrap();

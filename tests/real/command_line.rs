@@ -69,7 +69,9 @@ fn bandwidth_is_asked_for_changed_and_let_go() {
 
     let tried = words(&server, &ask(&["--class-type", "0", "--bandwidth", "9G", "--dry-run"]));
     assert!(tried.starts_with("would be admitted\n"), "{tried}");
-    let low = json(&server, &ask(&["--class-type", "0", "--bandwidth", "9G"]));
+    let named = ["--name", "ACME east", "--customer", "ACME", "--note", ""];
+    let low = json(&server, &ask(&[&["--class-type", "0", "--bandwidth", "9G"], &named[..]].concat()));
+    assert_eq!((&low["name"], &low["customer"], low.get("note")), (&"ACME east".into(), &"ACME".into(), None));
     let low_id = low["id"].as_str().unwrap();
     let flow = ["--flow-ipv4-dst", "10.0.0.3", "--flow-ip-proto", "17", "--flow-l4-dst", "5001", "--flow-in-port", "1"];
     let tried = json(&server, &ask(&[&["--class-type", "0", "--bandwidth", "1M", "--dry-run"], &flow[..]].concat()));
@@ -77,6 +79,8 @@ fn bandwidth_is_asked_for_changed_and_let_go() {
         tried["flow"],
         serde_json::json!({"in_port": 1, "ipv4_dst": "10.0.0.3/32", "ip_proto": 17, "l4_dst": 5001})
     );
+    let tried = words(&server, &ask(&["--qos-level", "2", "--bandwidth", "4G", "--dry-run"]));
+    assert!(tried.contains(&format!("preempted   {low_id} (ACME east, ACME)\n")), "{tried}");
     let again = ask(&["--qos-level", "2", "--bandwidth", "4G", "--key", "mine"]);
     let high = json(&server, &again);
     assert_eq!(high["preempted"], serde_json::json!([low_id]));
@@ -92,6 +96,11 @@ fn bandwidth_is_asked_for_changed_and_let_go() {
     assert!(listed.starts_with("ID") && listed.contains("WA-CA1") && listed.lines().count() == 2, "{listed}");
     assert!(words(&server, &["allocation", "resize", id, "--bandwidth", "3.5G"]).contains("3.50 Gbit/s"));
     assert_eq!(json(&server, &["allocation", "show", id])["bandwidth_bps"], 3_500_000_000_u64);
+    let renamed = words(&server, &["allocation", "resize", id, "--name", "west"]);
+    assert!(renamed.contains("name        west") && renamed.contains("3.50 Gbit/s"), "{renamed}");
+    let found = words(&server, &["allocation", "list", "--name", "ACME*", "--customer", "ACME"]);
+    assert!(found.contains("ACME east") && found.lines().count() == 2, "{found}");
+    assert_eq!(run(&server, &["allocation", "resize", id]).status.code(), Some(2), "nothing to change");
     assert_eq!(words(&server, &["allocation", "release", id]), format!("{id} released\n"));
     assert!(words(&server, &["allocation", "show", id]).contains("state       released"));
     assert_eq!(run(&server, &["allocation", "create", "--ingress", "WA"]).status.code(), Some(2));

@@ -116,7 +116,7 @@ async function loadAndUpload(page) {
 async function admitAndWatch(page) {
   const marked = await page.evaluate(() => (window.notReloaded = true));
   assert.ok(marked);
-  const { status, body } = await admit(9e8);
+  const { status, body } = await admit(9e8, 0, { name: "ACME east", customer: "ACME" });
   assert.equal(status, 201, JSON.stringify(body));
   assert.deepEqual(body.path, ["oslo-rome"]);
   await page.locator('.lane.step4[data-link="oslo-rome"] .strand.ct0').waitFor({ state: "attached" });
@@ -138,6 +138,7 @@ async function preemptAndSee(page, low) {
   await page.goto(`${base}/#/allocations/${low}`);
   await page.getByRole("heading", { name: `Allocation ${low}` }).getByText("preempted").waitFor();
   await page.getByText("a higher class or better priority needs it").waitFor();
+  await page.getByText("ACME east").first().waitFor();
   await page.getByRole("link", { name: `allocation ${high.body.id}` }).waitFor();
   await screen(page, "victim");
   await accessible(page, "an allocation");

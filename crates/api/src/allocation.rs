@@ -54,6 +54,19 @@ pub struct AllocationRequest {
     #[serde(default, deserialize_with = "text::name_if_any", skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 255)]
     pub aggregator: Option<String>,
+    /// What people call the allocation. An annotation has at most 255 bytes and no control characters; white space around it
+    /// is dropped, and an empty one is none. No decision looks at annotations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 255, example = "ACME east")]
+    pub name: Option<String>,
+    /// Whose traffic it is for, as an annotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 255, example = "ACME")]
+    pub customer: Option<String>,
+    /// Any other annotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 255, example = "ticket 4711")]
+    pub note: Option<String>,
     /// When the allocation expires, in the future; absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -78,16 +91,25 @@ pub struct ResizeRequest {
     /// The new constraints, in place of all that the allocation had; `{}` takes them away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraints: Option<ConstraintsRequest>,
+    /// What people call the allocation from now on; null clears it. Other annotations alone leave the path and the
+    /// reservation as they are.
+    #[serde(default, deserialize_with = "text::given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 255, example = "ACME east")]
+    pub name: Option<Option<String>>,
+    /// Whose traffic it is for from now on; null clears it.
+    #[serde(default, deserialize_with = "text::given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 255, example = "ACME")]
+    pub customer: Option<Option<String>>,
+    /// Another annotation in the place of the one before; null clears it.
+    #[serde(default, deserialize_with = "text::given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 255, example = "ticket 4711")]
+    pub note: Option<Option<String>>,
 }
 
-/// An allocation.
+/// What was asked for, and is reserved while the allocation lives.
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
-#[schema(as = Allocation)]
-pub struct AllocationDocument {
-    /// The id of the allocation; absent in a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "42")]
-    pub id: Option<String>,
+#[schema(as = Demand)]
+pub struct AllocationDemand {
     /// The topology that the allocation is in.
     pub topology: String,
     /// The node where traffic enters.
@@ -114,6 +136,18 @@ pub struct AllocationDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub aggregator: Option<String>,
+    /// What people call the allocation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "ACME east")]
+    pub name: Option<String>,
+    /// Whose traffic it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "ACME")]
+    pub customer: Option<String>,
+    /// What else people wrote on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "ticket 4711")]
+    pub note: Option<String>,
     /// When the allocation expires; absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]
@@ -126,6 +160,19 @@ pub struct AllocationDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = FlowDocument, required = false)]
     pub flow: Option<FlowDocument>,
+}
+
+/// An allocation.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+#[schema(as = Allocation)]
+pub struct AllocationDocument {
+    /// The id of the allocation; absent in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "42")]
+    pub id: Option<String>,
+    /// What was asked for.
+    #[serde(flatten)]
+    pub demand: AllocationDemand,
     /// The explicit route: links from ingress to egress.
     pub path: Vec<String>,
     /// Where the allocation is in its life.

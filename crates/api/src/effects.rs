@@ -26,6 +26,14 @@ pub struct Effects {
 pub struct Victim {
     /// The id of the allocation.
     pub id: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "ACME east")]
+    pub name: Option<String>,
+    /// Whose traffic it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "ACME")]
+    pub customer: Option<String>,
     /// Why it left its path: another demand (`preempted`), a loan called in (`devolved`), or the network (`link`).
     pub cause: VictimCause,
     /// What became of the allocation.

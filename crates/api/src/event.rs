@@ -3,12 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::allocation::{AllocationDocument, AllocationState};
+use crate::allocation::{AllocationDemand, AllocationState};
 use crate::bandwidth_model::BandwidthModelDocument;
-use crate::constraints::ConstraintsDocument;
 use crate::controller::ControllerDriver;
 use crate::effects::Victim;
-use crate::flow::FlowDocument;
 use crate::instant::Instant;
 use crate::link::LinkProperties;
 use crate::problem::ProblemDocument;
@@ -44,7 +42,7 @@ words! {
         AllocationAdmitted "allocation_admitted"
         /// A bandwidth request or a change was denied.
         AllocationDenied "allocation_denied"
-        /// An allocation has another bandwidth, other constraints or another path.
+        /// An allocation has another bandwidth, other constraints, another path or other annotations.
         AllocationResized "allocation_resized"
         /// An allocation was released.
         AllocationReleased "allocation_released"
@@ -104,7 +102,7 @@ pub enum EventData {
     /// A bandwidth request was admitted.
     AllocationAdmitted {
         /// The allocation.
-        allocation: Box<AllocationDocument>,
+        allocation: Box<BookedAllocation>,
         /// Allocations that left their paths for it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         victims: Vec<Victim>,
@@ -116,10 +114,10 @@ pub enum EventData {
         /// Why it was denied.
         problem: Box<ProblemDocument>,
     },
-    /// An allocation has another bandwidth, other constraints or another path.
+    /// An allocation has another bandwidth, other constraints, another path or other annotations.
     AllocationResized {
         /// The allocation as it is now.
-        allocation: Box<AllocationDocument>,
+        allocation: Box<BookedAllocation>,
         /// Allocations that left their paths for it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         victims: Vec<Victim>,
@@ -184,36 +182,29 @@ pub struct DeniedDemand {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub of: Option<String>,
-    /// The name of the topology.
-    pub topology: String,
-    /// The node where traffic would enter.
-    pub ingress: String,
-    /// The node where traffic would leave.
-    pub egress: String,
-    /// The class type, 0 (lowest) to 7.
-    pub class_type: u8,
-    /// 0 (best) to 7: allocations with a worse hold priority could have been preempted.
-    pub setup_priority: u8,
-    /// 0 (best) to 7: only demands with a better setup priority could have preempted the allocation.
-    pub hold_priority: u8,
-    /// The bandwidth, in bit/s.
-    pub bandwidth_bps: u64,
-    /// The aggregator that asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub aggregator: Option<String>,
-    /// When the allocation would have expired.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, format = DateTime, required = false)]
-    pub expires_at: Option<Instant>,
-    /// What the path had to obey.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = ConstraintsDocument, required = false)]
-    pub constraints: Option<ConstraintsDocument>,
-    /// Which packets the allocation was for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = FlowDocument, required = false)]
-    pub flow: Option<FlowDocument>,
+    /// What was asked for.
+    #[serde(flatten)]
+    pub demand: AllocationDemand,
+}
+
+/// An allocation as the books have it. Where it is with the switches is not of the books; events of the kind
+/// `allocation_state` say it.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
+pub struct BookedAllocation {
+    /// The id of the allocation.
+    #[schema(example = "42")]
+    pub id: String,
+    /// What was asked for.
+    #[serde(flatten)]
+    pub demand: AllocationDemand,
+    /// The explicit route: links from ingress to egress.
+    pub path: Vec<String>,
+    /// When the allocation was admitted.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Instant,
+    /// When the allocation last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Instant,
 }
 
 /// How a controller is used.

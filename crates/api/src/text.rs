@@ -44,3 +44,8 @@ pub(crate) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
 pub(crate) fn name_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(Option::<CheckedName>::deserialize(deserializer)?.map(|name| name.0))
 }
+
+/// For `deserialize_with` beside `default`: what is given, `null` being a value too.
+pub(crate) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::annotation::Annotations;
 use super::class::{ClassType, Priority};
 use super::id::{AllocationId, LinkIx, Name, NodeIx};
 use super::path::Constraints;
@@ -41,6 +42,8 @@ pub struct LspAttributes {
     pub expires_at: Option<Millis>,
     /// The packets that belong to it; without a flow, no switch gets a rule.
     pub flow: Option<Box<Flow>>,
+    /// What people recognise it by.
+    pub annotations: Annotations,
 }
 
 /// An admitted demand: a label-switched path with bandwidth reserved on every link of it.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::allocation::LspAttributes;
+use super::annotation::{Annotation, AnnotationField};
 use super::class::{ClassType, Priority};
 use super::controller::{ControllerAddress, DriverKind};
 use super::id::{AllocationId, Name, Sequence};
@@ -55,7 +56,8 @@ pub enum Command {
     },
     /// A bandwidth request.
     Allocate(Box<Request>),
-    /// Another bandwidth or other constraints for an allocation, make-before-break.
+    /// Another bandwidth or other constraints for an allocation, make-before-break. Other annotations alone leave its path
+    /// and its reservation as they are.
     Resize {
         /// The allocation.
         id: AllocationId,
@@ -63,6 +65,8 @@ pub enum Command {
         bandwidth: Option<Bandwidth>,
         /// The new constraints; absent: as they are.
         constraints: Option<Box<NamedConstraints>>,
+        /// Annotations to be set or, where there is no text, cleared.
+        annotations: Vec<(AnnotationField, Option<Annotation>)>,
     },
     /// Release an allocation.
     Release {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::allocation::{Allocation, Demand, EndCause};
+use super::annotation::Annotations;
 use super::bam::Cause;
 use super::controller::Controller;
 use super::id::{AllocationId, LinkIx, Name, Sequence};
@@ -75,7 +76,7 @@ pub enum Event {
         /// The lack of a path or of bandwidth.
         denial: Denial,
     },
-    /// An allocation has another bandwidth, other constraints or another path.
+    /// An allocation has another bandwidth, other constraints, another path or other annotations.
     Resized {
         /// As it is now.
         allocation: Arc<Allocation>,
@@ -109,6 +110,8 @@ pub enum Event {
 pub struct Displaced {
     /// The allocation.
     pub id: AllocationId,
+    /// What people recognise it by.
+    pub annotations: Annotations,
     /// What took its path.
     pub cause: DisplacedBy,
     /// Another path, or the end.

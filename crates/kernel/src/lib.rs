@@ -82,6 +82,7 @@ mod link_members;
 pub mod bam;
 pub mod policy;
 pub mod allocation;
+pub mod annotation;
 pub mod topology;
 mod remap;
 pub mod path;

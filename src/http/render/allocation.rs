@@ -1,13 +1,14 @@
 //! Allocations as documents.
 
-use super::{effects, instant};
+use super::{annotation, effects, instant};
 use crate::app::{Condition, Conditions, Fact, LspState, Past};
-use api::allocation::{AllocationDocument, AllocationOutcome, AllocationState, QOS_LEVEL_MAX};
+use api::allocation::{AllocationDemand, AllocationDocument, AllocationOutcome, AllocationState, QOS_LEVEL_MAX};
 use api::constraints::{ConstraintsDocument, ResolvedHop, ResolvedRouteHop};
 use api::flow::{FlowDocument, Ipv4Network};
 use formats::bandwidth_model::metric_name;
 use kernel::Names;
-use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix};
+use kernel::allocation::{Allocation, Demand, EndCause, Flow, Ipv4Prefix};
+use kernel::annotation::AnnotationField;
 use kernel::event::Displaced;
 use kernel::path::{Constraints, Hop, RouteHop};
 
@@ -16,7 +17,7 @@ pub(in crate::http) fn allocation(allocation: &Allocation, names: &Names, condit
     AllocationDocument {
         state: state(condition.state),
         reason: condition.reason.map(|reason| reason.to_string()),
-        ..recorded_allocation(allocation, names)
+        ..decided_allocation(allocation, names)
     }
 }
 
@@ -25,7 +26,7 @@ pub(in crate::http) fn past_allocation(past: &Past) -> AllocationDocument {
     AllocationDocument {
         state: end_state(past.cause),
         ended_at: Some(instant(past.ended_at)),
-        ..recorded_allocation(&past.allocation, &past.names)
+        ..decided_allocation(&past.allocation, &past.names)
     }
 }
 
@@ -64,7 +65,7 @@ pub(in crate::http) fn planned_outcome(
     conditions: &Conditions,
 ) -> AllocationOutcome {
     AllocationOutcome {
-        allocation: recorded_allocation(changed, &fact.names),
+        allocation: decided_allocation(changed, &fact.names),
         effects: effects(displaced, &fact.names),
         warnings: warnings(changed, conditions),
         sequence: None,
@@ -84,12 +85,25 @@ fn warnings(allocation: &Allocation, conditions: &Conditions) -> Vec<String> {
     vec![warning.to_owned()]
 }
 
-/// An allocation as an event has it.
-pub(super) fn recorded_allocation(allocation: &Allocation, names: &Names) -> AllocationDocument {
-    let (demand, attributes) = (&allocation.demand, &allocation.demand.attributes);
-    let class_type = demand.class_type.number();
+/// An allocation as it is without what the switches and its end have to say.
+fn decided_allocation(allocation: &Allocation, names: &Names) -> AllocationDocument {
     AllocationDocument {
         id: Some(allocation.id.to_string()),
+        demand: demand(&allocation.demand, names),
+        path: names.path(&allocation.path).map(ToString::to_string).collect(),
+        state: AllocationState::Active,
+        reason: None,
+        created_at: instant(allocation.created_at),
+        updated_at: instant(allocation.updated_at),
+        ended_at: None,
+    }
+}
+
+/// What was asked for, whatever became of it.
+pub(super) fn demand(demand: &Demand, names: &Names) -> AllocationDemand {
+    let attributes = &demand.attributes;
+    let class_type = demand.class_type.number();
+    AllocationDemand {
         topology: demand.topology.to_string(),
         ingress: super::node(names, demand.ingress),
         egress: super::node(names, demand.egress),
@@ -99,15 +113,12 @@ pub(super) fn recorded_allocation(allocation: &Allocation, names: &Names) -> All
         hold_priority: demand.hold_priority.number(),
         bandwidth_bps: demand.bandwidth.as_bps(),
         aggregator: attributes.aggregator.as_ref().map(ToString::to_string),
+        name: annotation(&attributes.annotations, AnnotationField::Name),
+        customer: annotation(&attributes.annotations, AnnotationField::Customer),
+        note: annotation(&attributes.annotations, AnnotationField::Note),
         expires_at: attributes.expires_at.map(instant),
         constraints: demand.constraints.as_deref().map(|asked| constraints(asked, names)),
         flow: attributes.flow.as_deref().map(flow),
-        path: names.path(&allocation.path).map(ToString::to_string).collect(),
-        state: AllocationState::Active,
-        reason: None,
-        created_at: instant(allocation.created_at),
-        updated_at: instant(allocation.updated_at),
-        ended_at: None,
     }
 }
 
@@ -132,7 +143,7 @@ pub(in crate::http) fn end_state(cause: EndCause) -> AllocationState {
     }
 }
 
-pub(super) fn constraints(constraints: &Constraints, names: &Names) -> ConstraintsDocument {
+fn constraints(constraints: &Constraints, names: &Names) -> ConstraintsDocument {
     let hop = |hop: &Hop| match *hop {
         Hop::Node(node) => ResolvedHop::Node(super::node(names, node)),
         Hop::Link(link) => ResolvedHop::Link(super::link_name(names, link)),
@@ -156,7 +167,7 @@ pub(super) fn constraints(constraints: &Constraints, names: &Names) -> Constrain
     }
 }
 
-pub(super) fn flow(flow: &Flow) -> FlowDocument {
+fn flow(flow: &Flow) -> FlowDocument {
     let network = |prefix: Ipv4Prefix| Ipv4Network { address: prefix.address, length: prefix.length };
     FlowDocument {
         in_port: flow.in_port,

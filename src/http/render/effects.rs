@@ -1,8 +1,10 @@
 //! What happened to other allocations, as a document.
 
+use super::annotation;
 use api::effects::{Effects, Victim, VictimCause, VictimOutcome};
 use kernel::Names;
 use kernel::allocation::EndCause;
+use kernel::annotation::AnnotationField;
 use kernel::bam::Cause;
 use kernel::event::{Displaced, DisplacedBy, Fate};
 
@@ -33,6 +35,8 @@ fn victim(gone: &Displaced, names: &Names) -> Victim {
     };
     Victim {
         id: gone.id.to_string(),
+        name: annotation(&gone.annotations, AnnotationField::Name),
+        customer: annotation(&gone.annotations, AnnotationField::Customer),
         cause: match gone.cause {
             DisplacedBy::Contention(Cause::Preempted) => VictimCause::Preempted,
             DisplacedBy::Contention(Cause::Devolved) => VictimCause::Devolved,

@@ -1,14 +1,14 @@
 //! Events as documents.
 
-use super::allocation::{constraints, flow, recorded_allocation};
+use super::allocation::demand;
 use super::{effects, instant, properties};
 use crate::app::Fact;
 use crate::http::error;
 use api::controller::ControllerDriver;
-use api::event::{ControllerSettings, DeniedDemand, EventData, EventDocument};
+use api::event::{BookedAllocation, ControllerSettings, DeniedDemand, EventData, EventDocument};
 use formats::bandwidth_model::document_of;
 use kernel::Names;
-use kernel::allocation::Demand;
+use kernel::allocation::Allocation;
 use kernel::controller::{Controller, DriverKind};
 use kernel::event::{Displaced, Event};
 use kernel::id::AllocationId;
@@ -42,18 +42,16 @@ fn data(fact: &Fact) -> EventData {
             victims: victims(displaced),
             stranded: ids(stranded),
         },
-        Event::Admitted { allocation, displaced } => EventData::AllocationAdmitted {
-            allocation: Box::new(recorded_allocation(allocation, names)),
-            victims: victims(displaced),
+        Event::Admitted { allocation, displaced } => {
+            EventData::AllocationAdmitted { allocation: booked(allocation, names), victims: victims(displaced) }
+        }
+        Event::Denied { of, demand: asked, denial } => EventData::AllocationDenied {
+            demand: Box::new(DeniedDemand { of: of.map(|id| id.to_string()), demand: demand(asked, names) }),
+            problem: Box::new(error::denied(asked, denial, names).document(None)),
         },
-        Event::Denied { of, demand, denial } => EventData::AllocationDenied {
-            demand: Box::new(denied_demand(*of, demand, names)),
-            problem: Box::new(error::denied(demand, denial, names).document(None)),
-        },
-        Event::Resized { allocation, displaced } => EventData::AllocationResized {
-            allocation: Box::new(recorded_allocation(allocation, names)),
-            victims: victims(displaced),
-        },
+        Event::Resized { allocation, displaced } => {
+            EventData::AllocationResized { allocation: booked(allocation, names), victims: victims(displaced) }
+        }
         Event::Released { id } => EventData::AllocationReleased { id: id.to_string() },
         Event::Expired { ids: expired } => EventData::AllocationsExpired { ids: ids(expired) },
         Event::ControllerPut { controller } => EventData::ControllerPut { controller: controller_settings(controller) },
@@ -61,21 +59,14 @@ fn data(fact: &Fact) -> EventData {
     }
 }
 
-fn denied_demand(of: Option<AllocationId>, demand: &Demand, names: &Names) -> DeniedDemand {
-    DeniedDemand {
-        of: of.map(|id| id.to_string()),
-        topology: demand.topology.to_string(),
-        ingress: super::node(names, demand.ingress),
-        egress: super::node(names, demand.egress),
-        class_type: demand.class_type.number(),
-        setup_priority: demand.setup_priority.number(),
-        hold_priority: demand.hold_priority.number(),
-        bandwidth_bps: demand.bandwidth.as_bps(),
-        aggregator: demand.attributes.aggregator.as_ref().map(ToString::to_string),
-        expires_at: demand.attributes.expires_at.map(instant),
-        constraints: demand.constraints.as_deref().map(|asked| constraints(asked, names)),
-        flow: demand.attributes.flow.as_deref().map(flow),
-    }
+fn booked(allocation: &Allocation, names: &Names) -> Box<BookedAllocation> {
+    Box::new(BookedAllocation {
+        id: allocation.id.to_string(),
+        demand: demand(&allocation.demand, names),
+        path: names.path(&allocation.path).map(ToString::to_string).collect(),
+        created_at: instant(allocation.created_at),
+        updated_at: instant(allocation.updated_at),
+    })
 }
 
 fn controller_settings(controller: &Controller) -> ControllerSettings {

@@ -20,6 +20,7 @@ use super::problem::Problem;
 use super::problem_catalogue;
 use api::instant::Instant;
 use kernel::Names;
+use kernel::annotation::{AnnotationField, Annotations};
 use kernel::id::{LinkIx, NodeIx};
 use kernel::units::Millis;
 
@@ -39,6 +40,11 @@ pub(super) fn json<T: Serialize>(value: &T) -> Response {
 /// A time.
 pub(super) fn instant(at: Millis) -> Instant {
     Instant(at.0)
+}
+
+/// The text of an annotation.
+fn annotation(annotations: &Annotations, field: AnnotationField) -> Option<String> {
+    annotations.get(field).map(ToString::to_string)
 }
 
 /// The name of a node of a fact.

@@ -16,10 +16,8 @@ async fn what_happened_is_listed() {
     let kinds: Vec<_> = all["items"].as_array().unwrap().iter().map(|item| item["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["topology_put", "allocation_admitted", "allocation_denied", "allocation_released"]);
     let admitted = &all["items"][1]["data"]["allocation"];
-    assert_eq!(
-        (&admitted["id"], &admitted["state"], &admitted["qos_level"]),
-        (&json!(id), &json!("active"), &json!(0))
-    );
+    // Where it is with the switches is not of the books.
+    assert_eq!((&admitted["id"], &admitted["qos_level"], admitted.get("state")), (&json!(id), &json!(0), None));
     assert!(admitted["created_at"].as_str().unwrap().ends_with('Z'));
     let denied = &all["items"][2]["data"];
     assert_eq!(denied["problem"]["type"], "/problems/insufficient-bandwidth");

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kernel::allocation::Allocation;
+use kernel::annotation::{Annotation, AnnotationField};
 use kernel::id::{AllocationId, Name, NodeIx, Sequence};
 use kernel::units::Millis;
 use kernel::{ApplyError, State};
-use watermaster::journal::{AppendError, DatabaseUrl, Journal, JournalError, Past, PastFilter, RecordBatch};
+use watermaster::journal::{
+    AnnotationFilter, AppendError, DatabaseUrl, Journal, JournalError, Past, PastFilter, RecordBatch,
+};
 
 use super::fixture::{World, name, receipt};
 
@@ -257,6 +260,22 @@ pub(crate) async fn the_past_is_filtered(journal: &Journal) {
         let found = journal.past(filter, None, 10_000).await.unwrap();
         let expected: Vec<_> = past.iter().filter(|past| fits(filter, past)).cloned().collect();
         assert_eq!(named(&found), named(&expected), "{filter:?}");
+    }
+    for field in AnnotationField::ALL {
+        for wanted in ["ACME", "ACME*", "acme", "AC*", "*", "ACME east %_", "%", "note=x", "é'\"", "west*"] {
+            let filter = AnnotationFilter::new(field, wanted);
+            let filter = PastFilter { annotations: vec![filter], ..PastFilter::default() };
+            let found = journal.past(&filter, None, 10_000).await.unwrap();
+            let fits = |past: &&Past| {
+                let text = past.allocation.demand.attributes.annotations.get(field).map(Annotation::as_str);
+                text.is_some_and(|text| {
+                    wanted.strip_suffix('*').map_or(text == wanted, |start| text.starts_with(start))
+                })
+            };
+            let expected: Vec<_> = past.iter().filter(fits).cloned().collect();
+            assert_eq!(named(&found), named(&expected), "{field:?} {wanted}");
+            assert_eq!(expected.is_empty(), ["%", "west*"].contains(&wanted), "{field:?} {wanted}");
+        }
     }
     let nobody = PastFilter { link: Some(name("%")), ..PastFilter::default() };
     assert!(journal.past(&nobody, None, 10).await.unwrap().is_empty());

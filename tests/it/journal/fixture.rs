@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix, LspAttributes};
+use kernel::annotation::{Annotation, AnnotationField};
 use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::{
@@ -128,6 +129,7 @@ impl World {
                 id: self.somebody(),
                 bandwidth: Some(self.some_bandwidth()),
                 constraints: self.dice.maybe(|dice| Box::new(constraints(dice))),
+                annotations: self.dice.maybe(annotation_change).into_iter().collect(),
             },
             _ => Command::Allocate(Box::new(self.request())),
         }
@@ -197,6 +199,7 @@ impl World {
                 aggregator: self.dice.maybe(|dice| name(["ag-1", "ag-2"][dice.small::<usize>(2)])),
                 expires_at: self.dice.maybe(|dice| Millis(self.now.0 + 1 + dice.roll(20_000))),
                 flow: self.dice.maybe(|dice| Box::new(flow(dice))),
+                annotations: self.dice.maybe(annotation_change).into_iter().collect(),
             },
         }
     }
@@ -255,6 +258,7 @@ fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<P
 
 pub(crate) const NODES: [&str; 6] = ["a", "b", "c", "d", "é'%", "F\"_"];
 pub(crate) const LINKS: [&str; 10] = ["ab", "ba", "bc", "cd", "de", "ef", "fa", "ad", "AB", "b_"];
+pub(crate) const TEXTS: [&str; 6] = ["", "ACME", "acme", "ACME east %_", "note=x", "é'\""];
 const ENDS: [(u32, u32); 10] = [(0, 1), (1, 0), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0), (0, 3), (0, 1), (1, 4)];
 
 /// The six nodes, and most of the links.
@@ -291,6 +295,12 @@ fn link(dice: &mut Dice, at: usize) -> Link {
         twin: [Some(LinkIx(1)), Some(LinkIx(0))].get(at).copied().flatten(),
         capacity_from: if dice.one_in(2) { CapacitySource::Given } else { CapacitySource::Label },
     }
+}
+
+/// A text of a field, or none.
+fn annotation_change(dice: &mut Dice) -> (AnnotationField, Option<Annotation>) {
+    let text = TEXTS[dice.small::<usize>(TEXTS.len() as u64)];
+    (AnnotationField::ALL[dice.small::<usize>(3)], Annotation::parse(text).unwrap())
 }
 
 fn flow(dice: &mut Dice) -> Flow {

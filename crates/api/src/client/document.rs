@@ -21,6 +21,10 @@ pub struct AllocationFilter {
     pub link: Option<String>,
     /// That this aggregator asked for.
     pub aggregator: Option<String>,
+    /// That are called so, or, before a trailing `*`, whose name begins so.
+    pub name: Option<String>,
+    /// Of this customer; the beginning before a trailing `*`.
+    pub customer: Option<String>,
 }
 
 impl AllocationFilter {
@@ -33,6 +37,8 @@ impl AllocationFilter {
             ("egress", &self.egress),
             ("link", &self.link),
             ("aggregator", &self.aggregator),
+            ("name", &self.name),
+            ("customer", &self.customer),
         ];
         let class_type = self.class_type.map(|number| ("class_type", number.to_string()));
         texts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).chain(class_type).collect()

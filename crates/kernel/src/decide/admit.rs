@@ -8,6 +8,7 @@ use super::path_query::{fewest_hops, path_query};
 use super::preemption::{fates_of_victims, make_room};
 use super::resolve::{self, Priorities};
 use crate::allocation::{Allocation, Demand};
+use crate::annotation::{Annotation, AnnotationField};
 use crate::command::{NamedConstraints, Request};
 use crate::event::{Binding, Denial, Displaced, Event, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
@@ -65,6 +66,7 @@ pub(super) fn resize(
     id: AllocationId,
     bandwidth: Option<Bandwidth>,
     constraints: Option<&NamedConstraints>,
+    annotations: &[(AnnotationField, Option<Annotation>)],
     now: Millis,
     workspace: &mut Workspace,
 ) -> Result<Event, Refusal> {
@@ -77,6 +79,7 @@ pub(super) fn resize(
     if let Some(named) = constraints {
         demand.constraints = resolve::constraints(named, &network.topology, name, demand.ingress)?;
     }
+    demand.attributes.annotations = demand.attributes.annotations.with(annotations.iter().cloned());
     check(&demand, network)?;
     let (setup, hold) = (demand.setup_priority, demand.hold_priority);
     let priorities = resolve::priorities(network, name, demand.class_type, Some(setup), Some(hold))?;
@@ -88,6 +91,20 @@ pub(super) fn resize(
         }
         Err(denial) => Event::Denied { of: Some(id), demand: Box::new(demand), denial },
     })
+}
+
+/// Other annotations alone: nothing is looked for, whatever the links and the bandwidth model have become.
+pub(super) fn annotate(
+    state: &State,
+    id: AllocationId,
+    annotations: &[(AnnotationField, Option<Annotation>)],
+    now: Millis,
+) -> Result<Event, Refusal> {
+    let mut changed = Allocation::clone(resolve::allocation(state, id)?);
+    let attributes = &mut changed.demand.attributes;
+    attributes.annotations = attributes.annotations.with(annotations.iter().cloned());
+    changed.updated_at = now;
+    Ok(Event::Resized { allocation: Arc::new(changed), displaced: vec![] })
 }
 
 fn check(demand: &Demand, network: &Network) -> Result<(), Refusal> {

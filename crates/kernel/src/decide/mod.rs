@@ -41,8 +41,11 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
             network::change_link(state, topology, link, change, workspace)
         }
         Command::Allocate(request) => admit::allocate(state, request, now, workspace),
-        Command::Resize { id, bandwidth, constraints } => {
-            admit::resize(state, *id, *bandwidth, constraints.as_deref(), now, workspace)
+        Command::Resize { id, bandwidth: None, constraints: None, annotations } => {
+            admit::annotate(state, *id, annotations, now)
+        }
+        Command::Resize { id, bandwidth, constraints, annotations } => {
+            admit::resize(state, *id, *bandwidth, constraints.as_deref(), annotations, now, workspace)
         }
         Command::Release { id } => resolve::allocation(state, *id).map(|_| Event::Released { id: *id }),
         Command::Expire => expire(state, now),

@@ -36,11 +36,16 @@ impl DisplacedAllocation {
             DisplacedBy::Contention(Cause::Devolved) => EndCause::Devolved,
             DisplacedBy::Link => EndCause::Failed,
         };
-        Displaced { id: self.allocation.id, cause: self.cause, fate: Fate::Ended(cause) }
+        self.displaced(Fate::Ended(cause))
     }
 
     pub(super) fn rerouted(&self, path: Arc<[LinkIx]>) -> Displaced {
-        Displaced { id: self.allocation.id, cause: self.cause, fate: Fate::Rerouted(path) }
+        self.displaced(Fate::Rerouted(path))
+    }
+
+    fn displaced(&self, fate: Fate) -> Displaced {
+        let annotations = self.allocation.demand.attributes.annotations.clone();
+        Displaced { id: self.allocation.id, annotations, cause: self.cause, fate }
     }
 }
 

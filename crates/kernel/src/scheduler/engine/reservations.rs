@@ -167,7 +167,10 @@ impl Dispatcher {
         let aim = flow.aim();
         match (what, &flow.holding) {
             (Move::Release, Some(holding)) => Some(Command::Release { id: holding.id }),
-            (_, Some(holding)) => Some(Command::Resize { id: holding.id, bandwidth: Some(aim), constraints: None }),
+            (_, Some(holding)) => {
+                let (id, bandwidth) = (holding.id, Some(aim));
+                Some(Command::Resize { id, bandwidth, constraints: None, annotations: vec![] })
+            }
             (_, None) => Some(Command::Allocate(Box::new(Request {
                 topology: Some(known.topology.clone()),
                 ingress: known.metadata.node.clone(),
@@ -183,8 +186,8 @@ impl Dispatcher {
                 },
                 attributes: LspAttributes {
                     aggregator: Some(id.clone()),
-                    expires_at: None,
                     flow: flow.packets.clone().map(Box::new),
+                    ..LspAttributes::default()
                 },
             }))),
         }
