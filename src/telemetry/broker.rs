@@ -35,6 +35,7 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
         ("mqtt_subscriptions", "MQTT subscriptions, of all replicas", sizes.subscriptions as u64),
         ("mqtt_retained_messages", "Retained messages", sizes.retained as u64),
         ("mqtt_retained_bytes", "Bytes of retained messages", sizes.retained_bytes as u64),
+        ("mqtt_subscription_bytes", "Bytes of subscriptions", sizes.subscription_bytes as u64),
     ];
     for (name, help, value) in gauges {
         let gauge = Gauge::<u64, AtomicU64>::default();
@@ -51,6 +52,7 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
         ("mqtt_slow_consumers", "MQTT clients disconnected because they took nothing", counted.slow_consumers.get()),
         ("mqtt_publishers_held_back", "Times an MQTT publisher was held back", counted.held_back.get()),
         ("mqtt_wills", "Wills published", counted.wills.get()),
+        ("mqtt_subscriptions_refused", "Subscriptions refused by a limit", counted.subscriptions_refused.get()),
         ("mqtt_forwarded", "Messages handed to other replicas", counted.forwarded.get()),
     ];
     for (name, help, value) in counters {
@@ -70,6 +72,9 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
         ("queue_full", &counted.dropped_full),
         ("inbox_full", &counted.dropped_crowded),
         ("not_authorized", &counted.dropped_denied),
+        ("payload_format", &counted.dropped_format),
+        ("too_many_filters", &counted.dropped_costly),
+        ("expired", &counted.expired),
         ("no_room_to_retain", &counted.not_retained),
     ] {
         dropped.get_or_create(&MqttDropped { reason }).inc_by(count.get());

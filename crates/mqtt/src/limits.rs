@@ -13,8 +13,14 @@ pub const CONNECTING_MAX: usize = 10_000;
 pub const PACKET_BYTES_MAX: u32 = 1024 * 1024;
 /// Levels of a topic or filter: matching recurses this deep at most.
 pub const LEVELS_MAX: usize = 200;
+/// Levels of filters that are looked at for one topic. No topic of up to 15 levels needs so many, whatever the filters.
+pub const MATCH_LEVELS_MAX: usize = 100_000;
 /// Subscriptions of one session.
 pub const SUBSCRIPTIONS_MAX: usize = 10_000;
+/// Bytes of the filters of one session.
+pub const SESSION_FILTER_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of all subscriptions.
+pub const SUBSCRIPTION_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// The longest client identifier, in bytes.
 pub const CLIENT_ID_BYTES_MAX: usize = 1024;
 /// QoS 1 and 2 publications that a client may have unacknowledged (Receive Maximum in CONNACK).
@@ -39,9 +45,12 @@ pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const LOAD_MESSAGES: usize = 256;
 /// Retained messages in all.
 pub const RETAINED_MAX: usize = 1_000_000;
-/// Their bytes.
+/// Their bytes, and those of their places.
 pub const RETAINED_BYTES_MAX: usize = 512 * 1024 * 1024;
-/// How long a publisher is held back by one slow consumer before it goes on.
+/// Bytes of the retained messages that one client published.
+pub const RETAINED_PUBLISHER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a publisher is held back by one slow consumer before it goes on, and one of 3.1.1 by a full queue before its
+/// connection is closed.
 pub const BACKPRESSURE_WAIT: Duration = Duration::from_secs(2);
 /// A congested client that reads nothing for this long is disconnected.
 pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(20);
@@ -49,6 +58,10 @@ pub const SLOW_CONSUMER_WAIT: Duration = Duration::from_secs(20);
 pub const READ_BYTES: usize = 64 * 1024;
 /// Packets handled before their operations are committed.
 pub const PACKETS_PER_WAKE: usize = 512;
+/// Levels of filters looked at before a connection lets others run.
+pub const MATCH_LEVELS_PER_WAKE: usize = 100_000;
+/// How long a connection runs before it lets others run.
+pub const TURN: Duration = Duration::from_millis(5);
 /// Topics whose matches a connection remembers.
 pub const CACHED_MATCHES_MAX: usize = 64;
 /// Topics of messages from other replicas whose matches are remembered.
@@ -68,6 +81,13 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 pub const REAP_COUNT: usize = 500;
 /// How often `$SYS` is published.
 pub const SYS_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a newer connection waits until the older one of its session has handled what it received.
+pub const HANDOVER_WAIT: Duration = Duration::from_millis(500);
+/// How long SUBACK waits until other replicas know the subscription; a replica that is busy for longer may miss messages
+/// for it.
+pub const SUBSCRIBE_WAIT: Duration = Duration::from_secs(5);
+/// How far the clocks of replicas may be apart.
+pub const CLOCK_SKEW_MS: u64 = 1000;
 /// How long a new connection waits for the store before CONNACK refuses it as unavailable.
 pub const CLAIM_WAIT: Duration = Duration::from_secs(5);
 /// Messages an in-process subscriber may be behind; beyond it publishers are held back.

@@ -55,10 +55,18 @@ pub struct Metrics {
     pub dropped_full: Count,
     /// Times a message of QoS 0 was not handed to another replica because its inbox was full.
     pub dropped_crowded: Count,
+    /// Messages that expired before a client got them, or while they were retained.
+    pub expired: Count,
+    /// Messages not published because too many filters had to be looked at for their topic.
+    pub dropped_costly: Count,
     /// Messages not published because the client may not.
     pub dropped_denied: Count,
+    /// Messages not published because their payload is not the text that it is said to be.
+    pub dropped_format: Count,
     /// Retained messages for which there was no room.
     pub not_retained: Count,
+    /// Subscriptions refused because a limit was reached.
+    pub subscriptions_refused: Count,
     /// Clients disconnected because they took nothing.
     pub slow_consumers: Count,
     /// Times a publisher was held back.

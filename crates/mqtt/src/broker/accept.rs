@@ -10,15 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::client_handler::{ClientHandler, ConnectionEnd};
 use super::connection::{ConnectionTask, Stream, write_and_close};
+use super::publish::refuse_topic;
 use super::replica::Replica;
 use super::session_handle::{ClientConnection, Connection};
 use crate::auth::Principal;
 use crate::codec::{Connack, Connect, DecodeError, Decoder, Packet, Reason, Version};
 use crate::limits::{CLAIM_WAIT, CLOSE_WAIT, CONNECT_WAIT, MOVE_WAIT};
 use crate::message::{Message, unix_ms};
-use crate::session::Outbox;
 use crate::session::handshake::{NegotiatedConnect, ServerLimits, negotiate, refusal_connack};
-use crate::store::{DedupKey, SessionExpiry, SessionHolder, StoreOp, WillFate};
+use crate::session::{ConnectionTerms, Outbox};
+use crate::store::{DedupKey, SessionExpiry, SessionHolder, StoreOp, WillFate, claim_session};
 
 /// Serves one connection from its first byte to its last. It holds its permit until its CONNECT is accepted or refused.
 pub(crate) async fn serve_connection<S: Stream>(
@@ -64,7 +65,8 @@ async fn accept_client<S: Stream>(
         Err(reason) => {
             replica.metrics.refused.add(1);
             tracing::info!(client = %connect.client_id, ?from, reason = reason.words(), "refused");
-            send_connack(stream, &refusal_connack(reason), connect.version).await;
+            let most = connect.properties.packet_max_bytes.map_or(u32::MAX, Into::into);
+            send_connack(stream, &refusal_connack(reason), connect.version, most).await;
             None
         }
     }
@@ -100,19 +102,25 @@ async fn refuse_malformed<S: Stream>(replica: &Replica, stream: S, decoder: &Dec
     match (error, decoder.version()) {
         (DecodeError::UnsupportedVersion(level), _) => {
             let version = if level > 5 { Version::V5 } else { Version::V3 };
-            send_connack(stream, &refusal_connack(Reason::UnsupportedVersion), version).await;
+            send_connack(stream, &refusal_connack(Reason::UnsupportedVersion), version, u32::MAX).await;
         }
-        (_, Some(Version::V5)) => send_connack(stream, &refusal_connack(error.reason()), Version::V5).await,
+        (_, Some(Version::V5)) => send_connack(stream, &refusal_connack(error.reason()), Version::V5, u32::MAX).await,
+        // 3.1.3.1 of 3.1.1: return code 2.
+        (DecodeError::ClientId, Some(Version::V3)) => {
+            send_connack(stream, &refusal_connack(error.reason()), Version::V3, u32::MAX).await;
+        }
         _ => write_and_close(stream, BytesMut::new()).await,
     }
 }
 
-async fn send_connack<S: Stream>(stream: S, connack: &Connack, version: Version) {
+/// A CONNACK larger than the client takes is not sent [MQTT-3.1.2-24]; the connection is closed all the same.
+async fn send_connack<S: Stream>(stream: S, connack: &Connack, version: Version, max_bytes: u32) {
     let mut bytes = BytesMut::new();
     let packet = Packet::Connack(Box::new(connack.clone()));
-    if packet.encode(version, u32::MAX, &mut bytes).is_ok() {
-        write_and_close(stream, bytes).await;
+    if packet.encode(version, max_bytes, &mut bytes).is_err() {
+        bytes.clear();
     }
+    write_and_close(stream, bytes).await;
 }
 
 /// Authenticates a client and agrees the terms of its connection.
@@ -133,14 +141,13 @@ async fn authorize(
         keep_alive_max_s: replica.settings.keep_alive_max_s.map(Into::into),
     };
     let agreed = negotiate(connect, &house)?;
+    if !agreed.fits_client() {
+        return Err(Reason::PacketTooLarge);
+    }
     let (name, password) = (connect.username.as_deref(), connect.password.as_deref());
     let principal = replica.settings.access.admit(name, password, from).await?;
-    if let Some(will) = &connect.will
-        && !principal.may_publish(&agreed.client, &will.topic)
-    {
-        return Err(Reason::NotAuthorized);
-    }
-    Ok((agreed, principal))
+    let refusal = connect.will.as_ref().and_then(|will| refuse_topic(&principal, &agreed.client, &will.topic));
+    refusal.map_or(Ok((agreed, principal)), Err)
 }
 
 /// Claims the session and attaches the connection to it.
@@ -148,21 +155,24 @@ async fn open_session<S: Stream>(
     replica: &Arc<Replica>,
     stream: S,
     (decoder, rest): (Decoder, BytesMut),
-    agreed: NegotiatedConnect,
+    mut agreed: NegotiatedConnect,
     principal: Principal,
 ) -> Option<Box<ConnectionTask<S>>> {
-    let version = agreed.terms.version;
-    let claimed = match tokio::time::timeout(CLAIM_WAIT, replica.store.claim(agreed.claim(unix_ms()))).await {
+    replica.hand_over(&agreed.client).await;
+    let claim = agreed.claim(unix_ms());
+    let claimed = match tokio::time::timeout(CLAIM_WAIT, claim_session(&*replica.store, claim.clone())).await {
         Ok(Ok(claimed)) => claimed,
         _ => {
             replica.metrics.refused.add(1);
-            send_connack(stream, &refusal_connack(Reason::ServerUnavailable), version).await;
+            let ConnectionTerms { version, packet_max_bytes, .. } = agreed.terms;
+            send_connack(stream, &refusal_connack(Reason::ServerUnavailable), version, packet_max_bytes).await;
             return None;
         }
     };
     let holder = SessionHolder { client: Arc::clone(&agreed.client), epoch: claimed.epoch };
+    agreed.terms.lasting = claim.is_stored(claimed.present);
     let mut outbox = Outbox::new(agreed.terms.clone());
-    outbox.send(&Packet::Connack(Box::new(agreed.connack(claimed.present))));
+    outbox.send(&Packet::Connack(Box::new(agreed.connack(claimed.present && !decoder.is_3_1()))));
     outbox.resume(&claimed);
     let connection = ClientConnection::new(holder, outbox);
     let session =
@@ -218,6 +228,7 @@ async fn close_session<S: Stream>(replica: &Replica, mut connection: Box<Connect
     let mut detached = replica.store.commit(vec![StoreOp::Detach { holder, sent, expiry, will }]);
     // A client that sees the connection closed and reconnects to another replica finds the session detached.
     let in_time = tokio::time::timeout(CLOSE_WAIT, &mut detached).await.is_ok();
+    connection.handler.connection.set_detached();
     connection.close(reason).await;
     for (message, share) in left {
         // Messages that no store keeps go to another member now.

@@ -59,9 +59,10 @@ fn apply_notice(replica: &Replica, notice: Notice, match_cache: &mut MatchCache)
         }
         Notice::Kick { client, epoch } => {
             let connection = replica.session(&client).and_then(|session| session.lock().connection.clone());
-            if let Some(Connection::Client(connection)) = connection.filter(|connection| connection.epoch() == epoch) {
+            if let Some(Connection::Client(connection)) = connection.filter(|connection| connection.epoch() == epoch)
+                && connection.close(Reason::SessionTakenOver)
+            {
                 replica.metrics.taken_over.add(1);
-                connection.close(Reason::SessionTakenOver);
             }
         }
     }
@@ -97,16 +98,21 @@ pub(crate) async fn sweep_store(replica: Arc<Replica>, stop: CancellationToken) 
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        match replica.store.sweep(unix_ms()).await {
+        let now_ms = unix_ms();
+        replica.remove_expired(now_ms);
+        match replica.store.sweep(now_ms).await {
             // In a task of its own: it may wait for room in an inbox, and the lease does not wait.
-            Ok(due) if giving_out.as_ref().is_none_or(JoinHandle::is_finished) => {
+            Ok(due) => {
+                replica.metrics.expired.add(due.expired);
+                // The next sweep finds again what is still due.
+                if giving_out.as_ref().is_some_and(|giving_out| !giving_out.is_finished()) {
+                    continue;
+                }
                 let (replica, stop) = (Arc::clone(&replica), stop.clone());
                 giving_out = Some(tokio::spawn(async move {
                     let _ = stop.run_until_cancelled(publish_due(&replica, due)).await;
                 }));
             }
-            // The next sweep finds again what is still due.
-            Ok(_) => {}
             // The task that reads notices joins again.
             Err(error) => tracing::debug!(%error, "no sweep"),
         }

@@ -11,7 +11,9 @@ use crate::codec::{Qos, SubscriptionOptions, TopicFault, topic};
 use crate::limits::LOCAL_CLIENT_MESSAGES_MAX;
 use crate::message::{ClientId, Message, random, unix_ms};
 use crate::router::GrantedSubscription;
-use crate::store::{SessionClaim, SessionExpiry, SessionHolder, StoreError, StoreOp, StoreOutcome, WillFate};
+use crate::store::{
+    SessionClaim, SessionExpiry, SessionHolder, StoreError, StoreOp, StoreOutcome, WillFate, claim_session,
+};
 
 /// Why an operation of a local client failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +42,15 @@ pub struct LocalClient {
 impl LocalClient {
     pub(super) async fn connect(replica: Arc<Replica>, name: &str) -> Result<Self, LocalClientError> {
         let client: ClientId = format!("{name}-{:016x}", random()).into();
-        let now_ms = unix_ms();
-        let claim = SessionClaim { now_ms, client: Arc::clone(&client), clean_start: true, expiry_s: 0, will: None };
-        let claimed = replica.store.claim(claim).await?;
+        let claim = SessionClaim {
+            now_ms: unix_ms(),
+            client: Arc::clone(&client),
+            clean_start: true,
+            expiry_s: 0,
+            will: None,
+            takes_over: false,
+        };
+        let claimed = claim_session(&*replica.store, claim).await?;
         let (sender, inbox) = mpsc::channel(LOCAL_CLIENT_MESSAGES_MAX);
         let holder = SessionHolder { client: Arc::clone(&client), epoch: claimed.epoch };
         let connection = LocalConnection::new(holder.clone(), sender);

@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 
 use super::replica::{MatchCache, Replica};
 use super::session_handle::{ClientConnection, Connection, SessionRef};
-use crate::codec::{PacketKind, Qos, Reason};
+use crate::auth::Principal;
+use crate::codec::{PacketKind, Qos, Reason, topic};
 use crate::message::{ClientId, Message, ReplicaId, UnixMs, unix_ms};
 use crate::router::{Matches, RouteMatch};
 use crate::session::encode_cache::{MessageEncoder, with_encode_cache};
@@ -54,6 +55,15 @@ impl DeliveryPlan {
     /// For one lasting session.
     pub(crate) fn to_one(session: SessionRef, options: DeliveryOptions) -> Self {
         Self { appends: vec![(session, options)], ..Self::default() }
+    }
+
+    /// The operation that gives the message to some of the lasting sessions again.
+    pub(crate) fn append_op(&self, message: &Arc<Message>, receivers: &[usize]) -> StoreOp {
+        let appends = receivers.iter().filter_map(|at| self.appends.get(*at));
+        let appends = appends.map(|(session, options)| (Arc::clone(&session.0.client), options.clone())).collect();
+        let message = Arc::clone(message);
+        let (forwards, directs) = (Vec::new(), Vec::new());
+        StoreOp::Publish(Box::new(Publication { dedup_key: None, message, appends, forwards, directs, retain: false }))
     }
 
     /// The operation for the store.
@@ -155,7 +165,8 @@ impl Replica {
         }
     }
 
-    /// One member of a shared subscription, in turn; the best placed first [MQTT-4.8.2-4].
+    /// One member of a shared subscription, in turn; connected ones before congested ones, and these before those that
+    /// are away [MQTT-4.8.2-4].
     fn choose_member<'a>(&self, members: &'a [RouteMatch<SessionRef>]) -> Option<&'a RouteMatch<SessionRef>> {
         let share_turn = self.share_turn.fetch_add(1, Ordering::Relaxed);
         let (mut best, mut best_rank) = (None, 0);
@@ -164,14 +175,15 @@ impl Replica {
             let route = member.subscriber.lock();
             let rank = match &route.connection {
                 Some(Connection::Client(connection)) if connection.lock().outbox.is_congested() => 2,
-                Some(_) => 4,
+                // On this replica or another: each gets its share.
+                Some(_) => 3,
                 None if route.state.owner.is_some() => 3,
                 None => 1,
             };
             if rank > best_rank {
                 (best, best_rank) = (Some(member), rank);
             }
-            if rank == 4 {
+            if rank == 3 {
                 break;
             }
         }
@@ -190,6 +202,11 @@ impl Replica {
             Connection::Client(connection) => {
                 let verdict = connection.post(|outbox| outbox.enqueue(encoder, options));
                 self.count_enqueue(verdict, connection, congested);
+                if verdict == Enqueue::TooSlow && options.qos > Qos::AtMostOnce {
+                    // The publisher was held back for its time. The client has to know that it lacks a message.
+                    self.metrics.slow_consumers.add(1);
+                    connection.close(Reason::QuotaExceeded);
+                }
             }
             Connection::Local(local) => {
                 if local.sender.try_send(encoder.keep_copy()).is_err() {
@@ -229,7 +246,7 @@ impl Replica {
             }
         }
         self.metrics.dropped_crowded.add(done.skipped_replicas);
-        self.metrics.dropped_full.add(done.refused);
+        self.metrics.dropped_full.add(done.refused.len() as u64);
         let forwarded = (plan.forwards.len() + plan.directs.len()) as u64;
         self.metrics.forwarded.add(forwarded.saturating_sub(done.skipped_replicas));
         with_encode_cache(|cache| {
@@ -262,6 +279,10 @@ impl Replica {
     /// The store is shut.
     pub(crate) async fn publish(&self, message: Message, dedup_key: Option<DedupKey>) -> Result<bool, StoreError> {
         let matches = self.matches(&mut MatchCache::default(), &message.topic, None);
+        if !matches.is_complete {
+            self.metrics.dropped_costly.add(1);
+            return Ok(false);
+        }
         let when = if dedup_key.is_some() { DeliveryTiming::AfterCommit } else { DeliveryTiming::Immediate };
         let mut plan = self.plan_delivery(&matches, &message, when, unix_ms());
         let Some((op, kept)) = plan.store_op(&message, dedup_key) else { return Ok(true) };
@@ -332,6 +353,15 @@ impl Replica {
             }
         });
     }
+}
+
+/// The reason to refuse a publication or a will there, if there is one.
+pub(super) fn refuse_topic(principal: &Principal, client: &str, topic: &str) -> Option<Reason> {
+    if topic::check_depth(topic).is_err() {
+        return Some(Reason::TopicNameInvalid);
+    }
+    let is_reserved = topic.starts_with("$SYS/") || topic.starts_with("$share/");
+    (is_reserved || !principal.may_publish(client, topic)).then_some(Reason::NotAuthorized)
 }
 
 /// How a subscriber gets a message [MQTT-3.3.1-12], [MQTT-3.3.1-13], [MQTT-3.8.4-8].

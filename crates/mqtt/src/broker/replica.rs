@@ -1,14 +1,14 @@
 //! The state that all connections of a replica share: the routes, the store, the counters.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytestring::ByteString;
 
-use super::session_handle::{Connection, SessionRef};
+use super::session_handle::{Connection, SessionFilters, SessionRef};
 use crate::codec::Reason;
-use crate::limits::CACHED_MATCHES_MAX;
+use crate::limits::{CACHED_MATCHES_MAX, HANDOVER_WAIT, SUBSCRIPTION_BYTES_MAX};
 use crate::message::{ClientId, Message, ReplicaId, UnixMs};
 use crate::metrics::Metrics;
 use crate::router::{GrantedSubscription, Matches, RetainedMessages, Trie};
@@ -46,6 +46,8 @@ pub(crate) struct MatchCache {
     /// The last one asked for: most publishers have one topic.
     last: Option<(ByteString, Arc<Matches<SessionRef>>)>,
     by_topic: HashMap<ByteString, Arc<Matches<SessionRef>>>,
+    /// Levels of filters that were looked at since it was asked.
+    visited: usize,
 }
 
 impl Default for MatchCache {
@@ -56,7 +58,12 @@ impl Default for MatchCache {
 
 impl MatchCache {
     pub(crate) fn with_capacity(most: usize) -> Self {
-        Self { most, generation: 0, last: None, by_topic: HashMap::new() }
+        Self { most, generation: 0, last: None, by_topic: HashMap::new(), visited: 0 }
+    }
+
+    /// How many levels of filters were looked at since the last call.
+    pub(crate) fn take_visited(&mut self) -> usize {
+        std::mem::take(&mut self.visited)
     }
 }
 
@@ -90,7 +97,8 @@ impl Replica {
     ) -> Arc<Matches<SessionRef>> {
         let generation = self.generation.load(Ordering::Acquire);
         if match_cache.generation != generation || match_cache.by_topic.len() >= match_cache.most {
-            *match_cache = MatchCache { generation, ..MatchCache::with_capacity(match_cache.most) };
+            let visited = match_cache.visited;
+            *match_cache = MatchCache { generation, visited, ..MatchCache::with_capacity(match_cache.most) };
         }
         if let Some((_, found)) = match_cache.last.as_ref().filter(|(last, _)| last == topic) {
             return Arc::clone(found);
@@ -99,6 +107,7 @@ impl Replica {
             Some((kept, found)) => (kept.clone(), Arc::clone(found)),
             None => {
                 let (kept, found) = (ByteString::from(&**topic), self.read().trie.matches(topic, publisher));
+                match_cache.visited += found.visited;
                 let found = Arc::new(found);
                 match_cache.by_topic.insert(kept.clone(), Arc::clone(&found));
                 (kept, found)
@@ -123,7 +132,7 @@ impl Replica {
             let mut route = session.lock();
             route.version = snapshot.version;
             route.state = routed.state;
-            route.filters.clear();
+            route.filters.take();
             for (filter, granted) in routed.subscriptions {
                 route.filters.insert(filter.clone());
                 routes.trie.insert(&filter, session.clone(), granted);
@@ -134,7 +143,7 @@ impl Replica {
         // Connections without subscriptions.
         for (client, session) in known {
             let mut route = session.lock();
-            route.filters.clear();
+            route.filters.take();
             if route.connection.is_some() {
                 drop(route);
                 routes.sessions.insert(client, session);
@@ -165,10 +174,10 @@ impl Replica {
         let mut route = session.lock();
         route.state = state;
         route.version = route.version.max(claimed.version);
-        let wanted: HashSet<ByteString> = claimed.subscriptions.iter().map(|(filter, _)| filter.clone()).collect();
+        let wanted: SessionFilters = claimed.subscriptions.iter().map(|(filter, _)| filter.clone()).collect();
         if !route.filters.is_empty() || !wanted.is_empty() {
-            for gone in route.filters.difference(&wanted) {
-                routes.trie.remove(gone, &session);
+            for gone in route.filters.take().into_iter().filter(|filter| !wanted.contains(filter)) {
+                routes.trie.remove(&gone, &session);
             }
             for (filter, granted) in &claimed.subscriptions {
                 routes.trie.insert(filter, session.clone(), *granted);
@@ -176,12 +185,23 @@ impl Replica {
             route.filters = wanted;
             self.generation.fetch_add(1, Ordering::Release);
         }
-        if let Some(Connection::Client(old)) = route.connection.replace(connection) {
+        if let Some(Connection::Client(old)) = route.connection.replace(connection)
+            && old.close(Reason::SessionTakenOver)
+        {
             self.metrics.taken_over.add(1);
-            old.close(Reason::SessionTakenOver);
         }
         drop(route);
         session
+    }
+
+    /// Asks the older connection of a session here to end, and waits until it has handled what it received.
+    pub(crate) async fn hand_over(&self, client: &ClientId) {
+        let connection = self.session(client).and_then(|session| session.lock().connection.clone());
+        let Some(Connection::Client(old)) = connection else { return };
+        if old.close(Reason::SessionTakenOver) {
+            self.metrics.taken_over.add(1);
+        }
+        let _ = tokio::time::timeout(HANDOVER_WAIT, old.wait_for_detach()).await;
     }
 
     /// Removes a connection that has ended; the session remains if it is lasting.
@@ -200,11 +220,11 @@ impl Replica {
         }
     }
 
-    fn remove_session(&self, routes: &mut Routes, session: &SessionRef, filters: &mut HashSet<ByteString>) {
+    fn remove_session(&self, routes: &mut Routes, session: &SessionRef, filters: &mut SessionFilters) {
         if !filters.is_empty() {
             self.generation.fetch_add(1, Ordering::Release);
         }
-        for filter in filters.drain() {
+        for filter in filters.take() {
             routes.trie.remove(&filter, session);
         }
         routes.sessions.remove(&session.0.client);
@@ -237,6 +257,19 @@ impl Replica {
         route.filters.remove(filter);
         route.version = route.version.max(version);
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether there is room for another subscription.
+    pub(crate) fn has_room_to_subscribe(&self) -> bool {
+        self.read().trie.size_bytes() < SUBSCRIPTION_BYTES_MAX
+    }
+
+    /// Removes retained messages that have expired.
+    pub(crate) fn remove_expired(&self, now_ms: UnixMs) {
+        if self.read().retained.has_expired(now_ms) {
+            let expired = self.write().retained.remove_expired(now_ms);
+            self.metrics.expired.add(expired as u64);
+        }
     }
 
     /// A message is retained, or the one before is cleared.
@@ -319,6 +352,7 @@ impl Replica {
         let routes = self.read();
         RoutingSizes {
             subscriptions: routes.trie.count(),
+            subscription_bytes: routes.trie.size_bytes(),
             retained: routes.retained.count(),
             retained_bytes: routes.retained.size_bytes(),
             sessions: routes.sessions.len(),
@@ -331,6 +365,8 @@ impl Replica {
 pub struct RoutingSizes {
     /// Subscriptions, of all replicas.
     pub subscriptions: usize,
+    /// Their bytes.
+    pub subscription_bytes: usize,
     /// Retained messages.
     pub retained: usize,
     /// Their bytes.

@@ -2,9 +2,10 @@
 //! has a queue that publishers write into and the connection's task empties.
 
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use bytestring::ByteString;
 use tokio::sync::mpsc;
@@ -45,7 +46,54 @@ pub(crate) struct SessionRoute {
     pub(crate) state: SessionState,
     pub(crate) connection: Option<Connection>,
     /// Its filters in the trie.
-    pub(crate) filters: HashSet<ByteString>,
+    pub(crate) filters: SessionFilters,
+}
+
+/// The filters of a session.
+#[derive(Debug, Default)]
+pub(crate) struct SessionFilters {
+    filters: HashSet<ByteString>,
+    bytes: usize,
+}
+
+impl SessionFilters {
+    pub(crate) fn insert(&mut self, filter: ByteString) {
+        let length = filter.len();
+        self.bytes += if self.filters.insert(filter) { length } else { 0 };
+    }
+
+    pub(crate) fn remove(&mut self, filter: &ByteString) {
+        self.bytes -= if self.filters.remove(filter) { filter.len() } else { 0 };
+    }
+
+    pub(crate) fn take(&mut self) -> HashSet<ByteString> {
+        self.bytes = 0;
+        std::mem::take(&mut self.filters)
+    }
+
+    pub(crate) fn contains(&self, filter: &ByteString) -> bool {
+        self.filters.contains(filter)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filters.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.filters.len()
+    }
+
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl FromIterator<ByteString> for SessionFilters {
+    fn from_iter<I: IntoIterator<Item = ByteString>>(filters: I) -> Self {
+        let mut all = Self::default();
+        filters.into_iter().for_each(|filter| all.insert(filter));
+        all
+    }
 }
 
 /// A connection here.
@@ -129,7 +177,7 @@ impl Connection {
 
 impl SessionRef {
     pub(crate) fn new(client: ClientId, state: SessionState, version: u64) -> Self {
-        let route = SessionRoute { version, state, connection: None, filters: HashSet::new() };
+        let route = SessionRoute { version, state, connection: None, filters: SessionFilters::default() };
         Self(Arc::new(Session { client, route: Mutex::new(route) }))
     }
 
@@ -152,15 +200,17 @@ pub(crate) struct OutQueue {
     pub(crate) close: Option<Reason>,
     /// The connection has ended: the queue is not emptied any more.
     pub(crate) ended: bool,
+    /// The store has detached the session.
+    detached: bool,
     /// Only there while the connection sleeps.
     waker: Option<Waker>,
-    /// Publishers that pause because of this client.
+    /// Publishers that pause because of this client, and newer connections that wait for the session.
     held_back: Vec<Waker>,
 }
 
 impl ClientConnection {
     pub(crate) fn new(holder: SessionHolder, outbox: Outbox) -> Arc<Self> {
-        let queue = OutQueue { outbox, close: None, ended: false, waker: None, held_back: Vec::new() };
+        let queue = OutQueue { outbox, close: None, ended: false, detached: false, waker: None, held_back: Vec::new() };
         Arc::new(Self { holder, queue: Mutex::new(queue) })
     }
 
@@ -180,15 +230,37 @@ impl ClientConnection {
         result
     }
 
-    /// Asks the connection to end.
-    pub(crate) fn close(&self, reason: Reason) {
+    /// Asks the connection to end. Returns whether it was not asked before.
+    pub(crate) fn close(&self, reason: Reason) -> bool {
         let mut queue = self.lock();
+        let is_first = queue.close.is_none();
         queue.close.get_or_insert(reason);
         let waker = queue.waker.take();
         drop(queue);
         if let Some(waker) = waker {
             waker.wake();
         }
+        is_first
+    }
+
+    /// Waits until the store has detached the session.
+    pub(crate) async fn wait_for_detach(&self) {
+        poll_fn(|cx| {
+            let mut queue = self.lock();
+            if queue.detached {
+                return Poll::Ready(());
+            }
+            add_waker(&mut queue.held_back, cx.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The session is detached, or will be without this connection.
+    pub(crate) fn set_detached(&self) {
+        let mut queue = self.lock();
+        queue.detached = true;
+        queue.held_back.drain(..).for_each(Waker::wake);
     }
 }
 

@@ -3,25 +3,38 @@
 use super::TopicFault;
 pub use crate::limits::LEVELS_MAX;
 
-/// Whether a text may be the topic of a message: not empty [MQTT-4.7.3-1], no wildcards [MQTT-3.3.2-2].
+/// Whether a text may be the topic of a message: not empty [MQTT-4.7.3-1], no wildcards [MQTT-3.3.2-2], and of no more
+/// levels than are held.
 pub fn check_name(name: &str) -> Result<(), TopicFault> {
-    if name.is_empty() {
-        return Err(TopicFault::Empty);
-    }
-    let mut separators = 0;
-    for byte in name.bytes() {
-        match byte {
-            b'+' | b'#' => return Err(TopicFault::WildcardInName),
-            b'/' => separators += 1,
-            _ => {}
-        }
-    }
+    check_name_form(name)?;
+    check_depth(name)
+}
+
+/// Whether a text may be a filter, and has no more levels than are held.
+pub fn check_filter(filter: &str) -> Result<(), TopicFault> {
+    check_filter_form(filter)?;
+    check_depth(filter)
+}
+
+/// Whether a topic or filter has no more levels than are held. The standard has no such limit: more of them are refused
+/// by the session, not by the codec.
+pub(crate) fn check_depth(text: &str) -> Result<(), TopicFault> {
+    let separators = text.bytes().filter(|byte| *byte == b'/').count();
     if separators < LEVELS_MAX { Ok(()) } else { Err(TopicFault::TooManyLevels) }
 }
 
-/// Whether a text may be a filter: first the wildcards, then, if it begins with `$share/`, what [`shared`] takes apart.
-pub fn check_filter(filter: &str) -> Result<(), TopicFault> {
-    check_levels(filter)?;
+/// As [`check_name`], for any number of levels.
+pub(super) fn check_name_form(name: &str) -> Result<(), TopicFault> {
+    if name.is_empty() {
+        return Err(TopicFault::Empty);
+    }
+    if name.bytes().any(|byte| matches!(byte, b'+' | b'#')) { Err(TopicFault::WildcardInName) } else { Ok(()) }
+}
+
+/// As [`check_filter`], for any number of levels: first the wildcards, then, if it begins with `$share/`, what [`shared`]
+/// takes apart.
+pub(super) fn check_filter_form(filter: &str) -> Result<(), TopicFault> {
+    check_wildcards(filter)?;
     let Some(rest) = filter.strip_prefix("$share/") else { return Ok(()) };
     let (name, plain) = rest.split_once('/').ok_or(TopicFault::ShareFilter)?;
     if name.is_empty() || name.contains('+') {
@@ -30,14 +43,12 @@ pub fn check_filter(filter: &str) -> Result<(), TopicFault> {
     if plain.is_empty() { Err(TopicFault::ShareFilter) } else { Ok(()) }
 }
 
-fn check_levels(filter: &str) -> Result<(), TopicFault> {
+fn check_wildcards(filter: &str) -> Result<(), TopicFault> {
     if filter.is_empty() {
         return Err(TopicFault::Empty);
     }
     let mut levels = filter.split('/');
-    let mut count = 0;
     while let Some(level) = levels.next() {
-        count += 1;
         if level.contains('#') && (level != "#" || levels.clone().next().is_some()) {
             return Err(TopicFault::MultiLevel);
         }
@@ -45,7 +56,7 @@ fn check_levels(filter: &str) -> Result<(), TopicFault> {
             return Err(TopicFault::SingleLevel);
         }
     }
-    if count <= LEVELS_MAX { Ok(()) } else { Err(TopicFault::TooManyLevels) }
+    Ok(())
 }
 
 /// A shared subscription `$share/{name}/{filter}` taken apart into name and filter; `None` if it is an ordinary one.

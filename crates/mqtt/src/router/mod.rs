@@ -5,13 +5,9 @@
 //! `$` is never matched by a filter that begins with a wildcard [MQTT-4.7.2-1]; a subscriber with several matching
 //! subscriptions is found once, with the highest QoS and every identifier [MQTT-3.3.4-2], [MQTT-3.3.4-4].
 
+mod level_tree;
 mod retained;
 mod trie;
 
 pub(crate) use retained::RetainedMessages;
 pub(crate) use trie::{GrantedSubscription, Matches, RouteMatch, Trie};
-
-/// The levels of a topic or filter.
-fn levels(text: &str) -> std::str::Split<'_, char> {
-    text.split('/')
-}

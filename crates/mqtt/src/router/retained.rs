@@ -1,25 +1,31 @@
-//! Retained messages by topic, found by filter. Bounded in number and bytes: what does not fit is refused, not evicted,
-//! so that what was acknowledged stays.
+//! Retained messages by topic, found by filter. Bounded in number and bytes, of each publisher and in all: what does not
+//! fit is refused, not evicted, so that what was acknowledged stays. What expires goes by itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::super::limits::{RETAINED_BYTES_MAX, RETAINED_MAX};
-use super::super::message::{Message, UnixMs};
-use super::levels;
+use bytestring::ByteString;
 
-#[derive(Debug, Default)]
-struct RetainedNode {
-    children: HashMap<Box<str>, RetainedNode>,
-    message: Option<Arc<Message>>,
+use super::super::limits::{RETAINED_BYTES_MAX, RETAINED_MAX, RETAINED_PUBLISHER_BYTES_MAX};
+use super::super::message::{ClientId, Message, UnixMs};
+use super::level_tree::{LevelTree, TreeValue};
+
+impl TreeValue for Option<Arc<Message>> {
+    fn is_vacant(&self) -> bool {
+        self.is_none()
+    }
 }
 
 /// Every retained message there is.
 #[derive(Debug, Default)]
 pub(crate) struct RetainedMessages {
-    root: RetainedNode,
+    tree: LevelTree<Option<Arc<Message>>>,
     count: usize,
+    /// Of the messages.
     bytes: usize,
+    by_publisher: HashMap<ClientId, usize>,
+    /// Those with an end, by when it is.
+    expiring: BTreeSet<(UnixMs, ByteString)>,
 }
 
 impl RetainedMessages {
@@ -28,9 +34,9 @@ impl RetainedMessages {
         self.count
     }
 
-    /// What they take.
+    /// What they take, their places in the tree included.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.tree.size_bytes()
     }
 
     /// Keeps a message in place of the one before [MQTT-3.3.1-5]; an empty one clears [MQTT-3.3.1-6]. Says whether
@@ -40,74 +46,78 @@ impl RetainedMessages {
             self.clear(&message.topic);
             return true;
         }
-        if self.count >= RETAINED_MAX || self.bytes + message.size_bytes() > RETAINED_BYTES_MAX {
+        let of_publisher = self.by_publisher.get(&message.publisher).copied().unwrap_or(0);
+        if self.count >= RETAINED_MAX
+            || self.size_bytes() + message.size_bytes() > RETAINED_BYTES_MAX
+            || of_publisher + message.size_bytes() > RETAINED_PUBLISHER_BYTES_MAX
+        {
             return false;
         }
-        let mut node = &mut self.root;
-        for level in levels(&message.topic) {
-            if !node.children.contains_key(level) {
-                node.children.insert(level.into(), RetainedNode::default());
-            }
-            let Some(child) = node.children.get_mut(level) else { return false };
-            node = child;
+        let before = self.tree.entry(&message.topic).replace(Arc::clone(message));
+        if let Some(before) = before {
+            self.forget(&before);
         }
+        self.count += 1;
         self.bytes += message.size_bytes();
-        match node.message.replace(Arc::clone(message)) {
-            Some(before) => self.bytes -= before.size_bytes(),
-            None => self.count += 1,
+        *self.by_publisher.entry(Arc::clone(&message.publisher)).or_default() += message.size_bytes();
+        if let Some(end_ms) = message.expires_at_ms {
+            self.expiring.insert((end_ms, message.topic.clone()));
         }
         true
     }
 
     /// Forgets what is retained for a topic.
     pub(crate) fn clear(&mut self, topic: &str) {
-        if let Some(gone) = clear(&mut self.root, &mut levels(topic)) {
-            self.count -= 1;
-            self.bytes -= gone.size_bytes();
+        if let Some(gone) = self.tree.get_mut(topic).and_then(Option::take) {
+            self.tree.prune(topic);
+            self.forget(&gone);
         }
+    }
+
+    /// Removes a message from the counts.
+    fn forget(&mut self, gone: &Message) {
+        self.count -= 1;
+        self.bytes -= gone.size_bytes();
+        if let Some(bytes) = self.by_publisher.get_mut(&gone.publisher) {
+            *bytes -= gone.size_bytes();
+            if *bytes == 0 {
+                self.by_publisher.remove(&gone.publisher);
+            }
+        }
+        if let Some(end_ms) = gone.expires_at_ms {
+            self.expiring.remove(&(end_ms, gone.topic.clone()));
+        }
+    }
+
+    /// Whether a message has expired that is still there.
+    pub(crate) fn has_expired(&self, now_ms: UnixMs) -> bool {
+        self.expiring.first().is_some_and(|(end_ms, _)| *end_ms <= now_ms)
+    }
+
+    /// Removes what has expired. Returns how many messages that were.
+    pub(crate) fn remove_expired(&mut self, now_ms: UnixMs) -> usize {
+        let before = self.count;
+        while self.has_expired(now_ms)
+            && let Some((_, topic)) = self.expiring.pop_first()
+        {
+            self.clear(&topic);
+        }
+        before - self.count
     }
 
     /// What a new subscription to `filter` gets.
     pub(crate) fn matching(&self, filter: &str, now_ms: UnixMs) -> Vec<Arc<Message>> {
-        let levels: Vec<&str> = levels(filter).collect();
         let mut found = Vec::new();
-        walk(&self.root, &levels, true, &mut found);
+        self.tree.match_filter(filter, &mut |message| found.extend(message.clone()));
         found.retain(|message| !message.is_expired(now_ms));
         found
     }
-}
 
-fn clear(node: &mut RetainedNode, rest: &mut dyn Iterator<Item = &str>) -> Option<Arc<Message>> {
-    let Some(level) = rest.next() else { return node.message.take() };
-    let child = node.children.get_mut(level)?;
-    let gone = clear(child, rest);
-    if child.message.is_none() && child.children.is_empty() {
-        node.children.remove(level);
-    }
-    gone
-}
-
-fn walk(node: &RetainedNode, filter: &[&str], first: bool, found: &mut Vec<Arc<Message>>) {
-    // A wildcard in the first level does not stand for `$SYS` and its like [MQTT-4.7.2-1].
-    let open = |name: &str| !(first && name.starts_with('$'));
-    match filter.split_first() {
-        None => found.extend(node.message.clone()),
-        Some((&"#", _)) => {
-            found.extend(node.message.clone());
-            for (_, child) in node.children.iter().filter(|(name, _)| open(name)) {
-                walk(child, filter, false, found);
-            }
-        }
-        Some((&"+", rest)) => {
-            for (_, child) in node.children.iter().filter(|(name, _)| open(name)) {
-                walk(child, rest, false, found);
-            }
-        }
-        Some((level, rest)) => {
-            if let Some(child) = node.children.get(*level) {
-                walk(child, rest, false, found);
-            }
-        }
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<Message>> {
+        let mut found = Vec::with_capacity(self.count);
+        self.tree.for_each(&mut |message| found.extend(message.clone()));
+        found
     }
 }
 
@@ -143,6 +153,36 @@ mod tests {
         for topic in ["a", "a/b/c", "/x", "$SYS/a"] {
             put(&mut retained, topic, "");
         }
-        assert_eq!((retained.count(), retained.size_bytes(), retained.root.children.len()), (0, 0, 0));
+        assert_eq!((retained.count(), retained.size_bytes()), (0, 0));
+        assert!(retained.by_publisher.is_empty());
+    }
+
+    #[test]
+    fn what_expires_goes_by_itself() {
+        let mut retained = RetainedMessages::default();
+        put(&mut retained, "a/b", "stays");
+        for (topic, expires_at_ms) in [("a/c", 5), ("d", 7), ("d", 9)] {
+            let message =
+                Message { expires_at_ms: Some(expires_at_ms), ..Message::new(topic, "1", Qos::AtMostOnce).unwrap() };
+            assert!(retained.insert(&Arc::new(message)));
+        }
+        assert_eq!((retained.count(), retained.remove_expired(4)), (3, 0));
+        assert_eq!((retained.remove_expired(8), retained.count()), (1, 2));
+        assert_eq!((retained.remove_expired(9), retained.count()), (1, 1));
+        assert_eq!(topics(&retained, "#"), ["a/b"]);
+    }
+
+    #[test]
+    fn one_publisher_does_not_take_all_the_room() {
+        let mut retained = RetainedMessages::default();
+        let insert = |retained: &mut RetainedMessages, topic: String, publisher: &str| {
+            let message = Message::new(&topic, vec![0; 1 << 20], Qos::AtMostOnce).unwrap();
+            retained.insert(&Arc::new(Message { publisher: publisher.into(), ..message }))
+        };
+        let kept = (0..1000).take_while(|n| insert(&mut retained, format!("a/{n}"), "greedy")).count();
+        assert_eq!(kept, (RETAINED_PUBLISHER_BYTES_MAX - 1) >> 20);
+        assert!(insert(&mut retained, "b".to_owned(), "modest"));
+        retained.clear("a/0");
+        assert!(insert(&mut retained, "c".to_owned(), "greedy"));
     }
 }

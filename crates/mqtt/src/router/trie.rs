@@ -5,7 +5,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::super::codec::{Qos, SubscriptionOptions, topic};
-use super::levels;
+use super::super::limits::MATCH_LEVELS_MAX;
+use super::level_tree::{LevelTree, TreeValue};
 
 /// A subscription as it was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub(crate) struct Matches<P> {
     pub(crate) plain: Vec<RouteMatch<P>>,
     /// For each shared subscription its members, of whom one gets the message.
     pub(crate) shared: Vec<Vec<RouteMatch<P>>>,
+    /// How many levels of filters were looked at.
+    pub(crate) visited: usize,
+    /// Whether the search came to its end: others may match if not.
+    pub(crate) is_complete: bool,
 }
 
 impl<P> Matches<P> {
@@ -50,40 +55,48 @@ struct SharedSubscription<P> {
     members: Vec<(P, GrantedSubscription)>,
 }
 
+/// The subscriptions to one filter.
 #[derive(Debug)]
-struct TrieNode<P> {
-    children: HashMap<Box<str>, TrieNode<P>>,
+struct FilterSubscribers<P> {
     here: HashMap<P, GrantedSubscription>,
     /// By the name of the share; few at one filter.
     shared: Vec<SharedSubscription<P>>,
 }
 
-impl<P> Default for TrieNode<P> {
+impl<P> Default for FilterSubscribers<P> {
     fn default() -> Self {
-        Self { children: HashMap::new(), here: HashMap::new(), shared: Vec::new() }
+        Self { here: HashMap::new(), shared: Vec::new() }
     }
 }
 
-impl<P> TrieNode<P> {
-    fn is_empty(&self) -> bool {
-        self.children.is_empty() && self.here.is_empty() && self.shared.is_empty()
+impl<P> TreeValue for FilterSubscribers<P> {
+    fn is_vacant(&self) -> bool {
+        self.here.is_empty() && self.shared.is_empty()
     }
 }
 
 /// Every subscription there is.
 #[derive(Debug)]
 pub(crate) struct Trie<P> {
-    root: TrieNode<P>,
+    tree: LevelTree<FilterSubscribers<P>>,
     count: usize,
 }
 
 impl<P> Default for Trie<P> {
     fn default() -> Self {
-        Self { root: TrieNode::default(), count: 0 }
+        Self { tree: LevelTree::default(), count: 0 }
     }
 }
 
+/// What a subscription takes at its filter, about.
+const SUBSCRIPTION_BYTES: usize = 96;
+
 impl<P: Clone + Eq + Hash> Trie<P> {
+    /// What the subscriptions take.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.tree.size_bytes() + self.count * SUBSCRIPTION_BYTES
+    }
+
     /// How many subscriptions there are.
     pub(crate) fn count(&self) -> usize {
         self.count
@@ -93,14 +106,7 @@ impl<P: Clone + Eq + Hash> Trie<P> {
     pub(crate) fn insert(&mut self, filter: &str, subscriber: P, granted: GrantedSubscription) -> bool {
         let whole = filter;
         let (share, filter) = split_share(filter);
-        let mut node = &mut self.root;
-        for level in levels(filter) {
-            if !node.children.contains_key(level) {
-                node.children.insert(level.into(), TrieNode::default());
-            }
-            let Some(child) = node.children.get_mut(level) else { return false };
-            node = child;
-        }
+        let node = self.tree.entry(filter);
         let new = match share {
             None => node.here.insert(subscriber, granted).is_none(),
             Some(share) => {
@@ -135,18 +141,20 @@ impl<P: Clone + Eq + Hash> Trie<P> {
     /// Removes; says whether it was there.
     pub(crate) fn remove(&mut self, filter: &str, subscriber: &P) -> bool {
         let (share, filter) = split_share(filter);
-        let was_there = remove(&mut self.root, levels(filter), share, subscriber);
-        self.count -= usize::from(was_there);
+        let was_there = self.tree.get_mut(filter).is_some_and(|node| node.remove(share, subscriber));
+        if was_there {
+            self.count -= 1;
+            self.tree.prune(filter);
+        }
         was_there
     }
 
     /// All whose subscriptions match `topic`. `publisher` does not get what it said itself where it asked for that.
     pub(crate) fn matches(&self, topic: &str, publisher: Option<&P>) -> Matches<P> {
-        let mut search = TrieSearch { plain: Vec::new(), at: HashMap::new(), shared: Vec::new(), publisher };
-        let levels: Vec<&str> = levels(topic).collect();
-        let dollar = topic.starts_with('$');
-        search.descend(&self.root, &levels, !dollar);
-        Matches { plain: search.plain, shared: search.shared }
+        let mut found = Collector { plain: Vec::new(), at: HashMap::new(), shared: Vec::new(), publisher };
+        let visited = self.tree.match_topic(topic, MATCH_LEVELS_MAX, &mut |node| found.collect(node));
+        let is_complete = visited <= MATCH_LEVELS_MAX;
+        Matches { plain: found.plain, shared: found.shared, visited, is_complete }
     }
 }
 
@@ -157,42 +165,21 @@ fn split_share(filter: &str) -> (Option<&str>, &str) {
     }
 }
 
-fn remove<'a, P: Eq + Hash>(
-    node: &mut TrieNode<P>,
-    mut rest: impl Iterator<Item = &'a str>,
-    share: Option<&str>,
-    subscriber: &P,
-) -> bool {
-    if let Some(level) = rest.next() {
-        let Some(child) = node.children.get_mut(level) else { return false };
-        let found = remove_boxed(child, &mut rest, share, subscriber);
-        if child.is_empty() {
-            node.children.remove(level);
+impl<P: Eq + Hash> FilterSubscribers<P> {
+    fn remove(&mut self, share: Option<&str>, subscriber: &P) -> bool {
+        let Some(share) = share else { return self.here.remove(subscriber).is_some() };
+        let Some(at) = self.shared.iter().position(|known| *known.name == *share) else { return false };
+        let members = &mut self.shared[at].members;
+        let Some(member) = members.iter().position(|(member, _)| member == subscriber) else { return false };
+        members.remove(member);
+        if members.is_empty() {
+            self.shared.swap_remove(at);
         }
-        return found;
+        true
     }
-    let Some(share) = share else { return node.here.remove(subscriber).is_some() };
-    let Some(at) = node.shared.iter().position(|known| *known.name == *share) else { return false };
-    let members = &mut node.shared[at].members;
-    let Some(member) = members.iter().position(|(member, _)| member == subscriber) else { return false };
-    members.remove(member);
-    if members.is_empty() {
-        node.shared.swap_remove(at);
-    }
-    true
 }
 
-/// Keeps the recursion one function, whatever the iterator.
-fn remove_boxed<P: Eq + Hash>(
-    node: &mut TrieNode<P>,
-    rest: &mut dyn Iterator<Item = &str>,
-    share: Option<&str>,
-    subscriber: &P,
-) -> bool {
-    remove(node, rest, share, subscriber)
-}
-
-struct TrieSearch<'a, P> {
+struct Collector<'a, P> {
     plain: Vec<RouteMatch<P>>,
     /// Where a subscriber stands in `plain`, once there are many.
     at: HashMap<P, usize>,
@@ -203,26 +190,8 @@ struct TrieSearch<'a, P> {
 /// Below this many, a linear search is faster than the map.
 const FEW: usize = 16;
 
-impl<P: Clone + Eq + Hash> TrieSearch<'_, P> {
-    /// `wild`: whether wildcards may match at this level.
-    fn descend(&mut self, node: &TrieNode<P>, rest: &[&str], wild: bool) {
-        if wild && let Some(all) = node.children.get("#") {
-            // `a/#` matches `a` as well (4.7.1.2).
-            self.collect(all);
-        }
-        let Some((level, rest)) = rest.split_first() else {
-            self.collect(node);
-            return;
-        };
-        if let Some(child) = node.children.get(*level) {
-            self.descend(child, rest, true);
-        }
-        if wild && let Some(any) = node.children.get("+") {
-            self.descend(any, rest, true);
-        }
-    }
-
-    fn collect(&mut self, node: &TrieNode<P>) {
+impl<P: Clone + Eq + Hash> Collector<'_, P> {
+    fn collect(&mut self, node: &FilterSubscribers<P>) {
         for (subscriber, granted) in &node.here {
             if granted.options.no_local && self.publisher == Some(subscriber) {
                 continue;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::ConnectionTerms;
-use crate::codec::{Connack, ConnackProperties, Connect, Reason, Version};
+use crate::codec::{BytesMut, Connack, ConnackProperties, Connect, Packet, Reason, Version};
 use crate::limits::{
     CLIENT_ID_BYTES_MAX, INBOUND_ALIASES_MAX, INBOUND_INFLIGHT_MAX, OUTBOUND_ALIASES_MAX, OUTBOUND_INFLIGHT_MAX,
     SESSION_EXPIRY_MAX_S,
@@ -108,7 +108,17 @@ impl NegotiatedConnect {
             clean_start: self.clean_start,
             expiry_s: self.expiry_s,
             will: self.will.clone(),
+            takes_over: false,
         }
+    }
+
+    /// Whether the client takes a packet as large as the answer.
+    pub(crate) fn fits_client(&self) -> bool {
+        if self.terms.packet_max_bytes == u32::MAX {
+            return true;
+        }
+        let connack = Packet::Connack(Box::new(self.connack(true)));
+        connack.encode(self.terms.version, self.terms.packet_max_bytes, &mut BytesMut::new()).is_ok()
     }
 
     /// The answer.

@@ -15,6 +15,8 @@
 //!   reported as repeated and has no effect. That is what makes QoS 2 exact and wills single across replicas.
 //! * Every change of a subscription or retained message is sent to every other replica in one order, numbered without
 //!   gaps by its **version**.
+//! * When a subscription is answered, every other replica that is alive routes by it, so that what is acknowledged to a
+//!   publisher later reaches it, wherever the publisher is connected.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,8 +28,13 @@ use super::codec::Qos;
 use super::message::{ClientId, Message, ReplicaId, UnixMs};
 use super::router::GrantedSubscription;
 
+mod claim;
+mod notice;
 pub(crate) mod memory;
 pub(crate) mod redis;
+
+pub(crate) use claim::{ClaimedSession, LastWill, SessionClaim, claim_session};
+pub(crate) use notice::{Notice, NumberedMessages, RouteChange, RouteEvent};
 
 /// An answer that the store gives later.
 pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -54,8 +61,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn join(&self, now_ms: UnixMs) -> StoreFuture<'_, RoutingSnapshot>;
     /// Waits for notices of other replicas, in order.
     fn notices(&self) -> StoreFuture<'_, Vec<Notice>>;
-    /// Makes the replica the holder of a session, which begins if there is none.
-    fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, ClaimedSession>;
+    /// Makes the replica the holder of a session, which begins if there is none. `None`: an older connection holds it and
+    /// has been told to end.
+    fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, Option<ClaimedSession>>;
     /// Carries out a batch and answers for each operation.
     fn commit(&self, batch: Vec<StoreOp>) -> StoreFuture<'_, Vec<StoreOutcome>>;
     /// Messages in the queue of a session after `after`, oldest first. Empty if the caller is not the holder.
@@ -101,7 +109,7 @@ pub(crate) struct RoutedSession {
 pub(crate) struct SessionState {
     /// The replica that holds it.
     pub(crate) owner: Option<ReplicaId>,
-    /// Whether it outlives its connection.
+    /// Whether the store keeps messages for it.
     pub(crate) lasting: bool,
 }
 
@@ -110,45 +118,6 @@ pub(crate) struct SessionState {
 pub(crate) struct SessionHolder {
     pub(crate) client: ClientId,
     pub(crate) epoch: u64,
-}
-
-/// A connection that asks for its session.
-#[derive(Clone, Debug)]
-pub(crate) struct SessionClaim {
-    pub(crate) now_ms: UnixMs,
-    pub(crate) client: ClientId,
-    pub(crate) clean_start: bool,
-    /// How long the session outlives the connection; 0: it does not.
-    pub(crate) expiry_s: u32,
-    pub(crate) will: Option<LastWill>,
-}
-
-/// A will as CONNECT gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LastWill {
-    pub(crate) message: Arc<Message>,
-    pub(crate) delay_s: u32,
-}
-
-/// A session that was taken.
-#[derive(Debug)]
-pub(crate) struct ClaimedSession {
-    pub(crate) epoch: u64,
-    /// The version of the subscriptions.
-    pub(crate) version: u64,
-    /// Whether it was there before.
-    pub(crate) present: bool,
-    pub(crate) subscriptions: Vec<(ByteString, GrantedSubscription)>,
-    /// The number of the last message given to the queue.
-    pub(crate) last: u64,
-    /// The number of the last message known to have been sent.
-    pub(crate) sent: u64,
-    /// Messages of QoS 2 that the client has received and not completed.
-    pub(crate) received: Vec<u64>,
-    /// Packet ids of the client's own QoS 2 messages that were published and not released.
-    pub(crate) inbound: Vec<u16>,
-    /// The will of the connection before, if it is to be published now.
-    pub(crate) will: Option<Arc<Message>>,
 }
 
 /// How one subscriber gets a message.
@@ -286,10 +255,28 @@ pub(crate) enum StoreOutcome {
     Changed {
         existed: bool,
         version: u64,
+        /// Whether the other replicas route by it already.
+        settled: bool,
     },
     Published(Published),
     /// Another connection has claimed the session.
     Fenced,
+}
+
+/// The last change that other replicas have to apply before it is answered.
+pub(crate) fn unsettled_version(outcomes: &[StoreOutcome]) -> Option<u64> {
+    let versions = outcomes.iter().map(|outcome| match outcome {
+        StoreOutcome::Changed { version, settled: false, .. } => Some(*version),
+        _ => None,
+    });
+    versions.max().flatten()
+}
+
+/// Logs that a replica has not applied a subscription in time.
+pub(crate) fn warn_unsettled(is_settled: bool) {
+    if !is_settled {
+        tracing::warn!("a subscription is answered before every replica routes by it: a replica is too busy");
+    }
 }
 
 /// The outcome of a publication.
@@ -297,13 +284,14 @@ pub(crate) enum StoreOutcome {
 pub(crate) struct Published {
     /// The dedup key was claimed before: nothing was published.
     pub(crate) repeated: bool,
-    /// For each append the number in the queue: 0 if the queue has to be looked at, `None` if it is full or gone. Empty
+    /// For each append the number in the queue: 0 if the queue has to be looked at, `None` if it is full or its session is
+    /// gone. Empty
     /// if they come as [`Notice::Numbered`].
     pub(crate) numbers: Vec<Option<u64>>,
     /// Whether there was no room to retain it.
     pub(crate) not_retained: bool,
-    /// Queues that were full or gone.
-    pub(crate) refused: u64,
+    /// The appends whose queue was full.
+    pub(crate) refused: Vec<usize>,
     /// Replicas whose inbox had no room: a message of QoS 0 went past them.
     pub(crate) skipped_replicas: u64,
 }
@@ -313,6 +301,8 @@ pub(crate) struct Published {
 pub(crate) struct DueWork {
     pub(crate) wills: Vec<DueWill>,
     pub(crate) orphaned: Vec<OrphanedShareMessage>,
+    /// Messages that have expired in queues.
+    pub(crate) expired: u64,
 }
 
 /// A message that a member of a shared subscription had not acknowledged when its session ended; it goes to
@@ -330,62 +320,4 @@ pub(crate) struct DueWill {
     pub(crate) client: ClientId,
     pub(crate) epoch: u64,
     pub(crate) message: Arc<Message>,
-}
-
-/// A notice for a replica.
-#[derive(Clone, Debug)]
-pub(crate) enum Notice {
-    /// Something to route changed elsewhere.
-    Changed(RouteChange),
-    /// A message for connections here: those that take it at QoS 0 or do not last, or the one named.
-    Forwarded { message: Arc<Message>, to: Option<(ClientId, DeliveryOptions)> },
-    /// A session held here was given messages, which its queue has.
-    Numbered(NumberedMessages),
-    /// The queue of a session held here has more.
-    Wake(ClientId),
-    /// The session was taken by another; `epoch` is the one that is over.
-    Kick { client: ClientId, epoch: u64 },
-}
-
-/// Messages that a session was given one after another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NumberedMessages {
-    /// The holder at that time.
-    pub(crate) holder: SessionHolder,
-    /// The number of the first.
-    pub(crate) first: u64,
-    pub(crate) messages: Vec<(Arc<Message>, DeliveryOptions)>,
-}
-
-/// A change of the routes.
-#[derive(Clone, Debug)]
-pub(crate) struct RouteChange {
-    pub(crate) version: u64,
-    pub(crate) what: RouteEvent,
-}
-
-/// The content of a change.
-#[derive(Clone, Debug)]
-pub(crate) enum RouteEvent {
-    Subscribed {
-        client: ClientId,
-        state: SessionState,
-        filter: ByteString,
-        granted: GrantedSubscription,
-    },
-    Unsubscribed {
-        client: ClientId,
-        filter: ByteString,
-    },
-    /// Another holder, or none.
-    Moved {
-        client: ClientId,
-        state: SessionState,
-    },
-    /// The session is no more.
-    Gone {
-        client: ClientId,
-    },
-    /// The retained message of its topic; empty: none.
-    Retained(Arc<Message>),
 }

@@ -1,5 +1,5 @@
 //! MQTT over WebSocket (section 6): binary frames only [MQTT-6.0.0-1], packets wherever the frames end [MQTT-6.0.0-2], and
-//! the subprotocol `mqtt` [MQTT-6.0.0-3], [MQTT-6.0.0-4].
+//! the subprotocol `mqtt` [MQTT-6.0.0-3], [MQTT-6.0.0-4] (`mqttv3.1` for clients of 3.1).
 
 use std::io;
 use std::pin::Pin;
@@ -16,8 +16,8 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::limits::{HANDSHAKE_WAIT, OUTBOUND_BYTES_MAX, READ_BYTES};
 
-/// The subprotocol.
-const SUBPROTOCOL: &str = "mqtt";
+/// The subprotocols: of 3.1.1 and 5, and of 3.1.
+const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 /// What is read from or written to the socket at a time.
 const SOCKET_BUFFER_BYTES: usize = 8 * 1024;
 
@@ -52,16 +52,13 @@ where
 #[expect(clippy::result_large_err, reason = "the library's callback has this type")]
 fn subprotocol(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    let is_offered = offered
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| value.split(',').any(|name| name.trim() == SUBPROTOCOL));
-    if !is_offered {
+    let mut names = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let Some(known) = names.find_map(|name| SUBPROTOCOLS.into_iter().find(|known| name.trim() == *known)) else {
         let mut refusal = ErrorResponse::new(Some("the subprotocol is mqtt".to_owned()));
         *refusal.status_mut() = StatusCode::BAD_REQUEST;
         return Err(refusal);
-    }
-    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    };
+    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(known));
     Ok(response)
 }
 

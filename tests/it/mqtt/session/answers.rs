@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::num::NonZeroU16;
 
+use mqtt::codec::topic::LEVELS_MAX;
 use mqtt::codec::{
     Ack, BytesMut, Connect, ConnectProperties, Delivery, Packet, Qos, Reason, Subscribe, Subscription, Unsubscribe,
     UserProperties, Version,
 };
+use mqtt::limits::SUBSCRIPTIONS_MAX;
 
 use super::House;
 use super::client::{Client, connect, id, lasting, meet, options, publish};
@@ -318,4 +320,51 @@ pub(crate) fn mqtt_4_6_0_2_acknowledgements_keep_the_order_of_messages(house: &H
     for number in [2, 5, 4, 3] {
         assert_eq!(client.hear(), Packet::Pubcomp(Ack::success(id(number))));
     }
+}
+
+/// Once SUBACK is sent, a message that is acknowledged later is delivered, wherever its publisher is connected.
+pub(crate) fn mqtt_3_8_4_what_is_said_after_suback_arrives(house: &House) {
+    let mut publisher = Client::new(house.there(), connect(""));
+    for turn in 0..40 {
+        let hello = if turn % 2 == 0 { connect("prompt") } else { lasting("prompt-lasting") };
+        let mut client = Client::new(house.here(), hello);
+        let topic = format!("prompt/{turn}");
+        client.subscribe(&topic, Qos::AtLeastOnce);
+        publisher.say(&topic, "1", Qos::AtLeastOnce);
+        assert_eq!(client.take(), "1", "{turn}");
+    }
+}
+
+pub(crate) fn mqtt_4_7_3_deeper_topics_than_are_held_are_refused_alone(house: &House) {
+    let deep = "a/".repeat(LEVELS_MAX);
+    for version in [Version::V5, Version::V3] {
+        let mut client = Client::new(house.here(), Connect { version, ..connect("diver") });
+        let suback = client.ask(&format!("{deep}#"), options(Qos::AtLeastOnce), None);
+        let [reason] = suback.reasons[..] else { panic!("{suback:?}") };
+        let expected = if version == Version::V5 { Reason::TopicFilterInvalid } else { Reason::Unspecified };
+        assert_eq!(reason, expected);
+        client.send(Packet::Publish(publish(&deep, "1", Delivery::AtMostOnce)));
+        client.send(Packet::Publish(publish(&deep, "1", Delivery::AtLeastOnce(id(1)))));
+        client.send(Packet::Publish(publish(&deep, "1", Delivery::ExactlyOnce(id(2)))));
+        let refused = if version == Version::V5 { Reason::TopicNameInvalid } else { Reason::Success };
+        assert_eq!(client.hear(), Packet::Puback(Ack::because(id(1), refused)));
+        assert_eq!(client.hear(), Packet::Pubrec(Ack::because(id(2), refused)));
+        client.hear_nothing();
+    }
+}
+
+pub(crate) fn mqtt_3_8_4_3_a_filter_that_is_held_takes_no_more_room(house: &House) {
+    const AT_A_TIME: usize = 500;
+    let mut client = Client::new(house.here(), connect("collector"));
+    for first in (0..SUBSCRIPTIONS_MAX).step_by(AT_A_TIME) {
+        let filter =
+            |number| Subscription { filter: format!("held/{number}").into(), options: options(Qos::AtMostOnce) };
+        let subscriptions = (first..first + AT_A_TIME).map(filter).collect();
+        let (subscription_id, user) = (None, UserProperties::default());
+        client.send(Packet::Subscribe(Subscribe { packet_id: id(1), subscription_id, user, subscriptions }));
+        let Packet::Suback(suback) = client.hear() else { panic!("no SUBACK") };
+        assert!(suback.reasons.iter().all(|reason| !reason.is_error()));
+    }
+    assert_eq!(client.ask("one/more", options(Qos::AtMostOnce), None).reasons, [Reason::QuotaExceeded]);
+    assert_eq!(client.ask("held/7", options(Qos::AtLeastOnce), None).reasons, [Reason::GrantedQos1]);
 }

@@ -1,8 +1,9 @@
 //! CONNECT, sessions and their ends (3.1, 3.2, 3.14, 4.1).
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use mqtt::codec::{Connect, ConnectProperties, Packet, Qos, Reason, Version};
+use mqtt::codec::{Connect, ConnectProperties, Disconnect, Packet, Qos, Reason, Version};
 
 use super::House;
 use super::client::{Client, PATIENCE, connect, lasting, meet};
@@ -44,6 +45,59 @@ pub(crate) fn mqtt_3_1_2_5_a_session_is_resumed(house: &House) {
         client.hear_nothing();
         publisher.say("resume/3", "3", Qos::AtLeastOnce);
         assert_eq!(client.take(), "3");
+    }
+}
+
+/// MQTT 5, 3.1.2.11.2 and 4.1: a session that ends with its connection is a session until then.
+pub(crate) fn mqtt_3_1_2_5_a_session_is_resumed_for_the_last_time(house: &House) {
+    for session_expiry_s in [None, Some(0)] {
+        let name = format!("last-time-{session_expiry_s:?}");
+        let mut publisher = Client::new(house.there(), connect(""));
+        let mut client = Client::new(house.here(), lasting(&name));
+        client.subscribe("last/#", Qos::ExactlyOnce);
+        publisher.say("last/1", "sent", Qos::AtLeastOnce);
+        assert!(!client.hear_publish().dup);
+        client.leave(Reason::Success, None);
+        publisher.say("last/1", "1", Qos::AtLeastOnce);
+        publisher.say("last/2", "2", Qos::ExactlyOnce);
+        let properties = ConnectProperties { session_expiry_s, ..ConnectProperties::default() };
+        let hello = Connect { clean_start: false, properties, ..connect(&name) };
+        let (mut client, connack) = Client::enter(house.there(), hello.clone());
+        assert!(connack.session_present);
+        let again = client.hear_publish();
+        assert!(again.dup && again.payload == "sent", "[MQTT-4.4.0-1]");
+        client.acknowledge(&again);
+        assert_eq!((client.take(), client.take()), ("1".into(), "2".into()));
+        publisher.say("last/3", "3", Qos::AtLeastOnce);
+        assert_eq!(client.take(), "3");
+        client.leave(Reason::Success, None);
+        let (_, connack) = Client::enter(house.here(), hello);
+        assert!(!connack.session_present);
+    }
+}
+
+pub(crate) fn mqtt_3_1_2_24_a_client_that_takes_no_connack_is_refused(house: &House) {
+    for (most, has_room) in [(5, true), (4, false)] {
+        let properties = ConnectProperties { packet_max_bytes: NonZeroU32::new(most), ..ConnectProperties::default() };
+        let mut client = Client::open(house.here(), Version::V5);
+        client.send(Packet::Connect(Box::new(Connect { properties, ..connect("tiny") })));
+        if has_room {
+            let Some(Packet::Connack(connack)) = client.listen() else { panic!("no CONNACK") };
+            assert_eq!(connack.reason, Reason::PacketTooLarge);
+        }
+        assert_eq!(client.listen(), None);
+    }
+}
+
+pub(crate) fn mqtt_3_14_4_a_goodbye_ends_the_session_however_soon_the_client_is_back(house: &House) {
+    let mut client = Client::new(house.here(), lasting("hurried"));
+    for turn in 0..30 {
+        let end = Disconnect { session_expiry_s: Some(0), ..Disconnect::because(Reason::Success) };
+        client.send(Packet::Disconnect(end));
+        let place = if turn % 2 == 0 { house.there() } else { house.here() };
+        let (next, connack) = Client::enter(place, lasting("hurried"));
+        assert!(!connack.session_present, "{turn}");
+        client = next;
     }
 }
 
@@ -105,7 +159,6 @@ pub(crate) fn mqtt_3_1_4_3_a_newer_connection_takes_over(house: &House) {
 }
 
 pub(crate) fn mqtt_3_14_2_2_an_ending_session_cannot_be_made_to_last(house: &House) {
-    use mqtt::codec::Disconnect;
     let mut client = Client::new(house.here(), connect("ending"));
     client.send(Packet::Disconnect(Disconnect { session_expiry_s: Some(5), ..Disconnect::because(Reason::Success) }));
     client.hear_end(Reason::ProtocolError);

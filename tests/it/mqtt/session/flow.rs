@@ -1,8 +1,10 @@
 //! Acknowledgements, windows, order and what goes on after a break (4.3, 4.4, 4.6, 4.9).
 
 use std::num::{NonZeroU16, NonZeroU32};
+use std::time::{Duration, Instant};
 
-use mqtt::codec::{Ack, Connect, ConnectProperties, Delivery, Packet, Qos, Reason};
+use mqtt::codec::{Ack, Connect, ConnectProperties, Delivery, Packet, Publish, Qos, Reason, Version};
+use mqtt::limits::{BACKPRESSURE_WAIT, QUEUE_BYTES_MAX, WAITING_BYTES_MAX};
 
 use super::House;
 use super::client::{Client, connect, id, lasting, meet, publish};
@@ -182,4 +184,80 @@ pub(crate) fn mqtt_3_6_an_unknown_packet_id_is_told(house: &House) {
     assert_eq!(client.hear(), Packet::Pubrel(Ack::because(id(77), Reason::PacketIdNotFound)));
     client.send(Packet::Puback(Ack::success(id(77))));
     client.hear_nothing();
+}
+
+/// A large message, a few dozen of which fill a queue.
+fn large(id: Delivery, expiry_s: Option<u32>) -> Publish {
+    let mut message = publish("full", vec![b'x'; 900_000], id);
+    message.properties.expiry_s = expiry_s;
+    message
+}
+
+/// Fills the queue of a session that is away, until PUBACK says that it is full.
+fn fill(publisher: &mut Client, expiry_s: Option<u32>) {
+    for number in 1.. {
+        publisher.send(Packet::Publish(large(Delivery::AtLeastOnce(id(number)), expiry_s)));
+        let Packet::Puback(ack) = publisher.hear() else { panic!("no PUBACK") };
+        if ack.reason == Reason::QuotaExceeded {
+            assert!(usize::from(number) * 900_000 > QUEUE_BYTES_MAX / 2, "{number}");
+            return;
+        }
+        assert!(usize::from(number) * 900_000 < QUEUE_BYTES_MAX * 2, "{:?}", ack.reason);
+    }
+}
+
+pub(crate) fn mqtt_3_4_2_1_what_a_full_queue_refuses_is_told(house: &House) {
+    let mut client = Client::new(house.here(), lasting("full"));
+    client.subscribe("full", Qos::ExactlyOnce);
+    client.leave(Reason::Success, None);
+    let mut publisher = Client::new(house.there(), lasting("filling"));
+    fill(&mut publisher, None);
+    for _ in 0..2 {
+        // The refusal ends the exchange, so that the id is free again.
+        publisher.send(Packet::Publish(large(Delivery::ExactlyOnce(id(7)), None)));
+        assert_eq!(publisher.hear(), Packet::Pubrec(Ack::because(id(7), Reason::QuotaExceeded)));
+    }
+    // 3.1.1 has no words for it: the client is held back, and then sent away without an acknowledgement.
+    let old = Connect { version: Version::V3, ..connect("filling-old") };
+    let mut held = Client::new(house.there(), old.clone());
+    let begin = Instant::now();
+    held.send(Packet::Publish(large(Delivery::AtLeastOnce(id(1)), None)));
+    assert_eq!(held.listen(), None);
+    assert!(begin.elapsed() >= BACKPRESSURE_WAIT);
+    // As soon as there is room, it goes on.
+    let mut held = Client::new(house.there(), old);
+    held.send(Packet::Publish(large(Delivery::AtLeastOnce(id(1)), None)));
+    let _back = Client::new(house.here(), connect("full"));
+    assert_eq!(held.hear(), Packet::Puback(Ack::success(id(1))));
+}
+
+pub(crate) fn mqtt_3_3_2_5_a_full_queue_of_expired_messages_takes_new_ones(house: &House) {
+    let mut client = Client::new(house.here(), lasting("full-of-old"));
+    client.subscribe("full", Qos::AtLeastOnce);
+    client.leave(Reason::Success, None);
+    let mut publisher = Client::new(house.there(), connect(""));
+    fill(&mut publisher, Some(2));
+    std::thread::sleep(Duration::from_millis(2100));
+    publisher.say("full", "new", Qos::AtLeastOnce);
+    let mut client = Client::new(house.there(), lasting("full-of-old"));
+    assert_eq!(client.take(), "new");
+}
+
+/// A client that reads too slowly for what it was promised does not miss a message without knowing: it is sent away.
+pub(crate) fn mqtt_4_13_a_client_that_is_too_slow_is_sent_away(house: &House) {
+    let mut slow = Client::new(house.here(), connect("slow"));
+    slow.subscribe("full", Qos::AtLeastOnce);
+    let count = WAITING_BYTES_MAX / 900_000 * 3;
+    let publishers = (0..count).map(|_| {
+        let mut publisher = Client::new(house.there(), connect(""));
+        publisher.send(Packet::Publish(large(Delivery::AtLeastOnce(id(1)), None)));
+        publisher
+    });
+    for mut publisher in publishers.collect::<Vec<_>>() {
+        let Packet::Puback(ack) = publisher.hear() else { panic!("no PUBACK") };
+        assert!(!ack.reason.is_error());
+    }
+    while slow.listen().is_some_and(|packet| matches!(packet, Packet::Publish(_))) {}
+    let slow_consumers: u64 = house.brokers.iter().map(|broker| broker.metrics().slow_consumers.get()).sum();
+    assert!(slow_consumers > 0);
 }

@@ -81,6 +81,9 @@ macro_rules! all_cases {
                 mqtt_3_1_0_2_a_second_connect_ends_the_connection
                 mqtt_3_1_2_4_a_clean_start_forgets
                 mqtt_3_1_2_5_a_session_is_resumed
+                mqtt_3_1_2_5_a_session_is_resumed_for_the_last_time
+                mqtt_3_1_2_24_a_client_that_takes_no_connack_is_refused
+                mqtt_3_14_4_a_goodbye_ends_the_session_however_soon_the_client_is_back
                 mqtt_3_1_2_22_silence_ends_the_connection
                 mqtt_3_1_2_23_a_session_ends_when_it_expires
                 mqtt_3_1_3_6_a_client_without_a_name_gets_one
@@ -102,12 +105,17 @@ macro_rules! all_cases {
                 mqtt_4_3_3_11_an_unreleased_id_is_the_same_message_whatever_it_says
                 mqtt_4_6_0_2_acknowledgements_keep_the_order_of_messages
                 mqtt_4_6_0_4_releases_keep_the_order_of_what_was_received
+                mqtt_3_8_4_what_is_said_after_suback_arrives
+                mqtt_4_7_3_deeper_topics_than_are_held_are_refused_alone
+                mqtt_3_8_4_3_a_filter_that_is_held_takes_no_more_room
                 mqtt_4_7_3_4_topics_are_compared_as_they_are
                 mqtt_4_8_2_5_what_a_lost_member_left_goes_to_another
                 mqtt_4_8_2_6_what_a_member_refuses_goes_to_no_other;
             wills:
                 mqtt_3_1_2_8_a_will_is_published_when_the_connection_is_lost
                 mqtt_3_1_2_10_a_goodbye_removes_the_will
+                mqtt_3_14_4_3_a_goodbye_removes_the_will_however_soon_the_client_is_back
+                mqtt_4_7_2_a_will_keeps_the_rules_of_topics
                 mqtt_3_14_4_3_a_goodbye_may_ask_for_the_will
                 mqtt_3_1_3_9_a_return_before_the_delay_keeps_the_will_in
                 mqtt_3_1_3_9_a_delayed_will_is_published_when_the_session_ends
@@ -116,7 +124,8 @@ macro_rules! all_cases {
                 mqtt_3_3_1_5_a_retained_message_is_kept_replaced_and_cleared
                 mqtt_3_3_1_9_retain_handling
                 mqtt_3_3_1_12_retain_as_published
-                mqtt_3_3_2_6_a_message_expires;
+                mqtt_3_3_2_6_a_message_expires
+                mqtt_3_3_2_5_what_has_expired_leaves_by_itself;
             flow:
                 mqtt_3_3_4_9_the_receive_maximum_is_kept
                 mqtt_4_3_3_10_a_repeated_qos_2_is_published_once
@@ -126,7 +135,10 @@ macro_rules! all_cases {
                 mqtt_4_6_0_6_order_is_kept_through_a_backlog
                 mqtt_3_1_2_24_what_is_too_large_is_not_sent
                 mqtt_3_3_2_topic_aliases_to_the_client
-                mqtt_3_6_an_unknown_packet_id_is_told;
+                mqtt_3_6_an_unknown_packet_id_is_told
+                mqtt_3_4_2_1_what_a_full_queue_refuses_is_told
+                mqtt_3_3_2_5_a_full_queue_of_expired_messages_takes_new_ones
+                mqtt_4_13_a_client_that_is_too_slow_is_sent_away;
             route:
                 mqtt_3_3_2_15_what_travels_with_a_message_arrives
                 mqtt_3_3_4_2_overlapping_subscriptions_give_the_highest_qos
@@ -137,6 +149,7 @@ macro_rules! all_cases {
                 mqtt_3_10_4_unsubscribed_is_silent
                 mqtt_4_7_2_1_dollar_topics_stand_apart
                 mqtt_4_8_2_4_one_member_of_a_share_gets_each_message
+                mqtt_4_8_2_4_members_get_their_share_wherever_they_are
                 mqtt_3_1_1_and_5_understand_each_other;
         }
     };

@@ -114,3 +114,29 @@ pub(crate) fn mqtt_3_3_2_6_a_message_expires(house: &House) {
     let rest_s = message.properties.expiry_s.unwrap();
     assert!((90..=98).contains(&rest_s), "[MQTT-3.3.2-6]: {rest_s}");
 }
+
+/// Expired messages leave queues and the retained messages, though no client asks for them.
+pub(crate) fn mqtt_3_3_2_5_what_has_expired_leaves_by_itself(house: &House) {
+    let mut client = Client::new(house.here(), lasting("absent"));
+    client.subscribe("ending", Qos::AtLeastOnce);
+    client.leave(Reason::Success, None);
+    let count = |what: fn(&mqtt::Broker) -> u64| house.brokers.iter().map(what).collect::<Vec<_>>();
+    let retained = || count(|broker| broker.sizes().retained as u64);
+    let (before, mut publisher) = (retained(), Client::new(house.there(), connect("")));
+    for topic in ["ending", "ending/kept"] {
+        let mut message = publish(topic, "1", Delivery::AtLeastOnce(id(9)));
+        message.properties.expiry_s = Some(1);
+        message.retain = topic != "ending";
+        publisher.say_all(message);
+    }
+    let begin = std::time::Instant::now();
+    let is_over = || {
+        let expired: u64 = count(|broker| broker.metrics().expired.get()).iter().sum();
+        retained() == before && expired > house.brokers.len() as u64
+    };
+    while !is_over() {
+        assert!(begin.elapsed() < super::client::PATIENCE, "{:?}", retained());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(begin.elapsed() > Duration::from_millis(900));
+}

@@ -203,3 +203,17 @@ impl Client {
         }
     }
 }
+
+pub(crate) fn mqtt_4_8_2_4_members_get_their_share_wherever_they_are(house: &House) {
+    let mut members = [house.here(), house.there()].map(|place| Client::new(place, connect("")));
+    members.iter_mut().for_each(|member| member.subscribe("$share/fair/fair", Qos::AtLeastOnce));
+    let mut publisher = Client::new(house.there(), connect(""));
+    for number in 0..20 {
+        publisher.say("fair", number.to_string(), Qos::AtLeastOnce);
+    }
+    for member in &mut members {
+        for _ in 0..10 {
+            member.take();
+        }
+    }
+}

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use mqtt::codec::{Connect, ConnectProperties, Qos, Reason, Will};
+use mqtt::codec::topic::LEVELS_MAX;
+use mqtt::codec::{Connect, ConnectProperties, Delivery, Disconnect, Packet, Qos, Reason, Will};
 
 use super::House;
-use super::client::{Client, connect, lasting, meet, will};
+use super::client::{Client, connect, id, lasting, meet, publish, will};
 
 /// Somebody who hears of it, and somebody with a will.
 fn two(house: &House, hello: Connect, filter: &str) -> (Client, Client) {
@@ -37,6 +38,38 @@ pub(crate) fn mqtt_3_1_2_10_a_goodbye_removes_the_will(house: &House) {
     let mut other = Client::new(house.here(), connect(""));
     other.say("will/none", "still here", Qos::AtLeastOnce);
     assert_eq!(heir.take(), "still here");
+}
+
+pub(crate) fn mqtt_3_14_4_3_a_goodbye_removes_the_will_however_soon_the_client_is_back(house: &House) {
+    for (name, hello) in [("hasty", connect("hasty")), ("hasty-lasting", lasting("hasty-lasting"))] {
+        let topic = format!("will/{name}");
+        let hello = Connect { will: Some(will(&topic, "gone")), ..hello };
+        let (mut heir, mut client) = two(house, hello.clone(), &topic);
+        for turn in 0..30 {
+            // Goodbye right behind other packets, and back before the broker can have closed the connection.
+            client.send(Packet::Publish(publish("will/other", "1", Delivery::AtLeastOnce(id(7)))));
+            client.send(Packet::Disconnect(Disconnect::because(Reason::Success)));
+            client = Client::new(if turn % 2 == 0 { house.there() } else { house.here() }, hello.clone());
+        }
+        client.leave(Reason::Success, None);
+        let mut other = Client::new(house.here(), connect(""));
+        other.say(&topic, "still here", Qos::AtLeastOnce);
+        assert_eq!(heir.take(), "still here");
+    }
+}
+
+/// What may not be published may not be a will either.
+pub(crate) fn mqtt_4_7_2_a_will_keeps_the_rules_of_topics(house: &House) {
+    let deep = "a/".repeat(LEVELS_MAX);
+    for (topic, reason) in [
+        ("$SYS/broker/uptime", Reason::NotAuthorized),
+        ("$share/group/a", Reason::NotAuthorized),
+        (&*deep, Reason::TopicNameInvalid),
+    ] {
+        let hello = Connect { will: Some(will(topic, "gone")), ..connect("forger") };
+        let (mut client, connack) = Client::enter(house.here(), hello);
+        assert_eq!((connack.reason, client.listen()), (reason, None), "{topic}");
+    }
 }
 
 pub(crate) fn mqtt_3_14_4_3_a_goodbye_may_ask_for_the_will(house: &House) {

@@ -9,13 +9,14 @@ use mqtt::transport::{Tls, TlsError};
 use mqtt::{Settings, Transport};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::super::codec::notation::bytes;
-use super::{Raw, broker, raw};
+use super::{Raw, broker, plain, raw};
 
 fn certificate(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mqtt/wire/certificate").join(name)
@@ -71,6 +72,13 @@ async fn websocket() {
     let (mut stream, answer) = tokio_tungstenite::client_async(request.clone(), socket).await.unwrap();
     assert_eq!(answer.headers()["Sec-WebSocket-Protocol"], "mqtt");
 
+    // Clients of 3.1 have a name of their own for it.
+    let mut old = url.clone().into_client_request().unwrap();
+    old.headers_mut().insert("Sec-WebSocket-Protocol", "mqttv3.1".parse().unwrap());
+    let socket = TcpStream::connect(address).await.unwrap();
+    let (_, answer) = tokio_tungstenite::client_async(old, socket).await.unwrap();
+    assert_eq!(answer.headers()["Sec-WebSocket-Protocol"], "mqttv3.1");
+
     // Packets need not end where frames do: a CONNECT in two, and its rest together with a PINGREQ.
     let mut all = bytes("10 \"MQTT\" 05 02 0000 {} \"web\"");
     all.extend(bytes("C0"));
@@ -91,6 +99,25 @@ async fn websocket() {
     stream.send(Message::Text("C0".into())).await.unwrap();
     while let Some(Ok(message)) = stream.next().await {
         assert!(!matches!(message, Message::Text(_)), "{message:?}");
+    }
+}
+
+/// MQTT 3.1: byte 1 of CONNACK is reserved, and an empty client identifier has return code 2.
+#[tokio::test]
+async fn clients_of_3_1_are_answered_in_their_words() {
+    let address = plain().await;
+    for (connect, connack) in [
+        ("10 \"MQIsdp\" 03 00 0000 \"old\"", [0x20, 2, 0, 0]),
+        // Its session is there now, which 3.1.1 would say.
+        ("10 \"MQIsdp\" 03 00 0000 \"old\"", [0x20, 2, 0, 0]),
+        ("10 \"MQTT\" 04 00 0000 \"old\"", [0x20, 2, 1, 0]),
+        ("10 \"MQIsdp\" 03 02 0000 \"\"", [0x20, 2, 0, 2]),
+    ] {
+        let mut client = raw(address, Version::V3).await;
+        client.say(connect).await;
+        let mut answer = [0; 4];
+        client.stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, connack, "{connect}");
     }
 }
 

@@ -2,15 +2,19 @@
 //! that replies leave in that order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytestring::ByteString;
+use tokio::time::Instant;
 
 use super::super::publish::DeliveryPlan;
+use super::super::replica::Replica;
 use super::{ClientHandler, ConnectionEnd};
 use crate::codec::{Packet, PacketId, PacketKind, Reason, Suback, Unsuback, UserProperties};
+use crate::limits::BACKPRESSURE_WAIT;
 use crate::message::{Message, UnixMs};
 use crate::router::GrantedSubscription;
-use crate::store::{DeliveryOptions, StoreOp, StoreOutcome};
+use crate::store::{DeliveryOptions, Published, StoreError, StoreOp, StoreOutcome, commit_with};
 
 /// What follows an operation once the store has committed it.
 pub(crate) struct AfterCommit {
@@ -32,6 +36,54 @@ pub(super) enum ClientReply {
     Suback(Suback),
     /// Its reasons are those of the [`NextStep::Unsubscribe`]s before it.
     Unsuback(PacketId),
+}
+
+/// Between two tries to give a message to a full queue.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Commits a batch of a client that cannot be told what is refused: it is held back until full queues have taken its
+/// messages, or for [`BACKPRESSURE_WAIT`].
+///
+/// # Errors
+/// As [`Store::commit`](crate::store::Store::commit).
+pub(crate) async fn commit_held_back(
+    replica: &Replica,
+    batch: Vec<(StoreOp, AfterCommit)>,
+) -> Result<Vec<(AfterCommit, StoreOutcome)>, StoreError> {
+    let mut committed = commit_with(&*replica.store, batch).await?;
+    let deadline = Instant::now() + BACKPRESSURE_WAIT;
+    loop {
+        let refused = committed.iter_mut().filter_map(|(after, outcome)| after.retry_refused(outcome));
+        let retries: Vec<_> = refused.collect();
+        if retries.is_empty() || Instant::now() >= deadline {
+            return Ok(committed);
+        }
+        replica.metrics.held_back.add(1);
+        tokio::time::sleep(FULL_PAUSE).await;
+        for ((published, receivers), outcome) in commit_with(&*replica.store, retries).await? {
+            let StoreOutcome::Published(again) = outcome else { continue };
+            published.refused = again.refused.iter().filter_map(|at| receivers.get(*at).copied()).collect();
+            for (at, number) in receivers.into_iter().zip(again.numbers) {
+                if let Some(place) = published.numbers.get_mut(at) {
+                    *place = number;
+                }
+            }
+        }
+    }
+}
+
+impl AfterCommit {
+    /// The operation that gives a message of QoS above 0 to the queues that had no room, with those and the outcome that
+    /// it completes.
+    fn retry_refused<'a>(&self, outcome: &'a mut StoreOutcome) -> Option<(StoreOp, (&'a mut Published, Vec<usize>))> {
+        let (NextStep::Publish { ack: Some(_), message, plan }, StoreOutcome::Published(published)) =
+            (&self.action, outcome)
+        else {
+            return None;
+        };
+        let receivers = published.refused.clone();
+        (!receivers.is_empty()).then(|| (plan.append_op(message, &receivers), (published, receivers)))
+    }
 }
 
 /// What the operations of one SUBSCRIBE or UNSUBSCRIBE found, until its reply is sent.
@@ -108,20 +160,35 @@ impl ClientHandler {
                 self.replica.apply_published(&mut plan, &message, &published, now_ms);
                 self.delivered |= plan.delivered;
                 self.congested.append(&mut plan.congested);
-                if let Some((kind, id)) = ack {
-                    self.acks.unsent.push((kind, id, plan.ack_reason(kind)));
+                match ack {
+                    Some((kind, id)) if !published.refused.is_empty() => self.refuse_full(kind, id)?,
+                    Some((kind, id)) => self.acks.unsent.push((kind, id, plan.ack_reason(kind))),
+                    None => {}
                 }
             }
-            (NextStep::Subscribe { filter, granted }, StoreOutcome::Changed { existed, version }) => {
+            (NextStep::Subscribe { filter, granted }, StoreOutcome::Changed { existed, version, .. }) => {
                 gathered.retained.push(self.add_route(&filter, granted, existed, version, now_ms));
             }
-            (NextStep::Unsubscribe { filter }, StoreOutcome::Changed { existed, version }) => {
+            (NextStep::Unsubscribe { filter }, StoreOutcome::Changed { existed, version, .. }) => {
                 self.replica.unsubscribe(&self.session, &filter, version);
                 gathered.unsubscribed.push(if existed { Reason::Success } else { Reason::NoSubscriptionExisted });
             }
             _ => return Err(ConnectionEnd::Lost),
         }
         replies.into_iter().try_for_each(|reply| self.send_reply(reply, gathered, now_ms))
+    }
+
+    /// A queue was full. The exchange of a QoS 2 message ends here, so that its packet id is free.
+    fn refuse_full(&mut self, kind: PacketKind, id: PacketId) -> Result<(), ConnectionEnd> {
+        if kind == PacketKind::Pubrec && self.inbound.release(id) && self.lasting {
+            let op = StoreOp::Released { holder: self.holder(), packet_id: id.get() };
+            self.enqueue(op, NextStep::None);
+        }
+        if !self.is_told_refusals() {
+            return Err(ConnectionEnd::Closed(Reason::QuotaExceeded));
+        }
+        self.acks.unsent.push((kind, id, Reason::QuotaExceeded));
+        Ok(())
     }
 
     /// Acknowledgements are gathered and sent together; SUBACK and UNSUBACK go behind those gathered so far.

@@ -16,13 +16,13 @@ use super::replica::{MatchCache, Replica};
 use super::session_handle::{ClientConnection, Connection, SessionRef};
 use crate::auth::Principal;
 use crate::codec::{Disconnect, Packet, PacketId, PacketKind, Reason, Version};
-use crate::limits::SESSION_EXPIRY_MAX_S;
+use crate::limits::{MATCH_LEVELS_PER_WAKE, SESSION_EXPIRY_MAX_S};
 use crate::message::UnixMs;
 use crate::session::{Inbound, Outbox};
 use crate::store::{Progress, SessionHolder, StoreOp};
 
-pub(crate) use after_commit::AfterCommit;
 use after_commit::NextStep;
+pub(crate) use after_commit::{AfterCommit, commit_held_back};
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(crate) struct ClientHandler {
     acks: PendingAcks,
     acl_cache: AclCache,
     delivered: bool,
+    /// Levels of filters that were looked at in this turn.
+    visited: usize,
 }
 
 /// Capacity for acknowledgements that an idle connection keeps.
@@ -107,6 +109,7 @@ impl ClientHandler {
             acks: PendingAcks::default(),
             acl_cache: AclCache::default(),
             delivered: false,
+            visited: 0,
         }
     }
 
@@ -147,6 +150,21 @@ impl ClientHandler {
             // A second CONNECT [MQTT-3.1.0-2]; AUTH without a method in CONNECT [MQTT-4.12.0-6]; packets that only servers send.
             _ => Err(ConnectionEnd::Closed(Reason::ProtocolError)),
         }
+    }
+
+    /// Whether the client is told what is refused: 3.1.1 has no words for it.
+    pub(crate) fn is_told_refusals(&self) -> bool {
+        self.version == Version::V5
+    }
+
+    /// Whether the packets of this turn have taken their share of the time.
+    pub(crate) fn is_over_budget(&self) -> bool {
+        self.visited > MATCH_LEVELS_PER_WAKE
+    }
+
+    /// The same, at the end of the turn.
+    pub(crate) fn take_is_over_budget(&mut self) -> bool {
+        std::mem::take(&mut self.visited) > MATCH_LEVELS_PER_WAKE
     }
 
     /// Whether other clients have been given messages since the last call.

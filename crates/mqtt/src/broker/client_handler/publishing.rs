@@ -2,7 +2,7 @@
 
 use bytestring::ByteString;
 
-use super::super::publish::DeliveryTiming;
+use super::super::publish::{DeliveryTiming, refuse_topic};
 use super::after_commit::NextStep;
 use super::{ClientHandler, ConnectionEnd};
 use crate::codec::{Delivery, PacketId, PacketKind, Publish, Reason, Version};
@@ -28,7 +28,9 @@ impl ClientHandler {
             return Ok(());
         }
         if let Some(reason) = self.refusal_reason(&publish) {
-            self.replica.metrics.dropped_denied.add(1);
+            let metrics = &self.replica.metrics;
+            let is_format = reason == Reason::PayloadFormatInvalid;
+            (if is_format { &metrics.dropped_format } else { &metrics.dropped_denied }).add(1);
             return self.refuse(ack, reason);
         }
         let message = Message::published(publish, &self.session.0.client, now_ms);
@@ -40,6 +42,11 @@ impl ClientHandler {
         };
         let when = if dedup_key.is_some() { DeliveryTiming::AfterCommit } else { DeliveryTiming::Immediate };
         let matches = self.replica.matches(&mut self.match_cache, &message.topic, Some(&self.session));
+        self.visited += self.match_cache.take_visited();
+        if !matches.is_complete {
+            self.replica.metrics.dropped_costly.add(1);
+            return self.refuse(ack, Reason::QuotaExceeded);
+        }
         let mut plan = self.replica.plan_delivery(&matches, &message, when, now_ms);
         self.delivered |= std::mem::take(&mut plan.delivered);
         self.congested.append(&mut plan.congested);
@@ -54,31 +61,31 @@ impl ClientHandler {
 
     /// The reason to refuse a publication.
     fn refusal_reason(&mut self, publish: &Publish) -> Option<Reason> {
-        if !self.may_publish(&publish.topic) {
-            return Some(Reason::NotAuthorized);
+        if let Some(reason) = self.refuse_topic(&publish.topic) {
+            return Some(reason);
         }
         let is_text = publish.properties.payload_is_text == Some(true);
         (is_text && std::str::from_utf8(&publish.payload).is_err()).then_some(Reason::PayloadFormatInvalid)
     }
 
-    fn may_publish(&mut self, topic: &ByteString) -> bool {
+    fn refuse_topic(&mut self, topic: &ByteString) -> Option<Reason> {
         if self.acl_cache.last == *topic {
-            return true;
+            return None;
         }
         if let Some(known) = self.acl_cache.topics.get(topic) {
             self.acl_cache.last = known.clone();
-            return true;
+            return None;
         }
-        let is_reserved = topic.starts_with("$SYS/") || topic.starts_with("$share/");
-        if is_reserved || !self.principal.may_publish(&self.session.0.client, topic) {
-            return false;
+        let refusal = refuse_topic(&self.principal, &self.session.0.client, topic);
+        if refusal.is_some() {
+            return refusal;
         }
         if self.acl_cache.topics.len() >= CACHED_MATCHES_MAX {
             self.acl_cache.topics.clear();
         }
         self.acl_cache.last = ByteString::from(&**topic);
         self.acl_cache.topics.insert(self.acl_cache.last.clone());
-        true
+        None
     }
 
     /// 3.1.1 has no refusal: PUBACK or PUBREC is sent, and the message is dropped (3.3.5).

@@ -8,7 +8,7 @@ use super::super::publish::DeliveryPlan;
 use super::after_commit::{ClientReply, NextStep};
 use super::{ClientHandler, ConnectionEnd};
 use crate::codec::{Qos, Reason, RetainHandling, Suback, Subscribe, Unsubscribe, UserProperties, topic};
-use crate::limits::SUBSCRIPTIONS_MAX;
+use crate::limits::{SESSION_FILTER_BYTES_MAX, SUBSCRIPTIONS_MAX};
 use crate::message::{Message, UnixMs};
 use crate::router::GrantedSubscription;
 use crate::session::encode_cache::{MessageEncoder, with_encode_cache};
@@ -17,16 +17,25 @@ use crate::store::{DeliveryOptions, StoreOp};
 impl ClientHandler {
     pub(super) fn subscribe(&mut self, subscribe: Subscribe, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
-        let mut count = self.session.lock().filters.len();
+        let (mut count, mut bytes) = {
+            let route = self.session.lock();
+            (route.filters.len(), route.filters.size_bytes())
+        };
         for subscription in subscribe.subscriptions {
             let filter = subscription.filter;
-            count += 1;
+            // A filter that is there already takes no more room.
+            let is_new = !self.session.lock().filters.contains(&filter);
+            let is_full = is_new
+                && (count >= SUBSCRIPTIONS_MAX
+                    || bytes + filter.len() > SESSION_FILTER_BYTES_MAX
+                    || !self.replica.has_room_to_subscribe());
             let plain = topic::shared(&filter).map_or(&*filter, |(_, rest)| rest);
             let refusal = if topic::check_filter(&filter).is_err() {
                 Some(Reason::TopicFilterInvalid)
             } else if !self.principal.may_subscribe(&self.session.0.client, plain) {
                 Some(Reason::NotAuthorized)
-            } else if count > SUBSCRIPTIONS_MAX {
+            } else if is_full {
+                self.replica.metrics.subscriptions_refused.add(1);
                 Some(Reason::QuotaExceeded)
             } else {
                 None
@@ -35,6 +44,9 @@ impl ClientHandler {
                 // The codec writes every refusal as 0x80 for 3.1.1 [MQTT-3.9.3-2].
                 reasons.push(reason);
                 continue;
+            }
+            if is_new {
+                (count, bytes) = (count + 1, bytes + filter.len());
             }
             let granted = GrantedSubscription { options: subscription.options, id: subscribe.subscription_id };
             let filter = ByteString::from(&*filter);

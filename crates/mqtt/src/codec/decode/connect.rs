@@ -196,7 +196,7 @@ fn will(reader: &mut PacketReader<'_>, version: Version, qos: Qos, retain: bool)
         })?;
     }
     let topic = reader.text("will topic")?;
-    topic::check_name(&topic).map_err(DecodeError::Topic)?;
+    topic::check_name_form(&topic).map_err(DecodeError::Topic)?;
     let payload = reader.binary("will payload")?;
     Ok(Will { qos, retain, topic, payload, delay_s, properties })
 }

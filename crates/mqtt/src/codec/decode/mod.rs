@@ -30,6 +30,7 @@ enum PeerRole {
 pub struct Decoder {
     side: PeerRole,
     version: Option<Version>,
+    is_3_1: bool,
     packet_max_bytes: u32,
 }
 
@@ -49,13 +50,13 @@ impl Decoder {
     /// For a server: the first packet must be CONNECT, which says the version of the rest.
     #[must_use]
     pub fn server(packet_max_bytes: u32) -> Decoder {
-        Decoder { side: PeerRole::Server, version: None, packet_max_bytes }
+        Decoder { side: PeerRole::Server, version: None, is_3_1: false, packet_max_bytes }
     }
 
     /// For a client that speaks this version.
     #[must_use]
     pub fn client(version: Version, packet_max_bytes: u32) -> Decoder {
-        Decoder { side: PeerRole::Client, version: Some(version), packet_max_bytes }
+        Decoder { side: PeerRole::Client, version: Some(version), is_3_1: false, packet_max_bytes }
     }
 
     /// The version of the connection, as soon as a CONNECT has said it: also when the rest of that CONNECT was wrong, so
@@ -63,6 +64,12 @@ impl Decoder {
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         self.version
+    }
+
+    /// Whether the CONNECT was of MQTT 3.1, which is read as 3.1.1 and whose CONNACK says nothing of sessions.
+    #[must_use]
+    pub fn is_3_1(&self) -> bool {
+        self.is_3_1
     }
 
     /// Takes packets of this size from now on.
@@ -189,6 +196,7 @@ impl Decoder {
         let level = connect::level(reader)?;
         // A second CONNECT is for the session to refuse [MQTT-3.1.0-2]; it does not change the version.
         self.version.get_or_insert(level.version());
+        self.is_3_1 = level == connect::ProtocolLevel::Three;
         if level == connect::ProtocolLevel::Five && !head.is_minimal {
             return Err(DecodeError::VariableInteger);
         }

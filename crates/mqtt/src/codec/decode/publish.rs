@@ -57,7 +57,7 @@ pub(super) fn publish(
         properties(reader, &mut publish, side)?;
     }
     match topic.is_empty() {
-        false => topic::check_name(&topic).map_err(DecodeError::Topic)?,
+        false => topic::check_name_form(&topic).map_err(DecodeError::Topic)?,
         true if version == Version::V3 => return Err(DecodeError::Topic(TopicFault::Empty)),
         true if publish.topic_alias.is_none() => return Err(DecodeError::NoTopic),
         true => {}
@@ -95,7 +95,7 @@ pub(super) fn message_property(into: &mut MessageProperties, property: Property)
         (property_id::MESSAGE_EXPIRY, PropertyValue::Four(seconds)) => into.expiry_s = Some(seconds),
         (property_id::CONTENT_TYPE, PropertyValue::Text(text)) => into.content_type = Some(text),
         (property_id::RESPONSE_TOPIC, PropertyValue::Text(text)) => {
-            topic::check_name(&text).map_err(DecodeError::Topic)?;
+            topic::check_name_form(&text).map_err(DecodeError::Topic)?;
             into.response_topic = Some(text);
         }
         (property_id::CORRELATION_DATA, PropertyValue::Binary(data)) => into.correlation_data = Some(data),

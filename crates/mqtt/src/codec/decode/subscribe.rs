@@ -51,7 +51,7 @@ fn subscription(reader: &mut PacketReader<'_>, version: Version) -> Result<Subsc
 
 fn filter(reader: &mut PacketReader<'_>) -> Result<ByteString, DecodeError> {
     let filter = reader.text("topic filter")?;
-    topic::check_filter(&filter).map_err(DecodeError::Topic)?;
+    topic::check_filter_form(&filter).map_err(DecodeError::Topic)?;
     Ok(filter)
 }
 

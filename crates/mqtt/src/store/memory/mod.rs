@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 use super::{
     ClaimedSession, DueWork, Notice, OrphanedShareMessage, Queued, RouteChange, RouteEvent, RoutedSession,
     RoutingSnapshot, SessionClaim, SessionExpiry, SessionHolder, SessionState, Store, StoreError, StoreFuture, StoreOp,
-    StoreOutcome, WillFate,
+    StoreOutcome, WillFate, unsettled_version, warn_unsettled,
 };
-use crate::limits::LEASE;
+use crate::limits::{LEASE, SUBSCRIBE_WAIT};
 use crate::message::{ClientId, ReplicaId, UnixMs};
 use crate::router::RetainedMessages;
 use record::{SessionRecord, StoredWill};
@@ -46,6 +46,8 @@ struct MemoryState {
     /// Messages of shared subscriptions whose member has gone, by number.
     orphaned: BTreeMap<u64, OrphanedShareMessage>,
     orphan_count: u64,
+    /// Messages that have expired in queues since the last sweep.
+    expired: u64,
     retained: RetainedMessages,
     replicas: BTreeMap<ReplicaId, ReplicaInbox>,
     version: u64,
@@ -57,6 +59,10 @@ struct ReplicaInbox {
     notices: VecDeque<Notice>,
     wakeup: Arc<Notify>,
     lease_ends_ms: UnixMs,
+    /// The version of the changes that the replica has been given.
+    given_version: u64,
+    /// The version of those that it has applied.
+    applied_version: u64,
 }
 
 impl Memory {
@@ -95,19 +101,25 @@ impl MemoryState {
         self.sessions.get_mut(&holder.client).filter(|record| record.epoch == holder.epoch && record.owner.is_some())
     }
 
-    fn claim(&mut self, me: ReplicaId, claim: SessionClaim) -> ClaimedSession {
-        let SessionClaim { now_ms, client, clean_start, expiry_s, will } = claim;
-        let lasting = expiry_s > 0;
+    fn claim(&mut self, me: ReplicaId, claim: SessionClaim) -> Option<ClaimedSession> {
+        if let Some((owner, epoch)) =
+            self.sessions.get(&claim.client).and_then(|record| Some((record.owner?, record.epoch)))
+        {
+            self.notify(owner, Notice::Kick { client: Arc::clone(&claim.client), epoch });
+            if !claim.takes_over && self.replicas.contains_key(&owner) {
+                return None;
+            }
+        }
+        Some(self.claim_now(me, claim))
+    }
+
+    fn claim_now(&mut self, me: ReplicaId, claim: SessionClaim) -> ClaimedSession {
         self.epochs += 1;
         let epoch = self.epochs;
-        let before = self.sessions.remove(&client);
-        let ends = before.as_ref().is_some_and(|record| clean_start || !record.lasting);
-        if let Some(record) = &before
-            && let Some(owner) = record.owner
-        {
-            // Its own replica is notified as well: the older connection may be here.
-            self.notify(owner, Notice::Kick { client: Arc::clone(&client), epoch: record.epoch });
-        }
+        let before = self.sessions.remove(&claim.client);
+        let ends = before.as_ref().is_some_and(|record| claim.clean_start || record.ends_with_connection());
+        let lasting = claim.is_stored(before.is_some() && !ends);
+        let SessionClaim { now_ms, client, expiry_s, will, .. } = claim;
         let old_will = self.wills.remove(&client).filter(|old| old.is_due_at_return(now_ms) || ends);
         if let Some(will) = will {
             self.wills.insert(Arc::clone(&client), StoredWill { epoch, will, due_at_ms: None });
@@ -127,7 +139,7 @@ impl MemoryState {
                 let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
                 SessionRecord { epoch, owner: Some(me), expiry_s, lasting, sent, ..record }
             }
-            None => SessionRecord::new(epoch, me, expiry_s),
+            None => SessionRecord::new(epoch, me, expiry_s, lasting),
         };
         if had {
             let state = SessionState { owner: Some(me), lasting };
@@ -159,14 +171,14 @@ impl MemoryState {
                 let state = SessionState { owner: record.owner, lasting: record.lasting };
                 let client = holder.client;
                 let version = self.record_change(Some(me), RouteEvent::Subscribed { client, state, filter, granted });
-                StoreOutcome::Changed { existed, version }
+                StoreOutcome::Changed { existed, version, settled: self.is_settled(me, version) }
             }
             StoreOp::Unsubscribe { holder, filter } => {
                 let Some(record) = self.held(&holder) else { return StoreOutcome::Fenced };
                 let existed = record.subscriptions.remove(&filter).is_some();
                 let client = holder.client;
                 let version = self.record_change(Some(me), RouteEvent::Unsubscribed { client, filter });
-                StoreOutcome::Changed { existed, version }
+                StoreOutcome::Changed { existed, version, settled: true }
             }
             StoreOp::Ack { holder, seqs, progress } => self.update_held(&holder, |record| {
                 seqs.into_iter().for_each(|seq| record.queue.remove(seq));
@@ -244,6 +256,11 @@ impl MemoryState {
         StoreOutcome::Done
     }
 
+    /// Whether the other replicas have applied the changes up to a version.
+    fn is_settled(&self, me: ReplicaId, version: u64) -> bool {
+        self.replicas.iter().all(|(replica, inbox)| *replica == me || inbox.applied_version >= version)
+    }
+
     fn snapshot(&self) -> RoutingSnapshot {
         let with = self.sessions.iter().filter(|(_, record)| !record.subscriptions.is_empty());
         let sessions = with
@@ -253,7 +270,20 @@ impl MemoryState {
                 subscriptions: record.subscriptions.iter().map(|(f, granted)| (f.clone(), *granted)).collect(),
             })
             .collect();
-        RoutingSnapshot { version: self.version, sessions, retained: self.retained.matching("#", 0) }
+        RoutingSnapshot { version: self.version, sessions, retained: self.retained.all() }
+    }
+}
+
+impl MemoryStore {
+    /// Waits until the other replicas route by the changes up to a version.
+    async fn settle(&self, version: u64) {
+        loop {
+            let applied = self.memory.room.notified();
+            if self.memory.lock().is_settled(self.me, version) {
+                return;
+            }
+            applied.await;
+        }
     }
 }
 
@@ -265,9 +295,15 @@ impl Store for MemoryStore {
     fn join(&self, now_ms: UnixMs) -> StoreFuture<'_, RoutingSnapshot> {
         let mut inner = self.memory.lock();
         let lease_ends_ms = now_ms + lease_ms();
-        let inbox = ReplicaInbox { notices: VecDeque::new(), wakeup: Arc::clone(&self.wakeup), lease_ends_ms };
-        inner.replicas.insert(self.me, inbox);
         let snapshot = inner.snapshot();
+        let inbox = ReplicaInbox {
+            notices: VecDeque::new(),
+            wakeup: Arc::clone(&self.wakeup),
+            lease_ends_ms,
+            given_version: snapshot.version,
+            applied_version: snapshot.version,
+        };
+        inner.replicas.insert(self.me, inbox);
         Box::pin(std::future::ready(Ok(snapshot)))
     }
 
@@ -276,13 +312,16 @@ impl Store for MemoryStore {
             loop {
                 let heard: Vec<_> = {
                     let mut inner = self.memory.lock();
+                    let version = inner.version;
                     let Some(inbox) = inner.replicas.get_mut(&self.me) else {
                         return Err(StoreError::LeaseLost(self.me));
                     };
+                    inbox.applied_version = inbox.given_version;
+                    inbox.given_version = version;
                     inbox.notices.drain(..).collect()
                 };
+                self.memory.room.notify_waiters();
                 if !heard.is_empty() {
-                    self.memory.room.notify_waiters();
                     return Ok(heard);
                 }
                 self.wakeup.notified().await;
@@ -290,23 +329,28 @@ impl Store for MemoryStore {
         })
     }
 
-    fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, ClaimedSession> {
+    fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, Option<ClaimedSession>> {
         let taken = self.memory.lock().claim(self.me, claim);
         Box::pin(std::future::ready(Ok(taken)))
     }
 
     fn commit(&self, batch: Vec<StoreOp>) -> StoreFuture<'_, Vec<StoreOutcome>> {
         Box::pin(async move {
-            loop {
+            let outcomes: Vec<_> = loop {
                 let room = self.memory.room.notified();
                 {
                     let mut inner = self.memory.lock();
                     if !inner.is_full_for(&batch) {
-                        return Ok(batch.into_iter().map(|op| inner.apply(self.me, op)).collect());
+                        break batch.into_iter().map(|op| inner.apply(self.me, op)).collect();
                     }
                 }
                 room.await;
+            };
+            if let Some(version) = unsettled_version(&outcomes) {
+                let settled = tokio::time::timeout(SUBSCRIBE_WAIT, self.settle(version)).await;
+                warn_unsettled(settled.is_ok());
             }
+            Ok(outcomes)
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::MemoryState;
 use crate::codec::Qos;
 use crate::limits::INBOX_MAX;
-use crate::message::ReplicaId;
+use crate::message::{ReplicaId, unix_ms};
 use crate::store::{DedupKey, Notice, Publication, Published, RouteEvent, StoreOp, StoreOutcome};
 
 impl MemoryState {
@@ -20,20 +20,25 @@ impl MemoryState {
             self.record_change(None, RouteEvent::Retained(Arc::clone(&message)));
         }
         let mut numbers = Vec::with_capacity(appends.len());
-        let mut refused = 0;
-        for (client, options) in appends {
+        let (mut refused, mut expired) = (Vec::new(), 0);
+        for (at, (client, options)) in appends.into_iter().enumerate() {
             let Some(record) = self.sessions.get_mut(&client) else {
                 numbers.push(None);
-                refused += 1;
                 continue;
             };
+            if !record.queue.has_room(&message) {
+                expired += record.queue.remove_expired(unix_ms());
+            }
             let number = record.queue.push(&message, options);
-            refused += u64::from(number.is_none());
+            if number.is_none() {
+                refused.push(at);
+            }
             numbers.push(number);
             if let Some(owner) = record.owner.filter(|owner| *owner != me) {
                 self.notify(owner, Notice::Wake(client));
             }
         }
+        self.expired += expired;
         let forwards = forwards.into_iter().map(|replica| (replica, None));
         let directs = directs.into_iter().map(|(replica, client, options)| (replica, Some((client, options))));
         let mut skipped_replicas = 0;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
-use crate::message::Message;
+use crate::message::{Message, UnixMs};
 use crate::store::{DeliveryOptions, Queued};
 
 /// Numbered messages: looked up by number, removed mostly at the front.
@@ -15,6 +15,8 @@ pub(super) struct NumberedQueue {
     slots: VecDeque<Option<(Arc<Message>, DeliveryOptions)>>,
     count: usize,
     bytes: usize,
+    /// No message expires before; 0: none has an end.
+    expires_at_ms: UnixMs,
 }
 
 impl NumberedQueue {
@@ -22,15 +24,51 @@ impl NumberedQueue {
         self.first + self.slots.len() as u64
     }
 
+    pub(super) fn has_room(&self, message: &Message) -> bool {
+        self.count < QUEUE_MESSAGES_MAX && self.bytes + message.size_bytes() <= QUEUE_BYTES_MAX
+    }
+
     /// `None`: full.
     pub(super) fn push(&mut self, message: &Arc<Message>, options: DeliveryOptions) -> Option<u64> {
-        if self.count >= QUEUE_MESSAGES_MAX || self.bytes + message.size_bytes() > QUEUE_BYTES_MAX {
+        if !self.has_room(message) {
             return None;
+        }
+        if let Some(end_ms) = message.expires_at_ms {
+            self.expires_at_ms = if self.expires_at_ms == 0 { end_ms } else { self.expires_at_ms.min(end_ms) };
         }
         self.slots.push_back(Some((Arc::clone(message), options)));
         self.count += 1;
         self.bytes += message.size_bytes();
         Some(self.last())
+    }
+
+    /// Removes what has expired. Returns how many messages that were.
+    pub(super) fn remove_expired(&mut self, now_ms: UnixMs) -> u64 {
+        if self.expires_at_ms == 0 || self.expires_at_ms > now_ms {
+            return 0;
+        }
+        let mut next_ms: Option<UnixMs> = None;
+        let before = self.count;
+        for slot in &mut self.slots {
+            let Some((message, _)) = slot else { continue };
+            if message.is_expired(now_ms) {
+                self.count -= 1;
+                self.bytes -= message.size_bytes();
+                *slot = None;
+            } else if let Some(end_ms) = message.expires_at_ms {
+                next_ms = Some(next_ms.map_or(end_ms, |next_ms| next_ms.min(end_ms)));
+            }
+        }
+        self.expires_at_ms = next_ms.unwrap_or(0);
+        self.drop_empty_slots();
+        (before - self.count) as u64
+    }
+
+    fn drop_empty_slots(&mut self) {
+        while let Some(None) = self.slots.front() {
+            self.slots.pop_front();
+            self.first += 1;
+        }
     }
 
     pub(super) fn remove(&mut self, seq: u64) {
@@ -39,10 +77,7 @@ impl NumberedQueue {
             self.count -= 1;
             self.bytes -= message.size_bytes();
         }
-        while let Some(None) = self.slots.front() {
-            self.slots.pop_front();
-            self.first += 1;
-        }
+        self.drop_empty_slots();
     }
 
     /// The messages that go to other members of shared subscriptions once the session has ended.

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use bytestring::ByteString;
 
 use super::queue::NumberedQueue;
+use crate::limits::CLOCK_SKEW_MS;
 use crate::message::{ReplicaId, UnixMs};
 use crate::router::GrantedSubscription;
 use crate::store::LastWill;
@@ -34,16 +35,22 @@ pub(super) struct StoredWill {
 impl StoredWill {
     /// Whether it is due when the client reconnects: its delay is over, or it has none [MQTT-3.1.3-9].
     pub(super) fn is_due_at_return(&self, now_ms: UnixMs) -> bool {
-        self.due_at_ms.map_or(self.will.delay_s == 0, |at_ms| at_ms <= now_ms)
+        let skew_ms = if self.will.delay_s == 0 { CLOCK_SKEW_MS } else { 0 };
+        self.due_at_ms.map_or(self.will.delay_s == 0, |at_ms| at_ms <= now_ms + skew_ms)
     }
 }
 
 impl SessionRecord {
-    pub(super) fn new(epoch: u64, owner: ReplicaId, expiry_s: u32) -> Self {
+    /// Whether the session ends when the connection that holds it does.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        self.owner.is_some() && self.expiry_s == 0
+    }
+
+    pub(super) fn new(epoch: u64, owner: ReplicaId, expiry_s: u32, lasting: bool) -> Self {
         Self {
             epoch,
             owner: Some(owner),
-            lasting: expiry_s > 0,
+            lasting,
             expiry_s,
             expires_at_ms: UnixMs::MAX,
             subscriptions: HashMap::new(),

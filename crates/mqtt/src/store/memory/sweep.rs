@@ -34,6 +34,8 @@ impl MemoryState {
     }
 
     pub(super) fn expire(&mut self, now_ms: UnixMs) {
+        self.retained.remove_expired(now_ms);
+        self.expired += self.sessions.values_mut().map(|record| record.queue.remove_expired(now_ms)).sum::<u64>();
         let over = self.sessions.iter().filter(|(_, record)| record.owner.is_none() && record.expires_at_ms <= now_ms);
         let clients: Vec<_> = over.map(|(client, _)| Arc::clone(client)).take(REAP_COUNT).collect();
         for client in clients {
@@ -57,7 +59,7 @@ impl MemoryState {
         }
     }
 
-    pub(super) fn due(&self, now_ms: UnixMs) -> DueWork {
+    pub(super) fn due(&mut self, now_ms: UnixMs) -> DueWork {
         let due = self.wills.iter().filter(|(_, will)| will.due_at_ms.is_some_and(|at_ms| at_ms <= now_ms));
         let orphaned = self.orphaned.values().take(REAP_COUNT).cloned().collect();
         let wills = due
@@ -68,6 +70,6 @@ impl MemoryState {
                 message: Arc::clone(&testament.will.message),
             })
             .collect();
-        DueWork { wills, orphaned }
+        DueWork { wills, orphaned, expired: std::mem::take(&mut self.expired) }
     }
 }

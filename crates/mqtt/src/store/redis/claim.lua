@@ -1,22 +1,24 @@
 -- Makes a replica the holder of a session.
--- ARGV: replica, client, clean, expiry in seconds, now, will (delay:message) or nothing
+-- ARGV: replica, client, clean, expiry in seconds, now, will (delay:message) or nothing, whether it takes over
+-- Reply: as Rust reads it, or FENCED if an older connection holds the session and has been told to end
 local me, client, clean, expiry, now, will = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local key = P .. 's:' .. client
-local s = redis.call('HMGET', key, 'epoch', 'owner', 'lasting', 'seq', 'sent')
+local s = redis.call('HMGET', key, 'epoch', 'owner', 'lasting', 'seq', 'sent', 'expiry')
 local there = s[1] and true or false
-local epoch = redis.call('INCR', P .. 'epoch')
-local ends = there and (clean == '1' or s[3] ~= '1')
-if there and s[2] and s[2] ~= '' then
-  redis.call('SREM', P .. 'own:' .. s[2], client)
-  if redis.call('EXISTS', P .. 'lease:' .. s[2]) == 1 then
-    redis.call('XADD', P .. 'in:' .. s[2], '*', 'k', 'k', 'c', client, 'e', s[1])
-  end
+local is_held = there and s[2] and s[2] ~= ''
+if is_held and redis.call('EXISTS', P .. 'lease:' .. s[2]) == 1 then
+  redis.call('XADD', P .. 'in:' .. s[2], '*', 'k', 'k', 'c', client, 'e', s[1])
+  if ARGV[7] ~= '1' then return FENCED end
 end
+if is_held then redis.call('SREM', P .. 'own:' .. s[2], client) end
+local epoch = redis.call('INCR', P .. 'epoch')
+local ends = there and (clean == '1' or s[3] ~= '1' or (is_held and s[6] == '0'))
 local last_will = false
 local will_epoch, delay, message = stored_will(client)
 if will_epoch then
   local due = redis.call('ZSCORE', P .. 'due', client)
-  if ends or (due and tonumber(due) <= now) or (not due and delay == 0) then last_will = message end
+  local skew = delay == 0 and LIMITS.clock_skew_ms or 0
+  if ends or (due and tonumber(due) <= now + skew) or (not due and delay == 0) then last_will = message end
   redis.call('HDEL', P .. 'will', client)
   redis.call('ZREM', P .. 'due', client)
 end
@@ -29,7 +31,8 @@ if ends then
   there = false
 end
 redis.call('ZREM', P .. 'exp', client)
-local lasting = expiry > 0 and 1 or 0
+-- A session that is resumed has a queue, even if it ends with this connection.
+local lasting = (expiry > 0 or there) and 1 or 0
 redis.call('HSET', key, 'epoch', epoch, 'owner', me, 'lasting', lasting, 'expiry', expiry, 'gen', generation())
 redis.call('HDEL', key, 'woken')
 redis.call('SADD', P .. 'own:' .. me, client)

@@ -1,8 +1,9 @@
 -- Functions of several scripts; stands in front of each of them.
 -- Keys: s:{client} session, q:{client} its queue, r: received (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
 -- own:{replica} sessions held, in:{replica} inbox, inb: its bytes, lease:{replica}; chg the changes, ver their number,
--- ids all sessions with subscriptions, ret retained messages, retb their bytes, will and due the wills and when they are
--- due, exp when sessions expire, left orphaned messages of shared subscriptions; run the server's run that was met last,
+-- seen the version that each replica has applied,
+-- ids all sessions with subscriptions, ret retained messages, retb their bytes, retx when they expire, will and due the wills and when they are
+-- due, exp when sessions expire, qexp when the first message of a queue does, left orphaned messages of shared subscriptions; run the server's run that was met last,
 -- gen how many runs there were.
 
 -- Arguments by name: how many, then each name and value. Returns them and the place behind them.
@@ -17,6 +18,15 @@ local function record_change(...)
   local version = redis.call('INCR', P .. 'ver')
   redis.call('XADD', P .. 'chg', 'MAXLEN', '~', 100000, version .. '-0', ...)
   return version
+end
+
+-- Whether (1 or 0) the other replicas have applied the changes up to a version.
+local function is_settled(me, version)
+  for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
+    if replica ~= me and tonumber(redis.call('HGET', P .. 'seen', replica) or '0') < version
+      and redis.call('EXISTS', P .. 'lease:' .. replica) == 1 then return 0 end
+  end
+  return 1
 end
 
 -- Whether there is room in the inbox of a replica, which is known to have a lease.
@@ -60,11 +70,49 @@ local function release_shared(client)
   end
 end
 
+-- When a message expires, in milliseconds since 1970; nil: never. The time stands behind length, form and flags.
+local NEVER = string.rep('\255', 8)
+local function message_end(message)
+  local ends = string.sub(message, 7, 14)
+  if ends ~= NEVER then return (struct.unpack('>I8', ends)) end
+end
+
+-- Removes expired messages from a queue. A call looks at some of them only; the session keeps how far it came, and when
+-- the next of those that it has seen will expire. Returns how many were removed.
+local PURGE_COUNT = 1000
+local function remove_expired(client, now)
+  local key, queue = P .. 's:' .. client, P .. 'q:' .. client
+  local s = redis.call('HMGET', key, 'bytes', 'length', 'purged', 'ends')
+  local entries = redis.call('XRANGE', queue, s[3] or '-', '+', 'COUNT', PURGE_COUNT)
+  local bytes, ends, gone = tonumber(s[1] or '0'), tonumber(s[4] or ''), {}
+  for _, entry in ipairs(entries) do
+    local message = entry[2][2]
+    local ends_at = message_end(message)
+    if ends_at and ends_at <= now then
+      gone[#gone + 1], bytes = entry[1], bytes - #message
+    elseif ends_at and (not ends or ends_at < ends) then
+      ends = ends_at
+    end
+  end
+  if #gone > 0 then
+    redis.call('XDEL', queue, unpack(gone))
+    redis.call('HSET', key, 'bytes', math.max(bytes, 0), 'length', math.max(tonumber(s[2] or '0') - #gone, 0))
+  end
+  if #entries == PURGE_COUNT then
+    redis.call('HSET', key, 'purged', '(' .. entries[PURGE_COUNT][1], 'ends', ends or '')
+  else
+    redis.call('HDEL', key, 'purged', 'ends')
+    if ends then redis.call('ZADD', P .. 'qexp', ends, client) else redis.call('ZREM', P .. 'qexp', client) end
+  end
+  return #gone
+end
+
 -- Deletes a session and its subscriptions.
 local function delete_session(client, origin)
   release_shared(client)
   redis.call('DEL', P .. 's:' .. client, P .. 'q:' .. client, P .. 'r:' .. client, P .. 'i:' .. client, P .. 'sub:' .. client)
   redis.call('ZREM', P .. 'exp', client)
+  redis.call('ZREM', P .. 'qexp', client)
   if redis.call('SREM', P .. 'ids', client) == 1 then
     return record_change('t', 'g', 'c', client, 'o', origin)
   end

@@ -16,6 +16,7 @@ mod pipeline;
 mod script;
 mod stored_form;
 mod reply;
+mod reply_place;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,9 +30,9 @@ pub use pipeline::Durability;
 
 use super::{
     ClaimedSession, DueWork, Notice, Queued, RoutingSnapshot, SessionClaim, SessionHolder, Store, StoreError,
-    StoreFuture, StoreOp, StoreOutcome,
+    StoreFuture, StoreOp, StoreOutcome, unsettled_version, warn_unsettled,
 };
-use crate::limits::{LEASE, REAP_COUNT};
+use crate::limits::{LEASE, REAP_COUNT, SUBSCRIBE_WAIT};
 use crate::message::{ReplicaId, UnixMs};
 use command::StoreCommand;
 use notifications::NotificationReader;
@@ -45,6 +46,10 @@ const PREFIX: &str = "wm2:";
 /// Pauses between two tries while an inbox has no room: the first and the longest.
 const ROOM_WAIT_MIN: Duration = Duration::from_millis(10);
 const ROOM_WAIT_MAX: Duration = Duration::from_millis(250);
+
+/// Pauses between two looks at what the other replicas have applied.
+const SETTLE_WAIT_MIN: Duration = Duration::from_millis(1);
+const SETTLE_WAIT_MAX: Duration = Duration::from_millis(50);
 
 /// The store as one replica uses it.
 pub(crate) struct RedisStore {
@@ -106,6 +111,19 @@ impl RedisStore {
         Ok(RoutingSnapshot { version, sessions, retained })
     }
 
+    /// Waits until the other replicas have applied the changes up to a version.
+    async fn settle(&self, version: u64) -> Result<(), StoreError> {
+        let mut pauses = backoff(SETTLE_WAIT_MIN, SETTLE_WAIT_MAX);
+        loop {
+            tokio::time::sleep(pauses.next().unwrap_or(SETTLE_WAIT_MAX)).await;
+            let mut call = script::SETTLE.call();
+            call.arg(&self.name).arg(version);
+            if StoreReply(&self.call(call).await?).number() == Some(1) {
+                return Ok(());
+            }
+        }
+    }
+
     /// Calls a script.
     async fn call(&self, command: redis::Cmd) -> Result<redis::Value, StoreError> {
         let [reply] = self.pipeline.query([command]).await?;
@@ -142,7 +160,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, ClaimedSession> {
+    fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, Option<ClaimedSession>> {
         Box::pin(async move {
             let mut call = script::CLAIM.call();
             let will = claim.will.as_ref().map_or_else(Vec::new, |will| {
@@ -151,14 +169,17 @@ impl Store for RedisStore {
                 text
             });
             call.arg(&self.name).arg(&*claim.client).arg(u8::from(claim.clean_start));
-            call.arg(claim.expiry_s).arg(claim.now_ms).arg(will);
+            call.arg(claim.expiry_s).arg(claim.now_ms).arg(will).arg(u8::from(claim.takes_over));
             let reply = self.call(call).await?;
             let reply = StoreReply(&reply);
+            if reply.signed() == Some(reply::FENCED) {
+                return Ok(None);
+            }
             let number = |place| reply.at(place).number().unwrap_or(0);
             let mut received: Vec<u64> = reply.at(8).items().filter_map(StoreReply::number).collect();
             received.sort_unstable();
             let packet_id = |id: StoreReply<'_>| u16::try_from(id.number()?).ok();
-            Ok(ClaimedSession {
+            Ok(Some(ClaimedSession {
                 epoch: number(0),
                 version: number(1),
                 present: number(2) == 1,
@@ -168,7 +189,7 @@ impl Store for RedisStore {
                 subscriptions: reply::subscriptions(reply.at(7)),
                 received,
                 inbound: reply.at(9).items().filter_map(packet_id).collect(),
-            })
+            }))
         })
     }
 
@@ -182,12 +203,20 @@ impl Store for RedisStore {
             loop {
                 let waiting = commands.iter().filter(|pending| pending.outcome.is_none()).count();
                 if waiting == 0 {
-                    return Ok(commands.into_iter().filter_map(|pending| pending.outcome).collect());
+                    break;
                 }
                 tracing::debug!(waiting, "an inbox has no room; publications wait");
                 tokio::time::sleep(pauses.next().unwrap_or(ROOM_WAIT_MAX)).await;
                 commands = self.pipeline.commit(commands, true).await?;
             }
+            let outcomes: Vec<_> = commands.into_iter().filter_map(|pending| pending.outcome).collect();
+            if let Some(version) = unsettled_version(&outcomes) {
+                match tokio::time::timeout(SUBSCRIBE_WAIT, self.settle(version)).await {
+                    Ok(settled) => settled?,
+                    Err(_) => warn_unsettled(false),
+                }
+            }
+            Ok(outcomes)
         })
     }
 
@@ -210,7 +239,11 @@ impl Store for RedisStore {
                 self.reader.lock().await.invalidate();
                 return Err(StoreError::LeaseLost(self.me));
             }
-            Ok(DueWork { wills: reply::due_wills(reply.at(1)), orphaned: reply::orphaned(reply.at(2)) })
+            Ok(DueWork {
+                wills: reply::due_wills(reply.at(1)),
+                orphaned: reply::orphaned(reply.at(2)),
+                expired: reply.at(3).number().unwrap_or(0),
+            })
         })
     }
 

@@ -31,6 +31,8 @@ pub(super) struct NotificationReader {
     run: Option<String>,
     /// The last change that was read; none: a new snapshot is needed.
     version: Option<u64>,
+    /// The version of the changes that other replicas know to be applied here.
+    told_version: Option<u64>,
     /// The last entry of the inbox that was read.
     inbox_at: String,
     /// Entries that were read are not trimmed yet, and the bytes of their messages.
@@ -45,6 +47,7 @@ impl NotificationReader {
             connection: None,
             run: None,
             version: None,
+            told_version: None,
             inbox_at: BEGINNING.to_owned(),
             untrimmed: false,
             untrimmed_bytes: 0,
@@ -54,6 +57,7 @@ impl NotificationReader {
     /// Reads the entries after a snapshot.
     pub(super) fn start_after(&mut self, version: u64) {
         self.version = Some(version);
+        self.told_version = None;
         BEGINNING.clone_into(&mut self.inbox_at);
         (self.untrimmed, self.untrimmed_bytes) = (false, 0);
     }
@@ -111,12 +115,17 @@ impl NotificationReader {
             trim.arg(name).arg(behind(&self.inbox_at)).arg(self.untrimmed_bytes);
             pipeline.add_command(trim).ignore();
         }
+        if self.told_version != Some(version) {
+            // What was read before has been applied by now.
+            pipeline.cmd("HSET").arg(format!("{PREFIX}seen")).arg(name).arg(version).ignore();
+        }
         let read = pipeline.cmd("XREAD");
         read.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK_MS).arg("STREAMS");
         read.arg(format!("{PREFIX}chg")).arg(format!("{PREFIX}in:{name}"));
         read.arg(format!("{version}-0")).arg(&self.inbox_at);
         let (reply,): (Option<StreamReadReply>,) = pipeline.query_async(&mut connection).await?;
         self.connection = Some(connection);
+        self.told_version = Some(version);
         (self.untrimmed, self.untrimmed_bytes) = (false, 0);
         Ok(reply)
     }

@@ -4,8 +4,8 @@
 --   options)*, sessions (client)*, messages (message, receivers, (which session, options)*)*
 -- Named: replica; batch; lossy (the messages are of QoS 0); single, and with it retain (set or clear), topic, and
 --   dedup (inbound: a packet id, will, orphan: a message of a shared subscription, once), token, client, epoch, id
--- Reply: status, a bit for each forward and direct that was skipped, the receivers (counted from 0) whose queue is full or
---   gone, and of a single message the number that each receiver's queue gave it (-1: none)
+-- Reply: status, a bit for each forward and direct that was skipped, the receivers (counted from 0) whose queue is full,
+--   and of a single message the number that each receiver's queue gave it (-1: none)
 local arguments, at = named_arguments()
 local me, batch, lossy, single = arguments.replica, arguments.batch, arguments.lossy, arguments.single
 local forwards, forwards_at = tonumber(ARGV[at]), at + 1
@@ -80,9 +80,16 @@ local function retain(how, topic, message)
     local full = before == 0 and redis.call('HLEN', P .. 'ret') >= LIMITS.retained_messages
     if full or bytes - before + #message > LIMITS.retained_bytes then return NOT_RETAINED end
     redis.call('HSET', P .. 'ret', topic, message)
+    local ends = message_end(message)
+    if ends then
+      redis.call('ZADD', P .. 'retx', ends, topic)
+    elseif before > 0 then
+      redis.call('ZREM', P .. 'retx', topic)
+    end
     redis.call('INCRBY', P .. 'retb', #message - before)
   elseif before > 0 then
     redis.call('HDEL', P .. 'ret', topic)
+    redis.call('ZREM', P .. 'retx', topic)
     redis.call('DECRBY', P .. 'retb', before)
   end
   record_change('t', 'r', 'm', message, 'o', me)
@@ -109,7 +116,7 @@ for n = 1, session_count do
   local owner, woken = s[1], s[3] == '1'
   local session = {
     client = client, key = key, queue = queue, owner = owner, bytes = tonumber(s[2] or '0'),
-    seq = tonumber(s[4] or '0'), epoch = s[5], length = owner and tonumber(s[6] or '0') or LIMITS.queue_messages,
+    seq = tonumber(s[4] or '0'), epoch = s[5], length = tonumber(s[6] or '0'),
     count = 0, fresh = {},
   }
   if owner and owner ~= '' and not woken and not (single and owner == me) then
@@ -124,15 +131,34 @@ for n = 1, session_count do
   sessions[n] = session
 end
 local queue_messages, queue_bytes = LIMITS.queue_messages, LIMITS.queue_bytes
+-- Whether a queue has room, once what has expired in it is gone.
+local now = nil
+local function makes_room(to)
+  if to.is_purged or to.count > 0 then return false end
+  to.is_purged = true
+  if not now then
+    local time = redis.call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  if tonumber(redis.call('ZSCORE', P .. 'qexp', to.client) or now + 1) > now then return false end
+  remove_expired(to.client, now)
+  local s = redis.call('HMGET', to.key, 'bytes', 'length')
+  to.bytes, to.length = tonumber(s[1] or '0'), tonumber(s[2] or '0')
+  return to.length < queue_messages and to.bytes < queue_bytes
+end
 local refused, numbers, receiver = {}, {}, 0
 at = messages_at
 for n = 1, message_count do
   local message, size = ARGV[at], #ARGV[at]
+  local ends = message_end(message)
   local behind = at + 2 + 2 * tonumber(ARGV[at + 1])
   for at = at + 2, behind - 1, 2 do
     local to, options = sessions[tonumber(ARGV[at])], ARGV[at + 1]
     local number = -1
-    if to.length < queue_messages and to.bytes < queue_bytes then
+    if not to.owner then
+      -- The session is gone.
+    elseif (to.length < queue_messages and to.bytes < queue_bytes) or makes_room(to) then
+      if ends and (not to.ends or ends < to.ends) then to.ends = ends end
       local fresh, nth = to.fresh, to.count + 1
       to.count, to.length, to.bytes = nth, to.length + 1, to.bytes + size
       fresh[2 * nth - 1], fresh[2 * nth] = message, options
@@ -169,6 +195,7 @@ for _, to in ipairs(sessions) do
   for n = 1, to.count do
     redis.call('XADD', queue, (number + n) .. '-0', 'm', fresh[2 * n - 1], 'h', fresh[2 * n])
   end
+  if to.ends then redis.call('ZADD', P .. 'qexp', 'LT', to.ends, to.client) end
   if to.wakes and to.count > 0 then
     redis.call('XADD', P .. 'in:' .. to.owner, '*', 'k', 'w', 'c', to.client)
   elseif to.inbox and to.count > 0 then

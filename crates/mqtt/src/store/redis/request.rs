@@ -3,9 +3,10 @@
 use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::sync::oneshot;
 
-use super::batcher::{Batcher, ReplyPlace};
+use super::batcher::Batcher;
 use super::command::StoreCommand;
 use super::reply::StoreReply;
+use super::reply_place::ReplyPlace;
 use crate::store::{StoreError, StoreOutcome};
 
 /// The commands of one connection, and where they go once they are answered.

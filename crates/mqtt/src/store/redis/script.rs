@@ -8,7 +8,7 @@ use redis::{Cmd, Script};
 use super::PREFIX;
 use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED};
 use crate::limits::{
-    INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX,
+    CLOCK_SKEW_MS, INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX,
 };
 
 macro_rules! scripts {
@@ -33,6 +33,7 @@ scripts! {
     TRIM_INBOX = "trim_inbox.lua",
     SWEEP = "sweep.lua",
     GENERATION = "generation.lua",
+    SETTLE = "settle.lua",
 }
 
 /// A script and the hash under which Redis has it.
@@ -47,7 +48,8 @@ impl NamedScript {
             "local P = '{PREFIX}'\n\
              local LIMITS = {{ queue_messages = {QUEUE_MESSAGES_MAX}, queue_bytes = {QUEUE_BYTES_MAX}, \
              inbox_entries = {INBOX_MAX}, inbox_bytes = {INBOX_BYTES_MAX}, \
-             retained_messages = {RETAINED_MAX}, retained_bytes = {RETAINED_BYTES_MAX} }}\n\
+             retained_messages = {RETAINED_MAX}, retained_bytes = {RETAINED_BYTES_MAX}, \
+             clock_skew_ms = {CLOCK_SKEW_MS} }}\n\
              local DONE, NOT_RETAINED, DONE_BEFORE = {DONE}, {NOT_RETAINED}, {DONE_BEFORE}\n\
              local FENCED, REPEATED, NO_ROOM = {FENCED}, {REPEATED}, {NO_ROOM}\n{body}"
         );

@@ -1,5 +1,5 @@
--- Renews a lease, detaches the sessions of dead replicas, deletes expired ones, and finds wills that are due and orphaned
--- messages of shared subscriptions.
+-- Renews a lease, detaches the sessions of dead replicas, deletes expired sessions and messages, and finds wills that are
+-- due and orphaned messages of shared subscriptions.
 -- ARGV: replica, now, lease in milliseconds, at most
 local me, now, lease, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 if redis.call('SISMEMBER', P .. 'replicas', me) == 0 then return { FENCED } end
@@ -20,12 +20,22 @@ for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
     end
     if redis.call('EXISTS', P .. 'own:' .. replica) == 0 then
       redis.call('SREM', P .. 'replicas', replica)
+      redis.call('HDEL', P .. 'seen', replica)
       redis.call('DEL', P .. 'in:' .. replica, P .. 'inb:' .. replica)
     end
   end
 end
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, most)) do
   if redis.call('HGET', P .. 's:' .. client, 'owner') == '' then delete_session(client, '') else redis.call('ZREM', P .. 'exp', client) end
+end
+local expired = 0
+for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'qexp', '-inf', now, 'LIMIT', 0, 20)) do
+  expired = expired + remove_expired(client, now)
+end
+for _, topic in ipairs(redis.call('ZRANGEBYSCORE', P .. 'retx', '-inf', now, 'LIMIT', 0, most)) do
+  redis.call('DECRBY', P .. 'retb', redis.call('HSTRLEN', P .. 'ret', topic))
+  expired = expired + redis.call('HDEL', P .. 'ret', topic)
+  redis.call('ZREM', P .. 'retx', topic)
 end
 local due = {}
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, most)) do
@@ -38,4 +48,4 @@ for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LI
     redis.call('ZREM', P .. 'due', client)
   end
 end
-return { DONE, due, redis.call('XRANGE', P .. 'left', '-', '+', 'COUNT', most) }
+return { DONE, due, redis.call('XRANGE', P .. 'left', '-', '+', 'COUNT', most), expired }

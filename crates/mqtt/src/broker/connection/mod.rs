@@ -4,7 +4,8 @@
 //! holds no buffer; a connection reads no more while its packets wait for the store, so that memory is bounded and a
 //! publisher is held back by its own socket.
 
-use std::cell::RefCell;
+mod input;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,18 +15,14 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::io::poll_read_buf;
 
-use super::client_handler::{AfterCommit, ClientHandler, ConnectionEnd};
+use super::client_handler::{AfterCommit, ClientHandler, ConnectionEnd, commit_held_back};
 use super::session_handle::Connection;
 use crate::codec::{Decoder, Reason};
-use crate::limits::{BACKPRESSURE_WAIT, CLOSE_WAIT, LOAD_MESSAGES, PACKETS_PER_WAKE, READ_BYTES, SLOW_CONSUMER_WAIT};
+use crate::limits::{CLOSE_WAIT, HANDOVER_WAIT, LOAD_MESSAGES, SLOW_CONSUMER_WAIT, TURN};
 use crate::message::unix_ms;
 use crate::session::encode_cache::with_encode_cache;
 use crate::store::{Queued, StoreFuture, StoreOutcome, commit_with};
-
-/// Bytes that a connection reads at first to complete a packet.
-const REST_BYTES: usize = 4096;
 
 /// The byte stream of a connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -57,11 +54,8 @@ pub(crate) struct ConnectionTask<S> {
     pause_ends: Option<Pin<Box<Sleep>>>,
     /// Whether it has let its receivers write first.
     has_yielded: bool,
-}
-
-thread_local! {
-    /// Where sockets are read into: one for all connections of a thread.
-    static READING: RefCell<BytesMut> = RefCell::default();
+    /// A newer connection waits for the session until then.
+    handover_ends: Option<Instant>,
 }
 
 impl<S: Stream> ConnectionTask<S> {
@@ -91,6 +85,7 @@ impl<S: Stream> ConnectionTask<S> {
             congested: Vec::new(),
             pause_ends: None,
             has_yielded: false,
+            handover_ends: None,
         }
     }
 
@@ -100,6 +95,7 @@ impl<S: Stream> ConnectionTask<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
+        let began = Instant::now();
         loop {
             let more = match self.poll_once(cx) {
                 Ok(more) => more,
@@ -108,17 +104,23 @@ impl<S: Stream> ConnectionTask<S> {
             if !more {
                 return Poll::Pending;
             }
+            if self.handler.take_is_over_budget() || began.elapsed() > TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
     }
 
     /// Does what is possible now; returns whether there may be more.
     fn poll_once(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionEnd> {
         let mut more = self.poll_store(cx)?;
-        more |= self.poll_input(cx)?;
+        let has_read = self.poll_input(cx)?;
+        more |= has_read;
         if self.yields_to_receivers(cx) {
             return Ok(false);
         }
-        more |= self.poll_out_queue(cx)?;
+        let is_drained = !has_read && self.committing.is_none() && self.congested.is_empty();
+        more |= self.poll_out_queue(cx, is_drained)?;
         more |= self.poll_output(cx)?;
         more |= self.poll_clock(cx)?;
         Ok(more)
@@ -167,121 +169,29 @@ impl<S: Stream> ConnectionTask<S> {
         if batch.is_empty() {
             return false;
         }
-        let store = Arc::clone(&self.handler.replica.store);
-        let committing = Box::pin(async move { commit_with(&*store, batch).await });
+        let replica = Arc::clone(&self.handler.replica);
+        let committing: StoreFuture<'static, Committed> = if self.handler.is_told_refusals() {
+            Box::pin(async move { commit_with(&*replica.store, batch).await })
+        } else {
+            Box::pin(async move { commit_held_back(&replica, batch).await })
+        };
         self.committing = Some((committing, Instant::now()));
         true
     }
 
-    /// Reads and handles packets, unless a commit is under way or a receiver is congested.
-    fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionEnd> {
-        if self.committing.is_some() || self.is_paused(cx) {
-            return Ok(false);
-        }
-        if self.may_have_packet {
-            let mut rest = std::mem::take(&mut self.rest);
-            self.handle_packets(&mut rest)?;
-            self.rest = if rest.is_empty() { BytesMut::new() } else { rest };
-            return Ok(true);
-        }
-        let read = if self.rest.is_empty() {
-            READING.with(|reading| match reading.try_borrow_mut() {
-                Ok(mut reading) => self.read_shared(cx, &mut reading),
-                Err(_) => self.read_shared(cx, &mut BytesMut::new()),
-            })?
-        } else {
-            let mut rest = std::mem::take(&mut self.rest);
-            rest.reserve(rest.len().clamp(REST_BYTES, READ_BYTES));
-            let read = self.read_into(cx, &mut rest);
-            if !rest.is_empty() {
-                self.rest = rest;
-            }
-            read?
-        };
-        Ok(read)
-    }
-
-    /// Reads into memory that all connections of the thread share; an incomplete packet moves to memory of its own.
-    fn read_shared(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Result<bool, ConnectionEnd> {
-        buffer.reserve(READ_BYTES);
-        let read = self.read_into(cx, buffer);
-        if !buffer.is_empty() {
-            self.rest = BytesMut::from(&buffer[..]);
-            buffer.clear();
-        }
-        read
-    }
-
-    /// Reads once into `buffer`, and handles the packets that are whole.
-    fn read_into(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Result<bool, ConnectionEnd> {
-        let count = match poll_read_buf(Pin::new(&mut self.stream), cx, buffer) {
-            Poll::Pending => return Ok(false),
-            Poll::Ready(Ok(0) | Err(_)) => return Err(ConnectionEnd::Lost),
-            Poll::Ready(Ok(count)) => count,
-        };
-        self.handler.replica.metrics.received_bytes.add(count as u64);
-        self.handle_packets(buffer).map(|()| true)
-    }
-
-    /// Handles the packets that are whole, and acknowledges all of them together.
-    fn handle_packets(&mut self, buffer: &mut BytesMut) -> Result<(), ConnectionEnd> {
-        let (before, now) = (buffer.len(), Instant::now());
-        let acks = self.decode_packets(buffer);
-        if buffer.len() < before {
-            // A packet, or more than one. A piece of one is no sign of life.
-            (self.received_at, self.written_at) = (now, now);
-        }
-        let answered = self.handler.flush_acks();
-        self.commit();
-        acks.and(answered)
-    }
-
-    fn decode_packets(&mut self, buffer: &mut BytesMut) -> Result<(), ConnectionEnd> {
-        let now_ms = unix_ms();
-        self.may_have_packet = false;
-        for _ in 0..PACKETS_PER_WAKE {
-            let packet = self.decoder.decode(buffer).map_err(|error| {
-                tracing::debug!(client = %self.handler.session.0.client, %error, "not a packet");
-                ConnectionEnd::Closed(error.reason())
-            })?;
-            let Some(packet) = packet else { return Ok(()) };
-            self.handler.handle(packet, now_ms)?;
-        }
-        self.may_have_packet = !buffer.is_empty();
-        Ok(())
-    }
-
-    /// Whether a slow consumer has to be waited for.
-    fn is_paused(&mut self, cx: &mut Context<'_>) -> bool {
-        let me = Connection::Client(Arc::clone(&self.handler.connection));
-        for connection in self.handler.congested.drain(..) {
-            // A connection does not wait for itself: its acknowledgements are in the socket that would not be read.
-            if !connection.is(&me) && !self.congested.iter().any(|known| known.is(&connection)) {
-                self.congested.push(connection);
-            }
-        }
-        if self.congested.is_empty() {
-            return false;
-        }
-        let replica = &self.handler.replica;
-        let ends = self.pause_ends.get_or_insert_with(|| {
-            replica.metrics.held_back.add(1);
-            Box::pin(sleep_until(Instant::now() + BACKPRESSURE_WAIT))
-        });
-        let ended = ends.as_mut().poll(cx).is_ready();
-        self.congested.retain(|connection| connection.hold_back(cx.waker()));
-        if ended || self.congested.is_empty() {
-            self.congested.clear();
-            self.pause_ends = None;
-        }
-        !self.congested.is_empty()
-    }
-
-    /// Takes the output for the client; returns whether there is a new operation for the store.
-    fn poll_out_queue(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionEnd> {
+    /// Takes the output for the client; returns whether there is a new operation for the store. `is_drained`: all that
+    /// was received is handled. A connection that is taken over ends only then: a DISCONNECT may be among it.
+    fn poll_out_queue(&mut self, cx: &mut Context<'_>, is_drained: bool) -> Result<bool, ConnectionEnd> {
         let mut queue = self.handler.connection.lock();
         if let Some(reason) = queue.close {
-            return Err(ConnectionEnd::Closed(reason));
+            if reason != Reason::SessionTakenOver || is_drained {
+                return Err(ConnectionEnd::Closed(reason));
+            }
+            if self.handover_ends.is_none() {
+                let ends = Instant::now() + HANDOVER_WAIT;
+                self.handover_ends = Some(ends);
+                self.timer.as_mut().reset(ends);
+            }
         }
         let now_ms = if queue.outbox.has_unacknowledged() { unix_ms() } else { 0 };
         with_encode_cache(|cache| queue.outbox.send_waiting(now_ms, cache));
@@ -346,6 +256,9 @@ impl<S: Stream> ConnectionTask<S> {
         if self.committing.is_some() {
             self.received_at = now;
         }
+        if self.handover_ends.is_some_and(|ends| now >= ends) {
+            return Err(ConnectionEnd::Closed(Reason::SessionTakenOver));
+        }
         if self.keep_alive_timeout.is_some_and(|most| now >= self.received_at + most) {
             return Err(ConnectionEnd::Closed(Reason::KeepAliveTimeout));
         }
@@ -358,7 +271,7 @@ impl<S: Stream> ConnectionTask<S> {
         if let Some(most) = self.keep_alive_timeout {
             next = next.min(self.received_at + most);
         }
-        self.timer.as_mut().reset(next);
+        self.timer.as_mut().reset(self.handover_ends.map_or(next, |ends| next.min(ends)));
         Ok(true)
     }
 

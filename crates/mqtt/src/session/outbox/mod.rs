@@ -4,6 +4,9 @@
 //! What must stay true: messages leave in the order they came [MQTT-4.6.0-6]; memory is bounded by named limits; a
 //! message of a lasting session is in the store until the client has it, so that nothing here is the only copy of it.
 
+mod acks;
+mod loading;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use crate::codec::{Ack, Disconnect, Packet, PacketId, PacketKind, Qos, Reason, V
 use crate::limits::{LOAD_MESSAGES, OUTBOUND_BYTES_MAX, WAITING_BYTES_MAX, WAITING_MESSAGES_MAX};
 use crate::message::{Message, UnixMs};
 use crate::metrics::Metrics;
-use crate::store::{ClaimedSession, DeliveryOptions, Progress, Queued};
+use crate::store::{ClaimedSession, DeliveryOptions, Progress};
 
 /// The negotiated terms that concern the outbox.
 #[derive(Clone, Debug)]
@@ -29,7 +32,7 @@ pub(crate) struct ConnectionTerms {
     pub(crate) packet_max_bytes: u32,
     /// Topic aliases the client takes, cut to ours.
     pub(crate) alias_max: u16,
-    /// Whether the session outlives the connection.
+    /// Whether the store keeps messages for the session.
     pub(crate) lasting: bool,
 }
 
@@ -76,6 +79,8 @@ pub(crate) struct Outbox {
     discarded: Vec<u64>,
     /// Messages encoded by QoS and not counted yet.
     said: [u64; 3],
+    /// Messages that expired while they waited, not counted yet.
+    expired: u64,
     is_confused: bool,
 }
 
@@ -106,6 +111,7 @@ impl Outbox {
             shared: BTreeMap::new(),
             discarded: Vec::new(),
             said: [0; 3],
+            expired: 0,
             is_confused: false,
         }
     }
@@ -180,64 +186,6 @@ impl Outbox {
         if lag > WAITING_MESSAGES_MAX as u64 / 2 { Enqueue::Congested } else { Enqueue::Queued }
     }
 
-    /// Messages in a row as the store numbers them. Those that come during a load wait for it.
-    pub(crate) fn enqueue_run(
-        &mut self,
-        first: u64,
-        messages: Vec<(Arc<Message>, DeliveryOptions)>,
-        now_ms: UnixMs,
-        cache: &mut encode_cache::EncodeCache,
-    ) {
-        for (seq, (message, options)) in (first..).zip(messages) {
-            if self.loading && seq >= self.next && self.early.len() < LOAD_MESSAGES {
-                self.early.push_back(QueuedMessage { seq, message, options });
-            } else {
-                self.enqueue_numbered(seq, &mut MessageEncoder::from_shared(&message, now_ms, cache), &options);
-            }
-        }
-    }
-
-    /// The store has more than is waiting here.
-    pub(crate) fn fall_behind(&mut self) {
-        self.behind = true;
-    }
-
-    /// The number after which the store is to be read, if it is time for that.
-    pub(crate) fn load_after(&self) -> Option<u64> {
-        (self.behind && self.waiting.len() < LOAD_MESSAGES / 2).then_some(self.next - 1)
-    }
-
-    /// Called before a load: later messages are part of it, or set `behind` again.
-    pub(crate) fn begin_load(&mut self) {
-        self.behind = false;
-        self.loading = true;
-    }
-
-    /// Adds the loaded messages; `asked` is how many were asked for.
-    pub(crate) fn on_loaded(&mut self, found: Vec<Queued>, asked: usize) {
-        self.behind |= found.len() >= asked;
-        for Queued { seq, message, options } in found {
-            if seq < self.next {
-                continue;
-            }
-            self.next = seq + 1;
-            self.waiting_bytes += message.size_bytes();
-            self.waiting.push_back(QueuedMessage { seq, message, options });
-        }
-        if !self.behind {
-            self.next = self.next.max(self.floor);
-        }
-        self.loading = false;
-        for early in std::mem::take(&mut self.early) {
-            self.behind |= early.seq > self.next;
-            if !self.behind && early.seq == self.next {
-                self.next += 1;
-                self.waiting_bytes += early.message.size_bytes();
-                self.waiting.push_back(early);
-            }
-        }
-    }
-
     /// Sends what the window and the buffer admit.
     pub(crate) fn send_waiting(&mut self, now_ms: UnixMs, cache: &mut encode_cache::EncodeCache) {
         while let Some(first) = self.waiting.front() {
@@ -247,6 +195,7 @@ impl Outbox {
             let Some(QueuedMessage { seq, message, options }) = self.waiting.pop_front() else { return };
             self.waiting_bytes -= message.size_bytes();
             if message.is_expired(now_ms) || options.qos == Qos::AtMostOnce {
+                self.expired += u64::from(message.is_expired(now_ms));
                 self.discard(seq);
                 continue;
             }
@@ -308,41 +257,6 @@ impl Outbox {
         (alias, false)
     }
 
-    /// Whether something was acknowledged by a packet that is not for its QoS, or not its turn: a protocol error
-    /// [MQTT-4.3.2-2], [MQTT-4.3.3-4].
-    pub(crate) fn has_protocol_error(&self) -> bool {
-        self.is_confused
-    }
-
-    /// PUBACK came; the number it is for. `None`: it is for nothing that is open.
-    pub(crate) fn puback(&mut self, id: PacketId) -> Option<u64> {
-        let (seq, slot) = self.window.find(id)?;
-        self.is_confused |= slot != InflightSlot::AtLeastOnce;
-        self.shared.remove(&seq);
-        (slot == InflightSlot::AtLeastOnce).then(|| self.window.advance(seq, InflightSlot::Over)).map(|()| seq)
-    }
-
-    /// PUBREC came; with an error the message is over [MQTT-4.3.3-4].
-    pub(crate) fn pubrec(&mut self, id: PacketId, refused: bool) -> Option<u64> {
-        let (seq, slot) = self.window.find(id)?;
-        self.is_confused |= slot == InflightSlot::AtLeastOnce;
-        match (slot, refused) {
-            (InflightSlot::ExactlyOnce, true) => self.window.advance(seq, InflightSlot::Over),
-            (InflightSlot::ExactlyOnce | InflightSlot::Released, false) => {
-                self.window.advance(seq, InflightSlot::Released)
-            }
-            _ => return None,
-        }
-        Some(seq)
-    }
-
-    /// PUBCOMP came.
-    pub(crate) fn pubcomp(&mut self, id: PacketId) -> Option<u64> {
-        let (seq, slot) = self.window.find(id)?;
-        self.is_confused |= slot != InflightSlot::Released;
-        (slot == InflightSlot::Released).then(|| self.window.advance(seq, InflightSlot::Over)).map(|()| seq)
-    }
-
     /// Takes the messages of shared subscriptions for other members when the session ends with its connection. A lasting one
     /// leaves it in the store.
     pub(crate) fn take_shared(&mut self) -> Vec<(Arc<Message>, Arc<str>)> {
@@ -393,8 +307,11 @@ impl Outbox {
         }
     }
 
-    /// Adds the encoded messages to the counters.
+    /// Adds the encoded and the expired messages to the counters.
     pub(crate) fn report_sent(&mut self, metrics: &Metrics) {
+        if self.expired > 0 {
+            metrics.expired.add(std::mem::take(&mut self.expired));
+        }
         for (said, sent) in self.said.iter_mut().zip(&metrics.sent) {
             if *said > 0 {
                 sent.add(std::mem::take(said));
