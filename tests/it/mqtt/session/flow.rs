@@ -194,9 +194,9 @@ fn large(id: Delivery, expiry_s: Option<u32>) -> Publish {
 }
 
 /// Fills the queue of a session that is away, until PUBACK says that it is full.
-fn fill(publisher: &mut Client, expiry_s: Option<u32>) {
+fn fill(publisher: &mut Client) {
     for number in 1.. {
-        publisher.send(Packet::Publish(large(Delivery::AtLeastOnce(id(number)), expiry_s)));
+        publisher.send(Packet::Publish(large(Delivery::AtLeastOnce(id(number)), None)));
         let Packet::Puback(ack) = publisher.hear() else { panic!("no PUBACK") };
         if ack.reason == Reason::QuotaExceeded {
             assert!(usize::from(number) * 900_000 > QUEUE_BYTES_MAX / 2, "{number}");
@@ -211,7 +211,7 @@ pub(crate) fn mqtt_3_4_2_1_what_a_full_queue_refuses_is_told(house: &House) {
     client.subscribe("full", Qos::ExactlyOnce);
     client.leave(Reason::Success, None);
     let mut publisher = Client::new(house.there(), lasting("filling"));
-    fill(&mut publisher, None);
+    fill(&mut publisher);
     for _ in 0..2 {
         // The refusal ends the exchange, so that the id is free again.
         publisher.send(Packet::Publish(large(Delivery::ExactlyOnce(id(7)), None)));
@@ -236,7 +236,10 @@ pub(crate) fn mqtt_3_3_2_5_a_full_queue_of_expired_messages_takes_new_ones(house
     client.subscribe("full", Qos::AtLeastOnce);
     client.leave(Reason::Success, None);
     let mut publisher = Client::new(house.there(), connect(""));
-    fill(&mut publisher, Some(2));
+    for number in 1..=u16::try_from(QUEUE_BYTES_MAX / 900_000 + 2).unwrap() {
+        publisher.send(Packet::Publish(large(Delivery::AtLeastOnce(id(number)), Some(2))));
+        let Packet::Puback(_) = publisher.hear() else { panic!("no PUBACK") };
+    }
     std::thread::sleep(Duration::from_millis(2100));
     publisher.say("full", "new", Qos::AtLeastOnce);
     let mut client = Client::new(house.there(), lasting("full-of-old"));
