@@ -2,6 +2,7 @@
 //! ends in its unit.
 
 use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -224,6 +225,24 @@ pub struct MqttDoors {
     /// Whether clients without a user name are let in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<AnonymousAccess>,
+    /// Whether connections begin with a header of the PROXY protocol, version 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<bool>,
+    /// Origins of web pages that may connect through WebSocket, besides those of the same host; `*`: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub websocket_origins: Option<Vec<String>>,
+    /// The longest keep-alive, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive_max_s: Option<NonZeroU16>,
+    /// Publications of QoS 1 and 2 that a client may have unacknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receive_max: Option<NonZeroU16>,
+    /// The largest packet that is taken, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet_max_bytes: Option<NonZeroU32>,
+    /// The longest session expiry, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_expiry_max_s: Option<u32>,
 }
 
 impl MqttDoors {
@@ -237,6 +256,12 @@ impl MqttDoors {
             users: self.users.or(other.users),
             rules: self.rules.or(other.rules),
             anonymous: self.anonymous.or(other.anonymous),
+            proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),
+            websocket_origins: self.websocket_origins.or(other.websocket_origins),
+            keep_alive_max_s: self.keep_alive_max_s.or(other.keep_alive_max_s),
+            receive_max: self.receive_max.or(other.receive_max),
+            packet_max_bytes: self.packet_max_bytes.or(other.packet_max_bytes),
+            session_expiry_max_s: self.session_expiry_max_s.or(other.session_expiry_max_s),
         }
     }
 }

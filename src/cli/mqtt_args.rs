@@ -1,6 +1,7 @@
 //! The listeners and rules for MQTT clients: the same arguments for `serve` and `broker`.
 
 use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -34,6 +35,25 @@ pub struct MqttArguments {
     /// Whether clients without a user name are accepted [default: loopback].
     #[arg(long, env = "WATERMASTER_MQTT_ANONYMOUS")]
     mqtt_anonymous: Option<AnonymousAccess>,
+    /// Whether connections begin with a header of the PROXY protocol, version 2: only where every connection comes
+    /// through a balancer that writes one.
+    #[arg(long, env = "WATERMASTER_MQTT_PROXY_PROTOCOL", num_args = 0..=1, default_missing_value = "true")]
+    mqtt_proxy_protocol: Option<bool>,
+    /// An origin of web pages that may connect through WebSocket, besides those of the same host; `*`: all.
+    #[arg(long, env = "WATERMASTER_MQTT_WEBSOCKET_ORIGINS", value_delimiter = ',')]
+    mqtt_websocket_origins: Option<Vec<String>>,
+    /// The longest keep-alive in seconds; version 5 clients are told [default: any].
+    #[arg(long, env = "WATERMASTER_MQTT_KEEP_ALIVE_MAX_S")]
+    mqtt_keep_alive_max_s: Option<NonZeroU16>,
+    /// Publications of QoS 1 and 2 that a version 5 client may have unacknowledged [default: 1024].
+    #[arg(long, env = "WATERMASTER_MQTT_RECEIVE_MAX")]
+    mqtt_receive_max: Option<NonZeroU16>,
+    /// The largest packet that is taken, in bytes [default: 1048576].
+    #[arg(long, env = "WATERMASTER_MQTT_PACKET_MAX_BYTES")]
+    mqtt_packet_max_bytes: Option<NonZeroU32>,
+    /// The longest session expiry in seconds; version 5 clients are told [default: a week].
+    #[arg(long, env = "WATERMASTER_MQTT_SESSION_EXPIRY_MAX_S")]
+    mqtt_session_expiry_max_s: Option<u32>,
 }
 
 impl From<&MqttArguments> for MqttDoors {
@@ -48,6 +68,12 @@ impl From<&MqttArguments> for MqttDoors {
             users: arguments.mqtt_users,
             rules: arguments.mqtt_rules,
             anonymous: arguments.mqtt_anonymous,
+            proxy_protocol: arguments.mqtt_proxy_protocol,
+            websocket_origins: arguments.mqtt_websocket_origins,
+            keep_alive_max_s: arguments.mqtt_keep_alive_max_s,
+            receive_max: arguments.mqtt_receive_max,
+            packet_max_bytes: arguments.mqtt_packet_max_bytes,
+            session_expiry_max_s: arguments.mqtt_session_expiry_max_s,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The MQTT listeners, and the clients that they accept.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::ServiceError;
 use crate::config::{MqttDoors, STORE_DEFAULT};
-use mqtt::auth::{Access, Anonymous};
+use mqtt::auth::{Access, AccessError, Anonymous};
 use mqtt::transport::Tls;
 use mqtt::{self, Broker, Settings, Transport};
 
@@ -19,13 +21,13 @@ pub(super) struct MqttListeners {
     plain: TcpListener,
     others: Vec<(TcpListener, Transport)>,
     access: Arc<Access>,
+    doors: MqttDoors,
 }
 
 impl MqttListeners {
     /// Takes the addresses and reads the files.
     pub(super) async fn open(plain: Option<SocketAddr>, doors: &MqttDoors) -> Result<Self, ServiceError> {
-        let anonymous = doors.anonymous.map_or_else(Anonymous::default, Into::into);
-        let access = Arc::new(Access::read(anonymous, doors.users.as_deref(), doors.rules.as_deref())?);
+        let access = read_access(doors)?;
         let tls = match (&doors.certificate, &doors.key) {
             (Some(certificate), Some(key)) => {
                 Some(Arc::new(Tls::read(certificate, key, doors.client_authority.as_deref())?))
@@ -40,7 +42,7 @@ impl MqttListeners {
             let through = tls.map_or(Transport::WebSocket, Transport::SecureWebSocket);
             others.push((bind(address).await?, through));
         }
-        Ok(Self { plain: listen_plain(plain).await?, others, access })
+        Ok(Self { plain: listen_plain(plain).await?, others, access, doors: doors.clone() })
     }
 
     /// Where it listens without anything else.
@@ -54,20 +56,56 @@ impl MqttListeners {
         store: &str,
         durability: mqtt::Durability,
     ) -> Result<Broker, mqtt::BrokerStartError> {
-        let settings = Settings { access: Arc::clone(&self.access), ..Settings::default() };
+        let settings = self.settings();
         match store {
             STORE_DEFAULT => Broker::embedded(settings).await,
             url => Broker::on_redis(url, durability, settings).await,
         }
     }
 
+    fn settings(&self) -> Settings {
+        let (doors, usual) = (&self.doors, Settings::default());
+        Settings {
+            access: Arc::clone(&self.access),
+            proxy_protocol: doors.proxy_protocol.unwrap_or(usual.proxy_protocol),
+            websocket_origins: doors.websocket_origins.clone().unwrap_or_default(),
+            keep_alive_max_s: doors.keep_alive_max_s.or(usual.keep_alive_max_s),
+            receive_max: doors.receive_max.unwrap_or(usual.receive_max),
+            packet_max_bytes: doors.packet_max_bytes.map_or(usual.packet_max_bytes, NonZeroU32::get),
+            session_expiry_max_s: doors.session_expiry_max_s.unwrap_or(usual.session_expiry_max_s),
+            ..usual
+        }
+    }
+
     /// Lets clients in until the broker stops.
     pub(super) fn serve(self, broker: &Broker) {
+        if self.doors.users.is_some() || self.doors.rules.is_some() {
+            tokio::spawn(reload_access(broker.clone(), self.doors));
+        }
         let mut all = self.others;
         all.push((self.plain, Transport::Tcp));
         for (listener, through) in all {
             let broker = broker.clone();
             tokio::spawn(async move { broker.listen_through(listener, through).await });
+        }
+    }
+}
+
+fn read_access(doors: &MqttDoors) -> Result<Arc<Access>, AccessError> {
+    let anonymous = doors.anonymous.map_or_else(Anonymous::default, Into::into);
+    Ok(Arc::new(Access::read(anonymous, doors.users.as_deref(), doors.rules.as_deref())?))
+}
+
+/// Reads the files of users and rules again on SIGHUP. Files that cannot be used change nothing.
+async fn reload_access(broker: Broker, doors: MqttDoors) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    while hangups.recv().await.is_some() {
+        match read_access(&doors) {
+            Ok(access) => {
+                broker.set_access(access);
+                tracing::info!("the MQTT users and rules are read again");
+            }
+            Err(error) => tracing::error!(%error, "the MQTT users and rules stay as they were"),
         }
     }
 }

@@ -33,6 +33,7 @@ pub mod codec;
 pub mod auth;
 pub mod broker;
 pub mod limits;
+mod address;
 mod message;
 mod metrics;
 mod router;

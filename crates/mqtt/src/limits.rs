@@ -9,6 +9,8 @@ pub const CONNECT_WAIT: Duration = Duration::from_secs(10);
 pub const CONNECTIONS_MAX: usize = 200_000;
 /// Sockets whose CONNECT is not complete, their handshakes included; the next one is closed at once.
 pub const CONNECTING_MAX: usize = 10_000;
+/// Those of one address.
+pub const CONNECTING_PER_ADDRESS_MAX: usize = 2_000;
 /// The largest packet taken from a client, in bytes.
 pub const PACKET_BYTES_MAX: u32 = 1024 * 1024;
 /// Levels of a topic or filter: matching recurses this deep at most.
@@ -108,9 +110,23 @@ pub const ACCESS_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 pub const PASSWORDS_AT_A_TIME: usize = 4;
 /// Connections whose password is compared or waits for it; the next one is refused as busy.
 pub const PASSWORDS_WAITING_MAX: usize = 1024;
+/// Those of one address.
+pub const PASSWORDS_WAITING_PER_ADDRESS_MAX: usize = 32;
+/// Wrong passwords of one address under one name before it has to pause.
+pub const FAILURES_WITHOUT_PAUSE: u32 = 5;
+/// The first pause; each further wrong password doubles it.
+pub const FAILURE_PAUSE_MIN: Duration = Duration::from_millis(500);
+/// The longest one.
+pub const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long after the last pause wrong passwords are forgotten.
+pub const FAILURE_MEMORY: Duration = Duration::from_secs(600);
+/// Pairs of address and name whose wrong passwords are remembered.
+pub const FAILURES_KEPT_MAX: usize = 100_000;
 /// The memory that comparing one password may ask for, in KiB.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// The passes over that memory.
 pub const ARGON2_PASSES_MAX: u32 = 16;
-/// How long a TLS or WebSocket handshake may take.
+/// The longest header of the PROXY protocol behind its fixed part, in bytes.
+pub const PROXY_HEADER_BYTES_MAX: u16 = 2048;
+/// How long the header of the PROXY protocol, or a TLS or WebSocket handshake may take.
 pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::auth::Access;
 use super::codec::Reason;
-use super::limits::{CONNECTING_MAX, CONNECTIONS_MAX, PACKET_BYTES_MAX};
+use super::limits::{
+    CONNECTING_MAX, CONNECTING_PER_ADDRESS_MAX, CONNECTIONS_MAX, INBOUND_INFLIGHT_MAX, PACKET_BYTES_MAX,
+    SESSION_EXPIRY_MAX_S,
+};
 
 /// Limits and access rules of a broker.
 #[derive(Clone, Debug)]
@@ -16,6 +19,16 @@ pub struct Settings {
     pub connections_max: usize,
     /// Sockets whose CONNECT is not complete.
     pub connecting_max: usize,
+    /// Those of one address.
+    pub connecting_per_address_max: usize,
+    /// Whether connections begin with a header of the PROXY protocol, version 2, as balancers write it.
+    pub proxy_protocol: bool,
+    /// Origins of web pages that may connect through WebSocket, besides those of the same host; `*`: all.
+    pub websocket_origins: Vec<String>,
+    /// Publications of QoS 1 and 2 that a client may have unacknowledged; CONNACK announces it.
+    pub receive_max: NonZeroU16,
+    /// The longest session expiry, in seconds; CONNACK announces it to version 5 clients that ask for more.
+    pub session_expiry_max_s: u32,
     /// The longest keep-alive; CONNACK announces it to version 5 clients that ask for more, or for none. `None`: no limit.
     pub keep_alive_max_s: Option<NonZeroU16>,
     /// Authentication and permissions.
@@ -37,6 +50,11 @@ impl Default for Settings {
             packet_max_bytes: PACKET_BYTES_MAX,
             connections_max: CONNECTIONS_MAX,
             connecting_max: CONNECTING_MAX,
+            connecting_per_address_max: CONNECTING_PER_ADDRESS_MAX,
+            proxy_protocol: false,
+            websocket_origins: Vec::new(),
+            receive_max: NonZeroU16::new(INBOUND_INFLIGHT_MAX).unwrap_or(NonZeroU16::MAX),
+            session_expiry_max_s: SESSION_EXPIRY_MAX_S,
             keep_alive_max_s: None,
             access: Arc::default(),
             has_other_replicas: false,

@@ -5,16 +5,20 @@
 //! time, because each costs much memory on purpose.
 
 mod acl;
+mod throttle;
 mod users;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
 pub use acl::{RuleError, Rules};
 pub use users::{HashError, UserError, Users, hash_line};
+
+use throttle::Throttle;
 
 use super::codec::Reason;
 use super::limits::{ACCESS_FILE_BYTES_MAX, PASSWORDS_AT_A_TIME, PASSWORDS_WAITING_MAX};
@@ -76,6 +80,7 @@ pub struct Access {
     rules: Option<Arc<Rules>>,
     comparing: Arc<Semaphore>,
     waiting: Semaphore,
+    throttle: Throttle,
 }
 
 impl Default for Access {
@@ -94,6 +99,7 @@ impl Access {
             rules: rules.map(Arc::new),
             comparing: Arc::new(Semaphore::new(PASSWORDS_AT_A_TIME)),
             waiting: Semaphore::new(PASSWORDS_WAITING_MAX),
+            throttle: Throttle::default(),
         }
     }
 
@@ -124,6 +130,9 @@ impl Access {
             // Without a file of users a name proves nothing: the client is anonymous.
             return if self.admits_anonymous(from) { Ok(principal(None)) } else { Err(Reason::BadUserNameOrPassword) };
         };
+        let Some(_slot) = self.throttle.begin(name, from, Instant::now()) else {
+            return Err(Reason::ConnectionRateExceeded);
+        };
         let Ok(_place) = self.waiting.try_acquire() else { return Err(Reason::ServerBusy) };
         let Ok(permit) = Arc::clone(&self.comparing).acquire_owned().await else { return Err(Reason::ServerBusy) };
         let (users, given) = (Arc::clone(users), password.unwrap_or_default().to_vec());
@@ -133,11 +142,22 @@ impl Access {
             let _permit = permit;
             users.matches(&name, &given)
         });
-        match matches.await {
+        let matches = matches.await;
+        if let Ok(is_right) = matches {
+            self.throttle.finish(&asked, from, is_right, Instant::now());
+        }
+        match matches {
             Ok(true) => Ok(principal(Some(asked))),
             Ok(false) => Err(Reason::BadUserNameOrPassword),
             Err(_) => Err(Reason::ServerUnavailable),
         }
+    }
+
+    /// A principal under these rules; `None`: its user is not known any more.
+    pub(crate) fn renew(&self, before: &Principal) -> Option<Principal> {
+        let is_known = |user| self.users.as_ref().is_none_or(|users| users.contains(user));
+        let is_admitted = before.user().is_none_or(is_known);
+        is_admitted.then(|| Principal { user: before.user.clone(), rules: self.rules.clone() })
     }
 
     fn admits_anonymous(&self, from: Option<SocketAddr>) -> bool {
@@ -173,6 +193,11 @@ impl Principal {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
+    }
+
+    /// Whether there are topics that it may not receive.
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.rules.is_some()
     }
 
     /// Whether the client of this name may publish there.

@@ -82,6 +82,10 @@ impl Users {
         Ok(Users { hashes, decoy })
     }
 
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.hashes.contains_key(name)
+    }
+
     /// Whether this is the user's password. Takes about ten milliseconds, for an unknown user as well: not for an async task.
     #[must_use]
     pub fn matches(&self, name: &str, password: &[u8]) -> bool {

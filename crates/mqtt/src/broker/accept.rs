@@ -4,29 +4,30 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::sync::OwnedSemaphorePermit;
+use bytestring::ByteString;
 use tokio_util::io::read_buf;
 use tokio_util::sync::CancellationToken;
 
+use super::ConnectPermit;
 use super::client_handler::{ClientHandler, ConnectionEnd};
 use super::connection::{ConnectionTask, Stream, write_and_close};
 use super::publish::refuse_topic;
 use super::replica::Replica;
 use super::session_handle::{ClientConnection, Connection};
 use crate::auth::Principal;
-use crate::codec::{Connack, Connect, DecodeError, Decoder, Packet, Reason, Version};
+use crate::codec::{Connack, Connect, DecodeError, Decoder, Packet, Reason, Version, topic};
 use crate::limits::{CLAIM_WAIT, CLOSE_WAIT, CONNECT_WAIT, MOVE_WAIT};
 use crate::message::{Message, unix_ms};
 use crate::session::handshake::{NegotiatedConnect, ServerLimits, negotiate, refusal_connack};
 use crate::session::{ConnectionTerms, Outbox};
-use crate::store::{DedupKey, SessionExpiry, SessionHolder, StoreOp, WillFate, claim_session};
+use crate::store::{ClaimedSession, DedupKey, SessionExpiry, SessionHolder, StoreOp, WillFate, claim_session};
 
 /// Serves one connection from its first byte to its last. It holds its permit until its CONNECT is accepted or refused.
 pub(crate) async fn serve_connection<S: Stream>(
     replica: Arc<Replica>,
     stream: S,
     from: Option<SocketAddr>,
-    permit: OwnedSemaphorePermit,
+    permit: ConnectPermit,
     stop: CancellationToken,
 ) {
     // In memory of its own, so that a connection that sleeps keeps nothing of its beginning and its end.
@@ -64,7 +65,9 @@ async fn accept_client<S: Stream>(
         Ok((agreed, principal)) => open_session(replica, stream, (decoder, buffer), agreed, principal).await,
         Err(reason) => {
             replica.metrics.refused.add(1);
-            tracing::info!(client = %connect.client_id, ?from, reason = reason.words(), "refused");
+            if let Some(unlogged) = replica.refusal_log.admit(unix_ms()) {
+                tracing::info!(client = %connect.client_id, ?from, reason = reason.words(), unlogged, "refused");
+            }
             let most = connect.properties.packet_max_bytes.map_or(u32::MAX, Into::into);
             send_connack(stream, &refusal_connack(reason), connect.version, most).await;
             None
@@ -139,13 +142,15 @@ async fn authorize(
     let house = ServerLimits {
         packet_max_bytes: replica.settings.packet_max_bytes,
         keep_alive_max_s: replica.settings.keep_alive_max_s.map(Into::into),
+        receive_max: replica.settings.receive_max,
+        session_expiry_max_s: replica.settings.session_expiry_max_s,
     };
     let agreed = negotiate(connect, &house)?;
     if !agreed.fits_client() {
         return Err(Reason::PacketTooLarge);
     }
     let (name, password) = (connect.username.as_deref(), connect.password.as_deref());
-    let principal = replica.settings.access.admit(name, password, from).await?;
+    let principal = replica.access().admit(name, password, from).await?;
     let refusal = connect.will.as_ref().and_then(|will| refuse_topic(&principal, &agreed.client, &will.topic));
     refusal.map_or(Ok((agreed, principal)), Err)
 }
@@ -160,7 +165,7 @@ async fn open_session<S: Stream>(
 ) -> Option<Box<ConnectionTask<S>>> {
     replica.hand_over(&agreed.client).await;
     let claim = agreed.claim(unix_ms());
-    let claimed = match tokio::time::timeout(CLAIM_WAIT, claim_session(&*replica.store, claim.clone())).await {
+    let mut claimed = match tokio::time::timeout(CLAIM_WAIT, claim_session(&*replica.store, claim.clone())).await {
         Ok(Ok(claimed)) => claimed,
         _ => {
             replica.metrics.refused.add(1);
@@ -174,6 +179,7 @@ async fn open_session<S: Stream>(
     let mut outbox = Outbox::new(agreed.terms.clone());
     outbox.send(&Packet::Connack(Box::new(agreed.connack(claimed.present && !decoder.is_3_1()))));
     outbox.resume(&claimed);
+    let revoked = take_revoked(&principal, &agreed.client, &mut claimed);
     let connection = ClientConnection::new(holder, outbox);
     let session =
         replica.attach(&agreed.client, Connection::Client(Arc::clone(&connection)), agreed.terms.lasting, &claimed);
@@ -183,9 +189,16 @@ async fn open_session<S: Stream>(
         publish_will(replica, &will, None).await;
     }
     let rest = BytesMut::from(&rest[..]);
-    let handler =
+    let mut handler =
         ClientHandler::new(Arc::clone(replica), connection, session, principal, agreed.expiry_s, &claimed.inbound);
+    handler.revoke(revoked);
     Some(Box::new(ConnectionTask::new(stream, decoder, rest, handler, agreed.keep_alive_timeout)))
+}
+
+/// Takes away the subscriptions of a resumed session that the client may not have any more.
+fn take_revoked(principal: &Principal, client: &str, claimed: &mut ClaimedSession) -> Vec<ByteString> {
+    let is_revoked = |(filter, _): &mut (ByteString, _)| !principal.may_subscribe(client, topic::plain(filter));
+    claimed.subscriptions.extract_if(.., is_revoked).map(|(filter, _)| filter).collect()
 }
 
 /// Connections are closed when the replica stops, spread over a short time.

@@ -5,6 +5,7 @@ mod client_handler;
 mod accept;
 mod replica;
 mod local_client;
+mod log_limit;
 mod session_handle;
 mod publish;
 mod background;
@@ -21,6 +22,8 @@ use tokio_util::task::TaskTracker;
 pub use local_client::{LocalClient, LocalClientError};
 pub use replica::RoutingSizes;
 
+use super::address::{AddressSlot, AddressSlots};
+use super::auth::Access;
 use super::limits::CLOSE_WAIT;
 use super::message::unix_ms;
 use super::metrics::Metrics;
@@ -28,7 +31,7 @@ use super::settings::Settings;
 use super::store::memory::Memory;
 use super::store::redis::{Durability, RedisAddress, RedisAddressError, RedisStore};
 use super::store::{Store, StoreError};
-use super::transport::{Tls, accept_websocket};
+use super::transport::{Tls, accept_websocket, read_proxy_header};
 use connection::Stream;
 use replica::Replica;
 
@@ -67,6 +70,14 @@ pub struct Broker {
     background_tasks: TaskTracker,
     /// One permit for each socket whose CONNECT may still be awaited.
     connect_permits: Arc<Semaphore>,
+    /// The same for each address.
+    address_slots: Arc<AddressSlots>,
+}
+
+/// The right to send CONNECT: a place among all sockets, and one among those of the address.
+pub(crate) struct ConnectPermit {
+    _all: OwnedSemaphorePermit,
+    slot: Option<AddressSlot>,
 }
 
 impl Broker {
@@ -99,6 +110,7 @@ impl Broker {
     /// A replica on a store: other replicas know it when this returns.
     pub(crate) async fn start(store: Arc<dyn Store>, settings: Settings) -> Result<Self, StoreError> {
         let connect_permits = Arc::new(Semaphore::new(settings.connecting_max.min(Semaphore::MAX_PERMITS)));
+        let address_slots = AddressSlots::new(settings.connecting_per_address_max);
         let replica = Arc::new(Replica::new(store, settings));
         replica.load_snapshot(replica.store.join(unix_ms()).await?);
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -106,7 +118,8 @@ impl Broker {
         background_tasks.spawn(background::read_notices(Arc::clone(&replica), ended.clone()));
         background_tasks.spawn(background::sweep_store(Arc::clone(&replica), ended.clone()));
         background_tasks.spawn(background::publish_sys(Arc::clone(&replica), ended.clone()));
-        Ok(Self { replica, stop, ended, tasks: TaskTracker::new(), background_tasks, connect_permits })
+        let tasks = TaskTracker::new();
+        Ok(Self { replica, stop, ended, tasks, background_tasks, connect_permits, address_slots })
     }
 
     /// The counters of this replica.
@@ -153,37 +166,51 @@ impl Broker {
     fn receive_through(&self, stream: TcpStream, from: SocketAddr, through: &Transport) {
         // Each write is complete: Nagle's algorithm would only add latency.
         let _ = stream.set_nodelay(true);
-        let max_bytes = usize::try_from(self.replica.settings.packet_max_bytes).unwrap_or(usize::MAX);
-        let Some(permit) = self.waiting_permit() else { return };
-        let broker = self.clone();
-        match through.clone() {
-            Transport::Tcp => self.receive(stream, Some(from), permit),
-            Transport::Tls(tls) => {
-                self.tasks.spawn(async move {
-                    match tls.accept(stream).await {
-                        Ok(stream) => broker.receive(stream, Some(from), permit),
-                        Err(error) => tracing::debug!(%from, %error, "no TLS"),
-                    }
-                });
+        let is_proxied = self.replica.settings.proxy_protocol;
+        // The address of a balancer is not that of its clients.
+        let Some(permit) = self.connect_permit(Some(from).filter(|_| !is_proxied)) else { return };
+        if !is_proxied && matches!(through, Transport::Tcp) {
+            return self.receive(stream, Some(from), permit);
+        }
+        let (broker, through) = (self.clone(), through.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = broker.shake_hands(stream, from, through, permit).await {
+                tracing::debug!(%from, %error, "no handshake");
             }
-            Transport::WebSocket => {
-                self.tasks.spawn(async move {
-                    match accept_websocket(stream, max_bytes).await {
-                        Ok(stream) => broker.receive(stream, Some(from), permit),
-                        Err(error) => tracing::debug!(%from, %error, "no WebSocket"),
-                    }
-                });
-            }
-            Transport::SecureWebSocket(tls) => {
-                self.tasks.spawn(async move {
-                    let Ok(stream) = tls.accept(stream).await else { return };
-                    match accept_websocket(stream, max_bytes).await {
-                        Ok(stream) => broker.receive(stream, Some(from), permit),
-                        Err(error) => tracing::debug!(%from, %error, "no WebSocket"),
-                    }
-                });
+        });
+    }
+
+    /// What comes before MQTT: the header of a balancer, TLS, WebSocket.
+    async fn shake_hands(
+        &self,
+        mut stream: TcpStream,
+        mut from: SocketAddr,
+        through: Transport,
+        mut permit: ConnectPermit,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let settings = &self.replica.settings;
+        if settings.proxy_protocol {
+            from = read_proxy_header(&mut stream, from).await?;
+            permit.slot = self.address_slots.take(Some(from));
+            if permit.slot.is_none() {
+                self.replica.metrics.refused.add(1);
+                return Ok(());
             }
         }
+        let max_bytes = usize::try_from(settings.packet_max_bytes).unwrap_or(usize::MAX);
+        let origins = &settings.websocket_origins;
+        match through {
+            Transport::Tcp => self.receive(stream, Some(from), permit),
+            Transport::Tls(tls) => self.receive(tls.accept(stream).await?, Some(from), permit),
+            Transport::WebSocket => {
+                self.receive(accept_websocket(stream, max_bytes, origins).await?, Some(from), permit);
+            }
+            Transport::SecureWebSocket(tls) => {
+                let stream = tls.accept(stream).await?;
+                self.receive(accept_websocket(stream, max_bytes, origins).await?, Some(from), permit);
+            }
+        }
+        Ok(())
     }
 
     /// Serves a connection that came in some other way than through a listener. Without an address
@@ -192,20 +219,26 @@ impl Broker {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Some(permit) = self.waiting_permit() else { return };
+        let Some(permit) = self.connect_permit(from) else { return };
         self.receive(stream, from, permit);
     }
 
-    /// `None`: too many sockets have not sent CONNECT yet.
-    fn waiting_permit(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = Arc::clone(&self.connect_permits).try_acquire_owned().ok();
+    /// `None`: too many sockets have not sent CONNECT yet, in all or of this address.
+    fn connect_permit(&self, from: Option<SocketAddr>) -> Option<ConnectPermit> {
+        let all = Arc::clone(&self.connect_permits).try_acquire_owned().ok();
+        let permit = all.zip(self.address_slots.take(from));
         self.replica.metrics.refused.add(u64::from(permit.is_none()));
-        permit
+        permit.map(|(all, slot)| ConnectPermit { _all: all, slot: Some(slot) })
     }
 
     /// Serves a connection of any kind.
-    fn receive(&self, stream: impl Stream, from: Option<SocketAddr>, permit: OwnedSemaphorePermit) {
+    fn receive(&self, stream: impl Stream, from: Option<SocketAddr>, permit: ConnectPermit) {
         self.tasks.spawn(accept::serve_connection(Arc::clone(&self.replica), stream, from, permit, self.stop.clone()));
+    }
+
+    /// Applies new access rules: connected clients keep what they may still do, and lose what they may not.
+    pub fn set_access(&self, access: Arc<Access>) {
+        self.replica.set_access(access);
     }
 
     /// A client inside this process.

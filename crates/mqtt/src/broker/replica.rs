@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytestring::ByteString;
 
+use super::log_limit::LogLimit;
 use super::session_handle::{Connection, SessionFilters, SessionRef};
+use crate::auth::Access;
 use crate::codec::Reason;
 use crate::limits::{CACHED_MATCHES_MAX, HANDOVER_WAIT, SUBSCRIPTION_BYTES_MAX};
 use crate::message::{ClientId, Message, ReplicaId, UnixMs};
@@ -21,6 +23,8 @@ pub(crate) struct Replica {
     pub(crate) me: ReplicaId,
     pub(crate) settings: Settings,
     pub(crate) metrics: Arc<Metrics>,
+    access: RwLock<Arc<Access>>,
+    pub(crate) refusal_log: LogLimit,
     routes: RwLock<Routes>,
     /// Which routes a remembered match is of.
     generation: AtomicU64,
@@ -72,11 +76,28 @@ impl Replica {
         Self {
             me: store.replica(),
             store,
+            access: RwLock::new(Arc::clone(&settings.access)),
+            refusal_log: LogLimit::default(),
             settings,
             metrics: Arc::default(),
             routes: RwLock::default(),
             generation: AtomicU64::new(1),
             share_turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// The access rules in force.
+    pub(crate) fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the access rules, and has each connection look at them.
+    pub(crate) fn set_access(&self, access: Arc<Access>) {
+        *self.access.write().unwrap_or_else(PoisonError::into_inner) = access;
+        for connection in self.connections() {
+            if let Connection::Client(connection) = connection {
+                connection.check_rights();
+            }
         }
     }
 

@@ -71,6 +71,10 @@ impl SessionFilters {
         std::mem::take(&mut self.filters)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ByteString> {
+        self.filters.iter()
+    }
+
     pub(crate) fn contains(&self, filter: &ByteString) -> bool {
         self.filters.contains(filter)
     }
@@ -202,6 +206,8 @@ pub(crate) struct OutQueue {
     pub(crate) ended: bool,
     /// The store has detached the session.
     detached: bool,
+    /// The access rules have changed.
+    pub(crate) has_new_rights: bool,
     /// Only there while the connection sleeps.
     waker: Option<Waker>,
     /// Publishers that pause because of this client, and newer connections that wait for the session.
@@ -210,7 +216,15 @@ pub(crate) struct OutQueue {
 
 impl ClientConnection {
     pub(crate) fn new(holder: SessionHolder, outbox: Outbox) -> Arc<Self> {
-        let queue = OutQueue { outbox, close: None, ended: false, detached: false, waker: None, held_back: Vec::new() };
+        let queue = OutQueue {
+            outbox,
+            close: None,
+            ended: false,
+            detached: false,
+            has_new_rights: false,
+            waker: None,
+            held_back: Vec::new(),
+        };
         Arc::new(Self { holder, queue: Mutex::new(queue) })
     }
 
@@ -241,6 +255,17 @@ impl ClientConnection {
             waker.wake();
         }
         is_first
+    }
+
+    /// Asks the connection to look at the access rules again.
+    pub(crate) fn check_rights(&self) {
+        let mut queue = self.lock();
+        queue.has_new_rights = true;
+        let waker = queue.waker.take();
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Waits until the store has detached the session.

@@ -65,6 +65,12 @@ pub fn shared(filter: &str) -> Option<(&str, &str)> {
     filter.strip_prefix("$share/")?.split_once('/')
 }
 
+/// What a subscription matches: the filter without its share.
+#[must_use]
+pub fn plain(filter: &str) -> &str {
+    shared(filter).map_or(filter, |(_, plain)| plain)
+}
+
 /// Whether a topic filter (not a shared one) matches a topic name. Wildcards do not match a first level that begins with
 /// `$` [MQTT-4.7.2-1].
 #[must_use]

@@ -8,10 +8,7 @@ use bytestring::ByteString;
 
 use super::ConnectionTerms;
 use crate::codec::{BytesMut, Connack, ConnackProperties, Connect, Packet, Reason, Version};
-use crate::limits::{
-    CLIENT_ID_BYTES_MAX, INBOUND_ALIASES_MAX, INBOUND_INFLIGHT_MAX, OUTBOUND_ALIASES_MAX, OUTBOUND_INFLIGHT_MAX,
-    SESSION_EXPIRY_MAX_S,
-};
+use crate::limits::{CLIENT_ID_BYTES_MAX, INBOUND_ALIASES_MAX, OUTBOUND_ALIASES_MAX, OUTBOUND_INFLIGHT_MAX};
 use crate::message::{ClientId, Message, UnixMs, random};
 use crate::store::{LastWill, SessionClaim};
 
@@ -21,6 +18,8 @@ pub(crate) struct ServerLimits {
     pub(crate) packet_max_bytes: u32,
     /// The longest keep-alive that is allowed; `None`: any, and none at all.
     pub(crate) keep_alive_max_s: Option<u16>,
+    pub(crate) receive_max: NonZeroU16,
+    pub(crate) session_expiry_max_s: u32,
 }
 
 /// The negotiated terms of a connection.
@@ -57,10 +56,10 @@ pub(crate) fn negotiate(connect: &Connect, limits: &ServerLimits) -> Result<Nego
     let client: ClientId = assigned.as_deref().unwrap_or(&connect.client_id).into();
     let wanted_s = match version {
         Version::V3 if connect.clean_start => 0,
-        Version::V3 => SESSION_EXPIRY_MAX_S,
+        Version::V3 => limits.session_expiry_max_s,
         Version::V5 => asked.session_expiry_s.unwrap_or(0),
     };
-    let expiry_s = wanted_s.min(SESSION_EXPIRY_MAX_S);
+    let expiry_s = wanted_s.min(limits.session_expiry_max_s);
     let keep_alive_s = match limits.keep_alive_max_s {
         // Only version 5 has Server Keep Alive (3.2.2.3.14).
         Some(most) if version == Version::V5 && (connect.keep_alive_s == 0 || connect.keep_alive_s > most) => most,
@@ -75,7 +74,7 @@ pub(crate) fn negotiate(connect: &Connect, limits: &ServerLimits) -> Result<Nego
     };
     let properties = ConnackProperties {
         session_expiry_s: (version == Version::V5 && wanted_s != expiry_s).then_some(expiry_s),
-        receive_max: NonZeroU16::new(INBOUND_INFLIGHT_MAX),
+        receive_max: Some(limits.receive_max),
         packet_max_bytes: NonZeroU32::new(limits.packet_max_bytes),
         assigned_client_id: assigned.map(ByteString::from),
         topic_alias_max: Some(INBOUND_ALIASES_MAX),

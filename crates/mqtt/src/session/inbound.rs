@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use bytestring::ByteString;
 
 use crate::codec::{Delivery, PacketId, Publish, Reason, Version};
-use crate::limits::{INBOUND_ALIASES_MAX, INBOUND_INFLIGHT_MAX};
+use crate::limits::INBOUND_ALIASES_MAX;
 
 /// The incoming half of a session.
 #[derive(Debug)]
 pub(crate) struct Inbound {
     version: Version,
+    /// Publications of QoS 1 and 2 that may be unacknowledged.
+    receive_max: u16,
     aliases: Vec<Option<ByteString>>,
     /// Packet ids of QoS 2 that were published and not released [MQTT-4.3.3-10].
     open: HashSet<u16>,
@@ -26,8 +28,8 @@ pub(crate) enum InboundPublish {
 
 impl Inbound {
     /// `open`: the packet ids that the session has from earlier connections.
-    pub(crate) fn new(version: Version, open: &[u16]) -> Self {
-        Self { version, aliases: Vec::new(), open: open.iter().copied().collect() }
+    pub(crate) fn new(version: Version, receive_max: u16, open: &[u16]) -> Self {
+        Self { version, receive_max, aliases: Vec::new(), open: open.iter().copied().collect() }
     }
 
     /// Looks at a PUBLISH and puts its topic in place of an alias.
@@ -55,7 +57,7 @@ impl Inbound {
     }
 
     fn check_quota(&self, unanswered: usize) -> Result<(), Reason> {
-        let is_over = self.open.len() + unanswered >= usize::from(INBOUND_INFLIGHT_MAX);
+        let is_over = self.open.len() + unanswered >= usize::from(self.receive_max);
         // 3.1.1 has no Receive Maximum; its packet ids are the bound.
         if is_over && self.version == Version::V5 { Err(Reason::ReceiveMaximumExceeded) } else { Ok(()) }
     }
@@ -86,6 +88,7 @@ mod tests {
 
     use super::*;
     use crate::codec::{Bytes, MessageProperties};
+    use crate::limits::INBOUND_INFLIGHT_MAX;
 
     fn publish(topic: &str, alias: Option<u16>, delivery: Delivery) -> Publish {
         Publish {
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn mqtt_3_3_2_aliases_stand_for_topics() {
-        let mut inbound = Inbound::new(Version::V5, &[]);
+        let mut inbound = Inbound::new(Version::V5, INBOUND_INFLIGHT_MAX, &[]);
         let mut unknown = publish("", Some(3), Delivery::AtMostOnce);
         assert_eq!(inbound.accept(&mut unknown, 0), Err(Reason::ProtocolError));
         inbound.accept(&mut publish("a", Some(3), Delivery::AtMostOnce), 0).unwrap();
@@ -116,7 +119,7 @@ mod tests {
     #[test]
     fn mqtt_4_3_3_a_packet_id_of_qos_2_is_published_once_until_released() {
         let id = NonZeroU16::new(7).unwrap();
-        let mut inbound = Inbound::new(Version::V3, &[7]);
+        let mut inbound = Inbound::new(Version::V3, INBOUND_INFLIGHT_MAX, &[7]);
         assert_eq!(inbound.accept(&mut publish("a", None, Delivery::ExactlyOnce(id)), 0), Ok(InboundPublish::Repeated));
         assert!(inbound.release(id) && !inbound.release(id));
         assert_eq!(inbound.accept(&mut publish("a", None, Delivery::ExactlyOnce(id)), 0), Ok(InboundPublish::New));
@@ -124,7 +127,7 @@ mod tests {
 
     #[test]
     fn mqtt_3_3_4_the_receive_maximum_is_held() {
-        let mut inbound = Inbound::new(Version::V5, &[]);
+        let mut inbound = Inbound::new(Version::V5, INBOUND_INFLIGHT_MAX, &[]);
         for id in 1..=INBOUND_INFLIGHT_MAX {
             let delivery = Delivery::ExactlyOnce(NonZeroU16::new(id).unwrap());
             assert_eq!(inbound.accept(&mut publish("a", None, delivery), 0), Ok(InboundPublish::New));

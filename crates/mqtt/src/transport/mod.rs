@@ -1,8 +1,11 @@
-//! What a connection may come through besides plain TCP: TLS and WebSocket, each a stream of bytes like the other. Nothing
+//! What a connection may come through besides plain TCP: the PROXY protocol of a balancer, TLS and WebSocket, each a stream of
+//! bytes like the other. Nothing
 //! here knows of packets, and nothing waits for ever: a handshake that takes too long is closed.
 
+mod proxy;
 mod tls;
 mod websocket;
 
+pub use proxy::read_proxy_header;
 pub use tls::{Tls, TlsError};
 pub use websocket::{WebSocket, WebSocketError, accept_websocket};

@@ -32,8 +32,13 @@ pub enum WebSocketError {
     Handshake(#[from] tungstenite::Error),
 }
 
-/// The server's side of the handshake. No message is taken that is larger than `message_max_bytes`.
-pub async fn accept_websocket<S>(stream: S, message_max_bytes: usize) -> Result<WebSocket<S>, WebSocketError>
+/// The server's side of the handshake. No message is taken that is larger than `message_max_bytes`. A browser says which
+/// page connects: one of the same host, or of the `origins` (`*`: any); other clients say nothing.
+pub async fn accept_websocket<S>(
+    stream: S,
+    message_max_bytes: usize,
+    origins: &[String],
+) -> Result<WebSocket<S>, WebSocketError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -43,9 +48,39 @@ where
         .max_write_buffer_size(2 * OUTBOUND_BYTES_MAX)
         .max_message_size(Some(message_max_bytes))
         .max_frame_size(Some(message_max_bytes));
-    let accepting = tokio_tungstenite::accept_hdr_async_with_config(stream, subprotocol, Some(config));
+    let callback = |request: &Request, response: Response| {
+        if is_foreign(request, origins) {
+            return Err(refusal(StatusCode::FORBIDDEN, "pages of this origin may not connect"));
+        }
+        subprotocol(request, response)
+    };
+    let accepting = tokio_tungstenite::accept_hdr_async_with_config(stream, callback, Some(config));
     let accepted = tokio::time::timeout(HANDSHAKE_WAIT, accepting).await.map_err(|_| WebSocketError::TimedOut)?;
     Ok(WebSocket { inner: accepted?, rest: Bytes::new() })
+}
+
+fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(Some(why.to_owned()));
+    *refusal.status_mut() = status;
+    refusal
+}
+
+/// Whether a page of another host connects that is not known.
+fn is_foreign(request: &Request, origins: &[String]) -> bool {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = request.headers().get(header::ORIGIN) else { return false };
+    let Ok(origin) = origin.to_str() else { return true };
+    let host = origin.split_once("://").map(|(_, authority)| without_port(authority));
+    let is_same = host.is_some() && host == header(header::HOST).map(without_port);
+    !is_same && !origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin))
+}
+
+/// The host of an authority. (An address of IPv6 stands in brackets.)
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
 }
 
 /// Agrees on the subprotocol, or refuses the handshake.
@@ -54,9 +89,7 @@ fn subprotocol(request: &Request, mut response: Response) -> Result<Response, Er
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let mut names = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let Some(known) = names.find_map(|name| SUBPROTOCOLS.into_iter().find(|known| name.trim() == *known)) else {
-        let mut refusal = ErrorResponse::new(Some("the subprotocol is mqtt".to_owned()));
-        *refusal.status_mut() = StatusCode::BAD_REQUEST;
-        return Err(refusal);
+        return Err(refusal(StatusCode::BAD_REQUEST, "the subprotocol is mqtt"));
     };
     response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(known));
     Ok(response)

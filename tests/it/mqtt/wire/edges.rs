@@ -1,16 +1,17 @@
 //! What a connection may come through, and who is let in.
 
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 
 use mqtt::auth::{Access, Anonymous, Rules, Users, hash_line};
 use mqtt::codec::{Bytes, Packet, Reason, Version};
 use mqtt::transport::{Tls, TlsError};
-use mqtt::{Settings, Transport};
+use mqtt::{Broker, Settings, Transport};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -152,4 +153,160 @@ async fn users_and_rules() {
     alice.say("32 \"bob/x\" 0002 {} 'm'").await;
     let Some(Packet::Puback(puback)) = alice.hear().await else { panic!("no PUBACK") };
     assert_eq!(puback.reason, Reason::NotAuthorized);
+}
+
+const PROXY_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// Behind a balancer the address is the client's: what only this machine may do, the balancer's neighbours may not.
+#[tokio::test]
+async fn a_balancer_tells_the_address_of_the_client() {
+    let address = broker(Settings { proxy_protocol: true, ..Settings::default() }, Transport::Tcp).await;
+    let connect = "10 \"MQTT\" 05 02 0000 {} \"c\"";
+    for (source, reason) in [([192, 0, 2, 1], Reason::NotAuthorized), ([127, 0, 0, 1], Reason::Success)] {
+        let mut client = raw(address, Version::V5).await;
+        let header = [PROXY_SIGNATURE, &[0x21, 0x11, 0, 12], &source, &[127, 0, 0, 1, 4, 0, 7, 0x5B]].concat();
+        client.say_bytes(&header).await;
+        client.say(connect).await;
+        let Some(Packet::Connack(connack)) = client.hear().await else { panic!("{source:?}") };
+        assert_eq!(connack.reason, reason, "{source:?}");
+    }
+    let mut bare = raw(address, Version::V5).await;
+    bare.say(connect).await;
+    bare.say_bytes(&[0; 16]).await;
+    assert!(bare.hear_bytes().await.is_empty());
+}
+
+/// A page of another host does not connect with the browser's help, unless its origin is known.
+#[tokio::test]
+async fn web_pages_connect_from_known_origins() {
+    let known = vec!["https://known.example".to_owned()];
+    let address = broker(Settings { websocket_origins: known, ..Settings::default() }, Transport::WebSocket).await;
+    for (origin, status) in [
+        (None, 101),
+        (Some("http://127.0.0.1:8080".to_owned()), 101),
+        (Some("https://known.example".to_owned()), 101),
+        (Some("https://other.example".to_owned()), 403),
+        (Some("null".to_owned()), 403),
+    ] {
+        let mut request = format!("ws://{address}/mqtt").into_client_request().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
+        if let Some(origin) = &origin {
+            request.headers_mut().insert("Origin", origin.parse().unwrap());
+        }
+        let socket = TcpStream::connect(address).await.unwrap();
+        let answered = match tokio_tungstenite::client_async(request, socket).await {
+            Ok((_, answer)) => answer.status().as_u16(),
+            Err(tungstenite::Error::Http(answer)) => answer.status().as_u16(),
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(answered, status, "{origin:?}");
+    }
+}
+
+/// Sockets of one address that say nothing take only the places of that address.
+#[tokio::test]
+async fn one_address_does_not_take_all_places() {
+    let settings = Settings { connecting_per_address_max: 2, proxy_protocol: true, ..Settings::default() };
+    let address = broker(Settings { access: anyone(None), ..settings }, Transport::Tcp).await;
+    let from =
+        |host: u8| [PROXY_SIGNATURE, &[0x21, 0x11, 0, 12, 192, 0, 2, host, 127, 0, 0, 1, 4, 0, 7, 0x5B]].concat();
+    let mut silent = vec![];
+    for _ in 0..4 {
+        let mut client = raw(address, Version::V5).await;
+        client.say_bytes(&from(1)).await;
+        silent.push(client);
+    }
+    let mut closed = 0;
+    for client in &mut silent {
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(500), client.hear_bytes()).await;
+        closed += usize::from(waited.is_ok());
+    }
+    assert_eq!(closed, 2);
+    let mut other = raw(address, Version::V5).await;
+    other.say_bytes(&from(2)).await;
+    other.connect(Version::V5, "other").await;
+}
+
+fn anyone(rules: Option<&str>) -> Arc<Access> {
+    Arc::new(Access::new(Anonymous::Always, None, rules.map(|text| Rules::parse(text).unwrap())))
+}
+
+/// Rights that are taken away end at once for a connected client, and at its return for one that is away, with what has
+/// waited for it.
+#[tokio::test]
+async fn rights_are_looked_at_again_when_rules_change_and_a_session_is_resumed() {
+    let open = anyone(Some("topic readwrite #\n"));
+    let broker = Broker::embedded(Settings { access: open, ..Settings::default() }).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let listening = broker.clone();
+    tokio::spawn(async move { listening.listen(listener).await });
+    let subscribe = "82 0001 {} \"shared/#\" 01 \"own/#\" 01";
+    let lasting = |name: &str| format!("10 \"MQTT\" 05 00 0000 {{11 0000003C}} \"{name}\"");
+    let mut here = raw(address, Version::V5).await;
+    let mut away = raw(address, Version::V5).await;
+    for (client, name) in [(&mut here, "here"), (&mut away, "away")] {
+        client.say(&lasting(name)).await;
+        assert!(matches!(client.hear().await, Some(Packet::Connack(_))));
+        client.say(subscribe).await;
+        assert!(matches!(client.hear().await, Some(Packet::Suback(_))));
+    }
+    away.say("E0").await;
+    assert_eq!(away.hear().await, None);
+    let mut publisher = raw(address, Version::V5).await;
+    publisher.connect(Version::V5, "publisher").await;
+    let publish = async |publisher: &mut Raw<TcpStream>, topic: &str| {
+        publisher.say(&format!("32 \"{topic}\" 0001 {{}} 'm'")).await;
+        let Some(Packet::Puback(ack)) = publisher.hear().await else { panic!("no PUBACK") };
+        ack.reason
+    };
+    assert_eq!(publish(&mut publisher, "shared/1").await, Reason::Success);
+    assert!(matches!(here.hear().await, Some(Packet::Publish(message)) if message.topic == "shared/1"));
+    here.say("40 0001").await;
+    assert!(here.is_served().await);
+
+    broker.set_access(anyone(Some("topic write #\ntopic read own/#\n")));
+    // Until the connections have looked at the rules.
+    while broker.sizes().subscriptions > 3 {
+        assert!(here.is_served().await);
+    }
+    assert_eq!(publish(&mut publisher, "own/1").await, Reason::Success);
+    assert_eq!(publish(&mut publisher, "shared/2").await, Reason::Success);
+    assert!(matches!(here.hear().await, Some(Packet::Publish(message)) if message.topic == "own/1"));
+    assert!(here.is_served().await);
+    let mut back = raw(address, Version::V5).await;
+    back.say(&lasting("away")).await;
+    assert!(matches!(back.hear().await, Some(Packet::Connack(connack)) if connack.session_present));
+    assert!(matches!(back.hear().await, Some(Packet::Publish(message)) if message.topic == "own/1"));
+    assert!(back.is_served().await);
+    while broker.sizes().subscriptions > 2 {
+        assert!(back.is_served().await);
+    }
+    assert_eq!(publish(&mut publisher, "shared/3").await, Reason::NoMatchingSubscribers);
+}
+
+/// What the operator sets is told and kept.
+#[tokio::test]
+async fn limits_are_settings_that_connack_tells() {
+    let settings = Settings {
+        keep_alive_max_s: NonZeroU16::new(30),
+        receive_max: NonZeroU16::new(2).unwrap(),
+        packet_max_bytes: 2000,
+        session_expiry_max_s: 60,
+        ..Settings::default()
+    };
+    let address = broker(settings, Transport::Tcp).await;
+    let mut client = raw(address, Version::V5).await;
+    client.say("10 \"MQTT\" 05 02 0000 {11 00000E10} \"c\"").await;
+    let Some(Packet::Connack(connack)) = client.hear().await else { panic!("no CONNACK") };
+    let told = connack.properties;
+    assert_eq!((told.server_keep_alive_s, told.session_expiry_s), (Some(30), Some(60)));
+    assert_eq!((told.receive_max.map(NonZeroU16::get), told.packet_max_bytes.map(u32::from)), (Some(2), Some(2000)));
+    for id in 1..=3 {
+        client.say(&format!("34 \"t\" {id:04X} {{}} 'm'")).await;
+    }
+    assert!(matches!(client.hear().await, Some(Packet::Pubrec(_))));
+    assert!(matches!(client.hear().await, Some(Packet::Pubrec(_))));
+    let Some(Packet::Disconnect(end)) = client.hear().await else { panic!("no DISCONNECT") };
+    assert_eq!(end.reason, Reason::ReceiveMaximumExceeded);
 }

@@ -25,9 +25,22 @@ pub(crate) struct AfterCommit {
 
 pub(super) enum NextStep {
     None,
-    Publish { ack: Option<(PacketKind, PacketId)>, message: Arc<Message>, plan: DeliveryPlan },
-    Subscribe { filter: ByteString, granted: GrantedSubscription },
-    Unsubscribe { filter: ByteString },
+    Publish {
+        ack: Option<(PacketKind, PacketId)>,
+        message: Arc<Message>,
+        plan: DeliveryPlan,
+    },
+    Subscribe {
+        filter: ByteString,
+        granted: GrantedSubscription,
+    },
+    Unsubscribe {
+        filter: ByteString,
+    },
+    /// As an unsubscription that the client did not ask for.
+    Revoke {
+        filter: ByteString,
+    },
 }
 
 /// A packet for the client that waits for the operations before it.
@@ -172,6 +185,9 @@ impl ClientHandler {
             (NextStep::Unsubscribe { filter }, StoreOutcome::Changed { existed, version, .. }) => {
                 self.replica.unsubscribe(&self.session, &filter, version);
                 gathered.unsubscribed.push(if existed { Reason::Success } else { Reason::NoSubscriptionExisted });
+            }
+            (NextStep::Revoke { filter }, StoreOutcome::Changed { version, .. }) => {
+                self.replica.unsubscribe(&self.session, &filter, version);
             }
             _ => return Err(ConnectionEnd::Lost),
         }

@@ -5,6 +5,7 @@
 
 mod after_commit;
 mod publishing;
+mod rights;
 mod subscribing;
 
 use std::collections::HashSet;
@@ -16,7 +17,7 @@ use super::replica::{MatchCache, Replica};
 use super::session_handle::{ClientConnection, Connection, SessionRef};
 use crate::auth::Principal;
 use crate::codec::{Disconnect, Packet, PacketId, PacketKind, Reason, Version};
-use crate::limits::{MATCH_LEVELS_PER_WAKE, SESSION_EXPIRY_MAX_S};
+use crate::limits::MATCH_LEVELS_PER_WAKE;
 use crate::message::UnixMs;
 use crate::session::{Inbound, Outbox};
 use crate::store::{Progress, SessionHolder, StoreOp};
@@ -62,7 +63,7 @@ pub(crate) struct ClientHandler {
 /// Capacity for acknowledgements that an idle connection keeps.
 const ACKS_KEPT: usize = 16;
 
-/// Topics that the client is known to be allowed to publish to: rules do not change during a connection.
+/// Topics that the client is known to be allowed to publish to, until the rules change.
 #[derive(Default)]
 struct AclCache {
     last: ByteString,
@@ -93,6 +94,7 @@ impl ClientHandler {
             let queue = connection.lock();
             (queue.outbox.terms.version, queue.outbox.terms.lasting)
         };
+        let inbound = Inbound::new(version, replica.settings.receive_max.get(), inbound);
         Self {
             replica,
             connection,
@@ -101,7 +103,7 @@ impl ClientHandler {
             principal,
             version,
             lasting,
-            inbound: Inbound::new(version, inbound),
+            inbound,
             match_cache: MatchCache::default(),
             batch: Vec::new(),
             unanswered: 0,
@@ -255,7 +257,7 @@ impl ClientHandler {
                 // [MQTT-3.14.2-2]: a session that ends with its connection cannot be made to outlive it.
                 return ConnectionEnd::Closed(Reason::ProtocolError);
             }
-            self.expiry_s = expiry_s.min(SESSION_EXPIRY_MAX_S);
+            self.expiry_s = expiry_s.min(self.replica.settings.session_expiry_max_s);
         }
         ConnectionEnd::Disconnected { will: disconnect.reason == Reason::DisconnectWithWill }
     }

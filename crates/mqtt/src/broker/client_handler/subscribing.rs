@@ -29,7 +29,7 @@ impl ClientHandler {
                 && (count >= SUBSCRIPTIONS_MAX
                     || bytes + filter.len() > SESSION_FILTER_BYTES_MAX
                     || !self.replica.has_room_to_subscribe());
-            let plain = topic::shared(&filter).map_or(&*filter, |(_, rest)| rest);
+            let plain = topic::plain(&filter);
             let refusal = if topic::check_filter(&filter).is_err() {
                 Some(Reason::TopicFilterInvalid)
             } else if !self.principal.may_subscribe(&self.session.0.client, plain) {

@@ -152,7 +152,8 @@ impl<S: Stream> ConnectionTask<S> {
             && let Poll::Ready(found) = loading.as_mut().poll(cx)
         {
             self.loading = None;
-            let found = found.map_err(|_| ConnectionEnd::Closed(Reason::ServerBusy))?;
+            let mut found = found.map_err(|_| ConnectionEnd::Closed(Reason::ServerBusy))?;
+            self.handler.withhold_revoked(&mut found);
             self.handler.connection.lock().outbox.on_loaded(found, LOAD_MESSAGES);
             more = true;
         }
@@ -206,13 +207,17 @@ impl<S: Stream> ConnectionTask<S> {
         if after.is_some() {
             queue.outbox.begin_load();
         }
+        let has_new_rights = std::mem::take(&mut queue.has_new_rights);
         queue.sleep(cx.waker());
         drop(queue);
+        if has_new_rights {
+            self.handler.check_rights()?;
+        }
         if let Some(after) = after {
             let (store, holder) = (Arc::clone(&self.handler.replica.store), self.handler.connection.holder.clone());
             self.loading = Some(Box::pin(async move { store.load(holder, after, LOAD_MESSAGES).await }));
         }
-        let more = after.is_some() || !discarded.is_empty();
+        let more = after.is_some() || !discarded.is_empty() || has_new_rights;
         self.handler.acknowledge_stored(discarded, progress);
         Ok(more)
     }
