@@ -1,18 +1,21 @@
 // Aggregators: the paper's Figure 6, live. For each: how full its buffer is per QoS level above, which rate it was given
 // below, on one time axis, with what happened marked.
 import { useEffect, useState } from "preact/hooks";
-import { get, Refused } from "./api";
-import { happenings } from "./live";
+import { all, get, Refused } from "./api";
+import { happenings, topology } from "./live";
 import type { Happening } from "./api";
-import { Empty, Failure, State } from "./parts";
+import { Empty, Failure, NodeName, State } from "./parts";
 import { Plot, type Series } from "./plot";
-import { CLASS_WORDS, clock, rate } from "./units";
+import { href, param, route } from "./route";
+import { Table } from "./table";
+import { CLASS_WORDS, clock, count, percent, rate } from "./units";
 
 const ASK_EVERY_MS = 1_000;
 /** How far back the plots go. */
 const KEPT = 900;
-/** So many are shown. */
-const SHOWN = 24;
+/** So many have their plots on a page; so many are in the list. */
+const SHOWN = 12;
+const LISTED = 1_000;
 /** Marks of the same kind that are nearer to each other, in seconds, are one. */
 const APART_S = 3;
 const MARKED_KEPT = 1_000;
@@ -59,41 +62,92 @@ interface Sample {
 }
 
 export function Aggregators() {
-  const [found, setFound] = useState<Aggregator[] | null>(null);
+  const [listed, setListed] = useState<Aggregator[] | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [samples, setSamples] = useState(seen);
+  const [filter, setFilter] = param("find");
+  const [from, setFrom] = param("from", "0");
+  const name = topology.value;
+  const chosen = route.value.of;
+  // Those of the chosen topology, and those that do not say.
+  const of = (all: Aggregator[]) => all.filter((one) => (one.topology === undefined || one.topology === name) && (!filter || `${one.id} ${one.node ?? ""}`.toLowerCase().includes(filter.toLowerCase())));
+  const shownOf = (all: Aggregator[]) => (chosen ? all.filter((one) => one.id === chosen) : of(all).slice(Number(from), Number(from) + SHOWN));
   useEffect(() => {
+    let current = true;
     const look = async () => {
       try {
-        const page = await get<{ items?: Aggregator[] } | Aggregator[]>("/v1/aggregators");
-        const listed = Array.isArray(page) ? page : (page.items ?? []);
-        const all = await Promise.all(listed.slice(0, SHOWN).map(whole));
-        setFound(all);
+        const found = await all<Aggregator>("/v1/aggregators");
+        const details = new Map((await Promise.all(shownOf(found).map(whole))).map((one) => [one.id, one]));
+        if (!current) return;
+        setListed(found.map((one) => details.get(one.id) ?? one));
         setError(null);
         keepMarked();
-        seen = new Map(all.map((one) => [one.id, [...(seen.get(one.id) ?? []), sample(one)].slice(-KEPT)]));
+        seen = new Map([...seen, ...[...details.values()].map((one): [string, Sample[]] => [one.id, [...(seen.get(one.id) ?? []), sample(one)].slice(-KEPT)])]);
         setSamples(seen);
       } catch (failed) {
-        if (failed instanceof Refused && failed.status === 404) setFound([]);
+        if (!current) return;
+        if (failed instanceof Refused && failed.status === 404) setListed([]);
         else setError(failed);
       }
     };
     void look();
     const timer = window.setInterval(look, ASK_EVERY_MS);
-    return () => window.clearInterval(timer);
-  }, []);
+    return () => ((current = false), window.clearInterval(timer));
+  }, [name, filter, from, chosen]);
+  const found = of(listed ?? []);
+  const shown = shownOf(listed ?? []);
   return (
     <>
-      <h1>Aggregators</h1>
+      {chosen ? <p><a href={href("aggregators")}>All aggregators</a></p> : null}
+      <h1>Aggregators{name ? <span class="quiet"> of {name}</span> : null}</h1>
       {error ? <Failure error={error} /> : null}
-      {found === null ? (error ? null : <Empty title="Asking for aggregators …" />) : found.length ? (
-        found.map((one) => <One key={one.id} one={one} samples={samples.get(one.id) ?? []} />)
+      {listed === null ? (error ? null : <Empty title="Asking for aggregators …" />) : listed.length ? (
+        <>
+          {chosen ? null : <Listed of={found} elsewhere={listed.filter((one) => one.topology !== undefined && one.topology !== name).length} filter={filter} setFilter={setFilter} />}
+          {shown.map((one) => <One key={one.id} one={one} samples={samples.get(one.id) ?? []} />)}
+          {!chosen && found.length > SHOWN ? (
+            <nav class="pages" aria-label="Pages">
+              <span class="quiet">{Number(from) + 1} to {Number(from) + shown.length} of {found.length}</span>
+              <button disabled={from === "0"} onClick={() => setFrom(String(Math.max(0, Number(from) - SHOWN)))}>‹ Before</button>
+              <button disabled={Number(from) + SHOWN >= found.length} onClick={() => setFrom(String(Number(from) + SHOWN))}>Next ›</button>
+            </nav>
+          ) : null}
+          {chosen && !shown.length ? <Empty title={`No aggregator ${chosen} has reported`} /> : null}
+        </>
       ) : (
         <Empty title="No aggregator has reported yet">
           <p>An aggregator (an IoT gateway) tells its buffers and subscribers over MQTT or HTTP, and is told the rate of each QoS level. Here you will see both.</p>
           <p>Start one: <code>watermaster gateway</code>; or the whole proof of concept: <code>watermaster demo</code>.</p>
         </Empty>
       )}
+    </>
+  );
+}
+
+function total(of: Level[] | { demand_bps: number }[] | undefined): number {
+  return (of ?? []).reduce((sum: number, one) => sum + (("demand_bps" in one ? one.demand_bps : one.rate_bps) ?? 0), 0);
+}
+
+/** All of them in a few figures each. */
+function Listed(props: { of: Aggregator[]; elsewhere: number; filter: string; setFilter: (text: string) => void }) {
+  const { of } = props;
+  return (
+    <>
+      <div class="filters"><label>Find <input value={props.filter} onInput={(event) => props.setFilter(event.currentTarget.value)} /></label></div>
+      {of.length ? (
+        <Table
+          name="aggregators" label="Aggregators" rows={of} whole most={LISTED} id={(one) => one.id}
+          total={`${count(of.length, "aggregator")}: ${rate(of.reduce((sum, one) => sum + total(one.demand), 0))} wanted, ${rate(of.reduce((sum, one) => sum + total(one.rates?.levels), 0))} given.${props.elsewhere ? ` ${props.elsewhere} more in other topologies.` : ""}`}
+          columns={[
+            { title: "Aggregator", cell: (one) => <a href={href("aggregators", one.id)}>{one.id}</a>, value: (one) => one.id },
+            { title: "Node", cell: (one) => (one.node ? <NodeName of={one.node} /> : "—"), value: (one) => one.node },
+            { title: "State", cell: (one) => (one.state ? <State of={one.state} /> : "—"), value: (one) => one.state },
+            { title: "Demand", number: true, cell: (one) => rate(total(one.demand)), value: (one) => total(one.demand) },
+            { title: "Rate", number: true, cell: (one) => rate(total(one.rates?.levels)), value: (one) => total(one.rates?.levels) },
+            { title: "Heard", cell: (one) => (one.heard_at ? clock(one.heard_at) : "—"), value: (one) => one.heard_at },
+          ]}
+        />
+      ) : <Empty title="None is like that">{props.elsewhere ? <p>{count(props.elsewhere, "aggregator")} in other topologies.</p> : null}</Empty>}
     </>
   );
 }
@@ -146,37 +200,33 @@ function One(props: { one: Aggregator; samples: Sample[] }) {
   const series = (of: "buffers" | "rates"): Series[] =>
     levels.map((level) => ({ label: `QoS ${level} (${CLASS_WORDS[level] ?? ""})`, classType: level, values: samples.map((at) => at[of].get(level) ?? null) }));
   const marks = marksOf(one.id);
+  const level = (number: number) => levelsOf(one).find((at) => at.qos_level === number);
+  const given = (number: number) => one.rates?.levels?.find((at) => at.qos_level === number) ?? level(number);
+  const demand = (number: number) => one.demand?.find((at) => at.qos_level === number);
+  const told = (bps: number | undefined) => (bps === undefined ? "—" : rate(bps));
   return (
     <section class="aggregator">
       <h2>{one.id} {one.state ? <State of={one.state} /> : null}</h2>
       <p class="quiet">
-        At {one.node ?? one.metadata?.node ?? "an unknown node"}{one.topology ? ` of ${one.topology}` : ""}
+        At {one.node ?? one.metadata?.node ? <NodeName of={(one.node ?? one.metadata?.node)!} /> : "an unknown node"}{one.topology ? ` of ${one.topology}` : ""}
         {one.heard_at ? `, last heard ${clock(one.heard_at)}` : ""}.
       </p>
       <h3>Buffer, in percent of its capacity</h3>
       <Plot times={times} series={series("buffers")} height={160} least={100} unit={(value) => `${value.toFixed(value < 9.5 && value % 1 ? 1 : 0)} %`} marks={marks} label={`Buffer of ${one.id} by QoS level over time`} />
       <h3>Rate it was given</h3>
       <Plot times={times} series={series("rates")} height={160} stepped marks={marks} label={`Rate of ${one.id} by QoS level over time`} />
-      <table class="tight">
-        <thead><tr><th>QoS level</th><th class="number">Subscribers</th><th class="number">Arrives</th><th class="number">Demand</th><th class="number">Buffer</th><th class="number">Rate</th><th class="number">Dropped</th></tr></thead>
-        <tbody>
-          {levels.map((number) => {
-            const level = levelsOf(one).find((at) => at.qos_level === number);
-            const given = one.rates?.levels?.find((at) => at.qos_level === number) ?? level;
-            const demand = one.demand?.find((at) => at.qos_level === number);
-            return (
-              <tr>
-                <td>{number} {CLASS_WORDS[number]}</td><td class="number">{level?.subscribers ?? "—"}</td>
-                <td class="number">{level?.arrival_bps === undefined ? "—" : rate(level.arrival_bps)}</td>
-                <td class="number">{demand ? `${rate(demand.demand_bps)}${demand.boosted ? ", boosted" : ""}` : "—"}</td>
-                <td class="number">{level ? `${fill(level).toFixed(0)} %` : "—"}</td>
-                <td class="number">{given?.rate_bps === undefined ? "—" : rate(given.rate_bps)}</td>
-                <td class="number">{level?.dropped ?? "—"}</td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
+      <Table
+        name={`levels-${one.id}`} label={`QoS levels of ${one.id}`} rows={levels} id={String}
+        columns={[
+          { title: "QoS level", cell: (number) => `${number} ${CLASS_WORDS[number] ?? ""}`, value: (number) => number },
+          { title: "Subscribers", number: true, cell: (number) => level(number)?.subscribers ?? "—", value: (number) => level(number)?.subscribers },
+          { title: "Arrives", number: true, cell: (number) => told(level(number)?.arrival_bps), value: (number) => level(number)?.arrival_bps },
+          { title: "Demand", number: true, cell: (number) => `${told(demand(number)?.demand_bps)}${demand(number)?.boosted ? ", boosted" : ""}`, value: (number) => demand(number)?.demand_bps },
+          { title: "Buffer", number: true, cell: (number) => (level(number) ? percent(fill(level(number)!) * 10_000) : "—"), value: (number) => level(number)?.buffer_bytes },
+          { title: "Rate", number: true, cell: (number) => told(given(number)?.rate_bps), value: (number) => given(number)?.rate_bps },
+          { title: "Dropped", number: true, cell: (number) => level(number)?.dropped ?? "—", value: (number) => level(number)?.dropped },
+        ]}
+      />
     </section>
   );
 }

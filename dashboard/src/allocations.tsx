@@ -1,11 +1,12 @@
 // Allocations: a table with the server's filters and pages; one of them in full, with its path lit on a small map.
 import { useEffect, useState } from "preact/hooks";
-import { ask, get, type Allocation, type AllocationOutcome, type AllocationPage, type Victim } from "./api";
+import { all, ask, get, Refused, type Allocation, type AllocationOutcome, type AllocationPage, type Victim } from "./api";
+import { MiniMap } from "./canvas";
 import { Feed } from "./feed";
-import { happenings, layout, links, lit, topologies, topology, version } from "./live";
-import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, PathText, say, State, Victims } from "./parts";
-import { draw, outline } from "./geometry";
+import { happenings, layout, links, pin, topologies, topology, version } from "./live";
+import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, NodeName, PathText, say, State, Victims } from "./parts";
 import { go, href, route } from "./route";
+import { Table } from "./table";
 import { className, clock, count, dateAndTime, parseRate, rate } from "./units";
 
 const PAGE = 50;
@@ -14,7 +15,7 @@ const STATES = ["active", "installing", "rerouting", "degraded", "released", "ex
 export function Allocations() {
   const { of, query } = route.value;
   if (of) return <One id={of} key={of} />;
-  return query.get("state") === "denied" ? <><h1>Allocations</h1><Filters /><Denied /></> : <><h1>Allocations</h1><Filters /><Table /></>;
+  return query.get("state") === "denied" ? <><h1>Allocations</h1><Filters /><Denied /></> : <><h1>Allocations</h1><Filters /><List /></>;
 }
 
 function put(name: string, value: string): void {
@@ -23,6 +24,13 @@ function put(name: string, value: string): void {
   if (value) query[name] = value;
   else delete query[name];
   go("allocations", undefined, query);
+}
+
+/** Parts of the address that are no filter of the list. */
+const NO_FILTER = ["topology", "after"];
+
+function isFiltered(query: URLSearchParams): boolean {
+  return [...query.keys()].some((key) => !NO_FILTER.includes(key) && !key.startsWith("sort-"));
 }
 
 function Filters() {
@@ -53,20 +61,24 @@ function Filters() {
       {text("aggregator", "Aggregator")}
       {text("name", "Name", undefined, "ACME*")}
       {text("customer", "Customer")}
-      {[...query.keys()].length ? <a href={href("allocations")}>Clear</a> : null}
+      {isFiltered(query) ? <a href={href("allocations")}>Clear</a> : null}
       <datalist id="node-names">{nodes.slice(0, 2_000).map((node) => <option value={node.node}>{node.label}</option>)}</datalist>
       <datalist id="link-names-all">{(links.value?.links ?? []).slice(0, 2_000).map((link) => <option value={link.link} />)}</datalist>
     </div>
   );
 }
 
-function Table() {
+function List() {
   const { query } = route.value;
   const [page, setPage] = useState<AllocationPage | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [asked, setAsked] = useState<{ one: Allocation; what: "release" | "resize" } | null>(null);
-  const asking = new URLSearchParams(query);
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [releasing, setReleasing] = useState<Allocation[] | null>(null);
+  const asking = new URLSearchParams([...query].filter(([key]) => !key.startsWith("sort-")));
   if (topology.value) asking.set("topology", topology.value);
+  const every = new URLSearchParams(asking);
+  every.delete("after");
   asking.set("limit", String(PAGE));
   const path = `/v1/allocations?${asking}`;
   useEffect(() => {
@@ -74,30 +86,48 @@ function Table() {
     get<AllocationPage>(path).then((read) => current && (setPage(read), setError(null)), (failed) => current && setError(failed));
     return () => void (current = false);
   }, [path, version.value]);
-  useEffect(() => () => void (lit.value = new Set()), []);
+  // What is chosen is of what is shown.
+  useEffect(() => setChosen(new Set()), [path]);
+  useEffect(() => () => pin(), []);
   if (error) return <Failure error={error} />;
   if (!page) return <Empty title="Loading allocations …" />;
-  const filtered = [...query.keys()].some((key) => key !== "after");
   if (!page.items.length)
     return (
-      <Empty title={filtered ? "No allocation is like that" : "There are no allocations yet"}>
-        <p>{filtered ? <a href={href("allocations")}>Show all of them</a> : <>Ask for one: <a href={href("what-if")}>What-if</a> shows what would happen first.</>}</p>
+      <Empty title={isFiltered(query) ? "No allocation is like that" : "There are no allocations yet"}>
+        <p>{isFiltered(query) ? <a href={href("allocations")}>Show all of them</a> : <>Ask for one: <a href={href("what-if")}>What-if</a> shows what would happen first.</>}</p>
       </Empty>
     );
   const next = page.next;
+  const isWhole = !next && !query.get("after");
+  const picked = page.items.filter((one) => chosen.has(one.id) && !one.ended_at);
   return (
     <div class="with-map">
       <div>
-        <div class="scroll">
-          <table>
-            <thead>
-              <tr><th>Id</th><th>Name</th><th>Customer</th><th>State</th><th>From</th><th>To</th><th>Class</th><th class="number">Bandwidth</th><th>Path</th><th>Changed</th><th><span class="hidden">Actions</span></th></tr>
-            </thead>
-            <tbody>
-              {page.items.map((one) => <Row key={one.id} one={one} act={(what) => setAsked({ one, what })} />)}
-            </tbody>
-          </table>
+        <div class="bulk">
+          <button disabled={!picked.length} onClick={() => setReleasing(picked)}>Release {picked.length || ""} chosen …</button>
+          {picked.length ? <span class="quiet"> {sum(picked)} in all</span> : null}
         </div>
+        <Table
+          name="allocations" label="Allocations" rows={page.items} whole={isWhole} id={(one) => one.id} links={(one) => one.path} chosen={chosen} choose={setChosen} can={(one) => !one.ended_at}
+          total={<>{count(page.items.length, "allocation")}{isWhole ? "" : " on this page"}; those that live have {sum(page.items.filter((one) => !one.ended_at))}.</>}
+          every={() => all<Allocation>(`/v1/allocations?${every}`)}
+          columns={[
+            { title: "Id", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
+            { title: "Name", cell: (one) => one.name, value: (one) => one.name ?? undefined },
+            { title: "Customer", cell: (one) => one.customer, value: (one) => one.customer ?? undefined },
+            { title: "State", cell: (one) => <State of={one.state} />, value: (one) => one.state },
+            { title: "From", cell: (one) => <NodeName of={one.ingress} />, value: (one) => one.ingress },
+            { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
+            { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },
+            { title: "Bandwidth", number: true, cell: (one) => rate(one.bandwidth_bps), value: (one) => one.bandwidth_bps },
+            { title: "Path", class: "path-cell", cell: (one) => <span title={one.path.join(" → ")}>{count(one.path.length, "hop")}: {one.path.join(" → ")}</span>, value: (one) => one.path.join(" ") },
+            { title: "Changed", cell: (one) => dateAndTime(one.ended_at ?? one.updated_at), value: (one) => one.ended_at ?? one.updated_at },
+            {
+              title: "Actions", class: "actions",
+              cell: (one) => (one.ended_at ? null : <><button onClick={() => setAsked({ one, what: "resize" })} aria-label={`Resize ${one.id}`}>Resize</button> <button onClick={() => setAsked({ one, what: "release" })} aria-label={`Release ${one.id}`}>Release</button></>),
+            },
+          ]}
+        />
         <nav class="pages" aria-label="Pages">
           {query.get("after") ? <a href={href("allocations", undefined, without(query, "after"))}>« First page</a> : null}
           {query.get("after") ? <button onClick={() => history.back()}>‹ Back</button> : null}
@@ -105,10 +135,15 @@ function Table() {
         </nav>
       </div>
       <MiniMap />
-      {asked?.what === "release" ? <Release one={asked.one} close={() => setAsked(null)} /> : null}
+      {asked?.what === "release" ? <Release of={[asked.one]} close={() => setAsked(null)} /> : null}
       {asked?.what === "resize" ? <Resize one={asked.one} close={() => setAsked(null)} /> : null}
+      {releasing ? <Release of={releasing} close={() => (setReleasing(null), setChosen(new Set()))} /> : null}
     </div>
   );
+}
+
+function sum(of: Allocation[]): string {
+  return rate(of.reduce((total, one) => total + one.bandwidth_bps, 0));
 }
 
 function without(query: URLSearchParams, name: string): Record<string, string> {
@@ -117,73 +152,36 @@ function without(query: URLSearchParams, name: string): Record<string, string> {
   return rest;
 }
 
-function Row(props: { one: Allocation; act: (what: "release" | "resize") => void }) {
-  const { one } = props;
-  const light = () => (lit.value = new Set(one.path));
-  return (
-    <tr onMouseEnter={light} onFocusIn={light} onMouseLeave={() => (lit.value = new Set())}>
-      <td><a href={href("allocations", one.id)}>{one.id}</a></td>
-      <td>{one.name}</td>
-      <td>{one.customer}</td>
-      <td><State of={one.state} /></td>
-      <td>{one.ingress}</td>
-      <td>{one.egress}</td>
-      <td><ClassMark classType={one.class_type} /></td>
-      <td class="number">{rate(one.bandwidth_bps)}</td>
-      <td class="path-cell" title={one.path.join(" → ")}>{count(one.path.length, "hop")}: {one.path.join(" → ")}</td>
-      <td>{dateAndTime(one.ended_at ?? one.updated_at)}</td>
-      <td class="actions">
-        {one.ended_at ? null : <><button onClick={() => props.act("resize")} aria-label={`Resize ${one.id}`}>Resize</button> <button onClick={() => props.act("release")} aria-label={`Release ${one.id}`}>Release</button></>}
-      </td>
-    </tr>
-  );
-}
-
-/** The network in small, with the lit path on it. */
-export function MiniMap() {
-  if (!layout.value || !links.value || layout.value.topology !== links.value.topology) return null;
-  const drawing = draw(layout.value.layout, links.value.links);
-  const wide = Math.max(drawing.lane, 70);
-  return (
-    <aside class="mini" aria-hidden="true">
-      <svg viewBox={`-300 -300 ${drawing.width + 600} ${drawing.height + 600}`}>
-        {[...drawing.lanes.values()].map((lane) => <path class="casing" d={outline(lane, wide)} />)}
-        {[...lit.value].map((name) => {
-          const lane = drawing.lanes.get(name);
-          return lane ? <path class="lit-path" d={outline({ ...lane, length: lane.length * 2 }, wide * 1.6)} /> : null;
-        })}
-        {drawing.spots.map((spot) => <circle cx={spot.x} cy={spot.y} r={drawing.radius} />)}
-      </svg>
-      <p class="quiet">{lit.value.size ? [...lit.value].join(" → ") : "Point at an allocation to see its path."}</p>
-    </aside>
-  );
-}
-
 /** Denied requests are events: they never became allocations. */
 function Denied() {
-  const denied = happenings.value.filter((one) => one.kind === "allocation_denied").reverse();
-  if (!denied.length) return <Empty title="No request was denied lately"><p>Of the last {count(happenings.value.length, "event")}, none is a denial.</p></Empty>;
+  const { query } = route.value;
+  const wanted = (of: Demand) => of.topology === topology.value && (["ingress", "egress", "class_type", "aggregator"] as const).every((part) => !query.get(part) || String(of[part]) === query.get(part));
+  const told = happenings.value.filter((one) => one.kind === "allocation_denied").map((one) => ({ ...one, ...(one.data as { demand: Demand; problem: Record<string, unknown> }) }));
+  const denied = told.filter((one) => wanted(one.demand)).reverse();
+  const among = `Of the last ${count(happenings.value.length, "event")}`;
+  if (!denied.length) return <Empty title="No request like that was denied lately"><p>{among}, none is such a denial.</p></Empty>;
   return (
-    <div class="scroll">
-      <p class="quiet">From the last {count(happenings.value.length, "event")}.</p>
-      <table>
-        <thead><tr><th>When</th><th>From</th><th>To</th><th>Class</th><th class="number">Asked for</th><th>Why not</th></tr></thead>
-        <tbody>
-          {denied.slice(0, 200).map((one) => {
-            const { demand, problem } = one.data as { demand: { ingress: string; egress: string; class_type: number; bandwidth_bps: number }; problem: Record<string, unknown> };
-            return (
-              <tr key={one.sequence}>
-                <td>{clock(one.at)}</td><td>{demand.ingress}</td><td>{demand.egress}</td>
-                <td><ClassMark classType={demand.class_type} /></td>
-                <td class="number">{rate(demand.bandwidth_bps)}</td>
-                <td><Denial problem={problem} /></td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      name="denied" label="Denied requests" rows={denied} whole most={200} id={(one) => String(one.sequence)} total={`${among}, ${denied.length}.`}
+      columns={[
+        { title: "When", cell: (one) => clock(one.at), value: (one) => one.at },
+        { title: "From", cell: (one) => <NodeName of={one.demand.ingress} />, value: (one) => one.demand.ingress },
+        { title: "To", cell: (one) => <NodeName of={one.demand.egress} />, value: (one) => one.demand.egress },
+        { title: "Class", cell: (one) => <ClassMark classType={one.demand.class_type} />, value: (one) => one.demand.class_type },
+        { title: "Asked for", number: true, cell: (one) => rate(one.demand.bandwidth_bps), value: (one) => one.demand.bandwidth_bps },
+        { title: "Why not", cell: (one) => <Denial problem={one.problem} />, value: (one) => String(one.problem.detail ?? one.problem.title ?? "") },
+      ]}
+    />
   );
+}
+
+interface Demand {
+  topology: string;
+  ingress: string;
+  egress: string;
+  class_type: number;
+  bandwidth_bps: number;
+  aggregator?: string;
 }
 
 function One(props: { id: string }) {
@@ -193,9 +191,9 @@ function One(props: { id: string }) {
   useEffect(() => {
     get<Allocation>(`/v1/allocations/${encodeURIComponent(props.id)}`).then((read) => {
       setOne(read);
-      lit.value = new Set(read.path);
+      pin(read.path);
     }, setError);
-    return () => void (lit.value = new Set());
+    return () => pin();
   }, [props.id, version.value]);
   if (error && !one) return <><Failure error={error} /><p><a href={href("allocations")}>All allocations</a></p></>;
   if (!one) return <Empty title="Loading the allocation …" />;
@@ -212,8 +210,8 @@ function One(props: { id: string }) {
           {one.name ? <><dt>Name</dt><dd>{one.name}</dd></> : null}
           {one.customer ? <><dt>Customer</dt><dd>{one.customer}</dd></> : null}
           {one.note ? <><dt>Note</dt><dd>{one.note}</dd></> : null}
-          <dt>From</dt><dd>{one.ingress}</dd>
-          <dt>To</dt><dd>{one.egress}</dd>
+          <dt>From</dt><dd><NodeName of={one.ingress} /></dd>
+          <dt>To</dt><dd><NodeName of={one.egress} /></dd>
           <dt>Bandwidth</dt><dd>{rate(one.bandwidth_bps)} in <ClassMark classType={one.class_type} long />, setup priority {one.setup_priority}, hold priority {one.hold_priority}</dd>
           <dt>Path</dt><dd><PathText path={one.path} /></dd>
           {one.aggregator ? <><dt>Aggregator</dt><dd>{one.aggregator}</dd></> : null}
@@ -227,7 +225,7 @@ function One(props: { id: string }) {
         <Feed happenings={[...about].reverse()} />
       </div>
       {topologies.value?.some((known) => known.topology === one.topology) ? <MiniMap /> : null}
-      {asked === "release" ? <Release one={one} close={() => setAsked(null)} /> : null}
+      {asked === "release" ? <Release of={[one]} close={() => setAsked(null)} /> : null}
       {asked === "resize" ? <Resize one={one} close={() => setAsked(null)} /> : null}
     </article>
   );
@@ -242,36 +240,50 @@ function concerns(data: Record<string, unknown>, id: string): boolean {
   return told.id === id || told.allocation?.id === id || Boolean(told.ids?.includes(id)) || victims(data).some((victim) => victim.id === id);
 }
 
-function Release(props: { one: Allocation; close: () => void }) {
+/** Releases one, or many one after the other; those that could not be are named. */
+function Release(props: { of: Allocation[]; close: () => void }) {
   const [error, setError] = useState<unknown>(null);
+  const [busy, setBusy] = useState(false);
+  const [only] = props.of.length === 1 ? props.of : [];
   const release = async () => {
-    try {
-      await ask("DELETE", `/v1/allocations/${props.one.id}`);
-      say(`Allocation ${props.one.id} is released.`);
-      props.close();
-    } catch (failed) {
-      setError(failed);
-    }
+    setBusy(true);
+    const failed: string[] = [];
+    let last: unknown;
+    for (const one of props.of)
+      await ask("DELETE", `/v1/allocations/${one.id}`).catch((error) => {
+        // Who is gone already is as wanted.
+        if (!(error instanceof Refused && error.status === 404)) (failed.push(one.id), (last = error));
+      });
+    setBusy(false);
+    if (failed.length) return setError(props.of.length === 1 ? last : new Error(`${count(failed.length, "allocation")} could not be released: ${failed.slice(0, 20).join(", ")}. ${String((last as Error).message)}`));
+    say(only ? `Allocation ${only.id} is released.` : `${count(props.of.length, "allocation")} are released: ${sum(props.of)}.`);
+    props.close();
   };
   return (
-    <Ask title={`Release allocation ${props.one.id}?`} close={props.close}>
-      <p>{rate(props.one.bandwidth_bps)} from {props.one.ingress} to {props.one.egress} will be free again. Its traffic loses its reservation at once.</p>
+    <Ask title={only ? `Release allocation ${only.id}?` : `Release ${count(props.of.length, "allocation")}?`} close={props.close}>
+      {only ? <p>{rate(only.bandwidth_bps)} from <NodeName of={only.ingress} /> to <NodeName of={only.egress} /> will be free again. Its traffic loses its reservation at once.</p> : (
+        <>
+          <p><strong>{sum(props.of)}</strong> will be free again. Their traffic loses its reservations at once.</p>
+          <ul class="feed tall" tabIndex={0}>{props.of.map((one) => <li>{one.id}: <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {rate(one.bandwidth_bps)}</li>)}</ul>
+        </>
+      )}
       {error ? <Failure error={error} /> : null}
-      <div class="buttons"><button class="primary" onClick={release}>Release</button> <button onClick={props.close}>Keep it</button></div>
+      <div class="buttons"><button class="primary" disabled={busy} onClick={release}>Release</button> <button onClick={props.close}>Keep {only ? "it" : "them"}</button></div>
     </Ask>
   );
 }
 
+/** What was previewed is what is sent. */
 function Resize(props: { one: Allocation; close: () => void }) {
   const [text, setText] = useState(String(props.one.bandwidth_bps));
-  const [would, setWould] = useState<AllocationOutcome | null>(null);
+  const [would, setWould] = useState<{ bps: number; outcome: AllocationOutcome } | null>(null);
   const [error, setError] = useState<unknown>(null);
   const bps = parseRate(text);
-  const run = async (dry: boolean) => {
+  const run = async (to: number, dry: boolean) => {
     try {
-      const { body } = await ask<AllocationOutcome>("PATCH", `/v1/allocations/${props.one.id}${dry ? "?dry_run=true" : ""}`, { bandwidth_bps: bps });
+      const { body } = await ask<AllocationOutcome>("PATCH", `/v1/allocations/${props.one.id}${dry ? "?dry_run=true" : ""}`, { bandwidth_bps: to });
       setError(null);
-      if (dry) return setWould(body);
+      if (dry) return setWould({ bps: to, outcome: body });
       say(`Allocation ${props.one.id} has ${rate(body.bandwidth_bps)} now.`);
       props.close();
     } catch (failed) {
@@ -279,17 +291,18 @@ function Resize(props: { one: Allocation; close: () => void }) {
       setError(failed);
     }
   };
+  const shown = would?.bps === bps ? would : null;
   return (
     <Ask title={`Resize allocation ${props.one.id}`} close={props.close}>
-      <form onSubmit={(event) => (event.preventDefault(), void run(true))}>
-        <label>New bandwidth <input value={text} aria-invalid={bps === null} onInput={(event) => (setText(event.currentTarget.value), setWould(null))} /></label>{" "}
+      <form onSubmit={(event) => (event.preventDefault(), void run(bps!, true))}>
+        <label>New bandwidth <input value={text} aria-invalid={bps === null} onInput={(event) => setText(event.currentTarget.value)} /></label>{" "}
         <button disabled={bps === null}>What would happen?</button>
         <p class="quiet">It has {rate(props.one.bandwidth_bps)}. Write 500M, 2.5G or bit/s.</p>
       </form>
       {error ? <Failure error={error} /> : null}
-      {would ? <><Victims effects={would} would /><p>Path: <PathText path={would.path} /></p></> : null}
+      {shown ? <><Victims effects={shown.outcome} would /><p>Path: <PathText path={shown.outcome.path} /></p></> : null}
       <div class="buttons">
-        <button class="primary" disabled={!would} onClick={() => run(false)}>Resize</button> <button onClick={props.close}>Cancel</button>
+        <button class="primary" disabled={!shown} onClick={() => shown && run(shown.bps, false)}>Resize</button> <button onClick={props.close}>Cancel</button>
       </div>
     </Ask>
   );

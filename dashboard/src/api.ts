@@ -4,9 +4,10 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 export type Link = Schemas["Link"];
 export type LinkOutcome = Schemas["LinkOutcome"];
-export type Allocation = Schemas["Allocation"];
+/** One that is there has an id; only what a dry run answers has none. */
+export type Allocation = Schemas["Allocation"] & { id: string };
 export type AllocationOutcome = Schemas["AllocationOutcome"];
-export type AllocationPage = Schemas["AllocationPage"];
+export type AllocationPage = Omit<Schemas["AllocationPage"], "items"> & { items: Allocation[] };
 export type AllocationRequest = Schemas["AllocationRequest"];
 export type AllocationState = Schemas["AllocationState"];
 export type Effects = Schemas["Effects"];
@@ -89,4 +90,10 @@ export function ofTopology(name: string, rest = ""): string {
 
 export function ofLink(topology: string, link: string): string {
   return ofTopology(topology, `/links/${encodeURIComponent(link)}`);
+}
+
+/** A key for what is meant once: repeated after a broken connection, it is answered again and not done again. (RFC draft
+ * Idempotency-Key.) `randomUUID` is only there on pages by https. */
+export function idempotencyKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,6 +1,6 @@
 // What happened, one line each.
 import type { Happening, Victim } from "./api";
-import { LinkName, outcomes, REASONS, State } from "./parts";
+import { LinkName, NodeName, outcomes, REASONS, State } from "./parts";
 import { topology } from "./live";
 import { href } from "./route";
 import { className, clock, count, MODEL_WORDS, rate } from "./units";
@@ -58,11 +58,11 @@ function Line(props: { happening: Happening }) {
     case "allocation_resized": {
       const one = data.allocation!;
       const word = props.happening.kind === "allocation_admitted" ? "admitted" : "resized";
-      return <><a href={href("allocations", one.id)}>{one.id}</a>{called(one)} {word}: {one.ingress} → {one.egress}, {className(one.class_type)}, {rate(one.bandwidth_bps)}{victims}</>;
+      return <><a href={href("allocations", one.id)}>{one.id}</a>{called(one)} {word}: <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}{victims}</>;
     }
     case "allocation_denied": {
       const one = data.demand!;
-      return <><State of="denied" />{called(one)}: {one.ingress} → {one.egress}, {className(one.class_type)}, {rate(one.bandwidth_bps)}. {reason(data.problem!)}</>;
+      return <><State of="denied" />{called(one)}: <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}. {reason(data.problem!)}</>;
     }
     case "allocation_released": return <><a href={href("allocations", data.id)}>{data.id}</a> released</>;
     case "allocations_expired": return <>{count(data.ids?.length ?? 0, "allocation")} expired</>;

@@ -1,16 +1,20 @@
 // Where links are drawn: two nodes' links run side by side, each from its tail to the middle, where it meets the way back.
+// Places are those of the layout; widths, nodes and letters are of the screen, the same at every zoom.
 import type { Layout, Link } from "./api";
 
-/** A directed link on the drawing: a lane from its tail towards its head. */
+/** A directed link between two places. */
 export interface Lane {
   link: string;
-  /** Where the lane begins. */
   x: number;
   y: number;
   /** Its direction, of length one. */
   ux: number;
   uy: number;
-  length: number;
+  /** From node to node, and how much of that is drawn: half, where the way back has the other half. */
+  whole: number;
+  part: number;
+  /** How many lanes it stands aside, where there are several between the same nodes. */
+  aside: number;
 }
 
 export interface Spot {
@@ -19,21 +23,26 @@ export interface Spot {
   x: number;
   y: number;
   /** Where its label goes: away from its neighbours. */
-  labelX: number;
-  labelY: number;
-  anchor: "start" | "middle" | "end";
+  dx: number;
+  dy: number;
+  anchor: "left" | "center" | "right";
   degree: number;
 }
 
 export interface Drawing {
   width: number;
   height: number;
-  /** How wide a lane is. */
+  /** How wide a lane would be, in units of the layout. */
   lane: number;
-  /** How large a node is. */
-  radius: number;
   lanes: Map<string, Lane>;
-  spots: Spot[];
+  spots: Map<string, Spot>;
+}
+
+/** What part of the layout is seen: screen = place × k + (x, y). */
+export interface View {
+  x: number;
+  y: number;
+  k: number;
 }
 
 /** Everything that depends on places and not on load. */
@@ -50,13 +59,11 @@ export function draw(layout: Layout, links: Link[]): Drawing {
   lengths.sort((one, two) => one - two);
   const middle = lengths[Math.floor(lengths.length / 2)] ?? 1000;
   const lane = Math.max(26, Math.min(0.0115 * Math.max(layout.width, layout.height * 1.35), middle * 0.11, 2900 / Math.sqrt(layout.nodes.length)));
-  const radius = Math.min(lane * 0.95, 80);
   const lanes = new Map<string, Lane>();
   for (const pair of pairs.values()) {
     const fibres = inFibres(pair);
     fibres.forEach((fibre, index) => {
-      const offset = (index - (fibres.length - 1) / 2) * lane * 1.45;
-      for (const link of fibre) place(link, fibre.length === 2 ? 0.5 : 1, offset);
+      for (const link of fibre) place(link, fibre.length === 2 ? 0.5 : 1, (index - (fibres.length - 1) / 2) * 1.45);
     });
   }
   function place(link: Link, part: number, offset: number): void {
@@ -65,12 +72,9 @@ export function draw(layout: Layout, links: Link[]): Drawing {
     const whole = distance(from, to) || 1;
     const [ux, uy] = [(to.x - from.x) / whole, (to.y - from.y) / whole];
     // The same side for both directions of a fibre.
-    const side = link.from < link.to ? offset : -offset;
-    const start = Math.min(radius, whole * 0.2);
-    const end = part === 1 ? whole - start : whole * part;
-    lanes.set(link.link, { link: link.link, x: from.x + ux * start - uy * side, y: from.y + uy * start + ux * side, ux, uy, length: end - start });
+    lanes.set(link.link, { link: link.link, x: from.x, y: from.y, ux, uy, whole, part, aside: link.from < link.to ? offset : -offset });
   }
-  return { width: layout.width, height: layout.height, lane, radius, lanes, spots: spots(layout, links, radius) };
+  return { width: layout.width, height: layout.height, lane, lanes, spots: spots(layout, links) };
 }
 
 function distance(one?: { x: number; y: number }, two?: { x: number; y: number }): number {
@@ -91,7 +95,7 @@ function inFibres(pair: Link[]): Link[][] {
   ];
 }
 
-function spots(layout: Layout, links: Link[], radius: number): Spot[] {
+function spots(layout: Layout, links: Link[]): Map<string, Spot> {
   const at = new Map(layout.nodes.map((node) => [node.node, node]));
   const pull = new Map<string, { x: number; y: number; degree: number }>();
   for (const link of links) {
@@ -101,25 +105,67 @@ function spots(layout: Layout, links: Link[], radius: number): Spot[] {
     const sum = pull.get(link.from) ?? { x: 0, y: 0, degree: 0 };
     pull.set(link.from, { x: sum.x + (to.x - from.x) / far, y: sum.y + (to.y - from.y) / far, degree: sum.degree + 1 });
   }
-  return layout.nodes.map((node) => {
+  // Those with the most links first: their labels are the last to give way.
+  const found = layout.nodes.map((node): Spot => {
     const to = pull.get(node.node) ?? { x: 0, y: 1, degree: 0 };
     const size = Math.hypot(to.x, to.y);
     const [dx, dy] = size < 0.05 ? [0, -1] : [-to.x / size, -to.y / size];
-    return {
-      node: node.node, label: node.label || node.node, x: node.x, y: node.y,
-      labelX: node.x + dx * radius * 1.7, labelY: node.y + dy * radius * 1.7,
-      anchor: dx > 0.35 ? "start" : dx < -0.35 ? "end" : "middle", degree: to.degree,
-    };
+    return { node: node.node, label: node.label || node.node, x: node.x, y: node.y, dx, dy, anchor: dx > 0.35 ? "left" : dx < -0.35 ? "right" : "center", degree: to.degree };
   });
+  return new Map(found.sort((one, two) => two.degree - one.degree).map((spot) => [spot.node, spot]));
 }
 
-/** A text that wants to be written on the drawing. */
+/** A lane on the screen: where it begins, and how long it is. */
+export interface Placed {
+  x: number;
+  y: number;
+  ux: number;
+  uy: number;
+  length: number;
+}
+
+export function placed(lane: Lane, view: View, width: number, radius: number): Placed {
+  const whole = lane.whole * view.k;
+  const start = Math.min(radius, whole * 0.2);
+  const end = lane.part === 1 ? whole - start : whole * lane.part;
+  const side = lane.aside * width;
+  return { x: lane.x * view.k + view.x + lane.ux * start - lane.uy * side, y: lane.y * view.k + view.y + lane.uy * start + lane.ux * side, ux: lane.ux, uy: lane.uy, length: end - start };
+}
+
+/** The points of an outline: x, y, x, y, … */
+export type Outline = number[];
+
+/** A strand of a lane, `aside` from its middle, with a point at its end; the whole lane is a strand in the middle. */
+export function strand(lane: Placed, width: number, aside: number, laneWidth: number): Outline {
+  const tip = Math.min(laneWidth * 0.9, lane.length * 0.5);
+  // The point of the lane leaves less room the farther aside a strand runs.
+  const inset = (edge: number) => lane.length - tip * Math.min(1, Math.abs(edge) / (laneWidth / 2));
+  const points: Outline = [];
+  const corner = (along: number, at: number) => void points.push(lane.x + lane.ux * along - lane.uy * at, lane.y + lane.uy * along + lane.ux * at);
+  const [near, far] = [aside - width / 2, aside + width / 2];
+  corner(0, near);
+  corner(inset(near), near);
+  if (near < 0 && far > 0) corner(lane.length, 0);
+  corner(inset(far), far);
+  corner(0, far);
+  return points;
+}
+
+/** How far a point is from a lane. */
+export function away(lane: Placed, x: number, y: number): number {
+  const [px, py] = [x - lane.x, y - lane.y];
+  const along = Math.min(lane.length, Math.max(0, px * lane.ux + py * lane.uy));
+  return Math.hypot(px - along * lane.ux, py - along * lane.uy);
+}
+
+/** A text that wants to be written on the drawing; its place is of the screen, but for where the view has been moved to. */
 export interface Label {
   key: string;
   text: string;
   x: number;
   y: number;
-  anchor: "start" | "middle" | "end";
+  anchor: "left" | "center" | "right";
+  bold: boolean;
 }
 
 /** Those labels that fit without covering one another, the first ones first; `em` is the size of a letter. Where there are
@@ -128,10 +174,11 @@ export function fitting(labels: Label[], em: number): Set<string> {
   const taken = new Map<string, [number, number, number, number][]>();
   const shown = new Set<string>();
   const cell = em * 14;
-  const pad = labels.length > 100 ? em * 1.3 : 0;
+  const many = labels.length > 100 ? em * 1.3 : 0;
   for (const label of labels.slice(0, 4_000)) {
     const width = label.text.length * em * 0.62;
-    const left = label.anchor === "start" ? label.x : label.anchor === "end" ? label.x - width : label.x - width / 2;
+    const pad = label.bold ? 0 : many;
+    const left = label.anchor === "left" ? label.x : label.anchor === "right" ? label.x - width : label.x - width / 2;
     const box: [number, number, number, number] = [left - pad, label.y - em * 0.6 - pad, left + width + pad, label.y + em * 0.6 + pad];
     const cells: string[] = [];
     for (let x = Math.floor(box[0] / cell); x <= Math.floor(box[2] / cell); x++)
@@ -142,32 +189,4 @@ export function fitting(labels: Label[], em: number): Set<string> {
     for (const key of cells) taken.set(key, [...(taken.get(key) ?? []), box]);
   }
   return shown;
-}
-
-/** What is written at the nodes, those with the most links first. */
-export function nodeLabels(spots: Spot[]): Label[] {
-  const order = [...spots].sort((one, two) => two.degree - one.degree);
-  return order.map((spot) => ({ key: spot.node, text: spot.label, x: spot.labelX, y: spot.labelY, anchor: spot.anchor }));
-}
-
-/** The outline of a lane, with a point at its end. */
-export function outline(lane: Lane, width: number): string {
-  const half = width / 2;
-  const tip = Math.min(width * 0.9, lane.length * 0.5);
-  const corner = (along: number, aside: number) =>
-    `${(lane.x + lane.ux * along - lane.uy * aside).toFixed(1)},${(lane.y + lane.uy * along + lane.ux * aside).toFixed(1)}`;
-  const shoulder = lane.length - tip;
-  return `M${corner(0, -half)}L${corner(shoulder, -half)}L${corner(lane.length, 0)}L${corner(shoulder, half)}L${corner(0, half)}Z`;
-}
-
-/** A strand of a lane: `aside` from its middle. */
-export function strand(lane: Lane, width: number, aside: number, laneWidth: number): string {
-  const tip = Math.min(laneWidth * 0.9, lane.length * 0.5);
-  // The point of the lane leaves less room the farther aside a strand runs.
-  const inset = (edge: number) => lane.length - tip * Math.min(1, Math.abs(edge) / (laneWidth / 2));
-  const corner = (along: number, at: number) =>
-    `${(lane.x + lane.ux * along - lane.uy * at).toFixed(1)},${(lane.y + lane.uy * along + lane.ux * at).toFixed(1)}`;
-  const [near, far] = [aside - width / 2, aside + width / 2];
-  const middle = near < 0 && far > 0 ? `L${corner(lane.length, 0)}` : "";
-  return `M${corner(0, near)}L${corner(inset(near), near)}${middle}L${corner(inset(far), far)}L${corner(0, far)}Z`;
 }

@@ -4,6 +4,7 @@ import { get, type Controller, type Readiness } from "./api";
 import { Feed } from "./feed";
 import { connection, happenings, readiness } from "./live";
 import { State } from "./parts";
+import { Table } from "./table";
 import { count } from "./units";
 
 const ASK_EVERY_MS = 3_000;
@@ -71,21 +72,18 @@ function Controllers(props: { of: Controller[] | null }) {
   if (found === null) return <p class="quiet">Asking …</p>;
   if (!found.length) return <p class="quiet">No controller is configured: allocations are active at once. Add one with PUT /v1/controllers/{"{id}"} (<a href="/docs">/docs</a>).</p>;
   return (
-    <div class="scroll">
-      <table>
-        <thead><tr><th>Controller</th><th>Topology</th><th>State</th><th class="number">Intended</th><th class="number">Installed</th><th class="number">Drifting</th><th>Last error</th></tr></thead>
-        <tbody>
-          {found.map((one) => (
-            <tr>
-              <td>{one.id} <span class="quiet">{one.driver}</span></td><td>{one.topology}</td>
-              <td>{one.reachable === undefined ? <State of="unknown" /> : <Sign good={one.reachable} yes="reached" no="not reached" />}</td>
-              <td class="number">{one.rules.intended}</td><td class="number">{one.rules.installed}</td><td class="number">{one.rules.drifting}</td>
-              <td>{one.last_error ?? ""}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      name="controllers" label="Controllers" rows={found} whole id={(one) => one.id}
+      columns={[
+        { title: "Controller", cell: (one) => <>{one.id} <span class="quiet">{one.driver}</span></>, value: (one) => one.id },
+        { title: "Topology", cell: (one) => one.topology, value: (one) => one.topology },
+        { title: "State", cell: (one) => (one.reachable === undefined ? <State of="unknown" /> : <Sign good={one.reachable} yes="reached" no="not reached" />), value: (one) => String(one.reachable ?? "unknown") },
+        { title: "Intended", number: true, cell: (one) => one.rules.intended, value: (one) => one.rules.intended },
+        { title: "Installed", number: true, cell: (one) => one.rules.installed, value: (one) => one.rules.installed },
+        { title: "Drifting", number: true, cell: (one) => one.rules.drifting, value: (one) => one.rules.drifting },
+        { title: "Last error", cell: (one) => one.last_error ?? "", value: (one) => one.last_error ?? undefined },
+      ]}
+    />
   );
 }
 

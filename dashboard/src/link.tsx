@@ -1,42 +1,69 @@
-// One link: what fills it, who is on it, what it was, and what it would take to fit more.
-import { useEffect, useState } from "preact/hooks";
-import { ask, get, ofLink, Refused, type Allocation, type AllocationOutcome, type Link, type LinkOutcome } from "./api";
+// One link: what fills it, the allocations on it, what it was, and what it would take to fit more.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { all, ask, get, ofLink, Refused, type Allocation, type AllocationOutcome, type AllocationState, type Link, type LinkOutcome } from "./api";
 import { Feed } from "./feed";
-import { busiest, happenings, lit, links, topology, version } from "./live";
+import { busiest, happenings, links, topology, version } from "./live";
 import { Occupancy } from "./occupancy";
-import { ClassMark, Denial, Empty, Failure, LinkName, outcomes, say, State, Victims } from "./parts";
+import { ClassMark, Denial, Empty, Failure, LinkName, NodeName, outcomes, say, State, Stranded, Victims } from "./parts";
 import { Plot, type Series } from "./plot";
 import { href, route } from "./route";
-import { className, count, parseRate, percent, rate } from "./units";
+import { Table } from "./table";
+import { className, clock, count, parseRate, percent, rate } from "./units";
 
-/** Allocations that are read for the history of a link. */
-const HISTORY_MAX = 3_000;
+/** So many allocations of a link are read. */
+const READ_MAX = 20_000;
+/** So many, with those that are over: the past is drawn from them if they are all there. */
+const PAST_MAX = 3_000;
+/** A list of so many is read again less often, in milliseconds. */
+const MANY = 500;
+const READ_MANY_EVERY_MS = 5_000;
+const SHOWN = 200;
+const SAMPLES_KEPT = 2_000;
 
 export function LinkView() {
   const name = route.value.of;
   const first = busiest.value[0]?.link;
   useEffect(() => {
     // In place of the address without a link, or going back would lead here again.
-    if (location.hash.replace(/\/$/, "") === href("link") && first) location.replace(href("link", first));
+    if (!name && first) location.replace(href("link", first));
   }, [name, first]);
   if (!name) return <Empty title="No link is chosen"><p>Choose one on the <a href={href("map")}>map</a>.</p></Empty>;
   return topology.value ? <OneLink key={`${topology.value}/${name}`} topology={topology.value} name={name} /> : <Empty title="Loading …" />;
 }
 
+/** What is known of who is, and was, on a link. The link's own figures never come from here: they are the server's. */
+interface Lists {
+  living: Allocation[];
+  livingWhole: boolean;
+  /** Those that are over; none if they are too many to be read. */
+  past: Allocation[];
+  pastWhole: boolean;
+}
+
 function OneLink(props: { topology: string; name: string }) {
   const [link, setLink] = useState<Link | null>(null);
   const [error, setError] = useState<unknown>(null);
-  const [all, setAll] = useState<Allocation[]>([]);
+  const [lists, setLists] = useState<Lists | null>(null);
+  const read = useRef(0);
   useEffect(() => {
     let current = true;
-    const path = `/v1/allocations?topology=${encodeURIComponent(props.topology)}&link=${encodeURIComponent(props.name)}`;
-    Promise.all([get<Link>(ofLink(props.topology, props.name)), everyone(path)]).then(([read, found]) => {
+    get<Link>(ofLink(props.topology, props.name)).then((found) => {
       if (!current) return;
-      setLink(read);
-      setAll(found);
+      sample(props.topology, found);
+      setLink(found);
       setError(null);
     }, (failed) => current && setError(failed));
     return () => void (current = false);
+  }, [props.topology, props.name, version.value]);
+  useEffect(() => {
+    const many = (lists?.living.length ?? 0) + (lists?.past.length ?? 0) > MANY;
+    let current = true;
+    const wait = many ? Math.max(0, read.current + READ_MANY_EVERY_MS - Date.now()) : 0;
+    const timer = window.setTimeout(() => {
+      read.current = Date.now();
+      everyone(props.topology, props.name).then((found) => current && setLists(found), (failed) => current && setError(failed));
+    }, wait);
+    return () => ((current = false), window.clearTimeout(timer));
   }, [props.topology, props.name, version.value]);
   if (error && !link) {
     if (error instanceof Refused && error.status === 404)
@@ -44,7 +71,6 @@ function OneLink(props: { topology: string; name: string }) {
     return <Failure error={error} />;
   }
   if (!link) return <Empty title="Loading the link …" />;
-  const living = all.filter((one) => !one.ended_at);
   return (
     <article>
       <Title link={link} />
@@ -53,17 +79,17 @@ function OneLink(props: { topology: string; name: string }) {
         <section>
           <h2>Room for more</h2>
           <Room link={link} />
-          <FitMore topology={props.topology} link={link} living={living} />
+          <FitMore topology={props.topology} link={link} />
         </section>
         <section>
           <h2>History</h2>
-          <History link={link} all={all} />
-          <Feed happenings={concerning(props.name, all).slice(-6).reverse()} />
+          <History topology={props.topology} link={link} lists={lists} />
+          <Feed happenings={concerning(props.name, lists).slice(-6).reverse()} />
         </section>
       </div>
       <section>
-        <h2>On it: {count(link.allocation_count, "allocation")}</h2>
-        <OnIt allocations={living} />
+        <h2>On it: {count(link.allocation_count, "allocation")}, {rate(link.reserved_bps)}</h2>
+        <OnIt link={link} lists={lists} />
       </section>
       <section>
         <h2>In and out of service</h2>
@@ -73,15 +99,16 @@ function OneLink(props: { topology: string; name: string }) {
   );
 }
 
-async function everyone(path: string): Promise<Allocation[]> {
-  const found: Allocation[] = [];
-  let after: string | undefined;
-  do {
-    const page: { items: Allocation[]; next?: string } = await get(`${path}&limit=1000${after ? `&after=${after}` : ""}`);
-    found.push(...page.items);
-    after = page.next;
-  } while (after && found.length < HISTORY_MAX);
-  return found;
+/** Those that live have one of these states. */
+const LIVING: AllocationState[] = ["active", "installing", "rerouting", "degraded"];
+
+/** All that are and were, if they are few; or else only those that are. */
+async function everyone(topology: string, link: string): Promise<Lists> {
+  const path = `/v1/allocations?topology=${encodeURIComponent(topology)}&link=${encodeURIComponent(link)}`;
+  const both = await all<Allocation>(path, PAST_MAX);
+  if (both.length < PAST_MAX) return { living: both.filter((one) => !one.ended_at), livingWhole: true, past: both.filter((one) => one.ended_at), pastWhole: true };
+  const living = (await Promise.all(LIVING.map((state) => all<Allocation>(`${path}&state=${state}`, READ_MAX)))).flat();
+  return { living, livingWhole: living.length < READ_MAX, past: [], pastWhole: false };
 }
 
 function Title(props: { link: Link }) {
@@ -92,7 +119,7 @@ function Title(props: { link: Link }) {
     <div class="title">
       <h1>{link.link} <State of={link.state} /></h1>
       <p>
-        {link.from} → {link.to}, {rate(link.capacity_bps)}
+        <NodeName of={link.from} /> → <NodeName of={link.to} />, {rate(link.capacity_bps)}
         {link.max_reservable_bps !== link.capacity_bps ? `, ${rate(link.max_reservable_bps)} of it may be reserved` : ""}, TE metric {link.te_metric},{" "}
         {(link.delay_us / 1000).toFixed(link.delay_us < 10_000 ? 2 : 1)} ms
         {link.srlg.length ? `, risk groups ${link.srlg.join(", ")}` : ""}.{" "}
@@ -123,7 +150,7 @@ function Room(props: { link: Link }) {
 }
 
 /** What would be preempted to fit so much more: a dry run over exactly this link. */
-function FitMore(props: { topology: string; link: Link; living: Allocation[] }) {
+function FitMore(props: { topology: string; link: Link }) {
   const { link } = props;
   const highest = Math.max(...link.classes.map((one) => one.class_type));
   const [text, setText] = useState("500M");
@@ -143,8 +170,8 @@ function FitMore(props: { topology: string; link: Link; living: Allocation[] }) 
   return (
     <>
       <form class="inline" onSubmit={run}>
-        <label>What would it take to fit <input value={text} size={8} aria-invalid={bps === null} onInput={(event) => setText(event.currentTarget.value)} /></label>
-        <label>more in <select value={classType} onChange={(event) => setClassType(Number(event.currentTarget.value))}>
+        <label>What would it take to fit <input value={text} size={8} aria-invalid={bps === null} onInput={(event) => (setText(event.currentTarget.value), setFound(null))} /></label>
+        <label>more in <select value={classType} onChange={(event) => (setClassType(Number(event.currentTarget.value)), setFound(null))}>
           {link.classes.map((one) => <option value={one.class_type}>{className(one.class_type, true)}</option>)}
         </select></label>
         <button disabled={bps === null}>Ask</button>
@@ -152,46 +179,64 @@ function FitMore(props: { topology: string; link: Link; living: Allocation[] }) 
       {bps === null ? <p class="bad">Write an amount such as 500M, 2.5G or 1000000.</p> : null}
       <div aria-live="polite">
         {found instanceof Refused ? <div class="verdict is-no"><strong>⊘ It does not fit.</strong> <Denial problem={found.problem} /></div>
-          : found ? <div class="verdict is-yes"><strong>● It fits.</strong> <Victims effects={found} would among={props.living} /></div> : null}
+          : found ? <div class="verdict is-yes"><strong>● It fits.</strong> <Victims effects={found} would /></div> : null}
       </div>
     </>
   );
 }
 
-function History(props: { link: Link; all: Allocation[] }) {
-  const { times, series } = history(props.link, props.all);
-  if (times.length < 2) return <p class="quiet">Nobody has been on this link yet.</p>;
-  return <Plot times={times} series={series} stepped label={`Reserved on ${props.link.link} over time, by class`} />;
+/** The server's figures of the links that were looked at, as they were seen. */
+const samples = new Map<string, { at: number; reserved: Map<number, number> }[]>();
+
+function sample(topology: string, link: Link): void {
+  const key = `${topology}/${link.link}`;
+  const reserved = new Map(link.classes.map((one) => [one.class_type, one.reserved_bps]));
+  samples.set(key, [...(samples.get(key) ?? []), { at: Date.now() / 1000, reserved }].slice(-SAMPLES_KEPT));
 }
 
-/** What was reserved by class over time, from when allocations came and went. Each counts by the path it had last. */
-export function history(link: Link, all: Allocation[]): { times: number[]; series: Series[] } {
-  const changes: { at: number; classType: number; bps: number }[] = [];
-  for (const one of all) {
-    changes.push({ at: Date.parse(one.created_at), classType: one.class_type, bps: one.bandwidth_bps });
-    if (one.ended_at) changes.push({ at: Date.parse(one.ended_at), classType: one.class_type, bps: -one.bandwidth_bps });
-  }
-  changes.sort((one, two) => one.at - two.at);
-  const classes = link.classes.map((one) => one.class_type);
-  const now = new Map(classes.map((one) => [one, 0]));
-  const times: number[] = changes.length ? [changes[0]!.at / 1000 - 1] : [];
-  const values = new Map(classes.map((one) => [one, times.map((): number | null => 0)]));
-  const note = (at: number) => {
-    if (times.at(-1) === at) for (const one of classes) values.get(one)!.pop();
-    else times.push(at);
-    for (const one of classes) values.get(one)!.push(now.get(one)!);
-  };
+function History(props: { topology: string; link: Link; lists: Lists | null }) {
+  const { link, lists } = props;
+  const seen = samples.get(`${props.topology}/${link.link}`) ?? [];
+  const from = (seen[0]?.at ?? 0) * 1000;
+  const whole = lists?.livingWhole && lists.pastWhole;
+  const past = whole ? history(link, [...lists.living, ...lists.past], from) : [];
+  const points = [...past, ...seen];
+  const last = points.at(-1);
+  if (!lists || !last) return <p class="quiet">Reading …</p>;
+  if (whole && !past.length && seen.every((one) => [...one.reserved.values()].every((bps) => bps === 0))) return <p class="quiet">No allocation has been on this link yet.</p>;
+  const times = [...points.map((one) => one.at), Math.max(Date.now() / 1000, last.at + 1)];
+  const series = link.classes.map((one): Series => {
+    const values = points.map((point) => point.reserved.get(one.class_type) ?? 0);
+    return { label: className(one.class_type), classType: one.class_type, values: [...values, values.at(-1)!] };
+  });
+  return (
+    <>
+      <Plot times={times} series={series} stepped label={`Reserved on ${link.link} over time, by class`} />
+      {!whole ? <p class="quiet">As the server told it since {clock(from)}; what was before is too long to be read here.</p> : null}
+    </>
+  );
+}
+
+/** What was reserved by class until then, back from the figures of now, from when allocations came and went. Each counts by
+ * the path and size it had last. */
+export function history(link: Link, all: Allocation[], until: number): { at: number; reserved: Map<number, number> }[] {
+  const changes = all.flatMap((one) => [
+    { at: Date.parse(one.created_at), classType: one.class_type, bps: one.bandwidth_bps },
+    ...(one.ended_at ? [{ at: Date.parse(one.ended_at), classType: one.class_type, bps: -one.bandwidth_bps }] : []),
+  ]);
+  changes.sort((one, two) => two.at - one.at);
+  const now = new Map(link.classes.map((one) => [one.class_type, one.reserved_bps]));
+  const points: { at: number; reserved: Map<number, number> }[] = [];
   for (const change of changes) {
-    if (!now.has(change.classType)) continue;
-    now.set(change.classType, now.get(change.classType)! + change.bps);
-    note(change.at / 1000);
+    if (change.at <= until) points.push({ at: change.at / 1000, reserved: new Map(now) });
+    now.set(change.classType, Math.max(0, (now.get(change.classType) ?? 0) - change.bps));
   }
-  if (times.length) note(Math.max(Date.now() / 1000, times.at(-1)! + 1));
-  return { times, series: classes.map((one) => ({ label: className(one), classType: one, values: values.get(one)! })) };
+  if (points.length) points.push({ at: points.at(-1)!.at - 1, reserved: new Map(now) });
+  return points.reverse();
 }
 
-function concerning(name: string, all: Allocation[]) {
-  const ids = new Set(all.map((one) => one.id));
+function concerning(name: string, lists: Lists | null) {
+  const ids = new Set([...(lists?.living ?? []), ...(lists?.past ?? [])].map((one) => one.id));
   return happenings.value.filter((one) => {
     const data = one.data as { id?: string; allocation?: { path: string[] }; links?: { link?: string }[]; problem?: { binding_links?: { link: string }[] } };
     return data.allocation?.path.includes(name) || (data.id && ids.has(data.id)) || (Array.isArray(data.links) && data.links.some((link) => link.link === name))
@@ -199,27 +244,27 @@ function concerning(name: string, all: Allocation[]) {
   });
 }
 
-function OnIt(props: { allocations: Allocation[] }) {
-  if (!props.allocations.length) return <p class="quiet">Nobody.</p>;
-  const sorted = [...props.allocations].sort((one, two) => two.bandwidth_bps - one.bandwidth_bps).slice(0, 200);
+function OnIt(props: { link: Link; lists: Lists | null }) {
+  const { link, lists } = props;
+  if (!lists) return <p class="quiet">Reading …</p>;
+  if (!lists.living.length) return <p class="quiet">None.</p>;
+  const largest = [...lists.living].sort((one, two) => two.bandwidth_bps - one.bandwidth_bps);
   return (
-    <div class="scroll tall" tabIndex={0} role="group" aria-label="Allocations on the link">
-      <table>
-        <thead><tr><th>Allocation</th><th>From</th><th>To</th><th>Class</th><th class="number">Bandwidth</th><th class="number">Hops</th><th>Since</th></tr></thead>
-        <tbody>
-          {sorted.map((one) => (
-            <tr key={one.id} onMouseEnter={() => (lit.value = new Set(one.path))} onMouseLeave={() => (lit.value = new Set())}>
-              <td><a href={href("allocations", one.id)}>{one.id}</a></td>
-              <td>{one.ingress}</td><td>{one.egress}</td>
-              <td><ClassMark classType={one.class_type} /></td>
-              <td class="number">{rate(one.bandwidth_bps)}</td>
-              <td class="number">{one.path.length}</td>
-              <td>{new Date(one.created_at).toLocaleString("en-GB")}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      name="on-it" label="Allocations on the link" rows={lists.livingWhole ? largest : lists.living} whole={lists.livingWhole} most={SHOWN} id={(one) => one.id} links={(one) => one.path}
+      total={lists.livingWhole ? `${rate(link.reserved_bps)} in all.` : <>There are more than can be sorted here: the oldest {lists.living.length.toLocaleString("en")} of {link.allocation_count.toLocaleString("en")}. <a href={href("allocations", undefined, { link: link.link })}>All of them</a>.</>}
+      columns={[
+        { title: "Allocation", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
+        { title: "Name", cell: (one) => one.name, value: (one) => one.name ?? undefined },
+        { title: "Customer", cell: (one) => one.customer, value: (one) => one.customer ?? undefined },
+        { title: "From", cell: (one) => <NodeName of={one.ingress} />, value: (one) => one.ingress },
+        { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
+        { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },
+        { title: "Bandwidth", number: true, cell: (one) => rate(one.bandwidth_bps), value: (one) => one.bandwidth_bps },
+        { title: "Hops", number: true, cell: (one) => one.path.length, value: (one) => one.path.length },
+        { title: "Since", cell: (one) => new Date(one.created_at).toLocaleString("en-GB"), value: (one) => one.created_at },
+      ]}
+    />
   );
 }
 
@@ -249,11 +294,10 @@ export function Service(props: { topology: string; link: Link }) {
       {preview ? (
         <div class="verdict" aria-live="polite">
           <h3>{words[preview.state]}: {preview.outcome.links.join(" and ")}</h3>
-          <Victims effects={preview.outcome} would />
           {preview.outcome.stranded.length ? (
-            <p><strong>{count(preview.outcome.stranded.length, "allocation")} could not move</strong> and would stay:{" "}
-              {preview.outcome.stranded.slice(0, 50).map((id) => <><a href={href("allocations", id)}>{id}</a> </>)}</p>
-          ) : preview.state === "maintenance" ? <p>Everybody on it has somewhere to go.</p> : null}
+            <Stranded ids={preview.outcome.stranded} />
+          ) : preview.state === "maintenance" ? <p>Every allocation on it has another path.</p> : null}
+          <Victims effects={preview.outcome} would />
           <button class="primary" onClick={() => change(preview.state, false)}>{words[preview.state]}</button>{" "}
           <button onClick={() => setPreview(null)}>Leave it as it is</button>
         </div>

@@ -1,7 +1,9 @@
 // What is shown, and how it stays true: the state is read by REST, the event stream says when to read again. The stream
 // resumes where it broke off; if events are missing or the server is another one, everything is read anew.
-import { computed, effect, signal } from "@preact/signals";
+import { batch, computed, effect, signal } from "@preact/signals";
 import { all, get, ofTopology, Refused, type Happening, type Layout, type Link, type Model, type Readiness, type Summary } from "./api";
+import { draw, type Drawing } from "./geometry";
+import { adjust, go, route } from "./route";
 
 /** How many of the last events are kept. */
 const HAPPENINGS_KEPT = 1000;
@@ -26,13 +28,50 @@ export const happenings = signal<Happening[]>([]);
 export const trouble = signal<string | null>(null);
 /** Counts up whenever something happened: views with lists of their own read them again. */
 export const version = signal(0);
-/** The links lit on the map. */
+/** The links lit on the map: a path, or those that bind. */
 export const lit = signal<ReadonlySet<string>>(new Set());
+export const litBinds = signal(false);
 
-export const byName = computed(() => new Map((links.value?.links ?? []).map((link) => [link.link, link])));
-export const busiest = computed(() =>
-  [...(links.value?.links ?? [])].sort((one, two) => two.utilisation_ppm - one.utilisation_ppm || two.reserved_bps - one.reserved_bps),
-);
+/** Where everything is drawn. It changes with the topology and not with its load. */
+export const drawing = computed<Drawing | null>(() => {
+  const [placed, listed] = [layout.value, links.peek()];
+  return placed && listed && placed.topology === listed.topology ? draw(placed.layout, listed.links) : null;
+});
+
+let pinned: { names: string[]; binds: boolean } = { names: [], binds: false };
+
+/** Lights links while they are pointed at; without any, what is pinned. */
+export function light(names?: Iterable<string>): void {
+  batch(() => {
+    lit.value = new Set(names ?? pinned.names);
+    litBinds.value = !names && pinned.binds;
+  });
+}
+
+/** Lights links until others are: the path of what is looked at, or the links that bind; or none. */
+export function pin(names: string[] = [], binds = false): void {
+  pinned = { names, binds };
+  light();
+}
+
+const labels = computed(() => new Map((layout.value?.layout.nodes ?? []).map((node) => [node.node, node.label])));
+
+/** What people call a node, where that is not its id: its city. */
+export function cityOf(node: string): string | null {
+  const label = labels.value.get(node);
+  return label && label !== node ? label : null;
+}
+
+/** A node as it is written: "UT (Salt Lake City)". */
+export function nodeText(node: string): string {
+  const city = cityOf(node);
+  return city ? `${node} (${city})` : node;
+}
+
+/** None while those of another topology are still there. */
+const shown = computed(() => (links.value && links.value.topology === topology.value ? links.value.links : []));
+export const byName = computed(() => new Map(shown.value.map((link) => [link.link, link])));
+export const busiest = computed(() => [...shown.value].sort((one, two) => two.utilisation_ppm - one.utilisation_ppm || two.reserved_bps - one.reserved_bps));
 
 let source: EventSource | null = null;
 let lastSequence = 0;
@@ -43,8 +82,23 @@ let pending = false;
 /** Begins. */
 export async function start(): Promise<void> {
   effect(() => {
+    const [asked, found] = [route.value.query.get("topology"), topologies.value];
+    if (!found) return;
+    const names = found.map((one) => one.topology);
+    const was = topology.peek();
+    // One that was shown and is gone gives way; one that was asked for and never was is said to be missing.
+    if (asked && (names.includes(asked) || asked !== was)) topology.value = names.includes(asked) ? asked : null;
+    else adjust({ topology: remembered(names) ?? fullest(found) });
+  });
+  effect(() => {
     const name = topology.value;
-    if (name) void load(name);
+    if (!name) return;
+    void load(name);
+    try {
+      sessionStorage.setItem("topology", name);
+    } catch {
+      // Without storage the choice lasts as long as the address.
+    }
   });
   await reload();
   window.setInterval(watch, 5_000);
@@ -62,21 +116,19 @@ async function reload(): Promise<void> {
     lastSequence = Math.max(lastSequence, recent.at(-1)?.sequence ?? 0);
     happenings.value = recent.slice(-HAPPENINGS_KEPT);
     await readTopologies();
-    if (topology.value) await load(topology.value);
+    if (topology.peek()) await load(topology.peek()!);
     listen();
   } catch (error) {
     lose(error);
   }
 }
 
-async function readTopologies(): Promise<void> {
-  const found = await all<Summary>("/v1/topologies");
-  topologies.value = found;
-  const names = found.map((one) => one.topology);
-  if (!topology.value || !names.includes(topology.value)) {
-    const fullest = [...found].sort((one, two) => two.allocations - one.allocations)[0];
-    topology.value = remembered(names) ?? fullest?.topology ?? null;
-  }
+export async function readTopologies(): Promise<void> {
+  topologies.value = await all<Summary>("/v1/topologies");
+}
+
+function fullest(found: Summary[]): string | null {
+  return [...found].sort((one, two) => two.allocations - one.allocations)[0]?.topology ?? null;
 }
 
 function remembered(names: string[]): string | null {
@@ -88,22 +140,19 @@ function remembered(names: string[]): string | null {
   }
 }
 
-/** Shows another topology. */
+/** Shows another topology, in the same view. What else the address said was of the one before. */
 export function choose(name: string): void {
-  topology.value = name;
-  try {
-    sessionStorage.setItem("topology", name);
-  } catch {
-    // Without storage the choice lasts as long as the page.
-  }
+  go(route.peek().view, undefined, { topology: name });
 }
 
 async function load(name: string): Promise<void> {
   try {
     const [drawn, read] = await Promise.all([get<Layout>(ofTopology(name, "/layout")), readLinks(name)]);
     if (topology.peek() !== name) return;
-    layout.value = { topology: name, layout: drawn };
-    links.value = { topology: name, links: read };
+    batch(() => {
+      links.value = { topology: name, links: read };
+      layout.value = { topology: name, layout: drawn };
+    });
     await readModel(name);
     trouble.value = null;
   } catch (error) {
@@ -139,7 +188,7 @@ function listen(): void {
 
 const KINDS = [
   "topology_put", "topology_deleted", "model_set", "link_changed", "allocation_admitted", "allocation_denied",
-  "allocation_resized", "allocation_released", "allocations_expired",
+  "allocation_resized", "allocation_released", "allocations_expired", "controller_put", "controller_deleted",
 ];
 
 function take(message: MessageEvent<string>): void {

@@ -2,13 +2,16 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Aggregators } from "./aggregators";
+import { Alerts, open } from "./alerts";
 import { Allocations } from "./allocations";
 import { Health } from "./health";
 import { LinkView } from "./link";
 import { choose, connection, lostAt, retry, start, topologies, topology, trouble } from "./live";
 import { MapView } from "./map";
-import { said } from "./parts";
+import { Empty, said } from "./parts";
 import { go, href, route } from "./route";
+import { Search } from "./search";
+import { theme, type Theme } from "./theme";
 import { Topologies } from "./topologies";
 import { clock } from "./units";
 import { WhatIf } from "./whatif";
@@ -22,11 +25,25 @@ const VIEWS: { view: string; name: string; key: string }[] = [
   { view: "what-if", name: "What-if", key: "w" },
   { view: "aggregators", name: "Aggregators", key: "g" },
   { view: "topologies", name: "Topologies", key: "t" },
+  { view: "alerts", name: "Alerts", key: "x" },
   { view: "health", name: "Health", key: "h" },
 ];
 
+/** Views that need no topology. */
+const WITHOUT = ["topologies", "health"];
+
 function View() {
-  switch (route.value.view) {
+  const { view, query } = route.value;
+  const asked = query.get("topology");
+  const known = topologies.value?.map((one) => one.topology);
+  if (asked && known?.length && !known.includes(asked) && !WITHOUT.includes(view))
+    return (
+      <Empty title={`There is no topology ${asked}`}>
+        <p>There is {known.slice(0, 20).map((name, at) => <>{at ? ", " : ""}<a href={href("map", undefined, { topology: name })}>{name}</a></>)}.</p>
+      </Empty>
+    );
+  switch (view) {
+    case "alerts": return <Alerts />;
     case "link": return <LinkView />;
     case "allocations": return <Allocations />;
     case "what-if": return <WhatIf />;
@@ -55,15 +72,17 @@ function Frame() {
         </a>
         <nav aria-label="Views">
           {VIEWS.map((one) => (
-            <a href={href(one.view)} aria-current={one.view === view ? "page" : undefined} title={`g ${one.key}`}>{one.name}</a>
+            <a href={href(one.view)} aria-current={one.view === view ? "page" : undefined} title={`g ${one.key}`}>{one.name}{one.view === "alerts" && open.value.length ? <span class="badge">{open.value.length}</span> : null}</a>
           ))}
         </nav>
+        <Search />
         <label class="topology-choice">
           <span class="hidden">Topology</span>
           <select value={topology.value ?? ""} onChange={(event) => choose(event.currentTarget.value)}>
             {(topologies.value ?? []).map((one) => <option value={one.topology}>{one.topology}</option>)}
           </select>
         </label>
+        <Look />
         <Pulse />
       </header>
       <Lost />
@@ -73,6 +92,13 @@ function Frame() {
       </div>
     </>
   );
+}
+
+const LOOKS: Record<Theme, { next: Theme; sign: string }> = { auto: { next: "dark", sign: "◐" }, dark: { next: "light", sign: "●" }, light: { next: "auto", sign: "○" } };
+
+function Look() {
+  const { next, sign } = LOOKS[theme.value];
+  return <button class="look" aria-label={`Colours: ${theme.value}. Change to ${next}`} title={`Colours: ${theme.value}`} onClick={() => (theme.value = next)}>{sign}</button>;
 }
 
 function Pulse() {
@@ -97,7 +123,7 @@ function Lost() {
   );
 }
 
-/** "g" and then the letter of a view, as long as nobody is typing. */
+/** "g" and then the letter of a view, while no field has the focus. */
 function keys(): void {
   let armed = false;
   window.addEventListener("keydown", (event) => {

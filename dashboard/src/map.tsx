@@ -1,22 +1,26 @@
-// The map: the network's state in five seconds. Each link is a lane from its tail; in it a strand for each class, as wide
-// as its reserved share; all in the colour of the link's utilisation. The list beside it says the same in words.
-import { Component } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { signal } from "@preact/signals";
-import type { Link } from "./api";
-import { draw, fitting, nodeLabels, outline, strand, type Drawing, type Label, type Lane } from "./geometry";
+// The map: the network's state in five seconds. Each link is a lane from its tail, the busiest on top; the list beside it
+// says the same in words. Two nodes that are clicked are the ends of a request.
+import { effect } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Alerts } from "./alerts";
+import { sceneOf, Surface } from "./canvas";
 import { Feed, isOf } from "./feed";
-import { busiest, byName, happenings, layout, links, lit, model, topologies, topology } from "./live";
-import { ClassMark, Empty, LinkName, Share, State } from "./parts";
+import { busiest, byName, drawing, happenings, layout, light, links, lit, litBinds, model, nodeText, topologies, topology } from "./live";
+import { fullest, hit, middleOf, svg, type Colouring } from "./painter";
 import { PanZoom } from "./panzoom";
-import { go, href } from "./route";
-import { count, MODEL_WORDS, percent, rate, step, STEP_WORDS } from "./units";
+import { citiesOf, ClassMark, Empty, LinkName, NodeName, Share, State } from "./parts";
+import { RequestPanel } from "./request";
+import { adjust, go, href, param, route } from "./route";
+import { download, Table } from "./table";
+import { palette } from "./theme";
+import { BUSY_PPM, count, MODEL_WORDS, percent, rate, STEP_WORDS } from "./units";
 
-type Colouring = "utilisation" | "class";
-const colouring = signal<Colouring>("utilisation");
-/** So many links have their utilisation written beside them. */
-const NUMBERED = 5;
 const LISTED = 10;
+/** So near, in pixels, something is pointed at: a finger is wider than a mouse. */
+const REACH = 5;
+const REACH_TOUCH = 16;
+/** How far it zooms in to show one node of very many. */
+const NEAR = 5;
 
 export function MapView() {
   const name = topology.value;
@@ -33,7 +37,9 @@ export function MapView() {
       <h1 class="hidden">Map of {name}</h1>
       <NetworkMap />
       <aside aria-label="State of the network">
+        <Ends />
         <Headline />
+        <Alerts short />
         <Busiest />
         <Legend />
         <section>
@@ -45,11 +51,40 @@ export function MapView() {
   );
 }
 
+function ends(): { ingress: string | null; egress: string | null } {
+  const { query } = route.value;
+  return { ingress: query.get("ingress"), egress: query.get("egress") };
+}
+
+/** What was clicked: one node, or the two of a request. */
+function Ends() {
+  const { ingress, egress } = ends();
+  if (!ingress || model.value?.topology !== topology.value) return null;
+  if (egress) return <RequestPanel />;
+  const out = links.value!.links.filter((one) => one.from === ingress);
+  return (
+    <section class="request">
+      <h2>From <NodeName of={ingress} /></h2>
+      <p>{count(out.length, "link")} out, {rate(out.reduce((sum, one) => sum + one.reserved_bps, 0))} reserved on them. Choose another node, on the map or here, for a request between the two.</p>
+      <div class="filters">
+        <label>To <select value="" onChange={(event) => adjust({ egress: event.currentTarget.value })}>
+          <option value="">choose …</option>
+          {layout.value!.layout.nodes.filter((node) => node.node !== ingress).map((node) => <option value={node.node}>{nodeText(node.node)}</option>)}
+        </select></label>
+      </div>
+      <div class="buttons">
+        <button onClick={() => go("allocations", undefined, { ingress })}>Allocations from here</button>
+        <button onClick={() => adjust({ ingress: null })}>Close</button>
+      </div>
+    </section>
+  );
+}
+
 function Headline() {
   const summary = topologies.value?.find((one) => one.topology === topology.value);
   const top = busiest.value[0];
   const down = links.value!.links.filter((link) => link.state !== "up").length;
-  const tight = links.value!.links.filter((link) => link.utilisation_ppm >= 800_000).length;
+  const tight = links.value!.links.filter((link) => link.utilisation_ppm >= BUSY_PPM).length;
   return (
     <section class="headline">
       <p>
@@ -60,280 +95,178 @@ function Headline() {
         {top && top.reserved_bps ? (
           <>Busiest: <LinkName name={top.link} /> at <strong>{percent(top.utilisation_ppm)}</strong>, mostly <ClassMark classType={fullest(top)} long />. </>
         ) : "Nothing is reserved. "}
-        {tight ? `${count(tight, "link")} at 80 % or more. ` : ""}
+        {tight ? `${count(tight, "link")} at ${percent(BUSY_PPM)} or more. ` : ""}
         {down ? <strong>{count(down, "link is", "links are")} not in service.</strong> : null}
       </p>
     </section>
   );
 }
 
-/** The class that has most of a link. */
-export function fullest(link: Link): number {
-  return [...link.classes].sort((one, two) => two.reserved_bps - one.reserved_bps)[0]?.class_type ?? 0;
-}
-
 function Busiest() {
   return (
     <section>
       <h2>Busiest links</h2>
-      <Find />
-      <table class="tight">
-        <thead><tr><th>Link</th><th>Reserved</th><th>Most of it</th></tr></thead>
-        <tbody>
-          {busiest.value.slice(0, LISTED).map((link) => (
-            <tr key={link.link} onMouseEnter={() => (lit.value = new Set([link.link]))} onMouseLeave={() => (lit.value = new Set())}>
-              <td><LinkName name={link.link} />{link.state === "up" ? null : <> <State of={link.state} /></>}</td>
-              <td><Share ppm={link.utilisation_ppm} /></td>
-              <td>{link.reserved_bps ? <ClassMark classType={fullest(link)} /> : "—"}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <Table
+        name="links" label="Busiest links" rows={busiest.value} most={LISTED} id={(link) => link.link} links={(link) => [link.link]}
+        columns={[
+          { title: "Link", cell: (link) => <><LinkName name={link.link} />{link.state === "up" ? null : <> <State of={link.state} /></>}</>, value: (link) => link.link },
+          { title: "Reserved", cell: (link) => <Share ppm={link.utilisation_ppm} />, value: (link) => link.utilisation_ppm / 1e6 },
+          { title: "Most of it", cell: (link) => (link.reserved_bps ? <ClassMark classType={fullest(link)} /> : "—"), value: (link) => fullest(link) },
+        ]}
+      />
     </section>
-  );
-}
-
-function Find() {
-  return (
-    <form
-      class="find"
-      onSubmit={(event) => {
-        event.preventDefault();
-        const text = String(new FormData(event.currentTarget).get("link"));
-        if (byName.value.has(text)) go("link", text);
-      }}
-    >
-      <label>
-        <span class="hidden">Find a link</span>
-        <input name="link" list="link-names" placeholder="Find a link" autocomplete="off" />
-      </label>
-      <datalist id="link-names">
-        {links.value!.links.slice(0, 2_000).map((link) => <option value={link.link}>{`${link.from} to ${link.to}`}</option>)}
-      </datalist>
-    </form>
   );
 }
 
 function Legend() {
   const classes = model.value?.model.classes ?? [];
-  const byUse = colouring.value === "utilisation";
+  const [colouring, colour] = param("by", "utilisation");
   return (
     <section class="legend">
       <h2>Legend</h2>
       <div class="switch" role="group" aria-label="Colour by">
-        {(["utilisation", "class"] as const).map((one) => (
-          <button aria-pressed={colouring.value === one} onClick={() => (colouring.value = one)}>Colour by {one}</button>
-        ))}
+        {["utilisation", "class"].map((one) => <button aria-pressed={colouring === one} onClick={() => colour(one)}>Colour by {one}</button>)}
       </div>
-      {byUse ? (
+      {colouring === "class" ? <ul>{classes.map((one) => <li><ClassMark classType={one.class_type} long /></li>)}</ul> : (
         <ul>
           {STEP_WORDS.map((words, at) => (
-            <li>
-              <svg viewBox="0 0 30 10" aria-hidden="true"><rect width="30" height="10" class="casing" /><rect y={5 - [1, 2, 3, 4, 5, 5][at]! * 0.95} width="30" height={[1, 2, 3, 4, 5, 5][at]! * 1.9} class={`step${at}`} /></svg>
-              {words}
-            </li>
+            <li><svg viewBox="0 0 30 10" aria-hidden="true"><rect y={4.2 - at * 0.7} width="30" height={1.6 + at * 1.4} class={`step${at}`} /></svg>{words}</li>
           ))}
         </ul>
-      ) : (
-        <ul>{classes.map((one) => <li><ClassMark classType={one.class_type} long /></li>)}</ul>
       )}
       <ul>
-        <li><svg viewBox="0 0 30 10" aria-hidden="true"><rect x="1" y="1" width="28" height="8" class="casing is-down" /></svg>✕ down</li>
-        <li><svg viewBox="0 0 30 10" aria-hidden="true"><rect x="1" y="1" width="28" height="8" class="casing is-maintenance" /></svg>⚒ maintenance</li>
+        <li><svg viewBox="0 0 30 10" aria-hidden="true"><path d="M0 5h30" class="down-line" /></svg>✕ down</li>
+        <li><svg viewBox="0 0 30 10" aria-hidden="true"><path d="M0 5h30" class="maintenance-line" /></svg>⚒ maintenance</li>
       </ul>
       <p class="quiet">
-        A lane leads from its node to the middle of the link and points where traffic goes. Its strands are the classes, the lowest first, as wide as
-        their reserved share.
+        A lane leads from its node to the middle of the link and points where traffic goes. Near by, its strands are the classes, the lowest first, as wide
+        as their reserved share; from afar, the busiest are the widest. On the map's keys: arrows, + and −, 0, n and p for the next and previous busiest link, Enter to open it.
       </p>
     </section>
   );
 }
 
+interface Pointed {
+  x: number;
+  y: number;
+  link?: string;
+  node?: string;
+}
+
 function NetworkMap() {
-  const box = useRef<SVGSVGElement>(null);
-  const scene = useRef<SVGGElement>(null);
-  const [zoom, setZoom] = useState(1);
-  const [size, setSize] = useState({ width: 950, height: 750 });
-  const [hover, setHover] = useState<{ x: number; y: number; link?: string; node?: string } | null>(null);
-  const drawn = layout.value!.layout;
-  const names = links.value!.links.map((link) => link.link + link.state).join("\n").length + links.value!.links.length;
-  // The drawing changes with the topology, not with its load.
-  const drawing = useMemo(() => draw(drawn, links.value!.links), [drawn, names]);
-  // Labels need more room beside than above.
-  const [beside, above] = [Math.max(drawing.lane * 4, 950), Math.max(drawing.lane * 4, 450)];
-  const view = { x: -beside, y: -above, width: drawing.width + 2 * beside, height: drawing.height + 2 * above };
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [hover, setHover] = useState<Pointed | null>(null);
   const panzoom = useRef<PanZoom | null>(null);
+  const scene = () => canvas.current && sceneOf(panzoom.current!.view, canvas.current.clientWidth, canvas.current.clientHeight, { colouring: (route.peek().query.get("by") ?? "utilisation") as Colouring, marked: marked() });
   useEffect(() => {
-    panzoom.current = new PanZoom(box.current!, scene.current!, setZoom);
-    const watch = new ResizeObserver(([entry]) => entry && setSize({ width: entry.contentRect.width, height: entry.contentRect.height }));
-    watch.observe(box.current!);
-    return () => {
-      watch.disconnect();
-      panzoom.current?.stop();
+    let fitted: unknown = null;
+    const fit = () => {
+      if (!drawing.value || !surface.width) return;
+      moves.fit(drawing.value, surface.width, surface.height, fitted !== drawing.value);
+      if (fitted !== drawing.value) showAsked(moves);
+      fitted = drawing.value;
     };
-  }, [drawn]);
-  const target = (event: Event) => (event.target as Element).closest<SVGElement>("[data-link],[data-node]")?.dataset;
+    const surface: Surface = new Surface(canvas.current!, scene, () => fit());
+    const moves = new PanZoom(canvas.current!, surface.soon);
+    panzoom.current = moves;
+    const end = effect(() => {
+      void [busiest.value, lit.value, litBinds.value, palette.value, route.value];
+      if (drawing.value !== fitted) fit();
+      surface.soon();
+    });
+    const asked = effect(() => void (route.value.query.get("node") && showAsked(moves)));
+    return () => (end(), asked(), surface.stop(), moves.stop(), light());
+  }, []);
+  const point = (event: PointerEvent | MouseEvent) => {
+    const bounds = canvas.current!.getBoundingClientRect();
+    const [x, y] = [event.clientX - bounds.left, event.clientY - bounds.top];
+    const now = scene();
+    const found = now && hit(now, x, y, "pointerType" in event && event.pointerType === "touch" ? REACH_TOUCH : REACH);
+    return found ? { x, y, link: found.link, node: found.node } : null;
+  };
+  /** The next busiest link, or the one before. */
+  const turn = (by: number) => {
+    const at = busiest.value.findIndex((link) => link.link === hover?.link);
+    const next = busiest.value[at < 0 ? 0 : Math.min(busiest.value.length - 1, Math.max(0, at + by))];
+    const middle = next && middleOf(scene()!, next.link);
+    if (!next || !middle) return;
+    light([next.link]);
+    setHover({ ...middle, link: next.link });
+  };
+  const key = (event: KeyboardEvent) => {
+    if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (panzoom.current?.key(event)) return setHover(null);
+    if (event.key === "n" || event.key === "p") turn(event.key === "n" ? 1 : -1);
+    else if (event.key === "Enter" && hover?.link) go("link", hover.link);
+    else if (event.key === "Escape") (setHover(null), light());
+  };
+  const save = (kind: "png" | "svg") => {
+    const name = `${topology.value}.${kind}`;
+    if (kind === "svg") download(name, new Blob([svg(scene()!)], { type: "image/svg+xml" }));
+    else canvas.current!.toBlob((image) => image && download(name, image));
+  };
   return (
-    <div class="map" tabIndex={0} role="group" aria-label="Drawing of the network; arrow keys move it, plus and minus zoom, 0 resets. The list of busiest links says the same in words." onKeyDown={(event) => panzoom.current?.key(event)}>
-      <svg
-        ref={box}
-        viewBox={`${view.x} ${view.y} ${view.width} ${view.height}`}
-        class={`${lit.value.size ? "has-lit" : ""} by-${colouring.value}`}
-        aria-hidden="true"
-        onPointerMove={(event) => {
-          const found = target(event);
-          const bounds = box.current!.getBoundingClientRect();
-          setHover(found && !panzoom.current?.moving ? { x: event.clientX - bounds.left, y: event.clientY - bounds.top, link: found.link, node: found.node } : null);
-        }}
+    <div class="map" tabIndex={0} role="group" aria-label="Drawing of the network; arrow keys move it, plus and minus zoom, 0 resets, n and p go through the busiest links, Enter opens one. The list of busiest links says the same in words." onKeyDown={key}>
+      <canvas
+        ref={canvas} class={hover ? "points" : ""} aria-hidden="true"
+        onPointerMove={(event) => !panzoom.current?.moving && setHover(point(event))}
         onPointerLeave={() => setHover(null)}
         onClick={(event) => {
-          const found = target(event);
           if (panzoom.current?.moved) return;
-          if (found?.link) go("link", found.link);
-          else if (found?.node) go("allocations", undefined, { ingress: found.node });
+          const found = point(event);
+          if (found?.node) chooseEnd(found.node);
+          else if (found?.link) go("link", found.link);
         }}
-      >
-        <Patterns lane={drawing.lane} />
-        <g ref={scene}>
-          <g class="lanes">
-            {links.value!.links.map((link) => {
-              const lane = drawing.lanes.get(link.link);
-              return lane ? <LaneShape key={link.link} link={link} lane={lane} width={drawing.lane} /> : null;
-            })}
-          </g>
-          <Lit drawing={drawing} />
-          <Nodes drawing={drawing} zoom={zoom} perPixel={Math.max(view.width / Math.max(1, size.width), view.height / Math.max(1, size.height))} />
-        </g>
-      </svg>
-      {hover ? <Tip {...hover} /> : null}
+      />
+      <div aria-live="polite">{hover ? <Tip {...hover} width={canvas.current?.clientWidth ?? 0} height={canvas.current?.clientHeight ?? 0} /> : null}</div>
       <div class="zoom">
         <button aria-label="Zoom in" onClick={() => panzoom.current?.by(1.5)}>+</button>
         <button aria-label="Zoom out" onClick={() => panzoom.current?.by(1 / 1.5)}>−</button>
         <button aria-label="Show everything" onClick={() => panzoom.current?.reset()}>⤢</button>
       </div>
+      <div class="save">
+        <button class="small" onClick={() => save("png")}>PNG</button> <button class="small" onClick={() => save("svg")}>SVG</button>
+      </div>
     </div>
   );
 }
 
-/** Hatching for lanes that carry nothing new, so that they differ in more than colour. */
-function Patterns(props: { lane: number }) {
-  const size = props.lane * 0.55;
-  return (
-    <defs>
-      <pattern id="down" width={size} height={size} patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-        <rect width={size} height={size} class="down-back" />
-        <rect width={size * 0.45} height={size} class="down-line" />
-      </pattern>
-      <pattern id="maintenance" width={size} height={size} patternUnits="userSpaceOnUse">
-        <rect width={size} height={size} class="maintenance-back" />
-        <circle cx={size / 2} cy={size / 2} r={size * 0.24} class="maintenance-dot" />
-      </pattern>
-    </defs>
-  );
+function marked(): string[] {
+  const { query } = route.peek();
+  return ["ingress", "egress", "node"].flatMap((name) => query.get(name) ?? []);
 }
 
-interface LaneProps {
-  link: Link;
-  lane: Lane;
-  width: number;
+/** The first click is where it enters, the second where it leaves; a third begins anew. */
+function chooseEnd(node: string): void {
+  const { ingress, egress } = ends();
+  if (ingress && !egress && node !== ingress) adjust({ egress: node, node: null });
+  else adjust({ ingress: node, egress: null, node: null });
 }
 
-/** Drawn again only if what it shows has changed: large networks have thousands. */
-class LaneShape extends Component<LaneProps> {
-  override shouldComponentUpdate(next: LaneProps): boolean {
-    const { link, lane, width } = this.props;
-    return lane !== next.lane || width !== next.width || link.state !== next.link.state || link.utilisation_ppm !== next.link.utilisation_ppm
-      || link.classes.some((one, at) => one.reserved_bps !== next.link.classes[at]?.reserved_bps);
-  }
-
-  override render({ link, lane, width }: LaneProps) {
-    const whole = Math.max(1, link.max_reservable_bps);
-    const parts = link.classes.filter((one) => one.reserved_bps > 0);
-    const total = parts.reduce((sum, one) => sum + one.reserved_bps, 0);
-    const scale = (width * 0.96) / Math.max(whole, total);
-    let aside = (-total * scale) / 2;
-    return (
-      <g class={`lane step${step(link.utilisation_ppm)} is-${link.state}`} data-link={link.link}>
-        <path class={`casing is-${link.state}`} d={outline(lane, width)} />
-        {parts.map((one) => {
-          const wide = one.reserved_bps * scale;
-          aside += wide;
-          return <path class={`strand ct${one.class_type}`} d={strand(lane, Math.max(wide * 0.9, 1), aside - wide / 2, width)} />;
-        })}
-        {link.state === "up" ? null : <Sign lane={lane} width={width} text={link.state === "down" ? "✕" : "⚒"} />}
-      </g>
-    );
-  }
+/** Brings the node of the address into sight. */
+function showAsked(moves: PanZoom): void {
+  const spot = drawing.peek()?.spots.get(route.peek().query.get("node") ?? "");
+  if (spot) moves.show(spot.x, spot.y, drawing.peek()!.spots.size > 100 ? NEAR : 1.5);
 }
 
-function Sign(props: { lane: Lane; width: number; text: string }) {
-  const { lane, width } = props;
-  const along = lane.length * 0.55;
-  return (
-    <text class="sign" x={lane.x + lane.ux * along} y={lane.y + lane.uy * along} font-size={width * 1.6} dominant-baseline="central" text-anchor="middle">
-      {props.text}
-    </text>
-  );
-}
-
-function Lit(props: { drawing: Drawing }) {
-  const { lanes, lane: width } = props.drawing;
-  return (
-    <g class="lit">
-      {[...lit.value].map((name) => {
-        const lane = lanes.get(name);
-        return lane ? <path d={outline(lane, width * 1.5)} /> : null;
-      })}
-    </g>
-  );
-}
-
-function Nodes(props: { drawing: Drawing; zoom: number; perPixel: number }) {
-  const { drawing, zoom, perPixel } = props;
-  const em = (12.5 * perPixel) / zoom;
-  // Labels are chosen anew when the zoom has changed by half, not with every turn of the wheel.
-  const level = Math.round(Math.log2(zoom) * 2);
-  const top = busiest.value.slice(0, NUMBERED).filter((link) => link.utilisation_ppm >= 100_000);
-  const size = (12.5 * perPixel) / 2 ** (level / 2);
-  const numbers = top.flatMap((link): Label[] => {
-    const lane = drawing.lanes.get(link.link);
-    if (!lane) return [];
-    const [along, aside] = [lane.length * 0.5, em * 0.55 + drawing.lane * 0.5];
-    const [x, y] = [lane.x + lane.ux * along - lane.uy * aside, lane.y + lane.uy * along + lane.ux * aside];
-    return [{ key: `\n${link.link}`, text: percent(link.utilisation_ppm), x, y, anchor: "middle" }];
-  });
-  const key = numbers.map((one) => one.key + one.text).join();
-  const labels = useMemo(() => nodeLabels(drawing.spots), [drawing]);
-  const shown = useMemo(() => fitting([...numbers, ...labels], size), [labels, key, Math.round(size)]);
-  const write = (one: Label) => <text key={one.key} x={one.x} y={one.y} text-anchor={one.anchor} dominant-baseline="central">{one.text}</text>;
-  return (
-    <>
-      <g class="nodes">
-        {drawing.spots.map((spot) => <circle key={spot.node} cx={spot.x} cy={spot.y} r={drawing.radius} data-node={spot.node} />)}
-      </g>
-      <g class="labels" font-size={em}>{labels.filter((one) => shown.has(one.key)).map(write)}</g>
-      <g class="numbers" font-size={em}>{numbers.filter((one) => shown.has(one.key)).map(write)}</g>
-    </>
-  );
-}
-
-function Tip(props: { x: number; y: number; link?: string; node?: string }) {
+function Tip(props: Pointed & { width: number; height: number }) {
   const link = props.link ? byName.value.get(props.link) : undefined;
-  const style = { left: `${props.x + 14}px`, top: `${props.y + 14}px` };
+  const beside = props.x > props.width / 2 ? { right: `${props.width - props.x + 14}px` } : { left: `${props.x + 14}px` };
+  const style = { ...beside, ...(props.y > props.height * 0.6 ? { bottom: `${props.height - props.y + 14}px` } : { top: `${props.y + 14}px` }) };
   if (props.node) {
     const out = links.value!.links.filter((one) => one.from === props.node);
     return (
       <div class="tip" style={style}>
-        <strong>{layout.value!.layout.nodes.find((one) => one.node === props.node)?.label ?? props.node}</strong>
-        <div>{props.node}: {count(out.length, "link")} out, {rate(out.reduce((sum, one) => sum + one.reserved_bps, 0))} reserved on them</div>
+        <strong><NodeName of={props.node} /></strong>
+        <div>{count(out.length, "link")} out, {rate(out.reduce((sum, one) => sum + one.reserved_bps, 0))} reserved on them. Click to ask for bandwidth from here.</div>
       </div>
     );
   }
   if (!link) return null;
   return (
-    <div class="tip" style={style}>
+    <div class="tip" style={style} data-x={props.x} data-y={props.y}>
       <strong>{link.link}</strong> <State of={link.state} />
-      <div>{link.from} → {link.to}, {rate(link.max_reservable_bps)}</div>
+      <div>{citiesOf(link.link) ?? `${link.from} → ${link.to}`}, {rate(link.max_reservable_bps)}</div>
       <Share ppm={link.utilisation_ppm} label={`${percent(link.utilisation_ppm)}, ${rate(link.reserved_bps)} reserved`} />
       {link.classes.map((one) => (
         <div><ClassMark classType={one.class_type} /> {rate(one.reserved_bps)}{one.borrowed_bps ? `, ${rate(one.borrowed_bps)} of it borrowed` : ""}</div>

@@ -1,72 +1,93 @@
-// Moving and zooming a drawing: by pointer, by pinch, by wheel and by keys. Only a transform changes; nothing is drawn again.
+// Moving and zooming a drawing: by pointer, by pinch, by wheel and by keys. It holds what part is seen; who draws is told.
+import type { View } from "./geometry";
 
 const ZOOM_MAX = 60;
 
 export class PanZoom {
+  view: View = { x: 0, y: 0, k: 1 };
   /** Whether the drawing is being moved. */
   moving = false;
   /** Whether the last press moved it: then it was no click. */
   moved = false;
-  private x = 0;
-  private y = 0;
-  private zoom = 1;
-  private pointers = new Map<number, DOMPoint>();
-  private frame = 0;
+  private whole: View = { x: 0, y: 0, k: 1 };
+  private width = 1;
+  private height = 1;
+  private pointers = new Map<number, { x: number; y: number }>();
   private ends = new AbortController();
 
-  constructor(private box: SVGSVGElement, private scene: SVGGElement, private told: (zoom: number) => void) {
+  constructor(private box: HTMLElement, private changed: () => void) {
     const options = { signal: this.ends.signal };
     box.addEventListener("wheel", (event) => this.wheel(event), { ...options, passive: false });
     box.addEventListener("pointerdown", (event) => this.down(event), options);
     window.addEventListener("pointermove", (event) => this.move(event), options);
     window.addEventListener("pointerup", (event) => this.up(event), options);
     window.addEventListener("pointercancel", (event) => this.up(event), options);
-    this.apply();
   }
 
   stop(): void {
     this.ends.abort();
-    cancelAnimationFrame(this.frame);
+  }
+
+  /** Fits a drawing of this size into a box of that; what was seen before stays in sight if it is the same drawing. */
+  fit(drawing: { width: number; height: number }, width: number, height: number, anew: boolean): void {
+    // Labels need more room beside than above.
+    const [beside, above] = [width > 600 ? 90 : 40, 40];
+    const k = Math.max(1e-4, Math.min((width - 2 * beside) / drawing.width, (height - 2 * above) / drawing.height));
+    const whole = { k, x: (width - drawing.width * k) / 2, y: (height - drawing.height * k) / 2 };
+    const ratio = k / this.whole.k;
+    const stays = !anew && this.isZoomed();
+    const [x, y] = [(this.width / 2 - this.view.x) / this.view.k, (this.height / 2 - this.view.y) / this.view.k];
+    [this.width, this.height, this.whole] = [width, height, whole];
+    this.view = stays ? { k: this.view.k * ratio, x: width / 2 - x * this.view.k * ratio, y: height / 2 - y * this.view.k * ratio } : { ...whole };
+    this.changed();
+  }
+
+  private isZoomed(): boolean {
+    return this.view.k !== this.whole.k || this.view.x !== this.whole.x || this.view.y !== this.whole.y;
   }
 
   by(factor: number): void {
-    const view = this.box.viewBox.baseVal;
-    this.around(factor, view.x + view.width / 2, view.y + view.height / 2);
+    this.around(factor, this.width / 2, this.height / 2);
   }
 
   reset(): void {
-    [this.x, this.y, this.zoom] = [0, 0, 1];
-    this.apply();
+    this.view = { ...this.whole };
+    this.changed();
   }
 
-  key(event: KeyboardEvent): void {
-    const stride = this.box.viewBox.baseVal.width / 12;
+  /** Brings a place of the drawing to the middle, and near enough to be told apart. */
+  show(x: number, y: number, zoom: number): void {
+    const k = Math.max(this.view.k, this.whole.k * zoom);
+    this.view = { k, x: this.width / 2 - x * k, y: this.height / 2 - y * k };
+    this.changed();
+  }
+
+  /** Whether the key was one of these. */
+  key(event: KeyboardEvent): boolean {
+    const stride = this.width / 12;
+    const move = (x: number, y: number) => () => (this.view = { ...this.view, x: this.view.x + x, y: this.view.y + y });
     const moves: Record<string, () => void> = {
-      ArrowLeft: () => (this.x += stride), ArrowRight: () => (this.x -= stride),
-      ArrowUp: () => (this.y += stride), ArrowDown: () => (this.y -= stride),
+      ArrowLeft: move(stride, 0), ArrowRight: move(-stride, 0), ArrowUp: move(0, stride), ArrowDown: move(0, -stride),
       "+": () => this.by(1.4), "=": () => this.by(1.4), "-": () => this.by(1 / 1.4), "0": () => this.reset(),
     };
-    const move = moves[event.key];
-    if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
+    const found = moves[event.key];
+    if (!found || event.ctrlKey || event.metaKey || event.altKey) return false;
     event.preventDefault();
-    move();
-    this.apply();
+    found();
+    this.changed();
+    return true;
   }
 
-  /** A place on the screen in units of the drawing before it is moved. */
-  private at(event: { clientX: number; clientY: number }): DOMPoint {
-    const matrix = this.box.getScreenCTM();
-    const point = new DOMPoint(event.clientX, event.clientY);
-    return matrix ? point.matrixTransform(matrix.inverse()) : point;
+  private at(event: { clientX: number; clientY: number }): { x: number; y: number } {
+    const bounds = this.box.getBoundingClientRect();
+    return { x: event.clientX - bounds.left, y: event.clientY - bounds.top };
   }
 
   private around(factor: number, x: number, y: number): void {
-    const zoom = Math.min(ZOOM_MAX, Math.max(0.5, this.zoom * factor));
-    const ratio = zoom / this.zoom;
-    this.x = x - (x - this.x) * ratio;
-    this.y = y - (y - this.y) * ratio;
-    this.zoom = zoom;
-    this.apply();
+    const k = Math.min(this.whole.k * ZOOM_MAX, Math.max(this.whole.k * 0.5, this.view.k * factor));
+    const ratio = k / this.view.k;
+    this.view = { k, x: x - (x - this.view.x) * ratio, y: y - (y - this.view.y) * ratio };
+    this.changed();
   }
 
   private wheel(event: WheelEvent): void {
@@ -91,13 +112,11 @@ export class PanZoom {
       const ratio = Math.hypot(now.x - still.x, now.y - still.y) / Math.max(1, Math.hypot(before.x - still.x, before.y - still.y));
       this.around(ratio, still.x, still.y);
     } else {
-      const far = Math.hypot(now.x - before.x, now.y - before.y);
       // A hand that shakes still clicks.
-      if (!this.moved && far < this.box.viewBox.baseVal.width / 300) return;
+      if (!this.moved && Math.hypot(now.x - before.x, now.y - before.y) < 4) return;
       this.moving = true;
-      this.x += now.x - before.x;
-      this.y += now.y - before.y;
-      this.apply();
+      this.view = { ...this.view, x: this.view.x + now.x - before.x, y: this.view.y + now.y - before.y };
+      this.changed();
     }
     this.moved = true;
     this.pointers.set(event.pointerId, now);
@@ -106,13 +125,5 @@ export class PanZoom {
   private up(event: PointerEvent): void {
     this.pointers.delete(event.pointerId);
     this.moving = false;
-  }
-
-  private apply(): void {
-    cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => {
-      this.scene.setAttribute("transform", `translate(${this.x} ${this.y}) scale(${this.zoom})`);
-      this.told(this.zoom);
-    });
   }
 }

@@ -1,9 +1,11 @@
 // The small parts that views are made of.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { signal } from "@preact/signals";
-import { Refused, type Allocation, type AllocationState, type Effects, type Victim } from "./api";
+import { get, Refused, type Allocation, type AllocationState, type Effects, type Victim } from "./api";
+import { byName, cityOf } from "./live";
 import { href } from "./route";
+import { Table, type Column } from "./table";
 import { className, count, percent, rate, step, STEP_WORDS } from "./units";
 
 export function Empty(props: { title: string; children?: ComponentChildren }) {
@@ -67,8 +69,22 @@ export function State(props: { of: AllocationState | string }) {
   );
 }
 
-export function LinkName(props: { name: string }) {
-  return <a href={href("link", props.name)}>{props.name}</a>;
+/** A link by its id, and the cities it joins where the topology names them. */
+export function LinkName(props: { name: string; /** Only the id: the cities are beside it already. */ short?: boolean }) {
+  const cities = props.short ? null : citiesOf(props.name);
+  return <><a href={href("link", props.name)}>{props.name}</a>{cities ? <span class="quiet"> {cities}</span> : null}</>;
+}
+
+/** "Ann Arbor → Salt Lake City". */
+export function citiesOf(name: string): string | null {
+  const link = byName.value.get(name);
+  if (!link || !(cityOf(link.from) || cityOf(link.to))) return null;
+  return `${cityOf(link.from) ?? link.from} → ${cityOf(link.to) ?? link.to}`;
+}
+
+export function NodeName(props: { of: string }) {
+  const city = cityOf(props.of);
+  return <>{props.of}{city ? <span class="quiet"> ({city})</span> : null}</>;
 }
 
 /** A path longer than this is folded. */
@@ -85,20 +101,25 @@ export function PathText(props: { path: string[] }) {
   return <Hops path={props.path} />;
 }
 
+/** The links of a path, with the cities between them where they are known. */
 function Hops(props: { path: string[] }) {
+  const hops = props.path.map((name) => ({ name, link: byName.value.get(name) }));
+  const named = hops.some(({ link }) => link && (cityOf(link.from) || cityOf(link.to)));
+  const city = (node: string | undefined) => (node ? (cityOf(node) ?? node) : "…");
   return (
     <span class="path">
-      {props.path.map((link, at) => (
+      {hops.map(({ name, link }, at) => (
         <>
-          {at ? " → " : ""}
-          <LinkName name={link} />
+          {at || named ? (at ? " → " : `${city(link?.from)} → `) : ""}
+          {named ? <>{city(link?.to)} (<LinkName name={name} short />)</> : <LinkName name={name} short />}
         </>
       ))}
     </span>
   );
 }
 
-const OUTCOMES: Victim["outcome"][] = ["preempted", "devolved", "failed", "rerouted"];
+/** What cannot move comes first. */
+const OUTCOMES: Victim["outcome"][] = ["failed", "preempted", "devolved", "rerouted"];
 
 /** How many allocations have each outcome: "2 allocations preempted, 1 allocation rerouted". */
 export function outcomes(victims: Victim[], would = false): string {
@@ -107,40 +128,89 @@ export function outcomes(victims: Victim[], would = false): string {
   return counted.filter((one) => one.number).map((one) => `${count(one.number, "allocation")} ${words(one.outcome)}`).join(", ");
 }
 
-/** The allocations that left their paths, and what became of them. */
-export function Victims(props: { effects: Partial<Effects>; would?: boolean; /** Those among whom they may be. */ among?: Allocation[] }) {
-  const victims = props.effects.victims ?? [];
+/** What people recognise an allocation by. */
+const NAMED: Column<{ name?: string | null; customer?: string | null }>[] = [
+  { title: "Name", cell: (one) => one.name, value: (one) => one.name ?? undefined },
+  { title: "Customer", cell: (one) => one.customer, value: (one) => one.customer ?? undefined },
+];
+
+/** So many victims are looked up and listed. */
+const VICTIMS_SHOWN = 100;
+
+/** The allocations that left their paths, and what became of them; those first that lose their reservation. */
+export function Victims(props: { effects: Partial<Effects>; would?: boolean }) {
+  const victims = [...(props.effects.victims ?? [])].sort((one, two) => OUTCOMES.indexOf(one.outcome) - OUTCOMES.indexOf(two.outcome));
+  const known = useAllocations(victims.slice(0, VICTIMS_SHOWN).map((victim) => victim.id));
   if (!victims.length) return <p class="quiet">No other allocation {props.would ? "would be" : "was"} touched.</p>;
-  const moved = victims.some((victim) => victim.path);
-  const named = victims.some((victim) => victim.name || victim.customer);
-  const known = new Map((props.among ?? []).map((one) => [one.id, one]));
+  const losing = victims.filter((victim) => victim.outcome !== "rerouted");
+  const lost = losing.reduce((sum, victim) => sum + (known.get(victim.id)?.bandwidth_bps ?? 0), 0);
+  const all = losing.every((victim) => known.has(victim.id));
   return (
     <>
-      <p>{outcomes(victims, props.would)}.</p>
-      <table>
-        <thead>
-          <tr><th>Allocation</th>{named ? <><th>Name</th><th>Customer</th></> : null}{known.size ? <th>Demand</th> : null}<th>Becomes</th><th>Why</th>{moved ? <th>New path</th> : null}</tr>
-        </thead>
-        <tbody>
-          {victims.slice(0, 100).map((victim) => (
-            <tr key={victim.id}>
-              <td><a href={href("allocations", victim.id)}>{victim.id}</a></td>
-              {named ? <><td>{victim.name}</td><td>{victim.customer}</td></> : null}
-              {known.size ? <td>{who(known.get(victim.id))}</td> : null}
-              <td><State of={victim.outcome} /></td>
-              <td class="why">{CAUSES[victim.cause]}</td>
-              {moved ? <td>{victim.path ? <PathText path={victim.path} /> : "—"}</td> : null}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {victims.length > 100 ? <p class="quiet">And {victims.length - 100} more.</p> : null}
+      <p>
+        {outcomes(victims, props.would)}.
+        {lost ? <> {all ? "Together" : `The first ${VICTIMS_SHOWN} together`} {props.would ? "they would lose" : "they lost"} <strong>{rate(lost)}</strong>.</> : null}
+      </p>
+      <Table
+        name="victims" label="Allocations that are touched" rows={victims} most={VICTIMS_SHOWN} whole id={(victim) => victim.id} links={(victim) => known.get(victim.id)?.path ?? []}
+        columns={[
+          { title: "Allocation", cell: (victim) => <a href={href("allocations", victim.id)}>{victim.id}</a>, value: (victim) => Number(victim.id) },
+          ...(victims.some((victim) => victim.name || victim.customer) ? NAMED : []),
+          { title: "Demand", cell: (victim) => demand(known.get(victim.id)), value: (victim) => endsOf(known.get(victim.id)) },
+          { title: "Bandwidth", number: true, cell: (victim) => bandwidth(known.get(victim.id)), value: (victim) => known.get(victim.id)?.bandwidth_bps },
+          { title: "Becomes", cell: (victim) => <State of={victim.outcome} />, value: (victim) => victim.outcome },
+          { title: "Why", class: "why", cell: (victim) => CAUSES[victim.cause], value: (victim) => victim.cause },
+          ...(victims.some((victim) => victim.path)
+            ? [{ title: "New path", cell: (victim: Victim) => (victim.path ? <PathText path={victim.path} /> : "—"), value: (victim: Victim) => victim.path?.join(" ") }] : []),
+        ]}
+      />
     </>
   );
 }
 
-function who(one: Allocation | undefined) {
-  return one ? <>{one.ingress} → {one.egress}, <ClassMark classType={one.class_type} />, {rate(one.bandwidth_bps)}</> : "—";
+/** The allocations that a drain leaves where they are. */
+export function Stranded(props: { ids: string[] }) {
+  const known = useAllocations(props.ids.slice(0, VICTIMS_SHOWN));
+  const sum = [...known.values()].reduce((total, one) => total + one.bandwidth_bps, 0);
+  return (
+    <>
+      <p class="bad"><strong>{count(props.ids.length, "allocation")} could not move</strong> and would stay{props.ids.length > VICTIMS_SHOWN ? `, the first ${VICTIMS_SHOWN} with` : ":"} {rate(sum)}.</p>
+      <Table
+        name="stranded" label="Allocations that could not move" rows={props.ids} most={VICTIMS_SHOWN} whole id={(id) => id} links={(id) => known.get(id)?.path ?? []}
+        columns={[
+          { title: "Allocation", cell: (id) => <a href={href("allocations", id)}>{id}</a>, value: (id) => Number(id) },
+          ...(props.ids.some((id) => known.get(id)?.name || known.get(id)?.customer)
+            ? NAMED.map((column) => ({ title: column.title, cell: (id: string) => known.get(id) && column.cell(known.get(id)!), value: (id: string) => known.get(id) && column.value!(known.get(id)!) })) : []),
+          { title: "Demand", cell: (id) => demand(known.get(id)), value: (id) => endsOf(known.get(id)) },
+          { title: "Bandwidth", number: true, cell: (id) => bandwidth(known.get(id)), value: (id) => known.get(id)?.bandwidth_bps },
+        ]}
+      />
+    </>
+  );
+}
+
+function demand(one: Allocation | undefined) {
+  return one ? <><NodeName of={one.ingress} /> → <NodeName of={one.egress} />, <ClassMark classType={one.class_type} /></> : "—";
+}
+
+function endsOf(one: Allocation | undefined): string | undefined {
+  return one && `${one.ingress} → ${one.egress}`;
+}
+
+function bandwidth(one: Allocation | undefined): string {
+  return one ? rate(one.bandwidth_bps) : "—";
+}
+
+/** What is known of allocations that are named by id only. */
+function useAllocations(ids: string[]): Map<string, Allocation> {
+  const [known, setKnown] = useState(new Map<string, Allocation>());
+  useEffect(() => {
+    let current = true;
+    const read = ids.map((id) => get<Allocation>(`/v1/allocations/${encodeURIComponent(id)}`).then((one) => [[id, one] as const], () => []));
+    void Promise.all(read).then((found) => current && setKnown(new Map(found.flat())));
+    return () => void (current = false);
+  }, [ids.join()]);
+  return known;
 }
 
 export const CAUSES: Record<string, string> = {

@@ -1,6 +1,8 @@
 // A plot over time. uPlot draws it; a table twin beside it says the same to those who do not see it.
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
+import { download } from "./table";
+import { palette } from "./theme";
 import { rate } from "./units";
 
 export interface Series {
@@ -21,7 +23,7 @@ export function Plot(props: { times: number[]; series: Series[]; height?: number
   const shape = `${props.series.map((one) => one.label).join()}|${props.stepped}`;
   useEffect(() => {
     const element = box.current!;
-    const color = (name: string) => getComputedStyle(element).getPropertyValue(name).trim();
+    const { quiet, line, classes } = palette.value;
     const stepped = uPlot.paths.stepped!({ align: 1 });
     plot.current = new uPlot(
       {
@@ -31,18 +33,18 @@ export function Plot(props: { times: number[]; series: Series[]; height?: number
         legend: { live: true },
         scales: { y: { range: (_, __, most) => [0, Math.max(most || 0, props.least ?? 1) * 1.08] } },
         axes: [
-          { stroke: color("--ink-2"), grid: { stroke: color("--line") }, ticks: { stroke: color("--line") }, font: "12px system-ui" },
-          { stroke: color("--ink-2"), grid: { stroke: color("--line") }, ticks: { stroke: color("--line") }, font: "12px system-ui", size: 96, values: (_, values) => values.map((value) => unit(value)) },
+          { stroke: quiet, grid: { stroke: line }, ticks: { stroke: line }, font: "12px system-ui" },
+          { stroke: quiet, grid: { stroke: line }, ticks: { stroke: line }, font: "12px system-ui", size: 96, values: (_, values) => values.map((value) => unit(value)) },
         ],
         series: [
           {},
           ...props.series.map((one) => ({
-            label: one.label, stroke: color(`--ct${one.classType}`), width: 2, dash: DASHES[one.classType], points: { show: false },
+            label: one.label, stroke: classes[one.classType], width: 2, dash: DASHES[one.classType], points: { show: false },
             value: (_: uPlot, value: number | null) => (value === null || value === undefined ? "—" : unit(value)),
             ...(props.stepped ? { paths: stepped } : {}),
           })),
         ],
-        hooks: { draw: [(drawn) => drawMarks(drawn, marks.current, color("--ink-2"))] },
+        hooks: { draw: [(drawn) => drawMarks(drawn, marks.current, quiet)] },
       },
       [props.times, ...props.series.map((one) => one.values)],
       element,
@@ -54,9 +56,15 @@ export function Plot(props: { times: number[]; series: Series[]; height?: number
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [shape]);
+  }, [shape, palette.value]);
   useEffect(() => plot.current?.setData([props.times, ...props.series.map((one) => one.values)]), [props.times, props.series]);
-  return <div ref={box} class="plot" role="img" aria-label={props.label} />;
+  const save = () => plot.current?.ctx.canvas.toBlob((image) => image && download(`${props.label}.png`, image));
+  return (
+    <div class="plotted">
+      <div ref={box} class="plot" role="img" aria-label={props.label} />
+      <button class="small" aria-label={`PNG: ${props.label}`} onClick={save}>PNG</button>
+    </div>
+  );
 }
 
 function drawMarks(plot: uPlot, marks: { at: number; text: string }[], color: string): void {

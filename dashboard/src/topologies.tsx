@@ -1,10 +1,11 @@
 // Topologies: those there are; a file dropped here is tried first, and its report is shown before it is put.
 import { useRef, useState } from "preact/hooks";
 import { ask, ofTopology, Refused, type Upload } from "./api";
-import { choose, topologies, topology } from "./live";
+import { readTopologies, topologies, topology } from "./live";
 import { ModelEditor } from "./model";
 import { Ask, Empty, Failure, say, Victims } from "./parts";
 import { go, href } from "./route";
+import { Table } from "./table";
 import { count, MODEL_WORDS, parseRate } from "./units";
 
 export function Topologies() {
@@ -40,25 +41,24 @@ function List() {
     }
   };
   return (
-    <div class="scroll">
-      <table>
-        <thead><tr><th>Topology</th><th class="number">Nodes</th><th class="number">Links</th><th class="number">Allocations</th><th>Model</th><th>Save as</th><th><span class="hidden">Actions</span></th></tr></thead>
-        <tbody>
-          {topologies.value.map((one) => (
-            <tr key={one.topology} aria-current={one.topology === topology.value ? "true" : undefined}>
-              <td><a href={href("map")} onClick={() => choose(one.topology)}>{one.topology}</a></td>
-              <td class="number">{one.nodes}</td><td class="number">{one.links}</td><td class="number">{one.allocations}</td>
-              <td>{MODEL_WORDS[one.model]}</td>
-              <td>
-                {(["native", "graphml", "rfc8345"] as const).map((format, at) => (
-                  <>{at ? ", " : ""}<a href={ofTopology(one.topology, `?format=${format}`)} download={`${one.topology}.${format === "graphml" ? "graphml" : "json"}`}>{format}</a></>
-                ))}
-              </td>
-              <td class="actions"><button onClick={() => setRemoving(one.topology)} aria-label={`Delete ${one.topology}`}>Delete</button></td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+    <>
+      <Table
+        name="topologies" label="Topologies" rows={topologies.value} whole id={(one) => one.topology}
+        columns={[
+          { title: "Topology", cell: (one) => <a href={href("map", undefined, { topology: one.topology })} aria-current={one.topology === topology.value ? "true" : undefined}>{one.topology}</a>, value: (one) => one.topology },
+          { title: "Nodes", number: true, cell: (one) => one.nodes, value: (one) => one.nodes },
+          { title: "Links", number: true, cell: (one) => one.links, value: (one) => one.links },
+          { title: "Allocations", number: true, cell: (one) => one.allocations, value: (one) => one.allocations },
+          { title: "Model", cell: (one) => MODEL_WORDS[one.model], value: (one) => MODEL_WORDS[one.model] },
+          {
+            title: "Save as",
+            cell: (one) => (["native", "graphml", "rfc8345"] as const).map((format, at) => (
+              <>{at ? ", " : ""}<a href={ofTopology(one.topology, `?format=${format}`)} download={`${one.topology}.${format === "graphml" ? "graphml" : "json"}`}>{format}</a></>
+            )),
+          },
+          { title: "Actions", class: "actions", cell: (one) => <button onClick={() => setRemoving(one.topology)} aria-label={`Delete ${one.topology}`}>Delete</button> },
+        ]}
+      />
       {removing ? (
         <Ask title={`Delete ${removing}?`} close={() => (setRemoving(null), setError(null))}>
           <p>It can be uploaded again. A topology that carries allocations is not deleted.</p>
@@ -66,7 +66,7 @@ function List() {
           <div class="buttons"><button class="primary" onClick={() => remove(removing)}>Delete</button> <button onClick={() => (setRemoving(null), setError(null))}>Keep it</button></div>
         </Ask>
       ) : null}
-    </div>
+    </>
   );
 }
 
@@ -98,8 +98,8 @@ function UploadForm() {
         say(`${what.name} is put: ${count(body.nodes, "node")}, ${count(body.links, "link")}.`);
         setChosen(null);
         setReport(null);
-        choose(what.name);
-        go("map");
+        await readTopologies();
+        go("map", undefined, { topology: what.name });
       }
     } catch (failed) {
       setReport(null);
@@ -128,11 +128,11 @@ function UploadForm() {
       </div>
       {chosen ? (
         <form class="stack" onSubmit={(event) => (event.preventDefault(), void send(chosen, false))}>
-          <label>Name <input value={chosen.name} required maxLength={255} onInput={(event) => setChosen({ ...chosen, name: event.currentTarget.value })} /></label>
-          <label>Links without a capacity <select value={missing} onChange={(event) => setMissing(event.currentTarget.value)}>
+          <label>Name <input value={chosen.name} required maxLength={255} onInput={(event) => (setChosen({ ...chosen, name: event.currentTarget.value }), setReport(null))} /></label>
+          <label>Links without a capacity <select value={missing} onChange={(event) => (setMissing(event.currentTarget.value), setReport(null))}>
             <option value="default">get this one</option><option value="drop">are left out</option><option value="error">make the file refused</option>
-          </select> <input value={capacity} size={7} aria-label="Default capacity" aria-invalid={parseRate(capacity) === null} disabled={missing !== "default"} onInput={(event) => setCapacity(event.currentTarget.value)} /></label>
-          <label class="radio"><input type="checkbox" checked={evict} onChange={(event) => setEvict(event.currentTarget.checked)} /> <span>Reroute allocations that do not fit; those without another path fail</span></label>
+          </select> <input value={capacity} size={7} aria-label="Default capacity" aria-invalid={parseRate(capacity) === null} disabled={missing !== "default"} onInput={(event) => (setCapacity(event.currentTarget.value), setReport(null))} /></label>
+          <label class="radio"><input type="checkbox" checked={evict} onChange={(event) => (setEvict(event.currentTarget.checked), setReport(null))} /> <span>Reroute allocations that do not fit; those without another path fail</span></label>
           <div class="buttons">
             <button type="button" disabled={busy} onClick={() => send(chosen, true)}>Try again</button>
             <button class="primary" disabled={busy || !report || !chosen.name}>Put {chosen.name}</button>
@@ -163,12 +163,14 @@ function Report(props: { report: Upload }) {
       {report.warnings.length ? (
         <>
           <h4>{count(report.warnings.length, "warning")}{report.warnings_omitted ? ` of ${report.warnings.length + report.warnings_omitted}` : ""}</h4>
-          <div class="scroll">
-            <table>
-              <thead><tr><th class="number">Line</th><th>Where</th><th>What</th></tr></thead>
-              <tbody>{report.warnings.map((one) => <tr><td class="number">{one.place.line ?? "—"}</td><td>{one.place.element ?? ""}</td><td>{one.message}</td></tr>)}</tbody>
-            </table>
-          </div>
+          <Table
+            name="warnings" label="Warnings" rows={report.warnings} id={(one) => `${one.place.line} ${one.place.element} ${one.message}`}
+            columns={[
+              { title: "Line", number: true, cell: (one) => one.place.line ?? "—", value: (one) => one.place.line ?? undefined },
+              { title: "Where", cell: (one) => one.place.element ?? "", value: (one) => one.place.element ?? undefined },
+              { title: "What", cell: (one) => one.message, value: (one) => one.message },
+            ]}
+          />
         </>
       ) : <p class="quiet">No warnings.</p>}
     </div>

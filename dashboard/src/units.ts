@@ -10,6 +10,8 @@ export function rate(bps: number): string {
 
 function digits(value: number): string {
   const size = Math.abs(value);
+  // 999.9 Mbit/s is not 1000 Mbit/s.
+  if (size >= 999) return String(Math.trunc(value));
   return size >= 100 || Number.isInteger(value) ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
@@ -22,10 +24,12 @@ export function parseRate(text: string): number | null {
   return bps >= 1 && bps <= Number.MAX_SAFE_INTEGER ? bps : null;
 }
 
-/** Parts per million → "93 %". */
+/** Parts per million → "93 %". Never more than it is: 99.7 % is not 100 %, and 100.3 % is not 100 % either. */
 export function percent(ppm: number): string {
-  const value = ppm / 10_000;
-  return `${value > 0 && value < 10 ? value.toFixed(1) : value.toFixed(0)} %`;
+  const tenths = Math.floor(ppm / 1_000);
+  if (ppm > 0 && tenths === 0) return "under 0.1 %";
+  const fine = (tenths > 0 && tenths < 100) || (tenths >= 990 && tenths <= 1_010 && tenths !== 1_000);
+  return `${fine ? (tenths / 10).toFixed(1) : Math.floor(tenths / 10)} %`;
 }
 
 export function count(value: number, one: string, many = `${one}s`): string {
@@ -42,12 +46,15 @@ export function dateAndTime(at: string): string {
   return today ? clock(at) : `${date.toISOString().slice(0, 10)} ${clock(at)}`;
 }
 
-/** Which of the five steps of utilisation; 5 is over the whole. */
-export function step(ppm: number): number {
-  return ppm > 1_000_000 ? 5 : Math.min(4, Math.floor(ppm / 200_000));
-}
+/** Where the steps of utilisation begin, in parts per million; the last is over the whole. Most of them are where it gets tight. */
+const STEP_FROM = [0, 500_000, 800_000, 900_000, 950_000, 990_000, 1_000_001];
+export const STEP_WORDS = ["under 50 %", "50 to 80 %", "80 to 90 %", "90 to 95 %", "95 to 99 %", "99 to 100 %", "over 100 %"];
+/** From here a link is called busy. */
+export const BUSY_PPM = 900_000;
 
-export const STEP_WORDS = ["under 20 %", "20 to 40 %", "40 to 60 %", "60 to 80 %", "80 to 100 %", "over 100 %"];
+export function step(ppm: number): number {
+  return STEP_FROM.findLastIndex((from) => ppm >= from);
+}
 
 export const CLASS_WORDS: Record<number, string> = { 0: "insensitive", 1: "sensitive", 2: "priority" };
 

@@ -75,6 +75,49 @@ async function screen(page, name) {
   await page.screenshot({ path: join(SCREENS, `${name}.png`), fullPage: name !== "map" });
 }
 
+/** Lights a link on the map by keys, from the busiest on, and says where it is and what is said of it. */
+async function pointAt(page, link) {
+  await page.locator(".map").focus();
+  await page.keyboard.press("Escape");
+  for (let tries = 0; tries < 50; tries++) {
+    await page.keyboard.press("n");
+    const tip = page.locator(".tip");
+    const told = await tip.innerText();
+    if (told.startsWith(`${link} `)) return { told, x: Number(await tip.getAttribute("data-x")), y: Number(await tip.getAttribute("data-y")) };
+  }
+  throw new Error(`${link} is not on the map`);
+}
+
+/** Whether the map has a colour of the sheet at a place, when nothing is lit. */
+async function hasColour(page, { x, y }, name) {
+  await page.keyboard.press("Escape");
+  await page.mouse.move(0, 0);
+  await page.waitForFunction(([x, y, name]) => {
+    const probe = document.body.appendChild(document.createElement("i"));
+    probe.style.color = `var(--${name})`;
+    const wanted = getComputedStyle(probe).color.match(/\d+/g).map(Number);
+    probe.remove();
+    const canvas = document.querySelector(".map canvas");
+    const [left, top] = [x, y].map((at) => Math.round(at * devicePixelRatio) - 12);
+    const { data } = canvas.getContext("2d").getImageData(left, top, 25, 25);
+    for (let at = 0; at < data.length; at += 4) if (wanted.every((part, of) => Math.abs(part - data[at + of]) < 12)) return true;
+    return false;
+  }, [x, y, name]);
+}
+
+/** Where a node is on the map that shows everything. */
+async function nodeAt(page, topology, node) {
+  const { body } = await call("GET", `/v1/topologies/${topology}/layout`);
+  const box = await page.locator(".map canvas").boundingBox();
+  const k = Math.min((box.width - 180) / body.width, (box.height - 80) / body.height);
+  const spot = body.nodes.find((one) => one.node === node);
+  return { x: box.x + (box.width - body.width * k) / 2 + spot.x * k, y: box.y + (box.height - body.height * k) / 2 + spot.y * k };
+}
+
+async function textOf(download) {
+  return readFileSync(await download.path(), "utf8");
+}
+
 /** The health view has its answers: it is as wide as it gets. */
 async function asked(page) {
   await page.getByText("mqtt connections", { exact: true }).waitFor();
@@ -94,8 +137,8 @@ async function accessible(page, where) {
 async function loadAndUpload(page) {
   await page.goto(`${base}/`);
   await page.getByText("● live").waitFor();
-  await page.locator(".lane").first().waitFor({ state: "attached" });
-  await page.getByRole("link", { name: "Topologies" }).click();
+  await page.getByRole("heading", { name: "There is no topology yet" }).or(page.locator(".map canvas")).first().waitFor();
+  await page.getByRole("link", { name: "Topologies" }).first().click();
   // As if dropped: the same event that a hand gives.
   const transfer = await page.evaluateHandle((text) => {
     const data = new DataTransfer();
@@ -110,7 +153,9 @@ async function loadAndUpload(page) {
   await page.getByRole("button", { name: "Put ring" }).click();
   await page.getByText("ring is put").waitFor();
   assert.equal((await call("GET", "/v1/topologies/ring/layout")).status, 200);
-  await page.locator('.lane[data-link="oslo-rome"]').waitFor({ state: "attached" });
+  await page.getByRole("heading", { name: "Map of ring" }).waitFor({ state: "attached" });
+  assert.match(page.url(), /#\/map\?topology=ring$/, "the address says which topology");
+  await pointAt(page, "oslo-rome");
 }
 
 async function admitAndWatch(page) {
@@ -119,10 +164,22 @@ async function admitAndWatch(page) {
   const { status, body } = await admit(9e8, 0, { name: "ACME east", customer: "ACME" });
   assert.equal(status, 201, JSON.stringify(body));
   assert.deepEqual(body.path, ["oslo-rome"]);
-  await page.locator('.lane.step4[data-link="oslo-rome"] .strand.ct0').waitFor({ state: "attached" });
   await page.getByText(/Busiest:/).getByRole("link", { name: "oslo-rome" }).waitFor();
   await page.getByText("mostly CT0").or(page.locator(".headline .class-mark")).first().waitFor();
   assert.ok(await page.evaluate(() => window.notReloaded), "the page was not loaded again");
+  const at = await pointAt(page, "oslo-rome");
+  assert.match(at.told, /90 %, 900 Mbit\/s reserved/);
+  await hasColour(page, at, "step3");
+  await page.getByRole("button", { name: "Colour by class" }).click();
+  await hasColour(page, at, "ct0");
+  assert.match(page.url(), /by=class/, "how it is coloured is in the address");
+  await page.getByRole("button", { name: "Colour by utilisation" }).click();
+  await page.getByRole("link", { name: "1 alert" }).waitFor();
+  const [picture] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "SVG" }).click()]);
+  assert.equal(picture.suggestedFilename(), "ring.svg");
+  assert.match(await textOf(picture), /^<svg [^]*>rome<\/text>[^]*<\/svg>\n$/);
+  const [image] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "PNG" }).click()]);
+  assert.equal(readFileSync(await image.path()).subarray(1, 4).toString(), "PNG");
   await screen(page, "map");
   await accessible(page, "the map");
   return body.id;
@@ -151,9 +208,16 @@ async function whatIf(page) {
   await main.getByLabel(/^From/).selectOption("oslo");
   await main.getByLabel(/^To/).selectOption("rome");
   await main.getByLabel(/^Class/).selectOption("2");
+  await main.getByLabel("Bandwidth").fill("1M");
+  await page.getByRole("button", { name: "Ask", exact: true }).click();
+  await page.getByRole("button", { name: "Ask for it for real" }).waitFor();
+  await main.getByLabel("Bandwidth").fill("3G");
+  await page.getByText("The request was changed: ask again.").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Ask for it for real" }).count(), 0, "what was not previewed is not sent");
   await main.getByLabel("Bandwidth").fill("700M");
   await page.getByRole("button", { name: "Ask", exact: true }).click();
   await page.locator(".verdicts .verdict").nth(3).waitFor();
+  for (const part of ["ingress=oslo", "egress=rome", "class_type=2", "bandwidth=700M"]) assert.ok(page.url().includes(part), `${part} in ${page.url()}`);
   const verdicts = await page.locator(".verdicts .verdict").allInnerTexts();
   assert.deepEqual(verdicts.map((text) => /^(MAM|RDM|G-BAM|ATCS)/.exec(text)?.[1]), ["MAM", "RDM", "G-BAM", "ATCS"]);
   assert.match(verdicts[0], /⊘[^]*binds?/, "under MAM a class has its share only");
@@ -161,6 +225,146 @@ async function whatIf(page) {
   await screen(page, "what-if");
   await accessible(page, "what-if");
   assert.equal((await call("GET", "/readyz")).body.sequence, before, "asking changes nothing");
+}
+
+/** Two nodes are clicked, what fits is dragged, who loses by it is asked for, and exactly what was previewed is sent, once. */
+async function requestOnTheMap(page) {
+  await page.goto(`${base}/#/map?topology=ring`);
+  await page.getByText("● live").waitFor();
+  await page.getByRole("heading", { name: "Map of ring" }).waitFor({ state: "attached" });
+  for (const node of ["oslo", "rome"]) {
+    const { x, y } = await nodeAt(page, "ring", node);
+    await page.mouse.click(x, y);
+    await page.getByRole("heading", { name: node === "oslo" ? "From oslo" : "A request" }).waitFor();
+  }
+  const panel = page.getByRole("region", { name: "A request between two nodes" });
+  await panel.getByText("would be admitted.").waitFor();
+  await panel.getByLabel("Bandwidth", { exact: true }).first().fill("700M");
+  await panel.getByText(/would be preempted/).waitFor();
+  await panel.getByText(/Together they would lose/).waitFor();
+  await screen(page, "request");
+  await accessible(page, "a request on the map");
+  const before = (await call("GET", "/readyz")).body.sequence;
+  await panel.getByRole("button", { name: "Ask for it for real" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText(/would be preempted/).first().waitFor();
+  assert.equal((await call("GET", "/readyz")).body.sequence, before, "nobody is preempted unasked");
+  await screen(page, "request-asked");
+  // The answer is lost: the page asks again by the same key, and it is done once.
+  const keys = [];
+  const sent = (request) => request.method() === "POST" && request.url().endsWith("/v1/allocations");
+  page.on("request", (request) => sent(request) && keys.push(request.headers()["idempotency-key"]));
+  expectTrouble = true;
+  await page.route("**/v1/allocations", async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+  await dialog.getByRole("button", { name: "Ask for it all the same" }).click();
+  await page.getByText("The server cannot be reached.").waitFor();
+  expectTrouble = false;
+  await dialog.getByRole("button", { name: "Ask for it all the same" }).click();
+  await page.getByRole("heading", { name: /^Allocation \d+/ }).waitFor();
+  assert.equal(keys.length, 2);
+  assert.ok(keys[0] && keys[0] === keys[1], `one key: ${keys}`);
+  const id = /allocations\/(\d+)/.exec(page.url())[1];
+  const { body } = await call("GET", `/v1/allocations/${id}`);
+  assert.deepEqual([body.ingress, body.egress, body.class_type, body.bandwidth_bps], ["oslo", "rome", 2, 7e8]);
+  const events = (await call("GET", `/v1/events?after=${before}`)).body.items.filter((one) => one.kind === "allocation_admitted");
+  assert.equal(events.length, 1, "admitted once");
+  return id;
+}
+
+/** What is shared by its address is seen by the other: the topology, the link, the filter. */
+async function addresses(browser) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  const page = await context.newPage();
+  watch(page);
+  await page.goto(`${base}/#/link/oslo-rome?topology=ring`);
+  await page.getByRole("heading", { name: "oslo-rome" }).waitFor();
+  assert.equal(await page.locator("header select").inputValue(), "ring");
+  await page.locator("header select").selectOption("large");
+  await page.waitForURL(/#\/link\/[^?]+\?topology=large$/);
+  await page.goBack();
+  await page.getByRole("heading", { name: "oslo-rome" }).waitFor();
+  await page.goto(`${base}/#/allocations?topology=ring&class_type=1&ingress=kyiv`);
+  assert.equal(await page.getByLabel("Class").inputValue(), "1");
+  await page.getByText("No allocation is like that").waitFor();
+  await page.goto(`${base}/#/map?topology=nowhere`);
+  await page.getByRole("heading", { name: "There is no topology nowhere" }).waitFor();
+  await context.close();
+}
+
+/** One box finds nodes, links and allocations. */
+async function search(page, id) {
+  await page.goto(`${base}/#/map?topology=ring`);
+  await page.getByText("● live").waitFor();
+  await page.locator("main").focus();
+  await page.keyboard.press("/");
+  await page.keyboard.type("kyi");
+  await page.getByRole("option", { name: "node kyiv" }).waitFor();
+  await accessible(page, "the search");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/#\/map\?topology=ring&node=kyiv$/);
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("kyiv-rome");
+  await page.getByRole("option", { name: "link kyiv-rome kyiv → rome" }).waitFor();
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "kyiv-rome" }).waitFor();
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type(id);
+  await page.getByRole("option", { name: `allocation ${id}` }).waitFor();
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: `Allocation ${id}` }).waitFor();
+  const named = await admit(1e6, 2, { name: "circuit-7", customer: "Fjord Power" });
+  for (const text of ["circuit", "Fjord"]) {
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type(text);
+    await page.getByRole("option", { name: `allocation ${named.body.id} circuit-7, Fjord Power` }).click();
+    await page.getByRole("heading", { name: `Allocation ${named.body.id}` }).waitFor();
+  }
+  assert.ok((await call("DELETE", `/v1/allocations/${named.body.id}`)).status < 300);
+}
+
+/** A link with more allocations than are read one by one: its figures are the server's; never 100 % for less. */
+async function full(page) {
+  const link = { id: "a-b", from: "a", to: "b", capacity_bps: 1e9, bidirectional: true };
+  assert.equal((await call("PUT", "/v1/topologies/full", { nodes: [{ id: "a", label: "Ann Arbor" }, { id: "b", label: "Salt Lake City" }], links: [link] })).status, 201);
+  const one = { topology: "full", ingress: "a", egress: "b", class_type: 0, bandwidth_bps: 284_857 };
+  for (let batch = 0; batch < 7; batch++) assert.equal((await call("POST", "/v1/allocations/batch", { requests: Array(500).fill(one) })).status, 200);
+  await page.goto(`${base}/#/link/a-b?topology=full`);
+  await page.getByRole("heading", { name: "On it: 3,500 allocations, 997 Mbit/s" }).waitFor();
+  await page.getByText("99.6 %", { exact: true }).first().waitFor();
+  await page.getByText("997 Mbit/s in all.").waitFor();
+  await page.getByText(/As the server told it since/).waitFor();
+  await page.getByText("Ann Arbor").first().waitFor();
+  await page.goto(`${base}/#/alerts?topology=full`);
+  await page.getByRole("link", { name: "a-b", exact: true }).waitFor();
+  await page.getByText("Ann Arbor → Salt Lake City").waitFor();
+  await screen(page, "alerts");
+  await accessible(page, "alerts");
+  await page.getByRole("button", { name: "Acknowledge full/a-b step 5" }).click();
+  await page.getByRole("heading", { name: "Nothing to acknowledge" }).waitFor();
+  await page.reload();
+  await page.getByRole("heading", { name: "Nothing to acknowledge" }).waitFor();
+}
+
+/** Many are chosen and released at once, after their sum was shown; the list is saved as CSV with its filter. */
+async function bulk(page) {
+  await page.goto(`${base}/#/allocations?topology=full&state=active`);
+  await page.getByText("50 allocations on this page").waitFor();
+  const [saved] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "CSV" }).click()]);
+  const lines = (await textOf(saved)).trim().split("\r\n");
+  assert.equal(lines.length, 3_501, "every row that the filter lets through");
+  assert.match(lines[0], /^Id,.*State,From,To,Class,Bandwidth/);
+  await page.getByRole("checkbox", { name: "Choose all that are shown" }).check();
+  await page.getByText("14.2 Mbit/s in all").waitFor();
+  await page.getByRole("button", { name: "Release 50 chosen …" }).click();
+  await accessible(page, "a bulk release");
+  await page.getByRole("dialog").getByRole("button", { name: "Release", exact: true }).click();
+  await page.getByText("50 allocations are released: 14.2 Mbit/s.").waitFor();
+  const { body } = await call("GET", "/v1/topologies/full");
+  const summary = (await call("GET", "/v1/topologies")).body.items.find((found) => found.topology === "full");
+  assert.equal(summary.allocations, 3_450, JSON.stringify(body).slice(0, 100));
 }
 
 async function drain(page) {
@@ -174,12 +378,14 @@ async function drain(page) {
   await accessible(page, "a link");
   await page.getByRole("button", { name: "Drain this link …" }).click();
   await page.getByRole("heading", { name: /Drain this link: oslo-rome and oslo-rome~/ }).waitFor();
-  await page.getByText(/could not move|has somewhere to go/).waitFor();
+  await page.getByText(/could not move|has another path/).first().waitFor();
   await page.getByRole("button", { name: "Drain this link", exact: true }).click();
   await page.getByText(/: maintenance\./).waitFor();
   assert.equal((await call("GET", "/v1/topologies/ring/links/oslo-rome")).body.state, "maintenance");
   await page.getByRole("link", { name: "Map", exact: true }).click();
-  await page.locator('.lane.is-maintenance[data-link="oslo-rome"]').waitFor({ state: "attached" });
+  const at = await pointAt(page, "oslo-rome");
+  assert.match(at.told, /maintenance/);
+  await hasColour(page, at, "warn");
   await screen(page, "map-maintenance");
 }
 
@@ -239,15 +445,18 @@ async function dropAndRecover(page) {
 
 /** By keys alone: to the map, moved and zoomed; and to a view by its letters. */
 async function byKeys(page) {
-  await page.goto(`${base}/#/health`);
+  await page.goto(`${base}/#/health?topology=ring`);
   await page.locator("main").focus();
   await page.keyboard.press("g");
   await page.keyboard.press("m");
   await page.locator(".map").focus();
   await page.keyboard.press("+");
   await page.keyboard.press("ArrowLeft");
-  await page.waitForFunction(() => /scale\(1\.4/.test(document.querySelector(".map svg > g")?.getAttribute("transform") ?? ""));
-  await page.getByLabel("Find a link").fill("kyiv-rome");
+  await page.keyboard.press("0");
+  const { x } = await pointAt(page, "kyiv-rome");
+  await page.keyboard.press("ArrowLeft");
+  const box = await page.locator(".map canvas").boundingBox();
+  assert.ok(Math.abs((await pointAt(page, "kyiv-rome")).x - x - box.width / 12) < 2, "an arrow moves the map by a twelfth");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "kyiv-rome" }).waitFor();
 }
@@ -277,10 +486,12 @@ async function refuseForeigners(browser) {
   assert.equal(again.status, 304);
 }
 
+const LISTED = /\/v1\/aggregators(\?|$)/;
+
 /** The view of Figure 6 by answers of the documented shape, with buffers that fill and rates that follow. */
 async function figureSix(page) {
   let second = 0;
-  await page.route("**/v1/aggregators", (route) => {
+  await page.route(LISTED, (route) => {
     second += 1;
     const level = (qos_level) => ({ qos_level, subscribers: 2, buffer_bytes: (second * 40_000 * (3 - qos_level)) % 1e6, buffer_capacity_bytes: 1e6, arrival_bps: 4e5, dropped: 0 });
     const given = (qos_level) => ({ qos_level, rate_bps: 1e5 * (qos_level + 1) + (second % 4 ? 0 : 2e5), allocations: [] });
@@ -291,14 +502,26 @@ async function figureSix(page) {
       metadata: { node: "oslo", at: now, levels: [0, 1, 2].map(level) },
       rates: { sequence: second, at: now, lease_ms: 5000, levels: [0, 1, 2].map(given), fallback: [] },
     };
-    return route.fulfill({ json: { items: [one] } });
+    // More than a page of plots has, and some of another topology.
+    const others = Array.from({ length: 35 }, (_, at) => ({ ...one, id: `other-${String(at).padStart(2, "0")}`, topology: at < 30 ? "ring" : "large" }));
+    return route.fulfill({ json: { items: [one, ...others] } });
   });
   await page.getByRole("heading", { name: /gateway-1.*fresh/ }).waitFor();
   await page.locator(".plot canvas").nth(1).waitFor();
-  await page.waitForResponse((response) => response.url().endsWith("/v1/aggregators") && second > 5);
+  await page.waitForResponse((response) => LISTED.test(response.url()) && second > 5);
+  await page.getByText(/^31 aggregators: .* 5 more in other topologies\./).waitFor();
+  assert.equal(await page.locator(".aggregator").count(), 12);
+  await page.getByRole("button", { name: "Next ›" }).click();
+  await page.getByRole("heading", { name: /other-11.*fresh/ }).waitFor();
+  await page.getByLabel("Find", { exact: true }).fill("gateway");
+  await page.getByRole("link", { name: "gateway-1" }).click();
+  await page.getByRole("heading", { name: /gateway-1.*fresh/ }).waitFor();
+  assert.match(page.url(), /aggregators\/gateway-1/);
+  await page.goto(`${base}/#/aggregators?topology=ring`);
+  await page.getByRole("heading", { name: /gateway-1.*fresh/ }).waitFor();
   await screen(page, "aggregators-live");
   await accessible(page, "live aggregators");
-  await page.unroute("**/v1/aggregators");
+  await page.unroute(LISTED);
 }
 
 /** The largest network of the Topology Zoo's size stays smooth. */
@@ -315,21 +538,35 @@ async function large(page) {
   assert.equal((await call("POST", "/v1/allocations/batch", { requests })).status, 200);
   await page.goto(`${base}/#/map`);
   await page.locator("header select").selectOption("large");
-  await page.locator('.lane[data-link="l700"]').waitFor({ state: "attached" });
+  await page.getByRole("heading", { name: "Map of large" }).waitFor({ state: "attached" });
   await screen(page, "large");
   const box = await page.locator(".map").boundingBox();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
-  await page.evaluate(() => {
-    window.frames_ = 0;
-    const count = () => ((window.frames_ += 1), requestAnimationFrame(count));
-    requestAnimationFrame(count);
+  const frames = async (what, work) => {
+    const begun = await page.evaluate(() => {
+      window.frames_ = 0;
+      const count = () => ((window.frames_ += 1), requestAnimationFrame(count));
+      window.counting ??= requestAnimationFrame(count);
+      return performance.now();
+    });
+    await work();
+    const rate = await page.evaluate((begun) => Math.round((window.frames_ * 1000) / (performance.now() - begun)), begun);
+    console.log(`    754 nodes, ${links.length * 2} links, ${what}: ${rate} frames a second, drawn by the processor`);
+    // More than 50 on a machine at rest; other tests may run beside this one.
+    assert.ok(rate >= 12, `${what}: ${rate} frames a second`);
+  };
+  await frames("zoomed", async () => {
+    for (let at = 0; at < 20; at++) await page.mouse.wheel(0, at < 10 ? -120 : 120).then(() => page.waitForTimeout(40));
   });
-  const began = Date.now();
-  await page.mouse.down();
-  for (let at = 0; at < 60; at++) await page.mouse.move(box.x + box.width / 2 + at * 3, box.y + box.height / 2 + at);
-  await page.mouse.up();
-  const frames = await page.evaluate(() => window.frames_);
-  console.log(`754 nodes, ${links.length * 2} links: ${Math.round((frames * 1000) / (Date.now() - began))} frames a second while moved, drawn by the processor`);
+  await frames("moved", async () => {
+    await page.mouse.down();
+    for (let at = 0; at < 60; at++) await page.mouse.move(box.x + box.width / 2 + at * 3, box.y + box.height / 2 + at);
+    await page.mouse.up();
+  });
+  await frames("25 events a second", async () => {
+    for (const end = Date.now() + 3_000; Date.now() < end; await page.waitForTimeout(40))
+      void call("POST", "/v1/allocations", { topology: "large", ingress: "n3", egress: `n${200 + (Date.now() % 400)}`, class_type: 0, bandwidth_bps: 1000 });
+  });
   await page.locator("header select").selectOption("ring");
 }
 
@@ -338,26 +575,36 @@ async function otherLooks(browser) {
   const page = await dark.newPage();
   watch(page);
   for (const view of ["map", "link/kyiv-rome", "what-if", "topologies"]) {
-    await page.goto(`${base}/#/${view}`);
+    await page.goto(`${base}/#/${view}?topology=ring`);
     await page.getByText("● live").waitFor();
-    await page.locator("header select").selectOption("ring");
     await page.waitForLoadState("networkidle").catch(() => null);
     await accessible(page, `${view} in the dark`);
     await screen(page, `dark-${view.split("/")[0]}`);
   }
+  const paper = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  const inTheDark = await paper();
+  await page.getByRole("button", { name: "Colours: auto. Change to dark" }).click();
+  assert.equal(await paper(), inTheDark);
+  await page.getByRole("button", { name: "Colours: dark. Change to light" }).click();
+  assert.notEqual(await paper(), inTheDark, "light was chosen, and the system is dark");
+  await page.reload();
+  await page.getByRole("button", { name: "Colours: light. Change to auto" }).waitFor();
+  assert.notEqual(await paper(), inTheDark, "the choice is kept");
   await dark.close();
   const phone = await browser.newContext({ viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true });
   const small = await phone.newPage();
   watch(small);
-  for (const view of ["map", "link/kyiv-rome", "allocations", "what-if", "aggregators", "topologies", "health"]) {
-    await small.goto(`${base}/#/${view}`);
+  for (const view of ["map", "link/a-b", "allocations", "what-if", "aggregators", "topologies", "alerts?show=all", "health"]) {
+    await small.goto(`${base}/#/${view}${view.includes("?") ? "&" : "?"}topology=full`);
     await small.getByText("● live").waitFor();
-    await small.locator("header select").selectOption("ring");
     await small.locator("main h1, main h2").first().waitFor({ state: "attached" });
+    if (["allocations", "alerts?show=all", "link/a-b"].includes(view)) await small.locator("tbody tr").first().waitFor();
     if (view === "health") await asked(small);
-    await screen(small, `phone-${view.split("/")[0]}`);
+    await screen(small, `phone-${view.split(/[/?]/)[0]}`);
     const wide = await small.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(wide <= 391, `${view} is ${wide} wide on a phone`);
+    const sideways = await small.evaluate(() => [...document.querySelectorAll("main *")].filter((one) => one.scrollWidth > one.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(one).overflowX)).map((one) => one.outerHTML.slice(0, 120)));
+    assert.deepEqual(sideways, [], `nothing in ${view} is scrolled sideways on a phone`);
   }
   await phone.close();
 }
@@ -382,17 +629,23 @@ try {
   const low = await step("admit, and watch the map change", () => admitAndWatch(page));
   const high = await step("preempt, and see the victim", () => preemptAndSee(page, low));
   await step("ask what if", () => whatIf(page));
+  const id = await step("request on the map", () => requestOnTheMap(page));
+  await step("search", () => search(page, id));
+  assert.ok((await call("DELETE", `/v1/allocations/${id}`)).status < 300);
   await step("drain a link", () => drain(page));
   await step("resize, release, be denied", () => releaseAndResize(page, high));
   await step("change the model", () => changeModel(page));
   await step("aggregators", async () => {
-    await page.goto(`${base}/#/aggregators`);
+    await page.goto(`${base}/#/aggregators?topology=ring`);
     await page.getByRole("heading", { name: "No aggregator has reported yet" }).waitFor();
     await screen(page, "aggregators");
     await accessible(page, "aggregators");
     await figureSix(page);
   });
   await step("a large network", () => large(page));
+  await step("a full link", () => full(page));
+  await step("release many", () => bulk(page));
+  await step("addresses", () => addresses(browser));
   await step("keys alone", () => byKeys(page));
   await step("other sites", () => refuseForeigners(browser));
   await step("in the dark, on a phone", () => otherLooks(browser));

@@ -29,7 +29,7 @@ const get = async (base, path) => (await fetch(base + path)).json();
 async function findTheBusiest(page, base) {
   await page.goto(`${base}/`);
   await page.locator(".headline").getByText(/Busiest:/).waitFor();
-  await page.locator(".lane").first().waitFor({ state: "attached" });
+  await page.locator(".map canvas").waitFor();
   const { items } = await get(base, "/v1/topologies/nsfnet/links?allocations=false&limit=1000");
   const most = Math.max(...items.map((link) => link.utilisation_ppm));
   const headline = page.locator(".headline");
