@@ -1,6 +1,8 @@
 //! One typed configuration: flag over `WATERMASTER_*` over file over default. Unknown keys are refused; every number's name
 //! ends in its unit.
 
+mod secret;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use kernel::scheduler::settings::SettingsError;
 use kernel::scheduler::{self, SchedulerSettings};
 use kernel::units::{PPM, Share};
 use mqtt;
+pub use secret::{SecretUrl, read_secret};
 
 /// Where the data is unless said otherwise.
 pub const DATA_DEFAULT: &str = "data";
@@ -29,7 +32,7 @@ pub struct ConfigFile {
     /// The address to listen on for MQTT.
     pub mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
-    pub store: Option<String>,
+    pub store: Option<SecretUrl>,
     /// When an MQTT message counts as kept.
     pub durability: Option<StoreDurability>,
     /// How MQTT clients come in besides.
@@ -38,7 +41,7 @@ pub struct ConfigFile {
     /// The folder for the embedded database.
     pub data: Option<PathBuf>,
     /// `sqlite://…` or `postgres://…`; instead of `data`.
-    pub database: Option<String>,
+    pub database: Option<SecretUrl>,
     /// `auto`, `json` or `human`.
     pub log_format: Option<LogFormat>,
     /// How long a graceful stop may take, in milliseconds.
@@ -125,6 +128,16 @@ impl From<SchedulerPolicyWord> for scheduler::DivisionPolicy {
     }
 }
 
+impl From<scheduler::DivisionPolicy> for SchedulerPolicyWord {
+    fn from(policy: scheduler::DivisionPolicy) -> Self {
+        match policy {
+            scheduler::DivisionPolicy::MaxMin => Self::MaxMin,
+            scheduler::DivisionPolicy::BufferAware => Self::BufferAware,
+            scheduler::DivisionPolicy::Fixed => Self::Fixed,
+        }
+    }
+}
+
 impl SchedulerConfig {
     /// What is said here, and what is said there where nothing is said here.
     #[must_use]
@@ -144,6 +157,26 @@ impl SchedulerConfig {
             lower_by_ppm: self.lower_by_ppm.or(other.lower_by_ppm),
             lease_ms: self.lease_ms.or(other.lease_ms),
         }
+    }
+
+    /// The same settings, with what is in force where there was none.
+    fn filled(self, settings: &SchedulerSettings) -> Self {
+        let in_force = Self {
+            policy: Some(settings.policy.into()),
+            topology: None,
+            interval_ms: Some(0),
+            share_ppm: Some(settings.shares.map(Share::as_ppm)),
+            weights: Some(settings.weights),
+            usable_ppm: Some(settings.usable.as_ppm()),
+            drain_ms: Some(settings.drain_ms),
+            floor_bps: Some(settings.floor_bps),
+            boost_above_ppm: Some(settings.boost_above.as_ppm()),
+            boost_below_ppm: Some(settings.boost_below.as_ppm()),
+            raise_by_ppm: Some(settings.raise_by.as_ppm()),
+            lower_by_ppm: Some(settings.lower_by.as_ppm()),
+            lease_ms: Some(settings.lease_ms),
+        };
+        self.over(in_force)
     }
 
     /// The settings in force, with the defaults filled in.
@@ -202,46 +235,32 @@ pub enum LogFormat {
 #[serde(deny_unknown_fields, default)]
 pub struct MqttDoors {
     /// The address for TLS.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_listen: Option<SocketAddr>,
     /// The address for WebSocket.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub websocket_listen: Option<SocketAddr>,
     /// The certificate and its chain.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<PathBuf>,
     /// Its key.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
     /// The certificate of the authority that signs clients' certificates.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_authority: Option<PathBuf>,
     /// Users and their hashes.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub users: Option<PathBuf>,
     /// Rules about topics.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<PathBuf>,
     /// Whether clients without a user name are let in.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<AnonymousAccess>,
     /// Whether connections begin with a header of the PROXY protocol, version 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<bool>,
     /// Origins of web pages that may connect through WebSocket, besides those of the same host; `*`: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub websocket_origins: Option<Vec<String>>,
     /// The longest keep-alive, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_alive_max_s: Option<NonZeroU16>,
     /// Publications of QoS 1 and 2 that a client may have unacknowledged.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub receive_max: Option<NonZeroU16>,
     /// The largest packet that is taken, in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub packet_max_bytes: Option<NonZeroU32>,
     /// The longest session expiry, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub session_expiry_max_s: Option<u32>,
 }
 
@@ -314,16 +333,15 @@ pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
     /// The address to listen on for MQTT; `None`: the usual one, or any other if that is taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live.
-    pub store: String,
+    pub store: SecretUrl,
     /// When an MQTT message counts as kept.
     pub durability: StoreDurability,
     /// How MQTT clients come in besides.
     pub mqtt: MqttDoors,
     /// The database.
-    pub database: String,
+    pub database: SecretUrl,
     /// How logs are written.
     pub log_format: LogFormat,
     /// How long a graceful stop may take, in milliseconds.
@@ -332,7 +350,7 @@ pub struct Config {
     pub controller_username: Option<String>,
     /// The password that goes with it.
     pub controller_password: Option<Secret>,
-    /// How the QoS scheduler works; what is absent is as usual.
+    /// How the QoS scheduler works, defaults filled in.
     pub scheduler: SchedulerConfig,
 }
 
@@ -358,6 +376,12 @@ pub enum ConfigError {
     /// The scheduler's settings cannot be.
     #[error("scheduler: {0}")]
     Scheduler(#[from] SettingsError),
+    /// The configuration cannot be written; a defect.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// As above.
+    #[error(transparent)]
+    Toml(#[from] toml::ser::Error),
     /// The default address is none; a defect.
     #[error("{0}")]
     Address(#[from] std::net::AddrParseError),
@@ -400,21 +424,46 @@ impl ConfigFile {
     /// # Errors
     /// A setting of the scheduler is out of its range.
     pub fn complete(self) -> Result<Config, ConfigError> {
-        self.scheduler.settings()?;
+        let scheduler = self.scheduler.settings()?;
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         Ok(Config {
             listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
             mqtt_listen: self.mqtt_listen,
-            store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned()),
+            store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned().into()),
             durability: self.durability.unwrap_or_default(),
-            mqtt: self.mqtt,
-            database: self.database.unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display())),
+            mqtt: MqttDoors { anonymous: self.mqtt.anonymous.or(Some(AnonymousAccess::Loopback)), ..self.mqtt },
+            database: self
+                .database
+                .unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display()).into()),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),
             controller_username: self.controller_username,
             controller_password: self.controller_password,
-            scheduler: self.scheduler,
+            scheduler: self.scheduler.filled(&scheduler),
         })
+    }
+}
+
+impl Config {
+    /// Every value in force as TOML, secrets left out; a comment names the settings that have no value.
+    ///
+    /// # Errors
+    /// Never in fact: every value has a form in TOML.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        let mut unset = Vec::new();
+        collect_unset("", &serde_json::to_value(self)?, &mut unset);
+        let values = toml::to_string(self)?;
+        if unset.is_empty() { Ok(values) } else { Ok(format!("# Not set: {}\n{values}", unset.join(", "))) }
+    }
+}
+
+fn collect_unset(prefix: &str, value: &serde_json::Value, unset: &mut Vec<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let key = format!("{prefix}{key}");
+        match value {
+            serde_json::Value::Null => unset.push(key),
+            value => collect_unset(&format!("{key}."), value, unset),
+        }
     }
 }
 
@@ -429,12 +478,33 @@ mod tests {
         let flags = ConfigFile { data: Some(PathBuf::from("d")), ..ConfigFile::default() };
         let config = flags.over(file).complete().unwrap();
         assert_eq!(config.listen.port(), 9);
-        assert_eq!(config.database, "sqlite://d/watermaster.db");
+        assert_eq!(config.database.expose(), "sqlite://d/watermaster.db");
         assert_eq!(config.drain_ms, 5);
         let scheduler: ConfigFile =
             toml::from_str("[scheduler]\npolicy = \"fixed\"\nshare_ppm = [250000, 350000, 450000]").unwrap();
         // What the paper prints is more than there is.
         assert!(matches!(scheduler.complete(), Err(ConfigError::Scheduler(SettingsError::SharesExceedWhole { .. }))));
         assert!(toml::from_str::<ConfigFile>("lisen = 1").unwrap_err().to_string().contains("lisen"));
+    }
+
+    #[test]
+    fn the_printed_configuration_is_whole_without_secrets_and_can_be_read() {
+        let file: ConfigFile = toml::from_str(
+            "database = \"postgres://me:hunter2@db/water\"\nstore = \"redis://:hunter2@cache\"\ncontroller_password = \"hunter2\"",
+        )
+        .unwrap();
+        let config = file.complete().unwrap();
+        let printed = config.to_toml().unwrap();
+        assert!(!printed.contains("hunter2") && !format!("{config:?}").contains("hunter2"), "{printed}");
+        for line in
+            ["database = \"postgres://me:***@db/water\"", "usable_ppm = ", "anonymous = \"loopback\"", "# Not set: "]
+        {
+            assert!(printed.contains(line), "{line}: {printed}");
+        }
+        for unset in ["controller_username", "mqtt.users", "scheduler.topology"] {
+            assert!(printed.lines().next().unwrap().contains(unset), "{unset}: {printed}");
+        }
+        let read: ConfigFile = toml::from_str(&printed).unwrap();
+        assert_eq!(read.complete().unwrap().to_toml().unwrap(), printed);
     }
 }

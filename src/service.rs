@@ -96,6 +96,19 @@ pub struct Service {
     drain: Duration,
 }
 
+impl ServiceError {
+    /// Whether it fails again until somebody changes the configuration.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Url(_) | Self::Access(_) | Self::Tls(_) | Self::Scheduler(_) | Self::FirstName(_) => true,
+            Self::Broker(error) => matches!(error, mqtt::BrokerStartError::Address(_)),
+            // A port below 1024, and nobody who may take it.
+            Self::Listen { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
+            _ => false,
+        }
+    }
+}
+
 impl From<JournalError> for ServiceError {
     fn from(error: JournalError) -> Self {
         Self::Journal(Box::new(error))
@@ -120,7 +133,7 @@ impl Service {
     /// # Errors
     /// The database or the address cannot be had, or the journal is unsound.
     pub async fn build(config: &Config) -> Result<Self, ServiceError> {
-        let journal = Journal::open(&DatabaseUrl::from_str(&config.database)?).await?;
+        let journal = Journal::open(&DatabaseUrl::from_str(config.database.expose())?).await?;
         let credentials = config.controller_username.clone().map(|username| Credentials {
             username,
             password: config.controller_password.as_ref().map(|password| password.0.clone()).unwrap_or_default(),
@@ -137,7 +150,7 @@ impl Service {
             .await
             .map_err(|error| ServiceError::Listen { address: config.listen, error })?;
         let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt).await?;
-        let broker = doors.broker_on(&config.store, config.durability.into()).await?;
+        let broker = doors.broker_on(config.store.expose(), config.durability.into()).await?;
         let metrics = Arc::new(ServiceMetrics::new());
         tokio::spawn(count_commits(app.clone(), Arc::clone(&metrics)));
         tokio::spawn(count_field_events(app.clone(), Arc::clone(&metrics)));

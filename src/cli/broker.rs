@@ -1,6 +1,7 @@
 //! `watermaster broker`: only the broker, one stateless replica over a shared store.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::greeting;
 use super::mqtt_args::MqttArguments;
-use super::serve::stop_on_signal;
-use crate::config::{LogFormat, STORE_DEFAULT, StoreDurability};
+use super::serve::{given_or_read, stop_on_signal};
+use crate::config::{ConfigError, ConfigFile, LogFormat, STORE_DEFAULT, StoreDurability};
 use crate::service::ServiceError;
 use crate::service::replica::{BrokerReplica, ReplicaConfig};
 use crate::telemetry;
@@ -23,9 +24,12 @@ pub struct Arguments {
     /// The address of /livez, /readyz and /metrics [default: none].
     #[arg(long, env = "WATERMASTER_LISTEN")]
     listen: Option<SocketAddr>,
-    /// The store of sessions: `memory`, `redis://…` or `redis+sentinel://…`.
-    #[arg(long, env = "WATERMASTER_STORE", default_value = STORE_DEFAULT, hide_env_values = true)]
-    store: String,
+    /// The store of sessions: `memory`, `redis://…` or `redis+sentinel://…` [default: memory].
+    #[arg(long, env = "WATERMASTER_STORE", hide_env_values = true, conflicts_with = "store_file")]
+    store: Option<String>,
+    /// A file that holds the URL of the store, for a secret that is mounted.
+    #[arg(long, env = "WATERMASTER_STORE_FILE", value_name = "FILE")]
+    store_file: Option<PathBuf>,
     #[command(flatten)]
     mqtt: MqttArguments,
     /// When a message is acknowledged: once Redis has it, or once a replica of Redis has it too.
@@ -42,6 +46,9 @@ pub struct Arguments {
 /// Why the broker cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The configuration is wrong.
+    #[error("bad configuration: {0}")]
+    Config(#[from] ConfigError),
     /// The service failed.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -55,14 +62,17 @@ pub enum Error {
 /// # Errors
 /// An address is wrong or taken.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let store = given_or_read(arguments.store.as_ref(), arguments.store_file.as_deref())?.map(Into::into);
+    let given = ConfigFile { store, mqtt: (&arguments.mqtt).into(), ..ConfigFile::default() };
+    let given = given.over(ConfigFile::from_credentials()?);
     let _logging = telemetry::start_logging(arguments.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let config = ReplicaConfig {
         mqtt_listen: arguments.mqtt_listen,
         listen: arguments.listen,
-        store: arguments.store.clone(),
+        store: given.store.unwrap_or_else(|| STORE_DEFAULT.to_owned().into()),
         durability: arguments.durability.into(),
-        doors: (&arguments.mqtt).into(),
+        doors: given.mqtt,
         drain: Duration::from_millis(arguments.drain_ms),
     };
     runtime.block_on(async {

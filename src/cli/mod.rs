@@ -19,29 +19,40 @@ mod connection;
 pub use connection::{ConnectionError, ServiceConnection};
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// The bandwidth allocator of an SDN backbone.
 #[derive(Parser, Debug)]
-#[command(name = "watermaster", version, about, propagate_version = true)]
+#[command(name = "watermaster", version, about, propagate_version = true, after_help = LOG_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<CliCommand>,
 }
 
+/// What programs that log say at the end of their help.
+const LOG_HELP: &str = "\
+Logs go to standard error. RUST_LOG chooses them by level and target:
+  RUST_LOG=warn                                 warnings and errors only
+  RUST_LOG=info,watermaster::decision=debug     every decision, not only some of each second
+  RUST_LOG=info,watermaster::decision=off       no decisions";
+
 #[derive(Subcommand, Debug)]
 enum CliCommand {
     /// The service (what runs when no command is given).
+    #[command(after_help = LOG_HELP)]
     Serve(serve::Arguments),
     /// The paper's proof of concept, all parts on this machine: what to try first.
     Demo(demo::Arguments),
     /// Only the broker: one stateless replica over a shared store.
+    #[command(after_help = LOG_HELP)]
     Broker(broker::Arguments),
     /// What would have become of a trace of requests.
     Replay(replay::Arguments),
     /// An IoTGW-Ag aggregator: devices on one side, consumers on the other.
+    #[command(after_help = LOG_HELP)]
     Gateway(gateway::Arguments),
     /// Subscribes at gateways and logs what it gets.
     Consumer(consumer::Arguments),
@@ -58,12 +69,17 @@ enum CliCommand {
     Passwd(passwd::Arguments),
     /// Prints the OpenAPI document.
     Openapi,
-    /// Prints the configuration in force, as TOML.
+    /// Prints the configuration in force, as TOML without secrets.
     Config(serve::Arguments),
     /// Prints a completion script for a shell.
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,
+    },
+    /// Writes a man page for each command into a folder.
+    Man {
+        /// The folder.
+        folder: PathBuf,
     },
     /// Prints the version.
     Version,
@@ -94,8 +110,6 @@ enum Error {
     Config(#[from] crate::config::ConfigError),
     #[error("the OpenAPI document cannot be written: {0}")]
     Document(#[from] serde_json::Error),
-    #[error("the configuration cannot be written: {0}")]
-    Toml(#[from] toml::ser::Error),
     #[error("standard output: {0}")]
     Output(#[from] std::io::Error),
 }
@@ -105,7 +119,12 @@ impl Error {
     fn code(&self) -> u8 {
         match self {
             Self::Gateway(error) if error.is_configuration() => 78,
-            Self::Config(_) | Self::Serve(serve::Error::Config(_)) => 78,
+            Self::Config(_) | Self::Serve(serve::Error::Config(_)) | Self::Broker(broker::Error::Config(_)) => 78,
+            Self::Serve(serve::Error::Service(error)) | Self::Broker(broker::Error::Service(error))
+                if error.is_configuration() =>
+            {
+                78
+            }
             _ => 1,
         }
     }
@@ -186,10 +205,11 @@ fn run(command: CliCommand) -> Result<(), Error> {
             topology::run(&command)?;
         }
         CliCommand::Openapi => writeln!(out, "{}", crate::http::document().to_pretty_json()?)?,
-        CliCommand::Config(arguments) => write!(out, "{}", toml::to_string(&arguments.config()?)?)?,
+        CliCommand::Config(arguments) => write!(out, "{}", arguments.config()?.to_toml()?)?,
         CliCommand::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "watermaster", &mut out);
         }
+        CliCommand::Man { folder } => clap_mangen::generate_to(Cli::command(), folder)?,
         CliCommand::Version => writeln!(out, "{}", env!("CARGO_PKG_VERSION"))?,
     }
     Ok(())

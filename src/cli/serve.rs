@@ -1,7 +1,7 @@
 //! `watermaster serve`: the service, on embedded defaults unless told otherwise.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,7 @@ use super::greeting;
 use super::mqtt_args::MqttArguments;
 use crate::config::{
     Config, ConfigError, ConfigFile, LogFormat, SchedulerConfig, SchedulerPolicyWord, Secret, StoreDurability,
+    read_secret,
 };
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
@@ -27,8 +28,11 @@ pub struct Arguments {
     #[arg(long, env = "WATERMASTER_MQTT_LISTEN")]
     mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…` [default: memory].
-    #[arg(long, env = "WATERMASTER_STORE", hide_env_values = true)]
+    #[arg(long, env = "WATERMASTER_STORE", hide_env_values = true, conflicts_with = "store_file")]
     store: Option<String>,
+    /// A file that holds the URL of the store, for a secret that is mounted.
+    #[arg(long, env = "WATERMASTER_STORE_FILE", value_name = "FILE")]
+    store_file: Option<PathBuf>,
     /// When an MQTT message is acknowledged, with Redis: `async` or `replicated` [default: async].
     #[arg(long, env = "WATERMASTER_DURABILITY")]
     durability: Option<StoreDurability>,
@@ -40,6 +44,9 @@ pub struct Arguments {
     /// `sqlite://PATH` or `postgres://…`, instead of a folder.
     #[arg(long, env = "WATERMASTER_DATABASE", hide_env_values = true)]
     database: Option<String>,
+    /// A file that holds the URL of the database, for a secret that is mounted.
+    #[arg(long, env = "WATERMASTER_DATABASE_FILE", value_name = "FILE", conflicts_with_all = ["database", "data"])]
+    database_file: Option<PathBuf>,
     /// How logs are written [default: auto].
     #[arg(long, env = "WATERMASTER_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -52,6 +59,14 @@ pub struct Arguments {
     /// The password that goes with it; better given by the environment or the file.
     #[arg(long, env = "WATERMASTER_CONTROLLER_PASSWORD", hide_env_values = true)]
     controller_password: Option<String>,
+    /// A file that holds that password.
+    #[arg(
+        long,
+        env = "WATERMASTER_CONTROLLER_PASSWORD_FILE",
+        value_name = "FILE",
+        conflicts_with = "controller_password"
+    )]
+    controller_password_file: Option<PathBuf>,
     /// How bandwidth is divided between aggregators [default: max-min].
     #[arg(long, env = "WATERMASTER_SCHEDULER_POLICY")]
     scheduler_policy: Option<SchedulerPolicyWord>,
@@ -93,15 +108,19 @@ impl Arguments {
         let said = ConfigFile {
             listen: self.listen,
             mqtt_listen: self.mqtt_listen,
-            store: self.store.clone(),
+            store: given_or_read(self.store.as_ref(), self.store_file.as_deref())?.map(Into::into),
             durability: self.durability,
             mqtt: (&self.front_door).into(),
             data: self.data.clone(),
-            database: self.database.clone(),
+            database: given_or_read(self.database.as_ref(), self.database_file.as_deref())?.map(Into::into),
             log_format: self.log_format,
             drain_ms: self.drain_ms,
             controller_username: self.controller_username.clone(),
-            controller_password: self.controller_password.clone().map(Secret),
+            controller_password: given_or_read(
+                self.controller_password.as_ref(),
+                self.controller_password_file.as_deref(),
+            )?
+            .map(Secret),
             scheduler: SchedulerConfig {
                 policy: self.scheduler_policy,
                 interval_ms: self.scheduler_interval_ms,
@@ -109,8 +128,13 @@ impl Arguments {
             },
         };
         let file = self.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), ConfigFile::read)?;
-        said.over(file).complete()
+        said.over(ConfigFile::from_credentials()?).over(file).complete()
     }
+}
+
+/// A secret from the command line or the environment, or from the file that holds it.
+pub(super) fn given_or_read(given: Option<&String>, file: Option<&Path>) -> Result<Option<String>, ConfigError> {
+    given.map_or_else(|| file.map(read_secret).transpose(), |given| Ok(Some(given.clone())))
 }
 
 /// Serves until SIGINT or SIGTERM.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServiceError;
 use super::mqtt_listeners::MqttListeners;
-use crate::config::MqttDoors;
+use crate::config::{MqttDoors, SecretUrl};
 use crate::telemetry;
 use mqtt::{Broker, Durability};
 
@@ -25,7 +25,7 @@ pub struct ReplicaConfig {
     /// The address of probes and metrics; `None`: there are none.
     pub listen: Option<SocketAddr>,
     /// Where sessions live.
-    pub store: String,
+    pub store: SecretUrl,
     /// When a message counts as kept.
     pub durability: Durability,
     /// How clients come in besides.
@@ -56,7 +56,7 @@ impl BrokerReplica {
                 Some(bound.map_err(|error| ServiceError::Listen { address, error })?)
             }
         };
-        let broker = doors.broker_on(&config.store, config.durability).await?;
+        let broker = doors.broker_on(config.store.expose(), config.durability).await?;
         Ok(Self { broker, doors, http, drain: config.drain })
     }
 

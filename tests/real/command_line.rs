@@ -139,3 +139,76 @@ fn a_service_that_is_not_there_is_said_to_be_so() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("cannot be reached"));
 }
+
+/// With nothing of the environment but `variables`.
+fn run_alone(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watermaster"));
+    command.env_clear().args(arguments).envs(variables.iter().copied()).output().unwrap()
+}
+
+/// What a supervisor must not try again exits with 78 (sysexits.h: EX_CONFIG).
+#[test]
+fn a_wrong_configuration_exits_with_78_and_a_database_that_is_away_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (unknown_key, not_whole) =
+        (file("key.toml", "lisen = 1"), file("shares.toml", "[scheduler]\nshare_ppm = [1000000, 1, 1]"));
+    let (users, data) = (file("users", "nobody"), folder.path().join("data").display().to_string());
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0"];
+    let broker = ["broker", "--mqtt-listen", "127.0.0.1:0"];
+    let code = |first: &[&str], rest: &[&str]| {
+        let output = run_alone(&[first, rest].concat(), &[]);
+        assert!(!output.stderr.is_empty(), "{rest:?}");
+        output.status.code().unwrap()
+    };
+    for wrong in [
+        &["--config", "/nowhere.toml"][..],
+        &["--config", &unknown_key],
+        &["--config", &not_whole],
+        &["--database", "mysql://db"],
+        &["--database-file", "/nowhere"],
+        &["--data", &data, "--mqtt-users", "/nowhere"],
+        &["--data", &data, "--mqtt-users", &users],
+        &["--data", &data, "--store", "rediss+sentinel:/x"],
+        &["--data", &data, "--mqtt-tls-listen", "127.0.0.1:0", "--mqtt-certificate", &users, "--mqtt-key", &users],
+    ] {
+        assert_eq!(code(&serve, wrong), 78, "{wrong:?}");
+    }
+    for wrong in [&["--mqtt-users", "/nowhere"][..], &["--store", "x"], &["--store-file", "/nowhere"]] {
+        assert_eq!(code(&broker, wrong), 78, "{wrong:?}");
+    }
+    assert_eq!(code(&["gateway"], &["--report-every-ms", "0"]), 78);
+    // Nobody listens on port 1.
+    assert_eq!(code(&serve, &["--database", "postgres://127.0.0.1:1/x"]), 1);
+}
+
+#[test]
+fn the_configuration_is_printed_whole_and_without_secrets_wherever_they_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("watermaster.database");
+    std::fs::write(&url, "postgres://me:hunter2@db/water\n").unwrap();
+    let url = url.to_str().unwrap();
+    let printed = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = run_alone(&[&["config"], arguments].concat(), variables);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && !text.contains("hunter2"), "{text}{:?}", output.stderr);
+        text
+    };
+    let database = "database = \"postgres://me:***@db/water\"\n";
+    assert!(printed(&["--database", "postgres://me:hunter2@db/water"], &[]).contains(database));
+    assert!(printed(&[], &[("WATERMASTER_DATABASE_FILE", url)]).contains(database));
+    assert!(printed(&[], &[("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap())]).contains(database));
+    let all = printed(&["--store", "redis://:hunter2@cache"], &[("WATERMASTER_CONTROLLER_PASSWORD", "hunter2")]);
+    for line in
+        ["store = \"redis://:***@cache\"", "controller_password = \"(not shown)\"", "lease_ms = ", "drain_ms = "]
+    {
+        assert!(all.contains(line), "{line}: {all}");
+    }
+    let help = run_alone(&["serve", "--help"], &[("WATERMASTER_DATABASE", "postgres://me:hunter2@db/water")]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("RUST_LOG=") && !help.contains("hunter2"), "{help}");
+}

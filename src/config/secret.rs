@@ -1,0 +1,153 @@
+//! Secrets: URLs that are shown without their passwords, and the files that secrets come from. What must stay true: no password
+//! is in an output of [`fmt::Debug`], [`fmt::Display`] or [`Serialize`].
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{ConfigError, ConfigFile, MqttDoors, Secret};
+
+/// What stands for a password that is not shown.
+const NOT_SHOWN: &str = "***";
+
+/// A URL of a database or a store, shown without its passwords.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretUrl(String);
+
+impl SecretUrl {
+    /// The URL with its passwords, for the client that connects.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SecretUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Display for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_passwords(&self.0))
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for SecretUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A password may hold any character if somebody forgot to escape it: everything up to the last `@` is taken for credentials.
+fn without_passwords(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| *scheme != "sqlite") else {
+        return url.to_owned();
+    };
+    let (credentials, rest) = rest.rsplit_once('@').map_or((None, rest), |(before, rest)| (Some(before), rest));
+    let credentials = credentials.map(|credentials| match credentials.split_once(':') {
+        Some((user, _)) => format!("{user}:{NOT_SHOWN}@"),
+        // Redis takes a password without a user.
+        None if scheme.starts_with("redis") => format!("{NOT_SHOWN}@"),
+        None => format!("{credentials}@"),
+    });
+    let rest = rest.split_once('?').map_or_else(
+        || rest.to_owned(),
+        |(place, query)| {
+            let parameters: Vec<_> = query.split('&').map(parameter_without_password).collect();
+            format!("{place}?{}", parameters.join("&"))
+        },
+    );
+    format!("{scheme}://{}{rest}", credentials.unwrap_or_default())
+}
+
+fn parameter_without_password(parameter: &str) -> String {
+    match parameter.split_once('=') {
+        Some((name, _)) if name.to_ascii_lowercase().contains("pass") => format!("{name}={NOT_SHOWN}"),
+        _ => parameter.to_owned(),
+    }
+}
+
+/// The content of a file that holds one secret; the end of its line is not part of it.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_secret(path: &Path) -> Result<String, ConfigError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+        Err(error) => Err(ConfigError::Unreadable { path: path.to_owned(), error }),
+    }
+}
+
+impl ConfigFile {
+    /// The settings among the credentials that systemd passes to a unit (`LoadCredential=`); none outside of one.
+    ///
+    /// # Errors
+    /// A credential cannot be read.
+    pub fn from_credentials() -> Result<Self, ConfigError> {
+        std::env::var_os("CREDENTIALS_DIRECTORY")
+            .map_or_else(|| Ok(Self::default()), |folder| Self::from_credentials_in(Path::new(&folder)))
+    }
+
+    fn from_credentials_in(folder: &Path) -> Result<Self, ConfigError> {
+        let file = |name: &str| Some(folder.join(format!("watermaster.{name}"))).filter(|path| path.exists());
+        let secret = |name: &str| file(name).as_deref().map(read_secret).transpose();
+        Ok(Self {
+            database: secret("database")?.map(SecretUrl),
+            store: secret("store")?.map(SecretUrl),
+            controller_password: secret("controller-password")?.map(Secret),
+            mqtt: MqttDoors {
+                users: file("mqtt-users"),
+                rules: file("mqtt-rules"),
+                certificate: file("mqtt-certificate"),
+                key: file("mqtt-key"),
+                client_authority: file("mqtt-client-authority"),
+                ..MqttDoors::default()
+            },
+            ..Self::default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shown_without_passwords() {
+        for (url, shown) in [
+            ("memory", "memory"),
+            ("sqlite:///data/a:b@c.db", "sqlite:///data/a:b@c.db"),
+            ("postgres://me@db/water", "postgres://me@db/water"),
+            ("postgres://me:hunter2@db:5432/water?sslmode=require", "postgres://me:***@db:5432/water?sslmode=require"),
+            ("postgres://me:hun@ter/2?x@db/water", "postgres://me:***@db/water"),
+            ("postgres://db/water?user=me&password=hunter2", "postgres://db/water?user=me&password=***"),
+            ("redis://:hunter2@cache/0", "redis://:***@cache/0"),
+            ("redis+sentinel://hunter2@a:1,b:2/main", "redis+sentinel://***@a:1,b:2/main"),
+        ] {
+            let url = SecretUrl(url.to_owned());
+            assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), shown.to_owned()));
+        }
+    }
+
+    #[test]
+    fn credentials_are_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(ConfigFile::from_credentials_in(folder.path()).unwrap(), ConfigFile::default());
+        std::fs::write(folder.path().join("watermaster.database"), "postgres://me:hunter2@db/water\n").unwrap();
+        std::fs::write(folder.path().join("watermaster.mqtt-users"), "").unwrap();
+        let read = ConfigFile::from_credentials_in(folder.path()).unwrap();
+        assert_eq!(read.database.as_ref().map(SecretUrl::expose), Some("postgres://me:hunter2@db/water"));
+        assert_eq!(read.mqtt.users, Some(folder.path().join("watermaster.mqtt-users")));
+        assert_eq!(read.store, None);
+    }
+}
