@@ -76,6 +76,7 @@ struct Build {
 /// What is counted.
 pub struct ServiceMetrics {
     registry: Registry,
+    decisions: decision::DecisionLog,
     admissions: Family<AdmissionLabel, Counter>,
     displaced: Family<FateLabel, Counter>,
     preemptions: Family<Preemption, Counter>,
@@ -96,6 +97,7 @@ impl ServiceMetrics {
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("build_info", "Which version runs", build);
         let metrics = Self {
+            decisions: decision::DecisionLog::default(),
             admissions: Family::default(),
             displaced: Family::default(),
             preemptions: Family::default(),
@@ -176,7 +178,7 @@ impl ServiceMetrics {
 
     /// Counts and logs a commit.
     pub async fn record_commit(&self, app: &App, commit: &Commit) {
-        decision::log(app, commit).await;
+        self.decisions.log(app, commit).await;
         self.decided.observe(commit.decided_in.as_secs_f64());
         self.written.observe(commit.written_in.as_secs_f64());
         self.events.inc_by(commit.facts.len() as u64);

@@ -17,7 +17,7 @@ pub struct Logging {
     _export: Option<super::otlp::Export>,
 }
 
-/// Starts logging to standard error. `RUST_LOG` chooses what; `info` unless said otherwise. Built with the feature `otlp`,
+/// Starts logging to standard error. `RUST_LOG` chooses what; `info` by default. Built with the feature `otlp`,
 /// spans are exported to `OTEL_EXPORTER_OTLP_ENDPOINT` if that is set. If something else logs already, it goes on alone.
 pub fn start_logging(format: LogFormat) -> Logging {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
