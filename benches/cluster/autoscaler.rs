@@ -15,7 +15,7 @@ use crate::plot::{Axis, Line, svg, write};
 
 const MINIMUM: usize = 1;
 const MAXIMUM: usize = 5;
-/// Of one core, in a hundred: what a replica should use.
+/// Of one core, in a hundred: what a replica should use, a tenth of the target in the cluster.
 const TARGET_PERCENT: f64 = 6.0;
 const TOLERANCE: f64 = 0.1;
 /// As often the rule is applied (15 s in the cluster).

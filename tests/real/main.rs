@@ -13,6 +13,8 @@ mod network;
 mod packets;
 mod packets_of_gateways;
 mod operations;
+mod packaging;
+mod proxy;
 mod process;
 mod running;
 #[cfg(feature = "otlp")]
