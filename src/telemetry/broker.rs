@@ -31,6 +31,7 @@ struct MqttStoreWait {
 pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
     let (counted, sizes) = (broker.metrics(), broker.sizes());
     let gauges = [
+        ("mqtt_ready", "Whether clients are accepted and the store answers", u64::from(broker.is_ready())),
         ("mqtt_connections", "MQTT connections", counted.connections.get()),
         ("mqtt_subscriptions", "MQTT subscriptions, of all replicas", sizes.subscriptions as u64),
         ("mqtt_retained_messages", "Retained messages", sizes.retained as u64),

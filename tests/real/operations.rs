@@ -1,5 +1,5 @@
-//! What operators run: the metrics as Prometheus reads them, the alerts and the Grafana dashboard, which ask only for
-//! series that there are, and the unit for systemd.
+//! What operators watch: the metrics as Prometheus reads them, the alerts and the Grafana dashboard, which ask only for
+//! series that there are and leave none out, and the decision log.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -35,6 +35,8 @@ fn busy() -> (Running, tempfile::TempDir) {
         ask(server.address, "POST", "/v1/allocations", Some(&body.to_string())).unwrap().0
     };
     assert_eq!([post(0, 9_000_000_000), post(2, 4_000_000_000), post(1, 90_000_000_000)], [201, 201, 409]);
+    let controller = json!({"driver": "simulated", "topology": "nsfnet"}).to_string();
+    assert_eq!(ask(server.address, "PUT", "/v1/controllers/c", Some(&controller)).unwrap().0, 201);
     (server, folder)
 }
 
@@ -45,6 +47,12 @@ fn names(text: &str) -> BTreeSet<String> {
     let ours = words.filter(|word| word.starts_with("watermaster_") || word.starts_with("process_"));
     ours.map(str::to_owned).collect()
 }
+
+/// Series that are there once switches hold rules and once they were repaired, and what the source calls them.
+const SELDOM: [(&str, &str); 2] = [
+    ("watermaster_southbound_install_duration_seconds", "\"southbound_install_duration\""),
+    ("watermaster_southbound_repair_steps", "\"southbound_repair_steps\""),
+];
 
 #[test]
 fn the_metrics_are_what_alerts_and_dashboard_ask_for() {
@@ -59,10 +67,12 @@ fn the_metrics_are_what_alerts_and_dashboard_ask_for() {
         metrics = ask_text(server.address, "/metrics");
     }
     let there = names(&metrics);
+    let source = include_str!("../../src/telemetry.rs");
+    let is_seldom = |asked: &&String| SELDOM.iter().any(|(series, name)| is_of(asked, series) && source.contains(name));
     for file in ["grafana/watermaster.json", "prometheus/watermaster.rules.yml"] {
         let asked = names(&std::fs::read_to_string(deploy().join(file)).unwrap());
         assert!(asked.len() > 5, "{asked:?}");
-        let missing: Vec<_> = asked.difference(&there).collect();
+        let missing: Vec<_> = asked.difference(&there).filter(|asked| !is_seldom(asked)).collect();
         assert!(missing.is_empty(), "{file} asks for {missing:?}");
     }
     assert!(metrics.contains("watermaster_admission_requests_total{class_type=\"1\",outcome=\"denied\""), "{metrics}");
@@ -90,6 +100,52 @@ fn lint(metrics: &str) {
     assert!(odd.is_empty(), "{odd:#?}");
 }
 
+/// Series that no panel shows, and why.
+const UNSHOWN: [(&str, &str); 0] = [];
+
+/// A counter ends in `_total` and a histogram in `_bucket`, `_sum` or `_count` where it is asked for.
+fn is_of(asked: &str, series: &str) -> bool {
+    let suffix = asked.strip_prefix(series);
+    suffix.is_some_and(|suffix| ["", "_total", "_bucket", "_sum", "_count"].contains(&suffix))
+}
+
+#[test]
+fn every_series_is_on_a_panel() {
+    let (server, _folder) = busy();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let mut metrics = ask_text(server.address, "/metrics");
+    while !metrics.contains("watermaster_southbound_controller_up{") {
+        assert!(std::time::Instant::now() < deadline, "{metrics}");
+        std::thread::yield_now();
+        metrics = ask_text(server.address, "/metrics");
+    }
+    let dashboard = std::fs::read_to_string(deploy().join("grafana/watermaster.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    let targets =
+        dashboard["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let shown: BTreeSet<_> = targets.flat_map(|target| names(target["expr"].as_str().unwrap())).collect();
+    let series: Vec<_> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(series.len() > 40, "{series:?}");
+    let is_shown = |series: &str| shown.iter().any(|asked| is_of(asked, series));
+    let unshown: Vec<_> = series.iter().filter(|one| !is_shown(one)).collect();
+    let excepted: Vec<_> = UNSHOWN.iter().map(|(series, _)| series).collect();
+    assert_eq!(unshown, excepted);
+}
+
+#[test]
+fn every_alert_has_a_test() {
+    let read = |name: &str| std::fs::read_to_string(deploy().join("prometheus").join(name)).unwrap();
+    let (rules, tests) = (read("watermaster.rules.yml"), read("watermaster.rules.test.yml"));
+    let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 20, "{alerts:?}");
+    let is_tested = |alert: &&str| tests.lines().any(|line| line.trim().strip_prefix("alertname: ") == Some(*alert));
+    let untested: Vec<_> = alerts.iter().filter(|alert| !is_tested(alert)).collect();
+    assert_eq!(untested, Vec::<&&str>::new());
+    let runbook = std::fs::read_to_string(deploy().join("../docs/operations.md")).unwrap();
+    let unexplained: Vec<_> = alerts.iter().filter(|alert| !runbook.contains(&format!("`{alert}`"))).collect();
+    assert_eq!(unexplained, Vec::<&&str>::new(), "not in the runbook");
+}
+
 #[test]
 fn the_alerts_are_sound_and_fire_when_they_should() {
     let folder = deploy().join("prometheus");
@@ -97,43 +153,56 @@ fn the_alerts_are_sound_and_fire_when_they_should() {
     run(Command::new("promtool").args(["test", "rules", "watermaster.rules.test.yml"]).current_dir(&folder), "");
 }
 
-#[test]
-fn the_unit_is_one_that_systemd_takes() {
-    let unit = std::fs::read_to_string(deploy().join("systemd/watermaster.service")).unwrap();
+/// The fields of the decisions that a service logs, after `requests` of them and one that is denied.
+fn decisions(
+    requests: usize,
+    filter: Option<&str>,
+    stop: impl Fn(&serde_json::Value) -> bool,
+) -> Vec<serde_json::Value> {
+    use std::io::{BufRead, BufReader};
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("watermaster.service");
-    std::fs::write(&path, unit.replace("/usr/bin/watermaster", env!("CARGO_BIN_EXE_watermaster"))).unwrap();
-    let said = run(Command::new("systemd-analyze").arg("verify").arg(&path), "");
-    assert!(!said.contains("watermaster.service:"), "{said}");
+    let arguments =
+        ["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log-format", "json", "--data"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watermaster"));
+    command.args(arguments).arg(folder.path()).env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(filter.map(|filter| ("RUST_LOG", filter)));
+    let mut process = command.spawn().unwrap();
+    let mut out = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let address = out.find_map(|line| line.split("http://").nth(1)?.split('/').next()?.parse().ok()).unwrap();
+    let one = |bps: u64| json!({"ingress": "WA", "egress": "NJ", "class_type": 1, "bandwidth_bps": bps});
+    let many = json!({"requests": vec![one(1_000); requests]}).to_string();
+    assert_eq!(ask(address, "POST", "/v1/allocations/batch", Some(&many)).unwrap().0, 200);
+    ask(address, "POST", "/v1/allocations", Some(&one(99_000_000_000).to_string())).unwrap();
+    let lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let lines = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok());
+    let mut told = Vec::new();
+    for line in lines.filter(|line| line["target"] == "watermaster::decision") {
+        told.push(line["fields"].clone());
+        if stop(&line["fields"]) {
+            break;
+        }
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    told
 }
 
 #[test]
-fn each_decision_is_one_line_with_the_numbers_that_were_compared() {
-    use std::io::{BufRead, BufReader};
-    let folder = tempfile::tempdir().unwrap();
-    let arguments = ["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data"];
-    let mut process = Command::new(env!("CARGO_BIN_EXE_watermaster"))
-        .args(arguments)
-        .arg(folder.path())
-        .env_remove("RUST_LOG")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let address = out.find_map(|line| line.split("http://").nth(1)?.split('/').next()?.parse().ok()).unwrap();
-    for bps in [1_000_000_u64, 99_000_000_000] {
-        let body = json!({"ingress": "WA", "egress": "NJ", "class_type": 1, "bandwidth_bps": bps}).to_string();
-        ask(address, "POST", "/v1/allocations", Some(&body)).unwrap();
-    }
-    let lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let lines = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok());
-    let decisions = lines.filter(|line| line["target"] == "watermaster::decision");
-    let told: Vec<_> = decisions.take(2).map(|line| line["fields"].clone()).collect();
-    process.kill().unwrap();
-    process.wait().unwrap();
-    assert_eq!((&told[0]["outcome"], &told[0]["requested_bps"]), (&json!("admitted"), &json!(1_000_000)));
+fn a_decision_is_one_line_with_the_numbers_that_were_compared() {
+    let told = decisions(1, None, |fields| fields["outcome"] == "denied");
+    assert_eq!(told.len(), 2);
+    assert_eq!((&told[0]["outcome"], &told[0]["requested_bps"]), (&json!("admitted"), &json!(1_000)));
     assert!(told[0]["tightest_link"].is_string() && told[0]["left_bps"].is_u64(), "{}", told[0]);
     assert_eq!((&told[1]["outcome"], &told[1]["reason"]), (&json!("denied"), &json!("insufficient_bandwidth")));
     assert!(told[1]["binding_link"].is_string() && told[1]["available_bps"].is_u64(), "{}", told[1]);
+}
+
+#[test]
+fn of_many_decisions_a_sample_is_logged_and_all_of_them_at_debug() {
+    let is_denied = |fields: &serde_json::Value| fields["outcome"] == "denied";
+    // Ten a second, and it takes no ten seconds.
+    let sample = decisions(500, None, is_denied);
+    assert!((11..100).contains(&sample.len()), "{}", sample.len());
+    let all = decisions(500, Some("info,watermaster::decision=debug"), is_denied);
+    assert_eq!(all.len(), 501);
 }
