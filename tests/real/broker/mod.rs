@@ -4,6 +4,7 @@ mod balancer;
 mod breaking;
 mod chaos;
 mod crowded;
+mod damaged;
 mod failover;
 mod load;
 mod parts;

@@ -12,25 +12,25 @@ while at <= #ARGV do
   at = others_at + 2 * tonumber(ARGV[last + 1])
   local key, queue = P .. 's:' .. client, P .. 'q:' .. client
   -- As `is_held`, with the other fields.
-  local s = redis.call('HMGET', key, 'epoch', 'owner', 'bytes', 'sent', 'length', 'gen')
+  local s = session_fields(key, 'epoch', 'owner', 'bytes', 'sent', 'length', 'gen')
   -- In another generation other messages may have these numbers.
   if s[1] ~= epoch or s[2] ~= me or s[6] ~= gen then
     answer[#answer + 1] = FENCED
   else
     -- Messages are mostly acknowledged in their order: one XTRIM removes any number of them.
-    local removed = over ~= '0' and redis.call('XTRIM', queue, 'MINID', over) or 0
+    local removed = over ~= '0' and session_call('XTRIM', queue, 'MINID', over) or 0
     for from = first, last, 1000 do
-      removed = removed + redis.call('XDEL', queue, unpack(ARGV, from, math.min(last, from + 999)))
+      removed = removed + session_call('XDEL', queue, unpack(ARGV, from, math.min(last, from + 999)))
     end
     for other = others_at, at - 1, 2 do
       local kind, number = ARGV[other], ARGV[other + 1]
       if kind == 'r' then
-        removed = removed + redis.call('XDEL', queue, number)
-        redis.call('SADD', P .. 'r:' .. client, number)
+        removed = removed + session_call('XDEL', queue, number)
+        session_call('SADD', P .. 'r:' .. client, number)
       elseif kind == 'c' then
-        redis.call('SREM', P .. 'r:' .. client, number)
+        session_call('SREM', P .. 'r:' .. client, number)
       else
-        redis.call('HDEL', P .. 'i:' .. client, number)
+        session_call('HDEL', P .. 'i:' .. client, number)
       end
     end
     local bytes, known, length = tonumber(s[3] or '0'), tonumber(s[4] or '0'), tonumber(s[5] or '0')

@@ -3,7 +3,7 @@
 -- Reply: as Rust reads it, or FENCED if an older connection holds the session and has been told to end
 local me, client, clean, expiry, now, will = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local key = P .. 's:' .. client
-local s = redis.call('HMGET', key, 'epoch', 'owner', 'lasting', 'seq', 'sent', 'expiry')
+local s = session_fields(key, 'epoch', 'owner', 'lasting', 'seq', 'sent', 'expiry')
 local there = s[1] and true or false
 local is_held = there and s[2] and s[2] ~= ''
 if is_held and redis.call('EXISTS', P .. 'lease:' .. s[2]) == 1 then
@@ -24,6 +24,10 @@ if will_epoch then
 end
 if will ~= '' then redis.call('HSET', P .. 'will', client, epoch .. ':' .. will) end
 local version = tonumber(redis.call('GET', P .. 'ver') or '0')
+-- Without its session nothing of it is left, as after damage.
+if not there and redis.call('EXISTS', P .. 'sub:' .. client, P .. 'q:' .. client, P .. 'r:' .. client, P .. 'i:' .. client) > 0 then
+  version = delete_session(client, me) or version
+end
 if ends then
   -- An older connection has not reported what it sent: all may have been sent.
   if s[2] and s[2] ~= '' and s[4] then redis.call('HSET', key, 'sent', s[4]) end
@@ -41,9 +45,9 @@ if there then
   if redis.call('SISMEMBER', P .. 'ids', client) == 1 then
     version = record_change('t', 'm', 'c', client, 'w', me, 'l', lasting, 'o', me)
   end
-  subscriptions = redis.call('HGETALL', P .. 'sub:' .. client)
-  received = redis.call('SMEMBERS', P .. 'r:' .. client)
-  inbound = redis.call('HKEYS', P .. 'i:' .. client)
+  subscriptions = session_call('HGETALL', P .. 'sub:' .. client)
+  received = session_call('SMEMBERS', P .. 'r:' .. client)
+  inbound = session_call('HKEYS', P .. 'i:' .. client)
   last, sent = tonumber(s[4] or '0'), tonumber(s[5] or '0')
   -- An older connection has not reported what it sent: all may have been sent.
   if s[2] and s[2] ~= '' then
@@ -51,4 +55,4 @@ if there then
     redis.call('HSET', key, 'sent', sent)
   end
 end
-return { epoch, version, there and 1 or 0, last, sent, last_will or '', last_will and 1 or 0, subscriptions, received, inbound }
+return { epoch, version, there and 1 or 0, last, sent, last_will or '', last_will and 1 or 0, subscriptions, received, inbound, broken }

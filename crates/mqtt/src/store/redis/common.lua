@@ -13,6 +13,24 @@ local function named_arguments()
   return arguments, behind
 end
 
+-- Calls Redis with the key of one session. A key of a wrong type harms its session only: it is deleted, and named in the log
+-- of Redis and in that of the replica; then the command is carried out without it.
+local broken = {}
+local function session_call(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply) end
+  redis.log(redis.LOG_WARNING, 'deleted a key of a wrong type: ' .. key)
+  redis.call('DEL', key)
+  broken[#broken + 1] = key
+  return redis.call(command, key, ...)
+end
+
+-- The fields of a session.
+local function session_fields(key, ...)
+  return session_call('HMGET', key, ...)
+end
+
 -- Numbers a change of the routes and tells every replica.
 local function record_change(...)
   local version = redis.call('INCR', P .. 'ver')
@@ -44,7 +62,7 @@ end
 -- Whether this replica holds the session under this epoch. (After a failover that lost writes, an epoch may be given
 -- again, but not to the same replica before its older connection has ended.)
 local function is_held(me, client, epoch)
-  local s = redis.call('HMGET', P .. 's:' .. client, 'epoch', 'owner')
+  local s = session_fields(P .. 's:' .. client, 'epoch', 'owner')
   return s[1] == epoch and s[2] == me
 end
 
@@ -57,12 +75,12 @@ end
 -- never sent.
 local function release_shared(client)
   local shares = false
-  for _, filter in ipairs(redis.call('HKEYS', P .. 'sub:' .. client)) do
+  for _, filter in ipairs(session_call('HKEYS', P .. 'sub:' .. client)) do
     if string.sub(filter, 1, 7) == '$share/' then shares = true end
   end
   if not shares then return end
-  local sent = tonumber(redis.call('HGET', P .. 's:' .. client, 'sent') or '0')
-  for _, entry in ipairs(redis.call('XRANGE', P .. 'q:' .. client, '-', '+')) do
+  local sent = tonumber(session_fields(P .. 's:' .. client, 'sent')[1] or '0')
+  for _, entry in ipairs(session_call('XRANGE', P .. 'q:' .. client, '-', '+')) do
     local message, how = entry[2][2], entry[2][4]
     local qos, is_shared = string.byte(how, 3), (string.byte(how, 4) or 0) % 4 >= 2
     local number = tonumber(string.match(entry[1], '^%d+'))
@@ -82,8 +100,8 @@ end
 local PURGE_COUNT = 1000
 local function remove_expired(client, now)
   local key, queue = P .. 's:' .. client, P .. 'q:' .. client
-  local s = redis.call('HMGET', key, 'bytes', 'length', 'purged', 'ends')
-  local entries = redis.call('XRANGE', queue, s[3] or '-', '+', 'COUNT', PURGE_COUNT)
+  local s = session_fields(key, 'bytes', 'length', 'purged', 'ends')
+  local entries = session_call('XRANGE', queue, s[3] or '-', '+', 'COUNT', PURGE_COUNT)
   local bytes, ends, gone = tonumber(s[1] or '0'), tonumber(s[4] or ''), {}
   for _, entry in ipairs(entries) do
     local message = entry[2][2]
@@ -136,7 +154,7 @@ local function detach(client, epoch, owner, rest_until, base, origin)
     delete_session(client, origin)
     ends = base
   else
-    redis.call('HSET', P .. 's:' .. client, 'owner', '', 'lasting', 1)
+    session_call('HSET', P .. 's:' .. client, 'owner', '', 'lasting', 1)
     redis.call('ZADD', P .. 'exp', rest_until, client)
     if redis.call('SISMEMBER', P .. 'ids', client) == 1 then
       record_change('t', 'm', 'c', client, 'w', '', 'l', 1, 'o', origin)

@@ -4,7 +4,7 @@
 local me, client, epoch, count = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 if not is_held(me, client, epoch) then return {} end
 local from = '(' .. ARGV[4] .. '-18446744073709551615'
-local found = redis.call('XRANGE', P .. 'q:' .. client, from, '+', 'COUNT', count)
+local found = session_call('XRANGE', P .. 'q:' .. client, from, '+', 'COUNT', count)
 local woken, length = #found < count and 0 or 1, redis.call('XLEN', P .. 'q:' .. client)
 redis.call('HSET', P .. 's:' .. client, 'woken', woken, 'length', length)
 return found

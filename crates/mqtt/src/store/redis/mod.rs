@@ -93,20 +93,11 @@ impl RedisStore {
         let clients: Vec<&str> = clients.items().filter_map(StoreReply::text).collect();
         let mut sessions = Vec::with_capacity(clients.len());
         for clients in clients.chunks(REAP_COUNT) {
-            let mut pipeline = Vec::with_capacity(clients.len() * 2);
-            for client in clients {
-                let mut state = redis::cmd("HMGET");
-                state.arg(format!("{PREFIX}s:{client}")).arg("owner").arg("lasting");
-                let mut subscriptions = redis::cmd("HGETALL");
-                subscriptions.arg(format!("{PREFIX}sub:{client}"));
-                pipeline.extend([state, subscriptions]);
-            }
-            let replies = self.pipeline.query_all(pipeline).await?;
-            let pairs = clients.iter().zip(replies.chunks_exact(2));
-            sessions.extend(pairs.filter_map(|(client, pair)| match pair {
-                [state, granted] => reply::routed_session(client, StoreReply(state), StoreReply(granted)),
-                _ => None,
-            }));
+            let mut call = script::ROUTED.call();
+            call.arg(clients);
+            let reply = self.call(call).await?;
+            let found = clients.iter().zip(StoreReply(&reply).items());
+            sessions.extend(found.filter_map(|(client, one)| reply::routed_session(client, one.at(0), one.at(1))));
         }
         Ok(RoutingSnapshot { version, sessions, retained })
     }
@@ -179,6 +170,7 @@ impl Store for RedisStore {
             let mut received: Vec<u64> = reply.at(8).items().filter_map(StoreReply::number).collect();
             received.sort_unstable();
             let packet_id = |id: StoreReply<'_>| u16::try_from(id.number()?).ok();
+            reply::log_broken(reply.at(10));
             Ok(Some(ClaimedSession {
                 epoch: number(0),
                 version: number(1),
@@ -239,6 +231,7 @@ impl Store for RedisStore {
                 self.reader.lock().await.invalidate();
                 return Err(StoreError::LeaseLost(self.me));
             }
+            reply::log_broken(reply.at(4));
             Ok(DueWork {
                 wills: reply::due_wills(reply.at(1)),
                 orphaned: reply::orphaned(reply.at(2)),

@@ -78,16 +78,12 @@ impl RedisPipeline {
 
     /// Sends Redis commands; returns their replies.
     pub(super) async fn query<const N: usize>(&self, commands: [Cmd; N]) -> Result<[Value; N], StoreError> {
-        self.query_all(commands.into()).await?.try_into().map_err(|_| StoreError::Shut)
-    }
-
-    /// As [`RedisPipeline::query`], for any number of commands.
-    pub(super) async fn query_all(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
         let commands = commands.into_iter().map(RawCommand::new).collect();
-        match self.submit(Payload::Raw(commands), false).await? {
-            Payload::Raw(commands) => Ok(commands.into_iter().map(|raw| raw.reply).collect()),
-            Payload::Commands(_) => Ok(Vec::new()),
-        }
+        let Payload::Raw(commands) = self.submit(Payload::Raw(commands), false).await? else {
+            return Err(StoreError::Shut);
+        };
+        let replies: Vec<_> = commands.into_iter().map(|raw| raw.reply).collect();
+        replies.try_into().map_err(|_| StoreError::Shut)
     }
 
     /// Carries out the commands that have no outcome yet; those that an inbox holds back still have none. `is_apart`: in

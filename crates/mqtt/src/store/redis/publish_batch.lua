@@ -5,7 +5,7 @@
 -- Named: replica; batch; lossy (the messages are of QoS 0); single, and with it retain (set or clear), topic, and
 --   dedup (inbound: a packet id, will, orphan: a message of a shared subscription, once), token, client, epoch, id
 -- Reply: status, a bit for each forward and direct that was skipped, the receivers (counted from 0) whose queue is full,
---   and of a single message the number that each receiver's queue gave it (-1: none)
+--   of a single message the number that each receiver's queue gave it (-1: none), and the keys that were broken
 local arguments, at = named_arguments()
 local me, batch, lossy, single = arguments.replica, arguments.batch, arguments.lossy, arguments.single
 local forwards, forwards_at = tonumber(ARGV[at]), at + 1
@@ -48,7 +48,7 @@ local function claim_dedup_key(kind, token, client, epoch, id)
   if kind == 'inbound' then
     if not is_held(me, client, epoch) then return FENCED end
     local key = P .. 'i:' .. client
-    if redis.call('HSETNX', key, id, token) == 0 then claimed_by = redis.call('HGET', key, id) end
+    if session_call('HSETNX', key, id, token) == 0 then claimed_by = redis.call('HGET', key, id) end
   elseif kind == 'will' then
     local key = P .. 'w:' .. client .. ':' .. epoch
     if not redis.call('SET', key, token, 'NX', 'EX', 600) then
@@ -112,7 +112,7 @@ local sessions, inboxes = {}, {}
 for n = 1, session_count do
   local client = ARGV[sessions_at + n - 1]
   local key, queue = P .. 's:' .. client, P .. 'q:' .. client
-  local s = redis.call('HMGET', key, 'owner', 'bytes', 'woken', 'seq', 'epoch', 'length')
+  local s = session_fields(key, 'owner', 'bytes', 'woken', 'seq', 'epoch', 'length')
   local owner, woken = s[1], s[3] == '1'
   local session = {
     client = client, key = key, queue = queue, owner = owner, bytes = tonumber(s[2] or '0'),
@@ -193,7 +193,7 @@ end
 for _, to in ipairs(sessions) do
   local fresh, number, queue = to.fresh, to.seq, to.queue
   for n = 1, to.count do
-    redis.call('XADD', queue, (number + n) .. '-0', 'm', fresh[2 * n - 1], 'h', fresh[2 * n])
+    session_call('XADD', queue, (number + n) .. '-0', 'm', fresh[2 * n - 1], 'h', fresh[2 * n])
   end
   if to.ends then redis.call('ZADD', P .. 'qexp', 'LT', to.ends, to.client) end
   if to.wakes and to.count > 0 then
@@ -219,4 +219,4 @@ for at = directs_at, directs_at + 3 * directs - 1, 3 do
   local to, message = ARGV[at], ARGV[messages_at]
   if open[to] then notify(to, #message, 'k', 'f', 'm', message, 'c', ARGV[at + 1], 'h', ARGV[at + 2]) end
 end
-return { status, skipped, refused, numbers }
+return { status, skipped, refused, numbers, broken }

@@ -73,6 +73,13 @@ impl<'a> StoreReply<'a> {
     }
 }
 
+/// Logs the keys that a script found broken and deleted.
+pub(super) fn log_broken(keys: StoreReply<'_>) {
+    for key in keys.items().filter_map(StoreReply::text) {
+        tracing::error!(key, "deleted a key of a wrong type from Redis; its session has lost what it held");
+    }
+}
+
 /// Pairs of filter and granted subscription.
 pub(super) fn subscriptions(reply: StoreReply<'_>) -> Vec<(ByteString, GrantedSubscription)> {
     let mut items = reply.items();

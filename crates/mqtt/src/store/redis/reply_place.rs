@@ -1,6 +1,6 @@
 //! The outcome of a command, read from its place in the replies of a pipeline.
 
-use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED, StoreReply};
+use super::reply::{self, DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED, StoreReply};
 use crate::store::{Published, StoreOutcome};
 
 /// Where the reply to a command stands in the replies of the pipeline.
@@ -58,6 +58,9 @@ fn published(status: i64, reply: StoreReply<'_>, first: usize, receivers: usize,
         _ => {}
     }
     let skipped_replicas = u64::from((reply.at(1).number().unwrap_or(0) & forwards).count_ones());
+    if first == 0 {
+        reply::log_broken(reply.at(4));
+    }
     let range = first as u64..(first + receivers) as u64;
     let refused = reply.at(2).items().filter_map(StoreReply::number).filter(|receiver| range.contains(receiver));
     let refused = refused.filter_map(|receiver| usize::try_from(receiver - range.start).ok()).collect();

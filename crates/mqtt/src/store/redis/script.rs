@@ -34,6 +34,7 @@ scripts! {
     SWEEP = "sweep.lua",
     GENERATION = "generation.lua",
     SETTLE = "settle.lua",
+    ROUTED = "routed.lua",
 }
 
 /// A script and the hash under which Redis has it.

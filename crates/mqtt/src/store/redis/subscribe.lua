@@ -5,11 +5,11 @@ local me, client, epoch, filter, granted = ARGV[1], ARGV[2], ARGV[3], ARGV[4], A
 if not is_held(me, client, epoch) then return { FENCED } end
 local key = P .. 'sub:' .. client
 if granted == '' then
-  local existed = redis.call('HDEL', key, filter)
+  local existed = session_call('HDEL', key, filter)
   if redis.call('EXISTS', key) == 0 then redis.call('SREM', P .. 'ids', client) end
   return { existed, record_change('t', 'u', 'c', client, 'f', filter, 'o', me), 1 }
 end
-local existed = redis.call('HEXISTS', key, filter)
+local existed = session_call('HEXISTS', key, filter)
 redis.call('HSET', key, filter, granted)
 redis.call('SADD', P .. 'ids', client)
 local lasting = redis.call('HGET', P .. 's:' .. client, 'lasting')

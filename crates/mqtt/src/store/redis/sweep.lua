@@ -7,7 +7,7 @@ redis.call('SET', P .. 'lease:' .. me, 1, 'PX', lease)
 for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
   if redis.call('EXISTS', P .. 'lease:' .. replica) == 0 then
     for _, client in ipairs(redis.call('SRANDMEMBER', P .. 'own:' .. replica, most)) do
-      local s = redis.call('HMGET', P .. 's:' .. client, 'epoch', 'owner', 'lasting', 'expiry', 'seq')
+      local s = session_fields(P .. 's:' .. client, 'epoch', 'owner', 'lasting', 'expiry', 'seq')
       if s[2] == replica then
         -- The dead replica has not reported what it sent: all may have been sent.
         if s[5] then redis.call('HSET', P .. 's:' .. client, 'sent', s[5]) end
@@ -26,7 +26,8 @@ for _, replica in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
   end
 end
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, most)) do
-  if redis.call('HGET', P .. 's:' .. client, 'owner') == '' then delete_session(client, '') else redis.call('ZREM', P .. 'exp', client) end
+  local owner = session_fields(P .. 's:' .. client, 'owner')[1]
+  if owner == '' then delete_session(client, '') else redis.call('ZREM', P .. 'exp', client) end
 end
 local expired = 0
 for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'qexp', '-inf', now, 'LIMIT', 0, 20)) do
@@ -48,4 +49,4 @@ for _, client in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LI
     redis.call('ZREM', P .. 'due', client)
   end
 end
-return { DONE, due, redis.call('XRANGE', P .. 'left', '-', '+', 'COUNT', most), expired }
+return { DONE, due, redis.call('XRANGE', P .. 'left', '-', '+', 'COUNT', most), expired, broken }

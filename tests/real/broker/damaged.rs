@@ -1,0 +1,46 @@
+//! A key in Redis that is not what it should be harms the session that it belongs to, and nobody else.
+
+use mqtt::codec::{Delivery, Packet, Qos, Reason};
+use mqtt::{Broker, Durability, Settings};
+
+use super::parts::Redis;
+use super::session::House;
+use super::session::client::{Client, connect, id, lasting, publish};
+
+#[test]
+fn a_broken_key_harms_its_session_only() {
+    let redis = Redis::start(&[]);
+    let url = redis.url();
+    let broker = async || Broker::on_redis(&url, Durability::Async, Settings::default()).await.unwrap();
+    let house = House::start(2, broker, vec![]);
+    let mut witness = Client::new(house.there(), connect("witness"));
+    for key in ["q", "s", "r", "i", "sub"] {
+        let (name, topic) = (format!("victim-{key}"), format!("damaged/{key}"));
+        let mut victim = Client::new(house.here(), lasting(&name));
+        victim.subscribe(&topic, Qos::AtLeastOnce);
+        victim.leave(Reason::Success, None);
+        witness.subscribe(&topic, Qos::AtLeastOnce);
+        redis.ask(&format!("DEL wm2:{key}:{name}"));
+        assert!(redis.ask(&format!("SET wm2:{key}:{name} garbage")).starts_with("+OK"));
+        // Many at a time share a call with those that are not concerned.
+        let mut publishers: Vec<_> = (0..4).map(|_| Client::new(house.here(), connect(""))).collect();
+        for (number, publisher) in (0..).zip(&mut publishers) {
+            let topic = if number % 2 == 0 { topic.clone() } else { format!("unrelated/{key}") };
+            publisher.send(Packet::Publish(publish(&topic, "1", Delivery::AtLeastOnce(id(1)))));
+        }
+        for publisher in &mut publishers {
+            let Packet::Puback(ack) = publisher.hear() else { panic!("{key}: no PUBACK") };
+            assert!(!ack.reason.is_error(), "{key}: {:?}", ack.reason);
+        }
+        assert_eq!((witness.take(), witness.take()), ("1".to_owned(), "1".to_owned()), "{key}");
+        // Replicas join, and the victim begins anew where it must.
+        let runtime = house.runtime.as_ref().unwrap();
+        let another = runtime.block_on(Broker::on_redis(&url, Durability::Async, Settings::default())).unwrap();
+        runtime.block_on(another.stop());
+        let mut victim = Client::new(house.there(), lasting(&name));
+        victim.subscribe("damaged/mended", Qos::ExactlyOnce);
+        victim.say("damaged/mended", "mended", Qos::ExactlyOnce);
+        while victim.take() != "mended" {}
+        assert!(redis.ask(&format!("TYPE wm2:s:{name}")).starts_with("+hash"));
+    }
+}
