@@ -8,7 +8,7 @@ import { Empty, Failure, NodeName, State } from "./parts";
 import { Plot, type Series } from "./plot";
 import { href, param, route } from "./route";
 import { Table } from "./table";
-import { CLASS_WORDS, clock, count, percent, rate } from "./units";
+import { CLASS_WORDS, clock, count, rate } from "./units";
 
 const ASK_EVERY_MS = 1_000;
 /** How far back the plots go. */
@@ -69,8 +69,9 @@ export function Aggregators() {
   const [from, setFrom] = param("from", "0");
   const name = topology.value;
   const chosen = route.value.of;
-  // Those of the chosen topology, and those that do not say.
-  const of = (all: Aggregator[]) => all.filter((one) => (one.topology === undefined || one.topology === name) && (!filter || `${one.id} ${one.node ?? ""}`.toLowerCase().includes(filter.toLowerCase())));
+  const isOwn = (one: Aggregator) => one.topology === undefined || one.topology === name;
+  // Those of the chosen topology, and those that do not say; where it has none, all there are.
+  const of = (all: Aggregator[]) => (all.some(isOwn) ? all.filter(isOwn) : all).filter((one) => !filter || `${one.id} ${one.node ?? ""}`.toLowerCase().includes(filter.toLowerCase()));
   const shownOf = (all: Aggregator[]) => (chosen ? all.filter((one) => one.id === chosen) : of(all).slice(Number(from), Number(from) + SHOWN));
   useEffect(() => {
     let current = true;
@@ -99,11 +100,11 @@ export function Aggregators() {
   return (
     <>
       {chosen ? <p><a href={href("aggregators")}>All aggregators</a></p> : null}
-      <h1>Aggregators{name ? <span class="quiet"> of {name}</span> : null}</h1>
+      <h1>Aggregators{name && listed?.some(isOwn) ? <span class="quiet"> of {name}</span> : null}</h1>
       {error ? <Failure error={error} /> : null}
       {listed === null ? (error ? null : <Empty title="Asking for aggregators …" />) : listed.length ? (
         <>
-          {chosen ? null : <Listed of={found} elsewhere={listed.filter((one) => one.topology !== undefined && one.topology !== name).length} filter={filter} setFilter={setFilter} />}
+          {chosen ? null : <Listed of={found} elsewhere={listed.some(isOwn) ? listed.filter((one) => !isOwn(one)).length : 0} filter={filter} setFilter={setFilter} />}
           {shown.map((one) => <One key={one.id} one={one} samples={samples.get(one.id) ?? []} />)}
           {!chosen && found.length > SHOWN ? (
             <nav class="pages" aria-label="Pages">
@@ -222,7 +223,7 @@ function One(props: { one: Aggregator; samples: Sample[] }) {
           { title: "Subscribers", number: true, cell: (number) => level(number)?.subscribers ?? "—", value: (number) => level(number)?.subscribers },
           { title: "Arrives", number: true, cell: (number) => told(level(number)?.arrival_bps), value: (number) => level(number)?.arrival_bps },
           { title: "Demand", number: true, cell: (number) => `${told(demand(number)?.demand_bps)}${demand(number)?.boosted ? ", boosted" : ""}`, value: (number) => demand(number)?.demand_bps },
-          { title: "Buffer", number: true, cell: (number) => (level(number) ? percent(fill(level(number)!) * 10_000) : "—"), value: (number) => level(number)?.buffer_bytes },
+          { title: "Buffer", number: true, cell: (number) => (level(number) ? `${Math.floor(fill(level(number)!))} %` : "—"), value: (number) => level(number)?.buffer_bytes },
           { title: "Rate", number: true, cell: (number) => told(given(number)?.rate_bps), value: (number) => given(number)?.rate_bps },
           { title: "Dropped", number: true, cell: (number) => level(number)?.dropped ?? "—", value: (number) => level(number)?.dropped },
         ]}

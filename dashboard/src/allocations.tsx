@@ -4,7 +4,7 @@ import { all, ask, get, Refused, type Allocation, type AllocationOutcome, type A
 import { MiniMap } from "./canvas";
 import { Feed } from "./feed";
 import { happenings, layout, links, pin, topologies, topology, version } from "./live";
-import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, NodeName, PathText, say, State, Victims } from "./parts";
+import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, NAMED, NodeName, PathText, say, State, Victims } from "./parts";
 import { go, href, route } from "./route";
 import { Table } from "./table";
 import { className, clock, count, dateAndTime, parseRate, rate } from "./units";
@@ -113,15 +113,14 @@ function List() {
           every={() => all<Allocation>(`/v1/allocations?${every}`)}
           columns={[
             { title: "Id", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
-            { title: "Name", cell: (one) => one.name, value: (one) => one.name ?? undefined },
-            { title: "Customer", cell: (one) => one.customer, value: (one) => one.customer ?? undefined },
+            ...(page.items.some((one) => one.name || one.customer) ? NAMED : []),
             { title: "State", cell: (one) => <State of={one.state} />, value: (one) => one.state },
             { title: "From", cell: (one) => <NodeName of={one.ingress} />, value: (one) => one.ingress },
             { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
             { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },
             { title: "Bandwidth", number: true, cell: (one) => rate(one.bandwidth_bps), value: (one) => one.bandwidth_bps },
             { title: "Path", class: "path-cell", cell: (one) => <span title={one.path.join(" → ")}>{count(one.path.length, "hop")}: {one.path.join(" → ")}</span>, value: (one) => one.path.join(" ") },
-            { title: "Changed", cell: (one) => dateAndTime(one.ended_at ?? one.updated_at), value: (one) => one.ended_at ?? one.updated_at },
+            { title: "Changed", class: "when", cell: (one) => dateAndTime(one.ended_at ?? one.updated_at), value: (one) => one.ended_at ?? one.updated_at },
             {
               title: "Actions", class: "actions",
               cell: (one) => (one.ended_at ? null : <><button onClick={() => setAsked({ one, what: "resize" })} aria-label={`Resize ${one.id}`}>Resize</button> <button onClick={() => setAsked({ one, what: "release" })} aria-label={`Release ${one.id}`}>Release</button></>),

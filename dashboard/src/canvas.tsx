@@ -2,7 +2,7 @@
 // something it shows has changed, at most once a frame.
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { busiest, drawing, lit, litBinds } from "./live";
+import { busiest, drawing, lit, litBinds, touched } from "./live";
 import { paint, type Colouring, type Scene } from "./painter";
 import { palette } from "./theme";
 import type { View } from "./geometry";
@@ -51,7 +51,7 @@ export function sceneOf(view: View, width: number, height: number, more: { colou
   const found = drawing.value;
   if (!found) return null;
   return {
-    drawing: found, links: busiest.value, view, width, height, palette: palette.value, colouring: more.colouring ?? "utilisation", lit: lit.value, binds: litBinds.value,
+    drawing: found, links: busiest.value, view, width, height, palette: palette.value, colouring: more.colouring ?? "utilisation", lit: lit.value, binds: litBinds.value, touched: touched.value,
     marked: more.marked ?? [], small: more.small ?? false,
   };
 }
@@ -69,7 +69,7 @@ export function MiniMap() {
     };
     const surface: Surface = new Surface(canvas.current!, scene, () => {});
     const end = effect(() => {
-      void [drawing.value, busiest.value, lit.value, palette.value];
+      void [drawing.value, busiest.value, lit.value, touched.value, palette.value];
       surface.soon();
     });
     return () => (end(), surface.stop());

@@ -4,7 +4,7 @@ import { all, ask, get, ofLink, Refused, type Allocation, type AllocationOutcome
 import { Feed } from "./feed";
 import { busiest, happenings, links, topology, version } from "./live";
 import { Occupancy } from "./occupancy";
-import { ClassMark, Denial, Empty, Failure, LinkName, NodeName, outcomes, say, State, Stranded, Victims } from "./parts";
+import { ClassMark, Denial, Empty, Failure, LinkName, NAMED, NodeName, outcomes, say, State, Stranded, Victims } from "./parts";
 import { Plot, type Series } from "./plot";
 import { href, route } from "./route";
 import { Table } from "./table";
@@ -255,8 +255,7 @@ function OnIt(props: { link: Link; lists: Lists | null }) {
       total={lists.livingWhole ? `${rate(link.reserved_bps)} in all.` : <>There are more than can be sorted here: the oldest {lists.living.length.toLocaleString("en")} of {link.allocation_count.toLocaleString("en")}. <a href={href("allocations", undefined, { link: link.link })}>All of them</a>.</>}
       columns={[
         { title: "Allocation", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
-        { title: "Name", cell: (one) => one.name, value: (one) => one.name ?? undefined },
-        { title: "Customer", cell: (one) => one.customer, value: (one) => one.customer ?? undefined },
+        ...(lists.living.some((one) => one.name || one.customer) ? NAMED : []),
         { title: "From", cell: (one) => <NodeName of={one.ingress} />, value: (one) => one.ingress },
         { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
         { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },

@@ -38,6 +38,9 @@ export const drawing = computed<Drawing | null>(() => {
   return placed && listed && placed.topology === listed.topology ? draw(placed.layout, listed.links) : null;
 });
 
+/** The links of allocations that a preview would touch. */
+export const touched = signal<ReadonlySet<string>>(new Set());
+
 let pinned: { names: string[]; binds: boolean } = { names: [], binds: false };
 
 /** Lights links while they are pointed at; without any, what is pinned. */

@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Alerts } from "./alerts";
 import { sceneOf, Surface } from "./canvas";
 import { Feed, isOf } from "./feed";
-import { busiest, byName, drawing, happenings, layout, light, links, lit, litBinds, model, nodeText, topologies, topology } from "./live";
+import { busiest, byName, drawing, happenings, layout, light, links, lit, litBinds, model, nodeText, topologies, topology, touched } from "./live";
 import { fullest, hit, middleOf, svg, type Colouring } from "./painter";
 import { PanZoom } from "./panzoom";
 import { citiesOf, ClassMark, Empty, LinkName, NodeName, Share, State } from "./parts";
@@ -107,11 +107,11 @@ function Busiest() {
     <section>
       <h2>Busiest links</h2>
       <Table
-        name="links" label="Busiest links" rows={busiest.value} most={LISTED} id={(link) => link.link} links={(link) => [link.link]}
+        name="links" label="Busiest links" narrow rows={busiest.value} most={LISTED} id={(link) => link.link} links={(link) => [link.link]}
         columns={[
           { title: "Link", cell: (link) => <><LinkName name={link.link} />{link.state === "up" ? null : <> <State of={link.state} /></>}</>, value: (link) => link.link },
           { title: "Reserved", cell: (link) => <Share ppm={link.utilisation_ppm} />, value: (link) => link.utilisation_ppm / 1e6 },
-          { title: "Most of it", cell: (link) => (link.reserved_bps ? <ClassMark classType={fullest(link)} /> : "—"), value: (link) => fullest(link) },
+          { title: "Mostly", cell: (link) => (link.reserved_bps ? <ClassMark classType={fullest(link)} /> : "—"), value: (link) => fullest(link) },
         ]}
       />
     </section>
@@ -170,7 +170,7 @@ function NetworkMap() {
     const moves = new PanZoom(canvas.current!, surface.soon);
     panzoom.current = moves;
     const end = effect(() => {
-      void [busiest.value, lit.value, litBinds.value, palette.value, route.value];
+      void [busiest.value, lit.value, litBinds.value, touched.value, palette.value, route.value];
       if (drawing.value !== fitted) fit();
       surface.soon();
     });

@@ -26,6 +26,8 @@ export interface Scene {
   lit: ReadonlySet<string>;
   /** What is lit are links that bind, and no path. */
   binds: boolean;
+  /** The links of those that would lose by a request. */
+  touched: ReadonlySet<string>;
   /** Nodes that are marked, such as the ends of a request. */
   marked: string[];
   /** In small, beside something: without labels. */
@@ -148,15 +150,18 @@ function strands(pen: Pen, scene: Scene, link: Link, lane: Placed, wide: number)
   }
 }
 
-/** What is lit is drawn over everything, so that a path is seen from end to end: the other half of each link too. */
+/** What is lit is drawn over everything, so that a path is seen from end to end: the other half of each link too. Beside
+ * it are the paths of those that would lose by it. */
 function highlight(pen: Pen, scene: Scene, wide: number, radius: number): void {
-  const lanes = [...scene.lit].flatMap((name) => {
+  const lanes = (names: ReadonlySet<string>) => [...names].flatMap((name) => {
     const lane = scene.drawing.lanes.get(name);
     return lane ? [placed({ ...lane, part: 1 }, scene.view, wide, radius)] : [];
   });
-  if (!lanes.length) return;
-  stroke(pen, lanes, scene.palette.paper, scene.small ? 5 : Math.max(9, wide * 1.5));
-  stroke(pen, lanes, scene.binds ? scene.palette.bad : scene.small ? scene.palette.accent : scene.palette.ink, scene.small ? 3 : Math.max(5, wide * 0.9));
+  const broad = scene.small ? 3 : Math.max(5, wide * 0.9);
+  stroke(pen, lanes(scene.touched), scene.palette.paper, broad * 1.8);
+  stroke(pen, lanes(scene.touched), scene.palette.warn, broad * 1.4);
+  stroke(pen, lanes(scene.lit), scene.palette.paper, broad + 2);
+  stroke(pen, lanes(scene.lit), scene.binds ? scene.palette.bad : scene.small ? scene.palette.accent : scene.palette.ink, broad);
 }
 
 function nodes(pen: Pen, scene: Scene, radius: number): void {

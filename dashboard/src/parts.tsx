@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { get, Refused, type Allocation, type AllocationState, type Effects, type Victim } from "./api";
-import { byName, cityOf } from "./live";
+import { byName, cityOf, touched } from "./live";
 import { href } from "./route";
 import { Table, type Column } from "./table";
 import { className, count, percent, rate, step, STEP_WORDS } from "./units";
@@ -129,7 +129,7 @@ export function outcomes(victims: Victim[], would = false): string {
 }
 
 /** What people recognise an allocation by. */
-const NAMED: Column<{ name?: string | null; customer?: string | null }>[] = [
+export const NAMED: Column<{ name?: string | null; customer?: string | null }>[] = [
   { title: "Name", cell: (one) => one.name, value: (one) => one.name ?? undefined },
   { title: "Customer", cell: (one) => one.customer, value: (one) => one.customer ?? undefined },
 ];
@@ -141,8 +141,12 @@ const VICTIMS_SHOWN = 100;
 export function Victims(props: { effects: Partial<Effects>; would?: boolean }) {
   const victims = [...(props.effects.victims ?? [])].sort((one, two) => OUTCOMES.indexOf(one.outcome) - OUTCOMES.indexOf(two.outcome));
   const known = useAllocations(victims.slice(0, VICTIMS_SHOWN).map((victim) => victim.id));
-  if (!victims.length) return <p class="quiet">No other allocation {props.would ? "would be" : "was"} touched.</p>;
   const losing = victims.filter((victim) => victim.outcome !== "rerouted");
+  useEffect(() => {
+    touched.value = new Set(losing.flatMap((victim) => known.get(victim.id)?.path ?? []));
+    return () => void (touched.value = new Set());
+  }, [known]);
+  if (!victims.length) return <p class="quiet">No other allocation {props.would ? "would be" : "was"} touched.</p>;
   const lost = losing.reduce((sum, victim) => sum + (known.get(victim.id)?.bandwidth_bps ?? 0), 0);
   const all = losing.every((victim) => known.has(victim.id));
   return (

@@ -181,13 +181,13 @@ export function RequestPanel() {
             aria-valuetext={rate(form.bps ?? 0)} onInput={(event) => form.setText(String(rounded((Number(event.currentTarget.value) / 1000) * top)))} />
         </label>
       )}
-      <div aria-live="polite">
-        {verdict ? <Decided verdict={verdict} /> : form.good ? <p class="quiet">Asking …</p> : null}
-      </div>
       <div class="buttons">
         {verdict?.outcome ? <Send preview={preview!} /> : null}
         <button onClick={() => go("what-if", undefined, asQuery(form))}>Compare the models</button>
         <button onClick={() => (adjust({ ingress: null, egress: null, bandwidth: null, max_hops: null, class_type: null }), pin())}>Close</button>
+      </div>
+      <div aria-live="polite">
+        {verdict ? <Decided verdict={verdict} /> : form.good ? <p class="quiet">Asking …</p> : null}
       </div>
     </section>
   );

@@ -28,6 +28,8 @@ interface TableProps<T> {
   total?: ComponentChildren;
   /** Every row for a CSV, if there are more than are here. */
   every?: () => Promise<T[]>;
+  /** It fits a phone as it is. */
+  narrow?: boolean;
   /** The links of a row, lit while it is pointed at. */
   links?: (row: T) => string[];
   chosen?: ReadonlySet<string>;
@@ -48,8 +50,8 @@ export function Table<T>(props: TableProps<T>) {
   const save = async () => download(`${name}.csv`, new Blob([csv(columns, props.every ? await props.every() : rows)], { type: "text/csv" }));
   return (
     <>
-      <div class="scroll">
-        <table aria-label={props.label} class="cards">
+      <div class="tabled">
+        <table aria-label={props.label} class={props.narrow ? "narrow" : "cards"}>
           <thead>
             <tr>
               {choose ? <th><input type="checkbox" aria-label="Choose all that are shown" checked={allChosen} disabled={!able.length} onChange={() => flip(able, !allChosen)} /></th> : null}
@@ -71,7 +73,7 @@ export function Table<T>(props: TableProps<T>) {
               return (
                 <tr key={id(row)} onMouseEnter={on} onFocusIn={on} onMouseLeave={on && (() => light())} aria-selected={choose ? chosen!.has(id(row)) : undefined}>
                   {choose ? <td class="pick"><input type="checkbox" aria-label={`Choose ${id(row)}`} checked={chosen!.has(id(row))} disabled={!able.includes(id(row))} onChange={(event) => flip([id(row)], event.currentTarget.checked)} /></td> : null}
-                  {columns.map((one) => <td data-title={one.title} class={`${one.number ? "number" : ""} ${one.class ?? ""}`}>{one.cell(row)}</td>)}
+                  {columns.map((one) => <td data-title={one.title} class={`${one.number ? "number" : ""} ${one.class ?? ""}`}><div>{one.cell(row)}</div></td>)}
                 </tr>
               );
             })}
