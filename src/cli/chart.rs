@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use kernel::class::CLASS_TYPES;
 
-/// The colour of each class type.
+/// The colour of each class type, as on the dashboard.
 pub const COLOURS: [&str; CLASS_TYPES] =
-    ["#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#edc948", "#b07aa1", "#9c755f"];
+    ["#2f86c1", "#0b8a61", "#cc4c02", "#a8478f", "#9a6b00", "#2b4ea2", "#6b7280", "#111827"];
 /// The most lines of a grid in one direction.
 const TICKS_MAX: u64 = 5;
 
@@ -231,6 +231,15 @@ mod tests {
         assert_eq!(all(60_000), [0, 20_000, 40_000, 60_000]);
         assert_eq!(all(8_000_000), [0, 2_000_000, 4_000_000, 6_000_000, 8_000_000]);
         assert!(all(u64::MAX).len() <= 6);
+    }
+
+    #[test]
+    fn class_types_have_the_colours_of_the_dashboard() {
+        let sheet = include_str!("../../dashboard/src/style.css");
+        for (class_type, colour) in COLOURS.iter().enumerate() {
+            let light = format!("--ct{class_type}: light-dark({colour},");
+            assert!(sheet.contains(&light), "the dashboard has no {light}");
+        }
     }
 
     #[test]
