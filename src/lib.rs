@@ -45,12 +45,11 @@
 //!
 //! 1. [`http`] parses it into a [`kernel::Command`]; wire types never go further in.
 //! 2. [`app`] puts it on a bounded queue (full: 503). The single writer takes what is waiting, stamps `now`, and for each
-//!    command asks [`kernel::decide()`] and applies the [`kernel::Event`], so that every decision sees the ones before it.
-//!    Then it appends the batch in one transaction, and only then answers. The state stands behind a fair lock that the
-//!    writer holds from the first decision to the commit, so that readers see only what is committed. (A published copy of
-//!    the whole state would cost a second copy of a million allocations; large immutable parts, topologies, graphs and
-//!    models, are shared by reference instead.)
-//! 3. If the append fails or another writer was faster, the batch is taken back and decided again or refused: the
+//!    command asks [`kernel::decide()`] and applies the [`kernel::Event`] to its own version of the state, so that every
+//!    decision sees the ones before it. Then it appends the batch in one transaction, publishes the version, and only then
+//!    answers. Versions share what did not change: a reader holds one for as long as it likes, sees only what is
+//!    committed, and waits for nothing. A dry run is decided in a version that is dropped, without the writer.
+//! 3. If the append fails or another writer was faster, the version is dropped and the batch decided again or refused: the
 //!    journal's primary key is the arbiter.
 //! 4. Start-up and standby take the same path: read the journal after the last known sequence number, apply.
 //!

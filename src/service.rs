@@ -143,7 +143,7 @@ impl Service {
             scheduler: scheduler_options(&config.scheduler)?,
         };
         let (app, tasks) = App::start_with(journal, options).await?;
-        if app.read(|state| state.sequence().0 == 0).await {
+        if app.read(|state| state.sequence().0 == 0) {
             put_first_topology(&app).await?;
         }
         let listener = TcpListener::bind(config.listen)
@@ -176,7 +176,7 @@ impl Service {
 
     /// How many topologies and allocations there are.
     pub async fn counts(&self) -> (usize, usize) {
-        self.app.read(|state| (state.networks().len(), state.allocation_count())).await
+        self.app.read(|state| (state.networks().len(), state.allocation_count()))
     }
 
     /// Answers until `stop` is cancelled; then ends event streams, lets requests finish within the deadline, writes a

@@ -42,8 +42,8 @@ pub(super) async fn run(app: App) {
         }
         match app.inner.journal.head().await {
             Ok(head) if head > app.head() => {
-                let mut state = app.inner.state.write().await;
-                if let Err(error) = catch_up(&app, &mut state).await {
+                let _turn = app.inner.turn.lock().await;
+                if let Err(error) = catch_up(&app).await {
                     tracing::error!(%error, "the journal cannot be followed");
                 }
             }
@@ -53,18 +53,19 @@ pub(super) async fn run(app: App) {
     }
 }
 
-/// Applies everything that the journal has and this state has not.
-pub(super) async fn catch_up(app: &App, state: &mut State) -> Result<(), FollowError> {
+/// Applies everything that the journal has and the committed state has not. The caller has the turn.
+pub(super) async fn catch_up(app: &App) -> Result<(), FollowError> {
     loop {
+        let mut state = State::clone(&app.state());
         let events = app.inner.journal.read_after(state.sequence(), PAGE).await?;
         if events.is_empty() {
             return Ok(());
         }
         let mut facts = Vec::with_capacity(events.len());
         for event in events {
-            let recorded = event.decode(state)?;
-            apply(state, &recorded)?;
-            facts.push(Arc::new(Fact::of(recorded, state)));
+            let recorded = event.decode(&state)?;
+            apply(&mut state, &recorded)?;
+            facts.push(Arc::new(Fact::of(recorded, &state)));
         }
         let commit = Commit { facts: facts.into(), decided_in: Duration::ZERO, written_in: Duration::ZERO };
         app.publish(state, commit);
@@ -72,12 +73,12 @@ pub(super) async fn catch_up(app: &App, state: &mut State) -> Result<(), FollowE
 }
 
 impl App {
-    /// Makes a commit visible: to readers of the head, and to subscribers.
-    pub(super) fn publish(&self, state: &State, commit: Commit) {
-        self.inner.head.store(state.sequence().0, std::sync::atomic::Ordering::Release);
+    /// Makes a commit visible: to readers of the state, and to subscribers.
+    pub(super) fn publish(&self, state: State, commit: Commit) {
         if reconcile::is_about_controllers(&commit) {
-            self.inner.controllers.add_new(state);
+            self.inner.controllers.add_new(&state);
         }
+        self.inner.state.store(Arc::new(state));
         // There may be no subscriber.
         let _ = self.inner.commits.send(commit);
     }

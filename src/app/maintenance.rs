@@ -18,7 +18,7 @@ const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(5);
 pub(super) async fn expire(app: App) {
     let stop = app.stopping();
     while !stop.is_cancelled() {
-        let next = app.read(|state| state.next_deadline()).await;
+        let next = app.read(|state| state.next_deadline());
         let now = app.now();
         let wait = match next {
             Some(Millis(due_ms)) if due_ms <= now.0 => {
@@ -62,11 +62,11 @@ pub(super) async fn housekeeping(app: App) {
     }
 }
 
-/// Writes a snapshot of the committed state, which is locked only while it is copied.
+/// Writes a snapshot of the committed state.
 pub(super) async fn snapshot(app: &App) {
-    let snapshot = app.read(|state| state.snapshot()).await;
-    let sequence = snapshot.sequence;
-    match app.inner.journal.write_snapshot(&snapshot).await {
+    let state = app.state();
+    let sequence = state.sequence();
+    match app.inner.journal.write_snapshot(&state).await {
         Ok(()) => tracing::info!(sequence = sequence.0, "wrote a snapshot"),
         Err(error) => tracing::warn!(%error, "a snapshot could not be written; the journal is complete without it"),
     }

@@ -1,8 +1,9 @@
 //! Order: the only room that changes state. A [`Submission`] goes to the single writer, which decides it on the current
-//! state, appends the whole batch to the journal in one transaction, and only then answers. Readers see the committed state
-//! and no other. This room never compares two bandwidths.
+//! version of the state, appends the whole batch to the journal in one transaction, publishes the version, and only then
+//! answers. Readers see the committed state and no other, and wait for nothing. This room never compares two bandwidths.
 
 mod writer;
+mod what_if;
 mod follower;
 mod maintenance;
 mod reconcile;
@@ -11,10 +12,10 @@ mod backoff;
 mod clock;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{RwLock, broadcast, mpsc, oneshot};
+use arc_swap::ArcSwap;
+use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -75,7 +76,7 @@ pub struct Submission {
 pub enum Mode {
     /// They stay.
     Commit,
-    /// They are undone: the answer says what would happen. The same code decides it.
+    /// They happen to a version of the state that is dropped: the answer says what would happen. The same code decides it.
     DryRun,
 }
 
@@ -134,10 +135,13 @@ pub struct App {
 
 struct AppInner {
     queue: mpsc::Sender<QueuedSubmission>,
-    state: RwLock<State>,
+    /// The committed state.
+    state: ArcSwap<State>,
+    /// Held from the version of the state that is taken to the one that is published.
+    turn: Mutex<()>,
+    what_ifs: Semaphore,
     commits: broadcast::Sender<Commit>,
     journal: Journal,
-    head: AtomicU64,
     clock: Clock,
     scheduler: Scheduler,
     stop: CancellationToken,
@@ -196,16 +200,16 @@ impl App {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let (commits, _) = broadcast::channel(COMMITS_KEPT);
         let stop = CancellationToken::new();
-        let head = AtomicU64::new(state.sequence().0);
         let (scheduler, inbox) = Scheduler::new();
         let controllers = reconcile::Controllers::new();
         controllers.add_new(&state);
         let inner = AppInner {
             queue,
-            state: RwLock::new(state),
+            state: ArcSwap::from_pointee(state),
+            turn: Mutex::new(()),
+            what_ifs: Semaphore::new(what_if::AT_ONCE_MAX),
             commits,
             journal,
-            head,
             clock: Clock::new(),
             scheduler,
             stop: stop.clone(),
@@ -223,11 +227,15 @@ impl App {
         Ok((app, Tasks { tasks, stop }))
     }
 
-    /// Has a submission decided; answers when the decision is on disk.
+    /// Has a submission decided; answers when the decision is on disk. A dry run does not wait for the writer. What still
+    /// waits when the future is dropped is not decided.
     ///
     /// # Errors
     /// Nothing was decided: too busy, stopping, or the journal cannot be written.
     pub async fn submit(&self, submission: Submission) -> Result<Vec<CommandOutcome>, SubmitError> {
+        if submission.mode == Mode::DryRun {
+            return self.dry_run(submission.commands).await;
+        }
         let commands = submission.commands.len();
         let (answer, decided) = oneshot::channel();
         self.inner.queue.try_send(QueuedSubmission { submission, outcomes: vec![], answer }).map_err(|error| {
@@ -254,9 +262,14 @@ impl App {
         outcomes.pop().ok_or(SubmitError::Stopping)
     }
 
-    /// Reads the committed state. The writer waits meanwhile: be quick.
-    pub async fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&*self.inner.state.read().await)
+    /// The committed state, as it will stay however long it is looked at.
+    pub fn state(&self) -> Arc<State> {
+        self.inner.state.load_full()
+    }
+
+    /// Reads the committed state.
+    pub fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.state())
     }
 
     /// The QoS scheduler.
@@ -266,7 +279,7 @@ impl App {
 
     /// The last committed event.
     pub fn head(&self) -> Sequence {
-        Sequence(self.inner.head.load(Ordering::Acquire))
+        self.inner.state.load().sequence()
     }
 
     /// Now, as the writer sees it.

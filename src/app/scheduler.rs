@@ -213,7 +213,7 @@ type PendingReport = (Name, Answerer);
 pub(super) async fn run(app: App, inbox: ReportQueue, options: SchedulerOptions) {
     let commits = app.subscribe();
     let now = app.now();
-    let dispatcher = app.read(|state| Dispatcher::new(options.settings, options.topology, state, now)).await;
+    let dispatcher = app.read(|state| Dispatcher::new(options.settings, options.topology, state, now));
     let task = SchedulerTask {
         board: Arc::clone(&app.scheduler().board),
         app,
@@ -341,8 +341,7 @@ impl SchedulerTask {
                     }
                 }
             }
-        })
-        .await;
+        });
         (waiting, urgency)
     }
 
@@ -388,8 +387,7 @@ impl SchedulerTask {
             for (asked, outcome) in asked.into_iter().zip(&outcomes) {
                 dispatcher.apply_outcome(asked, answer_of(outcome), state, now);
             }
-        })
-        .await;
+        });
         Ok(())
     }
 

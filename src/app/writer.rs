@@ -1,7 +1,7 @@
-//! The single writer: a batch of waiting submissions is decided and applied in order, appended to the journal in one
-//! transaction, and answered. If the append fails, the batch did not happen: everything is undone. If another writer was
-//! faster, its events are applied and the batch is decided again, this time with other writers locked out: a slower writer
-//! would otherwise lose every race for as long as the faster one is busy.
+//! The single writer: a batch of waiting submissions is decided and applied in order on a version of the state, appended to
+//! the journal in one transaction, published and answered. If the append fails, the batch did not happen: the version is
+//! dropped. If another writer was faster, its events are applied and the batch is decided again, this time with other
+//! writers locked out: a slower writer would otherwise lose every race for as long as the faster one is busy.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,14 +9,15 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::{App, BATCH_MAX, CommandOutcome, Commit, Mode, QueuedSubmission, SPANS, Submission, SubmitError, follower};
+use super::what_if::contradiction;
+use super::{App, BATCH_MAX, CommandOutcome, Commit, QueuedSubmission, SPANS, Submission, SubmitError, follower};
 use crate::journal::{AppendError, ExclusiveWriter, Past, Receipt, RecordBatch};
 use kernel::allocation::EndCause;
 use kernel::event::{Displaced, Event, Fate};
 use kernel::id::AllocationId;
 use kernel::path::Workspace;
 use kernel::units::Millis;
-use kernel::{Command, Fact, Names, Recorded, Refusal, State, Undo, apply, decide, revert};
+use kernel::{Before, Command, Fact, Names, Recorded, State, apply, decide};
 
 /// How often a batch is decided again because another writer was faster, before it is refused as busy. The second attempt
 /// has the journal to itself, so that more than one conflict means a defect.
@@ -70,17 +71,20 @@ struct Writer {
 }
 
 impl Writer {
+    /// Decides a batch on a version of the state, which is published once the batch is in the journal, and dropped if it
+    /// cannot be.
     async fn commit_batch(&mut self, waiting: &mut Vec<QueuedSubmission>) {
         let app = self.app.clone();
-        let mut state = app.inner.state.write().await;
+        let _turn = app.inner.turn.lock().await;
         let mut exclusive: Option<ExclusiveWriter<'_>> = None;
+        // The requester has disconnected before anything was decided.
+        waiting.retain(|queued| !queued.answer.is_closed());
         for _ in 0..CONFLICTS_MAX {
             let started = Instant::now();
-            let mut undos = vec![];
-            self.decide_all(&mut state, waiting, &mut undos);
+            let mut state = State::clone(&app.state());
+            self.decide_all(&mut state, waiting);
             let decided_in = started.elapsed();
             if self.batch.is_empty() {
-                drop(state);
                 return answer(waiting);
             }
             let appended = match exclusive.take() {
@@ -90,12 +94,10 @@ impl Writer {
             match appended {
                 Ok(()) => {
                     let written_in = started.elapsed().saturating_sub(decided_in);
-                    app.publish(&state, Commit { facts: committed_facts(waiting), decided_in, written_in });
-                    drop(state);
+                    app.publish(state, Commit { facts: committed_facts(waiting), decided_in, written_in });
                     return answer(waiting);
                 }
                 Err(AppendError::Conflict) => {
-                    undo_all(&mut state, undos);
                     exclusive = match app.inner.journal.lock().await {
                         Ok(exclusive) => Some(exclusive),
                         Err(error) => {
@@ -103,14 +105,13 @@ impl Writer {
                             return refuse(waiting, || SubmitError::Busy);
                         }
                     };
-                    if let Err(error) = follower::catch_up(&app, &mut state).await {
+                    if let Err(error) = follower::catch_up(&app).await {
                         tracing::error!(%error, "the journal cannot be followed");
                         return refuse(waiting, || SubmitError::Busy);
                     }
                 }
                 Err(AppendError::Failed(error)) => {
-                    undo_all(&mut state, undos);
-                    tracing::error!(%error, "a batch could not be appended to the journal and was undone");
+                    tracing::error!(%error, "a batch could not be appended to the journal");
                     let error = Arc::new(*error);
                     return refuse(waiting, || SubmitError::Journal(Arc::clone(&error)));
                 }
@@ -119,81 +120,38 @@ impl Writer {
         refuse(waiting, || SubmitError::Busy);
     }
 
-    fn decide_all(&mut self, state: &mut State, waiting: &mut [QueuedSubmission], undos: &mut Vec<Undo>) {
+    fn decide_all(&mut self, state: &mut State, waiting: &mut [QueuedSubmission]) {
         self.batch.clear();
         let now = self.app.now();
         for queued in waiting {
-            queued.outcomes = self.decide_one(state, &queued.submission, now, undos);
+            queued.outcomes = self.decide_one(state, &queued.submission, now);
         }
     }
 
-    /// Each command sees the effects of those before it; the effects of a dry run are undone.
-    fn decide_one(
-        &mut self,
-        state: &mut State,
-        submission: &Submission,
-        now: Millis,
-        undos: &mut Vec<Undo>,
-    ) -> Vec<CommandOutcome> {
-        let mut own = vec![];
-        let mut outcomes = Vec::with_capacity(submission.commands.len());
+    /// Each command sees the effects of those before it.
+    fn decide_one(&mut self, state: &mut State, submission: &Submission, now: Millis) -> Vec<CommandOutcome> {
         let first = state.sequence().next();
-        for command in &submission.commands {
-            outcomes.push(self.decide_and_apply(state, command, now, submission.mode, &mut own));
-        }
-        match submission.mode {
-            Mode::DryRun => undo_all(state, own),
-            Mode::Commit => {
-                let count = u32::try_from(own.len()).unwrap_or(u32::MAX);
-                if let Some(key) = submission.key.clone().filter(|_| count > 0) {
-                    self.batch.push_receipt(Receipt {
-                        key: key.key,
-                        fingerprint: key.fingerprint,
-                        first,
-                        count,
-                        at: now,
-                    });
-                }
-                undos.append(&mut own);
-            }
+        let commands = submission.commands.iter();
+        let outcomes: Vec<_> = commands.map(|command| self.decide_and_apply(state, command, now)).collect();
+        let count = u32::try_from(outcomes.iter().flatten().count()).unwrap_or(u32::MAX);
+        if let Some(key) = submission.key.clone().filter(|_| count > 0) {
+            self.batch.push_receipt(Receipt { key: key.key, fingerprint: key.fingerprint, first, count, at: now });
         }
         outcomes
     }
 
-    fn decide_and_apply(
-        &mut self,
-        state: &mut State,
-        command: &Command,
-        at: Millis,
-        mode: Mode,
-        undos: &mut Vec<Undo>,
-    ) -> CommandOutcome {
+    fn decide_and_apply(&mut self, state: &mut State, command: &Command, at: Millis) -> CommandOutcome {
         let event = decide(state, command, at, &mut self.workspace)?;
         let recorded = Recorded { sequence: state.sequence().next(), at, event };
-        // An event that was decided on a state can be applied to it and stored. If not, that is a defect, and the event
-        // must leave no trace.
-        let undo = apply(state, &recorded).map_err(|error| contradiction(&error))?;
+        let before = apply(state, &recorded).map_err(|error| contradiction(&error))?;
         let fact = Fact::of(recorded, state);
-        if mode == Mode::Commit
-            && let Err(error) = self.batch.push(&fact, &ended(state, &fact, &undo))
-        {
-            revert(state, undo);
-            return Err(contradiction(&error));
-        }
-        undos.push(undo);
+        self.batch.push(&fact, &ended(state, &fact, &before)).map_err(|error| contradiction(&error))?;
         Ok(Arc::new(fact))
     }
 }
 
 fn committed_facts(waiting: &[QueuedSubmission]) -> Arc<[Arc<Fact>]> {
-    let committed = waiting.iter().filter(|queued| queued.submission.mode == Mode::Commit);
-    committed.flat_map(|queued| queued.outcomes.iter().flatten().cloned()).collect()
-}
-
-fn undo_all(state: &mut State, undos: Vec<Undo>) {
-    for undo in undos.into_iter().rev() {
-        revert(state, undo);
-    }
+    waiting.iter().flat_map(|queued| queued.outcomes.iter().flatten().cloned()).collect()
 }
 
 fn answer(waiting: &mut Vec<QueuedSubmission>) {
@@ -209,13 +167,8 @@ fn refuse(waiting: &mut Vec<QueuedSubmission>, error: impl Fn() -> SubmitError) 
     }
 }
 
-fn contradiction(error: &(dyn std::error::Error + 'static)) -> Refusal {
-    tracing::error!(error, "the kernel contradicts itself");
-    Refusal::Contradiction
-}
-
 /// The allocations that an event ended, as they were.
-fn ended(state: &State, fact: &Fact, undo: &Undo) -> Vec<Past> {
+fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
     let causes: Vec<(AllocationId, EndCause)> = match &fact.event {
         Event::Released { id } => vec![(*id, EndCause::Released)],
         Event::Expired { ids } => ids.iter().map(|id| (*id, EndCause::Expired)).collect(),
@@ -230,9 +183,9 @@ fn ended(state: &State, fact: &Fact, undo: &Undo) -> Vec<Past> {
         | Event::ControllerDeleted { .. } => return vec![],
     };
     let past = causes.into_iter().filter_map(|(id, cause)| {
-        let allocation = undo.before().iter().find(|old| old.id == id)?;
-        let topology =
-            undo.topology().or_else(|| Some(state.network(allocation.demand.topology.as_str())?.topology()))?;
+        let allocation = before.allocations.iter().find(|old| old.id == id)?;
+        let now = || Some(state.network(allocation.demand.topology.as_str())?.topology());
+        let topology = before.topology.as_ref().or_else(now)?;
         Some(Past {
             allocation: Arc::clone(allocation),
             names: Names::of(topology),

@@ -142,7 +142,7 @@ pub(super) async fn allocation_get(
         let network = state.network(allocation.demand.topology.as_str())?;
         Some((Arc::clone(allocation), Names::of(network.topology())))
     });
-    if let Some((allocation, names)) = living.await {
+    if let Some((allocation, names)) = living {
         let condition = room.app.conditions().of(&allocation);
         return Ok(json(&render::allocation(&allocation, &names, condition)));
     }

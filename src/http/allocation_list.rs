@@ -89,7 +89,7 @@ pub(super) async fn allocation_list(
     // First those that live: one that ends in between is found twice then, and not never.
     let living = match filter.cause {
         Some(_) => LivePage::default(),
-        None => room.app.read(|state| living(state, &query, &filter, &conditions, after, limit + 1)).await,
+        None => room.app.read(|state| living(state, &query, &filter, &conditions, after, limit + 1)),
     };
     let past = if query.state.is_none_or(|state| end_of(state).is_some()) {
         let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);

@@ -59,7 +59,7 @@ fn document(room: &ApiState, controller: &Controller) -> ControllerDocument {
     responses((status = 200, description = "All of them", body = ControllerPage), BadRequest, InternalError)
 )]
 pub(super) async fn controller_list(State(room): State<ApiState>) -> Result<Response, Problem> {
-    let controllers = room.app.read(|state| state.controllers().cloned().collect::<Vec<_>>()).await;
+    let controllers = room.app.read(|state| state.controllers().cloned().collect::<Vec<_>>());
     let items = controllers.iter().map(|controller| document(&room, controller));
     Ok(json(&ControllerPage { items: items.collect() }))
 }
@@ -77,7 +77,7 @@ pub(super) async fn controller_get(
     State(room): State<ApiState>,
     FromPath(StoredName(name)): FromPath<StoredName>,
 ) -> Result<Response, Problem> {
-    let controller = room.app.read(|state| state.controller(name.as_str()).cloned()).await;
+    let controller = room.app.read(|state| state.controller(name.as_str()).cloned());
     let controller = controller.ok_or(Refusal::UnknownController(name))?;
     Ok(json(&document(&room, &controller)))
 }
@@ -120,7 +120,7 @@ pub(super) async fn controller_put(
         ControllerDriver::Simulated => DriverKind::Simulated,
     };
     let topology = parse::name("topology", &request.topology)?;
-    let is_new = room.app.read(|state| state.controller(name.as_str()).is_none()).await;
+    let is_new = room.app.read(|state| state.controller(name.as_str()).is_none());
     let command = Command::PutController {
         name: name.clone(),
         driver: kind,
@@ -201,7 +201,7 @@ pub(super) async fn controller_survey(
 ) -> Result<Response, Problem> {
     let default_capacity =
         query.default_capacity_bps.map(|bps| parse::bandwidth("default_capacity_bps", bps)).transpose()?;
-    let found = room.app.read(|state| state.controller(name.as_str()).cloned()).await;
+    let found = room.app.read(|state| state.controller(name.as_str()).cloned());
     let controller = found.ok_or_else(|| Refusal::UnknownController(name.clone()))?;
     let survey = room.app.survey(&name).await.map_err(|error| match error {
         SurveyError::NoDriver => Problem::new(&problem_catalogue::CONTROLLER_UNAVAILABLE, error.to_string()),
@@ -211,7 +211,6 @@ pub(super) async fn controller_survey(
         let network = state.network(controller.topology.as_str())?;
         Some((network.revision(), network.topology().clone()))
     });
-    let known = known.await;
     let merged = merge(known.as_ref().map(|(_, topology)| &**topology), &survey, default_capacity);
     let merged = merged.map_err(|error| Problem::new(&problem_catalogue::IMPOSSIBLE, error.to_string()))?;
     let is_same = known.as_ref().is_some_and(|(_, topology)| **topology == merged.topology);

@@ -36,7 +36,7 @@ pub(super) async fn livez() -> &'static str {
 pub(super) async fn readyz(State(room): State<ApiState>) -> Response {
     let journal = room.app.ping().await.is_ok();
     let stopping = room.app.stopping().is_cancelled();
-    let (topologies, allocations) = room.app.read(|state| (state.networks().len(), state.allocation_count())).await;
+    let (topologies, allocations) = room.app.read(|state| (state.networks().len(), state.allocation_count()));
     let ready = journal && !stopping;
     let sequence = room.app.head().0;
     let readiness =

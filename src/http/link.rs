@@ -70,7 +70,7 @@ pub(super) async fn link_list(
         let page = later.take(limit + 1).map(|(ix, link)| (ix, document(ix, link)));
         Some(page.collect::<Vec<_>>())
     });
-    let mut found = found.await.ok_or_else(|| unknown(&topology))?;
+    let mut found = found.ok_or_else(|| unknown(&topology))?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|(ix, _)| ix.0.to_string());
@@ -104,7 +104,7 @@ pub(super) async fn link_get(
         let load = conditions.load(&topology, ix);
         Ok::<_, Problem>(render::link(network, ix, link, load, AllocationList::Listed))
     });
-    Ok(json(&link.await?))
+    Ok(json(&link?))
 }
 
 fn no_link(topology: &Name, name: &Name) -> Refusal {
@@ -148,7 +148,7 @@ pub(super) async fn link_change(
         return Err(error::unexpected(&fact));
     };
     let conditions = room.app.conditions();
-    let figures = room.app.read(|state| figures(state, &topology, &name, &conditions)).await;
+    let figures = room.app.read(|state| figures(state, &topology, &name, &conditions));
     Ok(json(&LinkOutcome {
         properties: render::properties(&fact.names, link),
         figures: figures.ok_or_else(|| no_link(&topology, &name))?,

@@ -44,7 +44,7 @@ pub(super) async fn model_get(
         let network = state.network(topology.as_str())?;
         Some((Arc::clone(network.model()), network.model_revision()))
     });
-    let (model, revision) = found.await.ok_or_else(|| unknown(&topology))?;
+    let (model, revision) = found.ok_or_else(|| unknown(&topology))?;
     let view = BandwidthModelInForce { model: document_of(&model), revision: revision.0.to_string() };
     let mut response = json(&view);
     response.headers_mut().insert(header::ETAG, etag(revision));

@@ -48,7 +48,7 @@ pub(super) async fn path_compute(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let asked = CheckedPathQuery::of(body.read::<PathRequest>()?)?;
-    let paths = room.app.read(|state| asked.answer(state, &topology)).await?;
+    let paths = room.app.work_out(move |state| asked.answer(state, &topology)).await??;
     Ok(json(&PathAnswer { paths }))
 }
 

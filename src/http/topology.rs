@@ -93,7 +93,7 @@ pub(super) async fn topology_put(
 ) -> Result<Response, Problem> {
     let options = query.options()?;
     let Imported { topology, report } = off_the_way(move || formats::read(&body, &options)).await??;
-    let is_new = room.app.read(|state| state.network(name.as_str()).is_none()).await;
+    let is_new = room.app.read(|state| state.network(name.as_str()).is_none());
     let mode = if query.dry_run { Mode::DryRun } else { Mode::Commit };
     let expected = match expected {
         Expected::Unsaid if query.dry_run && !is_new => Expected::Any,
@@ -196,7 +196,7 @@ pub(super) async fn topology_list(
         });
         summaries.take(limit + 1).collect::<Vec<_>>()
     });
-    let (items, next) = pagination::cut(items.await, limit, |last| last.topology.clone());
+    let (items, next) = pagination::cut(items, limit, |last| last.topology.clone());
     let page = TopologyPage { items, next };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
@@ -247,7 +247,7 @@ pub(super) async fn topology_get(
         let network = state.network(name.as_str())?;
         Some((Arc::clone(network.topology()), network.revision()))
     });
-    let (topology, revision) = found.await.ok_or_else(|| unknown(&name))?;
+    let (topology, revision) = found.ok_or_else(|| unknown(&name))?;
     let format = written_as(query.format.unwrap_or_default());
     let text = off_the_way(move || formats::write(&topology, format)).await?.map_err(|error| {
         Problem::new(&problem_catalogue::MALFORMED_QUERY, error.to_string()).with("field", "format")

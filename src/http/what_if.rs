@@ -28,7 +28,7 @@ pub(super) async fn decided_under(
         let (name, network) = resolve_network_between(state, request.topology.as_ref(), between.0, between.1)?;
         Ok((name.clone(), Arc::clone(network.model())))
     });
-    let (topology, is) = found.await.map_err(error::in_body)?;
+    let (topology, is) = found.map_err(error::in_body)?;
     let model = Arc::new(as_kind(&is, model_kind(name)).map_err(impossible)?);
     let set = Command::SetModel { topology, model, expected: Expected::Any, switch: ModelChange::Soft };
     let commands = vec![set, Command::Allocate(request)];

@@ -19,11 +19,10 @@ use super::topology_record::TopologyRecord;
 use super::{Journal, on_either, statement};
 use kernel::Names;
 use kernel::allocation::{Allocation, Demand, LspAttributes};
-use kernel::controller::Controller;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
 use kernel::topology::Topology;
 use kernel::units::Millis;
-use kernel::{NetworkSnapshot, Snapshot, State};
+use kernel::{NetworkSnapshot, State};
 
 /// How many allocations one part holds.
 const PART_ALLOCATIONS: usize = 10_000;
@@ -85,24 +84,28 @@ type SnapshotRow = (
 struct TopologyCache(Arc<[(Name, Arc<Topology>)]>);
 
 impl Journal {
-    /// Writes a snapshot, part by part so that no append waits for the whole, and deletes the ones before it.
+    /// Writes a state, part by part so that no append waits for the whole, and deletes the snapshots before it.
     ///
     /// # Errors
     /// The database failed. What was written of the snapshot does not count then.
-    pub async fn write_snapshot(&self, frozen: &Snapshot) -> Result<(), JournalError> {
-        let sequence = column(frozen.sequence.0)?;
-        let (networks, controllers) = (frozen.networks.clone(), frozen.controllers.clone());
-        let body = tokio::task::spawn_blocking(move || first_part(&networks, &controllers)).await??;
+    pub async fn write_snapshot(&self, state: &State) -> Result<(), JournalError> {
+        let sequence = column(state.sequence().0)?;
+        let version = state.clone();
+        let body = tokio::task::spawn_blocking(move || first_part(&version)).await??;
         self.put_part(sequence, 0, &body).await?;
-        let topologies = TopologyCache::of(&frozen.networks);
-        let mut parts = 1;
-        for chunk in frozen.allocations.chunks(PART_ALLOCATIONS) {
-            let (topologies, chunk) = (topologies.clone(), chunk.to_vec());
+        let topologies =
+            TopologyCache::of(state.networks().map(|(name, network)| (name.clone(), Arc::clone(network.topology()))));
+        let (mut parts, mut after) = (1, None);
+        loop {
+            let chunk: Vec<_> = state.allocations_after(after).take(PART_ALLOCATIONS).cloned().collect();
+            let Some(last) = chunk.last() else { break };
+            after = Some(last.id);
+            let topologies = topologies.clone();
             let body = tokio::task::spawn_blocking(move || allocations_part(&topologies, &chunk)).await??;
             self.put_part(sequence, parts, &body).await?;
             parts += 1;
         }
-        let allocations = i64::try_from(frozen.allocations.len()).unwrap_or(i64::MAX);
+        let allocations = i64::try_from(state.allocation_count()).unwrap_or(i64::MAX);
         self.complete(sequence, parts, allocations).await
     }
 
@@ -141,17 +144,17 @@ impl Journal {
     }
 }
 
-fn first_part(networks: &[NetworkSnapshot], controllers: &[Arc<Controller>]) -> Result<String, JournalError> {
-    let forms = networks.iter().map(|network| {
+fn first_part(state: &State) -> Result<String, JournalError> {
+    let forms = state.networks().map(|(name, network)| {
         Ok(NetworkForm {
-            name: StoredName::from(&network.name),
-            revision: network.revision.0,
-            model_revision: network.model_revision.0,
-            topology: TopologyRecord::of(&network.name, &network.topology)?,
-            model: ModelRecord::of(&network.model),
+            name: StoredName::from(name),
+            revision: network.revision().0,
+            model_revision: network.model_revision().0,
+            topology: TopologyRecord::of(name, network.topology())?,
+            model: ModelRecord::of(network.model()),
         })
     });
-    let controllers = controllers.iter().map(|controller| ControllerForm {
+    let controllers = state.controllers().map(|controller| ControllerForm {
         revision: controller.revision.0,
         controller: controller_record(controller),
     });
@@ -183,8 +186,8 @@ fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>])
 }
 
 impl TopologyCache {
-    fn of(networks: &[NetworkSnapshot]) -> Self {
-        Self(networks.iter().map(|network| (network.name.clone(), Arc::clone(&network.topology))).collect())
+    fn of(networks: impl Iterator<Item = (Name, Arc<Topology>)>) -> Self {
+        Self(networks.collect())
     }
 
     fn row(&self, allocation: &Allocation, aggregator: Option<u32>) -> Result<SnapshotRow, RecordEncodeError> {
@@ -291,8 +294,9 @@ impl SnapshotLoader {
             .iter()
             .map(|form| read_controller(&form.controller, Sequence(form.revision)).map(Arc::new));
         let controllers = controllers.collect::<Result<Vec<_>, RecordDecodeError>>()?;
-        *self =
-            Self { topologies: TopologyCache::of(&networks), state: State::from_networks(at, networks, controllers) };
+        let topologies = networks.iter().map(|network| (network.name.clone(), Arc::clone(&network.topology)));
+        let topologies = TopologyCache::of(topologies);
+        *self = Self { topologies, state: State::from_networks(at, networks, controllers) };
         Ok(())
     }
 

@@ -23,7 +23,7 @@ pub(super) async fn draw(app: &App, registry: &mut Registry) {
         registry.register(name, help, family.clone());
         family
     });
-    let names = app.read(|state| state.controllers().map(|one| one.name.clone()).collect::<Vec<_>>()).await;
+    let names = app.read(|state| state.controllers().map(|one| one.name.clone()).collect::<Vec<_>>());
     for name in names {
         let Some(status) = app.controller(&name).map(|cell| cell.status()) else { continue };
         let label = ControllerLabel { controller: name.to_string() };

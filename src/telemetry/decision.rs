@@ -69,7 +69,7 @@ impl DecisionLog {
         if picked.is_empty() {
             return;
         }
-        let tightest = app.read(|state| picked.iter().map(|(fact, _)| tightest(state, fact)).collect::<Vec<_>>()).await;
+        let tightest = app.read(|state| picked.iter().map(|(fact, _)| tightest(state, fact)).collect::<Vec<_>>());
         for ((fact, unlogged), tightest) in picked.into_iter().zip(tightest) {
             match &fact.event {
                 Event::Admitted { allocation, displaced } => {

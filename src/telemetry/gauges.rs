@@ -82,8 +82,7 @@ pub(super) async fn draw(app: &App, registry: &mut Registry) {
     app.read(|state| {
         sequence.set(state.sequence().0);
         picture.fill(state);
-    })
-    .await;
+    });
 }
 
 impl NetworkGauges {

@@ -157,7 +157,7 @@ async fn who_is_forgotten_leaves_nothing_retained() {
         told.push(rates);
     }
     assert_eq!(told.last().unwrap().levels[1].rate_bps, 0, "lost before it is forgotten");
-    assert_eq!(office.app.read(|state| state.allocation_count()).await, 0);
+    assert_eq!(office.app.read(|state| state.allocation_count()), 0);
     assert!(office.app.scheduler().aggregators(None, 10).is_empty());
     office.close().await;
 }

@@ -2,9 +2,9 @@
 //! asking.
 
 use std::str::FromStr;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
-use kernel::Command;
+use futures_util::FutureExt;
 use kernel::allocation::Flow;
 use kernel::command::{Expected, OnMisfit};
 use kernel::controller::{ControllerAddress, DriverKind};
@@ -12,8 +12,9 @@ use kernel::event::Event;
 use kernel::scheduler::QosLevel;
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use kernel::units::{Bandwidth, Millis};
+use kernel::{Command, State};
 use watermaster::app::{
-    App, AppOptions, BATCH_MAX, LspState, Mode, Pace, QUEUE_MAX, SchedulerOptions, Submission, SubmitError, Tasks,
+    App, AppOptions, LspState, Mode, Pace, QUEUE_MAX, SchedulerOptions, Submission, SubmitError, Tasks,
 };
 use watermaster::journal::{DatabaseUrl, Journal};
 
@@ -48,48 +49,44 @@ fn ask(bandwidth: u64) -> Command {
     Command::Allocate(Box::new(request("a", "b", 0, bandwidth)))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+/// On one thread all ask before the writer has its turn.
+#[tokio::test]
 async fn a_full_queue_refuses_at_once_and_loses_nothing() {
     let (app, tasks, _folder) = start().await;
-    let (release, held) = mpsc::channel::<()>();
-    let (taken, begun) = mpsc::channel::<()>();
-    let reader = app.clone();
-    // As long as somebody looks at the state, the writer waits, and the queue fills.
-    let looking = tokio::spawn(async move {
-        reader
-            .read(move |_| {
-                taken.send(()).unwrap();
-                let _ = held.recv();
-            })
-            .await;
-    });
-    begun.recv().unwrap();
-    let asked: Vec<_> = (0..QUEUE_MAX + BATCH_MAX + 500)
+    let asked: Vec<_> = (0..QUEUE_MAX + 500)
         .map(|_| {
             let app = app.clone();
             tokio::spawn(async move { app.submit_one(ask(1), Mode::Commit, None).await })
         })
         .collect();
-    let mut busy = 0;
-    let mut waiting = vec![];
+    let (mut busy, mut admitted) = (0, 0);
     for task in asked {
-        // Those refused are done already; the others wait for the writer.
-        if task.is_finished() { busy += usize::from(is_busy(&task.await.unwrap())) } else { waiting.push(task) }
-    }
-    release.send(()).unwrap();
-    let mut admitted = 0;
-    for task in waiting {
         match task.await.unwrap() {
             Ok(outcome) => admitted += usize::from(outcome.is_ok()),
             refused => busy += usize::from(is_busy(&refused)),
         }
     }
-    looking.await.unwrap();
-    assert!(busy >= 500, "{busy} were refused");
-    assert_eq!(busy + admitted, QUEUE_MAX + BATCH_MAX + 500);
-    assert_eq!(app.read(|state| state.allocation_count()).await, admitted);
+    assert_eq!((busy, admitted), (500, QUEUE_MAX));
+    assert_eq!(app.read(|state| state.allocation_count()), admitted);
     tasks.stop(&app).await;
     assert!(matches!(app.submit_one(ask(1), Mode::Commit, None).await, Err(SubmitError::Stopping)));
+}
+
+/// A version of the state stays what it is; what is no longer waited for is not decided; a dry run leaves nothing.
+#[tokio::test]
+async fn a_version_stays_and_what_nobody_waits_for_is_not_decided() {
+    let (app, tasks, _folder) = start().await;
+    app.submit_one(ask(1), Mode::Commit, None).await.unwrap().unwrap();
+    let version = app.state();
+    // Queued, and dropped before the writer has its turn.
+    assert!(app.submit_one(ask(2), Mode::Commit, None).now_or_never().is_none());
+    app.submit_one(ask(3), Mode::DryRun, None).await.unwrap().unwrap();
+    app.submit_one(ask(4), Mode::Commit, None).await.unwrap().unwrap();
+    let asked =
+        |state: &State| state.allocations_after(None).map(|lsp| lsp.demand.bandwidth.as_bps()).collect::<Vec<_>>();
+    assert_eq!(asked(&version), [1]);
+    assert_eq!(app.read(asked), [1, 4]);
+    tasks.stop(&app).await;
 }
 
 fn is_busy<T>(answer: &Result<T, SubmitError>) -> bool {
@@ -99,13 +96,13 @@ fn is_busy<T>(answer: &Result<T, SubmitError>) -> bool {
 #[tokio::test]
 async fn a_dry_run_decides_alike_and_leaves_no_trace() {
     let (app, tasks, _folder) = start().await;
-    let before = (app.head(), app.read(kernel::State::clone).await);
+    let before = (app.head(), app.read(State::clone));
     let many = Submission { commands: vec![ask(700_000), ask(700_000)], mode: Mode::DryRun, key: None };
     let outcomes = app.submit(many).await.unwrap();
     // The second sees what the first did.
     assert!(matches!(outcomes[0].as_ref().unwrap().event, Event::Admitted { .. }));
     assert!(matches!(outcomes[1].as_ref().unwrap().event, Event::Denied { .. }));
-    assert_eq!((app.head(), app.read(kernel::State::clone).await), before);
+    assert_eq!((app.head(), app.read(State::clone)), before);
     tasks.stop(&app).await;
 }
 
@@ -122,7 +119,7 @@ async fn what_is_due_ends_by_itself() {
             break;
         }
     }
-    assert_eq!(app.read(|state| state.allocation_count()).await, 0);
+    assert_eq!(app.read(|state| state.allocation_count()), 0);
     tasks.stop(&app).await;
 }
 
@@ -159,7 +156,7 @@ async fn only_state(app: &App) -> LspState {
     let conditions = app.conditions();
     let states =
         app.read(|state| state.allocations_after(None).map(|lsp| conditions.of(lsp).state).collect::<Vec<_>>());
-    let [state] = states.await[..] else { panic!("not one") };
+    let [state] = states[..] else { panic!("not one") };
     state
 }
 

@@ -1,12 +1,10 @@
 //! What follows from an event. No policy: everything was decided. Events come from `decide` or from a journal, and a
-//! journal's rows may be stale or damaged, so that an event that does not fit the state is an error.
-//! Every change can be undone, for a batch that could not be written down.
+//! journal's rows may be stale or damaged, so that an event that does not fit the state is an error, and changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::allocation::Allocation;
-use super::controller::Controller;
 use super::event::{Displaced, Event, Fate, Recorded};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::ledger::{Ledger, LedgerEntry};
@@ -70,158 +68,84 @@ pub enum ApplyError {
     },
 }
 
-/// What it takes to take one event back.
-pub struct Undo {
-    sequence: Sequence,
-    network: NetworkUndo,
-    /// The allocation that the event admitted.
-    born: Option<AllocationId>,
-    /// The allocations that the event changed or ended, as they were.
-    before: Vec<Arc<Allocation>>,
-    /// The controller of that name as it was, if one was touched.
-    controller: Option<(Name, Option<Arc<Controller>>)>,
-}
-
-enum NetworkUndo {
-    Same,
-    /// The network as it was, books and all, or none.
-    Whole(Name, Option<Box<Network>>),
-    Links {
-        name: Name,
-        topology: Arc<Topology>,
-        graph: Arc<Graph>,
-        revision: Sequence,
-        links: Vec<LinkIx>,
-    },
-}
-
-impl Undo {
-    /// The allocations that the event changed or ended, as they were before it.
-    pub fn before(&self) -> &[Arc<Allocation>] {
-        &self.before
-    }
-
-    /// The topology that they were in, if the event replaced it; its indices are those of their paths.
-    pub fn topology(&self) -> Option<&Arc<Topology>> {
-        match &self.network {
-            NetworkUndo::Whole(_, Some(network)) => Some(&network.topology),
-            _ => None,
-        }
-    }
+/// What an event changed, as it was before.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    /// The allocations that it changed or ended.
+    pub allocations: Vec<Arc<Allocation>>,
+    /// The topology that it replaced, whose indices are those of their paths.
+    pub topology: Option<Arc<Topology>>,
 }
 
 /// Makes `recorded` true.
 ///
 /// # Errors
 /// The event does not fit the state; then the state is as it was.
-pub fn apply(state: &mut State, recorded: &Recorded) -> Result<Undo, ApplyError> {
+pub fn apply(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> {
     let at = recorded.sequence;
     if at != state.sequence.next() {
         return Err(ApplyError::OutOfSequence { after: state.sequence, found: at });
     }
-    let mut undo =
-        Undo { sequence: state.sequence, network: NetworkUndo::Same, born: None, before: vec![], controller: None };
-    let done = change(state, recorded, &mut undo);
-    if let Err(error) = done {
-        revert(state, undo);
-        return Err(error);
-    }
+    let before = change(state, recorded)?;
     state.sequence = at;
-    Ok(undo)
+    Ok(before)
 }
 
-/// Makes the state what it was before the last event applied.
-pub fn revert(state: &mut State, undo: Undo) {
-    let whole = matches!(undo.network, NetworkUndo::Whole(..));
-    let touched = undo.before.iter().map(|old| old.id).chain(undo.born);
-    for id in touched.collect::<Vec<_>>() {
-        if whole { drop(forget(state, id)) } else { unbook(state, id, Ledger::leave) }
-    }
-    match undo.network {
-        NetworkUndo::Same => {}
-        NetworkUndo::Whole(name, Some(network)) => {
-            state.networks.insert(name, *network);
-        }
-        NetworkUndo::Whole(name, None) => {
-            state.networks.remove(&name);
-        }
-        NetworkUndo::Links { name, topology, graph, revision, links } => {
-            if let Some(network) = state.networks.get_mut(&name) {
-                network.topology = topology;
-                network.graph = graph;
-                network.revision = revision;
-                hold_links(network, &links);
-            }
-        }
-    }
-    for old in undo.before {
-        if whole { remember(state, old) } else { book(state, old) }
-    }
-    if let Some((name, old)) = undo.controller {
-        match old {
-            Some(old) => state.controllers.insert(name, old),
-            None => state.controllers.remove(&name),
-        };
-    }
-    state.sequence = undo.sequence;
-}
-
-fn change(state: &mut State, recorded: &Recorded, undo: &mut Undo) -> Result<(), ApplyError> {
+/// Everything that can be wrong with an event is found before anything changes.
+fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> {
     let (sequence, at) = (recorded.sequence, recorded.at);
     match &recorded.event {
         Event::TopologyPut { name, topology, displaced } => {
-            put_topology(state, sequence, at, name, topology, displaced, undo)
+            put_topology(state, sequence, at, name, topology, displaced)
         }
         Event::TopologyDeleted { name } => {
             let network = state.networks.remove(name);
             let network = network.ok_or_else(|| ApplyError::NoTopology { at: sequence, name: name.clone() })?;
-            undo.network = NetworkUndo::Whole(name.clone(), Some(Box::new(network)));
-            Ok(())
+            Ok(Before { allocations: vec![], topology: Some(Arc::clone(&network.topology)) })
         }
-        Event::ModelSet { topology, model, displaced } => {
-            set_model(state, sequence, at, topology, model, displaced, undo)
-        }
+        Event::ModelSet { topology, model, displaced } => set_model(state, sequence, at, topology, model, displaced),
         Event::LinkChanged { topology, links, displaced, stranded: _ } => {
-            change_links(state, sequence, topology, links, undo)?;
-            displace(state, sequence, at, displaced, undo)
+            let changed = changed_topology(state, sequence, topology, links)?;
+            let displaced = outcomes(state, recorded, displaced)?;
+            change_links(state, sequence, topology, links, changed);
+            Ok(displace(state, displaced, vec![]))
         }
         Event::Admitted { allocation, displaced } => {
-            let fresh = allocation.id.0 == sequence.0;
-            if !fresh || !fits(state, allocation) {
+            if allocation.id.0 != sequence.0 || !fits(state, allocation) {
                 return Err(ApplyError::BadAllocation { at: sequence, id: allocation.id });
             }
-            displace(state, sequence, at, displaced, undo)?;
-            undo.born = Some(allocation.id);
+            let displaced = outcomes(state, recorded, displaced)?;
+            let before = displace(state, displaced, vec![]);
             book(state, Arc::clone(allocation));
-            Ok(())
+            Ok(before)
         }
-        Event::Denied { .. } => Ok(()),
+        Event::Denied { .. } => Ok(Before::default()),
         Event::Resized { allocation, displaced } => {
-            if !fits(state, allocation) {
+            let old = living(state, sequence, allocation.id)?;
+            let displaced = outcomes(state, recorded, displaced)?;
+            if !fits(state, allocation) || displaced.iter().any(|(gone, _)| gone.id == allocation.id) {
                 return Err(ApplyError::BadAllocation { at: sequence, id: allocation.id });
             }
-            lift(state, sequence, allocation.id, undo)?;
-            displace(state, sequence, at, displaced, undo)?;
+            unbook(state, allocation.id, Ledger::leave);
+            let before = displace(state, displaced, vec![old]);
             book(state, Arc::clone(allocation));
-            Ok(())
+            Ok(before)
         }
-        Event::Released { id } => end(state, sequence, *id, undo),
-        Event::Expired { ids } => ids.iter().try_for_each(|id| end(state, sequence, *id, undo)),
+        Event::Released { id } => end_all(state, sequence, &[*id]),
+        Event::Expired { ids } => end_all(state, sequence, ids),
         Event::ControllerPut { controller } => {
             let name = controller.name.clone();
             let taken = state.controller_of(controller.topology.as_str()).is_some_and(|other| other.name != name);
             if controller.revision != sequence || taken {
                 return Err(ApplyError::BadController { at: sequence, name });
             }
-            let old = state.controllers.insert(name.clone(), Arc::clone(controller));
-            undo.controller = Some((name, old));
-            Ok(())
+            state.controllers.insert(name, Arc::clone(controller));
+            Ok(Before::default())
         }
         Event::ControllerDeleted { name } => {
             let old = state.controllers.remove(name);
-            let old = old.ok_or_else(|| ApplyError::BadController { at: sequence, name: name.clone() })?;
-            undo.controller = Some((name.clone(), Some(old)));
-            Ok(())
+            old.ok_or_else(|| ApplyError::BadController { at: sequence, name: name.clone() })?;
+            Ok(Before::default())
         }
     }
 }
@@ -230,47 +154,62 @@ fn living(state: &State, at: Sequence, id: AllocationId) -> Result<Arc<Allocatio
     state.allocations.get(&id).cloned().ok_or(ApplyError::NoAllocation { at, id })
 }
 
-fn end(state: &mut State, at: Sequence, id: AllocationId, undo: &mut Undo) -> Result<(), ApplyError> {
-    undo.before.push(living(state, at, id)?);
-    unbook(state, id, Ledger::end);
+fn end_all(state: &mut State, at: Sequence, ids: &[AllocationId]) -> Result<Before, ApplyError> {
+    distinct(at, ids.iter().copied())?;
+    let allocations = ids.iter().map(|id| living(state, at, *id)).collect::<Result<Vec<_>, _>>()?;
+    for id in ids {
+        unbook(state, *id, Ledger::end);
+    }
+    Ok(Before { allocations, topology: None })
+}
+
+fn distinct(at: Sequence, ids: impl ExactSizeIterator<Item = AllocationId>) -> Result<(), ApplyError> {
+    if ids.len() < 2 {
+        return Ok(());
+    }
+    let mut seen = BTreeSet::new();
+    for id in ids {
+        if !seen.insert(id) {
+            return Err(ApplyError::NoAllocation { at, id });
+        }
+    }
     Ok(())
 }
 
-/// Takes an allocation off its links, to be booked on others.
-fn lift(state: &mut State, at: Sequence, id: AllocationId, undo: &mut Undo) -> Result<(), ApplyError> {
-    undo.before.push(living(state, at, id)?);
-    unbook(state, id, Ledger::leave);
-    Ok(())
+/// A displaced allocation as it was, and, if it was rerouted, as it is.
+type Outcome = (Arc<Allocation>, Option<Arc<Allocation>>);
+
+fn outcomes(state: &State, recorded: &Recorded, displaced: &[Displaced]) -> Result<Vec<Outcome>, ApplyError> {
+    let at = recorded.sequence;
+    distinct(at, displaced.iter().map(|gone| gone.id))?;
+    let outcome = |gone: &Displaced| {
+        let old = living(state, at, gone.id)?;
+        let Fate::Rerouted(path) = &gone.fate else { return Ok((old, None)) };
+        let new = rerouted(&old, path, recorded.at);
+        if !fits(state, &new) {
+            return Err(ApplyError::BadAllocation { at, id: gone.id });
+        }
+        Ok((old, Some(Arc::new(new))))
+    };
+    displaced.iter().map(outcome).collect()
 }
 
 /// All displaced allocations leave their links first; then the rerouted ones are booked on their new paths.
-fn displace(
-    state: &mut State,
-    sequence: Sequence,
-    at: Millis,
-    displaced: &[Displaced],
-    undo: &mut Undo,
-) -> Result<(), ApplyError> {
-    let first = undo.before.len();
-    for gone in displaced {
-        match gone.fate {
-            Fate::Rerouted(_) => lift(state, sequence, gone.id, undo)?,
-            Fate::Ended(_) => end(state, sequence, gone.id, undo)?,
-        }
+fn displace(state: &mut State, displaced: Vec<Outcome>, mut allocations: Vec<Arc<Allocation>>) -> Before {
+    for (old, new) in &displaced {
+        unbook(state, old.id, if new.is_some() { Ledger::leave } else { Ledger::end });
     }
-    for (gone, place) in displaced.iter().zip(first..) {
-        let (Fate::Rerouted(way), Some(old)) = (&gone.fate, undo.before.get(place)) else { continue };
-        let moved = rerouted(old, way, at);
-        if !fits(state, &moved) {
-            return Err(ApplyError::BadAllocation { at: sequence, id: gone.id });
+    for (old, new) in displaced {
+        if let Some(new) = new {
+            book(state, new);
         }
-        book(state, Arc::new(moved));
+        allocations.push(old);
     }
-    Ok(())
+    Before { allocations, topology: None }
 }
 
-fn rerouted(old: &Allocation, way: &Arc<[LinkIx]>, at: Millis) -> Allocation {
-    Allocation { path: Arc::clone(way), updated_at: at, ..old.clone() }
+fn rerouted(old: &Allocation, path: &Arc<[LinkIx]>, at: Millis) -> Allocation {
+    Allocation { path: Arc::clone(path), updated_at: at, ..old.clone() }
 }
 
 fn put_topology(
@@ -280,9 +219,8 @@ fn put_topology(
     name: &Name,
     topology: &Arc<Topology>,
     displaced: &[Displaced],
-    undo: &mut Undo,
-) -> Result<(), ApplyError> {
-    let old = state.networks.remove(name);
+) -> Result<Before, ApplyError> {
+    let old = state.networks.get(name).cloned();
     let model = match &old {
         Some(old) => Arc::clone(&old.model),
         None => Arc::new(
@@ -292,13 +230,15 @@ fn put_topology(
     let mut new = Network::new(Arc::clone(topology), Arc::new(Graph::new(topology)), model);
     new.revision = sequence;
     new.model_revision = old.as_ref().map_or(sequence, |old| old.model_revision);
-    let translation = old.as_ref().map(|old| Translation::between(&old.topology, topology));
-    let guests = living_in(state, name);
-    undo.network = NetworkUndo::Whole(name.clone(), old.map(Box::new));
-    undo.before = guests;
-    state.networks.insert(name.clone(), new);
-    let Some(translation) = translation else { return Ok(()) };
-    rebook(state, sequence, at, displaced, undo, |old| translation.allocation(old), |old| translation.ends_of(old))
+    let Some(old) = old else {
+        state.networks.insert(name.clone(), Arc::new(new));
+        return Ok(Before::default());
+    };
+    let translation = Translation::between(&old.topology, topology);
+    let keep = |old: &Arc<Allocation>| translation.allocation(old).map(Arc::new);
+    let allocations =
+        replace_network(state, sequence, at, (name, new), displaced, keep, |old| translation.ends_of(old))?;
+    Ok(Before { allocations, topology: Some(Arc::clone(&old.topology)) })
 }
 
 fn set_model(
@@ -308,64 +248,68 @@ fn set_model(
     name: &Name,
     model: &Arc<BandwidthModel>,
     displaced: &[Displaced],
-    undo: &mut Undo,
-) -> Result<(), ApplyError> {
+) -> Result<Before, ApplyError> {
     let missing = || ApplyError::NoTopology { at: sequence, name: name.clone() };
-    let old = state.networks.remove(name).ok_or_else(missing)?;
+    let old = state.networks.get(name).ok_or_else(missing)?;
     let mut new = Network::new(Arc::clone(&old.topology), Arc::clone(&old.graph), Arc::clone(model));
     new.revision = old.revision;
     new.model_revision = sequence;
-    undo.before = living_in(state, name);
-    undo.network = NetworkUndo::Whole(name.clone(), Some(Box::new(old)));
-    state.networks.insert(name.clone(), new);
-    rebook(state, sequence, at, displaced, undo, |old| Some(old.clone()), |old| Some(old.clone()))
+    let topology = Some(Arc::clone(&old.topology));
+    let keep = |old: &Arc<Allocation>| Some(Arc::clone(old));
+    let ends = |old: &Allocation| Some(old.clone());
+    let allocations = replace_network(state, sequence, at, (name, new), displaced, keep, ends)?;
+    Ok(Before { allocations, topology })
 }
 
 /// Books every allocation of a network in its new books: the displaced ones as the event says, the rest where they were.
-fn rebook(
+/// The allocations as they were.
+fn replace_network(
     state: &mut State,
     sequence: Sequence,
     at: Millis,
+    (name, mut network): (&Name, Network),
     displaced: &[Displaced],
-    undo: &Undo,
-    keep: impl Fn(&Allocation) -> Option<Allocation>,
+    keep: impl Fn(&Arc<Allocation>) -> Option<Arc<Allocation>>,
     ends: impl Fn(&Allocation) -> Option<Allocation>,
-) -> Result<(), ApplyError> {
-    let mut fates: Vec<(AllocationId, &Fate)> = displaced.iter().map(|gone| (gone.id, &gone.fate)).collect();
-    fates.sort_unstable_by_key(|(id, _)| *id);
-    for old in &undo.before {
+) -> Result<Vec<Arc<Allocation>>, ApplyError> {
+    let fates: BTreeMap<AllocationId, &Fate> = displaced.iter().map(|gone| (gone.id, &gone.fate)).collect();
+    let before = living_in(state, name);
+    let mut after = Vec::with_capacity(before.len());
+    let mut entries = Vec::with_capacity(before.len());
+    for old in &before {
         let bad = || ApplyError::BadAllocation { at: sequence, id: old.id };
-        forget(state, old.id);
-        let fate = fates.binary_search_by_key(&old.id, |(id, _)| *id).ok().and_then(|place| fates.get(place));
-        let new = match fate {
-            Some((_, Fate::Ended(_))) => continue,
-            Some((_, Fate::Rerouted(way))) => rerouted(&ends(old).ok_or_else(bad)?, way, at),
+        let new = match fates.get(&old.id) {
+            Some(Fate::Ended(_)) => {
+                after.push(None);
+                continue;
+            }
+            Some(Fate::Rerouted(path)) => Arc::new(rerouted(&ends(old).ok_or_else(bad)?, path, at)),
             None => keep(old).ok_or_else(bad)?,
         };
-        if !fits(state, &new) {
-            return Err(bad());
-        }
-        book(state, Arc::new(new));
+        entries.push(entry_that_fits(&network, &new).ok_or_else(bad)?);
+        network.living[new.demand.class_type.at()] += 1;
+        after.push(Some(new));
     }
-    Ok(())
+    network.ledger.enter_all(entries);
+    state.networks.insert(name.clone(), Arc::new(network));
+    for (old, new) in before.iter().zip(after) {
+        match new {
+            Some(new) => drop(state.allocations.insert(old.id, new)),
+            None => drop(forget(state, old.id)),
+        }
+    }
+    Ok(before)
 }
 
-fn change_links(
-    state: &mut State,
+/// A topology with other values on some links, and its graph if path searches see a difference.
+fn changed_topology(
+    state: &State,
     sequence: Sequence,
     name: &Name,
     links: &[(LinkIx, Link)],
-    undo: &mut Undo,
-) -> Result<(), ApplyError> {
+) -> Result<(Topology, Option<Graph>), ApplyError> {
     let missing = || ApplyError::NoTopology { at: sequence, name: name.clone() };
-    let network = state.networks.get_mut(name).ok_or_else(missing)?;
-    undo.network = NetworkUndo::Links {
-        name: name.clone(),
-        topology: Arc::clone(&network.topology),
-        graph: Arc::clone(&network.graph),
-        revision: network.revision,
-        links: links.iter().map(|(ix, _)| *ix).collect(),
-    };
+    let network = state.networks.get(name).ok_or_else(missing)?;
     let mut topology = Topology::clone(&network.topology);
     let mut paths_differ = false;
     for (ix, link) in links {
@@ -376,19 +320,25 @@ fn change_links(
             || old.admin_group != link.admin_group
             || old.srlg != link.srlg;
     }
-    network.topology = Arc::new(topology);
-    if paths_differ {
-        network.graph = Arc::new(Graph::new(&network.topology));
-    }
-    network.revision = sequence;
-    hold_links(network, &links.iter().map(|(ix, _)| *ix).collect::<Vec<_>>());
-    Ok(())
+    let graph = paths_differ.then(|| Graph::new(&topology));
+    Ok((topology, graph))
 }
 
-fn hold_links(network: &mut Network, links: &[LinkIx]) {
-    let topology = Arc::clone(&network.topology);
-    for ix in links {
-        if let Some(link) = topology.link(*ix) {
+fn change_links(
+    state: &mut State,
+    sequence: Sequence,
+    name: &Name,
+    links: &[(LinkIx, Link)],
+    (topology, graph): (Topology, Option<Graph>),
+) {
+    let Some(network) = state.network_mut(name) else { return };
+    network.topology = Arc::new(topology);
+    if let Some(graph) = graph {
+        network.graph = Arc::new(graph);
+    }
+    network.revision = sequence;
+    for (ix, _) in links {
+        if let Some(link) = network.topology.link(*ix) {
             network.ledger.set_link(*ix, link, &network.model);
         }
     }
@@ -398,37 +348,40 @@ fn living_in(state: &State, name: &Name) -> Vec<Arc<Allocation>> {
     state.allocations.values().filter(|allocation| allocation.demand.topology == *name).cloned().collect()
 }
 
-/// Whether the allocation is one that this network can book: a known class, a connected path from ingress to egress.
+/// Whether the allocation is one that its network can book.
 fn fits(state: &State, allocation: &Allocation) -> bool {
-    let Some(network) = state.networks.get(&allocation.demand.topology) else { return false };
+    let network = state.networks.get(&allocation.demand.topology);
+    network.is_some_and(|network| entry_that_fits(network, allocation).is_some())
+}
+
+/// The entry of an allocation that this network can book: a known class, a connected path from ingress to egress.
+fn entry_that_fits(network: &Network, allocation: &Allocation) -> Option<LedgerEntry> {
     let mut at = allocation.demand.ingress;
     for link in allocation.path.iter() {
-        match network.topology.link(*link) {
-            Some(link) if link.from == at => at = link.to,
-            _ => return false,
-        }
+        at = network.topology.link(*link).filter(|link| link.from == at)?.to;
     }
-    at == allocation.demand.egress && !allocation.path.is_empty() && network.slot_of(allocation).is_some()
+    if at != allocation.demand.egress || allocation.path.is_empty() {
+        return None;
+    }
+    network.entry_of(allocation)
 }
 
 /// Books many allocations of a snapshot; what follows from the books is worked out once.
 pub(super) fn book_all(state: &mut State, allocations: Vec<Allocation>) -> Result<(), ApplyError> {
     let mut entries: BTreeMap<Name, Vec<LedgerEntry>> = BTreeMap::new();
     for allocation in allocations {
-        let known = state.allocations.contains_key(&allocation.id) || allocation.id.0 > state.sequence.0;
-        if known || !fits(state, &allocation) {
-            return Err(ApplyError::BadAllocation { at: state.sequence, id: allocation.id });
+        let bad = ApplyError::BadAllocation { at: state.sequence, id: allocation.id };
+        if state.allocations.contains_key(&allocation.id) || allocation.id.0 > state.sequence.0 {
+            return Err(bad);
         }
-        if let Some(network) = state.networks.get_mut(&allocation.demand.topology)
-            && let Some(entry) = network.entry_of(&allocation)
-        {
-            network.living[allocation.demand.class_type.at()] += 1;
-            entries.entry(allocation.demand.topology.clone()).or_default().push(entry);
-        }
+        let Some(network) = state.network_mut(&allocation.demand.topology) else { return Err(bad) };
+        let Some(entry) = entry_that_fits(network, &allocation) else { return Err(bad) };
+        network.living[allocation.demand.class_type.at()] += 1;
+        entries.entry(allocation.demand.topology.clone()).or_default().push(entry);
         remember(state, Arc::new(allocation));
     }
     for (name, entries) in entries {
-        if let Some(network) = state.networks.get_mut(&name) {
+        if let Some(network) = state.network_mut(&name) {
             network.ledger.enter_all(entries);
         }
     }
@@ -436,7 +389,7 @@ pub(super) fn book_all(state: &mut State, allocations: Vec<Allocation>) -> Resul
 }
 
 fn book(state: &mut State, allocation: Arc<Allocation>) {
-    if let Some(network) = state.networks.get_mut(&allocation.demand.topology)
+    if let Some(network) = state.network_mut(&allocation.demand.topology)
         && let Some(entry) = network.entry_of(&allocation)
     {
         network.ledger.enter(&entry);
@@ -447,14 +400,14 @@ fn book(state: &mut State, allocation: Arc<Allocation>) {
 
 fn remember(state: &mut State, allocation: Arc<Allocation>) {
     if let Some(at) = allocation.demand.attributes.expires_at {
-        state.deadlines.insert((at, allocation.id));
+        state.deadlines.insert((at, allocation.id), ());
     }
     state.allocations.insert(allocation.id, allocation);
 }
 
 fn unbook(state: &mut State, id: AllocationId, take_out: impl Fn(&mut Ledger, &LedgerEntry)) {
     let Some(allocation) = forget(state, id) else { return };
-    if let Some(network) = state.networks.get_mut(&allocation.demand.topology)
+    if let Some(network) = state.network_mut(&allocation.demand.topology)
         && let Some(entry) = network.entry_of(&allocation)
     {
         take_out(&mut network.ledger, &entry);

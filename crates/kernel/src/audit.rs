@@ -54,7 +54,7 @@ pub fn audit(state: &State) -> Vec<AuditFault> {
     let mut faults = vec![];
     let due: BTreeSet<_> =
         state.allocations.values().filter_map(|lsp| lsp.demand.attributes.expires_at.map(|at| (at, lsp.id))).collect();
-    if due != state.deadlines {
+    if !due.iter().eq(state.deadlines.iter().map(|(deadline, ())| deadline)) {
         faults.push(AuditFault::DeadlinesDiffer);
     }
     for allocation in state.allocations.values() {
@@ -67,7 +67,7 @@ pub fn audit(state: &State) -> Vec<AuditFault> {
             _ => faults.push(AuditFault::Homeless(allocation.id)),
         }
     }
-    for (name, network) in &state.networks {
+    for (name, network) in state.networks() {
         audit_network(state, name, network, &mut faults);
     }
     faults

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::bam::{Booked, Cause, LinkBounds, SLOTS, Slot, Slots, VictimOrder};
 use super::id::{AllocationId, LinkIx};
-use super::link_members::{LiveSet, Roster};
+use super::link_members::{LiveSet, Roster, is_stale};
 use super::path::{Links, WEIGHT_ONE};
 use super::policy::BandwidthModel;
 use super::topology::{Link, LinkState, Topology};
@@ -26,13 +26,36 @@ pub struct LedgerEntry {
     pub path: Arc<[LinkIx]>,
 }
 
+/// How many links share a page: a version copies the pages that it writes and another version holds.
+const PAGE_LINKS: usize = 16;
+
+/// The books of some links, and their bounds.
+#[derive(Clone)]
+struct BookPage {
+    books: [Book; PAGE_LINKS],
+    /// Of its links alone: the last page may have fewer.
+    bounds: Arc<Vec<LinkBounds>>,
+}
+
+/// The figures of all links, by slot and link, since path searches read little else: links out of one node are neighbours
+/// here. A version copies them whole, which is little beside a path search.
+#[derive(Clone)]
+struct FigureTable {
+    free_bps: Vec<Vec<u64>>,
+    reach_bps: Vec<Vec<u64>>,
+    weight: Vec<u32>,
+    usable: Vec<bool>,
+}
+
 /// One link's book.
 #[derive(Clone)]
 struct Book {
-    bounds: LinkBounds,
-    usable: bool,
     booked: Booked,
-    rosters: [Roster; SLOTS],
+    /// How many allocations are on the link, by slot.
+    living: [u32; SLOTS],
+    /// How many ids are in its rosters: the absent ones too.
+    listed: [u32; SLOTS],
+    rosters: Arc<[Roster; SLOTS]>,
 }
 
 /// What follows from a book and is looked at by path searches.
@@ -43,42 +66,33 @@ struct Figures {
     weight: u32,
 }
 
-/// The books of all links. The figures stand in arrays of their own, by slot and link, since path searches read little
-/// else: links out of one node are neighbours there.
+/// The books of all links, in pages that versions share.
 #[derive(Clone)]
 pub struct Ledger {
     slots: Slots,
     living: LiveSet,
-    books: Vec<Book>,
-    free_bps: Vec<Vec<u64>>,
-    reach_bps: Vec<Vec<u64>>,
-    weight: Vec<u32>,
+    pages: Vec<Arc<BookPage>>,
+    figures: Arc<FigureTable>,
 }
 
 impl Ledger {
     /// Empty books for a topology under a model.
     pub fn new(topology: &Topology, model: &BandwidthModel) -> Self {
         let slots = *model.model.slots();
-        let mut ledger = Self {
-            slots,
-            living: LiveSet::default(),
-            books: Vec::with_capacity(topology.link_count()),
-            free_bps: vec![vec![0; topology.link_count()]; slots.count()],
-            reach_bps: vec![vec![0; topology.link_count()]; slots.count()],
-            weight: vec![WEIGHT_ONE; topology.link_count()],
+        let links: Vec<&Link> = topology.links().map(|(_, link)| link).collect();
+        let empty = Book { booked: [0; SLOTS], living: [0; SLOTS], listed: [0; SLOTS], rosters: Arc::default() };
+        let pages = links.chunks(PAGE_LINKS).map(|links| Arc::new(BookPage::new(links, model, &empty)));
+        let mut figures = FigureTable {
+            free_bps: vec![vec![0; links.len()]; slots.count()],
+            reach_bps: vec![vec![0; links.len()]; slots.count()],
+            weight: vec![WEIGHT_ONE; links.len()],
+            usable: links.iter().map(|link| link.state == LinkState::Up).collect(),
         };
-        for (_, link) in topology.links() {
-            ledger.books.push(Book {
-                bounds: bounds_of(link, model),
-                usable: link.state == LinkState::Up,
-                booked: [0; SLOTS],
-                rosters: Default::default(),
-            });
+        let pages: Vec<_> = pages.collect();
+        for link in (0..).map(LinkIx).take(links.len()) {
+            figures.refresh(link, &slots, &pages);
         }
-        for (ix, _) in topology.links() {
-            ledger.refresh(ix);
-        }
-        ledger
+        Self { slots, living: LiveSet::default(), pages, figures: Arc::new(figures) }
     }
 
     /// What the slots stand for.
@@ -88,27 +102,27 @@ impl Ledger {
 
     /// The bounds of a link.
     pub fn bounds(&self, link: LinkIx) -> Option<&LinkBounds> {
-        self.books.get(link.at()).map(|book| &book.bounds)
+        self.page(link)?.bounds.get(place(link))
     }
 
     /// What is booked on a link, by slot.
     pub fn booked(&self, link: LinkIx) -> Booked {
-        self.books.get(link.at()).map_or([0; SLOTS], |book| book.booked)
+        self.book(link).map_or([0; SLOTS], |book| book.booked)
     }
 
     /// The bandwidth that a slot may still have on a link without victims, in bit/s.
     pub fn free_bps(&self, link: LinkIx, slot: Slot) -> u64 {
-        figure(&self.free_bps, slot, link)
+        figure(&self.figures.free_bps, slot, link)
     }
 
     /// The bandwidth that a slot may still have on a link with every victim that it may take, in bit/s.
     pub fn reach_bps(&self, link: LinkIx, slot: Slot) -> u64 {
-        figure(&self.reach_bps, slot, link)
+        figure(&self.figures.reach_bps, slot, link)
     }
 
     /// The allocations on a link in a slot, newest first.
     pub fn newest_first(&self, link: LinkIx, slot: Slot) -> impl Iterator<Item = AllocationId> + '_ {
-        self.books.get(link.at()).into_iter().flat_map(move |book| book.rosters[slot.at()].newest_first(&self.living))
+        self.book(link).into_iter().flat_map(move |book| book.rosters[slot.at()].newest_first(&self.living))
     }
 
     /// The allocations on a link, in no promised order.
@@ -118,28 +132,29 @@ impl Ledger {
 
     /// How many are on a link.
     pub fn count_on(&self, link: LinkIx) -> usize {
-        self.books.get(link.at()).map_or(0, |book| book.rosters.iter().map(Roster::len).sum())
+        self.book(link).map_or(0, |book| book.living.iter().map(|count| *count as usize).sum())
     }
 
     /// The links as a path search without victims sees them.
     pub fn free(&self, slot: Slot) -> impl Links + '_ {
-        LedgerView { ledger: self, room_bps: self.free_bps.get(slot.at()).map_or(&[], Vec::as_slice) }
+        LedgerView::of(&self.figures, &self.figures.free_bps, slot)
     }
 
     /// The links as a path search with victims sees them.
     pub fn reach(&self, slot: Slot) -> impl Links + '_ {
-        LedgerView { ledger: self, room_bps: self.reach_bps.get(slot.at()).map_or(&[], Vec::as_slice) }
+        LedgerView::of(&self.figures, &self.figures.reach_bps, slot)
     }
 
     /// Whether both ledgers have the same book of a link.
     pub fn same_page(&self, other: &Self, link: LinkIx) -> bool {
         let on = |ledger: &Self, slot| ledger.newest_first(link, slot).collect::<Vec<_>>();
         let figures = |ledger: &Self, slot| (ledger.free_bps(link, slot), ledger.reach_bps(link, slot));
-        match (self.books.get(link.at()), other.books.get(link.at())) {
+        match (self.book(link), other.book(link)) {
             (Some(one), Some(two)) => {
-                (&one.bounds, one.usable, one.booked) == (&two.bounds, two.usable, two.booked)
-                    && self.count_on(link) == other.count_on(link)
-                    && self.weight.get(link.at()) == other.weight.get(link.at())
+                (self.bounds(link), self.is_usable(link), one.booked)
+                    == (other.bounds(link), other.is_usable(link), two.booked)
+                    && one.living == two.living
+                    && self.weight(link) == other.weight(link)
                     && self.slots.iter().all(|slot| figures(self, slot) == figures(other, slot))
                     && self.slots.iter().all(|slot| on(self, slot) == on(other, slot))
             }
@@ -148,12 +163,34 @@ impl Ledger {
         }
     }
 
+    fn page(&self, link: LinkIx) -> Option<&BookPage> {
+        self.pages.get(link.at() / PAGE_LINKS).map(|page| &**page)
+    }
+
+    fn page_mut(&mut self, link: LinkIx) -> Option<&mut BookPage> {
+        self.pages.get_mut(link.at() / PAGE_LINKS).map(Arc::make_mut)
+    }
+
+    fn book(&self, link: LinkIx) -> Option<&Book> {
+        self.page(link).map(|page| &page.books[place(link)])
+    }
+
+    fn is_usable(&self, link: LinkIx) -> bool {
+        self.figures.usable.get(link.at()).copied().unwrap_or(false)
+    }
+
+    fn weight(&self, link: LinkIx) -> u32 {
+        self.figures.weight.get(link.at()).copied().unwrap_or(WEIGHT_ONE)
+    }
+
+    fn links(&self) -> impl Iterator<Item = LinkIx> + use<> {
+        (0..).map(LinkIx).take(self.figures.weight.len())
+    }
+
     /// Enters a reservation on every link of its path.
     pub(crate) fn enter(&mut self, entry: &LedgerEntry) {
         self.enter_unfigured(entry);
-        for link in entry.path.iter() {
-            self.refresh(*link);
-        }
+        self.refresh(entry.path.iter().copied());
     }
 
     /// Enters many reservations; what follows from them is worked out once.
@@ -161,77 +198,128 @@ impl Ledger {
         for entry in entries {
             self.enter_unfigured(&entry);
         }
-        for link in (0..).map(LinkIx).take(self.books.len()) {
-            self.refresh(link);
-        }
+        self.refresh(self.links());
     }
 
     fn enter_unfigured(&mut self, entry: &LedgerEntry) {
+        let slots = self.slots;
         self.living.add(entry.id);
         for link in entry.path.iter() {
-            let Some(book) = self.books.get_mut(link.at()) else { continue };
-            let amount = book.bounds.booked(&self.slots, entry.slot, entry.bandwidth);
-            book.booked[entry.slot.at()] = book.booked[entry.slot.at()].saturating_add(amount);
-            book.rosters[entry.slot.at()].join(entry.id);
+            if let Some(page) = self.page_mut(*link) {
+                page.enter(place(*link), &slots, entry);
+            }
         }
     }
 
     /// Takes a reservation out; the allocation lives on and may be entered on another path.
     pub(crate) fn leave(&mut self, entry: &LedgerEntry) {
-        self.living.remove(entry.id);
-        self.remove(entry, |roster, _| roster.leave(entry.id));
+        let slot = entry.slot.at();
+        self.remove(entry, |book, _| {
+            let was_listed = Arc::make_mut(&mut book.rosters)[slot].leave(entry.id);
+            book.listed[slot] = book.listed[slot].saturating_sub(u32::from(was_listed));
+        });
     }
 
     /// Takes a reservation out for good: the allocation is over.
     pub(crate) fn end(&mut self, entry: &LedgerEntry) {
-        self.living.remove(entry.id);
-        self.remove(entry, Roster::count_absent);
+        let slot = entry.slot.at();
+        self.remove(entry, |book, living| {
+            if is_stale(book.listed[slot] as usize, book.living[slot] as usize) {
+                let left = Arc::make_mut(&mut book.rosters)[slot].clean_up(living);
+                book.listed[slot] = u32::try_from(left).unwrap_or(u32::MAX);
+            }
+        });
     }
 
-    fn remove(&mut self, entry: &LedgerEntry, strike: impl Fn(&mut Roster, &LiveSet)) {
+    fn remove(&mut self, entry: &LedgerEntry, strike: impl Fn(&mut Book, &LiveSet)) {
+        let slots = self.slots;
+        self.living.remove(entry.id);
         for link in entry.path.iter() {
-            let Some(book) = self.books.get_mut(link.at()) else { continue };
-            let amount = book.bounds.booked(&self.slots, entry.slot, entry.bandwidth);
-            debug_assert!(book.booked[entry.slot.at()] >= amount, "a book gives back only what it took");
-            book.booked[entry.slot.at()] = book.booked[entry.slot.at()].saturating_sub(amount);
-            strike(&mut book.rosters[entry.slot.at()], &self.living);
-            self.refresh(*link);
+            let Some(page) = self.pages.get_mut(link.at() / PAGE_LINKS).map(Arc::make_mut) else { continue };
+            page.leave(place(*link), &slots, entry);
+            strike(&mut page.books[place(*link)], &self.living);
         }
+        self.refresh(entry.path.iter().copied());
     }
 
     /// Holds one link to what `link` now says.
     pub(crate) fn set_link(&mut self, ix: LinkIx, link: &Link, model: &BandwidthModel) {
-        if let Some(book) = self.books.get_mut(ix.at()) {
-            book.bounds = bounds_of(link, model);
-            book.usable = link.state == LinkState::Up;
-            self.refresh(ix);
+        let Some(page) = self.page_mut(ix) else { return };
+        if let Some(bounds) = Arc::make_mut(&mut page.bounds).get_mut(place(ix)) {
+            *bounds = bounds_of(link, model);
         }
+        if let Some(usable) = Arc::make_mut(&mut self.figures).usable.get_mut(ix.at()) {
+            *usable = link.state == LinkState::Up;
+        }
+        self.refresh([ix]);
     }
 
-    fn refresh(&mut self, link: LinkIx) {
-        let Some(book) = self.books.get(link.at()) else { return };
-        for slot in self.slots.iter() {
-            let (free, reach) = room(&book.bounds, &self.slots, &book.booked, slot, book.usable);
+    fn refresh(&mut self, links: impl IntoIterator<Item = LinkIx>) {
+        let figures = Arc::make_mut(&mut self.figures);
+        for link in links {
+            figures.refresh(link, &self.slots, &self.pages);
+        }
+    }
+}
+
+/// Where a link stands on its page.
+fn place(link: LinkIx) -> usize {
+    link.at() % PAGE_LINKS
+}
+
+impl BookPage {
+    fn new(links: &[&Link], model: &BandwidthModel, empty: &Book) -> Self {
+        let bounds = Arc::new(links.iter().map(|link| bounds_of(link, model)).collect());
+        Self { books: std::array::from_fn(|_| empty.clone()), bounds }
+    }
+
+    fn enter(&mut self, at: usize, slots: &Slots, entry: &LedgerEntry) {
+        let (amount, slot) = (self.amount(at, slots, entry), entry.slot.at());
+        let book = &mut self.books[at];
+        book.booked[slot] = book.booked[slot].saturating_add(amount);
+        book.living[slot] += 1;
+        book.listed[slot] += u32::from(Arc::make_mut(&mut book.rosters)[slot].join(entry.id));
+    }
+
+    fn leave(&mut self, at: usize, slots: &Slots, entry: &LedgerEntry) {
+        let (amount, slot) = (self.amount(at, slots, entry), entry.slot.at());
+        let book = &mut self.books[at];
+        debug_assert!(book.booked[slot] >= amount, "a book gives back only what it took");
+        book.booked[slot] = book.booked[slot].saturating_sub(amount);
+        book.living[slot] = book.living[slot].saturating_sub(1);
+    }
+
+    fn amount(&self, at: usize, slots: &Slots, entry: &LedgerEntry) -> u64 {
+        self.bounds.get(at).map_or(0, |bounds| bounds.booked(slots, entry.slot, entry.bandwidth))
+    }
+}
+
+impl FigureTable {
+    fn refresh(&mut self, link: LinkIx, slots: &Slots, pages: &[Arc<BookPage>]) {
+        let Some(page) = pages.get(link.at() / PAGE_LINKS) else { return };
+        let (Some(bounds), Some(usable)) = (page.bounds.get(place(link)), self.usable.get(link.at())) else { return };
+        let booked = &page.books[place(link)].booked;
+        for slot in slots.iter() {
+            let (free, reach) = room(bounds, slots, booked, slot, *usable);
             self.free_bps[slot.at()][link.at()] = free;
             self.reach_bps[slot.at()][link.at()] = reach;
         }
-        self.weight[link.at()] = congestion_weight(&book.bounds, &book.booked);
+        self.weight[link.at()] = congestion_weight(bounds, booked);
     }
 }
 
 impl PartialEq for Ledger {
     /// The figures follow from the books.
     fn eq(&self, other: &Self) -> bool {
-        let links = (0..).map(LinkIx).take(self.books.len());
         self.slots == other.slots
-            && self.books.len() == other.books.len()
-            && links.into_iter().all(|link| self.same_page(other, link))
+            && self.figures.weight.len() == other.figures.weight.len()
+            && self.links().all(|link| self.same_page(other, link))
     }
 }
 
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.books.iter().map(|book| book.booked)).finish()
+        f.debug_list().entries(self.links().map(|link| self.booked(link))).finish()
     }
 }
 
@@ -280,8 +368,16 @@ fn congestion_weight(bounds: &LinkBounds, booked: &Booked) -> u32 {
 }
 
 struct LedgerView<'a> {
-    ledger: &'a Ledger,
     room_bps: &'a [u64],
+    weight: &'a [u32],
+    usable: &'a [bool],
+}
+
+impl<'a> LedgerView<'a> {
+    fn of(figures: &'a FigureTable, room_bps: &'a [Vec<u64>], slot: Slot) -> Self {
+        let room_bps = room_bps.get(slot.at()).map_or(&[][..], Vec::as_slice);
+        Self { room_bps, weight: &figures.weight, usable: &figures.usable }
+    }
 }
 
 impl Links for LedgerView<'_> {
@@ -290,11 +386,11 @@ impl Links for LedgerView<'_> {
     }
 
     fn weight(&self, link: LinkIx) -> u32 {
-        self.ledger.weight.get(link.at()).copied().unwrap_or(WEIGHT_ONE)
+        self.weight.get(link.at()).copied().unwrap_or(WEIGHT_ONE)
     }
 
     fn is_usable(&self, link: LinkIx) -> bool {
-        self.ledger.books.get(link.at()).is_some_and(|book| book.usable)
+        self.usable.get(link.at()).copied().unwrap_or(false)
     }
 }
 
@@ -338,7 +434,7 @@ impl<'a> LedgerDraft<'a> {
 
     /// No changes yet.
     pub fn new(ledger: &'a Ledger) -> Self {
-        Self { ledger, page_of: vec![UNTOUCHED; ledger.books.len()], pages: vec![], gone: BTreeSet::new() }
+        Self { ledger, page_of: vec![UNTOUCHED; ledger.figures.weight.len()], pages: vec![], gone: BTreeSet::new() }
     }
 
     /// Books an entry; a later [`LedgerDraft::next_victim`] will not choose it.
@@ -427,20 +523,24 @@ impl<'a> LedgerDraft<'a> {
     fn look(&self, link: LinkIx) -> Option<(&LinkBounds, bool, Booked)> {
         match self.page(link) {
             Some(page) => Some((&page.bounds, page.usable, page.booked)),
-            None => self.ledger.books.get(link.at()).map(|book| (&book.bounds, book.usable, book.booked)),
+            None => {
+                let book = self.ledger.book(link)?;
+                Some((self.ledger.bounds(link)?, self.ledger.is_usable(link), book.booked))
+            }
         }
     }
 
     fn turn(&mut self, link: LinkIx, change: impl FnOnce(&Slots, &mut LedgerPage)) {
         let slots = self.ledger.slots;
-        let Some(book) = self.ledger.books.get(link.at()) else { return };
+        let Some(book) = self.ledger.book(link) else { return };
+        let Some(bounds) = self.ledger.bounds(link) else { return };
         let Some(place) = self.page_of.get_mut(link.at()) else { return };
         if *place == UNTOUCHED {
             *place = u32::try_from(self.pages.len()).unwrap_or(UNTOUCHED);
             let figures = Figures { free_bps: [0; SLOTS], reach_bps: [0; SLOTS], weight: WEIGHT_ONE };
             self.pages.push(LedgerPage {
-                bounds: book.bounds.clone(),
-                usable: book.usable,
+                bounds: bounds.clone(),
+                usable: self.ledger.is_usable(link),
                 booked: book.booked,
                 figures,
             });
@@ -467,8 +567,7 @@ impl<F: Fn(&LedgerDraft<'_>, LinkIx) -> u64> Links for DraftView<'_, F> {
     }
 
     fn weight(&self, link: LinkIx) -> u32 {
-        let on_page = self.draft.page(link).map(|page| page.figures.weight);
-        on_page.or_else(|| self.draft.ledger.weight.get(link.at()).copied()).unwrap_or(WEIGHT_ONE)
+        self.draft.page(link).map_or_else(|| self.draft.ledger.weight(link), |page| page.figures.weight)
     }
 
     fn is_usable(&self, link: LinkIx) -> bool {

@@ -1,6 +1,8 @@
-//! The allocations on a link, in order of age. An entry appends one id; the end of an allocation only counts one absent id
-//! on every link of its path, and ids are removed later, many at once. So the cost of a release does not depend on the
-//! number of allocations. What must stay true: the living ids of a roster are exactly those that joined and did not leave.
+//! The allocations on a link, in order of age. An entry appends one id; the end of an allocation leaves its id, to be
+//! removed later, many at once. So the cost of a release does not depend on the number of allocations. What must stay true:
+//! the living ids of a roster are exactly those that joined and did not leave.
+
+use std::sync::Arc;
 
 use super::id::AllocationId;
 
@@ -8,14 +10,19 @@ use super::id::AllocationId;
 const ABSENT_IGNORED: usize = 64;
 /// Cleaned up when more than one in so many is absent.
 const ABSENT_PART: usize = 4;
+/// So many new ids stand in a list of their own, which a version copies, before they join the older ones together.
+const RECENT_MAX: usize = 64;
 
-/// The living allocations: a bit for each sequence number, in pages that are dropped when empty.
+/// The living allocations: a bit for each sequence number, in pages that are dropped when empty and shared by versions.
 #[derive(Clone, Default)]
 pub(crate) struct LiveSet {
-    pages: Vec<Option<Box<MemberPage>>>,
+    shelves: Vec<Option<Arc<Shelf>>>,
 }
 
 const PAGE_IDS: u64 = 4_096;
+const SHELF_PAGES: u64 = 64;
+
+type Shelf = [Option<Arc<MemberPage>>; 64];
 
 #[derive(Clone)]
 struct MemberPage {
@@ -25,97 +32,104 @@ struct MemberPage {
 
 impl LiveSet {
     pub(crate) fn has(&self, id: AllocationId) -> bool {
-        let (page, word, bit) = place(id);
-        let page = self.pages.get(page).and_then(Option::as_deref);
-        page.and_then(|page| page.bits.get(word)).is_some_and(|word| word & bit != 0)
+        let (shelf, page, word, bit) = place(id);
+        let shelf = self.shelves.get(shelf).and_then(Option::as_deref);
+        shelf.and_then(|shelf| shelf[page].as_deref()).is_some_and(|page| page.bits[word] & bit != 0)
     }
 
     pub(crate) fn add(&mut self, id: AllocationId) {
-        let (page, word, bit) = place(id);
-        if self.pages.len() <= page {
-            self.pages.resize(page + 1, None);
+        let (shelf, page, word, bit) = place(id);
+        if self.shelves.len() <= shelf {
+            self.shelves.resize(shelf + 1, None);
         }
-        let Some(slot) = self.pages.get_mut(page) else { return };
-        let page = slot.get_or_insert_with(|| Box::new(MemberPage { count: 0, bits: [0; 64] }));
-        if let Some(word) = page.bits.get_mut(word) {
-            page.count += u32::from(*word & bit == 0);
-            *word |= bit;
-        }
+        let Some(shelf) = self.shelves.get_mut(shelf) else { return };
+        let shelf = Arc::make_mut(shelf.get_or_insert_with(|| Arc::new([const { None }; 64])));
+        let page = shelf[page].get_or_insert_with(|| Arc::new(MemberPage { count: 0, bits: [0; 64] }));
+        let page = Arc::make_mut(page);
+        page.count += u32::from(page.bits[word] & bit == 0);
+        page.bits[word] |= bit;
     }
 
     pub(crate) fn remove(&mut self, id: AllocationId) {
-        let (page, word, bit) = place(id);
-        let Some(slot) = self.pages.get_mut(page) else { return };
-        let Some(page) = slot else { return };
-        if let Some(word) = page.bits.get_mut(word) {
-            page.count -= u32::from(*word & bit != 0);
-            *word &= !bit;
-        }
+        let (shelf, at, word, bit) = place(id);
+        let Some(Some(shelf)) = self.shelves.get_mut(shelf) else { return };
+        let shelf = Arc::make_mut(shelf);
+        let Some(page) = shelf[at].as_mut().map(Arc::make_mut) else { return };
+        page.count -= u32::from(page.bits[word] & bit != 0);
+        page.bits[word] &= !bit;
         if page.count == 0 {
-            *slot = None;
+            shelf[at] = None;
         }
     }
 }
 
-fn place(id: AllocationId) -> (usize, usize, u64) {
-    let page = usize::try_from(id.0 / PAGE_IDS).unwrap_or(usize::MAX);
-    let within = id.0 % PAGE_IDS;
-    (page, usize::try_from(within / 64).unwrap_or(0), 1 << (within % 64))
+/// The shelf, the page on it, the word on the page, and the bit.
+fn place(id: AllocationId) -> (usize, usize, usize, u64) {
+    let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let (page, within) = (id.0 / PAGE_IDS, id.0 % PAGE_IDS);
+    (whole(page / SHELF_PAGES), whole(page % SHELF_PAGES), whole(within / 64), 1 << (within % 64))
 }
 
-/// The allocations in one slot of one link's book, oldest first; some of them may be absent.
+/// The allocations in one slot of one link's book, by age; some of them may be absent.
 #[derive(Clone, Default)]
 pub(crate) struct Roster {
-    /// Ascending.
-    ids: Vec<AllocationId>,
-    absent: usize,
+    older: Arc<Vec<AllocationId>>,
+    /// Ascending, all after the older ones.
+    recent: Vec<AllocationId>,
 }
 
 impl Roster {
-    /// Adds an id. One that was absent is there again.
-    pub(crate) fn join(&mut self, id: AllocationId) {
-        if self.ids.last().is_none_or(|newest| *newest < id) {
-            return self.push(id);
+    /// Adds an id; whether it was not listed.
+    pub(crate) fn join(&mut self, id: AllocationId) -> bool {
+        if self.recent.last().or(self.older.last()).is_none_or(|newest| *newest < id) {
+            if self.recent.len() == RECENT_MAX {
+                push_all(Arc::make_mut(&mut self.older), &self.recent);
+                self.recent.clear();
+            }
+            self.recent.push(id);
+            return true;
         }
-        match self.ids.binary_search(&id) {
-            Ok(_) => self.absent = self.absent.saturating_sub(1),
-            Err(at) => self.ids.insert(at, id),
-        }
+        let is_recent = self.recent.first().is_some_and(|first| *first <= id);
+        let ids = if is_recent { &mut self.recent } else { Arc::make_mut(&mut self.older) };
+        let Err(at) = ids.binary_search(&id) else { return false };
+        ids.insert(at, id);
+        true
     }
 
-    /// Removes an id at once.
-    pub(crate) fn leave(&mut self, id: AllocationId) {
-        if let Ok(at) = self.ids.binary_search(&id) {
-            self.ids.remove(at);
-        }
+    /// Removes an id at once; whether it was listed.
+    pub(crate) fn leave(&mut self, id: AllocationId) -> bool {
+        let is_recent = self.recent.first().is_some_and(|first| *first <= id);
+        let ids = if is_recent { &mut self.recent } else { Arc::make_mut(&mut self.older) };
+        let Ok(at) = ids.binary_search(&id) else { return false };
+        ids.remove(at);
+        true
     }
 
-    /// Counts one id that no longer lives as absent.
-    pub(crate) fn count_absent(&mut self, living: &LiveSet) {
-        self.absent += 1;
-        if self.absent > ABSENT_IGNORED && self.absent * ABSENT_PART > self.ids.len() {
-            self.ids.retain(|id| living.has(*id));
-            self.absent = 0;
-        }
+    /// Removes the absent ids; how many are left.
+    pub(crate) fn clean_up(&mut self, living: &LiveSet) -> usize {
+        Arc::make_mut(&mut self.older).retain(|id| living.has(*id));
+        self.recent.retain(|id| living.has(*id));
+        self.older.len() + self.recent.len()
     }
 
     /// The living ids, newest first.
     pub(crate) fn newest_first<'a>(&'a self, living: &'a LiveSet) -> impl Iterator<Item = AllocationId> + 'a {
-        self.ids.iter().rev().copied().filter(|id| living.has(*id))
+        self.recent.iter().rev().chain(self.older.iter().rev()).copied().filter(|id| living.has(*id))
     }
+}
 
-    /// The number of living ids.
-    pub(crate) fn len(&self) -> usize {
-        self.ids.len().saturating_sub(self.absent)
-    }
+/// Whether a roster with so many ids, of which so many live, is worth cleaning up.
+pub(crate) fn is_stale(listed: usize, living: usize) -> bool {
+    let absent = listed.saturating_sub(living);
+    absent > ABSENT_IGNORED && absent * ABSENT_PART > listed
+}
 
-    /// Grows by a quarter, not to double: there may be tens of millions of places.
-    fn push(&mut self, id: AllocationId) {
-        if self.ids.len() == self.ids.capacity() {
-            self.ids.reserve_exact((self.ids.len() / 4).max(8));
-        }
-        self.ids.push(id);
+/// Grows by a quarter, not to double: there may be tens of millions of places.
+fn push_all(ids: &mut Vec<AllocationId>, more: &[AllocationId]) {
+    if ids.capacity() - ids.len() < more.len() {
+        ids.reserve_exact((ids.len() / 4).max(more.len()));
     }
+    ids.extend_from_slice(more);
 }
 
 #[cfg(test)]
@@ -130,33 +144,37 @@ mod tests {
         #[test]
         fn behaves_as_a_sorted_set(steps in prop::collection::vec((0_u64..10_000, 0_u8..4), 1..3_000)) {
             let (mut roster, mut living, mut set) = (Roster::default(), LiveSet::default(), BTreeSet::new());
+            let mut listed = 0_usize;
             let mut next = 10_000;
             for (number, what) in steps {
                 let id = AllocationId(number);
                 match what {
                     0 if set.remove(&number) => {
                         living.remove(id);
-                        roster.leave(id);
+                        listed -= usize::from(roster.leave(id));
                     }
                     1 if set.insert(number) => {
                         living.add(id);
-                        roster.join(id);
+                        listed += usize::from(roster.join(id));
                     }
                     2 => {
                         next += 1;
                         set.insert(next);
                         living.add(AllocationId(next));
-                        roster.join(AllocationId(next));
+                        listed += usize::from(roster.join(AllocationId(next)));
                     }
                     _ => {
                         if let Some(ended) = set.range(number..).next().copied() {
                             set.remove(&ended);
                             living.remove(AllocationId(ended));
-                            roster.count_absent(&living);
+                            if is_stale(listed, set.len()) {
+                                listed = roster.clean_up(&living);
+                                prop_assert_eq!(listed, set.len());
+                            }
                         }
                     }
                 }
-                prop_assert_eq!(roster.len(), set.len());
+                prop_assert_eq!(roster.older.len() + roster.recent.len(), listed);
             }
             prop_assert!(roster.newest_first(&living).map(|id| id.0).eq(set.iter().rev().copied()));
             prop_assert!((0..next + 2).all(|number| living.has(AllocationId(number)) == set.contains(&number)));

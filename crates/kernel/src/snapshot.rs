@@ -1,4 +1,4 @@
-//! A state laid out flat, for the journal, and the way back. Books and indices follow from the allocations and are not in
+//! A state built again from what a journal's snapshot holds. Books and indices follow from the allocations and are not in
 //! it.
 
 use std::sync::Arc;
@@ -11,19 +11,6 @@ use super::path::Graph;
 use super::policy::BandwidthModel;
 use super::state::{Network, State};
 use super::topology::Topology;
-
-/// What a state is built again from. Cheap to take, since nothing large is copied.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The last event applied.
-    pub sequence: Sequence,
-    /// Every network without its books, which follow from the allocations.
-    pub networks: Vec<NetworkSnapshot>,
-    /// Every controller.
-    pub controllers: Vec<Arc<Controller>>,
-    /// Every living allocation, oldest first.
-    pub allocations: Vec<Arc<Allocation>>,
-}
 
 /// A network without its books.
 #[derive(Clone, Debug)]
@@ -41,23 +28,6 @@ pub struct NetworkSnapshot {
 }
 
 impl State {
-    /// The state at this sequence number.
-    pub fn snapshot(&self) -> Snapshot {
-        let networks = self.networks.iter().map(|(name, network)| NetworkSnapshot {
-            name: name.clone(),
-            revision: network.revision,
-            model_revision: network.model_revision,
-            topology: Arc::clone(&network.topology),
-            model: Arc::clone(&network.model),
-        });
-        Snapshot {
-            sequence: self.sequence,
-            networks: networks.collect(),
-            controllers: self.controllers.values().cloned().collect(),
-            allocations: self.allocations.values().cloned().collect(),
-        }
-    }
-
     /// A state with networks and no allocations yet; [`State::restore_allocations`] adds them.
     pub fn from_networks(
         sequence: Sequence,
@@ -70,7 +40,7 @@ impl State {
             let graph = Arc::new(Graph::new(&snapshot.topology));
             let mut network = Network::new(snapshot.topology, graph, snapshot.model);
             (network.revision, network.model_revision) = (snapshot.revision, snapshot.model_revision);
-            state.networks.insert(snapshot.name, network);
+            state.networks.insert(snapshot.name, Arc::new(network));
         }
         state
     }

@@ -1,7 +1,7 @@
 //! What is true: the networks with their books, and the allocations that live. A state follows from the events that were
-//! applied to it and from nothing else.
+//! applied to it and from nothing else. It is a value: versions share what did not change, so that a clone costs a few
+//! references, and a change to one version is seen by no other.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::allocation::Allocation;
@@ -11,6 +11,7 @@ use super::controller::Controller;
 use super::id::{AllocationId, Name, Sequence};
 use super::ledger::{Ledger, LedgerEntry};
 use super::path::Graph;
+use super::persistent_map::PersistentMap;
 use super::policy::BandwidthModel;
 use super::topology::Topology;
 use super::units::Millis;
@@ -24,10 +25,10 @@ pub const TOPOLOGIES_MAX: usize = 256;
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct State {
     pub(super) sequence: Sequence,
-    pub(super) networks: BTreeMap<Name, Network>,
-    pub(super) controllers: BTreeMap<Name, Arc<Controller>>,
-    pub(super) allocations: BTreeMap<AllocationId, Arc<Allocation>>,
-    pub(super) deadlines: BTreeSet<(Millis, AllocationId)>,
+    pub(super) networks: PersistentMap<Name, Arc<Network>>,
+    pub(super) controllers: PersistentMap<Name, Arc<Controller>>,
+    pub(super) allocations: PersistentMap<AllocationId, Arc<Allocation>>,
+    pub(super) deadlines: PersistentMap<(Millis, AllocationId), ()>,
 }
 
 /// A topology with its model and its books.
@@ -55,12 +56,17 @@ impl State {
 
     /// A network by its topology's name.
     pub fn network(&self, name: &str) -> Option<&Network> {
-        self.networks.get(name)
+        self.networks.get(name).map(|network| &**network)
     }
 
     /// All networks, by name.
     pub fn networks(&self) -> impl ExactSizeIterator<Item = (&Name, &Network)> {
-        self.networks.iter()
+        self.networks.iter().map(|(name, network)| (name, &**network))
+    }
+
+    /// A network, to be changed in this version.
+    pub(super) fn network_mut(&mut self, name: &Name) -> Option<&mut Network> {
+        self.networks.get_mut(name).map(Arc::make_mut)
     }
 
     /// A controller by its name.
@@ -86,7 +92,7 @@ impl State {
     /// The living allocations after `after`, oldest first.
     pub fn allocations_after(&self, after: Option<AllocationId>) -> impl Iterator<Item = &Arc<Allocation>> {
         let from = after.map_or(AllocationId(0), |id| AllocationId(id.0.saturating_add(1)));
-        self.allocations.range(from..).map(|(_, allocation)| allocation)
+        self.allocations.iter_from(&from).map(|(_, allocation)| allocation)
     }
 
     /// How many allocations live.
@@ -96,7 +102,7 @@ impl State {
 
     /// The next instant at which an allocation expires.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.first_key_value().map(|((at, _), ())| *at)
     }
 }
 

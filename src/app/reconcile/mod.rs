@@ -83,7 +83,7 @@ pub(super) fn is_about_controllers(commit: &Commit) -> bool {
 async fn match_workers(app: &App, workers: &mut BTreeMap<Name, Running>) {
     // Read before the state, so that a controller that is added meanwhile is not among them.
     let known = app.inner.controllers.names();
-    let wanted = app.read(wanted).await;
+    let wanted = app.read(wanted);
     let gone: Vec<Name> = workers
         .iter()
         .filter(|(name, running)| wanted.get(*name).is_none_or(|(identity, _, _)| *identity != running.identity))

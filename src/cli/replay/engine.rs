@@ -283,9 +283,9 @@ impl Replay {
         let at = Millis(self.now_ms);
         let event = decide(&self.state, command, at, &mut self.workspace)?;
         let recorded = Recorded { sequence: self.state.sequence().next(), at, event };
-        let undo = apply(&mut self.state, &recorded)?;
+        let before = apply(&mut self.state, &recorded)?.allocations;
         // Whoever was touched counts no more as they were, and counts as they are.
-        for old in undo.before() {
+        for old in &before {
             self.load[old.demand.class_type.at()] -= u128::from(old.demand.bandwidth.as_bps()) * old.path.len() as u128;
             if let Some(new) = self.state.allocation(old.id) {
                 self.load[new.demand.class_type.at()] +=
@@ -295,7 +295,7 @@ impl Replay {
         if let Event::Admitted { allocation, displaced } = &recorded.event {
             self.load[allocation.demand.class_type.at()] +=
                 u128::from(allocation.demand.bandwidth.as_bps()) * allocation.path.len() as u128;
-            for (gone, old) in displaced.iter().filter_map(|gone| Some((gone, find(undo.before(), gone.id)?))) {
+            for (gone, old) in displaced.iter().filter_map(|gone| Some((gone, find(&before, gone.id)?))) {
                 let counts = &mut self.classes[old.demand.class_type.at()];
                 match (&gone.fate, gone.cause) {
                     (Fate::Rerouted(_), _) => counts.rerouted += 1,

@@ -105,7 +105,7 @@ pub(super) async fn topology_layout(
     FromPath(StoredName(name)): FromPath<StoredName>,
 ) -> Result<Response, Problem> {
     let topology = room.app.read(|state| state.network(name.as_str()).map(|network| Arc::clone(network.topology())));
-    let topology = topology.await.ok_or_else(|| unknown(&name))?;
+    let topology = topology.ok_or_else(|| unknown(&name))?;
     let shape = shape(&topology);
     let layout = match room.layouts.get(&name, shape) {
         Some(layout) => layout,

@@ -92,7 +92,7 @@ pub(crate) async fn a_snapshot_is_the_state(journal: &Journal) {
     let mut world = World::new(7);
     for _ in 0..4 {
         live(&mut world, journal, 20).await;
-        let frozen = world.state.snapshot();
+        let frozen = world.state.clone();
         journal.write_snapshot(&frozen).await.unwrap();
         assert!(journal.restore().await.unwrap() == world.state);
         journal.write_snapshot(&frozen).await.unwrap();
@@ -105,9 +105,9 @@ pub(crate) async fn a_snapshot_is_the_state(journal: &Journal) {
 pub(crate) async fn a_newer_snapshot_takes_the_place_of_an_older_one(journal: &Journal) {
     let mut world = World::new(10);
     live(&mut world, journal, 10).await;
-    let older = world.state.snapshot();
+    let older = world.state.clone();
     live(&mut world, journal, 10).await;
-    journal.write_snapshot(&world.state.snapshot()).await.unwrap();
+    journal.write_snapshot(&world.state).await.unwrap();
     // Late, as by another program that had begun earlier: it must not hide the newer one.
     journal.write_snapshot(&older).await.unwrap();
     assert!(journal.restore().await.unwrap() == world.state);
@@ -117,7 +117,7 @@ pub(crate) async fn a_newer_snapshot_takes_the_place_of_an_older_one(journal: &J
 pub(crate) async fn some_history(journal: &Journal) -> State {
     let mut world = World::new(11);
     live(&mut world, journal, 20).await;
-    journal.write_snapshot(&world.state.snapshot()).await.unwrap();
+    journal.write_snapshot(&world.state).await.unwrap();
     live(&mut world, journal, 5).await;
     world.state
 }
@@ -206,7 +206,7 @@ pub(crate) async fn damaged_rows_are_named(journal: &Journal, damage: impl Async
     let gap = ApplyError::OutOfSequence { after: Sequence(89), found: Sequence(91) };
     assert!(matches!(journal.restore().await, Err(JournalError::Contradiction(error)) if error == gap));
     // A snapshot after the damage makes the journal whole again, until it is damaged itself.
-    journal.write_snapshot(&world.state.snapshot()).await.unwrap();
+    journal.write_snapshot(&world.state).await.unwrap();
     assert!(journal.restore().await.unwrap() == world.state);
     damage("UPDATE snapshot_head SET allocations = allocations + 1").await;
     assert!(matches!(journal.restore().await, Err(JournalError::BadSnapshot { part: 1, .. })));

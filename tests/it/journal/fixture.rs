@@ -83,8 +83,8 @@ impl World {
         let event = decide(&self.state, command, self.now, &mut self.workspace).ok()?;
         let recorded = Recorded { sequence: self.state.sequence().next(), at: self.now, event };
         let before = self.state.clone();
-        let undo = apply(&mut self.state, &recorded).unwrap();
-        let past = undo.before().iter().filter_map(|old| ended(&recorded, &before, old)).collect();
+        let changed = apply(&mut self.state, &recorded).unwrap();
+        let past = changed.allocations.iter().filter_map(|old| ended(&recorded, &before, old)).collect();
         Some(Happened { fact: Fact::of(recorded, &self.state), before, past })
     }
 

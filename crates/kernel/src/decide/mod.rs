@@ -57,7 +57,7 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
 }
 
 fn expire(state: &State, now: Millis) -> Result<Event, Refusal> {
-    let due = state.deadlines.iter().take_while(|(at, _)| *at <= now);
-    let ids: Vec<_> = due.map(|(_, id)| *id).take(EXPIRED_AT_ONCE_MAX).collect();
+    let due = state.deadlines.iter().take_while(|((at, _), ())| *at <= now);
+    let ids: Vec<_> = due.map(|((_, id), ())| *id).take(EXPIRED_AT_ONCE_MAX).collect();
     if ids.is_empty() { Err(Refusal::NothingDue) } else { Ok(Event::Expired { ids }) }
 }

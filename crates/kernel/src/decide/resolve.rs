@@ -18,8 +18,11 @@ use crate::topology::Topology;
 /// [`Refusal::UnknownTopology`], [`Refusal::TopologyNotNamed`].
 pub fn network<'a>(state: &'a State, name: Option<&Name>) -> Result<(&'a Name, &'a Network), Refusal> {
     match name {
-        Some(name) => state.networks.get_key_value(name).ok_or_else(|| Refusal::UnknownTopology(name.clone())),
-        None => match state.networks.first_key_value() {
+        Some(name) => {
+            let found = state.networks.get_key_value(name).map(|(name, network)| (name, &**network));
+            found.ok_or_else(|| Refusal::UnknownTopology(name.clone()))
+        }
+        None => match state.networks().next() {
             Some(only) if state.networks.len() == 1 => Ok(only),
             _ => Err(Refusal::TopologyNotNamed { count: state.networks.len() }),
         },
@@ -41,7 +44,7 @@ pub fn network_between<'a>(
         return found;
     }
     let has = |network: &Network, node: &Name| network.topology.node_named(node.as_str()).is_some();
-    let mut both = state.networks.iter().filter(|(_, network)| has(network, ingress) && has(network, egress));
+    let mut both = state.networks().filter(|(_, network)| has(network, ingress) && has(network, egress));
     match (both.next(), both.next()) {
         (Some(only), None) => Ok(only),
         _ => found,

@@ -60,11 +60,11 @@ pub(super) async fn is_revision(app: App, controller: Arc<Controller>) -> bool {
     let is_this = move |state: &State| {
         state.controller(controller.name.as_str()).is_some_and(|now| now.revision == controller.revision)
     };
-    app.read(is_this).await
+    app.read(is_this)
 }
 
 pub(in crate::app::reconcile) async fn topology(app: App, name: Name) -> Option<Arc<Topology>> {
-    app.read(move |state: &State| state.network(name.as_str()).map(|network| Arc::clone(network.topology()))).await
+    app.read(move |state: &State| state.network(name.as_str()).map(|network| Arc::clone(network.topology())))
 }
 
 pub(super) type TopologyAllocations = (Arc<Topology>, Vec<(AllocationId, Option<Arc<Allocation>>)>);
@@ -78,7 +78,7 @@ pub(super) async fn find(app: App, topology: Name, ids: Vec<AllocationId>) -> Op
         }
         Some((Arc::clone(network.topology()), found))
     };
-    app.read(look).await
+    app.read(look)
 }
 
 pub(super) type AllocationScan = (Arc<Topology>, Vec<Arc<Allocation>>);
@@ -88,5 +88,5 @@ pub(super) async fn page_after(app: App, topology: Name, after: Option<Allocatio
         let network = state.network(topology.as_str())?;
         Some((Arc::clone(network.topology()), state.allocations_after(after).take(PAGE).cloned().collect()))
     };
-    app.read(look).await
+    app.read(look)
 }
