@@ -43,6 +43,12 @@ pub const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const QUEUE_MESSAGES_MAX: usize = 100_000;
 /// Their bytes.
 pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of the queues of all sessions.
+pub const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024 * 1024;
+/// Sessions that are kept for clients that are away; beyond it no new lasting session begins.
+pub const SESSIONS_MAX: usize = 1_000_000;
+/// Lasting sessions of one user.
+pub const USER_SESSIONS_MAX: usize = 10_000;
 /// Messages of a lasting session read from the store at a time.
 pub const LOAD_MESSAGES: usize = 256;
 /// Retained messages in all.
@@ -79,6 +85,10 @@ pub const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const LEASE: Duration = Duration::from_millis(3000);
 /// How often leases are renewed and due wills, dead replicas and expired sessions looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+/// Messages of a shared subscription taken from a member that is away when another one comes.
+pub const SHARE_RELEASE_COUNT: usize = 1000;
+/// Members that are away, of whom they are taken.
+pub const SHARE_RELEASE_MEMBERS: usize = 100;
 /// Sessions taken from a dead replica, or expired, in one step.
 pub const REAP_COUNT: usize = 500;
 /// How often `$SYS` is published.

@@ -5,6 +5,7 @@ mod public_client;
 #[macro_use]
 mod session;
 mod random_client;
+mod statements;
 mod wire;
 
 use proptest::prelude::{any, proptest};

@@ -1,9 +1,10 @@
 //! A key in Redis that is not what it should be harms the session that it belongs to, and nobody else.
 
-use mqtt::codec::{Delivery, Packet, Qos, Reason};
+use mqtt::codec::{Ack, Delivery, Packet, Qos, Reason};
+use mqtt::limits::QUEUED_BYTES_MAX;
 use mqtt::{Broker, Durability, Settings};
 
-use super::parts::Redis;
+use super::parts::{Redis, await_that};
 use super::session::House;
 use super::session::client::{Client, connect, id, lasting, publish};
 
@@ -43,4 +44,33 @@ fn a_broken_key_harms_its_session_only() {
         while victim.take() != "mended" {}
         assert!(redis.ask(&format!("TYPE wm2:s:{name}")).starts_with("+hash"));
     }
+}
+
+/// The bytes of all queues are counted, beside those of each: one limit holds for all sessions together.
+#[test]
+fn the_queues_of_all_sessions_have_one_bound() {
+    let redis = Redis::start(&[]);
+    let url = redis.url();
+    let broker = async || Broker::on_redis(&url, Durability::Async, Settings::default()).await.unwrap();
+    let house = House::start(1, broker, vec![]);
+    let counted = || redis.ask("GET wm2:qb").lines().nth(1).map_or(0, |text| text.trim().parse::<i64>().unwrap());
+    let mut away = Client::new(house.here(), lasting("away"));
+    away.subscribe("bound", Qos::AtLeastOnce);
+    away.leave(Reason::Success, None);
+    let mut publisher = Client::new(house.here(), connect("publisher"));
+    for _ in 0..3 {
+        publisher.say("bound", vec![0; 1000], Qos::AtLeastOnce);
+    }
+    let three = counted();
+    assert!((3000..3600).contains(&three), "{three}");
+    redis.ask(&format!("SET wm2:qb {}", QUEUED_BYTES_MAX));
+    publisher.send(Packet::Publish(publish("bound", "1", Delivery::AtLeastOnce(id(1)))));
+    assert_eq!(publisher.hear(), Packet::Puback(Ack::because(id(1), Reason::QuotaExceeded)));
+    redis.ask(&format!("SET wm2:qb {three}"));
+    let mut back = Client::new(house.here(), lasting("away"));
+    (0..2).for_each(|_| drop(back.take()));
+    await_that("what is acknowledged counts no longer", || counted() < three / 2);
+    drop(back);
+    let _fresh = Client::new(house.here(), connect("away"));
+    await_that("nothing is left", || counted() == 0);
 }

@@ -20,7 +20,9 @@ use crate::limits::{CLAIM_WAIT, CLOSE_WAIT, CONNECT_WAIT, MOVE_WAIT};
 use crate::message::{Message, unix_ms};
 use crate::session::handshake::{NegotiatedConnect, ServerLimits, negotiate, refusal_connack};
 use crate::session::{ConnectionTerms, Outbox};
-use crate::store::{ClaimedSession, DedupKey, SessionExpiry, SessionHolder, StoreOp, WillFate, claim_session};
+use crate::store::{
+    ClaimedSession, DedupKey, SessionExpiry, SessionHolder, StoreError, StoreOp, WillFate, claim_session,
+};
 
 /// Serves one connection from its first byte to its last. It holds its permit until its CONNECT is accepted or refused.
 pub(crate) async fn serve_connection<S: Stream>(
@@ -164,13 +166,15 @@ async fn open_session<S: Stream>(
     principal: Principal,
 ) -> Option<Box<ConnectionTask<S>>> {
     replica.hand_over(&agreed.client).await;
-    let claim = agreed.claim(unix_ms());
+    let claim = agreed.claim(principal.user(), unix_ms());
     let mut claimed = match tokio::time::timeout(CLAIM_WAIT, claim_session(&*replica.store, claim.clone())).await {
         Ok(Ok(claimed)) => claimed,
-        _ => {
+        refused => {
             replica.metrics.refused.add(1);
+            let is_full = matches!(refused, Ok(Err(StoreError::SessionsFull)));
+            let reason = if is_full { Reason::QuotaExceeded } else { Reason::ServerUnavailable };
             let ConnectionTerms { version, packet_max_bytes, .. } = agreed.terms;
-            send_connack(stream, &refusal_connack(Reason::ServerUnavailable), version, packet_max_bytes).await;
+            send_connack(stream, &refusal_connack(reason), version, packet_max_bytes).await;
             return None;
         }
     };
@@ -192,6 +196,7 @@ async fn open_session<S: Stream>(
     let mut handler =
         ClientHandler::new(Arc::clone(replica), connection, session, principal, agreed.expiry_s, &claimed.inbound);
     handler.revoke(revoked);
+    claimed.subscriptions.iter().for_each(|(filter, _)| handler.release_share(filter));
     Some(Box::new(ConnectionTask::new(stream, decoder, rest, handler, agreed.keep_alive_timeout)))
 }
 

@@ -9,7 +9,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::accept::publish_will;
-use super::replica::{MatchCache, Replica};
+use super::match_cache::MatchCache;
+use super::replica::Replica;
 use super::session_handle::Connection;
 use crate::codec::{Qos, Reason};
 use crate::limits::{FORWARDED_MATCHES_MAX, SWEEP_INTERVAL, SYS_INTERVAL};

@@ -45,6 +45,7 @@ impl LocalClient {
         let claim = SessionClaim {
             now_ms: unix_ms(),
             client: Arc::clone(&client),
+            user: None,
             clean_start: true,
             expiry_s: 0,
             will: None,

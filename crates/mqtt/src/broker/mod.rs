@@ -3,6 +3,7 @@
 mod connection;
 mod client_handler;
 mod accept;
+mod match_cache;
 mod replica;
 mod local_client;
 mod log_limit;

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::replica::{MatchCache, Replica};
+use super::match_cache::MatchCache;
+use super::replica::Replica;
 use super::session_handle::{ClientConnection, Connection, SessionRef};
 use crate::auth::Principal;
 use crate::codec::{PacketKind, Qos, Reason, topic};

@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytestring::ByteString;
 
 use super::log_limit::LogLimit;
+use super::match_cache::MatchCache;
 use super::session_handle::{Connection, SessionFilters, SessionRef};
 use crate::auth::Access;
 use crate::codec::Reason;
-use crate::limits::{CACHED_MATCHES_MAX, HANDOVER_WAIT, SUBSCRIPTION_BYTES_MAX};
+use crate::limits::{HANDOVER_WAIT, SHARE_RELEASE_MEMBERS, SUBSCRIPTION_BYTES_MAX};
 use crate::message::{ClientId, Message, ReplicaId, UnixMs};
 use crate::metrics::Metrics;
 use crate::router::{GrantedSubscription, Matches, RetainedMessages, Trie};
@@ -40,35 +41,6 @@ struct Routes {
     sessions: HashMap<ClientId, SessionRef>,
     /// The last change that was applied.
     version: u64,
-}
-
-/// Matches that a publisher remembers.
-pub(crate) struct MatchCache {
-    /// Of so many topics.
-    most: usize,
-    generation: u64,
-    /// The last one asked for: most publishers have one topic.
-    last: Option<(ByteString, Arc<Matches<SessionRef>>)>,
-    by_topic: HashMap<ByteString, Arc<Matches<SessionRef>>>,
-    /// Levels of filters that were looked at since it was asked.
-    visited: usize,
-}
-
-impl Default for MatchCache {
-    fn default() -> Self {
-        Self::with_capacity(CACHED_MATCHES_MAX)
-    }
-}
-
-impl MatchCache {
-    pub(crate) fn with_capacity(most: usize) -> Self {
-        Self { most, generation: 0, last: None, by_topic: HashMap::new(), visited: 0 }
-    }
-
-    /// How many levels of filters were looked at since the last call.
-    pub(crate) fn take_visited(&mut self) -> usize {
-        std::mem::take(&mut self.visited)
-    }
 }
 
 impl Replica {
@@ -268,6 +240,16 @@ impl Replica {
         self.generation.fetch_add(1, Ordering::Release);
         // Under the same lock, so that no message is both retained and routed, or neither.
         wants_retained.map(|now_ms| routes.retained.matching(filter, now_ms)).unwrap_or_default()
+    }
+
+    /// The members of a shared subscription that are away.
+    pub(crate) fn absent_members(&self, share: &str) -> Vec<ClientId> {
+        let routes = self.read();
+        let absent = routes.trie.members(share).filter(|member| {
+            let route = member.lock();
+            route.connection.is_none() && route.state.owner.is_none() && route.state.lasting
+        });
+        absent.take(SHARE_RELEASE_MEMBERS).map(|member| Arc::clone(&member.0.client)).collect()
     }
 
     /// A session here unsubscribed, and the store has it.

@@ -98,6 +98,21 @@ impl<V: TreeValue> LevelTree<V> {
         Some(&mut node.value)
     }
 
+    /// The same, to look at.
+    pub(super) fn get(&self, path: &str) -> Option<&V> {
+        let (mut node, mut rest) = (&self.root, Some(path));
+        while let Some(path) = rest {
+            let (level, behind) = split_first(path);
+            let child = node.children.get(level)?;
+            let (common, behind) = child.common(behind);
+            if common < child.tail_levels {
+                return None;
+            }
+            (node, rest) = (child, behind);
+        }
+        Some(&node.value)
+    }
+
     /// Removes the node of a path whose value has become vacant.
     pub(super) fn prune(&mut self, path: &str) {
         prune(&mut self.root, path, &mut self.nodes, &mut self.text_bytes);

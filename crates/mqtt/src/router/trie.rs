@@ -138,6 +138,14 @@ impl<P: Clone + Eq + Hash> Trie<P> {
         new
     }
 
+    /// The members of a shared subscription.
+    pub(crate) fn members(&self, filter: &str) -> impl Iterator<Item = &P> {
+        let (share, filter) = split_share(filter);
+        let shared = self.tree.get(filter).map_or(&[][..], |node| &node.shared);
+        let found = shared.iter().find(move |known| share == Some(&*known.name));
+        found.into_iter().flat_map(|known| known.members.iter().map(|(member, _)| member))
+    }
+
     /// Removes; says whether it was there.
     pub(crate) fn remove(&mut self, filter: &str, subscriber: &P) -> bool {
         let (share, filter) = split_share(filter);

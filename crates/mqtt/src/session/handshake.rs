@@ -99,10 +99,11 @@ pub(crate) fn negotiate(connect: &Connect, limits: &ServerLimits) -> Result<Nego
 
 impl NegotiatedConnect {
     /// The claim of the session.
-    pub(crate) fn claim(&self, now_ms: UnixMs) -> SessionClaim {
+    pub(crate) fn claim(&self, user: Option<&str>, now_ms: UnixMs) -> SessionClaim {
         SessionClaim {
             now_ms,
             client: Arc::clone(&self.client),
+            user: user.map(Arc::from),
             // In 3.1.1 a clean session also ends with its connection, which its expiry of 0 says.
             clean_start: self.clean_start,
             expiry_s: self.expiry_s,

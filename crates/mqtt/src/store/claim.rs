@@ -16,6 +16,8 @@ use crate::router::GrantedSubscription;
 pub(crate) struct SessionClaim {
     pub(crate) now_ms: UnixMs,
     pub(crate) client: ClientId,
+    /// The user that the client proved to be.
+    pub(crate) user: Option<Arc<str>>,
     pub(crate) clean_start: bool,
     /// How long the session outlives the connection; 0: it does not.
     pub(crate) expiry_s: u32,

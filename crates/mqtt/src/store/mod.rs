@@ -48,6 +48,9 @@ pub enum StoreError {
     /// It refuses a command: a defect, or a server of another kind.
     #[error("the store refuses a command: {0}")]
     Refused(Box<::redis::RedisError>),
+    /// There are as many sessions as there may be, in all or of the user.
+    #[error("no room for another session")]
+    SessionsFull,
     /// The replica is not known any more: it was away for longer than its lease.
     #[error("the lease of replica {0} was lost")]
     LeaseLost(ReplicaId),
@@ -206,6 +209,12 @@ pub(crate) enum StoreOp {
     Released {
         holder: SessionHolder,
         packet_id: u16,
+    },
+    /// A member of a shared subscription has come: what waits for one that is away, and was never sent, is released for
+    /// all members.
+    ReleaseShare {
+        client: ClientId,
+        share: ByteString,
     },
     /// The connection is over.
     Detach {

@@ -48,6 +48,7 @@ where
         .max_write_buffer_size(2 * OUTBOUND_BYTES_MAX)
         .max_message_size(Some(message_max_bytes))
         .max_frame_size(Some(message_max_bytes));
+    #[expect(clippy::result_large_err, reason = "the library's callback has this type")]
     let callback = |request: &Request, response: Response| {
         if is_foreign(request, origins) {
             return Err(refusal(StatusCode::FORBIDDEN, "pages of this origin may not connect"));

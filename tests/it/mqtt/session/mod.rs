@@ -150,6 +150,7 @@ macro_rules! all_cases {
                 mqtt_4_7_2_1_dollar_topics_stand_apart
                 mqtt_4_8_2_4_one_member_of_a_share_gets_each_message
                 mqtt_4_8_2_4_members_get_their_share_wherever_they_are
+                mqtt_4_8_2_what_waits_for_a_group_goes_to_the_member_that_comes_first
                 mqtt_3_1_1_and_5_understand_each_other;
         }
     };

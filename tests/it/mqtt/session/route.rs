@@ -5,7 +5,7 @@ use mqtt::codec::{
 };
 
 use super::House;
-use super::client::{Client, connect, id, meet, options, publish};
+use super::client::{Client, connect, id, lasting, meet, options, publish};
 
 pub(crate) fn mqtt_3_3_2_15_what_travels_with_a_message_arrives(house: &House) {
     let mut publisher = Client::new(house.there(), connect(""));
@@ -215,5 +215,29 @@ pub(crate) fn mqtt_4_8_2_4_members_get_their_share_wherever_they_are(house: &Hou
         for _ in 0..10 {
             member.take();
         }
+    }
+}
+
+/// With nobody there, messages wait; whichever member comes first gets all of them, at its return or as a new one.
+pub(crate) fn mqtt_4_8_2_what_waits_for_a_group_goes_to_the_member_that_comes_first(house: &House) {
+    for comes_back in [true, false] {
+        let (share, topic) = (format!("$share/late/late/{comes_back}"), format!("late/{comes_back}"));
+        let names = ["early", "later"].map(|name| format!("{name}-{comes_back}"));
+        for name in &names {
+            let mut member = Client::new(house.here(), lasting(name));
+            member.subscribe(&share, Qos::AtLeastOnce);
+            member.leave(Reason::Success, None);
+        }
+        let mut publisher = Client::new(house.there(), connect(""));
+        for number in 0..10 {
+            publisher.say(&topic, number.to_string(), Qos::AtLeastOnce);
+        }
+        let mut first = Client::new(house.there(), if comes_back { lasting(&names[1]) } else { connect("") });
+        if !comes_back {
+            first.subscribe(&share, Qos::AtLeastOnce);
+        }
+        let mut heard: Vec<_> = (0..10).map(|_| first.take().parse::<u8>().unwrap()).collect();
+        heard.sort_unstable();
+        assert_eq!(heard, (0..10).collect::<Vec<_>>());
     }
 }

@@ -181,6 +181,7 @@ impl ClientHandler {
             }
             (NextStep::Subscribe { filter, granted }, StoreOutcome::Changed { existed, version, .. }) => {
                 gathered.retained.push(self.add_route(&filter, granted, existed, version, now_ms));
+                self.release_share(&filter);
             }
             (NextStep::Unsubscribe { filter }, StoreOutcome::Changed { existed, version, .. }) => {
                 self.replica.unsubscribe(&self.session, &filter, version);

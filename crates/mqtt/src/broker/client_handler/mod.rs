@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
-use super::replica::{MatchCache, Replica};
+use super::match_cache::MatchCache;
+use super::replica::Replica;
 use super::session_handle::{ClientConnection, Connection, SessionRef};
 use crate::auth::Principal;
 use crate::codec::{Disconnect, Packet, PacketId, PacketKind, Reason, Version};

@@ -94,6 +94,16 @@ impl ClientHandler {
         (options, found)
     }
 
+    /// Messages of a shared subscription that wait for members that are away go to those that are here.
+    pub(crate) fn release_share(&mut self, filter: &ByteString) {
+        if topic::shared(filter).is_none() {
+            return;
+        }
+        for client in self.replica.absent_members(filter) {
+            self.enqueue(StoreOp::ReleaseShare { client, share: filter.clone() }, NextStep::None);
+        }
+    }
+
     /// Sends the retained messages of new subscriptions [MQTT-3.3.1-8].
     pub(super) fn send_retained(&mut self, found: Vec<(DeliveryOptions, Vec<Arc<Message>>)>, now_ms: UnixMs) {
         for (options, messages) in found {

@@ -3,12 +3,14 @@
 //!
 //! One lock, never held across a wait; every operation is a few look-ups.
 
+mod claim;
 mod publish;
 mod queue;
 mod record;
 mod sweep;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -46,6 +48,10 @@ struct MemoryState {
     /// Messages of shared subscriptions whose member has gone, by number.
     orphaned: BTreeMap<u64, OrphanedShareMessage>,
     orphan_count: u64,
+    /// Bytes of all queues.
+    queued_bytes: Arc<AtomicUsize>,
+    /// Lasting sessions of each user.
+    by_user: HashMap<Arc<str>, usize>,
     /// Messages that have expired in queues since the last sweep.
     expired: u64,
     retained: RetainedMessages,
@@ -101,67 +107,6 @@ impl MemoryState {
         self.sessions.get_mut(&holder.client).filter(|record| record.epoch == holder.epoch && record.owner.is_some())
     }
 
-    fn claim(&mut self, me: ReplicaId, claim: SessionClaim) -> Option<ClaimedSession> {
-        if let Some((owner, epoch)) =
-            self.sessions.get(&claim.client).and_then(|record| Some((record.owner?, record.epoch)))
-        {
-            self.notify(owner, Notice::Kick { client: Arc::clone(&claim.client), epoch });
-            if !claim.takes_over && self.replicas.contains_key(&owner) {
-                return None;
-            }
-        }
-        Some(self.claim_now(me, claim))
-    }
-
-    fn claim_now(&mut self, me: ReplicaId, claim: SessionClaim) -> ClaimedSession {
-        self.epochs += 1;
-        let epoch = self.epochs;
-        let before = self.sessions.remove(&claim.client);
-        let ends = before.as_ref().is_some_and(|record| claim.clean_start || record.ends_with_connection());
-        let lasting = claim.is_stored(before.is_some() && !ends);
-        let SessionClaim { now_ms, client, expiry_s, will, .. } = claim;
-        let old_will = self.wills.remove(&client).filter(|old| old.is_due_at_return(now_ms) || ends);
-        if let Some(will) = will {
-            self.wills.insert(Arc::clone(&client), StoredWill { epoch, will, due_at_ms: None });
-        }
-        let had = before.as_ref().is_some_and(|record| !record.subscriptions.is_empty());
-        let kept = match before {
-            Some(record) if ends => {
-                self.release_shared(record);
-                None
-            }
-            before => before,
-        };
-        let present = kept.is_some();
-        let record = match kept {
-            Some(record) => {
-                // An older connection has not reported what it sent: all may have been sent.
-                let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
-                SessionRecord { epoch, owner: Some(me), expiry_s, lasting, sent, ..record }
-            }
-            None => SessionRecord::new(epoch, me, expiry_s, lasting),
-        };
-        if had {
-            let state = SessionState { owner: Some(me), lasting };
-            let moved = RouteEvent::Moved { client: Arc::clone(&client), state };
-            let what = if present { moved } else { RouteEvent::Gone { client: Arc::clone(&client) } };
-            self.record_change(Some(me), what);
-        }
-        let taken = ClaimedSession {
-            epoch,
-            version: self.version,
-            present,
-            subscriptions: record.subscriptions.iter().map(|(filter, granted)| (filter.clone(), *granted)).collect(),
-            last: record.queue.last(),
-            sent: record.sent,
-            received: record.received.iter().copied().collect(),
-            inbound: record.inbound.iter().copied().collect(),
-            will: old_will.map(|old| old.will.message),
-        };
-        self.sessions.insert(client, record);
-        taken
-    }
-
     fn apply(&mut self, me: ReplicaId, op: StoreOp) -> StoreOutcome {
         match op {
             StoreOp::Publish(publication) => self.publish(me, *publication),
@@ -195,6 +140,10 @@ impl MemoryState {
             StoreOp::Released { holder, packet_id } => self.update_held(&holder, |record| {
                 record.inbound.remove(&packet_id);
             }),
+            StoreOp::ReleaseShare { client, share } => {
+                self.release_share(&client, &share);
+                StoreOutcome::Done
+            }
             StoreOp::Detach { holder, sent, expiry, will } => self.detach(me, &holder, sent, expiry, will),
         }
     }
@@ -235,7 +184,7 @@ impl MemoryState {
                     WillFate::Dropped => ends_at_ms,
                 };
                 if let Some(record) = self.sessions.remove(&client) {
-                    self.release_shared(record);
+                    self.end_session(record);
                 }
                 if had {
                     self.record_change(Some(me), RouteEvent::Gone { client });
@@ -330,8 +279,8 @@ impl Store for MemoryStore {
     }
 
     fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, Option<ClaimedSession>> {
-        let taken = self.memory.lock().claim(self.me, claim);
-        Box::pin(std::future::ready(Ok(taken)))
+        let claimed = self.memory.lock().claim(self.me, claim);
+        Box::pin(std::future::ready(claimed))
     }
 
     fn commit(&self, batch: Vec<StoreOp>) -> StoreFuture<'_, Vec<StoreOutcome>> {

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, QUEUED_BYTES_MAX};
 use crate::message::{Message, UnixMs};
 use crate::store::{DeliveryOptions, Queued};
 
@@ -15,17 +16,28 @@ pub(super) struct NumberedQueue {
     slots: VecDeque<Option<(Arc<Message>, DeliveryOptions)>>,
     count: usize,
     bytes: usize,
+    /// Bytes of the queues of all sessions.
+    all_bytes: Arc<AtomicUsize>,
     /// No message expires before; 0: none has an end.
     expires_at_ms: UnixMs,
 }
 
 impl NumberedQueue {
+    pub(super) fn new(all_bytes: Arc<AtomicUsize>) -> Self {
+        let mut queue = Self::default();
+        queue.all_bytes = all_bytes;
+        queue
+    }
+
     pub(super) fn last(&self) -> u64 {
         self.first + self.slots.len() as u64
     }
 
     pub(super) fn has_room(&self, message: &Message) -> bool {
-        self.count < QUEUE_MESSAGES_MAX && self.bytes + message.size_bytes() <= QUEUE_BYTES_MAX
+        let size = message.size_bytes();
+        self.count < QUEUE_MESSAGES_MAX
+            && self.bytes + size <= QUEUE_BYTES_MAX
+            && self.all_bytes.load(Ordering::Relaxed) + size <= QUEUED_BYTES_MAX
     }
 
     /// `None`: full.
@@ -39,6 +51,7 @@ impl NumberedQueue {
         self.slots.push_back(Some((Arc::clone(message), options)));
         self.count += 1;
         self.bytes += message.size_bytes();
+        self.all_bytes.fetch_add(message.size_bytes(), Ordering::Relaxed);
         Some(self.last())
     }
 
@@ -54,6 +67,7 @@ impl NumberedQueue {
             if message.is_expired(now_ms) {
                 self.count -= 1;
                 self.bytes -= message.size_bytes();
+                self.all_bytes.fetch_sub(message.size_bytes(), Ordering::Relaxed);
                 *slot = None;
             } else if let Some(end_ms) = message.expires_at_ms {
                 next_ms = Some(next_ms.map_or(end_ms, |next_ms| next_ms.min(end_ms)));
@@ -76,13 +90,14 @@ impl NumberedQueue {
         if let Some((message, _)) = self.slots.get_mut(at).and_then(Option::take) {
             self.count -= 1;
             self.bytes -= message.size_bytes();
+            self.all_bytes.fetch_sub(message.size_bytes(), Ordering::Relaxed);
         }
         self.drop_empty_slots();
     }
 
     /// The messages that go to other members of shared subscriptions once the session has ended.
-    pub(super) fn into_redelivered(self, sent: u64) -> impl Iterator<Item = (Arc<Message>, Arc<str>)> {
-        let numbered = self.slots.into_iter().zip(self.first + 1..);
+    pub(super) fn into_redelivered(mut self, sent: u64) -> impl Iterator<Item = (Arc<Message>, Arc<str>)> {
+        let numbered = std::mem::take(&mut self.slots).into_iter().zip(self.first + 1..);
         numbered.filter_map(move |(slot, seq)| {
             let (message, options) = slot?;
             let goes_on = options.is_redelivered(seq <= sent);
@@ -97,5 +112,11 @@ impl NumberedQueue {
         full.take(count)
             .map(|(seq, message, options)| Queued { seq, message: Arc::clone(message), options: options.clone() })
             .collect()
+    }
+}
+
+impl Drop for NumberedQueue {
+    fn drop(&mut self) {
+        self.all_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,7 @@
 //! The record of a session and of a will.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use bytestring::ByteString;
 
@@ -13,6 +14,8 @@ use crate::store::LastWill;
 #[derive(Debug)]
 pub(super) struct SessionRecord {
     pub(super) epoch: u64,
+    /// The user whose sessions it is counted with.
+    pub(super) user: Option<Arc<str>>,
     pub(super) owner: Option<ReplicaId>,
     pub(super) lasting: bool,
     pub(super) expiry_s: u32,
@@ -46,15 +49,16 @@ impl SessionRecord {
         self.owner.is_some() && self.expiry_s == 0
     }
 
-    pub(super) fn new(epoch: u64, owner: ReplicaId, expiry_s: u32, lasting: bool) -> Self {
+    pub(super) fn new(epoch: u64, owner: ReplicaId, expiry_s: u32, lasting: bool, queue: NumberedQueue) -> Self {
         Self {
             epoch,
+            user: None,
             owner: Some(owner),
             lasting,
             expiry_s,
             expires_at_ms: UnixMs::MAX,
             subscriptions: HashMap::new(),
-            queue: NumberedQueue::default(),
+            queue,
             sent: 0,
             received: BTreeSet::new(),
             inbound: HashSet::new(),

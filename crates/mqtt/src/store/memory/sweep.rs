@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::MemoryState;
 use super::record::SessionRecord;
-use crate::limits::REAP_COUNT;
-use crate::message::UnixMs;
+use crate::limits::{REAP_COUNT, SHARE_RELEASE_COUNT};
+use crate::message::{ClientId, UnixMs};
 use crate::store::{DueWill, DueWork, OrphanedShareMessage, RouteEvent, SessionExpiry, SessionHolder, WillFate};
 
 impl MemoryState {
@@ -41,15 +41,38 @@ impl MemoryState {
         for client in clients {
             let Some(record) = self.sessions.remove(&client) else { continue };
             let had = !record.subscriptions.is_empty();
-            self.release_shared(record);
+            self.end_session(record);
             if had {
                 self.record_change(None, RouteEvent::Gone { client });
             }
         }
     }
 
-    /// Releases the messages of shared subscriptions of an ended session for other members.
-    pub(super) fn release_shared(&mut self, record: SessionRecord) {
+    /// Releases what waits for a member of a shared subscription that is away, and was never sent.
+    pub(super) fn release_share(&mut self, client: &ClientId, share: &str) {
+        let absent = self.sessions.get_mut(client).filter(|record| record.owner.is_none());
+        let Some(record) = absent else { return };
+        for queued in record.queue.after(record.sent, SHARE_RELEASE_COUNT) {
+            if let Some(of) = queued.options.share.filter(|of| **of == *share) {
+                record.queue.remove(queued.seq);
+                self.orphan_count += 1;
+                let orphan =
+                    OrphanedShareMessage { id: self.orphan_count.to_string(), message: queued.message, share: of };
+                self.orphaned.insert(self.orphan_count, orphan);
+            }
+        }
+    }
+
+    /// A session has ended: it counts no longer, and its messages of shared subscriptions go to other members.
+    pub(super) fn end_session(&mut self, record: SessionRecord) {
+        if let Some(user) = &record.user
+            && let Some(count) = self.by_user.get_mut(user)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.by_user.remove(user);
+            }
+        }
         // An older connection has not reported what it sent: all may have been sent.
         let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
         for (message, share) in record.queue.into_redelivered(sent) {

@@ -2,7 +2,7 @@
 -- ARGV: replica, (client, epoch, sent, number below which all are over, how many, (acknowledged number)*, how many,
 --   (kind, number)*)*; kinds: r received, c complete, f free
 -- Reply: for each session its status; fenced: another replica holds it, or the store may have lost writes since the claim
-local me, at, answer, gen = ARGV[1], 2, {}, generation()
+local me, at, answer, gen, freed = ARGV[1], 2, {}, generation(), 0
 while at <= #ARGV do
   local client, epoch, sent = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   local over = ARGV[at + 3]
@@ -37,7 +37,8 @@ while at <= #ARGV do
     if removed > 0 then
       -- All messages are assumed to have the same size.
       local rest = math.max(length - removed, 0)
-      bytes = math.floor(bytes * rest / (rest + removed))
+      local left = math.floor(bytes * rest / (rest + removed))
+      freed, bytes = freed + bytes - left, left
       redis.call('HSET', key, 'bytes', bytes, 'sent', math.max(sent, known), 'length', rest)
     elseif sent > known then
       redis.call('HSET', key, 'sent', sent)
@@ -45,4 +46,5 @@ while at <= #ARGV do
     answer[#answer + 1] = DONE
   end
 end
+if freed > 0 then redis.call('DECRBY', P .. 'qb', freed) end
 return answer

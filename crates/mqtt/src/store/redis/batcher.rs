@@ -80,7 +80,7 @@ impl<'a> Batcher<'a> {
             StoreCommand::Publish(publish) => self.add_message(publish),
             StoreCommand::Acknowledge(acks) => self.add_acks(acks),
             StoreCommand::Change(call) => ReplyPlace { call: self.add_single(call.clone()), part: ReplyPart::Change },
-            StoreCommand::Detach(call) => ReplyPlace { call: self.add_single(call.clone()), part: ReplyPart::Detach },
+            StoreCommand::Status(call) => ReplyPlace { call: self.add_single(call.clone()), part: ReplyPart::Status },
         }
     }
 

@@ -1,6 +1,7 @@
 -- Makes a replica the holder of a session.
 -- ARGV: replica, client, clean, expiry in seconds, now, will (delay:message) or nothing, whether it takes over
--- Reply: as Rust reads it, or FENCED if an older connection holds the session and has been told to end
+-- the user or nothing
+-- Reply: as Rust reads it; FENCED if an older connection holds the session and has been told to end; SESSIONS_FULL
 local me, client, clean, expiry, now, will = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local key = P .. 's:' .. client
 local s = session_fields(key, 'epoch', 'owner', 'lasting', 'seq', 'sent', 'expiry')
@@ -10,6 +11,9 @@ if is_held and redis.call('EXISTS', P .. 'lease:' .. s[2]) == 1 then
   redis.call('XADD', P .. 'in:' .. s[2], '*', 'k', 'k', 'c', client, 'e', s[1])
   if ARGV[7] ~= '1' then return FENCED end
 end
+local user = ARGV[8]
+if not there and expiry > 0 and (redis.call('ZCARD', P .. 'exp') >= LIMITS.sessions
+  or (user ~= '' and redis.call('SCARD', P .. 'usr:' .. user) >= LIMITS.user_sessions)) then return SESSIONS_FULL end
 if is_held then redis.call('SREM', P .. 'own:' .. s[2], client) end
 local epoch = redis.call('INCR', P .. 'epoch')
 local ends = there and (clean == '1' or s[3] ~= '1' or (is_held and s[6] == '0'))
@@ -39,6 +43,10 @@ redis.call('ZREM', P .. 'exp', client)
 local lasting = (expiry > 0 or there) and 1 or 0
 redis.call('HSET', key, 'epoch', epoch, 'owner', me, 'lasting', lasting, 'expiry', expiry, 'gen', generation())
 redis.call('HDEL', key, 'woken')
+if not there and user ~= '' and expiry > 0 then
+  redis.call('HSET', key, 'user', user)
+  redis.call('SADD', P .. 'usr:' .. user, client)
+end
 redis.call('SADD', P .. 'own:' .. me, client)
 local subscriptions, received, inbound, last, sent = {}, {}, {}, 0, 0
 if there then

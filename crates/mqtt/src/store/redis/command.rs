@@ -15,8 +15,8 @@ pub(super) enum StoreCommand {
     Acknowledge(AckBatch),
     /// A subscription is added or removed.
     Change(Cmd),
-    /// A connection has ended.
-    Detach(Cmd),
+    /// A script that answers with its status only.
+    Status(Cmd),
 }
 
 /// A message for queues and other replicas.
@@ -71,6 +71,11 @@ impl StoreCommand {
             StoreOp::Received { holder, seq, sent: last } => acknowledge(holder, sent(last), "r", seq),
             StoreOp::Complete { holder, seq } => acknowledge(holder, sent(0), "c", seq),
             StoreOp::Released { holder, packet_id } => acknowledge(holder, sent(0), "f", u64::from(packet_id)),
+            StoreOp::ReleaseShare { client, share } => {
+                let mut call = script::RELEASE_SHARE.call();
+                call.arg(&*client).arg(&*share);
+                Self::Status(call)
+            }
             StoreOp::Detach { holder, sent, expiry, will } => Self::detach(me, &holder, sent, expiry, will),
         }
     }
@@ -92,7 +97,7 @@ impl StoreCommand {
             WillFate::Dropped => call.arg(-1),
             WillFate::Due(from_ms) => call.arg(from_ms),
         };
-        Self::Detach(call)
+        Self::Status(call)
     }
 }
 

@@ -1,5 +1,5 @@
 -- Functions of several scripts; stands in front of each of them.
--- Keys: s:{client} session, q:{client} its queue, r: received (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
+-- Keys: s:{client} session, usr:{user} the sessions of a user, q:{client} its queue, qb the bytes of all queues, r: received (QoS 2 out), i: packet ids (QoS 2 in), sub: subscriptions,
 -- own:{replica} sessions held, in:{replica} inbox, inb: its bytes, lease:{replica}; chg the changes, ver their number,
 -- seen the version that each replica has applied,
 -- ids all sessions with subscriptions, ret retained messages, retb their bytes, retx when they expire, will and due the wills and when they are
@@ -114,7 +114,9 @@ local function remove_expired(client, now)
   end
   if #gone > 0 then
     redis.call('XDEL', queue, unpack(gone))
-    redis.call('HSET', key, 'bytes', math.max(bytes, 0), 'length', math.max(tonumber(s[2] or '0') - #gone, 0))
+    bytes = math.max(bytes, 0)
+    redis.call('HSET', key, 'bytes', bytes, 'length', math.max(tonumber(s[2] or '0') - #gone, 0))
+    redis.call('DECRBY', P .. 'qb', tonumber(s[1] or '0') - bytes)
   end
   if #entries == PURGE_COUNT then
     redis.call('HSET', key, 'purged', '(' .. entries[PURGE_COUNT][1], 'ends', ends or '')
@@ -128,6 +130,9 @@ end
 -- Deletes a session and its subscriptions.
 local function delete_session(client, origin)
   release_shared(client)
+  local s = session_fields(P .. 's:' .. client, 'user', 'bytes')
+  if s[1] then redis.call('SREM', P .. 'usr:' .. s[1], client) end
+  if s[2] and s[2] ~= '0' then redis.call('DECRBY', P .. 'qb', s[2]) end
   redis.call('DEL', P .. 's:' .. client, P .. 'q:' .. client, P .. 'r:' .. client, P .. 'i:' .. client, P .. 'sub:' .. client)
   redis.call('ZREM', P .. 'exp', client)
   redis.call('ZREM', P .. 'qexp', client)

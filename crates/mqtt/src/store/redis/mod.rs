@@ -161,10 +161,13 @@ impl Store for RedisStore {
             });
             call.arg(&self.name).arg(&*claim.client).arg(u8::from(claim.clean_start));
             call.arg(claim.expiry_s).arg(claim.now_ms).arg(will).arg(u8::from(claim.takes_over));
+            call.arg(claim.user.as_deref().unwrap_or_default());
             let reply = self.call(call).await?;
             let reply = StoreReply(&reply);
-            if reply.signed() == Some(reply::FENCED) {
-                return Ok(None);
+            match reply.signed() {
+                Some(reply::FENCED) => return Ok(None),
+                Some(reply::SESSIONS_FULL) => return Err(StoreError::SessionsFull),
+                _ => {}
             }
             let number = |place| reply.at(place).number().unwrap_or(0);
             let mut received: Vec<u64> = reply.at(8).items().filter_map(StoreReply::number).collect();

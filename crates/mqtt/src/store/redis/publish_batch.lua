@@ -131,6 +131,9 @@ for n = 1, session_count do
   sessions[n] = session
 end
 local queue_messages, queue_bytes = LIMITS.queue_messages, LIMITS.queue_bytes
+local added = 0
+local all_bytes = session_count > 0 and tonumber(redis.call('GET', P .. 'qb') or '0') or 0
+if all_bytes >= LIMITS.queued_bytes then queue_messages = 0 end
 -- Whether a queue has room, once what has expired in it is gone.
 local now = nil
 local function makes_room(to)
@@ -160,7 +163,7 @@ for n = 1, message_count do
     elseif (to.length < queue_messages and to.bytes < queue_bytes) or makes_room(to) then
       if ends and (not to.ends or ends < to.ends) then to.ends = ends end
       local fresh, nth = to.fresh, to.count + 1
-      to.count, to.length, to.bytes = nth, to.length + 1, to.bytes + size
+      to.count, to.length, to.bytes, added = nth, to.length + 1, to.bytes + size, added + size
       fresh[2 * nth - 1], fresh[2 * nth] = message, options
       number = to.seq + nth
       local inbox = to.inbox
@@ -180,6 +183,7 @@ for n = 1, message_count do
   end
   at = behind
 end
+if added > 0 then redis.call('INCRBY', P .. 'qb', added) end
 -- The numbers first: if a later command fails, none is given twice.
 for _, to in ipairs(sessions) do
   if to.count > 0 then

@@ -21,6 +21,8 @@ pub(super) const DONE_BEFORE: i64 = 2;
 pub(super) const FENCED: i64 = -1;
 /// Published before by another publication with the same dedup key.
 pub(super) const REPEATED: i64 = -2;
+/// No room for another session.
+pub(super) const SESSIONS_FULL: i64 = -4;
 /// Not published: an inbox has no room.
 pub(super) const NO_ROOM: i64 = -3;
 

@@ -21,7 +21,7 @@ pub(super) enum ReplyPart {
     /// Which of the sessions.
     Acknowledge(usize),
     Change,
-    Detach,
+    Status,
 }
 
 impl ReplyPlace {
@@ -30,7 +30,7 @@ impl ReplyPlace {
         let status = reply.at(0).signed().unwrap_or(FENCED);
         Some(match self.part {
             ReplyPart::Acknowledge(at) => committed(reply.at(at).signed().unwrap_or(FENCED)),
-            ReplyPart::Detach => committed(status),
+            ReplyPart::Status => committed(status),
             ReplyPart::Change if status < 0 => StoreOutcome::Fenced,
             ReplyPart::Change => {
                 let settled = reply.at(2).number() == Some(1);

@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 use redis::{Cmd, Script};
 
 use super::PREFIX;
-use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED};
+use super::reply::{DONE, DONE_BEFORE, FENCED, NO_ROOM, NOT_RETAINED, REPEATED, SESSIONS_FULL};
 use crate::limits::{
-    CLOCK_SKEW_MS, INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, RETAINED_BYTES_MAX, RETAINED_MAX,
+    CLOCK_SKEW_MS, INBOX_BYTES_MAX, INBOX_MAX, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, QUEUED_BYTES_MAX,
+    RETAINED_BYTES_MAX, RETAINED_MAX, SESSIONS_MAX, SHARE_RELEASE_COUNT, USER_SESSIONS_MAX,
 };
 
 macro_rules! scripts {
@@ -35,6 +36,7 @@ scripts! {
     GENERATION = "generation.lua",
     SETTLE = "settle.lua",
     ROUTED = "routed.lua",
+    RELEASE_SHARE = "release_share.lua",
 }
 
 /// A script and the hash under which Redis has it.
@@ -50,9 +52,10 @@ impl NamedScript {
              local LIMITS = {{ queue_messages = {QUEUE_MESSAGES_MAX}, queue_bytes = {QUEUE_BYTES_MAX}, \
              inbox_entries = {INBOX_MAX}, inbox_bytes = {INBOX_BYTES_MAX}, \
              retained_messages = {RETAINED_MAX}, retained_bytes = {RETAINED_BYTES_MAX}, \
-             clock_skew_ms = {CLOCK_SKEW_MS} }}\n\
+             queued_bytes = {QUEUED_BYTES_MAX}, sessions = {SESSIONS_MAX}, user_sessions = {USER_SESSIONS_MAX}, \
+             share_release = {SHARE_RELEASE_COUNT}, clock_skew_ms = {CLOCK_SKEW_MS} }}\n\
              local DONE, NOT_RETAINED, DONE_BEFORE = {DONE}, {NOT_RETAINED}, {DONE_BEFORE}\n\
-             local FENCED, REPEATED, NO_ROOM = {FENCED}, {REPEATED}, {NO_ROOM}\n{body}"
+             local FENCED, REPEATED, NO_ROOM, SESSIONS_FULL = {FENCED}, {REPEATED}, {NO_ROOM}, {SESSIONS_FULL}\n{body}"
         );
         let hash = Script::new(&text).get_hash().to_owned();
         Self { text, hash }
