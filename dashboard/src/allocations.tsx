@@ -3,8 +3,9 @@ import { useEffect, useState } from "preact/hooks";
 import { all, ask, get, Refused, type Allocation, type AllocationOutcome, type AllocationPage, type Victim } from "./api";
 import { MiniMap } from "./canvas";
 import { Feed } from "./feed";
-import { happenings, layout, links, pin, topologies, topology, version } from "./live";
+import { happenings, layout, links, pin, topologies, topology } from "./live";
 import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, NAMED, NodeName, PathText, say, State, Victims } from "./parts";
+import { useReading } from "./reading";
 import { go, href, route } from "./route";
 import { Table } from "./table";
 import { className, clock, count, dateAndTime, parseRate, rate } from "./units";
@@ -70,8 +71,6 @@ function Filters() {
 
 function List() {
   const { query } = route.value;
-  const [page, setPage] = useState<AllocationPage | null>(null);
-  const [error, setError] = useState<unknown>(null);
   const [asked, setAsked] = useState<{ one: Allocation; what: "release" | "resize" } | null>(null);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [releasing, setReleasing] = useState<Allocation[] | null>(null);
@@ -81,15 +80,11 @@ function List() {
   every.delete("after");
   asking.set("limit", String(PAGE));
   const path = `/v1/allocations?${asking}`;
-  useEffect(() => {
-    let current = true;
-    get<AllocationPage>(path).then((read) => current && (setPage(read), setError(null)), (failed) => current && setError(failed));
-    return () => void (current = false);
-  }, [path, version.value]);
+  const { value: page, error } = useReading(path, () => get<AllocationPage>(path));
   // What is chosen is of what is shown.
   useEffect(() => setChosen(new Set()), [path]);
   useEffect(() => () => pin(), []);
-  if (error) return <Failure error={error} />;
+  if (error && !page) return <Failure error={error} />;
   if (!page) return <Empty title="Loading allocations …" />;
   if (!page.items.length)
     return (
@@ -184,16 +179,10 @@ interface Demand {
 }
 
 function One(props: { id: string }) {
-  const [one, setOne] = useState<Allocation | null>(null);
-  const [error, setError] = useState<unknown>(null);
   const [asked, setAsked] = useState<"release" | "resize" | null>(null);
-  useEffect(() => {
-    get<Allocation>(`/v1/allocations/${encodeURIComponent(props.id)}`).then((read) => {
-      setOne(read);
-      pin(read.path);
-    }, setError);
-    return () => pin();
-  }, [props.id, version.value]);
+  const { value: one, error } = useReading(props.id, () => get<Allocation>(`/v1/allocations/${encodeURIComponent(props.id)}`));
+  useEffect(() => pin(one?.path), [one]);
+  useEffect(() => () => pin(), []);
   if (error && !one) return <><Failure error={error} /><p><a href={href("allocations")}>All allocations</a></p></>;
   if (!one) return <Empty title="Loading the allocation …" />;
   const about = happenings.value.filter((event) => concerns(event.data, props.id));

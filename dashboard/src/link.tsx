@@ -1,11 +1,12 @@
 // One link: what fills it, the allocations on it, what it was, and what it would take to fit more.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { all, ask, get, ofLink, Refused, type Allocation, type AllocationOutcome, type AllocationState, type Link, type LinkOutcome } from "./api";
 import { Feed } from "./feed";
-import { busiest, happenings, links, topology, version } from "./live";
+import { busiest, happenings, links, topology } from "./live";
 import { Occupancy } from "./occupancy";
 import { ClassMark, Denial, Empty, Failure, LinkName, NAMED, NodeName, outcomes, say, State, Stranded, Victims } from "./parts";
 import { Plot, type Series } from "./plot";
+import { useReading } from "./reading";
 import { href, route } from "./route";
 import { Table } from "./table";
 import { className, clock, count, parseRate, percent, rate } from "./units";
@@ -41,30 +42,14 @@ interface Lists {
 }
 
 function OneLink(props: { topology: string; name: string }) {
-  const [link, setLink] = useState<Link | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [lists, setLists] = useState<Lists | null>(null);
-  const read = useRef(0);
-  useEffect(() => {
-    let current = true;
-    get<Link>(ofLink(props.topology, props.name)).then((found) => {
-      if (!current) return;
-      sample(props.topology, found);
-      setLink(found);
-      setError(null);
-    }, (failed) => current && setError(failed));
-    return () => void (current = false);
-  }, [props.topology, props.name, version.value]);
-  useEffect(() => {
-    const many = (lists?.living.length ?? 0) + (lists?.past.length ?? 0) > MANY;
-    let current = true;
-    const wait = many ? Math.max(0, read.current + READ_MANY_EVERY_MS - Date.now()) : 0;
-    const timer = window.setTimeout(() => {
-      read.current = Date.now();
-      everyone(props.topology, props.name).then((found) => current && setLists(found), (failed) => current && setError(failed));
-    }, wait);
-    return () => ((current = false), window.clearTimeout(timer));
-  }, [props.topology, props.name, version.value]);
+  const key = `${props.topology}/${props.name}`;
+  const { value: link, error } = useReading(key, async () => {
+    const found = await get<Link>(ofLink(props.topology, props.name));
+    sample(key, found);
+    return found;
+  });
+  const isLong = (found: Lists) => found.living.length + found.past.length > MANY;
+  const { value: lists } = useReading(key, () => everyone(props.topology, props.name), (found) => (isLong(found) ? READ_MANY_EVERY_MS : 0));
   if (error && !link) {
     if (error instanceof Refused && error.status === 404)
       return <Empty title={`${props.topology} has no link ${props.name}`}><p>Choose one on the <a href={href("map")}>map</a>, or another topology above.</p></Empty>;
@@ -188,13 +173,12 @@ function FitMore(props: { topology: string; link: Link }) {
 /** The server's figures of the links that were looked at, as they were seen. */
 const samples = new Map<string, { at: number; reserved: Map<number, number> }[]>();
 
-function sample(topology: string, link: Link): void {
-  const key = `${topology}/${link.link}`;
+function sample(key: string, link: Link): void {
   const reserved = new Map(link.classes.map((one) => [one.class_type, one.reserved_bps]));
   samples.set(key, [...(samples.get(key) ?? []), { at: Date.now() / 1000, reserved }].slice(-SAMPLES_KEPT));
 }
 
-function History(props: { topology: string; link: Link; lists: Lists | null }) {
+function History(props: { topology: string; link: Link; lists: Lists | undefined }) {
   const { link, lists } = props;
   const seen = samples.get(`${props.topology}/${link.link}`) ?? [];
   const from = (seen[0]?.at ?? 0) * 1000;
@@ -235,7 +219,7 @@ export function history(link: Link, all: Allocation[], until: number): { at: num
   return points.reverse();
 }
 
-function concerning(name: string, lists: Lists | null) {
+function concerning(name: string, lists: Lists | undefined) {
   const ids = new Set([...(lists?.living ?? []), ...(lists?.past ?? [])].map((one) => one.id));
   return happenings.value.filter((one) => {
     const data = one.data as { id?: string; allocation?: { path: string[] }; links?: { link?: string }[]; problem?: { binding_links?: { link: string }[] } };
@@ -244,7 +228,7 @@ function concerning(name: string, lists: Lists | null) {
   });
 }
 
-function OnIt(props: { link: Link; lists: Lists | null }) {
+function OnIt(props: { link: Link; lists: Lists | undefined }) {
   const { link, lists } = props;
   if (!lists) return <p class="quiet">Reading …</p>;
   if (!lists.living.length) return <p class="quiet">None.</p>;

@@ -44,7 +44,7 @@ async function allocations(text: string): Promise<Found[]> {
 }
 
 function open(one: Found): void {
-  if (one.kind === "node") go("map", undefined, { node: one.id });
+  if (one.kind === "node") go("map", undefined, { ingress: one.id, node: one.id });
   else go(one.kind === "link" ? "link" : "allocations", one.id);
 }
 

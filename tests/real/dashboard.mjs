@@ -304,7 +304,8 @@ async function search(page, id) {
   await page.getByRole("option", { name: "node kyiv" }).waitFor();
   await accessible(page, "the search");
   await page.keyboard.press("Enter");
-  await page.waitForURL(/#\/map\?topology=ring&node=kyiv$/);
+  await page.waitForURL(/#\/map\?topology=ring&ingress=kyiv&node=kyiv$/);
+  await page.getByRole("heading", { name: "From kyiv" }).waitFor();
   await page.keyboard.press("Control+k");
   await page.keyboard.type("kyiv-rome");
   await page.getByRole("option", { name: "link kyiv-rome kyiv → rome" }).waitFor();
