@@ -103,3 +103,12 @@ pub use fact::{Fact, Names};
 pub use refusal::Refusal;
 pub use snapshot::NetworkSnapshot;
 pub use state::{Network, State};
+
+/// How a property is tested: with `full` cases where `PROPTEST_CASES` is proptest's own 256, as `tests/run` sets it; with
+/// fewer in the same proportion by default, so that the tests of one edit take a second.
+#[cfg(test)]
+fn property_cases(full: u32) -> proptest::prelude::ProptestConfig {
+    const BY_DEFAULT: u32 = 32;
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(BY_DEFAULT);
+    proptest::prelude::ProptestConfig::with_cases((full * asked / 256).max(1))
+}

@@ -141,6 +141,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(crate::property_cases(256))]
+
         #[test]
         fn behaves_as_a_sorted_set(steps in prop::collection::vec((0_u64..10_000, 0_u8..4), 1..3_000)) {
             let (mut roster, mut living, mut set) = (Roster::default(), LiveSet::default(), BTreeSet::new());

@@ -1,7 +1,7 @@
 //! The generalised bandwidth allocation model, where the class is the priority. Each class has a private share, of which
 //! it lends a part to lower classes (high to low, HTL) and a part to higher ones (low to high, LTH); the two pools
 //! overlap. A class may always fill its own share, whichever class borrowed it; beyond that it may borrow up to a limit that
-//! follows the usage. A class at or under its share never yields. After Reale, Bezerra and Martins' G-BAM.
+//! follows the usage. A class at or under its share is never devolved. After Reale, Bezerra and Martins' G-BAM.
 
 use super::{Booked, Cause, LinkBounds, Slot, VictimOrder};
 

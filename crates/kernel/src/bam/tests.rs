@@ -18,7 +18,7 @@ struct Bench {
 enum Seen {
     Admit,
     Block,
-    Yield { devolved: Vec<String>, preempted: Vec<String> },
+    Victims { devolved: Vec<String>, preempted: Vec<String> },
 }
 
 fn class(number: u8, percent: u32, high_to_low: u32, low_to_high: u32) -> ClassConfig {
@@ -64,11 +64,11 @@ impl Bench {
             self.booked[victim.at()] -= bandwidth;
             if cause == Cause::Devolved { &mut devolved } else { &mut preempted }.push(name);
         }
-        assert_eq!(free, devolved.is_empty() && preempted.is_empty(), "free says whether anybody yields");
+        assert_eq!(free, devolved.is_empty() && preempted.is_empty(), "free says whether there are no victims");
         self.lsps.push((name.to_owned(), slot, bandwidth));
         let total: u64 = self.booked.iter().sum();
         assert!(total <= self.bounds.total_bps(), "{total} booked");
-        if free { Seen::Admit } else { Seen::Yield { devolved, preempted } }
+        if free { Seen::Admit } else { Seen::Victims { devolved, preempted } }
     }
 
     fn fill(&mut self, prefix: &str, count: usize, class: u8, bandwidth: u64) {
@@ -83,11 +83,11 @@ impl Bench {
 }
 
 fn preempts(names: &[&str]) -> Seen {
-    Seen::Yield { devolved: vec![], preempted: names.iter().map(|name| (*name).to_owned()).collect() }
+    Seen::Victims { devolved: vec![], preempted: names.iter().map(|name| (*name).to_owned()).collect() }
 }
 
 fn devolves(names: &[&str]) -> Seen {
-    Seen::Yield { devolved: names.iter().map(|name| (*name).to_owned()).collect(), preempted: vec![] }
+    Seen::Victims { devolved: names.iter().map(|name| (*name).to_owned()).collect(), preempted: vec![] }
 }
 
 const SHARES: [u32; 3] = [40, 35, 25];
@@ -167,7 +167,7 @@ fn e8_rdm_over_two_levels_stays_within_the_link() {
     for at in 1..=6 {
         assert_eq!(link.ask(&format!("b{at}"), 0, 10), Seen::Admit);
     }
-    let Seen::Yield { preempted, .. } = link.ask("top", 2, 40) else { panic!("somebody yields") };
+    let Seen::Victims { preempted, .. } = link.ask("top", 2, 40) else { panic!("there are victims") };
     assert_eq!(link.used(), [30, 30, 40]);
     let mut victims = preempted;
     victims.sort();
@@ -175,7 +175,7 @@ fn e8_rdm_over_two_levels_stays_within_the_link() {
 }
 
 #[test]
-fn e9_highest_first_evicts_less() {
+fn e9_highest_first_preempts_less() {
     let run = |order| {
         let mut link = Bench::new(three(ModelKind::Rdm, [30, 30, 40]), 100);
         link.order = order;
@@ -362,7 +362,7 @@ fn any_kind() -> impl Strategy<Value = ModelKind> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(crate::property_cases(400))]
 
     #[test]
     fn random_transitions_agree_with_the_naive_reference(
@@ -403,7 +403,7 @@ proptest! {
             match (&seen, &reference) {
                 (Seen::Block, None) => prop_assert_eq!(before, link.used()),
                 (Seen::Admit, Some(victims)) => prop_assert!(victims.is_empty()),
-                (Seen::Yield { devolved, preempted }, Some(victims)) => {
+                (Seen::Victims { devolved, preempted }, Some(victims)) => {
                     prop_assert_eq!(devolved.len() + preempted.len(), victims.len());
                     prop_assert_eq!(devolved.len(), victims.iter().filter(|c| **c > usize::from(class)).count());
                 }
@@ -412,8 +412,8 @@ proptest! {
             prop_assert_eq!(naive.lsps.len(), link.lsps.len());
             // bam.md 2.7: what each model promises.
             prop_assert!(!own || seen != Seen::Block, "one's own share is always admissible");
-            if let Seen::Yield { devolved, preempted } = &seen {
-                prop_assert!(kind != ModelKind::Mam, "under MAM nobody yields");
+            if let Seen::Victims { devolved, preempted } = &seen {
+                prop_assert!(kind != ModelKind::Mam, "MAM has no victims");
                 prop_assert!(kind != ModelKind::Rdm || devolved.is_empty(), "under RDM nothing is lent upwards");
                 prop_assert!(class != 0 || preempted.is_empty());
                 prop_assert!(class != 2 || devolved.is_empty());

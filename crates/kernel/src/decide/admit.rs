@@ -13,7 +13,7 @@ use crate::command::{NamedConstraints, Request};
 use crate::event::{Binding, Denial, Displaced, Event, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
 use crate::ledger::{LedgerDraft, LedgerEntry};
-use crate::path::{self, Links, Metric, Query, Reason, WEIGHT_ONE, Workspace};
+use crate::path::{self, Everything, Links, Metric, Query, Reason, WEIGHT_ONE, Workspace};
 use crate::policy::{PathChoice, Policy};
 use crate::refusal::Refusal;
 use crate::state::{ALLOCATIONS_MAX, Network, State};
@@ -210,7 +210,9 @@ fn check_price(
     if query.metric != Metric::Congestion {
         return Ok(());
     }
-    let Ok(shortest) = path::shortest(&network.graph, &Empty, &fewest_hops(query), workspace) else { return Ok(()) };
+    let Ok(shortest) = path::shortest(&network.graph, &Everything, &fewest_hops(query), workspace) else {
+        return Ok(());
+    };
     let fewest = u64::try_from(shortest.links.len()).unwrap_or(u64::MAX).max(1);
     let cost: u64 = path.iter().map(|link| u64::from(links.weight(*link))).sum();
     let cost_percent = cost.saturating_mul(100) / u64::from(WEIGHT_ONE) / fewest;
@@ -218,23 +220,6 @@ fn check_price(
         return Ok(());
     }
     Err(Denial::TooCongested { cost_percent, limit_percent })
-}
-
-/// The network as if nothing were reserved and everything up.
-struct Empty;
-
-impl Links for Empty {
-    fn room_bps(&self, _: LinkIx) -> u64 {
-        u64::MAX
-    }
-
-    fn weight(&self, _: LinkIx) -> u32 {
-        WEIGHT_ONE
-    }
-
-    fn is_usable(&self, _: LinkIx) -> bool {
-        true
-    }
 }
 
 fn denial(network: &Network, links: &impl Links, query: &Query<'_>, workspace: &mut Workspace) -> Denial {

@@ -292,7 +292,7 @@ fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(crate::property_cases(400))]
 
     #[test]
     fn whatever_was_there_becomes_what_should_be(old in world(), new in world(), harm in proptest::collection::vec(any::<(u8, u8)>(), 0..6)) {

@@ -3,7 +3,7 @@
 
 use super::cspf::{check_ends, shortest};
 use super::graph::Graph;
-use super::query::{Constraints, FoundPath, Links, Metric, NoPath, Query, WEIGHT_ONE};
+use super::query::{Constraints, Everything, FoundPath, Links, Metric, NoPath, Query};
 use super::workspace::Workspace;
 use crate::id::LinkIx;
 use crate::units::Micros;
@@ -128,23 +128,6 @@ fn bandwidth<L: Links>(
     let rooms = widest.links.iter().map(|link| (*link, links.room_bps(*link)));
     let binding = rooms.filter(|(_, room)| *room < query.bandwidth_bps).collect();
     Ok(Reason::Bandwidth { binding, largest_admissible_bps: largest })
-}
-
-/// Every link, whatever its state, with unlimited room.
-struct Everything;
-
-impl Links for Everything {
-    fn room_bps(&self, _: LinkIx) -> u64 {
-        u64::MAX
-    }
-
-    fn weight(&self, _: LinkIx) -> u32 {
-        WEIGHT_ONE
-    }
-
-    fn is_usable(&self, _: LinkIx) -> bool {
-        true
-    }
 }
 
 /// The usable links, with unlimited room.

@@ -2,9 +2,7 @@
 
 use super::chain_contraction::Chains;
 use super::csr::Csr;
-use crate::id::LinkIx;
 use crate::topology::Topology;
-use crate::units::Micros;
 
 /// A compiled [`Topology`].
 pub struct Graph {
@@ -28,11 +26,5 @@ impl Graph {
     /// How many links there are.
     pub fn link_count(&self) -> usize {
         self.csr.link_count()
-    }
-
-    /// The delay of a path of this graph's links.
-    pub fn delay_of(&self, links: &[LinkIx]) -> Micros {
-        let delays = links.iter().filter_map(|link| self.csr.delays.get(link.at()));
-        Micros(delays.map(|us| u64::from(*us)).sum())
     }
 }

@@ -42,6 +42,7 @@ pub use cspf::shortest;
 pub use disjoint::{Disjointness, PRIMARIES_MAX, disjoint_pair};
 pub use explain::{Reason, explain};
 pub use graph::Graph;
+pub(crate) use query::Everything;
 pub use query::{COST_ONE, Constraints, FoundPath, Hop, Links, Metric, NoPath, Query, RouteHop, WEIGHT_ONE};
 pub use workspace::Workspace;
 pub use yen::{K_MAX, k_shortest};

@@ -75,6 +75,23 @@ pub trait Links {
     fn is_usable(&self, link: LinkIx) -> bool;
 }
 
+/// Every link, whatever its state, with unlimited room and nothing reserved.
+pub(crate) struct Everything;
+
+impl Links for Everything {
+    fn room_bps(&self, _: LinkIx) -> u64 {
+        u64::MAX
+    }
+
+    fn weight(&self, _: LinkIx) -> u32 {
+        WEIGHT_ONE
+    }
+
+    fn is_usable(&self, _: LinkIx) -> bool {
+        true
+    }
+}
+
 /// One question.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {

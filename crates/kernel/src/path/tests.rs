@@ -183,6 +183,10 @@ impl Oracle<'_> {
         links.iter().map(one).sum()
     }
 
+    fn delay(&self, links: &[LinkIx]) -> Micros {
+        Micros(links.iter().map(|ix| self.network.topology.link(*ix).unwrap().delay.0).sum())
+    }
+
     fn costs(&self) -> Vec<u64> {
         let mut costs: Vec<u64> = self.all().iter().map(|path| self.cost(path)).collect();
         costs.sort_unstable();
@@ -285,7 +289,7 @@ fn share(network: &Network, a: &FoundPath, b: &FoundPath, disjointness: Disjoint
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..crate::property_cases(1_500) })]
 
     #[test]
     fn the_shortest_path_is_the_shortest((network, metric, constraints, bandwidth_bps) in case(6, 9)) {
@@ -356,7 +360,7 @@ proptest! {
             let query = Query { ingress, egress, bandwidth_bps, metric, constraints: &constraints };
             let oracle = Oracle { network: &network, query };
             let all: Vec<FoundPath> = oracle.all().into_iter().map(|links| FoundPath {
-                cost: oracle.cost(&links), delay: graph.delay_of(&links), links,
+                cost: oracle.cost(&links), delay: oracle.delay(&links), links,
             }).collect();
             let pairs = all.iter().flat_map(|a| all.iter().map(move |b| (a, b)));
             let apart = pairs.filter(|(a, b)| !share(&network, a, b, disjointness, ingress));

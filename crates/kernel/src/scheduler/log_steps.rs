@@ -68,6 +68,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(crate::property_cases(256))]
+
         #[test]
         fn floor_and_ceil_are_the_inverses_of_value(level in any::<u64>(), shift in 0_u32..64, bits in 0_u32..=26) {
             let (grid, level) = (Grid::new(bits), level >> shift);

@@ -172,6 +172,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::property_cases(256))]
+
         #[test]
         fn repairing_gives_to_the_bit_what_filling_gives(
             bits in 1_u32..8,
