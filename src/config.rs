@@ -37,7 +37,7 @@ pub struct ConfigFile {
     pub durability: Option<StoreDurability>,
     /// How MQTT clients come in besides.
     #[serde(default)]
-    pub mqtt: MqttDoors,
+    pub mqtt: MqttListenerConfig,
     /// The folder for the embedded database.
     pub data: Option<PathBuf>,
     /// `sqlite://…` or `postgres://…`; instead of `data`.
@@ -233,7 +233,7 @@ pub enum LogFormat {
 /// How MQTT clients come in, besides plain TCP: each may be absent.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct MqttDoors {
+pub struct MqttListenerConfig {
     /// The address for TLS.
     pub tls_listen: Option<SocketAddr>,
     /// The address for WebSocket.
@@ -264,7 +264,7 @@ pub struct MqttDoors {
     pub session_expiry_max_s: Option<u32>,
 }
 
-impl MqttDoors {
+impl MqttListenerConfig {
     fn over(self, other: Self) -> Self {
         Self {
             tls_listen: self.tls_listen.or(other.tls_listen),
@@ -339,7 +339,7 @@ pub struct Config {
     /// When an MQTT message counts as kept.
     pub durability: StoreDurability,
     /// How MQTT clients come in besides.
-    pub mqtt: MqttDoors,
+    pub mqtt: MqttListenerConfig,
     /// The database.
     pub database: SecretUrl,
     /// How logs are written.
@@ -431,7 +431,7 @@ impl ConfigFile {
             mqtt_listen: self.mqtt_listen,
             store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned().into()),
             durability: self.durability.unwrap_or_default(),
-            mqtt: MqttDoors { anonymous: self.mqtt.anonymous.or(Some(AnonymousAccess::Loopback)), ..self.mqtt },
+            mqtt: MqttListenerConfig { anonymous: self.mqtt.anonymous.or(Some(AnonymousAccess::Loopback)), ..self.mqtt },
             database: self
                 .database
                 .unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display()).into()),

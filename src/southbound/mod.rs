@@ -1,5 +1,6 @@
 //! Hands: decided rules are written to switches through a controller's REST interface, and reports of switches and
-//! controller come back. One trait, [`Driver`], in the kernel's words; one file a dialect.
+//! controller come back. One trait, [`Driver`], in the kernel's words; one
+//! folder a dialect.
 //!
 //! What must stay true: a driver chooses nothing and remembers nothing between calls; it never says that a step is in
 //! force unless the switch said so or was read; it never takes silence for emptiness; it changes nothing that lacks our
@@ -58,7 +59,7 @@ pub trait Driver: Send + Sync + fmt::Debug {
     fn rule_count(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, u64>;
 
     /// The meters of our range that a live switch holds. One that is not of the kind we make (other flags, other bands)
-    /// is told with a rate of 0, so that it is seen to differ.
+    /// is read with a rate of 0, so that it is seen to differ.
     ///
     /// # Errors
     /// As [`Driver::rules`].

@@ -6,7 +6,8 @@
 //! What must stay true: 201 means stored as `PENDING_ADD` and nothing more; a rule is in force when ONOS says `ADDED` and
 //! tells it as it was written. A switch that is not `available` has unknown rules.
 
-mod dialect;
+mod decode;
+mod encode;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +18,11 @@ use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use self::dialect::{
-    MeterNumbers, OnosDeviceReply, OnosDevicesReply, OnosFlowsReply, OnosLinksReply, OnosMetersReply, OnosPortsReply,
-    OnosStatisticsReply, device, dpid,
+use self::decode::{
+    OnosDeviceReply, OnosDevicesReply, OnosFlowsReply, OnosLinksReply, OnosMetersReply, OnosPortsReply,
+    OnosStatisticsReply, dpid,
 };
+use self::encode::{MeterNumbers, device};
 use super::apply::{CheckedStep, SwitchExchange, apply_steps};
 use super::http_client::{ControllerReply, Dialogue};
 use super::{Adjacency, Credentials, Driver, DriverError, DriverFuture, Port, PortCounters};
@@ -62,7 +64,7 @@ impl Onos {
         self.talk.get(what, path).await?.json()
     }
 
-    /// Nothing that is told of a switch which is not there is true.
+    /// What the controller reports of a disconnected switch is not true.
     async fn must_be_here(&self, switch: Dpid) -> Result<(), DriverError> {
         let reply = self.talk.get("find a switch", &format!("devices/{}", device(switch))).await?;
         if reply.status == 404 {
@@ -106,7 +108,7 @@ impl Onos {
     async fn read_ports(&self, switch: Dpid) -> Result<Vec<Port>, DriverError> {
         self.must_be_here(switch).await?;
         let told: OnosPortsReply = self.ask("read ports", &format!("devices/{}/ports", device(switch))).await?;
-        Ok(told.ports.iter().filter_map(dialect::OnosPortReply::port).collect())
+        Ok(told.ports.iter().filter_map(decode::OnosPortReply::port).collect())
     }
 
     async fn apply_steps(&self, switch: Dpid, steps: &[RuleStep]) -> Result<Vec<StepOutcome>, DriverError> {
@@ -131,13 +133,13 @@ impl Onos {
             return Ok(Ok(()));
         }
         let path = format!("meters/{}", device(switch));
-        let reply = self.talk.post("make a meter", &path, &dialect::meter(switch, meter)).await?;
+        let reply = self.talk.post("make a meter", &path, &encode::meter(switch, meter)).await?;
         if !reply.is_success() {
             return Ok(Err(SwitchFault::Controller { status: reply.status }));
         }
         let Some((_, old, _)) = old else { return Ok(Ok(())) };
         let told: OnosMetersReply = self.ask("read meters", &path).await?;
-        let all = told.meters.iter().filter_map(dialect::OnosMeterReply::meter);
+        let all = told.meters.iter().filter_map(decode::OnosMeterReply::meter);
         let Some((_, new)) = all.into_iter().find(|(found, number)| found == meter && number != old) else {
             return Ok(Err(SwitchFault::ReadBackDiffers));
         };
@@ -146,7 +148,7 @@ impl Onos {
         let rules: Result<Vec<_>, SwitchFault> = held
             .iter()
             .filter(|held| uses(&held.rule))
-            .map(|held| dialect::rule(switch, &held.rule, &pointed))
+            .map(|held| encode::rule(switch, &held.rule, &pointed))
             .collect();
         let rules = match rules {
             Ok(rules) => rules,
@@ -205,7 +207,7 @@ impl SwitchExchange for OnosExchange<'_> {
         let mut rules = vec![];
         for checked in &mut *steps {
             let sent = match checked.step {
-                RuleStep::PutRule(rule) => dialect::rule(switch, rule, &numbers).map(|rule| rules.push(rule)),
+                RuleStep::PutRule(rule) => encode::rule(switch, rule, &numbers).map(|rule| rules.push(rule)),
                 RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter) => {
                     driver.make_meter(switch, meter, &meters, &held).await?
                 }
@@ -319,7 +321,7 @@ impl Driver for Onos {
     fn links(&self) -> DriverFuture<'_, Vec<Adjacency>> {
         async move {
             let told: OnosLinksReply = self.ask("list links", "links").await?;
-            Ok(told.links.iter().filter_map(dialect::OnosLinkReply::adjacency).collect())
+            Ok(told.links.iter().filter_map(decode::OnosLinkReply::adjacency).collect())
         }
         .boxed()
     }
@@ -330,7 +332,7 @@ impl Driver for Onos {
             let path = format!("statistics/ports/{}", device(switch));
             let told: OnosStatisticsReply = self.ask("read counters", &path).await?;
             let ports = told.statistics.iter().flat_map(|of_switch| &of_switch.ports);
-            Ok(ports.filter_map(dialect::OnosCountersReply::counters).collect())
+            Ok(ports.filter_map(decode::OnosCountersReply::counters).collect())
         }
         .boxed()
     }

@@ -37,7 +37,7 @@ impl Memory {
         // It is in force two readings later, or never.
         flow["state"] = "PENDING_ADD".into();
         flow["born"] = self.asked_for_flows.into();
-        // Meters come last, and types are told in other spellings.
+        // Meters come last, and types have other spellings.
         let instructions = flow["treatment"]["instructions"].as_array_mut().unwrap();
         instructions.sort_by_key(|value| value["type"] == "METER");
         for value in instructions {

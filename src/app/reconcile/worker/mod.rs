@@ -3,6 +3,7 @@
 
 mod switch_io;
 mod pending_commits;
+mod plan_updates;
 mod worker_status;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,18 +17,16 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use self::pending_commits::{Changes, What};
 pub(super) use self::switch_io::topology;
-use self::switch_io::{StepResults, audit_one, execute_steps, find, is_revision, page_after, read_one};
+use self::switch_io::{StepResults, audit_one, execute_steps, is_revision, read_one};
 use super::super::backoff::RetryBackoff;
 use super::super::{App, Commit};
 use super::controller_status::{Condition, FieldEvent, StatusCell};
 use super::readback::Finding;
 use super::throttled_driver::ThrottledDriver;
 use crate::southbound::DriverError;
-use kernel::allocation::Allocation;
 use kernel::controller::Controller;
 use kernel::id::AllocationId;
 use kernel::intent::{Agenda, Dpid, RulePlan, StepOutcome, SwitchFault, Tables};
-use kernel::topology::Topology;
 
 /// How often switches are audited.
 const AUDIT_EVERY: Duration = Duration::from_secs(2);
@@ -282,75 +281,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    /// Brings the plan up to date.
-    async fn update_plan(&mut self, changes: &mut Changes) {
-        let until = changes.until;
-        match std::mem::replace(&mut changes.what, What::These(BTreeSet::new())) {
-            What::Everything => self.reload_plan().await,
-            What::These(ids) if ids.is_empty() => {}
-            What::These(ids) => {
-                let ids: Vec<AllocationId> = ids.into_iter().collect();
-                let found = find(self.app.clone(), self.controller.topology.clone(), ids).await;
-                let Some((topology, found)) = found else { return self.forget_everything() };
-                for (id, allocation) in found {
-                    self.update_one(id, allocation.as_deref(), &topology);
-                }
-            }
-        }
-        self.status.set_known_until(until);
-    }
-
-    /// Page by page, so that the writer does not wait long; an allocation that changes meanwhile comes with a commit.
-    async fn reload_plan(&mut self) {
-        // Links may have other numbers now.
-        self.status.forget_loads();
-        let name = self.controller.topology.clone();
-        let mut after = None;
-        let mut met = BTreeSet::new();
-        loop {
-            let Some((topology, page)) = page_after(self.app.clone(), name.clone(), after).await else {
-                return self.forget_everything();
-            };
-            let Some(last) = page.last().map(|allocation| allocation.id) else { break };
-            after = Some(last);
-            for allocation in
-                page.iter().filter(|lsp| lsp.demand.topology == name && lsp.demand.attributes.flow.is_some())
-            {
-                met.insert(allocation.id);
-                self.update_one(allocation.id, Some(allocation), &topology);
-            }
-        }
-        let gone: Vec<AllocationId> = self.plan.allocations().filter(|id| !met.contains(id)).collect();
-        gone.into_iter().for_each(|id| self.drop_one(id));
-    }
-
-    fn forget_everything(&mut self) {
-        let all: Vec<AllocationId> = self.plan.allocations().collect();
-        all.into_iter().for_each(|id| self.drop_one(id));
-    }
-
-    fn update_one(&mut self, id: AllocationId, allocation: Option<&Allocation>, topology: &Topology) {
-        let Some(allocation) = allocation.filter(|allocation| allocation.demand.attributes.flow.is_some()) else {
-            return self.drop_one(id);
-        };
-        self.plan.set(allocation, topology, &self.seen);
-        self.faults.remove(&id);
-        if self.plan.is_held(id, &self.seen) {
-            self.set_condition(id, &Condition::ACTIVE);
-        } else {
-            let state = self.status.condition_of(id).state.on_change();
-            self.set_condition(id, &Condition { state, reason: None });
-            self.unsettled.entry(id).or_insert_with(Instant::now);
-        }
-    }
-
-    fn drop_one(&mut self, id: AllocationId) {
-        self.plan.remove(id);
-        self.unsettled.remove(&id);
-        self.faults.remove(&id);
-        self.status.forget(id);
     }
 
     /// Executes every step that can be executed; whether none is left.

@@ -1,137 +1,20 @@
-//! The kernel's words in ONOS's JSON, and back.
-//!
-//! ONOS's REST cannot say everything that OpenFlow can, so that three things travel in others:
-//!
-//! - It chooses cookies itself. Ours is written as a tunnel id, which only tunnel ports look at.
-//! - It chooses meter ids itself. Ours is told by a second band of a rate that no link has ([`TAG_RATE_KBPS`] and more).
-//! - It writes neither the traffic class of a label nor a DiffServ code point. The class is asked for as the queue of the
-//!   same number, at every hop, which is what the class is for.
-//!
-//! What must stay true: reading what was written gives what was written, and whatever we do not write becomes opaque.
+//! ONOS's JSON in the kernel's words: reading what `encode` wrote gives what was written, and whatever we do not write
+//! becomes opaque.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::apply::real_port;
 use super::super::{Adjacency, Port, PortCounters};
+use super::encode::{MeterNumbers, TAG_RATE_KBPS, TCP, UDP};
 use kernel::allocation::Ipv4Prefix;
-use kernel::intent::{
-    Action, Cookie, Dpid, Ipv4Match, Match, Meter, MeterId, MplsLabel, PortNo, Rule, RuleKey, SwitchFault, TABLE,
-};
-
-/// A band of this rate, in kbit/s, and the number of our meter more: two terabit per second, never reached.
-const TAG_RATE_KBPS: u64 = 2_000_000_000;
-const TCP: u64 = 6;
-const UDP: u64 = 17;
-
-/// ONOS's numbers for our meters on one switch.
-pub(super) type MeterNumbers = BTreeMap<MeterId, u64>;
-
-/// A switch as ONOS names it.
-pub(super) fn device(switch: Dpid) -> String {
-    format!("of:{switch}")
-}
+use kernel::intent::{Action, Cookie, Dpid, Ipv4Match, Match, Meter, MeterId, MplsLabel, PortNo, Rule, RuleKey, TABLE};
 
 /// The switch that ONOS names so.
 pub(super) fn dpid(device: &str) -> Option<Dpid> {
     u64::from_str_radix(device.strip_prefix("of:")?, 16).ok().map(Dpid)
-}
-
-/// A meter to be made.
-pub(super) fn meter(switch: Dpid, meter: &Meter) -> Value {
-    let band = |rate: u64, burst: u64| json!({"type": "DROP", "rate": rate, "burstSize": burst, "prec": 0});
-    let tag = TAG_RATE_KBPS + u64::from(meter.id.0);
-    json!({"deviceId": device(switch), "unit": "KB_PER_SEC", "burst": true,
-        "bands": [band(meter.rate_kbps.into(), meter.burst_kbit.into()), band(tag, tag)]})
-}
-
-/// A rule to be written.
-///
-/// # Errors
-/// It cannot be said.
-pub(super) fn rule(switch: Dpid, rule: &Rule, meters: &MeterNumbers) -> Result<Value, SwitchFault> {
-    Ok(json!({
-        "priority": rule.place.priority, "timeout": 0, "isPermanent": true, "deviceId": device(switch),
-        "tableId": rule.place.table, "selector": {"criteria": criteria(&rule.place.matches)?},
-        "treatment": {"instructions": instructions(rule, meters)?},
-    }))
-}
-
-fn criteria(matches: &Match) -> Result<Vec<Value>, SwitchFault> {
-    let mut said = vec![];
-    match matches {
-        Match::Mpls { label, bottom_of_stack } => {
-            said.push(json!({"type": "ETH_TYPE", "ethType": "0x8847"}));
-            said.push(json!({"type": "MPLS_LABEL", "label": label.number()}));
-            said.push(json!({"type": "MPLS_BOS", "bos": bottom_of_stack}));
-        }
-        Match::Ipv4(ipv4) => {
-            if let Some(port) = ipv4.in_port {
-                said.push(json!({"type": "IN_PORT", "port": real_port(port)?}));
-            }
-            said.push(json!({"type": "ETH_TYPE", "ethType": "0x0800"}));
-            for (name, network) in [("IPV4_SRC", ipv4.src), ("IPV4_DST", ipv4.dst)] {
-                if let Some(Ipv4Prefix { address, length }) = network {
-                    said.push(json!({"type": name, "ip": format!("{address}/{length}")}));
-                }
-            }
-            if let Some(protocol) = ipv4.ip_proto {
-                said.push(json!({"type": "IP_PROTO", "protocol": protocol}));
-            }
-            if let Some(port) = ipv4.l4_dst {
-                said.push(match ipv4.ip_proto.map(u64::from) {
-                    Some(TCP) => json!({"type": "TCP_DST", "tcpPort": port}),
-                    Some(UDP) => json!({"type": "UDP_DST", "udpPort": port}),
-                    _ => return Err(SwitchFault::Unsupported { what: "match a port of neither TCP nor UDP" }),
-                });
-            }
-        }
-        Match::Opaque(_) => return Err(SwitchFault::Unsupported { what: "match that" }),
-    }
-    Ok(said)
-}
-
-fn instructions(rule: &Rule, meters: &MeterNumbers) -> Result<Vec<Value>, SwitchFault> {
-    let l2 = |subtype: &str| json!({"type": "L2MODIFICATION", "subtype": subtype});
-    // The sign bit of the tag is clear: a Java long holds it.
-    let mut said = vec![json!({"type": "L2MODIFICATION", "subtype": "TUNNEL_ID", "tunnelId": rule.cookie.0})];
-    let mut class = None;
-    for action in &rule.actions {
-        match action {
-            Action::Meter(id) => {
-                let number = meters.get(id).ok_or(SwitchFault::AfterFailure)?;
-                said.push(json!({"type": "METER", "meterId": number}));
-            }
-            Action::SetDscp(code) if code % 8 == 0 => class = agreed(class, code / 8)?,
-            Action::SetDscp(_) => return Err(SwitchFault::Unsupported { what: "write such a code point" }),
-            Action::SetTrafficClass(number) => class = agreed(class, *number)?,
-            Action::PushMpls => said.push(l2("MPLS_PUSH")),
-            Action::PopMpls => {
-                said.push(json!({"type": "L2MODIFICATION", "subtype": "MPLS_POP", "ethernetType": "0x0800"}));
-            }
-            Action::SetLabel(label) => {
-                said.push(json!({"type": "L2MODIFICATION", "subtype": "MPLS_LABEL", "label": label.number()}));
-            }
-            Action::Output(port) => {
-                let port = real_port(*port)?;
-                // ONOS wants a queue's port, too.
-                said.extend(class.map(|class: u8| json!({"type": "QUEUE", "queueId": class, "port": port})));
-                said.push(json!({"type": "OUTPUT", "port": port}));
-            }
-            Action::Opaque(_) => return Err(SwitchFault::Unsupported { what: "do that" }),
-        }
-    }
-    Ok(said)
-}
-
-fn agreed(one: Option<u8>, other: u8) -> Result<Option<u8>, SwitchFault> {
-    if one.is_none_or(|one| one == other) && other < 8 {
-        Ok(Some(other))
-    } else {
-        Err(SwitchFault::Unsupported { what: "tell a code point and a traffic class that differ" })
-    }
 }
 
 /// What `GET flows/{device}` says.
@@ -141,7 +24,7 @@ pub(super) struct OnosFlowsReply {
     pub(super) flows: Vec<OnosFlowReply>,
 }
 
-/// A rule as it is told.
+/// A rule as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct OnosFlowReply {
     /// ONOS's own number for it, beyond what a double holds.
@@ -259,7 +142,7 @@ fn network(text: &str) -> Option<Ipv4Prefix> {
     Some(Ipv4Prefix { address: address.parse().ok()?, length })
 }
 
-/// A number, told as a number, as text, or as text with a name: `2`, `"2"`, `"[s1-eth2](2)"`, `"0x2"`.
+/// A number, written as a number, as text, or as text with a name: `2`, `"2"`, `"[s1-eth2](2)"`, `"0x2"`.
 fn as_number<T: TryFrom<u64>>(value: &Value) -> Option<T> {
     let number = match value {
         Value::Number(number) => number.as_u64()?,
@@ -279,7 +162,7 @@ pub(super) struct OnosMetersReply {
     pub(super) meters: Vec<OnosMeterReply>,
 }
 
-/// A meter as it is told.
+/// A meter as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct OnosMeterReply {
     id: Value,
@@ -321,7 +204,7 @@ pub(super) struct OnosDevicesReply {
     pub(super) devices: Vec<OnosDeviceReply>,
 }
 
-/// A switch as it is told.
+/// A switch as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct OnosDeviceReply {
     /// Its name.
@@ -337,7 +220,7 @@ pub(super) struct OnosPortsReply {
     pub(super) ports: Vec<OnosPortReply>,
 }
 
-/// A port as it is told.
+/// A port as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct OnosPortReply {
     port: Value,
@@ -366,7 +249,7 @@ pub(super) struct OnosLinksReply {
     pub(super) links: Vec<OnosLinkReply>,
 }
 
-/// A link as it is told.
+/// A link as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct OnosLinkReply {
     src: OnosLinkEndReply,
@@ -403,7 +286,7 @@ pub(super) struct OnosSwitchStatisticsReply {
     pub(super) ports: Vec<OnosCountersReply>,
 }
 
-/// Counters as they are told.
+/// Counters as the controller reports them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OnosCountersReply {

@@ -1,0 +1,293 @@
+//! The task around the QoS scheduler: it gives reports, commits and time to the [`Dispatcher`], submits the commands that it
+//! asks for, and publishes the rates that follow. It decides nothing itself. What must stay true: rates are published only
+//! after the allocations behind them are committed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::sleep;
+
+use super::super::backoff::RetryBackoff;
+use super::super::{App, COMMITS_KEPT, CommandOutcome, Commit, Load, Mode, SubmitError};
+use super::{AggregatorViews, Answerer, Pace, ReportError, ReportQueue, SchedulerMessage, SchedulerOptions, Trigger};
+use kernel::Fact;
+use kernel::event::{Denial, Displaced, Event};
+use kernel::id::{AllocationId, Name};
+use kernel::scheduler::engine::{Ask, Dispatcher, GrantOutcome, ReportRejection, Urgency};
+use kernel::units::{Bandwidth, Millis};
+
+/// How many reports are taken in at once.
+const REPORTS_AT_ONCE_MAX: usize = 256;
+/// How many rounds of asking follow one upon another before reports are looked at again.
+const ROUNDS_MAX: usize = 8;
+/// The longest sleep of the scheduler.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// For how long the load of a link is believed that is not measured any more.
+const LOAD_KEPT_MS: u64 = 10_000;
+/// How long it waits after the writer was too busy: the first time, and at most.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_millis(800);
+
+type PendingReport = (Name, Answerer);
+
+/// Runs until the service stops.
+pub(in crate::app) async fn run(app: App, inbox: ReportQueue, options: SchedulerOptions) {
+    let commits = app.subscribe();
+    let now = app.now();
+    let dispatcher = app.read(|state| Dispatcher::new(options.settings, options.topology, state, now));
+    let task = SchedulerTask {
+        board: Arc::clone(&app.scheduler().board),
+        app,
+        dispatcher,
+        commits,
+        touched: PendingCommits::default(),
+        pace: options.pace,
+        next_turn: now,
+        next_look: now,
+        backoff: RetryBackoff::new(RETRY_MIN, RETRY_MAX),
+        retry_in: None,
+    };
+    task.run(inbox).await;
+}
+
+struct SchedulerTask {
+    app: App,
+    board: Arc<AggregatorViews>,
+    dispatcher: Dispatcher,
+    commits: broadcast::Receiver<Commit>,
+    touched: PendingCommits,
+    pace: Pace,
+    next_turn: Millis,
+    /// When the load of links is looked at next.
+    next_look: Millis,
+    backoff: RetryBackoff,
+    /// Set while something could not be asked for: when it is asked for again.
+    retry_in: Option<Duration>,
+}
+
+/// What was committed since the dispatcher looked last.
+#[derive(Default)]
+struct PendingCommits {
+    ids: Vec<AllocationId>,
+    /// Something was.
+    any: bool,
+    /// Commits were missed: what changed is unknown.
+    lagged: bool,
+}
+
+impl SchedulerTask {
+    async fn run(mut self, mut inbox: ReportQueue) {
+        let stop = self.app.stopping();
+        let mut messages = Vec::with_capacity(REPORTS_AT_ONCE_MAX);
+        loop {
+            let patience = self.patience();
+            let trigger = tokio::select! {
+                () = stop.cancelled() => return,
+                taken = inbox.messages.recv_many(&mut messages, REPORTS_AT_ONCE_MAX) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    Trigger::Report
+                }
+                commit = self.commits.recv() => {
+                    self.touched.add(commit);
+                    Trigger::Commit
+                }
+                () = sleep(patience) => Trigger::Time,
+            };
+            self.drain_commits();
+            let (waiting, urgency) = self.update_engine(&mut messages).await;
+            if self.is_due(urgency) {
+                self.act(trigger).await;
+            }
+            self.show();
+            self.answer(waiting);
+        }
+    }
+
+    /// How long nothing has to be done.
+    fn patience(&self) -> Duration {
+        let now = self.app.now();
+        let deadline = self.dispatcher.next_deadline().map_or(SLEEP_MAX, |at| until(now, at));
+        let turn = match self.pace {
+            Pace::Reactive => SLEEP_MAX,
+            Pace::Interval(_) => until(now, self.next_turn),
+        };
+        deadline.min(turn).min(self.retry_in.unwrap_or(SLEEP_MAX)).min(SLEEP_MAX)
+    }
+
+    fn drain_commits(&mut self) {
+        for _ in 0..COMMITS_KEPT {
+            match self.commits.try_recv() {
+                Ok(commit) => self.touched.add(Ok(commit)),
+                Err(TryRecvError::Lagged(missed)) => self.touched.add(Err(RecvError::Lagged(missed))),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Gives commits, measurements and reports that came meanwhile to the engine.
+    async fn update_engine(&mut self, messages: &mut Vec<SchedulerMessage>) -> (Vec<PendingReport>, Urgency) {
+        let now = self.app.now();
+        let touched = std::mem::take(&mut self.touched);
+        let loads = (self.next_look <= now).then(|| self.app.conditions());
+        if loads.is_some() {
+            self.next_look = after(now, SLEEP_MAX);
+        }
+        let Self { app, dispatcher, .. } = self;
+        let mut waiting = Vec::with_capacity(messages.len());
+        let mut urgency = Urgency::Routine;
+        app.read(|state| {
+            match touched {
+                PendingCommits { lagged: true, .. } => dispatcher.sync_all(state),
+                PendingCommits { any: true, ids, .. } => dispatcher.sync(state, &ids),
+                _ => {}
+            }
+            if let Some(loads) = loads {
+                let fresh = |load: &Load| now.0.saturating_sub(load.at.0) < LOAD_KEPT_MS;
+                dispatcher.measure(state, |topology, link| Some(loads.load(topology, link).filter(fresh)?.carried_bps));
+            }
+            dispatcher.tick(state, now);
+            for message in messages.drain(..) {
+                match message {
+                    SchedulerMessage::Silence { id } => dispatcher.on_disconnected(&id, state, now),
+                    SchedulerMessage::Report { id, metadata, answer } => {
+                        match dispatcher.report(&id, metadata, state, now) {
+                            Ok(heard) => {
+                                urgency = urgency.max(heard);
+                                waiting.extend(answer.map(|answer| (id, answer)));
+                            }
+                            Err(rejection) => refuse(&id, rejection, answer),
+                        }
+                    }
+                }
+            }
+        });
+        (waiting, urgency)
+    }
+
+    fn is_due(&mut self, urgency: Urgency) -> bool {
+        let Pace::Interval(interval) = self.pace else { return true };
+        let now = self.app.now();
+        let due = self.next_turn <= now;
+        if due {
+            self.next_turn = after(now, interval);
+        }
+        due || urgency == Urgency::NewSubscription
+    }
+
+    /// Submits the commands of the plan until there are none, or the writer is too busy.
+    async fn act(&mut self, trigger: Trigger) {
+        self.retry_in = None;
+        for _ in 0..ROUNDS_MAX {
+            let started = Instant::now();
+            let asks = self.dispatcher.next_commands();
+            self.board.plans.record(trigger, started.elapsed());
+            if asks.is_empty() {
+                self.backoff.reset();
+                return;
+            }
+            if let Err(error) = self.ask(asks).await {
+                if !matches!(error, SubmitError::Stopping) {
+                    tracing::warn!(%error, "the scheduler's commands were not decided; it retries");
+                }
+                break;
+            }
+        }
+        // Something is left to be asked for.
+        self.retry_in = Some(self.backoff.next_delay());
+    }
+
+    async fn ask(&mut self, asks: Vec<Ask>) -> Result<(), SubmitError> {
+        let (asked, commands): (Vec<_>, Vec<_>) = asks.into_iter().map(|ask| (ask.asked, ask.command)).unzip();
+        let submission = Submission { commands, mode: Mode::Commit, key: None };
+        let outcomes = self.app.submit(submission).await?;
+        let now = self.app.now();
+        let Self { app, dispatcher, .. } = self;
+        app.read(|state| {
+            for (asked, outcome) in asked.into_iter().zip(&outcomes) {
+                dispatcher.apply_outcome(asked, answer_of(outcome), state, now);
+            }
+        });
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        let news = self.dispatcher.take_changed(self.app.now());
+        let forgotten = self.dispatcher.take_forgotten();
+        if !news.is_empty() || !forgotten.is_empty() {
+            self.board.show(news, &forgotten);
+        }
+    }
+
+    fn answer(&self, waiting: Vec<PendingReport>) {
+        for (id, answer) in waiting {
+            let view = self.dispatcher.view(&id).map(Arc::new);
+            let _ = answer.send(view.ok_or(ReportError::Stopping));
+        }
+    }
+}
+
+impl PendingCommits {
+    fn add(&mut self, commit: Result<Commit, RecvError>) {
+        match commit {
+            Ok(commit) => {
+                self.any = true;
+                commit.facts.iter().for_each(|fact| collect_changed(fact, &mut self.ids));
+            }
+            Err(RecvError::Lagged(_)) => self.lagged = true,
+            Err(RecvError::Closed) => {}
+        }
+    }
+}
+
+fn refuse(id: &Name, rejection: ReportRejection, answer: Option<Answerer>) {
+    match answer {
+        // The requester may have disconnected.
+        Some(answer) => drop(answer.send(Err(rejection.into()))),
+        None => tracing::info!(aggregator = %id, %rejection, "a report was rejected"),
+    }
+}
+
+/// The allocations that an event changed or ended.
+fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
+    let mut displaced = |gone: &[Displaced]| ids.extend(gone.iter().map(|gone| gone.id));
+    match &fact.event {
+        Event::Admitted { displaced: gone, .. }
+        | Event::TopologyPut { displaced: gone, .. }
+        | Event::ModelSet { displaced: gone, .. }
+        | Event::LinkChanged { displaced: gone, .. } => displaced(gone),
+        Event::Resized { allocation, displaced: gone } => {
+            displaced(gone);
+            ids.push(allocation.id);
+        }
+        Event::Released { id } => ids.push(*id),
+        Event::Expired { ids: expired } => ids.extend(expired),
+        Event::Denied { .. }
+        | Event::TopologyDeleted { .. }
+        | Event::ControllerPut { .. }
+        | Event::ControllerDeleted { .. } => {}
+    }
+}
+
+fn after(now: Millis, wait: Duration) -> Millis {
+    Millis(now.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn answer_of(outcome: &CommandOutcome) -> GrantOutcome {
+    let Ok(fact) = outcome else { return GrantOutcome::Refused };
+    match &fact.event {
+        Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } => GrantOutcome::Granted(allocation.id),
+        Event::Released { .. } => GrantOutcome::Released,
+        Event::Denied { denial: Denial::InsufficientBandwidth { largest_admissible, .. }, .. } => {
+            GrantOutcome::Denied { largest: *largest_admissible }
+        }
+        _ => GrantOutcome::Denied { largest: Bandwidth::ZERO },
+    }
+}
+
+fn until(now: Millis, at: Millis) -> Duration {
+    Duration::from_millis(at.0.saturating_sub(now.0))
+}
