@@ -248,6 +248,20 @@ impl App {
         decided.instrument(span).await.unwrap_or(Err(SubmitError::Stopping))
     }
 
+    /// Has commands decided in one transaction: each outcome with what goes on after its command.
+    ///
+    /// # Errors
+    /// As [`App::submit`].
+    pub async fn submit_each<T>(
+        &self,
+        commands: Vec<(Command, T)>,
+        mode: Mode,
+    ) -> Result<Vec<(T, CommandOutcome)>, SubmitError> {
+        let (commands, next): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
+        let outcomes = self.submit(Submission { commands, mode, key: None }).await?;
+        Ok(next.into_iter().zip(outcomes).collect())
+    }
+
     /// Has one command decided.
     ///
     /// # Errors

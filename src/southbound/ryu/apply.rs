@@ -120,24 +120,19 @@ impl Ryu {
     }
 
     async fn send_batch(&self, switch: Dpid, steps: &mut [Checked<'_>]) -> Result<(), DriverError> {
-        let orders: Vec<&Order> = steps.iter().map(|step| &step.order).collect();
-        let outcomes = self.batch(switch, &orders).await?;
-        steps.iter_mut().zip(outcomes).for_each(|(step, outcome)| step.outcome = outcome);
+        self.batch(switch, steps.iter_mut().map(|step| (&step.order, &mut step.outcome)).collect()).await?;
         // A meter that is there already is given the rate; one that has gone is made again, and with it its rules.
-        let again: Vec<(&mut Checked<'_>, Order)> =
-            steps.iter_mut().filter_map(|step| repair(step).map(|order| (step, order))).collect();
+        let mut again: Vec<(Order, &mut StepOutcome)> =
+            steps.iter_mut().filter_map(|step| repair(step).map(|order| (order, &mut step.outcome))).collect();
         if again.is_empty() {
             return Ok(());
         }
-        let orders: Vec<&Order> = again.iter().map(|(_, order)| order).collect();
-        let outcomes = self.batch(switch, &orders).await?;
-        again.into_iter().zip(outcomes).for_each(|((step, _), outcome)| step.outcome = outcome);
-        Ok(())
+        self.batch(switch, again.iter_mut().map(|(order, outcome)| (&*order, &mut **outcome)).collect()).await
     }
 
-    /// Sends a batch; one outcome for each order.
-    async fn batch(&self, switch: Dpid, orders: &[&Order]) -> Result<Vec<StepOutcome>, DriverError> {
-        let body = json!({"items": orders.iter().map(|order| order.item()).collect::<Vec<_>>()});
+    /// Sends a batch of orders, and sets the outcome of each.
+    async fn batch(&self, switch: Dpid, mut orders: Vec<(&Order, &mut StepOutcome)>) -> Result<(), DriverError> {
+        let body = json!({"items": orders.iter().map(|(order, _)| order.item()).collect::<Vec<_>>()});
         let reply = self.talk.post("batch", &format!("watermaster/batch/{}", switch.0), &body).await?;
         match reply.status {
             200 | 409 => {
@@ -146,14 +141,17 @@ impl Ryu {
                 if !sound {
                     return Err(reply.garbage());
                 }
-                let mut outcomes = vec![StepOutcome::InForce; orders.len()];
+                orders.iter_mut().for_each(|(_, outcome)| **outcome = StepOutcome::InForce);
                 for RuleRefusal { index, kind, code } in said.errors {
-                    outcomes[index] = StepOutcome::Refused(SwitchFault::Switch { kind, code });
+                    *orders[index].1 = StepOutcome::Refused(SwitchFault::Switch { kind, code });
                 }
-                Ok(outcomes)
+                Ok(())
             }
             404 => Err(DriverError::UnknownSwitch { dpid: switch }),
-            504 => Ok(vec![StepOutcome::Unknown; orders.len()]),
+            504 => {
+                orders.iter_mut().for_each(|(_, outcome)| **outcome = StepOutcome::Unknown);
+                Ok(())
+            }
             _ => Err(reply.refused()),
         }
     }

@@ -22,7 +22,7 @@ const LINK_DOWN_OR_BLOCKED: u64 = 0b11;
 /// What answers about one switch look like: the switch's decimal id, and its things.
 pub(super) type PerSwitch<T> = BTreeMap<String, T>;
 
-/// A rule as it is told.
+/// A rule as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct RuleReply {
     priority: u16,
@@ -141,7 +141,7 @@ pub(super) struct AggregateReply {
     pub(super) flow_count: u64,
 }
 
-/// A meter as it is told.
+/// A meter as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct MeterReply {
     meter_id: u32,
@@ -171,7 +171,7 @@ impl MeterReply {
     }
 }
 
-/// A port as it is told.
+/// A port as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct PortReply {
     /// A number, or the name of a reserved port.
@@ -200,7 +200,7 @@ fn port_number(value: &Value) -> Option<PortNo> {
     (number.0 > 0 && number <= PortNo::MAX).then_some(number)
 }
 
-/// Counters as they are told.
+/// Counters as the controller reports them.
 #[derive(Deserialize)]
 pub(super) struct CountersReply {
     port_no: Value,
@@ -225,7 +225,7 @@ impl CountersReply {
     }
 }
 
-/// A link as it is told: everything in hexadecimal.
+/// A link as the controller reports it: everything in hexadecimal.
 #[derive(Deserialize)]
 pub(super) struct LinkReply {
     src: LinkEndReply,

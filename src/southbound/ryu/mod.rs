@@ -37,6 +37,8 @@ const READINGS_MAX: u32 = 2;
 #[derive(Debug)]
 pub struct Ryu {
     talk: Dialogue,
+    /// An empty list that took as long is the silence of a switch.
+    silence_after: Duration,
 }
 
 impl Ryu {
@@ -45,7 +47,7 @@ impl Ryu {
     /// # Errors
     /// The address is none.
     pub fn new(url: &str) -> Result<Self, DriverError> {
-        Ok(Self { talk: Dialogue::new(url, None)? })
+        Ok(Self { talk: Dialogue::new(url, None)?, silence_after: CONTROLLER_WAIT })
     }
 
     /// The things of one switch out of an answer.
@@ -102,7 +104,7 @@ impl Ryu {
     async fn read_meters(&self, switch: Dpid) -> Result<Vec<Meter>, DriverError> {
         let reply = self.talk.get("read meters", &format!("stats/meterconfig/{}", switch.0)).await?;
         let told: Vec<MeterReply> = Self::of(&reply, switch)?;
-        if told.is_empty() && reply.took >= CONTROLLER_WAIT {
+        if told.is_empty() && reply.took >= self.silence_after {
             return Err(DriverError::SilentSwitch { dpid: switch });
         }
         Ok(told.iter().filter_map(MeterReply::meter).collect())

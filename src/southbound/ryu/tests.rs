@@ -137,7 +137,7 @@ async fn what_is_wrong_is_not_sent() {
     assert!(driver(&stub).apply(SWITCH, &many).await.is_err());
 }
 
-/// A controller with the batch that answers as told.
+/// A controller with the batch that answers as its script says.
 fn with_batch(answer: impl Fn(&StubRequest) -> (u16, String) + Send + Sync + 'static) -> Stub {
     Stub::answering(move |asked| match asked.1.as_str() {
         "/stats/portdesc/1" => (200, PORTS.to_owned()),
@@ -189,14 +189,11 @@ async fn a_meter_that_is_there_already_is_given_the_rate() {
 #[tokio::test]
 async fn silence_is_not_emptiness() {
     let silent = Stub::answering(|(_, path, _)| {
-        // The controller waits a second for the switch.
-        if path.contains("meterconfig") {
-            std::thread::sleep(CONTROLLER_WAIT);
-        }
         let nothing = if path.contains("desc/") && !path.contains("port") { r#"{"1": {}}"# } else { r#"{"1": []}"# };
         (200, nothing.to_owned())
     });
-    let driver = driver(&silent);
+    // As if the controller had waited for the switch before each answer.
+    let driver = Ryu { silence_after: Duration::ZERO, ..driver(&silent) };
     let expected = DriverError::SilentSwitch { dpid: SWITCH };
     assert_eq!(driver.rule_count(SWITCH, CookieFilter::OURS).await, Err(expected.clone()));
     assert_eq!(driver.rules(SWITCH, CookieFilter::OURS).await, Err(expected.clone()));
