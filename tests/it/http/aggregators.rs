@@ -5,15 +5,15 @@ use axum::http::StatusCode;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use super::harness::{Answer, Desk, TRIANGLE};
+use super::harness::{Answer, TRIANGLE, TestService};
 
-fn at(desk: &Desk, ahead_ms: i64) -> Value {
-    json!(Instant(desk.app.now().0.saturating_add_signed(ahead_ms)))
+fn at(service: &TestService, ahead_ms: i64) -> Value {
+    json!(Instant(service.app.now().0.saturating_add_signed(ahead_ms)))
 }
 
-fn report(desk: &Desk, arrival_bps: u64) -> Value {
+fn report(service: &TestService, arrival_bps: u64) -> Value {
     json!({
-        "node": "a", "at": at(desk, 0),
+        "node": "a", "at": at(service, 0),
         "levels": [{"qos_level": 2, "subscribers": 1, "buffer_bytes": 0, "buffer_capacity_bytes": 1_000_000,
             "arrival_bps": arrival_bps, "dropped": 0}],
         "topics": [{"topic": "plant/1/pressure", "qos_level": 2, "arrival_bps": arrival_bps,
@@ -21,42 +21,43 @@ fn report(desk: &Desk, arrival_bps: u64) -> Value {
     })
 }
 
-async fn put(desk: &Desk, id: &str, body: &Value) -> Answer {
-    desk.send("PUT", &format!("/v1/aggregators/{id}/metadata"), &[], body.to_string()).await
+async fn put(service: &TestService, id: &str, body: &Value) -> Answer {
+    service.send("PUT", &format!("/v1/aggregators/{id}/metadata"), &[], body.to_string()).await
 }
 
 #[tokio::test]
 async fn a_report_is_answered_with_rates_that_are_backed() {
-    let desk = Desk::with(TRIANGLE).await;
-    let answer = put(&desk, "ag1", &report(&desk, 1_000_000)).await;
+    let service = TestService::with(TRIANGLE).await;
+    let answer = put(&service, "ag1", &report(&service, 1_000_000)).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     let rates = answer.json();
     let level = &rates["levels"][2];
     assert!(level["rate_bps"].as_u64().unwrap() >= 1_000_000);
     assert_eq!(rates["levels"][0], json!({"qos_level": 0, "rate_bps": 0, "allocations": [], "destinations": []}));
-    let allocation = desk.get(&format!("/v1/allocations/{}", level["allocations"][0].as_str().unwrap())).await.json();
+    let allocation =
+        service.get(&format!("/v1/allocations/{}", level["allocations"][0].as_str().unwrap())).await.json();
     assert_eq!(allocation["bandwidth_bps"], level["rate_bps"]);
     assert_eq!((&allocation["aggregator"], &allocation["class_type"]), (&json!("ag1"), &json!(2)));
     assert_eq!((&allocation["ingress"], &allocation["egress"]), (&json!("a"), &json!("b")));
-    assert_eq!(desk.get("/v1/aggregators/ag1/rates").await.json(), rates);
-    let whole = desk.get("/v1/aggregators/ag1").await.json();
+    assert_eq!(service.get("/v1/aggregators/ag1/rates").await.json(), rates);
+    let whole = service.get("/v1/aggregators/ag1").await.json();
     assert_eq!((&whole["state"], &whole["node"], &whole["topology"]), (&json!("fresh"), &json!("a"), &json!("net")));
     assert_eq!(whole["metadata"]["topics"][0]["topic"], "plant/1/pressure");
     assert_eq!(whole["demand"][2], json!({"qos_level": 2, "demand_bps": 1_000_000, "boosted": false}));
-    put(&desk, "ag2", &report(&desk, 1)).await;
-    let page = desk.get("/v1/aggregators?limit=1").await;
+    put(&service, "ag2", &report(&service, 1)).await;
+    let page = service.get("/v1/aggregators?limit=1").await;
     assert_eq!((&page.json()["items"][0]["id"], &page.json()["next"]), (&json!("ag1"), &json!("ag1")));
     assert!(page.json()["items"][0]["metadata"].is_null());
-    let rest = desk.get("/v1/aggregators?after=ag1").await.json();
+    let rest = service.get("/v1/aggregators?after=ag1").await.json();
     assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn rates_are_streamed_as_they_change() {
-    let desk = Desk::with(TRIANGLE).await;
-    put(&desk, "ag1", &report(&desk, 1_000_000)).await;
-    let response = desk.ask("GET", "/v1/aggregators/ag1/rates/stream", &[], "").await;
+    let service = TestService::with(TRIANGLE).await;
+    put(&service, "ag1", &report(&service, 1_000_000)).await;
+    let response = service.ask("GET", "/v1/aggregators/ag1/rates/stream", &[], "").await;
     let mut stream = response.into_body().into_data_stream();
     let mut next = async || {
         let text = String::from_utf8(stream.next().await.unwrap().unwrap().to_vec()).unwrap();
@@ -66,9 +67,9 @@ async fn rates_are_streamed_as_they_change() {
     };
     let first = next().await;
     // Somebody else's link change is somebody's new rate: ag1 goes the longer way with what that has.
-    let answer = desk.patch("/v1/topologies/net/links/ab", r#"{"capacity_bps": 500000}"#).await;
+    let answer = service.patch("/v1/topologies/net/links/ab", r#"{"capacity_bps": 500000}"#).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    let moved = put(&desk, "ag1", &report(&desk, 30_000_000)).await.json();
+    let moved = put(&service, "ag1", &report(&service, 30_000_000)).await.json();
     loop {
         let rates = next().await;
         assert!(rates["sequence"].as_u64() > first["sequence"].as_u64());
@@ -77,27 +78,27 @@ async fn rates_are_streamed_as_they_change() {
             break;
         }
     }
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn reports_that_cannot_be_are_problems_and_change_nothing() {
-    let desk = Desk::with(TRIANGLE).await;
-    let good = report(&desk, 1_000_000);
-    put(&desk, "ag1", &good).await;
-    let head = desk.app.head();
+    let service = TestService::with(TRIANGLE).await;
+    let good = report(&service, 1_000_000);
+    put(&service, "ag1", &good).await;
+    let head = service.app.head();
     let with = |pointer: &str, value: Value| {
         let mut body = good.clone();
-        body["at"] = at(&desk, 1);
+        body["at"] = at(&service, 1);
         *body.pointer_mut(pointer).unwrap() = value;
         body
     };
     let subscribers: Vec<_> = (0..1_025).map(|n| json!({"consumer": format!("c{n}"), "node": "b"})).collect();
     let cases = [
         ("ag1", good.clone(), 409, "report-not-newer"),
-        ("ag1", with("/at", at(&desk, -5_000)), 409, "report-not-newer"),
-        ("new", with("/at", at(&desk, -3_600_000)), 422, "impossible-request"),
-        ("ag1", with("/at", at(&desk, 3_600_000)), 422, "impossible-request"),
+        ("ag1", with("/at", at(&service, -5_000)), 409, "report-not-newer"),
+        ("new", with("/at", at(&service, -3_600_000)), 422, "impossible-request"),
+        ("ag1", with("/at", at(&service, 3_600_000)), 422, "impossible-request"),
         ("ag1", with("/at", json!("soon")), 400, "malformed-body"),
         ("ag1", with("/node", json!("b")), 409, "aggregator-elsewhere"),
         ("ag1", with("/node", json!("zz")), 422, "unknown-reference"),
@@ -109,7 +110,7 @@ async fn reports_that_cannot_be_are_problems_and_change_nothing() {
         ("ag1", with("/levels/0/buffer_bytes", json!(1_000_001)), 422, "impossible-request"),
         ("ag1", with("/levels/0/buffer_capacity_bytes", json!(1_u64 << 60)), 422, "impossible-request"),
         ("ag1", json!({"node": "a"}), 400, "malformed-body"),
-        ("ag1", json!({"node": "a", "at": at(&desk, 1), "colour": 1}), 400, "malformed-body"),
+        ("ag1", json!({"node": "a", "at": at(&service, 1), "colour": 1}), 400, "malformed-body"),
         ("ag1", json!("x".repeat(300_000)), 413, "body-too-large"),
         ("a%2Fb", good.clone(), 400, "malformed-path"),
         ("%2B", good.clone(), 400, "malformed-path"),
@@ -117,7 +118,7 @@ async fn reports_that_cannot_be_are_problems_and_change_nothing() {
         ("$SYS", good.clone(), 400, "malformed-path"),
     ];
     for (id, body, status, kind) in cases {
-        let answer = put(&desk, id, &body).await;
+        let answer = put(&service, id, &body).await;
         assert_eq!((answer.problem().as_str(), answer.status.as_u16()), (kind, status), "{id} {answer:?}");
     }
     // A program reads which nodes to leave out, all of them at once.
@@ -125,13 +126,13 @@ async fn reports_that_cannot_be_are_problems_and_change_nothing() {
     let more =
         json!([{"consumer": "c8", "node": "yy"}, {"consumer": "c9", "node": "zz"}, {"consumer": "c7", "node": "b"}]);
     body["topics"][0]["subscribers"].as_array_mut().unwrap().extend(more.as_array().unwrap().clone());
-    let unknown = put(&desk, "ag1", &body).await;
+    let unknown = put(&service, "ag1", &body).await;
     assert_eq!((&unknown.json()["nodes"], unknown.problem().as_str()), (&json!(["yy", "zz"]), "unknown-reference"));
-    let huge = desk.send("PUT", "/v1/aggregators/ag1/metadata", &[], vec![b' '; 10 << 20]).await;
+    let huge = service.send("PUT", "/v1/aggregators/ag1/metadata", &[], vec![b' '; 10 << 20]).await;
     assert_eq!(huge.problem(), "body-too-large");
-    assert_eq!(desk.get("/v1/aggregators/new").await.problem(), "unknown-aggregator");
-    assert_eq!(desk.get("/v1/aggregators/new/rates/stream").await.problem(), "unknown-aggregator");
-    assert_eq!(desk.app.head(), head);
-    assert_eq!(desk.get("/v1/aggregators").await.json()["items"].as_array().unwrap().len(), 1);
-    desk.close().await;
+    assert_eq!(service.get("/v1/aggregators/new").await.problem(), "unknown-aggregator");
+    assert_eq!(service.get("/v1/aggregators/new/rates/stream").await.problem(), "unknown-aggregator");
+    assert_eq!(service.app.head(), head);
+    assert_eq!(service.get("/v1/aggregators").await.json()["items"].as_array().unwrap().len(), 1);
+    service.close().await;
 }

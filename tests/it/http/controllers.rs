@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use watermaster::app::DriverFactory;
 use watermaster::southbound::{Adjacency, Driver, Faults, Simulated};
 
-use super::harness::{Answer, Desk};
+use super::harness::{Answer, TestService};
 
 /// Four switches in a ring, a host at port 1 of each.
 const RING: &str = r#"{
@@ -38,30 +38,30 @@ fn driving(network: &Simulated) -> DriverFactory {
     Arc::new(move |_, _| Ok(Arc::new(network.clone()) as Arc<dyn Driver>))
 }
 
-async fn ring(network: &Simulated) -> Desk {
-    let desk = Desk::open_in(tempfile::tempdir().unwrap(), driving(network)).await;
-    let put = desk.send("PUT", "/v1/topologies/ring", &[], RING).await;
+async fn ring(network: &Simulated) -> TestService {
+    let service = TestService::open_in(tempfile::tempdir().unwrap(), driving(network)).await;
+    let put = service.send("PUT", "/v1/topologies/ring", &[], RING).await;
     assert_eq!(put.status, 201, "{put:?}");
-    desk
+    service
 }
 
-async fn control(desk: &Desk) -> Answer {
-    desk.send("PUT", "/v1/controllers/c", &[], r#"{"driver":"simulated","topology":"ring"}"#).await
+async fn control(service: &TestService) -> Answer {
+    service.send("PUT", "/v1/controllers/c", &[], r#"{"driver":"simulated","topology":"ring"}"#).await
 }
 
-async fn admit(desk: &Desk, from: &str, to: &str, host: u32) -> String {
+async fn admit(service: &TestService, from: &str, to: &str, host: u32) -> String {
     let body = json!({"ingress": from, "egress": to, "class_type": 0, "bandwidth_bps": 1_000_000,
                       "flow": {"ipv4_dst": format!("10.0.{}.{}", host / 250, host % 250 + 1)}});
-    let answer = desk.post("/v1/allocations", &body.to_string()).await;
+    let answer = service.post("/v1/allocations", &body.to_string()).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
 /// Waits until `look` shows what is wanted.
-async fn until(desk: &Desk, uri: &str, is: impl Fn(&Value) -> bool) -> Value {
+async fn until(service: &TestService, uri: &str, is: impl Fn(&Value) -> bool) -> Value {
     let end = Instant::now() + PATIENCE;
     loop {
-        let seen = desk.get(uri).await.json();
+        let seen = service.get(uri).await.json();
         if is(&seen) {
             return seen;
         }
@@ -70,8 +70,17 @@ async fn until(desk: &Desk, uri: &str, is: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-async fn calm(desk: &Desk) -> Value {
-    until(desk, "/v1/controllers/c", |seen| {
+/// Waits until something is so.
+async fn eventually(what: &str, is: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < end, "it never came to be that {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn calm(service: &TestService) -> Value {
+    until(service, "/v1/controllers/c", |seen| {
         seen["reachable"] == true
             && seen["rules"]["drifting"] == 0
             && seen["rules"]["intended"] == seen["rules"]["installed"]
@@ -80,8 +89,8 @@ async fn calm(desk: &Desk) -> Value {
     .await
 }
 
-async fn active(desk: &Desk, id: &str) {
-    until(desk, &format!("/v1/allocations/{id}"), |seen| seen["state"] == "active").await;
+async fn active(service: &TestService, id: &str) {
+    until(service, &format!("/v1/allocations/{id}"), |seen| seen["state"] == "active").await;
 }
 
 fn held(network: &Simulated) -> (usize, usize) {
@@ -99,73 +108,74 @@ fn foreign(cookie: u64) -> Rule {
 #[tokio::test]
 async fn what_is_admitted_is_installed_and_what_is_released_disappears() {
     let network = network(Faults::default());
-    let desk = ring(&network).await;
-    let put = control(&desk).await;
+    let service = ring(&network).await;
+    let put = control(&service).await;
     assert_eq!((put.status.as_u16(), put.header("location")), (201, "/v1/controllers/c"));
-    let id = admit(&desk, "s1", "s3", 1).await;
-    active(&desk, &id).await;
+    let id = admit(&service, "s1", "s3", 1).await;
+    active(&service, &id).await;
     assert_eq!(held(&network), (3, 1));
-    let seen = calm(&desk).await;
+    let seen = calm(&service).await;
     assert_eq!(seen["rules"], json!({"intended": 4, "installed": 4, "drifting": 0}));
     assert_eq!(seen["switches"].as_array().unwrap().len(), 4);
-    desk.patch(&format!("/v1/allocations/{id}"), r#"{"bandwidth_bps": 2000000}"#).await;
-    active(&desk, &id).await;
-    calm(&desk).await;
+    service.patch(&format!("/v1/allocations/{id}"), r#"{"bandwidth_bps": 2000000}"#).await;
+    active(&service, &id).await;
+    calm(&service).await;
     let meter = network.meters_held(Dpid(1))[0];
     assert_eq!((meter.rate_kbps, meter.burst_kbit), (2_000, 2_000));
-    assert_eq!(desk.delete(&format!("/v1/allocations/{id}")).await.status, 204);
-    until(&desk, "/v1/controllers/c", |seen| seen["rules"]["intended"] == 0 && seen["rules"]["drifting"] == 0).await;
+    assert_eq!(service.delete(&format!("/v1/allocations/{id}")).await.status, 204);
+    until(&service, "/v1/controllers/c", |seen| seen["rules"]["intended"] == 0 && seen["rules"]["drifting"] == 0).await;
     assert_eq!(held(&network), (0, 0));
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn who_needs_no_rules_or_cannot_have_them_says_so() {
     let network = network(Faults::default());
-    let desk = ring(&network).await;
-    control(&desk).await;
+    let service = ring(&network).await;
+    control(&service).await;
     let plain = r#"{"ingress":"s1","egress":"s3","class_type":0,"bandwidth_bps":5}"#;
-    let plain = desk.post("/v1/allocations", plain).await.json();
+    let plain = service.post("/v1/allocations", plain).await.json();
     assert_eq!(plain["state"], "active");
     assert_eq!(plain["warnings"].as_array().unwrap().len(), 1);
-    let id = admit(&desk, "s1", "s4", 1).await;
+    let id = admit(&service, "s1", "s4", 1).await;
     let uri = format!("/v1/allocations/{id}");
-    let seen = until(&desk, &uri, |seen| seen["state"] == "degraded").await;
+    let seen = until(&service, &uri, |seen| seen["state"] == "degraded").await;
     assert_eq!(seen["reason"], "node 's4' has 2 host ports and the flow's out_port names none of them");
-    let listed = desk.get("/v1/allocations?state=degraded").await.json();
+    let listed = service.get("/v1/allocations?state=degraded").await.json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
     assert_eq!(listed["items"][0]["reason"], seen["reason"]);
     let body = r#"{"ingress":"s1","egress":"s4","class_type":0,"bandwidth_bps":5,
                    "flow":{"ipv4_dst":"10.9.0.1","out_port":9}}"#;
-    let good = desk.post("/v1/allocations", body).await.json();
+    let good = service.post("/v1/allocations", body).await.json();
     assert_eq!(good["flow"]["out_port"], 9);
-    active(&desk, good["id"].as_str().unwrap()).await;
-    desk.close().await;
+    active(&service, good["id"].as_str().unwrap()).await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn a_controller_that_is_away_keeps_nobody_waiting_and_nothing_is_lost() {
     let network = network(Faults::default());
-    let desk = ring(&network).await;
-    control(&desk).await;
-    let first = admit(&desk, "s1", "s3", 0).await;
-    active(&desk, &first).await;
+    let service = ring(&network).await;
+    control(&service).await;
+    let first = admit(&service, "s1", "s3", 0).await;
+    active(&service, &first).await;
     network.set_away(true);
     for host in 1..40 {
-        admit(&desk, "s1", "s3", host).await;
+        admit(&service, "s1", "s3", host).await;
     }
-    let seen = until(&desk, "/v1/controllers/c", |seen| seen["reachable"] == false).await;
+    let seen = until(&service, "/v1/controllers/c", |seen| seen["reachable"] == false).await;
     assert!(seen["last_error"].as_str().unwrap().contains("cannot be reached"), "{seen}");
-    let waiting = until(&desk, "/v1/allocations?state=degraded", |seen| seen["items"].as_array().unwrap().len() == 39);
+    let waiting =
+        until(&service, "/v1/allocations?state=degraded", |seen| seen["items"].as_array().unwrap().len() == 39);
     assert!(waiting.await["items"][0]["reason"].as_str().unwrap().contains("cannot be reached"));
-    let before = network.call_counts().0;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(network.call_counts().0 - before <= 5, "a controller that is away is asked in a hot loop");
+    let (before, begin) = (network.call_counts().0, Instant::now());
+    eventually("the controller is asked again", || network.call_counts().0 >= before + 3).await;
+    assert!(begin.elapsed() >= Duration::from_millis(100), "a controller that is away is asked in a hot loop");
     network.set_away(false);
-    let seen = calm(&desk).await;
+    let seen = calm(&service).await;
     assert_eq!(seen["rules"]["installed"], 160);
     assert_eq!(held(&network), (120, 40));
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
@@ -173,12 +183,12 @@ async fn what_others_break_is_repaired_and_what_is_theirs_stays() {
     let network = network(Faults::default());
     network.write_directly(Dpid(2), foreign(0));
     network.write_directly(Dpid(2), foreign(0x99));
-    let desk = ring(&network).await;
-    control(&desk).await;
+    let service = ring(&network).await;
+    control(&service).await;
     for host in 0..10 {
-        admit(&desk, "s1", "s3", host).await;
+        admit(&service, "s1", "s3", host).await;
     }
-    calm(&desk).await;
+    calm(&service).await;
     let right: Vec<_> = (1..=4).map(|dpid| network.rules_held(Dpid(dpid))).collect();
     let is_right = || (1..=4).map(|dpid| network.rules_held(Dpid(dpid))).collect::<Vec<_>>() == right;
     assert!(
@@ -190,17 +200,10 @@ async fn what_others_break_is_repaired_and_what_is_theirs_stays() {
     network.write_directly(Dpid(1), corrupt);
     let stray = Cookie::new(3, kernel::id::AllocationId(77)).unwrap();
     network.write_directly(Dpid(3), Rule { cookie: stray, ..foreign(1) });
-    let end = Instant::now() + PATIENCE;
-    while !is_right() {
-        assert!(Instant::now() < end, "it is never repaired");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("the rules are repaired", is_right).await;
     network.restart(Dpid(3));
-    while !is_right() {
-        assert!(Instant::now() < end, "a restart is never repaired");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    desk.close().await;
+    eventually("a restart is repaired", is_right).await;
+    service.close().await;
 }
 
 #[tokio::test]
@@ -208,129 +211,129 @@ async fn on_a_bad_day_everything_comes_right_in_the_end() {
     for seed in 0..4 {
         let bad = Faults { seed, lose_ppm: 100_000, refuse_ppm: 100_000, restart_ppm: 3_000, delay_max_ms: 3 };
         let network = network(bad);
-        let desk = ring(&network).await;
-        control(&desk).await;
+        let service = ring(&network).await;
+        control(&service).await;
         let mut living = vec![];
         for host in 0..30 {
-            living.push(admit(&desk, ["s1", "s2", "s4"][host as usize % 3], "s3", host + 1).await);
+            living.push(admit(&service, ["s1", "s2", "s4"][host as usize % 3], "s3", host + 1).await);
             if host % 3 == 1 {
                 let gone = living.remove(0);
-                desk.delete(&format!("/v1/allocations/{gone}")).await;
+                service.delete(&format!("/v1/allocations/{gone}")).await;
             }
             if host == 15 {
-                desk.patch("/v1/topologies/ring/links/12", r#"{"state":"maintenance"}"#).await;
+                service.patch("/v1/topologies/ring/links/12", r#"{"state":"maintenance"}"#).await;
             }
         }
         network.set_faults(Faults::default());
-        calm(&desk).await;
-        let listed = desk.get("/v1/allocations?state=active").await.json();
+        calm(&service).await;
+        let listed = service.get("/v1/allocations?state=active").await.json();
         assert_eq!(listed["items"].as_array().unwrap().len(), living.len(), "seed {seed}");
         for id in living {
-            desk.delete(&format!("/v1/allocations/{id}")).await;
+            service.delete(&format!("/v1/allocations/{id}")).await;
         }
-        until(&desk, "/v1/controllers/c", |seen| seen["rules"]["intended"] == 0 && seen["rules"]["drifting"] == 0)
+        until(&service, "/v1/controllers/c", |seen| seen["rules"]["intended"] == 0 && seen["rules"]["drifting"] == 0)
             .await;
         assert_eq!(held(&network), (0, 0), "seed {seed}");
-        desk.close().await;
+        service.close().await;
     }
 }
 
 #[tokio::test]
 async fn a_silent_switch_is_not_taken_for_an_empty_one() {
     let network = network(Faults::default());
-    let desk = ring(&network).await;
-    control(&desk).await;
-    let through = admit(&desk, "s1", "s3", 0).await;
-    active(&desk, &through).await;
+    let service = ring(&network).await;
+    control(&service).await;
+    let through = admit(&service, "s1", "s3", 0).await;
+    active(&service, &through).await;
     network.set_silent(Dpid(3), true);
     let path = format!("/v1/allocations/{through}");
-    let seen = until(&desk, &path, |seen| seen["state"] == "degraded").await;
+    let seen = until(&service, &path, |seen| seen["state"] == "degraded").await;
     assert_eq!(seen["reason"], "switch 0000000000000003 does not answer");
-    let new = admit(&desk, "s2", "s3", 1).await;
-    until(&desk, &format!("/v1/allocations/{new}"), |seen| seen["state"] == "degraded").await;
+    let new = admit(&service, "s2", "s3", 1).await;
+    until(&service, &format!("/v1/allocations/{new}"), |seen| seen["state"] == "degraded").await;
     assert!(
         !network.rules_held(Dpid(2)).iter().any(|rule| matches!(rule.place.matches, Match::Ipv4(_))),
         "a head with no tail"
     );
     network.set_silent(Dpid(3), false);
-    active(&desk, &through).await;
-    active(&desk, &new).await;
-    desk.close().await;
+    active(&service, &through).await;
+    active(&service, &new).await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn controllers_and_rules_outlive_a_restart() {
     let network = network(Faults::default());
-    let desk = ring(&network).await;
-    control(&desk).await;
+    let service = ring(&network).await;
+    control(&service).await;
     for host in 0..5 {
-        admit(&desk, "s1", "s3", host).await;
+        admit(&service, "s1", "s3", host).await;
     }
-    calm(&desk).await;
+    calm(&service).await;
     let (before, steps) = (network.rules_held(Dpid(1)), network.call_counts().1);
-    let desk = Desk::open_in(desk.leave().await, driving(&network)).await;
-    assert_eq!(calm(&desk).await["driver"], "simulated");
+    let service = TestService::open_in(service.leave().await, driving(&network)).await;
+    assert_eq!(calm(&service).await["driver"], "simulated");
     assert_eq!((network.rules_held(Dpid(1)), network.call_counts().1), (before, steps), "a restart changes no rule");
-    assert_eq!(desk.delete("/v1/controllers/c").await.status, 204);
-    assert_eq!(desk.get("/v1/controllers/c").await.problem(), "unknown-controller");
-    assert_eq!(desk.delete("/v1/controllers/c").await.problem(), "unknown-controller");
-    let listed = desk.get("/v1/allocations?state=active").await.json();
+    assert_eq!(service.delete("/v1/controllers/c").await.status, 204);
+    assert_eq!(service.get("/v1/controllers/c").await.problem(), "unknown-controller");
+    assert_eq!(service.delete("/v1/controllers/c").await.problem(), "unknown-controller");
+    let listed = service.get("/v1/allocations?state=active").await.json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 5, "without a controller all are in force");
     assert_eq!(held(&network), (15, 5), "what was installed stays");
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn a_cut_link_is_noticed_and_its_return_too() {
     let network = network(Faults::default());
-    let desk = ring(&network).await;
-    control(&desk).await;
-    let id = admit(&desk, "s1", "s2", 0).await;
-    active(&desk, &id).await;
+    let service = ring(&network).await;
+    control(&service).await;
+    let id = admit(&service, "s1", "s2", 0).await;
+    active(&service, &id).await;
     let link = Adjacency { from: (Dpid(1), PortNo(2)), to: (Dpid(2), PortNo(3)) };
     network.set_link(link, false);
-    until(&desk, "/v1/topologies/ring/links/12", |seen| seen["state"] == "down").await;
-    let moved = until(&desk, &format!("/v1/allocations/{id}"), |seen| seen["state"] == "active").await;
+    until(&service, "/v1/topologies/ring/links/12", |seen| seen["state"] == "down").await;
+    let moved = until(&service, &format!("/v1/allocations/{id}"), |seen| seen["state"] == "active").await;
     assert_eq!(moved["path"].as_array().unwrap().len(), 3);
     network.set_link(link, true);
-    until(&desk, "/v1/topologies/ring/links/12", |seen| seen["state"] == "up").await;
+    until(&service, "/v1/topologies/ring/links/12", |seen| seen["state"] == "up").await;
     // What an operator takes down stays down, though the controller sees it.
-    desk.patch("/v1/topologies/ring/links/34", r#"{"state":"down"}"#).await;
+    service.patch("/v1/topologies/ring/links/34", r#"{"state":"down"}"#).await;
     network.send_bytes(Dpid(1), PortNo(2), 1 << 40);
-    until(&desk, "/v1/topologies/ring/links/12", |seen| seen["measured_bps"].as_u64() == Some(0)).await;
+    until(&service, "/v1/topologies/ring/links/12", |seen| seen["measured_bps"].as_u64() == Some(0)).await;
     network.send_bytes(Dpid(1), PortNo(2), 5_000_000);
-    let seen = until(&desk, "/v1/topologies/ring/links/12", |seen| seen["measured_bps"].as_u64() > Some(0)).await;
+    let seen = until(&service, "/v1/topologies/ring/links/12", |seen| seen["measured_bps"].as_u64() > Some(0)).await;
     assert!(seen["measured_at"].is_string());
-    assert_eq!(desk.get("/v1/topologies/ring/links/34").await.json()["state"], "down");
-    desk.close().await;
+    assert_eq!(service.get("/v1/topologies/ring/links/34").await.json()["state"], "down");
+    service.close().await;
 }
 
 #[tokio::test]
 async fn the_network_of_a_controller_is_imported() {
     let network = network(Faults::default());
-    let desk = Desk::open_in(tempfile::tempdir().unwrap(), driving(&network)).await;
-    control(&desk).await;
+    let service = TestService::open_in(tempfile::tempdir().unwrap(), driving(&network)).await;
+    control(&service).await;
     let uri = "/v1/controllers/c/topology";
-    assert_eq!(desk.post(uri, "").await.problem(), "impossible-request");
-    let tried = desk.post(&format!("{uri}?default_capacity_bps=8000000&dry_run=true"), "").await.json();
+    assert_eq!(service.post(uri, "").await.problem(), "impossible-request");
+    let tried = service.post(&format!("{uri}?default_capacity_bps=8000000&dry_run=true"), "").await.json();
     assert_eq!((&tried["dry_run"], &tried["revision"]), (&json!(true), &Value::Null));
-    let made = desk.post(&format!("{uri}?default_capacity_bps=8000000"), "").await.json();
+    let made = service.post(&format!("{uri}?default_capacity_bps=8000000"), "").await.json();
     assert_eq!((&made["nodes"], &made["links"]), (&json!(4), &json!(8)), "{made}");
-    let again = desk.post(uri, "").await.json();
+    let again = service.post(uri, "").await.json();
     assert_eq!((&again["added_links"], &again["revision"]), (&json!([]), &Value::Null));
-    let id = admit(&desk, "0000000000000001", "0000000000000003", 1).await;
-    active(&desk, &id).await;
+    let id = admit(&service, "0000000000000001", "0000000000000003", 1).await;
+    active(&service, &id).await;
     network.set_away(true);
-    assert_eq!(desk.post(uri, "").await.problem(), "controller-unavailable");
-    assert_eq!(desk.post("/v1/controllers/none/topology", "").await.problem(), "unknown-controller");
-    desk.close().await;
+    assert_eq!(service.post(uri, "").await.problem(), "controller-unavailable");
+    assert_eq!(service.post("/v1/controllers/none/topology", "").await.problem(), "unknown-controller");
+    service.close().await;
 }
 
 #[tokio::test]
 async fn impossible_controllers_are_refused() {
     let network = network(Faults::default());
-    let desk = ring(&network).await;
-    let put = |body: &'static str| desk.send("PUT", "/v1/controllers/d", &[], body);
+    let service = ring(&network).await;
+    let put = |body: &'static str| service.send("PUT", "/v1/controllers/d", &[], body);
     for (body, problem) in [
         (r#"{"driver":"ryu","topology":"ring"}"#, "impossible-request"),
         (r#"{"driver":"ryu","url":"ftp://x","topology":"ring"}"#, "impossible-request"),
@@ -341,23 +344,23 @@ async fn impossible_controllers_are_refused() {
     ] {
         assert_eq!(put(body).await.problem(), problem, "{body}");
     }
-    control(&desk).await;
+    control(&service).await;
     let second = put(r#"{"driver":"simulated","topology":"ring"}"#).await;
     assert_eq!((second.problem().as_str(), &second.json()["controller"]), ("topology-controlled", &json!("c")));
-    assert_eq!(control(&desk).await.status, 200);
-    assert_eq!(desk.get("/v1/controllers").await.json()["items"].as_array().unwrap().len(), 1);
-    desk.close().await;
+    assert_eq!(control(&service).await.status, 200);
+    assert_eq!(service.get("/v1/controllers").await.json()["items"].as_array().unwrap().len(), 1);
+    service.close().await;
 }
 
 #[tokio::test]
 async fn the_stream_tells_where_allocations_stand() {
     let network = network(Faults::default());
-    let desk = ring(&network).await;
-    control(&desk).await;
-    calm(&desk).await;
-    let response = desk.ask("GET", "/v1/events/stream?topology=ring", &[], "").await;
+    let service = ring(&network).await;
+    control(&service).await;
+    calm(&service).await;
+    let response = service.ask("GET", "/v1/events/stream?topology=ring", &[], "").await;
     let mut stream = response.into_body().into_data_stream();
-    let id = admit(&desk, "s1", "s3", 0).await;
+    let id = admit(&service, "s1", "s3", 0).await;
     let mut said = String::new();
     let is_active = |said: &str| {
         said.split_once("event: allocation_state").is_some_and(|(_, told)| told.contains(r#""state":"active""#))
@@ -367,5 +370,5 @@ async fn the_stream_tells_where_allocations_stand() {
     }
     assert!(said.contains(&format!(r#""allocation":"{id}""#)), "{said}");
     drop(stream);
-    desk.close().await;
+    service.close().await;
 }

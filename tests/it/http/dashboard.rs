@@ -3,13 +3,13 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::harness::{Desk, PAIR, TRIANGLE, request};
+use super::harness::{PAIR, TRIANGLE, TestService, request};
 
 #[tokio::test]
 async fn the_page_and_its_parts_are_served_with_a_strict_policy() {
-    let desk = Desk::open().await;
+    let service = TestService::open().await;
     for (path, kind) in [("/", "text/html"), ("/app.js", "text/javascript"), ("/index.css", "text/css")] {
-        let answer = desk.get(path).await;
+        let answer = service.get(path).await;
         assert_eq!(answer.status, StatusCode::OK);
         assert!(answer.header("content-type").starts_with(kind) && !answer.text.is_empty());
         assert!(!answer.header("content-security-policy").contains("unsafe"));
@@ -18,81 +18,81 @@ async fn the_page_and_its_parts_are_served_with_a_strict_policy() {
             ("nosniff", "no-cache"),
             "{path}"
         );
-        let known = desk.send("GET", path, &[("if-none-match", answer.header("etag"))], "").await;
+        let known = service.send("GET", path, &[("if-none-match", answer.header("etag"))], "").await;
         assert_eq!((known.status, known.text.as_str()), (StatusCode::NOT_MODIFIED, ""));
     }
-    let page = desk.get("/").await.text;
+    let page = service.get("/").await.text;
     assert!(!page.contains("<style") && !page.contains("<script>") && !page.contains(" style="), "nothing inline");
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn a_drawing_has_every_node_once_and_in_bounds() {
-    let desk = Desk::with(TRIANGLE).await;
-    let layout = desk.get("/v1/topologies/net/layout").await.json();
+    let service = TestService::with(TRIANGLE).await;
+    let layout = service.get("/v1/topologies/net/layout").await.json();
     assert_eq!(layout["source"], "computed");
     let nodes = layout["nodes"].as_array().unwrap();
     let names: Vec<_> = nodes.iter().map(|node| node["node"].as_str().unwrap()).collect();
     assert_eq!(names, ["a", "b", "c"]);
     let inside = |axis: &str, most: &str| nodes.iter().all(|node| node[axis].as_u64() <= layout[most].as_u64());
     assert!(inside("x", "width") && inside("y", "height"), "{layout}");
-    assert_eq!(desk.get("/v1/topologies/net/layout").await.json(), layout);
+    assert_eq!(service.get("/v1/topologies/net/layout").await.json(), layout);
     // A change to a link changes no place; another revision may.
-    desk.patch("/v1/topologies/net/links/ab", r#"{"state":"down"}"#).await;
-    assert_eq!(desk.get("/v1/topologies/net/layout").await.json(), layout);
-    desk.put("/v1/topologies/net", "*", PAIR).await;
-    assert_eq!(desk.get("/v1/topologies/net/layout").await.json()["nodes"].as_array().unwrap().len(), 2);
-    assert_eq!(desk.get("/v1/topologies/gone/layout").await.problem(), "unknown-topology");
-    desk.close().await;
+    service.patch("/v1/topologies/net/links/ab", r#"{"state":"down"}"#).await;
+    assert_eq!(service.get("/v1/topologies/net/layout").await.json(), layout);
+    service.put("/v1/topologies/net", "*", PAIR).await;
+    assert_eq!(service.get("/v1/topologies/net/layout").await.json()["nodes"].as_array().unwrap().len(), 2);
+    assert_eq!(service.get("/v1/topologies/gone/layout").await.problem(), "unknown-topology");
+    service.close().await;
 }
 
 #[tokio::test]
 async fn a_request_is_decided_under_another_model_and_nothing_stays() {
-    let desk = Desk::with(PAIR).await;
-    let low = desk.admit(0, 90_000_000).await;
+    let service = TestService::with(PAIR).await;
+    let low = service.admit(0, 90_000_000).await;
     let ask = |model: &str| format!("/v1/allocations?dry_run=true&model={model}");
     // CT2 has 40 % of 100 Mbit/s for itself: under MAM no more than that; under ATCS all that CT0 has borrowed besides.
-    let mam = desk.post(&ask("mam"), &request(2, 50_000_000)).await;
+    let mam = service.post(&ask("mam"), &request(2, 50_000_000)).await;
     assert_eq!(
         (mam.problem().as_str(), &mam.json()["largest_admissible_bps"]),
         ("insufficient-bandwidth", &json!(40_000_000))
     );
-    let rdm = desk.post(&ask("rdm"), &request(2, 40_000_000)).await.json();
+    let rdm = service.post(&ask("rdm"), &request(2, 40_000_000)).await.json();
     assert_eq!((&rdm["dry_run"], &rdm["preempted"]), (&json!(true), &json!([low])));
     for model in ["gbam", "atcs"] {
-        let answer = desk.post(&ask(model), &request(2, 50_000_000)).await;
+        let answer = service.post(&ask(model), &request(2, 50_000_000)).await;
         assert_eq!((answer.status, &answer.json()["preempted"]), (StatusCode::OK, &json!([low])), "{model}");
     }
-    assert_eq!(desk.get("/v1/topologies/net/bandwidth-model").await.json()["model"], "atcs");
-    assert_eq!(desk.get("/v1/topologies/net/links/ab").await.json()["reserved_bps"], 90_000_000);
-    assert_eq!(desk.get("/v1/events").await.json()["items"].as_array().unwrap().len(), 2);
+    assert_eq!(service.get("/v1/topologies/net/bandwidth-model").await.json()["model"], "atcs");
+    assert_eq!(service.get("/v1/topologies/net/links/ab").await.json()["reserved_bps"], 90_000_000);
+    assert_eq!(service.get("/v1/events").await.json()["items"].as_array().unwrap().len(), 2);
 
-    assert_eq!(desk.post("/v1/allocations?model=mam", &request(0, 1)).await.problem(), "malformed-query");
-    assert_eq!(desk.post(&ask("vague"), &request(0, 1)).await.problem(), "malformed-query");
+    assert_eq!(service.post("/v1/allocations?model=mam", &request(0, 1)).await.problem(), "malformed-query");
+    assert_eq!(service.post(&ask("vague"), &request(0, 1)).await.problem(), "malformed-query");
     let elsewhere = r#"{"topology":"gone","ingress":"a","egress":"b","class_type":0,"bandwidth_bps":1}"#;
-    assert_eq!(desk.post(&ask("mam"), elsewhere).await.problem(), "unknown-reference");
-    desk.close().await;
+    assert_eq!(service.post(&ask("mam"), elsewhere).await.problem(), "unknown-reference");
+    service.close().await;
 }
 
 #[tokio::test]
 async fn links_are_listed_without_who_is_on_them_where_nobody_asks() {
-    let desk = Desk::with(PAIR).await;
-    let id = desk.admit(1, 1_000).await;
-    let whole = desk.get("/v1/topologies/net/links").await.json();
+    let service = TestService::with(PAIR).await;
+    let id = service.admit(1, 1_000).await;
+    let whole = service.get("/v1/topologies/net/links").await.json();
     assert_eq!(whole["items"][0]["allocations"], json!([id]));
-    let brief = desk.get("/v1/topologies/net/links?allocations=false").await.json();
+    let brief = service.get("/v1/topologies/net/links?allocations=false").await.json();
     assert_eq!((&brief["items"][0]["allocations"], &brief["items"][0]["allocation_count"]), (&json!([]), &json!(1)));
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn other_sites_change_nothing() {
-    let desk = Desk::with(PAIR).await;
+    let service = TestService::with(PAIR).await;
     for site in ["cross-site", "same-site"] {
-        let answer = desk.send("DELETE", "/v1/topologies/net", &[("sec-fetch-site", site)], "").await;
+        let answer = service.send("DELETE", "/v1/topologies/net", &[("sec-fetch-site", site)], "").await;
         assert_eq!((answer.status, answer.problem().as_str()), (StatusCode::FORBIDDEN, "foreign-origin"));
     }
-    let own = [("sec-fetch-site", "same-origin"), ("origin", "http://desk")];
-    assert_eq!(desk.send("DELETE", "/v1/topologies/net", &own, "").await.status, StatusCode::NO_CONTENT);
-    desk.close().await;
+    let own = [("sec-fetch-site", "same-origin"), ("origin", "http://service")];
+    assert_eq!(service.send("DELETE", "/v1/topologies/net", &own, "").await.status, StatusCode::NO_CONTENT);
+    service.close().await;
 }

@@ -4,15 +4,15 @@ use axum::body::BodyDataStream;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use super::harness::{Desk, PAIR, request};
+use super::harness::{PAIR, TestService, request};
 
 #[tokio::test]
 async fn what_happened_is_listed() {
-    let desk = Desk::with(PAIR).await;
-    let id = desk.admit(0, 1_000).await;
-    desk.post("/v1/allocations", &request(0, 1 << 40)).await;
-    desk.delete(&format!("/v1/allocations/{id}")).await;
-    let all = desk.get("/v1/events").await.json();
+    let service = TestService::with(PAIR).await;
+    let id = service.admit(0, 1_000).await;
+    service.post("/v1/allocations", &request(0, 1 << 40)).await;
+    service.delete(&format!("/v1/allocations/{id}")).await;
+    let all = service.get("/v1/events").await.json();
     let kinds: Vec<_> = all["items"].as_array().unwrap().iter().map(|item| item["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["topology_put", "allocation_admitted", "allocation_denied", "allocation_released"]);
     let admitted = &all["items"][1]["data"]["allocation"];
@@ -29,11 +29,11 @@ async fn what_happened_is_listed() {
     assert_eq!(put["data"], json!({"kind": "topology_put", "topology": "net", "nodes": 2, "links": 2}));
     assert_eq!(put["sequence"], 1);
     assert!(put["at"].as_str().unwrap().ends_with('Z'));
-    let page = desk.get("/v1/events?limit=1&after=1").await;
+    let page = service.get("/v1/events?limit=1&after=1").await;
     assert_eq!((&page.json()["items"][0]["sequence"], &page.json()["next"]), (&json!(2), &json!("2")));
-    let other = desk.get("/v1/events?topology=other").await.json();
+    let other = service.get("/v1/events?topology=other").await.json();
     assert_eq!(other["items"].as_array().unwrap().len(), 1, "a release names no topology");
-    desk.close().await;
+    service.close().await;
 }
 
 /// The next event of a stream: its id, its kind, and its data.
@@ -53,18 +53,18 @@ async fn next(stream: &mut BodyDataStream, rest: &mut String) -> Option<(u64, St
 
 #[tokio::test]
 async fn a_stream_resumes_without_gap_or_repetition_and_ends_with_the_service() {
-    let desk = Desk::with(PAIR).await;
+    let service = TestService::with(PAIR).await;
     for bps in 1..=5 {
-        desk.admit(0, bps).await;
+        service.admit(0, bps).await;
     }
     // Events 2 and 3 come from the journal since 1 was the last seen; `after` counts less than Last-Event-ID.
-    let response = desk.ask("GET", "/v1/events/stream?after=0", &[("last-event-id", "1")], "").await;
+    let response = service.ask("GET", "/v1/events/stream?after=0", &[("last-event-id", "1")], "").await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let (mut stream, mut rest) = (response.into_body().into_data_stream(), String::new());
-    let live = desk.ask("GET", "/v1/events/stream?topology=net", &[], "").await;
+    let live = service.ask("GET", "/v1/events/stream?topology=net", &[], "").await;
     let (mut live, mut live_rest) = (live.into_body().into_data_stream(), String::new());
     for bps in 6..=9 {
-        desk.admit(0, bps).await;
+        service.admit(0, bps).await;
     }
     for sequence in 2..=10_u64 {
         let (id, kind, data) = next(&mut stream, &mut rest).await.unwrap();
@@ -72,8 +72,8 @@ async fn a_stream_resumes_without_gap_or_repetition_and_ends_with_the_service() 
         assert_eq!(data["data"]["allocation"]["bandwidth_bps"], sequence - 1);
     }
     assert_eq!(next(&mut live, &mut live_rest).await.unwrap().0, 7);
-    let bad = desk.send("GET", "/v1/events/stream", &[("last-event-id", "x")], "").await;
+    let bad = service.send("GET", "/v1/events/stream", &[("last-event-id", "x")], "").await;
     assert_eq!(bad.problem(), "malformed-header");
-    desk.close().await;
+    service.close().await;
     assert!(next(&mut stream, &mut rest).await.is_none());
 }

@@ -27,7 +27,7 @@ pub(super) const PAIR: &str = r#"{
     "links": [{"id": "ab", "from": "a", "to": "b", "capacity_bps": 100000000, "bidirectional": true}]
 }"#;
 
-pub(super) struct Desk {
+pub(super) struct TestService {
     pub(super) app: App,
     router: Router,
     tasks: Tasks,
@@ -61,7 +61,7 @@ impl Answer {
     }
 }
 
-impl Desk {
+impl TestService {
     pub(super) async fn open() -> Self {
         Self::open_in(tempfile::tempdir().unwrap(), driver_factory(None)).await
     }
@@ -85,10 +85,10 @@ impl Desk {
 
     /// With a topology named `net`.
     pub(super) async fn with(topology: &str) -> Self {
-        let desk = Self::open().await;
-        let answer = desk.send("PUT", "/v1/topologies/net", &[], topology.to_owned()).await;
+        let service = Self::open().await;
+        let answer = service.send("PUT", "/v1/topologies/net", &[], topology.to_owned()).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-        desk
+        service
     }
 
     pub(super) async fn close(self) {
@@ -106,7 +106,7 @@ impl Desk {
         let mut request = Request::new(body.into());
         *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
         *request.uri_mut() = uri.parse().unwrap();
-        request.headers_mut().insert(header::HOST, "desk".parse().unwrap());
+        request.headers_mut().insert(header::HOST, "service".parse().unwrap());
         request.headers_mut().insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
         for (name, value) in headers {
             let name: header::HeaderName = name.parse().unwrap();

@@ -3,13 +3,13 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::harness::{Desk, PAIR, TRIANGLE};
+use super::harness::{PAIR, TRIANGLE, TestService};
 
 /// Every item, page by page, along the Link headers.
-async fn walk(desk: &Desk, first: &str) -> Vec<Value> {
+async fn walk(service: &TestService, first: &str) -> Vec<Value> {
     let (mut uri, mut items) = (first.to_owned(), vec![]);
     loop {
-        let page = desk.get(&uri).await;
+        let page = service.get(&uri).await;
         assert_eq!(page.status, StatusCode::OK, "{page:?}");
         items.extend(page.json()["items"].as_array().unwrap().clone());
         if page.json()["next"].is_null() {
@@ -27,17 +27,17 @@ fn ids(items: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn living_and_ended_allocations_are_one_list() {
-    let desk = Desk::with(TRIANGLE).await;
+    let service = TestService::with(TRIANGLE).await;
     let mut all = vec![];
     for class_type in [0, 1, 2, 0, 1] {
-        all.push(desk.admit(class_type, 1_000).await);
+        all.push(service.admit(class_type, 1_000).await);
     }
     for id in [&all[1], &all[3]] {
-        desk.delete(&format!("/v1/allocations/{id}")).await;
+        service.delete(&format!("/v1/allocations/{id}")).await;
     }
     let odd = r#"{"ingress":"c","egress":"b","class_type":0,"bandwidth_bps":1,"aggregator":"gw 1",
         "flow":{"ipv4_dst":"10.0.0.1","l4_dst":1883},"expires_at":"2100-01-01T00:00:00Z"}"#;
-    let made = desk.post("/v1/allocations", odd).await.json();
+    let made = service.post("/v1/allocations", odd).await.json();
     assert_eq!(
         (&made["flow"]["ipv4_dst"], &made["expires_at"]),
         (&json!("10.0.0.1/32"), &json!("2100-01-01T00:00:00.000Z"))
@@ -45,10 +45,10 @@ async fn living_and_ended_allocations_are_one_list() {
     let id = made["id"].as_str().unwrap().to_owned();
     all.push(id.clone());
 
-    assert_eq!(ids(&walk(&desk, "/v1/allocations").await), all);
-    assert_eq!(ids(&walk(&desk, "/v1/allocations?limit=1&topology=net").await), all);
+    assert_eq!(ids(&walk(&service, "/v1/allocations").await), all);
+    assert_eq!(ids(&walk(&service, "/v1/allocations?limit=1&topology=net").await), all);
     let by = async |filter: &str| {
-        let items = walk(&desk, &format!("/v1/allocations?limit=2&{filter}")).await;
+        let items = walk(&service, &format!("/v1/allocations?limit=2&{filter}")).await;
         ids(&items).into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(by("state=released").await, [&*all[1], &all[3]]);
@@ -61,34 +61,34 @@ async fn living_and_ended_allocations_are_one_list() {
     assert_eq!(by("ingress=c").await, [&*id]);
     assert_eq!(by("egress=c").await, [""; 0]);
     assert_eq!(by("topology=other").await, [""; 0]);
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn topologies_and_links_are_listed_in_pages() {
-    let desk = Desk::with(TRIANGLE).await;
-    desk.send("PUT", "/v1/topologies/a%2Fb", &[], PAIR).await;
-    let topologies = walk(&desk, "/v1/topologies?limit=1").await;
+    let service = TestService::with(TRIANGLE).await;
+    service.send("PUT", "/v1/topologies/a%2Fb", &[], PAIR).await;
+    let topologies = walk(&service, "/v1/topologies?limit=1").await;
     assert_eq!((&topologies[0]["topology"], &topologies[1]["topology"]), (&json!("a/b"), &json!("net")));
     assert_eq!((&topologies[1]["links"], &topologies[1]["model"]), (&json!(6), &json!("atcs")));
-    let links = walk(&desk, "/v1/topologies/net/links?limit=4").await;
+    let links = walk(&service, "/v1/topologies/net/links?limit=4").await;
     assert_eq!(links.len(), 6);
     assert_eq!(links[0]["unreserved"].as_array().unwrap().len(), 3);
     assert_eq!(links[0]["classes"][0]["private_bps"], 25_000_000);
-    let graphml = desk.get("/v1/topologies/net?format=graphml").await;
+    let graphml = service.get("/v1/topologies/net?format=graphml").await;
     assert_eq!(graphml.header("content-type"), "application/graphml+xml");
-    let copy = desk.send("PUT", "/v1/topologies/copy", &[], graphml.text).await;
+    let copy = service.send("PUT", "/v1/topologies/copy", &[], graphml.text).await;
     assert_eq!((&copy.json()["format"], &copy.json()["links"]), (&json!("graphml"), &json!(6)));
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn paths_are_computed_without_effect() {
-    let desk = Desk::with(TRIANGLE).await;
+    let service = TestService::with(TRIANGLE).await;
     let uri = "/v1/topologies/net/paths";
     let ask = async |more: &str| {
         let body = format!(r#"{{"ingress":"a","egress":"b","class_type":2,"bandwidth_bps":60000000{more}}}"#);
-        desk.post(uri, &body).await
+        service.post(uri, &body).await
     };
     let two = ask(r#","count":5"#).await.json();
     let paths: Vec<_> = two["paths"].as_array().unwrap().iter().map(|path| path["path"].clone()).collect();
@@ -102,23 +102,24 @@ async fn paths_are_computed_without_effect() {
     assert_eq!((alone.problem().as_str(), &alone.json()["constraint"]), ("no-path", &json!("disjoint")));
 
     // Full of a lower class everywhere: what is left needs victims.
-    desk.admit(0, 100_000_000).await;
-    desk.admit(0, 100_000_000).await;
+    service.admit(0, 100_000_000).await;
+    service.admit(0, 100_000_000).await;
     assert_eq!(ask("").await.json()["paths"][0]["needs_victims"], true);
     assert_eq!(
-        desk.post(uri, r#"{"ingress":"a","egress":"z","class_type":2,"bandwidth_bps":1}"#).await.problem(),
+        service.post(uri, r#"{"ingress":"a","egress":"z","class_type":2,"bandwidth_bps":1}"#).await.problem(),
         "unknown-reference"
     );
-    let much = desk.post(uri, r#"{"ingress":"a","egress":"b","class_type":2,"bandwidth_bps":100000001}"#).await;
+    let much = service.post(uri, r#"{"ingress":"a","egress":"b","class_type":2,"bandwidth_bps":100000001}"#).await;
     assert_eq!(
         (much.problem().as_str(), &much.json()["largest_admissible_bps"]),
         ("insufficient-bandwidth", &json!(75_000_000))
     );
     assert_eq!(
-        desk.post("/v1/topologies/other/paths", r#"{"ingress":"a","egress":"b","class_type":2,"bandwidth_bps":1}"#)
+        service
+            .post("/v1/topologies/other/paths", r#"{"ingress":"a","egress":"b","class_type":2,"bandwidth_bps":1}"#)
             .await
             .problem(),
         "unknown-topology"
     );
-    desk.close().await;
+    service.close().await;
 }

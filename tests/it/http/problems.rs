@@ -3,11 +3,11 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::harness::{Desk, PAIR, TRIANGLE, request};
+use super::harness::{PAIR, TRIANGLE, TestService, request};
 
 #[tokio::test]
 async fn bodies_that_cannot_be_read_or_met() {
-    let desk = Desk::with(PAIR).await;
+    let service = TestService::with(PAIR).await;
     let ask = |member: &str| format!(r#"{{"ingress":"a","egress":"b","class_type":0,"bandwidth_bps":1{member}}}"#);
     let cases = [
         ("", "malformed-body"),
@@ -35,7 +35,7 @@ async fn bodies_that_cannot_be_read_or_met() {
         (&ask(r#","constraints":{"exclude":["z"]}"#), "unknown-reference"),
     ];
     for (body, kind) in cases {
-        let answer = desk.post("/v1/allocations", body).await;
+        let answer = service.post("/v1/allocations", body).await;
         assert_eq!(answer.problem(), kind, "{body}");
         let status = if kind == "malformed-body" { 400 } else { 422 };
         assert_eq!(answer.status.as_u16(), status, "{body}");
@@ -43,13 +43,13 @@ async fn bodies_that_cannot_be_read_or_met() {
         assert!(!answer.json()[place].is_null(), "{body}: {answer:?}");
     }
     // Nothing of this happened.
-    assert_eq!(desk.get("/v1/events").await.json()["items"].as_array().unwrap().len(), 1);
-    desk.close().await;
+    assert_eq!(service.get("/v1/events").await.json()["items"].as_array().unwrap().len(), 1);
+    service.close().await;
 }
 
 #[tokio::test]
 async fn paths_queries_headers_and_methods() {
-    let desk = Desk::with(PAIR).await;
+    let service = TestService::with(PAIR).await;
     let cases = [
         ("GET", "/v2", "not-found"),
         ("GET", "/v1/topologies/other", "unknown-topology"),
@@ -74,31 +74,31 @@ async fn paths_queries_headers_and_methods() {
         ("POST", "/livez", "method-not-allowed"),
     ];
     for (method, uri, kind) in cases {
-        let answer = desk.send(method, uri, &[], "").await;
+        let answer = service.send(method, uri, &[], "").await;
         assert_eq!(answer.problem(), kind, "{method} {uri}");
         assert_eq!(answer.json()["instance"], uri.split('?').next().unwrap());
     }
-    assert_eq!(desk.delete("/v1/events").await.header("allow"), "GET,HEAD");
+    assert_eq!(service.delete("/v1/events").await.header("allow"), "GET,HEAD");
     let is = async |header, value, kind| {
-        let answer = desk.send("POST", "/v1/allocations", &[(header, value)], request(0, 1)).await;
+        let answer = service.send("POST", "/v1/allocations", &[(header, value)], request(0, 1)).await;
         assert_eq!(answer.problem(), kind, "{header}: {value}");
     };
     is("content-type", "text/plain", "unsupported-media-type").await;
     is("idempotency-key", "two words", "malformed-header").await;
     is("origin", "http://elsewhere", "foreign-origin").await;
     is("origin", "null", "foreign-origin").await;
-    let own = desk.send("POST", "/v1/allocations", &[("origin", "http://desk")], request(0, 1)).await;
+    let own = service.send("POST", "/v1/allocations", &[("origin", "http://service")], request(0, 1)).await;
     assert_eq!(own.status, StatusCode::CREATED);
-    let large = desk.post("/v1/allocations", &" ".repeat((1 << 20) + 1)).await;
+    let large = service.post("/v1/allocations", &" ".repeat((1 << 20) + 1)).await;
     assert_eq!(large.problem(), "body-too-large");
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn topologies_that_cannot_be_read() {
-    let desk = Desk::open().await;
+    let service = TestService::open().await;
     let put = async |query: &str, body: &str| {
-        desk.send("PUT", &format!("/v1/topologies/net{query}"), &[], body.to_owned()).await
+        service.send("PUT", &format!("/v1/topologies/net{query}"), &[], body.to_owned()).await
     };
     let broken = put("", "<graphml><node></graphml>").await;
     assert_eq!((broken.problem().as_str(), broken.json()["line"].is_u64()), ("unreadable-topology", true));
@@ -108,31 +108,31 @@ async fn topologies_that_cannot_be_read() {
     assert_eq!(put("?on_missing_capacity=error", bare).await.problem(), "missing-capacity");
     assert_eq!(put("?default_capacity_bps=0", bare).await.problem(), "malformed-query");
     assert_eq!(put("?dry_run=true", bare).await.json()["capacity_from"], json!({"default": 1}));
-    assert_eq!(desk.get("/v1/topologies").await.json()["items"], json!([]));
+    assert_eq!(service.get("/v1/topologies").await.json()["items"], json!([]));
     assert_eq!(put("?default_capacity_bps=5", bare).await.status, StatusCode::CREATED);
-    assert_eq!(desk.get("/v1/topologies/net").await.json()["links"][0]["capacity_bps"], 5);
-    desk.close().await;
+    assert_eq!(service.get("/v1/topologies/net").await.json()["links"][0]["capacity_bps"], 5);
+    service.close().await;
 }
 
 #[tokio::test]
 async fn every_kind_has_a_page_and_every_answer_an_id() {
-    let desk = Desk::with(TRIANGLE).await;
-    let page = desk.get("/problems/insufficient-bandwidth").await;
+    let service = TestService::with(TRIANGLE).await;
+    let page = service.get("/problems/insufficient-bandwidth").await;
     assert_eq!((page.status, page.header("content-type")), (StatusCode::OK, "text/html; charset=utf-8"));
     assert!(page.text.contains("No path has the bandwidth") && page.header("content-security-policy").contains("none"));
-    assert!(desk.get("/").await.text.contains("/docs"));
-    assert!(desk.get("/docs/").await.text.contains("swagger"));
-    assert_eq!(desk.get("/v1/openapi.json").await.json()["openapi"], "3.1.0");
-    assert_eq!(desk.get("/livez").await.status, StatusCode::OK);
-    let ready = desk.get("/readyz").await;
+    assert!(service.get("/").await.text.contains("/docs"));
+    assert!(service.get("/docs/").await.text.contains("swagger"));
+    assert_eq!(service.get("/v1/openapi.json").await.json()["openapi"], "3.1.0");
+    assert_eq!(service.get("/livez").await.status, StatusCode::OK);
+    let ready = service.get("/readyz").await;
     assert_eq!((ready.status, &ready.json()["topologies"]), (StatusCode::OK, &json!(1)));
 
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let mine = desk.send("GET", "/nowhere", &[("x-request-id", "mine"), ("traceparent", trace)], "").await;
+    let mine = service.send("GET", "/nowhere", &[("x-request-id", "mine"), ("traceparent", trace)], "").await;
     assert_eq!((mine.header("x-request-id"), mine.header("traceparent")), ("mine", trace));
     assert_eq!(mine.header("cache-control"), "no-store");
-    let odd = desk.send("GET", "/livez", &[("x-request-id", "not mine"), ("traceparent", "x")], "").await;
+    let odd = service.send("GET", "/livez", &[("x-request-id", "not mine"), ("traceparent", "x")], "").await;
     assert_ne!(odd.header("x-request-id"), "not mine");
     assert!(odd.headers.get("traceparent").is_none());
-    desk.close().await;
+    service.close().await;
 }

@@ -3,126 +3,127 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::harness::{Answer, Desk, PAIR, TRIANGLE, request};
+use super::harness::{Answer, PAIR, TRIANGLE, TestService, request};
 
 #[tokio::test]
 async fn a_change_says_which_revision_it_changes() {
-    let desk = Desk::with(PAIR).await;
+    let service = TestService::with(PAIR).await;
     let uri = "/v1/topologies/net";
-    let blind = desk.send("PUT", uri, &[], TRIANGLE).await;
+    let blind = service.send("PUT", uri, &[], TRIANGLE).await;
     assert_eq!((blind.status.as_u16(), blind.problem().as_str()), (428, "precondition-required"));
-    assert_eq!(desk.put(uri, "\"7\"", TRIANGLE).await.problem(), "precondition-failed");
-    assert_eq!(desk.put(uri, "W/\"1\"", TRIANGLE).await.problem(), "precondition-failed");
-    assert_eq!(desk.put(uri, "1", TRIANGLE).await.problem(), "malformed-header");
-    assert_eq!(desk.put("/v1/topologies/new", "*", TRIANGLE).await.problem(), "precondition-failed");
+    assert_eq!(service.put(uri, "\"7\"", TRIANGLE).await.problem(), "precondition-failed");
+    assert_eq!(service.put(uri, "W/\"1\"", TRIANGLE).await.problem(), "precondition-failed");
+    assert_eq!(service.put(uri, "1", TRIANGLE).await.problem(), "malformed-header");
+    assert_eq!(service.put("/v1/topologies/new", "*", TRIANGLE).await.problem(), "precondition-failed");
 
-    let read = desk.get(uri).await;
-    let tried = desk.send("PUT", "/v1/topologies/net?dry_run=true", &[], TRIANGLE).await;
+    let read = service.get(uri).await;
+    let tried = service.send("PUT", "/v1/topologies/net?dry_run=true", &[], TRIANGLE).await;
     assert_eq!(
         (tried.status, &tried.json()["dry_run"], tried.json()["revision"].is_null()),
         (StatusCode::OK, &json!(true), true)
     );
-    let put = desk.put(uri, read.header("etag"), TRIANGLE).await;
+    let put = service.put(uri, read.header("etag"), TRIANGLE).await;
     assert_eq!((put.status, put.json()["nodes"].as_u64()), (StatusCode::OK, Some(3)));
-    assert_eq!(put.header("etag"), desk.get(uri).await.header("etag"));
-    assert_eq!(desk.put(uri, "*", &desk.get(uri).await.text).await.status, StatusCode::OK);
-    assert_eq!(desk.send("DELETE", uri, &[("if-match", "\"1\"")], "").await.problem(), "precondition-failed");
-    desk.close().await;
+    assert_eq!(put.header("etag"), service.get(uri).await.header("etag"));
+    assert_eq!(service.put(uri, "*", &service.get(uri).await.text).await.status, StatusCode::OK);
+    assert_eq!(service.send("DELETE", uri, &[("if-match", "\"1\"")], "").await.problem(), "precondition-failed");
+    service.close().await;
 }
 
 #[tokio::test]
 async fn a_new_revision_keeps_allocations_or_lists_those_it_cannot_keep() {
-    let desk = Desk::with(TRIANGLE).await;
-    let id = desk.admit(2, 1_000).await;
+    let service = TestService::with(TRIANGLE).await;
+    let id = service.admit(2, 1_000).await;
     let cut = r#"{"nodes":[{"id":"a"},{"id":"b"},{"id":"c"}],"links":[
         {"id":"ac","from":"a","to":"c","capacity_bps":100000000},{"id":"cb","from":"c","to":"b","capacity_bps":100000000}]}"#;
-    let refused = desk.put("/v1/topologies/net", "*", cut).await;
+    let refused = service.put("/v1/topologies/net", "*", cut).await;
     assert_eq!((refused.problem().as_str(), &refused.json()["conflicts"]), ("topology-conflict", &json!([id])));
-    let evicted = desk.put("/v1/topologies/net?evict=true", "*", cut).await.json();
-    assert_eq!((&evicted["rerouted"], &evicted["victims"][0]["cause"]), (&json!([id]), &json!("link")));
-    let in_use = desk.delete("/v1/topologies/net").await;
+    let answer = service.put("/v1/topologies/net?evict=true", "*", cut).await.json();
+    assert_eq!((&answer["rerouted"], &answer["victims"][0]["cause"]), (&json!([id]), &json!("link")));
+    let in_use = service.delete("/v1/topologies/net").await;
     assert_eq!((in_use.problem().as_str(), &in_use.json()["allocations"]), ("topology-in-use", &json!(1)));
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn a_change_of_model_can_be_previewed() {
-    let desk = Desk::with(PAIR).await;
+    let service = TestService::with(PAIR).await;
     let uri = "/v1/topologies/net/bandwidth-model";
-    let id = desk.admit(0, 90_000_000).await;
+    let id = service.admit(0, 90_000_000).await;
     let mam = r#"{"model":"mam","classes":[{"class_type":0,"share_ppm":500000},{"class_type":1,"share_ppm":300000},
         {"class_type":2,"share_ppm":200000}]}"#;
-    let preview = desk.send("PUT", &format!("{uri}?dry_run=true"), &[], mam).await;
+    let preview = service.send("PUT", &format!("{uri}?dry_run=true"), &[], mam).await;
     assert_eq!(preview.json()["preempted"], json!([id]), "{preview:?}");
-    assert_eq!(desk.send("PUT", uri, &[], mam).await.problem(), "precondition-required");
-    let read = desk.get(uri).await;
+    assert_eq!(service.send("PUT", uri, &[], mam).await.problem(), "precondition-required");
+    let read = service.get(uri).await;
     assert_eq!(read.json()["model"], "atcs");
     // What was read can be put back as it is.
-    let same = desk.put(uri, read.header("etag"), &read.text).await;
+    let same = service.put(uri, read.header("etag"), &read.text).await;
     assert_eq!((same.status, &same.json()["victims"]), (StatusCode::OK, &json!([])));
-    assert_eq!(desk.put(uri, read.header("etag"), mam).await.problem(), "precondition-failed");
+    assert_eq!(service.put(uri, read.header("etag"), mam).await.problem(), "precondition-failed");
 
-    let soft = desk.put(&format!("{uri}?soft=true"), "*", mam).await;
+    let soft = service.put(&format!("{uri}?soft=true"), "*", mam).await;
     assert_eq!((&soft.json()["preempted"], &soft.json()["model"]), (&json!([]), &json!("mam")));
-    let hard = desk.put(uri, soft.header("etag"), mam).await;
+    let hard = service.put(uri, soft.header("etag"), mam).await;
     assert_eq!(hard.json()["preempted"], json!([id]));
 
-    let odd = desk.put(uri, "*", r#"{"model":"mam","classes":[{"class_type":9,"share_ppm":1000000}]}"#).await;
+    let odd = service.put(uri, "*", r#"{"model":"mam","classes":[{"class_type":9,"share_ppm":1000000}]}"#).await;
     assert_eq!((odd.problem().as_str(), &odd.json()["field"]), ("invalid-model", &json!("classes[0].class_type")));
     let unknown = r#"{"model":"mam","link_overrides":[{"link":"zz","model":"mam","classes":[]}]}"#;
-    assert_eq!(desk.put(uri, "*", unknown).await.problem(), "unknown-reference");
+    assert_eq!(service.put(uri, "*", unknown).await.problem(), "unknown-reference");
     let one = r#"{"model":"mam","classes":[{"class_type":1,"share_ppm":1000000}]}"#;
-    desk.admit(0, 1).await;
-    assert_eq!(desk.put(uri, "*", one).await.problem(), "classes-in-use");
-    desk.close().await;
+    service.admit(0, 1).await;
+    assert_eq!(service.put(uri, "*", one).await.problem(), "classes-in-use");
+    service.close().await;
 }
 
 #[tokio::test]
 async fn a_dry_run_leaves_no_trace() {
-    let desk = Desk::with(PAIR).await;
-    let id = desk.admit(0, 100_000_000).await;
-    let before = desk.get("/v1/topologies/net/links").await.text;
-    let tried = desk.post("/v1/allocations?dry_run=true", &request(2, 1_000)).await;
+    let service = TestService::with(PAIR).await;
+    let id = service.admit(0, 100_000_000).await;
+    let before = service.get("/v1/topologies/net/links").await.text;
+    let tried = service.post("/v1/allocations?dry_run=true", &request(2, 1_000)).await;
     let body = tried.json();
     assert_eq!((tried.status, &body["dry_run"], &body["preempted"]), (StatusCode::OK, &json!(true), &json!([id])));
     assert!(body["id"].is_null() && tried.headers.get("location").is_none() && body["sequence"].is_null());
     assert_eq!(
-        desk.post("/v1/allocations?dry_run=true", &request(2, 1 << 40)).await.problem(),
+        service.post("/v1/allocations?dry_run=true", &request(2, 1 << 40)).await.problem(),
         "insufficient-bandwidth"
     );
     let uri = format!("/v1/allocations/{id}?dry_run=true");
-    assert_eq!(desk.patch(&uri, r#"{"bandwidth_bps":5}"#).await.json()["bandwidth_bps"], 5);
-    assert_eq!(desk.delete(&uri).await.json()["state"], "released");
-    assert_eq!(desk.delete("/v1/topologies/net?dry_run=true").await.problem(), "topology-in-use");
-    assert_eq!(desk.get("/v1/topologies/net/links").await.text, before);
-    assert_eq!(desk.get("/v1/events").await.json()["items"].as_array().unwrap().len(), 2);
-    desk.close().await;
+    assert_eq!(service.patch(&uri, r#"{"bandwidth_bps":5}"#).await.json()["bandwidth_bps"], 5);
+    assert_eq!(service.delete(&uri).await.json()["state"], "released");
+    assert_eq!(service.delete("/v1/topologies/net?dry_run=true").await.problem(), "topology-in-use");
+    assert_eq!(service.get("/v1/topologies/net/links").await.text, before);
+    assert_eq!(service.get("/v1/events").await.json()["items"].as_array().unwrap().len(), 2);
+    service.close().await;
 }
 
 #[tokio::test]
 async fn an_allocation_is_changed_make_before_break() {
-    let desk = Desk::with(TRIANGLE).await;
-    let id = desk.admit(2, 60_000_000).await;
+    let service = TestService::with(TRIANGLE).await;
+    let id = service.admit(2, 60_000_000).await;
     let uri = format!("/v1/allocations/{id}");
     // Its own bandwidth is not counted twice: 90 fits where 60 are its own.
-    let more = desk.patch(&uri, r#"{"bandwidth_bps":90000000}"#).await.json();
+    let more = service.patch(&uri, r#"{"bandwidth_bps":90000000}"#).await.json();
     assert_eq!((&more["bandwidth_bps"], &more["path"]), (&json!(90_000_000), &json!(["ab"])));
-    assert_eq!(desk.patch(&uri, r#"{"bandwidth_bps":900000000}"#).await.problem(), "insufficient-bandwidth");
-    let around = desk.patch(&uri, r#"{"constraints":{"include":[{"node":"c"}]}}"#).await.json();
+    assert_eq!(service.patch(&uri, r#"{"bandwidth_bps":900000000}"#).await.problem(), "insufficient-bandwidth");
+    let around = service.patch(&uri, r#"{"constraints":{"include":[{"node":"c"}]}}"#).await.json();
     assert_eq!((&around["path"], &around["constraints"]["include"]), (&json!(["ac", "cb"]), &json!([{"node": "c"}])));
-    assert_eq!(desk.patch(&uri, "{}").await.problem(), "impossible-request");
-    assert_eq!(desk.patch("/v1/allocations/999", r#"{"bandwidth_bps":1}"#).await.problem(), "unknown-allocation");
-    desk.delete(&uri).await;
-    let late = desk.patch(&uri, r#"{"bandwidth_bps":1}"#).await;
+    assert_eq!(service.patch(&uri, "{}").await.problem(), "impossible-request");
+    assert_eq!(service.patch("/v1/allocations/999", r#"{"bandwidth_bps":1}"#).await.problem(), "unknown-allocation");
+    service.delete(&uri).await;
+    let late = service.patch(&uri, r#"{"bandwidth_bps":1}"#).await;
     assert_eq!((late.problem().as_str(), &late.json()["state"]), ("already-ended", &json!("released")));
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_request_is_answered_again_and_not_done_again() {
-    let desk = Desk::with(PAIR).await;
-    let send =
-        async |key: &str, body: String| desk.send("POST", "/v1/allocations", &[("idempotency-key", key)], body).await;
+    let service = TestService::with(PAIR).await;
+    let send = async |key: &str, body: String| {
+        service.send("POST", "/v1/allocations", &[("idempotency-key", key)], body).await
+    };
     let first = send("k1", request(0, 5)).await;
     let again = send("k1", request(0, 5)).await;
     assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::CREATED));
@@ -136,7 +137,7 @@ async fn a_repeated_request_is_answered_again_and_not_done_again() {
     assert_eq!((denied.text, again.header("idempotency-replayed")), (again.text.clone(), "true"));
     // Whoever goes away before the answer and asks again is answered alike, or told to wait; never served twice.
     let headers = [("idempotency-key", "k4")];
-    let gone = desk.ask("POST", "/v1/allocations", &headers, request(1, 7));
+    let gone = service.ask("POST", "/v1/allocations", &headers, request(1, 7));
     tokio::select! { biased; _ = gone => panic!("answered at once"), () = tokio::task::yield_now() => {} }
     let mut again = send("k4", request(1, 7)).await;
     while again.status == StatusCode::CONFLICT {
@@ -148,8 +149,8 @@ async fn a_repeated_request_is_answered_again_and_not_done_again() {
     // What was refused outright is decided again.
     assert_eq!(send("k3", request(7, 1)).await.problem(), "unknown-reference");
     assert_eq!(send("k3", request(1, 1)).await.status, StatusCode::CREATED);
-    assert_eq!(desk.get("/v1/allocations").await.json()["items"].as_array().unwrap().len(), 3);
-    desk.close().await;
+    assert_eq!(service.get("/v1/allocations").await.json()["items"].as_array().unwrap().len(), 3);
+    service.close().await;
 }
 
 fn outcomes(answer: &Answer) -> Vec<Value> {
@@ -159,7 +160,7 @@ fn outcomes(answer: &Answer) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_batch_is_decided_in_order_each_by_itself() {
-    let desk = Desk::with(PAIR).await;
+    let service = TestService::with(PAIR).await;
     let batch = format!(
         r#"{{"requests":[{},{{"ingress":"a"}},{},{},{}]}}"#,
         request(2, 40_000_000),
@@ -168,9 +169,9 @@ async fn a_batch_is_decided_in_order_each_by_itself() {
         request(1, 60_000_000)
     );
     let uri = "/v1/allocations/batch";
-    let tried = outcomes(&desk.post(&format!("{uri}?dry_run=true"), &batch).await);
+    let tried = outcomes(&service.post(&format!("{uri}?dry_run=true"), &batch).await);
     assert_eq!(tried[0]["status"], 200);
-    let keyed = async || desk.send("POST", uri, &[("idempotency-key", "b")], batch.clone()).await;
+    let keyed = async || service.send("POST", uri, &[("idempotency-key", "b")], batch.clone()).await;
     let first = keyed().await;
     let done = outcomes(&first);
     let statuses: Vec<_> = done.iter().map(|outcome| outcome["status"].as_u64().unwrap()).collect();
@@ -179,10 +180,10 @@ async fn a_batch_is_decided_in_order_each_by_itself() {
     assert_eq!(done[0]["allocation"]["path"], json!(["ab"]));
     let again = keyed().await;
     assert_eq!((&again.text, again.header("idempotency-replayed")), (&first.text, "true"));
-    assert_eq!(desk.get("/v1/allocations").await.json()["items"].as_array().unwrap().len(), 2);
+    assert_eq!(service.get("/v1/allocations").await.json()["items"].as_array().unwrap().len(), 2);
 
-    assert_eq!(outcomes(&desk.post(uri, &format!("[{}]", request(0, 1))).await).len(), 1);
-    assert_eq!(desk.post(uri, "[]").await.problem(), "impossible-request");
-    assert_eq!(desk.post(uri, r#"{"requests":[],"more":1}"#).await.problem(), "malformed-body");
-    desk.close().await;
+    assert_eq!(outcomes(&service.post(uri, &format!("[{}]", request(0, 1))).await).len(), 1);
+    assert_eq!(service.post(uri, "[]").await.problem(), "impossible-request");
+    assert_eq!(service.post(uri, r#"{"requests":[],"more":1}"#).await.problem(), "malformed-body");
+    service.close().await;
 }

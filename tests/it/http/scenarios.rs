@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::harness::{Answer, Desk};
+use super::harness::{Answer, TestService};
 
 /// What may be in a command.
 const MEMBERS: [&str; 5] = ["call", "as", "times", "body", "expect"];
@@ -29,7 +29,7 @@ async fn scenarios_end_as_they_say() {
 async fn play(folder: &Path) {
     let text = fs::read_to_string(folder.join("commands.json")).unwrap();
     let scenario: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let service = Desk::open().await;
+    let service = TestService::open().await;
     let mut names = BTreeMap::new();
     for (at, command) in scenario["commands"].as_array().unwrap().iter().enumerate() {
         let place = format!("{}, command {at}", folder.display());
@@ -61,7 +61,7 @@ fn forget_times(value: &mut Value) {
     }
 }
 
-async fn call(service: &Desk, command: &Value) -> Answer {
+async fn call(service: &TestService, command: &Value) -> Answer {
     let (method, uri) = command["call"].as_str().unwrap().split_once(' ').unwrap();
     let headers: &[(&str, &str)] =
         if method == "PUT" && uri.ends_with("bandwidth-model") { &[("if-match", "*")] } else { &[] };

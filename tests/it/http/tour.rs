@@ -3,20 +3,20 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::harness::{Desk, PAIR, TRIANGLE, request};
+use super::harness::{PAIR, TRIANGLE, TestService, request};
 
 #[tokio::test]
 async fn the_happy_tour() {
-    let desk = Desk::open().await;
-    let put = desk.send("PUT", "/v1/topologies/net", &[], PAIR).await;
+    let service = TestService::open().await;
+    let put = service.send("PUT", "/v1/topologies/net", &[], PAIR).await;
     assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
     assert_eq!(put.header("location"), "/v1/topologies/net");
     assert_eq!((put.header("etag"), &put.json()["revision"]), ("\"1\"", &json!("1")));
     assert_eq!(put.json()["links"], 2);
 
     // Under ATCS a lower class may borrow everything, until the higher one comes.
-    let low = desk.admit(0, 100_000_000).await;
-    let high = desk.post("/v1/allocations", &request(2, 30_000_000)).await;
+    let low = service.admit(0, 100_000_000).await;
+    let high = service.post("/v1/allocations", &request(2, 30_000_000)).await;
     assert_eq!(high.status, StatusCode::CREATED, "{high:?}");
     let body = high.json();
     assert_eq!(high.header("location"), format!("/v1/allocations/{}", body["id"].as_str().unwrap()));
@@ -25,46 +25,46 @@ async fn the_happy_tour() {
     assert_eq!(body["victims"][0]["cause"], "preempted");
     assert_eq!((&body["state"], &body["qos_level"]), (&json!("active"), &json!(2)));
 
-    let gone = desk.get(&format!("/v1/allocations/{low}")).await.json();
+    let gone = service.get(&format!("/v1/allocations/{low}")).await.json();
     assert_eq!((&gone["state"], gone["ended_at"].is_string()), (&json!("preempted"), true));
 
-    let denied = desk.post("/v1/allocations", &request(2, 200_000_000)).await;
+    let denied = service.post("/v1/allocations", &request(2, 200_000_000)).await;
     assert_eq!((denied.status, denied.problem().as_str()), (StatusCode::CONFLICT, "insufficient-bandwidth"));
     let binding = &denied.json()["binding_links"][0];
     assert_eq!((&binding["link"], &binding["requested_bps"]), (&json!("ab"), &json!(200_000_000)));
     assert!(denied.json()["largest_admissible_bps"].is_u64());
 
-    let link = desk.get("/v1/topologies/net/links/ab").await.json();
+    let link = service.get("/v1/topologies/net/links/ab").await.json();
     assert_eq!((&link["reserved_bps"], &link["allocation_count"]), (&json!(30_000_000), &json!(1)));
     assert_eq!(link["utilisation_ppm"], 300_000);
 
     let id = body["id"].as_str().unwrap();
-    assert_eq!(desk.delete(&format!("/v1/allocations/{id}")).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(desk.delete(&format!("/v1/allocations/{id}")).await.problem(), "already-ended");
-    assert_eq!(desk.delete("/v1/topologies/net").await.status, StatusCode::NO_CONTENT);
-    desk.close().await;
+    assert_eq!(service.delete(&format!("/v1/allocations/{id}")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(service.delete(&format!("/v1/allocations/{id}")).await.problem(), "already-ended");
+    assert_eq!(service.delete("/v1/topologies/net").await.status, StatusCode::NO_CONTENT);
+    service.close().await;
 }
 
 #[tokio::test]
 async fn a_link_that_breaks_sends_its_allocations_elsewhere() {
-    let desk = Desk::with(TRIANGLE).await;
-    let id = desk.admit(2, 10_000_000).await;
-    let tried = desk.patch("/v1/topologies/net/links/ab?dry_run=true", r#"{"state":"down"}"#).await.json();
+    let service = TestService::with(TRIANGLE).await;
+    let id = service.admit(2, 10_000_000).await;
+    let tried = service.patch("/v1/topologies/net/links/ab?dry_run=true", r#"{"state":"down"}"#).await.json();
     assert_eq!((&tried["rerouted"], &tried["state"], &tried["dry_run"]), (&json!([id]), &json!("down"), &json!(true)));
-    assert_eq!(desk.get("/v1/topologies/net/links/ab").await.json()["state"], "up");
+    assert_eq!(service.get("/v1/topologies/net/links/ab").await.json()["state"], "up");
 
-    let done = desk.patch("/v1/topologies/net/links/ab", r#"{"state":"down"}"#).await.json();
+    let done = service.patch("/v1/topologies/net/links/ab", r#"{"state":"down"}"#).await.json();
     assert_eq!((&done["rerouted"], &done["links"]), (&json!([id]), &json!(["ab", "ab~"])));
     assert_eq!(done["victims"][0]["path"], json!(["ac", "cb"]));
-    let moved = desk.get(&format!("/v1/allocations/{id}")).await.json();
+    let moved = service.get(&format!("/v1/allocations/{id}")).await.json();
     assert_eq!(moved["path"], json!(["ac", "cb"]));
 
-    let cut = desk.patch("/v1/topologies/net/links/ac", r#"{"state":"down"}"#).await.json();
+    let cut = service.patch("/v1/topologies/net/links/ac", r#"{"state":"down"}"#).await.json();
     assert_eq!(
         (&cut["failed"], &cut["preempted"], &cut["victims"][0]["outcome"]),
         (&json!([id]), &json!([]), &json!("failed"))
     );
-    let denied = desk.post("/v1/allocations", &request(0, 1)).await;
+    let denied = service.post("/v1/allocations", &request(0, 1)).await;
     assert_eq!((denied.problem().as_str(), &denied.json()["constraint"]), ("no-path", &json!("links_down")));
-    desk.close().await;
+    service.close().await;
 }

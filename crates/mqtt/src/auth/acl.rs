@@ -21,25 +21,25 @@ use crate::limits::RULES_MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// The line begins with another word than `user`, `topic` or `pattern`.
-    #[error("line {line}: a line begins with user, topic or pattern")]
+    #[error("line {line}: the first word is not user, topic or pattern")]
     Word {
         /// Counted from one.
         line: usize,
     },
     /// A user line without a name, or a rule without a filter.
-    #[error("line {line}: something is missing")]
+    #[error("line {line}: the name or the filter is missing")]
     Missing {
         /// Counted from one.
         line: usize,
     },
-    /// Another word than an access stands in front of the filter. (A filter with a space needs its access named.)
-    #[error("line {line}: access is read, write, readwrite or deny")]
+    /// The word in front of the filter is no access. (A filter with a space needs its access named.)
+    #[error("line {line}: the access is not read, write, readwrite or deny")]
     Access {
         /// Counted from one.
         line: usize,
     },
-    /// The filter is none.
-    #[error("line {line}: {fault}")]
+    /// The filter is not valid.
+    #[error("line {line}: invalid filter: {fault}")]
     Filter {
         /// Counted from one.
         line: usize,
@@ -47,12 +47,12 @@ pub enum RuleError {
         fault: crate::codec::TopicFault,
     },
     /// `%c` or `%u` beside other characters in its level: what it allows would not be clear.
-    #[error("line {line}: %c and %u stand alone in their level")]
+    #[error("line {line}: %c or %u is not alone in its level")]
     Pattern {
         /// Counted from one.
         line: usize,
     },
-    /// Too many.
+    /// More rules than are held.
     #[error("more than {RULES_MAX} rules")]
     TooMany,
 }
@@ -96,7 +96,7 @@ struct RuleSubject<'a> {
 }
 
 impl Rules {
-    /// Reads the file's text.
+    /// Reads the text of the file.
     pub fn parse(text: &str) -> Result<Rules, RuleError> {
         let mut rules = vec![];
         let mut user: Option<Box<str>> = None;
@@ -124,9 +124,9 @@ impl Rules {
     /// Whether a publication is allowed.
     #[must_use]
     pub fn may_publish(&self, user: Option<&str>, client: &str, topic: &str) -> bool {
-        let who = RuleSubject { user, client };
+        let subject = RuleSubject { user, client };
         let mut is_allowed = false;
-        for rule in self.of(who).filter(|rule| rule.grant != AclAccess::Read && rule.covers(topic, who)) {
+        for rule in self.of(subject).filter(|rule| rule.grant != AclAccess::Read && rule.covers(topic, subject)) {
             if rule.grant == AclAccess::Deny {
                 return false;
             }
@@ -138,10 +138,10 @@ impl Rules {
     /// Whether a subscription is allowed.
     #[must_use]
     pub fn may_subscribe(&self, user: Option<&str>, client: &str, filter: &str) -> bool {
-        let who = RuleSubject { user, client };
-        let is_denied = self.of(who).any(|rule| rule.grant == AclAccess::Deny && rule.meets(filter, who));
+        let subject = RuleSubject { user, client };
+        let is_denied = self.of(subject).any(|rule| rule.grant == AclAccess::Deny && rule.meets(filter, subject));
         let grants = |rule: &AclRule| matches!(rule.grant, AclAccess::Read | AclAccess::Both);
-        !is_denied && self.of(who).any(|rule| grants(rule) && rule.covers(filter, who))
+        !is_denied && self.of(subject).any(|rule| grants(rule) && rule.covers(filter, subject))
     }
 
     fn of<'a>(&'a self, who: RuleSubject<'a>) -> impl Iterator<Item = &'a AclRule> {
@@ -351,7 +351,7 @@ mod tests {
             names.extend(longer);
         }
         names.retain(|name| !name.is_empty());
-        let who = RuleSubject { user: None, client: "c" };
+        let subject = RuleSubject { user: None, client: "c" };
         for one in &filters {
             let rule = rule(None, one, false, 1).unwrap();
             for other in &filters {
@@ -359,9 +359,9 @@ mod tests {
                 let all = matched.iter().all(|name| topic::matches(one, name));
                 let any = matched.iter().any(|name| topic::matches(one, name));
                 // A rule may be taken to cover less than it does (`+/#` and `#`), never more.
-                let covers = rule.covers(other, who);
+                let covers = rule.covers(other, subject);
                 assert!(covers == all || (all && other.ends_with('#')), "{one} covers {other}: {covers}");
-                assert_eq!(rule.meets(other, who), any, "{one} meets {other}");
+                assert_eq!(rule.meets(other, subject), any, "{one} meets {other}");
             }
         }
     }

@@ -32,10 +32,10 @@ pub enum TopicFault {
     #[error("a topic name holds a wildcard")]
     WildcardInName,
     /// `#` beside other characters or not last [MQTT-4.7.1-1].
-    #[error("# does not stand alone at the end")]
+    #[error("# is not alone at the end")]
     MultiLevel,
     /// `+` beside other characters [MQTT-4.7.1-2].
-    #[error("+ does not stand alone in its level")]
+    #[error("+ is not alone in its level")]
     SingleLevel,
     /// A shared subscription without a name, or with a wildcard in it [MQTT-4.8.2-1].
     #[error("the name of the share is empty or holds a wildcard")]
@@ -48,16 +48,16 @@ pub enum TopicFault {
     TooManyLevels,
 }
 
-/// Why bytes are no packet. None of them can be recovered from: the connection ends.
+/// The fault of received bytes. None can be recovered from: the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// A number of variable length has more than four bytes or more than it needs [MQTT-1.5.5-1].
     #[error("a variable byte integer has more bytes than it may")]
     VariableInteger,
-    /// The packet is larger than this side takes.
+    /// The packet is larger than this side accepts.
     #[error("the packet has {size_bytes} bytes, more than {max_bytes}")]
     PacketTooLarge {
-        /// What its fixed header says.
+        /// The size in its fixed header.
         size_bytes: u32,
         /// What is allowed.
         max_bytes: u32,
@@ -74,7 +74,7 @@ pub enum DecodeError {
         flags: u8,
     },
     /// A packet that this side never receives.
-    #[error("{0:?} goes the other way")]
+    #[error("{0:?} is sent by the other side only")]
     WrongDirection(PacketKind),
     /// The first packet is not CONNECT [MQTT-3.1.0-1].
     #[error("the first packet is {0:?}")]
@@ -101,10 +101,10 @@ pub enum DecodeError {
     #[error("DUP is set with QoS 0")]
     DupAtMostOnce,
     /// Will QoS or Will Retain without a will [MQTT-3.1.2-11].
-    #[error("flags of a will without a will")]
+    #[error("flags of a will are set without a will")]
     WillFlags,
     /// 3.1.1: a password without a user name [MQTT-3.1.2-22].
-    #[error("a password without a user name")]
+    #[error("a password is set without a user name")]
     PasswordWithoutUserName,
     /// A packet id of zero [MQTT-2.2.1-3].
     #[error("the packet id of {0:?} is zero")]
@@ -113,7 +113,7 @@ pub enum DecodeError {
     #[error("the client identifier is not valid")]
     ClientId,
     /// SUBSCRIBE or UNSUBSCRIBE without a filter, SUBACK without a reason [MQTT-3.8.3-2].
-    #[error("{0:?} has nothing in it")]
+    #[error("{0:?} is empty")]
     Nothing(PacketKind),
     /// Reserved bits of subscription options [MQTT-3.8.3-5].
     #[error("reserved bits of subscription options are set")]
@@ -122,10 +122,10 @@ pub enum DecodeError {
     #[error("retain handling 3 does not exist")]
     RetainHandling,
     /// No Local on a shared subscription [MQTT-3.8.3-4].
-    #[error("no local on a shared subscription")]
+    #[error("No Local is set on a shared subscription")]
     SharedNoLocal,
-    /// A reason that the packet may not say.
-    #[error("{kind:?} may not say {code:#04x}")]
+    /// A reason code that the packet may not have.
+    #[error("{kind:?} may not have reason code {code:#04x}")]
     Reason {
         /// The packet.
         kind: PacketKind,
@@ -141,7 +141,7 @@ pub enum DecodeError {
         fault: TextFault,
     },
     /// An invalid topic name or filter.
-    #[error("topic: {0}")]
+    #[error("invalid topic: {0}")]
     Topic(TopicFault),
     /// A property that does not exist.
     #[error("property {0:#x} does not exist")]
@@ -154,36 +154,36 @@ pub enum DecodeError {
         /// The property's identifier.
         id: u8,
     },
-    /// A property that stands twice.
-    #[error("property {0:#x} stands twice")]
+    /// A property that is there twice.
+    #[error("property {0:#x} is there twice")]
     PropertyTwice(u8),
     /// A property with a value that it may not have.
-    #[error("property {0:#x} has a value that it may not have")]
+    #[error("invalid value of property {0:#x}")]
     PropertyValue(u8),
     /// Topic Alias 0 [MQTT-3.3.2-8].
     #[error("the topic alias is zero")]
     TopicAliasZero,
     /// A PUBLISH with neither topic nor alias.
-    #[error("neither topic nor alias")]
+    #[error("the message has neither topic nor alias")]
     NoTopic,
     /// Authentication data without a method.
-    #[error("authentication data without a method")]
+    #[error("authentication data is set without a method")]
     AuthenticationDataAlone,
     /// Subscription Identifier 0 (3.8.2.1.2).
     #[error("the subscription identifier is zero")]
     SubscriptionIdZero,
     /// AUTH without a method.
-    #[error("no authentication method")]
+    #[error("the authentication method is missing")]
     NoAuthenticationMethod,
-    /// The two sides do not agree: CONNACK refuses and says that a session is present [MQTT-3.2.2-6].
-    #[error("a refusal with a session")]
+    /// CONNACK refuses and says that a session is present [MQTT-3.2.2-6].
+    #[error("CONNACK refuses and has Session Present")]
     RefusalWithSession,
 }
 
 impl DecodeError {
-    /// The reason that DISCONNECT of version 5 must give; for a CONNECT that cannot be accepted, CONNACK. (3.1.1 has words
+    /// The reason that DISCONNECT of version 5 must give; for a CONNECT that cannot be accepted, CONNACK. (3.1.1 has codes
     /// for an unsupported version and a bad client identifier in CONNACK, see [`Reason::return_code`]; everything else
-    /// ends the connection without a word.)
+    /// ends the connection without an answer.)
     ///
     /// The standard calls a fault either malformed or a protocol error, and not always consistently: where it leaves
     /// room, this follows what brokers in use answer and what the public suites expect of them.
@@ -194,7 +194,7 @@ impl DecodeError {
             DecodeError::UnsupportedVersion(_) => Reason::UnsupportedVersion,
             DecodeError::ClientId => Reason::ClientIdNotValid,
             DecodeError::TopicAliasZero => Reason::TopicAliasInvalid,
-            // In requests for topics what may not stand there is malformed (2.2.2.2), elsewhere a protocol error.
+            // In SUBSCRIBE and UNSUBSCRIBE what may not be there is malformed (2.2.2.2), elsewhere a protocol error.
             DecodeError::PacketIdZero(PacketKind::Subscribe | PacketKind::Unsubscribe)
             | DecodeError::PropertyNotAllowed { kind: PacketKind::Subscribe | PacketKind::Unsubscribe, .. } => {
                 Reason::MalformedPacket
@@ -218,18 +218,18 @@ impl DecodeError {
     }
 }
 
-/// Why a packet cannot be said.
+/// The fault of a packet that cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// A text, a topic or binary data has more than 65,535 bytes.
     #[error("a field is longer than 65,535 bytes")]
     FieldTooLong,
-    /// The packet is larger than the receiver takes, even without its reason string and user properties.
+    /// The packet is larger than the receiver accepts, even without its reason string and user properties.
     #[error("the packet has {size_bytes} bytes, more than {max_bytes}")]
     PacketTooLarge {
         /// Its size.
         size_bytes: u64,
-        /// What the receiver takes.
+        /// What the receiver accepts.
         max_bytes: u32,
     },
     /// AUTH does not exist in 3.1.1.

@@ -46,12 +46,6 @@ impl UserProperties {
         self.wire.is_empty()
     }
 
-    /// How many bytes they have on the wire.
-    #[must_use]
-    pub fn wire_bytes(&self) -> usize {
-        self.wire.len()
-    }
-
     /// Name and value of each.
     #[must_use]
     pub fn iter(&self) -> UserPropertiesIter<'_> {

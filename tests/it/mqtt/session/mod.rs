@@ -14,8 +14,11 @@ use std::any::Any;
 use std::net::SocketAddr;
 
 use mqtt::Broker;
+use mqtt::codec::{Connect, Qos, Will};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+
+use self::client::{Client, connect, lasting, meet, will};
 
 /// Replicas to be tested.
 pub(crate) struct House {
@@ -51,6 +54,18 @@ impl House {
 
     pub(crate) fn there(&self) -> SocketAddr {
         self.replicas[self.replicas.len() - 1]
+    }
+
+    /// Waits until so many seconds have passed for the broker: until a will with that delay is published.
+    pub(crate) fn await_delay(&self, delay_s: u32) {
+        let mut heir = Client::new(self.there(), connect(""));
+        let topic = format!("delay/{}", heir.stream.local_addr().unwrap().port());
+        heir.subscribe(&topic, Qos::AtLeastOnce);
+        let delayed = Will { delay_s: Some(delay_s), ..will(&topic, "over") };
+        let mut client = Client::new(self.here(), Connect { will: Some(delayed), ..lasting(&topic) });
+        meet(&mut client, &mut heir);
+        client.vanish();
+        assert_eq!(heir.take(), "over");
     }
 }
 

@@ -8,7 +8,7 @@ use mqtt::codec::{Connect, ConnectProperties, Delivery, Disconnect, Packet, Qos,
 use super::House;
 use super::client::{Client, connect, id, lasting, meet, publish, will};
 
-/// Somebody who hears of it, and somebody with a will.
+/// A client that receives the will, and the client that leaves it.
 fn two(house: &House, hello: Connect, filter: &str) -> (Client, Client) {
     let mut heir = Client::new(house.there(), connect(""));
     heir.subscribe(filter, Qos::ExactlyOnce);
@@ -80,14 +80,14 @@ pub(crate) fn mqtt_3_14_4_3_a_goodbye_may_ask_for_the_will(house: &House) {
 }
 
 pub(crate) fn mqtt_3_1_3_9_a_return_before_the_delay_keeps_the_will_in(house: &House) {
-    let delayed = Will { delay_s: Some(2), ..will("will/delay", "gone") };
+    let delayed = Will { delay_s: Some(1), ..will("will/delay", "gone") };
     let hello = Connect { will: Some(delayed), ..lasting("returning") };
     let (mut heir, client) = two(house, hello.clone(), "will/delay");
     client.vanish();
     let back = Client::new(house.there(), hello);
     back.leave(Reason::Success, None);
-    // Later than the delay, somebody else is heard first.
-    std::thread::sleep(Duration::from_millis(2500));
+    // After the delay another message comes first.
+    house.await_delay(1);
     let mut other = Client::new(house.here(), connect(""));
     other.say("will/delay", "still here", Qos::AtLeastOnce);
     assert_eq!(heir.take(), "still here");

@@ -72,11 +72,6 @@ impl Decoder {
         self.is_3_1
     }
 
-    /// Takes packets of this size from now on.
-    pub fn set_packet_max_bytes(&mut self, packet_max_bytes: u32) {
-        self.packet_max_bytes = packet_max_bytes;
-    }
-
     /// Takes the first packet off the buffer; `None` if it is not whole yet. After an error the connection is lost.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
         let Some(head) = self.head(buffer)? else { return Ok(None) };

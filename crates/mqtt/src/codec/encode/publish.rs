@@ -23,14 +23,6 @@ impl Publish {
         Ok(())
     }
 
-    /// How many bytes the packet has.
-    pub fn encoded_bytes(&self, version: Version) -> Result<u32, EncodeError> {
-        let remaining = self.lengths(version, u32::MAX)?.remaining;
-        let mut count = ByteCounter::default();
-        count.variable(remaining);
-        Ok(1 + u32::try_from(count.bytes).unwrap_or(0) + remaining)
-    }
-
     pub(super) fn lengths(&self, version: Version, max_bytes: u32) -> Result<Lengths, EncodeError> {
         let mut count = ByteCounter::default();
         let properties = match version {
