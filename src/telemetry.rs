@@ -39,15 +39,15 @@ struct AdmissionLabel {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct FateLabel {
+struct VictimLabel {
     cause: &'static str,
-    fate: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Preemption {
+struct RequestVictimLabel {
     class_type: u8,
-    cause: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -78,8 +78,8 @@ pub struct ServiceMetrics {
     registry: Registry,
     decisions: decision::DecisionLog,
     admissions: Family<AdmissionLabel, Counter>,
-    displaced: Family<FateLabel, Counter>,
-    preemptions: Family<Preemption, Counter>,
+    victims: Family<VictimLabel, Counter>,
+    request_victims: Family<RequestVictimLabel, Counter>,
     events: Counter,
     decided: Histogram,
     written: Histogram,
@@ -99,8 +99,8 @@ impl ServiceMetrics {
         let metrics = Self {
             decisions: decision::DecisionLog::default(),
             admissions: Family::default(),
-            displaced: Family::default(),
-            preemptions: Family::default(),
+            victims: Family::default(),
+            request_victims: Family::default(),
             events: Counter::default(),
             decided: Histogram::new(exponential_buckets(5e-6, 2.0, 18)),
             written: Histogram::new(exponential_buckets(5e-6, 2.0, 18)),
@@ -111,9 +111,9 @@ impl ServiceMetrics {
             registry: Registry::default(),
         };
         registry.register("admission_requests", "Bandwidth requests decided", metrics.admissions.clone());
-        registry.register("displaced", "Allocations that lost their path", metrics.displaced.clone());
-        let preempted = "Allocations ended for a request, by the class that asked";
-        registry.register("preemptions", preempted, metrics.preemptions.clone());
+        registry.register("victims", "Allocations that lost their path, by cause and outcome", metrics.victims.clone());
+        let by_class = "Allocations that lost their path to a request, by the class of the request";
+        registry.register("request_victims", by_class, metrics.request_victims.clone());
         registry.register("events", "Events committed", metrics.events.clone());
         let batch = "Time to decide a batch of commands";
         registry.register_with_unit("decision_batch_duration", batch, Unit::Seconds, metrics.decided.clone());
@@ -194,16 +194,21 @@ impl ServiceMetrics {
             // Logged by the decision log.
             Event::Admitted { allocation, displaced } => {
                 self.count(allocation.demand.class_type, "admitted", "");
-                self.count_preempted(allocation.demand.class_type, displaced);
+                self.count_request_victims(allocation.demand.class_type, displaced);
             }
             Event::Denied { demand, denial, .. } => self.count(demand.class_type, "denied", reason(denial)),
-            Event::Resized { allocation, displaced } => self.count_preempted(allocation.demand.class_type, displaced),
+            Event::Resized { allocation, displaced } => {
+                self.count_request_victims(allocation.demand.class_type, displaced);
+            }
             Event::Released { id } => tracing::debug!(sequence, %id, "released"),
             Event::Expired { ids } => tracing::info!(sequence, count = ids.len(), "expired"),
             Event::TopologyPut { name, topology, displaced } => {
-                self.count_displaced(displaced);
-                let (nodes, links, displaced) = (topology.nodes().count(), topology.links().count(), displaced.len());
-                tracing::info!(sequence, topology = %name, nodes, links, displaced, "topology put");
+                self.count_victims(displaced);
+                let (nodes, links) = (topology.nodes().count(), topology.links().count());
+                let Outcomes { preempted, devolved, rerouted, failed } = Outcomes::of(displaced);
+                tracing::info!(
+                    sequence, topology = %name, nodes, links, preempted, devolved, rerouted, failed, "topology put"
+                );
             }
             Event::ControllerPut { controller } => {
                 let (name, topology) = (&controller.name, &controller.topology);
@@ -213,14 +218,18 @@ impl ServiceMetrics {
             Event::ControllerDeleted { name } => tracing::info!(sequence, controller = %name, "controller deleted"),
             Event::TopologyDeleted { name } => tracing::info!(sequence, topology = %name, "topology deleted"),
             Event::ModelSet { topology, displaced, .. } => {
-                self.count_displaced(displaced);
-                tracing::info!(sequence, %topology, displaced = displaced.len(), "bandwidth model set");
+                self.count_victims(displaced);
+                let Outcomes { preempted, devolved, rerouted, failed } = Outcomes::of(displaced);
+                tracing::info!(sequence, %topology, preempted, devolved, rerouted, failed, "bandwidth model set");
             }
             Event::LinkChanged { topology, links, displaced, stranded } => {
-                self.count_displaced(displaced);
+                self.count_victims(displaced);
                 let links: Vec<_> = links.iter().map(|(_, link)| link.name.as_str()).collect();
-                let (displaced, stranded) = (displaced.len(), stranded.len());
-                tracing::info!(sequence, %topology, ?links, displaced, stranded, "link changed");
+                let Outcomes { preempted, devolved, rerouted, failed } = Outcomes::of(displaced);
+                let stranded = stranded.len();
+                tracing::info!(
+                    sequence, %topology, ?links, preempted, devolved, rerouted, failed, stranded, "link changed"
+                );
             }
         }
     }
@@ -230,22 +239,18 @@ impl ServiceMetrics {
         self.admissions.get_or_create(&AdmissionLabel { class_type, outcome, reason }).inc();
     }
 
-    /// Allocations that a request preempted.
-    fn count_preempted(&self, class_type: ClassType, displaced: &[Displaced]) {
-        self.count_displaced(displaced);
-        for gone in displaced.iter().filter(|gone| matches!(gone.fate, Fate::Ended(_))) {
-            let label = Preemption { class_type: class_type.number(), cause: cause(gone.cause) };
-            self.preemptions.get_or_create(&label).inc();
+    fn count_request_victims(&self, class_type: ClassType, displaced: &[Displaced]) {
+        self.count_victims(displaced);
+        for gone in displaced {
+            let label = RequestVictimLabel { class_type: class_type.number(), outcome: outcome(gone) };
+            self.request_victims.get_or_create(&label).inc();
         }
     }
 
-    fn count_displaced(&self, displaced: &[Displaced]) {
+    fn count_victims(&self, displaced: &[Displaced]) {
         for gone in displaced {
-            let fate = match gone.fate {
-                Fate::Rerouted(_) => "rerouted",
-                Fate::Ended(cause) => end(cause),
-            };
-            self.displaced.get_or_create(&FateLabel { cause: cause(gone.cause), fate }).inc();
+            let label = VictimLabel { cause: cause(gone.cause), outcome: outcome(gone) };
+            self.victims.get_or_create(&label).inc();
         }
     }
 }
@@ -276,13 +281,33 @@ fn cause(cause: DisplacedBy) -> &'static str {
     }
 }
 
-fn end(cause: EndCause) -> &'static str {
-    match cause {
-        EndCause::Released => "released",
-        EndCause::Expired => "expired",
-        EndCause::Preempted => "preempted",
-        EndCause::Devolved => "devolved",
-        EndCause::Failed => "failed",
+/// What became of an allocation that lost its path, in the words of the REST interface.
+fn outcome(gone: &Displaced) -> &'static str {
+    match gone.fate {
+        Fate::Rerouted(_) => "rerouted",
+        Fate::Ended(EndCause::Devolved) => "devolved",
+        Fate::Ended(EndCause::Preempted) => "preempted",
+        Fate::Ended(EndCause::Failed | EndCause::Released | EndCause::Expired) => "failed",
+    }
+}
+
+/// How many allocations had each outcome.
+struct Outcomes {
+    preempted: usize,
+    devolved: usize,
+    rerouted: usize,
+    failed: usize,
+}
+
+impl Outcomes {
+    fn of(displaced: &[Displaced]) -> Self {
+        let count = |word: &str| displaced.iter().filter(|gone| outcome(gone) == word).count();
+        Self {
+            preempted: count("preempted"),
+            devolved: count("devolved"),
+            rerouted: count("rerouted"),
+            failed: count("failed"),
+        }
     }
 }
 

@@ -5,9 +5,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Outcomes;
 use crate::app::{App, Commit};
 use kernel::allocation::{Allocation, Demand};
-use kernel::event::{Denial, Displaced, Event, Fate};
+use kernel::event::{Denial, Displaced, Event};
 use kernel::id::{Name, NodeIx};
 use kernel::{Fact, State};
 
@@ -131,7 +132,7 @@ fn admitted(
     unlogged: Option<u64>,
 ) {
     let demand = &allocation.demand;
-    let ended = displaced.iter().filter(|gone| matches!(gone.fate, Fate::Ended(_))).count();
+    let Outcomes { preempted, devolved, rerouted, failed } = Outcomes::of(displaced);
     tracing::info!(
         target: TARGET,
         sequence = fact.sequence.0, outcome, id = %allocation.id, topology = %demand.topology,
@@ -139,7 +140,7 @@ fn admitted(
         class_type = demand.class_type.number(), setup_priority = demand.setup_priority.number(),
         requested_bps = demand.bandwidth.as_bps(), hops = allocation.path.len(),
         tightest_link = tightest.map(|link| link.link.as_str()), left_bps = tightest.map(|link| link.free_bps),
-        ended, rerouted = displaced.len() - ended, aggregator = demand.attributes.aggregator.as_ref().map(Name::as_str),
+        preempted, devolved, rerouted, failed, aggregator = demand.attributes.aggregator.as_ref().map(Name::as_str),
         unlogged, "decision"
     );
 }

@@ -1,5 +1,5 @@
-//! What is true now, as gauges, read from the state at each scrape. Links are told one by one up to a limit;
-//! of larger networks only the sums are told, so that the number of series stays bounded.
+//! What is true now, as gauges, read from the state at each scrape. Links have series of their own up to a limit;
+//! larger networks have only sums, so that the number of series stays bounded.
 
 use std::sync::atomic::AtomicU64;
 
@@ -15,8 +15,8 @@ use kernel::class::CLASS_TYPES;
 use kernel::state::Network;
 use kernel::topology::LinkState;
 
-/// How many links are told of one by one in the metrics; a network with more is told of as a whole only.
-const LINKS_TOLD_MAX: usize = 2_000;
+/// How many links of a network have series of their own; a larger network has only sums.
+const LINK_SERIES_MAX: usize = 2_000;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct TopologyLabel {
@@ -65,7 +65,7 @@ struct NetworkGauges {
     link_free: Bps<LinkClassLabel>,
 }
 
-/// Draws the picture.
+/// Adds the gauges of the networks.
 pub(super) async fn draw(app: &App, registry: &mut Registry) {
     let (up, waiting) = (Gauge::<i64>::default(), Gauge::<i64>::default());
     up.set(i64::from(app.ping().await.is_ok()));
@@ -77,11 +77,11 @@ pub(super) async fn draw(app: &App, registry: &mut Registry) {
     registry.register("queue_limit_submissions", "How many may wait", limit);
     let sequence = Gauge::<u64, AtomicU64>::default();
     registry.register("journal_sequence", "The last event committed", sequence.clone());
-    let picture = NetworkGauges::default();
-    picture.register(registry);
+    let gauges = NetworkGauges::default();
+    gauges.register(registry);
     app.read(|state| {
         sequence.set(state.sequence().0);
-        picture.fill(state);
+        gauges.fill(state);
     });
 }
 
@@ -111,7 +111,7 @@ impl NetworkGauges {
                 self.allocations.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
             }
             self.fill_sums(&topology, network);
-            if network.topology().link_count() <= LINKS_TOLD_MAX {
+            if network.topology().link_count() <= LINK_SERIES_MAX {
                 self.fill_links(&topology, network);
             }
         }

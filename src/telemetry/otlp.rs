@@ -1,4 +1,4 @@
-//! Spans to a collector of OpenTelemetry (OTLP over HTTP, protobuf). Where to and how is said by the variables of its
+//! Spans to a collector of OpenTelemetry (OTLP over HTTP, protobuf). The address and the protocol come from the variables of its
 //! specification: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_TRACES_SAMPLER`, `OTEL_SERVICE_NAME`
 //! and their kin. The exporter has a thread and a bounded queue of its own: a collector that is slow or gone costs spans,
 //! never an answer.

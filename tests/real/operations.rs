@@ -61,7 +61,7 @@ fn the_metrics_are_what_alerts_and_dashboard_ask_for() {
     // Counting follows a commit without holding it up.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     let mut metrics = metrics;
-    while !metrics.contains("watermaster_preemptions_total{") {
+    while !metrics.contains("watermaster_request_victims_total{") {
         assert!(std::time::Instant::now() < deadline, "{metrics}");
         std::thread::yield_now();
         metrics = ask_text(server.address, "/metrics");
