@@ -75,7 +75,7 @@ impl World {
         while !self.living.is_empty() {
             let at = usize::try_from(self.draw.below(self.living.len() as u64)).unwrap_or(0);
             let id = self.living.swap_remove(at);
-            // Who was evicted is still in the list.
+            // Preempted allocations are still in the list.
             if self.state.allocation(id).is_some() {
                 return Some(Command::Release { id });
             }

@@ -42,16 +42,16 @@ const FIRST_TOPOLOGY: (&str, &str) = ("nsfnet", include_str!("../topologies/nsfn
 /// Why the service cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The database's address is none.
+    /// The database's address is not valid.
     #[error(transparent)]
     Url(#[from] DatabaseUrlError),
     /// The database cannot be opened.
     #[error("the database cannot be opened: {0}")]
     Journal(Box<JournalError>),
-    /// What it holds cannot be used.
+    /// The journal cannot be used.
     #[error(transparent)]
     Start(Box<AppStartError>),
-    /// The address cannot be listened on.
+    /// The address cannot be bound.
     #[error("cannot listen on {address}: {error}")]
     Listen {
         /// The address.
@@ -65,23 +65,23 @@ pub enum ServiceError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The broker's store cannot be had.
-    #[error("the store of the broker: {0}")]
+    /// The broker's store cannot be opened.
+    #[error("the broker's store cannot be opened: {0}")]
     Broker(#[from] mqtt::BrokerStartError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
-    /// The first topology cannot be read or written down; a defect or a broken database.
+    /// The first topology cannot be read or written; a defect or a broken database.
     #[error("the first topology cannot be read: {0}")]
     FirstTopology(Box<formats::ImportError>),
-    /// The scheduler's settings cannot be.
-    #[error("the scheduler: {0}")]
+    /// A setting of the scheduler is out of its range.
+    #[error("invalid scheduler settings: {0}")]
     Scheduler(#[from] SettingsError),
-    /// The first topology's name, or that of the scheduler's topology, is none.
-    #[error("the name of a topology is none: {0}")]
+    /// The first topology's name, or that of the scheduler's topology, is not valid.
+    #[error("invalid topology name: {0}")]
     FirstName(#[from] NameError),
-    /// As above.
-    #[error("the first topology cannot be written down: {0}")]
+    /// The first topology cannot be written to the journal.
+    #[error("the first topology cannot be written to the journal: {0}")]
     Submit(#[from] SubmitError),
 }
 
@@ -131,7 +131,7 @@ impl Service {
     /// Opens the journal, replays it, and takes the address; nothing is answered yet.
     ///
     /// # Errors
-    /// The database or the address cannot be had, or the journal is unsound.
+    /// The database cannot be opened, the address cannot be bound, or the journal is unsound.
     pub async fn build(config: &Config) -> Result<Self, ServiceError> {
         let journal = Journal::open(&DatabaseUrl::from_str(config.database.expose())?).await?;
         let credentials = config.controller_username.clone().map(|username| Credentials {
@@ -161,7 +161,7 @@ impl Service {
     /// Where it listens.
     ///
     /// # Errors
-    /// The socket does not say.
+    /// The socket has no local address.
     pub fn address(&self) -> Result<SocketAddr, ServiceError> {
         self.listener.local_addr().map_err(ServiceError::Serve)
     }
@@ -169,7 +169,7 @@ impl Service {
     /// Where it listens for MQTT.
     ///
     /// # Errors
-    /// The socket does not say.
+    /// The socket has no local address.
     pub fn mqtt_address(&self) -> Result<SocketAddr, ServiceError> {
         self.doors.address()
     }

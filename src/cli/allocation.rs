@@ -237,7 +237,7 @@ fn allocation_create(connection: &ServiceConnection, create: &Create) -> Result<
     connection.show(&done, || outcome(&done, "admitted", create.dry_run))
 }
 
-/// A key that nobody else makes up.
+/// A key that no other client makes.
 fn made_up_key() -> String {
     use std::hash::{BuildHasher, RandomState};
     format!("cli-{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))

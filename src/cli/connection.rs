@@ -42,7 +42,7 @@ pub enum ConnectionError {
 }
 
 impl From<serde_json::Error> for ConnectionError {
-    /// Whoever stopped reading is no fault of the answer.
+    /// A reader that has closed the pipe is no failure.
     fn from(error: serde_json::Error) -> Self {
         if error.is_io() { Self::Io(error.into()) } else { Self::Json(error) }
     }
@@ -103,6 +103,20 @@ pub(super) fn rate(bps: u64) -> String {
     }
 }
 
+/// A part of a whole, from parts per million. Rounded down, as everywhere: 100 % is full.
+pub(super) fn percent(ppm: u64) -> String {
+    format!("{}.{} %", ppm / 10_000, ppm % 10_000 / 1_000)
+}
+
+/// A number of things: `1 link`, `2 links`, `0 topologies`.
+pub(super) fn count(number: usize, singular: &str) -> String {
+    match (number, singular.strip_suffix('y')) {
+        (1, _) => format!("1 {singular}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {singular}s"),
+    }
+}
+
 /// Rows under a heading, each column as wide as its widest.
 pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let width = |at: usize| {
@@ -138,7 +152,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_read_and_told() {
+    fn parts_are_rounded_down_and_numbers_have_their_plural() {
+        assert_eq!([percent(999_999), percent(1_000_000), percent(12_345)], ["99.9 %", "100.0 %", "1.2 %"]);
+        assert_eq!([count(1, "link"), count(2, "link"), count(0, "topology")], ["1 link", "2 links", "0 topologies"]);
+    }
+
+    #[test]
+    fn amounts_are_read_and_shown() {
         assert_eq!(
             [bandwidth("1000000"), bandwidth("500M"), bandwidth("2.5Gbit/s")].map(Result::unwrap),
             [1_000_000, 500_000_000, 2_500_000_000]

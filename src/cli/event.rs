@@ -41,8 +41,8 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let EventCommand::Tail { after, topology, count } = &arguments.command;
     arguments.connection.wait(async |client| {
         let mut events = client.events(*after, topology.clone());
-        let mut told = 0_u64;
-        while count.is_none_or(|count| told < count) {
+        let mut printed = 0_u64;
+        while count.is_none_or(|count| printed < count) {
             let event = events.next().await?;
             let mut out = std::io::stdout().lock();
             // One line each, also as JSON, so that it can be piped.
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
                 writeln!(out, "{}", line(&event))?;
             }
             out.flush()?;
-            told += 1;
+            printed += 1;
         }
         Ok(())
     })

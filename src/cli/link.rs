@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::allocation::effect;
-use super::connection::{ConnectionError, PAGE, ServiceConnection, bandwidth, effects, rate, table};
+use super::connection::{ConnectionError, PAGE, ServiceConnection, bandwidth, effects, percent, rate, table};
 use api::link::{LinkDocument, LinkRequest, LinkStateName};
 
 /// The arguments of `watermaster link`.
@@ -91,7 +91,7 @@ fn row(link: &LinkDocument) -> Vec<String> {
         link.state.to_string(),
         rate(figures.reserved_bps),
         rate(link.max_reservable_bps),
-        format!("{} %", figures.utilisation_ppm / 10_000),
+        percent(figures.utilisation_ppm),
         figures.allocation_count.to_string(),
         classes.join(", "),
     ]

@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli.command.unwrap_or_else(|| CliCommand::Serve(serve::Arguments::from_environment()))) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads our output may have seen enough.
+        // The reader of our output may have closed the pipe.
         Err(Error::Output(error) | Error::Demo(demo::Error::Io(error)))
             if error.kind() == std::io::ErrorKind::BrokenPipe =>
         {
@@ -151,7 +151,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Says where a service is, in one piece. The service runs whether or not somebody reads that to its end.
+/// Says where a service is, in one piece. The service runs whether or not the output is read.
 fn greeting(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{AnonymousAccess, MqttDoors};
+use crate::config::{AnonymousAccess, MqttListenerConfig};
 
 /// Listeners, certificates, users and rules.
 #[derive(Args, Clone, Debug, Default)]
@@ -56,7 +56,7 @@ pub struct MqttArguments {
     mqtt_session_expiry_max_s: Option<u32>,
 }
 
-impl From<&MqttArguments> for MqttDoors {
+impl From<&MqttArguments> for MqttListenerConfig {
     fn from(arguments: &MqttArguments) -> Self {
         let arguments = arguments.clone();
         Self {

@@ -1,4 +1,4 @@
-//! `watermaster serve`: the service, on embedded defaults unless told otherwise.
+//! `watermaster serve`: the service, on embedded defaults unless configured.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::connection::count;
 use super::greeting;
 use super::mqtt_args::MqttArguments;
 use crate::config::{
@@ -155,11 +156,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     })
 }
 
-/// Set by whoever starts a part of something and has it end with themselves: standard input is a pipe then that closes when
+/// Set by a parent process whose end is to end this one: standard input is a pipe then that closes when
 /// they let go of it or are gone, however they went.
 pub(super) const LIFELINE: &str = "WATERMASTER_LIFELINE";
 
-/// A future that cancels `stop` at the first SIGINT or SIGTERM, or with whoever holds the lifeline.
+/// A future that cancels `stop` at the first SIGINT or SIGTERM, or at the end of the parent process.
 pub(super) fn stop_on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
     if std::env::var_os(LIFELINE).is_some() {
@@ -185,9 +186,10 @@ pub(super) fn stop_on_signal(stop: CancellationToken) -> std::io::Result<impl Fu
 async fn greet(service: &Service) -> Result<(), Error> {
     let address = service.address()?;
     let (topologies, allocations) = service.counts().await;
+    let (topologies, allocations) = (count(topologies, "topology"), count(allocations, "allocation"));
     let (version, mqtt) = (env!("CARGO_PKG_VERSION"), service.mqtt_address()?);
     greeting(&format!(
-        "Watermaster {version} holds {topologies} topologies and {allocations} allocations.\n  \
+        "Watermaster {version} holds {topologies} and {allocations}.\n  \
          open   http://{address}/ (the dashboard), http://{address}/docs (the interface)\n  \
          try    curl -s http://{address}/v1/topologies\n  \
          admit  curl -s http://{address}/v1/allocations -H 'content-type: application/json' \\\n           \

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::allocation::effect;
-use super::connection::{ConnectionError, PAGE, ServiceConnection, effects, table};
+use super::connection::{ConnectionError, PAGE, ServiceConnection, count, effects, table};
 use api::client::Upload;
 use api::topology::{MissingCapacity, TopologyFormat, TopologyReport, TopologySummary};
 use formats::{ExportError, INPUT_MAX_BYTES, ImportError, Imported, ReadOptions};
@@ -169,8 +169,11 @@ fn topology_put(args: &PutArgs) -> Result<(), TopologyCommandError> {
     args.connection.show(&report, || {
         let word = if args.dry_run { "would be put" } else { "put" };
         let head = format!(
-            "{word}  {} ({}): {} nodes, {} links\n",
-            report.topology, report.report.format, report.report.nodes, report.report.links
+            "{word}  {} ({}): {}, {}\n",
+            report.topology,
+            report.report.format,
+            count(report.report.nodes, "node"),
+            count(report.report.links, "link")
         );
         let warnings = report.report.warnings.iter().map(|warning| format!("  {warning}\n"));
         head + &effects(&report.effects) + &warnings.collect::<String>()

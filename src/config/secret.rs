@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{ConfigError, ConfigFile, MqttDoors, Secret};
+use super::{ConfigError, ConfigFile, MqttListenerConfig, Secret};
 
 /// What stands for a password that is not shown.
 const NOT_SHOWN: &str = "***";
@@ -105,13 +105,13 @@ impl ConfigFile {
             database: secret("database")?.map(SecretUrl),
             store: secret("store")?.map(SecretUrl),
             controller_password: secret("controller-password")?.map(Secret),
-            mqtt: MqttDoors {
+            mqtt: MqttListenerConfig {
                 users: file("mqtt-users"),
                 rules: file("mqtt-rules"),
                 certificate: file("mqtt-certificate"),
                 key: file("mqtt-key"),
                 client_authority: file("mqtt-client-authority"),
-                ..MqttDoors::default()
+                ..MqttListenerConfig::default()
             },
             ..Self::default()
         })

@@ -1,4 +1,4 @@
-//! Aggregators: what they report, what they are told, for those who speak HTTP. The same documents as over MQTT.
+//! Aggregators: what they report and the rates that they get, over HTTP. The same documents as over MQTT.
 
 use std::convert::Infallible;
 
@@ -7,10 +7,10 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::event_sse::KEEP_ALIVE;
 use super::extract::{FromPath, FromQuery, JsonBody};
@@ -22,7 +22,7 @@ use super::render::json;
 use super::{ApiState, error, pagination, problem_catalogue};
 use crate::app::ReportError;
 use crate::app::scalars::StoredName;
-use api::aggregator::{Aggregator, AggregatorMetadata, AggregatorRates};
+use api::aggregator::{Aggregator, AggregatorMetadata, AggregatorPage, AggregatorRates};
 use formats::aggregator::{self as documents, AggregatorId, MetadataError};
 use kernel::id::Name;
 use kernel::scheduler::engine::{AggregatorView, ReportRejection};
@@ -69,17 +69,6 @@ pub(super) struct ListQuery {
     /// The cursor of the page.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
     after: Option<StoredName>,
-}
-
-/// A page of aggregators.
-#[derive(Serialize, ToSchema)]
-struct AggregatorPage {
-    /// By id, without their metadata.
-    items: Vec<Aggregator>,
-    /// The cursor of the next page, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    next: Option<String>,
 }
 
 /// Lists aggregators, by id.
@@ -144,7 +133,7 @@ pub(super) async fn aggregator_rates(
 /// Streams what an aggregator may send as server-sent events.
 ///
 /// The first event is what it may send now. Each has the sequence number as `id`, `rates` as `event`, and as `data` what
-/// GET rates answers; a slow reader is told the latest and not what came between. The stream ends when the aggregator is
+/// GET rates answers; a slow reader gets the latest and not those between. The stream ends when the aggregator is
 /// forgotten.
 #[utoipa::path(
     get,
@@ -173,14 +162,14 @@ fn rates(
     views: watch::Receiver<std::sync::Arc<AggregatorView>>,
     stop: CancellationToken,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    unfold((views, stop, 0), |(mut views, stop, told)| async move {
+    unfold((views, stop, 0), |(mut views, stop, sent)| async move {
         loop {
             tokio::select! {
                 changed = views.changed() => changed.ok()?,
                 () = stop.cancelled() => return None,
             }
             let rates = std::sync::Arc::clone(&views.borrow_and_update().rates);
-            if rates.sequence > told {
+            if rates.sequence > sent {
                 let event = Event::default().id(rates.sequence.to_string()).event("rates");
                 let event = event.data(serde_json::to_string(&documents::rates(&rates)).unwrap_or_default());
                 return Some((Ok(event), (views, stop, rates.sequence)));

@@ -45,7 +45,7 @@ pub(super) struct CreateQuery {
 
 /// Asks for bandwidth.
 ///
-/// Admitted at once if there is a path; whoever had to leave for it is told. A denial is a conflict that says what is
+/// Admitted at once if there is a path; the answer lists the allocations that were preempted, devolved or rerouted for it. A denial is a conflict that says what is
 /// missing where. Denials are events too.
 #[utoipa::path(
     post,
@@ -90,8 +90,8 @@ pub(super) async fn allocation_create(
         return answer(&room, &fact, Mode::DryRun);
     }
     match key.look_up(&room, &body.0).await? {
-        Lookup::First(ticket) => {
-            let decided = ticket.submit(&room, vec![command], Mode::Commit).await?.pop();
+        Lookup::First(submit) => {
+            let decided = submit.submit(&room, vec![command], Mode::Commit).await?.pop();
             let fact = decided.ok_or(SubmitError::Stopping)?.map_err(error::in_body)?;
             answer(&room, &fact, Mode::Commit)
         }

@@ -147,7 +147,7 @@ fn end_of(state: AllocationState) -> Option<EndCause> {
 #[derive(Default)]
 struct LivePage {
     found: Vec<(Arc<Allocation>, Names)>,
-    /// Beyond this one nobody was looked at.
+    /// The last allocation that was looked at.
     seen_until: Option<AllocationId>,
 }
 

@@ -68,11 +68,11 @@ pub(super) async fn allocation_batch(
         Mode::Commit => key.look_up(&room, &body.0).await?,
     };
     match attempt {
-        Lookup::First(ticket) => {
+        Lookup::First(first) => {
             let commands = entries.iter().flatten().cloned().collect::<Vec<_>>();
             let decided = match commands.is_empty() {
                 true => vec![],
-                false => ticket.submit(&room, commands, mode).await?,
+                false => first.submit(&room, commands, mode).await?,
             };
             Ok(render(&room, entries, decided, mode))
         }

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use axum::extract::{OriginalUri, State};
 use axum::http::Uri;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::extract::FromQuery;
 use super::problem::{BadRequest, InternalError, Problem};
 use super::{ApiState, pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
-use api::content::{Offer, OfferedName};
+use api::content::{Offer, OfferPage, OfferedName};
 use api::instant::Instant;
 use formats::aggregator;
 use kernel::id::Name;
@@ -24,7 +24,7 @@ use mqtt::codec::topic;
 const LOOKED_AT_MAX: usize = 10_000;
 /// How many at a time.
 const LOOKED_AT_ONCE: usize = 500;
-/// How many names of one gateway are told.
+/// How many names of one gateway are shown.
 const NAMES_MAX: usize = 100;
 
 /// What is looked for.
@@ -41,17 +41,6 @@ pub(super) struct ContentQuery {
     /// The cursor of the page.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
     after: Option<StoredName>,
-}
-
-/// A page of gateways.
-#[derive(Serialize, ToSchema)]
-struct OfferPage {
-    /// By the ids of the aggregators.
-    items: Vec<Offer>,
-    /// The cursor of the next page, if there may be one. It is there too where many gateways were looked at and few found.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    next: Option<String>,
 }
 
 fn page(uri: &Uri, items: Vec<Offer>, after: Option<Name>) -> Response {

@@ -181,7 +181,7 @@ pub(super) struct SurveyQuery {
 
 /// Imports what the controller knows of its network.
 ///
-/// Switches and links that the topology does not have are added; links between the same switches are told their ports.
+/// Switches and links that the topology does not have are added; links between the same switches get their ports.
 /// What was configured, capacities above all, stays.
 #[utoipa::path(
     post,

@@ -80,7 +80,7 @@ pub(super) struct StreamQuery {
 /// that connects again with Last-Event-ID misses nothing and gets nothing twice.
 ///
 /// Where a controller has the topology's switches, `allocation_state` tells where an allocation stands with them. These
-/// are not in the journal: they have no `id`, and are not told again.
+/// are not in the journal: they have no `id`, and are not repeated.
 #[utoipa::path(
     get,
     path = "/v1/events/stream",

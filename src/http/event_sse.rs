@@ -29,15 +29,15 @@ pub(super) fn events(
     after: Option<Sequence>,
     topology: Option<StoredName>,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    // Whoever listens before looking at the head misses nothing.
+    // Listening begins before the head is read, so that no event is missed.
     let commits = app.subscribe();
     let stop = app.stopping();
-    let told = after.unwrap_or_else(|| app.head());
+    let sent = after.unwrap_or_else(|| app.head());
     let news = app.field_events();
-    let tail = Tail { app, commits, stop, told, waiting: VecDeque::new(), may_lag: true };
+    let tail = Tail { app, commits, stop, sent, waiting: VecDeque::new(), may_lag: true };
     unfold((tail, news, topology), |(mut tail, mut news, topology)| async move {
         loop {
-            // What the field says comes when it comes: it has no place among the events, and is not told again.
+            // A change of the switches has no place among the events, and is not repeated.
             let event = tokio::select! {
                 fact = tail.next() => Some(fact?).filter(|fact| is_of(fact, topology.as_ref())).map(|fact| sse_event(&fact)),
                 said = news.recv() => said.ok().and_then(|said| turned(&said, topology.as_ref())),
@@ -79,14 +79,14 @@ pub(super) fn is_of(fact: &Fact, wanted: Option<&StoredName>) -> bool {
     wanted.is_none_or(|wanted| fact.topology().is_none_or(|topology| *topology == wanted.0))
 }
 
-/// Somebody who follows what happens.
+/// A reader of the feed.
 struct Tail {
     app: App,
     commits: Receiver<Commit>,
     stop: CancellationToken,
     /// The last event that was taken up.
-    told: Sequence,
-    /// Events after it that are to be told, each the one after the other.
+    sent: Sequence,
+    /// Events after it that are to be sent, each the one after the other.
     waiting: VecDeque<Arc<Fact>>,
     /// Whether the journal may have events that the commits to come do not.
     may_lag: bool,
@@ -112,7 +112,7 @@ impl Tail {
 
     /// What the journal has; live again once it has no more.
     async fn read(&mut self) -> Option<()> {
-        let facts = self.app.facts_after(self.told, READ_AT_ONCE).await;
+        let facts = self.app.facts_after(self.sent, READ_AT_ONCE).await;
         let facts = facts.inspect_err(|error| tracing::error!(%error, "a stream cannot read the journal")).ok()?;
         self.may_lag = !facts.is_empty();
         facts.into_iter().for_each(|fact| self.take_up(fact));
@@ -133,13 +133,13 @@ impl Tail {
         Some(())
     }
 
-    /// Takes up the next event; one that was told already is left, one that comes too early is read from the journal in
+    /// Takes up the next event; one that was sent already is left, one that comes too early is read from the journal in
     /// its turn.
     fn take_up(&mut self, fact: Arc<Fact>) {
-        if fact.sequence == self.told.next() {
-            self.told = fact.sequence;
+        if fact.sequence == self.sent.next() {
+            self.sent = fact.sequence;
             self.waiting.push_back(fact);
-        } else if fact.sequence > self.told {
+        } else if fact.sequence > self.sent {
             self.may_lag = true;
         }
     }

@@ -1,5 +1,5 @@
 //! Worked examples for each operation of the document: what the service itself answered, on its first topology, in the
-//! order in which they are told. They are examples and nothing else: schemas say what may be.
+//! order in which they are sent. They are examples and nothing else: schemas say what may be.
 
 use serde_json::{Map, Value};
 

@@ -9,7 +9,7 @@ use super::problem::InternalError;
 use super::render::json;
 use api::service::Readiness;
 
-/// Whether the process lives. It asks nobody.
+/// Whether the process lives; nothing else is asked.
 #[utoipa::path(
     get,
     path = "/livez",

@@ -93,7 +93,7 @@ pub(super) enum Lookup {
 pub(super) struct IdempotentSubmit(Option<(SubmissionKey, ReservedKey)>);
 
 impl IdempotentSubmit {
-    /// Has commands decided. The key stays taken until they are, even if whoever asked has gone and asks again.
+    /// Has commands decided. The key stays taken until they are, even if the client has disconnected and asks again.
     pub(super) async fn submit(
         self,
         room: &ApiState,

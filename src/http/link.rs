@@ -31,7 +31,7 @@ pub(super) struct ListQuery {
     /// The cursor of the page.
     #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
-    /// Whether each link lists who is on it; true if absent. How many they are is always told.
+    /// Whether each link lists the allocations on it; true if absent. Their number is always there.
     #[serde(default = "yes")]
     #[param(required = false, default = true)]
     allocations: bool,
@@ -114,7 +114,7 @@ fn no_link(topology: &Name, name: &Name) -> Refusal {
 /// Changes a link.
 ///
 /// Taking a link down sends its allocations elsewhere, the best class first, and ends those that have nowhere to go.
-/// Maintenance drains it: those that have nowhere to go stay, and are told in `stranded`.
+/// Maintenance drains it: allocations without another path stay, and are listed in `stranded`.
 #[utoipa::path(
     patch,
     path = "/v1/topologies/{topology}/links/{link}",

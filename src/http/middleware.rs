@@ -85,7 +85,7 @@ fn is_traceparent(value: &HeaderValue) -> bool {
 }
 
 /// Browsers send Origin with every request that may change something, and say in Sec-Fetch-Site from where it comes; it has
-/// to be a page of ours then. Whoever sends neither is no browser.
+/// to be a page of ours then. A client that sends neither is no browser.
 fn foreign_origin(request: &Request) -> Option<Problem> {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return None;

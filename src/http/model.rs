@@ -56,7 +56,7 @@ pub(super) async fn model_get(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ModelQuery {
-    /// Whether those who are there may stay until they end by themselves, even where the new model has no room for them.
+    /// Whether living allocations stay until they end by themselves, even where the new model has no room for them.
     #[serde(default)]
     #[param(required = false)]
     soft: bool,
@@ -66,7 +66,7 @@ pub(super) struct ModelQuery {
     dry_run: bool,
 }
 
-/// Puts another bandwidth model in force, and says who has to leave their path for it.
+/// Puts another bandwidth model in force, and lists the allocations that are preempted, devolved or rerouted for it.
 #[utoipa::path(
     put,
     path = "/v1/topologies/{topology}/bandwidth-model",
@@ -86,7 +86,7 @@ pub(super) struct ModelQuery {
         ]
     })),
     responses(
-        (status = 200, description = "The model in force, or as it would be, and who has to leave", body = BandwidthModelOutcome,
+        (status = 200, description = "The model in force, or as it would be, and the allocations that are preempted, devolved or rerouted", body = BandwidthModelOutcome,
             headers(("ETag" = String, description = "Its revision"))),
         BadRequest, Forbidden, NotFound, Conflict, PreconditionFailed, TooLarge, UnsupportedMediaType, Unprocessable,
         PreconditionRequired, InternalError, Unavailable,

@@ -35,7 +35,7 @@ fn complete(value: &mut Value) {
     }
 }
 
-/// Unsigned integers have no format of their own: what they may be is said by bounds.
+/// Unsigned integers have no format of their own: bounds say their range.
 fn bound(object: &mut Map<String, Value>) {
     let is_unsigned = object.get("minimum").and_then(Value::as_f64).is_some_and(|minimum| minimum >= 0.0);
     let largest = match object.get("format").and_then(Value::as_str) {

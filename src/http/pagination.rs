@@ -10,7 +10,7 @@ use super::render::json;
 
 /// The longest page.
 pub(super) const LIMIT_MAX: u32 = 1_000;
-/// A page if nobody says how long.
+/// The length of a page by default.
 pub(super) const LIMIT_DEFAULT: u32 = 100;
 
 /// How long the page is to be.

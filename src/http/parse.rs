@@ -1,4 +1,4 @@
-//! Request documents as kernel values. Nothing is decided here beyond what can be said in the kernel's types; a fault is a
+//! Request documents as kernel values. Nothing is decided here beyond what the kernel's types can hold; a fault is a
 //! problem that names the field.
 
 use super::problem::Problem;

@@ -14,7 +14,7 @@ pub(super) struct ProblemKind {
     pub(super) title: &'static str,
     /// What happened, at more length.
     pub(super) meaning: &'static str,
-    /// What whoever meets it can do.
+    /// What a client can do about it.
     pub(super) remedy: &'static str,
 }
 
@@ -87,8 +87,8 @@ kinds! {
         "The path is right, the method is not.";
         "The Allow header lists the methods that it has.";
     INSUFFICIENT_BANDWIDTH CONFLICT "insufficient-bandwidth" "No path has the bandwidth";
-        "There are paths that obey the constraints, but none has the bandwidth that was asked for, even if everybody left who has to yield to this class. binding_links says which links lack it, largest_admissible_bps what would have been admitted.";
-        "Ask for less, in a better class, or with fewer constraints; or wait until others have ended.";
+        "There are paths that obey the constraints, but none has the bandwidth that was asked for, even if every allocation were preempted or devolved that this class may preempt or devolve. binding_links says which links lack it, largest_admissible_bps what would have been admitted.";
+        "Ask for less, in a better class, or with fewer constraints; or wait until other allocations have ended.";
     NO_PATH CONFLICT "no-path" "No path obeys the constraints";
         "Whatever the bandwidth, no path is left; constraint says which constraint took the last one away.";
         "Relax that constraint; least_hops and least_delay_us say by how much.";
@@ -97,15 +97,15 @@ kinds! {
         "Wait, ask for less, or change the bandwidth model's policy.";
     TOPOLOGY_CONFLICT CONFLICT "topology-conflict" "Allocations do not fit the new revision";
         "The allocations listed in conflicts have no place in the new revision on the paths that they have.";
-        "Upload with ?evict=true to have them re-routed or ended, or release them first.";
+        "Upload with ?evict=true to have them rerouted (those without another path fail), or release them first.";
     TOPOLOGY_IN_USE CONFLICT "topology-in-use" "The topology carries allocations";
         "A topology can only be deleted when no allocation lives in it.";
         "Release its allocations first.";
     TOPOLOGY_CONTROLLED CONFLICT "topology-controlled" "The topology has another controller";
-        "The switches of a topology are reached through one controller: two hands on one switch would undo each other's work.";
+        "The switches of a topology are reached through one controller: two controllers on one switch would undo each other's work.";
         "Delete the controller that the member controller names, or change that one.";
     CONTROLLER_UNAVAILABLE BAD_GATEWAY "controller-unavailable" "The controller does not answer as it should";
-        "The controller cannot be reached, refuses, or answers something that makes no sense. Nothing was changed.";
+        "The controller cannot be reached, refuses, or gives an answer that is not valid. Nothing was changed.";
         "Look at GET /v1/controllers/{id}: its state and last error say more.";
     CLASSES_IN_USE CONFLICT "classes-in-use" "Allocations need classes that the new model does not have";
         "The living allocations listed in conflicts have a class type, or a priority in it, that the new bandwidth model lacks.";
@@ -117,19 +117,19 @@ kinds! {
         "There are as many topologies, living allocations or aggregators with their topics as this service takes.";
         "Delete or release what is not needed.";
     REPORT_NOT_NEWER CONFLICT "report-not-newer" "The report is not newer than the last one";
-        "A report with this or a later at was heard already: this one is a repetition, or was overtaken. Nothing was changed.";
+        "A report with this or a later at was accepted already: this one is a repetition, or was overtaken. Nothing was changed.";
         "Give each report the time at which it was made, with milliseconds.";
     AGGREGATOR_ELSEWHERE CONFLICT "aggregator-elsewhere" "An aggregator of this id is at another node";
-        "Reports under this id come from another node: there are two aggregators with one id. The one that was heard first keeps it until its lease is over.";
+        "Reports under this id come from another node: there are two aggregators with one id. The one that reported first keeps it until its lease is over.";
         "Give each aggregator an id of its own.";
     AGGREGATOR_TAKEN CONFLICT "aggregator-taken" "Another instance reports under this id";
-        "Reports under this id come from another process, which was heard within its lease: there are two gateways with one id, or one was started again without a farewell. Nothing was changed.";
+        "Reports under this id come from another process, which reported within its lease: there are two gateways with one id, or one was started again without a farewell. Nothing was changed.";
         "Give each aggregator an id of its own. One that was started again is taken when the lease of the one before is over, or at once after its farewell: a last report without an instance.";
     IDEMPOTENCY_IN_FLIGHT CONFLICT "idempotency-in-flight" "The first request with this key is still being answered";
         "Two requests with one Idempotency-Key arrived at once.";
         "Wait for the answer to the first, or repeat the request shortly.";
     PRECONDITION_FAILED PRECONDITION_FAILED "precondition-failed" "It is no longer what you read";
-        "If-Match names a revision that is not the current one: somebody changed it since, or it is not there.";
+        "If-Match names a revision that is not the current one: it was changed since, or it is not there.";
         "Read it again, look at what changed, and repeat the change with the new ETag.";
     BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body-too-large" "The body is too large";
         "Topologies may have 16 MiB, metadata of aggregators 256 KiB, all other bodies 1 MiB.";
@@ -153,7 +153,7 @@ kinds! {
         "This Idempotency-Key was used in the last 24 hours for a request with another path or body.";
         "Use a new key for a new request; repeat a request byte for byte.";
     PRECONDITION_REQUIRED PRECONDITION_REQUIRED "precondition-required" "Say which revision you change";
-        "A change to something that exists needs If-Match, so that nobody undoes what they have not seen.";
+        "A change to something that exists needs If-Match, so that no client undoes a change that it has not seen.";
         "Read it and send its ETag in If-Match, or * to change whatever is there.";
     INTERNAL INTERNAL_SERVER_ERROR "internal-error" "This server has a defect";
         "Something happened that should not. Nothing was changed.";

@@ -41,7 +41,7 @@ pub(super) struct UploadQuery {
     /// What becomes of links that have no capacity: they get the default, are left out, or the file is refused.
     #[param(nullable = false)]
     on_missing_capacity: Option<MissingCapacity>,
-    /// Whether allocations that do not fit the new revision are re-routed or ended; else the upload is refused.
+    /// Whether allocations that do not fit the new revision are rerouted, and fail without another path; else the upload is refused.
     #[serde(default)]
     #[param(required = false)]
     evict: bool,
@@ -54,7 +54,7 @@ pub(super) struct UploadQuery {
 /// Uploads a topology, or a new revision of one.
 ///
 /// Allocations keep their paths where those still exist and fit. Otherwise the upload is refused and lists them, or, with
-/// `evict`, re-routes or ends them.
+/// `evict`, reroutes them; those without another path fail.
 #[utoipa::path(
     put,
     path = "/v1/topologies/{topology}",
@@ -139,7 +139,7 @@ impl UploadQuery {
     }
 }
 
-/// Work that takes long enough to hold others up.
+/// Work that takes long enough to hold up other requests.
 pub(super) async fn off_the_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "a task failed");

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ServiceError;
-use crate::config::{MqttDoors, STORE_DEFAULT};
+use crate::config::{MqttListenerConfig, STORE_DEFAULT};
 use mqtt::auth::{Access, AccessError, Anonymous};
 use mqtt::transport::Tls;
 use mqtt::{self, Broker, Settings, Transport};
@@ -21,12 +21,12 @@ pub(super) struct MqttListeners {
     plain: TcpListener,
     others: Vec<(TcpListener, Transport)>,
     access: Arc<Access>,
-    doors: MqttDoors,
+    doors: MqttListenerConfig,
 }
 
 impl MqttListeners {
     /// Takes the addresses and reads the files.
-    pub(super) async fn open(plain: Option<SocketAddr>, doors: &MqttDoors) -> Result<Self, ServiceError> {
+    pub(super) async fn open(plain: Option<SocketAddr>, doors: &MqttListenerConfig) -> Result<Self, ServiceError> {
         let access = read_access(doors)?;
         let tls = match (&doors.certificate, &doors.key) {
             (Some(certificate), Some(key)) => {
@@ -45,7 +45,7 @@ impl MqttListeners {
         Ok(Self { plain: listen_plain(plain).await?, others, access, doors: doors.clone() })
     }
 
-    /// Where it listens without anything else.
+    /// The address for plain TCP.
     pub(super) fn address(&self) -> Result<SocketAddr, ServiceError> {
         self.plain.local_addr().map_err(ServiceError::Serve)
     }
@@ -77,7 +77,7 @@ impl MqttListeners {
         }
     }
 
-    /// Lets clients in until the broker stops.
+    /// Accepts clients until the broker stops.
     pub(super) fn serve(self, broker: &Broker) {
         if self.doors.users.is_some() || self.doors.rules.is_some() {
             tokio::spawn(reload_access(broker.clone(), self.doors));
@@ -91,13 +91,13 @@ impl MqttListeners {
     }
 }
 
-fn read_access(doors: &MqttDoors) -> Result<Arc<Access>, AccessError> {
+fn read_access(doors: &MqttListenerConfig) -> Result<Arc<Access>, AccessError> {
     let anonymous = doors.anonymous.map_or_else(Anonymous::default, Into::into);
     Ok(Arc::new(Access::read(anonymous, doors.users.as_deref(), doors.rules.as_deref())?))
 }
 
 /// Reads the files of users and rules again on SIGHUP. Files that cannot be used change nothing.
-async fn reload_access(broker: Broker, doors: MqttDoors) {
+async fn reload_access(broker: Broker, doors: MqttListenerConfig) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
     while hangups.recv().await.is_some() {
         match read_access(&doors) {
@@ -114,7 +114,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServiceError> {
     TcpListener::bind(address).await.map_err(|error| ServiceError::Listen { address, error })
 }
 
-/// What was asked for has to be had; the usual address may be another's, and then any free port will do.
+/// A configured address has to be free; if the default port is taken, any free one is used.
 async fn listen_plain(asked: Option<SocketAddr>) -> Result<TcpListener, ServiceError> {
     let usual = SocketAddr::from(([127, 0, 0, 1], MQTT_PORT));
     match bind(asked.unwrap_or(usual)).await {

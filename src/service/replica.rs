@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServiceError;
 use super::mqtt_listeners::MqttListeners;
-use crate::config::{MqttDoors, SecretUrl};
+use crate::config::{MqttListenerConfig, SecretUrl};
 use crate::telemetry;
 use mqtt::{Broker, Durability};
 
-/// What a replica is told.
+/// The configuration of a replica.
 #[derive(Clone, Debug)]
 pub struct ReplicaConfig {
     /// The address to listen on for MQTT.
@@ -28,8 +28,8 @@ pub struct ReplicaConfig {
     pub store: SecretUrl,
     /// When a message counts as kept.
     pub durability: Durability,
-    /// How clients come in besides.
-    pub doors: MqttDoors,
+    /// The other listeners of clients.
+    pub doors: MqttListenerConfig,
     /// How long a graceful stop may take.
     pub drain: Duration,
 }

@@ -189,7 +189,7 @@ impl ControllerReply {
     }
 }
 
-/// The beginning of an answer, fit to be shown: a traceback is told by its last line.
+/// The beginning of an answer, fit to be shown: of a traceback only its last line.
 fn excerpt(body: &[u8]) -> Box<str> {
     let text = String::from_utf8_lossy(&body[body.len().saturating_sub(64 << 10)..]);
     let text = text.trim();

@@ -1,4 +1,4 @@
-//! A controller made of words, for tests: it answers what it is told to, on loopback, as rudely as wanted.
+//! A controller for tests: it gives prepared answers on loopback, faults of every kind included.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

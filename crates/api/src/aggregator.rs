@@ -131,7 +131,7 @@ pub struct AggregatorRates {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub instance: Option<String>,
-    /// The time for which the rates hold if no others follow, in milliseconds from `at`.
+    /// The time for which the rates hold if none follow, in milliseconds from `at`.
     pub lease_ms: u64,
     /// The rate of each level.
     pub levels: Vec<AggregatorLevelRate>,
@@ -235,4 +235,15 @@ pub struct AggregatorDemand {
     pub demand_bps: u64,
     /// Whether the buffer is over the threshold.
     pub boosted: bool,
+}
+
+/// A page of aggregators.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AggregatorPage {
+    /// By id, without their metadata.
+    pub items: Vec<Aggregator>,
+    /// The cursor of the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<String>,
 }

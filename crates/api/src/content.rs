@@ -11,7 +11,7 @@ use crate::instant::Instant;
 pub struct Offer {
     /// Its id as an aggregator.
     pub aggregator: String,
-    /// Where consumers subscribe: POST v1/subscriptions below it. Absent: it told no URL.
+    /// Where consumers subscribe: POST v1/subscriptions below it. Absent: it has reported no URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub url: Option<String>,
@@ -35,10 +35,21 @@ pub struct Offer {
 pub struct OfferedName {
     /// The topic.
     pub name: String,
-    /// In which level it is sent to those who want it now; 0 where nobody does.
+    /// The level in which it is sent now; 0 without a subscription.
     pub qos_level: u8,
     /// What it takes to send it to one consumer.
     pub arrival_bps: u64,
     /// How many want it in this level.
     pub subscribers: usize,
+}
+
+/// A page of gateways.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OfferPage {
+    /// By the ids of the aggregators.
+    pub items: Vec<Offer>,
+    /// The cursor of the next page, if there may be one. It is there too where many gateways were looked at and few found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<String>,
 }

@@ -75,7 +75,7 @@ pub struct BufferCounts {
     /// Old, and overwritten by the policy `circular`.
     pub overwritten: u64,
     /// Dropped from a subscription that had more than an equal part of the buffer.
-    pub yielded: u64,
+    pub pushed_out: u64,
     /// Larger than the whole buffer.
     pub too_large: u64,
     /// Rejected by the consumer.
@@ -90,7 +90,7 @@ impl BufferCounts {
         [
             ("refused", self.refused),
             ("overwritten", self.overwritten),
-            ("yielded", self.yielded),
+            ("pushed_out", self.pushed_out),
             ("too_large", self.too_large),
             ("rejected", self.rejected),
             ("abandoned", self.abandoned),

@@ -2,7 +2,7 @@
 
 /// The most significant digits that count; later ones are dropped.
 const DIGITS_MAX: u32 = 20;
-/// The largest exponent that is told from any larger one.
+/// The largest exponent that is distinguished from larger ones.
 const EXPONENT_MAX: i32 = 1_000;
 
 /// `mantissa * 10^exponent`, with a sign.

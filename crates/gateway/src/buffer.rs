@@ -222,7 +222,7 @@ impl Buffer {
         let Some(id) = over.max_by_key(|(_, lane)| lane.bytes).map(|(id, _)| *id) else { return false };
         let lane = self.lanes.get_mut(&id);
         let gone = lane.and_then(|lane| lane.circular.pop_front().or_else(|| lane.fifo.pop_back()));
-        self.lose(id, gone, |counts| &mut counts.yielded)
+        self.lose(id, gone, |counts| &mut counts.pushed_out)
     }
 
     fn lose(

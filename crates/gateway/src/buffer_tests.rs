@@ -83,7 +83,7 @@ proptest! {
         }
     }
 
-    /// With one lane and one policy it is the plain queue that everybody knows.
+    /// With one lane and one policy it is a plain queue.
     #[test]
     fn one_lane_is_a_plain_queue(
         capacity in 100_u64..2_000,
@@ -117,7 +117,7 @@ proptest! {
         }
     }
 
-    /// Whoever is behind gets as much as everybody else, whatever the sizes of the messages.
+    /// A lane that is behind gets as much as every other, whatever the sizes of the messages.
     #[test]
     fn busy_lanes_share_equally(sizes in proptest::collection::vec(1..500_usize, 3..4), budget in 1_u64..3_000) {
         let mut buffer = Buffer::new(1 << 30);
@@ -141,9 +141,9 @@ proptest! {
     }
 }
 
-/// A dead consumer fills its part; somebody new gets theirs from it.
+/// A dead consumer fills its part; a new one gets its part from it.
 #[test]
-fn a_dead_lane_yields_to_a_living_one() {
+fn a_dead_lane_is_pushed_out_for_a_living_one() {
     let size = message(100, OverflowPolicy::Fifo).bytes();
     for policy in [OverflowPolicy::Fifo, OverflowPolicy::Circular] {
         let mut buffer = Buffer::new(10 * size);
@@ -159,7 +159,7 @@ fn a_dead_lane_yields_to_a_living_one() {
             buffer.offer(living, &message(100, policy));
         }
         assert_eq!((buffer.lane(dead).unwrap().1, buffer.lane(living).unwrap().1), (5 * size, 5 * size));
-        assert_eq!(buffer.counts().yielded, 5);
+        assert_eq!(buffer.counts().pushed_out, 5);
         let (id, items) = buffer.next_batch(LaneTarget::Away, u64::MAX, 99).unwrap();
         assert_eq!((id, items.len()), (living, 5));
         assert!(

@@ -23,7 +23,7 @@ pub struct LevelRates {
     pub levels_bps: PerLevel<u64>,
     /// What each level may send after the lease, in bit/s; `None`: that of the options.
     pub fallback_bps: PerLevel<Option<u64>>,
-    /// Whether what a level leaves may be used by others.
+    /// Whether other levels may use what a level leaves.
     pub is_work_conserving: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct RatesInForce {
     pub source: RateSource,
     /// What each level may send.
     pub levels_bps: PerLevel<u64>,
-    /// Whether what a level leaves may be used by others.
+    /// Whether other levels may use what a level leaves.
     pub is_work_conserving: bool,
 }
 

@@ -201,14 +201,13 @@ impl SchedulerTask {
     }
 
     async fn ask(&mut self, asks: Vec<Ask>) -> Result<(), SubmitError> {
-        let (asked, commands): (Vec<_>, Vec<_>) = asks.into_iter().map(|ask| (ask.asked, ask.command)).unzip();
-        let submission = Submission { commands, mode: Mode::Commit, key: None };
-        let outcomes = self.app.submit(submission).await?;
+        let commands = asks.into_iter().map(|ask| (ask.command, ask.asked)).collect();
+        let outcomes = self.app.submit_each(commands, Mode::Commit).await?;
         let now = self.app.now();
         let Self { app, dispatcher, .. } = self;
         app.read(|state| {
-            for (asked, outcome) in asked.into_iter().zip(&outcomes) {
-                dispatcher.apply_outcome(asked, answer_of(outcome), state, now);
+            for (asked, outcome) in outcomes {
+                dispatcher.apply_outcome(asked, answer_of(&outcome), state, now);
             }
         });
         Ok(())

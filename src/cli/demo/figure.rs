@@ -13,7 +13,7 @@ const ABOVE: u64 = 104;
 const PANEL_HEIGHT: u64 = 190;
 const BETWEEN: u64 = 66;
 const LINE: u64 = 18;
-/// Lines that lie upon each other are still told apart.
+/// Lines that lie upon each other can still be distinguished.
 const DASHES: PerLevel<&str> = ["", "10 4", "3 3"];
 
 /// The picture.

@@ -66,7 +66,7 @@ pub struct Arguments {
 enum PolicyChoice {
     /// Equal shares, whatever the demand.
     Fixed,
-    /// Equal shares; an aggregator with a full buffer gets what the others do not need.
+    /// Equal shares; an aggregator with a full buffer gets what the other aggregators do not need.
     #[value(alias = "buffer_aware")]
     BufferAware,
     /// Weighted max-min fair by demand.
@@ -280,7 +280,7 @@ async fn finish(
     if !stays {
         return Ok(());
     }
-    // The consumers have ended with their summaries: others take their place, for the dashboard to go on.
+    // The consumers have ended with their summaries: new ones take their place, for the dashboard to go on.
     for step in [ScenarioAction::Client1, ScenarioAction::Client2] {
         processes.step(step).await?;
     }

@@ -3,7 +3,7 @@
 use super::claims::RunSummary;
 use super::samples::DemoEvent;
 use super::scenario::LEVEL_NAMES;
-use crate::cli::connection::{rate, table};
+use crate::cli::connection::{percent, rate, table};
 
 /// An event.
 pub fn event(event: &DemoEvent) -> String {
@@ -74,7 +74,7 @@ pub fn comparison(summaries: &[RunSummary]) -> String {
     ];
     let row = |summary: &RunSummary| {
         let heavy = summary.heavy();
-        let used_percent = summary.shared.sent_bps * 100 / summary.shared.left_bps.max(1);
+        let used_ppm = u128::from(summary.shared.sent_bps) * 1_000_000 / u128::from(summary.shared.left_bps.max(1));
         vec![
             summary.policy.clone(),
             heavy.map_or_else(String::new, |level| rate(level.granted_bps)),
@@ -82,7 +82,7 @@ pub fn comparison(summaries: &[RunSummary]) -> String {
             heavy.map_or_else(String::new, |level| level.dropped.to_string()),
             heavy.map_or_else(String::new, |level| bytes(level.buffer_max_bytes)),
             bytes(summary.others_max_bytes()),
-            format!("{used_percent} %"),
+            percent(u64::try_from(used_ppm).unwrap_or(u64::MAX)),
             if summary.held() { "observed".to_owned() } else { "not observed".to_owned() },
         ]
     };

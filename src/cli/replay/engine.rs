@@ -150,7 +150,7 @@ pub struct ClassSummary {
     pub preempted: u64,
     /// Those admitted and later devolved.
     pub devolved: u64,
-    /// How often one of them was re-routed to make room.
+    /// How often one of them was rerouted to make room.
     pub rerouted: u64,
     /// Its part of the time-weighted mean utilisation.
     pub utilisation_ppm: u64,
@@ -284,7 +284,7 @@ impl Replay {
         let event = decide(&self.state, command, at, &mut self.workspace)?;
         let recorded = Recorded { sequence: self.state.sequence().next(), at, event };
         let before = apply(&mut self.state, &recorded)?.allocations;
-        // Whoever was touched counts no more as they were, and counts as they are.
+        // A victim no longer counts as it was, and counts as it is.
         for old in &before {
             self.load[old.demand.class_type.at()] -= u128::from(old.demand.bandwidth.as_bps()) * old.path.len() as u128;
             if let Some(new) = self.state.allocation(old.id) {
@@ -313,7 +313,7 @@ impl Replay {
                 return Ok(());
             }
             self.departures.pop();
-            // Whoever was evicted has no departure any more.
+            // A preempted or devolved allocation has no departure any more.
             if self.state.allocation(id).is_some() {
                 self.advance(due_ms);
                 self.names.remove(&id);

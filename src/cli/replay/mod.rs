@@ -12,6 +12,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::engine::{Replay, ReplayError, ReplaySummary, Samples};
+use super::connection::percent;
 use api::bandwidth_model::BandwidthModelDocument;
 use formats::bandwidth_model::{DocumentError, model_of};
 use formats::trace::{LINE_MAX_BYTES, TraceError, TraceRequest, read_line};
@@ -223,7 +224,6 @@ fn print(summary: &ReplaySummary, json: bool) -> std::io::Result<()> {
         serde_json::to_writer_pretty(&mut out, summary)?;
         return writeln!(out);
     }
-    let percent = |ppm: u64| format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100);
     writeln!(out, "class   requests   admitted    blocked  preempted   devolved   rerouted  utilisation")?;
     for c in &summary.classes {
         writeln!(

@@ -1,5 +1,5 @@
-//! Where nodes stand on a drawing: where the topology says, and where it does not, at places computed from who is linked
-//! to whom. Equal topologies get equal drawings; each is worked out once.
+//! Where nodes stand on a drawing: where the topology says, and where it does not, at places computed from the links.
+//! Equal topologies get equal drawings; each is worked out once.
 
 mod known_positions;
 mod stress;
@@ -36,11 +36,12 @@ pub(super) struct Layouts {
     known: Arc<Mutex<BTreeMap<Name, Arc<Layout>>>>,
 }
 
+// The document stays here: only the dashboard reads it, and `api` is for what Rust programs read or write.
 /// Where the nodes of a topology stand.
 #[derive(Serialize, ToSchema, Debug)]
 #[schema(as = TopologyLayout)]
 struct Layout {
-    /// What it was made from; not told.
+    /// What it was made from; not shown.
     #[serde(skip)]
     shape: u64,
     /// Where the places come from.
@@ -59,9 +60,9 @@ struct Layout {
 enum LayoutSource {
     /// The topology says.
     Given,
-    /// The topology says for most; the others stand between their neighbours.
+    /// The topology says for most; the rest stand between their neighbours.
     Completed,
-    /// Computed from who is linked to whom.
+    /// Computed from the links.
     Computed,
 }
 
@@ -86,7 +87,7 @@ type Point = [f64; 2];
 /// Reads where to draw the nodes of a topology.
 ///
 /// Nodes that have coordinates stand there; others between their neighbours. If most have none, all places are computed
-/// from who is linked to whom. The same topology always gets the same drawing.
+/// from the links. The same topology always gets the same drawing.
 #[utoipa::path(
     get,
     path = "/v1/topologies/{topology}/layout",
@@ -134,7 +135,7 @@ impl Layouts {
     }
 }
 
-/// What a drawing depends on: names, places and who is linked to whom.
+/// What a drawing depends on: names, places and links.
 fn shape(topology: &Topology) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (_, node) in topology.nodes() {

@@ -83,9 +83,12 @@ async fn bad_consumers_delay_nobody() {
     let status = edge.status().await;
     let level = &status["levels"][0];
     assert!(level["buffer_bytes"].as_u64().unwrap() <= 20_000, "{level}");
-    assert!(level["counts"]["overwritten"].as_u64().unwrap() + level["counts"]["yielded"].as_u64().unwrap() > 0);
+    assert!(level["counts"]["overwritten"].as_u64().unwrap() + level["counts"]["pushed_out"].as_u64().unwrap() > 0);
     let counts = edge.get(&format!("/v1/subscriptions/{id}")).await.json()["counts"].clone();
-    assert_eq!((&counts["offered"], &counts["overwritten"], &counts["yielded"]), (&json!(200), &json!(0), &json!(0)));
+    assert_eq!(
+        (&counts["offered"], &counts["overwritten"], &counts["pushed_out"]),
+        (&json!(200), &json!(0), &json!(0))
+    );
     // Back to its senses, the failing one gets what was kept for it.
     failing.behave(Manner::Status(200));
     let late = failing.received(1).await;

@@ -265,10 +265,10 @@ fn what_others_take_lowers_the_rates_and_what_they_leave_raises_them() {
     world.report("ag", metadata).unwrap();
     let before = world.rate("ag", 0);
     assert!(before >= 60 * MBPS);
-    // A manual demand of a higher class makes the scheduler's yield, which are then asked for anew with what is left.
+    // A manual demand of a higher class preempts the scheduler's allocations, which are then asked for anew with what is left.
     let GrantOutcome::Granted(manual) = world.carry_out(&Command::Allocate(Box::new(request("a", "b", 2, 60 * MBPS))))
     else {
-        panic!("there is room once the lower class yields")
+        panic!("there is room once the lower class is preempted")
     };
     world.dispatcher.sync_all(&world.state);
     world.settle();

@@ -45,7 +45,7 @@ impl AllocationFilter {
     }
 }
 
-/// A page of a list.
+/// A page of a list, of whatever items, as the client reads it. In the schema each list has a page of its own.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Page<T> {
     /// What is on it.

@@ -56,7 +56,7 @@ pub struct Upload {
     pub default_capacity_bps: Option<u64>,
     /// What becomes of links that have no capacity.
     pub on_missing_capacity: Option<MissingCapacity>,
-    /// Whether allocations that do not fit are re-routed or ended.
+    /// Whether allocations that do not fit are rerouted, and fail without another path.
     pub evict: bool,
     /// The revision that is replaced, as it was answered; absent: whichever is there, if there is one.
     pub revision: Option<String>,
@@ -77,7 +77,7 @@ impl Client {
     /// # Errors
     /// The address is none, or the system's certificates cannot be read.
     pub fn new(address: &str) -> Result<Self, ClientError> {
-        // Whoever was first has chosen the same.
+        // The first one has chosen the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self::with_http(reqwest::Client::builder().connect_timeout(CONNECT_MAX).build()?, address)
     }
