@@ -110,7 +110,8 @@ pub(super) fn denial(
         }
         Denial::NoPath(obstacle) => no_path(obstacle),
         Denial::TooCongested { cost_percent, limit_percent } => {
-            let detail = "the path costs more than the bandwidth model's policy pays";
+            let detail =
+                format!("it costs {cost_percent} % of an empty path, and the policy's limit is {limit_percent} %");
             Problem::new(&problem_catalogue::TOO_CONGESTED, detail)
                 .with("cost_percent", *cost_percent)
                 .with("limit_percent", *limit_percent)
@@ -120,14 +121,16 @@ pub(super) fn denial(
 
 fn no_path(obstacle: &PathObstacle) -> Problem {
     let (constraint, detail) = match obstacle {
-        PathObstacle::Disconnected => ("disconnected", "no links lead from the ingress to the egress"),
-        PathObstacle::LinksDown => ("links_down", "every way has a link that is down or in maintenance"),
-        PathObstacle::Excluded => ("excluded", "what is excluded cuts the egress off"),
-        PathObstacle::AdminGroup => ("admin_group", "the administrative groups cut the egress off"),
-        PathObstacle::Route => ("route", "what is to be included, or the explicit route, cannot be met"),
-        PathObstacle::SearchLimit => ("search_limit", "the search was given up before it found a path"),
-        PathObstacle::MaxHops { .. } => ("max_hops", "it takes more links"),
-        PathObstacle::MaxDelay { .. } => ("max_delay", "it takes longer"),
+        PathObstacle::Disconnected => ("disconnected", "no links lead from the ingress to the egress".to_owned()),
+        PathObstacle::LinksDown => ("links_down", "every path has a link that is down or in maintenance".to_owned()),
+        PathObstacle::Excluded => ("excluded", "every path has an excluded node or link".to_owned()),
+        PathObstacle::AdminGroup => {
+            ("admin_group", "every path has a link of the wrong administrative group".to_owned())
+        }
+        PathObstacle::Route => ("route", "no path has the included hops or the explicit route".to_owned()),
+        PathObstacle::SearchLimit => ("search_limit", "the search reached its limit before it found a path".to_owned()),
+        PathObstacle::MaxHops { least } => ("max_hops", format!("the shortest path has {least} links")),
+        PathObstacle::MaxDelay { least } => ("max_delay", format!("the fastest path takes {} us", least.0)),
     };
     let problem = Problem::new(&problem_catalogue::NO_PATH, detail).with("constraint", constraint);
     match obstacle {
@@ -140,7 +143,7 @@ fn no_path(obstacle: &PathObstacle) -> Problem {
 /// What was decided is not what was asked for: a defect.
 pub(super) fn unexpected(fact: &Fact) -> Problem {
     tracing::error!(sequence = fact.sequence.0, "a command became an event of another kind");
-    Problem::new(&problem_catalogue::INTERNAL, "what was decided is not what was asked for")
+    Problem::new(&problem_catalogue::INTERNAL, "the decision is of another kind than the request")
 }
 
 impl From<SubmitError> for Problem {
@@ -150,7 +153,7 @@ impl From<SubmitError> for Problem {
             SubmitError::Stopping => &problem_catalogue::STOPPING,
             // The database's own words are for the log: the writer has put them there.
             SubmitError::Journal(_) => {
-                return Self::new(&problem_catalogue::JOURNAL_UNAVAILABLE, "nothing could be written down");
+                return Self::new(&problem_catalogue::JOURNAL_UNAVAILABLE, "the journal did not confirm the append");
             }
         };
         Self::new(kind, error.to_string())
