@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::harness::{Desk, PAIR, TRIANGLE};
+use super::harness::{PAIR, TRIANGLE, TestService};
 
 fn request(class_type: u8, bandwidth_bps: u64, annotations: Value) -> Value {
     let mut body = json!({"ingress": "a", "egress": "b", "class_type": class_type, "bandwidth_bps": bandwidth_bps});
@@ -11,8 +11,8 @@ fn request(class_type: u8, bandwidth_bps: u64, annotations: Value) -> Value {
     body
 }
 
-async fn admit(desk: &Desk, request: &Value) -> Value {
-    let answer = desk.post("/v1/allocations", &request.to_string()).await;
+async fn admit(service: &TestService, request: &Value) -> Value {
+    let answer = service.post("/v1/allocations", &request.to_string()).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     answer.json()
 }
@@ -23,23 +23,23 @@ fn annotations(document: &Value) -> [&Value; 3] {
 
 #[tokio::test]
 async fn a_text_is_trimmed_checked_and_named_in_the_problem() {
-    let desk = Desk::with(PAIR).await;
-    let made = admit(&desk, &request(0, 1, json!({"name": "  east ", "customer": "", "note": null}))).await;
+    let service = TestService::with(PAIR).await;
+    let made = admit(&service, &request(0, 1, json!({"name": "  east ", "customer": "", "note": null}))).await;
     assert_eq!(annotations(&made), [&json!("east"), &Value::Null, &Value::Null]);
     assert!(made.as_object().unwrap().keys().all(|key| key != "customer" && key != "note"), "{made}");
     let longest = "é".repeat(127);
-    assert_eq!(admit(&desk, &request(0, 1, json!({ "note": longest }))).await["note"], json!(longest));
+    assert_eq!(admit(&service, &request(0, 1, json!({ "note": longest }))).await["note"], json!(longest));
 
     let id = made["id"].as_str().unwrap();
     for (field, text) in [("name", "é".repeat(128)), ("customer", "a\tb".to_owned()), ("note", "\u{0}".to_owned())] {
         let asked = request(0, 1, json!({ field: text }));
         let changed = json!({ field: text }).to_string();
         let batch = json!({ "requests": [asked] }).to_string();
-        let entry = desk.post("/v1/allocations/batch", &batch).await.json()["outcomes"][0]["problem"].take();
+        let entry = service.post("/v1/allocations/batch", &batch).await.json()["outcomes"][0]["problem"].take();
         assert_eq!((&entry["type"], &entry["field"]), (&json!("/problems/impossible-request"), &json!(field)));
         let refused = [
-            desk.post("/v1/allocations", &asked.to_string()).await,
-            desk.patch(&format!("/v1/allocations/{id}"), &changed).await,
+            service.post("/v1/allocations", &asked.to_string()).await,
+            service.patch(&format!("/v1/allocations/{id}"), &changed).await,
         ];
         for answer in refused {
             assert_eq!((answer.problem().as_str(), answer.status.as_u16()), ("impossible-request", 422));
@@ -47,28 +47,28 @@ async fn a_text_is_trimmed_checked_and_named_in_the_problem() {
             assert!(answer.json()["detail"].as_str().unwrap().starts_with(&format!("invalid {field}: ")));
         }
     }
-    let kept = desk.get(&format!("/v1/allocations/{id}")).await.json();
+    let kept = service.get(&format!("/v1/allocations/{id}")).await.json();
     assert_eq!(annotations(&kept), annotations(&made));
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn a_change_of_annotations_alone_leaves_the_path() {
-    let desk = Desk::with(TRIANGLE).await;
+    let service = TestService::with(TRIANGLE).await;
     // The detour, where the first one takes the short way; then the short way is free again.
-    let first = admit(&desk, &request(0, 100_000_000, json!({}))).await;
-    let made = admit(&desk, &request(0, 60_000_000, json!({"name": "east", "customer": "ACME"}))).await;
+    let first = admit(&service, &request(0, 100_000_000, json!({}))).await;
+    let made = admit(&service, &request(0, 60_000_000, json!({"name": "east", "customer": "ACME"}))).await;
     assert_eq!(made["path"], json!(["ac", "cb"]));
     let first = first["id"].as_str().unwrap();
-    assert_eq!(desk.delete(&format!("/v1/allocations/{first}")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(service.delete(&format!("/v1/allocations/{first}")).await.status, StatusCode::NO_CONTENT);
 
     let id = made["id"].as_str().unwrap();
     let uri = format!("/v1/allocations/{id}");
-    let tried = desk.patch(&format!("{uri}?dry_run=true"), r#"{"note":"n"}"#).await.json();
+    let tried = service.patch(&format!("{uri}?dry_run=true"), r#"{"note":"n"}"#).await.json();
     assert_eq!((&tried["note"], &tried["dry_run"]), (&json!("n"), &json!(true)));
-    assert_eq!(annotations(&desk.get(&uri).await.json()), annotations(&made));
+    assert_eq!(annotations(&service.get(&uri).await.json()), annotations(&made));
 
-    let changed = desk.patch(&uri, r#"{"name":"west","customer":null,"note":"moved?"}"#).await;
+    let changed = service.patch(&uri, r#"{"name":"west","customer":null,"note":"moved?"}"#).await;
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
     let changed = changed.json();
     assert_eq!(annotations(&changed), [&json!("west"), &Value::Null, &json!("moved?")]);
@@ -77,40 +77,40 @@ async fn a_change_of_annotations_alone_leaves_the_path() {
     }
     assert_eq!(changed["victims"], json!([]));
     // With a bandwidth it is one change: denied whole, or made whole.
-    let denied = desk.patch(&uri, r#"{"bandwidth_bps":200000000,"name":"vast"}"#).await;
+    let denied = service.patch(&uri, r#"{"bandwidth_bps":200000000,"name":"vast"}"#).await;
     assert_eq!(denied.problem(), "insufficient-bandwidth");
-    assert_eq!(desk.get(&uri).await.json()["name"], "west");
-    let both = desk.patch(&uri, r#"{"bandwidth_bps":1000,"name":""}"#).await.json();
+    assert_eq!(service.get(&uri).await.json()["name"], "west");
+    let both = service.patch(&uri, r#"{"bandwidth_bps":1000,"name":""}"#).await.json();
     assert_eq!(
         (&both["bandwidth_bps"], annotations(&both)),
         (&json!(1_000), [&Value::Null, &Value::Null, &json!("moved?")])
     );
-    assert_eq!(desk.patch(&uri, "{}").await.problem(), "impossible-request");
+    assert_eq!(service.patch(&uri, "{}").await.problem(), "impossible-request");
 
-    let events = desk.get("/v1/events").await.json()["items"].take();
+    let events = service.get("/v1/events").await.json()["items"].take();
     let allocations = events.as_array().unwrap().iter().map(|event| &event["data"]["allocation"]);
     let named: Vec<_> = allocations.filter(|one| one["id"] == made["id"]).map(|one| one["name"].clone()).collect();
     assert_eq!(named, [json!("east"), json!("west"), Value::Null]);
     let denials = events.as_array().unwrap().iter().filter(|event| event["kind"] == "allocation_denied");
     assert_eq!(denials.map(|event| event["data"]["demand"]["name"].clone()).collect::<Vec<_>>(), [json!("vast")]);
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn living_and_ended_ones_are_found_after_a_restart_too() {
-    let desk = Desk::with(TRIANGLE).await;
+    let service = TestService::with(TRIANGLE).await;
     let mut ids = vec![];
     for (name, customer) in [("ACME east", "ACME"), ("ACME west", "ACME"), ("acme", "Beta"), ("", "Beta"), ("", "")] {
-        let made = admit(&desk, &request(0, 1, json!({"name": name, "customer": customer}))).await;
+        let made = admit(&service, &request(0, 1, json!({"name": name, "customer": customer}))).await;
         ids.push(made["id"].as_str().unwrap().to_owned());
     }
     for id in [&ids[1], &ids[3]] {
-        assert_eq!(desk.delete(&format!("/v1/allocations/{id}")).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(service.delete(&format!("/v1/allocations/{id}")).await.status, StatusCode::NO_CONTENT);
     }
-    let folder = desk.leave().await;
-    let desk = Desk::open_in(folder, watermaster::app::driver_factory(None)).await;
+    let folder = service.leave().await;
+    let service = TestService::open_in(folder, watermaster::app::driver_factory(None)).await;
     let by = async |filter: &str| {
-        let found = desk.get(&format!("/v1/allocations?{filter}")).await.json();
+        let found = service.get(&format!("/v1/allocations?{filter}")).await.json();
         let items = found["items"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned());
         let places = items.map(|id| ids.iter().position(|known| *known == id).unwrap());
         places.collect::<Vec<_>>()
@@ -123,35 +123,36 @@ async fn living_and_ended_ones_are_found_after_a_restart_too() {
     assert_eq!(by("customer=ACME&state=released").await, [1]);
     assert_eq!(by("name=ACME*&customer=ACME&state=active").await, [0]);
     assert_eq!(by("customer=B*&name=acme").await, [2]);
-    let ended = desk.get(&format!("/v1/allocations/{}", ids[1])).await.json();
+    let ended = service.get(&format!("/v1/allocations/{}", ids[1])).await.json();
     assert_eq!(annotations(&ended), [&json!("ACME west"), &json!("ACME"), &Value::Null]);
-    desk.close().await;
+    service.close().await;
 }
 
 #[tokio::test]
 async fn whoever_leaves_a_path_is_named() {
-    let desk = Desk::with(TRIANGLE).await;
-    let low = admit(&desk, &request(0, 100_000_000, json!({"name": "east", "customer": "ACME", "note": "n"}))).await;
+    let service = TestService::with(TRIANGLE).await;
+    let low = admit(&service, &request(0, 100_000_000, json!({"name": "east", "customer": "ACME", "note": "n"}))).await;
     let victim = |answer: &Value| {
         let victim = &answer["victims"][0];
         (victim["id"].clone(), victim["name"].clone(), victim["customer"].clone(), victim["note"].clone())
     };
     let named = (low["id"].clone(), json!("east"), json!("ACME"), Value::Null);
     let down = r#"{"state":"down"}"#;
-    assert_eq!(victim(&desk.patch("/v1/topologies/net/links/ab?dry_run=true", down).await.json()), named);
+    assert_eq!(victim(&service.patch("/v1/topologies/net/links/ab?dry_run=true", down).await.json()), named);
     let smaller = TRIANGLE.replace(
         r#""id": "ab", "from": "a", "to": "b", "capacity_bps": 100000000"#,
         r#""id": "ab", "from": "a", "to": "b", "capacity_bps": 5"#,
     );
-    let put = desk.send("PUT", "/v1/topologies/net?evict=true&dry_run=true", &[("if-match", "*")], smaller).await;
+    let put = service.send("PUT", "/v1/topologies/net?evict=true&dry_run=true", &[("if-match", "*")], smaller).await;
     assert_eq!(victim(&put.json()), named, "{put:?}");
-    admit(&desk, &request(0, 100_000_000, json!({}))).await;
-    let tried = desk.post("/v1/allocations?dry_run=true", &request(2, 30_000_000, json!({})).to_string()).await.json();
+    admit(&service, &request(0, 100_000_000, json!({}))).await;
+    let tried =
+        service.post("/v1/allocations?dry_run=true", &request(2, 30_000_000, json!({})).to_string()).await.json();
     assert_eq!(tried["preempted"].as_array().unwrap().len(), 1, "{tried}");
-    assert_eq!(desk.patch("/v1/topologies/net/links/ab", down).await.status, StatusCode::OK);
-    let events = desk.get("/v1/events").await.json()["items"].take();
+    assert_eq!(service.patch("/v1/topologies/net/links/ab", down).await.status, StatusCode::OK);
+    let events = service.get("/v1/events").await.json()["items"].take();
     let cut = events.as_array().unwrap().iter().find(|event| event["kind"] == "link_changed").unwrap();
     let victims = cut["data"]["victims"].as_array().unwrap();
     assert!(victims.iter().any(|one| one["name"] == "east" && one["customer"] == "ACME"), "{cut}");
-    desk.close().await;
+    service.close().await;
 }

@@ -1,5 +1,7 @@
 //! Retained messages and expiry (3.3.1.3, 3.3.2.3.3, 3.8.3.1).
 
+use std::time::Duration;
+
 use mqtt::codec::{Delivery, Qos, Reason, RetainHandling, SubscriptionOptions};
 
 use super::House;
