@@ -1,6 +1,7 @@
 //! One typed configuration: flag over `WATERMASTER_*` over file over default. Unknown keys are refused; every number's name
 //! ends in its unit.
 
+mod scheduler;
 mod secret;
 
 use std::net::SocketAddr;
@@ -10,20 +11,19 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use kernel::scheduler::settings::SettingsError;
-use kernel::scheduler::{self, SchedulerSettings};
-use kernel::units::{PPM, Share};
 use mqtt;
+pub use scheduler::{SchedulerConfig, SchedulerPolicyWord};
 pub use secret::{SecretUrl, read_secret};
 
-/// Where the data is unless said otherwise.
+/// The folder of the data by default.
 pub const DATA_DEFAULT: &str = "data";
-/// Where the service listens unless said otherwise: on this machine only.
+/// Where the service listens by default: on this machine only.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 
-/// Where MQTT sessions live unless said otherwise: in this process.
+/// Where MQTT sessions live by default: in this process.
 pub const STORE_DEFAULT: &str = "memory";
 
-/// What a configuration file may say. Everything may be absent.
+/// A configuration file. Every key is optional.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigFile {
@@ -33,9 +33,9 @@ pub struct ConfigFile {
     pub mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
     pub store: Option<SecretUrl>,
-    /// When an MQTT message counts as kept.
+    /// When an MQTT message counts as stored.
     pub durability: Option<StoreDurability>,
-    /// How MQTT clients come in besides.
+    /// The other listeners of MQTT clients, and their access.
     #[serde(default)]
     pub mqtt: MqttListenerConfig,
     /// The folder for the embedded database.
@@ -48,14 +48,14 @@ pub struct ConfigFile {
     pub drain_ms: Option<u64>,
     /// The user name at controllers that ask for one (ONOS).
     pub controller_username: Option<String>,
-    /// The password that goes with it.
+    /// The password of that user.
     pub controller_password: Option<Secret>,
     /// How the QoS scheduler divides bandwidth between aggregators.
     #[serde(default)]
     pub scheduler: SchedulerConfig,
 }
 
-/// A text that is not shown.
+/// A text that is never shown.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Secret(pub String);
 
@@ -71,166 +71,20 @@ impl Serialize for Secret {
     }
 }
 
-/// How the QoS scheduler works. Everything may be absent. Lists have a place for each level: insensitive, sensitive,
-/// priority.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SchedulerConfig {
-    /// `max_min`, `buffer_aware` or `fixed`.
-    pub policy: Option<SchedulerPolicyWord>,
-    /// The topology in which the aggregators are; absent: the only one that has their node.
-    pub topology: Option<String>,
-    /// How often it acts, in milliseconds; absent or 0: on each report.
-    pub interval_ms: Option<u64>,
-    /// The part of each link that is a level's own while it needs it, in parts per million.
-    pub share_ppm: Option<[u32; scheduler::LEVELS]>,
-    /// How the levels divide the part that is no level's own.
-    pub weights: Option<[u32; scheduler::LEVELS]>,
-    /// The part of a link's free bandwidth that may be given to aggregators, in parts per million.
-    pub usable_ppm: Option<u32>,
-    /// In what time a backlog is to be sent.
-    pub drain_ms: Option<u64>,
-    /// The least that is asked for where there is a subscriber.
-    pub floor_bps: Option<u64>,
-    /// A buffer filled to more than this is boosted.
-    pub boost_above_ppm: Option<u32>,
-    /// A boosted buffer filled to less than this is no longer.
-    pub boost_below_ppm: Option<u32>,
-    /// A rise by less than this part of what is granted is not signalled.
-    pub raise_by_ppm: Option<u32>,
-    /// A fall by less than this part of what is granted is not signalled, unless another aggregator needs it.
-    pub lower_by_ppm: Option<u32>,
-    /// How long a report counts.
-    pub lease_ms: Option<u64>,
-}
-
-/// How bandwidth is divided between aggregators.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum SchedulerPolicyWord {
-    /// Weighted max-min fair by what is needed.
-    #[value(alias = "max_min")]
-    MaxMin,
-    /// Evenly; aggregators with a full buffer get what the rest does not need.
-    #[value(alias = "buffer_aware")]
-    BufferAware,
-    /// Evenly.
-    Fixed,
-}
-
-impl From<SchedulerPolicyWord> for scheduler::DivisionPolicy {
-    fn from(said: SchedulerPolicyWord) -> Self {
-        match said {
-            SchedulerPolicyWord::MaxMin => Self::MaxMin,
-            SchedulerPolicyWord::BufferAware => Self::BufferAware,
-            SchedulerPolicyWord::Fixed => Self::Fixed,
-        }
-    }
-}
-
-impl From<scheduler::DivisionPolicy> for SchedulerPolicyWord {
-    fn from(policy: scheduler::DivisionPolicy) -> Self {
-        match policy {
-            scheduler::DivisionPolicy::MaxMin => Self::MaxMin,
-            scheduler::DivisionPolicy::BufferAware => Self::BufferAware,
-            scheduler::DivisionPolicy::Fixed => Self::Fixed,
-        }
-    }
-}
-
-impl SchedulerConfig {
-    /// What is said here, and what is said there where nothing is said here.
-    #[must_use]
-    pub fn over(self, other: Self) -> Self {
-        Self {
-            policy: self.policy.or(other.policy),
-            topology: self.topology.or(other.topology),
-            interval_ms: self.interval_ms.or(other.interval_ms),
-            share_ppm: self.share_ppm.or(other.share_ppm),
-            weights: self.weights.or(other.weights),
-            usable_ppm: self.usable_ppm.or(other.usable_ppm),
-            drain_ms: self.drain_ms.or(other.drain_ms),
-            floor_bps: self.floor_bps.or(other.floor_bps),
-            boost_above_ppm: self.boost_above_ppm.or(other.boost_above_ppm),
-            boost_below_ppm: self.boost_below_ppm.or(other.boost_below_ppm),
-            raise_by_ppm: self.raise_by_ppm.or(other.raise_by_ppm),
-            lower_by_ppm: self.lower_by_ppm.or(other.lower_by_ppm),
-            lease_ms: self.lease_ms.or(other.lease_ms),
-        }
-    }
-
-    /// The same settings, with what is in force where there was none.
-    fn filled(self, settings: &SchedulerSettings) -> Self {
-        let in_force = Self {
-            policy: Some(settings.policy.into()),
-            topology: None,
-            interval_ms: Some(0),
-            share_ppm: Some(settings.shares.map(Share::as_ppm)),
-            weights: Some(settings.weights),
-            usable_ppm: Some(settings.usable.as_ppm()),
-            drain_ms: Some(settings.drain_ms),
-            floor_bps: Some(settings.floor_bps),
-            boost_above_ppm: Some(settings.boost_above.as_ppm()),
-            boost_below_ppm: Some(settings.boost_below.as_ppm()),
-            raise_by_ppm: Some(settings.raise_by.as_ppm()),
-            lower_by_ppm: Some(settings.lower_by.as_ppm()),
-            lease_ms: Some(settings.lease_ms),
-        };
-        self.over(in_force)
-    }
-
-    /// The settings in force, with the defaults filled in.
-    ///
-    /// # Errors
-    /// The first number that cannot be.
-    pub fn settings(&self) -> Result<SchedulerSettings, SettingsError> {
-        let usual = SchedulerSettings::default();
-        let share = |field, said: Option<u32>, usual: Share| match said {
-            Some(ppm) => Share::from_ppm(ppm).ok_or(SettingsError::OutOfRange {
-                field,
-                value: u64::from(ppm),
-                min: 0,
-                max: u64::from(PPM),
-            }),
-            None => Ok(usual),
-        };
-        let mut shares = usual.shares;
-        for (level, said) in shares.iter_mut().zip(self.share_ppm.into_iter().flatten()) {
-            *level = share("share_ppm", Some(said), *level)?;
-        }
-        let settings = SchedulerSettings {
-            policy: self.policy.map_or(usual.policy, Into::into),
-            shares,
-            weights: self.weights.unwrap_or(usual.weights),
-            usable: share("usable_ppm", self.usable_ppm, usual.usable)?,
-            drain_ms: self.drain_ms.unwrap_or(usual.drain_ms),
-            floor_bps: self.floor_bps.unwrap_or(usual.floor_bps),
-            boost_above: share("boost_above_ppm", self.boost_above_ppm, usual.boost_above)?,
-            boost_below: share("boost_below_ppm", self.boost_below_ppm, usual.boost_below)?,
-            raise_by: share("raise_by_ppm", self.raise_by_ppm, usual.raise_by)?,
-            lower_by: share("lower_by_ppm", self.lower_by_ppm, usual.lower_by)?,
-            lease_ms: self.lease_ms.unwrap_or(usual.lease_ms),
-            step_bits: usual.step_bits,
-        };
-        settings.check()?;
-        Ok(settings)
-    }
-}
-
 /// How logs are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// For people on a terminal, JSON elsewhere.
+    /// Text on a terminal, JSON elsewhere.
     #[default]
     Auto,
     /// One JSON object a line.
     Json,
-    /// For people.
+    /// Text.
     Human,
 }
 
-/// How MQTT clients come in, besides plain TCP: each may be absent.
+/// Listeners of MQTT clients besides plain TCP, and the access of clients. Every key is optional.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MqttListenerConfig {
@@ -248,7 +102,7 @@ pub struct MqttListenerConfig {
     pub users: Option<PathBuf>,
     /// Rules about topics.
     pub rules: Option<PathBuf>,
-    /// Whether clients without a user name are let in.
+    /// Whether clients without a user name are accepted.
     pub anonymous: Option<AnonymousAccess>,
     /// Whether connections begin with a header of the PROXY protocol, version 2.
     pub proxy_protocol: Option<bool>,
@@ -285,7 +139,7 @@ impl MqttListenerConfig {
     }
 }
 
-/// Whether MQTT clients without a user name are let in.
+/// Whether MQTT clients without a user name are accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum AnonymousAccess {
@@ -298,8 +152,8 @@ pub enum AnonymousAccess {
 }
 
 impl From<AnonymousAccess> for mqtt::auth::Anonymous {
-    fn from(said: AnonymousAccess) -> Self {
-        match said {
+    fn from(word: AnonymousAccess) -> Self {
+        match word {
             AnonymousAccess::Never => Self::Never,
             AnonymousAccess::Loopback => Self::Loopback,
             AnonymousAccess::Always => Self::Always,
@@ -319,8 +173,8 @@ pub enum StoreDurability {
 }
 
 impl From<StoreDurability> for mqtt::Durability {
-    fn from(said: StoreDurability) -> Self {
-        match said {
+    fn from(word: StoreDurability) -> Self {
+        match word {
             StoreDurability::Async => Self::Async,
             StoreDurability::Replicated => Self::Replicated,
         }
@@ -332,13 +186,13 @@ impl From<StoreDurability> for mqtt::Durability {
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// The address to listen on for MQTT; `None`: the usual one, or any other if that is taken.
+    /// The address to listen on for MQTT; `None`: port 1883, or any free one if that is taken.
     pub mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live.
     pub store: SecretUrl,
-    /// When an MQTT message counts as kept.
+    /// When an MQTT message counts as stored.
     pub durability: StoreDurability,
-    /// How MQTT clients come in besides.
+    /// The other listeners of MQTT clients, and their access.
     pub mqtt: MqttListenerConfig,
     /// The database.
     pub database: SecretUrl,
@@ -348,13 +202,13 @@ pub struct Config {
     pub drain_ms: u64,
     /// The user name at controllers that ask for one (ONOS).
     pub controller_username: Option<String>,
-    /// The password that goes with it.
+    /// The password of that user.
     pub controller_password: Option<Secret>,
     /// How the QoS scheduler works, defaults filled in.
     pub scheduler: SchedulerConfig,
 }
 
-/// Why a configuration is none.
+/// The fault of a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -362,19 +216,19 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system answered.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// The file is not what it should be.
+    /// The file is not TOML, or has a key or a value that does not exist.
     #[error("{}: {error}", .path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Why and where.
+        /// The reason, with line and key.
         error: Box<toml::de::Error>,
     },
-    /// The scheduler's settings cannot be.
-    #[error("scheduler: {0}")]
+    /// A setting of the scheduler is out of its range.
+    #[error("invalid scheduler settings: {0}")]
     Scheduler(#[from] SettingsError),
     /// The configuration cannot be written; a defect.
     #[error(transparent)]
@@ -382,8 +236,8 @@ pub enum ConfigError {
     /// As above.
     #[error(transparent)]
     Toml(#[from] toml::ser::Error),
-    /// The default address is none; a defect.
-    #[error("{0}")]
+    /// The default address is not valid; a defect.
+    #[error("invalid address: {0}")]
     Address(#[from] std::net::AddrParseError),
 }
 
@@ -391,14 +245,14 @@ impl ConfigFile {
     /// Reads a TOML file.
     ///
     /// # Errors
-    /// It cannot be read, or says something unknown; the message has line and key.
+    /// It cannot be read, or has an unknown key; the message has line and key.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
         toml::from_str(&text).map_err(|error| ConfigError::Invalid { path: path.to_owned(), error: Box::new(error) })
     }
 
-    /// What is said here, and what is said there where nothing is said here.
+    /// These settings, and those of `other` where these have none.
     #[must_use]
     pub fn over(self, other: Self) -> Self {
         // A folder on one level overrules a database on a lower one, and the other way round.
@@ -431,7 +285,10 @@ impl ConfigFile {
             mqtt_listen: self.mqtt_listen,
             store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned().into()),
             durability: self.durability.unwrap_or_default(),
-            mqtt: MqttListenerConfig { anonymous: self.mqtt.anonymous.or(Some(AnonymousAccess::Loopback)), ..self.mqtt },
+            mqtt: MqttListenerConfig {
+                anonymous: self.mqtt.anonymous.or(Some(AnonymousAccess::Loopback)),
+                ..self.mqtt
+            },
             database: self
                 .database
                 .unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display()).into()),
