@@ -80,7 +80,7 @@ function Few() {
       <h2><a href={href("alerts")}>{count(open.value.length, "alert")}</a></h2>
       <ul class="feed">
         {open.value.slice(0, SHORT).map((one) => (
-          <li key={one.key}>{one.link ? <LinkName name={one.link} short /> : null} {one.words} <button class="small" aria-label={`Seen: ${one.key}`} onClick={() => acknowledge([one.key], true)}>Seen</button></li>
+          <li key={one.key}>{one.link ? <><LinkName name={one.link} />: </> : null}{one.words} <button class="small" aria-label={`Seen: ${one.key}`} onClick={() => acknowledge([one.key], true)}>Seen</button></li>
         ))}
       </ul>
     </section>

@@ -38,7 +38,7 @@ const EM = 12.5;
 const FONT = "system-ui, sans-serif";
 /** From this width on, in pixels, a lane shows its strands, unless more than so many lanes are seen. */
 const STRANDS_FROM = 7;
-const STRANDS_MOST = 300;
+const STRANDS_MOST = 120;
 /** How much wider than others a lane is, by its step. */
 const WIDER = [0.45, 0.65, 1, 1.4, 1.8, 2.2, 2.4];
 /** So many links have their utilisation written beside them. */

@@ -571,6 +571,44 @@ async function large(page) {
   await page.locator("header select").selectOption("ring");
 }
 
+/** How colours look to those who lack one kind of cone (Machado, Oliveira, Fernandes 2009, severity 1), on linear RGB. */
+const EYES = {
+  all: [1, 0, 0, 0, 1, 0, 0, 0, 1],
+  protan: [0.152286, 1.052583, -0.204868, 0.114503, 0.786281, 0.099216, -0.003882, -0.048116, 1.051998],
+  deutan: [0.367322, 0.860646, -0.227968, 0.280085, 0.672501, 0.047413, -0.01182, 0.04294, 0.968881],
+  tritan: [1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733, 0.691367, 0.3039],
+};
+/** So far apart, in CIELAB, two colours have to be; 2.3 is just seen. */
+const APART = 10;
+
+function lab(colour, eyes) {
+  const linear = colour.map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+  const times = (matrix, vector) => [0, 3, 6].map((row) => vector.reduce((sum, part, at) => sum + part * matrix[row + at], 0));
+  const [r, g, b] = times(eyes, linear).map((part) => Math.min(1, Math.max(0, part)));
+  const xyz = times([0.4339, 0.3762, 0.1899, 0.2126, 0.7152, 0.0722, 0.0177, 0.1095, 0.8729], [r, g, b]);
+  const [x, y, z] = xyz.map((part) => (part > 0.008856 ? Math.cbrt(part) : 7.787 * part + 16 / 116));
+  return [116 * y - 16, 500 * (x - y), 200 * (y - z)];
+}
+
+/** The steps of utilisation, and the three classes, are told apart by everybody. */
+async function toldApart(page, where) {
+  const colours = (names) => page.evaluate((names) => {
+    const probe = document.body.appendChild(document.createElement("i"));
+    const found = names.map((name) => ((probe.style.color = `var(--${name})`), getComputedStyle(probe).color.match(/\d+/g).map(Number)));
+    probe.remove();
+    return found;
+  }, names);
+  for (const names of [[0, 1, 2, 3, 4, 5, 6].map((at) => `step${at}`), ["ct0", "ct1", "ct2"]]) {
+    const found = await colours(names);
+    for (const [eyes, matrix] of Object.entries(EYES))
+      found.forEach((one, at) => found.slice(0, at).forEach((two, before) => {
+        const [a, b] = [lab(one, matrix), lab(two, matrix)];
+        const far = Math.hypot(...a.map((part, of) => part - b[of]));
+        assert.ok(far >= APART, `${names[at]} and ${names[before]} are ${far.toFixed(1)} apart to ${eyes} eyes ${where}`);
+      }));
+  }
+}
+
 async function otherLooks(browser) {
   const dark = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "dark" });
   const page = await dark.newPage();
@@ -584,10 +622,12 @@ async function otherLooks(browser) {
   }
   const paper = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   const inTheDark = await paper();
+  await toldApart(page, "in the dark");
   await page.getByRole("button", { name: "Colours: auto. Change to dark" }).click();
   assert.equal(await paper(), inTheDark);
   await page.getByRole("button", { name: "Colours: dark. Change to light" }).click();
   assert.notEqual(await paper(), inTheDark, "light was chosen, and the system is dark");
+  await toldApart(page, "in the light");
   await page.reload();
   await page.getByRole("button", { name: "Colours: light. Change to auto" }).waitFor();
   assert.notEqual(await paper(), inTheDark, "the choice is kept");
