@@ -31,7 +31,7 @@ export class PanZoom {
   /** Fits a drawing of this size into a box of that; what was seen before stays in sight if it is the same drawing. */
   fit(drawing: { width: number; height: number }, width: number, height: number, anew: boolean): void {
     // Labels need more room beside than above.
-    const [beside, above] = [width > 600 ? 90 : 56, 40];
+    const [beside, above] = [width > 600 ? 90 : 74, 40];
     const k = Math.max(1e-4, Math.min((width - 2 * beside) / drawing.width, (height - 2 * above) / drawing.height));
     const whole = { k, x: (width - drawing.width * k) / 2, y: (height - drawing.height * k) / 2 };
     const ratio = k / this.whole.k;
