@@ -95,7 +95,7 @@ impl SchedulerConfig {
     }
 
     /// The same settings, with what is in force where there was none.
-    fn filled(self, settings: &SchedulerSettings) -> Self {
+    pub(super) fn filled(self, settings: &SchedulerSettings) -> Self {
         let in_force = Self {
             policy: Some(settings.policy.into()),
             topology: None,
