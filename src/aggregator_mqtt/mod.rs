@@ -95,7 +95,7 @@ impl MqttSession {
         if payload.len() > METADATA_MAX_BYTES {
             return tracing::info!(%id, bytes = payload.len(), "metadata is longer than {METADATA_MAX_BYTES} bytes");
         }
-        let document: AggregatorMetadata = match serde_json::from_slice(payload) {
+        let document: AggregatorMetadata = match serde_json::from_slice(&formats::plain_integers(payload)) {
             Ok(document) => document,
             Err(error) => return tracing::info!(%id, %error, "invalid metadata"),
         };

@@ -1,5 +1,5 @@
-//! `watermaster topology check F` and `watermaster topology convert F --to FORMAT`: topology files without a server; and
-//! `watermaster topology put NAME F` and `watermaster topology list` with one.
+//! `watermaster topology check F`, `watermaster topology convert F --to FORMAT` and `watermaster topology diff A B`: topology
+//! files without a server; and `watermaster topology put NAME F` and `watermaster topology list` with one.
 //! Reports go to standard output; what is converted goes there too, unless `--out` names a file.
 
 use std::fs::File;
@@ -22,6 +22,8 @@ pub enum TopologyCommand {
     Check(CheckArgs),
     /// Read a topology file of any supported format and write it in another
     Convert(ConvertArgs),
+    /// Compare two topology files, of any supported formats, and list what differs
+    Diff(DiffArgs),
     /// Upload a topology to a running service
     Put(PutArgs),
     /// List the topologies of a running service
@@ -31,11 +33,23 @@ pub enum TopologyCommand {
 /// How a topology file is read.
 #[derive(Args, Clone, Debug)]
 pub struct ReadArgs {
-    /// The topology file; `-` is standard input
+    /// The topology file; `-` is standard input. May be compressed with gzip
     pub file: PathBuf,
-    /// Its format (native, graphml, gml, sndlib-xml, sndlib, rfc8345, node-link, repetita); recognised by its content if not given
+    /// How it is read.
+    #[command(flatten)]
+    pub how: ReadHow,
+}
+
+/// How a topology file is read, whichever it is.
+#[derive(Args, Clone, Debug)]
+pub struct ReadHow {
+    /// The format (native, graphml, gml, sndlib-xml, sndlib, rfc8345, node-link, adjacency, cytoscape, repetita, csv);
+    /// recognised by the content if not given
     #[arg(long)]
     pub format: Option<TopologyFormat>,
+    /// Which network of a file that holds several (RFC 8345, GraphML, GML)
+    #[arg(long)]
+    pub network: Option<String>,
     /// The capacity of links that have none, in bit/s
     #[arg(long, default_value_t = formats::DEFAULT_CAPACITY.as_bps(), value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     pub default_capacity_bps: u64,
@@ -51,6 +65,24 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub read: ReadArgs,
     /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Fail if anything was assumed or left out, or there is a warning
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `topology diff`.
+#[derive(Args, Clone, Debug)]
+pub struct DiffArgs {
+    /// The one topology file; `-` is standard input
+    pub before: PathBuf,
+    /// The other
+    pub after: PathBuf,
+    /// How both are read.
+    #[command(flatten)]
+    pub how: ReadHow,
+    /// Print the differences as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -118,6 +150,22 @@ pub enum TopologyCommandError {
         /// Why, and where in it.
         source: Box<ImportError>,
     },
+    /// `--strict`, and the file does not say everything.
+    #[error("{}: {assumptions} assumptions and {warnings} warnings", path.display())]
+    NotStrict {
+        /// Which file.
+        path: PathBuf,
+        /// How many kinds of values were assumed.
+        assumptions: usize,
+        /// How many warnings there are.
+        warnings: usize,
+    },
+    /// Two topologies are not the same.
+    #[error("the topologies differ: {count} differences")]
+    Differ {
+        /// How many.
+        count: usize,
+    },
     /// The format is only read.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -143,6 +191,7 @@ pub fn run(command: &TopologyCommand) -> Result<(), TopologyCommandError> {
     match command {
         TopologyCommand::Check(args) => topology_check(args, &mut stdout),
         TopologyCommand::Convert(args) => topology_convert(args, &mut stdout),
+        TopologyCommand::Diff(args) => topology_diff(args, &mut stdout),
         TopologyCommand::Put(args) => {
             drop(stdout);
             topology_put(args)
@@ -158,9 +207,10 @@ fn topology_put(args: &PutArgs) -> Result<(), TopologyCommandError> {
     let path = || args.read.file.clone();
     let file = read_file(&args.read.file).map_err(|source| TopologyCommandError::Read { path: path(), source })?;
     let how = Upload {
-        format: args.read.format,
-        default_capacity_bps: Some(args.read.default_capacity_bps),
-        on_missing_capacity: Some(args.read.on_missing_capacity),
+        format: args.read.how.format,
+        default_capacity_bps: Some(args.read.how.default_capacity_bps),
+        on_missing_capacity: Some(args.read.how.on_missing_capacity),
+        network: args.read.how.network.clone(),
         evict: args.evict,
         revision: args.revision.clone(),
         effect: effect(args.dry_run),
@@ -175,8 +225,9 @@ fn topology_put(args: &PutArgs) -> Result<(), TopologyCommandError> {
             count(report.report.nodes, "node"),
             count(report.report.links, "link")
         );
+        let assumed = formats::assumptions(&report.report).into_iter().map(|assumed| format!("  assumed {assumed}\n"));
         let warnings = report.report.warnings.iter().map(|warning| format!("  {warning}\n"));
-        head + &effects(&report.effects) + &warnings.collect::<String>()
+        head + &effects(&report.effects) + &assumed.chain(warnings).collect::<String>()
     })?;
     Ok(())
 }
@@ -205,25 +256,44 @@ fn topology_list(args: &ListArgs) -> Result<(), ConnectionError> {
 }
 
 fn topology_check(args: &CheckArgs, out: &mut impl Write) -> Result<(), TopologyCommandError> {
-    let report = import(&args.read)?.report;
+    let report = import(&args.read.file, &args.read.how)?.report;
     let text = if args.json { format!("{:#}\n", serde_json::json!(report)) } else { describe(&report) };
-    write_all(out, Path::new("standard output"), &text)
+    write_all(out, Path::new("standard output"), &text)?;
+    let (assumptions, warnings) =
+        (formats::assumptions(&report).len(), report.warnings.len() + report.warnings_omitted);
+    if args.strict && assumptions + warnings > 0 {
+        return Err(TopologyCommandError::NotStrict { path: args.read.file.clone(), assumptions, warnings });
+    }
+    Ok(())
 }
 
 fn topology_convert(args: &ConvertArgs, out: &mut impl Write) -> Result<(), TopologyCommandError> {
-    let text = formats::write(&import(&args.read)?.topology, args.to)?;
+    let text = formats::write(&import(&args.read.file, &args.read.how)?.topology, args.to)?;
     let Some(path) = &args.out else { return write_all(out, Path::new("standard output"), &text) };
     let mut file = File::create(path).map_err(|source| TopologyCommandError::Write { path: path.clone(), source })?;
     write_all(&mut file, path, &text)
 }
 
-fn import(args: &ReadArgs) -> Result<Imported, TopologyCommandError> {
-    let path = || args.file.clone();
-    let bytes = read_file(&args.file).map_err(|source| TopologyCommandError::Read { path: path(), source })?;
+/// As diff(1): nothing is printed where nothing differs, and the exit status tells.
+fn topology_diff(args: &DiffArgs, out: &mut impl Write) -> Result<(), TopologyCommandError> {
+    let [before, after] = [&args.before, &args.after].map(|file| import(file, &args.how));
+    let found = formats::diff::differences(&before?.topology, &after?.topology);
+    let text = match args.json {
+        true => format!("{:#}\n", serde_json::json!(found)),
+        false => found.iter().map(|difference| format!("{difference}\n")).collect(),
+    };
+    write_all(out, Path::new("standard output"), &text)?;
+    if found.is_empty() { Ok(()) } else { Err(TopologyCommandError::Differ { count: found.len() }) }
+}
+
+fn import(file: &Path, how: &ReadHow) -> Result<Imported, TopologyCommandError> {
+    let path = || file.to_owned();
+    let bytes = read_file(file).map_err(|source| TopologyCommandError::Read { path: path(), source })?;
     let options = ReadOptions {
-        format: args.format,
-        default_capacity: Bandwidth::saturating_from_bps(args.default_capacity_bps),
-        on_missing_capacity: args.on_missing_capacity,
+        format: how.format,
+        default_capacity: Bandwidth::saturating_from_bps(how.default_capacity_bps),
+        on_missing_capacity: how.on_missing_capacity,
+        network: how.network.clone(),
     };
     formats::read(&bytes, &options)
         .map_err(|source| TopologyCommandError::Import { path: path(), source: Box::new(source) })
@@ -245,16 +315,17 @@ fn write_all(out: &mut impl Write, path: &Path, text: &str) -> Result<(), Topolo
 
 fn describe(report: &TopologyReport) -> String {
     let capacities = report.capacity_from.iter().map(|(source, count)| format!("{source} {count}"));
+    let assumed = formats::assumptions(report);
     let mut lines = vec![
         format!("format      {}", report.format),
         format!("nodes       {}", report.nodes),
         format!("links       {} (each way counted)", report.links),
         format!("islands     {}", report.islands),
         format!("capacities  {}", capacities.collect::<Vec<_>>().join(", ")),
-        format!("assumed     {} delays, {} TE metrics", report.delays_assumed, report.te_metrics_assumed),
-        format!("left out    {} edges", report.dropped_links),
-        format!("warnings    {}", report.warnings.len() + report.warnings_omitted),
+        format!("assumed     {}", assumed.len()),
     ];
+    lines.extend(assumed.iter().map(|assumed| format!("  {assumed}")));
+    lines.push(format!("warnings    {}", report.warnings.len() + report.warnings_omitted));
     lines.extend(report.warnings.iter().map(|warning| format!("  {warning}")));
     if report.warnings_omitted > 0 {
         lines.push(format!("  and {} more", report.warnings_omitted));
@@ -281,6 +352,7 @@ mod tests {
         match &program.command {
             TopologyCommand::Check(args) => topology_check(args, &mut out)?,
             TopologyCommand::Convert(args) => topology_convert(args, &mut out)?,
+            TopologyCommand::Diff(args) => topology_diff(args, &mut out)?,
             TopologyCommand::Put(_) | TopologyCommand::List(_) => panic!("these ask a service"),
         }
         Ok(String::from_utf8(out).unwrap())
@@ -295,6 +367,7 @@ mod tests {
         let text = output(&["check", &shipped("abilene.json")]).unwrap();
         assert!(text.contains("nodes       11\nlinks       28 (each way counted)"), "{text}");
         assert!(text.contains("capacities  given 28\n"), "{text}");
+        assert!(text.contains("assumed     1\n  28 delays: 4.9 µs a kilometre\n"), "{text}");
         let json = output(&["check", "--json", &shipped("abilene.json")]).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["capacity_from"]["given"], 28);
@@ -312,6 +385,31 @@ mod tests {
         );
         let error = output(&["convert", &shipped("ring.json"), "--to", "gml"]).unwrap_err();
         assert!(matches!(error, TopologyCommandError::Export(_)), "{error}");
+    }
+
+    #[test]
+    fn strict_fails_on_what_was_assumed_or_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = output(&["convert", &shipped("abilene.json"), "--to", "native"]).unwrap();
+        let check = |text: &str| {
+            let path = folder.path().join("network");
+            std::fs::write(&path, text).unwrap();
+            output(&["check", "--strict", path.to_str().unwrap()])
+        };
+        assert!(check(&whole).unwrap().contains("assumed     0\nwarnings    0\n"));
+        let error = check("source,target\na,b\n").unwrap_err();
+        assert!(matches!(error, TopologyCommandError::NotStrict { assumptions: 3, warnings: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn diff_is_silent_where_nothing_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, after) = (shipped("ring.json"), folder.path().join("ring.graphml"));
+        let after = after.to_str().unwrap();
+        output(&["convert", &before, "--to", "graphml", "--out", after]).unwrap();
+        assert_eq!(output(&["diff", &before, after]).unwrap(), "");
+        let error = output(&["diff", &before, &shipped("abilene.json")]).unwrap_err();
+        assert!(matches!(error, TopologyCommandError::Differ { count } if count > 20), "{error}");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::problem::Problem;
 use super::problem_catalogue;
 use crate::app::{Fact, JournalError, SubmitError};
 use api::problem::BindingLink;
-use formats::ImportError;
 use formats::bandwidth_model::DocumentError;
+use formats::{GzipError, ImportError};
 use kernel::allocation::Demand;
 use kernel::class::ClassType;
 use kernel::event::{Denial, PathObstacle};
@@ -171,7 +171,9 @@ impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Self {
         let kind = match error {
             ImportError::NoCapacity { .. } => &problem_catalogue::MISSING_CAPACITY,
-            ImportError::TooLarge { .. } => &problem_catalogue::BODY_TOO_LARGE,
+            ImportError::TooLarge { .. } | ImportError::Gzip(GzipError::TooLarge { .. }) => {
+                &problem_catalogue::BODY_TOO_LARGE
+            }
             _ => &problem_catalogue::UNREADABLE_TOPOLOGY,
         };
         let place = error.place();

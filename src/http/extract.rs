@@ -1,5 +1,7 @@
 //! Extractors whose rejections are problems, and what they read from headers.
 
+use std::borrow::Cow;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -9,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 use super::problem_catalogue;
+use formats::GzipError;
 use kernel::command::Expected;
 use kernel::id::Sequence;
 
@@ -39,22 +42,77 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for FromQuery<T> {
     }
 }
 
-/// A body of any kind.
+/// A body of any kind, of at most [`formats::INPUT_MAX_BYTES`] where it came compressed.
 pub(super) struct AnyBody(pub(super) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for AnyBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(&problem_catalogue::BODY_TOO_LARGE, rejection.body_text()),
-            _ => Problem::new(&problem_catalogue::MALFORMED_BODY, rejection.body_text()),
-        })?;
-        Ok(Self(body))
+        decoded_body(request, state, formats::INPUT_MAX_BYTES).await.map(Self)
     }
 }
 
-/// A body that says it is JSON; [`JsonBody::read`] believes it or not.
+/// The body without its content coding; compressed ones hold at most `max` bytes.
+async fn decoded_body<S: Send + Sync>(request: Request, state: &S, max: usize) -> Result<Bytes, Problem> {
+    let coding = ContentCoding::of(request.headers())?;
+    let body = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(&problem_catalogue::BODY_TOO_LARGE, rejection.body_text()),
+        _ => Problem::new(&problem_catalogue::MALFORMED_BODY, rejection.body_text()),
+    })?;
+    match coding {
+        ContentCoding::Identity => Ok(body),
+        ContentCoding::Gzip => {
+            let plain = off_the_way(move || formats::gunzip(&body, max)).await?;
+            let plain = plain.map_err(|error| {
+                let kind = match error {
+                    GzipError::TooLarge { .. } => &problem_catalogue::BODY_TOO_LARGE,
+                    GzipError::Broken(_) => &problem_catalogue::MALFORMED_BODY,
+                };
+                Problem::new(kind, error.to_string())
+            })?;
+            Ok(Bytes::from(plain))
+        }
+    }
+}
+
+/// How a body is compressed (RFC 9110 §8.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ContentCoding {
+    Identity,
+    Gzip,
+}
+
+impl ContentCoding {
+    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let codings: Vec<String> = headers
+            .get_all(header::CONTENT_ENCODING)
+            .iter()
+            .flat_map(|value| value.to_str().unwrap_or("?").split(','))
+            .map(|coding| coding.trim().to_ascii_lowercase())
+            .filter(|coding| !coding.is_empty() && coding != "identity")
+            .collect();
+        match codings.as_slice() {
+            [] => Ok(Self::Identity),
+            [coding] if matches!(coding.as_str(), "gzip" | "x-gzip") => Ok(Self::Gzip),
+            codings => {
+                let detail = format!("the Content-Encoding '{}' is not read: send gzip or none", codings.join(", "));
+                Err(Problem::new(&problem_catalogue::UNSUPPORTED_CODING, detail))
+            }
+        }
+    }
+}
+
+/// Work that takes long enough to hold others up.
+pub(super) async fn off_the_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a task failed");
+        Problem::new(&problem_catalogue::INTERNAL, "the work was given up")
+    })
+}
+
+/// A body that says it is JSON; [`JsonBody::read`] believes it or not. Numbers that are integers by their value are written
+/// as integers in it.
 pub(super) struct JsonBody(pub(super) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
@@ -65,7 +123,12 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             let detail = "the Content-Type is neither application/json nor another +json type";
             return Err(Problem::new(&problem_catalogue::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        AnyBody::from_request(request, state).await.map(|AnyBody(body)| Self(body))
+        let body = decoded_body(request, state, super::BODY_MAX_BYTES).await?;
+        let plain = match formats::plain_integers(&body) {
+            Cow::Owned(plain) => Some(Bytes::from(plain)),
+            Cow::Borrowed(plain) => (plain.len() < body.len()).then(|| body.slice_ref(plain)),
+        };
+        Ok(Self(plain.unwrap_or(body)))
     }
 }
 
@@ -191,6 +254,17 @@ mod tests {
         assert_eq!(fault(r#"{"ingress":"a"}"#).0.as_deref(), Some("egress"));
         assert_eq!(fault(r#"{"flow":{"l4_dst":-1}}"#).0.as_deref(), Some("flow.l4_dst"));
         assert_eq!(fault("{").0, None);
+    }
+
+    #[test]
+    fn a_content_coding_is_gzip_or_refused() {
+        let of = |values: &[&'static str]| {
+            let values = values.iter().map(|value| (header::CONTENT_ENCODING, HeaderValue::from_static(value)));
+            ContentCoding::of(&HeaderMap::from_iter(values)).ok()
+        };
+        assert_eq!((of(&[]), of(&["identity"])), (Some(ContentCoding::Identity), Some(ContentCoding::Identity)));
+        assert_eq!((of(&["gzip"]), of(&["identity, X-GZip"])), (Some(ContentCoding::Gzip), Some(ContentCoding::Gzip)));
+        assert_eq!((of(&["br"]), of(&["gzip, gzip"])), (None, None));
     }
 
     #[test]

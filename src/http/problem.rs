@@ -115,7 +115,7 @@ answers! {
     Conflict "409" "The request conflicts with what is; the problem says how";
     PreconditionFailed "412" "If-Match is not the current revision";
     TooLarge "413" "The body is too large";
-    UnsupportedMediaType "415" "The body is not JSON";
+    UnsupportedMediaType "415" "The body is not JSON, or compressed in a way that is not read";
     Unprocessable "422" "The request is well-formed but impossible";
     PreconditionRequired "428" "A change needs If-Match";
     BadGateway "502" "The controller cannot be reached, or its answer makes no sense; nothing was changed";

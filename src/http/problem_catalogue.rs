@@ -61,7 +61,7 @@ kinds! {
         "Send back an ETag exactly as it was answered, with its quotation marks.";
     UNREADABLE_TOPOLOGY BAD_REQUEST "unreadable-topology" "The topology cannot be read";
         "The file is not in the format that it was taken for, or is not a valid topology.";
-        "Look at line, column and element. If the format was recognised wrongly, name it: ?format=graphml.";
+        "Look at line, column and element. If the format was recognised wrongly, name it: ?format=graphml. If the file holds several networks, choose one: ?network=NAME.";
     FOREIGN_ORIGIN FORBIDDEN "foreign-origin" "A page of another site may not change anything";
         "The request changes something and comes from a web page of another site (its Origin is not this Host).";
         "Use a page that this server serves, or a client that is not a web page.";
@@ -137,6 +137,9 @@ kinds! {
     UNSUPPORTED_MEDIA_TYPE UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The body has to be JSON";
         "The Content-Type is neither application/json nor another +json type.";
         "Send Content-Type: application/json.";
+    UNSUPPORTED_CODING UNSUPPORTED_MEDIA_TYPE "unsupported-coding" "The body is compressed in a way that is not read";
+        "The Content-Encoding is neither gzip nor identity, or there are several.";
+        "Send the body as it is, or with Content-Encoding: gzip. What it holds counts against the limit of bodies.";
     IMPOSSIBLE UNPROCESSABLE_ENTITY "impossible-request" "The request is well-formed but impossible";
         "A number is out of its range, members contradict each other, or the request could never be met. field says which.";
         "Correct the field.";

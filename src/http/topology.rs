@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::extract::{AnyBody, FromPath, FromQuery, IfMatch, etag};
+use super::extract::{AnyBody, FromPath, FromQuery, IfMatch, etag, off_the_way};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, PreconditionFailed, PreconditionRequired, Problem,
-    TooLarge, Unavailable, Unprocessable,
+    TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
 };
 use super::render::{self, json};
 use super::{ApiState, error, pagination, problem_catalogue};
@@ -41,6 +41,9 @@ pub(super) struct UploadQuery {
     /// What becomes of links that have no capacity: they get the default, are left out, or the file is refused.
     #[param(nullable = false)]
     on_missing_capacity: Option<MissingCapacity>,
+    /// Which network of a file that may hold several (RFC 8345, GraphML, GML); needed if there are several.
+    #[param(nullable = false, min_length = 1, max_length = 255)]
+    network: Option<String>,
     /// Whether allocations that do not fit the new revision are rerouted, and fail without another path; else the upload is refused.
     #[serde(default)]
     #[param(required = false)]
@@ -73,6 +76,7 @@ pub(super) struct UploadQuery {
                 "links": [{"id": "a-b", "from": "a", "to": "b", "capacity_bps": 10_000_000_000_u64, "bidirectional": true}]
             })),
             (String = "application/graphml+xml"),
+            (String = "text/csv"),
             (String = "text/plain"),
         ),
     ),
@@ -80,8 +84,8 @@ pub(super) struct UploadQuery {
         (status = 200, description = "Replaced, or what would happen", body = TopologyOutcome, headers(("ETag" = String, description = "The new revision"))),
         (status = 201, description = "Created", body = TopologyOutcome, headers(
             ("ETag" = String, description = "The revision"), ("Location" = String, description = "Where it is"))),
-        BadRequest, Forbidden, Conflict, PreconditionFailed, TooLarge, Unprocessable, PreconditionRequired, InternalError,
-        Unavailable,
+        BadRequest, Forbidden, Conflict, PreconditionFailed, TooLarge, UnsupportedMediaType, Unprocessable,
+        PreconditionRequired, InternalError, Unavailable,
     )
 )]
 pub(super) async fn topology_put(
@@ -135,16 +139,8 @@ impl UploadQuery {
             })?,
         };
         let on_missing_capacity = self.on_missing_capacity.unwrap_or(standard.on_missing_capacity);
-        Ok(ReadOptions { format: self.format, default_capacity, on_missing_capacity })
+        Ok(ReadOptions { format: self.format, default_capacity, on_missing_capacity, network: self.network.clone() })
     }
-}
-
-/// Work that takes long enough to hold up other requests.
-pub(super) async fn off_the_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!(%error, "a task failed");
-        Problem::new(&problem_catalogue::INTERNAL, "the work was given up")
-    })
 }
 
 fn location(name: &Name) -> HeaderValue {

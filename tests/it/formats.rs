@@ -9,7 +9,7 @@ use formats::{ImportError, Imported, ReadOptions, read, write};
 use kernel::topology::{LINKS_MAX, NODES_MAX};
 
 /// One small file of every format, with the number of nodes and directed links in it.
-const SAMPLES: [(&str, Format, usize, usize); 10] = [
+const SAMPLES: [(&str, Format, usize, usize); 13] = [
     ("small.json", Format::Native, 4, 7),
     ("zoo.graphml", Format::GraphMl, 5, 10),
     ("yed.graphml", Format::GraphMl, 3, 2),
@@ -19,7 +19,10 @@ const SAMPLES: [(&str, Format, usize, usize); 10] = [
     ("small.rfc8345.json", Format::Rfc8345, 3, 4),
     ("links.node-link.json", Format::NodeLink, 3, 4),
     ("edges.node-link.json", Format::NodeLink, 4, 3),
+    ("adjacency.json", Format::Adjacency, 3, 6),
+    ("cytoscape.json", Format::Cytoscape, 3, 3),
     ("small.graph", Format::Repetita, 3, 6),
+    ("edges.csv", Format::Csv, 3, 3),
 ];
 
 const WRITTEN: [Format; 4] = [Format::Native, Format::GraphMl, Format::NodeLink, Format::Rfc8345];
@@ -129,7 +132,7 @@ fn published_files_read_where_there_are_some() {
         println!("WATERMASTER_TOPOLOGY_CORPUS names no folder: only the samples were read");
         return;
     };
-    let wanted = ["graphml", "gml", "xml", "txt", "json", "graph"];
+    let wanted = ["graphml", "gml", "xml", "txt", "json", "graph", "csv"];
     let is_wanted = |path: &PathBuf| path.extension().is_some_and(|kind| wanted.iter().any(|wanted| kind == *wanted));
     let paths: Vec<PathBuf> = files(Path::new(&folder)).into_iter().filter(is_wanted).collect();
     assert!(!paths.is_empty(), "no topology file in {}", Path::new(&folder).display());
@@ -286,6 +289,14 @@ fn hostile_files_do_not_take_long() {
             format!("<graphml>{key}<graph>{}", (0..20_000).map(|at| format!("<node id='{at}'/>")).collect::<String>())
         }),
         ("a long gml key", format!("graph [ node [ {} [ {}", "k".repeat(1 << 20), many("a 1 "))),
+        ("groups without edges", {
+            let groups: String = (0..9_000).map(|at| format!("<node id='{at}'><graph><node id='n{at}'/></graph></node>")).collect();
+            format!("<graphml><graph>{groups}{}", "<edge source='n0' target='n1'/>".repeat(90_000))
+        }),
+        ("exponents", format!("[{}", many("1e9,"))),
+        ("csv", format!("source,target\n{}", many("a,b\n"))),
+        ("csv columns", format!("source,target{}", many(",c"))),
+        ("networks", format!("{{\"ietf-network:networks\":{{\"network\":[{}{{}}]}}}}", many("{},"))),
         ("digits", format!("{{\"nodes\":[{{\"id\":\"a\",\"latitude\":{}}}]}}", many("9"))),
     ] {
         let start = std::time::Instant::now();

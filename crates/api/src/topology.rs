@@ -81,7 +81,8 @@ pub struct TopologyLink {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 9_223_372_036_854_775_807_u64)]
     pub max_reservable_bps: Option<u64>,
-    /// The TE metric; 1 if missing.
+    /// The TE metric. If missing everywhere, the distance in kilometres where every link has one (both ends have a
+    /// latitude and longitude), at least 1; else 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 16_777_215)]
     pub te_metric: Option<u32>,
@@ -166,8 +167,14 @@ words! {
         Rfc8345 "rfc8345"
         /// networkx node-link JSON.
         NodeLink "node-link"
+        /// networkx adjacency JSON.
+        Adjacency "adjacency"
+        /// Cytoscape JSON, as of networkx and Cytoscape.js.
+        Cytoscape "cytoscape"
         /// REPETITA's `.graph` text format.
         Repetita "repetita"
+        /// An edge list in CSV with a header.
+        Csv "csv"
     }
 
     /// The format in which a topology is written.
@@ -211,11 +218,23 @@ pub struct TopologyReport {
     /// The number of directed links whose capacity is known in each way: `given`, `label`, `bound`, `range`, `module` or
     /// `default`.
     pub capacity_from: BTreeMap<String, usize>,
-    /// The number of directed links without a delay in the file: it follows the distance between the ends where their
-    /// coordinates are geographic, and is 0 elsewhere.
+    /// The default capacity in bit/s; present if a link got it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub default_capacity_bps: Option<u64>,
+    /// The number of directed links without a delay in the file.
     pub delays_assumed: usize,
-    /// The number of directed links without a TE metric in the file, which have metric 1.
+    /// How many of those have the delay of a fibre along the distance between their ends, 4.9 µs a kilometre; the others
+    /// have 0.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub delays_from_distance: usize,
+    /// The number of directed links without a TE metric in the file.
     pub te_metrics_assumed: usize,
+    /// How many of those have the distance between their ends in kilometres as their metric; the others have 1.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub te_metrics_from_distance: usize,
     /// The number of edges left out: from a node to itself, or without a capacity where those are dropped.
     pub dropped_links: usize,
     /// What else was assumed or left out; at most 100.

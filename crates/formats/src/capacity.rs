@@ -274,11 +274,28 @@ impl<'a> Scanner<'a> {
 }
 
 fn unit_named(word: &str) -> Option<Unit> {
-    const BITS: [&str; 11] =
-        ["b", "bps", "b/s", "b/sec", "bit", "bits", "bit/s", "bits/s", "bit/sec", "bits/sec", "bitps"];
+    const BITS: [&str; 17] = [
+        "b",
+        "bps",
+        "b/s",
+        "b/sec",
+        "bit",
+        "bits",
+        "bit/s",
+        "bits/s",
+        "bit/sec",
+        "bits/sec",
+        "bitps",
+        "bs",
+        "bitss",
+        "bitsec",
+        "bitpersec",
+        "bitspersec",
+        "bitspersecond",
+    ];
     const ETHERNET: [&str; 6] = ["e", "be", "ige", "ig", "igabit", "igabit/s"];
     let lower = word.to_ascii_lowercase();
-    if BITS.iter().skip(1).any(|bits| *bits == lower) {
+    if BITS.iter().skip(1).any(|bits| *bits == lower && lower != "bs") {
         return Some(Unit { bps: 1, capital_b: word.starts_with('B') });
     }
     let bps: u64 = match lower.as_bytes().first()? {

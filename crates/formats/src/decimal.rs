@@ -69,6 +69,11 @@ impl Decimal {
         Some(if self.negative { -size } else { size })
     }
 
+    /// The number times an integer; `None` if that has too many digits.
+    pub(super) fn times(self, factor: u64) -> Option<Self> {
+        Some(Self { mantissa: self.mantissa.checked_mul(u128::from(factor))?, ..self })
+    }
+
     /// As [`Decimal::scaled`], for what must not be negative.
     pub(super) fn scaled_u64(self, places: u32) -> Option<u64> {
         u64::try_from(self.scaled(places)?).ok()

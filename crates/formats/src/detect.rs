@@ -1,4 +1,4 @@
-//! Bytes to text, and text to format: by content, never by file name.
+//! The format of a text: by its content, never by its file name.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,31 +7,7 @@ use serde::de::IgnoredAny;
 
 use super::error::ImportError;
 use super::source_position::SourcePosition;
-use super::{Format, INPUT_MAX_BYTES, json};
-
-/// How far an XML declaration can reach.
-const DECLARATION_MAX_BYTES: usize = 200;
-
-/// The text of a file: UTF-8, with or without a byte order mark, or XML that declares ISO-8859-1 (SNDlib's does).
-pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, ImportError> {
-    if bytes.len() > INPUT_MAX_BYTES {
-        return Err(ImportError::TooLarge { bytes: bytes.len(), max: INPUT_MAX_BYTES });
-    }
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(Cow::Borrowed(text)),
-        // In ISO-8859-1 every byte is the Unicode character of that number.
-        Err(_) if declares_latin_1(bytes) => Ok(Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect())),
-        Err(error) => Err(ImportError::NotText { at: SourcePosition::offset(bytes, error.valid_up_to()) }),
-    }
-}
-
-fn declares_latin_1(bytes: &[u8]) -> bool {
-    let start = bytes.get(..DECLARATION_MAX_BYTES.min(bytes.len())).unwrap_or_default();
-    let start = String::from_utf8_lossy(start).to_ascii_lowercase();
-    let declaration = start.split_once("?>").map_or("", |(declaration, _)| declaration);
-    declaration.starts_with("<?xml") && (declaration.contains("iso-8859-1") || declaration.contains("latin1"))
-}
+use super::{Format, csv_edges, json};
 
 /// The format that `text` is in.
 pub(super) fn sniff(text: &str) -> Result<Format, ImportError> {
@@ -57,8 +33,14 @@ fn sniff_json(text: &str) -> Result<Option<Format>, ImportError> {
     let members: BTreeMap<Cow<'_, str>, IgnoredAny> =
         serde_json::from_str(text).map_err(|error| json::error(text, &error))?;
     let has = |names: &[&str]| names.iter().any(|name| members.contains_key(*name));
-    if has(&["ietf-network:networks", "networks"]) {
+    if has(&["ietf-network:networks", "networks", "ietf-network:network"]) {
         return Ok(Some(Format::Rfc8345));
+    }
+    if has(&["adjacency"]) {
+        return Ok(Some(Format::Adjacency));
+    }
+    if has(&["elements"]) {
+        return Ok(Some(Format::Cytoscape));
     }
     if has(&["directed", "multigraph", "graph", "edges"]) {
         return Ok(Some(Format::NodeLink));
@@ -81,7 +63,7 @@ fn sniff_lines(text: &str) -> Option<Format> {
             _ => {}
         }
     }
-    None
+    csv_edges::is_csv(text).then_some(Format::Csv)
 }
 
 #[cfg(test)]
@@ -97,6 +79,11 @@ mod tests {
             ("{\"directed\": true, \"nodes\": []}", Format::NodeLink),
             ("{\"nodes\": [], \"edges\": []}", Format::NodeLink),
             ("{\"nodes\": []}", Format::Native),
+            ("{\"ietf-network:network\": [{}]}", Format::Rfc8345),
+            ("{\"directed\": true, \"nodes\": [], \"adjacency\": []}", Format::Adjacency),
+            ("{\"directed\": true, \"elements\": {}}", Format::Cytoscape),
+            ("Source;Target;Capacity\n", Format::Csv),
+            ("id,node_a,node_b", Format::Csv),
             ("Creator \"x\"\ngraph\n[\n]", Format::Gml),
             ("graph [ ]", Format::Gml),
             ("?SNDlib native format; type: network; version: 1.0", Format::SndlibNative),
@@ -108,14 +95,5 @@ mod tests {
         for text in ["", "  \n hello", "<html/>", "{}", "{\"a\": 1}"] {
             assert!(matches!(sniff(text), Err(ImportError::UnknownFormat { .. })), "{text}");
         }
-    }
-
-    #[test]
-    fn text_is_utf_8_or_declared_latin_1() {
-        assert_eq!(decode(b"\xEF\xBB\xBFabc").unwrap(), "abc");
-        let latin = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>K\xF6ln</a>";
-        assert!(decode(latin).unwrap().contains("Köln"));
-        let error = decode(b"ab\ncd\xFF").unwrap_err();
-        assert_eq!(error.place().to_string(), "line 2, column 3");
     }
 }

@@ -4,7 +4,26 @@ use kernel::id::NameError;
 use kernel::topology::TopologyError;
 
 use super::Format;
-use super::source_position::SourcePosition;
+use super::source_position::{SourcePosition, excerpt};
+
+/// Why a gzip stream cannot be read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum GzipError {
+    /// The stream is broken.
+    #[error("invalid gzip: {0}")]
+    Broken(String),
+    /// More than allowed came out of it.
+    #[error("invalid gzip: it holds more than {max} bytes")]
+    TooLarge {
+        /// The limit.
+        max: usize,
+    },
+}
+
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("'{}'", excerpt(name))).collect();
+    if quoted.is_empty() { "none".to_owned() } else { quoted.join(", ") }
+}
 
 /// Why a file is not a valid topology.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -17,11 +36,30 @@ pub enum ImportError {
         /// The limit.
         max: usize,
     },
-    /// Not UTF-8 (nor, for XML that declares it, ISO-8859-1).
-    #[error("{at}: this byte is not UTF-8 text")]
+    /// Neither UTF-8, nor UTF-16 with a byte order mark, nor in the encoding that an XML declaration names.
+    #[error("{at}: this byte is not {encoding} text")]
     NotText {
-        /// The first bad byte.
+        /// The first bad byte, where it is known.
         at: SourcePosition,
+        /// The encoding.
+        encoding: &'static str,
+    },
+    /// Compressed, and not well.
+    #[error("{0}")]
+    Gzip(#[from] GzipError),
+    /// Several networks, none of which was chosen.
+    #[error("the file has several networks: choose one of {} as the network", quoted(names))]
+    SeveralNetworks {
+        /// Their names, the first of them.
+        names: Vec<String>,
+    },
+    /// No network of the name that was chosen.
+    #[error("the file has no network '{network}': its networks are {}", quoted(names))]
+    UnknownNetwork {
+        /// The name.
+        network: String,
+        /// The names that there are, the first of them.
+        names: Vec<String>,
     },
     /// No format could be recognised.
     #[error("{at}: the file does not begin like any known topology format: name the format")]
@@ -54,12 +92,6 @@ pub enum ImportError {
         at: SourcePosition,
         /// The JSON parser's error, without its own position.
         problem: String,
-    },
-    /// A document type definition: refused, since it may define entities.
-    #[error("{at}: invalid XML: a DOCTYPE is not accepted")]
-    Doctype {
-        /// The position of the fault.
-        at: SourcePosition,
     },
     /// An entity that is neither predefined nor a character number.
     #[error("{at}: invalid XML: the entity '&{name};' is not accepted")]
@@ -160,12 +192,14 @@ impl ImportError {
     pub fn place(&self) -> SourcePosition {
         match self {
             Self::TooLarge { .. } => SourcePosition::line(1),
-            Self::NotText { at }
+            Self::Gzip(_) | Self::SeveralNetworks { .. } | Self::UnknownNetwork { .. } => {
+                SourcePosition::element("the file")
+            }
+            Self::NotText { at, .. }
             | Self::UnknownFormat { at }
             | Self::Syntax { at, .. }
             | Self::Xml { at, .. }
             | Self::Json { at, .. }
-            | Self::Doctype { at }
             | Self::Entity { at, .. }
             | Self::TooDeep { at, .. }
             | Self::TooMany { at, .. }

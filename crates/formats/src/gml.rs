@@ -3,15 +3,16 @@
 
 use super::attributes::Attributes;
 use super::error::ImportError;
+use super::loose_graph::LooseGraph;
+use super::networks;
 use super::source_position::{SourcePosition, excerpt};
 use super::topology_builder::{EdgeDirection, TopologyBuilder};
 use super::{ATTRIBUTE_NAME_MAX_BYTES, DEPTH_MAX, Format};
 
 /// Reads a document.
-pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
+pub(super) fn read(text: &str, network: Option<&str>) -> Result<TopologyBuilder, ImportError> {
     let mut tokens = Tokens { rest: text, line: 1 };
-    let mut gml =
-        Gml { draft: TopologyBuilder::new(Format::Gml), path: Vec::new(), record: None, directed: false, graphs: 0 };
+    let mut gml = Gml { graphs: Vec::new(), path: Vec::new(), record: None };
     while let Some((line, token)) = tokens.token()? {
         match token {
             Token::Word("]") => gml.close(line)?,
@@ -22,7 +23,7 @@ pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
             token => return Err(syntax(line, "a key or ']'", token.text())),
         }
     }
-    gml.end(tokens.line)
+    gml.end(tokens.line, network)
 }
 
 /// A node or edge that has begun.
@@ -41,12 +42,10 @@ enum GmlKind {
 }
 
 struct Gml<'a> {
-    draft: TopologyBuilder,
+    graphs: Vec<LooseGraph>,
     /// The keys of the lists that have begun.
     path: Vec<&'a str>,
     record: Option<GmlRecord>,
-    directed: bool,
-    graphs: usize,
 }
 
 impl<'a> Gml<'a> {
@@ -68,7 +67,7 @@ impl<'a> Gml<'a> {
         }
         let kind = match (self.path.as_slice(), key) {
             ([], "graph") => {
-                self.graphs += 1;
+                self.graphs.push(LooseGraph::new(Format::Gml));
                 None
             }
             (["graph"], "node") => Some(GmlKind::Node),
@@ -95,7 +94,11 @@ impl<'a> Gml<'a> {
                     _ => {}
                 }
             }
-            None if self.path == ["graph"] && key == "directed" => self.directed = text == "1",
+            None if self.path == ["graph"] => {
+                if let Some(graph) = self.graphs.last_mut() {
+                    graph.attributes.set(key, &text);
+                }
+            }
             None => {}
         }
     }
@@ -105,7 +108,7 @@ impl<'a> Gml<'a> {
             return Err(syntax(line, "a key", "]"));
         }
         match self.record.take() {
-            Some(record) if self.path.len() < record.depth => self.finish(&record),
+            Some(record) if self.path.len() < record.depth => self.finish(record),
             record => {
                 self.record = record;
                 Ok(())
@@ -113,32 +116,37 @@ impl<'a> Gml<'a> {
         }
     }
 
-    fn finish(&mut self, record: &GmlRecord) -> Result<(), ImportError> {
+    fn finish(&mut self, record: GmlRecord) -> Result<(), ImportError> {
         let at = SourcePosition::line(record.line);
         let need = |field| {
             let missing = || ImportError::Missing { at: at.clone(), field };
-            record.attributes.get(field).ok_or_else(missing)
+            record.attributes.get(field).map(str::to_owned).ok_or_else(missing)
         };
+        let Some(graph) = self.graphs.last_mut() else { return Ok(()) };
         match record.kind {
-            GmlKind::Node => record.attributes.add_node(&mut self.draft, need("id")?, at.clone()),
+            GmlKind::Node => graph.add_node(need("id")?, record.attributes, at),
             GmlKind::Edge => {
                 let ends = (need("source")?, need("target")?);
-                record.attributes.add_edge(&mut self.draft, ends, EdgeDirection::Both, at.clone())
+                graph.add_edge(ends, EdgeDirection::Both, record.attributes, at)
             }
         }
     }
 
-    fn end(mut self, line: usize) -> Result<TopologyBuilder, ImportError> {
+    fn end(self, line: usize, network: Option<&str>) -> Result<TopologyBuilder, ImportError> {
         if !self.path.is_empty() {
             return Err(syntax(line, "']'", "the end of the file"));
         }
-        if self.graphs == 0 {
-            return Err(syntax(line, "graph [ ... ]", "the end of the file"));
+        let name = |(at, graph): (usize, LooseGraph)| {
+            let name = ["name", "label", "id"].into_iter().find_map(|key| graph.attributes.get(key));
+            (name.map_or_else(|| format!("graph {}", at + 1), str::to_owned), graph)
+        };
+        let graphs = self.graphs.into_iter().enumerate().map(name).collect();
+        let missing = || syntax(line, "graph [ ... ]", "the end of the file");
+        let mut graph = networks::choose(graphs, network)?.ok_or_else(missing)?;
+        if graph.attributes.get("directed") == Some("1") {
+            graph.direct_all(&EdgeDirection::Forward);
         }
-        if self.directed {
-            self.draft.edges.iter_mut().for_each(|edge| edge.direction = EdgeDirection::Forward);
-        }
-        Ok(self.draft)
+        graph.into_builder()
     }
 }
 
@@ -209,15 +217,17 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// GML texts are ASCII; other characters are written as in HTML (`&#38;`, `&amp;`). Unknown entities are left alone.
+/// GML texts are ASCII; other characters are written as in HTML (`&#38;`, `&atilde;`). Unknown entities are left alone.
 fn unescape(text: &str) -> String {
     let resolve = |entity: &str| {
-        let number = entity.strip_prefix('#');
-        match number.map(|number| (number, number.strip_prefix(['x', 'X']))) {
-            Some((_, Some(hexadecimal))) => char::from_u32(u32::from_str_radix(hexadecimal, 16).ok()?),
-            Some((decimal, None)) => char::from_u32(decimal.parse().ok()?),
-            None => quick_xml::escape::resolve_predefined_entity(entity)?.chars().next(),
-        }
+        let Some(number) = entity.strip_prefix('#') else {
+            return quick_xml::escape::resolve_predefined_entity(entity).map(str::to_owned);
+        };
+        let code = match number.strip_prefix(['x', 'X']) {
+            Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16),
+            None => number.parse(),
+        };
+        char::from_u32(code.ok()?).map(String::from)
     };
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -225,8 +235,8 @@ fn unescape(text: &str) -> String {
         plain.push_str(before);
         let resolved = behind.split_once(';').and_then(|(entity, behind)| Some((resolve(entity)?, behind)));
         match resolved {
-            Some((character, behind)) => {
-                plain.push(character);
+            Some((characters, behind)) => {
+                plain.push_str(&characters);
                 rest = behind;
             }
             None => {
@@ -246,7 +256,7 @@ mod tests {
     use kernel::topology::Position;
 
     fn imported(text: &str) -> Imported {
-        read(text).unwrap().build(&ReadOptions::default()).unwrap()
+        read(text, None).unwrap().build(&ReadOptions::default()).unwrap()
     }
 
     #[test]
@@ -270,6 +280,26 @@ mod tests {
     }
 
     #[test]
+    fn entities_of_html_and_names_without_underscores() {
+        let imported = imported(
+            "graph [ node [ id -1 label \"S&atilde;o Lu&iacute;s &#x1F30A; &odd;\" ] node [ id 2147483648 ]\n\
+             edge [ source -1 target 2147483648 capacitybps 10000000000 delayms 1.5 ] ]",
+        );
+        assert_eq!(imported.topology.nodes().next().unwrap().1.label.as_deref(), Some("São Luís 🌊 &odd;"));
+        let (_, link) = imported.topology.links().next().unwrap();
+        assert_eq!((link.capacity.as_bps(), link.delay.0), (10_000_000_000, 1_500));
+        assert_eq!(imported.report.warnings, []);
+    }
+
+    #[test]
+    fn several_graphs_are_not_merged() {
+        let text = "graph [ label \"ip\" node [ id 1 ] ] graph [ node [ id 1 ] node [ id 2 ] ]";
+        let chosen = read(text, Some("graph 2")).unwrap().build(&ReadOptions::default()).unwrap();
+        assert_eq!(chosen.report.nodes, 2);
+        assert!(read(text, None).err().unwrap().to_string().contains("'ip', 'graph 2'"));
+    }
+
+    #[test]
     fn faults_have_lines() {
         for (text, line) in [
             ("graph [\n node [ ]\n]", 2),
@@ -280,8 +310,8 @@ mod tests {
             ("graph [\n \"a\" 1 ]", 2),
             ("graph [\n a \"b", 2),
         ] {
-            assert_eq!(read(text).err().unwrap().line(), Some(line), "{text}");
+            assert_eq!(read(text, None).err().unwrap().line(), Some(line), "{text}");
         }
-        assert!(matches!(read(&"a [ ".repeat(65)), Err(ImportError::TooDeep { .. })));
+        assert!(matches!(read(&"a [ ".repeat(65), None), Err(ImportError::TooDeep { .. })));
     }
 }

@@ -1,5 +1,7 @@
 //! GraphML (graphml.graphdrawing.org, specification 1.0): the Topology Zoo's, networkx's, yEd's and our own. Ports and
-//! hyperedges are not read; nested graphs are flattened.
+//! hyperedges are not read; nested graphs are flattened. Of several graphs beside each other one is chosen by its id.
+//!
+//! yEd writes `edgedefault="directed"` whatever is drawn: where an edge has arrowheads, or none, those say its direction.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,16 +13,19 @@ use kernel::topology::Topology;
 
 use super::attributes::Attributes;
 use super::error::ImportError;
+use super::loose_graph::LooseGraph;
+use super::networks;
 use super::node_link::{NativeMembers, members};
-use super::source_position::SourcePosition;
+use super::source_position::{SourcePosition, excerpt};
 use super::topology_builder::{EdgeDirection, TopologyBuilder};
 use super::xml::{Tag, Xml, XmlEvent};
 use super::{ATTRIBUTE_NAME_MAX_BYTES, Format, GRAPHML_KEYS_MAX};
 
 /// Reads a document.
-pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
+pub(super) fn read(text: &str, network: Option<&str>) -> Result<TopologyBuilder, ImportError> {
     let mut xml = Xml::new(text);
-    let mut reader = GraphMl { draft: TopologyBuilder::new(Format::GraphMl), keys: BTreeMap::new(), open: Vec::new() };
+    let mut reader =
+        GraphMl { graphs: Vec::new(), keys: BTreeMap::new(), open: Vec::new(), drawn: DrawnEdges::default() };
     while let Some(step) = xml.step()? {
         match step {
             XmlEvent::Open(tag) => reader.open(tag)?,
@@ -28,7 +33,9 @@ pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
             XmlEvent::Close => reader.close()?,
         }
     }
-    Ok(reader.draft)
+    let graph = networks::choose(reader.graphs, network)?;
+    let missing = || ImportError::Missing { at: SourcePosition::line(1).of("<graphml>"), field: "graph" };
+    graph.ok_or_else(missing)?.into_builder()
 }
 
 /// A `<key>`: the name behind the id that `<data>` refers to, and what holds where there is no data.
@@ -43,6 +50,8 @@ struct GraphmlKey {
 enum OpenElement {
     Graph {
         direction: EdgeDirection,
+        attributes: Attributes,
+        line: usize,
     },
     Node {
         id: String,
@@ -73,9 +82,18 @@ enum OpenElement {
 }
 
 struct GraphMl {
-    draft: TopologyBuilder,
+    /// The graphs that stand side by side, by id.
+    graphs: Vec<(String, LooseGraph)>,
     keys: BTreeMap<String, GraphmlKey>,
     open: Vec<OpenElement>,
+    drawn: DrawnEdges,
+}
+
+/// What of the current graph is drawn in a way that says more than its edges' attributes do.
+#[derive(Default)]
+struct DrawnEdges {
+    without_arrowheads: usize,
+    groups: Vec<String>,
 }
 
 impl GraphMl {
@@ -85,7 +103,7 @@ impl GraphMl {
             return Err(ImportError::Syntax { at, expected: "<graphml>", found: format!("<{}>", tag.name) });
         }
         let opened = match tag.name.as_str() {
-            "graph" => OpenElement::Graph { direction: direction(tag.get("edgedefault") == Some("directed")) },
+            "graph" => self.graph(&tag),
             "node" => {
                 OpenElement::Node { id: tag.need("id")?.to_owned(), attributes: Attributes::default(), line: tag.line }
             }
@@ -103,9 +121,17 @@ impl GraphMl {
                 }
                 OpenElement::Other
             }
+            "Arrows" => {
+                for (attribute, key) in [("source", "arrows.source"), ("target", "arrows.target")] {
+                    self.set(key, tag.get(attribute).unwrap_or_default());
+                }
+                OpenElement::Other
+            }
             "hyperedge" => {
                 let message = "a hyperedge joins any number of nodes: left out";
-                self.draft.warnings.push(SourcePosition::line(tag.line).of("<hyperedge>"), message);
+                if let Some((_, graph)) = self.graphs.last_mut() {
+                    graph.warnings.push(SourcePosition::line(tag.line).of("<hyperedge>"), message);
+                }
                 OpenElement::Other
             }
             _ => OpenElement::Other,
@@ -114,17 +140,36 @@ impl GraphMl {
         Ok(())
     }
 
+    fn graph(&mut self, tag: &Tag) -> OpenElement {
+        if let Some(OpenElement::Node { id, .. }) = self.open.last() {
+            self.drawn.groups.push(id.clone());
+        }
+        if !self.open.iter().any(|open| matches!(open, OpenElement::Graph { .. })) {
+            let id = tag.get("id").map_or_else(|| format!("graph {}", self.graphs.len() + 1), str::to_owned);
+            self.graphs.push((id, LooseGraph::new(Format::GraphMl)));
+            self.drawn = DrawnEdges::default();
+        }
+        let direction = direction(tag.get("edgedefault") == Some("directed"));
+        OpenElement::Graph { direction, attributes: Attributes::default(), line: tag.line }
+    }
+
     fn edge(&self, tag: &Tag) -> Result<OpenElement, ImportError> {
         let graph = self.open.iter().rev().find_map(|open| match open {
-            OpenElement::Graph { direction } => Some(direction.clone()),
+            OpenElement::Graph { direction, .. } => Some(direction.clone()),
             _ => None,
         });
-        let direction = match tag.get("directed") {
-            Some(directed) => direction(directed == "true"),
-            None => graph.unwrap_or(EdgeDirection::Both),
-        };
         let mut attributes = Attributes::default();
         attributes.set("id", tag.get("id").unwrap_or_default());
+        attributes.set("directed", tag.get("directed").unwrap_or_default());
+        let direction = match tag.get("directed") {
+            Some(text) => direction(boolean(text).ok_or_else(|| ImportError::Value {
+                at: SourcePosition::line(tag.line).of("<edge>"),
+                field: "directed",
+                expected: "true, false, 1 or 0",
+                found: excerpt(text),
+            })?),
+            None => graph.unwrap_or(EdgeDirection::Both),
+        };
         let ends = (tag.need("source")?.to_owned(), tag.need("target")?.to_owned());
         Ok(OpenElement::Edge { ends, direction, attributes, line: tag.line })
     }
@@ -164,35 +209,97 @@ impl GraphMl {
                 }
             }
             Some(OpenElement::Label { text }) => self.set("label", &text),
-            Some(OpenElement::Node { id, mut attributes, line }) => {
-                self.fill_in("node", &mut attributes);
-                attributes.add_node(&mut self.draft, &id, SourcePosition::line(line))?;
+            Some(OpenElement::Node { id, attributes, line }) => {
+                if let Some((_, graph)) = self.graphs.last_mut() {
+                    graph.add_node(id, attributes, SourcePosition::line(line))?;
+                }
             }
-            Some(OpenElement::Edge { ends, direction, mut attributes, line }) => {
-                self.fill_in("edge", &mut attributes);
-                attributes.add_edge(&mut self.draft, (&ends.0, &ends.1), direction, SourcePosition::line(line))?;
+            Some(OpenElement::Edge { ends, direction, attributes, line }) => {
+                let (ends, direction) = self.drawn.directed(ends, direction, &attributes);
+                if let Some((_, graph)) = self.graphs.last_mut() {
+                    graph.add_edge(ends, direction, attributes, SourcePosition::line(line))?;
+                }
             }
+            Some(OpenElement::Graph { attributes, line, .. }) => self.end_graph(attributes, line),
             _ => {}
         }
         Ok(())
     }
 
-    /// Sets an attribute of the innermost node or edge. Attributes of a graph are ignored.
-    fn set(&mut self, key: &str, value: &str) {
-        for open in self.open.iter_mut().rev() {
-            match open {
-                OpenElement::Node { attributes, .. } | OpenElement::Edge { attributes, .. } => {
-                    return attributes.set(key, value);
-                }
-                OpenElement::Graph { .. } => return,
-                _ => {}
+    fn end_graph(&mut self, attributes: Attributes, line: usize) {
+        if self.open.iter().any(|open| matches!(open, OpenElement::Graph { .. })) {
+            return;
+        }
+        let Some((_, graph)) = self.graphs.last_mut() else { return };
+        graph.attributes = attributes;
+        for key in self.keys.values() {
+            let concerns = |domain: &str| key.domain == domain || key.domain == "all";
+            if concerns("node") {
+                graph.node_defaults.set(&key.name, &key.default);
             }
+            if concerns("edge") {
+                graph.edge_defaults.set(&key.name, &key.default);
+            }
+        }
+        let at = || SourcePosition::line(line).of("<graph>");
+        let DrawnEdges { without_arrowheads, groups } = std::mem::take(&mut self.drawn);
+        if without_arrowheads > 0 {
+            let message = format!("{without_arrowheads} edges are drawn without arrowheads: taken as going both ways");
+            graph.warnings.push(at(), message);
+        }
+        let dropped = graph.drop_unconnected(&groups);
+        for group in &groups {
+            let what = if dropped.contains(group) {
+                "left out: no edge ends there"
+            } else {
+                "read as a node: edges end there"
+            };
+            let message = format!("the group '{}' is {what}; the nodes within are read", excerpt(group));
+            graph.warnings.push(at(), message);
         }
     }
 
-    fn fill_in(&self, domain: &str, attributes: &mut Attributes) {
-        let concerned = |key: &&GraphmlKey| key.domain == domain || key.domain == "all";
-        self.keys.values().filter(concerned).for_each(|key| attributes.set(&key.name, &key.default));
+    /// Sets an attribute of the innermost node, edge or graph.
+    fn set(&mut self, key: &str, value: &str) {
+        for open in self.open.iter_mut().rev() {
+            if let OpenElement::Node { attributes, .. }
+            | OpenElement::Edge { attributes, .. }
+            | OpenElement::Graph { attributes, .. } = open
+            {
+                return attributes.set(key, value);
+            }
+        }
+    }
+}
+
+impl DrawnEdges {
+    /// The ends and the direction of an edge, by its arrowheads where it is drawn and `directed` says nothing.
+    fn directed(
+        &mut self,
+        (source, target): (String, String),
+        direction: EdgeDirection,
+        attributes: &Attributes,
+    ) -> ((String, String), EdgeDirection) {
+        let arrows = attributes.get("arrowssource").zip(attributes.get("arrowstarget"));
+        match arrows.filter(|_| attributes.get("directed").is_none()) {
+            None => ((source, target), direction),
+            Some(("none", "none")) => {
+                self.without_arrowheads += usize::from(direction != EdgeDirection::Both);
+                ((source, target), EdgeDirection::Both)
+            }
+            Some(("none", _)) => ((source, target), EdgeDirection::Forward),
+            Some((_, "none")) => ((target, source), EdgeDirection::Forward),
+            Some(_) => ((source, target), EdgeDirection::Both),
+        }
+    }
+}
+
+/// An XML Schema boolean (XSD 1.1 Part 2 §3.3.2).
+fn boolean(text: &str) -> Option<bool> {
+    match text.trim() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
     }
 }
 
@@ -265,7 +372,7 @@ mod tests {
     use kernel::topology::{CapacitySource, Position};
 
     fn imported(text: &str) -> Imported {
-        read(text).unwrap().build(&ReadOptions::default()).unwrap()
+        read(text, None).unwrap().build(&ReadOptions::default()).unwrap()
     }
 
     #[test]
@@ -316,10 +423,68 @@ mod tests {
         assert_eq!((link.name.as_str(), link.capacity.as_bps()), ("e0", 10_000_000));
     }
 
+    const KEYS: &str = r#"<graphml><key id="c" for="edge" attr.name="capacity_bps"/>"#;
+
+    #[test]
+    fn directed_is_an_xml_schema_boolean() {
+        for default in ["directed", "undirected"] {
+            let edge = |id: &str, directed: &str| {
+                format!("<edge id='{id}' source='a' target='b' directed='{directed}'><data key='c'>7</data></edge>")
+            };
+            let graph = |edges: String| {
+                format!("{KEYS}<graph edgedefault='{default}'><node id='a'/><node id='b'/>{edges}</graph></graphml>")
+            };
+            let edges = edge("w", "1") + &edge("x", "true") + &edge("y", "0") + &edge("z", "false");
+            let imported = imported(&graph(edges));
+            let names: Vec<&str> = imported.topology.links().map(|(_, link)| link.name.as_str()).collect();
+            assert_eq!(names, ["w", "x", "y", "z", "y~", "z~"], "{default}");
+            let error = read(&graph(edge("w", "yes")), None).err().unwrap();
+            assert!(error.to_string().contains("true, false, 1 or 0, not 'yes'"), "{error}");
+        }
+    }
+
+    #[test]
+    fn arrowheads_say_the_direction_and_groups_are_flattened() {
+        let edge = |id: &str, source: &str, target: &str| {
+            let arrows = format!("<y:PolyLineEdge><y:Arrows source='{source}' target='{target}'/></y:PolyLineEdge>");
+            format!("<edge id='{id}' source='a' target='g::b'><data key='d'>{arrows}</data></edge>")
+        };
+        let edges = [("l", "none", "none"), ("f", "none", "delta"), ("r", "standard", "none"), ("b", "white", "plain")];
+        let edges: String = edges.iter().map(|(id, source, target)| edge(id, source, target)).collect();
+        let group = "<node id='g'><graph edgedefault='directed' id='g:'><node id='g::b'/></graph></node>";
+        let imported = imported(&format!(
+            "<graphml xmlns:y='y'><key id='d' for='edge' yfiles.type='edgegraphics'/><graph edgedefault='directed'>\
+             <node id='a'/>{group}{edges}</graph></graphml>"
+        ));
+        let ends = |link: &kernel::topology::Link| (link.name.to_string(), link.from.0, link.to.0);
+        let links: Vec<_> = imported.topology.links().map(|(_, link)| ends(link)).collect();
+        let expected = [("l", 0, 1), ("f", 0, 1), ("b", 0, 1), ("l~", 1, 0), ("r", 1, 0), ("b~", 1, 0)];
+        assert_eq!(links, expected.map(|(name, from, to)| (name.to_owned(), from, to)));
+        let said: Vec<String> = imported.report.warnings.iter().map(|warning| warning.message.clone()).collect();
+        assert_eq!(said[0], "1 edges are drawn without arrowheads: taken as going both ways");
+        assert_eq!(said[1], "the group 'g' is left out: no edge ends there; the nodes within are read");
+    }
+
+    #[test]
+    fn units_of_the_graph_and_several_graphs() {
+        let graph = |id: &str, capacity: &str| {
+            format!(
+                "<graph id='{id}' edgedefault='undirected'><node id='a'/><node id='b'/><edge source='a' target='b'>\
+                 <data key='w'>{capacity}</data></edge><data key='u'>Gbps</data></graph>"
+            )
+        };
+        let keys = "<key id='w' for='edge' attr.name='capacity'/><key id='u' for='graph' attr.name='capacity_unit'/>";
+        let text = format!("<graphml>{keys}{}{}</graphml>", graph("ip", "2.5"), graph("optical", "100"));
+        let chosen = read(&text, Some("optical")).unwrap().build(&ReadOptions::default()).unwrap();
+        assert_eq!(chosen.topology.links().next().unwrap().1.capacity.as_bps(), 100_000_000_000);
+        let error = read(&text, None).err().unwrap();
+        assert!(error.to_string().contains("choose one of 'ip', 'optical'"), "{error}");
+    }
+
     #[test]
     fn what_is_not_graphml_is_refused() {
-        assert!(matches!(read("<html/>"), Err(ImportError::Syntax { .. })));
-        let missing = read("<graphml><graph>\n<node/></graph></graphml>").err().unwrap();
+        assert!(matches!(read("<html/>", None), Err(ImportError::Syntax { .. })));
+        let missing = read("<graphml><graph>\n<node/></graph></graphml>", None).err().unwrap();
         assert_eq!(missing.to_string(), "line 2, <node>: 'id' is missing");
     }
 }

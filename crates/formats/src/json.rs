@@ -1,5 +1,7 @@
 //! JSON with bounds and places: depth and count are checked on the bytes before anything is built.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::error::ImportError;
@@ -8,8 +10,87 @@ use super::{DEPTH_MAX, JSON_VALUES_MAX};
 
 /// Parses a whole document.
 pub(super) fn parse(text: &str) -> Result<Value, ImportError> {
-    check_size(text)?;
-    serde_json::from_str(text).map_err(|source| error(text, &source))
+    let text = plain_text(text);
+    check_size(&text)?;
+    serde_json::from_str(&text).map_err(|source| error(&text, &source))
+}
+
+/// [`plain_integers`] of a text.
+pub(super) fn plain_text(text: &str) -> Cow<'_, str> {
+    match plain_integers(text.as_bytes()) {
+        Cow::Borrowed(bytes) => text.get(text.len() - bytes.len()..).unwrap_or_default().into(),
+        // Only ASCII was exchanged for ASCII.
+        Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+    }
+}
+
+/// A JSON text as serde's integers take it: without a byte order mark (RFC 8259 §8.1), and with each number that is an
+/// integer by its value, such as `1e6` or `1000000.0` (JSON Schema 2020-12 §4.2.3), written as one. What is no number
+/// stays as it is. A shorter number is followed by blanks, so that columns stay true.
+pub fn plain_integers(text: &[u8]) -> Cow<'_, [u8]> {
+    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+    let (mut out, mut copied) = (Vec::new(), 0);
+    let (mut at, mut quoted) = (0, false);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => at += 1,
+            b'-' | b'+' | b'.' | b'0'..=b'9' if !quoted => {
+                let rest = text.get(at..).unwrap_or_default();
+                let length =
+                    rest.iter().take_while(|byte| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'));
+                let token = rest.get(..length.count()).unwrap_or_default();
+                if let Some(integer) = integer_of(token) {
+                    out.extend_from_slice(text.get(copied..at).unwrap_or_default());
+                    out.extend_from_slice(integer.as_bytes());
+                    out.resize(out.len() + token.len().saturating_sub(integer.len()), b' ');
+                    copied = at + token.len();
+                }
+                at += token.len().saturating_sub(1);
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.extend_from_slice(text.get(copied..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+/// The integer that a JSON number with a fraction or an exponent is, unless that is long beyond any that is read.
+fn integer_of(token: &[u8]) -> Option<String> {
+    const DIGITS_MAX: i32 = 20;
+    let token = std::str::from_utf8(token).ok()?;
+    let (sign, rest) = token.strip_prefix('-').map_or(("", token), |rest| ("-", rest));
+    let (number, power) = match rest.split_once(['e', 'E']) {
+        Some((number, power)) => (number, power.parse::<i32>().ok()?),
+        None => (rest, 0),
+    };
+    let (whole, fraction) = match number.split_once('.') {
+        Some((_, "")) => return None,
+        Some(parts) => parts,
+        None if number.len() == rest.len() => return None,
+        None => (number, ""),
+    };
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_whole = is_digits(whole) && !whole.is_empty() && (whole == "0" || !whole.starts_with('0'));
+    if !is_whole || !is_digits(fraction) {
+        return None;
+    }
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_end_matches('0');
+    let dropped = i32::try_from(all.len() - digits.len()).ok()?;
+    let digits = digits.trim_start_matches('0');
+    if digits.is_empty() {
+        return Some("0".to_owned());
+    }
+    let zeros = power.checked_add(dropped)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    if zeros < 0 || i32::try_from(digits.len()).ok()?.checked_add(zeros)? > DIGITS_MAX {
+        return None;
+    }
+    Some(format!("{sign}{digits}{}", "0".repeat(usize::try_from(zeros).ok()?)))
 }
 
 /// Refuses what is nested beyond [`DEPTH_MAX`] or has more than [`JSON_VALUES_MAX`] values, in one pass over the bytes.
@@ -109,6 +190,28 @@ pub(super) fn objects<'a>(value: Option<&'a Value>, path: &str) -> Result<Vec<&'
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn integers_may_be_written_in_any_way() {
+        let plain = |text: &str| String::from_utf8(plain_integers(text.as_bytes()).into_owned()).unwrap();
+        for (text, expected) in [
+            ("1e6", "1000000"),
+            ("[1000000.0,-2.50e1]", "[1000000  ,-25    ]"),
+            ("{\"1.0\":0.0}", "{\"1.0\":0  }"),
+            ("\"a\\\" 1.0\" ", "\"a\\\" 1.0\" "),
+            ("-0.0", "0   "),
+            ("18446744073709551615.0", "18446744073709551615  "),
+            ("0.001e3", "1      "),
+            ("\u{feff}{}", "{}"),
+        ] {
+            assert_eq!(plain(text), expected, "{text}");
+        }
+        for text in
+            ["1", "1.5", "1e-1", "01.0", "1.", ".5e1", "1e", "1e400", "1.0.0", "--1.0", "1e+", "1e99999999999", ""]
+        {
+            assert_eq!(plain(text), text);
+        }
+    }
 
     #[test]
     fn depth_and_count_are_bounded() {

@@ -23,9 +23,9 @@
 //! ```
 
 mod report;
-pub use report::{Imported, source_name};
+pub use report::{Imported, assumptions, source_name};
 mod error;
-pub use error::{ExportError, ImportError};
+pub use error::{ExportError, GzipError, ImportError};
 mod source_position;
 pub use source_position::WARNINGS_MAX;
 pub mod aggregator;
@@ -35,16 +35,28 @@ mod link_state;
 pub use link_state::{link_state, link_state_name};
 pub use native::{document_of, topology_of};
 
+pub mod diff;
+
 mod attributes;
+mod quantity;
+mod loose_graph;
 mod topology_builder;
+mod both_ways;
+mod link_namer;
+mod csv_edges;
 mod gml;
 mod graphml;
 mod native;
+mod networkx_json;
 mod node_link;
 mod repetita;
 mod rfc8345;
 mod sndlib;
+mod networks;
 mod detect;
+mod decode;
+pub use decode::gunzip;
+pub use json::plain_integers;
 
 pub mod capacity;
 mod decimal;
@@ -78,7 +90,7 @@ pub const DRAWING_MAX: i64 = 1_000_000_000;
 pub const DEFAULT_CAPACITY: Bandwidth = Bandwidth::saturating_from_bps(10_000_000_000);
 
 /// How to read a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReadOptions {
     /// Its format; recognised by its content if `None`.
     pub format: Option<Format>,
@@ -86,11 +98,18 @@ pub struct ReadOptions {
     pub default_capacity: Bandwidth,
     /// What to do with links without a capacity.
     pub on_missing_capacity: MissingCapacity,
+    /// Which network of a file that may hold several is read; needed if there are several.
+    pub network: Option<String>,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { format: None, default_capacity: DEFAULT_CAPACITY, on_missing_capacity: MissingCapacity::Default }
+        Self {
+            format: None,
+            default_capacity: DEFAULT_CAPACITY,
+            on_missing_capacity: MissingCapacity::Default,
+            network: None,
+        }
     }
 }
 
@@ -99,20 +118,29 @@ impl Default for ReadOptions {
 /// # Errors
 /// The first fault found, with its place in the file.
 pub fn read(bytes: &[u8], options: &ReadOptions) -> Result<Imported, ImportError> {
-    let text = detect::decode(bytes)?;
+    let text = decode::decode(bytes)?;
     let format = match options.format {
         Some(format) => format,
         None => detect::sniff(&text)?,
     };
+    let network = options.network.as_deref();
     let builder = match format {
+        Format::GraphMl => graphml::read(&text, network)?,
+        Format::Gml => gml::read(&text, network)?,
+        Format::Rfc8345 => rfc8345::read(&text, network)?,
+        // All others hold one network, which has no name.
+        _ if network.is_some() => {
+            let network = network.unwrap_or_default().to_owned();
+            return Err(ImportError::UnknownNetwork { network, names: Vec::new() });
+        }
         Format::Native => return native::read(&text, options),
-        Format::GraphMl => graphml::read(&text)?,
-        Format::Gml => gml::read(&text)?,
         Format::SndlibXml => sndlib::xml::read(&text)?,
         Format::SndlibNative => sndlib::native::read(&text)?,
-        Format::Rfc8345 => rfc8345::read(&text)?,
         Format::NodeLink => node_link::read(&text)?,
+        Format::Adjacency => networkx_json::read_adjacency(&text)?,
+        Format::Cytoscape => networkx_json::read_cytoscape(&text)?,
         Format::Repetita => repetita::read(&text)?,
+        Format::Csv => csv_edges::read(&text)?,
     };
     builder.build(options)
 }
@@ -128,8 +156,12 @@ pub fn write(topology: &Topology, format: Format) -> Result<String, ExportError>
         Format::GraphMl => Ok(graphml::write(topology)),
         Format::NodeLink => Ok(node_link::write(topology)),
         Format::Rfc8345 => Ok(rfc8345::write(topology)),
-        Format::Gml | Format::SndlibXml | Format::SndlibNative | Format::Repetita => {
-            Err(ExportError::ReadOnly { format })
-        }
+        Format::Gml
+        | Format::SndlibXml
+        | Format::SndlibNative
+        | Format::Adjacency
+        | Format::Cytoscape
+        | Format::Repetita
+        | Format::Csv => Err(ExportError::ReadOnly { format }),
     }
 }

@@ -172,6 +172,7 @@ fn link_capacity(link: &TopologyLink, at: &SourcePosition) -> Result<Option<Capa
 
 /// Reads a document of which the places are known by line.
 pub(super) fn read(text: &str, options: &ReadOptions) -> Result<Imported, ImportError> {
+    let text = &*json::plain_text(text);
     json::check_size(text)?;
     let shallow: Shallow<'_> = serde_json::from_str(text).map_err(|source| json::error(text, &source))?;
     let mut draft = TopologyBuilder::new(Format::Native);
@@ -315,6 +316,14 @@ mod tests {
     }
 
     #[test]
+    fn integers_may_be_written_in_any_way() {
+        let imported =
+            topology(&TWO.replace("\"capacity_bps\": 1000,", "\"capacity_bps\": 1e3, \"te_metric\": 5.0,")).unwrap();
+        let (_, link) = imported.topology.links().next().unwrap();
+        assert_eq!((link.capacity.as_bps(), link.te_metric), (1_000, 5));
+    }
+
+    #[test]
     fn faults_have_a_path_and_a_line() {
         let link = |members: &str| {
             format!(
@@ -322,7 +331,7 @@ mod tests {
             )
         };
         for (members, element, words) in [
-            ("\"from\": \"a\", \"to\": \"b\", \"capacity_bps\": 7.0", "links[0].capacity_bps", "floating point"),
+            ("\"from\": \"a\", \"to\": \"b\", \"capacity_bps\": 7.5", "links[0].capacity_bps", "floating point"),
             (
                 "\"from\": \"a\", \"to\": \"b\", \"capacity_bps\": 0, \"te_metric\": 2",
                 "links[0].capacity_bps",

@@ -8,6 +8,7 @@ use kernel::topology::Topology;
 use super::attributes::Attributes;
 use super::error::ImportError;
 use super::json;
+use super::loose_graph::LooseGraph;
 use super::native::document_of;
 use super::source_position::SourcePosition;
 use super::topology_builder::{EdgeDirection, TopologyBuilder};
@@ -16,28 +17,71 @@ use super::{ATTRIBUTE_NAME_MAX_BYTES, Format};
 /// Reads a document.
 pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
     let value = json::parse(text)?;
-    let not_an_object =
-        || ImportError::Syntax { at: SourcePosition::line(1), expected: "an object", found: "a list".to_owned() };
-    let document = value.as_object().ok_or_else(not_an_object)?;
-    let directed = document.get("directed").and_then(Value::as_bool).unwrap_or(false);
-    let direction = if directed { EdgeDirection::Forward } else { EdgeDirection::Both };
-    let mut draft = TopologyBuilder::new(Format::NodeLink);
-    for (at, node) in json::objects(document.get("nodes"), "nodes")?.into_iter().enumerate() {
+    let document = document(&value)?;
+    let mut graph = LooseGraph::new(Format::NodeLink);
+    graph.attributes = graph_attributes(document);
+    let direction = direction(document);
+    for (at, node) in json::objects(need(document, &["nodes"])?, "nodes")?.into_iter().enumerate() {
         let place = SourcePosition::element(format!("nodes[{at}]"));
-        let id = id(node, &["id"], &place)?;
-        attributes(node).add_node(&mut draft, &id, place)?;
+        graph.add_node(id(node, &["id"], &place)?, attributes(node), place)?;
     }
     let list = if document.contains_key("links") { "links" } else { "edges" };
-    for (at, link) in json::objects(document.get(list), list)?.into_iter().enumerate() {
+    for (at, link) in json::objects(need(document, &["edges", "links"])?, list)?.into_iter().enumerate() {
         let place = SourcePosition::element(format!("{list}[{at}]"));
         let ends = (id(link, &["source", "from"], &place)?, id(link, &["target", "to"], &place)?);
-        attributes(link).add_edge(&mut draft, (&ends.0, &ends.1), direction.clone(), place)?;
+        graph.add_edge(ends, direction.clone(), attributes(link), place)?;
     }
-    Ok(draft)
+    graph.into_builder()
+}
+
+/// The object that a document is.
+pub(super) fn document(value: &Value) -> Result<&Map<String, Value>, ImportError> {
+    let not_an_object =
+        || ImportError::Syntax { at: SourcePosition::line(1), expected: "an object", found: "a list".to_owned() };
+    value.as_object().ok_or_else(not_an_object)
+}
+
+/// The first of the members that is there; one of them must be, or the document is of another kind.
+pub(super) fn need<'a>(
+    document: &'a Map<String, Value>,
+    names: &[&'static str],
+) -> Result<Option<&'a Value>, ImportError> {
+    let found = names.iter().find_map(|name| document.get(*name));
+    let field = names.first().copied().unwrap_or_default();
+    found.map(Some).ok_or_else(|| ImportError::Missing { at: SourcePosition::line(1), field })
+}
+
+/// Undirected unless the document says otherwise.
+pub(super) fn direction(document: &Map<String, Value>) -> EdgeDirection {
+    let directed = document.get("directed").and_then(Value::as_bool).unwrap_or(false);
+    if directed { EdgeDirection::Forward } else { EdgeDirection::Both }
+}
+
+/// The attributes of the graph: an object, or a list of pairs as networkx writes where names need not be text.
+pub(super) fn graph_attributes(document: &Map<String, Value>) -> Attributes {
+    let mut found = Attributes::default();
+    for member in ["graph", "data"] {
+        match document.get(member) {
+            Some(Value::Object(members)) => return attributes(members),
+            Some(Value::Array(pairs)) => {
+                for pair in pairs {
+                    if let Some([Value::String(name), value]) = pair.as_array().map(Vec::as_slice) {
+                        found.set(name, &flat(value));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// A node id, under the first of the names that is there. Text stands for itself, all else for its JSON.
-fn id(members: &Map<String, Value>, names: &[&'static str], at: &SourcePosition) -> Result<String, ImportError> {
+pub(super) fn id(
+    members: &Map<String, Value>,
+    names: &[&'static str],
+    at: &SourcePosition,
+) -> Result<String, ImportError> {
     let value = names.iter().find_map(|name| members.get(*name));
     let field = names.first().copied().unwrap_or_default();
     let value = value.ok_or_else(|| ImportError::Missing { at: at.clone(), field })?;
@@ -45,7 +89,7 @@ fn id(members: &Map<String, Value>, names: &[&'static str], at: &SourcePosition)
 }
 
 /// All members as text; those of objects within as `outer.inner`.
-fn attributes(members: &Map<String, Value>) -> Attributes {
+pub(super) fn attributes(members: &Map<String, Value>) -> Attributes {
     let mut attributes = Attributes::default();
     for (name, value) in members {
         match value {
@@ -123,7 +167,17 @@ mod tests {
         assert_eq!(imported.report.warnings.len(), 1);
         assert!(imported.report.warnings[0].message.contains("no unit"), "{}", imported.report.warnings[0]);
         let (_, first) = imported.topology.nodes().next().unwrap();
-        assert_eq!(first.position, Some(Position::Drawing { x_milli: 1_500, y_milli: -2_000 }));
+        assert_eq!(first.position, Some(Position::Drawing { x_milli: 1_500, y_milli: 2_000 }));
+    }
+
+    #[test]
+    fn a_document_without_its_lists_is_refused() {
+        for (text, missing) in [("{\"directed\": true}", "nodes"), ("{\"graph\": {}, \"nodes\": []}", "edges")] {
+            assert_eq!(read(text).err().unwrap().to_string(), format!("line 1: '{missing}' is missing"));
+        }
+        let pairs = r#"{"graph": [["capacity_unit", "Gbps"]], "nodes": [{"id": 1}, {"id": 2}],
+            "links": [{"source": 1, "target": 2, "capacity": 2}]}"#;
+        assert_eq!(imported(pairs).topology.links().next().unwrap().1.capacity.as_bps(), 2_000_000_000);
     }
 
     #[test]

@@ -14,29 +14,43 @@ use super::Format;
 use super::attributes::{geographic, tidy};
 use super::error::ImportError;
 use super::json;
-use super::source_position::{SourcePosition, excerpt};
+use super::networks;
+use super::source_position::{SourcePosition, Warnings, excerpt};
 use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
 
-/// Reads the networks of a document. Nodes of several networks become one topology, if their ids allow it.
-pub(super) fn read(text: &str) -> Result<TopologyBuilder, ImportError> {
+/// Reads one network of a document: all of `ietf-network:networks`, or the entry of its list that RESTCONF answers with
+/// (RFC 8040 §4.3). Networks are often layers of one another: they are not merged.
+pub(super) fn read(text: &str, network: Option<&str>) -> Result<TopologyBuilder, ImportError> {
     let value = json::parse(text)?;
-    let networks = value.as_object().and_then(|document| json::member(document, "networks")).and_then(Value::as_object);
+    let list = network_list(&value);
     let missing = || ImportError::Missing { at: SourcePosition::line(1), field: "ietf-network:networks" };
-    let list = json::member(networks.ok_or_else(missing)?, "network");
+    let name = |(n, network): (usize, _)| {
+        let id = json::member(network, "network-id").and_then(json::scalar);
+        (id.unwrap_or_else(|| format!("network[{n}]")), (n, network))
+    };
+    let networks = json::objects(Some(list.ok_or_else(missing)?), "network")?;
+    let networks = networks.into_iter().enumerate().map(name).collect();
+    let (n, network) = networks::choose(networks, network)?.ok_or_else(missing)?;
     let mut draft = TopologyBuilder::new(Format::Rfc8345);
     let mut ports = Ports::default();
-    for (n, network) in json::objects(list, "network")?.into_iter().enumerate() {
-        let path = format!("network[{n}].node");
-        for (at, node) in json::objects(json::member(network, "node"), &path)?.into_iter().enumerate() {
-            add_node(&mut draft, node, SourcePosition::element(format!("{path}[{at}]")))?;
-        }
-        let path = format!("network[{n}].link");
-        for (at, link) in json::objects(json::member(network, "link"), &path)?.into_iter().enumerate() {
-            add_link(&mut draft, &mut ports, link, SourcePosition::element(format!("{path}[{at}]")))?;
-        }
+    let path = format!("network[{n}].node");
+    for (at, node) in json::objects(json::member(network, "node"), &path)?.into_iter().enumerate() {
+        add_node(&mut draft, node, SourcePosition::element(format!("{path}[{at}]")))?;
+    }
+    let path = format!("network[{n}].link");
+    for (at, link) in json::objects(json::member(network, "link"), &path)?.into_iter().enumerate() {
+        add_link(&mut draft, &mut ports, link, SourcePosition::element(format!("{path}[{at}]")))?;
     }
     ports.pair(&mut draft);
     Ok(draft)
+}
+
+fn network_list(value: &Value) -> Option<&Value> {
+    let document = value.as_object()?;
+    match json::member(document, "networks") {
+        Some(networks) => json::member(networks.as_object()?, "network"),
+        None => json::member(document, "network"),
+    }
 }
 
 fn text(
@@ -50,8 +64,8 @@ fn text(
 }
 
 /// A number or, as RFC 7951 §6.1 has it for 64-bit and decimal types, a number in a string.
-fn integer(object: &Map<String, Value>, path: &[&str]) -> Option<u64> {
-    json::scalar(json::descend(object, path)?)?.parse().ok()
+fn integer(value: &Value) -> Option<u64> {
+    json::scalar(value)?.parse().ok()
 }
 
 fn add_node(draft: &mut TopologyBuilder, node: &Map<String, Value>, at: SourcePosition) -> Result<(), ImportError> {
@@ -88,7 +102,7 @@ fn add_link(
     let empty = Map::new();
     let attributes = json::descend(link, &["te", "te-link-attributes"]).and_then(Value::as_object).unwrap_or(&empty);
     set_bandwidths(draft, &mut edge, attributes);
-    set_attributes(&mut edge, attributes);
+    set_attributes(&mut edge, link, attributes, &mut draft.warnings);
     draft.add_edge(edge)
 }
 
@@ -108,21 +122,54 @@ fn set_bandwidths(draft: &mut TopologyBuilder, edge: &mut EdgeBuilder, attribute
     edge.max_reservable = max_reservable;
 }
 
-fn set_attributes(edge: &mut EdgeBuilder, attributes: &Map<String, Value>) {
-    let metric = integer(attributes, &["te-default-metric"]).and_then(|metric| u32::try_from(metric).ok());
-    edge.te_metric = metric.filter(|metric| (1..=TE_METRIC_MAX).contains(metric));
-    let delay = integer(attributes, &["performance-metrics-one-way", "one-way-delay"]);
-    let delay = delay.or_else(|| integer(attributes, &["te-delay-metric"]));
-    edge.delay = delay.map(Micros).filter(|delay| *delay <= DELAY_MAX);
-    let srlgs = json::descend(attributes, &["te-srlgs", "value"]).and_then(Value::as_array);
-    let srlg = |value: &Value| u32::try_from(value.as_u64()?).ok();
-    edge.srlg = srlgs.into_iter().flatten().filter_map(srlg).take(SRLGS_MAX).collect();
-    let group = json::member(attributes, "administrative-group").and_then(json::scalar).unwrap_or_default();
-    edge.admin_group = u32::from_str_radix(group.trim_start_matches("0x").replace(':', "").as_str(), 16).unwrap_or(0);
-    edge.state = match json::member(attributes, "admin-status").and_then(Value::as_str) {
+fn set_attributes(
+    edge: &mut EdgeBuilder,
+    link: &Map<String, Value>,
+    attributes: &Map<String, Value>,
+    warnings: &mut Warnings,
+) {
+    // RFC 8346 gives layer 3 links a metric of their own.
+    let metric = json::member(attributes, "te-default-metric");
+    let metric = metric.or_else(|| json::descend(link, &["l3-link-attributes", "metric1"]));
+    let delay = json::descend(attributes, &["performance-metrics-one-way", "one-way-delay"]);
+    let delay = delay.or_else(|| json::member(attributes, "te-delay-metric"));
+    let srlgs = json::descend(attributes, &["te-srlgs", "value"]);
+    let group = json::member(attributes, "administrative-group");
+    let status = json::member(attributes, "admin-status");
+    let mut ignored = |name: &str, value: Option<&Value>| {
+        if let Some(value) = value {
+            warnings.push(edge.at.clone(), format!("{name} {} cannot be: ignored", excerpt(&value.to_string())));
+        }
+    };
+    edge.te_metric = metric.and_then(integer).and_then(|metric| u32::try_from(metric).ok());
+    edge.te_metric = edge.te_metric.filter(|metric| (1..=TE_METRIC_MAX).contains(metric));
+    if edge.te_metric.is_none() {
+        ignored("the metric", metric);
+    }
+    edge.delay = delay.and_then(integer).map(Micros).filter(|delay| *delay <= DELAY_MAX);
+    if edge.delay.is_none() {
+        ignored("the delay", delay);
+    }
+    let values = srlgs.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let srlg = |value: &Value| u32::try_from(integer(value)?).ok();
+    edge.srlg = values.iter().filter_map(srlg).take(SRLGS_MAX).collect();
+    if edge.srlg.len() < values.len() {
+        ignored("a shared-risk link group of", srlgs);
+    }
+    let mask = group.and_then(json::scalar).map(|group| group.trim_start_matches("0x").replace(':', ""));
+    let mask = mask.and_then(|mask| u32::from_str_radix(&mask, 16).ok());
+    edge.admin_group = mask.unwrap_or(0);
+    if mask.is_none() {
+        ignored("the administrative group", group);
+    }
+    edge.state = match status.and_then(Value::as_str) {
+        None | Some("up") => LinkState::Up,
         Some("down") => LinkState::Down,
         Some("maintenance" | "preparing-maintenance") => LinkState::Maintenance,
-        _ => LinkState::Up,
+        Some(_) => {
+            ignored("the admin-status", status);
+            LinkState::Up
+        }
     };
 }
 
@@ -294,15 +341,45 @@ mod tests {
             "te_metric": 5, "delay_us": 70, "srlg": [1, 2], "admin_group": 258, "state": "maintenance", "from_port": 1,
             "to_port": 2, "bidirectional": true}, {"id": "x", "from": "b", "to": "a", "capacity_bps": 800, "delay_us": 0}]}"#;
         let first = native::read(text, &ReadOptions::default()).unwrap();
-        let again = read(&write(&first.topology)).unwrap().build(&ReadOptions::default()).unwrap();
+        let again = read(&write(&first.topology), None).unwrap().build(&ReadOptions::default()).unwrap();
         assert_eq!(again.topology, first.topology);
         assert_eq!(again.report.warnings, []);
+    }
+
+    /// Two layers whose nodes and links have the same names.
+    const LAYERS: &str = r#"{"ietf-network:networks": {"network": [
+        {"network-id": "optical", "node": [{"node-id": "A"}, {"node-id": "B"}, {"node-id": "C"}]},
+        {"network-id": "ip", "supporting-network": [{"network-ref": "optical"}], "node": [{"node-id": "A"}, {"node-id": "B"}],
+         "ietf-network-topology:link": [{"link-id": "A-B", "source": {"source-node": "A"}, "destination": {"dest-node": "B"},
+           "ietf-te-topology:te": {"te-link-attributes": {"te-default-metric": 0, "te-srlgs": {"value": [7, -1]},
+             "administrative-group": "red", "admin-status": "odd", "te-delay-metric": 99999999}}}]}]}}"#;
+
+    #[test]
+    fn layers_are_chosen_and_never_merged() {
+        let several = read(LAYERS, None).err().unwrap();
+        assert!(several.to_string().contains("choose one of 'optical', 'ip'"), "{several}");
+        assert!(matches!(read(LAYERS, Some("mpls")), Err(ImportError::UnknownNetwork { .. })));
+        let count = |network| read(LAYERS, Some(network)).unwrap().build(&ReadOptions::default()).unwrap().report.nodes;
+        assert_eq!((count("optical"), count("ip")), (3, 2));
+        let entry = |text: &str| read(text, None).unwrap().build(&ReadOptions::default()).unwrap().report.nodes;
+        assert_eq!(entry(r#"{"ietf-network:network": [{"network-id": "x", "node": [{"node-id": "A"}]}]}"#), 1);
+    }
+
+    #[test]
+    fn what_is_ignored_is_named() {
+        let imported = read(LAYERS, Some("ip")).unwrap().build(&ReadOptions::default()).unwrap();
+        let said: Vec<&str> = imported.report.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        for words in ["metric 0", "delay 99999999", "group of [7,-1]", "group \"red\"", "admin-status \"odd\""] {
+            assert!(said.iter().any(|message| message.contains(words)), "{words}: {said:?}");
+        }
+        let (_, link) = imported.topology.links().next().unwrap();
+        assert_eq!((link.srlg.as_slice(), link.admin_group, link.state), (&[7][..], 0, LinkState::Up));
     }
 
     #[test]
     fn faults_have_paths() {
         let text = r#"{"ietf-network:networks": {"network": [{"node": [{"node-id": "a"}, {}]}]}}"#;
-        assert_eq!(read(text).err().unwrap().to_string(), "network[0].node[1]: 'node-id' is missing");
-        assert_eq!(read("{}").err().unwrap().line(), Some(1));
+        assert_eq!(read(text, None).err().unwrap().to_string(), "network[0].node[1]: 'node-id' is missing");
+        assert_eq!(read("{}", None).err().unwrap().line(), Some(1));
     }
 }

@@ -1,8 +1,7 @@
 //! What every reader reads into, and how it becomes a [`Topology`]: undirected edges become twins, names become unique,
-//! capacities that are missing follow the policy, delays that are missing follow the distance.
-//!
-//! Node ids, never labels, are keys. An unnamed edge from A to B is named `A-B` (its other direction `B-A`), parallel
-//! ones `A-B#2` and so on. A named edge keeps its name, and its other direction has `~` appended.
+//! capacities that are missing follow the policy, delays that are missing follow the distance, and so do TE metrics where
+//! the file has none at all and every link has a distance.
+//! Node ids, never labels, are keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +11,13 @@ use kernel::topology::{
 };
 use kernel::units::{Bandwidth, Micros};
 
-use super::distance::fibre_delay;
+use super::both_ways::{Listing, listing};
+use super::distance::{distance_metric, fibre_delay, great_circle_km};
 use super::error::ImportError;
-use super::report::{Imported, ReportBuilder, source_name};
-use super::source_position::{SourcePosition, Warnings};
+use super::link_namer::Namer;
+use super::report::{Imported, ReportBuilder, TE_METRIC_DEFAULT, source_name};
+use super::source_position::{SourcePosition, Warnings, excerpt};
 use super::{Format, MissingCapacity, ReadOptions};
-
-/// The TE metric of a link whose file gives none.
-pub(super) const TE_METRIC_DEFAULT: u32 = 1;
 
 /// A node as a file gives it.
 pub(super) struct NodeBuilder {
@@ -41,6 +39,8 @@ pub(super) struct EdgeBuilder {
     pub(super) max_reservable: Option<Bandwidth>,
     pub(super) te_metric: Option<u32>,
     pub(super) delay: Option<Micros>,
+    /// How long it is, where the file says so; else the great circle between its ends counts.
+    pub(super) length_m: Option<u64>,
     pub(super) srlg: Vec<u32>,
     pub(super) admin_group: u32,
     pub(super) state: LinkState,
@@ -66,6 +66,7 @@ impl EdgeBuilder {
             max_reservable: None,
             te_metric: None,
             delay: None,
+            length_m: None,
             srlg: Vec::new(),
             admin_group: 0,
             state: LinkState::Up,
@@ -85,6 +86,8 @@ pub(super) enum EdgeDirection {
     Forward,
     /// From its tail to its head, and another edge of this name is the way back.
     ForwardOf { twin: String },
+    /// From its tail to its head, and the edge at this place in the file is the way back.
+    ForwardWith { back: usize },
 }
 
 /// A capacity and how it is known.
@@ -136,6 +139,7 @@ impl TopologyBuilder {
     /// The topology: names resolved and made unique, missing values filled in, and checked by the kernel.
     pub(super) fn build(mut self, options: &ReadOptions) -> Result<Imported, ImportError> {
         self.drop_unusable_names();
+        self.pair_both_ways();
         let mut places = BTreeMap::new();
         let nodes = self.build_nodes(&mut places)?;
         let mut builder = LinkBuilder {
@@ -144,13 +148,16 @@ impl TopologyBuilder {
             options,
             report: ReportBuilder::new(self.format),
             warnings: self.warnings,
+            metrics: Metrics::Given,
             links: Vec::new(),
             twins: Vec::new(),
+            backs: Vec::new(),
             namer: Namer::default(),
             places,
         };
-        for edge in self.edges {
-            builder.edge(edge)?;
+        builder.choose_metrics(&self.edges);
+        for (at, edge) in self.edges.into_iter().enumerate() {
+            builder.edge(at, edge)?;
         }
         builder.join_twins()?;
         let LinkBuilder { links, report, warnings, places, .. } = builder;
@@ -178,6 +185,33 @@ impl TopologyBuilder {
         }
     }
 
+    /// An undirected file that lists every edge once in each direction has the two directions of one link in each pair.
+    /// If only some are listed so, they stay parallel links.
+    fn pair_both_ways(&mut self) {
+        if self.format == Format::Native {
+            return;
+        }
+        let undirected = self.edges.iter().enumerate().filter(|(_, edge)| edge.direction == EdgeDirection::Both);
+        let listing = listing(undirected.map(|(at, edge)| (at, edge.from.as_str(), edge.to.as_str())));
+        let message = match listing {
+            Listing::Once => return,
+            Listing::BothWays(pairs) => {
+                for (there, back) in pairs {
+                    if let Some(edge) = self.edges.get_mut(there) {
+                        edge.direction = EdgeDirection::ForwardWith { back };
+                    }
+                }
+                "every edge is there both ways: each pair is taken as the two directions of one link".to_owned()
+            }
+            Listing::Mixed { pairs, example: (from, to) } => format!(
+                "{pairs} pairs of nodes, as '{}' and '{}', have edges both ways and others have not: taken as parallel links",
+                excerpt(from),
+                excerpt(to)
+            ),
+        };
+        self.warnings.push(SourcePosition::element("edges"), message);
+    }
+
     fn build_nodes(&mut self, places: &mut BTreeMap<Name, SourcePosition>) -> Result<Vec<Node>, ImportError> {
         let mut nodes = Vec::with_capacity(self.nodes.len());
         for node in self.nodes.drain(..) {
@@ -191,6 +225,15 @@ impl TopologyBuilder {
     }
 }
 
+/// What TE metrics are where an edge gives none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Metrics {
+    /// [`TE_METRIC_DEFAULT`], beside those that are given.
+    Given,
+    /// Kilometres: the file gives none at all.
+    Distance,
+}
+
 /// Edges on their way to links.
 struct LinkBuilder<'a> {
     nodes: &'a [Node],
@@ -198,15 +241,48 @@ struct LinkBuilder<'a> {
     options: &'a ReadOptions,
     report: ReportBuilder,
     warnings: Warnings,
+    metrics: Metrics,
     links: Vec<Link>,
     /// Links that name their twin, to be resolved when all are there.
     twins: Vec<(usize, String)>,
+    /// Edges that are the two directions of one link: their places in the file, and the link that came of the first.
+    backs: Vec<(usize, usize, usize)>,
     namer: Namer,
     places: BTreeMap<Name, SourcePosition>,
 }
 
 impl LinkBuilder<'_> {
-    fn edge(&mut self, edge: EdgeBuilder) -> Result<(), ImportError> {
+    /// TE metrics must compare: distances only if every link has one and the file gives no metric.
+    fn choose_metrics(&mut self, edges: &[EdgeBuilder]) {
+        if edges.iter().any(|edge| edge.te_metric.is_some()) {
+            return;
+        }
+        let with_distance = edges.iter().filter(|edge| self.distance_km(edge).is_some()).count();
+        if with_distance == edges.len() {
+            self.metrics = Metrics::Distance;
+        } else if let (Some(without), true) =
+            (edges.iter().find(|edge| self.distance_km(edge).is_none()), with_distance > 0)
+        {
+            let message = format!(
+                "{} of {} edges, as this, have no distance: the TE metric is {TE_METRIC_DEFAULT} everywhere",
+                edges.len() - with_distance,
+                edges.len()
+            );
+            self.warnings.push(without.at.clone(), message);
+        }
+    }
+
+    /// The length of an edge, or the great circle between its ends.
+    fn distance_km(&self, edge: &EdgeBuilder) -> Option<f64> {
+        if let Some(length_m) = edge.length_m {
+            #[expect(clippy::cast_precision_loss, reason = "what is beyond 2^53 metres is cut to the longest delay")]
+            return Some(length_m as f64 / 1_000.0);
+        }
+        let position = |id: &str| self.nodes.get(self.index.get(id)?.at())?.position;
+        great_circle_km(position(&edge.from)?, position(&edge.to)?)
+    }
+
+    fn edge(&mut self, at: usize, edge: EdgeBuilder) -> Result<(), ImportError> {
         let from = self.resolve(&edge.from, &edge.at)?;
         let to = self.resolve(&edge.to, &edge.at)?;
         if from == to && self.report.0.format != Format::Native {
@@ -215,15 +291,17 @@ impl LinkBuilder<'_> {
             return Ok(());
         }
         let Some(capacity) = self.capacity(&edge)? else { return Ok(()) };
-        let name = self.namer.forward(&edge)?;
+        let named =
+            |name: Result<Name, NameError>| name.map_err(|source| ImportError::BadName { at: edge.at.clone(), source });
+        let name = named(self.namer.forward(edge.name.as_deref(), &edge.from, &edge.to))?;
         let link = Link {
             name,
             from,
             to,
             capacity: capacity.bandwidth,
             max_reservable: edge.max_reservable.unwrap_or(capacity.bandwidth),
-            te_metric: edge.te_metric.unwrap_or(TE_METRIC_DEFAULT),
-            delay: self.delay(&edge, from, to),
+            te_metric: edge.te_metric.unwrap_or_else(|| self.metric(&edge)),
+            delay: edge.delay.or_else(|| self.distance_km(&edge).map(fibre_delay)).unwrap_or_default(),
             srlg: edge.srlg.clone(),
             admin_group: edge.admin_group,
             state: edge.state,
@@ -236,9 +314,10 @@ impl LinkBuilder<'_> {
         match &edge.direction {
             EdgeDirection::Forward => {}
             EdgeDirection::ForwardOf { twin } => self.twins.push((forward, twin.clone())),
+            EdgeDirection::ForwardWith { back } => self.backs.push((at, *back, forward)),
             EdgeDirection::Both => {
                 let reverse = Link {
-                    name: self.namer.reverse(&edge)?,
+                    name: named(self.namer.reverse(edge.name.as_deref(), &edge.from, &edge.to))?,
                     from: link.to,
                     to: link.from,
                     from_port: link.to_port,
@@ -258,15 +337,23 @@ impl LinkBuilder<'_> {
             return Err(ImportError::TooMany { at: edge.at.clone(), what: "directed links", max: LINKS_MAX });
         }
         *self.report.0.capacity_from.entry(source_name(link.capacity_from).to_owned()).or_default() += 1;
-        self.report.0.delays_assumed += usize::from(edge.delay.is_none());
-        self.report.0.te_metrics_assumed += usize::from(edge.te_metric.is_none());
+        let has_distance = self.distance_km(edge).is_some();
+        let report = &mut self.report.0;
+        if link.capacity_from == CapacitySource::Default && edge.capacity.is_none() {
+            report.default_capacity_bps = Some(link.capacity.as_bps());
+        }
+        report.delays_assumed += usize::from(edge.delay.is_none());
+        report.delays_from_distance += usize::from(edge.delay.is_none() && has_distance);
+        report.te_metrics_assumed += usize::from(edge.te_metric.is_none());
+        report.te_metrics_from_distance +=
+            usize::from(edge.te_metric.is_none() && self.metrics == Metrics::Distance && has_distance);
         self.places.entry(link.name.clone()).or_insert_with(|| edge.at.clone());
         self.links.push(link);
         Ok(())
     }
 
     fn resolve(&self, id: &str, at: &SourcePosition) -> Result<NodeIx, ImportError> {
-        let unknown = || ImportError::UnknownNode { at: at.clone(), node: super::source_position::excerpt(id) };
+        let unknown = || ImportError::UnknownNode { at: at.clone(), node: excerpt(id) };
         self.index.get(id).copied().ok_or_else(unknown)
     }
 
@@ -289,12 +376,20 @@ impl LinkBuilder<'_> {
         }
     }
 
-    fn delay(&self, edge: &EdgeBuilder, from: NodeIx, to: NodeIx) -> Micros {
-        let position = |ix: NodeIx| self.nodes.get(ix.at()).and_then(|node| node.position);
-        edge.delay.or_else(|| fibre_delay(position(from), position(to))).unwrap_or_default()
+    fn metric(&self, edge: &EdgeBuilder) -> u32 {
+        match (self.metrics, self.distance_km(edge)) {
+            (Metrics::Distance, Some(km)) => distance_metric(km),
+            _ => TE_METRIC_DEFAULT,
+        }
     }
 
     fn join_twins(&mut self) -> Result<(), ImportError> {
+        let links: BTreeMap<usize, usize> = self.backs.iter().map(|(edge, _, link)| (*edge, *link)).collect();
+        for (_, back, link) in std::mem::take(&mut self.backs) {
+            if let (Some(link), Some(twin)) = (self.links.get_mut(link), links.get(&back)) {
+                link.twin = Some(link_ix(*twin));
+            }
+        }
         if self.twins.is_empty() {
             return Ok(());
         }
@@ -329,48 +424,6 @@ fn culprit(error: &TopologyError) -> Option<&Name> {
     }
 }
 
-/// Gives links their names.
-#[derive(Default)]
-struct Namer {
-    taken: BTreeSet<String>,
-    /// How many links have each plain name, so that the thousandth parallel link does not try 999 names first.
-    counts: BTreeMap<String, usize>,
-}
-
-impl Namer {
-    fn forward(&mut self, edge: &EdgeBuilder) -> Result<Name, ImportError> {
-        match &edge.name {
-            Some(name) => checked(name, edge),
-            None => checked(&self.unique(format!("{}-{}", edge.from, edge.to)), edge),
-        }
-    }
-
-    fn reverse(&mut self, edge: &EdgeBuilder) -> Result<Name, ImportError> {
-        match &edge.name {
-            Some(name) => checked(&format!("{name}~"), edge),
-            None => checked(&self.unique(format!("{}-{}", edge.to, edge.from)), edge),
-        }
-    }
-
-    /// `base`, or the first of `base#2`, `base#3` and so on that is free. Long bases are replaced.
-    fn unique(&mut self, base: String) -> String {
-        // Leave room for the number behind it.
-        let base = if base.len() + 8 > kernel::id::NAME_MAX_BYTES { "link".to_owned() } else { base };
-        let count = self.counts.entry(base.clone()).or_default();
-        loop {
-            *count += 1;
-            let name = if *count == 1 { base.clone() } else { format!("{base}#{count}") };
-            if self.taken.insert(name.clone()) {
-                return name;
-            }
-        }
-    }
-}
-
-fn checked(name: &str, edge: &EdgeBuilder) -> Result<Name, ImportError> {
-    Name::new(name).map_err(|source: NameError| ImportError::BadName { at: edge.at.clone(), source })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,6 +455,37 @@ mod tests {
         for (ix, link) in imported.topology.links() {
             assert_eq!(imported.topology.link(link.twin.unwrap()).unwrap().twin, Some(ix));
         }
+    }
+
+    #[test]
+    fn every_edge_both_ways_is_one_link_each_pair() {
+        let edges = [("a", "b", None), ("b", "a", None), ("a", "b", None), ("b", "a", None)];
+        let imported = draft(&edges).build(&ReadOptions::default()).unwrap();
+        assert_eq!(names(&imported), ["a-b", "a-b#2", "b-a", "b-a#2"]);
+        let twins: Vec<u32> = imported.topology.links().map(|(_, link)| link.twin.unwrap().0).collect();
+        assert_eq!(twins, [2, 3, 0, 1]);
+        assert!(imported.report.warnings[0].message.contains("every edge is there both ways"));
+        let some = draft(&edges[..3]).build(&ReadOptions::default()).unwrap();
+        assert_eq!(some.report.links, 6);
+        assert!(some.report.warnings[0].message.contains("taken as parallel links"), "{}", some.report.warnings[0]);
+    }
+
+    #[test]
+    fn metrics_are_distances_only_where_all_have_one() {
+        let metrics = |lengths: [Option<u64>; 2], metric: Option<u32>| {
+            let mut draft = draft(&[("a", "b", None), ("a", "b", None)]);
+            for (edge, length_m) in draft.edges.iter_mut().zip(lengths) {
+                (edge.length_m, edge.te_metric) = (length_m, None);
+            }
+            draft.edges[0].te_metric = metric;
+            let Imported { topology, report } = draft.build(&ReadOptions::default()).unwrap();
+            let metrics: Vec<u32> = topology.links().map(|(_, link)| link.te_metric).take(2).collect();
+            (metrics, report.te_metrics_assumed, report.te_metrics_from_distance, report.warnings.len())
+        };
+        assert_eq!(metrics([Some(100_400), Some(20)], None), (vec![100, 1], 4, 4, 0));
+        assert_eq!(metrics([Some(100_400), None], None), (vec![1, 1], 4, 0, 1));
+        assert_eq!(metrics([Some(100_400), Some(7_000)], Some(9)), (vec![9, 1], 2, 0, 0));
+        assert_eq!(metrics([None, None], None), (vec![1, 1], 4, 0, 0));
     }
 
     #[test]

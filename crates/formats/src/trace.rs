@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::json::plain_integers;
+
 /// The longest line that is read.
 pub const LINE_MAX_BYTES: usize = 64 << 10;
 
@@ -73,7 +75,7 @@ pub fn read_line(text: &str, line: u64) -> Result<Option<TraceRequest>, TraceErr
     if text.trim().is_empty() {
         return Ok(None);
     }
-    serde_json::from_str(text).map(Some).map_err(|error| TraceError::Json { line, error })
+    serde_json::from_slice(&plain_integers(text.as_bytes())).map(Some).map_err(|error| TraceError::Json { line, error })
 }
 
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -98,6 +100,8 @@ mod tests {
         let line =
             r#"{"t_ms":0,"id":16,"ingress":"a","egress":"b","class_type":0,"bandwidth_bps":14000000,"hold_ms":125000}"#;
         assert_eq!(read_line(line, 1).unwrap().unwrap().id, "16");
+        let marked = format!("\u{feff}{}", line.replace("14000000", "14e6"));
+        assert_eq!(read_line(&marked, 1).unwrap().unwrap().bandwidth_bps, 14_000_000);
         assert!(read_line("  ", 2).unwrap().is_none());
         let error = read_line(r#"{"t_ms":-1}"#, 7).unwrap_err();
         assert!(error.to_string().starts_with("line 7"), "{error}");

@@ -1,5 +1,5 @@
-//! XML with bounds and places: a pull reader that refuses DOCTYPE, entities of its own and deep nesting, and resolves
-//! the rest. Names come without their namespace prefix.
+//! XML with bounds and places: a pull reader that reads past a DOCTYPE (nothing is fetched, nothing it defines is expanded),
+//! refuses entities that are neither XML's nor HTML's and deep nesting. Names come without their namespace prefix.
 
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
@@ -78,8 +78,7 @@ impl<'a> Xml<'a> {
                 Event::GeneralRef(reference) => {
                     return resolve(&reference, line).map(|text| Some(XmlEvent::Text(text)));
                 }
-                Event::DocType(_) => return Err(ImportError::Doctype { at: SourcePosition::line(line) }),
-                Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+                Event::DocType(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
                 Event::Eof => return self.end(line).map(|()| None),
             }
         }
@@ -139,7 +138,7 @@ fn xml_error(at: SourcePosition, problem: quick_xml::Error) -> ImportError {
     }
 }
 
-/// A character number or one of the five predefined entities (XML 1.0 §4.6).
+/// A character number, or an entity that is predefined in XML (XML 1.0 §4.6) or HTML.
 fn resolve(reference: &BytesRef<'_>, line: usize) -> Result<String, ImportError> {
     let at = SourcePosition::line(line);
     if let Some(character) = reference.resolve_char_ref().map_err(|problem| xml_error(at.clone(), problem))? {
@@ -174,8 +173,23 @@ mod tests {
     }
 
     #[test]
+    fn a_doctype_is_read_past() {
+        for doctype in [
+            "<!DOCTYPE a SYSTEM \"http://nowhere.invalid/a.dtd\">",
+            "<!DOCTYPE a [<!ELEMENT a ANY><!ENTITY b \"c\"><!ATTLIST a d CDATA 'e'>]>",
+            "<!DOCTYPE a PUBLIC '-//x//y' 'a.dtd' [<!ENTITY % p SYSTEM 'file:///etc/passwd'> %p;]>",
+        ] {
+            assert_eq!(
+                walk(&format!("<?xml version='1.0'?>{doctype}<a>x&eacute;</a>")).unwrap(),
+                "<a@1[]xé>",
+                "{doctype}"
+            );
+        }
+    }
+
+    #[test]
     fn dangerous_and_broken_documents_are_refused() {
-        assert!(matches!(walk("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"), Err(ImportError::Doctype { .. })));
+        assert!(matches!(walk("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"), Err(ImportError::Entity { .. })));
         assert!(matches!(walk("<a>\n&b;</a>"), Err(ImportError::Entity { name, .. }) if name == "b"));
         assert!(matches!(walk("<a c='&b;'/>"), Err(ImportError::Entity { name, .. }) if name == "b"));
         assert!(matches!(walk(&"<a>".repeat(65)), Err(ImportError::TooDeep { .. })));

@@ -124,8 +124,8 @@ fn read_topology(path: &Path) -> Result<Topology, Error> {
 
 fn read_model(path: &Path) -> Result<kernel::policy::BandwidthModel, Error> {
     let bytes = std::fs::read(path).map_err(|error| at(path, error))?;
-    let document: BandwidthModelDocument =
-        serde_json::from_slice(&bytes).map_err(|error| Error::ModelJson { path: path.to_owned(), error })?;
+    let document: BandwidthModelDocument = serde_json::from_slice(&formats::plain_integers(&bytes))
+        .map_err(|error| Error::ModelJson { path: path.to_owned(), error })?;
     let (model, warnings) =
         model_of(&document).map_err(|error| Error::Model { path: path.to_owned(), error: Box::new(error) })?;
     for warning in warnings {

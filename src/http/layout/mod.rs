@@ -15,9 +15,10 @@ use utoipa::ToSchema;
 
 use super::ApiState;
 use super::extract::FromPath;
+use super::extract::off_the_way;
 use super::problem::{BadRequest, InternalError, NotFound, Problem};
 use super::render::json;
-use super::topology::{off_the_way, unknown};
+use super::topology::unknown;
 use crate::app::scalars::StoredName;
 use kernel::id::Name;
 use kernel::state::TOPOLOGIES_MAX;

@@ -56,6 +56,8 @@ pub struct Upload {
     pub default_capacity_bps: Option<u64>,
     /// What becomes of links that have no capacity.
     pub on_missing_capacity: Option<MissingCapacity>,
+    /// Which network, of a file that holds several.
+    pub network: Option<String>,
     /// Whether allocations that do not fit are rerouted, and fail without another path.
     pub evict: bool,
     /// The revision that is replaced, as it was answered; absent: whichever is there, if there is one.
@@ -191,6 +193,7 @@ impl Client {
         query.extend(how.format.map(|format| ("format", format.to_string())));
         query.extend(how.default_capacity_bps.map(|bps| ("default_capacity_bps", bps.to_string())));
         query.extend(how.on_missing_capacity.map(|what| ("on_missing_capacity", what.to_string())));
+        query.extend(how.network.iter().map(|network| ("network", network.clone())));
         query.extend(how.evict.then(|| ("evict", "true".to_owned())));
         let mut headers = HeaderMap::new();
         if how.effect == Effect::Real

@@ -1,12 +1,10 @@
 //! SNDlib (sndlib.zib.de): network planning instances, in XML and in a text format of their own. What the two share.
 //!
 //! Capacities are the pre-installed one where that is above zero, else the largest installable module; in Mbit/s unless
-//! the file names a unit. Demands are not read. Links are undirected, unless every one of them is there both ways.
+//! the file names a unit. Demands are not read. Links are undirected.
 
 pub(super) mod native;
 pub(super) mod xml;
-
-use std::collections::BTreeSet;
 
 use kernel::topology::{CapacitySource, TE_METRIC_MAX};
 
@@ -70,12 +68,11 @@ impl SndlibNetwork {
     fn into_draft(mut self) -> Result<TopologyBuilder, ImportError> {
         self.resolve_coordinates();
         let places = self.unit_places();
-        let direction = self.direction();
         for node in std::mem::take(&mut self.nodes) {
             self.add_node(node)?;
         }
         for link in std::mem::take(&mut self.links) {
-            self.add_link(link, places, direction.clone())?;
+            self.add_link(link, places)?;
         }
         Ok(self.draft)
     }
@@ -111,17 +108,6 @@ impl SndlibNetwork {
         }
     }
 
-    fn direction(&mut self) -> EdgeDirection {
-        let ends: BTreeSet<(&str, &str)> =
-            self.links.iter().map(|link| (link.source.as_str(), link.target.as_str())).collect();
-        let both_ways = ends.iter().all(|(source, target)| ends.contains(&(*target, *source)));
-        if ends.is_empty() || !both_ways {
-            return EdgeDirection::Both;
-        }
-        self.draft.warnings.push(SourcePosition::element("links"), "every link is there both ways: taken as directed");
-        EdgeDirection::Forward
-    }
-
     fn add_node(&mut self, node: RawNode) -> Result<(), ImportError> {
         let at = SourcePosition::line(node.line).of(format!("node '{}'", excerpt(&node.id)));
         let position = match (node.x.is_empty() && node.y.is_empty(), self.coordinates) {
@@ -136,7 +122,7 @@ impl SndlibNetwork {
         self.draft.add_node(NodeBuilder { id: node.id, label: None, position, switch: None, at })
     }
 
-    fn add_link(&mut self, link: RawLink, places: u32, direction: EdgeDirection) -> Result<(), ImportError> {
+    fn add_link(&mut self, link: RawLink, places: u32) -> Result<(), ImportError> {
         let at = SourcePosition::line(link.line).of(format!("link '{}'", excerpt(&link.id)));
         let rate = |text: &str| Capacity::given(Decimal::parse(text.trim())?.scaled_u64(places)?);
         let module = || {
@@ -144,7 +130,7 @@ impl SndlibNetwork {
                 link.modules.iter().filter_map(|module| rate(module)).max_by_key(|module| module.bandwidth)?;
             Some(Capacity { source: CapacitySource::Module, ..largest })
         };
-        let mut edge = EdgeBuilder::new(link.source, link.target, direction, at);
+        let mut edge = EdgeBuilder::new(link.source, link.target, EdgeDirection::Both, at);
         edge.capacity = rate(&link.pre_installed).or_else(module);
         let cost = Decimal::parse(link.routing_cost.trim()).and_then(|cost| cost.scaled_u64(0));
         let cost = cost.and_then(|cost| u32::try_from(cost).ok());

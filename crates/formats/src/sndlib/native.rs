@@ -110,7 +110,7 @@ mod tests {
         let text = SMALL.replace("8.5 47.25", "850 472").replace("unit = MBITPERSEC", "");
         let imported = read(&text).unwrap().build(&ReadOptions::default()).unwrap();
         assert_eq!(imported.topology.link_count(), 2);
-        assert_eq!(imported.report.warnings.len(), 2, "no unit, and directed");
+        assert_eq!(imported.report.warnings.len(), 2, "no unit, and both ways");
         let (_, node) = imported.topology.nodes().next().unwrap();
         assert_eq!(node.position, Some(Position::Drawing { x_milli: 850_000, y_milli: 472_000 }));
     }
