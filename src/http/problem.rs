@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use utoipa::IntoResponses;
 use utoipa::openapi::{Content, Ref, RefOr, Response as ResponseDocument};
 
-use super::problem_catalogue::ProblemKind;
+use super::problem_catalogue::{ProblemKind, UNSUPPORTED_CODING};
 use api::problem::ProblemDocument;
 
 /// The media type of problems.
@@ -75,6 +75,10 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
         if self.0.kind.is_transient() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // RFC 9110 §15.5.16.
+        if *self.0.kind == UNSUPPORTED_CODING {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         *response.body_mut() = Body::from(body);
     }

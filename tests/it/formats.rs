@@ -290,7 +290,8 @@ fn hostile_files_do_not_take_long() {
         }),
         ("a long gml key", format!("graph [ node [ {} [ {}", "k".repeat(1 << 20), many("a 1 "))),
         ("groups without edges", {
-            let groups: String = (0..9_000).map(|at| format!("<node id='{at}'><graph><node id='n{at}'/></graph></node>")).collect();
+            let groups: String =
+                (0..9_000).map(|at| format!("<node id='{at}'><graph><node id='n{at}'/></graph></node>")).collect();
             format!("<graphml><graph>{groups}{}", "<edge source='n0' target='n1'/>".repeat(90_000))
         }),
         ("exponents", format!("[{}", many("1e9,"))),

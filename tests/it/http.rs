@@ -25,3 +25,5 @@ mod promises;
 mod scenarios;
 #[path = "http/tour.rs"]
 mod tour;
+#[path = "http/uploads.rs"]
+mod uploads;
