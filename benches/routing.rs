@@ -1,7 +1,7 @@
-//! What the congestion metric is worth: the load that a network carries at 1 % blocked bandwidth, against the TE metric on
-//! the same arrivals, by bisection. Poisson arrivals, exponential holding times, 100 to 1,000 Mbit/s on links of 10 Gbit/s
-//! or what the map says, gravity demands. Also the accepted bandwidth under 30 % overload with and without the refusal
-//! threshold. `cargo bench --bench routing`.
+//! What the congestion metrics are worth: the load that a network carries at 1 % blocked bandwidth, by bisection, and the
+//! bandwidth accepted under overload, against the TE metric on the same arrivals. Poisson arrivals, exponential holding
+//! times, gravity demands; requests of a tenth of a link at most, and of up to half a link.
+//! `cargo bench --bench routing [-- TOPOLOGY...]`.
 
 #![expect(
     clippy::print_stdout,
@@ -25,39 +25,61 @@ use watermaster::cli::replay::engine::{Replay, ReplayOutcome};
 const REQUESTS: usize = 8_000;
 const SEEDS: [u64; 3] = [11, 22, 33];
 const HOLD_MS: f64 = 1_000_000.0;
-const SIZES_MBPS: [u64; 4] = [100, 200, 400, 1_000];
+const METRICS: [&str; 3] = ["hops", "congestion_te", "congestion"];
+
+/// How large requests are against links.
+struct Grain {
+    name: &'static str,
+    capacity_bps: u64,
+    sizes_mbps: &'static [u64],
+}
+
+const GRAINS: [Grain; 2] = [
+    Grain { name: "fine", capacity_bps: 10_000_000_000, sizes_mbps: &[100, 200, 400, 1_000] },
+    Grain { name: "coarse", capacity_bps: 2_000_000_000, sizes_mbps: &[200, 400, 600, 800, 1_000] },
+];
 
 fn main() {
-    let geant = formats::read(include_bytes!("../topologies/geant.json"), &Default::default());
-    let fifty = networks::Network::generate("fifty", 50, 50, 88, (800, 900)).topology();
-    println!("load carried at 1 % blocked bandwidth ({REQUESTS} requests, {} seeds), TE metric = 1", SEEDS.len());
-    for (name, topology) in
-        [("GEANT-like, 40 nodes", uniform(&geant.expect("a good file").topology)), ("generated, 50 nodes", fifty)]
-    {
-        let te = load_at_one_percent(&topology, "te", None);
-        let congestion = load_at_one_percent(&topology, "congestion", None);
-        let hops = load_at_one_percent(&topology, "hops", None);
-        println!("{name:>22}: te 1.00, hops {:.2}, congestion {:.2}", hops / te, congestion / te);
-        let overload = load_at(&topology, "te", 0.30);
-        let accepted = |metric, threshold| 1.0 - blocked(&topology, metric, threshold, overload);
-        let base = accepted("te", None);
-        println!(
-            "{:>22}  accepted at the load where te blocks 30 %: te 1.00, congestion {:.3}, with refusal above 1500 % {:.3}, 3000 % {:.3}, 4500 % {:.3}",
-            "",
-            accepted("congestion", None) / base,
-            accepted("congestion", Some(1500)) / base,
-            accepted("congestion", Some(3000)) / base,
-            accepted("congestion", Some(4500)) / base
-        );
+    println!("{REQUESTS} requests, {} seeds; against the TE metric (kilometres) on the same arrivals:", SEEDS.len());
+    println!("accepted at the load where te blocks 10 % / 30 % / load carried at 1 % blocked bandwidth");
+    for (name, topology) in maps() {
+        for grain in &GRAINS {
+            let topology = uniform(&topology, grain);
+            let [one, ten, thirty] = [0.01, 0.10, 0.30].map(|part| load_at(&topology, grain, "te", part));
+            let accepted = |metric, load| 1.0 - blocked(&topology, grain, metric, load);
+            println!("{name}, {}: te blocks 1 / 10 / 30 % at {one:.0} / {ten:.0} / {thirty:.0} erlang", grain.name);
+            for metric in METRICS {
+                println!(
+                    "{metric:>22} {:.3} / {:.3} / {:.3}",
+                    accepted(metric, ten) / accepted("te", ten),
+                    accepted(metric, thirty) / accepted("te", thirty),
+                    load_at(&topology, grain, metric, 0.01) / one,
+                );
+            }
+        }
     }
 }
 
-/// The same map with 10 Gbit/s everywhere and lengths as metric, so that both networks are asked the same question.
-fn uniform(topology: &Topology) -> Topology {
+/// The maps that are here, and those whose files the command line names.
+fn maps() -> Vec<(String, Topology)> {
+    let read = |bytes: &[u8]| formats::read(bytes, &Default::default()).expect("a good file").topology;
+    let mut maps = vec![
+        ("GEANT-like, 40 nodes".to_owned(), read(include_bytes!("../topologies/geant.json"))),
+        ("generated, 50 nodes".to_owned(), networks::Network::generate("fifty", 50, 50, 88, (800, 900)).topology()),
+    ];
+    for file in std::env::args().skip(1).filter(|argument| !argument.starts_with("--")) {
+        let bytes = std::fs::read(&file).expect("a file that can be read");
+        maps.push((file, read(&bytes)));
+    }
+    maps
+}
+
+/// The same map with one capacity everywhere and kilometres as metric, so that all networks are asked the same question.
+fn uniform(topology: &Topology, grain: &Grain) -> Topology {
     let nodes = topology.nodes().map(|(_, node)| node.clone()).collect();
     let links = topology.links().map(|(_, link)| {
         let mut link = link.clone();
-        link.capacity = kernel::units::Bandwidth::saturating_from_bps(networks::CAPACITY_BPS);
+        link.capacity = kernel::units::Bandwidth::saturating_from_bps(grain.capacity_bps);
         link.max_reservable = link.capacity;
         link.te_metric = u32::try_from(link.delay.0 / 5).unwrap_or(1).max(1);
         link
@@ -65,31 +87,25 @@ fn uniform(topology: &Topology) -> Topology {
     Topology::new(nodes, links.collect()).expect("it was good before")
 }
 
-fn load_at_one_percent(topology: &Topology, metric: &str, threshold: Option<u32>) -> f64 {
-    let _ = threshold;
-    load_at(topology, metric, 0.01)
-}
-
 /// Offered erlangs at which this part of the bandwidth is blocked.
-fn load_at(topology: &Topology, metric: &str, part: f64) -> f64 {
+fn load_at(topology: &Topology, grain: &Grain, metric: &str, part: f64) -> f64 {
     let (mut low, mut high) = (1.0, 20_000.0);
     while high / low > 1.01 {
         let middle = f64::sqrt(low * high);
-        if blocked(topology, metric, None, middle) > part { high = middle } else { low = middle }
+        if blocked(topology, grain, metric, middle) > part { high = middle } else { low = middle }
     }
     low
 }
 
 /// The part of the offered bandwidth that is blocked, the first quarter left out.
-fn blocked(topology: &Topology, metric: &str, threshold: Option<u32>, erlangs: f64) -> f64 {
-    let sum: f64 = SEEDS.iter().map(|seed| blocked_once(topology, metric, threshold, erlangs, *seed)).sum();
+fn blocked(topology: &Topology, grain: &Grain, metric: &str, erlangs: f64) -> f64 {
+    let sum: f64 = SEEDS.iter().map(|seed| blocked_once(topology, grain, metric, erlangs, *seed)).sum();
     sum / SEEDS.len() as f64
 }
 
-fn blocked_once(topology: &Topology, metric: &str, threshold: Option<u32>, erlangs: f64, seed: u64) -> f64 {
-    let threshold = threshold.map_or(String::new(), |percent| format!(",\"refuse_above_percent\":{percent}"));
+fn blocked_once(topology: &Topology, grain: &Grain, metric: &str, erlangs: f64, seed: u64) -> f64 {
     let text = format!(
-        "{{\"model\":\"mam\",\"classes\":[{{\"class_type\":0,\"share_ppm\":1000000}}],\"path_metric\":\"{metric}\"{threshold}}}"
+        "{{\"model\":\"mam\",\"classes\":[{{\"class_type\":0,\"share_ppm\":1000000}}],\"path_metric\":\"{metric}\"}}"
     );
     let document: BandwidthModelDocument = serde_json::from_str(&text).expect("a good document");
     let mut replay =
@@ -117,7 +133,7 @@ fn blocked_once(topology: &Topology, metric: &str, threshold: Option<u32>, erlan
             ingress: names[ingress].clone(),
             egress: names[egress].clone(),
             class_type: 0,
-            bandwidth_bps: SIZES_MBPS[draw.below(4) as usize] * 1_000_000,
+            bandwidth_bps: grain.sizes_mbps[draw.below(grain.sizes_mbps.len() as u64) as usize] * 1_000_000,
             hold_ms: Some(exponential(&mut draw, HOLD_MS) as u64),
             setup_priority: None,
             hold_priority: None,

@@ -18,7 +18,9 @@ use kernel::command::NamedConstraints;
 use kernel::decide::{path_metric, resolve_constraints};
 use kernel::event::Denial;
 use kernel::id::{Name, NodeIx};
-use kernel::path::{Disjointness, FoundPath, Links, Query, Workspace, disjoint_pair, explain, k_shortest, shortest};
+use kernel::path::{
+    Disjointness, FoundPath, Links, Metric, Query, Workspace, disjoint_pair, explain, k_shortest, shortest,
+};
 use kernel::policy::PathChoice;
 use kernel::state::Network;
 use kernel::units::Bandwidth;
@@ -100,13 +102,9 @@ impl CheckedPathQuery {
         let (ingress, egress, slot) = self.resolve(network, topology).map_err(in_body)?;
         let constraints = resolve_constraints(&self.constraints, network.topology(), topology, ingress);
         let constraints = constraints.map_err(in_body)?.unwrap_or_default();
-        let query = Query {
-            ingress,
-            egress,
-            bandwidth_bps: self.bandwidth.as_bps(),
-            metric: path_metric(&network.model().policy, &constraints),
-            constraints: &constraints,
-        };
+        let metric = path_metric(&network.model().policy, &constraints);
+        let bandwidth_bps = self.bandwidth.as_bps();
+        let query = Query { ingress, egress, bandwidth_bps, metric, constraints: &constraints };
         let mut workspace = Workspace::default();
         let (free, reach) = (network.ledger().free(slot), network.ledger().reach(slot));
         let mut found = match network.model().policy.path_choice {
@@ -120,7 +118,7 @@ impl CheckedPathQuery {
             return Err(self.why_not(network, &reach, &query, &mut workspace));
         }
         let needs_victims = |path: &FoundPath| path.links.iter().any(|link| free.room_bps(*link) < query.bandwidth_bps);
-        Ok(found.iter().map(|path| document(network, path, ingress, needs_victims(path))).collect())
+        Ok(found.iter().map(|path| document(network, path, metric, ingress, needs_victims(path))).collect())
     }
 
     fn resolve(&self, network: &Network, topology: &Name) -> Result<(NodeIx, NodeIx, Slot), Refusal> {
@@ -178,7 +176,13 @@ impl CheckedPathQuery {
     }
 }
 
-fn document(network: &Network, found: &FoundPath, ingress: NodeIx, needs_victims: bool) -> PathDocument {
+fn document(
+    network: &Network,
+    found: &FoundPath,
+    metric: Metric,
+    ingress: NodeIx,
+    needs_victims: bool,
+) -> PathDocument {
     let topology = network.topology();
     let node = |ix| topology.node(ix).map(|node| node.name.to_string());
     let links: Vec<_> = found.links.iter().filter_map(|link| topology.link(*link)).collect();
@@ -187,7 +191,7 @@ fn document(network: &Network, found: &FoundPath, ingress: NodeIx, needs_victims
         path: links.iter().map(|link| link.name.to_string()).collect(),
         nodes: nodes.collect(),
         hops: links.len(),
-        cost: found.cost,
+        cost: metric.in_1024ths(found.cost),
         delay_us: found.delay.0,
         te_metric: links.iter().map(|link| u64::from(link.te_metric)).sum(),
         needs_victims,

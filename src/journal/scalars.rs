@@ -263,7 +263,7 @@ words! {
     /// Whether a preempted allocation is rerouted.
     RestorationWord of Restoration { Reroute None }
     /// What a path is short in.
-    MetricWord of Metric { Congestion Te Hops Delay }
+    MetricWord of Metric { Congestion CongestionTe Te Hops Delay }
     /// Whether a link may carry anything.
     LinkWord of LinkState { Up Down Maintenance }
     /// How a capacity is known.

@@ -491,7 +491,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let ask = (0..5_usize, 0..5_usize, 0..3_u8, 1..400_u64, 0..4_u8, 0..8_u8)
+    let ask = (0..5_usize, 0..5_usize, 0..3_u8, 1..400_u64, 0..5_u8, 0..8_u8)
         .prop_map(|(from, to, class, bandwidth, metric, hops)| Step::Ask { from, to, class, bandwidth, metric, hops });
     prop::collection::vec(
         prop_oneof![
@@ -532,8 +532,10 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
     match *step {
         Step::Ask { from, to, class, bandwidth, metric, hops } => {
             let mut request = request(NODES[from], NODES[to], class, bandwidth);
-            request.constraints.metric =
-                Some([Metric::Congestion, Metric::Te, Metric::Hops, Metric::Delay][usize::from(metric)]);
+            request.constraints.metric = Some(
+                [Metric::Congestion, Metric::Te, Metric::Hops, Metric::Delay, Metric::CongestionTe]
+                    [usize::from(metric)],
+            );
             request.constraints.max_hops = (hops > 4).then(|| u32::from(hops) - 3);
             request.attributes.expires_at = (hops == 1).then(|| Millis(at + 10));
             Command::Allocate(Box::new(request))

@@ -43,9 +43,11 @@ words! {
     /// What a path minimises.
     #[derive(Default)]
     PathMetricName {
-        /// The TE metric times an exponential in utilisation.
+        /// An exponential in utilisation; of equally loaded paths the one with the least TE metric.
         #[default]
         Congestion "congestion"
+        /// The TE metric times that exponential.
+        CongestionTe "congestion_te"
         /// The TE metric.
         Te "te"
         /// The number of links.

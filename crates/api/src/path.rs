@@ -80,7 +80,8 @@ pub struct PathDocument {
     pub nodes: Vec<String>,
     /// The number of links.
     pub hops: usize,
-    /// What was minimised, in 1/1024 of the metric's unit; each link counts 1 more.
+    /// What was minimised, in 1/1024 of the metric's unit, which is an empty link under `congestion`; each link counts 1
+    /// more under the others.
     pub cost: u64,
     /// The sum of the one-way delays, in microseconds.
     pub delay_us: u64,

@@ -157,6 +157,7 @@ pub fn document_of(model: &BandwidthModel) -> BandwidthModelDocument {
 pub fn metric(name: PathMetricName) -> Metric {
     match name {
         PathMetricName::Congestion => Metric::Congestion,
+        PathMetricName::CongestionTe => Metric::CongestionTe,
         PathMetricName::Te => Metric::Te,
         PathMetricName::Hops => Metric::Hops,
         PathMetricName::Delay => Metric::Delay,
@@ -167,6 +168,7 @@ pub fn metric(name: PathMetricName) -> Metric {
 pub fn metric_name(metric: Metric) -> PathMetricName {
     match metric {
         Metric::Congestion => PathMetricName::Congestion,
+        Metric::CongestionTe => PathMetricName::CongestionTe,
         Metric::Te => PathMetricName::Te,
         Metric::Hops => PathMetricName::Hops,
         Metric::Delay => PathMetricName::Delay,

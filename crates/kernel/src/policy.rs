@@ -32,7 +32,8 @@ pub struct Policy {
     /// What becomes of displaced allocations.
     pub restoration: Restoration,
     /// Refuse a path whose congestion is more than this many percent of an empty shortest path's, counted in hops
-    /// (admission by price, after Awerbuch, Azar and Plotkin); only under [`Metric::Congestion`].
+    /// (admission by price, after Awerbuch, Azar and Plotkin); only under [`Metric::Congestion`] and
+    /// [`Metric::CongestionTe`].
     pub refuse_above_percent: Option<u32>,
 }
 

@@ -207,7 +207,7 @@ fn check_price(
     workspace: &mut Workspace,
 ) -> Result<(), Denial> {
     let Policy { refuse_above_percent: Some(limit_percent), .. } = network.model.policy else { return Ok(()) };
-    if query.metric != Metric::Congestion {
+    if !query.metric.grows_with_load() {
         return Ok(());
     }
     let Ok(shortest) = path::shortest(&network.graph, &Everything, &fewest_hops(query), workspace) else {

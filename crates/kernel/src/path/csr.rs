@@ -7,12 +7,15 @@
 
 use std::ops::Range;
 
-use super::query::{COST_ONE, Metric};
+use super::query::{COST_ONE, Metric, WEIGHT_COST, WEIGHT_ONE};
 use crate::id::{LinkIx, NodeIx};
 use crate::topology::Topology;
 
 /// No arc, no node.
 pub(super) const NONE: u32 = u32::MAX;
+
+/// TE metrics that break ties have so many bits: 2^15 links of a path stay below [`WEIGHT_COST`].
+const TIE_BITS: u32 = 10;
 
 /// A [`Topology`] in arrays.
 pub(super) struct Csr {
@@ -25,6 +28,8 @@ pub(super) struct Csr {
     pub(super) tails: Vec<u32>,
     pub(super) heads: Vec<u32>,
     te_metrics: Vec<u32>,
+    /// How far a TE metric is shifted to fit in [`TIE_BITS`].
+    tie_shift: u32,
     /// In microseconds.
     pub(super) delays: Vec<u32>,
     /// Administrative groups, a bit a colour (RFC 3209 §4.7.4).
@@ -47,6 +52,11 @@ impl Csr {
             tails: links().map(|link| link.from.0).collect(),
             heads: links().map(|link| link.to.0).collect(),
             te_metrics: links().map(|link| link.te_metric).collect(),
+            tie_shift: links()
+                .map(|link| u32::BITS - link.te_metric.leading_zeros())
+                .max()
+                .unwrap_or(0)
+                .saturating_sub(TIE_BITS),
             delays: links().map(|link| u32::try_from(link.delay.0).unwrap_or(u32::MAX)).collect(),
             groups: links().map(|link| link.admin_group).collect(),
             twins: links().map(|link| link.twin.map_or(NONE, |twin| twin.0)).collect(),
@@ -109,11 +119,17 @@ impl Csr {
         u64::from(self.te_metrics[arc as usize])
     }
 
-    /// The cost of an arc when nothing is loaded, on the scale of [`COST_ONE`]: a lower bound of its cost in every state
-    /// of the network, and never zero.
+    /// What the TE metric adds to a cost in which it only breaks ties: below 2^10.
+    pub(super) fn tie(&self, arc: u32) -> u64 {
+        u64::from(self.te_metrics[arc as usize] >> self.tie_shift)
+    }
+
+    /// The cost of an arc when nothing is loaded, on the metric's own scale: a lower bound of its cost in every state of
+    /// the network, and never zero.
     pub(super) fn static_cost(&self, metric: Metric, arc: u32) -> u64 {
         let base = match metric {
-            Metric::Congestion | Metric::Te => self.te_metrics[arc as usize],
+            Metric::Congestion => return u64::from(WEIGHT_ONE) * WEIGHT_COST + self.tie(arc),
+            Metric::CongestionTe | Metric::Te => self.te_metrics[arc as usize],
             Metric::Hops => 1,
             Metric::Delay => self.delays[arc as usize],
         };

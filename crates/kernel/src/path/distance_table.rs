@@ -17,7 +17,7 @@ const ROWS_MAX_BYTES: usize = 64 << 20;
 
 /// Distances and first arcs from every node towards one.
 pub(super) struct DistanceRow {
-    /// By node, on the scale of [`COST_ONE`](super::query::COST_ONE); `u64::MAX` where there is no path. Consistent: no arc
+    /// By node, on the metric's own scale; `u64::MAX` where there is no path. Consistent: no arc
     /// costs less than the difference of the distances of its ends.
     distances: Vec<u64>,
     /// By node: the first arc of the shortest path, or [`NONE`].
@@ -78,7 +78,7 @@ impl DistanceTable {
     /// The row of distances to `to`.
     pub(super) fn row(&mut self, csr: &Csr, metric: Metric, to: u32) -> Arc<DistanceRow> {
         // Without load the two cost the same.
-        let metric = if metric == Metric::Congestion { Metric::Te } else { metric };
+        let metric = if metric == Metric::CongestionTe { Metric::Te } else { metric };
         if self.bytes > ROWS_MAX_BYTES {
             self.rows.clear();
             self.bytes = 0;

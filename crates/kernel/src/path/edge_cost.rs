@@ -1,11 +1,11 @@
-//! The cost of an arc in the present state of the network, on the scale of [`COST_ONE`](super::query::COST_ONE).
+//! The cost of an arc in the present state of the network, on the metric's own scale.
 
 use super::csr::Csr;
-use super::query::{Links, Metric, WEIGHT_ONE};
+use super::query::{Links, Metric, WEIGHT_COST, WEIGHT_ONE};
 use crate::id::LinkIx;
 
-/// The heaviest a link can count: 2^24 * 2^24 an arc and 2^15 arcs a path stay below 2^63.
-const WEIGHT_MAX: u32 = 1 << 24;
+/// The heaviest a link can count: 2^22 * 2^25 an arc and 2^15 arcs a path stay below 2^63.
+const WEIGHT_MAX: u32 = 1 << 22;
 
 /// The cost of an arc now: never less than [`Csr::static_cost`] of the metric, never zero.
 pub(super) trait EdgeCost {
@@ -38,14 +38,18 @@ pub(super) struct CongestionCost<'a, L> {
 impl<L: Links> EdgeCost for CongestionCost<'_, L> {
     #[inline]
     fn of(&self, number: u32) -> u64 {
-        let weight = self.links.weight(LinkIx(number)).clamp(WEIGHT_ONE, WEIGHT_MAX);
-        self.csr.te_metric(number) * u64::from(weight) + 1
+        u64::from(weight(self.links, number)) * WEIGHT_COST + self.csr.tie(number)
     }
 
     #[inline]
     fn is_static(&self, number: u32) -> bool {
         self.links.weight(LinkIx(number)) <= WEIGHT_ONE
     }
+}
+
+#[inline]
+fn weight<L: Links>(links: &L, number: u32) -> u32 {
+    links.weight(LinkIx(number)).clamp(WEIGHT_ONE, WEIGHT_MAX)
 }
 
 /// Any metric, chosen at run time.
@@ -67,12 +71,13 @@ impl<L: Links> EdgeCost for DynamicCost<'_, L> {
         let Self { csr, links, metric } = *self;
         match metric {
             Metric::Congestion => CongestionCost { csr, links }.of(number),
+            Metric::CongestionTe => csr.te_metric(number) * u64::from(weight(links, number)) + 1,
             metric => csr.static_cost(metric, number),
         }
     }
 
     fn is_static(&self, number: u32) -> bool {
         let Self { csr, links, metric } = *self;
-        metric != Metric::Congestion || CongestionCost { csr, links }.is_static(number)
+        !metric.grows_with_load() || CongestionCost { csr, links }.is_static(number)
     }
 }

@@ -8,20 +8,37 @@ use crate::units::Micros;
 pub const COST_ONE: u64 = 1_024;
 /// [`Links::weight`] of an empty link.
 pub const WEIGHT_ONE: u32 = 1_024;
+/// The cost of one unit of weight under [`Metric::Congestion`]: more than the TE metrics of a whole path add up to, so that
+/// they only choose among paths of equal weight.
+pub(super) const WEIGHT_COST: u64 = 1 << 25;
 
 /// The quantity that a path minimises.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Metric {
-    /// The TE metric times the link's weight, which grows with its load (Awerbuch, Azar and Plotkin, 1993): on an empty
-    /// network this is [`Metric::Te`].
+    /// The link's weight, which grows with its load (Awerbuch, Azar and Plotkin, 1993); of paths of equal weight the one
+    /// with the least TE metric. On an empty network these are the fewest hops.
     #[default]
     Congestion,
+    /// The TE metric times the link's weight: on an empty network this is [`Metric::Te`].
+    CongestionTe,
     /// The TE metric (RFC 3630 §2.5.5).
     Te,
     /// The number of links.
     Hops,
     /// The sum of the links' delays (RFC 8570 §4.1).
     Delay,
+}
+
+impl Metric {
+    /// A cost in 1/1024 of the metric's unit; the unit of [`Metric::Congestion`] is an empty link.
+    pub fn in_1024ths(self, cost: u64) -> u64 {
+        if self == Self::Congestion { cost / WEIGHT_COST } else { cost }
+    }
+
+    /// Whether a link's load makes it dearer.
+    pub fn grows_with_load(self) -> bool {
+        matches!(self, Self::Congestion | Self::CongestionTe)
+    }
 }
 
 /// A subobject of an explicit route (RFC 3209 §4.3), an include route (RFC 7896) or an exclude route (RFC 5521).
@@ -68,8 +85,8 @@ pub struct Constraints {
 pub trait Links {
     /// How much more bandwidth the requester may have there; 0 when the link is not usable.
     fn room_bps(&self, link: LinkIx) -> u64;
-    /// How much dearer than its metric the link is under [`Metric::Congestion`], in 1/[`WEIGHT_ONE`]: never less than
-    /// [`WEIGHT_ONE`]; counted as at most 2^24.
+    /// How much dearer than an empty one the link is under [`Metric::Congestion`] and [`Metric::CongestionTe`], in
+    /// 1/[`WEIGHT_ONE`]: never less than [`WEIGHT_ONE`]; counted as at most 2^22.
     fn weight(&self, link: LinkIx) -> u32;
     /// Whether the link is up.
     fn is_usable(&self, link: LinkIx) -> bool;
@@ -112,7 +129,7 @@ pub struct Query<'a> {
 pub struct FoundPath {
     /// The links from ingress to egress. A path passes no node twice.
     pub links: Vec<LinkIx>,
-    /// The sum of what was minimised, on the scale of [`COST_ONE`].
+    /// The sum of what was minimised, on the metric's own scale: see [`Metric::in_1024ths`].
     pub cost: u64,
     /// The sum of the delays.
     pub delay: Micros,

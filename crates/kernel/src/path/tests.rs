@@ -96,7 +96,7 @@ fn build(nodes: u32, drawn: &[Drawn]) -> Network {
 }
 
 fn metric() -> impl Strategy<Value = Metric> {
-    prop::sample::select(vec![Metric::Congestion, Metric::Te, Metric::Hops, Metric::Delay])
+    prop::sample::select(vec![Metric::Congestion, Metric::CongestionTe, Metric::Te, Metric::Hops, Metric::Delay])
 }
 
 fn hop() -> impl Strategy<Value = Hop> {
@@ -174,7 +174,8 @@ impl Oracle<'_> {
         let one = |ix: &LinkIx| {
             let link = self.network.topology.link(*ix).unwrap();
             match self.query.metric {
-                Metric::Congestion => u64::from(link.te_metric) * u64::from(self.network.weight(*ix)) + 1,
+                Metric::Congestion => (u64::from(self.network.weight(*ix)) << 25) + u64::from(link.te_metric),
+                Metric::CongestionTe => u64::from(link.te_metric) * u64::from(self.network.weight(*ix)) + 1,
                 Metric::Te => u64::from(link.te_metric) * 1_024 + 1,
                 Metric::Hops => 1_025,
                 Metric::Delay => link.delay.0 * 1_024 + 1,
