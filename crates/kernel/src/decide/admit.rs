@@ -13,7 +13,7 @@ use crate::command::{NamedConstraints, Request};
 use crate::event::{Binding, Denial, Displaced, Event, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
 use crate::ledger::{LedgerDraft, LedgerEntry};
-use crate::path::{self, Everything, Links, Metric, Query, Reason, WEIGHT_ONE, Workspace};
+use crate::path::{self, Everything, Links, Query, Reason, WEIGHT_ONE, Workspace};
 use crate::policy::{PathChoice, Policy};
 use crate::refusal::Refusal;
 use crate::state::{ALLOCATIONS_MAX, Network, State};
