@@ -1,6 +1,8 @@
 //! Every search against the plainest one there is: all simple paths, one by one. Random small multigraphs with parallel
 //! links, zero delays, one-way links and islands.
 
+mod limits;
+
 use proptest::prelude::*;
 
 use super::*;
