@@ -278,12 +278,14 @@ fn cause(cause: DisplacedBy) -> &'static str {
         DisplacedBy::Contention(Cause::Preempted) => "preempted",
         DisplacedBy::Contention(Cause::Devolved) => "devolved",
         DisplacedBy::Link => "link",
+        DisplacedBy::Relocation => "relocation",
     }
 }
 
 /// What became of an allocation that lost its path, in the words of the REST interface.
 fn outcome(gone: &Displaced) -> &'static str {
     match gone.fate {
+        Fate::Rerouted(_) if gone.cause == DisplacedBy::Relocation => "moved",
         Fate::Rerouted(_) => "rerouted",
         Fate::Ended(EndCause::Devolved) => "devolved",
         Fate::Ended(EndCause::Preempted) => "preempted",

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::{App, Commit, reconcile};
 use crate::journal::{JournalError, RecordDecodeError};
@@ -14,9 +14,6 @@ use kernel::{ApplyError, Fact, State, apply};
 const PAGE: u32 = 1_000;
 /// How often the head of a shared journal is read.
 const POLL_EVERY: Duration = Duration::from_millis(500);
-
-/// How long that may take.
-const POLL_MAX: Duration = Duration::from_secs(1);
 
 /// Why the journal could not be followed.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +40,7 @@ pub(super) async fn run(app: App) {
             () = sleep(POLL_EVERY) => {}
             () = stop.cancelled() => return,
         }
-        let Ok(head) = timeout(POLL_MAX, app.inner.journal.head()).await else { continue };
-        match head {
+        match app.inner.journal.head().await {
             Ok(head) if head > app.head() => {
                 let _turn = app.inner.turn.lock().await;
                 if let Err(error) = catch_up(&app).await {

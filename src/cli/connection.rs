@@ -144,7 +144,9 @@ pub(super) fn effects(effects: &Effects) -> String {
         if victims.is_empty() { String::new() } else { format!("{outcome:<11} {}\n", victims.join(", ")) }
     };
     let outcomes = [VictimOutcome::Preempted, VictimOutcome::Devolved, VictimOutcome::Rerouted, VictimOutcome::Failed];
-    outcomes.map(line).concat()
+    let moved = effects.moved.iter().map(|moved| moved.id.as_str()).collect::<Vec<_>>();
+    let moved = if moved.is_empty() { String::new() } else { format!("{:<11} {}\n", "moved", moved.join(", ")) };
+    outcomes.map(line).concat() + &moved
 }
 
 #[cfg(test)]

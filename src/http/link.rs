@@ -12,13 +12,13 @@ use super::problem::{
 use super::render::{self, AllocationList, json};
 use super::topology::{DryRunQuery, unknown};
 use super::{ApiState, error, pagination, parse};
-use crate::app::Conditions;
 use crate::app::scalars::StoredName;
+use crate::app::{Conditions, Fact};
 use api::link::{LinkDocument, LinkFigures, LinkOutcome, LinkPage, LinkRequest};
 use kernel::command::Command;
 use kernel::event::Event;
 use kernel::id::Name;
-use kernel::{Refusal, State as KernelState};
+use kernel::{Recorded, Refusal, State as KernelState, apply};
 
 /// Which links are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -148,7 +148,10 @@ pub(super) async fn link_change(
         return Err(error::unexpected(&fact));
     };
     let conditions = room.app.conditions();
-    let figures = room.app.read(|state| figures(state, &topology, &name, &conditions));
+    let figures = room.app.read(|state| match query.dry_run.then(|| after(state, &fact)).flatten() {
+        Some(after) => figures(&after, &topology, &name, &conditions),
+        None => figures(state, &topology, &name, &conditions),
+    });
     Ok(json(&LinkOutcome {
         properties: render::properties(&fact.names, link),
         figures: figures.ok_or_else(|| no_link(&topology, &name))?,
@@ -158,6 +161,14 @@ pub(super) async fn link_change(
         sequence: (!query.dry_run).then_some(fact.sequence.0),
         dry_run: query.dry_run,
     }))
+}
+
+/// The state as it would be after an event that was only planned; none if the event does not fit any more.
+fn after(state: &KernelState, planned: &Fact) -> Option<KernelState> {
+    let mut after = state.clone();
+    let recorded = Recorded { sequence: state.sequence().next(), at: planned.at, event: planned.event.clone() };
+    apply(&mut after, &recorded).ok()?;
+    Some(after)
 }
 
 fn figures(state: &KernelState, topology: &Name, name: &Name, conditions: &Conditions) -> Option<LinkFigures> {

@@ -204,6 +204,7 @@ impl NumberLookup<'_> {
                 CauseWord::Preempted => DisplacedBy::Contention(Cause::Preempted),
                 CauseWord::Devolved => DisplacedBy::Contention(Cause::Devolved),
                 CauseWord::Link => DisplacedBy::Link,
+                CauseWord::Relocation => DisplacedBy::Relocation,
             };
             let fate = match (record.fate, &record.path) {
                 (FateWord::Rerouted, Some(path)) => Fate::Rerouted(self.links(path)?),

@@ -152,6 +152,7 @@ impl NameLookup<'_> {
                 DisplacedBy::Contention(Cause::Preempted) => CauseWord::Preempted,
                 DisplacedBy::Contention(Cause::Devolved) => CauseWord::Devolved,
                 DisplacedBy::Link => CauseWord::Link,
+                DisplacedBy::Relocation => CauseWord::Relocation,
             };
             let (fate, path) = match &gone.fate {
                 Fate::Rerouted(path) => (FateWord::Rerouted, Some(self.links(path)?)),

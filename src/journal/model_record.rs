@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::RecordDecodeError;
 use super::lookup::{class_type, priority};
-use super::scalars::{ChoiceWord, KindWord, MetricWord, RestorationWord, StoredName, VictimWord};
+use super::scalars::{ChoiceWord, KindWord, MetricWord, RestorationWord, StoredName, VictimPolicyWord, VictimWord};
 use kernel::bam::{ClassConfig, Model};
 use kernel::class::TeClass;
-use kernel::policy::{BandwidthModel, Policy};
+use kernel::policy::{BandwidthModel, MOVES_MAX, Policy, RelocationPolicy};
 use kernel::units::{Overbooking, Share};
 
 /// A topology's bandwidth model.
@@ -66,15 +66,34 @@ pub(super) struct TeClassRecord {
 pub(super) struct PolicyRecord {
     /// Which class is preempted first.
     pub(super) victim_order: VictimWord,
+    /// How victims are chosen within a class.
+    #[serde(default)]
+    pub(super) victim_policy: VictimPolicyWord,
     /// Which path is taken when some need victims.
     pub(super) path_choice: ChoiceWord,
     /// What paths minimise.
     pub(super) path_metric: MetricWord,
     /// Whether a preempted allocation is rerouted.
     pub(super) restoration: RestorationWord,
+    /// What may move before a demand is denied.
+    #[serde(default)]
+    pub(super) relocation: RelocationRecord,
     /// The most a path may cost, in percent of an empty shortest path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refuse_above_percent: Option<u32>,
+}
+
+/// What may move before a demand is denied.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Debug)]
+pub(super) struct RelocationRecord {
+    pub(super) max_moves: u8,
+}
+
+impl Default for RelocationRecord {
+    /// What models have that were stored without one.
+    fn default() -> Self {
+        Self { max_moves: RelocationPolicy::default().max_moves }
+    }
 }
 
 impl ModelRecord {
@@ -85,9 +104,11 @@ impl ModelRecord {
             overrides: overrides.collect(),
             policy: PolicyRecord {
                 victim_order: model.policy.victim_order.into(),
+                victim_policy: model.policy.victim_policy.into(),
                 path_choice: model.policy.path_choice.into(),
                 path_metric: model.policy.path_metric.into(),
                 restoration: model.policy.restoration.into(),
+                relocation: RelocationRecord { max_moves: model.policy.relocation.max_moves },
                 refuse_above_percent: model.policy.refuse_above_percent,
             },
         }
@@ -104,9 +125,11 @@ impl ModelRecord {
             overrides: overrides.collect::<Result<_, RecordDecodeError>>()?,
             policy: Policy {
                 victim_order: self.policy.victim_order.into(),
+                victim_policy: self.policy.victim_policy.into(),
                 path_choice: self.policy.path_choice.into(),
                 path_metric: self.policy.path_metric.into(),
                 restoration: self.policy.restoration.into(),
+                relocation: RelocationPolicy { max_moves: self.policy.relocation.max_moves.min(MOVES_MAX) },
                 refuse_above_percent: self.policy.refuse_above_percent,
             },
         })

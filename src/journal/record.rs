@@ -271,6 +271,8 @@ pub(super) enum CauseWord {
     Devolved,
     /// A link that broke, is drained, shrank or is gone.
     Link,
+    /// A move so that another demand fits.
+    Relocation,
 }
 
 /// What became of an allocation that lost its path.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use kernel::allocation::{EndCause, Ipv4Prefix};
 use kernel::annotation::Annotation;
-use kernel::bam::{ModelKind, VictimOrder};
+use kernel::bam::{ModelKind, VictimOrder, VictimPolicy};
 use kernel::controller::DriverKind;
 use kernel::id::{AllocationId, Name};
 use kernel::path::Metric;
@@ -258,6 +258,8 @@ words! {
     KindWord of ModelKind { Mam Rdm Gbam Atcs }
     /// The order in which classes are preempted.
     VictimWord of VictimOrder { HighestFirst LowestFirst }
+    /// How victims are chosen within a class.
+    VictimPolicyWord of VictimPolicy { LeastBandwidth Newest Fewest }
     /// Which path is taken when some need victims.
     ChoiceWord of PathChoice { AvoidVictims FewestHops }
     /// Whether a preempted allocation is rerouted.
@@ -272,6 +274,13 @@ words! {
     EndWord of EndCause { Released Expired Preempted Devolved Failed }
     /// Which dialect a controller speaks.
     DriverWord of DriverKind { Ryu Onos Simulated }
+}
+
+impl Default for VictimPolicyWord {
+    /// What models have that were stored without one.
+    fn default() -> Self {
+        VictimPolicy::default().into()
+    }
 }
 
 impl EndWord {

@@ -92,8 +92,12 @@ fn every_fate_and_denial_survives_its_stored_form() {
     let mut allocation = kernel::allocation::Allocation::clone(allocation);
     allocation.demand.constraints = Some(Box::default());
     let fates = ends.map(Fate::Ended).into_iter().chain([Fate::Rerouted([LinkIx(1), LinkIx(0)].into())]);
-    let causes =
-        [DisplacedBy::Link, DisplacedBy::Contention(Cause::Preempted), DisplacedBy::Contention(Cause::Devolved)];
+    let causes = [
+        DisplacedBy::Link,
+        DisplacedBy::Relocation,
+        DisplacedBy::Contention(Cause::Preempted),
+        DisplacedBy::Contention(Cause::Devolved),
+    ];
     let displaced = fates.zip(causes.into_iter().cycle()).zip(5..);
     let displaced = displaced.map(|((fate, cause), id)| Displaced {
         id: AllocationId(id),
@@ -186,8 +190,8 @@ fn the_stored_form_keeps_its_spelling() {
                 "te_classes": [{"class_type": 0, "priority": 7}]
             },
             "overrides": {"ab": {"model": "gbam", "classes": []}},
-            "policy": {"victim_order": "highest_first", "path_choice": "avoid_victims", "path_metric": "congestion",
-                       "restoration": "reroute", "refuse_above_percent": 200}
+            "policy": {"victim_order": "highest_first", "victim_policy": "fewest", "path_choice": "avoid_victims", "path_metric": "congestion",
+                       "restoration": "reroute", "relocation": {"max_moves": 1}, "refuse_above_percent": 200}
         }
     });
     let rest = [

@@ -6,6 +6,10 @@ use formats::bandwidth_model::model_of;
 use formats::trace::TraceRequest;
 use watermaster::cli::replay::engine::{Replay, ReplayOutcome, ReplaySummary};
 
+use std::collections::BTreeMap;
+
+use watermaster::cli::replay::engine::Decision;
+
 use crate::kernel::network;
 
 const UNIT_BPS: u64 = 1_000_000;
@@ -95,4 +99,97 @@ fn atcs_carries_what_complete_sharing_carries() {
         1_181_783_497_276_652_981,
     );
     near(summary.utilisation_ppm as f64 / 1e6, 0.62669, "utilisation under Erlang-B complete sharing");
+}
+
+/// Requests of all sizes between all nodes of a ring with a chord, more than it can carry.
+fn mixed_requests(count: u64) -> impl Iterator<Item = TraceRequest> {
+    let mut random = Random(4_101_842_887_655_102_017);
+    let mut below = move |most: u64| (random.uniform() * most as f64) as u64 % most;
+    (0..count).map(move |at| {
+        let (from, skip) = (below(5), 1 + below(4));
+        TraceRequest {
+            t_ms: at * 10,
+            id: at.to_string(),
+            ingress: NODES[from as usize].to_owned(),
+            egress: NODES[((from + skip) % 5) as usize].to_owned(),
+            class_type: u8::try_from(below(3)).unwrap(),
+            bandwidth_bps: 1 + below(40),
+            hold_ms: Some(1 + below(1_500)),
+            setup_priority: None,
+            hold_priority: None,
+        }
+    })
+}
+
+const NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+fn ring(model: &str) -> Replay {
+    let links = ["a-b", "b-c", "c-d", "d-e", "e-a", "b-a", "c-b", "d-c", "e-d", "a-e", "a-c", "c-a"];
+    let document: BandwidthModelDocument = serde_json::from_str(model).unwrap();
+    Replay::new(network(&links.map(|link| (link, 200))), model_of(&document).unwrap().0, 1_000).unwrap()
+}
+
+/// What the decisions say is all that is needed to know where every living request is.
+#[test]
+fn the_books_can_be_built_again_from_the_decisions() {
+    let mut replay = ring(r#"{"model":"atcs"}"#);
+    let mut living: BTreeMap<String, (u64, u64, Vec<String>)> = BTreeMap::new();
+    let (mut moved, mut rerouted, mut now_ms) = (0, 0, 0);
+    for request in mixed_requests(4_000) {
+        now_ms = request.t_ms;
+        let Decision { id, outcome, path, preempted, devolved, rerouted: new, moved: away, .. } =
+            replay.feed(&request).unwrap();
+        preempted.iter().chain(&devolved).for_each(|gone| drop(living.remove(gone).unwrap()));
+        (moved, rerouted) = (moved + away.len(), rerouted + new.len());
+        for other in new.into_iter().chain(away) {
+            living.get_mut(&other.id).unwrap().2 = other.path;
+        }
+        if outcome == ReplayOutcome::Admitted {
+            living.insert(id, (now_ms + request.hold_ms.unwrap(), request.bandwidth_bps, path));
+        }
+        living.retain(|_, (until_ms, ..)| *until_ms > now_ms + 10);
+    }
+    assert!(moved > 0 && rerouted > 0, "{moved} moved, {rerouted} rerouted");
+    let last = TraceRequest { t_ms: now_ms + 10, bandwidth_bps: 1_000_000, ..mixed_requests(1).next().unwrap() };
+    assert_eq!(replay.feed(&last).unwrap().outcome, ReplayOutcome::Denied);
+    let (_, net) = replay.state().networks().next().unwrap();
+    let name = |link: &kernel::id::LinkIx| net.topology().link(*link).unwrap().name.to_string();
+    let booked = replay
+        .state()
+        .allocations_after(None)
+        .map(|allocation| (allocation.demand.bandwidth.as_bps(), allocation.path.iter().map(name).collect::<Vec<_>>()));
+    let mut booked: Vec<_> = booked.collect();
+    let mut told: Vec<_> = living.into_values().map(|(_, bandwidth, path)| (bandwidth, path)).collect();
+    booked.sort();
+    told.sort();
+    assert_eq!(told, booked);
+}
+
+/// What leaves for others is hardly more than has to; the newest would be much more.
+#[test]
+fn little_more_is_evicted_than_is_needed() {
+    let ratio_ppm = |model: &str| {
+        let mut replay = ring(model);
+        mixed_requests(4_000).for_each(|request| drop(replay.feed(&request).unwrap()));
+        replay.finish().unwrap().0.evicted_to_needed_ppm.unwrap()
+    };
+    for kind in ["rdm", "atcs"] {
+        let least = ratio_ppm(&format!(r#"{{"model":"{kind}","restoration":"none"}}"#));
+        assert!((1_000_000..=1_050_000).contains(&least), "{kind}: {least}");
+        let newest = ratio_ppm(&format!(r#"{{"model":"{kind}","restoration":"none","victim_policy":"newest"}}"#));
+        assert!(newest > least, "{kind}: {newest}");
+    }
+}
+
+#[test]
+fn a_request_that_cannot_be_decided_is_invalid_and_counts_nowhere_else() {
+    let mut replay = ring(r#"{"model":"mam"}"#);
+    let good = mixed_requests(1).next().unwrap();
+    let unknown = TraceRequest { egress: "nowhere".to_owned(), ..good.clone() };
+    let decision = replay.feed(&unknown).unwrap();
+    assert_eq!(decision.outcome, ReplayOutcome::Invalid);
+    assert!(decision.reason.unwrap().contains("nowhere"));
+    assert_eq!(replay.feed(&good).unwrap().outcome, ReplayOutcome::Admitted);
+    let (summary, _) = replay.finish().unwrap();
+    assert_eq!((summary.invalid, summary.requests, summary.blocked), (1, 1, 0));
 }

@@ -17,6 +17,5 @@ mod packaging;
 mod proxy;
 mod process;
 mod running;
-mod silent_database;
 #[cfg(feature = "otlp")]
 mod traces;

@@ -30,6 +30,18 @@ words! {
         LowestFirst "lowest_first"
     }
 
+    /// The choice of victims within a class, after RFC 4829.
+    #[derive(Default)]
+    VictimPolicyName {
+        /// Those that together have the least bandwidth that is enough.
+        #[default]
+        LeastBandwidth "least_bandwidth"
+        /// The newest first. With `lowest_first` the choice of the BAMSim simulator to the letter.
+        Newest "newest"
+        /// The fewest that are enough.
+        Fewest "fewest"
+    }
+
     /// The path that is taken when some paths need preemption.
     #[derive(Default)]
     PathChoiceName {
@@ -67,6 +79,23 @@ words! {
     }
 }
 
+/// What may move before a request is denied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Relocation)]
+pub struct RelocationDocument {
+    /// How many allocations of the same or a lower class one request may have moved to other paths, make-before-break, so
+    /// that it fits; 0: none. With `restoration` `none` nothing moves either.
+    #[schema(minimum = 0, maximum = 10)]
+    pub max_moves: u8,
+}
+
+impl Default for RelocationDocument {
+    fn default() -> Self {
+        Self { max_moves: 3 }
+    }
+}
+
 /// A bandwidth model and the policies that go with it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +114,9 @@ pub struct BandwidthModelDocument {
     /// The order in which classes are preempted.
     #[serde(default)]
     pub victim_order: VictimOrderName,
+    /// How victims are chosen within a class. None is chosen that is not needed.
+    #[serde(default)]
+    pub victim_policy: VictimPolicyName,
     /// The path that is taken when some paths need preemption.
     #[serde(default)]
     pub path_choice: PathChoiceName,
@@ -94,6 +126,9 @@ pub struct BandwidthModelDocument {
     /// What becomes of an allocation that has to leave its path.
     #[serde(default)]
     pub restoration: RestorationName,
+    /// What may move before a request is denied.
+    #[serde(default)]
+    pub relocation: RelocationDocument,
     /// Under the `congestion` metric: refuse a path whose congestion exceeds this many percent of an empty path with the
     /// fewest hops. Absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,7 +147,8 @@ pub struct BandwidthModelClass {
     /// The class type, 0 (lowest) to 7.
     #[schema(minimum = 0, maximum = 7)]
     pub class_type: u8,
-    /// Its private share of a link's maximum reservable bandwidth, in parts per million.
+    /// Its private share of a link's maximum reservable bandwidth, in parts per million. Over all classes the shares sum to
+    /// 1,000,000; under `mam` they may sum to more, and then better classes preempt when the link is full (RFC 4125).
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub share_ppm: u32,
     /// The part of its share that it lends to lower classes. Only `gbam` reads it; the other models fix it.
@@ -182,6 +218,9 @@ pub struct BandwidthModelRequest {
     /// The order in which classes are preempted.
     #[serde(default)]
     pub victim_order: VictimOrderName,
+    /// How victims are chosen within a class. None is chosen that is not needed.
+    #[serde(default)]
+    pub victim_policy: VictimPolicyName,
     /// The path that is taken when some paths need preemption.
     #[serde(default)]
     pub path_choice: PathChoiceName,
@@ -191,6 +230,9 @@ pub struct BandwidthModelRequest {
     /// What becomes of an allocation that has to leave its path.
     #[serde(default)]
     pub restoration: RestorationName,
+    /// What may move before a request is denied.
+    #[serde(default)]
+    pub relocation: RelocationDocument,
     /// Under the `congestion` metric: refuse a path whose congestion exceeds this many percent of an empty path with the
     /// fewest hops. Absent: never.
     #[schema(minimum = 100, maximum = 1_000_000)]
@@ -212,9 +254,11 @@ impl From<BandwidthModelRequest> for BandwidthModelDocument {
             classes: request.classes,
             te_classes: request.te_classes,
             victim_order: request.victim_order,
+            victim_policy: request.victim_policy,
             path_choice: request.path_choice,
             path_metric: request.path_metric,
             restoration: request.restoration,
+            relocation: request.relocation,
             refuse_above_percent: request.refuse_above_percent,
             link_overrides: request.link_overrides,
         }

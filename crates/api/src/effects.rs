@@ -17,8 +17,20 @@ pub struct Effects {
     pub rerouted: Vec<String>,
     /// Allocations that are over because their path broke (a link went down, shrank or is gone) and there is no other.
     pub failed: Vec<String>,
-    /// All of these allocations, in the order in which they left their paths.
+    /// Allocations that were moved to other paths, make-before-break, so that the request fits; they are no victims.
+    #[serde(default)]
+    pub moved: Vec<Moved>,
+    /// All of these allocations but the moved, in the order in which they left their paths.
     pub victims: Vec<Victim>,
+}
+
+/// An allocation that was moved to another path so that a request fits.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct Moved {
+    /// The id of the allocation.
+    pub id: String,
+    /// Its new path: links from ingress to egress.
+    pub path: Vec<String>,
 }
 
 /// An allocation that left its path.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::allocation::{AllocationDemand, AllocationState};
 use crate::bandwidth_model::BandwidthModelDocument;
 use crate::controller::ControllerDriver;
-use crate::effects::Victim;
+use crate::effects::{Moved, Victim};
 use crate::instant::Instant;
 use crate::link::LinkProperties;
 use crate::problem::ProblemDocument;
@@ -95,7 +95,8 @@ pub enum EventData {
         /// Allocations that left their paths.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         victims: Vec<Victim>,
-        /// The ids of allocations that stay on a link in maintenance because there is no other path.
+        /// The ids of allocations that stay although the link is in maintenance or breaks their constraints now, because
+        /// there is no other path.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stranded: Vec<String>,
     },
@@ -106,6 +107,9 @@ pub enum EventData {
         /// Allocations that left their paths for it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         victims: Vec<Victim>,
+        /// Allocations that were moved to other paths so that it fits.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        moved: Vec<Moved>,
     },
     /// A bandwidth request or a change was denied.
     AllocationDenied {
@@ -121,6 +125,9 @@ pub enum EventData {
         /// Allocations that left their paths for it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         victims: Vec<Victim>,
+        /// Allocations that were moved to other paths so that it fits.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        moved: Vec<Moved>,
     },
     /// An allocation was released.
     AllocationReleased {

@@ -189,13 +189,14 @@ pub struct LinkOutcome {
     pub effects: Effects,
     /// The links that changed: this one, and its twin where that shares the change.
     pub links: Vec<String>,
-    /// The ids of allocations that stay on a link in maintenance because there is no other path.
+    /// The ids of allocations that stay although the link is in maintenance or breaks their constraints now, because there
+    /// is no other path.
     pub stranded: Vec<String>,
     /// The sequence number of the event; absent in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub sequence: Option<u64>,
-    /// Present and true if nothing of this happened: the figures are those of the link as it is.
+    /// Present and true if nothing of this happened: the figures are those of the link as it would be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub dry_run: bool,

@@ -10,12 +10,8 @@ pub struct Readiness {
     pub ready: bool,
     /// The version of the program.
     pub version: String,
-    /// Whether the journal takes writes, as was found within the last two seconds.
+    /// Whether the journal answers.
     pub journal: bool,
-    /// Why it does not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false)]
-    pub reason: Option<String>,
     /// Whether the service is stopping.
     pub stopping: bool,
     /// The sequence number of the last event.

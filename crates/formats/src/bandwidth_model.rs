@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use api::bandwidth_model::{
     BandwidthModelClass, BandwidthModelDocument, BandwidthModelOverride, ModelName, PathChoiceName, PathMetricName,
-    RestorationName, TeClassDocument, VictimOrderName,
+    RelocationDocument, RestorationName, TeClassDocument, VictimOrderName, VictimPolicyName,
 };
-use kernel::bam::{ClassConfig, Model, ModelError, ModelKind, VictimOrder};
+use kernel::bam::{ClassConfig, Model, ModelError, ModelKind, VictimOrder, VictimPolicy};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::id::{Name, NameError};
 use kernel::path::Metric;
-use kernel::policy::{BandwidthModel, PathChoice, Policy, Restoration};
+use kernel::policy::{BandwidthModel, MOVES_MAX, PathChoice, Policy, RelocationPolicy, Restoration};
 use kernel::units::{Overbooking, PPM, Share};
 
 /// Why a document is no bandwidth model.
@@ -102,10 +102,19 @@ fn policy(document: &BandwidthModelDocument) -> Result<Policy, DocumentError> {
     {
         return Err(out_of_range("refuse_above_percent".to_owned(), percent, 100, 1_000_000));
     }
+    let max_moves = document.relocation.max_moves;
+    if max_moves > MOVES_MAX {
+        return Err(out_of_range("relocation.max_moves".to_owned(), max_moves, 0, MOVES_MAX));
+    }
     Ok(Policy {
         victim_order: match document.victim_order {
             VictimOrderName::HighestFirst => VictimOrder::HighestFirst,
             VictimOrderName::LowestFirst => VictimOrder::LowestFirst,
+        },
+        victim_policy: match document.victim_policy {
+            VictimPolicyName::LeastBandwidth => VictimPolicy::LeastBandwidth,
+            VictimPolicyName::Newest => VictimPolicy::Newest,
+            VictimPolicyName::Fewest => VictimPolicy::Fewest,
         },
         path_choice: match document.path_choice {
             PathChoiceName::AvoidVictims => PathChoice::AvoidVictims,
@@ -116,6 +125,7 @@ fn policy(document: &BandwidthModelDocument) -> Result<Policy, DocumentError> {
             RestorationName::Reroute => Restoration::Reroute,
             RestorationName::None => Restoration::None,
         },
+        relocation: RelocationPolicy { max_moves },
         refuse_above_percent: document.refuse_above_percent,
     })
 }
@@ -139,6 +149,11 @@ pub fn document_of(model: &BandwidthModel) -> BandwidthModelDocument {
             VictimOrder::HighestFirst => VictimOrderName::HighestFirst,
             VictimOrder::LowestFirst => VictimOrderName::LowestFirst,
         },
+        victim_policy: match model.policy.victim_policy {
+            VictimPolicy::LeastBandwidth => VictimPolicyName::LeastBandwidth,
+            VictimPolicy::Newest => VictimPolicyName::Newest,
+            VictimPolicy::Fewest => VictimPolicyName::Fewest,
+        },
         path_choice: match model.policy.path_choice {
             PathChoice::AvoidVictims => PathChoiceName::AvoidVictims,
             PathChoice::FewestHops => PathChoiceName::FewestHops,
@@ -148,6 +163,7 @@ pub fn document_of(model: &BandwidthModel) -> BandwidthModelDocument {
             Restoration::Reroute => RestorationName::Reroute,
             Restoration::None => RestorationName::None,
         },
+        relocation: RelocationDocument { max_moves: model.policy.relocation.max_moves },
         refuse_above_percent: model.policy.refuse_above_percent,
         link_overrides: overrides.collect(),
     }
@@ -219,7 +235,7 @@ fn build(
         let field = || format!("{place}[{at}].overbooking_ppm");
         in_range(class.overbooking_ppm, 1_000, Overbooking::MAX.as_ppm(), field)?;
     }
-    make_whole(&mut classes, place, warnings);
+    make_whole(name, &mut classes, place, warnings);
     let mut configs = vec![];
     for (at, class) in classes.iter().enumerate() {
         configs.push(ClassConfig {
@@ -235,10 +251,12 @@ fn build(
         .map_err(|error| DocumentError::Model { field: place, error })
 }
 
-/// Scales shares that do not sum to one million, never silently. What rounding leaves goes to the largest share.
-fn make_whole(classes: &mut [BandwidthModelClass], place: &str, warnings: &mut Vec<String>) {
+/// Scales shares that do not sum to one million, never silently. What rounding leaves goes to the largest share. MAM's may
+/// sum to more: its constraints and the link are tested apart (RFC 4125 §3).
+fn make_whole(name: ModelName, classes: &mut [BandwidthModelClass], place: &str, warnings: &mut Vec<String>) {
     let sum: u64 = classes.iter().map(|class| u64::from(class.share_ppm)).sum();
-    if sum == 0 || sum == u64::from(PPM) {
+    let exceeds = name == ModelName::Mam && sum > u64::from(PPM);
+    if sum == 0 || sum == u64::from(PPM) || exceeds {
         return;
     }
     for class in &mut *classes {
@@ -302,6 +320,19 @@ mod tests {
     }
 
     #[test]
+    fn constraints_of_mam_may_sum_to_more_than_the_link() {
+        let document = read(
+            r#"{"model":"mam","classes":[{"class_type":0,"share_ppm":1000000},{"class_type":1,"share_ppm":350000},
+                {"class_type":2,"share_ppm":450000}],"victim_policy":"newest"}"#,
+        );
+        let (model, warnings) = model_of(&document).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let constraints: Vec<_> = document_of(&model).classes.iter().map(|class| class.constraint_ppm).collect();
+        assert_eq!(constraints, [Some(1_000_000), Some(350_000), Some(450_000)]);
+        assert_eq!(model_of(&document_of(&model)).unwrap(), (model, vec![]));
+    }
+
+    #[test]
     fn a_document_answered_can_be_put_again() {
         let document = read(
             r#"{"model":"rdm","te_classes":[{"class_type":0,"priority":2},{"class_type":0,"priority":1},
@@ -323,6 +354,7 @@ mod tests {
         assert_eq!(at(r#"{"model":"mam","classes":[{"class_type":0,"share_ppm":0}]}"#), "classes");
         assert_eq!(at(r#"{"model":"mam","te_classes":[{"class_type":1,"priority":9}]}"#), "te_classes[0].priority");
         assert_eq!(at(r#"{"model":"mam","refuse_above_percent":1}"#), "refuse_above_percent");
+        assert_eq!(at(r#"{"model":"mam","relocation":{"max_moves":11}}"#), "relocation.max_moves");
         assert_eq!(
             at(r#"{"model":"mam","link_overrides":[{"link":"","model":"mam","classes":[]}]}"#),
             "link_overrides[0].link"

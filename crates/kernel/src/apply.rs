@@ -9,7 +9,7 @@ use super::event::{Displaced, Event, Fate, Recorded};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::ledger::{Ledger, LedgerEntry};
 use super::path::Graph;
-use super::policy::BandwidthModel;
+use super::policy::{BandwidthModel, under_model};
 use super::remap::Translation;
 use super::state::{Network, State};
 use super::topology::{Link, Topology, TopologyError};
@@ -254,9 +254,10 @@ fn set_model(
     let mut new = Network::new(Arc::clone(&old.topology), Arc::clone(&old.graph), Arc::clone(model));
     new.revision = old.revision;
     new.model_revision = sequence;
-    let topology = Some(Arc::clone(&old.topology));
-    let keep = |old: &Arc<Allocation>| Some(Arc::clone(old));
-    let ends = |old: &Allocation| Some(old.clone());
+    let (topology, before) = (Some(Arc::clone(&old.topology)), old.model.model.clone());
+    let adapted = |old: &Allocation| under_model(old, &before, &model.model).unwrap_or_else(|| old.clone());
+    let keep = |old: &Arc<Allocation>| Some(Arc::new(adapted(old)));
+    let ends = |old: &Allocation| Some(adapted(old));
     let allocations = replace_network(state, sequence, at, (name, new), displaced, keep, ends)?;
     Ok(Before { allocations, topology })
 }

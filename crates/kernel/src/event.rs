@@ -57,7 +57,7 @@ pub enum Event {
         links: Vec<(LinkIx, Link)>,
         /// The allocations that it displaced.
         displaced: Vec<Displaced>,
-        /// Allocations that stay on a link in maintenance, for want of another path.
+        /// Allocations that stay on a link that is in maintenance or breaks their constraints, for want of another path.
         stranded: Vec<AllocationId>,
     },
     /// A request was admitted.
@@ -123,8 +123,10 @@ pub struct Displaced {
 pub enum DisplacedBy {
     /// Another demand, or another bandwidth model, takes the bandwidth.
     Contention(Cause),
-    /// A link that went down, is in maintenance, shrank or is not in the new revision.
+    /// A link that went down, is in maintenance, shrank, breaks its constraints or is not in the new revision.
     Link,
+    /// A move to another path with free bandwidth, so that another demand fits.
+    Relocation,
 }
 
 /// What becomes of a displaced allocation.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::bam::{Booked, Cause, LinkBounds, SLOTS, Slot, Slots, VictimOrder};
+use super::bam::{Booked, LinkBounds, Overrun, SLOTS, Slot, Slots, VictimOrder};
 use super::id::{AllocationId, LinkIx};
 use super::link_members::{LiveSet, Roster, is_stale};
 use super::path::{Links, WEIGHT_ONE};
@@ -406,7 +406,6 @@ pub struct LedgerDraft<'a> {
 
 const UNTOUCHED: u32 = u32::MAX;
 
-#[derive(Clone)]
 struct LedgerPage {
     bounds: LinkBounds,
     usable: bool,
@@ -414,42 +413,20 @@ struct LedgerPage {
     figures: Figures,
 }
 
-/// A draft as it was at one moment.
-pub struct Savepoint {
-    page_of: Vec<u32>,
-    pages: Vec<LedgerPage>,
-    gone: BTreeSet<AllocationId>,
-}
-
 impl<'a> LedgerDraft<'a> {
-    /// The draft as it is now, to roll back to.
-    pub fn savepoint(&self) -> Savepoint {
-        Savepoint { page_of: self.page_of.clone(), pages: self.pages.clone(), gone: self.gone.clone() }
-    }
-
-    /// Makes the draft what it was at the savepoint.
-    pub fn roll_back(&mut self, savepoint: Savepoint) {
-        (self.page_of, self.pages, self.gone) = (savepoint.page_of, savepoint.pages, savepoint.gone);
-    }
-
     /// No changes yet.
     pub fn new(ledger: &'a Ledger) -> Self {
         Self { ledger, page_of: vec![UNTOUCHED; ledger.figures.weight.len()], pages: vec![], gone: BTreeSet::new() }
     }
 
-    /// Books an entry; a later [`LedgerDraft::next_victim`] will not choose it.
+    /// Books an entry.
     pub fn enter(&mut self, entry: &LedgerEntry) {
         for link in entry.path.iter() {
-            self.enter_on(*link, entry);
+            self.turn(*link, |slots, page| {
+                let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
+                page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_add(amount);
+            });
         }
-    }
-
-    /// Books an entry on one link of its path.
-    pub fn enter_on(&mut self, link: LinkIx, entry: &LedgerEntry) {
-        self.turn(link, |slots, page| {
-            let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
-            page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_add(amount);
-        });
     }
 
     /// Takes an entry out.
@@ -472,19 +449,15 @@ impl<'a> LedgerDraft<'a> {
         });
     }
 
-    /// The newest allocation to preempt or devolve on `link` so that its book holds with the demand of `asker` in it.
-    /// `Some(None)`: the slot is overfull by an entry of this draft, which cannot be a victim.
-    pub fn next_victim(&self, link: LinkIx, asker: Slot, order: VictimOrder) -> Option<(Option<AllocationId>, Cause)> {
-        let (bounds, _, booked) = self.look(link)?;
-        let (slot, cause) = bounds.next_victim(&self.ledger.slots, &booked, asker, order)?;
-        Some((self.newest(link, slot), cause))
+    /// What a link is held to and what is booked on it.
+    pub fn book(&self, link: LinkIx) -> Option<(&LinkBounds, Booked)> {
+        self.look(link).map(|(bounds, _, booked)| (bounds, booked))
     }
 
-    /// The newest allocation to take off `link` so that its book holds its bounds.
-    pub fn next_excess(&self, link: LinkIx, order: VictimOrder) -> Option<Option<AllocationId>> {
-        let (bounds, _, booked) = self.look(link)?;
-        let slot = bounds.next_excess(&self.ledger.slots, &booked, order)?;
-        Some(self.newest(link, slot))
+    /// The slot that has to give up bandwidth on `link` so that its book holds its bounds.
+    pub fn next_excess(&self, link: LinkIx, order: VictimOrder) -> Option<Overrun> {
+        let (bounds, booked) = self.book(link)?;
+        bounds.next_excess(&self.ledger.slots, &booked, order)
     }
 
     /// Whether this allocation is no longer where the ledger has it.
@@ -510,10 +483,6 @@ impl<'a> LedgerDraft<'a> {
     /// The links as a path search with victims sees them.
     pub fn reach(&self, slot: Slot) -> impl Links + '_ {
         DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.reach_bps(link, slot) }
-    }
-
-    fn newest(&self, link: LinkIx, slot: Slot) -> Option<AllocationId> {
-        self.ledger.newest_first(link, slot).find(|id| !self.gone.contains(id))
     }
 
     fn page(&self, link: LinkIx) -> Option<&LedgerPage> {

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::bam::{ClassConfig, Model, ModelError, ModelKind, VictimOrder};
-use super::class::ClassType;
+use super::allocation::{Allocation, Demand};
+use super::bam::{ClassConfig, Model, ModelError, ModelKind, VictimOrder, VictimPolicy};
+use super::class::{ClassType, TeClass};
 use super::id::Name;
 use super::path::Metric;
 use super::units::{Overbooking, Share};
@@ -25,16 +26,36 @@ pub struct BandwidthModel {
 pub struct Policy {
     /// The class that loses bandwidth first.
     pub victim_order: VictimOrder,
+    /// How victims are chosen within a class.
+    pub victim_policy: VictimPolicy,
     /// The path to take where some paths need victims.
     pub path_choice: PathChoice,
     /// What paths minimise, where a request does not say.
     pub path_metric: Metric,
     /// What becomes of displaced allocations.
     pub restoration: Restoration,
+    /// What may move before a demand is denied.
+    pub relocation: RelocationPolicy,
     /// Refuse a path whose congestion is more than this many percent of an empty shortest path's, counted in hops
     /// (admission by price, after Awerbuch, Azar and Plotkin); only under [`Metric::Congestion`] and
     /// [`Metric::CongestionTe`].
     pub refuse_above_percent: Option<u32>,
+}
+
+/// What may move before a demand is denied. Under [`Restoration::None`] nothing does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RelocationPolicy {
+    /// How many allocations one demand may have moved to other paths; at most [`MOVES_MAX`].
+    pub max_moves: u8,
+}
+
+/// The most allocations that one demand may have moved.
+pub const MOVES_MAX: u8 = 10;
+
+impl Default for RelocationPolicy {
+    fn default() -> Self {
+        Self { max_moves: 3 }
+    }
 }
 
 /// The path to take where some paths need victims.
@@ -83,4 +104,22 @@ impl BandwidthModel {
     pub fn of_link(&self, link: &Name) -> &Model {
         self.overrides.get(link).unwrap_or(&self.model)
     }
+}
+
+/// The TE-class with which a demand may preempt.
+pub(super) fn te_class(demand: &Demand) -> TeClass {
+    TeClass { class_type: demand.class_type, priority: demand.setup_priority }
+}
+
+/// An allocation under another model than the one it was admitted under: priorities that were the default become the new
+/// default. `None` where its priorities make no TE-class there.
+pub(super) fn under_model(allocation: &Allocation, before: &Model, now: &Model) -> Option<Allocation> {
+    let counterpart = |priority| {
+        let class_type = allocation.demand.class_type;
+        now.counterpart(before, TeClass { class_type, priority }).map(|te_class| te_class.priority)
+    };
+    let setup_priority = counterpart(allocation.demand.setup_priority)?;
+    let hold_priority = counterpart(allocation.demand.hold_priority)?;
+    let demand = Demand { setup_priority, hold_priority, ..allocation.demand.clone() };
+    (hold_priority <= setup_priority).then(|| Allocation { demand, ..allocation.clone() })
 }

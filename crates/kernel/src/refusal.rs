@@ -113,10 +113,12 @@ pub enum Refusal {
         misfits: Vec<AllocationId>,
     },
     /// The new model lacks the class type, or the TE-class, of these allocations.
-    #[error("the new model lacks the class type or TE-class of {} living allocations", .orphans.len())]
+    #[error("the new model lacks {}, which {} living allocations have: configure it as a TE-class, or release them first", listed(.te_classes), .orphans.len())]
     ClassesInUse {
         /// The allocations, in order of id.
         orphans: Vec<AllocationId>,
+        /// The class types with the setup priorities that are in use.
+        te_classes: BTreeSet<TeClass>,
     },
     /// The change makes an invalid link.
     #[error(transparent)]
@@ -161,6 +163,11 @@ pub enum Refusal {
         /// The limit.
         max: usize,
     },
+}
+
+/// `<CT0, 7>, <CT1, 6>`.
+fn listed(te_classes: &BTreeSet<TeClass>) -> String {
+    te_classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// `'a', 'b'`.

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use formats::trace::TraceRequest;
-use kernel::allocation::LspAttributes;
+use kernel::allocation::{Allocation, LspAttributes};
 use kernel::bam::Cause;
 use kernel::class::{CLASS_TYPES, ClassType, Priority};
 use kernel::command::{Expected, ModelChange, NamedConstraints, OnMisfit, Request};
+use kernel::decide::least_sufficient_bps;
 use kernel::event::{Denial, Displaced, DisplacedBy, Fate};
-use kernel::id::{AllocationId, Name, NameError};
+use kernel::id::{AllocationId, LinkIx, Name, NameError};
 use kernel::path::Workspace;
 use kernel::policy::BandwidthModel;
 use kernel::topology::Topology;
@@ -35,6 +36,10 @@ pub struct Replay {
     /// Reserved bandwidth times links, by class, now.
     load: [u128; CLASS_TYPES],
     samples: Samples,
+    invalid: u64,
+    moved: u64,
+    evicted_bps: u128,
+    needed_bps: u128,
 }
 
 /// Why a replay cannot go on.
@@ -83,8 +88,21 @@ pub struct Decision {
     pub preempted: Vec<String>,
     /// The trace ids of those devolved for it.
     pub devolved: Vec<String>,
-    /// Why it was denied.
+    /// Those that have another path because of it.
+    pub rerouted: Vec<Reroute>,
+    /// Those that were moved to another path so that it fits.
+    pub moved: Vec<Reroute>,
+    /// Why it was denied or is invalid.
     pub reason: Option<String>,
+}
+
+/// Another path of a request that was admitted before.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Reroute {
+    /// Its id in the trace.
+    pub id: String,
+    /// The links of its path from now on.
+    pub path: Vec<String>,
 }
 
 /// Admitted or denied.
@@ -95,6 +113,8 @@ pub enum ReplayOutcome {
     Admitted,
     /// It did not.
     Denied,
+    /// It could not be decided: it names what the network does not have.
+    Invalid,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -123,6 +143,13 @@ pub struct ReplaySummary {
     pub preempted: u64,
     /// Admitted and later devolved, in all.
     pub devolved: u64,
+    /// Lines that could not be decided, in all; they count nowhere else.
+    pub invalid: u64,
+    /// How often an allocation was moved to another path so that another fits.
+    pub moved: u64,
+    /// The bandwidth of all that had to leave their paths for others, over the least that would have been enough, in parts
+    /// per million; absent where nothing had to.
+    pub evicted_to_needed_ppm: Option<u64>,
     /// The time-weighted mean of reserved over maximum reservable bandwidth, over all links.
     pub utilisation_ppm: u64,
     /// Wall-clock time of the whole run; 0 if it was not measured.
@@ -182,6 +209,10 @@ impl Replay {
             classes: [ReplayCounts::default(); CLASS_TYPES],
             load: [0; CLASS_TYPES],
             samples: Samples { step_ms: (horizon_ms / SAMPLES_MAX as u64).max(1), rows: vec![] },
+            invalid: 0,
+            moved: 0,
+            evicted_bps: 0,
+            needed_bps: 0,
         };
         let name = network_name().map_err(|error| ReplayError::BadName { id: String::new(), field: "", error })?;
         let (expected, misfits) = (Expected::Unsaid, OnMisfit::Refuse);
@@ -200,35 +231,43 @@ impl Replay {
         self.advance(asked.t_ms);
         let request = request_of(asked)?;
         let class = request.class_type.at();
-        self.classes[class].requests += 1;
-        let denied = |reason: String| Decision {
+        let without_path = |outcome, reason: String| Decision {
             id: asked.id.clone(),
-            outcome: ReplayOutcome::Denied,
+            outcome,
             path: vec![],
             preempted: vec![],
             devolved: vec![],
+            rerouted: vec![],
+            moved: vec![],
             reason: Some(reason),
         };
         let event = match self.run(&Command::Allocate(Box::new(request))) {
             Ok(event) => event,
-            Err(ReplayError::Refused(refusal)) => return Ok(denied(refusal.to_string())),
+            Err(ReplayError::Refused(refusal)) => {
+                self.invalid += 1;
+                return Ok(without_path(ReplayOutcome::Invalid, refusal.to_string()));
+            }
             Err(error) => return Err(error),
         };
+        self.classes[class].requests += 1;
         let (allocation, displaced) = match event {
             Event::Admitted { allocation, displaced } => (allocation, displaced),
-            Event::Denied { denial, .. } => return Ok(denied(reason(&denial).to_owned())),
-            _ => return Ok(denied("nothing".to_owned())),
+            Event::Denied { denial, .. } => {
+                return Ok(without_path(ReplayOutcome::Denied, reason(&denial).to_owned()));
+            }
+            _ => return Ok(without_path(ReplayOutcome::Denied, "nothing".to_owned())),
         };
         self.classes[class].admitted += 1;
         self.names.insert(allocation.id, asked.id.clone());
         if let Some(hold_ms) = asked.hold_ms {
             self.departures.push(Reverse((asked.t_ms.saturating_add(hold_ms), allocation.id)));
         }
-        let path = allocation.path.iter().filter_map(|link| self.topology.link(*link));
         Ok(Decision {
             id: asked.id.clone(),
             outcome: ReplayOutcome::Admitted,
-            path: path.map(|link| link.name.to_string()).collect(),
+            path: self.link_names(&allocation.path),
+            rerouted: self.reroutes(displaced.iter().filter(|gone| gone.cause != DisplacedBy::Relocation)),
+            moved: self.reroutes(displaced.iter().filter(|gone| gone.cause == DisplacedBy::Relocation)),
             preempted: self.take_names(&displaced, Cause::Preempted),
             devolved: self.take_names(&displaced, Cause::Devolved),
             reason: None,
@@ -254,6 +293,13 @@ impl Replay {
             blocked: sum(|counts| counts.requests - counts.admitted),
             preempted: sum(|counts| counts.preempted),
             devolved: sum(|counts| counts.devolved),
+            invalid: self.invalid,
+            moved: self.moved,
+            evicted_to_needed_ppm: self
+                .evicted_bps
+                .saturating_mul(1_000_000)
+                .checked_div(self.needed_bps)
+                .map(|ppm| u64::try_from(ppm).unwrap_or(u64::MAX)),
             utilisation_ppm: ppm(self.classes.iter().map(|counts| counts.volume).sum()),
             elapsed_ms: 0,
             decisions_per_second: 0,
@@ -282,6 +328,9 @@ impl Replay {
     fn run(&mut self, command: &Command) -> Result<Event, ReplayError> {
         let at = Millis(self.now_ms);
         let event = decide(&self.state, command, at, &mut self.workspace)?;
+        if let Event::Admitted { allocation, displaced } = &event {
+            self.count_victims(allocation, displaced);
+        }
         let recorded = Recorded { sequence: self.state.sequence().next(), at, event };
         let before = apply(&mut self.state, &recorded)?.allocations;
         // A victim no longer counts as it was, and counts as it is.
@@ -298,6 +347,7 @@ impl Replay {
             for (gone, old) in displaced.iter().filter_map(|gone| Some((gone, find(&before, gone.id)?))) {
                 let counts = &mut self.classes[old.demand.class_type.at()];
                 match (&gone.fate, gone.cause) {
+                    (Fate::Rerouted(_), DisplacedBy::Relocation) => {}
                     (Fate::Rerouted(_), _) => counts.rerouted += 1,
                     (Fate::Ended(_), DisplacedBy::Contention(Cause::Devolved)) => counts.devolved += 1,
                     (Fate::Ended(_), _) => counts.preempted += 1,
@@ -305,6 +355,33 @@ impl Replay {
             }
         }
         Ok(recorded.event)
+    }
+
+    /// Before the event is applied: what it takes, beside the least that it could take.
+    fn count_victims(&mut self, admitted: &Allocation, displaced: &[Displaced]) {
+        let (moved, victims): (Vec<_>, Vec<_>) =
+            displaced.iter().partition(|gone| gone.cause == DisplacedBy::Relocation);
+        self.moved += u64::try_from(moved.len()).unwrap_or(u64::MAX);
+        if victims.is_empty() {
+            return;
+        }
+        let victims = victims.iter().filter_map(|gone| self.state.allocation(gone.id));
+        self.evicted_bps += victims.map(|victim| u128::from(victim.demand.bandwidth.as_bps())).sum::<u128>();
+        self.needed_bps += u128::from(least_sufficient_bps(&self.state, admitted, displaced).unwrap_or(0));
+    }
+
+    fn link_names(&self, path: &[LinkIx]) -> Vec<String> {
+        path.iter().filter_map(|link| self.topology.link(*link)).map(|link| link.name.to_string()).collect()
+    }
+
+    fn reroutes<'a>(&self, displaced: impl Iterator<Item = &'a Displaced>) -> Vec<Reroute> {
+        let rerouted = displaced.filter_map(|gone| match &gone.fate {
+            Fate::Rerouted(path) => {
+                Some(Reroute { id: self.names.get(&gone.id)?.clone(), path: self.link_names(path) })
+            }
+            Fate::Ended(_) => None,
+        });
+        rerouted.collect()
     }
 
     fn depart_until(&mut self, t_ms: u64) -> Result<(), ReplayError> {
@@ -349,10 +426,7 @@ impl Replay {
     }
 }
 
-fn find(
-    before: &[Arc<kernel::allocation::Allocation>],
-    id: AllocationId,
-) -> Option<&Arc<kernel::allocation::Allocation>> {
+fn find(before: &[Arc<Allocation>], id: AllocationId) -> Option<&Arc<Allocation>> {
     before.iter().find(|old| old.id == id)
 }
 

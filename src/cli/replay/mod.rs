@@ -11,7 +11,7 @@ use std::time::Instant;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::engine::{Replay, ReplayError, ReplaySummary, Samples};
+use self::engine::{Replay, ReplayError, ReplayOutcome, ReplaySummary, Samples};
 use super::connection::percent;
 use api::bandwidth_model::BandwidthModelDocument;
 use formats::bandwidth_model::{DocumentError, model_of};
@@ -88,6 +88,18 @@ pub enum Error {
     /// The replay cannot go on.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// Lines that name what the network does not have.
+    #[error("{}: invalid line {line}: {reason}; there are {count} such lines, and they were left out", .path.display())]
+    InvalidLines {
+        /// Which file.
+        path: PathBuf,
+        /// The first such line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+        /// How many there are.
+        count: u64,
+    },
     /// Standard output is closed.
     #[error("standard output: {0}")]
     Output(std::io::Error),
@@ -103,7 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let horizon_ms = last_time_ms(&arguments.requests)?;
     let mut replay = Replay::new(topology, model, horizon_ms)?;
     let started = Instant::now();
-    feed_all(&mut replay, arguments)?;
+    let invalid = feed_all(&mut replay, arguments)?;
     let (mut summary, samples) = replay.finish()?;
     let elapsed = started.elapsed();
     summary.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -112,7 +124,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     if let Some(path) = &arguments.plot {
         write_plot(path, &samples)?;
     }
-    print(&summary, arguments.json).map_err(Error::Output)
+    print(&summary, arguments.json).map_err(Error::Output)?;
+    match invalid {
+        None => Ok(()),
+        Some((line, reason)) => {
+            let (path, count) = (arguments.requests.clone(), summary.invalid);
+            Err(Error::InvalidLines { path, line, reason, count })
+        }
+    }
 }
 
 fn read_topology(path: &Path) -> Result<Topology, Error> {
@@ -147,7 +166,8 @@ fn last_time_ms(path: &Path) -> Result<u64, Error> {
     Ok(last.and_then(|line| read_line(line, 0).ok().flatten()).map_or(1, |request| request.t_ms))
 }
 
-fn feed_all(replay: &mut Replay, arguments: &Arguments) -> Result<(), Error> {
+/// Answers the first invalid line and what is wrong with it.
+fn feed_all(replay: &mut Replay, arguments: &Arguments) -> Result<Option<(u64, String)>, Error> {
     let path = &arguments.requests;
     let file = File::open(path).map_err(|error| at(path, error))?;
     let bar = progress(file.metadata().map_or(0, |meta| meta.len()));
@@ -156,9 +176,13 @@ fn feed_all(replay: &mut Replay, arguments: &Arguments) -> Result<(), Error> {
         None => None,
     };
     let mut lines = TraceLines { reader: BufReader::new(file), path, number: 0, before_ms: 0, text: String::new() };
+    let mut invalid = None;
     while let Some((request, bytes)) = lines.next_request()? {
         bar.inc(bytes);
         let decision = replay.feed(&request)?;
+        if decision.outcome == ReplayOutcome::Invalid && invalid.is_none() {
+            invalid = decision.reason.clone().map(|reason| (lines.number, reason));
+        }
         if let Some((path, out)) = &mut decisions {
             serde_json::to_writer(&mut *out, &decision).map_err(|error| at(path, error.into()))?;
             out.write_all(b"\n").map_err(|error| at(path, error))?;
@@ -168,7 +192,7 @@ fn feed_all(replay: &mut Replay, arguments: &Arguments) -> Result<(), Error> {
     if let Some((path, mut out)) = decisions {
         out.flush().map_err(|error| at(path, error))?;
     }
-    Ok(())
+    Ok(invalid)
 }
 
 struct TraceLines<'a> {
@@ -249,6 +273,15 @@ fn print(summary: &ReplaySummary, json: bool) -> std::io::Result<()> {
         summary.devolved,
         percent(summary.utilisation_ppm)
     )?;
+    if let Some(ppm) = summary.evicted_to_needed_ppm {
+        writeln!(out, "evicted to needed bandwidth {}.{:03}", ppm / 1_000_000, ppm % 1_000_000 / 1_000)?;
+    }
+    if summary.moved > 0 {
+        writeln!(out, "moves {}", summary.moved)?;
+    }
+    if summary.invalid > 0 {
+        writeln!(out, "invalid lines {}", summary.invalid)?;
+    }
     writeln!(
         out,
         "{} decisions in {} ms: {} a second",

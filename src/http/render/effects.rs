@@ -1,7 +1,7 @@
 //! What happened to other allocations, as a document.
 
 use super::annotation;
-use api::effects::{Effects, Victim, VictimCause, VictimOutcome};
+use api::effects::{Effects, Moved, Victim, VictimCause, VictimOutcome};
 use kernel::Names;
 use kernel::allocation::EndCause;
 use kernel::annotation::AnnotationField;
@@ -12,6 +12,11 @@ use kernel::event::{Displaced, DisplacedBy, Fate};
 pub(in crate::http) fn effects(displaced: &[Displaced], names: &Names) -> Effects {
     let mut effects = Effects::default();
     for gone in displaced {
+        if let (DisplacedBy::Relocation, Fate::Rerouted(path)) = (gone.cause, &gone.fate) {
+            let path = names.path(path).map(ToString::to_string).collect();
+            effects.moved.push(Moved { id: gone.id.to_string(), path });
+            continue;
+        }
         let victim = victim(gone, names);
         let list = match victim.outcome {
             VictimOutcome::Rerouted => &mut effects.rerouted,
@@ -30,7 +35,7 @@ fn victim(gone: &Displaced, names: &Names) -> Victim {
         (Fate::Rerouted(_), _) => VictimOutcome::Rerouted,
         (Fate::Ended(EndCause::Devolved), _) => VictimOutcome::Devolved,
         // Older events have an allocation without a path preempted, although no demand took its bandwidth.
-        (Fate::Ended(EndCause::Failed), _) | (_, DisplacedBy::Link) => VictimOutcome::Failed,
+        (Fate::Ended(EndCause::Failed), _) | (_, DisplacedBy::Link | DisplacedBy::Relocation) => VictimOutcome::Failed,
         (Fate::Ended(_), _) => VictimOutcome::Preempted,
     };
     Victim {
@@ -40,7 +45,7 @@ fn victim(gone: &Displaced, names: &Names) -> Victim {
         cause: match gone.cause {
             DisplacedBy::Contention(Cause::Preempted) => VictimCause::Preempted,
             DisplacedBy::Contention(Cause::Devolved) => VictimCause::Devolved,
-            DisplacedBy::Link => VictimCause::Link,
+            DisplacedBy::Link | DisplacedBy::Relocation => VictimCause::Link,
         },
         outcome,
         path: match &gone.fate {

@@ -5,6 +5,7 @@ use super::{effects, instant, properties};
 use crate::app::Fact;
 use crate::http::error;
 use api::controller::ControllerDriver;
+use api::effects::Effects;
 use api::event::{BookedAllocation, ControllerSettings, DeniedDemand, EventData, EventDocument};
 use formats::bandwidth_model::document_of;
 use kernel::Names;
@@ -43,14 +44,16 @@ fn data(fact: &Fact) -> EventData {
             stranded: ids(stranded),
         },
         Event::Admitted { allocation, displaced } => {
-            EventData::AllocationAdmitted { allocation: booked(allocation, names), victims: victims(displaced) }
+            let Effects { victims, moved, .. } = effects(displaced, names);
+            EventData::AllocationAdmitted { allocation: booked(allocation, names), victims, moved }
         }
         Event::Denied { of, demand: asked, denial } => EventData::AllocationDenied {
             demand: Box::new(DeniedDemand { of: of.map(|id| id.to_string()), demand: demand(asked, names) }),
             problem: Box::new(error::denied(asked, denial, names).document(None)),
         },
         Event::Resized { allocation, displaced } => {
-            EventData::AllocationResized { allocation: booked(allocation, names), victims: victims(displaced) }
+            let Effects { victims, moved, .. } = effects(displaced, names);
+            EventData::AllocationResized { allocation: booked(allocation, names), victims, moved }
         }
         Event::Released { id } => EventData::AllocationReleased { id: id.to_string() },
         Event::Expired { ids: expired } => EventData::AllocationsExpired { ids: ids(expired) },

@@ -51,7 +51,10 @@ async fn a_link_that_breaks_sends_its_allocations_elsewhere() {
     let id = service.admit(2, 10_000_000).await;
     let tried = service.patch("/v1/topologies/net/links/ab?dry_run=true", r#"{"state":"down"}"#).await.json();
     assert_eq!((&tried["rerouted"], &tried["state"], &tried["dry_run"]), (&json!([id]), &json!("down"), &json!(true)));
-    assert_eq!(service.get("/v1/topologies/net/links/ab").await.json()["state"], "up");
+    // The figures are those of the link as it would be.
+    assert_eq!((&tried["reserved_bps"], &tried["allocation_count"]), (&json!(0), &json!(0)));
+    let is = service.get("/v1/topologies/net/links/ab").await.json();
+    assert_eq!((&is["state"], &is["reserved_bps"]), (&json!("up"), &json!(10_000_000)));
 
     let done = service.patch("/v1/topologies/net/links/ab", r#"{"state":"down"}"#).await.json();
     assert_eq!((&done["rerouted"], &done["links"]), (&json!([id]), &json!(["ab", "ab~"])));

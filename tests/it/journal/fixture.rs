@@ -223,7 +223,6 @@ pub(crate) fn receipt(fact: &Fact) -> Receipt {
         first: fact.sequence,
         count: 1,
         at: fact.at,
-        refusals: None,
     }
 }
 

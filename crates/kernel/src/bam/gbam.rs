@@ -3,7 +3,7 @@
 //! overlap. A class may always fill its own share, whichever class borrowed it; beyond that it may borrow up to a limit that
 //! follows the usage. A class at or under its share is never devolved. After Reale, Bezerra and Martins' G-BAM.
 
-use super::{Booked, Cause, LinkBounds, Slot, VictimOrder};
+use super::{Booked, Cause, LinkBounds, Overrun, Slot, VictimOrder};
 
 /// What is left of a pool once usage has grown past what the class keeps to itself. `PRIV = BC - max(HTL, LTH)`.
 fn left(bounds: &LinkBounds, used: u64, class: usize, pool: u64) -> u64 {
@@ -70,24 +70,23 @@ fn top_below_higher(bounds: &LinkBounds, used: u64, class: usize, slack: i128) -
     u64::try_from(i128::from(kept(bounds, class)) + i128::from(pool) + then).unwrap_or(0)
 }
 
-fn over(bounds: &LinkBounds, used: &Booked, class: usize) -> bool {
-    used[class] > bounds.private[class] && used[class] > limit(bounds, used, class)
+/// What the class has to give up: it is over its share and over its limit, which its own usage does not move.
+fn excess(bounds: &LinkBounds, used: &Booked, class: usize) -> u64 {
+    if used[class] <= bounds.private[class] {
+        return 0;
+    }
+    used[class].saturating_sub(limit(bounds, used, class).max(bounds.private[class]))
 }
 
 /// Devolution (from classes above the asker) comes before preemption (from those below): it may make that unnecessary.
 /// A class within its limit stays so while victims are taken out, so that a call after every removal is one pass.
-pub(super) fn next_victim(
-    bounds: &LinkBounds,
-    used: &Booked,
-    asker: usize,
-    order: VictimOrder,
-) -> Option<(Slot, Cause)> {
-    let devolved = first_over(bounds, used, asker + 1..bounds.classes, order).map(|slot| (slot, Cause::Devolved));
-    devolved.or_else(|| first_over(bounds, used, 0..asker, order).map(|slot| (slot, Cause::Preempted)))
+pub(super) fn next_victim(bounds: &LinkBounds, used: &Booked, asker: usize, order: VictimOrder) -> Option<Overrun> {
+    first_over(bounds, used, asker + 1..bounds.classes, order, Cause::Devolved)
+        .or_else(|| first_over(bounds, used, 0..asker, order, Cause::Preempted))
 }
 
-pub(super) fn next_excess(bounds: &LinkBounds, used: &Booked, order: VictimOrder) -> Option<Slot> {
-    first_over(bounds, used, 0..bounds.classes, order)
+pub(super) fn next_excess(bounds: &LinkBounds, used: &Booked, order: VictimOrder) -> Option<Overrun> {
+    first_over(bounds, used, 0..bounds.classes, order, Cause::Preempted)
 }
 
 fn first_over(
@@ -95,10 +94,14 @@ fn first_over(
     used: &Booked,
     mut range: std::ops::Range<usize>,
     order: VictimOrder,
-) -> Option<Slot> {
-    let found = match order {
-        VictimOrder::HighestFirst => range.rev().find(|class| over(bounds, used, *class)),
-        VictimOrder::LowestFirst => range.find(|class| over(bounds, used, *class)),
+    cause: Cause,
+) -> Option<Overrun> {
+    let overrun = |class: usize| {
+        let excess = excess(bounds, used, class);
+        (excess > 0).then(|| Overrun { slot: Slot(u8::try_from(class).unwrap_or(0)), cause, excess })
     };
-    found.map(|class| Slot(u8::try_from(class).unwrap_or(0)))
+    match order {
+        VictimOrder::HighestFirst => range.rev().find_map(overrun),
+        VictimOrder::LowestFirst => range.find_map(overrun),
+    }
 }

@@ -1,7 +1,7 @@
 //! The maximum allocation model: as a preset of G-BAM no class lends; in its RFC 4125 form each class has its own
 //! constraint, and TE-classes with a better priority preempt within it and within the aggregate.
 
-use super::{Booked, Cause, LinkBounds, Slot, Slots, VictimOrder, worst_held};
+use super::{Booked, LinkBounds, Overrun, Slots, VictimOrder, worst_over};
 use crate::class::Priority;
 use crate::units::Share;
 
@@ -23,40 +23,16 @@ pub(super) fn next_victim(
     class: usize,
     setup: Priority,
     order: VictimOrder,
-) -> Option<(Slot, Cause)> {
-    violated(bounds, slots, booked, class, Some(setup), order)
-        .or_else(|| aggregate(bounds, slots, booked, Some(setup), order))
-        .map(|slot| (slot, Cause::Preempted))
+) -> Option<Overrun> {
+    worst_over(slots, booked, bounds.private[class], |c| c == class, Some(setup), order)
+        .or_else(|| worst_over(slots, booked, bounds.total, |_| true, Some(setup), order))
 }
 
 /// Every class constraint, then the aggregate.
-pub(super) fn next_excess(bounds: &LinkBounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
+pub(super) fn next_excess(bounds: &LinkBounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Overrun> {
     (0..super::SLOTS)
-        .find_map(|class| violated(bounds, slots, booked, class, None, order))
-        .or_else(|| aggregate(bounds, slots, booked, None, order))
-}
-
-fn violated(
-    bounds: &LinkBounds,
-    slots: &Slots,
-    booked: &Booked,
-    class: usize,
-    setup: Option<Priority>,
-    order: VictimOrder,
-) -> Option<Slot> {
-    let over = held(slots, booked, |c| c == class, Priority::WORST) > bounds.private[class];
-    over.then(|| worst_held(slots, booked, |c| c == class, setup, order)).flatten()
-}
-
-fn aggregate(
-    bounds: &LinkBounds,
-    slots: &Slots,
-    booked: &Booked,
-    setup: Option<Priority>,
-    order: VictimOrder,
-) -> Option<Slot> {
-    let over = held(slots, booked, |_| true, Priority::WORST) > bounds.total;
-    over.then(|| worst_held(slots, booked, |_| true, setup, order)).flatten()
+        .find_map(|class| worst_over(slots, booked, bounds.private[class], |c| c == class, None, order))
+        .or_else(|| worst_over(slots, booked, bounds.total, |_| true, None, order))
 }
 
 /// What is held at `priority` or better in the classes asked for.

@@ -77,6 +77,29 @@ pub enum Cause {
     Devolved,
 }
 
+/// How victims are chosen among the allocations of a slot that has to give up bandwidth (RFC 4829 §4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum VictimPolicy {
+    /// Those that together have the least bandwidth that is enough.
+    #[default]
+    LeastBandwidth,
+    /// The newest first. With [`VictimOrder::LowestFirst`] this is the choice of the BAMSim simulator to the letter.
+    Newest,
+    /// The fewest that are enough.
+    Fewest,
+}
+
+/// A slot that has to give up bandwidth for a book to hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overrun {
+    /// The slot.
+    pub slot: Slot,
+    /// By what right the bandwidth is taken.
+    pub cause: Cause,
+    /// How much has to go, in booked bit/s; more than the slot holds where other slots have to give up the rest.
+    pub excess: u64,
+}
+
 /// A bandwidth model: which, for which classes, and with which TE-classes if any. Always valid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Model {
@@ -84,6 +107,8 @@ pub struct Model {
     classes: Vec<ClassConfig>,
     te_classes: Vec<TeClass>,
     slots: Slots,
+    /// The constraints sum to more than the link, so that the aggregate has to be tested as well.
+    exceeds: bool,
 }
 
 /// Why a configuration makes no [`Model`].
@@ -95,7 +120,7 @@ pub enum ModelError {
     /// One class type twice.
     #[error("invalid bandwidth model: class type {0} is configured twice")]
     DuplicateClass(ClassType),
-    /// The shares do not make a whole.
+    /// The shares do not make a whole. Only MAM's may sum to more (RFC 4125 §3).
     #[error("invalid private shares: they sum to {sum_ppm} ppm, not {PPM}")]
     SharesNotWhole {
         /// Their sum.
@@ -177,12 +202,13 @@ impl Model {
             return Err(ModelError::DuplicateClass(class.class_type));
         }
         let sum_ppm: u64 = classes.iter().map(|class| u64::from(class.share.as_ppm())).sum();
-        if sum_ppm != u64::from(PPM) {
+        let exceeds = sum_ppm > u64::from(PPM) && kind == ModelKind::Mam;
+        if sum_ppm != u64::from(PPM) && !exceeds {
             return Err(ModelError::SharesNotWhole { sum_ppm });
         }
         preset(kind, &mut classes);
         let slots = slots(kind, &classes, &te_classes)?;
-        Ok(Self { kind, classes, te_classes, slots })
+        Ok(Self { kind, classes, te_classes, slots, exceeds })
     }
 
     /// Which model.
@@ -219,6 +245,26 @@ impl Model {
         })
     }
 
+    /// Whether a request may name this priority for this class type (RFC 4124 §6.1).
+    pub fn has_te_class(&self, te_class: TeClass) -> bool {
+        if self.te_classes.is_empty() {
+            self.has_class(te_class.class_type)
+        } else {
+            self.te_classes.contains(&te_class)
+        }
+    }
+
+    /// The TE-class that stands for one of the model before: itself, or the default of its class type for what was the
+    /// default there; `None` where it has no counterpart.
+    pub fn counterpart(&self, before: &Self, te_class: TeClass) -> Option<TeClass> {
+        let TeClass { class_type, priority } = te_class;
+        if self.has_te_class(te_class) {
+            return Some(te_class);
+        }
+        let was_default = self.has_class(class_type) && priority == before.default_priority(class_type);
+        was_default.then(|| TeClass { class_type, priority: self.default_priority(class_type) })
+    }
+
     /// The priority a request of this class has when it names none: the worst that is configured.
     pub fn default_priority(&self, class_type: ClassType) -> Priority {
         let of_class = self.slots.iter().filter(|slot| self.slots.class_type(*slot) == class_type);
@@ -228,7 +274,7 @@ impl Model {
     /// The bounds of a link of which `max_reservable` may be reserved.
     pub fn bounds(&self, max_reservable: Bandwidth) -> LinkBounds {
         let mut bounds = LinkBounds {
-            rule: if self.slots.by_priority { self.rfc_rule() } else { BookRule::Loans },
+            rule: self.rule(),
             total: max_reservable.as_bps(),
             classes: self.classes.last().map_or(0, |class| class.class_type.at() + 1),
             private: [0; SLOTS],
@@ -243,17 +289,21 @@ impl Model {
             sum_ppm += class.share.as_ppm();
             let upto = super::units::scale(bounds.total, sum_ppm, PPM);
             let at = class.class_type.at();
-            bounds.private[at] = upto - cut;
-            bounds.high_to_low[at] = class.high_to_low.of(upto - cut);
-            bounds.low_to_high[at] = class.low_to_high.of(upto - cut);
+            bounds.private[at] = if self.exceeds { class.share.of(bounds.total) } else { upto - cut };
+            bounds.high_to_low[at] = class.high_to_low.of(bounds.private[at]);
+            bounds.low_to_high[at] = class.low_to_high.of(bounds.private[at]);
             bounds.overbooking[at] = class.overbooking;
             cut = upto;
         }
         bounds
     }
 
-    fn rfc_rule(&self) -> BookRule {
-        if self.kind == ModelKind::Rdm { BookRule::RussianDolls } else { BookRule::MaximumAllocation }
+    fn rule(&self) -> BookRule {
+        match (self.kind, self.slots.by_priority || self.exceeds) {
+            (ModelKind::Mam, true) => BookRule::MaximumAllocation,
+            (ModelKind::Rdm, true) => BookRule::RussianDolls,
+            _ => BookRule::Loans,
+        }
     }
 }
 
@@ -288,8 +338,10 @@ fn slots(kind: ModelKind, classes: &[ClassConfig], te_classes: &[TeClass]) -> Re
         return Err(ModelError::TooManyTeClasses { count: te_classes.len() });
     }
     check_te_classes(classes, te_classes)?;
-    if matches!(kind, ModelKind::Gbam | ModelKind::Atcs) {
-        return by_class_only(classes, te_classes);
+    // TE-classes that only restate the order of the classes change nothing, under any model.
+    let restated = by_class_only(classes, te_classes);
+    if restated.is_ok() || matches!(kind, ModelKind::Gbam | ModelKind::Atcs) {
+        return restated;
     }
     let mut slots = Slots { count: 0, by_priority: true, class_of: [0; SLOTS], priority_of: [0; SLOTS] };
     for (at, te_class) in te_classes.iter().enumerate() {
@@ -389,11 +441,14 @@ impl LinkBounds {
     /// The bandwidth that the slot may still reserve without victims, in bit/s.
     pub fn free_bps(&self, slots: &Slots, booked: &Booked, slot: Slot) -> u64 {
         let class = slots.class_at(slot.at());
-        self.overbooking[class].reservable(match self.rule {
-            BookRule::Loans => gbam::free(self, booked, class),
-            BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, Priority::WORST),
-            BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, Priority::WORST),
-        })
+        self.reservable(
+            class,
+            match self.rule {
+                BookRule::Loans => gbam::free(self, booked, class),
+                BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, Priority::WORST),
+                BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, Priority::WORST),
+            },
+        )
     }
 
     /// The bandwidth that the slot may still reserve with every victim that it may take, in bit/s: the unreserved bandwidth
@@ -401,22 +456,24 @@ impl LinkBounds {
     pub fn reach_bps(&self, slots: &Slots, booked: &Booked, slot: Slot) -> u64 {
         let class = slots.class_at(slot.at());
         let priority = slots.priority(slot);
-        self.overbooking[class].reservable(match self.rule {
-            BookRule::Loans => gbam::reach(self, booked, class),
-            BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, priority),
-            BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, priority),
-        })
+        self.reservable(
+            class,
+            match self.rule {
+                BookRule::Loans => gbam::reach(self, booked, class),
+                BookRule::MaximumAllocation => mam::unreserved(self, slots, booked, class, priority),
+                BookRule::RussianDolls => rdm::unreserved(self, slots, booked, class, priority),
+            },
+        )
     }
 
-    /// The slot of the next victim so that the book holds, given that it already counts the demand of `asker`; `None` when
+    /// No reservation is larger than [`Bandwidth::MAX`], however overbooked a class is.
+    fn reservable(&self, class: usize, booked: u64) -> u64 {
+        self.overbooking[class].reservable(booked).min(Bandwidth::MAX.as_bps())
+    }
+
+    /// The slot of the next victims so that the book holds, given that it already counts the demand of `asker`; `None` when
     /// it holds. To be called again after every removal.
-    pub fn next_victim(
-        &self,
-        slots: &Slots,
-        booked: &Booked,
-        asker: Slot,
-        order: VictimOrder,
-    ) -> Option<(Slot, Cause)> {
+    pub fn next_victim(&self, slots: &Slots, booked: &Booked, asker: Slot, order: VictimOrder) -> Option<Overrun> {
         let class = slots.class_at(asker.at());
         match self.rule {
             BookRule::Loans => gbam::next_victim(self, booked, class, order),
@@ -427,7 +484,7 @@ impl LinkBounds {
 
     /// The slot of the next allocation to take out so that a book holds that was filled under other bounds; `None` when it
     /// holds.
-    pub fn next_excess(&self, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
+    pub fn next_excess(&self, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Overrun> {
         match self.rule {
             BookRule::Loans => gbam::next_excess(self, booked, order),
             BookRule::MaximumAllocation => mam::next_excess(self, slots, booked, order),
@@ -464,25 +521,31 @@ pub fn by_class(slots: &Slots, booked: &Booked) -> [u64; CLASS_TYPES] {
     sums
 }
 
-/// The worst hold priority among slots of `classes` that hold anything and may be preempted at `setup`; within one
-/// priority the class by `order` (RFC 4124 leaves the choice to us).
-fn worst_held(
+/// Where `classes` hold more than `constraint`: the slot of the worst hold priority among theirs that may be preempted at
+/// `setup`; within one priority the class by `order` (RFC 4124 leaves the choice to us).
+fn worst_over(
     slots: &Slots,
     booked: &Booked,
-    within: impl Fn(usize) -> bool,
+    constraint: u64,
+    classes: impl Fn(usize) -> bool,
     setup: Option<Priority>,
     order: VictimOrder,
-) -> Option<Slot> {
+) -> Option<Overrun> {
+    let excess = mam::held(slots, booked, &classes, Priority::WORST).saturating_sub(constraint);
+    if excess == 0 {
+        return None;
+    }
     let candidates = slots.iter().filter(|slot| {
         booked[slot.at()] > 0
-            && within(slots.class_at(slot.at()))
+            && classes(slots.class_at(slot.at()))
             && setup.is_none_or(|setup| slots.priority(*slot) > setup)
     });
-    candidates.max_by_key(|slot| {
+    let worst = candidates.max_by_key(|slot| {
         let class = slots.class_of[slot.at()];
         let preference = if order == VictimOrder::HighestFirst { class } else { u8::MAX - class };
         (slots.priority_of[slot.at()], preference)
-    })
+    });
+    worst.map(|slot| Overrun { slot, cause: Cause::Preempted, excess })
 }
 
 #[cfg(test)]

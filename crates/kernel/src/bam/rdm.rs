@@ -2,7 +2,7 @@
 //! constraints nest: BCw bounds the sum of all classes from w up.
 
 use super::mam::held;
-use super::{Booked, Cause, LinkBounds, SLOTS, Slot, Slots, VictimOrder, worst_held};
+use super::{Booked, LinkBounds, Overrun, SLOTS, Slots, VictimOrder, worst_over};
 use crate::class::Priority;
 use crate::units::Share;
 
@@ -29,23 +29,12 @@ pub(super) fn next_victim(
     class: usize,
     setup: Priority,
     order: VictimOrder,
-) -> Option<(Slot, Cause)> {
-    let slot = (0..=class).rev().find_map(|w| violated(bounds, slots, booked, w, Some(setup), order))?;
-    Some((slot, Cause::Preempted))
+) -> Option<Overrun> {
+    let over = |w| worst_over(slots, booked, nested(bounds, w), |c| c >= w, Some(setup), order);
+    (0..=class).rev().find_map(over)
 }
 
-pub(super) fn next_excess(bounds: &LinkBounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Slot> {
-    (0..SLOTS).rev().find_map(|w| violated(bounds, slots, booked, w, None, order))
-}
-
-fn violated(
-    bounds: &LinkBounds,
-    slots: &Slots,
-    booked: &Booked,
-    w: usize,
-    setup: Option<Priority>,
-    order: VictimOrder,
-) -> Option<Slot> {
-    let over = held(slots, booked, |c| c >= w, Priority::WORST) > nested(bounds, w);
-    over.then(|| worst_held(slots, booked, |c| c >= w, setup, order)).flatten()
+pub(super) fn next_excess(bounds: &LinkBounds, slots: &Slots, booked: &Booked, order: VictimOrder) -> Option<Overrun> {
+    let over = |w| worst_over(slots, booked, nested(bounds, w), |c| c >= w, None, order);
+    (0..SLOTS).rev().find_map(over)
 }

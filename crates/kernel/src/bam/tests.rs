@@ -58,7 +58,10 @@ impl Bench {
         }
         self.booked[slot.at()] += bandwidth;
         let (mut devolved, mut preempted) = (vec![], vec![]);
-        while let Some((victim, cause)) = self.bounds.next_victim(&slots, &self.booked, slot, self.order) {
+        while let Some(Overrun { slot: victim, cause, excess }) =
+            self.bounds.next_victim(&slots, &self.booked, slot, self.order)
+        {
+            assert!(excess > 0, "a slot gives up something");
             let newest = self.lsps.iter().rposition(|(_, held, _)| *held == victim).expect("a victim to take");
             let (name, _, bandwidth) = self.lsps.remove(newest);
             self.booked[victim.at()] -= bandwidth;
@@ -275,6 +278,40 @@ fn the_authors_own_expectations() {
     assert_eq!(rdm.ask("o", 1, 20), preempts(&["n"]));
 }
 
+/// RFC 4125 App. A.2: BC2 45 %, BC1 35 %, BC0 100 % of the link; preemption CT2 0, CT1 1, CT0 2.
+#[test]
+fn mam_constraints_may_sum_to_more_than_the_link() {
+    let classes = || vec![class(0, 100, 0, 0), class(1, 35, 0, 0), class(2, 45, 0, 0)];
+    for te_classes in [vec![], vec![te(2, 0), te(1, 1), te(0, 2)]] {
+        let mut link = Bench::new(Model::new(ModelKind::Mam, classes(), te_classes).unwrap(), 100);
+        link.fill("l", 10, 0, 10);
+        assert_eq!(link.ask("l", 0, 1), Seen::Block);
+        assert_eq!(link.ask("h", 2, 46), Seen::Block);
+        assert_eq!(link.ask("h", 2, 45), preempts(&["l9", "l8", "l7", "l6", "l5"]));
+        assert_eq!(link.ask("m", 1, 36), Seen::Block);
+        assert_eq!(link.ask("m", 1, 35), preempts(&["l4", "l3", "l2"]));
+        assert_eq!(link.used(), [20, 35, 45]);
+        assert_eq!(link.ask("l", 0, 1), Seen::Block);
+    }
+    let more = Model::new(ModelKind::Rdm, classes(), vec![]);
+    assert_eq!(more, Err(ModelError::SharesNotWhole { sum_ppm: 1_800_000 }));
+}
+
+/// A default priority follows the class into TE-classes; any other has to be configured there.
+#[test]
+fn default_priorities_have_a_counterpart_among_te_classes() {
+    let before = three(ModelKind::Rdm, SHARES);
+    let te_classes = vec![te(0, 3), te(0, 2), te(1, 1), te(2, 0)];
+    let classes = vec![class(0, 40, 0, 0), class(1, 35, 0, 0), class(2, 25, 0, 0)];
+    let now = Model::new(ModelKind::Rdm, classes, te_classes).unwrap();
+    assert_eq!(now.counterpart(&before, te(0, 7)), Some(te(0, 3)));
+    assert_eq!(now.counterpart(&before, te(0, 2)), Some(te(0, 2)));
+    assert_eq!(now.counterpart(&before, te(1, 6)), Some(te(1, 1)));
+    assert_eq!(now.counterpart(&before, te(1, 5)), None);
+    assert_eq!(now.counterpart(&before, te(3, 4)), None);
+    assert_eq!(before.counterpart(&now, te(0, 3)), Some(te(0, 3)));
+}
+
 #[test]
 fn models_that_make_no_sense_are_refused() {
     let two = |a, b| vec![class(0, a, 0, 0), class(1, b, 0, 0)];
@@ -429,6 +466,30 @@ proptest! {
         prop_assert_eq!(link.booked, [0; SLOTS]);
     }
 
+    /// What a slot is said to give up is just enough: with one bit/s less it is still over.
+    #[test]
+    fn an_overrun_is_exact(
+        kind in any_kind(),
+        cut in (1_u32..99, 1_u32..99),
+        booked in prop::array::uniform3(0_u64..900),
+        asker in 0_u8..3,
+    ) {
+        let (low, high) = (cut.0.min(cut.1), cut.0.max(cut.1));
+        let model = three(kind, [low, high - low, 100 - high]);
+        let bounds = model.bounds(Bandwidth::from_bps(1_000).unwrap());
+        let used = [booked[0], booked[1], booked[2], 0, 0, 0, 0, 0];
+        let next = |used: &Booked| bounds.next_victim(model.slots(), used, Slot(asker), VictimOrder::HighestFirst);
+        if let Some(overrun) = next(&used) {
+            let without = |bps: u64| {
+                let mut used = used;
+                used[overrun.slot.at()] -= bps;
+                next(&used).is_some_and(|next| next.slot == overrun.slot)
+            };
+            prop_assert!(without(overrun.excess - 1));
+            prop_assert!(!without(overrun.excess));
+        }
+    }
+
     /// With one TE-class a class and better priorities for higher classes, the RFC forms admit what the presets admit.
     #[test]
     fn rfc_forms_and_presets_agree_where_both_apply(
@@ -441,7 +502,9 @@ proptest! {
         let classes: Vec<_> = vec![class(0, low, 0, 0), class(1, high - low, 0, 0), class(2, 100 - high, 0, 0)];
         let kind = if rdm { ModelKind::Rdm } else { ModelKind::Mam };
         let preset = Model::new(kind, classes.clone(), vec![]).unwrap();
-        let rfc = Model::new(kind, classes, vec![te(0, 2), te(1, 1), te(2, 0)]).unwrap();
+        let mut rfc = Model::new(kind, classes, vec![te(0, 2), te(1, 1), te(2, 0)]).unwrap();
+        prop_assert_eq!(rfc.bounds(Bandwidth::MAX), preset.bounds(Bandwidth::MAX), "they restate the order of classes");
+        rfc.slots.by_priority = true;
         let capacity = Bandwidth::from_bps(1_000).unwrap();
         let (one, other) = (preset.bounds(capacity), rfc.bounds(capacity));
         let mut used = [0; SLOTS];

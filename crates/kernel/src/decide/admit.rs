@@ -2,18 +2,22 @@
 //! allocations are preempted or devolved; else the denial names the links that lack bandwidth. No victim is decided before
 //! every link of the path can take the demand.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::path_query::{fewest_hops, path_query};
-use super::preemption::{fates_of_victims, make_room};
+use super::reallocation::Reallocation;
+use super::relocation::make_way;
 use super::resolve::{self, Priorities};
+use super::restoration::reroute_victims;
+use super::victims::{self, make_room};
 use crate::allocation::{Allocation, Demand};
 use crate::annotation::{Annotation, AnnotationField};
 use crate::command::{NamedConstraints, Request};
-use crate::event::{Binding, Denial, Displaced, Event, PathObstacle};
+use crate::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
 use crate::ledger::{LedgerDraft, LedgerEntry};
-use crate::path::{self, Everything, Links, Query, Reason, WEIGHT_ONE, Workspace};
+use crate::path::{self, Everything, Links, NoPath, Query, Reason, WEIGHT_ONE, Workspace};
 use crate::policy::{PathChoice, Policy};
 use crate::refusal::Refusal;
 use crate::state::{ALLOCATIONS_MAX, Network, State};
@@ -107,6 +111,22 @@ pub(super) fn annotate(
     Ok(Event::Resized { allocation: Arc::new(changed), displaced: vec![] })
 }
 
+/// The least bandwidth of other allocations that had to go for `admitted` to enter the books of `before`, after the moves
+/// among `displaced`: as far as a long search finds it.
+pub fn least_sufficient_bps(before: &State, admitted: &Allocation, displaced: &[Displaced]) -> Option<u64> {
+    let network = before.network(admitted.demand.topology.as_str())?;
+    let setup_slot = network.model.model.slot(admitted.demand.class_type, admitted.demand.setup_priority)?;
+    let find = |id| before.allocation(id);
+    let mut books = Reallocation::new(network, &network.graph, &find);
+    for moved in displaced.iter().filter(|gone| gone.cause == DisplacedBy::Relocation) {
+        if let (Some(allocation), Fate::Rerouted(path)) = (before.allocation(moved.id), &moved.fate) {
+            books.displace(allocation, moved.cause);
+            books.place(moved.id, path);
+        }
+    }
+    Some(victims::least_sufficient_bps(&mut books, &network.entry_of(admitted)?, setup_slot))
+}
+
 fn check(demand: &Demand, network: &Network) -> Result<(), Refusal> {
     if demand.bandwidth.is_zero() {
         return Err(Refusal::NoBandwidth);
@@ -144,30 +164,90 @@ impl Admission<'_> {
         }
         let reach = network.ledger.reach(setup_slot);
         let Ok(found) = path::shortest(&network.graph, &reach, &query, workspace) else {
-            return Err(denial(network, &reach, &query, workspace));
+            let denial = denial(network, &reach, &query, workspace);
+            let find = |id| self.state.allocation(id);
+            let mut books = Reallocation::new(network, &network.graph, &find);
+            return match self.path_by_moves(&mut books, &denial, workspace) {
+                Some(links) if check_price(network, &query, &reach, &links, workspace).is_ok() => {
+                    self.with_victims(books, links, workspace)
+                }
+                _ => Err(self.within_price(denial, &query, workspace)),
+            };
         };
         check_price(network, &query, &reach, &found.links, workspace)?;
-        self.with_victims(LedgerDraft::new(&network.ledger), found.links, workspace)
+        let find = |id| self.state.allocation(id);
+        self.with_victims(Reallocation::new(network, &network.graph, &find), found.links, workspace)
+    }
+
+    /// Only for want of bandwidth.
+    fn path_by_moves(
+        &self,
+        books: &mut Reallocation<'_, '_>,
+        denial: &Denial,
+        workspace: &mut Workspace,
+    ) -> Option<Vec<LinkIx>> {
+        let lacks_bandwidth = matches!(denial, Denial::InsufficientBandwidth { .. });
+        if lacks_bandwidth { make_way(books, self.demand, self.priorities.setup_slot, workspace) } else { None }
+    }
+
+    /// What is said to be admissible is so at the policy's price, too.
+    fn within_price(&self, denial: Denial, query: &Query<'_>, workspace: &mut Workspace) -> Denial {
+        let (Denial::InsufficientBandwidth { binding, largest_admissible }, Some(_)) =
+            (&denial, self.network.model.policy.refuse_above_percent)
+        else {
+            return denial;
+        };
+        let (ledger, slot) = (&self.network.ledger, self.priorities.setup_slot);
+        let links = self.network.topology.links().map(|(link, _)| link);
+        let rooms = links.flat_map(|link| [ledger.free_bps(link, slot), ledger.reach_bps(link, slot)]);
+        let rooms: BTreeSet<u64> = rooms.filter(|room| *room > 0 && *room <= largest_admissible.as_bps()).collect();
+        let rooms: Vec<u64> = rooms.into_iter().collect();
+        let mut is_paid = |bandwidth_bps: u64| self.is_paid(&Query { bandwidth_bps, ..*query }, workspace);
+        // The more bandwidth, the fewer links and the dearer the path: but for a free detour that is dearer than victims.
+        let paid = rooms.partition_point(|room| is_paid(*room));
+        let largest = paid.checked_sub(1).and_then(|last| rooms.get(last)).copied().filter(|room| is_paid(*room));
+        Denial::InsufficientBandwidth {
+            binding: binding.clone(),
+            largest_admissible: Bandwidth::saturating_from_bps(largest.unwrap_or(0)),
+        }
+    }
+
+    fn is_paid(&self, query: &Query<'_>, workspace: &mut Workspace) -> bool {
+        let (network, slot) = (self.network, self.priorities.setup_slot);
+        let (free, reach) = (network.ledger.free(slot), network.ledger.reach(slot));
+        let found = match network.model.policy.path_choice {
+            PathChoice::AvoidVictims => path::shortest(&network.graph, &free, query, workspace),
+            PathChoice::FewestHops => Err(NoPath::None),
+        };
+        let found = found.or_else(|_| path::shortest(&network.graph, &reach, query, workspace));
+        found.is_ok_and(|found| check_price(network, query, &reach, &found.links, workspace).is_ok())
     }
 
     fn in_place_of(&self, old: &Allocation, workspace: &mut Workspace) -> Result<PathAndFates, Denial> {
         let (network, setup_slot) = (self.network, self.priorities.setup_slot);
         let query = path_query(&network.model.policy, self.demand);
-        let mut draft = LedgerDraft::new(&network.ledger);
+        let find = |id| self.state.allocation(id);
+        let mut books = Reallocation::new(network, &network.graph, &find);
         if let Some(entry) = network.entry_of(old) {
-            draft.leave(&entry);
+            books.draft.leave(&entry);
         }
-        if old.demand.constraints == self.demand.constraints && self.fits_on_path_of(old, &draft) {
+        if old.demand.constraints == self.demand.constraints && self.fits_on_path_of(old, &books.draft) {
             return Ok((Arc::clone(&old.path), vec![]));
         }
-        let found = path::shortest(&network.graph, &draft.free(setup_slot), &query, workspace);
+        let found = path::shortest(&network.graph, &books.draft.free(setup_slot), &query, workspace);
         if let Ok(found) = found {
             return Ok((found.links.into(), vec![]));
         }
-        let found = path::shortest(&network.graph, &draft.reach(setup_slot), &query, workspace);
+        let found = path::shortest(&network.graph, &books.draft.reach(setup_slot), &query, workspace);
         match found {
-            Ok(found) => self.with_victims(draft, found.links, workspace),
-            Err(_) => Err(denial(network, &draft.reach(setup_slot), &query, workspace)),
+            Ok(found) => self.with_victims(books, found.links, workspace),
+            Err(_) => {
+                let denial = denial(network, &books.draft.reach(setup_slot), &query, workspace);
+                match self.path_by_moves(&mut books, &denial, workspace) {
+                    Some(links) => self.with_victims(books, links, workspace),
+                    None => Err(denial),
+                }
+            }
         }
     }
 
@@ -180,7 +260,7 @@ impl Admission<'_> {
 
     fn with_victims(
         &self,
-        mut draft: LedgerDraft<'_>,
+        mut books: Reallocation<'_, '_>,
         links: Vec<LinkIx>,
         workspace: &mut Workspace,
     ) -> Result<PathAndFates, Denial> {
@@ -191,9 +271,12 @@ impl Admission<'_> {
             bandwidth: self.demand.bandwidth,
             path: Arc::clone(&path),
         };
-        let find = |id| self.state.allocation(id);
-        let victims = make_room(&find, self.network, &mut draft, &entry, self.priorities.setup_slot)?;
-        Ok((path, fates_of_victims(self.network, &mut draft, victims, workspace)))
+        // A path on which the demand is within reach has victims enough.
+        if !make_room(&mut books, &entry, self.priorities.setup_slot) {
+            return Err(Denial::NoPath(PathObstacle::SearchLimit));
+        }
+        reroute_victims(&mut books, workspace);
+        Ok((path, books.fates()))
     }
 }
 

@@ -5,7 +5,9 @@ mod admit;
 mod network;
 mod controller;
 mod restoration;
-mod preemption;
+mod relocation;
+mod reallocation;
+mod victims;
 mod path_query;
 mod resolve;
 
@@ -16,6 +18,7 @@ use super::refusal::Refusal;
 use super::state::State;
 use super::units::Millis;
 
+pub use admit::least_sufficient_bps;
 pub use path_query::path_metric;
 pub use resolve::{
     constraints as resolve_constraints, network as resolve_network, network_between as resolve_network_between,
@@ -61,3 +64,6 @@ fn expire(state: &State, now: Millis) -> Result<Event, Refusal> {
     let ids: Vec<_> = due.map(|((_, id), ())| *id).take(EXPIRED_AT_ONCE_MAX).collect();
     if ids.is_empty() { Err(Refusal::NothingDue) } else { Ok(Event::Expired { ids }) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,21 @@
 //! Changes of the network itself: topologies, bandwidth models, links. Each names the allocations that it displaces and
 //! their fates.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::preemption::{DisplacedAllocation, best_first, book_free_path, fates_of_victims};
+use super::reallocation::{Reallocation, displaced};
 use super::resolve;
 use super::restoration::restore;
-use crate::allocation::Allocation;
+use super::victims::displace_excess;
+use crate::allocation::{Allocation, EndCause};
 use crate::bam::Cause;
+use crate::class::TeClass;
 use crate::command::{Expected, LinkChange, ModelChange, OnMisfit};
-use crate::event::{Displaced, DisplacedBy, Event};
+use crate::event::{Displaced, DisplacedBy, Event, Fate};
 use crate::id::{AllocationId, LinkIx, Name, Sequence};
-use crate::ledger::LedgerDraft;
 use crate::path::{Graph, Workspace};
-use crate::policy::BandwidthModel;
+use crate::policy::{BandwidthModel, te_class, under_model};
 use crate::refusal::Refusal;
 use crate::remap::Translation;
 use crate::state::{Network, State, TOPOLOGIES_MAX};
@@ -60,32 +62,50 @@ fn into_new_revision(
     }
     let translation = Translation::between(&old.topology, topology);
     let mut new = Network::new(Arc::clone(topology), Arc::new(Graph::new(topology)), Arc::clone(&old.model));
-    let (mut broken, mut lost, mut moved) = (vec![], vec![], vec![]);
+    let (mut broken, mut lost, mut kept) = (vec![], vec![], vec![]);
     for allocation in living_in(state, name) {
-        match translation.allocation(allocation) {
-            Some(kept) if path_is_up(&kept, topology) => {
-                if let Some(entry) = new.entry_of(&kept) {
+        match translation.allocation(allocation).or_else(|| translation.ends_of(allocation)).map(Arc::new) {
+            Some(moved) if is_up(&moved, topology) && keeps_constraints(&moved, topology) => {
+                if let Some(entry) = new.entry_of(&moved) {
                     new.ledger.enter(&entry);
                 }
-                moved.push(Arc::new(kept));
+                kept.push(moved);
             }
-            Some(kept) => broken.push(DisplacedAllocation::new(&Arc::new(kept), DisplacedBy::Link)),
-            None => match translation.ends_of(allocation) {
-                Some(pathless) => broken.push(DisplacedAllocation::new(&Arc::new(pathless), DisplacedBy::Link)),
-                None => lost.push(DisplacedAllocation::new(allocation, DisplacedBy::Link).ended()),
-            },
+            Some(moved) => broken.push(moved),
+            None => {
+                lost.push(displaced(allocation, DisplacedBy::Link, Fate::Ended(EndCause::Failed)));
+            }
         }
     }
-    let find = |id: AllocationId| moved.binary_search_by_key(&id, |kept| kept.id).ok().and_then(|at| moved.get(at));
-    let mut draft = LedgerDraft::new(&new.ledger);
-    broken.extend(displace_excess(&new, &mut draft, all_links(topology), DisplacedBy::Link, find));
-    let mut displaced = restore(&find, &new, &mut draft, broken, workspace);
+    let find = |id: AllocationId| kept.binary_search_by_key(&id, |kept| kept.id).ok().and_then(|at| kept.get(at));
+    let mut books = Reallocation::new(&new, &new.graph, &find);
+    broken.sort_by_cached_key(|allocation| books.rank(allocation));
+    for allocation in &broken {
+        books.add_pathless(allocation, DisplacedBy::Link);
+    }
+    for (link, _) in topology.links() {
+        displace_excess(&mut books, link, DisplacedBy::Link);
+    }
+    restore(&mut books, workspace);
+    let mut displaced = books.fates();
     displaced.extend(lost);
     displaced
 }
 
-fn path_is_up(allocation: &Allocation, topology: &Topology) -> bool {
-    allocation.path.iter().all(|link| topology.link(*link).is_some_and(|link| link.state != LinkState::Down))
+/// Whether every link of the path is in service or in maintenance; there is no path without links.
+fn is_up(allocation: &Allocation, topology: &Topology) -> bool {
+    let is_up = |link: &LinkIx| topology.link(*link).is_some_and(|link| link.state != LinkState::Down);
+    !allocation.path.is_empty() && allocation.path.iter().all(is_up)
+}
+
+/// Whether the path keeps the constraints that depend on attributes of its links: delay and administrative groups.
+fn keeps_constraints(allocation: &Allocation, topology: &Topology) -> bool {
+    let Some(constraints) = allocation.demand.constraints.as_deref() else { return true };
+    let links = || allocation.path.iter().filter_map(|link| topology.link(*link));
+    let delay = links().fold(0_u64, |sum, link| sum.saturating_add(link.delay.0));
+    constraints.max_delay.is_none_or(|most| delay <= most.0)
+        && links().all(|link| constraints.include_any == 0 || link.admin_group & constraints.include_any != 0)
+        && links().all(|link| link.admin_group & constraints.exclude_any == 0)
 }
 
 pub(super) fn delete_topology(state: &State, name: &Name, expected: Expected) -> Result<Event, Refusal> {
@@ -113,31 +133,25 @@ pub(super) fn set_model(
     let mut new = Network::new(Arc::clone(&old.topology), Arc::clone(&old.graph), Arc::clone(model));
     let mut orphans = vec![];
     for allocation in living_in(state, topology) {
-        match (
-            new.entry_of(allocation),
-            model.model.slot(allocation.demand.class_type, allocation.demand.setup_priority),
-        ) {
-            (Some(entry), Some(_)) => new.ledger.enter(&entry),
-            _ => orphans.push(allocation.id),
+        match under_model(allocation, &old.model.model, &model.model).and_then(|adapted| new.entry_of(&adapted)) {
+            Some(entry) => new.ledger.enter(&entry),
+            None => orphans.push((allocation.id, te_class(&allocation.demand))),
         }
     }
     if !orphans.is_empty() {
-        return Err(Refusal::ClassesInUse { orphans });
+        let (orphans, te_classes): (_, BTreeSet<TeClass>) = orphans.into_iter().unzip();
+        return Err(Refusal::ClassesInUse { orphans, te_classes });
     }
-    let displaced = match switch {
-        ModelChange::Soft => vec![],
-        ModelChange::Hard => {
-            let cause = DisplacedBy::Contention(Cause::Preempted);
-            let mut draft = LedgerDraft::new(&new.ledger);
-            let find = |id| state.allocation(id);
-            let mut victims = displace_excess(&new, &mut draft, all_links(&old.topology), cause, find);
-            for victim in &mut victims {
-                victim.cause = DisplacedBy::Contention(loan_called_in(old, model, &victim.allocation));
-            }
-            fates_of_victims(&new, &mut draft, victims, workspace)
+    let find = |id| state.allocation(id);
+    let mut books = Reallocation::new(&new, &new.graph, &find);
+    if switch == ModelChange::Hard {
+        for (link, _) in old.topology.links() {
+            displace_excess(&mut books, link, DisplacedBy::Contention(Cause::Preempted));
         }
-    };
-    Ok(Event::ModelSet { topology: topology.clone(), model: Arc::clone(model), displaced })
+        books.set_causes(|allocation| DisplacedBy::Contention(loan_called_in(old, model, allocation)));
+        restore(&mut books, workspace);
+    }
+    Ok(Event::ModelSet { topology: topology.clone(), model: Arc::clone(model), displaced: books.fates() })
 }
 
 /// Which loan a change of model calls in: one from below (devolution) where the class could borrow from below before and
@@ -174,23 +188,59 @@ pub(super) fn change_link(
     let unknown = || Refusal::UnknownLink { name: link_name.clone(), topology: topology_name.clone() };
     let ix = network.topology.link_named(link_name.as_str()).ok_or_else(unknown)?;
     let links = changed_links(&network.topology, ix, change)?;
-    let mut draft = LedgerDraft::new(&network.ledger);
-    for (ix, link) in &links {
-        draft.set_link(*ix, link, &network.model);
-    }
-    let mut broken = vec![];
-    for (ix, _) in links.iter().filter(|(_, link)| link.state == LinkState::Down) {
-        displace_all(state, network, &mut draft, *ix, &mut broken);
-    }
+    let topology = with_links(&network.topology, &links)?;
+    let graph = Graph::new(&topology);
     let find = |id| state.allocation(id);
-    let changed = links.iter().map(|(ix, _)| *ix);
-    broken.extend(displace_excess(network, &mut draft, changed, DisplacedBy::Link, find));
-    let mut displaced = restore(&find, network, &mut draft, broken, workspace);
-    let mut stranded = vec![];
-    for (ix, _) in links.iter().filter(|(_, link)| link.state == LinkState::Maintenance) {
-        drain(state, network, &mut draft, *ix, workspace, &mut displaced, &mut stranded);
+    let mut books = Reallocation::new(network, &graph, &find);
+    for (ix, link) in &links {
+        books.draft.set_link(*ix, link, &network.model);
     }
-    Ok(Event::LinkChanged { topology: topology_name.clone(), links, displaced, stranded })
+    let down = links.iter().filter(|(_, link)| link.state == LinkState::Down).map(|(ix, _)| *ix);
+    for allocation in on_links(state, &books, down, |_| true) {
+        books.displace(allocation, DisplacedBy::Link);
+    }
+    for (ix, _) in &links {
+        displace_excess(&mut books, *ix, DisplacedBy::Link);
+    }
+    restore(&mut books, workspace);
+    let drained = |link: &Link| link.state == LinkState::Maintenance;
+    let changed = links.iter().map(|(ix, link)| (*ix, drained(link)));
+    let mut unfit = BTreeMap::new();
+    for (ix, is_drained) in changed {
+        let is_unfit = |allocation: &Allocation| is_drained || !keeps_constraints(allocation, &topology);
+        unfit.extend(on_links(state, &books, [ix], is_unfit).into_iter().map(|one| (books.rank(one), one)));
+    }
+    let mut stranded = vec![];
+    for allocation in unfit.into_values() {
+        if !books.reroute_if_free(allocation, DisplacedBy::Link, workspace) {
+            stranded.push(allocation.id);
+        }
+    }
+    Ok(Event::LinkChanged { topology: topology_name.clone(), links, displaced: books.fates(), stranded })
+}
+
+fn with_links(topology: &Topology, links: &[(LinkIx, Link)]) -> Result<Topology, Refusal> {
+    let mut changed = topology.clone();
+    for (ix, link) in links {
+        changed.replace_link(*ix, link.clone())?;
+    }
+    Ok(changed)
+}
+
+/// The allocations on links that have not left them, best class first, then oldest first.
+fn on_links<'a>(
+    state: &'a State,
+    books: &Reallocation<'_, '_>,
+    links: impl IntoIterator<Item = LinkIx>,
+    is_meant: impl Fn(&Allocation) -> bool,
+) -> Vec<&'a Arc<Allocation>> {
+    let ledger = &books.network.ledger;
+    let ids = links.into_iter().flat_map(|link| ledger.on_link(link)).filter(|id| !books.draft.is_gone(*id));
+    let ids: BTreeSet<AllocationId> = ids.collect();
+    let found = ids.into_iter().filter_map(|id| state.allocation(id)).filter(|allocation| is_meant(allocation));
+    let mut found: Vec<_> = found.collect();
+    found.sort_by_cached_key(|allocation| books.rank(allocation));
+    found
 }
 
 /// The link as it will be, and its twin where the state changes: one fibre, one fate.
@@ -229,77 +279,8 @@ fn in_proportion((reservable, capacity): (Bandwidth, Bandwidth), new: Bandwidth)
     Bandwidth::saturating_from_bps(u64::try_from(wide).unwrap_or(u64::MAX))
 }
 
-/// Takes every allocation off a link.
-fn displace_all(
-    state: &State,
-    network: &Network,
-    draft: &mut LedgerDraft<'_>,
-    ix: LinkIx,
-    broken: &mut Vec<DisplacedAllocation>,
-) {
-    let mut on_it: Vec<AllocationId> = network.ledger.on_link(ix).filter(|id| !draft.is_gone(*id)).collect();
-    on_it.sort_unstable();
-    for allocation in on_it.into_iter().filter_map(|id| state.allocation(id)) {
-        if let Some(entry) = network.entry_of(allocation) {
-            draft.leave(&entry);
-            broken.push(DisplacedAllocation::new(allocation, DisplacedBy::Link));
-        }
-    }
-}
-
-/// Reroutes every allocation on a link in maintenance that has another path; one without stays, and is named.
-fn drain(
-    state: &State,
-    network: &Network,
-    draft: &mut LedgerDraft<'_>,
-    ix: LinkIx,
-    workspace: &mut Workspace,
-    displaced: &mut Vec<Displaced>,
-    stranded: &mut Vec<AllocationId>,
-) {
-    let on_it = network.ledger.on_link(ix).filter(|id| !draft.is_gone(*id)).filter_map(|id| state.allocation(id));
-    let mut drained: Vec<DisplacedAllocation> =
-        on_it.map(|allocation| DisplacedAllocation::new(allocation, DisplacedBy::Link)).collect();
-    best_first(network, &mut drained);
-    for one in drained {
-        let Some(entry) = network.entry_of(&one.allocation) else { continue };
-        draft.leave(&entry);
-        match book_free_path(network, draft, &one.allocation, workspace) {
-            Some(path) => displaced.push(one.rerouted(path)),
-            None => {
-                draft.enter(&entry);
-                stranded.push(entry.id);
-            }
-        }
-    }
-}
-
-/// Takes the newest allocations off every overfull link until all books hold.
-fn displace_excess<'a>(
-    network: &Network,
-    draft: &mut LedgerDraft<'_>,
-    links: impl Iterator<Item = LinkIx>,
-    cause: DisplacedBy,
-    find: impl Fn(AllocationId) -> Option<&'a Arc<Allocation>>,
-) -> Vec<DisplacedAllocation> {
-    let mut displaced = vec![];
-    for link in links {
-        while let Some(Some(id)) = draft.next_excess(link, network.model.policy.victim_order) {
-            let Some(allocation) = find(id) else { break };
-            let Some(entry) = network.entry_of(allocation) else { break };
-            draft.leave(&entry);
-            displaced.push(DisplacedAllocation::new(allocation, cause));
-        }
-    }
-    displaced
-}
-
 fn living_in<'a>(state: &'a State, name: &'a Name) -> impl Iterator<Item = &'a Arc<Allocation>> {
     state.allocations_after(None).filter(move |allocation| allocation.demand.topology == *name)
-}
-
-fn all_links(topology: &Topology) -> impl Iterator<Item = LinkIx> + '_ {
-    topology.links().map(|(ix, _)| ix)
 }
 
 fn check_revision(expected: Expected, current: Sequence) -> Result<(), Refusal> {

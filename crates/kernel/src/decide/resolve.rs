@@ -99,7 +99,8 @@ pub(super) fn priorities(
         return Err(Refusal::HoldWorseThanSetup { setup, hold });
     }
     let slot = |field, priority| {
-        model.slot(class_type, priority).ok_or_else(|| Refusal::UnknownTeClass {
+        let is_known = model.has_te_class(TeClass { class_type, priority });
+        model.slot(class_type, priority).filter(|_| is_known).ok_or_else(|| Refusal::UnknownTeClass {
             field,
             te_class: TeClass { class_type, priority },
             topology: topology.clone(),

@@ -1,0 +1,217 @@
+//! The books of a network while a decision is made: the allocations that have left their paths, where each is now, and
+//! what took its path. An allocation that was given a path in the same decision can be made to yield again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::path_query::path_query;
+use crate::allocation::{Allocation, EndCause};
+use crate::bam::{Cause, Slot};
+use crate::event::{Displaced, DisplacedBy, Fate};
+use crate::id::{AllocationId, LinkIx};
+use crate::ledger::{LedgerDraft, LedgerEntry};
+use crate::path::{self, Graph, Workspace};
+use crate::state::Network;
+
+/// Where allocations are found in the numbers of the topology that is decided about: the state, or a new revision's.
+pub(super) type AllocationLookup<'a, 'b> = &'b dyn Fn(AllocationId) -> Option<&'a Arc<Allocation>>;
+
+/// A network's books and those that have left their paths in them.
+pub(super) struct Reallocation<'a, 'b> {
+    pub(super) network: &'a Network,
+    /// Of the links as they will be.
+    pub(super) graph: &'b Graph,
+    pub(super) draft: LedgerDraft<'a>,
+    find: AllocationLookup<'a, 'b>,
+    departures: Vec<Departure>,
+    turns: usize,
+    places: BTreeMap<AllocationId, usize>,
+    /// The allocations that are on a link by this decision.
+    arrivals: BTreeMap<(LinkIx, Slot), BTreeSet<AllocationId>>,
+}
+
+/// An allocation that has left its path.
+struct Departure {
+    allocation: Arc<Allocation>,
+    cause: DisplacedBy,
+    /// Counts up as allocations leave; a move that is tried again leaves again.
+    turn: usize,
+    /// Where it is now.
+    path: Option<Arc<[LinkIx]>>,
+}
+
+impl<'a, 'b> Reallocation<'a, 'b> {
+    pub(super) fn new(network: &'a Network, graph: &'b Graph, find: AllocationLookup<'a, 'b>) -> Self {
+        Self {
+            network,
+            graph,
+            draft: LedgerDraft::new(&network.ledger),
+            find,
+            departures: vec![],
+            turns: 0,
+            places: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+        }
+    }
+
+    /// Adds an allocation that has no path in the books to begin with.
+    pub(super) fn add_pathless(&mut self, allocation: &Arc<Allocation>, cause: DisplacedBy) {
+        self.places.insert(allocation.id, self.departures.len());
+        let (allocation, turn) = (Arc::clone(allocation), self.turns);
+        self.departures.push(Departure { allocation, cause, turn, path: None });
+    }
+
+    /// Takes an allocation off its path. The first cause counts, but for a move: who is moved may become a victim.
+    pub(super) fn displace(&mut self, allocation: &Arc<Allocation>, cause: DisplacedBy) {
+        let Some(entry) = self.network.entry_of(allocation) else { return };
+        let place = self.places.get(&allocation.id).copied();
+        self.turns += 1;
+        let turn = self.turns;
+        let Some(departure) = place.and_then(|place| self.departures.get_mut(place)) else {
+            self.draft.leave(&entry);
+            return self.add_pathless(allocation, cause);
+        };
+        if departure.cause == DisplacedBy::Relocation {
+            (departure.cause, departure.turn) = (cause, turn);
+        }
+        if let Some(path) = departure.path.take() {
+            for link in path.iter() {
+                if let Some(arrived) = self.arrivals.get_mut(&(*link, entry.slot)) {
+                    arrived.remove(&entry.id);
+                }
+            }
+            self.draft.leave(&LedgerEntry { path, ..entry });
+        }
+    }
+
+    /// Books a pathless allocation on a path.
+    pub(super) fn place(&mut self, id: AllocationId, path: &Arc<[LinkIx]>) {
+        let Some(allocation) = self.departed(id) else { return };
+        let Some(entry) = self.network.entry_of(allocation) else { return };
+        self.draft.enter(&LedgerEntry { path: Arc::clone(path), ..entry });
+        self.note_arrival(id, path);
+    }
+
+    /// A pathless allocation is on a path now, where it is booked already.
+    pub(super) fn note_arrival(&mut self, id: AllocationId, path: &Arc<[LinkIx]>) {
+        let place = self.places.get(&id).copied();
+        let Some(departure) = place.and_then(|place| self.departures.get_mut(place)) else { return };
+        departure.path = Some(Arc::clone(path));
+        let Some(slot) = self.network.slot_of(&departure.allocation) else { return };
+        for link in path.iter() {
+            self.arrivals.entry((*link, slot)).or_default().insert(id);
+        }
+    }
+
+    /// The allocations in a slot of a link, newest first.
+    pub(super) fn occupants(&self, link: LinkIx, slot: Slot) -> impl Iterator<Item = &Arc<Allocation>> {
+        let standing = self.network.ledger.newest_first(link, slot).filter(|id| !self.draft.is_gone(*id));
+        let arrived = self.arrivals.get(&(link, slot)).into_iter().flat_map(|ids| ids.iter().rev().copied());
+        let (mut standing, mut arrived) = (standing.peekable(), arrived.peekable());
+        let newest = std::iter::from_fn(move || match (arrived.peek(), standing.peek()) {
+            (Some(one), Some(other)) if one < other => standing.next(),
+            (Some(_), _) => arrived.next(),
+            (None, _) => standing.next(),
+        });
+        newest.filter_map(|id| self.allocation(id))
+    }
+
+    fn departed(&self, id: AllocationId) -> Option<&Arc<Allocation>> {
+        self.departure(id).map(|departure| &departure.allocation)
+    }
+
+    fn departure(&self, id: AllocationId) -> Option<&Departure> {
+        self.places.get(&id).and_then(|place| self.departures.get(*place))
+    }
+
+    /// Where an allocation is now.
+    pub(super) fn path_of(&self, allocation: &Allocation) -> Arc<[LinkIx]> {
+        match self.departure(allocation.id) {
+            Some(departure) => departure.path.clone().unwrap_or_default(),
+            None => Arc::clone(&allocation.path),
+        }
+    }
+
+    pub(super) fn displace_id(&mut self, id: AllocationId, cause: DisplacedBy) {
+        if let Some(allocation) = self.allocation(id).cloned() {
+            self.displace(&allocation, cause);
+        }
+    }
+
+    pub(super) fn allocation(&self, id: AllocationId) -> Option<&Arc<Allocation>> {
+        self.departed(id).or_else(|| (self.find)(id))
+    }
+
+    /// The allocations without a path: best class first, then oldest first.
+    pub(super) fn pathless(&self) -> Vec<Arc<Allocation>> {
+        let lost = self.departures.iter().filter(|departure| departure.path.is_none());
+        let mut lost: Vec<_> = lost.map(|departure| Arc::clone(&departure.allocation)).collect();
+        lost.sort_by_cached_key(|allocation| self.rank(allocation));
+        lost
+    }
+
+    /// Best class first, then oldest first.
+    pub(super) fn rank(&self, allocation: &Allocation) -> impl Ord + use<> {
+        let rank = self.network.slot_of(allocation).map(|slot| self.network.ledger.slots().rank(slot));
+        (rank.is_none(), rank, allocation.id)
+    }
+
+    /// Gives a pathless allocation a path that takes no bandwidth from any other; says whether there was one.
+    pub(super) fn book_free_path(&mut self, allocation: &Allocation, workspace: &mut Workspace) -> bool {
+        let Some(slot) = self.network.slot_of(allocation) else { return false };
+        let query = path_query(&self.network.model.policy, &allocation.demand);
+        let Ok(found) = path::shortest(self.graph, &self.draft.free(slot), &query, workspace) else { return false };
+        self.place(allocation.id, &found.links.into());
+        true
+    }
+
+    /// Moves an allocation to another path with free bandwidth; where there is none it stays. Says whether it moved.
+    pub(super) fn reroute_if_free(
+        &mut self,
+        allocation: &Arc<Allocation>,
+        cause: DisplacedBy,
+        workspace: &mut Workspace,
+    ) -> bool {
+        let old = self.path_of(allocation);
+        self.displace(allocation, cause);
+        let is_moved = self.book_free_path(allocation, workspace);
+        if !is_moved {
+            self.place(allocation.id, &old);
+        }
+        is_moved
+    }
+
+    /// Replaces the causes of those displaced so far.
+    pub(super) fn set_causes(&mut self, cause: impl Fn(&Allocation) -> DisplacedBy) {
+        for departure in &mut self.departures {
+            departure.cause = cause(&departure.allocation);
+        }
+    }
+
+    /// What became of each, in the order in which they left their paths. One that is back on its path is not displaced.
+    pub(super) fn fates(mut self) -> Vec<Displaced> {
+        self.departures.sort_by_key(|departure| departure.turn);
+        let fates = self.departures.into_iter().filter_map(|Departure { allocation, cause, path, .. }| {
+            let fate = match path {
+                Some(path) if path == allocation.path => return None,
+                Some(path) => Fate::Rerouted(path),
+                None => Fate::Ended(end_by(cause)),
+            };
+            Some(displaced(&allocation, cause, fate))
+        });
+        fates.collect()
+    }
+}
+
+pub(super) fn displaced(allocation: &Allocation, cause: DisplacedBy, fate: Fate) -> Displaced {
+    Displaced { id: allocation.id, annotations: allocation.demand.attributes.annotations.clone(), cause, fate }
+}
+
+/// What broke its path made it fail; another demand or model preempted or devolved it.
+fn end_by(cause: DisplacedBy) -> EndCause {
+    match cause {
+        DisplacedBy::Contention(Cause::Preempted) => EndCause::Preempted,
+        DisplacedBy::Contention(Cause::Devolved) => EndCause::Devolved,
+        DisplacedBy::Link | DisplacedBy::Relocation => EndCause::Failed,
+    }
+}
