@@ -42,6 +42,8 @@ pub struct ConfigFile {
     pub data: Option<PathBuf>,
     /// `sqlite://…` or `postgres://…`; instead of `data`.
     pub database: Option<SecretUrl>,
+    /// How long PostgreSQL may take for a write, and a request may wait for its turn, in milliseconds.
+    pub database_deadline_ms: Option<u64>,
     /// `auto`, `json` or `human`.
     pub log_format: Option<LogFormat>,
     /// How long a graceful stop may take, in milliseconds.
@@ -196,6 +198,8 @@ pub struct Config {
     pub mqtt: MqttListenerConfig,
     /// The database.
     pub database: SecretUrl,
+    /// How long PostgreSQL may take for a write, and a request may wait for its turn, in milliseconds.
+    pub database_deadline_ms: u64,
     /// How logs are written.
     pub log_format: LogFormat,
     /// How long a graceful stop may take, in milliseconds.
@@ -265,6 +269,7 @@ impl ConfigFile {
             mqtt: self.mqtt.over(other.mqtt),
             data: if says_where { self.data } else { other.data },
             database: if says_where { self.database } else { other.database },
+            database_deadline_ms: self.database_deadline_ms.or(other.database_deadline_ms),
             log_format: self.log_format.or(other.log_format),
             drain_ms: self.drain_ms.or(other.drain_ms),
             controller_username: self.controller_username.or(other.controller_username),
@@ -292,6 +297,7 @@ impl ConfigFile {
             database: self
                 .database
                 .unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display()).into()),
+            database_deadline_ms: self.database_deadline_ms.unwrap_or(5_000),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),
             controller_username: self.controller_username,

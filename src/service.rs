@@ -5,7 +5,7 @@ pub mod replica;
 
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
@@ -24,7 +24,7 @@ use crate::app::{
 };
 use crate::config::{self, Config};
 use crate::http;
-use crate::journal::{DatabaseUrl, DatabaseUrlError, Journal, JournalError};
+use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
 use crate::telemetry::{self, ServiceMetrics};
 use formats;
 use kernel::Command;
@@ -94,6 +94,7 @@ pub struct Service {
     doors: MqttListeners,
     metrics: Arc<ServiceMetrics>,
     drain: Duration,
+    claim: Option<FileClaim>,
 }
 
 impl ServiceError {
@@ -133,7 +134,10 @@ impl Service {
     /// # Errors
     /// The database cannot be opened, the address cannot be bound, or the journal is unsound.
     pub async fn build(config: &Config) -> Result<Self, ServiceError> {
-        let journal = Journal::open(&DatabaseUrl::from_str(config.database.expose())?).await?;
+        let url = DatabaseUrl::from_str(config.database.expose())?;
+        let claim = url.claim()?;
+        let deadline = Duration::from_millis(config.database_deadline_ms);
+        let journal = Journal::open_within(&url, deadline).await?;
         let credentials = config.controller_username.clone().map(|username| Credentials {
             username,
             password: config.controller_password.as_ref().map(|password| password.0.clone()).unwrap_or_default(),
@@ -141,6 +145,7 @@ impl Service {
         let options = AppOptions {
             driver_factory: driver_factory(credentials),
             scheduler: scheduler_options(&config.scheduler)?,
+            deadline,
         };
         let (app, tasks) = App::start_with(journal, options).await?;
         if app.read(|state| state.sequence().0 == 0) {
@@ -155,7 +160,7 @@ impl Service {
         tokio::spawn(count_commits(app.clone(), Arc::clone(&metrics)));
         tokio::spawn(count_field_events(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
-        Ok(Self { app, tasks, listener, broker, doors, metrics, drain })
+        Ok(Self { app, tasks, listener, broker, doors, metrics, drain, claim })
     }
 
     /// Where it listens.
@@ -185,7 +190,7 @@ impl Service {
     /// # Errors
     /// The listener broke.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { app, tasks, listener, broker, doors, metrics, drain } = self;
+        let Self { app, tasks, listener, broker, doors, metrics, drain, claim } = self;
         doors.serve(&broker);
         tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone()));
         let router = http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION") })
@@ -194,22 +199,31 @@ impl Service {
         // Event streams end on this; a graceful stop would otherwise never finish.
         let streams = app.stopping();
         let stopping = stop.clone();
+        let stopped_at = Arc::new(OnceLock::new());
+        let noted = Arc::clone(&stopped_at);
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             stopping.cancelled().await;
+            let _ = noted.set(tokio::time::Instant::now());
             streams.cancel();
         });
+        // Half of the time is for requests and clients, the rest for the journal.
+        let half = drain / 2;
         let deadline = async {
             stop.cancelled().await;
-            tokio::time::sleep(drain).await;
+            tokio::time::sleep(half).await;
         };
         tokio::select! {
             served = serving => served.map_err(ServiceError::Serve)?,
             () = deadline => tracing::warn!("some requests did not finish in time"),
         }
-        if tokio::time::timeout(drain, broker.stop()).await.is_err() {
+        let stopped_at = stopped_at.get().copied().unwrap_or_else(tokio::time::Instant::now);
+        if tokio::time::timeout_at(stopped_at + half + drain / 8, broker.stop()).await.is_err() {
             tracing::warn!("some MQTT clients did not leave in time");
         }
-        tasks.stop(&app).await;
+        if tokio::time::timeout_at(stopped_at + drain, tasks.stop(&app)).await.is_err() {
+            tracing::warn!("the journal could not be closed in time; it is complete without a snapshot");
+        }
+        drop(claim);
         Ok(())
     }
 }

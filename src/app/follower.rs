@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{App, Commit, reconcile};
 use crate::journal::{JournalError, RecordDecodeError};
@@ -14,6 +14,9 @@ use kernel::{ApplyError, Fact, State, apply};
 const PAGE: u32 = 1_000;
 /// How often the head of a shared journal is read.
 const POLL_EVERY: Duration = Duration::from_millis(500);
+
+/// How long that may take.
+const POLL_MAX: Duration = Duration::from_secs(1);
 
 /// Why the journal could not be followed.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +43,8 @@ pub(super) async fn run(app: App) {
             () = sleep(POLL_EVERY) => {}
             () = stop.cancelled() => return,
         }
-        match app.inner.journal.head().await {
+        let Ok(head) = timeout(POLL_MAX, app.inner.journal.head()).await else { continue };
+        match head {
             Ok(head) if head > app.head() => {
                 let _turn = app.inner.turn.lock().await;
                 if let Err(error) = catch_up(&app).await {

@@ -4,6 +4,7 @@
 
 mod writer;
 mod what_if;
+mod database_watch;
 mod follower;
 mod maintenance;
 mod reconcile;
@@ -12,9 +13,10 @@ mod backoff;
 mod clock;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,7 @@ pub use self::reconcile::{
 pub use self::scheduler::{
     NEWS_KEPT, PLAN_BOUNDS_US, Pace, Plans, REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions, Trigger,
 };
+use crate::journal::DEADLINE_DEFAULT;
 pub use crate::journal::scalars;
 pub use crate::journal::{AnnotationFilter, Journal, JournalError, Past, PastFilter, Receipt};
 pub use crate::southbound::Credentials;
@@ -81,29 +84,43 @@ pub enum Mode {
 }
 
 /// An idempotency key.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct SubmissionKey {
     /// What the client calls its request.
     pub key: String,
     /// A digest of the request, so that another request under the same key is noticed.
     pub fingerprint: String,
+    /// How refused commands are remembered, so that a repetition is answered alike; absent: only what happened is.
+    pub refusals: Option<fn(&[CommandOutcome]) -> String>,
 }
 
 /// What became of one command.
 pub type CommandOutcome = Result<Arc<Fact>, Refusal>;
 
-/// Why a submission was not decided. Nothing of it happened.
+/// Why a submission was not decided. Nothing of it happened, but for [`SubmitError::OutcomeUnknown`].
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     /// The queue is full; try again shortly.
     #[error("too many requests are waiting to be decided")]
     Busy,
+    /// It waited too long for its turn.
+    #[error("the request had no turn within {} ms", waited.as_millis())]
+    Late {
+        /// How long it waited.
+        waited: Duration,
+    },
     /// The service is stopping.
     #[error("the service is stopping")]
     Stopping,
     /// The journal could not be written.
     #[error("the decision could not be stored: {0}")]
     Journal(Arc<JournalError>),
+    /// The connection to the journal was lost on the way, and the journal cannot be asked: it happened or not.
+    #[error("it is not known whether the decision was stored: {0}")]
+    OutcomeUnknown(Arc<JournalError>),
+    /// Its idempotency key was used before, by a request at another replica: that one's answer counts.
+    #[error("the idempotency key was used before")]
+    KeyTaken,
 }
 
 /// Why the service cannot start.
@@ -140,6 +157,9 @@ struct AppInner {
     /// Held from the version of the state that is taken to the one that is published.
     turn: Mutex<()>,
     what_ifs: Semaphore,
+    /// Why the journal takes no writes, as it was found last.
+    database_fault: ArcSwapOption<JournalError>,
+    deadline: Duration,
     commits: broadcast::Sender<Commit>,
     journal: Journal,
     clock: Clock,
@@ -153,6 +173,8 @@ struct QueuedSubmission {
     submission: Submission,
     /// One for each command of the submission, in the same order, once it is decided.
     outcomes: Vec<CommandOutcome>,
+    /// Set once, by the writer that begins with it or by the requester that gives it up.
+    settled: Arc<AtomicBool>,
     answer: oneshot::Sender<Result<Vec<CommandOutcome>, SubmitError>>,
 }
 
@@ -162,11 +184,17 @@ pub struct AppOptions {
     pub driver_factory: DriverFactory,
     /// How the scheduler of aggregators works.
     pub scheduler: SchedulerOptions,
+    /// How long a submission may wait for its turn.
+    pub deadline: Duration,
 }
 
 impl Default for AppOptions {
     fn default() -> Self {
-        Self { driver_factory: driver_factory(None), scheduler: SchedulerOptions::default() }
+        Self {
+            driver_factory: driver_factory(None),
+            scheduler: SchedulerOptions::default(),
+            deadline: DEADLINE_DEFAULT,
+        }
     }
 }
 
@@ -208,6 +236,8 @@ impl App {
             state: ArcSwap::from_pointee(state),
             turn: Mutex::new(()),
             what_ifs: Semaphore::new(what_if::AT_ONCE_MAX),
+            database_fault: ArcSwapOption::empty(),
+            deadline: options.deadline,
             commits,
             journal,
             clock: Clock::new(),
@@ -222,6 +252,7 @@ impl App {
         tasks.spawn(maintenance::expire(app.clone()));
         tasks.spawn(maintenance::housekeeping(app.clone()));
         tasks.spawn(follower::run(app.clone()));
+        tasks.spawn(database_watch::run(app.clone()));
         tasks.spawn(reconcile::run(app.clone()));
         tasks.spawn(scheduler::run(app.clone(), inbox, options.scheduler));
         Ok((app, Tasks { tasks, stop }))
@@ -237,15 +268,24 @@ impl App {
             return self.dry_run(submission.commands).await;
         }
         let commands = submission.commands.len();
-        let (answer, decided) = oneshot::channel();
-        self.inner.queue.try_send(QueuedSubmission { submission, outcomes: vec![], answer }).map_err(|error| {
-            match error {
-                mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
-                mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
-            }
+        let (answer, mut decided) = oneshot::channel();
+        let settled = Arc::new(AtomicBool::new(false));
+        let queued = QueuedSubmission { submission, outcomes: vec![], settled: Arc::clone(&settled), answer };
+        self.inner.queue.try_send(queued).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
+            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
         })?;
         let span = tracing::info_span!(target: SPANS, "submit", commands);
-        decided.instrument(span).await.unwrap_or(Err(SubmitError::Stopping))
+        let waited = self.inner.deadline;
+        let answered = async {
+            match tokio::time::timeout(waited, &mut decided).await {
+                Ok(answer) => answer,
+                Err(_) if !settled.swap(true, Ordering::AcqRel) => Ok(Err(SubmitError::Late { waited })),
+                // The writer has it, and a deadline of its own.
+                Err(_) => decided.await,
+            }
+        };
+        answered.instrument(span).await.unwrap_or(Err(SubmitError::Stopping))
     }
 
     /// Has commands decided in one transaction: each outcome with what goes on after its command.
@@ -348,12 +388,9 @@ impl App {
         self.inner.journal.receipt(key).await
     }
 
-    /// Whether the journal answers.
-    ///
-    /// # Errors
-    /// It does not.
-    pub async fn ping(&self) -> Result<(), JournalError> {
-        self.inner.journal.ping().await
+    /// Why the journal takes no writes, as it was found last; absent if it does.
+    pub fn database_fault(&self) -> Option<Arc<JournalError>> {
+        self.inner.database_fault.load_full()
     }
 
     /// How far switches hold what living allocations need: soft state, beside the books.

@@ -3,15 +3,19 @@
 //! dropped. If another writer was faster, its events are applied and the batch is decided again, this time with other
 //! writers locked out: a slower writer would otherwise lose every race for as long as the faster one is busy.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::what_if::contradiction;
-use super::{App, BATCH_MAX, CommandOutcome, Commit, QueuedSubmission, SPANS, Submission, SubmitError, follower};
-use crate::journal::{AppendError, ExclusiveWriter, Past, Receipt, RecordBatch};
+use super::{
+    App, BATCH_MAX, CommandOutcome, Commit, QueuedSubmission, SPANS, Submission, SubmissionKey, SubmitError, follower,
+};
+use crate::journal::{AppendError, ExclusiveWriter, JournalError, Past, Receipt, RecordBatch};
 use kernel::allocation::EndCause;
 use kernel::event::{Displaced, Event, Fate};
 use kernel::id::AllocationId;
@@ -77,8 +81,8 @@ impl Writer {
         let app = self.app.clone();
         let _turn = app.inner.turn.lock().await;
         let mut exclusive: Option<ExclusiveWriter<'_>> = None;
-        // The requester has disconnected before anything was decided.
-        waiting.retain(|queued| !queued.answer.is_closed());
+        // The requester has disconnected, or given up, before anything was decided.
+        waiting.retain(|queued| !queued.answer.is_closed() && !queued.settled.swap(true, Ordering::AcqRel));
         for _ in 0..CONFLICTS_MAX {
             let started = Instant::now();
             let mut state = State::clone(&app.state());
@@ -110,14 +114,48 @@ impl Writer {
                         return refuse(waiting, || SubmitError::Busy);
                     }
                 }
-                Err(AppendError::Failed(error)) => {
-                    tracing::error!(%error, "a batch could not be appended to the journal");
-                    let error = Arc::new(*error);
-                    return refuse(waiting, || SubmitError::Journal(Arc::clone(&error)));
+                Err(AppendError::KeyTaken) => {
+                    if let Err(error) = self.give_back_taken_keys(waiting).await {
+                        return self.refuse_for(waiting, error, SubmitError::Journal);
+                    }
+                }
+                Err(AppendError::Failed(error)) => return self.refuse_for(waiting, *error, SubmitError::Journal),
+                Err(AppendError::Unknown(error)) => {
+                    return self.refuse_for(waiting, *error, SubmitError::OutcomeUnknown);
                 }
             }
         }
         refuse(waiting, || SubmitError::Busy);
+    }
+
+    fn refuse_for(
+        &self,
+        waiting: &mut Vec<QueuedSubmission>,
+        error: JournalError,
+        told: impl Fn(Arc<JournalError>) -> SubmitError,
+    ) {
+        tracing::error!(%error, "a batch could not be appended to the journal");
+        let error = Arc::new(error);
+        refuse(waiting, || told(Arc::clone(&error)));
+    }
+
+    /// Takes the submissions out of the batch whose keys were used before.
+    async fn give_back_taken_keys(&self, waiting: &mut Vec<QueuedSubmission>) -> Result<(), JournalError> {
+        let mut taken = BTreeSet::new();
+        for key in waiting.iter().filter_map(|queued| queued.submission.key.as_ref()) {
+            if self.app.inner.journal.receipt(&key.key).await?.is_some() {
+                taken.insert(key.key.clone());
+            }
+        }
+        for queued in std::mem::take(waiting) {
+            match &queued.submission.key {
+                Some(key) if taken.contains(&key.key) => {
+                    let _ = queued.answer.send(Err(SubmitError::KeyTaken));
+                }
+                _ => waiting.push(queued),
+            }
+        }
+        Ok(())
     }
 
     fn decide_all(&mut self, state: &mut State, waiting: &mut [QueuedSubmission]) {
@@ -134,8 +172,11 @@ impl Writer {
         let commands = submission.commands.iter();
         let outcomes: Vec<_> = commands.map(|command| self.decide_and_apply(state, command, now)).collect();
         let count = u32::try_from(outcomes.iter().flatten().count()).unwrap_or(u32::MAX);
-        if let Some(key) = submission.key.clone().filter(|_| count > 0) {
-            self.batch.push_receipt(Receipt { key: key.key, fingerprint: key.fingerprint, first, count, at: now });
+        if let Some(SubmissionKey { key, fingerprint, refusals }) = submission.key.clone()
+            && (count > 0 || refusals.is_some())
+        {
+            let refusals = refusals.map(|write| write(&outcomes));
+            self.batch.push_receipt(Receipt { key, fingerprint, first, count, at: now, refusals });
         }
         outcomes
     }

@@ -48,6 +48,9 @@ pub struct Arguments {
     /// A file that holds the URL of the database, for a secret that is mounted.
     #[arg(long, env = "WATERMASTER_DATABASE_FILE", value_name = "FILE", conflicts_with_all = ["database", "data"])]
     database_file: Option<PathBuf>,
+    /// How long PostgreSQL may take for a write, and a request may wait for its turn, in milliseconds [default: 5000].
+    #[arg(long, env = "WATERMASTER_DATABASE_DEADLINE_MS")]
+    database_deadline_ms: Option<u64>,
     /// How logs are written [default: auto].
     #[arg(long, env = "WATERMASTER_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -114,6 +117,7 @@ impl Arguments {
             mqtt: (&self.front_door).into(),
             data: self.data.clone(),
             database: given_or_read(self.database.as_ref(), self.database_file.as_deref())?.map(Into::into),
+            database_deadline_ms: self.database_deadline_ms,
             log_format: self.log_format,
             drain_ms: self.drain_ms,
             controller_username: self.controller_username.clone(),
@@ -146,14 +150,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let config = arguments.config()?;
     let _logging = telemetry::start_logging(config.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let service = Service::build(&config).await?;
         greet(&service).await?;
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_signal(stop.clone())?);
         service.run(stop).await?;
         Ok(())
-    })
+    });
+    // A thread that works something out is not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 /// Set by a parent process whose end is to end this one: standard input is a pipe then that closes when

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::extract::{FromPath, FromQuery, JsonBody};
-use super::idempotency::{IdempotencyKey, Lookup, replayed};
+use super::idempotency::{IdempotencyKey, Lookup, Submitted, replayed};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
@@ -89,18 +89,19 @@ pub(super) async fn allocation_create(
         let fact = room.ask(command, Mode::DryRun).await?.map_err(error::in_body)?;
         return answer(&room, &fact, Mode::DryRun);
     }
-    match key.look_up(&room, &body.0).await? {
-        Lookup::First(submit) => {
-            let decided = submit.submit(&room, vec![command], Mode::Commit).await?.pop();
-            let fact = decided.ok_or(SubmitError::Stopping)?.map_err(error::in_body)?;
-            answer(&room, &fact, Mode::Commit)
-        }
-        Lookup::Again(facts) => {
-            let fact =
-                facts.first().ok_or_else(|| Problem::new(&problem_catalogue::INTERNAL, "what was answered is gone"))?;
-            Ok(replayed(answer(&room, fact, Mode::Commit).unwrap_or_else(IntoResponse::into_response)))
-        }
-    }
+    let before = match key.look_up(&room, &body.0).await? {
+        Lookup::Again(before) => before,
+        Lookup::First(submit) => match submit.submit(&room, vec![command], Mode::Commit, None).await? {
+            Submitted::Before(before) => before,
+            Submitted::Now(mut decided) => {
+                let fact = decided.pop().ok_or(SubmitError::Stopping)?.map_err(error::in_body)?;
+                return answer(&room, &fact, Mode::Commit);
+            }
+        },
+    };
+    let gone = || Problem::new(&problem_catalogue::INTERNAL, "what was answered is gone");
+    let fact = before.facts.first().ok_or_else(gone)?;
+    Ok(replayed(answer(&room, fact, Mode::Commit).unwrap_or_else(IntoResponse::into_response)))
 }
 
 /// Answers what was decided about a request.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::error::{denied, in_body, unexpected};
 use super::extract::{FromQuery, JsonBody, read_json};
-use super::idempotency::{IdempotencyKey, IdempotentSubmit, Lookup, replayed};
+use super::idempotency::{FormerAnswer, IdempotencyKey, IdempotentSubmit, Lookup, Submitted, replayed};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, Problem, TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
 };
@@ -19,9 +19,8 @@ use super::{ApiState, parse, problem_catalogue};
 use crate::app::{CommandOutcome, Conditions, Fact, Mode};
 use api::allocation::AllocationRequest;
 use api::batch::{BatchOutcome, BatchRequest, EntryOutcome, REQUESTS_MAX};
-use kernel::Names;
-use kernel::allocation::Demand;
-use kernel::command::{Command, Request};
+use kernel::Refusal;
+use kernel::command::Command;
 use kernel::event::Event;
 
 /// A batch of which each entry is read by itself, so that one that cannot be read is an outcome like another.
@@ -43,7 +42,7 @@ struct Wrapped<'a> {
     summary = "Ask for bandwidth many times at once",
     params(
         DryRunQuery,
-        ("Idempotency-Key" = Option<String>, Header, description = "A name for this batch: repeated within 24 hours, it is answered again and not done again, if anything of it was decided. Entries that were refused outright are refused again by what holds then", nullable = false, min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A name for this batch: repeated within 24 hours, it is answered again, refused entries included, and not done again", nullable = false, min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
     request_body(content = BatchRequest, description = "The requests", example = json!({"requests": [
         {"ingress": "a", "egress": "b", "qos_level": 2, "bandwidth_bps": 14_000_000},
@@ -67,20 +66,25 @@ pub(super) async fn allocation_batch(
         Mode::DryRun => Lookup::First(IdempotentSubmit::default()),
         Mode::Commit => key.look_up(&room, &body.0).await?,
     };
-    match attempt {
-        Lookup::First(first) => {
+    let before = match attempt {
+        Lookup::Again(before) => before,
+        Lookup::First(submit) => {
             let commands = entries.iter().flatten().cloned().collect::<Vec<_>>();
-            let decided = match commands.is_empty() {
-                true => vec![],
-                false => first.submit(&room, commands, mode).await?,
+            let submitted = match commands.is_empty() {
+                true => Submitted::Now(vec![]),
+                false => submit.submit(&room, commands, mode, Some(refusals)).await?,
             };
-            Ok(render(&room, entries, decided, mode))
+            match submitted {
+                Submitted::Before(before) => before,
+                Submitted::Now(decided) => {
+                    let decided = decided.into_iter().map(|decided| decided.map_err(|refusal| refused_by(&refusal)));
+                    return Ok(render(&room, entries, decided, mode));
+                }
+            }
         }
-        Lookup::Again(facts) => {
-            let decided = align(&room, &entries, facts).await?;
-            Ok(replayed(render(&room, entries, decided, mode)))
-        }
-    }
+    };
+    let commands = entries.iter().flatten().count();
+    Ok(replayed(render(&room, entries, again(before, commands)?.into_iter(), mode)))
 }
 
 type Entries = Vec<Result<Command, Problem>>;
@@ -96,55 +100,49 @@ fn read(body: &JsonBody) -> Result<Entries, Problem> {
     Ok(requests.iter().map(entry).collect())
 }
 
-/// Who of the entries that could be read was decided by which fact. Facts are in the order of the entries, but those
-/// refused outright have none: they are decided again, in vain or not, without effect.
-async fn align(room: &ApiState, entries: &Entries, facts: Vec<Arc<Fact>>) -> Result<Vec<CommandOutcome>, Problem> {
-    let mut facts = facts.into_iter().peekable();
-    let mut decided = vec![];
-    for command in entries.iter().flatten() {
-        match facts.next_if(|fact| is_of(fact, command)) {
-            Some(fact) => decided.push(Ok(fact)),
-            None => decided.push(room.app.submit_one(command.clone(), Mode::DryRun, None).await?),
-        }
-    }
-    Ok(decided)
+/// What became of an entry that could be read: a fact, or what is answered to a refusal.
+type Decided = Result<Arc<Fact>, EntryOutcome>;
+
+/// The outcomes of refused entries, to be kept with the key; nothing for the others.
+fn refusals(decided: &[CommandOutcome]) -> String {
+    let refused: Vec<Option<EntryOutcome>> =
+        decided.iter().map(|decided| decided.as_ref().err().map(refused_by)).collect();
+    serde_json::to_string(&refused).unwrap_or_default()
 }
 
-fn is_of(fact: &Fact, command: &Command) -> bool {
-    let Command::Allocate(request) = command else { return false };
-    match &fact.event {
-        Event::Admitted { allocation, .. } => is_demand_of(&allocation.demand, request, &fact.names),
-        Event::Denied { demand, .. } => is_demand_of(demand, request, &fact.names),
-        _ => false,
-    }
-}
-
-fn is_demand_of(made: &Demand, request: &Request, names: &Names) -> bool {
-    names.node(made.ingress) == Some(&request.ingress)
-        && names.node(made.egress) == Some(&request.egress)
-        && made.class_type == request.class_type
-        && made.bandwidth == request.bandwidth
-        && made.attributes.aggregator == request.attributes.aggregator
-        && made.attributes.annotations == request.attributes.annotations
+/// The outcomes of a batch that was decided before: refused entries as they were answered, facts for the others.
+fn again(before: FormerAnswer, commands: usize) -> Result<Vec<Decided>, Problem> {
+    let gone = || Problem::new(&problem_catalogue::INTERNAL, "what was answered is gone");
+    let refused: Vec<Option<EntryOutcome>> = match before.refusals {
+        Some(kept) => serde_json::from_str(&kept).map_err(|_| gone())?,
+        // Kept by an earlier version, which did not remember refusals.
+        None => vec![None; commands],
+    };
+    let mut facts = before.facts.into_iter();
+    let outcomes = refused
+        .into_iter()
+        .map(|refused| refused.map_or_else(|| facts.next().ok_or_else(gone).map(Ok), |refused| Ok(Err(refused))));
+    outcomes.collect()
 }
 
 /// Each entry with what was decided about it; those that could not be read were not decided.
-fn render(room: &ApiState, entries: Entries, decided: Vec<CommandOutcome>, mode: Mode) -> Response {
-    let mut decided = decided.into_iter();
-    let undecided = || Problem::new(&problem_catalogue::INTERNAL, "nothing was decided about this request");
-    let settled: Vec<Result<Arc<Fact>, Problem>> = entries
-        .into_iter()
-        .map(|entry| match entry {
-            Ok(_) => decided.next().ok_or_else(undecided)?.map_err(in_body),
-            Err(problem) => Err(problem),
-        })
-        .collect();
+fn render(room: &ApiState, entries: Entries, decided: impl Iterator<Item = Decided>, mode: Mode) -> Response {
+    let mut decided = decided;
+    let undecided = || refused(&Problem::new(&problem_catalogue::INTERNAL, "nothing was decided about this request"));
     let conditions = room.app.conditions();
-    let outcomes = settled.iter().map(|settled| match settled {
-        Ok(fact) => admitted_or_denied(fact, mode, &conditions),
-        Err(problem) => refused(problem),
+    let outcomes = entries.into_iter().map(|entry| match entry {
+        Err(problem) => refused(&problem),
+        Ok(_) => match decided.next() {
+            Some(Ok(fact)) => admitted_or_denied(&fact, mode, &conditions),
+            Some(Err(refused)) => refused,
+            None => undecided(),
+        },
     });
     json(&BatchOutcome { outcomes: outcomes.collect() })
+}
+
+fn refused_by(refusal: &Refusal) -> EntryOutcome {
+    refused(&in_body(refusal.clone()))
 }
 
 fn admitted_or_denied(fact: &Fact, mode: Mode, conditions: &Conditions) -> EntryOutcome {

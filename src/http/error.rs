@@ -149,12 +149,17 @@ pub(super) fn unexpected(fact: &Fact) -> Problem {
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         let kind = match error {
-            SubmitError::Busy => &problem_catalogue::BUSY,
+            SubmitError::Busy | SubmitError::Late { .. } => &problem_catalogue::BUSY,
             SubmitError::Stopping => &problem_catalogue::STOPPING,
             // The database's own words are for the log: the writer has put them there.
             SubmitError::Journal(_) => {
                 return Self::new(&problem_catalogue::JOURNAL_UNAVAILABLE, "the journal did not confirm the append");
             }
+            SubmitError::OutcomeUnknown(_) => {
+                let detail = "the database fell silent while the decision was being written down";
+                return Self::new(&problem_catalogue::OUTCOME_UNKNOWN, detail);
+            }
+            SubmitError::KeyTaken => &problem_catalogue::IDEMPOTENCY_IN_FLIGHT,
         };
         Self::new(kind, error.to_string())
     }

@@ -21,7 +21,7 @@ pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Whether requests can be answered.
+/// Whether requests can be answered. It is told at once, whatever the journal does.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -34,13 +34,23 @@ pub(super) async fn livez() -> &'static str {
     )
 )]
 pub(super) async fn readyz(State(room): State<ApiState>) -> Response {
-    let journal = room.app.ping().await.is_ok();
+    let fault = room.app.database_fault();
+    let journal = fault.is_none();
     let stopping = room.app.stopping().is_cancelled();
     let (topologies, allocations) = room.app.read(|state| (state.networks().len(), state.allocation_count()));
     let ready = journal && !stopping;
+    let reason = fault.map(|fault| fault.to_string());
     let sequence = room.app.head().0;
-    let readiness =
-        Readiness { ready, version: room.version.to_owned(), journal, stopping, sequence, topologies, allocations };
+    let readiness = Readiness {
+        ready,
+        version: room.version.to_owned(),
+        journal,
+        reason,
+        stopping,
+        sequence,
+        topologies,
+        allocations,
+    };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, json(&readiness)).into_response()
 }

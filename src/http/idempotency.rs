@@ -1,7 +1,7 @@
 //! Idempotency keys: a request that is repeated is answered again, not done again. What it made is in the journal, so the
 //! answer is rendered from there by the code that rendered it first.
 //!
-//! Only what happened is remembered: a request that was refused outright changed nothing and is decided again.
+//! A single request that was refused outright changed nothing and is decided again; of a batch, the refusals are kept too.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -84,8 +84,24 @@ impl Drop for ReservedKey {
 pub(super) enum Lookup {
     /// To be done.
     First(IdempotentSubmit),
-    /// Done before: this happened.
-    Again(Vec<Arc<Fact>>),
+    /// Done before.
+    Again(FormerAnswer),
+}
+
+/// What became of a request that was done before.
+pub(super) struct FormerAnswer {
+    /// What happened.
+    pub(super) facts: Vec<Arc<Fact>>,
+    /// What was answered to its refused commands, as [`SubmissionKey::refusals`] wrote it.
+    pub(super) refusals: Option<String>,
+}
+
+/// What became of a request that was submitted.
+pub(super) enum Submitted {
+    /// It was decided.
+    Now(Vec<CommandOutcome>),
+    /// A request with its key was faster, at another replica.
+    Before(FormerAnswer),
 }
 
 /// By which a request is submitted for the first time.
@@ -99,17 +115,25 @@ impl IdempotentSubmit {
         room: &ApiState,
         commands: Vec<Command>,
         mode: Mode,
-    ) -> Result<Vec<CommandOutcome>, Problem> {
+        refusals: Option<fn(&[CommandOutcome]) -> String>,
+    ) -> Result<Submitted, Problem> {
         let Some((key, taken)) = self.0 else {
-            return Ok(room.app.submit(Submission { commands, mode, key: None }).await?);
+            return Ok(Submitted::Now(room.app.submit(Submission { commands, mode, key: None }).await?));
         };
-        let app = room.app.clone();
+        let key = SubmissionKey { refusals, ..key };
+        let (app, asked) = (room.app.clone(), key.clone());
         let decided = tokio::spawn(async move {
             let decided = app.submit(Submission { commands, mode, key: Some(key) }).await;
             drop(taken);
             decided
         });
-        Ok(decided.await.unwrap_or(Err(SubmitError::Stopping))?)
+        match decided.await.unwrap_or(Err(SubmitError::Stopping)) {
+            Err(SubmitError::KeyTaken) => {
+                let replay = replay(room, &asked.key, &asked.fingerprint).await?;
+                replay.map(Submitted::Before).ok_or_else(|| SubmitError::KeyTaken.into())
+            }
+            decided => Ok(Submitted::Now(decided?)),
+        }
     }
 }
 
@@ -119,16 +143,24 @@ impl IdempotencyKey {
         let Some(asked) = self.0 else { return Ok(Lookup::First(IdempotentSubmit::default())) };
         let fingerprint = asked.fingerprint(body);
         let taken = room.in_flight.take(&asked.key)?;
-        let Some(receipt) = room.app.receipt(&asked.key).await? else {
-            return Ok(Lookup::First(IdempotentSubmit(Some((SubmissionKey { key: asked.key, fingerprint }, taken)))));
-        };
-        if receipt.fingerprint != fingerprint {
-            let detail = "this key was used for a request with another path or body";
-            return Err(Problem::new(&problem_catalogue::IDEMPOTENCY_MISMATCH, detail));
+        if let Some(replay) = replay(room, &asked.key, &fingerprint).await? {
+            return Ok(Lookup::Again(replay));
         }
-        let before = Sequence(receipt.first.0.saturating_sub(1));
-        Ok(Lookup::Again(room.app.facts_after(before, receipt.count).await?))
+        let key = SubmissionKey { key: asked.key, fingerprint, refusals: None };
+        Ok(Lookup::First(IdempotentSubmit(Some((key, taken)))))
     }
+}
+
+/// What a key stands for, if it was used before.
+async fn replay(room: &ApiState, key: &str, fingerprint: &str) -> Result<Option<FormerAnswer>, Problem> {
+    let Some(receipt) = room.app.receipt(key).await? else { return Ok(None) };
+    if receipt.fingerprint != fingerprint {
+        let detail = "this key was used for a request with another path or body";
+        return Err(Problem::new(&problem_catalogue::IDEMPOTENCY_MISMATCH, detail));
+    }
+    let before = Sequence(receipt.first.0.saturating_sub(1));
+    let facts = room.app.facts_after(before, receipt.count).await?;
+    Ok(Some(FormerAnswer { facts, refusals: receipt.refusals }))
 }
 
 impl KeyedRequest {

@@ -3,7 +3,8 @@
 use super::error::{denial, in_body};
 use super::extract::{FromPath, JsonBody};
 use super::problem::{
-    BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unprocessable, UnsupportedMediaType,
+    BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
+    UnsupportedMediaType,
 };
 use super::render::json;
 use super::topology::unknown;
@@ -41,7 +42,7 @@ use kernel::{Names, Refusal, State as KernelState};
     })),
     responses(
         (status = 200, description = "The paths", body = PathAnswer),
-        BadRequest, Forbidden, NotFound, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError,
+        BadRequest, Forbidden, NotFound, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
     )
 )]
 pub(super) async fn path_compute(

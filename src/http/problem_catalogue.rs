@@ -170,6 +170,9 @@ kinds! {
     JOURNAL_UNAVAILABLE SERVICE_UNAVAILABLE "journal-unavailable" "The journal does not answer";
         "The database cannot be read or written. What could not be written down did not happen.";
         "Repeat the request shortly; if it persists, look at /readyz and at the service's log.";
+    OUTCOME_UNKNOWN SERVICE_UNAVAILABLE "outcome-unknown" "It is not known whether this happened";
+        "The connection to the database was lost while the decision was being written down, and the database could not be asked since. The change happened wholly or not at all.";
+        "Repeat the request with its Idempotency-Key: it is answered with what happened, or done. Without a key, look once /readyz is well: list the allocations, or read what was to be changed.";
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 
 use serde::Serialize;
 
@@ -27,6 +28,9 @@ pub struct Receipt {
     pub count: u32,
     /// When the request was decided.
     pub at: Millis,
+    /// What was answered to those of its commands that were refused, in the requester's form; absent if that is not asked
+    /// for again.
+    pub refusals: Option<String>,
 }
 
 /// A batch on its way to the journal. Reusable: [`RecordBatch::clear`] keeps the allocated memory.
@@ -39,12 +43,14 @@ pub struct RecordBatch {
     last: Sequence,
     past: BTreeMap<u64, PastRow>,
     receipts: BTreeMap<String, Receipt>,
+    /// Tells the batch from every other, of any process.
+    id: i64,
 }
 
 impl RecordBatch {
     /// An empty one.
     pub fn new() -> Self {
-        Self::default()
+        Self { id: fresh_id(), ..Self::default() }
     }
 
     /// Adds an event and the allocations that it ended; all of it or, if that fails, nothing.
@@ -101,6 +107,17 @@ impl RecordBatch {
         self.last = Sequence(0);
         self.past.clear();
         self.receipts.clear();
+        self.id = fresh_id();
+    }
+
+    /// The batch's own number.
+    pub(super) fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// How many receipts there are.
+    pub(super) fn receipt_count(&self) -> u64 {
+        self.receipts.len() as u64
     }
 
     /// The first event's number.
@@ -137,6 +154,12 @@ impl RecordBatch {
     }
 }
 
+/// 63 random bits: the keys of `std`'s hash maps are random in each process, and differ each time.
+fn fresh_id() -> i64 {
+    let drawn = RandomState::new().hash_one(std::process::id());
+    i64::try_from(drawn >> 1).unwrap_or(i64::MAX)
+}
+
 #[derive(Serialize)]
 struct ReceiptRow<'a> {
     key: Cow<'a, str>,
@@ -144,6 +167,7 @@ struct ReceiptRow<'a> {
     first_sequence: u64,
     count: u32,
     at_ms: u64,
+    refusals: Option<&'a str>,
 }
 
 impl<'a> ReceiptRow<'a> {
@@ -154,6 +178,7 @@ impl<'a> ReceiptRow<'a> {
             first_sequence: receipt.first.0,
             count: receipt.count,
             at_ms: receipt.at.0,
+            refusals: receipt.refusals.as_deref(),
         }
     }
 }

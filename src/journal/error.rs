@@ -1,6 +1,7 @@
 //! What can go wrong with a journal.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kernel::apply::ApplyError;
 use kernel::bam::ModelError;
@@ -12,7 +13,7 @@ use kernel::topology::TopologyError;
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The folder of the database cannot be made.
-    #[error("the folder '{}' cannot be created", folder.display())]
+    #[error("the folder '{}' cannot be used: {error}", folder.display())]
     Folder {
         /// The folder.
         folder: PathBuf,
@@ -20,11 +21,29 @@ pub enum JournalError {
         #[source]
         error: std::io::Error,
     },
-    /// The database refused or did not answer.
-    #[error("the journal's database failed")]
+    /// The database refused, or the connection to it broke.
+    #[error("{cause}: {0}", cause = cause_of(.0))]
     Database(#[from] sqlx::Error),
+    /// The database was silent.
+    #[error("the database did not answer within {} ms", waited.as_millis())]
+    NoAnswer {
+        /// For how long.
+        waited: Duration,
+    },
+    /// The database answers, but takes no writes.
+    #[error("the database is read-only: it is a standby, or was set so")]
+    ReadOnly,
+    /// Another service has the database's file.
+    #[error("another service uses '{}': stop it, or give this one a folder of its own", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The journal was closed.
+    #[error("the journal is closed")]
+    Closed,
     /// The tables could not be brought up to date.
-    #[error("the journal's tables could not be migrated")]
+    #[error("{cause}: {0}", cause = migration_cause(.0))]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// Something has no JSON form.
     #[error("the rows cannot be written as JSON")]
@@ -90,9 +109,15 @@ pub enum AppendError {
     /// Another writer appended first, or the batch does not follow the last event: read on and decide again.
     #[error("the batch does not follow the last event")]
     Conflict,
-    /// The append failed. If the connection broke, the batch may be there nevertheless; the journal's head shows it.
+    /// An idempotency key of the batch is taken: by another replica, or by this one before. Nothing was written.
+    #[error("an idempotency key of the batch is taken")]
+    KeyTaken,
+    /// The append failed; nothing was written.
     #[error(transparent)]
     Failed(Box<JournalError>),
+    /// The connection was lost, and the database could not be asked since: the batch may be in the journal or not.
+    #[error("it is not known whether the batch was written: {0}")]
+    Unknown(Box<JournalError>),
 }
 
 impl From<JournalError> for AppendError {
@@ -226,4 +251,53 @@ pub enum SnapshotError {
         /// How many the head says.
         wanted: i64,
     },
+}
+
+/// What is wrong, in words of an operator. The first two characters of a code of PostgreSQL are its class; codes of SQLite
+/// are numbers.
+fn cause_of(error: &sqlx::Error) -> &'static str {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match (error, code.as_deref()) {
+        (sqlx::Error::Io(_), _) => "the database cannot be reached",
+        (sqlx::Error::Tls(_), _) => "the database's TLS cannot be used",
+        (_, Some("28P01" | "28000")) => "the database refuses the user or the password",
+        (_, Some("3D000")) => "the server has no database of this name",
+        (_, Some("53300")) => "the database takes no further connection",
+        (_, Some("53100" | "13")) => "the disk is full",
+        (_, Some("25006" | "8" | "1032" | "264" | "776")) => "the database is read-only",
+        (_, Some("26000" | "42P05" | "08P01")) => {
+            "prepared statements do not last: a pooler in transaction mode cannot be used, one in session mode can"
+        }
+        (_, Some("42501")) => "the user lacks a right in the database",
+        (_, Some("57014" | "55P03" | "5" | "517")) => "the database took too long",
+        (_, Some(code)) if code.starts_with("57P") => "the database is starting or stopping",
+        (_, Some("14")) => "the database's file cannot be opened",
+        (_, Some("26")) => "the file is no SQLite database",
+        (_, Some("11")) => "the database's file is damaged",
+        _ => "the journal's database failed",
+    }
+}
+
+fn migration_cause(error: &sqlx::migrate::MigrateError) -> &'static str {
+    match error {
+        sqlx::migrate::MigrateError::VersionMissing(_) | sqlx::migrate::MigrateError::VersionTooNew(..) => {
+            "the database was written by a newer version"
+        }
+        sqlx::migrate::MigrateError::Execute(error) => cause_of(error),
+        _ => "the journal's tables could not be migrated",
+    }
+}
+
+impl JournalError {
+    /// Whether it is known that what failed did not happen: the database said so, or it was never asked.
+    pub(super) fn is_definite(&self) -> bool {
+        match self {
+            Self::Database(error) => error.as_database_error().is_some_and(|error| {
+                // A server that stops, or a connection that breaks, may have committed before.
+                !error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+            }),
+            Self::NoAnswer { .. } => false,
+            _ => true,
+        }
+    }
 }

@@ -29,13 +29,14 @@ mod error;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel::Fact;
 use kernel::id::{AllocationId, Sequence};
 use kernel::units::Millis;
 
 use column::{column, number};
-use database::Database;
+use database::{Database, within};
 use history::{Bind, HistoryRow};
 use stored_event::JournalRow;
 
@@ -45,7 +46,7 @@ pub use batch::{Receipt, RecordBatch};
 pub use error::{AppendError, BatchError, JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
 pub use history::{Past, PastFilter};
 pub use stored_event::StoredEvent;
-pub use url::{DatabaseUrl, DatabaseUrlError};
+pub use url::{DatabaseUrl, DatabaseUrlError, FileClaim};
 
 /// The same code for either database: the types differ, the texts do not.
 macro_rules! on_either {
@@ -57,6 +58,44 @@ macro_rules! on_either {
     };
 }
 use on_either;
+
+/// A query on a connection that reads.
+macro_rules! on_reader {
+    ($journal:expr, |$connection:ident| $body:expr) => {
+        on_either!(&*$journal.database, |connections| {
+            let mut guard =
+                within(connections.deadline, async { Ok::<_, JournalError>(connections.reader().await) }).await?;
+            let done = within(connections.deadline, async {
+                let $connection = guard.connection().await?;
+                Ok::<_, JournalError>($body)
+            });
+            let done = done.await;
+            guard.keep_if_done(done)?
+        })
+    };
+}
+
+/// A statement on the connection for snapshots and housekeeping.
+macro_rules! on_bulk {
+    ($journal:expr, |$connection:ident| $body:expr) => {
+        on_either!(&*$journal.database, |connections| {
+            let mut guard = connections.bulk.lock().await;
+            let done = within(BULK_MAX, async {
+                let $connection = guard.connection().await?;
+                Ok::<_, JournalError>($body)
+            });
+            let done = done.await;
+            guard.keep_if_done(done)?
+        })
+    };
+}
+use on_bulk;
+
+/// How long a statement of a snapshot or of housekeeping may take.
+const BULK_MAX: Duration = Duration::from_secs(60);
+
+/// How long a statement may take on PostgreSQL, unless said otherwise.
+pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(5);
 
 /// A journal. Cheap to clone: all clones speak to the same database.
 #[derive(Clone)]
@@ -70,7 +109,15 @@ impl Journal {
     /// # Errors
     /// The database cannot be reached, made or brought up to date.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, JournalError> {
-        Ok(Self { database: Arc::new(Database::open(url).await?) })
+        Self::open_within(url, DEADLINE_DEFAULT).await
+    }
+
+    /// As [`Journal::open`]; a statement on PostgreSQL may take as long as `deadline`.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub async fn open_within(url: &DatabaseUrl, deadline: Duration) -> Result<Self, JournalError> {
+        Ok(Self { database: Arc::new(Database::open(url, deadline).await?) })
     }
 
     /// Writes a batch, whole or not at all. When this returns, it is on disk.
@@ -97,9 +144,10 @@ impl Journal {
     /// # Errors
     /// The database failed, or a row is damaged.
     pub async fn read_after(&self, after: Sequence, limit: u32) -> Result<Vec<StoredEvent>, JournalError> {
-        let rows: Vec<JournalRow> = on_either!(&*self.database, |connections| {
-            let query = sqlx::query_as(statement::READ_AFTER).bind(column(after.0)?).bind(i64::from(limit));
-            query.fetch_all(&connections.readers).await?
+        let after = column(after.0)?;
+        let rows: Vec<JournalRow> = on_reader!(self, |connection| {
+            let query = sqlx::query_as(statement::READ_AFTER).bind(after).bind(i64::from(limit));
+            query.fetch_all(connection).await?
         });
         rows.iter().map(StoredEvent::parse).collect()
     }
@@ -109,9 +157,8 @@ impl Journal {
     /// # Errors
     /// The database failed.
     pub async fn head(&self) -> Result<Sequence, JournalError> {
-        let last: i64 = on_either!(&*self.database, |connections| {
-            sqlx::query_scalar(statement::HEAD).fetch_one(&connections.readers).await?
-        });
+        let last: i64 =
+            on_reader!(self, |connection| sqlx::query_scalar(statement::HEAD).fetch_one(connection).await?);
         Ok(Sequence(number("journal", last, last)?))
     }
 
@@ -127,14 +174,14 @@ impl Journal {
     ) -> Result<Vec<Past>, JournalError> {
         let after = after.map_or(Ok(0), |id| column(id.0))?;
         let (text, binds) = filter.listing();
-        let rows: Vec<HistoryRow> = on_either!(&*self.database, |connections| {
+        let rows: Vec<HistoryRow> = on_reader!(self, |connection| {
             // Assembled from constants only; what came from outside is bound.
             let query = sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(after).bind(i64::from(limit));
             let query = binds.into_iter().fold(query, |query, bind| match bind {
                 Bind::Text(text) => query.bind(text),
                 Bind::Number(number) => query.bind(number),
             });
-            query.fetch_all(&connections.readers).await?
+            query.fetch_all(connection).await?
         });
         rows.iter().map(Past::parse).collect()
     }
@@ -145,8 +192,8 @@ impl Journal {
     /// The database failed, or the row is damaged.
     pub async fn past_one(&self, id: AllocationId) -> Result<Option<Past>, JournalError> {
         let Ok(id) = column(id.0) else { return Ok(None) };
-        let row: Option<HistoryRow> = on_either!(&*self.database, |connections| {
-            sqlx::query_as(statement::PAST_ONE).bind(id).fetch_optional(&connections.readers).await?
+        let row: Option<HistoryRow> = on_reader!(self, |connection| {
+            sqlx::query_as(statement::PAST_ONE).bind(id).fetch_optional(connection).await?
         });
         row.as_ref().map(Past::parse).transpose()
     }
@@ -156,13 +203,11 @@ impl Journal {
     /// # Errors
     /// The database failed.
     pub async fn receipt(&self, key: &str) -> Result<Option<Receipt>, JournalError> {
-        let row: Option<(String, i64, i64, i64)> = on_either!(&*self.database, |connections| {
-            sqlx::query_as(statement::RECEIPT_GET)
-                .bind(&*scalars::escaped(key))
-                .fetch_optional(&connections.readers)
-                .await?
+        type Row = (String, i64, i64, i64, Option<String>);
+        let row: Option<Row> = on_reader!(self, |connection| {
+            sqlx::query_as(statement::RECEIPT_GET).bind(&*scalars::escaped(key)).fetch_optional(connection).await?
         });
-        let Some((fingerprint, first, count, at)) = row else { return Ok(None) };
+        let Some((fingerprint, first, count, at, refusals)) = row else { return Ok(None) };
         let impossible = |value| JournalError::Impossible { table: "receipt", row: first, value };
         Ok(Some(Receipt {
             key: key.to_owned(),
@@ -170,6 +215,7 @@ impl Journal {
             first: Sequence(number("receipt", first, first)?),
             count: u32::try_from(count).map_err(|_| impossible(count))?,
             at: Millis(number("receipt", first, at)?),
+            refusals,
         }))
     }
 
@@ -178,12 +224,10 @@ impl Journal {
     /// # Errors
     /// The database failed.
     pub async fn forget_receipts_before(&self, at: Millis) -> Result<u64, JournalError> {
-        on_either!(&*self.database, |connections| {
-            let mut guard = connections.bulk.lock().await;
-            let query = sqlx::query(statement::RECEIPTS_FORGET).bind(column(at.0)?);
-            let done = query.execute(guard.connection().await?).await;
-            Ok(guard.close_if_failed(done)?.rows_affected())
-        })
+        let at = column(at.0)?;
+        Ok(on_bulk!(self, |connection| {
+            sqlx::query(statement::RECEIPTS_FORGET).bind(at).execute(connection).await?.rows_affected()
+        }))
     }
 
     /// Whether other processes may write to it too.
@@ -196,21 +240,27 @@ impl Journal {
     /// # Errors
     /// The database failed.
     pub async fn snapshot_sequence(&self) -> Result<Option<Sequence>, JournalError> {
-        let newest: Option<i64> = on_either!(&*self.database, |connections| {
-            sqlx::query_scalar(statement::SNAPSHOT_NEWEST).fetch_one(&connections.readers).await?
+        let newest: Option<i64> = on_reader!(self, |connection| {
+            sqlx::query_scalar(statement::SNAPSHOT_NEWEST).fetch_one(connection).await?
         });
         newest.map(|newest| Ok(Sequence(number("snapshot_head", newest, newest)?))).transpose()
     }
 
-    /// Whether the database answers.
+    /// Whether the database takes writes; asked on a connection of its own.
     ///
     /// # Errors
-    /// It does not.
-    pub async fn ping(&self) -> Result<(), JournalError> {
-        on_either!(&*self.database, |connections| {
-            sqlx::query(statement::PING).execute(&connections.readers).await?;
+    /// It does not, or not within `deadline`.
+    pub async fn probe(&self, deadline: Duration) -> Result<(), JournalError> {
+        let writable: bool = on_either!(&*self.database, |connections| {
+            let mut guard = connections.probe.lock().await;
+            let done = within(deadline, async {
+                let connection = guard.connection().await?;
+                Ok::<_, JournalError>(sqlx::query_scalar(connections.probe_text).fetch_one(connection).await?)
+            });
+            let done = done.await;
+            guard.keep_if_done(done)?
         });
-        Ok(())
+        if writable { Ok(()) } else { Err(JournalError::ReadOnly) }
     }
 
     /// Lets go of the database. Afterwards nothing works any more.

@@ -39,15 +39,17 @@ impl Journal {
     /// Reads everything in one state of the database. If the builder has stopped with an error, so does this.
     async fn read_all(&self, chunks: Sender<SnapshotChunk>) -> Result<(), JournalError> {
         on_either!(&*self.database, |connections| {
-            let mut transaction = connections.readers.begin_with(connections.begin_read).await?;
+            let mut guard = connections.reader().await;
+            let connection = guard.connection().await?;
+            sqlx::raw_sql(connections.begin_read).execute(&mut *connection).await?;
             let head: Option<SnapshotHead> =
-                sqlx::query_as(statement::SNAPSHOT_HEAD).fetch_optional(&mut *transaction).await?;
+                sqlx::query_as(statement::SNAPSHOT_HEAD).fetch_optional(&mut *connection).await?;
             let mut after = 0;
             if let Some(head) = head {
                 after = head.0;
                 for part in 0..head.1 {
                     let query = sqlx::query_scalar(statement::SNAPSHOT_PART).bind(head.0).bind(part);
-                    let body: Option<String> = query.fetch_optional(&mut *transaction).await?;
+                    let body: Option<String> = query.fetch_optional(&mut *connection).await?;
                     let body = body.ok_or_else(|| missing(head, part))?;
                     if chunks.send(SnapshotChunk::Part(head, part, body)).await.is_err() {
                         return Ok(());
@@ -56,8 +58,12 @@ impl Journal {
             }
             loop {
                 let query = sqlx::query_as(statement::READ_AFTER).bind(after).bind(ROWS_AT_ONCE);
-                let rows: Vec<JournalRow> = query.fetch_all(&mut *transaction).await?;
-                let Some(last) = rows.last() else { return Ok(()) };
+                let rows: Vec<JournalRow> = query.fetch_all(&mut *connection).await?;
+                let Some(last) = rows.last() else {
+                    sqlx::raw_sql(statement::COMMIT).execute(&mut *connection).await?;
+                    guard.keep();
+                    return Ok(());
+                };
                 after = last.0;
                 if chunks.send(SnapshotChunk::Rows(rows)).await.is_err() {
                     return Ok(());

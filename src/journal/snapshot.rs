@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::annotation_record::AnnotationsRecord;
 use super::column::{column, number};
+use super::database::within;
 use super::decode::{controller as read_controller, flow as read_flow};
 use super::encode::{controller_record, flow as flow_record};
 use super::error::{JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
@@ -16,7 +17,7 @@ use super::model_record::ModelRecord;
 use super::record::{ConstraintsRecord, ControllerRecord, FlowRecord};
 use super::scalars::StoredName;
 use super::topology_record::TopologyRecord;
-use super::{Journal, on_either, statement};
+use super::{BULK_MAX, Journal, on_bulk, on_either, statement};
 use kernel::Names;
 use kernel::allocation::{Allocation, Demand, LspAttributes};
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
@@ -110,24 +111,18 @@ impl Journal {
     }
 
     async fn put_part(&self, sequence: i64, part: i64, body: &str) -> Result<(), JournalError> {
-        on_either!(&*self.database, |connections| {
-            let mut guard = connections.bulk.lock().await;
+        on_bulk!(self, |connection| {
             let query = sqlx::query(statement::SNAPSHOT_PUT).bind(sequence).bind(part).bind(body);
-            let done = query.execute(guard.connection().await?).await;
-            guard.close_if_failed(done)?;
+            query.execute(connection).await?;
         });
         Ok(())
     }
 
     async fn complete(&self, sequence: i64, parts: i64, allocations: i64) -> Result<(), JournalError> {
-        on_either!(&*self.database, |connections| {
-            let mut guard = connections.bulk.lock().await;
+        on_bulk!(self, |connection| {
             let head = sqlx::query(statement::SNAPSHOT_COMPLETE).bind(sequence).bind(parts).bind(allocations);
-            let done = head.execute(guard.connection().await?).await;
-            guard.close_if_failed(done)?;
-            let older = sqlx::query(statement::SNAPSHOT_HEADS_FORGET).bind(sequence);
-            let done = older.execute(guard.connection().await?).await;
-            guard.close_if_failed(done)?;
+            head.execute(&mut *connection).await?;
+            sqlx::query(statement::SNAPSHOT_HEADS_FORGET).bind(sequence).execute(connection).await?;
         });
         while self.forget_some_parts(sequence).await? > 0 {}
         Ok(())
@@ -135,12 +130,9 @@ impl Journal {
 
     /// A few parts at a time: an append may come in between.
     async fn forget_some_parts(&self, before: i64) -> Result<u64, JournalError> {
-        on_either!(&*self.database, |connections| {
-            let mut guard = connections.bulk.lock().await;
-            let some = sqlx::query(statement::SNAPSHOT_PARTS_FORGET).bind(before);
-            let done = some.execute(guard.connection().await?).await;
-            Ok(guard.close_if_failed(done)?.rows_affected())
-        })
+        Ok(on_bulk!(self, |connection| {
+            sqlx::query(statement::SNAPSHOT_PARTS_FORGET).bind(before).execute(connection).await?.rows_affected()
+        }))
     }
 }
 

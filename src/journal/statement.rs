@@ -2,9 +2,9 @@
 //! that `json_each` takes apart: one statement a batch on both, whatever the batch's size.
 
 /// `$1` an object whose keys are a sequence number and a time, each of twenty digits, and whose values are the bodies;
-/// `$2` the sequence number that must be the last so far. Writes nothing if it is not.
-pub(super) const APPEND: &str = "INSERT INTO journal (sequence, at_ms, body) \
-    SELECT CAST(substr(key, 1, 20) AS BIGINT), CAST(substr(key, 21) AS BIGINT), CAST(value AS TEXT) \
+/// `$2` the sequence number that must be the last so far; `$3` the batch. Writes nothing if it is not.
+pub(super) const APPEND: &str = "INSERT INTO journal (sequence, at_ms, body, batch) \
+    SELECT CAST(substr(key, 1, 20) AS BIGINT), CAST(substr(key, 21) AS BIGINT), CAST(value AS TEXT), $3 \
     FROM json_each($1) WHERE (SELECT COALESCE(MAX(sequence), 0) FROM journal) = $2";
 
 /// After `$1`, at most `$2`.
@@ -51,15 +51,15 @@ pub(super) const PAST_LIST_TAIL: &str = " ORDER BY id LIMIT $2";
 /// `$1` the id.
 pub(super) const PAST_ONE: &str = "SELECT id, state, ended_at_ms, ended_by, body FROM past_allocation WHERE id = $1";
 
-/// `$1` an object: each value a row. A later receipt takes the place of an earlier one.
-pub(super) const RECEIPT_PUT: &str = "INSERT INTO receipt (key, fingerprint, first_sequence, count, at_ms) \
+/// `$1` an object: each value a row. A key that is taken is left as it is, and not counted among the rows written.
+pub(super) const RECEIPT_PUT: &str = "INSERT INTO receipt (key, fingerprint, first_sequence, count, at_ms, refusals) \
     SELECT value ->> 'key', value ->> 'fingerprint', CAST(value ->> 'first_sequence' AS BIGINT), \
-    CAST(value ->> 'count' AS BIGINT), CAST(value ->> 'at_ms' AS BIGINT) FROM json_each($1) WHERE true \
-    ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, first_sequence = excluded.first_sequence, \
-    count = excluded.count, at_ms = excluded.at_ms";
+    CAST(value ->> 'count' AS BIGINT), CAST(value ->> 'at_ms' AS BIGINT), value ->> 'refusals' \
+    FROM json_each($1) WHERE true ON CONFLICT (key) DO NOTHING";
 
 /// `$1` the key.
-pub(super) const RECEIPT_GET: &str = "SELECT fingerprint, first_sequence, count, at_ms FROM receipt WHERE key = $1";
+pub(super) const RECEIPT_GET: &str =
+    "SELECT fingerprint, first_sequence, count, at_ms, refusals FROM receipt WHERE key = $1";
 
 /// Those before `$1`.
 pub(super) const RECEIPTS_FORGET: &str = "DELETE FROM receipt WHERE at_ms < $1";
@@ -86,16 +86,35 @@ pub(super) const SNAPSHOT_HEADS_FORGET: &str = "DELETE FROM snapshot_head WHERE 
 pub(super) const SNAPSHOT_PARTS_FORGET: &str = "DELETE FROM snapshot WHERE (sequence, part) IN \
     (SELECT sequence, part FROM snapshot WHERE sequence < $1 ORDER BY sequence, part LIMIT 8)";
 
-/// Whether the database answers.
-pub(super) const PING: &str = "SELECT 1";
+/// Whether the database takes writes: it answers, and is not a standby.
+pub(super) const PROBE_SQLITE: &str = "SELECT true";
+/// See [`PROBE_SQLITE`].
+pub(super) const PROBE_POSTGRES: &str =
+    "SELECT NOT (pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean)";
+
+/// How a session is set up on PostgreSQL. What is committed is on disk, whatever the server's default is. A replica that is
+/// cut off in the middle of something lets go of it within ten seconds, by the server's own clock.
+pub(super) const SESSION_POSTGRES: &str = "SET synchronous_commit = on; SET statement_timeout = '60s'; \
+    SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'; SET tcp_keepalives_idle = 3; \
+    SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2; SET tcp_user_timeout = '8s'";
+
+/// The server's process behind this connection, and when it began.
+pub(super) const BACKEND_POSTGRES: &str =
+    "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+
+/// Ends the process `$1` that began at `$2` and waits until it is gone, at most a second; nothing if there is none.
+pub(super) const BACKEND_END_POSTGRES: &str =
+    "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2";
+
+/// Whether event `$1` came with batch `$2`.
+pub(super) const HAS_BATCH: &str = "SELECT COUNT(*) FROM journal WHERE sequence = $1 AND batch = $2";
 
 /// How a writing transaction begins on SQLite: with the lock, so that it cannot fail half-way for want of it.
 pub(super) const BEGIN_WRITE_SQLITE: &str = "BEGIN IMMEDIATE";
 /// How a writing transaction begins on PostgreSQL.
 pub(super) const BEGIN_WRITE_POSTGRES: &str = "BEGIN";
 /// How a transaction begins on PostgreSQL that keeps other writers waiting, but no reader, and does not wait for ever.
-pub(super) const BEGIN_EXCLUSIVE_POSTGRES: &str =
-    "BEGIN; SET LOCAL lock_timeout = '10s'; LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE";
+pub(super) const BEGIN_EXCLUSIVE_POSTGRES: &str = "BEGIN; LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE";
 /// How such a transaction ends.
 pub(super) const COMMIT: &str = "COMMIT";
 /// How a transaction ends that lost a conflict: at once, so that it holds no lock until the connection's next use.

@@ -1,10 +1,13 @@
 //! Where a journal is kept: a SQLite file, a SQLite database in memory, or a PostgreSQL server.
 
 use std::fmt;
+use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
+
+use super::error::JournalError;
 
 /// Where a journal is kept. Shown without passwords.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,6 +48,34 @@ impl FromStr for DatabaseUrl {
             "" => Err(DatabaseUrlError::NoPath),
             ":memory:" => Ok(Self::SqliteMemory),
             path => Ok(Self::Sqlite(PathBuf::from(path))),
+        }
+    }
+}
+
+/// A SQLite file that this process has to itself, as long as it holds this.
+#[derive(Debug)]
+pub struct FileClaim(#[expect(dead_code, reason = "the lock goes with the file")] File);
+
+impl DatabaseUrl {
+    /// Keeps other services off a SQLite file: they would not see each other's events. A lock on a file beside it ends with
+    /// the process, however that ends.
+    ///
+    /// # Errors
+    /// Another service has the file, or none can be made beside it.
+    pub fn claim(&self) -> Result<Option<FileClaim>, JournalError> {
+        let Self::Sqlite(path) = self else { return Ok(None) };
+        let mut beside = path.clone().into_os_string();
+        beside.push(".lock");
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let failed = |error| JournalError::Folder { folder: folder.unwrap_or(path).to_owned(), error };
+        if let Some(folder) = folder {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let file = File::options().write(true).create(true).truncate(false).open(beside).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(FileClaim(file))),
+            Err(TryLockError::WouldBlock) => Err(JournalError::InUse { path: path.clone() }),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }
 }

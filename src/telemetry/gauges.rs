@@ -68,9 +68,9 @@ struct NetworkGauges {
 /// Adds the gauges of the networks.
 pub(super) async fn draw(app: &App, registry: &mut Registry) {
     let (up, waiting) = (Gauge::<i64>::default(), Gauge::<i64>::default());
-    up.set(i64::from(app.ping().await.is_ok()));
+    up.set(i64::from(app.database_fault().is_none()));
     waiting.set(i64::try_from(app.waiting()).unwrap_or(i64::MAX));
-    registry.register("journal_up", "Whether the journal answers", up);
+    registry.register("journal_up", "Whether the journal takes writes", up);
     registry.register("queue_submissions", "Submissions that wait to be decided", waiting);
     let limit = Gauge::<i64>::default();
     limit.set(i64::try_from(QUEUE_MAX).unwrap_or(i64::MAX));

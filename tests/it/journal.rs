@@ -122,9 +122,21 @@ async fn what_is_no_database_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "this is no database, however long one looks at it".repeat(100)).unwrap();
-    assert!(matches!(Journal::open(&DatabaseUrl::Sqlite(file.clone())).await, Err(JournalError::Database(_))));
+    let refused = Journal::open(&DatabaseUrl::Sqlite(file.clone())).await.err().unwrap();
+    assert!(refused.to_string().starts_with("the file is no SQLite database: "), "{refused}");
     let inside = DatabaseUrl::Sqlite(file.join("journal.db"));
     assert!(matches!(Journal::open(&inside).await, Err(JournalError::Folder { .. })));
+}
+
+#[test]
+fn a_file_has_one_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::Sqlite(folder.path().join("deep/journal.db"));
+    let first = url.claim().unwrap();
+    assert!(matches!(url.claim(), Err(JournalError::InUse { .. })));
+    drop(first);
+    assert!(url.claim().unwrap().is_some());
+    assert!(DatabaseUrl::SqliteMemory.claim().unwrap().is_none());
 }
 
 #[test]

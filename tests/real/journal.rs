@@ -3,7 +3,7 @@
 #[path = "../it/journal/body.rs"]
 mod body;
 #[path = "../it/journal/fixture.rs"]
-mod fixture;
+pub(crate) mod fixture;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,13 +14,13 @@ use watermaster::journal::{DatabaseUrl, Journal};
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// A database that is there for one test.
-struct Scratch {
+pub(crate) struct Scratch {
     name: String,
     server: PgConnectOptions,
 }
 
 impl Scratch {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let url = std::env::var("WATERMASTER_TEST_POSTGRES_URL");
         let url = url.unwrap_or_else(|_| panic!("WATERMASTER_TEST_POSTGRES_URL is not set: tests/run sets it"));
         let number = DATABASES.fetch_add(1, Ordering::Relaxed);
@@ -34,15 +34,15 @@ impl Scratch {
         sqlx::query(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
     }
 
-    fn options(&self) -> PgConnectOptions {
+    pub(crate) fn options(&self) -> PgConnectOptions {
         self.server.clone().database(&self.name)
     }
 
-    async fn open(&self) -> Journal {
+    pub(crate) async fn open(&self) -> Journal {
         Journal::open(&DatabaseUrl::Postgres(self.options().to_url_lossy().into())).await.unwrap()
     }
 
-    async fn drop(self) {
+    pub(crate) async fn drop(self) {
         self.command(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }
 }

@@ -17,5 +17,6 @@ mod packaging;
 mod proxy;
 mod process;
 mod running;
+mod silent_database;
 #[cfg(feature = "otlp")]
 mod traces;

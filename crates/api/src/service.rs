@@ -10,8 +10,12 @@ pub struct Readiness {
     pub ready: bool,
     /// The version of the program.
     pub version: String,
-    /// Whether the journal answers.
+    /// Whether the journal takes writes, as was found within the last two seconds.
     pub journal: bool,
+    /// Why it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub reason: Option<String>,
     /// Whether the service is stopping.
     pub stopping: bool,
     /// The sequence number of the last event.

@@ -204,6 +204,12 @@ async fn a_batch_is_decided_in_order_each_by_itself() {
     let again = keyed().await;
     assert_eq!((&again.text, again.header("idempotency-replayed")), (&first.text, "true"));
     assert_eq!(service.get("/v1/allocations").await.json()["items"].as_array().unwrap().len(), 2);
+    // A batch of which everything was refused is kept too.
+    let refused = format!("[{}]", request(0, 1).replace(r#""b""#, r#""nowhere""#));
+    let odd = async || service.send("POST", uri, &[("idempotency-key", "odd")], refused.clone()).await;
+    let (first, again) = (odd().await, odd().await);
+    assert_eq!(outcomes(&first)[0]["status"], 422);
+    assert_eq!((&again.text, again.header("idempotency-replayed")), (&first.text, "true"));
 
     assert_eq!(outcomes(&service.post(uri, &format!("[{}]", request(0, 1))).await).len(), 1);
     assert_eq!(service.post(uri, "[]").await.problem(), "impossible-request");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use kernel::allocation::Allocation;
 use kernel::annotation::{Annotation, AnnotationField};
@@ -9,7 +10,7 @@ use kernel::id::{AllocationId, Name, NodeIx, Sequence};
 use kernel::units::Millis;
 use kernel::{ApplyError, State};
 use watermaster::journal::{
-    AnnotationFilter, AppendError, DatabaseUrl, Journal, JournalError, Past, PastFilter, RecordBatch,
+    AnnotationFilter, AppendError, DatabaseUrl, Journal, JournalError, Past, PastFilter, Receipt, RecordBatch,
 };
 
 use super::fixture::{World, name, receipt};
@@ -28,7 +29,7 @@ async fn live(world: &mut World, journal: &Journal, batches: usize) {
 pub(crate) async fn what_is_appended_is_read_back(journal: &Journal) {
     assert_eq!(journal.head().await.unwrap(), Sequence(0));
     assert!(journal.read_after(Sequence(0), 10).await.unwrap().is_empty());
-    journal.ping().await.unwrap();
+    journal.probe(Duration::from_secs(60)).await.unwrap();
     journal.append(&RecordBatch::new()).await.unwrap();
     let mut world = World::new(1);
     let mut happened = Vec::new();
@@ -134,7 +135,7 @@ pub(crate) async fn of_two_writers_one_wins_each_place(one: Journal, two: Journa
             match journal.append(&draft).await {
                 Ok(()) => (won, events) = (won + 1, events + draft.len()),
                 Err(AppendError::Conflict) => lost += 1,
-                Err(AppendError::Failed(error)) => panic!("{error:?}"),
+                Err(error) => panic!("{error:?}"),
             }
         }
         (events, lost)
@@ -162,7 +163,7 @@ pub(crate) async fn who_writes_alone_is_not_outrun(one: Journal, two: Journal) {
             world.live(5, &mut draft);
             match two.append(&draft).await {
                 Ok(()) | Err(AppendError::Conflict) => {}
-                Err(AppendError::Failed(error)) => panic!("{error:?}"),
+                Err(error) => panic!("{error:?}"),
             }
         }
         two
@@ -314,16 +315,29 @@ pub(crate) async fn receipts_are_kept_and_forgotten(journal: &Journal) {
     let mut draft = RecordBatch::new();
     draft.push(&happened.fact, &[]).unwrap();
     let mut first = receipt(&happened.fact);
+    first.refusals = Some("[null,\"'é'\"]".to_owned());
     draft.push_receipt(first.clone());
     journal.append(&draft).await.unwrap();
     assert_eq!(journal.receipt(&first.key).await.unwrap().as_ref(), Some(&first));
     assert_eq!(journal.receipt("another").await.unwrap(), None);
+    // A key is taken once, with or without events, and nothing of the second batch is written.
+    for with_event in [false, true] {
+        draft.clear();
+        if with_event {
+            let next = std::iter::repeat_with(|| world.step()).flatten().next().unwrap();
+            draft.push(&next.fact, &[]).unwrap();
+        }
+        draft.push_receipt(Receipt { count: 3, ..first.clone() });
+        assert!(matches!(journal.append(&draft).await, Err(AppendError::KeyTaken)));
+        assert_eq!(journal.head().await.unwrap(), happened.fact.sequence);
+    }
+    assert_eq!(journal.receipt(&first.key).await.unwrap().as_ref(), Some(&first));
     draft.clear();
-    first.count = 3;
+    let old = Millis(first.at.0 + 1);
+    assert_eq!(journal.forget_receipts_before(old).await.unwrap(), 1);
     first.at = Millis(5_000);
     draft.push_receipt(first.clone());
     journal.append(&draft).await.unwrap();
-    assert_eq!(journal.receipt(&first.key).await.unwrap().as_ref(), Some(&first));
     assert_eq!(journal.forget_receipts_before(Millis(5_000)).await.unwrap(), 0);
     assert_eq!(journal.forget_receipts_before(Millis(5_001)).await.unwrap(), 1);
     assert_eq!(journal.receipt(&first.key).await.unwrap(), None);

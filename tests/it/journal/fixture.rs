@@ -223,6 +223,7 @@ pub(crate) fn receipt(fact: &Fact) -> Receipt {
         first: fact.sequence,
         count: 1,
         at: fact.at,
+        refusals: None,
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::process::{Command, Stdio};
 
-use super::parts::{Redis, Replica};
+use mqtt::codec::{Delivery, Packet, Qos, Reason};
+
+use super::parts::{Redis, Replica, await_that};
+use super::session::client::{Client, connect, id, options, publish};
 
 #[test]
 fn mosquitto_clients_of_both_versions_meet_across_replicas() {
@@ -31,4 +34,34 @@ fn mosquitto_clients_of_both_versions_meet_across_replicas() {
             assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("tools/1 {told}"));
         }
     }
+}
+
+/// SIGHUP reads the rules again: a subscription that they no longer allow ends, and a file with a fault changes nothing.
+#[test]
+fn rules_are_read_again_on_sighup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules");
+    std::fs::write(&path, "topic readwrite #\n").unwrap();
+    let replica = Replica::start("memory", &["--mqtt-rules", path.to_str().unwrap()]);
+    let mut client = Client::new(replica.address, connect("client"));
+    client.subscribe("shared", Qos::AtLeastOnce);
+    client.say("shared", "1", Qos::AtLeastOnce);
+    assert_eq!(client.take(), "1");
+    let mut reload = |rules: &str, allows: bool| {
+        std::fs::write(&path, rules).unwrap();
+        replica.signal("-HUP");
+        await_that("the rules are in force", || {
+            client.send(Packet::Publish(publish("probe", "", Delivery::AtLeastOnce(id(1)))));
+            let Packet::Puback(ack) = client.hear() else { panic!("no PUBACK") };
+            (ack.reason != Reason::NotAuthorized) == allows
+        });
+    };
+    reload("topic readwrite other\n", false);
+    reload("topic write #\n", true);
+    // A word that is none: the rules stay as they were.
+    reload("topic reed #\n", true);
+    client.say("shared", "2", Qos::AtLeastOnce);
+    client.hear_nothing();
+    let refused = client.ask("shared", options(Qos::AtLeastOnce), None);
+    assert_eq!(refused.reasons, [Reason::NotAuthorized]);
 }
