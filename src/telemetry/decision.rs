@@ -19,25 +19,25 @@ const LINES_A_SECOND: u32 = 10;
 /// Which requests have a line.
 #[derive(Default)]
 pub(super) struct DecisionLog {
-    samples: Mutex<Samples>,
+    samples: Mutex<LogSamples>,
 }
 
 #[derive(Default)]
-struct Samples {
-    granted: Sample,
-    denied: Sample,
+struct LogSamples {
+    granted: LogSample,
+    denied: LogSample,
 }
 
 /// The sample of one outcome.
 #[derive(Default)]
-struct Sample {
+struct LogSample {
     /// When the second began, and the lines since.
     second: Option<(Instant, u32)>,
     /// The requests without a line since the last one that has one.
     unlogged: u64,
 }
 
-impl Sample {
+impl LogSample {
     /// How many requests had no line before this one, if this one has.
     fn pick(&mut self, now: Instant) -> Option<u64> {
         match &mut self.second {
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_second_has_so_many_lines_and_the_next_line_counts_the_others() {
         let began = Instant::now();
-        let mut sample = Sample::default();
+        let mut sample = LogSample::default();
         let lines = (0..1_000).filter_map(|_| sample.pick(began)).collect::<Vec<_>>();
         assert_eq!(lines, [0; LINES_A_SECOND as usize]);
         assert_eq!(sample.pick(began + Duration::from_millis(999)), None);

@@ -148,7 +148,7 @@ impl TopologyBuilder {
             options,
             report: ReportBuilder::new(self.format),
             warnings: self.warnings,
-            metrics: Metrics::Given,
+            metrics: MetricSource::Given,
             links: Vec::new(),
             twins: Vec::new(),
             backs: Vec::new(),
@@ -227,7 +227,7 @@ impl TopologyBuilder {
 
 /// What TE metrics are where an edge gives none.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Metrics {
+enum MetricSource {
     /// [`TE_METRIC_DEFAULT`], beside those that are given.
     Given,
     /// Kilometres: the file gives none at all.
@@ -241,7 +241,7 @@ struct LinkBuilder<'a> {
     options: &'a ReadOptions,
     report: ReportBuilder,
     warnings: Warnings,
-    metrics: Metrics,
+    metrics: MetricSource,
     links: Vec<Link>,
     /// Links that name their twin, to be resolved when all are there.
     twins: Vec<(usize, String)>,
@@ -259,7 +259,7 @@ impl LinkBuilder<'_> {
         }
         let with_distance = edges.iter().filter(|edge| self.distance_km(edge).is_some()).count();
         if with_distance == edges.len() {
-            self.metrics = Metrics::Distance;
+            self.metrics = MetricSource::Distance;
         } else if let (Some(without), true) =
             (edges.iter().find(|edge| self.distance_km(edge).is_none()), with_distance > 0)
         {
@@ -346,7 +346,7 @@ impl LinkBuilder<'_> {
         report.delays_from_distance += usize::from(edge.delay.is_none() && has_distance);
         report.te_metrics_assumed += usize::from(edge.te_metric.is_none());
         report.te_metrics_from_distance +=
-            usize::from(edge.te_metric.is_none() && self.metrics == Metrics::Distance && has_distance);
+            usize::from(edge.te_metric.is_none() && self.metrics == MetricSource::Distance && has_distance);
         self.places.entry(link.name.clone()).or_insert_with(|| edge.at.clone());
         self.links.push(link);
         Ok(())
@@ -378,7 +378,7 @@ impl LinkBuilder<'_> {
 
     fn metric(&self, edge: &EdgeBuilder) -> u32 {
         match (self.metrics, self.distance_km(edge)) {
-            (Metrics::Distance, Some(km)) => distance_metric(km),
+            (MetricSource::Distance, Some(km)) => distance_metric(km),
             _ => TE_METRIC_DEFAULT,
         }
     }

@@ -176,7 +176,11 @@ impl Oracle<'_> {
         let one = |ix: &LinkIx| {
             let link = self.network.topology.link(*ix).unwrap();
             match self.query.metric {
-                Metric::Congestion => (u64::from(self.network.weight(*ix)) << 25) + u64::from(link.te_metric),
+                Metric::Congestion => {
+                    let largest = self.network.topology.links().map(|(_, link)| link.te_metric).max().unwrap();
+                    let tie = link.te_metric >> (32 - largest.leading_zeros()).saturating_sub(10);
+                    (u64::from(self.network.weight(*ix)) << 25) + u64::from(tie)
+                }
                 Metric::CongestionTe => u64::from(link.te_metric) * u64::from(self.network.weight(*ix)) + 1,
                 Metric::Te => u64::from(link.te_metric) * 1_024 + 1,
                 Metric::Hops => 1_025,
