@@ -77,7 +77,8 @@ pub(super) async fn allocation_batch(
             match submitted {
                 Submitted::Before(before) => before,
                 Submitted::Now(decided) => {
-                    let decided = decided.into_iter().map(|decided| decided.map_err(|refusal| refused_by(&refusal)));
+                    let decided =
+                        decided.into_iter().map(|decided| decided.map_err(|refusal| Box::new(refused_by(&refusal))));
                     return Ok(render(&room, entries, decided, mode));
                 }
             }
@@ -101,7 +102,7 @@ fn read(body: &JsonBody) -> Result<Entries, Problem> {
 }
 
 /// What became of an entry that could be read: a fact, or what is answered to a refusal.
-type Decided = Result<Arc<Fact>, EntryOutcome>;
+type Decided = Result<Arc<Fact>, Box<EntryOutcome>>;
 
 /// The outcomes of refused entries, to be kept with the key; nothing for the others.
 fn refusals(decided: &[CommandOutcome]) -> String {
@@ -119,9 +120,9 @@ fn again(before: FormerAnswer, commands: usize) -> Result<Vec<Decided>, Problem>
         None => vec![None; commands],
     };
     let mut facts = before.facts.into_iter();
-    let outcomes = refused
-        .into_iter()
-        .map(|refused| refused.map_or_else(|| facts.next().ok_or_else(gone).map(Ok), |refused| Ok(Err(refused))));
+    let outcomes = refused.into_iter().map(|refused| {
+        refused.map_or_else(|| facts.next().ok_or_else(gone).map(Ok), |refused| Ok(Err(Box::new(refused))))
+    });
     outcomes.collect()
 }
 
@@ -134,7 +135,7 @@ fn render(room: &ApiState, entries: Entries, decided: impl Iterator<Item = Decid
         Err(problem) => refused(&problem),
         Ok(_) => match decided.next() {
             Some(Ok(fact)) => admitted_or_denied(&fact, mode, &conditions),
-            Some(Err(refused)) => refused,
+            Some(Err(refused)) => *refused,
             None => undecided(),
         },
     });

@@ -22,12 +22,16 @@ const REQUESTS: usize = 400_000;
 struct Random(u64);
 
 impl Random {
-    /// Uniform in (0, 1].
-    fn uniform(&mut self) -> f64 {
+    fn bits(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        ((self.0 >> 11) as f64 + 1.0) / (1_u64 << 53) as f64
+        self.0 >> 11
+    }
+
+    /// Uniform in (0, 1].
+    fn uniform(&mut self) -> f64 {
+        (self.bits() as f64 + 1.0) / (1_u64 << 53) as f64
     }
 
     fn exponential(&mut self, mean: f64) -> f64 {
@@ -104,14 +108,16 @@ fn atcs_carries_what_complete_sharing_carries() {
 /// Requests of all sizes between all nodes of a ring with a chord, more than it can carry.
 fn mixed_requests(count: u64) -> impl Iterator<Item = TraceRequest> {
     let mut random = Random(4_101_842_887_655_102_017);
-    let mut below = move |most: u64| (random.uniform() * most as f64) as u64 % most;
+    let mut below = move |most: u64| random.bits() % most;
     (0..count).map(move |at| {
-        let (from, skip) = (below(5), 1 + below(4));
+        let from = below(5);
+        let to = (from + 1 + below(4)) % 5;
+        let node = |at: u64| NODES[usize::try_from(at).unwrap()].to_owned();
         TraceRequest {
             t_ms: at * 10,
             id: at.to_string(),
-            ingress: NODES[from as usize].to_owned(),
-            egress: NODES[((from + skip) % 5) as usize].to_owned(),
+            ingress: node(from),
+            egress: node(to),
             class_type: u8::try_from(below(3)).unwrap(),
             bandwidth_bps: 1 + below(40),
             hold_ms: Some(1 + below(1_500)),
