@@ -95,7 +95,7 @@ fn sources() -> Vec<Source> {
             if matches!(module.last().unwrap().as_str(), "mod" | "lib") {
                 module.pop();
             }
-            if module.last().unwrap().ends_with("tests") {
+            if module.iter().any(|part| part.ends_with("tests")) {
                 continue;
             }
             let syntax = syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap();
