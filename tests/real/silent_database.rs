@@ -96,7 +96,7 @@ async fn behind_a_relay(scratch: &Scratch) -> (Relay, Journal) {
 
 fn more(world: &mut World) -> RecordBatch {
     let mut batch = RecordBatch::new();
-    while batch.len() == 0 {
+    while batch.is_empty() {
         world.live(10, &mut batch);
     }
     batch
