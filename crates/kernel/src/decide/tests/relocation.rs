@@ -101,7 +101,7 @@ const LINKS: [(&str, u64); 12] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::property_cases(200))]
 
     /// Every move has room on all links of its new path when it is made, and in the end the demand has.
     #[test]

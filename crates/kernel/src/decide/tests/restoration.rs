@@ -150,7 +150,7 @@ fn any_change() -> impl Strategy<Value = (usize, u8, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::property_cases(200))]
 
     /// Nobody ends who would be admitted on the books that remain, if nothing moves.
     #[test]

@@ -153,7 +153,7 @@ fn least_sufficient(before: &State, asker: &Allocation) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::property_cases(200))]
 
     #[test]
     fn the_victims_are_the_least_that_are_enough(

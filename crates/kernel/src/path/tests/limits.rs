@@ -23,7 +23,7 @@ fn braid() -> impl Strategy<Value = Network> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..crate::property_cases(300) })]
 
     #[test]
     fn the_shortest_path_within_limits_is_the_shortest(network in braid(), metric in metric()) {
