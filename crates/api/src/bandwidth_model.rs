@@ -129,8 +129,8 @@ pub struct BandwidthModelDocument {
     /// What may move before a request is denied.
     #[serde(default)]
     pub relocation: RelocationDocument,
-    /// Under the `congestion` metric: refuse a path whose congestion exceeds this many percent of an empty path with the
-    /// fewest hops. Absent: never.
+    /// Under the metrics `congestion` and `congestion_te`: refuse a path whose congestion exceeds this many percent of an
+    /// empty path with the fewest hops. Absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 100, maximum = 1_000_000, nullable = false)]
     pub refuse_above_percent: Option<u32>,
@@ -233,8 +233,8 @@ pub struct BandwidthModelRequest {
     /// What may move before a request is denied.
     #[serde(default)]
     pub relocation: RelocationDocument,
-    /// Under the `congestion` metric: refuse a path whose congestion exceeds this many percent of an empty path with the
-    /// fewest hops. Absent: never.
+    /// Under the metrics `congestion` and `congestion_te`: refuse a path whose congestion exceeds this many percent of an
+    /// empty path with the fewest hops. Absent: never.
     #[schema(minimum = 100, maximum = 1_000_000)]
     pub refuse_above_percent: Option<u32>,
     /// Links with bounds of their own.
