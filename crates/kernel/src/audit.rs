@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::allocation::Allocation;
 use super::bam::VictimOrder;
 use super::id::{AllocationId, LinkIx, Name};
-use super::ledger::{Ledger, LedgerDraft};
+use super::ledger::Ledger;
+use super::ledger_draft::LedgerDraft;
 use super::state::{Network, State};
 use super::topology::LinkState;
 

@@ -1,11 +1,11 @@
 //! The books of a network: for every link what is booked, by slot, the allocations on it, and, kept up to date with every
-//! entry, how much more each slot may have there and how congested the link is. A [`LedgerDraft`] is a set of changes on
-//! top of a ledger that has not happened yet. What must stay true: what was entered can be taken out again, to the bit.
+//! entry, how much more each slot may have there and how congested the link is.
+//! What must stay true: what was entered can be taken out again, to the bit.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::bam::{Booked, LinkBounds, Overrun, SLOTS, Slot, Slots, VictimOrder};
+use super::bam::{Booked, LinkBounds, SLOTS, Slot, Slots};
+use super::congestion_weight::congestion_weight;
 use super::id::{AllocationId, LinkIx};
 use super::link_members::{LiveSet, Roster, is_stale};
 use super::path::{Links, WEIGHT_ONE};
@@ -56,14 +56,6 @@ struct Book {
     /// How many ids are in its rosters: the absent ones too.
     listed: [u32; SLOTS],
     rosters: Arc<[Roster; SLOTS]>,
-}
-
-/// What follows from a book and is looked at by path searches.
-#[derive(Clone, Copy)]
-struct Figures {
-    free_bps: [u64; SLOTS],
-    reach_bps: [u64; SLOTS],
-    weight: u32,
 }
 
 /// The books of all links, in pages that versions share.
@@ -175,15 +167,15 @@ impl Ledger {
         self.page(link).map(|page| &page.books[place(link)])
     }
 
-    fn is_usable(&self, link: LinkIx) -> bool {
+    pub(crate) fn is_usable(&self, link: LinkIx) -> bool {
         self.figures.usable.get(link.at()).copied().unwrap_or(false)
     }
 
-    fn weight(&self, link: LinkIx) -> u32 {
+    pub(crate) fn weight(&self, link: LinkIx) -> u32 {
         self.figures.weight.get(link.at()).copied().unwrap_or(WEIGHT_ONE)
     }
 
-    fn links(&self) -> impl Iterator<Item = LinkIx> + use<> {
+    pub(crate) fn links(&self) -> impl Iterator<Item = LinkIx> + use<> {
         (0..).map(LinkIx).take(self.figures.weight.len())
     }
 
@@ -327,44 +319,14 @@ fn figure(figures: &[Vec<u64>], slot: Slot, link: LinkIx) -> u64 {
     figures.get(slot.at()).and_then(|of_slot| of_slot.get(link.at())).copied().unwrap_or(0)
 }
 
-fn bounds_of(link: &Link, model: &BandwidthModel) -> LinkBounds {
+/// What a model allows on a link.
+pub(crate) fn bounds_of(link: &Link, model: &BandwidthModel) -> LinkBounds {
     model.of_link(&link.name).bounds(link.max_reservable)
 }
 
-fn room(bounds: &LinkBounds, slots: &Slots, booked: &Booked, slot: Slot, usable: bool) -> (u64, u64) {
+/// What a slot may still have on a link, without victims and with all that it may take, in bit/s.
+pub(crate) fn room(bounds: &LinkBounds, slots: &Slots, booked: &Booked, slot: Slot, usable: bool) -> (u64, u64) {
     if usable { (bounds.free_bps(slots, booked, slot), bounds.reach_bps(slots, booked, slot)) } else { (0, 0) }
-}
-
-/// How many steps of utilisation the congestion table has.
-const WEIGHT_STEPS: usize = 256;
-
-/// `1024 * 64^(i/256)`: the exponential that makes a full link 64 times as long as an empty one, as integers.
-const WEIGHTS: [u32; WEIGHT_STEPS + 1] = weights();
-
-/// 64^(1/256) = 2^(6/256) in units of 2^-40, rounded.
-const WEIGHT_RATIO_Q40: u128 = 1_117_519_775_464;
-
-#[expect(clippy::cast_possible_truncation, reason = "the largest value is 65,536")]
-const fn weights() -> [u32; WEIGHT_STEPS + 1] {
-    let mut table = [WEIGHT_ONE; WEIGHT_STEPS + 1];
-    let mut exact_q40 = (WEIGHT_ONE as u128) << 40;
-    let mut step = 1;
-    while step <= WEIGHT_STEPS {
-        exact_q40 = (exact_q40 * WEIGHT_RATIO_Q40) >> 40;
-        table[step] = ((exact_q40 + (1 << 39)) >> 40) as u32;
-        step += 1;
-    }
-    table
-}
-
-/// The congestion factor of a link by its utilisation, in 1/1024 (after Awerbuch, Azar and Plotkin, FOCS 1993).
-fn congestion_weight(bounds: &LinkBounds, booked: &Booked) -> u32 {
-    let used = booked.iter().fold(0_u64, |sum, bps| sum.saturating_add(*bps));
-    if used == 0 || bounds.total_bps() == 0 {
-        return WEIGHT_ONE;
-    }
-    let step = u128::from(used) * WEIGHT_STEPS as u128 / u128::from(bounds.total_bps());
-    WEIGHTS[usize::try_from(step).unwrap_or(WEIGHT_STEPS).min(WEIGHT_STEPS)]
 }
 
 struct LedgerView<'a> {
@@ -391,168 +353,5 @@ impl Links for LedgerView<'_> {
 
     fn is_usable(&self, link: LinkIx) -> bool {
         self.usable.get(link.at()).copied().unwrap_or(false)
-    }
-}
-
-/// A ledger as it would be after some changes.
-pub struct LedgerDraft<'a> {
-    ledger: &'a Ledger,
-    /// For each link its place in `pages`, or [`UNTOUCHED`].
-    page_of: Vec<u32>,
-    pages: Vec<LedgerPage>,
-    /// Allocations that are off the path that the ledger has.
-    gone: BTreeSet<AllocationId>,
-}
-
-const UNTOUCHED: u32 = u32::MAX;
-
-struct LedgerPage {
-    bounds: LinkBounds,
-    usable: bool,
-    booked: Booked,
-    figures: Figures,
-}
-
-impl<'a> LedgerDraft<'a> {
-    /// No changes yet.
-    pub fn new(ledger: &'a Ledger) -> Self {
-        Self { ledger, page_of: vec![UNTOUCHED; ledger.figures.weight.len()], pages: vec![], gone: BTreeSet::new() }
-    }
-
-    /// Books an entry.
-    pub fn enter(&mut self, entry: &LedgerEntry) {
-        for link in entry.path.iter() {
-            self.turn(*link, |slots, page| {
-                let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
-                page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_add(amount);
-            });
-        }
-    }
-
-    /// Takes an entry out.
-    pub fn leave(&mut self, entry: &LedgerEntry) {
-        self.gone.insert(entry.id);
-        for link in entry.path.iter() {
-            self.turn(*link, |slots, page| {
-                let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
-                page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_sub(amount);
-            });
-        }
-    }
-
-    /// Holds one link to what `link` says.
-    pub fn set_link(&mut self, ix: LinkIx, link: &Link, model: &BandwidthModel) {
-        let bounds = bounds_of(link, model);
-        self.turn(ix, |_, page| {
-            page.bounds = bounds;
-            page.usable = link.state == LinkState::Up;
-        });
-    }
-
-    /// What a link is held to and what is booked on it.
-    pub fn book(&self, link: LinkIx) -> Option<(&LinkBounds, Booked)> {
-        self.look(link).map(|(bounds, _, booked)| (bounds, booked))
-    }
-
-    /// The slot that has to give up bandwidth on `link` so that its book holds its bounds.
-    pub fn next_excess(&self, link: LinkIx, order: VictimOrder) -> Option<Overrun> {
-        let (bounds, booked) = self.book(link)?;
-        bounds.next_excess(&self.ledger.slots, &booked, order)
-    }
-
-    /// Whether this allocation is no longer where the ledger has it.
-    pub fn is_gone(&self, id: AllocationId) -> bool {
-        self.gone.contains(&id)
-    }
-
-    /// The bandwidth that a slot may still have on a link without victims, in bit/s.
-    pub fn free_bps(&self, link: LinkIx, slot: Slot) -> u64 {
-        self.page(link).map_or_else(|| self.ledger.free_bps(link, slot), |page| page.figures.free_bps[slot.at()])
-    }
-
-    /// The bandwidth that a slot may still have on a link with every victim that it may take, in bit/s.
-    pub fn reach_bps(&self, link: LinkIx, slot: Slot) -> u64 {
-        self.page(link).map_or_else(|| self.ledger.reach_bps(link, slot), |page| page.figures.reach_bps[slot.at()])
-    }
-
-    /// The links as a path search without victims sees them.
-    pub fn free(&self, slot: Slot) -> impl Links + '_ {
-        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.free_bps(link, slot) }
-    }
-
-    /// The links as a path search with victims sees them.
-    pub fn reach(&self, slot: Slot) -> impl Links + '_ {
-        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.reach_bps(link, slot) }
-    }
-
-    fn page(&self, link: LinkIx) -> Option<&LedgerPage> {
-        self.pages.get(*self.page_of.get(link.at())? as usize)
-    }
-
-    fn look(&self, link: LinkIx) -> Option<(&LinkBounds, bool, Booked)> {
-        match self.page(link) {
-            Some(page) => Some((&page.bounds, page.usable, page.booked)),
-            None => {
-                let book = self.ledger.book(link)?;
-                Some((self.ledger.bounds(link)?, self.ledger.is_usable(link), book.booked))
-            }
-        }
-    }
-
-    fn turn(&mut self, link: LinkIx, change: impl FnOnce(&Slots, &mut LedgerPage)) {
-        let slots = self.ledger.slots;
-        let Some(book) = self.ledger.book(link) else { return };
-        let Some(bounds) = self.ledger.bounds(link) else { return };
-        let Some(place) = self.page_of.get_mut(link.at()) else { return };
-        if *place == UNTOUCHED {
-            *place = u32::try_from(self.pages.len()).unwrap_or(UNTOUCHED);
-            let figures = Figures { free_bps: [0; SLOTS], reach_bps: [0; SLOTS], weight: WEIGHT_ONE };
-            self.pages.push(LedgerPage {
-                bounds: bounds.clone(),
-                usable: self.ledger.is_usable(link),
-                booked: book.booked,
-                figures,
-            });
-        }
-        let Some(page) = self.pages.get_mut(*place as usize) else { return };
-        change(&slots, page);
-        for slot in slots.iter() {
-            let (free, reach) = room(&page.bounds, &slots, &page.booked, slot, page.usable);
-            page.figures.free_bps[slot.at()] = free;
-            page.figures.reach_bps[slot.at()] = reach;
-        }
-        page.figures.weight = congestion_weight(&page.bounds, &page.booked);
-    }
-}
-
-struct DraftView<'a, F> {
-    draft: &'a LedgerDraft<'a>,
-    room: F,
-}
-
-impl<F: Fn(&LedgerDraft<'_>, LinkIx) -> u64> Links for DraftView<'_, F> {
-    fn room_bps(&self, link: LinkIx) -> u64 {
-        (self.room)(self.draft, link)
-    }
-
-    fn weight(&self, link: LinkIx) -> u32 {
-        self.draft.page(link).map_or_else(|| self.draft.ledger.weight(link), |page| page.figures.weight)
-    }
-
-    fn is_usable(&self, link: LinkIx) -> bool {
-        self.draft.look(link).is_some_and(|(_, usable, _)| usable)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_congestion_table_runs_from_one_to_sixty_four() {
-        assert_eq!(WEIGHTS[0], WEIGHT_ONE);
-        assert_eq!(WEIGHTS[128], 8 * WEIGHT_ONE);
-        assert_eq!(WEIGHTS[256], 64 * WEIGHT_ONE);
-        assert!(WEIGHTS.is_sorted());
     }
 }

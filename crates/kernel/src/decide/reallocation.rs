@@ -9,7 +9,8 @@ use crate::allocation::{Allocation, EndCause};
 use crate::bam::{Cause, Slot};
 use crate::event::{Displaced, DisplacedBy, Fate};
 use crate::id::{AllocationId, LinkIx};
-use crate::ledger::{LedgerDraft, LedgerEntry};
+use crate::ledger::LedgerEntry;
+use crate::ledger_draft::LedgerDraft;
 use crate::path::{self, Graph, Workspace};
 use crate::state::Network;
 

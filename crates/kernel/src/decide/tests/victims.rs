@@ -8,7 +8,8 @@ use super::*;
 use crate::allocation::Allocation;
 use crate::bam::{Slot, VictimOrder, VictimPolicy};
 use crate::id::LinkIx;
-use crate::ledger::{LedgerDraft, LedgerEntry};
+use crate::ledger::LedgerEntry;
+use crate::ledger_draft::LedgerDraft;
 use crate::policy::{PathChoice, Restoration};
 use crate::state::Network;
 

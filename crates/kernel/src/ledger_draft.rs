@@ -1,0 +1,167 @@
+//! A set of changes on top of a ledger that has not happened yet. What must stay true: links that no change touches read as
+//! in the ledger.
+
+use std::collections::BTreeSet;
+
+use super::bam::{Booked, LinkBounds, Overrun, SLOTS, Slot, Slots, VictimOrder};
+use super::congestion_weight::congestion_weight;
+use super::id::{AllocationId, LinkIx};
+use super::ledger::{Ledger, LedgerEntry, bounds_of, room};
+use super::path::{Links, WEIGHT_ONE};
+use super::policy::BandwidthModel;
+use super::topology::{Link, LinkState};
+
+/// A ledger as it would be after some changes.
+pub struct LedgerDraft<'a> {
+    ledger: &'a Ledger,
+    /// For each link its place in `pages`, or [`UNTOUCHED`].
+    page_of: Vec<u32>,
+    pages: Vec<LedgerPage>,
+    /// Allocations that are off the path that the ledger has.
+    gone: BTreeSet<AllocationId>,
+}
+
+const UNTOUCHED: u32 = u32::MAX;
+
+/// A link as the changes leave it.
+struct LedgerPage {
+    bounds: LinkBounds,
+    usable: bool,
+    booked: Booked,
+    figures: Figures,
+}
+
+/// What follows from a book and is looked at by path searches.
+#[derive(Clone, Copy)]
+struct Figures {
+    free_bps: [u64; SLOTS],
+    reach_bps: [u64; SLOTS],
+    weight: u32,
+}
+
+impl<'a> LedgerDraft<'a> {
+    /// No changes yet.
+    pub fn new(ledger: &'a Ledger) -> Self {
+        Self { ledger, page_of: vec![UNTOUCHED; ledger.links().count()], pages: vec![], gone: BTreeSet::new() }
+    }
+
+    /// Books an entry.
+    pub fn enter(&mut self, entry: &LedgerEntry) {
+        for link in entry.path.iter() {
+            self.turn(*link, |slots, page| {
+                let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
+                page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_add(amount);
+            });
+        }
+    }
+
+    /// Takes an entry out.
+    pub fn leave(&mut self, entry: &LedgerEntry) {
+        self.gone.insert(entry.id);
+        for link in entry.path.iter() {
+            self.turn(*link, |slots, page| {
+                let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
+                page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_sub(amount);
+            });
+        }
+    }
+
+    /// Holds one link to what `link` says.
+    pub fn set_link(&mut self, ix: LinkIx, link: &Link, model: &BandwidthModel) {
+        let bounds = bounds_of(link, model);
+        self.turn(ix, |_, page| {
+            page.bounds = bounds;
+            page.usable = link.state == LinkState::Up;
+        });
+    }
+
+    /// What a link is held to and what is booked on it.
+    pub fn book(&self, link: LinkIx) -> Option<(&LinkBounds, Booked)> {
+        self.look(link).map(|(bounds, _, booked)| (bounds, booked))
+    }
+
+    /// The slot that has to give up bandwidth on `link` so that its book holds its bounds.
+    pub fn next_excess(&self, link: LinkIx, order: VictimOrder) -> Option<Overrun> {
+        let (bounds, booked) = self.book(link)?;
+        bounds.next_excess(self.ledger.slots(), &booked, order)
+    }
+
+    /// Whether this allocation is no longer where the ledger has it.
+    pub fn is_gone(&self, id: AllocationId) -> bool {
+        self.gone.contains(&id)
+    }
+
+    /// The bandwidth that a slot may still have on a link without victims, in bit/s.
+    pub fn free_bps(&self, link: LinkIx, slot: Slot) -> u64 {
+        self.page(link).map_or_else(|| self.ledger.free_bps(link, slot), |page| page.figures.free_bps[slot.at()])
+    }
+
+    /// The bandwidth that a slot may still have on a link with every victim that it may take, in bit/s.
+    pub fn reach_bps(&self, link: LinkIx, slot: Slot) -> u64 {
+        self.page(link).map_or_else(|| self.ledger.reach_bps(link, slot), |page| page.figures.reach_bps[slot.at()])
+    }
+
+    /// The links as a path search without victims sees them.
+    pub fn free(&self, slot: Slot) -> impl Links + '_ {
+        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.free_bps(link, slot) }
+    }
+
+    /// The links as a path search with victims sees them.
+    pub fn reach(&self, slot: Slot) -> impl Links + '_ {
+        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.reach_bps(link, slot) }
+    }
+
+    fn page(&self, link: LinkIx) -> Option<&LedgerPage> {
+        self.pages.get(*self.page_of.get(link.at())? as usize)
+    }
+
+    fn look(&self, link: LinkIx) -> Option<(&LinkBounds, bool, Booked)> {
+        match self.page(link) {
+            Some(page) => Some((&page.bounds, page.usable, page.booked)),
+            None => Some((self.ledger.bounds(link)?, self.ledger.is_usable(link), self.ledger.booked(link))),
+        }
+    }
+
+    fn turn(&mut self, link: LinkIx, change: impl FnOnce(&Slots, &mut LedgerPage)) {
+        let slots = *self.ledger.slots();
+        let Some(bounds) = self.ledger.bounds(link) else { return };
+        let Some(place) = self.page_of.get_mut(link.at()) else { return };
+        if *place == UNTOUCHED {
+            *place = u32::try_from(self.pages.len()).unwrap_or(UNTOUCHED);
+            let figures = Figures { free_bps: [0; SLOTS], reach_bps: [0; SLOTS], weight: WEIGHT_ONE };
+            self.pages.push(LedgerPage {
+                bounds: bounds.clone(),
+                usable: self.ledger.is_usable(link),
+                booked: self.ledger.booked(link),
+                figures,
+            });
+        }
+        let Some(page) = self.pages.get_mut(*place as usize) else { return };
+        change(&slots, page);
+        for slot in slots.iter() {
+            let (free, reach) = room(&page.bounds, &slots, &page.booked, slot, page.usable);
+            page.figures.free_bps[slot.at()] = free;
+            page.figures.reach_bps[slot.at()] = reach;
+        }
+        page.figures.weight = congestion_weight(&page.bounds, &page.booked);
+    }
+}
+
+struct DraftView<'a, F> {
+    draft: &'a LedgerDraft<'a>,
+    room: F,
+}
+
+impl<F: Fn(&LedgerDraft<'_>, LinkIx) -> u64> Links for DraftView<'_, F> {
+    fn room_bps(&self, link: LinkIx) -> u64 {
+        (self.room)(self.draft, link)
+    }
+
+    fn weight(&self, link: LinkIx) -> u32 {
+        self.draft.page(link).map_or_else(|| self.draft.ledger.weight(link), |page| page.figures.weight)
+    }
+
+    fn is_usable(&self, link: LinkIx) -> bool {
+        self.draft.look(link).is_some_and(|(_, usable, _)| usable)
+    }
+}
