@@ -12,10 +12,10 @@ use kernel::units::{Bandwidth, Micros};
 
 use super::capacity::{self, ParsedRate, RateKind};
 use super::decimal::{Decimal, micro_degrees};
+use super::element_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder};
 use super::quantity::{Dimension, Quantity, Unit};
 use super::report::source_named;
 use super::source_position::{SourcePosition, Warnings, excerpt};
-use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder};
 use super::{ATTRIBUTE_NAME_MAX_BYTES, DRAWING_MAX, LABEL_MAX_BYTES};
 
 /// The names that are kept besides those of quantities, in canonical form.

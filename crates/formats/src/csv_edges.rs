@@ -8,10 +8,11 @@ use csv::{ReaderBuilder, StringRecord};
 
 use super::Format;
 use super::attributes::{Attributes, canonical};
+use super::element_builder::EdgeDirection;
 use super::error::ImportError;
 use super::loose_graph::LooseGraph;
 use super::source_position::{SourcePosition, excerpt};
-use super::topology_builder::{EdgeDirection, TopologyBuilder};
+use super::topology_builder::TopologyBuilder;
 
 /// The most columns that are read.
 const COLUMNS_MAX: usize = 256;

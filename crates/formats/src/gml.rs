@@ -2,11 +2,12 @@
 //! within nodes and edges (`graphics [ x 1 y 2 ]`) become attributes such as `graphics.x`.
 
 use super::attributes::Attributes;
+use super::element_builder::EdgeDirection;
 use super::error::ImportError;
 use super::loose_graph::LooseGraph;
 use super::networks;
 use super::source_position::{SourcePosition, excerpt};
-use super::topology_builder::{EdgeDirection, TopologyBuilder};
+use super::topology_builder::TopologyBuilder;
 use super::{ATTRIBUTE_NAME_MAX_BYTES, DEPTH_MAX, Format};
 
 /// Reads a document.

@@ -12,12 +12,13 @@ use serde_json::{Map, Value};
 use kernel::topology::Topology;
 
 use super::attributes::Attributes;
+use super::element_builder::EdgeDirection;
 use super::error::ImportError;
 use super::loose_graph::LooseGraph;
 use super::networks;
 use super::node_link::{NativeMembers, members};
 use super::source_position::{SourcePosition, excerpt};
-use super::topology_builder::{EdgeDirection, TopologyBuilder};
+use super::topology_builder::TopologyBuilder;
 use super::xml::{Tag, Xml, XmlEvent};
 use super::{ATTRIBUTE_NAME_MAX_BYTES, Format, GRAPHML_KEYS_MAX};
 

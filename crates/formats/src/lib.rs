@@ -41,6 +41,7 @@ mod attributes;
 mod quantity;
 mod loose_graph;
 mod topology_builder;
+mod element_builder;
 mod both_ways;
 mod link_namer;
 mod csv_edges;

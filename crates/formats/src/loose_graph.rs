@@ -9,10 +9,11 @@ use kernel::topology::{LINKS_MAX, NODES_MAX, Position};
 use super::Format;
 use super::attributes::{AttributeReader, Attributes, GraphUnits, PosMeaning};
 use super::distance::great_circle_km;
+use super::element_builder::EdgeDirection;
 use super::error::ImportError;
 use super::quantity::Unit;
 use super::source_position::{SourcePosition, Warnings, excerpt};
-use super::topology_builder::{EdgeDirection, TopologyBuilder};
+use super::topology_builder::TopologyBuilder;
 
 /// The ratios of a length along a link to the great circle that make kilometres plausible: a little below one for rounded
 /// coordinates, and well above for fibres that go round about.

@@ -15,11 +15,12 @@ use kernel::topology::{Link, Node, Position, Switch, Topology};
 use kernel::units::{Bandwidth, Micros};
 
 use super::attributes::{dpid, drawing, geographic};
+use super::element_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder};
 use super::error::ImportError;
 use super::link_state::{link_state, link_state_name};
 use super::report::{Imported, source_name, source_named};
 use super::source_position::{SourcePosition, excerpt};
-use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
+use super::topology_builder::TopologyBuilder;
 use super::{Format, LABEL_MAX_BYTES, ReadOptions, json};
 
 /// Every node and every directed link, with all that is known of them.

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::Format;
+use super::element_builder::EdgeDirection;
 use super::error::ImportError;
 use super::json;
 use super::loose_graph::LooseGraph;
 use super::node_link::{attributes, direction, document, graph_attributes, id, need};
 use super::source_position::SourcePosition;
-use super::topology_builder::{EdgeDirection, TopologyBuilder};
+use super::topology_builder::TopologyBuilder;
 
 /// Reads adjacency data. An undirected edge is listed at both of its ends and read once.
 pub(super) fn read_adjacency(text: &str) -> Result<TopologyBuilder, ImportError> {

@@ -6,12 +6,13 @@ use serde_json::{Map, Value, json};
 use kernel::topology::Topology;
 
 use super::attributes::Attributes;
+use super::element_builder::EdgeDirection;
 use super::error::ImportError;
 use super::json;
 use super::loose_graph::LooseGraph;
 use super::native::document_of;
 use super::source_position::SourcePosition;
-use super::topology_builder::{EdgeDirection, TopologyBuilder};
+use super::topology_builder::TopologyBuilder;
 use super::{ATTRIBUTE_NAME_MAX_BYTES, Format};
 
 /// Reads a document.

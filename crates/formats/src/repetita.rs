@@ -4,9 +4,10 @@
 use super::Format;
 use super::attributes::{geographic, tidy};
 use super::decimal::Decimal;
+use super::element_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder};
 use super::error::ImportError;
 use super::source_position::{SourcePosition, excerpt};
-use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
+use super::topology_builder::TopologyBuilder;
 use kernel::topology::{DELAY_MAX, TE_METRIC_MAX};
 use kernel::units::Micros;
 

@@ -12,11 +12,12 @@ use kernel::units::{Bandwidth, Micros};
 
 use super::Format;
 use super::attributes::{geographic, tidy};
+use super::element_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder};
 use super::error::ImportError;
 use super::json;
 use super::networks;
 use super::source_position::{SourcePosition, Warnings, excerpt};
-use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
+use super::topology_builder::TopologyBuilder;
 
 /// Reads one network of a document: all of `ietf-network:networks`, or the entry of its list that RESTCONF answers with
 /// (RFC 8040 §4.3). Networks are often layers of one another: they are not merged.

@@ -11,9 +11,10 @@ use kernel::topology::{CapacitySource, TE_METRIC_MAX};
 use super::Format;
 use super::attributes::{drawing, geographic};
 use super::decimal::Decimal;
+use super::element_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder};
 use super::error::ImportError;
 use super::source_position::{SourcePosition, excerpt};
-use super::topology_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder, TopologyBuilder};
+use super::topology_builder::TopologyBuilder;
 
 /// What is known of a network so far.
 struct SndlibNetwork {

@@ -4,6 +4,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::class::TeClass;
+use crate::units::{PPM, Share};
 
 /// One link with its LSPs, oldest first.
 struct Bench {
