@@ -104,7 +104,8 @@ fn of_entry(
 ) -> Option<Vec<Yielding>> {
     let mut choice = Choice::new(books, &entry.path, Some(setup_slot), policy, effort);
     choice.enough = entry.path.iter().map(|link| choice.booked_by(*link, entry)).collect();
-    choice.run().or_else(|| Choice::new(books, &entry.path, Some(setup_slot), policy, THOROUGH).run())
+    let all = Effort { candidates_max: usize::MAX, ..effort };
+    choice.run().or_else(|| Choice::new(books, &entry.path, Some(setup_slot), policy, all).run())
 }
 
 struct Candidate {

@@ -1,7 +1,7 @@
 //! Acknowledgements, windows, order and what goes on after a break (4.3, 4.4, 4.6, 4.9).
 
 use std::num::{NonZeroU16, NonZeroU32};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mqtt::codec::{Ack, Connect, ConnectProperties, Delivery, Packet, Publish, Qos, Reason, Version};
 use mqtt::limits::{BACKPRESSURE_WAIT, QUEUE_BYTES_MAX, WAITING_BYTES_MAX};
@@ -240,7 +240,7 @@ pub(crate) fn mqtt_3_3_2_5_a_full_queue_of_expired_messages_takes_new_ones(house
         publisher.send(Packet::Publish(large(Delivery::AtLeastOnce(id(number)), Some(2))));
         let Packet::Puback(_) = publisher.hear() else { panic!("no PUBACK") };
     }
-    std::thread::sleep(Duration::from_millis(2100));
+    house.await_delay(2);
     publisher.say("full", "new", Qos::AtLeastOnce);
     let mut client = Client::new(house.there(), lasting("full-of-old"));
     assert_eq!(client.take(), "new");
