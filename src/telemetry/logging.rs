@@ -2,10 +2,10 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::Directive;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::app::SPANS;
 use crate::config::LogFormat;
@@ -17,14 +17,17 @@ pub struct Logging {
     _export: Option<super::otlp::Export>,
 }
 
-/// Starts logging to standard error. `RUST_LOG` chooses what; `info` by default. Built with the feature `otlp`,
-/// spans are exported to `OTEL_EXPORTER_OTLP_ENDPOINT` if that is set. If something else logs already, it goes on alone.
+/// Starts logging to standard error. `RUST_LOG` chooses what, by levels and targets (`info,sqlx=warn` by default). Built with
+/// the feature `otlp`, spans are exported to `OTEL_EXPORTER_OTLP_ENDPOINT` if that is set. If something else logs already,
+/// it goes on alone.
 pub fn start_logging(format: LogFormat) -> Logging {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let filter = match format!("{SPANS}=off").parse::<Directive>() {
-        Ok(no_spans) => filter.add_directive(no_spans),
-        Err(_) => filter,
+    let asked = std::env::var("RUST_LOG").unwrap_or_default();
+    let (filter, misread) = match asked.parse::<Targets>() {
+        _ if asked.is_empty() => (default_filter(), None),
+        Ok(filter) => (filter, None),
+        Err(error) => (default_filter(), Some(error)),
     };
+    let filter = filter.with_target(SPANS, LevelFilter::OFF);
     let json = match format {
         LogFormat::Json => true,
         LogFormat::Human => false,
@@ -32,7 +35,15 @@ pub fn start_logging(format: LogFormat) -> Logging {
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = if json { lines.json().boxed() } else { lines.boxed() };
-    start(lines.with_filter(filter))
+    let logging = start(lines.with_filter(filter));
+    if let Some(error) = misread {
+        tracing::warn!(%error, RUST_LOG = asked, "RUST_LOG is not read: levels and targets are expected, such as info,sqlx=warn");
+    }
+    logging
+}
+
+fn default_filter() -> Targets {
+    Targets::new().with_default(LevelFilter::INFO).with_target("sqlx", LevelFilter::WARN)
 }
 
 #[cfg(feature = "otlp")]
