@@ -20,7 +20,8 @@ use formats::bandwidth_model::model_of;
 use formats::trace::TraceRequest;
 use kernel::topology::Topology;
 use networks::Draw;
-use watermaster::cli::replay::engine::{Replay, ReplayOutcome};
+use watermaster::cli::replay::engine::Replay;
+use watermaster::cli::replay::summary::ReplayOutcome;
 
 const REQUESTS: usize = 8_000;
 const SEEDS: [u64; 3] = [11, 22, 33];

@@ -4,11 +4,10 @@
 use api::bandwidth_model::BandwidthModelDocument;
 use formats::bandwidth_model::model_of;
 use formats::trace::TraceRequest;
-use watermaster::cli::replay::engine::{Replay, ReplayOutcome, ReplaySummary};
+use watermaster::cli::replay::engine::Replay;
+use watermaster::cli::replay::summary::{Decision, ReplayOutcome, ReplaySummary};
 
 use std::collections::BTreeMap;
-
-use watermaster::cli::replay::engine::Decision;
 
 use crate::kernel::network;
 

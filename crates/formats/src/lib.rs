@@ -38,6 +38,7 @@ pub use native::{document_of, topology_of};
 pub mod diff;
 
 mod attributes;
+mod attribute_values;
 mod quantity;
 mod loose_graph;
 mod topology_builder;

@@ -14,7 +14,7 @@ use api::topology::{TopologyDocument, TopologyLink, TopologyNode};
 use kernel::topology::{Link, Node, Position, Switch, Topology};
 use kernel::units::{Bandwidth, Micros};
 
-use super::attributes::{dpid, drawing, geographic};
+use super::attribute_values::{dpid, drawing, geographic};
 use super::element_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder};
 use super::error::ImportError;
 use super::link_state::{link_state, link_state_name};

@@ -2,7 +2,7 @@
 //! bandwidths in kbit/s and delays in microseconds.
 
 use super::Format;
-use super::attributes::{geographic, tidy};
+use super::attribute_values::{geographic, tidy};
 use super::decimal::Decimal;
 use super::element_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder};
 use super::error::ImportError;

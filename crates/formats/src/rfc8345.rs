@@ -11,7 +11,7 @@ use kernel::topology::{DELAY_MAX, Link, LinkState, Node, Position, SRLGS_MAX, TE
 use kernel::units::{Bandwidth, Micros};
 
 use super::Format;
-use super::attributes::{geographic, tidy};
+use super::attribute_values::{geographic, tidy};
 use super::element_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder};
 use super::error::ImportError;
 use super::json;

@@ -1,6 +1,7 @@
 //! `watermaster replay`: what would have become of a trace of requests. Offline, through exactly the kernel that serves.
 
 pub mod engine;
+pub mod summary;
 pub mod plot;
 
 use std::fs::File;
@@ -11,7 +12,8 @@ use std::time::Instant;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::engine::{Replay, ReplayError, ReplayOutcome, ReplaySummary, Samples};
+use self::engine::{Replay, ReplayError};
+use self::summary::{ReplayOutcome, ReplaySummary, Samples};
 use super::connection::percent;
 use api::bandwidth_model::BandwidthModelDocument;
 use formats::bandwidth_model::{DocumentError, model_of};

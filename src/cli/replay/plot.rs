@@ -1,6 +1,6 @@
 //! Utilisation per class over time, as a stacked area in SVG.
 
-use super::engine::Samples;
+use super::summary::Samples;
 use crate::cli::chart::{Anchor, COLOURS, Chart, Panel};
 use kernel::class::CLASS_TYPES;
 

@@ -9,7 +9,7 @@ pub(super) mod xml;
 use kernel::topology::{CapacitySource, TE_METRIC_MAX};
 
 use super::Format;
-use super::attributes::{drawing, geographic};
+use super::attribute_values::{drawing, geographic};
 use super::decimal::Decimal;
 use super::element_builder::{Capacity, EdgeBuilder, EdgeDirection, NodeBuilder};
 use super::error::ImportError;
