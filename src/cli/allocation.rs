@@ -1,13 +1,37 @@
-//! `watermaster allocation create|list|show|release|resize`: bandwidth, from a running service.
+//! `watermaster allocation create|list|show|resize|release|watch`: bandwidth, from a running service.
 
 use clap::{Args, Subcommand};
 
-use super::connection::{ConnectionError, PAGE, ServiceConnection, bandwidth, effects, rate, table};
+use super::connection::{ConnectionError, ServiceConnection, effect};
+use super::event::{WatchArgs, events_watch};
+use super::output::{Column, bandwidth, effects, lines, rate};
 use api::allocation::{AllocationDocument, AllocationOutcome, AllocationRequest, AllocationState, ResizeRequest};
-use api::client::{AllocationFilter, Effect};
+use api::client::{AllocationFilter, Client};
 use api::constraints::{ConstraintsRequest, HopName, HopRequest};
+use api::event::EventDocument;
 use api::flow::{FlowDocument, FlowRequest, Ipv4Network};
 use api::instant::Instant;
+
+const COLUMNS: [Column<AllocationDocument>; 9] = [
+    ("ID", |one| one.id.clone().unwrap_or_else(|| "(none: a dry run)".to_owned())),
+    ("NAME", |one| one.demand.name.clone().unwrap_or_default()),
+    ("CUSTOMER", |one| one.demand.customer.clone().unwrap_or_default()),
+    ("STATE", |one| one.state.to_string()),
+    ("FROM", |one| one.demand.ingress.clone()),
+    ("TO", |one| one.demand.egress.clone()),
+    ("CLASS", |one| format!("CT{}", one.demand.class_type)),
+    ("BANDWIDTH", |one| rate(one.demand.bandwidth_bps)),
+    ("PATH", |one| one.path.join(" ")),
+];
+
+/// What an allocation has besides that when it is shown alone.
+const SHOWN: [Column<AllocationDocument>; 12] = {
+    let [id, name, customer, state, from, to, class, bandwidth, path] = COLUMNS;
+    let topology: Column<AllocationDocument> = ("TOPOLOGY", |one| one.demand.topology.clone());
+    let note: Column<AllocationDocument> = ("NOTE", |one| one.demand.note.clone().unwrap_or_default());
+    let flow: Column<AllocationDocument> = ("FLOW", |one| one.demand.flow.as_ref().map(flow_words).unwrap_or_default());
+    [id, name, customer, note, state, topology, from, to, class, bandwidth, path, flow]
+};
 
 /// The arguments of `watermaster allocation`.
 #[derive(Args, Debug)]
@@ -43,10 +67,13 @@ enum AllocationCommand {
         dry_run: bool,
     },
     /// Let one go
+    #[command(visible_alias = "delete")]
     Release {
         /// Which
         id: String,
     },
+    /// Print what happens to allocations, until Ctrl-C
+    Watch(WatchArgs),
 }
 
 /// What people recognise an allocation by.
@@ -197,10 +224,7 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     match &arguments.command {
         AllocationCommand::Create(create) => allocation_create(connection, create),
         AllocationCommand::List(list) => allocation_list(connection, list),
-        AllocationCommand::Show { id } => {
-            let found = connection.wait(async |client| Ok(client.allocation_get(id).await?))?;
-            connection.show(&found, || describe(&found))
-        }
+        AllocationCommand::Show { id } => connection.show_one(&SHOWN, async |client| client.allocation_get(id).await),
         AllocationCommand::Resize { id, bandwidth, annotations, dry_run } => {
             let AnnotationArgs { name, customer, note } = annotations;
             let given = |text: &Option<String>| text.clone().map(Some);
@@ -219,20 +243,19 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
             connection.wait(async |client| Ok(client.allocation_release(id).await?))?;
             connection.show(&serde_json::json!({"id": id, "state": "released"}), || format!("{id} released\n"))
         }
+        AllocationCommand::Watch(watch) => {
+            let about_allocations = |event: &EventDocument| {
+                event.kind.as_str().starts_with("allocation") || !event.data.victims().is_empty()
+            };
+            events_watch(connection, watch, about_allocations)
+        }
     }
-}
-
-/// Whether it is real.
-pub(super) fn effect(dry_run: bool) -> Effect {
-    if dry_run { Effect::DryRun } else { Effect::Real }
 }
 
 fn allocation_create(connection: &ServiceConnection, create: &Create) -> Result<(), ConnectionError> {
     let key = create.key.clone().unwrap_or_else(made_up_key);
     let request = create.request();
-    let work = async |client: api::client::Client| {
-        Ok(client.allocation_create(&request, &key, effect(create.dry_run)).await?)
-    };
+    let work = async |client: Client| Ok(client.allocation_create(&request, &key, effect(create.dry_run)).await?);
     let done = connection.wait(work)?;
     connection.show(&done, || outcome(&done, "admitted", create.dry_run))
 }
@@ -283,58 +306,10 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
         name: list.name.clone(),
         customer: list.customer.clone(),
     };
-    let found = connection.wait(async |client| {
-        let mut found: Vec<AllocationDocument> = vec![];
-        let mut after: Option<String> = None;
-        while found.len() < list.limit {
-            let missing = u32::try_from(list.limit - found.len()).unwrap_or(PAGE).min(PAGE);
-            let page = client.allocation_list(&filter, missing, after.as_deref()).await?;
-            found.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        Ok(found)
-    })?;
-    connection.show(&found, || {
-        let row = |one: &AllocationDocument| {
-            let id = one.id.clone().unwrap_or_default();
-            let class = format!("CT{}", one.demand.class_type);
-            let path = one.path.join(" ");
-            vec![
-                id,
-                one.demand.name.clone().unwrap_or_default(),
-                one.demand.customer.clone().unwrap_or_default(),
-                one.state.to_string(),
-                one.demand.ingress.clone(),
-                one.demand.egress.clone(),
-                class,
-                rate(one.demand.bandwidth_bps),
-                path,
-            ]
-        };
-        let rows: Vec<_> = found.iter().map(row).collect();
-        table(&["ID", "NAME", "CUSTOMER", "STATE", "FROM", "TO", "CLASS", "BANDWIDTH", "PATH"], &rows)
+    connection.list(&COLUMNS, list.limit, async |client: &Client, limit, after: Option<&str>| {
+        let page = client.allocation_list(&filter, limit, after).await?;
+        Ok((page.items, page.next))
     })
-}
-
-fn describe(one: &AllocationDocument) -> String {
-    let line = |what: &str, text: Option<&String>| text.map(|text| format!("{what:<11} {text}\n")).unwrap_or_default();
-    format!(
-        "allocation  {}\nstate       {}\nfrom, to    {}, {} ({})\nclass       CT{}\nbandwidth   {}\npath        {}\n",
-        one.id.as_deref().unwrap_or("(none: a dry run)"),
-        one.state,
-        one.demand.ingress,
-        one.demand.egress,
-        one.demand.topology,
-        one.demand.class_type,
-        rate(one.demand.bandwidth_bps),
-        one.path.join(" ")
-    ) + &line("name", one.demand.name.as_ref())
-        + &line("customer", one.demand.customer.as_ref())
-        + &line("note", one.demand.note.as_ref())
-        + &line("flow", one.demand.flow.as_ref().map(flow_words).as_ref())
 }
 
 /// The parts of a flow that match something.
@@ -353,5 +328,5 @@ fn flow_words(flow: &FlowDocument) -> String {
 
 fn outcome(done: &AllocationOutcome, word: &str, dry_run: bool) -> String {
     let head = if dry_run { format!("would be {word}\n") } else { format!("{word}\n") };
-    head + &describe(&done.allocation) + &effects(&done.effects)
+    head + &lines(&SHOWN, &done.allocation) + &effects(&done.effects)
 }

@@ -1,4 +1,4 @@
-//! `watermaster event tail`: what happens, as it happens.
+//! `watermaster event watch`: what happens, as it happens, of all kinds or of one.
 
 use std::io::Write;
 
@@ -19,18 +19,32 @@ pub struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum EventCommand {
-    /// Print what happens, until Ctrl-C; resumes where it broke off
-    Tail {
-        /// From after this event on; 0 is everything [default: from now on]
-        #[arg(long)]
-        after: Option<u64>,
-        /// Of this topology
-        #[arg(long)]
-        topology: Option<String>,
-        /// Stop after so many
-        #[arg(long)]
-        count: Option<u64>,
+    /// Print what happened, the oldest first
+    List {
+        /// From after this event on
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+        /// How many at most
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
     },
+    /// Print what happens, until Ctrl-C; resumes where it broke off
+    #[command(visible_alias = "tail")]
+    Watch(WatchArgs),
+}
+
+/// What is watched, and for how long.
+#[derive(Args, Clone, Debug)]
+pub(super) struct WatchArgs {
+    /// From after this event on; 0 is everything [default: from now on]
+    #[arg(long)]
+    after: Option<u64>,
+    /// Of this topology
+    #[arg(long)]
+    topology: Option<String>,
+    /// Stop after so many
+    #[arg(long)]
+    count: Option<u64>,
 }
 
 /// Does what the command says.
@@ -38,25 +52,46 @@ enum EventCommand {
 /// # Errors
 /// The service refuses, or was gone for too long.
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
-    let EventCommand::Tail { after, topology, count } = &arguments.command;
-    arguments.connection.wait(async |client| {
-        let mut events = client.events(*after, topology.clone());
-        let mut printed = 0_u64;
-        while count.is_none_or(|count| printed < count) {
-            let event = events.next().await?;
+    let connection = &arguments.connection;
+    match &arguments.command {
+        EventCommand::List { after, limit } => {
+            let page = connection.wait(async |client| Ok(client.event_list(*after, *limit).await?))?;
             let mut out = std::io::stdout().lock();
-            // One line each, also as JSON, so that it can be piped.
-            if arguments.connection.json {
-                serde_json::to_writer(&mut out, &event)?;
-                writeln!(out)?;
-            } else {
-                writeln!(out, "{}", line(&event))?;
+            page.items.iter().try_for_each(|event| print(connection, event, &mut out))
+        }
+        EventCommand::Watch(watch) => events_watch(connection, watch, |_| true),
+    }
+}
+
+/// Prints the events of some kinds as they happen.
+pub(super) fn events_watch(
+    connection: &ServiceConnection,
+    watch: &WatchArgs,
+    is_wanted: impl Fn(&EventDocument) -> bool,
+) -> Result<(), ConnectionError> {
+    connection.wait(async |client| {
+        let mut events = client.events(watch.after, watch.topology.clone());
+        let mut printed = 0_u64;
+        while watch.count.is_none_or(|count| printed < count) {
+            let event = events.next().await?;
+            if is_wanted(&event) {
+                print(connection, &event, &mut std::io::stdout().lock())?;
+                printed += 1;
             }
-            out.flush()?;
-            printed += 1;
         }
         Ok(())
     })
+}
+
+/// One line for each event, also as JSON, so that it can be piped.
+fn print(connection: &ServiceConnection, event: &EventDocument, out: &mut impl Write) -> Result<(), ConnectionError> {
+    if connection.is_json() {
+        serde_json::to_writer(&mut *out, event)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}", line(event))?;
+    }
+    Ok(out.flush()?)
 }
 
 fn line(event: &EventDocument) -> String {

@@ -1,10 +1,34 @@
-//! `watermaster link list|set`: the links of a running service's topologies.
+//! `watermaster link list|show|set|watch`: the links of a running service's topologies.
 
 use clap::{Args, Subcommand};
 
-use super::allocation::effect;
-use super::connection::{ConnectionError, PAGE, ServiceConnection, bandwidth, effects, percent, rate, table};
+use super::connection::{ConnectionError, ServiceConnection, effect};
+use super::event::{WatchArgs, events_watch};
+use super::output::{Column, bandwidth, effects, percent, rate};
+use api::event::EventData;
 use api::link::{LinkDocument, LinkRequest, LinkStateName};
+
+const COLUMNS: [Column<LinkDocument>; 9] = [
+    ("LINK", |link| link.properties.link.clone()),
+    ("FROM", |link| link.properties.from.clone()),
+    ("TO", |link| link.properties.to.clone()),
+    ("STATE", |link| link.properties.state.to_string()),
+    ("RESERVED", |link| rate(link.figures.reserved_bps)),
+    ("OF", |link| rate(link.properties.max_reservable_bps)),
+    ("USED", |link| percent(link.figures.utilisation_ppm)),
+    ("ALLOCATIONS", |link| link.figures.allocation_count.to_string()),
+    ("CLASSES", classes),
+];
+
+/// What a link has besides that when it is shown alone.
+const SHOWN: [Column<LinkDocument>; 13] = {
+    let [link, from, to, state, reserved, of, used, allocations, classes] = COLUMNS;
+    let capacity: Column<LinkDocument> = ("CAPACITY", |link| rate(link.properties.capacity_bps));
+    let metric: Column<LinkDocument> = ("TE METRIC", |link| link.properties.te_metric.to_string());
+    let delay: Column<LinkDocument> = ("DELAY", |link| format!("{} µs", link.properties.delay_us));
+    let ids: Column<LinkDocument> = ("IDS", |link| link.figures.allocations.join(" "));
+    [link, from, to, state, capacity, reserved, of, used, metric, delay, allocations, classes, ids]
+};
 
 /// The arguments of `watermaster link`.
 #[derive(Args, Debug)]
@@ -22,8 +46,17 @@ enum LinkCommand {
         /// Of which topology
         topology: String,
     },
+    /// Show a link and who is on it
+    Show {
+        /// Of which topology
+        topology: String,
+        /// Its name
+        link: String,
+    },
     /// Change a link
     Set(Set),
+    /// Print what happens to links, until Ctrl-C
+    Watch(WatchArgs),
 }
 
 #[derive(Args, Debug)]
@@ -54,47 +87,31 @@ struct Set {
 /// # Errors
 /// The service refuses or is not there.
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
+    let connection = &arguments.connection;
     match &arguments.command {
-        LinkCommand::List { topology } => link_list(&arguments.connection, topology),
-        LinkCommand::Set(set) => link_set(&arguments.connection, set),
+        LinkCommand::List { topology } => {
+            let page = async |client: &api::client::Client, limit, after: Option<&str>| {
+                let page = client.link_list(topology, limit, after).await?;
+                Ok((page.items, page.next))
+            };
+            connection.list_sorted(&COLUMNS, usize::MAX, page, |links| {
+                links.sort_by_key(|link| std::cmp::Reverse(link.figures.utilisation_ppm));
+            })
+        }
+        LinkCommand::Show { topology, link } => {
+            connection.show_one(&SHOWN, async |client| client.link_get(topology, link).await)
+        }
+        LinkCommand::Set(set) => link_set(connection, set),
+        LinkCommand::Watch(watch) => {
+            events_watch(connection, watch, |event| matches!(event.data, EventData::LinkChanged { .. }))
+        }
     }
 }
 
-fn link_list(connection: &ServiceConnection, topology: &str) -> Result<(), ConnectionError> {
-    let mut links = connection.wait(async |client| {
-        let mut links: Vec<LinkDocument> = vec![];
-        let mut after: Option<String> = None;
-        loop {
-            let page = client.link_list(topology, PAGE, after.as_deref()).await?;
-            links.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                return Ok(links);
-            }
-        }
-    })?;
-    links.sort_by_key(|link| std::cmp::Reverse(link.figures.utilisation_ppm));
-    connection.show(&links, || {
-        let rows: Vec<_> = links.iter().map(row).collect();
-        table(&["LINK", "FROM", "TO", "STATE", "RESERVED", "OF", "USED", "ALLOCATIONS", "CLASSES"], &rows)
-    })
-}
-
-fn row(link: &LinkDocument) -> Vec<String> {
-    let LinkDocument { properties: link, figures } = link;
-    let held = figures.classes.iter().filter(|class| class.reserved_bps > 0);
-    let classes: Vec<_> = held.map(|class| format!("CT{} {}", class.class_type, rate(class.reserved_bps))).collect();
-    vec![
-        link.link.clone(),
-        link.from.clone(),
-        link.to.clone(),
-        link.state.to_string(),
-        rate(figures.reserved_bps),
-        rate(link.max_reservable_bps),
-        percent(figures.utilisation_ppm),
-        figures.allocation_count.to_string(),
-        classes.join(", "),
-    ]
+/// The class types that hold anything of the link.
+fn classes(link: &LinkDocument) -> String {
+    let held = link.figures.classes.iter().filter(|class| class.reserved_bps > 0);
+    held.map(|class| format!("CT{} {}", class.class_type, rate(class.reserved_bps))).collect::<Vec<_>>().join(", ")
 }
 
 fn link_set(connection: &ServiceConnection, set: &Set) -> Result<(), ConnectionError> {

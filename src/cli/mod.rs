@@ -1,13 +1,16 @@
 //! The command line: one file a subcommand.
 
+pub mod aggregator;
 pub mod allocation;
 pub mod broker;
 pub mod chart;
 pub mod consumer;
+pub mod controller;
 pub mod demo;
 pub mod event;
 pub mod gateway;
 pub mod link;
+pub mod model;
 pub mod passwd;
 pub mod mqtt_args;
 pub mod replay;
@@ -15,6 +18,7 @@ pub mod serve;
 pub mod topology;
 
 mod connection;
+mod output;
 
 pub use connection::{ConnectionError, ServiceConnection};
 
@@ -56,13 +60,19 @@ enum CliCommand {
     Gateway(gateway::Arguments),
     /// Subscribes at gateways and logs what it gets.
     Consumer(consumer::Arguments),
-    /// Bandwidth of a running service: create, list, show, resize, release.
+    /// Bandwidth of a running service: create, list, show, resize, release, watch.
     Allocation(allocation::Arguments),
-    /// Links of a running service: list, set.
+    /// Links of a running service: list, show, set, watch.
     Link(link::Arguments),
-    /// What happens in a running service: tail.
+    /// Bandwidth models of a running service: show, put, watch.
+    Model(model::Arguments),
+    /// Controllers of switches of a running service: list, show, put, delete, watch.
+    Controller(controller::Arguments),
+    /// Aggregators of a running service: list, show.
+    Aggregator(aggregator::Arguments),
+    /// What happens in a running service: list, watch.
     Event(event::Arguments),
-    /// Topology files: check, convert; topologies of a running service: put, list.
+    /// Topology files: check, convert, diff; topologies of a running service: put, list, show, delete, watch.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
     /// Prints the line of the file of MQTT users for a name and the password on standard input.
@@ -158,59 +168,34 @@ fn greeting(text: &str) {
 }
 
 fn run(command: CliCommand) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
     match command {
-        CliCommand::Serve(arguments) => {
-            drop(out);
-            serve::run(&arguments)?;
-        }
-        CliCommand::Demo(arguments) => {
-            drop(out);
-            demo::run(&arguments)?;
-        }
-        CliCommand::Broker(arguments) => {
-            drop(out);
-            broker::run(&arguments)?;
-        }
-        CliCommand::Replay(arguments) => {
-            drop(out);
-            replay::run(&arguments)?;
-        }
-        CliCommand::Allocation(arguments) => {
-            drop(out);
-            allocation::run(&arguments)?;
-        }
-        CliCommand::Link(arguments) => {
-            drop(out);
-            link::run(&arguments)?;
-        }
-        CliCommand::Event(arguments) => {
-            drop(out);
-            event::run(&arguments)?;
-        }
-        CliCommand::Passwd(arguments) => {
-            drop(out);
-            passwd::run(&arguments)?;
-        }
-        CliCommand::Gateway(arguments) => {
-            drop(out);
-            gateway::run(&arguments)?;
-        }
-        CliCommand::Consumer(arguments) => {
-            drop(out);
-            consumer::run(&arguments)?;
-        }
-        CliCommand::Topology(command) => {
-            drop(out);
-            topology::run(&command)?;
-        }
-        CliCommand::Openapi => writeln!(out, "{}", crate::http::document().to_pretty_json()?)?,
-        CliCommand::Config(arguments) => write!(out, "{}", arguments.config()?.to_toml()?)?,
+        CliCommand::Serve(arguments) => serve::run(&arguments)?,
+        CliCommand::Demo(arguments) => demo::run(&arguments)?,
+        CliCommand::Broker(arguments) => broker::run(&arguments)?,
+        CliCommand::Replay(arguments) => replay::run(&arguments)?,
+        CliCommand::Gateway(arguments) => gateway::run(&arguments)?,
+        CliCommand::Consumer(arguments) => consumer::run(&arguments)?,
+        CliCommand::Allocation(arguments) => allocation::run(&arguments)?,
+        CliCommand::Link(arguments) => link::run(&arguments)?,
+        CliCommand::Model(arguments) => model::run(&arguments)?,
+        CliCommand::Controller(arguments) => controller::run(&arguments)?,
+        CliCommand::Aggregator(arguments) => aggregator::run(&arguments)?,
+        CliCommand::Event(arguments) => event::run(&arguments)?,
+        CliCommand::Topology(command) => topology::run(&command)?,
+        CliCommand::Passwd(arguments) => passwd::run(&arguments)?,
+        CliCommand::Openapi => print(&format!("{}\n", crate::http::document().to_pretty_json()?))?,
+        CliCommand::Config(arguments) => print(&arguments.config()?.to_toml()?)?,
         CliCommand::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "watermaster", &mut out);
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "watermaster", &mut script);
+            std::io::stdout().write_all(&script)?;
         }
         CliCommand::Man { folder } => clap_mangen::generate_to(Cli::command(), folder)?,
-        CliCommand::Version => writeln!(out, "{}", env!("CARGO_PKG_VERSION"))?,
+        CliCommand::Version => print(concat!(env!("CARGO_PKG_VERSION"), "\n"))?,
     }
     Ok(())
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    std::io::stdout().write_all(text.as_bytes())
 }

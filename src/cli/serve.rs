@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::count;
 use super::greeting;
 use super::mqtt_args::MqttArguments;
+use super::output::count;
 use crate::config::{
     Config, ConfigError, ConfigFile, LogFormat, SchedulerConfig, SchedulerPolicyWord, Secret, StoreDurability,
     read_secret,

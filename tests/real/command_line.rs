@@ -131,6 +131,40 @@ fn topologies_links_and_events_are_at_hand() {
 }
 
 #[test]
+fn models_and_controllers_are_shown_changed_and_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(&["--data", folder.path().to_str().unwrap()]);
+    let file = folder.path().join("rdm.json");
+    std::fs::write(&file, r#"{"model": "rdm", "path_metric": "te"}"#).unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(words(&server, &["model", "put", "nsfnet", file, "--dry-run"]), "would be put  rdm\n");
+    assert!(words(&server, &["model", "show", "nsfnet"]).starts_with("model       atcs\n"));
+    assert_eq!(words(&server, &["model", "put", "nsfnet", file]), "put  rdm\n");
+    let shown = words(&server, &["model", "show", "nsfnet"]);
+    assert!(shown.contains("metric      te\n") && shown.contains("\nCT2    40.0 %  40.0 % "), "{shown}");
+    let unread = run(&server, &["model", "put", "nsfnet", "/nowhere"]);
+    assert_eq!(unread.status.code(), Some(1));
+
+    let put = ["controller", "put", "lab", "--driver", "simulated", "--topology", "nsfnet"];
+    assert_eq!(json(&server, &put)["driver"], "simulated");
+    assert_eq!(json(&server, &["controller", "list", "-o", "json"])[0]["id"], "lab");
+    assert!(words(&server, &["controller", "show", "lab"]).contains("topology    nsfnet\n"));
+    assert_eq!(words(&server, &["controller", "delete", "lab"]), "lab deleted\n");
+    let gone = run(&server, &["controller", "show", "lab"]);
+    assert_eq!(gone.status.code(), Some(1));
+
+    let link = words(&server, &["link", "show", "nsfnet", "WA-CA1"]);
+    assert!(link.contains("from        WA\n") && link.contains("state       up\n"), "{link}");
+    assert_eq!(words(&server, &["topology", "show", "nsfnet"]).lines().next(), Some("14 nodes, 42 links"));
+    assert!(words(&server, &["aggregator", "list"]).starts_with("AGGREGATOR"));
+    let watched = words(&server, &["controller", "watch", "--after", "0", "--count", "2"]);
+    let kinds: Vec<_> = watched.lines().map(|line| line.split(' ').nth(2).unwrap()).collect();
+    assert_eq!(kinds, ["controller_put", "controller_deleted"]);
+    assert_eq!(words(&server, &["topology", "delete", "nsfnet"]), "nsfnet deleted\n");
+    assert_eq!(words(&server, &["event", "list"]).lines().count(), 5);
+}
+
+#[test]
 fn a_service_that_is_not_there_is_said_to_be_so() {
     let output = Command::new(env!("CARGO_BIN_EXE_watermaster"))
         .args(["topology", "list", "--server", "http://127.0.0.1:1"])

@@ -266,7 +266,7 @@ impl From<BandwidthModelRequest> for BandwidthModelDocument {
 }
 
 /// The bandwidth model in force.
-#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BandwidthModelInForce {
     /// The model.
     #[serde(flatten)]
@@ -276,7 +276,7 @@ pub struct BandwidthModelInForce {
 }
 
 /// A bandwidth model in force, or as it would be, and what that did.
-#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BandwidthModelOutcome {
     /// The model.
     #[serde(flatten)]
@@ -291,7 +291,7 @@ pub struct BandwidthModelOutcome {
     #[serde(flatten)]
     pub effects: Effects,
     /// Present and true if nothing of this happened.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub dry_run: bool,
 }

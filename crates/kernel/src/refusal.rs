@@ -99,7 +99,7 @@ pub enum Refusal {
         current: Sequence,
     },
     /// The topology still carries allocations.
-    #[error("topology '{topology}' carries {live} allocations: release them first")]
+    #[error("topology '{topology}' carries allocations ({live}): release them first")]
     TopologyInUse {
         /// The topology.
         topology: Name,

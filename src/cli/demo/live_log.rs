@@ -4,7 +4,7 @@
 use super::claims::{FILLED_PPM, NEAR_EMPTY_PPM};
 use super::samples::{Sample, places};
 use super::scenario::{AGGREGATORS, LEVEL_NAMES};
-use crate::cli::connection::rate;
+use crate::cli::output::rate;
 use api::qos_level::PerLevel;
 
 const MILLION: u64 = 1_000_000;

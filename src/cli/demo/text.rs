@@ -3,7 +3,7 @@
 use super::claims::RunSummary;
 use super::samples::DemoEvent;
 use super::scenario::LEVEL_NAMES;
-use crate::cli::connection::{percent, rate, table};
+use crate::cli::output::{grid, percent, rate};
 
 /// An event.
 pub fn event(event: &DemoEvent) -> String {
@@ -55,7 +55,7 @@ pub fn summary(summary: &RunSummary) -> String {
         "\nPolicy {}; rates are means over the second half of the time with both clients and background traffic, \
          the rest is of the whole run.\n{}\n{verdict}{}",
         summary.policy,
-        table(&heading, &rows),
+        grid(&heading, &rows),
         claims.collect::<String>()
     )
 }
@@ -87,7 +87,7 @@ pub fn comparison(summaries: &[RunSummary]) -> String {
         ]
     };
     let rows: Vec<_> = summaries.iter().map(row).collect();
-    format!("\nThe three policies, on the same traffic:\n{}", table(&heading, &rows))
+    format!("\nThe three policies, on the same traffic:\n{}", grid(&heading, &rows))
 }
 
 /// For people: three digits.

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use self::engine::{Replay, ReplayError};
 use self::summary::{ReplayOutcome, ReplaySummary, Samples};
-use super::connection::percent;
+use super::output::percent;
 use api::bandwidth_model::BandwidthModelDocument;
 use formats::bandwidth_model::{DocumentError, model_of};
 use formats::trace::{LINE_MAX_BYTES, TraceError, TraceRequest, read_line};

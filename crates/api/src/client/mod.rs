@@ -5,26 +5,26 @@
 mod answer;
 mod document;
 mod events;
+mod network;
 
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::allocation::{AllocationDocument, AllocationOutcome, AllocationPage, AllocationRequest, ResizeRequest};
 use crate::batch::{BatchOutcome, BatchRequests};
 use crate::event::EventPage;
-use crate::link::{LinkOutcome, LinkPage, LinkRequest};
-use crate::topology::{MissingCapacity, TopologyFormat, TopologyOutcome, TopologyPage};
 
 pub use super::aggregator::Aggregator;
 pub use super::problem::ProblemDocument;
 pub use answer::{ClientError, body, checked};
 pub use document::{AllocationFilter, Page};
 pub use events::Events;
+pub use network::{ModelChange, Upload};
 
 /// How long a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -45,25 +45,6 @@ pub enum Effect {
     Real,
     /// It is only to be known what would happen.
     DryRun,
-}
-
-/// How a topology is uploaded.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Upload {
-    /// The format, where it is not to be recognised.
-    pub format: Option<TopologyFormat>,
-    /// The capacity of links that have none.
-    pub default_capacity_bps: Option<u64>,
-    /// What becomes of links that have no capacity.
-    pub on_missing_capacity: Option<MissingCapacity>,
-    /// Which network, of a file that holds several.
-    pub network: Option<String>,
-    /// Whether allocations that do not fit are rerouted, and fail without another path.
-    pub evict: bool,
-    /// The revision that is replaced, as it was answered; absent: whichever is there, if there is one.
-    pub revision: Option<String>,
-    /// Whether it is to happen.
-    pub effect: Effect,
 }
 
 /// A client of one service. Cheap to clone.
@@ -129,14 +110,6 @@ impl Client {
         read(send.retry(patience()).when(ClientError::is_transient).await?).await
     }
 
-    /// A page of aggregators, by id.
-    ///
-    /// # Errors
-    /// The service does not answer.
-    pub async fn aggregator_list(&self, limit: u32, after: Option<&str>) -> Result<Page<Aggregator>, ClientError> {
-        self.get(self.url(&["v1", "aggregators"], &paging(limit, after))).await
-    }
-
     /// One allocation, living or ended.
     ///
     /// # Errors
@@ -182,76 +155,6 @@ impl Client {
     pub async fn allocation_release(&self, id: &str) -> Result<(), ClientError> {
         let url = self.url(&["v1", "allocations", id], &[]);
         self.send(Method::DELETE, url, HeaderMap::new(), None).await.map(drop)
-    }
-
-    /// Uploads a topology of any format that is read, or a new revision of one.
-    ///
-    /// # Errors
-    /// It cannot be read, or allocations do not fit it.
-    pub async fn topology_put(&self, name: &str, file: Vec<u8>, how: &Upload) -> Result<TopologyOutcome, ClientError> {
-        let mut query = dry_run(how.effect);
-        query.extend(how.format.map(|format| ("format", format.to_string())));
-        query.extend(how.default_capacity_bps.map(|bps| ("default_capacity_bps", bps.to_string())));
-        query.extend(how.on_missing_capacity.map(|what| ("on_missing_capacity", what.to_string())));
-        query.extend(how.network.iter().map(|network| ("network", network.clone())));
-        query.extend(how.evict.then(|| ("evict", "true".to_owned())));
-        let mut headers = HeaderMap::new();
-        if how.effect == Effect::Real
-            && let Some(revision) = self.revision(name, how).await?
-        {
-            headers.insert(IF_MATCH, revision);
-        }
-        let url = self.url(&["v1", "topologies", name], &query);
-        let mut request = self.http.put(url).headers(headers).timeout(ANSWER_MAX);
-        request = request.header(CONTENT_TYPE, "application/octet-stream").body(file);
-        read(checked(request.send().await?, ANSWER_MAX_BYTES).await?).await
-    }
-
-    /// What If-Match has to say, if there is something to be replaced.
-    async fn revision(&self, name: &str, how: &Upload) -> Result<Option<HeaderValue>, ClientError> {
-        if let Some(revision) = &how.revision {
-            let value = HeaderValue::from_str(&format!("\"{}\"", revision.trim_matches('"')));
-            return value.map(Some).map_err(|_| ClientError::Header { header: "If-Match" });
-        }
-        let url = self.url(&["v1", "topologies", name], &[]);
-        match self.send(Method::GET, url, HeaderMap::new(), None).await {
-            Ok(answer) => Ok(answer.headers().get(ETAG).cloned()),
-            Err(ClientError::Refused(problem)) if problem.status == StatusCode::NOT_FOUND.as_u16() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A page of topologies, by name.
-    ///
-    /// # Errors
-    /// The service does not answer.
-    pub async fn topology_list(&self, limit: u32, after: Option<&str>) -> Result<TopologyPage, ClientError> {
-        self.get(self.url(&["v1", "topologies"], &paging(limit, after))).await
-    }
-
-    /// A page of a topology's links, without who is on them.
-    ///
-    /// # Errors
-    /// There is no such topology, or the service does not answer.
-    pub async fn link_list(&self, topology: &str, limit: u32, after: Option<&str>) -> Result<LinkPage, ClientError> {
-        let mut query = paging(limit, after);
-        query.push(("allocations", "false".to_owned()));
-        self.get(self.url(&["v1", "topologies", topology, "links"], &query)).await
-    }
-
-    /// Changes a link.
-    ///
-    /// # Errors
-    /// There is no such link, or the change makes none.
-    pub async fn link_change(
-        &self,
-        topology: &str,
-        link: &str,
-        change: &LinkRequest,
-        effect: Effect,
-    ) -> Result<LinkOutcome, ClientError> {
-        let url = self.url(&["v1", "topologies", topology, "links", link], &dry_run(effect));
-        read(self.send(Method::PATCH, url, HeaderMap::new(), Some(json(change)?)).await?).await
     }
 
     /// A page of the gateways that offer a name, which may be an MQTT filter.

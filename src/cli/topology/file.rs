@@ -1,34 +1,16 @@
-//! `watermaster topology check F`, `watermaster topology convert F --to FORMAT` and `watermaster topology diff A B`: topology
-//! files without a server; and `watermaster topology put NAME F` and `watermaster topology list` with one.
+//! Topology files without a service: check, convert and compare them.
 //! Reports go to standard output; what is converted goes there too, unless `--out` names a file.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::allocation::effect;
-use super::connection::{ConnectionError, PAGE, ServiceConnection, count, effects, table};
-use api::client::Upload;
-use api::topology::{MissingCapacity, TopologyFormat, TopologyReport, TopologySummary};
+use crate::cli::connection::ConnectionError;
+use api::topology::{MissingCapacity, TopologyFormat, TopologyReport};
 use formats::{ExportError, INPUT_MAX_BYTES, ImportError, Imported, ReadOptions};
 use kernel::units::Bandwidth;
-
-/// What to do with a topology file.
-#[derive(Subcommand, Clone, Debug)]
-pub enum TopologyCommand {
-    /// Read a topology file of any supported format and report what is in it and what was assumed
-    Check(CheckArgs),
-    /// Read a topology file of any supported format and write it in another
-    Convert(ConvertArgs),
-    /// Compare two topology files, of any supported formats, and list what differs
-    Diff(DiffArgs),
-    /// Upload a topology to a running service
-    Put(PutArgs),
-    /// List the topologies of a running service
-    List(ListArgs),
-}
 
 /// How a topology file is read.
 #[derive(Args, Clone, Debug)]
@@ -101,36 +83,6 @@ pub struct ConvertArgs {
     pub out: Option<PathBuf>,
 }
 
-/// Arguments of `topology put`.
-#[derive(Args, Clone, Debug)]
-pub struct PutArgs {
-    /// Which service.
-    #[command(flatten)]
-    connection: ServiceConnection,
-    /// What it is to be called
-    pub name: String,
-    /// How to read the file.
-    #[command(flatten)]
-    pub read: ReadArgs,
-    /// Re-route or end allocations that do not fit, instead of refusing the upload
-    #[arg(long)]
-    pub evict: bool,
-    /// The revision that is replaced; whichever is there if not given
-    #[arg(long)]
-    pub revision: Option<String>,
-    /// Only say what would happen
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// Arguments of `topology list`.
-#[derive(Args, Clone, Debug)]
-pub struct ListArgs {
-    /// Which service.
-    #[command(flatten)]
-    connection: ServiceConnection,
-}
-
 /// Why a topology file could not be checked or converted.
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyCommandError {
@@ -182,80 +134,7 @@ pub enum TopologyCommandError {
     },
 }
 
-/// Does what the command says, on standard output.
-///
-/// # Errors
-/// When the file cannot be read, is no topology, or the result cannot be written.
-pub fn run(command: &TopologyCommand) -> Result<(), TopologyCommandError> {
-    let mut stdout = io::stdout().lock();
-    match command {
-        TopologyCommand::Check(args) => topology_check(args, &mut stdout),
-        TopologyCommand::Convert(args) => topology_convert(args, &mut stdout),
-        TopologyCommand::Diff(args) => topology_diff(args, &mut stdout),
-        TopologyCommand::Put(args) => {
-            drop(stdout);
-            topology_put(args)
-        }
-        TopologyCommand::List(args) => {
-            drop(stdout);
-            Ok(topology_list(args)?)
-        }
-    }
-}
-
-fn topology_put(args: &PutArgs) -> Result<(), TopologyCommandError> {
-    let path = || args.read.file.clone();
-    let file = read_file(&args.read.file).map_err(|source| TopologyCommandError::Read { path: path(), source })?;
-    let how = Upload {
-        format: args.read.how.format,
-        default_capacity_bps: Some(args.read.how.default_capacity_bps),
-        on_missing_capacity: Some(args.read.how.on_missing_capacity),
-        network: args.read.how.network.clone(),
-        evict: args.evict,
-        revision: args.revision.clone(),
-        effect: effect(args.dry_run),
-    };
-    let report = args.connection.wait(async |client| Ok(client.topology_put(&args.name, file, &how).await?))?;
-    args.connection.show(&report, || {
-        let word = if args.dry_run { "would be put" } else { "put" };
-        let head = format!(
-            "{word}  {} ({}): {}, {}\n",
-            report.topology,
-            report.report.format,
-            count(report.report.nodes, "node"),
-            count(report.report.links, "link")
-        );
-        let assumed = formats::assumptions(&report.report).into_iter().map(|assumed| format!("  assumed {assumed}\n"));
-        let warnings = report.report.warnings.iter().map(|warning| format!("  {warning}\n"));
-        head + &effects(&report.effects) + &assumed.chain(warnings).collect::<String>()
-    })?;
-    Ok(())
-}
-
-fn topology_list(args: &ListArgs) -> Result<(), ConnectionError> {
-    let found = args.connection.wait(async |client| {
-        let mut found: Vec<TopologySummary> = vec![];
-        let mut after: Option<String> = None;
-        loop {
-            let page = client.topology_list(PAGE, after.as_deref()).await?;
-            found.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                return Ok(found);
-            }
-        }
-    })?;
-    args.connection.show(&found, || {
-        let row = |one: &TopologySummary| {
-            let counts = [one.nodes, one.links, one.allocations].map(|count| count.to_string());
-            [vec![one.topology.clone(), one.model.to_string()], counts.to_vec(), vec![one.revision.clone()]].concat()
-        };
-        let rows: Vec<_> = found.iter().map(row).collect();
-        table(&["TOPOLOGY", "MODEL", "NODES", "LINKS", "ALLOCATIONS", "REVISION"], &rows)
-    })
-}
-
-fn topology_check(args: &CheckArgs, out: &mut impl Write) -> Result<(), TopologyCommandError> {
+pub(super) fn topology_check(args: &CheckArgs, out: &mut impl Write) -> Result<(), TopologyCommandError> {
     let report = import(&args.read.file, &args.read.how)?.report;
     let text = if args.json { format!("{:#}\n", serde_json::json!(report)) } else { describe(&report) };
     write_all(out, Path::new("standard output"), &text)?;
@@ -267,7 +146,7 @@ fn topology_check(args: &CheckArgs, out: &mut impl Write) -> Result<(), Topology
     Ok(())
 }
 
-fn topology_convert(args: &ConvertArgs, out: &mut impl Write) -> Result<(), TopologyCommandError> {
+pub(super) fn topology_convert(args: &ConvertArgs, out: &mut impl Write) -> Result<(), TopologyCommandError> {
     let text = formats::write(&import(&args.read.file, &args.read.how)?.topology, args.to)?;
     let Some(path) = &args.out else { return write_all(out, Path::new("standard output"), &text) };
     let mut file = File::create(path).map_err(|source| TopologyCommandError::Write { path: path.clone(), source })?;
@@ -275,7 +154,7 @@ fn topology_convert(args: &ConvertArgs, out: &mut impl Write) -> Result<(), Topo
 }
 
 /// As diff(1): nothing is printed where nothing differs, and the exit status tells.
-fn topology_diff(args: &DiffArgs, out: &mut impl Write) -> Result<(), TopologyCommandError> {
+pub(super) fn topology_diff(args: &DiffArgs, out: &mut impl Write) -> Result<(), TopologyCommandError> {
     let [before, after] = [&args.before, &args.after].map(|file| import(file, &args.how));
     let found = formats::diff::differences(&before?.topology, &after?.topology);
     let text = match args.json {
@@ -300,7 +179,7 @@ fn import(file: &Path, how: &ReadHow) -> Result<Imported, TopologyCommandError> 
 }
 
 /// The bytes of a file, one more than are allowed at the most: the reader says that there are too many.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+pub(in crate::cli) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let input: Box<dyn Read> =
         if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
     let mut bytes = Vec::new();
@@ -341,19 +220,19 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Program {
-        #[command(subcommand)]
-        command: TopologyCommand,
+    enum Program {
+        Check(CheckArgs),
+        Convert(ConvertArgs),
+        Diff(DiffArgs),
     }
 
     fn output(args: &[&str]) -> Result<String, TopologyCommandError> {
         let program = Program::try_parse_from([&["topology"], args].concat()).unwrap();
         let mut out = Vec::new();
-        match &program.command {
-            TopologyCommand::Check(args) => topology_check(args, &mut out)?,
-            TopologyCommand::Convert(args) => topology_convert(args, &mut out)?,
-            TopologyCommand::Diff(args) => topology_diff(args, &mut out)?,
-            TopologyCommand::Put(_) | TopologyCommand::List(_) => panic!("these ask a service"),
+        match &program {
+            Program::Check(args) => topology_check(args, &mut out)?,
+            Program::Convert(args) => topology_convert(args, &mut out)?,
+            Program::Diff(args) => topology_diff(args, &mut out)?,
         }
         Ok(String::from_utf8(out).unwrap())
     }

@@ -1,0 +1,221 @@
+//! The network by the client: topologies, links, bandwidth models, controllers, and the aggregators on it.
+
+use reqwest::Method;
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH};
+
+use super::{ANSWER_MAX, ANSWER_MAX_BYTES, Client, ClientError, Effect, Page, checked, dry_run, json, paging, read};
+use crate::aggregator::Aggregator;
+use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, BandwidthModelOutcome};
+use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest};
+use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
+use crate::topology::{MissingCapacity, TopologyDocument, TopologyFormat, TopologyOutcome, TopologyPage};
+
+/// How a topology is uploaded.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Upload {
+    /// The format, where it is not to be recognised.
+    pub format: Option<TopologyFormat>,
+    /// The capacity of links that have none.
+    pub default_capacity_bps: Option<u64>,
+    /// What becomes of links that have no capacity.
+    pub on_missing_capacity: Option<MissingCapacity>,
+    /// Which network, of a file that holds several.
+    pub network: Option<String>,
+    /// Whether allocations that do not fit are rerouted, and fail without another path.
+    pub evict: bool,
+    /// The revision that is replaced, as it was answered; absent: whichever is there, if there is one.
+    pub revision: Option<String>,
+    /// Whether it is to happen.
+    pub effect: Effect,
+}
+
+/// What becomes of living allocations for which another bandwidth model has no room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ModelChange {
+    /// They are rerouted, preempted or devolved at once.
+    #[default]
+    Hard,
+    /// They stay until they end by themselves.
+    Soft,
+}
+
+impl Client {
+    /// Uploads a topology of any format that is read, or a new revision of one.
+    ///
+    /// # Errors
+    /// It cannot be read, or allocations do not fit it.
+    pub async fn topology_put(&self, name: &str, file: Vec<u8>, how: &Upload) -> Result<TopologyOutcome, ClientError> {
+        let mut query = dry_run(how.effect);
+        query.extend(how.format.map(|format| ("format", format.to_string())));
+        query.extend(how.default_capacity_bps.map(|bps| ("default_capacity_bps", bps.to_string())));
+        query.extend(how.on_missing_capacity.map(|what| ("on_missing_capacity", what.to_string())));
+        query.extend(how.network.iter().map(|network| ("network", network.clone())));
+        query.extend(how.evict.then(|| ("evict", "true".to_owned())));
+        let mut headers = HeaderMap::new();
+        if how.effect == Effect::Real
+            && let Some(revision) = self.revision(name, how).await?
+        {
+            headers.insert(IF_MATCH, revision);
+        }
+        let url = self.url(&["v1", "topologies", name], &query);
+        let mut request = self.http.put(url).headers(headers).timeout(ANSWER_MAX);
+        request = request.header(CONTENT_TYPE, "application/octet-stream").body(file);
+        read(checked(request.send().await?, ANSWER_MAX_BYTES).await?).await
+    }
+
+    /// What If-Match has to say, if there is something to be replaced.
+    async fn revision(&self, name: &str, how: &Upload) -> Result<Option<HeaderValue>, ClientError> {
+        if let Some(revision) = &how.revision {
+            let value = HeaderValue::from_str(&format!("\"{}\"", revision.trim_matches('"')));
+            return value.map(Some).map_err(|_| ClientError::Header { header: "If-Match" });
+        }
+        let url = self.url(&["v1", "topologies", name], &[]);
+        match self.send(Method::GET, url, HeaderMap::new(), None).await {
+            Ok(answer) => Ok(answer.headers().get(ETAG).cloned()),
+            Err(ClientError::Refused(problem)) if problem.status == StatusCode::NOT_FOUND.as_u16() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A page of topologies, by name.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn topology_list(&self, limit: u32, after: Option<&str>) -> Result<TopologyPage, ClientError> {
+        self.get(self.url(&["v1", "topologies"], &paging(limit, after))).await
+    }
+
+    /// A page of a topology's links, without who is on them.
+    ///
+    /// # Errors
+    /// There is no such topology, or the service does not answer.
+    pub async fn link_list(&self, topology: &str, limit: u32, after: Option<&str>) -> Result<LinkPage, ClientError> {
+        let mut query = paging(limit, after);
+        query.push(("allocations", "false".to_owned()));
+        self.get(self.url(&["v1", "topologies", topology, "links"], &query)).await
+    }
+
+    /// Changes a link.
+    ///
+    /// # Errors
+    /// There is no such link, or the change makes none.
+    pub async fn link_change(
+        &self,
+        topology: &str,
+        link: &str,
+        change: &LinkRequest,
+        effect: Effect,
+    ) -> Result<LinkOutcome, ClientError> {
+        let url = self.url(&["v1", "topologies", topology, "links", link], &dry_run(effect));
+        read(self.send(Method::PATCH, url, HeaderMap::new(), Some(json(change)?)).await?).await
+    }
+
+    /// A topology, with its nodes and links.
+    ///
+    /// # Errors
+    /// There is none of that name, or the service does not answer.
+    pub async fn topology_get(&self, name: &str) -> Result<TopologyDocument, ClientError> {
+        self.get(self.url(&["v1", "topologies", name], &[])).await
+    }
+
+    /// Deletes a topology that carries nothing.
+    ///
+    /// # Errors
+    /// There is none of that name, or it carries allocations.
+    pub async fn topology_delete(&self, name: &str, effect: Effect) -> Result<(), ClientError> {
+        self.delete(&["v1", "topologies", name], effect).await
+    }
+
+    /// A link, with who is on it.
+    ///
+    /// # Errors
+    /// There is no such link, or the service does not answer.
+    pub async fn link_get(&self, topology: &str, link: &str) -> Result<LinkDocument, ClientError> {
+        self.get(self.url(&["v1", "topologies", topology, "links", link], &[])).await
+    }
+
+    /// The bandwidth model of a topology.
+    ///
+    /// # Errors
+    /// There is no such topology, or the service does not answer.
+    pub async fn model_get(&self, topology: &str) -> Result<BandwidthModelInForce, ClientError> {
+        self.get(self.url(&["v1", "topologies", topology, "bandwidth-model"], &[])).await
+    }
+
+    /// Puts another bandwidth model in force, whichever is now.
+    ///
+    /// # Errors
+    /// The model contradicts itself, or there is no such topology.
+    pub async fn model_put(
+        &self,
+        topology: &str,
+        model: &BandwidthModelDocument,
+        change: ModelChange,
+        effect: Effect,
+    ) -> Result<BandwidthModelOutcome, ClientError> {
+        let mut query = dry_run(effect);
+        query.extend((change == ModelChange::Soft).then(|| ("soft", "true".to_owned())));
+        let url = self.url(&["v1", "topologies", topology, "bandwidth-model"], &query);
+        let headers = HeaderMap::from_iter([(IF_MATCH, HeaderValue::from_static("*"))]);
+        read(self.send(Method::PUT, url, headers, Some(json(model)?)).await?).await
+    }
+
+    /// All controllers, by name.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn controller_list(&self) -> Result<ControllerPage, ClientError> {
+        self.get(self.url(&["v1", "controllers"], &[])).await
+    }
+
+    /// A controller, and what is known of it.
+    ///
+    /// # Errors
+    /// There is none of that name, or the service does not answer.
+    pub async fn controller_get(&self, name: &str) -> Result<ControllerDocument, ClientError> {
+        self.get(self.url(&["v1", "controllers", name], &[])).await
+    }
+
+    /// Reaches a topology's switches through a controller.
+    ///
+    /// # Errors
+    /// The address is refused, or the topology has a controller already.
+    pub async fn controller_put(
+        &self,
+        name: &str,
+        controller: &ControllerRequest,
+        effect: Effect,
+    ) -> Result<ControllerDocument, ClientError> {
+        let url = self.url(&["v1", "controllers", name], &dry_run(effect));
+        read(self.send(Method::PUT, url, HeaderMap::new(), Some(json(controller)?)).await?).await
+    }
+
+    /// Lets a controller be.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub async fn controller_delete(&self, name: &str, effect: Effect) -> Result<(), ClientError> {
+        self.delete(&["v1", "controllers", name], effect).await
+    }
+
+    /// A page of aggregators, by id.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn aggregator_list(&self, limit: u32, after: Option<&str>) -> Result<Page<Aggregator>, ClientError> {
+        self.get(self.url(&["v1", "aggregators"], &paging(limit, after))).await
+    }
+
+    /// An aggregator, with what it reported last and what it may send.
+    ///
+    /// # Errors
+    /// There is none of that id, or the service does not answer.
+    pub async fn aggregator_get(&self, id: &str) -> Result<Aggregator, ClientError> {
+        self.get(self.url(&["v1", "aggregators", id], &[])).await
+    }
+
+    async fn delete(&self, parts: &[&str], effect: Effect) -> Result<(), ClientError> {
+        self.send(Method::DELETE, self.url(parts, &dry_run(effect)), HeaderMap::new(), None).await.map(drop)
+    }
+}

@@ -1,0 +1,68 @@
+//! `watermaster aggregator list|show`: who reports to a running service, and what they may send.
+
+use clap::{Args, Subcommand};
+
+use super::connection::{ConnectionError, ServiceConnection};
+use super::output::{Column, rate};
+use api::aggregator::{Aggregator, AggregatorFreshness};
+use api::client::Client;
+
+const COLUMNS: [Column<Aggregator>; 6] = [
+    ("AGGREGATOR", |one| one.id.clone()),
+    ("STATE", freshness),
+    ("TOPOLOGY", |one| one.topology.clone()),
+    ("NODE", |one| one.node.clone()),
+    ("WANTS", |one| levels(one.demand.iter().map(|level| (level.qos_level, level.demand_bps)))),
+    ("MAY SEND", |one| levels(one.rates.levels.iter().map(|level| (level.qos_level, level.rate_bps)))),
+];
+
+/// The arguments of `watermaster aggregator`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    connection: ServiceConnection,
+    #[command(subcommand)]
+    command: AggregatorCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum AggregatorCommand {
+    /// List aggregators
+    List,
+    /// Show one, with what it reported last
+    Show {
+        /// Its id
+        id: String,
+    },
+}
+
+/// Does what the command says.
+///
+/// # Errors
+/// The service refuses or is not there.
+pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
+    let connection = &arguments.connection;
+    match &arguments.command {
+        AggregatorCommand::List => {
+            connection.list(&COLUMNS, usize::MAX, async |client: &Client, limit, after: Option<&str>| {
+                let page = client.aggregator_list(limit, after).await?;
+                Ok((page.items, page.next))
+            })
+        }
+        AggregatorCommand::Show { id } => connection.show_one(&COLUMNS, async |client| client.aggregator_get(id).await),
+    }
+}
+
+fn freshness(aggregator: &Aggregator) -> String {
+    match aggregator.state {
+        AggregatorFreshness::Fresh => "fresh",
+        AggregatorFreshness::Stale => "stale",
+        AggregatorFreshness::Lost => "lost",
+    }
+    .to_owned()
+}
+
+/// Rates by QoS level.
+fn levels(rates: impl Iterator<Item = (u8, u64)>) -> String {
+    rates.map(|(level, bps)| format!("{level}: {}", rate(bps))).collect::<Vec<_>>().join(", ")
+}

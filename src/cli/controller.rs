@@ -1,0 +1,103 @@
+//! `watermaster controller list|show|put|delete|watch`: through whom a running service reaches switches.
+
+use clap::{Args, Subcommand};
+
+use super::connection::{ConnectionError, ServiceConnection, effect};
+use super::event::{WatchArgs, events_watch};
+use super::output::{Column, lines};
+use api::client::Client;
+use api::controller::{ControllerDocument, ControllerDriver, ControllerRequest};
+use api::event::EventData;
+
+const COLUMNS: [Column<ControllerDocument>; 9] = [
+    ("CONTROLLER", |one| one.id.clone()),
+    ("DRIVER", |one| one.driver.to_string()),
+    ("URL", |one| one.url.clone().unwrap_or_default()),
+    ("TOPOLOGY", |one| one.topology.clone()),
+    ("REACHABLE", |one| one.reachable.map_or("not asked yet", |is| if is { "yes" } else { "no" }).to_owned()),
+    ("RULES", |one| format!("{} of {}", one.rules.installed, one.rules.intended)),
+    ("DRIFTING", |one| one.rules.drifting.to_string()),
+    ("UNSETTLED", |one| one.unsettled_allocations.to_string()),
+    ("LAST ERROR", |one| one.last_error.clone().unwrap_or_default()),
+];
+
+/// The arguments of `watermaster controller`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    connection: ServiceConnection,
+    #[command(subcommand)]
+    command: ControllerCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum ControllerCommand {
+    /// List controllers
+    List,
+    /// Show one and what is known of it
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Reach a topology's switches through a controller
+    Put {
+        /// What to call it
+        name: String,
+        /// The dialect that it speaks: ryu, onos or simulated
+        #[arg(long)]
+        driver: ControllerDriver,
+        /// Where it is, such as http://127.0.0.1:8080; a simulated one has none
+        #[arg(long)]
+        url: Option<String>,
+        /// Whose switches it has
+        #[arg(long)]
+        topology: String,
+        /// Only say what would happen
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Let a controller be
+    Delete {
+        /// Its name
+        name: String,
+        /// Only say whether it could be
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print what happens to controllers, until Ctrl-C
+    Watch(WatchArgs),
+}
+
+/// Does what the command says.
+///
+/// # Errors
+/// The service refuses or is not there.
+pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
+    let connection = &arguments.connection;
+    match &arguments.command {
+        ControllerCommand::List => {
+            connection.list(&COLUMNS, usize::MAX, async |client: &Client, _, _: Option<&str>| {
+                Ok((client.controller_list().await?.items, None))
+            })
+        }
+        ControllerCommand::Show { name } => {
+            connection.show_one(&COLUMNS, async |client| client.controller_get(name).await)
+        }
+        ControllerCommand::Put { name, driver, url, topology, dry_run } => {
+            let request = ControllerRequest { driver: *driver, url: url.clone(), topology: topology.clone() };
+            let put = async |client: Client| Ok(client.controller_put(name, &request, effect(*dry_run)).await?);
+            let done = connection.wait(put)?;
+            let word = if *dry_run { "would be put\n" } else { "put\n" };
+            connection.show(&done, || word.to_owned() + &lines(&COLUMNS, &done))
+        }
+        ControllerCommand::Delete { name, dry_run } => {
+            connection.delete(name, *dry_run, async |client, effect| client.controller_delete(name, effect).await)
+        }
+        ControllerCommand::Watch(watch) => {
+            let about_controllers = |data: &EventData| {
+                matches!(data, EventData::ControllerPut { .. } | EventData::ControllerDeleted { .. })
+            };
+            events_watch(connection, watch, |event| about_controllers(&event.data))
+        }
+    }
+}
