@@ -68,10 +68,29 @@ pub struct Commit {
 pub struct Submission {
     /// What, in order. Each sees what those before it did.
     pub commands: Vec<Command>,
+    /// Whether one command depends on the others.
+    pub atomicity: Atomicity,
     /// Whether it is to happen.
     pub mode: Mode,
     /// To be remembered with what happened, so that a repetition can be answered alike.
     pub key: Option<SubmissionKey>,
+}
+
+impl Submission {
+    /// One command that is to happen, without a key.
+    pub fn of(command: Command) -> Self {
+        Self { commands: vec![command], atomicity: Atomicity::EachAlone, mode: Mode::Commit, key: None }
+    }
+}
+
+/// What becomes of the other commands of a submission when one is refused or denied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Atomicity {
+    /// They are decided all the same.
+    #[default]
+    EachAlone,
+    /// None of them happens: [`SubmitError::Withdrawn`].
+    AllOrNone,
 }
 
 /// Whether the effects of a submission stay.
@@ -121,6 +140,14 @@ pub enum SubmitError {
     /// Its idempotency key was used before, by a request at another replica: that one's answer counts.
     #[error("the idempotency key was used before")]
     KeyTaken,
+    /// It was to happen as a whole, and one of its commands was refused or denied.
+    #[error("command {index} was refused or denied, and the others depend on it")]
+    Withdrawn {
+        /// The place of that command in the submission, counted from 0.
+        index: usize,
+        /// What was decided about it.
+        outcome: Box<CommandOutcome>,
+    },
 }
 
 /// Why the service cannot start.
@@ -172,7 +199,7 @@ struct AppInner {
 struct QueuedSubmission {
     submission: Submission,
     /// One for each command of the submission, in the same order, once it is decided.
-    outcomes: Vec<CommandOutcome>,
+    outcomes: Result<Vec<CommandOutcome>, SubmitError>,
     /// Set once, by the writer that begins with it or by the requester that gives it up.
     settled: Arc<AtomicBool>,
     answer: oneshot::Sender<Result<Vec<CommandOutcome>, SubmitError>>,
@@ -265,12 +292,12 @@ impl App {
     /// Nothing was decided: too busy, stopping, or the journal cannot be written.
     pub async fn submit(&self, submission: Submission) -> Result<Vec<CommandOutcome>, SubmitError> {
         if submission.mode == Mode::DryRun {
-            return self.dry_run(submission.commands).await;
+            return self.dry_run(submission).await;
         }
         let commands = submission.commands.len();
         let (answer, mut decided) = oneshot::channel();
         let settled = Arc::new(AtomicBool::new(false));
-        let queued = QueuedSubmission { submission, outcomes: vec![], settled: Arc::clone(&settled), answer };
+        let queued = QueuedSubmission { submission, outcomes: Ok(vec![]), settled: Arc::clone(&settled), answer };
         self.inner.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Stopping,
@@ -298,7 +325,7 @@ impl App {
         mode: Mode,
     ) -> Result<Vec<(T, CommandOutcome)>, SubmitError> {
         let (commands, next): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
-        let outcomes = self.submit(Submission { commands, mode, key: None }).await?;
+        let outcomes = self.submit(Submission { commands, atomicity: Atomicity::EachAlone, mode, key: None }).await?;
         Ok(next.into_iter().zip(outcomes).collect())
     }
 
@@ -312,7 +339,8 @@ impl App {
         mode: Mode,
         key: Option<SubmissionKey>,
     ) -> Result<CommandOutcome, SubmitError> {
-        let mut outcomes = self.submit(Submission { commands: vec![command], mode, key }).await?;
+        let submission = Submission { commands: vec![command], atomicity: Atomicity::EachAlone, mode, key };
+        let mut outcomes = self.submit(submission).await?;
         outcomes.pop().ok_or(SubmitError::Stopping)
     }
 

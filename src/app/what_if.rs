@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{App, CommandOutcome, SubmitError};
+use super::{App, Atomicity, CommandOutcome, Submission, SubmitError};
+use kernel::event::Event;
 use kernel::path::Workspace;
+use kernel::units::Millis;
 use kernel::{Command, Fact, Recorded, Refusal, State, apply, decide};
 
 /// How many are worked out at once; more wait, in order. A few, so that the writer finds a free core.
@@ -28,21 +30,41 @@ impl App {
         })
     }
 
-    /// What would become of commands, each of which sees what those before it did.
-    pub(super) async fn dry_run(&self, commands: Vec<Command>) -> Result<Vec<CommandOutcome>, SubmitError> {
+    /// What would become of a submission.
+    pub(super) async fn dry_run(&self, submission: Submission) -> Result<Vec<CommandOutcome>, SubmitError> {
         let at = self.now();
-        let decide_each = move |state: &State| {
-            let (mut version, mut workspace) = (state.clone(), Workspace::default());
-            let outcome = |command: &Command| {
-                let event = decide(&version, command, at, &mut workspace)?;
-                let recorded = Recorded { sequence: version.sequence().next(), at, event };
-                apply(&mut version, &recorded).map_err(|error| contradiction(&error))?;
-                Ok(Arc::new(Fact::of(recorded, &version)))
-            };
-            commands.iter().map(outcome).collect()
-        };
-        self.work_out(decide_each).await
+        let decide_each = move |state: &State| outcomes(&mut state.clone(), &submission, at, &mut Workspace::default());
+        self.work_out(decide_each).await?
     }
+}
+
+/// What becomes of a submission on a version of the state: each command sees what those before it did.
+pub(super) fn outcomes(
+    version: &mut State,
+    submission: &Submission,
+    at: Millis,
+    workspace: &mut Workspace,
+) -> Result<Vec<CommandOutcome>, SubmitError> {
+    let mut outcome = |command: &Command| {
+        let event = decide(version, command, at, workspace)?;
+        let recorded = Recorded { sequence: version.sequence().next(), at, event };
+        apply(version, &recorded).map_err(|error| contradiction(&error))?;
+        Ok(Arc::new(Fact::of(recorded, version)))
+    };
+    let mut outcomes = Vec::with_capacity(submission.commands.len());
+    for (index, command) in submission.commands.iter().enumerate() {
+        let outcome = outcome(command);
+        if submission.atomicity == Atomicity::AllOrNone && !happens(&outcome) {
+            return Err(SubmitError::Withdrawn { index, outcome: Box::new(outcome) });
+        }
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
+/// Whether something was decided to happen, and not denied.
+fn happens(outcome: &CommandOutcome) -> bool {
+    outcome.as_ref().is_ok_and(|fact| !matches!(fact.event, Event::Denied { .. }))
 }
 
 /// An event that was decided on a state can be applied to it and stored. If not, that is a defect, and leaves no trace.

@@ -11,9 +11,10 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::what_if::contradiction;
+use super::what_if::{contradiction, outcomes};
 use super::{
-    App, BATCH_MAX, CommandOutcome, Commit, QueuedSubmission, SPANS, Submission, SubmissionKey, SubmitError, follower,
+    App, Atomicity, BATCH_MAX, CommandOutcome, Commit, QueuedSubmission, SPANS, Submission, SubmissionKey, SubmitError,
+    follower,
 };
 use crate::journal::{AppendError, ExclusiveWriter, JournalError, Past, Receipt, RecordBatch};
 use kernel::allocation::EndCause;
@@ -166,8 +167,17 @@ impl Writer {
         }
     }
 
-    /// Each command sees the effects of those before it.
-    fn decide_one(&mut self, state: &mut State, submission: &Submission, now: Millis) -> Vec<CommandOutcome> {
+    /// Each command sees the effects of those before it. What happens as a whole or not at all is tried on a version of its
+    /// own first.
+    fn decide_one(
+        &mut self,
+        state: &mut State,
+        submission: &Submission,
+        now: Millis,
+    ) -> Result<Vec<CommandOutcome>, SubmitError> {
+        if submission.atomicity == Atomicity::AllOrNone {
+            outcomes(&mut state.clone(), submission, now, &mut self.workspace)?;
+        }
         let first = state.sequence().next();
         let commands = submission.commands.iter();
         let outcomes: Vec<_> = commands.map(|command| self.decide_and_apply(state, command, now)).collect();
@@ -178,7 +188,7 @@ impl Writer {
             let refusals = refusals.map(|write| write(&outcomes));
             self.batch.push_receipt(Receipt { key, fingerprint, first, count, at: now, refusals });
         }
-        outcomes
+        Ok(outcomes)
     }
 
     fn decide_and_apply(&mut self, state: &mut State, command: &Command, at: Millis) -> CommandOutcome {
@@ -192,13 +202,13 @@ impl Writer {
 }
 
 fn committed_facts(waiting: &[QueuedSubmission]) -> Arc<[Arc<Fact>]> {
-    waiting.iter().flat_map(|queued| queued.outcomes.iter().flatten().cloned()).collect()
+    waiting.iter().flat_map(|queued| queued.outcomes.iter().flatten().flatten().cloned()).collect()
 }
 
 fn answer(waiting: &mut Vec<QueuedSubmission>) {
     for queued in waiting.drain(..) {
         // The requester may have disconnected; the decision stands.
-        let _ = queued.answer.send(Ok(queued.outcomes));
+        let _ = queued.answer.send(queued.outcomes);
     }
 }
 

@@ -18,7 +18,7 @@ use super::render::{self, json};
 use super::topology::DryRunQuery;
 use super::{ApiState, error, parse, problem_catalogue, what_if};
 use crate::app::scalars::StoredAllocationId;
-use crate::app::{Fact, Mode, SubmitError};
+use crate::app::{Fact, Mode, Submission, SubmitError};
 use api::allocation::{
     AllocationDocument, AllocationOutcome, AllocationRequest, AllocationState, ReleasePreview, ResizeRequest,
 };
@@ -91,7 +91,7 @@ pub(super) async fn allocation_create(
     }
     let before = match key.look_up(&room, &body.0).await? {
         Lookup::Again(before) => before,
-        Lookup::First(submit) => match submit.submit(&room, vec![command], Mode::Commit, None).await? {
+        Lookup::First(submit) => match submit.submit(&room, Submission::of(command), None).await? {
             Submitted::Before(before) => before,
             Submitted::Now(mut decided) => {
                 let fact = decided.pop().ok_or(SubmitError::Stopping)?.map_err(error::in_body)?;

@@ -16,7 +16,7 @@ use super::problem::{
 use super::render::{self, json};
 use super::topology::DryRunQuery;
 use super::{ApiState, parse, problem_catalogue};
-use crate::app::{CommandOutcome, Conditions, Fact, Mode};
+use crate::app::{Atomicity, CommandOutcome, Conditions, Fact, Mode, Submission};
 use api::allocation::AllocationRequest;
 use api::batch::{BatchOutcome, BatchRequest, EntryOutcome, REQUESTS_MAX};
 use kernel::Refusal;
@@ -29,12 +29,15 @@ use kernel::event::Event;
 struct Wrapped<'a> {
     #[serde(borrow)]
     requests: Vec<&'a RawValue>,
+    #[serde(default)]
+    atomic: bool,
 }
 
 /// Asks for bandwidth many times at once.
 ///
 /// The requests are decided in order; each sees what those before it did. All that is admitted is written down in one
-/// transaction. A request that cannot be read or met is an outcome of its own.
+/// transaction. A request that cannot be read or met is an outcome of its own; with `atomic`, it is the answer, as a problem
+/// whose `request` is its place, and none of the others happens.
 #[utoipa::path(
     post,
     path = "/v1/allocations/batch",
@@ -60,7 +63,7 @@ pub(super) async fn allocation_batch(
     key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let entries = read(&body)?;
+    let (entries, atomicity) = read(&body)?;
     let mode = query.mode();
     let attempt = match mode {
         Mode::DryRun => Lookup::First(IdempotentSubmit::default()),
@@ -72,7 +75,10 @@ pub(super) async fn allocation_batch(
             let commands = entries.iter().flatten().cloned().collect::<Vec<_>>();
             let submitted = match commands.is_empty() {
                 true => Submitted::Now(vec![]),
-                false => submit.submit(&room, commands, mode, Some(refusals)).await?,
+                false => {
+                    let submission = Submission { commands, atomicity, mode, key: None };
+                    submit.submit(&room, submission, Some(refusals)).await?
+                }
             };
             match submitted {
                 Submitted::Before(before) => before,
@@ -90,15 +96,23 @@ pub(super) async fn allocation_batch(
 
 type Entries = Vec<Result<Command, Problem>>;
 
-fn read(body: &JsonBody) -> Result<Entries, Problem> {
+fn read(body: &JsonBody) -> Result<(Entries, Atomicity), Problem> {
     let is_bare = body.0.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let requests: Vec<&RawValue> = if is_bare { body.read()? } else { body.read::<Wrapped<'_>>()?.requests };
+    let Wrapped { requests, atomic } =
+        if is_bare { Wrapped { requests: body.read()?, atomic: false } } else { body.read()? };
     if !(1..=REQUESTS_MAX).contains(&requests.len()) {
         let detail = format!("{} requests, not within 1 to {REQUESTS_MAX}", requests.len());
         return Err(Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "requests"));
     }
     let entry = |raw: &&RawValue| parse::allocation_request(read_json::<AllocationRequest>(raw.get().as_bytes())?);
-    Ok(requests.iter().map(entry).collect())
+    let mut entries: Entries = requests.iter().map(entry).collect();
+    if !atomic {
+        return Ok((entries, Atomicity::EachAlone));
+    }
+    match entries.iter().position(Result::is_err).map(|index| (index, entries.swap_remove(index))) {
+        Some((index, Err(problem))) => Err(problem.with("request", index)),
+        _ => Ok((entries, Atomicity::AllOrNone)),
+    }
 }
 
 /// What became of an entry that could be read: a fact, or what is answered to a refusal.

@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use super::problem::Problem;
 use super::problem_catalogue;
-use crate::app::{Fact, JournalError, SubmitError};
+use crate::app::{CommandOutcome, Fact, JournalError, SubmitError};
 use api::problem::BindingLink;
 use formats::bandwidth_model::DocumentError;
 use formats::{GzipError, ImportError};
 use kernel::allocation::Demand;
 use kernel::class::ClassType;
-use kernel::event::{Denial, PathObstacle};
+use kernel::event::{Denial, Event, PathObstacle};
 use kernel::id::{AllocationId, Name};
 use kernel::units::Bandwidth;
 use kernel::{Names, Refusal};
@@ -160,8 +160,18 @@ impl From<SubmitError> for Problem {
                 return Self::new(&problem_catalogue::OUTCOME_UNKNOWN, detail);
             }
             SubmitError::KeyTaken => &problem_catalogue::IDEMPOTENCY_IN_FLIGHT,
+            SubmitError::Withdrawn { index, outcome } => return withdrawn(*outcome).with("request", index),
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+/// Why one of several commands that depend on each other does not happen.
+fn withdrawn(outcome: CommandOutcome) -> Problem {
+    match outcome.as_deref() {
+        Err(refusal) => in_body(refusal.clone()),
+        Ok(Fact { event: Event::Denied { demand, denial, .. }, names, .. }) => denied(demand, denial, names),
+        Ok(fact) => unexpected(fact),
     }
 }
 

@@ -16,8 +16,7 @@ use sha2::{Digest, Sha256};
 use super::extract::one;
 use super::problem::Problem;
 use super::{ApiState, problem_catalogue};
-use crate::app::{CommandOutcome, Fact, Mode, Submission, SubmissionKey, SubmitError};
-use kernel::Command;
+use crate::app::{CommandOutcome, Fact, Submission, SubmissionKey, SubmitError};
 use kernel::id::Sequence;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -109,21 +108,20 @@ pub(super) enum Submitted {
 pub(super) struct IdempotentSubmit(Option<(SubmissionKey, ReservedKey)>);
 
 impl IdempotentSubmit {
-    /// Has commands decided. The key stays taken until they are, even if the client has disconnected and asks again.
+    /// Has a submission decided. The key stays taken until it is, even if the client has disconnected and asks again.
     pub(super) async fn submit(
         self,
         room: &ApiState,
-        commands: Vec<Command>,
-        mode: Mode,
+        submission: Submission,
         refusals: Option<fn(&[CommandOutcome]) -> String>,
     ) -> Result<Submitted, Problem> {
         let Some((key, taken)) = self.0 else {
-            return Ok(Submitted::Now(room.app.submit(Submission { commands, mode, key: None }).await?));
+            return Ok(Submitted::Now(room.app.submit(submission).await?));
         };
         let key = SubmissionKey { refusals, ..key };
         let (app, asked) = (room.app.clone(), key.clone());
         let decided = tokio::spawn(async move {
-            let decided = app.submit(Submission { commands, mode, key: Some(key) }).await;
+            let decided = app.submit(Submission { key: Some(key), ..submission }).await;
             drop(taken);
             decided
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::problem::Problem;
 use super::{ApiState, error, problem_catalogue};
-use crate::app::{Fact, Mode, Submission, SubmitError};
+use crate::app::{Atomicity, Fact, Mode, Submission, SubmitError};
 use api::bandwidth_model::ModelName;
 use formats::bandwidth_model::model_kind;
 use kernel::bam::{ClassConfig, Model, ModelError, ModelKind};
@@ -32,7 +32,10 @@ pub(super) async fn decided_under(
     let model = Arc::new(as_kind(&is, model_kind(name)).map_err(impossible)?);
     let set = Command::SetModel { topology, model, expected: Expected::Any, switch: ModelChange::Soft };
     let commands = vec![set, Command::Allocate(request)];
-    let outcomes = room.app.submit(Submission { commands, mode: Mode::DryRun, key: None }).await?;
+    let outcomes = room
+        .app
+        .submit(Submission { commands, atomicity: Atomicity::EachAlone, mode: Mode::DryRun, key: None })
+        .await?;
     let [set, decided]: [_; 2] = outcomes.try_into().map_err(|_| SubmitError::Stopping)?;
     set.map_err(error::in_body)?;
     decided.map_err(error::in_body)

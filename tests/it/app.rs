@@ -14,7 +14,7 @@ use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, Top
 use kernel::units::{Bandwidth, Millis};
 use kernel::{Command, State};
 use watermaster::app::{
-    App, AppOptions, LspState, Mode, Pace, QUEUE_MAX, SchedulerOptions, Submission, SubmitError, Tasks,
+    App, AppOptions, Atomicity, LspState, Mode, Pace, QUEUE_MAX, SchedulerOptions, Submission, SubmitError, Tasks,
 };
 use watermaster::journal::{DatabaseUrl, Journal};
 
@@ -97,7 +97,12 @@ fn is_busy<T>(answer: &Result<T, SubmitError>) -> bool {
 async fn a_dry_run_decides_alike_and_leaves_no_trace() {
     let (app, tasks, _folder) = start().await;
     let before = (app.head(), app.read(State::clone));
-    let many = Submission { commands: vec![ask(700_000), ask(700_000)], mode: Mode::DryRun, key: None };
+    let many = Submission {
+        commands: vec![ask(700_000), ask(700_000)],
+        atomicity: Atomicity::EachAlone,
+        mode: Mode::DryRun,
+        key: None,
+    };
     let outcomes = app.submit(many).await.unwrap();
     // The second sees what the first did.
     assert!(matches!(outcomes[0].as_ref().unwrap().event, Event::Admitted { .. }));

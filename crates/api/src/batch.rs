@@ -31,6 +31,11 @@ pub struct BatchRequests {
     /// The requests, in the order in which they are decided.
     #[schema(min_items = 1, max_items = 1000)]
     pub requests: Vec<AllocationRequest>,
+    /// Whether all are admitted or none. If one is refused or denied, its problem is the answer, with `request` for its place
+    /// counted from 0, and nothing happens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false, default = false)]
+    pub atomic: bool,
 }
 
 /// What became of the requests of a batch, in their order.

@@ -31,6 +31,10 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub field: Option<String>,
+    /// Of a batch with `atomic`: the place of the request that is at fault, counted from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub request: Option<usize>,
     /// Of `unknown-reference`: the nodes that the topology does not have, sorted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -13,6 +13,7 @@ use super::samples::Latency;
 use super::scenario::{self, AGGREGATORS, BACKGROUND_BPS, BACKGROUND_CLASS, ScenarioAction, Timeline, WithHeavy};
 use super::{DemoPolicy, backbone};
 use api::allocation::AllocationRequest;
+use api::batch::BatchRequests;
 use api::client::{Client, ClientError, Effect, Upload};
 use api::qos_level::PerLevel;
 
@@ -261,6 +262,6 @@ fn gateway_arguments(aggregator: usize, orchestrator: SocketAddr, timeline: &Tim
 async fn load_backbone(client: &Client) -> Result<(usize, usize), DemoError> {
     let requests = backbone::requests();
     let count = requests.len();
-    let answer = client.allocation_batch(requests, "backbone").await?;
+    let answer = client.allocation_batch(&BatchRequests { requests, atomic: false }, "backbone").await?;
     Ok((answer.outcomes.iter().filter(|outcome| outcome.allocation.is_some()).count(), count))
 }

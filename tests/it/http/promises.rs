@@ -182,6 +182,34 @@ fn outcomes(answer: &Answer) -> Vec<Value> {
 }
 
 #[tokio::test]
+async fn an_atomic_batch_happens_as_a_whole_or_not_at_all() {
+    let service = TestService::with(PAIR).await;
+    let uri = "/v1/allocations/batch";
+    let batch = |requests: [String; 2]| format!(r#"{{"requests":[{}],"atomic":true}}"#, requests.join(","));
+    let head = async || service.get("/v1/events").await.json()["items"].as_array().unwrap().len();
+    let before = head().await;
+    let denied = batch([request(2, 40_000_000), request(2, 70_000_000)]);
+    for target in [uri, "/v1/allocations/batch?dry_run=true"] {
+        let answer = service.send("POST", target, &[("idempotency-key", "whole")], denied.clone()).await;
+        assert_eq!((answer.problem(), &answer.json()["request"]), ("insufficient-bandwidth".to_owned(), &json!(1)));
+        assert_eq!(answer.status, StatusCode::CONFLICT);
+    }
+    for (broken, status) in [(request(7, 1), 422), (r#"{"ingress":"a"}"#.to_owned(), 400)] {
+        let answer = service.post(uri, &batch([request(2, 1), broken])).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["request"]), (status, &json!(1)));
+    }
+    assert_eq!((head().await, service.get("/v1/allocations").await.json()["items"].clone()), (before, json!([])));
+
+    let admitted = batch([request(2, 40_000_000), request(2, 60_000_000)]);
+    let keyed = async || service.send("POST", uri, &[("idempotency-key", "fits")], admitted.clone()).await;
+    let (first, again) = (keyed().await, keyed().await);
+    assert!(outcomes(&first).iter().all(|outcome| outcome["status"] == 201), "{first:?}");
+    assert_eq!((&again.text, again.header("idempotency-replayed")), (&first.text, "true"));
+    assert_eq!(head().await, before + 2);
+    service.close().await;
+}
+
+#[tokio::test]
 async fn a_batch_is_decided_in_order_each_by_itself() {
     let service = TestService::with(PAIR).await;
     let batch = format!(

@@ -93,19 +93,15 @@ impl Client {
         read(send.retry(patience()).when(ClientError::is_transient).await?).await
     }
 
-    /// Asks for bandwidth many times at once, decided in order.
+    /// Asks for bandwidth many times at once, decided in order; all of it or none if it is `atomic`.
     ///
     /// # Errors
     /// There are too many at once, or the service does not answer. A denial is an outcome.
-    pub async fn allocation_batch(
-        &self,
-        requests: Vec<AllocationRequest>,
-        key: &str,
-    ) -> Result<BatchOutcome, ClientError> {
+    pub async fn allocation_batch(&self, batch: &BatchRequests, key: &str) -> Result<BatchOutcome, ClientError> {
         let url = self.url(&["v1", "allocations", "batch"], &[]);
         let key = HeaderValue::from_str(key).map_err(|_| ClientError::Header { header: "Idempotency-Key" })?;
         let headers = HeaderMap::from_iter([(reqwest::header::HeaderName::from_static("idempotency-key"), key)]);
-        let body = json(&BatchRequests { requests })?;
+        let body = json(batch)?;
         let send = || self.send(Method::POST, url.clone(), headers.clone(), Some(body.clone()));
         read(send.retry(patience()).when(ClientError::is_transient).await?).await
     }
