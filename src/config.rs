@@ -218,7 +218,6 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("{}: {error}", .path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
         /// The system's error.
         error: std::io::Error,
@@ -226,7 +225,6 @@ pub enum ConfigError {
     /// The file is not TOML, or has a key or a value that does not exist.
     #[error("{}: {error}", .path.display())]
     Invalid {
-        /// The file.
         path: PathBuf,
         /// The reason, with line and key.
         error: Box<toml::de::Error>,

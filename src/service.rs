@@ -54,7 +54,6 @@ pub enum ServiceError {
     /// The address cannot be bound.
     #[error("cannot listen on {address}: {error}")]
     Listen {
-        /// The address.
         address: SocketAddr,
         /// What the system answered.
         error: std::io::Error,

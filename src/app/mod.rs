@@ -161,7 +161,6 @@ pub enum AppStartError {
     Unsound {
         /// One fault.
         first: AuditFault,
-        /// How many there are.
         count: usize,
     },
 }

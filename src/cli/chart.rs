@@ -48,7 +48,6 @@ pub struct Panel {
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stroke<'a> {
-    /// Its colour.
     pub colour: &'a str,
     /// Its dashes, as SVG has them; empty: none.
     pub dashes: &'a str,

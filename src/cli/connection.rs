@@ -41,7 +41,6 @@ pub enum ConnectionError {
     /// The service refuses, or is not there.
     #[error("{error}{}", RefusalDetails(.error))]
     Client {
-        /// Why.
         #[from]
         error: ClientError,
     },
@@ -51,7 +50,6 @@ pub enum ConnectionError {
     /// A file is not the document that it should be.
     #[error("{}: {error}", path.display())]
     Document {
-        /// The path of the file.
         path: PathBuf,
         /// What is wrong, and where.
         error: serde_json::Error,

@@ -71,10 +71,7 @@ pub enum Error {
     Options(#[from] OptionsError),
     /// Not one number for each level.
     #[error("invalid configuration: --{flag} takes three numbers, for QoS levels 0, 1 and 2")]
-    Levels {
-        /// The flag.
-        flag: &'static str,
-    },
+    Levels { flag: &'static str },
     /// It cannot run.
     #[error(transparent)]
     Gateway(#[from] GatewayError),

@@ -87,10 +87,7 @@ enum CliCommand {
         shell: clap_complete::Shell,
     },
     /// Writes a man page for each command into a folder.
-    Man {
-        /// The folder.
-        folder: PathBuf,
-    },
+    Man { folder: PathBuf },
     /// Prints the version.
     Version,
 }

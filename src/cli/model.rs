@@ -9,7 +9,7 @@ use super::event::{WatchArgs, events_watch};
 use super::output::{Column, effects, lines, percent, table};
 use super::topology::read_file;
 use api::bandwidth_model::{BandwidthModelClass, BandwidthModelDocument};
-use api::client::ModelChange;
+use api::client::ModelTransition;
 use api::event::EventData;
 
 const SHOWN: [Column<BandwidthModelDocument>; 6] = [
@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
 fn model_put(connection: &ServiceConnection, put: &Put) -> Result<(), ConnectionError> {
     let model: BandwidthModelDocument = serde_json::from_slice(&read_file(&put.file)?)
         .map_err(|error| ConnectionError::Document { path: put.file.clone(), error })?;
-    let change = if put.soft { ModelChange::Soft } else { ModelChange::Hard };
+    let change = if put.soft { ModelTransition::Soft } else { ModelTransition::Hard };
     let done = connection
         .wait(async |client| Ok(client.model_put(&put.topology, &model, change, effect(put.dry_run)).await?))?;
     connection.show(&done, || {

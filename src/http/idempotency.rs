@@ -89,7 +89,6 @@ pub(super) enum Lookup {
 
 /// What became of a request that was done before.
 pub(super) struct FormerAnswer {
-    /// What happened.
     pub(super) facts: Vec<Arc<Fact>>,
     /// What was answered to its refused commands, as [`SubmissionKey::refusals`] wrote it.
     pub(super) refusals: Option<String>,

@@ -27,7 +27,6 @@ const VIEWER_POLICY: HeaderValue = HeaderValue::from_static(
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;\
     color-scheme:light dark}code{font-size:.95em}";
 
-/// The pages.
 pub(super) fn router(document: &utoipa::openapi::OpenApi) -> Router<ApiState> {
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let serve_document = move || {

@@ -7,8 +7,8 @@ use super::annotation_record::AnnotationsRecord;
 use super::error::RecordDecodeError;
 use super::lookup::{NameList, NumberLookup, NumberSource, bandwidth, class_type, priority};
 use super::record::{
-    AllocationRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord, DisplacedRecord,
-    EventRecord, FateWord, FlowRecord, HopRecord,
+    AllocationRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord, DeniedRecord,
+    DisplacedRecord, EventRecord, FateWord, FlowRecord, HopRecord,
 };
 use super::scalars::{StoredAllocationId, StoredName};
 use kernel::allocation::{Allocation, Demand, Flow, LspAttributes};
@@ -55,7 +55,7 @@ pub(super) fn decode_fact(record: &EventRecord, sequence: Sequence, at: Millis) 
 /// A number is out of range.
 pub(super) fn decode_allocation(record: &AllocationRecord) -> Result<(Allocation, Names), RecordDecodeError> {
     let list = NameList::default();
-    let lookup = NumberLookup::new(&record.topology.0, NumberSource::Listed(&list));
+    let lookup = NumberLookup::new(&record.demand.topology.0, NumberSource::Listed(&list));
     let allocation = lookup.allocation(record)?;
     Ok((allocation, list.into_names()))
 }
@@ -90,19 +90,23 @@ fn event<'a>(
             }
         }
         EventRecord::AllocationAdmitted { allocation, displaced } => {
-            let names = lookup(&allocation.topology)?;
+            let names = lookup(&allocation.demand.topology)?;
             Event::Admitted {
                 allocation: Arc::new(names.allocation(allocation)?),
                 displaced: names.displaced(displaced)?,
             }
         }
-        EventRecord::AllocationDenied { demand, denial } => {
+        EventRecord::AllocationDenied { demand: denied, denial } => {
+            let DeniedRecord { of, demand } = &**denied;
             let names = lookup(&demand.topology)?;
-            let of = demand.of.map(|id| id.0);
-            Event::Denied { of, demand: Box::new(names.demand(demand)?), denial: names.denial(denial)? }
+            Event::Denied {
+                of: of.map(|id| id.0),
+                demand: Box::new(names.demand(demand)?),
+                denial: names.denial(denial)?,
+            }
         }
         EventRecord::AllocationResized { allocation, displaced } => {
-            let names = lookup(&allocation.topology)?;
+            let names = lookup(&allocation.demand.topology)?;
             Event::Resized {
                 allocation: Arc::new(names.allocation(allocation)?),
                 displaced: names.displaced(displaced)?,
@@ -129,22 +133,7 @@ impl NumberLookup<'_> {
     pub(super) fn allocation(&self, record: &AllocationRecord) -> Result<Allocation, RecordDecodeError> {
         Ok(Allocation {
             id: record.id.0,
-            demand: Demand {
-                topology: self.topology().clone(),
-                ingress: self.node(&record.ingress)?,
-                egress: self.node(&record.egress)?,
-                class_type: class_type(record.class_type)?,
-                setup_priority: priority("setup_priority", record.setup_priority)?,
-                hold_priority: priority("hold_priority", record.hold_priority)?,
-                bandwidth: bandwidth("bandwidth_bps", record.bandwidth_bps)?,
-                constraints: self.constraints(record.constraints.as_deref())?,
-                attributes: LspAttributes {
-                    aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
-                    expires_at: record.expires_at_ms.map(Millis),
-                    flow: record.flow.as_deref().map(flow),
-                    annotations: AnnotationsRecord::read(record.annotations.as_deref()),
-                },
-            },
+            demand: self.demand(&record.demand)?,
             path: self.links(&record.path)?,
             created_at: Millis(record.created_at_ms),
             updated_at: Millis(record.updated_at_ms),

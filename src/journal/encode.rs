@@ -6,7 +6,7 @@ use super::lookup::NameLookup;
 use super::model_record::ModelRecord;
 use super::record::{
     AllocationRecord, BindingRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord,
-    DisplacedRecord, EventRecord, FateWord, FlowRecord, HopRecord, RouteHopRecord,
+    DeniedRecord, DisplacedRecord, EventRecord, FateWord, FlowRecord, HopRecord, RouteHopRecord,
 };
 use super::scalars::{Prefix, StoredAllocationId, StoredName};
 use super::topology_record::{LinkRecord, TopologyRecord};
@@ -55,7 +55,7 @@ pub(super) fn encode(fact: &Fact) -> Result<EventRecord, RecordEncodeError> {
         Event::Denied { of: changed, demand, denial } => {
             let lookup = of(&demand.topology);
             EventRecord::AllocationDenied {
-                demand: Box::new(lookup.demand(*changed, demand)?),
+                demand: Box::new(DeniedRecord { of: changed.map(StoredAllocationId), demand: lookup.demand(demand)? }),
                 denial: lookup.denial(denial)?,
             }
         }
@@ -79,30 +79,17 @@ fn ids(ids: &[AllocationId]) -> Vec<StoredAllocationId> {
 
 impl NameLookup<'_> {
     pub(super) fn allocation(&self, allocation: &Allocation) -> Result<AllocationRecord, RecordEncodeError> {
-        let demand = &allocation.demand;
         Ok(AllocationRecord {
             id: StoredAllocationId(allocation.id),
-            topology: StoredName::from(&demand.topology),
-            ingress: self.node(demand.ingress)?,
-            egress: self.node(demand.egress)?,
-            class_type: demand.class_type.number(),
-            setup_priority: demand.setup_priority.number(),
-            hold_priority: demand.hold_priority.number(),
-            bandwidth_bps: demand.bandwidth.as_bps(),
-            aggregator: demand.attributes.aggregator.as_ref().map(StoredName::from),
-            expires_at_ms: demand.attributes.expires_at.map(|at| at.0),
-            constraints: self.constraints(demand.constraints.as_deref())?,
-            flow: demand.attributes.flow.as_deref().map(flow),
-            annotations: AnnotationsRecord::of(&demand.attributes.annotations),
+            demand: self.demand(&allocation.demand)?,
             path: self.links(&allocation.path)?,
             created_at_ms: allocation.created_at.0,
             updated_at_ms: allocation.updated_at.0,
         })
     }
 
-    fn demand(&self, of: Option<AllocationId>, demand: &Demand) -> Result<DemandRecord, RecordEncodeError> {
+    fn demand(&self, demand: &Demand) -> Result<DemandRecord, RecordEncodeError> {
         Ok(DemandRecord {
-            of: of.map(StoredAllocationId),
             topology: StoredName::from(&demand.topology),
             ingress: self.node(demand.ingress)?,
             egress: self.node(demand.egress)?,

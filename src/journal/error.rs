@@ -15,7 +15,6 @@ pub enum JournalError {
     /// The folder of the database cannot be made.
     #[error("the folder '{}' cannot be used: {error}", folder.display())]
     Folder {
-        /// The folder.
         folder: PathBuf,
         /// What the file system answered.
         #[source]
@@ -35,10 +34,7 @@ pub enum JournalError {
     ReadOnly,
     /// Another service has the database's file.
     #[error("another service uses '{}': stop it, or give this one a folder of its own", path.display())]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
+    InUse { path: PathBuf },
     /// The journal was closed.
     #[error("the journal is closed")]
     Closed,
@@ -54,7 +50,6 @@ pub enum JournalError {
     /// A row that cannot be parsed.
     #[error("row {row} of {table} is damaged", row = .row)]
     Damaged {
-        /// The table.
         table: &'static str,
         /// The row's key.
         row: i64,
@@ -65,11 +60,9 @@ pub enum JournalError {
     /// A row with a number that its column cannot have.
     #[error("row {row} of {table} has the impossible number {value}")]
     Impossible {
-        /// The table.
         table: &'static str,
         /// The row's key.
         row: i64,
-        /// The number.
         value: i64,
     },
     /// A record that does not fit what came before it.
@@ -160,7 +153,6 @@ pub enum RecordEncodeError {
     /// The topology lacks the node.
     #[error("topology '{topology}' has no node number {node}", node = .node.0)]
     NoNode {
-        /// The topology.
         topology: Name,
         /// The node's number.
         node: NodeIx,
@@ -168,7 +160,6 @@ pub enum RecordEncodeError {
     /// The topology lacks the link.
     #[error("topology '{topology}' has no link number {link}", link = .link.0)]
     NoLink {
-        /// The topology.
         topology: Name,
         /// The link's number.
         link: LinkIx,
@@ -183,28 +174,13 @@ pub enum RecordDecodeError {
     UnknownTopology(Name),
     /// The topology lacks the node.
     #[error("topology '{topology}' has no node '{node}'")]
-    UnknownNode {
-        /// The topology.
-        topology: Name,
-        /// The node.
-        node: Name,
-    },
+    UnknownNode { topology: Name, node: Name },
     /// The topology lacks the link.
     #[error("topology '{topology}' has no link '{link}'")]
-    UnknownLink {
-        /// The topology.
-        topology: Name,
-        /// The link.
-        link: Name,
-    },
+    UnknownLink { topology: Name, link: Name },
     /// A number that its field cannot have.
     #[error("invalid {field}: {value} is out of range")]
-    OutOfRange {
-        /// The field.
-        field: &'static str,
-        /// The number.
-        value: u64,
-    },
+    OutOfRange { field: &'static str, value: u64 },
     /// A rerouted allocation without its new path.
     #[error("allocation {0} is rerouted, but its record has no path")]
     NoPath(AllocationId),
@@ -246,7 +222,6 @@ pub enum SnapshotError {
     /// Another number of allocations than the head says.
     #[error("the snapshot has {found} allocations instead of {wanted}")]
     Count {
-        /// How many there are.
         found: usize,
         /// How many the head says.
         wanted: i64,

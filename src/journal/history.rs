@@ -57,15 +57,16 @@ impl Past {
     pub(super) fn row(&self) -> Result<PastRow, RecordEncodeError> {
         let body = NameLookup { topology: &self.allocation.demand.topology, names: &self.names }
             .allocation(&self.allocation)?;
+        let demand = &body.demand;
         Ok(PastRow {
-            topology: body.topology.clone(),
-            ingress: body.ingress.clone(),
-            egress: body.egress.clone(),
-            class_type: body.class_type,
-            setup_priority: body.setup_priority,
-            hold_priority: body.hold_priority,
-            bandwidth_bps: body.bandwidth_bps,
-            aggregator: body.aggregator.clone(),
+            topology: demand.topology.clone(),
+            ingress: demand.ingress.clone(),
+            egress: demand.egress.clone(),
+            class_type: demand.class_type,
+            setup_priority: demand.setup_priority,
+            hold_priority: demand.hold_priority,
+            bandwidth_bps: demand.bandwidth_bps,
+            aggregator: demand.aggregator.clone(),
             state: self.cause.into(),
             links: framed(&body.path),
             annotations: searchable(&self.allocation.demand.attributes.annotations),

@@ -28,7 +28,6 @@ pub(super) struct ModelRecord {
 /// What a link is held to.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub(super) struct BoundsRecord {
-    /// Which model.
     pub(super) model: KindWord,
     /// What each class type may have.
     pub(super) classes: Vec<ClassRecord>,

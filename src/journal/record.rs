@@ -14,7 +14,6 @@ use super::topology_record::{LinkRecord, TopologyRecord};
 pub(super) enum EventRecord {
     /// A topology was uploaded, or a new revision of it.
     TopologyPut {
-        /// Its name.
         topology: StoredName,
         /// What it is now.
         content: TopologyRecord,
@@ -23,15 +22,11 @@ pub(super) enum EventRecord {
         displaced: Vec<DisplacedRecord>,
     },
     /// A topology was deleted.
-    TopologyDeleted {
-        /// Its name.
-        topology: StoredName,
-    },
+    TopologyDeleted { topology: StoredName },
     /// Another bandwidth model is in force.
     ModelSet {
         /// For which topology.
         topology: StoredName,
-        /// The model.
         model: Box<ModelRecord>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         displaced: Vec<DisplacedRecord>,
@@ -56,11 +51,7 @@ pub(super) enum EventRecord {
         displaced: Vec<DisplacedRecord>,
     },
     /// A request was refused for lack of a path or of bandwidth.
-    AllocationDenied {
-        /// What was asked.
-        demand: Box<DemandRecord>,
-        denial: DenialRecord,
-    },
+    AllocationDenied { demand: Box<DeniedRecord>, denial: DenialRecord },
     /// An allocation has another bandwidth, other constraints or another path.
     AllocationResized {
         /// As it is now.
@@ -81,20 +72,14 @@ pub(super) enum EventRecord {
         controller: ControllerRecord,
     },
     /// A controller was deleted.
-    ControllerDeleted {
-        /// Its name.
-        controller: StoredName,
-    },
+    ControllerDeleted { controller: StoredName },
 }
 
 /// A controller.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub(super) struct ControllerRecord {
-    /// Its name.
     pub(super) name: StoredName,
-    /// Which dialect it speaks.
     pub(super) driver: DriverWord,
-    /// Where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<String>,
     /// Whose switches it has.
@@ -106,34 +91,8 @@ pub(super) struct ControllerRecord {
 pub(super) struct AllocationRecord {
     /// The sequence number of its admission.
     pub(super) id: StoredAllocationId,
-    /// The topology it is in.
-    pub(super) topology: StoredName,
-    /// The node where traffic enters.
-    pub(super) ingress: StoredName,
-    /// The node where traffic leaves.
-    pub(super) egress: StoredName,
-    /// 0 to 7.
-    pub(super) class_type: u8,
-    /// 0 to 7.
-    pub(super) setup_priority: u8,
-    /// 0 to 7.
-    pub(super) hold_priority: u8,
-    /// What is reserved on every link of the path.
-    pub(super) bandwidth_bps: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) aggregator: Option<StoredName>,
-    /// When it ends by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) expires_at_ms: Option<u64>,
-    /// What its path must obey.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) constraints: Option<Box<ConstraintsRecord>>,
-    /// Which packets belong to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) flow: Option<Box<FlowRecord>>,
-    /// What people recognise it by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) annotations: Option<Box<AnnotationsRecord>>,
+    #[serde(flatten)]
+    pub(super) demand: DemandRecord,
     /// The links from ingress to egress.
     pub(super) path: Vec<StoredName>,
     /// When it was admitted.
@@ -142,17 +101,22 @@ pub(super) struct AllocationRecord {
     pub(super) updated_at_ms: u64,
 }
 
-/// A request with its names.
+/// A request that was denied.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub(super) struct DemandRecord {
+pub(super) struct DeniedRecord {
     /// The allocation to be changed, if the request was for a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) of: Option<StoredAllocationId>,
+    #[serde(flatten)]
+    pub(super) demand: DemandRecord,
+}
+
+/// What was asked for, with its names: in one place for allocations and denials.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub(super) struct DemandRecord {
     /// In which topology.
     pub(super) topology: StoredName,
-    /// The node where traffic enters.
     pub(super) ingress: StoredName,
-    /// The node where traffic leaves.
     pub(super) egress: StoredName,
     /// 0 to 7.
     pub(super) class_type: u8,
@@ -160,16 +124,16 @@ pub(super) struct DemandRecord {
     pub(super) setup_priority: u8,
     /// 0 to 7.
     pub(super) hold_priority: u8,
+    /// On every link of the path.
     pub(super) bandwidth_bps: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) aggregator: Option<StoredName>,
-    /// When it would end by itself.
+    /// When it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expires_at_ms: Option<u64>,
     /// What the path must obey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) constraints: Option<Box<ConstraintsRecord>>,
-    /// Which packets it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) flow: Option<Box<FlowRecord>>,
     /// What people recognise it by.
@@ -224,7 +188,6 @@ pub(super) struct RouteHopRecord {
     pub(super) strict: bool,
 }
 
-/// Which packets.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug, Default)]
 pub(super) struct FlowRecord {
     /// The port at the ingress switch.

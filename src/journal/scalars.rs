@@ -254,7 +254,6 @@ macro_rules! words {
 }
 
 words! {
-    /// Which bandwidth model.
     KindWord of ModelKind { Mam Rdm Gbam Atcs }
     /// The order in which classes are preempted.
     VictimWord of VictimOrder { HighestFirst LowestFirst }

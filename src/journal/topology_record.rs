@@ -25,12 +25,10 @@ pub(super) struct TopologyRecord {
 /// A node.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub(super) struct NodeRecord {
-    /// Its key.
     pub(super) name: StoredName,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) label: Option<Text>,
-    /// Where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) position: Option<PositionRecord>,
     /// Which OpenFlow switch it is.
@@ -71,11 +69,8 @@ pub(super) struct SwitchRecord {
 /// A directed link.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub(super) struct LinkRecord {
-    /// Its key.
     pub(super) name: StoredName,
-    /// The tail.
     pub(super) from: StoredName,
-    /// The head.
     pub(super) to: StoredName,
     /// What it can carry.
     pub(super) capacity_bps: u64,

@@ -17,7 +17,6 @@ use crate::config::{MqttListenerConfig, SecretUrl};
 use crate::telemetry;
 use mqtt::{Broker, Durability};
 
-/// The configuration of a replica.
 #[derive(Clone, Debug)]
 pub struct ReplicaConfig {
     /// The address to listen on for MQTT.

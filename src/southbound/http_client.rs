@@ -38,7 +38,6 @@ pub(super) struct Dialogue {
 /// Our user at a controller (RFC 7617).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The name.
     pub username: String,
     /// The password; not shown.
     pub password: String,
@@ -53,9 +52,7 @@ impl fmt::Debug for Credentials {
 /// What was answered.
 #[derive(Debug)]
 pub(super) struct ControllerReply {
-    /// What was asked.
     pub(super) what: &'static str,
-    /// The status.
     pub(super) status: u16,
     /// The body, all of it.
     pub(super) body: Vec<u8>,

@@ -99,7 +99,6 @@ pub trait Driver: Send + Sync + fmt::Debug {
 /// A port of a switch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Port {
-    /// Its number.
     pub number: PortNo,
     /// What the switch calls it.
     pub name: String,
@@ -112,16 +111,13 @@ pub struct Port {
 /// One direction of a link between two switches.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Adjacency {
-    /// The tail.
     pub from: (Dpid, PortNo),
-    /// The head.
     pub to: (Dpid, PortNo),
 }
 
 /// What went through a port since the switch counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PortCounters {
-    /// Which port.
     pub port: PortNo,
     /// Bytes received.
     pub received_bytes: u64,
@@ -144,48 +140,22 @@ pub enum DriverError {
     },
     /// It answered that it will not.
     #[error("the controller refused {what} with status {status}: {excerpt:?}")]
-    Refused {
-        /// What was asked.
-        what: &'static str,
-        /// The status.
-        status: u16,
-        /// The beginning of the answer.
-        excerpt: Box<str>,
-    },
+    Refused { what: &'static str, status: u16, excerpt: Box<str> },
     /// It answered something that makes no sense.
     #[error("the controller's answer to {what} makes no sense: {excerpt:?}")]
-    Garbage {
-        /// What was asked.
-        what: &'static str,
-        /// The beginning of the answer.
-        excerpt: Box<str>,
-    },
+    Garbage { what: &'static str, excerpt: Box<str> },
     /// Its answer is longer than anything it should have to say.
     #[error("the controller's answer to {what} is longer than {limit_bytes} bytes")]
-    TooLong {
-        /// What was asked.
-        what: &'static str,
-        /// The limit.
-        limit_bytes: u64,
-    },
+    TooLong { what: &'static str, limit_bytes: u64 },
     /// The controller knows no such switch: it is not connected, or there is none.
     #[error("no switch {dpid} is connected to the controller")]
-    UnknownSwitch {
-        /// The switch.
-        dpid: Dpid,
-    },
+    UnknownSwitch { dpid: Dpid },
     /// The controller has the switch, but the switch does not answer: what it holds is unknown.
     #[error("switch {dpid} does not answer")]
-    SilentSwitch {
-        /// The switch.
-        dpid: Dpid,
-    },
+    SilentSwitch { dpid: Dpid },
     /// This controller cannot be asked that.
     #[error("this controller cannot {what}")]
-    Unsupported {
-        /// The request.
-        what: &'static str,
-    },
+    Unsupported { what: &'static str },
 }
 
 /// Why no answer came.

@@ -55,7 +55,6 @@ impl Stub {
         Self { address, asked }
     }
 
-    /// Where it is.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -20,6 +20,8 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+#![warn(missing_docs)]
+
 pub mod allocation;
 pub mod batch;
 pub mod path;

@@ -32,6 +32,8 @@
 //! # }
 //! ```
 
+#![warn(missing_docs)]
+
 mod run;
 pub use run::{Gateway, GatewayError};
 pub mod options;

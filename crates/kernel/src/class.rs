@@ -41,8 +41,6 @@ impl fmt::Display for ClassType {
 pub struct Priority(u8);
 
 impl Priority {
-    /// The best priority.
-    pub const BEST: Self = Self(0);
     /// The worst priority.
     pub const WORST: Self = Self(7);
 

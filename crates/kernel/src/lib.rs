@@ -58,6 +58,8 @@
 //! let (mut state, mut workspace, now) = (State::new(), Workspace::default(), Millis(0));
 //! for command in [put, request] {
 //!     let event = decide(&state, &command, now, &mut workspace)?;
+
+#![warn(missing_docs)]
 //!     let sequence = state.sequence().next();
 //!     apply(&mut state, &Recorded { sequence, at: now, event })?;
 //! }

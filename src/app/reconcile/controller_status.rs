@@ -65,7 +65,6 @@ impl Condition {
 pub enum FieldEvent {
     /// An allocation is in another condition.
     Turned {
-        /// The allocation.
         id: AllocationId,
         /// In which topology.
         topology: Name,

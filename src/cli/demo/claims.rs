@@ -14,7 +14,6 @@ pub const FILLED_PPM: u64 = 500_000;
 pub const ALL_PPM: u64 = 900_000;
 const MILLION: u64 = 1_000_000;
 
-/// The summary of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct RunSummary {
     /// The policy by which bandwidth was divided.
@@ -35,7 +34,6 @@ pub struct RunSummary {
 /// background traffic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct LevelSummary {
-    /// The aggregator.
     pub aggregator: String,
     /// The QoS level.
     pub qos_level: usize,
@@ -78,7 +76,6 @@ pub struct PaperClaim {
 }
 
 impl RunSummary {
-    /// The summary of a run.
     pub fn of(record: &DemoRun) -> Self {
         Self {
             policy: record.policy.clone(),

@@ -16,7 +16,6 @@ const LINE: u64 = 18;
 /// Lines that lie upon each other can still be distinguished.
 const DASHES: PerLevel<&str> = ["", "10 4", "3 3"];
 
-/// The picture.
 pub fn svg(record: &DemoRun) -> String {
     let steps: Vec<&DemoEvent> = record.events.iter().filter(|one| one.is_step).collect();
     let notes = ABOVE + 2 * PANEL_HEIGHT + BETWEEN + 52;

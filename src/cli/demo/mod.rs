@@ -114,12 +114,7 @@ pub enum Error {
     Processes(Box<DemoError>),
     /// The picture cannot be written.
     #[error("{}: {error}", .path.display())]
-    Figure {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        error: std::io::Error,
-    },
+    Figure { path: PathBuf, error: std::io::Error },
     /// Stopped before the end.
     #[error("stopped before the end of the scenario")]
     Interrupted,

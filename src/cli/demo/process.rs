@@ -31,16 +31,10 @@ const OWN_VARIABLES: &str = "WATERMASTER_";
 pub enum ProcessError {
     /// It cannot be started.
     #[error("{process} cannot be started: {error}")]
-    Start {
-        /// The process.
-        process: String,
-        /// The reason.
-        error: std::io::Error,
-    },
+    Start { process: String, error: std::io::Error },
     /// It did not print the address it listens on.
     #[error("{process} did not print the address it listens on{}", shown(.log))]
     Silent {
-        /// The process.
         process: String,
         /// The end of its log.
         log: String,
@@ -48,7 +42,6 @@ pub enum ProcessError {
     /// It ended by itself.
     #[error("{process} ended by itself ({status}){}", shown(.log))]
     Ended {
-        /// The process.
         process: String,
         /// Its exit status.
         status: ExitStatus,
@@ -57,12 +50,7 @@ pub enum ProcessError {
     },
     /// Its status is unknown.
     #[error("{process} cannot be waited for: {error}")]
-    Wait {
-        /// The process.
-        process: String,
-        /// The reason.
-        error: std::io::Error,
-    },
+    Wait { process: String, error: std::io::Error },
 }
 
 fn shown(log: &str) -> String {

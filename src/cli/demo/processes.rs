@@ -46,12 +46,7 @@ pub enum DemoError {
     NotReady,
     /// A consumer ended without a summary.
     #[error("{consumer} ended without a summary: {error}")]
-    Consumer {
-        /// The consumer.
-        consumer: &'static str,
-        /// The reason.
-        error: serde_json::Error,
-    },
+    Consumer { consumer: &'static str, error: serde_json::Error },
 }
 
 /// All processes.

@@ -23,12 +23,7 @@ pub enum SamplerError {
     Orchestrator(#[from] ClientError),
     /// A gateway does not answer.
     #[error("{gateway}: {error}")]
-    Gateway {
-        /// The gateway.
-        gateway: &'static str,
-        /// The reason.
-        error: reqwest::Error,
-    },
+    Gateway { gateway: &'static str, error: reqwest::Error },
     /// The network lacks the link that all aggregators share.
     #[error("there is no link {SHARED_LINK}")]
     NoSharedLink,

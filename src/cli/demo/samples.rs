@@ -61,7 +61,6 @@ pub struct Latency {
 pub struct DemoRun {
     /// The policy by which bandwidth was divided.
     pub policy: String,
-    /// The times of the steps.
     pub timeline: Timeline,
     /// In the order of time.
     pub samples: Vec<Sample>,
@@ -94,7 +93,6 @@ impl Latency {
 }
 
 impl DemoRun {
-    /// The samples of a phase.
     pub fn during(&self, phase: Phase) -> impl Iterator<Item = &Sample> {
         let span = self.span(phase);
         self.samples.iter().filter(move |sample| span.contains(&sample.at_ms))

@@ -16,7 +16,6 @@ pub const HEAVY_LEVEL: usize = 0;
 pub const SHARED_LINK: &str = "core1-core2";
 /// The capacity of every link: the paper's 1 MB/s.
 pub const LINK_BPS: u64 = 8_000_000;
-/// The rate of a topic.
 pub const TOPIC_BPS: u64 = 100_000;
 /// The rate of the fourth topic, in multiples of that.
 pub const HEAVY_TIMES: u64 = 100;
@@ -24,7 +23,6 @@ pub const HEAVY_TIMES: u64 = 100;
 pub const BACKGROUND_BPS: u64 = 2_000_000;
 /// The class type of that reservation.
 pub const BACKGROUND_CLASS: u8 = 1;
-/// The payload of a message.
 const PAYLOAD_BYTES: u64 = 1_250;
 /// The payload of a message of the fourth topic.
 const HEAVY_PAYLOAD_BYTES: u64 = 5_000;
@@ -40,7 +38,6 @@ pub const RAISE_BY_PPM: u64 = 80_000;
 /// The buffer of each level of an aggregator.
 const BUFFER_BYTES: u64 = 8_000_000;
 
-/// The duration of the scenario.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tempo {
     /// A minute.
@@ -60,11 +57,9 @@ pub enum ScenarioAction {
     Client2,
     /// The background traffic ends.
     Quiet,
-    /// The end.
     End,
 }
 
-/// The times of the steps.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Timeline {
     /// In the order of time, in milliseconds.
@@ -78,7 +73,6 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// The timeline of a tempo.
     pub fn new(tempo: Tempo) -> Self {
         let factor = match tempo {
             Tempo::Full => 1,
@@ -183,9 +177,7 @@ pub fn subscriptions(with_heavy: WithHeavy, gateways: &[String]) -> Vec<String> 
 /// Whether the fourth topic is subscribed to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WithHeavy {
-    /// It is.
     Yes,
-    /// It is not.
     No,
 }
 

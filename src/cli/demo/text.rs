@@ -11,7 +11,6 @@ pub fn event(event: &DemoEvent) -> String {
     format!("{:>4}.{} s  {sign} {}\n", event.at_ms / 1_000, event.at_ms % 1_000 / 100, event.text)
 }
 
-/// The end of a run.
 pub fn summary(summary: &RunSummary) -> String {
     let heading = [
         "",

@@ -52,22 +52,12 @@ pub enum ReplayError {
     Contradiction(#[from] ApplyError),
     /// A name in the trace that is none.
     #[error("request {id}: {field}: {error}")]
-    BadName {
-        /// Which request.
-        id: String,
-        /// Which field.
-        field: &'static str,
-        /// Why.
-        error: NameError,
-    },
+    BadName { id: String, field: &'static str, error: NameError },
     /// A number in the trace that is out of its range.
     #[error("request {id}: {field} is {value}, more than {max}")]
     OutOfRange {
-        /// Which request.
         id: String,
-        /// Which field.
         field: &'static str,
-        /// What it is.
         value: u64,
         /// The most it may be.
         max: u64,

@@ -49,57 +49,30 @@ pub struct Arguments {
 pub enum Error {
     /// A file cannot be read or written.
     #[error("{}: {error}", .path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
+    File { path: PathBuf, error: std::io::Error },
     /// The topology is none.
     #[error("{}: {error}", .path.display())]
-    Topology {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: Box<ImportError>,
-    },
+    Topology { path: PathBuf, error: Box<ImportError> },
     /// The model is not the JSON of one.
     #[error("{}: {error}", .path.display())]
-    ModelJson {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: serde_json::Error,
-    },
+    ModelJson { path: PathBuf, error: serde_json::Error },
     /// The model makes no sense.
     #[error("{}: {error}", .path.display())]
-    Model {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: Box<DocumentError>,
-    },
+    Model { path: PathBuf, error: Box<DocumentError> },
     /// The trace is not one.
     #[error("{}: {error}", .path.display())]
-    Trace {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: TraceError,
-    },
+    Trace { path: PathBuf, error: TraceError },
     /// The replay cannot go on.
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// Lines that name what the network does not have.
     #[error("{}: invalid line {line}: {reason}; there are {count} such lines, and they were left out", .path.display())]
     InvalidLines {
-        /// Which file.
         path: PathBuf,
         /// The first such line, from 1.
         line: u64,
         /// What is wrong with it.
         reason: String,
-        /// How many there are.
         count: u64,
     },
     /// Standard output is closed.

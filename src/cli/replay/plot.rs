@@ -10,7 +10,6 @@ const PANEL: Panel =
     Panel { left: 56, top: 40, width: WIDTH - 56 - 16, height: HEIGHT - 80, x_max: 1, y_max: 1_000_000 };
 const LEGEND_APART: u64 = 70;
 
-/// The picture.
 pub fn svg(samples: &Samples) -> String {
     let classes = (0..CLASS_TYPES).filter(|class| samples.rows.iter().any(|row| row[*class] > 0));
     let named: Vec<(usize, String)> = classes.map(|class| (class, format!("CT{class}"))).collect();

@@ -83,9 +83,7 @@ pub struct ReplaySummary {
 /// What a replay came to for one class.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct ClassSummary {
-    /// Which class.
     pub class_type: u8,
-    /// Its requests.
     pub requests: u64,
     /// Those admitted.
     pub admitted: u64,

@@ -88,16 +88,10 @@ pub struct ConvertArgs {
 pub enum TopologyCommandError {
     /// The file cannot be opened or read.
     #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// The file is no topology.
     #[error("{}: {source}", path.display())]
     Import {
-        /// Which file.
         path: PathBuf,
         /// Why, and where in it.
         source: Box<ImportError>,
@@ -105,7 +99,6 @@ pub enum TopologyCommandError {
     /// `--strict`, and the file does not say everything.
     #[error("{}: {assumptions} assumptions and {warnings} warnings", path.display())]
     NotStrict {
-        /// Which file.
         path: PathBuf,
         /// How many kinds of values were assumed.
         assumptions: usize,
@@ -114,10 +107,7 @@ pub enum TopologyCommandError {
     },
     /// Two topologies are not the same.
     #[error("the topologies differ: {count} differences")]
-    Differ {
-        /// How many.
-        count: usize,
-    },
+    Differ { count: usize },
     /// The format is only read.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -129,7 +119,6 @@ pub enum TopologyCommandError {
     Write {
         /// Where to.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
 }

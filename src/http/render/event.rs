@@ -81,7 +81,6 @@ fn controller_settings(controller: &Controller) -> ControllerSettings {
     }
 }
 
-/// The dialect of a controller.
 pub(in crate::http) fn driver(driver: DriverKind) -> ControllerDriver {
     match driver {
         DriverKind::Ryu => ControllerDriver::Ryu,

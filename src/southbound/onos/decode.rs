@@ -207,7 +207,6 @@ pub(super) struct OnosDevicesReply {
 /// A switch as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct OnosDeviceReply {
-    /// Its name.
     pub(super) id: String,
     /// Whether it is connected.
     pub(super) available: bool,

@@ -38,7 +38,6 @@ pub(super) struct RuleReply {
 }
 
 impl RuleReply {
-    /// The rule.
     pub(super) fn rule(self) -> Rule {
         let mut actions: Vec<Action> = self.actions.iter().map(action).collect();
         // What goes away by itself is not what we wrote, however like it looks.

@@ -24,7 +24,7 @@ pub use super::problem::ProblemDocument;
 pub use answer::{ClientError, body, checked};
 pub use document::{AllocationFilter, Page};
 pub use events::Events;
-pub use network::{ModelChange, Upload};
+pub use network::{ModelTransition, Upload};
 
 /// How long a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);

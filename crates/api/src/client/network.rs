@@ -32,7 +32,7 @@ pub struct Upload {
 
 /// What becomes of living allocations for which another bandwidth model has no room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum ModelChange {
+pub enum ModelTransition {
     /// They are rerouted, preempted or devolved at once.
     #[default]
     Hard,
@@ -151,11 +151,11 @@ impl Client {
         &self,
         topology: &str,
         model: &BandwidthModelDocument,
-        change: ModelChange,
+        change: ModelTransition,
         effect: Effect,
     ) -> Result<BandwidthModelOutcome, ClientError> {
         let mut query = dry_run(effect);
-        query.extend((change == ModelChange::Soft).then(|| ("soft", "true".to_owned())));
+        query.extend((change == ModelTransition::Soft).then(|| ("soft", "true".to_owned())));
         let url = self.url(&["v1", "topologies", topology, "bandwidth-model"], &query);
         let headers = HeaderMap::from_iter([(IF_MATCH, HeaderValue::from_static("*"))]);
         read(self.send(Method::PUT, url, headers, Some(json(model)?)).await?).await

@@ -24,11 +24,6 @@ impl MplsLabel {
     pub const fn number(self) -> u32 {
         self.0
     }
-
-    /// Whether it is in this service's range.
-    pub const fn is_ours(self) -> bool {
-        LABEL_MIN <= self.0 && self.0 <= LABEL_MAX
-    }
 }
 
 /// A meter of a switch.

@@ -70,11 +70,6 @@ impl Agenda {
         self.troubled.insert(task.switch);
     }
 
-    /// Whether a path is held back.
-    pub fn is_held(&self, id: AllocationId) -> bool {
-        self.held.contains(&id)
-    }
-
     fn may(&self, task: &Task) -> bool {
         let is_held = task.serves.is_some_and(|id| self.held.contains(&id));
         match task.stage {

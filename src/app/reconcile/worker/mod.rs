@@ -32,7 +32,6 @@ use kernel::intent::{Agenda, Dpid, RulePlan, StepOutcome, SwitchFault, Tables};
 const AUDIT_EVERY: Duration = Duration::from_secs(2);
 /// The first wait after something failed.
 const RETRY_MIN: Duration = Duration::from_millis(200);
-/// The longest.
 const RETRY_MAX: Duration = Duration::from_secs(3);
 /// How long commits are gathered while something fails.
 const BREATH: Duration = Duration::from_millis(50);

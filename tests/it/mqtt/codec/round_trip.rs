@@ -47,11 +47,6 @@ proptest! {
     }
 
     #[test]
-    fn a_compact_message_is_the_message(publish in publish(true)) {
-        prop_assert_eq!(publish.compact(), publish);
-    }
-
-    #[test]
     fn nothing_larger_than_allowed_is_written((connection, packet) in said()) {
         let version = version(connection, &packet);
         let whole = encode(&packet, version);

@@ -337,11 +337,6 @@ impl Dispatcher {
         views
     }
 
-    /// The settings in force.
-    pub fn settings(&self) -> &SchedulerSettings {
-        &self.settings
-    }
-
     /// The topology of the settings; else the only one with the aggregator's node.
     fn network_of<'a>(&self, state: &'a State, metadata: &Metadata) -> Result<(Name, &'a Network), Refusal> {
         if let Some(chosen) = &self.topology {

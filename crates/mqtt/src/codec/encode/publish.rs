@@ -1,6 +1,6 @@
 //! PUBLISH (3.3), and how a message is made to stand alone.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use bytestring::ByteString;
 
 use super::super::byte_sink::{ByteCounter, ByteSink};
@@ -88,30 +88,6 @@ impl Publish {
         }
         message_properties(&self.properties, out);
     }
-
-    /// The same message in memory of its own, in one piece: for a message that is kept longer than the buffer it was read from.
-    #[must_use]
-    pub fn compact(&self) -> Publish {
-        let mut publish = self.clone();
-        let properties = &mut publish.properties;
-        properties.content_type = properties.content_type.as_ref().map(own_text);
-        properties.response_topic = properties.response_topic.as_ref().map(own_text);
-        properties.correlation_data = properties.correlation_data.as_ref().map(|data| Bytes::copy_from_slice(data));
-        properties.user = properties.user.compact();
-        let mut both = BytesMut::with_capacity(self.topic.len() + self.payload.len());
-        both.extend_from_slice(self.topic.as_bytes());
-        both.extend_from_slice(&self.payload);
-        let mut both = both.freeze();
-        let topic = both.split_to(self.topic.len());
-        // What was text stays text.
-        publish.topic = ByteString::try_from(topic).unwrap_or_default();
-        publish.payload = both;
-        publish
-    }
-}
-
-fn own_text(text: &ByteString) -> ByteString {
-    ByteString::from(&**text)
 }
 
 impl MessageProperties {
