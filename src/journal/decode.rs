@@ -5,18 +5,16 @@ use std::sync::Arc;
 
 use super::annotation_record::AnnotationsRecord;
 use super::error::RecordDecodeError;
-use super::lookup::{NameList, NumberLookup, NumberSource, bandwidth, class_type, priority};
+use super::lookup::{NameList, NumberLookup, NumberSource, bandwidth};
 use super::record::{
-    AllocationRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord, DeniedRecord,
-    DisplacedRecord, EventRecord, FateWord, FlowRecord, HopRecord,
+    AllocationRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord, EventRecord, FateWord,
 };
 use super::scalars::{StoredAllocationId, StoredName};
-use kernel::allocation::{Allocation, Demand, Flow, LspAttributes};
+use kernel::allocation::Allocation;
 use kernel::bam::Cause;
 use kernel::controller::{Controller, ControllerAddress};
 use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
 use kernel::id::{AllocationId, LinkIx, Sequence};
-use kernel::path::{Constraints, Hop, RouteHop};
 use kernel::state::State;
 use kernel::units::{Micros, Millis};
 use kernel::{Fact, Names, Recorded};
@@ -140,53 +138,6 @@ impl NumberLookup<'_> {
         })
     }
 
-    fn demand(&self, record: &DemandRecord) -> Result<Demand, RecordDecodeError> {
-        Ok(Demand {
-            topology: self.topology().clone(),
-            ingress: self.node(&record.ingress)?,
-            egress: self.node(&record.egress)?,
-            class_type: class_type(record.class_type)?,
-            setup_priority: priority("setup_priority", record.setup_priority)?,
-            hold_priority: priority("hold_priority", record.hold_priority)?,
-            bandwidth: bandwidth("bandwidth_bps", record.bandwidth_bps)?,
-            constraints: self.constraints(record.constraints.as_deref())?,
-            attributes: LspAttributes {
-                aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
-                expires_at: record.expires_at_ms.map(Millis),
-                flow: record.flow.as_deref().map(flow),
-                annotations: AnnotationsRecord::read(record.annotations.as_deref()),
-            },
-        })
-    }
-
-    pub(super) fn constraints(
-        &self,
-        record: Option<&ConstraintsRecord>,
-    ) -> Result<Option<Box<Constraints>>, RecordDecodeError> {
-        let Some(record) = record else { return Ok(None) };
-        let hops = |hops: &[HopRecord]| hops.iter().map(|hop| self.hop(hop)).collect::<Result<Vec<_>, _>>();
-        let route = record.route.iter();
-        Ok(Some(Box::new(Constraints {
-            metric: record.metric.map(Into::into),
-            max_hops: record.max_hops,
-            max_delay: record.max_delay_us.map(Micros),
-            include: hops(&record.include)?,
-            exclude: hops(&record.exclude)?,
-            include_any: record.include_any,
-            exclude_any: record.exclude_any,
-            route: route
-                .map(|step| Ok(RouteHop { hop: self.hop(&step.hop)?, strict: step.strict }))
-                .collect::<Result<_, RecordDecodeError>>()?,
-        })))
-    }
-
-    fn hop(&self, hop: &HopRecord) -> Result<Hop, RecordDecodeError> {
-        match hop {
-            HopRecord::Node(node) => self.node(node).map(Hop::Node),
-            HopRecord::Link(link) => self.link(link).map(Hop::Link),
-        }
-    }
-
     fn displaced(&self, records: &[DisplacedRecord]) -> Result<Vec<Displaced>, RecordDecodeError> {
         let one = |record: &DisplacedRecord| {
             let cause = match record.cause {
@@ -241,16 +192,5 @@ pub(super) fn controller(record: &ControllerRecord, revision: Sequence) -> Resul
         address: record.url.as_deref().map(ControllerAddress::new).transpose()?,
         topology: record.topology.0.clone(),
         revision,
-    })
-}
-
-pub(super) fn flow(record: &FlowRecord) -> Box<Flow> {
-    Box::new(Flow {
-        in_port: record.in_port,
-        ipv4_src: record.ipv4_src.map(|prefix| prefix.0),
-        ipv4_dst: record.ipv4_dst.map(|prefix| prefix.0),
-        ip_proto: record.ip_proto,
-        l4_dst: record.l4_dst,
-        out_port: record.out_port,
     })
 }

@@ -5,18 +5,17 @@ use super::error::RecordEncodeError;
 use super::lookup::NameLookup;
 use super::model_record::ModelRecord;
 use super::record::{
-    AllocationRecord, BindingRecord, CauseWord, ConstraintsRecord, ControllerRecord, DemandRecord, DenialRecord,
-    DeniedRecord, DisplacedRecord, EventRecord, FateWord, FlowRecord, HopRecord, RouteHopRecord,
+    AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord,
+    EventRecord, FateWord,
 };
-use super::scalars::{Prefix, StoredAllocationId, StoredName};
+use super::scalars::{StoredAllocationId, StoredName};
 use super::topology_record::{LinkRecord, TopologyRecord};
 use kernel::Fact;
-use kernel::allocation::{Allocation, Demand, Flow};
+use kernel::allocation::Allocation;
 use kernel::bam::Cause;
 use kernel::controller::Controller;
 use kernel::event::{Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
 use kernel::id::AllocationId;
-use kernel::path::{Constraints, Hop};
 
 /// The stored form of an event.
 ///
@@ -88,51 +87,6 @@ impl NameLookup<'_> {
         })
     }
 
-    fn demand(&self, demand: &Demand) -> Result<DemandRecord, RecordEncodeError> {
-        Ok(DemandRecord {
-            topology: StoredName::from(&demand.topology),
-            ingress: self.node(demand.ingress)?,
-            egress: self.node(demand.egress)?,
-            class_type: demand.class_type.number(),
-            setup_priority: demand.setup_priority.number(),
-            hold_priority: demand.hold_priority.number(),
-            bandwidth_bps: demand.bandwidth.as_bps(),
-            aggregator: demand.attributes.aggregator.as_ref().map(StoredName::from),
-            expires_at_ms: demand.attributes.expires_at.map(|at| at.0),
-            constraints: self.constraints(demand.constraints.as_deref())?,
-            flow: demand.attributes.flow.as_deref().map(flow),
-            annotations: AnnotationsRecord::of(&demand.attributes.annotations),
-        })
-    }
-
-    pub(super) fn constraints(
-        &self,
-        constraints: Option<&Constraints>,
-    ) -> Result<Option<Box<ConstraintsRecord>>, RecordEncodeError> {
-        let Some(constraints) = constraints else { return Ok(None) };
-        let hops = |hops: &[Hop]| hops.iter().map(|hop| self.hop(*hop)).collect::<Result<Vec<_>, _>>();
-        let route = constraints.route.iter();
-        Ok(Some(Box::new(ConstraintsRecord {
-            metric: constraints.metric.map(Into::into),
-            max_hops: constraints.max_hops,
-            max_delay_us: constraints.max_delay.map(|delay| delay.0),
-            include: hops(&constraints.include)?,
-            exclude: hops(&constraints.exclude)?,
-            include_any: constraints.include_any,
-            exclude_any: constraints.exclude_any,
-            route: route
-                .map(|step| Ok(RouteHopRecord { hop: self.hop(step.hop)?, strict: step.strict }))
-                .collect::<Result<_, RecordEncodeError>>()?,
-        })))
-    }
-
-    fn hop(&self, hop: Hop) -> Result<HopRecord, RecordEncodeError> {
-        match hop {
-            Hop::Node(node) => self.node(node).map(HopRecord::Node),
-            Hop::Link(link) => self.link(link).map(HopRecord::Link),
-        }
-    }
-
     fn displaced(&self, displaced: &[Displaced]) -> Result<Vec<DisplacedRecord>, RecordEncodeError> {
         let one = |gone: &Displaced| {
             let cause = match gone.cause {
@@ -186,15 +140,4 @@ pub(super) fn controller_record(controller: &Controller) -> ControllerRecord {
         url: controller.address.as_ref().map(ToString::to_string),
         topology: StoredName::from(&controller.topology),
     }
-}
-
-pub(super) fn flow(flow: &Flow) -> Box<FlowRecord> {
-    Box::new(FlowRecord {
-        in_port: flow.in_port,
-        ipv4_src: flow.ipv4_src.map(Prefix),
-        ipv4_dst: flow.ipv4_dst.map(Prefix),
-        ip_proto: flow.ip_proto,
-        l4_dst: flow.l4_dst,
-        out_port: flow.out_port,
-    })
 }

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::annotation_record::AnnotationsRecord;
+use super::demand_record::DemandRecord;
 use super::model_record::ModelRecord;
-use super::scalars::{DriverWord, EndWord, MetricWord, Prefix, StoredAllocationId, StoredName};
+use super::scalars::{DriverWord, EndWord, StoredAllocationId, StoredName};
 use super::topology_record::{LinkRecord, TopologyRecord};
 
 /// What happened, as it is stored.
@@ -111,105 +112,6 @@ pub(super) struct DeniedRecord {
     pub(super) demand: DemandRecord,
 }
 
-/// What was asked for, with its names: in one place for allocations and denials.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub(super) struct DemandRecord {
-    /// In which topology.
-    pub(super) topology: StoredName,
-    pub(super) ingress: StoredName,
-    pub(super) egress: StoredName,
-    /// 0 to 7.
-    pub(super) class_type: u8,
-    /// 0 to 7.
-    pub(super) setup_priority: u8,
-    /// 0 to 7.
-    pub(super) hold_priority: u8,
-    /// On every link of the path.
-    pub(super) bandwidth_bps: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) aggregator: Option<StoredName>,
-    /// When it ends by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) expires_at_ms: Option<u64>,
-    /// What the path must obey.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) constraints: Option<Box<ConstraintsRecord>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) flow: Option<Box<FlowRecord>>,
-    /// What people recognise it by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) annotations: Option<Box<AnnotationsRecord>>,
-}
-
-/// What a path must obey.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Debug, Default)]
-pub(super) struct ConstraintsRecord {
-    /// What to be short in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) metric: Option<MetricWord>,
-    /// The most links.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) max_hops: Option<u32>,
-    /// The most one-way delay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) max_delay_us: Option<u64>,
-    /// To be passed, in this order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) include: Vec<HopRecord>,
-    /// To be avoided.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) exclude: Vec<HopRecord>,
-    /// Every link has one of these colours.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub(super) include_any: u32,
-    /// No link has any of these colours.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub(super) exclude_any: u32,
-    /// The explicit route.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) route: Vec<RouteHopRecord>,
-}
-
-/// A node or a link.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum HopRecord {
-    /// A node.
-    Node(StoredName),
-    /// A link.
-    Link(StoredName),
-}
-
-/// One hop of an explicit route.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
-pub(super) struct RouteHopRecord {
-    pub(super) hop: HopRecord,
-    /// Whether it comes right after the one before.
-    pub(super) strict: bool,
-}
-
-#[derive(Serialize, Deserialize, Clone, PartialEq, Debug, Default)]
-pub(super) struct FlowRecord {
-    /// The port at the ingress switch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) in_port: Option<u32>,
-    /// Source network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ipv4_src: Option<Prefix>,
-    /// Destination network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ipv4_dst: Option<Prefix>,
-    /// IP protocol number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) ip_proto: Option<u8>,
-    /// TCP or UDP destination port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub l4_dst: Option<u16>,
-    /// The host port at the egress switch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) out_port: Option<u32>,
-}
-
 /// An allocation that lost its path to an event.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub(super) struct DisplacedRecord {
@@ -297,8 +199,4 @@ pub(super) struct BindingRecord {
     pub(super) link: StoredName,
     /// What the class could have there.
     pub(super) available_bps: u64,
-}
-
-fn is_zero(mask: &u32) -> bool {
-    *mask == 0
 }

@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::annotation_record::AnnotationsRecord;
 use super::column::{column, number};
+use super::constraints_record::ConstraintsRecord;
 use super::database::within;
-use super::decode::{controller as read_controller, flow as read_flow};
-use super::encode::{controller_record, flow as flow_record};
+use super::decode::controller as read_controller;
+use super::encode::controller_record;
 use super::error::{JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
+use super::flow_record::FlowRecord;
 use super::lookup::{NameLookup, NumberLookup, NumberSource, bandwidth, class_type, priority};
 use super::model_record::ModelRecord;
-use super::record::{ConstraintsRecord, ControllerRecord, FlowRecord};
+use super::record::ControllerRecord;
 use super::scalars::StoredName;
 use super::topology_record::TopologyRecord;
 use super::{BULK_MAX, Journal, on_bulk, on_either, statement};
@@ -207,7 +209,7 @@ impl TopologyCache {
             None,
             NameLookup { topology: name, names: &Names::of(topology) }
                 .constraints(allocation.demand.constraints.as_deref())?,
-            allocation.demand.attributes.flow.as_deref().map(flow_record),
+            allocation.demand.attributes.flow.as_deref().map(FlowRecord::of),
         ))
     }
 
@@ -239,7 +241,7 @@ impl TopologyCache {
                 attributes: LspAttributes {
                     aggregator: aggregator.transpose()?,
                     expires_at: times.2.map(Millis),
-                    flow: flow.as_deref().map(read_flow),
+                    flow: flow.as_deref().map(FlowRecord::read),
                     annotations: AnnotationsRecord::read(annotations.get(&id).map(Box::as_ref)),
                 },
             },

@@ -1,0 +1,82 @@
+//! The stored form of what was asked for: of an allocation and of a denial alike.
+
+use serde::{Deserialize, Serialize};
+
+use super::annotation_record::AnnotationsRecord;
+use super::constraints_record::ConstraintsRecord;
+use super::error::{RecordDecodeError, RecordEncodeError};
+use super::flow_record::FlowRecord;
+use super::lookup::{NameLookup, NumberLookup, bandwidth, class_type, priority};
+use super::scalars::StoredName;
+use kernel::allocation::{Demand, LspAttributes};
+use kernel::units::Millis;
+
+/// What was asked for, with its names.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub(super) struct DemandRecord {
+    /// In which topology.
+    pub(super) topology: StoredName,
+    pub(super) ingress: StoredName,
+    pub(super) egress: StoredName,
+    /// 0 to 7.
+    pub(super) class_type: u8,
+    /// 0 to 7.
+    pub(super) setup_priority: u8,
+    /// 0 to 7.
+    pub(super) hold_priority: u8,
+    /// On every link of the path.
+    pub(super) bandwidth_bps: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) aggregator: Option<StoredName>,
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at_ms: Option<u64>,
+    /// What the path must obey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) constraints: Option<Box<ConstraintsRecord>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) flow: Option<Box<FlowRecord>>,
+    /// What people recognise it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) annotations: Option<Box<AnnotationsRecord>>,
+}
+
+impl NameLookup<'_> {
+    pub(super) fn demand(&self, demand: &Demand) -> Result<DemandRecord, RecordEncodeError> {
+        Ok(DemandRecord {
+            topology: StoredName::from(&demand.topology),
+            ingress: self.node(demand.ingress)?,
+            egress: self.node(demand.egress)?,
+            class_type: demand.class_type.number(),
+            setup_priority: demand.setup_priority.number(),
+            hold_priority: demand.hold_priority.number(),
+            bandwidth_bps: demand.bandwidth.as_bps(),
+            aggregator: demand.attributes.aggregator.as_ref().map(StoredName::from),
+            expires_at_ms: demand.attributes.expires_at.map(|at| at.0),
+            constraints: self.constraints(demand.constraints.as_deref())?,
+            flow: demand.attributes.flow.as_deref().map(FlowRecord::of),
+            annotations: AnnotationsRecord::of(&demand.attributes.annotations),
+        })
+    }
+}
+
+impl NumberLookup<'_> {
+    pub(super) fn demand(&self, record: &DemandRecord) -> Result<Demand, RecordDecodeError> {
+        Ok(Demand {
+            topology: self.topology().clone(),
+            ingress: self.node(&record.ingress)?,
+            egress: self.node(&record.egress)?,
+            class_type: class_type(record.class_type)?,
+            setup_priority: priority("setup_priority", record.setup_priority)?,
+            hold_priority: priority("hold_priority", record.hold_priority)?,
+            bandwidth: bandwidth("bandwidth_bps", record.bandwidth_bps)?,
+            constraints: self.constraints(record.constraints.as_deref())?,
+            attributes: LspAttributes {
+                aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
+                expires_at: record.expires_at_ms.map(Millis),
+                flow: record.flow.as_deref().map(FlowRecord::read),
+                annotations: AnnotationsRecord::read(record.annotations.as_deref()),
+            },
+        })
+    }
+}
