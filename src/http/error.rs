@@ -38,6 +38,10 @@ impl From<Refusal> for Problem {
             Refusal::SameEnds(_) => of(&problem_catalogue::IMPOSSIBLE).with("field", "egress"),
             Refusal::NoBandwidth => of(&problem_catalogue::IMPOSSIBLE).with("field", "bandwidth_bps"),
             Refusal::HoldWorseThanSetup { .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", "hold_priority"),
+            Refusal::ImpossibleFlow { field, .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", field),
+            Refusal::SwitchesShared { by, .. } => {
+                of(&problem_catalogue::SWITCHES_SHARED).with("controller", by.to_string())
+            }
             Refusal::AlreadyExpired => of(&problem_catalogue::IMPOSSIBLE).with("field", "expires_at"),
             Refusal::BadTopology(_) => of(&problem_catalogue::IMPOSSIBLE),
             Refusal::BadModel(_) | Refusal::OverrideDiffers { .. } => of(&problem_catalogue::INVALID_MODEL),

@@ -104,6 +104,9 @@ kinds! {
     TOPOLOGY_CONTROLLED CONFLICT "topology-controlled" "The topology has another controller";
         "The switches of a topology are reached through one controller: two controllers on one switch would undo each other's work.";
         "Delete the controller that the member controller names, or change that one.";
+    SWITCHES_SHARED CONFLICT "switches-shared" "Another controller has these switches";
+        "Two controllers on one switch, or one controller for two topologies, would undo each other's work.";
+        "Delete the controller that the member controller names, or take the switch out of one of the topologies.";
     CONTROLLER_UNAVAILABLE BAD_GATEWAY "controller-unavailable" "The controller does not answer as it should";
         "The controller cannot be reached, refuses, or gives an answer that is not valid. Nothing was changed.";
         "Look at GET /v1/controllers/{id}: its state and last error say more.";

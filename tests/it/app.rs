@@ -133,7 +133,7 @@ async fn what_is_due_ends_by_itself() {
 async fn nothing_is_in_force_before_its_controller_was_asked() {
     let (app, tasks, folder) = start().await;
     let mut asked = request("a", "b", 0, 10);
-    asked.attributes.flow = Some(Box::new(Flow { l4_dst: Some(5683), ..Flow::default() }));
+    asked.attributes.flow = Some(Box::new(Flow { ip_proto: Some(17), l4_dst: Some(5683), ..Flow::default() }));
     app.submit_one(Command::Allocate(Box::new(asked)), Mode::Commit, None).await.unwrap().unwrap();
     assert_eq!(only_state(&app).await, LspState::Active, "without a controller there is nothing to wait for");
     let put = Command::PutController {

@@ -73,7 +73,8 @@ impl TopologyBuilder {
         }
         builder.join_twins()?;
         let LinkBuilder { links, report, warnings, places, .. } = builder;
-        let topology = Topology::new(nodes, links).map_err(|source| {
+        let checked = |topology: Topology| topology.check_switches().map(|()| topology);
+        let topology = Topology::new(nodes, links).and_then(checked).map_err(|source| {
             let at = culprit(&source).and_then(|name| places.get(name)).cloned();
             let at = at.unwrap_or_else(|| SourcePosition::element("the file"));
             ImportError::Topology { at, source: Box::new(source) }
@@ -331,6 +332,7 @@ fn culprit(error: &TopologyError) -> Option<&Name> {
         | TopologyError::BadTwin(name)
         | TopologyError::DuplicateDpid { second: name, .. }
         | TopologyError::UnknownEnd { link: name }
+        | TopologyError::PortTaken { of: name, .. }
         | TopologyError::OutOfRange { of: name, .. }
         | TopologyError::TooMany { of: name, .. } => Some(name),
     }

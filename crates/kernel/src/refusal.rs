@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::bam::ModelError;
 use super::class::{ClassType, Priority, TeClass};
 use super::id::{AllocationId, Name, Sequence};
+use super::intent::NoRules;
 use super::topology::TopologyError;
 
 /// Why a command causes no event.
@@ -82,6 +83,22 @@ pub enum Refusal {
         setup: Priority,
         /// The hold priority.
         hold: Priority,
+    },
+    /// No switch could ever hold the rules for the flow.
+    #[error("invalid {field}: {why}")]
+    ImpossibleFlow {
+        /// The field of the request.
+        field: &'static str,
+        /// Why.
+        why: NoRules,
+    },
+    /// Two controllers would write rules on one switch, and undo each other's work.
+    #[error("controller '{by}' has {what} already")]
+    SwitchesShared {
+        /// `this address`, or a switch.
+        what: String,
+        /// The other controller.
+        by: Name,
     },
     /// The time of expiry has passed.
     #[error("invalid expires_at: it is not in the future")]

@@ -181,6 +181,18 @@ pub enum TopologyError {
     /// A twin that is not the same link the other way.
     #[error("link '{0}' names a twin that is not its other direction")]
     BadTwin(Name),
+    /// A port of a switch that leads to two places.
+    #[error("invalid {field} of {of}: port {port} is taken by '{by}'")]
+    PortTaken {
+        /// The node or link.
+        of: Name,
+        /// The field.
+        field: &'static str,
+        /// The port.
+        port: u32,
+        /// The link that has the port, or the node, if it is one of its host ports.
+        by: Name,
+    },
     /// A number out of its range.
     #[error("invalid {field} of {of}: {value} is not within {min} to {max}")]
     OutOfRange {
@@ -381,6 +393,67 @@ fn by_tail(links: Vec<Link>) -> Vec<Link> {
     sorted
 }
 
+/// The largest number of a real port; those above are OpenFlow's reserved ones (OpenFlow 1.3 §7.2.1).
+pub const PORT_MAX: u32 = 0xFFFF_FF00;
+
+/// Where a port of a switch leads.
+struct PortUse<'a> {
+    /// The node at the other end; `None`: a host.
+    peer: Option<NodeIx>,
+    /// The link that has the port, or the node, if it is one of its host ports.
+    by: &'a Name,
+    leaves: bool,
+}
+
+impl Topology {
+    /// Checks what is known of switches: datapath ids are above 0, ports are real ones, and each leads to one place. Apart
+    /// from [`Topology::new`], so that a topology that was taken before this was checked can still be read.
+    ///
+    /// # Errors
+    /// The first node or link that breaks a rule.
+    pub fn check_switches(&self) -> Result<(), TopologyError> {
+        let mut ports = BTreeMap::new();
+        for (ix, node) in self.nodes() {
+            let Some(switch) = &node.switch else { continue };
+            within(&node.name, "dpid", i128::from(switch.dpid), 1, i128::from(u64::MAX))?;
+            for port in &switch.host_ports {
+                let host = PortUse { peer: None, by: &node.name, leaves: true };
+                use_port(&mut ports, (ix, *port), host, (&node.name, "host_ports"))?;
+            }
+        }
+        for (_, link) in self.links() {
+            for (at, port, peer, leaves, field) in [
+                (link.from, link.from_port, link.to, true, "from_port"),
+                (link.to, link.to_port, link.from, false, "to_port"),
+            ] {
+                if let Some(port) = port {
+                    let end = PortUse { peer: Some(peer), by: &link.name, leaves };
+                    use_port(&mut ports, (at, port), end, (&link.name, field))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A port has one link each way, both to the same node.
+fn use_port<'a>(
+    ports: &mut BTreeMap<(NodeIx, u32), Vec<PortUse<'a>>>,
+    (node, port): (NodeIx, u32),
+    end: PortUse<'a>,
+    (of, field): (&Name, &'static str),
+) -> Result<(), TopologyError> {
+    within(of, field, i128::from(port), 1, i128::from(PORT_MAX))?;
+    let uses = ports.entry((node, port)).or_default();
+    match uses.iter().find(|other| other.peer != end.peer || other.leaves == end.leaves) {
+        Some(other) => Err(TopologyError::PortTaken { of: of.clone(), field, port, by: other.by.clone() }),
+        None => {
+            uses.push(end);
+            Ok(())
+        }
+    }
+}
+
 fn check_node(node: &Node) -> Result<(), TopologyError> {
     if let Some(Position::Geographic { latitude_udeg, longitude_udeg }) = node.position {
         within(&node.name, "latitude_udeg", i128::from(latitude_udeg), -90_000_000, 90_000_000)?;
@@ -453,6 +526,35 @@ mod tests {
         assert_eq!(topology.link(LinkIx(0)).unwrap().srlg, [3, 7]);
         assert_eq!(topology.link_named("there"), Some(LinkIx(2)));
         assert_eq!(topology.island_count(), 1);
+    }
+
+    #[test]
+    fn a_port_of_a_switch_leads_to_one_place() {
+        let fault = |ports: [Option<u32>; 4], host_ports: &[u32], dpid: u64| {
+            let switch = Switch { dpid, host_ports: host_ports.to_vec() };
+            let nodes = vec![Node { switch: Some(switch), ..node("a") }, node("b"), node("c")];
+            let [mut there, mut back, mut other, mut odd] =
+                [link("there", 0, 1), link("back", 1, 0), link("other", 0, 2), link("odd", 2, 0)];
+            (there.from_port, back.to_port) = (ports[0], ports[1]);
+            (other.from_port, odd.to_port) = (ports[2], ports[3]);
+            Topology::new(nodes, vec![there, back, other, odd]).unwrap().check_switches().err().map(|it| it.to_string())
+        };
+        let taken = |of: &str, port: u32, by: &str| Some(format!("invalid {of}: port {port} is taken by '{by}'"));
+        assert_eq!(fault([Some(2), Some(2), Some(3), Some(3)], &[1], 1), None);
+        assert_eq!(fault([None; 4], &[], 1), None);
+        assert_eq!(fault([Some(2), None, Some(2), None], &[1], 1), taken("from_port of other", 2, "there"));
+        assert_eq!(fault([Some(2), None, None, Some(2)], &[1], 1), taken("to_port of odd", 2, "there"));
+        assert_eq!(fault([Some(1), None, None, None], &[1], 1), taken("from_port of there", 1, "a"));
+        assert_eq!(fault([None; 4], &[1, 1], 1), taken("host_ports of a", 1, "a"));
+        for (ports, host_ports, dpid) in [
+            ([Some(0), None, None, None], &[1][..], 1),
+            ([Some(0xFFFF_FFFD), None, None, None], &[1], 1),
+            ([None; 4], &[0], 1),
+            ([None; 4], &[0xFFFF_FF01], 1),
+            ([None; 4], &[1], 0),
+        ] {
+            assert!(fault(ports, host_ports, dpid).unwrap().contains("is not within 1 to "));
+        }
     }
 
     #[test]

@@ -372,3 +372,64 @@ async fn the_stream_tells_where_allocations_stand() {
     drop(stream);
     service.close().await;
 }
+
+#[tokio::test]
+async fn what_no_switch_could_hold_is_refused_with_its_field() {
+    let service = ring(&network(Faults::default())).await;
+    let ask = async |flow: Value| {
+        let body = json!({"ingress": "s1", "egress": "s4", "class_type": 0, "bandwidth_bps": 1_000, "flow": flow});
+        service.post("/v1/allocations", &body.to_string()).await
+    };
+    for (flow, field) in [
+        (json!({"l4_dst": 80}), "flow.l4_dst"),
+        (json!({"l4_dst": 80, "ip_proto": 1}), "flow.l4_dst"),
+        (json!({"ipv4_dst": "10.0.0.1", "in_port": 2}), "flow.in_port"),
+        (json!({"ipv4_dst": "10.0.0.1", "out_port": 3}), "flow.out_port"),
+    ] {
+        let answer = ask(flow.clone()).await;
+        assert_eq!(
+            (answer.problem().as_str(), &answer.json()["field"]),
+            ("impossible-request", &json!(field)),
+            "{flow}"
+        );
+        assert_eq!(answer.status, 422);
+    }
+    assert_eq!(ask(json!({"l4_dst": 80, "ip_proto": 17, "in_port": 1, "out_port": 9})).await.status, 201);
+
+    let ports = [
+        (r#""dpid": "1""#, r#""dpid": "0""#),
+        (r#""host_ports": [1]"#, r#""host_ports": [1, 1]"#),
+        (r#""host_ports": [1]"#, r#""host_ports": [0]"#),
+        (r#""host_ports": [1]"#, r#""host_ports": [2]"#),
+        (r#""host_ports": [1]"#, r#""host_ports": [4294967293]"#),
+        (r#""from_port": 2"#, r#""from_port": 3"#),
+        (r#""from_port": 2"#, r#""from_port": 0"#),
+    ];
+    for (was, is) in ports {
+        let answer = service.send("PUT", "/v1/topologies/odd", &[], RING.replacen(was, is, 1)).await;
+        assert_eq!(answer.problem(), "unreadable-topology", "{is}");
+        assert!(answer.json()["element"].is_string(), "{answer:?}");
+    }
+    service.close().await;
+}
+
+#[tokio::test]
+async fn two_controllers_never_have_one_switch() {
+    let service = ring(&network(Faults::default())).await;
+    assert_eq!(service.send("PUT", "/v1/topologies/copy", &[], RING).await.status, 201);
+    let put = async |name: &str, url: &str, topology: &str| {
+        let body = json!({"driver": "ryu", "url": url, "topology": topology}).to_string();
+        service.send("PUT", &format!("/v1/controllers/{name}"), &[], body).await
+    };
+    assert_eq!(put("one", "http://127.0.0.1:1", "ring").await.status, 201);
+    for (url, topology) in [("http://127.0.0.1:1/", "elsewhere"), ("http://127.0.0.1:2", "copy")] {
+        let answer = put("two", url, topology).await;
+        assert_eq!((answer.problem().as_str(), &answer.json()["controller"]), ("switches-shared", &json!("one")));
+    }
+    // The same the other way: first the controller, then the topology.
+    assert_eq!(put("two", "http://127.0.0.1:2", "later").await.status, 201);
+    assert_eq!(service.send("PUT", "/v1/topologies/later", &[], RING).await.problem(), "switches-shared");
+    // Of its own, a controller may be put again.
+    assert_eq!(put("one", "http://127.0.0.1:1", "ring").await.status, 200);
+    service.close().await;
+}

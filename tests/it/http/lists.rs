@@ -36,7 +36,7 @@ async fn living_and_ended_allocations_are_one_list() {
         service.delete(&format!("/v1/allocations/{id}")).await;
     }
     let odd = r#"{"ingress":"c","egress":"b","class_type":0,"bandwidth_bps":1,"aggregator":"gw 1",
-        "flow":{"ipv4_dst":"10.0.0.1","l4_dst":1883},"expires_at":"2100-01-01T00:00:00Z"}"#;
+        "flow":{"ipv4_dst":"10.0.0.1","ip_proto":6,"l4_dst":1883},"expires_at":"2100-01-01T00:00:00Z"}"#;
     let made = service.post("/v1/allocations", odd).await.json();
     assert_eq!(
         (&made["flow"]["ipv4_dst"], &made["expires_at"]),

@@ -271,7 +271,7 @@ fn topology(dice: &mut Dice) -> Topology {
             0 => Position::Geographic { latitude_udeg: -dice.small::<i32>(90_000_000), longitude_udeg: 5 },
             _ => Position::Drawing { x_milli: -1, y_milli: dice.small(9_000_000_000) },
         }),
-        switch: dice.maybe(|dice| Switch { dpid: u64::MAX - dpid, host_ports: vec![dice.small(9)] }),
+        switch: dice.maybe(|_| Switch { dpid: u64::MAX - dpid, host_ports: vec![HOST_PORT] }),
     });
     let nodes: Vec<_> = nodes.collect();
     let kept = (0..LINKS.len()).filter(|at| *at < 2 || !dice.one_in(8)).collect::<Vec<_>>();
@@ -279,7 +279,11 @@ fn topology(dice: &mut Dice) -> Topology {
     Topology::new(nodes, links).unwrap()
 }
 
+const HOST_PORT: u32 = 1;
+
 fn link(dice: &mut Dice, at: usize) -> Link {
+    // Each link has ports of its own.
+    let port = |end: usize| u32::try_from(2 * at + end).unwrap();
     Link {
         name: name(LINKS[at]),
         from: NodeIx(ENDS[at].0),
@@ -291,8 +295,8 @@ fn link(dice: &mut Dice, at: usize) -> Link {
         srlg: dice.maybe(|dice| vec![dice.small(9), 11]).unwrap_or_default(),
         admin_group: dice.maybe(|dice| dice.small(8)).unwrap_or_default(),
         state: LinkState::Up,
-        from_port: dice.maybe(|dice| dice.small(9)),
-        to_port: dice.maybe(|dice| dice.small(9)),
+        from_port: dice.maybe(|_| port(2)),
+        to_port: dice.maybe(|_| port(3)),
         twin: [Some(LinkIx(1)), Some(LinkIx(0))].get(at).copied().flatten(),
         capacity_from: if dice.one_in(2) { CapacitySource::Given } else { CapacitySource::Label },
     }
@@ -305,13 +309,14 @@ fn annotation_change(dice: &mut Dice) -> (AnnotationField, Option<Annotation>) {
 }
 
 fn flow(dice: &mut Dice) -> Flow {
+    let ip_proto = dice.maybe(|_| 6);
     Flow {
-        in_port: dice.maybe(|dice| dice.small(9)),
+        in_port: dice.maybe(|_| HOST_PORT),
         ipv4_src: dice.maybe(|dice| Ipv4Prefix { address: [10, dice.small(255), 0, 0].into(), length: 16 }),
         ipv4_dst: dice.maybe(|_| Ipv4Prefix { address: [192, 168, 1, 1].into(), length: 32 }),
-        ip_proto: dice.maybe(|_| 6),
-        l4_dst: dice.maybe(|dice| dice.small(65_536)),
-        out_port: dice.maybe(|dice| dice.small(64)),
+        ip_proto,
+        l4_dst: ip_proto.map(|_| dice.small(65_536)),
+        out_port: dice.maybe(|_| HOST_PORT),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::annotation::{Annotation, AnnotationField};
 use crate::command::{NamedConstraints, Request};
 use crate::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
+use crate::intent::impossible_flow;
 use crate::ledger::LedgerEntry;
 use crate::ledger_draft::LedgerDraft;
 use crate::path::{self, Everything, Links, NoPath, Query, Reason, WEIGHT_ONE, Workspace};
@@ -53,6 +54,9 @@ pub(super) fn allocate(
         attributes: request.attributes.clone(),
     };
     check(&demand, network)?;
+    if let Some((field, why)) = impossible_flow(&demand, &network.topology) {
+        return Err(Refusal::ImpossibleFlow { field, why });
+    }
     let id = AllocationId(state.sequence().next().0);
     let admission = Admission { state, network, id, demand: &demand, priorities };
     Ok(match admission.of_new(workspace) {

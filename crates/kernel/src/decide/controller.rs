@@ -1,10 +1,13 @@
 //! Which controllers there are.
 
+use std::collections::BTreeSet;
+
 use crate::controller::{CONTROLLERS_MAX, Controller, ControllerAddress, DriverKind};
 use crate::event::Event;
 use crate::id::Name;
 use crate::refusal::Refusal;
 use crate::state::State;
+use crate::topology::Topology;
 
 pub(super) fn put(
     state: &State,
@@ -24,6 +27,13 @@ pub(super) fn put(
     if let Some(other) = state.controller_of(topology.as_str()).filter(|other| other.name != *name) {
         return Err(Refusal::TopologyControlled { topology: topology.clone(), by: other.name.clone() });
     }
+    let is_shared = |other: &Controller| address.is_some() && other.address.as_ref() == address;
+    if let Some(other) = others(state, name).find(|other| is_shared(other)) {
+        return Err(Refusal::SwitchesShared { what: "this address".to_owned(), by: other.name.clone() });
+    }
+    if let Some(network) = state.network(topology.as_str()).filter(|_| driver != DriverKind::Simulated) {
+        check_free(state, name, network.topology())?;
+    }
     let controller = Controller {
         name: name.clone(),
         driver,
@@ -32,6 +42,33 @@ pub(super) fn put(
         revision: state.sequence().next(),
     };
     Ok(Event::ControllerPut { controller: controller.into() })
+}
+
+/// A topology that is reached through a controller takes no switch of another controller.
+pub(super) fn check_switches(state: &State, name: &Name, topology: &Topology) -> Result<(), Refusal> {
+    match state.controller_of(name.as_str()).filter(|controller| controller.driver != DriverKind::Simulated) {
+        Some(controller) => check_free(state, &controller.name, topology),
+        None => Ok(()),
+    }
+}
+
+/// No switch of `topology` is reached through another controller than `name`. Simulated switches are in memory.
+fn check_free(state: &State, name: &Name, topology: &Topology) -> Result<(), Refusal> {
+    let dpids = |topology: &Topology| {
+        topology.nodes().filter_map(|(_, node)| Some(node.switch.as_ref()?.dpid)).collect::<BTreeSet<_>>()
+    };
+    let ours = dpids(topology);
+    for other in others(state, name).filter(|other| other.driver != DriverKind::Simulated) {
+        let theirs = state.network(other.topology.as_str()).map(|network| dpids(network.topology()));
+        if let Some(dpid) = ours.intersection(&theirs.unwrap_or_default()).next() {
+            return Err(Refusal::SwitchesShared { what: format!("switch {dpid:016x}"), by: other.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn others<'a>(state: &'a State, name: &'a Name) -> impl Iterator<Item = &'a Controller> {
+    state.controllers().map(|controller| &**controller).filter(move |other| other.name != *name)
 }
 
 pub(super) fn delete(state: &State, name: &Name) -> Result<Event, Refusal> {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::controller;
 use super::reallocation::{Reallocation, displaced};
 use super::resolve;
 use super::restoration::restore;
@@ -30,6 +31,8 @@ pub(super) fn put_topology(
     misfits: OnMisfit,
     workspace: &mut Workspace,
 ) -> Result<Event, Refusal> {
+    topology.check_switches()?;
+    controller::check_switches(state, name, topology)?;
     let put = |displaced| Event::TopologyPut { name: name.clone(), topology: Arc::clone(topology), displaced };
     let Some(network) = state.network(name.as_str()) else {
         if state.networks.len() >= TOPOLOGIES_MAX {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::id_ranges::{MeterId, MplsLabel};
 use super::rule::{Action, Cookie, Dpid, Ipv4Match, Match, Meter, PortNo, Rule, RuleKey, TABLE};
-use crate::allocation::{Allocation, Flow, Ipv4Prefix};
+use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix};
 use crate::class::ClassType;
 use crate::id::{AllocationId, Name, NodeIx};
 use crate::topology::{Node, Topology};
@@ -159,6 +159,22 @@ pub(super) fn label_place(label: MplsLabel) -> RuleKey {
 pub(super) fn meter(id: MeterId, bandwidth: Bandwidth) -> Meter {
     let rate_kbps = u32::try_from(bandwidth.as_bps().div_ceil(1_000)).unwrap_or(u32::MAX);
     Meter { id, rate_kbps, burst_kbit: rate_kbps }
+}
+
+/// The field of a flow for which no switch could ever hold rules, and why. What a new revision of the topology can bring,
+/// such as host ports where none are known, is not looked at.
+pub(crate) fn impossible_flow(demand: &Demand, topology: &Topology) -> Option<(&'static str, NoRules)> {
+    let flow = demand.attributes.flow.as_deref()?;
+    if flow.l4_dst.is_some() && !matches!(flow.ip_proto, Some(TCP | UDP)) {
+        return Some(("flow.l4_dst", NoRules::PortWithoutProtocol));
+    }
+    let ends = [("flow.in_port", demand.ingress, flow.in_port), ("flow.out_port", demand.egress, flow.out_port)];
+    ends.into_iter().find_map(|(field, node, port)| {
+        let (node, port) = (topology.node(node)?, port?);
+        let ports = host_ports(node);
+        let is_one = ports.is_empty() || ports.contains(&port);
+        (!is_one).then(|| (field, NoRules::NotAHostPort { node: node.name.clone(), port }))
+    })
 }
 
 fn switch(topology: &Topology, at: NodeIx) -> Result<(Dpid, &Node), NoRules> {

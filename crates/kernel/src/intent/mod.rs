@@ -23,6 +23,7 @@ mod tests;
 pub use diff::{DiffStage, Task, diff};
 pub use flow_table::{Role, RuleMeta, Table, Tables};
 pub use id_ranges::{LABEL_MAX, LABEL_MIN, METER_MAX, METER_MIN, MeterId, MplsLabel};
+pub(crate) use lsp_rules::impossible_flow;
 pub use lsp_rules::{HEAD_PRIORITY, LABEL_PRIORITY, NoRules, dscp, traffic_class};
 pub use plan::RulePlan;
 pub use rule::{

@@ -33,7 +33,7 @@ pub struct PortNo(pub u32);
 
 impl PortNo {
     /// The largest number of a real port; those above are OpenFlow's reserved ones (OpenFlow 1.3 §7.2.1).
-    pub const MAX: Self = Self(0xFFFF_FF00);
+    pub const MAX: Self = Self(crate::topology::PORT_MAX);
 }
 
 /// The path that a rule serves: 8 bits of tag, 16 bits of epoch, 40 bits of allocation id. All hops of one path carry the
