@@ -29,6 +29,8 @@ pub const STORE_DEFAULT: &str = "memory";
 pub struct ConfigFile {
     /// The address to listen on.
     pub listen: Option<SocketAddr>,
+    /// Names under which the service is asked from elsewhere, such as that of a proxy in front of it.
+    pub public_hosts: Option<Vec<String>>,
     /// The address to listen on for MQTT.
     pub mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
@@ -188,6 +190,8 @@ impl From<StoreDurability> for mqtt::Durability {
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// Names under which the service is asked from elsewhere.
+    pub public_hosts: Vec<String>,
     /// The address to listen on for MQTT; `None`: port 1883, or any free one if that is taken.
     pub mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live.
@@ -261,6 +265,7 @@ impl ConfigFile {
         let says_where = self.data.is_some() || self.database.is_some();
         Self {
             listen: self.listen.or(other.listen),
+            public_hosts: self.public_hosts.or(other.public_hosts),
             mqtt_listen: self.mqtt_listen.or(other.mqtt_listen),
             store: self.store.or(other.store),
             durability: self.durability.or(other.durability),
@@ -285,6 +290,7 @@ impl ConfigFile {
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
         Ok(Config {
             listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
+            public_hosts: self.public_hosts.unwrap_or_default(),
             mqtt_listen: self.mqtt_listen,
             store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned().into()),
             durability: self.durability.unwrap_or_default(),

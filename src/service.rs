@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -23,7 +24,7 @@ use crate::app::{
     App, AppOptions, AppStartError, Credentials, Mode, Pace, SchedulerOptions, SubmitError, Tasks, driver_factory,
 };
 use crate::config::{self, Config};
-use crate::http;
+use crate::http::{self, OwnHosts};
 use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
 use crate::telemetry::{self, ServiceMetrics};
 use formats;
@@ -92,6 +93,7 @@ pub struct Service {
     broker: Broker,
     doors: MqttListeners,
     metrics: Arc<ServiceMetrics>,
+    own_hosts: OwnHosts,
     drain: Duration,
     claim: Option<FileClaim>,
 }
@@ -159,7 +161,8 @@ impl Service {
         tokio::spawn(count_commits(app.clone(), Arc::clone(&metrics)));
         tokio::spawn(count_field_events(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
-        Ok(Self { app, tasks, listener, broker, doors, metrics, drain, claim })
+        let own_hosts = OwnHosts::new(config.listen.ip(), &config.public_hosts);
+        Ok(Self { app, tasks, listener, broker, doors, metrics, own_hosts, drain, claim })
     }
 
     /// Where it listens.
@@ -189,12 +192,14 @@ impl Service {
     /// # Errors
     /// The listener broke.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { app, tasks, listener, broker, doors, metrics, drain, claim } = self;
+        let Self { app, tasks, listener, broker, doors, metrics, own_hosts, drain, claim } = self;
         doors.serve(&broker);
         tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone()));
-        let router = http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION") })
-            .route("/metrics", get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone())))
-            .layer(from_fn_with_state(metrics, count));
+        let rendered = get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone()));
+        let beside = Router::new().route("/metrics", rendered);
+        let router =
+            http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION"), own_hosts, beside })
+                .layer(from_fn_with_state(metrics, count));
         // Event streams end on this; a graceful stop would otherwise never finish.
         let streams = app.stopping();
         let stopping = stop.clone();

@@ -25,6 +25,9 @@ pub struct Arguments {
     /// The address to listen on [default: 127.0.0.1:8080].
     #[arg(long, env = "WATERMASTER_LISTEN")]
     listen: Option<SocketAddr>,
+    /// A name under which the service is asked from elsewhere, such as that of a proxy in front of it; may be given again.
+    #[arg(long = "public-host", env = "WATERMASTER_PUBLIC_HOST", value_delimiter = ',', value_name = "NAME")]
+    public_hosts: Option<Vec<String>>,
     /// The address to listen on for MQTT [default: 127.0.0.1:1883, or any free port if that is taken].
     #[arg(long, env = "WATERMASTER_MQTT_LISTEN")]
     mqtt_listen: Option<SocketAddr>,
@@ -111,6 +114,7 @@ impl Arguments {
     pub fn config(&self) -> Result<Config, ConfigError> {
         let said = ConfigFile {
             listen: self.listen,
+            public_hosts: self.public_hosts.clone(),
             mqtt_listen: self.mqtt_listen,
             store: given_or_read(self.store.as_ref(), self.store_file.as_deref())?.map(Into::into),
             durability: self.durability,

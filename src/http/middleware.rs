@@ -1,5 +1,5 @@
-//! What every request passes: it gets an id, its trace is answered, pages of other sites change nothing, a panic is an
-//! answer, and problems are rendered. One function, so that the way in stays short.
+//! What every request passes: it gets an id, its trace is answered, it is for this host, pages of other sites change
+//! nothing, a panic is an answer, and problems are rendered. One function, so that the way in stays short.
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
@@ -7,12 +7,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
+use super::own_hosts::{OwnHosts, foreign_origin};
 use super::problem::Problem;
 use super::problem_catalogue;
 
@@ -23,11 +24,11 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const REQUEST_ID_MAX_BYTES: usize = 128;
 
 /// Lets a request pass, or not.
-pub(super) async fn pass(request: Request, next: Next) -> Response {
+pub(super) async fn pass(State(own): State<OwnHosts>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let trace = request.headers().get(TRACEPARENT).filter(|value| is_traceparent(value)).cloned();
     let (uri, method) = (request.uri().clone(), request.method().clone());
-    let mut response = match foreign_origin(&request) {
+    let mut response = match own.refuse(&request).or_else(|| foreign_origin(&request)) {
         Some(problem) => problem.into_response(),
         None => {
             let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
@@ -82,26 +83,6 @@ fn is_traceparent(value: &HeaderValue) -> bool {
     let [version, trace, parent, flags] = [hex(2), hex(32), hex(16), hex(2)];
     let well_formed = version.0 && trace.0 && parent.0 && flags.0 && parts.next().is_none();
     well_formed && !trace.1 && !parent.1 && !value.as_bytes().starts_with(b"ff")
-}
-
-/// Browsers send Origin with every request that may change something, and say in Sec-Fetch-Site from where it comes; it has
-/// to be a page of ours then. A client that sends neither is no browser.
-fn foreign_origin(request: &Request) -> Option<Problem> {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return None;
-    }
-    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if !matches!(site, None | Some(b"same-origin" | b"none")) {
-        return Some(Problem::new(&problem_catalogue::FOREIGN_ORIGIN, "the request comes from a page of another site"));
-    }
-    let origin = request.headers().get(header::ORIGIN)?;
-    let own = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
-    let own = own.or_else(|| request.uri().authority().map(|authority| authority.as_str().as_bytes()));
-    let site = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, site)| site.as_bytes());
-    match (site, own) {
-        (Some(site), Some(own)) if site.eq_ignore_ascii_case(own) => None,
-        _ => Some(Problem::new(&problem_catalogue::FOREIGN_ORIGIN, "the Origin of the request is not this Host")),
-    }
 }
 
 #[cfg(test)]

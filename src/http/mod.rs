@@ -5,6 +5,7 @@
 #![expect(unused_qualifications, reason = "utoipa::path writes the types of its parameters as super::Type")]
 
 mod middleware;
+mod own_hosts;
 
 mod aggregator;
 mod allocation;
@@ -37,9 +38,11 @@ mod render;
 
 use std::sync::Arc;
 
+pub use own_hosts::OwnHosts;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -62,6 +65,10 @@ pub struct Context {
     pub app: App,
     /// Of this program.
     pub version: &'static str,
+    /// Which hosts it answers for.
+    pub own_hosts: OwnHosts,
+    /// What is served beside the interface, under the same rules.
+    pub beside: Router,
 }
 
 /// What every handler has at hand.
@@ -97,7 +104,7 @@ struct ApiState {
 )]
 struct Declared;
 
-/// Everything that is served, but for `/metrics`.
+/// Everything that is served.
 pub fn router(context: Context) -> Router {
     let room = ApiState {
         app: context.app,
@@ -109,10 +116,11 @@ pub fn router(context: Context) -> Router {
     routes
         .merge(pages::router(&openapi_postprocess::polish(document)))
         .merge(dashboard::router())
+        .merge(context.beside.with_state(()))
         .fallback(pages::not_found)
         .method_not_allowed_fallback(pages::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(from_fn(middleware::pass))
+        .layer(from_fn_with_state(context.own_hosts, middleware::pass))
         .with_state(room)
 }
 

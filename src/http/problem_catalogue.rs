@@ -65,6 +65,9 @@ kinds! {
     FOREIGN_ORIGIN FORBIDDEN "foreign-origin" "A page of another site may not change anything";
         "The request changes something and comes from a web page of another site (its Origin is not this Host).";
         "Use a page that this server serves, or a client that is not a web page.";
+    UNKNOWN_HOST MISDIRECTED_REQUEST "unknown-host" "This service does not answer for that host";
+        "The request names a host that is not one of this service's: another name leads to this machine, perhaps on purpose (DNS rebinding).";
+        "Use the address that the service printed, or tell it the name: --public-host NAME.";
     NOT_FOUND NOT_FOUND "not-found" "There is nothing here";
         "No resource has this path.";
         "Compare the path with the document at /v1/openapi.json.";

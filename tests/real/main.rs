@@ -7,6 +7,7 @@ mod command_line;
 mod dashboard;
 mod demo;
 mod driver;
+mod hosts;
 mod journal;
 mod lab;
 mod network;

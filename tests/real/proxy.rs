@@ -103,7 +103,8 @@ fn nginx_lets_in_whoever_may_come_and_hands_on_what_browsers_send() {
     assert_eq!(browse(own, "GET", "/metrics", CREDENTIALS, "").0, 403);
     let request = json!({"ingress": "WA", "egress": "NJ", "class_type": 1, "bandwidth_bps": 1_000_000}).to_string();
     let post = |at: SocketAddr, path: &str, origin: &str| {
-        let headers = format!("{CREDENTIALS}origin: {origin}\r\nsec-fetch-site: same-origin\r\n");
+        let site = if origin == format!("http://{at}") { "same-origin" } else { "cross-site" };
+        let headers = format!("{CREDENTIALS}origin: {origin}\r\nsec-fetch-site: {site}\r\n");
         browse(at, "POST", path, &headers, &request).0
     };
     assert_eq!(post(own, "/v1/allocations", &format!("http://{own}")), 201);
