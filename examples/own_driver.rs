@@ -116,7 +116,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         AppOptions { driver_factory: Arc::new(move |_, _| Ok(Arc::clone(&driver) as _)), ..AppOptions::default() };
     let (app, tasks) = App::start_with(Journal::open(&DatabaseUrl::SqliteMemory).await?, options).await?;
     let mut events = app.field_events();
-    let router = http::router(http::Context { app: app.clone(), version: "example" });
+    let router = http::router(http::Context::new(app.clone(), "example"));
     for (method, uri, body) in [
         ("PUT", "/v1/topologies/pair", TOPOLOGY),
         ("PUT", "/v1/controllers/board", CONTROLLER),

@@ -71,6 +71,13 @@ pub struct Context {
     pub beside: Router,
 }
 
+impl Context {
+    /// Without anything beside the interface, under any host name.
+    pub fn new(app: App, version: &'static str) -> Self {
+        Self { app, version, own_hosts: OwnHosts::default(), beside: Router::new() }
+    }
+}
+
 /// What every handler has at hand.
 #[derive(Clone)]
 struct ApiState {

@@ -7,7 +7,7 @@ use gateway::options::GatewayOptions;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use watermaster::app::{App, Tasks};
-use watermaster::http::{Context, OwnHosts, router};
+use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
 use super::edge::{Edge, PATIENCE, Stand, anywhere, eventually, http, options};
@@ -31,13 +31,7 @@ impl Real {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
         let (app, tasks) = App::start(Journal::open(&url).await.unwrap()).await.unwrap();
-        let stand = Stand::open(router(Context {
-            app: app.clone(),
-            version: "test",
-            own_hosts: OwnHosts::default(),
-            beside: axum::Router::new(),
-        }))
-        .await;
+        let stand = Stand::open(router(Context::new(app.clone(), "test"))).await;
         let put = http().put(format!("{}/v1/topologies/net", stand.base)).header("content-type", "application/json");
         assert_eq!(put.body(PAIR).send().await.unwrap().status(), 201);
         Self { app, tasks, stand, _folder: folder }

@@ -3,7 +3,7 @@
 use api::aggregator::AggregatorMetadata;
 use serde_json::json;
 use watermaster::app::App;
-use watermaster::http::{Context, OwnHosts, router};
+use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
 use super::edge::{Edge, Manner, Orchestrator, Stand, Taker, eventually, http, options, rates};
@@ -20,13 +20,7 @@ async fn rates_are_backed_by_allocations_and_messages_flow() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
     let (app, tasks) = App::start(Journal::open(&url).await.unwrap()).await.unwrap();
-    let stand = Stand::open(router(Context {
-        app: app.clone(),
-        version: "test",
-        own_hosts: OwnHosts::default(),
-        beside: axum::Router::new(),
-    }))
-    .await;
+    let stand = Stand::open(router(Context::new(app.clone(), "test"))).await;
     let put = http().put(format!("{}/v1/topologies/net", stand.base)).header("content-type", "application/json");
     assert_eq!(put.body(PAIR).send().await.unwrap().status(), 201);
 

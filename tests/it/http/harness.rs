@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 use watermaster::app::{App, AppOptions, DriverFactory, Tasks, driver_factory};
-use watermaster::http::{Context, OwnHosts, router};
+use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
 /// Two nodes with one fibre of 100 Mbit/s, and a longer way over a third.
@@ -73,12 +73,7 @@ impl TestService {
             App::start_with(Journal::open(&url).await.unwrap(), AppOptions { driver_factory, ..AppOptions::default() })
                 .await
                 .unwrap();
-        let router = router(Context {
-            app: app.clone(),
-            version: "test",
-            own_hosts: OwnHosts::default(),
-            beside: Router::new(),
-        });
+        let router = router(Context::new(app.clone(), "test"));
         Self { app, router, tasks, folder }
     }
 
