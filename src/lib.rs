@@ -36,7 +36,7 @@
 //! | [`aggregator_mqtt`] | speech over publish and subscribe: metadata of aggregators in, retained rates out, birth and will | app, api, kernel, formats, mqtt | journal, any decision beyond "does this parse" |
 //! | [`http`] | speech: parse, submit, render. One resource a file. The page at `/` is built from `dashboard/`: TypeScript, a client of `/v1` like any other; the binary holds its `dist/` | app, api, kernel, formats, of mqtt what a topic filter is | journal, any decision beyond "does this parse" |
 //! | [`cli`] | one file a subcommand; [`cli::demo`] plays the scenario of PSIoT-Orch with all parts as processes of their own | service, api, formats, kernel, gateway | |
-//! | [`service`], [`config`], [`telemetry`] | the composition root, its configuration and its metrics | everything | |
+//! | [`service`], [`config`], [`telemetry`] | the composition root, its configuration and its metrics; [`service::books`] carries the books as a whole: backup, restore, verification | everything | |
 //!
 //! Between crates Cargo enforces the arrows; inside `src/` `tests/it/architecture.rs` does, from one table. It parses the
 //! sources, and refuses circles between files and a type name in two rooms, too.

@@ -1,5 +1,6 @@
 //! The composition root: builds the rooms, wires them, starts them, and stops them in order.
 
+pub mod books;
 mod mqtt_listeners;
 pub mod replica;
 

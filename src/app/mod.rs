@@ -4,6 +4,8 @@
 
 mod writer;
 mod what_if;
+mod ended;
+mod carry;
 mod database_watch;
 mod follower;
 mod maintenance;
@@ -22,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+pub use self::carry::{CarryError, carry};
 pub use self::clock::Clock;
 pub use self::reconcile::{
     Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, Load, LspState, StatusCell, SurveyError,

@@ -11,18 +11,16 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
+use super::ended::ended;
 use super::what_if::{contradiction, outcomes};
 use super::{
     App, Atomicity, BATCH_MAX, CommandOutcome, Commit, QueuedSubmission, SPANS, Submission, SubmissionKey, SubmitError,
     follower,
 };
-use crate::journal::{AppendError, ExclusiveWriter, JournalError, Past, Receipt, RecordBatch};
-use kernel::allocation::EndCause;
-use kernel::event::{Displaced, Event, Fate};
-use kernel::id::AllocationId;
+use crate::journal::{AppendError, ExclusiveWriter, JournalError, Receipt, RecordBatch};
 use kernel::path::Workspace;
 use kernel::units::Millis;
-use kernel::{Before, Command, Fact, Names, Recorded, State, apply, decide};
+use kernel::{Command, Fact, Recorded, State, apply, decide};
 
 /// How often a batch is decided again because another writer was faster, before it is refused as busy. The second attempt
 /// has the journal to itself, so that more than one conflict means a defect.
@@ -215,42 +213,5 @@ fn answer(waiting: &mut Vec<QueuedSubmission>) {
 fn refuse(waiting: &mut Vec<QueuedSubmission>, error: impl Fn() -> SubmitError) {
     for queued in waiting.drain(..) {
         let _ = queued.answer.send(Err(error()));
-    }
-}
-
-/// The allocations that an event ended, as they were.
-fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
-    let causes: Vec<(AllocationId, EndCause)> = match &fact.event {
-        Event::Released { id } => vec![(*id, EndCause::Released)],
-        Event::Expired { ids } => ids.iter().map(|id| (*id, EndCause::Expired)).collect(),
-        Event::Admitted { displaced, .. }
-        | Event::Resized { displaced, .. }
-        | Event::LinkChanged { displaced, .. }
-        | Event::ModelSet { displaced, .. }
-        | Event::TopologyPut { displaced, .. } => displaced.iter().filter_map(end_of).collect(),
-        Event::Denied { .. }
-        | Event::TopologyDeleted { .. }
-        | Event::ControllerPut { .. }
-        | Event::ControllerDeleted { .. } => return vec![],
-    };
-    let past = causes.into_iter().filter_map(|(id, cause)| {
-        let allocation = before.allocations.iter().find(|old| old.id == id)?;
-        let now = || Some(state.network(allocation.demand.topology.as_str())?.topology());
-        let topology = before.topology.as_ref().or_else(now)?;
-        Some(Past {
-            allocation: Arc::clone(allocation),
-            names: Names::of(topology),
-            cause,
-            ended_at: fact.at,
-            ended_by: fact.sequence,
-        })
-    });
-    past.collect()
-}
-
-fn end_of(gone: &Displaced) -> Option<(AllocationId, EndCause)> {
-    match gone.fate {
-        Fate::Ended(cause) => Some((gone.id, cause)),
-        Fate::Rerouted(_) => None,
     }
 }

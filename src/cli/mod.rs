@@ -2,6 +2,7 @@
 
 pub mod aggregator;
 pub mod allocation;
+pub mod books;
 pub mod broker;
 pub mod chart;
 pub mod consumer;
@@ -75,6 +76,12 @@ enum CliCommand {
     /// Topology files: check, convert, diff; topologies of a running service: put, list, show, delete, watch.
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
+    /// Writes the books into a file, whatever the database is; a service may run meanwhile.
+    Backup(books::FileArguments),
+    /// Writes the books of a backup into a database that is empty.
+    Restore(books::FileArguments),
+    /// The journal of events: verify, export.
+    Journal(books::JournalArguments),
     /// Prints the line of the file of MQTT users for a name and the password on standard input.
     Passwd(passwd::Arguments),
     /// Prints the OpenAPI document.
@@ -108,6 +115,8 @@ enum Error {
     #[error(transparent)]
     Passwd(#[from] passwd::Error),
     #[error(transparent)]
+    Books(#[from] books::Error),
+    #[error(transparent)]
     Replay(#[from] replay::Error),
     #[error(transparent)]
     Topology(#[from] topology::TopologyCommandError),
@@ -126,7 +135,10 @@ impl Error {
     fn code(&self) -> u8 {
         match self {
             Self::Gateway(error) if error.is_configuration() => 78,
-            Self::Config(_) | Self::Serve(serve::Error::Config(_)) | Self::Broker(broker::Error::Config(_)) => 78,
+            Self::Books(books::Error::Config(_))
+            | Self::Config(_)
+            | Self::Serve(serve::Error::Config(_))
+            | Self::Broker(broker::Error::Config(_)) => 78,
             Self::Serve(serve::Error::Service(error)) | Self::Broker(broker::Error::Service(error))
                 if error.is_configuration() =>
             {
@@ -179,6 +191,9 @@ fn run(command: CliCommand) -> Result<(), Error> {
         CliCommand::Aggregator(arguments) => aggregator::run(&arguments)?,
         CliCommand::Event(arguments) => event::run(&arguments)?,
         CliCommand::Topology(command) => topology::run(&command)?,
+        CliCommand::Backup(arguments) => books::backup(&arguments)?,
+        CliCommand::Restore(arguments) => books::restore(&arguments)?,
+        CliCommand::Journal(arguments) => books::journal(&arguments)?,
         CliCommand::Passwd(arguments) => passwd::run(&arguments)?,
         CliCommand::Openapi => print(&format!("{}\n", crate::http::document().to_pretty_json()?))?,
         CliCommand::Config(arguments) => print(&arguments.config()?.to_toml()?)?,

@@ -38,8 +38,6 @@ mod render;
 
 use std::sync::Arc;
 
-pub use own_hosts::OwnHosts;
-
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -49,8 +47,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::{App, Fact, Mode, SubmitError};
+use api::event::EventDocument;
 use formats;
 use kernel::{Command, Refusal};
+
+pub use own_hosts::OwnHosts;
 
 use idempotency::InFlight;
 use problem::Problem;
@@ -129,6 +130,11 @@ pub fn router(context: Context) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(from_fn_with_state(context.own_hosts, middleware::pass))
         .with_state(room)
+}
+
+/// An event as the interface has it.
+pub fn event_document(fact: &Fact) -> EventDocument {
+    render::event(fact)
 }
 
 /// The OpenAPI document.

@@ -1,0 +1,61 @@
+//! A journal carried away: every event is applied to a state again and, if there is somewhere to put it, written down there.
+//! What comes out is known to fit together, whatever kind of database either is.
+
+use super::ended::ended;
+use crate::journal::{AppendError, BatchError, Journal, JournalError, RecordBatch, RecordDecodeError};
+use kernel::id::Sequence;
+use kernel::{ApplyError, Fact, State, apply};
+
+/// How many events are carried at once.
+const EVENTS_AT_ONCE: u32 = 1_000;
+
+/// Why a journal cannot be carried away.
+#[derive(Debug, thiserror::Error)]
+pub enum CarryError {
+    /// One of the databases failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An event does not fit the ones before it.
+    #[error("event {at} does not fit the events before it: {error}", at = .at.0)]
+    Decode { at: Sequence, error: RecordDecodeError },
+    /// An event cannot follow from the ones before it.
+    #[error("event {at} cannot follow from the events before it: {error}", at = .at.0)]
+    Apply { at: Sequence, error: ApplyError },
+    /// An event that should be there is not.
+    #[error("event {at} is missing", at = .at.0)]
+    Missing { at: Sequence },
+    /// An event cannot be written down.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The other journal does not take what is carried.
+    #[error("the other journal does not take what is carried: {0}")]
+    Append(#[from] AppendError),
+}
+
+/// Applies the events of `from` up to `until`, from the first one on, and writes them to `to`, which is empty. Idempotency
+/// keys are not carried.
+///
+/// # Errors
+/// The first event that does not fit, or a database failed.
+pub async fn carry(from: &Journal, until: Sequence, to: Option<&Journal>) -> Result<State, CarryError> {
+    let (mut state, mut batch) = (State::new(), RecordBatch::new());
+    while state.sequence() < until {
+        let missing = state.sequence().next();
+        let events = from.read_after(state.sequence(), EVENTS_AT_ONCE).await?;
+        if events.first().is_none_or(|event| event.sequence != missing) {
+            return Err(CarryError::Missing { at: missing });
+        }
+        batch.clear();
+        for event in events.iter().take_while(|event| event.sequence <= until) {
+            let at = event.sequence;
+            let recorded = event.decode(&state).map_err(|error| CarryError::Decode { at, error })?;
+            let before = apply(&mut state, &recorded).map_err(|error| CarryError::Apply { at, error })?;
+            let fact = Fact::of(recorded, &state);
+            batch.push(&fact, &ended(&state, &fact, &before))?;
+        }
+        if let Some(to) = to {
+            to.append(&batch).await?;
+        }
+    }
+    Ok(state)
+}

@@ -1,0 +1,138 @@
+//! Backup, restore, verification and export of the books, on either database, while the service runs.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+
+use crate::client::ask;
+use crate::journal::Scratch;
+use crate::running::Running;
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_watermaster")).args(arguments).output().unwrap()
+}
+
+fn words(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fault(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Something of every kind: admitted, released, preempted, denied.
+fn live(server: &Running) {
+    let admit = |class_type: u8, bandwidth_bps: u64| {
+        let request = json!({"ingress": "WA", "egress": "CA1", "class_type": class_type, "bandwidth_bps": bandwidth_bps,
+            "constraints": {"max_hops": 1}, "name": "ACME"});
+        ask(server.address, "POST", "/v1/allocations", Some(&request.to_string())).unwrap()
+    };
+    let (_, first) = admit(0, 9_000_000_000);
+    let (_, second) = admit(2, 4_000_000_000);
+    assert_eq!(admit(1, 90_000_000_000).0, 409);
+    assert_eq!(second["preempted"], json!([first["id"]]), "{second}");
+    let released = format!("/v1/allocations/{}", second["id"].as_str().unwrap());
+    assert_eq!(ask(server.address, "DELETE", &released, None).unwrap().0, 204);
+    assert_eq!(admit(1, 1_000_000).0, 201);
+}
+
+fn allocations(server: &Running) -> Value {
+    let (status, mut page) = ask(server.address, "GET", "/v1/allocations", None).unwrap();
+    assert_eq!(status, 200);
+    page["items"].take()
+}
+
+#[test]
+fn a_backup_is_taken_while_the_service_runs_and_restores_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, other, file] = ["data", "other", "backup.db"].map(|name| folder.path().join(name));
+    let server = Running::start(&["--data", text(&data), "--mqtt-listen", "127.0.0.1:0"]);
+    live(&server);
+    let before = allocations(&server);
+    assert_eq!(before.as_array().unwrap().len(), 3, "{before}");
+    let said = words(&["backup", text(&file), "--data", text(&data)]);
+    assert!(said.ends_with("holds 6 events: 1 topology and 1 living allocation\n"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside the backup");
+    live(&server);
+    assert!(fault(&["backup", text(&file), "--data", text(&data)]).contains("is there already"));
+    assert!(words(&["journal", "--data", text(&data), "verify"]).contains(" fit together\n"));
+    server.kill();
+
+    assert!(words(&["restore", text(&file), "--data", text(&other)]).contains("holds 6 events"));
+    assert!(fault(&["restore", text(&file), "--data", text(&other)]).contains("has 6 events"));
+    assert!(fault(&["restore", "/nowhere", "--data", text(&other)]).contains("there is no file"));
+    let exported = words(&["journal", "--data", text(&other), "export"]);
+    let kinds: Vec<_> = exported
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "topology_put",
+            "allocation_admitted",
+            "allocation_admitted",
+            "allocation_denied",
+            "allocation_released",
+            "allocation_admitted"
+        ]
+    );
+    let server = Running::start(&["--data", text(&other), "--mqtt-listen", "127.0.0.1:0"]);
+    assert_eq!(allocations(&server), before);
+    live(&server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_journal_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Running::start(&["--data", text(&data), "--mqtt-listen", "127.0.0.1:0"]);
+    live(&server);
+    server.terminate();
+    let options = SqliteConnectOptions::new().filename(data.join("watermaster.db"));
+    let mut connection = options.connect().await.unwrap();
+    // The release of an allocation that never was.
+    let changed = "UPDATE journal SET body = json_set(body, '$.id', '77') WHERE sequence = 5";
+    assert_eq!(sqlx::query(changed).execute(&mut connection).await.unwrap().rows_affected(), 1);
+    connection.close().await.unwrap();
+    let why = fault(&["journal", "--data", text(&data), "verify"]);
+    assert!(why.contains("event 5 cannot follow from the events before it"), "{why}");
+    let file = folder.path().join("backup.db");
+    assert!(fault(&["backup", text(&file), "--data", text(&data)]).contains("event 5"));
+    assert!(!file.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_go_from_postgres_to_a_file_and_back() {
+    let (one, two) = (Scratch::new().await, Scratch::new().await);
+    let [from, to] = [&one, &two].map(|scratch| scratch.options().to_url_lossy().to_string());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backup.db");
+    let server = Running::start(&["--database", &from, "--mqtt-listen", "127.0.0.1:0"]);
+    live(&server);
+    let before = allocations(&server);
+    let said = words(&["backup", text(&file), "--database", &from]);
+    assert!(said.ends_with("holds 6 events: 1 topology and 1 living allocation\n"), "{said}");
+    server.terminate();
+    assert!(words(&["restore", text(&file), "--database", &to]).contains("holds 6 events"));
+    let [was, is] = [&from, &to].map(|url| words(&["journal", "--database", url, "export"]));
+    assert_eq!(was, is);
+    assert!(
+        words(&["journal", "--database", &to, "verify"]).starts_with("6 events: 1 topology and 1 living allocation")
+    );
+    let server = Running::start(&["--database", &to, "--mqtt-listen", "127.0.0.1:0"]);
+    assert_eq!(allocations(&server), before);
+    server.terminate();
+    one.drop().await;
+    two.drop().await;
+}
