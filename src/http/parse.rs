@@ -8,7 +8,7 @@ use api::constraints::{ConstraintsRequest, HOPS_MAX, HopName, HopRequest, LinkHo
 use api::flow::{FlowRequest, Ipv4Network};
 use api::link::LinkRequest;
 use formats::bandwidth_model::metric;
-use kernel::allocation::{Flow, Ipv4Prefix, LspAttributes};
+use kernel::allocation::{Flow, Ipv4Prefix, LspAttributes, Owner};
 use kernel::annotation::{Annotation, AnnotationField};
 use kernel::class::{ClassType, Priority};
 use kernel::command::{Command, HopKind, LinkChange, NamedConstraints, NamedHop, NamedRouteHop, Request};
@@ -31,6 +31,7 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
             aggregator: name_if_any("aggregator", document.aggregator)?,
             expires_at: document.expires_at.map(|at| Millis(at.0)),
             flow: document.flow.map(|document| Box::new(flow(&document))),
+            owner: Owner::Requester,
             annotations: [
                 (AnnotationField::Name, document.name),
                 (AnnotationField::Customer, document.customer),

@@ -7,8 +7,8 @@ use super::constraints_record::ConstraintsRecord;
 use super::error::{RecordDecodeError, RecordEncodeError};
 use super::flow_record::FlowRecord;
 use super::lookup::{NameLookup, NumberLookup, bandwidth, class_type, priority};
-use super::scalars::StoredName;
-use kernel::allocation::{Demand, LspAttributes};
+use super::scalars::{OwnerWord, StoredName};
+use kernel::allocation::{Demand, LspAttributes, Owner};
 use kernel::units::Millis;
 
 /// What was asked for, with its names.
@@ -36,6 +36,9 @@ pub(super) struct DemandRecord {
     pub(super) constraints: Option<Box<ConstraintsRecord>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) flow: Option<Box<FlowRecord>>,
+    /// Of an allocation with an aggregator; older versions did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<OwnerWord>,
     /// What people recognise it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) annotations: Option<Box<AnnotationsRecord>>,
@@ -55,6 +58,7 @@ impl NameLookup<'_> {
             expires_at_ms: demand.attributes.expires_at.map(|at| at.0),
             constraints: self.constraints(demand.constraints.as_deref())?,
             flow: demand.attributes.flow.as_deref().map(FlowRecord::of),
+            owner: demand.attributes.aggregator.is_some().then(|| demand.attributes.owner.into()),
             annotations: AnnotationsRecord::of(&demand.attributes.annotations),
         })
     }
@@ -62,7 +66,7 @@ impl NameLookup<'_> {
 
 impl NumberLookup<'_> {
     pub(super) fn demand(&self, record: &DemandRecord) -> Result<Demand, RecordDecodeError> {
-        Ok(Demand {
+        let mut demand = Demand {
             topology: self.topology().clone(),
             ingress: self.node(&record.ingress)?,
             egress: self.node(&record.egress)?,
@@ -76,7 +80,10 @@ impl NumberLookup<'_> {
                 expires_at: record.expires_at_ms.map(Millis),
                 flow: record.flow.as_deref().map(FlowRecord::read),
                 annotations: AnnotationsRecord::read(record.annotations.as_deref()),
+                owner: Owner::Requester,
             },
-        })
+        };
+        demand.attributes.owner = record.owner.map_or_else(|| demand.unwritten_owner(), Into::into);
+        Ok(demand)
     }
 }

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use kernel::allocation::{EndCause, Ipv4Prefix};
+use kernel::allocation::{EndCause, Ipv4Prefix, Owner};
 use kernel::annotation::Annotation;
 use kernel::bam::{ModelKind, VictimOrder, VictimPolicy};
 use kernel::controller::DriverKind;
@@ -271,6 +271,8 @@ words! {
     SourceWord of CapacitySource { Given Label Bound Range Module Default }
     /// Why an allocation is over.
     EndWord of EndCause { Released Expired Preempted Devolved Failed }
+    /// Who made an allocation.
+    OwnerWord of Owner { Requester Scheduler }
     /// Which dialect a controller speaks.
     DriverWord of DriverKind { Ryu Onos Simulated }
 }

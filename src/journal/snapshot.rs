@@ -1,7 +1,7 @@
 //! A state laid out in parts: the networks first, then allocations by the ten thousand. A part is compact JSON; since the
 //! topologies are in the same snapshot, nodes and links are numbers here. The head comes last and makes it count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use super::scalars::StoredName;
 use super::topology_record::TopologyRecord;
 use super::{BULK_MAX, Journal, on_bulk, on_either, statement};
 use kernel::Names;
-use kernel::allocation::{Allocation, Demand, LspAttributes};
+use kernel::allocation::{Allocation, Demand, LspAttributes, Owner};
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
 use kernel::topology::Topology;
 use kernel::units::Millis;
@@ -63,6 +63,9 @@ struct AllocationPart {
     /// By id, of those that have any.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<u64, Box<AnnotationsRecord>>,
+    /// By id, those that the scheduler made; older versions did not write them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scheduled: Option<BTreeSet<u64>>,
     rows: Vec<SnapshotRow>,
 }
 
@@ -161,6 +164,7 @@ fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>])
     let mut part = AllocationPart {
         aggregators: vec![],
         annotations: BTreeMap::new(),
+        scheduled: Some(BTreeSet::new()),
         rows: Vec::with_capacity(allocations.len()),
     };
     let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
@@ -174,6 +178,9 @@ fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>])
         part.rows.push(topologies.row(allocation, aggregator)?);
         if let Some(record) = AnnotationsRecord::of(&allocation.demand.attributes.annotations) {
             part.annotations.insert(allocation.id.0, record);
+        }
+        if let (Owner::Scheduler, Some(scheduled)) = (allocation.demand.attributes.owner, &mut part.scheduled) {
+            scheduled.insert(allocation.id.0);
         }
     }
     serde_json::to_string(&part).map_err(JournalError::Unwritable)
@@ -243,6 +250,7 @@ impl TopologyCache {
                     expires_at: times.2.map(Millis),
                     flow: flow.as_deref().map(FlowRecord::read),
                     annotations: AnnotationsRecord::read(annotations.get(&id).map(Box::as_ref)),
+                    owner: Owner::Requester,
                 },
             },
             path: path.into_iter().map(LinkIx).collect(),
@@ -298,7 +306,14 @@ impl SnapshotLoader {
         let part: AllocationPart = serde_json::from_str(body)?;
         let mut allocations = Vec::with_capacity(part.rows.len());
         for row in part.rows {
-            allocations.push(self.topologies.allocation(row, &part.aggregators, &part.annotations)?);
+            let mut allocation = self.topologies.allocation(row, &part.aggregators, &part.annotations)?;
+            let demand = &mut allocation.demand;
+            demand.attributes.owner = match &part.scheduled {
+                Some(scheduled) if scheduled.contains(&allocation.id.0) => Owner::Scheduler,
+                Some(_) => Owner::Requester,
+                None => demand.unwritten_owner(),
+            };
+            allocations.push(allocation);
         }
         Ok(self.state.restore_allocations(allocations)?)
     }

@@ -136,6 +136,10 @@ pub struct AllocationDemand {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub aggregator: Option<String>,
+    /// Present and true if the QoS scheduler made the allocation for the aggregator, and changes and releases it by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub scheduled: bool,
     /// What people call the allocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "ACME east")]

@@ -44,6 +44,31 @@ pub struct LspAttributes {
     pub flow: Option<Box<Flow>>,
     /// What people recognise it by.
     pub annotations: Annotations,
+    /// Who made it, and may change and release it of their own accord.
+    pub owner: Owner,
+}
+
+/// The maker of an allocation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Owner {
+    /// Whoever requested it.
+    #[default]
+    Requester,
+    /// The QoS scheduler, for an aggregator.
+    Scheduler,
+}
+
+impl Demand {
+    /// The owner of an allocation that was stored before owners were: the scheduler took those for its own that have an
+    /// aggregator and no constraint but a metric.
+    pub fn unwritten_owner(&self) -> Owner {
+        let is_plain = self.constraints.as_deref().is_some_and(|constraints| {
+            let metric = constraints.metric;
+            metric.is_some() && *constraints == Constraints { metric, ..Constraints::default() }
+        });
+        let LspAttributes { aggregator, expires_at, .. } = &self.attributes;
+        if is_plain && aggregator.is_some() && expires_at.is_none() { Owner::Scheduler } else { Owner::Requester }
+    }
 }
 
 /// An admitted demand: a label-switched path with bandwidth reserved on every link of it.

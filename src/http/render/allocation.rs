@@ -7,7 +7,7 @@ use api::constraints::{ConstraintsDocument, ResolvedHop, ResolvedRouteHop};
 use api::flow::{FlowDocument, Ipv4Network};
 use formats::bandwidth_model::metric_name;
 use kernel::Names;
-use kernel::allocation::{Allocation, Demand, EndCause, Flow, Ipv4Prefix};
+use kernel::allocation::{Allocation, Demand, EndCause, Flow, Ipv4Prefix, Owner};
 use kernel::annotation::AnnotationField;
 use kernel::event::Displaced;
 use kernel::path::{Constraints, Hop, RouteHop};
@@ -113,6 +113,7 @@ pub(super) fn demand(demand: &Demand, names: &Names) -> AllocationDemand {
         hold_priority: demand.hold_priority.number(),
         bandwidth_bps: demand.bandwidth.as_bps(),
         aggregator: attributes.aggregator.as_ref().map(ToString::to_string),
+        scheduled: attributes.owner == Owner::Scheduler,
         name: annotation(&attributes.annotations, AnnotationField::Name),
         customer: annotation(&attributes.annotations, AnnotationField::Customer),
         note: annotation(&attributes.annotations, AnnotationField::Note),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix, LspAttributes};
+use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix, LspAttributes, Owner};
 use kernel::annotation::{Annotation, AnnotationField};
 use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::{ClassType, Priority, TeClass};
@@ -186,6 +186,7 @@ impl World {
         let ingress = self.dice.small::<usize>(6);
         let egress = (ingress + 1 + self.dice.small::<usize>(5)) % 6;
         let setup_priority = self.dice.maybe(|dice| Priority::new(dice.small(8)).unwrap());
+        let aggregator = self.dice.maybe(|dice| name(["ag-1", "ag-2"][dice.small::<usize>(2)]));
         Request {
             topology: Some(self.either()),
             ingress: name(NODES[ingress]),
@@ -196,7 +197,8 @@ impl World {
             hold_priority: setup_priority,
             constraints: self.dice.maybe(constraints).unwrap_or_default(),
             attributes: LspAttributes {
-                aggregator: self.dice.maybe(|dice| name(["ag-1", "ag-2"][dice.small::<usize>(2)])),
+                owner: if aggregator.is_some() && self.dice.one_in(2) { Owner::Scheduler } else { Owner::Requester },
+                aggregator,
                 expires_at: self.dice.maybe(|dice| Millis(self.now.0 + 1 + dice.roll(20_000))),
                 flow: self.dice.maybe(|dice| Box::new(flow(dice))),
                 annotations: self.dice.maybe(annotation_change).into_iter().collect(),

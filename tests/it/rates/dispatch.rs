@@ -6,7 +6,7 @@ use kernel::audit::audit;
 use kernel::command::{Command, Expected, LinkChange, OnMisfit};
 use kernel::event::Denial;
 use kernel::id::AllocationId;
-use kernel::path::Workspace;
+use kernel::path::{Metric, Workspace};
 use kernel::scheduler::engine::{Dispatcher, GrantOutcome, ReportRejection, Urgency};
 use kernel::scheduler::hysteresis::LeaseState;
 use kernel::scheduler::report::Endpoint;
@@ -374,6 +374,7 @@ fn after_a_restart_what_was_reserved_is_taken_up_or_let_go() {
     }
     let mut manual = request("a", "b", 0, 5);
     manual.attributes.aggregator = Some(name("two"));
+    manual.constraints.metric = Some(Metric::Te);
     world.carry_out(&Command::Allocate(Box::new(manual)));
     let before = world.rate("one", 0);
     let sequence = world.dispatcher.view(&name("one")).unwrap().rates.sequence;

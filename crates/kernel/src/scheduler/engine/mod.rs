@@ -23,10 +23,10 @@ use network_view::Net;
 use super::hysteresis::LeaseState;
 use super::report::{AHEAD_MAX_MS, InvalidReport, Metadata};
 use super::{AggregatorIx, FlowDemand, FlowKey, LEVELS, SchedulerSettings};
-use crate::allocation::{self, Allocation};
+use crate::allocation::{self, Allocation, Owner};
 use crate::class::ClassType;
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
-use crate::path::{Constraints, Workspace};
+use crate::path::Workspace;
 use crate::refusal::Refusal;
 use crate::state::{Network, State};
 use crate::units::Millis;
@@ -421,12 +421,6 @@ fn entries_of(metadata: &Metadata) -> usize {
     metadata.topics.iter().map(|topic| 1 + topic.subscribers.len()).sum()
 }
 
-/// Whether the scheduler made the allocation: it has an aggregator, and no constraint but the metric.
 fn is_ours(allocation: &Allocation) -> bool {
-    let constraints = allocation.demand.constraints.as_deref();
-    let plain = constraints.is_some_and(|constraints| {
-        let metric = constraints.metric;
-        metric.is_some() && *constraints == Constraints { metric, ..Constraints::default() }
-    });
-    plain && allocation.demand.attributes.aggregator.is_some() && allocation.demand.attributes.expires_at.is_none()
+    allocation.demand.attributes.owner == Owner::Scheduler
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Dispatcher;
 use super::aggregator::Backoff;
-use crate::allocation::LspAttributes;
+use crate::allocation::{LspAttributes, Owner};
 use crate::command::{Command, NamedConstraints, Request};
 use crate::id::{AllocationId, LinkIx, Name};
 use crate::scheduler::hysteresis::{Move, next_move, retry_after_ms};
@@ -179,7 +179,7 @@ impl Dispatcher {
                 bandwidth: aim,
                 setup_priority: None,
                 hold_priority: None,
-                // The metric is the default anyway: by naming it the scheduler recognises its own allocations after a restart.
+                // In which the scheduler looked for the path.
                 constraints: NamedConstraints {
                     metric: Some(self.nets.get(&known.topology)?.metric),
                     ..NamedConstraints::default()
@@ -187,6 +187,7 @@ impl Dispatcher {
                 attributes: LspAttributes {
                     aggregator: Some(id.clone()),
                     flow: flow.packets.clone().map(Box::new),
+                    owner: Owner::Scheduler,
                     ..LspAttributes::default()
                 },
             }))),
