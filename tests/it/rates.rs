@@ -3,6 +3,8 @@
 
 #[path = "rates/dispatch.rs"]
 mod dispatch;
+#[path = "rates/models.rs"]
+mod models;
 #[path = "rates/optimum.rs"]
 mod optimum;
 #[path = "rates/promises.rs"]

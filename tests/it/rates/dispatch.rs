@@ -20,7 +20,7 @@ use crate::kernel::{name, network, request};
 
 const MBPS: u64 = 1_000_000;
 
-struct World {
+pub(super) struct World {
     state: State,
     dispatcher: Dispatcher,
     now: Millis,
@@ -28,12 +28,12 @@ struct World {
     displaced: Vec<AllocationId>,
 }
 
-fn settings() -> SchedulerSettings {
+pub(super) fn settings() -> SchedulerSettings {
     SchedulerSettings { lease_ms: 10_000, drain_ms: 1_000, ..SchedulerSettings::default() }
 }
 
 impl World {
-    fn new(links: &[(&str, u64)], settings: SchedulerSettings) -> Self {
+    pub(super) fn new(links: &[(&str, u64)], settings: SchedulerSettings) -> Self {
         let (state, now) = (State::new(), Millis(1_000_000));
         let dispatcher = Dispatcher::new(settings, None, &state, now);
         let mut world = Self { state, dispatcher, now, commands: 0, displaced: vec![] };
@@ -46,7 +46,7 @@ impl World {
         world
     }
 
-    fn carry_out(&mut self, command: &Command) -> GrantOutcome {
+    pub(super) fn carry_out(&mut self, command: &Command) -> GrantOutcome {
         let Ok(event) = decide(&self.state, command, self.now, &mut Workspace::default()) else {
             return GrantOutcome::Refused;
         };
@@ -87,19 +87,19 @@ impl World {
         panic!("it never rests");
     }
 
-    fn report(&mut self, id: &str, metadata: Metadata) -> Result<Urgency, ReportRejection> {
+    pub(super) fn report(&mut self, id: &str, metadata: Metadata) -> Result<Urgency, ReportRejection> {
         let heard = self.dispatcher.report(&name(id), Arc::new(metadata), &self.state, self.now);
         self.settle();
         heard
     }
 
-    fn pass(&mut self, ms: u64) {
+    pub(super) fn pass(&mut self, ms: u64) {
         self.now = Millis(self.now.0 + ms);
         self.dispatcher.tick(&self.state, self.now);
         self.settle();
     }
 
-    fn metadata(&self, node: &str, arrivals: &[(u8, u64, &str)]) -> Metadata {
+    pub(super) fn metadata(&self, node: &str, arrivals: &[(u8, u64, &str)]) -> Metadata {
         let topic = |(level, arrival, to): &(u8, u64, &str)| TopicReport {
             topic: name("t"),
             level: QosLevel::new(*level).unwrap(),
@@ -116,13 +116,13 @@ impl World {
         }
     }
 
-    fn rate(&self, id: &str, level: usize) -> u64 {
+    pub(super) fn rate(&self, id: &str, level: usize) -> u64 {
         self.dispatcher.view(&name(id)).map_or(0, |view| view.rates.levels[level].rate.as_bps())
     }
 
     /// Every bit that is told is in a living allocation of that aggregator, class and way, and every one that the
     /// aggregators have is told.
-    fn check(&self, ids: &[&str]) {
+    pub(super) fn check(&self, ids: &[&str]) {
         let mut told: Vec<AllocationId> = vec![];
         for id in ids {
             let Some(view) = self.dispatcher.view(&name(id)) else { continue };

@@ -163,6 +163,16 @@ impl LinkBounds {
         self.overbooking[slots.class_at(slot.at())].booked(bandwidth.as_bps())
     }
 
+    /// What a reservation in a class type, by its number, takes from the book.
+    pub(crate) fn booked_in(&self, class: usize, bandwidth: Bandwidth) -> u64 {
+        self.overbooking[class].booked(bandwidth.as_bps())
+    }
+
+    /// The most that a class type may have in the book beside what the others use: its share, or what it may borrow to.
+    pub(crate) fn limit(&self, used: &Booked, class: usize) -> u64 {
+        self.private[class].max(gbam::limit(self, used, class))
+    }
+
     /// The private share of a class type, in booked bit/s.
     pub fn private_bps(&self, class_type: ClassType) -> u64 {
         self.private[class_type.at()]
@@ -207,7 +217,7 @@ impl LinkBounds {
     }
 
     /// No reservation is larger than [`Bandwidth::MAX`], however overbooked a class is.
-    fn reservable(&self, class: usize, booked: u64) -> u64 {
+    pub(crate) fn reservable(&self, class: usize, booked: u64) -> u64 {
         self.overbooking[class].reservable(booked).min(Bandwidth::MAX.as_bps())
     }
 

@@ -6,6 +6,7 @@
 //! - [`Planner`]: a rate for every flow, by one of three policies. [`MaxMin`] is weighted max-min fairness by progressive
 //!   filling (Bertsekas and Gallager, *Data Networks*, section 6.5), from nothing or incrementally, on a logarithmic grid
 //!   of levels; `equal_share` is the even division of the paper.
+//! - [`ClassBounds`]: what the bandwidth model of a link leaves each level.
 //! - [`hysteresis`]: which changes of rate are worth a reservation, and what a lease without a report costs.
 //! - [`engine`]: reports, leases, reservations and time in; commands and rates out.
 //!
@@ -16,6 +17,7 @@ pub mod engine;
 mod equal_share;
 mod log_steps;
 mod flow_match;
+mod class_bounds;
 mod planner;
 pub mod settings;
 pub mod hysteresis;
@@ -23,6 +25,7 @@ mod max_min;
 
 use std::fmt;
 
+pub use class_bounds::ClassBounds;
 pub use max_min::{FlowIx, MaxMin, RATE_MAX_BPS};
 pub use planner::{FlowDemand, FlowKey, FlowRate, Planner, RateChange, RatePlan};
 pub use settings::{DivisionPolicy, SchedulerSettings};

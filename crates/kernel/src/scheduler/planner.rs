@@ -4,15 +4,18 @@
 //! Under `max_min` a flow's bandwidth function has two pieces, after BwE: first its level's share of every link is filled
 //! max-min fair among the flows of the level (so that no level starves another), then what is left is filled among all,
 //! by the weights of the levels. Under the policies of the paper the first piece is the even division.
+//! What the bandwidth model of a link lets a level have beyond its share is a resource of the second filling, like the link.
 //! What must stay true: rates over a link never sum to more than its capacity; a plan depends on what is asked and not
 //! on the order in which it was asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::class_bounds::ClassBounds;
 use super::equal_share::{Claimant, Even};
 use super::max_min::{FlowIx, MaxMin, RATE_MAX_BPS, UNIT};
 use super::{AggregatorIx, DivisionPolicy, LEVELS, QosLevel, SchedulerSettings};
+use crate::bam::Booked;
 use crate::id::{LinkIx, NodeIx};
 use crate::units::Bandwidth;
 
@@ -74,9 +77,21 @@ pub struct Planner {
     /// Links whose remainder differs from the capacity of the second filling.
     dirty: Vec<LinkIx>,
     is_dirty: Vec<bool>,
+    /// By link; empty where no model bounds the levels.
+    classes: Vec<LinkClasses>,
     /// Entries to update, each of them marked; some more than once.
     touched: Vec<u32>,
     removed: BTreeSet<FlowKey>,
+}
+
+/// The levels on a link under its model.
+#[derive(Clone, Debug)]
+struct LinkClasses {
+    bounds: ClassBounds,
+    /// By level, the sum of demands, in bit/s.
+    wanted: [u128; LEVELS],
+    /// By level, the sum of first pieces, in 1/1024 bit/s.
+    first: [u128; LEVELS],
 }
 
 /// The first piece of every flow.
@@ -132,6 +147,13 @@ impl OwnedMaxMin {
 impl Planner {
     /// A plan without flows over links of these capacities.
     pub fn new(settings: SchedulerSettings, capacities: &[Bandwidth]) -> Self {
+        Self::under_model(settings, capacities, vec![])
+    }
+
+    /// The same, where models bound the levels on each link. They stay; what other clients have booked may change.
+    pub fn under_model(settings: SchedulerSettings, capacities: &[Bandwidth], classes: Vec<ClassBounds>) -> Self {
+        let blank = |bounds| LinkClasses { bounds, wanted: [0; LEVELS], first: [0; LEVELS] };
+        let classes: Vec<_> = classes.into_iter().map(blank).collect();
         let capacity: Vec<u64> = capacities.iter().map(|all| all.as_bps().min(RATE_MAX_BPS)).collect();
         let filling = |of: &dyn Fn(u64) -> u64| MaxMin::new(capacity.iter().map(|all| of(*all)), settings.step_bits);
         let first = match settings.policy {
@@ -142,12 +164,16 @@ impl Planner {
                 FirstPiece::Even(Even::new(settings.shares, &capacity))
             }
         };
-        Self {
+        // Behind the links, a resource for each link and level that a model bounds.
+        let bounded = classes.len() * LEVELS;
+        let resources = capacity.iter().copied().chain(std::iter::repeat_n(0, bounded));
+        let mut planner = Self {
             index: BTreeMap::new(),
             entries: vec![],
             vacant: vec![],
             first,
-            common: OwnedMaxMin::new(filling(&|all| all)),
+            common: OwnedMaxMin::new(MaxMin::new(resources, settings.step_bits)),
+            classes,
             left: capacity.iter().map(|all| units(*all)).collect(),
             stray: vec![0; capacity.len()],
             dirty: vec![],
@@ -156,6 +182,35 @@ impl Planner {
             removed: BTreeSet::new(),
             capacity,
             settings,
+        };
+        for link in 0..planner.classes.len() {
+            let link = LinkIx(u32::try_from(link).unwrap_or(u32::MAX));
+            planner.update_pools(link);
+            planner.leave(link, 0);
+        }
+        planner
+    }
+
+    /// What other clients have booked on a link, by class type; `None`: nothing new goes over it.
+    pub fn set_others(&mut self, link: LinkIx, others: Option<Booked>) {
+        if self.classes.get_mut(link.at()).is_some_and(|classes| classes.bounds.set_others(others)) {
+            self.update_pools(link);
+            self.leave(link, 0);
+        }
+    }
+
+    /// Sets what each level has of a link before the others: its share, or under a model its class's own, even where other
+    /// classes borrowed it. Over a link that takes nothing new the level has its part of what is left.
+    fn update_pools(&mut self, link: LinkIx) {
+        let (Some(all), FirstPiece::Pools(pools)) = (self.capacity.get(link.at()).copied(), &mut self.first) else {
+            return;
+        };
+        let usable = self.settings.usable;
+        for ((pool, share), level) in pools.iter_mut().zip(self.settings.shares).zip(QosLevel::ALL) {
+            let bounds = self.classes.get(link.at()).map(|classes| &classes.bounds);
+            let own =
+                bounds.and_then(|bounds| Some(bounds.own_bps(level)?.min(share.of(usable.of(bounds.total_bps())))));
+            pool.filling.set_capacity(link, own.unwrap_or_else(|| share.of(all)));
         }
     }
 
@@ -167,14 +222,10 @@ impl Planner {
         if old_bps == now_bps {
             return;
         }
-        match &mut self.first {
-            FirstPiece::Pools(pools) => {
-                for (pool, share) in pools.iter_mut().zip(self.settings.shares) {
-                    pool.filling.set_capacity(link, share.of(now_bps));
-                }
-            }
-            FirstPiece::Even(even) => even.set_capacity(link, now_bps),
+        if let FirstPiece::Even(even) = &mut self.first {
+            even.set_capacity(link, now_bps);
         }
+        self.update_pools(link);
         self.leave(link, units(now_bps) - units(old_bps));
     }
 
@@ -219,7 +270,8 @@ impl Planner {
         if let Some(common) = entry.common {
             self.common.filling.remove(common);
         }
-        self.rebase(&entry.party.path, entry.base, 0);
+        self.rebase(&entry.party, entry.base, 0);
+        self.count_demand(&entry.party, entry.want.demand, Bandwidth::ZERO);
         self.vacant.push(at);
         self.removed.insert(key);
     }
@@ -286,6 +338,7 @@ impl Planner {
                 None
             }
         };
+        self.count_demand(&party, Bandwidth::ZERO, want.demand);
         let entry = PlannerEntry {
             key,
             party,
@@ -308,10 +361,11 @@ impl Planner {
         if entry.want == want {
             return;
         }
-        entry.want = want;
+        let (before, party) = (std::mem::replace(&mut entry.want, want).demand, entry.party.clone());
         if let (FirstPiece::Pools(pools), Some(pool)) = (&mut self.first, entry.pool) {
-            pools[entry.key.level.at()].filling.set_demand(pool, want.demand.as_bps());
+            pools[party.level.at()].filling.set_demand(pool, want.demand.as_bps());
         }
+        self.count_demand(&party, before, want.demand);
         self.touch(at);
     }
 
@@ -352,25 +406,66 @@ impl Planner {
         };
         let rest = if asks_more { wanted.saturating_sub(base).div_ceil(u128::from(UNIT)) } else { 0 };
         let rest_bps = u64::try_from(rest).unwrap_or(RATE_MAX_BPS);
-        let (path, old) = (Arc::clone(&entry.party.path), entry.base);
-        let common = match entry.common {
+        let (party, old, known) = (entry.party.clone(), entry.base, entry.common);
+        let common = match known {
             Some(common) => {
                 self.common.filling.set_demand(common, rest_bps);
                 Some(common)
             }
             None if rest_bps == 0 => None,
-            None => Some(self.common.add(at, &path, self.settings.weights[entry.key.level.at()], rest_bps)),
+            None => {
+                let resources = self.resources(&party);
+                Some(self.common.add(at, &resources, self.settings.weights[party.level.at()], rest_bps))
+            }
         };
-        self.rebase(&path, old, base);
+        self.rebase(&party, old, base);
         if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) {
             (entry.base, entry.common) = (base, common);
         }
     }
 
-    fn rebase(&mut self, path: &[LinkIx], old: u128, new: u128) {
+    /// The links of a flow, and the bounds of levels in which it counts.
+    fn resources(&self, party: &Claimant) -> Arc<[LinkIx]> {
+        if self.classes.is_empty() {
+            return Arc::clone(&party.path);
+        }
+        let bounds = party.path.iter().filter_map(|link| Some((*link, self.classes.get(link.at())?)));
+        let counted = bounds.flat_map(|(link, classes)| {
+            classes.bounds.counted_in(party.level).iter().map(move |level| self.resource(link, *level))
+        });
+        party.path.iter().copied().chain(counted).collect()
+    }
+
+    /// The bound of a level on a link, as a resource of the second filling.
+    fn resource(&self, link: LinkIx, level: QosLevel) -> LinkIx {
+        let at = self.capacity.len() + link.at() * LEVELS + level.at();
+        LinkIx(u32::try_from(at).unwrap_or(u32::MAX))
+    }
+
+    fn count_demand(&mut self, party: &Claimant, old: Bandwidth, new: Bandwidth) {
+        if self.classes.is_empty() || old == new {
+            return;
+        }
+        for link in party.path.iter() {
+            if let Some(classes) = self.classes.get_mut(link.at()).filter(|classes| classes.bounds.binds()) {
+                let wanted = &mut classes.wanted[party.level.at()];
+                *wanted = (*wanted + u128::from(new.as_bps())).saturating_sub(u128::from(old.as_bps()));
+                self.leave(*link, 0);
+            }
+        }
+    }
+
+    fn rebase(&mut self, party: &Claimant, old: u128, new: u128) {
         let less = i128::try_from(old).unwrap_or(i128::MAX) - i128::try_from(new).unwrap_or(i128::MAX);
-        if less != 0 {
-            path.iter().for_each(|link| self.leave(*link, less));
+        if less == 0 {
+            return;
+        }
+        for link in party.path.iter() {
+            if let Some(classes) = self.classes.get_mut(link.at()) {
+                let first = &mut classes.first[party.level.at()];
+                *first = (*first + new).saturating_sub(old);
+            }
+            self.leave(*link, less);
         }
     }
 
@@ -386,12 +481,24 @@ impl Planner {
 
     /// Sets the capacity of the second filling on every dirty link.
     fn update_remainders(&mut self) {
-        for link in self.dirty.drain(..) {
+        for link in std::mem::take(&mut self.dirty) {
             let (Some(left), Some(stray)) = (self.left.get(link.at()), self.stray.get(link.at())) else { continue };
             self.common.filling.set_capacity_units(link, u128::try_from(*left - stray).unwrap_or(0));
             if let Some(is_dirty) = self.is_dirty.get_mut(link.at()) {
                 *is_dirty = false;
             }
+            self.update_bounds(link);
+        }
+    }
+
+    /// Sets what the model leaves each level beyond its first pieces.
+    fn update_bounds(&mut self, link: LinkIx) {
+        let Some(classes) = self.classes.get(link.at()).filter(|classes| classes.bounds.binds()) else { return };
+        for level in QosLevel::ALL {
+            let limit =
+                u128::from(classes.bounds.limit_bps(level, &classes.wanted).min(RATE_MAX_BPS)) * u128::from(UNIT);
+            let more = limit.saturating_sub(classes.first[level.at()]);
+            self.common.filling.set_capacity_units(self.resource(link, level), more);
         }
     }
 

@@ -86,7 +86,7 @@ impl Dispatcher {
         let key = FlowKey { aggregator: known.ix, level: place.0, egress: place.1 };
         if let Some(net) = self.nets.get_mut(&known.topology) {
             net.planner.remove(key);
-            flow.holding.iter().for_each(|holding| net.drop(holding));
+            flow.holding.iter().for_each(|holding| net.drop(place.0, holding));
         }
         if let Some(holding) = flow.holding {
             self.holders.remove(&holding.id);
@@ -106,14 +106,14 @@ impl Dispatcher {
         let Some(net) = self.nets.get_mut(&known.topology) else { return };
         let Some(flow) = known.flows.get_mut(&(key.level, key.egress)) else { return };
         if let Some(old) = flow.holding.take() {
-            net.drop(&old);
+            net.drop(key.level, &old);
             self.holders.remove(&old.id);
         }
         if let Some(allocation) = allocation {
             let path = Arc::clone(&allocation.path);
             let holding =
                 Reservation { id: allocation.id, bandwidth: allocation.demand.bandwidth, path: Arc::clone(&path) };
-            net.hold(&holding);
+            net.hold(key.level, &holding);
             self.holders.insert(holding.id, key);
             flow.holding = Some(holding);
             flow.path = Some(path);

@@ -5,22 +5,24 @@
 use std::sync::Arc;
 
 use super::aggregator::Reservation;
-use crate::bam::Slot;
+use crate::bam::{Booked, Slot, by_class};
 use crate::decide::path_metric;
 use crate::id::{LinkIx, NodeIx};
 use crate::path::{self, Constraints, Metric, Query, Workspace};
-use crate::scheduler::{Planner, QosLevel, SchedulerSettings};
+use crate::policy::BandwidthModel;
+use crate::scheduler::{ClassBounds, LEVELS, Planner, QosLevel, SchedulerSettings};
 use crate::state::Network;
 use crate::topology::{Link, LinkState, Topology};
 use crate::units::Bandwidth;
 
 pub(super) struct Net {
     pub(super) topology: Arc<Topology>,
+    model: Arc<BandwidthModel>,
     pub(super) planner: Planner,
     /// What paths minimise in this network.
     pub(super) metric: Metric,
-    /// The scheduler's own reservations on each link.
-    own_bps: Vec<u64>,
+    /// The scheduler's own reservations on each link, by level.
+    own_bps: Vec<[u64; LEVELS]>,
     /// The bookings of each link at its last measurement.
     booked_bps: Vec<u64>,
 }
@@ -31,11 +33,16 @@ const NOISE_PARTS: u64 = 16;
 impl Net {
     pub(super) fn new(network: &Network, settings: &SchedulerSettings) -> Self {
         let topology = Arc::clone(network.topology());
-        let capacities: Vec<_> = topology.links().map(|(ix, link)| left(network, ix, link, 0, settings)).collect();
-        let own_bps = vec![0; topology.link_count()];
-        let booked_bps = own_bps.clone();
+        let none = [0; LEVELS];
+        let capacities: Vec<_> = topology.links().map(|(ix, link)| left(network, ix, link, &none, settings)).collect();
+        let bounds = topology.links().filter_map(|(ix, link)| {
+            let kind = network.model().of_link(&link.name).kind();
+            Some(ClassBounds::new(kind, network.ledger().bounds(ix)?.clone(), others(network, ix, link, &none)))
+        });
+        let planner = Planner::under_model(settings.clone(), &capacities, bounds.collect());
+        let (own_bps, booked_bps) = (vec![none; topology.link_count()], vec![0; topology.link_count()]);
         let metric = path_metric(&network.model().policy, &Constraints::default());
-        Self { planner: Planner::new(settings.clone(), &capacities), metric, topology, own_bps, booked_bps }
+        Self { planner, metric, topology, model: Arc::clone(network.model()), own_bps, booked_bps }
     }
 
     /// Sets the load measured over the last interval. Traffic follows a change of its rate with delay: what was booked at
@@ -51,37 +58,39 @@ impl Net {
         }
     }
 
-    /// Whether the topology is still this one.
+    /// Whether the topology and its bandwidth model are still these.
     pub(super) fn is_of(&self, network: &Network) -> bool {
-        Arc::ptr_eq(&self.topology, network.topology())
+        Arc::ptr_eq(&self.topology, network.topology()) && Arc::ptr_eq(&self.model, network.model())
     }
 
     /// Updates what other clients leave of each link.
     pub(super) fn refresh(&mut self, network: &Network, settings: &SchedulerSettings) {
         self.metric = path_metric(&network.model().policy, &Constraints::default());
         for (ix, link) in self.topology.links() {
-            let own_bps = self.own_bps.get(ix.at()).copied().unwrap_or(0);
-            self.planner.set_capacity(ix, left(network, ix, link, own_bps, settings));
+            let own_bps = self.own_bps.get(ix.at()).copied().unwrap_or_default();
+            self.planner.set_capacity(ix, left(network, ix, link, &own_bps, settings));
+            self.planner.set_others(ix, others(network, ix, link, &own_bps));
         }
     }
 
-    pub(super) fn hold(&mut self, holding: &Reservation) {
-        self.each(holding, |own_bps, bps| own_bps.saturating_add(bps));
+    pub(super) fn hold(&mut self, level: QosLevel, holding: &Reservation) {
+        self.each(level, holding, |own_bps, bps| own_bps.saturating_add(bps));
     }
 
-    pub(super) fn drop(&mut self, holding: &Reservation) {
-        self.each(holding, u64::saturating_sub);
+    pub(super) fn drop(&mut self, level: QosLevel, holding: &Reservation) {
+        self.each(level, holding, u64::saturating_sub);
     }
 
     /// Whether so much more could be reserved on a link without victims.
     pub(super) fn has_room(&self, link: LinkIx, more: u64) -> bool {
-        let own_bps = self.own_bps.get(link.at()).copied().unwrap_or(0);
+        let own_bps = self.own_bps.get(link.at()).map_or(0, sum);
         own_bps.saturating_add(more) <= self.planner.capacity(link).as_bps()
     }
 
-    fn each(&mut self, holding: &Reservation, change: impl Fn(u64, u64) -> u64) {
+    fn each(&mut self, level: QosLevel, holding: &Reservation, change: impl Fn(u64, u64) -> u64) {
         for link in holding.path.iter() {
             if let Some(own_bps) = self.own_bps.get_mut(link.at()) {
+                let own_bps = &mut own_bps[level.at()];
                 *own_bps = change(*own_bps, holding.bandwidth.as_bps());
             }
         }
@@ -90,11 +99,34 @@ impl Net {
 
 /// The bookings on a link, over all slots.
 fn booked(network: &Network, ix: LinkIx) -> u64 {
-    network.ledger().booked(ix).iter().fold(0, |sum, bps| sum.saturating_add(*bps))
+    sum(&network.ledger().booked(ix))
+}
+
+fn sum<const N: usize>(each_bps: &[u64; N]) -> u64 {
+    each_bps.iter().fold(0, |sum, bps| sum.saturating_add(*bps))
+}
+
+/// What other clients have booked on a link, by class type; `None` where nothing new goes over it.
+fn others(network: &Network, ix: LinkIx, link: &Link, own_bps: &[u64; LEVELS]) -> Option<Booked> {
+    let bounds = network.ledger().bounds(ix).filter(|_| link.state == LinkState::Up)?;
+    let slots = network.model().of_link(&link.name).slots();
+    let mut others = by_class(slots, &network.ledger().booked(ix));
+    for (class, own_bps) in own_bps.iter().enumerate() {
+        let own_bps = bounds.booked_in(class, Bandwidth::saturating_from_bps(*own_bps));
+        others[class] = others[class].saturating_sub(own_bps);
+    }
+    Some(others)
 }
 
 /// What other clients leave of a link.
-fn left(network: &Network, ix: LinkIx, link: &Link, own_bps: u64, settings: &SchedulerSettings) -> Bandwidth {
+fn left(
+    network: &Network,
+    ix: LinkIx,
+    link: &Link,
+    own_bps: &[u64; LEVELS],
+    settings: &SchedulerSettings,
+) -> Bandwidth {
+    let own_bps = sum(own_bps);
     let others_bps = booked(network, ix).saturating_sub(own_bps);
     let total_bps = network.ledger().bounds(ix).map_or(0, |bounds| bounds.total_bps());
     Bandwidth::saturating_from_bps(match link.state {

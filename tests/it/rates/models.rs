@@ -1,0 +1,66 @@
+//! What aggregators get under each bandwidth model, on one link of 1 Mbit/s with shares of 25, 35 and 40 %.
+
+use std::sync::Arc;
+
+use kernel::bam::{ClassConfig, Model, ModelKind};
+use kernel::class::ClassType;
+use kernel::command::{Command, Expected, ModelChange};
+use kernel::policy::BandwidthModel;
+use kernel::units::{Overbooking, Share};
+
+use super::dispatch::{World, settings};
+use crate::kernel::{name, request};
+
+const AGGREGATORS: [&str; 3] = ["g1", "g2", "g3"];
+
+fn world(kind: ModelKind) -> World {
+    let class = |(class, ppm): (u8, u32)| ClassConfig {
+        class_type: ClassType::new(class).unwrap(),
+        share: Share::from_ppm(ppm).unwrap(),
+        high_to_low: Share::from_ppm(500_000).unwrap(),
+        low_to_high: Share::from_ppm(250_000).unwrap(),
+        overbooking: Overbooking::NONE,
+    };
+    let classes = (0..).zip([250_000, 350_000, 400_000]).map(class).collect();
+    let model = BandwidthModel::uniform(Model::new(kind, classes, vec![]).unwrap());
+    let mut world = World::new(&[("a-b", 1_000_000)], settings());
+    world.carry_out(&Command::SetModel {
+        topology: name("net"),
+        model: Arc::new(model),
+        expected: Expected::Any,
+        switch: ModelChange::Soft,
+    });
+    world
+}
+
+#[test]
+fn aggregators_share_a_level_evenly_under_every_model() {
+    for (kind, each) in
+        [(ModelKind::Mam, 133_333), (ModelKind::Rdm, 133_333), (ModelKind::Gbam, 183_333), (ModelKind::Atcs, 333_333)]
+    {
+        let mut world = world(kind);
+        for id in AGGREGATORS {
+            let metadata = world.metadata("a", &[(2, 900_000, "b")]);
+            world.report(id, metadata).unwrap();
+        }
+        world.pass(5_000);
+        world.check(&AGGREGATORS);
+        let rates = AGGREGATORS.map(|id| world.rate(id, 2));
+        let is_near = |bps: &u64| (each - each / 20..=each).contains(bps);
+        assert!(rates.iter().all(is_near), "{kind:?}: {rates:?} instead of {each} each");
+    }
+}
+
+#[test]
+fn an_own_share_is_taken_back_from_background_traffic() {
+    for kind in [ModelKind::Rdm, ModelKind::Atcs] {
+        let mut world = world(kind);
+        for _ in 0..10 {
+            world.carry_out(&Command::Allocate(Box::new(request("a", "b", 0, 100_000))));
+        }
+        let metadata = world.metadata("a", &[(2, 300_000, "b")]);
+        world.report("g1", metadata).unwrap();
+        world.check(&["g1"]);
+        assert!(world.rate("g1", 2) >= 290_000, "{kind:?}: {}", world.rate("g1", 2));
+    }
+}
