@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::ClassType;
 use kernel::command::{Command, Expected, ModelChange};
+use kernel::path::Metric;
 use kernel::policy::BandwidthModel;
 use kernel::units::{Overbooking, Share};
 
@@ -14,6 +15,12 @@ use crate::kernel::{name, request};
 const AGGREGATORS: [&str; 3] = ["g1", "g2", "g3"];
 
 fn world(kind: ModelKind) -> World {
+    let mut world = World::new(&[("a-b", 1_000_000)], settings());
+    set_model(&mut world, model(kind));
+    world
+}
+
+fn model(kind: ModelKind) -> BandwidthModel {
     let class = |(class, ppm): (u8, u32)| ClassConfig {
         class_type: ClassType::new(class).unwrap(),
         share: Share::from_ppm(ppm).unwrap(),
@@ -22,15 +29,16 @@ fn world(kind: ModelKind) -> World {
         overbooking: Overbooking::NONE,
     };
     let classes = (0..).zip([250_000, 350_000, 400_000]).map(class).collect();
-    let model = BandwidthModel::uniform(Model::new(kind, classes, vec![]).unwrap());
-    let mut world = World::new(&[("a-b", 1_000_000)], settings());
+    BandwidthModel::uniform(Model::new(kind, classes, vec![]).unwrap())
+}
+
+fn set_model(world: &mut World, model: BandwidthModel) {
     world.carry_out(&Command::SetModel {
         topology: name("net"),
         model: Arc::new(model),
         expected: Expected::Any,
         switch: ModelChange::Soft,
     });
-    world
 }
 
 #[test]
@@ -62,5 +70,21 @@ fn an_own_share_is_taken_back_from_background_traffic() {
         world.report("g1", metadata).unwrap();
         world.check(&["g1"]);
         assert!(world.rate("g1", 2) >= 290_000, "{kind:?}: {}", world.rate("g1", 2));
+    }
+}
+
+#[test]
+fn a_flow_goes_where_there_is_room_whatever_paths_minimise() {
+    for metric in [Metric::Te, Metric::Hops, Metric::Congestion] {
+        let mut world = World::new(&[("a-b", 1_000_000), ("a-c", 1_000_000), ("c-b", 1_000_000)], settings());
+        let mut model = model(ModelKind::Atcs);
+        model.policy.path_metric = metric;
+        set_model(&mut world, model);
+        let background = Command::Allocate(Box::new(request("a", "b", 2, 1_000_000)));
+        world.carry_out(&background);
+        let metadata = world.metadata("a", &[(2, 100_000, "b")]);
+        world.report("g1", metadata).unwrap();
+        world.check(&["g1"]);
+        assert!(world.rate("g1", 2) >= 100_000, "{metric:?}: {}", world.rate("g1", 2));
     }
 }

@@ -63,7 +63,7 @@ impl Dispatcher {
             return None;
         }
         let ends = (known.node, place.1);
-        let path = network_view::path_of(network, place.0, ends, &mut self.workspace);
+        let path = network_view::path_of(network, place.0, ends, want.demand, &mut self.workspace);
         if let Some(path) = &path {
             net.planner.put(key, path, want);
         }

@@ -136,18 +136,21 @@ fn left(
     })
 }
 
-/// The path of a flow if it were reserved now, at any rate.
+/// The path of a flow if it were reserved now: one with room for its demand without victims, or else at any rate.
 pub(super) fn path_of(
     network: &Network,
     level: QosLevel,
     (ingress, egress): (NodeIx, NodeIx),
+    demand: Bandwidth,
     workspace: &mut Workspace,
 ) -> Option<Arc<[LinkIx]>> {
     let constraints = Constraints::default();
     let metric = path_metric(&network.model().policy, &constraints);
-    let query = Query { ingress, egress, bandwidth_bps: 0, metric, constraints: &constraints };
     let free = network.ledger().free(slot(network, level)?);
-    path::shortest(network.graph(), &free, &query, workspace).ok().map(|found| found.links.into())
+    [demand.as_bps(), 0].into_iter().find_map(|bandwidth_bps| {
+        let query = Query { ingress, egress, bandwidth_bps, metric, constraints: &constraints };
+        path::shortest(network.graph(), &free, &query, workspace).ok().map(|found| found.links.into())
+    })
 }
 
 /// The slot of a level; `None` if the model does not have its class.
