@@ -66,6 +66,7 @@ impl World {
             setup_priority: None,
             hold_priority: None,
             constraints: NamedConstraints::default(),
+            moves_max: None,
             attributes: LspAttributes::default(),
         }))
     }

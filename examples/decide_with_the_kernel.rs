@@ -78,6 +78,7 @@ fn request(class_type: u8, mbps: u64) -> Result<Command, Box<dyn Error>> {
         setup_priority: None,
         hold_priority: None,
         constraints: NamedConstraints::default(),
+        moves_max: None,
         attributes: LspAttributes::default(),
     })))
 }

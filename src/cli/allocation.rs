@@ -6,6 +6,7 @@ use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, bandwidth, effects, lines, rate};
 use api::allocation::{AllocationDocument, AllocationOutcome, AllocationRequest, AllocationState, ResizeRequest};
+use api::bandwidth_model::RelocationDocument;
 use api::client::{AllocationFilter, Client};
 use api::constraints::{ConstraintsRequest, HopName, HopRequest};
 use api::event::EventDocument;
@@ -133,6 +134,9 @@ struct Create {
     /// Nodes or links that the path avoids
     #[arg(long)]
     exclude: Vec<String>,
+    /// How many standing allocations may be moved for it, 0 to 10 [default: as the bandwidth model says]
+    #[arg(long)]
+    max_moves: Option<u8>,
     /// Which packets it is for; without any, bandwidth is reserved and no switch gets a rule
     #[command(flatten)]
     flow: FlowArgs,
@@ -289,6 +293,7 @@ impl Create {
             note: self.annotations.note.clone(),
             expires_at: self.expires_at,
             constraints: Some(constraints).filter(|constraints| *constraints != ConstraintsRequest::default()),
+            relocation: self.max_moves.map(|max_moves| RelocationDocument { max_moves }),
             flow: self.flow.flow(),
         }
     }

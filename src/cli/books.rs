@@ -5,35 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::database_args::DatabaseArguments;
 use super::output::count;
-use super::serve::given_or_read;
-use crate::config::{ConfigError, ConfigFile, SecretUrl};
+use crate::config::ConfigError;
 use crate::service::books::{self, BooksError, BooksSummary};
-
-/// The database, said as for `serve`.
-#[derive(Args, Debug)]
-pub struct DatabaseArguments {
-    /// The folder of the embedded database [default: data].
-    #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database")]
-    data: Option<PathBuf>,
-    /// `sqlite://PATH` or `postgres://…`, instead of a folder.
-    #[arg(long, env = "WATERMASTER_DATABASE", hide_env_values = true)]
-    database: Option<String>,
-    /// A file that holds the URL of the database.
-    #[arg(long, env = "WATERMASTER_DATABASE_FILE", value_name = "FILE", conflicts_with_all = ["database", "data"])]
-    database_file: Option<PathBuf>,
-}
-
-impl DatabaseArguments {
-    fn url(&self) -> Result<SecretUrl, ConfigError> {
-        let said = ConfigFile {
-            data: self.data.clone(),
-            database: given_or_read(self.database.as_ref(), self.database_file.as_deref())?.map(Into::into),
-            ..ConfigFile::default()
-        };
-        Ok(said.complete()?.database)
-    }
-}
 
 /// The arguments of `watermaster backup` and `watermaster restore`.
 #[derive(Args, Debug)]

@@ -7,9 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::database_args::given_or_read;
 use super::greeting;
 use super::mqtt_args::MqttArguments;
-use super::serve::{given_or_read, stop_on_signal};
+use super::serve::stop_on_signal;
 use crate::config::{ConfigError, ConfigFile, LogFormat, STORE_DEFAULT, StoreDurability};
 use crate::service::ServiceError;
 use crate::service::replica::{BrokerReplica, ReplicaConfig};

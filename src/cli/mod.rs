@@ -19,6 +19,7 @@ pub mod serve;
 pub mod topology;
 
 mod connection;
+pub mod database_args;
 mod output;
 
 pub use connection::{ConnectionError, ServiceConnection};

@@ -1,17 +1,17 @@
 //! `watermaster serve`: the service, on embedded defaults unless configured.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::database_args::{DatabaseArguments, given_or_read};
 use super::greeting;
 use super::mqtt_args::MqttArguments;
 use super::output::count;
 use crate::config::{
     Config, ConfigError, ConfigFile, LogFormat, SchedulerConfig, SchedulerPolicyWord, Secret, StoreDurability,
-    read_secret,
 };
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
@@ -42,15 +42,8 @@ pub struct Arguments {
     durability: Option<StoreDurability>,
     #[command(flatten)]
     front_door: MqttArguments,
-    /// The folder for the embedded database [default: data].
-    #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database")]
-    data: Option<PathBuf>,
-    /// `sqlite://PATH` or `postgres://…`, instead of a folder.
-    #[arg(long, env = "WATERMASTER_DATABASE", hide_env_values = true)]
-    database: Option<String>,
-    /// A file that holds the URL of the database, for a secret that is mounted.
-    #[arg(long, env = "WATERMASTER_DATABASE_FILE", value_name = "FILE", conflicts_with_all = ["database", "data"])]
-    database_file: Option<PathBuf>,
+    #[command(flatten)]
+    books: DatabaseArguments,
     /// How long PostgreSQL may take for a write, and a request may wait for its turn, in milliseconds [default: 5000].
     #[arg(long, env = "WATERMASTER_DATABASE_DEADLINE_MS")]
     database_deadline_ms: Option<u64>,
@@ -119,8 +112,6 @@ impl Arguments {
             store: given_or_read(self.store.as_ref(), self.store_file.as_deref())?.map(Into::into),
             durability: self.durability,
             mqtt: (&self.front_door).into(),
-            data: self.data.clone(),
-            database: given_or_read(self.database.as_ref(), self.database_file.as_deref())?.map(Into::into),
             database_deadline_ms: self.database_deadline_ms,
             log_format: self.log_format,
             drain_ms: self.drain_ms,
@@ -135,15 +126,11 @@ impl Arguments {
                 interval_ms: self.scheduler_interval_ms,
                 ..SchedulerConfig::default()
             },
+            ..self.books.config()?
         };
         let file = self.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), ConfigFile::read)?;
         said.over(ConfigFile::from_credentials()?).over(file).complete()
     }
-}
-
-/// A secret from the command line or the environment, or from the file that holds it.
-pub(super) fn given_or_read(given: Option<&String>, file: Option<&Path>) -> Result<Option<String>, ConfigError> {
-    given.map_or_else(|| file.map(read_secret).transpose(), |given| Ok(Some(given.clone())))
 }
 
 /// Serves until SIGINT or SIGTERM.

@@ -17,6 +17,10 @@ use super::problem_catalogue::{self, ProblemKind};
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// RFC 9512.
+const YAML: HeaderValue = HeaderValue::from_static("application/yaml");
+/// What is said over MQTT and server-sent events.
+const ASYNCAPI: &str = include_str!("../../openapi/asyncapi-v1.yaml");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const PAGE_POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'");
@@ -35,7 +39,8 @@ pub(super) fn router(document: &utoipa::openapi::OpenApi) -> Router<ApiState> {
     };
     let viewer = SwaggerUi::new("/docs").config(Config::from("/v1/openapi.json").validator_url("none"));
     let viewer: Router<ApiState> = Router::from(viewer).layer(from_fn(viewer_headers));
-    viewer.route("/v1/openapi.json", get(serve_document))
+    let asyncapi = || async { ([(header::CONTENT_TYPE, YAML)], ASYNCAPI) };
+    viewer.route("/v1/openapi.json", get(serve_document)).route("/v1/asyncapi.yaml", get(asyncapi))
 }
 
 async fn viewer_headers(request: Request, next: Next) -> Response {

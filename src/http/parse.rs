@@ -4,6 +4,7 @@
 use super::problem::Problem;
 use super::problem_catalogue;
 use api::allocation::{AllocationRequest, QOS_LEVEL_MAX, ResizeRequest};
+use api::bandwidth_model::RelocationDocument;
 use api::constraints::{ConstraintsRequest, HOPS_MAX, HopName, HopRequest, LinkHop, NodeHop, RouteHopRequest};
 use api::flow::{FlowRequest, Ipv4Network};
 use api::link::LinkRequest;
@@ -13,6 +14,7 @@ use kernel::annotation::{Annotation, AnnotationField};
 use kernel::class::{ClassType, Priority};
 use kernel::command::{Command, HopKind, LinkChange, NamedConstraints, NamedHop, NamedRouteHop, Request};
 use kernel::id::{AllocationId, Name};
+use kernel::policy::MOVES_MAX;
 use kernel::units::{Bandwidth, Micros, Millis};
 
 /// A bandwidth request.
@@ -27,6 +29,7 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
         setup_priority: priority("setup_priority", document.setup_priority)?,
         hold_priority: priority("hold_priority", document.hold_priority)?,
         constraints: constraints(document.constraints.unwrap_or_default())?,
+        moves_max: document.relocation.map(moves_max).transpose()?,
         attributes: LspAttributes {
             aggregator: name_if_any("aggregator", document.aggregator)?,
             expires_at: document.expires_at.map(|at| Millis(at.0)),
@@ -42,6 +45,13 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
             .collect::<Result<_, _>>()?,
         },
     })))
+}
+
+fn moves_max(document: RelocationDocument) -> Result<u8, Problem> {
+    match document.max_moves {
+        moves @ 0..=MOVES_MAX => Ok(moves),
+        _ => Err(impossible("relocation.max_moves", format!("at most {MOVES_MAX} allocations may be moved for one"))),
+    }
 }
 
 /// A change to an allocation.

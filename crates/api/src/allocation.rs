@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::bandwidth_model::RelocationDocument;
 use crate::constraints::{ConstraintsDocument, ConstraintsRequest};
 use crate::effects::Effects;
 use crate::flow::{FlowDocument, FlowRequest};
@@ -74,6 +75,9 @@ pub struct AllocationRequest {
     /// What the path has to obey.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraints: Option<ConstraintsRequest>,
+    /// What may move before the request is denied; absent: as the topology's bandwidth model says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relocation: Option<RelocationDocument>,
     /// Which packets the allocation is for. Without it, bandwidth is reserved and no switch gets a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow: Option<FlowRequest>,

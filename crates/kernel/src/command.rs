@@ -160,6 +160,8 @@ pub struct Request {
     pub hold_priority: Option<Priority>,
     /// What the path must obey.
     pub constraints: NamedConstraints,
+    /// How many standing allocations may be moved for this one; `None`: as many as the topology's policy says.
+    pub moves_max: Option<u8>,
     /// What needs no resolving.
     pub attributes: LspAttributes,
 }

@@ -44,9 +44,10 @@ pub struct Arguments {
     /// Runs in a quarter of the time.
     #[arg(long)]
     fast: bool,
-    /// The file of the picture; with more than one policy, their names go before its ending.
-    #[arg(long, default_value = "figure6.svg", value_name = "FILE")]
-    out: PathBuf,
+    /// The file of the picture; with more than one policy, their names go before its ending [default: watermaster-figure6.svg in
+    /// the folder for temporary files].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// The address of the orchestrator and its dashboard [default: 127.0.0.1:8080, or any free port if that is taken].
     #[arg(long)]
     listen: Option<SocketAddr>,
@@ -148,9 +149,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 async fn show_all(arguments: &Arguments, stop: &CancellationToken) -> Result<(), Error> {
     let policies = arguments.policy.policies();
     let stays = arguments.stay || (!arguments.exit && !arguments.json && std::io::stdout().is_terminal());
+    let out = arguments.out.clone().unwrap_or_else(|| std::env::temp_dir().join("watermaster-figure6.svg"));
+    for policy in policies {
+        check_writable(&path_for(&out, *policy, policies.len()))?;
+    }
     let mut summaries = vec![];
     for (policy, left) in policies.iter().zip((0..policies.len()).rev()) {
-        let out = path_for(&arguments.out, *policy, policies.len());
+        let out = path_for(&out, *policy, policies.len());
         let mut processes = tokio::select! {
             () = stop.cancelled() => return Err(Error::Interrupted),
             started = start(arguments, *policy) => started?,
@@ -209,11 +214,25 @@ async fn show(
 ) -> Result<RunSummary, Error> {
     let mut record = play(arguments, policy, processes).await?;
     record.latencies = processes.collect_latencies().await?;
-    std::fs::write(out, figure::svg(&record)).map_err(|error| Error::Figure { path: out.to_owned(), error })?;
     let summary = RunSummary::of(&record);
     print(arguments, &text::summary(&summary))?;
-    print(arguments, &format!("\nFigure 6 of this run is in {}.\n", out.display()))?;
+    let place = match std::fs::write(out, figure::svg(&record)) {
+        Ok(()) => format!("\nFigure 6 of this run is in {}.\n", out.display()),
+        Err(error) => format!("\nFigure 6 of this run cannot be written to {}: {error}.\n", out.display()),
+    };
+    print(arguments, &place)?;
     Ok(summary)
+}
+
+/// A picture that cannot be written is told before anything is played. What was there stays, and nothing comes to be.
+fn check_writable(out: &Path) -> Result<(), Error> {
+    let is_new = !out.exists();
+    let opened = std::fs::File::options().append(true).create(true).open(out);
+    opened.map_err(|error| Error::Figure { path: out.to_owned(), error })?;
+    if is_new {
+        let _ = std::fs::remove_file(out);
+    }
+    Ok(())
 }
 
 async fn play(arguments: &Arguments, policy: DemoPolicy, processes: &mut DemoProcesses) -> Result<DemoRun, Error> {

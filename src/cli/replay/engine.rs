@@ -346,6 +346,7 @@ fn request_of(asked: &TraceRequest) -> Result<Request, ReplayError> {
         setup_priority: priority("setup_priority", asked.setup_priority)?,
         hold_priority: priority("hold_priority", asked.hold_priority)?,
         constraints: NamedConstraints::default(),
+        moves_max: None,
         attributes: LspAttributes::default(),
     })
 }

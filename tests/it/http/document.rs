@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use serde_json::Value;
+
+use super::harness::TestService;
 use watermaster::http::document;
 
 /// `BLESS=1` writes the document anew.
@@ -74,4 +76,14 @@ fn references(value: &Value) -> Vec<String> {
         }
         _ => vec![],
     }
+}
+
+#[tokio::test]
+async fn the_interface_over_mqtt_is_served_too() {
+    let service = TestService::open().await;
+    let answer = service.get("/v1/asyncapi.yaml").await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/yaml"));
+    let document: Value = yaml_serde::from_str(&answer.text).unwrap();
+    assert!(document["asyncapi"].as_str().unwrap().starts_with("3."), "{}", document["asyncapi"]);
+    service.close().await;
 }

@@ -52,6 +52,11 @@ async fn a_standing_allocation_moves_before_a_request_is_denied() {
     let direct = r#"{"topology":"net","ingress":"a","egress":"b","class_type":0,"bandwidth_bps":51000000,
         "constraints":{"max_hops":1}}"#;
     let expected = json!([{"id": standing, "path": ["ac", "cb"]}]);
+    let asked = |max_moves: u8| direct.replacen('{', &format!(r#"{{"relocation":{{"max_moves":{max_moves}}},"#), 1);
+    let stays = service.post("/v1/allocations?dry_run=true", &asked(0)).await;
+    assert_eq!(stays.problem(), "insufficient-bandwidth");
+    assert_eq!(service.post("/v1/allocations?dry_run=true", &asked(11)).await.json()["field"], "relocation.max_moves");
+    assert_eq!(service.post("/v1/allocations?dry_run=true", &asked(1)).await.json()["moved"], expected);
     let tried = service.post("/v1/allocations?dry_run=true", direct).await.json();
     assert_eq!((&tried["moved"], &tried["victims"]), (&expected, &json!([])));
     let done = service.post("/v1/allocations", direct).await;

@@ -196,6 +196,7 @@ impl World {
             setup_priority,
             hold_priority: setup_priority,
             constraints: self.dice.maybe(constraints).unwrap_or_default(),
+            moves_max: None,
             attributes: LspAttributes {
                 owner: if aggregator.is_some() && self.dice.one_in(2) { Owner::Scheduler } else { Owner::Requester },
                 aggregator,

@@ -150,6 +150,7 @@ pub(crate) fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Reques
         setup_priority: None,
         hold_priority: None,
         constraints: NamedConstraints::default(),
+        moves_max: None,
         attributes: LspAttributes::default(),
     }
 }

@@ -58,7 +58,8 @@ pub(super) fn allocate(
         return Err(Refusal::ImpossibleFlow { field, why });
     }
     let id = AllocationId(state.sequence().next().0);
-    let admission = Admission { state, network, id, demand: &demand, priorities };
+    let moves_max = request.moves_max.unwrap_or(network.model.policy.relocation.max_moves);
+    let admission = Admission { state, network, id, demand: &demand, priorities, moves_max };
     Ok(match admission.of_new(workspace) {
         Ok((path, displaced)) => {
             let allocation = Allocation { id, demand, path, created_at: now, updated_at: now };
@@ -92,7 +93,8 @@ pub(super) fn resize(
     check(&demand, network)?;
     let (setup, hold) = (demand.setup_priority, demand.hold_priority);
     let priorities = resolve::priorities(network, name, demand.class_type, Some(setup), Some(hold))?;
-    let admission = Admission { state, network, id, demand: &demand, priorities };
+    let moves_max = network.model.policy.relocation.max_moves;
+    let admission = Admission { state, network, id, demand: &demand, priorities, moves_max };
     Ok(match admission.in_place_of(old, workspace) {
         Ok((path, displaced)) => {
             let changed = Allocation { demand, path, updated_at: now, ..Allocation::clone(old) };
@@ -151,6 +153,7 @@ struct Admission<'a> {
     id: AllocationId,
     demand: &'a Demand,
     priorities: Priorities,
+    moves_max: u8,
 }
 
 type PathAndFates = (Arc<[LinkIx]>, Vec<Displaced>);
@@ -192,7 +195,11 @@ impl Admission<'_> {
         workspace: &mut Workspace,
     ) -> Option<Vec<LinkIx>> {
         let lacks_bandwidth = matches!(denial, Denial::InsufficientBandwidth { .. });
-        if lacks_bandwidth { make_way(books, self.demand, self.priorities.setup_slot, workspace) } else { None }
+        if lacks_bandwidth {
+            make_way(books, self.demand, self.priorities.setup_slot, self.moves_max, workspace)
+        } else {
+            None
+        }
     }
 
     /// What is said to be admissible is so at the policy's price, too.

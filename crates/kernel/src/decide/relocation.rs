@@ -28,16 +28,17 @@ pub(super) fn make_way(
     books: &mut Reallocation<'_, '_>,
     demand: &Demand,
     setup_slot: Slot,
+    moves_max: u8,
     workspace: &mut Workspace,
 ) -> Option<Vec<LinkIx>> {
     let policy = books.network.model.policy;
-    if policy.restoration == Restoration::None || policy.relocation.max_moves == 0 {
+    if policy.restoration == Restoration::None || moves_max == 0 {
         return None;
     }
     let mut relocation = Relocating {
         demand,
         setup_slot,
-        moves_max: usize::from(policy.relocation.max_moves),
+        moves_max: usize::from(moves_max),
         searches_left: SEARCHES_MAX,
         stuck: vec![],
     };

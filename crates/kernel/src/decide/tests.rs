@@ -80,6 +80,7 @@ fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Request {
         setup_priority: None,
         hold_priority: None,
         constraints: NamedConstraints::default(),
+        moves_max: None,
         attributes: LspAttributes::default(),
     }
 }

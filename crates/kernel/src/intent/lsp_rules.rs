@@ -155,10 +155,14 @@ pub(super) fn label_place(label: MplsLabel) -> RuleKey {
     RuleKey { table: TABLE, priority: LABEL_PRIORITY, matches: Match::Mpls { label, bottom_of_stack: true } }
 }
 
+/// Two full packets of Ethernet (1,500 bytes, with header, VLAN tag and label), in kilobits: under a smaller burst none of
+/// that size ever passes.
+const BURST_MIN_KBIT: u32 = 25;
+
 /// A meter for a bandwidth: kilobits rounded up, and a burst of one second, or TCP starves under it.
 pub(super) fn meter(id: MeterId, bandwidth: Bandwidth) -> Meter {
     let rate_kbps = u32::try_from(bandwidth.as_bps().div_ceil(1_000)).unwrap_or(u32::MAX);
-    Meter { id, rate_kbps, burst_kbit: rate_kbps }
+    Meter { id, rate_kbps, burst_kbit: rate_kbps.max(BURST_MIN_KBIT) }
 }
 
 /// The field of a flow for which no switch could ever hold rules, and why. What a new revision of the topology can bring,

@@ -177,7 +177,7 @@ fn a_resize_changes_the_meter_and_nothing_else() {
     let before = known(plan.tables());
     plan.set(&allocation(7, &[0, 1], 2_000), &mesh(), &before);
     let steps: Vec<_> = diff(plan.tables(), &before).into_iter().map(|task| task.step).collect();
-    assert_eq!(steps, [RuleStep::ModifyMeter(Meter { id: MeterId(METER_MIN), rate_kbps: 2, burst_kbit: 2 })]);
+    assert_eq!(steps, [RuleStep::ModifyMeter(Meter { id: MeterId(METER_MIN), rate_kbps: 2, burst_kbit: 25 })]);
 }
 
 #[test]

@@ -36,6 +36,16 @@ fn a_standing_allocation_makes_way_for_a_demand_that_has_no_other() {
 }
 
 #[test]
+fn a_request_says_how_many_may_move_for_it() {
+    for (of_the_model, of_the_request, is_admitted) in [(0, Some(1), true), (3, Some(0), false), (3, None, true)] {
+        let mut world = World::new(&TRIANGLE, with_moves(model(ModelKind::Mam, &[100]), of_the_model));
+        world.admit(request("a", "b", 0, 60));
+        let asked = Request { moves_max: of_the_request, ..direct(request("a", "b", 0, 50)) };
+        assert_eq!(world.is_admissible(asked), is_admitted, "{of_the_model} {of_the_request:?}");
+    }
+}
+
+#[test]
 fn as_many_move_as_it_takes_and_no_more_than_may() {
     let run = |max_moves, bandwidth| {
         let mut world = World::new(&TRIANGLE, with_moves(model(ModelKind::Mam, &[100]), max_moves));

@@ -184,6 +184,7 @@ impl Dispatcher {
                     metric: Some(self.nets.get(&known.topology)?.metric),
                     ..NamedConstraints::default()
                 },
+                moves_max: None,
                 attributes: LspAttributes {
                     aggregator: Some(id.clone()),
                     flow: flow.packets.clone().map(Box::new),
