@@ -68,13 +68,20 @@ impl Planner {
         if self.classes.is_empty() || old == new {
             return;
         }
+        let (old, new) = (self.most_of(old), self.most_of(new));
         for link in party.path.iter() {
             if let Some(classes) = self.classes.get_mut(link.at()).filter(|classes| classes.bounds.binds()) {
                 let wanted = &mut classes.wanted[party.level.at()];
-                *wanted = (*wanted + u128::from(new.as_bps())).saturating_sub(u128::from(old.as_bps()));
+                *wanted = (*wanted + new).saturating_sub(old);
                 self.leave(*link, 0);
             }
         }
+    }
+
+    /// The most that a flow of this demand is given: each of its two pieces is rounded up to a step.
+    fn most_of(&self, demand: Bandwidth) -> u128 {
+        let bps = u128::from(demand.as_bps());
+        if bps == 0 { 0 } else { bps + (bps >> self.settings.step_bits) + 2 }
     }
 
     /// Sets what the model leaves each level beyond its first pieces.
