@@ -51,6 +51,7 @@
 //!     bandwidth: Bandwidth::saturating_from_bps(100_000_000),
 //!     setup_priority: None,
 //!     hold_priority: None,
+//!     moves_max: None,
 //!     constraints: NamedConstraints::default(),
 //!     attributes: Default::default(),
 //! }));
