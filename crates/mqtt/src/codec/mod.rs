@@ -7,7 +7,7 @@
 //!   came before (packet ids in use, aliases, limits agreed in CONNECT) belongs to the session.
 //! * No input panics, and nothing is buffered or allocated for a packet that is larger than allowed.
 //! * PUBLISH of QoS 0 and 1 and its acknowledgement are decoded and encoded without an allocation.
-//! * A decoded packet shares the memory of the buffer it was read from: [`Publish::compact`] copies a message that is
+//! * A decoded packet shares the memory of the buffer it was read from: a message is copied that is
 //!   kept for long.
 
 mod protocol;
