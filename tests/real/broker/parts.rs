@@ -90,6 +90,19 @@ impl Drop for Redis {
 
 fn signal_to(pid: u32, signal: &str) {
     assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+    // A process that is told to stop may run on for a moment on another processor.
+    while signal == "-STOP" && !is_stopped(pid) {
+        std::thread::yield_now();
+    }
+}
+
+/// Whether every thread of a process is stopped (proc(5): stat).
+fn is_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+    })
 }
 
 /// A replica of the broker.
