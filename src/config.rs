@@ -1,6 +1,7 @@
 //! One typed configuration: flag over `WATERMASTER_*` over file over default. Unknown keys are refused; every number's name
 //! ends in its unit.
 
+mod access;
 mod scheduler;
 mod secret;
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use access::{AccessConfig, Authentication};
 use kernel::scheduler::settings::SettingsError;
 use mqtt;
 pub use scheduler::{SchedulerConfig, SchedulerPolicyWord};
@@ -31,6 +33,13 @@ pub struct ConfigFile {
     pub listen: Option<SocketAddr>,
     /// Names under which the service is asked from elsewhere, such as that of a proxy in front of it.
     pub public_hosts: Option<Vec<String>>,
+    /// The certificate of the interface and its chain, in PEM; with `tls_key`, it is served over TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// The key of that certificate.
+    pub tls_key: Option<PathBuf>,
+    /// Who may come in, and how they are known.
+    #[serde(default)]
+    pub access: AccessConfig,
     /// The address to listen on for MQTT.
     pub mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
@@ -123,6 +132,18 @@ pub struct MqttListenerConfig {
 }
 
 impl MqttListenerConfig {
+    /// That nobody from elsewhere comes in without a name, unless that is meant.
+    ///
+    /// # Errors
+    /// They would.
+    pub fn check_anonymous(&self, plain: Option<SocketAddr>, is_insecure: bool) -> Result<(), ConfigError> {
+        // Clients that show a certificate have a name.
+        let tls = self.tls_listen.filter(|_| self.client_authority.is_none());
+        let mut listeners = [plain, tls, self.websocket_listen].into_iter().flatten();
+        let is_open = self.anonymous == Some(AnonymousAccess::Always) && listeners.any(|at| !at.ip().is_loopback());
+        if is_open && !is_insecure { Err(ConfigError::AnonymousMqtt) } else { Ok(()) }
+    }
+
     fn over(self, other: Self) -> Self {
         Self {
             tls_listen: self.tls_listen.or(other.tls_listen),
@@ -192,6 +213,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Names under which the service is asked from elsewhere.
     pub public_hosts: Vec<String>,
+    /// The certificate of the interface and its chain.
+    pub tls_certificate: Option<PathBuf>,
+    /// The key of that certificate.
+    pub tls_key: Option<PathBuf>,
+    /// Who may come in, and how they are known.
+    pub access: AccessConfig,
     /// The address to listen on for MQTT; `None`: port 1883, or any free one if that is taken.
     pub mqtt_listen: Option<SocketAddr>,
     /// Where MQTT sessions live.
@@ -233,6 +260,24 @@ pub enum ConfigError {
         /// The reason, with line and key.
         error: Box<toml::de::Error>,
     },
+    /// There is a certificate without its key, or a key without a certificate.
+    #[error("TLS needs both --tls-certificate and --tls-key")]
+    HalfCertificate,
+    /// Everybody who reaches the address would own the network.
+    #[error(
+        "refusing to listen on {listen} without authentication: give --authentication required and a token \
+         (watermaster token create, or --admin-token-file), or --insecure-no-authentication"
+    )]
+    Unprotected {
+        /// Where it was to listen.
+        listen: SocketAddr,
+    },
+    /// Everybody who reaches the MQTT address could publish whatever they like.
+    #[error(
+        "refusing to take MQTT clients without a user name from everywhere: give --mqtt-anonymous loopback or never with \
+         --mqtt-users, or --insecure-no-authentication"
+    )]
+    AnonymousMqtt,
     /// A setting of the scheduler is out of its range.
     #[error("invalid scheduler settings: {0}")]
     Scheduler(#[from] SettingsError),
@@ -266,6 +311,9 @@ impl ConfigFile {
         Self {
             listen: self.listen.or(other.listen),
             public_hosts: self.public_hosts.or(other.public_hosts),
+            tls_certificate: self.tls_certificate.or(other.tls_certificate),
+            tls_key: self.tls_key.or(other.tls_key),
+            access: self.access.over(other.access),
             mqtt_listen: self.mqtt_listen.or(other.mqtt_listen),
             store: self.store.or(other.store),
             durability: self.durability.or(other.durability),
@@ -288,9 +336,18 @@ impl ConfigFile {
     pub fn complete(self) -> Result<Config, ConfigError> {
         let scheduler = self.scheduler.settings()?;
         let data = self.data.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+        let listen: SocketAddr = self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?;
+        let authentication = self.access.in_force(listen)?;
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            return Err(ConfigError::HalfCertificate);
+        }
+        self.mqtt.check_anonymous(self.mqtt_listen, self.access.is_insecure())?;
         Ok(Config {
-            listen: self.listen.map_or_else(|| LISTEN_DEFAULT.parse(), Ok)?,
+            listen,
             public_hosts: self.public_hosts.unwrap_or_default(),
+            tls_certificate: self.tls_certificate,
+            tls_key: self.tls_key,
+            access: AccessConfig { authentication: Some(authentication), ..self.access },
             mqtt_listen: self.mqtt_listen,
             store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned().into()),
             durability: self.durability.unwrap_or_default(),

@@ -2,6 +2,8 @@
 
 pub mod books;
 mod mqtt_listeners;
+mod rest_listener;
+pub mod tokens;
 pub mod replica;
 
 use std::net::SocketAddr;
@@ -15,7 +17,6 @@ use axum::http::{Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -24,7 +25,8 @@ use crate::aggregator_mqtt;
 use crate::app::{
     App, AppOptions, AppStartError, Credentials, Mode, Pace, SchedulerOptions, SubmitError, Tasks, driver_factory,
 };
-use crate::config::{self, Config};
+use crate::auth::{Authenticator, TokenStore};
+use crate::config::{self, Authentication, Config};
 use crate::http::{self, OwnHosts};
 use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
 use crate::telemetry::{self, ServiceMetrics};
@@ -37,6 +39,7 @@ use mqtt::auth::AccessError;
 use mqtt::transport::TlsError;
 use mqtt::{self, Broker};
 use mqtt_listeners::MqttListeners;
+use rest_listener::RestListener;
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
 const FIRST_TOPOLOGY: (&str, &str) = ("nsfnet", include_str!("../topologies/nsfnet.json"));
@@ -69,6 +72,12 @@ pub enum ServiceError {
     /// The broker's store cannot be opened.
     #[error("the broker's store cannot be opened: {0}")]
     Broker(#[from] mqtt::BrokerStartError),
+    /// Authentication is required, and nobody could be let in.
+    #[error(
+        "authentication is required, and there is no token: make one with 'watermaster token create --role admin', or give \
+         --admin-token-file"
+    )]
+    NoTokens,
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
@@ -90,7 +99,8 @@ pub enum ServiceError {
 pub struct Service {
     app: App,
     tasks: Tasks,
-    listener: TcpListener,
+    listener: RestListener,
+    authenticator: Authenticator,
     broker: Broker,
     doors: MqttListeners,
     metrics: Arc<ServiceMetrics>,
@@ -104,6 +114,7 @@ impl ServiceError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Url(_) | Self::Access(_) | Self::Tls(_) | Self::Scheduler(_) | Self::FirstName(_) => true,
+            Self::NoTokens => true,
             Self::Broker(error) => matches!(error, mqtt::BrokerStartError::Address(_)),
             // A port below 1024, and nobody who may take it.
             Self::Listen { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
@@ -149,13 +160,13 @@ impl Service {
             scheduler: scheduler_options(&config.scheduler)?,
             deadline,
         };
-        let (app, tasks) = App::start_with(journal, options).await?;
+        let (app, tasks) = App::start_with(journal.clone(), options).await?;
+        let authenticator = authenticator(config, &app, journal).await?;
         if app.read(|state| state.sequence().0 == 0) {
             put_first_topology(&app).await?;
         }
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|error| ServiceError::Listen { address: config.listen, error })?;
+        let certificate = config.tls_certificate.clone().zip(config.tls_key.clone());
+        let listener = RestListener::open(config.listen, certificate).await?;
         let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt).await?;
         let broker = doors.broker_on(config.store.expose(), config.durability.into()).await?;
         let metrics = Arc::new(ServiceMetrics::new());
@@ -163,7 +174,7 @@ impl Service {
         tokio::spawn(count_field_events(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
         let own_hosts = OwnHosts::new(config.listen.ip(), &config.public_hosts);
-        Ok(Self { app, tasks, listener, broker, doors, metrics, own_hosts, drain, claim })
+        Ok(Self { app, tasks, listener, authenticator, broker, doors, metrics, own_hosts, drain, claim })
     }
 
     /// Where it listens.
@@ -171,7 +182,12 @@ impl Service {
     /// # Errors
     /// The socket has no local address.
     pub fn address(&self) -> Result<SocketAddr, ServiceError> {
-        self.listener.local_addr().map_err(ServiceError::Serve)
+        self.listener.address()
+    }
+
+    /// Whether it speaks TLS there.
+    pub fn is_encrypted(&self) -> bool {
+        self.listener.is_encrypted()
     }
 
     /// Where it listens for MQTT.
@@ -193,24 +209,30 @@ impl Service {
     /// # Errors
     /// The listener broke.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { app, tasks, listener, broker, doors, metrics, own_hosts, drain, claim } = self;
+        let Self { app, tasks, listener, authenticator, broker, doors, metrics, own_hosts, drain, claim } = self;
         doors.serve(&broker);
         tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone()));
         let rendered = get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone()));
         let beside = Router::new().route("/metrics", rendered);
-        let router =
-            http::router(http::Context { app: app.clone(), version: env!("CARGO_PKG_VERSION"), own_hosts, beside })
-                .layer(from_fn_with_state(metrics, count));
+        let router = http::router(http::Context {
+            app: app.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            authenticator,
+            own_hosts,
+            beside,
+        })
+        .layer(from_fn_with_state(metrics, count));
         // Event streams end on this; a graceful stop would otherwise never finish.
         let streams = app.stopping();
         let stopping = stop.clone();
         let stopped_at = Arc::new(OnceLock::new());
         let noted = Arc::clone(&stopped_at);
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        tokio::spawn(async move {
             stopping.cancelled().await;
             let _ = noted.set(tokio::time::Instant::now());
             streams.cancel();
         });
+        let serving = listener.serve(router, stop.clone());
         // Half of the time is for requests and clients, the rest for the journal.
         let half = drain / 2;
         let deadline = async {
@@ -218,7 +240,7 @@ impl Service {
             tokio::time::sleep(half).await;
         };
         tokio::select! {
-            served = serving => served.map_err(ServiceError::Serve)?,
+            () = serving => {}
             () = deadline => tracing::warn!("some requests did not finish in time"),
         }
         let stopped_at = stopped_at.get().copied().unwrap_or_else(tokio::time::Instant::now);
@@ -231,6 +253,23 @@ impl Service {
         drop(claim);
         Ok(())
     }
+}
+
+/// Who is let in. Where somebody has to be asked, there has to be somebody who can answer.
+async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<Authenticator, ServiceError> {
+    let administrator = config.access.admin_token.as_ref().map(|token| token.0.as_str());
+    let clock = app.clone();
+    let tokens = TokenStore::open(journal, administrator, move || clock.now()).await?;
+    let required = config.access.authentication == Some(Authentication::Required);
+    if required && tokens.is_empty() {
+        return Err(ServiceError::NoTokens);
+    }
+    if !required && !config.listen.ip().is_loopback() {
+        tracing::warn!(listen = %config.listen, "whoever reaches this address may change everything");
+    }
+    tokio::spawn(tokens.clone().keep_fresh(app.stopping()));
+    let open_metrics = config.access.open_metrics == Some(true);
+    Ok(Authenticator::new(tokens, required).with_open_metrics(open_metrics))
 }
 
 fn scheduler_options(said: &config::SchedulerConfig) -> Result<SchedulerOptions, ServiceError> {

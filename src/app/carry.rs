@@ -50,7 +50,7 @@ pub async fn carry(from: &Journal, until: Sequence, to: Option<&Journal>) -> Res
             let at = event.sequence;
             let recorded = event.decode(&state).map_err(|error| CarryError::Decode { at, error })?;
             let before = apply(&mut state, &recorded).map_err(|error| CarryError::Apply { at, error })?;
-            let fact = Fact::of(recorded, &state);
+            let fact = Fact::of(recorded, &state).by(event.actor.clone());
             batch.push(&fact, &ended(&state, &fact, &before))?;
         }
         if let Some(to) = to {

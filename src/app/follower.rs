@@ -69,7 +69,7 @@ pub(super) async fn catch_up(app: &App) -> Result<(), FollowError> {
         for event in events {
             let recorded = event.decode(&state)?;
             apply(&mut state, &recorded)?;
-            facts.push(Arc::new(Fact::of(recorded, &state)));
+            facts.push(Arc::new(Fact::of(recorded, &state).by(event.actor)));
         }
         let commit = Commit { facts: facts.into(), decided_in: Duration::ZERO, written_in: Duration::ZERO };
         app.publish(state, commit);

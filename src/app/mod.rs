@@ -38,6 +38,7 @@ pub use crate::journal::{AnnotationFilter, Journal, JournalError, Past, PastFilt
 pub use crate::southbound::Credentials;
 pub use kernel::Fact;
 use kernel::audit::{AuditFault, audit};
+use kernel::fact::Actor;
 use kernel::id::{AllocationId, Name, Sequence};
 use kernel::units::Millis;
 use kernel::{Command, Refusal, State};
@@ -77,12 +78,14 @@ pub struct Submission {
     pub mode: Mode,
     /// To be remembered with what happened, so that a repetition can be answered alike.
     pub key: Option<SubmissionKey>,
+    /// Who has it decided.
+    pub actor: Option<Arc<Actor>>,
 }
 
 impl Submission {
     /// One command that is to happen, without a key.
     pub fn of(command: Command) -> Self {
-        Self { commands: vec![command], atomicity: Atomicity::EachAlone, mode: Mode::Commit, key: None }
+        Self { commands: vec![command], atomicity: Atomicity::EachAlone, mode: Mode::Commit, key: None, actor: None }
     }
 }
 
@@ -327,7 +330,8 @@ impl App {
         mode: Mode,
     ) -> Result<Vec<(T, CommandOutcome)>, SubmitError> {
         let (commands, next): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
-        let outcomes = self.submit(Submission { commands, atomicity: Atomicity::EachAlone, mode, key: None }).await?;
+        let outcomes =
+            self.submit(Submission { commands, atomicity: Atomicity::EachAlone, mode, key: None, actor: None }).await?;
         Ok(next.into_iter().zip(outcomes).collect())
     }
 
@@ -341,7 +345,7 @@ impl App {
         mode: Mode,
         key: Option<SubmissionKey>,
     ) -> Result<CommandOutcome, SubmitError> {
-        let submission = Submission { commands: vec![command], atomicity: Atomicity::EachAlone, mode, key };
+        let submission = Submission { mode, key, ..Submission::of(command) };
         let mut outcomes = self.submit(submission).await?;
         outcomes.pop().ok_or(SubmitError::Stopping)
     }
@@ -387,6 +391,14 @@ impl App {
     /// The journal cannot be read.
     pub async fn facts_after(&self, after: Sequence, limit: u32) -> Result<Vec<Arc<Fact>>, JournalError> {
         Ok(self.inner.journal.facts_after(after, limit).await?.into_iter().map(Arc::new).collect())
+    }
+
+    /// As [`App::facts_after`], of what somebody of this name had decided.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn facts_by(&self, actor: &Name, after: Sequence, limit: u32) -> Result<Vec<Arc<Fact>>, JournalError> {
+        Ok(self.inner.journal.facts_by(actor, after, limit).await?.into_iter().map(Arc::new).collect())
     }
 
     /// Allocations that are over.

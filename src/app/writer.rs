@@ -18,6 +18,7 @@ use super::{
     follower,
 };
 use crate::journal::{AppendError, ExclusiveWriter, JournalError, Receipt, RecordBatch};
+use kernel::fact::Actor;
 use kernel::path::Workspace;
 use kernel::units::Millis;
 use kernel::{Command, Fact, Recorded, State, apply, decide};
@@ -178,7 +179,8 @@ impl Writer {
         }
         let first = state.sequence().next();
         let commands = submission.commands.iter();
-        let outcomes: Vec<_> = commands.map(|command| self.decide_and_apply(state, command, now)).collect();
+        let outcomes: Vec<_> =
+            commands.map(|command| self.decide_and_apply(state, command, submission.actor.as_ref(), now)).collect();
         let count = u32::try_from(outcomes.iter().flatten().count()).unwrap_or(u32::MAX);
         if let Some(SubmissionKey { key, fingerprint, refusals }) = submission.key.clone()
             && (count > 0 || refusals.is_some())
@@ -189,11 +191,17 @@ impl Writer {
         Ok(outcomes)
     }
 
-    fn decide_and_apply(&mut self, state: &mut State, command: &Command, at: Millis) -> CommandOutcome {
+    fn decide_and_apply(
+        &mut self,
+        state: &mut State,
+        command: &Command,
+        actor: Option<&Arc<Actor>>,
+        at: Millis,
+    ) -> CommandOutcome {
         let event = decide(state, command, at, &mut self.workspace)?;
         let recorded = Recorded { sequence: state.sequence().next(), at, event };
         let before = apply(state, &recorded).map_err(|error| contradiction(&error))?;
-        let fact = Fact::of(recorded, state);
+        let fact = Fact::of(recorded, state).by(actor.cloned());
         self.batch.push(&fact, &ended(state, &fact, &before)).map_err(|error| contradiction(&error))?;
         Ok(Arc::new(fact))
     }

@@ -33,6 +33,9 @@ pub struct Arguments {
     store_file: Option<PathBuf>,
     #[command(flatten)]
     mqtt: MqttArguments,
+    /// Take MQTT clients without a user name from everywhere, with --mqtt-anonymous always.
+    #[arg(long, env = "WATERMASTER_INSECURE_NO_AUTHENTICATION")]
+    insecure_no_authentication: bool,
     /// When a message is acknowledged: once Redis has it, or once a replica of Redis has it too.
     #[arg(long, env = "WATERMASTER_DURABILITY", default_value = "async")]
     durability: StoreDurability,
@@ -66,6 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let store = given_or_read(arguments.store.as_ref(), arguments.store_file.as_deref())?.map(Into::into);
     let given = ConfigFile { store, mqtt: (&arguments.mqtt).into(), ..ConfigFile::default() };
     let given = given.over(ConfigFile::from_credentials()?);
+    given.mqtt.check_anonymous(arguments.mqtt_listen, arguments.insecure_no_authentication)?;
     let _logging = telemetry::start_logging(arguments.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let config = ReplicaConfig {

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::database_args::given_or_read;
 use super::output::{Column, lines, rate, table};
+use crate::config::ConfigError;
 use api::client::{Client, ClientError, Effect};
 
 /// The longest page of a list.
@@ -27,6 +29,12 @@ pub struct ServiceConnection {
     /// The service
     #[arg(long, env = "WATERMASTER_SERVER", default_value = "http://127.0.0.1:8080", global = true)]
     server: String,
+    /// The access token
+    #[arg(long, env = "WATERMASTER_TOKEN", hide_env_values = true, global = true)]
+    token: Option<String>,
+    /// A file that holds the access token
+    #[arg(long, env = "WATERMASTER_TOKEN_FILE", value_name = "FILE", conflicts_with = "token", global = true)]
+    token_file: Option<PathBuf>,
     /// How answers are printed
     #[arg(short, long, value_enum, default_value = "table", global = true)]
     output: OutputFormat,
@@ -44,6 +52,9 @@ pub enum ConnectionError {
         #[from]
         error: ClientError,
     },
+    /// The file of the token cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// There is no runtime to wait in, or nothing to write to.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -86,6 +97,10 @@ impl ServiceConnection {
         work: impl AsyncFnOnce(Client) -> Result<T, ConnectionError>,
     ) -> Result<T, ConnectionError> {
         let client = Client::new(&self.server)?;
+        let client = match given_or_read(self.token.as_ref(), self.token_file.as_deref())? {
+            Some(token) => client.with_token(&token)?,
+            None => client,
+        };
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(client))
     }
 

@@ -2,16 +2,20 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use reqwest::Url;
+use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::database_args::given_or_read;
 use super::serve::stop_on_signal;
-use crate::config::LogFormat;
+use crate::config::{ConfigError, LogFormat};
 use crate::telemetry;
+use api::client::{ClientError, bearer};
 use gateway::consumer::stats::{ConsumerSummary, MessageLog};
 use gateway::consumer::{
     Consumer, ConsumerError, ConsumerOptions, DeliveryMode, NamedSubscription, SubscriptionSpec, url,
@@ -29,6 +33,9 @@ pub struct Arguments {
     /// The URL of the orchestrator, which knows the gateways that offer a name, as http://127.0.0.1:8080.
     #[arg(long, env = "WATERMASTER_ORCHESTRATOR", value_parser = url)]
     orchestrator: Option<Url>,
+    /// A file that holds the access token for the orchestrator.
+    #[arg(long, env = "WATERMASTER_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Its name.
     #[arg(long, env = "WATERMASTER_CONSUMER_NAME", default_value = "consumer")]
     name: String,
@@ -55,6 +62,13 @@ pub struct Arguments {
     log_format: Option<LogFormat>,
 }
 
+impl Arguments {
+    fn authorization(&self) -> Result<Option<HeaderValue>, Error> {
+        let token = given_or_read(None, self.token_file.as_deref())?;
+        Ok(token.map(|token| bearer(&token)).transpose()?)
+    }
+}
+
 /// The last line of the output.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct SummaryLine {
@@ -68,6 +82,12 @@ pub enum Error {
     /// The consumer failed.
     #[error(transparent)]
     Consumer(#[from] ConsumerError),
+    /// The file of the token cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The token cannot be sent.
+    #[error(transparent)]
+    Token(#[from] ClientError),
     /// The runtime or standard output failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -92,6 +112,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         node: arguments.node.clone(),
         subscriptions: arguments.subscribe.clone(),
         orchestrator: arguments.orchestrator.clone(),
+        orchestrator_authorization: arguments.authorization()?,
         names: arguments.contents.clone(),
         delivery,
     };

@@ -95,7 +95,7 @@ fn print(connection: &ServiceConnection, event: &EventDocument, out: &mut impl W
 }
 
 fn line(event: &EventDocument) -> String {
-    let EventDocument { sequence, at, kind, data } = event;
+    let EventDocument { sequence, at, kind, data, .. } = event;
     let victims = match data.victims().len() {
         0 => String::new(),
         count => format!(" victims={count}"),

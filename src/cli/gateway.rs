@@ -43,6 +43,9 @@ pub struct Arguments {
     /// The orchestrator's URL, as http://127.0.0.1:8080; absent: the fallback rates hold for ever.
     #[arg(long, env = "WATERMASTER_ORCHESTRATOR")]
     orchestrator: Option<String>,
+    /// A file that holds the access token for the orchestrator.
+    #[arg(long, env = "WATERMASTER_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// How often it reports, in milliseconds [default: 1000].
     #[arg(long, env = "WATERMASTER_GATEWAY_REPORT_EVERY_MS")]
     report_every_ms: Option<u64>,
@@ -103,6 +106,7 @@ impl Arguments {
         options.advertise = self.advertise.clone().or(options.advertise);
         options.source = self.source.or(options.source);
         options.orchestrator = self.orchestrator.clone().or(options.orchestrator);
+        options.orchestrator_token_file = self.token_file.clone().or(options.orchestrator_token_file);
         overrule(&mut options.buffer_bytes, levels("buffer-bytes", &self.buffer_bytes)?.as_ref());
         overrule(&mut options.fallback_bps, levels("fallback-bps", &self.fallback_bps)?.as_ref());
         let fifo = self.fifo.iter().map(|filter| TopicPolicy { topic: filter.clone(), policy: OverflowPolicy::Fifo });

@@ -16,9 +16,11 @@ pub mod passwd;
 pub mod mqtt_args;
 pub mod replay;
 pub mod serve;
+pub mod token;
 pub mod topology;
 
 mod connection;
+pub mod access_args;
 pub mod database_args;
 mod output;
 
@@ -83,6 +85,8 @@ enum CliCommand {
     Restore(books::FileArguments),
     /// The journal of events: verify, export.
     Journal(books::JournalArguments),
+    /// Access tokens: create, list, revoke.
+    Token(token::Arguments),
     /// Prints the line of the file of MQTT users for a name and the password on standard input.
     Passwd(passwd::Arguments),
     /// Prints the OpenAPI document.
@@ -118,6 +122,8 @@ enum Error {
     #[error(transparent)]
     Books(#[from] books::Error),
     #[error(transparent)]
+    Token(#[from] token::Error),
+    #[error(transparent)]
     Replay(#[from] replay::Error),
     #[error(transparent)]
     Topology(#[from] topology::TopologyCommandError),
@@ -137,6 +143,7 @@ impl Error {
         match self {
             Self::Gateway(error) if error.is_configuration() => 78,
             Self::Books(books::Error::Config(_))
+            | Self::Token(token::Error::Config(_))
             | Self::Config(_)
             | Self::Serve(serve::Error::Config(_))
             | Self::Broker(broker::Error::Config(_)) => 78,
@@ -195,6 +202,7 @@ fn run(command: CliCommand) -> Result<(), Error> {
         CliCommand::Backup(arguments) => books::backup(&arguments)?,
         CliCommand::Restore(arguments) => books::restore(&arguments)?,
         CliCommand::Journal(arguments) => books::journal(&arguments)?,
+        CliCommand::Token(arguments) => token::run(&arguments)?,
         CliCommand::Passwd(arguments) => passwd::run(&arguments)?,
         CliCommand::Openapi => print(&format!("{}\n", crate::http::document().to_pretty_json()?))?,
         CliCommand::Config(arguments) => print(&arguments.config()?.to_toml()?)?,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::access_args::AccessArguments;
 use super::database_args::{DatabaseArguments, given_or_read};
 use super::greeting;
 use super::mqtt_args::MqttArguments;
@@ -28,6 +29,14 @@ pub struct Arguments {
     /// A name under which the service is asked from elsewhere, such as that of a proxy in front of it; may be given again.
     #[arg(long = "public-host", env = "WATERMASTER_PUBLIC_HOST", value_delimiter = ',', value_name = "NAME")]
     public_hosts: Option<Vec<String>>,
+    /// The certificate of the interface and its chain, in PEM; read again when it changes.
+    #[arg(long, env = "WATERMASTER_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, env = "WATERMASTER_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArguments,
     /// The address to listen on for MQTT [default: 127.0.0.1:1883, or any free port if that is taken].
     #[arg(long, env = "WATERMASTER_MQTT_LISTEN")]
     mqtt_listen: Option<SocketAddr>,
@@ -108,6 +117,9 @@ impl Arguments {
         let said = ConfigFile {
             listen: self.listen,
             public_hosts: self.public_hosts.clone(),
+            tls_certificate: self.tls_certificate.clone(),
+            tls_key: self.tls_key.clone(),
+            access: self.access.config()?,
             mqtt_listen: self.mqtt_listen,
             store: given_or_read(self.store.as_ref(), self.store_file.as_deref())?.map(Into::into),
             durability: self.durability,
@@ -185,12 +197,13 @@ async fn greet(service: &Service) -> Result<(), Error> {
     let address = service.address()?;
     let (topologies, allocations) = service.counts().await;
     let (topologies, allocations) = (count(topologies, "topology"), count(allocations, "allocation"));
+    let scheme = if service.is_encrypted() { "https" } else { "http" };
     let (version, mqtt) = (env!("CARGO_PKG_VERSION"), service.mqtt_address()?);
     greeting(&format!(
         "Watermaster {version} holds {topologies} and {allocations}.\n  \
-         open   http://{address}/ (the dashboard), http://{address}/docs (the interface)\n  \
-         try    curl -s http://{address}/v1/topologies\n  \
-         admit  curl -s http://{address}/v1/allocations -H 'content-type: application/json' \\\n           \
+         open   {scheme}://{address}/ (the dashboard), {scheme}://{address}/docs (the interface)\n  \
+         try    curl -s {scheme}://{address}/v1/topologies\n  \
+         admit  curl -s {scheme}://{address}/v1/allocations -H 'content-type: application/json' \\\n           \
          -d '{{\"topology\":\"nsfnet\",\"ingress\":\"WA\",\"egress\":\"NJ\",\"class_type\":1,\"bandwidth_bps\":100000000}}'\n  \
          mqtt   mqtt://{mqtt}\n  \
          stop   Ctrl-C\n"

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{ConfigError, ConfigFile, MqttListenerConfig, Secret};
+use super::{AccessConfig, ConfigError, ConfigFile, MqttListenerConfig, Secret};
 
 /// What stands for a password that is not shown.
 const NOT_SHOWN: &str = "***";
@@ -105,6 +105,9 @@ impl ConfigFile {
             database: secret("database")?.map(SecretUrl),
             store: secret("store")?.map(SecretUrl),
             controller_password: secret("controller-password")?.map(Secret),
+            tls_certificate: file("tls-certificate"),
+            tls_key: file("tls-key"),
+            access: AccessConfig { admin_token: secret("admin-token")?.map(Secret), ..AccessConfig::default() },
             mqtt: MqttListenerConfig {
                 users: file("mqtt-users"),
                 rules: file("mqtt-rules"),

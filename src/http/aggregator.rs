@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use axum::extract::{OriginalUri, State};
+use axum::extract::OriginalUri;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
+use super::access::Room;
 use super::event_sse::KEEP_ALIVE;
 use super::extract::{FromPath, FromQuery, JsonBody};
 use super::problem::{
@@ -19,7 +20,7 @@ use super::problem::{
     UnsupportedMediaType,
 };
 use super::render::json;
-use super::{ApiState, error, pagination, problem_catalogue};
+use super::{error, pagination, problem_catalogue};
 use crate::app::ReportError;
 use crate::app::scalars::StoredName;
 use api::aggregator::{Aggregator, AggregatorMetadata, AggregatorPage, AggregatorRates};
@@ -49,10 +50,11 @@ use kernel::scheduler::report::InvalidReport;
     )
 )]
 pub(super) async fn aggregator_report(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    room.speaks_for(&id)?;
     let metadata = documents::report(&body.read::<AggregatorMetadata>()?)?;
     let view = room.app.scheduler().report(id, metadata).await?;
     Ok(json(&documents::rates(&view.rates)))
@@ -84,7 +86,7 @@ pub(super) struct ListQuery {
     )
 )]
 pub(super) async fn aggregator_list(
-    State(room): State<ApiState>,
+    room: Room,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
@@ -106,7 +108,7 @@ pub(super) async fn aggregator_list(
     responses((status = 200, description = "The aggregator", body = Aggregator), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn aggregator_get(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
@@ -123,7 +125,7 @@ pub(super) async fn aggregator_get(
     responses((status = 200, description = "Its rates", body = AggregatorRates), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn aggregator_rates(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
@@ -147,7 +149,7 @@ pub(super) async fn aggregator_rates(
     )
 )]
 pub(super) async fn aggregator_rates_stream(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     let mut views = room.app.scheduler().watch(&id).ok_or_else(|| unknown(&id))?;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Room;
 use super::extract::{FromPath, FromQuery, JsonBody};
 use super::idempotency::{IdempotencyKey, Lookup, Submitted, replayed};
 use super::problem::{
@@ -68,7 +68,7 @@ pub(super) struct CreateQuery {
     )
 )]
 pub(super) async fn allocation_create(
-    State(room): State<ApiState>,
+    room: Room,
     FromQuery(query): FromQuery<CreateQuery>,
     key: IdempotencyKey,
     body: JsonBody,
@@ -91,7 +91,10 @@ pub(super) async fn allocation_create(
     }
     let before = match key.look_up(&room, &body.0).await? {
         Lookup::Again(before) => before,
-        Lookup::First(submit) => match submit.submit(&room, Submission::of(command), None).await? {
+        Lookup::First(submit) => match submit
+            .submit(&room, Submission { actor: room.caller.actor(), ..Submission::of(command) }, None)
+            .await?
+        {
             Submitted::Before(before) => before,
             Submitted::Now(mut decided) => {
                 let fact = decided.pop().ok_or(SubmitError::Stopping)?.map_err(error::in_body)?;
@@ -135,7 +138,7 @@ fn answer(room: &ApiState, fact: &Fact, mode: Mode) -> Result<Response, Problem>
     responses((status = 200, description = "The allocation", body = AllocationDocument), BadRequest, NotFound, InternalError, Unavailable)
 )]
 pub(super) async fn allocation_get(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredAllocationId(id)): FromPath<StoredAllocationId>,
 ) -> Result<Response, Problem> {
     let living = room.app.read(|state| {
@@ -167,7 +170,7 @@ pub(super) async fn allocation_get(
     )
 )]
 pub(super) async fn allocation_resize(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredAllocationId(id)): FromPath<StoredAllocationId>,
     FromQuery(query): FromQuery<DryRunQuery>,
     body: JsonBody,
@@ -213,7 +216,7 @@ async fn gone(room: &ApiState, id: AllocationId) -> Result<Problem, Problem> {
     )
 )]
 pub(super) async fn allocation_release(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredAllocationId(id)): FromPath<StoredAllocationId>,
     FromQuery(query): FromQuery<DryRunQuery>,
 ) -> Result<Response, Problem> {

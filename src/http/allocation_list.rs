@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, State};
+use axum::extract::OriginalUri;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Room;
 use super::extract::FromQuery;
 use super::problem::{BadRequest, InternalError, Problem, Unavailable};
 use super::render;
-use super::{ApiState, pagination, problem_catalogue};
+use super::{pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use crate::app::{AnnotationFilter, Condition, Conditions, Past, PastFilter};
 use api::allocation::{AllocationDocument, AllocationPage, AllocationState};
@@ -78,7 +79,7 @@ pub(super) struct ListQuery {
     )
 )]
 pub(super) async fn allocation_list(
-    State(room): State<ApiState>,
+    room: Room,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {

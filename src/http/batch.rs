@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::access::Room;
 use super::error::{denied, in_body, unexpected};
 use super::extract::{FromQuery, JsonBody, read_json};
 use super::idempotency::{FormerAnswer, IdempotencyKey, IdempotentSubmit, Lookup, Submitted, replayed};
@@ -58,7 +58,7 @@ struct Wrapped<'a> {
     )
 )]
 pub(super) async fn allocation_batch(
-    State(room): State<ApiState>,
+    room: Room,
     FromQuery(query): FromQuery<DryRunQuery>,
     key: IdempotencyKey,
     body: JsonBody,
@@ -76,7 +76,7 @@ pub(super) async fn allocation_batch(
             let submitted = match commands.is_empty() {
                 true => Submitted::Now(vec![]),
                 false => {
-                    let submission = Submission { commands, atomicity, mode, key: None };
+                    let submission = Submission { commands, atomicity, mode, key: None, actor: room.caller.actor() };
                     submit.submit(&room, submission, Some(refusals)).await?
                 }
             };

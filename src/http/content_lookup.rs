@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::{OriginalUri, State};
+use axum::extract::OriginalUri;
 use axum::http::Uri;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Room;
 use super::extract::FromQuery;
 use super::problem::{BadRequest, InternalError, Problem};
-use super::{ApiState, pagination, problem_catalogue};
+use super::{pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use api::content::{Offer, OfferPage, OfferedName};
 use api::instant::Instant;
@@ -71,7 +72,7 @@ fn page(uri: &Uri, items: Vec<Offer>, after: Option<Name>) -> Response {
     )
 )]
 pub(super) async fn content_list(
-    State(room): State<ApiState>,
+    room: Room,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ContentQuery>,
 ) -> Result<Response, Problem> {

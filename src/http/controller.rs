@@ -1,11 +1,11 @@
 //! Controllers: through which a topology's switches are reached, and what is known of them.
 
-use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Room;
 use super::extract::{FromPath, FromQuery, JsonBody};
 use super::problem::{
     BadGateway, BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable,
@@ -58,7 +58,7 @@ fn document(room: &ApiState, controller: &Controller) -> ControllerDocument {
     summary = "List controllers",
     responses((status = 200, description = "All of them", body = ControllerPage), BadRequest, InternalError)
 )]
-pub(super) async fn controller_list(State(room): State<ApiState>) -> Result<Response, Problem> {
+pub(super) async fn controller_list(room: Room) -> Result<Response, Problem> {
     let controllers = room.app.read(|state| state.controllers().cloned().collect::<Vec<_>>());
     let items = controllers.iter().map(|controller| document(&room, controller));
     Ok(json(&ControllerPage { items: items.collect() }))
@@ -74,7 +74,7 @@ pub(super) async fn controller_list(State(room): State<ApiState>) -> Result<Resp
     responses((status = 200, description = "The controller", body = ControllerDocument), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn controller_get(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(name)): FromPath<StoredName>,
 ) -> Result<Response, Problem> {
     let controller = room.app.read(|state| state.controller(name.as_str()).cloned());
@@ -102,7 +102,7 @@ pub(super) async fn controller_get(
     )
 )]
 pub(super) async fn controller_put(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<DryRunQuery>,
     body: JsonBody,
@@ -157,7 +157,7 @@ pub(super) async fn controller_put(
     )
 )]
 pub(super) async fn controller_delete(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<DryRunQuery>,
 ) -> Result<Response, Problem> {
@@ -195,7 +195,7 @@ pub(super) struct SurveyQuery {
     )
 )]
 pub(super) async fn controller_survey(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<SurveyQuery>,
 ) -> Result<Response, Problem> {

@@ -1,17 +1,18 @@
 //! Events: what happened, in order, as pages and as a stream.
 
-use axum::extract::{OriginalUri, State};
+use axum::extract::OriginalUri;
 use axum::http::HeaderMap;
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Room;
 use super::event_sse::{self, KEEP_ALIVE};
 use super::extract::{FromQuery, one};
 use super::problem::{BadRequest, InternalError, Problem, Unavailable};
 use super::render;
-use super::{ApiState, pagination, problem_catalogue};
+use super::{pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use api::event::EventPage;
 use kernel::id::Sequence;
@@ -30,6 +31,9 @@ pub(super) struct ListQuery {
     /// Of this topology; those that only name allocations (released, expired) always.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
     topology: Option<StoredName>,
+    /// Those that somebody of this name had decided.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    actor: Option<StoredName>,
 }
 
 /// Lists what happened, the oldest first.
@@ -45,13 +49,17 @@ pub(super) struct ListQuery {
     )
 )]
 pub(super) async fn event_list(
-    State(room): State<ApiState>,
+    room: Room,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
     let after = Sequence(pagination::cursor(query.after.as_deref())?.unwrap_or(0));
-    let mut facts = room.app.facts_after(after, u32::try_from(limit + 1).unwrap_or(u32::MAX)).await?;
+    let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+    let mut facts = match &query.actor {
+        Some(StoredName(actor)) => room.app.facts_by(actor, after, wanted).await?,
+        None => room.app.facts_after(after, wanted).await?,
+    };
     let more = facts.len() > limit;
     facts.truncate(limit);
     let next = facts.last().filter(|_| more).map(|last| last.sequence.0.to_string());
@@ -96,13 +104,13 @@ pub(super) struct StreamQuery {
     )
 )]
 pub(super) async fn event_stream(
-    State(room): State<ApiState>,
+    room: Room,
     headers: HeaderMap,
     FromQuery(query): FromQuery<StreamQuery>,
 ) -> Result<Response, Problem> {
     let after = pagination::cursor(query.after.as_deref())?.map(Sequence);
     let after = last_event_id(&headers)?.or(after);
-    let events = event_sse::events(room.app, after, query.topology);
+    let events = event_sse::events(room.app.clone(), after, query.topology);
     let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // Proxies that collect answers would hold events back.
     Ok(([("x-accel-buffering", "no")], stream).into_response())

@@ -1,17 +1,18 @@
 //! Links: what they carry, and changes to them.
 
-use axum::extract::{OriginalUri, State};
+use axum::extract::OriginalUri;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Room;
 use super::extract::{FromPath, FromQuery, JsonBody};
 use super::problem::{
     BadRequest, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
 };
 use super::render::{self, AllocationList, json};
 use super::topology::{DryRunQuery, unknown};
-use super::{ApiState, error, pagination, parse};
+use super::{error, pagination, parse};
 use crate::app::scalars::StoredName;
 use crate::app::{Conditions, Fact};
 use api::link::{LinkDocument, LinkFigures, LinkOutcome, LinkPage, LinkRequest};
@@ -54,7 +55,7 @@ fn yes() -> bool {
     )
 )]
 pub(super) async fn link_list(
-    State(room): State<ApiState>,
+    room: Room,
     OriginalUri(uri): OriginalUri,
     FromPath(StoredName(topology)): FromPath<StoredName>,
     FromQuery(query): FromQuery<ListQuery>,
@@ -91,7 +92,7 @@ pub(super) async fn link_list(
     responses((status = 200, description = "The link", body = LinkDocument), BadRequest, NotFound, InternalError)
 )]
 pub(super) async fn link_get(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(names): FromPath<(StoredName, StoredName)>,
 ) -> Result<Response, Problem> {
     let (StoredName(topology), StoredName(name)) = names;
@@ -132,7 +133,7 @@ fn no_link(topology: &Name, name: &Name) -> Refusal {
     )
 )]
 pub(super) async fn link_change(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(names): FromPath<(StoredName, StoredName)>,
     FromQuery(query): FromQuery<DryRunQuery>,
     body: JsonBody,

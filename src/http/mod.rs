@@ -5,6 +5,7 @@
 #![expect(unused_qualifications, reason = "utoipa::path writes the types of its parameters as super::Type")]
 
 mod middleware;
+mod access;
 mod own_hosts;
 
 mod aggregator;
@@ -21,6 +22,8 @@ mod link;
 mod model;
 mod path;
 mod pages;
+mod session;
+mod token;
 mod topology;
 mod what_if;
 
@@ -36,8 +39,6 @@ mod event_sse;
 mod parse;
 mod render;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -46,15 +47,15 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::app::{App, Fact, Mode, SubmitError};
+use crate::app::{App, Fact};
+use crate::auth::Authenticator;
 use api::event::EventDocument;
 use formats;
-use kernel::{Command, Refusal};
 
+pub use access::Peer;
 pub use own_hosts::OwnHosts;
 
 use idempotency::InFlight;
-use problem::Problem;
 
 /// The longest body, where it is not a topology.
 pub const BODY_MAX_BYTES: usize = 1 << 20;
@@ -66,6 +67,8 @@ pub struct Context {
     pub app: App,
     /// Of this program.
     pub version: &'static str,
+    /// Who is let in.
+    pub authenticator: Authenticator,
     /// Which hosts it answers for.
     pub own_hosts: OwnHosts,
     /// What is served beside the interface, under the same rules.
@@ -73,9 +76,10 @@ pub struct Context {
 }
 
 impl Context {
-    /// Without anything beside the interface, under any host name.
+    /// Without anything beside the interface, under any host name, for everybody.
     pub fn new(app: App, version: &'static str) -> Self {
-        Self { app, version, own_hosts: OwnHosts::default(), beside: Router::new() }
+        let (authenticator, own_hosts) = (Authenticator::default(), OwnHosts::default());
+        Self { app, version, authenticator, own_hosts, beside: Router::new() }
     }
 }
 
@@ -84,6 +88,7 @@ impl Context {
 struct ApiState {
     app: App,
     version: &'static str,
+    authenticator: Authenticator,
     in_flight: InFlight,
     layouts: layout::Layouts,
 }
@@ -107,6 +112,7 @@ struct ApiState {
         (name = "aggregators", description = "What aggregators of the edge report and may send"),
         (name = "controllers", description = "SDN controllers, through which switches are reached"),
         (name = "events", description = "What happened, in order"),
+        (name = "access", description = "Who may do what"),
         (name = "service", description = "Probes"),
     )
 )]
@@ -114,17 +120,22 @@ struct Declared;
 
 /// Everything that is served.
 pub fn router(context: Context) -> Router {
+    let authenticator = context.authenticator.clone();
     let room = ApiState {
         app: context.app,
         version: context.version,
+        authenticator: context.authenticator,
         in_flight: InFlight::default(),
         layouts: layout::Layouts::default(),
     };
     let (routes, document) = routes().split_for_parts();
+    let guard = access::Guard::new(authenticator, &document);
     routes
+        .merge(context.beside.with_state(()))
+        .route_layer(from_fn_with_state(guard, access::admit))
         .merge(pages::router(&openapi_postprocess::polish(document)))
         .merge(dashboard::router())
-        .merge(context.beside.with_state(()))
+        .route("/problems/{slug}", get(pages::problem_page))
         .fallback(pages::not_found)
         .method_not_allowed_fallback(pages::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
@@ -173,17 +184,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(event::event_stream))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
-        .route("/problems/{slug}", get(pages::problem_page))
-}
-
-impl ApiState {
-    /// Has one command decided: what happened, or the problem.
-    async fn submit(&self, command: Command, mode: Mode) -> Result<Arc<Fact>, Problem> {
-        Ok(self.ask(command, mode).await??)
-    }
-
-    /// Has one command decided; a refusal is left to the caller.
-    async fn ask(&self, command: Command, mode: Mode) -> Result<Result<Arc<Fact>, Refusal>, SubmitError> {
-        self.app.submit_one(command, mode, None).await
-    }
+        .routes(routes!(token::token_list, token::token_create))
+        .routes(routes!(token::token_revoke))
+        .routes(routes!(session::session_get, session::session_begin, session::session_end))
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::http::header;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Room;
+use super::error;
 use super::extract::{FromPath, FromQuery, IfMatch, JsonBody, etag};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, PreconditionFailed, PreconditionRequired, Problem,
@@ -15,7 +16,6 @@ use super::problem::{
 };
 use super::render::{self, json};
 use super::topology::unknown;
-use super::{ApiState, error};
 use crate::app::Mode;
 use crate::app::scalars::StoredName;
 use api::bandwidth_model::{BandwidthModelInForce, BandwidthModelOutcome, BandwidthModelRequest};
@@ -37,7 +37,7 @@ use kernel::event::Event;
     )
 )]
 pub(super) async fn model_get(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(topology)): FromPath<StoredName>,
 ) -> Result<Response, Problem> {
     let found = room.app.read(|state| {
@@ -93,7 +93,7 @@ pub(super) struct ModelQuery {
     )
 )]
 pub(super) async fn model_put(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(topology)): FromPath<StoredName>,
     FromQuery(query): FromQuery<ModelQuery>,
     IfMatch(expected): IfMatch,

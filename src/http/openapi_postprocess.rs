@@ -1,7 +1,10 @@
 //! What the OpenAPI document says beyond what types can be made to say: the bounds of integers, and what a name is.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
+
+use super::access::COOKIE;
+use crate::auth::{Permission, needed};
 
 /// A name has no control characters.
 const NAME_PATTERN: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
@@ -19,8 +22,39 @@ pub(super) fn polish(document: OpenApi) -> OpenApi {
         }
     }
     complete(&mut value);
+    secure(&mut value);
     super::examples::add(&mut value);
     serde_json::from_value(value).unwrap_or(document)
+}
+
+/// Says of each operation how one shows who one is, and which roles may.
+fn secure(document: &mut Value) {
+    document["components"]["securitySchemes"] = json!({
+        "token": {"type": "http", "scheme": "bearer", "description": "An access token"},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The token of the page"},
+    });
+    let items = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
+    for operation in items.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        let permission = needed(id);
+        if permission == Permission::Open {
+            operation["security"] = json!([]);
+            continue;
+        }
+        // On one machine nothing is needed: the empty requirement.
+        operation["security"] = json!([{}, {"token": []}, {"cookie": []}]);
+        let roles: Vec<_> = permission.roles().iter().map(|role| role.as_str()).collect();
+        operation["x-roles"] = json!(roles);
+        let problem = |description: &str| {
+            json!({"description": description, "content": {"application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"}}}})
+        };
+        let responses = &mut operation["responses"];
+        responses["401"] = problem("A token is needed, or the one that came is not valid");
+        if responses["403"].is_null() {
+            responses["403"] = problem("The token is not for this");
+        }
+    }
 }
 
 fn complete(value: &mut Value) {

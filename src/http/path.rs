@@ -1,5 +1,6 @@
 //! Path computation without any effect.
 
+use super::access::Room;
 use super::error::{denial, in_body};
 use super::extract::{FromPath, JsonBody};
 use super::problem::{
@@ -8,10 +9,9 @@ use super::problem::{
 };
 use super::render::json;
 use super::topology::unknown;
-use super::{ApiState, parse, problem_catalogue};
+use super::{parse, problem_catalogue};
 use crate::app::scalars::StoredName;
 use api::path::{DisjointName, PATHS_MAX, PathAnswer, PathDocument, PathRequest};
-use axum::extract::State;
 use axum::response::Response;
 use kernel::bam::Slot;
 use kernel::class::{ClassType, Priority, TeClass};
@@ -46,7 +46,7 @@ use kernel::{Names, Refusal, State as KernelState};
     )
 )]
 pub(super) async fn path_compute(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(topology)): FromPath<StoredName>,
     body: JsonBody,
 ) -> Result<Response, Problem> {

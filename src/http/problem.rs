@@ -16,6 +16,9 @@ use api::problem::ProblemDocument;
 /// The media type of problems.
 pub(super) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
+/// How one says who one is.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"watermaster\"");
+
 /// Why a request has no success to answer.
 #[derive(Clone, Debug)]
 pub(super) struct Problem(Box<Parts>);
@@ -76,6 +79,10 @@ impl Problem {
         if self.0.kind.is_transient() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        // RFC 9110 section 15.5.2, RFC 6750 section 3.
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        }
         // RFC 9110 §15.5.16.
         if *self.0.kind == UNSUPPORTED_CODING {
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -114,7 +121,7 @@ fn problem_response(description: &str) -> ResponseDocument {
 
 answers! {
     BadRequest "400" "The path, the query, a header or the body cannot be read";
-    Forbidden "403" "The request comes from a web page of another site";
+    Forbidden "403" "The request comes from a web page of another site, or asks for what is not the sender's";
     NotFound "404" "What the path names is not there";
     Conflict "409" "The request conflicts with what is; the problem says how";
     PreconditionFailed "412" "If-Match is not the current revision";

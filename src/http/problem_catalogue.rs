@@ -62,6 +62,15 @@ kinds! {
     UNREADABLE_TOPOLOGY BAD_REQUEST "unreadable-topology" "The topology cannot be read";
         "The file is not in the format that it was taken for, or is not a valid topology.";
         "Look at line, column and element. If the format was recognised wrongly, name it: ?format=graphml. If the file holds several networks, choose one: ?network=NAME.";
+    UNAUTHENTICATED UNAUTHORIZED "unauthenticated" "A token is needed";
+        "The service asks who one is, and the request has no token, or one that is unknown, expired or revoked.";
+        "Send Authorization: Bearer and a token. Whoever runs the service makes one with watermaster token create.";
+    ROLE_NEEDED FORBIDDEN "role-needed" "The token is not for this";
+        "The role of the token does not allow the operation. roles lists those that do.";
+        "Use a token of one of the roles.";
+    NOT_YOURS FORBIDDEN "not-yours" "It belongs to somebody else";
+        "The token is for one tenant or one aggregator, and the request is about another.";
+        "Use a token that is for it.";
     FOREIGN_ORIGIN FORBIDDEN "foreign-origin" "A page of another site may not change anything";
         "The request changes something and comes from a web page of another site (its Origin is not this Host).";
         "Use a page that this server serves, or a client that is not a web page.";

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, State};
+use axum::extract::OriginalUri;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Room;
 use super::extract::{AnyBody, FromPath, FromQuery, IfMatch, etag, off_the_way};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, PreconditionFailed, PreconditionRequired, Problem,
     TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
 };
 use super::render::{self, json};
-use super::{ApiState, error, pagination, problem_catalogue};
+use super::{error, pagination, problem_catalogue};
 use crate::app::Mode;
 use crate::app::scalars::StoredName;
 use api::topology::{
@@ -89,7 +90,7 @@ pub(super) struct UploadQuery {
     )
 )]
 pub(super) async fn topology_put(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<UploadQuery>,
     IfMatch(expected): IfMatch,
@@ -175,7 +176,7 @@ pub(super) struct ListQuery {
     )
 )]
 pub(super) async fn topology_list(
-    State(room): State<ApiState>,
+    room: Room,
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
@@ -235,7 +236,7 @@ fn written_as(format: ExportFormat) -> TopologyFormat {
     )
 )]
 pub(super) async fn topology_get(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<ExportQuery>,
 ) -> Result<Response, Problem> {
@@ -298,7 +299,7 @@ impl DryRunQuery {
     )
 )]
 pub(super) async fn topology_delete(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(name)): FromPath<StoredName>,
     FromQuery(query): FromQuery<DryRunQuery>,
     IfMatch(expected): IfMatch,

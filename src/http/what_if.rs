@@ -34,7 +34,7 @@ pub(super) async fn decided_under(
     let commands = vec![set, Command::Allocate(request)];
     let outcomes = room
         .app
-        .submit(Submission { commands, atomicity: Atomicity::EachAlone, mode: Mode::DryRun, key: None })
+        .submit(Submission { commands, atomicity: Atomicity::EachAlone, mode: Mode::DryRun, key: None, actor: None })
         .await?;
     let [set, decided]: [_; 2] = outcomes.try_into().map_err(|_| SubmitError::Stopping)?;
     set.map_err(error::in_body)?;

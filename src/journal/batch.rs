@@ -11,6 +11,7 @@ use super::encode::encode;
 use super::error::{BatchError, RecordEncodeError};
 use super::history::{Past, PastRow};
 use super::scalars::escaped;
+use super::stored_event::actor_text;
 use kernel::Fact;
 use kernel::id::Sequence;
 use kernel::units::Millis;
@@ -67,8 +68,12 @@ impl RecordBatch {
         let ended = ended.collect::<Result<Vec<_>, RecordEncodeError>>()?;
         let before = self.records.len();
         let opening = if self.records.pop().is_none() { '{' } else { ',' };
-        let key = format!("{opening}\"{:020}{:020}\":", sequence.0, at.0);
+        let key = format!("{opening}\"{:020}{:020}", sequence.0, at.0);
         self.records.extend_from_slice(key.as_bytes());
+        if let Some(actor) = &fact.actor {
+            self.records.extend_from_slice(in_json_string(&actor_text(actor)).as_bytes());
+        }
+        self.records.extend_from_slice(b"\":");
         if let Err(error) = serde_json::to_writer(&mut self.records, &record) {
             self.records.truncate(before.saturating_sub(1));
             if before > 0 {
@@ -152,6 +157,12 @@ impl RecordBatch {
         let rows: BTreeMap<usize, _> = self.receipts.values().map(ReceiptRow::of).enumerate().collect();
         serde_json::to_string(&rows).map(Some)
     }
+}
+
+/// A text between the quotes of a string of JSON.
+fn in_json_string(text: &str) -> String {
+    let quoted = serde_json::to_string(text).unwrap_or_default();
+    quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default().to_owned()
 }
 
 /// 63 random bits: the keys of `std`'s hash maps are random in each process, and differ each time.

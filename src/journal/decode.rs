@@ -44,7 +44,7 @@ pub(super) fn decode_fact(record: &EventRecord, sequence: Sequence, at: Millis) 
         Event::TopologyPut { topology, .. } => Names::of(topology),
         _ => list.into_names(),
     };
-    Ok(Fact { sequence, at, event, names })
+    Ok(Fact { sequence, at, event, names, actor: None })
 }
 
 /// An allocation as its record says, with the names that the record has.

@@ -5,6 +5,7 @@
 //! The door: [`Journal`] appends a [`RecordBatch`] of the kernel's facts and reads facts, ended allocations and receipts
 //! back; [`Journal::restore`] builds the state that the journal says. The stored form of all of these is private.
 
+mod access_token;
 mod append;
 mod batch;
 mod database;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::Fact;
-use kernel::id::{AllocationId, Sequence};
+use kernel::id::{AllocationId, Name, Sequence};
 use kernel::units::Millis;
 
 use column::{column, number};
@@ -43,6 +44,7 @@ use database::{Database, within};
 use history::{Bind, HistoryRow};
 use stored_event::JournalRow;
 
+pub use access_token::{AccessTokenRecord, TOKENS_MAX, TokenDigest};
 pub use annotation_record::AnnotationFilter;
 pub use append::ExclusiveWriter;
 pub use batch::{Receipt, RecordBatch};
@@ -77,6 +79,8 @@ macro_rules! on_reader {
         })
     };
 }
+
+use on_reader;
 
 /// A statement on the connection for snapshots and housekeeping.
 macro_rules! on_bulk {
@@ -140,6 +144,19 @@ impl Journal {
     /// The database failed, or a row is damaged.
     pub async fn facts_after(&self, after: Sequence, limit: u32) -> Result<Vec<Fact>, JournalError> {
         self.read_after(after, limit).await?.into_iter().map(StoredEvent::into_fact).collect()
+    }
+
+    /// The events after `after` that somebody of this name had decided, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The database failed, or a row is damaged.
+    pub async fn facts_by(&self, actor: &Name, after: Sequence, limit: u32) -> Result<Vec<Fact>, JournalError> {
+        let (after, actor) = (column(after.0)?, stored_event::framed(actor));
+        let rows: Vec<JournalRow> = on_reader!(self, |connection| {
+            let query = sqlx::query_as(statement::READ_AFTER_BY).bind(after).bind(i64::from(limit)).bind(actor);
+            query.fetch_all(connection).await?
+        });
+        rows.iter().map(|row| StoredEvent::parse(row)?.into_fact()).collect()
     }
 
     /// The events after `after`, oldest first, at most `limit`, for a state that follows the journal.

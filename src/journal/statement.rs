@@ -1,15 +1,34 @@
 //! Every SQL text, once. Each is valid on SQLite and on PostgreSQL unchanged, which is why rows travel as one JSON object
 //! that `json_each` takes apart: one statement a batch on both, whatever the batch's size.
 
-/// `$1` an object whose keys are a sequence number and a time, each of twenty digits, and whose values are the bodies;
-/// `$2` the sequence number that must be the last so far; `$3` the batch. Writes nothing if it is not.
-pub(super) const APPEND: &str = "INSERT INTO journal (sequence, at_ms, body, batch) \
-    SELECT CAST(substr(key, 1, 20) AS BIGINT), CAST(substr(key, 21) AS BIGINT), CAST(value AS TEXT), $3 \
+/// `$1` an object whose keys are a sequence number and a time, each of twenty digits, and an actor where there is one, and
+/// whose values are the bodies; `$2` the sequence number that must be the last so far; `$3` the batch. Writes nothing if it is not.
+pub(super) const APPEND: &str = "INSERT INTO journal (sequence, at_ms, body, batch, actor) \
+    SELECT CAST(substr(key, 1, 20) AS BIGINT), CAST(substr(key, 21, 20) AS BIGINT), CAST(value AS TEXT), $3, \
+    NULLIF(substr(key, 41), '') \
     FROM json_each($1) WHERE (SELECT COALESCE(MAX(sequence), 0) FROM journal) = $2";
 
 /// After `$1`, at most `$2`.
 pub(super) const READ_AFTER: &str =
-    "SELECT sequence, at_ms, body FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+    "SELECT sequence, at_ms, body, actor FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+
+/// As [`READ_AFTER`], of actors whose text contains `$3`.
+pub(super) const READ_AFTER_BY: &str = "SELECT sequence, at_ms, body, actor FROM journal WHERE sequence > $1 \
+    AND actor IS NOT NULL AND replace(actor, $3, '') <> actor ORDER BY sequence LIMIT $2";
+
+/// Every access token.
+pub(super) const TOKENS: &str = "SELECT id, digest, name, role, tenant, aggregator, created_at_ms, expires_at_ms, \
+    last_used_at_ms FROM access_token ORDER BY created_at_ms, id";
+
+/// The parameters are the columns, in the order of [`TOKENS`].
+pub(super) const TOKEN_PUT: &str = "INSERT INTO access_token (id, digest, name, role, tenant, aggregator, \
+    created_at_ms, expires_at_ms, last_used_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+/// `$1` the id.
+pub(super) const TOKEN_DELETE: &str = "DELETE FROM access_token WHERE id = $1";
+
+/// `$1` the id, `$2` when it was used.
+pub(super) const TOKEN_USED: &str = "UPDATE access_token SET last_used_at_ms = $2 WHERE id = $1";
 
 /// The last sequence number, 0 if there is none.
 pub(super) const HEAD: &str = "SELECT COALESCE(MAX(sequence), 0) FROM journal";

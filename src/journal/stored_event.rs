@@ -1,16 +1,21 @@
 //! Events as they come out of the journal: followed by a state, or read as facts whatever the state is.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use super::column::number;
 use super::decode::{decode, decode_fact};
 use super::error::{JournalError, RecordDecodeError};
 use super::record::EventRecord;
-use kernel::id::Sequence;
+use super::statement::FRAME;
+use kernel::fact::Actor;
+use kernel::id::{Name, Sequence};
 use kernel::state::State;
 use kernel::units::Millis;
 use kernel::{Fact, Recorded};
 
-/// Sequence, time, body.
-pub(super) type JournalRow = (i64, i64, String);
+/// Sequence, time, body, actor.
+pub(super) type JournalRow = (i64, i64, String, Option<String>);
 
 /// An event in its stored form.
 #[derive(Clone, Debug)]
@@ -19,14 +24,17 @@ pub struct StoredEvent {
     pub sequence: Sequence,
     at: Millis,
     record: EventRecord,
+    /// Who had it decided.
+    pub actor: Option<Arc<Actor>>,
 }
 
 impl StoredEvent {
-    pub(super) fn parse((row, at_ms, body): &JournalRow) -> Result<Self, JournalError> {
+    pub(super) fn parse((row, at_ms, body, actor): &JournalRow) -> Result<Self, JournalError> {
         let record =
             serde_json::from_str(body).map_err(|error| JournalError::Damaged { table: "journal", row: *row, error })?;
         let sequence = Sequence(number("journal", *row, *row)?);
-        Ok(Self { sequence, at: Millis(number("journal", *row, *at_ms)?), record })
+        let actor = actor.as_deref().and_then(read_actor).map(Arc::new);
+        Ok(Self { sequence, at: Millis(number("journal", *row, *at_ms)?), record, actor })
     }
 
     /// The event, to be applied to `state`.
@@ -39,6 +47,22 @@ impl StoredEvent {
 
     pub(super) fn into_fact(self) -> Result<Fact, JournalError> {
         let fact = decode_fact(&self.record, self.sequence, self.at);
+        let fact = fact.map(|fact| fact.by(self.actor));
         fact.map_err(|error| JournalError::Decode { at: self.sequence, error })
     }
+}
+
+/// An actor as it is stored: the name, framed, and the address, if it is known. Names have no control characters.
+pub(super) fn actor_text(Actor { name, address }: &Actor) -> String {
+    format!("{}{}", framed(name), address.map(|address| address.to_string()).unwrap_or_default())
+}
+
+/// What the stored form of every actor of this name contains.
+pub(super) fn framed(name: &Name) -> String {
+    format!("{FRAME}{name}{FRAME}")
+}
+
+fn read_actor(text: &str) -> Option<Actor> {
+    let (name, address) = text.strip_prefix(FRAME)?.split_once(FRAME)?;
+    Some(Actor { name: Name::new(name).ok()?, address: address.parse::<IpAddr>().ok() })
 }

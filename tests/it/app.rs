@@ -102,6 +102,7 @@ async fn a_dry_run_decides_alike_and_leaves_no_trace() {
         atomicity: Atomicity::EachAlone,
         mode: Mode::DryRun,
         key: None,
+        actor: None,
     };
     let outcomes = app.submit(many).await.unwrap();
     // The second sees what the first did.

@@ -15,14 +15,30 @@ use syn::visit::{self, Visit};
 const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &["kernel"]),
     ("southbound", &["kernel"]),
+    ("auth", &["api", "journal", "kernel"]),
     ("app", &["kernel", "journal", "southbound"]),
     // Of mqtt only what a topic filter is.
-    ("http", &["app", "api", "kernel", "formats", "mqtt"]),
+    ("http", &["app", "auth", "api", "kernel", "formats", "mqtt"]),
     ("aggregator_mqtt", &["app", "api", "formats", "kernel", "mqtt"]),
     ("config", &["kernel", "mqtt"]),
     ("telemetry", &["app", "config", "kernel", "mqtt"]),
-    ("service", &["aggregator_mqtt", "app", "config", "formats", "http", "journal", "kernel", "mqtt", "telemetry"]),
-    ("cli", &["api", "config", "formats", "gateway", "http", "kernel", "mqtt", "service", "telemetry"]),
+    (
+        "service",
+        &[
+            "aggregator_mqtt",
+            "api",
+            "app",
+            "auth",
+            "config",
+            "formats",
+            "http",
+            "journal",
+            "kernel",
+            "mqtt",
+            "telemetry",
+        ],
+    ),
+    ("cli", &["api", "auth", "config", "formats", "gateway", "http", "kernel", "mqtt", "service", "telemetry"]),
     ("main", &["cli"]),
 ];
 

@@ -3,6 +3,8 @@
 #[path = "http/harness.rs"]
 mod harness;
 
+#[path = "http/access.rs"]
+mod access;
 #[path = "http/dashboard.rs"]
 mod dashboard;
 #[path = "http/aggregators.rs"]

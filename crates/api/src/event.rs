@@ -23,8 +23,23 @@ pub struct EventDocument {
     pub at: Instant,
     /// The kind of the event.
     pub kind: EventKind,
+    /// Who had it decided; absent for what happens by itself, and where nobody is asked who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub actor: Option<EventActor>,
     /// What happened, in names.
     pub data: EventData,
+}
+
+/// Who had something decided.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct EventActor {
+    /// The name on their token.
+    pub name: String,
+    /// The address from which they asked; that of a proxy where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub address: Option<String>,
 }
 
 words! {

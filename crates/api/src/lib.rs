@@ -36,6 +36,7 @@ pub mod controller;
 
 pub mod event;
 pub mod service;
+pub mod access;
 pub mod problem;
 
 pub mod aggregator;

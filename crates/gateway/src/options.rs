@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use api::aggregator::AGGREGATOR_ID_MAX_BYTES;
+use api::client::bearer;
 use api::gateway::OverflowPolicy;
 use api::qos_level::PerLevel;
 use reqwest::Url;
@@ -46,6 +47,8 @@ pub struct GatewayOptions {
     pub source: Option<Ipv4Addr>,
     /// The URL of the orchestrator; absent: the fallback rates hold for ever.
     pub orchestrator: Option<String>,
+    /// The file that holds the access token for the orchestrator; absent: it asks nobody who they are.
+    pub orchestrator_token_file: Option<PathBuf>,
     /// The interval of reports.
     pub report_every_ms: u64,
     /// The buffer of each level, in bytes.
@@ -71,6 +74,7 @@ impl Default for GatewayOptions {
             advertise: None,
             source: None,
             orchestrator: None,
+            orchestrator_token_file: None,
             report_every_ms: u64::try_from(REPORT_INTERVAL.as_millis()).unwrap_or(1_000),
             buffer_bytes: [BUFFER_DEFAULT_BYTES; 3],
             fallback_bps: FALLBACK_DEFAULT_BPS,
@@ -100,6 +104,9 @@ pub enum OptionsError {
         /// The reason, with its line.
         error: Box<toml::de::Error>,
     },
+    /// The file has no token.
+    #[error("{}: this is no access token", .0.display())]
+    Token(PathBuf),
     /// The id cannot be a level of MQTT topics.
     #[error("invalid id '{0}': give 1 to {AGGREGATOR_ID_MAX_BYTES} bytes without control characters and / + # $")]
     Id(String),
@@ -191,8 +198,13 @@ impl GatewayOptions {
     }
 
     pub(super) fn orchestrator_urls(&self) -> Result<Option<OrchestratorUrls>, OptionsError> {
-        let urls = self.orchestrator.as_deref().map(|url| OrchestratorUrls::new(url, &self.id));
-        Ok(urls.transpose()?)
+        let Some(url) = self.orchestrator.as_deref() else { return Ok(None) };
+        let urls = OrchestratorUrls::new(url, &self.id)?;
+        let Some(path) = &self.orchestrator_token_file else { return Ok(Some(urls)) };
+        let text =
+            std::fs::read_to_string(path).map_err(|error| OptionsError::Unreadable { path: path.clone(), error })?;
+        let token = bearer(text.trim_end()).map_err(|_| OptionsError::Token(path.clone()))?;
+        Ok(Some(OrchestratorUrls { authorization: Some(token), ..urls }))
     }
 }
 

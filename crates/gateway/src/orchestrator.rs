@@ -12,7 +12,8 @@ use api::aggregator::AggregatorRates;
 use api::client::{ClientError, body};
 use api::retry::Retry;
 use api::sse::{SseDecoder, SseError};
-use reqwest::{Client, Url};
+use reqwest::header::HeaderValue;
+use reqwest::{Client, RequestBuilder, Url};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::wall_ms;
@@ -28,6 +29,8 @@ use super::view;
 pub(super) struct OrchestratorUrls {
     pub(super) metadata: Url,
     pub(super) rates: Url,
+    /// Who we are to it.
+    pub(super) authorization: Option<HeaderValue>,
 }
 
 /// A text is not the URL of an orchestrator.
@@ -50,7 +53,14 @@ impl OrchestratorUrls {
             drop(segments);
             Ok(url)
         };
-        Ok(Self { metadata: below(&["metadata"])?, rates: below(&["rates", "stream"])? })
+        Ok(Self { metadata: below(&["metadata"])?, rates: below(&["rates", "stream"])?, authorization: None })
+    }
+
+    fn authorize(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.authorization {
+            Some(authorization) => request.header(reqwest::header::AUTHORIZATION, authorization),
+            None => request,
+        }
     }
 }
 
@@ -155,7 +165,7 @@ pub(super) async fn run_reports(runtime: Arc<Runtime>, client: Client, urls: Orc
         last_ms = wall_ms().max(last_ms + 1);
         let started = Instant::now();
         let report = view::metadata(&runtime, last_ms, &unknown.names);
-        let answer = send_report(&runtime, &client, &urls.metadata, report).await;
+        let answer = send_report(&runtime, &client, &urls, report).await;
         let is_accepted = answer.is_ok();
         runtime.count_report(is_accepted);
         let pause = match answer {
@@ -169,7 +179,7 @@ pub(super) async fn run_reports(runtime: Arc<Runtime>, client: Client, urls: Orc
         tokio::select! {
             () = runtime.stop.cancelled() => {
                 if is_accepted {
-                    send_farewell(&runtime, &client, &urls.metadata, wall_ms().max(last_ms + 1)).await;
+                    send_farewell(&runtime, &client, &urls, wall_ms().max(last_ms + 1)).await;
                 }
                 return;
             }
@@ -180,8 +190,14 @@ pub(super) async fn run_reports(runtime: Arc<Runtime>, client: Client, urls: Orc
 }
 
 /// One report; the answer has the rates, and renews the lease.
-async fn send_report(runtime: &Runtime, client: &Client, url: &Url, report: Vec<u8>) -> Result<(), OrchestratorError> {
-    let request = client.put(url.clone()).header(reqwest::header::CONTENT_TYPE, "application/json");
+async fn send_report(
+    runtime: &Runtime,
+    client: &Client,
+    urls: &OrchestratorUrls,
+    report: Vec<u8>,
+) -> Result<(), OrchestratorError> {
+    let request =
+        urls.authorize(client.put(urls.metadata.clone())).header(reqwest::header::CONTENT_TYPE, "application/json");
     let text = body(request.body(report).send().await?, EVENT_MAX_BYTES).await?;
     // An orchestrator may answer without a body: rates come by the stream then.
     if text.is_empty() { Ok(()) } else { apply_rates(runtime, &text) }
@@ -189,8 +205,8 @@ async fn send_report(runtime: &Runtime, client: &Client, url: &Url, report: Vec<
 
 /// A last report, without an instance and without anything to send: reservations are released, and the next instance under
 /// this id is accepted at once. If it is lost, the lease does the same later.
-async fn send_farewell(runtime: &Runtime, client: &Client, url: &Url, at_ms: u64) {
-    let sent = timeout(FAREWELL_WAIT, send_report(runtime, client, url, view::farewell(runtime, at_ms))).await;
+async fn send_farewell(runtime: &Runtime, client: &Client, urls: &OrchestratorUrls, at_ms: u64) {
+    let sent = timeout(FAREWELL_WAIT, send_report(runtime, client, urls, view::farewell(runtime, at_ms))).await;
     if !matches!(sent, Ok(Ok(()) | Err(OrchestratorError::Rates(_)))) {
         tracing::debug!("the orchestrator did not answer the farewell");
     }
@@ -218,7 +234,7 @@ pub(super) async fn follow_rates(runtime: Arc<Runtime>, client: Client, urls: Or
     loop {
         let ended = tokio::select! {
             () = runtime.stop.cancelled() => return,
-            ended = read_stream(&runtime, &client, &urls.rates, &mut exchange) => ended,
+            ended = read_stream(&runtime, &client, &urls, &mut exchange) => ended,
         };
         let pause = exchange.failed(&ended);
         tokio::select! {
@@ -229,8 +245,13 @@ pub(super) async fn follow_rates(runtime: Arc<Runtime>, client: Client, urls: Or
 }
 
 /// One stream, until it ends; why it did.
-async fn read_stream(runtime: &Runtime, client: &Client, url: &Url, exchange: &mut Exchange) -> OrchestratorError {
-    let request = client.get(url.clone()).header(reqwest::header::ACCEPT, "text/event-stream");
+async fn read_stream(
+    runtime: &Runtime,
+    client: &Client,
+    urls: &OrchestratorUrls,
+    exchange: &mut Exchange,
+) -> OrchestratorError {
+    let request = urls.authorize(client.get(urls.rates.clone())).header(reqwest::header::ACCEPT, "text/event-stream");
     let mut response = match timeout(STREAM_SILENCE_MAX, request.send()).await {
         Err(_) => return OrchestratorError::Silent,
         Ok(Err(error)) => return error.into(),

@@ -1,6 +1,7 @@
 //! An event with the names behind its numbers. Nodes and links are numbers in an [`Event`], and a later revision of the
 //! topology gives the same numbers to other nodes; a [`Fact`] stays readable whatever the topology has become since.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::event::{Event, Recorded};
@@ -20,6 +21,17 @@ pub struct Fact {
     pub event: Event,
     /// The names in the topology that was in force then; empty for events that number nothing.
     pub names: Names,
+    /// Who had it decided; `None` for what happens by itself, and where nobody is asked who they are.
+    pub actor: Option<Arc<Actor>>,
+}
+
+/// Who had a command decided, as the door knows them. For the audit log: no decision looks at it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Actor {
+    /// What they are called.
+    pub name: Name,
+    /// From where they came.
+    pub address: Option<IpAddr>,
 }
 
 /// The names behind the numbers of nodes and links.
@@ -43,7 +55,13 @@ impl Fact {
                 network.map_or_else(Names::none, |network| Names::of(network.topology()))
             }
         };
-        Self { sequence, at, event, names }
+        Self { sequence, at, event, names, actor: None }
+    }
+
+    /// The same, with who had it decided.
+    #[must_use]
+    pub fn by(self, actor: Option<Arc<Actor>>) -> Self {
+        Self { actor, ..self }
     }
 
     /// The topology that the event is about; none if it names allocations or a controller alone.

@@ -6,7 +6,7 @@ use crate::app::Fact;
 use crate::http::error;
 use api::controller::ControllerDriver;
 use api::effects::Effects;
-use api::event::{BookedAllocation, ControllerSettings, DeniedDemand, EventData, EventDocument};
+use api::event::{BookedAllocation, ControllerSettings, DeniedDemand, EventActor, EventData, EventDocument};
 use formats::bandwidth_model::document_of;
 use kernel::Names;
 use kernel::allocation::Allocation;
@@ -17,7 +17,11 @@ use kernel::id::AllocationId;
 /// An event.
 pub(in crate::http) fn event(fact: &Fact) -> EventDocument {
     let data = data(fact);
-    EventDocument { sequence: fact.sequence.0, at: instant(fact.at), kind: data.kind(), data }
+    let actor = fact.actor.as_ref().map(|actor| EventActor {
+        name: actor.name.to_string(),
+        address: actor.address.map(|address| address.to_string()),
+    });
+    EventDocument { sequence: fact.sequence.0, at: instant(fact.at), kind: data.kind(), actor, data }
 }
 
 fn data(fact: &Fact) -> EventData {

@@ -28,6 +28,7 @@ impl Client {
             node: Some("b".to_owned()),
             subscriptions: wishes,
             orchestrator: None,
+            orchestrator_authorization: None,
             names: vec![],
             delivery: reach,
         };

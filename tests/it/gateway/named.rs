@@ -71,6 +71,7 @@ async fn a_consumer_that_knows_a_name_only_is_fed_by_every_gateway_that_offers_i
         node: Some("b".to_owned()),
         subscriptions: vec![],
         orchestrator: Some(real.stand.base.parse().unwrap()),
+        orchestrator_authorization: None,
         names: vec!["plant/+/t,qos_level=2".parse().unwrap()],
         delivery: reach,
     };

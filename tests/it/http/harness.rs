@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 use watermaster::app::{App, AppOptions, DriverFactory, Tasks, driver_factory};
+use watermaster::auth::Authenticator;
 use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
@@ -74,6 +75,17 @@ impl TestService {
                 .await
                 .unwrap();
         let router = router(Context::new(app.clone(), "test"));
+        Self { app, router, tasks, folder }
+    }
+
+    /// With a door that lets in whom this lets in.
+    pub(super) async fn guarded(authenticator: impl AsyncFnOnce(Journal) -> Authenticator) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
+        let journal = Journal::open(&url).await.unwrap();
+        let authenticator = authenticator(journal.clone()).await;
+        let (app, tasks) = App::start(journal).await.unwrap();
+        let router = router(Context { authenticator, ..Context::new(app.clone(), "test") });
         Self { app, router, tasks, folder }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use reqwest::Response;
+use reqwest::{Method, Response};
 
 use super::super::retry::Retry;
 use super::super::sse::{SseDecoder, SseEvent};
@@ -73,7 +73,7 @@ impl Events {
         let query: Vec<_> = after.into_iter().chain(topology).collect();
         let url = self.client.url(&["v1", "events", "stream"], &query);
         self.ends += 1;
-        let answer = match self.client.http.get(url).send().await {
+        let answer = match self.client.request(Method::GET, url).send().await {
             Ok(answer) => checked(answer, ANSWER_MAX_BYTES).await,
             Err(error) => Err(error.into()),
         };

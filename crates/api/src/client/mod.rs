@@ -10,7 +10,7 @@ mod network;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,6 +52,7 @@ pub enum Effect {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    authorization: Option<HeaderValue>,
 }
 
 impl Client {
@@ -72,7 +73,21 @@ impl Client {
     pub fn with_http(http: reqwest::Client, address: &str) -> Result<Self, ClientError> {
         let base = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let base = base.ok_or_else(|| ClientError::Address { address: address.to_owned() })?;
-        Ok(Self { http, base })
+        Ok(Self { http, base, authorization: None })
+    }
+
+    /// The same, which says who it is by an access token.
+    ///
+    /// # Errors
+    /// The token cannot be sent: it is not visible ASCII.
+    pub fn with_token(self, token: &str) -> Result<Self, ClientError> {
+        Ok(self.with_authorization(Some(bearer(token)?)))
+    }
+
+    /// The same with a value of [`bearer`], or without.
+    #[must_use]
+    pub fn with_authorization(self, authorization: Option<HeaderValue>) -> Self {
+        Self { authorization, ..self }
     }
 
     /// Asks for bandwidth. Sent again under the same key if the service was busy, it still happens once.
@@ -193,11 +208,19 @@ impl Client {
         headers: HeaderMap,
         body: Option<Vec<u8>>,
     ) -> Result<Response, ClientError> {
-        let mut request = self.http.request(method, url).headers(headers).timeout(ANSWER_MAX);
+        let mut request = self.request(method, url).headers(headers).timeout(ANSWER_MAX);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
         checked(request.send().await?, ANSWER_MAX_BYTES).await
+    }
+
+    fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, url);
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
     }
 
     /// An address of the service: parts are encoded, so that names may have slashes.
@@ -211,6 +234,17 @@ impl Client {
         }
         url
     }
+}
+
+/// The value of Authorization for an access token (RFC 6750 section 2.1), which no log shows.
+///
+/// # Errors
+/// The token cannot be sent: it is not visible ASCII.
+pub fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
+    let value = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut value = value.map_err(|_| ClientError::Header { header: "Authorization" })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn patience() -> ExponentialBuilder {

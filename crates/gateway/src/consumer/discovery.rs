@@ -9,6 +9,7 @@ use api::aggregator::AggregatorFreshness;
 use api::client::{Client, ClientError};
 use api::retry::Retry;
 use reqwest::Url;
+use reqwest::header::HeaderValue;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
@@ -32,7 +33,7 @@ pub(super) async fn run(
     loop {
         let found = tokio::select! {
             () = state.stop.cancelled() => return,
-            found = find_gateways(&context.short, &orchestrator, &named.topic) => found,
+            found = find_gateways(&context.short, &orchestrator, state.options.orchestrator_authorization.clone(), &named.topic) => found,
         };
         let pause = match found {
             Ok(found) => {
@@ -72,9 +73,10 @@ pub(super) async fn run(
 async fn find_gateways(
     http: &reqwest::Client,
     orchestrator: &Url,
+    authorization: Option<HeaderValue>,
     name: &str,
 ) -> Result<Vec<(String, Url)>, ClientError> {
-    let client = Client::with_http(http.clone(), orchestrator.as_str())?;
+    let client = Client::with_http(http.clone(), orchestrator.as_str())?.with_authorization(authorization);
     let mut found = vec![];
     let mut after: Option<String> = None;
     for _ in 0..LOOKUP_PAGES_MAX {

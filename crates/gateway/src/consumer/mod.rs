@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api::gateway::BatchDocument;
 use api::qos_level::{Level, LevelError};
 use reqwest::Url;
+use reqwest::header::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,8 @@ pub struct ConsumerOptions {
     pub subscriptions: Vec<SubscriptionSpec>,
     /// The URL of the orchestrator, which knows the gateways that offer a name.
     pub orchestrator: Option<Url>,
+    /// Who we are to it (`api::client::bearer`); absent: it asks nobody.
+    pub orchestrator_authorization: Option<HeaderValue>,
     /// The subscriptions by name.
     pub names: Vec<NamedSubscription>,
     /// How batches arrive.

@@ -70,6 +70,14 @@ impl Tls {
         Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
+    /// The same, which offers clients these protocols (ALPN, RFC 7301), the first before the others.
+    #[must_use]
+    pub fn offering(&self, protocols: &[&[u8]]) -> Tls {
+        let mut config = ServerConfig::clone(self.acceptor.config());
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Tls { acceptor: TlsAcceptor::from(Arc::new(config)) }
+    }
+
     /// The handshake.
     pub async fn accept<S>(&self, stream: S) -> io::Result<TlsStream<S>>
     where

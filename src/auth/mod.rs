@@ -1,0 +1,118 @@
+//! Who asks, and what they may do. The door: an [`Authenticator`] takes the credential of a request for a [`Principal`], and
+//! [`needed`] says which roles an operation is for. What a principal may see of others' is up to the room that answers.
+//!
+//! On one machine nobody is asked: without a credential a request is the [`Principal::local`]'s, who may do everything. A
+//! credential that is given counts all the same.
+
+mod permission;
+mod token_store;
+
+use std::net::SocketAddr;
+
+use api::access::Role;
+use kernel::id::Name;
+use kernel::units::Millis;
+
+pub use crate::journal::AccessTokenRecord;
+pub use permission::{OPERATIONS, Permission, needed};
+pub use token_store::{TokenError, TokenStore};
+
+/// Who sends a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Principal {
+    /// What they are called; `None`: nobody was asked.
+    pub name: Option<Name>,
+    /// What they may do.
+    pub role: Role,
+    /// The tenant whose allocations they may see and change; `None`: everybody's.
+    pub tenant: Option<Name>,
+    /// The only aggregator that they may report for; `None`: any.
+    pub aggregator: Option<Name>,
+    /// When their credential ends.
+    pub expires_at: Option<Millis>,
+}
+
+impl Principal {
+    /// Whoever is on this machine, where nobody is asked.
+    pub fn local() -> Self {
+        Self { name: None, role: Role::Admin, tenant: None, aggregator: None, expires_at: None }
+    }
+
+    /// Whether they may do what needs this.
+    pub fn may(&self, permission: Permission) -> bool {
+        permission.roles().contains(&self.role)
+    }
+}
+
+/// Why a request is nobody's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unauthenticated {
+    /// A credential is needed.
+    #[error("a token is needed")]
+    Missing,
+    /// The credential is none of ours, or no longer. Which of these is for the log.
+    #[error("the token is not valid")]
+    Invalid,
+    /// The tokens cannot be read from the database.
+    #[error("tokens cannot be looked up")]
+    Unavailable,
+}
+
+/// Takes credentials for principals. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Authenticator {
+    tokens: Option<TokenStore>,
+    required: bool,
+    open_metrics: bool,
+}
+
+impl Authenticator {
+    /// Of a service that asks who one is only if `required`.
+    pub fn new(tokens: TokenStore, required: bool) -> Self {
+        Self { tokens: Some(tokens), required, open_metrics: false }
+    }
+
+    /// The same, with figures that anybody may read.
+    #[must_use]
+    pub fn with_open_metrics(self, open_metrics: bool) -> Self {
+        Self { open_metrics, ..self }
+    }
+
+    /// Whether it asks who one is.
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// Whether anybody may read figures.
+    pub fn has_open_metrics(&self) -> bool {
+        self.open_metrics
+    }
+
+    /// The tokens that it knows.
+    pub fn tokens(&self) -> Option<&TokenStore> {
+        self.tokens.as_ref()
+    }
+
+    /// Who sends a request with this credential.
+    ///
+    /// # Errors
+    /// There is none and one is needed, or it is none of ours. The log says which, and from where.
+    pub async fn principal(
+        &self,
+        credential: Option<&str>,
+        from: Option<SocketAddr>,
+    ) -> Result<Principal, Unauthenticated> {
+        match (credential, &self.tokens) {
+            (None, _) if self.required => Err(Unauthenticated::Missing),
+            (None, _) => Ok(Principal::local()),
+            (Some(_), None) => Err(Unauthenticated::Invalid),
+            (Some(credential), Some(tokens)) => tokens.find(credential).await.map_err(|error| {
+                tracing::warn!(%error, from = from.map(|from| from.to_string()), "a credential was refused");
+                match error {
+                    TokenError::Journal(_) => Unauthenticated::Unavailable,
+                    _ => Unauthenticated::Invalid,
+                }
+            }),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Which roles may do what: one table over all operations of the interface. A test holds it against the OpenAPI document.
+
+use api::access::Role;
+
+/// What an operation needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Permission {
+    /// Nothing: whoever reaches the port.
+    Open,
+    /// To be somebody.
+    Read,
+    /// To report as an aggregator.
+    Report,
+    /// To ask for allocations.
+    Request,
+    /// To change the network.
+    Operate,
+    /// To say who may do what.
+    Administer,
+}
+
+impl Permission {
+    /// The roles that have it. [`Permission::Open`] is no matter of roles.
+    pub fn roles(self) -> &'static [Role] {
+        match self {
+            Self::Open | Self::Read => Role::ALL,
+            Self::Report => &[Role::Aggregator, Role::Engineer, Role::Admin],
+            Self::Request => &[Role::Requester, Role::Engineer, Role::Admin],
+            Self::Operate => &[Role::Engineer, Role::Admin],
+            Self::Administer => &[Role::Admin],
+        }
+    }
+}
+
+/// Every operation of the interface with what it needs.
+pub const OPERATIONS: &[(&str, Permission)] = &[
+    ("topology_list", Permission::Read),
+    ("topology_get", Permission::Read),
+    ("topology_put", Permission::Operate),
+    ("topology_delete", Permission::Operate),
+    ("topology_layout", Permission::Read),
+    ("link_list", Permission::Read),
+    ("link_get", Permission::Read),
+    ("link_change", Permission::Operate),
+    ("model_get", Permission::Read),
+    ("model_put", Permission::Operate),
+    ("path_compute", Permission::Read),
+    ("allocation_list", Permission::Read),
+    ("allocation_create", Permission::Request),
+    ("allocation_batch", Permission::Request),
+    ("allocation_get", Permission::Read),
+    ("allocation_resize", Permission::Request),
+    ("allocation_release", Permission::Request),
+    ("aggregator_list", Permission::Read),
+    ("aggregator_get", Permission::Read),
+    ("aggregator_report", Permission::Report),
+    ("aggregator_rates", Permission::Read),
+    ("aggregator_rates_stream", Permission::Read),
+    ("content_list", Permission::Read),
+    ("controller_list", Permission::Read),
+    ("controller_get", Permission::Read),
+    ("controller_put", Permission::Operate),
+    ("controller_delete", Permission::Operate),
+    ("controller_survey", Permission::Operate),
+    ("event_list", Permission::Read),
+    ("event_stream", Permission::Read),
+    ("token_list", Permission::Administer),
+    ("token_create", Permission::Administer),
+    ("token_revoke", Permission::Administer),
+    ("session_get", Permission::Read),
+    ("session_begin", Permission::Read),
+    ("session_end", Permission::Open),
+    ("livez", Permission::Open),
+    ("readyz", Permission::Open),
+];
+
+/// What an operation needs; one that is not in the table needs the most.
+pub fn needed(operation: &str) -> Permission {
+    let found = OPERATIONS.iter().find(|(name, _)| *name == operation);
+    found.map_or(Permission::Administer, |(_, permission)| *permission)
+}

@@ -1,0 +1,44 @@
+//! Who may come in, as `serve` and `broker` are told.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::database_args::given_or_read;
+use crate::config::{AccessConfig, Authentication, ConfigError, Secret};
+
+/// Who may come in over HTTP.
+#[derive(Args, Debug, Default)]
+pub struct AccessArguments {
+    /// Whether a token is needed [default: optional on an address of this machine, required with --admin-token-file].
+    #[arg(long, env = "WATERMASTER_AUTHENTICATION", value_name = "WHEN")]
+    authentication: Option<Authentication>,
+    /// Ask nobody who they are, whatever the address.
+    #[arg(long, env = "WATERMASTER_INSECURE_NO_AUTHENTICATION")]
+    insecure_no_authentication: bool,
+    /// A token with the rights of an administrator; better given by a file.
+    #[arg(long, env = "WATERMASTER_ADMIN_TOKEN", hide_env_values = true, hide = true)]
+    admin_token: Option<String>,
+    /// A file that holds a token with the rights of an administrator, besides those that are made.
+    #[arg(long, env = "WATERMASTER_ADMIN_TOKEN_FILE", value_name = "FILE", conflicts_with = "admin_token")]
+    admin_token_file: Option<PathBuf>,
+    /// Let anybody read /metrics.
+    #[arg(long, env = "WATERMASTER_OPEN_METRICS")]
+    open_metrics: bool,
+}
+
+impl AccessArguments {
+    /// What is said, as a part of the configuration.
+    ///
+    /// # Errors
+    /// The file of the token cannot be read.
+    pub(super) fn config(&self) -> Result<AccessConfig, ConfigError> {
+        let token = given_or_read(self.admin_token.as_ref(), self.admin_token_file.as_deref())?;
+        Ok(AccessConfig {
+            authentication: self.authentication,
+            insecure_no_authentication: self.insecure_no_authentication.then_some(true),
+            admin_token: token.map(Secret),
+            open_metrics: self.open_metrics.then_some(true),
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! Who may come in over the interface.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigError, Secret};
+
+/// Whether whoever sends a request has to say who they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Authentication {
+    /// They have to.
+    Required,
+    /// They need not: without a token they may do everything. The default on an address of this machine alone.
+    Optional,
+}
+
+/// Who may come in. Every key is optional.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessConfig {
+    /// Whether a token is needed.
+    pub authentication: Option<Authentication>,
+    /// Nobody is asked who they are, whatever the address.
+    pub insecure_no_authentication: Option<bool>,
+    /// A token with the rights of an administrator, besides those in the database.
+    pub admin_token: Option<Secret>,
+    /// Anybody may read `/metrics`.
+    pub open_metrics: Option<bool>,
+}
+
+impl AccessConfig {
+    pub(super) fn over(self, other: Self) -> Self {
+        Self {
+            authentication: self.authentication.or(other.authentication),
+            insecure_no_authentication: self.insecure_no_authentication.or(other.insecure_no_authentication),
+            admin_token: self.admin_token.or(other.admin_token),
+            open_metrics: self.open_metrics.or(other.open_metrics),
+        }
+    }
+
+    /// Whether nobody is asked, on purpose.
+    pub(super) fn is_insecure(&self) -> bool {
+        self.insecure_no_authentication == Some(true)
+    }
+
+    /// Whether a token is needed at an address.
+    pub(super) fn in_force(&self, listen: SocketAddr) -> Result<Authentication, ConfigError> {
+        match self.authentication {
+            Some(Authentication::Required) => Ok(Authentication::Required),
+            _ if self.is_insecure() => Ok(Authentication::Optional),
+            _ if listen.ip().is_loopback() => Ok(Authentication::Optional),
+            None if self.admin_token.is_some() => Ok(Authentication::Required),
+            _ => Err(ConfigError::Unprotected { listen }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_this_machine_somebody_is_asked() {
+        let here: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        let everywhere: SocketAddr = "0.0.0.0:8080".parse().unwrap();
+        let nothing = AccessConfig::default();
+        assert_eq!(nothing.in_force(here).unwrap(), Authentication::Optional);
+        let refused = nothing.in_force(everywhere).unwrap_err().to_string();
+        assert!(refused.contains("0.0.0.0:8080") && refused.contains("token create"), "{refused}");
+        let said = |said| AccessConfig { authentication: Some(said), ..AccessConfig::default() };
+        assert!(said(Authentication::Optional).in_force(everywhere).is_err());
+        assert_eq!(said(Authentication::Required).in_force(everywhere).unwrap(), Authentication::Required);
+        assert_eq!(said(Authentication::Required).in_force(here).unwrap(), Authentication::Required);
+        let token = AccessConfig { admin_token: Some(Secret("x".to_owned())), ..AccessConfig::default() };
+        assert_eq!(token.in_force(everywhere).unwrap(), Authentication::Required);
+        let insecure = AccessConfig { insecure_no_authentication: Some(true), ..AccessConfig::default() };
+        assert_eq!(insecure.in_force(everywhere).unwrap(), Authentication::Optional);
+    }
+}

@@ -1,0 +1,220 @@
+//! The gate: whose a request is, and whether they may do what it asks for. What they may see of others' is up to the
+//! handlers, which have it in their [`Room`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::{HttpMethod, OpenApi};
+
+use super::extract::one;
+use super::problem::Problem;
+use super::{ApiState, problem_catalogue};
+use crate::app::{Fact, Mode, Submission, SubmitError};
+use crate::auth::{Authenticator, Permission, Principal, Unauthenticated, needed};
+use api::access::Role;
+use kernel::fact::Actor;
+use kernel::id::Name;
+use kernel::{Command, Refusal};
+
+/// The cookie that the page is recognised by.
+pub(super) const COOKIE: &str = "watermaster_token";
+/// The longest credential that is looked at.
+const CREDENTIAL_MAX_BYTES: usize = 16 << 10;
+/// The route of the figures, which is not an operation of the interface.
+const METRICS: &str = "/metrics";
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// From where it came.
+    pub address: SocketAddr,
+    /// Whether it is over TLS.
+    pub is_encrypted: bool,
+}
+
+/// What the gate knows.
+#[derive(Clone)]
+pub(super) struct Guard {
+    authenticator: Authenticator,
+    /// What is needed for a method on a route.
+    needed: Arc<BTreeMap<(String, &'static str), Permission>>,
+}
+
+impl Guard {
+    /// For the operations of a document.
+    pub(super) fn new(authenticator: Authenticator, document: &OpenApi) -> Self {
+        let mut table = BTreeMap::new();
+        for (route, item) in &document.paths.paths {
+            for (method, operation) in [
+                (HttpMethod::Get, &item.get),
+                (HttpMethod::Put, &item.put),
+                (HttpMethod::Post, &item.post),
+                (HttpMethod::Patch, &item.patch),
+                (HttpMethod::Delete, &item.delete),
+            ] {
+                if let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.as_deref()) {
+                    table.insert((route.clone(), name_of(&method)), needed(id));
+                }
+            }
+        }
+        Self { authenticator, needed: Arc::new(table) }
+    }
+
+    fn permission(&self, route: &str, method: &Method) -> Permission {
+        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+        if route == METRICS {
+            return if self.authenticator.has_open_metrics() { Permission::Open } else { Permission::Read };
+        }
+        let known = self.needed.iter().find(|((path, verb), _)| path == route && *verb == method);
+        // A method that the route does not have is answered as such, to whoever may read.
+        known.map_or(Permission::Read, |(_, permission)| *permission)
+    }
+}
+
+fn name_of(method: &HttpMethod) -> &'static str {
+    match method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Put => "PUT",
+        HttpMethod::Post => "POST",
+        HttpMethod::Patch => "PATCH",
+        HttpMethod::Delete => "DELETE",
+        _ => "",
+    }
+}
+
+/// Lets a request in, or not.
+pub(super) async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let permission = guard.permission(&route, request.method());
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0);
+    let principal = match credential(request.headers()) {
+        Ok(credential) => guard.authenticator.principal(credential, peer.map(|peer| peer.address)).await,
+        Err(problem) => return problem.into_response(),
+    };
+    let principal = match principal {
+        Ok(principal) if permission == Permission::Open || principal.may(permission) => principal,
+        Ok(principal) => return forbidden(&principal, permission).into_response(),
+        Err(_) if permission == Permission::Open => Principal { role: Role::Viewer, ..Principal::local() },
+        Err(reason) => return unauthenticated(reason).into_response(),
+    };
+    request.extensions_mut().insert(Caller { principal: Arc::new(principal), peer });
+    next.run(request).await
+}
+
+/// The token of a request: in its Authorization (RFC 6750 section 2.1), or in the page's cookie.
+fn credential(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let malformed = |detail| Problem::new(&problem_catalogue::MALFORMED_HEADER, detail).with("field", "authorization");
+    let value = one(headers, &header::AUTHORIZATION).map_err(|()| malformed("a request has one Authorization"))?;
+    let credential = match value {
+        Some(value) => {
+            let text = value.to_str().map_err(|_| malformed("Authorization is not ASCII"))?;
+            let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+            if !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
+                return Err(malformed("Authorization has to be 'Bearer' and a token"));
+            }
+            Some(token.trim())
+        }
+        None => cookie(headers),
+    };
+    match credential {
+        Some(long) if long.len() > CREDENTIAL_MAX_BYTES => Err(malformed("the token is too long")),
+        credential => Ok(credential),
+    }
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, token)| token).filter(|token| !token.is_empty())
+}
+
+fn unauthenticated(reason: Unauthenticated) -> Problem {
+    match reason {
+        Unauthenticated::Unavailable => Problem::new(&problem_catalogue::JOURNAL_UNAVAILABLE, reason.to_string()),
+        Unauthenticated::Missing | Unauthenticated::Invalid => {
+            Problem::new(&problem_catalogue::UNAUTHENTICATED, reason.to_string())
+        }
+    }
+}
+
+fn forbidden(principal: &Principal, permission: Permission) -> Problem {
+    let roles: Vec<_> = permission.roles().iter().map(|role| role.as_str()).collect();
+    let detail = format!("this is for the roles {}, and the token's is '{}'", roles.join(", "), principal.role);
+    Problem::new(&problem_catalogue::ROLE_NEEDED, detail).with("roles", roles)
+}
+
+/// Whose a request is, and from where.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) principal: Arc<Principal>,
+    peer: Option<Peer>,
+}
+
+impl Caller {
+    /// As events name them; nobody where nobody is asked.
+    pub(super) fn actor(&self) -> Option<Arc<Actor>> {
+        let name = self.principal.name.clone()?;
+        Some(Arc::new(Actor { name, address: self.peer.map(|peer| peer.address.ip()) }))
+    }
+
+    /// Whether the connection is.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.peer.is_some_and(|peer| peer.is_encrypted)
+    }
+}
+
+/// What a handler has at hand: what all have, and who asks.
+#[derive(Clone)]
+pub(super) struct Room {
+    state: ApiState,
+    pub(super) caller: Caller,
+}
+
+impl Deref for Room {
+    type Target = ApiState;
+
+    fn deref(&self) -> &ApiState {
+        &self.state
+    }
+}
+
+impl FromRequestParts<ApiState> for Room {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let defect = || Problem::new(&problem_catalogue::INTERNAL, "the request did not pass the gate");
+        Ok(Self { state: state.clone(), caller: caller.ok_or_else(defect)? })
+    }
+}
+
+impl Room {
+    /// Has one command decided: what happened, or the problem.
+    pub(super) async fn submit(&self, command: Command, mode: Mode) -> Result<Arc<Fact>, Problem> {
+        Ok(self.ask(command, mode).await??)
+    }
+
+    /// Has one command decided; a refusal is left to the caller.
+    pub(super) async fn ask(&self, command: Command, mode: Mode) -> Result<Result<Arc<Fact>, Refusal>, SubmitError> {
+        let submission = Submission { mode, actor: self.caller.actor(), ..Submission::of(command) };
+        self.app.submit(submission).await?.pop().ok_or(SubmitError::Stopping)
+    }
+
+    /// That the caller may speak for an aggregator.
+    pub(super) fn speaks_for(&self, aggregator: &Name) -> Result<(), Problem> {
+        match &self.caller.principal.aggregator {
+            Some(own) if own != aggregator => {
+                let detail = format!("the token is for the aggregator '{own}'");
+                Err(Problem::new(&problem_catalogue::NOT_YOURS, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+}

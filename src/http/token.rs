@@ -1,0 +1,102 @@
+//! Access tokens: who is let in, and as what.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::access::Room;
+use super::extract::{FromPath, JsonBody};
+use super::problem::{
+    BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
+    UnsupportedMediaType,
+};
+use super::problem_catalogue;
+use super::render::{instant, json};
+use crate::auth::{AccessTokenRecord, TokenError, TokenStore};
+use api::access::{NewToken, TokenDocument, TokenList, TokenRequest};
+
+/// Lists the tokens, without themselves.
+#[utoipa::path(
+    get,
+    path = "/v1/tokens",
+    tag = "access",
+    summary = "List access tokens",
+    responses((status = 200, description = "All of them", body = TokenList), BadRequest, NotFound, InternalError, Unavailable)
+)]
+pub(super) async fn token_list(room: Room) -> Result<Response, Problem> {
+    let tokens = store(&room)?.list().await?;
+    Ok(json(&TokenList { items: tokens.iter().filter_map(document).collect() }))
+}
+
+/// Makes a token. It is told this once; what is kept is its digest.
+#[utoipa::path(
+    post,
+    path = "/v1/tokens",
+    tag = "access",
+    summary = "Make an access token",
+    request_body(content = TokenRequest, example = json!({"name": "deploy", "role": "requester", "expires_in_ms": 7_776_000_000_u64})),
+    responses(
+        (status = 201, description = "The token", body = NewToken),
+        BadRequest, Forbidden, NotFound, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn token_create(room: Room, body: JsonBody) -> Result<Response, Problem> {
+    let request = body.read::<TokenRequest>()?;
+    let (record, token) = store(&room)?.create(&request).await?;
+    let defect = || Problem::new(&problem_catalogue::INTERNAL, "the token's role is not known");
+    let mut response = json(&NewToken { document: document(&record).ok_or_else(defect)?, token });
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
+
+/// Revokes a token. Other replicas refuse it within two seconds.
+#[utoipa::path(
+    delete,
+    path = "/v1/tokens/{id}",
+    tag = "access",
+    summary = "Revoke an access token",
+    params(("id" = String, Path, description = "The token's id", min_length = 1, max_length = 64)),
+    responses((status = 204, description = "Revoked"), BadRequest, Forbidden, NotFound, InternalError, Unavailable)
+)]
+pub(super) async fn token_revoke(room: Room, FromPath(id): FromPath<String>) -> Result<Response, Problem> {
+    if store(&room)?.revoke(&id).await? {
+        Ok(StatusCode::NO_CONTENT.into_response())
+    } else {
+        Err(Problem::new(&problem_catalogue::NOT_FOUND, "there is no token of this id"))
+    }
+}
+
+fn store(room: &Room) -> Result<&TokenStore, Problem> {
+    let none = || Problem::new(&problem_catalogue::NOT_FOUND, "this service keeps no tokens");
+    room.authenticator.tokens().ok_or_else(none)
+}
+
+fn document(record: &AccessTokenRecord) -> Option<TokenDocument> {
+    Some(TokenDocument {
+        id: record.id.clone(),
+        name: record.name.to_string(),
+        role: record.role.parse().ok()?,
+        tenant: record.tenant.as_ref().map(ToString::to_string),
+        aggregator: record.aggregator.as_ref().map(ToString::to_string),
+        created_at: instant(record.created_at),
+        expires_at: record.expires_at.map(instant),
+        last_used_at: record.last_used_at.map(instant),
+    })
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let impossible =
+            |field: &str| Self::new(&problem_catalogue::IMPOSSIBLE, error.to_string()).with("field", field);
+        match error {
+            TokenError::Journal(error) => error.into(),
+            TokenError::Name(_) => impossible("name"),
+            TokenError::Lifetime => impossible("expires_in_ms"),
+            TokenError::Aggregator => impossible("aggregator"),
+            TokenError::TooMany => Self::new(&problem_catalogue::LIMIT_REACHED, error.to_string()),
+            TokenError::Unknown | TokenError::Expired(_) | TokenError::UnknownRole(_) | TokenError::Random(_) => {
+                tracing::error!(%error, "a token could not be made");
+                Self::new(&problem_catalogue::INTERNAL, "the token could not be made")
+            }
+        }
+    }
+}

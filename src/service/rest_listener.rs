@@ -1,0 +1,229 @@
+//! The listener of the interface: plain or over TLS, HTTP/1.1 and HTTP/2. Whoever connects has a deadline for the handshake
+//! and for the head of each request, and there are only so many of them, in all and from one address.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::ServiceError;
+use crate::http::Peer;
+use mqtt::transport::{Tls, TlsError};
+
+/// How long the head of a request may take, and how long a connection may be without one.
+const HEAD_MAX: Duration = Duration::from_secs(30);
+/// How many connections there are at once.
+const CONNECTIONS_MAX: usize = 16_384;
+/// How many of those are from one address that is not this machine's own.
+const CONNECTIONS_MAX_PER_ADDRESS: usize = 1_024;
+/// How many requests one connection of HTTP/2 has under way.
+const STREAMS_MAX: u32 = 256;
+/// How often the files of the certificate are looked at.
+const CERTIFICATE_LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long the listener rests when the system has no more sockets.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A bound listener.
+pub(super) struct RestListener {
+    listener: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+}
+
+/// A certificate that is read again when its files change.
+struct Certificate {
+    chain: PathBuf,
+    key: PathBuf,
+    tls: ArcSwap<Tls>,
+}
+
+impl Certificate {
+    fn read(chain: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
+        let tls = ArcSwap::from_pointee(Self::load(&chain, &key)?);
+        Ok(Self { chain, key, tls })
+    }
+
+    fn load(chain: &std::path::Path, key: &std::path::Path) -> Result<Tls, TlsError> {
+        Ok(Tls::read(chain, key, None)?.offering(&[b"h2", b"http/1.1"]))
+    }
+
+    fn changed_at(&self) -> Option<(SystemTime, SystemTime)> {
+        let at = |path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        at(&self.chain).zip(at(&self.key))
+    }
+
+    /// Files that cannot be used change nothing.
+    async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        let mut seen = self.changed_at();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(CERTIFICATE_LOOK_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+            let now = self.changed_at();
+            if now.is_none() || now == seen {
+                continue;
+            }
+            seen = now;
+            match Self::load(&self.chain, &self.key) {
+                Ok(tls) => {
+                    self.tls.store(Arc::new(tls));
+                    tracing::info!("the certificate was read again");
+                }
+                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+            }
+        }
+    }
+}
+
+impl RestListener {
+    /// Takes the address, and reads the certificate if there is one.
+    pub(super) async fn open(
+        address: SocketAddr,
+        certificate: Option<(PathBuf, PathBuf)>,
+    ) -> Result<Self, ServiceError> {
+        let certificate = certificate.map(|(chain, key)| Certificate::read(chain, key).map(Arc::new)).transpose()?;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|error| ServiceError::Listen { address, error })?;
+        Ok(Self { listener, certificate })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> Result<SocketAddr, ServiceError> {
+        self.listener.local_addr().map_err(ServiceError::Serve)
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.certificate.is_some()
+    }
+
+    /// Answers until `stop`, then lets the requests finish that are under way.
+    pub(super) async fn serve(self, router: Router, stop: CancellationToken) {
+        if let Some(certificate) = &self.certificate {
+            tokio::spawn(Arc::clone(certificate).follow(stop.clone()));
+        }
+        let (graceful, slots) = (Arc::new(GracefulShutdown::new()), Slots::default());
+        loop {
+            let (stream, address) = tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::debug!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_REST).await;
+                        continue;
+                    }
+                },
+                () = stop.cancelled() => break,
+            };
+            let Some(slot) = slots.take(address.ip()) else {
+                tracing::debug!(%address, "too many connections");
+                continue;
+            };
+            let connection = AcceptedConnection { router: router.clone(), graceful: Arc::clone(&graceful), slot };
+            let certificate = self.certificate.as_ref().map(|certificate| certificate.tls.load_full());
+            tokio::spawn(connection.answer(stream, address, certificate));
+        }
+        drop(self.listener);
+        if let Some(graceful) = Arc::into_inner(graceful) {
+            graceful.shutdown().await;
+        }
+    }
+}
+
+/// A connection that was accepted.
+struct AcceptedConnection {
+    router: Router,
+    graceful: Arc<GracefulShutdown>,
+    slot: Slot,
+}
+
+impl AcceptedConnection {
+    async fn answer(self, stream: TcpStream, address: SocketAddr, certificate: Option<Arc<Tls>>) {
+        let _ = stream.set_nodelay(true);
+        match certificate {
+            None => self.talk(stream, Peer { address, is_encrypted: false }).await,
+            Some(tls) => match tls.accept(stream).await {
+                Ok(stream) => self.talk(stream, Peer { address, is_encrypted: true }).await,
+                Err(error) => tracing::debug!(%error, %address, "no TLS handshake"),
+            },
+        }
+    }
+
+    async fn talk(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let Self { router, graceful, slot } = self;
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answered = router.clone().oneshot(request.map(Body::new));
+            async { Ok::<_, Infallible>(answered.await.unwrap_or_else(|never| match never {})) }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
+        let http2 = &mut builder.http2();
+        http2.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).keep_alive_interval(HEAD_MAX);
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let watched = graceful.watch(connection);
+        drop(graceful);
+        if let Err(error) = watched.await {
+            tracing::debug!(%error, address = %peer.address, "a connection broke");
+        }
+        drop(slot);
+    }
+}
+
+/// How many connections there are.
+#[derive(Clone, Default)]
+struct Slots(Arc<SlotCounts>);
+
+#[derive(Default)]
+struct SlotCounts {
+    all: AtomicUsize,
+    by_address: Mutex<BTreeMap<IpAddr, usize>>,
+}
+
+/// The place of one connection.
+struct Slot {
+    slots: Slots,
+    address: IpAddr,
+}
+
+impl Slots {
+    fn take(&self, address: IpAddr) -> Option<Slot> {
+        let mut by_address = self.0.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let from_there = by_address.get(&address).copied().unwrap_or(0);
+        let is_full = !address.is_loopback() && from_there >= CONNECTIONS_MAX_PER_ADDRESS;
+        if is_full || self.0.all.load(Ordering::Relaxed) >= CONNECTIONS_MAX {
+            return None;
+        }
+        self.0.all.fetch_add(1, Ordering::Relaxed);
+        by_address.insert(address, from_there + 1);
+        Some(Slot { slots: self.clone(), address })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.slots.0.all.fetch_sub(1, Ordering::Relaxed);
+        let mut by_address = self.slots.0.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        match by_address.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(by_address.remove(&self.address)),
+        }
+    }
+}

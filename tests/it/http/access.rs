@@ -1,0 +1,235 @@
+//! Who may do what: every operation of the document against every role, and what tokens are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use watermaster::auth::{Authenticator, OPERATIONS, Permission, TokenStore, needed};
+use watermaster::http::document;
+
+use super::harness::{PAIR, TestService, request};
+
+const ADMINISTRATOR: &str = "wm_the-token-of-the-test-that-everything-begins-with";
+const ROLES: [&str; 5] = ["viewer", "aggregator", "requester", "engineer", "admin"];
+
+/// A service that asks who one is, and its clock.
+async fn closed() -> (TestService, Arc<AtomicU64>) {
+    let clock = Arc::new(AtomicU64::new(1_000_000));
+    let now = Arc::clone(&clock);
+    let service = TestService::guarded(async |journal| {
+        let now = move || kernel::units::Millis(now.load(Ordering::Relaxed));
+        Authenticator::new(TokenStore::open(journal, Some(ADMINISTRATOR), now).await.unwrap(), true)
+    });
+    let service = service.await;
+    let answer = with(&service, ADMINISTRATOR, "PUT", "/v1/topologies/net", PAIR).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    (service, clock)
+}
+
+async fn with(service: &TestService, token: &str, method: &str, uri: &str, body: &str) -> super::harness::Answer {
+    let bearer = format!("Bearer {token}");
+    service.send(method, uri, &[("authorization", &bearer)], body.to_owned()).await
+}
+
+async fn make(service: &TestService, request: Value) -> Value {
+    let answer = with(service, ADMINISTRATOR, "POST", "/v1/tokens", &request.to_string()).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    answer.json()
+}
+
+/// A token of each role.
+async fn of_each_role(service: &TestService) -> BTreeMap<&'static str, String> {
+    let mut tokens = BTreeMap::new();
+    for role in ROLES {
+        let mut request = json!({"name": format!("a {role}"), "role": role});
+        if role == "aggregator" {
+            request["aggregator"] = json!("gw1");
+        }
+        tokens.insert(role, make(service, request).await["token"].as_str().unwrap().to_owned());
+    }
+    tokens
+}
+
+/// The operations of the document: id, method, and a path that names nothing that is there.
+fn operations() -> Vec<(String, String, String)> {
+    let document = serde_json::to_value(document()).unwrap();
+    let mut found = vec![];
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap().to_owned();
+            let path = path.replace("{aggregator}", "gw1");
+            let path = path.split('/').map(|part| if part.starts_with('{') { "999" } else { part });
+            found.push((id, method.to_uppercase(), path.collect::<Vec<_>>().join("/")));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_table_is_that_of_the_document() {
+    let mut documented: Vec<_> = operations().into_iter().map(|(id, ..)| id).collect();
+    let mut known: Vec<_> = OPERATIONS.iter().map(|(id, _)| (*id).to_owned()).collect();
+    documented.sort();
+    known.sort();
+    assert_eq!(documented, known);
+    assert_eq!(needed("something_new"), Permission::Administer);
+}
+
+#[tokio::test]
+async fn each_role_may_do_what_the_table_says_and_nobody_else_anything() {
+    let (service, _) = closed().await;
+    let tokens = of_each_role(&service).await;
+    for (id, method, path) in operations() {
+        if id.ends_with("_stream") {
+            continue;
+        }
+        let permission = needed(&id);
+        let answer = service.send(&method, &path, &[], "{}").await;
+        let is_refused = answer.status == StatusCode::UNAUTHORIZED;
+        assert_eq!(is_refused, permission != Permission::Open, "{id} without a token: {answer:?}");
+        if is_refused {
+            assert_eq!(answer.problem(), "unauthenticated", "{id}");
+            assert!(answer.header("www-authenticate").starts_with("Bearer"), "{id}");
+        }
+        for (role, token) in &tokens {
+            let answer = with(&service, token, &method, &path, "{}").await;
+            let may = permission == Permission::Open || permission.roles().iter().any(|able| able.as_str() == *role);
+            let is_forbidden = answer.status == StatusCode::FORBIDDEN && answer.problem() == "role-needed";
+            assert_eq!(is_forbidden, !may, "{id} as {role}: {answer:?}");
+            assert!(!answer.status.is_server_error(), "{id} as {role}: {answer:?}");
+        }
+    }
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_token_is_told_once_and_ends_when_it_is_said() {
+    let (service, clock) = closed().await;
+    let made = make(&service, json!({"name": "deploy", "role": "requester", "expires_in_ms": 5_000})).await;
+    let token = made["token"].as_str().unwrap();
+    assert!(token.starts_with("wm_") && token.len() == 46, "{token}");
+    let ask = || with(&service, token, "GET", "/v1/topologies", "");
+    assert_eq!(ask().await.status, StatusCode::OK);
+    let listed = with(&service, ADMINISTRATOR, "GET", "/v1/tokens", "").await;
+    assert!(!listed.text.contains(token), "{listed:?}");
+    assert_eq!(listed.json()["items"][0]["name"], "deploy");
+    // Its time.
+    clock.fetch_add(4_999, Ordering::Relaxed);
+    assert_eq!(ask().await.status, StatusCode::OK);
+    clock.fetch_add(1, Ordering::Relaxed);
+    let answer = ask().await;
+    assert_eq!(
+        (answer.status, answer.json()["detail"].as_str().unwrap()),
+        (StatusCode::UNAUTHORIZED, "the token is not valid")
+    );
+    // Revoked.
+    let made = make(&service, json!({"name": "gone", "role": "admin"})).await;
+    let (id, token) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    assert_eq!(with(&service, token, "GET", "/v1/session", "").await.json()["role"], "admin");
+    let revoke = format!("/v1/tokens/{id}");
+    assert_eq!(with(&service, ADMINISTRATOR, "DELETE", &revoke, "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(with(&service, token, "GET", "/v1/session", "").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(with(&service, ADMINISTRATOR, "DELETE", &revoke, "").await.status, StatusCode::NOT_FOUND);
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_credential_that_is_none_is_refused_whatever_it_looks_like() {
+    let (service, _) = closed().await;
+    for (value, status) in [
+        ("Bearer wm_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 401),
+        ("Bearer x", 401),
+        ("Bearer", 400),
+        ("Basic dXNlcjpwYXNz", 400),
+        ("", 400),
+    ] {
+        let answer = service.send("GET", "/v1/topologies", &[("authorization", value)], "").await;
+        assert_eq!(answer.status.as_u16(), status, "{value}: {answer:?}");
+    }
+    for request in [
+        json!({"name": "x", "role": "emperor"}),
+        json!({"name": "", "role": "viewer"}),
+        json!({"name": "x", "role": "viewer", "expires_in_ms": 0}),
+        json!({"name": "x", "role": "aggregator"}),
+        json!({"name": "x", "role": "viewer", "aggregator": "gw1"}),
+    ] {
+        let answer = with(&service, ADMINISTRATOR, "POST", "/v1/tokens", &request.to_string()).await;
+        assert!(answer.status.is_client_error(), "{request}: {answer:?}");
+    }
+    service.close().await;
+}
+
+#[tokio::test]
+async fn events_name_who_had_them_decided() {
+    let (service, _) = closed().await;
+    let made = make(&service, json!({"name": "night shift", "role": "engineer"})).await;
+    let token = made["token"].as_str().unwrap();
+    let answer = with(&service, token, "POST", "/v1/allocations", &request(0, 1_000)).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    let events = with(&service, token, "GET", "/v1/events", "").await.json();
+    let who: Vec<_> = events["items"].as_array().unwrap().iter().map(|event| event["actor"]["name"].clone()).collect();
+    assert_eq!(who, [json!("administrator"), json!("night shift")]);
+    let own = with(&service, token, "GET", "/v1/events?actor=night%20shift", "").await.json();
+    assert_eq!(own["items"].as_array().unwrap().len(), 1);
+    assert_eq!(own["items"][0]["kind"], "allocation_admitted");
+    let none = with(&service, token, "GET", "/v1/events?actor=night", "").await.json();
+    assert_eq!(none["items"], json!([]));
+    service.close().await;
+}
+
+#[tokio::test]
+async fn the_page_keeps_its_token_where_no_script_reads_it() {
+    let (service, _) = closed().await;
+    let none = service.send("PUT", "/v1/session", &[], "").await;
+    assert_eq!(none.status, StatusCode::UNAUTHORIZED);
+    let begun = with(&service, ADMINISTRATOR, "PUT", "/v1/session", "").await;
+    assert_eq!((begun.status, begun.json()["role"].as_str().unwrap()), (StatusCode::OK, "admin"));
+    let cookie = begun.header("set-cookie").to_owned();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains("Secure"),
+        "{cookie}"
+    );
+    let pair = cookie.split(';').next().unwrap();
+    let seen = service.send("GET", "/v1/topologies", &[("cookie", pair)], "").await;
+    assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
+    let ended = service.send("DELETE", "/v1/session", &[("cookie", pair)], "").await;
+    assert_eq!(ended.status, StatusCode::NO_CONTENT);
+    assert!(ended.header("set-cookie").contains("Max-Age=0"));
+    let behind = [("authorization", &*format!("Bearer {ADMINISTRATOR}")), ("x-forwarded-proto", "https")];
+    assert!(service.send("PUT", "/v1/session", &behind, "").await.header("set-cookie").ends_with("; Secure"));
+    service.close().await;
+}
+
+#[tokio::test]
+async fn an_aggregator_speaks_for_itself_alone() {
+    let (service, _) = closed().await;
+    let tokens = of_each_role(&service).await;
+    let report = json!({"node": "a", "at": "1970-01-01T00:16:40Z"}).to_string();
+    let put = async |id: &str| {
+        with(&service, &tokens["aggregator"], "PUT", &format!("/v1/aggregators/{id}/metadata"), &report).await
+    };
+    let other = put("gw2").await;
+    assert_eq!((other.status, other.problem().as_str()), (StatusCode::FORBIDDEN, "not-yours"));
+    let own = put("gw1").await;
+    assert_ne!(own.status, StatusCode::FORBIDDEN, "{own:?}");
+    service.close().await;
+}
+
+/// On one machine nobody is asked; a token that is given counts all the same.
+#[tokio::test]
+async fn where_nobody_is_asked_a_token_still_counts() {
+    let service = TestService::guarded(async |journal| {
+        let now = || kernel::units::Millis(1);
+        Authenticator::new(TokenStore::open(journal, Some(ADMINISTRATOR), now).await.unwrap(), false)
+    });
+    let service = service.await;
+    let session = service.get("/v1/session").await.json();
+    assert_eq!(session, json!({"authentication_required": false, "role": "admin"}));
+    let made = make(&service, json!({"name": "x", "role": "viewer"})).await;
+    let token = made["token"].as_str().unwrap();
+    assert_eq!(with(&service, token, "POST", "/v1/allocations", "{}").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(with(&service, "wm_no", "GET", "/v1/topologies", "").await.status, StatusCode::UNAUTHORIZED);
+    service.close().await;
+}
