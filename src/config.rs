@@ -63,6 +63,8 @@ pub struct ConfigFile {
     pub controller_username: Option<String>,
     /// The password of that user.
     pub controller_password: Option<Secret>,
+    /// The URL of the only controller that they are sent to.
+    pub controller_url: Option<String>,
     /// How the QoS scheduler divides bandwidth between aggregators.
     #[serde(default)]
     pub scheduler: SchedulerConfig,
@@ -239,6 +241,8 @@ pub struct Config {
     pub controller_username: Option<String>,
     /// The password of that user.
     pub controller_password: Option<Secret>,
+    /// The URL of the only controller that they are sent to.
+    pub controller_url: Option<String>,
     /// How the QoS scheduler works, defaults filled in.
     pub scheduler: SchedulerConfig,
 }
@@ -278,6 +282,9 @@ pub enum ConfigError {
          --mqtt-users, or --insecure-no-authentication"
     )]
     AnonymousMqtt,
+    /// Whoever names a controller would be sent the password.
+    #[error("a controller's user needs --controller-url: the only controller that user and password are sent to")]
+    ControllerUrl,
     /// A setting of the scheduler is out of its range.
     #[error("invalid scheduler settings: {0}")]
     Scheduler(#[from] SettingsError),
@@ -325,6 +332,7 @@ impl ConfigFile {
             drain_ms: self.drain_ms.or(other.drain_ms),
             controller_username: self.controller_username.or(other.controller_username),
             controller_password: self.controller_password.or(other.controller_password),
+            controller_url: self.controller_url.or(other.controller_url),
             scheduler: self.scheduler.over(other.scheduler),
         }
     }
@@ -342,6 +350,9 @@ impl ConfigFile {
             return Err(ConfigError::HalfCertificate);
         }
         self.mqtt.check_anonymous(self.mqtt_listen, self.access.is_insecure())?;
+        if self.controller_username.is_some() && self.controller_url.is_none() {
+            return Err(ConfigError::ControllerUrl);
+        }
         Ok(Config {
             listen,
             public_hosts: self.public_hosts.unwrap_or_default(),
@@ -363,6 +374,7 @@ impl ConfigFile {
             drain_ms: self.drain_ms.unwrap_or(10_000),
             controller_username: self.controller_username,
             controller_password: self.controller_password,
+            controller_url: self.controller_url,
             scheduler: self.scheduler.filled(&scheduler),
         })
     }

@@ -21,7 +21,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::aggregator_mqtt;
+use crate::aggregator_mqtt::{self, BrokerPolicy, ReportFaults};
 use crate::app::{
     App, AppOptions, AppStartError, Credentials, Mode, Pace, SchedulerOptions, SubmitError, Tasks, driver_factory,
 };
@@ -78,6 +78,9 @@ pub enum ServiceError {
          --admin-token-file"
     )]
     NoTokens,
+    /// The controller that credentials are for has no URL.
+    #[error("'{0}' is not the URL of a controller")]
+    ControllerUrl(String),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
@@ -103,6 +106,7 @@ pub struct Service {
     authenticator: Authenticator,
     broker: Broker,
     doors: MqttListeners,
+    faults: ReportFaults,
     metrics: Arc<ServiceMetrics>,
     own_hosts: OwnHosts,
     drain: Duration,
@@ -114,7 +118,7 @@ impl ServiceError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Url(_) | Self::Access(_) | Self::Tls(_) | Self::Scheduler(_) | Self::FirstName(_) => true,
-            Self::NoTokens => true,
+            Self::NoTokens | Self::ControllerUrl(_) => true,
             Self::Broker(error) => matches!(error, mqtt::BrokerStartError::Address(_)),
             // A port below 1024, and nobody who may take it.
             Self::Listen { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
@@ -151,10 +155,7 @@ impl Service {
         let claim = url.claim()?;
         let deadline = Duration::from_millis(config.database_deadline_ms);
         let journal = Journal::open_within(&url, deadline).await?;
-        let credentials = config.controller_username.clone().map(|username| Credentials {
-            username,
-            password: config.controller_password.as_ref().map(|password| password.0.clone()).unwrap_or_default(),
-        });
+        let credentials = credentials(config)?;
         let options = AppOptions {
             driver_factory: driver_factory(credentials),
             scheduler: scheduler_options(&config.scheduler)?,
@@ -167,14 +168,16 @@ impl Service {
         }
         let certificate = config.tls_certificate.clone().zip(config.tls_key.clone());
         let listener = RestListener::open(config.listen, certificate).await?;
-        let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt).await?;
+        let tokens = authenticator.tokens().cloned();
+        let (policy, faults) = BrokerPolicy::new(tokens.clone());
+        let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt, Some(policy), tokens).await?;
         let broker = doors.broker_on(config.store.expose(), config.durability.into()).await?;
         let metrics = Arc::new(ServiceMetrics::new());
         tokio::spawn(count_commits(app.clone(), Arc::clone(&metrics)));
         tokio::spawn(count_field_events(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
         let own_hosts = OwnHosts::new(config.listen.ip(), &config.public_hosts);
-        Ok(Self { app, tasks, listener, authenticator, broker, doors, metrics, own_hosts, drain, claim })
+        Ok(Self { app, tasks, listener, authenticator, broker, doors, faults, metrics, own_hosts, drain, claim })
     }
 
     /// Where it listens.
@@ -209,9 +212,10 @@ impl Service {
     /// # Errors
     /// The listener broke.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { app, tasks, listener, authenticator, broker, doors, metrics, own_hosts, drain, claim } = self;
+        let Self { app, tasks, listener, authenticator, broker, doors, faults, metrics, own_hosts, drain, claim } =
+            self;
         doors.serve(&broker);
-        tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone()));
+        tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone(), faults));
         let rendered = get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone()));
         let beside = Router::new().route("/metrics", rendered);
         let router = http::router(http::Context {
@@ -253,6 +257,16 @@ impl Service {
         drop(claim);
         Ok(())
     }
+}
+
+/// Our user at a controller that asks.
+fn credentials(config: &Config) -> Result<Option<Credentials>, ServiceError> {
+    let Some((username, url)) = config.controller_username.clone().zip(config.controller_url.as_deref()) else {
+        return Ok(None);
+    };
+    let origin = reqwest::Url::parse(url).map_err(|_| ServiceError::ControllerUrl(url.to_owned()))?;
+    let password = config.controller_password.as_ref().map(|password| password.0.clone()).unwrap_or_default();
+    Ok(Some(Credentials { username, password, origin }))
 }
 
 /// Who is let in. Where somebody has to be asked, there has to be somebody who can answer.

@@ -7,6 +7,7 @@ import { happenings, layout, links, pin, topologies, topology } from "./live";
 import { Ask, CAUSES, ClassMark, Denial, Empty, Failure, NAMED, NodeName, PathText, say, State, Victims } from "./parts";
 import { useReading } from "./reading";
 import { go, href, route } from "./route";
+import { may } from "./session";
 import { Table } from "./table";
 import { className, clock, count, dateAndTime, parseRate, rate } from "./units";
 
@@ -99,7 +100,7 @@ function List() {
     <div class="with-map">
       <div>
         <div class="bulk">
-          <button disabled={!picked.length} onClick={() => setReleasing(picked)}>Release {picked.length || ""} chosen …</button>
+          <button disabled={!picked.length || !may("request")} onClick={() => setReleasing(picked)}>Release {picked.length || ""} chosen …</button>
           {picked.length ? <span class="quiet"> {sum(picked)} in all</span> : null}
         </div>
         <Table
@@ -118,7 +119,7 @@ function List() {
             { title: "Changed", class: "when", cell: (one) => dateAndTime(one.ended_at ?? one.updated_at), value: (one) => one.ended_at ?? one.updated_at },
             {
               title: "Actions", class: "actions",
-              cell: (one) => (one.ended_at ? null : <><button onClick={() => setAsked({ one, what: "resize" })} aria-label={`Resize ${one.id}`}>Resize</button> <button onClick={() => setAsked({ one, what: "release" })} aria-label={`Release ${one.id}`}>Release</button></>),
+              cell: (one) => (one.ended_at || !may("request") ? null : <><button onClick={() => setAsked({ one, what: "resize" })} aria-label={`Resize ${one.id}`}>Resize</button> <button onClick={() => setAsked({ one, what: "release" })} aria-label={`Release ${one.id}`}>Release</button></>),
             },
           ]}
         />
@@ -208,7 +209,7 @@ function One(props: { id: string }) {
           {one.ended_at ? <><dt>Ended</dt><dd>{new Date(one.ended_at).toLocaleString("en-GB")}</dd></> : null}
           {cause ? <><dt>Left its path</dt><dd>{CAUSES[cause.cause] ?? cause.cause}{by ? <>; for <a href={href("allocations", by)}>allocation {by}</a></> : null}</dd></> : null}
         </dl>
-        {one.ended_at ? null : <div class="buttons"><button onClick={() => setAsked("resize")}>Resize …</button> <button onClick={() => setAsked("release")}>Release …</button></div>}
+        {one.ended_at || !may("request") ? null : <div class="buttons"><button onClick={() => setAsked("resize")}>Resize …</button> <button onClick={() => setAsked("release")}>Release …</button></div>}
         <h2>What happened to it</h2>
         <Feed happenings={[...about].reverse()} />
       </div>

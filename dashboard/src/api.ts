@@ -21,6 +21,7 @@ export type ModelName = Schemas["ModelName"];
 export type ClassFigures = Schemas["ClassFigures"];
 export type Readiness = Schemas["Readiness"];
 export type Controller = Schemas["Controller"];
+export type Session = Schemas["Session"];
 export type Problem = Schemas["Problem"] & Record<string, unknown>;
 
 /** An event; its data speaks like the resources do. */
@@ -28,6 +29,8 @@ export interface Happening {
   sequence: number;
   at: string;
   kind: Schemas["EventKind"];
+  /** Who had it decided. */
+  actor?: Schemas["EventActor"];
   data: Record<string, unknown>;
 }
 
@@ -46,6 +49,13 @@ export interface Answer<T> {
   etag: string | null;
 }
 
+let signedOut = () => {};
+
+/** What to do when the server asks who one is. */
+export function onSignedOut(then: () => void): void {
+  signedOut = then;
+}
+
 /** Asks the server; throws [Refused] for anything but success. */
 export async function ask<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer<T>> {
   const raw = typeof body === "string" || body instanceof Blob;
@@ -62,6 +72,7 @@ export async function ask<T>(method: string, path: string, body?: unknown, heade
   const text = await response.text();
   const isJson = (response.headers.get("content-type") ?? "").includes("json");
   const value = isJson && text ? JSON.parse(text) : text;
+  if (response.status === 401 && method !== "PUT") signedOut();
   if (!response.ok && !(path === "/readyz" && isJson)) throw new Refused(response.status, isJson ? value : { title: text });
   return { body: value as T, etag: response.headers.get("etag") };
 }

@@ -42,7 +42,7 @@ export function Feed(props: { happenings: Happening[] }) {
     <ol class="feed">
       {props.happenings.map((one) => (
         <li key={one.sequence}>
-          <time dateTime={one.at}>{clock(one.at)}</time> <Line happening={one} />
+          <time dateTime={one.at}>{clock(one.at)}</time> <Line happening={one} />{one.actor ? <span class="quiet"> by {one.actor.name}</span> : null}
         </li>
       ))}
     </ol>

@@ -8,6 +8,7 @@ import { ClassMark, Denial, Empty, Failure, LinkName, NAMED, NodeName, outcomes,
 import { Plot, type Series } from "./plot";
 import { useReading } from "./reading";
 import { href, route } from "./route";
+import { may } from "./session";
 import { Table } from "./table";
 import { className, clock, count, parseRate, percent, rate } from "./units";
 
@@ -271,7 +272,7 @@ export function Service(props: { topology: string; link: Link }) {
   return (
     <>
       <div class="buttons">
-        {Object.entries(words).filter(([state]) => state !== link.state).map(([state, text]) => <button onClick={() => change(state, true)}>{text} …</button>)}
+        {Object.entries(words).filter(([state]) => may("operate") && state !== link.state).map(([state, text]) => <button onClick={() => change(state, true)}>{text} …</button>)}
       </div>
       {error ? <Failure error={error} /> : null}
       {preview ? (

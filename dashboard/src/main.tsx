@@ -11,6 +11,7 @@ import { MapView } from "./map";
 import { Empty, said } from "./parts";
 import { go, href, route } from "./route";
 import { Search } from "./search";
+import { may, openSession, signedOut, SignIn, Who } from "./session";
 import { theme, type Theme } from "./theme";
 import { Topologies } from "./topologies";
 import { clock } from "./units";
@@ -56,6 +57,7 @@ function View() {
 
 function Frame() {
   const { view } = route.value;
+  const isOut = signedOut.value !== null;
   useEffect(() => {
     const name = VIEWS.find((one) => one.view === view)?.name ?? "Map";
     document.title = `${name} · Watermaster`;
@@ -71,7 +73,7 @@ function Frame() {
           <span>Watermaster</span>
         </a>
         <nav aria-label="Views">
-          {VIEWS.map((one) => (
+          {VIEWS.filter((one) => one.view !== "what-if" || may("request")).map((one) => (
             <a href={href(one.view)} aria-current={one.view === view ? "page" : undefined} title={`g ${one.key}`}>{one.name}{one.view === "alerts" && open.value.length ? <span class="badge">{open.value.length}</span> : null}</a>
           ))}
         </nav>
@@ -82,11 +84,12 @@ function Frame() {
             {(topologies.value ?? []).map((one) => <option value={one.topology}>{one.topology}</option>)}
           </select>
         </label>
+        <Who />
         <Look />
         <Pulse />
       </header>
-      <Lost />
-      <main id="main" tabIndex={-1} class={`view-${view}`}><View /></main>
+      {isOut ? null : <Lost />}
+      <main id="main" tabIndex={-1} class={`view-${view}`}>{isOut ? <SignIn done={retry} /> : <View />}</main>
       <div class="said" role="status" aria-live="polite">
         {said.value ? <p class={said.value.bad ? "bad" : ""}>{said.value.text}</p> : null}
       </div>
@@ -141,5 +144,5 @@ function keys(): void {
 }
 
 keys();
-void start();
+void openSession().then(start);
 render(<Frame />, document.getElementById("app")!);

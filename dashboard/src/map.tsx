@@ -11,6 +11,7 @@ import { PanZoom } from "./panzoom";
 import { citiesOf, ClassMark, Empty, LinkName, NodeName, Share, State } from "./parts";
 import { RequestPanel } from "./request";
 import { adjust, go, href, param, route } from "./route";
+import { may } from "./session";
 import { download, Table } from "./table";
 import { palette } from "./theme";
 import { BUSY_PPM, count, MODEL_WORDS, percent, rate, STEP_WORDS } from "./units";
@@ -60,7 +61,7 @@ function ends(): { ingress: string | null; egress: string | null } {
 function Ends() {
   const { ingress, egress } = ends();
   if (!ingress || model.value?.topology !== topology.value) return null;
-  if (egress) return <RequestPanel />;
+  if (egress && may("request")) return <RequestPanel />;
   const out = links.value!.links.filter((one) => one.from === ingress);
   return (
     <section class="request">

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { ask, ofTopology, type Model, type ModelName, type ModelOutcome } from "./api";
 import { model, topologies, topology } from "./live";
 import { ClassMark, Failure, outcomes, say, Victims } from "./parts";
+import { may } from "./session";
 import { count, MODEL_WORDS } from "./units";
 
 const WORDS: Record<ModelName, string> = {
@@ -106,7 +107,7 @@ function Form(props: { is: Model; etag: string | null }) {
       <label class="radio"><input type="checkbox" checked={soft} onChange={(event) => (setSoft(event.currentTarget.checked), setWould(null))} /> <span>Softly: who is there may end by themselves, even where the new model has no room for them</span></label>
       <div class="buttons">
         <button disabled={!good}>What would it do?</button>
-        <button type="button" class="primary" disabled={!would} onClick={() => run(false)}>Put it in force</button>
+        <button type="button" class="primary" disabled={!would || !may("operate")} onClick={() => run(false)}>Put it in force</button>
       </div>
       {error ? <Failure error={error} /> : null}
       {would ? (

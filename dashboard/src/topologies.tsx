@@ -5,6 +5,7 @@ import { readTopologies, topologies, topology } from "./live";
 import { ModelEditor } from "./model";
 import { Ask, Empty, Failure, say, Victims } from "./parts";
 import { go, href } from "./route";
+import { may } from "./session";
 import { Table } from "./table";
 import { count, MODEL_WORDS, parseRate } from "./units";
 
@@ -15,7 +16,7 @@ export function Topologies() {
       <div class="columns">
         <section>
           <List />
-          <UploadForm />
+          {may("operate") ? <UploadForm /> : null}
         </section>
         <section>
           <h2>Bandwidth model</h2>
@@ -56,7 +57,7 @@ function List() {
               <>{at ? ", " : ""}<a href={ofTopology(one.topology, `?format=${format}`)} download={`${one.topology}.${format === "graphml" ? "graphml" : "json"}`}>{format}</a></>
             )),
           },
-          { title: "Actions", class: "actions", cell: (one) => <button onClick={() => setRemoving(one.topology)} aria-label={`Delete ${one.topology}`}>Delete</button> },
+          { title: "Actions", class: "actions", cell: (one) => !may("operate") ? null : <button onClick={() => setRemoving(one.topology)} aria-label={`Delete ${one.topology}`}>Delete</button> },
         ]}
       />
       {removing ? (

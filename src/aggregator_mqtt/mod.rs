@@ -2,18 +2,20 @@
 //! must stay true: a message costs bounded memory and at most a line in the log; rates of one aggregator are published with
 //! rising sequence numbers; a forgotten aggregator leaves nothing retained.
 
+mod policy;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 
+pub use self::policy::{BrokerPolicy, ReportFaults};
 use self::topics::{AggregatorTopicName, TopicKind};
 use crate::app::{App, RateNews, Scheduler};
-use api::aggregator::{AggregatorMetadata, METADATA_MAX_BYTES};
+use api::aggregator::AggregatorFault;
 use formats::aggregator as documents;
 use kernel::id::Name;
 use kernel::scheduler::engine::AggregatorView;
@@ -22,16 +24,18 @@ use mqtt::{Broker, LocalClient, LocalClientError, Message};
 
 /// The pause before a failed publication or session is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How often a refused report is logged.
+const WARN_EVERY: Duration = Duration::from_secs(1);
 /// The aggregators that are read at a time when news were missed.
 const PAGE: usize = 1_000;
 
 /// Exchanges messages for the orchestrator until the service stops.
-pub async fn run(app: App, broker: Broker) {
+pub async fn run(app: App, broker: Broker, mut faults: ReportFaults) {
     let stop = app.stopping();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            ended = run_session(&app, &broker) => match ended {
+            ended = run_session(&app, &broker, &mut faults) => match ended {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(%error, "the orchestrator lost its MQTT session, and opens another"),
             },
@@ -44,14 +48,18 @@ pub async fn run(app: App, broker: Broker) {
 }
 
 /// One session; it ends with the broker.
-async fn run_session(app: &App, broker: &Broker) -> Result<(), LocalClientError> {
+async fn run_session(app: &App, broker: &Broker, faults: &mut ReportFaults) -> Result<(), LocalClientError> {
     let mut client = broker.client("orchestrator").await?;
     let mut news = app.scheduler().news();
     for filter in topics::FILTERS {
         client.subscribe(filter, Qos::AtLeastOnce).await?;
     }
-    let mut session =
-        MqttSession { scheduler: app.scheduler().clone(), published: BTreeMap::new(), pending: BTreeSet::new() };
+    let mut session = MqttSession {
+        scheduler: app.scheduler().clone(),
+        published: BTreeMap::new(),
+        pending: BTreeSet::new(),
+        warned_at: None,
+    };
     session.enqueue_all();
     loop {
         session.publish_pending(&client).await;
@@ -63,9 +71,11 @@ async fn run_session(app: &App, broker: &Broker) -> Result<(), LocalClientError>
             item = news.recv() => match item {
                 Ok(RateNews::Changed(view)) => session.publish_rates(&client, &view).await,
                 Ok(RateNews::Forgotten(id)) => session.clear_rates(&client, id).await,
+                Ok(RateNews::Rejected(id, why)) => session.tell_fault(&client, &id, &why).await,
                 Err(RecvError::Lagged(_)) => session.enqueue_all(),
                 Err(RecvError::Closed) => return Ok(()),
             },
+            Some((id, why)) = faults.0.recv() => session.tell_fault(&client, &id, &why).await,
             () = sleep(RETRY_PAUSE), if !session.pending.is_empty() => {}
         }
     }
@@ -77,6 +87,8 @@ struct MqttSession {
     published: BTreeMap<Name, u64>,
     /// The aggregators whose rates are still to be published.
     pending: BTreeSet<Name>,
+    /// When a refused report was logged last.
+    warned_at: Option<Instant>,
 }
 
 impl MqttSession {
@@ -92,17 +104,25 @@ impl MqttSession {
     }
 
     async fn on_metadata(&self, id: Name, payload: &[u8]) {
-        if payload.len() > METADATA_MAX_BYTES {
-            return tracing::info!(%id, bytes = payload.len(), "metadata is longer than {METADATA_MAX_BYTES} bytes");
-        }
-        let document: AggregatorMetadata = match serde_json::from_slice(&formats::plain_integers(payload)) {
-            Ok(document) => document,
-            Err(error) => return tracing::info!(%id, %error, "invalid metadata"),
-        };
-        match documents::report(&document) {
+        // What cannot be read the broker has refused.
+        if let Ok(metadata) = policy::read_report(payload) {
             // A full queue holds the session up, which the broker bounds.
-            Ok(metadata) => drop(self.scheduler.post(id, metadata).await),
-            Err(error) => tracing::info!(%id, %error, "the report is ignored"),
+            drop(self.scheduler.post(id, metadata).await);
+        }
+    }
+
+    /// Tells an aggregator why a report was refused; a line a second of it goes to the log.
+    async fn tell_fault(&mut self, client: &LocalClient, id: &Name, why: &str) {
+        self.scheduler.count_refused();
+        if self.warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            self.warned_at = Some(Instant::now());
+            tracing::warn!(%id, why, "a report over MQTT was refused");
+        }
+        let document = AggregatorFault { detail: why.to_owned() };
+        let payload = serde_json::to_vec(&document).unwrap_or_default();
+        let Some(message) = Message::new(&topics::errors(id), payload, Qos::AtLeastOnce) else { return };
+        if let Err(error) = client.publish(message).await {
+            tracing::debug!(%id, %error, "an aggregator could not be told that its report was refused");
         }
     }
 

@@ -46,7 +46,23 @@ pub(super) fn read(topic: &str) -> Result<AggregatorTopicName, TopicError> {
 
 /// The topic of an aggregator's rates.
 pub(super) fn rates(id: &Name) -> String {
-    format!("{PREFIX}{id}/rates")
+    of(id, "rates")
+}
+
+/// The topic where an aggregator is told why a report was refused.
+pub(super) fn errors(id: &Name) -> String {
+    of(id, "errors")
+}
+
+/// A topic of an aggregator.
+pub(super) fn of(id: &Name, rest: &str) -> String {
+    format!("{PREFIX}{id}/{rest}")
+}
+
+/// Whether aggregators are told something there: nobody but the service publishes it.
+pub(super) fn is_told(topic: &str) -> bool {
+    let inner = topic.strip_prefix(PREFIX).and_then(|inner| inner.split_once('/'));
+    inner.is_some_and(|(_, rest)| matches!(rest, "rates" | "errors"))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod task;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub enum RateNews {
     Changed(Arc<AggregatorView>),
     /// The aggregator is no longer known.
     Forgotten(Name),
+    /// A report that nobody waits for was not believed, and why.
+    Rejected(Name, Arc<str>),
 }
 
 /// The published aggregators, as they are now.
@@ -87,13 +90,20 @@ struct AggregatorViews {
     views: RwLock<BTreeMap<Name, watch::Sender<Arc<AggregatorView>>>>,
     news: broadcast::Sender<RateNews>,
     plans: Plans,
+    /// Reports over MQTT that were refused.
+    refused: AtomicU64,
 }
 
 impl Scheduler {
     pub(super) fn new() -> (Self, ReportQueue) {
         let (inbox, messages) = mpsc::channel(REPORTS_MAX);
         let (news, _) = broadcast::channel(NEWS_KEPT);
-        let board = Arc::new(AggregatorViews { views: RwLock::default(), news, plans: Plans::default() });
+        let board = Arc::new(AggregatorViews {
+            views: RwLock::default(),
+            news,
+            plans: Plans::default(),
+            refused: AtomicU64::new(0),
+        });
         (Self { inbox, board }, ReportQueue { messages })
     }
 
@@ -119,6 +129,16 @@ impl Scheduler {
     pub async fn post(&self, id: Name, metadata: Metadata) -> Result<(), ReportError> {
         let message = SchedulerMessage::Report { id, metadata: Arc::new(metadata), answer: None };
         self.inbox.send(message).await.map_err(|_| ReportError::Stopping)
+    }
+
+    /// Counts a report over MQTT that was refused.
+    pub fn count_refused(&self) {
+        self.board.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many reports over MQTT were refused.
+    pub fn refused(&self) -> u64 {
+        self.board.refused.load(Ordering::Relaxed)
     }
 
     /// Reports that an aggregator has gone.

@@ -1,7 +1,7 @@
-//! Who asks, and what they may do. The door: an [`Authenticator`] takes the credential of a request for a [`Principal`], and
+//! Who asks, and what they may do. The door: an [`Authenticator`] takes the credential of a request for an [`Identity`], and
 //! [`needed`] says which roles an operation is for. What a principal may see of others' is up to the room that answers.
 //!
-//! On one machine nobody is asked: without a credential a request is the [`Principal::local`]'s, who may do everything. A
+//! On one machine nobody is asked: without a credential a request is the [`Identity::local`]'s, who may do everything. A
 //! credential that is given counts all the same.
 
 mod permission;
@@ -19,7 +19,7 @@ pub use token_store::{TokenError, TokenStore};
 
 /// Who sends a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Principal {
+pub struct Identity {
     /// What they are called; `None`: nobody was asked.
     pub name: Option<Name>,
     /// What they may do.
@@ -32,7 +32,7 @@ pub struct Principal {
     pub expires_at: Option<Millis>,
 }
 
-impl Principal {
+impl Identity {
     /// Whoever is on this machine, where nobody is asked.
     pub fn local() -> Self {
         Self { name: None, role: Role::Admin, tenant: None, aggregator: None, expires_at: None }
@@ -101,10 +101,10 @@ impl Authenticator {
         &self,
         credential: Option<&str>,
         from: Option<SocketAddr>,
-    ) -> Result<Principal, Unauthenticated> {
+    ) -> Result<Identity, Unauthenticated> {
         match (credential, &self.tokens) {
             (None, _) if self.required => Err(Unauthenticated::Missing),
-            (None, _) => Ok(Principal::local()),
+            (None, _) => Ok(Identity::local()),
             (Some(_), None) => Err(Unauthenticated::Invalid),
             (Some(credential), Some(tokens)) => tokens.find(credential).await.map_err(|error| {
                 tracing::warn!(%error, from = from.map(|from| from.to_string()), "a credential was refused");

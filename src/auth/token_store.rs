@@ -9,10 +9,11 @@ use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Principal;
+use super::Identity;
 use crate::journal::{AccessTokenRecord, Journal, JournalError, TOKENS_MAX, TokenDigest};
 use api::access::{Role, TokenRequest};
 use kernel::id::{Name, NameError};
@@ -67,6 +68,12 @@ pub struct TokenStore {
     inner: Arc<TokenStoreInner>,
 }
 
+impl std::fmt::Debug for TokenStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenStore").finish_non_exhaustive()
+    }
+}
+
 struct TokenStoreInner {
     journal: Journal,
     now: Box<dyn Fn() -> Millis + Send + Sync>,
@@ -75,6 +82,8 @@ struct TokenStoreInner {
     /// Accepted besides those of the database, with the rights of an administrator.
     administrator: Option<TokenDigest>,
     used: Mutex<BTreeMap<String, Millis>>,
+    /// Counts up when the copy is another than before.
+    changes: watch::Sender<u64>,
 }
 
 impl TokenStore {
@@ -90,8 +99,9 @@ impl TokenStore {
         let known = ArcSwap::from_pointee(by_digest(journal.tokens().await?));
         let administrator = administrator.map(digest);
         let (read_at, used) = (tokio::sync::Mutex::new(Instant::now()), Mutex::default());
+        let (changes, _) = watch::channel(0);
         let now = Box::new(now);
-        let inner = TokenStoreInner { journal, now, known, read_at, administrator, used };
+        let inner = TokenStoreInner { journal, now, known, read_at, administrator, used, changes };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -159,11 +169,10 @@ impl TokenStore {
     ///
     /// # Errors
     /// It is none of ours, its time is over, or the database had to be asked and failed.
-    pub async fn find(&self, token: &str) -> Result<Principal, TokenError> {
+    pub async fn find(&self, token: &str) -> Result<Identity, TokenError> {
         let (digest, now) = (digest(token), (self.inner.now)());
         if self.inner.administrator == Some(digest) {
-            let name = Some(Name::new("administrator")?);
-            return Ok(Principal { name, ..Principal::local() });
+            return Ok(administrator());
         }
         if let Some(known) = self.inner.known.load().get(&digest) {
             return self.accept(known, now);
@@ -173,7 +182,16 @@ impl TokenStore {
         self.accept(known.get(&digest).ok_or(TokenError::Unknown)?, now)
     }
 
-    fn accept(&self, known: &AccessTokenRecord, now: Millis) -> Result<Principal, TokenError> {
+    /// Whose a token is, as far as the copy says: without waiting. A token that is newer than the copy is not known yet.
+    pub fn find_known(&self, token: &str) -> Option<Identity> {
+        let (digest, now) = (digest(token), (self.inner.now)());
+        if self.inner.administrator == Some(digest) {
+            return Some(administrator());
+        }
+        self.accept(self.inner.known.load().get(&digest)?, now).ok()
+    }
+
+    fn accept(&self, known: &AccessTokenRecord, now: Millis) -> Result<Identity, TokenError> {
         if known.expires_at.is_some_and(|at| at <= now) {
             return Err(TokenError::Expired(known.name.clone()));
         }
@@ -181,13 +199,18 @@ impl TokenStore {
         if known.last_used_at.is_none_or(|used| used.0 + USE_NOTED_EVERY_MS < now.0) {
             self.inner.used.lock().unwrap_or_else(PoisonError::into_inner).insert(known.id.clone(), now);
         }
-        Ok(Principal {
+        Ok(Identity {
             name: Some(known.name.clone()),
             role,
             tenant: known.tenant.clone(),
             aggregator: known.aggregator.clone(),
             expires_at: known.expires_at,
         })
+    }
+
+    /// Tells when a token was made or revoked.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
     }
 
     /// Keeps the copy fresh and notes which tokens were used, until `stop`. While the database does not answer, the copy
@@ -224,10 +247,19 @@ impl TokenStore {
         if age.is_zero() || read_at.elapsed() >= age {
             // Failing counts as reading: a database that is away is not asked by every request.
             *read_at = Instant::now();
-            self.inner.known.store(Arc::new(by_digest(self.inner.journal.tokens().await?)));
+            let known = by_digest(self.inner.journal.tokens().await?);
+            let has_changed = !known.keys().eq(self.inner.known.load().keys());
+            self.inner.known.store(Arc::new(known));
+            if has_changed {
+                self.inner.changes.send_modify(|count| *count += 1);
+            }
         }
         Ok(())
     }
+}
+
+fn administrator() -> Identity {
+    Identity { name: Name::new("administrator").ok(), ..Identity::local() }
 }
 
 fn by_digest(tokens: Vec<AccessTokenRecord>) -> BTreeMap<TokenDigest, AccessTokenRecord> {

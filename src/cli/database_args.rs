@@ -10,13 +10,13 @@ use crate::config::{ConfigError, ConfigFile, SecretUrl, read_secret};
 #[derive(Args, Debug, Default)]
 pub struct DatabaseArguments {
     /// The folder for the embedded database [default: data].
-    #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database")]
+    #[arg(long, env = "WATERMASTER_DATA", conflicts_with = "database", global = true)]
     data: Option<PathBuf>,
     /// `sqlite://PATH` or `postgres://…`, instead of a folder.
-    #[arg(long, env = "WATERMASTER_DATABASE", hide_env_values = true)]
+    #[arg(long, env = "WATERMASTER_DATABASE", hide_env_values = true, global = true)]
     database: Option<String>,
     /// A file that holds the URL of the database, for a secret that is mounted.
-    #[arg(long, env = "WATERMASTER_DATABASE_FILE", value_name = "FILE", conflicts_with_all = ["database", "data"])]
+    #[arg(long, env = "WATERMASTER_DATABASE_FILE", value_name = "FILE", conflicts_with_all = ["database", "data"], global = true)]
     database_file: Option<PathBuf>,
 }
 

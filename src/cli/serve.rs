@@ -76,6 +76,9 @@ pub struct Arguments {
         conflicts_with = "controller_password"
     )]
     controller_password_file: Option<PathBuf>,
+    /// The URL of the only controller that user and password are sent to.
+    #[arg(long, env = "WATERMASTER_CONTROLLER_URL", value_name = "URL")]
+    controller_url: Option<String>,
     /// How bandwidth is divided between aggregators [default: max-min].
     #[arg(long, env = "WATERMASTER_SCHEDULER_POLICY")]
     scheduler_policy: Option<SchedulerPolicyWord>,
@@ -133,6 +136,7 @@ impl Arguments {
                 self.controller_password_file.as_deref(),
             )?
             .map(Secret),
+            controller_url: self.controller_url.clone(),
             scheduler: SchedulerConfig {
                 policy: self.scheduler_policy,
                 interval_ms: self.scheduler_interval_ms,

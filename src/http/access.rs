@@ -17,7 +17,7 @@ use super::extract::one;
 use super::problem::Problem;
 use super::{ApiState, problem_catalogue};
 use crate::app::{Fact, Mode, Submission, SubmitError};
-use crate::auth::{Authenticator, Permission, Principal, Unauthenticated, needed};
+use crate::auth::{Authenticator, Identity, Permission, Unauthenticated, needed};
 use api::access::Role;
 use kernel::fact::Actor;
 use kernel::id::Name;
@@ -101,7 +101,7 @@ pub(super) async fn admit(State(guard): State<Guard>, mut request: Request, next
     let principal = match principal {
         Ok(principal) if permission == Permission::Open || principal.may(permission) => principal,
         Ok(principal) => return forbidden(&principal, permission).into_response(),
-        Err(_) if permission == Permission::Open => Principal { role: Role::Viewer, ..Principal::local() },
+        Err(_) if permission == Permission::Open => Identity { role: Role::Viewer, ..Identity::local() },
         Err(reason) => return unauthenticated(reason).into_response(),
     };
     request.extensions_mut().insert(Caller { principal: Arc::new(principal), peer });
@@ -144,7 +144,7 @@ fn unauthenticated(reason: Unauthenticated) -> Problem {
     }
 }
 
-fn forbidden(principal: &Principal, permission: Permission) -> Problem {
+fn forbidden(principal: &Identity, permission: Permission) -> Problem {
     let roles: Vec<_> = permission.roles().iter().map(|role| role.as_str()).collect();
     let detail = format!("this is for the roles {}, and the token's is '{}'", roles.join(", "), principal.role);
     Problem::new(&problem_catalogue::ROLE_NEEDED, detail).with("roles", roles)
@@ -153,7 +153,7 @@ fn forbidden(principal: &Principal, permission: Permission) -> Problem {
 /// Whose a request is, and from where.
 #[derive(Clone)]
 pub(super) struct Caller {
-    pub(super) principal: Arc<Principal>,
+    pub(super) principal: Arc<Identity>,
     peer: Option<Peer>,
 }
 

@@ -1,6 +1,7 @@
 //! Extractors whose rejections are problems, and what they read from headers.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -8,12 +9,21 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use super::problem::Problem;
 use super::problem_catalogue;
 use formats::GzipError;
 use kernel::command::Expected;
 use kernel::id::Sequence;
+
+/// How long a body may take.
+const BODY_MAX: Duration = Duration::from_secs(60);
+/// How many large bodies are held at once; others wait for a moment.
+const LARGE_BODIES_MAX: usize = 16;
+/// How long they wait.
+const LARGE_BODY_WAIT: Duration = Duration::from_secs(5);
+static LARGE_BODIES: Semaphore = Semaphore::const_new(LARGE_BODIES_MAX);
 
 /// The parameters in the path.
 pub(super) struct FromPath<T>(pub(super) T);
@@ -49,6 +59,9 @@ impl<S: Send + Sync> FromRequest<S> for AnyBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let turn = tokio::time::timeout(LARGE_BODY_WAIT, LARGE_BODIES.acquire()).await;
+        let busy = || Problem::new(&problem_catalogue::BUSY, "too many uploads are under way");
+        let _turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
         decoded_body(request, state, formats::INPUT_MAX_BYTES).await.map(Self)
     }
 }
@@ -56,7 +69,11 @@ impl<S: Send + Sync> FromRequest<S> for AnyBody {
 /// The body without its content coding; compressed ones hold at most `max` bytes.
 async fn decoded_body<S: Send + Sync>(request: Request, state: &S, max: usize) -> Result<Bytes, Problem> {
     let coding = ContentCoding::of(request.headers())?;
-    let body = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+    let Ok(read) = tokio::time::timeout(BODY_MAX, Bytes::from_request(request, state)).await else {
+        let detail = format!("the body did not come within {} s", BODY_MAX.as_secs());
+        return Err(Problem::new(&problem_catalogue::BODY_TOO_SLOW, detail));
+    };
+    let body = read.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(&problem_catalogue::BODY_TOO_LARGE, rejection.body_text()),
         _ => Problem::new(&problem_catalogue::MALFORMED_BODY, rejection.body_text()),
     })?;

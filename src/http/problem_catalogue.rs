@@ -146,6 +146,9 @@ kinds! {
     PRECONDITION_FAILED PRECONDITION_FAILED "precondition-failed" "It is no longer what you read";
         "If-Match names a revision that is not the current one: it was changed since, or it is not there.";
         "Read it again, look at what changed, and repeat the change with the new ETag.";
+    BODY_TOO_SLOW REQUEST_TIMEOUT "body-too-slow" "The body did not come in time";
+        "A body has a minute from its head to its end.";
+        "Send the request again.";
     BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body-too-large" "The body is too large";
         "Topologies may have 16 MiB, metadata of aggregators 256 KiB, all other bodies 1 MiB.";
         "Send less at once.";

@@ -66,11 +66,11 @@ impl FromStr for TokenDigest {
     }
 }
 
-type Row = (String, String, String, String, Option<String>, Option<String>, i64, Option<i64>, Option<i64>);
+type TokenRow = (String, String, String, String, Option<String>, Option<String>, i64, Option<i64>, Option<i64>);
 
 impl AccessTokenRecord {
     /// A row, unless somebody else than this program wrote it.
-    fn parse(row: Row) -> Option<Self> {
+    fn parse(row: TokenRow) -> Option<Self> {
         let (id, digest, name, role, tenant, aggregator, created_at, expires_at, last_used_at) = row;
         let instant = |value| number("access_token", 0, value).map(Millis).ok();
         let name_of = |text: Option<String>| text.as_deref().map(Name::new).transpose();
@@ -97,7 +97,7 @@ impl Journal {
     /// # Errors
     /// The database failed.
     pub async fn tokens(&self) -> Result<Vec<AccessTokenRecord>, JournalError> {
-        let rows: Vec<Row> =
+        let rows: Vec<TokenRow> =
             on_reader!(self, |connection| sqlx::query_as(statement::TOKENS).fetch_all(connection).await?);
         let read = rows.into_iter().filter_map(|row| {
             let id = row.0.clone();

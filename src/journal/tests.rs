@@ -290,7 +290,7 @@ fn a_sequence_begins_anywhere() {
     assert!(batch.is_empty());
     let released = |sequence| {
         let event = Event::Released { id: AllocationId(1) };
-        Fact { sequence: Sequence(sequence), at: Millis(1), event, names: kernel::Names::none() }
+        Fact { sequence: Sequence(sequence), at: Millis(1), event, names: kernel::Names::none(), actor: None }
     };
     batch.push(&released(41), &[]).unwrap();
     assert!(batch.push(&released(43), &[]).is_err());

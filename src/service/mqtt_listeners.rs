@@ -8,6 +8,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ServiceError;
+use crate::aggregator_mqtt::BrokerPolicy;
+use crate::auth::TokenStore;
 use crate::config::{MqttListenerConfig, STORE_DEFAULT};
 use mqtt::auth::{Access, AccessError, Anonymous};
 use mqtt::transport::Tls;
@@ -21,13 +23,20 @@ pub(super) struct MqttListeners {
     plain: TcpListener,
     others: Vec<(TcpListener, Transport)>,
     access: Arc<Access>,
+    policy: Option<Arc<BrokerPolicy>>,
+    tokens: Option<TokenStore>,
     doors: MqttListenerConfig,
 }
 
 impl MqttListeners {
     /// Takes the addresses and reads the files.
-    pub(super) async fn open(plain: Option<SocketAddr>, doors: &MqttListenerConfig) -> Result<Self, ServiceError> {
-        let access = read_access(doors)?;
+    pub(super) async fn open(
+        plain: Option<SocketAddr>,
+        doors: &MqttListenerConfig,
+        policy: Option<Arc<BrokerPolicy>>,
+        tokens: Option<TokenStore>,
+    ) -> Result<Self, ServiceError> {
+        let access = read_access(doors, policy.clone())?;
         let tls = match (&doors.certificate, &doors.key) {
             (Some(certificate), Some(key)) => {
                 Some(Arc::new(Tls::read(certificate, key, doors.client_authority.as_deref())?))
@@ -42,7 +51,7 @@ impl MqttListeners {
             let through = tls.map_or(Transport::WebSocket, Transport::SecureWebSocket);
             others.push((bind(address).await?, through));
         }
-        Ok(Self { plain: listen_plain(plain).await?, others, access, doors: doors.clone() })
+        Ok(Self { plain: listen_plain(plain).await?, others, access, policy, tokens, doors: doors.clone() })
     }
 
     /// The address for plain TCP.
@@ -80,7 +89,10 @@ impl MqttListeners {
     /// Accepts clients until the broker stops.
     pub(super) fn serve(self, broker: &Broker) {
         if self.doors.users.is_some() || self.doors.rules.is_some() {
-            tokio::spawn(reload_access(broker.clone(), self.doors));
+            tokio::spawn(reload_access(broker.clone(), self.doors.clone(), self.policy.clone()));
+        }
+        if let Some(tokens) = self.tokens {
+            tokio::spawn(recheck_tokens(broker.clone(), tokens, self.doors, self.policy));
         }
         let mut all = self.others;
         all.push((self.plain, Transport::Tcp));
@@ -91,20 +103,40 @@ impl MqttListeners {
     }
 }
 
-fn read_access(doors: &MqttListenerConfig) -> Result<Arc<Access>, AccessError> {
+fn read_access(doors: &MqttListenerConfig, policy: Option<Arc<BrokerPolicy>>) -> Result<Arc<Access>, AccessError> {
     let anonymous = doors.anonymous.map_or_else(Anonymous::default, Into::into);
-    Ok(Arc::new(Access::read(anonymous, doors.users.as_deref(), doors.rules.as_deref())?))
+    let access = Access::read(anonymous, doors.users.as_deref(), doors.rules.as_deref())?;
+    Ok(Arc::new(match policy {
+        Some(policy) => access.with_policy(policy),
+        None => access,
+    }))
 }
 
 /// Reads the files of users and rules again on SIGHUP. Files that cannot be used change nothing.
-async fn reload_access(broker: Broker, doors: MqttListenerConfig) {
+async fn reload_access(broker: Broker, doors: MqttListenerConfig, policy: Option<Arc<BrokerPolicy>>) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
     while hangups.recv().await.is_some() {
-        match read_access(&doors) {
+        match read_access(&doors, policy.clone()) {
             Ok(access) => {
                 broker.set_access(access);
                 tracing::info!("the MQTT users and rules are read again");
             }
+            Err(error) => tracing::error!(%error, "the MQTT users and rules stay as they were"),
+        }
+    }
+}
+
+/// Whoever came in with a token goes when it is revoked.
+async fn recheck_tokens(
+    broker: Broker,
+    tokens: TokenStore,
+    doors: MqttListenerConfig,
+    policy: Option<Arc<BrokerPolicy>>,
+) {
+    let mut changes = tokens.changes();
+    while changes.changed().await.is_ok() {
+        match read_access(&doors, policy.clone()) {
+            Ok(access) => broker.set_access(access),
             Err(error) => tracing::error!(%error, "the MQTT users and rules stay as they were"),
         }
     }

@@ -47,7 +47,7 @@ impl BrokerReplica {
     /// # Errors
     /// An address cannot be had, or is none.
     pub async fn build(config: &ReplicaConfig) -> Result<Self, ServiceError> {
-        let doors = MqttListeners::open(config.mqtt_listen, &config.doors).await?;
+        let doors = MqttListeners::open(config.mqtt_listen, &config.doors, None, None).await?;
         let http = match config.listen {
             None => None,
             Some(address) => {

@@ -119,7 +119,7 @@ impl RestListener {
         if let Some(certificate) = &self.certificate {
             tokio::spawn(Arc::clone(certificate).follow(stop.clone()));
         }
-        let (graceful, slots) = (Arc::new(GracefulShutdown::new()), Slots::default());
+        let (graceful, slots) = (Arc::new(GracefulShutdown::new()), ConnectionSlots::default());
         loop {
             let (stream, address) = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -151,7 +151,7 @@ impl RestListener {
 struct AcceptedConnection {
     router: Router,
     graceful: Arc<GracefulShutdown>,
-    slot: Slot,
+    slot: ConnectionSlot,
 }
 
 impl AcceptedConnection {
@@ -189,7 +189,7 @@ impl AcceptedConnection {
 
 /// How many connections there are.
 #[derive(Clone, Default)]
-struct Slots(Arc<SlotCounts>);
+struct ConnectionSlots(Arc<SlotCounts>);
 
 #[derive(Default)]
 struct SlotCounts {
@@ -198,13 +198,13 @@ struct SlotCounts {
 }
 
 /// The place of one connection.
-struct Slot {
-    slots: Slots,
+struct ConnectionSlot {
+    slots: ConnectionSlots,
     address: IpAddr,
 }
 
-impl Slots {
-    fn take(&self, address: IpAddr) -> Option<Slot> {
+impl ConnectionSlots {
+    fn take(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let mut by_address = self.0.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let from_there = by_address.get(&address).copied().unwrap_or(0);
         let is_full = !address.is_loopback() && from_there >= CONNECTIONS_MAX_PER_ADDRESS;
@@ -213,11 +213,11 @@ impl Slots {
         }
         self.0.all.fetch_add(1, Ordering::Relaxed);
         by_address.insert(address, from_there + 1);
-        Some(Slot { slots: self.clone(), address })
+        Some(ConnectionSlot { slots: self.clone(), address })
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.slots.0.all.fetch_sub(1, Ordering::Relaxed);
         let mut by_address = self.slots.0.by_address.lock().unwrap_or_else(PoisonError::into_inner);

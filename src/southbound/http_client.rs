@@ -4,8 +4,10 @@
 //! [`REQUESTS_IN_FLIGHT_MAX`] requests are under way; an excerpt that ends in an error is short and printable.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::outbound::{GuardedResolver, is_allowed_url};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method, Url, redirect};
 use serde::Serialize;
@@ -41,6 +43,14 @@ pub struct Credentials {
     pub username: String,
     /// The password; not shown.
     pub password: String,
+    /// A URL of the origin that they are for (RFC 6454 section 4).
+    pub origin: Url,
+}
+
+impl Credentials {
+    fn is_for(&self, url: &Url) -> bool {
+        self.origin.origin() == url.origin()
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -72,6 +82,9 @@ impl Dialogue {
         if !plain || base.host_str().is_none_or(str::is_empty) || !base.username().is_empty() {
             return Err(bad());
         }
+        if !is_allowed_url(&base) {
+            return Err(bad());
+        }
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
@@ -86,8 +99,11 @@ impl Dialogue {
             .no_proxy()
             .http1_only()
             .tcp_nodelay(true)
+            .dns_resolver(Arc::new(GuardedResolver))
             .build()
             .map_err(|_| bad())?;
+        // They are for one origin, whatever address somebody gives a controller.
+        let credentials = credentials.filter(|credentials| credentials.is_for(&base));
         Ok(Self { client, base, credentials, gate: Semaphore::new(REQUESTS_IN_FLIGHT_MAX) })
     }
 
@@ -125,7 +141,7 @@ impl Dialogue {
         let _turn = self.gate.acquire().await.map_err(|_| unreachable(Unreachable::Broken))?;
         let started = Instant::now();
         let mut request = self.client.request(method, url);
-        if let Some(Credentials { username, password }) = &self.credentials {
+        if let Some(Credentials { username, password, .. }) = &self.credentials {
             request = request.basic_auth(username, Some(password));
         }
         if let Some(body) = body {
@@ -177,12 +193,19 @@ impl ControllerReply {
 
     /// This answer as a refusal.
     pub(super) fn refused(&self) -> DriverError {
-        DriverError::Refused { what: self.what, status: self.status, excerpt: excerpt(&self.body) }
+        self.log("a controller refused");
+        DriverError::Refused { what: self.what, status: self.status }
     }
 
     /// This answer as nonsense.
     pub(super) fn garbage(&self) -> DriverError {
-        DriverError::Garbage { what: self.what, excerpt: excerpt(&self.body) }
+        self.log("a controller's answer makes no sense");
+        DriverError::Garbage { what: self.what }
+    }
+
+    /// What it said is for the log alone: the address may be anybody's, and its answer not for whoever gave it.
+    fn log(&self, text: &str) {
+        tracing::debug!(what = self.what, status = self.status, excerpt = %excerpt(&self.body), "{text}");
     }
 }
 
@@ -232,7 +255,7 @@ mod tests {
         let page = Stub::raw("HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n", b"<html>hello\x07there</html>");
         let reply = Dialogue::new(&page.url(), None).unwrap().get("x", "x").await.unwrap();
         let garbage = reply.json::<serde_json::Value>().err();
-        assert_eq!(garbage, Some(DriverError::Garbage { what: "x", excerpt: "<html>hello there</html>".into() }));
+        assert_eq!(garbage, Some(DriverError::Garbage { what: "x" }));
         assert_eq!(&*excerpt(b"Traceback (most recent call last):\n  File\nValueError: no\n"), "ValueError: no");
         assert_eq!(excerpt(&[b'y'; 10_000]).len(), EXCERPT_MAX_CHARS);
     }

@@ -139,11 +139,11 @@ pub enum DriverError {
         why: Unreachable,
     },
     /// It answered that it will not.
-    #[error("the controller refused {what} with status {status}: {excerpt:?}")]
-    Refused { what: &'static str, status: u16, excerpt: Box<str> },
+    #[error("the controller refused {what} with status {status}")]
+    Refused { what: &'static str, status: u16 },
     /// It answered something that makes no sense.
-    #[error("the controller's answer to {what} makes no sense: {excerpt:?}")]
-    Garbage { what: &'static str, excerpt: Box<str> },
+    #[error("the controller's answer to {what} makes no sense")]
+    Garbage { what: &'static str },
     /// Its answer is longer than anything it should have to say.
     #[error("the controller's answer to {what} is longer than {limit_bytes} bytes")]
     TooLong { what: &'static str, limit_bytes: u64 },

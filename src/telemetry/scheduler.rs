@@ -72,6 +72,9 @@ pub(super) fn draw(app: &App, registry: &mut Registry) {
 
 /// How often the scheduler planned, why, and how long that took.
 pub(super) fn draw_plans(app: &App, registry: &mut Registry) {
+    let refused = Counter::<u64>::default();
+    refused.inc_by(app.scheduler().refused());
+    registry.register("aggregators_reports_refused", "Reports over MQTT that were refused", refused);
     let plans = app.scheduler().plans();
     let triggers = Family::<ReasonLabel, Counter>::default();
     for trigger in Trigger::ALL {

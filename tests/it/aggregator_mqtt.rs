@@ -4,16 +4,19 @@
 use std::path::Path;
 use std::time::Duration;
 
+use api::access::{Role, TokenRequest};
 use api::aggregator::{AggregatorMetadata, AggregatorRates};
 use api::instant::Instant;
 use kernel::Command;
 use kernel::command::{Expected, OnMisfit};
 use kernel::scheduler::SchedulerSettings;
+use kernel::units::Millis;
 use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, QoS};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use watermaster::aggregator_mqtt;
 use watermaster::app::{App, AppOptions, Pace, SchedulerOptions, Tasks};
+use watermaster::auth::TokenStore;
 use watermaster::journal::Journal;
 
 use crate::kernel::{name, network};
@@ -24,6 +27,7 @@ struct Office {
     app: App,
     tasks: Tasks,
     broker: mqtt::Broker,
+    tokens: TokenStore,
     port: u16,
     _folder: tempfile::TempDir,
 }
@@ -34,12 +38,10 @@ impl Office {
         let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
         let settings = SchedulerSettings { lease_ms, ..SchedulerSettings::default() };
         let options = SchedulerOptions { settings, topology: None, pace: Pace::Reactive };
-        let (app, tasks) = App::start_with(
-            Journal::open(&url).await.unwrap(),
-            AppOptions { scheduler: options, ..AppOptions::default() },
-        )
-        .await
-        .unwrap();
+        let journal = Journal::open(&url).await.unwrap();
+        let tokens = TokenStore::open(journal.clone(), None, || Millis(1)).await.unwrap();
+        let (app, tasks) =
+            App::start_with(journal, AppOptions { scheduler: options, ..AppOptions::default() }).await.unwrap();
         let put = Command::PutTopology {
             name: name("net"),
             topology: std::sync::Arc::new(network(&[("a-b", 100_000_000), ("b-c", 100_000_000)])),
@@ -47,13 +49,15 @@ impl Office {
             misfits: OnMisfit::Refuse,
         };
         app.submit_one(put, watermaster::app::Mode::Commit, None).await.unwrap().unwrap();
-        let broker = mqtt::Broker::embedded(mqtt::Settings::default()).await.unwrap();
+        let (policy, faults) = aggregator_mqtt::BrokerPolicy::new(Some(tokens.clone()));
+        let access = std::sync::Arc::new(mqtt::auth::Access::default().with_policy(policy));
+        let broker = mqtt::Broker::embedded(mqtt::Settings { access, ..mqtt::Settings::default() }).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let listening = broker.clone();
         tokio::spawn(async move { listening.listen(listener).await });
-        tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone()));
-        Self { app, tasks, broker, port, _folder: folder }
+        tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone(), faults));
+        Self { app, tasks, broker, tokens, port, _folder: folder }
     }
 
     async fn close(self) {
@@ -233,4 +237,63 @@ fn covers(document: &Value, schema: &Value, example: &Value, at: &str) {
         Value::Number(_) => assert_eq!(schema["type"], "integer", "{at}"),
         other => panic!("{at}: {other}"),
     }
+}
+
+/// What aggregators are told is the service's to say; what they report wrongly they are told.
+#[tokio::test]
+async fn nobody_else_says_rates_and_a_refused_report_is_told() {
+    let office = Office::open(10_000).await;
+    let mut client = office.client("other", &format!("{PREFIX}/+/rates"), None).await;
+    client.publish(&format!("{PREFIX}/ag1/rates"), "{}").await;
+    client.publish(&format!("{PREFIX}/ag1/errors"), "{}").await;
+    client.sender.subscribe(format!("{PREFIX}/+/errors"), QoS::AtLeastOnce).await.unwrap();
+    for (report, told) in [
+        ("nonsense".to_owned(), "expected ident at line 1"),
+        (json!({"node": "a", "at": "yesterday"}).to_string(), "RFC 3339"),
+        (json!({"node": "nowhere", "at": Instant(office.app.now().0)}).to_string(), "nowhere"),
+    ] {
+        client.publish(&format!("{PREFIX}/ag1/metadata"), report).await;
+        let (topic, retained, payload) = client.next().await;
+        assert_eq!((topic.as_str(), retained), ("watermaster/v1/aggregators/ag1/errors", false));
+        let document: Value = serde_json::from_slice(&payload).unwrap();
+        assert!(document["detail"].as_str().unwrap().contains(told), "{document}");
+    }
+    assert_eq!(office.app.scheduler().refused(), 3);
+    office.close().await;
+}
+
+/// An access token is a password: its bearer may do over MQTT what the role says, and goes when it is revoked.
+#[tokio::test]
+async fn a_token_is_a_password() {
+    let office = Office::open(10_000).await;
+    let request = TokenRequest {
+        name: "gateway one".to_owned(),
+        role: Role::Aggregator,
+        tenant: None,
+        aggregator: Some("ag1".to_owned()),
+        expires_in_ms: None,
+    };
+    let (_, token) = office.tokens.create(&request).await.unwrap();
+    let mut options = MqttOptions::new("any", "127.0.0.1", office.port);
+    options.set_credentials("whoever", token);
+    let (sender, events) = AsyncClient::new(options, 16);
+    let mut client = Client { sender, events };
+    for (filter, granted) in
+        [(format!("{PREFIX}/ag1/rates"), true), (format!("{PREFIX}/ag2/rates"), false), ("#".to_owned(), false)]
+    {
+        client.sender.subscribe(&filter, QoS::AtLeastOnce).await.unwrap();
+        loop {
+            if let Event::Incoming(Packet::SubAck(answer)) = client.event().await {
+                let is_granted = answer.return_codes[0] != rumqttc::SubscribeReasonCode::Failure;
+                assert_eq!(is_granted, granted, "{filter}");
+                break;
+            }
+        }
+    }
+    client.publish(&format!("{PREFIX}/ag2/metadata"), office.metadata(1_000).to_string()).await;
+    client.publish(&format!("{PREFIX}/ag1/metadata"), office.metadata(1_000).to_string()).await;
+    let (topic, ..) = client.next().await;
+    assert_eq!(topic, format!("{PREFIX}/ag1/rates"));
+    assert!(office.app.scheduler().aggregator(&name("ag2")).is_none());
+    office.close().await;
 }

@@ -24,4 +24,4 @@ printf 'gateway:x\n' >"$1/mqtt-users"
 cp deploy/compose.yaml "$1/"
 export WATERMASTER_DATABASE_PASSWORD=a
 if docker-compose --file "$1/compose.yaml" config >/dev/null 2>&1; then echo 'compose takes no password for one' >&2; exit 1; fi
-WATERMASTER_STORE_PASSWORD=b docker-compose --file "$1/compose.yaml" config >/dev/null
+WATERMASTER_ADMIN_TOKEN=c WATERMASTER_STORE_PASSWORD=b docker-compose --file "$1/compose.yaml" config >/dev/null

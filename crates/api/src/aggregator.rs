@@ -54,6 +54,13 @@ pub struct AggregatorMetadata {
     pub topics: Vec<AggregatorTopic>,
 }
 
+/// Why a report over MQTT was refused, under `watermaster/v1/aggregators/{id}/errors`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AggregatorFault {
+    /// What was wrong, and where.
+    pub detail: String,
+}
+
 /// A QoS level of an aggregator.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -52,4 +52,6 @@ pub mod words;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "client")]
+pub mod outbound;
+#[cfg(feature = "client")]
 pub mod retry;

@@ -11,7 +11,9 @@ use tokio::time::sleep;
 
 use super::super::backoff::RetryBackoff;
 use super::super::{App, COMMITS_KEPT, CommandOutcome, Commit, Load, Mode, SubmitError};
-use super::{AggregatorViews, Answerer, Pace, ReportError, ReportQueue, SchedulerMessage, SchedulerOptions, Trigger};
+use super::{
+    AggregatorViews, Answerer, Pace, RateNews, ReportError, ReportQueue, SchedulerMessage, SchedulerOptions, Trigger,
+};
 use kernel::Fact;
 use kernel::event::{Denial, Displaced, Event};
 use kernel::id::{AllocationId, Name};
@@ -159,7 +161,7 @@ impl SchedulerTask {
                                 urgency = urgency.max(heard);
                                 waiting.extend(answer.map(|answer| (id, answer)));
                             }
-                            Err(rejection) => refuse(&id, rejection, answer),
+                            Err(rejection) => refuse(&app.scheduler().board.news, id, rejection, answer),
                         }
                     }
                 }
@@ -242,11 +244,12 @@ impl PendingCommits {
     }
 }
 
-fn refuse(id: &Name, rejection: ReportRejection, answer: Option<Answerer>) {
+/// Tells whoever waits for the answer; those who do not wait hear of it from others.
+fn refuse(news: &broadcast::Sender<RateNews>, id: Name, rejection: ReportRejection, answer: Option<Answerer>) {
     match answer {
         // The requester may have disconnected.
         Some(answer) => drop(answer.send(Err(rejection.into()))),
-        None => tracing::info!(aggregator = %id, %rejection, "a report was rejected"),
+        None => drop(news.send(RateNews::Rejected(id, rejection.to_string().into()))),
     }
 }
 

@@ -120,7 +120,8 @@ fn controller() -> Stub {
 }
 
 fn driver(stub: &Stub) -> Onos {
-    let credentials = Credentials { username: "onos".to_owned(), password: "rocks".to_owned() };
+    let origin = stub.url().parse().unwrap();
+    let credentials = Credentials { username: "onos".to_owned(), password: "rocks".to_owned(), origin };
     Onos::new(&format!("{}/onos/v1", stub.url()), Some(credentials)).unwrap()
 }
 

@@ -5,9 +5,11 @@
 //! time, because each costs much memory on purpose.
 
 mod acl;
+mod policy;
 mod throttle;
 mod users;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 
 pub use acl::{RuleError, Rules};
+pub use policy::AccessPolicy;
 pub use users::{HashError, UserError, Users, hash_line};
 
 use throttle::Throttle;
@@ -78,6 +81,7 @@ pub struct Access {
     users: Option<Arc<Users>>,
     /// `None`: no file, so that everything is allowed.
     rules: Option<Arc<Rules>>,
+    policy: Option<Arc<dyn AccessPolicy>>,
     comparing: Arc<Semaphore>,
     waiting: Semaphore,
     throttle: Throttle,
@@ -97,10 +101,17 @@ impl Access {
             anonymous,
             users: users.map(Arc::new),
             rules: rules.map(Arc::new),
+            policy: None,
             comparing: Arc::new(Semaphore::new(PASSWORDS_AT_A_TIME)),
             waiting: Semaphore::new(PASSWORDS_WAITING_MAX),
             throttle: Throttle::default(),
         }
+    }
+
+    /// The same with what the embedding program decides.
+    #[must_use]
+    pub fn with_policy(self, policy: Arc<dyn AccessPolicy>) -> Access {
+        Access { policy: Some(policy), ..self }
     }
 
     /// From files: `users` holds lines as [`hash_line`] writes them, `rules` is described at [`Rules`].
@@ -122,10 +133,14 @@ impl Access {
         password: Option<&[u8]>,
         from: Option<SocketAddr>,
     ) -> Result<Principal, Reason> {
-        let principal = |user| Principal { user, rules: self.rules.clone() };
+        let policy = self.policy.clone();
+        let principal = |user| Principal { user, rules: self.rules.clone(), policy, credential: None };
         let Some(name) = name else {
             return if self.admits_anonymous(from) { Ok(principal(None)) } else { Err(Reason::NotAuthorized) };
         };
+        if let Some(known) = self.verified(name, password.unwrap_or_default()) {
+            return Ok(known);
+        }
         let Some(users) = &self.users else {
             // Without a file of users a name proves nothing: the client is anonymous.
             return if self.admits_anonymous(from) { Ok(principal(None)) } else { Err(Reason::BadUserNameOrPassword) };
@@ -153,11 +168,25 @@ impl Access {
         }
     }
 
+    /// Whoever the embedding program knows by this password.
+    fn verified(&self, name: &str, password: &[u8]) -> Option<Principal> {
+        let rules = self.policy.as_ref()?.verify(password)?;
+        Some(Principal {
+            user: Some(Arc::from(name)),
+            rules: Some(Arc::new(rules)),
+            policy: self.policy.clone(),
+            credential: Some(Arc::from(password)),
+        })
+    }
+
     /// A principal under these rules; `None`: its user is not known any more.
     pub(crate) fn renew(&self, before: &Principal) -> Option<Principal> {
+        if let Some((user, credential)) = before.user.as_deref().zip(before.credential.as_deref()) {
+            return self.verified(user, credential);
+        }
         let is_known = |user| self.users.as_ref().is_none_or(|users| users.contains(user));
         let is_admitted = before.user().is_none_or(is_known);
-        is_admitted.then(|| Principal { user: before.user.clone(), rules: self.rules.clone() })
+        is_admitted.then(|| Principal { rules: self.rules.clone(), policy: self.policy.clone(), ..before.clone() })
     }
 
     fn admits_anonymous(&self, from: Option<SocketAddr>) -> bool {
@@ -182,10 +211,19 @@ fn text(path: &Path) -> Result<String, AccessError> {
 }
 
 /// An admitted client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Principal {
     user: Option<Arc<str>>,
     rules: Option<Arc<Rules>>,
+    policy: Option<Arc<dyn AccessPolicy>>,
+    /// By which the embedding program knows it.
+    credential: Option<Arc<[u8]>>,
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Principal").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 impl Principal {
@@ -203,7 +241,13 @@ impl Principal {
     /// Whether the client of this name may publish there.
     #[must_use]
     pub fn may_publish(&self, client: &str, topic: &str) -> bool {
-        self.rules.as_ref().is_none_or(|rules| rules.may_publish(self.user(), client, topic))
+        self.policy.as_ref().is_none_or(|policy| !policy.is_reserved(topic))
+            && self.rules.as_ref().is_none_or(|rules| rules.may_publish(self.user(), client, topic))
+    }
+
+    /// Whether a publication there is what it has to be.
+    pub(crate) fn finds_well_formed(&self, topic: &str, payload: &[u8]) -> bool {
+        self.policy.as_ref().is_none_or(|policy| policy.is_well_formed(topic, payload))
     }
 
     /// Whether the client of this name may receive everything that this filter (not a shared one) matches.

@@ -65,7 +65,9 @@ impl ClientHandler {
             return Some(reason);
         }
         let is_text = publish.properties.payload_is_text == Some(true);
-        (is_text && std::str::from_utf8(&publish.payload).is_err()).then_some(Reason::PayloadFormatInvalid)
+        let is_malformed = is_text && std::str::from_utf8(&publish.payload).is_err()
+            || !self.principal.finds_well_formed(&publish.topic, &publish.payload);
+        is_malformed.then_some(Reason::PayloadFormatInvalid)
     }
 
     fn refuse_topic(&mut self, topic: &ByteString) -> Option<Reason> {
