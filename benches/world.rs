@@ -67,6 +67,7 @@ impl World {
             hold_priority: None,
             constraints: NamedConstraints::default(),
             moves_max: None,
+            hold_for: None,
             attributes: LspAttributes::default(),
         }))
     }

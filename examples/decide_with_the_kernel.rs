@@ -79,6 +79,7 @@ fn request(class_type: u8, mbps: u64) -> Result<Command, Box<dyn Error>> {
         hold_priority: None,
         constraints: NamedConstraints::default(),
         moves_max: None,
+        hold_for: None,
         attributes: LspAttributes::default(),
     })))
 }

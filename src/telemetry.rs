@@ -216,6 +216,8 @@ impl ServiceMetrics {
                 tracing::info!(sequence, controller = %name, %topology, url, "controller put");
             }
             Event::ControllerDeleted { name } => tracing::info!(sequence, controller = %name, "controller deleted"),
+            Event::TenantPut { tenant } => tracing::info!(sequence, tenant = %tenant.name, "tenant put"),
+            Event::TenantDeleted { name } => tracing::info!(sequence, tenant = %name, "tenant deleted"),
             Event::TopologyDeleted { name } => tracing::info!(sequence, topology = %name, "topology deleted"),
             Event::ModelSet { topology, displaced, .. } => {
                 self.count_victims(displaced);

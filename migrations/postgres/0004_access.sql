@@ -15,3 +15,8 @@ CREATE TABLE access_token (
     expires_at_ms BIGINT,
     last_used_at_ms BIGINT
 );
+
+-- For whom an ended allocation was.
+ALTER TABLE past_allocation ADD COLUMN tenant TEXT;
+
+CREATE INDEX past_allocation_by_tenant ON past_allocation (tenant, id) WHERE tenant IS NOT NULL;

@@ -21,7 +21,9 @@ pub(super) fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
         Event::Denied { .. }
         | Event::TopologyDeleted { .. }
         | Event::ControllerPut { .. }
-        | Event::ControllerDeleted { .. } => return vec![],
+        | Event::ControllerDeleted { .. }
+        | Event::TenantPut { .. }
+        | Event::TenantDeleted { .. } => return vec![],
     };
     let past = causes.into_iter().filter_map(|(id, cause)| {
         let allocation = before.allocations.iter().find(|old| old.id == id)?;

@@ -97,7 +97,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// There is none and one is needed, or it is none of ours. The log says which, and from where.
-    pub async fn principal(
+    pub async fn identify(
         &self,
         credential: Option<&str>,
         from: Option<SocketAddr>,

@@ -67,6 +67,11 @@ enum AllocationCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Put one in force that is held
+    Commit {
+        /// Which
+        id: String,
+    },
     /// Let one go
     #[command(visible_alias = "delete")]
     Release {
@@ -125,6 +130,12 @@ struct Create {
     /// When it ends by itself, RFC 3339
     #[arg(long)]
     expires_at: Option<Instant>,
+    /// The tenant whom it is for
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Only hold it, for so many milliseconds: it lapses unless it is committed
+    #[arg(long)]
+    hold_ms: Option<u64>,
     /// The most links of its path
     #[arg(long)]
     max_hops: Option<u32>,
@@ -208,6 +219,9 @@ struct List {
     /// That this aggregator asked for
     #[arg(long)]
     aggregator: Option<String>,
+    /// For this tenant
+    #[arg(long)]
+    tenant: Option<String>,
     /// That are called so; 'ACME*': whose name begins so
     #[arg(long)]
     name: Option<String>,
@@ -242,6 +256,10 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
             let work =
                 connection.wait(async |client| Ok(client.allocation_resize(id, &change, effect(*dry_run)).await?))?;
             connection.show(&work, || outcome(&work, "resized", *dry_run))
+        }
+        AllocationCommand::Commit { id } => {
+            let done = connection.wait(async |client| Ok(client.allocation_commit(id).await?))?;
+            connection.show(&done, || outcome(&done, "committed", false))
         }
         AllocationCommand::Release { id } => {
             connection.wait(async |client| Ok(client.allocation_release(id).await?))?;
@@ -292,6 +310,8 @@ impl Create {
             customer: self.annotations.customer.clone(),
             note: self.annotations.note.clone(),
             expires_at: self.expires_at,
+            tenant: self.tenant.clone(),
+            hold_ms: self.hold_ms,
             constraints: Some(constraints).filter(|constraints| *constraints != ConstraintsRequest::default()),
             relocation: self.max_moves.map(|max_moves| RelocationDocument { max_moves }),
             flow: self.flow.flow(),
@@ -308,6 +328,7 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
         egress: list.egress.clone(),
         link: list.link.clone(),
         aggregator: list.aggregator.clone(),
+        tenant: list.tenant.clone(),
         name: list.name.clone(),
         customer: list.customer.clone(),
     };

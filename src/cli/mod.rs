@@ -16,6 +16,7 @@ pub mod passwd;
 pub mod mqtt_args;
 pub mod replay;
 pub mod serve;
+pub mod tenant;
 pub mod token;
 pub mod topology;
 
@@ -74,6 +75,8 @@ enum CliCommand {
     Controller(controller::Arguments),
     /// Aggregators of a running service: list, show.
     Aggregator(aggregator::Arguments),
+    /// Tenants of a running service and their quotas: list, show, put, delete, watch.
+    Tenant(tenant::Arguments),
     /// What happens in a running service: list, watch.
     Event(event::Arguments),
     /// Topology files: check, convert, diff; topologies of a running service: put, list, show, delete, watch.
@@ -197,6 +200,7 @@ fn run(command: CliCommand) -> Result<(), Error> {
         CliCommand::Model(arguments) => model::run(&arguments)?,
         CliCommand::Controller(arguments) => controller::run(&arguments)?,
         CliCommand::Aggregator(arguments) => aggregator::run(&arguments)?,
+        CliCommand::Tenant(arguments) => tenant::run(&arguments)?,
         CliCommand::Event(arguments) => event::run(&arguments)?,
         CliCommand::Topology(command) => topology::run(&command)?,
         CliCommand::Backup(arguments) => books::backup(&arguments)?,

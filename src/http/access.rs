@@ -20,7 +20,7 @@ use crate::app::{Fact, Mode, Submission, SubmitError};
 use crate::auth::{Authenticator, Identity, Permission, Unauthenticated, needed};
 use api::access::Role;
 use kernel::fact::Actor;
-use kernel::id::Name;
+use kernel::id::{AllocationId, Name};
 use kernel::{Command, Refusal};
 
 /// The cookie that the page is recognised by.
@@ -94,17 +94,17 @@ pub(super) async fn admit(State(guard): State<Guard>, mut request: Request, next
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let permission = guard.permission(&route, request.method());
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0);
-    let principal = match credential(request.headers()) {
-        Ok(credential) => guard.authenticator.principal(credential, peer.map(|peer| peer.address)).await,
+    let identity = match credential(request.headers()) {
+        Ok(credential) => guard.authenticator.identify(credential, peer.map(|peer| peer.address)).await,
         Err(problem) => return problem.into_response(),
     };
-    let principal = match principal {
-        Ok(principal) if permission == Permission::Open || principal.may(permission) => principal,
-        Ok(principal) => return forbidden(&principal, permission).into_response(),
+    let identity = match identity {
+        Ok(identity) if permission == Permission::Open || identity.may(permission) => identity,
+        Ok(identity) => return forbidden(&identity, permission).into_response(),
         Err(_) if permission == Permission::Open => Identity { role: Role::Viewer, ..Identity::local() },
         Err(reason) => return unauthenticated(reason).into_response(),
     };
-    request.extensions_mut().insert(Caller { principal: Arc::new(principal), peer });
+    request.extensions_mut().insert(Caller { identity: Arc::new(identity), peer });
     next.run(request).await
 }
 
@@ -144,23 +144,23 @@ fn unauthenticated(reason: Unauthenticated) -> Problem {
     }
 }
 
-fn forbidden(principal: &Identity, permission: Permission) -> Problem {
+fn forbidden(identity: &Identity, permission: Permission) -> Problem {
     let roles: Vec<_> = permission.roles().iter().map(|role| role.as_str()).collect();
-    let detail = format!("this is for the roles {}, and the token's is '{}'", roles.join(", "), principal.role);
+    let detail = format!("this is for the roles {}, and the token's is '{}'", roles.join(", "), identity.role);
     Problem::new(&problem_catalogue::ROLE_NEEDED, detail).with("roles", roles)
 }
 
 /// Whose a request is, and from where.
 #[derive(Clone)]
 pub(super) struct Caller {
-    pub(super) principal: Arc<Identity>,
+    pub(super) identity: Arc<Identity>,
     peer: Option<Peer>,
 }
 
 impl Caller {
     /// As events name them; nobody where nobody is asked.
     pub(super) fn actor(&self) -> Option<Arc<Actor>> {
-        let name = self.principal.name.clone()?;
+        let name = self.identity.name.clone()?;
         Some(Arc::new(Actor { name, address: self.peer.map(|peer| peer.address.ip()) }))
     }
 
@@ -207,9 +207,45 @@ impl Room {
         self.app.submit(submission).await?.pop().ok_or(SubmitError::Stopping)
     }
 
+    /// The tenant beyond which the caller sees nothing; `None`: they see everything.
+    pub(super) fn own_tenant(&self) -> Option<&Name> {
+        let identity = &self.caller.identity;
+        let sees_all = matches!(identity.role, Role::Engineer | Role::Admin);
+        identity.tenant.as_ref().filter(|_| !sees_all)
+    }
+
+    /// Whether the caller may see an allocation of this tenant.
+    pub(super) fn sees(&self, tenant: Option<&Name>) -> bool {
+        self.own_tenant().is_none_or(|own| tenant == Some(own))
+    }
+
+    /// A request in the name of the caller's tenant.
+    pub(super) fn in_own_name(&self, command: Command) -> Result<Command, Problem> {
+        let Some(own) = self.caller.identity.tenant.as_ref() else { return Ok(command) };
+        let Command::Allocate(mut request) = command else { return Ok(command) };
+        match &request.attributes.tenant {
+            Some(other) if other != own => {
+                Err(Problem::new(&problem_catalogue::NOT_YOURS, format!("the token is for the tenant '{own}'")))
+            }
+            _ => {
+                request.attributes.tenant = Some(own.clone());
+                Ok(Command::Allocate(request))
+            }
+        }
+    }
+
+    /// That the caller may see a living allocation; another's is not there for them.
+    pub(super) fn reaches(&self, id: AllocationId) -> Result<(), Problem> {
+        let is_others = self.app.read(|state| {
+            let allocation = state.allocation(id)?;
+            Some(!self.sees(allocation.demand.attributes.tenant.as_ref()))
+        });
+        if is_others == Some(true) { Err(Refusal::UnknownAllocation(id).into()) } else { Ok(()) }
+    }
+
     /// That the caller may speak for an aggregator.
     pub(super) fn speaks_for(&self, aggregator: &Name) -> Result<(), Problem> {
-        match &self.caller.principal.aggregator {
+        match &self.caller.identity.aggregator {
             Some(own) if own != aggregator => {
                 let detail = format!("the token is for the aggregator '{own}'");
                 Err(Problem::new(&problem_catalogue::NOT_YOURS, detail))

@@ -73,7 +73,7 @@ pub(super) async fn allocation_create(
     key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let command = parse::allocation_request(body.read::<AllocationRequest>()?)?;
+    let command = room.in_own_name(parse::allocation_request(body.read::<AllocationRequest>()?)?)?;
     if let Some(model) = query.model {
         let Command::Allocate(request) = command else {
             return Err(Problem::new(&problem_catalogue::INTERNAL, "no request"));
@@ -146,11 +146,14 @@ pub(super) async fn allocation_get(
         let network = state.network(allocation.demand.topology.as_str())?;
         Some((Arc::clone(allocation), Names::of(network.topology())))
     });
+    room.reaches(id)?;
     if let Some((allocation, names)) = living {
         let condition = room.app.conditions().of(&allocation);
         return Ok(json(&render::allocation(&allocation, &names, condition)));
     }
-    let past = room.app.past_one(id).await?.ok_or(Refusal::UnknownAllocation(id))?;
+    let past = room.app.past_one(id).await?;
+    let past = past.filter(|past| room.sees(past.allocation.demand.attributes.tenant.as_ref()));
+    let past = past.ok_or(Refusal::UnknownAllocation(id))?;
     Ok(json(&render::past_allocation(&past)))
 }
 
@@ -176,6 +179,7 @@ pub(super) async fn allocation_resize(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let command = parse::resize(body.read::<ResizeRequest>()?, id)?;
+    room.reaches(id)?;
     let fact = match room.ask(command, query.mode()).await? {
         Ok(fact) => fact,
         Err(Refusal::UnknownAllocation(_)) => return Err(gone(&room, id).await?),
@@ -195,11 +199,43 @@ pub(super) async fn allocation_resize(
 }
 
 /// Why an allocation does not live: it is over, or never was.
-async fn gone(room: &ApiState, id: AllocationId) -> Result<Problem, Problem> {
-    let Some(past) = room.app.past_one(id).await? else { return Err(Refusal::UnknownAllocation(id).into()) };
+async fn gone(room: &Room, id: AllocationId) -> Result<Problem, Problem> {
+    let past = room.app.past_one(id).await?;
+    let seen = past.filter(|past| room.sees(past.allocation.demand.attributes.tenant.as_ref()));
+    let Some(past) = seen else { return Err(Refusal::UnknownAllocation(id).into()) };
     let state = render::end_state(past.cause).as_str();
     Ok(Problem::new(&problem_catalogue::ALREADY_ENDED, format!("allocation {id} is over: {state}"))
         .with("state", state))
+}
+
+/// Puts an allocation in force that was held. Its bandwidth has been reserved since it was admitted.
+#[utoipa::path(
+    post,
+    path = "/v1/allocations/{id}/commit",
+    tag = "allocations",
+    summary = "Put a held allocation in force",
+    params(("id" = String, Path, description = "Which", pattern = "^[0-9]{1,18}$")),
+    responses(
+        (status = 200, description = "The allocation as it is now", body = AllocationOutcome),
+        BadRequest, Forbidden, NotFound, Conflict, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn allocation_commit(
+    room: Room,
+    FromPath(StoredAllocationId(id)): FromPath<StoredAllocationId>,
+) -> Result<Response, Problem> {
+    room.reaches(id)?;
+    let fact = match room.ask(Command::Confirm { id }, Mode::Commit).await? {
+        Ok(fact) => fact,
+        Err(Refusal::UnknownAllocation(_)) => return Err(gone(&room, id).await?),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    match &fact.event {
+        Event::Resized { allocation, displaced } => {
+            Ok(json(&render::outcome(&fact, allocation, displaced, &room.app.conditions())))
+        }
+        _ => Err(error::unexpected(&fact)),
+    }
 }
 
 /// Lets an allocation go.
@@ -220,6 +256,7 @@ pub(super) async fn allocation_release(
     FromPath(StoredAllocationId(id)): FromPath<StoredAllocationId>,
     FromQuery(query): FromQuery<DryRunQuery>,
 ) -> Result<Response, Problem> {
+    room.reaches(id)?;
     match room.ask(Command::Release { id }, query.mode()).await? {
         Ok(_) if query.dry_run => {
             Ok(json(&ReleasePreview { id: id.to_string(), state: AllocationState::Released, dry_run: true }))

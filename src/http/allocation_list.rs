@@ -18,7 +18,7 @@ use api::allocation::{AllocationDocument, AllocationPage, AllocationState};
 use kernel::allocation::{Allocation, EndCause};
 use kernel::annotation::AnnotationField;
 use kernel::class::ClassType;
-use kernel::id::{AllocationId, LinkIx};
+use kernel::id::{AllocationId, LinkIx, Name};
 use kernel::state::Network;
 use kernel::{Names, State as KernelState};
 
@@ -52,6 +52,9 @@ pub(super) struct ListQuery {
     /// That this aggregator asked for.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
     aggregator: Option<StoredName>,
+    /// For this tenant.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    tenant: Option<StoredName>,
     /// That are called so; before a trailing `*`, whose name begins so. Upper and lower case differ.
     #[param(nullable = false, example = "ACME*")]
     name: Option<String>,
@@ -85,7 +88,13 @@ pub(super) async fn allocation_list(
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
     let after = pagination::cursor(query.after.as_deref())?.map(AllocationId);
-    let filter = query.filter()?;
+    let own = room.own_tenant();
+    if let (Some(own), Some(StoredName(asked))) = (own, &query.tenant)
+        && own != asked
+    {
+        return Ok(pagination::respond(&uri, &AllocationPage { items: vec![], next: None }, None));
+    }
+    let filter = query.filter(own)?;
     let conditions = room.app.conditions();
     // First those that live: one that ends in between is found twice then, and not never.
     let living = match filter.cause {
@@ -105,7 +114,8 @@ pub(super) async fn allocation_list(
 }
 
 impl ListQuery {
-    fn filter(&self) -> Result<PastFilter, Problem> {
+    /// What is wanted; of a caller who is for a tenant, its own alone.
+    fn filter(&self, own: Option<&Name>) -> Result<PastFilter, Problem> {
         let class_type = self.class_type.map(|number| {
             ClassType::new(number).ok_or_else(|| {
                 let detail = format!("class_type is {number}, not within 0 to 7");
@@ -121,6 +131,7 @@ impl ListQuery {
             egress: name(&self.egress),
             link: name(&self.link),
             aggregator: name(&self.aggregator),
+            tenant: own.cloned().or_else(|| name(&self.tenant)),
             annotations: [(AnnotationField::Name, &self.name), (AnnotationField::Customer, &self.customer)]
                 .into_iter()
                 .filter_map(|(field, wanted)| Some(AnnotationFilter::new(field, wanted.as_deref()?)))
@@ -132,7 +143,8 @@ impl ListQuery {
 /// Why allocations in this state are over, if they are.
 fn end_of(state: AllocationState) -> Option<EndCause> {
     Some(match state {
-        AllocationState::Installing
+        AllocationState::Held
+        | AllocationState::Installing
         | AllocationState::Active
         | AllocationState::Rerouting
         | AllocationState::Degraded => return None,
@@ -164,7 +176,9 @@ fn living(
     let mut scan = |allocation: &Arc<Allocation>| {
         if let Some(network) = state.network(allocation.demand.topology.as_str())
             && matches(allocation, network, filter)
-            && query.state.is_none_or(|state| state == render::state(conditions.of(allocation).state))
+            && query
+                .state
+                .is_none_or(|state| state == render::living_state(allocation, conditions.of(allocation).state))
         {
             living.found.push((Arc::clone(allocation), Names::of(network.topology())));
         }
@@ -210,6 +224,7 @@ fn matches(allocation: &Allocation, network: &Network, filter: &PastFilter) -> b
     filter.topology.as_ref().is_none_or(|name| *name == allocation.demand.topology)
         && filter.class_type.is_none_or(|class_type| class_type == allocation.demand.class_type)
         && filter.aggregator.as_ref().is_none_or(|name| allocation.demand.attributes.aggregator.as_ref() == Some(name))
+        && filter.tenant.as_ref().is_none_or(|name| allocation.demand.attributes.tenant.as_ref() == Some(name))
         && filter.annotations.iter().all(|one| one.matches(&allocation.demand.attributes.annotations))
         && is_node(&filter.ingress, allocation.demand.ingress)
         && is_node(&filter.egress, allocation.demand.egress)

@@ -63,7 +63,7 @@ pub(super) async fn allocation_batch(
     key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let (entries, atomicity) = read(&body)?;
+    let (entries, atomicity) = read(&room, &body)?;
     let mode = query.mode();
     let attempt = match mode {
         Mode::DryRun => Lookup::First(IdempotentSubmit::default()),
@@ -96,7 +96,7 @@ pub(super) async fn allocation_batch(
 
 type Entries = Vec<Result<Command, Problem>>;
 
-fn read(body: &JsonBody) -> Result<(Entries, Atomicity), Problem> {
+fn read(room: &Room, body: &JsonBody) -> Result<(Entries, Atomicity), Problem> {
     let is_bare = body.0.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let Wrapped { requests, atomic } =
         if is_bare { Wrapped { requests: body.read()?, atomic: false } } else { body.read()? };
@@ -104,7 +104,9 @@ fn read(body: &JsonBody) -> Result<(Entries, Atomicity), Problem> {
         let detail = format!("{} requests, not within 1 to {REQUESTS_MAX}", requests.len());
         return Err(Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "requests"));
     }
-    let entry = |raw: &&RawValue| parse::allocation_request(read_json::<AllocationRequest>(raw.get().as_bytes())?);
+    let entry = |raw: &&RawValue| {
+        room.in_own_name(parse::allocation_request(read_json::<AllocationRequest>(raw.get().as_bytes())?)?)
+    };
     let mut entries: Entries = requests.iter().map(entry).collect();
     if !atomic {
         return Ok((entries, Atomicity::EachAlone));

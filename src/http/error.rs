@@ -58,6 +58,16 @@ impl From<Refusal> for Problem {
                 of(&problem_catalogue::CLASSES_IN_USE).with("conflicts", ids(&orphans))
             }
             Refusal::UnknownController(_) => of(&problem_catalogue::UNKNOWN_CONTROLLER),
+            Refusal::UnknownTenant(_) => of(&problem_catalogue::UNKNOWN_TENANT),
+            Refusal::TenantInUse { living, .. } => of(&problem_catalogue::TENANT_IN_USE).with("allocations", living),
+            Refusal::QuotaExceeded(exceeded) => of(&problem_catalogue::QUOTA_EXCEEDED)
+                .with("tenant", exceeded.tenant.to_string())
+                .with_some("topology", exceeded.topology.as_ref().map(ToString::to_string))
+                .with_some("class_type", exceeded.class_type.map(ClassType::number))
+                .with("held", exceeded.held)
+                .with("limit", exceeded.limit),
+            Refusal::NotHeld(_) => of(&problem_catalogue::NOT_HELD),
+            Refusal::HoldLength { .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", "hold_ms"),
             Refusal::TopologyControlled { by, .. } => {
                 of(&problem_catalogue::TOPOLOGY_CONTROLLED).with("controller", by.to_string())
             }

@@ -10,8 +10,8 @@ use utoipa::IntoParams;
 use super::access::Room;
 use super::event_sse::{self, KEEP_ALIVE};
 use super::extract::{FromQuery, one};
+use super::own_feed;
 use super::problem::{BadRequest, InternalError, Problem, Unavailable};
-use super::render;
 use super::{pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use api::event::EventPage;
@@ -63,8 +63,10 @@ pub(super) async fn event_list(
     let more = facts.len() > limit;
     facts.truncate(limit);
     let next = facts.last().filter(|_| more).map(|last| last.sequence.0.to_string());
-    let wanted = facts.iter().filter(|fact| event_sse::is_of(fact, query.topology.as_ref()));
-    let items = wanted.map(|fact| render::event(fact)).collect();
+    let mut items = Vec::with_capacity(facts.len());
+    for fact in facts.iter().filter(|fact| event_sse::is_of(fact, query.topology.as_ref())) {
+        items.extend(own_feed::shown(&room, fact).await);
+    }
     let page = EventPage { items, next };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
@@ -110,7 +112,7 @@ pub(super) async fn event_stream(
 ) -> Result<Response, Problem> {
     let after = pagination::cursor(query.after.as_deref())?.map(Sequence);
     let after = last_event_id(&headers)?.or(after);
-    let events = event_sse::events(room.app.clone(), after, query.topology);
+    let events = event_sse::events(room, after, query.topology);
     let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // Proxies that collect answers would hold events back.
     Ok(([("x-accel-buffering", "no")], stream).into_response())

@@ -12,10 +12,11 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::render;
+use super::access::Room;
+use super::{own_feed, render};
 use crate::app::scalars::StoredName;
 use crate::app::{App, Commit, Fact, FieldEvent};
-use api::event::AllocationStateEvent;
+use api::event::{AllocationStateEvent, EventDocument};
 use kernel::id::Sequence;
 
 /// How often a silent stream says that it is there.
@@ -25,25 +26,34 @@ const READ_AT_ONCE: u32 = 500;
 
 /// The events after `after`, or from now on, until the service stops or the journal cannot be read.
 pub(super) fn events(
-    app: App,
+    room: Room,
     after: Option<Sequence>,
     topology: Option<StoredName>,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
+    let app = room.app.clone();
     // Listening begins before the head is read, so that no event is missed.
     let commits = app.subscribe();
     let stop = app.stopping();
     let sent = after.unwrap_or_else(|| app.head());
     let news = app.field_events();
     let tail = Tail { app, commits, stop, sent, waiting: VecDeque::new(), may_lag: true };
-    unfold((tail, news, topology), |(mut tail, mut news, topology)| async move {
+    unfold((tail, news, topology, room), |(mut tail, mut news, topology, room)| async move {
         loop {
             // A change of the switches has no place among the events, and is not repeated.
             let event = tokio::select! {
-                fact = tail.next() => Some(fact?).filter(|fact| is_of(fact, topology.as_ref())).map(|fact| sse_event(&fact)),
-                said = news.recv() => said.ok().and_then(|said| turned(&said, topology.as_ref())),
+                fact = tail.next() => {
+                    let fact = fact?;
+                    match is_of(&fact, topology.as_ref()) {
+                        true => own_feed::shown(&room, &fact).await.map(|document| sse_event(&document)),
+                        false => None,
+                    }
+                }
+                said = news.recv() => {
+                    said.ok().filter(|said| own_feed::sees_news(&room, said)).and_then(|said| turned(&said, topology.as_ref()))
+                }
             };
             if let Some(event) = event {
-                return Some((Ok(event), (tail, news, topology)));
+                return Some((Ok(event), (tail, news, topology, room)));
             }
         }
     })
@@ -67,11 +77,10 @@ fn turned(news: &FieldEvent, wanted: Option<&StoredName>) -> Option<Event> {
     Some(event.data(serde_json::to_string(&document).unwrap_or_default()))
 }
 
-fn sse_event(fact: &Fact) -> Event {
-    let document = render::event(fact);
+fn sse_event(document: &EventDocument) -> Event {
     let event = Event::default().id(document.sequence.to_string()).event(document.kind.as_str());
     // Documents have no line ends in their JSON.
-    event.data(serde_json::to_string(&document).unwrap_or_default())
+    event.data(serde_json::to_string(document).unwrap_or_default())
 }
 
 /// Whether an event is of a topology, as far as it says.

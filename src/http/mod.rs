@@ -23,6 +23,7 @@ mod model;
 mod path;
 mod pages;
 mod session;
+mod tenant;
 mod token;
 mod topology;
 mod what_if;
@@ -36,6 +37,7 @@ mod pagination;
 mod openapi_postprocess;
 mod problem;
 mod event_sse;
+mod own_feed;
 mod parse;
 mod render;
 
@@ -177,6 +179,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(allocation_list::allocation_list, allocation::allocation_create))
         .routes(routes!(batch::allocation_batch))
         .routes(routes!(allocation::allocation_get, allocation::allocation_resize, allocation::allocation_release))
+        .routes(routes!(allocation::allocation_commit))
+        .routes(routes!(tenant::tenant_list))
+        .routes(routes!(tenant::tenant_get, tenant::tenant_put, tenant::tenant_delete))
         .routes(routes!(controller::controller_list))
         .routes(routes!(controller::controller_get, controller::controller_put, controller::controller_delete))
         .routes(routes!(controller::controller_survey))

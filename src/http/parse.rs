@@ -30,9 +30,12 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
         hold_priority: priority("hold_priority", document.hold_priority)?,
         constraints: constraints(document.constraints.unwrap_or_default())?,
         moves_max: document.relocation.map(moves_max).transpose()?,
+        hold_for: document.hold_ms.map(Millis),
         attributes: LspAttributes {
             aggregator: name_if_any("aggregator", document.aggregator)?,
             expires_at: document.expires_at.map(|at| Millis(at.0)),
+            tenant: name_if_any("tenant", document.tenant)?,
+            held_until: None,
             flow: document.flow.map(|document| Box::new(flow(&document))),
             owner: Owner::Requester,
             annotations: [

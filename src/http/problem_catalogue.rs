@@ -143,6 +143,18 @@ kinds! {
     IDEMPOTENCY_IN_FLIGHT CONFLICT "idempotency-in-flight" "The first request with this key is still being answered";
         "Two requests with one Idempotency-Key arrived at once.";
         "Wait for the answer to the first, or repeat the request shortly.";
+    UNKNOWN_TENANT NOT_FOUND "unknown-tenant" "There is no such tenant";
+        "No tenant has this name.";
+        "GET /v1/tenants lists them.";
+    TENANT_IN_USE CONFLICT "tenant-in-use" "The tenant has allocations";
+        "A tenant that has living allocations is not forgotten.";
+        "Release its allocations first.";
+    QUOTA_EXCEEDED CONFLICT "quota-exceeded" "The tenant's quota is used up";
+        "The request would take the tenant's allocations over one of its quotas. held is what they take now, limit is the quota.";
+        "Release something, ask for less, or have the quota raised with PUT /v1/tenants/{tenant}.";
+    NOT_HELD CONFLICT "not-held" "The allocation is in force";
+        "It was committed before, or was never held.";
+        "Nothing is left to do.";
     PRECONDITION_FAILED PRECONDITION_FAILED "precondition-failed" "It is no longer what you read";
         "If-Match names a revision that is not the current one: it was changed since, or it is not there.";
         "Read it again, look at what changed, and repeat the change with the new ETag.";

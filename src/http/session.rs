@@ -69,13 +69,13 @@ fn set_cookie(token: &str, room: &Room, headers: &HeaderMap) -> String {
 }
 
 fn document(room: &Room) -> SessionDocument {
-    let principal = &room.caller.principal;
+    let identity = &room.caller.identity;
     SessionDocument {
         authentication_required: room.authenticator.is_required(),
-        name: principal.name.as_ref().map(ToString::to_string),
-        role: principal.role,
-        tenant: principal.tenant.as_ref().map(ToString::to_string),
-        aggregator: principal.aggregator.as_ref().map(ToString::to_string),
-        expires_at: principal.expires_at.map(instant),
+        name: identity.name.as_ref().map(ToString::to_string),
+        role: identity.role,
+        tenant: identity.tenant.as_ref().map(ToString::to_string),
+        aggregator: identity.aggregator.as_ref().map(ToString::to_string),
+        expires_at: identity.expires_at.map(instant),
     }
 }

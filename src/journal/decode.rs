@@ -115,6 +115,8 @@ fn event<'a>(
             Event::ControllerPut { controller: Arc::new(controller(record, sequence)?) }
         }
         EventRecord::ControllerDeleted { controller } => Event::ControllerDeleted { name: controller.0.clone() },
+        EventRecord::TenantPut { tenant } => Event::TenantPut { tenant: Arc::new(tenant.read(sequence)?) },
+        EventRecord::TenantDeleted { tenant } => Event::TenantDeleted { name: tenant.0.clone() },
         EventRecord::AllocationsExpired { ids: expired } => Event::Expired { ids: ids(expired) },
     })
 }

@@ -31,6 +31,12 @@ pub(super) struct DemandRecord {
     /// When it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expires_at_ms: Option<u64>,
+    /// For whom it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tenant: Option<StoredName>,
+    /// Until when it is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) held_until_ms: Option<u64>,
     /// What the path must obey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) constraints: Option<Box<ConstraintsRecord>>,
@@ -56,6 +62,8 @@ impl NameLookup<'_> {
             bandwidth_bps: demand.bandwidth.as_bps(),
             aggregator: demand.attributes.aggregator.as_ref().map(StoredName::from),
             expires_at_ms: demand.attributes.expires_at.map(|at| at.0),
+            tenant: demand.attributes.tenant.as_ref().map(StoredName::from),
+            held_until_ms: demand.attributes.held_until.map(|at| at.0),
             constraints: self.constraints(demand.constraints.as_deref())?,
             flow: demand.attributes.flow.as_deref().map(FlowRecord::of),
             owner: demand.attributes.aggregator.is_some().then(|| demand.attributes.owner.into()),
@@ -78,6 +86,8 @@ impl NumberLookup<'_> {
             attributes: LspAttributes {
                 aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
                 expires_at: record.expires_at_ms.map(Millis),
+                tenant: record.tenant.as_ref().map(|key| key.0.clone()),
+                held_until: record.held_until_ms.map(Millis),
                 flow: record.flow.as_deref().map(FlowRecord::read),
                 annotations: AnnotationsRecord::read(record.annotations.as_deref()),
                 owner: Owner::Requester,

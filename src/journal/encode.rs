@@ -9,6 +9,7 @@ use super::record::{
     EventRecord, FateWord,
 };
 use super::scalars::{StoredAllocationId, StoredName};
+use super::tenant_record::TenantRecord;
 use super::topology_record::{LinkRecord, TopologyRecord};
 use kernel::Fact;
 use kernel::allocation::Allocation;
@@ -68,6 +69,8 @@ pub(super) fn encode(fact: &Fact) -> Result<EventRecord, RecordEncodeError> {
         Event::Released { id } => EventRecord::AllocationReleased { id: StoredAllocationId(*id) },
         Event::ControllerPut { controller } => EventRecord::ControllerPut { controller: controller_record(controller) },
         Event::ControllerDeleted { name } => EventRecord::ControllerDeleted { controller: name.into() },
+        Event::TenantPut { tenant } => EventRecord::TenantPut { tenant: TenantRecord::of(tenant) },
+        Event::TenantDeleted { name } => EventRecord::TenantDeleted { tenant: name.into() },
         Event::Expired { ids: expired } => EventRecord::AllocationsExpired { ids: ids(expired) },
     })
 }

@@ -67,6 +67,7 @@ impl Past {
             hold_priority: demand.hold_priority,
             bandwidth_bps: demand.bandwidth_bps,
             aggregator: demand.aggregator.clone(),
+            tenant: demand.tenant.clone(),
             state: self.cause.into(),
             links: framed(&body.path),
             annotations: searchable(&self.allocation.demand.attributes.annotations),
@@ -89,6 +90,7 @@ pub(super) struct PastRow {
     hold_priority: u8,
     bandwidth_bps: u64,
     aggregator: Option<StoredName>,
+    tenant: Option<StoredName>,
     state: EndWord,
     links: String,
     annotations: Option<String>,
@@ -124,6 +126,8 @@ pub struct PastFilter {
     pub link: Option<Name>,
     /// That this aggregator asked for.
     pub aggregator: Option<Name>,
+    /// That were for this tenant.
+    pub tenant: Option<Name>,
     /// That have all of these.
     pub annotations: Vec<AnnotationFilter>,
 }
@@ -148,6 +152,7 @@ impl PastFilter {
             (statement::PAST_INGRESS, name(&self.ingress)),
             (statement::PAST_EGRESS, name(&self.egress)),
             (statement::PAST_AGGREGATOR, name(&self.aggregator)),
+            (statement::PAST_TENANT, name(&self.tenant)),
             (statement::PAST_LINK, link),
         ];
         let mut text = String::from(statement::PAST_LIST);

@@ -22,6 +22,7 @@ mod flow_record;
 mod topology_record;
 mod model_record;
 mod annotation_record;
+mod tenant_record;
 mod lookup;
 pub mod scalars;
 mod statement;

@@ -7,6 +7,7 @@ use super::annotation_record::AnnotationsRecord;
 use super::demand_record::DemandRecord;
 use super::model_record::ModelRecord;
 use super::scalars::{DriverWord, EndWord, StoredAllocationId, StoredName};
+use super::tenant_record::TenantRecord;
 use super::topology_record::{LinkRecord, TopologyRecord};
 
 /// What happened, as it is stored.
@@ -74,6 +75,13 @@ pub(super) enum EventRecord {
     },
     /// A controller was deleted.
     ControllerDeleted { controller: StoredName },
+    /// A tenant was made, or has other quotas.
+    TenantPut {
+        /// As it is now.
+        tenant: TenantRecord,
+    },
+    /// A tenant was deleted.
+    TenantDeleted { tenant: StoredName },
 }
 
 /// A controller.

@@ -18,6 +18,7 @@ use super::lookup::{NameLookup, NumberLookup, NumberSource, bandwidth, class_typ
 use super::model_record::ModelRecord;
 use super::record::ControllerRecord;
 use super::scalars::StoredName;
+use super::tenant_record::TenantRecord;
 use super::topology_record::TopologyRecord;
 use super::{BULK_MAX, Journal, on_bulk, on_either, statement};
 use kernel::Names;
@@ -47,6 +48,16 @@ struct NetworkForm {
 struct FirstPart {
     networks: Vec<NetworkForm>,
     controllers: Vec<ControllerForm>,
+    /// Older versions had none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tenants: Vec<TenantForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TenantForm {
+    revision: u64,
+    #[serde(flatten)]
+    tenant: TenantRecord,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,6 +77,12 @@ struct AllocationPart {
     /// By id, those that the scheduler made; older versions did not write them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scheduled: Option<BTreeSet<u64>>,
+    /// By id, of those that are for a tenant.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tenants: BTreeMap<u64, StoredName>,
+    /// By id, until when those are held that are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    held_until_ms: BTreeMap<u64, u64>,
     rows: Vec<SnapshotRow>,
 }
 
@@ -155,8 +172,12 @@ fn first_part(state: &State) -> Result<String, JournalError> {
         revision: controller.revision.0,
         controller: controller_record(controller),
     });
-    let first =
-        FirstPart { networks: forms.collect::<Result<_, RecordEncodeError>>()?, controllers: controllers.collect() };
+    let tenants = state.tenants();
+    let first = FirstPart {
+        networks: forms.collect::<Result<_, RecordEncodeError>>()?,
+        controllers: controllers.collect(),
+        tenants: tenants.map(|one| TenantForm { revision: one.revision.0, tenant: TenantRecord::of(one) }).collect(),
+    };
     serde_json::to_string(&first).map_err(JournalError::Unwritable)
 }
 
@@ -165,6 +186,8 @@ fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>])
         aggregators: vec![],
         annotations: BTreeMap::new(),
         scheduled: Some(BTreeSet::new()),
+        tenants: BTreeMap::new(),
+        held_until_ms: BTreeMap::new(),
         rows: Vec::with_capacity(allocations.len()),
     };
     let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
@@ -178,6 +201,13 @@ fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>])
         part.rows.push(topologies.row(allocation, aggregator)?);
         if let Some(record) = AnnotationsRecord::of(&allocation.demand.attributes.annotations) {
             part.annotations.insert(allocation.id.0, record);
+        }
+        let attributes = &allocation.demand.attributes;
+        if let Some(tenant) = &attributes.tenant {
+            part.tenants.insert(allocation.id.0, StoredName::from(tenant));
+        }
+        if let Some(until) = attributes.held_until {
+            part.held_until_ms.insert(allocation.id.0, until.0);
         }
         if let (Owner::Scheduler, Some(scheduled)) = (allocation.demand.attributes.owner, &mut part.scheduled) {
             scheduled.insert(allocation.id.0);
@@ -248,6 +278,8 @@ impl TopologyCache {
                 attributes: LspAttributes {
                     aggregator: aggregator.transpose()?,
                     expires_at: times.2.map(Millis),
+                    tenant: None,
+                    held_until: None,
                     flow: flow.as_deref().map(FlowRecord::read),
                     annotations: AnnotationsRecord::read(annotations.get(&id).map(Box::as_ref)),
                     owner: Owner::Requester,
@@ -278,7 +310,7 @@ impl SnapshotLoader {
 
     fn networks(&mut self, at: Sequence, body: &str) -> Result<(), SnapshotError> {
         let first = match body.starts_with('[') {
-            true => FirstPart { networks: serde_json::from_str(body)?, controllers: vec![] },
+            true => FirstPart { networks: serde_json::from_str(body)?, controllers: vec![], tenants: vec![] },
             false => serde_json::from_str(body)?,
         };
         let networks = first.networks.iter().map(|form| {
@@ -296,9 +328,11 @@ impl SnapshotLoader {
             .iter()
             .map(|form| read_controller(&form.controller, Sequence(form.revision)).map(Arc::new));
         let controllers = controllers.collect::<Result<Vec<_>, RecordDecodeError>>()?;
+        let tenants = first.tenants.iter().map(|form| form.tenant.read(Sequence(form.revision)).map(Arc::new));
+        let tenants = tenants.collect::<Result<Vec<_>, RecordDecodeError>>()?;
         let topologies = networks.iter().map(|network| (network.name.clone(), Arc::clone(&network.topology)));
         let topologies = TopologyCache::of(topologies);
-        *self = Self { topologies, state: State::from_networks(at, networks, controllers) };
+        *self = Self { topologies, state: State::from_networks(at, networks, controllers, tenants) };
         Ok(())
     }
 
@@ -307,9 +341,11 @@ impl SnapshotLoader {
         let mut allocations = Vec::with_capacity(part.rows.len());
         for row in part.rows {
             let mut allocation = self.topologies.allocation(row, &part.aggregators, &part.annotations)?;
-            let demand = &mut allocation.demand;
+            let (id, demand) = (allocation.id.0, &mut allocation.demand);
+            demand.attributes.tenant = part.tenants.get(&id).map(|name| name.0.clone());
+            demand.attributes.held_until = part.held_until_ms.get(&id).map(|at| Millis(*at));
             demand.attributes.owner = match &part.scheduled {
-                Some(scheduled) if scheduled.contains(&allocation.id.0) => Owner::Scheduler,
+                Some(scheduled) if scheduled.contains(&id) => Owner::Scheduler,
                 Some(_) => Owner::Requester,
                 None => demand.unwritten_owner(),
             };

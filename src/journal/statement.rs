@@ -36,11 +36,11 @@ pub(super) const HEAD: &str = "SELECT COALESCE(MAX(sequence), 0) FROM journal";
 /// `$1` an object: each key an id, each value the row.
 pub(super) const PAST_PUT: &str = "INSERT INTO past_allocation (id, topology, ingress, egress, class_type, \
     setup_priority, hold_priority, bandwidth_bps, aggregator, state, links, annotations, body, created_at_ms, \
-    ended_at_ms, ended_by) SELECT CAST(key AS BIGINT), value ->> 'topology', value ->> 'ingress', value ->> 'egress', \
+    ended_at_ms, ended_by, tenant) SELECT CAST(key AS BIGINT), value ->> 'topology', value ->> 'ingress', value ->> 'egress', \
     CAST(value ->> 'class_type' AS BIGINT), CAST(value ->> 'setup_priority' AS BIGINT), \
     CAST(value ->> 'hold_priority' AS BIGINT), CAST(value ->> 'bandwidth_bps' AS BIGINT), value ->> 'aggregator', \
     value ->> 'state', value ->> 'links', value ->> 'annotations', value ->> 'body', CAST(value ->> 'created_at_ms' AS BIGINT), \
-    CAST(value ->> 'ended_at_ms' AS BIGINT), CAST(value ->> 'ended_by' AS BIGINT) FROM json_each($1)";
+    CAST(value ->> 'ended_at_ms' AS BIGINT), CAST(value ->> 'ended_by' AS BIGINT), value ->> 'tenant' FROM json_each($1)";
 
 /// Frames a link's name or an annotation among the others in its column; none contains it, since they have no control
 /// characters.
@@ -60,6 +60,8 @@ pub(super) const PAST_INGRESS: &str = " AND ingress = $n";
 pub(super) const PAST_EGRESS: &str = " AND egress = $n";
 /// See [`PAST_TOPOLOGY`].
 pub(super) const PAST_AGGREGATOR: &str = " AND aggregator = $n";
+/// See [`PAST_TOPOLOGY`].
+pub(super) const PAST_TENANT: &str = " AND tenant = $n";
 /// See [`PAST_TOPOLOGY`]. Not LIKE, which takes `a` for `A` on SQLite and gives `%` and `_` a meaning.
 pub(super) const PAST_LINK: &str = " AND replace(links, $n, '') <> links";
 /// See [`PAST_LINK`].

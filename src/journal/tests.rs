@@ -60,6 +60,8 @@ fn every_kind_of_event_survives_its_stored_form() {
         ("controller_put", false),
         ("link_changed", true),
         ("model_set", true),
+        ("tenant_deleted", false),
+        ("tenant_put", false),
         ("topology_deleted", false),
         ("topology_put", true),
     ];

@@ -17,6 +17,8 @@ mod annotations;
 mod document;
 #[path = "http/events.rs"]
 mod events;
+#[path = "http/holds.rs"]
+mod holds;
 #[path = "http/lists.rs"]
 mod lists;
 #[path = "http/problems.rs"]

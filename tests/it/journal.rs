@@ -1,7 +1,7 @@
 //! The journal on SQLite.
 
 mod body;
-mod fixture;
+pub(crate) mod fixture;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -72,6 +72,15 @@ pub struct AllocationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Instant>,
+    /// The tenant whom it is for, and whose quotas it counts against; absent: the token's, or none.
+    #[serde(default, deserialize_with = "text::name_if_any", skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub tenant: Option<String>,
+    /// How long the allocation is held, in milliseconds: its bandwidth is reserved and no switch gets a rule, until it is
+    /// committed or the hold lapses by itself. Absent: it is in force at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86_400_000)]
+    pub hold_ms: Option<u64>,
     /// What the path has to obey.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraints: Option<ConstraintsRequest>,
@@ -160,6 +169,14 @@ pub struct AllocationDemand {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]
     pub expires_at: Option<Instant>,
+    /// The tenant whom it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub tenant: Option<String>,
+    /// When the hold lapses, while the allocation is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub held_until: Option<Instant>,
     /// What the path obeys.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ConstraintsDocument, required = false)]
@@ -204,6 +221,8 @@ pub struct AllocationDocument {
 words! {
     /// Where an allocation is in its life: the last five are ends.
     AllocationState {
+        /// Reserved for a while, to be committed or to lapse.
+        Held "held"
         /// Admitted; rules are on their way to the switches.
         Installing "installing"
         /// In force.

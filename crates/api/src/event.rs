@@ -42,6 +42,15 @@ pub struct EventActor {
     pub address: Option<String>,
 }
 
+/// A tenant as an event has it.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct TenantSettings {
+    /// The name of the tenant.
+    pub id: String,
+    /// The quotas.
+    pub quotas: Vec<crate::tenant::QuotaDocument>,
+}
+
 words! {
     /// The kind of an event.
     EventKind {
@@ -67,6 +76,10 @@ words! {
         ControllerPut "controller_put"
         /// A controller was deleted.
         ControllerDeleted "controller_deleted"
+        /// A tenant was made, or has other quotas.
+        TenantPut "tenant_put"
+        /// A tenant is no longer known.
+        TenantDeleted "tenant_deleted"
     }
 }
 
@@ -164,6 +177,16 @@ pub enum EventData {
         /// The name of the controller.
         controller: String,
     },
+    /// A tenant was made, or has other quotas.
+    TenantPut {
+        /// As it is now.
+        tenant: TenantSettings,
+    },
+    /// A tenant is no longer known.
+    TenantDeleted {
+        /// The name of the tenant.
+        tenant: String,
+    },
 }
 
 impl EventData {
@@ -181,6 +204,8 @@ impl EventData {
             Self::AllocationsExpired { .. } => EventKind::AllocationsExpired,
             Self::ControllerPut { .. } => EventKind::ControllerPut,
             Self::ControllerDeleted { .. } => EventKind::ControllerDeleted,
+            Self::TenantPut { .. } => EventKind::TenantPut,
+            Self::TenantDeleted { .. } => EventKind::TenantDeleted,
         }
     }
 

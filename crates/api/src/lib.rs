@@ -37,6 +37,7 @@ pub mod controller;
 pub mod event;
 pub mod service;
 pub mod access;
+pub mod tenant;
 pub mod problem;
 
 pub mod aggregator;

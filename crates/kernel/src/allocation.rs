@@ -44,6 +44,10 @@ pub struct LspAttributes {
     pub flow: Option<Box<Flow>>,
     /// What people recognise it by.
     pub annotations: Annotations,
+    /// For whom it is.
+    pub tenant: Option<Name>,
+    /// Until when it is held without being in force; `None`: it is in force.
+    pub held_until: Option<Millis>,
     /// Who made it, and may change and release it of their own accord.
     pub owner: Owner,
 }
@@ -56,6 +60,16 @@ pub enum Owner {
     Requester,
     /// The QoS scheduler, for an aggregator.
     Scheduler,
+}
+
+impl LspAttributes {
+    /// When it ends by itself: when its hold lapses, or its time is up.
+    pub fn ends_at(&self) -> Option<Millis> {
+        match (self.held_until, self.expires_at) {
+            (Some(held), Some(expires)) => Some(held.min(expires)),
+            (held, expires) => held.or(expires),
+        }
+    }
 }
 
 impl Demand {
@@ -84,6 +98,18 @@ pub struct Allocation {
     pub created_at: Millis,
     /// The instant of its last change.
     pub updated_at: Millis,
+}
+
+impl Allocation {
+    /// Whether it is held, and not in force yet.
+    pub fn is_held(&self) -> bool {
+        self.demand.attributes.held_until.is_some()
+    }
+
+    /// Whether switches are to have rules for it: it is in force, and says which packets are its own.
+    pub fn wants_rules(&self) -> bool {
+        !self.is_held() && self.demand.attributes.flow.is_some()
+    }
 }
 
 /// Which packets an allocation is for. Absent parts match anything.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::allocation::Allocation;
+use super::allocation::{Allocation, Demand};
 use super::event::{Displaced, Event, Fate, Recorded};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::ledger::{Ledger, LedgerEntry};
@@ -12,6 +12,7 @@ use super::path::Graph;
 use super::policy::{BandwidthModel, under_model};
 use super::remap::Translation;
 use super::state::{Network, State};
+use super::tenant::Usage;
 use super::topology::{Link, Topology, TopologyError};
 use super::units::Millis;
 
@@ -56,6 +57,14 @@ pub enum ApplyError {
         /// The event.
         at: Sequence,
         /// The controller.
+        name: Name,
+    },
+    /// It names an unknown tenant, or one that was put at another time.
+    #[error("event {at} names tenant '{name}', which does not fit the state", at = .at.0)]
+    BadTenant {
+        /// The event.
+        at: Sequence,
+        /// The tenant.
         name: Name,
     },
     /// A link that breaks a rule of topologies.
@@ -145,6 +154,18 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
         Event::ControllerDeleted { name } => {
             let old = state.controllers.remove(name);
             old.ok_or_else(|| ApplyError::BadController { at: sequence, name: name.clone() })?;
+            Ok(Before::default())
+        }
+        Event::TenantPut { tenant } => {
+            if tenant.revision != sequence {
+                return Err(ApplyError::BadTenant { at: sequence, name: tenant.name.clone() });
+            }
+            state.tenants.insert(tenant.name.clone(), Arc::clone(tenant));
+            Ok(Before::default())
+        }
+        Event::TenantDeleted { name } => {
+            let old = state.tenants.remove(name);
+            old.ok_or_else(|| ApplyError::BadTenant { at: sequence, name: name.clone() })?;
             Ok(Before::default())
         }
     }
@@ -295,7 +316,11 @@ fn replace_network(
     state.networks.insert(name.clone(), Arc::new(network));
     for (old, new) in before.iter().zip(after) {
         match new {
-            Some(new) => drop(state.allocations.insert(old.id, new)),
+            Some(new) => {
+                count_usage(state, old, Usage::minus);
+                count_usage(state, &new, Usage::plus);
+                state.allocations.insert(old.id, new);
+            }
             None => drop(forget(state, old.id)),
         }
     }
@@ -400,9 +425,10 @@ fn book(state: &mut State, allocation: Arc<Allocation>) {
 }
 
 fn remember(state: &mut State, allocation: Arc<Allocation>) {
-    if let Some(at) = allocation.demand.attributes.expires_at {
+    if let Some(at) = allocation.demand.attributes.ends_at() {
         state.deadlines.insert((at, allocation.id), ());
     }
+    count_usage(state, &allocation, Usage::plus);
     state.allocations.insert(allocation.id, allocation);
 }
 
@@ -419,8 +445,29 @@ fn unbook(state: &mut State, id: AllocationId, take_out: impl Fn(&mut Ledger, &L
 
 fn forget(state: &mut State, id: AllocationId) -> Option<Arc<Allocation>> {
     let allocation = state.allocations.remove(&id)?;
-    if let Some(at) = allocation.demand.attributes.expires_at {
+    if let Some(at) = allocation.demand.attributes.ends_at() {
         state.deadlines.remove(&(at, id));
     }
+    count_usage(state, &allocation, Usage::minus);
     Some(allocation)
+}
+
+/// Counts an allocation for its tenant, or counts it no more.
+fn count_usage(state: &mut State, allocation: &Allocation, change: fn(Usage, Usage) -> Usage) {
+    let Demand { topology, class_type, bandwidth, attributes, .. } = &allocation.demand;
+    let Some(tenant) = &attributes.tenant else { return };
+    if !state.usage.contains_key(tenant) {
+        state.usage.insert(tenant.clone(), BTreeMap::new());
+    }
+    let Some(of_tenant) = state.usage.get_mut(tenant) else { return };
+    let key = (topology.clone(), *class_type);
+    let after = change(of_tenant.get(&key).copied().unwrap_or_default(), Usage::of(*bandwidth));
+    if after == Usage::default() {
+        of_tenant.remove(&key);
+    } else {
+        of_tenant.insert(key, after);
+    }
+    if of_tenant.is_empty() {
+        state.usage.remove(tenant);
+    }
 }

@@ -1,13 +1,15 @@
 //! Invariants of a whole state, checked from scratch: run after a replay of the journal and in tests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::allocation::Allocation;
+use super::allocation::{Allocation, Demand};
 use super::bam::VictimOrder;
+use super::class::ClassType;
 use super::id::{AllocationId, LinkIx, Name};
 use super::ledger::Ledger;
 use super::ledger_draft::LedgerDraft;
 use super::state::{Network, State};
+use super::tenant::Usage;
 use super::topology::LinkState;
 
 /// A broken invariant.
@@ -48,15 +50,21 @@ pub enum AuditFault {
     /// The list of deadlines is not that of the living allocations.
     #[error("the list of deadlines is not that of the living allocations")]
     DeadlinesDiffer,
+    /// What tenants are said to take is not what their living allocations do.
+    #[error("what tenants are said to take is not what their living allocations do")]
+    UsageDiffers,
 }
 
 /// Every broken invariant; none in a sound state.
 pub fn audit(state: &State) -> Vec<AuditFault> {
     let mut faults = vec![];
     let due: BTreeSet<_> =
-        state.allocations.values().filter_map(|lsp| lsp.demand.attributes.expires_at.map(|at| (at, lsp.id))).collect();
+        state.allocations.values().filter_map(|lsp| lsp.demand.attributes.ends_at().map(|at| (at, lsp.id))).collect();
     if !due.iter().eq(state.deadlines.iter().map(|(deadline, ())| deadline)) {
         faults.push(AuditFault::DeadlinesDiffer);
+    }
+    if !state.usage.iter().eq(usage(state).iter()) {
+        faults.push(AuditFault::UsageDiffers);
     }
     for allocation in state.allocations.values() {
         match state.networks.get(&allocation.demand.topology) {
@@ -72,6 +80,20 @@ pub fn audit(state: &State) -> Vec<AuditFault> {
         audit_network(state, name, network, &mut faults);
     }
     faults
+}
+
+/// What tenants take, counted anew.
+fn usage(state: &State) -> BTreeMap<Name, BTreeMap<(Name, ClassType), Usage>> {
+    let mut usage: BTreeMap<_, BTreeMap<_, Usage>> = BTreeMap::new();
+    for Demand { topology, class_type, bandwidth, attributes, .. } in state.allocations.values().map(|lsp| &lsp.demand)
+    {
+        if let Some(tenant) = &attributes.tenant {
+            let of_tenant = usage.entry(tenant.clone()).or_default();
+            let sum = of_tenant.entry((topology.clone(), *class_type)).or_default();
+            *sum = sum.plus(Usage::of(*bandwidth));
+        }
+    }
+    usage
 }
 
 fn audit_network(state: &State, name: &Name, network: &Network, faults: &mut Vec<AuditFault>) {

@@ -10,8 +10,9 @@ use super::controller::{ControllerAddress, DriverKind};
 use super::id::{AllocationId, Name, Sequence};
 use super::path::Metric;
 use super::policy::BandwidthModel;
+use super::tenant::Quota;
 use super::topology::{LinkState, Topology};
-use super::units::{Bandwidth, Micros};
+use super::units::{Bandwidth, Micros, Millis};
 
 /// Something to be decided.
 #[derive(Clone, Debug)]
@@ -68,6 +69,11 @@ pub enum Command {
         /// Annotations to be set or, where there is no text, cleared.
         annotations: Vec<(AnnotationField, Option<Annotation>)>,
     },
+    /// Put an allocation in force that was held.
+    Confirm {
+        /// The allocation.
+        id: AllocationId,
+    },
     /// Release an allocation.
     Release {
         /// The allocation.
@@ -89,6 +95,18 @@ pub enum Command {
     /// Stop using a controller. The rules that it installed stay.
     DeleteController {
         /// The controller.
+        name: Name,
+    },
+    /// Make a tenant, or give it other quotas.
+    PutTenant {
+        /// Its name.
+        name: Name,
+        /// What all of its allocations may take.
+        quotas: Vec<Quota>,
+    },
+    /// Forget a tenant that has no allocation.
+    DeleteTenant {
+        /// The tenant.
         name: Name,
     },
 }
@@ -162,6 +180,8 @@ pub struct Request {
     pub constraints: NamedConstraints,
     /// How many standing allocations may be moved for this one; `None`: as many as the topology's policy says.
     pub moves_max: Option<u8>,
+    /// How long it is held without being in force, until it is confirmed; `None`: it is in force at once.
+    pub hold_for: Option<Millis>,
     /// What needs no resolving.
     pub attributes: LspAttributes,
 }

@@ -9,6 +9,7 @@ use super::bam::Cause;
 use super::controller::Controller;
 use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::policy::BandwidthModel;
+use super::tenant::Tenant;
 use super::topology::{Link, Topology};
 use super::units::{Bandwidth, Micros, Millis};
 
@@ -101,6 +102,16 @@ pub enum Event {
     /// A controller is no longer used.
     ControllerDeleted {
         /// The controller.
+        name: Name,
+    },
+    /// A tenant was made, or has other quotas.
+    TenantPut {
+        /// As it is now.
+        tenant: Arc<Tenant>,
+    },
+    /// A tenant is no longer known.
+    TenantDeleted {
+        /// The tenant.
         name: Name,
     },
 }

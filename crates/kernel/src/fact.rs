@@ -85,7 +85,9 @@ fn numbered_topology(event: &Event) -> Option<&Name> {
         | Event::Released { .. }
         | Event::Expired { .. }
         | Event::ControllerPut { .. }
-        | Event::ControllerDeleted { .. } => None,
+        | Event::ControllerDeleted { .. }
+        | Event::TenantPut { .. }
+        | Event::TenantDeleted { .. } => None,
     }
 }
 

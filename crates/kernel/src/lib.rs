@@ -76,6 +76,7 @@ pub mod decide;
 pub mod refusal;
 pub mod event;
 pub mod fact;
+pub mod tenant;
 pub mod apply;
 pub mod snapshot;
 pub mod audit;

@@ -2,6 +2,7 @@
 //! recorded. (A demand that is possible but finds no bandwidth is *denied*, which is an event.)
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::bam::ModelError;
 use super::class::{ClassType, Priority, TeClass};
@@ -158,6 +159,29 @@ pub enum Refusal {
     /// No controller of this name.
     #[error("there is no controller '{0}'")]
     UnknownController(Name),
+    /// There is no such tenant.
+    #[error("no tenant '{0}'")]
+    UnknownTenant(Name),
+    /// The tenant has allocations.
+    #[error("tenant '{name}' has {living} living allocations")]
+    TenantInUse {
+        /// The tenant.
+        name: Name,
+        /// How many.
+        living: u64,
+    },
+    /// The demand is over a quota of its tenant.
+    #[error(transparent)]
+    QuotaExceeded(Box<QuotaExceeded>),
+    /// The allocation is in force: there is nothing to confirm.
+    #[error("allocation {0} is in force: it is not held")]
+    NotHeld(AllocationId),
+    /// It would be held for no time, or for too long.
+    #[error("a hold lasts from 1 to {max_ms} milliseconds")]
+    HoldLength {
+        /// The longest.
+        max_ms: u64,
+    },
     /// Another controller has the topology's switches.
     #[error("the switches of topology '{topology}' are reached through controller '{by}' already")]
     TopologyControlled {
@@ -190,4 +214,54 @@ fn listed(te_classes: &BTreeSet<TeClass>) -> String {
 /// `'a', 'b'`.
 fn quoted(names: &BTreeSet<Name>) -> String {
     names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
+}
+
+/// A demand is over a quota of its tenant.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("tenant '{tenant}' holds {held} of {limit} {kind}{}", Where(.topology.as_ref(), *.class_type))]
+pub struct QuotaExceeded {
+    /// The tenant.
+    pub tenant: Name,
+    /// The topology that the quota is for, if it is for one.
+    pub topology: Option<Name>,
+    /// The class type that the quota is for, if it is for one.
+    pub class_type: Option<ClassType>,
+    /// What is limited.
+    pub kind: QuotaKind,
+    /// What the tenant holds already.
+    pub held: u64,
+    /// The quota.
+    pub limit: u64,
+}
+
+/// What a quota limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QuotaKind {
+    /// The sum of bandwidths, in bit/s.
+    Bandwidth,
+    /// The number of allocations.
+    Allocations,
+}
+
+impl fmt::Display for QuotaKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bandwidth => "bit/s",
+            Self::Allocations => "allocations",
+        })
+    }
+}
+
+struct Where<'a>(Option<&'a Name>, Option<ClassType>);
+
+impl fmt::Display for Where<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(topology) = self.0 {
+            write!(f, " in topology '{topology}'")?;
+        }
+        match self.1 {
+            Some(class_type) => write!(f, " of class type {}", class_type.number()),
+            None => Ok(()),
+        }
+    }
 }

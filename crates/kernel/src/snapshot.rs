@@ -10,6 +10,7 @@ use super::id::{Name, Sequence};
 use super::path::Graph;
 use super::policy::BandwidthModel;
 use super::state::{Network, State};
+use super::tenant::Tenant;
 use super::topology::Topology;
 
 /// A network without its books.
@@ -33,9 +34,11 @@ impl State {
         sequence: Sequence,
         networks: Vec<NetworkSnapshot>,
         controllers: Vec<Arc<Controller>>,
+        tenants: Vec<Arc<Tenant>>,
     ) -> Self {
         let controllers = controllers.into_iter().map(|controller| (controller.name.clone(), controller));
-        let mut state = Self { sequence, controllers: controllers.collect(), ..Self::default() };
+        let tenants = tenants.into_iter().map(|tenant| (tenant.name.clone(), tenant)).collect();
+        let mut state = Self { sequence, controllers: controllers.collect(), tenants, ..Self::default() };
         for snapshot in networks {
             let graph = Arc::new(Graph::new(&snapshot.topology));
             let mut network = Network::new(snapshot.topology, graph, snapshot.model);

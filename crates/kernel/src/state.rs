@@ -2,6 +2,7 @@
 //! applied to it and from nothing else. It is a value: versions share what did not change, so that a clone costs a few
 //! references, and a change to one version is seen by no other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::allocation::Allocation;
@@ -13,6 +14,7 @@ use super::ledger::{Ledger, LedgerEntry};
 use super::path::Graph;
 use super::persistent_map::PersistentMap;
 use super::policy::BandwidthModel;
+use super::tenant::{Tenant, Usage};
 use super::topology::Topology;
 use super::units::Millis;
 
@@ -29,6 +31,9 @@ pub struct State {
     pub(super) controllers: PersistentMap<Name, Arc<Controller>>,
     pub(super) allocations: PersistentMap<AllocationId, Arc<Allocation>>,
     pub(super) deadlines: PersistentMap<(Millis, AllocationId), ()>,
+    pub(super) tenants: PersistentMap<Name, Arc<Tenant>>,
+    /// By tenant, and for each by topology and class, of those that have any.
+    pub(super) usage: PersistentMap<Name, BTreeMap<(Name, ClassType), Usage>>,
 }
 
 /// A topology with its model and its books.
@@ -82,6 +87,26 @@ impl State {
     /// The controller that has a topology's switches.
     pub fn controller_of(&self, topology: &str) -> Option<&Arc<Controller>> {
         self.controllers.values().find(|controller| controller.topology.as_str() == topology)
+    }
+
+    /// A tenant by its name.
+    pub fn tenant(&self, name: &str) -> Option<&Arc<Tenant>> {
+        self.tenants.get(name)
+    }
+
+    /// All tenants, by name.
+    pub fn tenants(&self) -> impl ExactSizeIterator<Item = &Arc<Tenant>> {
+        self.tenants.values()
+    }
+
+    /// What the living allocations of a tenant take, in a topology and of a class or in all.
+    pub fn usage_of(&self, tenant: &Name, topology: Option<&Name>, class_type: Option<ClassType>) -> Usage {
+        let is_wanted = |of: &Name, class: ClassType| {
+            topology.is_none_or(|topology| topology == of) && class_type.is_none_or(|class_type| class_type == class)
+        };
+        let of_tenant = self.usage.get(tenant).into_iter().flatten();
+        let wanted = of_tenant.filter(|((of, class), _)| is_wanted(of, *class));
+        wanted.fold(Usage::default(), |sum, (_, usage)| sum.plus(*usage))
     }
 
     /// A living allocation.

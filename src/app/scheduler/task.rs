@@ -270,7 +270,9 @@ fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
         Event::Denied { .. }
         | Event::TopologyDeleted { .. }
         | Event::ControllerPut { .. }
-        | Event::ControllerDeleted { .. } => {}
+        | Event::ControllerDeleted { .. }
+        | Event::TenantPut { .. }
+        | Event::TenantDeleted { .. } => {}
     }
 }
 

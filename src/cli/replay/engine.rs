@@ -347,6 +347,7 @@ fn request_of(asked: &TraceRequest) -> Result<Request, ReplayError> {
         hold_priority: priority("hold_priority", asked.hold_priority)?,
         constraints: NamedConstraints::default(),
         moves_max: None,
+        hold_for: None,
         attributes: LspAttributes::default(),
     })
 }

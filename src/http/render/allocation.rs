@@ -15,7 +15,7 @@ use kernel::path::{Constraints, Hop, RouteHop};
 /// An allocation as it is with the switches.
 pub(in crate::http) fn allocation(allocation: &Allocation, names: &Names, condition: Condition) -> AllocationDocument {
     AllocationDocument {
-        state: state(condition.state),
+        state: living_state(allocation, condition.state),
         reason: condition.reason.map(|reason| reason.to_string()),
         ..decided_allocation(allocation, names)
     }
@@ -91,7 +91,7 @@ fn decided_allocation(allocation: &Allocation, names: &Names) -> AllocationDocum
         id: Some(allocation.id.to_string()),
         demand: demand(&allocation.demand, names),
         path: names.path(&allocation.path).map(ToString::to_string).collect(),
-        state: AllocationState::Active,
+        state: living_state(allocation, LspState::Active),
         reason: None,
         created_at: instant(allocation.created_at),
         updated_at: instant(allocation.updated_at),
@@ -118,9 +118,16 @@ pub(super) fn demand(demand: &Demand, names: &Names) -> AllocationDemand {
         customer: annotation(&attributes.annotations, AnnotationField::Customer),
         note: annotation(&attributes.annotations, AnnotationField::Note),
         expires_at: attributes.expires_at.map(instant),
+        tenant: attributes.tenant.as_ref().map(ToString::to_string),
+        held_until: attributes.held_until.map(instant),
         constraints: demand.constraints.as_deref().map(|asked| constraints(asked, names)),
         flow: attributes.flow.as_deref().map(flow),
     }
+}
+
+/// Where a living allocation is, as far as its hold and the switches say.
+pub(in crate::http) fn living_state(allocation: &Allocation, condition: LspState) -> AllocationState {
+    if allocation.is_held() { AllocationState::Held } else { state(condition) }
 }
 
 /// How far the switches hold a living allocation.

@@ -1,12 +1,15 @@
 //! Events as documents.
 
 use super::allocation::demand;
+use super::tenant::quota;
 use super::{effects, instant, properties};
 use crate::app::Fact;
 use crate::http::error;
 use api::controller::ControllerDriver;
 use api::effects::Effects;
-use api::event::{BookedAllocation, ControllerSettings, DeniedDemand, EventActor, EventData, EventDocument};
+use api::event::{
+    BookedAllocation, ControllerSettings, DeniedDemand, EventActor, EventData, EventDocument, TenantSettings,
+};
 use formats::bandwidth_model::document_of;
 use kernel::Names;
 use kernel::allocation::Allocation;
@@ -63,6 +66,10 @@ fn data(fact: &Fact) -> EventData {
         Event::Expired { ids: expired } => EventData::AllocationsExpired { ids: ids(expired) },
         Event::ControllerPut { controller } => EventData::ControllerPut { controller: controller_settings(controller) },
         Event::ControllerDeleted { name } => EventData::ControllerDeleted { controller: name.to_string() },
+        Event::TenantPut { tenant } => EventData::TenantPut {
+            tenant: TenantSettings { id: tenant.name.to_string(), quotas: tenant.quotas.iter().map(quota).collect() },
+        },
+        Event::TenantDeleted { name } => EventData::TenantDeleted { tenant: name.to_string() },
     }
 }
 

@@ -4,17 +4,19 @@ mod event;
 mod allocation;
 mod effects;
 mod link;
+mod tenant;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 pub(super) use allocation::{
-    allocation, end_state, outcome, past_allocation, planned_admission, planned_outcome, state,
+    allocation, end_state, living_state, outcome, past_allocation, planned_admission, planned_outcome, state,
 };
 pub(super) use effects::effects;
 pub(super) use event::{driver, event};
 pub(super) use link::{AllocationList, figures, link, properties};
+pub(super) use tenant::quota;
 
 use super::problem::Problem;
 use super::problem_catalogue;

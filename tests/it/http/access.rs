@@ -233,3 +233,89 @@ async fn where_nobody_is_asked_a_token_still_counts() {
     assert_eq!(with(&service, "wm_no", "GET", "/v1/topologies", "").await.status, StatusCode::UNAUTHORIZED);
     service.close().await;
 }
+
+/// A tenant sees its own and no other's, and takes no more than it may.
+#[tokio::test]
+async fn a_tenant_sees_its_own_and_holds_its_quota() {
+    let (service, _) = closed().await;
+    let quotas = json!({"quotas": [{"class_type": 1, "max_bandwidth_bps": 10_000_000, "max_allocations": 3}]});
+    let put = with(&service, ADMINISTRATOR, "PUT", "/v1/tenants/acme", &quotas.to_string()).await;
+    assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    let of = async |tenant: &str| {
+        let made = make(&service, json!({"name": tenant, "role": "requester", "tenant": tenant})).await;
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let (acme, other) = (of("acme").await, of("other").await);
+    let ask = async |token: &str, bps: u64| with(&service, token, "POST", "/v1/allocations", &request(1, bps)).await;
+    let first = ask(&acme, 6_000_000).await;
+    assert_eq!((first.status, first.json()["tenant"].as_str()), (StatusCode::CREATED, Some("acme")), "{first:?}");
+    let id = first.json()["id"].as_str().unwrap().to_owned();
+    // Over the quota, and what is within it still goes.
+    let over = ask(&acme, 4_000_001).await;
+    assert_eq!((over.status, over.problem().as_str()), (StatusCode::CONFLICT, "quota-exceeded"));
+    let said = over.json();
+    assert_eq!(
+        (&said["tenant"], &said["held"], &said["limit"]),
+        (&json!("acme"), &json!(6_000_000), &json!(10_000_000))
+    );
+    assert_eq!(ask(&acme, 4_000_000).await.status, StatusCode::CREATED);
+    let path = format!("/v1/allocations/{id}");
+    let grown = with(&service, &acme, "PATCH", &path, r#"{"bandwidth_bps": 6000001}"#).await;
+    assert_eq!(grown.problem(), "quota-exceeded");
+    assert_eq!(with(&service, &acme, "PATCH", &path, r#"{"bandwidth_bps": 5000000}"#).await.status, StatusCode::OK);
+    assert_eq!(ask(&acme, 1_000).await.status, StatusCode::CREATED);
+    assert_eq!(ask(&acme, 1).await.problem(), "quota-exceeded");
+    // Nobody asks in another's name, and another's is not there.
+    let mut theirs: Value = serde_json::from_str(&request(1, 1)).unwrap();
+    theirs["tenant"] = json!("acme");
+    let answer = with(&service, &other, "POST", "/v1/allocations", &theirs.to_string()).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (StatusCode::FORBIDDEN, "not-yours"));
+    for (method, body) in [("GET", ""), ("PATCH", r#"{"bandwidth_bps": 1}"#), ("DELETE", "")] {
+        let answer = with(&service, &other, method, &path, body).await;
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (StatusCode::NOT_FOUND, "unknown-allocation"),
+            "{method}"
+        );
+    }
+    let count = async |token: &str, uri: &str| {
+        with(&service, token, "GET", uri, "").await.json()["items"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&other, "/v1/allocations").await, 0);
+    assert_eq!(count(&other, "/v1/allocations?tenant=acme").await, 0);
+    assert_eq!(count(&other, "/v1/tenants").await, 0);
+    assert_eq!(count(&acme, "/v1/allocations").await, 3);
+    assert_eq!(count(ADMINISTRATOR, "/v1/allocations?tenant=acme").await, 3);
+    let held = with(&service, &acme, "GET", "/v1/tenants/acme", "").await.json();
+    assert_eq!(
+        (&held["quotas"][0]["held_bandwidth_bps"], &held["quotas"][0]["held_allocations"]),
+        (&json!(9_001_000), &json!(3))
+    );
+    // Over, it is still its own alone; and then the tenant may be forgotten.
+    assert_eq!(with(&service, ADMINISTRATOR, "DELETE", "/v1/tenants/acme", "").await.problem(), "tenant-in-use");
+    assert_eq!(with(&service, &acme, "DELETE", &path, "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(with(&service, &other, "GET", &path, "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(with(&service, &acme, "GET", &path, "").await.json()["state"], "released");
+    assert_eq!(count(&acme, "/v1/allocations?state=released").await, 1);
+    assert_eq!(count(&other, "/v1/allocations?state=released").await, 0);
+    service.close().await;
+}
+
+/// What others have decided is not on a tenant's feed; what happens to its own is.
+#[tokio::test]
+async fn a_tenants_feed_is_of_its_own() {
+    let (service, _) = closed().await;
+    let token = make(&service, json!({"name": "acme", "role": "requester", "tenant": "acme"})).await;
+    let acme = token["token"].as_str().unwrap();
+    let theirs = with(&service, ADMINISTRATOR, "POST", "/v1/allocations", &request(1, 1_000)).await.json();
+    let own = with(&service, acme, "POST", "/v1/allocations", &request(1, 2_000)).await.json();
+    for id in [&theirs["id"], &own["id"]] {
+        let path = format!("/v1/allocations/{}", id.as_str().unwrap());
+        assert_eq!(with(&service, ADMINISTRATOR, "DELETE", &path, "").await.status, StatusCode::NO_CONTENT);
+    }
+    let events = with(&service, acme, "GET", "/v1/events", "").await.json();
+    let seen: Vec<_> =
+        events["items"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["topology_put", "allocation_admitted", "allocation_released"]);
+    service.close().await;
+}

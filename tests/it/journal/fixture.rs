@@ -11,9 +11,11 @@ use kernel::command::{
 };
 use kernel::controller::{ControllerAddress, DriverKind};
 use kernel::event::{Event, Fate};
+use kernel::fact::Actor;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx};
 use kernel::path::{Metric, Workspace};
 use kernel::policy::{BandwidthModel, Policy, Restoration};
+use kernel::tenant::Quota;
 use kernel::topology::{CapacitySource, Link, LinkState, Node, Position, Switch, Topology};
 use kernel::units::{Bandwidth, Micros, Millis, Overbooking, Share};
 use kernel::{Fact, Names, Recorded, State, apply, decide};
@@ -85,7 +87,11 @@ impl World {
         let before = self.state.clone();
         let changed = apply(&mut self.state, &recorded).unwrap();
         let past = changed.allocations.iter().filter_map(|old| ended(&recorded, &before, old)).collect();
-        Some(Happened { fact: Fact::of(recorded, &self.state), before, past })
+        let actor = self.dice.maybe(|dice| Actor {
+            name: name(TENANTS[dice.small::<usize>(2)]),
+            address: dice.maybe(|_| "2001:db8::7".parse().unwrap()),
+        });
+        Some(Happened { fact: Fact::of(recorded, &self.state).by(actor.map(Arc::new)), before, past })
     }
 
     /// Something happens.
@@ -112,7 +118,7 @@ impl World {
         if self.state.network("two").is_none() {
             return self.put_topology("two");
         }
-        match self.dice.roll(40) {
+        match self.dice.roll(43) {
             0 => self.put_topology("one"),
             1 => Command::DeleteTopology { name: self.either(), expected: Expected::Any },
             2 => Command::SetModel {
@@ -125,6 +131,8 @@ impl World {
             6..9 => Command::Expire,
             9..15 => Command::Release { id: self.somebody() },
             39 => self.controller(),
+            40 => self.tenant(),
+            41..43 => Command::Confirm { id: self.somebody() },
             15..19 => Command::Resize {
                 id: self.somebody(),
                 bandwidth: Some(self.some_bandwidth()),
@@ -182,6 +190,20 @@ impl World {
         }
     }
 
+    fn tenant(&mut self) -> Command {
+        let name = name(TENANTS[self.dice.small::<usize>(2)]);
+        if self.dice.one_in(5) {
+            return Command::DeleteTenant { name };
+        }
+        let quotas = (0..self.dice.roll(3)).map(|_| Quota {
+            topology: self.dice.maybe(|dice| self::name(["one", "two"][dice.small::<usize>(2)])),
+            class_type: self.dice.maybe(|dice| ClassType::new(dice.small(3)).unwrap()),
+            bandwidth_max: self.dice.maybe(|dice| bandwidth(1 + dice.roll(1_000))),
+            allocations_max: self.dice.maybe(|dice| dice.small(6)),
+        });
+        Command::PutTenant { name, quotas: quotas.collect() }
+    }
+
     fn request(&mut self) -> Request {
         let ingress = self.dice.small::<usize>(6);
         let egress = (ingress + 1 + self.dice.small::<usize>(5)) % 6;
@@ -197,11 +219,14 @@ impl World {
             hold_priority: setup_priority,
             constraints: self.dice.maybe(constraints).unwrap_or_default(),
             moves_max: None,
+            hold_for: if self.dice.one_in(5) { Some(Millis(1 + self.dice.roll(10_000))) } else { None },
             attributes: LspAttributes {
                 owner: if aggregator.is_some() && self.dice.one_in(2) { Owner::Scheduler } else { Owner::Requester },
                 aggregator,
                 expires_at: self.dice.maybe(|dice| Millis(self.now.0 + 1 + dice.roll(20_000))),
                 flow: self.dice.maybe(|dice| Box::new(flow(dice))),
+                tenant: self.dice.maybe(|dice| name(TENANTS[dice.small::<usize>(2)])),
+                held_until: None,
                 annotations: self.dice.maybe(annotation_change).into_iter().collect(),
             },
         }
@@ -248,7 +273,9 @@ fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<P
         Event::TopologyDeleted { .. }
         | Event::Denied { .. }
         | Event::ControllerPut { .. }
-        | Event::ControllerDeleted { .. } => return None,
+        | Event::ControllerDeleted { .. }
+        | Event::TenantPut { .. }
+        | Event::TenantDeleted { .. } => return None,
     };
     let topology = before.network(old.demand.topology.as_str())?.topology();
     Some(Past {
@@ -260,6 +287,7 @@ fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<P
     })
 }
 
+const TENANTS: [&str; 2] = ["acme", "é'%"];
 pub(crate) const NODES: [&str; 6] = ["a", "b", "c", "d", "é'%", "F\"_"];
 pub(crate) const LINKS: [&str; 10] = ["ab", "ba", "bc", "cd", "de", "ef", "fa", "ad", "AB", "b_"];
 pub(crate) const TEXTS: [&str; 6] = ["", "ACME", "acme", "ACME east %_", "note=x", "é'\""];

@@ -1,6 +1,7 @@
 //! The kernel as a whole: the examples that need paths, restoration and resizing, and random histories.
 
 mod histories;
+mod quotas;
 
 use std::sync::Arc;
 
@@ -151,6 +152,7 @@ pub(crate) fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Reques
         hold_priority: None,
         constraints: NamedConstraints::default(),
         moves_max: None,
+        hold_for: None,
         attributes: LspAttributes::default(),
     }
 }

@@ -21,6 +21,8 @@ pub struct AllocationFilter {
     pub link: Option<String>,
     /// That this aggregator asked for.
     pub aggregator: Option<String>,
+    /// For this tenant.
+    pub tenant: Option<String>,
     /// That are called so, or, before a trailing `*`, whose name begins so.
     pub name: Option<String>,
     /// Of this customer; the beginning before a trailing `*`.
@@ -37,6 +39,7 @@ impl AllocationFilter {
             ("egress", &self.egress),
             ("link", &self.link),
             ("aggregator", &self.aggregator),
+            ("tenant", &self.tenant),
             ("name", &self.name),
             ("customer", &self.customer),
         ];

@@ -159,6 +159,15 @@ impl Client {
         read(self.send(Method::PATCH, url, HeaderMap::new(), Some(body)).await?).await
     }
 
+    /// Puts a held allocation in force.
+    ///
+    /// # Errors
+    /// There is none of that id, it is over, or it is in force already.
+    pub async fn allocation_commit(&self, id: &str) -> Result<AllocationOutcome, ClientError> {
+        let url = self.url(&["v1", "allocations", id, "commit"], &[]);
+        read(self.send(Method::POST, url, HeaderMap::new(), None).await?).await
+    }
+
     /// Lets an allocation go.
     ///
     /// # Errors

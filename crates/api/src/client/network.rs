@@ -9,6 +9,7 @@ use crate::aggregator::Aggregator;
 use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, BandwidthModelOutcome};
 use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest};
 use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
+use crate::tenant::{TenantDocument, TenantPage, TenantRequest};
 use crate::topology::{MissingCapacity, TopologyDocument, TopologyFormat, TopologyOutcome, TopologyPage};
 
 /// How a topology is uploaded.
@@ -197,6 +198,39 @@ impl Client {
     /// There is none of that name.
     pub async fn controller_delete(&self, name: &str, effect: Effect) -> Result<(), ClientError> {
         self.delete(&["v1", "controllers", name], effect).await
+    }
+
+    /// A page of tenants, by name.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn tenant_list(&self, limit: u32, after: Option<&str>) -> Result<TenantPage, ClientError> {
+        self.get(self.url(&["v1", "tenants"], &paging(limit, after))).await
+    }
+
+    /// A tenant, and what it holds.
+    ///
+    /// # Errors
+    /// There is none of that name, or the service does not answer.
+    pub async fn tenant_get(&self, name: &str) -> Result<TenantDocument, ClientError> {
+        self.get(self.url(&["v1", "tenants", name], &[])).await
+    }
+
+    /// Makes a tenant, or gives it other quotas.
+    ///
+    /// # Errors
+    /// A quota is impossible, or the service does not answer.
+    pub async fn tenant_put(&self, name: &str, tenant: &TenantRequest) -> Result<TenantDocument, ClientError> {
+        let url = self.url(&["v1", "tenants", name], &[]);
+        read(self.send(Method::PUT, url, HeaderMap::new(), Some(json(tenant)?)).await?).await
+    }
+
+    /// Forgets a tenant.
+    ///
+    /// # Errors
+    /// There is none of that name, or it has allocations.
+    pub async fn tenant_delete(&self, name: &str) -> Result<(), ClientError> {
+        self.delete(&["v1", "tenants", name], Effect::Real).await
     }
 
     /// A page of aggregators, by id.

@@ -10,8 +10,9 @@ use super::reallocation::Reallocation;
 use super::relocation::make_way;
 use super::resolve::{self, Priorities};
 use super::restoration::reroute_victims;
+use super::tenant::check_quotas;
 use super::victims::{self, make_room};
-use crate::allocation::{Allocation, Demand};
+use crate::allocation::{Allocation, Demand, LspAttributes};
 use crate::annotation::{Annotation, AnnotationField};
 use crate::command::{NamedConstraints, Request};
 use crate::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
@@ -51,9 +52,10 @@ pub(super) fn allocate(
         hold_priority: priorities.hold,
         bandwidth: request.bandwidth,
         constraints: resolve::constraints(&request.constraints, &network.topology, name, ingress)?,
-        attributes: request.attributes.clone(),
+        attributes: LspAttributes { held_until: held_until(request.hold_for, now)?, ..request.attributes.clone() },
     };
     check(&demand, network)?;
+    check_quotas(state, &demand, None)?;
     if let Some((field, why)) = impossible_flow(&demand, &network.topology) {
         return Err(Refusal::ImpossibleFlow { field, why });
     }
@@ -91,6 +93,7 @@ pub(super) fn resize(
     }
     demand.attributes.annotations = demand.attributes.annotations.with(annotations.iter().cloned());
     check(&demand, network)?;
+    check_quotas(state, &demand, Some(old))?;
     let (setup, hold) = (demand.setup_priority, demand.hold_priority);
     let priorities = resolve::priorities(network, name, demand.class_type, Some(setup), Some(hold))?;
     let moves_max = network.model.policy.relocation.max_moves;
@@ -102,6 +105,31 @@ pub(super) fn resize(
         }
         Err(denial) => Event::Denied { of: Some(id), demand: Box::new(demand), denial },
     })
+}
+
+/// The longest hold: a day.
+const HOLD_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+
+fn held_until(hold_for: Option<Millis>, now: Millis) -> Result<Option<Millis>, Refusal> {
+    match hold_for {
+        None => Ok(None),
+        Some(Millis(ms)) if (1..=HOLD_MAX_MS).contains(&ms) => Ok(Some(Millis(now.0.saturating_add(ms)))),
+        Some(_) => Err(Refusal::HoldLength { max_ms: HOLD_MAX_MS }),
+    }
+}
+
+/// What was held is in force from now on. Its books were taken when it was admitted.
+pub(super) fn confirm(state: &State, id: AllocationId, now: Millis) -> Result<Event, Refusal> {
+    let mut confirmed = Allocation::clone(resolve::allocation(state, id)?);
+    let attributes = &mut confirmed.demand.attributes;
+    // One whose time is over is not there any more, whether or not anybody has noticed.
+    match attributes.held_until.take() {
+        Some(until) if until > now => {}
+        Some(_) => return Err(Refusal::UnknownAllocation(id)),
+        None => return Err(Refusal::NotHeld(id)),
+    }
+    confirmed.updated_at = now;
+    Ok(Event::Resized { allocation: Arc::new(confirmed), displaced: vec![] })
 }
 
 /// Other annotations alone: nothing is looked for, whatever the links and the bandwidth model have become.

@@ -4,6 +4,7 @@
 mod admit;
 mod network;
 mod controller;
+mod tenant;
 mod restoration;
 mod relocation;
 mod reallocation;
@@ -50,12 +51,15 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         Command::Resize { id, bandwidth, constraints, annotations } => {
             admit::resize(state, *id, *bandwidth, constraints.as_deref(), annotations, now, workspace)
         }
+        Command::Confirm { id } => admit::confirm(state, *id, now),
         Command::Release { id } => resolve::allocation(state, *id).map(|_| Event::Released { id: *id }),
         Command::Expire => expire(state, now),
         Command::PutController { name, driver, address, topology } => {
             controller::put(state, name, *driver, address.as_ref(), topology)
         }
         Command::DeleteController { name } => controller::delete(state, name),
+        Command::PutTenant { name, quotas } => tenant::put(state, name, quotas),
+        Command::DeleteTenant { name } => tenant::delete(state, name),
     }
 }
 

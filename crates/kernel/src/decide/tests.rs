@@ -81,6 +81,7 @@ fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Request {
         hold_priority: None,
         constraints: NamedConstraints::default(),
         moves_max: None,
+        hold_for: None,
         attributes: LspAttributes::default(),
     }
 }

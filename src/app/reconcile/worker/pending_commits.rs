@@ -37,7 +37,11 @@ impl Changes {
             }
             Event::Released { id } => vec![*id],
             Event::Expired { ids } => ids.clone(),
-            Event::Denied { .. } | Event::ControllerPut { .. } | Event::ControllerDeleted { .. } => return,
+            Event::Denied { .. }
+            | Event::ControllerPut { .. }
+            | Event::ControllerDeleted { .. }
+            | Event::TenantPut { .. }
+            | Event::TenantDeleted { .. } => return,
         };
         if let What::These(these) = &mut self.what {
             these.extend(ids);

@@ -44,9 +44,7 @@ impl Worker {
             };
             let Some(last) = page.last().map(|allocation| allocation.id) else { break };
             after = Some(last);
-            for allocation in
-                page.iter().filter(|lsp| lsp.demand.topology == name && lsp.demand.attributes.flow.is_some())
-            {
+            for allocation in page.iter().filter(|lsp| lsp.demand.topology == name && lsp.wants_rules()) {
                 met.insert(allocation.id);
                 self.update_one(allocation.id, Some(allocation), &topology);
             }
@@ -61,7 +59,7 @@ impl Worker {
     }
 
     fn update_one(&mut self, id: AllocationId, allocation: Option<&Allocation>, topology: &Topology) {
-        let Some(allocation) = allocation.filter(|allocation| allocation.demand.attributes.flow.is_some()) else {
+        let Some(allocation) = allocation.filter(|allocation| allocation.wants_rules()) else {
             return self.drop_one(id);
         };
         self.plan.set(allocation, topology, &self.seen);

@@ -185,6 +185,7 @@ impl Dispatcher {
                     ..NamedConstraints::default()
                 },
                 moves_max: None,
+                hold_for: None,
                 attributes: LspAttributes {
                     aggregator: Some(id.clone()),
                     flow: flow.packets.clone().map(Box::new),

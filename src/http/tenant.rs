@@ -1,0 +1,177 @@
+//! Tenants: quotas, and what is held of them.
+
+use axum::extract::OriginalUri;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::access::Room;
+use super::extract::{FromPath, FromQuery, JsonBody};
+use super::problem::{
+    BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
+    UnsupportedMediaType,
+};
+use super::render::{self, json};
+use super::{error, pagination, parse, problem_catalogue};
+use crate::app::Mode;
+use crate::app::scalars::StoredName;
+use api::tenant::{QuotaDocument, QuotaUse, TenantDocument, TenantPage, TenantRequest};
+use kernel::command::Command;
+use kernel::event::Event;
+use kernel::id::Name;
+use kernel::tenant::{self, Tenant};
+use kernel::{Refusal, State as KernelState};
+
+/// Which tenants are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// How many at most.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The cursor of the page.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    after: Option<StoredName>,
+}
+
+/// Lists tenants; to whoever is for one, that one.
+#[utoipa::path(
+    get,
+    path = "/v1/tenants",
+    tag = "access",
+    summary = "List tenants, and what they hold of their quotas",
+    params(ListQuery),
+    responses(
+        (status = 200, description = "A page of them", body = TenantPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
+        BadRequest, InternalError,
+    )
+)]
+pub(super) async fn tenant_list(
+    room: Room,
+    OriginalUri(uri): OriginalUri,
+    FromQuery(query): FromQuery<ListQuery>,
+) -> Result<Response, Problem> {
+    let limit = pagination::limit(query.limit)?;
+    let after = query.after.map(|StoredName(name)| name);
+    let found: Vec<TenantDocument> = room.app.read(|state| {
+        let seen = state.tenants().filter(|tenant| room.sees(Some(&tenant.name)));
+        let seen = seen.filter(|tenant| after.as_ref().is_none_or(|after| tenant.name > *after));
+        seen.take(limit + 1).map(|tenant| document(state, tenant)).collect()
+    });
+    let (items, next) = pagination::cut(found, limit, |last| last.id.clone());
+    let page = TenantPage { items, next };
+    Ok(pagination::respond(&uri, &page, page.next.as_deref()))
+}
+
+/// Reads a tenant, and what it holds.
+#[utoipa::path(
+    get,
+    path = "/v1/tenants/{tenant}",
+    tag = "access",
+    summary = "Read a tenant, and what it holds of its quotas",
+    params(("tenant" = String, Path, description = "Which", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "The tenant", body = TenantDocument), BadRequest, NotFound, InternalError)
+)]
+pub(super) async fn tenant_get(
+    room: Room,
+    FromPath(StoredName(name)): FromPath<StoredName>,
+) -> Result<Response, Problem> {
+    let found = room.app.read(|state| {
+        let tenant = state.tenant(name.as_str()).filter(|tenant| room.sees(Some(&tenant.name)))?;
+        Some(document(state, tenant))
+    });
+    Ok(json(&found.ok_or(Refusal::UnknownTenant(name))?))
+}
+
+/// Makes a tenant, or gives it other quotas. One that is lower than what is held ends nothing.
+#[utoipa::path(
+    put,
+    path = "/v1/tenants/{tenant}",
+    tag = "access",
+    summary = "Make a tenant, or give it other quotas",
+    params(("tenant" = String, Path, description = "What to call it", min_length = 1, max_length = 255)),
+    request_body(content = TenantRequest, example = json!({
+        "quotas": [{"topology": "nsfnet", "class_type": 2, "max_bandwidth_bps": 2_000_000_000, "max_allocations": 50}]
+    })),
+    responses(
+        (status = 200, description = "Changed", body = TenantDocument),
+        (status = 201, description = "Made", body = TenantDocument),
+        BadRequest, Forbidden, Conflict, TooLarge, UnsupportedMediaType, Unprocessable, InternalError, Unavailable,
+    )
+)]
+pub(super) async fn tenant_put(
+    room: Room,
+    FromPath(StoredName(name)): FromPath<StoredName>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let quotas = body.read::<TenantRequest>()?.quotas;
+    let quotas = quotas.into_iter().enumerate().map(|(at, quota)| read_quota(at, quota));
+    let quotas = quotas.collect::<Result<Vec<_>, _>>()?;
+    let is_new = room.app.read(|state| state.tenant(name.as_str()).is_none());
+    let fact = room.submit(Command::PutTenant { name, quotas }, Mode::Commit).await?;
+    let Event::TenantPut { tenant } = &fact.event else { return Err(error::unexpected(&fact)) };
+    let mut response = json(&room.app.read(|state| document(state, tenant)));
+    if is_new {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    Ok(response)
+}
+
+/// Forgets a tenant that has no allocation.
+#[utoipa::path(
+    delete,
+    path = "/v1/tenants/{tenant}",
+    tag = "access",
+    summary = "Forget a tenant",
+    params(("tenant" = String, Path, description = "Which", min_length = 1, max_length = 255)),
+    responses((status = 204, description = "Forgotten"), BadRequest, Forbidden, NotFound, Conflict, InternalError, Unavailable)
+)]
+pub(super) async fn tenant_delete(
+    room: Room,
+    FromPath(StoredName(name)): FromPath<StoredName>,
+) -> Result<Response, Problem> {
+    room.submit(Command::DeleteTenant { name }, Mode::Commit).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn read_quota(at: usize, quota: QuotaDocument) -> Result<tenant::Quota, Problem> {
+    let impossible = |member: &str, detail: &str| {
+        let field = format!("quotas[{at}].{member}");
+        Problem::new(&problem_catalogue::IMPOSSIBLE, format!("{field}: {detail}")).with("field", field)
+    };
+    if quota.max_bandwidth_bps.is_none() && quota.max_allocations.is_none() {
+        return Err(impossible("max_bandwidth_bps", "a quota limits bandwidth, allocations, or both"));
+    }
+    let allocations_max = quota.max_allocations.map(u32::try_from).transpose();
+    Ok(tenant::Quota {
+        topology: quota
+            .topology
+            .as_deref()
+            .map(Name::new)
+            .transpose()
+            .map_err(|_| impossible("topology", "no name"))?,
+        class_type: quota.class_type.map(|number| parse::class_type(Some(number), None)).transpose()?,
+        bandwidth_max: quota.max_bandwidth_bps.map(|bps| parse::bandwidth("max_bandwidth_bps", bps)).transpose()?,
+        allocations_max: allocations_max.map_err(|_| impossible("max_allocations", "too many"))?,
+    })
+}
+
+fn document(state: &KernelState, tenant: &Tenant) -> TenantDocument {
+    let all = state.usage_of(&tenant.name, None, None);
+    let quotas = tenant.quotas.iter().map(|quota| {
+        let held = state.usage_of(&tenant.name, quota.topology.as_ref(), quota.class_type);
+        QuotaUse {
+            quota: render::quota(quota),
+            held_bandwidth_bps: held.bandwidth_bps,
+            held_allocations: held.allocations,
+        }
+    });
+    TenantDocument {
+        id: tenant.name.to_string(),
+        quotas: quotas.collect(),
+        bandwidth_bps: all.bandwidth_bps,
+        allocations: all.allocations,
+    }
+}
