@@ -13,6 +13,7 @@ interface Asked {
   bandwidth_bps: number;
   name?: string;
   customer?: string;
+  held_until?: string;
 }
 
 interface Told {
@@ -27,6 +28,7 @@ interface Told {
   model?: { model?: string };
   victims?: Victim[];
   controller?: { id: string; driver: string; topology: string } | string;
+  tenant?: { id: string } | string;
 }
 
 /** Whether an event is of a topology, as far as it says. */
@@ -57,7 +59,7 @@ function Line(props: { happening: Happening }) {
     case "allocation_admitted":
     case "allocation_resized": {
       const one = data.allocation!;
-      const word = props.happening.kind === "allocation_admitted" ? "admitted" : "resized";
+      const word = props.happening.kind !== "allocation_admitted" ? "changed" : one.held_until ? "held" : "admitted";
       return <><a href={href("allocations", one.id)}>{one.id}</a>{called(one)} {word}: <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}{victims}</>;
     }
     case "allocation_denied": {
@@ -73,6 +75,8 @@ function Line(props: { happening: Happening }) {
       const one = data.controller as { id: string; driver: string; topology: string };
       return <>controller <strong>{one.id}</strong> ({one.driver}) has the switches of {one.topology}</>;
     }
+    case "tenant_put": return <>tenant <strong>{(data.tenant as { id: string }).id}</strong> has other quotas</>;
+    case "tenant_deleted": return <>tenant <strong>{String(data.tenant)}</strong> forgotten</>;
     case "controller_deleted": return <>controller <strong>{String(data.controller)}</strong> deleted</>;
     case "link_changed": {
       const changed = Array.isArray(data.links) ? data.links : [];
