@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use access::{AccessConfig, Authentication};
+pub use access::{AccessConfig, Authentication, RoleWord};
 use kernel::scheduler::settings::SettingsError;
 use mqtt;
 pub use scheduler::{SchedulerConfig, SchedulerPolicyWord};

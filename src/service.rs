@@ -25,11 +25,12 @@ use crate::aggregator_mqtt::{self, BrokerPolicy, ReportFaults};
 use crate::app::{
     App, AppOptions, AppStartError, Credentials, Mode, Pace, SchedulerOptions, SubmitError, Tasks, driver_factory,
 };
-use crate::auth::{Authenticator, TokenStore};
-use crate::config::{self, Authentication, Config};
+use crate::auth::{Authenticator, ProviderError, ProviderSettings, TokenStore};
+use crate::config::{self, Authentication, Config, RoleWord};
 use crate::http::{self, OwnHosts};
 use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
 use crate::telemetry::{self, ServiceMetrics};
+use api::access::Role;
 use formats;
 use kernel::Command;
 use kernel::command::{Expected, OnMisfit};
@@ -81,6 +82,9 @@ pub enum ServiceError {
     /// The controller that credentials are for has no URL.
     #[error("'{0}' is not the URL of a controller")]
     ControllerUrl(String),
+    /// The client for the OpenID provider cannot be made.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
@@ -275,7 +279,8 @@ async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<A
     let clock = app.clone();
     let tokens = TokenStore::open(journal, administrator, move || clock.now()).await?;
     let required = config.access.authentication == Some(Authentication::Required);
-    if required && tokens.is_empty() {
+    let provider = provider(config);
+    if required && tokens.is_empty() && provider.is_none() {
         return Err(ServiceError::NoTokens);
     }
     if !required && !config.listen.ip().is_loopback() {
@@ -283,7 +288,31 @@ async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<A
     }
     tokio::spawn(tokens.clone().keep_fresh(app.stopping()));
     let open_metrics = config.access.open_metrics == Some(true);
-    Ok(Authenticator::new(tokens, required).with_open_metrics(open_metrics))
+    let authenticator = Authenticator::new(tokens, required).with_open_metrics(open_metrics);
+    match provider {
+        Some(settings) => Ok(authenticator.with_provider(settings)?),
+        None => Ok(authenticator),
+    }
+}
+
+/// The OpenID provider whose tokens are accepted.
+fn provider(config: &Config) -> Option<ProviderSettings> {
+    let access = &config.access;
+    let role = |word: RoleWord| match word {
+        RoleWord::Viewer => Role::Viewer,
+        RoleWord::Aggregator => Role::Aggregator,
+        RoleWord::Requester => Role::Requester,
+        RoleWord::Engineer => Role::Engineer,
+        RoleWord::Admin => Role::Admin,
+    };
+    let or = |said: &Option<String>, usual: &str| said.clone().unwrap_or_else(|| usual.to_owned());
+    Some(ProviderSettings {
+        issuer: access.oidc_issuer.clone()?,
+        audience: or(&access.oidc_audience, "watermaster"),
+        role_claim: or(&access.oidc_role_claim, "role"),
+        tenant_claim: or(&access.oidc_tenant_claim, "tenant"),
+        roles: access.oidc_roles.iter().map(|(value, word)| (value.clone(), role(*word))).collect(),
+    })
 }
 
 fn scheduler_options(said: &config::SchedulerConfig) -> Result<SchedulerOptions, ServiceError> {

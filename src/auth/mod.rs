@@ -4,16 +4,20 @@
 //! On one machine nobody is asked: without a credential a request is the [`Identity::local`]'s, who may do everything. A
 //! credential that is given counts all the same.
 
+mod oidc;
 mod permission;
 mod token_store;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use api::access::Role;
 use kernel::id::Name;
 use kernel::units::Millis;
 
 pub use crate::journal::AccessTokenRecord;
+use oidc::Provider;
+pub use oidc::{ProviderError, ProviderSettings};
 pub use permission::{OPERATIONS, Permission, needed};
 pub use token_store::{TokenError, TokenStore};
 
@@ -62,6 +66,7 @@ pub enum Unauthenticated {
 #[derive(Clone, Default)]
 pub struct Authenticator {
     tokens: Option<TokenStore>,
+    provider: Option<Arc<Provider>>,
     required: bool,
     open_metrics: bool,
 }
@@ -69,7 +74,15 @@ pub struct Authenticator {
 impl Authenticator {
     /// Of a service that asks who one is only if `required`.
     pub fn new(tokens: TokenStore, required: bool) -> Self {
-        Self { tokens: Some(tokens), required, open_metrics: false }
+        Self { tokens: Some(tokens), provider: None, required, open_metrics: false }
+    }
+
+    /// The same, that accepts the tokens of an OpenID provider too.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn with_provider(self, settings: ProviderSettings) -> Result<Self, ProviderError> {
+        Ok(Self { provider: Some(Arc::new(Provider::new(settings)?)), ..self })
     }
 
     /// The same, with figures that anybody may read.
@@ -105,6 +118,9 @@ impl Authenticator {
         match (credential, &self.tokens) {
             (None, _) if self.required => Err(Unauthenticated::Missing),
             (None, _) => Ok(Identity::local()),
+            (Some(credential), _) if self.provider.is_some() && is_jwt(credential) => {
+                self.of_provider(credential, from).await
+            }
             (Some(_), None) => Err(Unauthenticated::Invalid),
             (Some(credential), Some(tokens)) => tokens.find(credential).await.map_err(|error| {
                 tracing::warn!(%error, from = from.map(|from| from.to_string()), "a credential was refused");
@@ -115,4 +131,20 @@ impl Authenticator {
             }),
         }
     }
+
+    async fn of_provider(&self, credential: &str, from: Option<SocketAddr>) -> Result<Identity, Unauthenticated> {
+        let Some(provider) = &self.provider else { return Err(Unauthenticated::Invalid) };
+        provider.find(credential).await.map_err(|error| {
+            tracing::warn!(%error, from = from.map(|from| from.to_string()), "a credential was refused");
+            match error {
+                ProviderError::Provider(_) => Unauthenticated::Unavailable,
+                _ => Unauthenticated::Invalid,
+            }
+        })
+    }
+}
+
+/// Whether a credential has the three parts of a signed JWT (RFC 7515 section 3.1).
+fn is_jwt(credential: &str) -> bool {
+    credential.split('.').count() == 3
 }

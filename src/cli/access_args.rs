@@ -1,5 +1,6 @@
 //! Who may come in, as `serve` and `broker` are told.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -22,6 +23,18 @@ pub struct AccessArguments {
     /// A file that holds a token with the rights of an administrator, besides those that are made.
     #[arg(long, env = "WATERMASTER_ADMIN_TOKEN_FILE", value_name = "FILE", conflicts_with = "admin_token")]
     admin_token_file: Option<PathBuf>,
+    /// The URL of an OpenID provider whose tokens are accepted.
+    #[arg(long, env = "WATERMASTER_OIDC_ISSUER", value_name = "URL")]
+    oidc_issuer: Option<String>,
+    /// For whom its tokens have to be [default: watermaster].
+    #[arg(long, env = "WATERMASTER_OIDC_AUDIENCE", value_name = "AUDIENCE")]
+    oidc_audience: Option<String>,
+    /// The claim of its tokens that has the role [default: role].
+    #[arg(long, env = "WATERMASTER_OIDC_ROLE_CLAIM", value_name = "CLAIM")]
+    oidc_role_claim: Option<String>,
+    /// The claim of its tokens that has the tenant [default: tenant].
+    #[arg(long, env = "WATERMASTER_OIDC_TENANT_CLAIM", value_name = "CLAIM")]
+    oidc_tenant_claim: Option<String>,
     /// Let anybody read /metrics.
     #[arg(long, env = "WATERMASTER_OPEN_METRICS")]
     open_metrics: bool,
@@ -39,6 +52,11 @@ impl AccessArguments {
             insecure_no_authentication: self.insecure_no_authentication.then_some(true),
             admin_token: token.map(Secret),
             open_metrics: self.open_metrics.then_some(true),
+            oidc_issuer: self.oidc_issuer.clone(),
+            oidc_audience: self.oidc_audience.clone(),
+            oidc_role_claim: self.oidc_role_claim.clone(),
+            oidc_tenant_claim: self.oidc_tenant_claim.clone(),
+            oidc_roles: BTreeMap::new(),
         })
     }
 }

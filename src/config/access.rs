@@ -1,5 +1,6 @@
 //! Who may come in over the interface.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,28 @@ pub struct AccessConfig {
     pub admin_token: Option<Secret>,
     /// Anybody may read `/metrics`.
     pub open_metrics: Option<bool>,
+    /// The URL of an OpenID provider whose tokens are accepted; it is the issuer that they name.
+    pub oidc_issuer: Option<String>,
+    /// For whom its tokens have to be.
+    pub oidc_audience: Option<String>,
+    /// The claim of a token that has the role or roles; parts after dots are members of objects.
+    pub oidc_role_claim: Option<String>,
+    /// The claim that has the tenant.
+    pub oidc_tenant_claim: Option<String>,
+    /// Which role a value of the role claim stands for; without any, values are roles themselves.
+    pub oidc_roles: BTreeMap<String, RoleWord>,
+}
+
+/// A role, as a configuration names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "they are those of the interface")]
+pub enum RoleWord {
+    Viewer,
+    Aggregator,
+    Requester,
+    Engineer,
+    Admin,
 }
 
 impl AccessConfig {
@@ -37,6 +60,11 @@ impl AccessConfig {
             insecure_no_authentication: self.insecure_no_authentication.or(other.insecure_no_authentication),
             admin_token: self.admin_token.or(other.admin_token),
             open_metrics: self.open_metrics.or(other.open_metrics),
+            oidc_issuer: self.oidc_issuer.or(other.oidc_issuer),
+            oidc_audience: self.oidc_audience.or(other.oidc_audience),
+            oidc_role_claim: self.oidc_role_claim.or(other.oidc_role_claim),
+            oidc_tenant_claim: self.oidc_tenant_claim.or(other.oidc_tenant_claim),
+            oidc_roles: if self.oidc_roles.is_empty() { other.oidc_roles } else { self.oidc_roles },
         }
     }
 
@@ -51,7 +79,7 @@ impl AccessConfig {
             Some(Authentication::Required) => Ok(Authentication::Required),
             _ if self.is_insecure() => Ok(Authentication::Optional),
             _ if listen.ip().is_loopback() => Ok(Authentication::Optional),
-            None if self.admin_token.is_some() => Ok(Authentication::Required),
+            None if self.admin_token.is_some() || self.oidc_issuer.is_some() => Ok(Authentication::Required),
             _ => Err(ConfigError::Unprotected { listen }),
         }
     }

@@ -16,7 +16,6 @@ pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, body: Option<&s
 }
 
 /// The same with headers of the caller's.
-#[cfg(feature = "otlp")]
 pub(crate) fn ask_with(
     address: SocketAddr,
     method: &str,

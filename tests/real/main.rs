@@ -1,6 +1,7 @@
 //! The tests that talk to real parts: `tests/run` starts them and says where they are.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that fails should stop")]
 
+mod access;
 mod books;
 mod broker;
 mod client;

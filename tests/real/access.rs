@@ -1,0 +1,263 @@
+//! Who is let in, by the program itself: beyond this machine, over TLS, with tokens of its own and of an OpenID provider; and
+//! that no secret is in anything it writes.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::client::{ask, ask_with};
+use crate::dashboard::which;
+use crate::running::Running;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_watermaster");
+
+fn said(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(PROGRAM).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn token(data: &str, more: &[&str]) -> String {
+    let (code, token, error) = said(&[&["token", "create", "--data", data], more].concat());
+    assert_eq!(code, Some(0), "{error}");
+    token.trim().to_owned()
+}
+
+fn get(server: &Running, token: &str, path: &str) -> (u16, Value) {
+    ask_with(server.address, "GET", path, &[("authorization", &format!("Bearer {token}"))], None).unwrap()
+}
+
+#[test]
+fn beyond_this_machine_nobody_is_let_in_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let everywhere = ["serve", "--listen", "0.0.0.0:0", "--data", data, "--mqtt-listen", "127.0.0.1:0"];
+    let (code, _, error) = said(&everywhere);
+    assert!(
+        code == Some(78) && error.contains("--insecure-no-authentication") && error.lines().count() == 1,
+        "{error}"
+    );
+    let (code, _, error) = said(&[&everywhere[..], &["--authentication", "required"]].concat());
+    assert!(code == Some(78) && error.contains("token create"), "{error}");
+    let anonymous = ["broker", "--mqtt-listen", "0.0.0.0:0", "--mqtt-anonymous", "always"];
+    let (code, _, error) = said(&anonymous);
+    assert!(code == Some(78) && error.contains("--mqtt-users"), "{error}");
+
+    let secret = token(data, &["--role", "requester", "--name", "deploy", "--expires-in", "90d"]);
+    let (_, listed, _) = said(&["token", "list", "--data", data]);
+    assert!(listed.contains("deploy") && !listed.contains(&secret), "{listed}");
+    let arguments = ["--data", data, "--mqtt-listen", "127.0.0.1:0", "--authentication", "required"];
+    let server = Running::start_at("0.0.0.0:0", &arguments);
+    for path in ["/v1/topologies", "/v1/events", "/metrics", "/v1/session"] {
+        assert_eq!(server.get(path).0, 401, "{path}");
+    }
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(server.get(path).0, 200, "{path}");
+    }
+    assert_eq!(get(&server, &secret, "/v1/topologies").0, 200);
+    assert_eq!(get(&server, &secret, "/v1/tokens").0, 403);
+    // The command line says who it is, and a revoked token is one no more.
+    let url = format!("http://{}", server.address);
+    let ours = || {
+        Command::new(PROGRAM).args(["topology", "list", "--server", &url]).env("WATERMASTER_TOKEN", &secret).output()
+    };
+    assert!(ours().unwrap().status.success());
+    let id = listed.lines().find(|line| line.contains("deploy")).unwrap().split(' ').next().unwrap();
+    assert_eq!(said(&["token", "revoke", "--data", data, id]).0, Some(0));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while ours().unwrap().status.success() {
+        assert!(std::time::Instant::now() < deadline, "a revoked token is still good");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn over_tls_a_client_speaks_http_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let paths = [folder.path().to_str().unwrap(), certificate.to_str().unwrap(), key.to_str().unwrap()];
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut serving = Command::new(PROGRAM)
+        .args(["serve", "--listen", &address, "--mqtt-listen", "127.0.0.1:0", "--data", paths[0]])
+        .args(["--tls-certificate", paths[1], "--tls-key", paths[2]])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(serving.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(&format!("https://{address}/"))));
+    let fetch = |more: &[&str]| {
+        let url = format!("https://{address}/v1/topologies");
+        let ca = ["--cacert", paths[1], "-s", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", &url];
+        let output = Command::new("curl").args(more).args(ca).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!((fetch(&[]), fetch(&["--http1.1"])), ("2 200".to_owned(), "1.1 200".to_owned()));
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    let (code, _, error) = said(&["serve", "--data", paths[0], "--tls-certificate", paths[1]]);
+    assert!(code == Some(2) && error.contains("--tls-key"), "{error}");
+}
+
+/// `oauth2-mock-server` and tokens of it.
+struct Provider {
+    process: Child,
+    input: ChildStdin,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    said: Value,
+}
+
+impl Provider {
+    fn start() -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/oidc");
+        assert!(folder.join("node_modules").is_dir(), "run npm ci in tests/real/oidc: tests/run does");
+        let node = which("node").unwrap_or_else(|| panic!("there is no node: tests/run installs it"));
+        let mut command = Command::new(node);
+        command.arg(folder.join("provider.mjs")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let (input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        let mut provider = Self { process, input, lines: BufReader::new(output).lines(), said: Value::Null };
+        provider.said = provider.next();
+        provider
+    }
+
+    fn next(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+    }
+
+    /// A token by the key that the provider has from now on.
+    fn rotate(&mut self) -> String {
+        self.input.write_all(b"\n").unwrap();
+        self.next()["rotated"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn tokens_of_an_openid_provider_are_what_they_say_or_nothing() {
+    let mut provider = Provider::start();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("watermaster.toml");
+    let issuer = provider.said["issuer"].as_str().unwrap();
+    let text = format!(
+        "[access]\nauthentication = \"required\"\noidc_issuer = \"{issuer}\"\noidc_role_claim = \"realm.roles\"\n\
+         [access.oidc_roles]\nnet-ops = \"engineer\"\n"
+    );
+    fs::write(&config, text).unwrap();
+    let arguments = ["--data", folder.path().to_str().unwrap(), "--mqtt-listen", "127.0.0.1:0", "--config"];
+    let server = Running::start(&[&arguments[..], &[config.to_str().unwrap()]].concat());
+    for (name, token) in provider.said["right"].as_object().unwrap() {
+        let (status, session) = get(&server, token.as_str().unwrap(), "/v1/session");
+        let who = (session["name"].as_str(), session["role"].as_str(), session["tenant"].as_str());
+        assert_eq!((status, who), (200, (Some("night shift"), Some("engineer"), Some("acme"))), "{name}: {session}");
+    }
+    let wrong = provider.said["wrong"].as_object().unwrap().clone();
+    assert_eq!(wrong.len(), 10);
+    for (name, token) in &wrong {
+        let (status, problem) = get(&server, token.as_str().unwrap(), "/v1/session");
+        // The answer does not say which it was.
+        assert_eq!((status, &problem["detail"]), (401, &json!("the token is not valid")), "{name}: {problem}");
+    }
+    // A new key is found within seconds, whoever asked with an unknown one before.
+    let rotated = provider.rotate();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while get(&server, &rotated, "/v1/session").0 != 200 {
+        assert!(std::time::Instant::now() < deadline, "a rotated key is not found");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    // What is known holds while the provider is away.
+    drop(provider);
+    assert_eq!(get(&server, &rotated, "/v1/session").0, 200);
+}
+
+/// Passwords and tokens that were planted are in no output and no file but the one they were given in.
+#[test]
+fn no_secret_is_in_what_the_program_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let made = token(data, &["--role", "engineer"]);
+    let planted = "planted-administrator-0123456789";
+    let file = folder.path().join("admin-token");
+    fs::write(&file, planted).unwrap();
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--mqtt-listen",
+        "127.0.0.1:0",
+        "--data",
+        data,
+        "--authentication",
+        "required",
+        "--admin-token-file",
+        file.to_str().unwrap(),
+        "--controller-username",
+        "onos",
+        "--controller-password",
+        "planted-controller-password",
+        "--controller-url",
+        "http://127.0.0.1:1",
+    ];
+    let log = fs::File::create(folder.path().join("log")).unwrap();
+    let mut serving = Command::new(PROGRAM)
+        .args(arguments)
+        .env("RUST_LOG", "trace")
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(serving.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines.find_map(|line| line.split("http://").nth(1)?.split('/').next()?.parse().ok()).unwrap();
+    let mut answers = String::new();
+    for (token, path) in [(planted, "/v1/tokens"), (&*made, "/v1/session"), ("planted-wrong-token", "/v1/session")] {
+        let header = format!("Bearer {token}");
+        let (_, answer) = ask_with(address, "GET", path, &[("authorization", &header)], None).unwrap();
+        answers += &answer.to_string();
+    }
+    let put = json!({"driver": "onos", "url": "http://127.0.0.1:1", "topology": "nsfnet"}).to_string();
+    let bearer = format!("Bearer {planted}");
+    let headers = [("authorization", bearer.as_str())];
+    let (status, answer) = ask_with(address, "PUT", "/v1/controllers/c", &headers, Some(&put)).unwrap();
+    assert_eq!(status, 201, "{answer}");
+    answers += &answer.to_string();
+    answers += &ask(address, "GET", "/readyz", None).unwrap().1.to_string();
+    let _ = serving.kill();
+    let _ = serving.wait();
+    answers += &fs::read_to_string(folder.path().join("log")).unwrap();
+    answers += &said(&[
+        "config",
+        "--controller-password",
+        "planted-controller-password",
+        "--controller-username",
+        "x",
+        "--controller-url",
+        "http://127.0.0.1:1",
+    ])
+    .1;
+    for entry in fs::read_dir(data).unwrap() {
+        answers += &String::from_utf8_lossy(&fs::read(entry.unwrap().path()).unwrap());
+    }
+    for secret in [planted, &made, "planted-controller-password", "planted-wrong-token"] {
+        assert!(!answers.contains(secret), "{secret}");
+    }
+}
