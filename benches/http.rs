@@ -74,26 +74,42 @@ fn main() {
             .arg(folder.path())
             .env("RUST_LOG", "warn"),
     );
+    let other = tempfile::tempdir().expect("a folder");
+    let guarded = Server::start(
+        Command::new(env!("CARGO_BIN_EXE_watermaster"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--authentication", "required", "--data"])
+            .arg(other.path())
+            .env("WATERMASTER_ADMIN_TOKEN", TOKEN)
+            .env("RUST_LOG", "warn"),
+    );
     let program = std::env::current_exe().expect("this program has a path");
     let theirs = Server::start(Command::new(program).arg("baseline"));
-    let single: Arc<[u8]> = request("/v1/allocations", ASK).into();
+    let single: Arc<[u8]> = request("/v1/allocations", ASK, "").into();
+    let with_token: Arc<[u8]> = request("/v1/allocations", ASK, &format!("authorization: Bearer {TOKEN}\r\n")).into();
     let many = format!("{{\"requests\":[{}]}}", [ASK; BATCH].join(","));
-    let batch: Arc<[u8]> = request("/v1/allocations/batch", &many).into();
+    let batch: Arc<[u8]> = request("/v1/allocations/batch", &many, "").into();
 
     println!("{CONNECTIONS} connections, {ROUNDS} rounds of {} s each, taking turns", ROUND.as_secs());
     println!("{:<22} {:>10} {:>12} {:>9} {:>9}", "", "requests/s", "CPU us/req", "p50 ms", "p99 ms");
-    let (mut base, mut durable, mut batched) = (vec![], vec![], vec![]);
+    let (mut base, mut durable, mut tokened, mut batched) = (vec![], vec![], vec![], vec![]);
     for _ in 0..ROUNDS {
         base.push(runtime.block_on(load(&theirs, &single, CONNECTIONS)));
         durable.push(runtime.block_on(load(&ours, &single, CONNECTIONS)));
+        tokened.push(runtime.block_on(load(&guarded, &with_token, CONNECTIONS)));
         batched.push(runtime.block_on(load(&ours, &batch, 16)));
     }
-    for (name, rounds) in [("axum, no work", &base), ("durable admission", &durable), ("durable batch of 64", &batched)]
-    {
+    for (name, rounds) in [
+        ("axum, no work", &base),
+        ("durable admission", &durable),
+        ("the same with a token", &tokened),
+        ("durable batch of 64", &batched),
+    ] {
         let row = best(rounds);
         println!("{name:<22} {:>10.0} {:>12.1} {:>9.2} {:>9.2}", row.per_second, row.cpu_us, row.p50_ms, row.p99_ms);
     }
-    let (base, durable, batched) = (best(&base), best(&durable), best(&batched));
+    let (base, durable, tokened, batched) = (best(&base), best(&durable), best(&tokened), best(&batched));
+    println!("requests per CPU-second, with a token to without: {:.2}", durable.cpu_us / tokened.cpu_us);
+    println!("requests per second, with a token to without: {:.2}", tokened.per_second / durable.per_second);
     println!("requests per CPU-second, durable to no work: {:.2}", base.cpu_us / durable.cpu_us);
     println!("requests per second, durable to no work: {:.2}", durable.per_second / base.per_second);
     println!(
@@ -104,6 +120,7 @@ fn main() {
     );
 }
 
+const TOKEN: &str = "a-token-of-thirty-two-characters";
 const ASK: &str = r#"{"topology":"nsfnet","ingress":"WA","egress":"NJ","class_type":0,"bandwidth_bps":100}"#;
 
 /// The same parsing and answering, and nothing else.
@@ -173,9 +190,9 @@ impl Drop for Server {
     }
 }
 
-fn request(path: &str, body: &str) -> Vec<u8> {
+fn request(path: &str, body: &str, headers: &str) -> Vec<u8> {
     format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()

@@ -59,7 +59,13 @@ pub enum TokenError {
     Random(#[from] getrandom::Error),
     /// The database failed.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(Box<JournalError>),
+}
+
+impl From<JournalError> for TokenError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(Box::new(error))
+    }
 }
 
 /// The tokens of a database. Cheap to clone.

@@ -43,14 +43,14 @@ pub struct Peer {
 #[derive(Clone)]
 pub(super) struct Guard {
     authenticator: Authenticator,
-    /// What is needed for a method on a route.
-    needed: Arc<BTreeMap<(String, &'static str), Permission>>,
+    /// What is needed, by route and method.
+    needed: Arc<BTreeMap<String, BTreeMap<&'static str, Permission>>>,
 }
 
 impl Guard {
     /// For the operations of a document.
     pub(super) fn new(authenticator: Authenticator, document: &OpenApi) -> Self {
-        let mut table = BTreeMap::new();
+        let mut table: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
         for (route, item) in &document.paths.paths {
             for (method, operation) in [
                 (HttpMethod::Get, &item.get),
@@ -60,7 +60,7 @@ impl Guard {
                 (HttpMethod::Delete, &item.delete),
             ] {
                 if let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.as_deref()) {
-                    table.insert((route.clone(), name_of(&method)), needed(id));
+                    table.entry(route.clone()).or_default().insert(name_of(&method), needed(id));
                 }
             }
         }
@@ -72,9 +72,9 @@ impl Guard {
         if route == METRICS {
             return if self.authenticator.has_open_metrics() { Permission::Open } else { Permission::Read };
         }
-        let known = self.needed.iter().find(|((path, verb), _)| path == route && *verb == method);
+        let known = self.needed.get(route).and_then(|methods| methods.get(method));
         // A method that the route does not have is answered as such, to whoever may read.
-        known.map_or(Permission::Read, |(_, permission)| *permission)
+        known.copied().unwrap_or(Permission::Read)
     }
 }
 
@@ -91,8 +91,8 @@ fn name_of(method: &HttpMethod) -> &'static str {
 
 /// Lets a request in, or not.
 pub(super) async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
-    let permission = guard.permission(&route, request.method());
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let permission = guard.permission(route, request.method());
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0);
     let identity = match credential(request.headers()) {
         Ok(credential) => guard.authenticator.identify(credential, peer.map(|peer| peer.address)).await,

@@ -88,7 +88,7 @@ impl From<TokenError> for Problem {
         let impossible =
             |field: &str| Self::new(&problem_catalogue::IMPOSSIBLE, error.to_string()).with("field", field);
         match error {
-            TokenError::Journal(error) => error.into(),
+            TokenError::Journal(error) => (*error).into(),
             TokenError::Name(_) => impossible("name"),
             TokenError::Lifetime => impossible("expires_in_ms"),
             TokenError::Aggregator => impossible("aggregator"),
