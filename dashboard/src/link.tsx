@@ -26,8 +26,9 @@ export function LinkView() {
   const name = route.value.of;
   const first = busiest.value[0]?.link;
   useEffect(() => {
-    // In place of the address without a link, or going back would lead here again.
-    if (!name && first) location.replace(href("link", first));
+    // In place of the address without a link, or going back would lead here again. Where somebody has gone on meanwhile, the
+    // address says so before its event does.
+    if (!name && first && /^#\/?link(\?|$)/.test(location.hash)) location.replace(href("link", first));
   }, [name, first]);
   if (!name) return <Empty title="No link is chosen"><p>Choose one on the <a href={href("map")}>map</a>.</p></Empty>;
   return topology.value ? <OneLink key={`${topology.value}/${name}`} topology={topology.value} name={name} /> : <Empty title="Loading …" />;

@@ -11,7 +11,7 @@ const NAME_PATTERN: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// The longest name, by which names are known among texts.
 const NAME_LENGTHS: (u64, u64) = (1, 255);
 /// Documents that others are made of with further members: they cannot be closed themselves.
-const OPEN: [&str; 1] = ["BandwidthModel"];
+const OPEN: [&str; 2] = ["BandwidthModel", "Quota"];
 
 /// Completes the document. If it could not be read back, it stays as it was.
 pub(super) fn polish(document: OpenApi) -> OpenApi {

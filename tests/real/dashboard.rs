@@ -9,6 +9,16 @@ const BUNDLE_MAX_BYTES: usize = 80 * 1024;
 
 #[test]
 fn people_can_work_with_the_dashboard() {
+    drive("dashboard.mjs");
+}
+
+#[test]
+fn people_sign_in_at_the_dashboard() {
+    drive("sign_in.mjs");
+}
+
+/// Runs a script that drives the browser.
+fn drive(script: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let screens = root.join("target/screens");
     std::fs::create_dir_all(&screens).unwrap();
@@ -17,7 +27,7 @@ fn people_can_work_with_the_dashboard() {
     let chromium = which(&chromium).unwrap_or_else(|| panic!("there is no {chromium}: tests/run installs it"));
     assert!(root.join("dashboard/node_modules/playwright-core").is_dir(), "run npm ci in dashboard: tests/run does");
     let status = Command::new("node")
-        .arg(root.join("tests/real/dashboard.mjs"))
+        .arg(root.join("tests/real").join(script))
         .env("PROGRAM", env!("CARGO_BIN_EXE_watermaster"))
         .env("DATA", data.path())
         .env("SCREENS", &screens)
