@@ -3,7 +3,8 @@
 //! named here.
 //!
 //! [`codec`] reads and writes packets. `session` is one client's protocol without I/O. `router` finds the subscribers of
-//! a topic. `store` holds sessions, queued and retained messages and wills, in memory or in Redis. [`Broker`] is one
+//! a topic. `store` holds sessions, queued and retained messages and wills, in memory, in a SQLite file (feature
+//! `sqlite`) or in Redis. [`Broker`] is one
 //! replica. [`auth`] says what a client may do; [`transport`] is TLS and WebSocket. [`limits`] names every limit.
 //!
 //! A broker inside a process, and a client of it:
@@ -51,3 +52,5 @@ pub use settings::Settings;
 pub use store::StoreError;
 pub use store::memory::Memory;
 pub use store::redis::{Durability, RedisAddressError};
+#[cfg(feature = "sqlite")]
+pub use store::sqlite::{Sqlite, SqliteAddress, SqliteError, Synchronous};

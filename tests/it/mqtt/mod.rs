@@ -10,7 +10,7 @@ mod wire;
 
 use proptest::prelude::{any, proptest};
 
-use mqtt::{Broker, Memory, Settings};
+use mqtt::{Broker, Memory, Settings, Sqlite, SqliteAddress, Synchronous};
 
 use session::House;
 
@@ -25,6 +25,14 @@ fn pair() -> House {
     House::start(2, async || Broker::in_memory(&memory, Settings::default()).await.unwrap(), vec![])
 }
 
+/// One replica on a file.
+fn on_file() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let address = SqliteAddress { path: folder.path().join("broker.sqlite"), synchronous: Synchronous::Normal };
+    let broker = async || Broker::on_sqlite(&Sqlite::open(&address).await.unwrap(), Settings::default()).await.unwrap();
+    House::start(1, broker, vec![Box::new(folder)])
+}
+
 proptest! {
     /// As the fuzz target `mqtt_session`, with other bytes every time.
     #[test]
@@ -36,6 +44,11 @@ proptest! {
 mod on_one_replica {
     use super::session;
     all_cases!(super::embedded());
+}
+
+mod on_a_file {
+    use super::session;
+    all_cases!(super::on_file());
 }
 
 mod on_two_replicas {

@@ -31,6 +31,8 @@ use super::metrics::Metrics;
 use super::settings::Settings;
 use super::store::memory::Memory;
 use super::store::redis::{Durability, RedisAddress, RedisAddressError, RedisStore};
+#[cfg(feature = "sqlite")]
+use super::store::sqlite::{Sqlite, SqliteError};
 use super::store::{Store, StoreError};
 use super::transport::{Tls, accept_websocket, read_proxy_header};
 use connection::Stream;
@@ -42,6 +44,10 @@ pub enum BrokerStartError {
     /// The store's address is invalid.
     #[error(transparent)]
     Address(#[from] RedisAddressError),
+    /// The SQLite file cannot be used.
+    #[cfg(feature = "sqlite")]
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -96,6 +102,15 @@ impl Broker {
     /// Never in fact: memory answers.
     pub async fn in_memory(memory: &Memory, settings: Settings) -> Result<Self, BrokerStartError> {
         Ok(Self::start(Arc::new(memory.replica()), settings).await?)
+    }
+
+    /// A replica on a SQLite file, which other replicas of this process may share.
+    ///
+    /// # Errors
+    /// The file was closed by the last replica that stopped.
+    #[cfg(feature = "sqlite")]
+    pub async fn on_sqlite(file: &Sqlite, settings: Settings) -> Result<Self, BrokerStartError> {
+        Ok(Self::start(Arc::new(file.replica()), settings).await?)
     }
 
     /// A replica on Redis, at `redis://…` or `redis+sentinel://…`.

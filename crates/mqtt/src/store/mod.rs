@@ -1,7 +1,7 @@
 //! Where sessions, queued messages, retained messages and wills live, so that replicas keep nothing of their own.
 //!
-//! One trait, two implementors: [`memory`] (one process) and [`redis`] (any number). A store handle belongs to one
-//! replica. What must stay true of both:
+//! One trait, three implementors: [`memory`] (one process), `sqlite` (one process whose sessions outlive it) and [`redis`]
+//! (any number). A store handle belongs to one replica. What must stay true of all:
 //!
 //! * A session has one holder: the replica that took it last, fenced by an **epoch**. Operations of an older
 //!   holder are refused ([`StoreOutcome::Fenced`]), so no two replicas ever acknowledge for one session.
@@ -30,8 +30,12 @@ use super::router::GrantedSubscription;
 
 mod claim;
 mod notice;
+mod stored_form;
+#[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "what is written to a file is told apart in memory"))]
 pub(crate) mod memory;
 pub(crate) mod redis;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
 
 pub(crate) use claim::{ClaimedSession, LastWill, SessionClaim, claim_session};
 pub(crate) use notice::{Notice, NumberedMessages, RouteChange, RouteEvent};

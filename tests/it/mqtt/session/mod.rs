@@ -1,6 +1,6 @@
 //! What the standards ask of a server beyond the form of packets, each by its identifier (those of MQTT 5 unless said
-//! otherwise). The same cases run against one replica in memory, two replicas that share memory (publisher and subscriber
-//! on different ones), and two replicas on Redis (`tests/real`).
+//! otherwise). The same cases run against one replica in memory, one on a SQLite file, two replicas that share memory
+//! (publisher and subscriber on different ones), and two replicas on Redis (`tests/real`).
 
 pub(crate) mod answers;
 pub(crate) mod client;

@@ -35,7 +35,11 @@ impl MemoryState {
         let ends = before.as_ref().is_some_and(|record| claim.clean_start || record.ends_with_connection());
         let lasting = claim.is_stored(before.is_some() && !ends);
         let SessionClaim { now_ms, client, user, expiry_s, will, .. } = claim;
-        let old_will = self.wills.remove(&client).filter(|old| old.is_due_at_return(now_ms) || ends);
+        let old_will = self.wills.remove(&client);
+        if old_will.is_some() || will.is_some() {
+            self.record_will(&client);
+        }
+        let old_will = old_will.filter(|old| old.is_due_at_return(now_ms) || ends);
         if let Some(will) = will {
             self.wills.insert(Arc::clone(&client), StoredWill { epoch, will, due_at_ms: None });
         }
@@ -80,7 +84,8 @@ impl MemoryState {
             inbound: record.inbound.iter().copied().collect(),
             will: old_will.map(|old| old.will.message),
         };
-        self.sessions.insert(client, record);
+        self.sessions.insert(Arc::clone(&client), record);
+        self.record_session(&client);
         taken
     }
 }

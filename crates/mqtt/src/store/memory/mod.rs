@@ -3,10 +3,15 @@
 //!
 //! One lock, never held across a wait; every operation is a few look-ups.
 
+mod changes;
 mod claim;
+mod cut;
 mod publish;
 mod queue;
 mod record;
+#[cfg(feature = "sqlite")]
+mod restore;
+mod session_form;
 mod sweep;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -23,7 +28,14 @@ use super::{
 use crate::limits::{LEASE, SUBSCRIBE_WAIT};
 use crate::message::{ClientId, ReplicaId, UnixMs};
 use crate::router::RetainedMessages;
+use changes::Changes;
+#[cfg(feature = "sqlite")]
+pub(super) use changes::{OpenSegment, QueuePlace, SegmentMessage};
+#[cfg(feature = "sqlite")]
+pub(super) use cut::{Cut, StoredSession, WrittenWill};
 use record::{SessionRecord, StoredWill};
+#[cfg(feature = "sqlite")]
+pub(super) use restore::Restoration;
 
 /// The store that all replicas of the process share.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +54,7 @@ pub(crate) struct MemoryStore {
 }
 
 #[derive(Debug, Default)]
-struct MemoryState {
+pub(super) struct MemoryState {
     sessions: HashMap<ClientId, SessionRecord>,
     wills: HashMap<ClientId, StoredWill>,
     /// Messages of shared subscriptions whose member has gone, by number.
@@ -58,6 +70,8 @@ struct MemoryState {
     replicas: BTreeMap<ReplicaId, ReplicaInbox>,
     version: u64,
     epochs: u64,
+    /// What a file does not have yet; `None`: there is no file.
+    changes: Option<Changes>,
 }
 
 #[derive(Debug)]
@@ -77,12 +91,24 @@ impl Memory {
         MemoryStore { memory: self.clone(), me: ReplicaId::draw(), wakeup: Arc::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, MemoryState> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, MemoryState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl From<MemoryState> for Memory {
+    fn from(state: MemoryState) -> Self {
+        Self { inner: Arc::new(Mutex::new(state)), room: Arc::default() }
+    }
+}
+
 impl MemoryState {
+    /// Whether a replica has joined and not left.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn has_replicas(&self) -> bool {
+        !self.replicas.is_empty()
+    }
+
     fn notify(&mut self, replica: ReplicaId, notice: Notice) {
         if let Some(inbox) = self.replicas.get_mut(&replica) {
             inbox.notices.push_back(notice);
@@ -115,6 +141,7 @@ impl MemoryState {
                 let existed = record.subscriptions.insert(filter.clone(), granted).is_some();
                 let state = SessionState { owner: record.owner, lasting: record.lasting };
                 let client = holder.client;
+                self.record_subscription(&client, &filter);
                 let version = self.record_change(Some(me), RouteEvent::Subscribed { client, state, filter, granted });
                 StoreOutcome::Changed { existed, version, settled: self.is_settled(me, version) }
             }
@@ -122,6 +149,7 @@ impl MemoryState {
                 let Some(record) = self.held(&holder) else { return StoreOutcome::Fenced };
                 let existed = record.subscriptions.remove(&filter).is_some();
                 let client = holder.client;
+                self.record_subscription(&client, &filter);
                 let version = self.record_change(Some(me), RouteEvent::Unsubscribed { client, filter });
                 StoreOutcome::Changed { existed, version, settled: true }
             }
@@ -151,6 +179,7 @@ impl MemoryState {
     fn update_held(&mut self, holder: &SessionHolder, what: impl FnOnce(&mut SessionRecord)) -> StoreOutcome {
         let Some(record) = self.held(holder) else { return StoreOutcome::Fenced };
         what(record);
+        self.record_session(&holder.client);
         StoreOutcome::Done
     }
 
@@ -191,6 +220,7 @@ impl MemoryState {
                 }
             }
         }
+        self.record_session(&holder.client);
         if let Some(testament) = self.wills.get_mut(&holder.client).filter(|will| will.epoch == holder.epoch) {
             match will {
                 WillFate::Dropped => {
@@ -201,6 +231,7 @@ impl MemoryState {
                     testament.due_at_ms = Some((now_ms + delay_ms).min(ends_at_ms));
                 }
             }
+            self.record_will(&holder.client);
         }
         StoreOutcome::Done
     }

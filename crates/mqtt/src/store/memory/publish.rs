@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::MemoryState;
+use super::changes::{Changes, QueuePlace};
 use crate::codec::Qos;
 use crate::limits::INBOX_MAX;
 use crate::message::{ReplicaId, unix_ms};
@@ -15,12 +16,17 @@ impl MemoryState {
             return refused;
         }
         let not_retained = retain && !self.retained.insert(&message);
+        if retain && !not_retained {
+            self.record_retained(&message);
+        }
         if retain && !not_retained && self.replicas.len() > 1 {
             // Sent to its own replica as well, so that all see one order.
             self.record_change(None, RouteEvent::Retained(Arc::clone(&message)));
         }
         let mut numbers = Vec::with_capacity(appends.len());
         let (mut refused, mut expired) = (Vec::new(), 0);
+        let segment = self.changes.as_mut().filter(|_| !appends.is_empty()).map(Changes::open_segment);
+        let mut places = Vec::with_capacity(if segment.is_some() { appends.len() } else { 0 });
         for (at, (client, options)) in appends.into_iter().enumerate() {
             let Some(record) = self.sessions.get_mut(&client) else {
                 numbers.push(None);
@@ -29,9 +35,13 @@ impl MemoryState {
             if !record.queue.has_room(&message) {
                 expired += record.queue.remove_expired(unix_ms());
             }
-            let number = record.queue.push(&message, options);
+            let stored = segment.is_some().then(|| options.clone());
+            let number = record.queue.push(&message, options, segment.clone());
             if number.is_none() {
                 refused.push(at);
+            }
+            if let (Some(seq), Some(options)) = (number, stored) {
+                places.push(QueuePlace { client: Arc::clone(&client), birth: record.birth, seq, options });
             }
             numbers.push(number);
             if let Some(owner) = record.owner.filter(|owner| *owner != me) {
@@ -39,6 +49,10 @@ impl MemoryState {
             }
         }
         self.expired += expired;
+        places.iter().for_each(|place| self.record_session(&place.client));
+        if let Some(changes) = &mut self.changes {
+            changes.append(&message, places);
+        }
         let forwards = forwards.into_iter().map(|replica| (replica, None));
         let directs = directs.into_iter().map(|(replica, client, options)| (replica, Some((client, options))));
         let mut skipped_replicas = 0;
@@ -58,13 +72,19 @@ impl MemoryState {
         let is_first = match dedup_key {
             DedupKey::Inbound { holder, packet_id } => {
                 let Some(record) = self.held(&holder) else { return Some(StoreOutcome::Fenced) };
-                record.inbound.insert(packet_id)
+                let is_first = record.inbound.insert(packet_id);
+                self.record_session(&holder.client);
+                is_first
             }
             DedupKey::Will { client, epoch } => {
                 let is_stored = self.wills.get(&client).is_some_and(|will| will.epoch == epoch);
+                self.record_will(&client);
                 is_stored && self.wills.remove(&client).is_some()
             }
-            DedupKey::Orphaned { id } => id.parse().is_ok_and(|id: u64| self.orphaned.remove(&id).is_some()),
+            DedupKey::Orphaned { id } => id.parse().is_ok_and(|id: u64| {
+                self.record_orphaned(id);
+                self.orphaned.remove(&id).is_some()
+            }),
         };
         let repeated = Published { repeated: true, ..Published::default() };
         (!is_first).then_some(StoreOutcome::Published(repeated))

@@ -4,16 +4,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::changes::SegmentRef;
 use crate::limits::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, QUEUED_BYTES_MAX};
 use crate::message::{Message, UnixMs};
 use crate::store::{DeliveryOptions, Queued};
+
+/// The most places of a queue that is restored: those that may be full, and as many as there are packet ids.
+#[cfg(feature = "sqlite")]
+const RESTORED_PLACES_MAX: usize = QUEUE_MESSAGES_MAX + u16::MAX as usize;
 
 /// Numbered messages: looked up by number, removed mostly at the front.
 #[derive(Debug, Default)]
 pub(super) struct NumberedQueue {
     /// The number of the first slot.
     first: u64,
-    slots: VecDeque<Option<(Arc<Message>, DeliveryOptions)>>,
+    slots: VecDeque<Option<QueueSlot>>,
+    /// No message behind this number was removed, but for those that expired.
+    removed_to: u64,
     count: usize,
     bytes: usize,
     /// Bytes of the queues of all sessions.
@@ -22,11 +29,24 @@ pub(super) struct NumberedQueue {
     expires_at_ms: UnixMs,
 }
 
+#[derive(Debug)]
+struct QueueSlot {
+    message: Arc<Message>,
+    options: DeliveryOptions,
+    /// Where a file has the message.
+    segment: Option<SegmentRef>,
+}
+
 impl NumberedQueue {
     pub(super) fn new(all_bytes: Arc<AtomicUsize>) -> Self {
         let mut queue = Self::default();
         queue.all_bytes = all_bytes;
         queue
+    }
+
+    /// All messages up to this number are over.
+    pub(super) fn first(&self) -> u64 {
+        self.first
     }
 
     pub(super) fn last(&self) -> u64 {
@@ -41,18 +61,27 @@ impl NumberedQueue {
     }
 
     /// `None`: full.
-    pub(super) fn push(&mut self, message: &Arc<Message>, options: DeliveryOptions) -> Option<u64> {
+    pub(super) fn push(
+        &mut self,
+        message: &Arc<Message>,
+        options: DeliveryOptions,
+        segment: Option<SegmentRef>,
+    ) -> Option<u64> {
         if !self.has_room(message) {
             return None;
         }
+        self.count_in(message);
+        self.slots.push_back(Some(QueueSlot { message: Arc::clone(message), options, segment }));
+        Some(self.last())
+    }
+
+    fn count_in(&mut self, message: &Message) {
         if let Some(end_ms) = message.expires_at_ms {
             self.expires_at_ms = if self.expires_at_ms == 0 { end_ms } else { self.expires_at_ms.min(end_ms) };
         }
-        self.slots.push_back(Some((Arc::clone(message), options)));
         self.count += 1;
         self.bytes += message.size_bytes();
         self.all_bytes.fetch_add(message.size_bytes(), Ordering::Relaxed);
-        Some(self.last())
     }
 
     /// Removes what has expired. Returns how many messages that were.
@@ -63,7 +92,7 @@ impl NumberedQueue {
         let mut next_ms: Option<UnixMs> = None;
         let before = self.count;
         for slot in &mut self.slots {
-            let Some((message, _)) = slot else { continue };
+            let Some(QueueSlot { message, .. }) = slot else { continue };
             if message.is_expired(now_ms) {
                 self.count -= 1;
                 self.bytes -= message.size_bytes();
@@ -85,9 +114,14 @@ impl NumberedQueue {
         }
     }
 
+    fn place(&self, seq: u64) -> Option<usize> {
+        seq.checked_sub(self.first + 1).and_then(|at| usize::try_from(at).ok())
+    }
+
     pub(super) fn remove(&mut self, seq: u64) {
-        let Some(at) = seq.checked_sub(self.first + 1).and_then(|at| usize::try_from(at).ok()) else { return };
-        if let Some((message, _)) = self.slots.get_mut(at).and_then(Option::take) {
+        let Some(at) = self.place(seq) else { return };
+        if let Some(QueueSlot { message, .. }) = self.slots.get_mut(at).and_then(Option::take) {
+            self.removed_to = self.removed_to.max(seq);
             self.count -= 1;
             self.bytes -= message.size_bytes();
             self.all_bytes.fetch_sub(message.size_bytes(), Ordering::Relaxed);
@@ -99,7 +133,7 @@ impl NumberedQueue {
     pub(super) fn into_redelivered(mut self, sent: u64) -> impl Iterator<Item = (Arc<Message>, Arc<str>)> {
         let numbered = std::mem::take(&mut self.slots).into_iter().zip(self.first + 1..);
         numbered.filter_map(move |(slot, seq)| {
-            let (message, options) = slot?;
+            let QueueSlot { message, options, .. } = slot?;
             let goes_on = options.is_redelivered(seq <= sent);
             options.share.filter(|_| goes_on).map(|share| (message, share))
         })
@@ -108,10 +142,58 @@ impl NumberedQueue {
     pub(super) fn after(&self, after: u64, count: usize) -> Vec<Queued> {
         let skip = usize::try_from(after.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let numbered = self.slots.iter().zip(self.first + 1..).skip(skip);
-        let full = numbered.filter_map(|(slot, seq)| slot.as_ref().map(|(message, options)| (seq, message, options)));
+        let full = numbered.filter_map(|(slot, seq)| slot.as_ref().map(|slot| (seq, slot)));
         full.take(count)
-            .map(|(seq, message, options)| Queued { seq, message: Arc::clone(message), options: options.clone() })
+            .map(|(seq, slot)| Queued { seq, message: Arc::clone(&slot.message), options: slot.options.clone() })
             .collect()
+    }
+}
+
+/// As a file has it.
+impl NumberedQueue {
+    /// Messages behind [`first`](Self::first) that were removed: the first and the last of each run.
+    pub(super) fn removed_runs(&self) -> Vec<(u64, u64)> {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        let looked_at = self.slots.iter().zip(self.first + 1..=self.removed_to);
+        for (_, seq) in looked_at.filter(|(slot, _)| slot.is_none()) {
+            match runs.last_mut() {
+                Some((_, to)) if *to + 1 == seq => *to = seq,
+                _ => runs.push((seq, seq)),
+            }
+        }
+        runs
+    }
+
+    /// A queue whose messages come by [`restore`](Self::restore). `None`: there cannot be so many.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn restored(all_bytes: Arc<AtomicUsize>, first: u64, last: u64, removed_to: u64) -> Option<Self> {
+        let count = usize::try_from(last.checked_sub(first)?).ok().filter(|count| *count <= RESTORED_PLACES_MAX)?;
+        let mut queue = Self::new(all_bytes);
+        (queue.first, queue.removed_to) = (first, removed_to);
+        queue.slots.resize_with(count, || None);
+        Some(queue)
+    }
+
+    /// Puts a message back into its place, if it has one.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn restore(&mut self, seq: u64, message: &Arc<Message>, options: DeliveryOptions, segment: SegmentRef) {
+        let place = self.place(seq);
+        let Some(slot) = place.and_then(|at| self.slots.get_mut(at)).filter(|slot| slot.is_none()) else { return };
+        *slot = Some(QueueSlot { message: Arc::clone(message), options, segment: Some(segment) });
+        self.count_in(message);
+    }
+
+    /// Everything is restored: what did not come has expired.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn finish_restore(&mut self) {
+        self.drop_empty_slots();
+    }
+
+    /// Has a message that is in one segment held by another. Returns whether it is there.
+    pub(super) fn move_to(&mut self, seq: u64, from: u64, to: &SegmentRef) -> bool {
+        let slot = self.place(seq).and_then(|at| self.slots.get_mut(at)?.as_mut());
+        let held = slot.and_then(|slot| slot.segment.as_mut()).filter(|segment| segment.id() == from);
+        held.map(|segment| *segment = to.clone()).is_some()
     }
 }
 

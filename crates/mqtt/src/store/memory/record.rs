@@ -14,6 +14,8 @@ use crate::store::LastWill;
 #[derive(Debug)]
 pub(super) struct SessionRecord {
     pub(super) epoch: u64,
+    /// The epoch that it began with.
+    pub(super) birth: u64,
     /// The user whose sessions it is counted with.
     pub(super) user: Option<Arc<str>>,
     pub(super) owner: Option<ReplicaId>,
@@ -52,6 +54,7 @@ impl SessionRecord {
     pub(super) fn new(epoch: u64, owner: ReplicaId, expiry_s: u32, lasting: bool, queue: NumberedQueue) -> Self {
         Self {
             epoch,
+            birth: epoch,
             user: None,
             owner: Some(owner),
             lasting,

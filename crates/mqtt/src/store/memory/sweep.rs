@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::MemoryState;
 use super::record::SessionRecord;
 use crate::limits::{REAP_COUNT, SHARE_RELEASE_COUNT};
-use crate::message::{ClientId, UnixMs};
+use crate::message::{ClientId, Message, UnixMs};
 use crate::store::{DueWill, DueWork, OrphanedShareMessage, RouteEvent, SessionExpiry, SessionHolder, WillFate};
 
 impl MemoryState {
@@ -34,7 +34,11 @@ impl MemoryState {
     }
 
     pub(super) fn expire(&mut self, now_ms: UnixMs) {
-        self.retained.remove_expired(now_ms);
+        if self.retained.remove_expired(now_ms) > 0
+            && let Some(changes) = &mut self.changes
+        {
+            changes.retained_expired_ms = Some(now_ms);
+        }
         self.expired += self.sessions.values_mut().map(|record| record.queue.remove_expired(now_ms)).sum::<u64>();
         let over = self.sessions.iter().filter(|(_, record)| record.owner.is_none() && record.expires_at_ms <= now_ms);
         let clients: Vec<_> = over.map(|(client, _)| Arc::clone(client)).take(REAP_COUNT).collect();
@@ -52,15 +56,24 @@ impl MemoryState {
     pub(super) fn release_share(&mut self, client: &ClientId, share: &str) {
         let absent = self.sessions.get_mut(client).filter(|record| record.owner.is_none());
         let Some(record) = absent else { return };
+        let mut released = Vec::new();
         for queued in record.queue.after(record.sent, SHARE_RELEASE_COUNT) {
             if let Some(of) = queued.options.share.filter(|of| **of == *share) {
                 record.queue.remove(queued.seq);
-                self.orphan_count += 1;
-                let orphan =
-                    OrphanedShareMessage { id: self.orphan_count.to_string(), message: queued.message, share: of };
-                self.orphaned.insert(self.orphan_count, orphan);
+                released.push((queued.message, of));
             }
         }
+        if !released.is_empty() {
+            self.record_session(client);
+        }
+        released.into_iter().for_each(|(message, share)| self.add_orphaned(message, share));
+    }
+
+    fn add_orphaned(&mut self, message: Arc<Message>, share: Arc<str>) {
+        self.orphan_count += 1;
+        let orphan = OrphanedShareMessage { id: self.orphan_count.to_string(), message, share };
+        self.orphaned.insert(self.orphan_count, orphan);
+        self.record_orphaned(self.orphan_count);
     }
 
     /// A session has ended: it counts no longer, and its messages of shared subscriptions go to other members.
@@ -75,10 +88,11 @@ impl MemoryState {
         }
         // An older connection has not reported what it sent: all may have been sent.
         let sent = if record.owner.is_some() { record.queue.last() } else { record.sent };
+        if let Some(changes) = self.changes.as_mut().filter(|_| record.lasting) {
+            changes.ended.push(record.birth);
+        }
         for (message, share) in record.queue.into_redelivered(sent) {
-            self.orphan_count += 1;
-            self.orphaned
-                .insert(self.orphan_count, OrphanedShareMessage { id: self.orphan_count.to_string(), message, share });
+            self.add_orphaned(message, share);
         }
     }
 

@@ -2,10 +2,10 @@
 
 use redis::Cmd;
 
-use super::{script, stored_form};
+use super::script;
 use crate::codec::Qos;
 use crate::message::{ClientId, ReplicaId};
-use crate::store::{DedupKey, Progress, Publication, SessionExpiry, SessionHolder, StoreOp, WillFate};
+use crate::store::{DedupKey, Progress, Publication, SessionExpiry, SessionHolder, StoreOp, WillFate, stored_form};
 
 /// What one operation asks of Redis.
 #[derive(Debug)]

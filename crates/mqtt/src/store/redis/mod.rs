@@ -14,7 +14,6 @@ mod notifications;
 mod request;
 mod pipeline;
 mod script;
-mod stored_form;
 mod reply;
 mod reply_place;
 
@@ -30,7 +29,7 @@ pub use pipeline::Durability;
 
 use super::{
     ClaimedSession, DueWork, Notice, Queued, RoutingSnapshot, SessionClaim, SessionHolder, Store, StoreError,
-    StoreFuture, StoreOp, StoreOutcome, unsettled_version, warn_unsettled,
+    StoreFuture, StoreOp, StoreOutcome, stored_form, unsettled_version, warn_unsettled,
 };
 use crate::limits::{LEASE, REAP_COUNT, SUBSCRIBE_WAIT};
 use crate::message::{ReplicaId, UnixMs};

@@ -10,9 +10,9 @@ use redis::{RedisResult, Value};
 
 use super::address::RedisAddress;
 use super::reply::{StoreReply, replica};
-use super::{PREFIX, script, stored_form};
+use super::{PREFIX, script};
 use crate::message::{ClientId, ReplicaId};
-use crate::store::{Notice, RouteChange, RouteEvent, SessionState, StoreError};
+use crate::store::{Notice, RouteChange, RouteEvent, SessionState, StoreError, stored_form};
 
 /// How long a read blocks without an entry, in milliseconds.
 const BLOCK_MS: u64 = 1000;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use redis::Value;
 
-use super::stored_form;
 use crate::codec::Qos;
 use crate::message::{Message, ReplicaId};
 use crate::router::GrantedSubscription;
-use crate::store::{DeliveryOptions, DueWill, OrphanedShareMessage, Queued, RoutedSession, SessionState};
+use crate::store::{DeliveryOptions, DueWill, OrphanedShareMessage, Queued, RoutedSession, SessionState, stored_form};
 
 /// Statuses of the scripts, which have these names too.
 pub(super) const DONE: i64 = 0;

@@ -54,8 +54,9 @@ pub(super) fn read_message(mut bytes: &[u8]) -> Option<Arc<Message>> {
     read(&mut bytes).filter(|_| bytes.is_empty())
 }
 
-/// The message shares no memory with the bytes.
-fn read(pack: &mut &[u8]) -> Option<Arc<Message>> {
+/// The first message of several, which it takes away from the bytes; `None` if it cannot be read, with what stands behind it
+/// left if its length can be. The message shares no memory with the bytes.
+pub(super) fn read(pack: &mut &[u8]) -> Option<Arc<Message>> {
     let length = usize::try_from(pack.try_get_u32().ok()?).ok()?;
     let (mut bytes, behind) = pack.split_at_checked(length)?;
     *pack = behind;
@@ -102,7 +103,7 @@ pub(super) fn read_options(bytes: &[u8]) -> Option<DeliveryOptions> {
 }
 
 /// The first of several that stand one behind the other, and those behind it.
-fn split_options(bytes: &[u8]) -> Option<(DeliveryOptions, &[u8])> {
+pub(super) fn split_options(bytes: &[u8]) -> Option<(DeliveryOptions, &[u8])> {
     let (length, bytes) = bytes.split_first_chunk()?;
     let (bytes, behind) = bytes.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
     let [qos, flags, rest @ ..] = bytes else { return None };
