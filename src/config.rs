@@ -22,8 +22,12 @@ pub const DATA_DEFAULT: &str = "data";
 /// Where the service listens by default: on this machine only.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 
-/// Where MQTT sessions live by default: in this process.
-pub const STORE_DEFAULT: &str = "memory";
+/// The store of MQTT sessions in this process: where they live without a folder of data.
+pub const STORE_MEMORY: &str = "memory";
+/// The file of the journal in the folder of data.
+const JOURNAL_FILE: &str = "watermaster.db";
+/// The file of MQTT sessions in the folder of data.
+const BROKER_FILE: &str = "broker.sqlite";
 
 /// A configuration file. Every key is optional.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -42,7 +46,7 @@ pub struct ConfigFile {
     pub access: AccessConfig,
     /// The address to listen on for MQTT.
     pub mqtt_listen: Option<SocketAddr>,
-    /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…`.
+    /// Where MQTT sessions live: `memory`, `sqlite://…`, `redis://…` or `redis+sentinel://…`.
     pub store: Option<SecretUrl>,
     /// When an MQTT message counts as stored.
     pub durability: Option<StoreDurability>,
@@ -360,15 +364,16 @@ impl ConfigFile {
             tls_key: self.tls_key,
             access: AccessConfig { authentication: Some(authentication), ..self.access },
             mqtt_listen: self.mqtt_listen,
-            store: self.store.unwrap_or_else(|| STORE_DEFAULT.to_owned().into()),
+            store: self.store.unwrap_or_else(|| match &self.database {
+                None => sqlite_url(&data.join(BROKER_FILE)),
+                Some(_) => STORE_MEMORY.to_owned().into(),
+            }),
             durability: self.durability.unwrap_or_default(),
             mqtt: MqttListenerConfig {
                 anonymous: self.mqtt.anonymous.or(Some(AnonymousAccess::Loopback)),
                 ..self.mqtt
             },
-            database: self
-                .database
-                .unwrap_or_else(|| format!("sqlite://{}", data.join("watermaster.db").display()).into()),
+            database: self.database.unwrap_or_else(|| sqlite_url(&data.join(JOURNAL_FILE))),
             database_deadline_ms: self.database_deadline_ms.unwrap_or(5_000),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),
@@ -378,6 +383,10 @@ impl ConfigFile {
             scheduler: self.scheduler.filled(&scheduler),
         })
     }
+}
+
+fn sqlite_url(path: &Path) -> SecretUrl {
+    format!("sqlite://{}", path.display()).into()
 }
 
 impl Config {
@@ -415,6 +424,9 @@ mod tests {
         let config = flags.over(file).complete().unwrap();
         assert_eq!(config.listen.port(), 9);
         assert_eq!(config.database.expose(), "sqlite://d/watermaster.db");
+        assert_eq!(config.store.expose(), "sqlite://d/broker.sqlite");
+        let elsewhere: ConfigFile = toml::from_str("database = \"postgres://x\"").unwrap();
+        assert_eq!(elsewhere.complete().unwrap().store.expose(), STORE_MEMORY, "there is no folder");
         assert_eq!(config.drain_ms, 5);
         let scheduler: ConfigFile =
             toml::from_str("[scheduler]\npolicy = \"fixed\"\nshare_ppm = [250000, 350000, 450000]").unwrap();

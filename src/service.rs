@@ -123,7 +123,7 @@ impl ServiceError {
         match self {
             Self::Url(_) | Self::Access(_) | Self::Tls(_) | Self::Scheduler(_) | Self::FirstName(_) => true,
             Self::NoTokens | Self::ControllerUrl(_) => true,
-            Self::Broker(error) => matches!(error, mqtt::BrokerStartError::Address(_)),
+            Self::Broker(error) => error.is_configuration(),
             // A port below 1024, and nobody who may take it.
             Self::Listen { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
             _ => false,

@@ -11,7 +11,7 @@ use super::database_args::given_or_read;
 use super::greeting;
 use super::mqtt_args::MqttArguments;
 use super::serve::stop_on_signal;
-use crate::config::{ConfigError, ConfigFile, LogFormat, STORE_DEFAULT, StoreDurability};
+use crate::config::{ConfigError, ConfigFile, LogFormat, STORE_MEMORY, StoreDurability};
 use crate::service::ServiceError;
 use crate::service::replica::{BrokerReplica, ReplicaConfig};
 use crate::telemetry;
@@ -25,7 +25,7 @@ pub struct Arguments {
     /// The address of /livez, /readyz and /metrics [default: none].
     #[arg(long, env = "WATERMASTER_LISTEN")]
     listen: Option<SocketAddr>,
-    /// The store of sessions: `memory`, `redis://…` or `redis+sentinel://…` [default: memory].
+    /// The store of sessions: `memory`, `sqlite://PATH`, `redis://…` or `redis+sentinel://…` [default: memory].
     #[arg(long, env = "WATERMASTER_STORE", hide_env_values = true, conflicts_with = "store_file")]
     store: Option<String>,
     /// A file that holds the URL of the store, for a secret that is mounted.
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let config = ReplicaConfig {
         mqtt_listen: arguments.mqtt_listen,
         listen: arguments.listen,
-        store: given.store.unwrap_or_else(|| STORE_DEFAULT.to_owned().into()),
+        store: given.store.unwrap_or_else(|| STORE_MEMORY.to_owned().into()),
         durability: arguments.durability.into(),
         doors: given.mqtt,
         drain: Duration::from_millis(arguments.drain_ms),

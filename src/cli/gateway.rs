@@ -61,6 +61,9 @@ pub struct Arguments {
     /// Built-in traffic, as topic=plant/1/t,payload_bytes=100,rate_bps=8000; start_ms=0 and stop_ms=60000 may follow. May be repeated.
     #[arg(long, action = ArgAction::Append, value_name = "SOURCE")]
     generate: Vec<SourceSpec>,
+    /// The folder that keeps the sessions of devices and what waits for them [default: none: they end with the process].
+    #[arg(long, env = "WATERMASTER_GATEWAY_DATA", value_name = "FOLDER")]
+    data: Option<PathBuf>,
     /// How logs are written [default: auto].
     #[arg(long, env = "WATERMASTER_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -105,6 +108,7 @@ impl Arguments {
         overrule(&mut options.report_every_ms, self.report_every_ms.as_ref());
         options.advertise = self.advertise.clone().or(options.advertise);
         options.source = self.source.or(options.source);
+        options.data = self.data.clone().or(options.data);
         options.orchestrator = self.orchestrator.clone().or(options.orchestrator);
         options.orchestrator_token_file = self.token_file.clone().or(options.orchestrator_token_file);
         overrule(&mut options.buffer_bytes, levels("buffer-bytes", &self.buffer_bytes)?.as_ref());

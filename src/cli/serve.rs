@@ -40,7 +40,8 @@ pub struct Arguments {
     /// The address to listen on for MQTT [default: 127.0.0.1:1883, or any free port if that is taken].
     #[arg(long, env = "WATERMASTER_MQTT_LISTEN")]
     mqtt_listen: Option<SocketAddr>,
-    /// Where MQTT sessions live: `memory`, `redis://…` or `redis+sentinel://…` [default: memory].
+    /// Where MQTT sessions live: `memory`, `sqlite://PATH`, `redis://…` or `redis+sentinel://…` [default: `broker.sqlite`
+    /// in the folder of data, `memory` without one].
     #[arg(long, env = "WATERMASTER_STORE", hide_env_values = true, conflicts_with = "store_file")]
     store: Option<String>,
     /// A file that holds the URL of the store, for a secret that is mounted.

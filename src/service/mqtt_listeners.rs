@@ -10,10 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::ServiceError;
 use crate::aggregator_mqtt::BrokerPolicy;
 use crate::auth::TokenStore;
-use crate::config::{MqttListenerConfig, STORE_DEFAULT};
+use crate::config::{MqttListenerConfig, STORE_MEMORY};
 use mqtt::auth::{Access, AccessError, Anonymous};
 use mqtt::transport::Tls;
-use mqtt::{self, Broker, Settings, Transport};
+use mqtt::{self, Broker, Settings, Sqlite, Transport};
 
 /// The port that is registered for MQTT.
 const MQTT_PORT: u16 = 1883;
@@ -67,7 +67,11 @@ impl MqttListeners {
     ) -> Result<Broker, mqtt::BrokerStartError> {
         let settings = self.settings();
         match store {
-            STORE_DEFAULT => Broker::embedded(settings).await,
+            STORE_MEMORY => Broker::embedded(settings).await,
+            url if url.starts_with("sqlite:") => {
+                let file = Sqlite::open(&url.parse()?).await?;
+                Broker::on_sqlite(&file, settings).await
+            }
             url => Broker::on_redis(url, durability, settings).await,
         }
     }

@@ -61,6 +61,8 @@ pub struct GatewayOptions {
     pub policies: Vec<TopicPolicy>,
     /// Built-in traffic.
     pub generate: Vec<SourceSpec>,
+    /// The folder that keeps the sessions of devices, in `broker.sqlite`; absent: they end with the process.
+    pub data: Option<PathBuf>,
 }
 
 impl Default for GatewayOptions {
@@ -81,6 +83,7 @@ impl Default for GatewayOptions {
             policy: OverflowPolicy::default(),
             policies: vec![],
             generate: vec![],
+            data: None,
         }
     }
 }

@@ -20,7 +20,13 @@ use super::runtime::{GatewayIdentity, Runtime};
 use super::server::{CountedStream, GatewayState, router};
 use super::{generator, orchestrator};
 use mqtt::codec::Qos;
-use mqtt::{Broker, BrokerStartError, LocalClient, LocalClientError, Settings as BrokerSettings};
+use mqtt::{
+    Broker, BrokerStartError, LocalClient, LocalClientError, Settings as BrokerSettings, Sqlite, SqliteAddress,
+    Synchronous,
+};
+
+/// The file of the sessions of devices, in the folder of data.
+const BROKER_FILE: &str = "broker.sqlite";
 
 /// Why a gateway cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +111,15 @@ impl Gateway {
         let Self { options, runtime, listener, mqtt_listener, .. } = self;
         let over = runtime.stop.clone();
         let settings = BrokerSettings { packet_max_bytes: PACKET_MAX_BYTES, ..BrokerSettings::default() };
-        let broker = Broker::embedded(settings).await?;
+        let broker = match &options.data {
+            None => Broker::embedded(settings).await?,
+            Some(folder) => {
+                let path = folder.join(BROKER_FILE);
+                let address = SqliteAddress { path, synchronous: Synchronous::default() };
+                let file = Sqlite::open(&address).await.map_err(BrokerStartError::from)?;
+                Broker::on_sqlite(&file, settings).await?
+            }
+        };
         let devices = broker.client("gateway").await?;
         devices.subscribe("#", Qos::AtLeastOnce).await?;
         let tasks = TaskTracker::new();

@@ -181,6 +181,7 @@ pub(crate) type Heard = BTreeMap<(String, usize), usize>;
 /// One subscriber with a lasting session: it follows the rules of QoS 2 across connections.
 struct Ear {
     heard: Arc<Mutex<Heard>>,
+    late: Arc<Mutex<Vec<(String, usize)>>>,
     subscribed: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -188,11 +189,13 @@ struct Ear {
 impl Ear {
     fn open(address: SocketAddr, name: String, sessions: Sessions, deaf: &Arc<AtomicBool>) -> Self {
         let (heard, subscribed) = (Arc::<Mutex<Heard>>::default(), Arc::new(AtomicBool::new(false)));
+        let late = Arc::<Mutex<Vec<_>>>::default();
         let thread = {
             let (heard, subscribed, deaf) = (Arc::clone(&heard), Arc::clone(&subscribed), Arc::clone(deaf));
-            std::thread::spawn(move || listen(address, &name, sessions, &deaf, &heard, &subscribed))
+            let late = Arc::clone(&late);
+            std::thread::spawn(move || listen(address, &name, sessions, &deaf, &heard, &late, &subscribed))
         };
-        Self { heard, subscribed, thread }
+        Self { heard, late, subscribed, thread }
     }
 }
 
@@ -202,6 +205,7 @@ fn listen(
     sessions: Sessions,
     deaf: &AtomicBool,
     heard: &Mutex<Heard>,
+    late: &Mutex<Vec<(String, usize)>>,
     subscribed: &AtomicBool,
 ) {
     let mut connection: Option<Client> = None;
@@ -232,14 +236,20 @@ fn listen(
                 Packet::Publish(publish) => {
                     let text = String::from_utf8(publish.payload.to_vec()).unwrap();
                     let mut words = text.split(' ');
-                    let key = (words.next().unwrap().to_owned(), words.next().unwrap().parse().unwrap());
+                    let key: (String, usize) =
+                        (words.next().unwrap().to_owned(), words.next().unwrap().parse().unwrap());
                     let (answer, new) = match publish.delivery {
                         Delivery::AtMostOnce => (None, true),
                         Delivery::AtLeastOnce(id) => (Some(Packet::Puback(Ack::success(id))), true),
                         Delivery::ExactlyOnce(id) => (Some(Packet::Pubrec(Ack::success(id))), pending.insert(id.get())),
                     };
                     if new {
-                        *heard.lock().unwrap().entry(key).or_default() += 1;
+                        let mut heard = heard.lock().unwrap();
+                        let mut later = heard.range((key.0.clone(), key.1 + 1)..);
+                        if !heard.contains_key(&key) && later.next().is_some_and(|((name, _), _)| *name == key.0) {
+                            late.lock().unwrap().push(key.clone());
+                        }
+                        *heard.entry(key).or_default() += 1;
                     }
                     if let Some(answer) = answer {
                         client.try_send(&answer);
@@ -330,7 +340,7 @@ impl Load {
         self.retire(usize::MAX);
         self.retired.drain(..).for_each(|thread| thread.join().unwrap());
         let told = std::mem::take(&mut *self.told.lock().unwrap());
-        let mut ended = Ended { told, heard: vec![] };
+        let mut ended = Ended { told, heard: vec![], late: vec![] };
         let (mut count, mut last) = (0, Instant::now());
         loop {
             ended.heard = self.ears.iter().map(|ear| ear.heard.lock().unwrap().clone()).collect();
@@ -346,6 +356,7 @@ impl Load {
         self.deaf.store(true, Ordering::Relaxed);
         let heard = self.ears.into_iter().map(|ear| {
             ear.thread.join().unwrap();
+            ended.late.append(&mut ear.late.lock().unwrap());
             std::mem::take(&mut *ear.heard.lock().unwrap())
         });
         ended.heard = heard.collect();
@@ -358,6 +369,8 @@ pub(crate) struct Ended {
     pub(crate) told: Told,
     /// By subscriber.
     pub(crate) heard: Vec<Heard>,
+    /// What a subscriber heard for the first time after a later message of the same publisher.
+    pub(crate) late: Vec<(String, usize)>,
 }
 
 impl Ended {

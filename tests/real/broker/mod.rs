@@ -1,4 +1,5 @@
-//! The broker on a real Redis: every case of the session suite, and then what only a network can do to it.
+//! The broker on a real Redis: every case of the session suite, and then what only a network can do to it. And on a file,
+//! killed again and again.
 
 mod balancer;
 mod breaking;
@@ -6,6 +7,7 @@ mod chaos;
 mod crowded;
 mod damaged;
 mod failover;
+mod file;
 mod load;
 mod parts;
 mod tools;

@@ -117,8 +117,12 @@ impl Replica {
     }
 
     pub(crate) fn start_on(listen: &str, store: &str, arguments: &[&str]) -> Self {
+        Self::run(&[&["broker", "--mqtt-listen", listen, "--store", store], arguments].concat())
+    }
+
+    /// Any command of the program that has a broker.
+    pub(crate) fn run(arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_watermaster"))
-            .args(["broker", "--mqtt-listen", listen, "--store", store])
             .args(arguments)
             .env("RUST_LOG", "error")
             .stdout(Stdio::piped())

@@ -53,6 +53,19 @@ pub enum BrokerStartError {
     Store(#[from] StoreError),
 }
 
+impl BrokerStartError {
+    /// Whether it fails again until somebody changes the address of the store.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Address(_) => true,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(error) => matches!(error, SqliteError::Address(_)),
+            Self::Store(_) => false,
+        }
+    }
+}
+
 /// The transport of a listener's connections.
 #[derive(Clone)]
 pub enum Transport {

@@ -16,9 +16,9 @@ use crate::store::DeliveryOptions;
 /// A segment takes no more messages once it weighs this much.
 const SEGMENT_BYTES: usize = 256 * 1024;
 
-/// Changes that no cut has taken yet.
+/// UnwrittenChanges that no cut has taken yet.
 #[derive(Debug)]
-pub(in crate::store) struct Changes {
+pub(in crate::store) struct UnwrittenChanges {
     /// The number of the cut that will take them, from 1.
     pub(super) next_cut: u64,
     pub(super) sessions: HashSet<ClientId>,
@@ -84,7 +84,7 @@ impl Drop for SegmentHold {
     }
 }
 
-impl Changes {
+impl UnwrittenChanges {
     /// Of a state whose file has segments up to `last_segment`.
     pub(in crate::store) fn after(last_segment: u64) -> Self {
         Self {

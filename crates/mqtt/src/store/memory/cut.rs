@@ -11,7 +11,7 @@ use crate::message::{ClientId, Message, UnixMs};
 use crate::router::GrantedSubscription;
 use crate::store::OrphanedShareMessage;
 
-/// Changes to be written in one transaction.
+/// UnwrittenChanges to be written in one transaction.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Cut {
     /// From 1, without gaps.

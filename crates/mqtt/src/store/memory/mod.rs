@@ -28,14 +28,14 @@ use super::{
 use crate::limits::{LEASE, SUBSCRIBE_WAIT};
 use crate::message::{ClientId, ReplicaId, UnixMs};
 use crate::router::RetainedMessages;
-use changes::Changes;
+use changes::UnwrittenChanges;
 #[cfg(feature = "sqlite")]
 pub(super) use changes::{OpenSegment, QueuePlace, SegmentMessage};
 #[cfg(feature = "sqlite")]
 pub(super) use cut::{Cut, StoredSession, WrittenWill};
 use record::{SessionRecord, StoredWill};
 #[cfg(feature = "sqlite")]
-pub(super) use restore::Restoration;
+pub(super) use restore::StateRestore;
 
 /// The store that all replicas of the process share.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +71,7 @@ pub(super) struct MemoryState {
     version: u64,
     epochs: u64,
     /// What a file does not have yet; `None`: there is no file.
-    changes: Option<Changes>,
+    changes: Option<UnwrittenChanges>,
 }
 
 #[derive(Debug)]

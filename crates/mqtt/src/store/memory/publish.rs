@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::MemoryState;
-use super::changes::{Changes, QueuePlace};
+use super::changes::{QueuePlace, UnwrittenChanges};
 use crate::codec::Qos;
 use crate::limits::INBOX_MAX;
 use crate::message::{ReplicaId, unix_ms};
@@ -25,7 +25,7 @@ impl MemoryState {
         }
         let mut numbers = Vec::with_capacity(appends.len());
         let (mut refused, mut expired) = (Vec::new(), 0);
-        let segment = self.changes.as_mut().filter(|_| !appends.is_empty()).map(Changes::open_segment);
+        let segment = self.changes.as_mut().filter(|_| !appends.is_empty()).map(UnwrittenChanges::open_segment);
         let mut places = Vec::with_capacity(if segment.is_some() { appends.len() } else { 0 });
         for (at, (client, options)) in appends.into_iter().enumerate() {
             let Some(record) = self.sessions.get_mut(&client) else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
-use super::changes::{Changes, QueuePlace, SegmentRef};
+use super::changes::{QueuePlace, SegmentRef, UnwrittenChanges};
 use super::cut::{StoredSession, WrittenWill};
 use super::queue::NumberedQueue;
 use super::record::{SessionRecord, StoredWill};
@@ -21,17 +21,17 @@ const FORMER_REPLICA: ReplicaId = ReplicaId(0);
 
 /// A state that is being read back: sessions first, then what belongs to them.
 #[derive(Debug)]
-pub(in crate::store) struct Restoration {
+pub(in crate::store) struct StateRestore {
     state: MemoryState,
     by_birth: HashMap<u64, ClientId>,
     /// Messages that are over, by session.
     over: HashMap<ClientId, Vec<(u64, u64)>>,
 }
 
-impl Restoration {
+impl StateRestore {
     /// Of a file whose last segment has this id.
     pub(in crate::store) fn new(last_segment: u64) -> Self {
-        let state = MemoryState { changes: Some(Changes::after(last_segment)), ..MemoryState::default() };
+        let state = MemoryState { changes: Some(UnwrittenChanges::after(last_segment)), ..MemoryState::default() };
         Self { state, by_birth: HashMap::new(), over: HashMap::new() }
     }
 

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use futures_util::{Stream, StreamExt};
 use sqlx::sqlite::SqliteConnection;
 
-use super::super::memory::{Memory, Restoration, StoredSession, WrittenWill};
+use super::super::memory::{Memory, StateRestore, StoredSession, WrittenWill};
 use super::super::stored_form;
 use super::segment::read_segment;
 use crate::message::UnixMs;
@@ -21,7 +21,7 @@ pub(super) struct Loaded {
 /// Reads everything. A row that cannot be read is named in the log and left out; others notice nothing.
 pub(super) async fn load(connection: &mut SqliteConnection, now_ms: UnixMs) -> Result<Loaded, sqlx::Error> {
     let last = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM segment").fetch_one(&mut *connection).await?;
-    let mut restoration = Restoration::new(unsigned(last));
+    let mut restoration = StateRestore::new(unsigned(last));
     let rows = sqlx::query_as("SELECT birth, client, state FROM session").fetch(&mut *connection);
     each(rows, |(birth, client, state): (i64, String, Vec<u8>)| {
         let session = StoredSession { birth: unsigned(birth), client: client.as_str().into(), state };

@@ -1,5 +1,5 @@
 //! The store in a SQLite file: for one process whose sessions outlive it. Memory has the working copy and answers; a
-//! [`Writer`](writer::Writer) writes what changed, many operations in one transaction, and an operation is answered once
+//! [`FileWriter`](writer::FileWriter) writes what changed, many operations in one transaction, and an operation is answered once
 //! what it changed, and all before it, is in the file. So the file is always one state that memory had, and nothing leaves
 //! that a crash could take back: a message is delivered after it is written.
 //!
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::message::{ReplicaId, UnixMs, unix_ms};
 use file::FileLock;
-use writer::Writer;
+use writer::FileWriter;
 
 /// What the segments of messages may weigh beyond twice what queues hold, in bytes.
 const SLACK_BYTES: usize = 64 * 1024 * 1024;
@@ -71,7 +71,7 @@ impl Sqlite {
         let load::Loaded { memory, segments } = load::load(&mut connection, unix_ms()).await?;
         let signals = WriterSignals { is_available: Arc::new(AtomicBool::new(true)), ..WriterSignals::default() };
         let (sender, written) = watch::channel(0);
-        let writer = Writer {
+        let writer = FileWriter {
             memory: memory.clone(),
             connection,
             signals: signals.clone(),

@@ -40,7 +40,7 @@ const SEGMENT_DELETE: &str = "DELETE FROM segment WHERE id = ?";
 const SEGMENT_READ: &str = "SELECT messages FROM segment WHERE id = ?";
 
 /// The writer, with the only connection to the file.
-pub(super) struct Writer {
+pub(super) struct FileWriter {
     pub(super) memory: Memory,
     pub(super) connection: SqliteConnection,
     pub(super) signals: WriterSignals,
@@ -52,7 +52,7 @@ pub(super) struct Writer {
     pub(super) slack_bytes: usize,
 }
 
-impl Writer {
+impl FileWriter {
     /// Writes until the store is closed.
     pub(super) async fn run(mut self) {
         loop {
