@@ -227,6 +227,7 @@ impl Service {
             version: env!("CARGO_PKG_VERSION"),
             authenticator,
             own_hosts,
+            broker: Some(broker.clone()),
             beside,
         })
         .layer(from_fn_with_state(metrics, count));

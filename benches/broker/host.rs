@@ -13,6 +13,10 @@ use crate::balancer;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ours,
+    /// Ours on a SQLite file that commits to the operating system.
+    File,
+    /// Ours on a SQLite file that commits to the disk.
+    FileOnDisk,
     Mosquitto,
     /// Two replicas of ours on Redis behind a balancer.
     Replicas,
@@ -54,6 +58,8 @@ impl Host {
         fs::write(host.rules(), RULES).expect("a file");
         match kind {
             Kind::Ours => host.run_ours("0", address, "memory"),
+            Kind::File => host.run_ours("0", address, &host.file("normal")),
+            Kind::FileOnDisk => host.run_ours("0", address, &host.file("full")),
             Kind::Mosquitto => {
                 // As generous as ours: nothing is dropped, nothing waits for more.
                 let text = format!(
@@ -84,6 +90,10 @@ impl Host {
             self.await_listener(address);
         }
         self.address = balancer::start(behind.to_vec());
+    }
+
+    fn file(&self, synchronous: &str) -> String {
+        format!("sqlite://{}?synchronous={synchronous}", self.folder.path().join("broker.sqlite").display())
     }
 
     fn rules(&self) -> String {

@@ -1,5 +1,5 @@
 //! Our broker against mosquitto: one load generator for both, interleaved in the same run, each broker on one core and the
-//! generator on the other. Then two replicas on Redis behind a balancer. Only the ratios mean anything on a machine that
+//! generator on the other. Then ours on a file, and two replicas on Redis behind a balancer. Only the ratios mean anything on a machine that
 //! is shared; CPU time a message changes less with what else runs. All have sessions, rules about topics and metrics.
 //!
 //! `cargo bench --bench broker [-- CASE...]`; `ROUNDS` (3) and `SECONDS` (2) may be set; `LOUD` shows what brokers say.
@@ -43,6 +43,10 @@ fn main() {
     println!("{:<24} {:>11} {:>9}  {:>11} {:>9}  {:>6}", "case", "ours", "CPU", "mosquitto", "CPU", "ratio");
     for case in throughput::CASES.iter().filter(|case| is_chosen(case.name)) {
         throughput::print(case, &throughput::best(&runtime, case, &kinds, rounds, seconds));
+    }
+    for case in throughput::FILE.iter().filter(|case| is_chosen(case.name)) {
+        let kinds = [Kind::File, Kind::FileOnDisk, Kind::Ours];
+        throughput::print_file(case, &throughput::best(&runtime, case, &kinds, rounds, seconds));
     }
     if is_chosen("latency") {
         latency::compare(&runtime, &kinds, rounds, seconds);

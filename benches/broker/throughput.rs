@@ -51,6 +51,12 @@ pub(crate) const CASES: [Case; 9] = [
     lasting(case("qos1 50->1 lasting", Qos::AtLeastOnce, 50, 1, 16)),
 ];
 
+/// On a SQLite file.
+pub(crate) const FILE: [Case; 2] = [
+    lasting(case("sqlite 50->1 lasting", Qos::AtLeastOnce, 50, 1, 16)),
+    lasting(case("sqlite 100 pairs lasting", Qos::AtLeastOnce, 100, 100, 4)),
+];
+
 /// Two replicas on Redis behind a balancer. A publisher alone, and each of a pair, is on the other replica than its
 /// subscriber; of fifty, half are.
 pub(crate) const REPLICAS: [Case; 5] = [
@@ -186,6 +192,13 @@ pub(crate) fn print(case: &Case, figures: &[Figures]) {
         print!("  {:>9.0}/s {:>6.2} µs  {ratio:>5.1}x", other.per_second, other.cpu_us());
     }
     println!();
+}
+
+/// One line about memory and a file.
+pub(crate) fn print_file(case: &Case, figures: &[Figures]) {
+    let [file, on_disk, memory] = figures else { return };
+    let of = |figures: &Figures| format!("{:.0}/s {:.2} µs", figures.per_second, figures.cpu_us());
+    println!("{:<24} normal {}, full {}, memory {}", case.name, of(file), of(on_disk), of(memory));
 }
 
 /// One line about the replicas.

@@ -67,6 +67,12 @@ pub const OPERATIONS: &[(&str, Permission)] = &[
     ("controller_put", Permission::Operate),
     ("controller_delete", Permission::Operate),
     ("controller_survey", Permission::Operate),
+    // Addresses, users and what is retained are not for everybody.
+    ("broker_client_list", Permission::Operate),
+    ("broker_session_get", Permission::Operate),
+    ("broker_session_end", Permission::Operate),
+    ("broker_retained_list", Permission::Operate),
+    ("broker_retained_clear", Permission::Operate),
     ("event_list", Permission::Read),
     ("event_stream", Permission::Read),
     ("token_list", Permission::Administer),

@@ -12,6 +12,7 @@ mod aggregator;
 mod allocation;
 mod allocation_list;
 mod batch;
+mod broker;
 mod content_lookup;
 mod controller;
 mod dashboard;
@@ -53,6 +54,7 @@ use crate::app::{App, Fact};
 use crate::auth::Authenticator;
 use api::event::EventDocument;
 use formats;
+use mqtt::Broker;
 
 pub use access::Peer;
 pub use own_hosts::OwnHosts;
@@ -73,15 +75,17 @@ pub struct Context {
     pub authenticator: Authenticator,
     /// Which hosts it answers for.
     pub own_hosts: OwnHosts,
+    /// The MQTT broker that operators look at; `None`: there is none.
+    pub broker: Option<Broker>,
     /// What is served beside the interface, under the same rules.
     pub beside: Router,
 }
 
 impl Context {
-    /// Without anything beside the interface, under any host name, for everybody.
+    /// Without a broker or anything beside the interface, under any host name, for everybody.
     pub fn new(app: App, version: &'static str) -> Self {
         let (authenticator, own_hosts) = (Authenticator::default(), OwnHosts::default());
-        Self { app, version, authenticator, own_hosts, beside: Router::new() }
+        Self { app, version, authenticator, own_hosts, broker: None, beside: Router::new() }
     }
 }
 
@@ -93,6 +97,7 @@ struct ApiState {
     authenticator: Authenticator,
     in_flight: InFlight,
     layouts: layout::Layouts,
+    broker: Option<Broker>,
 }
 
 #[derive(OpenApi)]
@@ -113,6 +118,7 @@ struct ApiState {
         (name = "allocations", description = "Bandwidth requests and what became of them"),
         (name = "aggregators", description = "What aggregators of the edge report and may send"),
         (name = "controllers", description = "SDN controllers, through which switches are reached"),
+        (name = "broker", description = "The MQTT broker: clients, sessions, retained messages"),
         (name = "events", description = "What happened, in order"),
         (name = "access", description = "Who may do what"),
         (name = "service", description = "Probes"),
@@ -129,6 +135,7 @@ pub fn router(context: Context) -> Router {
         authenticator: context.authenticator,
         in_flight: InFlight::default(),
         layouts: layout::Layouts::default(),
+        broker: context.broker,
     };
     let (routes, document) = routes().split_for_parts();
     let guard = access::Guard::new(authenticator, &document);
@@ -185,6 +192,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(controller::controller_list))
         .routes(routes!(controller::controller_get, controller::controller_put, controller::controller_delete))
         .routes(routes!(controller::controller_survey))
+        .routes(routes!(broker::broker_client_list))
+        .routes(routes!(broker::broker_session_get, broker::broker_session_end))
+        .routes(routes!(broker::broker_retained_list, broker::broker_retained_clear))
         .routes(routes!(event::event_list))
         .routes(routes!(event::event_stream))
         .routes(routes!(health::livez))

@@ -95,6 +95,9 @@ kinds! {
     UNKNOWN_AGGREGATOR NOT_FOUND "unknown-aggregator" "There is no such aggregator";
         "No aggregator of this id has reported lately. What aggregators report is not kept over a restart.";
         "List them: GET /v1/aggregators. An aggregator is known from its first report on.";
+    UNKNOWN_SESSION NOT_FOUND "unknown-session" "There is no such session";
+        "No MQTT client of this identifier has a session, or it is a client inside the service.";
+        "List clients: GET /v1/broker/clients. Identifiers tell upper from lower case.";
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method-not-allowed" "The resource does not have this method";
         "The path is right, the method is not.";
         "The Allow header lists the methods that it has.";
@@ -200,6 +203,9 @@ kinds! {
     JOURNAL_UNAVAILABLE SERVICE_UNAVAILABLE "journal-unavailable" "The journal does not answer";
         "The database cannot be read or written. What could not be written down did not happen.";
         "Repeat the request shortly; if it persists, look at /readyz and at the service's log.";
+    STORE_UNAVAILABLE SERVICE_UNAVAILABLE "store-unavailable" "The store of MQTT sessions does not answer";
+        "Redis or the disk does not answer in time. What was asked for may have happened in part.";
+        "Repeat the request; if it persists, look at the metric watermaster_mqtt_ready and at the service's log.";
     OUTCOME_UNKNOWN SERVICE_UNAVAILABLE "outcome-unknown" "It is not known whether this happened";
         "The connection to the database was lost while the decision was being written down, and the database could not be asked since. The change happened wholly or not at all.";
         "Repeat the request with its Idempotency-Key: it is answered with what happened, or done. Without a key, look once /readyz is well: list the allocations, or read what was to be changed.";

@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("southbound", &["api", "kernel"]),
     ("auth", &["api", "journal", "kernel"]),
     ("app", &["kernel", "journal", "southbound"]),
-    // Of mqtt only what a topic filter is.
+    // Of mqtt what a topic filter is, and what the broker tells operators.
     ("http", &["app", "auth", "api", "kernel", "formats", "mqtt"]),
     ("aggregator_mqtt", &["app", "auth", "api", "formats", "kernel", "mqtt"]),
     ("config", &["kernel", "mqtt"]),

@@ -41,6 +41,7 @@ pub mod tenant;
 pub mod problem;
 
 pub mod aggregator;
+pub mod broker;
 pub mod content;
 pub mod gateway;
 pub mod qos_level;

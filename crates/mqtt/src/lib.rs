@@ -45,12 +45,15 @@ mod settings;
 mod store;
 pub mod transport;
 
-pub use broker::{Broker, BrokerStartError, LocalClient, LocalClientError, RoutingSizes, Transport};
+pub use broker::{
+    Broker, BrokerStartError, ClientStatus, ConnectionOrigin, ConnectionStatus, LocalClient, LocalClientError,
+    Transport,
+};
 pub use message::{ClientId, Message, ReplicaId, UnixMs};
-pub use metrics::{Count, Metrics, STORE_LATENCY_BOUNDS_US};
+pub use metrics::{Count, Metrics, RoutingSizes, STORE_LATENCY_BOUNDS_US};
 pub use settings::Settings;
-pub use store::StoreError;
 pub use store::memory::Memory;
 pub use store::redis::{Durability, RedisAddressError};
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::{Sqlite, SqliteAddress, SqliteError, Synchronous};
+pub use store::{SessionStatus, StoreError, SubscriptionStatus};

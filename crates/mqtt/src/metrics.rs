@@ -93,3 +93,18 @@ impl Metrics {
         self.store_latency[class.unwrap_or(STORE_LATENCY_BOUNDS_US.len())].add(1);
     }
 }
+
+/// Sizes of the routes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoutingSizes {
+    /// Subscriptions, of all replicas.
+    pub subscriptions: usize,
+    /// Their bytes.
+    pub subscription_bytes: usize,
+    /// Retained messages.
+    pub retained: usize,
+    /// Their bytes.
+    pub retained_bytes: usize,
+    /// Sessions that are known here.
+    pub sessions: usize,
+}

@@ -1,5 +1,6 @@
 //! Facts and kernel values as documents of the interface.
 
+pub(super) mod broker;
 mod event;
 mod allocation;
 mod effects;

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
+use mqtt::{Broker, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -30,6 +31,7 @@ pub(super) const PAIR: &str = r#"{
 
 pub(super) struct TestService {
     pub(super) app: App,
+    pub(super) broker: Broker,
     router: Router,
     tasks: Tasks,
     folder: TempDir,
@@ -69,13 +71,22 @@ impl TestService {
 
     /// In a folder that may have been used before, with drivers from this factory.
     pub(super) async fn open_in(folder: TempDir, driver_factory: DriverFactory) -> Self {
+        Self::open_all(folder, driver_factory, Broker::embedded(Settings::default()).await.unwrap()).await
+    }
+
+    /// With this broker.
+    pub(super) async fn with_broker(broker: Broker) -> Self {
+        Self::open_all(tempfile::tempdir().unwrap(), driver_factory(None), broker).await
+    }
+
+    async fn open_all(folder: TempDir, driver_factory: DriverFactory, broker: Broker) -> Self {
         let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
         let (app, tasks) =
             App::start_with(Journal::open(&url).await.unwrap(), AppOptions { driver_factory, ..AppOptions::default() })
                 .await
                 .unwrap();
-        let router = router(Context::new(app.clone(), "test"));
-        Self { app, router, tasks, folder }
+        let router = router(Context { broker: Some(broker.clone()), ..Context::new(app.clone(), "test") });
+        Self { app, broker, router, tasks, folder }
     }
 
     /// With a door that lets in whom this lets in.
@@ -85,8 +96,9 @@ impl TestService {
         let journal = Journal::open(&url).await.unwrap();
         let authenticator = authenticator(journal.clone()).await;
         let (app, tasks) = App::start(journal).await.unwrap();
-        let router = router(Context { authenticator, ..Context::new(app.clone(), "test") });
-        Self { app, router, tasks, folder }
+        let broker = Broker::embedded(Settings::default()).await.unwrap();
+        let context = Context { authenticator, broker: Some(broker.clone()), ..Context::new(app.clone(), "test") };
+        Self { app, broker, router: router(context), tasks, folder }
     }
 
     /// Stops the service; what it wrote down stays.

@@ -13,7 +13,7 @@ use super::client_handler::{ClientHandler, ConnectionEnd};
 use super::connection::{ConnectionTask, Stream, write_and_close};
 use super::publish::refuse_topic;
 use super::replica::Replica;
-use super::session_handle::{ClientConnection, Connection};
+use super::session_handle::{ClientConnection, Connection, ConnectionOrigin};
 use crate::auth::Principal;
 use crate::codec::{Connack, Connect, DecodeError, Decoder, Packet, Reason, Version, topic};
 use crate::limits::{CLAIM_WAIT, CLOSE_WAIT, CONNECT_WAIT, MOVE_WAIT};
@@ -64,7 +64,7 @@ async fn accept_client<S: Stream>(
         Err(_) | Ok(Ok(None)) => return None,
     };
     match authorize(replica, &connect, from, stop).await {
-        Ok((agreed, principal)) => open_session(replica, stream, (decoder, buffer), agreed, principal).await,
+        Ok((agreed, principal)) => open_session(replica, stream, from, (decoder, buffer), agreed, principal).await,
         Err(reason) => {
             replica.metrics.refused.add(1);
             if let Some(unlogged) = replica.refusal_log.admit(unix_ms()) {
@@ -161,6 +161,7 @@ async fn authorize(
 async fn open_session<S: Stream>(
     replica: &Arc<Replica>,
     stream: S,
+    address: Option<SocketAddr>,
     (decoder, rest): (Decoder, BytesMut),
     mut agreed: NegotiatedConnect,
     principal: Principal,
@@ -184,7 +185,9 @@ async fn open_session<S: Stream>(
     outbox.send(&Packet::Connack(Box::new(agreed.connack(claimed.present && !decoder.is_3_1()))));
     outbox.resume(&claimed);
     let revoked = take_revoked(&principal, &agreed.client, &mut claimed);
-    let connection = ClientConnection::new(holder, outbox);
+    let user = principal.user().map(Arc::from);
+    let origin = ConnectionOrigin { address, user, connected_at_ms: unix_ms() };
+    let connection = ClientConnection::new(holder, outbox, origin);
     let session =
         replica.attach(&agreed.client, Connection::Client(Arc::clone(&connection)), agreed.terms.lasting, &claimed);
     replica.metrics.connects.add(1);
@@ -224,7 +227,8 @@ async fn close_session<S: Stream>(replica: &Replica, mut connection: Box<Connect
         ConnectionEnd::Disconnected { .. } | ConnectionEnd::Lost => None,
     };
     tracing::debug!(client = %holder.client, ?end, "over");
-    if reason.is_some_and(|reason| reason != Reason::SessionTakenOver && !moves) {
+    let is_ours = matches!(reason, Some(Reason::SessionTakenOver | Reason::AdministrativeAction)) || moves;
+    if reason.is_some() && !is_ours {
         replica.metrics.protocol_errors.add(1);
     }
     connection.finish_commits().await;

@@ -7,6 +7,7 @@ mod match_cache;
 mod replica;
 mod local_client;
 mod log_limit;
+mod operator;
 mod session_handle;
 mod publish;
 mod background;
@@ -21,13 +22,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use local_client::{LocalClient, LocalClientError};
-pub use replica::RoutingSizes;
+pub use operator::ClientStatus;
+pub use session_handle::{ConnectionOrigin, ConnectionStatus};
 
 use super::address::{AddressSlot, AddressSlots};
 use super::auth::Access;
 use super::limits::CLOSE_WAIT;
 use super::message::unix_ms;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, RoutingSizes};
 use super::settings::Settings;
 use super::store::memory::Memory;
 use super::store::redis::{Durability, RedisAddress, RedisAddressError, RedisStore};

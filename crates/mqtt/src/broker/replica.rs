@@ -13,8 +13,8 @@ use crate::auth::Access;
 use crate::codec::Reason;
 use crate::limits::{HANDOVER_WAIT, SHARE_RELEASE_MEMBERS, SUBSCRIPTION_BYTES_MAX};
 use crate::message::{ClientId, Message, ReplicaId, UnixMs};
-use crate::metrics::Metrics;
-use crate::router::{GrantedSubscription, Matches, RetainedMessages, Trie};
+use crate::metrics::{Metrics, RoutingSizes};
+use crate::router::{GrantedSubscription, Matches, NamedPage, RetainedMessages, Trie};
 use crate::settings::Settings;
 use crate::store::{ClaimedSession, RouteChange, RouteEvent, RoutingSnapshot, SessionState, Store};
 
@@ -345,6 +345,35 @@ impl Replica {
         self.read().sessions.get(client).cloned()
     }
 
+    /// At most `limit` of the sessions behind `after` in the order of their clients.
+    pub(crate) fn sessions_after(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        is_wanted: impl Fn(&SessionRef) -> bool,
+    ) -> Vec<SessionRef> {
+        let mut page = NamedPage::new(after, limit);
+        for (client, session) in self.read().sessions.iter().filter(|(_, session)| is_wanted(session)) {
+            page.offer(client, || session.clone());
+        }
+        page.into_items()
+    }
+
+    /// At most `limit` of the retained messages behind the topic `after`.
+    pub(crate) fn retained_after(&self, filter: Option<&str>, after: Option<&str>, limit: usize) -> Vec<Arc<Message>> {
+        self.read().retained.after(filter, after, limit)
+    }
+
+    /// A session was ended from here: it has no routes any more, unless a newer connection has it.
+    pub(crate) fn forget_session(&self, client: &str) {
+        let mut routes = self.write();
+        let Some(session) = routes.sessions.get(client).cloned() else { return };
+        let mut route = session.lock();
+        if route.connection.is_none() {
+            self.remove_session(&mut routes, &session, &mut route.filters);
+        }
+    }
+
     /// Every connection here.
     pub(crate) fn connections(&self) -> Vec<Connection> {
         self.read().sessions.values().filter_map(|session| session.lock().connection.clone()).collect()
@@ -361,19 +390,4 @@ impl Replica {
             sessions: routes.sessions.len(),
         }
     }
-}
-
-/// Sizes of the routes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RoutingSizes {
-    /// Subscriptions, of all replicas.
-    pub subscriptions: usize,
-    /// Their bytes.
-    pub subscription_bytes: usize,
-    /// Retained messages.
-    pub retained: usize,
-    /// Their bytes.
-    pub retained_bytes: usize,
-    /// Sessions that are known here.
-    pub sessions: usize,
 }

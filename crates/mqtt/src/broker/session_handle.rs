@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -11,8 +12,8 @@ use bytestring::ByteString;
 use tokio::sync::mpsc;
 
 use crate::codec::Reason;
-use crate::message::{ClientId, Message};
-use crate::session::Outbox;
+use crate::message::{ClientId, Message, UnixMs};
+use crate::session::{Outbox, OutboxSizes};
 use crate::store::{SessionHolder, SessionState};
 
 /// A session, as the router knows it. Compared by identity.
@@ -190,10 +191,35 @@ impl SessionRef {
     }
 }
 
+/// A connection of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionStatus {
+    /// Where it comes from.
+    pub origin: ConnectionOrigin,
+    /// Messages of QoS 1 and 2 that are sent and not acknowledged.
+    pub inflight: usize,
+    /// Messages that wait for the client to acknowledge others.
+    pub waiting_messages: usize,
+    /// Their bytes.
+    pub waiting_bytes: usize,
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionOrigin {
+    /// The client's address; `None`: in this process.
+    pub address: Option<SocketAddr>,
+    /// The user that the client proved to be.
+    pub user: Option<Arc<str>>,
+    /// When it began.
+    pub connected_at_ms: UnixMs,
+}
+
 /// A client's connection, as publishers see it.
 #[derive(Debug)]
 pub(crate) struct ClientConnection {
     pub(crate) holder: SessionHolder,
+    origin: ConnectionOrigin,
     queue: Mutex<OutQueue>,
 }
 
@@ -215,7 +241,7 @@ pub(crate) struct OutQueue {
 }
 
 impl ClientConnection {
-    pub(crate) fn new(holder: SessionHolder, outbox: Outbox) -> Arc<Self> {
+    pub(crate) fn new(holder: SessionHolder, outbox: Outbox, origin: ConnectionOrigin) -> Arc<Self> {
         let queue = OutQueue {
             outbox,
             close: None,
@@ -225,7 +251,13 @@ impl ClientConnection {
             waker: None,
             held_back: Vec::new(),
         };
-        Arc::new(Self { holder, queue: Mutex::new(queue) })
+        Arc::new(Self { holder, origin, queue: Mutex::new(queue) })
+    }
+
+    /// What operators are told.
+    pub(crate) fn status(&self) -> ConnectionStatus {
+        let OutboxSizes { inflight, waiting_messages, waiting_bytes } = self.lock().outbox.sizes();
+        ConnectionStatus { origin: self.origin.clone(), inflight, waiting_messages, waiting_bytes }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, OutQueue> {

@@ -6,8 +6,10 @@
 //! subscriptions is found once, with the highest QoS and every identifier [MQTT-3.3.4-2], [MQTT-3.3.4-4].
 
 mod level_tree;
+mod page;
 mod retained;
 mod trie;
 
+pub(crate) use page::NamedPage;
 pub(crate) use retained::RetainedMessages;
 pub(crate) use trie::{GrantedSubscription, Matches, RouteMatch, Trie};

@@ -9,6 +9,7 @@ use bytestring::ByteString;
 use super::super::limits::{RETAINED_BYTES_MAX, RETAINED_MAX, RETAINED_PUBLISHER_BYTES_MAX};
 use super::super::message::{ClientId, Message, UnixMs};
 use super::level_tree::{LevelTree, TreeValue};
+use super::page::NamedPage;
 
 impl TreeValue for Option<Arc<Message>> {
     fn is_vacant(&self) -> bool {
@@ -111,6 +112,21 @@ impl RetainedMessages {
         self.tree.match_filter(filter, &mut |message| found.extend(message.clone()));
         found.retain(|message| !message.is_expired(now_ms));
         found
+    }
+
+    /// At most `limit` of those behind the topic `after` in the order of topics, of all or of those that a filter matches.
+    pub(crate) fn after(&self, filter: Option<&str>, after: Option<&str>, limit: usize) -> Vec<Arc<Message>> {
+        let mut page = NamedPage::new(after, limit);
+        let mut visit = |message: &Option<Arc<Message>>| {
+            if let Some(message) = message {
+                page.offer(&message.topic, || Arc::clone(message));
+            }
+        };
+        match filter {
+            Some(filter) => self.tree.match_filter(filter, &mut visit),
+            None => self.tree.for_each(&mut visit),
+        }
+        page.into_items()
     }
 
     /// All of them.

@@ -10,4 +10,4 @@ mod outbox;
 mod inflight;
 
 pub(crate) use inbound::{Inbound, InboundPublish};
-pub(crate) use outbox::{ConnectionTerms, Enqueue, Outbox};
+pub(crate) use outbox::{ConnectionTerms, Enqueue, Outbox, OutboxSizes};

@@ -30,6 +30,7 @@ use super::router::GrantedSubscription;
 
 mod claim;
 mod notice;
+mod status;
 mod stored_form;
 #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "what is written to a file is told apart in memory"))]
 pub(crate) mod memory;
@@ -39,6 +40,8 @@ pub(crate) mod sqlite;
 
 pub(crate) use claim::{ClaimedSession, LastWill, SessionClaim, claim_session};
 pub(crate) use notice::{Notice, NumberedMessages, RouteChange, RouteEvent};
+pub(crate) use status::subscription_statuses;
+pub use status::{SessionStatus, SubscriptionStatus};
 
 /// An answer that the store gives later.
 pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -58,6 +61,9 @@ pub enum StoreError {
     /// The replica is not known any more: it was away for longer than its lease.
     #[error("the lease of replica {0} was lost")]
     LeaseLost(ReplicaId),
+    /// It takes too long.
+    #[error("the store does not answer")]
+    NoAnswer,
 }
 
 /// The store, as one replica sees it.
@@ -77,6 +83,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn load(&self, holder: SessionHolder, after: u64, count: usize) -> StoreFuture<'_, Vec<Queued>>;
     /// Renews the lease, detaches the sessions of dead replicas, deletes expired ones, and finds messages that are due.
     fn sweep(&self, now_ms: UnixMs) -> StoreFuture<'_, DueWork>;
+    /// What the store has of the session of a client, whoever holds it; `None`: there is none.
+    fn look_up(&self, client: ClientId) -> StoreFuture<'_, Option<SessionStatus>>;
     /// Ends the lease.
     fn leave(&self) -> StoreFuture<'_, ()>;
     /// Whether the store answers at present.

@@ -6,6 +6,7 @@ pub(crate) mod answers;
 pub(crate) mod client;
 pub(crate) mod connect;
 pub(crate) mod flow;
+pub(crate) mod operator;
 pub(crate) mod retain;
 pub(crate) mod route;
 pub(crate) mod wills;
@@ -154,6 +155,9 @@ macro_rules! all_cases {
                 mqtt_3_4_2_1_what_a_full_queue_refuses_is_told
                 mqtt_3_3_2_5_a_full_queue_of_expired_messages_takes_new_ones
                 mqtt_4_13_a_client_that_is_too_slow_is_sent_away;
+            operator:
+                operators_see_and_end_sessions
+                operators_see_and_clear_retained_messages;
             route:
                 mqtt_3_3_2_15_what_travels_with_a_message_arrives
                 mqtt_3_3_4_2_overlapping_subscriptions_give_the_highest_qos

@@ -49,6 +49,17 @@ pub(crate) enum Enqueue {
     TooLarge,
 }
 
+/// How much is in an outbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutboxSizes {
+    /// Messages sent and not acknowledged.
+    pub(crate) inflight: usize,
+    /// Messages that wait for the window.
+    pub(crate) waiting_messages: usize,
+    /// Their bytes.
+    pub(crate) waiting_bytes: usize,
+}
+
 /// The outgoing half of a session.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -280,6 +291,11 @@ impl Outbox {
     }
 
     /// Whether publishers should pause.
+    pub(crate) fn sizes(&self) -> OutboxSizes {
+        let (waiting_messages, waiting_bytes) = (self.waiting.len(), self.waiting_bytes);
+        OutboxSizes { inflight: self.window.open(), waiting_messages, waiting_bytes }
+    }
+
     pub(crate) fn is_congested(&self) -> bool {
         self.waiting.len() > WAITING_MESSAGES_MAX / 2 || self.waiting_bytes > WAITING_BYTES_MAX / 2
     }

@@ -22,8 +22,8 @@ use tokio::sync::Notify;
 
 use super::{
     ClaimedSession, DueWork, Notice, OrphanedShareMessage, Queued, RouteChange, RouteEvent, RoutedSession,
-    RoutingSnapshot, SessionClaim, SessionExpiry, SessionHolder, SessionState, Store, StoreError, StoreFuture, StoreOp,
-    StoreOutcome, WillFate, unsettled_version, warn_unsettled,
+    RoutingSnapshot, SessionClaim, SessionExpiry, SessionHolder, SessionState, SessionStatus, Store, StoreError,
+    StoreFuture, StoreOp, StoreOutcome, WillFate, unsettled_version, warn_unsettled,
 };
 use crate::limits::{LEASE, SUBSCRIBE_WAIT};
 use crate::message::{ClientId, ReplicaId, UnixMs};
@@ -353,6 +353,11 @@ impl Store for MemoryStore {
         };
         self.memory.room.notify_waiters();
         Box::pin(std::future::ready(answer))
+    }
+
+    fn look_up(&self, client: ClientId) -> StoreFuture<'_, Option<SessionStatus>> {
+        let found = self.memory.lock().sessions.get(&client).map(SessionRecord::status);
+        Box::pin(std::future::ready(Ok(found)))
     }
 
     fn leave(&self) -> StoreFuture<'_, ()> {

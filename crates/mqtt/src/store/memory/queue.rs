@@ -44,6 +44,14 @@ impl NumberedQueue {
         queue
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// All messages up to this number are over.
     pub(super) fn first(&self) -> u64 {
         self.first

@@ -9,7 +9,7 @@ use super::queue::NumberedQueue;
 use crate::limits::CLOCK_SKEW_MS;
 use crate::message::{ReplicaId, UnixMs};
 use crate::router::GrantedSubscription;
-use crate::store::LastWill;
+use crate::store::{LastWill, SessionStatus, subscription_statuses};
 
 #[derive(Debug)]
 pub(super) struct SessionRecord {
@@ -49,6 +49,22 @@ impl SessionRecord {
     /// Whether the session ends when the connection that holds it does.
     pub(super) fn ends_with_connection(&self) -> bool {
         self.owner.is_some() && self.expiry_s == 0
+    }
+
+    /// What operators are told.
+    pub(super) fn status(&self) -> SessionStatus {
+        let granted = self.subscriptions.iter().map(|(filter, granted)| (filter.clone(), *granted));
+        SessionStatus {
+            holder: self.owner,
+            lasting: self.lasting,
+            expires_at_ms: self.owner.is_none().then_some(self.expires_at_ms),
+            user: self.user.clone(),
+            queued_messages: self.queue.count(),
+            queued_bytes: self.queue.bytes(),
+            received: self.received.len(),
+            unreleased: self.inbound.len(),
+            subscriptions: subscription_statuses(granted),
+        }
     }
 
     pub(super) fn new(epoch: u64, owner: ReplicaId, expiry_s: u32, lasting: bool, queue: NumberedQueue) -> Self {

@@ -28,11 +28,11 @@ pub use address::RedisAddressError;
 pub use pipeline::Durability;
 
 use super::{
-    ClaimedSession, DueWork, Notice, Queued, RoutingSnapshot, SessionClaim, SessionHolder, Store, StoreError,
-    StoreFuture, StoreOp, StoreOutcome, stored_form, unsettled_version, warn_unsettled,
+    ClaimedSession, DueWork, Notice, Queued, RoutingSnapshot, SessionClaim, SessionHolder, SessionStatus, Store,
+    StoreError, StoreFuture, StoreOp, StoreOutcome, stored_form, unsettled_version, warn_unsettled,
 };
 use crate::limits::{LEASE, REAP_COUNT, SUBSCRIBE_WAIT};
-use crate::message::{ReplicaId, UnixMs};
+use crate::message::{ClientId, ReplicaId, UnixMs};
 use command::StoreCommand;
 use notifications::NotificationReader;
 use pipeline::{RedisPipeline, backoff};
@@ -239,6 +239,25 @@ impl Store for RedisStore {
                 orphaned: reply::orphaned(reply.at(2)),
                 expired: reply.at(3).number().unwrap_or(0),
             })
+        })
+    }
+
+    fn look_up(&self, client: ClientId) -> StoreFuture<'_, Option<SessionStatus>> {
+        Box::pin(async move {
+            let key = |name: &str| format!("{PREFIX}{name}:{client}");
+            let command = |name: &str, key: String| {
+                let mut command = redis::cmd(name);
+                command.arg(key);
+                command
+            };
+            let mut fields = command("HMGET", key("s"));
+            fields.arg(&["epoch", "owner", "lasting", "bytes", "user"]);
+            let mut expiry = command("ZSCORE", format!("{PREFIX}exp"));
+            expiry.arg(&*client);
+            let (subscriptions, queue) = (command("HGETALL", key("sub")), command("XLEN", key("q")));
+            let (received, inbound) = (command("SCARD", key("r")), command("HLEN", key("i")));
+            let replies = self.pipeline.query([fields, expiry, subscriptions, queue, received, inbound]).await?;
+            Ok(reply::session_status(replies.each_ref().map(StoreReply)))
         })
     }
 

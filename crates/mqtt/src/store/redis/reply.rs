@@ -8,7 +8,10 @@ use redis::Value;
 use crate::codec::Qos;
 use crate::message::{Message, ReplicaId};
 use crate::router::GrantedSubscription;
-use crate::store::{DeliveryOptions, DueWill, OrphanedShareMessage, Queued, RoutedSession, SessionState, stored_form};
+use crate::store::{
+    DeliveryOptions, DueWill, OrphanedShareMessage, Queued, RoutedSession, SessionState, SessionStatus, stored_form,
+    subscription_statuses,
+};
 
 /// Statuses of the scripts, which have these names too.
 pub(super) const DONE: i64 = 0;
@@ -98,6 +101,26 @@ pub(super) fn routed_session(client: &str, state: StoreReply<'_>, granted: Store
     let owner = replica(state.at(0).text().unwrap_or_default());
     let state = SessionState { owner, lasting: state.at(1).number() == Some(1) };
     (!subscriptions.is_empty()).then(|| RoutedSession { client: client.into(), state, subscriptions })
+}
+
+/// What operators are told about a session; its fields, when it expires, its subscriptions, and the sizes of its queue and of
+/// its packet ids either way.
+pub(super) fn session_status(replies: [StoreReply<'_>; 6]) -> Option<SessionStatus> {
+    let [fields, expiry, granted, queue, received, inbound] = replies;
+    fields.at(0).text()?;
+    let count = |reply: StoreReply<'_>| reply.number().and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+    let holder = replica(fields.at(1).text().unwrap_or_default());
+    Some(SessionStatus {
+        holder,
+        lasting: fields.at(2).number() == Some(1),
+        expires_at_ms: expiry.number().filter(|_| holder.is_none()),
+        user: fields.at(4).text().map(Arc::from),
+        queued_messages: count(queue),
+        queued_bytes: count(fields.at(3)),
+        received: count(received),
+        unreleased: count(inbound),
+        subscriptions: subscription_statuses(subscriptions(granted).into_iter()),
+    })
 }
 
 /// The replica of a name; an empty name stands for none.

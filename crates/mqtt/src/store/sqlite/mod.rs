@@ -22,10 +22,10 @@ pub use file::{SqliteAddress, SqliteError, Synchronous};
 
 use super::memory::{Memory, MemoryStore};
 use super::{
-    ClaimedSession, DueWork, Notice, Queued, RoutingSnapshot, SessionClaim, SessionHolder, Store, StoreError,
-    StoreFuture, StoreOp, StoreOutcome,
+    ClaimedSession, DueWork, Notice, Queued, RoutingSnapshot, SessionClaim, SessionHolder, SessionStatus, Store,
+    StoreError, StoreFuture, StoreOp, StoreOutcome,
 };
-use crate::message::{ReplicaId, UnixMs, unix_ms};
+use crate::message::{ClientId, ReplicaId, UnixMs, unix_ms};
 use file::FileLock;
 use writer::FileWriter;
 
@@ -157,6 +157,10 @@ impl Store for SqliteStore {
             self.file.written().await?;
             Ok(due)
         })
+    }
+
+    fn look_up(&self, client: ClientId) -> StoreFuture<'_, Option<SessionStatus>> {
+        self.memory.look_up(client)
     }
 
     /// The last replica closes the file.
