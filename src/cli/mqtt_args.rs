@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{AnonymousAccess, MqttListenerConfig};
+use crate::config::{AnonymousAccess, MqttListenerConfig, ShareOfflineWord};
 
 /// Listeners, certificates, users and rules.
 #[derive(Args, Clone, Debug, Default)]
@@ -54,6 +54,9 @@ pub struct MqttArguments {
     /// The longest session expiry in seconds; version 5 clients are told [default: a week].
     #[arg(long, env = "WATERMASTER_MQTT_SESSION_EXPIRY_MAX_S")]
     mqtt_session_expiry_max_s: Option<u32>,
+    /// What becomes of messages of a shared subscription while none of its members is connected [default: wait].
+    #[arg(long, env = "WATERMASTER_MQTT_SHARE_OFFLINE")]
+    mqtt_share_offline: Option<ShareOfflineWord>,
 }
 
 impl From<&MqttArguments> for MqttListenerConfig {
@@ -74,6 +77,7 @@ impl From<&MqttArguments> for MqttListenerConfig {
             receive_max: arguments.mqtt_receive_max,
             packet_max_bytes: arguments.mqtt_packet_max_bytes,
             session_expiry_max_s: arguments.mqtt_session_expiry_max_s,
+            share_offline: arguments.mqtt_share_offline,
         }
     }
 }

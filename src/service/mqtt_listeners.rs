@@ -85,6 +85,7 @@ impl MqttListeners {
             keep_alive_max_s: doors.keep_alive_max_s.or(usual.keep_alive_max_s),
             receive_max: doors.receive_max.unwrap_or(usual.receive_max),
             packet_max_bytes: doors.packet_max_bytes.map_or(usual.packet_max_bytes, NonZeroU32::get),
+            share_offline: doors.share_offline.map_or(usual.share_offline, Into::into),
             session_expiry_max_s: doors.session_expiry_max_s.unwrap_or(usual.session_expiry_max_s),
             ..usual
         }

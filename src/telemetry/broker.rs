@@ -75,6 +75,7 @@ pub(super) fn draw(broker: &Broker, registry: &mut Registry) {
         ("not_authorized", &counted.dropped_denied),
         ("payload_format", &counted.dropped_format),
         ("too_many_filters", &counted.dropped_costly),
+        ("no_member_online", &counted.dropped_absent),
         ("expired", &counted.expired),
         ("no_room_to_retain", &counted.not_retained),
     ] {

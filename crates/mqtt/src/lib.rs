@@ -51,7 +51,7 @@ pub use broker::{
 };
 pub use message::{ClientId, Message, ReplicaId, UnixMs};
 pub use metrics::{Count, Metrics, RoutingSizes, STORE_LATENCY_BOUNDS_US};
-pub use settings::Settings;
+pub use settings::{Settings, ShareOffline};
 pub use store::memory::Memory;
 pub use store::redis::{Durability, RedisAddressError};
 #[cfg(feature = "sqlite")]

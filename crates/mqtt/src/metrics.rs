@@ -59,6 +59,8 @@ pub struct Metrics {
     pub expired: Count,
     /// Messages not published because too many filters had to be looked at for their topic.
     pub dropped_costly: Count,
+    /// Messages that no member of a shared subscription was connected for, where such messages do not wait.
+    pub dropped_absent: Count,
     /// Messages not published because the client may not.
     pub dropped_denied: Count,
     /// Messages not published because their payload is not the text that it is said to be.

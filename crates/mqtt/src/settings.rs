@@ -10,6 +10,17 @@ use super::limits::{
     SESSION_EXPIRY_MAX_S,
 };
 
+/// What becomes of a message of a shared subscription while none of its members is connected (MQTT 5, 4.8.2, leaves it
+/// open).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShareOffline {
+    /// It waits in the queue of a member with a lasting session, and goes to the member that comes first.
+    #[default]
+    Wait,
+    /// It is dropped.
+    Discard,
+}
+
 /// Limits and access rules of a broker.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -31,6 +42,8 @@ pub struct Settings {
     pub session_expiry_max_s: u32,
     /// The longest keep-alive; CONNACK announces it to version 5 clients that ask for more, or for none. `None`: no limit.
     pub keep_alive_max_s: Option<NonZeroU16>,
+    /// What becomes of a message of a shared subscription while none of its members is connected.
+    pub share_offline: ShareOffline,
     /// Authentication and permissions.
     pub access: Arc<Access>,
     /// Whether clients can reconnect to another replica when this one stops.
@@ -56,6 +69,7 @@ impl Default for Settings {
             receive_max: NonZeroU16::new(INBOUND_INFLIGHT_MAX).unwrap_or(NonZeroU16::MAX),
             session_expiry_max_s: SESSION_EXPIRY_MAX_S,
             keep_alive_max_s: None,
+            share_offline: ShareOffline::default(),
             access: Arc::default(),
             has_other_replicas: false,
         }

@@ -10,9 +10,11 @@ mod wire;
 
 use proptest::prelude::{any, proptest};
 
-use mqtt::{Broker, Memory, Settings, Sqlite, SqliteAddress, Synchronous};
+use mqtt::codec::{Qos, Reason};
+use mqtt::{Broker, Memory, Settings, ShareOffline, Sqlite, SqliteAddress, Synchronous};
 
 use session::House;
+use session::client::{Client, connect, lasting};
 
 /// One replica, everything in memory.
 fn embedded() -> House {
@@ -38,6 +40,31 @@ proptest! {
     #[test]
     fn no_walk_leads_astray(bytes in proptest::collection::vec(any::<u8>(), 0..240)) {
         random_client::walk(&bytes);
+    }
+}
+
+/// Where messages do not wait for a group that is away, they reach the member that is connected and no other (4.8.2).
+#[test]
+fn messages_for_a_group_that_is_away_are_dropped_where_they_are_to_be() {
+    let settings = Settings { share_offline: ShareOffline::Discard, ..Settings::default() };
+    let house = House::start(1, async || Broker::embedded(settings.clone()).await.unwrap(), vec![]);
+    let share = |name| {
+        let mut member = Client::new(house.here(), lasting(name));
+        member.subscribe("$share/group/jobs", Qos::AtLeastOnce);
+        member
+    };
+    for name in ["one", "two"] {
+        share(name).leave(Reason::Success, None);
+    }
+    let mut publisher = Client::new(house.here(), connect(""));
+    publisher.say("jobs", "missed", Qos::AtLeastOnce);
+    assert_eq!(house.brokers[0].metrics().dropped_absent.get(), 1);
+    let mut member = share("one");
+    publisher.say("jobs", "taken", Qos::AtLeastOnce);
+    assert_eq!(member.take(), "taken");
+    member.leave(Reason::Success, None);
+    for name in ["one", "two"] {
+        share(name).hear_nothing();
     }
 }
 

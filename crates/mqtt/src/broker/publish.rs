@@ -16,6 +16,7 @@ use crate::message::{ClientId, Message, ReplicaId, UnixMs, unix_ms};
 use crate::router::{Matches, RouteMatch};
 use crate::session::encode_cache::{MessageEncoder, with_encode_cache};
 use crate::session::{Enqueue, Outbox};
+use crate::settings::ShareOffline;
 use crate::store::{DedupKey, DeliveryOptions, Publication, Published, StoreError, StoreOp, StoreOutcome};
 
 /// The deliveries of a message that are not done yet.
@@ -167,7 +168,7 @@ impl Replica {
     }
 
     /// One member of a shared subscription, in turn; connected ones before congested ones, and these before those that
-    /// are away [MQTT-4.8.2-4].
+    /// are away [MQTT-4.8.2-4]. `None`: all are away, and such messages do not wait.
     fn choose_member<'a>(&self, members: &'a [RouteMatch<SessionRef>]) -> Option<&'a RouteMatch<SessionRef>> {
         let share_turn = self.share_turn.fetch_add(1, Ordering::Relaxed);
         let (mut best, mut best_rank) = (None, 0);
@@ -179,6 +180,7 @@ impl Replica {
                 // On this replica or another: each gets its share.
                 Some(_) => 3,
                 None if route.state.owner.is_some() => 3,
+                None if self.settings.share_offline == ShareOffline::Discard => 0,
                 None => 1,
             };
             if rank > best_rank {
@@ -188,6 +190,7 @@ impl Replica {
                 break;
             }
         }
+        self.metrics.dropped_absent.add(u64::from(best.is_none()));
         best
     }
 
