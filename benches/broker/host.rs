@@ -96,6 +96,27 @@ impl Host {
         format!("sqlite://{}?synchronous={synchronous}", self.folder.path().join("broker.sqlite").display())
     }
 
+    /// What the SQLite file and its log take.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        let files = fs::read_dir(self.folder.path()).expect("a folder").flatten();
+        let ours = files.filter(|file| file.file_name().to_string_lossy().starts_with("broker.sqlite"));
+        ours.map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum()
+    }
+
+    /// SIGKILL, to all.
+    pub(crate) fn kill_all(&mut self) {
+        for mut child in self.children.drain(..).rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts ours again on the file that it had.
+    pub(crate) fn start_again(&mut self) {
+        self.run_ours("0", self.address, &self.file("normal"));
+        self.await_listener(self.address);
+    }
+
     fn rules(&self) -> String {
         self.folder.path().join("rules").display().to_string()
     }
@@ -160,9 +181,6 @@ fn free_address() -> SocketAddr {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        for child in self.children.iter_mut().rev() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.kill_all();
     }
 }

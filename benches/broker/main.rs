@@ -17,6 +17,7 @@ mod client;
 mod host;
 mod idle;
 mod latency;
+mod restart;
 mod throughput;
 
 use host::Kind;
@@ -53,6 +54,9 @@ fn main() {
     }
     if is_chosen("idle") {
         idle::compare(&runtime, &kinds, seconds);
+    }
+    if is_chosen("restart") {
+        restart::measure(&runtime);
     }
     if !host::is_there("redis-server") {
         println!("redis-server is NOT on the PATH: no replicas. (Debian: apt-get install redis-server)");

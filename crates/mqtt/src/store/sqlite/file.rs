@@ -3,13 +3,17 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
-/// Written to `user_version`. It changes with the tables and with the form of what they hold.
+/// The file's `user_version`. It changes with the tables and with the form of what they hold.
 const FORM: i64 = 1;
+const SET_FORM: &str = "PRAGMA user_version = 1";
 const SCHEMA: &str = include_str!("schema.sql");
+/// How long to wait for the lock of a program that looks at the file, before the next try.
+const BUSY_WAIT: Duration = Duration::from_millis(500);
 /// Pages of 4 KiB in the write-ahead log before they go into the file.
 const CHECKPOINT_PAGES: &str = "4000";
 
@@ -117,6 +121,7 @@ pub(super) async fn open(address: &SqliteAddress) -> Result<SqliteConnection, Sq
             Synchronous::Normal => SqliteSynchronous::Normal,
             Synchronous::Full => SqliteSynchronous::Full,
         })
+        .busy_timeout(BUSY_WAIT)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .disable_statement_logging();
     let mut connection = options.connect().await?;
@@ -126,7 +131,7 @@ pub(super) async fn open(address: &SqliteAddress) -> Result<SqliteConnection, Sq
         0 => {
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
             sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
-            sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *transaction).await?;
+            sqlx::raw_sql(SET_FORM).execute(&mut *transaction).await?;
             transaction.commit().await?;
         }
         other => return Err(SqliteError::Form(other)),

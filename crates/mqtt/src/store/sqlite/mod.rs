@@ -70,6 +70,7 @@ impl Sqlite {
         let mut connection = file::open(address).await?;
         let load::Loaded { memory, segments } = load::load(&mut connection, unix_ms()).await?;
         let signals = WriterSignals { is_available: Arc::new(AtomicBool::new(true)), ..WriterSignals::default() };
+        let weight_bytes = segments.values().sum();
         let (sender, written) = watch::channel(0);
         let writer = FileWriter {
             memory: memory.clone(),
@@ -77,6 +78,7 @@ impl Sqlite {
             signals: signals.clone(),
             written: sender,
             segments,
+            weight_bytes,
             slack_bytes,
         };
         tokio::spawn(writer.run());

@@ -242,3 +242,26 @@ async fn a_row_that_cannot_be_read_harms_nothing_else() {
     let holder = SessionHolder { client: "whole".into(), epoch: whole.epoch };
     assert_eq!(store.load(holder, 0, 9).await.unwrap()[0].message.payload, "1");
 }
+
+#[tokio::test]
+async fn while_the_file_takes_no_writes_nothing_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = address(&folder);
+    let file = Sqlite::open(&address).await.unwrap();
+    let store = Arc::new(file.replica());
+    store.join(0).await.unwrap();
+    let mut other = file::open(&address).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let claiming = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.claim(claim("patient", 60, true, None)).await.map(|claimed| claimed.is_some()) }
+    });
+    while store.is_available() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!claiming.is_finished());
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    assert!(claiming.await.unwrap().unwrap());
+    assert!(store.is_available());
+    assert!(read_back(&address).await.0[1].starts_with("patient "));
+}

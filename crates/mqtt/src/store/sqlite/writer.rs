@@ -17,6 +17,8 @@ use super::segment::{read_segment, write_segment};
 
 /// Between two tries while SQLite refuses.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// Segments that are written anew after one group, at most.
+const CLEANED_SEGMENTS: usize = 64;
 /// Rows of one statement.
 const ROWS: usize = 64;
 
@@ -48,6 +50,8 @@ pub(super) struct FileWriter {
     pub(super) written: watch::Sender<u64>,
     /// The segments in the file, with their weight.
     pub(super) segments: BTreeMap<u64, usize>,
+    /// What they weigh in all.
+    pub(super) weight_bytes: usize,
     /// What segments may weigh beyond twice what queues hold, before what is left of the oldest is written anew.
     pub(super) slack_bytes: usize,
 }
@@ -90,9 +94,12 @@ impl FileWriter {
             tokio::time::sleep(RETRY_PAUSE).await;
         }
         self.signals.is_available.store(true, Ordering::Relaxed);
-        self.segments.extend(rows.segments.iter().map(|segment| (segment.id, segment.weight_bytes)));
+        for segment in &rows.segments {
+            self.segments.insert(segment.id, segment.weight_bytes);
+            self.weight_bytes += segment.weight_bytes;
+        }
         for id in &rows.cut.released_segments {
-            self.segments.remove(id);
+            self.weight_bytes -= self.segments.remove(id).unwrap_or(0);
         }
         self.written.send_replace(number);
         true
@@ -101,7 +108,7 @@ impl FileWriter {
     /// Has what is left of the oldest segments written anew if most of what segments hold is over; the next
     /// cut deletes them.
     async fn clean(&mut self) {
-        let mut weight_bytes: usize = self.segments.values().sum();
+        let mut weight_bytes = self.weight_bytes;
         let most = self.memory.lock().queued_bytes() * 2 + self.slack_bytes;
         let oldest: Vec<_> = self
             .segments
@@ -112,6 +119,7 @@ impl FileWriter {
                 is_too_much
             })
             .map(|(id, _)| *id)
+            .take(CLEANED_SEGMENTS)
             .collect();
         for id in oldest {
             let read = sqlx::query_scalar(SEGMENT_READ).bind(signed(id)).fetch_optional(&mut self.connection).await;
