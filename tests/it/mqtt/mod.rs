@@ -8,7 +8,9 @@ mod random_client;
 mod statements;
 mod wire;
 
-use proptest::prelude::{any, proptest};
+use std::path::Path;
+
+use proptest::prelude::{ProptestConfig, any, proptest};
 
 use mqtt::codec::{Qos, Reason};
 use mqtt::{Broker, Memory, Settings, ShareOffline, Sqlite, SqliteAddress, Synchronous};
@@ -30,9 +32,13 @@ fn pair() -> House {
 /// One replica on a file.
 fn on_file() -> House {
     let folder = tempfile::tempdir().unwrap();
-    let address = SqliteAddress { path: folder.path().join("broker.sqlite"), synchronous: Synchronous::Normal };
-    let broker = async || Broker::on_sqlite(&Sqlite::open(&address).await.unwrap(), Settings::default()).await.unwrap();
-    House::start(1, broker, vec![Box::new(folder)])
+    let path = folder.path().to_owned();
+    House::start(1, async || file_broker(&path).await, vec![Box::new(folder)])
+}
+
+async fn file_broker(folder: &Path) -> Broker {
+    let address = SqliteAddress { path: folder.join("broker.sqlite"), synchronous: Synchronous::Normal };
+    Broker::on_sqlite(&Sqlite::open(&address).await.unwrap(), Settings::default()).await.unwrap()
 }
 
 proptest! {
@@ -40,6 +46,16 @@ proptest! {
     #[test]
     fn no_walk_leads_astray(bytes in proptest::collection::vec(any::<u8>(), 0..240)) {
         random_client::walk(&bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn no_walk_leads_astray_on_a_file(bytes in proptest::collection::vec(any::<u8>(), 0..240)) {
+        let folder = tempfile::tempdir().unwrap();
+        random_client::walk_on(&bytes, async || file_broker(folder.path()).await);
     }
 }
 

@@ -15,7 +15,8 @@ use mqtt::codec::{
 use mqtt::{Broker, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-const NAMES: [&str; 2] = ["one", "two"];
+/// Two walk; the third comes last, so that no connection of its name is still on its way.
+const NAMES: [&str; 3] = ["one", "two", "other"];
 const SLOTS: usize = 3;
 const TOPICS: [&str; 4] = ["a", "b", "a/b", "$SYS/a"];
 const FILTERS: [&str; 8] = ["a", "b", "a/#", "+", "#", "$share/g/a", "$share/h/#", "$SYS/#"];
@@ -28,9 +29,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Walks as the bytes say.
 pub(crate) fn walk(bytes: &[u8]) {
+    walk_on(bytes, async || Broker::embedded(Settings::default()).await.unwrap());
+}
+
+/// The same through another broker.
+pub(crate) fn walk_on(bytes: &[u8], broker: impl AsyncFnOnce() -> Broker) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let broker = Broker::embedded(Settings::default()).await.unwrap();
+        let broker = broker().await;
         let mut world = World { broker, slots: Default::default(), messages: 0, copies: HashMap::new() };
         let mut bytes = bytes.iter().copied();
         while let Some(action) = bytes.next() {
@@ -90,7 +96,7 @@ impl World {
         if what == 0 || self.slots[at].is_none() {
             let (how, many) = (next(), next());
             self.slots[at] = None;
-            self.connect(at, how, many).await;
+            self.connect(at, how, many, usize::from(how >> 1 & 1)).await;
             return;
         }
         let (number, choice, how) = (next() % 6, next(), next());
@@ -151,10 +157,9 @@ impl World {
         walker.say(&packet).await;
     }
 
-    async fn connect(&mut self, at: usize, how: u8, many: u8) {
+    async fn connect(&mut self, at: usize, how: u8, many: u8, name: usize) {
         let version = if how & 1 == 0 { Version::V5 } else { Version::V3 };
         let is_five = version == Version::V5;
-        let name = usize::from(how >> 1 & 1);
         let receive_max = NonZeroU16::new(u16::from(many % 5)).filter(|_| is_five);
         let properties = ConnectProperties {
             session_expiry_s: (is_five && how & 4 != 0).then_some(60),
@@ -229,7 +234,7 @@ impl World {
 
     async fn others_are_served(&mut self) {
         self.slots = Default::default();
-        self.connect(0, 32, 0).await;
+        self.connect(0, 32, 0, 2).await;
         let Some(walker) = self.slots[0].as_mut() else { return };
         walker.await_that(|packet| matches!(packet, Packet::Connack(_))).await;
         let subscription = Subscription { filter: "served".into(), options: SubscriptionOptions::default() };
