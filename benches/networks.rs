@@ -47,6 +47,34 @@ pub(crate) struct Network {
     pub(crate) edges: Vec<(u32, u32, u32)>,
 }
 
+/// The NSFNET T1 backbone: 14 nodes and 21 edges, with the lengths of `topologies/nsfnet.json`.
+pub(crate) fn nsfnet() -> Network {
+    let edges = [
+        (0, 1, 1_131),
+        (0, 2, 1_712),
+        (0, 7, 2_831),
+        (1, 2, 693),
+        (1, 3, 958),
+        (2, 5, 2_094),
+        (3, 4, 567),
+        (3, 10, 2_339),
+        (4, 5, 1_452),
+        (4, 6, 731),
+        (5, 8, 1_128),
+        (5, 12, 1_973),
+        (6, 7, 720),
+        (7, 9, 700),
+        (8, 9, 839),
+        (9, 11, 367),
+        (9, 13, 452),
+        (10, 11, 595),
+        (10, 13, 788),
+        (11, 12, 385),
+        (12, 13, 247),
+    ];
+    Network { name: "NSFNET", places: vec![(0, 0); 14], edges: edges.to_vec() }
+}
+
 /// 40 nodes and 61 edges, over 4,000 by 3,000 km.
 pub(crate) fn geant() -> Network {
     Network::generate("Geant2012", 2_012, 40, 61, (4_000, 3_000))
