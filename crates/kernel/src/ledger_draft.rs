@@ -1,13 +1,14 @@
 //! A set of changes on top of a ledger that has not happened yet. What must stay true: links that no change touches read as
 //! in the ledger.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::bam::{Booked, LinkBounds, Overrun, SLOTS, Slot, Slots, VictimOrder};
 use super::congestion_weight::congestion_weight;
 use super::id::{AllocationId, LinkIx};
-use super::ledger::{Ledger, LedgerEntry, bounds_of, room};
-use super::path::{Links, WEIGHT_ONE};
+use super::ledger::{Ledger, LedgerEntry, bounds_of};
+use super::path::Links;
 use super::policy::BandwidthModel;
 use super::topology::{Link, LinkState};
 
@@ -31,12 +32,22 @@ struct LedgerPage {
     figures: Figures,
 }
 
-/// What follows from a book and is looked at by path searches.
-#[derive(Clone, Copy)]
+/// What follows from a book and is looked at by path searches, worked out when it is first looked at: many entries change
+/// a book between two searches, and a search looks at one slot.
+#[derive(Default)]
 struct Figures {
-    free_bps: [u64; SLOTS],
-    reach_bps: [u64; SLOTS],
-    weight: u32,
+    free_bps: [Cell<Option<u64>>; SLOTS],
+    reach_bps: [Cell<Option<u64>>; SLOTS],
+    weight: Cell<Option<u32>>,
+}
+
+/// The figure, worked out unless it is known.
+fn known_or<T: Copy>(figure: &Cell<Option<T>>, work_out: impl FnOnce() -> T) -> T {
+    figure.get().unwrap_or_else(|| {
+        let value = work_out();
+        figure.set(Some(value));
+        value
+    })
 }
 
 impl<'a> LedgerDraft<'a> {
@@ -48,7 +59,7 @@ impl<'a> LedgerDraft<'a> {
     /// Books an entry.
     pub fn enter(&mut self, entry: &LedgerEntry) {
         for link in entry.path.iter() {
-            self.turn(*link, |slots, page| {
+            self.change(*link, |slots, page| {
                 let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
                 page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_add(amount);
             });
@@ -59,7 +70,7 @@ impl<'a> LedgerDraft<'a> {
     pub fn leave(&mut self, entry: &LedgerEntry) {
         self.gone.insert(entry.id);
         for link in entry.path.iter() {
-            self.turn(*link, |slots, page| {
+            self.change(*link, |slots, page| {
                 let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
                 page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_sub(amount);
             });
@@ -69,7 +80,7 @@ impl<'a> LedgerDraft<'a> {
     /// Holds one link to what `link` says.
     pub fn set_link(&mut self, ix: LinkIx, link: &Link, model: &BandwidthModel) {
         let bounds = bounds_of(link, model);
-        self.turn(ix, |_, page| {
+        self.change(ix, |_, page| {
             page.bounds = bounds;
             page.usable = link.state == LinkState::Up;
         });
@@ -93,12 +104,22 @@ impl<'a> LedgerDraft<'a> {
 
     /// The bandwidth that a slot may still have on a link without victims, in bit/s.
     pub fn free_bps(&self, link: LinkIx, slot: Slot) -> u64 {
-        self.page(link).map_or_else(|| self.ledger.free_bps(link, slot), |page| page.figures.free_bps[slot.at()])
+        let Some(page) = self.page(link) else { return self.ledger.free_bps(link, slot) };
+        if !page.usable {
+            return 0;
+        }
+        let free = || page.bounds.free_bps(self.ledger.slots(), &page.booked, slot);
+        known_or(&page.figures.free_bps[slot.at()], free)
     }
 
     /// The bandwidth that a slot may still have on a link with every victim that it may take, in bit/s.
     pub fn reach_bps(&self, link: LinkIx, slot: Slot) -> u64 {
-        self.page(link).map_or_else(|| self.ledger.reach_bps(link, slot), |page| page.figures.reach_bps[slot.at()])
+        let Some(page) = self.page(link) else { return self.ledger.reach_bps(link, slot) };
+        if !page.usable {
+            return 0;
+        }
+        let reach = || page.bounds.reach_bps(self.ledger.slots(), &page.booked, slot);
+        known_or(&page.figures.reach_bps[slot.at()], reach)
     }
 
     /// The links as a path search without victims sees them.
@@ -122,28 +143,21 @@ impl<'a> LedgerDraft<'a> {
         }
     }
 
-    fn turn(&mut self, link: LinkIx, change: impl FnOnce(&Slots, &mut LedgerPage)) {
-        let slots = *self.ledger.slots();
-        let Some(bounds) = self.ledger.bounds(link) else { return };
+    fn change(&mut self, link: LinkIx, change: impl FnOnce(&Slots, &mut LedgerPage)) {
         let Some(place) = self.page_of.get_mut(link.at()) else { return };
         if *place == UNTOUCHED {
+            let Some(bounds) = self.ledger.bounds(link) else { return };
             *place = u32::try_from(self.pages.len()).unwrap_or(UNTOUCHED);
-            let figures = Figures { free_bps: [0; SLOTS], reach_bps: [0; SLOTS], weight: WEIGHT_ONE };
             self.pages.push(LedgerPage {
                 bounds: bounds.clone(),
                 usable: self.ledger.is_usable(link),
                 booked: self.ledger.booked(link),
-                figures,
+                figures: Figures::default(),
             });
         }
         let Some(page) = self.pages.get_mut(*place as usize) else { return };
-        change(&slots, page);
-        for slot in slots.iter() {
-            let (free, reach) = room(&page.bounds, &slots, &page.booked, slot, page.usable);
-            page.figures.free_bps[slot.at()] = free;
-            page.figures.reach_bps[slot.at()] = reach;
-        }
-        page.figures.weight = congestion_weight(&page.bounds, &page.booked);
+        change(self.ledger.slots(), page);
+        page.figures = Figures::default();
     }
 }
 
@@ -158,7 +172,8 @@ impl<F: Fn(&LedgerDraft<'_>, LinkIx) -> u64> Links for DraftView<'_, F> {
     }
 
     fn weight(&self, link: LinkIx) -> u32 {
-        self.draft.page(link).map_or_else(|| self.draft.ledger.weight(link), |page| page.figures.weight)
+        let Some(page) = self.draft.page(link) else { return self.draft.ledger.weight(link) };
+        known_or(&page.figures.weight, || congestion_weight(&page.bounds, &page.booked))
     }
 
     fn is_usable(&self, link: LinkIx) -> bool {

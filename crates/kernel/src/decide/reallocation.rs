@@ -1,7 +1,7 @@
 //! The books of a network while a decision is made: the allocations that have left their paths, where each is now, and
 //! what took its path. An allocation that was given a path in the same decision can be made to yield again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::path_query::path_query;
@@ -27,8 +27,8 @@ pub(super) struct Reallocation<'a, 'b> {
     departures: Vec<Departure>,
     turns: usize,
     places: BTreeMap<AllocationId, usize>,
-    /// The allocations that are on a link by this decision.
-    arrivals: BTreeMap<(LinkIx, Slot), BTreeSet<AllocationId>>,
+    /// The allocations that are on a link by this decision, ascending.
+    arrivals: BTreeMap<(LinkIx, Slot), Vec<AllocationId>>,
 }
 
 /// An allocation that has left its path.
@@ -77,8 +77,10 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         }
         if let Some(path) = departure.path.take() {
             for link in path.iter() {
-                if let Some(arrived) = self.arrivals.get_mut(&(*link, entry.slot)) {
-                    arrived.remove(&entry.id);
+                if let Some(arrived) = self.arrivals.get_mut(&(*link, entry.slot))
+                    && let Ok(at) = arrived.binary_search(&entry.id)
+                {
+                    arrived.remove(at);
                 }
             }
             self.draft.leave(&LedgerEntry { path, ..entry });
@@ -87,21 +89,32 @@ impl<'a, 'b> Reallocation<'a, 'b> {
 
     /// Books a pathless allocation on a path.
     pub(super) fn place(&mut self, id: AllocationId, path: &Arc<[LinkIx]>) {
-        let Some(allocation) = self.departed(id) else { return };
-        let Some(entry) = self.network.entry_of(allocation) else { return };
-        self.draft.enter(&LedgerEntry { path: Arc::clone(path), ..entry });
-        self.note_arrival(id, path);
+        if let Some(entry) = self.note_arrival(id, path) {
+            self.draft.enter(&entry);
+        }
     }
 
-    /// A pathless allocation is on a path now, where it is booked already.
-    pub(super) fn note_arrival(&mut self, id: AllocationId, path: &Arc<[LinkIx]>) {
-        let place = self.places.get(&id).copied();
-        let Some(departure) = place.and_then(|place| self.departures.get_mut(place)) else { return };
+    /// A pathless allocation is on a path now; it is to be booked there, or is already. Its entry in the books.
+    pub(super) fn note_arrival(&mut self, id: AllocationId, path: &Arc<[LinkIx]>) -> Option<LedgerEntry> {
+        let place = *self.places.get(&id)?;
+        let departure = self.departures.get_mut(place)?;
         departure.path = Some(Arc::clone(path));
-        let Some(slot) = self.network.slot_of(&departure.allocation) else { return };
+        let Allocation { demand, .. } = &*departure.allocation;
+        let slot = self.network.slot_of(&departure.allocation)?;
+        let entry = LedgerEntry { id, slot, bandwidth: demand.bandwidth, path: Arc::clone(path) };
         for link in path.iter() {
-            self.arrivals.entry((*link, slot)).or_default().insert(id);
+            let arrived = self.arrivals.entry((*link, slot)).or_default();
+            // The best class and the oldest of it arrive first: mostly at the end.
+            match arrived.last() {
+                Some(last) if *last >= id => {
+                    if let Err(at) = arrived.binary_search(&id) {
+                        arrived.insert(at, id);
+                    }
+                }
+                _ => arrived.push(id),
+            }
         }
+        Some(entry)
     }
 
     /// The allocations in a slot of a link, newest first.
