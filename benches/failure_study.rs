@@ -4,7 +4,13 @@
 //!
 //! "70 % load" is as in the bench of admission. `cargo bench --bench failure_study`; with `-- quick` only NSFNET's links.
 
-#![expect(clippy::print_stdout, clippy::expect_used, clippy::panic, clippy::cast_precision_loss, reason = "a bench prints and stops")]
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a bench prints and stops"
+)]
 
 #[expect(dead_code, reason = "shared with other benches")]
 mod measure;
@@ -122,7 +128,8 @@ fn cut_in_clones(world: &World, topology: &Name, set: FailureSet) {
             let link = network.topology().link(link).map(|link| link.name.clone()).expect("it is of this network");
             let change = LinkChange { state: Some(LinkState::Down), ..LinkChange::default() };
             let command = Command::ChangeLink { topology: topology.clone(), link, change };
-            let event = decide(&state, &command, Millis(0), &mut workspace).unwrap_or_else(|refusal| panic!("{refusal}"));
+            let event =
+                decide(&state, &command, Millis(0), &mut workspace).unwrap_or_else(|refusal| panic!("{refusal}"));
             let recorded = Recorded { sequence: state.sequence().next(), at: Millis(0), event };
             apply(&mut state, &recorded).expect("what was decided can be applied");
         }

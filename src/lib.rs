@@ -20,7 +20,7 @@
 //! | crate | what it is | may touch | may not |
 //! |---|---|---|---|
 //! | [`kernel`] | what is true, what is allowed, what follows. [`kernel::decide()`] looks at the state and says what happens; [`kernel::apply()`] makes it true | its arguments, std collections of fixed order, petgraph: its manifest is the proof | clocks, randomness, I/O, async, threads, locks, logging, serde, floats |
-//! | `optimizer` | plans of moves on a snapshot; an empty door so far | kernel values | state, clocks |
+//! | [`optimizer`] | studies of a version of the state: what failures take with them | the kernel's decisions, on versions of its own | clocks: a budget is an argument |
 //! | [`api`] | every public document once: REST, server-sent events, metadata and rates of aggregators, the gateway's interface. With the feature `client` the typed client, by which the command line and the gateway speak | serde, utoipa, jiff; reqwest behind `client` | the kernel, the service |
 //! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces, reports of aggregators. A topology's native file is the document of the REST interface, so that `formats` knows `api` | kernel, api | anything that lives |
 //! | [`mqtt`] | the broker: MQTT 3.1.1 and 5, sessions in a store that replicas share, or in a file. It serves any user of MQTT | packets, sessions, its store | bandwidth, topologies |
@@ -35,7 +35,7 @@
 //! | [`southbound`] | hands: rules go into switches through a controller, and what switches report comes back | reqwest, its dialect's JSON, kernel, of api which addresses nobody is to lead us to | choosing a path, a rule or an order; remembering anything between calls |
 //! | [`app`] | order: the single writer with group commit, the follower, maintenance, one worker a controller that keeps the switches as the kernel says, the task of the QoS scheduler (what it decides is in [`kernel::scheduler`]). The only room that changes state | kernel, journal, southbound, the clock | SQL, JSON, HTTP words, comparing two bandwidths |
 //! | [`aggregator_mqtt`] | speech over publish and subscribe: metadata of aggregators in, retained rates out, birth and will; what the service decides for its broker | app, auth, api, kernel, formats, mqtt | journal, any decision beyond "does this parse" |
-//! | [`http`] | speech: parse, submit, render. One resource a file. The page at `/` is built from `dashboard/`: TypeScript, a client of `/v1` like any other; the binary holds its `dist/` | app, auth, api, kernel, formats, of mqtt what a topic filter is and what the broker tells operators | journal, any decision beyond "does this parse" |
+//! | [`http`] | speech: parse, submit, render. One resource a file. The page at `/` is built from `dashboard/`: TypeScript, a client of `/v1` like any other; the binary holds its `dist/` | app, auth, api, kernel, formats, optimizer, of mqtt what a topic filter is and what the broker tells operators | journal, any decision beyond "does this parse" |
 //! | [`cli`] | one file a subcommand; [`cli::demo`] plays the scenario of PSIoT-Orch with all parts as processes of their own | service, api, formats, kernel, gateway | |
 //! | [`service`], [`config`], [`telemetry`] | the composition root, its configuration and its metrics; [`service::books`] carries the books as a whole: backup, restore, verification | everything | |
 //!

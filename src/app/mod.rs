@@ -189,6 +189,7 @@ struct AppInner {
     /// Held from the version of the state that is taken to the one that is published.
     turn: Mutex<()>,
     what_ifs: Semaphore,
+    studies: Semaphore,
     /// Why the journal takes no writes, as it was found last.
     database_fault: ArcSwapOption<JournalError>,
     deadline: Duration,
@@ -268,6 +269,7 @@ impl App {
             state: ArcSwap::from_pointee(state),
             turn: Mutex::new(()),
             what_ifs: Semaphore::new(what_if::AT_ONCE_MAX),
+            studies: Semaphore::new(what_if::STUDIES_AT_ONCE_MAX),
             database_fault: ArcSwapOption::empty(),
             deadline: options.deadline,
             commits,

@@ -11,6 +11,8 @@ use kernel::{Command, Fact, Recorded, Refusal, State, apply, decide};
 
 /// How many are worked out at once; more wait, in order. A few, so that the writer finds a free core.
 pub(super) const AT_ONCE_MAX: usize = 2;
+/// How many studies are worked out at once: they take seconds, and dry runs do not wait for them.
+pub(super) const STUDIES_AT_ONCE_MAX: usize = 1;
 
 impl App {
     /// Works something out on the committed state, on a thread where it may take its time.
@@ -22,6 +24,27 @@ impl App {
         look: impl FnOnce(&State) -> R + Send + 'static,
     ) -> Result<R, SubmitError> {
         let _permit = self.inner.what_ifs.acquire().await.map_err(|_| SubmitError::Stopping)?;
+        self.apart(look).await
+    }
+
+    /// Works out a study: as [`App::work_out`], but for seconds, and one at a time. `look` is to hold a deadline of its own.
+    ///
+    /// # Errors
+    /// The turn of this one did not come, or the service is stopping.
+    pub async fn study<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State) -> R + Send + 'static,
+    ) -> Result<R, SubmitError> {
+        let waited = self.inner.deadline;
+        let permit = tokio::time::timeout(waited, self.inner.studies.acquire()).await;
+        let _permit = permit.map_err(|_| SubmitError::Late { waited })?.map_err(|_| SubmitError::Stopping)?;
+        self.apart(look).await
+    }
+
+    async fn apart<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State) -> R + Send + 'static,
+    ) -> Result<R, SubmitError> {
         let state = self.state();
         let worked_out = tokio::task::spawn_blocking(move || look(&state)).await;
         worked_out.map_err(|error| {

@@ -17,6 +17,7 @@ mod content_lookup;
 mod controller;
 mod dashboard;
 mod event;
+mod failure_study;
 mod health;
 mod layout;
 mod link;
@@ -183,6 +184,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(link::link_get, link::link_change))
         .routes(routes!(model::model_get, model::model_put))
         .routes(routes!(path::path_compute))
+        .routes(routes!(failure_study::failure_study_create))
         .routes(routes!(allocation_list::allocation_list, allocation::allocation_create))
         .routes(routes!(batch::allocation_batch))
         .routes(routes!(allocation::allocation_get, allocation::allocation_resize, allocation::allocation_release))

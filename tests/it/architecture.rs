@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("auth", &["api", "journal", "kernel"]),
     ("app", &["kernel", "journal", "southbound"]),
     // Of mqtt what a topic filter is, and what the broker tells operators.
-    ("http", &["app", "auth", "api", "kernel", "formats", "mqtt"]),
+    ("http", &["app", "auth", "api", "kernel", "formats", "mqtt", "optimizer"]),
     ("aggregator_mqtt", &["app", "auth", "api", "formats", "kernel", "mqtt"]),
     ("config", &["kernel", "mqtt"]),
     ("telemetry", &["app", "config", "kernel", "mqtt"]),

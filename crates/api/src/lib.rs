@@ -28,6 +28,7 @@ pub mod path;
 pub mod constraints;
 pub mod flow;
 pub mod effects;
+pub mod failure_study;
 
 pub mod topology;
 pub mod link;

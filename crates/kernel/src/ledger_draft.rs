@@ -69,6 +69,20 @@ impl<'a> LedgerDraft<'a> {
     /// Takes an entry out.
     pub fn leave(&mut self, entry: &LedgerEntry) {
         self.gone.insert(entry.id);
+        self.unbook(entry);
+    }
+
+    /// Takes many entries out.
+    pub fn leave_all(&mut self, entries: impl IntoIterator<Item = LedgerEntry>) {
+        let leave = |entry: LedgerEntry| {
+            self.unbook(&entry);
+            entry.id
+        };
+        let mut gone: BTreeSet<AllocationId> = entries.into_iter().map(leave).collect();
+        self.gone.append(&mut gone);
+    }
+
+    fn unbook(&mut self, entry: &LedgerEntry) {
         for link in entry.path.iter() {
             self.change(*link, |slots, page| {
                 let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);

@@ -4,8 +4,14 @@
 #![warn(missing_docs)]
 
 mod failure_study;
+mod scenario;
+mod worst_loads;
 
 pub use failure_study::{
-    Affected, FailureSet, FailureStudy, GrowthStudy, Listing, Scenario, ScenarioOutcome, StudyLimits, StudyStop, Subject,
-    WorstCase, scenarios, study_failures,
+    Affected, AffectedList, FailureStudy, GrowthStudy, ScenarioOutcome, StudyLimits, StudyStop, study_failures,
 };
+pub use scenario::{FailureSet, Scenario, Subject, scenarios};
+pub use worst_loads::WorstCase;
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ pub(super) mod broker;
 mod event;
 mod allocation;
 mod effects;
+mod failure_study;
 mod link;
 mod tenant;
 
@@ -16,6 +17,7 @@ pub(super) use allocation::{
 };
 pub(super) use effects::effects;
 pub(super) use event::{driver, event};
+pub(super) use failure_study::failure_study;
 pub(super) use link::{AllocationList, figures, link, properties};
 pub(super) use tenant::quota;
 

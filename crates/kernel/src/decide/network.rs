@@ -199,9 +199,7 @@ pub(super) fn change_link(
         books.draft.set_link(*ix, link, &network.model);
     }
     let down = links.iter().filter(|(_, link)| link.state == LinkState::Down).map(|(ix, _)| *ix);
-    for allocation in on_links(state, &books, down, |_| true) {
-        books.displace(allocation, DisplacedBy::Link);
-    }
+    books.displace_all(&on_links(state, &books, down, |_| true), DisplacedBy::Link);
     for (ix, _) in &links {
         displace_excess(&mut books, *ix, DisplacedBy::Link);
     }

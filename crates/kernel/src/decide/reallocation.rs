@@ -1,6 +1,7 @@
 //! The books of a network while a decision is made: the allocations that have left their paths, where each is now, and
 //! what took its path. An allocation that was given a path in the same decision can be made to yield again.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,9 +28,12 @@ pub(super) struct Reallocation<'a, 'b> {
     departures: Vec<Departure>,
     turns: usize,
     places: BTreeMap<AllocationId, usize>,
-    /// The allocations that are on a link by this decision, ascending.
-    arrivals: BTreeMap<(LinkIx, Slot), Vec<AllocationId>>,
+    /// The allocations that are on a link by this decision, ascending; there when it was first asked for, since most
+    /// decisions need no victims.
+    arrivals: OnceCell<Arrivals>,
 }
+
+type Arrivals = BTreeMap<(LinkIx, Slot), Vec<AllocationId>>;
 
 /// An allocation that has left its path.
 struct Departure {
@@ -51,7 +55,7 @@ impl<'a, 'b> Reallocation<'a, 'b> {
             departures: vec![],
             turns: 0,
             places: BTreeMap::new(),
-            arrivals: BTreeMap::new(),
+            arrivals: OnceCell::new(),
         }
     }
 
@@ -60,6 +64,19 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         self.places.insert(allocation.id, self.departures.len());
         let (allocation, turn) = (Arc::clone(allocation), self.turns);
         self.departures.push(Departure { allocation, cause, turn, path: None });
+    }
+
+    /// Takes allocations off their paths, of which none has left it before: what is noted of them is sorted once.
+    pub(super) fn displace_all(&mut self, allocations: &[&Arc<Allocation>], cause: DisplacedBy) {
+        let first = self.departures.len();
+        for allocation in allocations {
+            self.turns += 1;
+            let (allocation, turn) = (Arc::clone(allocation), self.turns);
+            self.departures.push(Departure { allocation, cause, turn, path: None });
+        }
+        self.places.append(&mut (first..).zip(allocations).map(|(place, one)| (one.id, place)).collect());
+        let entries = allocations.iter().filter_map(|allocation| self.network.entry_of(allocation));
+        self.draft.leave_all(entries);
     }
 
     /// Takes an allocation off its path. The first cause counts, but for a move: who is moved may become a victim.
@@ -77,7 +94,7 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         }
         if let Some(path) = departure.path.take() {
             for link in path.iter() {
-                if let Some(arrived) = self.arrivals.get_mut(&(*link, entry.slot))
+                if let Some(arrived) = self.arrivals.get_mut().and_then(|all| all.get_mut(&(*link, entry.slot)))
                     && let Ok(at) = arrived.binary_search(&entry.id)
                 {
                     arrived.remove(at);
@@ -102,17 +119,8 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         let Allocation { demand, .. } = &*departure.allocation;
         let slot = self.network.slot_of(&departure.allocation)?;
         let entry = LedgerEntry { id, slot, bandwidth: demand.bandwidth, path: Arc::clone(path) };
-        for link in path.iter() {
-            let arrived = self.arrivals.entry((*link, slot)).or_default();
-            // The best class and the oldest of it arrive first: mostly at the end.
-            match arrived.last() {
-                Some(last) if *last >= id => {
-                    if let Err(at) = arrived.binary_search(&id) {
-                        arrived.insert(at, id);
-                    }
-                }
-                _ => arrived.push(id),
-            }
+        if let Some(arrivals) = self.arrivals.get_mut() {
+            add_arrival(arrivals, &entry);
         }
         Some(entry)
     }
@@ -120,7 +128,8 @@ impl<'a, 'b> Reallocation<'a, 'b> {
     /// The allocations in a slot of a link, newest first.
     pub(super) fn occupants(&self, link: LinkIx, slot: Slot) -> impl Iterator<Item = &Arc<Allocation>> {
         let standing = self.network.ledger.newest_first(link, slot).filter(|id| !self.draft.is_gone(*id));
-        let arrived = self.arrivals.get(&(link, slot)).into_iter().flat_map(|ids| ids.iter().rev().copied());
+        let arrivals = self.arrivals.get_or_init(|| self.all_arrivals());
+        let arrived = arrivals.get(&(link, slot)).into_iter().flat_map(|ids| ids.iter().rev().copied());
         let (mut standing, mut arrived) = (standing.peekable(), arrived.peekable());
         let newest = std::iter::from_fn(move || match (arrived.peek(), standing.peek()) {
             (Some(one), Some(other)) if one < other => standing.next(),
@@ -128,6 +137,15 @@ impl<'a, 'b> Reallocation<'a, 'b> {
             (None, _) => standing.next(),
         });
         newest.filter_map(|id| self.allocation(id))
+    }
+
+    fn all_arrivals(&self) -> Arrivals {
+        let mut arrivals = Arrivals::new();
+        for Departure { allocation, path, .. } in &self.departures {
+            let (Some(path), Some(entry)) = (path, self.network.entry_of(allocation)) else { continue };
+            add_arrival(&mut arrivals, &LedgerEntry { path: Arc::clone(path), ..entry });
+        }
+        arrivals
     }
 
     fn departed(&self, id: AllocationId) -> Option<&Arc<Allocation>> {
@@ -214,6 +232,15 @@ impl<'a, 'b> Reallocation<'a, 'b> {
             Some(displaced(&allocation, cause, fate))
         });
         fates.collect()
+    }
+}
+
+fn add_arrival(arrivals: &mut Arrivals, entry: &LedgerEntry) {
+    for link in entry.path.iter() {
+        let arrived = arrivals.entry((*link, entry.slot)).or_default();
+        if let Err(at) = arrived.binary_search(&entry.id) {
+            arrived.insert(at, entry.id);
+        }
     }
 }
 
