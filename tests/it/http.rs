@@ -21,6 +21,8 @@ mod document;
 mod events;
 #[path = "http/holds.rs"]
 mod holds;
+#[path = "http/failure_study.rs"]
+mod failure_study;
 #[path = "http/lists.rs"]
 mod lists;
 #[path = "http/problems.rs"]

@@ -35,11 +35,34 @@ pub(super) fn allocate(
     if state.allocation_count() >= ALLOCATIONS_MAX {
         return Err(Refusal::TooMany { what: "allocations", max: ALLOCATIONS_MAX });
     }
-    let (name, network) =
-        resolve::network_between(state, request.topology.as_ref(), &request.ingress, &request.egress)?;
     if request.attributes.expires_at.is_some_and(|at| at <= now) {
         return Err(Refusal::AlreadyExpired);
     }
+    let (network, demand, priorities) = resolve_demand(state, request, now)?;
+    check_quotas(state, &demand, None)?;
+    if let Some((field, why)) = impossible_flow(&demand, &network.topology) {
+        return Err(Refusal::ImpossibleFlow { field, why });
+    }
+    let id = AllocationId(state.sequence().next().0);
+    let moves_max = request.moves_max.unwrap_or(network.model.policy.relocation.max_moves);
+    let admission = Admission { state, network, id, demand: &demand, priorities, moves_max };
+    Ok(match admission.of_new(workspace) {
+        Ok((path, displaced)) => {
+            let allocation = Allocation { id, demand, path, created_at: now, updated_at: now };
+            Event::Admitted { allocation: Arc::new(allocation), displaced }
+        }
+        Err(denial) => Event::Denied { of: None, demand: Box::new(demand), denial },
+    })
+}
+
+/// The demand of a request, in the network that it is about.
+pub(super) fn resolve_demand<'a>(
+    state: &'a State,
+    request: &Request,
+    now: Millis,
+) -> Result<(&'a Network, Demand, Priorities), Refusal> {
+    let (name, network) =
+        resolve::network_between(state, request.topology.as_ref(), &request.ingress, &request.egress)?;
     let ingress = resolve::node(&network.topology, name, "ingress", &request.ingress)?;
     let priorities =
         resolve::priorities(network, name, request.class_type, request.setup_priority, request.hold_priority)?;
@@ -55,20 +78,7 @@ pub(super) fn allocate(
         attributes: LspAttributes { held_until: held_until(request.hold_for, now)?, ..request.attributes.clone() },
     };
     check(&demand, network)?;
-    check_quotas(state, &demand, None)?;
-    if let Some((field, why)) = impossible_flow(&demand, &network.topology) {
-        return Err(Refusal::ImpossibleFlow { field, why });
-    }
-    let id = AllocationId(state.sequence().next().0);
-    let moves_max = request.moves_max.unwrap_or(network.model.policy.relocation.max_moves);
-    let admission = Admission { state, network, id, demand: &demand, priorities, moves_max };
-    Ok(match admission.of_new(workspace) {
-        Ok((path, displaced)) => {
-            let allocation = Allocation { id, demand, path, created_at: now, updated_at: now };
-            Event::Admitted { allocation: Arc::new(allocation), displaced }
-        }
-        Err(denial) => Event::Denied { of: None, demand: Box::new(demand), denial },
-    })
+    Ok((network, demand, priorities))
 }
 
 /// Make-before-break: the new reservation shares the old one's bandwidth where the paths share links (RFC 3209 §2.5), and
@@ -175,19 +185,40 @@ fn check(demand: &Demand, network: &Network) -> Result<(), Refusal> {
 }
 
 /// A demand before the books of its network.
-struct Admission<'a> {
-    state: &'a State,
-    network: &'a Network,
-    id: AllocationId,
-    demand: &'a Demand,
-    priorities: Priorities,
-    moves_max: u8,
+pub(super) struct Admission<'a> {
+    pub(super) state: &'a State,
+    pub(super) network: &'a Network,
+    pub(super) id: AllocationId,
+    pub(super) demand: &'a Demand,
+    pub(super) priorities: Priorities,
+    pub(super) moves_max: u8,
 }
 
-type PathAndFates = (Arc<[LinkIx]>, Vec<Displaced>);
+pub(super) type PathAndFates = (Arc<[LinkIx]>, Vec<Displaced>);
 
 impl Admission<'_> {
-    fn of_new(&self, workspace: &mut Workspace) -> Result<PathAndFates, Denial> {
+    pub(super) fn of_new(&self, workspace: &mut Workspace) -> Result<PathAndFates, Denial> {
+        let network = self.network;
+        match self.of_new_without_moves(workspace) {
+            Ok(admitted) => return Ok(admitted),
+            Err(Some(denial)) => return Err(denial),
+            Err(None) => {}
+        }
+        let query = path_query(&network.model.policy, self.demand);
+        let reach = network.ledger.reach(self.priorities.setup_slot);
+        let denial = denial(network, &reach, &query, workspace);
+        let find = |id| self.state.allocation(id);
+        let mut books = Reallocation::new(network, &network.graph, &find);
+        match self.path_by_moves(&mut books, &denial, workspace) {
+            Some(links) if check_price(network, &query, &reach, &links, workspace).is_ok() => {
+                self.with_victims(books, links, workspace)
+            }
+            _ => Err(self.within_price(denial, &query, workspace)),
+        }
+    }
+
+    /// `Err(None)`: no path has the bandwidth, whichever victims the demand takes.
+    pub(super) fn of_new_without_moves(&self, workspace: &mut Workspace) -> Result<PathAndFates, Option<Denial>> {
         let (network, setup_slot) = (self.network, self.priorities.setup_slot);
         let query = path_query(&network.model.policy, self.demand);
         // The common case first, on the ledger itself: a demand that needs no victim.
@@ -199,20 +230,10 @@ impl Admission<'_> {
             }
         }
         let reach = network.ledger.reach(setup_slot);
-        let Ok(found) = path::shortest(&network.graph, &reach, &query, workspace) else {
-            let denial = denial(network, &reach, &query, workspace);
-            let find = |id| self.state.allocation(id);
-            let mut books = Reallocation::new(network, &network.graph, &find);
-            return match self.path_by_moves(&mut books, &denial, workspace) {
-                Some(links) if check_price(network, &query, &reach, &links, workspace).is_ok() => {
-                    self.with_victims(books, links, workspace)
-                }
-                _ => Err(self.within_price(denial, &query, workspace)),
-            };
-        };
+        let found = path::shortest(&network.graph, &reach, &query, workspace).map_err(|_| None)?;
         check_price(network, &query, &reach, &found.links, workspace)?;
         let find = |id| self.state.allocation(id);
-        self.with_victims(Reallocation::new(network, &network.graph, &find), found.links, workspace)
+        Ok(self.with_victims(Reallocation::new(network, &network.graph, &find), found.links, workspace)?)
     }
 
     /// Only for want of bandwidth.

@@ -2,6 +2,7 @@
 //! command, one event.
 
 mod admit;
+mod headroom;
 mod network;
 mod controller;
 mod tenant;
@@ -20,6 +21,7 @@ use super::state::State;
 use super::units::Millis;
 
 pub use admit::least_sufficient_bps;
+pub use headroom::{Headroom, headroom};
 pub use path_query::path_metric;
 pub use resolve::{
     constraints as resolve_constraints, network as resolve_network, network_between as resolve_network_between,

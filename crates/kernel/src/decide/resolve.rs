@@ -73,6 +73,7 @@ pub(super) fn node(
 }
 
 /// The priorities of a demand, and the slot of the books that each makes with its class type.
+#[derive(Clone, Copy)]
 pub(super) struct Priorities {
     pub(super) setup: Priority,
     pub(super) hold: Priority,
