@@ -18,6 +18,7 @@ mod controller;
 mod dashboard;
 mod event;
 mod failure_study;
+mod headroom;
 mod health;
 mod layout;
 mod link;
@@ -184,6 +185,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(link::link_get, link::link_change))
         .routes(routes!(model::model_get, model::model_put))
         .routes(routes!(path::path_compute))
+        .routes(routes!(headroom::headroom_get))
         .routes(routes!(failure_study::failure_study_create))
         .routes(routes!(allocation_list::allocation_list, allocation::allocation_create))
         .routes(routes!(batch::allocation_batch))

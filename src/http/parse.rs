@@ -50,7 +50,7 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
     })))
 }
 
-fn moves_max(document: RelocationDocument) -> Result<u8, Problem> {
+pub(super) fn moves_max(document: RelocationDocument) -> Result<u8, Problem> {
     match document.max_moves {
         moves @ 0..=MOVES_MAX => Ok(moves),
         _ => Err(impossible("relocation.max_moves", format!("at most {MOVES_MAX} allocations may be moved for one"))),

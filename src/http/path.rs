@@ -9,14 +9,15 @@ use super::problem::{
 };
 use super::render::json;
 use super::topology::unknown;
-use super::{parse, problem_catalogue};
+use super::{headroom, parse, problem_catalogue};
 use crate::app::scalars::StoredName;
-use api::path::{DisjointName, PATHS_MAX, PathAnswer, PathDocument, PathRequest};
+use api::path::{DisjointName, HeadroomDocument, PATHS_MAX, PathAnswer, PathDocument, PathRequest};
 use axum::response::Response;
+use kernel::allocation::LspAttributes;
 use kernel::bam::Slot;
 use kernel::class::{ClassType, Priority, TeClass};
-use kernel::command::NamedConstraints;
-use kernel::decide::{path_metric, resolve_constraints};
+use kernel::command::{NamedConstraints, Request};
+use kernel::decide::{self, path_metric, resolve_constraints};
 use kernel::event::Denial;
 use kernel::id::{Name, NodeIx};
 use kernel::path::{
@@ -30,7 +31,8 @@ use kernel::{Names, Refusal, State as KernelState};
 /// Computes paths, and changes nothing.
 ///
 /// Paths that need no victims are looked for first; if there are none, such as do. Where there is no path at all, the
-/// problem is that of a denied request. Admission by price is not computed.
+/// problem is that of a denied request. Admission by price is not computed for the paths; `headroom` is what would be
+/// admitted, whatever the bandwidth asked for.
 #[utoipa::path(
     post,
     path = "/v1/topologies/{topology}/paths",
@@ -51,8 +53,7 @@ pub(super) async fn path_compute(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let asked = CheckedPathQuery::of(body.read::<PathRequest>()?)?;
-    let paths = room.app.work_out(move |state| asked.answer(state, &topology)).await??;
-    Ok(json(&PathAnswer { paths }))
+    Ok(json(&room.app.work_out(move |state| asked.answer(state, &topology)).await??))
 }
 
 /// A request whose numbers are in range.
@@ -98,7 +99,7 @@ impl CheckedPathQuery {
         })
     }
 
-    fn answer(&self, state: &KernelState, topology: &Name) -> Result<Vec<PathDocument>, Problem> {
+    fn answer(&self, state: &KernelState, topology: &Name) -> Result<PathAnswer, Problem> {
         let network = state.network(topology.as_str()).ok_or_else(|| unknown(topology))?;
         let (ingress, egress, slot) = self.resolve(network, topology).map_err(in_body)?;
         let constraints = resolve_constraints(&self.constraints, network.topology(), topology, ingress);
@@ -119,7 +120,33 @@ impl CheckedPathQuery {
             return Err(self.why_not(network, &reach, &query, &mut workspace));
         }
         let needs_victims = |path: &FoundPath| path.links.iter().any(|link| free.room_bps(*link) < query.bandwidth_bps);
-        Ok(found.iter().map(|path| document(network, path, metric, ingress, needs_victims(path))).collect())
+        let paths = found.iter().map(|path| document(network, path, metric, ingress, needs_victims(path))).collect();
+        Ok(PathAnswer { paths, headroom: self.headroom(state, topology, &mut workspace)? })
+    }
+
+    /// Of one path.
+    fn headroom(
+        &self,
+        state: &KernelState,
+        topology: &Name,
+        workspace: &mut Workspace,
+    ) -> Result<Option<HeadroomDocument>, Problem> {
+        if matches!(self.wanted, PathsWanted::Pair(_)) {
+            return Ok(None);
+        }
+        let request = Request {
+            topology: Some(topology.clone()),
+            ingress: self.ingress.clone(),
+            egress: self.egress.clone(),
+            class_type: self.class_type,
+            bandwidth: self.bandwidth,
+            setup_priority: self.setup_priority,
+            hold_priority: None,
+            constraints: self.constraints.clone(),
+            moves_max: None,
+            attributes: LspAttributes::default(),
+        };
+        Ok(Some(headroom::document(decide::headroom(state, &request, workspace).map_err(in_body)?)))
     }
 
     fn resolve(&self, network: &Network, topology: &Name) -> Result<(NodeIx, NodeIx, Slot), Refusal> {

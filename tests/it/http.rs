@@ -23,6 +23,8 @@ mod events;
 mod holds;
 #[path = "http/failure_study.rs"]
 mod failure_study;
+#[path = "http/headroom.rs"]
+mod headroom;
 #[path = "http/lists.rs"]
 mod lists;
 #[path = "http/problems.rs"]

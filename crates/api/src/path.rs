@@ -68,6 +68,45 @@ words! {
 pub struct PathAnswer {
     /// At least one path.
     pub paths: Vec<PathDocument>,
+    /// The most that would be admitted now under the same constraints; absent where two disjoint paths were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub headroom: Option<HeadroomDocument>,
+}
+
+/// The largest bandwidths that would be admitted now, each to the bit/s: one bit/s more would not be. 0: nothing would be
+/// admitted.
+#[derive(Serialize, Deserialize, ToSchema, Clone, Copy, PartialEq, Eq, Debug)]
+#[schema(as = Headroom)]
+pub struct HeadroomDocument {
+    /// Without any effect on other allocations, in bit/s.
+    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    pub free_bps: u64,
+    /// With other allocations moved to other paths, and none preempted or devolved, in bit/s. Moves are looked for with
+    /// bounded effort: some bandwidth above may be admitted too, though not the next one.
+    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    pub with_moves_bps: u64,
+    /// With other allocations moved, preempted or devolved, in bit/s; the same about moves.
+    #[schema(maximum = 9_223_372_036_854_775_807_u64)]
+    pub with_preemption_bps: u64,
+}
+
+/// The most that would be admitted between two nodes now.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct HeadroomAnswer {
+    /// The node where the path begins.
+    pub from: String,
+    /// The node where the path ends.
+    pub to: String,
+    /// The class type.
+    pub class_type: u8,
+    /// The setup priority that was decided with: 0 (best) to 7.
+    pub setup_priority: u8,
+    /// The most that would be admitted.
+    #[serde(flatten)]
+    pub headroom: HeadroomDocument,
+    /// The sequence number of the last event before.
+    pub sequence: u64,
 }
 
 /// A path.

@@ -3,8 +3,9 @@
 //! 1983), led by bounds that are never above the truth. With two of the three limited the problem is NP-hard, so the
 //! work is limited by [`LABELS_MAX`] and running out says so.
 //!
-//! A path past hops in order may have to pass a node twice. The search first allows that, because then dominance holds:
-//! if the best walk is a path it is the best path. If it is not, paths are enumerated best first, without dominance.
+//! A path past hops in order may have to pass a node twice. [`LabelSetting::walk`] allows that, because then dominance
+//! holds: if the best walk is a path it is the best path. If it is not, [`LabelSetting::enumerate`] goes through paths best
+//! first, without dominance.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -75,18 +76,33 @@ pub(super) struct LabelSetting<'a, C, F> {
 }
 
 impl<C: EdgeCost, F: EdgeFilter> LabelSetting<'_, C, F> {
-    /// Appends the cheapest path from `start` to `out`.
-    pub(super) fn run(&self, start: Start, arena: &mut LabelArena, out: &mut Vec<u32>) -> Result<(), NoPath> {
+    /// Appends the cheapest walk from `start` to `out`, which may pass a node twice; where it does not, it is the cheapest
+    /// path. Says whether it is a path.
+    pub(super) fn walk(&self, start: Start, arena: &mut LabelArena, out: &mut Vec<u32>) -> Result<bool, NoPath> {
         let begin = out.len();
-        self.search(start, Repeats::Allowed, arena, out)?;
-        if self.waypoints.stages() == 1 || self.is_simple(start.node, &out[begin..]) {
-            return Ok(());
-        }
-        out.truncate(begin);
-        self.search(start, Repeats::Refused, arena, out)
+        self.search(start, Repeats::Allowed, LABELS_MAX, arena, out)?;
+        Ok(self.waypoints.stages() == 1 || self.is_simple(start.node, &out[begin..]))
     }
 
-    fn search(&self, start: Start, repeats: Repeats, arena: &mut LabelArena, out: &mut Vec<u32>) -> Result<(), NoPath> {
+    /// Appends the cheapest path from `start` to `out`, found among all paths, best first.
+    pub(super) fn enumerate(
+        &self,
+        start: Start,
+        labels_max: usize,
+        arena: &mut LabelArena,
+        out: &mut Vec<u32>,
+    ) -> Result<(), NoPath> {
+        self.search(start, Repeats::Refused, labels_max, arena, out)
+    }
+
+    fn search(
+        &self,
+        start: Start,
+        repeats: Repeats,
+        labels_max: usize,
+        arena: &mut LabelArena,
+        out: &mut Vec<u32>,
+    ) -> Result<(), NoPath> {
         let stages = self.waypoints.stages();
         let states = self.csr.node_count().saturating_mul(stages);
         if states > STATES_MAX {
@@ -106,7 +122,7 @@ impl<C: EdgeCost, F: EdgeFilter> LabelSetting<'_, C, F> {
                 arena.trace(at, out);
                 return Ok(());
             }
-            if arena.labels.len() > LABELS_MAX {
+            if arena.labels.len() > labels_max {
                 return Err(NoPath::SearchLimit);
             }
             for arc in self.csr.out(label.node) {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::astar::Search;
-use super::constrained_labels::{LabelSetting, Limits, Start};
+use super::astar::{AstarScratch, Search};
+use super::constrained_labels::{LABELS_MAX, LabelSetting, Limits, Start};
+use super::disjoint_legs::{DisjointLegs, LegsFound};
 use super::distance_table::DistanceRow;
 use super::edge_cost::{CongestionCost, DynamicCost, TeCost};
 use super::edge_filter::{CapacityOnly, Constrained, EdgeFilter};
@@ -14,7 +15,11 @@ use super::workspace::{Scratch, Workspace};
 use crate::id::LinkIx;
 use crate::units::Micros;
 
-/// The cheapest path that satisfies the query (CSPF). Exact, except where it says [`NoPath::SearchLimit`].
+/// How many labels the exact search for a path past hops may make, where the cheapest walk passes a node twice.
+const EXACT_LABELS_MAX: usize = 2_000;
+
+/// The cheapest path that satisfies the query (CSPF). Exact, except where it says [`NoPath::SearchLimit`], and where
+/// [`EXACT_LABELS_MAX`] do not suffice for a path past hops: then a path, not necessarily the cheapest.
 ///
 /// # Errors
 /// [`NoPath::None`] if there is none, and for an ingress or egress that is not of this graph or the same node twice.
@@ -172,8 +177,45 @@ impl<'a, L: Links> Solver<'a, L> {
             }
             out.truncate(begin);
         }
+        if !self.are_open(filter, start) {
+            return Err(NoPath::None);
+        }
         let search = LabelSetting { csr, cost, filter, waypoints, limits: *limits, egress };
-        search.run(start, &mut scratch.labels, out)
+        let begin = out.len();
+        if search.walk(start, &mut scratch.labels, out)? {
+            return Ok(());
+        }
+        out.truncate(begin);
+        match search.enumerate(start, EXACT_LABELS_MAX, &mut scratch.labels, out) {
+            Err(NoPath::SearchLimit) => {}
+            exact => return exact,
+        }
+        match self.past_hops(filter, start, &mut scratch.astar) {
+            LegsFound::Path(path) if self.is_within(start, &path) => {
+                out.extend(path);
+                return Ok(());
+            }
+            LegsFound::Impossible => return Err(NoPath::None),
+            LegsFound::Path(_) | LegsFound::Unknown => {}
+        }
+        search.enumerate(start, LABELS_MAX, &mut scratch.labels, out)
+    }
+
+    /// Whether every link that is still to be passed can be used.
+    fn are_open<F: EdgeFilter>(&self, filter: &F, start: Start) -> bool {
+        let head = |number: u32| self.graph.csr.heads[number as usize];
+        self.waypoints.links(start.stage).all(|number| filter.admits(number, head(number)))
+    }
+
+    /// A path past the hops that are still to be met, whatever its length and delay.
+    pub(super) fn past_hops<F: EdgeFilter>(&self, filter: &F, start: Start, scratch: &mut AstarScratch) -> LegsFound {
+        if !self.are_open(filter, start) {
+            return LegsFound::Impossible;
+        }
+        let Some(hops) = self.waypoints.pending(start.stage) else { return LegsFound::Unknown };
+        let Graph { csr, chains } = self.graph;
+        let egress = (self.query.egress.0, Arc::clone(&self.row));
+        DisjointLegs { csr, chains, cost: &self.cost, filter }.find(start.node, &hops, egress, scratch)
     }
 
     fn is_within(&self, start: Start, path: &[u32]) -> bool {

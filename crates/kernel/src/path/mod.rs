@@ -25,6 +25,8 @@ mod edge_cost;
 mod edge_filter;
 mod astar;
 mod constrained_labels;
+mod disjoint_flow;
+mod disjoint_legs;
 mod workspace;
 
 // 4. The questions.

@@ -2,6 +2,7 @@
 //! links, zero delays, one-way links and islands.
 
 mod limits;
+mod past_hops;
 
 use proptest::prelude::*;
 
@@ -449,7 +450,7 @@ fn expected_reason(network: &Network, query: Query<'_>, said: &Reason) -> Reason
 }
 
 /// The files of this room in the order of `mod.rs`, from the lowest floor up.
-const FILES: [(&str, &str); 17] = [
+const FILES: [(&str, &str); 19] = [
     ("query", include_str!("query.rs")),
     ("csr", include_str!("csr.rs")),
     ("chain_contraction", include_str!("chain_contraction.rs")),
@@ -461,6 +462,8 @@ const FILES: [(&str, &str); 17] = [
     ("edge_filter", include_str!("edge_filter.rs")),
     ("astar", include_str!("astar.rs")),
     ("constrained_labels", include_str!("constrained_labels.rs")),
+    ("disjoint_flow", include_str!("disjoint_flow.rs")),
+    ("disjoint_legs", include_str!("disjoint_legs.rs")),
     ("workspace", include_str!("workspace.rs")),
     ("cspf", include_str!("cspf.rs")),
     ("yen", include_str!("yen.rs")),

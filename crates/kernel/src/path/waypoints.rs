@@ -79,6 +79,36 @@ impl<'a> Waypoints<'a> {
         if is_strict && after.route == stage.route { None } else { Some(after) }
     }
 
+    /// The hops that are still to be met, each with the static distances to where it begins. `None` where an explicit route
+    /// stands beside included hops, or has strict hops.
+    pub(super) fn pending(&self, stage: Stage) -> Option<Vec<(Hop, Arc<DistanceRow>)>> {
+        let Constraints { include, route, .. } = self.constraints;
+        let included = include.get(stage.include as usize..)?;
+        let routed = route.get(stage.route as usize..)?;
+        if routed.iter().any(|hop| hop.strict) || !(included.is_empty() || routed.is_empty()) {
+            return None;
+        }
+        let rows = |legs: &[Leg]| legs.iter().map(|leg| Arc::clone(&leg.enter.cost)).collect::<Vec<_>>();
+        let rows = if routed.is_empty() {
+            rows(self.include.get(stage.include as usize..)?)
+        } else {
+            rows(self.route.get(stage.route as usize..)?)
+        };
+        let hops = included.iter().copied().chain(routed.iter().map(|hop| hop.hop));
+        let mut pending: Vec<_> = hops.zip(rows).collect();
+        // The same hop twice in a row is met at once.
+        pending.dedup_by_key(|(hop, _)| *hop);
+        Some(pending)
+    }
+
+    /// The links that are still to be passed.
+    pub(super) fn links(&self, stage: Stage) -> impl Iterator<Item = u32> + '_ {
+        let Constraints { include, route, .. } = self.constraints;
+        let included = include.iter().skip(stage.include as usize);
+        let routed = route.iter().skip(stage.route as usize).map(|hop| &hop.hop);
+        included.chain(routed).filter_map(|hop| if let Hop::Link(link) = hop { Some(link.0) } else { None })
+    }
+
     fn met(&self, stage: Stage, is_met: impl Fn(&Hop) -> bool) -> Stage {
         let Constraints { include, route, .. } = self.constraints;
         let included = include.iter().skip(stage.include as usize).take_while(|hop| is_met(hop)).count();
