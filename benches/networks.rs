@@ -75,6 +75,14 @@ pub(crate) fn nsfnet() -> Network {
     Network { name: "NSFNET", places: vec![(0, 0); 14], edges: edges.to_vec() }
 }
 
+/// `side` by `side` nodes, each joined with its neighbours over 100 km.
+pub(crate) fn grid(side: u32) -> Network {
+    let right = (0..side * side).filter(|at| at % side + 1 < side).map(|at| (at, at + 1, 100));
+    let down = (0..side * side.saturating_sub(1)).map(|at| (at, at + side, 100));
+    let places = (0..side * side).map(|at| (at % side * 100, at / side * 100)).collect();
+    Network { name: "grid", places, edges: right.chain(down).collect() }
+}
+
 /// 40 nodes and 61 edges, over 4,000 by 3,000 km.
 pub(crate) fn geant() -> Network {
     Network::generate("Geant2012", 2_012, 40, 61, (4_000, 3_000))

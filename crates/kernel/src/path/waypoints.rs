@@ -25,8 +25,16 @@ pub(super) struct Waypoints<'a> {
 /// From anywhere to the next hop that is to be met, and then the rest of the way.
 #[derive(Clone)]
 struct Leg {
-    enter: Bounds<Arc<DistanceRow>>,
+    enter: DistanceRows,
     after: Bounds<u64>,
+}
+
+/// Static distances to one node: hops and delay only where they are limited, since rows take time and memory.
+#[derive(Clone)]
+struct DistanceRows {
+    cost: Arc<DistanceRow>,
+    hops: Option<Arc<DistanceRow>>,
+    delay: Option<Arc<DistanceRow>>,
 }
 
 /// A value for each quantity that is bounded.
@@ -47,8 +55,13 @@ impl<'a> Waypoints<'a> {
         table: &mut DistanceTable,
     ) -> Option<Self> {
         let route: Vec<Hop> = constraints.route.iter().map(|hop| hop.hop).collect();
-        let include = legs(csr, &constraints.include, metric, egress, table)?;
-        let route = legs(csr, &route, metric, egress, table)?;
+        let mut rows_to = |to| DistanceRows {
+            cost: table.row(csr, metric, to),
+            hops: constraints.max_hops.map(|_| table.row(csr, Metric::Hops, to)),
+            delay: constraints.max_delay.map(|_| table.row(csr, Metric::Delay, to)),
+        };
+        let include = legs(csr, &constraints.include, metric, egress, &mut rows_to)?;
+        let route = legs(csr, &route, metric, egress, &mut rows_to)?;
         Some(Self { constraints, include, route })
     }
 
@@ -140,8 +153,14 @@ impl Leg {
 }
 
 /// The legs to each hop in turn and at last to the egress.
-fn legs(csr: &Csr, hops: &[Hop], metric: Metric, egress: u32, table: &mut DistanceTable) -> Option<Vec<Leg>> {
-    let mut legs = vec![Leg { enter: rows_to(csr, metric, egress, table), after: Bounds::default() }];
+fn legs(
+    csr: &Csr,
+    hops: &[Hop],
+    metric: Metric,
+    egress: u32,
+    rows_to: &mut impl FnMut(u32) -> DistanceRows,
+) -> Option<Vec<Leg>> {
+    let mut legs = vec![Leg { enter: rows_to(egress), after: Bounds::default() }];
     let mut hop_after = None;
     for hop in hops.iter().rev() {
         let next = legs.last()?.clone();
@@ -168,26 +187,19 @@ fn legs(csr: &Csr, hops: &[Hop], metric: Metric, egress: u32, table: &mut Distan
                 (csr.tails[link.at()], sum)
             }
         };
-        legs.push(Leg { enter: rows_to(csr, metric, enter, table), after: leg });
+        legs.push(Leg { enter: rows_to(enter), after: leg });
     }
     legs.reverse();
     Some(legs)
 }
 
-fn rows_to(csr: &Csr, metric: Metric, to: u32, table: &mut DistanceTable) -> Bounds<Arc<DistanceRow>> {
-    Bounds {
-        cost: table.row(csr, metric, to),
-        hops: table.row(csr, Metric::Hops, to),
-        delay: table.row(csr, Metric::Delay, to),
-    }
-}
-
 /// Turns distances, which count a little for every link, into plain hops and microseconds, never above the truth.
-fn read(csr: &Csr, rows: &Bounds<Arc<DistanceRow>>, node: u32) -> Option<Bounds<u64>> {
+fn read(csr: &Csr, rows: &DistanceRows, node: u32) -> Option<Bounds<u64>> {
     let longest = (csr.node_count() as u64).saturating_sub(1);
+    let bound = |row: &Option<Arc<DistanceRow>>| row.as_ref().map_or(Some(0), |row| row.bound(node));
     Some(Bounds {
         cost: rows.cost.bound(node)?,
-        hops: rows.hops.bound(node)? / (COST_ONE + 1),
-        delay: rows.delay.bound(node)?.saturating_sub(longest).div_ceil(COST_ONE),
+        hops: bound(&rows.hops)? / (COST_ONE + 1),
+        delay: bound(&rows.delay)?.saturating_sub(longest).div_ceil(COST_ONE),
     })
 }
