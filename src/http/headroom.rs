@@ -140,14 +140,12 @@ impl HeadroomQuery {
 
 /// The parameters are called otherwise than the members of a request.
 fn in_query(refusal: Refusal) -> Problem {
-    let field = match &refusal {
-        Refusal::UnknownNode { field: "ingress", .. } => Some("from"),
-        Refusal::UnknownNode { .. } | Refusal::SameEnds(_) => Some("to"),
-        _ => None,
-    };
-    let problem = Problem::from(refusal);
-    match field {
-        Some(field) => problem.with("field", field),
-        None => problem,
+    match refusal {
+        Refusal::UnknownNode { field, names, topology } => {
+            let field = if field == "ingress" { "from" } else { "to" };
+            Refusal::UnknownNode { field, names, topology }.into()
+        }
+        Refusal::SameEnds(_) => Problem::from(refusal).with("field", "to"),
+        other => other.into(),
     }
 }

@@ -1,13 +1,15 @@
 //! `watermaster topology check|convert|diff`: topology files without a service; `watermaster topology
-//! put|list|show|delete|watch`: the topologies of a running one.
+//! put|list|show|delete|failure-study|headroom|watch`: the topologies of a running one.
 
 mod file;
+mod study;
 
 use std::io;
 
 use clap::{Args, Subcommand};
 
 use self::file::{CheckArgs, ConvertArgs, DiffArgs, ReadArgs, topology_check, topology_convert, topology_diff};
+use self::study::{FailureStudyArgs, HeadroomArgs};
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, count, effects, rate, table};
@@ -54,6 +56,10 @@ pub enum TopologyCommand {
     Show(ShowArgs),
     /// Delete a topology that carries nothing
     Delete(DeleteArgs),
+    /// Say what failures would do, now and as traffic grows
+    FailureStudy(FailureStudyArgs),
+    /// Say how much would be admitted between two nodes now
+    Headroom(HeadroomArgs),
     /// Print what happens to topologies, until Ctrl-C
     Watch(TopologyWatchArgs),
 }
@@ -132,6 +138,8 @@ pub fn run(command: &TopologyCommand) -> Result<(), TopologyCommandError> {
             let delete = async |client: Client, effect| client.topology_delete(name, effect).await;
             Ok(connection.delete(name, *dry_run, delete)?)
         }
+        TopologyCommand::FailureStudy(args) => Ok(study::failure_study(args)?),
+        TopologyCommand::Headroom(args) => Ok(study::headroom(args)?),
         TopologyCommand::Watch(args) => {
             let about_topologies =
                 |data: &EventData| matches!(data, EventData::TopologyPut { .. } | EventData::TopologyDeleted { .. });

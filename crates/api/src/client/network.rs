@@ -8,8 +8,10 @@ use super::{ANSWER_MAX, ANSWER_MAX_BYTES, Client, ClientError, Effect, Page, che
 use crate::aggregator::Aggregator;
 use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, BandwidthModelOutcome};
 use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest};
+use crate::failure_study::{FailureStudyAnswer, FailureStudyRequest};
 use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
 use crate::tenant::{TenantDocument, TenantPage, TenantRequest};
+use crate::path::HeadroomAnswer;
 use crate::topology::{MissingCapacity, TopologyDocument, TopologyFormat, TopologyOutcome, TopologyPage};
 
 /// How a topology is uploaded.
@@ -118,6 +120,34 @@ impl Client {
     /// There is none of that name, or the service does not answer.
     pub async fn topology_get(&self, name: &str) -> Result<TopologyDocument, ClientError> {
         self.get(self.url(&["v1", "topologies", name], &[])).await
+    }
+
+    /// What failures would do, now and as traffic grows.
+    ///
+    /// # Errors
+    /// There is no such topology, a growth is out of range, or another study is being worked out.
+    pub async fn failure_study_create(
+        &self,
+        topology: &str,
+        request: &FailureStudyRequest,
+    ) -> Result<FailureStudyAnswer, ClientError> {
+        let url = self.url(&["v1", "topologies", topology, "failure-studies"], &[]);
+        read(self.send(Method::POST, url, HeaderMap::new(), Some(json(request)?)).await?).await
+    }
+
+    /// The most that would be admitted between two nodes now, in a class type, at its default priorities and without
+    /// constraints.
+    ///
+    /// # Errors
+    /// There is no such topology, node or class type.
+    pub async fn headroom_get(
+        &self,
+        topology: &str,
+        (from, to): (&str, &str),
+        class_type: u8,
+    ) -> Result<HeadroomAnswer, ClientError> {
+        let query = [("from", from.to_owned()), ("to", to.to_owned()), ("class_type", class_type.to_string())];
+        self.get(self.url(&["v1", "topologies", topology, "headroom"], &query)).await
     }
 
     /// Deletes a topology that carries nothing.
