@@ -73,6 +73,12 @@ pub enum Command {
     Confirm {
         /// The allocation.
         id: AllocationId,
+    /// Another path for an allocation, make-before-break. What it obeys stays as it is.
+    Reroute {
+        /// The allocation.
+        id: AllocationId,
+        /// The links of the path, from ingress to egress.
+        path: Vec<Name>,
     },
     /// Release an allocation.
     Release {

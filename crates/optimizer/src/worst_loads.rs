@@ -96,7 +96,8 @@ impl WorstLoads {
     }
 }
 
-fn utilisation_ppm(booked_bps: u64, reservable_bps: u64) -> u64 {
+/// Rounded down.
+pub(crate) fn utilisation_ppm(booked_bps: u64, reservable_bps: u64) -> u64 {
     let wide = u128::from(booked_bps) * u128::from(PPM) / u128::from(reservable_bps.max(1));
     u64::try_from(wide).unwrap_or(u64::MAX)
 }

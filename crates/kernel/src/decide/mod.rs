@@ -8,6 +8,7 @@ mod controller;
 mod tenant;
 mod restoration;
 mod relocation;
+mod reroute;
 mod reallocation;
 mod victims;
 mod path_query;
@@ -54,6 +55,7 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
             admit::resize(state, *id, *bandwidth, constraints.as_deref(), annotations, now, workspace)
         }
         Command::Confirm { id } => admit::confirm(state, *id, now),
+        Command::Reroute { id, path } => reroute::reroute(state, *id, path, now, workspace),
         Command::Release { id } => resolve::allocation(state, *id).map(|_| Event::Released { id: *id }),
         Command::Expire => expire(state, now),
         Command::PutController { name, driver, address, topology } => {

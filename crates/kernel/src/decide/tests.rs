@@ -2,6 +2,7 @@
 
 mod headroom;
 mod relocation;
+mod reroute;
 mod restoration;
 mod victims;
 

@@ -9,7 +9,7 @@ use super::distance_table::DistanceRow;
 use super::edge_cost::{CongestionCost, DynamicCost, TeCost};
 use super::edge_filter::{CapacityOnly, Constrained, EdgeFilter};
 use super::graph::Graph;
-use super::query::{Constraints, FoundPath, Links, Metric, NoPath, Query};
+use super::query::{Constraints, Everything, FoundPath, Links, Metric, NoPath, Query};
 use super::waypoints::{Stage, Waypoints};
 use super::workspace::{Scratch, Workspace};
 use crate::id::LinkIx;
@@ -41,6 +41,27 @@ pub fn shortest<L: Links>(
     let answer = outcome.map(|()| found(graph, links, query.metric, &path));
     workspace.path = path;
     answer
+}
+
+/// Whether `path` leads from the query's ingress to its egress, passes no node twice, and obeys the query's constraints,
+/// whatever room its links have.
+pub fn obeys(graph: &Graph, query: &Query<'_>, path: &[LinkIx], workspace: &mut Workspace) -> bool {
+    let Ok(solver) = Solver::new(graph, &Everything, query, workspace) else { return false };
+    let csr = &graph.csr;
+    let (mut at, egress) = solver.ends();
+    let mut passed = vec![at];
+    for link in path {
+        if !csr.has_link(*link) || csr.tails[link.at()] != at {
+            return false;
+        }
+        at = csr.heads[link.at()];
+        if passed.contains(&at) || !solver.filter.admits(link.0, at) {
+            return false;
+        }
+        passed.push(at);
+    }
+    let path: Vec<u32> = path.iter().map(|link| link.0).collect();
+    at == egress && solver.keeps_to(&path)
 }
 
 /// Nothing asked but room: the hot path, compiled for the metrics that policies use.

@@ -40,7 +40,7 @@ mod explain;
 mod tests;
 
 pub use constrained_labels::{LABELS_MAX, STATES_MAX};
-pub use cspf::shortest;
+pub use cspf::{obeys, shortest};
 pub use disjoint::{Disjointness, PRIMARIES_MAX, disjoint_pair};
 pub use explain::{Reason, explain};
 pub use graph::Graph;
