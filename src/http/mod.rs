@@ -23,6 +23,7 @@ mod health;
 mod layout;
 mod link;
 mod model;
+mod optimization;
 mod path;
 mod pages;
 mod session;
@@ -100,6 +101,7 @@ struct ApiState {
     in_flight: InFlight,
     layouts: layout::Layouts,
     broker: Option<Broker>,
+    plans: optimization::ProposedPlans,
 }
 
 #[derive(OpenApi)]
@@ -138,6 +140,7 @@ pub fn router(context: Context) -> Router {
         in_flight: InFlight::default(),
         layouts: layout::Layouts::default(),
         broker: context.broker,
+        plans: optimization::ProposedPlans::default(),
     };
     let (routes, document) = routes().split_for_parts();
     let guard = access::Guard::new(authenticator, &document);
@@ -187,6 +190,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(path::path_compute))
         .routes(routes!(headroom::headroom_get))
         .routes(routes!(failure_study::failure_study_create))
+        .routes(routes!(optimization::optimization_create))
+        .routes(routes!(optimization::optimization_apply))
         .routes(routes!(allocation_list::allocation_list, allocation::allocation_create))
         .routes(routes!(batch::allocation_batch))
         .routes(routes!(allocation::allocation_get, allocation::allocation_resize, allocation::allocation_release))

@@ -92,6 +92,9 @@ kinds! {
     UNKNOWN_CONTROLLER NOT_FOUND "unknown-controller" "There is no such controller";
         "No controller has this name.";
         "List them, or PUT one.";
+    UNKNOWN_PLAN NOT_FOUND "unknown-plan" "There is no such plan";
+        "No plan of this id is kept for this topology here: it was applied, newer ones took its place, or another replica made it.";
+        "Have a plan made again, or let it be applied at once.";
     UNKNOWN_AGGREGATOR NOT_FOUND "unknown-aggregator" "There is no such aggregator";
         "No aggregator of this id has reported lately. What aggregators report is not kept over a restart.";
         "List them: GET /v1/aggregators. An aggregator is known from its first report on.";

@@ -27,6 +27,8 @@ mod failure_study;
 mod headroom;
 #[path = "http/lists.rs"]
 mod lists;
+#[path = "http/optimization.rs"]
+mod optimization;
 #[path = "http/problems.rs"]
 mod problems;
 #[path = "http/promises.rs"]

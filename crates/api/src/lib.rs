@@ -29,6 +29,7 @@ pub mod constraints;
 pub mod flow;
 pub mod effects;
 pub mod failure_study;
+pub mod optimization;
 
 pub mod topology;
 pub mod link;

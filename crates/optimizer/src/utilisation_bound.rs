@@ -18,9 +18,9 @@ use kernel::units::{Bandwidth, PPM};
 /// How many weightings are tried.
 const ROUNDS_MAX: usize = 300;
 /// The heaviest a link is.
-const WEIGHT_MAX: u64 = 1 << 30;
+const WEIGHT_MAX: u64 = 1 << 36;
 /// What a class books for so much is the price of its bandwidth, in parts of this.
-const PRICE_ONE: u64 = 1 << 20;
+const PRICE_ONE: u64 = 1 << 12;
 
 /// Demands of one class from one node, by egress in bit/s.
 type Tree = BTreeMap<NodeIx, u64>;
@@ -43,11 +43,11 @@ pub(crate) fn utilisation_bound_ppm(
     let largest = arcs.arcs.iter().map(|arc| arc.capacity_bps).max().unwrap_or(1);
     // At first a link weighs the less, the more it carries.
     let share = |arc: &CarryingLink| {
-        u64::try_from(u128::from(largest) * 1_024 / u128::from(arc.capacity_bps)).unwrap_or(WEIGHT_MAX)
+        u64::try_from(u128::from(largest) * 1_048_576 / u128::from(arc.capacity_bps)).unwrap_or(WEIGHT_MAX)
     };
     let mut weights: Vec<u64> = arcs.arcs.iter().map(|arc| share(arc).clamp(1, WEIGHT_MAX)).collect();
     let mut best = 0;
-    for _ in 0..ROUNDS_MAX {
+    for round in 0..ROUNDS_MAX {
         if !has_time() {
             break;
         }
@@ -62,19 +62,20 @@ pub(crate) fn utilisation_bound_ppm(
         // The prices are parts of PRICE_ONE.
         let bound = (weight / u128::from(PRICE_ONE)).saturating_mul(u128::from(PPM)) / capacity;
         best = best.max(u64::try_from(bound).unwrap_or(u64::MAX));
-        raise(&mut weights, &arcs, &loads);
+        // Smaller steps come nearer, once large ones have come near.
+        raise(&mut weights, &arcs, &loads, 4 << (2 * (round * 4 / ROUNDS_MAX)));
     }
     best
 }
 
-/// What the shortest paths load most grows heavier.
-fn raise(weights: &mut [u64], arcs: &CarryingLinks, loads: &[u128]) {
+/// What the shortest paths load most grows heavier, by one part in `step_part`.
+fn raise(weights: &mut [u64], arcs: &CarryingLinks, loads: &[u128], step_part: u128) {
     let ratio =
         |(arc, load): (&CarryingLink, &u128)| load.saturating_mul(u128::from(PPM)) / u128::from(arc.capacity_bps);
     let ratios: Vec<u128> = arcs.arcs.iter().zip(loads).map(ratio).collect();
     let most = ratios.iter().copied().max().unwrap_or(0).max(1);
     for (weight, ratio) in weights.iter_mut().zip(ratios) {
-        let step = u128::from(*weight) * ratio / most / 16;
+        let step = u128::from(*weight) * ratio / most / step_part;
         *weight =
             weight.saturating_add(u64::try_from(step).unwrap_or(u64::MAX)).saturating_add(u64::from(ratio == most));
     }

@@ -7,6 +7,7 @@ mod effects;
 mod failure_study;
 mod link;
 mod tenant;
+mod optimization;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,7 @@ pub(super) use event::{driver, event};
 pub(super) use failure_study::failure_study;
 pub(super) use link::{AllocationList, figures, link, properties};
 pub(super) use tenant::quota;
+pub(super) use optimization::optimization_plan;
 
 use super::problem::Problem;
 use super::problem_catalogue;

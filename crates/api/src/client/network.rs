@@ -11,6 +11,7 @@ use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest};
 use crate::failure_study::{FailureStudyAnswer, FailureStudyRequest};
 use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
 use crate::tenant::{TenantDocument, TenantPage, TenantRequest};
+use crate::optimization::{OptimizationAnswer, OptimizationApplied, OptimizationRequest};
 use crate::path::HeadroomAnswer;
 use crate::topology::{MissingCapacity, TopologyDocument, TopologyFormat, TopologyOutcome, TopologyPage};
 
@@ -133,6 +134,28 @@ impl Client {
     ) -> Result<FailureStudyAnswer, ClientError> {
         let url = self.url(&["v1", "topologies", topology, "failure-studies"], &[]);
         read(self.send(Method::POST, url, HeaderMap::new(), Some(json(request)?)).await?).await
+    }
+
+    /// Moves that lower the maximum utilisation, proposed or made at once.
+    ///
+    /// # Errors
+    /// There is no such topology, `max_moves` is out of range, or a move cannot be made any more.
+    pub async fn optimization_create(
+        &self,
+        topology: &str,
+        request: &OptimizationRequest,
+    ) -> Result<OptimizationAnswer, ClientError> {
+        let url = self.url(&["v1", "topologies", topology, "optimizations"], &[]);
+        read(self.send(Method::POST, url, HeaderMap::new(), Some(json(request)?)).await?).await
+    }
+
+    /// Makes the moves of a plan that was proposed, all or none.
+    ///
+    /// # Errors
+    /// There is no such plan, or a move cannot be made any more.
+    pub async fn optimization_apply(&self, topology: &str, id: &str) -> Result<OptimizationApplied, ClientError> {
+        let url = self.url(&["v1", "topologies", topology, "optimizations", id, "apply"], &[]);
+        read(self.send(Method::POST, url, HeaderMap::new(), None).await?).await
     }
 
     /// The most that would be admitted between two nodes now, in a class type, at its default priorities and without
