@@ -1,5 +1,6 @@
-//! Moves that lower the maximum utilisation. From the fullest link one allocation after the other takes the path that
-//! leaves the least behind it, as long as every link of that path stays emptier than the fullest was. Every move is decided
+//! Moves that lower the maximum utilisation. From the fullest link, or from the next where that has none to give, one
+//! allocation after the other takes a path every link of which stays emptier than that one was: so the utilisations, the
+//! highest first, become less from move to move, and the search ends. Every move is decided
 //! by the kernel on the version in which the moves before it have happened: no step takes bandwidth that is not free.
 
 use std::sync::Arc;
@@ -7,17 +8,18 @@ use std::sync::Arc;
 use crate::utilisation_bound::utilisation_bound_ppm;
 use crate::worst_loads::utilisation_ppm;
 use kernel::allocation::Allocation;
-use kernel::decide::path_metric;
 use kernel::id::{LinkIx, Name};
 use kernel::ledger_draft::LedgerDraft;
-use kernel::path::{Constraints, Links, Query, Workspace, shortest};
+use kernel::path::{Constraints, Links, Metric, Query, Workspace, shortest};
 use kernel::state::Network;
 use kernel::topology::LinkState;
 use kernel::units::Millis;
 use kernel::{Command, Event, Recorded, Refusal, State, apply, decide};
 
-/// How many allocations of the fullest link are considered for a move: those with the most bandwidth.
+/// How many allocations of a link are considered for a move: those with the most bandwidth.
 const CANDIDATES_MAX: usize = 64;
+/// How many of the fullest links are tried: what moves off the second may make way for what is on the first.
+const LINKS_MAX: usize = 16;
 
 /// An ordered plan: what moves where, and what that does to the links.
 #[derive(Clone, PartialEq, Debug)]
@@ -77,6 +79,8 @@ pub fn lower_max_utilisation(
     let bound_ppm = utilisation_bound_ppm(state, topology, &before, &has_time);
     let (mut version, mut workspace) = (state.clone(), Workspace::default());
     let (mut moves, mut is_cut_short): (Vec<PlannedMove>, bool) = (vec![], false);
+    let mut useful = (0, state.clone());
+    let mut lowest_ppm = loads(&before).into_iter().map(BookedLink::ppm).max().unwrap_or(0);
     while moves.len() < moves_max {
         if !has_time() {
             is_cut_short = true;
@@ -85,9 +89,18 @@ pub fn lower_max_utilisation(
         let network = find(&version)?;
         let Some(step) = next_move(&version, &network, topology, &mut workspace)? else { break };
         version = step.1;
+        let is_lower = step.0.max_ppm < lowest_ppm;
         moves.push(step.0);
+        if is_lower {
+            lowest_ppm = moves.last().map_or(0, |step| step.max_ppm);
+            useful = (moves.len(), version.clone());
+        }
     }
-    let links = loads(&before).into_iter().zip(loads(&find(&version)?)).map(|(one, other)| (one.ppm(), other.ppm()));
+    // What came after the last move that made the fullest link emptier was for nothing.
+    let (useful_moves, useful_version) = useful;
+    moves.truncate(useful_moves);
+    let links =
+        loads(&before).into_iter().zip(loads(&find(&useful_version)?)).map(|(one, other)| (one.ppm(), other.ppm()));
     Ok(OptimizationPlan { moves, links: links.collect(), bound_ppm, is_cut_short })
 }
 
@@ -124,7 +137,7 @@ fn loads(network: &Network) -> Vec<BookedLink> {
 /// The highest utilisation that it leaves, what moves, and where to.
 type CandidateMove<'a> = (u64, &'a Arc<Allocation>, Arc<[LinkIx]>);
 
-/// The best move off the fullest link, and the version after it.
+/// The best move off the fullest link that has one, and the version after it.
 fn next_move(
     state: &State,
     network: &Network,
@@ -133,34 +146,46 @@ fn next_move(
 ) -> Result<Option<(PlannedMove, State)>, Refusal> {
     let loads = loads(network);
     let links = network.topology().links().filter(|(_, link)| link.state != LinkState::Down);
-    let fullness = |link: &LinkIx| loads.get(link.at()).map_or(0, |load| load.ppm());
-    // Of equals the first.
-    let Some(fullest) = links.map(|(ix, _)| ix).max_by_key(|link| (fullness(link), std::cmp::Reverse(*link))) else {
-        return Ok(None);
-    };
-    let on_link = network.ledger().on_link(fullest).filter_map(|id| state.allocation(id));
+    let mut links: Vec<LinkIx> = links.map(|(ix, _)| ix).collect();
+    // Stable: of equals the first in the topology stays first.
+    links.sort_by_key(|link| std::cmp::Reverse(loads.get(link.at()).map_or(0, |load| load.ppm())));
+    for link in links.into_iter().take(LINKS_MAX) {
+        let Some((_, allocation, path)) = best_move(state, network, link, &loads, workspace) else { continue };
+        let event = decide(state, &reroute(network, topology, allocation, &path)?, Millis(0), workspace)?;
+        if matches!(event, Event::Denied { .. }) {
+            continue;
+        }
+        let mut version = state.clone();
+        let recorded = Recorded { sequence: state.sequence().next(), at: Millis(0), event };
+        if apply(&mut version, &recorded).is_err() {
+            continue;
+        }
+        let after = version.network(topology.as_str()).map(self::loads).unwrap_or_default();
+        let max_ppm = after.into_iter().map(BookedLink::ppm).max().unwrap_or(0);
+        return Ok(Some((PlannedMove { allocation: Arc::clone(allocation), path, max_ppm }, version)));
+    }
+    Ok(None)
+}
+
+/// Of the allocations on a link with the most bandwidth, the one whose move leaves the lowest utilisation behind.
+fn best_move<'a>(
+    state: &'a State,
+    network: &Network,
+    link: LinkIx,
+    loads: &[BookedLink],
+    workspace: &mut Workspace,
+) -> Option<CandidateMove<'a>> {
+    let on_link = network.ledger().on_link(link).filter_map(|id| state.allocation(id));
     let mut candidates: Vec<&Arc<Allocation>> = on_link.collect();
     candidates.sort_by_key(|one| (std::cmp::Reverse(one.demand.bandwidth), one.id));
     let mut best: Option<CandidateMove<'_>> = None;
     for allocation in candidates.into_iter().take(CANDIDATES_MAX) {
-        let Some((path, worst_ppm)) = emptier_path(network, allocation, fullest, &loads, workspace) else { continue };
+        let Some((path, worst_ppm)) = emptier_path(network, allocation, link, loads, workspace) else { continue };
         if best.as_ref().is_none_or(|(least, ..)| worst_ppm < *least) {
             best = Some((worst_ppm, allocation, path));
         }
     }
-    let Some((_, allocation, path)) = best else { return Ok(None) };
-    let event = decide(state, &reroute(network, topology, allocation, &path)?, Millis(0), workspace)?;
-    if matches!(event, Event::Denied { .. }) {
-        return Ok(None);
-    }
-    let mut version = state.clone();
-    let recorded = Recorded { sequence: state.sequence().next(), at: Millis(0), event };
-    if apply(&mut version, &recorded).is_err() {
-        return Ok(None);
-    }
-    let after = version.network(topology.as_str()).map(self::loads).unwrap_or_default();
-    let max_ppm = after.into_iter().map(BookedLink::ppm).max().unwrap_or(0);
-    Ok(Some((PlannedMove { allocation: Arc::clone(allocation), path, max_ppm }, version)))
+    best
 }
 
 fn reroute(network: &Network, topology: &Name, allocation: &Allocation, path: &[LinkIx]) -> Result<Command, Refusal> {
@@ -206,7 +231,7 @@ fn emptier_path(
         ingress: allocation.demand.ingress,
         egress: allocation.demand.egress,
         bandwidth_bps: allocation.demand.bandwidth.as_bps(),
-        metric: path_metric(&network.model().policy, constraints),
+        metric: Metric::Congestion,
         constraints,
     };
     let found = shortest(network.graph(), &links, &query, workspace).ok()?;
