@@ -10,6 +10,7 @@
     reason = "a bench prints its table and may stop on what cannot be"
 )]
 
+#[expect(dead_code, reason = "shared with other benches")]
 mod networks;
 
 use std::hint::black_box;

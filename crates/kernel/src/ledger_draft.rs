@@ -36,18 +36,24 @@ struct LedgerPage {
 /// a book between two searches, and a search looks at one slot.
 #[derive(Default)]
 struct Figures {
-    free_bps: [Cell<Option<u64>>; SLOTS],
-    reach_bps: [Cell<Option<u64>>; SLOTS],
-    weight: Cell<Option<u32>>,
+    /// A bit for each figure that is worked out: free by slot, reach by slot, and the weight.
+    known: Cell<u32>,
+    free_bps: [Cell<u64>; SLOTS],
+    reach_bps: [Cell<u64>; SLOTS],
+    weight: Cell<u32>,
 }
 
-/// The figure, worked out unless it is known.
-fn known_or<T: Copy>(figure: &Cell<Option<T>>, work_out: impl FnOnce() -> T) -> T {
-    figure.get().unwrap_or_else(|| {
-        let value = work_out();
-        figure.set(Some(value));
-        value
-    })
+const WEIGHT_BIT: usize = 2 * SLOTS;
+
+impl Figures {
+    fn known_or<T: Copy>(&self, bit: usize, figure: &Cell<T>, work_out: impl FnOnce() -> T) -> T {
+        let known = self.known.get();
+        if known >> bit & 1 == 0 {
+            figure.set(work_out());
+            self.known.set(known | 1 << bit);
+        }
+        figure.get()
+    }
 }
 
 impl<'a> LedgerDraft<'a> {
@@ -123,7 +129,7 @@ impl<'a> LedgerDraft<'a> {
             return 0;
         }
         let free = || page.bounds.free_bps(self.ledger.slots(), &page.booked, slot);
-        known_or(&page.figures.free_bps[slot.at()], free)
+        page.figures.known_or(slot.at(), &page.figures.free_bps[slot.at()], free)
     }
 
     /// The bandwidth that a slot may still have on a link with every victim that it may take, in bit/s.
@@ -133,7 +139,7 @@ impl<'a> LedgerDraft<'a> {
             return 0;
         }
         let reach = || page.bounds.reach_bps(self.ledger.slots(), &page.booked, slot);
-        known_or(&page.figures.reach_bps[slot.at()], reach)
+        page.figures.known_or(SLOTS + slot.at(), &page.figures.reach_bps[slot.at()], reach)
     }
 
     /// The links as a path search without victims sees them.
@@ -171,7 +177,7 @@ impl<'a> LedgerDraft<'a> {
         }
         let Some(page) = self.pages.get_mut(*place as usize) else { return };
         change(self.ledger.slots(), page);
-        page.figures = Figures::default();
+        page.figures.known.set(0);
     }
 }
 
@@ -187,7 +193,7 @@ impl<F: Fn(&LedgerDraft<'_>, LinkIx) -> u64> Links for DraftView<'_, F> {
 
     fn weight(&self, link: LinkIx) -> u32 {
         let Some(page) = self.draft.page(link) else { return self.draft.ledger.weight(link) };
-        known_or(&page.figures.weight, || congestion_weight(&page.bounds, &page.booked))
+        page.figures.known_or(WEIGHT_BIT, &page.figures.weight, || congestion_weight(&page.bounds, &page.booked))
     }
 
     fn is_usable(&self, link: LinkIx) -> bool {

@@ -125,6 +125,10 @@ impl Overbooking {
 
     /// The largest reservation that takes no more than `booked` from the book: `floor(booked * multiplier)`.
     pub fn reservable(self, booked: u64) -> u64 {
+        // Path searches ask this of every link, and division of 128 bits is slow.
+        if self.0 == PPM {
+            return booked;
+        }
         scale(booked, self.0, PPM)
     }
 }

@@ -237,7 +237,9 @@ fn on_links<'a>(
 ) -> Vec<&'a Arc<Allocation>> {
     let ledger = &books.network.ledger;
     let ids = links.into_iter().flat_map(|link| ledger.on_link(link)).filter(|id| !books.draft.is_gone(*id));
-    let ids: BTreeSet<AllocationId> = ids.collect();
+    let mut ids: Vec<AllocationId> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
     let found = ids.into_iter().filter_map(|id| state.allocation(id)).filter(|allocation| is_meant(allocation));
     let mut found: Vec<_> = found.collect();
     found.sort_by_cached_key(|allocation| books.rank(allocation));
