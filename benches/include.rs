@@ -122,6 +122,7 @@ fn restore(topology: &Topology) {
             setup_priority: None,
             hold_priority: None,
             constraints: NamedConstraints { include, ..NamedConstraints::default() },
+            hold_for: None,
             moves_max: None,
             attributes: LspAttributes::default(),
         };

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
 use axum::response::Response;
 
-use super::ApiState;
+use super::access::Room;
 use super::extract::{FromPath, JsonBody};
 use super::problem::{
     BadRequest, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
@@ -44,7 +43,7 @@ const WORK_MAX: u64 = 20_000_000;
     )
 )]
 pub(super) async fn failure_study_create(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(topology)): FromPath<StoredName>,
     body: JsonBody,
 ) -> Result<Response, Problem> {

@@ -1,14 +1,14 @@
 //! Headroom: the most that would be admitted between two nodes now.
 
-use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Room;
 use super::extract::{FromPath, FromQuery};
+use super::parse;
 use super::problem::{BadRequest, InternalError, NotFound, Problem, Unavailable, Unprocessable};
 use super::render::json;
-use super::{ApiState, parse};
 use crate::app::scalars::StoredName;
 use api::bandwidth_model::{PathMetricName, RelocationDocument};
 use api::constraints::ConstraintsRequest;
@@ -67,7 +67,7 @@ pub(super) struct HeadroomQuery {
 
 /// Says how much would be admitted between two nodes now, without, with moved and with preempted allocations.
 ///
-/// The figures are found by deciding, and exact to the bit/s; nothing changes.
+/// The figures are found by deciding, and exact to the bit/s; nothing changes. Quotas of tenants are not looked at.
 #[utoipa::path(
     get,
     path = "/v1/topologies/{topology}/headroom",
@@ -80,7 +80,7 @@ pub(super) struct HeadroomQuery {
     )
 )]
 pub(super) async fn headroom_get(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(topology)): FromPath<StoredName>,
     FromQuery(query): FromQuery<HeadroomQuery>,
 ) -> Result<Response, Problem> {
@@ -132,6 +132,7 @@ impl HeadroomQuery {
             setup_priority: parse::priority("setup_priority", self.setup_priority)?,
             hold_priority: parse::priority("hold_priority", self.hold_priority)?,
             constraints: parse::constraints(constraints)?,
+            hold_for: None,
             moves_max: max_moves.map_err(|problem| problem.with("field", "max_moves"))?,
             attributes: kernel::allocation::LspAttributes::default(),
         })

@@ -5,16 +5,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
 use axum::response::Response;
 
+use super::access::Room;
 use super::extract::{FromPath, JsonBody};
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
+use super::problem_catalogue;
 use super::render::{json, optimization_plan};
-use super::{ApiState, problem_catalogue};
 use crate::app::scalars::StoredName;
 use crate::app::{Atomicity, Mode, Submission, SubmitError};
 use api::optimization::{
@@ -80,7 +80,7 @@ impl ProposedPlans {
     )
 )]
 pub(super) async fn optimization_create(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(StoredName(topology)): FromPath<StoredName>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
@@ -97,7 +97,7 @@ pub(super) async fn optimization_create(
     });
     let (mut answer, commands) = worked_out.await??;
     if request.apply == PlanApplication::Auto {
-        room.make_moves(commands).await?;
+        make_moves(&room, commands).await?;
         answer.applied = true;
     } else {
         room.plans.add(ProposedPlan { id: answer.id.clone(), topology, commands });
@@ -133,27 +133,26 @@ fn moves_max(asked: Option<u64>) -> Result<usize, Problem> {
     )
 )]
 pub(super) async fn optimization_apply(
-    State(room): State<ApiState>,
+    room: Room,
     FromPath(place): FromPath<(StoredName, String)>,
 ) -> Result<Response, Problem> {
     let (StoredName(topology), id) = place;
     let unknown = || Problem::new(&problem_catalogue::UNKNOWN_PLAN, format!("there is no plan '{id}' here"));
     let plan = room.plans.find(&topology, &id).ok_or_else(unknown)?;
     let moves = plan.commands.len();
-    let sequence = room.make_moves(plan.commands).await?;
+    let sequence = make_moves(&room, plan.commands).await?;
     // Once made, it is not made again.
     room.plans.with(|plans| plans.retain(|other| (&other.topology, &other.id) != (&topology, &id)));
     Ok(json(&OptimizationApplied { id, moves, sequence }))
 }
 
-impl ApiState {
-    /// All or none; the sequence number of the last.
-    async fn make_moves(&self, commands: Vec<Command>) -> Result<Option<u64>, Problem> {
-        if commands.is_empty() {
-            return Ok(None);
-        }
-        let submission = Submission { commands, atomicity: Atomicity::AllOrNone, mode: Mode::Commit, key: None };
-        let last = self.app.submit(submission).await?.pop().ok_or(SubmitError::Stopping)?;
-        Ok(Some(last?.sequence.0))
+/// All or none; the sequence number of the last.
+async fn make_moves(room: &Room, commands: Vec<Command>) -> Result<Option<u64>, Problem> {
+    if commands.is_empty() {
+        return Ok(None);
     }
+    let actor = room.caller.actor();
+    let submission = Submission { commands, atomicity: Atomicity::AllOrNone, mode: Mode::Commit, key: None, actor };
+    let last = room.app.submit(submission).await?.pop().ok_or(SubmitError::Stopping)?;
+    Ok(Some(last?.sequence.0))
 }

@@ -143,6 +143,7 @@ impl CheckedPathQuery {
             setup_priority: self.setup_priority,
             hold_priority: None,
             constraints: self.constraints.clone(),
+            hold_for: None,
             moves_max: None,
             attributes: LspAttributes::default(),
         };

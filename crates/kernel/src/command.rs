@@ -73,6 +73,7 @@ pub enum Command {
     Confirm {
         /// The allocation.
         id: AllocationId,
+    },
     /// Another path for an allocation, make-before-break. What it obeys stays as it is.
     Reroute {
         /// The allocation.

@@ -142,7 +142,7 @@ pub fn study_failures(
     let mut workspace = Workspace::default();
     for growth_ppm in growths_ppm {
         let mut state = state.clone();
-        let grown = grow(&mut state, topology, *growth_ppm, &mut meter, &mut workspace)?;
+        let grown = grow(&mut state, topology, *growth_ppm, &mut meter, &mut workspace);
         let (stop, unserved) = match grown {
             Ok(unserved) => (None, unserved),
             Err(stop) => (Some(stop), AffectedList::default()),
@@ -204,10 +204,10 @@ fn grow(
     growth_ppm: u32,
     meter: &mut StudyMeter<'_>,
     workspace: &mut Workspace,
-) -> Result<Result<AffectedList, StudyStop>, Refusal> {
+) -> Result<AffectedList, StudyStop> {
     let mut unserved = AffectedList::default();
     if growth_ppm == 0 {
-        return Ok(Ok(unserved));
+        return Ok(unserved);
     }
     let all = state.allocations_after(None).filter(|one| one.demand.topology == *topology);
     let all: Vec<Arc<Allocation>> = all.cloned().collect();
@@ -216,7 +216,7 @@ fn grow(
         if number % GROWN_BETWEEN_LOOKS == 0
             && let Some(stop) = meter.stop()
         {
-            return Ok(Err(stop));
+            return Err(stop);
         }
         // It may have had to end for another to grow.
         if state.allocation(allocation.id).is_none() {
@@ -225,7 +225,11 @@ fn grow(
         meter.work += 1;
         let bandwidth = Some(grown(allocation.demand.bandwidth, growth_ppm));
         let command = Command::Resize { id: allocation.id, bandwidth, constraints: None, annotations: vec![] };
-        let event = decide(state, &command, Millis(0), workspace)?;
+        // A quota may refuse what the network could carry.
+        let Ok(event) = decide(state, &command, Millis(0), workspace) else {
+            fates.insert(allocation.id, None);
+            continue;
+        };
         match &event {
             Event::Denied { .. } => drop(fates.insert(allocation.id, None)),
             Event::Resized { displaced, .. } => {
@@ -241,7 +245,7 @@ fn grow(
             meter.list(&mut unserved, allocation, fate);
         }
     }
-    Ok(Ok(unserved))
+    Ok(unserved)
 }
 
 /// Rounded up, so that every growth is one.

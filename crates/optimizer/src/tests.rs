@@ -70,6 +70,7 @@ fn request(ingress: u32, egress: u32, class: u8, bps: u64) -> Command {
         bandwidth: Bandwidth::saturating_from_bps(bps),
         setup_priority: None,
         hold_priority: None,
+        hold_for: None,
         moves_max: None,
         constraints: NamedConstraints::default(),
         attributes: LspAttributes::default(),

@@ -20,8 +20,8 @@ pub(super) use effects::effects;
 pub(super) use event::{driver, event};
 pub(super) use failure_study::failure_study;
 pub(super) use link::{AllocationList, figures, link, properties};
-pub(super) use tenant::quota;
 pub(super) use optimization::optimization_plan;
+pub(super) use tenant::quota;
 
 use super::problem::Problem;
 use super::problem_catalogue;

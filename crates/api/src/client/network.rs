@@ -10,9 +10,9 @@ use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, Band
 use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest};
 use crate::failure_study::{FailureStudyAnswer, FailureStudyRequest};
 use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
-use crate::tenant::{TenantDocument, TenantPage, TenantRequest};
 use crate::optimization::{OptimizationAnswer, OptimizationApplied, OptimizationRequest};
 use crate::path::HeadroomAnswer;
+use crate::tenant::{TenantDocument, TenantPage, TenantRequest};
 use crate::topology::{MissingCapacity, TopologyDocument, TopologyFormat, TopologyOutcome, TopologyPage};
 
 /// How a topology is uploaded.
