@@ -251,7 +251,9 @@ impl<C: EdgeCost, F: EdgeFilter> DisjointLegs<'_, C, F> {
                 blocked.mark_node(*node);
             }
             let flow = two_units(self.csr, self.filter, &blocked, ends).ok_or(())?;
-            found = self.along(flow);
+            // Past a link, a flow may lead from its head to where the path comes from.
+            let is_right_way = flow[0].first() == Some(&before.to) && flow[1].first() == Some(&after.from);
+            found = if is_right_way { self.along(flow) } else { None };
         }
         Ok(found.filter(|_| itinerary.legs.len() == 2))
     }
