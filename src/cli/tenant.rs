@@ -48,6 +48,9 @@ enum TenantCommand {
         /// The most allocations
         #[arg(long)]
         max_allocations: Option<u64>,
+        /// The most requests a second
+        #[arg(long)]
+        max_requests_per_s: Option<u32>,
         /// In this topology alone
         #[arg(long)]
         topology: Option<String>,
@@ -78,16 +81,15 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
             })
         }
         TenantCommand::Show { name } => connection.show_one(&COLUMNS, async |client| client.tenant_get(name).await),
-        TenantCommand::Put { name, max_bandwidth, max_allocations, topology, class_type } => {
+        TenantCommand::Put { name, max_bandwidth, max_allocations, max_requests_per_s, topology, class_type } => {
             let quota = QuotaDocument {
                 topology: topology.clone(),
                 class_type: *class_type,
                 max_bandwidth_bps: *max_bandwidth,
                 max_allocations: *max_allocations,
             };
-            let request = TenantRequest {
-                quotas: Some(quota).into_iter().filter(|quota| *quota != QuotaDocument::default()).collect(),
-            };
+            let quotas = Some(quota).into_iter().filter(|quota| *quota != QuotaDocument::default()).collect();
+            let request = TenantRequest { quotas, max_requests_per_s: *max_requests_per_s };
             let done = connection.wait(async |client| Ok(client.tenant_put(name, &request).await?))?;
             connection.show(&done, || "put\n".to_owned() + &lines(&COLUMNS, &done))
         }

@@ -15,8 +15,9 @@ use utoipa::openapi::{HttpMethod, OpenApi};
 
 use super::extract::one;
 use super::problem::Problem;
+use super::request_rate::RequestRates;
 use super::{ApiState, problem_catalogue};
-use crate::app::{Fact, Mode, Submission, SubmitError};
+use crate::app::{App, Fact, Mode, Submission, SubmitError};
 use crate::auth::{Authenticator, Identity, Permission, Unauthenticated, needed};
 use api::access::Role;
 use kernel::fact::Actor;
@@ -42,6 +43,8 @@ pub struct Peer {
 /// What the gate knows.
 #[derive(Clone)]
 pub(super) struct Guard {
+    app: App,
+    rates: RequestRates,
     authenticator: Authenticator,
     /// What is needed, by route and method.
     needed: Arc<BTreeMap<String, BTreeMap<&'static str, Permission>>>,
@@ -49,7 +52,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// For the operations of a document.
-    pub(super) fn new(authenticator: Authenticator, document: &OpenApi) -> Self {
+    pub(super) fn new(app: App, authenticator: Authenticator, document: &OpenApi) -> Self {
         let mut table: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
         for (route, item) in &document.paths.paths {
             for (method, operation) in [
@@ -64,7 +67,7 @@ impl Guard {
                 }
             }
         }
-        Self { authenticator, needed: Arc::new(table) }
+        Self { app, rates: RequestRates::default(), authenticator, needed: Arc::new(table) }
     }
 
     fn permission(&self, route: &str, method: &Method) -> Permission {
@@ -104,6 +107,10 @@ pub(super) async fn admit(State(guard): State<Guard>, mut request: Request, next
         Err(_) if permission == Permission::Open => Identity { role: Role::Viewer, ..Identity::local() },
         Err(reason) => return unauthenticated(reason).into_response(),
     };
+    if let Some(tenant) = identity.tenant.as_ref().filter(|tenant| !guard.rates.admit(&guard.app, tenant)) {
+        let detail = format!("the tenant '{tenant}' has more requests a second than it may");
+        return Problem::new(&problem_catalogue::TOO_MANY_REQUESTS, detail).into_response();
+    }
     request.extensions_mut().insert(Caller { identity: Arc::new(identity), peer });
     next.run(request).await
 }

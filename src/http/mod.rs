@@ -7,6 +7,7 @@
 mod middleware;
 mod access;
 mod own_hosts;
+mod request_rate;
 
 mod aggregator;
 mod allocation;
@@ -143,7 +144,7 @@ pub fn router(context: Context) -> Router {
         plans: optimization::ProposedPlans::default(),
     };
     let (routes, document) = routes().split_for_parts();
-    let guard = access::Guard::new(authenticator, &document);
+    let guard = access::Guard::new(room.app.clone(), authenticator, &document);
     routes
         .merge(context.beside.with_state(()))
         .route_layer(from_fn_with_state(guard, access::admit))

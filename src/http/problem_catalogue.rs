@@ -21,7 +21,7 @@ pub(super) struct ProblemKind {
 impl ProblemKind {
     /// Whether trying again as it is may help.
     pub(super) fn is_transient(&self) -> bool {
-        self.status == StatusCode::SERVICE_UNAVAILABLE
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
     }
 
     /// By its slug.
@@ -164,6 +164,9 @@ kinds! {
     PRECONDITION_FAILED PRECONDITION_FAILED "precondition-failed" "It is no longer what you read";
         "If-Match names a revision that is not the current one: it was changed since, or it is not there.";
         "Read it again, look at what changed, and repeat the change with the new ETag.";
+    TOO_MANY_REQUESTS TOO_MANY_REQUESTS "too-many-requests" "Too many requests";
+        "The tokens of the tenant have sent more requests a second than the tenant may.";
+        "Repeat the request after the seconds that Retry-After gives.";
     BODY_TOO_SLOW REQUEST_TIMEOUT "body-too-slow" "The body did not come in time";
         "A body has a minute from its head to its end.";
         "Send the request again.";

@@ -1,5 +1,7 @@
 //! Tenants: quotas, and what is held of them.
 
+use std::num::NonZeroU32;
+
 use axum::extract::OriginalUri;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -106,11 +108,12 @@ pub(super) async fn tenant_put(
     FromPath(StoredName(name)): FromPath<StoredName>,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let quotas = body.read::<TenantRequest>()?.quotas;
+    let TenantRequest { quotas, max_requests_per_s } = body.read()?;
+    let requests_max_per_s = max_requests_per_s.map(requests_max).transpose()?;
     let quotas = quotas.into_iter().enumerate().map(|(at, quota)| read_quota(at, quota));
     let quotas = quotas.collect::<Result<Vec<_>, _>>()?;
     let is_new = room.app.read(|state| state.tenant(name.as_str()).is_none());
-    let fact = room.submit(Command::PutTenant { name, quotas }, Mode::Commit).await?;
+    let fact = room.submit(Command::PutTenant { name, quotas, requests_max_per_s }, Mode::Commit).await?;
     let Event::TenantPut { tenant } = &fact.event else { return Err(error::unexpected(&fact)) };
     let mut response = json(&room.app.read(|state| document(state, tenant)));
     if is_new {
@@ -134,6 +137,13 @@ pub(super) async fn tenant_delete(
 ) -> Result<Response, Problem> {
     room.submit(Command::DeleteTenant { name }, Mode::Commit).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn requests_max(per_s: u32) -> Result<NonZeroU32, Problem> {
+    NonZeroU32::new(per_s).filter(|per_s| per_s.get() <= 1_000_000).ok_or_else(|| {
+        let detail = "max_requests_per_s is from 1 to 1000000";
+        Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "max_requests_per_s")
+    })
 }
 
 fn read_quota(at: usize, quota: QuotaDocument) -> Result<tenant::Quota, Problem> {
@@ -171,6 +181,7 @@ fn document(state: &KernelState, tenant: &Tenant) -> TenantDocument {
     TenantDocument {
         id: tenant.name.to_string(),
         quotas: quotas.collect(),
+        max_requests_per_s: tenant.requests_max_per_s.map(NonZeroU32::get),
         bandwidth_bps: all.bandwidth_bps,
         allocations: all.allocations,
     }

@@ -1,5 +1,7 @@
 //! The stored form of a tenant.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::RecordDecodeError;
@@ -14,6 +16,8 @@ pub(super) struct TenantRecord {
     name: StoredName,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     quotas: Vec<QuotaRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_requests_per_s: Option<NonZeroU32>,
 }
 
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
@@ -36,7 +40,11 @@ impl TenantRecord {
             max_bandwidth_bps: quota.bandwidth_max.map(|max| max.as_bps()),
             max_allocations: quota.allocations_max,
         };
-        Self { name: StoredName::from(&tenant.name), quotas: tenant.quotas.iter().map(quota).collect() }
+        Self {
+            name: StoredName::from(&tenant.name),
+            quotas: tenant.quotas.iter().map(quota).collect(),
+            max_requests_per_s: tenant.requests_max_per_s,
+        }
     }
 
     pub(super) fn read(&self, revision: Sequence) -> Result<Tenant, RecordDecodeError> {
@@ -49,6 +57,6 @@ impl TenantRecord {
             })
         };
         let quotas = self.quotas.iter().map(quota).collect::<Result<_, RecordDecodeError>>()?;
-        Ok(Tenant { name: self.name.0.clone(), quotas, revision })
+        Ok(Tenant { name: self.name.0.clone(), quotas, requests_max_per_s: self.max_requests_per_s, revision })
     }
 }

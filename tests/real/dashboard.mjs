@@ -82,6 +82,8 @@ async function pointAt(page, link) {
   for (let tries = 0; tries < 50; tries++) {
     await page.keyboard.press("n");
     const tip = page.locator(".tip");
+    // A map that has just come up has nothing to point at yet.
+    if (!(await tip.waitFor({ timeout: 1_000 }).then(() => true, () => false))) continue;
     const told = await tip.innerText();
     if (told.startsWith(`${link} `)) return { told, x: Number(await tip.getAttribute("data-x")), y: Number(await tip.getAttribute("data-y")) };
   }

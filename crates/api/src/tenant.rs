@@ -13,6 +13,11 @@ pub struct TenantRequest {
     #[serde(default)]
     #[schema(max_items = 64)]
     pub quotas: Vec<QuotaDocument>,
+    /// How many requests a second of its tokens are answered, together, by each replica; a second's worth may come at once.
+    /// Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 1_000_000)]
+    pub max_requests_per_s: Option<u32>,
 }
 
 /// What the allocations of a tenant may take, in a topology and a class type or in all together.
@@ -58,6 +63,10 @@ pub struct TenantDocument {
     pub id: String,
     /// The quotas, and what is held of each.
     pub quotas: Vec<QuotaUse>,
+    /// How many requests a second of its tokens are answered; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub max_requests_per_s: Option<u32>,
     /// What the bandwidths of all living allocations add up to, in bit/s.
     pub bandwidth_bps: u64,
     /// How many allocations live.

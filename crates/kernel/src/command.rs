@@ -1,6 +1,7 @@
 //! All that can be asked of the kernel. One closed set: whatever can trigger work stands here. Commands refer by name;
 //! names are resolved when the command is decided.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::allocation::LspAttributes;
@@ -110,6 +111,8 @@ pub enum Command {
         name: Name,
         /// What all of its allocations may take.
         quotas: Vec<Quota>,
+        /// How many requests a second are answered.
+        requests_max_per_s: Option<NonZeroU32>,
     },
     /// Forget a tenant that has no allocation.
     DeleteTenant {

@@ -1,6 +1,8 @@
 //! Tenants: for whom allocations are, and how much all of theirs may take. A quota is held at every admission and change; one
 //! that is lowered below what is held ends nothing, and lets nothing more in.
 
+use std::num::NonZeroU32;
+
 use super::class::ClassType;
 use super::id::{Name, Sequence};
 use super::units::Bandwidth;
@@ -17,6 +19,8 @@ pub struct Tenant {
     pub name: Name,
     /// What all of its allocations may take; each holds by itself.
     pub quotas: Vec<Quota>,
+    /// How many requests a second are answered at the door; `None`: all. No decision looks at it.
+    pub requests_max_per_s: Option<NonZeroU32>,
     /// The event that last changed it.
     pub revision: Sequence,
 }

@@ -319,3 +319,23 @@ async fn a_tenants_feed_is_of_its_own() {
     assert_eq!(seen, ["topology_put", "allocation_admitted", "allocation_released"]);
     service.close().await;
 }
+
+#[tokio::test]
+async fn a_tenant_asks_no_more_often_than_it_may() {
+    let (service, _) = closed().await;
+    let put = with(&service, ADMINISTRATOR, "PUT", "/v1/tenants/acme", r#"{"max_requests_per_s": 3}"#).await;
+    assert_eq!((put.status, &put.json()["max_requests_per_s"]), (StatusCode::CREATED, &json!(3)), "{put:?}");
+    let made = make(&service, json!({"name": "acme", "role": "requester", "tenant": "acme"})).await;
+    let acme = made["token"].as_str().unwrap();
+    let mut told = vec![];
+    for _ in 0..30 {
+        told.push(with(&service, acme, "GET", "/v1/topologies", "").await);
+    }
+    let refused: Vec<_> = told.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).collect();
+    assert!((told[0].status, refused.is_empty()) == (StatusCode::OK, false), "{:?}", told[0]);
+    assert_eq!((refused[0].problem().as_str(), refused[0].header("retry-after")), ("too-many-requests", "1"));
+    // Others are not held back by it, and neither is it once the limit is gone.
+    assert_eq!(with(&service, ADMINISTRATOR, "PUT", "/v1/tenants/acme", "{}").await.status, StatusCode::OK);
+    assert_eq!(with(&service, acme, "GET", "/v1/topologies", "").await.status, StatusCode::OK);
+    service.close().await;
+}

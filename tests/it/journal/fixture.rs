@@ -201,7 +201,8 @@ impl World {
             bandwidth_max: self.dice.maybe(|dice| bandwidth(1 + dice.roll(1_000))),
             allocations_max: self.dice.maybe(|dice| dice.small(6)),
         });
-        Command::PutTenant { name, quotas: quotas.collect() }
+        let quotas = quotas.collect();
+        Command::PutTenant { name, quotas, requests_max_per_s: self.dice.maybe(|_| std::num::NonZeroU32::MIN) }
     }
 
     fn request(&mut self) -> Request {

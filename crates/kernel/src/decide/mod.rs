@@ -62,7 +62,9 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
             controller::put(state, name, *driver, address.as_ref(), topology)
         }
         Command::DeleteController { name } => controller::delete(state, name),
-        Command::PutTenant { name, quotas } => tenant::put(state, name, quotas),
+        Command::PutTenant { name, quotas, requests_max_per_s } => {
+            tenant::put(state, name, quotas, *requests_max_per_s)
+        }
         Command::DeleteTenant { name } => tenant::delete(state, name),
     }
 }

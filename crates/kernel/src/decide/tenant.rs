@@ -1,5 +1,6 @@
 //! Which tenants there are, and whether a demand is within its tenant's quotas.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::allocation::{Allocation, Demand};
@@ -9,14 +10,20 @@ use crate::refusal::{QuotaKind, Refusal};
 use crate::state::State;
 use crate::tenant::{QUOTAS_MAX, Quota, TENANTS_MAX, Tenant, Usage};
 
-pub(super) fn put(state: &State, name: &Name, quotas: &[Quota]) -> Result<Event, Refusal> {
+pub(super) fn put(
+    state: &State,
+    name: &Name,
+    quotas: &[Quota],
+    requests_max_per_s: Option<NonZeroU32>,
+) -> Result<Event, Refusal> {
     if state.tenant(name.as_str()).is_none() && state.tenants.len() >= TENANTS_MAX {
         return Err(Refusal::TooMany { what: "tenants", max: TENANTS_MAX });
     }
     if quotas.len() > QUOTAS_MAX {
         return Err(Refusal::TooMany { what: "quotas of a tenant", max: QUOTAS_MAX });
     }
-    let tenant = Tenant { name: name.clone(), quotas: quotas.to_vec(), revision: state.sequence().next() };
+    let (quotas, revision) = (quotas.to_vec(), state.sequence().next());
+    let tenant = Tenant { name: name.clone(), quotas, requests_max_per_s, revision };
     Ok(Event::TenantPut { tenant: Arc::new(tenant) })
 }
 
