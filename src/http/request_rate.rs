@@ -11,7 +11,10 @@ use kernel::id::{Name, Sequence};
 
 /// The limiters of tenants that have a limit, each as it was when the tenant was last changed.
 #[derive(Clone, Default)]
-pub(super) struct RequestRates(Arc<Mutex<BTreeMap<Name, (Sequence, Arc<DefaultDirectRateLimiter>)>>>);
+pub(super) struct RequestRates(Arc<Mutex<BTreeMap<Name, TenantLimiter>>>);
+
+/// A limiter, and the event that gave the tenant its limit.
+type TenantLimiter = (Sequence, Arc<DefaultDirectRateLimiter>);
 
 impl RequestRates {
     /// Whether a tenant may have one more request answered now.
