@@ -52,6 +52,7 @@
 //!     setup_priority: None,
 //!     hold_priority: None,
 //!     moves_max: None,
+//!     hold_for: None,
 //!     constraints: NamedConstraints::default(),
 //!     attributes: Default::default(),
 //! }));

@@ -16,7 +16,7 @@ pub struct WorstCase {
     pub before_ppm: u64,
     /// In the worst scenario; not below [`WorstCase::before_ppm`].
     pub worst_ppm: u64,
-    /// The first scenario with that utilisation, as its place in [`GrowthStudy::outcomes`]; `None`: there is none above
+    /// The first scenario with that utilisation, as its place in [`outcomes`](crate::failure_study::GrowthStudy::outcomes); `None`: there is none above
     /// what it is before any failure.
     pub scenario: Option<usize>,
 }
