@@ -19,7 +19,7 @@ use crate::units::Micros;
 const EXACT_LABELS_MAX: usize = 2_000;
 
 /// The cheapest path that satisfies the query (CSPF). Exact, except where it says [`NoPath::SearchLimit`], and where
-/// [`EXACT_LABELS_MAX`] do not suffice for a path past hops: then a path, not necessarily the cheapest.
+/// 2,000 labels do not suffice for a path past hops: then a path, not necessarily the cheapest.
 ///
 /// # Errors
 /// [`NoPath::None`] if there is none, and for an ingress or egress that is not of this graph or the same node twice.

@@ -1,5 +1,5 @@
 //! The store in a SQLite file: for one process whose sessions outlive it. Memory has the working copy and answers; a
-//! [`FileWriter`](writer::FileWriter) writes what changed, many operations in one transaction, and an operation is answered once
+//! [`FileWriter`] writes what changed, many operations in one transaction, and an operation is answered once
 //! what it changed, and all before it, is in the file. So the file is always one state that memory had, and nothing leaves
 //! that a crash could take back: a message is delivered after it is written.
 //!
