@@ -3,6 +3,7 @@
 
 mod access;
 mod mqtt_listener;
+mod retention;
 mod scheduler;
 mod secret;
 
@@ -15,6 +16,7 @@ pub use access::{AccessConfig, Authentication, RoleWord};
 use kernel::scheduler::settings::SettingsError;
 use mqtt;
 pub use mqtt_listener::{AnonymousAccess, MqttListenerConfig, ShareOfflineWord};
+pub use retention::{HistoryConfig, JournalConfig};
 pub use scheduler::{SchedulerConfig, SchedulerPolicyWord};
 pub use secret::{SecretUrl, read_secret};
 
@@ -73,6 +75,12 @@ pub struct ConfigFile {
     /// How the QoS scheduler divides bandwidth between aggregators.
     #[serde(default)]
     pub scheduler: SchedulerConfig,
+    /// How long events are kept.
+    #[serde(default)]
+    pub journal: JournalConfig,
+    /// How long ended allocations are listed.
+    #[serde(default)]
+    pub history: HistoryConfig,
 }
 
 /// A text that is never shown.
@@ -161,6 +169,10 @@ pub struct Config {
     pub controller_url: Option<String>,
     /// How the QoS scheduler works, defaults filled in.
     pub scheduler: SchedulerConfig,
+    /// How long events are kept.
+    pub journal: JournalConfig,
+    /// How long ended allocations are listed.
+    pub history: HistoryConfig,
 }
 
 /// The fault of a configuration.
@@ -250,6 +262,8 @@ impl ConfigFile {
             controller_password: self.controller_password.or(other.controller_password),
             controller_url: self.controller_url.or(other.controller_url),
             scheduler: self.scheduler.over(other.scheduler),
+            journal: self.journal.over(other.journal),
+            history: self.history.over(other.history),
         }
     }
 
@@ -293,6 +307,8 @@ impl ConfigFile {
             controller_password: self.controller_password,
             controller_url: self.controller_url,
             scheduler: self.scheduler.filled(&scheduler),
+            journal: self.journal,
+            history: self.history,
         })
     }
 }

@@ -23,7 +23,8 @@ use tracing::Instrument;
 
 use crate::aggregator_mqtt::{self, BrokerPolicy, ReportFaults};
 use crate::app::{
-    App, AppOptions, AppStartError, Credentials, Mode, Pace, SchedulerOptions, SubmitError, Tasks, driver_factory,
+    App, AppOptions, AppStartError, Credentials, Mode, Pace, Retention, SchedulerOptions, SubmitError, Tasks,
+    driver_factory,
 };
 use crate::auth::{Authenticator, ProviderError, ProviderSettings, TokenStore};
 use crate::config::{self, Authentication, Config, RoleWord};
@@ -164,6 +165,11 @@ impl Service {
             driver_factory: driver_factory(credentials),
             scheduler: scheduler_options(&config.scheduler)?,
             deadline,
+            retention: Retention {
+                event_age: config.journal.age(),
+                events: config.journal.keep_events,
+                ended_age: config.history.age(),
+            },
         };
         let (app, tasks) = App::start_with(journal.clone(), options).await?;
         let authenticator = authenticator(config, &app, journal).await?;

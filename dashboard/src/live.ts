@@ -115,7 +115,11 @@ async function reload(): Promise<void> {
     readiness.value = ready;
     lastSequence = ready.sequence;
     const after = Math.max(0, ready.sequence - HAPPENINGS_KEPT);
-    const recent = await all<Happening>(`/v1/events?after=${after}`, HAPPENINGS_KEPT);
+    const recent = await all<Happening>(`/v1/events?after=${after}`, HAPPENINGS_KEPT).catch((error: unknown) => {
+      // Those are not kept any more.
+      if (!(error instanceof Refused) || error.status !== 410) throw error;
+      return all<Happening>("/v1/events", HAPPENINGS_KEPT);
+    });
     lastSequence = Math.max(lastSequence, recent.at(-1)?.sequence ?? 0);
     happenings.value = recent.slice(-HAPPENINGS_KEPT);
     await readTopologies();
@@ -186,6 +190,7 @@ function listen(): void {
     if (wasLost) refreshAll().catch(lose);
   };
   source.onerror = () => lose(null);
+  source.addEventListener("reset", () => void reload());
   for (const kind of KINDS) source.addEventListener(kind, (message) => take(message as MessageEvent<string>));
 }
 

@@ -2,7 +2,7 @@
 //! What comes out is known to fit together, whatever kind of database either is.
 
 use super::ended::ended;
-use crate::journal::{AppendError, BatchError, Journal, JournalError, RecordBatch, RecordDecodeError};
+use crate::journal::{AppendError, BatchError, Journal, JournalError, PastFilter, RecordBatch, RecordDecodeError};
 use kernel::id::Sequence;
 use kernel::{ApplyError, Fact, State, apply};
 
@@ -32,13 +32,30 @@ pub enum CarryError {
     Append(#[from] AppendError),
 }
 
-/// Applies the events of `from` up to `until`, from the first one on, and writes them to `to`, which is empty. Idempotency
-/// keys are not carried.
+/// What was carried.
+pub struct Carried {
+    /// The event of the snapshot that was begun with; 0: every event was applied.
+    pub since: Sequence,
+    /// The state after the last event.
+    pub state: State,
+}
+
+/// Applies the events of `from` up to `until` and writes them to `to`, which is empty: from the first one on or, where the
+/// journal begins later, from its newest snapshot on, with the allocations that had ended by then. Idempotency keys are not
+/// carried.
 ///
 /// # Errors
 /// The first event that does not fit, or a database failed.
-pub async fn carry(from: &Journal, until: Sequence, to: Option<&Journal>) -> Result<State, CarryError> {
-    let (mut state, mut batch) = (State::new(), RecordBatch::new());
+pub async fn carry(from: &Journal, until: Sequence, to: Option<&Journal>) -> Result<Carried, CarryError> {
+    let begins_at_first = from.first_sequence().await? == Sequence(1);
+    let mut state = if begins_at_first { State::new() } else { from.read_snapshot().await? };
+    let (since, mut batch) = (state.sequence(), RecordBatch::new());
+    if let Some(to) = to
+        && since > Sequence(0)
+    {
+        to.write_snapshot(&state).await?;
+        carry_past(from, since, to).await?;
+    }
     while state.sequence() < until {
         let missing = state.sequence().next();
         let events = from.read_after(state.sequence(), EVENTS_AT_ONCE).await?;
@@ -57,5 +74,20 @@ pub async fn carry(from: &Journal, until: Sequence, to: Option<&Journal>) -> Res
             to.append(&batch).await?;
         }
     }
-    Ok(state)
+    Ok(Carried { since, state })
+}
+
+/// Copies the allocations that had ended by event `until`.
+async fn carry_past(from: &Journal, until: Sequence, to: &Journal) -> Result<(), CarryError> {
+    let (mut after, mut batch) = (None, RecordBatch::new());
+    loop {
+        let page = from.past(&PastFilter::default(), after, EVENTS_AT_ONCE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.allocation.id);
+        batch.clear();
+        for past in page.iter().filter(|past| past.ended_by <= until) {
+            batch.push_past(past)?;
+        }
+        to.append(&batch).await?;
+    }
 }

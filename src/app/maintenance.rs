@@ -1,10 +1,10 @@
-//! Work that no request asks for: expiring allocations, writing snapshots, deleting old idempotency keys.
+//! Work that no request asks for: expiring allocations, writing snapshots, deleting what is old.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{App, Mode, RECEIPT_KEPT, SNAPSHOT_EVERY, SubmitError};
+use super::{App, JournalError, Mode, RECEIPT_KEPT, Retention, SNAPSHOT_EVERY, SNAPSHOT_EVERY_MIN, SubmitError};
 use kernel::Command;
 use kernel::id::Sequence;
 use kernel::units::Millis;
@@ -41,25 +41,64 @@ pub(super) async fn expire(app: App) {
     }
 }
 
-/// Writes snapshots and deletes old keys.
-pub(super) async fn housekeeping(app: App) {
+/// Writes snapshots, deletes old keys, and what need not be kept any longer.
+pub(super) async fn housekeeping(app: App, retention: Retention) {
     let stop = app.stopping();
-    let mut last = app.inner.journal.snapshot_sequence().await.ok().flatten().unwrap_or(Sequence(0));
+    let mut trusted = None;
     loop {
         tokio::select! {
             () = sleep(HOUSEKEEPING_EVERY) => {}
             () = stop.cancelled() => return,
         }
-        if app.head().0.saturating_sub(last.0) >= SNAPSHOT_EVERY {
-            last = app.head();
-            snapshot(&app).await;
+        match is_snapshot_due(&app, &retention).await {
+            Ok(true) => snapshot(&app).await,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "it is not known whether a snapshot is due"),
         }
-        let kept_ms = u64::try_from(RECEIPT_KEPT.as_millis()).unwrap_or(u64::MAX);
-        let oldest = Millis(app.now().0.saturating_sub(kept_ms));
+        let oldest = Millis(app.now().0.saturating_sub(millis(RECEIPT_KEPT)));
         if let Err(error) = app.inner.journal.forget_receipts_before(oldest).await {
             tracing::warn!(%error, "old idempotency keys could not be deleted");
         }
+        if let Err(error) = trim(&app, &retention, &mut trusted).await {
+            tracing::warn!(%error, "old events and ended allocations could not be deleted");
+        }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whether there are enough events since the newest snapshot, or it keeps old ones from being deleted.
+async fn is_snapshot_due(app: &App, retention: &Retention) -> Result<bool, JournalError> {
+    let journal = &app.inner.journal;
+    let newest = journal.snapshot_sequence().await?.unwrap_or(Sequence(0));
+    let since = app.head().0.saturating_sub(newest.0);
+    let every = retention.events.map_or(SNAPSHOT_EVERY, |kept| kept.clamp(SNAPSHOT_EVERY_MIN, SNAPSHOT_EVERY));
+    if since >= every {
+        return Ok(true);
+    }
+    let Some(age) = retention.event_age.filter(|_| since > 0) else { return Ok(false) };
+    let at = journal.snapshot_at().await?.unwrap_or(Millis(0));
+    Ok(at.0.saturating_add(millis(age)) <= app.now().0)
+}
+
+/// Deletes what need not be kept, in steps between which others write, and gives the space back. `trusted` is the event of
+/// the last snapshot that was read back whole: nothing after it is deleted.
+async fn trim(app: &App, retention: &Retention, trusted: &mut Option<Sequence>) -> Result<(), JournalError> {
+    let (journal, stop) = (&app.inner.journal, app.stopping());
+    if retention.limits_events()
+        && let newest @ Some(_) = journal.snapshot_sequence().await?
+    {
+        if *trusted != newest {
+            *trusted = Some(journal.read_snapshot().await?.sequence());
+        }
+        let snapshot = trusted.unwrap_or(Sequence(0));
+        while !stop.is_cancelled() && journal.forget_some_events(retention, app.now(), snapshot).await? > 0 {}
+    }
+    while !stop.is_cancelled() && journal.forget_some_past(retention, app.now()).await? > 0 {}
+    while !stop.is_cancelled() && journal.shrink_some().await? {}
+    Ok(())
 }
 
 /// Writes a snapshot of the committed state.

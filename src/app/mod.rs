@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub use self::carry::{CarryError, carry};
+pub use self::carry::{Carried, CarryError, carry};
 pub use self::clock::Clock;
 pub use self::reconcile::{
     Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, Load, LspState, StatusCell, SurveyError,
@@ -34,7 +34,7 @@ pub use self::scheduler::{
 };
 use crate::journal::DEADLINE_DEFAULT;
 pub use crate::journal::scalars;
-pub use crate::journal::{AnnotationFilter, Journal, JournalError, Past, PastFilter, Receipt};
+pub use crate::journal::{AnnotationFilter, Journal, JournalError, Past, PastFilter, Receipt, Retention};
 pub use crate::southbound::Credentials;
 pub use kernel::Fact;
 use kernel::audit::{AuditFault, audit};
@@ -51,8 +51,10 @@ pub const QUEUE_MAX: usize = 4_096;
 pub const BATCH_MAX: usize = 1_024;
 /// How many commits a slow subscriber may fall behind before it has to read the journal again.
 pub const COMMITS_KEPT: usize = 1_024;
-/// A snapshot is written after so many events.
+/// A snapshot is written after so many events, unless less are kept.
 pub const SNAPSHOT_EVERY: u64 = 200_000;
+/// The least number of events between two snapshots, however few are kept.
+pub const SNAPSHOT_EVERY_MIN: u64 = 1_000;
 /// How long an idempotency key is remembered.
 pub const RECEIPT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -219,6 +221,8 @@ pub struct AppOptions {
     pub scheduler: SchedulerOptions,
     /// How long a submission may wait for its turn.
     pub deadline: Duration,
+    /// How long events and ended allocations are kept.
+    pub retention: Retention,
 }
 
 impl Default for AppOptions {
@@ -227,6 +231,7 @@ impl Default for AppOptions {
             driver_factory: driver_factory(None),
             scheduler: SchedulerOptions::default(),
             deadline: DEADLINE_DEFAULT,
+            retention: Retention::default(),
         }
     }
 }
@@ -284,7 +289,7 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(writer::run(app.clone(), jobs));
         tasks.spawn(maintenance::expire(app.clone()));
-        tasks.spawn(maintenance::housekeeping(app.clone()));
+        tasks.spawn(maintenance::housekeeping(app.clone(), options.retention));
         tasks.spawn(follower::run(app.clone()));
         tasks.spawn(database_watch::run(app.clone()));
         tasks.spawn(reconcile::run(app.clone()));
@@ -385,6 +390,15 @@ impl App {
     /// What is committed from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Commit> {
         self.inner.commits.subscribe()
+    }
+
+    /// The oldest event that can still be read, and the last one in the database, which another replica may have written.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn journal_bounds(&self) -> Result<(Sequence, Sequence), JournalError> {
+        let head = self.inner.journal.head().await?;
+        Ok((self.inner.journal.first_sequence().await?, head))
     }
 
     /// What happened after `after`, oldest first.

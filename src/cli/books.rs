@@ -94,9 +94,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 fn words(summary: &BooksSummary) -> String {
-    let BooksSummary { events, topologies, allocations } = *summary;
+    let BooksSummary { events, since, topologies, allocations } = *summary;
     let events = count(usize::try_from(events).unwrap_or(usize::MAX), "event");
-    format!("{events}: {} and {}", count(topologies, "topology"), count(allocations, "living allocation"))
+    let since = if since > 0 { format!(" (those to {since} as a snapshot)") } else { String::new() };
+    format!("{events}{since}: {} and {}", count(topologies, "topology"), count(allocations, "living allocation"))
 }
 
 fn say(text: &str) -> Result<(), Error> {

@@ -12,7 +12,8 @@ use super::greeting;
 use super::mqtt_args::MqttArguments;
 use super::output::count;
 use crate::config::{
-    Config, ConfigError, ConfigFile, LogFormat, SchedulerConfig, SchedulerPolicyWord, Secret, StoreDurability,
+    Config, ConfigError, ConfigFile, HistoryConfig, JournalConfig, LogFormat, SchedulerConfig, SchedulerPolicyWord,
+    Secret, StoreDurability,
 };
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
@@ -86,6 +87,15 @@ pub struct Arguments {
     /// How often the scheduler acts, in milliseconds; 0: on each report [default: 0].
     #[arg(long, env = "WATERMASTER_SCHEDULER_INTERVAL_MS")]
     scheduler_interval_ms: Option<u64>,
+    /// How old events may become before they are deleted, in milliseconds [default: for ever].
+    #[arg(long, env = "WATERMASTER_JOURNAL_KEEP_MS")]
+    journal_keep_ms: Option<u64>,
+    /// How many of the newest events are kept [default: all].
+    #[arg(long, env = "WATERMASTER_JOURNAL_KEEP_EVENTS")]
+    journal_keep_events: Option<u64>,
+    /// How long ended allocations are listed, in milliseconds [default: for ever].
+    #[arg(long, env = "WATERMASTER_HISTORY_KEEP_MS")]
+    history_keep_ms: Option<u64>,
 }
 
 /// Why it cannot serve.
@@ -143,6 +153,8 @@ impl Arguments {
                 interval_ms: self.scheduler_interval_ms,
                 ..SchedulerConfig::default()
             },
+            journal: JournalConfig { keep_ms: self.journal_keep_ms, keep_events: self.journal_keep_events },
+            history: HistoryConfig { keep_ms: self.history_keep_ms },
             ..self.books.config()?
         };
         let file = self.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), ConfigFile::read)?;

@@ -11,7 +11,7 @@ use super::access::Room;
 use super::event_sse::{self, KEEP_ALIVE};
 use super::extract::{FromQuery, one};
 use super::own_feed;
-use super::problem::{BadRequest, InternalError, Problem, Unavailable};
+use super::problem::{BadRequest, Gone, InternalError, Problem, Unavailable};
 use super::{pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use api::event::EventPage;
@@ -22,7 +22,7 @@ use kernel::id::Sequence;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Those after this sequence number: from the beginning if absent.
+    /// Those after this sequence number: from the oldest that there is if absent.
     #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
     /// How many at most.
@@ -45,7 +45,7 @@ pub(super) struct ListQuery {
     params(ListQuery),
     responses(
         (status = 200, description = "A page of events", body = EventPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
-        BadRequest, InternalError, Unavailable,
+        BadRequest, Gone, InternalError, Unavailable,
     )
 )]
 pub(super) async fn event_list(
@@ -54,12 +54,21 @@ pub(super) async fn event_list(
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
-    let after = Sequence(pagination::cursor(query.after.as_deref())?.unwrap_or(0));
+    let said = pagination::cursor(query.after.as_deref())?.map(Sequence);
+    let after = said.unwrap_or(Sequence(0));
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let mut facts = match &query.actor {
         Some(StoredName(actor)) => room.app.facts_by(actor, after, wanted).await?,
         None => room.app.facts_after(after, wanted).await?,
     };
+    if said.is_some() {
+        // After the reading: what is gone by now may have been gone then.
+        let (first, _) = room.app.journal_bounds().await?;
+        if after.next() < first {
+            let detail = format!("the oldest event that is kept is {}", first.0);
+            return Err(Problem::new(&problem_catalogue::EVENTS_GONE, detail).with("first_sequence", first.0));
+        }
+    }
     let more = facts.len() > limit;
     facts.truncate(limit);
     let next = facts.last().filter(|_| more).map(|last| last.sequence.0.to_string());
@@ -87,7 +96,10 @@ pub(super) struct StreamQuery {
 /// Streams what happens as server-sent events.
 ///
 /// Each has the sequence number as `id`, its kind as `event`, and as `data` what GET /v1/events has as an item. A client
-/// that connects again with Last-Event-ID misses nothing and gets nothing twice.
+/// that connects again with Last-Event-ID misses nothing and gets nothing twice. If it cannot be so, since the events after
+/// that one are not kept any more or that one is not in this journal, an event `reset` comes first: its data has the oldest
+/// event that there is (`first_sequence`) and the last one (`head`), its `id` is the number after which the stream goes on,
+/// and what was known should be read anew.
 ///
 /// Where a controller has the topology's switches, `allocation_state` tells where an allocation stands with them. These
 /// are not in the journal: they have no `id`, and are not repeated.

@@ -1,4 +1,5 @@
-//! The stream of events: from the journal as far as it reaches, then live; never a gap, nothing twice.
+//! The stream of events: from the journal as far as it reaches, then live; never a gap that it does not tell of, nothing
+//! twice.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -16,7 +17,7 @@ use super::access::Room;
 use super::{own_feed, render};
 use crate::app::scalars::StoredName;
 use crate::app::{App, Commit, Fact, FieldEvent};
-use api::event::{AllocationStateEvent, EventDocument};
+use api::event::{AllocationStateEvent, EventDocument, FeedResetEvent};
 use kernel::id::Sequence;
 
 /// How often a silent stream says that it is there.
@@ -36,18 +37,19 @@ pub(super) fn events(
     let stop = app.stopping();
     let sent = after.unwrap_or_else(|| app.head());
     let news = app.field_events();
-    let tail = Tail { app, commits, stop, sent, waiting: VecDeque::new(), may_lag: true };
+    let may_be_gone = after.is_some();
+    let tail = Tail { app, commits, stop, sent, waiting: VecDeque::new(), may_lag: true, may_be_gone };
     unfold((tail, news, topology, room), |(mut tail, mut news, topology, room)| async move {
         loop {
             // A change of the switches has no place among the events, and is not repeated.
             let event = tokio::select! {
-                fact = tail.next() => {
-                    let fact = fact?;
-                    match is_of(&fact, topology.as_ref()) {
-                        true => own_feed::shown(&room, &fact).await.map(|document| sse_event(&document)),
-                        false => None,
+                next = tail.next() => match next? {
+                    FeedItem::Reset(reset, sent) => Some(reset_event(&reset, sent)),
+                    FeedItem::Fact(fact) if is_of(&fact, topology.as_ref()) => {
+                        own_feed::shown(&room, &fact).await.map(|document| sse_event(&document))
                     }
-                }
+                    FeedItem::Fact(_) => None,
+                },
                 said = news.recv() => {
                     said.ok().filter(|said| own_feed::sees_news(&room, said)).and_then(|said| turned(&said, topology.as_ref()))
                 }
@@ -83,9 +85,28 @@ fn sse_event(document: &EventDocument) -> Event {
     event.data(serde_json::to_string(document).unwrap_or_default())
 }
 
+fn reset_event(reset: &FeedResetEvent, sent: Sequence) -> Event {
+    let event = Event::default().id(sent.0.to_string()).event(FeedResetEvent::KIND);
+    event.data(serde_json::to_string(reset).unwrap_or_default())
+}
+
 /// Whether an event is of a topology, as far as it says.
 pub(super) fn is_of(fact: &Fact, wanted: Option<&StoredName>) -> bool {
     wanted.is_none_or(|wanted| fact.topology().is_none_or(|topology| *topology == wanted.0))
+}
+
+/// What a reader of the feed gets.
+enum FeedItem {
+    Fact(Arc<Fact>),
+    /// What it asked for is not there; it goes on after that event.
+    Reset(FeedResetEvent, Sequence),
+}
+
+impl FeedItem {
+    fn reset(first: Sequence, head: Sequence, sent: Sequence) -> Self {
+        let kind = FeedResetEvent::KIND.to_owned();
+        Self::Reset(FeedResetEvent { kind, first_sequence: first.0, head: head.0 }, sent)
+    }
 }
 
 /// A reader of the feed.
@@ -96,22 +117,28 @@ struct Tail {
     /// The last event that was taken up.
     sent: Sequence,
     /// Events after it that are to be sent, each the one after the other.
-    waiting: VecDeque<Arc<Fact>>,
+    waiting: VecDeque<FeedItem>,
     /// Whether the journal may have events that the commits to come do not.
     may_lag: bool,
+    /// Whether the event after `sent` may not be kept any more, or `sent` not be in the journal: it was said from outside.
+    may_be_gone: bool,
 }
 
 impl Tail {
-    /// The next event.
-    async fn next(&mut self) -> Option<Arc<Fact>> {
+    /// The next event, or that there is a gap.
+    async fn next(&mut self) -> Option<FeedItem> {
         loop {
-            if let Some(fact) = self.waiting.pop_front() {
-                return Some(fact);
+            if let Some(item) = self.waiting.pop_front() {
+                return Some(item);
             }
             if self.stop.is_cancelled() {
                 return None;
             }
-            if self.may_lag {
+            if self.may_be_gone {
+                if let Some(reset) = self.reset_if_gone().await? {
+                    return Some(reset);
+                }
+            } else if self.may_lag {
                 self.read().await?;
             } else {
                 self.listen().await?;
@@ -119,10 +146,28 @@ impl Tail {
         }
     }
 
+    /// Goes on where the journal begins, or at its head, if what comes after the last event is not there.
+    async fn reset_if_gone(&mut self) -> Option<Option<FeedItem>> {
+        let bounds = self.app.journal_bounds().await;
+        let (first, head) =
+            bounds.inspect_err(|error| tracing::error!(%error, "a stream cannot read the journal")).ok()?;
+        self.may_be_gone = false;
+        if self.sent.next() >= first && self.sent <= head {
+            return Some(None);
+        }
+        self.sent = if self.sent > head { head } else { Sequence(first.0.saturating_sub(1)) };
+        Some(Some(FeedItem::reset(first, head, self.sent)))
+    }
+
     /// What the journal has; live again once it has no more.
     async fn read(&mut self) -> Option<()> {
         let facts = self.app.facts_after(self.sent, READ_AT_ONCE).await;
         let facts = facts.inspect_err(|error| tracing::error!(%error, "a stream cannot read the journal")).ok()?;
+        if let Some(first) = facts.first().map(|fact| fact.sequence).filter(|first| *first > self.sent.next()) {
+            // Deleted meanwhile.
+            self.sent = Sequence(first.0 - 1);
+            self.waiting.push_back(FeedItem::reset(first, self.app.head(), self.sent));
+        }
         self.may_lag = !facts.is_empty();
         facts.into_iter().for_each(|fact| self.take_up(fact));
         Some(())
@@ -147,7 +192,7 @@ impl Tail {
     fn take_up(&mut self, fact: Arc<Fact>) {
         if fact.sequence == self.sent.next() {
             self.sent = fact.sequence;
-            self.waiting.push_back(fact);
+            self.waiting.push_back(FeedItem::Fact(fact));
         } else if fact.sequence > self.sent {
             self.may_lag = true;
         }

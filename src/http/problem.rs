@@ -124,6 +124,7 @@ answers! {
     Forbidden "403" "The request comes from a web page of another site, or asks for what is not the sender's";
     NotFound "404" "What the path names is not there";
     Conflict "409" "The request conflicts with what is; the problem says how";
+    Gone "410" "What was asked for is not kept any more; first_sequence says where to begin";
     PreconditionFailed "412" "If-Match is not the current revision";
     TooLarge "413" "The body is too large";
     UnsupportedMediaType "415" "The body is not JSON, or compressed in a way that is not read";

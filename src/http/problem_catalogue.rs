@@ -101,6 +101,9 @@ kinds! {
     UNKNOWN_SESSION NOT_FOUND "unknown-session" "There is no such session";
         "No MQTT client of this identifier has a session, or it is a client inside the service.";
         "List clients: GET /v1/broker/clients. Identifiers tell upper from lower case.";
+    EVENTS_GONE GONE "events-gone" "Events after that one are not kept any more";
+        "The service deletes events after a while, and the first ones after the number in the query are gone. first_sequence is the oldest that there is.";
+        "Read what is now (allocations, topologies) and go on with after = first_sequence - 1.";
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method-not-allowed" "The resource does not have this method";
         "The path is right, the method is not.";
         "The Allow header lists the methods that it has.";

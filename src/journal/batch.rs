@@ -89,6 +89,15 @@ impl RecordBatch {
         Ok(())
     }
 
+    /// Adds an allocation that is over, whose end is not among the events.
+    ///
+    /// # Errors
+    /// A number has no name.
+    pub fn push_past(&mut self, past: &Past) -> Result<(), BatchError> {
+        self.past.insert(past.allocation.id.0, past.row()?);
+        Ok(())
+    }
+
     /// Adds a receipt, in the place of an earlier one with the same key.
     pub fn push_receipt(&mut self, receipt: Receipt) {
         self.receipts.insert(receipt.key.clone(), receipt);

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
-use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{
+    Sqlite, SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
@@ -29,17 +31,19 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How long that answer may take.
 const PING_MAX: Duration = Duration::from_millis(500);
 
-const SQLITE_MIGRATIONS: [&str; 4] = [
+const SQLITE_MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/sqlite/0001_journal.sql"),
     include_str!("../../migrations/sqlite/0002_annotations.sql"),
     include_str!("../../migrations/sqlite/0003_outcomes.sql"),
     include_str!("../../migrations/sqlite/0004_access.sql"),
+    include_str!("../../migrations/sqlite/0005_retention.sql"),
 ];
-const POSTGRES_MIGRATIONS: [&str; 4] = [
+const POSTGRES_MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/postgres/0001_journal.sql"),
     include_str!("../../migrations/postgres/0002_annotations.sql"),
     include_str!("../../migrations/postgres/0003_outcomes.sql"),
     include_str!("../../migrations/postgres/0004_access.sql"),
+    include_str!("../../migrations/postgres/0005_retention.sql"),
 ];
 
 /// One database or the other. Code for both stands once, in [`on_either`](super::on_either).
@@ -263,7 +267,9 @@ async fn open_sqlite(options: SqliteConnectOptions) -> Result<Database, JournalE
         .busy_timeout(PATIENCE)
         .foreign_keys(true)
         .disable_statement_logging();
-    let writer = PersistentConnection::new(options.clone(), OPEN_MAX);
+    // It counts for a new file; one that is there stays as it was made. Saying it takes the lock of writers.
+    let auto_vacuum = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+    let writer = PersistentConnection::new(auto_vacuum, OPEN_MAX);
     migrate(&writer, &SQLITE_MIGRATIONS).await?;
     Ok(Database::Sqlite(Connections {
         bulk: Arc::clone(&writer),

@@ -10,6 +10,7 @@ mod append;
 mod batch;
 mod database;
 mod restore;
+mod retention;
 mod snapshot;
 mod history;
 mod stored_event;
@@ -51,6 +52,7 @@ pub use append::ExclusiveWriter;
 pub use batch::{Receipt, RecordBatch};
 pub use error::{AppendError, BatchError, JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
 pub use history::{Past, PastFilter};
+pub use retention::{EVENTS_FORGOTTEN_AT_ONCE, Retention};
 pub use stored_event::StoredEvent;
 pub use url::{DatabaseUrl, DatabaseUrlError, FileClaim};
 

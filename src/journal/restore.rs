@@ -16,6 +16,13 @@ const ROWS_AT_ONCE: i64 = 2_000;
 /// How many chunks may wait for the builder.
 const CHUNKS_WAITING: usize = 2;
 
+/// How far is read.
+#[derive(Clone, Copy)]
+enum ReadScope {
+    All,
+    SnapshotAlone,
+}
+
 /// What is read at once.
 enum SnapshotChunk {
     Part(SnapshotHead, i64, String),
@@ -28,16 +35,28 @@ impl Journal {
     /// # Errors
     /// The database failed, a row is damaged, or an event does not fit the ones before it.
     pub async fn restore(&self) -> Result<State, JournalError> {
+        self.read_state(ReadScope::All).await
+    }
+
+    /// The state of the newest complete snapshot; an empty one if there is none.
+    ///
+    /// # Errors
+    /// The database failed, or the snapshot is damaged.
+    pub async fn read_snapshot(&self) -> Result<State, JournalError> {
+        self.read_state(ReadScope::SnapshotAlone).await
+    }
+
+    async fn read_state(&self, scope: ReadScope) -> Result<State, JournalError> {
         let (chunks, waiting) = channel(CHUNKS_WAITING);
         let building = tokio::task::spawn_blocking(move || build(waiting));
-        let read = self.read_all(chunks).await;
+        let read = self.read_all(scope, chunks).await;
         let built = building.await?;
         read?;
         built
     }
 
     /// Reads everything in one state of the database. If the builder has stopped with an error, so does this.
-    async fn read_all(&self, chunks: Sender<SnapshotChunk>) -> Result<(), JournalError> {
+    async fn read_all(&self, scope: ReadScope, chunks: Sender<SnapshotChunk>) -> Result<(), JournalError> {
         on_either!(&*self.database, |connections| {
             let mut guard = connections.reader().await;
             let connection = guard.connection().await?;
@@ -58,7 +77,10 @@ impl Journal {
             }
             loop {
                 let query = sqlx::query_as(statement::READ_AFTER).bind(after).bind(ROWS_AT_ONCE);
-                let rows: Vec<JournalRow> = query.fetch_all(&mut *connection).await?;
+                let rows: Vec<JournalRow> = match scope {
+                    ReadScope::All => query.fetch_all(&mut *connection).await?,
+                    ReadScope::SnapshotAlone => vec![],
+                };
                 let Some(last) = rows.last() else {
                     sqlx::raw_sql(statement::COMMIT).execute(&mut *connection).await?;
                     guard.keep();

@@ -6,7 +6,8 @@
 pub(super) const APPEND: &str = "INSERT INTO journal (sequence, at_ms, body, batch, actor) \
     SELECT CAST(substr(key, 1, 20) AS BIGINT), CAST(substr(key, 21, 20) AS BIGINT), CAST(value AS TEXT), $3, \
     NULLIF(substr(key, 41), '') \
-    FROM json_each($1) WHERE (SELECT COALESCE(MAX(sequence), 0) FROM journal) = $2";
+    FROM json_each($1) WHERE COALESCE((SELECT MAX(sequence) FROM journal), \
+    (SELECT MAX(sequence) FROM snapshot_head), 0) = $2";
 
 /// After `$1`, at most `$2`.
 pub(super) const READ_AFTER: &str =
@@ -30,8 +31,30 @@ pub(super) const TOKEN_DELETE: &str = "DELETE FROM access_token WHERE id = $1";
 /// `$1` the id, `$2` when it was used.
 pub(super) const TOKEN_USED: &str = "UPDATE access_token SET last_used_at_ms = $2 WHERE id = $1";
 
-/// The last sequence number, 0 if there is none.
-pub(super) const HEAD: &str = "SELECT COALESCE(MAX(sequence), 0) FROM journal";
+/// The last sequence number, 0 if there is none. Where the journal begins after a snapshot, that is as good as an event.
+pub(super) const HEAD: &str =
+    "SELECT COALESCE((SELECT MAX(sequence) FROM journal), (SELECT MAX(sequence) FROM snapshot_head), 0)";
+
+/// The first event's number; the one after [`HEAD`] if there is none.
+pub(super) const FIRST: &str =
+    "SELECT COALESCE((SELECT MIN(sequence) FROM journal), (SELECT MAX(sequence) FROM snapshot_head) + 1, 1)";
+
+/// Of the `$1` oldest events the first that is not from before `$2`, or nothing.
+pub(super) const FIRST_YOUNG: &str = "SELECT MIN(sequence) FROM \
+    (SELECT sequence, at_ms FROM journal ORDER BY sequence LIMIT $1) AS oldest WHERE at_ms >= $2";
+
+/// The oldest events before `$1`, at most `$2`.
+pub(super) const EVENTS_FORGET: &str = "DELETE FROM journal WHERE sequence IN \
+    (SELECT sequence FROM journal WHERE sequence < $1 ORDER BY sequence LIMIT $2)";
+
+/// Allocations that ended before `$1`, at most `$2`.
+pub(super) const PAST_FORGET: &str = "DELETE FROM past_allocation WHERE id IN \
+    (SELECT id FROM past_allocation WHERE ended_at_ms < $1 ORDER BY ended_at_ms LIMIT $2)";
+
+/// How many pages of SQLite's file are free.
+pub(super) const FREE_PAGES_SQLITE: &str = "PRAGMA freelist_count";
+/// Takes a megabyte of them out of the file.
+pub(super) const SHRINK_SQLITE: &str = "PRAGMA incremental_vacuum(256)";
 
 /// `$1` an object: each key an id, each value the row.
 pub(super) const PAST_PUT: &str = "INSERT INTO past_allocation (id, topology, ingress, egress, class_type, \
@@ -81,6 +104,9 @@ pub(super) const RECEIPT_PUT: &str = "INSERT INTO receipt (key, fingerprint, fir
 /// `$1` the key.
 pub(super) const RECEIPT_GET: &str =
     "SELECT fingerprint, first_sequence, count, at_ms, refusals FROM receipt WHERE key = $1";
+
+/// The first event that a receipt refers to.
+pub(super) const RECEIPT_OLDEST: &str = "SELECT first_sequence FROM receipt ORDER BY at_ms LIMIT 1";
 
 /// Those before `$1`.
 pub(super) const RECEIPTS_FORGET: &str = "DELETE FROM receipt WHERE at_ms < $1";
@@ -147,3 +173,7 @@ pub(super) const BEGIN_READ_POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE R
 
 /// The event of the newest complete snapshot, or nothing.
 pub(super) const SNAPSHOT_NEWEST: &str = "SELECT MAX(sequence) FROM snapshot_head";
+
+/// When the event of the newest complete snapshot happened.
+pub(super) const SNAPSHOT_AT: &str =
+    "SELECT at_ms FROM journal WHERE sequence = (SELECT MAX(sequence) FROM snapshot_head)";

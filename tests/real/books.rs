@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
@@ -135,4 +136,90 @@ async fn books_go_from_postgres_to_a_file_and_back() {
     server.terminate();
     one.drop().await;
     two.drop().await;
+}
+
+/// So many times 500 allocations are made and released: a thousand events each time.
+fn cycle(server: &Running, cycles: usize) {
+    for _ in 0..cycles {
+        let request = json!({"ingress": "WA", "egress": "CA1", "class_type": 1, "bandwidth_bps": 1_000});
+        let requests = json!({"requests": vec![request; 500]}).to_string();
+        let (status, answer) = ask(server.address, "POST", "/v1/allocations/batch", Some(&requests)).unwrap();
+        assert_eq!(status, 200, "{answer}");
+        for outcome in answer["outcomes"].as_array().unwrap() {
+            let path = format!("/v1/allocations/{}", outcome["allocation"]["id"].as_str().unwrap());
+            assert_eq!(ask(server.address, "DELETE", &path, None).unwrap().0, 204);
+        }
+    }
+}
+
+/// Waits until no more than `most` events are kept, and no ended allocation; the oldest event.
+fn wait_until_trimmed(server: &Running, most: u64) -> u64 {
+    let started = Instant::now();
+    loop {
+        let (_, page) = server.get("/v1/events?limit=1");
+        let first = page["items"][0]["sequence"].as_u64().unwrap();
+        let (_, ready) = server.get("/readyz");
+        let head = ready["sequence"].as_u64().unwrap();
+        if head - first <= most && server.get("/v1/allocations?state=released").1["items"] == json!([]) {
+            return first;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "events {first} to {head} are kept");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+const KEEP: [&str; 4] = ["--journal-keep-events", "1000", "--history-keep-ms", "1"];
+
+#[test]
+fn many_cycles_keep_the_file_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, other, file] = ["data", "other", "backup.db"].map(|name| folder.path().join(name));
+    let server = Running::start(&[&["--data", text(&data), "--mqtt-listen", "127.0.0.1:0"][..], &KEEP[..]].concat());
+    let size = || std::fs::metadata(data.join("watermaster.db")).unwrap().len();
+    let mut sizes = vec![];
+    for _ in 0..4 {
+        cycle(&server, 4);
+        let first = wait_until_trimmed(&server, 2_000);
+        let (status, gone) = server.get("/v1/events?after=1");
+        assert_eq!((status, &gone["type"]), (410, &json!("/problems/events-gone")));
+        assert!(gone["first_sequence"].as_u64().unwrap() >= first);
+        sizes.push(size());
+    }
+    // What is free goes back to the file system, but for 4 MiB.
+    assert!(sizes.iter().all(|size| *size < 8 << 20), "{sizes:?}");
+    live(&server);
+    let before = allocations(&server);
+    assert!(words(&["journal", "--data", text(&data), "verify"]).contains("as a snapshot)"));
+    assert!(words(&["backup", text(&file), "--data", text(&data)]).contains("as a snapshot)"));
+    server.kill();
+    assert!(words(&["restore", text(&file), "--data", text(&other)]).contains("as a snapshot)"));
+    let server = Running::start(&["--data", text(&other), "--mqtt-listen", "127.0.0.1:0"]);
+    let living = |page: &Value| page.as_array().unwrap().iter().filter(|one| one["state"] == "active").count();
+    assert_eq!(living(&allocations(&server)), living(&before));
+    live(&server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_cycles_keep_postgres_bounded() {
+    let scratch = Scratch::new().await;
+    let url = scratch.options().to_url_lossy().to_string();
+    let server = Running::start(&[&["--database", &url, "--mqtt-listen", "127.0.0.1:0"][..], &KEEP[..]].concat());
+    for _ in 0..2 {
+        cycle(&server, 4);
+        wait_until_trimmed(&server, 2_000);
+    }
+    let mut connection = scratch.options().connect().await.unwrap();
+    let rows: i64 =
+        sqlx::query_scalar("SELECT (SELECT COUNT(*) FROM journal) + (SELECT COUNT(*) FROM past_allocation)")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    assert!(rows < 3_000, "{rows}");
+    server.terminate();
+    assert!(words(&["journal", "--database", &url, "verify"]).contains("as a snapshot)"));
+    let server = Running::start(&["--database", &url, "--mqtt-listen", "127.0.0.1:0"]);
+    live(&server);
+    server.terminate();
+    connection.close().await.unwrap();
+    scratch.drop().await;
 }

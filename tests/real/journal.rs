@@ -69,6 +69,7 @@ on_postgres! {
     a_newer_snapshot_takes_the_place_of_an_older_one
     the_past_is_filtered
     receipts_are_kept_and_forgotten
+    what_is_old_is_deleted_below_a_snapshot
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -294,6 +294,22 @@ impl AllocationStateEvent {
     pub const KIND: &str = "allocation_state";
 }
 
+/// The events that a stream was asked for are not there: what is known should be read anew. On the stream alone.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct FeedResetEvent {
+    /// [`Self::KIND`].
+    pub kind: String,
+    /// The oldest event that there is; one more than `head` if there is none.
+    pub first_sequence: u64,
+    /// The last event.
+    pub head: u64,
+}
+
+impl FeedResetEvent {
+    /// The kind of these events.
+    pub const KIND: &str = "reset";
+}
+
 /// A page of events.
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
 pub struct EventPage {

@@ -4,6 +4,10 @@ use axum::body::BodyDataStream;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
+use kernel::id::Sequence;
+use kernel::units::Millis;
+use watermaster::app::Retention;
+
 use super::harness::{PAIR, TestService, request};
 
 #[tokio::test]
@@ -76,4 +80,37 @@ async fn a_stream_resumes_without_gap_or_repetition_and_ends_with_the_service() 
     assert_eq!(bad.problem(), "malformed-header");
     service.close().await;
     assert!(next(&mut stream, &mut rest).await.is_none());
+}
+
+#[tokio::test]
+async fn events_that_are_gone_are_told_with_where_to_begin() {
+    let service = TestService::with(PAIR).await;
+    for bps in 1..=9 {
+        service.admit(0, bps).await;
+    }
+    let journal = service.journal().await;
+    journal.write_snapshot(&service.app.state()).await.unwrap();
+    let retention = Retention { events: Some(4), ..Retention::default() };
+    assert_eq!(journal.forget_some_events(&retention, Millis(0), Sequence(10)).await.unwrap(), 6);
+    for after in [0, 5] {
+        let gone = service.get(&format!("/v1/events?after={after}")).await;
+        assert_eq!((gone.status.as_u16(), gone.problem().as_str()), (410, "events-gone"));
+        assert_eq!(gone.json()["first_sequence"], 7);
+    }
+    for (path, first) in [("/v1/events", 7), ("/v1/events?after=6", 7), ("/v1/events?after=7", 8)] {
+        assert_eq!(service.get(path).await.json()["items"][0]["sequence"], first, "{path}");
+    }
+    // Too old, or from another journal: first a reset, then what there is.
+    for (asked, goes_on_after, then) in [("2", 6, 7), ("99", 10, 11)] {
+        let response = service.ask("GET", "/v1/events/stream", &[("last-event-id", asked)], "").await;
+        let (mut stream, mut rest) = (response.into_body().into_data_stream(), String::new());
+        let (id, kind, data) = next(&mut stream, &mut rest).await.unwrap();
+        assert_eq!((id, kind.as_str()), (goes_on_after, "reset"));
+        assert_eq!(data, json!({"kind": "reset", "first_sequence": 7, "head": 10}));
+        if then == 11 {
+            service.admit(0, 10).await;
+        }
+        assert_eq!(next(&mut stream, &mut rest).await.unwrap().0, then);
+    }
+    service.close().await;
 }

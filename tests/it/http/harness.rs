@@ -69,6 +69,12 @@ impl TestService {
         Self::open_in(tempfile::tempdir().unwrap(), driver_factory(None)).await
     }
 
+    /// The same journal, as another program has it.
+    pub(super) async fn journal(&self) -> Journal {
+        let url = format!("sqlite://{}/journal.db", self.folder.path().display()).parse().unwrap();
+        Journal::open(&url).await.unwrap()
+    }
+
     /// In a folder that may have been used before, with drivers from this factory.
     pub(super) async fn open_in(folder: TempDir, driver_factory: DriverFactory) -> Self {
         Self::open_all(folder, driver_factory, Broker::embedded(Settings::default()).await.unwrap()).await

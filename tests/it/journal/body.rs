@@ -11,6 +11,7 @@ use kernel::units::Millis;
 use kernel::{ApplyError, State};
 use watermaster::journal::{
     AnnotationFilter, AppendError, DatabaseUrl, Journal, JournalError, Past, PastFilter, Receipt, RecordBatch,
+    Retention,
 };
 
 use super::fixture::{World, name, receipt};
@@ -359,4 +360,38 @@ pub(crate) async fn goes_on(journal: &Journal, state: State) {
         restored = journal.restore().await;
     }
     assert!(restored.unwrap() == world.state);
+}
+
+pub(crate) async fn what_is_old_is_deleted_below_a_snapshot(journal: &Journal) {
+    let mut world = World::new(12);
+    live(&mut world, journal, 60).await;
+    let snapshot = world.state.sequence();
+    assert_eq!(journal.first_sequence().await.unwrap(), Sequence(1));
+    let all = Retention { event_age: Some(Duration::ZERO), events: Some(0), ended_age: Some(Duration::ZERO) };
+    let later = Millis(u64::MAX >> 1);
+    assert_eq!(journal.forget_some_events(&all, later, Sequence(0)).await.unwrap(), 0, "without a snapshot");
+    journal.write_snapshot(&world.state).await.unwrap();
+    assert_eq!(journal.read_snapshot().await.unwrap(), world.state);
+    live(&mut world, journal, 10).await;
+    let none = Retention::default();
+    assert_eq!(journal.forget_some_events(&none, later, snapshot).await.unwrap(), 0, "unset is for ever");
+    let young = Retention { event_age: Some(Duration::from_millis(1)), ..none };
+    assert_eq!(journal.forget_some_events(&young, Millis(0), snapshot).await.unwrap(), 0);
+    // An answer that may be asked for again keeps its events.
+    journal.forget_receipts_before(later).await.unwrap();
+    let mut batch = RecordBatch::new();
+    let thirtieth = journal.facts_after(Sequence(29), 1).await.unwrap();
+    batch.push_receipt(receipt(&thirtieth[0]));
+    journal.append(&batch).await.unwrap();
+    while journal.forget_some_events(&all, later, snapshot).await.unwrap() > 0 {}
+    assert_eq!(journal.first_sequence().await.unwrap(), Sequence(30));
+    journal.forget_receipts_before(later).await.unwrap();
+    while journal.forget_some_events(&all, later, snapshot).await.unwrap() > 0 {}
+    assert_eq!(journal.first_sequence().await.unwrap(), snapshot, "that of the snapshot stays");
+    while journal.forget_some_past(&all, later).await.unwrap() > 0 {}
+    assert!(journal.past(&PastFilter::default(), None, 10).await.unwrap().is_empty());
+    assert!(journal.restore().await.unwrap() == world.state);
+    while journal.shrink_some().await.unwrap() {}
+    live(&mut world, journal, 3).await;
+    assert!(journal.restore().await.unwrap() == world.state);
 }

@@ -43,6 +43,14 @@ pub enum ClientError {
     /// The stream of events cannot be read.
     #[error("the stream cannot be read: {0}")]
     Stream(#[from] SseError),
+    /// Events after the last one that was read are not kept any more, or it is not of this journal.
+    #[error("events are missing: the oldest that is kept is {first_sequence}, the last one {head}")]
+    EventsGone {
+        /// The oldest that there is.
+        first_sequence: u64,
+        /// The last one.
+        head: u64,
+    },
     /// The stream of events ended and could not be had again.
     #[error("the stream of events ended {times} times in a row")]
     StreamLost {

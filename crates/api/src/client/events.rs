@@ -8,7 +8,7 @@ use reqwest::{Method, Response};
 use super::super::retry::Retry;
 use super::super::sse::{SseDecoder, SseEvent};
 use super::{ANSWER_MAX_BYTES, Client, ClientError, checked};
-use crate::event::EventDocument;
+use crate::event::{EventDocument, FeedResetEvent};
 
 /// The longest event that is read.
 const EVENT_MAX_BYTES: usize = 64 << 20;
@@ -40,12 +40,18 @@ impl Events {
     /// The next event, as soon as there is one.
     ///
     /// # Errors
-    /// The service refuses, or was gone for too long.
+    /// The service refuses, or was gone for too long. After [`ClientError::EventsGone`] the next one is the oldest that
+    /// there is.
     pub async fn next(&mut self) -> Result<EventDocument, ClientError> {
         loop {
-            if let Some(SseEvent { data, .. }) = self.ready.pop_front() {
-                let event: EventDocument =
-                    serde_json::from_str(&data).map_err(|error| ClientError::Unreadable { status: 200, error })?;
+            if let Some(SseEvent { kind, data }) = self.ready.pop_front() {
+                if kind == FeedResetEvent::KIND {
+                    let FeedResetEvent { first_sequence, head, .. } = read(&data)?;
+                    let asked = self.after.unwrap_or(head);
+                    self.after = Some(if asked > head { head } else { first_sequence.saturating_sub(1) });
+                    return Err(ClientError::EventsGone { first_sequence, head });
+                }
+                let event: EventDocument = read(&data)?;
                 (self.after, self.ends) = (Some(event.sequence), 0);
                 self.retry.succeeded();
                 return Ok(event);
@@ -85,4 +91,8 @@ impl Events {
         }
         Ok(())
     }
+}
+
+fn read<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, ClientError> {
+    serde_json::from_str(data).map_err(|error| ClientError::Unreadable { status: 200, error })
 }
