@@ -2,7 +2,9 @@
 //! What comes out is known to fit together, whatever kind of database either is.
 
 use super::ended::ended;
-use crate::journal::{AppendError, BatchError, Journal, JournalError, PastFilter, RecordBatch, RecordDecodeError};
+use crate::journal::{
+    AppendError, BatchError, ChainDigest, ChainHead, Journal, JournalError, PastFilter, RecordBatch, RecordDecodeError,
+};
 use kernel::id::Sequence;
 use kernel::{ApplyError, Fact, State, apply};
 
@@ -24,6 +26,9 @@ pub enum CarryError {
     /// An event that should be there is not.
     #[error("event {at} is missing", at = .at.0)]
     Missing { at: Sequence },
+    /// An event's digest is not that of its bytes after the event before it.
+    #[error("event {at} is not the one that was written: its digest does not match", at = .at.0)]
+    Broken { at: Sequence },
     /// An event cannot be written down.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -48,12 +53,15 @@ pub struct Carried {
 /// The first event that does not fit, or a database failed.
 pub async fn carry(from: &Journal, until: Sequence, to: Option<&Journal>) -> Result<Carried, CarryError> {
     let begins_at_first = from.first_sequence().await? == Sequence(1);
-    let mut state = if begins_at_first { State::new() } else { from.read_snapshot().await? };
-    let (since, mut batch) = (state.sequence(), RecordBatch::new());
+    let (mut state, mut digest) = match begins_at_first {
+        true => (State::new(), ChainDigest::default()),
+        false => from.read_snapshot().await?,
+    };
+    let (since, mut batch) = (state.sequence(), RecordBatch::after(digest));
     if let Some(to) = to
         && since > Sequence(0)
     {
-        to.write_snapshot(&state).await?;
+        to.begin_with_snapshot(&state, digest).await?;
         carry_past(from, since, to).await?;
     }
     while state.sequence() < until {
@@ -65,6 +73,10 @@ pub async fn carry(from: &Journal, until: Sequence, to: Option<&Journal>) -> Res
         batch.clear();
         for event in events.iter().take_while(|event| event.sequence <= until) {
             let at = event.sequence;
+            if !event.follows(digest) {
+                return Err(CarryError::Broken { at });
+            }
+            digest = event.head().digest;
             let recorded = event.decode(&state).map_err(|error| CarryError::Decode { at, error })?;
             let before = apply(&mut state, &recorded).map_err(|error| CarryError::Apply { at, error })?;
             let fact = Fact::of(recorded, &state).by(event.actor.clone());
@@ -75,6 +87,32 @@ pub async fn carry(from: &Journal, until: Sequence, to: Option<&Journal>) -> Res
         }
     }
     Ok(Carried { since, state })
+}
+
+/// Holds the digests of the events up to `until` against their bytes; that of the first one that is left is believed.
+///
+/// # Errors
+/// The first event that breaks the chain, or the database failed.
+pub async fn check_chain(journal: &Journal, until: Sequence) -> Result<(), CarryError> {
+    let first = journal.first_sequence().await?;
+    let mut head = ChainHead { sequence: Sequence(first.0.saturating_sub(1)), digest: ChainDigest::default() };
+    while head.sequence < until {
+        let events = journal.read_after(head.sequence, EVENTS_AT_ONCE).await?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        for event in events {
+            let at = event.sequence;
+            if at != head.sequence.next() {
+                return Err(CarryError::Missing { at: head.sequence.next() });
+            }
+            if !event.follows(head.digest) && (at > first || first == Sequence(1)) {
+                return Err(CarryError::Broken { at });
+            }
+            head = event.head();
+        }
+    }
+    Ok(())
 }
 
 /// Copies the allocations that had ended by event `until`.

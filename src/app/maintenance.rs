@@ -91,7 +91,7 @@ async fn trim(app: &App, retention: &Retention, trusted: &mut Option<Sequence>) 
         && let newest @ Some(_) = journal.snapshot_sequence().await?
     {
         if *trusted != newest {
-            *trusted = Some(journal.read_snapshot().await?.sequence());
+            *trusted = Some(journal.read_snapshot().await?.0.sequence());
         }
         let snapshot = trusted.unwrap_or(Sequence(0));
         while !stop.is_cancelled() && journal.forget_some_events(retention, app.now(), snapshot).await? > 0 {}
@@ -103,9 +103,12 @@ async fn trim(app: &App, retention: &Retention, trusted: &mut Option<Sequence>) 
 
 /// Writes a snapshot of the committed state.
 pub(super) async fn snapshot(app: &App) {
-    let state = app.state();
+    let (state, digest) = {
+        let turn = app.inner.turn.lock().await;
+        (app.state(), *turn)
+    };
     let sequence = state.sequence();
-    match app.inner.journal.write_snapshot(&state).await {
+    match app.inner.journal.write_snapshot_on(&state, digest).await {
         Ok(()) => tracing::info!(sequence = sequence.0, "wrote a snapshot"),
         Err(error) => tracing::warn!(%error, "a snapshot could not be written; the journal is complete without it"),
     }

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub use self::carry::{Carried, CarryError, carry};
+pub use self::carry::{Carried, CarryError, carry, check_chain};
 pub use self::clock::Clock;
 pub use self::reconcile::{
     Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, Load, LspState, StatusCell, SurveyError,
@@ -32,9 +32,9 @@ pub use self::reconcile::{
 pub use self::scheduler::{
     NEWS_KEPT, PLAN_BOUNDS_US, Pace, Plans, REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions, Trigger,
 };
-use crate::journal::DEADLINE_DEFAULT;
 pub use crate::journal::scalars;
 pub use crate::journal::{AnnotationFilter, Journal, JournalError, Past, PastFilter, Receipt, Retention};
+use crate::journal::{ChainDigest, DEADLINE_DEFAULT};
 pub use crate::southbound::Credentials;
 pub use kernel::Fact;
 use kernel::audit::{AuditFault, audit};
@@ -67,6 +67,8 @@ pub struct Commit {
     pub decided_in: Duration,
     /// How long the append took.
     pub written_in: Duration,
+    /// Whether the state is not what came of those before: they are not in the journal any more.
+    pub replaces_all: bool,
 }
 
 /// Something to be decided: one command, or several in one transaction.
@@ -188,8 +190,8 @@ struct AppInner {
     queue: mpsc::Sender<QueuedSubmission>,
     /// The committed state.
     state: ArcSwap<State>,
-    /// Held from the version of the state that is taken to the one that is published.
-    turn: Mutex<()>,
+    /// Held from the version of the state that is taken to the one that is published; the digest of its last event.
+    turn: Mutex<ChainDigest>,
     what_ifs: Semaphore,
     studies: Semaphore,
     /// Why the journal takes no writes, as it was found last.
@@ -256,7 +258,7 @@ impl App {
     /// # Errors
     /// As [`App::start`].
     pub async fn start_with(journal: Journal, options: AppOptions) -> Result<(Self, Tasks), AppStartError> {
-        let state = journal.restore().await?;
+        let (state, digest) = journal.restore_with_digest().await?;
         // A soft change of model may leave links overfull on purpose; everything else is a defect or a damaged journal.
         let mut faults = audit(&state);
         faults.retain(|fault| !matches!(fault, AuditFault::Overfull { .. }));
@@ -272,7 +274,7 @@ impl App {
         let inner = AppInner {
             queue,
             state: ArcSwap::from_pointee(state),
-            turn: Mutex::new(()),
+            turn: Mutex::new(digest),
             what_ifs: Semaphore::new(what_if::AT_ONCE_MAX),
             studies: Semaphore::new(what_if::STUDIES_AT_ONCE_MAX),
             database_fault: ArcSwapOption::empty(),

@@ -79,13 +79,14 @@ impl Writer {
     /// cannot be.
     async fn commit_batch(&mut self, waiting: &mut Vec<QueuedSubmission>) {
         let app = self.app.clone();
-        let _turn = app.inner.turn.lock().await;
+        let mut turn = app.inner.turn.lock().await;
         let mut exclusive: Option<ExclusiveWriter<'_>> = None;
         // The requester has disconnected, or given up, before anything was decided.
         waiting.retain(|queued| !queued.answer.is_closed() && !queued.settled.swap(true, Ordering::AcqRel));
         for _ in 0..CONFLICTS_MAX {
             let started = Instant::now();
             let mut state = State::clone(&app.state());
+            self.batch.clear_after(*turn);
             self.decide_all(&mut state, waiting);
             let decided_in = started.elapsed();
             if self.batch.is_empty() {
@@ -98,7 +99,9 @@ impl Writer {
             match appended {
                 Ok(()) => {
                     let written_in = started.elapsed().saturating_sub(decided_in);
-                    app.publish(state, Commit { facts: committed_facts(waiting), decided_in, written_in });
+                    *turn = self.batch.digest();
+                    let facts = committed_facts(waiting);
+                    app.publish(state, Commit { facts, decided_in, written_in, replaces_all: false });
                     return answer(waiting);
                 }
                 Err(AppendError::Conflict) => {
@@ -109,7 +112,7 @@ impl Writer {
                             return refuse(waiting, || SubmitError::Busy);
                         }
                     };
-                    if let Err(error) = follower::catch_up(&app).await {
+                    if let Err(error) = follower::catch_up(&app, &mut turn).await {
                         tracing::error!(%error, "the journal cannot be followed");
                         return refuse(waiting, || SubmitError::Busy);
                     }
@@ -159,7 +162,6 @@ impl Writer {
     }
 
     fn decide_all(&mut self, state: &mut State, waiting: &mut [QueuedSubmission]) {
-        self.batch.clear();
         let now = self.app.now();
         for queued in waiting {
             queued.outcomes = self.decide_one(state, &queued.submission, now);

@@ -38,7 +38,8 @@ pub(super) fn events(
     let sent = after.unwrap_or_else(|| app.head());
     let news = app.field_events();
     let may_be_gone = after.is_some();
-    let tail = Tail { app, commits, stop, sent, waiting: VecDeque::new(), may_lag: true, may_be_gone };
+    let waiting = VecDeque::new();
+    let tail = Tail { app, commits, stop, sent, waiting, may_lag: true, may_be_gone, is_replaced: false };
     unfold((tail, news, topology, room), |(mut tail, mut news, topology, room)| async move {
         loop {
             // A change of the switches has no place among the events, and is not repeated.
@@ -122,6 +123,8 @@ struct Tail {
     may_lag: bool,
     /// Whether the event after `sent` may not be kept any more, or `sent` not be in the journal: it was said from outside.
     may_be_gone: bool,
+    /// Whether the journal has other events than those that were sent.
+    is_replaced: bool,
 }
 
 impl Tail {
@@ -134,7 +137,7 @@ impl Tail {
             if self.stop.is_cancelled() {
                 return None;
             }
-            if self.may_be_gone {
+            if self.may_be_gone || self.is_replaced {
                 if let Some(reset) = self.reset_if_gone().await? {
                     return Some(reset);
                 }
@@ -152,10 +155,11 @@ impl Tail {
         let (first, head) =
             bounds.inspect_err(|error| tracing::error!(%error, "a stream cannot read the journal")).ok()?;
         self.may_be_gone = false;
-        if self.sent.next() >= first && self.sent <= head {
+        if !self.is_replaced && self.sent.next() >= first && self.sent <= head {
             return Some(None);
         }
-        self.sent = if self.sent > head { head } else { Sequence(first.0.saturating_sub(1)) };
+        let at_head = std::mem::take(&mut self.is_replaced) || self.sent > head;
+        self.sent = if at_head { head } else { Sequence(first.0.saturating_sub(1)) };
         Some(Some(FeedItem::reset(first, head, self.sent)))
     }
 
@@ -180,6 +184,7 @@ impl Tail {
             () = self.stop.cancelled() => return None,
         };
         match commit {
+            Ok(commit) if commit.replaces_all => self.is_replaced = true,
             Ok(commit) => commit.facts.iter().for_each(|fact| self.take_up(Arc::clone(fact))),
             Err(RecvError::Lagged(_)) => self.may_lag = true,
             Err(RecvError::Closed) => return None,

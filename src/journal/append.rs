@@ -224,7 +224,8 @@ macro_rules! impl_writer_connection {
             async fn put_records(&mut self, batch: &RecordBatch) -> Result<(), AppendError> {
                 let Some(first) = batch.first() else { return Ok(()) };
                 let query = sqlx::query(statement::APPEND).bind(JsonText(batch.records_json()));
-                let done = query.bind(column(first.0.saturating_sub(1))?).bind(batch.id()).execute(self).await;
+                let query = query.bind(column(first.0.saturating_sub(1))?).bind(batch.id());
+                let done = query.bind(batch.stands_on().to_string()).execute(self).await;
                 judge(done.map(|done| done.rows_affected()), batch.len())
             }
 

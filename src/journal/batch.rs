@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use serde::Serialize;
 
+use super::chain::{ChainDigest, RowDigest};
 use super::encode::encode;
 use super::error::{BatchError, RecordEncodeError};
 use super::history::{Past, PastRow};
@@ -39,6 +40,12 @@ pub struct Receipt {
 pub struct RecordBatch {
     /// A JSON object, complete after every push; empty only before the first.
     records: Vec<u8>,
+    /// The record that is being pushed.
+    body: Vec<u8>,
+    /// The digest of the event before the first.
+    stands_on: ChainDigest,
+    /// The digest of the last event.
+    digest: ChainDigest,
     first: Option<Sequence>,
     count: u64,
     last: Sequence,
@@ -49,9 +56,14 @@ pub struct RecordBatch {
 }
 
 impl RecordBatch {
-    /// An empty one.
+    /// An empty one, for a journal without events.
     pub fn new() -> Self {
-        Self { id: fresh_id(), ..Self::default() }
+        Self::after(ChainDigest::default())
+    }
+
+    /// An empty one, to follow an event of this digest.
+    pub fn after(stands_on: ChainDigest) -> Self {
+        Self { id: fresh_id(), stands_on, digest: stands_on, ..Self::default() }
     }
 
     /// Adds an event and the allocations that it ended; all of it or, if that fails, nothing.
@@ -66,24 +78,17 @@ impl RecordBatch {
         let record = encode(fact)?;
         let ended = ended.iter().map(|past| Ok((past.allocation.id.0, past.row()?)));
         let ended = ended.collect::<Result<Vec<_>, RecordEncodeError>>()?;
-        let before = self.records.len();
+        let actor = fact.actor.as_ref().map(|actor| actor_text(actor)).unwrap_or_default();
+        self.body.clear();
+        serde_json::to_writer(&mut self.body, &record)?;
+        let digest = RowDigest::of(sequence.0, at.0, &actor, &self.body).after(self.digest);
         let opening = if self.records.pop().is_none() { '{' } else { ',' };
-        let key = format!("{opening}\"{:020}{:020}", sequence.0, at.0);
+        let key = format!("{opening}\"{:020}{:020}{digest}{}\":", sequence.0, at.0, in_json_string(&actor));
         self.records.extend_from_slice(key.as_bytes());
-        if let Some(actor) = &fact.actor {
-            self.records.extend_from_slice(in_json_string(&actor_text(actor)).as_bytes());
-        }
-        self.records.extend_from_slice(b"\":");
-        if let Err(error) = serde_json::to_writer(&mut self.records, &record) {
-            self.records.truncate(before.saturating_sub(1));
-            if before > 0 {
-                self.records.push(b'}');
-            }
-            return Err(error.into());
-        }
+        self.records.extend_from_slice(&self.body);
         self.records.push(b'}');
         self.first.get_or_insert(sequence);
-        self.last = sequence;
+        (self.last, self.digest) = (sequence, digest);
         self.count += 1;
         self.past.extend(ended);
         Ok(())
@@ -113,8 +118,25 @@ impl RecordBatch {
         self.count
     }
 
-    /// Makes it empty.
+    /// The digest of the last event.
+    pub fn digest(&self) -> ChainDigest {
+        self.digest
+    }
+
+    /// The digest of the event before the first.
+    pub(super) fn stands_on(&self) -> ChainDigest {
+        self.stands_on
+    }
+
+    /// Makes it empty, to follow an event of this digest.
+    pub fn clear_after(&mut self, stands_on: ChainDigest) {
+        self.digest = stands_on;
+        self.clear();
+    }
+
+    /// Makes it empty, to follow what was in it.
     pub fn clear(&mut self) {
+        self.stands_on = self.digest;
         self.records.clear();
         self.first = None;
         self.count = 0;

@@ -36,14 +36,14 @@ const SQLITE_MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/sqlite/0002_annotations.sql"),
     include_str!("../../migrations/sqlite/0003_outcomes.sql"),
     include_str!("../../migrations/sqlite/0004_access.sql"),
-    include_str!("../../migrations/sqlite/0005_retention.sql"),
+    include_str!("../../migrations/sqlite/0005_retention_and_chain.sql"),
 ];
 const POSTGRES_MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/postgres/0001_journal.sql"),
     include_str!("../../migrations/postgres/0002_annotations.sql"),
     include_str!("../../migrations/postgres/0003_outcomes.sql"),
     include_str!("../../migrations/postgres/0004_access.sql"),
-    include_str!("../../migrations/postgres/0005_retention.sql"),
+    include_str!("../../migrations/postgres/0005_retention_and_chain.sql"),
 ];
 
 /// One database or the other. Code for both stands once, in [`on_either`](super::on_either).

@@ -91,6 +91,9 @@ pub enum JournalError {
         #[source]
         error: Box<SnapshotError>,
     },
+    /// The journal has another event than the state stands on, or none.
+    #[error("the journal has another event {at}, or none", at = .at.0)]
+    OtherEvents { at: Sequence },
     /// The task that was to do the work is gone.
     #[error("the work was cancelled")]
     Cancelled(#[from] tokio::task::JoinError),

@@ -8,6 +8,7 @@
 mod access_token;
 mod append;
 mod batch;
+mod chain;
 mod database;
 mod restore;
 mod retention;
@@ -50,6 +51,7 @@ pub use access_token::{AccessTokenRecord, TOKENS_MAX, TokenDigest};
 pub use annotation_record::AnnotationFilter;
 pub use append::ExclusiveWriter;
 pub use batch::{Receipt, RecordBatch};
+pub use chain::{ChainDigest, ChainHead};
 pub use error::{AppendError, BatchError, JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
 pub use history::{Past, PastFilter};
 pub use retention::{EVENTS_FORGOTTEN_AT_ONCE, Retention};
@@ -183,6 +185,36 @@ impl Journal {
         let last: i64 =
             on_reader!(self, |connection| sqlx::query_scalar(statement::HEAD).fetch_one(connection).await?);
         Ok(Sequence(number("journal", last, last)?))
+    }
+
+    /// The last event and its digest; all zero if there is none.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn chain_head(&self) -> Result<ChainHead, JournalError> {
+        type Row = Option<(i64, Option<String>)>;
+        let mut row: Row =
+            on_reader!(self, |connection| sqlx::query_as(statement::CHAIN_HEAD).fetch_optional(connection).await?);
+        if row.is_none() {
+            row = on_reader!(self, |connection| {
+                sqlx::query_as(statement::SNAPSHOT_CHAIN_HEAD).fetch_optional(connection).await?
+            });
+        }
+        let (last, digest) = row.unwrap_or((0, None));
+        let sequence = Sequence(number("journal", last, last)?);
+        Ok(ChainHead { sequence, digest: ChainDigest::of_column(digest.as_ref()) })
+    }
+
+    /// The digest of an event that is there, or that a snapshot stands for; all zero if it has none.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn digest_at(&self, sequence: Sequence) -> Result<ChainDigest, JournalError> {
+        let at = column(sequence.0)?;
+        let digest: Option<String> = on_reader!(self, |connection| {
+            sqlx::query_scalar(statement::DIGEST_AT).bind(at).fetch_one(connection).await?
+        });
+        Ok(ChainDigest::of_column(digest.as_ref()))
     }
 
     /// Allocations that are over, by number, after `after`, at most `limit`.

@@ -3,6 +3,7 @@
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::chain::ChainDigest;
 use super::error::{JournalError, SnapshotError};
 use super::snapshot::{SnapshotHead, SnapshotLoader};
 use super::stored_event::{JournalRow, StoredEvent};
@@ -35,18 +36,27 @@ impl Journal {
     /// # Errors
     /// The database failed, a row is damaged, or an event does not fit the ones before it.
     pub async fn restore(&self) -> Result<State, JournalError> {
+        Ok(self.restore_with_digest().await?.0)
+    }
+
+    /// As [`Journal::restore`], with the digest of the last event. A row that is not the one that was written is told in the
+    /// log.
+    ///
+    /// # Errors
+    /// As [`Journal::restore`].
+    pub async fn restore_with_digest(&self) -> Result<(State, ChainDigest), JournalError> {
         self.read_state(ReadScope::All).await
     }
 
-    /// The state of the newest complete snapshot; an empty one if there is none.
+    /// The state of the newest complete snapshot, and the digest of its event; an empty one if there is none.
     ///
     /// # Errors
     /// The database failed, or the snapshot is damaged.
-    pub async fn read_snapshot(&self) -> Result<State, JournalError> {
+    pub async fn read_snapshot(&self) -> Result<(State, ChainDigest), JournalError> {
         self.read_state(ReadScope::SnapshotAlone).await
     }
 
-    async fn read_state(&self, scope: ReadScope) -> Result<State, JournalError> {
+    async fn read_state(&self, scope: ReadScope) -> Result<(State, ChainDigest), JournalError> {
         let (chunks, waiting) = channel(CHUNKS_WAITING);
         let building = tokio::task::spawn_blocking(move || build(waiting));
         let read = self.read_all(scope, chunks).await;
@@ -69,8 +79,8 @@ impl Journal {
                 for part in 0..head.1 {
                     let query = sqlx::query_scalar(statement::SNAPSHOT_PART).bind(head.0).bind(part);
                     let body: Option<String> = query.fetch_optional(&mut *connection).await?;
-                    let body = body.ok_or_else(|| missing(head, part))?;
-                    if chunks.send(SnapshotChunk::Part(head, part, body)).await.is_err() {
+                    let body = body.ok_or_else(|| missing(&head, part))?;
+                    if chunks.send(SnapshotChunk::Part(head.clone(), part, body)).await.is_err() {
                         return Ok(());
                     }
                 }
@@ -95,24 +105,37 @@ impl Journal {
     }
 }
 
-fn missing(head: SnapshotHead, part: i64) -> JournalError {
+fn missing(head: &SnapshotHead, part: i64) -> JournalError {
     let at = Sequence(head.0.unsigned_abs());
     JournalError::BadSnapshot { at, part, error: Box::new(SnapshotError::Missing) }
 }
 
-fn build(mut waiting: Receiver<SnapshotChunk>) -> Result<State, JournalError> {
+fn build(mut waiting: Receiver<SnapshotChunk>) -> Result<(State, ChainDigest), JournalError> {
     let mut loader = SnapshotLoader::default();
+    let (mut digest, mut is_whole) = (ChainDigest::default(), true);
     while let Some(chunk) = waiting.blocking_recv() {
         match chunk {
-            SnapshotChunk::Part(head, part, body) => loader.add_part(head, part, &body)?,
-            SnapshotChunk::Rows(rows) => rows.iter().try_for_each(|row| follow(&mut loader.state, row))?,
+            SnapshotChunk::Part(head, part, body) => {
+                digest = ChainDigest::of_column(head.3.as_ref());
+                loader.add_part(&head, part, &body)?;
+            }
+            SnapshotChunk::Rows(rows) => {
+                for row in &rows {
+                    let stored = StoredEvent::parse(row)?;
+                    if !stored.follows(digest) && std::mem::take(&mut is_whole) {
+                        let event = stored.sequence.0;
+                        tracing::error!(event, "the event is not the one that was written: see 'journal verify'");
+                    }
+                    digest = stored.head().digest;
+                    follow(&mut loader.state, &stored)?;
+                }
+            }
         }
     }
-    Ok(loader.state)
+    Ok((loader.state, digest))
 }
 
-fn follow(state: &mut State, row: &JournalRow) -> Result<(), JournalError> {
-    let stored = StoredEvent::parse(row)?;
+fn follow(state: &mut State, stored: &StoredEvent) -> Result<(), JournalError> {
     let recorded = stored.decode(state).map_err(|error| JournalError::Decode { at: stored.sequence, error })?;
     drop(apply(state, &recorded)?);
     Ok(())

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::annotation_record::AnnotationsRecord;
+use super::chain::ChainDigest;
 use super::column::{column, number};
 use super::constraints_record::ConstraintsRecord;
 use super::database::within;
@@ -31,8 +32,8 @@ use kernel::{NetworkSnapshot, State};
 /// How many allocations one part holds.
 const PART_ALLOCATIONS: usize = 10_000;
 
-/// The head of a complete snapshot: sequence, parts, allocations.
-pub(super) type SnapshotHead = (i64, i64, i64);
+/// The head of a complete snapshot: sequence, parts, allocations, digest.
+pub(super) type SnapshotHead = (i64, i64, i64, Option<String>);
 
 #[derive(Serialize, Deserialize)]
 struct NetworkForm {
@@ -107,11 +108,33 @@ type SnapshotRow = (
 struct TopologyCache(Arc<[(Name, Arc<Topology>)]>);
 
 impl Journal {
-    /// Writes a state, part by part so that no append waits for the whole, and deletes the snapshots before it.
+    /// Writes a state of this journal, part by part so that no append waits for the whole, and deletes the snapshots before
+    /// it.
     ///
     /// # Errors
     /// The database failed. What was written of the snapshot does not count then.
     pub async fn write_snapshot(&self, state: &State) -> Result<(), JournalError> {
+        let digest = self.digest_at(state.sequence()).await?;
+        self.write_snapshot_on(state, digest).await
+    }
+
+    /// As [`Journal::write_snapshot`], of a state whose last event has this digest.
+    ///
+    /// # Errors
+    /// As there, and if the journal has another event in its place or none.
+    pub async fn write_snapshot_on(&self, state: &State, digest: ChainDigest) -> Result<(), JournalError> {
+        self.write_parts(state, digest, statement::SNAPSHOT_COMPLETE).await
+    }
+
+    /// Begins a journal that has no events with a state that stands for those up to an event of this digest.
+    ///
+    /// # Errors
+    /// The database failed, or there are events.
+    pub async fn begin_with_snapshot(&self, state: &State, digest: ChainDigest) -> Result<(), JournalError> {
+        self.write_parts(state, digest, statement::SNAPSHOT_BASE).await
+    }
+
+    async fn write_parts(&self, state: &State, digest: ChainDigest, head: &'static str) -> Result<(), JournalError> {
         let sequence = column(state.sequence().0)?;
         let version = state.clone();
         let body = tokio::task::spawn_blocking(move || first_part(&version)).await??;
@@ -129,7 +152,14 @@ impl Journal {
             parts += 1;
         }
         let allocations = i64::try_from(state.allocation_count()).unwrap_or(i64::MAX);
-        self.complete(sequence, parts, allocations).await
+        let written = on_bulk!(self, |connection| {
+            let query = sqlx::query(head).bind(sequence).bind(parts).bind(allocations).bind(digest.to_string());
+            query.execute(connection).await?.rows_affected()
+        });
+        if written == 0 {
+            return Err(JournalError::OtherEvents { at: state.sequence() });
+        }
+        self.forget_snapshots_before(sequence).await
     }
 
     async fn put_part(&self, sequence: i64, part: i64, body: &str) -> Result<(), JournalError> {
@@ -140,10 +170,8 @@ impl Journal {
         Ok(())
     }
 
-    async fn complete(&self, sequence: i64, parts: i64, allocations: i64) -> Result<(), JournalError> {
+    async fn forget_snapshots_before(&self, sequence: i64) -> Result<(), JournalError> {
         on_bulk!(self, |connection| {
-            let head = sqlx::query(statement::SNAPSHOT_COMPLETE).bind(sequence).bind(parts).bind(allocations);
-            head.execute(&mut *connection).await?;
             sqlx::query(statement::SNAPSHOT_HEADS_FORGET).bind(sequence).execute(connection).await?;
         });
         while self.forget_some_parts(sequence).await? > 0 {}
@@ -301,7 +329,7 @@ pub(super) struct SnapshotLoader {
 
 impl SnapshotLoader {
     /// Adds the next part of a snapshot.
-    pub(super) fn add_part(&mut self, head: SnapshotHead, part: i64, body: &str) -> Result<(), JournalError> {
+    pub(super) fn add_part(&mut self, head: &SnapshotHead, part: i64, body: &str) -> Result<(), JournalError> {
         let at = Sequence(number("snapshot_head", head.0, head.0)?);
         let done = if part == 0 { self.networks(at, body) } else { self.allocations(body) };
         let done = done.and_then(|()| if part + 1 == head.1 { self.count(head.2) } else { Ok(()) });

@@ -1,20 +1,34 @@
 //! Every SQL text, once. Each is valid on SQLite and on PostgreSQL unchanged, which is why rows travel as one JSON object
 //! that `json_each` takes apart: one statement a batch on both, whatever the batch's size.
 
-/// `$1` an object whose keys are a sequence number and a time, each of twenty digits, and an actor where there is one, and
-/// whose values are the bodies; `$2` the sequence number that must be the last so far; `$3` the batch. Writes nothing if it is not.
-pub(super) const APPEND: &str = "INSERT INTO journal (sequence, at_ms, body, batch, actor) \
+/// `$1` an object whose keys are a sequence number and a time, each of twenty digits, a digest, and an actor where there is
+/// one, and whose values are the bodies; `$2` the sequence number that must be the last so far, and `$4` its digest; `$3` the
+/// batch. Writes nothing if it is not.
+pub(super) const APPEND: &str = "INSERT INTO journal (sequence, at_ms, body, batch, digest, actor) \
     SELECT CAST(substr(key, 1, 20) AS BIGINT), CAST(substr(key, 21, 20) AS BIGINT), CAST(value AS TEXT), $3, \
-    NULLIF(substr(key, 41), '') \
+    substr(key, 41, 64), NULLIF(substr(key, 105), '') \
     FROM json_each($1) WHERE COALESCE((SELECT MAX(sequence) FROM journal), \
-    (SELECT MAX(sequence) FROM snapshot_head), 0) = $2";
+    (SELECT MAX(sequence) FROM snapshot_head), 0) = $2 \
+    AND COALESCE((SELECT digest FROM journal WHERE sequence = $2), \
+    (SELECT digest FROM snapshot_head WHERE sequence = $2), \
+    '0000000000000000000000000000000000000000000000000000000000000000') = $4";
+
+/// The last event, and its digest.
+pub(super) const CHAIN_HEAD: &str = "SELECT sequence, digest FROM journal ORDER BY sequence DESC LIMIT 1";
+/// The newest snapshot's event, and its digest.
+pub(super) const SNAPSHOT_CHAIN_HEAD: &str =
+    "SELECT sequence, digest FROM snapshot_head ORDER BY sequence DESC LIMIT 1";
+
+/// The digest of event `$1`, or of the snapshot that stands for it.
+pub(super) const DIGEST_AT: &str = "SELECT COALESCE((SELECT digest FROM journal WHERE sequence = $1), \
+    (SELECT digest FROM snapshot_head WHERE sequence = $1))";
 
 /// After `$1`, at most `$2`.
 pub(super) const READ_AFTER: &str =
-    "SELECT sequence, at_ms, body, actor FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+    "SELECT sequence, at_ms, body, actor, digest FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
 
 /// As [`READ_AFTER`], of actors whose text contains `$3`.
-pub(super) const READ_AFTER_BY: &str = "SELECT sequence, at_ms, body, actor FROM journal WHERE sequence > $1 \
+pub(super) const READ_AFTER_BY: &str = "SELECT sequence, at_ms, body, actor, digest FROM journal WHERE sequence > $1 \
     AND actor IS NOT NULL AND replace(actor, $3, '') <> actor ORDER BY sequence LIMIT $2";
 
 /// Every access token.
@@ -115,13 +129,22 @@ pub(super) const RECEIPTS_FORGET: &str = "DELETE FROM receipt WHERE at_ms < $1";
 pub(super) const SNAPSHOT_PUT: &str = "INSERT INTO snapshot (sequence, part, body) VALUES ($1, $2, $3) \
     ON CONFLICT (sequence, part) DO UPDATE SET body = excluded.body";
 
-/// `$1` sequence, `$2` parts, `$3` allocations.
-pub(super) const SNAPSHOT_COMPLETE: &str = "INSERT INTO snapshot_head (sequence, parts, allocations) \
-    VALUES ($1, $2, $3) ON CONFLICT (sequence) DO NOTHING";
+/// `$1` sequence, `$2` parts, `$3` allocations, `$4` digest. Writes nothing if the event has another digest or is not there.
+pub(super) const SNAPSHOT_COMPLETE: &str = "INSERT INTO snapshot_head (sequence, parts, allocations, digest) \
+    SELECT $1, $2, $3, $4 WHERE COALESCE((SELECT digest FROM journal WHERE sequence = $1), \
+    (SELECT digest FROM snapshot_head WHERE sequence = $1), \
+    '0000000000000000000000000000000000000000000000000000000000000000') = $4 \
+    ON CONFLICT (sequence) DO UPDATE SET parts = excluded.parts, allocations = excluded.allocations, \
+    digest = excluded.digest";
 
-/// The newest complete snapshot.
-pub(super) const SNAPSHOT_HEAD: &str =
-    "SELECT sequence, parts, allocations FROM snapshot_head ORDER BY sequence DESC LIMIT 1";
+/// As [`SNAPSHOT_COMPLETE`], in a journal without events, that is to go on after the snapshot.
+pub(super) const SNAPSHOT_BASE: &str = "INSERT INTO snapshot_head (sequence, parts, allocations, digest) \
+    SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM journal)";
+
+/// The newest complete snapshot that stands on the journal's events.
+pub(super) const SNAPSHOT_HEAD: &str = "SELECT sequence, parts, allocations, digest FROM snapshot_head \
+    WHERE COALESCE((SELECT digest FROM journal WHERE journal.sequence = snapshot_head.sequence), digest, '') \
+    = COALESCE(digest, '') ORDER BY sequence DESC LIMIT 1";
 
 /// `$1` sequence, `$2` part.
 pub(super) const SNAPSHOT_PART: &str = "SELECT body FROM snapshot WHERE sequence = $1 AND part = $2";

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::chain::{ChainDigest, ChainHead, RowDigest};
 use super::column::number;
 use super::decode::{decode, decode_fact};
 use super::error::{JournalError, RecordDecodeError};
@@ -14,8 +15,8 @@ use kernel::state::State;
 use kernel::units::Millis;
 use kernel::{Fact, Recorded};
 
-/// Sequence, time, body, actor.
-pub(super) type JournalRow = (i64, i64, String, Option<String>);
+/// Sequence, time, body, actor, digest.
+pub(super) type JournalRow = (i64, i64, String, Option<String>, Option<String>);
 
 /// An event in its stored form.
 #[derive(Clone, Debug)]
@@ -26,15 +27,34 @@ pub struct StoredEvent {
     record: EventRecord,
     /// Who had it decided.
     pub actor: Option<Arc<Actor>>,
+    row: RowDigest,
+    digest: Option<ChainDigest>,
 }
 
 impl StoredEvent {
-    pub(super) fn parse((row, at_ms, body, actor): &JournalRow) -> Result<Self, JournalError> {
+    pub(super) fn parse((row, at_ms, body, actor, digest): &JournalRow) -> Result<Self, JournalError> {
         let record =
             serde_json::from_str(body).map_err(|error| JournalError::Damaged { table: "journal", row: *row, error })?;
         let sequence = Sequence(number("journal", *row, *row)?);
-        let actor = actor.as_deref().and_then(read_actor).map(Arc::new);
-        Ok(Self { sequence, at: Millis(number("journal", *row, *at_ms)?), record, actor })
+        let at = Millis(number("journal", *row, *at_ms)?);
+        let text = actor.as_deref().unwrap_or_default();
+        let row = RowDigest::of(sequence.0, at.0, text, body.as_bytes());
+        let digest = digest.as_deref().map(ChainDigest::read);
+        Ok(Self { sequence, at, record, actor: read_actor(text).map(Arc::new), row, digest })
+    }
+
+    /// Its place in the chain, as its row says.
+    pub fn head(&self) -> ChainHead {
+        ChainHead { sequence: self.sequence, digest: self.digest.unwrap_or_default() }
+    }
+
+    /// Whether it is the one that was written after the event of this digest. One from before there was a chain follows
+    /// another such only.
+    pub fn follows(&self, before: ChainDigest) -> bool {
+        match self.digest {
+            Some(digest) => digest == self.row.after(before),
+            None => before == ChainDigest::default(),
+        }
     }
 
     /// The event, to be applied to `state`.

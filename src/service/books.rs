@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::app::{Carried, CarryError, carry};
+use crate::app::{Carried, CarryError, carry, check_chain};
 use crate::config::SecretUrl;
 use crate::http::event_document;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, Journal, JournalError};
@@ -149,13 +149,14 @@ async fn carried(from: &Journal, head: Sequence, to: &Journal) -> Result<BooksSu
     Ok((&carried).into())
 }
 
-/// Applies every event from the first one on, and holds the state against the invariants and against the newest snapshot.
+/// Holds the events against their digests, applies every one from the first one on, and holds the state against the invariants and against the newest snapshot.
 /// Where the journal begins later, the events after that snapshot are applied to it.
 ///
 /// # Errors
 /// What does not fit.
 pub async fn verify(database: &SecretUrl) -> Result<BooksSummary, BooksError> {
     let (journal, _) = existing(database).await?;
+    check_chain(&journal, journal.head().await?).await?;
     let restored = journal.restore().await?;
     let replayed = carry(&journal, restored.sequence(), None).await?;
     journal.close().await;

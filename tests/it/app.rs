@@ -13,6 +13,8 @@ use kernel::scheduler::QosLevel;
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use kernel::units::{Bandwidth, Millis};
 use kernel::{Command, State};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use watermaster::app::{
     App, AppOptions, Atomicity, LspState, Mode, Pace, QUEUE_MAX, SchedulerOptions, Submission, SubmitError, Tasks,
 };
@@ -87,6 +89,38 @@ async fn a_version_stays_and_what_nobody_waits_for_is_not_decided() {
     assert_eq!(asked(&version), [1]);
     assert_eq!(app.read(asked), [1, 4]);
     tasks.stop(&app).await;
+}
+
+/// Events were lost behind the service's back, and others have taken their places: the next write notices before it is
+/// answered, and is decided on what is there.
+#[tokio::test]
+async fn a_database_that_was_put_back_is_noticed_before_anything_is_written() {
+    let (app, tasks, folder) = start().await;
+    for bandwidth in [1, 2, 3] {
+        app.submit_one(ask(bandwidth), Mode::Commit, None).await.unwrap().unwrap();
+    }
+    let mut database = SqliteConnectOptions::new().filename(folder.path().join("app.db")).connect().await.unwrap();
+    let asked =
+        |state: &State| state.allocations_after(None).map(|lsp| lsp.demand.bandwidth.as_bps()).collect::<Vec<_>>();
+    let mut commits = app.subscribe();
+    sqlx::query("DELETE FROM journal WHERE sequence > 2").execute(&mut database).await.unwrap();
+    let fact = app.submit_one(ask(4), Mode::Commit, None).await.unwrap().unwrap();
+    assert_eq!((fact.sequence.0, app.read(asked)), (3, vec![1, 4]));
+    assert!(commits.recv().await.unwrap().replaces_all);
+
+    sqlx::query("DELETE FROM journal WHERE sequence > 2").execute(&mut database).await.unwrap();
+    let (other, other_tasks) = App::start(journal(&folder).await).await.unwrap();
+    other.submit_one(ask(5), Mode::Commit, None).await.unwrap().unwrap();
+    other_tasks.stop(&other).await;
+    assert_eq!(other.head(), app.head(), "the number alone tells nothing");
+    app.submit_one(ask(6), Mode::Commit, None).await.unwrap().unwrap();
+    assert_eq!(app.read(asked), [1, 5, 6]);
+
+    // Nor does it write a snapshot of what never was.
+    sqlx::query("DELETE FROM snapshot_head").execute(&mut database).await.unwrap();
+    sqlx::query("DELETE FROM journal WHERE sequence > 3").execute(&mut database).await.unwrap();
+    tasks.stop(&app).await;
+    assert_eq!(asked(&journal(&folder).await.restore().await.unwrap()), [1, 5]);
 }
 
 fn is_busy<T>(answer: &Result<T, SubmitError>) -> bool {

@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
 
 use crate::client::ask;
 use crate::journal::Scratch;
@@ -102,12 +103,21 @@ async fn a_damaged_journal_is_named() {
     server.terminate();
     let options = SqliteConnectOptions::new().filename(data.join("watermaster.db"));
     let mut connection = options.connect().await.unwrap();
+    let damage = async |connection: &mut SqliteConnection, text: &'static str| {
+        assert_eq!(sqlx::query(text).execute(connection).await.unwrap().rows_affected(), 1);
+    };
+    // One byte, and it is an event like any other.
+    damage(&mut connection, "UPDATE journal SET body = replace(body, 'ACME', 'ACMF') WHERE sequence = 2").await;
+    let why = fault(&["journal", "--data", text(&data), "verify"]);
+    assert!(why.contains("event 2 is not the one that was written"), "{why}");
+    damage(&mut connection, "UPDATE journal SET body = replace(body, 'ACMF', 'ACME') WHERE sequence = 2").await;
+    assert!(words(&["journal", "--data", text(&data), "verify"]).contains(" fit together\n"));
     // The release of an allocation that never was.
     let changed = "UPDATE journal SET body = json_set(body, '$.id', '77') WHERE sequence = 5";
     assert_eq!(sqlx::query(changed).execute(&mut connection).await.unwrap().rows_affected(), 1);
     connection.close().await.unwrap();
     let why = fault(&["journal", "--data", text(&data), "verify"]);
-    assert!(why.contains("event 5 cannot follow from the events before it"), "{why}");
+    assert!(why.contains("event 5 is not the one that was written"), "{why}");
     let file = folder.path().join("backup.db");
     assert!(fault(&["backup", text(&file), "--data", text(&data)]).contains("event 5"));
     assert!(!file.exists());
@@ -222,4 +232,42 @@ async fn many_cycles_keep_postgres_bounded() {
     server.terminate();
     connection.close().await.unwrap();
     scratch.drop().await;
+}
+
+/// As after a failover to a standby that lacked the last events: another replica has gone on from there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_notices_that_its_events_are_gone() {
+    let scratch = Scratch::new().await;
+    let url = scratch.options().to_url_lossy().to_string();
+    let arguments = ["--database", &url, "--mqtt-listen", "127.0.0.1:0"];
+    let old = Running::start(&arguments);
+    live(&old);
+    let mut connection = scratch.options().connect().await.unwrap();
+    for text in ["DELETE FROM journal WHERE sequence > 1", "DELETE FROM past_allocation"] {
+        sqlx::query(text).execute(&mut connection).await.unwrap();
+    }
+    let new = Running::start(&arguments);
+    live(&new);
+    live(&new);
+    let is_same = || old.living() == new.living() && old.get("/v1/events").1 == new.get("/v1/events").1;
+    wait_until("the old replica has the new truth", is_same);
+    // Both write, and neither loses the other's.
+    for server in [&old, &new, &old] {
+        let request = json!({"ingress": "WA", "egress": "CA1", "class_type": 1, "bandwidth_bps": 1_000}).to_string();
+        assert_eq!(ask(server.address, "POST", "/v1/allocations", Some(&request)).unwrap().0, 201);
+    }
+    wait_until("both have what either wrote", is_same);
+    old.terminate();
+    new.terminate();
+    assert!(words(&["journal", "--database", &url, "verify"]).contains(" fit together\n"));
+    connection.close().await.unwrap();
+    scratch.drop().await;
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

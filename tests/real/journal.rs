@@ -101,6 +101,18 @@ async fn damaged_rows_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_chain_breaks_where_a_row_was_changed() {
+    let scratch = Scratch::new().await;
+    let journal = scratch.open().await;
+    let damage = async |text: &str| {
+        let mut connection = scratch.options().connect().await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
+    };
+    body::the_chain_breaks_where_a_row_was_changed(&journal, damage).await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_breaks_is_made_anew() {
     let scratch = Scratch::new().await;
     let journal = scratch.open().await;

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use watermaster::app::{App, AppOptions, Mode, SubmitError};
-use watermaster::journal::{AppendError, DatabaseUrl, Journal, RecordBatch};
+use watermaster::journal::{AppendError, ChainDigest, DatabaseUrl, Journal, RecordBatch};
 
 use crate::journal::Scratch;
 use crate::journal::fixture::World;
@@ -94,8 +94,8 @@ async fn behind_a_relay(scratch: &Scratch) -> (Relay, Journal) {
     (relay, journal)
 }
 
-fn more(world: &mut World) -> RecordBatch {
-    let mut batch = RecordBatch::new();
+fn more(world: &mut World, after: ChainDigest) -> RecordBatch {
+    let mut batch = RecordBatch::after(after);
     while batch.is_empty() {
         world.live(10, &mut batch);
     }
@@ -107,22 +107,23 @@ async fn an_answer_that_was_lost_is_found_in_the_journal() {
     let scratch = Scratch::new().await;
     let (relay, journal) = behind_a_relay(&scratch).await;
     let mut world = World::new(21);
-    journal.append(&more(&mut world)).await.unwrap();
+    let first = more(&mut world, ChainDigest::default());
+    journal.append(&first).await.unwrap();
     // One statement, of which only the answer is lost.
-    let mut batch = RecordBatch::new();
+    let mut batch = RecordBatch::after(first.digest());
     let happened = std::iter::repeat_with(|| world.step()).flatten().next().unwrap();
     batch.push(&happened.fact, &[]).unwrap();
     relay.silence_old(false);
     journal.append(&batch).await.unwrap();
     assert_eq!(journal.head().await.unwrap(), world.state.sequence());
     // What never arrived is not there, cannot come later, and may be written again.
-    let batch = more(&mut world);
+    let batch = more(&mut world, batch.digest());
     relay.silence_old(true);
     let failed = journal.append(&batch).await;
     assert!(matches!(failed, Err(AppendError::Failed(_))), "{failed:?}");
     journal.append(&batch).await.unwrap();
     // Where nothing can be asked, nothing is claimed.
-    let batch = more(&mut world);
+    let batch = more(&mut world, batch.digest());
     relay.silence_all();
     let unknown = journal.append(&batch).await;
     assert!(matches!(unknown, Err(AppendError::Unknown(_))), "{unknown:?}");
@@ -139,7 +140,7 @@ async fn a_replica_that_is_cut_off_lets_go_of_the_lock() {
     let locked = cut_off.lock().await.unwrap();
     relay.silence_all();
     let (other, mut world) = (scratch.open().await, World::new(22));
-    let batch = more(&mut world);
+    let batch = more(&mut world, ChainDigest::default());
     let written = timeout(Duration::from_secs(20), async { while other.append(&batch).await.is_err() {} });
     assert!(written.await.is_ok(), "others write again");
     drop(locked);

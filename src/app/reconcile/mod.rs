@@ -74,9 +74,13 @@ pub(super) async fn run(app: App) {
 }
 
 pub(super) fn is_about_controllers(commit: &Commit) -> bool {
-    commit.facts.iter().any(|fact| {
-        matches!(fact.event, Event::ControllerPut { .. } | Event::ControllerDeleted { .. } | Event::TopologyPut { .. })
-    })
+    commit.replaces_all
+        || commit.facts.iter().any(|fact| {
+            matches!(
+                fact.event,
+                Event::ControllerPut { .. } | Event::ControllerDeleted { .. } | Event::TopologyPut { .. }
+            )
+        })
 }
 
 /// Starts a worker for each controller of the state, and stops the workers of other controllers.

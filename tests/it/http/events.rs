@@ -114,3 +114,20 @@ async fn events_that_are_gone_are_told_with_where_to_begin() {
     }
     service.close().await;
 }
+
+#[tokio::test]
+async fn a_stream_tells_that_the_journal_was_replaced() {
+    let service = TestService::with(PAIR).await;
+    for bps in 1..=4 {
+        service.admit(0, bps).await;
+    }
+    let response = service.ask("GET", "/v1/events/stream?after=4", &[], "").await;
+    let (mut stream, mut rest) = (response.into_body().into_data_stream(), String::new());
+    assert_eq!(next(&mut stream, &mut rest).await.unwrap().0, 5);
+    let mut database = service.database().await;
+    sqlx::query("DELETE FROM journal WHERE sequence > 3").execute(&mut database).await.unwrap();
+    service.admit(0, 5).await;
+    let (_, kind, data) = next(&mut stream, &mut rest).await.unwrap();
+    assert_eq!((kind.as_str(), &data["first_sequence"]), ("reset", &json!(1)));
+    service.close().await;
+}

@@ -6,6 +6,8 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use mqtt::{Broker, Settings};
 use serde_json::Value;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 use tower::ServiceExt;
 use watermaster::app::{App, AppOptions, DriverFactory, Tasks, driver_factory};
@@ -73,6 +75,11 @@ impl TestService {
     pub(super) async fn journal(&self) -> Journal {
         let url = format!("sqlite://{}/journal.db", self.folder.path().display()).parse().unwrap();
         Journal::open(&url).await.unwrap()
+    }
+
+    /// The database of the journal, behind its back.
+    pub(super) async fn database(&self) -> SqliteConnection {
+        SqliteConnectOptions::new().filename(self.folder.path().join("journal.db")).connect().await.unwrap()
     }
 
     /// In a folder that may have been used before, with drivers from this factory.

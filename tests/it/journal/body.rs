@@ -9,6 +9,7 @@ use kernel::annotation::{Annotation, AnnotationField};
 use kernel::id::{AllocationId, Name, NodeIx, Sequence};
 use kernel::units::Millis;
 use kernel::{ApplyError, State};
+use watermaster::app::{CarryError, check_chain};
 use watermaster::journal::{
     AnnotationFilter, AppendError, DatabaseUrl, Journal, JournalError, Past, PastFilter, Receipt, RecordBatch,
     Retention,
@@ -16,9 +17,14 @@ use watermaster::journal::{
 
 use super::fixture::{World, name, receipt};
 
+/// A batch that follows the journal's last event.
+async fn after(journal: &Journal) -> RecordBatch {
+    RecordBatch::after(journal.chain_head().await.unwrap().digest)
+}
+
 /// Lives on in batches, each written before the next.
 async fn live(world: &mut World, journal: &Journal, batches: usize) {
-    let mut draft = RecordBatch::new();
+    let mut draft = after(journal).await;
     for _ in 0..batches {
         let steps = world.dice.roll(20);
         world.live(usize::try_from(steps).unwrap(), &mut draft);
@@ -68,7 +74,7 @@ pub(crate) async fn a_batch_that_does_not_follow_is_a_conflict(journal: &Journal
     let mut early = RecordBatch::new();
     world.live(10, &mut early);
     let middle = world.state.sequence();
-    let mut late = RecordBatch::new();
+    let mut late = RecordBatch::after(early.digest());
     world.live(40, &mut late);
     let is_conflict = |done| matches!(done, Err(AppendError::Conflict));
     assert!(is_conflict(journal.append(&late).await), "a gap");
@@ -130,8 +136,9 @@ pub(crate) async fn of_two_writers_one_wins_each_place(one: Journal, two: Journa
         let mut world = World::new(seed);
         let (mut won, mut lost, mut events) = (0, 0, 0);
         while won < 30 {
-            world.state = journal.restore().await.unwrap();
-            let mut draft = RecordBatch::new();
+            let (state, digest) = journal.restore_with_digest().await.unwrap();
+            world.state = state;
+            let mut draft = RecordBatch::after(digest);
             world.live(5, &mut draft);
             match journal.append(&draft).await {
                 Ok(()) => (won, events) = (won + 1, events + draft.len()),
@@ -159,8 +166,9 @@ pub(crate) async fn who_writes_alone_is_not_outrun(one: Journal, two: Journal) {
     let restless = tokio::spawn(async move {
         let mut world = World::new(15);
         while !told.load(Ordering::Relaxed) {
-            world.state = two.restore().await.unwrap();
-            let mut draft = RecordBatch::new();
+            let (state, digest) = two.restore_with_digest().await.unwrap();
+            world.state = state;
+            let mut draft = RecordBatch::after(digest);
             world.live(5, &mut draft);
             match two.append(&draft).await {
                 Ok(()) | Err(AppendError::Conflict) => {}
@@ -173,7 +181,7 @@ pub(crate) async fn who_writes_alone_is_not_outrun(one: Journal, two: Journal) {
     for _ in 0..20 {
         let alone = one.lock().await.unwrap();
         world.state = one.restore().await.unwrap();
-        let mut draft = RecordBatch::new();
+        let mut draft = after(&one).await;
         world.live(5, &mut draft);
         alone.append(&draft).await.unwrap();
     }
@@ -181,7 +189,7 @@ pub(crate) async fn who_writes_alone_is_not_outrun(one: Journal, two: Journal) {
     let two = restless.await.unwrap();
     world.state = one.restore().await.unwrap();
     drop(one.lock().await.unwrap());
-    let mut draft = RecordBatch::new();
+    let mut draft = after(&one).await;
     world.live(5, &mut draft);
     two.append(&draft).await.unwrap();
     assert!(one.restore().await.unwrap() == world.state);
@@ -348,7 +356,11 @@ pub(crate) async fn receipts_are_kept_and_forgotten(journal: &Journal) {
 pub(crate) async fn goes_on(journal: &Journal, state: State) {
     let mut world = World::new(15);
     world.state = state;
-    let mut draft = RecordBatch::new();
+    let mut head = journal.chain_head().await;
+    while head.is_err() {
+        head = journal.chain_head().await;
+    }
+    let mut draft = RecordBatch::after(head.unwrap().digest);
     world.live(20, &mut draft);
     let first = journal.append(&draft).await;
     assert!(!matches!(first, Err(AppendError::Conflict)), "nobody else writes");
@@ -371,7 +383,7 @@ pub(crate) async fn what_is_old_is_deleted_below_a_snapshot(journal: &Journal) {
     let later = Millis(u64::MAX >> 1);
     assert_eq!(journal.forget_some_events(&all, later, Sequence(0)).await.unwrap(), 0, "without a snapshot");
     journal.write_snapshot(&world.state).await.unwrap();
-    assert_eq!(journal.read_snapshot().await.unwrap(), world.state);
+    assert!(journal.read_snapshot().await.unwrap().0 == world.state);
     live(&mut world, journal, 10).await;
     let none = Retention::default();
     assert_eq!(journal.forget_some_events(&none, later, snapshot).await.unwrap(), 0, "unset is for ever");
@@ -394,4 +406,42 @@ pub(crate) async fn what_is_old_is_deleted_below_a_snapshot(journal: &Journal) {
     while journal.shrink_some().await.unwrap() {}
     live(&mut world, journal, 3).await;
     assert!(journal.restore().await.unwrap() == world.state);
+}
+
+/// `damage` carries out a statement behind the journal's back.
+pub(crate) async fn the_chain_breaks_where_a_row_was_changed(journal: &Journal, damage: impl AsyncFn(&str)) {
+    let mut world = World::new(17);
+    live(&mut world, journal, 2).await;
+    // As a version left it that had no chain.
+    damage("UPDATE journal SET digest = NULL").await;
+    let unchained = world.state.sequence();
+    live(&mut world, journal, 40).await;
+    assert!(Sequence(0) < unchained && unchained < Sequence(49), "{unchained:?}");
+    let head = world.state.sequence();
+    check_chain(journal, head).await.unwrap();
+    let (before, digest) = journal.restore_with_digest().await.unwrap();
+    assert_eq!(journal.chain_head().await.unwrap().digest, digest);
+    for (change, back) in [
+        ("body = body || ' '", "body = rtrim(body)"),
+        ("at_ms = at_ms + 1", "at_ms = at_ms - 1"),
+        ("digest = NULL", ""),
+    ] {
+        damage(&format!("UPDATE journal SET {change} WHERE sequence = 50")).await;
+        let broken = check_chain(journal, head).await;
+        assert!(matches!(broken, Err(CarryError::Broken { at: Sequence(50) })), "{change}: {broken:?}");
+        if !back.is_empty() {
+            damage(&format!("UPDATE journal SET {back} WHERE sequence = 50")).await;
+            check_chain(journal, head).await.unwrap();
+        }
+    }
+    // A batch, or a snapshot, that stands on another last event is not written.
+    damage(
+        "UPDATE journal SET digest = replace(digest, 'a', 'b') WHERE sequence = (SELECT MAX(sequence) FROM journal)",
+    )
+    .await;
+    let mut draft = RecordBatch::after(digest);
+    world.live(20, &mut draft);
+    assert!(matches!(journal.append(&draft).await, Err(AppendError::Conflict)));
+    let refused = journal.write_snapshot_on(&before, digest).await;
+    assert!(matches!(refused, Err(JournalError::OtherEvents { at }) if at == head), "{refused:?}");
 }
