@@ -106,7 +106,7 @@ async fn the_chain_breaks_where_a_row_was_changed() {
     let journal = scratch.open().await;
     let damage = async |text: &str| {
         let mut connection = scratch.options().connect().await.unwrap();
-        sqlx::query(sqlx::AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
+        sqlx::query(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
     };
     body::the_chain_breaks_where_a_row_was_changed(&journal, damage).await;
     scratch.drop().await;

@@ -234,6 +234,7 @@ impl SchedulerTask {
 impl PendingCommits {
     fn add(&mut self, commit: Result<Commit, RecvError>) {
         match commit {
+            Ok(commit) if commit.replaces_all => self.lagged = true,
             Ok(commit) => {
                 self.any = true;
                 commit.facts.iter().for_each(|fact| collect_changed(fact, &mut self.ids));

@@ -151,6 +151,9 @@ impl Worker {
 
     fn add_commit(&self, commit: Result<Commit, RecvError>, changes: &mut Changes) {
         match commit {
+            Ok(commit) if commit.replaces_all => {
+                *changes = Changes { what: What::Everything, until: self.app.head() };
+            }
             Ok(commit) => {
                 commit.facts.iter().for_each(|fact| changes.add(fact, &self.controller.topology));
             }
