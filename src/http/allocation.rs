@@ -16,7 +16,7 @@ use super::problem::{
 };
 use super::render::{self, json};
 use super::topology::DryRunQuery;
-use super::{ApiState, error, parse, problem_catalogue, what_if};
+use super::{error, own_feed, parse, problem_catalogue, what_if};
 use crate::app::scalars::StoredAllocationId;
 use crate::app::{Fact, Mode, Submission, SubmitError};
 use api::allocation::{
@@ -83,11 +83,11 @@ pub(super) async fn allocation_create(
             return Err(Problem::new(&problem_catalogue::MALFORMED_QUERY, detail).with("field", "model"));
         }
         let fact = what_if::decided_under(&room, request, model).await?;
-        return answer(&room, &fact, Mode::DryRun);
+        return answer(&room, &fact, Mode::DryRun).await;
     }
     if query.dry_run {
         let fact = room.ask(command, Mode::DryRun).await?.map_err(error::in_body)?;
-        return answer(&room, &fact, Mode::DryRun);
+        return answer(&room, &fact, Mode::DryRun).await;
     }
     let before = match key.look_up(&room, &body.0).await? {
         Lookup::Again(before) => before,
@@ -98,24 +98,24 @@ pub(super) async fn allocation_create(
             Submitted::Before(before) => before,
             Submitted::Now(mut decided) => {
                 let fact = decided.pop().ok_or(SubmitError::Stopping)?.map_err(error::in_body)?;
-                return answer(&room, &fact, Mode::Commit);
+                return answer(&room, &fact, Mode::Commit).await;
             }
         },
     };
     let gone = || Problem::new(&problem_catalogue::INTERNAL, "what was answered is gone");
     let fact = before.facts.first().ok_or_else(gone)?;
-    Ok(replayed(answer(&room, fact, Mode::Commit).unwrap_or_else(IntoResponse::into_response)))
+    Ok(replayed(answer(&room, fact, Mode::Commit).await.unwrap_or_else(IntoResponse::into_response)))
 }
 
 /// Answers what was decided about a request.
-fn answer(room: &ApiState, fact: &Fact, mode: Mode) -> Result<Response, Problem> {
+async fn answer(room: &Room, fact: &Fact, mode: Mode) -> Result<Response, Problem> {
     match &fact.event {
         Event::Admitted { allocation, displaced } => {
             let conditions = room.app.conditions();
             if mode == Mode::DryRun {
-                return Ok(json(&render::planned_admission(fact, allocation, displaced, &conditions)));
+                return Ok(shown(room, render::planned_admission(fact, allocation, displaced, &conditions)).await);
             }
-            let mut response = json(&render::outcome(fact, allocation, displaced, &conditions));
+            let mut response = shown(room, render::outcome(fact, allocation, displaced, &conditions)).await;
             *response.status_mut() = StatusCode::CREATED;
             let location = format!("/v1/allocations/{}", allocation.id);
             if let Ok(location) = HeaderValue::try_from(location) {
@@ -126,6 +126,12 @@ fn answer(room: &ApiState, fact: &Fact, mode: Mode) -> Result<Response, Problem>
         Event::Denied { demand, denial, .. } => Err(error::denied(demand, denial, &fact.names)),
         _ => Err(error::unexpected(fact)),
     }
+}
+
+/// An outcome as the caller may see it.
+async fn shown(room: &Room, mut outcome: AllocationOutcome) -> Response {
+    own_feed::cut_effects(room, &mut outcome.effects).await;
+    json(&outcome)
 }
 
 /// Reads an allocation, living or ended.
@@ -188,10 +194,11 @@ pub(super) async fn allocation_resize(
     match &fact.event {
         Event::Resized { allocation, displaced } => {
             let conditions = room.app.conditions();
-            Ok(json(&match query.mode() {
+            let outcome = match query.mode() {
                 Mode::DryRun => render::planned_outcome(&fact, allocation, displaced, &conditions),
                 Mode::Commit => render::outcome(&fact, allocation, displaced, &conditions),
-            }))
+            };
+            Ok(shown(&room, outcome).await)
         }
         Event::Denied { demand, denial, .. } => Err(error::denied(demand, denial, &fact.names)),
         _ => Err(error::unexpected(&fact)),

@@ -15,7 +15,7 @@ use super::problem::{
 };
 use super::render::{self, json};
 use super::topology::DryRunQuery;
-use super::{ApiState, parse, problem_catalogue};
+use super::{own_feed, parse, problem_catalogue};
 use crate::app::{Atomicity, CommandOutcome, Conditions, Fact, Mode, Submission};
 use api::allocation::AllocationRequest;
 use api::batch::{BatchOutcome, BatchRequest, EntryOutcome, REQUESTS_MAX};
@@ -85,13 +85,13 @@ pub(super) async fn allocation_batch(
                 Submitted::Now(decided) => {
                     let decided =
                         decided.into_iter().map(|decided| decided.map_err(|refusal| Box::new(refused_by(&refusal))));
-                    return Ok(render(&room, entries, decided, mode));
+                    return Ok(render(&room, entries, decided, mode).await);
                 }
             }
         }
     };
     let commands = entries.iter().flatten().count();
-    Ok(replayed(render(&room, entries, again(before, commands)?.into_iter(), mode)))
+    Ok(replayed(render(&room, entries, again(before, commands)?.into_iter(), mode).await))
 }
 
 type Entries = Vec<Result<Command, Problem>>;
@@ -143,7 +143,7 @@ fn again(before: FormerAnswer, commands: usize) -> Result<Vec<Decided>, Problem>
 }
 
 /// Each entry with what was decided about it; those that could not be read were not decided.
-fn render(room: &ApiState, entries: Entries, decided: impl Iterator<Item = Decided>, mode: Mode) -> Response {
+async fn render(room: &Room, entries: Entries, decided: impl Iterator<Item = Decided>, mode: Mode) -> Response {
     let mut decided = decided;
     let undecided = || refused(&Problem::new(&problem_catalogue::INTERNAL, "nothing was decided about this request"));
     let conditions = room.app.conditions();
@@ -155,7 +155,11 @@ fn render(room: &ApiState, entries: Entries, decided: impl Iterator<Item = Decid
             None => undecided(),
         },
     });
-    json(&BatchOutcome { outcomes: outcomes.collect() })
+    let mut outcomes: Vec<EntryOutcome> = outcomes.collect();
+    for admitted in outcomes.iter_mut().filter_map(|outcome| outcome.allocation.as_mut()) {
+        own_feed::cut_effects(room, &mut admitted.effects).await;
+    }
+    json(&BatchOutcome { outcomes })
 }
 
 fn refused_by(refusal: &Refusal) -> EntryOutcome {

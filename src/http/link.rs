@@ -18,7 +18,7 @@ use crate::app::{Conditions, Fact};
 use api::link::{LinkDocument, LinkFigures, LinkOutcome, LinkPage, LinkRequest};
 use kernel::command::Command;
 use kernel::event::Event;
-use kernel::id::Name;
+use kernel::id::{AllocationId, Name};
 use kernel::{Recorded, Refusal, State as KernelState, apply};
 
 /// Which links are wanted.
@@ -67,7 +67,8 @@ pub(super) async fn link_list(
         let network = state.network(topology.as_str())?;
         let later = network.topology().links().filter(|(ix, _)| after.is_none_or(|after| u64::from(ix.0) > after));
         let list = if query.allocations { AllocationList::Listed } else { AllocationList::Counted };
-        let document = |ix, link| render::link(network, ix, link, conditions.load(&topology, ix), list);
+        let document =
+            |ix, link| own_alone(&room, state, render::link(network, ix, link, conditions.load(&topology, ix), list));
         let page = later.take(limit + 1).map(|(ix, link)| (ix, document(ix, link)));
         Some(page.collect::<Vec<_>>())
     });
@@ -103,9 +104,20 @@ pub(super) async fn link_get(
         let found = ix.and_then(|ix| Some((ix, network.topology().link(ix)?)));
         let (ix, link) = found.ok_or_else(|| Problem::from(no_link(&topology, &name)))?;
         let load = conditions.load(&topology, ix);
-        Ok::<_, Problem>(render::link(network, ix, link, load, AllocationList::Listed))
+        Ok::<_, Problem>(own_alone(&room, state, render::link(network, ix, link, load, AllocationList::Listed)))
     });
     Ok(json(&link?))
+}
+
+/// A link without the allocations of others than the caller's tenant.
+fn own_alone(room: &Room, state: &KernelState, mut link: LinkDocument) -> LinkDocument {
+    if let Some(own) = room.own_tenant() {
+        link.figures.allocations.retain(|id| {
+            let living = id.parse().ok().and_then(|id| state.allocation(AllocationId(id)));
+            living.is_some_and(|living| living.demand.attributes.tenant.as_ref() == Some(own))
+        });
+    }
+    link
 }
 
 fn no_link(topology: &Name, name: &Name) -> Refusal {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::access::Room;
 use super::render;
 use crate::app::{Fact, FieldEvent};
-use api::effects::{Moved, Victim};
+use api::effects::{Effects, Moved, Victim};
 use api::event::{EventData, EventDocument};
 use kernel::event::Event;
 use kernel::id::{AllocationId, Name};
@@ -55,6 +55,16 @@ async fn cut(room: &Room, own: &Name, mut document: EventDocument) -> Option<Eve
         _ => {}
     }
     Some(document)
+}
+
+/// What an operation did to others' allocations is not the caller's to know.
+pub(super) async fn cut_effects(room: &Room, effects: &mut Effects) {
+    let Some(own) = room.own_tenant() else { return };
+    for ids in [&mut effects.devolved, &mut effects.preempted, &mut effects.rerouted, &mut effects.failed] {
+        keep(room, own, ids, |id| id).await;
+    }
+    keep(room, own, &mut effects.moved, moved_id).await;
+    keep(room, own, &mut effects.victims, victim_id).await;
 }
 
 fn victim_id(victim: &Victim) -> &String {

@@ -265,6 +265,14 @@ async fn a_tenant_sees_its_own_and_holds_its_quota() {
     assert_eq!(with(&service, &acme, "PATCH", &path, r#"{"bandwidth_bps": 5000000}"#).await.status, StatusCode::OK);
     assert_eq!(ask(&acme, 1_000).await.status, StatusCode::CREATED);
     assert_eq!(ask(&acme, 1).await.problem(), "quota-exceeded");
+    // Who else is on a link is nobody's business.
+    let on_link = async |token: &str| {
+        with(&service, token, "GET", "/v1/topologies/net/links/ab", "").await.json()["allocations"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!((on_link(&acme).await, on_link(&other).await), (3, 0));
     // Nobody asks in another's name, and another's is not there.
     let mut theirs: Value = serde_json::from_str(&request(1, 1)).unwrap();
     theirs["tenant"] = json!("acme");
@@ -337,5 +345,26 @@ async fn a_tenant_asks_no_more_often_than_it_may() {
     // Others are not held back by it, and neither is it once the limit is gone.
     assert_eq!(with(&service, ADMINISTRATOR, "PUT", "/v1/tenants/acme", "{}").await.status, StatusCode::OK);
     assert_eq!(with(&service, acme, "GET", "/v1/topologies", "").await.status, StatusCode::OK);
+    service.close().await;
+}
+
+/// Somebody of a better class learns that there was room to be made, and not whose.
+#[tokio::test]
+async fn others_victims_are_not_named() {
+    let (service, _) = closed().await;
+    let of = async |tenant: &str| {
+        let made = make(&service, json!({"name": tenant, "role": "requester", "tenant": tenant})).await;
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let (low, high) = (of("low").await, of("high").await);
+    let ask = async |token: &str, class: u8| {
+        with(&service, token, "POST", "/v1/allocations", &request(class, 90_000_000)).await
+    };
+    let victim = ask(&low, 0, 90_000_000).await.json();
+    let taken = ask(&high, 2, 70_000_000).await;
+    assert_eq!(taken.status, StatusCode::CREATED, "{taken:?}");
+    assert_eq!((&taken.json()["victims"], &taken.json()["preempted"]), (&json!([]), &json!([])));
+    let path = format!("/v1/allocations/{}", victim["id"].as_str().unwrap());
+    assert_eq!(with(&service, &low, "GET", &path, "").await.json()["state"], "preempted");
     service.close().await;
 }
