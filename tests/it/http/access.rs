@@ -357,8 +357,8 @@ async fn others_victims_are_not_named() {
         made["token"].as_str().unwrap().to_owned()
     };
     let (low, high) = (of("low").await, of("high").await);
-    let ask = async |token: &str, class: u8| {
-        with(&service, token, "POST", "/v1/allocations", &request(class, 90_000_000)).await
+    let ask = async |token: &str, class: u8, bps: u64| {
+        with(&service, token, "POST", "/v1/allocations", &request(class, bps)).await
     };
     let victim = ask(&low, 0, 90_000_000).await.json();
     let taken = ask(&high, 2, 70_000_000).await;

@@ -1,6 +1,7 @@
 //! The stream of events, had again where it broke off: nothing is missed and nothing comes twice.
 
 use std::collections::VecDeque;
+use std::str::FromStr;
 use std::time::Duration;
 
 use reqwest::{Method, Response};
@@ -8,7 +9,7 @@ use reqwest::{Method, Response};
 use super::super::retry::Retry;
 use super::super::sse::{SseDecoder, SseEvent};
 use super::{ANSWER_MAX_BYTES, Client, ClientError, checked};
-use crate::event::{EventDocument, FeedResetEvent};
+use crate::event::{EventDocument, EventKind, FeedResetEvent};
 
 /// The longest event that is read.
 const EVENT_MAX_BYTES: usize = 64 << 20;
@@ -50,6 +51,10 @@ impl Events {
                     let asked = self.after.unwrap_or(head);
                     self.after = Some(if asked > head { head } else { first_sequence.saturating_sub(1) });
                     return Err(ClientError::EventsGone { first_sequence, head });
+                }
+                // What switches say of allocations is on the stream too, and is no event of the journal.
+                if EventKind::from_str(&kind).is_err() {
+                    continue;
                 }
                 let event: EventDocument = read(&data)?;
                 (self.after, self.ends) = (Some(event.sequence), 0);
