@@ -12,7 +12,7 @@ import { Table } from "./table";
 import { className, clock, count, dateAndTime, parseRate, rate } from "./units";
 
 const PAGE = 50;
-const STATES = ["active", "installing", "rerouting", "degraded", "released", "expired", "preempted", "devolved", "failed"];
+const STATES = ["held", "active", "installing", "rerouting", "degraded", "released", "expired", "preempted", "devolved", "failed"];
 
 export function Allocations() {
   const { of, query } = route.value;
@@ -63,6 +63,7 @@ function Filters() {
       {text("aggregator", "Aggregator")}
       {text("name", "Name", undefined, "ACME*")}
       {text("customer", "Customer")}
+      {text("tenant", "Tenant")}
       {isFiltered(query) ? <a href={href("allocations")}>Clear</a> : null}
       <datalist id="node-names">{nodes.slice(0, 2_000).map((node) => <option value={node.node}>{node.label}</option>)}</datalist>
       <datalist id="link-names-all">{(links.value?.links ?? []).slice(0, 2_000).map((link) => <option value={link.link} />)}</datalist>
@@ -110,7 +111,9 @@ function List() {
           columns={[
             { title: "Id", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
             ...(page.items.some((one) => one.name || one.customer) ? NAMED : []),
+            ...(page.items.some((one) => one.tenant) ? [{ title: "Tenant", cell: (one: Allocation) => one.tenant, value: (one: Allocation) => one.tenant }] : []),
             { title: "State", cell: (one) => <State of={one.state} />, value: (one) => one.state },
+            ...(page.items.some(isHeld) ? [{ title: "Held until", class: "when", cell: (one: Allocation) => isHeld(one) && dateAndTime(one.held_until!), value: (one: Allocation) => (isHeld(one) ? one.held_until : undefined) }] : []),
             { title: "From", cell: (one) => <NodeName of={one.ingress} />, value: (one) => one.ingress },
             { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
             { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },
@@ -119,7 +122,7 @@ function List() {
             { title: "Changed", class: "when", cell: (one) => dateAndTime(one.ended_at ?? one.updated_at), value: (one) => one.ended_at ?? one.updated_at },
             {
               title: "Actions", class: "actions",
-              cell: (one) => (one.ended_at || !may("request") ? null : <><button onClick={() => setAsked({ one, what: "resize" })} aria-label={`Resize ${one.id}`}>Resize</button> <button onClick={() => setAsked({ one, what: "release" })} aria-label={`Release ${one.id}`}>Release</button></>),
+              cell: (one) => (one.ended_at || !may("request") ? null : <><Commit one={one} />{" "}<button onClick={() => setAsked({ one, what: "resize" })} aria-label={`Resize ${one.id}`}>Resize</button> <button onClick={() => setAsked({ one, what: "release" })} aria-label={`Release ${one.id}`}>Release</button></>),
             },
           ]}
         />
@@ -198,6 +201,7 @@ function One(props: { id: string }) {
         <dl>
           {one.name ? <><dt>Name</dt><dd>{one.name}</dd></> : null}
           {one.customer ? <><dt>Customer</dt><dd>{one.customer}</dd></> : null}
+          {one.tenant ? <><dt>Tenant</dt><dd><a href={href("allocations", undefined, { tenant: one.tenant })}>{one.tenant}</a></dd></> : null}
           {one.note ? <><dt>Note</dt><dd>{one.note}</dd></> : null}
           <dt>From</dt><dd><NodeName of={one.ingress} /></dd>
           <dt>To</dt><dd><NodeName of={one.egress} /></dd>
@@ -205,11 +209,12 @@ function One(props: { id: string }) {
           <dt>Path</dt><dd><PathText path={one.path} /></dd>
           {one.aggregator ? <><dt>Aggregator</dt><dd>{one.aggregator}</dd></> : null}
           <dt>Admitted</dt><dd>{new Date(one.created_at).toLocaleString("en-GB")}</dd>
+          {isHeld(one) ? <><dt>Held until</dt><dd>{new Date(one.held_until!).toLocaleString("en-GB")}; then it lapses, unless it is committed before</dd></> : null}
           {one.expires_at ? <><dt>Expires</dt><dd>{new Date(one.expires_at).toLocaleString("en-GB")}</dd></> : null}
           {one.ended_at ? <><dt>Ended</dt><dd>{new Date(one.ended_at).toLocaleString("en-GB")}</dd></> : null}
           {cause ? <><dt>Left its path</dt><dd>{CAUSES[cause.cause] ?? cause.cause}{by ? <>; for <a href={href("allocations", by)}>allocation {by}</a></> : null}</dd></> : null}
         </dl>
-        {one.ended_at || !may("request") ? null : <div class="buttons"><button onClick={() => setAsked("resize")}>Resize …</button> <button onClick={() => setAsked("release")}>Release …</button></div>}
+        {one.ended_at || !may("request") ? null : <div class="buttons"><Commit one={one} /> <button onClick={() => setAsked("resize")}>Resize …</button> <button onClick={() => setAsked("release")}>Release …</button></div>}
         <h2>What happened to it</h2>
         <Feed happenings={[...about].reverse()} />
       </div>
@@ -227,6 +232,28 @@ function victims(data: Record<string, unknown>): Victim[] {
 function concerns(data: Record<string, unknown>, id: string): boolean {
   const told = data as { id?: string; ids?: string[]; allocation?: { id: string } };
   return told.id === id || told.allocation?.id === id || Boolean(told.ids?.includes(id)) || victims(data).some((victim) => victim.id === id);
+}
+
+function isHeld(one: Allocation): boolean {
+  return one.state === "held" && Boolean(one.held_until);
+}
+
+/** Puts one that is held in force; nobody loses by it, as its bandwidth is reserved already. */
+function Commit(props: { one: Allocation }) {
+  const { one } = props;
+  const [busy, setBusy] = useState(false);
+  if (!isHeld(one)) return null;
+  const commit = async () => {
+    setBusy(true);
+    try {
+      await ask("POST", `/v1/allocations/${one.id}/commit`);
+      say(`Allocation ${one.id} is committed.`);
+    } catch (error) {
+      say(error instanceof Error ? error.message : String(error), true);
+    }
+    setBusy(false);
+  };
+  return <button disabled={busy} onClick={commit} aria-label={`Commit ${one.id}`}>Commit</button>;
 }
 
 /** Releases one, or many one after the other; those that could not be are named. */

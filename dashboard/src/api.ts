@@ -21,6 +21,14 @@ export type ModelName = Schemas["ModelName"];
 export type ClassFigures = Schemas["ClassFigures"];
 export type Readiness = Schemas["Readiness"];
 export type Controller = Schemas["Controller"];
+export type Plan = Schemas["OptimizationPlan"];
+export type Applied = Schemas["OptimizationApplied"];
+export type FailureSet = Schemas["FailureSet"];
+export type Study = Schemas["FailureStudy"];
+export type Growth = Schemas["FailureStudyGrowth"];
+export type Scenario = Schemas["FailureScenario"];
+export type Subject = Schemas["FailureSubject"];
+export type Affected = Schemas["AffectedAllocations"];
 export type Session = Schemas["Session"];
 export type Problem = Schemas["Problem"] & Record<string, unknown>;
 

@@ -2,6 +2,7 @@
 // something it shows has changed, at most once a frame.
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import type { Link } from "./api";
 import { busiest, drawing, lit, litBinds, touched } from "./live";
 import { paint, type Colouring, type Scene } from "./painter";
 import { palette } from "./theme";
@@ -47,27 +48,32 @@ export class Surface {
 }
 
 /** What is painted now. */
-export function sceneOf(view: View, width: number, height: number, more: { colouring?: Colouring; marked?: string[]; small?: boolean } = {}): Scene | null {
+export function sceneOf(view: View, width: number, height: number, more: { colouring?: Colouring; marked?: string[]; small?: boolean; links?: Link[] } = {}): Scene | null {
   const found = drawing.value;
   if (!found) return null;
   return {
-    drawing: found, links: busiest.value, view, width, height, palette: palette.value, colouring: more.colouring ?? "utilisation", lit: lit.value, binds: litBinds.value, touched: touched.value,
+    drawing: found, links: more.links ?? busiest.value, view, width, height, palette: palette.value, colouring: more.colouring ?? "utilisation", lit: lit.value, binds: litBinds.value, touched: touched.value,
     marked: more.marked ?? [], small: more.small ?? false,
   };
 }
 
-/** The network in small, with what is lit on it. */
-export function MiniMap() {
+/** The network in small, with what is lit on it; as it is, or with the loads that it might have. */
+export function MiniMap(props: { links?: Link[]; told?: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
+  const links = useRef(props.links);
+  const again = useRef(() => {});
+  links.current = props.links;
+  useEffect(() => again.current(), [props.links]);
   useEffect(() => {
     const scene = (): Scene | null => {
       const found = drawing.value;
       if (!found) return null;
       const k = Math.min((surface.width - 24) / found.width, (surface.height - 24) / found.height);
       const view = { k, x: (surface.width - found.width * k) / 2, y: (surface.height - found.height * k) / 2 };
-      return sceneOf(view, surface.width, surface.height, { small: true });
+      return sceneOf(view, surface.width, surface.height, { small: true, links: links.current });
     };
     const surface: Surface = new Surface(canvas.current!, scene, () => {});
+    again.current = surface.soon;
     const end = effect(() => {
       void [drawing.value, busiest.value, lit.value, touched.value, palette.value];
       surface.soon();
@@ -77,7 +83,7 @@ export function MiniMap() {
   return (
     <aside class="mini" aria-hidden="true">
       <canvas ref={canvas} />
-      <p class="quiet">{lit.value.size ? [...lit.value].join(" → ") : "Point at an allocation to see its path."}</p>
+      <p class="quiet">{props.told ?? (lit.value.size ? [...lit.value].join(" → ") : "Point at an allocation to see its path.")}</p>
     </aside>
   );
 }

@@ -9,6 +9,7 @@ import { LinkView } from "./link";
 import { choose, connection, lostAt, retry, start, topologies, topology, trouble } from "./live";
 import { MapView } from "./map";
 import { Empty, said } from "./parts";
+import { Plans } from "./plans";
 import { go, href, route } from "./route";
 import { Search } from "./search";
 import { may, openSession, signedOut, SignIn, Who } from "./session";
@@ -19,16 +20,21 @@ import { WhatIf } from "./whatif";
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
 
-const VIEWS: { view: string; name: string; key: string }[] = [
+const VIEWS: { view: string; name: string; key: string; needs?: "request" | "operate" }[] = [
   { view: "map", name: "Map", key: "m" },
   { view: "link", name: "Link", key: "l" },
   { view: "allocations", name: "Allocations", key: "a" },
-  { view: "what-if", name: "What-if", key: "w" },
+  { view: "what-if", name: "What-if", key: "w", needs: "request" },
+  { view: "plans", name: "Plans", key: "p", needs: "operate" },
   { view: "aggregators", name: "Aggregators", key: "g" },
   { view: "topologies", name: "Topologies", key: "t" },
   { view: "alerts", name: "Alerts", key: "x" },
   { view: "health", name: "Health", key: "h" },
 ];
+
+function offered(one: (typeof VIEWS)[number]): boolean {
+  return !one.needs || may(one.needs);
+}
 
 /** Views that need no topology. */
 const WITHOUT = ["topologies", "health"];
@@ -48,6 +54,7 @@ function View() {
     case "link": return <LinkView />;
     case "allocations": return <Allocations />;
     case "what-if": return <WhatIf />;
+    case "plans": return <Plans />;
     case "aggregators": return <Aggregators />;
     case "topologies": return <Topologies />;
     case "health": return <Health />;
@@ -73,7 +80,7 @@ function Frame() {
           <span>Watermaster</span>
         </a>
         <nav aria-label="Views">
-          {VIEWS.filter((one) => one.view !== "what-if" || may("request")).map((one) => (
+          {VIEWS.filter(offered).map((one) => (
             <a href={href(one.view)} aria-current={one.view === view ? "page" : undefined} title={`g ${one.key}`}>{one.name}{one.view === "alerts" && open.value.length ? <span class="badge">{open.value.length}</span> : null}</a>
           ))}
         </nav>
@@ -134,7 +141,7 @@ function keys(): void {
     if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, dialog")) return;
     if (armed) {
       armed = false;
-      const found = VIEWS.find((one) => one.key === event.key);
+      const found = VIEWS.find((one) => one.key === event.key && offered(one));
       if (found) go(found.view);
     } else if (event.key === "g") {
       armed = true;

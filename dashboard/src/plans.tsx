@@ -1,0 +1,294 @@
+// Plans: moves that make the fullest link emptier, looked at before they are applied; and what failures would take with them.
+// Neither changes anything by being asked for.
+import type { ComponentChildren } from "preact";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { ask, ofTopology, Refused, type Affected, type Applied, type FailureSet, type Growth, type Link, type Plan, type Scenario, type Study, type Subject } from "./api";
+import { MiniMap } from "./canvas";
+import { busiest, layout, pin, topology } from "./live";
+import { Ask, Empty, Failure, LinkName, NAMED, NodeName, PathText, say, Share } from "./parts";
+import { href, param, route } from "./route";
+import { may } from "./session";
+import { Table } from "./table";
+import { count, percent, rate } from "./units";
+
+/** So many rows of a table are shown, and so many names in a cell. */
+const SHOWN = 100;
+const NAMES_SHOWN = 3;
+const MOVES_MAX = 1_000;
+const GROWTH_MAX_PERCENT = 10_000;
+
+export function Plans() {
+  useEffect(() => () => pin(), []);
+  if (!may("operate")) return <Empty title="Plans are for engineers"><p>Your role neither plans nor applies moves.</p></Empty>;
+  if (!topology.value || layout.value?.topology !== topology.value) return <Empty title="Loading the topology …" />;
+  const isStudy = route.value.of === "failures";
+  const choice = (of: string, text: string) => <a href={href("plans", of)} aria-current={(of === "failures") === isStudy ? "page" : undefined}>{text}</a>;
+  return (
+    <div key={`${topology.value}${isStudy}`}>
+      <nav class="tabs" aria-label="Plans">{choice("moves", "Moves")}{choice("failures", "Failures")}</nav>
+      {isStudy ? <Failures topology={topology.value} /> : <Moves topology={topology.value} />}
+    </div>
+  );
+}
+
+/** What is asked of the server, and what came of it: the last answer stays until the next is there. */
+function useAsking<T>(): { value: T | null; error: unknown; busy: boolean; run: (work: () => Promise<T>) => Promise<void>; clear: () => void } {
+  const [state, setState] = useState<{ value: T | null; error: unknown; busy: boolean }>({ value: null, error: null, busy: false });
+  const run = async (work: () => Promise<T>) => {
+    setState({ value: null, error: null, busy: true });
+    try {
+      setState({ value: await work(), error: null, busy: false });
+    } catch (error) {
+      setState({ value: null, error, busy: false });
+    }
+  };
+  return { ...state, run, clear: () => setState({ value: null, error: null, busy: false }) };
+}
+
+function Moves(props: { topology: string }) {
+  const [text, setText] = param("max_moves", "20");
+  const { value: plan, error, busy, run } = useAsking<Plan>();
+  const [at, setAt] = useState(0);
+  const most = Number(text);
+  const isGood = Number.isInteger(most) && most >= 1 && most <= MOVES_MAX;
+  const look = () => run(async () => {
+    setAt(0);
+    pin();
+    return (await ask<Plan>("POST", ofTopology(props.topology, "/optimizations"), { objective: "max_utilisation", max_moves: most })).body;
+  });
+  // What the map shows is between before and after, as the slider is.
+  const shown = useMemo(() => plan && between(plan, at), [plan, at, busiest.value]);
+  return (
+    <div class="with-map">
+      <div>
+        <h1>Moves that empty the fullest link</h1>
+        <form class="inline" onSubmit={(event) => (event.preventDefault(), void look())}>
+          <label>Most moves <input type="number" min="1" max={MOVES_MAX} value={text} aria-invalid={!isGood} onInput={(event) => setText(event.currentTarget.value)} /></label>
+          <button class="primary" disabled={busy || !isGood}>Plan</button>
+        </form>
+        {isGood ? null : <p class="bad">Write a whole number from 1 to {MOVES_MAX.toLocaleString("en")}.</p>}
+        {error ? <Failure error={error} again={look} /> : null}
+        <div aria-live="polite">
+          {busy ? <p class="quiet">Searching for moves …</p> : plan ? <Told plan={plan} /> : error ? null : <p class="quiet">Allocations move one after the other, make-before-break, and none is lost. Nothing moves before you apply the plan.</p>}
+        </div>
+        {plan?.moves.length ? <Planned key={plan.id} topology={props.topology} plan={plan} at={at} setAt={setAt} again={look} /> : null}
+      </div>
+      <MiniMap links={shown ?? undefined} told={plan?.moves.length ? `${at === 0 ? "Before" : at === 100 ? "After" : `${at} % of the way`}. Lit is what you point at, or every link of the moves.` : "Plan, and see it here."} />
+    </div>
+  );
+}
+
+function Told(props: { plan: Plan }) {
+  const { plan } = props;
+  return (
+    <div class="verdict">
+      {plan.moves.length ? (
+        <p><strong>The fullest link would go from {percent(plan.before_ppm)} to {percent(plan.after_ppm)}</strong> by {count(plan.moves.length, "move")}.</p>
+      ) : <p><strong>No move would make the fullest link emptier</strong> than {percent(plan.before_ppm)}.</p>}
+      <p>No routing of this traffic could go below {percent(plan.bound_ppm)}, not even one that split it over many paths and kept to no constraint.</p>
+      {plan.cut_short ? <p class="quiet">The search ended for want of time: further moves may help.</p> : null}
+    </div>
+  );
+}
+
+/** The links' loads on the way from before to after. */
+function between(plan: Plan, at: number): Link[] {
+  const changed = new Map(plan.links.map((one) => [one.link, one.before_ppm + ((one.after_ppm - one.before_ppm) * at) / 100]));
+  return busiest.value.map((link) => ({ ...link, utilisation_ppm: Math.round(changed.get(link.link) ?? link.utilisation_ppm) })).sort((one, two) => two.utilisation_ppm - one.utilisation_ppm);
+}
+
+function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: number) => void; again: () => void }) {
+  const { plan, at } = props;
+  const [asked, setAsked] = useState(false);
+  const [isLit, setLit] = useState(false);
+  const applying = useAsking<Applied>();
+  const moves = plan.moves.map((one, place) => ({ ...one, place: place + 1 }));
+  const bandwidth = rate(plan.moves.reduce((sum, one) => sum + one.bandwidth_bps, 0));
+  // Busiest before or after: who wins by the plan, and who pays for it.
+  const rows = [...plan.links].sort((one, two) => Math.max(two.before_ppm, two.after_ppm) - Math.max(one.before_ppm, one.after_ppm));
+  const apply = () => applying.run(async () => {
+    try {
+      const { body } = await ask<Applied>("POST", ofTopology(props.topology, `/optimizations/${encodeURIComponent(plan.id)}/apply`));
+      say(`${count(body.moves, "allocation")} moved: the fullest link goes from ${percent(plan.before_ppm)} to ${percent(plan.after_ppm)}.`);
+      props.setAt(100);
+      return body;
+    } finally {
+      setAsked(false);
+    }
+  });
+  const failed = applying.error instanceof Refused ? (applying.error.problem.request as number | undefined) : undefined;
+  return (
+    <>
+      <div class="buttons">
+        {applying.value ? <p><strong>● Applied:</strong> {count(applying.value.moves, "allocation")} moved.</p> : <button class="primary" disabled={applying.busy} onClick={() => setAsked(true)}>Apply …</button>}
+        <button aria-pressed={isLit} onClick={() => (pin(isLit ? [] : plan.moves.flatMap((one) => [...one.from, ...one.to])), setLit(!isLit))}>Light the moves on the map</button>
+      </div>
+      {applying.error ? (
+        <>
+          <Failure error={applying.error} again={props.again} />
+          <p>{failed !== undefined ? <>Move {failed + 1} cannot be made any more. </> : null}Nothing was moved. Trying again makes a new plan.</p>
+        </>
+      ) : null}
+      <h2>The moves, in their order</h2>
+      <Table
+        name="moves" label="Moves" rows={moves} whole most={SHOWN} id={(one) => String(one.place)} links={(one) => [...one.from, ...one.to]} total={`${count(plan.moves.length, "move")}, ${bandwidth}.`}
+        columns={[
+          { title: "Move", number: true, cell: (one) => one.place, value: (one) => one.place },
+          { title: "Allocation", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
+          ...(moves.some((one) => one.name || one.customer) ? NAMED : []),
+          { title: "Bandwidth", number: true, cell: (one) => rate(one.bandwidth_bps), value: (one) => one.bandwidth_bps },
+          { title: "Path now", cell: (one) => <PathText path={one.from} />, value: (one) => one.from.join(" ") },
+          { title: "Path then", cell: (one) => <PathText path={one.to} />, value: (one) => one.to.join(" ") },
+          { title: "Fullest link then", number: true, cell: (one) => percent(one.max_ppm), value: (one) => one.max_ppm },
+        ]}
+      />
+      <h2>The links that change, busiest first</h2>
+      <label class="slide">
+        Before and after
+        <input type="range" min="0" max="100" value={at} aria-valuetext={`${at} % of the way from before to after`} onInput={(event) => props.setAt(Number(event.currentTarget.value))} />
+      </label>
+      <Table
+        name="planned-links" label="Links before and after" rows={rows} whole most={SHOWN} id={(one) => one.link} links={(one) => [one.link]}
+        total={plan.links_left_out ? `${count(plan.links_left_out, "further link")} would change.` : `${count(rows.length, "link")} would change.`}
+        columns={[
+          { title: "Link", cell: (one) => <LinkName name={one.link} />, value: (one) => one.link },
+          { title: "By the slider", cell: (one) => <Share ppm={Math.round(one.before_ppm + ((one.after_ppm - one.before_ppm) * at) / 100)} /> },
+          { title: "Before", number: true, cell: (one) => percent(one.before_ppm), value: (one) => one.before_ppm },
+          { title: "After", number: true, cell: (one) => percent(one.after_ppm), value: (one) => one.after_ppm },
+        ]}
+      />
+      {asked ? (
+        <Ask title={`Move ${count(plan.moves.length, "allocation")} in ${props.topology}?`} close={() => setAsked(false)}>
+          <p><strong>{bandwidth}</strong> would move, make-before-break, in the order of the plan. Each move is decided again; if one cannot be made any more, none is.</p>
+          <ol class="feed tall" tabIndex={0}>{moves.slice(0, SHOWN).map((one) => <li>{called(one)}, {rate(one.bandwidth_bps)}</li>)}</ol>
+          <div class="buttons"><button class="primary" disabled={applying.busy} onClick={apply}>Move {moves.length === 1 ? "it" : "them"}</button> <button onClick={() => setAsked(false)}>Leave {moves.length === 1 ? "it" : "them"}</button></div>
+        </Ask>
+      ) : null}
+    </>
+  );
+}
+
+/** "12 (ACME east, ACME)". */
+function called(one: { id: string; name?: string; customer?: string }): string {
+  const texts = [one.name, one.customer].filter((text) => text);
+  return texts.length ? `${one.id} (${texts.join(", ")})` : one.id;
+}
+
+const SETS: Record<FailureSet, { each: string; one: string }> = {
+  links: { each: "each link", one: "failure of a link" },
+  nodes: { each: "each node", one: "failure of a node" },
+  srlgs: { each: "each shared-risk link group", one: "failure of a shared-risk link group" },
+  pairs: { each: "each two links", one: "failure of two links" },
+};
+const STOPS: Record<string, string> = { scenarios: "there are too many failures", work: "there was too much to decide", time: "there was no time left" };
+
+function Failures(props: { topology: string }) {
+  const [set, setSet] = param("scenarios", "links");
+  const [text, setText] = param("growth", "0");
+  const scenarios = (set in SETS ? set : "links") as FailureSet;
+  const growth = Number(text);
+  const isGood = text.trim() !== "" && growth >= 0 && growth <= GROWTH_MAX_PERCENT;
+  const { value, error, busy, run, clear } = useAsking<{ of: FailureSet; growth: number; study: Study }>();
+  const look = () => run(async () => {
+    const body = { scenarios, growth_ppm: [Math.round(growth * 10_000)] };
+    return { of: scenarios, growth, study: (await ask<Study>("POST", ofTopology(props.topology, "/failure-studies"), body)).body };
+  });
+  const found = value?.study.growths[0];
+  return (
+    <div class="with-map">
+      <div>
+        <h1>What failures would take with them</h1>
+        <form class="inline" onSubmit={(event) => (event.preventDefault(), void look())}>
+          <label>Fails <select value={scenarios} onChange={(event) => (setSet(event.currentTarget.value), clear())}>
+            {Object.entries(SETS).map(([name, { each }]) => <option value={name}>{each}</option>)}
+          </select></label>
+          <label>when traffic has grown by <input type="number" min="0" max={GROWTH_MAX_PERCENT} value={text} aria-invalid={!isGood} onInput={(event) => (setText(event.currentTarget.value), clear())} /> %</label>
+          <button class="primary" disabled={busy || !isGood}>Study</button>
+        </form>
+        {isGood ? null : <p class="bad">Write a number from 0 to {GROWTH_MAX_PERCENT.toLocaleString("en")}.</p>}
+        {error ? <Failure error={error} again={look} /> : null}
+        <div aria-live="polite">
+          {busy ? <p class="quiet">Studying …</p> : value ? <Summary of={value.of} growth={value.growth} study={value.study} /> : error ? null : <p class="quiet">Each failure is decided by itself on a copy of the network: who would be rerouted, and who lost. Nothing is changed.</p>}
+        </div>
+        {found ? <Worst key={value.of} of={value.of} growth={found} /> : null}
+      </div>
+      <MiniMap told="Point at a failure to see its links." />
+    </div>
+  );
+}
+
+function Summary(props: { of: FailureSet; growth: number; study: Study }) {
+  const { study } = props;
+  const found = study.growths[0];
+  const losing = found?.scenarios.filter((one) => one.lost.count) ?? [];
+  const unserved = found?.unserved;
+  return (
+    <div class={`verdict ${found && !losing.length && !unserved?.count && !study.scenarios_left_out ? "is-yes" : losing.length || unserved?.count ? "is-no" : ""}`}>
+      {!study.scenario_count ? <p><strong>There is nothing of that kind that could fail.</strong></p> : null}
+      {found?.scenarios.length ? (
+        <p><strong>{losing.length ? `${count(losing.length, SETS[props.of].one, SETS[props.of].one.replace("failure", "failures"))} would lose allocations` : "No allocation would be lost"}</strong>, of {found.scenarios.length.toLocaleString("en")} studied.</p>
+      ) : null}
+      {unserved?.count ? <p>{count(unserved.count, "allocation")} of {rate(unserved.bandwidth_bps)} could not grow by {props.growth} %, before anything fails: <Names of={unserved} /></p> : null}
+      {study.scenarios_left_out ? <p class="bad">{count(study.scenarios_left_out, "failure")} not studied: {STOPS[study.stopped_by ?? ""] ?? "the study ended"}.</p> : null}
+    </div>
+  );
+}
+
+function Worst(props: { of: FailureSet; growth: Growth }) {
+  const { scenarios, links, links_left_out } = props.growth;
+  const worst = useMemo(() => [...scenarios].sort((one, two) => two.lost.bandwidth_bps - one.lost.bandwidth_bps || two.lost.count - one.lost.count || two.rerouted.bandwidth_bps - one.rerouted.bandwidth_bps), [scenarios]);
+  if (!scenarios.length) return null;
+  return (
+    <>
+      <h2>The failures, worst first</h2>
+      <Table
+        name="failures" label="Failures" rows={worst} whole most={SHOWN} id={(one) => textOf(one)} links={(one) => one.links} total={`${count(scenarios.length, "failure")}.`}
+        columns={[
+          { title: "Fails", cell: (one) => <What of={one} />, value: textOf },
+          { title: "Lost", number: true, cell: (one) => one.lost.count, value: (one) => one.lost.count },
+          ...(props.of === "nodes" ? [{ title: "Of them at the node", number: true, cell: (one: Scenario) => one.lost_with_node, value: (one: Scenario) => one.lost_with_node }] : []),
+          { title: "Bandwidth lost", number: true, cell: (one) => (one.lost.count ? rate(one.lost.bandwidth_bps) : "—"), value: (one) => one.lost.bandwidth_bps },
+          { title: "Who is lost", class: "why", cell: (one) => <Names of={one.lost} />, value: (one) => one.lost.allocations.map(called).join("; ") },
+          { title: "Rerouted", number: true, cell: (one) => one.rerouted.count, value: (one) => one.rerouted.count },
+          { title: "Kept", number: true, cell: (one) => one.kept, value: (one) => one.kept },
+        ]}
+      />
+      <h2>Each link at its worst</h2>
+      <Table
+        name="worst" label="Each link's worst case" rows={links} whole most={SHOWN} id={(one) => one.link} links={(one) => [one.link, ...(one.cause?.links ?? [])]}
+        total={links_left_out ? `${count(links_left_out, "further link")} not listed.` : `${count(links.length, "link")}.`}
+        columns={[
+          { title: "Link", cell: (one) => <LinkName name={one.link} />, value: (one) => one.link },
+          { title: "Before", number: true, cell: (one) => percent(one.before_ppm), value: (one) => one.before_ppm },
+          { title: "Worst", number: true, cell: (one) => <Share ppm={one.worst_ppm} />, value: (one) => one.worst_ppm },
+          { title: "When this fails", cell: (one) => (one.cause ? <What of={one.cause} /> : <span class="quiet">no failure raises it</span>), value: (one) => one.cause && textOf(one.cause) },
+        ]}
+      />
+    </>
+  );
+}
+
+function textOf(of: Subject): string {
+  return of.node ?? (of.srlg !== undefined ? `group ${of.srlg}` : of.links.join(" and "));
+}
+
+function What(props: { of: Subject }): ComponentChildren {
+  const { links, node, srlg } = props.of;
+  if (node !== undefined) return <NodeName of={node} />;
+  const all = <>{links.map((one, at) => <>{at ? " and " : ""}<LinkName name={one} short={links.length > 2} /></>)}</>;
+  return srlg === undefined ? all : <details><summary>group {srlg}, {count(links.length, "link")}</summary>{all}</details>;
+}
+
+/** The first by name; the others on demand, and how many more there are than are listed. */
+function Names(props: { of: Affected }): ComponentChildren {
+  const { count: number, allocations } = props.of;
+  const name = (one: Affected["allocations"][number], at: number) => <>{at ? "; " : ""}<a href={href("allocations", one.id)}>{one.id}</a>{called(one).slice(one.id.length)}, {rate(one.bandwidth_bps)}</>;
+  const more = number - Math.min(number, NAMES_SHOWN);
+  const unlisted = number - allocations.length;
+  return (
+    <>
+      {allocations.slice(0, NAMES_SHOWN).map(name)}
+      {more ? <details><summary>{count(more, "more", "more")}</summary>{allocations.slice(NAMES_SHOWN).map(name)}{unlisted ? ` and ${unlisted.toLocaleString("en")} that the answer does not list` : ""}</details> : null}
+    </>
+  );
+}
