@@ -13,12 +13,12 @@ import { count, percent, rate } from "./units";
 
 /** So many rows of a table are shown, and so many names in a cell. */
 const SHOWN = 100;
+const FAILURES_SHOWN = 50;
 const NAMES_SHOWN = 3;
 const MOVES_MAX = 1_000;
 const GROWTH_MAX_PERCENT = 10_000;
 
 export function Plans() {
-  useEffect(() => () => pin(), []);
   if (!may("operate")) return <Empty title="Plans are for engineers"><p>Your role neither plans nor applies moves.</p></Empty>;
   if (!topology.value || layout.value?.topology !== topology.value) return <Empty title="Loading the topology …" />;
   const isStudy = route.value.of === "failures";
@@ -49,6 +49,7 @@ function Moves(props: { topology: string }) {
   const [text, setText] = param("max_moves", "20");
   const { value: plan, error, busy, run } = useAsking<Plan>();
   const [at, setAt] = useState(0);
+  useEffect(() => () => pin(), []);
   const most = Number(text);
   const isGood = Number.isInteger(most) && most >= 1 && most <= MOVES_MAX;
   const look = () => run(async () => {
@@ -85,7 +86,7 @@ function Told(props: { plan: Plan }) {
       {plan.moves.length ? (
         <p><strong>The fullest link would go from {percent(plan.before_ppm)} to {percent(plan.after_ppm)}</strong> by {count(plan.moves.length, "move")}.</p>
       ) : <p><strong>No move would make the fullest link emptier</strong> than {percent(plan.before_ppm)}.</p>}
-      <p>No routing of this traffic could go below {percent(plan.bound_ppm)}, not even one that split it over many paths and kept to no constraint.</p>
+      <p>No routing of this traffic could go below {Math.floor(plan.bound_ppm / 1_000) / 10} %, not even one that split it over many paths and kept to no constraint.</p>
       {plan.cut_short ? <p class="quiet">The search ended for want of time: further moves may help.</p> : null}
     </div>
   );
@@ -119,9 +120,12 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
   const failed = applying.error instanceof Refused ? (applying.error.problem.request as number | undefined) : undefined;
   return (
     <>
-      <div class="buttons">
-        {applying.value ? <p><strong>● Applied:</strong> {count(applying.value.moves, "allocation")} moved.</p> : <button class="primary" disabled={applying.busy} onClick={() => setAsked(true)}>Apply …</button>}
+      <div class="buttons stays">
+        {applying.value ? <strong>● Applied: {count(applying.value.moves, "allocation")} moved.</strong> : <button class="primary" disabled={applying.busy} onClick={() => setAsked(true)}>Apply …</button>}
         <button aria-pressed={isLit} onClick={() => (pin(isLit ? [] : plan.moves.flatMap((one) => [...one.from, ...one.to])), setLit(!isLit))}>Light the moves on the map</button>
+        <label class="slide">
+          Before <input type="range" aria-label="From before to after" min="0" max="100" value={at} aria-valuetext={`${at} % of the way from before to after`} onInput={(event) => props.setAt(Number(event.currentTarget.value))} /> After
+        </label>
       </div>
       {applying.error ? (
         <>
@@ -143,10 +147,6 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
         ]}
       />
       <h2>The links that change, busiest first</h2>
-      <label class="slide">
-        Before and after
-        <input type="range" min="0" max="100" value={at} aria-valuetext={`${at} % of the way from before to after`} onInput={(event) => props.setAt(Number(event.currentTarget.value))} />
-      </label>
       <Table
         name="planned-links" label="Links before and after" rows={rows} whole most={SHOWN} id={(one) => one.link} links={(one) => [one.link]}
         total={plan.links_left_out ? `${count(plan.links_left_out, "further link")} would change.` : `${count(rows.length, "link")} would change.`}
@@ -222,11 +222,12 @@ function Summary(props: { of: FailureSet; growth: number; study: Study }) {
   const found = study.growths[0];
   const losing = found?.scenarios.filter((one) => one.lost.count) ?? [];
   const unserved = found?.unserved;
+  const isBad = losing.length > 0 || Boolean(unserved?.count);
   return (
-    <div class={`verdict ${found && !losing.length && !unserved?.count && !study.scenarios_left_out ? "is-yes" : losing.length || unserved?.count ? "is-no" : ""}`}>
+    <div class={`verdict ${isBad ? "is-no" : found?.scenarios.length && !study.scenarios_left_out ? "is-yes" : ""}`}>
       {!study.scenario_count ? <p><strong>There is nothing of that kind that could fail.</strong></p> : null}
       {found?.scenarios.length ? (
-        <p><strong>{losing.length ? `${count(losing.length, SETS[props.of].one, SETS[props.of].one.replace("failure", "failures"))} would lose allocations` : "No allocation would be lost"}</strong>, of {found.scenarios.length.toLocaleString("en")} studied.</p>
+        <p><strong>{losing.length ? `${count(losing.length, SETS[props.of].one, SETS[props.of].one.replace("failure", "failures"))} would lose allocations` : "No allocation would be lost"}</strong>, of {found.scenarios.length.toLocaleString("en")} studied.{losing.length && losing.every((one) => one.lost_with_node === one.lost.count) ? " All that would be lost begin or end at the node that fails." : ""}</p>
       ) : null}
       {unserved?.count ? <p>{count(unserved.count, "allocation")} of {rate(unserved.bandwidth_bps)} could not grow by {props.growth} %, before anything fails: <Names of={unserved} /></p> : null}
       {study.scenarios_left_out ? <p class="bad">{count(study.scenarios_left_out, "failure")} not studied: {STOPS[study.stopped_by ?? ""] ?? "the study ended"}.</p> : null}
@@ -242,7 +243,7 @@ function Worst(props: { of: FailureSet; growth: Growth }) {
     <>
       <h2>The failures, worst first</h2>
       <Table
-        name="failures" label="Failures" rows={worst} whole most={SHOWN} id={(one) => textOf(one)} links={(one) => one.links} total={`${count(scenarios.length, "failure")}.`}
+        name="failures" label="Failures" rows={worst} whole most={FAILURES_SHOWN} id={(one) => textOf(one)} links={(one) => one.links} total={`${count(scenarios.length, "failure")}.`}
         columns={[
           { title: "Fails", cell: (one) => <What of={one} />, value: textOf },
           { title: "Lost", number: true, cell: (one) => one.lost.count, value: (one) => one.lost.count },

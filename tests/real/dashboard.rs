@@ -17,6 +17,11 @@ fn people_sign_in_at_the_dashboard() {
     drive("sign_in.mjs");
 }
 
+#[test]
+fn people_approve_plans_and_study_failures() {
+    drive("plans.mjs");
+}
+
 /// Runs a script that drives the browser.
 fn drive(script: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

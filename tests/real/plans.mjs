@@ -1,0 +1,198 @@
+// Looks at a plan in the dashboard and applies it, has failures studied, and commits what is held, in Debian's Chromium.
+// Started by dashboard.rs.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+const { PROGRAM, DATA, SCREENS, CHROMIUM, ROOT } = process.env;
+const require = createRequire(join(ROOT, "dashboard/package.json"));
+const { chromium } = require("playwright-core");
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const server = spawn(PROGRAM, ["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--data", DATA], { stdio: ["ignore", "pipe", "ignore"] });
+let text = "";
+const base = await new Promise((resolve, reject) => {
+  server.on("exit", (code) => reject(new Error(`the service ended with ${code}: ${text}`)));
+  server.stdout.on("data", (chunk) => {
+    text += chunk;
+    const found = /http:\/\/([0-9.:]+)\//.exec(text);
+    if (found) resolve(`http://${found[1]}`);
+  });
+});
+
+async function call(method, path, body) {
+  const response = await fetch(base + path, { method, headers: { "content-type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body) });
+  const text = await response.text();
+  return { status: response.status, body: text ? JSON.parse(text) : null };
+}
+
+async function admit(more) {
+  const { status, body } = await call("POST", "/v1/allocations", { topology: "square", ingress: "oslo", egress: "rome", class_type: 0, ...more });
+  assert.equal(status, 201, JSON.stringify(body));
+  return body.id;
+}
+
+/** Two ways from Oslo to Rome; Malta hangs on one link alone. */
+const link = (from, to) => ({ id: `${from}-${to}`, from, to, capacity_bps: 1e9, bidirectional: true });
+const SQUARE = { nodes: ["oslo", "kyiv", "bern", "rome", "malta"].map((id) => ({ id })), links: [link("oslo", "kyiv"), link("kyiv", "rome"), link("oslo", "bern"), link("bern", "rome"), link("rome", "malta")] };
+
+/** Out of service, Bern's link sends everybody by Kyiv; back in service, it is empty. */
+const bern = (state) => call("PATCH", "/v1/topologies/square/links/oslo-bern", { state });
+
+/** No serious fault of accessibility in what is shown. */
+async function accessible(page, where) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const bad = violations.filter((one) => one.impact === "serious" || one.impact === "critical");
+  assert.deepEqual(bad.map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`), [], `accessibility of ${where}`);
+}
+
+const screen = (page, name) => page.screenshot({ path: join(SCREENS, `${name}.png`), fullPage: true });
+
+/** A plan is asked for and looked at by keys; applied after a question; and refused once the network is another. */
+async function plan(page, moved) {
+  await page.goto(`${base}/#/map?topology=square`);
+  await page.getByText("● live").waitFor();
+  await page.locator("main").focus();
+  await page.keyboard.press("g");
+  await page.keyboard.press("p");
+  await page.getByRole("heading", { name: "Moves that empty the fullest link" }).waitFor();
+  await page.getByRole("spinbutton", { name: "Most moves" }).fill("5");
+  await page.keyboard.press("Enter");
+  await page.getByText(/^The fullest link would go from 80 % to 40 %/).waitFor();
+  await page.getByText(/^No routing of this traffic could go below (39\.9|40) %/).waitFor();
+  assert.match(page.url(), /max_moves=5/);
+  const moves = page.getByRole("table", { name: "Moves" });
+  assert.match(await moves.innerText(), /east\s+ACME\s+400 Mbit\/s[^]*40 %/);
+  const bar = () => page.getByRole("table", { name: "Links before and after" }).getByRole("row", { name: /^oslo-kyiv / }).innerText();
+  assert.match(await bar(), /80 %\s+80 %\s+40 %/);
+  await page.getByRole("slider", { name: "From before to after" }).focus();
+  await page.keyboard.press("End");
+  assert.match(await bar(), /40 %\s+80 %\s+40 %/, "the bar follows the slider");
+  const light = page.getByRole("button", { name: "Light the moves on the map" });
+  await light.press("Enter");
+  assert.equal(await light.getAttribute("aria-pressed"), "true");
+  await screen(page, "plan");
+  await accessible(page, "a plan");
+  const before = (await call("GET", "/readyz")).body.sequence;
+  await page.getByRole("button", { name: "Apply …" }).click();
+  await page.getByRole("dialog").getByRole("heading", { name: "Move 1 allocation in square?" }).waitFor();
+  await accessible(page, "the question before a plan is applied");
+  assert.equal((await call("GET", "/readyz")).body.sequence, before, "nothing moves unasked");
+  await page.getByRole("dialog").getByRole("button", { name: "Move it" }).click();
+  await page.getByText("1 allocation moved: the fullest link goes from 80 % to 40 %.").waitFor();
+  await page.getByText("● Applied: 1 allocation moved.").waitFor();
+  const paths = await Promise.all(moved.map(async (id) => (await call("GET", `/v1/allocations/${id}`)).body.path[0]));
+  assert.deepEqual(paths.sort(), ["oslo-bern", "oslo-kyiv"]);
+}
+
+/** A plan that the network has left behind is refused in the server's words, nothing is moved, and another is made. */
+async function stale(page) {
+  await bern("maintenance");
+  await bern("up");
+  await page.getByRole("button", { name: "Plan", exact: true }).click();
+  await page.getByRole("button", { name: "Apply …" }).waitFor();
+  await bern("maintenance");
+  await page.getByRole("button", { name: "Apply …" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Move it" }).click();
+  await page.getByRole("alert").waitFor();
+  await page.getByText("Move 1 cannot be made any more. Nothing was moved.").waitFor();
+  await screen(page, "plan-refused");
+  await accessible(page, "a refused plan");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText(/^No move would make the fullest link emptier than 80 %/).waitFor();
+  await bern("up");
+}
+
+async function failures(page) {
+  await page.getByRole("link", { name: "Failures", exact: true }).click();
+  await page.getByRole("heading", { name: "What failures would take with them" }).waitFor();
+  await page.getByRole("button", { name: "Study" }).click();
+  await page.getByText("1 failure of a link would lose allocations, of 5 studied.").waitFor();
+  const worst = page.getByRole("table", { name: "Failures" }).locator("tbody tr");
+  assert.match(await worst.first().innerText(), /rome-malta\s+1\s+300 Mbit\/s\s+\d+ \(island, Fjord Power\), 300 Mbit\/s/);
+  const row = page.getByRole("table", { name: "Each link's worst case" }).getByRole("row", { name: /^oslo-bern / });
+  assert.match(await row.innerText(), /0 %\s+80 %\s+oslo-kyiv/);
+  await screen(page, "failures");
+  await accessible(page, "a failure study");
+  await page.getByRole("button", { name: "Kept" }).click();
+  await page.waitForURL(/sort-failures=-Kept/);
+  await page.getByLabel("Fails").selectOption("nodes");
+  await page.getByLabel("when traffic has grown by").fill("200");
+  await page.getByRole("button", { name: "Study" }).click();
+  await page.getByText(/could not grow by 200 %, before anything fails/).waitFor();
+  assert.match(page.url(), /scenarios=nodes/);
+  await accessible(page, "a failure study with growth");
+  await row.getByRole("link", { name: "oslo-bern", exact: true }).click();
+  await page.getByRole("heading", { name: "oslo-bern" }).waitFor();
+}
+
+async function commit(page, held) {
+  await page.goto(`${base}/#/allocations?topology=square&tenant=fjord`);
+  const row = page.getByRole("table", { name: "Allocations" }).locator("tbody tr");
+  await row.first().waitFor();
+  assert.equal(await row.count(), 2, "those of the tenant alone");
+  assert.match(await row.last().innerText(), /fjord[^]*held\s+until \d/);
+  await accessible(page, "held allocations");
+  await screen(page, "held");
+  await page.goto(`${base}/#/allocations/${held[1]}?topology=square`);
+  await page.getByText("Held until").waitFor();
+  await accessible(page, "a held allocation");
+  await page.getByRole("button", { name: `Commit ${held[1]}` }).click();
+  await page.getByText(`Allocation ${held[1]} is committed.`).waitFor();
+  await page.getByRole("heading", { name: `Allocation ${held[1]}` }).getByText("active").waitFor();
+  await page.getByRole("link", { name: "fjord" }).click();
+  await page.getByRole("button", { name: `Commit ${held[0]}` }).click();
+  await page.getByText(`Allocation ${held[0]} is committed.`).waitFor();
+  await page.getByRole("button", { name: /^Commit/ }).waitFor({ state: "detached" });
+  for (const id of held) assert.equal((await call("GET", `/v1/allocations/${id}`)).body.state, "active");
+}
+
+async function onAPhone(browser) {
+  const context = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: "dark" });
+  const page = await context.newPage();
+  for (const [view, button] of [["moves", "Plan"], ["failures", "Study"]]) {
+    await page.goto(`${base}/#/plans/${view}?topology=square`);
+    await page.getByRole("button", { name: button, exact: true }).click();
+    await page.locator("main .verdict").waitFor();
+    await accessible(page, `${view} in the dark`);
+    await screen(page, `phone-${view}`);
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 391, `${view} fits a phone`);
+  }
+  await context.close();
+}
+
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+page.setDefaultTimeout(20_000);
+const complaints = [];
+page.on("pageerror", (error) => complaints.push(error.message));
+try {
+  assert.equal((await call("PUT", "/v1/topologies/square", SQUARE)).status, 201);
+  assert.equal((await call("PUT", "/v1/tenants/fjord", { quotas: [] })).status, 201);
+  await bern("maintenance");
+  const both = [await admit({ bandwidth_bps: 4e8, name: "east", customer: "ACME" }), await admit({ bandwidth_bps: 4e8, name: "east", customer: "ACME" })];
+  await bern("up");
+  console.log("  a plan");
+  await plan(page, both);
+  console.log("  a plan that is too old");
+  await stale(page);
+  await admit({ bandwidth_bps: 3e8, ingress: "rome", egress: "malta", name: "island", customer: "Fjord Power" });
+  console.log("  a failure study");
+  await failures(page);
+  const held = [await admit({ bandwidth_bps: 1e6, tenant: "fjord", hold_ms: 600_000 }), await admit({ bandwidth_bps: 1e6, tenant: "fjord", hold_ms: 600_000 })];
+  console.log("  held allocations");
+  await commit(page, held);
+  console.log("  on a phone");
+  await onAPhone(browser);
+  assert.deepEqual(complaints, []);
+} catch (error) {
+  await screen(page, "failed").catch(() => null);
+  throw error;
+} finally {
+  await browser.close();
+  server.removeAllListeners("exit");
+  server.kill("SIGKILL");
+}
