@@ -117,7 +117,7 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
       setAsked(false);
     }
   });
-  const failed = applying.error instanceof Refused ? (applying.error.problem.request as number | undefined) : undefined;
+  const failed = applying.error instanceof Refused ? moves[Number(applying.error.problem.request)] : undefined;
   return (
     <>
       <div class="buttons stays">
@@ -130,7 +130,7 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
       {applying.error ? (
         <>
           <Failure error={applying.error} again={props.again} />
-          <p>{failed !== undefined ? <>Move {failed + 1} cannot be made any more. </> : null}Nothing was moved. Trying again makes a new plan.</p>
+          <p>{failed ? `Move ${failed.place}, allocation ${called(failed)}, cannot be made any more. ` : ""}Nothing was moved. Trying again makes a new plan.</p>
         </>
       ) : null}
       <h2>The moves, in their order</h2>
@@ -194,6 +194,7 @@ function Failures(props: { topology: string }) {
     return { of: scenarios, growth, study: (await ask<Study>("POST", ofTopology(props.topology, "/failure-studies"), body)).body };
   });
   const found = value?.study.growths[0];
+  useEffect(() => () => pin(), []);
   return (
     <div class="with-map">
       <div>

@@ -63,7 +63,7 @@ async function plan(page, moved) {
   await page.keyboard.press("Enter");
   await page.getByText(/^The fullest link would go from 80 % to 40 %/).waitFor();
   await page.getByText(/^No routing of this traffic could go below (39\.9|40) %/).waitFor();
-  assert.match(page.url(), /max_moves=5/);
+  await page.waitForURL(/max_moves=5/);
   const moves = page.getByRole("table", { name: "Moves" });
   assert.match(await moves.innerText(), /east\s+ACME\s+400 Mbit\/s[^]*40 %/);
   const bar = () => page.getByRole("table", { name: "Links before and after" }).getByRole("row", { name: /^oslo-kyiv / }).innerText();
@@ -98,7 +98,7 @@ async function stale(page) {
   await page.getByRole("button", { name: "Apply …" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Move it" }).click();
   await page.getByRole("alert").waitFor();
-  await page.getByText("Move 1 cannot be made any more. Nothing was moved.").waitFor();
+  await page.getByText(/^Move 1, allocation \d+ \(east, ACME\), cannot be made any more\. Nothing was moved\./).waitFor();
   await screen(page, "plan-refused");
   await accessible(page, "a refused plan");
   await page.getByRole("button", { name: "Try again" }).click();
@@ -123,6 +123,7 @@ async function failures(page) {
   await page.getByLabel("when traffic has grown by").fill("200");
   await page.getByRole("button", { name: "Study" }).click();
   await page.getByText(/could not grow by 200 %, before anything fails/).waitFor();
+  await page.waitForURL(/growth=200/);
   assert.match(page.url(), /scenarios=nodes/);
   await accessible(page, "a failure study with growth");
   await row.getByRole("link", { name: "oslo-bern", exact: true }).click();

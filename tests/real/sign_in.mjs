@@ -45,6 +45,7 @@ try {
   await page.getByText("live", { exact: false }).first().waitFor();
   await page.screenshot({ path: join(SCREENS, "viewer.png") });
   assert.equal(await page.getByRole("navigation").getByText("What-if").count(), 0);
+  assert.equal(await page.getByRole("navigation").getByText("Plans").count(), 0);
   await page.goto(`${base}/#/topologies`);
   await page.getByRole("heading", { name: "Topologies" }).waitFor();
   assert.equal(await page.getByText("Choose a file").count(), 0);
