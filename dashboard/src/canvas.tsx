@@ -53,7 +53,7 @@ export function sceneOf(view: View, width: number, height: number, more: { colou
   if (!found) return null;
   return {
     drawing: found, links: more.links ?? busiest.value, view, width, height, palette: palette.value, colouring: more.colouring ?? "utilisation", lit: lit.value, binds: litBinds.value, touched: touched.value,
-    marked: more.marked ?? [], small: more.small ?? false,
+    marked: more.marked ?? [], small: more.small ?? false, loads: more.links !== undefined,
   };
 }
 

@@ -32,6 +32,8 @@ export interface Scene {
   marked: string[];
   /** In small, beside something: without labels. */
   small: boolean;
+  /** In small, links have the colours of their loads; else they are as quiet as what is lit allows. */
+  loads: boolean;
 }
 
 const EM = 12.5;
@@ -94,15 +96,16 @@ export function paint(pen: Pen, scene: Scene): void {
     const lane = found && placed(found, view, wide, radius);
     return lane && seen(scene, lane) ? [{ link, lane }] : [];
   });
+  const isQuiet = scene.small && !scene.loads;
   const isNear = wide >= STRANDS_FROM && !scene.small && inSight.length <= STRANDS_MOST;
   for (const { link, lane } of inSight) {
     if (link.state !== "up") outOfService.push({ link, lane });
     else if (isNear) strands(pen, scene, link, lane, wide);
     else {
-      const at = scene.small ? 0 : step(link.utilisation_ppm);
-      const colour = scene.small ? palette.casing : colourOf(scene, link);
+      const at = isQuiet ? 0 : step(link.utilisation_ppm);
+      const colour = isQuiet ? palette.casing : colourOf(scene, link);
       const key = `${at} ${colour}`;
-      const line = lines.get(key) ?? { colour, wide: scene.small ? 1.5 : Math.max(1, wide * WIDER[at]!), lanes: [] };
+      const line = lines.get(key) ?? { colour, wide: isQuiet ? 1.5 : Math.max(1, wide * WIDER[at]!), lanes: [] };
       line.lanes.push(lane);
       lines.set(key, line);
     }

@@ -15,6 +15,9 @@ import { count, percent, rate } from "./units";
 const SHOWN = 100;
 const FAILURES_SHOWN = 50;
 const NAMES_SHOWN = 3;
+/** So many allocations one answer names, and each list of it at most. */
+const NAMES_IN_ALL = 10_000;
+const NAMES_EACH = 100;
 const MOVES_MAX = 1_000;
 const GROWTH_MAX_PERCENT = 10_000;
 
@@ -190,7 +193,7 @@ function Failures(props: { topology: string }) {
   const isGood = text.trim() !== "" && growth >= 0 && growth <= GROWTH_MAX_PERCENT;
   const { value, error, busy, run, clear } = useAsking<{ of: FailureSet; growth: number; study: Study }>();
   const look = () => run(async () => {
-    const body = { scenarios, growth_ppm: [Math.round(growth * 10_000)] };
+    const body = { scenarios, growth_ppm: [Math.round(growth * 10_000)], listed_max: namesOf(scenarios) };
     return { of: scenarios, growth, study: (await ask<Study>("POST", ofTopology(props.topology, "/failure-studies"), body)).body };
   });
   const found = value?.study.growths[0];
@@ -216,6 +219,20 @@ function Failures(props: { topology: string }) {
       <MiniMap told="Point at a failure to see its links." />
     </div>
   );
+}
+
+/** How many allocations each list may name, so that the names of an answer do for all its failures: each has two lists. */
+function namesOf(set: FailureSet): number {
+  const ways = new Map<string, number>();
+  for (const { from, to } of busiest.value) ways.set(`${from}\n${to}`, (ways.get(`${from}\n${to}`) ?? 0) + 1);
+  // A fibre is a link and its other direction, if it has one.
+  const fibres = [...ways].reduce((sum, [way, number]) => sum + Math.max(0, number - (way < turned(way) ? 0 : (ways.get(turned(way)) ?? 0))), 0);
+  const failures = set === "pairs" ? (fibres * (fibres - 1)) / 2 : set === "nodes" ? layout.value!.layout.nodes.length : fibres;
+  return Math.max(1, Math.min(NAMES_EACH, Math.floor(NAMES_IN_ALL / (2 * Math.max(1, failures)))));
+}
+
+function turned(way: string): string {
+  return way.split("\n").reverse().join("\n");
 }
 
 function Summary(props: { of: FailureSet; growth: number; study: Study }) {
@@ -244,7 +261,7 @@ function Worst(props: { of: FailureSet; growth: Growth }) {
     <>
       <h2>The failures, worst first</h2>
       <Table
-        name="failures" label="Failures" rows={worst} whole most={FAILURES_SHOWN} id={(one) => textOf(one)} links={(one) => one.links} total={`${count(scenarios.length, "failure")}.`}
+        name="failures" label="Failures" rows={worst} whole most={FAILURES_SHOWN} id={(one) => textOf(one)} links={(one) => one.links} total={`${count(scenarios.length, "failure")}.${scenarios.some((one) => unnamedOf(one.lost)) ? " One answer names so many allocations only: with fewer failures it names more." : ""}`}
         columns={[
           { title: "Fails", cell: (one) => <What of={one} />, value: textOf },
           { title: "Lost", number: true, cell: (one) => one.lost.count, value: (one) => one.lost.count },
@@ -281,16 +298,21 @@ function What(props: { of: Subject }): ComponentChildren {
   return srlg === undefined ? all : <details><summary>group {srlg}, {count(links.length, "link")}</summary>{all}</details>;
 }
 
-/** The first by name; the others on demand, and how many more there are than are listed. */
+function unnamedOf(of: Affected): number {
+  return of.count - of.allocations.length;
+}
+
+/** The first by name; the others on demand; and how many the answer does not name. */
 function Names(props: { of: Affected }): ComponentChildren {
-  const { count: number, allocations } = props.of;
+  const { allocations } = props.of;
   const name = (one: Affected["allocations"][number], at: number) => <>{at ? "; " : ""}<a href={href("allocations", one.id)}>{one.id}</a>{called(one).slice(one.id.length)}, {rate(one.bandwidth_bps)}</>;
-  const more = number - Math.min(number, NAMES_SHOWN);
-  const unlisted = number - allocations.length;
+  const more = allocations.slice(NAMES_SHOWN);
+  const unnamed = unnamedOf(props.of);
   return (
     <>
       {allocations.slice(0, NAMES_SHOWN).map(name)}
-      {more ? <details><summary>{count(more, "more", "more")}</summary>{allocations.slice(NAMES_SHOWN).map(name)}{unlisted ? ` and ${unlisted.toLocaleString("en")} that the answer does not list` : ""}</details> : null}
+      {more.length ? <details><summary>{more.length} more</summary>{more.map(name)}</details> : null}
+      {unnamed ? <span class="quiet">{allocations.length ? " and " : ""}{unnamed.toLocaleString("en")} not named</span> : null}
     </>
   );
 }
