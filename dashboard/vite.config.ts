@@ -2,7 +2,8 @@
 import { defineConfig } from "vite";
 
 export default defineConfig({
-  base: "/",
+  // Relative to the page, which may be under a prefix of another host.
+  base: "./",
   publicDir: false,
   build: {
     outDir: "dist",

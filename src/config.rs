@@ -40,6 +40,8 @@ pub struct ConfigFile {
     pub listen: Option<SocketAddr>,
     /// Names under which the service is asked from elsewhere, such as that of a proxy in front of it.
     pub public_hosts: Option<Vec<String>>,
+    /// The URL under which a proxy has the service: its host is answered for, and answers lead to paths under it.
+    pub public_url: Option<String>,
     /// The certificate of the interface and its chain, in PEM; with `tls_key`, it is served over TLS.
     pub tls_certificate: Option<PathBuf>,
     /// The key of that certificate.
@@ -139,6 +141,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Names under which the service is asked from elsewhere.
     pub public_hosts: Vec<String>,
+    /// The URL under which a proxy has the service.
+    pub public_url: Option<String>,
     /// The certificate of the interface and its chain.
     pub tls_certificate: Option<PathBuf>,
     /// The key of that certificate.
@@ -246,6 +250,7 @@ impl ConfigFile {
         Self {
             listen: self.listen.or(other.listen),
             public_hosts: self.public_hosts.or(other.public_hosts),
+            public_url: self.public_url.or(other.public_url),
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
             access: self.access.over(other.access),
@@ -286,6 +291,7 @@ impl ConfigFile {
         Ok(Config {
             listen,
             public_hosts: self.public_hosts.unwrap_or_default(),
+            public_url: self.public_url,
             tls_certificate: self.tls_certificate,
             tls_key: self.tls_key,
             access: AccessConfig { authentication: Some(authentication), ..self.access },

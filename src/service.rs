@@ -80,6 +80,9 @@ pub enum ServiceError {
          --admin-token-file"
     )]
     NoTokens,
+    /// Others cannot find it there.
+    #[error("'{0}' is not the URL of a service: give one such as https://net.example/watermaster/")]
+    PublicUrl(String),
     /// The controller that credentials are for has no URL.
     #[error("'{0}' is not the URL of a controller")]
     ControllerUrl(String),
@@ -123,7 +126,7 @@ impl ServiceError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Url(_) | Self::Access(_) | Self::Tls(_) | Self::Scheduler(_) | Self::FirstName(_) => true,
-            Self::NoTokens | Self::ControllerUrl(_) => true,
+            Self::NoTokens | Self::ControllerUrl(_) | Self::PublicUrl(_) => true,
             Self::Broker(error) => error.is_configuration(),
             // A port below 1024, and nobody who may take it.
             Self::Listen { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
@@ -186,7 +189,7 @@ impl Service {
         tokio::spawn(count_commits(app.clone(), Arc::clone(&metrics)));
         tokio::spawn(count_field_events(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
-        let own_hosts = OwnHosts::new(config.listen.ip(), &config.public_hosts);
+        let own_hosts = own_hosts(config)?;
         Ok(Self { app, tasks, listener, authenticator, broker, doors, faults, metrics, own_hosts, drain, claim })
     }
 
@@ -268,6 +271,17 @@ impl Service {
         drop(claim);
         Ok(())
     }
+}
+
+/// Under which names and paths it is found.
+fn own_hosts(config: &Config) -> Result<OwnHosts, ServiceError> {
+    let own = OwnHosts::new(config.listen.ip(), &config.public_hosts);
+    let Some(text) = &config.public_url else { return Ok(own) };
+    let invalid = || ServiceError::PublicUrl(text.clone());
+    let url = reqwest::Url::parse(text).map_err(|_| invalid())?;
+    let is_plain = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
+    let host = url.host_str().filter(|_| is_plain).ok_or_else(invalid)?;
+    Ok(own.found_at(host, url.path()))
 }
 
 /// Our user at a controller that asks.

@@ -57,6 +57,11 @@ export interface Answer<T> {
   etag: string | null;
 }
 
+/** A path of the service, from the page on: a proxy may have put both under a prefix. */
+export function here(path: string): string {
+  return path.replace(/^\//, "");
+}
+
 let signedOut = () => {};
 
 /** What to do when the server asks who one is. */
@@ -69,7 +74,7 @@ export async function ask<T>(method: string, path: string, body?: unknown, heade
   const raw = typeof body === "string" || body instanceof Blob;
   let response: Response;
   try {
-    response = await fetch(path, {
+    response = await fetch(here(path), {
       method,
       headers: { ...(body === undefined || raw ? {} : { "content-type": "application/json" }), ...headers },
       body: body === undefined ? undefined : raw ? body : JSON.stringify(body),

@@ -58,7 +58,7 @@ export function Health() {
           <Feed happenings={happenings.value.slice(-15).reverse()} />
         </section>
       </div>
-      <p class="quiet">For machines: <a href="/metrics">/metrics</a>, <a href="/readyz">/readyz</a>. The interface: <a href="/docs">/docs</a>.</p>
+      <p class="quiet">For machines: <a href="metrics">/metrics</a>, <a href="readyz">/readyz</a>. The interface: <a href="docs/">/docs</a>.</p>
     </>
   );
 }
@@ -70,7 +70,7 @@ function Sign(props: { good: boolean; yes: string; no: string }) {
 function Controllers(props: { of: Controller[] | null }) {
   const found = props.of;
   if (found === null) return <p class="quiet">Asking …</p>;
-  if (!found.length) return <p class="quiet">No controller is configured: allocations are active at once. Add one with PUT /v1/controllers/{"{id}"} (<a href="/docs">/docs</a>).</p>;
+  if (!found.length) return <p class="quiet">No controller is configured: allocations are active at once. Add one with PUT /v1/controllers/{"{id}"} (<a href="docs/">/docs</a>).</p>;
   return (
     <Table
       name="controllers" label="Controllers" rows={found} whole id={(one) => one.id}

@@ -1,7 +1,7 @@
 // What is shown, and how it stays true: the state is read by REST, the event stream says when to read again. The stream
 // resumes where it broke off; if events are missing or the server is another one, everything is read anew.
 import { batch, computed, effect, signal } from "@preact/signals";
-import { all, get, ofTopology, Refused, type Happening, type Layout, type Link, type Model, type Readiness, type Summary } from "./api";
+import { all, get, here, ofTopology, Refused, type Happening, type Layout, type Link, type Model, type Readiness, type Summary } from "./api";
 import { draw, type Drawing } from "./geometry";
 import { adjust, go, route } from "./route";
 
@@ -180,7 +180,7 @@ async function readModel(name: string): Promise<void> {
 function listen(): void {
   source?.close();
   // The browser sends Last-Event-ID when it connects again by itself; `after` is for the first time.
-  source = new EventSource(`/v1/events/stream?after=${lastSequence}`);
+  source = new EventSource(here(`/v1/events/stream?after=${lastSequence}`));
   source.onopen = () => {
     lastHeard = Date.now();
     const wasLost = connection.value === "lost";

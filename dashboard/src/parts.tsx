@@ -25,7 +25,7 @@ export function Failure(props: { error: unknown; again?: () => void }) {
   return (
     <div class="failure" role="alert">
       <strong>{refused?.problem.title ?? "That did not work"}.</strong> {error instanceof Error ? error.message : String(error)}{" "}
-      {known ? <a href={`/problems/${refused!.slug}`}>What to do</a> : null}
+      {known ? <a href={`problems/${refused!.slug}`}>What to do</a> : null}
       {props.again ? <button onClick={props.again}>Try again</button> : null}
     </div>
   );

@@ -46,12 +46,31 @@ pub(super) async fn pass(State(own): State<OwnHosts>, request: Request, next: Ne
         traceparent = trace.as_ref().and_then(|trace| trace.to_str().ok()), "answered"
     );
     let headers = response.headers_mut();
+    put_under(own.prefix(), headers);
     headers.insert(REQUEST_ID, id);
     if let Some(trace) = trace {
         headers.insert(TRACEPARENT, trace);
     }
     headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
     response
+}
+
+/// Leads to paths as they are found from outside: `/v1/...` in Location, `</v1/...>` in Link.
+fn put_under(prefix: &str, headers: &mut HeaderMap) {
+    if prefix.is_empty() {
+        return;
+    }
+    for name in [header::LOCATION, header::LINK] {
+        let Some(text) = headers.get(&name).and_then(|value| value.to_str().ok()) else { continue };
+        let put = match text.strip_prefix("</") {
+            Some(rest) => format!("<{prefix}/{rest}"),
+            None if text.starts_with('/') => format!("{prefix}{text}"),
+            None => continue,
+        };
+        if let Ok(value) = HeaderValue::try_from(put) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// The one that came with the request, if it is harmless; else a new one.

@@ -46,6 +46,8 @@ mod own_feed;
 mod parse;
 mod render;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -99,6 +101,8 @@ struct ApiState {
     app: App,
     version: &'static str,
     authenticator: Authenticator,
+    /// What a proxy has put in front of paths.
+    prefix: Arc<str>,
     in_flight: InFlight,
     layouts: layout::Layouts,
     broker: Option<Broker>,
@@ -138,6 +142,7 @@ pub fn router(context: Context) -> Router {
         app: context.app,
         version: context.version,
         authenticator: context.authenticator,
+        prefix: Arc::clone(context.own_hosts.prefix()),
         in_flight: InFlight::default(),
         layouts: layout::Layouts::default(),
         broker: context.broker,

@@ -5,6 +5,7 @@
 //! that it is told.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, Version, header};
@@ -20,6 +21,8 @@ pub struct OwnHosts {
     listens_at: Option<IpAddr>,
     /// The names that it has elsewhere, in lower case.
     public: Vec<String>,
+    /// What a proxy has put in front of its paths: empty, or a slash and more, without one at the end.
+    prefix: Arc<str>,
 }
 
 impl OwnHosts {
@@ -28,7 +31,20 @@ impl OwnHosts {
     pub fn new(listens_at: IpAddr, public: &[String]) -> Self {
         let public: Vec<_> = public.iter().map(|name| name.to_lowercase()).collect();
         let is_bound = listens_at.is_loopback() || !public.is_empty();
-        Self { listens_at: is_bound.then_some(listens_at), public }
+        Self { listens_at: is_bound.then_some(listens_at), public, prefix: Arc::default() }
+    }
+
+    /// The same, found by others at a URL: its host is one of ours, and answers lead to paths under it.
+    #[must_use]
+    pub fn found_at(mut self, host: &str, path: &str) -> Self {
+        self.public.push(host.trim_start_matches('[').trim_end_matches(']').to_lowercase());
+        self.prefix = Arc::from(path.trim_end_matches('/'));
+        self
+    }
+
+    /// What a proxy has put in front of paths.
+    pub(super) fn prefix(&self) -> &Arc<str> {
+        &self.prefix
     }
 
     /// Why a request is not answered, if it is for a host that is not ours.

@@ -65,7 +65,7 @@ pub(super) async fn session_end(room: Room, headers: HeaderMap) -> Response {
 fn set_cookie(token: &str, room: &Room, headers: &HeaderMap) -> String {
     let forwarded = headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
     let secure = if room.caller.is_encrypted() || forwarded { "; Secure" } else { "" };
-    format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict{secure}")
+    format!("{COOKIE}={token}; Path={}/; HttpOnly; SameSite=Strict{secure}", room.prefix)
 }
 
 fn document(room: &Room) -> SessionDocument {

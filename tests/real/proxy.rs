@@ -114,7 +114,11 @@ fn nginx_lets_in_whoever_may_come_and_hands_on_what_browsers_send() {
     assert_eq!(browse(prefix, "GET", "/watermaster/v1/topologies", "", "").0, 401);
     assert_eq!(browse(prefix, "GET", "/watermaster/v1/topologies", CREDENTIALS, "").0, 200);
     assert_eq!(post(prefix, "/watermaster/v1/allocations", &format!("http://{prefix}")), 201);
-    assert_eq!(browse(prefix, "GET", "/watermaster/readyz", CREDENTIALS, "").0, 404);
+    assert_eq!(browse(prefix, "GET", "/watermaster/readyz", CREDENTIALS, "").0, 200);
+    // The page finds its parts from where it is.
+    let (status, page) = browse(prefix, "GET", "/watermaster/", CREDENTIALS, "");
+    assert!(status == 200 && page.contains("src=\"./app.js\"") && !page.contains("=\"/"), "{status} {page}");
+    assert_eq!(browse(prefix, "GET", "/watermaster/app.js", CREDENTIALS, "").0, 200);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use watermaster::auth::{Authenticator, OPERATIONS, Permission, TokenStore, needed};
-use watermaster::http::document;
+use watermaster::http::{OwnHosts, document};
 
 use super::harness::{PAIR, TestService, request};
 
@@ -366,5 +366,20 @@ async fn others_victims_are_not_named() {
     assert_eq!((&taken.json()["victims"], &taken.json()["preempted"]), (&json!([]), &json!([])));
     let path = format!("/v1/allocations/{}", victim["id"].as_str().unwrap());
     assert_eq!(with(&service, &low, "GET", &path, "").await.json()["state"], "preempted");
+    service.close().await;
+}
+
+/// Behind a proxy with a prefix, what an answer leads to is under it.
+#[tokio::test]
+async fn answers_lead_to_where_others_find_the_service() {
+    let own_hosts = OwnHosts::new("127.0.0.1".parse().unwrap(), &[]).found_at("net.example", "/watermaster/");
+    let service = TestService::with(PAIR).await.found_at(own_hosts);
+    let host = [("host", "net.example")];
+    let made = service.send("POST", "/v1/allocations", &host, request(0, 1)).await;
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(made.header("location"), format!("/watermaster/v1/allocations/{id}"));
+    service.send("POST", "/v1/allocations", &host, request(0, 1)).await;
+    let page = service.send("GET", "/v1/allocations?limit=1", &host, "").await;
+    assert!(page.header("link").starts_with("</watermaster/v1/allocations?"), "{page:?}");
     service.close().await;
 }

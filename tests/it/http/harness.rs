@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use watermaster::app::{App, AppOptions, DriverFactory, Tasks, driver_factory};
 use watermaster::auth::Authenticator;
-use watermaster::http::{Context, router};
+use watermaster::http::{Context, OwnHosts, router};
 use watermaster::journal::Journal;
 
 /// Two nodes with one fibre of 100 Mbit/s, and a longer way over a third.
@@ -112,6 +112,12 @@ impl TestService {
         let broker = Broker::embedded(Settings::default()).await.unwrap();
         let context = Context { authenticator, broker: Some(broker.clone()), ..Context::new(app.clone(), "test") };
         Self { app, broker, router: router(context), tasks, folder }
+    }
+
+    /// The same, found by others elsewhere.
+    pub(super) fn found_at(self, own_hosts: OwnHosts) -> Self {
+        let router = router(Context { own_hosts, ..Context::new(self.app.clone(), "test") });
+        Self { router, ..self }
     }
 
     /// Stops the service; what it wrote down stays.
