@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::OriginalUri;
 use axum::response::Response;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::access::Room;
 use super::extract::FromQuery;
@@ -61,12 +61,46 @@ pub(super) struct ListQuery {
     /// Of this customer; the beginning before a trailing `*`.
     #[param(nullable = false)]
     customer: Option<String>,
+    /// In which order; with a minus the largest or newest first. Absent: by id. Only of allocations that live, of which the
+    /// filters leave no more than 100,000.
+    #[param(nullable = false, inline)]
+    sort: Option<AllocationOrder>,
     /// How many at most.
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// The cursor of the page.
     #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
+}
+
+/// The order of allocations.
+#[derive(Deserialize, ToSchema, Clone, Copy)]
+enum AllocationOrder {
+    #[serde(rename = "bandwidth_bps")]
+    Bandwidth,
+    #[serde(rename = "-bandwidth_bps")]
+    BandwidthDown,
+    #[serde(rename = "created_at")]
+    Created,
+    #[serde(rename = "-created_at")]
+    CreatedDown,
+    #[serde(rename = "updated_at")]
+    Updated,
+    #[serde(rename = "-updated_at")]
+    UpdatedDown,
+}
+
+impl AllocationOrder {
+    fn sort(self, found: &mut [(Arc<Allocation>, Names)]) {
+        match self {
+            Self::Bandwidth | Self::BandwidthDown => found.sort_by_key(|(one, _)| one.demand.bandwidth),
+            Self::Created | Self::CreatedDown => found.sort_by_key(|(one, _)| one.created_at),
+            Self::Updated | Self::UpdatedDown => found.sort_by_key(|(one, _)| one.updated_at),
+        }
+        if matches!(self, Self::BandwidthDown | Self::CreatedDown | Self::UpdatedDown) {
+            found.reverse();
+        }
+    }
 }
 
 /// Lists allocations, the oldest first.
@@ -96,6 +130,10 @@ pub(super) async fn allocation_list(
     }
     let filter = query.filter(own)?;
     let conditions = room.app.conditions();
+    if let Some(order) = query.sort {
+        let page = sorted(&room, &query, &filter, order, after.map_or(0, |after| after.0), limit)?;
+        return Ok(pagination::respond(&uri, &page, page.next.as_deref()));
+    }
     // First those that live: one that ends in between is found twice then, and not never.
     let living = match filter.cause {
         Some(_) => LivePage::default(),
@@ -111,6 +149,32 @@ pub(super) async fn allocation_list(
     let items = found.iter().map(ListedAllocation::document).collect();
     let page = AllocationPage { items, next: next.map(|id| id.to_string()) };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
+}
+
+/// A page of living allocations in an order; the cursor is how many came before.
+fn sorted(
+    room: &Room,
+    query: &ListQuery,
+    filter: &PastFilter,
+    order: AllocationOrder,
+    from: u64,
+    limit: usize,
+) -> Result<AllocationPage, Problem> {
+    let impossible = |detail| Err(Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "sort"));
+    if filter.cause.is_some() {
+        return impossible("allocations that are over are listed by id alone");
+    }
+    let conditions = room.app.conditions();
+    let mut living = room.app.read(|state| living(state, query, filter, &conditions, None, SCANNED_MAX + 1));
+    if living.seen_until.is_some() || living.found.len() > SCANNED_MAX {
+        return impossible("more than 100000 allocations are to be sorted: give filters that leave fewer");
+    }
+    order.sort(&mut living.found);
+    let from = usize::try_from(from).unwrap_or(usize::MAX);
+    let (all, next) = (living.found.len(), from.saturating_add(limit));
+    let page = living.found.iter().skip(from).take(limit);
+    let items = page.map(|(one, names)| render::allocation(one, names, conditions.of(one)));
+    Ok(AllocationPage { items: items.collect(), next: (next < all).then(|| next.to_string()) })
 }
 
 impl ListQuery {

@@ -3,7 +3,7 @@
 use axum::extract::OriginalUri;
 use axum::response::Response;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::access::Room;
 use super::extract::{FromPath, FromQuery, JsonBody};
@@ -18,7 +18,9 @@ use crate::app::{Conditions, Fact};
 use api::link::{LinkDocument, LinkFigures, LinkOutcome, LinkPage, LinkRequest};
 use kernel::command::Command;
 use kernel::event::Event;
-use kernel::id::{AllocationId, Name};
+use kernel::id::{AllocationId, LinkIx, Name};
+use kernel::state::Network;
+use kernel::topology::Link;
 use kernel::{Recorded, Refusal, State as KernelState, apply};
 
 /// Which links are wanted.
@@ -32,10 +34,57 @@ pub(super) struct ListQuery {
     /// The cursor of the page.
     #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
+    /// In which order; with a minus the largest first. Absent: as in the topology. Where the order is of what changes, a link
+    /// may be on two pages, or on none.
+    #[param(nullable = false, inline)]
+    sort: Option<LinkOrder>,
     /// Whether each link lists the allocations on it; true if absent. Their number is always there.
     #[serde(default = "yes")]
     #[param(required = false, default = true)]
     allocations: bool,
+}
+
+/// The order of links.
+#[derive(Deserialize, ToSchema, Clone, Copy)]
+enum LinkOrder {
+    #[serde(rename = "link")]
+    Name,
+    #[serde(rename = "-link")]
+    NameDown,
+    #[serde(rename = "capacity_bps")]
+    Capacity,
+    #[serde(rename = "-capacity_bps")]
+    CapacityDown,
+    #[serde(rename = "reserved_bps")]
+    Reserved,
+    #[serde(rename = "-reserved_bps")]
+    ReservedDown,
+    #[serde(rename = "utilisation_ppm")]
+    Utilisation,
+    #[serde(rename = "-utilisation_ppm")]
+    UtilisationDown,
+}
+
+impl LinkOrder {
+    /// All links of a network in this order.
+    fn sorted(self, network: &Network) -> Vec<LinkIx> {
+        let reserved = |ix: LinkIx| network.ledger().booked(ix).iter().fold(0_u64, |sum, bps| sum.saturating_add(*bps));
+        let mut links: Vec<_> = network.topology().links().collect();
+        let utilisation = |(ix, link): &(LinkIx, &Link)| {
+            u128::from(reserved(*ix)) * 1_000_000 / u128::from(link.capacity.as_bps().max(1))
+        };
+        match self {
+            Self::Name | Self::NameDown => links.sort_by_key(|(_, link)| link.name.clone()),
+            Self::Capacity | Self::CapacityDown => links.sort_by_key(|(_, link)| link.capacity),
+            Self::Reserved | Self::ReservedDown => links.sort_by_key(|(ix, _)| reserved(*ix)),
+            Self::Utilisation | Self::UtilisationDown => links.sort_by_cached_key(utilisation),
+        }
+        let is_down = matches!(self, Self::NameDown | Self::CapacityDown | Self::ReservedDown | Self::UtilisationDown);
+        if is_down {
+            links.reverse();
+        }
+        links.into_iter().map(|(ix, _)| ix).collect()
+    }
 }
 
 fn yes() -> bool {
@@ -69,13 +118,19 @@ pub(super) async fn link_list(
         let list = if query.allocations { AllocationList::Listed } else { AllocationList::Counted };
         let document =
             |ix, link| own_alone(&room, state, render::link(network, ix, link, conditions.load(&topology, ix), list));
-        let page = later.take(limit + 1).map(|(ix, link)| (ix, document(ix, link)));
+        if let Some(order) = query.sort {
+            let from = after.and_then(|after| usize::try_from(after).ok()).unwrap_or(0);
+            let page = order.sorted(network).into_iter().enumerate().skip(from).take(limit + 1);
+            let page = page.filter_map(|(at, ix)| Some((at as u64 + 1, document(ix, network.topology().link(ix)?))));
+            return Some(page.collect::<Vec<_>>());
+        }
+        let page = later.take(limit + 1).map(|(ix, link)| (u64::from(ix.0), document(ix, link)));
         Some(page.collect::<Vec<_>>())
     });
     let mut found = found.ok_or_else(|| unknown(&topology))?;
     let more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|(ix, _)| ix.0.to_string());
+    let next = found.last().filter(|_| more).map(|(cursor, _)| cursor.to_string());
     let page = LinkPage { items: found.into_iter().map(|(_, link)| link).collect(), next };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }

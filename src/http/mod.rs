@@ -36,6 +36,7 @@ mod what_if;
 mod error;
 mod examples;
 mod extract;
+mod fields;
 mod idempotency;
 mod problem_catalogue;
 mod pagination;
@@ -50,7 +51,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -114,7 +115,9 @@ struct ApiState {
     info(
         title = "Watermaster",
         description = "A bandwidth allocator for an SDN backbone. Quantities are integers, with their unit last in the \
-            name; ids are strings; times are RFC 3339 in UTC. Errors are RFC 9457 problems; their types are pages of \
+            name; ids are strings; times are RFC 3339 in UTC. Every GET that answers JSON takes `fields`, a list of \
+            names such as `fields=id,bandwidth_bps`: of the answer, or of each item of a list, it has those members alone. \
+            Errors are RFC 9457 problems; their types are pages of \
             this server.",
     ),
     components(schemas(
@@ -152,6 +155,7 @@ pub fn router(context: Context) -> Router {
     let guard = access::Guard::new(room.app.clone(), authenticator, &document);
     routes
         .merge(context.beside.with_state(()))
+        .route_layer(from_fn(fields::select))
         .route_layer(from_fn_with_state(guard, access::admit))
         .merge(pages::router(&openapi_postprocess::polish(document)))
         .merge(dashboard::router())

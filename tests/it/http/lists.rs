@@ -123,3 +123,45 @@ async fn paths_are_computed_without_effect() {
     );
     service.close().await;
 }
+
+/// Lists in an order of what they are, page by page, and with some members alone.
+#[tokio::test]
+async fn lists_are_sorted_and_cut() {
+    let service = TestService::with(TRIANGLE).await;
+    for bps in [3_000, 9_000, 5_000, 7_000] {
+        service.admit(0, bps).await;
+    }
+    let mut found = vec![];
+    let mut path = "/v1/allocations?sort=-bandwidth_bps&limit=3&fields=id,bandwidth_bps".to_owned();
+    loop {
+        let answer = service.get(&path).await;
+        let page = answer.json();
+        for item in page["items"].as_array().unwrap() {
+            assert_eq!(item.as_object().unwrap().len(), 2, "{item}");
+            found.push(item["bandwidth_bps"].as_u64().unwrap());
+        }
+        if page["next"].is_null() {
+            break;
+        }
+        let link = answer.header("link").to_owned();
+        assert!(link.contains("fields=id,bandwidth_bps"), "{link}");
+        path = link.trim_start_matches('<').split('>').next().unwrap().to_owned();
+    }
+    assert_eq!(found, [9_000, 7_000, 5_000, 3_000]);
+    let links = service.get("/v1/topologies/net/links?sort=-utilisation_ppm&limit=1&fields=link").await.json();
+    assert_eq!(links["items"], serde_json::json!([{"link": "ab"}]));
+    let next = links["next"].as_str().unwrap();
+    let rest = service.get(&format!("/v1/topologies/net/links?sort=-utilisation_ppm&after={next}")).await.json();
+    assert_eq!(rest["items"].as_array().unwrap().len(), 5);
+    let one = service.get("/v1/topologies/net?fields=nodes").await;
+    assert_eq!(one.json().as_object().unwrap().keys().collect::<Vec<_>>(), ["nodes"]);
+    for (path, status) in [
+        ("/v1/allocations?sort=mood", 400),
+        ("/v1/allocations?sort=bandwidth_bps&state=released", 422),
+        ("/v1/allocations?fields=", 400),
+        ("/v1/allocations?fields=a%20b", 400),
+    ] {
+        assert_eq!(service.get(path).await.status.as_u16(), status, "{path}");
+    }
+    service.close().await;
+}
