@@ -32,6 +32,9 @@ const JOURNAL_FILE: &str = "watermaster.db";
 /// The file of MQTT sessions in the folder of data.
 const BROKER_FILE: &str = "broker.sqlite";
 
+/// The shortest token of an administrator.
+const ADMIN_TOKEN_MIN_BYTES: usize = 16;
+
 /// A configuration file. Every key is optional.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -214,6 +217,9 @@ pub enum ConfigError {
          --mqtt-users, or --insecure-no-authentication"
     )]
     AnonymousMqtt,
+    /// It could be guessed, or is not there.
+    #[error("the administrator's token has fewer than {ADMIN_TOKEN_MIN_BYTES} bytes")]
+    AdminToken,
     /// Whoever names a controller would be sent the password.
     #[error("a controller's user needs --controller-url: the only controller that user and password are sent to")]
     ControllerUrl,
@@ -284,7 +290,15 @@ impl ConfigFile {
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return Err(ConfigError::HalfCertificate);
         }
+        // Where somebody has to say who they are, MQTT asks too.
+        let anonymous = match authentication {
+            Authentication::Required => AnonymousAccess::Never,
+            Authentication::Optional => AnonymousAccess::Loopback,
+        };
         self.mqtt.check_anonymous(self.mqtt_listen, self.access.is_insecure())?;
+        if self.access.admin_token.as_ref().is_some_and(|token| token.0.trim().len() < ADMIN_TOKEN_MIN_BYTES) {
+            return Err(ConfigError::AdminToken);
+        }
         if self.controller_username.is_some() && self.controller_url.is_none() {
             return Err(ConfigError::ControllerUrl);
         }
@@ -301,10 +315,7 @@ impl ConfigFile {
                 Some(_) => STORE_MEMORY.to_owned().into(),
             }),
             durability: self.durability.unwrap_or_default(),
-            mqtt: MqttListenerConfig {
-                anonymous: self.mqtt.anonymous.or(Some(AnonymousAccess::Loopback)),
-                ..self.mqtt
-            },
+            mqtt: MqttListenerConfig { anonymous: self.mqtt.anonymous.or(Some(anonymous)), ..self.mqtt },
             database: self.database.unwrap_or_else(|| sqlite_url(&data.join(JOURNAL_FILE))),
             database_deadline_ms: self.database_deadline_ms.unwrap_or(5_000),
             log_format: self.log_format.unwrap_or_default(),

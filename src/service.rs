@@ -332,6 +332,7 @@ fn provider(config: &Config) -> Option<ProviderSettings> {
         audience: or(&access.oidc_audience, "watermaster"),
         role_claim: or(&access.oidc_role_claim, "role"),
         tenant_claim: or(&access.oidc_tenant_claim, "tenant"),
+        is_tenant_required: access.oidc_tenant_claim.is_some(),
         roles: access.oidc_roles.iter().map(|(value, word)| (value.clone(), role(*word))).collect(),
     })
 }

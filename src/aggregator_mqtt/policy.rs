@@ -77,6 +77,7 @@ fn rules_of(principal: &Identity) -> String {
             [topic("write", "metadata"), topic("write", "state"), topic("read", "rates"), topic("read", "errors")]
                 .concat()
         }
+        (Role::Viewer | Role::Requester, _) if principal.tenant.is_some() => String::new(),
         (Role::Engineer | Role::Admin, _) => "topic readwrite #\n".to_owned(),
         _ => "topic read watermaster/#\n".to_owned(),
     }

@@ -192,8 +192,8 @@ struct AppInner {
     state: ArcSwap<State>,
     /// Held from the version of the state that is taken to the one that is published; the digest of its last event.
     turn: Mutex<ChainDigest>,
-    what_ifs: Semaphore,
-    studies: Semaphore,
+    what_ifs: Arc<Semaphore>,
+    studies: Arc<Semaphore>,
     /// Why the journal takes no writes, as it was found last.
     database_fault: ArcSwapOption<JournalError>,
     deadline: Duration,
@@ -275,8 +275,8 @@ impl App {
             queue,
             state: ArcSwap::from_pointee(state),
             turn: Mutex::new(digest),
-            what_ifs: Semaphore::new(what_if::AT_ONCE_MAX),
-            studies: Semaphore::new(what_if::STUDIES_AT_ONCE_MAX),
+            what_ifs: Arc::new(Semaphore::new(what_if::AT_ONCE_MAX)),
+            studies: Arc::new(Semaphore::new(what_if::STUDIES_AT_ONCE_MAX)),
             database_fault: ArcSwapOption::empty(),
             deadline: options.deadline,
             commits,

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{App, Atomicity, CommandOutcome, Submission, SubmitError};
 use kernel::event::Event;
 use kernel::path::Workspace;
@@ -23,8 +25,8 @@ impl App {
         &self,
         look: impl FnOnce(&State) -> R + Send + 'static,
     ) -> Result<R, SubmitError> {
-        let _permit = self.inner.what_ifs.acquire().await.map_err(|_| SubmitError::Stopping)?;
-        self.apart(look).await
+        let permit = Arc::clone(&self.inner.what_ifs).acquire_owned().await.map_err(|_| SubmitError::Stopping)?;
+        self.apart(permit, look).await
     }
 
     /// Works out a study: as [`App::work_out`], but for seconds, and one at a time. `look` is to hold a deadline of its own.
@@ -36,17 +38,23 @@ impl App {
         look: impl FnOnce(&State) -> R + Send + 'static,
     ) -> Result<R, SubmitError> {
         let waited = self.inner.deadline;
-        let permit = tokio::time::timeout(waited, self.inner.studies.acquire()).await;
-        let _permit = permit.map_err(|_| SubmitError::Late { waited })?.map_err(|_| SubmitError::Stopping)?;
-        self.apart(look).await
+        let permit = tokio::time::timeout(waited, Arc::clone(&self.inner.studies).acquire_owned()).await;
+        let permit = permit.map_err(|_| SubmitError::Late { waited })?.map_err(|_| SubmitError::Stopping)?;
+        self.apart(permit, look).await
     }
 
+    /// The turn is over when the work is, also where nobody waits for it any more.
     async fn apart<R: Send + 'static>(
         &self,
+        permit: OwnedSemaphorePermit,
         look: impl FnOnce(&State) -> R + Send + 'static,
     ) -> Result<R, SubmitError> {
         let state = self.state();
-        let worked_out = tokio::task::spawn_blocking(move || look(&state)).await;
+        let worked_out = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            look(&state)
+        })
+        .await;
         worked_out.map_err(|error| {
             tracing::error!(%error, "a what-if failed");
             SubmitError::Stopping

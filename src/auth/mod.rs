@@ -15,7 +15,7 @@ use api::access::Role;
 use kernel::id::Name;
 use kernel::units::Millis;
 
-pub use crate::journal::AccessTokenRecord;
+pub use crate::journal::{AccessTokenRecord, TokenDigest};
 use oidc::Provider;
 pub use oidc::{ProviderError, ProviderSettings};
 pub use permission::{OPERATIONS, Permission, needed};
@@ -34,12 +34,14 @@ pub struct Identity {
     pub aggregator: Option<Name>,
     /// When their credential ends.
     pub expires_at: Option<Millis>,
+    /// The access token that they have, if it is one of the database.
+    pub token: Option<TokenDigest>,
 }
 
 impl Identity {
     /// Whoever is on this machine, where nobody is asked.
     pub fn local() -> Self {
-        Self { name: None, role: Role::Admin, tenant: None, aggregator: None, expires_at: None }
+        Self { name: None, role: Role::Admin, tenant: None, aggregator: None, expires_at: None, token: None }
     }
 
     /// Whether they may do what needs this.

@@ -24,6 +24,8 @@ const ALGORITHMS: [Algorithm; 5] =
     [Algorithm::ES256, Algorithm::ES384, Algorithm::RS256, Algorithm::PS256, Algorithm::EdDSA];
 /// How long keys are kept.
 const KEYS_KEPT: Duration = Duration::from_secs(600);
+/// How long they are good while the provider does not answer.
+const KEYS_KEPT_AWAY: Duration = Duration::from_secs(3_600);
 /// How often unknown keys may have them asked for anew.
 const KEYS_EVERY: Duration = Duration::from_secs(5);
 /// How long the provider may take.
@@ -48,6 +50,8 @@ pub struct ProviderSettings {
     pub role_claim: String,
     /// The claim with the tenant, in the same way.
     pub tenant_claim: String,
+    /// Whether viewers and requesters have to have a tenant.
+    pub is_tenant_required: bool,
     /// Which role a value of the claim stands for; without any, values are roles themselves.
     pub roles: BTreeMap<String, Role>,
 }
@@ -67,6 +71,9 @@ pub enum ProviderError {
     /// It gives no role.
     #[error("the claim '{0}' gives no role")]
     NoRole(String),
+    /// It gives no tenant, and has to.
+    #[error("the claim '{0}' gives no tenant")]
+    NoTenant(String),
     /// Its subject or tenant is no name.
     #[error("the claim '{0}' is no name")]
     NoName(&'static str),
@@ -149,11 +156,20 @@ impl Provider {
         };
         // Of several, the one that may most.
         let role = values.iter().filter_map(role_of).max().ok_or_else(|| ProviderError::NoRole(role_claim.clone()))?;
-        let tenant = claim(&claims.others, tenant_claim).and_then(Value::as_str).map(Name::new).transpose();
+        let tenant = match claim(&claims.others, tenant_claim) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(Name::new(text).map_err(|_| ProviderError::NoName("tenant"))?),
+            Some(_) => return Err(ProviderError::NoName("tenant")),
+        };
+        // Without a tenant one sees everybody's.
+        if tenant.is_none() && self.settings.is_tenant_required && matches!(role, Role::Viewer | Role::Requester) {
+            return Err(ProviderError::NoTenant(tenant_claim.clone()));
+        }
         Ok(Identity {
             name: Some(Name::new(&claims.sub).map_err(|_| ProviderError::NoName("sub"))?),
             role,
-            tenant: tenant.map_err(|_| ProviderError::NoName("tenant"))?,
+            tenant,
+            token: None,
             aggregator: match role {
                 Role::Aggregator => Some(Name::new(&claims.sub).map_err(|_| ProviderError::NoName("sub"))?),
                 _ => None,
@@ -186,9 +202,14 @@ impl Provider {
         if let Some(key) = known.as_deref().and_then(|keys| keys.find(kid)) {
             return key;
         }
-        self.ask_for_keys().await?;
-        let keys = self.keys.load_full();
-        keys.as_deref().and_then(|keys| keys.find(kid)).ok_or_else(|| ProviderError::UnknownKey(kid.to_owned()))?
+        let asked = self.ask_for_keys().await;
+        // Those that were found last are good for a while when the provider is away.
+        let keys = self.keys.load_full().filter(|keys| keys.since.elapsed() < KEYS_KEPT_AWAY);
+        match (keys.as_deref().and_then(|keys| keys.find(kid)), asked) {
+            (Some(key), _) => key,
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Err(ProviderError::UnknownKey(kid.to_owned())),
+        }
     }
 
     /// At most every few seconds, whoever asks: an attacker's tokens cost the provider nothing.

@@ -103,7 +103,7 @@ impl TokenStore {
         now: impl Fn() -> Millis + Send + Sync + 'static,
     ) -> Result<Self, JournalError> {
         let known = ArcSwap::from_pointee(by_digest(journal.tokens().await?));
-        let administrator = administrator.map(digest);
+        let administrator = administrator.filter(|token| !token.is_empty()).map(digest);
         let (read_at, used) = (tokio::sync::Mutex::new(Instant::now()), Mutex::default());
         let (changes, _) = watch::channel(0);
         let now = Box::new(now);
@@ -211,6 +211,7 @@ impl TokenStore {
             tenant: known.tenant.clone(),
             aggregator: known.aggregator.clone(),
             expires_at: known.expires_at,
+            token: Some(known.digest),
         })
     }
 
@@ -222,6 +223,7 @@ impl TokenStore {
     /// Keeps the copy fresh and notes which tokens were used, until `stop`. While the database does not answer, the copy
     /// stays in force.
     pub async fn keep_fresh(self, stop: CancellationToken) {
+        let mut looked_at = (self.inner.now)();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(REFRESH_EVERY) => {}
@@ -230,10 +232,27 @@ impl TokenStore {
             if let Err(error) = self.note_used().await {
                 tracing::warn!(%error, "the use of tokens cannot be noted");
             }
+            self.tell_of_expired(&mut looked_at);
             if let Err(error) = self.refresh().await {
                 tracing::warn!(%error, "access tokens cannot be read: those known so far stay in force");
             }
         }
+    }
+
+    /// Whoever came in by a token that has expired since goes.
+    fn tell_of_expired(&self, looked_at: &mut Millis) {
+        let (before, now) = (*looked_at, (self.inner.now)());
+        *looked_at = now;
+        let is_over = |token: &AccessTokenRecord| token.expires_at.is_some_and(|at| before < at && at <= now);
+        if self.inner.known.load().values().any(is_over) {
+            self.inner.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Waits until a token is revoked.
+    pub async fn revoked(&self, token: TokenDigest) {
+        let mut changes = self.changes();
+        while self.inner.known.load().contains_key(&token) && changes.changed().await.is_ok() {}
     }
 
     async fn note_used(&self) -> Result<(), JournalError> {

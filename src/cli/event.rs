@@ -128,6 +128,7 @@ fn subject(data: &EventData) -> String {
             format!(" controller={} driver={} topology={}", controller.id, controller.driver, controller.topology)
         }
         EventData::ControllerDeleted { controller } => format!(" controller={controller}"),
+        EventData::AllocationsDisplaced { .. } => String::new(),
         EventData::TenantPut { tenant } => format!(" tenant={}", tenant.id),
         EventData::TenantDeleted { tenant } => format!(" tenant={tenant}"),
     }

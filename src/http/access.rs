@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
@@ -73,7 +74,7 @@ impl Guard {
     fn permission(&self, route: &str, method: &Method) -> Permission {
         let method = if method == Method::HEAD { "GET" } else { method.as_str() };
         if route == METRICS {
-            return if self.authenticator.has_open_metrics() { Permission::Open } else { Permission::Read };
+            return if self.authenticator.has_open_metrics() { Permission::Open } else { Permission::SeeAll };
         }
         let known = self.needed.get(route).and_then(|methods| methods.get(method));
         // A method that the route does not have is answered as such, to whoever may read.
@@ -102,6 +103,10 @@ pub(super) async fn admit(State(guard): State<Guard>, mut request: Request, next
         Err(problem) => return problem.into_response(),
     };
     let identity = match identity {
+        Ok(identity) if permission == Permission::SeeAll && sees_one_tenant(&identity) => {
+            let detail = "this is of all tenants, and the token is for one";
+            return Problem::new(&problem_catalogue::NOT_YOURS, detail).into_response();
+        }
         Ok(identity) if permission == Permission::Open || identity.may(permission) => identity,
         Ok(identity) => return forbidden(&identity, permission).into_response(),
         Err(_) if permission == Permission::Open => Identity { role: Role::Viewer, ..Identity::local() },
@@ -140,6 +145,11 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, token)| token).filter(|token| !token.is_empty())
+}
+
+/// Engineers see the network as a whole.
+fn sees_one_tenant(identity: &Identity) -> bool {
+    identity.tenant.is_some() && !matches!(identity.role, Role::Engineer | Role::Admin)
 }
 
 fn unauthenticated(reason: Unauthenticated) -> Problem {
@@ -214,11 +224,34 @@ impl Room {
         self.app.submit(submission).await?.pop().ok_or(SubmitError::Stopping)
     }
 
+    /// Waits until the caller is nobody any more: the credential has expired, or was revoked.
+    pub(super) fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (identity, now) = (Arc::clone(&self.caller.identity), self.app.now());
+        let tokens = self.authenticator.tokens().cloned();
+        async move {
+            let expired = async {
+                match identity.expires_at {
+                    Some(at) => tokio::time::sleep(Duration::from_millis(at.0.saturating_sub(now.0))).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let revoked = async {
+                match tokens.zip(identity.token) {
+                    Some((tokens, token)) => tokens.revoked(token).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = expired => {}
+                () = revoked => {}
+            }
+        }
+    }
+
     /// The tenant beyond which the caller sees nothing; `None`: they see everything.
     pub(super) fn own_tenant(&self) -> Option<&Name> {
         let identity = &self.caller.identity;
-        let sees_all = matches!(identity.role, Role::Engineer | Role::Admin);
-        identity.tenant.as_ref().filter(|_| !sees_all)
+        identity.tenant.as_ref().filter(|_| sees_one_tenant(identity))
     }
 
     /// Whether the caller may see an allocation of this tenant.

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use axum::extract::OriginalUri;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::Stream;
 use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -111,6 +111,7 @@ pub(super) async fn aggregator_get(
     room: Room,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
+    room.speaks_for(&id)?;
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
     Ok(json(&documents::full(&view)))
 }
@@ -128,6 +129,7 @@ pub(super) async fn aggregator_rates(
     room: Room,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
+    room.speaks_for(&id)?;
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
     Ok(json(&documents::rates(&view.rates)))
 }
@@ -152,9 +154,11 @@ pub(super) async fn aggregator_rates_stream(
     room: Room,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
+    room.speaks_for(&id)?;
     let mut views = room.app.scheduler().watch(&id).ok_or_else(|| unknown(&id))?;
     views.mark_changed();
-    let stream = Sse::new(rates(views, room.app.stopping())).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let stream = Sse::new(rates(views, room.app.stopping()).take_until(Box::pin(room.over())))
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // Proxies that collect answers would hold events back.
     Ok(([("x-accel-buffering", "no")], stream).into_response())
 }

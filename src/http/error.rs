@@ -83,6 +83,7 @@ pub(super) fn in_body(refusal: Refusal) -> Problem {
     let field = match refusal {
         Refusal::UnknownTopology(_) => "topology",
         Refusal::UnknownLink { .. } => "link",
+        Refusal::UnknownTenant(_) => "tenant",
         other => return other.into(),
     };
     Problem::new(&problem_catalogue::UNKNOWN_REFERENCE, refusal.to_string()).with("field", field)

@@ -4,6 +4,7 @@ use axum::extract::OriginalUri;
 use axum::http::HeaderMap;
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -57,6 +58,10 @@ pub(super) async fn event_list(
     let said = pagination::cursor(query.after.as_deref())?.map(Sequence);
     let after = said.unwrap_or(Sequence(0));
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+    if query.actor.is_some() && room.own_tenant().is_some() {
+        let detail = "who had something decided is not told to the tokens of a tenant";
+        return Err(Problem::new(&problem_catalogue::NOT_YOURS, detail).with("field", "actor"));
+    }
     let mut facts = match &query.actor {
         Some(StoredName(actor)) => room.app.facts_by(actor, after, wanted).await?,
         None => room.app.facts_after(after, wanted).await?,
@@ -124,7 +129,8 @@ pub(super) async fn event_stream(
 ) -> Result<Response, Problem> {
     let after = pagination::cursor(query.after.as_deref())?.map(Sequence);
     let after = last_event_id(&headers)?.or(after);
-    let events = event_sse::events(room, after, query.topology);
+    let over = room.over();
+    let events = event_sse::events(room, after, query.topology).take_until(Box::pin(over));
     let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // Proxies that collect answers would hold events back.
     Ok(([("x-accel-buffering", "no")], stream).into_response())

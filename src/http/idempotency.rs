@@ -13,6 +13,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
 use sha2::{Digest, Sha256};
 
+use super::access::Room;
 use super::extract::one;
 use super::problem::Problem;
 use super::{ApiState, problem_catalogue};
@@ -136,8 +137,12 @@ impl IdempotentSubmit {
 
 impl IdempotencyKey {
     /// Looks the key up.
-    pub(super) async fn look_up(self, room: &ApiState, body: &[u8]) -> Result<Lookup, Problem> {
-        let Some(asked) = self.0 else { return Ok(Lookup::First(IdempotentSubmit::default())) };
+    pub(super) async fn look_up(self, room: &Room, body: &[u8]) -> Result<Lookup, Problem> {
+        let Some(mut asked) = self.0 else { return Ok(Lookup::First(IdempotentSubmit::default())) };
+        // A key is its sender's: another's request under the same key is another one. A name has no control characters.
+        if let Some(name) = &room.caller.identity.name {
+            asked.key = format!("{name}\u{1f}{}", asked.key);
+        }
         let fingerprint = asked.fingerprint(body);
         let taken = room.in_flight.take(&asked.key)?;
         if let Some(replay) = replay(room, &asked.key, &fingerprint).await? {

@@ -17,9 +17,12 @@ pub(super) async fn shown(room: &Room, fact: &Arc<Fact>) -> Option<EventDocument
     let Some(own) = room.own_tenant() else { return Some(document) };
     let is_own = |tenant: &Option<Name>| tenant.as_ref() == Some(own);
     match &fact.event {
-        Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } => {
-            is_own(&allocation.demand.attributes.tenant).then_some(())?;
+        Event::Admitted { allocation, .. } | Event::Resized { allocation, .. }
+            if !is_own(&allocation.demand.attributes.tenant) =>
+        {
+            return displaced_by_others(room, own, document).await;
         }
+        Event::Admitted { .. } | Event::Resized { .. } => {}
         Event::Denied { demand, .. } => is_own(&demand.attributes.tenant).then_some(())?,
         Event::Released { id } => is_of(room, own, *id).await.then_some(())?,
         Event::TenantPut { tenant } => (tenant.name == *own).then_some(())?,
@@ -32,6 +35,22 @@ pub(super) async fn shown(room: &Room, fact: &Arc<Fact>) -> Option<EventDocument
         | Event::LinkChanged { .. } => {}
     }
     cut(room, own, EventDocument { actor: None, ..document }).await
+}
+
+/// What somebody else's request did to the tenant's own allocations.
+async fn displaced_by_others(room: &Room, own: &Name, document: EventDocument) -> Option<EventDocument> {
+    let (EventData::AllocationAdmitted { mut victims, mut moved, .. }
+    | EventData::AllocationResized { mut victims, mut moved, .. }) = document.data
+    else {
+        return None;
+    };
+    keep(room, own, &mut victims, victim_id).await;
+    keep(room, own, &mut moved, moved_id).await;
+    if victims.is_empty() && moved.is_empty() {
+        return None;
+    }
+    let data = EventData::AllocationsDisplaced { victims, moved };
+    Some(EventDocument { kind: data.kind(), actor: None, data, ..document })
 }
 
 /// Without the allocations of others.

@@ -41,7 +41,17 @@ pub(super) async fn token_list(room: Room) -> Result<Response, Problem> {
 )]
 pub(super) async fn token_create(room: Room, body: JsonBody) -> Result<Response, Problem> {
     let request = body.read::<TokenRequest>()?;
+    if let Some(tenant) = &request.tenant
+        && room.app.read(|state| state.tenant(tenant).is_none())
+    {
+        let detail = format!("there is no tenant '{tenant}': make it first");
+        return Err(Problem::new(&problem_catalogue::UNKNOWN_REFERENCE, detail).with("field", "tenant"));
+    }
     let (record, token) = store(&room)?.create(&request).await?;
+    tracing::info!(
+        by = ?room.caller.actor(), id = record.id, name = %record.name, role = record.role,
+        tenant = record.tenant.as_ref().map(ToString::to_string), "an access token was made"
+    );
     let defect = || Problem::new(&problem_catalogue::INTERNAL, "the token's role is not known");
     let mut response = json(&NewToken { document: document(&record).ok_or_else(defect)?, token });
     *response.status_mut() = StatusCode::CREATED;
@@ -59,6 +69,7 @@ pub(super) async fn token_create(room: Room, body: JsonBody) -> Result<Response,
 )]
 pub(super) async fn token_revoke(room: Room, FromPath(id): FromPath<String>) -> Result<Response, Problem> {
     if store(&room)?.revoke(&id).await? {
+        tracing::info!(by = ?room.caller.actor(), id, "an access token was revoked");
         Ok(StatusCode::NO_CONTENT.into_response())
     } else {
         Err(Problem::new(&problem_catalogue::NOT_FOUND, "there is no token of this id"))

@@ -144,6 +144,9 @@ async fn carried(from: &Journal, head: Sequence, to: &Journal) -> Result<BooksSu
     let carried = carry(from, head, Some(to)).await?;
     check(&carried.state)?;
     to.write_snapshot(&carried.state).await?;
+    for token in from.tokens().await? {
+        to.put_token(&token).await?;
+    }
     from.close().await;
     to.close().await;
     Ok((&carried).into())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -168,7 +168,10 @@ impl AcceptedConnection {
 
     async fn talk(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let Self { router, graceful, slot } = self;
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let begun = Arc::clone(&has_begun);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            begun.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(ConnectInfo(peer));
             let answered = router.clone().oneshot(request.map(Body::new));
             async { Ok::<_, Infallible>(answered.await.unwrap_or_else(|never| match never {})) }
@@ -180,8 +183,20 @@ impl AcceptedConnection {
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let watched = graceful.watch(connection);
         drop(graceful);
-        if let Err(error) = watched.await {
-            tracing::debug!(%error, address = %peer.address, "a connection broke");
+        // hyper has no deadline before it knows which HTTP it is.
+        let silent = async {
+            tokio::time::sleep(HEAD_MAX).await;
+            if has_begun.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            ended = watched => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, address = %peer.address, "a connection broke");
+                }
+            }
+            () = silent => tracing::debug!(address = %peer.address, "no request came"),
         }
         drop(slot);
     }

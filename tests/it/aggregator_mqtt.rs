@@ -290,6 +290,13 @@ async fn a_token_is_a_password() {
             }
         }
     }
+    // Nothing is no password, whatever the tokens are.
+    let access = mqtt::auth::Access::new(mqtt::auth::Anonymous::Never, None, None);
+    let (policy, _) = aggregator_mqtt::BrokerPolicy::new(Some(office.tokens.clone()));
+    let access = access.with_policy(policy);
+    for nothing in [None, Some(&b""[..])] {
+        assert!(access.admit(Some("x"), nothing, Some("192.0.2.1:1".parse().unwrap())).await.is_err());
+    }
     client.publish(&format!("{PREFIX}/ag2/metadata"), office.metadata(1_000).to_string()).await;
     client.publish(&format!("{PREFIX}/ag1/metadata"), office.metadata(1_000).to_string()).await;
     let (topic, ..) = client.next().await;

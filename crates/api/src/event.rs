@@ -78,6 +78,8 @@ words! {
         ControllerDeleted "controller_deleted"
         /// A tenant was made, or has other quotas.
         TenantPut "tenant_put"
+        /// Told to tenants alone: somebody else's request took the paths of their allocations.
+        AllocationsDisplaced "allocations_displaced"
         /// A tenant is no longer known.
         TenantDeleted "tenant_deleted"
     }
@@ -177,6 +179,13 @@ pub enum EventData {
         /// The name of the controller.
         controller: String,
     },
+    /// Told to tenants alone: somebody else's request took the paths of their allocations.
+    AllocationsDisplaced {
+        /// Allocations that left their paths.
+        victims: Vec<Victim>,
+        /// Allocations that were moved.
+        moved: Vec<Moved>,
+    },
     /// A tenant was made, or has other quotas.
     TenantPut {
         /// As it is now.
@@ -204,6 +213,7 @@ impl EventData {
             Self::AllocationsExpired { .. } => EventKind::AllocationsExpired,
             Self::ControllerPut { .. } => EventKind::ControllerPut,
             Self::ControllerDeleted { .. } => EventKind::ControllerDeleted,
+            Self::AllocationsDisplaced { .. } => EventKind::AllocationsDisplaced,
             Self::TenantPut { .. } => EventKind::TenantPut,
             Self::TenantDeleted { .. } => EventKind::TenantDeleted,
         }
@@ -213,6 +223,7 @@ impl EventData {
     pub fn victims(&self) -> &[Victim] {
         match self {
             Self::TopologyPut { victims, .. }
+            | Self::AllocationsDisplaced { victims, .. }
             | Self::ModelSet { victims, .. }
             | Self::LinkChanged { victims, .. }
             | Self::AllocationAdmitted { victims, .. }

@@ -33,7 +33,14 @@ async fn with(service: &TestService, token: &str, method: &str, uri: &str, body:
     service.send(method, uri, &[("authorization", &bearer)], body.to_owned()).await
 }
 
+/// A token; its tenant is made if it is not there.
 async fn make(service: &TestService, request: Value) -> Value {
+    if let Some(tenant) = request["tenant"].as_str() {
+        let path = format!("/v1/tenants/{tenant}");
+        if with(service, ADMINISTRATOR, "GET", &path, "").await.status == StatusCode::NOT_FOUND {
+            with(service, ADMINISTRATOR, "PUT", &path, "{}").await;
+        }
+    }
     let answer = with(service, ADMINISTRATOR, "POST", "/v1/tokens", &request.to_string()).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     answer.json()
@@ -217,6 +224,62 @@ async fn an_aggregator_speaks_for_itself_alone() {
     service.close().await;
 }
 
+/// A key is its sender's: another's request under the same key is another one.
+#[tokio::test]
+async fn a_key_is_its_senders() {
+    let (service, _) = closed().await;
+    let of = async |tenant: &str| {
+        let made = make(&service, json!({"name": tenant, "role": "requester", "tenant": tenant})).await;
+        format!("Bearer {}", made["token"].as_str().unwrap())
+    };
+    let (one, other) = (of("one").await, of("other").await);
+    let ask = async |bearer: &str| {
+        let headers = [("authorization", bearer), ("idempotency-key", "k1")];
+        service.send("POST", "/v1/allocations", &headers, request(0, 1_000)).await
+    };
+    let (first, again, theirs) = (ask(&one).await, ask(&one).await, ask(&other).await);
+    assert_eq!(first.json()["id"], again.json()["id"]);
+    assert_eq!((theirs.status, theirs.json()["tenant"].as_str()), (StatusCode::CREATED, Some("other")), "{theirs:?}");
+    assert!(!theirs.headers.contains_key("idempotency-replayed"));
+    service.close().await;
+}
+
+/// What is of all tenants is not for the tokens of one; a tenant that is not there has no tokens and no allocations.
+#[tokio::test]
+async fn a_tenants_token_sees_nothing_of_all_tenants() {
+    let (service, _) = closed().await;
+    let made = make(&service, json!({"name": "acme", "role": "viewer", "tenant": "acme"})).await;
+    let acme = made["token"].as_str().unwrap();
+    for path in ["/v1/controllers", "/v1/aggregators", "/v1/contents?name=x", "/v1/events?actor=administrator"] {
+        assert_eq!(with(&service, acme, "GET", path, "").await.problem(), "not-yours", "{path}");
+    }
+    let nowhere = json!({"name": "x", "role": "requester", "tenant": "nobody"}).to_string();
+    let refused = with(&service, ADMINISTRATOR, "POST", "/v1/tokens", &nowhere).await;
+    assert_eq!((refused.problem().as_str(), &refused.json()["field"]), ("unknown-reference", &json!("tenant")));
+    let asked: Value = serde_json::from_str(&request(0, 1)).unwrap();
+    let mut asked = asked;
+    asked["tenant"] = json!("nobody");
+    let refused = with(&service, ADMINISTRATOR, "POST", "/v1/allocations", &asked.to_string()).await;
+    assert_eq!((refused.problem().as_str(), &refused.json()["field"]), ("unknown-reference", &json!("tenant")));
+    service.close().await;
+}
+
+/// A stream ends with the token that it was asked for with.
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let (service, _) = closed().await;
+    let made = make(&service, json!({"name": "watcher", "role": "viewer"})).await;
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let stream = service.ask("GET", "/v1/events/stream", &[("authorization", &bearer)], "").await;
+    assert_eq!(stream.status(), StatusCode::OK);
+    let revoke = format!("/v1/tokens/{}", made["id"].as_str().unwrap());
+    assert_eq!(with(&service, ADMINISTRATOR, "DELETE", &revoke, "").await.status, StatusCode::NO_CONTENT);
+    // To its end: it would not come otherwise.
+    let whole = axum::body::to_bytes(stream.into_body(), 1 << 20);
+    tokio::time::timeout(std::time::Duration::from_secs(20), whole).await.unwrap().unwrap();
+    service.close().await;
+}
+
 /// On one machine nobody is asked; a token that is given counts all the same.
 #[tokio::test]
 async fn where_nobody_is_asked_a_token_still_counts() {
@@ -291,7 +354,7 @@ async fn a_tenant_sees_its_own_and_holds_its_quota() {
     };
     assert_eq!(count(&other, "/v1/allocations").await, 0);
     assert_eq!(count(&other, "/v1/allocations?tenant=acme").await, 0);
-    assert_eq!(count(&other, "/v1/tenants").await, 0);
+    assert_eq!(count(&other, "/v1/tenants").await, 1);
     assert_eq!(count(&acme, "/v1/allocations").await, 3);
     assert_eq!(count(ADMINISTRATOR, "/v1/allocations?tenant=acme").await, 3);
     let held = with(&service, &acme, "GET", "/v1/tenants/acme", "").await.json();
@@ -324,7 +387,7 @@ async fn a_tenants_feed_is_of_its_own() {
     let events = with(&service, acme, "GET", "/v1/events", "").await.json();
     let seen: Vec<_> =
         events["items"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
-    assert_eq!(seen, ["topology_put", "allocation_admitted", "allocation_released"]);
+    assert_eq!(seen, ["topology_put", "tenant_put", "allocation_admitted", "allocation_released"]);
     service.close().await;
 }
 
@@ -366,6 +429,11 @@ async fn others_victims_are_not_named() {
     assert_eq!((&taken.json()["victims"], &taken.json()["preempted"]), (&json!([]), &json!([])));
     let path = format!("/v1/allocations/{}", victim["id"].as_str().unwrap());
     assert_eq!(with(&service, &low, "GET", &path, "").await.json()["state"], "preempted");
+    // Whose it was hears of it, and not for whom.
+    let told = with(&service, &low, "GET", "/v1/events", "").await.json();
+    let last = told["items"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["kind"], "allocations_displaced", "{last}");
+    assert_eq!((&last["data"]["victims"][0]["id"], &last["data"]["allocation"]), (&victim["id"], &Value::Null));
     service.close().await;
 }
 

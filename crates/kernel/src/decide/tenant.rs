@@ -41,7 +41,7 @@ pub(super) fn delete(state: &State, name: &Name) -> Result<Event, Refusal> {
 /// Whether a demand may be met as far as its tenant's quotas say, in the place of `old` where it is a change.
 pub(super) fn check_quotas(state: &State, demand: &Demand, old: Option<&Allocation>) -> Result<(), Refusal> {
     let Some(name) = &demand.attributes.tenant else { return Ok(()) };
-    let Some(tenant) = state.tenant(name.as_str()) else { return Ok(()) };
+    let tenant = state.tenant(name.as_str()).ok_or_else(|| Refusal::UnknownTenant(name.clone()))?;
     let given_up = old.map_or_else(Usage::default, |old| Usage::of(old.demand.bandwidth));
     for quota in tenant.quotas.iter().filter(|quota| quota.covers(&demand.topology, demand.class_type)) {
         let held = state.usage_of(name, quota.topology.as_ref(), quota.class_type).minus(given_up);
