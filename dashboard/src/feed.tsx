@@ -75,6 +75,7 @@ function Line(props: { happening: Happening }) {
       const one = data.controller as { id: string; driver: string; topology: string };
       return <>controller <strong>{one.id}</strong> ({one.driver}) has the switches of {one.topology}</>;
     }
+    case "allocations_displaced": return <>somebody else's request took paths{victims}</>;
     case "tenant_put": return <>tenant <strong>{(data.tenant as { id: string }).id}</strong> has other quotas</>;
     case "tenant_deleted": return <>tenant <strong>{String(data.tenant)}</strong> forgotten</>;
     case "controller_deleted": return <>controller <strong>{String(data.controller)}</strong> deleted</>;
