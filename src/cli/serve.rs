@@ -30,7 +30,7 @@ pub struct Arguments {
     /// A name under which the service is asked from elsewhere, such as that of a proxy in front of it; may be given again.
     #[arg(long = "public-host", env = "WATERMASTER_PUBLIC_HOST", value_delimiter = ',', value_name = "NAME")]
     public_hosts: Option<Vec<String>>,
-    /// The URL under which a proxy has the service, such as https://net.example/watermaster/.
+    /// The URL under which a proxy has the service, such as `https://net.example/watermaster/`.
     #[arg(long, env = "WATERMASTER_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
     /// The certificate of the interface and its chain, in PEM; read again when it changes.
