@@ -122,7 +122,7 @@ fn study(world: &World, topology: &Name, set: FailureSet) -> FailureStudy {
 /// Each failure in a clone of its own.
 fn cut_in_clones(world: &World, topology: &Name, set: FailureSet) {
     let network = world.state.network(topology.as_str()).expect("there is one network");
-    for scenario in scenarios(network.topology(), set) {
+    for scenario in scenarios(network.topology(), set, usize::MAX).1 {
         let (mut state, mut workspace) = (world.state.clone(), Workspace::default());
         for link in scenario.links {
             let link = network.topology().link(link).map(|link| link.name.clone()).expect("it is of this network");

@@ -128,6 +128,8 @@ impl Writer {
                 }
             }
         }
+        // It had the journal to itself, and was told of nothing new.
+        tracing::error!("the journal takes no events: 'watermaster journal verify' says whether it is damaged");
         refuse(waiting, || SubmitError::Busy);
     }
 

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::access::Room;
 use super::extract::FromQuery;
-use super::problem::{BadRequest, InternalError, Problem, Unavailable};
+use super::problem::{BadRequest, InternalError, Problem, Unavailable, Unprocessable};
 use super::render;
 use super::{pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
@@ -61,8 +61,9 @@ pub(super) struct ListQuery {
     /// Of this customer; the beginning before a trailing `*`.
     #[param(nullable = false)]
     customer: Option<String>,
-    /// In which order; with a minus the largest or newest first. Absent: by id. Only of allocations that live, of which the
-    /// filters leave no more than 100,000.
+    /// In which order; with a minus the largest or newest first. Absent: by id. Only of allocations that live, where no more
+    /// than 100,000 have to be looked at: all that live, or those of `link`. The cursor counts then: what comes or goes between
+    /// two pages shifts them.
     #[param(nullable = false, inline)]
     sort: Option<AllocationOrder>,
     /// How many at most.
@@ -112,7 +113,7 @@ impl AllocationOrder {
     params(ListQuery),
     responses(
         (status = 200, description = "A page of them", body = AllocationPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
-        BadRequest, InternalError, Unavailable,
+        BadRequest, Unprocessable, InternalError, Unavailable,
     )
 )]
 pub(super) async fn allocation_list(
@@ -167,7 +168,7 @@ fn sorted(
     let conditions = room.app.conditions();
     let mut living = room.app.read(|state| living(state, query, filter, &conditions, None, SCANNED_MAX + 1));
     if living.seen_until.is_some() || living.found.len() > SCANNED_MAX {
-        return impossible("more than 100000 allocations are to be sorted: give filters that leave fewer");
+        return impossible("more than 100000 allocations would have to be looked at: name a link, or list by id");
     }
     order.sort(&mut living.found);
     let from = usize::try_from(from).unwrap_or(usize::MAX);

@@ -37,13 +37,13 @@ pub(super) struct ClientQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct RetainedQuery {
     /// Only those whose topic this MQTT filter matches; absent: all.
-    #[param(nullable = false, min_length = 1, max_length = 65535, example = "plant/#")]
+    #[param(nullable = false, min_length = 1, max_length = 1024, example = "plant/#")]
     topic: Option<String>,
     /// How many at most.
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// The cursor of the page.
-    #[param(nullable = false, min_length = 1, max_length = 65535)]
+    #[param(nullable = false, min_length = 1, max_length = 1024)]
     after: Option<String>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct RetainedQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct ClearQuery {
     /// Those whose topic this MQTT filter matches: one topic, or several such as plant/#.
-    #[param(min_length = 1, max_length = 65535, example = "plant/1/pressure")]
+    #[param(min_length = 1, max_length = 1024, example = "plant/1/pressure")]
     topic: String,
 }
 

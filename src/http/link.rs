@@ -34,8 +34,8 @@ pub(super) struct ListQuery {
     /// The cursor of the page.
     #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
-    /// In which order; with a minus the largest first. Absent: as in the topology. Where the order is of what changes, a link
-    /// may be on two pages, or on none.
+    /// In which order; with a minus the largest first. Absent: as in the topology. The cursor counts
+    /// then: where an order changes between two pages, a link may be on both, or on none.
     #[param(nullable = false, inline)]
     sort: Option<LinkOrder>,
     /// Whether each link lists the allocations on it; true if absent. Their number is always there.

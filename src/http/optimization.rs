@@ -21,8 +21,11 @@ use api::optimization::{
     ObjectiveName, OptimizationAnswer, OptimizationApplied, OptimizationRequest, PLANNED_MOVES_DEFAULT,
     PLANNED_MOVES_MAX, PlanApplication,
 };
-use kernel::id::Name;
-use kernel::{Command, Refusal};
+use kernel::event::Event;
+use kernel::id::{LinkIx, Name};
+use kernel::path::Workspace;
+use kernel::topology::Link;
+use kernel::{Command, Recorded, Refusal, State, apply, decide};
 use optimizer::lower_max_utilisation;
 
 /// How long a plan is worked on at most.
@@ -140,10 +143,45 @@ pub(super) async fn optimization_apply(
     let unknown = || Problem::new(&problem_catalogue::UNKNOWN_PLAN, format!("there is no plan '{id}' here"));
     let plan = room.plans.find(&topology, &id).ok_or_else(unknown)?;
     let moves = plan.commands.len();
+    if !still_lowers(&room, &topology, plan.commands.clone()).await? {
+        let detail = "the network has changed since: the moves would not make its fullest link emptier any more";
+        return Err(Problem::new(&problem_catalogue::PLAN_OUTDATED, detail));
+    }
     let sequence = make_moves(&room, plan.commands).await?;
     // Once made, it is not made again.
     room.plans.with(|plans| plans.retain(|other| (&other.topology, &other.id) != (&topology, &id)));
     Ok(json(&OptimizationApplied { id, moves, sequence }))
+}
+
+/// Whether moves that can be made would leave the fullest link emptier than it is. Of those that cannot be made, making them
+/// says why.
+async fn still_lowers(room: &Room, topology: &Name, commands: Vec<Command>) -> Result<bool, Problem> {
+    let (now, name) = (room.app.now(), topology.clone());
+    let lowers = room.app.work_out(move |state| {
+        let (mut version, mut workspace) = (state.clone(), Workspace::default());
+        for command in &commands {
+            let Ok(event) = decide(&version, command, now, &mut workspace) else { return true };
+            if matches!(event, Event::Denied { .. }) {
+                return true;
+            }
+            let recorded = Recorded { sequence: version.sequence().next(), at: now, event };
+            if apply(&mut version, &recorded).is_err() {
+                return true;
+            }
+        }
+        commands.is_empty() || fullest_ppm(&version, &name) < fullest_ppm(state, &name)
+    });
+    Ok(lowers.await?)
+}
+
+/// The utilisation of the fullest link of a network.
+fn fullest_ppm(state: &State, topology: &Name) -> u128 {
+    let Some(network) = state.network(topology.as_str()) else { return 0 };
+    let of_link = |(ix, link): (LinkIx, &Link)| {
+        let booked: u128 = network.ledger().booked(ix).iter().map(|bps| u128::from(*bps)).sum();
+        booked * 1_000_000 / u128::from(link.max_reservable.as_bps().max(1))
+    };
+    network.topology().links().map(of_link).max().unwrap_or(0)
 }
 
 /// All or none; the sequence number of the last.

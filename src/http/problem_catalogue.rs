@@ -152,6 +152,9 @@ kinds! {
     IDEMPOTENCY_IN_FLIGHT CONFLICT "idempotency-in-flight" "The first request with this key is still being answered";
         "Two requests with one Idempotency-Key arrived at once.";
         "Wait for the answer to the first, or repeat the request shortly.";
+    PLAN_OUTDATED CONFLICT "plan-outdated" "The plan does not help any more";
+        "The network has changed since the plan was made: its moves would leave the fullest link as full as it is, or fuller.";
+        "Ask for another plan.";
     UNKNOWN_TENANT NOT_FOUND "unknown-tenant" "There is no such tenant";
         "No tenant has this name.";
         "GET /v1/tenants lists them.";

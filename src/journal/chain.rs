@@ -45,9 +45,12 @@ impl RowDigest {
 }
 
 impl ChainDigest {
-    /// From its column. What is no digest is none that any event has.
+    /// From its column: 64 digits, as they are written. What is no digest is none that any event has.
     pub(super) fn read(text: &str) -> Self {
         let mut bytes = [u8::MAX; 32];
+        if text.len() != 64 || !text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+            return Self(bytes);
+        }
         for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
             let digits = std::str::from_utf8(digits).unwrap_or_default();
             *byte = u8::from_str_radix(digits, 16).unwrap_or(u8::MAX);

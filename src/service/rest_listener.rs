@@ -17,7 +17,7 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -119,7 +119,7 @@ impl RestListener {
         if let Some(certificate) = &self.certificate {
             tokio::spawn(Arc::clone(certificate).follow(stop.clone()));
         }
-        let (graceful, slots) = (Arc::new(GracefulShutdown::new()), ConnectionSlots::default());
+        let (graceful, slots) = (GracefulShutdown::new(), ConnectionSlots::default());
         loop {
             let (stream, address) = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -136,38 +136,47 @@ impl RestListener {
                 tracing::debug!(%address, "too many connections");
                 continue;
             };
-            let connection = AcceptedConnection { router: router.clone(), graceful: Arc::clone(&graceful), slot };
+            let connection = AcceptedConnection { router: router.clone(), watcher: graceful.watcher(), slot };
             let certificate = self.certificate.as_ref().map(|certificate| certificate.tls.load_full());
-            tokio::spawn(connection.answer(stream, address, certificate));
+            tokio::spawn(connection.answer(stream, address, certificate, stop.clone()));
         }
         drop(self.listener);
-        if let Some(graceful) = Arc::into_inner(graceful) {
-            graceful.shutdown().await;
-        }
+        graceful.shutdown().await;
     }
 }
 
 /// A connection that was accepted.
 struct AcceptedConnection {
     router: Router,
-    graceful: Arc<GracefulShutdown>,
+    watcher: Watcher,
     slot: ConnectionSlot,
 }
 
 impl AcceptedConnection {
-    async fn answer(self, stream: TcpStream, address: SocketAddr, certificate: Option<Arc<Tls>>) {
+    async fn answer(
+        self,
+        stream: TcpStream,
+        address: SocketAddr,
+        certificate: Option<Arc<Tls>>,
+        stop: CancellationToken,
+    ) {
         let _ = stream.set_nodelay(true);
-        match certificate {
-            None => self.talk(stream, Peer { address, is_encrypted: false }).await,
-            Some(tls) => match tls.accept(stream).await {
-                Ok(stream) => self.talk(stream, Peer { address, is_encrypted: true }).await,
-                Err(error) => tracing::debug!(%error, %address, "no TLS handshake"),
-            },
+        let Some(tls) = certificate else {
+            return self.talk(stream, Peer { address, is_encrypted: false }).await;
+        };
+        // A handshake holds no stop up.
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream) => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok(stream) => self.talk(stream, Peer { address, is_encrypted: true }).await,
+            Err(error) => tracing::debug!(%error, %address, "no TLS handshake"),
         }
     }
 
     async fn talk(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
-        let Self { router, graceful, slot } = self;
+        let Self { router, watcher, slot } = self;
         let has_begun = Arc::new(AtomicBool::new(false));
         let begun = Arc::clone(&has_begun);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
@@ -181,8 +190,7 @@ impl AcceptedConnection {
         let http2 = &mut builder.http2();
         http2.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).keep_alive_interval(HEAD_MAX);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let watched = graceful.watch(connection);
-        drop(graceful);
+        let watched = watcher.watch(connection);
         // hyper has no deadline before it knows which HTTP it is.
         let silent = async {
             tokio::time::sleep(HEAD_MAX).await;

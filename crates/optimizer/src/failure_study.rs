@@ -136,8 +136,8 @@ pub fn study_failures(
     has_time: impl Fn() -> bool,
 ) -> Result<FailureStudy, Refusal> {
     let network = state.network(topology.as_str()).ok_or_else(|| Refusal::UnknownTopology(topology.clone()))?;
-    let scenarios = scenarios(network.topology(), set);
-    let mut study = FailureStudy { growths: vec![], scenario_count: scenarios.len(), stop: None };
+    let (scenario_count, scenarios) = scenarios(network.topology(), set, limits.scenarios_max);
+    let mut study = FailureStudy { growths: vec![], scenario_count, stop: None };
     let mut meter = StudyMeter { limits, listed: 0, scenarios: 0, work: 0, has_time: &has_time };
     let mut workspace = Workspace::default();
     for growth_ppm in growths_ppm {
@@ -157,6 +157,9 @@ pub fn study_failures(
         if study.stop.is_some() {
             break;
         }
+    }
+    if study.stop.is_none() && scenarios.len() < scenario_count {
+        study.stop = Some(StudyStop::Scenarios);
     }
     Ok(study)
 }

@@ -1,6 +1,6 @@
 //! What can fail together: fibres, nodes, shared-risk link groups, pairs of fibres.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use kernel::id::{LinkIx, NodeIx};
 use kernel::topology::{LinkState, Topology};
@@ -40,40 +40,53 @@ pub enum Subject {
     Pair(LinkIx, LinkIx),
 }
 
-/// The failures of a set, in the topology's order. Links that are down already do not fail.
-pub fn scenarios(topology: &Topology, set: FailureSet) -> Vec<Scenario> {
+/// How many failures a set has, and the first of them in the topology's order. Links that are down already do not fail.
+pub fn scenarios(topology: &Topology, set: FailureSet, most: usize) -> (usize, Vec<Scenario>) {
     let fibres: Vec<LinkIx> = fibres(topology).collect();
-    let all_of = |subject, is_of: &dyn Fn(LinkIx) -> bool| {
-        let links: Vec<LinkIx> = fibres.iter().copied().filter(|link| is_of(*link)).collect();
-        (!links.is_empty()).then_some(Scenario { subject, links })
-    };
     match set {
         FailureSet::Links => {
-            fibres.iter().map(|link| Scenario { subject: Subject::Link(*link), links: vec![*link] }).collect()
+            let one = |link: &LinkIx| Scenario { subject: Subject::Link(*link), links: vec![*link] };
+            (fibres.len(), fibres.iter().take(most).map(one).collect())
         }
         FailureSet::Pairs => {
             let pair = |one, other| Scenario { subject: Subject::Pair(one, other), links: vec![one, other] };
             let others = |at: usize| fibres.iter().skip(at + 1);
-            fibres.iter().enumerate().flat_map(|(at, one)| others(at).map(move |other| pair(*one, *other))).collect()
+            let pairs = fibres.iter().enumerate().flat_map(|(at, one)| others(at).map(move |other| pair(*one, *other)));
+            (fibres.len() * fibres.len().saturating_sub(1) / 2, pairs.take(most).collect())
         }
         FailureSet::Nodes => {
-            let at_node = |node| {
-                all_of(Subject::Node(node), &|link| {
-                    topology.link(link).is_some_and(|link| link.from == node || link.to == node)
-                })
-            };
-            topology.nodes().filter_map(|(node, _)| at_node(node)).collect()
+            let ends = |link: LinkIx| topology.link(link).map(|link| [link.from, link.to]).into_iter().flatten();
+            grouped(&fibres, ends, Subject::Node, most)
         }
         FailureSet::Srlgs => {
-            let groups_of = |link| {
+            let groups = |link: LinkIx| {
                 let both = [Some(link), topology.link(link).and_then(|link| link.twin)].into_iter().flatten();
                 both.filter_map(|link| topology.link(link)).flat_map(|link| link.srlg.iter().copied())
             };
-            let groups: BTreeSet<u32> = fibres.iter().flat_map(|link| groups_of(*link)).collect();
-            let of_group = |group| all_of(Subject::Srlg(group), &|link| groups_of(link).any(|one| one == group));
-            groups.into_iter().filter_map(of_group).collect()
+            grouped(&fibres, groups, Subject::Srlg, most)
         }
     }
+}
+
+/// The links of each group fail together.
+fn grouped<K: Ord + Copy, I: Iterator<Item = K>>(
+    fibres: &[LinkIx],
+    groups_of: impl Fn(LinkIx) -> I,
+    subject: impl Fn(K) -> Subject,
+    most: usize,
+) -> (usize, Vec<Scenario>) {
+    let mut groups: BTreeMap<K, Vec<LinkIx>> = BTreeMap::new();
+    for link in fibres {
+        for group in groups_of(*link) {
+            let links = groups.entry(group).or_default();
+            // A link that names a group twice, or both of whose directions do.
+            if links.last() != Some(link) {
+                links.push(*link);
+            }
+        }
+    }
+    let count = groups.len();
+    (count, groups.into_iter().take(most).map(|(key, links)| Scenario { subject: subject(key), links }).collect())
 }
 
 /// A link of every fibre that is not down: the first of its two directions.

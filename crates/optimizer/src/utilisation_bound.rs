@@ -164,7 +164,11 @@ impl CarryingLinks {
 /// What is booked is rounded up for each allocation, and so is this: less by one it is never above the truth.
 fn price(network: &Network, link: LinkIx, slot: Slot) -> u64 {
     let ledger = network.ledger();
-    let one = Bandwidth::saturating_from_bps(PRICE_ONE);
-    let booked = ledger.bounds(link).map_or(0, |bounds| bounds.booked(ledger.slots(), slot, one));
-    if booked == PRICE_ONE { PRICE_ONE } else { booked.saturating_sub(1) }
+    let booked = |bps| {
+        let bandwidth = Bandwidth::saturating_from_bps(bps);
+        ledger.bounds(link).map_or(0, |bounds| bounds.booked(ledger.slots(), slot, bandwidth))
+    };
+    // What is booked is rounded up: it is exact where a figure so large that no overbooking is lost in it is.
+    let large = PRICE_ONE << 32;
+    if booked(large) == large { PRICE_ONE } else { booked(PRICE_ONE).saturating_sub(1) }
 }

@@ -72,6 +72,22 @@ async fn a_plan_may_be_made_at_once_and_is_not_if_it_does_not_fit_any_more() {
     service.close().await;
 }
 
+/// Moves that can still be made, and would not help: 30 Mbit/s beside 60 on a way that was empty, while the other is at 60.
+#[tokio::test]
+async fn a_plan_that_does_not_help_any_more_is_refused() {
+    let (service, ids) = filled().await;
+    let proposed = plan(&service, &json!({"objective": "max_utilisation", "max_moves": 1})).await;
+    let path = format!("/v1/allocations/{}", ids[2].as_str().unwrap());
+    assert_eq!(service.delete(&path).await.status, StatusCode::NO_CONTENT);
+    let other = r#"{"ingress":"a","egress":"c","class_type":2,"bandwidth_bps":60000000,"constraints":{"max_hops":1}}"#;
+    assert_eq!(service.post("/v1/allocations", other).await.status, StatusCode::CREATED);
+    let apply = format!("{PLANS}/{}/apply", proposed["id"].as_str().unwrap());
+    let refused = service.post(&apply, "").await;
+    assert_eq!((refused.status, refused.problem().as_str()), (StatusCode::CONFLICT, "plan-outdated"));
+    assert_eq!(service.get("/v1/topologies/net/links/ab").await.json()["utilisation_ppm"], 600_000);
+    service.close().await;
+}
+
 #[tokio::test]
 async fn a_plan_out_of_bounds_is_refused() {
     let service = TestService::with(TRIANGLE).await;

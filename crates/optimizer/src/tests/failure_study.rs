@@ -33,7 +33,7 @@ fn fates(list: &AffectedList) -> BTreeMap<AllocationId, Option<Fate>> {
 /// Every scenario of a growth, against what becomes of `state` when its links are really cut.
 fn compare(state: &State, set: FailureSet, growth: &GrowthStudy) {
     let network = state.network("net").unwrap();
-    let expected = scenarios(network.topology(), set);
+    let expected = scenarios(network.topology(), set, usize::MAX).1;
     assert_eq!(
         growth.outcomes.iter().map(|outcome| &outcome.scenario).collect::<Vec<_>>(),
         expected.iter().collect::<Vec<_>>()
@@ -80,7 +80,7 @@ proptest! {
             run(&mut state, &request(ingress, (ingress + further) % nodes, class, bps));
         }
         if let Some(fibre) = down {
-            state = cut(&state, &scenarios(state.network("net").unwrap().topology(), FailureSet::Links)[fibre as usize]);
+            state = cut(&state, &scenarios(state.network("net").unwrap().topology(), FailureSet::Links, usize::MAX).1[fibre as usize]);
         }
         for set in [FailureSet::Links, FailureSet::Nodes, FailureSet::Srlgs, FailureSet::Pairs] {
             let study = study_failures(&state, &named("net"), set, &[0, 250_000], UNLIMITED, || true).unwrap();

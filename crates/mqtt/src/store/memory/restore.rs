@@ -38,6 +38,8 @@ impl StateRestore {
     /// Returns whether it could be read.
     pub(in crate::store) fn add_session(&mut self, stored: StoredSession) -> bool {
         let StoredSession { birth, client, state } = stored;
+        // Also of one that cannot be read: nobody else is to have its birth, by which its rows are found.
+        self.state.epochs = self.state.epochs.max(birth);
         let Some(form) = read_session(&state) else { return false };
         let SessionForm { epoch, user, is_held, expiry_s, expires_at_ms, sent, first, last, over, received, inbound } =
             form;
@@ -68,6 +70,7 @@ impl StateRestore {
     }
 
     pub(in crate::store) fn add_subscription(&mut self, birth: u64, filter: ByteString, granted: GrantedSubscription) {
+        self.state.epochs = self.state.epochs.max(birth);
         let client = self.by_birth.get(&birth);
         if let Some(record) = client.and_then(|client| self.state.sessions.get_mut(client)) {
             record.subscriptions.insert(filter, granted);

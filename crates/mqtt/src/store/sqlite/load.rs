@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 use futures_util::{Stream, StreamExt};
-use sqlx::sqlite::SqliteConnection;
+use sqlx::FromRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::super::memory::{Memory, StateRestore, StoredSession, WrittenWill};
 use super::super::stored_form;
@@ -22,7 +23,7 @@ pub(super) struct Loaded {
 pub(super) async fn load(connection: &mut SqliteConnection, now_ms: UnixMs) -> Result<Loaded, sqlx::Error> {
     let last = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM segment").fetch_one(&mut *connection).await?;
     let mut restoration = StateRestore::new(unsigned(last));
-    let rows = sqlx::query_as("SELECT birth, client, state FROM session").fetch(&mut *connection);
+    let rows = sqlx::query("SELECT birth, client, state FROM session").fetch(&mut *connection);
     each(rows, |(birth, client, state): (i64, String, Vec<u8>)| {
         let session = StoredSession { birth: unsigned(birth), client: client.as_str().into(), state };
         if !restoration.add_session(session) {
@@ -30,19 +31,19 @@ pub(super) async fn load(connection: &mut SqliteConnection, now_ms: UnixMs) -> R
         }
     })
     .await?;
-    let rows = sqlx::query_as("SELECT birth, filter, granted FROM subscription").fetch(&mut *connection);
+    let rows = sqlx::query("SELECT birth, filter, granted FROM subscription").fetch(&mut *connection);
     each(rows, |(birth, filter, granted): (i64, String, Vec<u8>)| match stored_form::read_granted(&granted) {
         Some(granted) => restoration.add_subscription(unsigned(birth), ByteString::from(filter), granted),
         None => warn_damaged("subscription", &filter),
     })
     .await?;
-    let rows = sqlx::query_as("SELECT topic, message FROM retained").fetch(&mut *connection);
+    let rows = sqlx::query("SELECT topic, message FROM retained").fetch(&mut *connection);
     each(rows, |(topic, message): (String, Vec<u8>)| match stored_form::read_message(&message) {
         Some(message) => restoration.add_retained(&message),
         None => warn_damaged("retained message", &topic),
     })
     .await?;
-    let rows = sqlx::query_as("SELECT client, epoch, delay_s, due_at_ms, message FROM will").fetch(&mut *connection);
+    let rows = sqlx::query("SELECT client, epoch, delay_s, due_at_ms, message FROM will").fetch(&mut *connection);
     each(rows, |(client, epoch, delay_s, due_at_ms, message): (String, i64, u32, Option<i64>, Vec<u8>)| {
         match stored_form::read_message(&message) {
             Some(message) => {
@@ -54,14 +55,14 @@ pub(super) async fn load(connection: &mut SqliteConnection, now_ms: UnixMs) -> R
         }
     })
     .await?;
-    let rows = sqlx::query_as("SELECT number, share, message FROM orphaned").fetch(&mut *connection);
+    let rows = sqlx::query("SELECT number, share, message FROM orphaned").fetch(&mut *connection);
     each(rows, |(number, share, message): (i64, String, Vec<u8>)| match stored_form::read_message(&message) {
         Some(message) => restoration.add_orphaned(unsigned(number), Arc::from(share), message),
         None => warn_damaged("message of a shared subscription", &share),
     })
     .await?;
     let mut segments = BTreeMap::new();
-    let rows = sqlx::query_as("SELECT id, weight_bytes, messages FROM segment").fetch(connection);
+    let rows = sqlx::query("SELECT id, weight_bytes, messages FROM segment").fetch(connection);
     each(rows, |(id, weight_bytes, messages): (i64, i64, Vec<u8>)| {
         segments.insert(unsigned(id), usize::try_from(weight_bytes).unwrap_or(0));
         let (messages, is_whole) = read_segment(&messages);
@@ -78,10 +79,17 @@ pub(super) async fn load(connection: &mut SqliteConnection, now_ms: UnixMs) -> R
     Ok(Loaded { memory: restoration.finish(now_ms), segments })
 }
 
-async fn each<T>(rows: impl Stream<Item = Result<T, sqlx::Error>>, mut row: impl FnMut(T)) -> Result<(), sqlx::Error> {
+/// A row with a cell that is not what its column holds is left out like any other that cannot be read.
+async fn each<T: for<'r> FromRow<'r, SqliteRow>>(
+    rows: impl Stream<Item = Result<SqliteRow, sqlx::Error>>,
+    mut row: impl FnMut(T),
+) -> Result<(), sqlx::Error> {
     let mut rows = std::pin::pin!(rows);
     while let Some(found) = rows.next().await {
-        row(found?);
+        match T::from_row(&found?) {
+            Ok(found) => row(found),
+            Err(error) => tracing::error!(%error, "a row of the broker's file cannot be read; it is left out"),
+        }
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ impl Sqlite {
         let mut connection = file::open(address).await?;
         let load::Loaded { memory, segments } = load::load(&mut connection, unix_ms()).await?;
         let signals = WriterSignals { is_available: Arc::new(AtomicBool::new(true)), ..WriterSignals::default() };
-        let weight_bytes = segments.values().sum();
+        let weight_bytes = segments.values().fold(0_usize, |sum, weight| sum.saturating_add(*weight));
         let (sender, written) = watch::channel(0);
         let writer = FileWriter {
             memory: memory.clone(),
@@ -119,7 +119,11 @@ impl Store for SqliteStore {
     }
 
     fn notices(&self) -> StoreFuture<'_, Vec<Notice>> {
-        self.memory.notices()
+        Box::pin(async move {
+            let heard = self.memory.notices().await?;
+            self.file.written().await?;
+            Ok(heard)
+        })
     }
 
     fn claim(&self, claim: SessionClaim) -> StoreFuture<'_, Option<ClaimedSession>> {

@@ -229,7 +229,8 @@ async fn a_row_that_cannot_be_read_harms_nothing_else() {
     store.leave().await.unwrap();
     drop((file, store));
     let mut connection = file::open(&address).await.unwrap();
-    let spoil = "UPDATE session SET state = x'0102' WHERE client = 'broken'; UPDATE retained SET message = x'00'";
+    let spoil = "UPDATE session SET state = x'0102' WHERE client = 'broken'; \
+        UPDATE retained SET topic = CAST(x'ff61' AS TEXT), message = x'00'";
     sqlx::raw_sql(spoil).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let file = Sqlite::open(&address).await.unwrap();
