@@ -7,14 +7,13 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
-use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use utoipa::IntoParams;
 
 use super::access::Room;
 use super::event_sse::KEEP_ALIVE;
 use super::extract::{FromPath, FromQuery, JsonBody};
+use super::pagination::PageQuery;
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
@@ -60,26 +59,13 @@ pub(super) async fn aggregator_report(
     Ok(json(&documents::rates(&view.rates)))
 }
 
-/// Which aggregators are wanted.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// How many at most.
-    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<u32>,
-    /// The cursor of the page.
-    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    after: Option<StoredName>,
-}
-
 /// Lists aggregators, by id.
 #[utoipa::path(
     get,
     path = "/v1/aggregators",
     tag = "aggregators",
     summary = "List aggregators",
-    params(ListQuery),
+    params(PageQuery),
     responses(
         (status = 200, description = "A page of them", body = AggregatorPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
         BadRequest, InternalError,
@@ -88,7 +74,7 @@ pub(super) struct ListQuery {
 pub(super) async fn aggregator_list(
     room: Room,
     OriginalUri(uri): OriginalUri,
-    FromQuery(query): FromQuery<ListQuery>,
+    FromQuery(query): FromQuery<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
     let found = room.app.scheduler().aggregators(query.after.as_ref().map(|StoredName(name)| name), limit + 1);

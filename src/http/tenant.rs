@@ -5,11 +5,10 @@ use std::num::NonZeroU32;
 use axum::extract::OriginalUri;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::access::Room;
 use super::extract::{FromPath, FromQuery, JsonBody};
+use super::pagination::PageQuery;
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
@@ -25,26 +24,13 @@ use kernel::id::Name;
 use kernel::tenant::{self, Tenant};
 use kernel::{Refusal, State as KernelState};
 
-/// Which tenants are wanted.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// How many at most.
-    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<u32>,
-    /// The cursor of the page.
-    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    after: Option<StoredName>,
-}
-
 /// Lists tenants; to whoever is for one, that one.
 #[utoipa::path(
     get,
     path = "/v1/tenants",
     tag = "access",
     summary = "List tenants, and what they hold of their quotas",
-    params(ListQuery),
+    params(PageQuery),
     responses(
         (status = 200, description = "A page of them", body = TenantPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
         BadRequest, InternalError,
@@ -53,7 +39,7 @@ pub(super) struct ListQuery {
 pub(super) async fn tenant_list(
     room: Room,
     OriginalUri(uri): OriginalUri,
-    FromQuery(query): FromQuery<ListQuery>,
+    FromQuery(query): FromQuery<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
     let after = query.after.map(|StoredName(name)| name);

@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use super::access::Room;
 use super::extract::{AnyBody, FromPath, FromQuery, IfMatch, etag, off_the_way};
+use super::pagination::PageQuery;
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, PreconditionFailed, PreconditionRequired, Problem,
     TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
@@ -150,26 +151,13 @@ fn location(name: &Name) -> HeaderValue {
     HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/v1/topologies"))
 }
 
-/// Which topologies are wanted.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// How many at most.
-    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<u32>,
-    /// The cursor of the page.
-    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    after: Option<StoredName>,
-}
-
 /// Lists topologies, by name.
 #[utoipa::path(
     get,
     path = "/v1/topologies",
     tag = "topologies",
     summary = "List topologies",
-    params(ListQuery),
+    params(PageQuery),
     responses(
         (status = 200, description = "A page of them", body = TopologyPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
         BadRequest, InternalError,
@@ -178,7 +166,7 @@ pub(super) struct ListQuery {
 pub(super) async fn topology_list(
     room: Room,
     OriginalUri(uri): OriginalUri,
-    FromQuery(query): FromQuery<ListQuery>,
+    FromQuery(query): FromQuery<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
     let items = room.app.read(|state| {
