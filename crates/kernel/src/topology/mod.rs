@@ -7,125 +7,18 @@ use std::collections::BTreeMap;
 use petgraph::graph::DiGraph;
 use petgraph::unionfind::UnionFind;
 
-use super::id::{LinkIx, Name, NodeIx};
-use super::units::{Bandwidth, Micros};
+use self::error::{at_most, within};
+use crate::id::{LinkIx, Name, NodeIx};
+use crate::units::Bandwidth;
 
-/// The most nodes a topology may have.
-pub const NODES_MAX: usize = 20_000;
-/// The most directed links a topology may have.
-pub const LINKS_MAX: usize = 100_000;
-/// The largest TE metric (24 bits, RFC 5305 §3.7).
-pub const TE_METRIC_MAX: u32 = 0x00FF_FFFF;
-/// The largest link delay: one minute.
-pub const DELAY_MAX: Micros = Micros(60_000_000);
-/// The most shared-risk link groups a link may be in.
-pub const SRLGS_MAX: usize = 64;
-/// The most host ports a node may have.
-pub const HOST_PORTS_MAX: usize = 1_024;
+mod element;
+mod error;
 
-/// A node, usually a router or a switch.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Node {
-    /// Its key in the topology.
-    pub name: Name,
-    /// A display name, where that is not the key.
-    pub label: Option<String>,
-    /// Its coordinates.
-    pub position: Option<Position>,
-    /// Its OpenFlow switch.
-    pub switch: Option<Switch>,
-}
-
-/// The coordinates of a node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Position {
-    /// On the globe, in millionths of a degree.
-    Geographic {
-        /// North is positive; within ±90,000,000.
-        latitude_udeg: i32,
-        /// East is positive; within ±180,000,000.
-        longitude_udeg: i32,
-    },
-    /// On a drawing, in thousandths of whatever the file's unit is.
-    Drawing {
-        /// To the right.
-        x_milli: i64,
-        /// Downwards.
-        y_milli: i64,
-    },
-}
-
-/// The OpenFlow identity of a node.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Switch {
-    /// The datapath id.
-    pub dpid: u64,
-    /// The ports at which hosts are attached: where an LSP may enter and leave the network.
-    pub host_ports: Vec<u32>,
-}
-
-/// A directed link.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Link {
-    /// Its key in the topology.
-    pub name: Name,
-    /// The tail.
-    pub from: NodeIx,
-    /// The head.
-    pub to: NodeIx,
-    /// The bandwidth of the line.
-    pub capacity: Bandwidth,
-    /// The bandwidth that may be reserved, over all class types (RFC 4124 §5.1). May exceed the capacity (overbooking).
-    pub max_reservable: Bandwidth,
-    /// TE metric, 1 to [`TE_METRIC_MAX`].
-    pub te_metric: u32,
-    /// One-way delay.
-    pub delay: Micros,
-    /// Shared-risk link groups (RFC 4202), ascending, each once.
-    pub srlg: Vec<u32>,
-    /// Administrative group, a mask of 32 colours (RFC 3630 §2.5.9).
-    pub admin_group: u32,
-    /// Whether it may carry anything.
-    pub state: LinkState,
-    /// The port at the tail.
-    pub from_port: Option<u32>,
-    /// The port at the head.
-    pub to_port: Option<u32>,
-    /// The other direction of the same fibre, where the file gave one edge for both: the two share fate.
-    pub twin: Option<LinkIx>,
-    /// How the capacity is known.
-    pub capacity_from: CapacitySource,
-}
-
-/// Whether a link may carry LSPs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum LinkState {
-    /// In service.
-    #[default]
-    Up,
-    /// Broken: no LSP can stay on it.
-    Down,
-    /// In maintenance: LSPs are rerouted off it, and no new one is placed on it.
-    Maintenance,
-}
-
-/// How a link's capacity is known.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum CapacitySource {
-    /// A number with a unit, in its own field.
-    #[default]
-    Given,
-    /// Read from a free text such as `OC-192`.
-    Label,
-    /// The bound of a text such as `<= 10 Mbps`.
-    Bound,
-    /// The top of a text such as `1-20Gbps`.
-    Range,
-    /// The largest installable module (SNDlib).
-    Module,
-    /// The default that the upload asked for.
-    Default,
-}
+pub use element::{
+    CapacitySource, DELAY_MAX, HOST_PORTS_MAX, LINKS_MAX, Link, LinkState, NODES_MAX, Node, PORT_MAX, Position,
+    SRLGS_MAX, Switch, TE_METRIC_MAX,
+};
+pub use error::TopologyError;
 
 /// A validated topology: names resolve, adjacency is known.
 #[derive(Clone, Debug)]
@@ -133,92 +26,6 @@ pub struct Topology {
     graph: DiGraph<Node, Link>,
     nodes_by_name: BTreeMap<Name, NodeIx>,
     links_by_name: BTreeMap<Name, LinkIx>,
-}
-
-/// Why nodes and links make no valid topology. Every variant names the node or link at fault.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum TopologyError {
-    /// Over [`NODES_MAX`].
-    #[error("invalid topology: it has {count} nodes, the limit is {NODES_MAX}")]
-    TooManyNodes {
-        /// How many there are.
-        count: usize,
-    },
-    /// Over [`LINKS_MAX`].
-    #[error("invalid topology: it has {count} directed links, the limit is {LINKS_MAX}")]
-    TooManyLinks {
-        /// How many there are.
-        count: usize,
-    },
-    /// No node at all.
-    #[error("invalid topology: it needs at least one node")]
-    Empty,
-    /// Two nodes with one key.
-    #[error("duplicate node '{0}'")]
-    DuplicateNode(Name),
-    /// Two links with one key.
-    #[error("duplicate link '{0}'")]
-    DuplicateLink(Name),
-    /// Two nodes with one datapath id.
-    #[error("datapath id {dpid:016x} is given to both '{first}' and '{second}'")]
-    DuplicateDpid {
-        /// The datapath id.
-        dpid: u64,
-        /// One node.
-        first: Name,
-        /// The other node.
-        second: Name,
-    },
-    /// A link end that is not a node.
-    #[error("link '{link}' ends at an unknown node")]
-    UnknownEnd {
-        /// The link.
-        link: Name,
-    },
-    /// A link from a node to itself.
-    #[error("link '{0}' is a self-loop")]
-    SelfLoop(Name),
-    /// A twin that is not the same link the other way.
-    #[error("link '{0}' names a twin that is not its other direction")]
-    BadTwin(Name),
-    /// A port of a switch that leads to two places.
-    #[error("invalid {field} of {of}: port {port} is taken by '{by}'")]
-    PortTaken {
-        /// The node or link.
-        of: Name,
-        /// The field.
-        field: &'static str,
-        /// The port.
-        port: u32,
-        /// The link that has the port, or the node, if it is one of its host ports.
-        by: Name,
-    },
-    /// A number out of its range.
-    #[error("invalid {field} of {of}: {value} is not within {min} to {max}")]
-    OutOfRange {
-        /// The node or link.
-        of: Name,
-        /// The field.
-        field: &'static str,
-        /// The value.
-        value: i128,
-        /// The least allowed.
-        min: i128,
-        /// The most allowed.
-        max: i128,
-    },
-    /// Too many entries in a list.
-    #[error("invalid {field} of {of}: it has {count} entries, the limit is {max}")]
-    TooMany {
-        /// The node or link.
-        of: Name,
-        /// The field.
-        field: &'static str,
-        /// The number of entries.
-        count: usize,
-        /// The most allowed.
-        max: usize,
-    },
 }
 
 impl Topology {
@@ -393,9 +200,6 @@ fn by_tail(links: Vec<Link>) -> Vec<Link> {
     sorted
 }
 
-/// The largest number of a real port; those above are OpenFlow's reserved ones (OpenFlow 1.3 §7.2.1).
-pub const PORT_MAX: u32 = 0xFFFF_FF00;
-
 /// Where a port of a switch leads.
 struct PortUse<'a> {
     /// The node at the other end; `None`: a host.
@@ -475,20 +279,10 @@ fn check_link(link: &mut Link, nodes: usize) -> Result<(), TopologyError> {
     link.check()
 }
 
-fn within(of: &Name, field: &'static str, value: i128, min: i128, max: i128) -> Result<(), TopologyError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(TopologyError::OutOfRange { of: of.clone(), field, value, min, max })
-}
-
-fn at_most(of: &Name, field: &'static str, count: usize, max: usize) -> Result<(), TopologyError> {
-    if count <= max { Ok(()) } else { Err(TopologyError::TooMany { of: of.clone(), field, count, max }) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Micros;
 
     fn node(name: &str) -> Node {
         Node { name: Name::new(name).unwrap(), label: None, position: None, switch: None }
