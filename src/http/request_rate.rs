@@ -23,14 +23,22 @@ impl RequestRates {
             let tenant = state.tenant(tenant.as_str())?;
             Some((tenant.revision, tenant.requests_max_per_s?))
         });
-        limit.is_none_or(|(revision, per_s)| self.limiter(tenant, revision, per_s).check().is_ok())
+        limit.is_none_or(|(revision, per_s)| self.limiter(app, tenant, revision, per_s).check().is_ok())
     }
 
-    fn limiter(&self, tenant: &Name, revision: Sequence, per_s: NonZeroU32) -> Arc<DefaultDirectRateLimiter> {
+    fn limiter(
+        &self,
+        app: &App,
+        tenant: &Name,
+        revision: Sequence,
+        per_s: NonZeroU32,
+    ) -> Arc<DefaultDirectRateLimiter> {
         let mut limiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match limiters.get(tenant) {
             Some((as_of, limiter)) if *as_of == revision => Arc::clone(limiter),
             _ => {
+                // Tenants come and go; there are no more limiters than tenants.
+                app.read(|state| limiters.retain(|name, _| state.tenant(name.as_str()).is_some()));
                 let limiter = Arc::new(RateLimiter::direct(Quota::per_second(per_s)));
                 limiters.insert(tenant.clone(), (revision, Arc::clone(&limiter)));
                 limiter
