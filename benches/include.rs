@@ -123,6 +123,7 @@ fn restore(topology: &Topology) {
             hold_priority: None,
             constraints: NamedConstraints { include, ..NamedConstraints::default() },
             hold_for: None,
+            duration: None,
             moves_max: None,
             attributes: LspAttributes::default(),
         };

@@ -68,6 +68,7 @@ impl World {
             constraints: NamedConstraints::default(),
             moves_max: None,
             hold_for: None,
+            duration: None,
             attributes: LspAttributes::default(),
         }))
     }

@@ -80,6 +80,7 @@ fn request(class_type: u8, mbps: u64) -> Result<Command, Box<dyn Error>> {
         constraints: NamedConstraints::default(),
         moves_max: None,
         hold_for: None,
+        duration: None,
         attributes: LspAttributes::default(),
     })))
 }

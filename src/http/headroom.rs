@@ -133,6 +133,7 @@ impl HeadroomQuery {
             hold_priority: parse::priority("hold_priority", self.hold_priority)?,
             constraints: parse::constraints(constraints)?,
             hold_for: None,
+            duration: None,
             moves_max: max_moves.map_err(|problem| problem.with("field", "max_moves"))?,
             attributes: kernel::allocation::LspAttributes::default(),
         })

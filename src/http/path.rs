@@ -144,6 +144,7 @@ impl CheckedPathQuery {
             hold_priority: None,
             constraints: self.constraints.clone(),
             hold_for: None,
+            duration: None,
             moves_max: None,
             attributes: LspAttributes::default(),
         };

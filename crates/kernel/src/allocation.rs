@@ -38,6 +38,8 @@ pub struct Demand {
 pub struct LspAttributes {
     /// The aggregator that asked.
     pub aggregator: Option<Name>,
+    /// The instant at which it starts; `None`: it has started. Until then it is scheduled.
+    pub starts_at: Option<Millis>,
     /// The instant at which the allocation expires; `None`: it lasts until it is released.
     pub expires_at: Option<Millis>,
     /// The packets that belong to it; without a flow, no switch gets a rule.
@@ -106,9 +108,14 @@ impl Allocation {
         self.demand.attributes.held_until.is_some()
     }
 
+    /// Whether it is booked for later, and not in the book of now.
+    pub fn is_scheduled(&self) -> bool {
+        self.demand.attributes.starts_at.is_some()
+    }
+
     /// Whether switches are to have rules for it: it is in force, and says which packets are its own.
     pub fn wants_rules(&self) -> bool {
-        !self.is_held() && self.demand.attributes.flow.is_some()
+        !self.is_held() && !self.is_scheduled() && self.demand.attributes.flow.is_some()
     }
 }
 

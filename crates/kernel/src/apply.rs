@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::allocation::{Allocation, Demand};
 use super::event::{Displaced, Event, Fate, Recorded};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
-use super::ledger::{Ledger, LedgerEntry};
+use super::ledger::Ledger;
+use super::ledger_entry::LedgerEntry;
 use super::path::Graph;
 use super::policy::{BandwidthModel, under_model};
 use super::remap::Translation;
@@ -129,7 +130,7 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             Ok(before)
         }
         Event::Denied { .. } => Ok(Before::default()),
-        Event::Resized { allocation, displaced } => {
+        Event::Resized { allocation, displaced } | Event::Started { allocation, displaced } => {
             let old = living(state, sequence, allocation.id)?;
             let displaced = outcomes(state, recorded, displaced)?;
             if !fits(state, allocation) || displaced.iter().any(|(gone, _)| gone.id == allocation.id) {
@@ -140,7 +141,7 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             book(state, Arc::clone(allocation));
             Ok(before)
         }
-        Event::Released { id } => end_all(state, sequence, &[*id]),
+        Event::Released { id } | Event::StartFailed { id, .. } => end_all(state, sequence, &[*id]),
         Event::Expired { ids } => end_all(state, sequence, ids),
         Event::ControllerPut { controller } => {
             let name = controller.name.clone();
@@ -428,6 +429,9 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
     if let Some(at) = allocation.demand.attributes.ends_at() {
         state.deadlines.insert((at, allocation.id), ());
     }
+    if let Some(at) = allocation.demand.attributes.starts_at {
+        state.starts.insert((at, allocation.id), ());
+    }
     count_usage(state, &allocation, Usage::plus);
     state.allocations.insert(allocation.id, allocation);
 }
@@ -447,6 +451,9 @@ fn forget(state: &mut State, id: AllocationId) -> Option<Arc<Allocation>> {
     let allocation = state.allocations.remove(&id)?;
     if let Some(at) = allocation.demand.attributes.ends_at() {
         state.deadlines.remove(&(at, id));
+    }
+    if let Some(at) = allocation.demand.attributes.starts_at {
+        state.starts.remove(&(at, id));
     }
     count_usage(state, &allocation, Usage::minus);
     Some(allocation)

@@ -1,6 +1,7 @@
 //! Invariants of a whole state, checked from scratch: run after a replay of the journal and in tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::allocation::{Allocation, Demand};
 use super::bam::VictimOrder;
@@ -47,8 +48,8 @@ pub enum AuditFault {
         /// The allocations found.
         living: usize,
     },
-    /// The list of deadlines is not that of the living allocations.
-    #[error("the list of deadlines is not that of the living allocations")]
+    /// The lists of deadlines and starts are not those of the living allocations.
+    #[error("the list of deadlines or of starts is not that of the living allocations")]
     DeadlinesDiffer,
     /// What tenants are said to take is not what their living allocations do.
     #[error("what tenants are said to take is not what their living allocations do")]
@@ -60,7 +61,11 @@ pub fn audit(state: &State) -> Vec<AuditFault> {
     let mut faults = vec![];
     let due: BTreeSet<_> =
         state.allocations.values().filter_map(|lsp| lsp.demand.attributes.ends_at().map(|at| (at, lsp.id))).collect();
-    if !due.iter().eq(state.deadlines.iter().map(|(deadline, ())| deadline)) {
+    let starting = |lsp: &Arc<Allocation>| lsp.demand.attributes.starts_at.map(|at| (at, lsp.id));
+    let starts: BTreeSet<_> = state.allocations.values().filter_map(starting).collect();
+    if !due.iter().eq(state.deadlines.iter().map(|(deadline, ())| deadline))
+        || !starts.iter().eq(state.starts.iter().map(|(start, ())| start))
+    {
         faults.push(AuditFault::DeadlinesDiffer);
     }
     if !state.usage.iter().eq(usage(state).iter()) {
@@ -120,7 +125,13 @@ fn path_is_sound(allocation: &Allocation, network: &Network) -> bool {
     let mut seen = BTreeSet::from([at]);
     for link in allocation.path.iter() {
         match network.topology.link(*link) {
-            Some(link) if link.from == at && link.state != LinkState::Down && seen.insert(link.to) => at = link.to,
+            Some(link)
+                if link.from == at
+                    && (link.state != LinkState::Down || allocation.is_scheduled())
+                    && seen.insert(link.to) =>
+            {
+                at = link.to;
+            }
             _ => return false,
         }
     }

@@ -89,6 +89,8 @@ pub enum Command {
     },
     /// Let allocations expire whose time has come.
     Expire,
+    /// Start the scheduled allocation whose time has come first; those whose end has come expire before.
+    Start,
     /// Reach a topology's switches through a controller.
     PutController {
         /// Its name here.
@@ -192,6 +194,8 @@ pub struct Request {
     pub moves_max: Option<u8>,
     /// How long it is held without being in force, until it is confirmed; `None`: it is in force at once.
     pub hold_for: Option<Millis>,
+    /// How long it lasts from its start; `None`: as long as the attributes say.
+    pub duration: Option<Millis>,
     /// What needs no resolving.
     pub attributes: LspAttributes,
 }

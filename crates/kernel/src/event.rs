@@ -58,7 +58,8 @@ pub enum Event {
         links: Vec<(LinkIx, Link)>,
         /// The allocations that it displaced.
         displaced: Vec<Displaced>,
-        /// Allocations that stay on a link that is in maintenance or breaks their constraints, for want of another path.
+        /// Allocations that stay on a link that is in maintenance or breaks their constraints, and scheduled ones on a link
+        /// that is out of service, for want of another path.
         stranded: Vec<AllocationId>,
     },
     /// A request was admitted.
@@ -83,6 +84,22 @@ pub enum Event {
         allocation: Arc<Allocation>,
         /// The allocations that it displaced.
         displaced: Vec<Displaced>,
+    },
+    /// A scheduled allocation started.
+    Started {
+        /// As it is now.
+        allocation: Arc<Allocation>,
+        /// The allocations that it displaced.
+        displaced: Vec<Displaced>,
+    },
+    /// A scheduled allocation found no path at its start, and is over.
+    StartFailed {
+        /// The allocation.
+        id: AllocationId,
+        /// What was asked for.
+        demand: Box<Demand>,
+        /// The lack of a path or of bandwidth.
+        denial: Denial,
     },
     /// An allocation was released.
     Released {

@@ -5,26 +5,14 @@
 use std::sync::Arc;
 
 use super::bam::{Booked, LinkBounds, SLOTS, Slot, Slots};
+use super::calendar::Calendar;
 use super::congestion_weight::congestion_weight;
 use super::id::{AllocationId, LinkIx};
+use super::ledger_entry::{LedgerEntry, Span};
 use super::link_members::{LiveSet, Roster, is_stale};
 use super::path::{Links, WEIGHT_ONE};
 use super::policy::BandwidthModel;
 use super::topology::{Link, LinkState, Topology};
-use super::units::Bandwidth;
-
-/// One entry: an allocation's bandwidth on each link of its path.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LedgerEntry {
-    /// The allocation.
-    pub id: AllocationId,
-    /// The column of the books: that of its hold priority.
-    pub slot: Slot,
-    /// Booked on every link of the path.
-    pub bandwidth: Bandwidth,
-    /// The links.
-    pub path: Arc<[LinkIx]>,
-}
 
 /// How many links share a page: a version copies the pages that it writes and another version holds.
 const PAGE_LINKS: usize = 16;
@@ -65,6 +53,7 @@ pub struct Ledger {
     living: LiveSet,
     pages: Vec<Arc<BookPage>>,
     figures: Arc<FigureTable>,
+    pub(crate) calendar: Calendar,
 }
 
 impl Ledger {
@@ -84,7 +73,7 @@ impl Ledger {
         for link in (0..).map(LinkIx).take(links.len()) {
             figures.refresh(link, &slots, &pages);
         }
-        Self { slots, living: LiveSet::default(), pages, figures: Arc::new(figures) }
+        Self { slots, living: LiveSet::default(), pages, figures: Arc::new(figures), calendar: Calendar::default() }
     }
 
     /// What the slots stand for.
@@ -122,6 +111,16 @@ impl Ledger {
         self.slots.iter().flat_map(move |slot| self.newest_first(link, slot))
     }
 
+    /// The bookings on a link, by their starts.
+    pub fn booked_ahead(&self, link: LinkIx) -> impl Iterator<Item = AllocationId> + '_ {
+        self.calendar.on_link(link)
+    }
+
+    /// How many bookings there are.
+    pub fn bookings(&self) -> usize {
+        self.calendar.bookings()
+    }
+
     /// How many are on a link.
     pub fn count_on(&self, link: LinkIx) -> usize {
         self.book(link).map_or(0, |book| book.living.iter().map(|count| *count as usize).sum())
@@ -146,6 +145,7 @@ impl Ledger {
                 (self.bounds(link), self.is_usable(link), one.booked)
                     == (other.bounds(link), other.is_usable(link), two.booked)
                     && one.living == two.living
+                    && self.calendar.marks(link) == other.calendar.marks(link)
                     && self.weight(link) == other.weight(link)
                     && self.slots.iter().all(|slot| figures(self, slot) == figures(other, slot))
                     && self.slots.iter().all(|slot| on(self, slot) == on(other, slot))
@@ -195,6 +195,14 @@ impl Ledger {
 
     fn enter_unfigured(&mut self, entry: &LedgerEntry) {
         let slots = self.slots;
+        if entry.span != Span::default() {
+            let mut calendar = std::mem::take(&mut self.calendar);
+            calendar.enter(entry, |link| self.page(link).map_or(0, |page| page.amount(place(link), &slots, entry)));
+            self.calendar = calendar;
+        }
+        if entry.span.start.is_some() {
+            return;
+        }
         self.living.add(entry.id);
         for link in entry.path.iter() {
             if let Some(page) = self.page_mut(*link) {
@@ -225,6 +233,12 @@ impl Ledger {
 
     fn remove(&mut self, entry: &LedgerEntry, strike: impl Fn(&mut Book, &LiveSet)) {
         let slots = self.slots;
+        if entry.span != Span::default() {
+            self.calendar.leave(entry);
+        }
+        if entry.span.start.is_some() {
+            return;
+        }
         self.living.remove(entry.id);
         for link in entry.path.iter() {
             let Some(page) = self.pages.get_mut(link.at() / PAGE_LINKS).map(Arc::make_mut) else { continue };

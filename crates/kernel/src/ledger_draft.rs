@@ -2,12 +2,14 @@
 //! in the ledger.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bam::{Booked, LinkBounds, Overrun, SLOTS, Slot, Slots, VictimOrder};
+use super::calendar::{Course, Mark, MarkKey, Taking, marks_of};
 use super::congestion_weight::congestion_weight;
 use super::id::{AllocationId, LinkIx};
-use super::ledger::{Ledger, LedgerEntry, bounds_of};
+use super::ledger::{Ledger, bounds_of};
+use super::ledger_entry::{Claim, LedgerEntry, Span};
 use super::path::Links;
 use super::policy::BandwidthModel;
 use super::topology::{Link, LinkState};
@@ -20,6 +22,9 @@ pub struct LedgerDraft<'a> {
     pages: Vec<LedgerPage>,
     /// Allocations that are off the path that the ledger has.
     gone: BTreeSet<AllocationId>,
+    /// Marks that are in the calendar of a link, or no longer, unlike in the ledger's.
+    marks: BTreeMap<LinkIx, BTreeMap<MarkKey, Option<Mark>>>,
+    has_new_bookings: bool,
 }
 
 const UNTOUCHED: u32 = u32::MAX;
@@ -59,11 +64,23 @@ impl Figures {
 impl<'a> LedgerDraft<'a> {
     /// No changes yet.
     pub fn new(ledger: &'a Ledger) -> Self {
-        Self { ledger, page_of: vec![UNTOUCHED; ledger.links().count()], pages: vec![], gone: BTreeSet::new() }
+        Self {
+            ledger,
+            page_of: vec![UNTOUCHED; ledger.links().count()],
+            pages: vec![],
+            gone: BTreeSet::new(),
+            marks: BTreeMap::new(),
+            has_new_bookings: false,
+        }
     }
 
     /// Books an entry.
     pub fn enter(&mut self, entry: &LedgerEntry) {
+        self.mark(entry, Some);
+        self.has_new_bookings |= entry.span.start.is_some();
+        if entry.span.start.is_some() {
+            return;
+        }
         for link in entry.path.iter() {
             self.change(*link, |slots, page| {
                 let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
@@ -89,11 +106,27 @@ impl<'a> LedgerDraft<'a> {
     }
 
     fn unbook(&mut self, entry: &LedgerEntry) {
+        self.mark(entry, |_| None);
+        if entry.span.start.is_some() {
+            return;
+        }
         for link in entry.path.iter() {
             self.change(*link, |slots, page| {
                 let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
                 page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_sub(amount);
             });
+        }
+    }
+
+    fn mark(&mut self, entry: &LedgerEntry, change: impl Fn(Mark) -> Option<Mark>) {
+        if entry.span == Span::default() {
+            return;
+        }
+        for link in entry.path.iter() {
+            let bounds = self.look(*link).map(|(bounds, ..)| bounds);
+            let booked = bounds.map_or(0, |bounds| bounds.booked(self.ledger.slots(), entry.slot, entry.bandwidth));
+            let marks = self.marks.entry(*link).or_default();
+            marks.extend(marks_of(entry, booked).map(|(key, mark)| (key, change(mark))));
         }
     }
 
@@ -142,14 +175,67 @@ impl<'a> LedgerDraft<'a> {
         page.figures.known_or(SLOTS + slot.at(), &page.figures.reach_bps[slot.at()], reach)
     }
 
+    /// Whether anything is booked ahead.
+    pub fn has_bookings(&self) -> bool {
+        self.has_new_bookings || self.ledger.bookings() > 0
+    }
+
+    /// What a claim may have on a link without taking it from any other allocation or booking, at most what it claims, in
+    /// bit/s.
+    pub fn free_for(&self, link: LinkIx, claim: &Claim) -> u64 {
+        self.room_for(link, claim, Taking::Free)
+    }
+
+    /// What a claim may have on a link with all that it may take from others, at most what it claims, in bit/s.
+    pub fn reach_for(&self, link: LinkIx, claim: &Claim) -> u64 {
+        self.room_for(link, claim, Taking::Reach)
+    }
+
+    fn room_for(&self, link: LinkIx, claim: &Claim, taking: Taking) -> u64 {
+        let now = match (claim.span.start, taking) {
+            (None, Taking::Free) => self.free_bps(link, claim.slot),
+            (None, Taking::Reach) => self.reach_bps(link, claim.slot),
+            (Some(_), _) if self.look(link).is_some_and(|(_, usable, _)| usable) => u64::MAX,
+            (Some(_), _) => 0,
+        };
+        if now == 0 || (claim.span.start.is_none() && !self.has_bookings()) {
+            return now;
+        }
+        self.course(link).map_or(0, |course| now.min(course.room_bps(claim, taking)))
+    }
+
+    /// The bookings on a link of the first instant at which any cannot take its bandwidth.
+    pub(crate) fn first_not_kept(&self, link: LinkIx) -> Vec<AllocationId> {
+        self.course(link).map_or_else(Vec::new, |course| course.first_not_kept())
+    }
+
+    /// The links that changes touch.
+    pub(crate) fn touched(&self) -> BTreeSet<LinkIx> {
+        let links = self.ledger.links().zip(&self.page_of).filter(|(_, place)| **place != UNTOUCHED);
+        links.map(|(link, _)| link).chain(self.marks.keys().copied()).collect()
+    }
+
+    fn course(&self, link: LinkIx) -> Option<Course<'_>> {
+        let (bounds, booked) = self.book(link)?;
+        let changed = self.marks.get(&link);
+        let is_same = |key: &MarkKey| changed.is_none_or(|changed| !changed.contains_key(key));
+        let standing = self.ledger.calendar.marks(link).into_iter().flat_map(|marks| marks.iter());
+        let mut marks: Vec<_> = standing.filter(|(key, _)| is_same(key)).map(|(key, mark)| (*key, *mark)).collect();
+        if let Some(changed) = changed {
+            marks.extend(changed.iter().filter_map(|(key, mark)| Some((*key, (*mark)?))));
+            marks.sort_unstable_by_key(|(key, _)| *key);
+        }
+        Some(Course { bounds, slots: self.ledger.slots(), booked, marks })
+    }
+
     /// The links as a path search without victims sees them.
-    pub fn free(&self, slot: Slot) -> impl Links + '_ {
-        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.free_bps(link, slot) }
+    pub fn free(&self, claim: Claim) -> impl Links + '_ {
+        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.free_for(link, &claim) }
     }
 
     /// The links as a path search with victims sees them.
-    pub fn reach(&self, slot: Slot) -> impl Links + '_ {
-        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.reach_bps(link, slot) }
+    pub fn reach(&self, claim: Claim) -> impl Links + '_ {
+        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.reach_for(link, &claim) }
     }
 
     fn page(&self, link: LinkIx) -> Option<&LedgerPage> {

@@ -53,6 +53,7 @@
 //!     hold_priority: None,
 //!     moves_max: None,
 //!     hold_for: None,
+//!     duration: None,
 //!     constraints: NamedConstraints::default(),
 //!     attributes: Default::default(),
 //! }));
@@ -84,6 +85,8 @@ pub mod audit;
 pub mod state;
 pub mod ledger_draft;
 pub mod ledger;
+mod calendar;
+pub mod ledger_entry;
 mod congestion_weight;
 mod link_members;
 mod persistent_map;

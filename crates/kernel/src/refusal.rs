@@ -104,6 +104,14 @@ pub enum Refusal {
     /// The time of expiry has passed.
     #[error("invalid expires_at: it is not in the future")]
     AlreadyExpired,
+    /// A start, an end or a hold that is not to be had.
+    #[error("invalid {field}: {why}")]
+    ImpossibleTime {
+        /// The field of the request.
+        field: &'static str,
+        /// Why.
+        why: &'static str,
+    },
     /// The resource has changed since the sender read it, or does not exist.
     #[error("invalid revision: it is not the current one")]
     StaleRevision {

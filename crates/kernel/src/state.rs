@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::allocation::Allocation;
+use super::allocation::{Allocation, Demand, LspAttributes};
 use super::bam::Slot;
 use super::class::{CLASS_TYPES, ClassType};
 use super::controller::Controller;
 use super::id::{AllocationId, Name, Sequence};
-use super::ledger::{Ledger, LedgerEntry};
+use super::ledger::Ledger;
+use super::ledger_entry::{Claim, LedgerEntry, Span, Start};
 use super::path::Graph;
 use super::persistent_map::PersistentMap;
 use super::policy::BandwidthModel;
@@ -20,6 +21,8 @@ use super::units::Millis;
 
 /// The most allocations that may live at once.
 pub const ALLOCATIONS_MAX: usize = 8_000_000;
+/// The most allocations of one topology that may be booked for later.
+pub const BOOKINGS_MAX: usize = 1_000_000;
 /// The most topologies.
 pub const TOPOLOGIES_MAX: usize = 256;
 
@@ -31,6 +34,8 @@ pub struct State {
     pub(super) controllers: PersistentMap<Name, Arc<Controller>>,
     pub(super) allocations: PersistentMap<AllocationId, Arc<Allocation>>,
     pub(super) deadlines: PersistentMap<(Millis, AllocationId), ()>,
+    /// Of the scheduled ones.
+    pub(super) starts: PersistentMap<(Millis, AllocationId), ()>,
     pub(super) tenants: PersistentMap<Name, Arc<Tenant>>,
     /// By tenant, and for each by topology and class, of those that have any.
     pub(super) usage: PersistentMap<Name, BTreeMap<(Name, ClassType), Usage>>,
@@ -129,6 +134,16 @@ impl State {
     pub fn next_deadline(&self) -> Option<Millis> {
         self.deadlines.first_key_value().map(|((at, _), ())| *at)
     }
+
+    /// The next instant at which a scheduled allocation starts.
+    pub fn next_start(&self) -> Option<Millis> {
+        self.starts.first_key_value().map(|((at, _), ())| *at)
+    }
+
+    /// How many scheduled allocations should have started by `now`; no more than `most` are counted.
+    pub fn due_starts(&self, now: Millis, most: usize) -> usize {
+        self.starts.iter().take_while(|((at, _), ())| *at <= now).take(most).count()
+    }
 }
 
 impl Network {
@@ -190,7 +205,25 @@ impl Network {
             slot: self.slot_of(allocation)?,
             bandwidth: allocation.demand.bandwidth,
             path: Arc::clone(&allocation.path),
+            span: self.span_of(&allocation.demand)?,
         })
+    }
+
+    /// When a demand is in the books. A hold that lapses may be confirmed before: it counts to its end.
+    pub fn span_of(&self, demand: &Demand) -> Option<Span> {
+        let LspAttributes { starts_at, expires_at, .. } = demand.attributes;
+        let setup_slot = || self.model.model.slot(demand.class_type, demand.setup_priority);
+        let start = match starts_at {
+            Some(at) => Some(Start { at, setup_slot: setup_slot()? }),
+            None => None,
+        };
+        Some(Span { start, ends_at: expires_at })
+    }
+
+    /// An allocation that looks for another path, on which it takes bandwidth from no other.
+    pub fn claim_of(&self, allocation: &Allocation) -> Option<Claim> {
+        let LedgerEntry { slot, bandwidth, span, .. } = self.entry_of(allocation)?;
+        Some(Claim { slot, hold_slot: slot, bandwidth, span })
     }
 }
 

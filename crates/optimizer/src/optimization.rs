@@ -224,7 +224,10 @@ fn emptier_path(
         let reservable_bps = loads.get(link.at()).map_or(0, |load| load.reservable_bps);
         booked(link).saturating_add(takes(link)) <= full.below(reservable_bps)
     };
-    let links = EmptierLinks { free: draft.free(entry.slot), is_emptier: |link| link != fullest && is_emptier(link) };
+    let links = EmptierLinks {
+        free: draft.free(network.claim_of(allocation)?),
+        is_emptier: |link| link != fullest && is_emptier(link),
+    };
     let unconstrained = Constraints::default();
     let constraints = allocation.demand.constraints.as_deref().unwrap_or(&unconstrained);
     let query = Query {

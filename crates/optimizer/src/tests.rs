@@ -71,6 +71,7 @@ fn request(ingress: u32, egress: u32, class: u8, bps: u64) -> Command {
         setup_priority: None,
         hold_priority: None,
         hold_for: None,
+        duration: None,
         moves_max: None,
         constraints: NamedConstraints::default(),
         attributes: LspAttributes::default(),

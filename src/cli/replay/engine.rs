@@ -348,6 +348,7 @@ fn request_of(asked: &TraceRequest) -> Result<Request, ReplayError> {
         constraints: NamedConstraints::default(),
         moves_max: None,
         hold_for: None,
+        duration: None,
         attributes: LspAttributes::default(),
     })
 }

@@ -153,6 +153,7 @@ pub(crate) fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Reques
         constraints: NamedConstraints::default(),
         moves_max: None,
         hold_for: None,
+        duration: None,
         attributes: LspAttributes::default(),
     }
 }

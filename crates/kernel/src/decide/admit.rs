@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::attributes::with_times;
+use super::bookings::displace_not_kept;
 use super::path_query::{fewest_hops, path_query};
 use super::reallocation::Reallocation;
 use super::relocation::make_way;
@@ -12,18 +14,20 @@ use super::resolve::{self, Priorities};
 use super::restoration::reroute_victims;
 use super::tenant::check_quotas;
 use super::victims::{self, make_room};
-use crate::allocation::{Allocation, Demand, LspAttributes};
+use crate::allocation::{Allocation, Demand};
 use crate::annotation::{Annotation, AnnotationField};
+use crate::bam::Cause;
 use crate::command::{NamedConstraints, Request};
 use crate::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
 use crate::intent::impossible_flow;
-use crate::ledger::LedgerEntry;
 use crate::ledger_draft::LedgerDraft;
+use crate::ledger_entry::Claim;
+use crate::ledger_entry::LedgerEntry;
 use crate::path::{self, Everything, Links, NoPath, Query, Reason, WEIGHT_ONE, Workspace};
 use crate::policy::{PathChoice, Policy};
 use crate::refusal::Refusal;
-use crate::state::{ALLOCATIONS_MAX, Network, State};
+use crate::state::{ALLOCATIONS_MAX, BOOKINGS_MAX, Network, State};
 use crate::units::{Bandwidth, Millis};
 
 pub(super) fn allocate(
@@ -39,6 +43,9 @@ pub(super) fn allocate(
         return Err(Refusal::AlreadyExpired);
     }
     let (network, demand, priorities) = resolve_demand(state, request, now)?;
+    if demand.attributes.starts_at.is_some() && network.ledger.bookings() >= BOOKINGS_MAX {
+        return Err(Refusal::TooMany { what: "scheduled allocations of a topology", max: BOOKINGS_MAX });
+    }
     check_quotas(state, &demand, None)?;
     if let Some((field, why)) = impossible_flow(&demand, &network.topology) {
         return Err(Refusal::ImpossibleFlow { field, why });
@@ -75,7 +82,7 @@ pub(super) fn resolve_demand<'a>(
         hold_priority: priorities.hold,
         bandwidth: request.bandwidth,
         constraints: resolve::constraints(&request.constraints, &network.topology, name, ingress)?,
-        attributes: LspAttributes { held_until: held_until(request.hold_for, now)?, ..request.attributes.clone() },
+        attributes: with_times(request, now)?,
     };
     check(&demand, network)?;
     Ok((network, demand, priorities))
@@ -115,45 +122,6 @@ pub(super) fn resize(
         }
         Err(denial) => Event::Denied { of: Some(id), demand: Box::new(demand), denial },
     })
-}
-
-/// The longest hold: a day.
-const HOLD_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
-
-fn held_until(hold_for: Option<Millis>, now: Millis) -> Result<Option<Millis>, Refusal> {
-    match hold_for {
-        None => Ok(None),
-        Some(Millis(ms)) if (1..=HOLD_MAX_MS).contains(&ms) => Ok(Some(Millis(now.0.saturating_add(ms)))),
-        Some(_) => Err(Refusal::HoldLength { max_ms: HOLD_MAX_MS }),
-    }
-}
-
-/// What was held is in force from now on. Its books were taken when it was admitted.
-pub(super) fn confirm(state: &State, id: AllocationId, now: Millis) -> Result<Event, Refusal> {
-    let mut confirmed = Allocation::clone(resolve::allocation(state, id)?);
-    let attributes = &mut confirmed.demand.attributes;
-    // One whose time is over is not there any more, whether or not anybody has noticed.
-    match attributes.held_until.take() {
-        Some(until) if until > now => {}
-        Some(_) => return Err(Refusal::UnknownAllocation(id)),
-        None => return Err(Refusal::NotHeld(id)),
-    }
-    confirmed.updated_at = now;
-    Ok(Event::Resized { allocation: Arc::new(confirmed), displaced: vec![] })
-}
-
-/// Other annotations alone: nothing is looked for, whatever the links and the bandwidth model have become.
-pub(super) fn annotate(
-    state: &State,
-    id: AllocationId,
-    annotations: &[(AnnotationField, Option<Annotation>)],
-    now: Millis,
-) -> Result<Event, Refusal> {
-    let mut changed = Allocation::clone(resolve::allocation(state, id)?);
-    let attributes = &mut changed.demand.attributes;
-    attributes.annotations = attributes.annotations.with(annotations.iter().cloned());
-    changed.updated_at = now;
-    Ok(Event::Resized { allocation: Arc::new(changed), displaced: vec![] })
 }
 
 /// The least bandwidth of other allocations that had to go for `admitted` to enter the books of `before`, after the moves
@@ -205,10 +173,10 @@ impl Admission<'_> {
             Err(None) => {}
         }
         let query = path_query(&network.model.policy, self.demand);
-        let reach = network.ledger.reach(self.priorities.setup_slot);
-        let denial = denial(network, &reach, &query, workspace);
         let find = |id| self.state.allocation(id);
         let mut books = Reallocation::new(network, &network.graph, &find);
+        let denial = denial(network, &books.draft.reach(self.claim()), &query, workspace);
+        let reach = network.ledger.reach(self.priorities.setup_slot);
         match self.path_by_moves(&mut books, &denial, workspace) {
             Some(links) if check_price(network, &query, &reach, &links, workspace).is_ok() => {
                 self.with_victims(books, links, workspace)
@@ -217,23 +185,45 @@ impl Admission<'_> {
         }
     }
 
+    /// What is asked of each link of a path.
+    fn claim(&self) -> Claim {
+        let Priorities { setup_slot, hold_slot, .. } = self.priorities;
+        let span = self.network.span_of(self.demand).unwrap_or_default();
+        Claim { slot: setup_slot, hold_slot, bandwidth: self.demand.bandwidth, span }
+    }
+
     /// `Err(None)`: no path has the bandwidth, whichever victims the demand takes.
     pub(super) fn of_new_without_moves(&self, workspace: &mut Workspace) -> Result<PathAndFates, Option<Denial>> {
-        let (network, setup_slot) = (self.network, self.priorities.setup_slot);
-        let query = path_query(&network.model.policy, self.demand);
-        // The common case first, on the ledger itself: a demand that needs no victim.
-        if network.model.policy.path_choice == PathChoice::AvoidVictims {
-            let free = network.ledger.free(setup_slot);
-            if let Ok(found) = path::shortest(&network.graph, &free, &query, workspace) {
-                check_price(network, &query, &free, &found.links, workspace)?;
-                return Ok((found.links.into(), vec![]));
-            }
+        let (network, claim) = (self.network, self.claim());
+        let is_now = claim.span.start.is_none() && network.ledger.bookings() == 0;
+        // The common case first, on the ledger itself: a demand that needs no victim, where nothing is booked ahead.
+        if is_now && let Some(links) = self.free_path(&network.ledger.free(claim.slot), workspace)? {
+            return Ok((links.into(), vec![]));
         }
-        let reach = network.ledger.reach(setup_slot);
-        let found = path::shortest(&network.graph, &reach, &query, workspace).map_err(|_| None)?;
-        check_price(network, &query, &reach, &found.links, workspace)?;
         let find = |id| self.state.allocation(id);
-        Ok(self.with_victims(Reallocation::new(network, &network.graph, &find), found.links, workspace)?)
+        let books = Reallocation::new(network, &network.graph, &find);
+        if !is_now && let Some(links) = self.free_path(&books.draft.free(claim), workspace)? {
+            return Ok((links.into(), vec![]));
+        }
+        let links = match is_now {
+            true => self.path_on(&network.ledger.reach(claim.slot), workspace),
+            false => self.path_on(&books.draft.reach(claim), workspace),
+        };
+        Ok(self.with_victims(books, links?.ok_or(None)?, workspace)?)
+    }
+
+    fn free_path(&self, links: &impl Links, workspace: &mut Workspace) -> Result<Option<Vec<LinkIx>>, Denial> {
+        match self.network.model.policy.path_choice {
+            PathChoice::AvoidVictims => self.path_on(links, workspace),
+            PathChoice::FewestHops => Ok(None),
+        }
+    }
+
+    fn path_on(&self, links: &impl Links, workspace: &mut Workspace) -> Result<Option<Vec<LinkIx>>, Denial> {
+        let query = path_query(&self.network.model.policy, self.demand);
+        let Ok(found) = path::shortest(&self.network.graph, links, &query, workspace) else { return Ok(None) };
+        check_price(self.network, &query, links, &found.links, workspace)?;
+        Ok(Some(found.links))
     }
 
     /// Only for want of bandwidth.
@@ -244,11 +234,7 @@ impl Admission<'_> {
         workspace: &mut Workspace,
     ) -> Option<Vec<LinkIx>> {
         let lacks_bandwidth = matches!(denial, Denial::InsufficientBandwidth { .. });
-        if lacks_bandwidth {
-            make_way(books, self.demand, self.priorities.setup_slot, self.moves_max, workspace)
-        } else {
-            None
-        }
+        if lacks_bandwidth { make_way(books, self.demand, self.claim(), self.moves_max, workspace) } else { None }
     }
 
     /// What is said to be admissible is so at the policy's price, too.
@@ -258,12 +244,12 @@ impl Admission<'_> {
         else {
             return denial;
         };
-        let (ledger, slot) = (&self.network.ledger, self.priorities.setup_slot);
+        let (draft, claim) = (LedgerDraft::new(&self.network.ledger), self.claim());
         let links = self.network.topology.links().map(|(link, _)| link);
-        let rooms = links.flat_map(|link| [ledger.free_bps(link, slot), ledger.reach_bps(link, slot)]);
+        let rooms = links.flat_map(|link| [draft.free_for(link, &claim), draft.reach_for(link, &claim)]);
         let rooms: BTreeSet<u64> = rooms.filter(|room| *room > 0 && *room <= largest_admissible.as_bps()).collect();
         let rooms: Vec<u64> = rooms.into_iter().collect();
-        let mut is_paid = |bandwidth_bps: u64| self.is_paid(&Query { bandwidth_bps, ..*query }, workspace);
+        let mut is_paid = |bandwidth_bps: u64| self.is_paid(&draft, &Query { bandwidth_bps, ..*query }, workspace);
         // The more bandwidth, the fewer links and the dearer the path: but for a free detour that is dearer than victims.
         let paid = rooms.partition_point(|room| is_paid(*room));
         let largest = paid.checked_sub(1).and_then(|last| rooms.get(last)).copied().filter(|room| is_paid(*room));
@@ -273,9 +259,9 @@ impl Admission<'_> {
         }
     }
 
-    fn is_paid(&self, query: &Query<'_>, workspace: &mut Workspace) -> bool {
-        let (network, slot) = (self.network, self.priorities.setup_slot);
-        let (free, reach) = (network.ledger.free(slot), network.ledger.reach(slot));
+    fn is_paid(&self, draft: &LedgerDraft<'_>, query: &Query<'_>, workspace: &mut Workspace) -> bool {
+        let (network, claim) = (self.network, self.claim());
+        let (free, reach) = (draft.free(claim), draft.reach(claim));
         let found = match network.model.policy.path_choice {
             PathChoice::AvoidVictims => path::shortest(&network.graph, &free, query, workspace),
             PathChoice::FewestHops => Err(NoPath::None),
@@ -284,8 +270,9 @@ impl Admission<'_> {
         found.is_ok_and(|found| check_price(network, query, &reach, &found.links, workspace).is_ok())
     }
 
-    fn in_place_of(&self, old: &Allocation, workspace: &mut Workspace) -> Result<PathAndFates, Denial> {
-        let (network, setup_slot) = (self.network, self.priorities.setup_slot);
+    /// The same path if that may be; for less bandwidth it always may.
+    pub(super) fn in_place_of(&self, old: &Allocation, workspace: &mut Workspace) -> Result<PathAndFates, Denial> {
+        let (network, claim) = (self.network, self.claim());
         let query = path_query(&network.model.policy, self.demand);
         let find = |id| self.state.allocation(id);
         let mut books = Reallocation::new(network, &network.graph, &find);
@@ -295,15 +282,14 @@ impl Admission<'_> {
         if old.demand.constraints == self.demand.constraints && self.fits_on_path_of(old, &books.draft) {
             return Ok((Arc::clone(&old.path), vec![]));
         }
-        let found = path::shortest(&network.graph, &books.draft.free(setup_slot), &query, workspace);
-        if let Ok(found) = found {
+        if let Ok(found) = path::shortest(&network.graph, &books.draft.free(claim), &query, workspace) {
             return Ok((found.links.into(), vec![]));
         }
-        let found = path::shortest(&network.graph, &books.draft.reach(setup_slot), &query, workspace);
+        let found = path::shortest(&network.graph, &books.draft.reach(claim), &query, workspace);
         match found {
             Ok(found) => self.with_victims(books, found.links, workspace),
             Err(_) => {
-                let denial = denial(network, &books.draft.reach(setup_slot), &query, workspace);
+                let denial = denial(network, &books.draft.reach(claim), &query, workspace);
                 match self.path_by_moves(&mut books, &denial, workspace) {
                     Some(links) => self.with_victims(books, links, workspace),
                     None => Err(denial),
@@ -312,11 +298,11 @@ impl Admission<'_> {
         }
     }
 
-    /// Less bandwidth than before always fits where it is; more does, if every link of the path has it free.
     fn fits_on_path_of(&self, old: &Allocation, draft: &LedgerDraft<'_>) -> bool {
-        let is_free =
-            |link: &LinkIx| self.demand.bandwidth.as_bps() <= draft.free_bps(*link, self.priorities.setup_slot);
-        self.demand.bandwidth <= old.demand.bandwidth || old.path.iter().all(is_free)
+        let claim = self.claim();
+        let is_free = |link: &LinkIx| self.demand.bandwidth.as_bps() <= draft.free_for(*link, &claim);
+        let is_starting = old.demand.attributes.starts_at != self.demand.attributes.starts_at;
+        (self.demand.bandwidth <= old.demand.bandwidth && !is_starting) || old.path.iter().all(is_free)
     }
 
     fn with_victims(
@@ -331,12 +317,19 @@ impl Admission<'_> {
             slot: self.priorities.hold_slot,
             bandwidth: self.demand.bandwidth,
             path: Arc::clone(&path),
+            span: self.claim().span,
         };
         // A path on which the demand is within reach has victims enough.
         if !make_room(&mut books, &entry, self.priorities.setup_slot) {
             return Err(Denial::NoPath(PathObstacle::SearchLimit));
         }
         reroute_victims(&mut books, workspace);
+        let touched = books.draft.touched();
+        let taken_by = |booking: &Allocation| match booking.demand.class_type > self.demand.class_type {
+            true => DisplacedBy::Contention(Cause::Devolved),
+            false => DisplacedBy::Contention(Cause::Preempted),
+        };
+        displace_not_kept(&mut books, touched, taken_by, workspace);
         Ok((path, books.fates()))
     }
 }

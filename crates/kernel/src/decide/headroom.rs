@@ -9,6 +9,8 @@ use crate::class::Priority;
 use crate::command::Request;
 use crate::event::DisplacedBy;
 use crate::id::{AllocationId, LinkIx};
+use crate::ledger_draft::LedgerDraft;
+use crate::ledger_entry::Claim;
 use crate::path::{self, Links, WEIGHT_ONE, Workspace};
 use crate::policy::PathChoice;
 use crate::refusal::Refusal;
@@ -64,13 +66,13 @@ impl HeadroomSearch<'_, '_> {
     /// The largest bandwidth that is admitted without moves so that `is_good`. What is decided changes only where a link
     /// drops out, with victims or without.
     fn largest_without_moves(&mut self, is_good: impl Fn(&PathAndFates) -> bool) -> u64 {
-        let slot = self.priorities.setup_slot;
-        let ledger = &self.network.ledger;
-        let rooms = ledger.links().flat_map(|link| [ledger.free_bps(link, slot), ledger.reach_bps(link, slot)]);
+        let (ledger, claim) = (&self.network.ledger, self.any_bandwidth());
+        let draft = LedgerDraft::new(ledger);
+        let rooms = ledger.links().flat_map(|link| [draft.free_for(link, &claim), draft.reach_for(link, &claim)]);
         let mut rooms: Vec<u64> = rooms.filter(|room| *room > 0).collect();
         rooms.sort_unstable();
         rooms.dedup();
-        let has_path = rooms.partition_point(|room| self.has_path(*room));
+        let has_path = rooms.partition_point(|room| self.has_path(&draft, *room));
         rooms.truncate(has_path);
         let policy = self.network.model.policy;
         let mut is_admitted = |room: &u64| self.decide(*room, Moves::Without).is_some_and(|one| is_good(&one));
@@ -83,9 +85,15 @@ impl HeadroomSearch<'_, '_> {
         found.and_then(|at| rooms.get(at)).copied().unwrap_or(0)
     }
 
-    fn has_path(&mut self, bandwidth_bps: u64) -> bool {
+    fn any_bandwidth(&self) -> Claim {
+        let Priorities { setup_slot, hold_slot, .. } = self.priorities;
+        let span = self.network.span_of(&self.demand).unwrap_or_default();
+        Claim { slot: setup_slot, hold_slot, bandwidth: Bandwidth::MAX, span }
+    }
+
+    fn has_path(&mut self, draft: &LedgerDraft<'_>, bandwidth_bps: u64) -> bool {
         let query = path::Query { bandwidth_bps, ..path_query(&self.network.model.policy, &self.demand) };
-        let reach = self.network.ledger.reach(self.priorities.setup_slot);
+        let reach = draft.reach(self.any_bandwidth());
         path::shortest(&self.network.graph, &reach, &query, self.workspace).is_ok()
     }
 

@@ -2,6 +2,7 @@
 //! command, one event.
 
 mod admit;
+mod attributes;
 mod headroom;
 mod network;
 mod controller;
@@ -11,6 +12,8 @@ mod relocation;
 mod reroute;
 mod reallocation;
 mod victims;
+mod bookings;
+mod start;
 mod path_query;
 mod resolve;
 
@@ -49,15 +52,16 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         }
         Command::Allocate(request) => admit::allocate(state, request, now, workspace),
         Command::Resize { id, bandwidth: None, constraints: None, annotations } => {
-            admit::annotate(state, *id, annotations, now)
+            attributes::annotate(state, *id, annotations, now)
         }
         Command::Resize { id, bandwidth, constraints, annotations } => {
             admit::resize(state, *id, *bandwidth, constraints.as_deref(), annotations, now, workspace)
         }
-        Command::Confirm { id } => admit::confirm(state, *id, now),
+        Command::Confirm { id } => attributes::confirm(state, *id, now),
         Command::Reroute { id, path } => reroute::reroute(state, *id, path, now, workspace),
         Command::Release { id } => resolve::allocation(state, *id).map(|_| Event::Released { id: *id }),
         Command::Expire => expire(state, now),
+        Command::Start => expire(state, now).or_else(|_| start::start(state, now, workspace)),
         Command::PutController { name, driver, address, topology } => {
             controller::put(state, name, *driver, address.as_ref(), topology)
         }

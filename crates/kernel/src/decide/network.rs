@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::bookings::settle;
 use super::controller;
 use super::reallocation::{Reallocation, displaced};
 use super::resolve;
@@ -90,6 +91,8 @@ fn into_new_revision(
         displace_excess(&mut books, link, DisplacedBy::Link);
     }
     restore(&mut books, workspace);
+    let links = topology.links().map(|(link, _)| link).collect();
+    settle(&mut books, links, |_| DisplacedBy::Link, workspace);
     let mut displaced = books.fates();
     displaced.extend(lost);
     displaced
@@ -151,8 +154,10 @@ pub(super) fn set_model(
         for (link, _) in old.topology.links() {
             displace_excess(&mut books, link, DisplacedBy::Contention(Cause::Preempted));
         }
-        books.set_causes(|allocation| DisplacedBy::Contention(loan_called_in(old, model, allocation)));
+        let cause = |allocation: &Allocation| DisplacedBy::Contention(loan_called_in(old, model, allocation));
+        books.set_causes(cause);
         restore(&mut books, workspace);
+        settle(&mut books, old.topology.links().map(|(link, _)| link).collect(), cause, workspace);
     }
     Ok(Event::ModelSet { topology: topology.clone(), model: Arc::clone(model), displaced: books.fates() })
 }
@@ -204,6 +209,8 @@ pub(super) fn change_link(
         displace_excess(&mut books, *ix, DisplacedBy::Link);
     }
     restore(&mut books, workspace);
+    let touched = books.draft.touched();
+    let mut stranded = settle(&mut books, touched, |_| DisplacedBy::Link, workspace);
     let drained = |link: &Link| link.state == LinkState::Maintenance;
     let changed = links.iter().map(|(ix, link)| (*ix, drained(link)));
     let mut unfit = BTreeMap::new();
@@ -211,7 +218,6 @@ pub(super) fn change_link(
         let is_unfit = |allocation: &Allocation| is_drained || !keeps_constraints(allocation, &topology);
         unfit.extend(on_links(state, &books, [ix], is_unfit).into_iter().map(|one| (books.rank(one), one)));
     }
-    let mut stranded = vec![];
     for allocation in unfit.into_values() {
         if !books.reroute_if_free(allocation, DisplacedBy::Link, workspace) {
             stranded.push(allocation.id);
@@ -236,7 +242,8 @@ fn on_links<'a>(
     is_meant: impl Fn(&Allocation) -> bool,
 ) -> Vec<&'a Arc<Allocation>> {
     let ledger = &books.network.ledger;
-    let ids = links.into_iter().flat_map(|link| ledger.on_link(link)).filter(|id| !books.draft.is_gone(*id));
+    let on_link = |link| ledger.on_link(link).chain(ledger.booked_ahead(link));
+    let ids = links.into_iter().flat_map(on_link).filter(|id| !books.draft.is_gone(*id));
     let mut ids: Vec<AllocationId> = ids.collect();
     ids.sort_unstable();
     ids.dedup();

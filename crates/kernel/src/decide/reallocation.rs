@@ -10,8 +10,8 @@ use crate::allocation::{Allocation, EndCause};
 use crate::bam::{Cause, Slot};
 use crate::event::{Displaced, DisplacedBy, Fate};
 use crate::id::{AllocationId, LinkIx};
-use crate::ledger::LedgerEntry;
 use crate::ledger_draft::LedgerDraft;
+use crate::ledger_entry::LedgerEntry;
 use crate::path::{self, Graph, Workspace};
 use crate::state::Network;
 
@@ -116,9 +116,7 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         let place = *self.places.get(&id)?;
         let departure = self.departures.get_mut(place)?;
         departure.path = Some(Arc::clone(path));
-        let Allocation { demand, .. } = &*departure.allocation;
-        let slot = self.network.slot_of(&departure.allocation)?;
-        let entry = LedgerEntry { id, slot, bandwidth: demand.bandwidth, path: Arc::clone(path) };
+        let entry = LedgerEntry { path: Arc::clone(path), ..self.network.entry_of(&departure.allocation)? };
         if let Some(arrivals) = self.arrivals.get_mut() {
             add_arrival(arrivals, &entry);
         }
@@ -182,17 +180,17 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         lost
     }
 
-    /// Best class first, then oldest first.
+    /// What is in force before what is scheduled; then best class first, then oldest first.
     pub(super) fn rank(&self, allocation: &Allocation) -> impl Ord + use<> {
         let rank = self.network.slot_of(allocation).map(|slot| self.network.ledger.slots().rank(slot));
-        (rank.is_none(), rank, allocation.id)
+        (rank.is_none(), allocation.is_scheduled(), rank, allocation.id)
     }
 
     /// Gives a pathless allocation a path that takes no bandwidth from any other; says whether there was one.
     pub(super) fn book_free_path(&mut self, allocation: &Allocation, workspace: &mut Workspace) -> bool {
-        let Some(slot) = self.network.slot_of(allocation) else { return false };
+        let Some(claim) = self.network.claim_of(allocation) else { return false };
         let query = path_query(&self.network.model.policy, &allocation.demand);
-        let Ok(found) = path::shortest(self.graph, &self.draft.free(slot), &query, workspace) else { return false };
+        let Ok(found) = path::shortest(self.graph, &self.draft.free(claim), &query, workspace) else { return false };
         self.place(allocation.id, &found.links.into());
         true
     }
@@ -235,7 +233,11 @@ impl<'a, 'b> Reallocation<'a, 'b> {
     }
 }
 
+/// A booking is on no link yet.
 fn add_arrival(arrivals: &mut Arrivals, entry: &LedgerEntry) {
+    if entry.span.start.is_some() {
+        return;
+    }
     for link in entry.path.iter() {
         let arrived = arrivals.entry((*link, entry.slot)).or_default();
         if let Err(at) = arrived.binary_search(&entry.id) {

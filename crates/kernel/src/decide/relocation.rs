@@ -11,8 +11,10 @@ use crate::allocation::{Allocation, Demand};
 use crate::bam::{SLOTS, Slot};
 use crate::event::DisplacedBy;
 use crate::id::{LinkIx, NodeIx};
+use crate::ledger_entry::Claim;
 use crate::path::{self, Links, Metric, Query, WEIGHT_ONE, Workspace};
 use crate::policy::Restoration;
+use crate::units::Bandwidth;
 
 /// How many paths are tried for a demand.
 const PATHS_MAX: usize = 3;
@@ -27,27 +29,23 @@ const LACK_WEIGHT: u32 = 16 * WEIGHT_ONE;
 pub(super) fn make_way(
     books: &mut Reallocation<'_, '_>,
     demand: &Demand,
-    setup_slot: Slot,
+    claim: Claim,
     moves_max: u8,
     workspace: &mut Workspace,
 ) -> Option<Vec<LinkIx>> {
     let policy = books.network.model.policy;
-    if policy.restoration == Restoration::None || moves_max == 0 {
+    // What moves now need not stand where it does when a booking starts.
+    if policy.restoration == Restoration::None || moves_max == 0 || claim.span.start.is_some() {
         return None;
     }
-    let mut relocation = Relocating {
-        demand,
-        setup_slot,
-        moves_max: usize::from(moves_max),
-        searches_left: SEARCHES_MAX,
-        stuck: vec![],
-    };
+    let mut relocation =
+        Relocating { demand, claim, moves_max: usize::from(moves_max), searches_left: SEARCHES_MAX, stuck: vec![] };
     let query = Query { metric: Metric::Congestion, ..path_query(&policy, demand) };
     let mut blocked = BTreeSet::new();
     for _ in 0..PATHS_MAX {
         let found = {
-            let reach = books.draft.reach(setup_slot);
-            let links = WithMoves { books, demand, slot: setup_slot, reach, blocked: &blocked };
+            let reach = books.draft.reach(claim);
+            let links = WithMoves { books, demand, slot: claim.slot, reach, blocked: &blocked };
             path::shortest(books.graph, &links, &query, workspace).ok()?
         };
         match relocation.clear(books, &found.links, workspace) {
@@ -60,7 +58,7 @@ pub(super) fn make_way(
 
 struct Relocating<'a> {
     demand: &'a Demand,
-    setup_slot: Slot,
+    claim: Claim,
     moves_max: usize,
     searches_left: usize,
     /// Between these ends so much bandwidth of a slot found no other path.
@@ -95,7 +93,7 @@ impl Relocating<'_> {
     }
 
     fn lack(&self, books: &Reallocation<'_, '_>, link: LinkIx) -> u64 {
-        self.demand.bandwidth.as_bps().saturating_sub(books.draft.reach_bps(link, self.setup_slot))
+        self.demand.bandwidth.as_bps().saturating_sub(books.draft.reach_for(link, &self.claim))
     }
 
     /// Moves one allocation off a link, so that the demand comes nearer there and not farther on any other link of its path.
@@ -151,7 +149,8 @@ impl Relocating<'_> {
         allocation: &Allocation,
         workspace: &mut Workspace,
     ) -> Option<Vec<LinkIx>> {
-        let slot = books.network.slot_of(allocation)?;
+        let claim = books.network.claim_of(allocation)?;
+        let slot = claim.slot;
         let Demand { ingress, egress, bandwidth, constraints, .. } = &allocation.demand;
         let is_stuck = |(from, to, of, least): &(NodeIx, NodeIx, Slot, u64)| {
             (from, to, *of) == (ingress, egress, slot) && *least <= bandwidth.as_bps()
@@ -161,7 +160,9 @@ impl Relocating<'_> {
         }
         self.searches_left -= 1;
         let needed_bps = self.demand.bandwidth.as_bps();
-        let links = BesideDemand { free: books.draft.free(slot), path, needed_bps };
+        let both = Bandwidth::saturating_from_bps(bandwidth.as_bps().saturating_add(needed_bps));
+        let free = books.draft.free(Claim { bandwidth: both, ..claim });
+        let links = BesideDemand { free, path, needed_bps };
         let query = path_query(&books.network.model.policy, &allocation.demand);
         let found = path::shortest(books.graph, &links, &query, workspace);
         if found.is_err() && constraints.is_none() {

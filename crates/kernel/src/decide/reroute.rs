@@ -34,10 +34,12 @@ pub(super) fn reroute(
     if !path::obeys(&network.graph, &query, &path, workspace) {
         return denied(Denial::NoPath(PathObstacle::Route));
     }
-    let Some(entry) = network.entry_of(old) else { return denied(Denial::NoPath(PathObstacle::Route)) };
+    let (Some(entry), Some(claim)) = (network.entry_of(old), network.claim_of(old)) else {
+        return denied(Denial::NoPath(PathObstacle::Route));
+    };
     let mut draft = LedgerDraft::new(&network.ledger);
     draft.leave(&entry);
-    let rooms = || path.iter().map(|link| (*link, draft.free_bps(*link, entry.slot)));
+    let rooms = || path.iter().map(|link| (*link, draft.free_for(*link, &claim)));
     let bandwidth_bps = old.demand.bandwidth.as_bps();
     let binding = rooms()
         .filter(|(_, room)| *room < bandwidth_bps)

@@ -1,5 +1,6 @@
 //! Decisions on small networks, and what must hold after any of them.
 
+mod calendar;
 mod headroom;
 mod relocation;
 mod reroute;
@@ -84,6 +85,7 @@ fn request(from: &str, to: &str, class: u8, bandwidth: u64) -> Request {
         constraints: NamedConstraints::default(),
         moves_max: None,
         hold_for: None,
+        duration: None,
         attributes: LspAttributes::default(),
     }
 }

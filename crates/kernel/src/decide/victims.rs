@@ -12,7 +12,8 @@ use crate::allocation::Allocation;
 use crate::bam::{Booked, Cause, LinkBounds, Overrun, Slot, VictimOrder, VictimPolicy};
 use crate::event::DisplacedBy;
 use crate::id::{AllocationId, LinkIx};
-use crate::ledger::LedgerEntry;
+use crate::ledger_entry::Claim;
+use crate::ledger_entry::LedgerEntry;
 use crate::path::{self, Workspace};
 use crate::policy::Policy;
 
@@ -34,9 +35,12 @@ const THOROUGH: Effort = Effort { candidates_max: usize::MAX, explored_max: 1 <<
 const BRANCH_PART: u32 = 4;
 
 /// Books an entry and takes the bandwidth that it lacks from other allocations; `setup_slot` is the slot with which it may.
-/// Says whether that is enough; if not, nothing has changed.
+/// Says whether that is enough; if not, nothing has changed. A booking takes nothing before it starts.
 pub(super) fn make_room(books: &mut Reallocation<'_, '_>, entry: &LedgerEntry, setup_slot: Slot) -> bool {
     books.draft.enter(entry);
+    if entry.span.start.is_some() {
+        return true;
+    }
     let Some(victims) = of_entry(books, entry, setup_slot, books.network.model.policy, BOUNDED) else {
         books.draft.leave(entry);
         return false;
@@ -58,7 +62,8 @@ pub(super) fn book_path_with_victims(
     let Some(entry) = books.network.entry_of(allocation) else { return false };
     let Some(setup_slot) = model.slot(demand.class_type, demand.setup_priority) else { return false };
     let query = path_query(&books.network.model.policy, demand);
-    let Ok(found) = path::shortest(books.graph, &books.draft.reach(setup_slot), &query, workspace) else {
+    let claim = Claim { slot: setup_slot, hold_slot: entry.slot, bandwidth: entry.bandwidth, span: entry.span };
+    let Ok(found) = path::shortest(books.graph, &books.draft.reach(claim), &query, workspace) else {
         return false;
     };
     let path: Arc<[LinkIx]> = found.links.into();

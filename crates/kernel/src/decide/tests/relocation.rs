@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::command::{HopKind, NamedHop, NamedRouteHop};
 use crate::event::DisplacedBy;
-use crate::ledger::LedgerEntry;
 use crate::ledger_draft::LedgerDraft;
+use crate::ledger_entry::LedgerEntry;
 use crate::policy::{RelocationPolicy, Restoration};
 
 const TRIANGLE: [(&str, u64); 3] = [("a-b", 100), ("a-c", 100), ("c-b", 100)];

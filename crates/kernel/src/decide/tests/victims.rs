@@ -10,8 +10,8 @@ use super::*;
 use crate::allocation::Allocation;
 use crate::bam::{Slot, VictimOrder, VictimPolicy};
 use crate::id::LinkIx;
-use crate::ledger::LedgerEntry;
 use crate::ledger_draft::LedgerDraft;
+use crate::ledger_entry::LedgerEntry;
 use crate::policy::{PathChoice, Restoration};
 use crate::state::Network;
 

@@ -186,6 +186,7 @@ impl Dispatcher {
                 },
                 moves_max: None,
                 hold_for: None,
+                duration: None,
                 attributes: LspAttributes {
                     aggregator: Some(id.clone()),
                     flow: flow.packets.clone().map(Box::new),

@@ -1,0 +1,60 @@
+//! The terms of the books: what an allocation has in them, when, and what one that looks for a path asks of them.
+
+use std::sync::Arc;
+
+use super::bam::Slot;
+use super::id::{AllocationId, LinkIx};
+use super::units::{Bandwidth, Millis};
+
+/// One entry: an allocation's bandwidth on each link of its path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LedgerEntry {
+    /// The allocation.
+    pub id: AllocationId,
+    /// The column of the books: that of its hold priority.
+    pub slot: Slot,
+    /// Booked on every link of the path.
+    pub bandwidth: Bandwidth,
+    /// The links.
+    pub path: Arc<[LinkIx]>,
+    /// When.
+    pub span: Span,
+}
+
+/// When an entry is in the books: half open. Without a start it is in the book of now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    /// Of a booking.
+    pub start: Option<Start>,
+    /// `None`: until it is released.
+    pub ends_at: Option<Millis>,
+}
+
+/// When a booking starts, and the slot with which it takes its bandwidth then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// The instant.
+    pub at: Millis,
+    /// That of its setup priority.
+    pub setup_slot: Slot,
+}
+
+impl Span {
+    /// Whether a booking that starts at `at` starts within it.
+    pub(crate) fn has_start(&self, at: Millis) -> bool {
+        self.start.is_none_or(|start| start.at <= at) && self.ends_at.is_none_or(|end| at < end)
+    }
+}
+
+/// What a path is looked for: the slot that asks, and what would be booked.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// The slot with which bandwidth is taken.
+    pub slot: Slot,
+    /// The slot in which it is booked.
+    pub hold_slot: Slot,
+    /// How much.
+    pub bandwidth: Bandwidth,
+    /// When.
+    pub span: Span,
+}
