@@ -197,8 +197,12 @@ impl ServiceMetrics {
                 self.count_request_victims(allocation.demand.class_type, displaced);
             }
             Event::Denied { demand, denial, .. } => self.count(demand.class_type, "denied", reason(denial)),
-            Event::Resized { allocation, displaced } => {
+            Event::Resized { allocation, displaced } | Event::Started { allocation, displaced } => {
                 self.count_request_victims(allocation.demand.class_type, displaced);
+            }
+            Event::StartFailed { id, demand, denial } => {
+                let (class_type, reason) = (demand.class_type.number(), reason(denial));
+                tracing::warn!(sequence, %id, class_type, reason, "a scheduled allocation could not start");
             }
             Event::Released { id } => tracing::debug!(sequence, %id, "released"),
             Event::Expired { ids } => tracing::info!(sequence, count = ids.len(), "expired"),

@@ -12,9 +12,11 @@ use kernel::{Before, Fact, Names, State};
 pub(super) fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
     let causes: Vec<(AllocationId, EndCause)> = match &fact.event {
         Event::Released { id } => vec![(*id, EndCause::Released)],
+        Event::StartFailed { id, .. } => vec![(*id, EndCause::Failed)],
         Event::Expired { ids } => ids.iter().map(|id| (*id, EndCause::Expired)).collect(),
         Event::Admitted { displaced, .. }
         | Event::Resized { displaced, .. }
+        | Event::Started { displaced, .. }
         | Event::LinkChanged { displaced, .. }
         | Event::ModelSet { displaced, .. }
         | Event::TopologyPut { displaced, .. } => displaced.iter().filter_map(end_of).collect(),

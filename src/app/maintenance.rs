@@ -1,38 +1,49 @@
-//! Work that no request asks for: expiring allocations, writing snapshots, deleting what is old.
+//! Work that no request asks for: expiring and starting allocations, writing snapshots, deleting what is old.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{App, JournalError, Mode, RECEIPT_KEPT, Retention, SNAPSHOT_EVERY, SNAPSHOT_EVERY_MIN, SubmitError};
+use super::{
+    App, Atomicity, JournalError, Mode, RECEIPT_KEPT, Retention, SNAPSHOT_EVERY, SNAPSHOT_EVERY_MIN, Submission,
+    SubmitError,
+};
 use kernel::Command;
 use kernel::id::Sequence;
 use kernel::units::Millis;
 
-/// The longest sleep: an allocation with a nearer deadline may be admitted meanwhile.
-const SLEEP_MAX: Duration = Duration::from_millis(250);
+/// The longest sleep: an allocation with a nearer deadline or start may be admitted meanwhile.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// How many scheduled allocations one commit starts.
+const STARTS_AT_ONCE_MAX: usize = 256;
 /// How often snapshots and old keys are looked at.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(5);
 
-/// Expires allocations.
-pub(super) async fn expire(app: App) {
+/// Expires allocations and starts those that were booked for now.
+pub(super) async fn keep_time(app: App) {
     let stop = app.stopping();
     while !stop.is_cancelled() {
-        let next = app.read(|state| state.next_deadline());
         let now = app.now();
-        let wait = match next {
-            Some(Millis(due_ms)) if due_ms <= now.0 => {
-                match app.submit_one(Command::Expire, Mode::Commit, None).await {
-                    Ok(_) => continue,
-                    Err(SubmitError::Stopping) => return,
-                    Err(error) => {
-                        tracing::warn!(%error, "due allocations could not be expired yet");
-                        SLEEP_MAX
-                    }
+        let (end, start, starts) =
+            app.read(|state| (state.next_deadline(), state.next_start(), state.due_starts(now, STARTS_AT_ONCE_MAX)));
+        let due = match end {
+            Some(end) if end <= now => vec![Command::Expire],
+            _ => vec![Command::Start; starts],
+        };
+        let wait = if due.is_empty() {
+            let next = end.into_iter().chain(start).min();
+            next.map_or(SLEEP_MAX, |Millis(at_ms)| SLEEP_MAX.min(Duration::from_millis(at_ms - now.0)))
+        } else {
+            let (atomicity, mode) = (Atomicity::EachAlone, Mode::Commit);
+            match app.submit(Submission { commands: due, atomicity, mode, key: None, actor: None }).await {
+                Ok(outcomes) if outcomes.iter().any(Result::is_ok) => continue,
+                Ok(_) => SLEEP_MAX,
+                Err(SubmitError::Stopping) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "due allocations could not be expired or started yet");
+                    SLEEP_MAX
                 }
             }
-            Some(Millis(due_ms)) => SLEEP_MAX.min(Duration::from_millis(due_ms - now.0)),
-            None => SLEEP_MAX,
         };
         tokio::select! {
             () = sleep(wait) => {}

@@ -290,7 +290,7 @@ impl App {
         let app = Self { inner: Arc::new(inner) };
         let mut tasks = JoinSet::new();
         tasks.spawn(writer::run(app.clone(), jobs));
-        tasks.spawn(maintenance::expire(app.clone()));
+        tasks.spawn(maintenance::keep_time(app.clone()));
         tasks.spawn(maintenance::housekeeping(app.clone(), options.retention));
         tasks.spawn(follower::run(app.clone()));
         tasks.spawn(database_watch::run(app.clone()));

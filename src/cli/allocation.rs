@@ -26,12 +26,14 @@ const COLUMNS: [Column<AllocationDocument>; 9] = [
 ];
 
 /// What an allocation has besides that when it is shown alone.
-const SHOWN: [Column<AllocationDocument>; 12] = {
+const SHOWN: [Column<AllocationDocument>; 14] = {
     let [id, name, customer, state, from, to, class, bandwidth, path] = COLUMNS;
     let topology: Column<AllocationDocument> = ("TOPOLOGY", |one| one.demand.topology.clone());
     let note: Column<AllocationDocument> = ("NOTE", |one| one.demand.note.clone().unwrap_or_default());
     let flow: Column<AllocationDocument> = ("FLOW", |one| one.demand.flow.as_ref().map(flow_words).unwrap_or_default());
-    [id, name, customer, note, state, topology, from, to, class, bandwidth, path, flow]
+    let starts: Column<AllocationDocument> = ("STARTS", |one| time(one.demand.starts_at));
+    let expires: Column<AllocationDocument> = ("EXPIRES", |one| time(one.demand.expires_at));
+    [id, name, customer, note, state, starts, expires, topology, from, to, class, bandwidth, path, flow]
 };
 
 /// The arguments of `watermaster allocation`.
@@ -127,9 +129,15 @@ struct Create {
     aggregator: Option<String>,
     #[command(flatten)]
     annotations: AnnotationArgs,
-    /// When it ends by itself, RFC 3339
+    /// When it starts, RFC 3339: it is booked for then [default: now]
     #[arg(long)]
+    starts_at: Option<Instant>,
+    /// When it ends by itself, RFC 3339
+    #[arg(long, alias = "ends-at")]
     expires_at: Option<Instant>,
+    /// How long it lasts from its start, in milliseconds
+    #[arg(long, conflicts_with = "expires_at")]
+    duration_ms: Option<u64>,
     /// The tenant whom it is for
     #[arg(long)]
     tenant: Option<String>,
@@ -309,6 +317,8 @@ impl Create {
             name: self.annotations.name.clone(),
             customer: self.annotations.customer.clone(),
             note: self.annotations.note.clone(),
+            starts_at: self.starts_at,
+            duration_ms: self.duration_ms,
             expires_at: self.expires_at,
             tenant: self.tenant.clone(),
             hold_ms: self.hold_ms,
@@ -336,6 +346,10 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
         let page = client.allocation_list(&filter, limit, after).await?;
         Ok((page.items, page.next))
     })
+}
+
+fn time(at: Option<Instant>) -> String {
+    at.map(|at| at.to_string()).unwrap_or_default()
 }
 
 /// The parts of a flow that match something.

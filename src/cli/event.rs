@@ -116,11 +116,15 @@ fn subject(data: &EventData) -> String {
             format!(" topology={topology}{}", links.collect::<String>())
         }
         EventData::AllocationAdmitted { allocation: one, .. }
-        | EventData::AllocationResized { allocation: one, .. } => {
+        | EventData::AllocationResized { allocation: one, .. }
+        | EventData::AllocationStarted { allocation: one, .. } => {
             format!(" id={}{}", one.id, demand(&one.demand))
         }
         EventData::AllocationDenied { demand: denied, problem } => {
             format!("{} problem={}", demand(&denied.demand), problem.slug())
+        }
+        EventData::AllocationStartFailed { id, demand: asked, problem } => {
+            format!(" id={id}{} problem={}", demand(asked), problem.slug())
         }
         EventData::AllocationReleased { id } => format!(" id={id}"),
         EventData::AllocationsExpired { ids } => format!(" ids={}", ids.join(",")),

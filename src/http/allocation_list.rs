@@ -209,6 +209,7 @@ impl ListQuery {
 fn end_of(state: AllocationState) -> Option<EndCause> {
     Some(match state {
         AllocationState::Held
+        | AllocationState::Scheduled
         | AllocationState::Installing
         | AllocationState::Active
         | AllocationState::Rerouting
@@ -270,7 +271,8 @@ fn living(
 fn on_link(state: &KernelState, filter: &PastFilter, after: Option<AllocationId>) -> Vec<AllocationId> {
     let wanted = state.networks().filter(|(name, _)| filter.topology.as_ref().is_none_or(|topology| topology == *name));
     let links = wanted.filter_map(|(_, network)| Some((network, link_of(network, filter)?)));
-    let ids = links.flat_map(|(network, link)| network.ledger().on_link(link));
+    let ids =
+        links.flat_map(|(network, link)| network.ledger().on_link(link).chain(network.ledger().booked_ahead(link)));
     let mut ids: Vec<_> = ids.filter(|id| after.is_none_or(|after| *id > after)).collect();
     ids.sort_unstable();
     ids

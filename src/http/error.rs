@@ -68,6 +68,7 @@ impl From<Refusal> for Problem {
                 .with("limit", exceeded.limit),
             Refusal::NotHeld(_) => of(&problem_catalogue::NOT_HELD),
             Refusal::HoldLength { .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", "hold_ms"),
+            Refusal::ImpossibleTime { field, .. } => of(&problem_catalogue::IMPOSSIBLE).with("field", field),
             Refusal::TopologyControlled { by, .. } => {
                 of(&problem_catalogue::TOPOLOGY_CONTROLLED).with("controller", by.to_string())
             }

@@ -17,13 +17,15 @@ pub(super) async fn shown(room: &Room, fact: &Arc<Fact>) -> Option<EventDocument
     let Some(own) = room.own_tenant() else { return Some(document) };
     let is_own = |tenant: &Option<Name>| tenant.as_ref() == Some(own);
     match &fact.event {
-        Event::Admitted { allocation, .. } | Event::Resized { allocation, .. }
+        Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } | Event::Started { allocation, .. }
             if !is_own(&allocation.demand.attributes.tenant) =>
         {
             return displaced_by_others(room, own, document).await;
         }
-        Event::Admitted { .. } | Event::Resized { .. } => {}
-        Event::Denied { demand, .. } => is_own(&demand.attributes.tenant).then_some(())?,
+        Event::Admitted { .. } | Event::Resized { .. } | Event::Started { .. } => {}
+        Event::Denied { demand, .. } | Event::StartFailed { demand, .. } => {
+            is_own(&demand.attributes.tenant).then_some(())?
+        }
         Event::Released { id } => is_of(room, own, *id).await.then_some(())?,
         Event::TenantPut { tenant } => (tenant.name == *own).then_some(())?,
         Event::TenantDeleted { name } => (name == own).then_some(())?,
@@ -40,7 +42,8 @@ pub(super) async fn shown(room: &Room, fact: &Arc<Fact>) -> Option<EventDocument
 /// What somebody else's request did to the tenant's own allocations.
 async fn displaced_by_others(room: &Room, own: &Name, document: EventDocument) -> Option<EventDocument> {
     let (EventData::AllocationAdmitted { mut victims, mut moved, .. }
-    | EventData::AllocationResized { mut victims, mut moved, .. }) = document.data
+    | EventData::AllocationResized { mut victims, mut moved, .. }
+    | EventData::AllocationStarted { mut victims, mut moved, .. }) = document.data
     else {
         return None;
     };
@@ -60,7 +63,9 @@ async fn cut(room: &Room, own: &Name, mut document: EventDocument) -> Option<Eve
             keep(room, own, ids, |id| id).await;
             (!ids.is_empty()).then_some(())?;
         }
-        EventData::AllocationAdmitted { victims, moved, .. } | EventData::AllocationResized { victims, moved, .. } => {
+        EventData::AllocationAdmitted { victims, moved, .. }
+        | EventData::AllocationResized { victims, moved, .. }
+        | EventData::AllocationStarted { victims, moved, .. } => {
             keep(room, own, victims, victim_id).await;
             keep(room, own, moved, moved_id).await;
         }

@@ -110,6 +110,17 @@ fn event<'a>(
                 displaced: names.displaced(displaced)?,
             }
         }
+        EventRecord::AllocationStarted { allocation, displaced } => {
+            let names = lookup(&allocation.demand.topology)?;
+            Event::Started {
+                allocation: Arc::new(names.allocation(allocation)?),
+                displaced: names.displaced(displaced)?,
+            }
+        }
+        EventRecord::AllocationStartFailed { id, demand, denial } => {
+            let names = lookup(&demand.topology)?;
+            Event::StartFailed { id: id.0, demand: Box::new(names.demand(demand)?), denial: names.denial(denial)? }
+        }
         EventRecord::AllocationReleased { id } => Event::Released { id: id.0 },
         EventRecord::ControllerPut { controller: record } => {
             Event::ControllerPut { controller: Arc::new(controller(record, sequence)?) }

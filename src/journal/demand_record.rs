@@ -28,6 +28,9 @@ pub(super) struct DemandRecord {
     pub(super) bandwidth_bps: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) aggregator: Option<StoredName>,
+    /// When it starts; older versions did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) starts_at_ms: Option<u64>,
     /// When it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expires_at_ms: Option<u64>,
@@ -61,6 +64,7 @@ impl NameLookup<'_> {
             hold_priority: demand.hold_priority.number(),
             bandwidth_bps: demand.bandwidth.as_bps(),
             aggregator: demand.attributes.aggregator.as_ref().map(StoredName::from),
+            starts_at_ms: demand.attributes.starts_at.map(|at| at.0),
             expires_at_ms: demand.attributes.expires_at.map(|at| at.0),
             tenant: demand.attributes.tenant.as_ref().map(StoredName::from),
             held_until_ms: demand.attributes.held_until.map(|at| at.0),
@@ -85,6 +89,7 @@ impl NumberLookup<'_> {
             constraints: self.constraints(record.constraints.as_deref())?,
             attributes: LspAttributes {
                 aggregator: record.aggregator.as_ref().map(|key| key.0.clone()),
+                starts_at: record.starts_at_ms.map(Millis),
                 expires_at: record.expires_at_ms.map(Millis),
                 tenant: record.tenant.as_ref().map(|key| key.0.clone()),
                 held_until: record.held_until_ms.map(Millis),

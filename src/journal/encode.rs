@@ -66,6 +66,21 @@ pub(super) fn encode(fact: &Fact) -> Result<EventRecord, RecordEncodeError> {
                 displaced: lookup.displaced(displaced)?,
             }
         }
+        Event::Started { allocation, displaced } => {
+            let lookup = of(&allocation.demand.topology);
+            EventRecord::AllocationStarted {
+                allocation: Box::new(lookup.allocation(allocation)?),
+                displaced: lookup.displaced(displaced)?,
+            }
+        }
+        Event::StartFailed { id, demand, denial } => {
+            let lookup = of(&demand.topology);
+            EventRecord::AllocationStartFailed {
+                id: StoredAllocationId(*id),
+                demand: Box::new(lookup.demand(demand)?),
+                denial: lookup.denial(denial)?,
+            }
+        }
         Event::Released { id } => EventRecord::AllocationReleased { id: StoredAllocationId(*id) },
         Event::ControllerPut { controller } => EventRecord::ControllerPut { controller: controller_record(controller) },
         Event::ControllerDeleted { name } => EventRecord::ControllerDeleted { controller: name.into() },

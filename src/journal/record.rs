@@ -61,6 +61,15 @@ pub(super) enum EventRecord {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         displaced: Vec<DisplacedRecord>,
     },
+    /// A scheduled allocation started.
+    AllocationStarted {
+        /// As it is now.
+        allocation: Box<AllocationRecord>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        displaced: Vec<DisplacedRecord>,
+    },
+    /// A scheduled allocation found no path at its start.
+    AllocationStartFailed { id: StoredAllocationId, demand: Box<DemandRecord>, denial: DenialRecord },
     /// An allocation was released.
     AllocationReleased { id: StoredAllocationId },
     /// Allocations expired.

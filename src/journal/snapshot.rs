@@ -84,6 +84,9 @@ struct AllocationPart {
     /// By id, until when those are held that are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     held_until_ms: BTreeMap<u64, u64>,
+    /// By id, when those start that have not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    starts_at_ms: BTreeMap<u64, u64>,
     rows: Vec<SnapshotRow>,
 }
 
@@ -216,6 +219,7 @@ fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>])
         scheduled: Some(BTreeSet::new()),
         tenants: BTreeMap::new(),
         held_until_ms: BTreeMap::new(),
+        starts_at_ms: BTreeMap::new(),
         rows: Vec::with_capacity(allocations.len()),
     };
     let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
@@ -236,6 +240,9 @@ fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>])
         }
         if let Some(until) = attributes.held_until {
             part.held_until_ms.insert(allocation.id.0, until.0);
+        }
+        if let Some(at) = attributes.starts_at {
+            part.starts_at_ms.insert(allocation.id.0, at.0);
         }
         if let (Owner::Scheduler, Some(scheduled)) = (allocation.demand.attributes.owner, &mut part.scheduled) {
             scheduled.insert(allocation.id.0);
@@ -305,6 +312,7 @@ impl TopologyCache {
                     .constraints(constraints.as_deref())?,
                 attributes: LspAttributes {
                     aggregator: aggregator.transpose()?,
+                    starts_at: None,
                     expires_at: times.2.map(Millis),
                     tenant: None,
                     held_until: None,
@@ -372,6 +380,7 @@ impl SnapshotLoader {
             let (id, demand) = (allocation.id.0, &mut allocation.demand);
             demand.attributes.tenant = part.tenants.get(&id).map(|name| name.0.clone());
             demand.attributes.held_until = part.held_until_ms.get(&id).map(|at| Millis(*at));
+            demand.attributes.starts_at = part.starts_at_ms.get(&id).map(|at| Millis(*at));
             demand.attributes.owner = match &part.scheduled {
                 Some(scheduled) if scheduled.contains(&id) => Owner::Scheduler,
                 Some(_) => Owner::Requester,

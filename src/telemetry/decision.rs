@@ -79,6 +79,9 @@ impl DecisionLog {
                 Event::Resized { allocation, displaced } => {
                     admitted(fact, "resized", allocation, displaced, tightest.as_ref(), unlogged);
                 }
+                Event::Started { allocation, displaced } => {
+                    admitted(fact, "started", allocation, displaced, tightest.as_ref(), unlogged);
+                }
                 Event::Denied { demand, denial, .. } => denied(fact, demand, denial, unlogged),
                 _ => {}
             }
@@ -92,7 +95,7 @@ impl DecisionLog {
         let mut picked = Vec::new();
         for fact in facts {
             let sample = match &fact.event {
-                Event::Admitted { .. } | Event::Resized { .. } => &mut samples.granted,
+                Event::Admitted { .. } | Event::Resized { .. } | Event::Started { .. } => &mut samples.granted,
                 Event::Denied { .. } => &mut samples.denied,
                 _ => continue,
             };
@@ -107,7 +110,11 @@ impl DecisionLog {
 }
 
 fn tightest(state: &State, fact: &Fact) -> Option<Tightest> {
-    let (Event::Admitted { allocation, .. } | Event::Resized { allocation, .. }) = &fact.event else { return None };
+    let (Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } | Event::Started { allocation, .. }) =
+        &fact.event
+    else {
+        return None;
+    };
     let network = state.network(allocation.demand.topology.as_str())?;
     let ledger = network.ledger();
     let slot = ledger.slots().iter().find(|slot| ledger.slots().class_type(*slot) == allocation.demand.class_type)?;

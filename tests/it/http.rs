@@ -9,6 +9,8 @@ mod access;
 mod dashboard;
 #[path = "http/aggregators.rs"]
 mod aggregators;
+#[path = "http/bookings.rs"]
+mod bookings;
 #[path = "http/broker.rs"]
 mod broker;
 #[path = "http/controllers.rs"]

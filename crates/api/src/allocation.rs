@@ -68,8 +68,16 @@ pub struct AllocationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 255, example = "ticket 4711")]
     pub note: Option<String>,
-    /// When the allocation expires, in the future; absent: never.
+    /// When the allocation starts, in the future: it is booked now and in force from then on. Absent: at once.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub starts_at: Option<Instant>,
+    /// How long the allocation lasts from its start, in milliseconds, in the place of `expires_at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub duration_ms: Option<u64>,
+    /// When the allocation expires, in the future and after its start; absent: never. `ends_at` is read as this, too.
+    #[serde(alias = "ends_at", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Instant>,
     /// The tenant whom it is for, and whose quotas it counts against; absent: the token's, or none.
@@ -165,6 +173,10 @@ pub struct AllocationDemand {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "ticket 4711")]
     pub note: Option<String>,
+    /// When the allocation starts, until it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub starts_at: Option<Instant>,
     /// When the allocation expires; absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]
@@ -223,6 +235,8 @@ words! {
     AllocationState {
         /// Reserved for a while, to be committed or to lapse.
         Held "held"
+        /// Booked for later: `starts_at` says from when on.
+        Scheduled "scheduled"
         /// Admitted; rules are on their way to the switches.
         Installing "installing"
         /// In force.

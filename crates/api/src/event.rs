@@ -68,6 +68,10 @@ words! {
         AllocationDenied "allocation_denied"
         /// An allocation has another bandwidth, other constraints, another path or other annotations.
         AllocationResized "allocation_resized"
+        /// A scheduled allocation started.
+        AllocationStarted "allocation_started"
+        /// A scheduled allocation found no path at its start, and is over.
+        AllocationStartFailed "allocation_start_failed"
         /// An allocation was released.
         AllocationReleased "allocation_released"
         /// Allocations expired.
@@ -125,8 +129,8 @@ pub enum EventData {
         /// Allocations that left their paths.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         victims: Vec<Victim>,
-        /// The ids of allocations that stay although the link is in maintenance or breaks their constraints now, because
-        /// there is no other path.
+        /// The ids of allocations that stay although the link is in maintenance or breaks their constraints now, and of
+        /// scheduled ones that stay although it is out of service, because there is no other path.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stranded: Vec<String>,
     },
@@ -158,6 +162,26 @@ pub enum EventData {
         /// Allocations that were moved to other paths so that it fits.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         moved: Vec<Moved>,
+    },
+    /// A scheduled allocation started.
+    AllocationStarted {
+        /// The allocation as it is now.
+        allocation: Box<BookedAllocation>,
+        /// Allocations that left their paths for it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        victims: Vec<Victim>,
+        /// Allocations that were moved to other paths so that it fits.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        moved: Vec<Moved>,
+    },
+    /// A scheduled allocation found no path at its start, and is over.
+    AllocationStartFailed {
+        /// The id of the allocation.
+        id: String,
+        /// What was asked for.
+        demand: Box<AllocationDemand>,
+        /// What it lacked.
+        problem: Box<ProblemDocument>,
     },
     /// An allocation was released.
     AllocationReleased {
@@ -209,6 +233,8 @@ impl EventData {
             Self::AllocationAdmitted { .. } => EventKind::AllocationAdmitted,
             Self::AllocationDenied { .. } => EventKind::AllocationDenied,
             Self::AllocationResized { .. } => EventKind::AllocationResized,
+            Self::AllocationStarted { .. } => EventKind::AllocationStarted,
+            Self::AllocationStartFailed { .. } => EventKind::AllocationStartFailed,
             Self::AllocationReleased { .. } => EventKind::AllocationReleased,
             Self::AllocationsExpired { .. } => EventKind::AllocationsExpired,
             Self::ControllerPut { .. } => EventKind::ControllerPut,
@@ -227,7 +253,8 @@ impl EventData {
             | Self::ModelSet { victims, .. }
             | Self::LinkChanged { victims, .. }
             | Self::AllocationAdmitted { victims, .. }
-            | Self::AllocationResized { victims, .. } => victims,
+            | Self::AllocationResized { victims, .. }
+            | Self::AllocationStarted { victims, .. } => victims,
             _ => &[],
         }
     }

@@ -262,11 +262,11 @@ fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
         | Event::TopologyPut { displaced: gone, .. }
         | Event::ModelSet { displaced: gone, .. }
         | Event::LinkChanged { displaced: gone, .. } => displaced(gone),
-        Event::Resized { allocation, displaced: gone } => {
+        Event::Resized { allocation, displaced: gone } | Event::Started { allocation, displaced: gone } => {
             displaced(gone);
             ids.push(allocation.id);
         }
-        Event::Released { id } => ids.push(*id),
+        Event::Released { id } | Event::StartFailed { id, .. } => ids.push(*id),
         Event::Expired { ids: expired } => ids.extend(expired),
         Event::Denied { .. }
         | Event::TopologyDeleted { .. }

@@ -117,6 +117,7 @@ pub(super) fn demand(demand: &Demand, names: &Names) -> AllocationDemand {
         name: annotation(&attributes.annotations, AnnotationField::Name),
         customer: annotation(&attributes.annotations, AnnotationField::Customer),
         note: annotation(&attributes.annotations, AnnotationField::Note),
+        starts_at: attributes.starts_at.map(instant),
         expires_at: attributes.expires_at.map(instant),
         tenant: attributes.tenant.as_ref().map(ToString::to_string),
         held_until: attributes.held_until.map(instant),
@@ -125,9 +126,13 @@ pub(super) fn demand(demand: &Demand, names: &Names) -> AllocationDemand {
     }
 }
 
-/// Where a living allocation is, as far as its hold and the switches say.
+/// Where a living allocation is, as far as its hold, its start and the switches say.
 pub(in crate::http) fn living_state(allocation: &Allocation, condition: LspState) -> AllocationState {
-    if allocation.is_held() { AllocationState::Held } else { state(condition) }
+    match (allocation.is_held(), allocation.is_scheduled()) {
+        (true, _) => AllocationState::Held,
+        (false, true) => AllocationState::Scheduled,
+        (false, false) => state(condition),
+    }
 }
 
 /// How far the switches hold a living allocation.

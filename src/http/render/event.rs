@@ -62,6 +62,15 @@ fn data(fact: &Fact) -> EventData {
             let Effects { victims, moved, .. } = effects(displaced, names);
             EventData::AllocationResized { allocation: booked(allocation, names), victims, moved }
         }
+        Event::Started { allocation, displaced } => {
+            let Effects { victims, moved, .. } = effects(displaced, names);
+            EventData::AllocationStarted { allocation: booked(allocation, names), victims, moved }
+        }
+        Event::StartFailed { id, demand: asked, denial } => EventData::AllocationStartFailed {
+            id: id.to_string(),
+            demand: Box::new(demand(asked, names)),
+            problem: Box::new(error::denied(asked, denial, names).document(None)),
+        },
         Event::Released { id } => EventData::AllocationReleased { id: id.to_string() },
         Event::Expired { ids: expired } => EventData::AllocationsExpired { ids: ids(expired) },
         Event::ControllerPut { controller } => EventData::ControllerPut { controller: controller_settings(controller) },

@@ -128,7 +128,8 @@ impl World {
                 switch: ModelChange::Hard,
             },
             3..6 => self.change_link(),
-            6..9 => Command::Expire,
+            6..8 => Command::Expire,
+            8 => Command::Start,
             9..15 => Command::Release { id: self.somebody() },
             39 => self.controller(),
             40 => self.tenant(),
@@ -220,6 +221,7 @@ impl World {
             hold_priority: setup_priority,
             constraints: self.dice.maybe(constraints).unwrap_or_default(),
             moves_max: None,
+            duration: None,
             hold_for: if self.dice.one_in(5) { Some(Millis(1 + self.dice.roll(10_000))) } else { None },
             attributes: LspAttributes {
                 owner: if aggregator.is_some() && self.dice.one_in(2) { Owner::Scheduler } else { Owner::Requester },
@@ -227,6 +229,7 @@ impl World {
                 expires_at: self.dice.maybe(|dice| Millis(self.now.0 + 1 + dice.roll(20_000))),
                 flow: self.dice.maybe(|dice| Box::new(flow(dice))),
                 tenant: self.dice.maybe(|dice| name(TENANTS[dice.small::<usize>(2)])),
+                starts_at: self.dice.maybe(|dice| Millis(self.now.0 + 1 + dice.roll(10_000))),
                 held_until: None,
                 annotations: self.dice.maybe(annotation_change).into_iter().collect(),
             },
@@ -261,11 +264,13 @@ fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<P
     let cause = match &recorded.event {
         Event::Released { .. } => Some(EndCause::Released),
         Event::Expired { .. } => Some(EndCause::Expired),
+        Event::StartFailed { .. } => Some(EndCause::Failed),
         Event::TopologyPut { displaced, .. }
         | Event::ModelSet { displaced, .. }
         | Event::LinkChanged { displaced, .. }
         | Event::Admitted { displaced, .. }
-        | Event::Resized { displaced, .. } => {
+        | Event::Resized { displaced, .. }
+        | Event::Started { displaced, .. } => {
             displaced.iter().find(|gone| gone.id == old.id).and_then(|gone| match gone.fate {
                 Fate::Ended(cause) => Some(cause),
                 Fate::Rerouted(_) => None,

@@ -30,12 +30,14 @@ impl Changes {
                 return;
             }
             Event::ModelSet { displaced, .. } | Event::LinkChanged { displaced, .. } => all(displaced),
-            Event::Admitted { allocation, displaced } | Event::Resized { allocation, displaced } => {
+            Event::Admitted { allocation, displaced }
+            | Event::Resized { allocation, displaced }
+            | Event::Started { allocation, displaced } => {
                 let mut ids = all(displaced);
                 ids.push(allocation.id);
                 ids
             }
-            Event::Released { id } => vec![*id],
+            Event::Released { id } | Event::StartFailed { id, .. } => vec![*id],
             Event::Expired { ids } => ids.clone(),
             Event::Denied { .. }
             | Event::ControllerPut { .. }

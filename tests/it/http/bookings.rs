@@ -1,0 +1,86 @@
+//! Allocations that are booked for later.
+
+use std::time::Duration;
+
+use api::instant::Instant;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::harness::{PAIR, TestService};
+
+fn booking(starts_at: &str, more: Value) -> String {
+    let mut body =
+        json!({"ingress": "a", "egress": "b", "class_type": 0, "bandwidth_bps": 7_000_000, "starts_at": starts_at});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body.to_string()
+}
+
+/// In so many milliseconds.
+fn soon(service: &TestService, ms: u64) -> String {
+    Instant(service.app.now().0 + ms).to_string()
+}
+
+#[tokio::test]
+async fn a_booking_is_scheduled_listed_changed_and_released() {
+    let service = TestService::with(PAIR).await;
+    let asked = booking("2100-01-01T00:00:00Z", json!({"duration_ms": 7_200_000}));
+    let planned = service.post("/v1/allocations?dry_run=true", &asked).await;
+    assert_eq!((planned.status, &planned.json()["state"]), (StatusCode::OK, &json!("scheduled")));
+    let answer = service.post("/v1/allocations", &asked).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    let booked = answer.json();
+    assert_eq!(booked["state"], "scheduled");
+    assert_eq!(booked["starts_at"], "2100-01-01T00:00:00.000Z");
+    assert_eq!(booked["expires_at"], "2100-01-01T02:00:00.000Z");
+    let link = service.get("/v1/topologies/net/links/ab").await.json();
+    assert_eq!((&link["reserved_bps"], &link["allocation_count"]), (&json!(0), &json!(0)));
+    let one = format!("/v1/allocations/{}", booked["id"].as_str().unwrap());
+    let listed = service.get("/v1/allocations?state=scheduled&link=ab").await.json();
+    assert_eq!(listed["items"][0]["id"], booked["id"]);
+    assert_eq!(service.get("/v1/allocations?state=active").await.json()["items"], json!([]));
+    let changed = service.patch(&one, r#"{"bandwidth_bps": 8000000}"#).await.json();
+    assert_eq!((&changed["bandwidth_bps"], &changed["state"]), (&json!(8_000_000), &json!("scheduled")));
+    assert_eq!(service.delete(&one).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(service.get(&one).await.json()["state"], "released");
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_booking_starts_and_ends_by_itself() {
+    let service = TestService::with(PAIR).await;
+    let mut commits = service.app.subscribe();
+    let asked = booking(&soon(&service, 50), json!({"duration_ms": 50}));
+    let one =
+        format!("/v1/allocations/{}", service.post("/v1/allocations", &asked).await.json()["id"].as_str().unwrap());
+    let over = async {
+        while service.get(&one).await.json()["state"] != "expired" {
+            commits.recv().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), over).await.unwrap();
+    let events = service.get("/v1/events?limit=1000").await.json();
+    let kinds: Vec<_> = events["items"].as_array().unwrap().iter().map(|event| &event["kind"]).collect();
+    assert_eq!(kinds[kinds.len() - 3..], ["allocation_admitted", "allocation_started", "allocations_expired"]);
+    let started = &events["items"][kinds.len() - 2]["data"]["allocation"];
+    assert_eq!((&started["starts_at"], &started["path"]), (&Value::Null, &json!(["ab"])));
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_start_that_is_not_to_be_had_names_its_field() {
+    let service = TestService::with(PAIR).await;
+    let (late, later) = ("2100-01-01T00:00:00Z", "2100-01-01T00:00:01Z");
+    for (starts_at, more, field) in [
+        ("2020-01-01T00:00:00Z", json!({}), "starts_at"),
+        (late, json!({"ends_at": late}), "expires_at"),
+        (late, json!({"ends_at": later, "duration_ms": 1}), "duration_ms"),
+        (late, json!({"duration_ms": 0}), "duration_ms"),
+    ] {
+        let answer = service.post("/v1/allocations", &booking(starts_at, more)).await;
+        assert_eq!((answer.status, &answer.json()["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)));
+    }
+    let soon = booking(&soon(&service, 1_000), json!({"hold_ms": 60_000}));
+    assert_eq!(service.post("/v1/allocations", &soon).await.json()["field"], "hold_ms");
+    assert_eq!(service.post("/v1/allocations", &booking("Tuesday", json!({}))).await.status, StatusCode::BAD_REQUEST);
+    service.close().await;
+}
