@@ -52,6 +52,7 @@ pub const OPERATIONS: &[(&str, Permission)] = &[
     ("model_put", Permission::Operate),
     ("path_compute", Permission::See),
     ("headroom_get", Permission::See),
+    ("availability_create", Permission::See),
     ("failure_study_create", Permission::Operate),
     ("optimization_create", Permission::Operate),
     ("optimization_apply", Permission::Operate),

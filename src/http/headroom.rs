@@ -141,7 +141,7 @@ impl HeadroomQuery {
 }
 
 /// The parameters are called otherwise than the members of a request.
-fn in_query(refusal: Refusal) -> Problem {
+pub(super) fn in_query(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::UnknownNode { field, names, topology } => {
             let field = if field == "ingress" { "from" } else { "to" };

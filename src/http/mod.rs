@@ -20,6 +20,7 @@ mod dashboard;
 mod event;
 mod failure_study;
 mod headroom;
+mod availability;
 mod health;
 mod layout;
 mod link;
@@ -199,6 +200,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(model::model_get, model::model_put))
         .routes(routes!(path::path_compute))
         .routes(routes!(headroom::headroom_get))
+        .routes(routes!(availability::availability_create))
         .routes(routes!(failure_study::failure_study_create))
         .routes(routes!(optimization::optimization_create))
         .routes(routes!(optimization::optimization_apply))

@@ -23,6 +23,7 @@
 #![warn(missing_docs)]
 
 pub mod allocation;
+pub mod availability;
 pub mod batch;
 pub mod path;
 pub mod constraints;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::allocation::{Allocation, Demand};
+use super::allocation::Allocation;
 use super::event::{Displaced, Event, Fate, Recorded};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::ledger::Ledger;
@@ -318,8 +318,8 @@ fn replace_network(
     for (old, new) in before.iter().zip(after) {
         match new {
             Some(new) => {
-                count_usage(state, old, Usage::minus);
-                count_usage(state, &new, Usage::plus);
+                state.count_usage(old, Usage::minus);
+                state.count_usage(&new, Usage::plus);
                 state.allocations.insert(old.id, new);
             }
             None => drop(forget(state, old.id)),
@@ -432,7 +432,7 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
     if let Some(at) = allocation.demand.attributes.starts_at {
         state.starts.insert((at, allocation.id), ());
     }
-    count_usage(state, &allocation, Usage::plus);
+    state.count_usage(&allocation, Usage::plus);
     state.allocations.insert(allocation.id, allocation);
 }
 
@@ -455,26 +455,6 @@ fn forget(state: &mut State, id: AllocationId) -> Option<Arc<Allocation>> {
     if let Some(at) = allocation.demand.attributes.starts_at {
         state.starts.remove(&(at, id));
     }
-    count_usage(state, &allocation, Usage::minus);
+    state.count_usage(&allocation, Usage::minus);
     Some(allocation)
-}
-
-/// Counts an allocation for its tenant, or counts it no more.
-fn count_usage(state: &mut State, allocation: &Allocation, change: fn(Usage, Usage) -> Usage) {
-    let Demand { topology, class_type, bandwidth, attributes, .. } = &allocation.demand;
-    let Some(tenant) = &attributes.tenant else { return };
-    if !state.usage.contains_key(tenant) {
-        state.usage.insert(tenant.clone(), BTreeMap::new());
-    }
-    let Some(of_tenant) = state.usage.get_mut(tenant) else { return };
-    let key = (topology.clone(), *class_type);
-    let after = change(of_tenant.get(&key).copied().unwrap_or_default(), Usage::of(*bandwidth));
-    if after == Usage::default() {
-        of_tenant.remove(&key);
-    } else {
-        of_tenant.insert(key, after);
-    }
-    if of_tenant.is_empty() {
-        state.usage.remove(tenant);
-    }
 }

@@ -59,6 +59,12 @@ impl Calendar {
         marks.filter(|(key, _)| key.is_start).map(|(key, _)| key.id)
     }
 
+    /// The instants at which the book of a link changes by itself, each with whether a booking starts then.
+    pub(crate) fn changes(&self, link: LinkIx) -> impl Iterator<Item = (Millis, bool)> + '_ {
+        let marks = self.marks(link).into_iter().flat_map(PersistentMap::iter);
+        marks.map(|(key, _)| (key.at, key.is_start))
+    }
+
     /// Adds the marks of an entry; `booked` is what it takes on a link.
     pub(crate) fn enter(&mut self, entry: &LedgerEntry, booked: impl Fn(LinkIx) -> u64) {
         self.bookings += usize::from(entry.span.start.is_some());
@@ -103,7 +109,7 @@ pub(crate) fn marks_of(entry: &LedgerEntry, booked: u64) -> impl Iterator<Item =
 }
 
 /// A link's book from now on.
-pub(crate) struct Course<'a> {
+pub(crate) struct LinkCourse<'a> {
     pub(crate) bounds: &'a LinkBounds,
     pub(crate) slots: &'a Slots,
     /// Of now.
@@ -111,7 +117,7 @@ pub(crate) struct Course<'a> {
     pub(crate) marks: Vec<(MarkKey, Mark)>,
 }
 
-impl Course<'_> {
+impl LinkCourse<'_> {
     /// What a claim may have in the time to come, at most what it claims. Nothing is said about now.
     pub(crate) fn room_bps(&self, claim: &Claim, taking: Taking) -> u64 {
         let most = claim.bandwidth.as_bps();

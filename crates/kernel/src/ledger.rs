@@ -13,6 +13,7 @@ use super::link_members::{LiveSet, Roster, is_stale};
 use super::path::{Links, WEIGHT_ONE};
 use super::policy::BandwidthModel;
 use super::topology::{Link, LinkState, Topology};
+use super::units::Millis;
 
 /// How many links share a page: a version copies the pages that it writes and another version holds.
 const PAGE_LINKS: usize = 16;
@@ -114,6 +115,11 @@ impl Ledger {
     /// The bookings on a link, by their starts.
     pub fn booked_ahead(&self, link: LinkIx) -> impl Iterator<Item = AllocationId> + '_ {
         self.calendar.on_link(link)
+    }
+
+    /// The instants at which the book of a link changes by itself, each with whether a booking starts then.
+    pub fn changes(&self, link: LinkIx) -> impl Iterator<Item = (Millis, bool)> + '_ {
+        self.calendar.changes(link)
     }
 
     /// How many bookings there are.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bam::{Booked, LinkBounds, Overrun, SLOTS, Slot, Slots, VictimOrder};
-use super::calendar::{Course, Mark, MarkKey, Taking, marks_of};
+use super::calendar::{LinkCourse, Mark, MarkKey, Taking, marks_of};
 use super::congestion_weight::congestion_weight;
 use super::id::{AllocationId, LinkIx};
 use super::ledger::{Ledger, bounds_of};
@@ -215,7 +215,7 @@ impl<'a> LedgerDraft<'a> {
         links.map(|(link, _)| link).chain(self.marks.keys().copied()).collect()
     }
 
-    fn course(&self, link: LinkIx) -> Option<Course<'_>> {
+    fn course(&self, link: LinkIx) -> Option<LinkCourse<'_>> {
         let (bounds, booked) = self.book(link)?;
         let changed = self.marks.get(&link);
         let is_same = |key: &MarkKey| changed.is_none_or(|changed| !changed.contains_key(key));
@@ -225,7 +225,7 @@ impl<'a> LedgerDraft<'a> {
             marks.extend(changed.iter().filter_map(|(key, mark)| Some((*key, (*mark)?))));
             marks.sort_unstable_by_key(|(key, _)| *key);
         }
-        Some(Course { bounds, slots: self.ledger.slots(), booked, marks })
+        Some(LinkCourse { bounds, slots: self.ledger.slots(), booked, marks })
     }
 
     /// The links as a path search without victims sees them.

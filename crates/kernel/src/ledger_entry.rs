@@ -21,6 +21,13 @@ pub struct LedgerEntry {
     pub span: Span,
 }
 
+impl LedgerEntry {
+    /// It looks for a path, and takes bandwidth with this slot.
+    pub fn claim(&self, slot: Slot) -> Claim {
+        Claim { slot, hold_slot: self.slot, bandwidth: self.bandwidth, span: self.span }
+    }
+}
+
 /// When an entry is in the books: half open. Without a start it is in the book of now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Span {

@@ -114,6 +114,26 @@ impl State {
         wanted.fold(Usage::default(), |sum, (_, usage)| sum.plus(*usage))
     }
 
+    /// Counts an allocation for its tenant, or counts it no more.
+    pub(super) fn count_usage(&mut self, allocation: &Allocation, change: fn(Usage, Usage) -> Usage) {
+        let Demand { topology, class_type, bandwidth, attributes, .. } = &allocation.demand;
+        let Some(tenant) = &attributes.tenant else { return };
+        if !self.usage.contains_key(tenant) {
+            self.usage.insert(tenant.clone(), BTreeMap::new());
+        }
+        let Some(of_tenant) = self.usage.get_mut(tenant) else { return };
+        let key = (topology.clone(), *class_type);
+        let after = change(of_tenant.get(&key).copied().unwrap_or_default(), Usage::of(*bandwidth));
+        if after == Usage::default() {
+            of_tenant.remove(&key);
+        } else {
+            of_tenant.insert(key, after);
+        }
+        if of_tenant.is_empty() {
+            self.usage.remove(tenant);
+        }
+    }
+
     /// A living allocation.
     pub fn allocation(&self, id: AllocationId) -> Option<&Arc<Allocation>> {
         self.allocations.get(&id)
@@ -222,8 +242,8 @@ impl Network {
 
     /// An allocation that looks for another path, on which it takes bandwidth from no other.
     pub fn claim_of(&self, allocation: &Allocation) -> Option<Claim> {
-        let LedgerEntry { slot, bandwidth, span, .. } = self.entry_of(allocation)?;
-        Some(Claim { slot, hold_slot: slot, bandwidth, span })
+        let entry = self.entry_of(allocation)?;
+        Some(entry.claim(entry.slot))
     }
 }
 

@@ -1,5 +1,5 @@
 //! `watermaster topology check|convert|diff`: topology files without a service; `watermaster topology
-//! put|list|show|delete|failure-study|headroom|watch`: the topologies of a running one.
+//! put|list|show|delete|failure-study|headroom|availability|watch`: the topologies of a running one.
 
 mod file;
 mod study;
@@ -9,7 +9,7 @@ use std::io;
 use clap::{Args, Subcommand};
 
 use self::file::{CheckArgs, ConvertArgs, DiffArgs, ReadArgs, topology_check, topology_convert, topology_diff};
-use self::study::{FailureStudyArgs, HeadroomArgs};
+use self::study::{AvailabilityArgs, FailureStudyArgs, HeadroomArgs};
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, count, effects, rate, table};
@@ -60,6 +60,8 @@ pub enum TopologyCommand {
     FailureStudy(FailureStudyArgs),
     /// Say how much would be admitted between two nodes now
     Headroom(HeadroomArgs),
+    /// Say when so much could be had between two nodes
+    Availability(AvailabilityArgs),
     /// Print what happens to topologies, until Ctrl-C
     Watch(TopologyWatchArgs),
 }
@@ -140,6 +142,7 @@ pub fn run(command: &TopologyCommand) -> Result<(), TopologyCommandError> {
         }
         TopologyCommand::FailureStudy(args) => Ok(study::failure_study(args)?),
         TopologyCommand::Headroom(args) => Ok(study::headroom(args)?),
+        TopologyCommand::Availability(args) => Ok(study::availability(args)?),
         TopologyCommand::Watch(args) => {
             let about_topologies =
                 |data: &EventData| matches!(data, EventData::TopologyPut { .. } | EventData::TopologyDeleted { .. });

@@ -1,12 +1,14 @@
-//! `watermaster topology failure-study` and `watermaster topology headroom`: what failures would do, and how much still fits.
+//! `watermaster topology failure-study`, `headroom` and `availability`: what failures would do, how much still fits, and when.
 
 use clap::Args;
 
 use crate::cli::connection::{ConnectionError, ServiceConnection};
-use crate::cli::output::{count, grid, lines, percent, rate, table};
+use crate::cli::output::{bandwidth, count, grid, lines, percent, rate, table};
+use api::availability::{AvailabilityRequest, TimeWindow};
 use api::failure_study::{
     FailureSetName, FailureStudyAnswer, FailureStudyRequest, GrowthDocument, SubjectDocument, WorstCaseDocument,
 };
+use api::instant::Instant;
 use api::path::HeadroomAnswer;
 
 /// How many links are shown to people, the worst first.
@@ -41,6 +43,34 @@ pub struct HeadroomArgs {
     /// The class type, 0 (lowest) to 7
     #[arg(long, default_value_t = 0)]
     class_type: u8,
+}
+
+/// Arguments of `topology availability`.
+#[derive(Args, Clone, Debug)]
+pub struct AvailabilityArgs {
+    #[command(flatten)]
+    connection: ServiceConnection,
+    /// The topology
+    name: String,
+    /// The node where traffic enters
+    from: String,
+    /// The node where traffic leaves
+    to: String,
+    /// How much, such as 500M
+    #[arg(long, value_parser = bandwidth)]
+    bandwidth: u64,
+    /// The class type, 0 (lowest) to 7
+    #[arg(long, default_value_t = 0)]
+    class_type: u8,
+    /// From when on, RFC 3339
+    #[arg(long)]
+    not_before: Instant,
+    /// Until when at the latest, RFC 3339
+    #[arg(long)]
+    not_after: Instant,
+    /// How long, in milliseconds
+    #[arg(long)]
+    duration_ms: u64,
 }
 
 pub(super) fn failure_study(args: &FailureStudyArgs) -> Result<(), ConnectionError> {
@@ -119,5 +149,30 @@ pub(super) fn headroom(args: &HeadroomArgs) -> Result<(), ConnectionError> {
             ],
             &found,
         )
+    })
+}
+
+pub(super) fn availability(args: &AvailabilityArgs) -> Result<(), ConnectionError> {
+    let AvailabilityArgs { connection, name, .. } = args;
+    let request = AvailabilityRequest {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        class_type: Some(u64::from(args.class_type)),
+        qos_level: None,
+        bandwidth_bps: args.bandwidth,
+        window: TimeWindow { from: args.not_before, to: args.not_after },
+        duration_ms: args.duration_ms,
+        setup_priority: None,
+        hold_priority: None,
+        constraints: None,
+    };
+    let found = connection.wait(async |client| Ok(client.availability_create(name, &request).await?))?;
+    connection.show(&found, || {
+        let rows: Vec<_> =
+            found.windows.iter().map(|window| vec![window.from.to_string(), window.to.to_string()]).collect();
+        let most = format!("over all of that time up to {}\n", rate(found.largest_bandwidth_bps));
+        let until = found.searched_until.map(|at| format!("starts after {at} were not looked at\n"));
+        let windows = if rows.is_empty() { "never\n".to_owned() } else { grid(&["FROM", "TO"], &rows) };
+        windows + &most + &until.unwrap_or_default()
     })
 }

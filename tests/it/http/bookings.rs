@@ -10,7 +10,7 @@ use super::harness::{PAIR, TestService};
 
 fn booking(starts_at: &str, more: Value) -> String {
     let mut body =
-        json!({"ingress": "a", "egress": "b", "class_type": 0, "bandwidth_bps": 7_000_000, "starts_at": starts_at});
+        json!({"ingress": "a", "egress": "b", "class_type": 0, "bandwidth_bps": 70_000_000, "starts_at": starts_at});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body.to_string()
 }
@@ -82,5 +82,38 @@ async fn a_start_that_is_not_to_be_had_names_its_field() {
     let soon = booking(&soon(&service, 1_000), json!({"hold_ms": 60_000}));
     assert_eq!(service.post("/v1/allocations", &soon).await.json()["field"], "hold_ms");
     assert_eq!(service.post("/v1/allocations", &booking("Tuesday", json!({}))).await.status, StatusCode::BAD_REQUEST);
+    service.close().await;
+}
+
+#[tokio::test]
+async fn what_is_available_is_said_in_windows() {
+    let service = TestService::with(PAIR).await;
+    let booked = booking("2100-01-01T02:00:00Z", json!({"duration_ms": 7_200_000}));
+    assert_eq!(service.post("/v1/allocations", &booked).await.status, StatusCode::CREATED);
+    let ask = async |bps: u64, more: Value| {
+        let mut body = json!({"from": "a", "to": "b", "class_type": 0, "bandwidth_bps": bps, "duration_ms": 3_600_000,
+            "window": {"from": "2100-01-01T00:00:00Z", "to": "2100-01-01T08:00:00Z"}});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        service.post("/v1/topologies/net/availabilities", &body.to_string()).await
+    };
+    let found = ask(40_000_000, json!({})).await;
+    assert_eq!(found.status, StatusCode::OK, "{found:?}");
+    let time = |hour: u8| format!("2100-01-01T0{hour}:00:00.000Z");
+    let windows = json!([{"from": time(0), "to": time(2)}, {"from": time(4), "to": time(8)}]);
+    let expected =
+        json!({"windows": windows, "earliest_start": time(0), "largest_bandwidth_bps": 30_000_000, "sequence": 2});
+    assert_eq!(found.json(), expected);
+    let found = ask(110_000_000, json!({})).await.json();
+    assert_eq!((&found["windows"], &found["earliest_start"]), (&json!([]), &Value::Null));
+    for (more, field) in [
+        (json!({"from": "x"}), "from"),
+        (json!({"to": "a"}), "to"),
+        (json!({"duration_ms": 0}), "duration_ms"),
+        (json!({"duration_ms": 28_800_001}), "duration_ms"),
+        (json!({"window": {"from": "2010-01-01T00:00:00Z", "to": "2010-01-02T00:00:00Z"}}), "window.to"),
+    ] {
+        let answer = ask(1, more).await;
+        assert_eq!((answer.status, &answer.json()["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)));
+    }
     service.close().await;
 }

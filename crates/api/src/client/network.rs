@@ -6,6 +6,7 @@ use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH};
 
 use super::{ANSWER_MAX, ANSWER_MAX_BYTES, Client, ClientError, Effect, Page, checked, dry_run, json, paging, read};
 use crate::aggregator::Aggregator;
+use crate::availability::{AvailabilityAnswer, AvailabilityRequest};
 use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, BandwidthModelOutcome};
 use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest};
 use crate::failure_study::{FailureStudyAnswer, FailureStudyRequest};
@@ -171,6 +172,19 @@ impl Client {
     ) -> Result<HeadroomAnswer, ClientError> {
         let query = [("from", from.to_owned()), ("to", to.to_owned()), ("class_type", class_type.to_string())];
         self.get(self.url(&["v1", "topologies", topology, "headroom"], &query)).await
+    }
+
+    /// When bandwidth could be had between two nodes.
+    ///
+    /// # Errors
+    /// There is no such topology, node or class type, or no such time.
+    pub async fn availability_create(
+        &self,
+        topology: &str,
+        request: &AvailabilityRequest,
+    ) -> Result<AvailabilityAnswer, ClientError> {
+        let url = self.url(&["v1", "topologies", topology, "availabilities"], &[]);
+        read(self.send(Method::POST, url, HeaderMap::new(), Some(json(request)?)).await?).await
     }
 
     /// Deletes a topology that carries nothing.

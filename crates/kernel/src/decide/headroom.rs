@@ -53,19 +53,19 @@ pub fn headroom(state: &State, request: &Request, workspace: &mut Workspace) -> 
     })
 }
 
-struct HeadroomSearch<'a, 'w> {
-    state: &'a State,
-    network: &'a Network,
-    demand: Demand,
-    priorities: Priorities,
-    moves_max: u8,
-    workspace: &'w mut Workspace,
+pub(super) struct HeadroomSearch<'a, 'w> {
+    pub(super) state: &'a State,
+    pub(super) network: &'a Network,
+    pub(super) demand: Demand,
+    pub(super) priorities: Priorities,
+    pub(super) moves_max: u8,
+    pub(super) workspace: &'w mut Workspace,
 }
 
 impl HeadroomSearch<'_, '_> {
     /// The largest bandwidth that is admitted without moves so that `is_good`. What is decided changes only where a link
     /// drops out, with victims or without.
-    fn largest_without_moves(&mut self, is_good: impl Fn(&PathAndFates) -> bool) -> u64 {
+    pub(super) fn largest_without_moves(&mut self, is_good: impl Fn(&PathAndFates) -> bool) -> u64 {
         let (ledger, claim) = (&self.network.ledger, self.any_bandwidth());
         let draft = LedgerDraft::new(ledger);
         let rooms = ledger.links().flat_map(|link| [draft.free_for(link, &claim), draft.reach_for(link, &claim)]);

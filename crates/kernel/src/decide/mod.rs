@@ -4,6 +4,7 @@
 mod admit;
 mod attributes;
 mod headroom;
+mod availability;
 mod network;
 mod controller;
 mod tenant;
@@ -25,6 +26,7 @@ use super::state::State;
 use super::units::Millis;
 
 pub use admit::least_sufficient_bps;
+pub use availability::{Availability, INSTANTS_MAX, availability};
 pub use headroom::{Headroom, headroom};
 pub use path_query::path_metric;
 pub use resolve::{

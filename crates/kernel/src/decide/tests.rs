@@ -1,6 +1,7 @@
 //! Decisions on small networks, and what must hold after any of them.
 
 mod calendar;
+mod calendar_oracle;
 mod headroom;
 mod relocation;
 mod reroute;

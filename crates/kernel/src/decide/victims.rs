@@ -12,7 +12,6 @@ use crate::allocation::Allocation;
 use crate::bam::{Booked, Cause, LinkBounds, Overrun, Slot, VictimOrder, VictimPolicy};
 use crate::event::DisplacedBy;
 use crate::id::{AllocationId, LinkIx};
-use crate::ledger_entry::Claim;
 use crate::ledger_entry::LedgerEntry;
 use crate::path::{self, Workspace};
 use crate::policy::Policy;
@@ -62,8 +61,7 @@ pub(super) fn book_path_with_victims(
     let Some(entry) = books.network.entry_of(allocation) else { return false };
     let Some(setup_slot) = model.slot(demand.class_type, demand.setup_priority) else { return false };
     let query = path_query(&books.network.model.policy, demand);
-    let claim = Claim { slot: setup_slot, hold_slot: entry.slot, bandwidth: entry.bandwidth, span: entry.span };
-    let Ok(found) = path::shortest(books.graph, &books.draft.reach(claim), &query, workspace) else {
+    let Ok(found) = path::shortest(books.graph, &books.draft.reach(entry.claim(setup_slot)), &query, workspace) else {
         return false;
     };
     let path: Arc<[LinkIx]> = found.links.into();
