@@ -46,7 +46,7 @@ mod store;
 pub mod transport;
 
 pub use broker::{
-    Broker, BrokerStartError, ClientStatus, ConnectionOrigin, ConnectionStatus, LocalClient, LocalClientError,
+    Broker, BrokerStartError, ClientStatus, ConnectionOrigin, ConnectionStatus, Intake, LocalClient, LocalClientError,
     Transport,
 };
 pub use message::{ClientId, Message, ReplicaId, UnixMs};
@@ -55,5 +55,5 @@ pub use settings::{Settings, ShareOffline};
 pub use store::memory::Memory;
 pub use store::redis::{Durability, RedisAddressError};
 #[cfg(feature = "sqlite")]
-pub use store::sqlite::{Sqlite, SqliteAddress, SqliteError, Synchronous};
+pub use store::sqlite::{Sqlite, SqliteAddress, SqliteError, Synchronous, open_sqlite_file};
 pub use store::{SessionStatus, StoreError, SubscriptionStatus};

@@ -5,6 +5,7 @@ mod client_handler;
 mod accept;
 mod match_cache;
 mod replica;
+mod intake;
 mod local_client;
 mod log_limit;
 mod operator;
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use intake::Intake;
 pub use local_client::{LocalClient, LocalClientError};
 pub use operator::ClientStatus;
 pub use session_handle::{ConnectionOrigin, ConnectionStatus};

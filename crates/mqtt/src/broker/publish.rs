@@ -32,6 +32,8 @@ pub(crate) struct DeliveryPlan {
     pub(crate) no_subscribers: bool,
     /// Connections here were given the message.
     pub(crate) delivered: bool,
+    /// The acknowledgement waits for the intake.
+    pub(crate) awaits_intake: bool,
     /// Clients for whom too much is waiting.
     pub(crate) congested: Vec<Connection>,
 }
@@ -47,7 +49,7 @@ impl DeliveryPlan {
     /// The operation for the store, if one is needed.
     pub(crate) fn store_op(&self, message: &Message, dedup_key: Option<DedupKey>) -> Option<(StoreOp, Arc<Message>)> {
         let idle = self.appends.is_empty() && self.forwards.is_empty() && self.directs.is_empty();
-        if idle && dedup_key.is_none() && !message.retain {
+        if idle && dedup_key.is_none() && !message.retain && !self.awaits_intake {
             return None;
         }
         let message = Arc::new(message.compact());
@@ -104,7 +106,11 @@ impl Replica {
         now_ms: UnixMs,
     ) -> DeliveryPlan {
         let mut plan = DeliveryPlan { no_subscribers: matches.is_empty(), ..DeliveryPlan::default() };
-        if plan.no_subscribers {
+        if let Some(intake) = self.intake.get().filter(|_| !message.topic.starts_with('$')) {
+            plan.no_subscribers = false;
+            plan.awaits_intake = intake.receive(message) && message.qos > Qos::AtMostOnce;
+        }
+        if matches.is_empty() {
             return plan;
         }
         with_encode_cache(|cache| {

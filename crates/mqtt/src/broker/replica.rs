@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytestring::ByteString;
 
+use super::intake::Intake;
 use super::log_limit::LogLimit;
 use super::match_cache::MatchCache;
 use super::session_handle::{Connection, SessionFilters, SessionRef};
@@ -31,6 +32,7 @@ pub(crate) struct Replica {
     generation: AtomicU64,
     /// The next member of shared subscriptions.
     pub(super) share_turn: AtomicUsize,
+    pub(super) intake: OnceLock<Arc<dyn Intake>>,
 }
 
 /// The routes of messages.
@@ -55,6 +57,7 @@ impl Replica {
             routes: RwLock::default(),
             generation: AtomicU64::new(1),
             share_turn: AtomicUsize::new(0),
+            intake: OnceLock::new(),
         }
     }
 

@@ -54,15 +54,32 @@ pub(super) enum ClientReply {
 /// Between two tries to give a message to a full queue.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 
-/// Commits a batch of a client that cannot be told what is refused: it is held back until full queues have taken its
-/// messages, or for [`BACKPRESSURE_WAIT`].
+/// Each continuation of a batch with the outcome of its operation.
+pub(crate) type Committed = Vec<(AfterCommit, StoreOutcome)>;
+
+/// Commits a batch, and waits for the intake if an acknowledgement does.
 ///
 /// # Errors
-/// As [`Store::commit`](crate::store::Store::commit).
-pub(crate) async fn commit_held_back(
+/// As [`Store::commit`](crate::store::Store::commit); or the intake does not keep what it received.
+pub(crate) async fn commit_batch(
     replica: &Replica,
     batch: Vec<(StoreOp, AfterCommit)>,
-) -> Result<Vec<(AfterCommit, StoreOutcome)>, StoreError> {
+    is_told_refusals: bool,
+) -> Result<Committed, StoreError> {
+    let awaits_intake = batch.iter().any(|(_, after)| after.awaits_intake());
+    let committed = match is_told_refusals {
+        true => commit_with(&*replica.store, batch).await?,
+        false => commit_held_back(replica, batch).await?,
+    };
+    if let Some(intake) = replica.intake.get().filter(|_| awaits_intake) {
+        intake.kept().await?;
+    }
+    Ok(committed)
+}
+
+/// Commits a batch of a client that cannot be told what is refused: it is held back until full queues have taken its
+/// messages, or for [`BACKPRESSURE_WAIT`].
+async fn commit_held_back(replica: &Replica, batch: Vec<(StoreOp, AfterCommit)>) -> Result<Committed, StoreError> {
     let mut committed = commit_with(&*replica.store, batch).await?;
     let deadline = Instant::now() + BACKPRESSURE_WAIT;
     loop {
@@ -86,6 +103,10 @@ pub(crate) async fn commit_held_back(
 }
 
 impl AfterCommit {
+    fn awaits_intake(&self) -> bool {
+        matches!(&self.action, NextStep::Publish { plan, .. } if plan.awaits_intake)
+    }
+
     /// The operation that gives a message of QoS above 0 to the queues that had no room, with those and the outcome that
     /// it completes.
     fn retry_refused<'a>(&self, outcome: &'a mut StoreOutcome) -> Option<(StoreOp, (&'a mut Published, Vec<usize>))> {

@@ -24,7 +24,7 @@ use crate::session::{Inbound, Outbox};
 use crate::store::{Progress, SessionHolder, StoreOp};
 
 use after_commit::NextStep;
-pub(crate) use after_commit::{AfterCommit, commit_held_back};
+pub(crate) use after_commit::{AfterCommit, Committed, commit_batch};
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,21 +16,18 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::client_handler::{AfterCommit, ClientHandler, ConnectionEnd, commit_held_back};
+use super::client_handler::{ClientHandler, Committed, ConnectionEnd, commit_batch};
 use super::session_handle::Connection;
 use crate::codec::{Decoder, Reason};
 use crate::limits::{CLOSE_WAIT, HANDOVER_WAIT, LOAD_MESSAGES, SLOW_CONSUMER_WAIT, TURN};
 use crate::message::unix_ms;
 use crate::session::encode_cache::with_encode_cache;
-use crate::store::{Queued, StoreFuture, StoreOutcome, commit_with};
+use crate::store::{Queued, StoreFuture};
 
 /// The byte stream of a connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
-
-/// Each continuation of a batch with the outcome of its operation.
-type Committed = Vec<(AfterCommit, StoreOutcome)>;
 
 /// A connection after its CONNECT.
 pub(crate) struct ConnectionTask<S> {
@@ -171,11 +168,8 @@ impl<S: Stream> ConnectionTask<S> {
             return false;
         }
         let replica = Arc::clone(&self.handler.replica);
-        let committing: StoreFuture<'static, Committed> = if self.handler.is_told_refusals() {
-            Box::pin(async move { commit_with(&*replica.store, batch).await })
-        } else {
-            Box::pin(async move { commit_held_back(&replica, batch).await })
-        };
+        let is_told_refusals = self.handler.is_told_refusals();
+        let committing = Box::pin(async move { commit_batch(&replica, batch, is_told_refusals).await });
         self.committing = Some((committing, Instant::now()));
         true
     }
@@ -291,7 +285,7 @@ impl<S: Stream> ConnectionTask<S> {
         if batch.is_empty() {
             return;
         }
-        if let Ok(outcomes) = commit_with(&*self.handler.replica.store, batch).await {
+        if let Ok(outcomes) = commit_batch(&self.handler.replica, batch, true).await {
             let _ = self.handler.apply_outcomes(outcomes, unix_ms());
         }
     }

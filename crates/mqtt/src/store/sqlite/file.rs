@@ -10,7 +10,6 @@ use sqlx::{ConnectOptions, Connection};
 
 /// The file's `user_version`. It changes with the tables and with the form of what they hold.
 const FORM: i64 = 1;
-const SET_FORM: &str = "PRAGMA user_version = 1";
 const SCHEMA: &str = include_str!("schema.sql");
 /// How long to wait for the lock of a program that looks at the file, before the next try.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
@@ -56,7 +55,7 @@ pub enum SqliteError {
         error: std::io::Error,
     },
     /// It was written by a version with another form.
-    #[error("the file has form {0}; this version reads form {FORM}")]
+    #[error("the file has form {0}; this version reads another")]
     Form(i64),
     /// SQLite refuses.
     #[error("SQLite: {0}")]
@@ -111,8 +110,21 @@ impl FileLock {
     }
 }
 
-/// A connection to the file, with its tables made if it is new.
+/// A connection to the broker's file, with its tables made if it is new.
 pub(super) async fn open(address: &SqliteAddress) -> Result<SqliteConnection, SqliteError> {
+    open_sqlite_file(address, FORM, SCHEMA).await
+}
+
+/// A connection to a file of one process that takes a write-ahead log and one writer, with the tables of `schema` made if
+/// it is new. `form` is its `user_version`, above 0.
+///
+/// # Errors
+/// The file's form is another, or SQLite cannot open it.
+pub async fn open_sqlite_file(
+    address: &SqliteAddress,
+    form: i64,
+    schema: &'static str,
+) -> Result<SqliteConnection, SqliteError> {
     let options = SqliteConnectOptions::new()
         .filename(&address.path)
         .create_if_missing(true)
@@ -125,15 +137,16 @@ pub(super) async fn open(address: &SqliteAddress) -> Result<SqliteConnection, Sq
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .disable_statement_logging();
     let mut connection = options.connect().await?;
-    let form: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
-    match form {
-        FORM => {}
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
+    match found {
         0 => {
+            let set_form = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {form}"));
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
-            sqlx::raw_sql(SET_FORM).execute(&mut *transaction).await?;
+            sqlx::raw_sql(schema).execute(&mut *transaction).await?;
+            sqlx::raw_sql(set_form).execute(&mut *transaction).await?;
             transaction.commit().await?;
         }
+        _ if found == form => {}
         other => return Err(SqliteError::Form(other)),
     }
     Ok(connection)

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use file::{SqliteAddress, SqliteError, Synchronous};
+pub use file::{SqliteAddress, SqliteError, Synchronous, open_sqlite_file};
 
 use super::memory::{Memory, MemoryStore};
 use super::{
