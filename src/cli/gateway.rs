@@ -12,7 +12,7 @@ use crate::config::LogFormat;
 use crate::telemetry;
 use api::gateway::OverflowPolicy;
 use gateway::generator::SourceSpec;
-use gateway::options::{GatewayOptions, OptionsError, TopicPolicy};
+use gateway::options::{DataSync, GatewayOptions, OptionsError, TopicPolicy};
 use gateway::{Gateway, GatewayError};
 
 /// The arguments of `watermaster gateway`.
@@ -61,9 +61,13 @@ pub struct Arguments {
     /// Built-in traffic, as topic=plant/1/t,payload_bytes=100,rate_bps=8000; start_ms=0 and stop_ms=60000 may follow. May be repeated.
     #[arg(long, action = ArgAction::Append, value_name = "SOURCE")]
     generate: Vec<SourceSpec>,
-    /// The folder that keeps the sessions of devices and what waits for them [default: none: they end with the process].
+    /// The folder that keeps messages, subscriptions, last values and the sessions of devices [default: none: they end with the
+    /// process].
     #[arg(long, env = "WATERMASTER_GATEWAY_DATA", value_name = "FOLDER")]
     data: Option<PathBuf>,
+    /// When that counts as kept: full: the disk has it; normal: the operating system has it [default: full].
+    #[arg(long, env = "WATERMASTER_GATEWAY_DATA_SYNC", value_name = "full|normal")]
+    data_sync: Option<DataSync>,
     /// How logs are written [default: auto].
     #[arg(long, env = "WATERMASTER_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -109,6 +113,7 @@ impl Arguments {
         options.advertise = self.advertise.clone().or(options.advertise);
         options.source = self.source.or(options.source);
         options.data = self.data.clone().or(options.data);
+        overrule(&mut options.data_sync, self.data_sync.as_ref());
         options.orchestrator = self.orchestrator.clone().or(options.orchestrator);
         options.orchestrator_token_file = self.token_file.clone().or(options.orchestrator_token_file);
         overrule(&mut options.buffer_bytes, levels("buffer-bytes", &self.buffer_bytes)?.as_ref());

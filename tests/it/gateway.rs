@@ -9,6 +9,8 @@ mod bad_input;
 mod consumer;
 #[path = "gateway/delivery.rs"]
 mod delivery;
+#[path = "gateway/kept.rs"]
+mod kept;
 #[path = "gateway/orchestrated.rs"]
 mod orchestrated;
 #[path = "gateway/named.rs"]

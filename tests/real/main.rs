@@ -9,6 +9,7 @@ mod command_line;
 mod dashboard;
 mod demo;
 mod driver;
+mod gateway;
 mod hosts;
 mod journal;
 mod lab;

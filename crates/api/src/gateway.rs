@@ -20,7 +20,8 @@ pub struct SubscriptionRequest {
     /// The name of the consumer; absent: the id of the subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer: Option<String>,
-    /// The consumer's node in the orchestrator's topology; absent: that of the gateway.
+    /// The consumer's node in the orchestrator's topology; absent: that of the gateway if the consumer is on the gateway's
+    /// machine. Any other consumer without a node shares what its level may send, and asks for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
 }
@@ -42,6 +43,8 @@ pub struct SubscriptionView {
     pub consumer: String,
     /// The node of the consumer.
     pub node: String,
+    /// Whether what arrives for it counts as demand, and if not why.
+    pub state: SubscriptionState,
     /// Where batches are posted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
@@ -56,6 +59,22 @@ pub struct SubscriptionView {
     pub counts: BufferCounts,
 }
 
+/// What a subscription is to the orchestrator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionState {
+    /// It is reported, and its node has a share of the rates.
+    Reported,
+    /// The consumer is at the gateway's own node: it needs no rate.
+    Local,
+    /// Deliveries have failed, or no stream was read, for some seconds: it is no demand until the consumer is back.
+    Failing,
+    /// The consumer named no node: it asks for nothing, and shares what its level may send.
+    NoNode,
+    /// The orchestrator does not know the node of the consumer; the gateway reports it again every few seconds.
+    UnknownNode,
+}
+
 /// All subscriptions of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SubscriptionList {
@@ -68,7 +87,7 @@ pub struct SubscriptionList {
 pub struct BufferCounts {
     /// Came in.
     pub offered: u64,
-    /// Arrived at their consumer.
+    /// Arrived at their consumer: its answer said so, or they were written to its stream.
     pub delivered: u64,
     /// New, and refused by the policy `fifo`.
     pub refused: u64,
@@ -108,7 +127,7 @@ impl BufferCounts {
 pub struct BatchDocument {
     /// The id of the gateway.
     pub gateway: String,
-    /// Drawn when the gateway started: another instance numbers subscriptions and messages anew.
+    /// Drawn when the gateway first started: another instance numbers subscriptions and messages anew.
     pub instance: String,
     /// The id of the subscription.
     pub subscription: String,
@@ -184,8 +203,24 @@ pub struct StatusView {
     pub topics: usize,
     /// The number of topics forgotten for want of room.
     pub topics_forgotten: u64,
+    /// The number of messages ignored because their topic is too long or has control characters.
+    pub messages_ignored: u64,
+    /// The spool; absent: what waits ends with the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<SpoolView>,
     /// The policy of topics without one of their own.
     pub policy: OverflowPolicy,
+}
+
+/// What keeps messages, subscriptions and last values when the process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SpoolView {
+    /// The messages in the file, in bytes.
+    pub bytes: u64,
+    /// What they may have before the oldest are written anew without what is over, in bytes.
+    pub limit_bytes: u64,
+    /// Whether the file takes writes; while it does not, devices are not acknowledged.
+    pub is_available: bool,
 }
 
 /// What became of reports to the orchestrator since the gateway started.
@@ -204,13 +239,17 @@ pub struct LevelView {
     pub qos_level: Level,
     /// What the level may send, in bit/s.
     pub rate_bps: u64,
-    /// What it sends, in bit/s.
+    /// What it sends to other nodes, in bit/s.
     pub sent_bps: u64,
-    /// What comes in, once for each subscription, in bit/s.
+    /// What it sends to consumers at the gateway's own node, in bit/s: no rate limits that.
+    pub sent_here_bps: u64,
+    /// What comes in for consumers at other nodes that accept deliveries, once for each subscription, in bit/s.
     pub arrival_bps: u64,
+    /// What waits for those, in bytes; with what arrives it is the demand that the gateway reports.
+    pub backlog_bytes: u64,
     /// The number of subscriptions.
     pub subscribers: usize,
-    /// What waits, in bytes.
+    /// What waits in all, in bytes.
     pub buffer_bytes: u64,
     /// What may wait, in bytes.
     pub buffer_capacity_bytes: u64,

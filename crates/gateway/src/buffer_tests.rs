@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use std::collections::VecDeque;
+
 use super::*;
 
 fn message(payload_bytes: usize, policy: OverflowPolicy) -> Arc<TopicMessage> {
@@ -14,6 +16,7 @@ enum Act {
     Take(u64),
     Settle(u64, u8),
     Remove(u64),
+    Resume(u64, u64),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -23,23 +26,40 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (1..2_000_u64).prop_map(Act::Take),
         3 => (0..4_u64, 0..3_u8).prop_map(|(lane, how)| Act::Settle(lane, how)),
         1 => (0..4_u64).prop_map(Act::Remove),
+        1 => (3..4_u64, 0..5_u64).prop_map(|(lane, back)| Act::Resume(lane, back)),
     ]
 }
 
 fn is_consistent(buffer: &Buffer) -> bool {
-    let lanes = buffer.lanes.values().all(|lane| {
-        let bytes =
-            |items: &mut dyn Iterator<Item = &BufferedMessage>| items.map(|item| item.message.bytes()).sum::<u64>();
-        let flight = bytes(&mut lane.flight.iter());
-        lane.flight_bytes == flight && lane.bytes == flight + bytes(&mut lane.fifo.iter().chain(&lane.circular))
-    });
-    let inside: usize =
-        buffer.lanes.values().map(|lane| lane.fifo.len() + lane.circular.len() + lane.flight.len()).sum();
+    let inside: usize = buffer.lanes.values().map(Lane::len).sum();
+    let sum = |part: fn(&LaneLoad) -> u64| buffer.lanes.values().map(|lane| part(&lane.load())).sum::<u64>();
+    let ready = |side| {
+        let lanes = buffer.lanes.values().filter(move |lane| lane.side == side);
+        lanes.map(|lane| lane.load().ready_bytes).sum::<u64>()
+    };
+    let share = |(name, share): (&Arc<str>, &ConsumerShare)| {
+        let lanes = || buffer.lanes.values().filter(|lane| lane.consumer == *name);
+        let active = lanes().filter(|lane| lane.load().is_active).count();
+        share.bytes == lanes().map(Lane::bytes).sum::<u64>() && share.lanes == lanes().count() && share.active == active
+    };
     let counts = buffer.counts;
-    lanes
-        && buffer.bytes == buffer.lanes.values().map(|lane| lane.bytes).sum::<u64>()
-        && buffer.bytes <= buffer.capacity_bytes
+    buffer.lanes.values().all(Lane::is_consistent)
+        && buffer.consumers.iter().all(share)
+        && buffer.bytes == sum(|load| load.bytes)
+        && buffer.replay_bytes == sum(|load| load.replay_bytes)
+        && buffer.backlog_bytes == sum(|load| load.backlog_bytes)
+        && buffer.ready_bytes == [ready(LaneTarget::Here), ready(LaneTarget::Away)]
+        && buffer.bytes + buffer.replay_bytes <= buffer.capacity_bytes
         && counts.offered == counts.delivered + counts.dropped() + inside as u64
+}
+
+/// The messages of a lane that are not over, as the spool would find them again.
+fn waiting_in_state(lane: &Lane, all: &BTreeMap<u64, OverflowPolicy>) -> Vec<u64> {
+    let state = lane.state();
+    all.iter()
+        .filter(|(sequence, policy)| state.is_waiting(**sequence, **policy))
+        .map(|(sequence, _)| *sequence)
+        .collect()
 }
 
 proptest! {
@@ -49,17 +69,25 @@ proptest! {
         acts in proptest::collection::vec(act(), 1..300),
     ) {
         let mut buffer = Buffer::new(capacity);
-        let mut last = BTreeMap::new();
+        let (mut last, mut accepted) = (BTreeMap::new(), BTreeMap::new());
         for act in acts {
             match act {
                 Act::Offer(lane, bytes, policy) => {
                     let id = SubscriptionId(lane);
                     if !buffer.lanes.contains_key(&id) {
-                        buffer.add_lane(id, LaneTarget::Away);
+                        // Two consumers with two lanes each; of one the second is a stream.
+                        buffer.add_lane(id, &(lane / 2).to_string().into(), LaneTarget::Away);
                         buffer.open(id);
                         last.insert(id, 0);
+                        accepted.insert(id, BTreeMap::new());
                     }
-                    buffer.offer(id, &message(bytes, policy));
+                    let before = buffer.counts;
+                    if let Some(sequence) = buffer.offer(id, &message(bytes, policy)) {
+                        accepted.get_mut(&id).unwrap().insert(sequence, policy);
+                    } else {
+                        let (lost, was_lost) = (buffer.counts.dropped(), before.dropped());
+                        prop_assert_eq!(lost, was_lost + 1, "something was dropped for nothing");
+                    }
                 }
                 Act::Take(budget) => {
                     if let Some((id, items)) = buffer.next_batch(LaneTarget::Away, budget, 8) {
@@ -68,10 +96,23 @@ proptest! {
                         prop_assert!(items[0].sequence > last[&id], "delivered twice or out of order");
                     }
                 }
+                Act::Resume(lane, back) => {
+                    let id = SubscriptionId(lane);
+                    let Some(known) = last.get_mut(&id) else { continue };
+                    let seen = known.saturating_sub(back);
+                    buffer.finish_delivery(id, DeliveryEnd::Failed);
+                    buffer.resume(id, Some(seen));
+                    *known = seen;
+                }
                 Act::Settle(lane, how) => {
                     let id = SubscriptionId(lane);
-                    let how = [DeliveryEnd::Delivered, DeliveryEnd::Rejected, DeliveryEnd::Failed][usize::from(how)];
-                    let newest = buffer.lanes.get(&id).and_then(|lane| lane.flight.last()).map(|item| item.sequence);
+                    // A stream rejects nothing.
+                    let [delivered, rejected] = match lane {
+                        3 => [DeliveryEnd::Written; 2],
+                        _ => [DeliveryEnd::Delivered, DeliveryEnd::Rejected],
+                    };
+                    let how = [delivered, rejected, DeliveryEnd::Failed][usize::from(how)];
+                    let newest = buffer.lanes.get(&id).and_then(Lane::newest_in_flight);
                     if let (Some(newest), true) = (newest, how != DeliveryEnd::Failed) {
                         last.insert(id, newest);
                     }
@@ -80,6 +121,10 @@ proptest! {
                 Act::Remove(lane) => buffer.remove_lane(SubscriptionId(lane)),
             }
             prop_assert!(is_consistent(&buffer), "{buffer:?}");
+            for (id, lane) in &buffer.lanes {
+                let held: Vec<u64> = lane.held_sequences();
+                prop_assert_eq!(&waiting_in_state(lane, &accepted[id]), &held, "{:?}", lane);
+            }
         }
     }
 
@@ -92,9 +137,9 @@ proptest! {
     ) {
         let id = SubscriptionId(1);
         let mut buffer = Buffer::new(capacity);
-        buffer.add_lane(id, LaneTarget::Away);
+        buffer.add_lane(id, &"c".into(), LaneTarget::Away);
         buffer.open(id);
-        let mut naive: VecDeque<(u64, u64)> = VecDeque::new();
+        let (mut naive, mut refused): (VecDeque<(u64, u64)>, u64) = (VecDeque::new(), 0);
         for (sequence, (size, take)) in (1_u64..).zip(sizes) {
             let message = message(size, policy);
             buffer.offer(id, &message);
@@ -104,8 +149,13 @@ proptest! {
                 while policy == OverflowPolicy::Circular && used(&naive) + bytes > capacity {
                     naive.pop_front();
                 }
-                if used(&naive) + bytes <= capacity {
+                // A fifo queue that had no room for a large message waits until it has.
+                let wanted = if policy == OverflowPolicy::Fifo { bytes.max(refused) } else { bytes };
+                if used(&naive) + wanted <= capacity {
                     naive.push_back((sequence, bytes));
+                    refused = 0;
+                } else {
+                    refused = refused.max(bytes);
                 }
             }
             if take {
@@ -123,7 +173,7 @@ proptest! {
         let mut buffer = Buffer::new(1 << 30);
         let mut sent = vec![0_u64; sizes.len()];
         for (lane, size) in sizes.iter().enumerate() {
-            buffer.add_lane(SubscriptionId(lane as u64), LaneTarget::Away);
+            buffer.add_lane(SubscriptionId(lane as u64), &lane.to_string().into(), LaneTarget::Away);
             buffer.open(SubscriptionId(lane as u64));
             // More than the batches below can hold, so that no lane runs dry.
             let message = message(*size, OverflowPolicy::Fifo);
@@ -148,8 +198,8 @@ fn a_dead_lane_is_pushed_out_for_a_living_one() {
     for policy in [OverflowPolicy::Fifo, OverflowPolicy::Circular] {
         let mut buffer = Buffer::new(10 * size);
         let (dead, living) = (SubscriptionId(1), SubscriptionId(2));
-        buffer.add_lane(dead, LaneTarget::Away);
-        buffer.add_lane(living, LaneTarget::Away);
+        buffer.add_lane(dead, &"dead".into(), LaneTarget::Away);
+        buffer.add_lane(living, &"living".into(), LaneTarget::Away);
         buffer.open(living);
         for _ in 0..20 {
             buffer.offer(dead, &message(100, policy));
@@ -173,7 +223,7 @@ fn a_dead_lane_is_pushed_out_for_a_living_one() {
 fn what_fails_goes_back_in_order() {
     let id = SubscriptionId(1);
     let mut buffer = Buffer::new(1_000_000);
-    buffer.add_lane(id, LaneTarget::Away);
+    buffer.add_lane(id, &"c".into(), LaneTarget::Away);
     buffer.open(id);
     for policy in [OverflowPolicy::Fifo, OverflowPolicy::Circular, OverflowPolicy::Circular, OverflowPolicy::Fifo] {
         buffer.offer(id, &message(9, policy));

@@ -3,12 +3,13 @@
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Response, StatusCode, Url, header};
 
 use super::buffer::SubscriptionId;
 use super::core::DeliveryOutcome;
-use super::limits::CALLBACK_ANSWER_MAX_BYTES;
+use super::limits::{CALLBACK_ANSWER_MAX_BYTES, FAILURE_LOG_INTERVAL};
 use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
 use super::subscription::peer_endpoint;
 
@@ -18,7 +19,7 @@ pub(super) const INSTANCE_HEADER: &str = "x-watermaster-instance";
 /// Posts batches until the subscription or the gateway ends.
 pub(super) async fn deliver(runtime: Arc<Runtime>, client: Client, id: SubscriptionId, url: Url, worker: WorkerHandle) {
     let WorkerHandle { epoch, mut batches, cancelled } = worker;
-    let mut was_failing = false;
+    let mut log = DeliveryLog { id, url: url.clone(), is_failing: false, logged_at: None, unlogged: 0 };
     let mut last_peer = None;
     loop {
         let batch = tokio::select! {
@@ -30,27 +31,52 @@ pub(super) async fn deliver(runtime: Arc<Runtime>, client: Client, id: Subscript
             () = cancelled.cancelled() => return,
             answer = post(&client, &url, &runtime.identity.instance, batch) => answer,
         };
-        let (outcome, reason) = (answer.outcome, answer.reason);
-        match (outcome, was_failing) {
-            (DeliveryOutcome::Delivered, true) => {
-                tracing::info!(subscription = %id, %url, "the consumer accepts batches again");
-            }
-            (DeliveryOutcome::Failed, false) => {
-                tracing::warn!(subscription = %id, %url, reason, "a delivery failed; it will be tried again");
-            }
-            (DeliveryOutcome::Rejected, _) => {
-                tracing::warn!(subscription = %id, %url, reason, "a batch was rejected");
-            }
-            (DeliveryOutcome::Gone, _) => tracing::warn!(subscription = %id, %url, reason, "the subscription ends"),
-            _ => {}
-        }
-        was_failing = outcome == DeliveryOutcome::Failed;
+        log.record(answer.outcome, &answer.reason);
         if let Some(peer) = answer.peer
             && last_peer.replace(peer) != Some(peer)
         {
             runtime.update(|core, _| core.observe_endpoint(id, peer));
         }
-        runtime.finish_delivery(id, epoch, outcome);
+        runtime.finish_delivery(id, epoch, answer.outcome);
+    }
+}
+
+/// The lines of a subscription in the log: one when its consumer begins to fail, one when it accepts batches again, and in
+/// between at most one in [`FAILURE_LOG_INTERVAL`].
+struct DeliveryLog {
+    id: SubscriptionId,
+    url: Url,
+    is_failing: bool,
+    logged_at: Option<Instant>,
+    /// Failures without a line.
+    unlogged: u64,
+}
+
+impl DeliveryLog {
+    fn record(&mut self, outcome: DeliveryOutcome, reason: &str) {
+        let was_failing = std::mem::replace(&mut self.is_failing, outcome != DeliveryOutcome::Delivered);
+        if !self.is_failing && !was_failing {
+            return;
+        }
+        if self.logged_at.is_some_and(|at| at.elapsed() < FAILURE_LOG_INTERVAL) && outcome != DeliveryOutcome::Gone {
+            self.unlogged += u64::from(self.is_failing);
+            return;
+        }
+        let unlogged = std::mem::take(&mut self.unlogged);
+        self.logged_at = Some(Instant::now());
+        let Self { id, url, .. } = self;
+        match outcome {
+            DeliveryOutcome::Delivered | DeliveryOutcome::Written => {
+                tracing::info!(subscription = %id, %url, unlogged, "the consumer accepts batches again");
+            }
+            DeliveryOutcome::Failed | DeliveryOutcome::Postponed(_) => {
+                tracing::warn!(subscription = %id, %url, reason, unlogged, "a delivery failed; it will be tried again");
+            }
+            DeliveryOutcome::Rejected | DeliveryOutcome::TooLarge => {
+                tracing::warn!(subscription = %id, %url, reason, unlogged, "a batch was rejected");
+            }
+            DeliveryOutcome::Gone => tracing::warn!(subscription = %id, %url, reason, "the subscription ends"),
+        }
     }
 }
 
@@ -66,9 +92,14 @@ async fn post(client: &Client, url: &Url, instance: &str, batch: RenderedBatch) 
     match request.header(INSTANCE_HEADER, instance).body(batch.body).send().await {
         Ok(response) => {
             let status = response.status();
+            let retry_after = retry_after(&response);
             let peer = response.remote_addr().and_then(peer_endpoint);
             drain(response).await;
             let (outcome, note) = outcome_of(status);
+            let outcome = match (outcome, retry_after) {
+                (DeliveryOutcome::Failed, Some(wanted)) => DeliveryOutcome::Postponed(wanted),
+                (outcome, _) => outcome,
+            };
             let peer = peer.filter(|_| outcome == DeliveryOutcome::Delivered);
             PostAnswer { outcome, peer, reason: format!("the answer was {status}{note}") }
         }
@@ -90,14 +121,20 @@ fn outcome_of(status: StatusCode) -> (DeliveryOutcome, &'static str) {
     match status {
         StatusCode::LOOP_DETECTED => (DeliveryOutcome::Gone, ": the callback leads back to a gateway"),
         StatusCode::GONE => (DeliveryOutcome::Gone, ": the consumer is gone for good"),
-        StatusCode::BAD_REQUEST
-        | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNSUPPORTED_MEDIA_TYPE
-        | StatusCode::UNPROCESSABLE_ENTITY => (DeliveryOutcome::Rejected, ""),
+        StatusCode::PAYLOAD_TOO_LARGE => (DeliveryOutcome::TooLarge, ""),
+        StatusCode::BAD_REQUEST | StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::UNPROCESSABLE_ENTITY => {
+            (DeliveryOutcome::Rejected, "")
+        }
         _ if status.is_success() => (DeliveryOutcome::Delivered, ""),
         _ if status.is_redirection() => (DeliveryOutcome::Failed, ": redirects are not followed"),
         _ => (DeliveryOutcome::Failed, ""),
     }
+}
+
+/// The pause that the consumer asks for (RFC 9110 §10.2.3), if it is given in seconds.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// A connection can be used again once its answer was read; one with too long an answer is closed.

@@ -3,6 +3,9 @@
 //!
 //! What must stay true: a subscription has at most one batch in flight; one whose deliveries fail delays no other.
 
+mod delivery;
+mod spooled;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -11,19 +14,23 @@ use api::gateway::{BufferCounts, OverflowPolicy};
 use api::qos_level::{LEVELS, Level, PerLevel};
 use bytes::Bytes;
 
-use super::buffer::{Buffer, BufferedMessage, DeliveryEnd, LaneTarget, SubscriptionId};
+use super::buffer::{Buffer, DeliveryEnd, LaneTarget, SubscriptionId};
 use super::clock::SinceStart;
 use super::limits::{
-    BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, LOCAL_BPS, SILENCE_MAX_US, SUBSCRIPTIONS_MAX, TOPIC_MAX_BYTES,
+    DEMAND_PATIENCE_US, LOCAL_BPS, SILENCE_MAX_US, SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_PER_CONSUMER_MAX,
+    SUBSCRIPTIONS_PER_PEER_MAX, TOPIC_MAX_BYTES,
 };
 use super::message::TopicMessage;
 use super::rate_lease::{LevelRates, RateLease, RatesInForce, RatesUpdate};
 use super::rate_meter::RateMeter;
-use super::subscription::{ConsumerSubscription, DeliveryTarget, SubscribeError, SubscriptionTerms};
+use super::spool::SpoolChanges;
+use super::subscription::{ConsumerSubscription, SubscribeError, SubscriptionTerms};
 use super::token_bucket::{LevelBuckets, TokenBucket};
 use super::topic_cache::{CachedTopic, TopicCache};
-use super::wire_cost::{self, OverheadMeter};
+use super::wire_cost::OverheadMeter;
+pub use delivery::{DeliveryBatch, DeliveryOutcome};
 use mqtt::codec::topic;
+pub(super) use spooled::{LastValue, SpoolCut};
 
 /// What a gateway's options say to its core.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,37 +49,15 @@ pub struct GatewaySettings {
     pub first_id: u64,
 }
 
-/// The messages of one delivery.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DeliveryBatch {
-    /// The subscription.
-    pub subscription: SubscriptionId,
-    /// Its QoS level.
-    pub level: Level,
-    /// In the order of their numbers.
-    pub items: Vec<BufferedMessage>,
-}
-
-/// The consumer's answer to a delivery.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DeliveryOutcome {
-    /// It has the batch.
-    Delivered,
-    /// It does not accept this batch.
-    Rejected,
-    /// None, or an error: the batch is sent again later.
-    Failed,
-    /// It is gone for good, or leads back to this gateway: the subscription ends.
-    Gone,
-}
-
 /// The state of a gateway.
 #[derive(Debug)]
 pub struct GatewayCore {
     settings: GatewaySettings,
     buffers: PerLevel<Buffer>,
+    /// What arrives for consumers at other nodes that accept deliveries.
     arrivals: PerLevel<RateMeter>,
     sent: PerLevel<RateMeter>,
+    sent_here: PerLevel<RateMeter>,
     /// What sending to other nodes takes besides the messages.
     overheads: PerLevel<OverheadMeter>,
     buckets: LevelBuckets,
@@ -83,11 +68,15 @@ pub struct GatewayCore {
     subscriptions: BTreeMap<SubscriptionId, ConsumerSubscription>,
     /// When the next attempt after a failed delivery is.
     retries: BTreeSet<(SinceStart, SubscriptionId)>,
-    /// When a subscription without deliveries ends.
-    silence_ends: BTreeSet<(SinceStart, SubscriptionId)>,
+    /// When a subscription that nothing reaches is no demand any more, and when it ends.
+    silence_deadlines: BTreeSet<(SinceStart, SubscriptionId)>,
     next_id: u64,
     /// Counts changes of the subscriptions and their endpoints, from 1.
     revision: u64,
+    /// Topics whose messages are ignored: they are no names to the orchestrator.
+    unnamed: u64,
+    unknown_nodes: BTreeSet<String>,
+    changes: SpoolChanges,
 }
 
 impl GatewayCore {
@@ -98,6 +87,7 @@ impl GatewayCore {
             buffers: settings.buffer_bytes.map(Buffer::new),
             arrivals: Default::default(),
             sent: Default::default(),
+            sent_here: Default::default(),
             overheads: Default::default(),
             buckets: LevelBuckets::default(),
             local: TokenBucket::new(now, LOCAL_BPS),
@@ -105,21 +95,26 @@ impl GatewayCore {
             topics: TopicCache::default(),
             subscriptions: BTreeMap::new(),
             retries: BTreeSet::new(),
-            silence_ends: BTreeSet::new(),
+            silence_deadlines: BTreeSet::new(),
             next_id: settings.first_id,
             revision: 1,
+            unnamed: 0,
+            unknown_nodes: BTreeSet::new(),
+            changes: SpoolChanges::default(),
             settings,
         };
         core.refresh_buckets(now);
         core
     }
 
-    /// A message from a device. Topics that are no names to the orchestrator are ignored.
+    /// A message from a device. Topics that are no names to the orchestrator are ignored, and counted.
     pub fn offer(&mut self, now: SinceStart, at_ms: u64, name: &str, payload: Bytes) {
         if name.len() > TOPIC_MAX_BYTES || name.chars().any(char::is_control) {
+            self.unnamed += 1;
             return;
         }
         let name = self.topics.record(at_ms, name, payload.clone());
+        self.changes.record_topic();
         let subscriptions = &self.subscriptions;
         let routes = self.topics.routes(&name, self.revision, || {
             let matching = subscriptions.values().filter(|subscription| subscription.matches(&name));
@@ -131,10 +126,36 @@ impl GatewayCore {
         }
         let message = Arc::new(TopicMessage::new(Arc::clone(&name), &payload, self.policy_of(&name), at_ms));
         self.topics.measure(now, &name, message.bytes());
-        for (level, id) in routes.iter() {
+        let places = routes.iter().filter_map(|route| self.offer_to(now, *route, &message)).collect();
+        self.changes.record_message(&message, places);
+    }
+
+    /// A new subscription begins with a message that was retained before.
+    pub fn offer_retained(&mut self, now: SinceStart, id: SubscriptionId, at_ms: u64, name: &str, payload: &[u8]) {
+        let Some(level) = self.subscriptions.get(&id).map(|subscription| subscription.terms.level) else { return };
+        // Its own time, if it is known.
+        let at_ms = self.topics.get(name).filter(|known| *known.payload == *payload).map_or(at_ms, |known| known.at_ms);
+        let message = Arc::new(TopicMessage::new(name.into(), payload, self.policy_of(name), at_ms));
+        let places = self.offer_to(now, (level, id), &message).into_iter().collect();
+        self.changes.record_message(&message, places);
+    }
+
+    /// Offers a message to a subscription; its place there.
+    fn offer_to(
+        &mut self,
+        now: SinceStart,
+        (level, id): (Level, SubscriptionId),
+        message: &Arc<TopicMessage>,
+    ) -> Option<(SubscriptionId, u64)> {
+        let buffer = &mut self.buffers[level.at()];
+        if buffer.lane_demand(id) == Some((LaneTarget::Away, false)) {
             self.arrivals[level.at()].add(now, message.bytes());
-            self.buffers[level.at()].offer(*id, &message);
         }
+        let sequence = buffer.offer(id, message);
+        for changed in buffer.take_victims().into_iter().chain([id]) {
+            self.changes.record_lane(changed);
+        }
+        Some((id, sequence?))
     }
 
     fn policy_of(&self, name: &str) -> OverflowPolicy {
@@ -145,25 +166,25 @@ impl GatewayCore {
     /// Adds a subscription.
     ///
     /// # Errors
-    /// There are too many.
+    /// There are too many, in all or of this consumer.
     pub fn subscribe(&mut self, now: SinceStart, terms: SubscriptionTerms) -> Result<SubscriptionId, SubscribeError> {
         if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
             return Err(SubscribeError::TooMany { max: SUBSCRIPTIONS_MAX });
         }
+        let count = |is_same: &dyn Fn(&SubscriptionTerms) -> bool| {
+            self.subscriptions.values().filter(|other| is_same(&other.terms)).count()
+        };
+        let of_consumer = count(&|other| terms.consumer.is_some() && other.consumer == terms.consumer);
+        let of_peer = count(&|other| terms.peer.is_some() && other.peer == terms.peer);
+        for (count, max) in [(of_consumer, SUBSCRIPTIONS_PER_CONSUMER_MAX), (of_peer, SUBSCRIPTIONS_PER_PEER_MAX)] {
+            if count >= max {
+                return Err(SubscribeError::TooManyOfOwner { max });
+            }
+        }
         let id = SubscriptionId(self.next_id);
         self.next_id += 1;
-        self.revision += 1;
-        let buffer = &mut self.buffers[terms.level.at()];
-        let is_here = terms.node.as_ref().is_none_or(|node| *node == self.settings.node);
-        buffer.add_lane(id, if is_here { LaneTarget::Here } else { LaneTarget::Away });
-        let is_stream = terms.target == DeliveryTarget::Stream;
-        if !is_stream {
-            buffer.open(id);
-        }
-        self.subscriptions.insert(id, ConsumerSubscription::new(id, terms));
-        if is_stream {
-            self.start_silence(now, id);
-        }
+        self.insert_subscription(now, ConsumerSubscription::new(id, terms));
+        self.changes.record_subscription(id);
         Ok(id)
     }
 
@@ -172,9 +193,12 @@ impl GatewayCore {
         let Some(subscription) = self.subscriptions.remove(&id) else { return false };
         self.revision += 1;
         self.buffers[subscription.terms.level.at()].remove_lane(id);
+        self.changes.record_end(id);
         self.retries.retain(|(_, other)| *other != id);
         if let Some(since) = subscription.silent_since {
-            self.silence_ends.remove(&(since.after(SILENCE_MAX_US), id));
+            for limit_us in [DEMAND_PATIENCE_US, SILENCE_MAX_US] {
+                self.silence_deadlines.remove(&(since.after(limit_us), id));
+            }
         }
         true
     }
@@ -186,11 +210,18 @@ impl GatewayCore {
         }
     }
 
-    /// A stream is read from now on.
-    pub fn attach(&mut self, id: SubscriptionId) {
+    /// A stream is read from now on, by one who has all messages up to `last`; `None`: it goes on where it was. A consumer
+    /// that named no node is at the gateway's if it reads from this machine.
+    pub fn attach(&mut self, id: SubscriptionId, last: Option<u64>, is_local: bool) {
         self.end_silence(id);
         if let Some(subscription) = self.subscriptions.get(&id) {
-            self.buffers[subscription.terms.level.at()].open(id);
+            let buffer = &mut self.buffers[subscription.terms.level.at()];
+            if subscription.terms.node.is_none() {
+                buffer.set_side(id, if is_local { LaneTarget::Here } else { LaneTarget::Away });
+            }
+            buffer.resume(id, last);
+            buffer.open(id);
+            self.changes.record_lane(id);
         }
     }
 
@@ -204,46 +235,6 @@ impl GatewayCore {
         }
     }
 
-    fn start_silence(&mut self, now: SinceStart, id: SubscriptionId) {
-        if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            let since = *subscription.silent_since.get_or_insert(now);
-            self.silence_ends.insert((since.after(SILENCE_MAX_US), id));
-        }
-    }
-
-    fn end_silence(&mut self, id: SubscriptionId) {
-        if let Some(subscription) = self.subscriptions.get_mut(&id) {
-            subscription.delivery_answered();
-            if let Some(since) = subscription.silent_since.take() {
-                self.silence_ends.remove(&(since.after(SILENCE_MAX_US), id));
-            }
-        }
-    }
-
-    /// A delivery ended; whether the subscription is still there.
-    pub fn finish_delivery(&mut self, now: SinceStart, id: SubscriptionId, outcome: DeliveryOutcome) -> bool {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else { return false };
-        let buffer = &mut self.buffers[subscription.terms.level.at()];
-        match outcome {
-            DeliveryOutcome::Delivered => buffer.finish_delivery(id, DeliveryEnd::Delivered),
-            DeliveryOutcome::Rejected => buffer.finish_delivery(id, DeliveryEnd::Rejected),
-            DeliveryOutcome::Failed => {
-                let pause_us = u64::try_from(subscription.delivery_failed().as_micros()).unwrap_or(u64::MAX);
-                buffer.finish_delivery(id, DeliveryEnd::Failed);
-                buffer.close(id);
-                self.retries.insert((now.after(pause_us), id));
-                self.start_silence(now, id);
-                return true;
-            }
-            DeliveryOutcome::Gone => {
-                self.unsubscribe(id);
-                return false;
-            }
-        }
-        self.end_silence(id);
-        true
-    }
-
     /// Rates of the orchestrator arrived.
     pub fn apply_rates(&mut self, now: SinceStart, rates: LevelRates) -> RatesUpdate {
         let update = self.lease.apply_rates(now, rates);
@@ -254,89 +245,6 @@ impl GatewayCore {
     fn refresh_buckets(&mut self, now: SinceStart) {
         let RatesInForce { levels_bps, is_work_conserving, .. } = self.lease.in_force(now);
         self.buckets.set(now, &levels_bps, is_work_conserving);
-    }
-
-    /// What time alone brings about: the end of a lease, of a pause, of a subscription that was silent for too long. Returns
-    /// the subscriptions that ended.
-    pub fn tick(&mut self, now: SinceStart) -> Vec<SubscriptionId> {
-        self.refresh_buckets(now);
-        while let Some((until, id)) = self.retries.first().copied().filter(|(until, _)| *until <= now) {
-            self.retries.remove(&(until, id));
-            if let Some(subscription) = self.subscriptions.get(&id) {
-                self.buffers[subscription.terms.level.at()].open(id);
-            }
-        }
-        let mut ended = vec![];
-        while let Some((until, id)) = self.silence_ends.first().copied().filter(|(until, _)| *until <= now) {
-            self.silence_ends.remove(&(until, id));
-            if self.unsubscribe(id) {
-                ended.push(id);
-            }
-        }
-        ended
-    }
-
-    /// The next batch that may be sent now, the best level first.
-    pub fn dispatch(&mut self, now: SinceStart) -> Option<DeliveryBatch> {
-        Level::BEST_FIRST
-            .into_iter()
-            .find_map(|level| self.dispatch_here(now, level))
-            .or_else(|| self.dispatch_away(now))
-    }
-
-    fn dispatch_here(&mut self, now: SinceStart, level: Level) -> Option<DeliveryBatch> {
-        let wanted = wire_cost::batch_bytes(self.buffers[level.at()].ready_bytes(LaneTarget::Here));
-        if wanted == 0 {
-            return None;
-        }
-        let budget = self.local.budget_bytes(now, wanted)?;
-        let (batch, bytes) = self.batch(now, LaneTarget::Here, level, budget)?;
-        self.local.spend(bytes);
-        Some(batch)
-    }
-
-    fn dispatch_away(&mut self, now: SinceStart) -> Option<DeliveryBatch> {
-        let wanted_bytes = self.wanted_bytes(LaneTarget::Away);
-        Level::BEST_FIRST.into_iter().filter(|level| wanted_bytes[level.at()] > 0).find_map(|level| {
-            let permit = self.buckets.permit(now, level, &wanted_bytes)?;
-            let (batch, bytes) = self.batch(now, LaneTarget::Away, level, permit.bytes)?;
-            self.buckets.spend(permit, bytes);
-            Some(batch)
-        })
-    }
-
-    /// A batch of a level and side, and what it takes on the link.
-    fn batch(
-        &mut self,
-        now: SinceStart,
-        side: LaneTarget,
-        level: Level,
-        budget_bytes: u64,
-    ) -> Option<(DeliveryBatch, u64)> {
-        let budget = wire_cost::messages_bytes(budget_bytes).min(BATCH_MAX_BYTES);
-        let (subscription, items) = self.buffers[level.at()].next_batch(side, budget, BATCH_MAX_MESSAGES)?;
-        let messages_bytes = items.iter().map(|item| item.message.bytes()).sum::<u64>();
-        let bytes = wire_cost::batch_bytes(messages_bytes);
-        self.sent[level.at()].add(now, bytes);
-        if side == LaneTarget::Away {
-            self.overheads[level.at()].add(now, messages_bytes, bytes);
-        }
-        Some((DeliveryBatch { subscription, level, items }, bytes))
-    }
-
-    /// What could be sent with unlimited credit.
-    fn wanted_bytes(&self, side: LaneTarget) -> PerLevel<u64> {
-        std::array::from_fn(|at| wire_cost::batch_bytes(self.buffers[at].ready_bytes(side)))
-    }
-
-    /// When [`Self::tick`] or [`Self::dispatch`] will have something to do, if nothing happens until then.
-    pub fn next_deadline(&self, now: SinceStart) -> Option<SinceStart> {
-        let firsts = [self.retries.first(), self.silence_ends.first()].into_iter().flatten().map(|(until, _)| *until);
-        let here: u64 = self.wanted_bytes(LaneTarget::Here).iter().sum();
-        let local = if here > 0 { self.local.ready_at(here) } else { None };
-        let others =
-            [self.buckets.ready_at(&self.wanted_bytes(LaneTarget::Away)), self.lease.next_deadline(now), local];
-        firsts.chain(others.into_iter().flatten()).min()
     }
 
     /// All subscriptions, by id.
@@ -354,21 +262,49 @@ impl GatewayCore {
         self.buffers[subscription.terms.level.at()].lane(subscription.id).unwrap_or_default()
     }
 
+    /// Where a subscription leads, and whether deliveries have failed for some time.
+    pub fn demand(&self, subscription: &ConsumerSubscription) -> (LaneTarget, bool) {
+        self.buffers[subscription.terms.level.at()].lane_demand(subscription.id).unwrap_or_default()
+    }
+
+    /// The nodes of consumers that the orchestrator does not know.
+    pub fn unknown_nodes(&self) -> &BTreeSet<String> {
+        &self.unknown_nodes
+    }
+
+    /// The orchestrator does not know these nodes; none: it may know all.
+    pub fn set_unknown_nodes(&mut self, nodes: BTreeSet<String>) {
+        self.unknown_nodes = nodes;
+    }
+
     /// The buffer of a level.
     pub fn buffer(&self, level: Level) -> &Buffer {
         &self.buffers[level.at()]
     }
 
-    /// What comes in and what is sent in each level, both with the overhead of sending, in bit/s.
+    /// What comes in and what is sent in each level, of that for other nodes, with the overhead of sending, in bit/s.
     pub fn flows_bps(&self, now: SinceStart) -> PerLevel<(u64, u64)> {
-        std::array::from_fn(|at| {
-            (self.overheads[at].expect_bps(now, self.arrivals[at].bps(now)), self.sent[at].bps(now))
-        })
+        std::array::from_fn(|at| (self.expect_bps(now, at, self.arrivals[at].bps(now)), self.sent[at].bps(now)))
+    }
+
+    /// What is sent in each level to consumers at the gateway's own node, in bit/s.
+    pub fn sent_here_bps(&self, now: SinceStart) -> PerLevel<u64> {
+        std::array::from_fn(|at| self.sent_here[at].bps(now))
     }
 
     /// What it takes to send a topic to one consumer of a level, in bit/s.
     pub fn topic_bps(&self, now: SinceStart, content: &CachedTopic, level: Level) -> u64 {
-        self.overheads[level.at()].expect_bps(now, content.meter.bps(now))
+        self.expect_bps(now, level.at(), content.meter.bps(now))
+    }
+
+    fn expect_bps(&self, now: SinceStart, at: usize, arrival_bps: u64) -> u64 {
+        let (level_bps, lanes) = (self.arrivals[at].bps(now), self.buffers[at].lane_count() as u64);
+        self.overheads[at].expect_bps(now, arrival_bps, level_bps, lanes)
+    }
+
+    /// How many messages were ignored because their topic is no name to the orchestrator.
+    pub fn unnamed(&self) -> u64 {
+        self.unnamed
     }
 
     /// The topics with a last value.

@@ -3,7 +3,9 @@
 use api::gateway::SubscriptionRequest;
 use proptest::prelude::*;
 
-use super::super::limits::{BACKOFF_MAX, BATCH_OVERHEAD_BYTES};
+use super::super::limits::{BACKOFF_MAX, BATCH_OVERHEAD_BYTES, EFFICIENT_BATCH_BYTES};
+use super::super::subscription::DeliveryTarget;
+use super::super::wire_cost;
 use super::*;
 
 fn core(fallback_bps: PerLevel<u64>, buffer_bytes: u64) -> GatewayCore {
@@ -26,7 +28,7 @@ fn terms(filter: &str, level: u8) -> SubscriptionTerms {
         consumer: None,
         node: Some("away".to_owned()),
     };
-    SubscriptionTerms::check(request, "127.0.0.1:1".parse().unwrap()).unwrap()
+    SubscriptionTerms::check(request, "127.0.0.1:1".parse().unwrap(), None).unwrap()
 }
 
 fn payload(bytes: usize) -> Bytes {
@@ -60,8 +62,9 @@ fn a_message_reaches_each_subscription_in_its_level() {
 fn consumers_here_need_no_rate() {
     let mut core = core([0; 3], 100_000);
     let now = SinceStart(1_000_000);
-    for node in [None, Some("here".to_owned()), Some("away".to_owned())] {
-        core.subscribe(now, SubscriptionTerms { node, ..terms("t", 0) }).unwrap();
+    let [here, away] = ["here", "away"].map(|node| Some(node.to_owned()));
+    for (node, is_local) in [(None, true), (here, false), (away, true), (None, false)] {
+        core.subscribe(now, SubscriptionTerms { node, is_local, ..terms("t", 0) }).unwrap();
     }
     core.offer(now, 0, "t", payload(10));
     let deadline = core.next_deadline(SinceStart(0)).unwrap();
@@ -115,23 +118,41 @@ fn new_rates_are_obeyed_at_once_and_end_with_their_lease() {
 #[test]
 fn what_is_asked_for_is_what_is_sent() {
     for (payload_bytes, every_us) in [(10, 100_000), (100, 5_000), (1_000, 10_000), (8_000, 40_000)] {
-        let mut core = core([50_000_000; 3], 1_000_000);
+        let mut core = core([50_000; 3], 1_000_000);
         let id = core.subscribe(SinceStart(0), terms("t", 2)).unwrap();
         let mut now = SinceStart(0);
-        while now.0 < 6_000_000 {
+        for sequence in 0.. {
+            if now.0 >= 12_000_000 {
+                break;
+            }
             core.offer(now, 0, "t", payload(payload_bytes));
             while let Some(batch) = core.dispatch(now) {
                 core.finish_delivery(now, id, DeliveryOutcome::Delivered);
                 assert!(!batch.items.is_empty());
             }
             now = now.after(every_us);
+            // It is given what it asks for, and what waits within a second, as by an orchestrator.
+            let level = 2.try_into().unwrap();
+            let asked_bps = core.topic_bps(now, core.topics().get("t").unwrap(), level);
+            assert!(core.flows_bps(now)[2].0.abs_diff(asked_bps) <= asked_bps / 20, "a topic and its level agree");
+            core.apply_rates(
+                now,
+                LevelRates {
+                    sequence,
+                    at_ms: 0,
+                    lease_ms: 60_000,
+                    levels_bps: [0, 0, asked_bps + core.buffer(level).backlog_bytes() * 8],
+                    fallback_bps: [None; 3],
+                    is_work_conserving: false,
+                },
+            );
         }
-        let (arrival_bps, sent_bps) = core.flows_bps(now)[2];
-        let asked_bps = core.topic_bps(now, core.topics().get("t").unwrap(), 2.try_into().unwrap());
+        let (asked_bps, sent_bps) = core.flows_bps(now)[2];
+        let backlog_bytes = core.buffer(2.try_into().unwrap()).backlog_bytes();
         assert!(sent_bps > payload_bytes as u64 * 8_000_000 / every_us, "more than the payload travels");
-        for told in [arrival_bps, asked_bps] {
-            assert!(told.abs_diff(sent_bps) < sent_bps / 20, "{payload_bytes} bytes: {told} asked, {sent_bps} sent");
-        }
+        let waits_ms = backlog_bytes * 8_000 / sent_bps;
+        assert!(waits_ms <= 600, "{payload_bytes} bytes: {waits_ms} ms of messages wait");
+        assert!(asked_bps <= sent_bps * 11 / 10, "{payload_bytes} bytes: {asked_bps} asked, {sent_bps} sent");
     }
 }
 
@@ -177,12 +198,13 @@ fn streams_wait_for_their_reader_and_not_for_ever() {
     core.offer(SinceStart(0), 0, "t", payload(10));
     let now = SinceStart(1_000_000);
     assert_eq!(core.dispatch(now), None);
-    core.attach(id);
+    core.attach(id, None, false);
     let first = core.dispatch(now).unwrap();
     core.detach(now, id);
     assert_eq!(core.dispatch(now), None);
-    core.attach(id);
-    assert_eq!(core.dispatch(now.after(1_000_000)).unwrap().items, first.items);
+    let now = now.after(1_000_000);
+    core.attach(id, None, false);
+    assert_eq!(core.dispatch(now).unwrap().items, first.items);
     core.detach(now, id);
     assert_eq!(core.tick(now.after(SILENCE_MAX_US - 1)), []);
     assert_eq!(core.tick(now.after(SILENCE_MAX_US)), [id]);
@@ -222,7 +244,7 @@ proptest! {
                 core.finish_delivery(now, batch.subscription, ending);
             }
             for at in 0..3 {
-                let overdraft = u128::from(BATCH_OVERHEAD_BYTES + 2_200) * 8_000_000;
+                let overdraft = u128::from(BATCH_OVERHEAD_BYTES + 2_200 + EFFICIENT_BATCH_BYTES) * 8_000_000;
                 prop_assert!(sent[at] <= allowed[at] + burst[at] + overdraft, "level {at}");
                 prop_assert!(core.buffers[at].bytes() <= 20_000);
             }

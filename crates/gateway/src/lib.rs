@@ -41,6 +41,8 @@ pub mod options;
 pub mod core;
 
 pub mod buffer;
+mod lane;
+mod lane_queue;
 pub mod topic_cache;
 pub mod rate_meter;
 pub mod token_bucket;
@@ -48,8 +50,10 @@ pub mod rate_lease;
 pub mod subscription;
 pub mod wire_cost;
 
+pub mod spool;
 mod server;
 mod runtime;
+mod intake;
 
 mod callback;
 pub mod generator;

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// The most subscriptions of one gateway.
 pub const SUBSCRIPTIONS_MAX: usize = 1_024;
+/// Those of one consumer.
+pub const SUBSCRIPTIONS_PER_CONSUMER_MAX: usize = 256;
+/// Those made from one address.
+pub const SUBSCRIPTIONS_PER_PEER_MAX: usize = 512;
 /// The most topics with a last value; the one that is silent longest is forgotten. The orchestrator accepts no more.
 pub const TOPICS_MAX: usize = 1_024;
 /// The most bytes of last values; the topic that is silent longest is forgotten.
@@ -24,9 +28,19 @@ pub const BUFFER_DEFAULT_BYTES: u64 = 1_000_000;
 pub const BUFFER_MAX_BYTES: u64 = 1 << 32;
 
 /// The most messages of one batch.
-pub const BATCH_MAX_MESSAGES: usize = 256;
-/// The most bytes of one batch, but for a message that is larger by itself.
-pub const BATCH_MAX_BYTES: u64 = 64 << 10;
+pub const BATCH_MAX_MESSAGES: usize = 16_384;
+/// The most bytes of one batch, but for a message that is larger by itself. At low rates it is a sixteenth.
+pub const BATCH_MAX_BYTES: u64 = 1 << 20;
+/// A batch has at most what its level sends in this time: one is in flight, so that round trips of up to the time in which
+/// a bucket fills cost nothing of the rate.
+pub const ROUND_TRIP_BATCH_US: u64 = 200_000;
+/// A level whose rate is low waits for so much credit before it sends a part of what waits: heads of batches then take
+/// little of it.
+pub const EFFICIENT_BATCH_BYTES: u64 = 6 << 10;
+/// What a level asks for is enough for a batch of each subscription in this time.
+pub const BATCH_INTERVAL_US: u64 = 500_000;
+/// What of the messages that were written to a stream stays for a reader that comes back, in bytes.
+pub const STREAM_REPLAY_MAX_BYTES: u64 = 8 << 20;
 /// What a batch takes besides its messages: the envelope, the head of the request and of the answer.
 pub const BATCH_OVERHEAD_BYTES: u64 = 600;
 /// How much of a batch one packet carries at most.
@@ -50,8 +64,27 @@ pub const CALLBACK_ANSWER_MAX_BYTES: usize = 4 << 10;
 pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// The longest pause between deliveries that fail.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// The longest pause that a consumer gets by Retry-After.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// How often a consumer that fails is a line in the log.
+pub const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// How long deliveries may fail, or a batch be unanswered, until what arrives for the consumer is no demand any more.
+pub const DEMAND_PATIENCE_US: u64 = 5_000_000;
 /// How long deliveries may fail, or a stream be unread, until the subscription ends.
 pub const SILENCE_MAX_US: u64 = 600_000_000;
+
+/// A segment of the spool takes no more messages once it has so many bytes.
+pub const SPOOL_SEGMENT_BYTES: usize = 256 << 10;
+/// What segments may have beyond twice what buffers hold, before what is left of the oldest is written anew.
+pub const SPOOL_SLACK_BYTES: u64 = 16 << 20;
+/// How long what nobody waits for may stay unwritten.
+pub const SPOOL_UNASKED_PAUSE: Duration = Duration::from_millis(100);
+/// How long a consumer that subscribes waits for the spool.
+pub const KEEP_WAIT: Duration = Duration::from_secs(5);
+/// The most retained messages with which a subscription begins.
+pub const RETAINED_FIRST_MAX: usize = 10_000;
+/// Between two tries while the spool takes no writes.
+pub const SPOOL_RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// The interval of reports unless the options have another.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,7 +95,7 @@ pub const REPORT_MAX_BYTES: usize = 240 << 10;
 /// The most nodes with consumers in a report: the orchestrator accepts no more.
 pub const NODES_MAX: usize = 256;
 /// How long a node that the orchestrator does not know is left out of reports.
-pub const UNKNOWN_NODE_WAIT: Duration = Duration::from_secs(60);
+pub const UNKNOWN_NODE_WAIT: Duration = Duration::from_secs(5);
 /// How long the orchestrator may take to answer.
 pub const ORCHESTRATOR_WAIT: Duration = Duration::from_secs(5);
 /// How long a gateway that stops waits for the answer to its last report.
@@ -91,7 +124,8 @@ pub const SOURCE_MAX_PER_S: u64 = 100_000;
 pub const CONSUMER_SUBSCRIPTIONS_MAX: usize = 256;
 /// The most topics that a consumer's summary lists one by one.
 pub const SUMMARY_TOPICS_MAX: usize = 4_096;
-/// The largest batch that a consumer reads.
+/// The largest batch that a consumer reads, from a callback or a stream: a message of the largest packet, all of whose bytes
+/// are escaped, fits.
 pub const DELIVERY_MAX_BYTES: usize = 2 << 20;
 /// How often a consumer checks that its subscriptions are still there, and asks which gateways offer a name.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(2);

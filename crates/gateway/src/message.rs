@@ -1,6 +1,6 @@
 //! A message from a device on its way to consumers. It is rendered once; all lanes that hold it share the text.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api::gateway::OverflowPolicy;
 use api::instant::Instant;
@@ -10,12 +10,13 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::limits::MESSAGE_OVERHEAD_BYTES;
+use super::spool::SegmentLease;
 
 /// The names of the members and the time, in JSON.
 const MEMBERS_ABOUT_BYTES: usize = 60;
 
 /// A message, rendered as [`api::gateway::MessageDocument`] but for its number.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub struct TopicMessage {
     /// Its topic.
     pub topic: Arc<str>,
@@ -23,7 +24,17 @@ pub struct TopicMessage {
     pub policy: OverflowPolicy,
     /// Its members as JSON, without the opening brace, for a sequence number comes first.
     members: Bytes,
+    /// The part of the spool that has it.
+    segment: Mutex<Option<Arc<SegmentLease>>>,
 }
+
+impl PartialEq for TopicMessage {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.topic, self.policy, &self.members) == (&other.topic, other.policy, &other.members)
+    }
+}
+
+impl Eq for TopicMessage {}
 
 #[derive(Serialize)]
 struct MessageMembers<'a> {
@@ -43,8 +54,22 @@ impl TopicMessage {
         let members = MessageMembers { topic: &topic, at: Instant(at_ms), payload: text, payload_base64 };
         // Texts always render.
         let rendered = serde_json::to_vec(&members).unwrap_or_default();
-        let members = Bytes::from(rendered).slice(1..);
-        Self { topic, policy, members }
+        Self::restored(topic, policy, Bytes::from(rendered).slice(1..))
+    }
+
+    /// A message from the spool.
+    pub(super) fn restored(topic: Arc<str>, policy: OverflowPolicy, members: Bytes) -> Self {
+        Self { topic, policy, members, segment: Mutex::default() }
+    }
+
+    /// Its members as JSON, without the opening brace.
+    pub(super) fn members(&self) -> &Bytes {
+        &self.members
+    }
+
+    /// It is in that part of the spool from now on, and in no other.
+    pub(super) fn hold_segment(&self, segment: &Arc<SegmentLease>) {
+        *self.segment.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(segment));
     }
 
     /// What it costs to keep or send it once.

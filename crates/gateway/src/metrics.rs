@@ -47,6 +47,20 @@ pub(super) fn render(status: &StatusView) -> Result<String, std::fmt::Error> {
         reports.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
     }
     registry.register("reports", "Reports to the orchestrator", reports);
+    let ignored = Counter::<u64>::default();
+    ignored.inc_by(status.messages_ignored);
+    registry.register("messages_ignored", "Messages whose topic is no name to the orchestrator", ignored);
+    if let Some(spool) = status.spool {
+        for (name, help, amount) in [
+            ("spool_bytes", "Messages in the spool", spool.bytes),
+            ("spool_limit_bytes", "What messages in the spool may have", spool.limit_bytes),
+            ("spool_available", "1 where the spool takes writes, 0 where it does not", u64::from(spool.is_available)),
+        ] {
+            let gauge = LevelGauge::default();
+            gauge.set(amount);
+            registry.register(name, help, gauge);
+        }
+    }
     let forgotten = Counter::<u64>::default();
     forgotten.inc_by(status.topics_forgotten);
     registry.register("topics_forgotten", "Topics forgotten for want of room", forgotten);
@@ -63,8 +77,10 @@ struct OutcomeLabel {
 fn draw_levels(status: &StatusView, registry: &mut Registry) {
     let names = [
         ("rate_bps", "What a level may send"),
-        ("sent_bps", "What a level sends"),
-        ("arrival_bps", "What comes in for a level"),
+        ("sent_bps", "What a level sends to other nodes"),
+        ("sent_here_bps", "What a level sends to consumers at the gateway's own node"),
+        ("arrival_bps", "What comes in for consumers at other nodes that accept deliveries"),
+        ("backlog_bytes", "What waits for those"),
         ("subscriptions", "Subscriptions of a level"),
         ("buffer_bytes", "What waits in a level"),
         ("buffer_capacity_bytes", "What may wait in a level"),
@@ -75,7 +91,9 @@ fn draw_levels(status: &StatusView, registry: &mut Registry) {
             let amounts = [
                 level.rate_bps,
                 level.sent_bps,
+                level.sent_here_bps,
                 level.arrival_bps,
+                level.backlog_bytes,
                 level.subscribers as u64,
                 level.buffer_bytes,
                 level.buffer_capacity_bytes,

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use api::aggregator::AGGREGATOR_ID_MAX_BYTES;
 use api::client::bearer;
@@ -16,6 +17,7 @@ use super::limits::{
 };
 use super::orchestrator::{OrchestratorUrlError, OrchestratorUrls};
 use super::subscription::routable;
+use mqtt::Synchronous;
 use mqtt::codec::topic;
 
 /// The policy of some topics.
@@ -61,8 +63,43 @@ pub struct GatewayOptions {
     pub policies: Vec<TopicPolicy>,
     /// Built-in traffic.
     pub generate: Vec<SourceSpec>,
-    /// The folder that keeps the sessions of devices, in `broker.sqlite`; absent: they end with the process.
+    /// The folder that keeps the sessions of devices, in `broker.sqlite`, and messages, subscriptions and last values, in
+    /// `spool.sqlite`; absent: they end with the process.
     pub data: Option<PathBuf>,
+    /// When what is written there counts as kept.
+    pub data_sync: DataSync,
+}
+
+/// When what is written to the folder of data counts as kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataSync {
+    /// Once the disk has it.
+    #[default]
+    Full,
+    /// Once the operating system has it: a kill of the process loses nothing, a power failure the last moments.
+    Normal,
+}
+
+impl From<DataSync> for Synchronous {
+    fn from(sync: DataSync) -> Self {
+        match sync {
+            DataSync::Full => Self::Full,
+            DataSync::Normal => Self::Normal,
+        }
+    }
+}
+
+impl FromStr for DataSync {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "full" => Ok(Self::Full),
+            "normal" => Ok(Self::Normal),
+            _ => Err(format!("invalid data-sync '{text}': give full or normal")),
+        }
+    }
 }
 
 impl Default for GatewayOptions {
@@ -84,6 +121,7 @@ impl Default for GatewayOptions {
             policies: vec![],
             generate: vec![],
             data: None,
+            data_sync: DataSync::default(),
         }
     }
 }

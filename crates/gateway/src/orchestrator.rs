@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::wall_ms;
 use super::limits::{
-    EVENT_MAX_BYTES, FAREWELL_WAIT, REPORT_PAUSE, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX, UNKNOWN_NODE_WAIT,
+    EVENT_MAX_BYTES, FAREWELL_WAIT, NODES_MAX, REPORT_PAUSE, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX,
+    UNKNOWN_NODE_WAIT,
 };
 use super::rate_lease::{LevelRates, RatesError, RatesUpdate};
 use super::runtime::Runtime;
@@ -116,18 +117,21 @@ impl Exchange {
     }
 }
 
-/// Nodes that the orchestrator does not know. It refuses a report with one consumer there as a whole, so they are left out
-/// for a while; their consumers still get what is left of the rates.
+/// Since when nodes are left out of reports because the orchestrator does not know them. It refuses a report with one
+/// consumer there as a whole; their consumers still get what is left of the rates.
 #[derive(Default)]
 struct UnknownNodes {
-    names: BTreeSet<String>,
     since: Option<Instant>,
+    /// Each is a line in the log once.
+    logged: BTreeSet<String>,
 }
 
 impl UnknownNodes {
-    fn expire(&mut self) {
+    /// Has them reported again after a while: the node may be there by now.
+    fn expire(&mut self, runtime: &Runtime) {
         if self.since.is_some_and(|since| since.elapsed() > UNKNOWN_NODE_WAIT) {
-            *self = Self::default();
+            self.since = None;
+            runtime.update(|core, _| core.set_unknown_nodes(BTreeSet::new()));
         }
     }
 
@@ -135,20 +139,25 @@ impl UnknownNodes {
     fn extend(&mut self, error: &OrchestratorError, runtime: &Runtime) -> bool {
         let OrchestratorError::Client(ClientError::Refused(problem)) = error else { return false };
         let refused: BTreeSet<&str> = problem.nodes.iter().flatten().map(String::as_str).collect();
-        let of_consumers: BTreeSet<String> = runtime.read(|core, _| {
-            let nodes = core.subscriptions().filter_map(|subscription| subscription.terms.node.as_deref());
-            nodes.filter(|node| refused.contains(node)).map(str::to_owned).collect()
-        });
         let own = &runtime.identity.node;
-        let mut is_new = false;
-        for node in of_consumers.into_iter().filter(|node| node != own) {
-            if self.names.insert(node.clone()) {
-                tracing::warn!(node, "the orchestrator does not know this node: consumers there are not reported");
-                self.since.get_or_insert_with(Instant::now);
-                is_new = true;
-            }
+        let found: BTreeSet<String> = runtime.read(|core, _| {
+            let nodes = core.subscriptions().filter_map(|subscription| subscription.terms.node.as_ref());
+            let is_news =
+                |node: &&String| refused.contains(&***node) && *node != own && !core.unknown_nodes().contains(*node);
+            nodes.filter(is_news).cloned().collect()
+        });
+        if found.is_empty() {
+            return false;
         }
-        is_new
+        if self.logged.len() > NODES_MAX {
+            self.logged.clear();
+        }
+        for node in found.iter().filter(|node| self.logged.insert((*node).clone())) {
+            tracing::warn!(node, "the orchestrator does not know this node: consumers there are not reported");
+        }
+        self.since.get_or_insert_with(Instant::now);
+        runtime.update(|core, _| core.set_unknown_nodes(core.unknown_nodes() | &found));
+        true
     }
 }
 
@@ -160,11 +169,11 @@ pub(super) async fn run_reports(runtime: Arc<Runtime>, client: Client, urls: Orc
     let mut unknown = UnknownNodes::default();
     loop {
         revisions.mark_unchanged();
-        unknown.expire();
+        unknown.expire(&runtime);
         // Each report is newer than the one before, even if the clock is not.
         last_ms = wall_ms().max(last_ms + 1);
         let started = Instant::now();
-        let report = view::metadata(&runtime, last_ms, &unknown.names);
+        let report = view::metadata(&runtime, last_ms);
         let answer = send_report(&runtime, &client, &urls, report).await;
         let is_accepted = answer.is_ok();
         runtime.count_report(is_accepted);

@@ -65,6 +65,18 @@ impl GatewayProblem {
         Self::new("foreign-origin", "Pages of other sites change nothing here", StatusCode::FORBIDDEN, detail)
     }
 
+    /// The subscription was made from another address.
+    pub(super) fn not_the_owner() -> Self {
+        let detail = "a subscription is ended from the address that made it, or from the gateway's own machine";
+        Self::new("not-the-owner", "The subscription is another consumer's", StatusCode::FORBIDDEN, detail)
+    }
+
+    /// The spool takes no writes.
+    pub(super) fn not_kept() -> Self {
+        let detail = "the spool takes no writes at present: try again later";
+        Self::new("not-kept", "The subscription cannot be kept", StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
     /// A handler panicked: a defect.
     pub(super) fn internal() -> Self {
         let (title, status) = ("A defect of this gateway", StatusCode::INTERNAL_SERVER_ERROR);
@@ -75,7 +87,7 @@ impl GatewayProblem {
 impl From<SubscribeError> for GatewayProblem {
     fn from(error: SubscribeError) -> Self {
         let (slug, title, status) = match error {
-            SubscribeError::TooMany { .. } => {
+            SubscribeError::TooMany { .. } | SubscribeError::TooManyOfOwner { .. } => {
                 ("too-many", "There is no room for more", StatusCode::SERVICE_UNAVAILABLE)
             }
             _ => ("impossible", "The request is well-formed but impossible", StatusCode::UNPROCESSABLE_ENTITY),

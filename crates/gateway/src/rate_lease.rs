@@ -97,9 +97,11 @@ impl RateLease {
         Self { configured_bps, held: None }
     }
 
-    /// Rates arrived. A sequence number that starts again is accepted if the time does not.
+    /// Rates arrived. A sequence number that starts again is accepted if the time does not, or if the lease of those before
+    /// is over: an orchestrator that was set up anew, or whose clock was set back, is obeyed then.
     pub fn apply_rates(&mut self, now: SinceStart, rates: LevelRates) -> RatesUpdate {
-        if let Some((held, _)) = &self.held
+        if let Some((held, until)) = &self.held
+            && now < *until
             && rates.sequence < held.sequence
             && rates.at_ms <= held.at_ms
         {
@@ -193,6 +195,9 @@ mod tests {
         assert_eq!(lease.apply_rates(SinceStart(1), rates(4, 90, 7)), RatesUpdate::Outdated);
         assert_eq!(lease.apply_rates(SinceStart(1), rates(1, 101, 9)), RatesUpdate::Applied);
         assert_eq!(lease.in_force(SinceStart(2)).levels_bps, [9; 3]);
+        // Whatever was told before counts no more once its lease is over.
+        assert_eq!(lease.apply_rates(SinceStart(500_000), rates(0, 7, 8)), RatesUpdate::Outdated);
+        assert_eq!(lease.apply_rates(SinceStart(1_000_001), rates(0, 7, 8)), RatesUpdate::Applied);
         // An absurd lease is cut.
         lease.apply_rates(SinceStart(0), LevelRates { lease_ms: u64::MAX, ..rates(9, 200, 1) });
         assert_eq!(lease.next_deadline(SinceStart(0)), Some(SinceStart(LEASE_MAX_MS * 1_000)));

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,19 +13,19 @@ use tokio_util::task::TaskTracker;
 use super::client::{client, client_from};
 use super::clock::{GatewayClock, wall_ms};
 use super::core::{GatewayCore, GatewaySettings};
+use super::intake::DeviceIntake;
 use super::limits::{CALLBACK_WAIT, ORCHESTRATOR_WAIT, PACKET_MAX_BYTES, STOP_WAIT};
 use super::options::{GatewayOptions, OptionsError};
 use super::runtime::{GatewayIdentity, Runtime};
 use super::server::{CountedStream, GatewayState, router};
+use super::spool::{Spool, SpoolError, SpoolFile, SpoolWriter};
 use super::{generator, orchestrator};
-use mqtt::codec::Qos;
-use mqtt::{
-    Broker, BrokerStartError, LocalClient, LocalClientError, Settings as BrokerSettings, Sqlite, SqliteAddress,
-    Synchronous,
-};
+use mqtt::{Broker, BrokerStartError, Settings as BrokerSettings, Sqlite, SqliteAddress};
 
-/// The file of the sessions of devices, in the folder of data.
+/// The file of the sessions of devices, in the folder of data. Its lock holds for the folder.
 const BROKER_FILE: &str = "broker.sqlite";
+/// The file of messages, subscriptions and last values.
+const SPOOL_FILE: &str = "spool.sqlite";
 
 /// Why a gateway cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +47,9 @@ pub enum GatewayError {
     /// Its broker does not start.
     #[error("the broker does not start: {0}")]
     Broker(#[from] BrokerStartError),
-    /// Its broker refuses it as a client.
-    #[error("the broker refuses the gateway: {0}")]
-    Devices(#[from] LocalClientError),
+    /// Its spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(std::io::Error),
@@ -63,6 +62,13 @@ pub struct Gateway {
     listener: TcpListener,
     mqtt_listener: TcpListener,
     mqtt_address: SocketAddr,
+    kept: Option<KeptData>,
+}
+
+/// The files of a gateway with a folder of data.
+struct KeptData {
+    broker_file: Sqlite,
+    writer: SpoolWriter,
 }
 
 impl Gateway {
@@ -74,23 +80,24 @@ impl Gateway {
         options.check()?;
         let (listener, address) = listen(options.listen).await?;
         let (mqtt_listener, mqtt_address) = listen(options.mqtt_listen).await?;
-        let instance = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let clock = GatewayClock::start();
+        let mut core = GatewayCore::new(clock.now(), settings(&options));
+        let mut instance = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let (mut kept, mut spool) = (None, None);
+        if let Some(folder) = &options.data {
+            let (path, synchronous) = (folder.join(BROKER_FILE), options.data_sync.into());
+            let broker_file =
+                Sqlite::open(&SqliteAddress { path, synchronous }).await.map_err(BrokerStartError::from)?;
+            let file = SpoolFile::open(folder.join(SPOOL_FILE), synchronous, instance).await?;
+            instance = file.instance.clone();
+            let (opened, writer) = Spool::load(file, clock.now(), &mut core).await?;
+            (kept, spool) = (Some(KeptData { broker_file, writer }), Some(opened));
+        }
         let (url, source) = (options.public_url(address), options.source(address));
         let identity =
             GatewayIdentity { id: options.id.clone(), node: options.node.clone(), instance, address, url, source };
-        let settings = GatewaySettings {
-            node: options.node.clone(),
-            buffer_bytes: options.buffer_bytes,
-            fallback_bps: options.fallback_bps,
-            policies: options.policies.iter().map(|own| (own.topic.clone(), own.policy)).collect(),
-            policy: options.policy,
-            // An id from before a restart never leads to another consumer's subscription.
-            first_id: wall_ms().saturating_mul(1_000),
-        };
-        let clock = GatewayClock::start();
-        let core = GatewayCore::new(clock.now(), settings);
-        let runtime = Arc::new(Runtime::new(identity, clock, core, CancellationToken::new()));
-        Ok(Self { options, runtime, listener, mqtt_listener, mqtt_address })
+        let runtime = Arc::new(Runtime::new(identity, clock, core, spool));
+        Ok(Self { options, runtime, listener, mqtt_listener, mqtt_address, kept })
     }
 
     /// The address of the interface for consumers.
@@ -108,22 +115,18 @@ impl Gateway {
     /// # Errors
     /// It cannot begin, or its listener breaks.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let Self { options, runtime, listener, mqtt_listener, .. } = self;
+        let Self { options, runtime, listener, mqtt_listener, kept, .. } = self;
         let over = runtime.stop.clone();
+        let tasks = TaskTracker::new();
         let settings = BrokerSettings { packet_max_bytes: PACKET_MAX_BYTES, ..BrokerSettings::default() };
-        let broker = match &options.data {
+        let broker = match kept {
             None => Broker::embedded(settings).await?,
-            Some(folder) => {
-                let path = folder.join(BROKER_FILE);
-                let address = SqliteAddress { path, synchronous: Synchronous::default() };
-                let file = Sqlite::open(&address).await.map_err(BrokerStartError::from)?;
-                Broker::on_sqlite(&file, settings).await?
+            Some(KeptData { broker_file, writer }) => {
+                tasks.spawn(writer.run(Arc::clone(&runtime)));
+                Broker::on_sqlite(&broker_file, settings).await?
             }
         };
-        let devices = broker.client("gateway").await?;
-        devices.subscribe("#", Qos::AtLeastOnce).await?;
-        let tasks = TaskTracker::new();
-        tasks.spawn(ingest(Arc::clone(&runtime), devices));
+        broker.set_intake(Arc::new(DeviceIntake(Arc::clone(&runtime))));
         tasks.spawn({
             let broker = broker.clone();
             async move { broker.listen(mqtt_listener).await }
@@ -142,18 +145,36 @@ impl Gateway {
             tasks.spawn(orchestrator::follow_rates(Arc::clone(&runtime), client(None)?, urls));
         }
         let callbacks = client_from(options.source, Some(CALLBACK_WAIT))?;
-        let state = GatewayState { runtime: Arc::clone(&runtime), client: callbacks };
+        let state = GatewayState { runtime: Arc::clone(&runtime), client: callbacks, broker: broker.clone() };
+        for id in runtime.read(|core, _| core.subscriptions().map(|found| found.id).collect::<Vec<_>>()) {
+            state.start_callback(id);
+        }
         let served = serve(listener, state, stop, over.clone()).await;
         over.cancel();
         tasks.close();
         let stopped = async {
             broker.stop().await;
+            if let Some(spool) = &runtime.spool {
+                spool.close();
+            }
             tasks.wait().await;
         };
         if tokio::time::timeout(STOP_WAIT, stopped).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
         served.map_err(GatewayError::Serve)
+    }
+}
+
+fn settings(options: &GatewayOptions) -> GatewaySettings {
+    GatewaySettings {
+        node: options.node.clone(),
+        buffer_bytes: options.buffer_bytes,
+        fallback_bps: options.fallback_bps,
+        policies: options.policies.iter().map(|own| (own.topic.clone(), own.policy)).collect(),
+        policy: options.policy,
+        // An id from before a restart never leads to another consumer's subscription.
+        first_id: wall_ms().saturating_mul(1_000),
     }
 }
 
@@ -184,19 +205,5 @@ async fn serve(
     tokio::select! {
         served = serving => served,
         () = deadline => Ok(()),
-    }
-}
-
-/// Messages of devices go to the core.
-async fn ingest(runtime: Arc<Runtime>, mut devices: LocalClient) {
-    loop {
-        let message = tokio::select! {
-            () = runtime.stop.cancelled() => return,
-            message = devices.next() => message,
-        };
-        let Some(message) = message else { return };
-        // A copy: what is kept keeps no read buffer of the broker alive.
-        let payload = Bytes::copy_from_slice(&message.payload);
-        runtime.update(|core, now| core.offer(now, wall_ms(), &message.topic, payload));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::gateway::ReportCounts;
@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer::SubscriptionId;
 use super::clock::{GatewayClock, SinceStart, wall_ms};
-use super::core::{DeliveryBatch, DeliveryOutcome, GatewayCore};
+use super::core::{DeliveryBatch, DeliveryOutcome, GatewayCore, SpoolCut};
+use super::spool::{Spool, SpooledCore};
 
 /// What identifies a gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,7 +24,7 @@ pub(super) struct GatewayIdentity {
     pub(super) id: String,
     /// The node at which it is.
     pub(super) node: String,
-    /// Drawn when it started.
+    /// Drawn when it first started: what it numbers goes on with the spool.
     pub(super) instance: String,
     /// Where it listens for consumers.
     pub(super) address: SocketAddr,
@@ -37,6 +38,8 @@ pub(super) struct GatewayIdentity {
 #[derive(Clone, Debug)]
 pub(super) struct RenderedBatch {
     pub(super) body: Vec<u8>,
+    /// The number of its last message.
+    pub(super) last_sequence: u64,
 }
 
 /// The task that delivers for a subscription. Its channel holds one batch: there is never more than one in flight.
@@ -60,6 +63,7 @@ pub(super) struct Runtime {
     pub(super) identity: GatewayIdentity,
     pub(super) clock: GatewayClock,
     pub(super) stop: CancellationToken,
+    pub(super) spool: Option<Spool>,
     inner: Mutex<RuntimeState>,
     wake: Notify,
     /// Changes with every subscription; the reports follow it.
@@ -77,16 +81,11 @@ struct RuntimeState {
 }
 
 impl Runtime {
-    pub(super) fn new(
-        identity: GatewayIdentity,
-        clock: GatewayClock,
-        core: GatewayCore,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(identity: GatewayIdentity, clock: GatewayClock, core: GatewayCore, spool: Option<Spool>) -> Self {
         let revision = watch::Sender::new(core.revision());
         let inner = Mutex::new(RuntimeState { core, workers: HashMap::new(), epochs: 0, revision: 0 });
-        let reports = Default::default();
-        Self { identity, clock, stop, inner, wake: Notify::new(), revision, reports }
+        let (reports, stop) = (Default::default(), CancellationToken::new());
+        Self { identity, clock, stop, spool, inner, wake: Notify::new(), revision, reports }
     }
 
     fn inner(&self) -> MutexGuard<'_, RuntimeState> {
@@ -110,7 +109,18 @@ impl Runtime {
         drop(inner);
         self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
         self.wake.notify_one();
+        if let Some(spool) = &self.spool {
+            spool.notify_change();
+        }
         result
+    }
+
+    /// Waits until everything up to now is in the spool; `false`: it never will be. Without a spool there is nothing to wait
+    /// for.
+    pub(super) async fn kept(&self) -> bool {
+        let Some(spool) = &self.spool else { return true };
+        let cut = self.read(|core, _| core.current_cut());
+        spool.wait_for(cut).await
     }
 
     /// A report was accepted, or was not.
@@ -181,7 +191,8 @@ impl Runtime {
         inner.stop_workers();
         while let Some(batch) = inner.core.dispatch(now) {
             let id = batch.subscription;
-            let rendered = RenderedBatch { body: self.render(&batch) };
+            let last_sequence = batch.items.last().map_or(0, |item| item.sequence);
+            let rendered = RenderedBatch { body: self.render(&batch), last_sequence };
             let sent = inner.workers.get(&id).map(|worker| worker.sender.try_send(rendered));
             if !matches!(sent, Some(Ok(()))) {
                 // The worker is just ending; the batch will be tried again.
@@ -213,6 +224,17 @@ impl Runtime {
         }
         body.extend_from_slice(b"]}");
         body
+    }
+}
+
+impl SpooledCore for Arc<Runtime> {
+    fn take_cut(&self) -> (Option<SpoolCut>, u64) {
+        self.inner().core.take_cut()
+    }
+
+    fn release_written(&self, lanes: &[(SubscriptionId, u64)]) {
+        self.inner().core.release_written(lanes);
+        self.wake.notify_one();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gateway's own interface: subscriptions, contents by name, status. A handler parses, changes the core, renders.
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -29,18 +29,44 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer::SubscriptionId;
 use super::callback::{INSTANCE_HEADER, deliver};
+use super::clock::wall_ms;
 use super::core::DeliveryOutcome;
-use super::limits::{BODY_MAX_BYTES, KEEP_ALIVE};
+use super::limits::{BODY_MAX_BYTES, KEEP_ALIVE, KEEP_WAIT, RETAINED_FIRST_MAX};
 use super::problem::GatewayProblem;
 use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
 use super::subscription::{DeliveryTarget, SubscriptionTerms, peer_endpoint};
 use super::{metrics, view};
+use mqtt::Broker;
 
 #[derive(Clone)]
 pub(super) struct GatewayState {
     pub(super) runtime: Arc<Runtime>,
     /// For callbacks.
     pub(super) client: Client,
+    /// Has retained messages.
+    pub(super) broker: Broker,
+}
+
+impl GatewayState {
+    /// Starts to post batches for a subscription with a callback.
+    pub(super) fn start_callback(&self, id: SubscriptionId) {
+        let target = self.runtime.read(|core, _| core.subscription(id).map(|found| found.terms.target.clone()));
+        if let Some(DeliveryTarget::Callback(url)) = target
+            && let Some(worker) = self.runtime.start_worker(id)
+        {
+            tokio::spawn(deliver(Arc::clone(&self.runtime), self.client.clone(), id, url, worker));
+        }
+    }
+
+    /// A new subscription begins with what is retained, of at most [`RETAINED_FIRST_MAX`] topics.
+    fn offer_retained(&self, id: SubscriptionId, filter: &str) {
+        for message in self.broker.retained(Some(filter), None, RETAINED_FIRST_MAX) {
+            if !message.topic.starts_with('$') {
+                self.runtime
+                    .update(|core, now| core.offer_retained(now, id, wall_ms(), &message.topic, &message.payload));
+            }
+        }
+    }
 }
 
 /// All routes.
@@ -125,9 +151,14 @@ impl<S: Send + Sync> FromRequestParts<S> for PathName {
 
 async fn subscription_create(
     State(state): State<GatewayState>,
+    ConnectInfo(connection): ConnectInfo<CountedStream>,
     request: Result<RequestBody<SubscriptionRequest>, GatewayProblem>,
 ) -> Response {
-    match request.and_then(|RequestBody(request)| create(&state, request)) {
+    let created = match request {
+        Ok(RequestBody(request)) => create(&state, request, connection.there.ip()).await,
+        Err(problem) => Err(problem),
+    };
+    match created {
         Ok(view) => {
             let location = format!("/v1/subscriptions/{}", view.id);
             (StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response()
@@ -136,16 +167,21 @@ async fn subscription_create(
     }
 }
 
-fn create(state: &GatewayState, request: SubscriptionRequest) -> Result<SubscriptionView, GatewayProblem> {
+async fn create(
+    state: &GatewayState,
+    request: SubscriptionRequest,
+    peer: IpAddr,
+) -> Result<SubscriptionView, GatewayProblem> {
     let runtime = &state.runtime;
-    let terms = SubscriptionTerms::check(request, runtime.identity.address)?;
-    let target = terms.target.clone();
+    let terms = SubscriptionTerms::check(request, runtime.identity.address, Some(peer))?;
+    let filter = terms.filter.clone();
     let id = runtime.update(|core, now| core.subscribe(now, terms))?;
-    if let DeliveryTarget::Callback(url) = target
-        && let Some(worker) = runtime.start_worker(id)
-    {
-        tokio::spawn(deliver(Arc::clone(runtime), state.client.clone(), id, url, worker));
+    state.offer_retained(id, &filter);
+    if !matches!(tokio::time::timeout(KEEP_WAIT, runtime.kept()).await, Ok(true)) {
+        runtime.update(|core, _| core.unsubscribe(id));
+        return Err(GatewayProblem::not_kept());
     }
+    state.start_callback(id);
     tracing::info!(subscription = %id, "a new subscription");
     view::subscription(runtime, id).ok_or_else(|| unknown(id))
 }
@@ -173,9 +209,15 @@ async fn subscription_get(
 
 async fn subscription_delete(
     State(state): State<GatewayState>,
+    ConnectInfo(connection): ConnectInfo<CountedStream>,
     PathName(id): PathName,
 ) -> Result<StatusCode, GatewayProblem> {
     let id = parse(&id)?;
+    let peer = connection.there.ip();
+    let is_owner = state.runtime.read(|core, _| core.subscription(id).map(|found| found.terms.is_owned_by(peer)));
+    if is_owner == Some(false) {
+        return Err(GatewayProblem::not_the_owner());
+    }
     if state.runtime.update(|core, _| core.unsubscribe(id)) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(id)) }
 }
 
@@ -183,8 +225,10 @@ async fn subscription_stream(
     State(state): State<GatewayState>,
     ConnectInfo(connection): ConnectInfo<CountedStream>,
     PathName(id): PathName,
+    headers: HeaderMap,
 ) -> Result<Response, GatewayProblem> {
     let id = parse(&id)?;
+    let last = last_event_id(&headers)?;
     let target = state.runtime.read(|core, _| core.subscription(id).map(|found| found.terms.target.clone()));
     match target {
         None => return Err(unknown(id)),
@@ -195,14 +239,21 @@ async fn subscription_stream(
     state.runtime.update(|core, now| core.detach(now, id));
     let WorkerHandle { epoch, batches, cancelled } = state.runtime.start_worker(id).ok_or_else(|| unknown(id))?;
     state.runtime.update(|core, _| {
-        core.attach(id);
+        core.attach(id, last, connection.is_local());
         if let Some(reader) = connection.reader(state.runtime.identity.source) {
             core.observe_endpoint(id, reader);
         }
     });
-    let reader =
-        StreamReader { runtime: Arc::clone(&state.runtime), id, epoch, batches, cancelled, is_in_flight: false };
+    let runtime = Arc::clone(&state.runtime);
+    let reader = StreamReader { runtime, id, epoch, batches, cancelled, is_in_flight: false };
     Ok(Sse::new(reader.stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// The number of the last message that the reader of a stream has: gateways give it as the id of each event.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, GatewayProblem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    number.map(Some).ok_or_else(|| GatewayProblem::malformed_query("invalid Last-Event-ID: give the id of an event"))
 }
 
 /// The two addresses of a consumer's connection.
@@ -219,6 +270,12 @@ impl Connected<IncomingStream<'_, TcpListener>> for CountedStream {
 }
 
 impl CountedStream {
+    /// Whether the reader is on this machine.
+    fn is_local(&self) -> bool {
+        let there = self.there.ip().to_canonical();
+        there.is_loopback() || self.here.is_some_and(|here| here.ip().to_canonical() == there)
+    }
+
     /// The endpoint of the stream's reader, if the connection is at the address that is reported as the gateway's.
     fn reader(&self, source: Option<Ipv4Addr>) -> Option<SocketAddrV4> {
         peer_endpoint(self.there).filter(|_| self.here.and_then(peer_endpoint).map(|here| *here.ip()) == source)
@@ -240,7 +297,7 @@ impl StreamReader {
         unfold(self, |mut reader| async move {
             // When the next event is polled, the one before has been written.
             if std::mem::take(&mut reader.is_in_flight) {
-                reader.runtime.finish_delivery(reader.id, reader.epoch, DeliveryOutcome::Delivered);
+                reader.runtime.finish_delivery(reader.id, reader.epoch, DeliveryOutcome::Written);
             }
             let batch = tokio::select! {
                 () = reader.cancelled.cancelled() => return None,
@@ -249,7 +306,8 @@ impl StreamReader {
             reader.is_in_flight = true;
             // JSON that serde wrote is UTF-8 and has no line ends.
             let data = String::from_utf8(batch.body).unwrap_or_default();
-            Some((Ok(Event::default().event("batch").data(data)), reader))
+            let event = Event::default().event("batch").id(batch.last_sequence.to_string());
+            Some((Ok(event.data(data)), reader))
         })
     }
 }

@@ -36,8 +36,13 @@ pub struct SubscriptionTerms {
     pub target: DeliveryTarget,
     /// The name of the consumer; `None`: the id of the subscription.
     pub consumer: Option<String>,
-    /// The node of the consumer; `None`: that of the gateway.
+    /// The node of the consumer; `None`: that of the gateway if the consumer is on its machine, else none that the
+    /// orchestrator knows.
     pub node: Option<String>,
+    /// Whether batches are posted to the gateway's own machine.
+    pub is_local: bool,
+    /// The address of the consumer that subscribed.
+    pub peer: Option<IpAddr>,
 }
 
 /// Why a subscription is refused.
@@ -48,7 +53,10 @@ pub enum SubscribeError {
     Filter(TopicFault),
     /// The filter of a shared subscription.
     #[error("shared subscriptions are not offered here")]
-    Runtime,
+    Shared,
+    /// A filter of topics that begin with `$`.
+    #[error("topics that begin with $ are the broker's own, and not offered here")]
+    Reserved,
     /// A text is too long, empty, or has control characters.
     #[error("invalid {field}: give 1 to {max} bytes without control characters")]
     Text {
@@ -69,31 +77,40 @@ pub enum SubscribeError {
         /// The limit.
         max: usize,
     },
+    /// No room for another of this consumer.
+    #[error("there are {max} subscriptions of this consumer or address, and no more are accepted")]
+    TooManyOfOwner {
+        /// The limit.
+        max: usize,
+    },
 }
 
 impl SubscribeError {
     /// The member of the request that is at fault.
     pub fn field(&self) -> Option<&'static str> {
         match self {
-            Self::Filter(_) | Self::Runtime => Some("topic"),
+            Self::Filter(_) | Self::Shared | Self::Reserved => Some("topic"),
             Self::Text { field, .. } => Some(field),
             Self::Url | Self::Loop => Some("callback_url"),
-            Self::TooMany { .. } => None,
+            Self::TooMany { .. } | Self::TooManyOfOwner { .. } => None,
         }
     }
 }
 
 impl SubscriptionTerms {
-    /// Checks the request of a consumer to a gateway that listens at `own`.
+    /// Checks the request of a consumer at `peer` to a gateway that listens at `own`.
     ///
     /// # Errors
     /// The first member that is invalid.
-    pub fn check(request: SubscriptionRequest, own: SocketAddr) -> Result<Self, SubscribeError> {
+    pub fn check(request: SubscriptionRequest, own: SocketAddr, peer: Option<IpAddr>) -> Result<Self, SubscribeError> {
         let SubscriptionRequest { topic: filter, qos_level, callback_url, consumer, node } = request;
         text("topic", &filter, TOPIC_MAX_BYTES)?;
         topic::check_filter(&filter).map_err(SubscribeError::Filter)?;
         if topic::shared(&filter).is_some() {
-            return Err(SubscribeError::Runtime);
+            return Err(SubscribeError::Shared);
+        }
+        if filter.starts_with('$') {
+            return Err(SubscribeError::Reserved);
         }
         for (field, name) in [("consumer", &consumer), ("node", &node)] {
             name.as_deref().map_or(Ok(()), |name| text(field, name, NAME_MAX_BYTES))?;
@@ -102,7 +119,22 @@ impl SubscriptionTerms {
             None => DeliveryTarget::Stream,
             Some(url) => DeliveryTarget::Callback(callback(&url, own)?),
         };
-        Ok(Self { filter, level: qos_level, target, consumer, node })
+        let is_local = matches!(&target, DeliveryTarget::Callback(url) if is_local(url, own));
+        Ok(Self {
+            filter,
+            level: qos_level,
+            target,
+            consumer,
+            node,
+            is_local,
+            peer: peer.map(|peer| peer.to_canonical()),
+        })
+    }
+
+    /// Whether one at this address may end the subscription: who made it, or who is on the gateway's machine.
+    pub fn is_owned_by(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        peer.is_loopback() || self.peer.is_none_or(|own| own == peer)
     }
 
     /// Where batches are posted, if the URL has an address that other machines can reach.
@@ -144,6 +176,14 @@ fn callback(url: &str, own: SocketAddr) -> Result<Url, SubscribeError> {
         return Err(SubscribeError::Url);
     }
     if leads_to(&url, own) { Err(SubscribeError::Loop) } else { Ok(url) }
+}
+
+/// Whether a URL leads to this machine, as far as its address tells.
+fn is_local(url: &Url, own: SocketAddr) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    let is_here = |address: IpAddr| address.to_canonical().is_loopback() || address == own.ip();
+    host.eq_ignore_ascii_case("localhost") || address.is_some_and(is_here)
 }
 
 /// Whether a URL has an address of `own`. Names that resolve to it are detected by the first delivery, which carries the
@@ -239,7 +279,7 @@ mod tests {
             consumer: None,
             node: None,
         };
-        SubscriptionTerms::check(request, "127.0.0.1:8090".parse().unwrap())
+        SubscriptionTerms::check(request, "127.0.0.1:8090".parse().unwrap(), Some("10.0.0.7".parse().unwrap()))
     }
 
     #[test]
@@ -247,7 +287,8 @@ mod tests {
         assert!(check("plant/+/t", Some("http://127.0.0.1:8091/in")).is_ok());
         assert!(check("plant/#", Some("https://consumer.example/in")).is_ok());
         assert_eq!(check("plant/#/x", None).unwrap_err().field(), Some("topic"));
-        assert_eq!(check("$share/g/x", None), Err(SubscribeError::Runtime));
+        assert_eq!(check("$share/g/x", None), Err(SubscribeError::Shared));
+        assert_eq!(check("$SYS/#", None), Err(SubscribeError::Reserved));
         assert_eq!(check(&"x".repeat(256), None).unwrap_err().field(), Some("topic"));
         for url in ["", "ftp://x/", "file:///etc/passwd", "/x", "http://", "http://user:pw@x/", "http://x/\n"] {
             assert_eq!(check("t", Some(url)).unwrap_err().field(), Some("callback_url"), "{url}");
@@ -257,6 +298,18 @@ mod tests {
             let url = format!("http://{host}:8090/v1/subscriptions");
             assert_eq!(check("t", Some(&url)), Err(SubscribeError::Loop), "{host}");
         }
+    }
+
+    #[test]
+    fn who_named_no_node_is_here_only_on_this_machine() {
+        let is_local = |url: &str| check("t", Some(url)).unwrap().is_local;
+        assert!(
+            is_local("http://127.0.0.1:9/in") && is_local("http://[::1]:9/in") && is_local("http://localhost:9/in")
+        );
+        assert!(!is_local("http://10.0.0.7/in") && !is_local("http://consumer.example/in"));
+        let own = check("t", None).unwrap();
+        assert!(own.is_owned_by("::ffff:10.0.0.7".parse().unwrap()) && own.is_owned_by("127.0.0.1".parse().unwrap()));
+        assert!(!own.is_owned_by("10.0.0.8".parse().unwrap()));
     }
 
     #[test]

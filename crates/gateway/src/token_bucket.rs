@@ -7,10 +7,14 @@
 use api::qos_level::{LEVELS, Level, PerLevel};
 
 use super::clock::SinceStart;
-use super::limits::BUCKET_DEPTH_US;
+use super::limits::{BUCKET_DEPTH_US, EFFICIENT_BATCH_BYTES};
 
 /// Credit is counted in millionths of a bit, so that no fraction of a microsecond's bits is ever lost.
 const UNITS_PER_BIT: i128 = 1_000_000;
+
+fn units(bytes: u64) -> i128 {
+    i128::from(bytes) * 8 * UNITS_PER_BIT
+}
 
 /// A token bucket whose rate can change.
 #[derive(Clone, Debug, Default)]
@@ -38,8 +42,12 @@ impl TokenBucket {
         self.rate_bps
     }
 
+    /// At least one efficient batch, so that a low rate is not spent on the heads of small ones.
     fn depth(&self) -> i128 {
-        i128::from(self.rate_bps) * i128::from(BUCKET_DEPTH_US)
+        if self.rate_bps == 0 {
+            return 0;
+        }
+        (i128::from(self.rate_bps) * i128::from(BUCKET_DEPTH_US)).max(units(EFFICIENT_BATCH_BYTES))
     }
 
     fn fill(&mut self, now: SinceStart) {
@@ -49,7 +57,7 @@ impl TokenBucket {
     }
 
     /// What may be sent now if `wanted_bytes` wait: nothing as long as the credit is neither enough for all of it nor half
-    /// a bucket, so that a busy level sends few full batches instead of many small ones.
+    /// a bucket, at least an efficient batch: a busy level sends few full batches instead of many small ones.
     pub fn budget_bytes(&mut self, now: SinceStart, wanted_bytes: u64) -> Option<u64> {
         self.fill(now);
         if self.credit <= 0 || self.credit < self.threshold(wanted_bytes) {
@@ -59,12 +67,12 @@ impl TokenBucket {
     }
 
     fn threshold(&self, wanted_bytes: u64) -> i128 {
-        (i128::from(wanted_bytes) * 8 * UNITS_PER_BIT).min(self.depth() / 2)
+        units(wanted_bytes).min((self.depth() / 2).max(units(EFFICIENT_BATCH_BYTES)))
     }
 
     /// Deducts what was sent; more than the credit is a debt.
     pub fn spend(&mut self, bytes: u64) {
-        self.credit -= i128::from(bytes) * 8 * UNITS_PER_BIT;
+        self.credit -= units(bytes);
     }
 
     /// When [`Self::budget_bytes`] will allow something; `None`: never at this rate.
@@ -126,6 +134,16 @@ impl LevelBuckets {
     /// Deducts what was sent with a permit.
     pub fn spend(&mut self, permit: Permit, bytes: u64) {
         self.buckets[permit.from.at()].spend(bytes);
+    }
+
+    /// Deducts what was sent without a permit from the credit of a level.
+    pub fn charge(&mut self, level: Level, bytes: u64) {
+        self.buckets[level.at()].spend(bytes);
+    }
+
+    /// The rate of a level, in bit/s.
+    pub fn rate_bps(&self, level: Level) -> u64 {
+        self.buckets[level.at()].rate_bps()
     }
 
     /// When one of the levels with something to send will be allowed to.
@@ -195,7 +213,7 @@ mod tests {
                 bucket.spend(bytes);
                 sent += bytes * 8;
             }
-            prop_assert!(sent.abs_diff(rate_bps * 10) <= rate_bps / 5 + 8 * size + 8);
+            prop_assert!(sent.abs_diff(rate_bps * 10) <= rate_bps / 5 + 8 * size + 16 * EFFICIENT_BATCH_BYTES);
         }
     }
 

@@ -43,6 +43,17 @@ pub struct TopicCache {
     payload_bytes: usize,
     touches: u64,
     forgotten: u64,
+    forgotten_names: ForgottenNames,
+}
+
+/// The topics forgotten since they were asked for: by name, unless there are too many.
+#[derive(Clone, Debug)]
+struct ForgottenNames(Option<Vec<Arc<str>>>);
+
+impl Default for ForgottenNames {
+    fn default() -> Self {
+        Self(Some(vec![]))
+    }
 }
 
 impl TopicCache {
@@ -99,6 +110,11 @@ impl TopicCache {
             if let Some(evicted) = self.topics.remove(&name) {
                 self.payload_bytes -= evicted.payload.len();
                 self.forgotten += 1;
+                let names = self.forgotten_names.0.take().filter(|names| names.len() < TOPICS_MAX);
+                self.forgotten_names.0 = names.map(|mut names| {
+                    names.push(name);
+                    names
+                });
             }
         }
     }
@@ -116,6 +132,29 @@ impl TopicCache {
             content.routes_revision = revision;
         }
         Arc::clone(&content.routes)
+    }
+
+    /// Counts every value that arrived.
+    pub(super) fn touches(&self) -> u64 {
+        self.touches
+    }
+
+    /// The topics with a value since then, the longest silent first.
+    pub(super) fn since(&self, touches: u64) -> impl Iterator<Item = &CachedTopic> {
+        self.by_age.range(touches + 1..).filter_map(|(_, name)| self.topics.get(name))
+    }
+
+    /// The topics that were forgotten since the last call; `None`: too many to tell.
+    pub(super) fn take_forgotten(&mut self) -> Option<Vec<Arc<str>>> {
+        std::mem::take(&mut self.forgotten_names).0
+    }
+
+    /// A value from before a restart, the longest silent topic first.
+    pub(super) fn restore(&mut self, at_ms: u64, topic: &str, payload: Bytes, messages: u64) {
+        let name = self.record(at_ms, topic, payload);
+        if let Some(content) = self.topics.get_mut(&name) {
+            content.messages = messages;
+        }
     }
 
     /// One topic.

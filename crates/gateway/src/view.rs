@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::aggregator::{AggregatorLevel, AggregatorMetadata, AggregatorSubscriber, AggregatorTopic};
-use api::gateway::{ContentList, ContentView, LevelView, StatusView, SubscriptionList, SubscriptionView};
+use api::gateway::{
+    ContentList, ContentView, LevelView, SpoolView, StatusView, SubscriptionList, SubscriptionState, SubscriptionView,
+};
 use api::instant::Instant;
 use api::qos_level::Level;
 
-use super::buffer::SubscriptionId;
+use super::buffer::{LaneTarget, SubscriptionId};
 use super::clock::SinceStart;
 use super::core::GatewayCore;
-use super::limits::{NODES_MAX, REPORT_MAX_BYTES, TOPICS_MAX};
+use super::limits::{NODES_MAX, REPORT_MAX_BYTES, SPOOL_SLACK_BYTES, TOPICS_MAX};
 use super::runtime::{GatewayIdentity, Runtime};
 use super::subscription::{ConsumerSubscription, DeliveryTarget};
 use super::topic_cache::CachedTopic;
@@ -41,6 +43,7 @@ fn subscription_view(identity: &GatewayIdentity, core: &GatewayCore, found: &Con
         qos_level: found.terms.level,
         consumer: found.consumer(),
         node: node_of(identity, found).to_owned(),
+        state: state_of(core, found),
         callback_url,
         stream,
         failures: found.failures,
@@ -51,6 +54,19 @@ fn subscription_view(identity: &GatewayIdentity, core: &GatewayCore, found: &Con
 
 fn node_of<'a>(identity: &'a GatewayIdentity, found: &'a ConsumerSubscription) -> &'a str {
     found.terms.node.as_deref().unwrap_or(&identity.node)
+}
+
+fn state_of(core: &GatewayCore, found: &ConsumerSubscription) -> SubscriptionState {
+    let node = found.terms.node.as_ref();
+    match core.demand(found) {
+        (_, true) => SubscriptionState::Failing,
+        (LaneTarget::Here, false) => SubscriptionState::Local,
+        (LaneTarget::Away, false) if node.is_none() => SubscriptionState::NoNode,
+        (LaneTarget::Away, false) if node.is_some_and(|node| core.unknown_nodes().contains(node)) => {
+            SubscriptionState::UnknownNode
+        }
+        (LaneTarget::Away, false) => SubscriptionState::Reported,
+    }
 }
 
 /// The names that match a filter.
@@ -89,7 +105,7 @@ fn href(name: &str) -> String {
 pub(super) fn status(runtime: &Runtime) -> StatusView {
     runtime.read(|core, now| {
         let (in_force, rates_sequence) = core.rates(now);
-        let flows = core.flows_bps(now);
+        let (flows, here_bps) = (core.flows_bps(now), core.sent_here_bps(now));
         let level = |level: Level| {
             let buffer = core.buffer(level);
             let (arrival_bps, sent_bps) = flows[level.at()];
@@ -97,7 +113,9 @@ pub(super) fn status(runtime: &Runtime) -> StatusView {
                 qos_level: level,
                 rate_bps: in_force.levels_bps[level.at()],
                 sent_bps,
+                sent_here_bps: here_bps[level.at()],
                 arrival_bps,
+                backlog_bytes: buffer.backlog_bytes(),
                 subscribers: buffer.lane_count(),
                 buffer_bytes: buffer.bytes(),
                 buffer_capacity_bytes: buffer.capacity_bytes(),
@@ -115,15 +133,23 @@ pub(super) fn status(runtime: &Runtime) -> StatusView {
             levels: Level::BEST_FIRST.into_iter().rev().map(level).collect(),
             topics: core.topics().latest_first().count(),
             topics_forgotten: core.topics().forgotten(),
+            messages_ignored: core.unnamed(),
+            spool: runtime.spool.as_ref().map(|spool| spool_view(spool.status(), core)),
             policy: core.policy(),
         }
     })
 }
 
+fn spool_view((bytes, is_available): (u64, bool), core: &GatewayCore) -> SpoolView {
+    let held_bytes = Level::BEST_FIRST.into_iter().map(|level| core.buffer(level).held_bytes()).sum::<u64>();
+    SpoolView { bytes, limit_bytes: held_bytes * 2 + SPOOL_SLACK_BYTES, is_available }
+}
+
 /// The report to the orchestrator, as JSON of at most [`REPORT_MAX_BYTES`]: topics with subscribers come first, and those
-/// beyond the limit are left out, as are consumers at nodes that the orchestrator does not know.
-pub(super) fn metadata(runtime: &Runtime, at_ms: u64, unknown_nodes: &BTreeSet<String>) -> Vec<u8> {
-    let mut document = runtime.read(|core, now| document(&runtime.identity, core, now, at_ms, unknown_nodes));
+/// beyond the limit are left out. Of consumers those are left out that cannot be reached, that named no node, or one that the
+/// orchestrator does not know: demand is what can be delivered.
+pub(super) fn metadata(runtime: &Runtime, at_ms: u64) -> Vec<u8> {
+    let mut document = runtime.read(|core, now| document(&runtime.identity, core, now, at_ms));
     loop {
         // Texts and numbers always render.
         let text = serde_json::to_vec(&document).unwrap_or_default();
@@ -148,22 +174,17 @@ pub(super) fn farewell(runtime: &Runtime, at_ms: u64) -> Vec<u8> {
     serde_json::to_vec(&document).unwrap_or_default()
 }
 
-fn document(
-    identity: &GatewayIdentity,
-    core: &GatewayCore,
-    now: SinceStart,
-    at_ms: u64,
-    unknown_nodes: &BTreeSet<String>,
-) -> AggregatorMetadata {
-    let nodes: BTreeSet<&str> = core.subscriptions().map(|found| node_of(identity, found)).collect();
-    let nodes = nodes.into_iter().filter(|node| !unknown_nodes.contains(*node)).take(NODES_MAX).collect();
+fn document(identity: &GatewayIdentity, core: &GatewayCore, now: SinceStart, at_ms: u64) -> AggregatorMetadata {
+    let reported: Vec<&ConsumerSubscription> = core.subscriptions().filter(|found| is_reported(core, found)).collect();
+    let nodes: BTreeSet<&str> = reported.iter().map(|found| node_of(identity, found)).collect();
+    let nodes = nodes.into_iter().take(NODES_MAX).collect();
     let flows = core.flows_bps(now);
     let level = |level: Level| {
         let buffer = core.buffer(level);
         AggregatorLevel {
             qos_level: u64::from(level.number()),
             subscribers: u32::try_from(buffer.lane_count()).unwrap_or(u32::MAX),
-            buffer_bytes: buffer.bytes(),
+            buffer_bytes: buffer.backlog_bytes(),
             buffer_capacity_bytes: buffer.capacity_bytes(),
             arrival_bps: flows[level.at()].0,
             dropped: buffer.counts().dropped(),
@@ -185,6 +206,10 @@ fn document(
     }
 }
 
+fn is_reported(core: &GatewayCore, found: &ConsumerSubscription) -> bool {
+    matches!(state_of(core, found), SubscriptionState::Reported | SubscriptionState::Local)
+}
+
 /// One entry for each level with subscribers of the topic; without any, one in the lowest level, for the topic is offered.
 fn topic_reports(
     identity: &GatewayIdentity,
@@ -197,7 +222,7 @@ fn topic_reports(
     for found in core.subscriptions().filter(|found| found.matches(&content.topic)) {
         let node = node_of(identity, found);
         let subscribers = by_level.entry(found.terms.level).or_default();
-        if nodes.contains(node) {
+        if is_reported(core, found) && nodes.contains(node) {
             let (address, port) = found.endpoint().map(|endpoint| (*endpoint.ip(), endpoint.port())).unzip();
             subscribers.push(AggregatorSubscriber { consumer: found.consumer(), node: node.to_owned(), address, port });
         }
@@ -207,8 +232,8 @@ fn topic_reports(
     }
     let report = |(level, mut subscribers): (Level, Vec<AggregatorSubscriber>)| {
         let (arrival_bps, qos_level) = (core.topic_bps(now, content, level), u64::from(level.number()));
+        // Each subscription is sent a copy, also where one consumer has several.
         subscribers.sort();
-        subscribers.dedup();
         AggregatorTopic { topic: content.topic.to_string(), qos_level, arrival_bps, subscribers }
     };
     by_level.into_iter().map(report).collect()

@@ -3,7 +3,7 @@
 //! asks for as much as it uses.
 
 use super::clock::SinceStart;
-use super::limits::{BATCH_OVERHEAD_BYTES, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES};
+use super::limits::{BATCH_INTERVAL_US, BATCH_OVERHEAD_BYTES, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES};
 use super::rate_meter::RateMeter;
 
 /// What a batch takes whose messages have so many bytes; nothing for no messages.
@@ -36,12 +36,21 @@ impl OverheadMeter {
         self.all.add(now, batch_bytes);
     }
 
-    /// What messages that arrive at a rate will take to send, in bit/s; without recent batches, what they take in full ones.
-    pub fn expect_bps(&self, now: SinceStart, arrival_bps: u64) -> u64 {
+    /// What messages that arrive at a rate will take to send, in bit/s: what recent batches took; but batches of so many
+    /// lanes, at whose level `level_bps` arrive, can wait for [`BATCH_INTERVAL_US`] to be fuller. Without recent batches,
+    /// what messages take in full ones.
+    pub fn expect_bps(&self, now: SinceStart, arrival_bps: u64, level_bps: u64, lanes: u64) -> u64 {
         let (messages, all) = (self.messages.bps(now), self.all.bps(now));
-        let (part, whole) =
-            if messages == 0 { (SEGMENT_BYTES + SEGMENT_OVERHEAD_BYTES, SEGMENT_BYTES) } else { (all, messages) };
-        u64::try_from(u128::from(arrival_bps) * u128::from(part) / u128::from(whole)).unwrap_or(u64::MAX)
+        let full = (SEGMENT_BYTES + SEGMENT_OVERHEAD_BYTES, SEGMENT_BYTES);
+        let recent = if messages == 0 { full } else { (all, messages) };
+        let heads = u128::from(lanes) * u128::from(BATCH_OVERHEAD_BYTES + SEGMENT_OVERHEAD_BYTES) * 8_000_000;
+        let heads_bps = u64::try_from(heads / u128::from(BATCH_INTERVAL_US)).unwrap_or(u64::MAX);
+        let expect = |bps: u64, (part, whole): (u64, u64)| {
+            u64::try_from(u128::from(bps) * u128::from(part) / u128::from(whole)).unwrap_or(u64::MAX)
+        };
+        let patient = (expect(level_bps, full).saturating_add(heads_bps), level_bps.max(1));
+        let is_patient = level_bps > 0 && expect(level_bps, recent) > patient.0;
+        expect(arrival_bps, if is_patient { patient } else { recent })
     }
 }
 
@@ -70,7 +79,10 @@ mod tests {
             large.add(now, 60_000, batch_bytes(60_000));
         }
         let now = SinceStart(1_999_999);
-        assert!(small.expect_bps(now, 1_000) > 4_000 && large.expect_bps(now, 1_000) < 1_100);
-        assert_eq!(OverheadMeter::default().expect_bps(now, 140_000), 147_000);
+        let expect = |meter: &OverheadMeter| meter.expect_bps(now, 1_000, 1_000, 1);
+        assert!(expect(&small) > 4_000 && expect(&large) < 1_100);
+        assert_eq!(OverheadMeter::default().expect_bps(now, 140_000, 140_000, 1), 147_000);
+        // At a higher rate more messages share a batch: two a second are enough.
+        assert_eq!(small.expect_bps(now, 140_000, 140_000, 1), 147_000 + 2 * 670 * 8);
     }
 }

@@ -77,12 +77,16 @@ async fn pages_of_other_sites_and_our_own_deliveries_change_nothing() {
 #[tokio::test]
 async fn floods_of_subscriptions_and_topics_find_limits() {
     let edge = Edge::open(options()).await;
-    let requests = futures_util::stream::iter((0..1_030).map(|_| edge.subscribe(json!({"topic": "x/y"}))));
-    let answers: Vec<_> = requests.buffer_unordered(16).collect().await;
-    let taken: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
-    assert_eq!(taken.len(), 1_024);
-    let refused = answers.iter().find(|answer| answer.status != 201).unwrap();
-    assert_eq!((refused.status, &refused.json()["type"]), (503, &json!("/problems/too-many")));
+    // One address gets half of the places, and one consumer half of that.
+    for consumer in [Some("c"), None] {
+        let request = |_| edge.subscribe(json!({"topic": "x/y", "consumer": consumer}));
+        let requests = futures_util::stream::iter((0..256).map(request));
+        let answers: Vec<_> = requests.buffer_unordered(16).collect().await;
+        assert!(answers.iter().all(|answer| answer.status == 201));
+        let refused = request(0).await;
+        let is_refused = (refused.status, &refused.json()["type"]) == (503, &json!("/problems/too-many"));
+        assert!(is_refused, "{refused:?}");
+    }
     let mut device = edge.device();
     for number in 0..1_100 {
         device.publish(&format!("made/up/{number}"), "x").await;
@@ -93,6 +97,7 @@ async fn floods_of_subscriptions_and_topics_find_limits() {
     edge.until("/v1/contents/last", |answer| answer.status == 200).await;
     let status = edge.status().await;
     assert_eq!((&status["topics"], &status["topics_forgotten"]), (&json!(1_024), &json!(77)));
+    assert_eq!(status["messages_ignored"], 1);
     edge.close().await;
 }
 

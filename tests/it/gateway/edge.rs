@@ -162,6 +162,15 @@ impl Device {
         self.published += 1;
     }
 
+    pub(super) async fn publish_unacknowledged(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
+        self.client.publish(topic, rumqttc::QoS::AtMostOnce, false, payload).await.unwrap();
+    }
+
+    pub(super) async fn publish_retained(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
+        self.client.publish(topic, rumqttc::QoS::AtLeastOnce, true, payload).await.unwrap();
+        self.published += 1;
+    }
+
     /// Until the gateway has acknowledged everything.
     pub(super) async fn rest(&mut self) {
         let published = self.published;

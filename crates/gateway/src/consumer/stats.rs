@@ -145,6 +145,12 @@ impl ConsumerStats {
         self.subscriptions.len()
     }
 
+    /// The number of the last message that arrived of a subscription under the id that its gateway gave it.
+    pub fn last_sequence(&self, index: usize, id: &str) -> Option<u64> {
+        let (_, subscription, last) = self.subscriptions.get(index)?.last.as_ref()?;
+        (subscription == id).then_some(*last)
+    }
+
     /// A gateway accepted a subscription.
     pub fn subscribed(&mut self, index: usize) {
         if let Some(subscription) = self.subscriptions.get_mut(index) {

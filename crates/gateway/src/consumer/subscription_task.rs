@@ -10,7 +10,9 @@ use api::sse::SseDecoder;
 use reqwest::{Client, StatusCode, Url};
 use tokio::time::{sleep, timeout};
 
-use super::super::limits::{CHECK_INTERVAL, EVENT_MAX_BYTES, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX};
+use super::super::limits::{
+    CHECK_INTERVAL, DELIVERY_MAX_BYTES, EVENT_MAX_BYTES, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX,
+};
 use super::{ConsumerState, SubscriptionSpec};
 
 /// Keeps a subscription until the consumer stops.
@@ -124,14 +126,17 @@ impl SubscriptionTask {
         }
     }
 
-    /// Reads a stream until it ends.
+    /// Reads a stream until it ends; it begins behind the last message that arrived.
     async fn read_stream(&self, subscription: &str) {
-        let request = self.context.long.get(self.url(&[subscription, "stream"]));
+        let mut request = self.context.long.get(self.url(&[subscription, "stream"]));
+        if let Some(last) = self.state.stats().last_sequence(self.index, subscription) {
+            request = request.header("last-event-id", last);
+        }
         let Ok(Ok(mut response)) = timeout(STREAM_SILENCE_MAX, request.send()).await else { return };
         if !response.status().is_success() {
             return;
         }
-        let (mut decoder, mut events) = (SseDecoder::new(EVENT_MAX_BYTES), vec![]);
+        let (mut decoder, mut events) = (SseDecoder::new(DELIVERY_MAX_BYTES), vec![]);
         while let Ok(Ok(Some(chunk))) = timeout(STREAM_SILENCE_MAX, response.chunk()).await {
             if let Err(error) = decoder.decode(&chunk, &mut events) {
                 tracing::warn!(%error, "the stream cannot be read");
