@@ -25,6 +25,7 @@ use super::{BULK_MAX, Journal, on_bulk, on_either, statement};
 use kernel::Names;
 use kernel::allocation::{Allocation, Demand, LspAttributes, Owner};
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
+use kernel::intent::FlowNumber;
 use kernel::topology::Topology;
 use kernel::units::Millis;
 use kernel::{NetworkSnapshot, State};
@@ -87,6 +88,9 @@ struct AllocationPart {
     /// By id, when those start that have not.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     starts_at_ms: BTreeMap<u64, u64>,
+    /// By id, index and epoch of those with a flow; older versions had none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    flow_numbers: BTreeMap<u64, (u32, u8)>,
     rows: Vec<SnapshotRow>,
 }
 
@@ -149,8 +153,8 @@ impl Journal {
             let chunk: Vec<_> = state.allocations_after(after).take(PART_ALLOCATIONS).cloned().collect();
             let Some(last) = chunk.last() else { break };
             after = Some(last.id);
-            let topologies = topologies.clone();
-            let body = tokio::task::spawn_blocking(move || allocations_part(&topologies, &chunk)).await??;
+            let (topologies, version) = (topologies.clone(), state.clone());
+            let body = tokio::task::spawn_blocking(move || allocations_part(&topologies, &chunk, &version)).await??;
             self.put_part(sequence, parts, &body).await?;
             parts += 1;
         }
@@ -212,7 +216,11 @@ fn first_part(state: &State) -> Result<String, JournalError> {
     serde_json::to_string(&first).map_err(JournalError::Unwritable)
 }
 
-fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>]) -> Result<String, JournalError> {
+fn allocations_part(
+    topologies: &TopologyCache,
+    allocations: &[Arc<Allocation>],
+    state: &State,
+) -> Result<String, JournalError> {
     let mut part = AllocationPart {
         aggregators: vec![],
         annotations: BTreeMap::new(),
@@ -220,6 +228,7 @@ fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>])
         tenants: BTreeMap::new(),
         held_until_ms: BTreeMap::new(),
         starts_at_ms: BTreeMap::new(),
+        flow_numbers: BTreeMap::new(),
         rows: Vec::with_capacity(allocations.len()),
     };
     let mut numbers: BTreeMap<&Name, u32> = BTreeMap::new();
@@ -237,6 +246,9 @@ fn allocations_part(topologies: &TopologyCache, allocations: &[Arc<Allocation>])
         let attributes = &allocation.demand.attributes;
         if let Some(tenant) = &attributes.tenant {
             part.tenants.insert(allocation.id.0, StoredName::from(tenant));
+        }
+        if let Some(number) = state.flow_number(allocation.id) {
+            part.flow_numbers.insert(allocation.id.0, (number.index(), number.epoch));
         }
         if let Some(until) = attributes.held_until {
             part.held_until_ms.insert(allocation.id.0, until.0);
@@ -388,6 +400,11 @@ impl SnapshotLoader {
             };
             allocations.push(allocation);
         }
+        let numbers = part.flow_numbers.iter().map(|(id, (index, epoch))| {
+            let number = FlowNumber::new(*index, *epoch).ok_or(SnapshotError::NoNumber(*index))?;
+            Ok((AllocationId(*id), number))
+        });
+        self.state.restore_flow_numbers(numbers.collect::<Result<Vec<_>, SnapshotError>>()?);
         Ok(self.state.restore_allocations(allocations)?)
     }
 

@@ -125,7 +125,7 @@ fn check(step: &RuleStep, ports: Option<&BTreeSet<PortNo>>, failed: &Failed) -> 
         }
         RuleStep::DeleteMeter(id) => (!id.is_ours(), "delete a meter that is not ours"),
         RuleStep::PutRule(rule) => {
-            (!rule.cookie.is_ours() || matches!(rule.place.matches, Match::Opaque(_)), "write a rule that is not ours")
+            (!rule.is_ours(), "write a rule that is not ours")
         }
         RuleStep::DeleteRule { cookie, .. } => (!cookie.is_ours(), "delete a rule that is not ours"),
     };
@@ -155,7 +155,7 @@ fn used_ports(rule: &Rule) -> impl Iterator<Item = PortNo> {
     });
     let comes_from = match &rule.place.matches {
         Match::Ipv4(ipv4) => ipv4.in_port,
-        Match::Mpls { .. } | Match::Opaque(_) => None,
+        Match::Mpls { .. } | Match::Foreign { .. } => None,
     };
     sent_to.chain(comes_from)
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use kernel::allocation::Ipv4Prefix;
 use kernel::id::AllocationId;
 use kernel::intent::{
-    Action, Cookie, CookieFilter, Dpid, Ipv4Match, Match, Meter, MeterId, MplsLabel, PortNo, Rule, RuleKey, RuleStep,
-    StepOutcome, SwitchFault,
+    Action, Cookie, CookieFilter, Dpid, HEAD_PRIORITIES, Ipv4Match, LABEL_PRIORITY, Match, Meter, MeterId, MplsLabel,
+    PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE, Table,
 };
 use watermaster::southbound::ryu::Ryu;
 use watermaster::southbound::{Driver, DriverError};
@@ -32,7 +32,7 @@ fn head(number: u32, meter: MeterId) -> Rule {
         l4_dst: Some(port),
     };
     Rule {
-        place: RuleKey { table: 0, priority: 2000, matches: Match::Ipv4(ipv4) },
+        place: RuleKey { table: TABLE, priority: HEAD_PRIORITIES.start, matches: Match::Ipv4(ipv4) },
         cookie: Cookie::new(1, AllocationId(number.into())).unwrap(),
         actions: vec![
             Action::Meter(meter),
@@ -49,6 +49,7 @@ fn swap(number: u32) -> Rule {
     Rule {
         place: RuleKey {
             matches: Match::Mpls { label: label(number), bottom_of_stack: true },
+            priority: LABEL_PRIORITY,
             ..head(number, MeterId(1)).place
         },
         actions: vec![Action::SetLabel(label(number + 1)), Action::SetTrafficClass(3), Action::Output(PortNo(3))],
@@ -148,21 +149,29 @@ async fn there_and_back(lab: &Lab, driver: &Ryu) {
     }
 }
 
-/// What somebody else wrote with our cookie can be deleted, and what has another cookie is not seen.
+/// Other programs' rules are read as theirs, also those that happen to have the tag, and are never deleted.
 async fn strangers(lab: &Lab, driver: &Ryu) {
     let ours = Cookie::new(1, AllocationId(5)).unwrap().0;
-    lab.ofctl(
-        "add-flow",
-        1,
-        &[&format!("cookie={ours:#x},priority=7,ip,nw_src=10.0.0.0/255.0.255.0,actions=output:2")],
-    );
-    lab.ofctl("add-flow", 1, &["cookie=0x99,priority=7,ip,nw_src=10.9.0.0/16,actions=output:2"]);
-    lab.ofctl("add-flow", 1, &["priority=6,arp,actions=output:2"]);
-    let found = driver.rules(SWITCH, CookieFilter::OURS).await.unwrap();
-    assert!(matches!(found.as_slice(), [Rule { place: RuleKey { matches: Match::Opaque(_), .. }, .. }]), "{found:?}");
-    let outcomes = driver.apply(SWITCH, &[delete(&found[0])]).await.unwrap();
-    assert!(all_in_force(&outcomes), "{outcomes:?}");
-    assert_eq!(lab.rules(1).len(), 2, "{:?}", lab.rules(1));
+    let tagged = format!("cookie={ours:#x},priority=7,ip,nw_src=10.0.0.0/255.0.255.0,actions=output:2");
+    let foreign = [
+        tagged.as_str(),
+        "cookie=0x99,priority=7,ip,nw_src=10.9.0.0/16,actions=output:2",
+        "cookie=0x98,priority=8,mpls,mpls_label=100005,actions=drop",
+        "priority=6,arp,actions=output:2",
+    ];
+    foreign.iter().for_each(|rule| drop(lab.ofctl("add-flow", 1, &[rule])));
+    let found = driver.rules(SWITCH, CookieFilter::ALL).await.unwrap();
+    assert_eq!(found.len() as u64, driver.rule_count(SWITCH, CookieFilter::ALL).await.unwrap());
+    let (table, theirs) = Table::parted(found.clone(), driver.meters(SWITCH).await.unwrap());
+    // The controller has one, too, for discovery.
+    assert!(table.is_empty() && theirs.count == 5, "{found:?}");
+    assert_eq!(theirs.label(label(5)), Some(Cookie(0x98)));
+    let tagged = found.iter().find(|rule| rule.cookie.0 == ours).unwrap();
+    let outcomes = driver.apply(SWITCH, &[delete(tagged)]).await.unwrap();
+    assert!(matches!(outcomes[..], [StepOutcome::Refused(SwitchFault::Unsupported { .. })]), "{outcomes:?}");
+    assert_eq!(lab.rules(1).len(), 4, "{:?}", lab.rules(1));
+    lab.ofctl("del-flows", 1, &["cookie=0x98/-1"]);
+    lab.ofctl("del-flows", 1, &[&format!("cookie={ours:#x}/-1")]);
 }
 
 /// Seven hundred rules: read in slices, and right.

@@ -137,6 +137,7 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
                 return Err(ApplyError::BadAllocation { at: sequence, id: allocation.id });
             }
             unbook(state, allocation.id, Ledger::leave);
+            number_flow(state, &old, Some(allocation));
             let before = displace(state, displaced, vec![old]);
             book(state, Arc::clone(allocation));
             Ok(before)
@@ -179,8 +180,9 @@ fn living(state: &State, at: Sequence, id: AllocationId) -> Result<Arc<Allocatio
 fn end_all(state: &mut State, at: Sequence, ids: &[AllocationId]) -> Result<Before, ApplyError> {
     distinct(at, ids.iter().copied())?;
     let allocations = ids.iter().map(|id| living(state, at, *id)).collect::<Result<Vec<_>, _>>()?;
-    for id in ids {
-        unbook(state, *id, Ledger::end);
+    for old in &allocations {
+        unbook(state, old.id, Ledger::end);
+        number_flow(state, old, None);
     }
     Ok(Before { allocations, topology: None })
 }
@@ -220,6 +222,7 @@ fn outcomes(state: &State, recorded: &Recorded, displaced: &[Displaced]) -> Resu
 fn displace(state: &mut State, displaced: Vec<Outcome>, mut allocations: Vec<Arc<Allocation>>) -> Before {
     for (old, new) in &displaced {
         unbook(state, old.id, if new.is_some() { Ledger::leave } else { Ledger::end });
+        number_flow(state, old, new.as_deref());
     }
     for (old, new) in displaced {
         if let Some(new) = new {
@@ -318,11 +321,18 @@ fn replace_network(
     for (old, new) in before.iter().zip(after) {
         match new {
             Some(new) => {
+                // Without a fate it is on the same links, whatever their indices are.
+                if fates.contains_key(&old.id) {
+                    number_flow(state, old, Some(&new));
+                }
                 state.count_usage(old, Usage::minus);
                 state.count_usage(&new, Usage::plus);
                 state.allocations.insert(old.id, new);
             }
-            None => drop(forget(state, old.id)),
+            None => {
+                drop(forget(state, old.id));
+                number_flow(state, old, None);
+            }
         }
     }
     Ok(before)
@@ -433,7 +443,19 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
         state.starts.insert((at, allocation.id), ());
     }
     state.count_usage(&allocation, Usage::plus);
+    if allocation.demand.attributes.flow.is_some() {
+        state.flow_numbers.assign(allocation.id);
+    }
     state.allocations.insert(allocation.id, allocation);
+}
+
+/// The flow of an allocation has another number when its path is another, and none when it is over.
+fn number_flow(state: &mut State, old: &Allocation, new: Option<&Allocation>) {
+    match new.filter(|new| new.demand.attributes.flow.is_some()) {
+        None => state.flow_numbers.give_back(old.id),
+        Some(new) if new.path != old.path => state.flow_numbers.next_epoch(old.id),
+        Some(_) => {}
+    }
 }
 
 fn unbook(state: &mut State, id: AllocationId, take_out: impl Fn(&mut Ledger, &LedgerEntry)) {

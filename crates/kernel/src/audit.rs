@@ -51,6 +51,9 @@ pub enum AuditFault {
     /// The lists of deadlines and starts are not those of the living allocations.
     #[error("the list of deadlines or of starts is not that of the living allocations")]
     DeadlinesDiffer,
+    /// The numbers of flows are not those of the living allocations that have one.
+    #[error("the numbers of flows are not those of the living allocations that have one")]
+    FlowNumbersDiffer,
     /// What tenants are said to take is not what their living allocations do.
     #[error("what tenants are said to take is not what their living allocations do")]
     UsageDiffers,
@@ -70,6 +73,13 @@ pub fn audit(state: &State) -> Vec<AuditFault> {
     }
     if !state.usage.iter().eq(usage(state).iter()) {
         faults.push(AuditFault::UsageDiffers);
+    }
+    let with_flow = |id: AllocationId| {
+        let allocation = state.allocations.get(&id);
+        allocation.is_some_and(|allocation| allocation.demand.attributes.flow.is_some())
+    };
+    if state.flow_numbers.iter().any(|(id, _)| !with_flow(id)) {
+        faults.push(AuditFault::FlowNumbersDiffer);
     }
     for allocation in state.allocations.values() {
         match state.networks.get(&allocation.demand.topology) {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::allocation::Allocation;
 use super::apply::{self, ApplyError};
 use super::controller::Controller;
-use super::id::{Name, Sequence};
+use super::id::{AllocationId, Name, Sequence};
+use super::intent::FlowNumber;
 use super::path::Graph;
 use super::policy::BandwidthModel;
 use super::state::{Network, State};
@@ -46,6 +47,12 @@ impl State {
             state.networks.insert(snapshot.name, Arc::new(network));
         }
         state
+    }
+
+    /// The numbers of flows in a snapshot, before their allocations are booked. Those of older versions had none: each flow
+    /// gets one then.
+    pub fn restore_flow_numbers(&mut self, numbers: impl IntoIterator<Item = (AllocationId, FlowNumber)>) {
+        numbers.into_iter().for_each(|(id, number)| self.flow_numbers.set(id, number));
     }
 
     /// Books some allocations of a snapshot, the more at once the better.

@@ -10,6 +10,7 @@ use super::bam::Slot;
 use super::class::{CLASS_TYPES, ClassType};
 use super::controller::Controller;
 use super::id::{AllocationId, Name, Sequence};
+use super::intent::{FlowNumber, FlowNumbers};
 use super::ledger::Ledger;
 use super::ledger_entry::{Claim, LedgerEntry, Span, Start};
 use super::path::Graph;
@@ -39,6 +40,7 @@ pub struct State {
     pub(super) tenants: PersistentMap<Name, Arc<Tenant>>,
     /// By tenant, and for each by topology and class, of those that have any.
     pub(super) usage: PersistentMap<Name, BTreeMap<(Name, ClassType), Usage>>,
+    pub(super) flow_numbers: FlowNumbers,
 }
 
 /// A topology with its model and its books.
@@ -143,6 +145,11 @@ impl State {
     pub fn allocations_after(&self, after: Option<AllocationId>) -> impl Iterator<Item = &Arc<Allocation>> {
         let from = after.map_or(AllocationId(0), |id| AllocationId(id.0.saturating_add(1)));
         self.allocations.iter_from(&from).map(|(_, allocation)| allocation)
+    }
+
+    /// The number of a living allocation's flow; `None` if it has no flow, or no number is left.
+    pub fn flow_number(&self, id: AllocationId) -> Option<FlowNumber> {
+        self.flow_numbers.of(id)
     }
 
     /// How many allocations live.

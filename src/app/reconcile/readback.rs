@@ -1,9 +1,9 @@
-//! Reading what switches hold: by cookie, and never what is not ours; and the light audit, which counts, and reads one
-//! slice at a time.
+//! Reading what switches hold, this service's and others' apart; and the light audit, which counts, and reads one slice at a
+//! time.
 
 use super::throttled_driver::ThrottledDriver;
 use crate::southbound::DriverError;
-use kernel::intent::{CookieFilter, Dpid, Table};
+use kernel::intent::{CookieFilter, Dpid, Foreign, Meter, Rule, Table};
 
 /// How many rules one answer should have at most.
 const SLICE_RULES: u64 = 400;
@@ -12,10 +12,13 @@ const SLICE_BITS_MAX: u32 = 12;
 /// How many meters are looked at in every audit; where there are more, in every eighth.
 const METERS_LIGHT: usize = 256;
 
-/// Everything of ours that a switch holds.
-pub(super) async fn table(driver: &ThrottledDriver, switch: Dpid) -> Result<Table, DriverError> {
-    let rules = driver.rules(switch, CookieFilter::OURS).await?;
-    Ok(Table::of(rules, driver.meters(switch).await?))
+/// What a switch holds: what is this service's, and what of other programs stands where it would write.
+pub(super) type Content = (Table, Foreign);
+
+/// Everything that a switch holds.
+pub(super) async fn content(driver: &ThrottledDriver, switch: Dpid) -> Result<Content, DriverError> {
+    let rules = driver.rules(switch, CookieFilter::ALL).await?;
+    Ok(Table::parted(rules, driver.meters(switch).await?))
 }
 
 /// What the audit found of a switch.
@@ -23,33 +26,38 @@ pub(super) enum Finding {
     /// It holds what was known, as far as was looked.
     Same,
     /// It holds something else: this.
-    Other(Table),
+    Other(Content),
 }
 
 /// Whether a switch still holds what is known of it. `round` tells which slice is looked at.
 pub(super) async fn audit(
     driver: &ThrottledDriver,
     switch: Dpid,
-    known: &Table,
+    (known, foreign): (&Table, &Foreign),
     round: u64,
 ) -> Result<Finding, DriverError> {
     let expected = u64::try_from(known.rules().len()).unwrap_or(u64::MAX);
-    let bits = slice_bits(expected);
-    // The whole table in one slice says more than its count.
-    if bits > 0 && driver.rule_count(switch, CookieFilter::OURS).await? != expected {
-        return table(driver, switch).await.map(Finding::Other);
+    if driver.rule_count(switch, CookieFilter::ALL).await? != expected.saturating_add(foreign.count) {
+        return content(driver, switch).await.map(Finding::Other);
     }
-    let slice = CookieFilter::slice(round, bits);
+    let slice = CookieFilter::slice(round, slice_bits(expected));
     let rules = driver.rules(switch, slice).await?;
-    let reads_meters = known.meters().len() <= METERS_LIGHT || round.is_multiple_of(8);
-    let meters = if reads_meters { driver.meters(switch).await? } else { known.meters().collect() };
-    let found = Table::of(rules, meters);
+    let mut found: Vec<_> = rules.into_iter().filter(Rule::is_ours).collect();
+    found.sort_unstable_by(|one, other| one.place.cmp(&other.place));
+    let found = found.iter().map(|rule| (&rule.place, rule.cookie, &rule.actions));
     let wanted = known.rules().filter(|(_, seat)| slice.meets(seat.cookie));
-    let same_meters = found.meters().eq(known.meters());
-    if found.rules().eq(wanted) && same_meters {
+    let are_same = found.eq(wanted.map(|(place, seat)| (place, seat.cookie, &seat.actions)));
+    let reads_meters = known.meters().len() <= METERS_LIGHT || round.is_multiple_of(8);
+    if are_same && (!reads_meters || has_meters(known, foreign, &driver.meters(switch).await?)) {
         return Ok(Finding::Same);
     }
-    if bits == 0 { Ok(Finding::Other(found)) } else { table(driver, switch).await.map(Finding::Other) }
+    content(driver, switch).await.map(Finding::Other)
+}
+
+fn has_meters(known: &Table, foreign: &Foreign, found: &[Meter]) -> bool {
+    let is_known = |meter: &Meter| known.meter(meter.id) == Some(*meter) || foreign.has_meter(meter.id);
+    found.iter().all(is_known)
+        && known.meters().all(|meter| found.contains(&meter))
 }
 
 fn slice_bits(rules: u64) -> u32 {

@@ -79,7 +79,7 @@ fn criteria(matches: &Match) -> Result<Vec<Value>, SwitchFault> {
                 });
             }
         }
-        Match::Opaque(_) => return Err(SwitchFault::Unsupported { what: "match that" }),
+        Match::Foreign { .. } => return Err(SwitchFault::Unsupported { what: "match that" }),
     }
     Ok(said)
 }

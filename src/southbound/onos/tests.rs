@@ -9,7 +9,7 @@ use super::super::stub::Stub;
 use super::*;
 use kernel::allocation::Ipv4Prefix;
 use kernel::id::AllocationId;
-use kernel::intent::{Cookie, Ipv4Match, Match, MplsLabel, PortNo};
+use kernel::intent::{Cookie, Ipv4Match, METER_MIN, Match, MplsLabel, PortNo};
 
 const SWITCH: Dpid = Dpid(1);
 
@@ -61,7 +61,7 @@ impl Memory {
         self.asked_for_flows += 1;
         let now = u64::from(self.asked_for_flows);
         for flow in &mut self.flows {
-            let stuck = flow["priority"] == 666;
+            let stuck = flow["priority"] == 20_666;
             if !stuck && now > flow["born"].as_u64().unwrap() + 2 {
                 flow["state"] = "ADDED".into();
             }
@@ -204,7 +204,7 @@ async fn what_is_written_is_told_again() {
 async fn stored_is_not_in_force() {
     let stub = controller();
     let mut stuck = pop();
-    stuck.place.priority = 666;
+    stuck.place = RuleKey { priority: 20_666, ..head(MeterId(METER_MIN)).place };
     let delete = RuleStep::DeleteRule { place: swap().place, cookie: swap().cookie };
     let outcomes = driver(&stub).apply(SWITCH, &[RuleStep::PutRule(stuck), delete]).await.unwrap();
     assert_eq!(outcomes, [StepOutcome::Unknown, StepOutcome::Refused(SwitchFault::AfterFailure)]);

@@ -12,7 +12,7 @@ use super::super::{DriverError, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX};
 use super::encode::{Order, order};
 use super::{Ryu, narrowest, no_such_switch};
 use kernel::intent::{
-    Cookie, CookieFilter, Dpid, Match, Meter, MeterId, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault,
+    Cookie, CookieFilter, Dpid, Meter, MeterId, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault,
 };
 
 /// How long a switch is given before what it seems not to hold is looked for once more.
@@ -79,17 +79,14 @@ impl SwitchExchange for RyuExchange<'_> {
     }
 
     async fn send(&self, steps: &mut [Checked<'_>]) -> Result<(), DriverError> {
-        // The batch takes only rules of our form; a rule that another program wrote under our cookie is deleted by the
-        // match that it was read with.
-        let is_foreign = steps.iter().any(|step| has_foreign_match(step.step));
         match self.mode {
-            BatchMode::Batch(items_max) if !is_foreign => {
+            BatchMode::Batch(items_max) => {
                 for part in steps.chunks_mut(items_max) {
                     self.driver.send_batch(self.switch, part).await?;
                 }
                 Ok(())
             }
-            _ => self.driver.send_one_by_one(self.switch, steps).await,
+            BatchMode::OneByOne => self.driver.send_one_by_one(self.switch, steps).await,
         }
     }
 }
@@ -229,10 +226,6 @@ impl Ryu {
         }
         stream::iter(each).buffered(REQUESTS_IN_FLIGHT_MAX).try_concat().await
     }
-}
-
-fn has_foreign_match(step: &RuleStep) -> bool {
-    matches!(step, RuleStep::DeleteRule { place: RuleKey { matches: Match::Opaque(_), .. }, .. })
 }
 
 fn cookie(step: &RuleStep) -> Option<Cookie> {

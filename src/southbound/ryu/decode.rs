@@ -1,7 +1,7 @@
 //! What `ofctl_rest` and `rest_topology` answer, in the kernel's words. What is read back is spelt otherwise than what was
 //! written: `eth_type` is `dl_type`, `ipv4_dst` is `nw_dst` and without a mask if that is full, actions are strings.
 //!
-//! What must stay true: whatever is not exactly a thing that we write becomes opaque, never a thing that it is not.
+//! What must stay true: a match or action that is not exactly one that we write becomes foreign, never one that it is not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -65,7 +65,10 @@ fn matches(fields: Map<String, Value>) -> Match {
     } else {
         None
     };
-    known.unwrap_or_else(|| Match::Opaque(Value::Object(fields).to_string().into()))
+    known.unwrap_or_else(|| Match::Foreign {
+        label: number(&fields, "mpls_label").and_then(MplsLabel::new),
+        words: Value::Object(fields).to_string().into(),
+    })
 }
 
 fn ipv4(fields: &Map<String, Value>) -> Option<Match> {
@@ -321,9 +324,11 @@ mod tests {
             json!({}),
         ] {
             let rule = told(&fields, &json!([{"WRITE_ACTIONS": []}, "OUTPUT:CONTROLLER", "METER:x", "SET_QUEUE:1", 7]));
-            assert_eq!(rule.place.matches, Match::Opaque(fields.to_string().into()));
+            assert!(matches!(&rule.place.matches, Match::Foreign { words, .. } if **words == *fields.to_string()));
             assert!(rule.actions.iter().all(|action| matches!(action, Action::Opaque(_))));
         }
+        let labelled = told(&json!({"dl_type": 34887, "mpls_label": 100_001}), &json!([])).place.matches;
+        assert!(matches!(labelled, Match::Foreign { label, .. } if label == MplsLabel::new(100_001)));
         let fleeting =
             json!({"priority": 1, "cookie": 1, "hard_timeout": 9, "match": {}, "actions": [], "table_id": 0});
         let fleeting = serde_json::from_value::<RuleReply>(fleeting).unwrap().rule();

@@ -92,10 +92,7 @@ fn matches(matches: &Match) -> Result<Value, SwitchFault> {
         Match::Mpls { label, bottom_of_stack } => Ok(json!({
             "eth_type": ETHERTYPE_MPLS, "mpls_label": label.number(), "mpls_bos": u8::from(*bottom_of_stack),
         })),
-        Match::Opaque(words) => match serde_json::from_str(words) {
-            Ok(Value::Object(fields)) => Ok(Value::Object(fields)),
-            _ => Err(SwitchFault::Unsupported { what: "match that" }),
-        },
+        Match::Foreign { .. } => Err(SwitchFault::Unsupported { what: "match that" }),
     }
 }
 
@@ -171,7 +168,7 @@ mod tests {
         Rule {
             place: RuleKey {
                 table: 0,
-                priority: 2000,
+                priority: 20_000,
                 matches: Match::Ipv4(Ipv4Match {
                     in_port: Some(PortNo(1)),
                     src: network([10, 0, 0, 1]),
@@ -199,7 +196,7 @@ mod tests {
         assert_eq!(path, "stats/flowentry/add");
         assert_eq!(
             body,
-            json!({"dpid": 1, "cookie": 0x5700_0100_0000_0007_u64, "table_id": 0, "priority": 2000,
+            json!({"dpid": 1, "cookie": 0x5700_0100_0000_0007_u64, "table_id": 0, "priority": 20_000,
                 "match": {"in_port": 1, "eth_type": 2048, "ipv4_src": "10.0.0.1/32", "ipv4_dst": "10.0.0.3/32",
                     "ip_proto": 17, "udp_dst": 5201},
                 "actions": [{"type": "METER", "meter_id": 10_001},

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use kernel::intent::{Action, Cookie, CookieFilter, Dpid, Match, PortNo, Rule, RuleKey, TABLE};
+use kernel::intent::{Action, Cookie, CookieFilter, Dpid, LABEL_MIN, LABEL_PRIORITY, Match, PortNo, Rule, RuleKey, TABLE};
 use serde_json::{Value, json};
 use watermaster::app::DriverFactory;
 use watermaster::southbound::{Adjacency, Driver, Faults, Simulated};
@@ -100,7 +100,7 @@ fn held(network: &Simulated) -> (usize, usize) {
 }
 
 fn foreign(cookie: u64) -> Rule {
-    let matches = Match::Opaque(format!("arp {cookie}").into());
+    let matches = Match::Foreign { words: format!("arp {cookie}").into(), label: None };
     let place = RuleKey { table: TABLE, priority: 5, matches };
     Rule { place, cookie: Cookie(cookie), actions: vec![Action::Output(PortNo(1))] }
 }
@@ -189,20 +189,48 @@ async fn what_others_break_is_repaired_and_what_is_theirs_stays() {
         admit(&service, "s1", "s3", host).await;
     }
     calm(&service).await;
+    // Another program's that happens to have the tag.
+    let stray = Cookie::new(3, kernel::id::AllocationId(77)).unwrap();
+    network.write_directly(Dpid(2), Rule { cookie: stray, ..foreign(1) });
     let right: Vec<_> = (1..=4).map(|dpid| network.rules_held(Dpid(dpid))).collect();
     let is_right = || (1..=4).map(|dpid| network.rules_held(Dpid(dpid))).collect::<Vec<_>>() == right;
     assert!(
         network.delete_directly(Dpid(2), CookieFilter::OURS) + network.delete_directly(Dpid(4), CookieFilter::OURS)
-            == 10
+            == 11
     );
+    network.write_directly(Dpid(2), Rule { cookie: stray, ..foreign(1) });
     let mut corrupt = network.rules_held(Dpid(1))[0].clone();
     corrupt.actions = vec![Action::Output(PortNo(1))];
     network.write_directly(Dpid(1), corrupt);
-    let stray = Cookie::new(3, kernel::id::AllocationId(77)).unwrap();
-    network.write_directly(Dpid(3), Rule { cookie: stray, ..foreign(1) });
+    // A leftover of an allocation that is over.
+    let label = kernel::intent::MplsLabel::new(LABEL_MIN + 7).unwrap();
+    let place = RuleKey { table: TABLE, priority: LABEL_PRIORITY, matches: Match::Mpls { label, bottom_of_stack: true } };
+    network.write_directly(Dpid(3), Rule { place, cookie: stray, actions: vec![Action::Output(PortNo(1))] });
     eventually("the rules are repaired", is_right).await;
     network.restart(Dpid(3));
     eventually("a restart is repaired", is_right).await;
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_foreign_rule_in_the_way_is_said_and_left_alone() {
+    let network = network(Faults::default());
+    let service = ring(&network).await;
+    control(&service).await;
+    let id = admit(&service, "s1", "s3", 0).await;
+    active(&service, &id).await;
+    let own = network.rules_held(Dpid(1)).into_iter().find(|rule| rule.cookie.is_ours()).unwrap();
+    let theirs = Rule { cookie: Cookie(0xabc), actions: vec![Action::Output(PortNo(1))], ..own.clone() };
+    network.write_directly(Dpid(1), theirs.clone());
+    let uri = format!("/v1/allocations/{id}");
+    let seen = until(&service, &uri, |seen| seen["state"] == "degraded").await;
+    let reason = seen["reason"].as_str().unwrap();
+    assert!(reason.contains("foreign rule with cookie 0xabc on switch 0000000000000001"), "{reason}");
+    eventually("the rest of the path goes", || held(&network) == (0, 0)).await;
+    assert_eq!(network.rules_held(Dpid(1)), [theirs], "neither replaced nor deleted");
+    network.delete_directly(Dpid(1), CookieFilter::ALL);
+    active(&service, &id).await;
+    assert!(network.rules_held(Dpid(1)).contains(&own));
     service.close().await;
 }
 

@@ -1,12 +1,13 @@
 //! Random histories: they obey the invariants at every step, and replay to the same state.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kernel::audit::audit;
 use kernel::bam::{Model, ModelKind, VictimOrder};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::{Expected, LinkChange, ModelChange, OnMisfit};
-use kernel::id::{AllocationId, Sequence};
+use kernel::id::{AllocationId, LinkIx, Sequence};
 use kernel::path::{Metric, Workspace};
 use kernel::policy::BandwidthModel;
 use kernel::topology::LinkState;
@@ -75,6 +76,7 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
             );
             request.constraints.max_hops = (hops > 4).then(|| u32::from(hops) - 3);
             request.attributes.expires_at = (hops == 1).then(|| Millis(at + 10));
+            request.attributes.flow = (bandwidth % 3 > 0).then(Box::default);
             Command::Allocate(Box::new(request))
         }
         Step::Resize { which, bandwidth } => resize(living(which), bandwidth),
@@ -114,6 +116,25 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
     }
 }
 
+/// No two living allocations share a label or a meter, and one with another path has another label and the same meter.
+fn check_numbers(state: &State, before: Option<&State>) -> Result<(), TestCaseError> {
+    let (mut labels, mut meters) = (BTreeSet::new(), BTreeSet::new());
+    for allocation in state.allocations_after(None).filter(|lsp| lsp.demand.attributes.flow.is_some()) {
+        let number = state.flow_number(allocation.id).unwrap();
+        prop_assert!(labels.insert(number.label()) && meters.insert(number.meter()));
+        let old = before.and_then(|before| Some((before.allocation(allocation.id)?, before.flow_number(allocation.id)?, before)));
+        let Some((old, old_number, before)) = old else { continue };
+        let links = |state: &State, path: &[LinkIx]| {
+            let topology = state.network("net").unwrap().topology();
+            path.iter().map(|link| topology.link(*link).unwrap().name.clone()).collect::<Vec<_>>()
+        };
+        let is_moved = links(before, &old.path) != links(state, &allocation.path);
+        prop_assert!(!is_moved || number.label() != old_number.label(), "{old:?} {allocation:?}");
+        prop_assert_eq!(number.meter(), old_number.meter());
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -132,6 +153,7 @@ proptest! {
                 prop_assert_eq!(&world.run(command).unwrap(), &recorded.event);
             }
             prop_assert_eq!(audit(&world.state), vec![]);
+            check_numbers(&world.state, versions.last())?;
             versions.push(world.state.clone());
         }
         // Each version is still what its part of the history says.

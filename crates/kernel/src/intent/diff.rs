@@ -105,7 +105,7 @@ fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbe
     let is_metered = |seat: &RuleMeta| seat.meter().is_none_or(|meter| seen.meter(meter).is_some());
     for (place, seat) in wanted.rules() {
         let there = seen.seat(place);
-        if there.is_some_and(|there| there == seat && is_metered(seat)) {
+        if there.is_some_and(|there| there.is_same(seat) && is_metered(seat)) {
             continue;
         }
         let stage = match (seat.role(place), there) {
@@ -113,8 +113,8 @@ fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbe
             (Role::Head, _) => DiffStage::Enter,
             (Role::Tail | Role::Transit, _) => DiffStage::Prepare,
         };
-        if let Some(there) = there.filter(|there| stage == DiffStage::Prepare && there.cookie != seat.cookie) {
-            robbed.insert(there.cookie);
+        if let Some(there) = there.filter(|there| stage == DiffStage::Prepare && !there.cookie.is_same_path(seat.cookie)) {
+            robbed.insert(there.cookie.in_term(0));
         }
         let rule = Rule { place: place.clone(), cookie: seat.cookie, actions: seat.actions.clone() };
         tasks.push(Task { stage, switch, step: RuleStep::PutRule(rule), serves: Some(seat.cookie.allocation()) });
@@ -136,7 +136,7 @@ fn deletions(switch: Dpid, wanted: &Table, seen: &Table, living: &BTreeSet<Alloc
 
 /// Stops the traffic of allocations whose rule becomes another's: it would take the wrong path.
 fn retreats(switch: Dpid, seen: &Table, robbed: &BTreeSet<Cookie>, tasks: &mut Vec<Task>) {
-    let heads = seen.rules().filter(|(place, seat)| seat.role(place) == Role::Head && robbed.contains(&seat.cookie));
+    let heads = seen.rules().filter(|(place, seat)| seat.role(place) == Role::Head && robbed.contains(&seat.cookie.in_term(0)));
     for (place, seat) in heads {
         let same = |task: &Task| matches!(&task.step, RuleStep::DeleteRule { place: other, .. } if other == place);
         tasks.retain(|task| task.switch != switch || !same(task));

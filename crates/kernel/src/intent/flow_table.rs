@@ -1,10 +1,10 @@
 //! The rules and meters of this service on a switch, reported or intended: one rule a place, one meter an id. Foreign rules
-//! are never in a table, so that nothing that is derived from tables can touch them.
+//! and meters are never in a table, so that nothing that is derived from tables can touch them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::id_ranges::MeterId;
-use super::rule::{Action, Cookie, Dpid, Match, Meter, Rule, RuleKey, RuleStep};
+use super::id_ranges::{MeterId, MplsLabel};
+use super::rule::{Action, Cookie, Dpid, HEAD_PRIORITIES, Match, Meter, Rule, RuleKey, RuleStep, TABLE};
 
 /// The table of every switch. Of a switch that is not in it, nothing is known.
 pub type Tables = BTreeMap<Dpid, Table>;
@@ -36,25 +36,85 @@ pub enum Role {
     Head,
 }
 
-impl Table {
-    /// A table of the rules and meters with this service's tag and ids.
-    pub fn of(rules: impl IntoIterator<Item = Rule>, meters: impl IntoIterator<Item = Meter>) -> Self {
-        let mut table = Self::default();
-        rules.into_iter().for_each(|rule| table.put(rule));
-        table.meters.extend(meters.into_iter().filter(|meter| meter.id.is_ours()).map(|meter| (meter.id, meter)));
-        table
+/// What other programs have on a switch where this service would write.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Foreign {
+    /// How many foreign rules there are in all.
+    pub count: u64,
+    /// Among the priorities of rules that take packets in.
+    heads: BTreeMap<RuleKey, Cookie>,
+    /// With a label of this service's range.
+    labels: BTreeMap<MplsLabel, Cookie>,
+    /// With an id of this service's range.
+    meters: BTreeSet<MeterId>,
+}
+
+impl Foreign {
+    /// The foreign rule in a place.
+    pub fn head(&self, place: &RuleKey) -> Option<Cookie> {
+        self.heads.get(place).copied()
     }
 
-    /// Adds a rule, if it has this service's tag.
+    /// The foreign rule that takes packets with a label.
+    pub fn label(&self, label: MplsLabel) -> Option<Cookie> {
+        self.labels.get(&label).copied()
+    }
+
+    /// Whether a meter is foreign.
+    pub fn has_meter(&self, id: MeterId) -> bool {
+        self.meters.contains(&id)
+    }
+
+    fn add(&mut self, rule: Rule) {
+        self.count += 1;
+        match &rule.place.matches {
+            Match::Mpls { label, .. } | Match::Foreign { label: Some(label), .. } if label.is_ours() => {
+                self.labels.insert(*label, rule.cookie);
+            }
+            Match::Ipv4(_) if rule.place.table == TABLE && HEAD_PRIORITIES.contains(&rule.place.priority) => {
+                self.heads.insert(rule.place, rule.cookie);
+            }
+            Match::Ipv4(_) | Match::Mpls { .. } | Match::Foreign { .. } => {}
+        }
+    }
+}
+
+impl Table {
+    /// Parts what a switch holds: every rule, and the meters of this service's range. A meter is this service's if one of its
+    /// rules uses it, or none at all does and it is of the form that this service makes.
+    pub fn parted(rules: impl IntoIterator<Item = Rule>, meters: impl IntoIterator<Item = Meter>) -> (Self, Foreign) {
+        let (mut table, mut foreign) = (Self::default(), Foreign::default());
+        let (mut used, mut used_by_others) = (BTreeSet::new(), BTreeSet::new());
+        for rule in rules {
+            if rule.is_ours() {
+                used.extend(meter_of(&rule.actions));
+                table.put(rule);
+            } else {
+                used_by_others.extend(meter_of(&rule.actions));
+                foreign.add(rule);
+            }
+        }
+        for meter in meters.into_iter().filter(|meter| meter.id.is_ours()) {
+            let is_orphan = !used_by_others.contains(&meter.id) && meter.is_of_our_form();
+            if used.contains(&meter.id) || is_orphan {
+                table.put_meter(meter);
+            } else {
+                foreign.meters.insert(meter.id);
+            }
+        }
+        (table, foreign)
+    }
+
+    /// Adds a rule, if it is this service's.
     pub fn put(&mut self, rule: Rule) {
-        if rule.cookie.is_ours() {
+        if rule.is_ours() {
             self.rules.insert(rule.place, RuleMeta { cookie: rule.cookie, actions: rule.actions });
         }
     }
 
-    /// Removes a rule, if it has this cookie.
+    /// Removes a rule, if it is of this path.
     pub fn remove(&mut self, place: &RuleKey, cookie: Cookie) {
-        if self.rules.get(place).is_some_and(|seat| seat.cookie == cookie) {
+        if self.rules.get(place).is_some_and(|seat| seat.cookie.is_same_path(cookie)) {
             self.rules.remove(place);
         }
     }
@@ -108,19 +168,28 @@ impl Table {
     }
 }
 
+fn meter_of(actions: &[Action]) -> Option<MeterId> {
+    actions.iter().find_map(|action| match action {
+        Action::Meter(id) => Some(*id),
+        _ => None,
+    })
+}
+
 impl RuleMeta {
+    /// Whether both do the same for one path, whenever they were written.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.cookie.is_same_path(other.cookie) && self.actions == other.actions
+    }
+
     /// The meter that it sends packets through.
     pub fn meter(&self) -> Option<MeterId> {
-        self.actions.iter().find_map(|action| match action {
-            Action::Meter(id) => Some(*id),
-            _ => None,
-        })
+        meter_of(&self.actions)
     }
 
     /// Its role on its path, in `place`.
     pub fn role(&self, place: &RuleKey) -> Role {
         match place.matches {
-            Match::Ipv4(_) | Match::Opaque(_) => Role::Head,
+            Match::Ipv4(_) | Match::Foreign { .. } => Role::Head,
             Match::Mpls { .. } if self.actions.contains(&Action::PopMpls) => Role::Tail,
             Match::Mpls { .. } => Role::Transit,
         }

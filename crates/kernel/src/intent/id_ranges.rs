@@ -1,5 +1,5 @@
-//! The numbers that this service gives on a switch: MPLS labels and meter ids. Each is from a named range, so that other
-//! programs may use the rest of the numbers on the same switch.
+//! The ranges of the numbers that this service gives on a switch, MPLS labels and meter ids: other programs may use the rest
+//! on the same switch.
 
 /// The smallest label given. 0 to 15 are reserved (RFC 3032 §2.1); those below this are left to other programs.
 pub const LABEL_MIN: u32 = 100_000;
@@ -20,9 +20,19 @@ impl MplsLabel {
         if number <= LABEL_MAX { Some(Self(number)) } else { None }
     }
 
+    /// A label of this service's range, which has 20 bits.
+    pub(super) const fn from_range(number: u32) -> Self {
+        Self(number & LABEL_MAX)
+    }
+
     /// The number.
     pub const fn number(self) -> u32 {
         self.0
+    }
+
+    /// Whether it is in this service's range.
+    pub const fn is_ours(self) -> bool {
+        LABEL_MIN <= self.0
     }
 }
 

@@ -1,21 +1,19 @@
-//! The rules of a label-switched path: the switches with their output ports, and the packets that enter it. Everything but
-//! the labels and meter ids.
+//! The rules of a label-switched path: the switches with their output ports, and the packets that enter it.
 
 use std::net::Ipv4Addr;
 
+use super::flow_number::{FLOWS_MAX, FlowNumber};
 use super::id_ranges::{MeterId, MplsLabel};
-use super::rule::{Action, Cookie, Dpid, Ipv4Match, Match, Meter, PortNo, Rule, RuleKey, TABLE};
+use super::rule::{
+    Action, Cookie, Dpid, HEAD_PRIORITIES, Ipv4Match, LABEL_PRIORITY, Match, PortNo, Rule, RuleKey, TABLE,
+};
 use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix};
 use crate::class::ClassType;
 use crate::id::{AllocationId, Name, NodeIx};
 use crate::topology::{Node, Topology};
-use crate::units::Bandwidth;
 
-/// The priority of rules that match a label.
-pub const LABEL_PRIORITY: u16 = 30_000;
-/// The priority of a rule that takes packets in, if it matches all of them. The more it says, the more it has: of two
-/// allocations for one packet, the one that names it better gets it.
-pub const HEAD_PRIORITY: u16 = 20_000;
+/// How many overlapping flows of equal worth can stand one above the other, the oldest on top.
+pub(super) const RANKS: u16 = 33;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -64,14 +62,35 @@ pub enum NoRules {
     #[error("invalid flow: l4_dst needs ip_proto 6 (TCP) or 17 (UDP)")]
     PortWithoutProtocol,
     /// An older allocation has the same flow at the same switch.
-    #[error("allocation {0} has the same flow at the same switch")]
+    #[error("allocation {0} has the same flow at the same switch; this one takes over when that one ends")]
     FlowTaken(AllocationId),
-    /// No label is left.
-    #[error("switch {0} has no label left")]
-    NoLabel(Dpid),
-    /// No meter is left.
-    #[error("switch {0} has no meter left")]
-    NoMeter(Dpid),
+    /// Older allocations have flows that overlap, as specific as this one, one above the other.
+    #[error("more than {max} older flows overlap with it at the same switch, and are as specific")]
+    TooManyOverlaps {
+        /// The most.
+        max: u16,
+    },
+    /// Every flow number is taken.
+    #[error("{FLOWS_MAX} living allocations have flows, for which there are labels and meters: there is none for this one")]
+    NoNumber,
+    /// Another program's rule stands where one of its rules has to.
+    #[error("foreign rule with cookie 0x{cookie:x} on switch {switch} {what}")]
+    ForeignRule {
+        /// The switch.
+        switch: Dpid,
+        /// Its cookie.
+        cookie: u64,
+        /// What it does there, as a verb.
+        what: &'static str,
+    },
+    /// Another program's meter has the number of its meter.
+    #[error("foreign meter {} on switch {switch} has its number", .meter.0)]
+    ForeignMeter {
+        /// The switch.
+        switch: Dpid,
+        /// The number.
+        meter: MeterId,
+    },
     /// Its path is of another topology; a defect.
     #[error("the allocation's path does not fit the topology")]
     NotOfTopology,
@@ -80,13 +99,15 @@ pub enum NoRules {
     NumberTooLarge,
 }
 
-/// A path on switches.
+/// A path on switches: everything but its numbers, and its place among other flows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Shape {
     /// Every switch with the port by which it sends the path's packets on; the last one's leads to a host.
     pub(super) hops: Vec<(Dpid, PortNo)>,
-    /// The place of the rule at the first switch.
-    pub(super) head: RuleKey,
+    /// The packets that enter at the first switch, at each of its host ports; never those that other switches send by.
+    pub(super) heads: Vec<Ipv4Match>,
+    /// How much the flow says of its packets: of two that overlap, the one that says more gets them.
+    pub(super) worth: u16,
     /// The class on the line.
     pub(super) class_type: ClassType,
 }
@@ -103,7 +124,14 @@ impl Shape {
         let (_, ingress) = switch(topology, allocation.demand.ingress)?;
         let (dpid, egress) = switch(topology, allocation.demand.egress)?;
         hops.push((dpid, host_port(egress, flow.out_port)?));
-        Ok(Self { hops, head: head(flow, ingress)?, class_type: allocation.demand.class_type })
+        let said = flow_match(flow, ingress)?;
+        let at = |port| Ipv4Match { in_port: Some(PortNo(port)), ..said };
+        let heads = match (said.in_port, host_ports(ingress)) {
+            (None, ports @ [_, ..]) => ports.iter().copied().map(at).collect(),
+            // Where no host port is known, packets are taken wherever they come from.
+            (Some(_), _) | (None, []) => vec![said],
+        };
+        Ok(Self { hops, heads, worth: worth(&said), class_type: allocation.demand.class_type })
     }
 
     /// The switch at which packets enter.
@@ -111,26 +139,31 @@ impl Shape {
         self.hops.first().map_or(Dpid(0), |(dpid, _)| *dpid)
     }
 
-    /// The rules, given a label for every switch but the first, and a meter for the first.
-    pub(super) fn rules(&self, cookie: Cookie, labels: &[MplsLabel], meter: MeterId) -> Vec<(Dpid, Rule)> {
+    /// The rules of a path with this cookie and these numbers; its flow has `older` flows above it.
+    pub(super) fn rules(&self, cookie: Cookie, number: FlowNumber, older: u16) -> Vec<(Dpid, Rule)> {
         let mut rules = Vec::with_capacity(self.hops.len());
-        let tc = traffic_class(self.class_type);
+        let (tc, label) = (traffic_class(self.class_type), number.label());
+        let last = self.hops.len().saturating_sub(1);
         for (at, (dpid, port)) in self.hops.iter().enumerate() {
-            let own = at.checked_sub(1).and_then(|before| labels.get(before)).copied();
-            let next = labels.get(at).copied();
-            let (place, actions) = match (own, next) {
-                (None, Some(next)) => {
-                    let dscp = Action::SetDscp(dscp(self.class_type));
-                    let push = [Action::Meter(meter), dscp, Action::PushMpls];
-                    (self.head.clone(), [&push[..], &labelled(next, tc, *port)].concat())
+            let mut add = |place, actions| rules.push((*dpid, Rule { place, cookie, actions }));
+            if at == 0 {
+                let enter = [Action::Meter(number.meter()), Action::SetDscp(dscp(self.class_type)), Action::PushMpls];
+                for place in self.head_places(older) {
+                    add(place, [&enter[..], &labelled(label, tc, *port)].concat());
                 }
-                (Some(own), Some(next)) => (label_place(own), labelled(next, tc, *port).to_vec()),
-                (Some(own), None) => (label_place(own), vec![Action::PopMpls, Action::Output(*port)]),
-                (None, None) => continue,
-            };
-            rules.push((*dpid, Rule { place, cookie, actions }));
+            } else if at < last {
+                add(label_place(label), labelled(label, tc, *port).to_vec());
+            } else {
+                add(label_place(label), vec![Action::PopMpls, Action::Output(*port)]);
+            }
         }
         rules
+    }
+
+    /// The places of the rules at the first switch.
+    pub(super) fn head_places(&self, older: u16) -> impl Iterator<Item = RuleKey> + '_ {
+        let priority = HEAD_PRIORITIES.start + self.worth * RANKS + (RANKS - 1).saturating_sub(older);
+        self.heads.iter().map(move |one| RuleKey { table: TABLE, priority, matches: Match::Ipv4(*one) })
     }
 }
 
@@ -153,16 +186,6 @@ pub fn dscp(class_type: ClassType) -> u8 {
 /// The place of the rule for a label.
 pub(super) fn label_place(label: MplsLabel) -> RuleKey {
     RuleKey { table: TABLE, priority: LABEL_PRIORITY, matches: Match::Mpls { label, bottom_of_stack: true } }
-}
-
-/// Two full packets of Ethernet (1,500 bytes, with header, VLAN tag and label), in kilobits: under a smaller burst none of
-/// that size ever passes.
-const BURST_MIN_KBIT: u32 = 25;
-
-/// A meter for a bandwidth: kilobits rounded up, and a burst of one second, or TCP starves under it.
-pub(super) fn meter(id: MeterId, bandwidth: Bandwidth) -> Meter {
-    let rate_kbps = u32::try_from(bandwidth.as_bps().div_ceil(1_000)).unwrap_or(u32::MAX);
-    Meter { id, rate_kbps, burst_kbit: rate_kbps.max(BURST_MIN_KBIT) }
 }
 
 /// The field of a flow for which no switch could ever hold rules, and why. What a new revision of the topology can bring,
@@ -202,7 +225,7 @@ fn host_port(node: &Node, wanted: Option<u32>) -> Result<PortNo, NoRules> {
     }
 }
 
-fn head(flow: &Flow, ingress: &Node) -> Result<RuleKey, NoRules> {
+fn flow_match(flow: &Flow, ingress: &Node) -> Result<Ipv4Match, NoRules> {
     if let Some(port) = flow.in_port
         && !host_ports(ingress).contains(&port)
     {
@@ -211,21 +234,23 @@ fn head(flow: &Flow, ingress: &Node) -> Result<RuleKey, NoRules> {
     if flow.l4_dst.is_some() && !matches!(flow.ip_proto, Some(TCP | UDP)) {
         return Err(NoRules::PortWithoutProtocol);
     }
-    let matches = Ipv4Match {
+    Ok(Ipv4Match {
         in_port: flow.in_port.map(PortNo),
         src: flow.ipv4_src.and_then(network),
         dst: flow.ipv4_dst.and_then(network),
         ip_proto: flow.ip_proto,
         l4_dst: flow.l4_dst,
-    };
+    })
+}
+
+fn worth(said: &Ipv4Match) -> u16 {
     let bits = |prefix: Option<Ipv4Prefix>| prefix.map_or(0, |prefix| u16::from(prefix.length));
-    let said = |is_said: bool, worth: u16| if is_said { worth } else { 0 };
-    let worth = bits(matches.src)
-        + bits(matches.dst)
-        + said(matches.in_port.is_some(), 4)
-        + said(matches.ip_proto.is_some(), 8)
-        + said(matches.l4_dst.is_some(), 16);
-    Ok(RuleKey { table: TABLE, priority: HEAD_PRIORITY + worth, matches: Match::Ipv4(matches) })
+    let if_said = |is_said: bool, worth: u16| if is_said { worth } else { 0 };
+    bits(said.src)
+        + bits(said.dst)
+        + if_said(said.in_port.is_some(), 4)
+        + if_said(said.ip_proto.is_some(), 8)
+        + if_said(said.l4_dst.is_some(), 16)
 }
 
 /// Without the host bits; a network of all addresses is no match at all.

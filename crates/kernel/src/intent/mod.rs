@@ -8,11 +8,11 @@ mod id_ranges;
 mod rule;
 mod flow_table;
 
+mod flow_number;
 mod lsp_rules;
 
-mod id_pool;
+mod head_order;
 mod plan;
-mod recover;
 
 mod work_queue;
 mod diff;
@@ -21,13 +21,15 @@ mod diff;
 mod tests;
 
 pub use diff::{DiffStage, Task, diff};
-pub use flow_table::{Role, RuleMeta, Table, Tables};
+pub use flow_number::{FLOWS_MAX, FlowNumber};
+pub(crate) use flow_number::FlowNumbers;
+pub use flow_table::{Foreign, Role, RuleMeta, Table, Tables};
 pub use id_ranges::{LABEL_MAX, LABEL_MIN, METER_MAX, METER_MIN, MeterId, MplsLabel};
 pub(crate) use lsp_rules::impossible_flow;
-pub use lsp_rules::{HEAD_PRIORITY, LABEL_PRIORITY, NoRules, dscp, traffic_class};
+pub use lsp_rules::{NoRules, dscp, traffic_class};
 pub use plan::RulePlan;
 pub use rule::{
-    Action, Cookie, CookieFilter, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Ipv4Match, Match, Meter, PortNo, Rule, RuleKey,
-    RuleStep, StepOutcome, SwitchFault, TABLE,
+    Action, Cookie, CookieFilter, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, HEAD_PRIORITIES, Ipv4Match, LABEL_PRIORITY, Match,
+    Meter, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE,
 };
 pub use work_queue::Agenda;

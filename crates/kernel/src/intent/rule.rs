@@ -5,13 +5,19 @@
 //! rule without the tag is never changed.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::id_ranges::{MeterId, MplsLabel};
 use crate::allocation::Ipv4Prefix;
 use crate::id::AllocationId;
+use crate::units::Bandwidth;
 
 /// The table of all rules of this service.
 pub const TABLE: u8 = 0;
+/// The priorities of rules that take packets in, by how much they say of the packets.
+pub const HEAD_PRIORITIES: Range<u16> = 20_000..LABEL_PRIORITY;
+/// The priority of rules that match a label.
+pub const LABEL_PRIORITY: u16 = 30_000;
 /// The EtherType of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
 /// The EtherType of MPLS unicast (RFC 3032 §5).
@@ -36,8 +42,8 @@ impl PortNo {
     pub const MAX: Self = Self(crate::topology::PORT_MAX);
 }
 
-/// The path that a rule serves: 8 bits of tag, 16 bits of epoch, 40 bits of allocation id. All hops of one path carry the
-/// same.
+/// The path that a rule serves: 8 bits of tag, 8 of the term in which it was written, 8 of epoch, 40 of allocation id. All hops
+/// of one path carry the same, but for the term.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cookie(pub u64);
 
@@ -46,15 +52,28 @@ impl Cookie {
     pub const TAG: u8 = 0x57;
     /// The bits of the tag.
     pub const TAG_MASK: u64 = 0xFF << 56;
+    /// The bits of the term.
+    const TERM_MASK: u64 = 0xFF << 48;
     /// The largest allocation id that fits.
     pub const ALLOCATION_MAX: u64 = (1 << 40) - 1;
 
-    /// The cookie of one path (the `epoch`th) of an allocation; `None` if its id does not fit.
-    pub const fn new(epoch: u16, allocation: AllocationId) -> Option<Self> {
+    /// The cookie of one path (the `epoch`th) of an allocation, of term 0; `None` if its id does not fit.
+    pub const fn new(epoch: u8, allocation: AllocationId) -> Option<Self> {
         if allocation.0 > Self::ALLOCATION_MAX {
             return None;
         }
         Some(Self(((Self::TAG as u64) << 56) | ((epoch as u64) << 40) | allocation.0))
+    }
+
+    /// As written in this term, of which the last 8 bits count.
+    #[must_use]
+    pub const fn in_term(self, term: u64) -> Self {
+        Self(self.0 & !Self::TERM_MASK | (term & 0xFF) << 48)
+    }
+
+    /// Whether both are of one path, whenever they were written.
+    pub const fn is_same_path(self, other: Self) -> bool {
+        (self.0 ^ other.0) & !Self::TERM_MASK == 0
     }
 
     /// Whether it has the tag of this service.
@@ -62,10 +81,14 @@ impl Cookie {
         self.0 >> 56 == Self::TAG as u64
     }
 
-    /// The epoch: the number of the path within the allocation.
-    pub const fn epoch(self) -> u16 {
-        // The mask leaves 16 bits.
-        ((self.0 >> 40) & 0xFFFF) as u16
+    /// The last 8 bits of the term.
+    pub const fn term(self) -> u8 {
+        (self.0 >> 48 & 0xFF) as u8
+    }
+
+    /// The number of the path within the allocation.
+    pub const fn epoch(self) -> u8 {
+        (self.0 >> 40 & 0xFF) as u8
     }
 
     /// Which allocation.
@@ -76,7 +99,7 @@ impl Cookie {
 
 impl fmt::Debug for Cookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02x}|{}|{}", self.0 >> 56, self.epoch(), self.allocation())
+        write!(f, "{:02x}|{}|{}|{}", self.0 >> 56, self.term(), self.epoch(), self.allocation())
     }
 }
 
@@ -90,10 +113,13 @@ pub struct CookieFilter {
 }
 
 impl CookieFilter {
+    /// Every rule, whoever wrote it.
+    pub const ALL: Self = Self { value: 0, mask: 0 };
+
     /// Everything that is ours.
     pub const OURS: Self = Self { value: (Cookie::TAG as u64) << 56, mask: Cookie::TAG_MASK };
 
-    /// One path.
+    /// One path, as written in one term.
     pub const fn exactly(cookie: Cookie) -> Self {
         Self { value: cookie.0, mask: u64::MAX }
     }
@@ -129,6 +155,20 @@ pub struct Rule {
     pub actions: Vec<Action>,
 }
 
+impl Rule {
+    /// Whether this service wrote it: it has the tag, and stands where only such rules stand. A rule of another program that
+    /// happens to have the tag is not taken for one.
+    pub fn is_ours(&self) -> bool {
+        let RuleKey { table, priority, matches } = &self.place;
+        let is_in_place = match matches {
+            Match::Ipv4(_) => HEAD_PRIORITIES.contains(priority),
+            Match::Mpls { label, bottom_of_stack } => *priority == LABEL_PRIORITY && label.is_ours() && *bottom_of_stack,
+            Match::Foreign { .. } => false,
+        };
+        self.cookie.is_ours() && *table == TABLE && is_in_place
+    }
+}
+
 /// What makes a rule this rule and no other: adding another in the same place replaces it (OpenFlow 1.3 §6.4).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RuleKey {
@@ -152,9 +192,13 @@ pub enum Match {
         /// And this bottom-of-stack bit.
         bottom_of_stack: bool,
     },
-    /// A match that this service never writes, as the driver read it: only that driver need understand it, to delete the
-    /// rule.
-    Opaque(Box<str>),
+    /// A match that this service never writes.
+    Foreign {
+        /// As the driver read it.
+        words: Box<str>,
+        /// The label that it asks for, if it asks for one.
+        label: Option<MplsLabel>,
+    },
 }
 
 /// IPv4 packets: absent parts match anything. A driver adds the EtherType.
@@ -202,6 +246,23 @@ pub struct Meter {
     pub rate_kbps: u32,
     /// The burst, in kbit. One second's worth of the rate, else TCP starves.
     pub burst_kbit: u32,
+}
+
+/// Two full packets of Ethernet (1,500 bytes, with header, VLAN tag and label), in kilobits: under a smaller burst none of
+/// that size ever passes.
+const BURST_MIN_KBIT: u32 = 25;
+
+impl Meter {
+    /// The meter for a bandwidth: kilobits rounded up, and a burst of one second, or TCP starves under it.
+    pub fn new(id: MeterId, bandwidth: Bandwidth) -> Self {
+        let rate_kbps = u32::try_from(bandwidth.as_bps().div_ceil(1_000)).unwrap_or(u32::MAX);
+        Self { id, rate_kbps, burst_kbit: rate_kbps.max(BURST_MIN_KBIT) }
+    }
+
+    /// Whether its burst is the one that this service gives for its rate.
+    pub fn is_of_our_form(&self) -> bool {
+        self.rate_kbps > 0 && self.burst_kbit == self.rate_kbps.max(BURST_MIN_KBIT)
+    }
 }
 
 /// A change on one switch.
@@ -280,7 +341,11 @@ mod tests {
     fn a_cookie_says_whose_it_is() {
         let cookie = Cookie::new(7, AllocationId(123_456_789_012)).unwrap();
         assert!(cookie.is_ours());
-        assert_eq!((cookie.epoch(), cookie.allocation()), (7, AllocationId(123_456_789_012)));
+        assert_eq!((cookie.term(), cookie.epoch(), cookie.allocation()), (0, 7, AllocationId(123_456_789_012)));
+        let later = cookie.in_term(0x1_05);
+        assert_eq!((later.term(), later.epoch(), later.allocation()), (5, 7, AllocationId(123_456_789_012)));
+        assert!(later.is_same_path(cookie) && later != cookie);
+        assert!(!later.is_same_path(Cookie::new(8, AllocationId(123_456_789_012)).unwrap()));
         assert!(!Cookie(0).is_ours());
         assert_eq!(Cookie::new(0, AllocationId(1 << 40)), None);
     }

@@ -78,10 +78,21 @@ fn allocation(id: u64, nodes: &[u32], bps: u64) -> Allocation {
     }
 }
 
+/// The number of an allocation's first path.
+fn number(id: u64, epoch: u8) -> Option<FlowNumber> {
+    FlowNumber::new(u32::try_from(id).unwrap(), epoch)
+}
+
+fn set(plan: &mut RulePlan, allocation: &Allocation, epoch: u8) {
+    plan.set(allocation, number(allocation.id.0, epoch), &mesh());
+    plan.arrange();
+}
+
 fn planned(allocations: &[Allocation]) -> RulePlan {
     let mut plan = RulePlan::new();
     let topology = mesh();
-    allocations.iter().for_each(|allocation| plan.set(allocation, &topology, &Tables::new()));
+    allocations.iter().for_each(|allocation| plan.set(allocation, number(allocation.id.0, 0), &topology));
+    plan.arrange();
     plan
 }
 
@@ -132,10 +143,12 @@ fn a_path_is_pushed_swapped_and_popped() {
     let plan = planned(&[allocation(7, &[0, 1, 2], 5_000_000)]);
     let (dpid, place, head) = head_of(plan.tables(), 7).unwrap();
     assert_eq!(dpid, Dpid(1));
-    assert_eq!(place.priority, HEAD_PRIORITY + 32);
-    let label = MplsLabel::new(LABEL_MIN).unwrap();
+    assert_eq!(place.priority, HEAD_PRIORITIES.start + 32 * lsp_rules::RANKS + lsp_rules::RANKS - 1);
+    let Match::Ipv4(entering) = place.matches else { panic!("{place:?}") };
+    assert_eq!(entering.in_port, Some(PortNo(100)), "what other switches send by is not taken");
+    let (label, meter) = (MplsLabel::new(LABEL_MIN + 4 * 7).unwrap(), MeterId(METER_MIN + 7));
     let expected = [
-        Action::Meter(MeterId(METER_MIN)),
+        Action::Meter(meter),
         Action::SetDscp(8),
         Action::PushMpls,
         Action::SetLabel(label),
@@ -145,7 +158,7 @@ fn a_path_is_pushed_swapped_and_popped() {
     assert_eq!(head.actions, expected);
     assert_eq!((head.cookie.epoch(), head.cookie.allocation()), (0, AllocationId(7)));
     let meters: Vec<_> = plan.tables()[&Dpid(1)].meters().collect();
-    assert_eq!(meters, [Meter { id: MeterId(METER_MIN), rate_kbps: 5_000, burst_kbit: 5_000 }]);
+    assert_eq!(meters, [Meter { id: meter, rate_kbps: 5_000, burst_kbit: 5_000 }]);
     let transit: Vec<_> = plan.tables()[&Dpid(2)].rules().collect();
     assert_eq!(transit[0].0.matches, Match::Mpls { label, bottom_of_stack: true });
     assert_eq!(transit[0].1.actions, [Action::SetLabel(label), Action::SetTrafficClass(1), Action::Output(PortNo(3))]);
@@ -164,7 +177,7 @@ fn a_path_of_one_link_has_no_transit() {
 fn a_reroute_gets_other_labels_and_keeps_its_meter() {
     let mut plan = planned(&[allocation(7, &[0, 1, 2, 3], 1_000)]);
     let before = known(plan.tables());
-    plan.set(&allocation(7, &[0, 2, 1, 3], 1_000), &mesh(), &before);
+    set(&mut plan, &allocation(7, &[0, 2, 1, 3], 1_000), 1);
     let stages: Vec<_> = diff(plan.tables(), &before).into_iter().map(|task| (task.stage, task.switch.0)).collect();
     use DiffStage::{Clear, Move, Prepare};
     assert_eq!(stages[..4], [(Prepare, 4), (Prepare, 2), (Prepare, 3), (Move, 1)]);
@@ -175,9 +188,9 @@ fn a_reroute_gets_other_labels_and_keeps_its_meter() {
 fn a_resize_changes_the_meter_and_nothing_else() {
     let mut plan = planned(&[allocation(7, &[0, 1], 5_000)]);
     let before = known(plan.tables());
-    plan.set(&allocation(7, &[0, 1], 2_000), &mesh(), &before);
+    set(&mut plan, &allocation(7, &[0, 1], 2_000), 0);
     let steps: Vec<_> = diff(plan.tables(), &before).into_iter().map(|task| task.step).collect();
-    assert_eq!(steps, [RuleStep::ModifyMeter(Meter { id: MeterId(METER_MIN), rate_kbps: 2, burst_kbit: 25 })]);
+    assert_eq!(steps, [RuleStep::ModifyMeter(Meter { id: MeterId(METER_MIN + 7), rate_kbps: 2, burst_kbit: 25 })]);
 }
 
 #[test]
@@ -185,22 +198,25 @@ fn who_cannot_have_rules_is_told_why() {
     let mut plan = RulePlan::new();
     let mut nowhere = allocation(1, &[0, 1], 1);
     nowhere.demand.attributes.flow.as_mut().unwrap().out_port = Some(7);
-    plan.set(&nowhere, &mesh(), &Tables::new());
+    set(&mut plan, &nowhere, 0);
     assert_eq!(plan.why_not(AllocationId(1)), Some(NoRules::NotAHostPort { node: name("s1"), port: 7 }));
     let mut port_only = allocation(2, &[0, 1], 1);
     port_only.demand.attributes.flow.as_mut().unwrap().l4_dst = Some(80);
-    plan.set(&port_only, &mesh(), &Tables::new());
+    set(&mut plan, &port_only, 0);
     assert_eq!(plan.why_not(AllocationId(2)), Some(NoRules::PortWithoutProtocol));
     let mut without_flow = allocation(3, &[0, 1], 1);
     without_flow.demand.attributes.flow = None;
-    plan.set(&without_flow, &mesh(), &Tables::new());
+    set(&mut plan, &without_flow, 0);
     assert_eq!(plan.why_not(AllocationId(3)), None);
     let bare = Topology::new(
         (0..2).map(|at| Node { name: name(&format!("n{at}")), label: None, position: None, switch: None }).collect(),
         vec![Link { name: name("l"), to: NodeIx(1), ..mesh().link(LinkIx(0)).unwrap().clone() }],
     );
     let path: Arc<[LinkIx]> = Arc::new([LinkIx(0)]);
-    plan.set(&Allocation { path, ..allocation(4, &[0, 1], 1) }, &bare.unwrap(), &Tables::new());
+    plan.set(&Allocation { path, ..allocation(4, &[0, 1], 1) }, number(4, 0), &bare.unwrap());
+    plan.set(&allocation(5, &[0, 1], 1), None, &mesh());
+    plan.arrange();
+    assert_eq!(plan.why_not(AllocationId(5)), Some(NoRules::NoNumber));
     assert_eq!(plan.why_not(AllocationId(4)), Some(NoRules::NoSwitch { node: name("n0") }));
     assert!(plan.tables().values().all(Table::is_empty));
 }
@@ -213,10 +229,102 @@ fn the_oldest_of_two_with_one_flow_has_it_and_the_other_inherits() {
     assert_eq!(plan.why_not(AllocationId(8)), Some(NoRules::FlowTaken(AllocationId(7))));
     assert!(head_of(plan.tables(), 8).is_none() && head_of(plan.tables(), 7).is_some());
     plan.remove(AllocationId(7));
+    assert_eq!(plan.arrange(), [AllocationId(8)]);
     assert_eq!(plan.why_not(AllocationId(8)), None);
     assert!(arrives(&known(plan.tables()), Dpid(1), &head_of(plan.tables(), 8).unwrap().2));
     plan.remove(AllocationId(8));
+    plan.arrange();
     assert!(plan.tables().values().all(Table::is_empty));
+}
+
+#[test]
+fn of_two_flows_that_overlap_the_older_has_the_packets_of_both() {
+    let from = Flow { ipv4_src: Some(Ipv4Prefix { address: [10, 0, 9, 0].into(), length: 32 }), ..Flow::default() };
+    let mut younger = allocation(7, &[0, 1], 1);
+    younger.demand.attributes.flow = Some(Box::new(from));
+    let mut plan = planned(&[younger, allocation(5, &[0, 2], 1)]);
+    let priority = |plan: &RulePlan, id| head_of(plan.tables(), id).unwrap().1.priority;
+    assert_eq!(priority(&plan, 5), priority(&plan, 7) + 1);
+    plan.remove(AllocationId(5));
+    assert_eq!(plan.arrange(), [AllocationId(7)], "it moves up");
+    assert_eq!(priority(&plan, 7), HEAD_PRIORITIES.start + 33 * lsp_rules::RANKS - 1);
+}
+
+#[test]
+fn packets_enter_at_every_host_port() {
+    let mut topology = mesh();
+    let nodes: Vec<Node> = topology.nodes().map(|(_, node)| node.clone()).collect();
+    let links: Vec<Link> = topology.links().map(|(_, link)| link.clone()).collect();
+    let ported = |(at, node): (usize, Node)| match at {
+        0 => Node { switch: Some(Switch { dpid: 1, host_ports: vec![100, 101] }), ..node },
+        _ => node,
+    };
+    topology = Topology::new(nodes.into_iter().enumerate().map(ported).collect(), links).unwrap();
+    let mut plan = RulePlan::new();
+    let one = allocation(7, &[0, 1], 1);
+    plan.set(&one, number(7, 0), &topology);
+    plan.arrange();
+    assert_eq!(heads(plan.tables()).len(), 2);
+    assert!(plan.is_held(one.id, &known(plan.tables())));
+    let mut partly = known(plan.tables());
+    let (dpid, place, seat) = head_of(plan.tables(), 7).unwrap();
+    partly.get_mut(&dpid).unwrap().remove(&place, seat.cookie);
+    assert!(!plan.is_held(one.id, &partly), "one of its two rules is not enough");
+}
+
+fn foreign(cookie: u64, place: RuleKey, actions: Vec<Action>) -> Rule {
+    Rule { place, cookie: Cookie(cookie), actions }
+}
+
+#[test]
+fn what_is_foreign_is_left_alone_and_said() {
+    let mut plan = planned(&[allocation(7, &[0, 1, 2], 5_000), allocation(9, &[0, 3], 5_000), allocation(11, &[3, 4], 5_000)]);
+    let head = head_of(plan.tables(), 7).unwrap().1;
+    let (label, meter) = (number(9, 0).unwrap().label(), number(11, 0).unwrap().meter());
+    let labelled = RuleKey { table: 3, priority: 5, matches: Match::Mpls { label, bottom_of_stack: false } };
+    let elsewhere = RuleKey { priority: 100, ..head.clone() };
+    let tagged = Cookie::new(0, AllocationId(7)).unwrap().0;
+    let through = Action::Meter(meter);
+    let word = |words: &str| Match::Foreign { words: words.into(), label: None };
+    let arp = RuleKey { table: 0, priority: 5, matches: word("arp") };
+    let there = [
+        (1, vec![foreign(0xabc, head.clone(), vec![]), foreign(0xabd, elsewhere.clone(), vec![])], vec![]),
+        (4, vec![foreign(0xabe, labelled.clone(), vec![]), foreign(tagged, elsewhere, vec![])], vec![]),
+        (4, vec![foreign(0xabf, arp, vec![through])], vec![Meter { id: meter, rate_kbps: 9, burst_kbit: 25 }]),
+    ];
+    let parted = |at: usize| {
+        let (dpid, rules, meters) = there[at].clone();
+        (Dpid(dpid), Table::parted(rules, meters))
+    };
+    for (at, id, why) in [
+        (0, 7, "foreign rule with cookie 0xabc on switch 0000000000000001 stands in the place of its first rule"),
+        (1, 9, "foreign rule with cookie 0xabe on switch 0000000000000004 has its label"),
+        (2, 11, "foreign meter 10012 on switch 0000000000000004 has its number"),
+    ] {
+        let (dpid, (table, foreign)) = parted(at);
+        assert!(table.is_empty(), "{table:?}");
+        assert_eq!(foreign.count, u64::try_from(there[at].1.len()).unwrap());
+        plan.set_foreign(dpid, foreign);
+        assert_eq!(plan.arrange(), [AllocationId(id)]);
+        assert_eq!(plan.why_not(AllocationId(id)).unwrap().to_string(), why);
+        assert!(head_of(plan.tables(), id).is_none());
+        plan.set_foreign(dpid, Foreign::default());
+        assert_eq!(plan.arrange(), [AllocationId(id)]);
+        assert_eq!(plan.why_not(AllocationId(id)), None);
+        assert!(head_of(plan.tables(), id).is_some());
+    }
+}
+
+#[test]
+fn a_meter_is_ours_by_its_rules_or_by_its_form() {
+    let plan = planned(&[allocation(7, &[0, 1], 5_000)]);
+    let (_, place, head) = head_of(plan.tables(), 7).unwrap();
+    let own = Rule { place, cookie: head.cookie, actions: head.actions };
+    let meter = |id, rate_kbps, burst_kbit| Meter { id: MeterId(METER_MIN + id), rate_kbps, burst_kbit };
+    let (bent, orphan, strange) = (meter(7, 0, 0), meter(8, 100, 100), meter(9, 100, 7));
+    let (table, foreign) = Table::parted([own], [bent, orphan, strange]);
+    assert_eq!(table.meters().collect::<Vec<_>>(), [bent, orphan]);
+    assert!(foreign.has_meter(strange.id) && !foreign.has_meter(orphan.id));
 }
 
 #[test]
@@ -266,8 +374,8 @@ fn harmed(tables: &Tables, harm: &[(u8, u8)]) -> Tables {
                 table.put(Rule { place: place.clone(), cookie: seat.cookie, actions });
             }
             3 => {
-                let matches = Match::Opaque("in_port=7".into());
-                table.put(Rule { place: RuleKey { matches, ..place.clone() }, cookie: seat.cookie, actions: vec![] });
+                let cookie = seat.cookie.in_term(9);
+                table.put(Rule { place: place.clone(), cookie, actions: seat.actions.clone() });
             }
             _ => table.put_meter(Meter { id: MeterId(METER_MIN + u32::from(*what)), rate_kbps: 0, burst_kbit: 9 }),
         }
@@ -294,7 +402,11 @@ fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
             prop_assert!(was_lost || arrives(&tables, dpid, &seat), "{task:?} strands {place:?}");
         }
     }
-    prop_assert_eq!(tables, known(plan.tables()));
+    let in_no_term = |tables: &Tables| {
+        let rules = |table: &Table| table.rules().map(|(place, seat)| (place.clone(), seat.cookie.in_term(0), seat.actions.clone())).collect::<Vec<_>>();
+        tables.values().map(|table| (rules(table), table.meters().collect::<Vec<_>>())).collect::<Vec<_>>()
+    };
+    prop_assert_eq!(in_no_term(&tables), in_no_term(&known(plan.tables())));
     Ok(())
 }
 
@@ -305,8 +417,9 @@ proptest! {
     fn whatever_was_there_becomes_what_should_be(old in world(), new in world(), harm in proptest::collection::vec(any::<(u8, u8)>(), 0..6)) {
         let start = harmed(planned(&old).tables(), &harm);
         let mut plan = RulePlan::new();
-        plan.recover(&start);
-        new.iter().for_each(|allocation| plan.set(allocation, &mesh(), &start));
+        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
+        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
+        plan.arrange();
         check_steps(&start, &plan)?;
         prop_assert!(new.iter().all(|one| plan.is_held(one.id, &known(plan.tables()))));
     }
@@ -317,7 +430,9 @@ proptest! {
         let start = known(plan.tables());
         let ends: Vec<_> = old.iter().filter(|one| new.iter().all(|other| other.id != one.id)).collect();
         ends.iter().for_each(|gone| plan.remove(gone.id));
-        new.iter().for_each(|allocation| plan.set(allocation, &mesh(), &start));
+        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
+        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
+        plan.arrange();
         check_steps(&start, &plan)?;
         let mut tables = start.clone();
         let stay: Vec<_> = old.iter().filter(|one| new.iter().any(|two| two.id == one.id && two.demand.ingress == one.demand.ingress)).collect();
@@ -331,18 +446,11 @@ proptest! {
     }
 
     #[test]
-    fn a_restart_changes_nothing(old in world(), moved in world()) {
-        let mut plan = planned(&old);
-        let start = known(plan.tables());
-        for one in moved.iter().filter(|one| old.iter().any(|two| two.id == one.id)) {
-            plan.set(one, &mesh(), &start);
-        }
-        let start = known(plan.tables());
-        let living: Vec<_> = old.iter().map(|one| moved.iter().find(|two| two.id == one.id).unwrap_or(one)).collect();
-        let mut again = RulePlan::new();
-        again.recover(&start);
-        living.iter().for_each(|one| again.set(one, &mesh(), &start));
-        prop_assert_eq!(diff(again.tables(), &start), vec![]);
+    fn a_plan_does_not_depend_on_the_order_in_which_it_was_made(living in world(), others in world()) {
+        let mut plan = planned(&others);
+        others.iter().for_each(|one| plan.remove(one.id));
+        living.iter().rev().for_each(|one| set(&mut plan, one, 0));
+        prop_assert_eq!(known(plan.tables()), known(planned(&living).tables()));
     }
 
     #[test]
@@ -350,6 +458,7 @@ proptest! {
         let mut plan = planned(&old);
         let start = known(plan.tables());
         old.iter().for_each(|one| plan.remove(one.id));
+        plan.arrange();
         prop_assert!(plan.tables().values().all(Table::is_empty));
         check_steps(&start, &plan)?;
     }

@@ -21,12 +21,12 @@ use self::switch_io::{StepResults, audit_one, execute_steps, is_revision, read_o
 use super::super::backoff::RetryBackoff;
 use super::super::{App, Commit};
 use super::controller_status::{Condition, FieldEvent, StatusCell};
-use super::readback::Finding;
+use super::readback::{Content, Finding};
 use super::throttled_driver::ThrottledDriver;
 use crate::southbound::DriverError;
 use kernel::controller::Controller;
 use kernel::id::AllocationId;
-use kernel::intent::{Agenda, Dpid, RulePlan, StepOutcome, SwitchFault, Tables};
+use kernel::intent::{Agenda, Dpid, Foreign, RulePlan, StepOutcome, SwitchFault, Tables};
 
 /// How often switches are audited.
 const AUDIT_EVERY: Duration = Duration::from_secs(2);
@@ -53,6 +53,8 @@ pub(super) struct Worker {
     driver: Arc<ThrottledDriver>,
     status: Arc<StatusCell>,
     plan: RulePlan,
+    /// Allocations of which it is to be looked where they are.
+    changed: BTreeSet<AllocationId>,
     /// What the switches are known to hold.
     seen: Tables,
     /// Switches that have to be read before they get more steps.
@@ -88,6 +90,7 @@ impl Worker {
             driver,
             status,
             plan: RulePlan::new(),
+            changed: BTreeSet::new(),
             seen: Tables::new(),
             doubtful: BTreeSet::new(),
             troubles: BTreeMap::new(),
@@ -178,7 +181,6 @@ impl Worker {
             self.probe_switches().await?;
         }
         if !self.is_loaded {
-            self.plan.recover(&self.seen);
             self.is_loaded = true;
             self.status.set_all_in(None);
         }
@@ -234,21 +236,22 @@ impl Worker {
 
     async fn audit(&mut self) -> Result<(), DriverError> {
         let (driver, round) = (&self.driver, self.audits);
+        let nothing = Foreign::default();
         let mut known = vec![];
         for (dpid, table) in self.seen.iter().filter(|(dpid, _)| !self.doubtful.contains(dpid)) {
-            known.push((*dpid, table));
+            known.push((*dpid, (table, self.plan.foreign(*dpid).unwrap_or(&nothing))));
         }
         let mut questions = Vec::with_capacity(known.len());
-        for (dpid, table) in known {
-            questions.push(audit_one(driver, dpid, table, round));
+        for (dpid, known) in known {
+            questions.push(audit_one(driver, dpid, known, round));
         }
         let findings = join_all(questions).await;
         for (dpid, finding) in findings {
             match finding {
                 Ok(Finding::Same) => {}
-                Ok(Finding::Other(table)) => {
+                Ok(Finding::Other(content)) => {
                     tracing::warn!(controller = %self.controller.name, %dpid, "a switch holds other rules than were known");
-                    self.seen.insert(dpid, table);
+                    self.take_in(dpid, content);
                     let steps = Agenda::new(self.plan.tables(), &self.seen).len();
                     let steps = u64::try_from(steps).unwrap_or(u64::MAX);
                     let controller = self.controller.name.clone();
@@ -257,6 +260,7 @@ impl Worker {
                 Err(error) => self.on_error(dpid, error)?,
             }
         }
+        self.arrange();
         Ok(())
     }
 
@@ -269,20 +273,26 @@ impl Worker {
         for dpid in doubtful {
             questions.push(read_one(driver, dpid));
         }
-        let tables = join_all(questions).await;
-        for (dpid, table) in tables {
-            match table {
-                Ok(table) => {
+        let contents = join_all(questions).await;
+        for (dpid, content) in contents {
+            match content {
+                Ok(content) => {
                     self.doubtful.remove(&dpid);
                     if self.troubles.remove(&dpid).is_some() {
                         self.unsettle_at(dpid);
                     }
-                    self.seen.insert(dpid, table);
+                    self.take_in(dpid, content);
                 }
                 Err(error) => self.on_error(dpid, error)?,
             }
         }
+        self.arrange();
         Ok(())
+    }
+
+    fn take_in(&mut self, dpid: Dpid, (table, foreign): Content) {
+        self.seen.insert(dpid, table);
+        self.plan.set_foreign(dpid, foreign);
     }
 
     /// Executes every step that can be executed; whether none is left.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::controller_status::Condition;
 use super::Worker;
 use super::pending_commits::{Changes, What};
-use super::switch_io::{find, page_after};
+use super::switch_io::{Numbered, find, page_after};
 use kernel::allocation::Allocation;
 use kernel::id::AllocationId;
 use kernel::topology::Topology;
@@ -24,10 +24,11 @@ impl Worker {
                 let found = find(self.app.clone(), self.controller.topology.clone(), ids).await;
                 let Some((topology, found)) = found else { return self.forget_everything() };
                 for (id, allocation) in found {
-                    self.update_one(id, allocation.as_deref(), &topology);
+                    self.update_one(id, allocation.as_ref(), &topology);
                 }
             }
         }
+        self.arrange();
         self.status.set_known_until(until);
     }
 
@@ -42,11 +43,12 @@ impl Worker {
             let Some((topology, page)) = page_after(self.app.clone(), name.clone(), after).await else {
                 return self.forget_everything();
             };
-            let Some(last) = page.last().map(|allocation| allocation.id) else { break };
+            let Some(last) = page.last().map(|(allocation, _)| allocation.id) else { break };
             after = Some(last);
-            for allocation in page.iter().filter(|lsp| lsp.demand.topology == name && lsp.wants_rules()) {
-                met.insert(allocation.id);
-                self.update_one(allocation.id, Some(allocation), &topology);
+            let is_ours = |lsp: &Allocation| lsp.demand.topology == name && lsp.wants_rules();
+            for numbered in page.iter().filter(|(allocation, _)| is_ours(allocation)) {
+                met.insert(numbered.0.id);
+                self.update_one(numbered.0.id, Some(numbered), &topology);
             }
         }
         let gone: Vec<AllocationId> = self.plan.allocations().filter(|id| !met.contains(id)).collect();
@@ -58,23 +60,32 @@ impl Worker {
         all.into_iter().for_each(|id| self.drop_one(id));
     }
 
-    fn update_one(&mut self, id: AllocationId, allocation: Option<&Allocation>, topology: &Topology) {
-        let Some(allocation) = allocation.filter(|allocation| allocation.wants_rules()) else {
+    fn update_one(&mut self, id: AllocationId, numbered: Option<&Numbered>, topology: &Topology) {
+        let Some((allocation, number)) = numbered.filter(|(allocation, _)| allocation.wants_rules()) else {
             return self.drop_one(id);
         };
-        self.plan.set(allocation, topology, &self.seen);
+        self.plan.set(allocation, *number, topology);
         self.faults.remove(&id);
-        if self.plan.is_held(id, &self.seen) {
-            self.set_condition(id, &Condition::ACTIVE);
-        } else {
-            let state = self.status.condition_of(id).state.on_change();
-            self.set_condition(id, &Condition { state, reason: None });
-            self.unsettled.entry(id).or_insert_with(Instant::now);
+        self.changed.insert(id);
+    }
+
+    /// Writes the plan's tables, and looks where the allocations are that have other rules now.
+    pub(super) fn arrange(&mut self) {
+        self.changed.extend(self.plan.arrange());
+        for id in std::mem::take(&mut self.changed) {
+            if self.plan.is_held(id, &self.seen) {
+                self.set_condition(id, &Condition::ACTIVE);
+            } else {
+                let state = self.status.condition_of(id).state.on_change();
+                self.set_condition(id, &Condition { state, reason: None });
+                self.unsettled.entry(id).or_insert_with(Instant::now);
+            }
         }
     }
 
     fn drop_one(&mut self, id: AllocationId) {
         self.plan.remove(id);
+        self.changed.remove(&id);
         self.unsettled.remove(&id);
         self.faults.remove(&id);
         self.status.forget(id);

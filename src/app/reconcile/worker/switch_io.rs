@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::super::super::App;
-use super::super::readback::{self, Finding};
+use super::super::readback::{self, Content, Finding};
 use super::super::throttled_driver::{STEPS_AT_ONCE, ThrottledDriver};
 use crate::southbound::DriverError;
 use kernel::State;
 use kernel::allocation::Allocation;
 use kernel::controller::Controller;
 use kernel::id::{AllocationId, Name};
-use kernel::intent::{Dpid, StepOutcome, Table, Task};
+use kernel::intent::{Dpid, Foreign, FlowNumber, StepOutcome, Table, Task};
 use kernel::topology::Topology;
 
 /// How many allocations are looked at under one lock.
@@ -43,14 +43,14 @@ pub(super) async fn execute_steps(driver: &ThrottledDriver, switch: Dpid, tasks:
     (switch, done)
 }
 
-pub(super) async fn read_one(driver: &ThrottledDriver, switch: Dpid) -> (Dpid, Result<Table, DriverError>) {
-    (switch, readback::table(driver, switch).await)
+pub(super) async fn read_one(driver: &ThrottledDriver, switch: Dpid) -> (Dpid, Result<Content, DriverError>) {
+    (switch, readback::content(driver, switch).await)
 }
 
 pub(super) async fn audit_one(
     driver: &ThrottledDriver,
     switch: Dpid,
-    known: &Table,
+    known: (&Table, &Foreign),
     round: u64,
 ) -> (Dpid, Result<Finding, DriverError>) {
     (switch, readback::audit(driver, switch, known, round).await)
@@ -67,26 +67,31 @@ pub(in crate::app::reconcile) async fn topology(app: App, name: Name) -> Option<
     app.read(move |state: &State| state.network(name.as_str()).map(|network| Arc::clone(network.topology())))
 }
 
-pub(super) type TopologyAllocations = (Arc<Topology>, Vec<(AllocationId, Option<Arc<Allocation>>)>);
+/// A living allocation, with the number of its flow.
+pub(super) type Numbered = (Arc<Allocation>, Option<FlowNumber>);
+
+pub(super) type TopologyAllocations = (Arc<Topology>, Vec<(AllocationId, Option<Numbered>)>);
 
 pub(super) async fn find(app: App, topology: Name, ids: Vec<AllocationId>) -> Option<TopologyAllocations> {
     let look = move |state: &State| {
         let network = state.network(topology.as_str())?;
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
-            found.push((id, state.allocation(id).filter(|lsp| lsp.demand.topology == topology).cloned()));
+            let here = state.allocation(id).filter(|lsp| lsp.demand.topology == topology);
+            found.push((id, here.map(|lsp| (Arc::clone(lsp), state.flow_number(id)))));
         }
         Some((Arc::clone(network.topology()), found))
     };
     app.read(look)
 }
 
-pub(super) type AllocationScan = (Arc<Topology>, Vec<Arc<Allocation>>);
+pub(super) type AllocationScan = (Arc<Topology>, Vec<Numbered>);
 
 pub(super) async fn page_after(app: App, topology: Name, after: Option<AllocationId>) -> Option<AllocationScan> {
     let look = move |state: &State| {
         let network = state.network(topology.as_str())?;
-        Some((Arc::clone(network.topology()), state.allocations_after(after).take(PAGE).cloned().collect()))
+        let numbered = |lsp: &Arc<Allocation>| (Arc::clone(lsp), state.flow_number(lsp.id));
+        Some((Arc::clone(network.topology()), state.allocations_after(after).take(PAGE).map(numbered).collect()))
     };
     app.read(look)
 }
