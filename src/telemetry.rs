@@ -219,6 +219,10 @@ impl ServiceMetrics {
                 let url = controller.address.as_ref().map(ToString::to_string);
                 tracing::info!(sequence, controller = %name, %topology, url, "controller put");
             }
+            Event::ControllerLed { name, leader } => {
+                let (instance, term) = (&leader.instance, leader.term);
+                tracing::info!(sequence, controller = %name, %instance, term, "a controller has another leader");
+            }
             Event::ControllerDeleted { name } => tracing::info!(sequence, controller = %name, "controller deleted"),
             Event::TenantPut { tenant } => tracing::info!(sequence, tenant = %tenant.name, "tenant put"),
             Event::TenantDeleted { name } => tracing::info!(sequence, tenant = %name, "tenant deleted"),

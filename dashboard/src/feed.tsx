@@ -29,6 +29,8 @@ interface Told {
   victims?: Victim[];
   controller?: { id: string; driver: string; topology: string } | string;
   tenant?: { id: string } | string;
+  instance?: string;
+  term?: number;
 }
 
 /** Whether an event is of a topology, as far as it says. */
@@ -72,12 +74,14 @@ function Line(props: { happening: Happening }) {
     case "topology_deleted": return <>topology <strong>{data.topology}</strong> deleted</>;
     case "model_set": return <><strong>{data.topology}</strong> is under {MODEL_WORDS[data.model?.model ?? ""] ?? "another model"} now{victims}</>;
     case "controller_put": {
-      const one = data.controller as { id: string; driver: string; topology: string };
+      const one = data.controller as { id: string; driver: string; topology: string; closing?: boolean };
+      if (one.closing) return <>the rules of controller <strong>{one.id}</strong> are being removed</>;
       return <>controller <strong>{one.id}</strong> ({one.driver}) has the switches of {one.topology}</>;
     }
     case "allocations_displaced": return <>somebody else's request took paths{victims}</>;
     case "tenant_put": return <>tenant <strong>{(data.tenant as { id: string }).id}</strong> has other quotas</>;
     case "tenant_deleted": return <>tenant <strong>{String(data.tenant)}</strong> forgotten</>;
+    case "controller_led": return <>controller <strong>{String(data.controller)}</strong> is written to by {data.instance}, term {data.term}</>;
     case "controller_deleted": return <>controller <strong>{String(data.controller)}</strong> deleted</>;
     case "link_changed": {
       const changed = Array.isArray(data.links) ? data.links : [];

@@ -25,6 +25,7 @@ pub(super) fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
         | Event::ControllerPut { .. }
         | Event::ControllerDeleted { .. }
         | Event::TenantPut { .. }
+        | Event::ControllerLed { .. }
         | Event::TenantDeleted { .. } => return vec![],
     };
     let past = causes.into_iter().filter_map(|(id, cause)| {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{App, Commit, reconcile};
 use crate::journal::{ChainDigest, ChainHead, JournalError, RecordDecodeError};
@@ -16,7 +16,7 @@ use kernel::{ApplyError, Fact, State, apply};
 /// How many events are read at once.
 const PAGE: u32 = 1_000;
 /// How often the head of a shared journal is read.
-const POLL_EVERY: Duration = Duration::from_millis(500);
+const POLL_EVERY: Duration = Duration::from_millis(250);
 
 /// How long that may take.
 const POLL_MAX: Duration = Duration::from_secs(1);
@@ -37,30 +37,50 @@ pub(super) enum FollowError {
     Apply(#[from] ApplyError),
 }
 
-/// Polls the journal, where other processes may write.
+/// Polls the journal, where other processes may write, and says that this one lives.
 pub(super) async fn run(app: App) {
     if !app.inner.journal.is_shared() {
         return;
     }
-    let stop = app.stopping();
+    let (stop, leadership) = (app.stopping(), &app.inner.leadership);
     loop {
+        let sent = Instant::now();
+        let beat = app.inner.journal.beat(leadership.instance(), POLL_MAX).await;
+        let is_up_to_date = follow(&app).await;
+        match beat {
+            Ok(ages) if is_up_to_date => leadership.confirm(sent, ages),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the database does not take a heartbeat"),
+        }
         tokio::select! {
             () = sleep(POLL_EVERY) => {}
-            () = stop.cancelled() => return,
-        }
-        let before = app.head();
-        let Ok(head) = timeout(POLL_MAX, app.inner.journal.chain_head()).await else { continue };
-        match head {
-            Ok(head) if is_elsewhere(&app, before, head) => {
-                let mut turn = app.inner.turn.lock().await;
-                if let Err(error) = catch_up(&app, &mut turn).await {
-                    tracing::error!(%error, "the journal cannot be followed");
-                }
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the journal cannot be read"),
+            () = stop.cancelled() => break,
         }
     }
+    if let Err(error) = app.inner.journal.end_beats(leadership.instance(), POLL_MAX).await {
+        tracing::debug!(%error, "the database was not told that this instance ends");
+    }
+}
+
+/// Takes in what others wrote; whether the state has everything that the database had when this began.
+async fn follow(app: &App) -> bool {
+    let before = app.head();
+    let Ok(found) = timeout(POLL_MAX, app.inner.journal.chain_head()).await else { return false };
+    let head = match found {
+        Ok(head) => head,
+        Err(error) => {
+            tracing::warn!(%error, "the journal cannot be read");
+            return false;
+        }
+    };
+    if is_elsewhere(app, before, head) {
+        let mut turn = app.inner.turn.lock().await;
+        if let Err(error) = catch_up(app, &mut turn).await {
+            tracing::error!(%error, "the journal cannot be followed");
+            return false;
+        }
+    }
+    app.head() >= head.sequence
 }
 
 /// Whether the database's last event is not ours. `before` was our last one when it was asked. While the writer is at work,

@@ -8,6 +8,7 @@ mod ended;
 mod carry;
 mod database_watch;
 mod follower;
+mod leadership;
 mod maintenance;
 mod reconcile;
 mod scheduler;
@@ -26,6 +27,7 @@ use tracing::Instrument;
 
 pub use self::carry::{Carried, CarryError, carry, check_chain};
 pub use self::clock::Clock;
+use self::leadership::Leadership;
 pub use self::reconcile::{
     Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, Load, LspState, StatusCell, SurveyError,
 };
@@ -39,7 +41,7 @@ pub use crate::southbound::Credentials;
 pub use kernel::Fact;
 use kernel::audit::{AuditFault, audit};
 use kernel::fact::Actor;
-use kernel::id::{AllocationId, Name, Sequence};
+use kernel::id::{AllocationId, Name, NameError, Sequence};
 use kernel::units::Millis;
 use kernel::{Command, Refusal, State};
 
@@ -166,6 +168,9 @@ pub enum AppStartError {
     /// The journal cannot be read.
     #[error("the journal cannot be read: {0}")]
     Journal(#[from] JournalError),
+    /// The host's name does not do for a name.
+    #[error("the instance cannot be named: {0}")]
+    Instance(#[from] NameError),
     /// The journal gives a state that breaks an invariant.
     #[error("the journal gives an impossible state; first of {count} faults: {first}")]
     Unsound {
@@ -202,6 +207,7 @@ struct AppInner {
     clock: Clock,
     scheduler: Scheduler,
     stop: CancellationToken,
+    leadership: Leadership,
     controllers: reconcile::Controllers,
     driver_factory: DriverFactory,
 }
@@ -269,6 +275,7 @@ impl App {
         let (commits, _) = broadcast::channel(COMMITS_KEPT);
         let stop = CancellationToken::new();
         let (scheduler, inbox) = Scheduler::new();
+        let leadership = Leadership::new(leadership::new_instance()?, !journal.is_shared());
         let controllers = reconcile::Controllers::new();
         controllers.add_new(&state);
         let inner = AppInner {
@@ -284,6 +291,7 @@ impl App {
             clock: Clock::new(),
             scheduler,
             stop: stop.clone(),
+            leadership,
             controllers,
             driver_factory: options.driver_factory,
         };
@@ -293,6 +301,7 @@ impl App {
         tasks.spawn(maintenance::keep_time(app.clone()));
         tasks.spawn(maintenance::housekeeping(app.clone(), options.retention));
         tasks.spawn(follower::run(app.clone()));
+        tasks.spawn(leadership::run(app.clone()));
         tasks.spawn(database_watch::run(app.clone()));
         tasks.spawn(reconcile::run(app.clone()));
         tasks.spawn(scheduler::run(app.clone(), inbox, options.scheduler));

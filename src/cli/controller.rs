@@ -6,7 +6,7 @@ use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, lines};
 use api::client::Client;
-use api::controller::{ControllerDocument, ControllerDriver, ControllerRequest};
+use api::controller::{ControllerDocument, ControllerDriver, ControllerRequest, ControllerRules};
 use api::event::EventData;
 
 const COLUMNS: [Column<ControllerDocument>; 9] = [
@@ -56,10 +56,13 @@ enum ControllerCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Let a controller be
+    /// Delete a controller, and its rules from the switches
     Delete {
         /// Its name
         name: String,
+        /// Leave its rules on the switches
+        #[arg(long)]
+        leave_rules: bool,
         /// Only say whether it could be
         #[arg(long)]
         dry_run: bool,
@@ -90,12 +93,24 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
             let word = if *dry_run { "would be put\n" } else { "put\n" };
             connection.show(&done, || word.to_owned() + &lines(&COLUMNS, &done))
         }
-        ControllerCommand::Delete { name, dry_run } => {
-            connection.delete(name, *dry_run, async |client, effect| client.controller_delete(name, effect).await)
+        ControllerCommand::Delete { name, leave_rules, dry_run } => {
+            let rules = if *leave_rules { ControllerRules::Leave } else { ControllerRules::Remove };
+            let closing = connection
+                .wait(async |client: Client| Ok(client.controller_delete(name, rules, effect(*dry_run)).await?))?;
+            let (state, word) = match closing {
+                Some(_) => ("closing", "is closing: its rules are still being removed from the switches"),
+                None => ("deleted", if *dry_run { "would be deleted" } else { "deleted" }),
+            };
+            connection.show(&serde_json::json!({"id": name, "state": state, "dry_run": dry_run}), || {
+                format!("{name} {word}\n")
+            })
         }
         ControllerCommand::Watch(watch) => {
             let about_controllers = |data: &EventData| {
-                matches!(data, EventData::ControllerPut { .. } | EventData::ControllerDeleted { .. })
+                matches!(
+                    data,
+                    EventData::ControllerPut { .. } | EventData::ControllerLed { .. } | EventData::ControllerDeleted { .. }
+                )
             };
             events_watch(connection, watch, |event| about_controllers(&event.data))
         }

@@ -131,6 +131,9 @@ fn subject(data: &EventData) -> String {
         EventData::ControllerPut { controller } => {
             format!(" controller={} driver={} topology={}", controller.id, controller.driver, controller.topology)
         }
+        EventData::ControllerLed { controller, instance, term } => {
+            format!(" controller={controller} instance={instance} term={term}")
+        }
         EventData::ControllerDeleted { controller } => format!(" controller={controller}"),
         EventData::AllocationsDisplaced { .. } => String::new(),
         EventData::TenantPut { tenant } => format!(" tenant={}", tenant.id),

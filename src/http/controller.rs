@@ -1,8 +1,12 @@
 //! Controllers: through which a topology's switches are reached, and what is known of them.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
 use utoipa::IntoParams;
 
 use super::access::Room;
@@ -17,15 +21,18 @@ use super::{ApiState, error, parse, problem_catalogue};
 use crate::app::scalars::StoredName;
 use crate::app::{Mode, SurveyError};
 use api::controller::{
-    ControllerDocument, ControllerDriver, ControllerPage, ControllerRequest, ControllerSwitch, RuleFigures,
+    ControllerDocument, ControllerLeader, ControllerRules, ControllerDriver, ControllerPage, ControllerRequest, ControllerSwitch, RuleFigures,
     SurveyOutcome,
 };
 use kernel::command::{Command, Expected, OnMisfit};
-use kernel::controller::{Controller, ControllerAddress, DriverKind};
+use kernel::controller::{Controller, ControllerAddress, DriverKind, RulesOnDelete};
 use kernel::discovery::{Merged, merge};
 use kernel::event::Event;
 use kernel::id::Name;
 use kernel::{Refusal, State as KernelState};
+
+/// How long a deletion is waited for; it goes on afterwards.
+const REMOVAL_MAX: Duration = Duration::from_secs(5);
 
 fn document(room: &ApiState, controller: &Controller) -> ControllerDocument {
     let status = room.app.controller(&controller.name).map(|cell| cell.status()).unwrap_or_default();
@@ -39,6 +46,12 @@ fn document(room: &ApiState, controller: &Controller) -> ControllerDocument {
         driver: driver(controller.driver),
         url: controller.address.as_ref().map(ToString::to_string),
         topology: controller.topology.to_string(),
+        closing: controller.is_closing,
+        leader: controller.leader.as_ref().map(|leader| ControllerLeader {
+            instance: leader.instance.to_string(),
+            term: leader.term,
+            answers: room.app.instance() == Some(&leader.instance),
+        }),
         reachable: status.reachable,
         since: status.since.map(instant),
         rules: RuleFigures { intended: status.intended, installed: status.installed, drifting: status.drifting },
@@ -129,7 +142,8 @@ pub(super) async fn controller_put(
     };
     let fact = room.submit(command, query.mode()).await?;
     let Event::ControllerPut { .. } = &fact.event else { return Err(error::unexpected(&fact)) };
-    let controller = Controller { name, driver: kind, address, topology, revision: fact.sequence };
+    let (is_closing, leader, revision) = (false, None, fact.sequence);
+    let controller = Controller { name, driver: kind, address, topology, is_closing, leader, revision };
     let mut response = json(&document(&room, &controller));
     if is_new && !query.dry_run {
         *response.status_mut() = StatusCode::CREATED;
@@ -142,27 +156,69 @@ pub(super) async fn controller_put(
     Ok(response)
 }
 
-/// Lets a controller be.
+/// What becomes of the rules of a controller that is deleted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeleteQuery {
+    /// Whether its rules are removed from the switches first, or stay there.
+    #[serde(default)]
+    #[param(inline, required = false)]
+    rules: ControllerRules,
+    /// Whether it is only to be known what would happen.
+    #[serde(default)]
+    #[param(required = false)]
+    dry_run: bool,
+}
+
+/// Deletes a controller.
 ///
-/// What it installed stays on the switches; allocations count as in force without it.
+/// Its rules are removed from the switches before it is forgotten, unless they are to stay; allocations count as in force
+/// without it. While a switch or the controller does not answer, it is `closing`: it is forgotten when its rules are gone, when
+/// it is deleted with `rules=leave`, and stays if it is put again.
 #[utoipa::path(
     delete,
     path = "/v1/controllers/{controller}",
     tag = "controllers",
-    summary = "Let a controller be",
-    params(("controller" = String, Path, description = "Which", min_length = 1, max_length = 255), DryRunQuery),
+    summary = "Delete a controller and its rules",
+    params(("controller" = String, Path, description = "The name of the controller", min_length = 1, max_length = 255), DeleteQuery),
     responses(
-        (status = 204, description = "Let be, or would be"),
+        (status = 202, description = "Its rules are still being removed", body = ControllerDocument),
+        (status = 204, description = "Deleted, or would be"),
         BadRequest, Forbidden, NotFound, InternalError, Unavailable,
     )
 )]
 pub(super) async fn controller_delete(
     room: Room,
     FromPath(StoredName(name)): FromPath<StoredName>,
-    FromQuery(query): FromQuery<DryRunQuery>,
+    FromQuery(query): FromQuery<DeleteQuery>,
 ) -> Result<Response, Problem> {
-    room.submit(Command::DeleteController { name }, query.mode()).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let rules = match query.rules {
+        ControllerRules::Remove => RulesOnDelete::Remove,
+        ControllerRules::Leave => RulesOnDelete::Leave,
+    };
+    let mode = if query.dry_run { Mode::DryRun } else { Mode::Commit };
+    let mut commits = room.app.subscribe();
+    let fact = room.submit(Command::DeleteController { name: name.clone(), rules }, mode).await?;
+    let Event::ControllerPut { controller } = &fact.event else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    if query.dry_run {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let revision = controller.revision;
+    let still = || room.app.read(|state| state.controller(name.as_str()).filter(|now| now.revision == revision).cloned());
+    let gone = async {
+        while still().is_some() {
+            // A lagging subscriber looks again all the same.
+            if matches!(commits.recv().await, Err(RecvError::Closed)) {
+                return;
+            }
+        }
+    };
+    let _ = timeout(REMOVAL_MAX, gone).await;
+    Ok(match still() {
+        None => StatusCode::NO_CONTENT.into_response(),
+        Some(controller) => (StatusCode::ACCEPTED, json(&document(&room, &controller))).into_response(),
+    })
 }
 
 /// How a topology is to be imported.

@@ -74,7 +74,8 @@ impl From<Refusal> for Problem {
             }
             Refusal::AddressMissing | Refusal::AddressUnused => of(&problem_catalogue::IMPOSSIBLE).with("field", "url"),
             Refusal::TooMany { max, .. } => of(&problem_catalogue::LIMIT_REACHED).with("limit", max),
-            Refusal::NothingDue | Refusal::Contradiction => of(&problem_catalogue::INTERNAL),
+            // No request leads to these.
+            Refusal::NothingDue | Refusal::TermOver { .. } | Refusal::Contradiction => of(&problem_catalogue::INTERNAL),
         }
     }
 }

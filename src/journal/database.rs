@@ -31,19 +31,21 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How long that answer may take.
 const PING_MAX: Duration = Duration::from_millis(500);
 
-const SQLITE_MIGRATIONS: [&str; 5] = [
+const SQLITE_MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/sqlite/0001_journal.sql"),
     include_str!("../../migrations/sqlite/0002_annotations.sql"),
     include_str!("../../migrations/sqlite/0003_outcomes.sql"),
     include_str!("../../migrations/sqlite/0004_access.sql"),
     include_str!("../../migrations/sqlite/0005_retention_and_chain.sql"),
+    include_str!("../../migrations/sqlite/0006_replicas.sql"),
 ];
-const POSTGRES_MIGRATIONS: [&str; 5] = [
+const POSTGRES_MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/postgres/0001_journal.sql"),
     include_str!("../../migrations/postgres/0002_annotations.sql"),
     include_str!("../../migrations/postgres/0003_outcomes.sql"),
     include_str!("../../migrations/postgres/0004_access.sql"),
     include_str!("../../migrations/postgres/0005_retention_and_chain.sql"),
+    include_str!("../../migrations/postgres/0006_replicas.sql"),
 ];
 
 /// One database or the other. Code for both stands once, in [`on_either`](super::on_either).

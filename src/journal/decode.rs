@@ -125,6 +125,9 @@ fn event<'a>(
         EventRecord::ControllerPut { controller: record } => {
             Event::ControllerPut { controller: Arc::new(controller(record, sequence)?) }
         }
+        EventRecord::ControllerLed { controller, leader } => {
+            Event::ControllerLed { name: controller.0.clone(), leader: leader.read() }
+        }
         EventRecord::ControllerDeleted { controller } => Event::ControllerDeleted { name: controller.0.clone() },
         EventRecord::TenantPut { tenant } => Event::TenantPut { tenant: Arc::new(tenant.read(sequence)?) },
         EventRecord::TenantDeleted { tenant } => Event::TenantDeleted { name: tenant.0.clone() },
@@ -204,6 +207,8 @@ pub(super) fn controller(record: &ControllerRecord, revision: Sequence) -> Resul
         driver: record.driver.into(),
         address: record.url.as_deref().map(ControllerAddress::new).transpose()?,
         topology: record.topology.0.clone(),
+        is_closing: record.closing,
+        leader: None,
         revision,
     })
 }

@@ -5,7 +5,7 @@ use super::error::RecordEncodeError;
 use super::lookup::NameLookup;
 use super::model_record::ModelRecord;
 use super::record::{
-    AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord,
+    AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord, LeaderRecord,
     EventRecord, FateWord,
 };
 use super::scalars::{StoredAllocationId, StoredName};
@@ -83,6 +83,9 @@ pub(super) fn encode(fact: &Fact) -> Result<EventRecord, RecordEncodeError> {
         }
         Event::Released { id } => EventRecord::AllocationReleased { id: StoredAllocationId(*id) },
         Event::ControllerPut { controller } => EventRecord::ControllerPut { controller: controller_record(controller) },
+        Event::ControllerLed { name, leader } => {
+            EventRecord::ControllerLed { controller: name.into(), leader: LeaderRecord::of(leader) }
+        }
         Event::ControllerDeleted { name } => EventRecord::ControllerDeleted { controller: name.into() },
         Event::TenantPut { tenant } => EventRecord::TenantPut { tenant: TenantRecord::of(tenant) },
         Event::TenantDeleted { name } => EventRecord::TenantDeleted { tenant: name.into() },
@@ -157,5 +160,6 @@ pub(super) fn controller_record(controller: &Controller) -> ControllerRecord {
         driver: controller.driver.into(),
         url: controller.address.as_ref().map(ToString::to_string),
         topology: StoredName::from(&controller.topology),
+        closing: controller.is_closing,
     }
 }

@@ -10,6 +10,7 @@ mod append;
 mod batch;
 mod chain;
 mod database;
+mod replica;
 mod restore;
 mod retention;
 mod snapshot;

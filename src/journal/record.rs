@@ -9,6 +9,7 @@ use super::model_record::ModelRecord;
 use super::scalars::{DriverWord, EndWord, StoredAllocationId, StoredName};
 use super::tenant_record::TenantRecord;
 use super::topology_record::{LinkRecord, TopologyRecord};
+use kernel::controller::Leader;
 
 /// What happened, as it is stored.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
@@ -82,6 +83,12 @@ pub(super) enum EventRecord {
         /// As it is now.
         controller: ControllerRecord,
     },
+    /// Another instance of the service may write to a controller's switches.
+    ControllerLed {
+        controller: StoredName,
+        #[serde(flatten)]
+        leader: LeaderRecord,
+    },
     /// A controller was deleted.
     ControllerDeleted { controller: StoredName },
     /// A tenant was made, or has other quotas.
@@ -102,6 +109,25 @@ pub(super) struct ControllerRecord {
     pub(super) url: Option<String>,
     /// Whose switches it has.
     pub(super) topology: StoredName,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) closing: bool,
+}
+
+/// Who may write to a controller's switches.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub(super) struct LeaderRecord {
+    pub(super) instance: StoredName,
+    pub(super) term: u64,
+}
+
+impl LeaderRecord {
+    pub(super) fn of(leader: &Leader) -> Self {
+        Self { instance: StoredName::from(&leader.instance), term: leader.term }
+    }
+
+    pub(super) fn read(&self) -> Leader {
+        Leader { instance: self.instance.0.clone(), term: self.term }
+    }
 }
 
 /// An allocation, with nodes and links by name.

@@ -17,12 +17,13 @@ use super::error::{JournalError, RecordDecodeError, RecordEncodeError, SnapshotE
 use super::flow_record::FlowRecord;
 use super::lookup::{NameLookup, NumberLookup, NumberSource, bandwidth, class_type, priority};
 use super::model_record::ModelRecord;
-use super::record::ControllerRecord;
+use super::record::{ControllerRecord, LeaderRecord};
 use super::scalars::StoredName;
 use super::tenant_record::TenantRecord;
 use super::topology_record::TopologyRecord;
 use super::{BULK_MAX, Journal, on_bulk, on_either, statement};
 use kernel::Names;
+use kernel::controller::Controller;
 use kernel::allocation::{Allocation, Demand, LspAttributes, Owner};
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
 use kernel::intent::FlowNumber;
@@ -67,6 +68,8 @@ struct ControllerForm {
     revision: u64,
     #[serde(flatten)]
     controller: ControllerRecord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leader: Option<LeaderRecord>,
 }
 
 /// A part of allocations, with the aggregators that they share.
@@ -206,6 +209,7 @@ fn first_part(state: &State) -> Result<String, JournalError> {
     let controllers = state.controllers().map(|controller| ControllerForm {
         revision: controller.revision.0,
         controller: controller_record(controller),
+        leader: controller.leader.as_ref().map(LeaderRecord::of),
     });
     let tenants = state.tenants();
     let first = FirstPart {
@@ -371,10 +375,11 @@ impl SnapshotLoader {
             })
         });
         let networks = networks.collect::<Result<Vec<_>, RecordDecodeError>>()?;
-        let controllers = first
-            .controllers
-            .iter()
-            .map(|form| read_controller(&form.controller, Sequence(form.revision)).map(Arc::new));
+        let controllers = first.controllers.iter().map(|form| {
+            let leader = form.leader.as_ref().map(LeaderRecord::read);
+            let controller = read_controller(&form.controller, Sequence(form.revision))?;
+            Ok(Arc::new(Controller { leader, ..controller }))
+        });
         let controllers = controllers.collect::<Result<Vec<_>, RecordDecodeError>>()?;
         let tenants = first.tenants.iter().map(|form| form.tenant.read(Sequence(form.revision)).map(Arc::new));
         let tenants = tenants.collect::<Result<Vec<_>, RecordDecodeError>>()?;

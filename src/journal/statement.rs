@@ -162,6 +162,17 @@ pub(super) const PROBE_SQLITE: &str = "SELECT true";
 pub(super) const PROBE_POSTGRES: &str =
     "SELECT NOT (pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean)";
 
+/// Sets the heartbeat of instance `$1`, forgets those of an hour ago, and tells how many milliseconds ago each was, as it was
+/// before.
+pub(super) const BEAT_POSTGRES: &str = "WITH clock AS (SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS ms), \
+    beat AS (INSERT INTO replica (instance, beat_at_ms) SELECT $1, ms FROM clock \
+    ON CONFLICT (instance) DO UPDATE SET beat_at_ms = EXCLUDED.beat_at_ms), \
+    old AS (DELETE FROM replica USING clock WHERE beat_at_ms < ms - 3600000 AND instance <> $1) \
+    SELECT instance, ms - beat_at_ms FROM replica, clock";
+
+/// `$1` the instance.
+pub(super) const BEATS_END: &str = "DELETE FROM replica WHERE instance = $1";
+
 /// How a session is set up on PostgreSQL. What is committed is on disk, whatever the server's default is. A replica that is
 /// cut off in the middle of something lets go of it within ten seconds, by the server's own clock.
 pub(super) const SESSION_POSTGRES: &str = "SET synchronous_commit = on; SET statement_timeout = '60s'; \

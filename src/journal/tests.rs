@@ -57,6 +57,7 @@ fn every_kind_of_event_survives_its_stored_form() {
         ("allocation_resized", true),
         ("allocations_expired", false),
         ("controller_deleted", false),
+        ("controller_led", false),
         ("controller_put", false),
         ("link_changed", true),
         ("model_set", true),

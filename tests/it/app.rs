@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use kernel::allocation::Flow;
 use kernel::command::{Expected, OnMisfit};
-use kernel::controller::{ControllerAddress, DriverKind};
+use kernel::controller::{ControllerAddress, DriverKind, RulesOnDelete};
 use kernel::event::Event;
 use kernel::scheduler::QosLevel;
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
@@ -184,7 +184,7 @@ async fn nothing_is_in_force_before_its_controller_was_asked() {
 
     let (app, tasks) = App::start(journal(&folder).await).await.unwrap();
     assert_eq!(only_state(&app).await, LspState::Installing);
-    let delete = Command::DeleteController { name: name("c") };
+    let delete = Command::DeleteController { name: name("c"), rules: RulesOnDelete::Leave };
     app.submit_one(delete, Mode::Commit, None).await.unwrap().unwrap();
     while only_state(&app).await != LspState::Active {
         tokio::task::yield_now().await;

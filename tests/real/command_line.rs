@@ -157,11 +157,11 @@ fn models_and_controllers_are_shown_changed_and_watched() {
     assert!(link.contains("from        WA\n") && link.contains("state       up\n"), "{link}");
     assert_eq!(words(&server, &["topology", "show", "nsfnet"]).lines().next(), Some("14 nodes, 42 links"));
     assert!(words(&server, &["aggregator", "list"]).starts_with("AGGREGATOR"));
-    let watched = words(&server, &["controller", "watch", "--after", "0", "--count", "2"]);
+    let watched = words(&server, &["controller", "watch", "--after", "0", "--count", "3"]);
     let kinds: Vec<_> = watched.lines().map(|line| line.split(' ').nth(2).unwrap()).collect();
-    assert_eq!(kinds, ["controller_put", "controller_deleted"]);
+    assert_eq!(kinds, ["controller_put", "controller_put", "controller_deleted"]);
     assert_eq!(words(&server, &["topology", "delete", "nsfnet"]), "nsfnet deleted\n");
-    assert_eq!(words(&server, &["event", "list"]).lines().count(), 5);
+    assert_eq!(words(&server, &["event", "list"]).lines().count(), 6);
 }
 
 #[test]

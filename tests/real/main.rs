@@ -20,6 +20,7 @@ mod operations;
 mod packaging;
 mod proxy;
 mod process;
+mod replicas;
 mod running;
 mod silent_database;
 #[cfg(feature = "otlp")]

@@ -27,7 +27,7 @@ struct Fault {
     is_deaf: bool,
 }
 
-struct Relay {
+pub(crate) struct Relay {
     port: u16,
     fault: Arc<watch::Sender<Fault>>,
     connections: watch::Receiver<u64>,
@@ -55,12 +55,12 @@ impl Relay {
         Self { port: own_port, fault, connections }
     }
 
-    fn silence_all(&self) {
+    pub(crate) fn silence_all(&self) {
         self.fault.send_replace(Fault { first_well: u64::MAX, is_deaf: true });
     }
 
     /// What is connected is hit, and stays so; new connections are well.
-    fn silence_old(&self, is_deaf: bool) {
+    pub(crate) fn silence_old(&self, is_deaf: bool) {
         self.fault.send_replace(Fault { first_well: *self.connections.borrow(), is_deaf });
     }
 }
@@ -86,7 +86,7 @@ async fn pass(
     }
 }
 
-async fn behind_a_relay(scratch: &Scratch) -> (Relay, Journal) {
+pub(crate) async fn behind_a_relay(scratch: &Scratch) -> (Relay, Journal) {
     let options = scratch.options();
     let relay = Relay::to(options.get_host().to_owned(), options.get_port()).await;
     let url = sqlx::ConnectOptions::to_url_lossy(&options.host("127.0.0.1").port(relay.port));

@@ -35,6 +35,18 @@ words! {
     }
 }
 
+words! {
+    /// What becomes of the rules of a controller that is deleted.
+    #[derive(Default)]
+    ControllerRules {
+        /// They are removed from the switches first.
+        #[default]
+        Remove "remove"
+        /// They stay on the switches.
+        Leave "leave"
+    }
+}
+
 /// A controller, and what is known of it.
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
 #[schema(as = Controller)]
@@ -49,6 +61,14 @@ pub struct ControllerDocument {
     pub url: Option<String>,
     /// The topology whose switches it has.
     pub topology: String,
+    /// Present and true if its rules are being removed from the switches, after which it is forgotten.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub closing: bool,
+    /// Which instance of the service writes to the switches; absent where there is one alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub leader: Option<ControllerLeader>,
     /// Whether it answers; absent: it was not asked yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -75,6 +95,17 @@ pub struct ControllerDocument {
     pub last_error_at: Option<Instant>,
     /// The switches that were looked at.
     pub switches: Vec<ControllerSwitch>,
+}
+
+/// The instance of the service that writes to a controller's switches; the others read what it does.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+pub struct ControllerLeader {
+    /// What it calls itself.
+    pub instance: String,
+    /// The number of its term.
+    pub term: u64,
+    /// Whether it is the one that answers.
+    pub answers: bool,
 }
 
 /// What switches should hold and do hold, rules and meters together.

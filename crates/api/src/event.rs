@@ -78,6 +78,8 @@ words! {
         AllocationsExpired "allocations_expired"
         /// A topology's switches are reached through a controller.
         ControllerPut "controller_put"
+        /// Another instance of the service writes to a controller's switches.
+        ControllerLed "controller_led"
         /// A controller was deleted.
         ControllerDeleted "controller_deleted"
         /// A tenant was made, or has other quotas.
@@ -198,6 +200,15 @@ pub enum EventData {
         /// The controller as it is now.
         controller: ControllerSettings,
     },
+    /// Another instance of the service writes to a controller's switches.
+    ControllerLed {
+        /// The name of the controller.
+        controller: String,
+        /// What the instance calls itself.
+        instance: String,
+        /// The number of its term.
+        term: u64,
+    },
     /// A controller was deleted.
     ControllerDeleted {
         /// The name of the controller.
@@ -238,6 +249,7 @@ impl EventData {
             Self::AllocationReleased { .. } => EventKind::AllocationReleased,
             Self::AllocationsExpired { .. } => EventKind::AllocationsExpired,
             Self::ControllerPut { .. } => EventKind::ControllerPut,
+            Self::ControllerLed { .. } => EventKind::ControllerLed,
             Self::ControllerDeleted { .. } => EventKind::ControllerDeleted,
             Self::AllocationsDisplaced { .. } => EventKind::AllocationsDisplaced,
             Self::TenantPut { .. } => EventKind::TenantPut,
@@ -305,6 +317,10 @@ pub struct ControllerSettings {
     pub url: Option<String>,
     /// The topology whose switches it has.
     pub topology: String,
+    /// Present and true if its rules are being removed, after which it is deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub closing: bool,
 }
 
 /// Where an allocation is with the switches. Such events are on the stream alone: they have no sequence number.

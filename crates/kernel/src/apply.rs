@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::allocation::Allocation;
+use super::controller::Controller;
 use super::event::{Displaced, Event, Fate, Recorded};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::ledger::Ledger;
@@ -150,7 +151,15 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             if controller.revision != sequence || taken {
                 return Err(ApplyError::BadController { at: sequence, name });
             }
-            state.controllers.insert(name, Arc::clone(controller));
+            let mut controller = Controller::clone(controller);
+            controller.leader = state.controllers.get(&name).and_then(|old| old.leader.clone());
+            state.controllers.insert(name, Arc::new(controller));
+            Ok(Before::default())
+        }
+        Event::ControllerLed { name, leader } => {
+            let bad = || ApplyError::BadController { at: sequence, name: name.clone() };
+            let controller = state.controllers.get_mut(name).filter(|old| old.term() < leader.term).ok_or_else(bad)?;
+            Arc::make_mut(controller).leader = Some(leader.clone());
             Ok(Before::default())
         }
         Event::ControllerDeleted { name } => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::allocation::LspAttributes;
 use super::annotation::{Annotation, AnnotationField};
 use super::class::{ClassType, Priority};
-use super::controller::{ControllerAddress, DriverKind};
+use super::controller::{ControllerAddress, DriverKind, RulesOnDelete};
 use super::id::{AllocationId, Name, Sequence};
 use super::path::Metric;
 use super::policy::BandwidthModel;
@@ -102,10 +102,21 @@ pub enum Command {
         /// The topology whose switches it has.
         topology: Name,
     },
-    /// Stop using a controller. The rules that it installed stay.
+    /// Stop using a controller.
     DeleteController {
         /// The controller.
         name: Name,
+        /// What becomes of the rules on its switches.
+        rules: RulesOnDelete,
+    },
+    /// Let another instance write to a controller's switches.
+    LeadController {
+        /// The controller.
+        name: Name,
+        /// The instance that is to lead.
+        instance: Name,
+        /// The term that it takes to be over: refused if there was another leader since.
+        after: u64,
     },
     /// Make a tenant, or give it other quotas.
     PutTenant {

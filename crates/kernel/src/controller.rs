@@ -22,8 +22,39 @@ pub struct Controller {
     pub address: Option<ControllerAddress>,
     /// The topology whose switches it has; it need not exist yet.
     pub topology: Name,
-    /// The event that last changed it.
+    /// Whether its rules are being removed from the switches, after which it is forgotten.
+    pub is_closing: bool,
+    /// Who may write to its switches; `None` as long as nobody had to be told apart.
+    pub leader: Option<Leader>,
+    /// The event that last changed it, but for its leader.
     pub revision: Sequence,
+}
+
+/// The instance of the service that may write to the switches of a controller.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Leader {
+    /// What the instance calls itself, and no other one ever does.
+    pub instance: Name,
+    /// How many leaders there were, this one included. What was written in an earlier term is out of date.
+    pub term: u64,
+}
+
+/// What becomes of the rules of a controller that is deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RulesOnDelete {
+    /// They are removed from the switches before the controller is forgotten.
+    Remove,
+    /// They stay on the switches.
+    Leave,
+    /// They were removed: the controller is forgotten if it still is what it was at this event.
+    Removed(Sequence),
+}
+
+impl Controller {
+    /// The number of the present leader's term; 0 before the first.
+    pub fn term(&self) -> u64 {
+        self.leader.as_ref().map_or(0, |leader| leader.term)
+    }
 }
 
 /// The dialect of a controller.

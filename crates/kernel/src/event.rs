@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::allocation::{Allocation, Demand, EndCause};
 use super::annotation::Annotations;
 use super::bam::Cause;
-use super::controller::Controller;
+use super::controller::{Controller, Leader};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::policy::BandwidthModel;
 use super::tenant::Tenant;
@@ -115,6 +115,13 @@ pub enum Event {
     ControllerPut {
         /// As it is now.
         controller: Arc<Controller>,
+    },
+    /// Another instance of the service may write to a controller's switches.
+    ControllerLed {
+        /// The controller.
+        name: Name,
+        /// The instance, and its term.
+        leader: Leader,
     },
     /// A controller is no longer used.
     ControllerDeleted {

@@ -87,6 +87,7 @@ fn numbered_topology(event: &Event) -> Option<&Name> {
         | Event::Released { .. }
         | Event::Expired { .. }
         | Event::ControllerPut { .. }
+        | Event::ControllerLed { .. }
         | Event::ControllerDeleted { .. }
         | Event::TenantPut { .. }
         | Event::TenantDeleted { .. } => None,

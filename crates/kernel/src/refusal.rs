@@ -167,6 +167,16 @@ pub enum Refusal {
     /// No controller of this name.
     #[error("there is no controller '{0}'")]
     UnknownController(Name),
+    /// Another instance leads the controller since.
+    #[error("controller '{controller}' has term {term}: term {after} is over")]
+    TermOver {
+        /// The controller.
+        controller: Name,
+        /// The term that was taken to be the present one.
+        after: u64,
+        /// The present one.
+        term: u64,
+    },
     /// There is no such tenant.
     #[error("no tenant '{0}'")]
     UnknownTenant(Name),

@@ -29,13 +29,27 @@ pub(super) enum Finding {
     Other(Content),
 }
 
-/// Whether a switch still holds what is known of it. `round` tells which slice is looked at.
+/// How much of a switch is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Depth {
+    /// Everything.
+    Whole,
+    /// The count of all rules, and one slice of this service's: another one each round.
+    Slice(u64),
+}
+
+/// Whether a switch still holds what is known of it.
 pub(super) async fn audit(
     driver: &ThrottledDriver,
     switch: Dpid,
     (known, foreign): (&Table, &Foreign),
-    round: u64,
+    depth: Depth,
 ) -> Result<Finding, DriverError> {
+    let Depth::Slice(round) = depth else {
+        let (table, others) = content(driver, switch).await?;
+        let is_same = table == *known && others == *foreign;
+        return Ok(if is_same { Finding::Same } else { Finding::Other((table, others)) });
+    };
     let expected = u64::try_from(known.rules().len()).unwrap_or(u64::MAX);
     if driver.rule_count(switch, CookieFilter::ALL).await? != expected.saturating_add(foreign.count) {
         return content(driver, switch).await.map(Finding::Other);

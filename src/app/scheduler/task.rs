@@ -273,6 +273,7 @@ fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
         | Event::ControllerPut { .. }
         | Event::ControllerDeleted { .. }
         | Event::TenantPut { .. }
+        | Event::ControllerLed { .. }
         | Event::TenantDeleted { .. } => {}
     }
 }

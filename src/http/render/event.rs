@@ -74,6 +74,10 @@ fn data(fact: &Fact) -> EventData {
         Event::Released { id } => EventData::AllocationReleased { id: id.to_string() },
         Event::Expired { ids: expired } => EventData::AllocationsExpired { ids: ids(expired) },
         Event::ControllerPut { controller } => EventData::ControllerPut { controller: controller_settings(controller) },
+        Event::ControllerLed { name, leader } => {
+            let (controller, instance) = (name.to_string(), leader.instance.to_string());
+            EventData::ControllerLed { controller, instance, term: leader.term }
+        }
         Event::ControllerDeleted { name } => EventData::ControllerDeleted { controller: name.to_string() },
         Event::TenantPut { tenant } => EventData::TenantPut {
             tenant: TenantSettings { id: tenant.name.to_string(), quotas: tenant.quotas.iter().map(quota).collect() },
@@ -98,6 +102,7 @@ fn controller_settings(controller: &Controller) -> ControllerSettings {
         driver: driver(controller.driver),
         url: controller.address.as_ref().map(ToString::to_string),
         topology: controller.topology.to_string(),
+        closing: controller.is_closing,
     }
 }
 

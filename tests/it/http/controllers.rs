@@ -302,12 +302,79 @@ async fn controllers_and_rules_outlive_a_restart() {
     let service = TestService::open_in(service.leave().await, driving(&network)).await;
     assert_eq!(calm(&service).await["driver"], "simulated");
     assert_eq!((network.rules_held(Dpid(1)), network.call_counts().1), (before, steps), "a restart changes no rule");
-    assert_eq!(service.delete("/v1/controllers/c").await.status, 204);
+    assert_eq!(service.delete("/v1/controllers/c?rules=leave").await.status, 204);
     assert_eq!(service.get("/v1/controllers/c").await.problem(), "unknown-controller");
     assert_eq!(service.delete("/v1/controllers/c").await.problem(), "unknown-controller");
     let listed = service.get("/v1/allocations?state=active").await.json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 5, "without a controller all are in force");
     assert_eq!(held(&network), (15, 5), "what was installed stays");
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_deleted_controller_takes_its_rules_along() {
+    let network = network(Faults::default());
+    network.write_directly(Dpid(2), foreign(0x99));
+    let service = ring(&network).await;
+    control(&service).await;
+    let id = admit(&service, "s1", "s3", 0).await;
+    active(&service, &id).await;
+    assert_eq!(service.delete("/v1/controllers/c?dry_run=true").await.status, 204);
+    assert_eq!(service.delete("/v1/controllers/c?rules=what").await.problem(), "malformed-query");
+    assert_eq!(held(&network), (3, 1));
+    assert_eq!(service.delete("/v1/controllers/c").await.status, 204);
+    assert_eq!(held(&network), (0, 0));
+    assert_eq!(network.rules_held(Dpid(2)), [foreign(0x99)]);
+    assert_eq!(service.get("/v1/controllers/c").await.problem(), "unknown-controller");
+    assert_eq!(service.get(&format!("/v1/allocations/{id}")).await.json()["state"], "active", "without a controller");
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_controller_whose_rules_cannot_be_removed_is_closing_until_they_are() {
+    let network = network(Faults::default());
+    let service = ring(&network).await;
+    control(&service).await;
+    let id = admit(&service, "s1", "s3", 0).await;
+    active(&service, &id).await;
+    network.set_silent(Dpid(3), true);
+    let answer = service.delete("/v1/controllers/c").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["closing"]), (202, &json!(true)));
+    let seen = service.get(&format!("/v1/allocations/{id}")).await.json();
+    assert_eq!((&seen["state"], &seen["reason"]), (&json!("degraded"), &json!("its controller is being deleted")));
+    // Put again, it stays.
+    assert_eq!(control(&service).await.status, 200);
+    network.set_silent(Dpid(3), false);
+    active(&service, &id).await;
+    network.set_silent(Dpid(3), true);
+    assert_eq!(service.delete("/v1/controllers/c").await.status, 202);
+    network.set_silent(Dpid(3), false);
+    eventually("its rules are gone", || held(&network) == (0, 0)).await;
+    eventually("it is forgotten", || service.app.read(|state| state.controller("c").is_none())).await;
+    service.close().await;
+}
+
+#[tokio::test]
+async fn what_is_damaged_again_and_again_is_said() {
+    let network = network(Faults::default());
+    let service = ring(&network).await;
+    control(&service).await;
+    let id = admit(&service, "s1", "s3", 0).await;
+    let other = admit(&service, "s2", "s4", 1).await;
+    active(&service, &id).await;
+    let uri = format!("/v1/allocations/{id}");
+    let mut reasons = vec![];
+    while !reasons.last().is_some_and(|last: &String| last.contains("another program changes it")) {
+        network.delete_directly(Dpid(3), CookieFilter::OURS);
+        let seen = service.get(&uri).await.json();
+        if let Some(reason) = seen["reason"].as_str().filter(|reason| reasons.last().is_none_or(|last| last != reason)) {
+            reasons.push(reason.to_owned());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(reasons.iter().any(|reason| reason.contains("was gone on switch 0000000000000003: it is written again")), "{reasons:?}");
+    assert_ne!(service.get(&format!("/v1/allocations/{other}")).await.json()["reason"], json!(reasons.last()));
+    active(&service, &id).await;
     service.close().await;
 }
 

@@ -9,7 +9,7 @@ use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::{
     Command, Expected, HopKind, LinkChange, ModelChange, NamedConstraints, NamedHop, NamedRouteHop, OnMisfit, Request,
 };
-use kernel::controller::{ControllerAddress, DriverKind};
+use kernel::controller::{ControllerAddress, DriverKind, RulesOnDelete};
 use kernel::event::{Event, Fate};
 use kernel::fact::Actor;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx};
@@ -179,8 +179,13 @@ impl World {
     fn controller(&mut self) -> Command {
         let name = name(["c1", "c2"][self.dice.small::<usize>(2)]);
         let topology = self.either();
-        match self.dice.roll(4) {
-            0 => Command::DeleteController { name },
+        match self.dice.roll(6) {
+            0 => Command::DeleteController { name, rules: RulesOnDelete::Leave },
+            4 => Command::DeleteController { name, rules: RulesOnDelete::Remove },
+            5 => {
+                let after = self.state.controller(name.as_str()).map_or(0, |controller| controller.term());
+                Command::LeadController { name, instance: self::name("i"), after }
+            }
             1 => Command::PutController { name, driver: DriverKind::Simulated, address: None, topology },
             roll => Command::PutController {
                 name,
@@ -279,6 +284,7 @@ fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<P
         Event::TopologyDeleted { .. }
         | Event::Denied { .. }
         | Event::ControllerPut { .. }
+        | Event::ControllerLed { .. }
         | Event::ControllerDeleted { .. }
         | Event::TenantPut { .. }
         | Event::TenantDeleted { .. } => return None,

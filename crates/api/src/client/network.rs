@@ -8,7 +8,7 @@ use super::{ANSWER_MAX, ANSWER_MAX_BYTES, Client, ClientError, Effect, Page, che
 use crate::aggregator::Aggregator;
 use crate::availability::{AvailabilityAnswer, AvailabilityRequest};
 use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, BandwidthModelOutcome};
-use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest};
+use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest, ControllerRules};
 use crate::failure_study::{FailureStudyAnswer, FailureStudyRequest};
 use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
 use crate::optimization::{OptimizationAnswer, OptimizationApplied, OptimizationRequest};
@@ -259,12 +259,21 @@ impl Client {
         read(self.send(Method::PUT, url, HeaderMap::new(), Some(json(controller)?)).await?).await
     }
 
-    /// Lets a controller be.
+    /// Deletes a controller; what is known of it, if its rules are still being removed from the switches.
     ///
     /// # Errors
-    /// There is none of that name.
-    pub async fn controller_delete(&self, name: &str, effect: Effect) -> Result<(), ClientError> {
-        self.delete(&["v1", "controllers", name], effect).await
+    /// There is none of this name.
+    pub async fn controller_delete(
+        &self,
+        name: &str,
+        rules: ControllerRules,
+        effect: Effect,
+    ) -> Result<Option<ControllerDocument>, ClientError> {
+        let mut query = dry_run(effect);
+        query.push(("rules", rules.to_string()));
+        let url = self.url(&["v1", "controllers", name], &query);
+        let answer = self.send(Method::DELETE, url, HeaderMap::new(), None).await?;
+        if answer.status() == StatusCode::ACCEPTED { read(answer).await.map(Some) } else { Ok(None) }
     }
 
     /// A page of tenants, by name.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::controller::{CONTROLLERS_MAX, Controller, ControllerAddress, DriverKind};
+use crate::controller::{CONTROLLERS_MAX, Controller, ControllerAddress, DriverKind, Leader, RulesOnDelete};
 use crate::event::Event;
 use crate::id::Name;
 use crate::refusal::Refusal;
@@ -39,9 +39,22 @@ pub(super) fn put(
         driver,
         address: address.cloned(),
         topology: topology.clone(),
+        is_closing: false,
+        leader: None,
         revision: state.sequence().next(),
     };
     Ok(Event::ControllerPut { controller: controller.into() })
+}
+
+/// One instance at a time writes to the switches: a term ends when another one begins.
+pub(super) fn lead(state: &State, name: &Name, instance: &Name, after: u64) -> Result<Event, Refusal> {
+    let controller = state.controller(name.as_str()).ok_or_else(|| Refusal::UnknownController(name.clone()))?;
+    let term = controller.term();
+    if term != after {
+        return Err(Refusal::TermOver { controller: name.clone(), after, term });
+    }
+    let leader = Leader { instance: instance.clone(), term: term.saturating_add(1) };
+    Ok(Event::ControllerLed { name: name.clone(), leader })
 }
 
 /// A topology that is reached through a controller takes no switch of another controller.
@@ -71,9 +84,17 @@ fn others<'a>(state: &'a State, name: &'a Name) -> impl Iterator<Item = &'a Cont
     state.controllers().map(|controller| &**controller).filter(move |other| other.name != *name)
 }
 
-pub(super) fn delete(state: &State, name: &Name) -> Result<Event, Refusal> {
-    match state.controller(name.as_str()) {
-        Some(_) => Ok(Event::ControllerDeleted { name: name.clone() }),
-        None => Err(Refusal::UnknownController(name.clone())),
+pub(super) fn delete(state: &State, name: &Name, rules: RulesOnDelete) -> Result<Event, Refusal> {
+    let controller = state.controller(name.as_str()).ok_or_else(|| Refusal::UnknownController(name.clone()))?;
+    match rules {
+        RulesOnDelete::Leave => return Ok(Event::ControllerDeleted { name: name.clone() }),
+        RulesOnDelete::Removed(of) if of == controller.revision => {
+            return Ok(Event::ControllerDeleted { name: name.clone() });
+        }
+        RulesOnDelete::Removed(_) => return Err(Refusal::UnknownController(name.clone())),
+        RulesOnDelete::Remove => {}
     }
+    let revision = state.sequence().next();
+    let closing = Controller { is_closing: true, leader: None, revision, ..Controller::clone(controller) };
+    Ok(Event::ControllerPut { controller: closing.into() })
 }

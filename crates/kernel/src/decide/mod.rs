@@ -67,7 +67,8 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         Command::PutController { name, driver, address, topology } => {
             controller::put(state, name, *driver, address.as_ref(), topology)
         }
-        Command::DeleteController { name } => controller::delete(state, name),
+        Command::DeleteController { name, rules } => controller::delete(state, name, *rules),
+        Command::LeadController { name, instance, after } => controller::lead(state, name, instance, *after),
         Command::PutTenant { name, quotas, requests_max_per_s } => {
             tenant::put(state, name, quotas, *requests_max_per_s)
         }

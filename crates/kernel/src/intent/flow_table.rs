@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::id_ranges::{MeterId, MplsLabel};
 use super::rule::{Action, Cookie, Dpid, HEAD_PRIORITIES, Match, Meter, Rule, RuleKey, RuleStep, TABLE};
+use crate::id::AllocationId;
 
 /// The table of every switch. Of a switch that is not in it, nothing is known.
 pub type Tables = BTreeMap<Dpid, Table>;
@@ -127,6 +128,20 @@ impl Table {
     /// Removes a meter.
     pub fn remove_meter(&mut self, id: MeterId) {
         self.meters.remove(&id);
+    }
+
+    /// Takes in what was read of some allocations, and the meters of this service's range.
+    pub fn refresh(
+        &mut self,
+        ids: &BTreeSet<AllocationId>,
+        rules: impl IntoIterator<Item = Rule>,
+        meters: &[Meter],
+        foreign: Option<&Foreign>,
+    ) {
+        self.rules.retain(|_, seat| !ids.contains(&seat.cookie.allocation()));
+        rules.into_iter().for_each(|rule| self.put(rule));
+        let is_ours = |meter: &&Meter| meter.id.is_ours() && foreign.is_none_or(|foreign| !foreign.has_meter(meter.id));
+        self.meters = meters.iter().filter(is_ours).map(|meter| (meter.id, *meter)).collect();
     }
 
     /// The rule in `place`.

@@ -10,7 +10,7 @@ use crate::allocation::Ipv4Prefix;
 use crate::id::AllocationId;
 
 /// The flows at a switch that say equally much.
-pub(super) type Level = (Dpid, u16);
+pub(super) type HeadLevel = (Dpid, u16);
 
 /// What is said of packets, without what it is.
 type MatchShape = (bool, Option<u8>, Option<u8>, bool, bool);
@@ -29,7 +29,7 @@ pub(super) enum Standing {
 /// All flows, by level.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeadOrder {
-    levels: BTreeMap<Level, Flows>,
+    levels: BTreeMap<HeadLevel, Flows>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -40,7 +40,7 @@ struct Flows {
 
 impl HeadOrder {
     /// A flow is claimed by an allocation: the allocations whose standing may be another now.
-    pub(super) fn add(&mut self, level: Level, flow: Ipv4Match, id: AllocationId) -> Vec<AllocationId> {
+    pub(super) fn add(&mut self, level: HeadLevel, flow: Ipv4Match, id: AllocationId) -> Vec<AllocationId> {
         let flows = self.levels.entry(level).or_default();
         if flows.claimants.entry(flow).or_default().insert(id) {
             *flows.shapes.entry(shape(&flow)).or_default() += 1;
@@ -49,7 +49,7 @@ impl HeadOrder {
     }
 
     /// A flow is not claimed any more: the allocations whose standing may be another now.
-    pub(super) fn remove(&mut self, level: Level, flow: Ipv4Match, id: AllocationId) -> Vec<AllocationId> {
+    pub(super) fn remove(&mut self, level: HeadLevel, flow: Ipv4Match, id: AllocationId) -> Vec<AllocationId> {
         let Some(flows) = self.levels.get_mut(&level) else { return vec![] };
         let concerned = flows.concerned(&flow);
         let Some(claimants) = flows.claimants.get_mut(&flow) else { return vec![] };
@@ -71,7 +71,7 @@ impl HeadOrder {
     /// The standing of allocations with the flow of a level that each claims, or one of several that differ in the port alone.
     pub(super) fn standings(
         &self,
-        level: Level,
+        level: HeadLevel,
         claims: &BTreeMap<AllocationId, Ipv4Match>,
     ) -> Vec<(AllocationId, Standing)> {
         let Some(flows) = self.levels.get(&level) else { return vec![] };
@@ -157,7 +157,7 @@ fn prefixes_overlap(one: Option<Ipv4Prefix>, other: Option<Ipv4Prefix>) -> bool 
 mod tests {
     use super::*;
 
-    const LEVEL: Level = (Dpid(1), 24);
+    const LEVEL: HeadLevel = (Dpid(1), 24);
 
     fn net(third: u8, length: u8) -> Option<Ipv4Prefix> {
         Some(Ipv4Prefix { address: [10, 0, third, 0].into(), length })

@@ -17,9 +17,12 @@ mod plan;
 mod work_queue;
 mod diff;
 
+mod damage;
+
 #[cfg(test)]
 mod tests;
 
+pub use damage::{Damage, DamagedPart};
 pub use diff::{DiffStage, Task, diff};
 pub use flow_number::{FLOWS_MAX, FlowNumber};
 pub(crate) use flow_number::FlowNumbers;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::flow_number::FlowNumber;
 use super::flow_table::{Foreign, RuleMeta, Tables};
-use super::head_order::{HeadOrder, Level, Standing};
+use super::head_order::{HeadOrder, HeadLevel, Standing};
 use super::lsp_rules::{NoRules, RANKS, Shape};
 use super::rule::{Cookie, Dpid, Meter};
 use crate::allocation::Allocation;
@@ -40,7 +40,7 @@ struct Path {
 }
 
 impl Path {
-    fn level(&self) -> Level {
+    fn level(&self) -> HeadLevel {
         (self.shape.ingress(), self.shape.worth)
     }
 
@@ -161,7 +161,7 @@ impl RulePlan {
     /// Writes what has changed into the tables; the allocations that have other rules now, or none for another reason.
     pub fn arrange(&mut self) -> Vec<AllocationId> {
         let stale = std::mem::take(&mut self.stale);
-        let mut levels: BTreeMap<Level, BTreeMap<AllocationId, _>> = BTreeMap::new();
+        let mut levels: BTreeMap<HeadLevel, BTreeMap<AllocationId, _>> = BTreeMap::new();
         for (id, path) in stale.iter().filter_map(|id| Some((*id, self.paths.get(id)?))) {
             if let Some(flow) = path.shape.heads.first() {
                 levels.entry(path.level()).or_default().insert(id, *flow);

@@ -285,6 +285,25 @@ pub enum RuleStep {
     DeleteMeter(MeterId),
 }
 
+impl RuleStep {
+    /// Whether it writes a rule or a meter.
+    pub fn is_put(&self) -> bool {
+        match self {
+            Self::AddMeter(_) | Self::ModifyMeter(_) | Self::PutRule(_) => true,
+            Self::DeleteRule { .. } | Self::DeleteMeter(_) => false,
+        }
+    }
+
+    /// As it is executed in this term. What is deleted keeps the cookie that it has.
+    #[must_use]
+    pub fn in_term(self, term: u64) -> Self {
+        match self {
+            Self::PutRule(rule) => Self::PutRule(Rule { cookie: rule.cookie.in_term(term), ..rule }),
+            other => other,
+        }
+    }
+}
+
 /// The state of a step that was sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StepOutcome {

@@ -272,6 +272,27 @@ fn packets_enter_at_every_host_port() {
     assert!(!plan.is_held(one.id, &partly), "one of its two rules is not enough");
 }
 
+#[test]
+fn damage_says_what_is_wrong_and_nothing_of_what_never_was() {
+    let plan = planned(&[allocation(7, &[0, 1, 2], 5_000), allocation(9, &[0, 3], 5_000)]);
+    let before = known(plan.tables())[&Dpid(1)].clone();
+    let mut now = before.clone();
+    let (_, place, head) = head_of(plan.tables(), 7).unwrap();
+    now.put(Rule { place, cookie: head.cookie, actions: vec![] });
+    now.apply_step(&RuleStep::DeleteMeter(MeterId(METER_MIN + 9)));
+    let told: Vec<_> = Damage::between(&plan.tables()[&Dpid(1)], &before, &now)
+        .into_iter()
+        .map(|damage| (damage.allocation.0, damage.to_string()))
+        .collect();
+    let expected = [
+        (7, "the rule that takes its packets in was not as it was written"),
+        (9, "the rule that takes its packets in was gone"),
+        (9, "meter 10010 was gone"),
+    ];
+    assert_eq!(told, expected.map(|(id, text)| (id, text.to_owned())));
+    assert_eq!(Damage::between(&plan.tables()[&Dpid(1)], &Table::default(), &now), []);
+}
+
 fn foreign(cookie: u64, place: RuleKey, actions: Vec<Action>) -> Rule {
     Rule { place, cookie: Cookie(cookie), actions }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::diff::{DiffStage, Task, diff};
 use super::flow_table::{Table, Tables};
-use super::rule::{Dpid, RuleStep};
+use super::rule::Dpid;
 use crate::id::AllocationId;
 
 /// The steps that are still to be taken.
@@ -34,13 +34,22 @@ impl Agenda {
 
     /// How many of them write a rule or a meter.
     pub fn puts(&self) -> usize {
-        let deletes = |task: &&Task| !matches!(task.step, RuleStep::DeleteRule { .. } | RuleStep::DeleteMeter(_));
-        self.tasks.iter().filter(deletes).count()
+        self.tasks.iter().filter(|task| task.step.is_put()).count()
     }
 
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
+    }
+
+    /// The switches where a rule or a meter is to be written.
+    pub fn switches_put(&self) -> BTreeSet<Dpid> {
+        self.tasks.iter().filter(|task| task.step.is_put()).map(|task| task.switch).collect()
+    }
+
+    /// The switches with a step left, and the allocations that each serves.
+    pub fn concerned(&self) -> impl Iterator<Item = (Dpid, AllocationId)> + '_ {
+        self.tasks.iter().filter_map(|task| Some((task.switch, task.serves?)))
     }
 
     /// The allocations with a step left.

@@ -41,6 +41,7 @@ impl Changes {
             Event::Expired { ids } => ids.clone(),
             Event::Denied { .. }
             | Event::ControllerPut { .. }
+            | Event::ControllerLed { .. }
             | Event::ControllerDeleted { .. }
             | Event::TenantPut { .. }
             | Event::TenantDeleted { .. } => return,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::controller_status::Condition;
 use super::Worker;
 use super::pending_commits::{Changes, What};
-use super::switch_io::{Numbered, find, page_after};
+use super::switch_io::{NumberedAllocation, find, page_after};
 use kernel::allocation::Allocation;
 use kernel::id::AllocationId;
 use kernel::topology::Topology;
@@ -16,6 +16,13 @@ impl Worker {
     /// Brings the plan up to date.
     pub(super) async fn update_plan(&mut self, changes: &mut Changes) {
         let until = changes.until;
+        if self.controller.is_closing {
+            changes.what = What::These(BTreeSet::new());
+            self.forget_everything();
+            self.arrange();
+            self.status.set_all_in(Some(Condition::degraded("its controller is being deleted")));
+            return self.status.set_known_until(until);
+        }
         match std::mem::replace(&mut changes.what, What::These(BTreeSet::new())) {
             What::Everything => self.reload_plan().await,
             What::These(ids) if ids.is_empty() => {}
@@ -60,7 +67,7 @@ impl Worker {
         all.into_iter().for_each(|id| self.drop_one(id));
     }
 
-    fn update_one(&mut self, id: AllocationId, numbered: Option<&Numbered>, topology: &Topology) {
+    fn update_one(&mut self, id: AllocationId, numbered: Option<&NumberedAllocation>, topology: &Topology) {
         let Some((allocation, number)) = numbered.filter(|(allocation, _)| allocation.wants_rules()) else {
             return self.drop_one(id);
         };
@@ -87,6 +94,7 @@ impl Worker {
         self.plan.remove(id);
         self.changed.remove(&id);
         self.unsettled.remove(&id);
+        self.suspects.forget(id);
         self.faults.remove(&id);
         self.status.forget(id);
     }

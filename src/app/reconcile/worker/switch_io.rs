@@ -1,16 +1,17 @@
 //! Reads and steps of single switches, as functions that borrow little: many of them run at once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::super::App;
-use super::super::readback::{self, Content, Finding};
+use super::super::readback::{self, Content, Depth, Finding};
 use super::super::throttled_driver::{STEPS_AT_ONCE, ThrottledDriver};
 use crate::southbound::DriverError;
 use kernel::State;
 use kernel::allocation::Allocation;
 use kernel::controller::Controller;
 use kernel::id::{AllocationId, Name};
-use kernel::intent::{Dpid, Foreign, FlowNumber, StepOutcome, Table, Task};
+use kernel::intent::{CookieFilter, Dpid, FlowNumber, Foreign, Meter, Rule, StepOutcome, Table, Task};
 use kernel::topology::Topology;
 
 /// How many allocations are looked at under one lock.
@@ -51,9 +52,26 @@ pub(super) async fn audit_one(
     driver: &ThrottledDriver,
     switch: Dpid,
     known: (&Table, &Foreign),
-    round: u64,
+    depth: Depth,
 ) -> (Dpid, Result<Finding, DriverError>) {
-    (switch, readback::audit(driver, switch, known, round).await)
+    (switch, readback::audit(driver, switch, known, depth).await)
+}
+
+pub(super) async fn count_one(driver: &ThrottledDriver, switch: Dpid) -> (Dpid, Result<u64, DriverError>) {
+    (switch, driver.rule_count(switch, CookieFilter::ALL).await)
+}
+
+/// The rules of some allocations on a switch, and all meters.
+pub(super) async fn read_allocations(
+    driver: &ThrottledDriver,
+    switch: Dpid,
+    ids: &BTreeSet<AllocationId>,
+) -> Result<(Vec<Rule>, Vec<Meter>), DriverError> {
+    let mut rules = vec![];
+    for id in ids {
+        rules.extend(driver.rules(switch, CookieFilter::of(*id)).await?);
+    }
+    Ok((rules, driver.meters(switch).await?))
 }
 
 pub(super) async fn is_revision(app: App, controller: Arc<Controller>) -> bool {
@@ -68,9 +86,9 @@ pub(in crate::app::reconcile) async fn topology(app: App, name: Name) -> Option<
 }
 
 /// A living allocation, with the number of its flow.
-pub(super) type Numbered = (Arc<Allocation>, Option<FlowNumber>);
+pub(super) type NumberedAllocation = (Arc<Allocation>, Option<FlowNumber>);
 
-pub(super) type TopologyAllocations = (Arc<Topology>, Vec<(AllocationId, Option<Numbered>)>);
+pub(super) type TopologyAllocations = (Arc<Topology>, Vec<(AllocationId, Option<NumberedAllocation>)>);
 
 pub(super) async fn find(app: App, topology: Name, ids: Vec<AllocationId>) -> Option<TopologyAllocations> {
     let look = move |state: &State| {
@@ -85,7 +103,7 @@ pub(super) async fn find(app: App, topology: Name, ids: Vec<AllocationId>) -> Op
     app.read(look)
 }
 
-pub(super) type AllocationScan = (Arc<Topology>, Vec<Numbered>);
+pub(super) type AllocationScan = (Arc<Topology>, Vec<NumberedAllocation>);
 
 pub(super) async fn page_after(app: App, topology: Name, after: Option<AllocationId>) -> Option<AllocationScan> {
     let look = move |state: &State| {

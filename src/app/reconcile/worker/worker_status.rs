@@ -32,11 +32,14 @@ impl Worker {
         if let Some(why) = self.plan.why_not(id) {
             return Condition::degraded(why);
         }
-        if self.away.is_none() && self.plan.is_held(id, &self.seen) {
-            return Condition::ACTIVE;
-        }
         if let Some(why) = &self.away {
             return Condition::degraded(why);
+        }
+        if let Some(why) = self.suspects.reason(id) {
+            return Condition::degraded(why);
+        }
+        if self.plan.is_held(id, &self.seen) {
+            return Condition::ACTIVE;
         }
         if let Some(why) = self.plan.switches_of(id).find_map(|dpid| self.troubles.get(&dpid)) {
             return Condition::degraded(why);

@@ -1,0 +1,164 @@
+//! What the switches hold: read when it is not known, and audited while it is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::super::controller_status::FieldEvent;
+use super::super::readback::{Content, Depth, Finding};
+use super::switch_io::{audit_one, read_one, topology};
+use super::{AUDIT_EVERY, Occasion, Worker};
+use crate::southbound::DriverError;
+use kernel::intent::{Agenda, Damage, Dpid, Foreign};
+
+impl Worker {
+    /// Asks which switches are there, and audits those of which something is known.
+    pub(super) async fn probe_switches(&mut self) -> Result<(), DriverError> {
+        let connected: BTreeSet<Dpid> = self.driver.switches().await?.into_iter().collect();
+        self.closed_until = None;
+        let ours = self.switches().await;
+        for dpid in &ours {
+            if connected.contains(dpid) {
+                if !self.seen.contains_key(dpid) {
+                    self.doubtful.insert(*dpid);
+                }
+            } else {
+                self.mark_unusable(*dpid, &DriverError::UnknownSwitch { dpid: *dpid });
+            }
+        }
+        if Instant::now() >= self.audit_at {
+            self.audit().await?;
+            self.audits = self.audits.wrapping_add(1);
+            self.audit_at = Instant::now() + AUDIT_EVERY;
+        }
+        if !self.is_loaded {
+            self.read_doubtful(Occasion::Time).await?;
+        }
+        Ok(())
+    }
+
+    /// The switches of the topology, and those where something should be or is.
+    pub(super) async fn switches(&self) -> BTreeSet<Dpid> {
+        let named = topology(self.app.clone(), self.controller.topology.clone()).await;
+        let named = named.iter().flat_map(|topology| topology.nodes());
+        let named = named.filter_map(|(_, node)| node.switch.as_ref().map(|switch| Dpid(switch.dpid)));
+        named.chain(self.plan.tables().keys().copied()).chain(self.seen.keys().copied()).collect()
+    }
+
+    async fn audit(&mut self) -> Result<(), DriverError> {
+        let (driver, round) = (&self.driver, self.audits);
+        let nothing = Foreign::default();
+        let mut known = vec![];
+        for (dpid, table) in self.seen.iter().filter(|(dpid, _)| !self.doubtful.contains(dpid)) {
+            let depth = if self.suspects.is_at(*dpid) { Depth::Whole } else { Depth::Slice(round) };
+            known.push((*dpid, (table, self.plan.foreign(*dpid).unwrap_or(&nothing)), depth));
+        }
+        let mut questions = Vec::with_capacity(known.len());
+        for (dpid, known, depth) in known {
+            questions.push(audit_one(driver, dpid, known, depth));
+        }
+        let findings = join_all(questions).await;
+        let now = Instant::now();
+        for (dpid, finding) in findings {
+            match finding {
+                Ok(Finding::Same) => {
+                    self.looked_at.insert(dpid, now);
+                    for id in self.suspects.confirm(now, dpid) {
+                        self.unsettled.entry(id).or_insert(now);
+                    }
+                }
+                Ok(Finding::Other(content)) => self.on_other_content(dpid, content),
+                Err(error) => self.on_error(dpid, error)?,
+            }
+        }
+        self.arrange();
+        Ok(())
+    }
+
+    /// A switch holds something else than was known. One that another instance writes to does so all the time.
+    fn on_other_content(&mut self, dpid: Dpid, content: Content) {
+        let before = self.seen.get(&dpid).cloned().unwrap_or_default();
+        self.take_in(dpid, content);
+        if self.term.is_none() {
+            return;
+        }
+        let (Some(intended), Some(now)) = (self.plan.tables().get(&dpid), self.seen.get(&dpid)) else { return };
+        let damages = Damage::between(intended, &before, now);
+        if let Some(first) = damages.first() {
+            let (id, of) = (first.allocation, damages.len());
+            tracing::warn!(controller = %self.controller.name, %dpid, allocation = %id, of, "{first}");
+        }
+        self.suspects.add(Instant::now(), dpid, &damages);
+        for damage in damages {
+            self.unsettled.entry(damage.allocation).or_insert_with(Instant::now);
+        }
+        let steps = Agenda::new(self.plan.tables(), &self.seen).len();
+        let steps = u64::try_from(steps).unwrap_or(u64::MAX);
+        let controller = self.controller.name.clone();
+        self.app.inner.controllers.publish(FieldEvent::Repaired { controller, steps });
+    }
+
+    pub(super) async fn read_doubtful(&mut self, occasion: Occasion) -> Result<(), DriverError> {
+        // A switch that is in trouble is asked again in time, not whenever something is decided.
+        let asked = |dpid: &&Dpid| occasion == Occasion::Time || !self.troubles.contains_key(*dpid);
+        let doubtful: Vec<Dpid> = self.doubtful.iter().filter(asked).copied().collect();
+        let driver = &self.driver;
+        let mut questions = Vec::with_capacity(doubtful.len());
+        for dpid in doubtful {
+            questions.push(read_one(driver, dpid));
+        }
+        let contents = join_all(questions).await;
+        for (dpid, content) in contents {
+            match content {
+                Ok(content) => {
+                    self.doubtful.remove(&dpid);
+                    if self.troubles.remove(&dpid).is_some() {
+                        self.unsettle_at(dpid);
+                    }
+                    self.take_in(dpid, content);
+                }
+                Err(error) => self.on_error(dpid, error)?,
+            }
+        }
+        self.arrange();
+        Ok(())
+    }
+
+    fn take_in(&mut self, dpid: Dpid, (table, foreign): Content) {
+        self.looked_at.insert(dpid, Instant::now());
+        self.seen.insert(dpid, table);
+        self.plan.set_foreign(dpid, foreign);
+    }
+
+    /// An error of one switch concerns that switch; an error of the controller ends the round.
+    pub(super) fn on_error(&mut self, dpid: Dpid, error: DriverError) -> Result<(), DriverError> {
+        self.doubtful.insert(dpid);
+        if error.is_of_controller() {
+            return Err(error);
+        }
+        self.mark_unusable(dpid, &error);
+        Ok(())
+    }
+
+    /// Forgets what a switch held: it cannot be used.
+    fn mark_unusable(&mut self, dpid: Dpid, error: &DriverError) {
+        self.seen.remove(&dpid);
+        self.doubtful.insert(dpid);
+        let why: Arc<str> = error.to_string().into();
+        if self.troubles.insert(dpid, Arc::clone(&why)).as_ref() != Some(&why) {
+            tracing::warn!(controller = %self.controller.name, %dpid, %error, "a switch cannot be used");
+            let at = self.app.now();
+            self.status.set_status(|status| status.last_error = Some((why, at)));
+        }
+        self.unsettle_at(dpid);
+    }
+
+    fn unsettle_at(&mut self, dpid: Dpid) {
+        let now = Instant::now();
+        for id in self.plan.at(dpid).collect::<Vec<_>>() {
+            self.unsettled.entry(id).or_insert(now);
+        }
+    }
+}
