@@ -71,6 +71,8 @@ pub struct ConfigFile {
     pub log_format: Option<LogFormat>,
     /// How long a graceful stop may take, in milliseconds.
     pub drain_ms: Option<u64>,
+    /// After how long without a switch its links go into maintenance, so that traffic takes other paths, in milliseconds.
+    pub lost_switch_ms: Option<u64>,
     /// The user name at controllers that ask for one (ONOS).
     pub controller_username: Option<String>,
     /// The password of that user.
@@ -168,6 +170,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How long a graceful stop may take, in milliseconds.
     pub drain_ms: u64,
+    /// After how long without a switch its links go into maintenance, in milliseconds.
+    pub lost_switch_ms: u64,
     /// The user name at controllers that ask for one (ONOS).
     pub controller_username: Option<String>,
     /// The password of that user.
@@ -269,6 +273,7 @@ impl ConfigFile {
             database_deadline_ms: self.database_deadline_ms.or(other.database_deadline_ms),
             log_format: self.log_format.or(other.log_format),
             drain_ms: self.drain_ms.or(other.drain_ms),
+            lost_switch_ms: self.lost_switch_ms.or(other.lost_switch_ms),
             controller_username: self.controller_username.or(other.controller_username),
             controller_password: self.controller_password.or(other.controller_password),
             controller_url: self.controller_url.or(other.controller_url),
@@ -320,6 +325,7 @@ impl ConfigFile {
             database_deadline_ms: self.database_deadline_ms.unwrap_or(5_000),
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),
+            lost_switch_ms: self.lost_switch_ms.unwrap_or(10_000),
             controller_username: self.controller_username,
             controller_password: self.controller_password,
             controller_url: self.controller_url,

@@ -166,6 +166,7 @@ impl Service {
         let credentials = credentials(config)?;
         let options = AppOptions {
             driver_factory: driver_factory(credentials),
+            lost_switch_after: Duration::from_millis(config.lost_switch_ms),
             scheduler: scheduler_options(&config.scheduler)?,
             deadline,
             retention: Retention {

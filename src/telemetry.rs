@@ -232,13 +232,13 @@ impl ServiceMetrics {
                 let Outcomes { preempted, devolved, rerouted, failed } = Outcomes::of(displaced);
                 tracing::info!(sequence, %topology, preempted, devolved, rerouted, failed, "bandwidth model set");
             }
-            Event::LinkChanged { topology, links, displaced, stranded } => {
+            Event::LinkChanged { topology, links, displaced, stranded, is_reported } => {
                 self.count_victims(displaced);
                 let links: Vec<_> = links.iter().map(|(_, link)| link.name.as_str()).collect();
                 let Outcomes { preempted, devolved, rerouted, failed } = Outcomes::of(displaced);
                 let stranded = stranded.len();
                 tracing::info!(
-                    sequence, %topology, ?links, preempted, devolved, rerouted, failed, stranded, "link changed"
+                    sequence, %topology, ?links, preempted, devolved, rerouted, failed, stranded, is_reported, "link changed"
                 );
             }
         }

@@ -29,7 +29,7 @@ pub use self::carry::{Carried, CarryError, carry, check_chain};
 pub use self::clock::Clock;
 use self::leadership::Leadership;
 pub use self::reconcile::{
-    Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, Load, LspState, StatusCell, SurveyError,
+    Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, LinkReport, Load, LspState, StatusCell, SurveyError,
 };
 pub use self::scheduler::{
     NEWS_KEPT, PLAN_BOUNDS_US, Pace, Plans, REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions, Trigger,
@@ -57,6 +57,8 @@ pub const COMMITS_KEPT: usize = 1_024;
 pub const SNAPSHOT_EVERY: u64 = 200_000;
 /// The least number of events between two snapshots, however few are kept.
 pub const SNAPSHOT_EVERY_MIN: u64 = 1_000;
+/// After how long a switch that is lost to its controller is avoided, unless said otherwise.
+const LOST_SWITCH_AFTER: Duration = Duration::from_secs(10);
 /// How long an idempotency key is remembered.
 pub const RECEIPT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -210,6 +212,7 @@ struct AppInner {
     leadership: Leadership,
     controllers: reconcile::Controllers,
     driver_factory: DriverFactory,
+    lost_switch_after: Duration,
 }
 
 struct QueuedSubmission {
@@ -225,6 +228,8 @@ struct QueuedSubmission {
 pub struct AppOptions {
     /// Makes drivers for controllers.
     pub driver_factory: DriverFactory,
+    /// After how long without a switch its controller's links there go into maintenance, so that traffic takes other paths.
+    pub lost_switch_after: Duration,
     /// How the scheduler of aggregators works.
     pub scheduler: SchedulerOptions,
     /// How long a submission may wait for its turn.
@@ -237,6 +242,7 @@ impl Default for AppOptions {
     fn default() -> Self {
         Self {
             driver_factory: driver_factory(None),
+            lost_switch_after: LOST_SWITCH_AFTER,
             scheduler: SchedulerOptions::default(),
             deadline: DEADLINE_DEFAULT,
             retention: Retention::default(),
@@ -294,6 +300,7 @@ impl App {
             leadership,
             controllers,
             driver_factory: options.driver_factory,
+            lost_switch_after: options.lost_switch_after,
         };
         let app = Self { inner: Arc::new(inner) };
         let mut tasks = JoinSet::new();

@@ -67,6 +67,10 @@ pub struct Arguments {
     /// How long a graceful stop may take, in milliseconds [default: 10000].
     #[arg(long, env = "WATERMASTER_DRAIN_MS")]
     drain_ms: Option<u64>,
+    /// After how long without a switch its links go into maintenance, so that traffic takes other paths, in milliseconds
+    /// [default: 10000].
+    #[arg(long, env = "WATERMASTER_LOST_SWITCH_MS")]
+    lost_switch_ms: Option<u64>,
     /// Who we are to SDN controllers that ask, such as ONOS.
     #[arg(long, env = "WATERMASTER_CONTROLLER_USERNAME")]
     controller_username: Option<String>,
@@ -145,6 +149,7 @@ impl Arguments {
             database_deadline_ms: self.database_deadline_ms,
             log_format: self.log_format,
             drain_ms: self.drain_ms,
+            lost_switch_ms: self.lost_switch_ms,
             controller_username: self.controller_username.clone(),
             controller_password: given_or_read(
                 self.controller_password.as_ref(),

@@ -117,7 +117,7 @@ pub(super) async fn link_list(
         let later = network.topology().links().filter(|(ix, _)| after.is_none_or(|after| u64::from(ix.0) > after));
         let list = if query.allocations { AllocationList::Listed } else { AllocationList::Counted };
         let document =
-            |ix, link| own_alone(&room, state, render::link(network, ix, link, conditions.load(&topology, ix), list));
+            |ix, link| own_alone(&room, state, render::link(network, ix, link, conditions.link(&topology, ix), list));
         if let Some(order) = query.sort {
             let from = after.and_then(|after| usize::try_from(after).ok()).unwrap_or(0);
             let page = order.sorted(network).into_iter().enumerate().skip(from).take(limit + 1);
@@ -158,8 +158,8 @@ pub(super) async fn link_get(
         let ix = network.topology().link_named(name.as_str());
         let found = ix.and_then(|ix| Some((ix, network.topology().link(ix)?)));
         let (ix, link) = found.ok_or_else(|| Problem::from(no_link(&topology, &name)))?;
-        let load = conditions.load(&topology, ix);
-        Ok::<_, Problem>(own_alone(&room, state, render::link(network, ix, link, load, AllocationList::Listed)))
+        let report = conditions.link(&topology, ix);
+        Ok::<_, Problem>(own_alone(&room, state, render::link(network, ix, link, report, AllocationList::Listed)))
     });
     Ok(json(&link?))
 }
@@ -242,6 +242,6 @@ fn after(state: &KernelState, planned: &Fact) -> Option<KernelState> {
 fn figures(state: &KernelState, topology: &Name, name: &Name, conditions: &Conditions) -> Option<LinkFigures> {
     let network = state.network(topology.as_str())?;
     let ix = network.topology().link_named(name.as_str())?;
-    let (link, load) = (network.topology().link(ix)?, conditions.load(topology, ix));
-    Some(render::figures(network, ix, link, load, AllocationList::Listed))
+    let (link, report) = (network.topology().link(ix)?, conditions.link(topology, ix));
+    Some(render::figures(network, ix, link, report, AllocationList::Listed))
 }

@@ -154,6 +154,7 @@ pub(super) fn link_change(document: LinkRequest) -> Result<LinkChange, Problem> 
         delay: document.delay_us.map(Micros),
         srlg: document.srlg,
         admin_group: document.admin_group,
+        is_reported: false,
     })
 }
 

@@ -75,7 +75,7 @@ fn event<'a>(
             model: Arc::new(model.read()?),
             displaced: lookup(topology)?.displaced(displaced)?,
         },
-        EventRecord::LinkChanged { topology, links, displaced, stranded } => {
+        EventRecord::LinkChanged { topology, links, displaced, stranded, reported } => {
             let names = lookup(topology)?;
             let links = links.iter().map(|link| {
                 Ok((names.link(&link.name)?, link.read(|node| names.node(node), |twin| names.link(twin))?))
@@ -85,6 +85,7 @@ fn event<'a>(
                 links: links.collect::<Result<_, RecordDecodeError>>()?,
                 displaced: names.displaced(displaced)?,
                 stranded: ids(stranded),
+                is_reported: *reported,
             }
         }
         EventRecord::AllocationAdmitted { allocation, displaced } => {

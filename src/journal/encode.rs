@@ -36,13 +36,14 @@ pub(super) fn encode(fact: &Fact) -> Result<EventRecord, RecordEncodeError> {
             model: Box::new(ModelRecord::of(model)),
             displaced: of(topology).displaced(displaced)?,
         },
-        Event::LinkChanged { topology, links, displaced, stranded } => {
+        Event::LinkChanged { topology, links, displaced, stranded, is_reported } => {
             let lookup = of(topology);
             EventRecord::LinkChanged {
                 topology: topology.into(),
                 links: links.iter().map(|(_, link)| LinkRecord::of(&lookup, link)).collect::<Result<_, _>>()?,
                 displaced: lookup.displaced(displaced)?,
                 stranded: ids(stranded),
+                reported: *is_reported,
             }
         }
         Event::Admitted { allocation, displaced } => {

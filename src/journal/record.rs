@@ -45,6 +45,9 @@ pub(super) enum EventRecord {
         /// Allocations on a link in maintenance that have no other path.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stranded: Vec<StoredAllocationId>,
+        /// Whether the state is what a controller sees.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reported: bool,
     },
     /// A request was admitted.
     AllocationAdmitted {

@@ -44,6 +44,8 @@ struct NetworkForm {
     model_revision: u64,
     topology: TopologyRecord,
     model: ModelRecord,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reported: Vec<StoredName>,
 }
 
 /// The first part. One that was written before there were controllers is a list of networks.
@@ -204,6 +206,7 @@ fn first_part(state: &State) -> Result<String, JournalError> {
             model_revision: network.model_revision().0,
             topology: TopologyRecord::of(name, network.topology())?,
             model: ModelRecord::of(network.model()),
+            reported: network.reported().map(StoredName::from).collect(),
         })
     });
     let controllers = state.controllers().map(|controller| ControllerForm {
@@ -372,6 +375,7 @@ impl SnapshotLoader {
                 model_revision: Sequence(form.model_revision),
                 topology: Arc::new(form.topology.read(&form.name.0)?),
                 model: Arc::new(form.model.read()?),
+                reported: form.reported.iter().map(|link| link.0.clone()).collect(),
             })
         });
         let networks = networks.collect::<Result<Vec<_>, RecordDecodeError>>()?;

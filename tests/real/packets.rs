@@ -201,6 +201,8 @@ fn packets_rules_are_repaired_and_only_ours() {
     lab.ofctl("add-flow", 2, &["cookie=0x99,priority=5,arp,actions=output:1"]);
     lab.ofctl("add-flow", 2, &["priority=6,arp,actions=output:1"]);
     lab.ofctl("add-meter", 2, &["meter=7,kbps,band=type=drop,rate=99"]);
+    // It happens to have the tag, and stands where none of ours ever does.
+    lab.ofctl("add-flow", 3, &["cookie=0x57abcdef12345678,priority=50,ip,nw_src=10.9.9.9,actions=drop"]);
     let right = lab.all_rules();
     let cookie = right[1].iter().find_map(|rule| rule.split(',').find(|part| part.contains("cookie=0x57"))).unwrap();
 
@@ -213,8 +215,8 @@ fn packets_rules_are_repaired_and_only_ours() {
     repaired("rules that were changed");
     lab.ofctl("del-meters", 1, &[]);
     repaired("a meter that was deleted, and the rule with it");
-    lab.ofctl("add-flow", 3, &["cookie=0x5700010000bad000,priority=9,ip,actions=output:2"]);
-    repaired("a rule that says it is ours and serves nobody");
+    lab.ofctl("add-flow", 3, &["cookie=0x5700010000bad000,priority=30000,mpls,mpls_label=777777,mpls_bos=1,actions=output:2"]);
+    repaired("a rule of ours that serves nobody");
     assert_eq!(lab.meters(2), 1, "somebody else's meter stays");
     assert!(lab.reaches(1, 3));
 }

@@ -84,6 +84,10 @@ pub struct LinkFigures {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub measured_bps: Option<u64>,
+    /// Why the link cannot carry packets, as the controller sees it; absent where it can, or nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub problem: Option<String>,
     /// When it was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]

@@ -15,7 +15,7 @@ use super::policy::{BandwidthModel, under_model};
 use super::remap::Translation;
 use super::state::{Network, State};
 use super::tenant::Usage;
-use super::topology::{Link, Topology, TopologyError};
+use super::topology::{Link, LinkState, Topology, TopologyError};
 use super::units::Millis;
 
 /// Why an event cannot follow from this state.
@@ -115,10 +115,11 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             Ok(Before { allocations: vec![], topology: Some(Arc::clone(&network.topology)) })
         }
         Event::ModelSet { topology, model, displaced } => set_model(state, sequence, at, topology, model, displaced),
-        Event::LinkChanged { topology, links, displaced, stranded: _ } => {
+        Event::LinkChanged { topology, links, displaced, stranded: _, is_reported } => {
             let changed = changed_topology(state, sequence, topology, links)?;
             let displaced = outcomes(state, recorded, displaced)?;
             change_links(state, sequence, topology, links, changed);
+            note_reported(state, topology, links, *is_reported);
             Ok(displace(state, displaced, vec![]))
         }
         Event::Admitted { allocation, displaced } => {
@@ -264,6 +265,13 @@ fn put_topology(
     let mut new = Network::new(Arc::clone(topology), Arc::new(Graph::new(topology)), model);
     new.revision = sequence;
     new.model_revision = old.as_ref().map_or(sequence, |old| old.model_revision);
+    if let Some(old) = &old {
+        let is_still = |link: &&Name| {
+            let link = topology.link_named(link.as_str()).and_then(|ix| topology.link(ix));
+            link.is_some_and(|link| link.state != LinkState::Up)
+        };
+        new.reported = Arc::new(old.reported.iter().filter(is_still).cloned().collect());
+    }
     let Some(old) = old else {
         state.networks.insert(name.clone(), Arc::new(new));
         return Ok(Before::default());
@@ -287,6 +295,7 @@ fn set_model(
     let old = state.networks.get(name).ok_or_else(missing)?;
     let mut new = Network::new(Arc::clone(&old.topology), Arc::clone(&old.graph), Arc::clone(model));
     new.revision = old.revision;
+    new.reported = Arc::clone(&old.reported);
     new.model_revision = sequence;
     let (topology, before) = (Some(Arc::clone(&old.topology)), old.model.model.clone());
     let adapted = |old: &Allocation| under_model(old, &before, &model.model).unwrap_or_else(|| old.clone());
@@ -387,6 +396,18 @@ fn change_links(
         if let Some(link) = network.topology.link(*ix) {
             network.ledger.set_link(*ix, link, &network.model);
         }
+    }
+}
+
+fn note_reported(state: &mut State, name: &Name, links: &[(LinkIx, Link)], is_reported: bool) {
+    let Some(network) = state.network_mut(name) else { return };
+    for (_, link) in links {
+        let is_new = is_reported && link.state != LinkState::Up;
+        if is_new == network.reported.contains(&link.name) {
+            continue;
+        }
+        let reported = Arc::make_mut(&mut network.reported);
+        if is_new { reported.insert(link.name.clone()) } else { reported.remove(&link.name) };
     }
 }
 

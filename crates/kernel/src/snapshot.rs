@@ -27,6 +27,8 @@ pub struct NetworkSnapshot {
     pub topology: Arc<Topology>,
     /// The bandwidth model.
     pub model: Arc<BandwidthModel>,
+    /// The links that are not up because a controller saw it.
+    pub reported: Vec<Name>,
 }
 
 impl State {
@@ -44,6 +46,7 @@ impl State {
             let graph = Arc::new(Graph::new(&snapshot.topology));
             let mut network = Network::new(snapshot.topology, graph, snapshot.model);
             (network.revision, network.model_revision) = (snapshot.revision, snapshot.model_revision);
+            network.reported = Arc::new(snapshot.reported.into_iter().collect());
             state.networks.insert(snapshot.name, Arc::new(network));
         }
         state

@@ -2,7 +2,7 @@
 //! applied to it and from nothing else. It is a value: versions share what did not change, so that a clone costs a few
 //! references, and a change to one version is seen by no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::allocation::{Allocation, Demand, LspAttributes};
@@ -53,6 +53,8 @@ pub struct Network {
     pub(super) model: Arc<BandwidthModel>,
     pub(super) ledger: Ledger,
     pub(super) living: [usize; CLASS_TYPES],
+    /// The links that are not up because a controller saw it.
+    pub(super) reported: Arc<BTreeSet<Name>>,
 }
 
 impl State {
@@ -177,7 +179,17 @@ impl Network {
     pub(super) fn new(topology: Arc<Topology>, graph: Arc<Graph>, model: Arc<BandwidthModel>) -> Self {
         let ledger = Ledger::new(&topology, &model);
         let (revision, model_revision) = (Sequence(0), Sequence(0));
-        Self { revision, model_revision, topology, graph, model, ledger, living: [0; CLASS_TYPES] }
+        Self { revision, model_revision, topology, graph, model, ledger, living: [0; CLASS_TYPES], reported: Arc::default() }
+    }
+
+    /// Whether a link is not up because a controller saw it: then a controller may take it up again.
+    pub fn is_reported(&self, link: &Name) -> bool {
+        self.reported.contains(link)
+    }
+
+    /// The links that are not up because a controller saw it, by name.
+    pub fn reported(&self) -> impl ExactSizeIterator<Item = &Name> {
+        self.reported.iter()
     }
 
     /// The event that last changed the topology.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use super::throttled_driver::ThrottledDriver;
 use crate::southbound::DriverError;
@@ -129,6 +130,19 @@ struct StatusInner {
     all_in: Option<Condition>,
     exceptions: BTreeMap<AllocationId, Condition>,
     loads: BTreeMap<LinkIx, Load>,
+    /// Why links cannot carry packets, as the controller sees it.
+    link_problems: BTreeMap<LinkIx, Arc<str>>,
+    /// The switches that the controller has lost, and since when.
+    lost: BTreeMap<Dpid, Instant>,
+}
+
+/// What is known of a link through its controller.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LinkReport {
+    /// What it was last measured to carry.
+    pub load: Option<Load>,
+    /// Why it cannot carry packets, as the controller sees it.
+    pub problem: Option<Arc<str>>,
 }
 
 /// What a link was measured to carry.
@@ -148,6 +162,8 @@ impl StatusCell {
             all_in: Some(Condition::INSTALLING),
             exceptions: BTreeMap::new(),
             loads: BTreeMap::new(),
+            link_problems: BTreeMap::new(),
+            lost: BTreeMap::new(),
         };
         Self { topology, inner: RwLock::new(inner) }
     }
@@ -171,9 +187,12 @@ impl StatusCell {
         })
     }
 
-    /// What a link was last measured to carry.
-    pub fn load(&self, link: LinkIx) -> Option<Load> {
-        self.read(|inner| inner.loads.get(&link).copied())
+    /// What is known of a link.
+    pub fn link(&self, link: LinkIx) -> LinkReport {
+        self.read(|inner| LinkReport {
+            load: inner.loads.get(&link).copied(),
+            problem: inner.link_problems.get(&link).cloned(),
+        })
     }
 
     pub(super) fn set_status(&self, change: impl FnOnce(&mut ControllerStatus)) {
@@ -209,8 +228,32 @@ impl StatusCell {
         self.change(|inner| inner.loads.insert(link, load));
     }
 
-    pub(super) fn forget_loads(&self) {
-        self.change(|inner| inner.loads.clear());
+    /// Links may have other numbers now.
+    pub(super) fn forget_links(&self) {
+        self.change(|inner| {
+            inner.loads.clear();
+            inner.link_problems.clear();
+        });
+    }
+
+    pub(super) fn set_link_problems(&self, problems: BTreeMap<LinkIx, Arc<str>>) {
+        self.change(|inner| inner.link_problems = problems);
+    }
+
+    /// A switch is lost to the controller, or is not.
+    pub(super) fn set_lost(&self, switch: Dpid, is_lost: bool) {
+        self.change(|inner| {
+            if is_lost {
+                inner.lost.entry(switch).or_insert_with(Instant::now);
+            } else {
+                inner.lost.remove(&switch);
+            }
+        });
+    }
+
+    /// The switches that are lost to the controller, and since when.
+    pub(super) fn lost_since(&self) -> BTreeMap<Dpid, Instant> {
+        self.read(|inner| inner.lost.clone())
     }
 
     /// The controller cannot be used at all.
@@ -326,8 +369,8 @@ impl Conditions {
         self.by_topology.contains_key(topology)
     }
 
-    /// What a link was last measured to carry.
-    pub fn load(&self, topology: &Name, link: LinkIx) -> Option<Load> {
-        self.by_topology.get(topology)?.load(link)
+    /// What is known of a link through its controller.
+    pub fn link(&self, topology: &Name, link: LinkIx) -> LinkReport {
+        self.by_topology.get(topology).map(|status| status.link(link)).unwrap_or_default()
     }
 }

@@ -1,8 +1,11 @@
 //! Link states and port counters from the controller: a link that breaks or comes back becomes the same command as an
 //! operator's change of a link; measured loads are kept beside the books.
 //!
-//! A link is taken for broken if a port at its end says so; or if it was discovered before, is not any more for a while,
-//! and both its switches answer. A controller that was just started discovers nothing yet: that breaks no link.
+//! A link is broken if a port at its end says so, or is not there on a switch that answers; if the controller discovers that
+//! the port leads elsewhere; or if it was discovered before, is not any more for a while, and both its switches answer. A
+//! controller that was just started discovers nothing yet: that breaks no link. The links of a switch that is lost to the
+//! controller go into maintenance after a while: what has another path takes it, and what has none stays, since the switch may
+//! well forward on. What the monitor did is an event, so that any instance undoes it; what an operator took down stays down.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::super::{App, Mode};
 use super::controller_status::{Load, StatusCell};
 use super::throttled_driver::ThrottledDriver;
-use super::worker::topology;
-use crate::southbound::{DriverError, Port};
+use crate::southbound::{Adjacency, DriverError, Port};
 use kernel::Command;
 use kernel::command::LinkChange;
 use kernel::controller::Controller;
@@ -40,7 +42,6 @@ pub(super) async fn run(app: App, controller: Arc<Controller>, driver: Arc<Throt
         status,
         discovered: BTreeSet::new(),
         missed: BTreeMap::new(),
-        broken: BTreeSet::new(),
         counted: BTreeMap::new(),
     };
     let mut look: u32 = 0;
@@ -50,14 +51,56 @@ pub(super) async fn run(app: App, controller: Arc<Controller>, driver: Arc<Throt
         if monitor.status.status().reachable != Some(true) {
             continue;
         }
-        let Some(topology) = topology(monitor.app.clone(), monitor.controller.topology.clone()).await else { continue };
-        if let Err(error) = monitor.look_at_links(&topology).await {
+        let Some(network) = monitored(&monitor.app, &monitor.controller.topology) else { continue };
+        if let Err(error) = monitor.look_at_links(&network).await {
             tracing::debug!(controller = %monitor.controller.name, %error, "links could not be looked at");
         }
         if look.is_multiple_of(COUNT_EVERY) {
-            monitor.count(&topology).await;
+            monitor.count(&network.topology).await;
         }
         look = look.wrapping_add(1);
+    }
+}
+
+/// A topology, and the links that are not up because a controller saw it.
+struct Monitored {
+    topology: Arc<Topology>,
+    reported: BTreeSet<Name>,
+}
+
+fn monitored(app: &App, name: &Name) -> Option<Monitored> {
+    app.read(|state| {
+        let network = state.network(name.as_str())?;
+        Some(Monitored { topology: Arc::clone(network.topology()), reported: network.reported().cloned().collect() })
+    })
+}
+
+/// The links that the controller discovers, and where each port leads.
+struct Discovered {
+    links: BTreeSet<SeenLink>,
+    far_ends: BTreeMap<(Dpid, PortNo), (Dpid, PortNo)>,
+}
+
+impl Discovered {
+    fn of(links: Vec<Adjacency>) -> Self {
+        let far_ends = links.iter().map(|link| (link.from, link.to)).collect();
+        Self { links: links.into_iter().map(|link| SeenLink { from: link.from, to: link.to }).collect(), far_ends }
+    }
+}
+
+fn is_over(lost: &BTreeMap<Dpid, Instant>, dpid: Dpid, patience: Duration) -> bool {
+    lost.get(&dpid).is_some_and(|since| since.elapsed() >= patience)
+}
+
+/// The state that a link gets for what was seen of it; none if it stays as it is. `is_reported` tells whether a controller made
+/// it what it is.
+fn wanted_state(sight: &Sight, now: LinkState, is_reported: bool) -> Option<LinkState> {
+    match (sight, now) {
+        (Sight::There, LinkState::Down | LinkState::Maintenance) => Some(LinkState::Up).filter(|_| is_reported),
+        (Sight::Broken(_), LinkState::Up) => Some(LinkState::Down),
+        (Sight::Broken(_), LinkState::Maintenance) => Some(LinkState::Down).filter(|_| is_reported),
+        (Sight::Lost(_), LinkState::Up) => Some(LinkState::Maintenance),
+        _ => None,
     }
 }
 
@@ -70,80 +113,117 @@ struct LinkMonitor {
     discovered: BTreeSet<Name>,
     /// Links that it does not discover any more, and for how many looks.
     missed: BTreeMap<Name, u32>,
-    /// Links that were seen to be broken: they come back when they are discovered again. One that an operator took down
-    /// stays down.
-    broken: BTreeSet<Name>,
     counted: BTreeMap<(Dpid, PortNo), (u64, Instant)>,
 }
 
+/// What was seen of a link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Sight {
+    /// It is there.
+    There,
+    /// It cannot carry packets to where it should, for this reason.
+    Broken(String),
+    /// A switch at its end was lost to the controller.
+    Lost(Dpid),
+    /// Nothing certain.
+    Unclear,
+}
+
 impl LinkMonitor {
-    async fn look_at_links(&mut self, topology: &Topology) -> Result<(), DriverError> {
-        let seen = self.driver.links().await?;
-        let seen: BTreeSet<SeenLink> = seen.into_iter().map(|link| SeenLink { from: link.from, to: link.to }).collect();
+    async fn look_at_links(&mut self, network: &Monitored) -> Result<(), DriverError> {
+        let topology = &*network.topology;
+        let seen = match self.driver.links().await {
+            Ok(links) => Some(Discovered::of(links)),
+            // What its ports say is all that can be had.
+            Err(DriverError::Unsupported { .. }) => None,
+            Err(error) => return Err(error),
+        };
         let mut ports: BTreeMap<Dpid, Option<Vec<Port>>> = BTreeMap::new();
         let mut done: BTreeSet<LinkIx> = BTreeSet::new();
+        let lost = self.status.lost_since();
+        let mut problems: BTreeMap<LinkIx, Arc<str>> = BTreeMap::new();
         for (ix, link) in topology.links() {
             let Some(ends) = ends(topology, link) else { continue };
-            let wanted = if seen.contains(&ends) {
-                self.is_there(link)
-            } else {
+            let is_discovered = seen.as_ref().is_some_and(|seen| seen.links.contains(&ends));
+            if !is_discovered {
                 for dpid in [ends.from.0, ends.to.0] {
                     if let Entry::Vacant(place) = ports.entry(dpid) {
                         place.insert(self.driver.ports(dpid).await.ok());
                     }
                 }
-                self.is_missing(link, &ends, &ports, seen.is_empty())
+            }
+            let sight = match [ends.from.0, ends.to.0].into_iter().find(|dpid| is_over(&lost, *dpid, self.patience())) {
+                Some(dpid) => Sight::Lost(dpid),
+                None => self.sight(link, &ends, &ports, seen.as_ref()),
             };
+            if let Sight::Broken(why) = &sight {
+                problems.insert(ix, why.as_str().into());
+            }
+            let wanted = wanted_state(&sight, link.state, network.reported.contains(&link.name));
             // The other direction of the same fibre shares its state.
             if let Some(state) = wanted.filter(|state| *state != link.state)
                 && link.twin.is_none_or(|twin| !done.contains(&twin))
             {
                 done.insert(ix);
-                self.change(link, state).await;
+                self.change(link, state, &sight).await;
             }
         }
+        self.status.set_link_problems(problems);
         Ok(())
     }
 
-    fn is_there(&mut self, link: &Link) -> Option<LinkState> {
-        self.missed.remove(&link.name);
-        self.discovered.insert(link.name.clone());
-        let was_broken = self.broken.remove(&link.name);
-        Some(LinkState::Up).filter(|_| was_broken && link.state == LinkState::Down)
+    /// How long traffic stays on the links of a switch that is lost.
+    fn patience(&self) -> Duration {
+        self.app.inner.lost_switch_after
     }
 
-    fn is_missing(
+    fn sight(
         &mut self,
         link: &Link,
         ends: &SeenLink,
         ports: &BTreeMap<Dpid, Option<Vec<Port>>>,
-        nothing_is_seen: bool,
-    ) -> Option<LinkState> {
+        seen: Option<&Discovered>,
+    ) -> Sight {
+        if seen.is_some_and(|seen| seen.links.contains(ends)) {
+            self.missed.remove(&link.name);
+            self.discovered.insert(link.name.clone());
+            return Sight::There;
+        }
+        if let Some(elsewhere) = seen.and_then(|seen| seen.far_ends.get(&ends.from)) {
+            let ((from, out), (to, into)) = (ends.from, *elsewhere);
+            let (out, into) = (out.0, into.0);
+            return Sight::Broken(format!("port {out} of switch {from} leads to port {into} of switch {to}, not where the topology says"));
+        }
         let live = |(dpid, port): (Dpid, PortNo)| {
             let ports = ports.get(&dpid)?.as_ref()?;
-            Some(ports.iter().find(|other| other.number == port)?.live)
+            // A port that a switch does not have any more carries nothing.
+            Some(ports.iter().find(|other| other.number == port).is_some_and(|port| port.live))
         };
-        let lives = (live(ends.from), live(ends.to));
-        let is_cut = lives.0 == Some(false) || lives.1 == Some(false);
+        let lives = [(ends.from, live(ends.from)), (ends.to, live(ends.to))];
+        if let Some(((dpid, port), _)) = lives.iter().find(|(_, live)| *live == Some(false)) {
+            return Sight::Broken(format!("port {} of switch {dpid} is down or not there", port.0));
+        }
+        let both_live = lives.iter().all(|(_, live)| *live == Some(true));
+        let Some(seen) = seen else { return if both_live { Sight::There } else { Sight::Unclear } };
         let missed = self.missed.entry(link.name.clone()).or_default();
         *missed = missed.saturating_add(1);
-        let is_silent = lives == (Some(true), Some(true))
-            && self.discovered.contains(&link.name)
-            && *missed >= SILENT_LOOKS
-            && !nothing_is_seen;
-        if !is_cut && !is_silent {
-            return None;
+        let was_there = self.discovered.contains(&link.name) && *missed >= SILENT_LOOKS;
+        if both_live && was_there && !seen.links.is_empty() {
+            return Sight::Broken("the controller does not discover it any more".to_owned());
         }
-        self.broken.insert(link.name.clone());
-        Some(LinkState::Down).filter(|_| link.state == LinkState::Up)
+        Sight::Unclear
     }
 
-    async fn change(&self, link: &Link, state: LinkState) {
-        tracing::info!(controller = %self.controller.name, link = %link.name, ?state, "the controller sees a link change");
+    async fn change(&self, link: &Link, state: LinkState, sight: &Sight) {
+        // Of several instances the one that leads says what all of them see.
+        if self.app.term_of(&self.controller.name).is_none() {
+            return;
+        }
+        tracing::info!(controller = %self.controller.name, link = %link.name, ?state, ?sight, "the controller sees a link change");
         let command = Command::ChangeLink {
             topology: self.controller.topology.clone(),
             link: link.name.clone(),
-            change: LinkChange { state: Some(state), ..LinkChange::default() },
+            change: LinkChange { state: Some(state), is_reported: true, ..LinkChange::default() },
         };
         match self.app.submit_one(command, Mode::Commit, None).await {
             Ok(Ok(_)) => {}
@@ -200,4 +280,29 @@ pub(super) async fn survey(driver: &ThrottledDriver) -> Result<Survey, DriverErr
     let links = driver.links().await?;
     survey.links = links.into_iter().map(|link| SeenLink { from: link.from, to: link.to }).collect();
     Ok(survey)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_controller_did_not_do_it_does_not_undo() {
+        use LinkState::{Down, Maintenance, Up};
+        let broken = Sight::Broken(String::new());
+        for (sight, now, is_reported, wanted) in [
+            (Sight::There, Down, true, Some(Up)),
+            (Sight::There, Down, false, None),
+            (Sight::There, Maintenance, true, Some(Up)),
+            (Sight::There, Maintenance, false, None),
+            (broken.clone(), Up, false, Some(Down)),
+            (broken.clone(), Maintenance, true, Some(Down)),
+            (broken, Maintenance, false, None),
+            (Sight::Lost(Dpid(1)), Up, false, Some(Maintenance)),
+            (Sight::Lost(Dpid(1)), Down, true, None),
+            (Sight::Unclear, Up, true, None),
+        ] {
+            assert_eq!(wanted_state(&sight, now, is_reported), wanted, "{sight:?} {now:?} {is_reported}");
+        }
+    }
 }

@@ -21,7 +21,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::controller_status::Controllers;
-pub use self::controller_status::{Condition, Conditions, ControllerStatus, FieldEvent, Load, LspState, StatusCell};
+pub use self::controller_status::{
+    Condition, Conditions, ControllerStatus, FieldEvent, LinkReport, Load, LspState, StatusCell,
+};
 use self::throttled_driver::ThrottledDriver;
 use self::worker::Worker;
 use super::{App, Commit};

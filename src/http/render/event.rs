@@ -44,11 +44,12 @@ fn data(fact: &Fact) -> EventData {
             model: document_of(model),
             victims: victims(displaced),
         },
-        Event::LinkChanged { topology, links, displaced, stranded } => EventData::LinkChanged {
+        Event::LinkChanged { topology, links, displaced, stranded, is_reported } => EventData::LinkChanged {
             topology: topology.to_string(),
             links: links.iter().map(|(_, link)| properties(names, link)).collect(),
             victims: victims(displaced),
             stranded: ids(stranded),
+            reported: *is_reported,
         },
         Event::Admitted { allocation, displaced } => {
             let Effects { victims, moved, .. } = effects(displaced, names);

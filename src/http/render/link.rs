@@ -1,7 +1,7 @@
 //! Links as documents.
 
 use super::instant;
-use crate::app::Load;
+use crate::app::LinkReport;
 use api::link::{ALLOCATIONS_LISTED_MAX, ClassFigures, LinkDocument, LinkFigures, LinkProperties, UnreservedFigures};
 use formats::link_state_name;
 use kernel::Names;
@@ -23,12 +23,12 @@ pub(in crate::http) fn link(
     network: &Network,
     ix: LinkIx,
     link: &Link,
-    load: Option<Load>,
+    report: LinkReport,
     list: AllocationList,
 ) -> LinkDocument {
     LinkDocument {
         properties: properties(&Names::of(network.topology()), link),
-        figures: figures(network, ix, link, load, list),
+        figures: figures(network, ix, link, report, list),
     }
 }
 
@@ -56,7 +56,7 @@ pub(in crate::http) fn figures(
     network: &Network,
     ix: LinkIx,
     link: &Link,
-    load: Option<Load>,
+    report: LinkReport,
     list: AllocationList,
 ) -> LinkFigures {
     let ledger = network.ledger();
@@ -95,8 +95,9 @@ pub(in crate::http) fn figures(
         unreserved: unreserved.collect(),
         allocations,
         allocation_count: ledger.count_on(ix),
-        measured_bps: load.map(|load| load.carried_bps),
-        measured_at: load.map(|load| instant(load.at)),
+        measured_bps: report.load.map(|load| load.carried_bps),
+        measured_at: report.load.map(|load| instant(load.at)),
+        problem: report.problem.map(|problem| problem.to_string()),
     }
 }
 

@@ -77,6 +77,22 @@ impl Simulated {
         fabric.set_link(Adjacency { from: link.to, to: link.from }, is_live);
     }
 
+    /// Takes a port out of a switch, and the links at it with it.
+    pub fn remove_port(&self, switch: Dpid, port: PortNo) {
+        let mut fabric = self.fabric();
+        fabric.links.retain(|link, _| link.from != (switch, port) && link.to != (switch, port));
+        if let Some(switch) = fabric.switches.get_mut(&switch) {
+            switch.ports.remove(&port);
+        }
+    }
+
+    /// Puts the far end of a link into another place, as it is discovered then.
+    pub fn swap_wire(&self, link: Adjacency, to: (Dpid, PortNo)) {
+        let mut fabric = self.fabric();
+        fabric.links.remove(&link);
+        fabric.links.insert(Adjacency { to, ..link }, true);
+    }
+
     /// Sends bytes out of a port.
     pub fn send_bytes(&self, switch: Dpid, port: PortNo, bytes: u64) {
         if let Some(port) = self.fabric().switches.get_mut(&switch).and_then(|switch| switch.ports.get_mut(&port)) {

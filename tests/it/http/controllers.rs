@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use kernel::intent::{Action, Cookie, CookieFilter, Dpid, LABEL_MIN, LABEL_PRIORITY, Match, PortNo, Rule, RuleKey, TABLE};
 use serde_json::{Value, json};
-use watermaster::app::DriverFactory;
+use watermaster::app::{AppOptions, DriverFactory};
 use watermaster::southbound::{Adjacency, Driver, Faults, Simulated};
 
 use super::harness::{Answer, TestService};
@@ -392,6 +392,17 @@ async fn a_cut_link_is_noticed_and_its_return_too() {
     assert_eq!(moved["path"].as_array().unwrap().len(), 3);
     network.set_link(link, true);
     until(&service, "/v1/topologies/ring/links/12", |seen| seen["state"] == "up").await;
+    // What was taken down before a restart comes back after it.
+    network.set_link(link, false);
+    until(&service, "/v1/topologies/ring/links/12", |seen| {
+        let problem = seen["problem"].as_str().unwrap_or_default();
+        seen["state"] == "down" && problem == "port 2 of switch 0000000000000001 is down or not there"
+    })
+    .await;
+    let service = TestService::open_in(service.leave().await, driving(&network)).await;
+    assert_eq!(service.get("/v1/topologies/ring/links/12").await.json()["state"], "down");
+    network.set_link(link, true);
+    until(&service, "/v1/topologies/ring/links/12", |seen| seen["state"] == "up" && seen["problem"].is_null()).await;
     // What an operator takes down stays down, though the controller sees it.
     service.patch("/v1/topologies/ring/links/34", r#"{"state":"down"}"#).await;
     network.send_bytes(Dpid(1), PortNo(2), 1 << 40);
@@ -400,6 +411,56 @@ async fn a_cut_link_is_noticed_and_its_return_too() {
     let seen = until(&service, "/v1/topologies/ring/links/12", |seen| seen["measured_bps"].as_u64() > Some(0)).await;
     assert!(seen["measured_at"].is_string());
     assert_eq!(service.get("/v1/topologies/ring/links/34").await.json()["state"], "down");
+    service.close().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_gone_and_a_wire_that_leads_elsewhere_cut_the_link() {
+    let network = network(Faults::default());
+    let service = ring(&network).await;
+    control(&service).await;
+    let id = admit(&service, "s1", "s2", 0).await;
+    active(&service, &id).await;
+    network.remove_port(Dpid(1), PortNo(2));
+    until(&service, "/v1/topologies/ring/links/12", |seen| seen["state"] == "down").await;
+    let moved = until(&service, &format!("/v1/allocations/{id}"), |seen| seen["state"] == "active").await;
+    assert_eq!(moved["path"].as_array().unwrap().len(), 3);
+    // The wire from s3 to s4 comes out at another port of s2.
+    let link = Adjacency { from: (Dpid(3), PortNo(2)), to: (Dpid(4), PortNo(3)) };
+    network.swap_wire(link, (Dpid(2), PortNo(9)));
+    let seen = until(&service, "/v1/topologies/ring/links/34", |seen| seen["state"] == "down").await;
+    assert_eq!(
+        seen["problem"],
+        "port 2 of switch 0000000000000003 leads to port 9 of switch 0000000000000002, not where the topology says"
+    );
+    service.close().await;
+}
+
+#[tokio::test]
+async fn traffic_leaves_a_switch_that_its_controller_has_lost() {
+    let network = network(Faults::default());
+    let lost_switch_after = Duration::ZERO;
+    let options = AppOptions { driver_factory: driving(&network), lost_switch_after, ..AppOptions::default() };
+    let service = TestService::open_with(tempfile::tempdir().unwrap(), options).await;
+    assert_eq!(service.send("PUT", "/v1/topologies/ring", &[], RING).await.status, 201);
+    control(&service).await;
+    let by = admit(&service, "s1", "s3", 0).await;
+    active(&service, &by).await;
+    let uri = format!("/v1/allocations/{by}");
+    let before = service.get(&uri).await.json()["path"].clone();
+    let (lost, link) = if before[0] == "12" { (2, "12") } else { (4, "41") };
+    let at = admit(&service, &format!("s{lost}"), "s3", 1).await;
+    active(&service, &at).await;
+    network.set_silent(Dpid(lost), true);
+    let link = format!("/v1/topologies/ring/links/{link}");
+    until(&service, &link, |seen| seen["state"] == "maintenance").await;
+    let moved = until(&service, &uri, |seen| seen["state"] == "active").await;
+    assert_ne!(moved["path"], before);
+    let stays = service.get(&format!("/v1/allocations/{at}")).await.json();
+    assert_eq!(stays["state"], "degraded", "it has no other way in, and is not ended: {stays}");
+    network.set_silent(Dpid(lost), false);
+    until(&service, &link, |seen| seen["state"] == "up").await;
+    active(&service, &at).await;
     service.close().await;
 }
 

@@ -84,20 +84,22 @@ impl TestService {
 
     /// In a folder that may have been used before, with drivers from this factory.
     pub(super) async fn open_in(folder: TempDir, driver_factory: DriverFactory) -> Self {
-        Self::open_all(folder, driver_factory, Broker::embedded(Settings::default()).await.unwrap()).await
+        Self::open_with(folder, AppOptions { driver_factory, ..AppOptions::default() }).await
+    }
+
+    /// With these options of the application.
+    pub(super) async fn open_with(folder: TempDir, options: AppOptions) -> Self {
+        Self::open_all(folder, options, Broker::embedded(Settings::default()).await.unwrap()).await
     }
 
     /// With this broker.
     pub(super) async fn with_broker(broker: Broker) -> Self {
-        Self::open_all(tempfile::tempdir().unwrap(), driver_factory(None), broker).await
+        Self::open_all(tempfile::tempdir().unwrap(), AppOptions::default(), broker).await
     }
 
-    async fn open_all(folder: TempDir, driver_factory: DriverFactory, broker: Broker) -> Self {
+    async fn open_all(folder: TempDir, options: AppOptions, broker: Broker) -> Self {
         let url = format!("sqlite://{}/journal.db", folder.path().display()).parse().unwrap();
-        let (app, tasks) =
-            App::start_with(Journal::open(&url).await.unwrap(), AppOptions { driver_factory, ..AppOptions::default() })
-                .await
-                .unwrap();
+        let (app, tasks) = App::start_with(Journal::open(&url).await.unwrap(), options).await.unwrap();
         let router = router(Context { broker: Some(broker.clone()), ..Context::new(app.clone(), "test") });
         Self { app, broker, router, tasks, folder }
     }

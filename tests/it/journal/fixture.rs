@@ -171,6 +171,7 @@ impl World {
             capacity: self.dice.maybe(|dice| bandwidth(500 + dice.roll(1_000))),
             te_metric: self.dice.maybe(|dice| 1 + dice.small::<u32>(9)),
             srlg: self.dice.maybe(|dice| vec![dice.small(9)]),
+            is_reported: self.dice.one_in(2),
             ..LinkChange::default()
         };
         Command::ChangeLink { topology, link: name(LINKS[self.dice.small::<usize>(LINKS.len() as u64)]), change }

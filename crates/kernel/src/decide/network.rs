@@ -223,7 +223,12 @@ pub(super) fn change_link(
             stranded.push(allocation.id);
         }
     }
-    Ok(Event::LinkChanged { topology: topology_name.clone(), links, displaced: books.fates(), stranded })
+    let is_reported = match change.state {
+        Some(_) => change.is_reported,
+        None => network.is_reported(link_name),
+    };
+    let (topology, displaced) = (topology_name.clone(), books.fates());
+    Ok(Event::LinkChanged { topology, links, displaced, stranded, is_reported })
 }
 
 fn with_links(topology: &Topology, links: &[(LinkIx, Link)]) -> Result<Topology, Refusal> {

@@ -20,7 +20,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 use self::pending_commits::{Changes, What};
 use self::suspects::Suspects;
 use self::switch_io::is_revision;
-pub(super) use self::switch_io::topology;
 use super::super::backoff::RetryBackoff;
 use super::super::{App, Commit};
 use super::controller_status::{Condition, StatusCell};

@@ -41,8 +41,7 @@ impl Worker {
 
     /// Page by page, so that the writer does not wait long; an allocation that changes meanwhile comes with a commit.
     async fn reload_plan(&mut self) {
-        // Links may have other numbers now.
-        self.status.forget_loads();
+        self.status.forget_links();
         let name = self.controller.topology.clone();
         let mut after = None;
         let mut met = BTreeSet::new();

@@ -128,6 +128,7 @@ impl Worker {
 
     fn take_in(&mut self, dpid: Dpid, (table, foreign): Content) {
         self.looked_at.insert(dpid, Instant::now());
+        self.status.set_lost(dpid, false);
         self.seen.insert(dpid, table);
         self.plan.set_foreign(dpid, foreign);
     }
@@ -144,7 +145,9 @@ impl Worker {
 
     /// Forgets what a switch held: it cannot be used.
     fn mark_unusable(&mut self, dpid: Dpid, error: &DriverError) {
-        self.seen.remove(&dpid);
+        if self.seen.remove(&dpid).is_some() {
+            self.status.set_lost(dpid, true);
+        }
         self.doubtful.insert(dpid);
         let why: Arc<str> = error.to_string().into();
         if self.troubles.insert(dpid, Arc::clone(&why)).as_ref() != Some(&why) {

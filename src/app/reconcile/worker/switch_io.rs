@@ -81,7 +81,7 @@ pub(super) async fn is_revision(app: App, controller: Arc<Controller>) -> bool {
     app.read(is_this)
 }
 
-pub(in crate::app::reconcile) async fn topology(app: App, name: Name) -> Option<Arc<Topology>> {
+pub(super) async fn topology(app: App, name: Name) -> Option<Arc<Topology>> {
     app.read(move |state: &State| state.network(name.as_str()).map(|network| Arc::clone(network.topology())))
 }
 
