@@ -29,7 +29,8 @@ pub use self::carry::{Carried, CarryError, carry, check_chain};
 pub use self::clock::Clock;
 use self::leadership::Leadership;
 pub use self::reconcile::{
-    Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, LinkReport, Load, LspState, StatusCell, SurveyError,
+    Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, LinkReport, Load, LspState, StatusCell,
+    SurveyError,
 };
 pub use self::scheduler::{
     NEWS_KEPT, PLAN_BOUNDS_US, Pace, Plans, REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions, Trigger,

@@ -109,7 +109,9 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
             let about_controllers = |data: &EventData| {
                 matches!(
                     data,
-                    EventData::ControllerPut { .. } | EventData::ControllerLed { .. } | EventData::ControllerDeleted { .. }
+                    EventData::ControllerPut { .. }
+                        | EventData::ControllerLed { .. }
+                        | EventData::ControllerDeleted { .. }
                 )
             };
             events_watch(connection, watch, |event| about_controllers(&event.data))

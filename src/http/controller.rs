@@ -21,8 +21,8 @@ use super::{ApiState, error, parse, problem_catalogue};
 use crate::app::scalars::StoredName;
 use crate::app::{Mode, SurveyError};
 use api::controller::{
-    ControllerDocument, ControllerLeader, ControllerRules, ControllerDriver, ControllerPage, ControllerRequest, ControllerSwitch, RuleFigures,
-    SurveyOutcome,
+    ControllerDocument, ControllerDriver, ControllerLeader, ControllerPage, ControllerRequest, ControllerRules,
+    ControllerSwitch, RuleFigures, SurveyOutcome,
 };
 use kernel::command::{Command, Expected, OnMisfit};
 use kernel::controller::{Controller, ControllerAddress, DriverKind, RulesOnDelete};
@@ -205,7 +205,8 @@ pub(super) async fn controller_delete(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let revision = controller.revision;
-    let still = || room.app.read(|state| state.controller(name.as_str()).filter(|now| now.revision == revision).cloned());
+    let still =
+        || room.app.read(|state| state.controller(name.as_str()).filter(|now| now.revision == revision).cloned());
     let gone = async {
         while still().is_some() {
             // A lagging subscriber looks again all the same.

@@ -5,8 +5,8 @@ use super::error::RecordEncodeError;
 use super::lookup::NameLookup;
 use super::model_record::ModelRecord;
 use super::record::{
-    AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord, LeaderRecord,
-    EventRecord, FateWord,
+    AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord,
+    EventRecord, FateWord, LeaderRecord,
 };
 use super::scalars::{StoredAllocationId, StoredName};
 use super::tenant_record::TenantRecord;

@@ -124,9 +124,7 @@ fn check(step: &RuleStep, ports: Option<&BTreeSet<PortNo>>, failed: &Failed) -> 
             (!meter.id.is_ours() || meter.rate_kbps == 0 || meter.burst_kbit == 0, "make such a meter")
         }
         RuleStep::DeleteMeter(id) => (!id.is_ours(), "delete a meter that is not ours"),
-        RuleStep::PutRule(rule) => {
-            (!rule.is_ours(), "write a rule that is not ours")
-        }
+        RuleStep::PutRule(rule) => (!rule.is_ours(), "write a rule that is not ours"),
         RuleStep::DeleteRule { cookie, .. } => (!cookie.is_ours(), "delete a rule that is not ours"),
     };
     if is_foreign {

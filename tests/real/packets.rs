@@ -215,7 +215,11 @@ fn packets_rules_are_repaired_and_only_ours() {
     repaired("rules that were changed");
     lab.ofctl("del-meters", 1, &[]);
     repaired("a meter that was deleted, and the rule with it");
-    lab.ofctl("add-flow", 3, &["cookie=0x5700010000bad000,priority=30000,mpls,mpls_label=777777,mpls_bos=1,actions=output:2"]);
+    lab.ofctl(
+        "add-flow",
+        3,
+        &["cookie=0x5700010000bad000,priority=30000,mpls,mpls_label=777777,mpls_bos=1,actions=output:2"],
+    );
     repaired("a rule of ours that serves nobody");
     assert_eq!(lab.meters(2), 1, "somebody else's meter stays");
     assert!(lab.reaches(1, 3));

@@ -109,8 +109,12 @@ async fn eventually(what: &str, is: impl Fn() -> bool) {
 async fn begin(first: &Replica) {
     let (expected, misfits) = (Expected::Unsaid, OnMisfit::Refuse);
     first.must(Command::PutTopology { name: name("ring"), topology: Arc::new(ring()), expected, misfits }).await;
-    let put =
-        Command::PutController { name: name("c"), driver: DriverKind::Simulated, address: None, topology: name("ring") };
+    let put = Command::PutController {
+        name: name("c"),
+        driver: DriverKind::Simulated,
+        address: None,
+        topology: name("ring"),
+    };
     first.must(put).await;
 }
 

@@ -407,7 +407,11 @@ fn note_reported(state: &mut State, name: &Name, links: &[(LinkIx, Link)], is_re
             continue;
         }
         let reported = Arc::make_mut(&mut network.reported);
-        if is_new { reported.insert(link.name.clone()) } else { reported.remove(&link.name) };
+        if is_new {
+            reported.insert(link.name.clone())
+        } else {
+            reported.remove(&link.name)
+        };
     }
 }
 

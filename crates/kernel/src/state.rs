@@ -179,7 +179,16 @@ impl Network {
     pub(super) fn new(topology: Arc<Topology>, graph: Arc<Graph>, model: Arc<BandwidthModel>) -> Self {
         let ledger = Ledger::new(&topology, &model);
         let (revision, model_revision) = (Sequence(0), Sequence(0));
-        Self { revision, model_revision, topology, graph, model, ledger, living: [0; CLASS_TYPES], reported: Arc::default() }
+        Self {
+            revision,
+            model_revision,
+            topology,
+            graph,
+            model,
+            ledger,
+            living: [0; CLASS_TYPES],
+            reported: Arc::default(),
+        }
     }
 
     /// Whether a link is not up because a controller saw it: then a controller may take it up again.

@@ -192,7 +192,9 @@ impl LinkMonitor {
         if let Some(elsewhere) = seen.and_then(|seen| seen.far_ends.get(&ends.from)) {
             let ((from, out), (to, into)) = (ends.from, *elsewhere);
             let (out, into) = (out.0, into.0);
-            return Sight::Broken(format!("port {out} of switch {from} leads to port {into} of switch {to}, not where the topology says"));
+            return Sight::Broken(format!(
+                "port {out} of switch {from} leads to port {into} of switch {to}, not where the topology says"
+            ));
         }
         let live = |(dpid, port): (Dpid, PortNo)| {
             let ports = ports.get(&dpid)?.as_ref()?;

@@ -70,8 +70,7 @@ pub(super) async fn audit(
 
 fn has_meters(known: &Table, foreign: &Foreign, found: &[Meter]) -> bool {
     let is_known = |meter: &Meter| known.meter(meter.id) == Some(*meter) || foreign.has_meter(meter.id);
-    found.iter().all(is_known)
-        && known.meters().all(|meter| found.contains(&meter))
+    found.iter().all(is_known) && known.meters().all(|meter| found.contains(&meter))
 }
 
 fn slice_bits(rules: u64) -> u32 {

@@ -149,7 +149,8 @@ impl SchedulerTask {
             }
             if let Some(loads) = loads {
                 let fresh = |load: &Load| now.0.saturating_sub(load.at.0) < LOAD_KEPT_MS;
-                dispatcher.measure(state, |topology, link| Some(loads.link(topology, link).load.filter(fresh)?.carried_bps));
+                dispatcher
+                    .measure(state, |topology, link| Some(loads.link(topology, link).load.filter(fresh)?.carried_bps));
             }
             dispatcher.tick(state, now);
             for message in messages.drain(..) {

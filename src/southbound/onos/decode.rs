@@ -54,7 +54,8 @@ impl OnosFlowReply {
             actions.push(Action::Opaque("deferred or temporary".into()));
         }
         let criteria = &self.selector["criteria"];
-        let matches = matches(criteria).unwrap_or_else(|| Match::Foreign { words: criteria.to_string().into(), label: None });
+        let matches =
+            matches(criteria).unwrap_or_else(|| Match::Foreign { words: criteria.to_string().into(), label: None });
         let table = as_number(&self.table).unwrap_or(TABLE);
         Some(Rule { place: RuleKey { table, priority: self.priority, matches }, cookie, actions })
     }

@@ -11,9 +11,7 @@ use super::super::apply::{CheckedStep, SwitchExchange, apply_steps, is_deletion}
 use super::super::{DriverError, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX};
 use super::encode::{Order, order};
 use super::{Ryu, narrowest, no_such_switch};
-use kernel::intent::{
-    Cookie, CookieFilter, Dpid, Meter, MeterId, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault,
-};
+use kernel::intent::{Cookie, CookieFilter, Dpid, Meter, MeterId, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault};
 
 /// How long a switch is given before what it seems not to hold is looked for once more.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(50);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use kernel::intent::{Action, Cookie, CookieFilter, Dpid, LABEL_MIN, LABEL_PRIORITY, Match, PortNo, Rule, RuleKey, TABLE};
+use kernel::intent::{
+    Action, Cookie, CookieFilter, Dpid, LABEL_MIN, LABEL_PRIORITY, Match, PortNo, Rule, RuleKey, TABLE,
+};
 use serde_json::{Value, json};
 use watermaster::app::{AppOptions, DriverFactory};
 use watermaster::southbound::{Adjacency, Driver, Faults, Simulated};
@@ -204,7 +206,8 @@ async fn what_others_break_is_repaired_and_what_is_theirs_stays() {
     network.write_directly(Dpid(1), corrupt);
     // A leftover of an allocation that is over.
     let label = kernel::intent::MplsLabel::new(LABEL_MIN + 7).unwrap();
-    let place = RuleKey { table: TABLE, priority: LABEL_PRIORITY, matches: Match::Mpls { label, bottom_of_stack: true } };
+    let place =
+        RuleKey { table: TABLE, priority: LABEL_PRIORITY, matches: Match::Mpls { label, bottom_of_stack: true } };
     network.write_directly(Dpid(3), Rule { place, cookie: stray, actions: vec![Action::Output(PortNo(1))] });
     eventually("the rules are repaired", is_right).await;
     network.restart(Dpid(3));
@@ -367,12 +370,16 @@ async fn what_is_damaged_again_and_again_is_said() {
     while !reasons.last().is_some_and(|last: &String| last.contains("another program changes it")) {
         network.delete_directly(Dpid(3), CookieFilter::OURS);
         let seen = service.get(&uri).await.json();
-        if let Some(reason) = seen["reason"].as_str().filter(|reason| reasons.last().is_none_or(|last| last != reason)) {
+        if let Some(reason) = seen["reason"].as_str().filter(|reason| reasons.last().is_none_or(|last| last != reason))
+        {
             reasons.push(reason.to_owned());
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(reasons.iter().any(|reason| reason.contains("was gone on switch 0000000000000003: it is written again")), "{reasons:?}");
+    assert!(
+        reasons.iter().any(|reason| reason.contains("was gone on switch 0000000000000003: it is written again")),
+        "{reasons:?}"
+    );
     assert_ne!(service.get(&format!("/v1/allocations/{other}")).await.json()["reason"], json!(reasons.last()));
     active(&service, &id).await;
     service.close().await;

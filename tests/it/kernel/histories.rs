@@ -122,7 +122,8 @@ fn check_numbers(state: &State, before: Option<&State>) -> Result<(), TestCaseEr
     for allocation in state.allocations_after(None).filter(|lsp| lsp.demand.attributes.flow.is_some()) {
         let number = state.flow_number(allocation.id).unwrap();
         prop_assert!(labels.insert(number.label()) && meters.insert(number.meter()));
-        let old = before.and_then(|before| Some((before.allocation(allocation.id)?, before.flow_number(allocation.id)?, before)));
+        let old = before
+            .and_then(|before| Some((before.allocation(allocation.id)?, before.flow_number(allocation.id)?, before)));
         let Some((old, old_number, before)) = old else { continue };
         let links = |state: &State, path: &[LinkIx]| {
             let topology = state.network("net").unwrap().topology();

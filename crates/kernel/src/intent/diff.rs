@@ -113,7 +113,9 @@ fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbe
             (Role::Head, _) => DiffStage::Enter,
             (Role::Tail | Role::Transit, _) => DiffStage::Prepare,
         };
-        if let Some(there) = there.filter(|there| stage == DiffStage::Prepare && !there.cookie.is_same_path(seat.cookie)) {
+        if let Some(there) =
+            there.filter(|there| stage == DiffStage::Prepare && !there.cookie.is_same_path(seat.cookie))
+        {
             robbed.insert(there.cookie.in_term(0));
         }
         let rule = Rule { place: place.clone(), cookie: seat.cookie, actions: seat.actions.clone() };
@@ -136,7 +138,8 @@ fn deletions(switch: Dpid, wanted: &Table, seen: &Table, living: &BTreeSet<Alloc
 
 /// Stops the traffic of allocations whose rule becomes another's: it would take the wrong path.
 fn retreats(switch: Dpid, seen: &Table, robbed: &BTreeSet<Cookie>, tasks: &mut Vec<Task>) {
-    let heads = seen.rules().filter(|(place, seat)| seat.role(place) == Role::Head && robbed.contains(&seat.cookie.in_term(0)));
+    let heads =
+        seen.rules().filter(|(place, seat)| seat.role(place) == Role::Head && robbed.contains(&seat.cookie.in_term(0)));
     for (place, seat) in heads {
         let same = |task: &Task| matches!(&task.step, RuleStep::DeleteRule { place: other, .. } if other == place);
         tasks.retain(|task| task.switch != switch || !same(task));

@@ -117,7 +117,8 @@ impl Flows {
             }
         }
         for (id, flows) in &by_age {
-            let overlaps = |older: &[&Ipv4Match]| older.iter().any(|older| flows.iter().any(|flow| overlap(older, flow)));
+            let overlaps =
+                |older: &[&Ipv4Match]| older.iter().any(|older| flows.iter().any(|flow| overlap(older, flow)));
             let above = by_age.range(..id).filter(|(_, older)| overlaps(older));
             let rank = above.map(|(older, _)| ranks.get(older).map_or(1, |rank: &u16| rank.saturating_add(1))).max();
             ranks.extend(rank.map(|rank| (*id, rank)));
@@ -171,7 +172,8 @@ mod tests {
     #[test]
     fn the_older_of_two_that_overlap_stands_above() {
         let mut order = HeadOrder::default();
-        let (from, to) = (Ipv4Match { src: net(1, 24), ..Default::default() }, Ipv4Match { dst: net(3, 24), ..Default::default() });
+        let (from, to) =
+            (Ipv4Match { src: net(1, 24), ..Default::default() }, Ipv4Match { dst: net(3, 24), ..Default::default() });
         let other = Ipv4Match { src: net(2, 24), ..Default::default() };
         assert_eq!(order.add(LEVEL, from, AllocationId(5)), [AllocationId(5)]);
         assert_eq!(order.add(LEVEL, to, AllocationId(4)).len(), 2, "both may stand elsewhere now");

@@ -71,7 +71,9 @@ pub enum NoRules {
         max: u16,
     },
     /// Every flow number is taken.
-    #[error("{FLOWS_MAX} living allocations have flows, for which there are labels and meters: there is none for this one")]
+    #[error(
+        "{FLOWS_MAX} living allocations have flows, for which there are labels and meters: there is none for this one"
+    )]
     NoNumber,
     /// Another program's rule stands where one of its rules has to.
     #[error("foreign rule with cookie 0x{cookie:x} on switch {switch} {what}")]

@@ -24,15 +24,15 @@ mod tests;
 
 pub use damage::{Damage, DamagedPart};
 pub use diff::{DiffStage, Task, diff};
-pub use flow_number::{FLOWS_MAX, FlowNumber};
 pub(crate) use flow_number::FlowNumbers;
+pub use flow_number::{FLOWS_MAX, FlowNumber};
 pub use flow_table::{Foreign, Role, RuleMeta, Table, Tables};
 pub use id_ranges::{LABEL_MAX, LABEL_MIN, METER_MAX, METER_MIN, MeterId, MplsLabel};
 pub(crate) use lsp_rules::impossible_flow;
 pub use lsp_rules::{NoRules, dscp, traffic_class};
 pub use plan::RulePlan;
 pub use rule::{
-    Action, Cookie, CookieFilter, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, HEAD_PRIORITIES, Ipv4Match, LABEL_PRIORITY, Match,
-    Meter, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE,
+    Action, Cookie, CookieFilter, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, HEAD_PRIORITIES, Ipv4Match, LABEL_PRIORITY,
+    Match, Meter, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE,
 };
 pub use work_queue::Agenda;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::flow_number::FlowNumber;
 use super::flow_table::{Foreign, RuleMeta, Tables};
-use super::head_order::{HeadOrder, HeadLevel, Standing};
+use super::head_order::{HeadLevel, HeadOrder, Standing};
 use super::lsp_rules::{NoRules, RANKS, Shape};
 use super::rule::{Cookie, Dpid, Meter};
 use crate::allocation::Allocation;

@@ -162,7 +162,9 @@ impl Rule {
         let RuleKey { table, priority, matches } = &self.place;
         let is_in_place = match matches {
             Match::Ipv4(_) => HEAD_PRIORITIES.contains(priority),
-            Match::Mpls { label, bottom_of_stack } => *priority == LABEL_PRIORITY && label.is_ours() && *bottom_of_stack,
+            Match::Mpls { label, bottom_of_stack } => {
+                *priority == LABEL_PRIORITY && label.is_ours() && *bottom_of_stack
+            }
             Match::Foreign { .. } => false,
         };
         self.cookie.is_ours() && *table == TABLE && is_in_place

@@ -299,7 +299,8 @@ fn foreign(cookie: u64, place: RuleKey, actions: Vec<Action>) -> Rule {
 
 #[test]
 fn what_is_foreign_is_left_alone_and_said() {
-    let mut plan = planned(&[allocation(7, &[0, 1, 2], 5_000), allocation(9, &[0, 3], 5_000), allocation(11, &[3, 4], 5_000)]);
+    let mut plan =
+        planned(&[allocation(7, &[0, 1, 2], 5_000), allocation(9, &[0, 3], 5_000), allocation(11, &[3, 4], 5_000)]);
     let head = head_of(plan.tables(), 7).unwrap().1;
     let (label, meter) = (number(9, 0).unwrap().label(), number(11, 0).unwrap().meter());
     let labelled = RuleKey { table: 3, priority: 5, matches: Match::Mpls { label, bottom_of_stack: false } };
@@ -424,7 +425,12 @@ fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
         }
     }
     let in_no_term = |tables: &Tables| {
-        let rules = |table: &Table| table.rules().map(|(place, seat)| (place.clone(), seat.cookie.in_term(0), seat.actions.clone())).collect::<Vec<_>>();
+        let rules = |table: &Table| {
+            table
+                .rules()
+                .map(|(place, seat)| (place.clone(), seat.cookie.in_term(0), seat.actions.clone()))
+                .collect::<Vec<_>>()
+        };
         tables.values().map(|table| (rules(table), table.meters().collect::<Vec<_>>())).collect::<Vec<_>>()
     };
     prop_assert_eq!(in_no_term(&tables), in_no_term(&known(plan.tables())));

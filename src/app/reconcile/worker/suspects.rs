@@ -72,7 +72,8 @@ impl Suspects {
     pub(super) fn confirm(&mut self, now: Instant, switch: Dpid) -> Vec<AllocationId> {
         let mut confirmed = vec![];
         self.of.retain(|_, suspect| !suspect.is_confirmed || now.duration_since(suspect.last) < REMEMBERED);
-        for (id, suspect) in self.of.iter_mut().filter(|(_, suspect)| suspect.switch == switch && !suspect.is_confirmed) {
+        for (id, suspect) in self.of.iter_mut().filter(|(_, suspect)| suspect.switch == switch && !suspect.is_confirmed)
+        {
             suspect.is_confirmed = true;
             confirmed.push(*id);
         }
@@ -98,7 +99,10 @@ mod tests {
         suspects.add(start, switch, &damage);
         assert!(suspects.is_at(switch) && !suspects.is_at(Dpid(8)));
         let once = suspects.reason(id).unwrap();
-        assert!(once.starts_with("the rule that takes its packets in was gone on switch 0000000000000007: it is"), "{once}");
+        assert!(
+            once.starts_with("the rule that takes its packets in was gone on switch 0000000000000007: it is"),
+            "{once}"
+        );
         assert_eq!(suspects.confirm(at(1), Dpid(8)), []);
         assert_eq!(suspects.confirm(at(1), switch), [id]);
         assert_eq!((suspects.reason(id), suspects.is_at(switch)), (None, false));
