@@ -12,7 +12,7 @@ import { Table } from "./table";
 import { className, clock, count, dateAndTime, parseRate, rate } from "./units";
 
 const PAGE = 50;
-const STATES = ["held", "active", "installing", "rerouting", "degraded", "released", "expired", "preempted", "devolved", "failed"];
+const STATES = ["held", "scheduled", "active", "installing", "rerouting", "degraded", "released", "expired", "preempted", "devolved", "failed"];
 
 export function Allocations() {
   const { of, query } = route.value;
@@ -112,7 +112,7 @@ function List() {
             { title: "Id", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
             ...(page.items.some((one) => one.name || one.customer) ? NAMED : []),
             ...(page.items.some((one) => one.tenant) ? [{ title: "Tenant", cell: (one: Allocation) => one.tenant, value: (one: Allocation) => one.tenant }] : []),
-            { title: "State", cell: (one) => <><State of={one.state} />{isHeld(one) ? <><br /><span class="quiet">until {dateAndTime(one.held_until!)}</span></> : null}</>, value: (one) => one.state },
+            { title: "State", cell: (one) => <><State of={one.state} />{isHeld(one) ? <><br /><span class="quiet">until {dateAndTime(one.held_until!)}</span></> : null}{one.state === "scheduled" ? <><br /><span class="quiet">from {dateAndTime(one.starts_at!)}</span></> : null}</>, value: (one) => one.state },
             { title: "From", cell: (one) => <NodeName of={one.ingress} />, value: (one) => one.ingress },
             { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
             { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },
@@ -209,6 +209,7 @@ function One(props: { id: string }) {
           {one.aggregator ? <><dt>Aggregator</dt><dd>{one.aggregator}</dd></> : null}
           <dt>Admitted</dt><dd>{new Date(one.created_at).toLocaleString("en-GB")}</dd>
           {isHeld(one) ? <><dt>Held until</dt><dd>{new Date(one.held_until!).toLocaleString("en-GB")}; then it lapses, unless it is committed before</dd></> : null}
+          {one.starts_at ? <><dt>Starts</dt><dd>{new Date(one.starts_at).toLocaleString("en-GB")}</dd></> : null}
           {one.expires_at ? <><dt>Expires</dt><dd>{new Date(one.expires_at).toLocaleString("en-GB")}</dd></> : null}
           {one.ended_at ? <><dt>Ended</dt><dd>{new Date(one.ended_at).toLocaleString("en-GB")}</dd></> : null}
           {cause ? <><dt>Left its path</dt><dd>{CAUSES[cause.cause] ?? cause.cause}{by ? <>; for <a href={href("allocations", by)}>allocation {by}</a></> : null}</dd></> : null}

@@ -3,7 +3,7 @@ import type { Happening, Victim } from "./api";
 import { LinkName, NodeName, outcomes, REASONS, State } from "./parts";
 import { topology } from "./live";
 import { href } from "./route";
-import { className, clock, count, MODEL_WORDS, rate } from "./units";
+import { className, clock, count, dateAndTime, MODEL_WORDS, rate } from "./units";
 
 interface Asked {
   topology: string;
@@ -14,6 +14,7 @@ interface Asked {
   name?: string;
   customer?: string;
   held_until?: string;
+  starts_at?: string;
 }
 
 interface Told {
@@ -59,14 +60,20 @@ function Line(props: { happening: Happening }) {
   const victims = told ? <strong>; {told}</strong> : null;
   switch (props.happening.kind) {
     case "allocation_admitted":
+    case "allocation_started":
     case "allocation_resized": {
       const one = data.allocation!;
-      const word = props.happening.kind !== "allocation_admitted" ? "changed" : one.held_until ? "held" : "admitted";
+      const admitted = one.held_until ? "held" : one.starts_at ? `booked for ${dateAndTime(one.starts_at)}` : "admitted";
+      const word = { allocation_admitted: admitted, allocation_started: "started" }[props.happening.kind as string] ?? "changed";
       return <><a href={href("allocations", one.id)}>{one.id}</a>{called(one)} {word}: <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}{victims}</>;
     }
     case "allocation_denied": {
       const one = data.demand!;
       return <><State of="denied" />{called(one)}: <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}. {reason(data.problem!)}</>;
+    }
+    case "allocation_start_failed": {
+      const one = data.demand!;
+      return <><State of="failed" /> <a href={href("allocations", data.id)}>{data.id}</a>{called(one)} could not start: {reason(data.problem!)}</>;
     }
     case "allocation_released": return <><a href={href("allocations", data.id)}>{data.id}</a> released</>;
     case "allocations_expired": return <>{count(data.ids?.length ?? 0, "allocation")} expired</>;

@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Aggregators } from "./aggregators";
 import { Alerts, open } from "./alerts";
 import { Allocations } from "./allocations";
+import { Calendar } from "./calendar";
 import { Health } from "./health";
 import { LinkView } from "./link";
 import { choose, connection, lostAt, retry, start, topologies, topology, trouble } from "./live";
@@ -24,6 +25,7 @@ const VIEWS: { view: string; name: string; key: string; needs?: "request" | "ope
   { view: "map", name: "Map", key: "m" },
   { view: "link", name: "Link", key: "l" },
   { view: "allocations", name: "Allocations", key: "a" },
+  { view: "calendar", name: "Calendar", key: "c" },
   { view: "what-if", name: "What-if", key: "w", needs: "request" },
   { view: "plans", name: "Plans", key: "p", needs: "operate" },
   { view: "aggregators", name: "Aggregators", key: "g" },
@@ -53,6 +55,7 @@ function View() {
     case "alerts": return <Alerts />;
     case "link": return <LinkView />;
     case "allocations": return <Allocations />;
+    case "calendar": return <Calendar />;
     case "what-if": return <WhatIf />;
     case "plans": return <Plans />;
     case "aggregators": return <Aggregators />;

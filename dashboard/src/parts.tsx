@@ -56,7 +56,7 @@ export function ClassMark(props: { classType: number; long?: boolean }) {
 }
 
 const SIGNS: Record<string, string> = {
-  held: "◔", active: "●", installing: "◌", rerouting: "↻", degraded: "▲", released: "○", expired: "◷", preempted: "✕", devolved: "↩", failed: "!",
+  held: "◔", scheduled: "◷", active: "●", installing: "◌", rerouting: "↻", degraded: "▲", released: "○", expired: "◴", preempted: "✕", devolved: "↩", failed: "!",
   denied: "⊘", fresh: "●", stale: "▲", lost: "✕", up: "●", down: "✕", maintenance: "⚒", rerouted: "↻",
 };
 

@@ -1,11 +1,11 @@
 // A request for bandwidth: previewed as a dry run, and sent exactly as it was previewed. The same form asks on the map, where
 // each change is previewed at once, and in what-if, where the four models are compared.
 import { useEffect, useState } from "preact/hooks";
-import { ask, idempotencyKey, Refused, type Allocation, type AllocationOutcome, type AllocationRequest, type ModelName } from "./api";
+import { ask, idempotencyKey, ofTopology, Refused, type Allocation, type AllocationOutcome, type AllocationRequest, type Availability, type ModelName } from "./api";
 import { byName, layout, light, model, nodeText, pin, topology } from "./live";
 import { Ask, Denial, outcomes, PathText, say, Victims } from "./parts";
 import { adjust, go, param } from "./route";
-import { className, parseRate, rate } from "./units";
+import { className, dateAndTime, parseRate, rate } from "./units";
 
 export type Verdict = { model: ModelName; outcome?: AllocationOutcome; problem?: Refused };
 
@@ -29,16 +29,31 @@ export function useRequest() {
   const [classText, setClass] = param("class_type", String(Math.max(0, ...classes.map((one) => one.class_type))));
   const [text, setText] = param("bandwidth", "500M");
   const [maxHops, setMaxHops] = param("max_hops");
+  const [starts, setStarts] = param("starts");
+  const [ends, setEnds] = param("ends");
   const [from, to] = [ingress || nodes[0]?.node || "", egress || nodes.at(-1)?.node || ""];
   const bps = parseRate(text);
   const request: AllocationRequest = {
     topology: topology.value!, ingress: from, egress: to, class_type: Number(classText), bandwidth_bps: bps ?? 0,
     ...(maxHops ? { constraints: { max_hops: Number(maxHops) } } : {}),
+    ...(instant(starts) ? { starts_at: instant(starts) } : {}), ...(instant(ends) ? { expires_at: instant(ends) } : {}),
   };
-  return { request, bps, text, setText, maxHops, setMaxHops, setIngress, setEgress, setClass, classes, good: bps !== null && from !== to };
+  return { request, bps, text, setText, maxHops, setMaxHops, setIngress, setEgress, setClass, classes, starts, setStarts, ends, setEnds, good: bps !== null && from !== to };
 }
 
 type Form = ReturnType<typeof useRequest>;
+
+/** What is in a field of date and time, which is of the clock on the wall. */
+function instant(text: string): string | undefined {
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? undefined : new Date(at).toISOString();
+}
+
+/** The same the other way round. */
+function wall(at: string): string {
+  const date = new Date(at);
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
 
 export function Fields(props: { form: Form }) {
   const { form } = props;
@@ -51,6 +66,8 @@ export function Fields(props: { form: Form }) {
       </select></label>
       <label>Bandwidth <input value={form.text} size={8} aria-invalid={form.bps === null} onInput={(event) => form.setText(event.currentTarget.value)} /></label>
       <label>Most hops <input value={form.maxHops} size={3} inputMode="numeric" pattern="[0-9]*" placeholder="any" onInput={(event) => form.setMaxHops(event.currentTarget.value.replace(/\D/g, ""))} /></label>
+      <label>Starts <input type="datetime-local" value={form.starts} onInput={(event) => form.setStarts(event.currentTarget.value)} /></label>
+      <label>Ends <input type="datetime-local" value={form.ends} onInput={(event) => form.setEnds(event.currentTarget.value)} /></label>
     </>
   );
 }
@@ -116,7 +133,7 @@ export function Send(props: { preview: Preview; done?: () => void }) {
   };
   const send = async () => {
     const { body } = await ask<Allocation>("POST", "/v1/allocations", request, { "idempotency-key": key });
-    say(`Admitted: allocation ${body.id}.`);
+    say(body.starts_at ? `Booked: allocation ${body.id}, from ${dateAndTime(body.starts_at)} on.` : `Admitted: allocation ${body.id}.`);
     go("allocations", body.id);
   };
   const begin = async () => {
@@ -166,7 +183,7 @@ export function RequestPanel() {
         if (current) setMost(typeof found === "number" ? found : 0);
       });
     return () => void (current = false);
-  }, [request.ingress, request.egress, request.class_type, form.maxHops]);
+  }, [request.ingress, request.egress, request.class_type, form.maxHops, form.starts, form.ends]);
   const verdict = isSame(preview, request) ? preview!.verdicts[0] : undefined;
   const top = Math.max((most ?? 0) * 1.25, 1);
   return (
@@ -184,19 +201,54 @@ export function RequestPanel() {
       <div class="buttons">
         {verdict?.outcome ? <Send preview={preview!} /> : null}
         <button onClick={() => go("what-if", undefined, asQuery(form))}>Compare the models</button>
-        <button onClick={() => (adjust({ ingress: null, egress: null, bandwidth: null, max_hops: null, class_type: null }), pin())}>Close</button>
+        <button onClick={() => (adjust({ ingress: null, egress: null, bandwidth: null, max_hops: null, class_type: null, starts: null, ends: null }), pin())}>Close</button>
       </div>
       <div aria-live="polite">
+        {verdict?.problem?.slug === "insufficient-bandwidth" ? <When key={written} form={form} /> : null}
         {verdict ? <Decided verdict={verdict} /> : form.good ? <p class="quiet">Asking …</p> : null}
       </div>
     </section>
   );
 }
 
+const HOUR_MS = 3_600_000;
+/** How far ahead, and how many times, are offered. */
+const AHEAD_MS = 7 * 24 * HOUR_MS;
+const OFFERED_MAX = 5;
+
+/** When it could be had instead, in the week to come: for as long as was asked, or for an hour. */
+function When(props: { form: Form }) {
+  const { form } = props;
+  const [found, setFound] = useState<Availability | null>(null);
+  const { topology, ingress, egress, class_type, bandwidth_bps, starts_at, expires_at, constraints } = form.request;
+  const from = starts_at ? Date.parse(starts_at) : Date.now();
+  const long = Math.max(60_000, expires_at ? Date.parse(expires_at) - from : HOUR_MS);
+  const look = async () => {
+    const window = { from: new Date(from).toISOString(), to: new Date(from + Math.max(AHEAD_MS, long)).toISOString() };
+    try {
+      const body = { from: ingress, to: egress, class_type, bandwidth_bps, duration_ms: long, window, constraints };
+      setFound((await ask<Availability>("POST", ofTopology(topology!, "/availabilities"), body)).body);
+    } catch (error) {
+      say(error instanceof Error ? error.message : String(error), true);
+    }
+  };
+  const take = (from: string) => {
+    form.setStarts(wall(new Date(Math.ceil(Date.parse(from) / 60_000) * 60_000).toISOString()));
+    form.setEnds(wall(new Date(Math.ceil(Date.parse(from) / 60_000) * 60_000 + long).toISOString()));
+  };
+  if (!found) return <p><button onClick={look}>When could I have it?</button></p>;
+  if (!found.windows.length) return <p>Not in the week to come. Over all of it, up to {rate(found.largest_bandwidth_bps)} would be admitted.</p>;
+  return (
+    <ul class="offers">
+      {found.windows.slice(0, OFFERED_MAX).map((one) => <li><button class="small" onClick={() => take(one.from)}>{dateAndTime(one.from)}</button> or later, until {dateAndTime(one.to)}</li>)}
+    </ul>
+  );
+}
+
 /** All of it: what is left out is another's default. */
 export function asQuery(form: Form): Record<string, string> {
   const { ingress, egress, class_type } = form.request;
-  return { ingress, egress, class_type: String(class_type), bandwidth: form.text, ...(form.maxHops ? { max_hops: form.maxHops } : {}) };
+  return { ingress, egress, class_type: String(class_type), bandwidth: form.text, ...(form.maxHops ? { max_hops: form.maxHops } : {}), ...(form.starts ? { starts: form.starts } : {}), ...(form.ends ? { ends: form.ends } : {}) };
 }
 
 /** Two digits are enough for what is dragged. */

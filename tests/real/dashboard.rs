@@ -22,6 +22,11 @@ fn people_approve_plans_and_study_failures() {
     drive("plans.mjs");
 }
 
+#[test]
+fn people_book_for_next_tuesday() {
+    drive("calendar.mjs");
+}
+
 /// Runs a script that drives the browser.
 fn drive(script: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,0 +1,124 @@
+// Books for next Tuesday in the dashboard, sees it on the calendar, and is told when there is room, in Debian's Chromium.
+// Started by dashboard.rs.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+const { PROGRAM, DATA, SCREENS, CHROMIUM, ROOT } = process.env;
+const require = createRequire(join(ROOT, "dashboard/package.json"));
+const { chromium } = require("playwright-core");
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const server = spawn(PROGRAM, ["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--data", DATA], { stdio: ["ignore", "pipe", "ignore"] });
+let text = "";
+const base = await new Promise((resolve, reject) => {
+  server.on("exit", (code) => reject(new Error(`the service ended with ${code}: ${text}`)));
+  server.stdout.on("data", (chunk) => {
+    text += chunk;
+    const found = /http:\/\/([0-9.:]+)\//.exec(text);
+    if (found) resolve(`http://${found[1]}`);
+  });
+});
+
+async function call(method, path, body) {
+  const response = await fetch(base + path, { method, headers: { "content-type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body) });
+  const text = await response.text();
+  return { status: response.status, body: text ? JSON.parse(text) : null };
+}
+
+const NET = { nodes: ["oslo", "rome"].map((id) => ({ id })), links: [{ id: "oslo-rome", from: "oslo", to: "rome", capacity_bps: 1e9 }] };
+
+async function accessible(page, where) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const bad = violations.filter((one) => one.impact === "serious" || one.impact === "critical");
+  assert.deepEqual(bad.map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`), [], `accessibility of ${where}`);
+}
+
+const screen = (page, name) => page.screenshot({ path: join(SCREENS, `${name}.png`), fullPage: true });
+
+/** Next Tuesday at an hour, as the clock on the wall has it. */
+function tuesday(hour) {
+  const at = new Date();
+  at.setDate(at.getDate() + (((2 - at.getDay() + 7) % 7) || 7));
+  const two = (number) => String(number).padStart(2, "0");
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}T${two(hour)}:00`;
+}
+
+async function book(page) {
+  await page.goto(`${base}/#/what-if?topology=net`);
+  await page.getByText("● live").waitFor();
+  await page.getByLabel("Bandwidth").fill("800M");
+  await page.getByLabel("Starts").fill(tuesday(2));
+  await page.getByLabel("Ends").fill(tuesday(4));
+  await page.getByRole("button", { name: "Ask", exact: true }).click();
+  await page.getByRole("button", { name: "Ask for it for real" }).click();
+  await page.getByText(/^Booked: allocation \d+, from \d{4}-\d\d-\d\d 02:00:00 on\.$/).waitFor();
+  await page.getByRole("heading", { name: /^Allocation \d+/ }).getByText("scheduled").waitFor();
+  await accessible(page, "a scheduled allocation");
+}
+
+async function timeline(page) {
+  await page.locator("main").focus();
+  await page.keyboard.press("g");
+  await page.keyboard.press("c");
+  await page.getByRole("heading", { name: "Calendar" }).waitFor();
+  const row = page.getByRole("list", { name: "Bookings" }).getByRole("listitem");
+  assert.match(await row.innerText(), /oslo → rome, CT2, 800 Mbit\/s[^]*02:00:00 to \d{4}-\d\d-\d\d 04:00:00/);
+  const bar = await row.locator("svg rect").evaluate((rect) => [rect.x.baseVal.value, rect.width.baseVal.value]);
+  assert.ok(bar[0] > 0 && bar[0] + bar[1] <= 1_000 && Math.abs(bar[1] - 12) <= 1, `two of 168 hours: ${bar}`);
+  await accessible(page, "the calendar");
+  await screen(page, "calendar");
+}
+
+/** What is full on Tuesday night may be had after it. */
+async function later(page) {
+  await page.goto(`${base}/#/map?topology=net&ingress=oslo&egress=rome&class_type=2&bandwidth=500M&starts=${tuesday(3)}&ends=${tuesday(5)}`);
+  await page.getByRole("button", { name: "When could I have it?" }).click();
+  const offer = page.getByRole("button", { name: / 04:00:00$/ });
+  await offer.waitFor();
+  await accessible(page, "times that are offered");
+  await offer.click();
+  await page.getByText("● Admitted").waitFor();
+  assert.equal(await page.getByLabel("Starts").inputValue(), tuesday(4));
+  assert.equal(await page.getByLabel("Ends").inputValue(), tuesday(6));
+  await screen(page, "offered");
+}
+
+async function onAPhone(browser) {
+  const context = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: "dark" });
+  const page = await context.newPage();
+  await page.goto(`${base}/#/calendar?topology=net`);
+  await page.getByRole("list", { name: "Bookings" }).waitFor();
+  await accessible(page, "the calendar in the dark");
+  await screen(page, "phone-calendar");
+  assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 391, "the calendar fits a phone");
+  await context.close();
+}
+
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+page.setDefaultTimeout(20_000);
+const complaints = [];
+page.on("pageerror", (error) => complaints.push(error.message));
+try {
+  assert.equal((await call("PUT", "/v1/topologies/net", NET)).status, 201);
+  console.log("  next Tuesday from two to four");
+  await book(page);
+  console.log("  the calendar");
+  await timeline(page);
+  console.log("  when there is room");
+  await later(page);
+  console.log("  on a phone");
+  await onAPhone(browser);
+  assert.deepEqual(complaints, []);
+} catch (error) {
+  await screen(page, "failed").catch(() => null);
+  throw error;
+} finally {
+  await browser.close();
+  server.removeAllListeners("exit");
+  server.kill("SIGKILL");
+}
