@@ -2,9 +2,10 @@
 //! or a booking's or a living allocation's leaves. What must stay true: a link without marks has no entry, so that nothing is
 //! held, and nothing looked at, where nobody books ahead and nothing ends by itself.
 
-use super::bam::{Booked, LinkBounds, Slot, Slots};
+use super::bam::{Booked, LinkBounds, SLOTS, Slots};
 use super::id::{AllocationId, LinkIx};
-use super::ledger_entry::{Claim, LedgerEntry};
+use super::ledger_entry::{Claim, LedgerEntry, Span};
+use super::mark_tree::{Mark, MarkKey, MarkTree, Node, NodeBody, SlotPairs, Summary};
 use super::persistent_map::PersistentMap;
 use super::units::{Bandwidth, Millis};
 
@@ -17,29 +18,10 @@ pub(crate) enum Taking {
     Reach,
 }
 
-/// The place of a mark: what ends at an instant ends before anything starts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct MarkKey {
-    pub(crate) at: Millis,
-    is_start: bool,
-    pub(crate) id: AllocationId,
-}
-
-/// What changes in a link's book.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Mark {
-    slot: Slot,
-    booked: u64,
-    /// Of a start: with which slot, and how much, is to be had then.
-    starting: Option<(Slot, Bandwidth)>,
-}
-
-pub(crate) type Marks = PersistentMap<MarkKey, Mark>;
-
 /// The marks of all links that have any.
 #[derive(Clone, Default, PartialEq)]
 pub(crate) struct Calendar {
-    links: PersistentMap<LinkIx, Marks>,
+    links: PersistentMap<LinkIx, MarkTree>,
     bookings: usize,
 }
 
@@ -49,19 +31,19 @@ impl Calendar {
         self.bookings
     }
 
-    pub(crate) fn marks(&self, link: LinkIx) -> Option<&Marks> {
+    pub(crate) fn marks(&self, link: LinkIx) -> Option<&MarkTree> {
         self.links.get(&link)
     }
 
     /// The bookings on a link, by their starts.
     pub(crate) fn on_link(&self, link: LinkIx) -> impl Iterator<Item = AllocationId> + '_ {
-        let marks = self.marks(link).into_iter().flat_map(PersistentMap::iter);
+        let marks = self.marks(link).into_iter().flat_map(MarkTree::iter);
         marks.filter(|(key, _)| key.is_start).map(|(key, _)| key.id)
     }
 
     /// The instants at which the book of a link changes by itself, each with whether a booking starts then.
     pub(crate) fn changes(&self, link: LinkIx) -> impl Iterator<Item = (Millis, bool)> + '_ {
-        let marks = self.marks(link).into_iter().flat_map(PersistentMap::iter);
+        let marks = self.marks(link).into_iter().flat_map(MarkTree::iter);
         marks.map(|(key, _)| (key.at, key.is_start))
     }
 
@@ -70,13 +52,11 @@ impl Calendar {
         self.bookings += usize::from(entry.span.start.is_some());
         for link in entry.path.iter() {
             for (key, mark) in marks_of(entry, booked(*link)) {
-                match self.links.get_mut(link) {
-                    Some(marks) => drop(marks.insert(key, mark)),
-                    None => {
-                        let mut marks = Marks::default();
-                        marks.insert(key, mark);
-                        self.links.insert(*link, marks);
-                    }
+                if !self.links.contains_key(link) {
+                    self.links.insert(*link, MarkTree::default());
+                }
+                if let Some(marks) = self.links.get_mut(link) {
+                    marks.insert(key, mark);
                 }
             }
         }
@@ -88,9 +68,9 @@ impl Calendar {
         for link in entry.path.iter() {
             let Some(marks) = self.links.get_mut(link) else { continue };
             for (key, _) in marks_of(entry, 0) {
-                marks.remove(&key);
+                marks.remove(key);
             }
-            if marks.len() == 0 {
+            if marks.root().is_none() {
                 self.links.remove(link);
             }
         }
@@ -99,12 +79,10 @@ impl Calendar {
 
 /// The marks that an entry makes on a link on which it takes `booked`.
 pub(crate) fn marks_of(entry: &LedgerEntry, booked: u64) -> impl Iterator<Item = (MarkKey, Mark)> + use<> {
-    let LedgerEntry { id, slot, bandwidth, span, .. } = *entry;
-    let start = span.start.map(|start| {
-        let key = MarkKey { at: start.at, is_start: true, id };
-        (key, Mark { slot, booked, starting: Some((start.setup_slot, bandwidth)) })
-    });
-    let end = span.ends_at.map(|at| (MarkKey { at, is_start: false, id }, Mark { slot, booked, starting: None }));
+    let LedgerEntry { id, slot, span, .. } = *entry;
+    let mark = move |setup_slot| Mark { slot, booked, setup_slot };
+    let start = span.start.map(|start| (MarkKey { at: start.at, is_start: true, id }, mark(Some(start.setup_slot))));
+    let end = span.ends_at.map(|at| (MarkKey { at, is_start: false, id }, mark(None)));
     start.into_iter().chain(end)
 }
 
@@ -114,55 +92,56 @@ pub(crate) struct LinkCourse<'a> {
     pub(crate) slots: &'a Slots,
     /// Of now.
     pub(crate) booked: Booked,
-    pub(crate) marks: Vec<(MarkKey, Mark)>,
+    pub(crate) marks: Option<&'a MarkTree>,
 }
 
 impl LinkCourse<'_> {
     /// What a claim may have in the time to come, at most what it claims. Nothing is said about now.
     pub(crate) fn room_bps(&self, claim: &Claim, taking: Taking) -> u64 {
-        let most = claim.bandwidth.as_bps();
-        let mut room = most;
-        let mut booked = self.booked;
-        let mut own_start = claim.span.start.map(|start| start.at);
-        for (at, marks) in instants(&self.marks) {
-            if claim.span.ends_at.is_some_and(|end| end <= at) || room == 0 {
-                break;
-            }
-            if own_start.is_some_and(|start| start < at) {
-                room = room.min(self.available_bps(&booked, claim.slot, taking));
-                own_start = None;
-            }
-            pass(&mut booked, marks);
-            if !claim.span.has_start(at) {
-                continue;
-            }
-            for mark in starts(marks) {
-                room = room.min(self.beside_bps(&booked, mark, claim, taking, room));
-            }
-        }
-        if own_start.is_some() {
-            room = room.min(self.available_bps(&booked, claim.slot, taking));
-        }
-        room
-    }
-
-    fn available_bps(&self, booked: &Booked, slot: Slot, taking: Taking) -> u64 {
-        match taking {
-            Taking::Free => self.bounds.free_bps(self.slots, booked, slot),
-            Taking::Reach => self.bounds.reach_bps(self.slots, booked, slot),
+        let mut sweep = Sweep::new(self, claim.span, Question::Room { claim, taking, room: claim.bandwidth.as_bps() });
+        sweep.run();
+        match sweep.question {
+            Question::Room { room, .. } => room,
+            Question::Kept { .. } => 0,
         }
     }
 
-    /// What a claim may have, at most `most`, beside a booking that starts: as much as keeps it, or as the claim may take
-    /// from it. One that is not kept anyway, after a soft change of model, is no bound.
-    fn beside_bps(&self, booked: &Booked, starting: &Mark, claim: &Claim, taking: Taking, most: u64) -> u64 {
-        let is_kept = |bps: u64| {
-            let mut booked = *booked;
-            let sum = &mut booked[claim.hold_slot.at()];
-            let bandwidth = Bandwidth::saturating_from_bps(bps);
-            *sum = sum.saturating_add(self.bounds.booked(self.slots, claim.hold_slot, bandwidth));
-            self.is_kept(&booked, starting)
+    /// The bookings of the first instant at which any is not kept.
+    pub(crate) fn first_not_kept(&self) -> Vec<AllocationId> {
+        let mut sweep = Sweep::new(self, Span::default(), Question::Kept { lost: None });
+        sweep.run();
+        let (Question::Kept { lost: Some((at, pairs)) }, Some(marks)) = (sweep.question, self.marks) else {
+            return vec![];
         };
+        let starting = marks.iter_from(MarkKey { at, is_start: true, id: AllocationId(0) });
+        let at_once = starting.take_while(|(key, _)| key.at == at).filter(|(_, mark)| pairs.has(mark.pair()));
+        at_once.map(|(key, _)| key.id).collect()
+    }
+
+    /// Whether bookings of this pair can take their bandwidth at their start, of whose book this is with all that start
+    /// then. It does not depend on how much they are: what their slot may have grows as much as they are taken out.
+    fn is_kept(&self, booked: &Booked, pair: SlotPairs) -> bool {
+        let (hold, setup) = pair.slots();
+        let slot = |at: usize| self.slots.iter().find(|slot| slot.at() == at);
+        let (Some(hold), Some(setup)) = (slot(hold), slot(setup)) else { return true };
+        let mut others = *booked;
+        let own = &mut others[hold.at()];
+        *own = own.saturating_sub(self.bounds.booked(self.slots, hold, LEAST));
+        self.bounds.reach_bps(self.slots, &others, setup) >= LEAST.as_bps()
+    }
+
+    fn with(&self, booked: &Booked, claim: &Claim, bps: u64) -> Booked {
+        let mut booked = *booked;
+        let sum = &mut booked[claim.hold_slot.at()];
+        let bandwidth = Bandwidth::saturating_from_bps(bps);
+        *sum = sum.saturating_add(self.bounds.booked(self.slots, claim.hold_slot, bandwidth));
+        booked
+    }
+
+    /// What a claim may have, at most `most`, beside bookings that start: as much as keeps them, or as the claim may take
+    /// from them. Those that are not kept anyway, after a soft change of model, are no bound.
+    fn beside_bps(&self, booked: &Booked, pair: SlotPairs, claim: &Claim, taking: Taking, most: u64) -> u64 {
+        let is_kept = |bps: u64| self.is_kept(&self.with(booked, claim, bps), pair);
         if is_kept(most) || !is_kept(0) {
             return most;
         }
@@ -181,44 +160,142 @@ impl LinkCourse<'_> {
         }
         kept
     }
+}
 
-    /// Whether a booking can take its bandwidth at its start, of whose book this is with all that start then.
-    fn is_kept(&self, booked: &Booked, starting: &Mark) -> bool {
-        let Some((setup_slot, bandwidth)) = starting.starting else { return true };
-        let mut others = *booked;
-        let own = &mut others[starting.slot.at()];
-        *own = own.saturating_sub(starting.booked);
-        self.bounds.reach_bps(self.slots, &others, setup_slot) >= bandwidth.as_bps()
+const LEAST: Bandwidth = Bandwidth::saturating_from_bps(1);
+
+/// What is asked of the time to come.
+enum Question<'a> {
+    /// How much a claim may have.
+    Room { claim: &'a Claim, taking: Taking, room: u64 },
+    /// When bookings first are not kept, and which pairs of slots are theirs.
+    Kept { lost: Option<(Millis, SlotPairs)> },
+}
+
+/// Goes along a link's book from instant to instant, and passes over nodes of which the summary says that nothing in them
+/// matters.
+struct Sweep<'a> {
+    course: &'a LinkCourse<'a>,
+    span: Span,
+    /// The start of the span is still ahead.
+    is_before: bool,
+    question: Question<'a>,
+    booked: Booked,
+    /// The instant up to which the book has come, and what starts then and has not been looked at.
+    at: Millis,
+    starting: SlotPairs,
+    /// By a summary, what starts is kept as long as nothing else starts at the same instant.
+    is_known_kept: bool,
+}
+
+impl<'a> Sweep<'a> {
+    fn new(course: &'a LinkCourse<'a>, span: Span, question: Question<'a>) -> Self {
+        let (is_before, booked, starting) = (span.start.is_some(), course.booked, SlotPairs::default());
+        Self { course, span, is_before, question, booked, at: Millis(0), starting, is_known_kept: false }
     }
 
-    /// The bookings of the first instant at which any is not kept.
-    pub(crate) fn first_not_kept(&self) -> Vec<AllocationId> {
-        let mut booked = self.booked;
-        for (_, marks) in instants(&self.marks) {
-            pass(&mut booked, marks);
-            let is_lost = |(_, mark): &&(MarkKey, Mark)| mark.starting.is_some() && !self.is_kept(&booked, mark);
-            let lost: Vec<_> = marks.iter().filter(is_lost).map(|(key, _)| key.id).collect();
-            if !lost.is_empty() {
-                return lost;
+    fn run(&mut self) {
+        if let Some(root) = self.course.marks.and_then(MarkTree::root) {
+            self.visit(root);
+        }
+        self.look();
+        self.pass_own_start();
+    }
+
+    fn is_done(&self, at: Millis) -> bool {
+        let is_answered = match self.question {
+            Question::Room { room, .. } => room == 0,
+            Question::Kept { lost } => lost.is_some(),
+        };
+        is_answered || self.span.ends_at.is_some_and(|end| end <= at)
+    }
+
+    fn visit(&mut self, node: &Node) {
+        self.advance(node.summary.first.at);
+        if self.is_done(node.summary.first.at) {
+            return;
+        }
+        let summary = &node.summary;
+        let is_before = self.span.start.is_some_and(|start| summary.last.at < start.at);
+        if is_before || (!self.is_before && self.starting.is_empty() && self.keeps_all(summary)) {
+            self.booked = changed(&self.booked, &summary.change);
+            self.at = summary.last.at;
+            self.starting = if is_before { SlotPairs::default() } else { summary.last_pairs };
+            self.is_known_kept = true;
+            return;
+        }
+        match &node.body {
+            NodeBody::Inner(children) => children.iter().for_each(|child| self.visit(child)),
+            NodeBody::Leaf(marks) => {
+                for (key, mark) in marks {
+                    self.advance(key.at);
+                    if self.is_done(key.at) {
+                        return;
+                    }
+                    let sum = &mut self.booked[mark.slot.at()];
+                    *sum = if key.is_start { sum.saturating_add(mark.booked) } else { sum.saturating_sub(mark.booked) };
+                    if self.span.has_start(key.at) {
+                        self.starting = self.starting.with(mark.pair());
+                        self.is_known_kept = false;
+                    }
+                }
             }
         }
-        vec![]
+    }
+
+    /// Comes to an instant: what started before is looked at.
+    fn advance(&mut self, to: Millis) {
+        if self.at < to {
+            self.look();
+            if self.span.start.is_some_and(|start| start.at < to) {
+                self.pass_own_start();
+            }
+            self.at = to;
+        }
+    }
+
+    /// Whether all that start below a node are kept beside the claim, whatever the order of the other marks.
+    fn keeps_all(&self, summary: &Summary) -> bool {
+        let peak = changed(&self.booked, &summary.peak);
+        let peak = match self.question {
+            Question::Room { claim, room, .. } => self.course.with(&peak, claim, room),
+            Question::Kept { .. } => peak,
+        };
+        summary.pairs.each().all(|pair| self.course.is_kept(&peak, pair))
+    }
+
+    fn look(&mut self) {
+        let starting = std::mem::take(&mut self.starting);
+        if std::mem::take(&mut self.is_known_kept) {
+            return;
+        }
+        for pair in starting.each() {
+            match &mut self.question {
+                Question::Room { claim, taking, room } => {
+                    *room = self.course.beside_bps(&self.booked, pair, claim, *taking, *room);
+                }
+                Question::Kept { lost } => {
+                    if !self.course.is_kept(&self.booked, pair) {
+                        let others = lost.map_or(SlotPairs::default(), |(_, pairs)| pairs);
+                        *lost = Some((self.at, others.with(pair)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn pass_own_start(&mut self) {
+        if let (true, Question::Room { claim, taking, room }) = (self.is_before, &mut self.question) {
+            let LinkCourse { bounds, slots, .. } = self.course;
+            *room = (*room).min(match taking {
+                Taking::Free => bounds.free_bps(slots, &self.booked, claim.slot),
+                Taking::Reach => bounds.reach_bps(slots, &self.booked, claim.slot),
+            });
+        }
+        self.is_before = false;
     }
 }
 
-fn instants(marks: &[(MarkKey, Mark)]) -> impl Iterator<Item = (Millis, &[(MarkKey, Mark)])> {
-    let same = |(one, _): &(MarkKey, Mark), (other, _): &(MarkKey, Mark)| one.at == other.at;
-    marks.chunk_by(same).filter_map(|marks| Some((marks.first()?.0.at, marks)))
-}
-
-fn starts(marks: &[(MarkKey, Mark)]) -> impl Iterator<Item = &Mark> {
-    marks.iter().map(|(_, mark)| mark).filter(|mark| mark.starting.is_some())
-}
-
-/// The book after the marks of an instant.
-fn pass(booked: &mut Booked, marks: &[(MarkKey, Mark)]) {
-    for (key, mark) in marks {
-        let sum = &mut booked[mark.slot.at()];
-        *sum = if key.is_start { sum.saturating_add(mark.booked) } else { sum.saturating_sub(mark.booked) };
-    }
+fn changed(booked: &Booked, change: &[i128; SLOTS]) -> Booked {
+    std::array::from_fn(|slot| u64::try_from((i128::from(booked[slot]) + change[slot]).max(0)).unwrap_or(u64::MAX))
 }

@@ -5,11 +5,12 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bam::{Booked, LinkBounds, Overrun, SLOTS, Slot, Slots, VictimOrder};
-use super::calendar::{LinkCourse, Mark, MarkKey, Taking, marks_of};
+use super::calendar::{LinkCourse, Taking, marks_of};
 use super::congestion_weight::congestion_weight;
 use super::id::{AllocationId, LinkIx};
 use super::ledger::{Ledger, bounds_of};
 use super::ledger_entry::{Claim, LedgerEntry, Span};
+use super::mark_tree::MarkTree;
 use super::path::Links;
 use super::policy::BandwidthModel;
 use super::topology::{Link, LinkState};
@@ -22,8 +23,8 @@ pub struct LedgerDraft<'a> {
     pages: Vec<LedgerPage>,
     /// Allocations that are off the path that the ledger has.
     gone: BTreeSet<AllocationId>,
-    /// Marks that are in the calendar of a link, or no longer, unlike in the ledger's.
-    marks: BTreeMap<LinkIx, BTreeMap<MarkKey, Option<Mark>>>,
+    /// Of the links whose calendar is not the ledger's.
+    marks: BTreeMap<LinkIx, MarkTree>,
     has_new_bookings: bool,
 }
 
@@ -76,7 +77,7 @@ impl<'a> LedgerDraft<'a> {
 
     /// Books an entry.
     pub fn enter(&mut self, entry: &LedgerEntry) {
-        self.mark(entry, Some);
+        self.mark(entry, true);
         self.has_new_bookings |= entry.span.start.is_some();
         if entry.span.start.is_some() {
             return;
@@ -106,7 +107,7 @@ impl<'a> LedgerDraft<'a> {
     }
 
     fn unbook(&mut self, entry: &LedgerEntry) {
-        self.mark(entry, |_| None);
+        self.mark(entry, false);
         if entry.span.start.is_some() {
             return;
         }
@@ -118,15 +119,21 @@ impl<'a> LedgerDraft<'a> {
         }
     }
 
-    fn mark(&mut self, entry: &LedgerEntry, change: impl Fn(Mark) -> Option<Mark>) {
+    fn mark(&mut self, entry: &LedgerEntry, is_there: bool) {
         if entry.span == Span::default() {
             return;
         }
         for link in entry.path.iter() {
             let bounds = self.look(*link).map(|(bounds, ..)| bounds);
             let booked = bounds.map_or(0, |bounds| bounds.booked(self.ledger.slots(), entry.slot, entry.bandwidth));
-            let marks = self.marks.entry(*link).or_default();
-            marks.extend(marks_of(entry, booked).map(|(key, mark)| (key, change(mark))));
+            let standing = || self.ledger.calendar.marks(*link).cloned().unwrap_or_default();
+            let marks = self.marks.entry(*link).or_insert_with(standing);
+            for (key, mark) in marks_of(entry, booked) {
+                match is_there {
+                    true => marks.insert(key, mark),
+                    false => marks.remove(key),
+                }
+            }
         }
     }
 
@@ -217,14 +224,7 @@ impl<'a> LedgerDraft<'a> {
 
     fn course(&self, link: LinkIx) -> Option<LinkCourse<'_>> {
         let (bounds, booked) = self.book(link)?;
-        let changed = self.marks.get(&link);
-        let is_same = |key: &MarkKey| changed.is_none_or(|changed| !changed.contains_key(key));
-        let standing = self.ledger.calendar.marks(link).into_iter().flat_map(|marks| marks.iter());
-        let mut marks: Vec<_> = standing.filter(|(key, _)| is_same(key)).map(|(key, mark)| (*key, *mark)).collect();
-        if let Some(changed) = changed {
-            marks.extend(changed.iter().filter_map(|(key, mark)| Some((*key, (*mark)?))));
-            marks.sort_unstable_by_key(|(key, _)| *key);
-        }
+        let marks = self.marks.get(&link).or_else(|| self.ledger.calendar.marks(link));
         Some(LinkCourse { bounds, slots: self.ledger.slots(), booked, marks })
     }
 

@@ -86,6 +86,7 @@ pub mod state;
 pub mod ledger_draft;
 pub mod ledger;
 mod calendar;
+mod mark_tree;
 pub mod ledger_entry;
 mod congestion_weight;
 mod link_members;
