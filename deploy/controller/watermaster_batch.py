@@ -78,12 +78,21 @@ def integer(low, high):
     return read
 
 
-def network(value, where):
-    """An IPv4 address, or a network in CIDR form without host bits."""
-    try:
-        return str(ipaddress.IPv4Network(value)) if isinstance(value, str) else integer(1, 0)(value, where)
-    except ValueError as error:
-        raise Unreadable("%s: %s" % (where, error)) from None
+def network(of, version):
+    def read(value, where):
+        """An address, or a network in CIDR form without host bits."""
+        if not isinstance(value, str):
+            raise Unreadable("%s: an IPv%d address or network is wanted" % (where, version))
+        try:
+            return str(of(value))
+        except ValueError as error:
+            raise Unreadable("%s: %s" % (where, error)) from None
+
+    return read
+
+
+ipv4 = network(ipaddress.IPv4Network, 4)
+ipv6 = network(ipaddress.IPv6Network, 6)
 
 
 port = integer(1, 0xFFFFFF00)
@@ -95,8 +104,11 @@ MATCH = {
     "eth_type": integer(0x600, 0xFFFF),
     "ip_proto": integer(0, 255),
     "ip_dscp": integer(0, 63),
-    "ipv4_src": network,
-    "ipv4_dst": network,
+    "ipv4_src": ipv4,
+    "ipv4_dst": ipv4,
+    "ipv6_src": ipv6,
+    "ipv6_dst": ipv6,
+    "vlan_vid": integer(1, 4094),
     "tcp_src": integer(0, 65535),
     "tcp_dst": integer(0, 65535),
     "udp_src": integer(0, 65535),

@@ -10,7 +10,7 @@ use api::bandwidth_model::RelocationDocument;
 use api::client::{AllocationFilter, Client};
 use api::constraints::{ConstraintsRequest, HopName, HopRequest};
 use api::event::EventDocument;
-use api::flow::{FlowDocument, FlowRequest, Ipv4Network};
+use api::flow::{FlowDocument, FlowRequest, Ipv4Network, Ipv6Network};
 use api::instant::Instant;
 
 const COLUMNS: [Column<AllocationDocument>; 9] = [
@@ -48,7 +48,7 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 enum AllocationCommand {
     /// Ask for bandwidth
-    Create(Create),
+    Create(Box<Create>),
     /// List allocations, living and ended
     List(List),
     /// Show one
@@ -179,6 +179,18 @@ struct FlowArgs {
     /// The destination network or address of its packets
     #[arg(long)]
     flow_ipv4_dst: Option<Ipv4Network>,
+    /// The source network or address of its IPv6 packets, such as fd00::/8
+    #[arg(long)]
+    flow_ipv6_src: Option<Ipv6Network>,
+    /// The destination network or address of its IPv6 packets
+    #[arg(long)]
+    flow_ipv6_dst: Option<Ipv6Network>,
+    /// The VLAN that its packets are tagged with, 1 to 4094
+    #[arg(long)]
+    flow_vlan: Option<u16>,
+    /// The DiffServ code point that its packets come with, 0 to 63
+    #[arg(long)]
+    flow_dscp: Option<u8>,
     /// The IP protocol number of its packets: 6 is TCP, 17 UDP
     #[arg(long)]
     flow_ip_proto: Option<u8>,
@@ -196,6 +208,10 @@ impl FlowArgs {
             in_port: self.flow_in_port,
             ipv4_src: self.flow_ipv4_src,
             ipv4_dst: self.flow_ipv4_dst,
+            ipv6_src: self.flow_ipv6_src,
+            ipv6_dst: self.flow_ipv6_dst,
+            vlan: self.flow_vlan,
+            dscp: self.flow_dscp,
             ip_proto: self.flow_ip_proto,
             l4_dst: self.flow_l4_dst,
             out_port: self.flow_out_port,
@@ -359,6 +375,10 @@ fn flow_words(flow: &FlowDocument) -> String {
         part("in_port", flow.in_port.map(|port| port.to_string())),
         part("ipv4_src", flow.ipv4_src.map(|network| network.to_string())),
         part("ipv4_dst", flow.ipv4_dst.map(|network| network.to_string())),
+        part("ipv6_src", flow.ipv6_src.map(|network| network.to_string())),
+        part("ipv6_dst", flow.ipv6_dst.map(|network| network.to_string())),
+        part("vlan", flow.vlan.map(|number| number.to_string())),
+        part("dscp", flow.dscp.map(|point| point.to_string())),
         part("ip_proto", flow.ip_proto.map(|number| number.to_string())),
         part("l4_dst", flow.l4_dst.map(|port| port.to_string())),
         part("out_port", flow.out_port.map(|port| port.to_string())),

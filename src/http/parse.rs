@@ -6,10 +6,10 @@ use super::problem_catalogue;
 use api::allocation::{AllocationRequest, QOS_LEVEL_MAX, ResizeRequest};
 use api::bandwidth_model::RelocationDocument;
 use api::constraints::{ConstraintsRequest, HOPS_MAX, HopName, HopRequest, LinkHop, NodeHop, RouteHopRequest};
-use api::flow::{FlowRequest, Ipv4Network};
+use api::flow::{FlowRequest, Ipv4Network, Ipv6Network};
 use api::link::LinkRequest;
 use formats::bandwidth_model::metric;
-use kernel::allocation::{Flow, Ipv4Prefix, LspAttributes, Owner};
+use kernel::allocation::{Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner};
 use kernel::annotation::{Annotation, AnnotationField};
 use kernel::class::{ClassType, Priority};
 use kernel::command::{Command, HopKind, LinkChange, NamedConstraints, NamedHop, NamedRouteHop, Request};
@@ -133,10 +133,15 @@ fn route_hop(document: &RouteHopRequest) -> Result<NamedRouteHop, Problem> {
 
 fn flow(document: &FlowRequest) -> Flow {
     let prefix = |network: Ipv4Network| Ipv4Prefix { address: network.address, length: network.length };
+    let prefix_v6 = |network: Ipv6Network| Ipv6Prefix { address: network.address, length: network.length };
     Flow {
         in_port: document.in_port,
         ipv4_src: document.ipv4_src.map(prefix),
         ipv4_dst: document.ipv4_dst.map(prefix),
+        ipv6_src: document.ipv6_src.map(prefix_v6),
+        ipv6_dst: document.ipv6_dst.map(prefix_v6),
+        vlan: document.vlan,
+        dscp: document.dscp,
         ip_proto: document.ip_proto,
         l4_dst: document.l4_dst,
         out_port: document.out_port,

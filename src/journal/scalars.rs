@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use kernel::allocation::{EndCause, Ipv4Prefix, Owner};
+use kernel::allocation::{EndCause, IpPrefix, Owner};
 use kernel::annotation::Annotation;
 use kernel::bam::{ModelKind, VictimOrder, VictimPolicy};
 use kernel::controller::DriverKind;
@@ -29,9 +30,9 @@ pub struct StoredAnnotation(pub Annotation);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoredAllocationId(pub AllocationId);
 
-/// An [`Ipv4Prefix`] as it is stored: `10.0.0.0/8`.
+/// An [`IpPrefix`] as it is stored: `10.0.0.0/8`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Prefix(pub Ipv4Prefix);
+pub struct Prefix<A>(pub IpPrefix<A>);
 
 /// An OpenFlow datapath id as it is stored: sixteen hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,7 +82,7 @@ impl Serialize for StoredAllocationId {
     }
 }
 
-impl Serialize for Prefix {
+impl<A: fmt::Display> Serialize for Prefix<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}/{}", self.0.address, self.0.length))
     }
@@ -138,14 +139,27 @@ impl Word for StoredAllocationId {
     }
 }
 
-impl Word for Prefix {
-    const EXPECTING: &'static str = "an IPv4 prefix such as 10.0.0.0/8";
+/// An address of which so many bits can count.
+trait PrefixAddress: FromStr {
+    const LENGTH_MAX: u8;
+}
+
+impl PrefixAddress for Ipv4Addr {
+    const LENGTH_MAX: u8 = 32;
+}
+
+impl PrefixAddress for Ipv6Addr {
+    const LENGTH_MAX: u8 = 128;
+}
+
+impl<A: PrefixAddress> Word for Prefix<A> {
+    const EXPECTING: &'static str = "an IP prefix such as 10.0.0.0/8 or fd00::/8";
 
     fn read(text: &str) -> Option<Self> {
         let (address, length) = text.split_once('/')?;
-        let address: Ipv4Addr = address.parse().ok()?;
-        let length = length.parse().ok().filter(|length| *length <= 32)?;
-        Some(Self(Ipv4Prefix { address, length }))
+        let address = address.parse().ok()?;
+        let length = length.parse().ok().filter(|length| *length <= A::LENGTH_MAX)?;
+        Some(Self(IpPrefix { address, length }))
     }
 }
 
@@ -211,7 +225,7 @@ impl<'de> Deserialize<'de> for StoredAllocationId {
     }
 }
 
-impl<'de> Deserialize<'de> for Prefix {
+impl<'de, A: PrefixAddress> Deserialize<'de> for Prefix<A> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         word(deserializer)
     }

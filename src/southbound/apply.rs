@@ -152,7 +152,7 @@ fn used_ports(rule: &Rule) -> impl Iterator<Item = PortNo> {
         _ => None,
     });
     let comes_from = match &rule.place.matches {
-        Match::Ipv4(ipv4) => ipv4.in_port,
+        Match::Ip(ip) => ip.in_port,
         Match::Mpls { .. } | Match::Foreign { .. } => None,
     };
     sent_to.chain(comes_from)

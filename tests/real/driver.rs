@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use kernel::allocation::Ipv4Prefix;
+use kernel::allocation::IpPrefix;
 use kernel::id::AllocationId;
 use kernel::intent::{
-    Action, Cookie, CookieFilter, Dpid, HEAD_PRIORITIES, Ipv4Match, LABEL_PRIORITY, Match, Meter, MeterId, MplsLabel,
-    PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE, Table,
+    Action, Cookie, CookieFilter, Dpid, HEAD_PRIORITIES, IpFamily, IpMatch, LABEL_PRIORITY, Match, Meter, MeterId,
+    MplsLabel, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE, Table,
 };
 use watermaster::southbound::ryu::Ryu;
 use watermaster::southbound::{Driver, DriverError};
@@ -22,17 +22,18 @@ fn label(number: u32) -> MplsLabel {
 }
 
 fn head(number: u32, meter: MeterId) -> Rule {
-    let network = |address: [u8; 4]| Some(Ipv4Prefix { address: address.into(), length: 32 });
+    let network = |address: [u8; 4]| Some(IpPrefix { address: address.into(), length: 32 });
     let port = u16::try_from(number).unwrap();
-    let ipv4 = Ipv4Match {
+    let ipv4 = IpMatch {
         in_port: Some(PortNo(1)),
-        src: Some(Ipv4Prefix { address: [10, 77, 0, 0].into(), length: 24 }),
+        src: Some(IpPrefix { address: [10, 77, 0, 0].into(), length: 24 }),
         dst: network([10, 77, 0, 3]),
         ip_proto: Some(17),
         l4_dst: Some(port),
+        ..IpMatch::default()
     };
     Rule {
-        place: RuleKey { table: TABLE, priority: HEAD_PRIORITIES.start, matches: Match::Ipv4(ipv4) },
+        place: RuleKey { table: TABLE, priority: HEAD_PRIORITIES.start, matches: Match::Ip(ipv4) },
         cookie: Cookie::new(1, AllocationId(number.into())).unwrap(),
         actions: vec![
             Action::Meter(meter),
@@ -58,7 +59,7 @@ fn swap(number: u32) -> Rule {
 }
 
 fn pop(number: u32) -> Rule {
-    Rule { actions: vec![Action::PopMpls, Action::Output(PortNo(1))], ..swap(number) }
+    Rule { actions: vec![Action::PopMpls(IpFamily::V4), Action::Output(PortNo(1))], ..swap(number) }
 }
 
 fn delete(rule: &Rule) -> RuleStep {

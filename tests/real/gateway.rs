@@ -92,7 +92,9 @@ async fn publish(address: SocketAddr, next: &mut u64, acknowledged: &mut BTreeSe
         match events.poll().await {
             Ok(Event::Outgoing(Outgoing::Publish(id))) => drop(sent.insert(id, queued.pop_front().unwrap())),
             Ok(Event::Incoming(Packet::PubAck(ack))) => {
-                drop(sent.remove(&ack.pkid).map(|number| acknowledged.insert(number)))
+                if let Some(number) = sent.remove(&ack.pkid) {
+                    acknowledged.insert(number);
+                }
             }
             Ok(_) => {}
             Err(_) => return,

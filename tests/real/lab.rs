@@ -87,6 +87,26 @@ impl Lab {
         say(&["link", &one.to_string(), &other.to_string(), word]);
     }
 
+    /// The port of a switch towards a neighbour, off the switch or on it.
+    pub(crate) fn port(&self, at: u32, towards: u32, state: Cable) {
+        let word = match state {
+            Cable::In => "in",
+            Cable::Out => "out",
+        };
+        say(&["port", &at.to_string(), &towards.to_string(), word]);
+    }
+
+    /// The rules of a switch with the seconds since each was written, by cookie.
+    pub(crate) fn ages(&self, switch: u32) -> Vec<(u64, f64)> {
+        let text = say(&["rules", &switch.to_string()]);
+        let age = |line: &str| {
+            let cookie = line.split("cookie=0x").nth(1)?.split(',').next()?;
+            let seconds = line.split("duration=").nth(1)?.split('s').next()?;
+            Some((u64::from_str_radix(cookie, 16).ok()?, seconds.parse().ok()?))
+        };
+        text.lines().filter_map(age).collect()
+    }
+
     /// Every ring link at this rate, with a class for each range of MPLS traffic classes.
     pub(crate) fn shape(&self, mbit: u32) {
         say(&["shape", &mbit.to_string()]);
@@ -156,6 +176,12 @@ impl Lab {
     pub(crate) fn ping(&self, from: u32, to: u32, count: u32, every_ms: u32) -> Pinging {
         let interval = format!("{}.{:03}", every_ms / 1000, every_ms % 1000);
         Pinging(inside(from, &["ping", "-n", "-D", "-i", &interval, "-c", &count.to_string(), "-W", "1", &address(to)]))
+    }
+
+    /// Whether a packet of IPv6 gets there and back.
+    pub(crate) fn reaches_v6(&self, from: u32, to: u32) -> bool {
+        let to = format!("fd00:77::{to}");
+        inside(from, &["ping", "-c", "2", "-i", "0.2", "-W", "1", &to]).wait().unwrap().success()
     }
 
     /// Whether a packet gets there and back.

@@ -13,7 +13,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// The topology's name.
 const RING: &str = "ring";
 /// The file in which it stands.
-const RING_FILE: &str = include_str!("../../topologies/ring.json");
+pub(crate) const RING_FILE: &str = include_str!("../../topologies/ring.json");
 /// What its links are said to carry.
 const RING_BPS: u64 = 10_000_000;
 

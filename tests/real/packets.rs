@@ -225,6 +225,90 @@ fn packets_rules_are_repaired_and_only_ours() {
     assert!(lab.reaches(1, 3));
 }
 
+/// A foreign rule in our place is neither replaced nor deleted, and said; so is one that has the label.
+#[test]
+fn packets_of_foreign_rules_are_left_to_them() {
+    let lab = Lab::take();
+    let network = Network::of(&lab);
+    let id = network.admit(&wanted(2, 4, 2_000_000));
+    network.await_active(&[&id]);
+    let own = lab.rules(2).into_iter().find(|rule| rule.contains("nw_dst=10.77.0.4")).unwrap();
+    let place = own.split_once(", ").unwrap().1.split(" actions=").next().unwrap();
+    lab.ofctl("add-flow", 2, &[&format!("cookie=0xabf,{place},actions=drop")]);
+    let state = || network.allocation(&id);
+    let in_the_way = "foreign rule with cookie 0xabf on switch 0000000000000002 stands in the place of its first rule";
+    await_that("the foreign rule is said", SOON, state, |seen| {
+        seen["state"] == "degraded" && seen["reason"] == in_the_way
+    });
+    await_that("its own rules go", SOON, || lab.held(), |held| *held == (1, 0));
+    lab.ofctl("del-flows", 2, &["cookie=0xabf/-1"]);
+    network.await_active(&[&id]);
+
+    let label =
+        own.split("set_field:").find_map(|part| part.split("->mpls_label").next()?.parse::<u32>().ok()).unwrap();
+    network.release(&id);
+    await_that("nothing left", SOON, || lab.held(), |held| *held == (0, 0));
+    // The labels of the allocations that come next, and a meter in the range.
+    for next in 1..12 {
+        let rule = format!("cookie=0xaaa,priority=100,mpls,mpls_label={},actions=drop", label + 4 * next);
+        lab.ofctl("add-flow", 4, &[&rule]);
+    }
+    lab.ofctl("add-meter", 4, &["meter=10500,kbps,band=type=drop,rate=1000"]);
+    let id = network.admit(&wanted(2, 4, 2_000_000));
+    let state = || network.allocation(&id);
+    let has_label = "foreign rule with cookie 0xaaa on switch 0000000000000004 has its label";
+    await_that("the foreign label is said", SOON, state, |seen| seen["reason"] == has_label);
+    network.release(&id);
+    await_that("what is theirs stays", SOON, || lab.held(), |held| *held == (11, 1));
+}
+
+#[test]
+fn packets_of_ipv6_find_their_way() {
+    let lab = Lab::take();
+    let network = Network::of(&lab);
+    let between = |from: u32, to: u32, more: &Value| {
+        let flow = json!({"ipv6_src": format!("fd00:77::{from}"), "ipv6_dst": format!("fd00:77::{to}")});
+        let request = json!({"topology": "ring", "ingress": format!("s{from}"), "egress": format!("s{to}"), "class_type": 1,
+            "bandwidth_bps": 1_000_000, "flow": flow});
+        with(request, &json!({"flow": more}))
+    };
+    assert!(!lab.reaches_v6(1, 3), "no rule, no traffic");
+    let ids = [between(1, 3, &json!({})), between(3, 1, &json!({}))].map(|wanted| network.admit(&wanted));
+    network.await_active(&[&ids[0], &ids[1]]);
+    assert!(lab.reaches_v6(1, 3), "{:?}", lab.all_rules());
+    assert!(!lab.reaches(1, 3), "and nothing else");
+    // Every other part of a match: the hosts send no such packets, but switches take the rules, and audits read them as they
+    // were written.
+    let parts =
+        json!({"vlan": 5, "dscp": 46, "ip_proto": 17, "l4_dst": 53, "in_port": 1, "ipv6_src": "fd00:77:1::/48"});
+    let all = network.admit(&between(2, 4, &parts));
+    network.await_active(&[&all]);
+    std::thread::sleep(Duration::from_secs(5));
+    network.await_active(&[&ids[0], &ids[1], &all]);
+    assert_eq!(network.controller()["rules"]["drifting"], 0);
+    assert!(lab.reaches_v6(1, 3));
+}
+
+#[test]
+fn packets_leave_a_port_that_is_gone() {
+    let lab = Lab::take();
+    let network = Network::of(&lab);
+    let there = network.admit(&with(wanted(1, 3, 2_000_000), &json!({"constraints": {"include": ["s2"]}})));
+    network.change(&there, &json!({"constraints": {}}));
+    let back = network.admit(&wanted(3, 1, 2_000_000));
+    network.await_active(&[&there, &back]);
+    network.await_controller();
+    lab.port(1, 2, Cable::Out);
+    let path = || network.allocation(&there)["path"][0].clone();
+    await_that("it goes the other way", SOON, path, |first| *first != "s1-s2");
+    network.await_active(&[&there, &back]);
+    assert!(lab.reaches(1, 3), "packets arrive");
+    let link = || network.ask("GET", "/v1/topologies/ring/links/s1-s2", None).1;
+    assert_eq!(link()["problem"], "port 2 of switch 0000000000000001 is down or not there", "{}", link());
+    lab.port(1, 2, Cable::In);
+    await_that("the link is back", SOON, || link()["state"].clone(), |state| *state == "up");
+}
+
 #[test]
 fn packets_a_thousand_come_and_go_and_nothing_is_left() {
     let lab = Lab::take();

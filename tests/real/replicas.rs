@@ -69,6 +69,7 @@ impl Replica {
             hold_priority: None,
             moves_max: None,
             hold_for: None,
+            duration: None,
             constraints: NamedConstraints::default(),
             attributes: LspAttributes { flow, ..LspAttributes::default() },
         };

@@ -50,6 +50,10 @@ impl Running {
         Self { process, address }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// SIGKILL: no time for anything.
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();

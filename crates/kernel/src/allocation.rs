@@ -1,6 +1,6 @@
 //! An allocation: what it is while it lives, and why it ends.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::annotation::Annotations;
@@ -128,6 +128,14 @@ pub struct Flow {
     pub ipv4_src: Option<Ipv4Prefix>,
     /// Destination network.
     pub ipv4_dst: Option<Ipv4Prefix>,
+    /// Source network of IPv6 packets; then none of IPv4 is given.
+    pub ipv6_src: Option<Ipv6Prefix>,
+    /// Destination network of IPv6 packets.
+    pub ipv6_dst: Option<Ipv6Prefix>,
+    /// The VLAN that the packets are tagged with, 1 to 4094; tagged or not, where it is not given.
+    pub vlan: Option<u16>,
+    /// The DiffServ code point that the packets come with, 0 to 63.
+    pub dscp: Option<u8>,
     /// IP protocol number.
     pub ip_proto: Option<u8>,
     /// TCP or UDP destination port.
@@ -136,14 +144,19 @@ pub struct Flow {
     pub out_port: Option<u32>,
 }
 
-/// An IPv4 network: an address of which the first `length` bits count.
+/// An IP network: an address of which the first `length` bits count.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Ipv4Prefix {
+pub struct IpPrefix<A> {
     /// The address.
-    pub address: Ipv4Addr,
-    /// 0 to 32.
+    pub address: A,
+    /// 0 to 32, or to 128 of an IPv6 address.
     pub length: u8,
 }
+
+/// An IPv4 network.
+pub type Ipv4Prefix = IpPrefix<Ipv4Addr>;
+/// An IPv6 network.
+pub type Ipv6Prefix = IpPrefix<Ipv6Addr>;
 
 /// Why an allocation is over.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -4,10 +4,10 @@ use super::{annotation, effects, instant};
 use crate::app::{Condition, Conditions, Fact, LspState, Past};
 use api::allocation::{AllocationDemand, AllocationDocument, AllocationOutcome, AllocationState, QOS_LEVEL_MAX};
 use api::constraints::{ConstraintsDocument, ResolvedHop, ResolvedRouteHop};
-use api::flow::{FlowDocument, Ipv4Network};
+use api::flow::{FlowDocument, Ipv4Network, Ipv6Network};
 use formats::bandwidth_model::metric_name;
 use kernel::Names;
-use kernel::allocation::{Allocation, Demand, EndCause, Flow, Ipv4Prefix, Owner};
+use kernel::allocation::{Allocation, Demand, EndCause, Flow, Ipv4Prefix, Ipv6Prefix, Owner};
 use kernel::annotation::AnnotationField;
 use kernel::event::Displaced;
 use kernel::path::{Constraints, Hop, RouteHop};
@@ -182,10 +182,15 @@ fn constraints(constraints: &Constraints, names: &Names) -> ConstraintsDocument 
 
 fn flow(flow: &Flow) -> FlowDocument {
     let network = |prefix: Ipv4Prefix| Ipv4Network { address: prefix.address, length: prefix.length };
+    let network_v6 = |prefix: Ipv6Prefix| Ipv6Network { address: prefix.address, length: prefix.length };
     FlowDocument {
         in_port: flow.in_port,
         ipv4_src: flow.ipv4_src.map(network),
         ipv4_dst: flow.ipv4_dst.map(network),
+        ipv6_src: flow.ipv6_src.map(network_v6),
+        ipv6_dst: flow.ipv6_dst.map(network_v6),
+        vlan: flow.vlan,
+        dscp: flow.dscp,
         ip_proto: flow.ip_proto,
         l4_dst: flow.l4_dst,
         out_port: flow.out_port,

@@ -2,6 +2,7 @@
 //! becomes opaque.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,8 +10,10 @@ use serde_json::Value;
 use super::super::apply::real_port;
 use super::super::{Adjacency, Port, PortCounters};
 use super::encode::{MeterNumbers, TAG_RATE_KBPS, TCP, UDP};
-use kernel::allocation::Ipv4Prefix;
-use kernel::intent::{Action, Cookie, Dpid, Ipv4Match, Match, Meter, MeterId, MplsLabel, PortNo, Rule, RuleKey, TABLE};
+use kernel::allocation::IpPrefix;
+use kernel::intent::{
+    Action, Cookie, Dpid, IpFamily, IpMatch, Match, Meter, MeterId, MplsLabel, PortNo, Rule, RuleKey, TABLE,
+};
 
 /// The switch that ONOS names so.
 pub(super) fn dpid(device: &str) -> Option<Dpid> {
@@ -95,14 +98,14 @@ fn action(value: &Value, meters: &MeterNumbers) -> Option<Action> {
             Some(Action::Meter(*ours.0))
         }
         (_, Some("MPLS_PUSH")) => Some(Action::PushMpls),
-        (_, Some("MPLS_POP")) => Some(Action::PopMpls),
+        (_, Some("MPLS_POP")) => Some(Action::PopMpls(IpFamily::V4)),
         (_, Some("MPLS_LABEL")) => MplsLabel::new(number("label")?).map(Action::SetLabel),
         _ => None,
     }
 }
 
 fn matches(criteria: &Value) -> Option<Match> {
-    let (mut ethertype, mut label, mut bos, mut ipv4) = (None, None, None, Ipv4Match::default());
+    let (mut ethertype, mut label, mut bos, mut ipv4) = (None, None, None, IpMatch::default());
     let mut l4 = None;
     for value in criteria.as_array()? {
         match value["type"].as_str()? {
@@ -125,10 +128,10 @@ fn matches(criteria: &Value) -> Option<Match> {
         }
     }
     match (ethertype?, label, bos) {
-        (0x8847, Some(label), Some(bottom_of_stack)) if ipv4 == Ipv4Match::default() => {
+        (0x8847, Some(label), Some(bottom_of_stack)) if ipv4 == IpMatch::default() => {
             Some(Match::Mpls { label, bottom_of_stack })
         }
-        (0x0800, None, None) => Some(Match::Ipv4(ipv4)),
+        (0x0800, None, None) => Some(Match::Ip(ipv4)),
         _ => None,
     }
 }
@@ -137,10 +140,10 @@ fn hexadecimal(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
-fn network(text: &str) -> Option<Ipv4Prefix> {
+fn network(text: &str) -> Option<IpPrefix<IpAddr>> {
     let (address, length) = text.split_once('/')?;
     let length = length.parse().ok().filter(|length| *length <= 32)?;
-    Some(Ipv4Prefix { address: address.parse().ok()?, length })
+    Some(IpPrefix { address: address.parse::<Ipv4Addr>().ok()?.into(), length })
 }
 
 /// A number, written as a number, as text, or as text with a name: `2`, `"2"`, `"[s1-eth2](2)"`, `"0x2"`.

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::apply::real_port;
-use kernel::allocation::Ipv4Prefix;
-use kernel::intent::{Action, Dpid, Match, Meter, MeterId, Rule, SwitchFault};
+use kernel::allocation::IpPrefix;
+use kernel::intent::{Action, Dpid, IpFamily, IpMatch, Match, Meter, MeterId, Rule, SwitchFault};
 
 /// A band of this rate, in kbit/s, and the number of our meter more: two terabit per second, never reached.
 pub(super) const TAG_RATE_KBPS: u64 = 2_000_000_000;
@@ -58,13 +58,18 @@ fn criteria(matches: &Match) -> Result<Vec<Value>, SwitchFault> {
             said.push(json!({"type": "MPLS_LABEL", "label": label.number()}));
             said.push(json!({"type": "MPLS_BOS", "bos": bottom_of_stack}));
         }
-        Match::Ipv4(ipv4) => {
+        Match::Ip(
+            IpMatch { family: IpFamily::V6, .. } | IpMatch { vlan: Some(_), .. } | IpMatch { dscp: Some(_), .. },
+        ) => {
+            return Err(SwitchFault::Unsupported { what: "match IPv6, a VLAN or a DSCP" });
+        }
+        Match::Ip(ipv4) => {
             if let Some(port) = ipv4.in_port {
                 said.push(json!({"type": "IN_PORT", "port": real_port(port)?}));
             }
             said.push(json!({"type": "ETH_TYPE", "ethType": "0x0800"}));
             for (name, network) in [("IPV4_SRC", ipv4.src), ("IPV4_DST", ipv4.dst)] {
-                if let Some(Ipv4Prefix { address, length }) = network {
+                if let Some(IpPrefix { address, length }) = network {
                     said.push(json!({"type": name, "ip": format!("{address}/{length}")}));
                 }
             }
@@ -99,7 +104,8 @@ fn instructions(rule: &Rule, meters: &MeterNumbers) -> Result<Vec<Value>, Switch
             Action::SetDscp(_) => return Err(SwitchFault::Unsupported { what: "write such a code point" }),
             Action::SetTrafficClass(number) => class = agreed(class, *number)?,
             Action::PushMpls => said.push(l2("MPLS_PUSH")),
-            Action::PopMpls => {
+            Action::PopMpls(IpFamily::V6) => return Err(SwitchFault::Unsupported { what: "pop a label off IPv6" }),
+            Action::PopMpls(IpFamily::V4) => {
                 said.push(json!({"type": "L2MODIFICATION", "subtype": "MPLS_POP", "ethernetType": "0x0800"}));
             }
             Action::SetLabel(label) => {

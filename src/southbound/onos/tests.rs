@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::super::stub::Stub;
 use super::*;
-use kernel::allocation::Ipv4Prefix;
+use kernel::allocation::IpPrefix;
 use kernel::id::AllocationId;
-use kernel::intent::{Cookie, Ipv4Match, METER_MIN, Match, MplsLabel, PortNo};
+use kernel::intent::{Cookie, IpFamily, IpMatch, METER_MIN, Match, MplsLabel, PortNo};
 
 const SWITCH: Dpid = Dpid(1);
 
@@ -126,16 +126,17 @@ fn driver(stub: &Stub) -> Onos {
 }
 
 fn head(meter: MeterId) -> Rule {
-    let network = |address: [u8; 4], length| Some(Ipv4Prefix { address: address.into(), length });
-    let ipv4 = Ipv4Match {
+    let network = |address: [u8; 4], length| Some(IpPrefix { address: address.into(), length });
+    let ipv4 = IpMatch {
         in_port: Some(PortNo(1)),
         src: network([10, 0, 0, 0], 24),
         dst: network([10, 0, 0, 3], 32),
         ip_proto: Some(17),
         l4_dst: Some(80),
+        ..IpMatch::default()
     };
     Rule {
-        place: RuleKey { table: 0, priority: 20_000, matches: Match::Ipv4(ipv4) },
+        place: RuleKey { table: 0, priority: 20_000, matches: Match::Ip(ipv4) },
         cookie: Cookie::new(2, AllocationId(7)).unwrap(),
         actions: vec![
             Action::Meter(meter),
@@ -164,7 +165,7 @@ fn swap() -> Rule {
 }
 
 fn pop() -> Rule {
-    labelled(100_002, vec![Action::PopMpls, Action::Output(PortNo(1))])
+    labelled(100_002, vec![Action::PopMpls(IpFamily::V4), Action::Output(PortNo(1))])
 }
 
 #[tokio::test]

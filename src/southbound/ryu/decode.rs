@@ -4,16 +4,16 @@
 //! What must stay true: a match or action that is not exactly one that we write becomes foreign, never one that it is not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{Adjacency, Port, PortCounters};
-use kernel::allocation::Ipv4Prefix;
+use kernel::allocation::IpPrefix;
 use kernel::intent::{
-    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Ipv4Match, Match, Meter, MeterId, MplsLabel, PortNo, Rule,
-    RuleKey,
+    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, IpFamily, IpMatch, Match, Meter, MeterId,
+    MplsLabel, PortNo, Rule, RuleKey,
 };
 
 /// Port state bits of OpenFlow 1.3 §7.2.1: the link is down; blocked.
@@ -58,12 +58,14 @@ impl RuleReply {
 fn matches(fields: Map<String, Value>) -> Match {
     let has_only = |names: &[&str]| fields.keys().all(|name| names.contains(&name.as_str()));
     let ethertype = number(&fields, "dl_type");
-    let known = if ethertype == Some(ETHERTYPE_IPV4) {
-        has_only(&["dl_type", "in_port", "nw_src", "nw_dst", "nw_proto", "tp_dst"]).then(|| ipv4(&fields)).flatten()
-    } else if ethertype == Some(ETHERTYPE_MPLS) {
-        has_only(&["dl_type", "mpls_label", "mpls_bos"]).then(|| mpls(&fields)).flatten()
-    } else {
-        None
+    let is_ip = has_only(&[
+        "dl_type", "in_port", "dl_vlan", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "ip_dscp", "nw_proto", "tp_dst",
+    ]);
+    let known = match ethertype {
+        Some(ETHERTYPE_IPV4) if is_ip => ip(&fields, IpFamily::V4),
+        Some(ETHERTYPE_IPV6) if is_ip => ip(&fields, IpFamily::V6),
+        Some(ETHERTYPE_MPLS) if has_only(&["dl_type", "mpls_label", "mpls_bos"]) => mpls(&fields),
+        _ => None,
     };
     known.unwrap_or_else(|| Match::Foreign {
         label: number(&fields, "mpls_label").and_then(MplsLabel::new),
@@ -71,15 +73,35 @@ fn matches(fields: Map<String, Value>) -> Match {
     })
 }
 
-fn ipv4(fields: &Map<String, Value>) -> Option<Match> {
+fn ip(fields: &Map<String, Value>, family: IpFamily) -> Option<Match> {
     // `Some(None)` is a field that is not there; a field that is there and makes no sense is `None`.
-    let optional = |name: &str| fields.contains_key(name);
-    let in_port = if optional("in_port") { Some(PortNo(number(fields, "in_port")?)) } else { None };
-    let src = if optional("nw_src") { Some(network(fields.get("nw_src")?)?) } else { None };
-    let dst = if optional("nw_dst") { Some(network(fields.get("nw_dst")?)?) } else { None };
-    let ip_proto = if optional("nw_proto") { Some(number(fields, "nw_proto")?) } else { None };
-    let l4_dst = if optional("tp_dst") { Some(number(fields, "tp_dst")?) } else { None };
-    Some(Match::Ipv4(Ipv4Match { in_port, src, dst, ip_proto, l4_dst }))
+    fn optional<T>(found: Option<&Value>, read: impl Fn(&Value) -> Option<T>) -> Option<Option<T>> {
+        match found {
+            Some(value) => read(value).map(Some),
+            None => Some(None),
+        }
+    }
+    fn whole<T: TryFrom<u64>>(value: &Value) -> Option<T> {
+        value.as_u64()?.try_into().ok()
+    }
+    let ([src, dst], [other_src, other_dst]) = match family {
+        IpFamily::V4 => (["nw_src", "nw_dst"], ["ipv6_src", "ipv6_dst"]),
+        IpFamily::V6 => (["ipv6_src", "ipv6_dst"], ["nw_src", "nw_dst"]),
+    };
+    if fields.contains_key(other_src) || fields.contains_key(other_dst) {
+        return None;
+    }
+    Some(Match::Ip(IpMatch {
+        family,
+        in_port: optional(fields.get("in_port"), |value| whole(value).map(PortNo))?,
+        // A text, of the number alone where there is a tag.
+        vlan: optional(fields.get("dl_vlan"), |value| value.as_str()?.parse().ok())?,
+        src: optional(fields.get(src), |value| network(value, family))?,
+        dst: optional(fields.get(dst), |value| network(value, family))?,
+        dscp: optional(fields.get("ip_dscp"), whole)?,
+        ip_proto: optional(fields.get("nw_proto"), whole)?,
+        l4_dst: optional(fields.get("tp_dst"), whole)?,
+    }))
 }
 
 fn mpls(fields: &Map<String, Value>) -> Option<Match> {
@@ -96,15 +118,23 @@ fn number<T: TryFrom<u64>>(fields: &Map<String, Value>, name: &str) -> Option<T>
     fields.get(name)?.as_u64()?.try_into().ok()
 }
 
-/// `10.0.0.3`, or `10.0.0.0/255.255.255.0`.
-fn network(value: &Value) -> Option<Ipv4Prefix> {
+/// `10.0.0.3`, or `10.0.0.0/255.255.255.0`; so with IPv6.
+fn network(value: &Value, family: IpFamily) -> Option<IpPrefix<IpAddr>> {
     let text = value.as_str()?;
-    let (address, mask) = text.split_once('/').unwrap_or((text, "255.255.255.255"));
-    let (address, mask): (Ipv4Addr, Ipv4Addr) = (address.parse().ok()?, mask.parse().ok()?);
-    let bits = u32::from(mask);
-    // At most 32.
-    let length = u8::try_from(bits.leading_ones()).ok()?;
-    (bits.leading_ones() + bits.trailing_zeros() == u32::BITS).then_some(Ipv4Prefix { address, length })
+    let (address, mask) = text.split_once('/').map_or((text, None), |(address, mask)| (address, Some(mask)));
+    let (address, ones, zeros, width): (IpAddr, u32, u32, u32) = match family {
+        IpFamily::V4 => {
+            let mask = mask.map_or(Some(u32::MAX), |mask| Some(u32::from(mask.parse::<Ipv4Addr>().ok()?)))?;
+            (address.parse::<Ipv4Addr>().ok()?.into(), mask.leading_ones(), mask.trailing_zeros(), u32::BITS)
+        }
+        IpFamily::V6 => {
+            let mask = mask.map_or(Some(u128::MAX), |mask| Some(u128::from(mask.parse::<Ipv6Addr>().ok()?)))?;
+            (address.parse::<Ipv6Addr>().ok()?.into(), mask.leading_ones(), mask.trailing_zeros(), u128::BITS)
+        }
+    };
+    // At most 128.
+    let length = u8::try_from(ones).ok()?;
+    (ones + zeros == width).then_some(IpPrefix { address, length })
 }
 
 fn action(value: &Value) -> Action {
@@ -116,8 +146,10 @@ fn known_action(text: &str) -> Option<Action> {
     if text == "PUSH_MPLS:34887" {
         return Some(Action::PushMpls);
     }
-    if text == "POP_MPLS:2048" {
-        return Some(Action::PopMpls);
+    if let Some(ethertype) = text.strip_prefix("POP_MPLS:") {
+        let family =
+            [IpFamily::V4, IpFamily::V6].into_iter().find(|family| ethertype == family.ethertype().to_string())?;
+        return Some(Action::PopMpls(family));
     }
     if let Some(field) = text.strip_prefix("SET_FIELD: {").and_then(|rest| rest.strip_suffix('}')) {
         let (name, value) = field.split_once(':')?;
@@ -281,15 +313,16 @@ mod tests {
                 "OUTPUT:2"
             ]),
         );
-        let network = |address: [u8; 4], length| Some(Ipv4Prefix { address: address.into(), length });
+        let network = |address: [u8; 4], length| Some(IpPrefix { address: address.into(), length });
         assert_eq!(
             ingress.place.matches,
-            Match::Ipv4(Ipv4Match {
+            Match::Ip(IpMatch {
                 in_port: Some(PortNo(1)),
                 src: network([10, 0, 0, 0], 16),
                 dst: network([10, 0, 0, 3], 32),
                 ip_proto: Some(6),
                 l4_dst: Some(80),
+                ..IpMatch::default()
             })
         );
         let label = |number| MplsLabel::new(number).unwrap();
@@ -304,12 +337,31 @@ mod tests {
                 Action::Output(PortNo(2)),
             ]
         );
+        let six = told(
+            &json!({"in_port": 1, "dl_type": 34525, "dl_vlan": "5", "ip_dscp": 46, "ipv6_dst": "fd00::3",
+                "ipv6_src": "fd00:1::/ffff:ffff::"}),
+            &json!(["POP_MPLS:34525"]),
+        );
+        let v6 = |text: &str, length| Some(IpPrefix { address: text.parse().unwrap(), length });
+        assert_eq!(
+            six.place.matches,
+            Match::Ip(IpMatch {
+                family: IpFamily::V6,
+                in_port: Some(PortNo(1)),
+                vlan: Some(5),
+                dscp: Some(46),
+                src: v6("fd00:1::", 32),
+                dst: v6("fd00::3", 128),
+                ..IpMatch::default()
+            })
+        );
+        assert_eq!(six.actions, [Action::PopMpls(IpFamily::V6)]);
         let egress = told(
             &json!({"dl_type": 34887, "mpls_label": 100_001, "mpls_bos": 1}),
             &json!(["POP_MPLS:2048", "OUTPUT:1"]),
         );
         assert_eq!(egress.place.matches, Match::Mpls { label: label(100_001), bottom_of_stack: true });
-        assert_eq!(egress.actions, [Action::PopMpls, Action::Output(PortNo(1))]);
+        assert_eq!(egress.actions, [Action::PopMpls(IpFamily::V4), Action::Output(PortNo(1))]);
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! What must stay true: only integers, strings, lists and objects are sent, for the body is read as a Python literal, in
 //! which JSON's `true`, `false` and `null` are errors.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use super::super::apply::real_port;
-use kernel::allocation::Ipv4Prefix;
+use kernel::allocation::IpPrefix;
 use kernel::intent::{
-    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, Ipv4Match, Match, Meter, MeterId, Rule, RuleKey, RuleStep,
+    Action, Cookie, Dpid, ETHERTYPE_MPLS, IpFamily, IpMatch, Match, Meter, MeterId, Rule, RuleKey, RuleStep,
     SwitchFault,
 };
 
@@ -88,7 +90,7 @@ fn delete(place: &RuleKey, cookie: Cookie) -> Result<Order, SwitchFault> {
 
 fn matches(matches: &Match) -> Result<Value, SwitchFault> {
     match matches {
-        Match::Ipv4(ipv4) => Ok(Value::Object(ipv4_match(ipv4)?)),
+        Match::Ip(ip) => Ok(Value::Object(ip_match(ip)?)),
         Match::Mpls { label, bottom_of_stack } => Ok(json!({
             "eth_type": ETHERTYPE_MPLS, "mpls_label": label.number(), "mpls_bos": u8::from(*bottom_of_stack),
         })),
@@ -96,24 +98,35 @@ fn matches(matches: &Match) -> Result<Value, SwitchFault> {
     }
 }
 
-fn ipv4_match(ipv4: &Ipv4Match) -> Result<Map<String, Value>, SwitchFault> {
+fn ip_match(ip: &IpMatch) -> Result<Map<String, Value>, SwitchFault> {
     let mut fields = Map::new();
     let mut say = |name: &str, value: Value| fields.insert(name.to_owned(), value);
-    if let Some(port) = ipv4.in_port {
+    let (src, dst) = match ip.family {
+        IpFamily::V4 => ("ipv4_src", "ipv4_dst"),
+        IpFamily::V6 => ("ipv6_src", "ipv6_dst"),
+    };
+    if let Some(port) = ip.in_port {
         say("in_port", real_port(port)?.into());
     }
-    say("eth_type", ETHERTYPE_IPV4.into());
-    if let Some(network) = ipv4.src {
-        say("ipv4_src", prefix(network)?.into());
+    // A number alone: the controller adds the bit that says that there is a tag.
+    if let Some(vlan) = ip.vlan {
+        say("vlan_vid", vlan.into());
     }
-    if let Some(network) = ipv4.dst {
-        say("ipv4_dst", prefix(network)?.into());
+    say("eth_type", ip.family.ethertype().into());
+    if let Some(network) = ip.src {
+        say(src, prefix(network, ip.family)?.into());
     }
-    if let Some(protocol) = ipv4.ip_proto {
+    if let Some(network) = ip.dst {
+        say(dst, prefix(network, ip.family)?.into());
+    }
+    if let Some(dscp) = ip.dscp {
+        say("ip_dscp", dscp.into());
+    }
+    if let Some(protocol) = ip.ip_proto {
         say("ip_proto", protocol.into());
     }
-    if let Some(port) = ipv4.l4_dst {
-        let name = match ipv4.ip_proto {
+    if let Some(port) = ip.l4_dst {
+        let name = match ip.ip_proto {
             Some(TCP) => "tcp_dst",
             Some(UDP) => "udp_dst",
             _ => return Err(SwitchFault::Unsupported { what: "match a port of neither TCP nor UDP" }),
@@ -123,11 +136,15 @@ fn ipv4_match(ipv4: &Ipv4Match) -> Result<Map<String, Value>, SwitchFault> {
     Ok(fields)
 }
 
-fn prefix(network: Ipv4Prefix) -> Result<String, SwitchFault> {
-    let bits = u32::from(network.address);
+fn prefix(network: IpPrefix<IpAddr>, family: IpFamily) -> Result<String, SwitchFault> {
+    let (bits, width) = match (network.address, family) {
+        (IpAddr::V4(address), IpFamily::V4) => (u128::from(u32::from(address)) << 96, 32),
+        (IpAddr::V6(address), IpFamily::V6) => (u128::from(address), 128),
+        _ => return Err(SwitchFault::Unsupported { what: "match an address of another version" }),
+    };
     // A network with host bits is read as another one, and a length of zero as every packet.
     let host_bits = bits.checked_shl(network.length.into()).unwrap_or(0);
-    if network.length == 0 || network.length > 32 || host_bits != 0 {
+    if network.length == 0 || network.length > width || host_bits != 0 {
         return Err(SwitchFault::Unsupported { what: "match such a network" });
     }
     Ok(format!("{}/{}", network.address, network.length))
@@ -142,7 +159,7 @@ fn action(action: &Action) -> Result<Value, SwitchFault> {
         Action::SetDscp(code) if *code < 64 => set("ip_dscp", (*code).into()),
         Action::SetDscp(_) => return Err(SwitchFault::Unsupported { what: "write such a code point" }),
         Action::PushMpls => json!({"type": "PUSH_MPLS", "ethertype": ETHERTYPE_MPLS}),
-        Action::PopMpls => json!({"type": "POP_MPLS", "ethertype": ETHERTYPE_IPV4}),
+        Action::PopMpls(family) => json!({"type": "POP_MPLS", "ethertype": family.ethertype()}),
         Action::SetLabel(label) => set("mpls_label", label.number()),
         Action::SetTrafficClass(class) => set("mpls_tc", three_bits(*class)?.into()),
         Action::Output(port) => json!({"type": "OUTPUT", "port": real_port(*port)?}),
@@ -164,17 +181,18 @@ mod tests {
     use kernel::intent::{MplsLabel, PortNo};
 
     pub(super) fn ingress() -> Rule {
-        let network = |address: [u8; 4]| Some(Ipv4Prefix { address: address.into(), length: 32 });
+        let network = |address: [u8; 4]| Some(IpPrefix { address: address.into(), length: 32 });
         Rule {
             place: RuleKey {
                 table: 0,
                 priority: 20_000,
-                matches: Match::Ipv4(Ipv4Match {
+                matches: Match::Ip(IpMatch {
                     in_port: Some(PortNo(1)),
                     src: network([10, 0, 0, 1]),
                     dst: network([10, 0, 0, 3]),
                     ip_proto: Some(17),
                     l4_dst: Some(5201),
+                    ..IpMatch::default()
                 }),
             },
             cookie: Cookie::new(1, AllocationId(7)).unwrap(),
@@ -209,9 +227,9 @@ mod tests {
 
     #[test]
     fn what_would_be_misread_is_not_sent() {
-        let with = |change: fn(&mut Ipv4Match)| {
+        let with = |change: fn(&mut IpMatch)| {
             let mut rule = ingress();
-            if let Match::Ipv4(ipv4) = &mut rule.place.matches {
+            if let Match::Ip(ipv4) = &mut rule.place.matches {
                 change(ipv4);
             }
             order(&RuleStep::PutRule(rule))
@@ -219,9 +237,9 @@ mod tests {
         assert!(with(|ipv4| ipv4.ip_proto = None).is_err());
         assert!(with(|ipv4| ipv4.ip_proto = Some(1)).is_err());
         assert!(with(|ipv4| ipv4.in_port = Some(PortNo(0xFFFF_FFFE))).is_err());
-        assert!(with(|ipv4| ipv4.dst = Some(Ipv4Prefix { address: [10, 0, 0, 1].into(), length: 24 })).is_err());
-        assert!(with(|ipv4| ipv4.dst = Some(Ipv4Prefix { address: [0, 0, 0, 0].into(), length: 0 })).is_err());
-        assert!(with(|ipv4| ipv4.dst = Some(Ipv4Prefix { address: [10, 0, 0, 0].into(), length: 24 })).is_ok());
+        assert!(with(|ipv4| ipv4.dst = Some(IpPrefix { address: [10, 0, 0, 1].into(), length: 24 })).is_err());
+        assert!(with(|ipv4| ipv4.dst = Some(IpPrefix { address: [0, 0, 0, 0].into(), length: 0 })).is_err());
+        assert!(with(|ipv4| ipv4.dst = Some(IpPrefix { address: [10, 0, 0, 0].into(), length: 24 })).is_ok());
         let does = |action| order(&RuleStep::PutRule(Rule { actions: vec![action], ..ingress() }));
         assert!(does(Action::SetTrafficClass(8)).is_err() && does(Action::SetDscp(64)).is_err());
         assert!(does(Action::Opaque("GROUP:1".into())).is_err());

@@ -7,7 +7,7 @@ use super::super::Unreachable;
 use super::super::stub::{Stub, StubRequest};
 use super::*;
 use kernel::id::AllocationId;
-use kernel::intent::{Action, Match, MeterId, MplsLabel, PortNo, RuleKey, SwitchFault};
+use kernel::intent::{Action, IpFamily, Match, MeterId, MplsLabel, PortNo, RuleKey, SwitchFault};
 
 const SWITCH: Dpid = Dpid(1);
 const PORTS: &str = r#"{"1": [
@@ -25,7 +25,7 @@ fn transit(allocation: u64, out: u32) -> Rule {
     Rule {
         place: RuleKey { table: 0, priority: 30_000, matches: Match::Mpls { label, bottom_of_stack: true } },
         cookie: cookie(allocation),
-        actions: vec![Action::PopMpls, Action::Output(PortNo(out))],
+        actions: vec![Action::PopMpls(IpFamily::V4), Action::Output(PortNo(out))],
     }
 }
 
@@ -35,7 +35,7 @@ fn told(rule: &Rule) -> Value {
         .actions
         .iter()
         .map(|action| match action {
-            Action::PopMpls => "POP_MPLS:2048".to_owned(),
+            Action::PopMpls(family) => format!("POP_MPLS:{}", family.ethertype()),
             Action::Output(port) => format!("OUTPUT:{}", port.0),
             other => panic!("{other:?}"),
         })

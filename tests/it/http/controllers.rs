@@ -283,7 +283,7 @@ async fn a_silent_switch_is_not_taken_for_an_empty_one() {
     let new = admit(&service, "s2", "s3", 1).await;
     until(&service, &format!("/v1/allocations/{new}"), |seen| seen["state"] == "degraded").await;
     assert!(
-        !network.rules_held(Dpid(2)).iter().any(|rule| matches!(rule.place.matches, Match::Ipv4(_))),
+        !network.rules_held(Dpid(2)).iter().any(|rule| matches!(rule.place.matches, Match::Ip(_))),
         "a head with no tail"
     );
     network.set_silent(Dpid(3), false);

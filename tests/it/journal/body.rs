@@ -97,7 +97,7 @@ pub(crate) async fn a_history_is_restored(journal: &Journal) {
 }
 
 pub(crate) async fn a_snapshot_is_the_state(journal: &Journal) {
-    let mut world = World::new(7);
+    let mut world = World::new(8);
     for _ in 0..4 {
         live(&mut world, journal, 20).await;
         let frozen = world.state.clone();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix, LspAttributes, Owner};
+use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner};
 use kernel::annotation::{Annotation, AnnotationField};
 use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::{ClassType, Priority, TeClass};
@@ -43,6 +43,10 @@ impl Dice {
 
     fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
         if self.one_in(3) { Some(make(self)) } else { None }
+    }
+
+    fn maybe_if<T>(&mut self, may: bool, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if may { self.maybe(make) } else { None }
     }
 
     fn small<T: TryFrom<u64>>(&mut self, sides: u64) -> T {
@@ -354,10 +358,18 @@ fn annotation_change(dice: &mut Dice) -> (AnnotationField, Option<Annotation>) {
 
 fn flow(dice: &mut Dice) -> Flow {
     let ip_proto = dice.maybe(|_| 6);
+    let is_v6 = dice.one_in(4);
     Flow {
         in_port: dice.maybe(|_| HOST_PORT),
-        ipv4_src: dice.maybe(|dice| Ipv4Prefix { address: [10, dice.small(255), 0, 0].into(), length: 16 }),
-        ipv4_dst: dice.maybe(|_| Ipv4Prefix { address: [192, 168, 1, 1].into(), length: 32 }),
+        ipv4_src: dice.maybe_if(!is_v6, |dice| Ipv4Prefix { address: [10, dice.small(255), 0, 0].into(), length: 16 }),
+        ipv4_dst: dice.maybe_if(!is_v6, |_| Ipv4Prefix { address: [192, 168, 1, 1].into(), length: 32 }),
+        ipv6_src: dice.maybe_if(is_v6, |dice| Ipv6Prefix {
+            address: [0xfd00, 0, 0, 0, 0, 0, 0, dice.small(9)].into(),
+            length: dice.small(129),
+        }),
+        ipv6_dst: None,
+        vlan: dice.maybe(|dice| 1 + dice.small::<u16>(4_094)),
+        dscp: dice.maybe(|dice| dice.small(64)),
         ip_proto,
         l4_dst: ip_proto.map(|_| dice.small(65_536)),
         out_port: dice.maybe(|_| HOST_PORT),

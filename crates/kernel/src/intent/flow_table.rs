@@ -72,10 +72,10 @@ impl Foreign {
             Match::Mpls { label, .. } | Match::Foreign { label: Some(label), .. } if label.is_ours() => {
                 self.labels.insert(*label, rule.cookie);
             }
-            Match::Ipv4(_) if rule.place.table == TABLE && HEAD_PRIORITIES.contains(&rule.place.priority) => {
+            Match::Ip(_) if rule.place.table == TABLE && HEAD_PRIORITIES.contains(&rule.place.priority) => {
                 self.heads.insert(rule.place, rule.cookie);
             }
-            Match::Ipv4(_) | Match::Mpls { .. } | Match::Foreign { .. } => {}
+            Match::Ip(_) | Match::Mpls { .. } | Match::Foreign { .. } => {}
         }
     }
 }
@@ -204,8 +204,8 @@ impl RuleMeta {
     /// Its role on its path, in `place`.
     pub fn role(&self, place: &RuleKey) -> Role {
         match place.matches {
-            Match::Ipv4(_) | Match::Foreign { .. } => Role::Head,
-            Match::Mpls { .. } if self.actions.contains(&Action::PopMpls) => Role::Tail,
+            Match::Ip(_) | Match::Foreign { .. } => Role::Head,
+            Match::Mpls { .. } if self.actions.iter().any(|action| matches!(action, Action::PopMpls(_))) => Role::Tail,
             Match::Mpls { .. } => Role::Transit,
         }
     }

@@ -3,17 +3,18 @@
 //! rule below. Two that say the same are one place: the oldest has it, the next inherits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::lsp_rules::RANKS;
-use super::rule::{Dpid, Ipv4Match};
-use crate::allocation::Ipv4Prefix;
+use super::rule::{Dpid, IpFamily, IpMatch};
+use crate::allocation::IpPrefix;
 use crate::id::AllocationId;
 
 /// The flows at a switch that say equally much.
 pub(super) type HeadLevel = (Dpid, u16);
 
 /// What is said of packets, without what it is.
-type MatchShape = (bool, Option<u8>, Option<u8>, bool, bool);
+type MatchShape = (IpFamily, [bool; 5], Option<u8>, Option<u8>);
 
 /// The place of a flow among the others of its level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,13 +35,13 @@ pub(super) struct HeadOrder {
 
 #[derive(Clone, Debug, Default)]
 struct Flows {
-    claimants: BTreeMap<Ipv4Match, BTreeSet<AllocationId>>,
+    claimants: BTreeMap<IpMatch, BTreeSet<AllocationId>>,
     shapes: BTreeMap<MatchShape, usize>,
 }
 
 impl HeadOrder {
     /// A flow is claimed by an allocation: the allocations whose standing may be another now.
-    pub(super) fn add(&mut self, level: HeadLevel, flow: Ipv4Match, id: AllocationId) -> Vec<AllocationId> {
+    pub(super) fn add(&mut self, level: HeadLevel, flow: IpMatch, id: AllocationId) -> Vec<AllocationId> {
         let flows = self.levels.entry(level).or_default();
         if flows.claimants.entry(flow).or_default().insert(id) {
             *flows.shapes.entry(shape(&flow)).or_default() += 1;
@@ -49,7 +50,7 @@ impl HeadOrder {
     }
 
     /// A flow is not claimed any more: the allocations whose standing may be another now.
-    pub(super) fn remove(&mut self, level: HeadLevel, flow: Ipv4Match, id: AllocationId) -> Vec<AllocationId> {
+    pub(super) fn remove(&mut self, level: HeadLevel, flow: IpMatch, id: AllocationId) -> Vec<AllocationId> {
         let Some(flows) = self.levels.get_mut(&level) else { return vec![] };
         let concerned = flows.concerned(&flow);
         let Some(claimants) = flows.claimants.get_mut(&flow) else { return vec![] };
@@ -72,11 +73,11 @@ impl HeadOrder {
     pub(super) fn standings(
         &self,
         level: HeadLevel,
-        claims: &BTreeMap<AllocationId, Ipv4Match>,
+        claims: &BTreeMap<AllocationId, IpMatch>,
     ) -> Vec<(AllocationId, Standing)> {
         let Some(flows) = self.levels.get(&level) else { return vec![] };
         let ranks = flows.ranks();
-        let standing = |(id, flow): (&AllocationId, &Ipv4Match)| {
+        let standing = |(id, flow): (&AllocationId, &IpMatch)| {
             let owner = *flows.claimants.get(flow)?.first()?;
             let standing = match ranks.get(&owner).copied().unwrap_or(0) {
                 _ if owner != *id => Standing::Heir(owner),
@@ -95,7 +96,7 @@ impl Flows {
         self.shapes.len() < 2
     }
 
-    fn concerned(&self, flow: &Ipv4Match) -> Vec<AllocationId> {
+    fn concerned(&self, flow: &IpMatch) -> Vec<AllocationId> {
         if self.is_of_one_shape() {
             self.claimants.get(flow).into_iter().flatten().copied().collect()
         } else {
@@ -110,15 +111,14 @@ impl Flows {
             return ranks;
         }
         // A flow enters at every host port of its switch.
-        let mut by_age: BTreeMap<AllocationId, Vec<&Ipv4Match>> = BTreeMap::new();
+        let mut by_age: BTreeMap<AllocationId, Vec<&IpMatch>> = BTreeMap::new();
         for (flow, claimants) in &self.claimants {
             if let Some(owner) = claimants.first() {
                 by_age.entry(*owner).or_default().push(flow);
             }
         }
         for (id, flows) in &by_age {
-            let overlaps =
-                |older: &[&Ipv4Match]| older.iter().any(|older| flows.iter().any(|flow| overlap(older, flow)));
+            let overlaps = |older: &[&IpMatch]| older.iter().any(|older| flows.iter().any(|flow| overlap(older, flow)));
             let above = by_age.range(..id).filter(|(_, older)| overlaps(older));
             let rank = above.map(|(older, _)| ranks.get(older).map_or(1, |rank: &u16| rank.saturating_add(1))).max();
             ranks.extend(rank.map(|rank| (*id, rank)));
@@ -127,31 +127,43 @@ impl Flows {
     }
 }
 
-fn shape(flow: &Ipv4Match) -> MatchShape {
-    let length = |prefix: Option<Ipv4Prefix>| prefix.map(|prefix| prefix.length);
-    (flow.in_port.is_some(), length(flow.src), length(flow.dst), flow.ip_proto.is_some(), flow.l4_dst.is_some())
+fn shape(flow: &IpMatch) -> MatchShape {
+    let IpMatch { family, in_port, vlan, src, dst, dscp, ip_proto, l4_dst } = flow;
+    let said = [in_port.is_some(), vlan.is_some(), dscp.is_some(), ip_proto.is_some(), l4_dst.is_some()];
+    (*family, said, src.map(|prefix| prefix.length), dst.map(|prefix| prefix.length))
 }
 
 /// Whether a packet can be of both flows.
-fn overlap(one: &Ipv4Match, other: &Ipv4Match) -> bool {
+fn overlap(one: &IpMatch, other: &IpMatch) -> bool {
     fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
         match (one, other) {
             (Some(one), Some(other)) => one == other,
             _ => true,
         }
     }
-    agree(one.in_port, other.in_port)
+    one.family == other.family
+        && agree(one.in_port, other.in_port)
+        && agree(one.vlan, other.vlan)
+        && agree(one.dscp, other.dscp)
         && agree(one.ip_proto, other.ip_proto)
         && agree(one.l4_dst, other.l4_dst)
         && prefixes_overlap(one.src, other.src)
         && prefixes_overlap(one.dst, other.dst)
 }
 
-fn prefixes_overlap(one: Option<Ipv4Prefix>, other: Option<Ipv4Prefix>) -> bool {
+fn prefixes_overlap(one: Option<IpPrefix<IpAddr>>, other: Option<IpPrefix<IpAddr>>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return true };
-    let shared = u32::from(one.length.min(other.length)).min(u32::BITS);
-    let differ = u32::from(one.address) ^ u32::from(other.address);
-    shared == 0 || differ >> (u32::BITS - shared) == 0
+    let shared = u32::from(one.length.min(other.length)).min(u128::BITS);
+    let differ = from_the_left(one.address) ^ from_the_left(other.address);
+    shared == 0 || differ >> (u128::BITS - shared) == 0
+}
+
+/// The bits of an address, the first of them in the highest place.
+fn from_the_left(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
+        IpAddr::V6(address) => u128::from(address),
+    }
 }
 
 #[cfg(test)]
@@ -160,11 +172,11 @@ mod tests {
 
     const LEVEL: HeadLevel = (Dpid(1), 24);
 
-    fn net(third: u8, length: u8) -> Option<Ipv4Prefix> {
-        Some(Ipv4Prefix { address: [10, 0, third, 0].into(), length })
+    fn net(third: u8, length: u8) -> Option<IpPrefix<IpAddr>> {
+        Some(IpPrefix { address: [10, 0, third, 0].into(), length })
     }
 
-    fn standing(order: &HeadOrder, id: u64, flow: Ipv4Match) -> Option<Standing> {
+    fn standing(order: &HeadOrder, id: u64, flow: IpMatch) -> Option<Standing> {
         let id = AllocationId(id);
         order.standings(LEVEL, &BTreeMap::from([(id, flow)])).first().map(|(_, standing)| *standing)
     }
@@ -173,8 +185,8 @@ mod tests {
     fn the_older_of_two_that_overlap_stands_above() {
         let mut order = HeadOrder::default();
         let (from, to) =
-            (Ipv4Match { src: net(1, 24), ..Default::default() }, Ipv4Match { dst: net(3, 24), ..Default::default() });
-        let other = Ipv4Match { src: net(2, 24), ..Default::default() };
+            (IpMatch { src: net(1, 24), ..Default::default() }, IpMatch { dst: net(3, 24), ..Default::default() });
+        let other = IpMatch { src: net(2, 24), ..Default::default() };
         assert_eq!(order.add(LEVEL, from, AllocationId(5)), [AllocationId(5)]);
         assert_eq!(order.add(LEVEL, to, AllocationId(4)).len(), 2, "both may stand elsewhere now");
         order.add(LEVEL, other, AllocationId(6));
@@ -195,13 +207,13 @@ mod tests {
     #[test]
     fn there_are_so_many_ranks_and_no_more() {
         let mut order = HeadOrder::default();
-        let flow = |at: u8| Ipv4Match { src: net(0, at), dst: net(0, 24 - at), ..Default::default() };
+        let flow = |at: u8| IpMatch { src: net(0, at), dst: net(0, 24 - at), ..Default::default() };
         for at in 0..=24 {
             order.add(LEVEL, flow(at), AllocationId(u64::from(at)));
         }
         assert_eq!(standing(&order, 24, flow(24)), Some(Standing::Rank(24)));
         for at in 25..40 {
-            let flow = Ipv4Match { in_port: Some(super::super::PortNo(at)), src: net(0, 20), ..Default::default() };
+            let flow = IpMatch { in_port: Some(super::super::PortNo(at)), src: net(0, 20), ..Default::default() };
             order.add(LEVEL, flow, AllocationId(u64::from(at)));
             assert_eq!(standing(&order, at.into(), flow), Some(Standing::Rank(25)), "ports do not overlap");
         }
@@ -211,5 +223,11 @@ mod tests {
     fn networks_overlap_where_one_holds_the_other() {
         assert!(prefixes_overlap(net(1, 24), net(1, 32)) && prefixes_overlap(net(1, 16), net(2, 24)));
         assert!(!prefixes_overlap(net(1, 24), net(2, 24)) && prefixes_overlap(net(1, 0), net(200, 32)));
+        let six = |last: u16, length| Some(IpPrefix { address: [0xfd00, 0, 0, 0, 0, 0, 0, last].into(), length });
+        assert!(prefixes_overlap(six(1, 64), six(2, 128)) && !prefixes_overlap(six(1, 128), six(2, 128)));
+        let v6 = IpMatch { family: IpFamily::V6, ..IpMatch::default() };
+        assert!(!overlap(&IpMatch::default(), &v6) && overlap(&v6, &v6));
+        assert!(!overlap(&IpMatch { vlan: Some(5), ..v6 }, &IpMatch { vlan: Some(6), ..v6 }));
+        assert!(overlap(&IpMatch { dscp: Some(5), ..v6 }, &IpMatch { vlan: Some(6), ..v6 }));
     }
 }

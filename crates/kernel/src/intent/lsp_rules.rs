@@ -1,13 +1,13 @@
 //! The rules of a label-switched path: the switches with their output ports, and the packets that enter it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::flow_number::{FLOWS_MAX, FlowNumber};
 use super::id_ranges::{MeterId, MplsLabel};
 use super::rule::{
-    Action, Cookie, Dpid, HEAD_PRIORITIES, Ipv4Match, LABEL_PRIORITY, Match, PortNo, Rule, RuleKey, TABLE,
+    Action, Cookie, Dpid, HEAD_PRIORITIES, IpFamily, IpMatch, LABEL_PRIORITY, Match, PortNo, Rule, RuleKey, TABLE,
 };
-use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix};
+use crate::allocation::{Allocation, Demand, Flow, IpPrefix, Ipv4Prefix, Ipv6Prefix};
 use crate::class::ClassType;
 use crate::id::{AllocationId, Name, NodeIx};
 use crate::topology::{Node, Topology};
@@ -15,6 +15,8 @@ use crate::topology::{Node, Topology};
 /// How many overlapping flows of equal worth can stand one above the other, the oldest on top.
 pub(super) const RANKS: u16 = 33;
 
+const VLAN_MAX: u16 = 4_094;
+const DSCP_MAX: u8 = 63;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -61,6 +63,15 @@ pub enum NoRules {
     /// A TCP or UDP port without the protocol.
     #[error("invalid flow: l4_dst needs ip_proto 6 (TCP) or 17 (UDP)")]
     PortWithoutProtocol,
+    /// Addresses of IPv4 and of IPv6.
+    #[error("invalid flow: its packets are IPv4 or IPv6, not both")]
+    TwoFamilies,
+    /// No number of a VLAN (IEEE 802.1Q: 12 bits, without 0 and 4095).
+    #[error("invalid flow: a vlan is 1 to {VLAN_MAX}")]
+    NoSuchVlan,
+    /// No DiffServ code point (RFC 2474: 6 bits).
+    #[error("invalid flow: a dscp is 0 to {DSCP_MAX}")]
+    NoSuchDscp,
     /// An older allocation has the same flow at the same switch.
     #[error("allocation {0} has the same flow at the same switch; this one takes over when that one ends")]
     FlowTaken(AllocationId),
@@ -107,7 +118,7 @@ pub(super) struct Shape {
     /// Every switch with the port by which it sends the path's packets on; the last one's leads to a host.
     pub(super) hops: Vec<(Dpid, PortNo)>,
     /// The packets that enter at the first switch, at each of its host ports; never those that other switches send by.
-    pub(super) heads: Vec<Ipv4Match>,
+    pub(super) heads: Vec<IpMatch>,
     /// How much the flow says of its packets: of two that overlap, the one that says more gets them.
     pub(super) worth: u16,
     /// The class on the line.
@@ -127,7 +138,7 @@ impl Shape {
         let (dpid, egress) = switch(topology, allocation.demand.egress)?;
         hops.push((dpid, host_port(egress, flow.out_port)?));
         let said = flow_match(flow, ingress)?;
-        let at = |port| Ipv4Match { in_port: Some(PortNo(port)), ..said };
+        let at = |port| IpMatch { in_port: Some(PortNo(port)), ..said };
         let heads = match (said.in_port, host_ports(ingress)) {
             (None, ports @ [_, ..]) => ports.iter().copied().map(at).collect(),
             // Where no host port is known, packets are taken wherever they come from.
@@ -139,6 +150,11 @@ impl Shape {
     /// The switch at which packets enter.
     pub(super) fn ingress(&self) -> Dpid {
         self.hops.first().map_or(Dpid(0), |(dpid, _)| *dpid)
+    }
+
+    /// The version of its packets.
+    fn family(&self) -> IpFamily {
+        self.heads.first().map_or(IpFamily::V4, |head| head.family)
     }
 
     /// The rules of a path with this cookie and these numbers; its flow has `older` flows above it.
@@ -156,7 +172,7 @@ impl Shape {
             } else if at < last {
                 add(label_place(label), labelled(label, tc, *port).to_vec());
             } else {
-                add(label_place(label), vec![Action::PopMpls, Action::Output(*port)]);
+                add(label_place(label), vec![Action::PopMpls(self.family()), Action::Output(*port)]);
             }
         }
         rules
@@ -165,7 +181,7 @@ impl Shape {
     /// The places of the rules at the first switch.
     pub(super) fn head_places(&self, older: u16) -> impl Iterator<Item = RuleKey> + '_ {
         let priority = HEAD_PRIORITIES.start + self.worth * RANKS + (RANKS - 1).saturating_sub(older);
-        self.heads.iter().map(move |one| RuleKey { table: TABLE, priority, matches: Match::Ipv4(*one) })
+        self.heads.iter().map(move |one| RuleKey { table: TABLE, priority, matches: Match::Ip(*one) })
     }
 }
 
@@ -194,8 +210,8 @@ pub(super) fn label_place(label: MplsLabel) -> RuleKey {
 /// such as host ports where none are known, is not looked at.
 pub(crate) fn impossible_flow(demand: &Demand, topology: &Topology) -> Option<(&'static str, NoRules)> {
     let flow = demand.attributes.flow.as_deref()?;
-    if flow.l4_dst.is_some() && !matches!(flow.ip_proto, Some(TCP | UDP)) {
-        return Some(("flow.l4_dst", NoRules::PortWithoutProtocol));
+    if let found @ Some(_) = contradiction(flow) {
+        return found;
     }
     let ends = [("flow.in_port", demand.ingress, flow.in_port), ("flow.out_port", demand.egress, flow.out_port)];
     ends.into_iter().find_map(|(field, node, port)| {
@@ -227,40 +243,73 @@ fn host_port(node: &Node, wanted: Option<u32>) -> Result<PortNo, NoRules> {
     }
 }
 
-fn flow_match(flow: &Flow, ingress: &Node) -> Result<Ipv4Match, NoRules> {
+fn flow_match(flow: &Flow, ingress: &Node) -> Result<IpMatch, NoRules> {
     if let Some(port) = flow.in_port
         && !host_ports(ingress).contains(&port)
     {
         return Err(NoRules::NotAHostPort { node: ingress.name.clone(), port });
     }
-    if flow.l4_dst.is_some() && !matches!(flow.ip_proto, Some(TCP | UDP)) {
-        return Err(NoRules::PortWithoutProtocol);
+    if let Some((_, why)) = contradiction(flow) {
+        return Err(why);
     }
-    Ok(Ipv4Match {
+    let is_v6 = flow.ipv6_src.is_some() || flow.ipv6_dst.is_some();
+    let v4 = |prefix: Ipv4Prefix| network(prefix.address.into(), prefix.length);
+    let v6 = |prefix: Ipv6Prefix| network(prefix.address.into(), prefix.length);
+    Ok(IpMatch {
+        family: if is_v6 { IpFamily::V6 } else { IpFamily::V4 },
         in_port: flow.in_port.map(PortNo),
-        src: flow.ipv4_src.and_then(network),
-        dst: flow.ipv4_dst.and_then(network),
+        vlan: flow.vlan,
+        src: flow.ipv4_src.and_then(v4).or(flow.ipv6_src.and_then(v6)),
+        dst: flow.ipv4_dst.and_then(v4).or(flow.ipv6_dst.and_then(v6)),
+        dscp: flow.dscp,
         ip_proto: flow.ip_proto,
         l4_dst: flow.l4_dst,
     })
 }
 
-fn worth(said: &Ipv4Match) -> u16 {
-    let bits = |prefix: Option<Ipv4Prefix>| prefix.map_or(0, |prefix| u16::from(prefix.length));
+/// The field in which a flow contradicts itself, or says what no packet has.
+fn contradiction(flow: &Flow) -> Option<(&'static str, NoRules)> {
+    if flow.l4_dst.is_some() && !matches!(flow.ip_proto, Some(TCP | UDP)) {
+        return Some(("flow.l4_dst", NoRules::PortWithoutProtocol));
+    }
+    let has_v4 = flow.ipv4_src.is_some() || flow.ipv4_dst.is_some();
+    for (field, prefix) in [("flow.ipv6_src", flow.ipv6_src), ("flow.ipv6_dst", flow.ipv6_dst)] {
+        if has_v4 && prefix.is_some() {
+            return Some((field, NoRules::TwoFamilies));
+        }
+    }
+    if flow.vlan.is_some_and(|vlan| !(1..=VLAN_MAX).contains(&vlan)) {
+        return Some(("flow.vlan", NoRules::NoSuchVlan));
+    }
+    flow.dscp.is_some_and(|dscp| dscp > DSCP_MAX).then_some(("flow.dscp", NoRules::NoSuchDscp))
+}
+
+fn worth(said: &IpMatch) -> u16 {
+    let bits = |prefix: Option<IpPrefix<IpAddr>>| prefix.map_or(0, |prefix| u16::from(prefix.length));
     let if_said = |is_said: bool, worth: u16| if is_said { worth } else { 0 };
     bits(said.src)
         + bits(said.dst)
         + if_said(said.in_port.is_some(), 4)
+        + if_said(said.vlan.is_some(), 12)
+        + if_said(said.dscp.is_some(), 6)
         + if_said(said.ip_proto.is_some(), 8)
         + if_said(said.l4_dst.is_some(), 16)
 }
 
 /// Without the host bits; a network of all addresses is no match at all.
-fn network(prefix: Ipv4Prefix) -> Option<Ipv4Prefix> {
-    let length = prefix.length.min(32);
-    if length == 0 {
-        return None;
-    }
-    let mask = u32::MAX << (32 - u32::from(length));
-    Some(Ipv4Prefix { address: Ipv4Addr::from(u32::from(prefix.address) & mask), length })
+fn network(address: IpAddr, length: u8) -> Option<IpPrefix<IpAddr>> {
+    let kept = |bits: u32| length.min(u8::try_from(bits).unwrap_or(u8::MAX));
+    let (address, length): (IpAddr, u8) = match address {
+        IpAddr::V4(address) => {
+            let length = kept(u32::BITS);
+            let mask = u32::MAX.checked_shl(u32::BITS - u32::from(length)).unwrap_or(0);
+            (Ipv4Addr::from(u32::from(address) & mask).into(), length)
+        }
+        IpAddr::V6(address) => {
+            let length = kept(u128::BITS);
+            let mask = u128::MAX.checked_shl(u128::BITS - u32::from(length)).unwrap_or(0);
+            (Ipv6Addr::from(u128::from(address) & mask).into(), length)
+        }
+    };
+    (length > 0).then_some(IpPrefix { address, length })
 }

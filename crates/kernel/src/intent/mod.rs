@@ -32,7 +32,7 @@ pub(crate) use lsp_rules::impossible_flow;
 pub use lsp_rules::{NoRules, dscp, traffic_class};
 pub use plan::RulePlan;
 pub use rule::{
-    Action, Cookie, CookieFilter, Dpid, ETHERTYPE_IPV4, ETHERTYPE_MPLS, HEAD_PRIORITIES, Ipv4Match, LABEL_PRIORITY,
-    Match, Meter, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE,
+    Action, Cookie, CookieFilter, Dpid, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, HEAD_PRIORITIES, IpFamily,
+    IpMatch, LABEL_PRIORITY, Match, Meter, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE,
 };
 pub use work_queue::Agenda;

@@ -5,10 +5,11 @@
 //! rule without the tag is never changed.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use super::id_ranges::{MeterId, MplsLabel};
-use crate::allocation::Ipv4Prefix;
+use crate::allocation::IpPrefix;
 use crate::id::AllocationId;
 use crate::units::Bandwidth;
 
@@ -20,6 +21,8 @@ pub const HEAD_PRIORITIES: Range<u16> = 20_000..LABEL_PRIORITY;
 pub const LABEL_PRIORITY: u16 = 30_000;
 /// The EtherType of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// The EtherType of IPv6.
+pub const ETHERTYPE_IPV6: u16 = 0x86DD;
 /// The EtherType of MPLS unicast (RFC 3032 §5).
 pub const ETHERTYPE_MPLS: u16 = 0x8847;
 
@@ -161,7 +164,7 @@ impl Rule {
     pub fn is_ours(&self) -> bool {
         let RuleKey { table, priority, matches } = &self.place;
         let is_in_place = match matches {
-            Match::Ipv4(_) => HEAD_PRIORITIES.contains(priority),
+            Match::Ip(_) => HEAD_PRIORITIES.contains(priority),
             Match::Mpls { label, bottom_of_stack } => {
                 *priority == LABEL_PRIORITY && label.is_ours() && *bottom_of_stack
             }
@@ -185,8 +188,8 @@ pub struct RuleKey {
 /// Which packets a rule is for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Match {
-    /// IPv4 packets without a label, at the ingress.
-    Ipv4(Ipv4Match),
+    /// IP packets without a label, at the ingress.
+    Ip(IpMatch),
     /// MPLS packets, at transit and egress.
     Mpls {
         /// With this label on top.
@@ -203,15 +206,41 @@ pub enum Match {
     },
 }
 
-/// IPv4 packets: absent parts match anything. A driver adds the EtherType.
+/// The version of IP.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Ipv4Match {
+pub enum IpFamily {
+    /// IPv4.
+    #[default]
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl IpFamily {
+    /// The EtherType of its packets.
+    pub const fn ethertype(self) -> u16 {
+        match self {
+            Self::V4 => ETHERTYPE_IPV4,
+            Self::V6 => ETHERTYPE_IPV6,
+        }
+    }
+}
+
+/// IP packets: absent parts match anything. A driver adds the EtherType.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct IpMatch {
+    /// The version, which addresses are of.
+    pub family: IpFamily,
     /// The port they come in at.
     pub in_port: Option<PortNo>,
+    /// The VLAN that they are tagged with.
+    pub vlan: Option<u16>,
     /// Source network; the host bits are zero and the length is above zero.
-    pub src: Option<Ipv4Prefix>,
+    pub src: Option<IpPrefix<IpAddr>>,
     /// Destination network; the host bits are zero and the length is above zero.
-    pub dst: Option<Ipv4Prefix>,
+    pub dst: Option<IpPrefix<IpAddr>>,
+    /// DiffServ code point.
+    pub dscp: Option<u8>,
     /// IP protocol.
     pub ip_proto: Option<u8>,
     /// TCP or UDP destination port; then `ip_proto` is one of these two.
@@ -231,8 +260,8 @@ pub enum Action {
     SetLabel(MplsLabel),
     /// Write its traffic class (RFC 5462).
     SetTrafficClass(u8),
-    /// Pop the outermost MPLS header; what is under it is IPv4 ([`ETHERTYPE_IPV4`]).
-    PopMpls,
+    /// Pop the outermost MPLS header; what is under it is IP of this version.
+    PopMpls(IpFamily),
     /// Send it out.
     Output(PortNo),
     /// An action that this service never writes, as the driver read it.

@@ -2,12 +2,13 @@
 //! without ever sending traffic where there is no rule for it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix, LspAttributes};
+use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes};
 use crate::class::{ClassType, Priority};
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::topology::{Link, LinkState, Node, Switch, Topology};
@@ -122,7 +123,7 @@ fn arrives(tables: &Tables, mut at: Dpid, seat: &RuleMeta) -> bool {
         }
         let Some(port) = port.filter(|_| metered) else { return false };
         if port.0 >= 100 {
-            return seat.actions.contains(&Action::PopMpls);
+            return seat.actions.contains(&Action::PopMpls(IpFamily::V4));
         }
         at = Dpid(u64::from(port.0));
         let place = label.map(lsp_rules::label_place);
@@ -144,7 +145,7 @@ fn a_path_is_pushed_swapped_and_popped() {
     let (dpid, place, head) = head_of(plan.tables(), 7).unwrap();
     assert_eq!(dpid, Dpid(1));
     assert_eq!(place.priority, HEAD_PRIORITIES.start + 32 * lsp_rules::RANKS + lsp_rules::RANKS - 1);
-    let Match::Ipv4(entering) = place.matches else { panic!("{place:?}") };
+    let Match::Ip(entering) = place.matches else { panic!("{place:?}") };
     assert_eq!(entering.in_port, Some(PortNo(100)), "what other switches send by is not taken");
     let (label, meter) = (MplsLabel::new(LABEL_MIN + 4 * 7).unwrap(), MeterId(METER_MIN + 7));
     let expected = [
@@ -163,7 +164,7 @@ fn a_path_is_pushed_swapped_and_popped() {
     assert_eq!(transit[0].0.matches, Match::Mpls { label, bottom_of_stack: true });
     assert_eq!(transit[0].1.actions, [Action::SetLabel(label), Action::SetTrafficClass(1), Action::Output(PortNo(3))]);
     let tail: Vec<_> = plan.tables()[&Dpid(3)].rules().collect();
-    assert_eq!(tail[0].1.actions, [Action::PopMpls, Action::Output(PortNo(100))]);
+    assert_eq!(tail[0].1.actions, [Action::PopMpls(IpFamily::V4), Action::Output(PortNo(100))]);
 }
 
 #[test]
@@ -248,6 +249,25 @@ fn of_two_flows_that_overlap_the_older_has_the_packets_of_both() {
     plan.remove(AllocationId(5));
     assert_eq!(plan.arrange(), [AllocationId(7)], "it moves up");
     assert_eq!(priority(&plan, 7), HEAD_PRIORITIES.start + 33 * lsp_rules::RANKS - 1);
+}
+
+#[test]
+fn packets_of_ipv6_are_popped_to_ipv6() {
+    let mut one = allocation(7, &[0, 1], 1);
+    let net = |last: u16, length| Some(Ipv6Prefix { address: [0xfd00, 0, 0, 0, 0, 0, 9, last].into(), length });
+    let flow = Flow { ipv6_src: net(7, 112), ipv6_dst: net(3, 128), vlan: Some(5), dscp: Some(46), ..Flow::default() };
+    one.demand.attributes.flow = Some(Box::new(flow));
+    let plan = planned(&[one]);
+    let (_, place, _) = head_of(plan.tables(), 7).unwrap();
+    let Match::Ip(entering) = place.matches else { panic!("{place:?}") };
+    assert_eq!((entering.family, entering.vlan, entering.dscp), (IpFamily::V6, Some(5), Some(46)));
+    assert_eq!(entering.src.unwrap().address, IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 9, 0]), "without host bits");
+    assert_eq!(place.priority, HEAD_PRIORITIES.start + (112 + 128 + 12 + 6) * lsp_rules::RANKS + lsp_rules::RANKS - 1);
+    let tail: Vec<_> = plan.tables()[&Dpid(2)].rules().collect();
+    assert_eq!(tail[0].1.actions, [Action::PopMpls(IpFamily::V6), Action::Output(PortNo(100))]);
+    // The most that a flow can say.
+    let most = 128 + 128 + 4 + 12 + 6 + 8 + 16;
+    assert!(HEAD_PRIORITIES.contains(&(HEAD_PRIORITIES.start + most * lsp_rules::RANKS + lsp_rules::RANKS - 1)));
 }
 
 #[test]
