@@ -180,6 +180,27 @@ pub struct ContentList {
     pub items: Vec<ContentView>,
 }
 
+/// What becomes of messages in a full buffer.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyDocument {
+    /// The policy of topics without one of their own.
+    pub policy: OverflowPolicy,
+    /// The policies of some topics; the first that matches counts.
+    #[serde(default)]
+    pub policies: Vec<TopicPolicy>,
+}
+
+/// The policy of some topics.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicPolicy {
+    /// The topics: an MQTT filter.
+    pub topic: String,
+    /// What becomes of their messages in a full buffer.
+    pub policy: OverflowPolicy,
+}
+
 /// The status of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct StatusView {
@@ -197,6 +218,8 @@ pub struct StatusView {
     pub is_work_conserving: bool,
     /// What became of reports to the orchestrator.
     pub reports: ReportCounts,
+    /// How far the orchestrator's clock is ahead of the gateway's, in milliseconds; 0: less than five seconds.
+    pub clock_offset_ms: i64,
     /// The QoS levels, from 0.
     pub levels: Vec<LevelView>,
     /// The number of topics with a last value.

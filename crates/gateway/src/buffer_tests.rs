@@ -234,3 +234,77 @@ fn what_fails_goes_back_in_order() {
     assert_eq!(again[..3], first[..]);
     assert_eq!(again.iter().map(|item| item.sequence).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
+
+fn with_lanes(capacity: u64, lanes: &[(u64, &str)]) -> Buffer {
+    let mut buffer = Buffer::new(capacity);
+    for (id, consumer) in lanes {
+        buffer.add_lane(SubscriptionId(*id), &(*consumer).into(), LaneTarget::Away);
+        buffer.open(SubscriptionId(*id));
+    }
+    buffer
+}
+
+/// Nothing is dropped for a message that then finds no room.
+#[test]
+fn what_does_not_fit_evicts_nothing() {
+    let mut buffer = with_lanes(100_000, &[(1, "a")]);
+    let id = SubscriptionId(1);
+    assert!((0..9).all(|_| buffer.offer(id, &message(10_000, OverflowPolicy::Fifo)).is_some()));
+    assert!((0..5).all(|_| buffer.offer(id, &message(1_000, OverflowPolicy::Circular)).is_some()));
+    let before = buffer.bytes();
+    assert_eq!(buffer.offer(id, &message(20_000, OverflowPolicy::Circular)), None);
+    assert_eq!((buffer.bytes(), buffer.counts().overwritten, buffer.counts().refused), (before, 0, 1));
+}
+
+/// A subscription that holds nothing gets a large message in, though it is more than its part, from one that holds much.
+#[test]
+fn what_a_subscription_holds_counts_and_not_what_comes() {
+    let mut buffer = with_lanes(100_000, &[(1, "a"), (2, "b")]);
+    let (a, b) = (SubscriptionId(1), SubscriptionId(2));
+    assert!((0..95).all(|_| buffer.offer(a, &message(900, OverflowPolicy::Circular)).is_some()));
+    assert!(buffer.offer(b, &message(52_000, OverflowPolicy::Circular)).is_some());
+    assert!(buffer.lane(a).unwrap().1 > 40_000, "no more than need be is dropped");
+    // Its next one replaces it.
+    assert!(buffer.offer(b, &message(52_000, OverflowPolicy::Circular)).is_some());
+    assert_eq!(buffer.lane(b).unwrap().0.overwritten, 1);
+}
+
+/// In a fifo lane that overflows, large messages are refused no more often than small ones.
+#[test]
+fn large_and_small_messages_are_refused_alike() {
+    let mut buffer = with_lanes(100_000, &[(1, "a")]);
+    let id = SubscriptionId(1);
+    let sizes = [100, 20_000];
+    let mut accepted = [0, 0];
+    for step in 0..4_000 {
+        accepted[step % 2] += u32::from(buffer.offer(id, &message(sizes[step % 2], OverflowPolicy::Fifo)).is_some());
+        if step % 10 == 0 && buffer.next_batch(LaneTarget::Away, 21_000, 100).is_some() {
+            buffer.finish_delivery(id, DeliveryEnd::Delivered);
+        }
+    }
+    assert!(accepted[0] <= accepted[1] * 2, "{accepted:?} of 2,000 each");
+}
+
+/// However many subscriptions a consumer has, it gets one consumer's part of what is sent and of the room.
+#[test]
+fn consumers_share_and_then_their_subscriptions() {
+    let many: Vec<_> = (0..5).map(|id| (id, "many")).chain([(9, "one")]).collect();
+    let mut buffer = with_lanes(200_000, &many);
+    let mut sent = BTreeMap::<u64, u64>::new();
+    for _ in 0..300 {
+        for (id, _) in &many {
+            for _ in 0..9 {
+                buffer.offer(SubscriptionId(*id), &message(500, OverflowPolicy::Circular));
+            }
+        }
+        let (id, items) = buffer.next_batch(LaneTarget::Away, 3_000, 99).unwrap();
+        *sent.entry(id.0).or_default() += items.iter().map(|item| item.message.bytes()).sum::<u64>();
+        buffer.finish_delivery(id, DeliveryEnd::Delivered);
+    }
+    let one = sent[&9];
+    let all: u64 = sent.values().sum();
+    assert!(one.abs_diff(all / 2) <= 6_000, "{sent:?}");
+    assert!((0..5).all(|id| sent[&id].abs_diff(all / 10) <= 6_000), "{sent:?}");
+    let held = buffer.lane(SubscriptionId(9)).unwrap().1;
+    assert!(held.abs_diff(100_000) <= 4_000, "{held}");
+}

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use api::gateway::{BufferCounts, OverflowPolicy};
+use api::gateway::{BufferCounts, OverflowPolicy, PolicyDocument};
 use api::qos_level::{LEVELS, Level, PerLevel};
 use bytes::Bytes;
 
@@ -41,10 +41,8 @@ pub struct GatewaySettings {
     pub buffer_bytes: PerLevel<u64>,
     /// What each level may send before the orchestrator ever answered, in bit/s.
     pub fallback_bps: PerLevel<u64>,
-    /// What becomes of messages in a full buffer, by topic filter; the first that matches counts.
-    pub policies: Vec<(String, OverflowPolicy)>,
-    /// The policy of all other topics.
-    pub policy: OverflowPolicy,
+    /// What becomes of messages in a full buffer.
+    pub policies: PolicyDocument,
     /// The number of the first subscription.
     pub first_id: u64,
 }
@@ -159,8 +157,8 @@ impl GatewayCore {
     }
 
     fn policy_of(&self, name: &str) -> OverflowPolicy {
-        let own = self.settings.policies.iter().find(|(filter, _)| topic::matches(filter, name));
-        own.map_or(self.settings.policy, |(_, policy)| *policy)
+        let PolicyDocument { policy, policies } = &self.settings.policies;
+        policies.iter().find(|own| topic::matches(&own.topic, name)).map_or(*policy, |own| own.policy)
     }
 
     /// Adds a subscription.
@@ -317,9 +315,15 @@ impl GatewayCore {
         (self.lease.in_force(now), self.lease.sequence())
     }
 
-    /// The policy of topics without one of their own.
-    pub fn policy(&self) -> OverflowPolicy {
-        self.settings.policy
+    /// What becomes of messages in a full buffer.
+    pub fn policies(&self) -> &PolicyDocument {
+        &self.settings.policies
+    }
+
+    /// Changes what becomes of messages that arrive from now on.
+    pub fn set_policies(&mut self, policies: PolicyDocument) {
+        self.settings.policies = policies;
+        self.changes.record_policies();
     }
 
     /// Changes with every subscription and its endpoint.

@@ -1,6 +1,8 @@
 //! The core, stepped through time.
 
-use api::gateway::SubscriptionRequest;
+use std::time::Duration;
+
+use api::gateway::{SubscriptionRequest, TopicPolicy};
 use proptest::prelude::*;
 
 use super::super::limits::{BACKOFF_MAX, BATCH_OVERHEAD_BYTES, EFFICIENT_BATCH_BYTES};
@@ -13,8 +15,10 @@ fn core(fallback_bps: PerLevel<u64>, buffer_bytes: u64) -> GatewayCore {
         node: "here".to_owned(),
         buffer_bytes: [buffer_bytes; 3],
         fallback_bps,
-        policies: vec![("log/#".to_owned(), OverflowPolicy::Fifo)],
-        policy: OverflowPolicy::Circular,
+        policies: PolicyDocument {
+            policy: OverflowPolicy::Circular,
+            policies: vec![TopicPolicy { topic: "log/#".to_owned(), policy: OverflowPolicy::Fifo }],
+        },
         first_id: 1,
     };
     GatewayCore::new(SinceStart(0), settings)
@@ -257,4 +261,150 @@ proptest! {
         }
         prop_assert!(core.buffers.iter().all(|buffer| buffer.bytes() == 0));
     }
+}
+
+/// Demand is what can be delivered: a consumer that fails or hangs for some seconds is none, whatever is kept for it, and one
+/// message at a time finds out whether it is back, even where its level has no rate.
+#[test]
+fn who_cannot_be_reached_is_no_demand_until_it_is_back() {
+    for is_hanging in [true, false] {
+        let mut core = core([1_000_000; 3], 100_000);
+        let id = core.subscribe(SinceStart(0), terms("t", 0)).unwrap();
+        let level = 0.try_into().unwrap();
+        let mut now = SinceStart(1_000_000);
+        core.offer(now, 0, "t", payload(100));
+        assert!(core.buffer(level).backlog_bytes() > 0 && core.flows_bps(now)[0].0 > 0);
+        assert!(core.dispatch(now).is_some());
+        if !is_hanging {
+            core.finish_delivery(now, id, DeliveryOutcome::Failed);
+        }
+        core.apply_rates(
+            now,
+            LevelRates {
+                sequence: 1,
+                at_ms: 1,
+                lease_ms: 3_600_000,
+                levels_bps: [0; 3],
+                fallback_bps: [Some(0); 3],
+                is_work_conserving: false,
+            },
+        );
+        let revision = core.revision();
+        now = now.after(DEMAND_PATIENCE_US);
+        core.tick(now);
+        assert!(core.revision() > revision, "it is reported at once");
+        assert_eq!(core.demand(core.subscription(id).unwrap()), (LaneTarget::Away, true));
+        for _ in 0..10 {
+            now = now.after(500_000);
+            core.offer(now, 0, "t", payload(100));
+        }
+        assert_eq!((core.buffer(level).backlog_bytes(), core.flows_bps(now)[0].0), (0, 0));
+        if is_hanging {
+            core.finish_delivery(now, id, DeliveryOutcome::Failed);
+        }
+        now = now.after(u64::try_from(BACKOFF_MAX.as_micros()).unwrap());
+        core.tick(now);
+        let probe = core.dispatch(now).unwrap();
+        assert_eq!((probe.items.len(), core.dispatch(now)), (1, None));
+        core.finish_delivery(now, id, DeliveryOutcome::Delivered);
+        assert_eq!(core.demand(core.subscription(id).unwrap()), (LaneTarget::Away, false));
+        assert!(core.buffer(level).backlog_bytes() > 0);
+    }
+}
+
+#[test]
+fn who_is_here_is_no_demand() {
+    let mut core = core([1_000_000; 3], 100_000);
+    let here = SubscriptionTerms { node: Some("here".to_owned()), ..terms("t", 2) };
+    core.subscribe(SinceStart(0), here).unwrap();
+    for step in 0..100 {
+        core.offer(SinceStart(step * 10_000), 0, "t", payload(500));
+    }
+    let buffer = core.buffer(2.try_into().unwrap());
+    assert_eq!((buffer.backlog_bytes(), core.flows_bps(SinceStart(1_000_000))[2].0), (0, 0));
+    assert!(buffer.bytes() > 50_000);
+}
+
+#[test]
+fn a_consumer_is_left_alone_for_as_long_as_it_asks() {
+    let mut core = core([1_000_000; 3], 100_000);
+    let id = core.subscribe(SinceStart(0), terms("t", 0)).unwrap();
+    let now = SinceStart(1_000_000);
+    core.offer(now, 0, "t", payload(100));
+    assert!(core.dispatch(now).is_some());
+    core.finish_delivery(now, id, DeliveryOutcome::Postponed(Duration::from_secs(60)));
+    core.tick(now.after(59_000_000));
+    assert!(core.dispatch(now.after(59_000_000)).is_none());
+    core.tick(now.after(60_000_000));
+    assert!(core.dispatch(now.after(60_000_000)).is_some());
+    core.finish_delivery(now.after(60_000_000), id, DeliveryOutcome::Postponed(Duration::MAX));
+    core.tick(now.after(60_000_000 + 300_000_000));
+    assert!(core.dispatch(now.after(60_000_000 + 300_000_000)).is_some(), "no pause is longer than five minutes");
+}
+
+/// 413: the batch comes again in halves; one message that is too large is rejected.
+#[test]
+fn batches_that_are_too_large_come_in_parts() {
+    let mut core = core([10_000_000; 3], 100_000);
+    let id = core.subscribe(SinceStart(0), terms("t", 0)).unwrap();
+    let now = SinceStart(1_000_000);
+    for _ in 0..16 {
+        core.offer(now, 0, "t", payload(500));
+    }
+    let mut sizes = vec![];
+    while let Some(batch) = core.dispatch(now) {
+        sizes.push(batch.items.len());
+        let is_small = batch.items.len() <= 4;
+        core.finish_delivery(now, id, if is_small { DeliveryOutcome::Delivered } else { DeliveryOutcome::TooLarge });
+    }
+    assert_eq!(sizes, [16, 8, 4, 4, 4, 4]);
+    core.offer(now, 0, "t", payload(500));
+    core.dispatch(now).unwrap();
+    core.finish_delivery(now, id, DeliveryOutcome::TooLarge);
+    assert_eq!(core.lane(core.subscription(id).unwrap()).0.rejected, 1);
+}
+
+/// At 80 kbit/s messages of 20 bytes share batches: most of the rate is messages, and none waits for longer than a batch
+/// takes.
+#[test]
+fn narrow_links_carry_messages_and_not_heads() {
+    let mut core = core([0, 0, 80_000], 1_000_000);
+    let id = core.subscribe(SinceStart(0), terms("t", 2)).unwrap();
+    let (mut now, mut messages_bytes, mut sent_bytes, mut oldest_us) = (SinceStart(0), 0_u64, 0_u64, 0_u64);
+    while now.0 < 60_000_000 {
+        now = now.after(15_000);
+        // About three quarters of the rate.
+        core.offer(now, now.0 / 1_000, "t", payload(20));
+        core.tick(now);
+        while let Some(batch) = core.dispatch(now) {
+            messages_bytes += batch.items.iter().map(|item| item.message.bytes()).sum::<u64>();
+            sent_bytes += size(&batch);
+            // Messages are numbered, and one arrives every 15 ms.
+            oldest_us = oldest_us.max(now.0 - batch.items[0].sequence * 15_000);
+            core.finish_delivery(now, id, DeliveryOutcome::Delivered);
+        }
+    }
+    assert!(messages_bytes * 10 >= sent_bytes * 6, "{messages_bytes} of {sent_bytes} are messages");
+    assert!(oldest_us <= 1_000_000, "{oldest_us} µs");
+}
+
+/// One batch is in flight, and the next waits for its answer: with 50 ms between them it is large enough to use the rate.
+#[test]
+fn long_round_trips_cost_nothing_of_the_rate() {
+    let mut core = core([0, 0, 20_000_000], 64_000_000);
+    let id = core.subscribe(SinceStart(0), terms("t", 2)).unwrap();
+    for _ in 0..40_000 {
+        core.offer(SinceStart(0), 0, "t", payload(1_000));
+    }
+    let (mut now, mut sent_bytes) = (SinceStart(100_000), 0);
+    while now.0 < 5_100_000 {
+        now = core.next_deadline(now).unwrap().max(now);
+        core.tick(now);
+        let Some(batch) = core.dispatch(now) else { continue };
+        sent_bytes += size(&batch);
+        now = now.after(50_000);
+        core.finish_delivery(now, id, DeliveryOutcome::Delivered);
+    }
+    let used_ppm = sent_bytes * 8 * 1_000_000 / (20_000_000 * 5);
+    assert!((950_000..=1_060_000).contains(&used_ppm), "{used_ppm} ppm of the rate");
 }

@@ -47,6 +47,7 @@ pub mod topic_cache;
 pub mod rate_meter;
 pub mod token_bucket;
 pub mod rate_lease;
+pub mod report_clock;
 pub mod subscription;
 pub mod wire_cost;
 

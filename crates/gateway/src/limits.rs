@@ -8,6 +8,8 @@ pub const SUBSCRIPTIONS_MAX: usize = 1_024;
 pub const SUBSCRIPTIONS_PER_CONSUMER_MAX: usize = 256;
 /// Those made from one address.
 pub const SUBSCRIPTIONS_PER_PEER_MAX: usize = 512;
+/// The most topic filters with a policy of their own.
+pub const POLICIES_MAX: usize = 256;
 /// The most topics with a last value; the one that is silent longest is forgotten. The orchestrator accepts no more.
 pub const TOPICS_MAX: usize = 1_024;
 /// The most bytes of last values; the topic that is silent longest is forgotten.
@@ -96,6 +98,8 @@ pub const REPORT_MAX_BYTES: usize = 240 << 10;
 pub const NODES_MAX: usize = 256;
 /// How long a node that the orchestrator does not know is left out of reports.
 pub const UNKNOWN_NODE_WAIT: Duration = Duration::from_secs(5);
+/// A difference of clocks that is none.
+pub const CLOCK_TOLERANCE_MS: u64 = 5_000;
 /// How long the orchestrator may take to answer.
 pub const ORCHESTRATOR_WAIT: Duration = Duration::from_secs(5);
 /// How long a gateway that stops waits for the answer to its last report.

@@ -6,29 +6,21 @@ use std::str::FromStr;
 
 use api::aggregator::AGGREGATOR_ID_MAX_BYTES;
 use api::client::bearer;
-use api::gateway::OverflowPolicy;
+pub use api::gateway::TopicPolicy;
+use api::gateway::{OverflowPolicy, PolicyDocument};
 use api::qos_level::PerLevel;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::generator::{SourceError, SourceSpec};
 use super::limits::{
-    BUFFER_DEFAULT_BYTES, BUFFER_MAX_BYTES, FALLBACK_DEFAULT_BPS, NAME_MAX_BYTES, REPORT_INTERVAL, SOURCES_MAX,
+    BUFFER_DEFAULT_BYTES, BUFFER_MAX_BYTES, FALLBACK_DEFAULT_BPS, NAME_MAX_BYTES, POLICIES_MAX, REPORT_INTERVAL,
+    SOURCES_MAX,
 };
 use super::orchestrator::{OrchestratorUrlError, OrchestratorUrls};
 use super::subscription::routable;
 use mqtt::Synchronous;
 use mqtt::codec::topic;
-
-/// The policy of some topics.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TopicPolicy {
-    /// The topics: an MQTT filter.
-    pub topic: String,
-    /// What becomes of their messages in a full buffer.
-    pub policy: OverflowPolicy,
-}
 
 /// The options of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -214,9 +206,7 @@ impl GatewayOptions {
         for bps in self.fallback_bps {
             within("fallback_bps", bps, 0, i64::MAX.unsigned_abs())?;
         }
-        for TopicPolicy { topic: filter, .. } in &self.policies {
-            topic::check_filter(filter).map_err(|_| OptionsError::Filter(filter.clone()))?;
-        }
+        check_policies(&self.policies)?;
         for source in &self.generate {
             source.check()?;
         }
@@ -238,6 +228,10 @@ impl GatewayOptions {
         self.source.or(own)
     }
 
+    pub(super) fn policy_document(&self) -> PolicyDocument {
+        PolicyDocument { policy: self.policy, policies: self.policies.clone() }
+    }
+
     pub(super) fn orchestrator_urls(&self) -> Result<Option<OrchestratorUrls>, OptionsError> {
         let Some(url) = self.orchestrator.as_deref() else { return Ok(None) };
         let urls = OrchestratorUrls::new(url, &self.id)?;
@@ -247,6 +241,16 @@ impl GatewayOptions {
         let token = bearer(text.trim_end()).map_err(|_| OptionsError::Token(path.clone()))?;
         Ok(Some(OrchestratorUrls { authorization: Some(token), ..urls }))
     }
+}
+
+/// Whether a gateway can have these policies.
+///
+/// # Errors
+/// There are too many, or the topics of one are not a filter.
+pub fn check_policies(policies: &[TopicPolicy]) -> Result<(), OptionsError> {
+    within("policies", policies.len() as u64, 0, POLICIES_MAX as u64)?;
+    let invalid = policies.iter().find(|own| topic::check_filter(&own.topic).is_err());
+    invalid.map_or(Ok(()), |own| Err(OptionsError::Filter(own.topic.clone())))
 }
 
 fn is_public_url(text: &str) -> bool {

@@ -6,14 +6,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
 
 use api::aggregator::AggregatorRates;
 use api::client::{ClientError, body};
 use api::retry::Retry;
 use api::sse::{SseDecoder, SseError};
-use reqwest::header::HeaderValue;
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Client, RequestBuilder, Url, header};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::wall_ms;
@@ -22,6 +23,7 @@ use super::limits::{
     UNKNOWN_NODE_WAIT,
 };
 use super::rate_lease::{LevelRates, RatesError, RatesUpdate};
+use super::report_clock::ReportClock;
 use super::runtime::Runtime;
 use super::view;
 
@@ -59,7 +61,7 @@ impl OrchestratorUrls {
 
     fn authorize(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.authorization {
-            Some(authorization) => request.header(reqwest::header::AUTHORIZATION, authorization),
+            Some(authorization) => request.header(header::AUTHORIZATION, authorization),
             None => request,
         }
     }
@@ -165,16 +167,18 @@ impl UnknownNodes {
 pub(super) async fn run_reports(runtime: Arc<Runtime>, client: Client, urls: OrchestratorUrls, interval: Duration) {
     let mut exchange = Exchange::new("metadata");
     let mut revisions = runtime.revisions();
-    let mut last_ms = 0;
+    let mut clock = ReportClock::default();
     let mut unknown = UnknownNodes::default();
+    // A first report with a time far ahead would be newer than all that follow.
+    if let Ok(answer) = urls.authorize(client.head(urls.metadata.clone())).send().await {
+        observe_clock(&runtime, &mut clock, answer.headers());
+    }
     loop {
         revisions.mark_unchanged();
         unknown.expire(&runtime);
-        // Each report is newer than the one before, even if the clock is not.
-        last_ms = wall_ms().max(last_ms + 1);
         let started = Instant::now();
-        let report = view::metadata(&runtime, last_ms);
-        let answer = send_report(&runtime, &client, &urls, report).await;
+        let report = view::metadata(&runtime, clock.stamp(wall_ms()));
+        let answer = send_report(&runtime, &client, &urls, &mut clock, report).await;
         let is_accepted = answer.is_ok();
         runtime.count_report(is_accepted);
         let pause = match answer {
@@ -188,7 +192,7 @@ pub(super) async fn run_reports(runtime: Arc<Runtime>, client: Client, urls: Orc
         tokio::select! {
             () = runtime.stop.cancelled() => {
                 if is_accepted {
-                    send_farewell(&runtime, &client, &urls, wall_ms().max(last_ms + 1)).await;
+                    send_farewell(&runtime, &client, &urls, clock).await;
                 }
                 return;
             }
@@ -198,24 +202,38 @@ pub(super) async fn run_reports(runtime: Arc<Runtime>, client: Client, urls: Orc
     }
 }
 
+fn observe_clock(runtime: &Runtime, clock: &mut ReportClock, headers: &HeaderMap) {
+    let date = headers.get(header::DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    let since = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+    let Some(there_ms) = since.and_then(|since| u64::try_from(since.as_millis()).ok()) else { return };
+    if clock.observe(wall_ms(), there_ms) {
+        let offset_ms = clock.offset_ms();
+        tracing::warn!(offset_ms, "the orchestrator's clock differs: reports have its time");
+        runtime.clock_offset_ms.store(offset_ms, Ordering::Relaxed);
+    }
+}
+
 /// One report; the answer has the rates, and renews the lease.
 async fn send_report(
     runtime: &Runtime,
     client: &Client,
     urls: &OrchestratorUrls,
+    clock: &mut ReportClock,
     report: Vec<u8>,
 ) -> Result<(), OrchestratorError> {
-    let request =
-        urls.authorize(client.put(urls.metadata.clone())).header(reqwest::header::CONTENT_TYPE, "application/json");
-    let text = body(request.body(report).send().await?, EVENT_MAX_BYTES).await?;
+    let request = urls.authorize(client.put(urls.metadata.clone())).header(header::CONTENT_TYPE, "application/json");
+    let response = request.body(report).send().await?;
+    observe_clock(runtime, clock, response.headers());
+    let text = body(response, EVENT_MAX_BYTES).await?;
     // An orchestrator may answer without a body: rates come by the stream then.
     if text.is_empty() { Ok(()) } else { apply_rates(runtime, &text) }
 }
 
 /// A last report, without an instance and without anything to send: reservations are released, and the next instance under
 /// this id is accepted at once. If it is lost, the lease does the same later.
-async fn send_farewell(runtime: &Runtime, client: &Client, urls: &OrchestratorUrls, at_ms: u64) {
-    let sent = timeout(FAREWELL_WAIT, send_report(runtime, client, urls, view::farewell(runtime, at_ms))).await;
+async fn send_farewell(runtime: &Runtime, client: &Client, urls: &OrchestratorUrls, mut clock: ReportClock) {
+    let report = view::farewell(runtime, clock.stamp(wall_ms()));
+    let sent = timeout(FAREWELL_WAIT, send_report(runtime, client, urls, &mut clock, report)).await;
     if !matches!(sent, Ok(Ok(()) | Err(OrchestratorError::Rates(_)))) {
         tracing::debug!("the orchestrator did not answer the farewell");
     }
@@ -260,7 +278,7 @@ async fn read_stream(
     urls: &OrchestratorUrls,
     exchange: &mut Exchange,
 ) -> OrchestratorError {
-    let request = urls.authorize(client.get(urls.rates.clone())).header(reqwest::header::ACCEPT, "text/event-stream");
+    let request = urls.authorize(client.get(urls.rates.clone())).header(header::ACCEPT, "text/event-stream");
     let mut response = match timeout(STREAM_SILENCE_MAX, request.send()).await {
         Err(_) => return OrchestratorError::Silent,
         Ok(Err(error)) => return error.into(),

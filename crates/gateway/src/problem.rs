@@ -71,10 +71,24 @@ impl GatewayProblem {
         Self::new("not-the-owner", "The subscription is another consumer's", StatusCode::FORBIDDEN, detail)
     }
 
+    /// What only the machine of the gateway may change.
+    pub(super) fn not_the_operator() -> Self {
+        let detail = "policies are changed from the gateway's own machine";
+        Self::new("not-the-operator", "The gateway's settings are its operator's", StatusCode::FORBIDDEN, detail)
+    }
+
+    /// A member of the request has an impossible value.
+    pub(super) fn impossible(field: &str, detail: &str) -> Self {
+        let (title, status) = ("The request is well-formed but impossible", StatusCode::UNPROCESSABLE_ENTITY);
+        let mut problem = Self::new("impossible", title, status, detail);
+        problem.0.field = Some(field.to_owned());
+        problem
+    }
+
     /// The spool takes no writes.
     pub(super) fn not_kept() -> Self {
         let detail = "the spool takes no writes at present: try again later";
-        Self::new("not-kept", "The subscription cannot be kept", StatusCode::SERVICE_UNAVAILABLE, detail)
+        Self::new("not-kept", "The request cannot be kept", StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
     /// A handler panicked: a defect.

@@ -171,8 +171,7 @@ fn settings(options: &GatewayOptions) -> GatewaySettings {
         node: options.node.clone(),
         buffer_bytes: options.buffer_bytes,
         fallback_bps: options.fallback_bps,
-        policies: options.policies.iter().map(|own| (own.topic.clone(), own.policy)).collect(),
-        policy: options.policy,
+        policies: options.policy_document(),
         // An id from before a restart never leads to another consumer's subscription.
         first_id: wall_ms().saturating_mul(1_000),
     }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub(super) struct Runtime {
     wake: Notify,
     /// Changes with every subscription; the reports follow it.
     revision: watch::Sender<u64>,
+    /// How far the orchestrator's clock is ahead, in milliseconds.
+    pub(super) clock_offset_ms: AtomicI64,
     /// Reports that were accepted, and that were not.
     reports: [AtomicU64; 2],
 }
@@ -85,7 +87,17 @@ impl Runtime {
         let revision = watch::Sender::new(core.revision());
         let inner = Mutex::new(RuntimeState { core, workers: HashMap::new(), epochs: 0, revision: 0 });
         let (reports, stop) = (Default::default(), CancellationToken::new());
-        Self { identity, clock, stop, spool, inner, wake: Notify::new(), revision, reports }
+        Self {
+            identity,
+            clock,
+            stop,
+            spool,
+            inner,
+            wake: Notify::new(),
+            revision,
+            clock_offset_ms: AtomicI64::new(0),
+            reports,
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, RuntimeState> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use api::gateway::{ContentList, StatusView, SubscriptionList, SubscriptionRequest, SubscriptionView};
+use api::gateway::{ContentList, PolicyDocument, StatusView, SubscriptionList, SubscriptionRequest, SubscriptionView};
 use api::instant::Instant;
 use axum::extract::connect_info::Connected;
 use axum::extract::rejection::BytesRejection;
@@ -32,6 +32,7 @@ use super::callback::{INSTANCE_HEADER, deliver};
 use super::clock::wall_ms;
 use super::core::DeliveryOutcome;
 use super::limits::{BODY_MAX_BYTES, KEEP_ALIVE, KEEP_WAIT, RETAINED_FIRST_MAX};
+use super::options::check_policies;
 use super::problem::GatewayProblem;
 use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
 use super::subscription::{DeliveryTarget, SubscriptionTerms, peer_endpoint};
@@ -77,6 +78,7 @@ pub(super) fn router(state: GatewayState) -> Router {
         .route("/v1/subscriptions/{id}/stream", get(subscription_stream))
         .route("/v1/contents", get(content_list))
         .route("/v1/contents/{*name}", get(content_get))
+        .route("/v1/policies", get(policies_get).put(policies_replace))
         .route("/v1/status", get(status_get))
         .route("/metrics", get(metrics_get))
         .route("/livez", get(|| async { "alive\n" }))
@@ -358,4 +360,26 @@ async fn metrics_get(State(state): State<GatewayState>) -> Result<Response, Gate
 
 async fn status_get(State(state): State<GatewayState>) -> Json<StatusView> {
     Json(view::status(&state.runtime))
+}
+
+async fn policies_get(State(state): State<GatewayState>) -> Json<PolicyDocument> {
+    Json(state.runtime.read(|core, _| core.policies().clone()))
+}
+
+/// Replaces all policies: for messages that arrive from now on.
+async fn policies_replace(
+    State(state): State<GatewayState>,
+    ConnectInfo(connection): ConnectInfo<CountedStream>,
+    request: Result<RequestBody<PolicyDocument>, GatewayProblem>,
+) -> Result<Json<PolicyDocument>, GatewayProblem> {
+    if !connection.is_local() {
+        return Err(GatewayProblem::not_the_operator());
+    }
+    let RequestBody(policies) = request?;
+    check_policies(&policies.policies).map_err(|error| GatewayProblem::impossible("policies", &error.to_string()))?;
+    state.runtime.update(|core, _| core.set_policies(policies.clone()));
+    if !matches!(tokio::time::timeout(KEEP_WAIT, state.runtime.kept()).await, Ok(true)) {
+        return Err(GatewayProblem::not_kept());
+    }
+    Ok(Json(policies))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gateway::options::GatewayOptions;
 use gateway::{Gateway, GatewayError};
@@ -379,6 +379,9 @@ async fn orchestrate(State(seat): State<Seat>, request: Request) -> Response {
         return ([("content-type", "text/event-stream")], Body::from_stream(events)).into_response();
     }
     assert!(path.ends_with("/metadata"), "{path}");
+    if request.method() == Method::HEAD {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
     let body = axum::body::to_bytes(request.into_body(), 256 << 10).await.unwrap();
     let mut reports = seat.reports.lock().unwrap();
     reports.push_back(serde_json::from_slice(&body).unwrap());

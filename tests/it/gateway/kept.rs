@@ -148,3 +148,29 @@ async fn retained_messages_reach_new_subscriptions() {
     assert_eq!((refused.status, &refused.json()["field"]), (422, &json!("topic")));
     edge.close().await;
 }
+
+/// Policies are changed while the gateway runs, and stay with its data.
+#[tokio::test]
+async fn policies_are_changed_over_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_data = || GatewayOptions { data: Some(folder.path().to_owned()), buffer_bytes: [1_500; 3], ..options() };
+    let edge = Edge::open(with_data()).await;
+    let taker = Taker::open(Manner::Status(503)).await;
+    let id = edge.subscribed(json!({"topic": "log/x", "callback_url": taker.url})).await;
+    let wanted = json!({"policy": "circular", "policies": [{"topic": "log/#", "policy": "fifo"}]});
+    let set = |body: Value| edge.send("PUT", "/v1/policies", "application/json", body.to_string());
+    assert_eq!(set(wanted.clone()).await.status, 200);
+    let bad = set(json!({"policy": "fifo", "policies": [{"topic": "a/#/b", "policy": "fifo"}]})).await;
+    assert_eq!((bad.status, &bad.json()["field"]), (422, &json!("policies")));
+    let mut device = edge.device();
+    for number in 0..40 {
+        device.publish("log/x", format!("{number:0>100}")).await;
+    }
+    device.rest().await;
+    let counts = edge.get(&format!("/v1/subscriptions/{id}")).await.json()["counts"].clone();
+    assert!(counts["refused"].as_u64().unwrap() > 20 && counts["overwritten"] == 0, "{counts}");
+    edge.close().await;
+    let edge = Edge::open(with_data()).await;
+    assert_eq!(edge.get("/v1/policies").await.json(), wanted);
+    edge.close().await;
+}

@@ -125,6 +125,7 @@ impl GatewayCore {
             let (level, since) = (subscription.terms.level, subscription.silent_since.unwrap_or(now));
             if now.since(since) < SILENCE_MAX_US {
                 self.buffers[level.at()].set_failing(id, true);
+                self.buffers[level.at()].probe(id);
                 self.revision += 1;
                 self.silence_deadlines.insert((since.after(SILENCE_MAX_US), id));
             } else if self.unsubscribe(id) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::gateway::PolicyDocument;
 use bytes::Bytes;
 
 use super::super::buffer::{LaneState, LaneTarget, SubscriptionId};
@@ -24,6 +25,8 @@ pub(in super::super) struct SpoolCut {
     /// Topics without a last value; `None`: all but those of `topics`.
     pub(in super::super) forgotten: Option<Vec<Arc<str>>>,
     pub(in super::super) next_id: u64,
+    /// Those that are new.
+    pub(in super::super) policies: Option<PolicyDocument>,
 }
 
 /// The last value of a topic.
@@ -92,6 +95,7 @@ impl GatewayCore {
             topics: self.topics.since(since).map(LastValue::of).collect(),
             forgotten,
             next_id: self.next_id,
+            policies: taken.has_policies.then(|| self.settings.policies.clone()),
         })
     }
 

@@ -34,6 +34,7 @@ pub struct SpoolChanges {
     /// Subscriptions that no cut has yet.
     created: BTreeSet<SubscriptionId>,
     ended: BTreeSet<SubscriptionId>,
+    has_policies: bool,
     /// Last values up to this touch are in a cut.
     pub(in super::super) touched: u64,
 }
@@ -45,6 +46,7 @@ pub(in super::super) struct TakenChanges {
     pub(in super::super) lanes: BTreeSet<SubscriptionId>,
     pub(in super::super) created: BTreeSet<SubscriptionId>,
     pub(in super::super) ended: BTreeSet<SubscriptionId>,
+    pub(in super::super) has_policies: bool,
 }
 
 impl SpoolChanges {
@@ -79,6 +81,10 @@ impl SpoolChanges {
             self.messages.retain(|pending| pending.message.strong_count() > 0);
             self.prune_at = (self.messages.len() * 2).max(PRUNE_MIN);
         }
+    }
+
+    pub(in super::super) fn record_policies(&mut self) {
+        self.has_policies |= self.note();
     }
 
     /// A last value changed.
@@ -122,6 +128,7 @@ impl SpoolChanges {
             lanes: std::mem::take(&mut self.lanes),
             created: std::mem::take(&mut self.created),
             ended: std::mem::take(&mut self.ended),
+            has_policies: std::mem::take(&mut self.has_policies),
         })
     }
 }

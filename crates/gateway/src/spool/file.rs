@@ -16,8 +16,9 @@ use super::super::clock::SinceStart;
 use super::super::core::{GatewayCore, LastValue};
 use super::super::message::TopicMessage;
 use super::super::subscription::{DeliveryTarget, SubscriptionTerms};
-use super::segment::{ReleasedSegments, SegmentLease, StoredMessage, read_segment};
+use super::segment::{StoredMessage, read_segment};
 use super::segment_index::{LivingMessage, SegmentIndex, SpooledSegment};
+use super::segment_lease::{ReleasedSegments, SegmentLease};
 
 /// The file's `user_version`: it changes with the tables and with the form of what they hold.
 const FORM: i64 = 1;
@@ -84,6 +85,7 @@ pub(crate) struct SpoolFile {
     /// The instance that numbers subscriptions and messages.
     pub(crate) instance: String,
     pub(super) next_id: u64,
+    policies: Option<String>,
 }
 
 impl SpoolFile {
@@ -101,7 +103,8 @@ impl SpoolFile {
         let values: BTreeMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         let instance = values.get("instance").cloned().unwrap_or_default();
         let next_id = values.get("next_id").and_then(|id| id.parse().ok()).unwrap_or(0);
-        Ok(Self { connection, instance, next_id })
+        let policies = values.get("policies").cloned();
+        Ok(Self { connection, instance, next_id, policies })
     }
 
     /// Gives the core everything that was kept. What cannot be read is named in the log and left out.
@@ -114,6 +117,11 @@ impl SpoolFile {
         core: &mut GatewayCore,
         released: &ReleasedSegments,
     ) -> Result<SegmentIndex, SpoolError> {
+        match self.policies.as_deref().map(serde_json::from_str) {
+            None => {}
+            Some(Ok(policies)) => core.set_policies(policies),
+            Some(Err(error)) => tracing::error!(%error, "the spool: the policies cannot be read"),
+        }
         self.load_topics(core).await?;
         let states = self.load_lanes().await?;
         for row in sqlx::query("SELECT id, terms FROM subscription ORDER BY id").fetch_all(&mut self.connection).await?

@@ -9,6 +9,7 @@ mod changes;
 mod file;
 mod segment;
 mod segment_index;
+mod segment_lease;
 mod writer;
 #[cfg(test)]
 mod tests;
@@ -16,5 +17,5 @@ mod tests;
 pub use changes::{MessagePlaces, SpoolChanges};
 pub use file::SpoolError;
 pub(super) use file::SpoolFile;
-pub use segment::SegmentLease;
+pub use segment_lease::SegmentLease;
 pub(super) use writer::{Spool, SpoolWriter, SpooledCore};

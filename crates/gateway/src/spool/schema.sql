@@ -1,7 +1,7 @@
 -- What a gateway keeps of messages, subscriptions and last values. Ids and times are whole numbers; times are milliseconds
 -- since 1970.
 
--- `name` is `instance` or `next_id`.
+-- `name` is `instance`, `next_id`, or `policies` if they were set over REST (as JSON).
 CREATE TABLE gateway (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -1,43 +1,12 @@
-//! Segments: rows of the spool with many messages each. A message in memory holds on to its segment, so that a delivery
-//! deletes nothing; a segment that nothing holds is deleted whole.
+//! The stored form of a segment: messages one behind the other, each with its places.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use api::gateway::OverflowPolicy;
 use bytes::{Buf, BufMut, Bytes};
 
-/// The numbers of segments that nothing holds any more.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ReleasedSegments(Arc<Mutex<Vec<u64>>>);
-
-impl ReleasedSegments {
-    pub(super) fn take(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-}
-
-/// What messages hold on to.
-#[derive(Debug)]
-pub struct SegmentLease {
-    pub(super) id: u64,
-    released: ReleasedSegments,
-}
-
-impl SegmentLease {
-    pub(super) fn new(id: u64, released: &ReleasedSegments) -> Arc<Self> {
-        Arc::new(Self { id, released: released.clone() })
-    }
-}
-
-impl Drop for SegmentLease {
-    fn drop(&mut self) {
-        self.released.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
-    }
-}
+use super::super::buffer::SubscriptionId;
+use super::super::message::TopicMessage;
 
 /// A message as it is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,23 +20,6 @@ pub(super) struct StoredMessage {
 }
 
 impl StoredMessage {
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        out.put_u8(match self.policy {
-            OverflowPolicy::Fifo => 0,
-            OverflowPolicy::Circular => 1,
-        });
-        for part in [self.topic.as_bytes(), &self.members] {
-            out.put_u32(length(part.len()));
-            out.extend_from_slice(part);
-        }
-        out.put_u32(length(self.places.len()));
-        for (subscription, sequence) in &self.places {
-            out.put_u64(*subscription);
-            out.put_u64(*sequence);
-        }
-    }
-
     fn read(bytes: &mut Bytes) -> Option<Self> {
         let policy = match bytes.try_get_u8().ok()? {
             0 => OverflowPolicy::Fifo,
@@ -83,6 +35,24 @@ impl StoredMessage {
         let count = bytes.try_get_u32().ok()?;
         let places = (0..count).map(|_| Some((bytes.try_get_u64().ok()?, bytes.try_get_u64().ok()?)));
         Some(Self { topic, policy, members, places: places.collect::<Option<_>>()? })
+    }
+}
+
+/// Adds a message to a segment.
+pub(super) fn write_message(message: &TopicMessage, places: &[(SubscriptionId, u64)], out: &mut Vec<u8>) {
+    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    out.put_u8(match message.policy {
+        OverflowPolicy::Fifo => 0,
+        OverflowPolicy::Circular => 1,
+    });
+    for part in [message.topic.as_bytes(), message.members()] {
+        out.put_u32(length(part.len()));
+        out.extend_from_slice(part);
+    }
+    out.put_u32(length(places.len()));
+    for (subscription, sequence) in places {
+        out.put_u64(subscription.0);
+        out.put_u64(*sequence);
     }
 }
 
@@ -112,7 +82,10 @@ mod tests {
             };
             let messages: Vec<_> = payloads.into_iter().map(message).collect();
             let mut written = vec![];
-            messages.iter().for_each(|message| message.write(&mut written));
+            let places: Vec<_> = places.iter().map(|(id, sequence)| (SubscriptionId(*id), *sequence)).collect();
+            for StoredMessage { topic, policy, members, .. } in messages.clone() {
+                write_message(&TopicMessage::restored(topic, policy, members), &places, &mut written);
+            }
             prop_assert_eq!(read_segment(written.clone().into()), (messages, true));
             written.truncate(written.len().saturating_sub(cut));
             let _ = read_segment(written.into());

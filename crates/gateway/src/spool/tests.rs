@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-use api::gateway::{OverflowPolicy, SubscriptionRequest};
+use api::gateway::{OverflowPolicy, PolicyDocument, SubscriptionRequest, TopicPolicy};
 use bytes::Bytes;
 use mqtt::Synchronous;
 use proptest::prelude::*;
@@ -29,8 +29,10 @@ fn settings() -> GatewaySettings {
         node: "here".to_owned(),
         buffer_bytes: [3_000; 3],
         fallback_bps: [1_000_000; 3],
-        policies: vec![("log/#".to_owned(), OverflowPolicy::Fifo)],
-        policy: OverflowPolicy::Circular,
+        policies: PolicyDocument {
+            policy: OverflowPolicy::Circular,
+            policies: vec![TopicPolicy { topic: "log/#".to_owned(), policy: OverflowPolicy::Fifo }],
+        },
         first_id: 1,
     }
 }

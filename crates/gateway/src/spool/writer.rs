@@ -16,8 +16,9 @@ use super::super::limits::{SPOOL_RETRY_PAUSE, SPOOL_SEGMENT_BYTES, SPOOL_SLACK_B
 use super::super::message::TopicMessage;
 use super::changes::MessagePlaces;
 use super::file::{SpoolError, SpoolFile, StoredTerms};
-use super::segment::{ReleasedSegments, SegmentLease, StoredMessage};
+use super::segment::write_message;
 use super::segment_index::{MovedSegments, SegmentIndex, SpooledSegment};
+use super::segment_lease::{ReleasedSegments, SegmentLease};
 
 /// Rows of one statement.
 const ROWS: usize = 64;
@@ -225,16 +226,11 @@ impl SpoolRows {
         for (message, places) in moved.messages.into_iter().chain(messages) {
             if segments.last().is_none_or(|(_, bytes, _)| bytes.len() >= SPOOL_SEGMENT_BYTES) {
                 let id = last_id + 1 + segments.len() as u64;
-                segments.push((SegmentLease::new(id, released), vec![], vec![]));
+                let bytes = Vec::with_capacity(SPOOL_SEGMENT_BYTES + SPOOL_SEGMENT_BYTES / 4);
+                segments.push((SegmentLease::new(id, released), bytes, vec![]));
             }
             if let Some((_, bytes, messages)) = segments.last_mut() {
-                let stored = StoredMessage {
-                    topic: Arc::clone(&message.topic),
-                    policy: message.policy,
-                    members: message.members().clone(),
-                    places: places.iter().map(|(id, sequence)| (id.0, *sequence)).collect(),
-                };
-                stored.write(bytes);
+                write_message(&message, &places, bytes);
                 messages.push((message, places));
             }
         }
@@ -325,6 +321,12 @@ async fn write_others(to: &mut SqliteConnection, cut: &SpoolCut, is_new_id: bool
         for text in ["DELETE FROM subscription WHERE id = ?", "DELETE FROM lane WHERE id = ?"] {
             sqlx::query(text).bind(signed(id.0)).execute(&mut *to).await?;
         }
+    }
+    // Plain texts always render.
+    let policies = cut.policies.as_ref().map(|policies| serde_json::to_string(policies).unwrap_or_default());
+    if let Some(policies) = policies {
+        let query = sqlx::query("INSERT OR REPLACE INTO gateway (name, value) VALUES ('policies', ?)");
+        query.bind(policies).execute(&mut *to).await?;
     }
     if is_new_id {
         let query = sqlx::query("INSERT OR REPLACE INTO gateway (name, value) VALUES ('next_id', ?)");

@@ -49,7 +49,7 @@ impl DeliveryPlan {
     /// The operation for the store, if one is needed.
     pub(crate) fn store_op(&self, message: &Message, dedup_key: Option<DedupKey>) -> Option<(StoreOp, Arc<Message>)> {
         let idle = self.appends.is_empty() && self.forwards.is_empty() && self.directs.is_empty();
-        if idle && dedup_key.is_none() && !message.retain && !self.awaits_intake {
+        if idle && dedup_key.is_none() && !message.retain {
             return None;
         }
         let message = Arc::new(message.compact());

@@ -91,16 +91,23 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn is_available(&self) -> bool;
 }
 
-/// Commits operations and gives each continuation the outcome of its operation.
+/// Commits operations and gives each continuation the outcome of its operation, or that it is done if it has none.
 ///
 /// # Errors
 /// As [`Store::commit`].
 pub(crate) async fn commit_with<C>(
     store: &dyn Store,
-    batch: Vec<(StoreOp, C)>,
+    batch: Vec<(Option<StoreOp>, C)>,
 ) -> Result<Vec<(C, StoreOutcome)>, StoreError> {
-    let (ops, continuations): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    Ok(continuations.into_iter().zip(store.commit(ops).await?).collect())
+    let (mut ops, mut continuations) = (Vec::new(), Vec::new());
+    for (op, continuation) in batch {
+        continuations.push((continuation, op.is_some()));
+        ops.extend(op);
+    }
+    let outcomes = if ops.is_empty() { Vec::new() } else { store.commit(ops).await? };
+    let mut outcomes = outcomes.into_iter();
+    let mut outcome = |has_op: bool| if has_op { outcomes.next() } else { Some(StoreOutcome::Done) };
+    Ok(continuations.into_iter().map_while(|(after, has_op)| Some((after, outcome(has_op)?))).collect())
 }
 
 /// The routes as of a version.

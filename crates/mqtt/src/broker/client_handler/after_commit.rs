@@ -25,6 +25,8 @@ pub(crate) struct AfterCommit {
 
 pub(super) enum NextStep {
     None,
+    /// The intake has what is acknowledged.
+    Acknowledge(PacketKind, PacketId, Reason),
     Publish {
         ack: Option<(PacketKind, PacketId)>,
         message: Arc<Message>,
@@ -63,7 +65,7 @@ pub(crate) type Committed = Vec<(AfterCommit, StoreOutcome)>;
 /// As [`Store::commit`](crate::store::Store::commit); or the intake does not keep what it received.
 pub(crate) async fn commit_batch(
     replica: &Replica,
-    batch: Vec<(StoreOp, AfterCommit)>,
+    batch: Vec<(Option<StoreOp>, AfterCommit)>,
     is_told_refusals: bool,
 ) -> Result<Committed, StoreError> {
     let awaits_intake = batch.iter().any(|(_, after)| after.awaits_intake());
@@ -79,12 +81,15 @@ pub(crate) async fn commit_batch(
 
 /// Commits a batch of a client that cannot be told what is refused: it is held back until full queues have taken its
 /// messages, or for [`BACKPRESSURE_WAIT`].
-async fn commit_held_back(replica: &Replica, batch: Vec<(StoreOp, AfterCommit)>) -> Result<Committed, StoreError> {
+async fn commit_held_back(
+    replica: &Replica,
+    batch: Vec<(Option<StoreOp>, AfterCommit)>,
+) -> Result<Committed, StoreError> {
     let mut committed = commit_with(&*replica.store, batch).await?;
     let deadline = Instant::now() + BACKPRESSURE_WAIT;
     loop {
         let refused = committed.iter_mut().filter_map(|(after, outcome)| after.retry_refused(outcome));
-        let retries: Vec<_> = refused.collect();
+        let retries: Vec<_> = refused.map(|(op, rest)| (Some(op), rest)).collect();
         if retries.is_empty() || Instant::now() >= deadline {
             return Ok(committed);
         }
@@ -104,7 +109,11 @@ async fn commit_held_back(replica: &Replica, batch: Vec<(StoreOp, AfterCommit)>)
 
 impl AfterCommit {
     fn awaits_intake(&self) -> bool {
-        matches!(&self.action, NextStep::Publish { plan, .. } if plan.awaits_intake)
+        match &self.action {
+            NextStep::Acknowledge(..) => true,
+            NextStep::Publish { plan, .. } => plan.awaits_intake,
+            _ => false,
+        }
     }
 
     /// The operation that gives a message of QoS above 0 to the queues that had no room, with those and the outcome that
@@ -130,13 +139,19 @@ pub(super) struct Gathered {
 impl ClientHandler {
     /// Adds an operation to the next batch.
     pub(super) fn enqueue(&mut self, op: StoreOp, action: NextStep) {
-        self.batch.push((op, AfterCommit { action, replies: Vec::new() }));
+        self.batch.push((Some(op), AfterCommit { action, replies: Vec::new() }));
+    }
+
+    /// Acknowledges what only the intake has, with the next batch.
+    pub(super) fn enqueue_ack(&mut self, kind: PacketKind, id: PacketId, reason: Reason) {
+        let action = NextStep::Acknowledge(kind, id, reason);
+        self.batch.push((None, AfterCommit { action, replies: Vec::new() }));
     }
 
     /// Adds an operation after which an acknowledgement is sent.
     pub(super) fn enqueue_with_ack(&mut self, op: StoreOp, kind: PacketKind, id: PacketId) {
         let replies = vec![ClientReply::Ack(kind, id, Reason::Success)];
-        self.batch.push((op, AfterCommit { action: NextStep::None, replies }));
+        self.batch.push((Some(op), AfterCommit { action: NextStep::None, replies }));
     }
 
     /// Sends a reply behind those of the operations that are not committed yet.
@@ -159,7 +174,7 @@ impl ClientHandler {
     }
 
     /// The operations for the store; empty: there are none.
-    pub(crate) fn take_batch(&mut self) -> Vec<(StoreOp, AfterCommit)> {
+    pub(crate) fn take_batch(&mut self) -> Vec<(Option<StoreOp>, AfterCommit)> {
         std::mem::take(&mut self.batch)
     }
 
@@ -190,6 +205,7 @@ impl ClientHandler {
         match (action, outcome) {
             (_, StoreOutcome::Fenced) => return Err(ConnectionEnd::Closed(Reason::SessionTakenOver)),
             (NextStep::None, _) => {}
+            (NextStep::Acknowledge(kind, id, reason), _) => self.acks.unsent.push((kind, id, reason)),
             (NextStep::Publish { ack, message, mut plan }, StoreOutcome::Published(published)) => {
                 self.replica.apply_published(&mut plan, &message, &published, now_ms);
                 self.delivered |= plan.delivered;

@@ -49,7 +49,7 @@ pub(crate) struct ClientHandler {
     inbound: Inbound,
     match_cache: MatchCache,
     /// Operations for the store, in the order of the packets.
-    batch: Vec<(StoreOp, AfterCommit)>,
+    batch: Vec<(Option<StoreOp>, AfterCommit)>,
     /// Publications of QoS 1 in the batch and in the commit under way.
     unanswered: usize,
     /// Congested receivers that make this client pause.

@@ -53,6 +53,9 @@ impl ClientHandler {
         if let Some((op, message)) = plan.store_op(&message, dedup_key) {
             self.unanswered += usize::from(matches!(delivery, Delivery::AtLeastOnce(_)));
             self.enqueue(op, NextStep::Publish { ack, message, plan });
+        } else if let (Some((kind, id)), true) = (ack, plan.awaits_intake) {
+            self.unanswered += usize::from(matches!(delivery, Delivery::AtLeastOnce(_)));
+            self.enqueue_ack(kind, id, plan.ack_reason(kind));
         } else if let Some((kind, id)) = ack {
             self.reply_ack(kind, id, plan.ack_reason(kind));
         }
