@@ -18,6 +18,15 @@ pub(crate) enum Taking {
     Reach,
 }
 
+/// How exactly it is asked what a claim may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// Whether it is enough: what is not may be said to be nothing.
+    Enough,
+    /// To the bit/s.
+    Exact,
+}
+
 /// The marks of all links that have any.
 #[derive(Clone, Default, PartialEq)]
 pub(crate) struct Calendar {
@@ -97,8 +106,9 @@ pub(crate) struct LinkCourse<'a> {
 
 impl LinkCourse<'_> {
     /// What a claim may have in the time to come, at most what it claims. Nothing is said about now.
-    pub(crate) fn room_bps(&self, claim: &Claim, taking: Taking) -> u64 {
-        let mut sweep = Sweep::new(self, claim.span, Question::Room { claim, taking, room: claim.bandwidth.as_bps() });
+    pub(crate) fn room_bps(&self, claim: &Claim, taking: Taking, precision: Precision) -> u64 {
+        let question = Question::Room { claim, taking, precision, room: claim.bandwidth.as_bps() };
+        let mut sweep = Sweep::new(self, claim.span, question);
         sweep.run();
         match sweep.question {
             Question::Room { room, .. } => room,
@@ -140,7 +150,14 @@ impl LinkCourse<'_> {
 
     /// What a claim may have, at most `most`, beside bookings that start: as much as keeps them, or as the claim may take
     /// from them. Those that are not kept anyway, after a soft change of model, are no bound.
-    fn beside_bps(&self, booked: &Booked, pair: SlotPairs, claim: &Claim, taking: Taking, most: u64) -> u64 {
+    fn beside_bps(
+        &self,
+        booked: &Booked,
+        pair: SlotPairs,
+        claim: &Claim,
+        (taking, precision): (Taking, Precision),
+        most: u64,
+    ) -> u64 {
         let is_kept = |bps: u64| self.is_kept(&self.with(booked, claim, bps), pair);
         if is_kept(most) || !is_kept(0) {
             return most;
@@ -149,6 +166,9 @@ impl LinkCourse<'_> {
             Taking::Free => 0,
             Taking::Reach => self.bounds.reach_bps(self.slots, booked, claim.slot).min(most),
         };
+        if precision == Precision::Enough && by_right < most {
+            return 0;
+        }
         let (mut kept, mut harmed) = (by_right, most);
         while harmed - kept > 1 {
             let middle = kept.midpoint(harmed);
@@ -167,7 +187,7 @@ const LEAST: Bandwidth = Bandwidth::saturating_from_bps(1);
 /// What is asked of the time to come.
 enum Question<'a> {
     /// How much a claim may have.
-    Room { claim: &'a Claim, taking: Taking, room: u64 },
+    Room { claim: &'a Claim, taking: Taking, precision: Precision, room: u64 },
     /// When bookings first are not kept, and which pairs of slots are theirs.
     Kept { lost: Option<(Millis, SlotPairs)> },
 }
@@ -271,8 +291,8 @@ impl<'a> Sweep<'a> {
         }
         for pair in starting.each() {
             match &mut self.question {
-                Question::Room { claim, taking, room } => {
-                    *room = self.course.beside_bps(&self.booked, pair, claim, *taking, *room);
+                Question::Room { claim, taking, precision, room } => {
+                    *room = self.course.beside_bps(&self.booked, pair, claim, (*taking, *precision), *room);
                 }
                 Question::Kept { lost } => {
                     if !self.course.is_kept(&self.booked, pair) {
@@ -285,7 +305,7 @@ impl<'a> Sweep<'a> {
     }
 
     fn pass_own_start(&mut self) {
-        if let (true, Question::Room { claim, taking, room }) = (self.is_before, &mut self.question) {
+        if let (true, Question::Room { claim, taking, room, .. }) = (self.is_before, &mut self.question) {
             let LinkCourse { bounds, slots, .. } = self.course;
             *room = (*room).min(match taking {
                 Taking::Free => bounds.free_bps(slots, &self.booked, claim.slot),

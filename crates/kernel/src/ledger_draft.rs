@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bam::{Booked, LinkBounds, Overrun, SLOTS, Slot, Slots, VictimOrder};
-use super::calendar::{LinkCourse, Taking, marks_of};
+use super::calendar::{LinkCourse, Precision, Taking, marks_of};
 use super::congestion_weight::congestion_weight;
 use super::id::{AllocationId, LinkIx};
 use super::ledger::{Ledger, bounds_of};
@@ -190,15 +190,15 @@ impl<'a> LedgerDraft<'a> {
     /// What a claim may have on a link without taking it from any other allocation or booking, at most what it claims, in
     /// bit/s.
     pub fn free_for(&self, link: LinkIx, claim: &Claim) -> u64 {
-        self.room_for(link, claim, Taking::Free)
+        self.room_for(link, claim, Taking::Free, Precision::Exact)
     }
 
     /// What a claim may have on a link with all that it may take from others, at most what it claims, in bit/s.
     pub fn reach_for(&self, link: LinkIx, claim: &Claim) -> u64 {
-        self.room_for(link, claim, Taking::Reach)
+        self.room_for(link, claim, Taking::Reach, Precision::Exact)
     }
 
-    fn room_for(&self, link: LinkIx, claim: &Claim, taking: Taking) -> u64 {
+    fn room_for(&self, link: LinkIx, claim: &Claim, taking: Taking, precision: Precision) -> u64 {
         let now = match (claim.span.start, taking) {
             (None, Taking::Free) => self.free_bps(link, claim.slot),
             (None, Taking::Reach) => self.reach_bps(link, claim.slot),
@@ -208,7 +208,7 @@ impl<'a> LedgerDraft<'a> {
         if now == 0 || (claim.span.start.is_none() && !self.has_bookings()) {
             return now;
         }
-        self.course(link).map_or(0, |course| now.min(course.room_bps(claim, taking)))
+        self.course(link).map_or(0, |course| now.min(course.room_bps(claim, taking, precision)))
     }
 
     /// The bookings on a link of the first instant at which any cannot take its bandwidth.
@@ -228,14 +228,24 @@ impl<'a> LedgerDraft<'a> {
         Some(LinkCourse { bounds, slots: self.ledger.slots(), booked, marks })
     }
 
-    /// The links as a path search without victims sees them.
+    /// The links as a path search without victims sees them. What is not enough for the claim may be said to be nothing.
     pub fn free(&self, claim: Claim) -> impl Links + '_ {
-        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.free_for(link, &claim) }
+        DraftView::new(self, claim, Taking::Free, Precision::Enough)
     }
 
-    /// The links as a path search with victims sees them.
+    /// The links as a path search with victims sees them. What is not enough for the claim may be said to be nothing.
     pub fn reach(&self, claim: Claim) -> impl Links + '_ {
-        DraftView { draft: self, room: move |draft: &LedgerDraft<'_>, link| draft.reach_for(link, &claim) }
+        DraftView::new(self, claim, Taking::Reach, Precision::Enough)
+    }
+
+    /// As [`LedgerDraft::free`], to the bit/s.
+    pub fn free_exact(&self, claim: Claim) -> impl Links + '_ {
+        DraftView::new(self, claim, Taking::Free, Precision::Exact)
+    }
+
+    /// As [`LedgerDraft::reach`], to the bit/s.
+    pub fn reach_exact(&self, claim: Claim) -> impl Links + '_ {
+        DraftView::new(self, claim, Taking::Reach, Precision::Exact)
     }
 
     fn page(&self, link: LinkIx) -> Option<&LedgerPage> {
@@ -267,14 +277,34 @@ impl<'a> LedgerDraft<'a> {
     }
 }
 
-struct DraftView<'a, F> {
+struct DraftView<'a> {
     draft: &'a LedgerDraft<'a>,
-    room: F,
+    claim: Claim,
+    taking: Taking,
+    precision: Precision,
+    /// By link, the rooms that were looked at where that takes long: among bookings. Several searches ask for one.
+    known: Vec<Cell<Option<u64>>>,
 }
 
-impl<F: Fn(&LedgerDraft<'_>, LinkIx) -> u64> Links for DraftView<'_, F> {
+impl<'a> DraftView<'a> {
+    fn new(draft: &'a LedgerDraft<'a>, claim: Claim, taking: Taking, precision: Precision) -> Self {
+        let is_long = draft.has_bookings() || claim.span.start.is_some();
+        let known = if is_long { vec![Cell::new(None); draft.page_of.len()] } else { vec![] };
+        Self { draft, claim, taking, precision, known }
+    }
+}
+
+impl Links for DraftView<'_> {
     fn room_bps(&self, link: LinkIx) -> u64 {
-        (self.room)(self.draft, link)
+        let known = self.known.get(link.at());
+        if let Some(room) = known.and_then(Cell::get) {
+            return room;
+        }
+        let room = self.draft.room_for(link, &self.claim, self.taking, self.precision);
+        if let Some(known) = known {
+            known.set(Some(room));
+        }
+        room
     }
 
     fn weight(&self, link: LinkIx) -> u32 {

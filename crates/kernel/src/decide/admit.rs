@@ -175,7 +175,7 @@ impl Admission<'_> {
         let query = path_query(&network.model.policy, self.demand);
         let find = |id| self.state.allocation(id);
         let mut books = Reallocation::new(network, &network.graph, &find);
-        let denial = denial(network, &books.draft.reach(self.claim()), &query, workspace);
+        let denial = denial(network, &books.draft.reach_exact(self.claim()), &query, workspace);
         let reach = network.ledger.reach(self.priorities.setup_slot);
         match self.path_by_moves(&mut books, &denial, workspace) {
             Some(links) if check_price(network, &query, &reach, &links, workspace).is_ok() => {
@@ -261,7 +261,7 @@ impl Admission<'_> {
 
     fn is_paid(&self, draft: &LedgerDraft<'_>, query: &Query<'_>, workspace: &mut Workspace) -> bool {
         let (network, claim) = (self.network, self.claim());
-        let (free, reach) = (draft.free(claim), draft.reach(claim));
+        let (free, reach) = (draft.free_exact(claim), draft.reach_exact(claim));
         let found = match network.model.policy.path_choice {
             PathChoice::AvoidVictims => path::shortest(&network.graph, &free, query, workspace),
             PathChoice::FewestHops => Err(NoPath::None),
@@ -289,7 +289,7 @@ impl Admission<'_> {
         match found {
             Ok(found) => self.with_victims(books, found.links, workspace),
             Err(_) => {
-                let denial = denial(network, &books.draft.reach(claim), &query, workspace);
+                let denial = denial(network, &books.draft.reach_exact(claim), &query, workspace);
                 match self.path_by_moves(&mut books, &denial, workspace) {
                     Some(links) => self.with_victims(books, links, workspace),
                     None => Err(denial),

@@ -93,7 +93,7 @@ impl HeadroomSearch<'_, '_> {
 
     fn has_path(&mut self, draft: &LedgerDraft<'_>, bandwidth_bps: u64) -> bool {
         let query = path::Query { bandwidth_bps, ..path_query(&self.network.model.policy, &self.demand) };
-        let reach = draft.reach(self.any_bandwidth());
+        let reach = draft.reach_exact(self.any_bandwidth());
         path::shortest(&self.network.graph, &reach, &query, self.workspace).is_ok()
     }
 
