@@ -7,8 +7,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 use kernel::State;
+use kernel::allocation::Allocation;
 use kernel::bam::Slot;
 use kernel::id::{LinkIx, Name, NodeIx};
 use kernel::state::Network;
@@ -33,7 +35,8 @@ pub(crate) fn utilisation_bound_ppm(
     has_time: &dyn Fn() -> bool,
 ) -> u64 {
     let mut trees: BTreeMap<(NodeIx, Slot), Tree> = BTreeMap::new();
-    for allocation in state.allocations_after(None).filter(|one| one.demand.topology == *topology) {
+    let is_carried = |one: &&Arc<Allocation>| one.demand.topology == *topology && !one.is_scheduled();
+    for allocation in state.allocations_after(None).filter(is_carried) {
         let Some(slot) = network.slot_of(allocation) else { continue };
         let demand =
             trees.entry((allocation.demand.ingress, slot)).or_default().entry(allocation.demand.egress).or_default();

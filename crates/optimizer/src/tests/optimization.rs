@@ -70,6 +70,18 @@ fn a_ring_is_balanced_to_its_bound() {
     assert_eq!((late.moves.len(), late.is_cut_short, late.bound_ppm), (0, true, 0));
 }
 
+#[test]
+fn what_is_booked_for_later_is_no_load() {
+    let mut state = network(4, &[]);
+    run(&mut state, &request(0, 2, 0, 100));
+    let Command::Allocate(mut booking) = request(0, 2, 0, 800) else { panic!() };
+    booking.attributes.starts_at = Some(Millis(1_000));
+    run(&mut state, &Command::Allocate(booking));
+    let plan = lower_max_utilisation(&state, &named("net"), 10, || true).unwrap();
+    assert_eq!((plan.moves.len(), plan.max_ppm()), (0, (100_000, 100_000)));
+    assert!(plan.bound_ppm <= 100_000, "{}", plan.bound_ppm);
+}
+
 fn path_names(state: &State, allocation: &Allocation) -> Vec<Name> {
     let topology = state.network("net").unwrap().topology();
     allocation.path.iter().map(|link| topology.link(*link).unwrap().name.clone()).collect()
