@@ -24,7 +24,7 @@ pub use self::http_client::Credentials;
 #[cfg(feature = "simulated-faults")]
 pub use self::simulated::Faults;
 pub use self::simulated::Simulated;
-use kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, RuleStep, StepOutcome};
+use kernel::intent::{Action, CookieFilter, Dpid, Meter, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How many requests may be under way at a controller, over all its switches: more bring only latency, since one thread
 /// serves REST, OpenFlow and discovery there.
@@ -57,6 +57,17 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`Driver::rules`].
     fn rule_count(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, u64>;
+
+    /// How many such rules send packets out of a port; a driver that can be asked so overrides this.
+    ///
+    /// # Errors
+    /// As [`Driver::rules`].
+    fn rule_count_to(&self, switch: Dpid, which: CookieFilter, port: PortNo) -> DriverFuture<'_, u64> {
+        Box::pin(async move {
+            let rules = self.rules(switch, which).await?;
+            Ok(rules.iter().filter(|rule| rule.actions.contains(&Action::Output(port))).count() as u64)
+        })
+    }
 
     /// The meters of our range that a live switch holds. One that is not of the kind we make (other flags, other bands)
     /// is read with a rate of 0, so that it is seen to differ.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::southbound::{
     Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX, Unreachable,
 };
-use kernel::intent::{CookieFilter, Dpid, Meter, Rule, RuleStep, StepOutcome};
+use kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How long a question may take.
 const QUESTION_MAX: Duration = Duration::from_secs(10);
@@ -43,6 +43,15 @@ impl ThrottledDriver {
 
     pub(super) async fn rule_count(&self, switch: Dpid, which: CookieFilter) -> Result<u64, DriverError> {
         self.in_turn(switch, QUESTION_MAX, |driver| driver.rule_count(switch, which)).await
+    }
+
+    pub(super) async fn rule_count_to(
+        &self,
+        switch: Dpid,
+        which: CookieFilter,
+        port: PortNo,
+    ) -> Result<u64, DriverError> {
+        self.in_turn(switch, QUESTION_MAX, |driver| driver.rule_count_to(switch, which, port)).await
     }
 
     pub(super) async fn meters(&self, switch: Dpid) -> Result<Vec<Meter>, DriverError> {

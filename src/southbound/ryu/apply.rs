@@ -10,7 +10,7 @@ use serde_json::json;
 use super::super::apply::{CheckedStep, SwitchExchange, apply_steps, is_deletion};
 use super::super::{DriverError, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX};
 use super::encode::{Order, order};
-use super::{Ryu, narrowest, no_such_switch};
+use super::{Ryu, filter, narrowest, no_such_switch};
 use kernel::intent::{Cookie, CookieFilter, Dpid, Meter, MeterId, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault};
 
 /// How long a switch is given before what it seems not to hold is looked for once more.
@@ -214,7 +214,7 @@ impl Ryu {
     async fn read_cookies(&self, switch: Dpid, cookies: &BTreeSet<Cookie>) -> Result<Vec<Rule>, DriverError> {
         let Some(all) = narrowest(cookies) else { return Ok(vec![]) };
         let worth_it = cookies.len() > COOKIES_ONE_BY_ONE
-            && self.count(switch, all).await? <= cookies.len() as u64 * ROUNDABOUT_MAX;
+            && self.count(switch, &filter(all)).await? <= cookies.len() as u64 * ROUNDABOUT_MAX;
         if worth_it {
             return self.read(switch, all).await;
         }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::decode::{AggregateReply, CountersReply, LinkReply, MeterReply, PerSwitch, PortReply, RuleReply};
 use super::http_client::{ControllerReply, Dialogue};
 use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters};
-use kernel::intent::{Cookie, CookieFilter, Dpid, Meter, Rule, RuleStep, StepOutcome};
+use kernel::intent::{Cookie, CookieFilter, Dpid, Meter, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How long `ofctl_rest` waits for each part of a switch's answer before it answers with what it has; a little less, for
 /// clocks differ.
@@ -69,9 +69,9 @@ impl Ryu {
         if found.is_empty() { Err(DriverError::SilentSwitch { dpid: switch }) } else { Ok(found) }
     }
 
-    async fn count(&self, switch: Dpid, which: CookieFilter) -> Result<u64, DriverError> {
+    async fn count(&self, switch: Dpid, which: &Value) -> Result<u64, DriverError> {
         let path = format!("stats/aggregateflow/{}", switch.0);
-        let reply = self.talk.post("count rules", &path, &filter(which)).await?;
+        let reply = self.talk.post("count rules", &path, which).await?;
         let found: Vec<AggregateReply> = Self::of(&reply, switch)?;
         match found.as_slice() {
             [] => Err(DriverError::SilentSwitch { dpid: switch }),
@@ -83,7 +83,7 @@ impl Ryu {
     /// Rules, in slices, and as many as were counted.
     async fn read(&self, switch: Dpid, which: CookieFilter) -> Result<Vec<Rule>, DriverError> {
         for _ in 0..READINGS_MAX {
-            let count = self.count(switch, which).await?;
+            let count = self.count(switch, &filter(which)).await?;
             if count == 0 {
                 return Ok(vec![]);
             }
@@ -126,7 +126,16 @@ impl Driver for Ryu {
     }
 
     fn rule_count(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, u64> {
-        self.count(switch, which).boxed()
+        async move { self.count(switch, &filter(which)).await }.boxed()
+    }
+
+    fn rule_count_to(&self, switch: Dpid, which: CookieFilter, port: PortNo) -> DriverFuture<'_, u64> {
+        async move {
+            let mut filter = filter(which);
+            filter["out_port"] = port.0.into();
+            self.count(switch, &filter).await
+        }
+        .boxed()
     }
 
     fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {

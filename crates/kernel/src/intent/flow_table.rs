@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::id_ranges::{MeterId, MplsLabel};
-use super::rule::{Action, Cookie, Dpid, HEAD_PRIORITIES, Match, Meter, Rule, RuleKey, RuleStep, TABLE};
+use super::rule::{Action, Cookie, Dpid, HEAD_PRIORITIES, Match, Meter, PortNo, Rule, RuleKey, RuleStep, TABLE};
 use crate::id::AllocationId;
 
 /// The table of every switch. Of a switch that is not in it, nothing is known.
@@ -157,6 +157,17 @@ impl Table {
     /// Every rule, by place.
     pub fn rules(&self) -> impl ExactSizeIterator<Item = (&RuleKey, &RuleMeta)> {
         self.rules.iter()
+    }
+
+    /// How many rules send packets out of each port.
+    pub fn rules_by_port(&self) -> BTreeMap<PortNo, u64> {
+        let mut counts = BTreeMap::new();
+        for action in self.rules.values().flat_map(|seat| &seat.actions) {
+            if let Action::Output(port) = action {
+                *counts.entry(*port).or_default() += 1;
+            }
+        }
+        counts
     }
 
     /// Every meter, by number.

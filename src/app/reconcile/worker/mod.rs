@@ -29,7 +29,7 @@ use kernel::controller::Controller;
 use kernel::id::AllocationId;
 use kernel::intent::{Dpid, RulePlan, SwitchFault, Tables};
 
-/// How often switches are audited.
+/// How often each switch is audited: one after the other, so that what is decided does not wait for all.
 const AUDIT_EVERY: Duration = Duration::from_secs(2);
 /// The first wait after something failed.
 const RETRY_MIN: Duration = Duration::from_millis(200);
@@ -81,6 +81,8 @@ pub(super) struct Worker {
     away: Option<Arc<str>>,
     retry_at: Option<Instant>,
     audit_at: Instant,
+    /// The switch that was audited last, and how often all were.
+    audited: Option<Dpid>,
     audits: u64,
 }
 
@@ -112,6 +114,7 @@ impl Worker {
             away: None,
             retry_at: None,
             audit_at: Instant::now() + AUDIT_EVERY,
+            audited: None,
             audits: 0,
         }
     }

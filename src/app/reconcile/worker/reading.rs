@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::super::controller_status::FieldEvent;
-use super::super::readback::{Content, Depth, Finding};
-use super::switch_io::{audit_one, read_one, topology};
+use super::super::readback::{self, Content, Depth, Finding};
+use super::switch_io::{read_one, topology};
 use super::{AUDIT_EVERY, Occasion, Worker};
 use crate::southbound::DriverError;
 use kernel::intent::{Agenda, Damage, Dpid, Foreign};
@@ -29,9 +29,9 @@ impl Worker {
             }
         }
         if Instant::now() >= self.audit_at {
-            self.audit().await?;
-            self.audits = self.audits.wrapping_add(1);
-            self.audit_at = Instant::now() + AUDIT_EVERY;
+            self.audit_next().await?;
+            let switches = u32::try_from(self.seen.len()).unwrap_or(u32::MAX).max(1);
+            self.audit_at = Instant::now() + AUDIT_EVERY / switches;
         }
         if !self.is_loaded {
             self.read_doubtful(Occasion::Time).await?;
@@ -47,31 +47,31 @@ impl Worker {
         named.chain(self.plan.tables().keys().copied()).chain(self.seen.keys().copied()).collect()
     }
 
-    async fn audit(&mut self) -> Result<(), DriverError> {
-        let (driver, round) = (&self.driver, self.audits);
+    /// Audits the switch whose turn it is.
+    async fn audit_next(&mut self) -> Result<(), DriverError> {
+        let known = |dpid: &&Dpid| !self.doubtful.contains(*dpid);
+        let next = self.seen.keys().find(|dpid| Some(**dpid) > self.audited && known(dpid)).copied();
+        let Some(dpid) = next.or_else(|| {
+            self.audits = self.audits.wrapping_add(1);
+            self.seen.keys().find(known).copied()
+        }) else {
+            return Ok(());
+        };
+        self.audited = Some(dpid);
+        let Some(table) = self.seen.get(&dpid) else { return Ok(()) };
         let nothing = Foreign::default();
-        let mut known = vec![];
-        for (dpid, table) in self.seen.iter().filter(|(dpid, _)| !self.doubtful.contains(dpid)) {
-            let depth = if self.suspects.is_at(*dpid) { Depth::Whole } else { Depth::Slice(round) };
-            known.push((*dpid, (table, self.plan.foreign(*dpid).unwrap_or(&nothing)), depth));
-        }
-        let mut questions = Vec::with_capacity(known.len());
-        for (dpid, known, depth) in known {
-            questions.push(audit_one(driver, dpid, known, depth));
-        }
-        let findings = join_all(questions).await;
-        let now = Instant::now();
-        for (dpid, finding) in findings {
-            match finding {
-                Ok(Finding::Same) => {
-                    self.looked_at.insert(dpid, now);
-                    for id in self.suspects.confirm(now, dpid) {
-                        self.unsettled.entry(id).or_insert(now);
-                    }
+        let known = (table, self.plan.foreign(dpid).unwrap_or(&nothing));
+        let depth = if self.suspects.is_at(dpid) { Depth::Whole } else { Depth::Slice(self.audits) };
+        match readback::audit(&self.driver, dpid, known, depth).await {
+            Ok(Finding::Same) => {
+                let now = Instant::now();
+                self.looked_at.insert(dpid, now);
+                for id in self.suspects.confirm(now, dpid) {
+                    self.unsettled.entry(id).or_insert(now);
                 }
-                Ok(Finding::Other(content)) => self.on_other_content(dpid, content),
-                Err(error) => self.on_error(dpid, error)?,
             }
+            Ok(Finding::Other(content)) => self.on_other_content(dpid, content),
+            Err(error) => self.on_error(dpid, error)?,
         }
         self.arrange();
         Ok(())

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::super::App;
-use super::super::readback::{self, Content, Depth, Finding};
+use super::super::readback::{self, Content};
 use super::super::throttled_driver::{STEPS_AT_ONCE, ThrottledDriver};
 use crate::southbound::DriverError;
 use kernel::State;
 use kernel::allocation::Allocation;
 use kernel::controller::Controller;
 use kernel::id::{AllocationId, Name};
-use kernel::intent::{CookieFilter, Dpid, FlowNumber, Foreign, Meter, Rule, StepOutcome, Table, Task};
+use kernel::intent::{CookieFilter, Dpid, FlowNumber, Meter, Rule, StepOutcome, Task};
 use kernel::topology::Topology;
 
 /// How many allocations are looked at under one lock.
@@ -46,15 +46,6 @@ pub(super) async fn execute_steps(driver: &ThrottledDriver, switch: Dpid, tasks:
 
 pub(super) async fn read_one(driver: &ThrottledDriver, switch: Dpid) -> (Dpid, Result<Content, DriverError>) {
     (switch, readback::content(driver, switch).await)
-}
-
-pub(super) async fn audit_one(
-    driver: &ThrottledDriver,
-    switch: Dpid,
-    known: (&Table, &Foreign),
-    depth: Depth,
-) -> (Dpid, Result<Finding, DriverError>) {
-    (switch, readback::audit(driver, switch, known, depth).await)
 }
 
 pub(super) async fn count_one(driver: &ThrottledDriver, switch: Dpid) -> (Dpid, Result<u64, DriverError>) {
