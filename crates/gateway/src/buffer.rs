@@ -239,11 +239,6 @@ impl Buffer {
         self.ready_bytes[side as usize]
     }
 
-    /// How many lanes of one side have something to send.
-    pub fn ready_lanes(&self, side: LaneTarget) -> usize {
-        self.lanes.values().filter(|lane| lane.side == side && lane.load().ready_bytes > 0).count()
-    }
-
     /// The next batch of one side: from the consumer, and of its lanes the one, that was sent least. At least one message,
     /// then as many as fit. Its messages stay here until [`Self::finish_delivery`].
     pub fn next_batch(

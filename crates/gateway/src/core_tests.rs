@@ -312,6 +312,24 @@ fn who_cannot_be_reached_is_no_demand_until_it_is_back() {
     }
 }
 
+/// A hung consumer at the gateway's own node is tried again without a debt of its level.
+#[test]
+fn a_probe_at_the_own_node_costs_no_rate() {
+    let mut core = core([0; 3], 100_000);
+    let here = SubscriptionTerms { node: Some("here".to_owned()), ..terms("t", 2) };
+    let id = core.subscribe(SinceStart(0), here).unwrap();
+    let mut now = SinceStart(1_000_000);
+    core.offer(now, 0, "t", payload(100));
+    assert!(core.dispatch(now).is_some());
+    now = now.after(DEMAND_PATIENCE_US);
+    core.tick(now);
+    core.finish_delivery(now, id, DeliveryOutcome::Failed);
+    now = now.after(u64::try_from(BACKOFF_MAX.as_micros()).unwrap());
+    core.tick(now);
+    assert_eq!(core.dispatch(now).map(|batch| batch.items.len()), Some(1));
+    assert!(core.sent_here_bps(now)[2] > 0 && core.flows_bps(now)[2].1 == 0);
+}
+
 #[test]
 fn who_is_here_is_no_demand() {
     let mut core = core([1_000_000; 3], 100_000);

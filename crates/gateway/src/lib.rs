@@ -3,14 +3,15 @@
 //!
 //! ```text
 //!     devices ──MQTT──▶ broker ──▶ core: contents, buffers by level ──paced──▶ callbacks, streams ──▶ consumers
-//!                                    ▲ rate lease              │
-//!              orchestrator ──rates──┘ ◀───────metadata────────┘
+//!                                    ▲ rate lease    │    ▲      │
+//!              orchestrator ──rates──┘ ◀──metadata───┘    └spool─┘
 //! ```
 //!
 //! Pure, with time as an argument: [`buffer`], [`token_bucket`], [`rate_meter`], [`topic_cache`], [`rate_lease`],
-//! [`wire_cost`], and [`core`], which they make up. The shell around it: `runtime` (the lock, and the signals between
-//! tasks), `server`, `callback`, `orchestrator`, [`generator`], `run`. [`consumer`] is the other side. The documents are
-//! [`api::gateway`] and [`api::aggregator`]; [`limits`] has every limit.
+//! [`report_clock`], [`wire_cost`], and [`core`], which they make up. The shell around it: `runtime` (the lock, and the
+//! signals between tasks), `intake` (what the broker gives), [`spool`] (what outlives the process), `server`, `callback`,
+//! `orchestrator`, [`generator`], `run`. [`consumer`] is the other side. The documents are [`api::gateway`] and
+//! [`api::aggregator`]; [`limits`] has every limit.
 //!
 //! A gateway on free ports, without an orchestrator:
 //!

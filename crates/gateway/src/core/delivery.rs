@@ -153,12 +153,20 @@ impl GatewayCore {
         }
         let budget = self.local.budget_bytes(now, wanted)?;
         let max_bytes = wire_cost::messages_bytes(budget).min(BATCH_MAX_BYTES);
-        let (subscription, items) =
-            self.buffers[level.at()].next_batch(LaneTarget::Here, max_bytes, BATCH_MAX_MESSAGES)?;
+        let taken = self.buffers[level.at()].next_batch(LaneTarget::Here, max_bytes, BATCH_MAX_MESSAGES)?;
+        Some(self.count_sent_here(now, level, taken))
+    }
+
+    fn count_sent_here(
+        &mut self,
+        now: SinceStart,
+        level: Level,
+        (subscription, items): (SubscriptionId, Vec<BufferedMessage>),
+    ) -> DeliveryBatch {
         let bytes = wire_cost::batch_bytes(messages_bytes(&items));
         self.local.spend(bytes);
         self.sent_here[level.at()].add(now, bytes);
-        Some(DeliveryBatch { subscription, level, items })
+        DeliveryBatch { subscription, level, items }
     }
 
     fn dispatch_away(&mut self, now: SinceStart) -> Option<DeliveryBatch> {
@@ -176,8 +184,11 @@ impl GatewayCore {
     /// One message to a consumer that fails: it is no demand, and so there may be no rate for it. What it takes is a debt.
     fn dispatch_probe(&mut self, now: SinceStart) -> Option<DeliveryBatch> {
         Level::BEST_FIRST.into_iter().find_map(|level| {
-            let taken = self.buffers[level.at()].next_probe()?;
-            let (batch, bytes) = self.count_sent(now, level, taken);
+            let (subscription, items) = self.buffers[level.at()].next_probe()?;
+            if self.buffers[level.at()].lane_demand(subscription).is_some_and(|(side, _)| side == LaneTarget::Here) {
+                return Some(self.count_sent_here(now, level, (subscription, items)));
+            }
+            let (batch, bytes) = self.count_sent(now, level, (subscription, items));
             self.buckets.charge(level, bytes);
             Some(batch)
         })
