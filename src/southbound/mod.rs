@@ -69,6 +69,14 @@ pub trait Driver: Send + Sync + fmt::Debug {
         })
     }
 
+    /// How many packets such rules have counted.
+    ///
+    /// # Errors
+    /// As [`Driver::rules`]; and [`DriverError::Unsupported`] from a driver that does not override this.
+    fn packets(&self, _switch: Dpid, _which: CookieFilter) -> DriverFuture<'_, u64> {
+        Box::pin(async { Err(DriverError::Unsupported { what: "count the packets of rules" }) })
+    }
+
     /// The meters of our range that a live switch holds. One that is not of the kind we make (other flags, other bands)
     /// is read with a rate of 0, so that it is seen to differ.
     ///

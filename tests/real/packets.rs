@@ -289,6 +289,30 @@ fn packets_of_ipv6_find_their_way() {
     assert!(lab.reaches_v6(1, 3));
 }
 
+/// Every rule is as it should be, and a foreign one of higher priority takes the packets on the way.
+#[test]
+fn packets_that_are_swallowed_on_the_way_are_said() {
+    let lab = Lab::take();
+    let network = Network::of(&lab);
+    let ids = [network.admit(&wanted(1, 3, 2_000_000)), network.admit(&wanted(3, 1, 2_000_000))];
+    network.await_active(&[&ids[0], &ids[1]]);
+    // It names no label, or it would be one that has ours. What comes back comes in at the other port.
+    let (by, in_port) = if network.allocation(&ids[0])["path"][0] == "s1-s2" { (2, 3) } else { (4, 2) };
+    lab.ofctl("add-flow", by, &[&format!("cookie=0xabc,priority=40000,mpls,in_port={in_port},actions=drop")]);
+    let pings = lab.ping(1, 3, 3_000, 10);
+    let state = || network.allocation(&ids[0]);
+    let said = |seen: &Value| {
+        let reason = seen["reason"].as_str().unwrap_or_default();
+        seen["state"] == "degraded"
+            && reason.starts_with("no packet of ")
+            && reason.ends_with("arrives at switch 0000000000000003")
+    };
+    await_that("it is said", SOON, state, said);
+    lab.ofctl("del-flows", by, &["cookie=0xabc/-1"]);
+    await_that("it is over", SOON, || state()["state"].clone(), |state| *state == "active");
+    assert!(pings.done().len() > 100, "packets arrive before and after");
+}
+
 #[test]
 fn packets_leave_a_port_that_is_gone() {
     let lab = Lab::take();

@@ -54,6 +54,10 @@ impl ThrottledDriver {
         self.in_turn(switch, QUESTION_MAX, |driver| driver.rule_count_to(switch, which, port)).await
     }
 
+    pub(super) async fn packets(&self, switch: Dpid, which: CookieFilter) -> Result<u64, DriverError> {
+        self.in_turn(switch, QUESTION_MAX, |driver| driver.packets(switch, which)).await
+    }
+
     pub(super) async fn meters(&self, switch: Dpid) -> Result<Vec<Meter>, DriverError> {
         self.in_turn(switch, QUESTION_MAX, |driver| driver.meters(switch)).await
     }

@@ -168,11 +168,14 @@ fn known_action(text: &str) -> Option<Action> {
     }
 }
 
-/// The count of an aggregate.
+/// The counts of an aggregate.
 #[derive(Deserialize)]
 pub(super) struct AggregateReply {
     /// How many rules.
     pub(super) flow_count: u64,
+    /// How many packets they have counted; an older program leaves it out.
+    #[serde(default)]
+    pub(super) packet_count: u64,
 }
 
 /// A meter as the controller reports it.

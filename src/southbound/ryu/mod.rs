@@ -70,13 +70,17 @@ impl Ryu {
     }
 
     async fn count(&self, switch: Dpid, which: &Value) -> Result<u64, DriverError> {
+        self.aggregate(switch, which).await.map(|aggregate| aggregate.flow_count)
+    }
+
+    async fn aggregate(&self, switch: Dpid, which: &Value) -> Result<AggregateReply, DriverError> {
         let path = format!("stats/aggregateflow/{}", switch.0);
         let reply = self.talk.post("count rules", &path, which).await?;
-        let found: Vec<AggregateReply> = Self::of(&reply, switch)?;
-        match found.as_slice() {
-            [] => Err(DriverError::SilentSwitch { dpid: switch }),
-            [aggregate] => Ok(aggregate.flow_count),
-            _ => Err(reply.garbage()),
+        let mut found: Vec<AggregateReply> = Self::of(&reply, switch)?;
+        match (found.pop(), found.is_empty()) {
+            (None, _) => Err(DriverError::SilentSwitch { dpid: switch }),
+            (Some(aggregate), true) => Ok(aggregate),
+            (Some(_), false) => Err(reply.garbage()),
         }
     }
 
@@ -136,6 +140,10 @@ impl Driver for Ryu {
             self.count(switch, &filter).await
         }
         .boxed()
+    }
+
+    fn packets(&self, switch: Dpid, which: CookieFilter) -> DriverFuture<'_, u64> {
+        async move { Ok(self.aggregate(switch, &filter(which)).await?.packet_count) }.boxed()
     }
 
     fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {

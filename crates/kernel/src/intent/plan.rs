@@ -5,6 +5,7 @@
 //! writes the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::flow_number::FlowNumber;
 use super::flow_table::{Foreign, RuleMeta, Tables};
@@ -83,6 +84,12 @@ impl RulePlan {
     /// Whether an allocation has rules.
     pub fn has(&self, id: AllocationId) -> bool {
         self.paths.get(&id).is_some_and(|path| path.rank.is_some())
+    }
+
+    /// The allocations after `after` that have a path, by age; all, where it is none.
+    pub fn paths_after(&self, after: Option<AllocationId>) -> impl Iterator<Item = AllocationId> + '_ {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.paths.range((from, Bound::Unbounded)).map(|(id, _)| *id)
     }
 
     /// The allocations that have rules, or should.

@@ -30,6 +30,7 @@ impl Worker {
         }
         if Instant::now() >= self.audit_at {
             self.audit_next().await?;
+            self.count_arrivals().await?;
             let switches = u32::try_from(self.seen.len()).unwrap_or(u32::MAX).max(1);
             self.audit_at = Instant::now() + AUDIT_EVERY / switches;
         }

@@ -39,7 +39,7 @@ impl Worker {
             return Condition::degraded(why);
         }
         if self.plan.is_held(id, &self.seen) {
-            return Condition::ACTIVE;
+            return self.lost_packets(id).map_or(Condition::ACTIVE, Condition::degraded);
         }
         if let Some(why) = self.plan.switches_of(id).find_map(|dpid| self.troubles.get(&dpid)) {
             return Condition::degraded(why);
