@@ -55,6 +55,8 @@ fn every_kind_of_event_survives_its_stored_form() {
         ("allocation_denied", false),
         ("allocation_released", false),
         ("allocation_resized", true),
+        ("allocation_start_failed", false),
+        ("allocation_started", false),
         ("allocations_expired", false),
         ("controller_deleted", false),
         ("controller_led", false),

@@ -24,7 +24,7 @@ const TIMES_MIN: u32 = 2;
 
 /// What was counted of allocations.
 #[derive(Default)]
-pub(super) struct Arrivals {
+pub(super) struct PathCounters {
     of: BTreeMap<AllocationId, Counted>,
     /// The last that was looked at.
     last: Option<AllocationId>,
@@ -38,7 +38,7 @@ struct Counted {
     lost: (u32, u64),
 }
 
-impl Arrivals {
+impl PathCounters {
     /// So many packets have entered and left up to an instant; whether what is said of the allocation changes by it.
     fn add(&mut self, id: AllocationId, at: Instant, entered: u64, left: u64) -> bool {
         let new = Counted { at, entered, left, lost: (0, 0) };
@@ -132,7 +132,7 @@ mod tests {
     fn packets_that_enter_and_never_leave_are_lost() {
         let (id, start) = (AllocationId(5), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut arrivals = Arrivals::default();
+        let mut arrivals = PathCounters::default();
         for (seconds, entered, left, lost) in [
             (0, 1_000, 400, None),
             (2, 1_100, 450, None),
