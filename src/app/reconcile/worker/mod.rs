@@ -5,7 +5,7 @@ mod switch_io;
 mod pending_commits;
 mod plan_updates;
 mod suspects;
-mod arrivals;
+mod path_counters;
 mod reading;
 mod writing;
 mod worker_status;
@@ -18,7 +18,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use self::arrivals::PathCounters;
+use self::path_counters::PathCounters;
 use self::pending_commits::{Changes, What};
 use self::suspects::Suspects;
 use self::switch_io::is_revision;
@@ -69,7 +69,7 @@ pub(super) struct Worker {
     /// Allocations whose rules were found damaged.
     suspects: Suspects,
     /// The packets that entered and left.
-    arrivals: PathCounters,
+    counters: PathCounters,
     /// The faults that keep allocations from being in force.
     faults: BTreeMap<AllocationId, SwitchFault>,
     /// The term in which this instance leads the controller, as it was last.
@@ -109,7 +109,7 @@ impl Worker {
             troubles: BTreeMap::new(),
             unsettled: BTreeMap::new(),
             suspects: Suspects::default(),
-            arrivals: PathCounters::default(),
+            counters: PathCounters::default(),
             faults: BTreeMap::new(),
             term: None,
             looked_at: BTreeMap::new(),

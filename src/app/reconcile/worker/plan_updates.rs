@@ -72,7 +72,7 @@ impl Worker {
         };
         self.plan.set(allocation, *number, topology);
         self.faults.remove(&id);
-        self.arrivals.forget(id);
+        self.counters.forget(id);
         self.changed.insert(id);
     }
 
@@ -95,7 +95,7 @@ impl Worker {
         self.changed.remove(&id);
         self.unsettled.remove(&id);
         self.suspects.forget(id);
-        self.arrivals.forget(id);
+        self.counters.forget(id);
         self.faults.remove(&id);
         self.status.forget(id);
     }

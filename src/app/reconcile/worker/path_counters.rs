@@ -25,12 +25,12 @@ const TIMES_MIN: u32 = 2;
 /// What was counted of allocations.
 #[derive(Default)]
 pub(super) struct PathCounters {
-    of: BTreeMap<AllocationId, Counted>,
+    of: BTreeMap<AllocationId, PacketCount>,
     /// The last that was looked at.
     last: Option<AllocationId>,
 }
 
-struct Counted {
+struct PacketCount {
     at: Instant,
     entered: u64,
     left: u64,
@@ -41,7 +41,7 @@ struct Counted {
 impl PathCounters {
     /// So many packets have entered and left up to an instant; whether what is said of the allocation changes by it.
     fn add(&mut self, id: AllocationId, at: Instant, entered: u64, left: u64) -> bool {
-        let new = Counted { at, entered, left, lost: (0, 0) };
+        let new = PacketCount { at, entered, left, lost: (0, 0) };
         let Some(before) = self.of.get_mut(&id) else {
             self.of.insert(id, new);
             return false;
@@ -57,7 +57,7 @@ impl PathCounters {
             let (times, packets) = before.lost;
             // What is said is not said again with another number.
             let lost = if was_lost { before.lost } else { (times.saturating_add(1), packets.saturating_add(more)) };
-            *before = Counted { lost, ..new };
+            *before = PacketCount { lost, ..new };
         }
         before.is_lost() != was_lost
     }
@@ -72,7 +72,7 @@ impl PathCounters {
     }
 }
 
-impl Counted {
+impl PacketCount {
     fn is_lost(&self) -> bool {
         self.lost.0 >= TIMES_MIN
     }
@@ -91,9 +91,9 @@ impl Worker {
                 (Err(error), _) => return self.on_error(ingress, error),
                 (_, Err(error)) => return self.on_error(egress, error),
             };
-            if self.arrivals.add(id, Instant::now(), entered, left) {
+            if self.counters.add(id, Instant::now(), entered, left) {
                 self.unsettled.entry(id).or_insert_with(Instant::now);
-                if let Some(packets) = self.arrivals.lost(id) {
+                if let Some(packets) = self.counters.lost(id) {
                     tracing::warn!(controller = %self.controller.name, allocation = %id, packets, "packets enter and none arrives");
                 }
             }
@@ -103,7 +103,7 @@ impl Worker {
 
     /// The allocations that come after those of the last time and whose rules are held, with their ends.
     fn next_paths(&mut self) -> Vec<(AllocationId, Dpid, Dpid)> {
-        let after = self.arrivals.last;
+        let after = self.counters.last;
         let path = |id: AllocationId| {
             let mut switches = self.plan.switches_of(id);
             let ingress = switches.next()?;
@@ -112,12 +112,12 @@ impl Worker {
             (is_known(&ingress) && is_known(&egress) && self.plan.has(id)).then_some((id, ingress, egress))
         };
         let next: Vec<_> = self.plan.paths_after(after).filter_map(path).take(AT_ONCE).collect();
-        self.arrivals.last = next.last().map(|(id, _, _)| *id);
+        self.counters.last = next.last().map(|(id, _, _)| *id);
         next
     }
 
     pub(super) fn lost_packets(&self, id: AllocationId) -> Option<Arc<str>> {
-        let packets = self.arrivals.lost(id)?;
+        let packets = self.counters.lost(id)?;
         let mut switches = self.plan.switches_of(id);
         let (ingress, egress) = (switches.next()?, switches.last()?);
         Some(format!("no packet of {packets} that entered at switch {ingress} arrives at switch {egress}").into())
