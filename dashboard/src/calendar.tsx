@@ -16,8 +16,13 @@ const WIDE = 1_000;
 const TICKS = 4;
 
 export function Calendar() {
+  const name = topology.value;
+  return name ? <Bookings key={name} topology={name} /> : <Empty title="Loading the topology …" />;
+}
+
+function Bookings(props: { topology: string }) {
   const [days, setDays] = param("days", "7");
-  const path = `/v1/allocations?state=scheduled&topology=${encodeURIComponent(topology.value ?? "")}`;
+  const path = `/v1/allocations?state=scheduled&topology=${encodeURIComponent(props.topology)}`;
   const { value, error } = useReading(path, () => all<Allocation>(path, BOOKINGS_MAX), () => 1_000);
   useEffect(() => () => pin(), []);
   if (error && !value) return <Failure error={error} />;

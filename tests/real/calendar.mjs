@@ -87,6 +87,17 @@ async function later(page) {
   await screen(page, "offered");
 }
 
+/** Opened by its address alone, it asks nothing before it knows of which topology. */
+async function openedByItself(browser) {
+  const page = await browser.newPage();
+  const refused = [];
+  page.on("response", (response) => response.status() >= 400 && refused.push(response.url()));
+  await page.goto(`${base}/#/calendar`);
+  await page.getByRole("list", { name: "Bookings" }).waitFor();
+  assert.deepEqual(refused, []);
+  await page.close();
+}
+
 async function onAPhone(browser) {
   const context = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: "dark" });
   const page = await context.newPage();
@@ -111,6 +122,8 @@ try {
   await timeline(page);
   console.log("  when there is room");
   await later(page);
+  console.log("  opened by itself");
+  await openedByItself(browser);
   console.log("  on a phone");
   await onAPhone(browser);
   assert.deepEqual(complaints, []);

@@ -1,0 +1,113 @@
+//! An allocation enters the state or leaves it: the books of its links, and what is counted and numbered beside them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::outcome::ApplyError;
+use crate::allocation::Allocation;
+use crate::id::{AllocationId, LinkIx, Name};
+use crate::ledger::Ledger;
+use crate::ledger_entry::LedgerEntry;
+use crate::state::{Network, State};
+use crate::tenant::Usage;
+use crate::units::Millis;
+
+/// Whether the allocation is one that its network can book.
+pub(super) fn fits(state: &State, allocation: &Allocation) -> bool {
+    let network = state.networks.get(&allocation.demand.topology);
+    network.is_some_and(|network| entry_that_fits(network, allocation).is_some())
+}
+
+/// The entry of an allocation that this network can book: a known class, a connected path from ingress to egress.
+pub(super) fn entry_that_fits(network: &Network, allocation: &Allocation) -> Option<LedgerEntry> {
+    let mut at = allocation.demand.ingress;
+    for link in allocation.path.iter() {
+        at = network.topology.link(*link).filter(|link| link.from == at)?.to;
+    }
+    if at != allocation.demand.egress || allocation.path.is_empty() {
+        return None;
+    }
+    network.entry_of(allocation)
+}
+
+/// Books many allocations of a snapshot; what follows from the books is worked out once.
+pub(crate) fn book_all(state: &mut State, allocations: Vec<Allocation>) -> Result<(), ApplyError> {
+    let mut entries: BTreeMap<Name, Vec<LedgerEntry>> = BTreeMap::new();
+    for allocation in allocations {
+        let bad = ApplyError::BadAllocation { at: state.sequence, id: allocation.id };
+        if state.allocations.contains_key(&allocation.id) || allocation.id.0 > state.sequence.0 {
+            return Err(bad);
+        }
+        let Some(network) = state.network_mut(&allocation.demand.topology) else { return Err(bad) };
+        let Some(entry) = entry_that_fits(network, &allocation) else { return Err(bad) };
+        network.living[allocation.demand.class_type.at()] += 1;
+        entries.entry(allocation.demand.topology.clone()).or_default().push(entry);
+        remember(state, Arc::new(allocation));
+    }
+    for (name, entries) in entries {
+        if let Some(network) = state.network_mut(&name) {
+            network.ledger.enter_all(entries);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn book(state: &mut State, allocation: Arc<Allocation>) {
+    if let Some(network) = state.network_mut(&allocation.demand.topology)
+        && let Some(entry) = network.entry_of(&allocation)
+    {
+        network.ledger.enter(&entry);
+        network.living[allocation.demand.class_type.at()] += 1;
+    }
+    remember(state, allocation);
+}
+
+fn remember(state: &mut State, allocation: Arc<Allocation>) {
+    if let Some(at) = allocation.demand.attributes.ends_at() {
+        state.deadlines.insert((at, allocation.id), ());
+    }
+    if let Some(at) = allocation.demand.attributes.starts_at {
+        state.starts.insert((at, allocation.id), ());
+    }
+    state.count_usage(&allocation, Usage::plus);
+    if allocation.demand.attributes.flow.is_some() {
+        state.flow_numbers.assign(allocation.id);
+    }
+    state.allocations.insert(allocation.id, allocation);
+}
+
+/// The flow of an allocation has another number when its path is another, and none when it is over.
+pub(super) fn number_flow(state: &mut State, old: &Allocation, new: Option<&Allocation>) {
+    match new.filter(|new| new.demand.attributes.flow.is_some()) {
+        None => state.flow_numbers.give_back(old.id),
+        Some(new) if new.path != old.path => state.flow_numbers.next_epoch(old.id),
+        Some(_) => {}
+    }
+}
+
+pub(super) fn unbook(state: &mut State, id: AllocationId, take_out: impl Fn(&mut Ledger, &LedgerEntry)) {
+    let Some(allocation) = forget(state, id) else { return };
+    if let Some(network) = state.network_mut(&allocation.demand.topology)
+        && let Some(entry) = network.entry_of(&allocation)
+    {
+        take_out(&mut network.ledger, &entry);
+        let living = &mut network.living[allocation.demand.class_type.at()];
+        *living = living.saturating_sub(1);
+    }
+}
+
+pub(super) fn forget(state: &mut State, id: AllocationId) -> Option<Arc<Allocation>> {
+    let allocation = state.allocations.remove(&id)?;
+    if let Some(at) = allocation.demand.attributes.ends_at() {
+        state.deadlines.remove(&(at, id));
+    }
+    if let Some(at) = allocation.demand.attributes.starts_at {
+        state.starts.remove(&(at, id));
+    }
+    state.count_usage(&allocation, Usage::minus);
+    Some(allocation)
+}
+
+pub(super) fn rerouted(old: &Allocation, path: &Arc<[LinkIx]>, at: Millis) -> Allocation {
+    Allocation { path: Arc::clone(path), updated_at: at, ..old.clone() }
+}
