@@ -116,6 +116,11 @@ impl App {
         leadership.confirmed_until().map(|_| leader.term)
     }
 
+    /// Whether this instance writes to the switches of a controller now.
+    pub fn leads(&self, controller: &Name) -> bool {
+        self.term_of(controller).is_some()
+    }
+
     /// Waits until this instance may not write to the switches of a controller in this term any more.
     pub(super) async fn deposed(&self, controller: &Name, term: u64) {
         if self.inner.leadership.is_alone {

@@ -11,8 +11,9 @@ use crate::app::App;
 
 /// What the controllers hold of what they should.
 pub(super) async fn draw(app: &App, registry: &mut Registry) {
-    let [up, intended, installed, drifting, unsettled] = [
+    let [up, leads, intended, installed, drifting, unsettled] = [
         ("southbound_controller_up", "Whether a controller answers"),
+        ("southbound_controller_leads", "Whether this instance writes to the switches of a controller"),
         ("southbound_rules_intended", "Rules and meters that switches should hold"),
         ("southbound_rules_installed", "Of these, those that switches are known to hold"),
         ("southbound_rules_drifting", "Rules and meters that are missing, wrong or too much"),
@@ -28,6 +29,7 @@ pub(super) async fn draw(app: &App, registry: &mut Registry) {
         let Some(status) = app.controller(&name).map(|cell| cell.status()) else { continue };
         let label = ControllerLabel { controller: name.to_string() };
         up.get_or_create(&label).set(u64::from(status.reachable == Some(true)));
+        leads.get_or_create(&label).set(u64::from(app.leads(&name)));
         intended.get_or_create(&label).set(status.intended);
         installed.get_or_create(&label).set(status.installed);
         drifting.get_or_create(&label).set(status.drifting);

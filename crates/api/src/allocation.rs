@@ -160,7 +160,7 @@ pub struct AllocationDemand {
     /// Present and true if the QoS scheduler made the allocation for the aggregator, and changes and releases it by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
-    pub scheduled: bool,
+    pub by_scheduler: bool,
     /// What people call the allocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "ACME east")]
@@ -181,6 +181,10 @@ pub struct AllocationDemand {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]
     pub expires_at: Option<Instant>,
+    /// The same of a booking, which is one that has a start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub ends_at: Option<Instant>,
     /// The tenant whom it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
