@@ -28,8 +28,6 @@ use tracing::Instrument;
 
 pub use self::carry::{Carried, CarryError, carry, check_chain};
 pub use self::clock::Clock;
-pub use self::submission::{Atomicity, CommandOutcome, Mode, Submission, SubmissionKey, SubmitError};
-use self::submission::QueuedSubmission;
 use self::leadership::Leadership;
 pub use self::reconcile::{
     Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, LinkReport, Load, LspState, StatusCell,
@@ -38,6 +36,8 @@ pub use self::reconcile::{
 pub use self::scheduler::{
     NEWS_KEPT, PLAN_BOUNDS_US, Pace, Plans, REPORTS_MAX, RateNews, ReportError, Scheduler, SchedulerOptions, Trigger,
 };
+use self::submission::QueuedSubmission;
+pub use self::submission::{Atomicity, CommandOutcome, Mode, Submission, SubmissionKey, SubmitError};
 pub use crate::journal::scalars;
 pub use crate::journal::{AnnotationFilter, Journal, JournalError, Past, PastFilter, Receipt, Retention};
 use crate::journal::{ChainDigest, DEADLINE_DEFAULT};
