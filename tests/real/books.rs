@@ -198,14 +198,14 @@ fn many_cycles_keep_the_file_bounded() {
     // What is free goes back to the file system, but for 4 MiB.
     assert!(sizes.iter().all(|size| *size < 8 << 20), "{sizes:?}");
     live(&server);
-    let before = allocations(&server);
+    // By state: the restored books keep what is over for longer, which fills the first page of all.
+    let before = server.living();
     assert!(words(&["journal", "--data", text(&data), "verify"]).contains("as a snapshot)"));
     assert!(words(&["backup", text(&file), "--data", text(&data)]).contains("as a snapshot)"));
     server.kill();
     assert!(words(&["restore", text(&file), "--data", text(&other)]).contains("as a snapshot)"));
     let server = Running::start(&["--data", text(&other), "--mqtt-listen", "127.0.0.1:0"]);
-    let living = |page: &Value| page.as_array().unwrap().iter().filter(|one| one["state"] == "active").count();
-    assert_eq!(living(&allocations(&server)), living(&before));
+    assert_eq!(server.living(), before);
     live(&server);
 }
 

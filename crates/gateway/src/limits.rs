@@ -39,8 +39,10 @@ pub const ROUND_TRIP_BATCH_US: u64 = 200_000;
 /// A level whose rate is low waits for so much credit before it sends a part of what waits: heads of batches then take
 /// little of it.
 pub const EFFICIENT_BATCH_BYTES: u64 = 6 << 10;
-/// What a level asks for is enough for a batch of each subscription in this time.
+/// What a level asks for is enough for a batch of each subscription in this time;
 pub const BATCH_INTERVAL_US: u64 = 500_000;
+/// and in this time, so that messages wait less, as long as the heads of batches take no more than a third of what messages do.
+pub const BATCH_INTERVAL_SHORT_US: u64 = 100_000;
 /// What of the messages that were written to a stream stays for a reader that comes back, in bytes.
 pub const STREAM_REPLAY_MAX_BYTES: u64 = 8 << 20;
 /// What a batch takes besides its messages: the envelope, the head of the request and of the answer.

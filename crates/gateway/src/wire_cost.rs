@@ -3,7 +3,9 @@
 //! asks for as much as it uses.
 
 use super::clock::SinceStart;
-use super::limits::{BATCH_INTERVAL_US, BATCH_OVERHEAD_BYTES, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES};
+use super::limits::{
+    BATCH_INTERVAL_SHORT_US, BATCH_INTERVAL_US, BATCH_OVERHEAD_BYTES, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES,
+};
 use super::rate_meter::RateMeter;
 
 /// What a batch takes whose messages have so many bytes; nothing for no messages.
@@ -37,14 +39,15 @@ impl OverheadMeter {
     }
 
     /// What messages that arrive at a rate will take to send, in bit/s: what recent batches took; but batches of so many
-    /// lanes, at whose level `level_bps` arrive, can wait for [`BATCH_INTERVAL_US`] to be fuller. Without recent batches,
+    /// lanes, at whose level `level_bps` arrive, can wait for [`BATCH_INTERVAL_US`] to be fuller, or less where their messages are large. Without recent batches,
     /// what messages take in full ones.
     pub fn expect_bps(&self, now: SinceStart, arrival_bps: u64, level_bps: u64, lanes: u64) -> u64 {
         let (messages, all) = (self.messages.bps(now), self.all.bps(now));
         let full = (SEGMENT_BYTES + SEGMENT_OVERHEAD_BYTES, SEGMENT_BYTES);
         let recent = if messages == 0 { full } else { (all, messages) };
         let heads = u128::from(lanes) * u128::from(BATCH_OVERHEAD_BYTES + SEGMENT_OVERHEAD_BYTES) * 8_000_000;
-        let heads_bps = u64::try_from(heads / u128::from(BATCH_INTERVAL_US)).unwrap_or(u64::MAX);
+        let every = |interval_us: u64| u64::try_from(heads / u128::from(interval_us)).unwrap_or(u64::MAX);
+        let heads_bps = every(BATCH_INTERVAL_US).max(every(BATCH_INTERVAL_SHORT_US).min(level_bps / 3));
         let expect = |bps: u64, (part, whole): (u64, u64)| {
             u64::try_from(u128::from(bps) * u128::from(part) / u128::from(whole)).unwrap_or(u64::MAX)
         };
@@ -82,7 +85,9 @@ mod tests {
         let expect = |meter: &OverheadMeter| meter.expect_bps(now, 1_000, 1_000, 1);
         assert!(expect(&small) > 4_000 && expect(&large) < 1_100);
         assert_eq!(OverheadMeter::default().expect_bps(now, 140_000, 140_000, 1), 147_000);
-        // At a higher rate more messages share a batch: two a second are enough.
-        assert_eq!(small.expect_bps(now, 140_000, 140_000, 1), 147_000 + 2 * 670 * 8);
+        // At a higher rate more messages share a batch: two a second are enough, ten where the heads are a third or less.
+        assert_eq!(small.expect_bps(now, 20_000, 20_000, 1), 21_000 + 2 * 670 * 8);
+        assert_eq!(small.expect_bps(now, 140_000, 140_000, 1), 147_000 + 140_000 / 3);
+        assert_eq!(small.expect_bps(now, 1_400_000, 1_400_000, 1), 1_470_000 + 10 * 670 * 8);
     }
 }

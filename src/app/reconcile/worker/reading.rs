@@ -80,20 +80,9 @@ impl Worker {
 
     /// A switch holds something else than was known. One that another instance writes to does so all the time.
     fn on_other_content(&mut self, dpid: Dpid, content: Content) {
-        let before = self.seen.get(&dpid).cloned().unwrap_or_default();
         self.take_in(dpid, content);
         if self.term.is_none() {
             return;
-        }
-        let (Some(intended), Some(now)) = (self.plan.tables().get(&dpid), self.seen.get(&dpid)) else { return };
-        let damages = Damage::between(intended, &before, now);
-        if let Some(first) = damages.first() {
-            let (id, of) = (first.allocation, damages.len());
-            tracing::warn!(controller = %self.controller.name, %dpid, allocation = %id, of, "{first}");
-        }
-        self.suspects.add(Instant::now(), dpid, &damages);
-        for damage in damages {
-            self.unsettled.entry(damage.allocation).or_insert_with(Instant::now);
         }
         let steps = Agenda::new(self.plan.tables(), &self.seen).len();
         let steps = u64::try_from(steps).unwrap_or(u64::MAX);
@@ -127,9 +116,24 @@ impl Worker {
         Ok(())
     }
 
+    /// Takes in what a switch holds; what it held as it should and does not any more is damage.
     fn take_in(&mut self, dpid: Dpid, (table, foreign): Content) {
-        self.looked_at.insert(dpid, Instant::now());
+        let now = Instant::now();
+        self.looked_at.insert(dpid, now);
         self.status.set_lost(dpid, false);
+        if self.term.is_some()
+            && let (Some(intended), Some(before)) = (self.plan.tables().get(&dpid), self.seen.get(&dpid))
+        {
+            let damages = Damage::between(intended, before, &table);
+            if let Some(first) = damages.first() {
+                let (id, of) = (first.allocation, damages.len());
+                tracing::warn!(controller = %self.controller.name, %dpid, allocation = %id, of, "{first}");
+            }
+            self.suspects.add(now, dpid, &damages);
+            for damage in damages {
+                self.unsettled.entry(damage.allocation).or_insert(now);
+            }
+        }
         self.seen.insert(dpid, table);
         self.plan.set_foreign(dpid, foreign);
     }
