@@ -27,7 +27,7 @@ const SILENT_AFTER: Duration = Duration::from_millis(1_200);
 /// A name that no other instance ever has: the host's, and a random number.
 ///
 /// # Errors
-/// They make no name.
+/// The host's name and the number make no name.
 pub(super) fn new_instance() -> Result<Name, NameError> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();

@@ -1,43 +1,9 @@
 // Books for next Tuesday in the dashboard, sees it on the calendar, and is told when there is room, in Debian's Chromium.
 // Started by dashboard.rs.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { join } from "node:path";
-
-const { PROGRAM, DATA, SCREENS, CHROMIUM, ROOT } = process.env;
-const require = createRequire(join(ROOT, "dashboard/package.json"));
-const { chromium } = require("playwright-core");
-const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-
-const server = spawn(PROGRAM, ["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--data", DATA], { stdio: ["ignore", "pipe", "ignore"] });
-let text = "";
-const base = await new Promise((resolve, reject) => {
-  server.on("exit", (code) => reject(new Error(`the service ended with ${code}: ${text}`)));
-  server.stdout.on("data", (chunk) => {
-    text += chunk;
-    const found = /http:\/\/([0-9.:]+)\//.exec(text);
-    if (found) resolve(`http://${found[1]}`);
-  });
-});
-
-async function call(method, path, body) {
-  const response = await fetch(base + path, { method, headers: { "content-type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body) });
-  const text = await response.text();
-  return { status: response.status, body: text ? JSON.parse(text) : null };
-}
+import { accessible, base, call, drive, screen } from "./browser.mjs";
 
 const NET = { nodes: ["oslo", "rome"].map((id) => ({ id })), links: [{ id: "oslo-rome", from: "oslo", to: "rome", capacity_bps: 1e9 }] };
-
-async function accessible(page, where) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  const bad = violations.filter((one) => one.impact === "serious" || one.impact === "critical");
-  assert.deepEqual(bad.map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`), [], `accessibility of ${where}`);
-}
-
-const screen = (page, name) => page.screenshot({ path: join(SCREENS, `${name}.png`), fullPage: true });
 
 /** Next Tuesday at an hour, as the clock on the wall has it. */
 function tuesday(hour) {
@@ -109,12 +75,7 @@ async function onAPhone(browser) {
   await context.close();
 }
 
-const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
-const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-page.setDefaultTimeout(20_000);
-const complaints = [];
-page.on("pageerror", (error) => complaints.push(error.message));
-try {
+await drive(async (page, browser) => {
   assert.equal((await call("PUT", "/v1/topologies/net", NET)).status, 201);
   console.log("  next Tuesday from two to four");
   await book(page);
@@ -126,12 +87,4 @@ try {
   await openedByItself(browser);
   console.log("  on a phone");
   await onAPhone(browser);
-  assert.deepEqual(complaints, []);
-} catch (error) {
-  await screen(page, "failed").catch(() => null);
-  throw error;
-} finally {
-  await browser.close();
-  server.removeAllListeners("exit");
-  server.kill("SIGKILL");
-}
+});

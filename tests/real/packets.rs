@@ -105,15 +105,21 @@ fn packets_of_a_victim_stop_and_nobody_elses_do() {
     network.await_active(&[&bystander, &back, &returning, &winner]);
 }
 
-#[test]
-fn packets_find_another_way_when_a_cable_breaks() {
-    let lab = Lab::take();
-    let network = Network::of(&lab);
+/// From host 1 to host 3 by way of switch 2, though it need not be, and back.
+fn by_the_second_switch(network: &Network) -> (String, String) {
     let there = network.admit(&with(wanted(1, 3, 2_000_000), &json!({"constraints": {"include": ["s2"]}})));
     network.change(&there, &json!({"constraints": {}}));
     let back = network.admit(&wanted(3, 1, 2_000_000));
     network.await_active(&[&there, &back]);
     network.await_controller();
+    (there, back)
+}
+
+#[test]
+fn packets_find_another_way_when_a_cable_breaks() {
+    let lab = Lab::take();
+    let network = Network::of(&lab);
+    let (there, back) = by_the_second_switch(&network);
     assert_eq!(network.allocation(&there)["path"][0], "s1-s2");
     let pings = lab.ping(1, 3, PINGS, 10);
     std::thread::sleep(Duration::from_secs(1));
@@ -317,11 +323,7 @@ fn packets_that_are_swallowed_on_the_way_are_said() {
 fn packets_leave_a_port_that_is_gone() {
     let lab = Lab::take();
     let network = Network::of(&lab);
-    let there = network.admit(&with(wanted(1, 3, 2_000_000), &json!({"constraints": {"include": ["s2"]}})));
-    network.change(&there, &json!({"constraints": {}}));
-    let back = network.admit(&wanted(3, 1, 2_000_000));
-    network.await_active(&[&there, &back]);
-    network.await_controller();
+    let (there, back) = by_the_second_switch(&network);
     lab.port(1, 2, Cable::Out);
     let path = || network.allocation(&there)["path"][0].clone();
     await_that("it goes the other way", SOON, path, |first| *first != "s1-s2");

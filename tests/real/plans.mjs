@@ -1,32 +1,7 @@
 // Looks at a plan in the dashboard and applies it, has failures studied, and commits what is held, in Debian's Chromium.
 // Started by dashboard.rs.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { join } from "node:path";
-
-const { PROGRAM, DATA, SCREENS, CHROMIUM, ROOT } = process.env;
-const require = createRequire(join(ROOT, "dashboard/package.json"));
-const { chromium } = require("playwright-core");
-const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-
-const server = spawn(PROGRAM, ["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--data", DATA], { stdio: ["ignore", "pipe", "ignore"] });
-let text = "";
-const base = await new Promise((resolve, reject) => {
-  server.on("exit", (code) => reject(new Error(`the service ended with ${code}: ${text}`)));
-  server.stdout.on("data", (chunk) => {
-    text += chunk;
-    const found = /http:\/\/([0-9.:]+)\//.exec(text);
-    if (found) resolve(`http://${found[1]}`);
-  });
-});
-
-async function call(method, path, body) {
-  const response = await fetch(base + path, { method, headers: { "content-type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body) });
-  const text = await response.text();
-  return { status: response.status, body: text ? JSON.parse(text) : null };
-}
+import { accessible, base, call, drive, screen } from "./browser.mjs";
 
 async function admit(more) {
   const { status, body } = await call("POST", "/v1/allocations", { topology: "square", ingress: "oslo", egress: "rome", class_type: 0, ...more });
@@ -42,15 +17,6 @@ const SQUARE = { nodes: ["oslo", "kyiv", "bern", "rome", "malta"].map((id) => ({
 const bern = (state) => call("PATCH", "/v1/topologies/square/links/oslo-bern", { state });
 
 /** No serious fault of accessibility in what is shown. */
-async function accessible(page, where) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  const bad = violations.filter((one) => one.impact === "serious" || one.impact === "critical");
-  assert.deepEqual(bad.map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`), [], `accessibility of ${where}`);
-}
-
-const screen = (page, name) => page.screenshot({ path: join(SCREENS, `${name}.png`), fullPage: true });
-
 /** A plan is asked for and looked at by keys; applied after a question; and refused once the network is another. */
 async function plan(page, moved) {
   await page.goto(`${base}/#/map?topology=square`);
@@ -165,12 +131,7 @@ async function onAPhone(browser) {
   await context.close();
 }
 
-const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
-const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-page.setDefaultTimeout(20_000);
-const complaints = [];
-page.on("pageerror", (error) => complaints.push(error.message));
-try {
+await drive(async (page, browser) => {
   assert.equal((await call("PUT", "/v1/topologies/square", SQUARE)).status, 201);
   assert.equal((await call("PUT", "/v1/tenants/fjord", { quotas: [] })).status, 201);
   await bern("maintenance");
@@ -188,12 +149,4 @@ try {
   await commit(page, held);
   console.log("  on a phone");
   await onAPhone(browser);
-  assert.deepEqual(complaints, []);
-} catch (error) {
-  await screen(page, "failed").catch(() => null);
-  throw error;
-} finally {
-  await browser.close();
-  server.removeAllListeners("exit");
-  server.kill("SIGKILL");
-}
+});

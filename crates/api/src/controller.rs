@@ -39,10 +39,10 @@ words! {
     /// What becomes of the rules of a controller that is deleted.
     #[derive(Default)]
     ControllerRules {
-        /// They are removed from the switches first.
+        /// The rules are removed from the switches first.
         #[default]
         Remove "remove"
-        /// They stay on the switches.
+        /// The rules stay on the switches.
         Leave "leave"
     }
 }

@@ -135,7 +135,7 @@ pub enum EventData {
         /// scheduled ones that stay although it is out of service, because there is no other path.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stranded: Vec<String>,
-        /// Present and true if the state is what a controller sees, rather than what somebody decided.
+        /// Present and true if the state is what a controller sees, rather than what an operator decided.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         #[schema(required = false)]
         reported: bool,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub(super) use self::booking::book_all;
 use self::booking::{book, fits, number_flow, rerouted, unbook};
-use self::network::{change_links, changed_topology, note_reported, put_topology, set_model};
+use self::network::{change_links, changed_topology, put_topology, record_reported, set_model};
 pub use self::outcome::{ApplyError, Before};
 use super::allocation::Allocation;
 use super::controller::Controller;
@@ -50,7 +50,7 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             let changed = changed_topology(state, sequence, topology, links)?;
             let displaced = outcomes(state, recorded, displaced)?;
             change_links(state, sequence, topology, links, changed);
-            note_reported(state, topology, links, *is_reported);
+            record_reported(state, topology, links, *is_reported);
             Ok(displace(state, displaced, vec![]))
         }
         Event::Admitted { allocation, displaced } => {

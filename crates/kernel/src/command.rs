@@ -180,7 +180,7 @@ pub struct LinkChange {
     pub srlg: Option<Vec<u32>>,
     /// Another administrative group.
     pub admin_group: Option<u32>,
-    /// Whether the state is what a controller sees, which a controller may undo, too; else somebody decided it.
+    /// Whether the state is what a controller sees, which a controller may undo; false: an operator decided it.
     pub is_reported: bool,
 }
 

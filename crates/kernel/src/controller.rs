@@ -24,7 +24,7 @@ pub struct Controller {
     pub topology: Name,
     /// Whether its rules are being removed from the switches, after which it is forgotten.
     pub is_closing: bool,
-    /// Who may write to its switches; `None` as long as nobody had to be told apart.
+    /// The instance that may write to its switches; `None` where the service has its database for itself.
     pub leader: Option<Leader>,
     /// The event that last changed it, but for its leader.
     pub revision: Sequence,
@@ -42,11 +42,11 @@ pub struct Leader {
 /// What becomes of the rules of a controller that is deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RulesOnDelete {
-    /// They are removed from the switches before the controller is forgotten.
+    /// The rules are removed from the switches before the controller is forgotten.
     Remove,
-    /// They stay on the switches.
+    /// The rules stay on the switches.
     Leave,
-    /// They were removed: the controller is forgotten if it still is what it was at this event.
+    /// The rules were removed: the controller is forgotten if it still is what it was at this event.
     Removed(Sequence),
 }
 

@@ -61,7 +61,7 @@ pub enum Event {
         /// Allocations that stay on a link that is in maintenance or breaks their constraints, and scheduled ones on a link
         /// that is out of service, for want of another path.
         stranded: Vec<AllocationId>,
-        /// Whether the state of the links is what a controller sees, rather than what somebody decided.
+        /// Whether the state of the links is what a controller sees, rather than what an operator decided.
         is_reported: bool,
     },
     /// A request was admitted.

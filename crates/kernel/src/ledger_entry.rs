@@ -17,7 +17,7 @@ pub struct LedgerEntry {
     pub bandwidth: Bandwidth,
     /// The links.
     pub path: Arc<[LinkIx]>,
-    /// When.
+    /// The time in which it is booked.
     pub span: Span,
 }
 
@@ -60,8 +60,8 @@ pub struct Claim {
     pub slot: Slot,
     /// The slot in which it is booked.
     pub hold_slot: Slot,
-    /// How much.
+    /// Asked for on every link.
     pub bandwidth: Bandwidth,
-    /// When.
+    /// The time in which it is booked.
     pub span: Span,
 }

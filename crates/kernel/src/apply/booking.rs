@@ -79,7 +79,7 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
 /// The flow of an allocation has another number when its path is another, and none when it is over.
 pub(super) fn number_flow(state: &mut State, old: &Allocation, new: Option<&Allocation>) {
     match new.filter(|new| new.demand.attributes.flow.is_some()) {
-        None => state.flow_numbers.give_back(old.id),
+        None => state.flow_numbers.release(old.id),
         Some(new) if new.path != old.path => state.flow_numbers.next_epoch(old.id),
         Some(_) => {}
     }

@@ -168,7 +168,7 @@ pub(super) fn change_links(
     }
 }
 
-pub(super) fn note_reported(state: &mut State, name: &Name, links: &[(LinkIx, Link)], is_reported: bool) {
+pub(super) fn record_reported(state: &mut State, name: &Name, links: &[(LinkIx, Link)], is_reported: bool) {
     let Some(network) = state.network_mut(name) else { return };
     for (_, link) in links {
         let is_new = is_reported && link.state != LinkState::Up;

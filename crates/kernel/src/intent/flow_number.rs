@@ -1,6 +1,6 @@
 //! The numbers by which switches tell the flows of allocations apart. They follow from the journal: a flow has an index of its
 //! own as long as its allocation lives, in every replica and after every restart the same, so that no two living allocations
-//! ever share a label or a meter, whoever writes them.
+//! ever share a label or a meter, whichever instance writes them.
 //!
 //! An index is taken near the allocation's id, which only grows: one that was given back rests while the ids go once around
 //! the range.
@@ -100,7 +100,7 @@ impl FlowNumbers {
         }
     }
 
-    pub(crate) fn give_back(&mut self, id: AllocationId) {
+    pub(crate) fn release(&mut self, id: AllocationId) {
         if let Some(number) = self.of.remove(&id) {
             self.taken.remove(&number.index);
         }
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(index(&numbers, 7 + max), Some(8), "the next free one");
         assert_eq!(index(&numbers, 8), Some(9));
         assert_eq!(index(&numbers, 2 * max - 1), Some(0), "around the end");
-        numbers.give_back(AllocationId(7));
+        numbers.release(AllocationId(7));
         numbers.assign(AllocationId(10));
         assert_eq!(index(&numbers, 10), Some(10), "the one given back rests");
         assert_eq!(index(&numbers, 7), None);
@@ -147,7 +147,7 @@ mod tests {
         let mut numbers = FlowNumbers::default();
         (0..=u64::from(FLOWS_MAX)).for_each(|id| numbers.assign(AllocationId(id)));
         assert_eq!(numbers.of(AllocationId(u64::from(FLOWS_MAX))), None);
-        numbers.give_back(AllocationId(5));
+        numbers.release(AllocationId(5));
         numbers.assign(AllocationId(u64::from(FLOWS_MAX)));
         assert_eq!(numbers.of(AllocationId(u64::from(FLOWS_MAX))).map(FlowNumber::index), Some(5));
     }

@@ -18,7 +18,7 @@ type MatchShape = (IpFamily, [bool; 5], Option<u8>, Option<u8>);
 
 /// The place of a flow among the others of its level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Standing {
+pub(super) enum HeadRank {
     /// So many older flows that overlap stand above it, one above the other.
     Rank(u16),
     /// An older allocation has the same flow.
@@ -70,19 +70,19 @@ impl HeadOrder {
     }
 
     /// The standing of allocations with the flow of a level that each claims, or one of several that differ in the port alone.
-    pub(super) fn standings(
+    pub(super) fn head_ranks(
         &self,
         level: HeadLevel,
         claims: &BTreeMap<AllocationId, IpMatch>,
-    ) -> Vec<(AllocationId, Standing)> {
+    ) -> Vec<(AllocationId, HeadRank)> {
         let Some(flows) = self.levels.get(&level) else { return vec![] };
         let ranks = flows.ranks();
         let standing = |(id, flow): (&AllocationId, &IpMatch)| {
             let owner = *flows.claimants.get(flow)?.first()?;
             let standing = match ranks.get(&owner).copied().unwrap_or(0) {
-                _ if owner != *id => Standing::Heir(owner),
-                rank if rank < RANKS => Standing::Rank(rank),
-                _ => Standing::TooLow,
+                _ if owner != *id => HeadRank::Heir(owner),
+                rank if rank < RANKS => HeadRank::Rank(rank),
+                _ => HeadRank::TooLow,
             };
             Some((*id, standing))
         };
@@ -176,9 +176,9 @@ mod tests {
         Some(IpPrefix { address: [10, 0, third, 0].into(), length })
     }
 
-    fn standing(order: &HeadOrder, id: u64, flow: IpMatch) -> Option<Standing> {
+    fn standing(order: &HeadOrder, id: u64, flow: IpMatch) -> Option<HeadRank> {
         let id = AllocationId(id);
-        order.standings(LEVEL, &BTreeMap::from([(id, flow)])).first().map(|(_, standing)| *standing)
+        order.head_ranks(LEVEL, &BTreeMap::from([(id, flow)])).first().map(|(_, standing)| *standing)
     }
 
     #[test]
@@ -191,13 +191,13 @@ mod tests {
         assert_eq!(order.add(LEVEL, to, AllocationId(4)).len(), 2, "both may stand elsewhere now");
         order.add(LEVEL, other, AllocationId(6));
         order.add(LEVEL, to, AllocationId(9));
-        assert_eq!(standing(&order, 4, to), Some(Standing::Rank(0)));
-        assert_eq!(standing(&order, 5, from), Some(Standing::Rank(1)));
-        assert_eq!(standing(&order, 6, other), Some(Standing::Rank(1)), "it does not overlap with the other source");
-        assert_eq!(standing(&order, 9, to), Some(Standing::Heir(AllocationId(4))));
+        assert_eq!(standing(&order, 4, to), Some(HeadRank::Rank(0)));
+        assert_eq!(standing(&order, 5, from), Some(HeadRank::Rank(1)));
+        assert_eq!(standing(&order, 6, other), Some(HeadRank::Rank(1)), "it does not overlap with the other source");
+        assert_eq!(standing(&order, 9, to), Some(HeadRank::Heir(AllocationId(4))));
         order.remove(LEVEL, to, AllocationId(4));
-        assert_eq!(standing(&order, 9, to), Some(Standing::Rank(1)));
-        assert_eq!(standing(&order, 5, from), Some(Standing::Rank(0)));
+        assert_eq!(standing(&order, 9, to), Some(HeadRank::Rank(1)));
+        assert_eq!(standing(&order, 5, from), Some(HeadRank::Rank(0)));
         for (flow, id) in [(from, 5), (other, 6), (to, 9)] {
             order.remove(LEVEL, flow, AllocationId(id));
         }
@@ -211,11 +211,11 @@ mod tests {
         for at in 0..=24 {
             order.add(LEVEL, flow(at), AllocationId(u64::from(at)));
         }
-        assert_eq!(standing(&order, 24, flow(24)), Some(Standing::Rank(24)));
+        assert_eq!(standing(&order, 24, flow(24)), Some(HeadRank::Rank(24)));
         for at in 25..40 {
             let flow = IpMatch { in_port: Some(super::super::PortNo(at)), src: net(0, 20), ..Default::default() };
             order.add(LEVEL, flow, AllocationId(u64::from(at)));
-            assert_eq!(standing(&order, at.into(), flow), Some(Standing::Rank(25)), "ports do not overlap");
+            assert_eq!(standing(&order, at.into(), flow), Some(HeadRank::Rank(25)), "ports do not overlap");
         }
     }
 

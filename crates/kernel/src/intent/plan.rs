@@ -9,7 +9,7 @@ use std::ops::Bound;
 
 use super::flow_number::FlowNumber;
 use super::flow_table::{Foreign, RuleMeta, Tables};
-use super::head_order::{HeadLevel, HeadOrder, Standing};
+use super::head_order::{HeadLevel, HeadOrder, HeadRank};
 use super::lsp_rules::{NoRules, RANKS, Shape};
 use super::rule::{Cookie, Dpid, Meter};
 use crate::allocation::Allocation;
@@ -176,7 +176,7 @@ impl RulePlan {
         }
         let mut changed = vec![];
         for (level, flows) in levels {
-            for (id, standing) in self.order.standings(level, &flows) {
+            for (id, standing) in self.order.head_ranks(level, &flows) {
                 let wanted = self.rank(id, standing);
                 let before = self.paths.get(&id).and_then(|path| path.rank);
                 if wanted.as_ref().ok() != before.as_ref() || self.without.get(&id) != wanted.as_ref().err() {
@@ -199,11 +199,11 @@ impl RulePlan {
     }
 
     /// The rank of an allocation's rules, or why it has none.
-    fn rank(&self, id: AllocationId, standing: Standing) -> Result<u16, NoRules> {
+    fn rank(&self, id: AllocationId, standing: HeadRank) -> Result<u16, NoRules> {
         let rank = match standing {
-            Standing::Rank(rank) => rank,
-            Standing::Heir(of) => return Err(NoRules::FlowTaken(of)),
-            Standing::TooLow => return Err(NoRules::TooManyOverlaps { max: RANKS - 1 }),
+            HeadRank::Rank(rank) => rank,
+            HeadRank::Heir(of) => return Err(NoRules::FlowTaken(of)),
+            HeadRank::TooLow => return Err(NoRules::TooManyOverlaps { max: RANKS - 1 }),
         };
         let Some(path) = self.paths.get(&id) else { return Ok(rank) };
         let (ingress, meter, label) = (path.shape.ingress(), path.number.meter(), path.number.label());

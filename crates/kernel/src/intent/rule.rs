@@ -94,7 +94,7 @@ impl Cookie {
         (self.0 >> 40 & 0xFF) as u8
     }
 
-    /// Which allocation.
+    /// The allocation whose path the rule serves.
     pub const fn allocation(self) -> AllocationId {
         AllocationId(self.0 & Self::ALLOCATION_MAX)
     }
@@ -116,7 +116,7 @@ pub struct CookieFilter {
 }
 
 impl CookieFilter {
-    /// Every rule, whoever wrote it.
+    /// Every rule, of this service and of other programs.
     pub const ALL: Self = Self { value: 0, mask: 0 };
 
     /// Everything that is ours.
@@ -181,7 +181,7 @@ pub struct RuleKey {
     pub table: u8,
     /// Higher ones are asked first.
     pub priority: u16,
-    /// Which packets.
+    /// The packets that the rule is for.
     pub matches: Match,
 }
 

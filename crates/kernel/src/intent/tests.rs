@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes};
 use crate::class::{ClassType, Priority};
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::topology::{Link, LinkState, Node, Switch, Topology};
 use crate::units::{Bandwidth, Micros, Millis};
+
+mod others;
+mod steps;
 
 const NODES: u32 = 5;
 
@@ -293,83 +294,6 @@ fn packets_enter_at_every_host_port() {
 }
 
 #[test]
-fn damage_says_what_is_wrong_and_nothing_of_what_never_was() {
-    let plan = planned(&[allocation(7, &[0, 1, 2], 5_000), allocation(9, &[0, 3], 5_000)]);
-    let before = known(plan.tables())[&Dpid(1)].clone();
-    let mut now = before.clone();
-    let (_, place, head) = head_of(plan.tables(), 7).unwrap();
-    now.put(Rule { place, cookie: head.cookie, actions: vec![] });
-    now.apply_step(&RuleStep::DeleteMeter(MeterId(METER_MIN + 9)));
-    let told: Vec<_> = Damage::between(&plan.tables()[&Dpid(1)], &before, &now)
-        .into_iter()
-        .map(|damage| (damage.allocation.0, damage.to_string()))
-        .collect();
-    let expected = [
-        (7, "the rule that takes its packets in was not as it was written"),
-        (9, "the rule that takes its packets in was gone"),
-        (9, "meter 10010 was gone"),
-    ];
-    assert_eq!(told, expected.map(|(id, text)| (id, text.to_owned())));
-    assert_eq!(Damage::between(&plan.tables()[&Dpid(1)], &Table::default(), &now), []);
-}
-
-fn foreign(cookie: u64, place: RuleKey, actions: Vec<Action>) -> Rule {
-    Rule { place, cookie: Cookie(cookie), actions }
-}
-
-#[test]
-fn what_is_foreign_is_left_alone_and_said() {
-    let mut plan =
-        planned(&[allocation(7, &[0, 1, 2], 5_000), allocation(9, &[0, 3], 5_000), allocation(11, &[3, 4], 5_000)]);
-    let head = head_of(plan.tables(), 7).unwrap().1;
-    let (label, meter) = (number(9, 0).unwrap().label(), number(11, 0).unwrap().meter());
-    let labelled = RuleKey { table: 3, priority: 5, matches: Match::Mpls { label, bottom_of_stack: false } };
-    let elsewhere = RuleKey { priority: 100, ..head.clone() };
-    let tagged = Cookie::new(0, AllocationId(7)).unwrap().0;
-    let through = Action::Meter(meter);
-    let word = |words: &str| Match::Foreign { words: words.into(), label: None };
-    let arp = RuleKey { table: 0, priority: 5, matches: word("arp") };
-    let there = [
-        (1, vec![foreign(0xabc, head.clone(), vec![]), foreign(0xabd, elsewhere.clone(), vec![])], vec![]),
-        (4, vec![foreign(0xabe, labelled.clone(), vec![]), foreign(tagged, elsewhere, vec![])], vec![]),
-        (4, vec![foreign(0xabf, arp, vec![through])], vec![Meter { id: meter, rate_kbps: 9, burst_kbit: 25 }]),
-    ];
-    let parted = |at: usize| {
-        let (dpid, rules, meters) = there[at].clone();
-        (Dpid(dpid), Table::parted(rules, meters))
-    };
-    for (at, id, why) in [
-        (0, 7, "foreign rule with cookie 0xabc on switch 0000000000000001 stands in the place of its first rule"),
-        (1, 9, "foreign rule with cookie 0xabe on switch 0000000000000004 has its label"),
-        (2, 11, "foreign meter 10012 on switch 0000000000000004 has its number"),
-    ] {
-        let (dpid, (table, foreign)) = parted(at);
-        assert!(table.is_empty(), "{table:?}");
-        assert_eq!(foreign.count, u64::try_from(there[at].1.len()).unwrap());
-        plan.set_foreign(dpid, foreign);
-        assert_eq!(plan.arrange(), [AllocationId(id)]);
-        assert_eq!(plan.why_not(AllocationId(id)).unwrap().to_string(), why);
-        assert!(head_of(plan.tables(), id).is_none());
-        plan.set_foreign(dpid, Foreign::default());
-        assert_eq!(plan.arrange(), [AllocationId(id)]);
-        assert_eq!(plan.why_not(AllocationId(id)), None);
-        assert!(head_of(plan.tables(), id).is_some());
-    }
-}
-
-#[test]
-fn a_meter_is_ours_by_its_rules_or_by_its_form() {
-    let plan = planned(&[allocation(7, &[0, 1], 5_000)]);
-    let (_, place, head) = head_of(plan.tables(), 7).unwrap();
-    let own = Rule { place, cookie: head.cookie, actions: head.actions };
-    let meter = |id, rate_kbps, burst_kbit| Meter { id: MeterId(METER_MIN + id), rate_kbps, burst_kbit };
-    let (bent, orphan, strange) = (meter(7, 0, 0), meter(8, 100, 100), meter(9, 100, 7));
-    let (table, foreign) = Table::parted([own], [bent, orphan, strange]);
-    assert_eq!(table.meters().collect::<Vec<_>>(), [bent, orphan]);
-    assert!(foreign.has_meter(strange.id) && !foreign.has_meter(orphan.id));
-}
-
-#[test]
 fn who_fails_is_held_back_and_the_others_go_on() {
     let plan = planned(&[allocation(1, &[0, 1, 2], 1), allocation(2, &[0, 3], 1)]);
     let mut agenda = Agenda::new(plan.tables(), &known(&Tables::new()));
@@ -389,124 +313,4 @@ fn who_fails_is_held_back_and_the_others_go_on() {
         );
     }
     assert_eq!(served, BTreeSet::from([AllocationId(2)]));
-}
-
-/// A small world: the living allocations, each with its path (by nodes) and bandwidth.
-fn world() -> impl Strategy<Value = Vec<Allocation>> {
-    let path = Just((0..NODES).collect::<Vec<_>>())
-        .prop_shuffle()
-        .prop_flat_map(|nodes| (2..=nodes.len()).prop_map(move |length| nodes[..length].to_vec()));
-    proptest::collection::btree_map(1_u64..20, (path, 1_u64..4), 0..12)
-        .prop_map(|living| living.into_iter().map(|(id, (nodes, kbps))| allocation(id, &nodes, kbps * 1_000)).collect())
-}
-
-/// What may have happened to a table behind our back.
-fn harmed(tables: &Tables, harm: &[(u8, u8)]) -> Tables {
-    let mut tables = known(tables);
-    for (at, what) in harm {
-        let dpid = Dpid(u64::from(*at % 5) + 1);
-        let table = tables.get_mut(&dpid).unwrap();
-        let rules: Vec<_> = table.rules().map(|(place, seat)| (place.clone(), seat.clone())).collect();
-        let Some((place, seat)) = rules.get(usize::from(*what) % rules.len().max(1)) else { continue };
-        match what % 5 {
-            0 => table.remove(place, seat.cookie),
-            1 => *table = Table::default(),
-            2 => {
-                let actions = vec![Action::Opaque("drop".into())];
-                table.put(Rule { place: place.clone(), cookie: seat.cookie, actions });
-            }
-            3 => {
-                let cookie = seat.cookie.in_term(9);
-                table.put(Rule { place: place.clone(), cookie, actions: seat.actions.clone() });
-            }
-            _ => table.put_meter(Meter { id: MeterId(METER_MIN + u32::from(*what)), rate_kbps: 0, burst_kbit: 9 }),
-        }
-    }
-    tables
-}
-
-fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
-    let mut tables = start.clone();
-    for task in diff(plan.tables(), start) {
-        match &task.step {
-            RuleStep::PutRule(rule) => prop_assert!(rule.cookie.is_ours()),
-            RuleStep::DeleteRule { cookie, .. } => prop_assert!(cookie.is_ours()),
-            RuleStep::AddMeter(meter) => {
-                prop_assert!(meter.id.is_ours() && tables[&task.switch].meter(meter.id).is_none())
-            }
-            RuleStep::ModifyMeter(meter) => prop_assert!(tables[&task.switch].meter(meter.id).is_some()),
-            RuleStep::DeleteMeter(id) => prop_assert!(id.is_ours()),
-        }
-        let before = tables.clone();
-        tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
-        for (dpid, place, seat) in heads(&tables).into_iter().filter(|(_, _, seat)| !seat.actions.is_empty()) {
-            let was_lost = before[&dpid].seat(&place) == Some(&seat) && !arrives(&before, dpid, &seat);
-            prop_assert!(was_lost || arrives(&tables, dpid, &seat), "{task:?} strands {place:?}");
-        }
-    }
-    let in_no_term = |tables: &Tables| {
-        let rules = |table: &Table| {
-            table
-                .rules()
-                .map(|(place, seat)| (place.clone(), seat.cookie.in_term(0), seat.actions.clone()))
-                .collect::<Vec<_>>()
-        };
-        tables.values().map(|table| (rules(table), table.meters().collect::<Vec<_>>())).collect::<Vec<_>>()
-    };
-    prop_assert_eq!(in_no_term(&tables), in_no_term(&known(plan.tables())));
-    Ok(())
-}
-
-proptest! {
-    #![proptest_config(crate::property_cases(400))]
-
-    #[test]
-    fn whatever_was_there_becomes_what_should_be(old in world(), new in world(), harm in proptest::collection::vec(any::<(u8, u8)>(), 0..6)) {
-        let start = harmed(planned(&old).tables(), &harm);
-        let mut plan = RulePlan::new();
-        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
-        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
-        plan.arrange();
-        check_steps(&start, &plan)?;
-        prop_assert!(new.iter().all(|one| plan.is_held(one.id, &known(plan.tables()))));
-    }
-
-    #[test]
-    fn who_lives_on_arrives_all_the_time(old in world(), new in world()) {
-        let mut plan = planned(&old);
-        let start = known(plan.tables());
-        let ends: Vec<_> = old.iter().filter(|one| new.iter().all(|other| other.id != one.id)).collect();
-        ends.iter().for_each(|gone| plan.remove(gone.id));
-        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
-        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
-        plan.arrange();
-        check_steps(&start, &plan)?;
-        let mut tables = start.clone();
-        let stay: Vec<_> = old.iter().filter(|one| new.iter().any(|two| two.id == one.id && two.demand.ingress == one.demand.ingress)).collect();
-        for task in diff(plan.tables(), &start) {
-            tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
-            for one in &stay {
-                let (dpid, _, seat) = head_of(&tables, one.id.0).unwrap();
-                prop_assert!(arrives(&tables, dpid, &seat), "{task:?} cuts {:?}", one.id);
-            }
-        }
-    }
-
-    #[test]
-    fn a_plan_does_not_depend_on_the_order_in_which_it_was_made(living in world(), others in world()) {
-        let mut plan = planned(&others);
-        others.iter().for_each(|one| plan.remove(one.id));
-        living.iter().rev().for_each(|one| set(&mut plan, one, 0));
-        prop_assert_eq!(known(plan.tables()), known(planned(&living).tables()));
-    }
-
-    #[test]
-    fn nothing_is_left_when_all_are_gone(old in world()) {
-        let mut plan = planned(&old);
-        let start = known(plan.tables());
-        old.iter().for_each(|one| plan.remove(one.id));
-        plan.arrange();
-        prop_assert!(plan.tables().values().all(Table::is_empty));
-        check_steps(&start, &plan)?;
-    }
 }

@@ -80,7 +80,7 @@ impl Worker {
 
     /// A switch holds something else than was known. One that another instance writes to does so all the time.
     fn on_other_content(&mut self, dpid: Dpid, content: Content) {
-        self.take_in(dpid, content);
+        self.set_content(dpid, content);
         if self.term.is_none() {
             return;
         }
@@ -107,7 +107,7 @@ impl Worker {
                     if self.troubles.remove(&dpid).is_some() {
                         self.unsettle_at(dpid);
                     }
-                    self.take_in(dpid, content);
+                    self.set_content(dpid, content);
                 }
                 Err(error) => self.on_error(dpid, error)?,
             }
@@ -116,8 +116,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes in what a switch holds; what it held as it should and does not any more is damage.
-    fn take_in(&mut self, dpid: Dpid, (table, foreign): Content) {
+    /// Sets what a switch is known to hold; what it held as it should and does not any more is damage.
+    fn set_content(&mut self, dpid: Dpid, (table, foreign): Content) {
         let now = Instant::now();
         self.looked_at.insert(dpid, now);
         self.status.set_lost(dpid, false);

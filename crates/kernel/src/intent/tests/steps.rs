@@ -1,0 +1,125 @@
+//! Whatever the switches hold, the steps lead to what they should hold, and no traffic goes astray between any two.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A small world: the living allocations, each with its path (by nodes) and bandwidth.
+fn world() -> impl Strategy<Value = Vec<Allocation>> {
+    let path = Just((0..NODES).collect::<Vec<_>>())
+        .prop_shuffle()
+        .prop_flat_map(|nodes| (2..=nodes.len()).prop_map(move |length| nodes[..length].to_vec()));
+    proptest::collection::btree_map(1_u64..20, (path, 1_u64..4), 0..12)
+        .prop_map(|living| living.into_iter().map(|(id, (nodes, kbps))| allocation(id, &nodes, kbps * 1_000)).collect())
+}
+
+/// What may have happened to a table behind our back.
+fn harmed(tables: &Tables, harm: &[(u8, u8)]) -> Tables {
+    let mut tables = known(tables);
+    for (at, what) in harm {
+        let dpid = Dpid(u64::from(*at % 5) + 1);
+        let table = tables.get_mut(&dpid).unwrap();
+        let rules: Vec<_> = table.rules().map(|(place, seat)| (place.clone(), seat.clone())).collect();
+        let Some((place, seat)) = rules.get(usize::from(*what) % rules.len().max(1)) else { continue };
+        match what % 5 {
+            0 => table.remove(place, seat.cookie),
+            1 => *table = Table::default(),
+            2 => {
+                let actions = vec![Action::Opaque("drop".into())];
+                table.put(Rule { place: place.clone(), cookie: seat.cookie, actions });
+            }
+            3 => {
+                let cookie = seat.cookie.in_term(9);
+                table.put(Rule { place: place.clone(), cookie, actions: seat.actions.clone() });
+            }
+            _ => table.put_meter(Meter { id: MeterId(METER_MIN + u32::from(*what)), rate_kbps: 0, burst_kbit: 9 }),
+        }
+    }
+    tables
+}
+
+fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
+    let mut tables = start.clone();
+    for task in diff(plan.tables(), start) {
+        match &task.step {
+            RuleStep::PutRule(rule) => prop_assert!(rule.cookie.is_ours()),
+            RuleStep::DeleteRule { cookie, .. } => prop_assert!(cookie.is_ours()),
+            RuleStep::AddMeter(meter) => {
+                prop_assert!(meter.id.is_ours() && tables[&task.switch].meter(meter.id).is_none())
+            }
+            RuleStep::ModifyMeter(meter) => prop_assert!(tables[&task.switch].meter(meter.id).is_some()),
+            RuleStep::DeleteMeter(id) => prop_assert!(id.is_ours()),
+        }
+        let before = tables.clone();
+        tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
+        for (dpid, place, seat) in heads(&tables).into_iter().filter(|(_, _, seat)| !seat.actions.is_empty()) {
+            let was_lost = before[&dpid].seat(&place) == Some(&seat) && !arrives(&before, dpid, &seat);
+            prop_assert!(was_lost || arrives(&tables, dpid, &seat), "{task:?} strands {place:?}");
+        }
+    }
+    let in_no_term = |tables: &Tables| {
+        let rules = |table: &Table| {
+            table
+                .rules()
+                .map(|(place, seat)| (place.clone(), seat.cookie.in_term(0), seat.actions.clone()))
+                .collect::<Vec<_>>()
+        };
+        tables.values().map(|table| (rules(table), table.meters().collect::<Vec<_>>())).collect::<Vec<_>>()
+    };
+    prop_assert_eq!(in_no_term(&tables), in_no_term(&known(plan.tables())));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(crate::property_cases(400))]
+
+    #[test]
+    fn whatever_was_there_becomes_what_should_be(old in world(), new in world(), harm in proptest::collection::vec(any::<(u8, u8)>(), 0..6)) {
+        let start = harmed(planned(&old).tables(), &harm);
+        let mut plan = RulePlan::new();
+        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
+        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
+        plan.arrange();
+        check_steps(&start, &plan)?;
+        prop_assert!(new.iter().all(|one| plan.is_held(one.id, &known(plan.tables()))));
+    }
+
+    #[test]
+    fn who_lives_on_arrives_all_the_time(old in world(), new in world()) {
+        let mut plan = planned(&old);
+        let start = known(plan.tables());
+        let ends: Vec<_> = old.iter().filter(|one| new.iter().all(|other| other.id != one.id)).collect();
+        ends.iter().for_each(|gone| plan.remove(gone.id));
+        let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
+        new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
+        plan.arrange();
+        check_steps(&start, &plan)?;
+        let mut tables = start.clone();
+        let stay: Vec<_> = old.iter().filter(|one| new.iter().any(|two| two.id == one.id && two.demand.ingress == one.demand.ingress)).collect();
+        for task in diff(plan.tables(), &start) {
+            tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
+            for one in &stay {
+                let (dpid, _, seat) = head_of(&tables, one.id.0).unwrap();
+                prop_assert!(arrives(&tables, dpid, &seat), "{task:?} cuts {:?}", one.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_plan_does_not_depend_on_the_order_in_which_it_was_made(living in world(), others in world()) {
+        let mut plan = planned(&others);
+        others.iter().for_each(|one| plan.remove(one.id));
+        living.iter().rev().for_each(|one| set(&mut plan, one, 0));
+        prop_assert_eq!(known(plan.tables()), known(planned(&living).tables()));
+    }
+
+    #[test]
+    fn nothing_is_left_when_all_are_gone(old in world()) {
+        let mut plan = planned(&old);
+        let start = known(plan.tables());
+        old.iter().for_each(|one| plan.remove(one.id));
+        plan.arrange();
+        prop_assert!(plan.tables().values().all(Table::is_empty));
+        check_steps(&start, &plan)?;
+    }
+}
