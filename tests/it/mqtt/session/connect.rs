@@ -113,6 +113,8 @@ pub(crate) fn mqtt_3_1_2_23_a_session_ends_when_it_expires(house: &House) {
     // A will that is delayed for longer is published when the session ends.
     let ends = Will { delay_s: Some(60), ..will("short/ended", "ended") };
     let hello = Connect { clean_start: false, properties, will: Some(ends), ..connect("short-lived") };
+    // The broker counts whole milliseconds of the machine's clock, which may be set; this counts time that passes.
+    let nearly = Duration::from_millis(900);
     let mut heir = Client::new(house.there(), connect(""));
     heir.subscribe("short/ended", Qos::AtLeastOnce);
     let mut client = Client::new(house.here(), hello.clone());
@@ -121,10 +123,10 @@ pub(crate) fn mqtt_3_1_2_23_a_session_ends_when_it_expires(house: &House) {
     let begin = Instant::now();
     client.leave(Reason::Success, None);
     let (client, connack) = Client::enter(house.there(), hello.clone());
-    assert!(connack.session_present || begin.elapsed() >= Duration::from_secs(1));
+    assert!(connack.session_present || begin.elapsed() >= nearly, "{:?}", begin.elapsed());
     client.leave(Reason::DisconnectWithWill, None);
     assert_eq!(heir.take(), "ended");
-    assert!(begin.elapsed() >= Duration::from_secs(1));
+    assert!(begin.elapsed() >= nearly, "{:?}", begin.elapsed());
     let (client, connack) = Client::enter(house.here(), hello);
     assert!(!connack.session_present);
     client.leave(Reason::Success, None);
