@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::annotation::Annotations;
 use super::class::{ClassType, Priority};
 use super::id::{AllocationId, LinkIx, Name, NodeIx};
-use super::path::Constraints;
+use super::path::{Constraints, Disjointness};
 use super::units::{Bandwidth, Millis};
 
 /// What was asked for, with its names resolved: the same in an allocation, in a denial and in a search for a path.
@@ -52,6 +52,19 @@ pub struct LspAttributes {
     pub held_until: Option<Millis>,
     /// Who made it, and may change and release it of their own accord.
     pub owner: Owner,
+    /// The second path that it asks for; `None`: none.
+    pub protection: Option<Protection>,
+}
+
+/// A second path against the failure of the first (RFC 4427 §4.1: dedicated recovery resources).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Protection {
+    /// What the two paths must not share.
+    pub disjointness: Disjointness,
+    /// Whether its traffic returns to the path that failed, when that is whole again.
+    pub is_revertive: bool,
+    /// Whether it is admitted on one path where no two carry it.
+    pub is_best_effort: bool,
 }
 
 /// The maker of an allocation.
@@ -94,15 +107,93 @@ pub struct Allocation {
     pub id: AllocationId,
     /// What was asked for, and is reserved.
     pub demand: Demand,
-    /// The explicit route: links from ingress to egress.
+    /// The working path: links from ingress to egress.
     pub path: Arc<[LinkIx]>,
+    /// What stands by for the working path.
+    pub recovery: Option<Box<Recovery>>,
     /// The instant of its admission.
     pub created_at: Millis,
     /// The instant of its last change.
     pub updated_at: Millis,
 }
 
+/// What stands by for the working path of a protected allocation.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Recovery {
+    /// The backup path, booked as the working path is; `None`: it is unprotected.
+    pub backup: Option<Arc<[LinkIx]>>,
+    /// The path to which its traffic returns when that is whole again: the working path before it failed.
+    pub reverts_to: Option<Arc<[LinkIx]>>,
+}
+
+/// Where an allocation goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// The working path.
+    pub path: Arc<[LinkIx]>,
+    /// The backup path, if one stands by.
+    pub backup: Option<Arc<[LinkIx]>>,
+}
+
+impl Route {
+    /// One path alone.
+    pub fn single(path: impl Into<Arc<[LinkIx]>>) -> Self {
+        Self { path: path.into(), backup: None }
+    }
+
+    /// The links on which bandwidth is booked: those of both paths.
+    pub fn links(&self) -> Arc<[LinkIx]> {
+        match &self.backup {
+            None => Arc::clone(&self.path),
+            Some(backup) => self.path.iter().chain(backup.iter()).copied().collect(),
+        }
+    }
+}
+
+impl Recovery {
+    /// What stands by, or nothing.
+    pub fn of(backup: Option<Arc<[LinkIx]>>, reverts_to: Option<Arc<[LinkIx]>>) -> Option<Box<Self>> {
+        (backup.is_some() || reverts_to.is_some()).then(|| Box::new(Self { backup, reverts_to }))
+    }
+}
+
 impl Allocation {
+    /// Where it goes.
+    pub fn route(&self) -> Route {
+        Route { path: Arc::clone(&self.path), backup: self.backup().cloned() }
+    }
+
+    /// The backup path.
+    pub fn backup(&self) -> Option<&Arc<[LinkIx]>> {
+        self.recovery.as_ref()?.backup.as_ref()
+    }
+
+    /// The links on which it has bandwidth booked: those of both paths.
+    pub fn links(&self) -> Arc<[LinkIx]> {
+        if self.recovery.is_none() { Arc::clone(&self.path) } else { self.route().links() }
+    }
+
+    /// The path to which its traffic returns.
+    pub fn reverts_to(&self) -> Option<&Arc<[LinkIx]>> {
+        self.recovery.as_ref()?.reverts_to.as_ref()
+    }
+
+    /// The same without its backup path.
+    #[must_use]
+    pub fn without_backup(&self) -> Self {
+        Self { recovery: Recovery::of(None, self.reverts_to().cloned()), ..self.clone() }
+    }
+
+    /// Whether it asks for a backup path and has none.
+    pub fn is_unprotected(&self) -> bool {
+        self.demand.attributes.protection.is_some() && self.backup().is_none()
+    }
+
+    /// Whether something is to be done for its protection: a backup path is to be found, or its traffic to return.
+    pub fn is_recovering(&self) -> bool {
+        self.is_unprotected() || self.reverts_to().is_some()
+    }
+
     /// Whether it is held, and not in force yet.
     pub fn is_held(&self) -> bool {
         self.demand.attributes.held_until.is_some()

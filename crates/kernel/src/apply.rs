@@ -63,6 +63,16 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             Ok(before)
         }
         Event::Denied { .. } => Ok(Before::default()),
+        Event::Recovered { allocation } => {
+            let old = living(state, sequence, allocation.id)?;
+            if !fits(state, allocation) {
+                return Err(ApplyError::BadAllocation { at: sequence, id: allocation.id });
+            }
+            unbook(state, allocation.id, Ledger::leave);
+            number_flow(state, &old, Some(allocation));
+            book(state, Arc::clone(allocation));
+            Ok(Before { allocations: vec![old], topology: None })
+        }
         Event::Resized { allocation, displaced } | Event::Started { allocation, displaced } => {
             let old = living(state, sequence, allocation.id)?;
             let displaced = outcomes(state, recorded, displaced)?;
@@ -149,8 +159,11 @@ fn outcomes(state: &State, recorded: &Recorded, displaced: &[Displaced]) -> Resu
     distinct(at, displaced.iter().map(|gone| gone.id))?;
     let outcome = |gone: &Displaced| {
         let old = living(state, at, gone.id)?;
-        let Fate::Rerouted(path) = &gone.fate else { return Ok((old, None)) };
-        let new = rerouted(&old, path, recorded.at);
+        let new = match &gone.fate {
+            Fate::Rerouted(path) => rerouted(&old, path, gone.cause, recorded.at),
+            Fate::Unprotected => Allocation { updated_at: recorded.at, ..old.without_backup() },
+            Fate::Ended(_) => return Ok((old, None)),
+        };
         if !fits(state, &new) {
             return Err(ApplyError::BadAllocation { at, id: gone.id });
         }

@@ -9,6 +9,7 @@ use super::class::ClassType;
 use super::id::{AllocationId, LinkIx, Name};
 use super::ledger::Ledger;
 use super::ledger_draft::LedgerDraft;
+use super::path::are_disjoint;
 use super::state::{Network, State};
 use super::tenant::Usage;
 use super::topology::LinkState;
@@ -33,8 +34,14 @@ pub enum AuditFault {
         link: LinkIx,
     },
     /// A path that is broken, loops, or uses a link that is down.
-    #[error("the path of allocation {0} is broken, loops, or uses a link that is down")]
+    #[error("a path of allocation {0} is broken, loops, or uses a link that is down")]
     BadPath(AllocationId),
+    /// A backup path that shares what it must not share with the working path, or that was not asked for.
+    #[error("the backup path of allocation {0} is not disjoint from its working path, or was not asked for")]
+    BadBackup(AllocationId),
+    /// The list of those for whose protection something is to be done is not that of the living allocations.
+    #[error("the list of allocations that are to be protected again is not that of the living allocations")]
+    RecoveringDiffers,
     /// An allocation without a network or class.
     #[error("allocation {0} has no network or class")]
     Homeless(AllocationId),
@@ -81,11 +88,19 @@ pub fn audit(state: &State) -> Vec<AuditFault> {
     if state.flow_numbers.iter().any(|(id, _)| !with_flow(id)) {
         faults.push(AuditFault::FlowNumbersDiffer);
     }
+    let recovering = state.allocations.values().filter(|allocation| allocation.is_recovering());
+    if !recovering.map(|allocation| allocation.id).eq(state.recovering_after(None)) {
+        faults.push(AuditFault::RecoveringDiffers);
+    }
     for allocation in state.allocations.values() {
         match state.networks.get(&allocation.demand.topology) {
             Some(network) if network.slot_of(allocation).is_some() => {
-                if !path_is_sound(allocation, network) {
+                let paths = || std::iter::once(&allocation.path).chain(allocation.backup());
+                if !paths().all(|path| path_is_sound(path, allocation, network)) {
                     faults.push(AuditFault::BadPath(allocation.id));
+                }
+                if allocation.backup().is_some_and(|backup| !protects(allocation, backup, network)) {
+                    faults.push(AuditFault::BadBackup(allocation.id));
                 }
             }
             _ => faults.push(AuditFault::Homeless(allocation.id)),
@@ -130,10 +145,15 @@ fn audit_network(state: &State, name: &Name, network: &Network, faults: &mut Vec
     }
 }
 
-fn path_is_sound(allocation: &Allocation, network: &Network) -> bool {
+fn protects(allocation: &Allocation, backup: &[LinkIx], network: &Network) -> bool {
+    let protection = allocation.demand.attributes.protection;
+    protection.is_some_and(|asked| are_disjoint(&network.graph, &allocation.path, backup, asked.disjointness))
+}
+
+fn path_is_sound(path: &[LinkIx], allocation: &Allocation, network: &Network) -> bool {
     let mut at = allocation.demand.ingress;
     let mut seen = BTreeSet::from([at]);
-    for link in allocation.path.iter() {
+    for link in path {
         match network.topology.link(*link) {
             Some(link)
                 if link.from == at

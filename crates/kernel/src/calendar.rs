@@ -59,7 +59,7 @@ impl Calendar {
     /// Adds the marks of an entry; `booked` is what it takes on a link.
     pub(crate) fn enter(&mut self, entry: &LedgerEntry, booked: impl Fn(LinkIx) -> u64) {
         self.bookings += usize::from(entry.span.start.is_some());
-        for link in entry.path.iter() {
+        for link in entry.links.iter() {
             for (key, mark) in marks_of(entry, booked(*link)) {
                 if !self.links.contains_key(link) {
                     self.links.insert(*link, MarkTree::default());
@@ -74,7 +74,7 @@ impl Calendar {
     /// Takes the marks of an entry out.
     pub(crate) fn leave(&mut self, entry: &LedgerEntry) {
         self.bookings -= usize::from(entry.span.start.is_some()).min(self.bookings);
-        for link in entry.path.iter() {
+        for link in entry.links.iter() {
             let Some(marks) = self.links.get_mut(link) else { continue };
             for (key, _) in marks_of(entry, 0) {
                 marks.remove(key);

@@ -82,6 +82,11 @@ pub enum Command {
         /// The links of the path, from ingress to egress.
         path: Vec<Name>,
     },
+    /// Find a backup path for an allocation that has lost its own, or let its traffic return to the path that had failed.
+    Recover {
+        /// The allocation.
+        id: AllocationId,
+    },
     /// Release an allocation.
     Release {
         /// The allocation.

@@ -8,6 +8,7 @@ use super::annotation::Annotations;
 use super::bam::Cause;
 use super::controller::{Controller, Leader};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
+use super::path::Disjointness;
 use super::policy::BandwidthModel;
 use super::tenant::Tenant;
 use super::topology::{Link, Topology};
@@ -103,6 +104,11 @@ pub enum Event {
         /// The lack of a path or of bandwidth.
         denial: Denial,
     },
+    /// A protected allocation has a backup path again, or its traffic returns to the path that had failed.
+    Recovered {
+        /// As it is now.
+        allocation: Arc<Allocation>,
+    },
     /// An allocation was released.
     Released {
         /// The allocation.
@@ -151,7 +157,7 @@ pub struct Displaced {
     pub annotations: Annotations,
     /// What took its path.
     pub cause: DisplacedBy,
-    /// Another path, or the end.
+    /// Another path, its working path alone, or the end.
     pub fate: Fate,
 }
 
@@ -171,6 +177,8 @@ pub enum DisplacedBy {
 pub enum Fate {
     /// It goes this way instead.
     Rerouted(Arc<[LinkIx]>),
+    /// It goes where it went, without its backup path.
+    Unprotected,
     /// It is over: preempted, devolved or failed.
     Ended(EndCause),
 }
@@ -187,6 +195,15 @@ pub enum Denial {
     },
     /// A constraint leaves no path, whatever the bandwidth.
     NoPath(PathObstacle),
+    /// There is a path, but no second one that does not share its fate.
+    NoBackup {
+        /// What the two must not share.
+        disjointness: Disjointness,
+        /// The links of the path on every pair of paths, or of the path that was found, if none is.
+        binding: Vec<Binding>,
+        /// The largest bandwidth that a pair of paths has; zero if the topology has no pair, whatever the bandwidth.
+        largest_admissible: Bandwidth,
+    },
     /// There is a path, but it costs more than the policy pays under overload.
     TooCongested {
         /// What it costs, in percent of an empty link for each hop of the fewest.

@@ -79,9 +79,10 @@ fn numbered_topology(event: &Event) -> Option<&Name> {
     match event {
         Event::TopologyPut { name, .. } => Some(name),
         Event::ModelSet { topology, .. } | Event::LinkChanged { topology, .. } => Some(topology),
-        Event::Admitted { allocation, .. } | Event::Resized { allocation, .. } | Event::Started { allocation, .. } => {
-            Some(&allocation.demand.topology)
-        }
+        Event::Admitted { allocation, .. }
+        | Event::Resized { allocation, .. }
+        | Event::Started { allocation, .. }
+        | Event::Recovered { allocation } => Some(&allocation.demand.topology),
         Event::Denied { demand, .. } | Event::StartFailed { demand, .. } => Some(&demand.topology),
         Event::TopologyDeleted { .. }
         | Event::Released { .. }

@@ -185,10 +185,10 @@ impl Ledger {
         (0..).map(LinkIx).take(self.figures.weight.len())
     }
 
-    /// Enters a reservation on every link of its path.
+    /// Enters a reservation on every link of its paths.
     pub(crate) fn enter(&mut self, entry: &LedgerEntry) {
         self.enter_unfigured(entry);
-        self.refresh(entry.path.iter().copied());
+        self.refresh(entry.links.iter().copied());
     }
 
     /// Enters many reservations; what follows from them is worked out once.
@@ -210,7 +210,7 @@ impl Ledger {
             return;
         }
         self.living.add(entry.id);
-        for link in entry.path.iter() {
+        for link in entry.links.iter() {
             if let Some(page) = self.page_mut(*link) {
                 page.enter(place(*link), &slots, entry);
             }
@@ -246,12 +246,12 @@ impl Ledger {
             return;
         }
         self.living.remove(entry.id);
-        for link in entry.path.iter() {
+        for link in entry.links.iter() {
             let Some(page) = self.pages.get_mut(link.at() / PAGE_LINKS).map(Arc::make_mut) else { continue };
             page.leave(place(*link), &slots, entry);
             strike(&mut page.books[place(*link)], &self.living);
         }
-        self.refresh(entry.path.iter().copied());
+        self.refresh(entry.links.iter().copied());
     }
 
     /// Holds one link to what `link` now says.

@@ -82,7 +82,7 @@ impl<'a> LedgerDraft<'a> {
         if entry.span.start.is_some() {
             return;
         }
-        for link in entry.path.iter() {
+        for link in entry.links.iter() {
             self.change(*link, |slots, page| {
                 let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
                 page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_add(amount);
@@ -111,7 +111,7 @@ impl<'a> LedgerDraft<'a> {
         if entry.span.start.is_some() {
             return;
         }
-        for link in entry.path.iter() {
+        for link in entry.links.iter() {
             self.change(*link, |slots, page| {
                 let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
                 page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_sub(amount);
@@ -123,7 +123,7 @@ impl<'a> LedgerDraft<'a> {
         if entry.span == Span::default() {
             return;
         }
-        for link in entry.path.iter() {
+        for link in entry.links.iter() {
             let bounds = self.look(*link).map(|(bounds, ..)| bounds);
             let booked = bounds.map_or(0, |bounds| bounds.booked(self.ledger.slots(), entry.slot, entry.bandwidth));
             let standing = || self.ledger.calendar.marks(*link).cloned().unwrap_or_default();

@@ -6,17 +6,17 @@ use super::bam::Slot;
 use super::id::{AllocationId, LinkIx};
 use super::units::{Bandwidth, Millis};
 
-/// One entry: an allocation's bandwidth on each link of its path.
+/// One entry: an allocation's bandwidth on each link of its paths.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LedgerEntry {
     /// The allocation.
     pub id: AllocationId,
     /// The column of the books: that of its hold priority.
     pub slot: Slot,
-    /// Booked on every link of the path.
+    /// Booked on every link.
     pub bandwidth: Bandwidth,
-    /// The links.
-    pub path: Arc<[LinkIx]>,
+    /// The links of the working path and of the backup path.
+    pub links: Arc<[LinkIx]>,
     /// The time in which it is booked.
     pub span: Span,
 }

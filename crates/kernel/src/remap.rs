@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::allocation::Allocation;
+use super::allocation::{Allocation, Recovery};
 use super::id::{LinkIx, NodeIx};
 use super::path::{Constraints, Hop, RouteHop};
 use super::topology::Topology;
@@ -28,15 +28,21 @@ impl Translation {
         Self { links: links.collect(), nodes }
     }
 
-    /// The allocation with its path, if every link of it is in the new revision.
+    /// The allocation with its working path, if every link of it is in the new revision, and with what stands by as far as
+    /// it is.
     pub(crate) fn allocation(&self, old: &Allocation) -> Option<Allocation> {
-        let path: Option<Vec<LinkIx>> = old.path.iter().map(|link| self.link(*link)).collect();
         let mut new = self.ends_of(old)?;
-        new.path = path?.into();
+        new.path = self.path(&old.path)?;
+        let path = |path: Option<&Arc<[LinkIx]>>| path.and_then(|path| self.path(path));
+        new.recovery = Recovery::of(path(old.backup()), path(old.reverts_to()));
         Some(new)
     }
 
-    /// The allocation without a path, if its ends and every node and link that its constraints require are in the new
+    fn path(&self, old: &Arc<[LinkIx]>) -> Option<Arc<[LinkIx]>> {
+        old.iter().map(|link| self.link(*link)).collect()
+    }
+
+    /// The allocation without paths, if its ends and every node and link that its constraints require are in the new
     /// revision.
     pub(crate) fn ends_of(&self, old: &Allocation) -> Option<Allocation> {
         let mut new = old.clone();
@@ -46,6 +52,7 @@ impl Translation {
             new.demand.constraints = Some(Box::new(self.constraints(constraints)?));
         }
         new.path = Arc::from([]);
+        new.recovery = None;
         Some(new)
     }
 

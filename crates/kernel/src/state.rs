@@ -41,6 +41,8 @@ pub struct State {
     /// By tenant, and for each by topology and class, of those that have any.
     pub(super) usage: PersistentMap<Name, BTreeMap<(Name, ClassType), Usage>>,
     pub(super) flow_numbers: FlowNumbers,
+    /// Those for whose protection something is to be done.
+    pub(super) recovering: PersistentMap<AllocationId, ()>,
 }
 
 /// A topology with its model and its books.
@@ -169,6 +171,12 @@ impl State {
         self.starts.first_key_value().map(|((at, _), ())| *at)
     }
 
+    /// The allocations after `after` for whose protection something is to be done, oldest first.
+    pub fn recovering_after(&self, after: Option<AllocationId>) -> impl Iterator<Item = AllocationId> + '_ {
+        let from = after.map_or(AllocationId(0), |id| AllocationId(id.0.saturating_add(1)));
+        self.recovering.iter_from(&from).map(|(id, ())| *id)
+    }
+
     /// How many scheduled allocations should have started by `now`; no more than `most` are counted.
     pub fn due_starts(&self, now: Millis, most: usize) -> usize {
         self.starts.iter().take_while(|((at, _), ())| *at <= now).take(most).count()
@@ -252,7 +260,7 @@ impl Network {
             id: allocation.id,
             slot: self.slot_of(allocation)?,
             bandwidth: allocation.demand.bandwidth,
-            path: Arc::clone(&allocation.path),
+            links: allocation.links(),
             span: self.span_of(&allocation.demand)?,
         })
     }

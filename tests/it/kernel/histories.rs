@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use kernel::allocation::Protection;
 use kernel::audit::audit;
 use kernel::bam::{Model, ModelKind, VictimOrder};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::{Expected, LinkChange, ModelChange, OnMisfit};
 use kernel::id::{AllocationId, LinkIx, Sequence};
-use kernel::path::{Metric, Workspace};
+use kernel::path::{Disjointness, Metric, Workspace};
 use kernel::policy::BandwidthModel;
 use kernel::topology::LinkState;
 use kernel::units::{Bandwidth, Millis};
@@ -26,6 +27,7 @@ enum Step {
     Model { kind: u8, te: bool },
     Topology { without: usize },
     Expire,
+    Recover { which: usize },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -40,6 +42,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             1 => (0..4_u8, any::<bool>()).prop_map(|(kind, te)| Step::Model { kind, te }),
             1 => any::<usize>().prop_map(|without| Step::Topology { without }),
             1 => Just(Step::Expire),
+            3 => any::<usize>().prop_map(|which| Step::Recover { which }),
         ],
         1..80,
     )
@@ -77,6 +80,10 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
             request.constraints.max_hops = (hops > 4).then(|| u32::from(hops) - 3);
             request.attributes.expires_at = (hops == 1).then(|| Millis(at + 10));
             request.attributes.flow = (bandwidth % 3 > 0).then(Box::default);
+            let disjointness = [Disjointness::Link, Disjointness::Srlg, Disjointness::Node][usize::from(hops) % 3];
+            let (is_revertive, is_best_effort) = (hops % 2 == 0, bandwidth % 2 == 0);
+            let protection = Protection { disjointness, is_revertive, is_best_effort };
+            request.attributes.protection = (bandwidth % 5 < 2).then_some(protection);
             Command::Allocate(Box::new(request))
         }
         Step::Resize { which, bandwidth } => resize(living(which), bandwidth),
@@ -113,6 +120,10 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
             }
         }
         Step::Expire => Command::Expire,
+        Step::Recover { which } => {
+            let recovering: Vec<_> = world.state.recovering_after(None).collect();
+            Command::Recover { id: recovering.get(which % recovering.len().max(1)).copied().unwrap_or(living(which)) }
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::outcome::ApplyError;
-use crate::allocation::Allocation;
+use crate::allocation::{Allocation, Recovery};
+use crate::event::DisplacedBy;
 use crate::id::{AllocationId, LinkIx, Name};
 use crate::ledger::Ledger;
 use crate::ledger_entry::LedgerEntry;
@@ -20,11 +21,11 @@ pub(super) fn fits(state: &State, allocation: &Allocation) -> bool {
 
 /// The entry of an allocation that this network can book: a known class, a connected path from ingress to egress.
 pub(super) fn entry_that_fits(network: &Network, allocation: &Allocation) -> Option<LedgerEntry> {
-    let mut at = allocation.demand.ingress;
-    for link in allocation.path.iter() {
-        at = network.topology.link(*link).filter(|link| link.from == at)?.to;
-    }
-    if at != allocation.demand.egress || allocation.path.is_empty() {
+    let is_connected = |path: &Arc<[LinkIx]>| {
+        let next = |at, link: &LinkIx| network.topology.link(*link).filter(|link| link.from == at).map(|link| link.to);
+        !path.is_empty() && path.iter().try_fold(allocation.demand.ingress, next) == Some(allocation.demand.egress)
+    };
+    if !std::iter::once(&allocation.path).chain(allocation.backup()).all(is_connected) {
         return None;
     }
     network.entry_of(allocation)
@@ -73,7 +74,17 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
     if allocation.demand.attributes.flow.is_some() {
         state.flow_numbers.assign(allocation.id);
     }
+    note_recovering(state, &allocation);
     state.allocations.insert(allocation.id, allocation);
+}
+
+/// Lists an allocation for whose protection something is to be done, and no other.
+pub(super) fn note_recovering(state: &mut State, allocation: &Allocation) {
+    if allocation.is_recovering() {
+        state.recovering.insert(allocation.id, ());
+    } else if state.recovering.contains_key(&allocation.id) {
+        state.recovering.remove(&allocation.id);
+    }
 }
 
 /// The flow of an allocation has another number when its path is another, and none when it is over.
@@ -104,10 +115,20 @@ pub(super) fn forget(state: &mut State, id: AllocationId) -> Option<Arc<Allocati
     if let Some(at) = allocation.demand.attributes.starts_at {
         state.starts.remove(&(at, id));
     }
+    if state.recovering.contains_key(&id) {
+        state.recovering.remove(&id);
+    }
     state.count_usage(&allocation, Usage::minus);
     Some(allocation)
 }
 
-pub(super) fn rerouted(old: &Allocation, path: &Arc<[LinkIx]>, at: Millis) -> Allocation {
-    Allocation { path: Arc::clone(path), updated_at: at, ..old.clone() }
+/// The allocation on another path, without a backup path. Where it is to return to a path that failed, it knows which.
+pub(super) fn rerouted(old: &Allocation, path: &Arc<[LinkIx]>, cause: DisplacedBy, at: Millis) -> Allocation {
+    let is_revertive = old.demand.attributes.protection.is_some_and(|protection| protection.is_revertive);
+    let reverts_to = match cause {
+        DisplacedBy::Link if is_revertive => Some(old.reverts_to().unwrap_or(&old.path)),
+        DisplacedBy::Link | DisplacedBy::Contention(_) | DisplacedBy::Relocation => old.reverts_to(),
+    };
+    let reverts_to = reverts_to.filter(|first| *first != path && !first.is_empty()).cloned();
+    Allocation { path: Arc::clone(path), recovery: Recovery::of(None, reverts_to), updated_at: at, ..old.clone() }
 }

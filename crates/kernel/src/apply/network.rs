@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::booking::{entry_that_fits, forget, number_flow, rerouted};
+use super::booking::{entry_that_fits, forget, note_recovering, number_flow, rerouted};
 use super::outcome::{ApplyError, Before};
 use crate::allocation::Allocation;
 use crate::event::{Displaced, Fate};
@@ -85,18 +85,22 @@ fn replace_network(
     keep: impl Fn(&Arc<Allocation>) -> Option<Arc<Allocation>>,
     ends: impl Fn(&Allocation) -> Option<Allocation>,
 ) -> Result<Vec<Arc<Allocation>>, ApplyError> {
-    let fates: BTreeMap<AllocationId, &Fate> = displaced.iter().map(|gone| (gone.id, &gone.fate)).collect();
+    let fates: BTreeMap<AllocationId, &Displaced> = displaced.iter().map(|gone| (gone.id, gone)).collect();
     let before = living_in(state, name);
     let mut after = Vec::with_capacity(before.len());
     let mut entries = Vec::with_capacity(before.len());
     for old in &before {
         let bad = || ApplyError::BadAllocation { at: sequence, id: old.id };
-        let new = match fates.get(&old.id) {
-            Some(Fate::Ended(_)) => {
+        let new = match fates.get(&old.id).map(|gone| (&gone.fate, gone.cause)) {
+            Some((Fate::Ended(_), _)) => {
                 after.push(None);
                 continue;
             }
-            Some(Fate::Rerouted(path)) => Arc::new(rerouted(&ends(old).ok_or_else(bad)?, path, at)),
+            Some((Fate::Rerouted(path), cause)) => Arc::new(rerouted(&ends(old).ok_or_else(bad)?, path, cause, at)),
+            Some((Fate::Unprotected, _)) => {
+                let kept = keep(old).ok_or_else(bad)?;
+                Arc::new(Allocation { updated_at: at, ..kept.without_backup() })
+            }
             None => keep(old).ok_or_else(bad)?,
         };
         entries.push(entry_that_fits(&network, &new).ok_or_else(bad)?);
@@ -114,6 +118,7 @@ fn replace_network(
                 }
                 state.count_usage(old, Usage::minus);
                 state.count_usage(&new, Usage::plus);
+                note_recovering(state, &new);
                 state.allocations.insert(old.id, new);
             }
             None => {

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use super::attributes::with_times;
 use super::bookings::displace_not_kept;
 use super::path_query::{fewest_hops, path_query};
+use super::protection::{no_backup, pair_on};
 use super::reallocation::Reallocation;
 use super::relocation::make_way;
 use super::resolve::{self, Priorities};
 use super::restoration::reroute_victims;
 use super::tenant::check_quotas;
 use super::victims::{self, make_room};
-use crate::allocation::{Allocation, Demand};
+use crate::allocation::{Allocation, Demand, Protection, Recovery, Route};
 use crate::annotation::{Annotation, AnnotationField};
 use crate::bam::Cause;
 use crate::command::{NamedConstraints, Request};
@@ -54,8 +55,9 @@ pub(super) fn allocate(
     let moves_max = request.moves_max.unwrap_or(network.model.policy.relocation.max_moves);
     let admission = Admission { state, network, id, demand: &demand, priorities, moves_max };
     Ok(match admission.of_new(workspace) {
-        Ok((path, displaced)) => {
-            let allocation = Allocation { id, demand, path, created_at: now, updated_at: now };
+        Ok((Route { path, backup }, displaced)) => {
+            let recovery = Recovery::of(backup, None);
+            let allocation = Allocation { id, demand, path, recovery, created_at: now, updated_at: now };
             Event::Admitted { allocation: Arc::new(allocation), displaced }
         }
         Err(denial) => Event::Denied { of: None, demand: Box::new(demand), denial },
@@ -116,8 +118,8 @@ pub(super) fn resize(
     let moves_max = network.model.policy.relocation.max_moves;
     let admission = Admission { state, network, id, demand: &demand, priorities, moves_max };
     Ok(match admission.in_place_of(old, workspace) {
-        Ok((path, displaced)) => {
-            let changed = Allocation { demand, path, updated_at: now, ..Allocation::clone(old) };
+        Ok((route, displaced)) => {
+            let changed = Allocation { demand, updated_at: now, ..on_route(old, route) };
             Event::Resized { allocation: Arc::new(changed), displaced }
         }
         Err(denial) => Event::Denied { of: Some(id), demand: Box::new(demand), denial },
@@ -134,10 +136,18 @@ pub fn least_sufficient_bps(before: &State, admitted: &Allocation, displaced: &[
     for moved in displaced.iter().filter(|gone| gone.cause == DisplacedBy::Relocation) {
         if let (Some(allocation), Fate::Rerouted(path)) = (before.allocation(moved.id), &moved.fate) {
             books.displace(allocation, moved.cause);
-            books.place(moved.id, path);
+            books.place(moved.id, Route::single(Arc::clone(path)));
         }
     }
     Some(victims::least_sufficient_bps(&mut books, &network.entry_of(admitted)?, setup_slot))
+}
+
+/// The allocation on a route. On its own it still knows where its traffic is to return to.
+pub(super) fn on_route(old: &Allocation, route: Route) -> Allocation {
+    if route == old.route() {
+        return old.clone();
+    }
+    Allocation { path: route.path, recovery: Recovery::of(route.backup, None), ..old.clone() }
 }
 
 fn check(demand: &Demand, network: &Network) -> Result<(), Refusal> {
@@ -162,11 +172,18 @@ pub(super) struct Admission<'a> {
     pub(super) moves_max: u8,
 }
 
-pub(super) type PathAndFates = (Arc<[LinkIx]>, Vec<Displaced>);
+pub(super) type RouteAndFates = (Route, Vec<Displaced>);
 
 impl Admission<'_> {
-    pub(super) fn of_new(&self, workspace: &mut Workspace) -> Result<PathAndFates, Denial> {
+    pub(super) fn of_new(&self, workspace: &mut Workspace) -> Result<RouteAndFates, Denial> {
         let network = self.network;
+        if let Some(protection) = self.demand.attributes.protection {
+            let find = |id| self.state.allocation(id);
+            match self.protected(Reallocation::new(network, &network.graph, &find), protection, workspace) {
+                Err(_) if protection.is_best_effort => {}
+                decided => return decided,
+            }
+        }
         match self.of_new_without_moves(workspace) {
             Ok(admitted) => return Ok(admitted),
             Err(Some(denial)) => return Err(denial),
@@ -179,7 +196,7 @@ impl Admission<'_> {
         let reach = network.ledger.reach(self.priorities.setup_slot);
         match self.path_by_moves(&mut books, &denial, workspace) {
             Some(links) if check_price(network, &query, &reach, &links, workspace).is_ok() => {
-                self.with_victims(books, links, workspace)
+                self.with_victims(books, Route::single(links), workspace)
             }
             _ => Err(self.within_price(denial, &query, workspace)),
         }
@@ -193,23 +210,49 @@ impl Admission<'_> {
     }
 
     /// `Err(None)`: no path has the bandwidth, whichever victims the demand takes.
-    pub(super) fn of_new_without_moves(&self, workspace: &mut Workspace) -> Result<PathAndFates, Option<Denial>> {
+    pub(super) fn of_new_without_moves(&self, workspace: &mut Workspace) -> Result<RouteAndFates, Option<Denial>> {
         let (network, claim) = (self.network, self.claim());
         let is_now = claim.span.start.is_none() && network.ledger.bookings() == 0;
         // The common case first, on the ledger itself: a demand that needs no victim, where nothing is booked ahead.
         if is_now && let Some(links) = self.free_path(&network.ledger.free(claim.slot), workspace)? {
-            return Ok((links.into(), vec![]));
+            return Ok((Route::single(links), vec![]));
         }
         let find = |id| self.state.allocation(id);
         let books = Reallocation::new(network, &network.graph, &find);
         if !is_now && let Some(links) = self.free_path(&books.draft.free(claim), workspace)? {
-            return Ok((links.into(), vec![]));
+            return Ok((Route::single(links), vec![]));
         }
         let links = match is_now {
             true => self.path_on(&network.ledger.reach(claim.slot), workspace),
             false => self.path_on(&books.draft.reach(claim), workspace),
         };
-        Ok(self.with_victims(books, links?.ok_or(None)?, workspace)?)
+        Ok(self.with_victims(books, Route::single(links?.ok_or(None)?), workspace)?)
+    }
+
+    /// On two paths with free bandwidth, or on two on which it takes victims.
+    fn protected(
+        &self,
+        books: Reallocation<'_, '_>,
+        protection: Protection,
+        workspace: &mut Workspace,
+    ) -> Result<RouteAndFates, Denial> {
+        let (claim, query) = (self.claim(), path_query(&self.network.model.policy, self.demand));
+        let disjointness = protection.disjointness;
+        if self.network.model.policy.path_choice == PathChoice::AvoidVictims
+            && let Ok(route) = pair_on(&books, &books.draft.free(claim), &query, disjointness, workspace)
+        {
+            check_price(self.network, &query, &books.draft.free(claim), &route.path, workspace)?;
+            return Ok((route, vec![]));
+        }
+        let pair = pair_on(&books, &books.draft.reach(claim), &query, disjointness, workspace);
+        if let Ok(route) = pair {
+            check_price(self.network, &query, &books.draft.reach(claim), &route.path, workspace)?;
+            return self.with_victims(books, route, workspace);
+        }
+        Err(match path::shortest(books.graph, &books.draft.reach(claim), &query, workspace) {
+            Ok(found) => no_backup(&books, claim, &query, (&found.links, disjointness), workspace),
+            Err(_) => denial(self.network, &books.draft.reach_exact(claim), &query, workspace),
+        })
     }
 
     fn free_path(&self, links: &impl Links, workspace: &mut Workspace) -> Result<Option<Vec<LinkIx>>, Denial> {
@@ -270,8 +313,9 @@ impl Admission<'_> {
         found.is_ok_and(|found| check_price(network, query, &reach, &found.links, workspace).is_ok())
     }
 
-    /// The same path if that may be; for less bandwidth it always may.
-    pub(super) fn in_place_of(&self, old: &Allocation, workspace: &mut Workspace) -> Result<PathAndFates, Denial> {
+    /// The same paths if that may be; for less bandwidth they always may. What has lost its backup path is not refused for
+    /// want of one.
+    pub(super) fn in_place_of(&self, old: &Allocation, workspace: &mut Workspace) -> Result<RouteAndFates, Denial> {
         let (network, claim) = (self.network, self.claim());
         let query = path_query(&network.model.policy, self.demand);
         let find = |id| self.state.allocation(id);
@@ -279,47 +323,57 @@ impl Admission<'_> {
         if let Some(entry) = network.entry_of(old) {
             books.draft.leave(&entry);
         }
-        if old.demand.constraints == self.demand.constraints && self.fits_on_path_of(old, &books.draft) {
-            return Ok((Arc::clone(&old.path), vec![]));
+        if old.demand.constraints == self.demand.constraints && self.fits_on_paths_of(old, &books.draft) {
+            return Ok((old.route(), vec![]));
+        }
+        if let Some(protection) = self.demand.attributes.protection {
+            let find = |id| self.state.allocation(id);
+            let mut books = Reallocation::new(network, &network.graph, &find);
+            if let Some(entry) = network.entry_of(old) {
+                books.draft.leave(&entry);
+            }
+            match self.protected(books, protection, workspace) {
+                Err(_) if protection.is_best_effort || old.is_unprotected() => {}
+                decided => return decided,
+            }
         }
         if let Ok(found) = path::shortest(&network.graph, &books.draft.free(claim), &query, workspace) {
-            return Ok((found.links.into(), vec![]));
+            return Ok((Route::single(found.links), vec![]));
         }
         let found = path::shortest(&network.graph, &books.draft.reach(claim), &query, workspace);
         match found {
-            Ok(found) => self.with_victims(books, found.links, workspace),
+            Ok(found) => self.with_victims(books, Route::single(found.links), workspace),
             Err(_) => {
                 let denial = denial(network, &books.draft.reach_exact(claim), &query, workspace);
                 match self.path_by_moves(&mut books, &denial, workspace) {
-                    Some(links) => self.with_victims(books, links, workspace),
+                    Some(links) => self.with_victims(books, Route::single(links), workspace),
                     None => Err(denial),
                 }
             }
         }
     }
 
-    fn fits_on_path_of(&self, old: &Allocation, draft: &LedgerDraft<'_>) -> bool {
+    fn fits_on_paths_of(&self, old: &Allocation, draft: &LedgerDraft<'_>) -> bool {
         let claim = self.claim();
         let is_free = |link: &LinkIx| self.demand.bandwidth.as_bps() <= draft.free_for(*link, &claim);
         let is_starting = old.demand.attributes.starts_at != self.demand.attributes.starts_at;
-        (self.demand.bandwidth <= old.demand.bandwidth && !is_starting) || old.path.iter().all(is_free)
+        (self.demand.bandwidth <= old.demand.bandwidth && !is_starting) || old.links().iter().all(is_free)
     }
 
     fn with_victims(
         &self,
         mut books: Reallocation<'_, '_>,
-        links: Vec<LinkIx>,
+        route: Route,
         workspace: &mut Workspace,
-    ) -> Result<PathAndFates, Denial> {
-        let path: Arc<[LinkIx]> = links.into();
+    ) -> Result<RouteAndFates, Denial> {
         let entry = LedgerEntry {
             id: self.id,
             slot: self.priorities.hold_slot,
             bandwidth: self.demand.bandwidth,
-            path: Arc::clone(&path),
+            links: route.links(),
             span: self.claim().span,
         };
-        // A path on which the demand is within reach has victims enough.
+        // Paths on which the demand is within reach has victims enough.
         if !make_room(&mut books, &entry, self.priorities.setup_slot) {
             return Err(Denial::NoPath(PathObstacle::SearchLimit));
         }
@@ -330,7 +384,7 @@ impl Admission<'_> {
             false => DisplacedBy::Contention(Cause::Preempted),
         };
         displace_not_kept(&mut books, touched, taken_by, workspace);
-        Ok((path, books.fates()))
+        Ok((route, books.fates()))
     }
 }
 

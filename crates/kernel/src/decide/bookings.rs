@@ -21,10 +21,10 @@ pub(super) fn settle(
     let mut stranded = books.pathless();
     stranded.retain(|allocation| allocation.is_scheduled() && !allocation.path.is_empty());
     for allocation in &stranded {
-        books.place(allocation.id, &allocation.path);
+        books.place(allocation.id, allocation.route());
     }
     displace_not_kept(books, links, cause, workspace);
-    stranded.retain(|allocation| books.path_of(allocation) == allocation.path);
+    stranded.retain(|allocation| books.has_stayed(allocation));
     stranded.iter().map(|allocation| allocation.id).collect()
 }
 
@@ -44,7 +44,7 @@ pub(super) fn displace_not_kept(
         while let Some(worst) = worst_not_kept(books, link) {
             books.displace(&worst, cause(&worst));
             // What has no place in the books cannot leave it.
-            if !books.path_of(&worst).is_empty() {
+            if books.route_of(&worst).is_some() {
                 break;
             }
             displaced.push(worst);

@@ -1,6 +1,6 @@
 //! How much more a demand could have: the largest bandwidths that would be admitted, found by deciding on them.
 
-use super::admit::{Admission, PathAndFates, resolve_demand};
+use super::admit::{Admission, RouteAndFates, resolve_demand};
 use super::path_query::path_query;
 use super::resolve::Priorities;
 use crate::allocation::Demand;
@@ -65,7 +65,7 @@ pub(super) struct HeadroomSearch<'a, 'w> {
 impl HeadroomSearch<'_, '_> {
     /// The largest bandwidth that is admitted without moves so that `is_good`. What is decided changes only where a link
     /// drops out, with victims or without.
-    pub(super) fn largest_without_moves(&mut self, is_good: impl Fn(&PathAndFates) -> bool) -> u64 {
+    pub(super) fn largest_without_moves(&mut self, is_good: impl Fn(&RouteAndFates) -> bool) -> u64 {
         let (ledger, claim) = (&self.network.ledger, self.any_bandwidth());
         let draft = LedgerDraft::new(ledger);
         let rooms = ledger.links().flat_map(|link| [draft.free_for(link, &claim), draft.reach_for(link, &claim)]);
@@ -113,7 +113,7 @@ impl HeadroomSearch<'_, '_> {
 
     /// The largest bandwidth from `least`, at which it is so, to `most` that is admitted so that `is_good`, as far as a
     /// bisection finds it.
-    fn boundary(&mut self, least: u64, most: u64, is_good: impl Fn(&PathAndFates) -> bool) -> u64 {
+    fn boundary(&mut self, least: u64, most: u64, is_good: impl Fn(&RouteAndFates) -> bool) -> u64 {
         let mut is_admitted = |bps: u64| self.decide(bps, Moves::With).is_some_and(|one| is_good(&one));
         if most <= least || is_admitted(most) {
             return most.max(least);
@@ -130,7 +130,7 @@ impl HeadroomSearch<'_, '_> {
         admitted
     }
 
-    fn decide(&mut self, bandwidth_bps: u64, moves: Moves) -> Option<PathAndFates> {
+    fn decide(&mut self, bandwidth_bps: u64, moves: Moves) -> Option<RouteAndFates> {
         self.demand.bandwidth = Bandwidth::saturating_from_bps(bandwidth_bps);
         let admission = Admission {
             state: self.state,

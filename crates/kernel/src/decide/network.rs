@@ -16,7 +16,7 @@ use crate::class::TeClass;
 use crate::command::{Expected, LinkChange, ModelChange, OnMisfit};
 use crate::event::{Displaced, DisplacedBy, Event, Fate};
 use crate::id::{AllocationId, LinkIx, Name, Sequence};
-use crate::path::{Graph, Workspace};
+use crate::path::{Graph, Workspace, are_disjoint};
 use crate::policy::{BandwidthModel, te_class, under_model};
 use crate::refusal::Refusal;
 use crate::remap::Translation;
@@ -69,7 +69,7 @@ fn into_new_revision(
     let (mut broken, mut lost, mut kept) = (vec![], vec![], vec![]);
     for allocation in living_in(state, name) {
         match translation.allocation(allocation).or_else(|| translation.ends_of(allocation)).map(Arc::new) {
-            Some(moved) if is_up(&moved, topology) && keeps_constraints(&moved, topology) => {
+            Some(moved) if is_sound(&moved, &new.graph, topology) => {
                 if let Some(entry) = new.entry_of(&moved) {
                     new.ledger.enter(&entry);
                 }
@@ -98,20 +98,35 @@ fn into_new_revision(
     displaced
 }
 
-/// Whether every link of the path is in service or in maintenance; there is no path without links.
-fn is_up(allocation: &Allocation, topology: &Topology) -> bool {
+/// Whether every link of its paths is in service or in maintenance, and the paths are what they have to be; there is no path
+/// without links.
+fn is_sound(allocation: &Allocation, graph: &Graph, topology: &Topology) -> bool {
     let is_up = |link: &LinkIx| topology.link(*link).is_some_and(|link| link.state != LinkState::Down);
-    !allocation.path.is_empty() && allocation.path.iter().all(is_up)
+    !allocation.path.is_empty()
+        && allocation.links().iter().all(is_up)
+        && keeps_constraints(allocation, topology)
+        && is_protected_as_asked(allocation, graph)
 }
 
-/// Whether the path keeps the constraints that depend on attributes of its links: delay and administrative groups.
+/// Whether the backup path, if there is one, shares nothing with the working path that it must not share.
+fn is_protected_as_asked(allocation: &Allocation, graph: &Graph) -> bool {
+    let (Some(protection), Some(backup)) = (allocation.demand.attributes.protection, allocation.backup()) else {
+        return true;
+    };
+    are_disjoint(graph, &allocation.path, backup, protection.disjointness)
+}
+
+/// Whether the paths keep the constraints that depend on attributes of their links: delay and administrative groups.
 fn keeps_constraints(allocation: &Allocation, topology: &Topology) -> bool {
     let Some(constraints) = allocation.demand.constraints.as_deref() else { return true };
-    let links = || allocation.path.iter().filter_map(|link| topology.link(*link));
-    let delay = links().fold(0_u64, |sum, link| sum.saturating_add(link.delay.0));
-    constraints.max_delay.is_none_or(|most| delay <= most.0)
-        && links().all(|link| constraints.include_any == 0 || link.admin_group & constraints.include_any != 0)
-        && links().all(|link| link.admin_group & constraints.exclude_any == 0)
+    let keeps = |path: &Arc<[LinkIx]>| {
+        let links = || path.iter().filter_map(|link| topology.link(*link));
+        let delay = links().fold(0_u64, |sum, link| sum.saturating_add(link.delay.0));
+        constraints.max_delay.is_none_or(|most| delay <= most.0)
+            && links().all(|link| constraints.include_any == 0 || link.admin_group & constraints.include_any != 0)
+            && links().all(|link| link.admin_group & constraints.exclude_any == 0)
+    };
+    std::iter::once(&allocation.path).chain(allocation.backup()).all(keeps)
 }
 
 pub(super) fn delete_topology(state: &State, name: &Name, expected: Expected) -> Result<Event, Refusal> {
@@ -215,7 +230,9 @@ pub(super) fn change_link(
     let changed = links.iter().map(|(ix, link)| (*ix, drained(link)));
     let mut unfit = BTreeMap::new();
     for (ix, is_drained) in changed {
-        let is_unfit = |allocation: &Allocation| is_drained || !keeps_constraints(allocation, &topology);
+        let is_unfit = |allocation: &Allocation| {
+            is_drained || !keeps_constraints(allocation, &topology) || !is_protected_as_asked(allocation, &graph)
+        };
         unfit.extend(on_links(state, &books, [ix], is_unfit).into_iter().map(|one| (books.rank(one), one)));
     }
     for allocation in unfit.into_values() {

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::path_query::path_query;
-use crate::allocation::{Allocation, EndCause};
+use super::protection::switch_over;
+use crate::allocation::{Allocation, EndCause, Route};
 use crate::bam::{Cause, Slot};
 use crate::event::{Displaced, DisplacedBy, Fate};
 use crate::id::{AllocationId, LinkIx};
@@ -41,8 +42,8 @@ struct Departure {
     cause: DisplacedBy,
     /// Counts up as allocations leave; a move that is tried again leaves again.
     turn: usize,
-    /// Where it is now.
-    path: Option<Arc<[LinkIx]>>,
+    /// Where it goes now.
+    route: Option<Route>,
 }
 
 impl<'a, 'b> Reallocation<'a, 'b> {
@@ -63,7 +64,7 @@ impl<'a, 'b> Reallocation<'a, 'b> {
     pub(super) fn add_pathless(&mut self, allocation: &Arc<Allocation>, cause: DisplacedBy) {
         self.places.insert(allocation.id, self.departures.len());
         let (allocation, turn) = (Arc::clone(allocation), self.turns);
-        self.departures.push(Departure { allocation, cause, turn, path: None });
+        self.departures.push(Departure { allocation, cause, turn, route: None });
     }
 
     /// Takes allocations off their paths, of which none has left it before: what is noted of them is sorted once.
@@ -72,7 +73,7 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         for allocation in allocations {
             self.turns += 1;
             let (allocation, turn) = (Arc::clone(allocation), self.turns);
-            self.departures.push(Departure { allocation, cause, turn, path: None });
+            self.departures.push(Departure { allocation, cause, turn, route: None });
         }
         self.places.append(&mut (first..).zip(allocations).map(|(place, one)| (one.id, place)).collect());
         let entries = allocations.iter().filter_map(|allocation| self.network.entry_of(allocation));
@@ -92,31 +93,32 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         if departure.cause == DisplacedBy::Relocation {
             (departure.cause, departure.turn) = (cause, turn);
         }
-        if let Some(path) = departure.path.take() {
-            for link in path.iter() {
+        if let Some(route) = departure.route.take() {
+            let links = route.links();
+            for link in links.iter() {
                 if let Some(arrived) = self.arrivals.get_mut().and_then(|all| all.get_mut(&(*link, entry.slot)))
                     && let Ok(at) = arrived.binary_search(&entry.id)
                 {
                     arrived.remove(at);
                 }
             }
-            self.draft.leave(&LedgerEntry { path, ..entry });
+            self.draft.leave(&LedgerEntry { links, ..entry });
         }
     }
 
-    /// Books a pathless allocation on a path.
-    pub(super) fn place(&mut self, id: AllocationId, path: &Arc<[LinkIx]>) {
-        if let Some(entry) = self.note_arrival(id, path) {
+    /// Books a pathless allocation on a route.
+    pub(super) fn place(&mut self, id: AllocationId, route: Route) {
+        if let Some(entry) = self.note_arrival(id, route) {
             self.draft.enter(&entry);
         }
     }
 
-    /// A pathless allocation is on a path now; it is to be booked there, or is already. Its entry in the books.
-    pub(super) fn note_arrival(&mut self, id: AllocationId, path: &Arc<[LinkIx]>) -> Option<LedgerEntry> {
+    /// A pathless allocation has a route now; it is to be booked there, or is already. Its entry in the books.
+    pub(super) fn note_arrival(&mut self, id: AllocationId, route: Route) -> Option<LedgerEntry> {
         let place = *self.places.get(&id)?;
         let departure = self.departures.get_mut(place)?;
-        departure.path = Some(Arc::clone(path));
-        let entry = LedgerEntry { path: Arc::clone(path), ..self.network.entry_of(&departure.allocation)? };
+        let entry = LedgerEntry { links: route.links(), ..self.network.entry_of(&departure.allocation)? };
+        departure.route = Some(route);
         if let Some(arrivals) = self.arrivals.get_mut() {
             add_arrival(arrivals, &entry);
         }
@@ -139,9 +141,9 @@ impl<'a, 'b> Reallocation<'a, 'b> {
 
     fn all_arrivals(&self) -> Arrivals {
         let mut arrivals = Arrivals::new();
-        for Departure { allocation, path, .. } in &self.departures {
-            let (Some(path), Some(entry)) = (path, self.network.entry_of(allocation)) else { continue };
-            add_arrival(&mut arrivals, &LedgerEntry { path: Arc::clone(path), ..entry });
+        for Departure { allocation, route, .. } in &self.departures {
+            let (Some(route), Some(entry)) = (route, self.network.entry_of(allocation)) else { continue };
+            add_arrival(&mut arrivals, &LedgerEntry { links: route.links(), ..entry });
         }
         arrivals
     }
@@ -154,12 +156,22 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         self.places.get(&id).and_then(|place| self.departures.get(*place))
     }
 
-    /// Where an allocation is now.
-    pub(super) fn path_of(&self, allocation: &Allocation) -> Arc<[LinkIx]> {
+    /// Where an allocation goes now.
+    pub(super) fn route_of(&self, allocation: &Allocation) -> Option<Route> {
         match self.departure(allocation.id) {
-            Some(departure) => departure.path.clone().unwrap_or_default(),
-            None => Arc::clone(&allocation.path),
+            Some(departure) => departure.route.clone(),
+            None => Some(allocation.route()),
         }
+    }
+
+    /// Whether an allocation goes where it goes outside of this decision.
+    pub(super) fn has_stayed(&self, allocation: &Allocation) -> bool {
+        self.route_of(allocation).is_some_and(|route| route == allocation.route())
+    }
+
+    /// The links on which an allocation is booked now.
+    pub(super) fn links_of(&self, allocation: &Allocation) -> Arc<[LinkIx]> {
+        self.route_of(allocation).map(|route| route.links()).unwrap_or_default()
     }
 
     pub(super) fn displace_id(&mut self, id: AllocationId, cause: DisplacedBy) {
@@ -174,7 +186,7 @@ impl<'a, 'b> Reallocation<'a, 'b> {
 
     /// The allocations without a path: best class first, then oldest first.
     pub(super) fn pathless(&self) -> Vec<Arc<Allocation>> {
-        let lost = self.departures.iter().filter(|departure| departure.path.is_none());
+        let lost = self.departures.iter().filter(|departure| departure.route.is_none());
         let mut lost: Vec<_> = lost.map(|departure| Arc::clone(&departure.allocation)).collect();
         lost.sort_by_cached_key(|allocation| self.rank(allocation));
         lost
@@ -188,10 +200,13 @@ impl<'a, 'b> Reallocation<'a, 'b> {
 
     /// Gives a pathless allocation a path that takes no bandwidth from any other; says whether there was one.
     pub(super) fn book_free_path(&mut self, allocation: &Allocation, workspace: &mut Workspace) -> bool {
+        if switch_over(self, allocation, workspace) {
+            return true;
+        }
         let Some(claim) = self.network.claim_of(allocation) else { return false };
         let query = path_query(&self.network.model.policy, &allocation.demand);
         let Ok(found) = path::shortest(self.graph, &self.draft.free(claim), &query, workspace) else { return false };
-        self.place(allocation.id, &found.links.into());
+        self.place(allocation.id, Route::single(found.links));
         true
     }
 
@@ -202,11 +217,11 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         cause: DisplacedBy,
         workspace: &mut Workspace,
     ) -> bool {
-        let old = self.path_of(allocation);
+        let old = self.route_of(allocation);
         self.displace(allocation, cause);
         let is_moved = self.book_free_path(allocation, workspace);
-        if !is_moved {
-            self.place(allocation.id, &old);
+        if !is_moved && let Some(old) = old {
+            self.place(allocation.id, old);
         }
         is_moved
     }
@@ -218,13 +233,14 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         }
     }
 
-    /// What became of each, in the order in which they left their paths. One that is back on its path is not displaced.
+    /// What became of each, in the order in which they left their paths. One that is back on its paths is not displaced.
     pub(super) fn fates(mut self) -> Vec<Displaced> {
         self.departures.sort_by_key(|departure| departure.turn);
-        let fates = self.departures.into_iter().filter_map(|Departure { allocation, cause, path, .. }| {
-            let fate = match path {
-                Some(path) if path == allocation.path => return None,
-                Some(path) => Fate::Rerouted(path),
+        let fates = self.departures.into_iter().filter_map(|Departure { allocation, cause, route, .. }| {
+            let fate = match route {
+                Some(route) if route == allocation.route() => return None,
+                Some(route) if route.path == allocation.path => Fate::Unprotected,
+                Some(route) => Fate::Rerouted(route.path),
                 None => Fate::Ended(end_by(cause)),
             };
             Some(displaced(&allocation, cause, fate))
@@ -238,7 +254,7 @@ fn add_arrival(arrivals: &mut Arrivals, entry: &LedgerEntry) {
     if entry.span.start.is_some() {
         return;
     }
-    for link in entry.path.iter() {
+    for link in entry.links.iter() {
         let arrived = arrivals.entry((*link, entry.slot)).or_default();
         if let Err(at) = arrived.binary_search(&entry.id) {
             arrived.insert(at, entry.id);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::path_query::path_query;
 use super::reallocation::Reallocation;
-use crate::allocation::{Allocation, Demand};
+use crate::allocation::{Allocation, Demand, Route};
 use crate::bam::{SLOTS, Slot};
 use crate::event::DisplacedBy;
 use crate::id::{LinkIx, NodeIx};
@@ -82,7 +82,7 @@ impl Relocating<'_> {
                 let Some(one) = one else {
                     for allocation in moved.iter().rev() {
                         books.displace(allocation, DisplacedBy::Relocation);
-                        books.place(allocation.id, &allocation.path);
+                        books.place(allocation.id, allocation.route());
                     }
                     return Err(*link);
                 };
@@ -115,25 +115,26 @@ impl Relocating<'_> {
             let rest = self.lack(books, link);
             let is_useful = rest < lack && (rest == 0 || moves_left > 1);
             if is_useful && let Some(way) = self.way_around(books, path, &allocation, workspace) {
-                books.place(allocation.id, &way.into());
+                books.place(allocation.id, Route::single(way));
                 let nearer = |(link, before): (&LinkIx, &u64)| self.lack(books, *link) <= *before;
                 if path.iter().zip(&lacks).all(nearer) {
                     return Some(allocation);
                 }
                 books.displace(&allocation, DisplacedBy::Relocation);
             }
-            books.place(allocation.id, &allocation.path);
+            books.place(allocation.id, allocation.route());
         }
         None
     }
 
-    /// The allocations on a link that may be moved: of the same or a lower class, not moved yet. First those with enough
+    /// The allocations on a link that may be moved: of the same or a lower class, not moved yet, with no backup path that
+    /// its own would have to stay clear of. First those with enough
     /// bandwidth alone, the least first; then the others, the most first.
     fn candidates(&self, books: &Reallocation<'_, '_>, link: LinkIx, lack: u64) -> Vec<Arc<Allocation>> {
         let slots = books.network.ledger.slots();
         let lower = slots.iter().filter(|slot| slots.class_type(*slot) <= self.demand.class_type);
         let standing = lower.flat_map(|slot| books.occupants(link, slot).take(CANDIDATES_MAX));
-        let mut found: Vec<_> = standing.filter(|one| books.path_of(one) == one.path).cloned().collect();
+        let mut found: Vec<_> = standing.filter(|one| one.recovery.is_none() && books.has_stayed(one)).cloned().collect();
         found.sort_by_key(|allocation| match allocation.demand.bandwidth.as_bps() {
             bandwidth if bandwidth >= lack => (0, bandwidth),
             bandwidth => (1, u64::MAX - bandwidth),

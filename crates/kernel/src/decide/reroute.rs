@@ -1,11 +1,11 @@
 //! A move of one allocation to a path that is given. It takes no bandwidth from any other, and obeys what the allocation's
-//! own path has to obey.
+//! own path has to obey; a backup path stays, and the path must stay clear of it.
 
 use std::sync::Arc;
 
 use super::path_query::path_query;
 use super::resolve;
-use crate::allocation::Allocation;
+use crate::allocation::{Allocation, Recovery};
 use crate::event::{Binding, Denial, Event, PathObstacle};
 use crate::id::{AllocationId, LinkIx, Name};
 use crate::ledger_draft::LedgerDraft;
@@ -34,6 +34,11 @@ pub(super) fn reroute(
     if !path::obeys(&network.graph, &query, &path, workspace) {
         return denied(Denial::NoPath(PathObstacle::Route));
     }
+    if let (Some(protection), Some(backup)) = (old.demand.attributes.protection, old.backup())
+        && !path::are_disjoint(&network.graph, &path, backup, protection.disjointness)
+    {
+        return denied(Denial::NoPath(PathObstacle::Route));
+    }
     let (Some(entry), Some(claim)) = (network.entry_of(old), network.claim_of(old)) else {
         return denied(Denial::NoPath(PathObstacle::Route));
     };
@@ -50,6 +55,7 @@ pub(super) fn reroute(
         let largest_admissible = Bandwidth::saturating_from_bps(least);
         return denied(Denial::InsufficientBandwidth { binding, largest_admissible });
     }
-    let moved = Allocation { path, updated_at: now, ..Allocation::clone(old) };
+    let recovery = Recovery::of(old.backup().cloned(), None);
+    let moved = Allocation { path, recovery, updated_at: now, ..Allocation::clone(old) };
     Ok(Event::Resized { allocation: Arc::new(moved), displaced: vec![] })
 }

@@ -1,7 +1,8 @@
-//! Restoration of allocations that have lost their paths. Best class first, each is offered a path with free bandwidth, and
-//! then one on which it takes bandwidth as at its admission, also from those that were restored before it. What must stay
-//! true: an allocation that fails would not be admitted at the end either.
+//! Restoration of allocations that have lost their paths. Who has a backup path takes that. Best class first, each of the
+//! rest is offered a path with free bandwidth, and then one on which it takes bandwidth as at its admission, also from those
+//! that were restored before it. What must stay true: an allocation that fails would not be admitted at the end either.
 
+use super::protection::switch_over;
 use super::reallocation::Reallocation;
 use super::victims::book_path_with_victims;
 use crate::path::Workspace;
@@ -15,6 +16,10 @@ const TURNS_MAX: usize = 8;
 pub(super) fn restore(books: &mut Reallocation<'_, '_>, workspace: &mut Workspace) {
     if books.network.model.policy.restoration == Restoration::None {
         return;
+    }
+    // Those with a backup path first: no other may take it before they have switched over.
+    for allocation in books.pathless() {
+        switch_over(books, &allocation, workspace);
     }
     for _ in 0..TURNS_MAX {
         let mut has_victims = false;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::admit::Admission;
+use super::admit::{Admission, on_route};
 use super::resolve;
 use crate::allocation::Allocation;
 use crate::event::Event;
@@ -24,8 +24,8 @@ pub(super) fn start(state: &State, now: Millis, workspace: &mut Workspace) -> Re
     let moves_max = network.model.policy.relocation.max_moves;
     let admission = Admission { state, network, id: *id, demand: &demand, priorities, moves_max };
     Ok(match admission.in_place_of(old, workspace) {
-        Ok((path, displaced)) => {
-            let started = Allocation { demand, path, updated_at: now, ..Allocation::clone(old) };
+        Ok((route, displaced)) => {
+            let started = Allocation { demand, updated_at: now, ..on_route(old, route) };
             Event::Started { allocation: Arc::new(started), displaced }
         }
         Err(denial) => Event::StartFailed { id: *id, demand: Box::new(demand), denial },

@@ -3,6 +3,7 @@
 mod calendar;
 mod calendar_oracle;
 mod headroom;
+mod protection;
 mod relocation;
 mod reroute;
 mod restoration;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::path_query::path_query;
 use super::reallocation::Reallocation;
-use crate::allocation::Allocation;
+use crate::allocation::{Allocation, Route};
 use crate::bam::{Booked, Cause, LinkBounds, Overrun, Slot, VictimOrder, VictimPolicy};
 use crate::event::DisplacedBy;
 use crate::id::{AllocationId, LinkIx};
@@ -64,10 +64,10 @@ pub(super) fn book_path_with_victims(
     let Ok(found) = path::shortest(books.graph, &books.draft.reach(entry.claim(setup_slot)), &query, workspace) else {
         return false;
     };
-    let path: Arc<[LinkIx]> = found.links.into();
-    let is_booked = make_room(books, &LedgerEntry { path: Arc::clone(&path), ..entry }, setup_slot);
+    let route = Route::single(found.links);
+    let is_booked = make_room(books, &LedgerEntry { links: route.links(), ..entry }, setup_slot);
     if is_booked {
-        books.note_arrival(allocation.id, &path);
+        books.note_arrival(allocation.id, route);
     }
     is_booked
 }
@@ -105,10 +105,10 @@ fn of_entry(
     policy: Policy,
     effort: Effort,
 ) -> Option<Vec<Yielding>> {
-    let mut choice = Choice::new(books, &entry.path, Some(setup_slot), policy, effort);
-    choice.enough = entry.path.iter().map(|link| choice.booked_by(*link, entry)).collect();
+    let mut choice = Choice::new(books, &entry.links, Some(setup_slot), policy, effort);
+    choice.enough = entry.links.iter().map(|link| choice.booked_by(*link, entry)).collect();
     let all = Effort { candidates_max: usize::MAX, ..effort };
-    choice.run().or_else(|| Choice::new(books, &entry.path, Some(setup_slot), policy, all).run())
+    choice.run().or_else(|| Choice::new(books, &entry.links, Some(setup_slot), policy, all).run())
 }
 
 struct Candidate {
@@ -256,7 +256,7 @@ impl<'a, 'b, 'c> Choice<'a, 'b, 'c> {
                 break;
             }
             let place =
-                self.candidate(allocation.id, slot, allocation.demand.bandwidth.as_bps(), &books.path_of(allocation));
+                self.candidate(allocation.id, slot, allocation.demand.bandwidth.as_bps(), &books.links_of(allocation));
             sum = sum.saturating_add(self.booked_at(place, at));
             found.push(place);
         }

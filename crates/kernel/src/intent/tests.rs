@@ -75,6 +75,7 @@ fn allocation(id: u64, nodes: &[u32], bps: u64) -> Allocation {
             },
         },
         path,
+        recovery: None,
         created_at: Millis(0),
         updated_at: Millis(0),
     }

@@ -17,6 +17,7 @@ use super::query::{FoundPath, Links, NoPath, Query};
 use super::suurballe::{NodeSharing, least_pair};
 use super::workspace::{Scratch, Workspace};
 use super::yen::Ranking;
+use crate::id::LinkIx;
 
 /// How many primaries are tried where the pair cannot be found exactly.
 pub const PRIMARIES_MAX: usize = 256;
@@ -60,6 +61,38 @@ pub fn disjoint_pair<L: Links>(
     let first = found(graph, links, query.metric, &first);
     let second = found(graph, links, query.metric, &second);
     Ok(if second.cost < first.cost { (second, first) } else { (first, second) })
+}
+
+/// The cheapest path that satisfies the query and is disjoint from `first`.
+///
+/// # Errors
+/// [`NoPath`], as for a path alone.
+pub fn disjoint_from<L: Links>(
+    graph: &Graph,
+    links: &L,
+    query: &Query<'_>,
+    (first, disjointness): (&[LinkIx], Disjointness),
+    workspace: &mut Workspace,
+) -> Result<FoundPath, NoPath> {
+    let solver = Solver::new(graph, links, query, workspace)?;
+    let mut excluded = Marks::default();
+    exclude_shared(&graph.csr, &arcs_of(graph, first), disjointness, &mut excluded);
+    let filter = Excluding { filter: &solver.filter, excluded: &excluded };
+    let mut second = Vec::new();
+    solver.solve(&filter, solver.start(), &mut workspace.scratch, &mut second)?;
+    Ok(found(graph, links, query.metric, &second))
+}
+
+/// Whether two paths between the same ends share nothing that they must not share.
+pub fn are_disjoint(graph: &Graph, first: &[LinkIx], second: &[LinkIx], disjointness: Disjointness) -> bool {
+    let mut excluded = Marks::default();
+    exclude_shared(&graph.csr, &arcs_of(graph, first), disjointness, &mut excluded);
+    let is_own = |number: &u32| !excluded.has_arc(*number) && !excluded.has_node(graph.csr.tails[*number as usize]);
+    arcs_of(graph, second).iter().all(is_own)
+}
+
+fn arcs_of(graph: &Graph, path: &[LinkIx]) -> Vec<u32> {
+    path.iter().filter(|link| graph.csr.has_link(**link)).map(|link| link.0).collect()
 }
 
 fn share_a_risk(csr: &Csr, first: &[u32], second: &[u32]) -> bool {

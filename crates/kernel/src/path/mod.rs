@@ -41,7 +41,7 @@ mod tests;
 
 pub use constrained_labels::{LABELS_MAX, STATES_MAX};
 pub use cspf::{obeys, shortest};
-pub use disjoint::{Disjointness, PRIMARIES_MAX, disjoint_pair};
+pub use disjoint::{Disjointness, PRIMARIES_MAX, are_disjoint, disjoint_from, disjoint_pair};
 pub use explain::{Reason, explain};
 pub use graph::Graph;
 pub(crate) use query::Everything;

@@ -205,7 +205,8 @@ proptest! {
                 line.run(command(&line, step))
             {
                 let (id, path) = (AllocationId(0), Arc::from([]));
-                let refused = Allocation { id, demand: *demand, path, created_at: Millis(0), updated_at: Millis(0) };
+                let (created_at, updated_at) = (Millis(0), Millis(0));
+                let refused = Allocation { id, demand: *demand, path, recovery: None, created_at, updated_at };
                 let is_open = |link| may_be_had(&before, &refused, link, Millis(line.now));
                 prop_assert!(!leads_there(&before, &refused, is_open), "{:?}", refused);
             }

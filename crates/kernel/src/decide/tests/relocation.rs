@@ -143,10 +143,10 @@ proptest! {
                 for link in path.iter() {
                     prop_assert!(draft.free_bps(*link, entry.slot) >= entry.bandwidth.as_bps());
                 }
-                draft.enter(&LedgerEntry { path: path.clone(), ..entry });
+                draft.enter(&LedgerEntry { links: path.clone(), ..entry });
             }
             let entry = network.entry_of(&allocation).unwrap();
-            for link in entry.path.iter() {
+            for link in entry.links.iter() {
                 prop_assert!(draft.reach_bps(*link, entry.slot) >= entry.bandwidth.as_bps());
             }
         }

@@ -119,7 +119,7 @@ impl<'a> Reference<'a> {
 
     fn overrun(&self, set: u32) -> Option<(LinkIx, Slot)> {
         let draft = self.without(set);
-        self.asker.path.iter().find_map(|link| {
+        self.asker.links.iter().find_map(|link| {
             let (bounds, booked) = draft.book(*link)?;
             let order = VictimOrder::HighestFirst;
             let next = bounds.next_victim(self.network.ledger.slots(), &booked, self.asker.slot, order)?;

@@ -1,0 +1,229 @@
+//! Two paths, both booked: what a cut does to them, and how they are whole again.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::allocation::Protection;
+use crate::event::{Denial, DisplacedBy};
+use crate::path::{Disjointness, are_disjoint};
+
+const PROTECTION: Protection =
+    Protection { disjointness: Disjointness::Link, is_revertive: false, is_best_effort: false };
+const REVERTIVE: Protection = Protection { is_revertive: true, ..PROTECTION };
+
+const DIAMOND: [(&str, u64); 5] = [("a-b", 100), ("b-d", 100), ("a-c", 100), ("c-d", 100), ("a-d", 30)];
+
+fn protected(protection: Protection, request: Request) -> Request {
+    let mut request = request;
+    request.attributes.protection = Some(protection);
+    request
+}
+
+fn diamond() -> World {
+    World::new(&DIAMOND, model(ModelKind::Mam, &[100]))
+}
+
+fn backup(world: &World, id: AllocationId) -> Option<Vec<String>> {
+    let network = world.state.network("net").unwrap();
+    let name = |link: &_| network.topology().link(*link).unwrap().name.to_string();
+    Some(world.state.allocation(id).unwrap().backup()?.iter().map(name).collect())
+}
+
+fn booked(world: &World, link: &str) -> u64 {
+    let network = world.state.network("net").unwrap();
+    network.ledger().booked(network.topology().link_named(link).unwrap()).iter().sum()
+}
+
+fn up() -> LinkChange {
+    LinkChange { state: Some(LinkState::Up), ..LinkChange::default() }
+}
+
+#[test]
+fn both_paths_are_booked_and_given_back() {
+    let mut world = diamond();
+    let (id, _) = world.admit(protected(PROTECTION, request("a", "d", 0, 60)));
+    assert_eq!((world.path(id).len(), backup(&world, id).unwrap().len()), (2, 2));
+    assert_eq!(DIAMOND.map(|(link, _)| booked(&world, link)), [60, 60, 60, 60, 0]);
+    world.must(Command::Resize { id, bandwidth: Bandwidth::from_bps(90), constraints: None, annotations: vec![] });
+    assert_eq!(DIAMOND.map(|(link, _)| booked(&world, link)), [90, 90, 90, 90, 0]);
+    world.must(Command::Release { id });
+    assert_eq!(DIAMOND.map(|(link, _)| booked(&world, link)), [0; 5]);
+}
+
+#[test]
+fn a_pair_that_cannot_be_is_denied_with_what_is_missing() {
+    let mut world = diamond();
+    world.admit(over_link("a-b", 0, 50));
+    let Event::Denied { denial, .. } = world.ask(protected(PROTECTION, request("a", "d", 0, 60))) else { panic!() };
+    let Denial::NoBackup { largest_admissible, binding, .. } = denial else { panic!("{denial:?}") };
+    assert_eq!((largest_admissible.as_bps(), binding.is_empty()), (50, false));
+    assert!(world.is_admissible(protected(PROTECTION, request("a", "d", 0, 50))));
+    // One path has the bandwidth, and who says so gets it.
+    let best_effort = Protection { is_best_effort: true, ..PROTECTION };
+    let (id, _) = world.admit(protected(best_effort, request("a", "d", 0, 60)));
+    assert!(world.state.allocation(id).unwrap().is_unprotected());
+}
+
+/// Only a-b leads out of a.
+#[test]
+fn a_topology_without_a_pair_names_the_link_that_every_path_needs() {
+    let links = [("a-b", 100), ("b-d", 100), ("b-c", 100), ("c-d", 100)];
+    let mut world = World::new(&links, model(ModelKind::Mam, &[100]));
+    let Event::Denied { denial, .. } = world.ask(protected(PROTECTION, request("a", "d", 0, 60))) else { panic!() };
+    let Denial::NoBackup { largest_admissible, binding, .. } = denial else { panic!("{denial:?}") };
+    let first = world.state.network("net").unwrap().topology().link_named("a-b").unwrap();
+    assert_eq!(binding.iter().map(|binding| binding.link).collect::<Vec<_>>(), [first]);
+    assert!(largest_admissible.is_zero());
+}
+
+fn over_link(link: &str, class: u8, bandwidth: u64) -> Request {
+    let (from, to) = link.split_once('-').unwrap();
+    request(from, to, class, bandwidth)
+}
+
+#[test]
+fn a_cut_switches_over_and_a_repair_brings_back_what_was() {
+    let mut world = diamond();
+    let (id, _) = world.admit(protected(REVERTIVE, request("a", "d", 0, 60)));
+    let (working, standby) = (world.path(id), backup(&world, id).unwrap());
+    let (displaced, _) = world.change(&working[0], down());
+    assert_eq!(displaced.len(), 1);
+    assert!(matches!((&displaced[0].fate, displaced[0].cause), (Fate::Rerouted(_), DisplacedBy::Link)));
+    assert_eq!((world.path(id), backup(&world, id)), (standby.clone(), None));
+    assert_eq!(world.state.recovering_after(None).collect::<Vec<_>>(), [id]);
+    // Nothing else leads there with so much bandwidth.
+    assert_eq!(world.decide(&Command::Recover { id }), Err(Refusal::NothingDue));
+    world.change(&working[0], up());
+    assert!(matches!(world.must(Command::Recover { id }), Event::Recovered { .. }));
+    assert_eq!((world.path(id), backup(&world, id)), (working, Some(standby)));
+    assert_eq!(world.state.recovering_after(None).count(), 0);
+}
+
+#[test]
+fn a_cut_of_the_backup_path_moves_no_traffic() {
+    let mut world = diamond();
+    let (id, _) = world.admit(protected(PROTECTION, request("a", "d", 0, 20)));
+    let (working, standby) = (world.path(id), backup(&world, id).unwrap());
+    assert_eq!(working, ["a-d"]);
+    let (displaced, _) = world.change(&standby[0], down());
+    assert_eq!(displaced[0].fate, Fate::Unprotected);
+    assert_eq!(world.path(id), working);
+    let Event::Recovered { allocation } = world.must(Command::Recover { id }) else { panic!() };
+    assert!(!allocation.is_unprotected() && backup(&world, id).unwrap() != standby);
+}
+
+/// Without having asked to return, it stays where it is and gets the other path as its backup.
+#[test]
+fn who_is_not_revertive_stays_on_the_path_that_took_over() {
+    let mut world = diamond();
+    let (id, _) = world.admit(protected(PROTECTION, request("a", "d", 0, 60)));
+    let (working, standby) = (world.path(id), backup(&world, id).unwrap());
+    world.change(&working[1], down());
+    world.change(&working[1], up());
+    world.must(Command::Recover { id });
+    assert_eq!((world.path(id), backup(&world, id)), (standby, Some(working)));
+}
+
+/// The room of a backup path is its own: what is restored beside it takes none of it.
+#[test]
+fn nothing_takes_the_room_of_a_backup_path_before_it_is_used() {
+    let mut world = World::new(&DIAMOND[..4], model(ModelKind::Mam, &[100]));
+    let (other, _) = world.admit(request("a", "d", 0, 30));
+    let (id, _) = world.admit(protected(PROTECTION, request("a", "d", 0, 60)));
+    let shared = world.path(other)[0].clone();
+    let (displaced, _) = world.change(&shared, down());
+    let of = |id| displaced.iter().find(|gone| gone.id == id).map(|gone| gone.fate.clone());
+    assert!(!matches!(of(id), Some(Fate::Ended(_))), "{displaced:?}");
+}
+
+/// A better class takes the bandwidth of the backup path: the traffic stays where it is.
+#[test]
+fn who_loses_its_backup_path_to_a_better_class_goes_on_unprotected() {
+    let mut atcs = model(ModelKind::Atcs, &[50, 50]);
+    atcs.policy.relocation.max_moves = 0;
+    let mut world = World::new(&DIAMOND[..4], atcs);
+    let (id, _) = world.admit(protected(PROTECTION, request("a", "d", 1, 80)));
+    let standby = backup(&world, id).unwrap();
+    let (_, displaced) = world.admit(over_link(&standby[0], 0, 50));
+    assert_eq!(displaced.iter().map(|gone| gone.fate.clone()).collect::<Vec<_>>(), [Fate::Unprotected]);
+    assert_eq!(backup(&world, id), None);
+}
+
+/// Where two links come to share a duct, the one is no backup for the other.
+#[test]
+fn a_backup_path_that_comes_to_share_a_risk_is_none() {
+    let mut world = World::new(&DIAMOND[..4], model(ModelKind::Mam, &[100]));
+    let by_risk = Protection { disjointness: Disjointness::Srlg, ..PROTECTION };
+    let (id, _) = world.admit(protected(by_risk, request("a", "d", 0, 10)));
+    let duct = || LinkChange { srlg: Some(vec![7]), ..LinkChange::default() };
+    world.change("a-b", duct());
+    let (displaced, _) = world.change("c-d", duct());
+    assert_eq!(displaced.iter().map(|gone| gone.fate.clone()).collect::<Vec<_>>(), [Fate::Unprotected]);
+    assert_eq!(backup(&world, id), None);
+}
+
+const MESH: [(&str, u64); 14] = [
+    ("a-b", 100),
+    ("b-a", 100),
+    ("b-c", 100),
+    ("c-b", 100),
+    ("c-d", 100),
+    ("d-c", 100),
+    ("d-a", 100),
+    ("a-d", 100),
+    ("a-c", 60),
+    ("c-a", 60),
+    ("b-d", 60),
+    ("d-b", 60),
+    ("d-e", 100),
+    ("c-e", 100),
+];
+
+proptest! {
+    #![proptest_config(crate::property_cases(256))]
+
+    /// Whatever was admitted, each single cut leaves all protected allocations in force on one of their two paths.
+    #[test]
+    fn any_single_failure_is_survived(
+        asks in prop::collection::vec((0..5_usize, 0..5_usize, 0..2_u8, 1..40_u64, 0..3_u8, any::<bool>()), 1..24),
+        kind in 0..4_usize,
+    ) {
+        let kind = [ModelKind::Mam, ModelKind::Rdm, ModelKind::Gbam, ModelKind::Atcs][kind];
+        let mut world = World::new(&MESH, model(kind, &[50, 50]));
+        for (from, to, class, bandwidth, disjointness, is_protected) in asks {
+            let ends = ["a", "b", "c", "d", "e"];
+            if from == to { continue }
+            let mut request = request(ends[from], ends[to], class, bandwidth);
+            let disjointness = [Disjointness::Link, Disjointness::Srlg, Disjointness::Node][usize::from(disjointness)];
+            // Where classes lend, who is restored without a backup path may take bandwidth as at its admission.
+            if is_protected || kind != ModelKind::Mam {
+                request = protected(Protection { disjointness, ..REVERTIVE }, request);
+            }
+            world.ask(request);
+        }
+        let protected: Vec<_> =
+            world.state.allocations_after(None).filter(|lsp| lsp.backup().is_some()).cloned().collect();
+        for allocation in &protected {
+            let graph = world.state.network("net").unwrap().graph();
+            let asked = allocation.demand.attributes.protection.unwrap();
+            prop_assert!(are_disjoint(graph, &allocation.path, allocation.backup().unwrap(), asked.disjointness));
+        }
+        let before = world.state.clone();
+        for (link, _) in MESH {
+            world.state = before.clone();
+            world.change(link, down());
+            for allocation in &protected {
+                let after = world.state.allocation(allocation.id);
+                prop_assert!(after.is_some(), "{:?} did not survive a cut of {}", allocation, link);
+                let path = &after.unwrap().path;
+                prop_assert!(*path == allocation.path || Some(path) == allocation.backup());
+            }
+            world.change(link, up());
+            for id in world.state.recovering_after(None).collect::<Vec<_>>() {
+                if world.decide(&Command::Recover { id }).is_ok() {
+                    world.must(Command::Recover { id });
+                }
+            }
+        }
+    }
+}
