@@ -73,6 +73,8 @@ pub struct ConfigFile {
     pub drain_ms: Option<u64>,
     /// After how long without a switch its links go into maintenance, so that traffic takes other paths, in milliseconds.
     pub lost_switch_ms: Option<u64>,
+    /// How long the traffic of a revertive allocation stays away from a path that failed at least, in milliseconds.
+    pub wait_to_restore_ms: Option<u64>,
     /// The user name at controllers that ask for one (ONOS).
     pub controller_username: Option<String>,
     /// The password of that user.
@@ -172,6 +174,8 @@ pub struct Config {
     pub drain_ms: u64,
     /// After how long without a switch its links go into maintenance, in milliseconds.
     pub lost_switch_ms: u64,
+    /// How long the traffic of a revertive allocation stays away from a path that failed at least, in milliseconds.
+    pub wait_to_restore_ms: u64,
     /// The user name at controllers that ask for one (ONOS).
     pub controller_username: Option<String>,
     /// The password of that user.
@@ -274,6 +278,7 @@ impl ConfigFile {
             log_format: self.log_format.or(other.log_format),
             drain_ms: self.drain_ms.or(other.drain_ms),
             lost_switch_ms: self.lost_switch_ms.or(other.lost_switch_ms),
+            wait_to_restore_ms: self.wait_to_restore_ms.or(other.wait_to_restore_ms),
             controller_username: self.controller_username.or(other.controller_username),
             controller_password: self.controller_password.or(other.controller_password),
             controller_url: self.controller_url.or(other.controller_url),
@@ -326,6 +331,7 @@ impl ConfigFile {
             log_format: self.log_format.unwrap_or_default(),
             drain_ms: self.drain_ms.unwrap_or(10_000),
             lost_switch_ms: self.lost_switch_ms.unwrap_or(10_000),
+            wait_to_restore_ms: self.wait_to_restore_ms.unwrap_or(10_000),
             controller_username: self.controller_username,
             controller_password: self.controller_password,
             controller_url: self.controller_url,

@@ -167,6 +167,7 @@ impl Service {
         let options = AppOptions {
             driver_factory: driver_factory(credentials),
             lost_switch_after: Duration::from_millis(config.lost_switch_ms),
+            wait_to_restore: Duration::from_millis(config.wait_to_restore_ms),
             scheduler: scheduler_options(&config.scheduler)?,
             deadline,
             retention: Retention {

@@ -57,7 +57,7 @@ struct Timed {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Route {
+struct RouteLabel {
     method: &'static str,
     route: String,
     status: u16,
@@ -83,7 +83,7 @@ pub struct ServiceMetrics {
     events: Counter,
     decided: Histogram,
     written: Histogram,
-    requests: Family<Route, Counter>,
+    requests: Family<RouteLabel, Counter>,
     installed: Family<ControllerLabel, Histogram, fn() -> Histogram>,
     repaired: Family<ControllerLabel, Counter>,
     answered: Family<Timed, Histogram>,
@@ -133,7 +133,7 @@ impl ServiceMetrics {
     /// Counts an HTTP answer under its route, not its path.
     pub fn count_request(&self, method: &'static str, route: &str, status: u16, took: Duration) {
         self.answered.get_or_create(&Timed { method, route: route.to_owned() }).observe(took.as_secs_f64());
-        self.requests.get_or_create(&Route { method, route: route.to_owned(), status }).inc();
+        self.requests.get_or_create(&RouteLabel { method, route: route.to_owned(), status }).inc();
     }
 
     /// Everything as OpenMetrics text, the state of the network included.
@@ -200,6 +200,11 @@ impl ServiceMetrics {
             Event::Resized { allocation, displaced } | Event::Started { allocation, displaced } => {
                 self.count_request_victims(allocation.demand.class_type, displaced);
             }
+            Event::Recovered { allocation } => {
+                let (id, hops) = (allocation.id, allocation.path.len());
+                let is_protected = !allocation.is_unprotected();
+                tracing::info!(sequence, %id, hops, is_protected, "recovered");
+            }
             Event::StartFailed { id, demand, denial } => {
                 let (class_type, reason) = (demand.class_type.number(), reason(denial));
                 tracing::warn!(sequence, %id, class_type, reason, "a scheduled allocation could not start");
@@ -209,9 +214,9 @@ impl ServiceMetrics {
             Event::TopologyPut { name, topology, displaced } => {
                 self.count_victims(displaced);
                 let (nodes, links) = (topology.nodes().count(), topology.links().count());
-                let Outcomes { preempted, devolved, rerouted, failed } = Outcomes::of(displaced);
+                let Outcomes { preempted, devolved, rerouted, unprotected, failed } = Outcomes::of(displaced);
                 tracing::info!(
-                    sequence, topology = %name, nodes, links, preempted, devolved, rerouted, failed, "topology put"
+                    sequence, topology = %name, nodes, links, preempted, devolved, rerouted, unprotected, failed, "topology put"
                 );
             }
             Event::ControllerPut { controller } => {
@@ -229,16 +234,16 @@ impl ServiceMetrics {
             Event::TopologyDeleted { name } => tracing::info!(sequence, topology = %name, "topology deleted"),
             Event::ModelSet { topology, displaced, .. } => {
                 self.count_victims(displaced);
-                let Outcomes { preempted, devolved, rerouted, failed } = Outcomes::of(displaced);
-                tracing::info!(sequence, %topology, preempted, devolved, rerouted, failed, "bandwidth model set");
+                let Outcomes { preempted, devolved, rerouted, unprotected, failed } = Outcomes::of(displaced);
+                tracing::info!(sequence, %topology, preempted, devolved, rerouted, unprotected, failed, "bandwidth model set");
             }
             Event::LinkChanged { topology, links, displaced, stranded, is_reported } => {
                 self.count_victims(displaced);
                 let links: Vec<_> = links.iter().map(|(_, link)| link.name.as_str()).collect();
-                let Outcomes { preempted, devolved, rerouted, failed } = Outcomes::of(displaced);
+                let Outcomes { preempted, devolved, rerouted, unprotected, failed } = Outcomes::of(displaced);
                 let stranded = stranded.len();
                 tracing::info!(
-                    sequence, %topology, ?links, preempted, devolved, rerouted, failed, stranded, is_reported, "link changed"
+                    sequence, %topology, ?links, preempted, devolved, rerouted, unprotected, failed, stranded, is_reported, "link changed"
                 );
             }
         }
@@ -297,6 +302,7 @@ fn outcome(gone: &Displaced) -> &'static str {
     match gone.fate {
         Fate::Rerouted(_) if gone.cause == DisplacedBy::Relocation => "moved",
         Fate::Rerouted(_) => "rerouted",
+        Fate::Unprotected => "unprotected",
         Fate::Ended(EndCause::Devolved) => "devolved",
         Fate::Ended(EndCause::Preempted) => "preempted",
         Fate::Ended(EndCause::Failed | EndCause::Released | EndCause::Expired) => "failed",
@@ -308,6 +314,7 @@ struct Outcomes {
     preempted: usize,
     devolved: usize,
     rerouted: usize,
+    unprotected: usize,
     failed: usize,
 }
 
@@ -318,6 +325,7 @@ impl Outcomes {
             preempted: count("preempted"),
             devolved: count("devolved"),
             rerouted: count("rerouted"),
+            unprotected: count("unprotected"),
             failed: count("failed"),
         }
     }
@@ -326,6 +334,7 @@ impl Outcomes {
 fn reason(denial: &Denial) -> &'static str {
     match denial {
         Denial::InsufficientBandwidth { .. } => "insufficient_bandwidth",
+        Denial::NoBackup { .. } => "no_backup_path",
         Denial::TooCongested { .. } => "too_congested",
         Denial::NoPath(_) => "no_path",
     }

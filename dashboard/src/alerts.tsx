@@ -1,7 +1,7 @@
 // What somebody on watch has to know: links that are busy or not in service, controllers that are not reached or drift. Each
 // can be acknowledged, in this browser; one that gets worse is new.
 import { computed, effect, signal } from "@preact/signals";
-import { get, type Controller } from "./api";
+import { get, type AllocationPage, type Controller } from "./api";
 import { busiest, topology, version } from "./live";
 import { Empty, LinkName } from "./parts";
 import { href, param } from "./route";
@@ -13,12 +13,17 @@ interface Alert {
   key: string;
   what: string;
   link?: string;
+  /** Where it is shown. */
+  to?: string;
   words: string;
   /** The worst first. */
   weight: number;
 }
 
 export const controllers = signal<Controller[]>([]);
+/** Allocations that ask for a backup path and have none: how many of a topology, and whether there are more. */
+const unprotected = signal<{ topology: string; number: number; isMore: boolean } | null>(null);
+const UNPROTECTED_READ = 1000;
 const KEPT = 500;
 const SHORT = 4;
 const ASK_EVERY_MS = 5_000;
@@ -47,6 +52,11 @@ effect(() => {
   void version.value;
   if (Date.now() - asked < ASK_EVERY_MS) return;
   asked = Date.now();
+  const name = topology.peek();
+  if (name)
+    get<AllocationPage>(`/v1/allocations?protected=false&topology=${encodeURIComponent(name)}&limit=${UNPROTECTED_READ}`).then(
+      (page) => (unprotected.value = { topology: name, number: page.items.length, isMore: Boolean(page.next) }), () => {},
+    );
   get<{ items: Controller[] }>("/v1/controllers").then((page) => (controllers.value = page.items), () => {});
 });
 
@@ -63,6 +73,9 @@ export const alerts = computed<Alert[]>(() => {
     if (one.reachable === false) found.push({ key: `controller ${one.id} unreachable`, what: "controller", weight: 4, words: `${one.id} (${one.topology}) is not reached${one.last_error ? `: ${one.last_error}` : ""}` });
     if (one.rules.drifting) found.push({ key: `controller ${one.id} drifting`, what: "drifting", weight: 3.5, words: `${one.id} (${one.topology}): ${count(one.rules.drifting, "rule is", "rules are")} not as intended` });
   }
+  const bare = unprotected.value;
+  if (bare?.topology === name && bare.number)
+    found.push({ key: `${name} unprotected ${bare.number}`, what: "unprotected", to: href("allocations", undefined, { protected: "false" }), weight: 1.5, words: `${count(bare.number, bare.isMore ? "allocation or more" : "allocation", bare.isMore ? "allocations or more" : undefined)} without the backup path asked for` });
   return found.sort((one, two) => two.weight - one.weight);
 });
 
@@ -80,7 +93,7 @@ function Few() {
       <h2><a href={href("alerts")}>{count(open.value.length, "alert")}</a></h2>
       <ul class="feed">
         {open.value.slice(0, SHORT).map((one) => (
-          <li key={one.key}>{one.link ? <><LinkName name={one.link} />: </> : null}{one.words} <button class="small" aria-label={`Seen: ${one.key}`} onClick={() => acknowledge([one.key], true)}>Seen</button></li>
+          <li key={one.key}>{one.link ? <><LinkName name={one.link} />: </> : null}{one.to ? <a href={one.to}>{one.words}</a> : one.words} <button class="small" aria-label={`Seen: ${one.key}`} onClick={() => acknowledge([one.key], true)}>Seen</button></li>
         ))}
       </ul>
     </section>
@@ -93,7 +106,7 @@ function All() {
   return (
     <>
       <h1>Alerts</h1>
-      <p class="quiet">Links of {topology.value ?? "no topology"} at {percent(BUSY_PPM)} or more or not in service, and controllers that are not reached or drift. Acknowledged in this browser; one that gets worse comes back.</p>
+      <p class="quiet">Links of {topology.value ?? "no topology"} at {percent(BUSY_PPM)} or more or not in service, controllers that are not reached or drift, and allocations without the backup path that they ask for. Acknowledged in this browser; one that gets worse comes back.</p>
       <div class="filters">
         <label>Show <select value={show} onChange={(event) => setShow(event.currentTarget.value)}>
           <option value="open">not acknowledged ({open.value.length})</option><option value="all">all ({alerts.value.length})</option>
@@ -106,7 +119,7 @@ function All() {
           columns={[
             { title: "What", cell: (one) => <span class={`state is-${one.weight >= 2 ? "down" : "maintenance"}`}>{one.weight >= 2 ? "✕" : "▲"} {one.what}</span>, value: (one) => one.what },
             { title: "Link", cell: (one) => (one.link ? <LinkName name={one.link} /> : "—"), value: (one) => one.link },
-            { title: "How", cell: (one) => one.words, value: (one) => one.words },
+            { title: "How", cell: (one) => (one.to ? <a href={one.to}>{one.words}</a> : one.words), value: (one) => one.words },
             { title: "Actions", class: "actions", cell: (one) => { const seen = acknowledged.value.has(one.key); return <button aria-label={`${seen ? "Take back" : "Acknowledge"} ${one.key}`} onClick={() => acknowledge([one.key], !seen)}>{seen ? "Take back" : "Acknowledge"}</button>; } },
           ]}
         />

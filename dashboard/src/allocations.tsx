@@ -56,6 +56,7 @@ function Filters() {
   return (
     <div class="filters" role="search" aria-label="Filter allocations">
       {choice("state", "State", [...STATES.map((one): [string, string] => [one, one]), ["denied", "denied (requests)"]])}
+      {choice("protected", "Protection", [["true", "with a backup path"], ["false", "unprotected now"]])}
       {choice("class_type", "Class", [0, 1, 2, 3, 4, 5, 6, 7].map((one) => [String(one), className(one)]))}
       {text("ingress", "From", "node-names")}
       {text("egress", "To", "node-names")}
@@ -105,14 +106,14 @@ function List() {
           {picked.length ? <span class="quiet"> {sum(picked)} in all</span> : null}
         </div>
         <Table
-          name="allocations" label="Allocations" rows={page.items} whole={isWhole} id={(one) => one.id} links={(one) => one.path} chosen={chosen} choose={setChosen} can={(one) => !one.ended_at}
+          name="allocations" label="Allocations" rows={page.items} whole={isWhole} id={(one) => one.id} links={(one) => [...one.path, ...(one.backup_path ?? [])]} chosen={chosen} choose={setChosen} can={(one) => !one.ended_at}
           total={<>{count(page.items.length, "allocation")}{isWhole ? "" : " on this page"}; those that live have {sum(page.items.filter((one) => !one.ended_at))}.</>}
           every={() => all<Allocation>(`/v1/allocations?${every}`)}
           columns={[
             { title: "Id", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
             ...(page.items.some((one) => one.name || one.customer) ? NAMED : []),
             ...(page.items.some((one) => one.tenant) ? [{ title: "Tenant", cell: (one: Allocation) => one.tenant, value: (one: Allocation) => one.tenant }] : []),
-            { title: "State", cell: (one) => <><State of={one.state} />{isHeld(one) ? <><br /><span class="quiet">until {dateAndTime(one.held_until!)}</span></> : null}{one.state === "scheduled" ? <><br /><span class="quiet">from {dateAndTime(one.starts_at!)}</span></> : null}</>, value: (one) => one.state },
+            { title: "State", cell: (one) => <><State of={one.state} />{isUnprotected(one) ? <><br /><State of="unprotected" /></> : null}{isHeld(one) ? <><br /><span class="quiet">until {dateAndTime(one.held_until!)}</span></> : null}{one.state === "scheduled" ? <><br /><span class="quiet">from {dateAndTime(one.starts_at!)}</span></> : null}</>, value: (one) => one.state },
             { title: "From", cell: (one) => <NodeName of={one.ingress} />, value: (one) => one.ingress },
             { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
             { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },
@@ -184,7 +185,7 @@ interface Demand {
 function One(props: { id: string }) {
   const [asked, setAsked] = useState<"release" | "resize" | null>(null);
   const { value: one, error } = useReading(props.id, () => get<Allocation>(`/v1/allocations/${encodeURIComponent(props.id)}`));
-  useEffect(() => pin(one?.path), [one]);
+  useEffect(() => pin(one ? [...one.path, ...(one.backup_path ?? [])] : []), [one]);
   useEffect(() => () => pin(), []);
   if (error && !one) return <><Failure error={error} /><p><a href={href("allocations")}>All allocations</a></p></>;
   if (!one) return <Empty title="Loading the allocation …" />;
@@ -205,7 +206,10 @@ function One(props: { id: string }) {
           <dt>From</dt><dd><NodeName of={one.ingress} /></dd>
           <dt>To</dt><dd><NodeName of={one.egress} /></dd>
           <dt>Bandwidth</dt><dd>{rate(one.bandwidth_bps)} in <ClassMark classType={one.class_type} long />, setup priority {one.setup_priority}, hold priority {one.hold_priority}</dd>
-          <dt>Path</dt><dd><PathText path={one.path} /></dd>
+          <dt>{one.protection ? "Working path" : "Path"}</dt><dd><PathText path={one.path} /></dd>
+          {one.protection ? <><dt>Backup path</dt><dd>{one.backup_path ? <PathText path={one.backup_path} /> : isUnprotected(one) ? <><State of="unprotected" />: it gets one when one can be had</> : "none"}</dd></> : null}
+          {one.protection ? <><dt>Protection</dt><dd>{one.protection.kind}, no shared {SHARED[one.protection.disjoint ?? "link"]}{one.protection.revertive ? ", traffic returns" : ""}</dd></> : null}
+          {one.reverts_to ? <><dt>Returns to</dt><dd><PathText path={one.reverts_to} /></dd></> : null}
           {one.aggregator ? <><dt>Aggregator</dt><dd>{one.aggregator}</dd></> : null}
           <dt>Admitted</dt><dd>{new Date(one.created_at).toLocaleString("en-GB")}</dd>
           {isHeld(one) ? <><dt>Held until</dt><dd>{new Date(one.held_until!).toLocaleString("en-GB")}; then it lapses, unless it is committed before</dd></> : null}
@@ -232,6 +236,13 @@ function victims(data: Record<string, unknown>): Victim[] {
 function concerns(data: Record<string, unknown>, id: string): boolean {
   const told = data as { id?: string; ids?: string[]; allocation?: { id: string } };
   return told.id === id || told.allocation?.id === id || Boolean(told.ids?.includes(id)) || victims(data).some((victim) => victim.id === id);
+}
+
+/** What two paths do not share. */
+const SHARED = { link: "link", srlg: "link or risk group", node: "link or node" };
+
+function isUnprotected(one: Allocation): boolean {
+  return Boolean(one.protection && !one.backup_path && !one.ended_at);
 }
 
 function isHeld(one: Allocation): boolean {

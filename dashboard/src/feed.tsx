@@ -15,6 +15,7 @@ interface Asked {
   customer?: string;
   held_until?: string;
   starts_at?: string;
+  backup_path?: string[];
 }
 
 interface Told {
@@ -66,6 +67,10 @@ function Line(props: { happening: Happening }) {
       const admitted = one.held_until ? "held" : one.starts_at ? `booked for ${dateAndTime(one.starts_at)}` : "admitted";
       const word = { allocation_admitted: admitted, allocation_started: "started" }[props.happening.kind as string] ?? "changed";
       return <><a href={href("allocations", one.id)}>{one.id}</a>{called(one)} {word}: <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}{victims}</>;
+    }
+    case "allocation_recovered": {
+      const one = data.allocation!;
+      return <><a href={href("allocations", one.id)}>{one.id}</a>{called(one)} {one.backup_path ? "is protected again" : "returned to its first path"}</>;
     }
     case "allocation_denied": {
       const one = data.demand!;

@@ -196,7 +196,7 @@ function listen(): void {
 
 const KINDS = [
   "topology_put", "topology_deleted", "model_set", "link_changed", "allocation_admitted", "allocation_denied",
-  "allocation_resized", "allocation_started", "allocation_start_failed", "allocation_released", "allocations_expired", "controller_put", "controller_led", "controller_deleted",
+  "allocation_resized", "allocation_recovered", "allocation_started", "allocation_start_failed", "allocation_released", "allocations_expired", "controller_put", "controller_led", "controller_deleted",
   "tenant_put", "tenant_deleted", "allocations_displaced",
 ];
 

@@ -57,7 +57,7 @@ export function ClassMark(props: { classType: number; long?: boolean }) {
 
 const SIGNS: Record<string, string> = {
   held: "◔", scheduled: "◷", active: "●", installing: "◌", rerouting: "↻", degraded: "▲", released: "○", expired: "◴", preempted: "✕", devolved: "↩", failed: "!",
-  denied: "⊘", fresh: "●", stale: "▲", lost: "✕", up: "●", down: "✕", maintenance: "⚒", rerouted: "↻",
+  denied: "⊘", fresh: "●", stale: "▲", lost: "✕", up: "●", down: "✕", maintenance: "⚒", rerouted: "↻", unprotected: "▲",
 };
 
 /** A state with a sign of its own, so that colour is not the only one. */
@@ -119,7 +119,9 @@ function Hops(props: { path: string[] }) {
 }
 
 /** What cannot move comes first. */
-const OUTCOMES: Victim["outcome"][] = ["failed", "preempted", "devolved", "rerouted"];
+const OUTCOMES: Victim["outcome"][] = ["failed", "preempted", "devolved", "rerouted", "unprotected"];
+/** These keep their reservation. */
+const KEPT: Victim["outcome"][] = ["rerouted", "unprotected"];
 
 /** How many allocations have each outcome: "2 allocations preempted, 1 allocation rerouted". */
 export function outcomes(victims: Victim[], would = false): string {
@@ -141,7 +143,7 @@ const VICTIMS_SHOWN = 100;
 export function Victims(props: { effects: Partial<Effects>; would?: boolean }) {
   const victims = [...(props.effects.victims ?? [])].sort((one, two) => OUTCOMES.indexOf(one.outcome) - OUTCOMES.indexOf(two.outcome));
   const known = useAllocations(victims.slice(0, VICTIMS_SHOWN).map((victim) => victim.id));
-  const losing = victims.filter((victim) => victim.outcome !== "rerouted");
+  const losing = victims.filter((victim) => !KEPT.includes(victim.outcome));
   useEffect(() => {
     touched.value = new Set(losing.flatMap((victim) => known.get(victim.id)?.path ?? []));
     return () => void (touched.value = new Set());

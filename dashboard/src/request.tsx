@@ -32,16 +32,24 @@ export function useRequest() {
   const [starts, setStarts] = param("starts");
   const [ends, setEnds] = param("ends");
   const [from, to] = [ingress || nodes[0]?.node || "", egress || nodes.at(-1)?.node || ""];
+  const [protect, setProtect] = param("protect");
   const bps = parseRate(text);
   const request: AllocationRequest = {
     topology: topology.value!, ingress: from, egress: to, class_type: Number(classText), bandwidth_bps: bps ?? 0,
     ...(maxHops ? { constraints: { max_hops: Number(maxHops) } } : {}),
+    ...(isDisjointness(protect) ? { protection: { kind: "dedicated", disjoint: protect, revertive: true } } : {}),
     ...(instant(starts) ? { starts_at: instant(starts) } : {}), ...(instant(ends) ? { expires_at: instant(ends) } : {}),
   };
-  return { request, bps, text, setText, maxHops, setMaxHops, setIngress, setEgress, setClass, classes, starts, setStarts, ends, setEnds, good: bps !== null && from !== to };
+  return { request, bps, text, setText, maxHops, setMaxHops, setIngress, setEgress, setClass, classes, starts, setStarts, ends, setEnds, protect, setProtect, good: bps !== null && from !== to };
 }
 
 type Form = ReturnType<typeof useRequest>;
+
+const DISJOINT = ["link", "node", "srlg"] as const;
+
+function isDisjointness(text: string): text is (typeof DISJOINT)[number] {
+  return (DISJOINT as readonly string[]).includes(text);
+}
 
 /** What is in a field of date and time, which is of the clock on the wall. */
 function instant(text: string): string | undefined {
@@ -66,6 +74,9 @@ export function Fields(props: { form: Form }) {
       </select></label>
       <label>Bandwidth <input value={form.text} size={8} aria-invalid={form.bps === null} onInput={(event) => form.setText(event.currentTarget.value)} /></label>
       <label>Most hops <input value={form.maxHops} size={3} inputMode="numeric" pattern="[0-9]*" placeholder="any" onInput={(event) => form.setMaxHops(event.currentTarget.value.replace(/\D/g, ""))} /></label>
+      <label>Protect <select value={form.protect} onChange={(event) => form.setProtect(event.currentTarget.value)}>
+        <option value="">no</option><option value="link">against a link</option><option value="node">against a node</option><option value="srlg">against a risk group</option>
+      </select></label>
       <label>Starts <input type="datetime-local" value={form.starts} onInput={(event) => form.setStarts(event.currentTarget.value)} /></label>
       <label>Ends <input type="datetime-local" value={form.ends} onInput={(event) => form.setEnds(event.currentTarget.value)} /></label>
     </>
@@ -103,7 +114,7 @@ export async function decide(name: ModelName, request: AllocationRequest): Promi
   const inForce = model.peek()?.model.model === name;
   try {
     const { body } = await ask<AllocationOutcome>("POST", `/v1/allocations?dry_run=true${inForce ? "" : `&model=${name}`}`, request);
-    if (inForce) pin(body.path);
+    if (inForce) pin([...body.path, ...(body.backup_path ?? [])]);
     return { model: name, outcome: body };
   } catch (error) {
     const problem = error instanceof Refused ? error : new Refused(0, { detail: String(error) });
@@ -183,7 +194,7 @@ export function RequestPanel() {
         if (current) setMost(typeof found === "number" ? found : 0);
       });
     return () => void (current = false);
-  }, [request.ingress, request.egress, request.class_type, form.maxHops, form.starts, form.ends]);
+  }, [request.ingress, request.egress, request.class_type, form.maxHops, form.protect, form.starts, form.ends]);
   const verdict = isSame(preview, request) ? preview!.verdicts[0] : undefined;
   const top = Math.max((most ?? 0) * 1.25, 1);
   return (
@@ -201,7 +212,7 @@ export function RequestPanel() {
       <div class="buttons">
         {verdict?.outcome ? <Send preview={preview!} /> : null}
         <button onClick={() => go("what-if", undefined, asQuery(form))}>Compare the models</button>
-        <button onClick={() => (adjust({ ingress: null, egress: null, bandwidth: null, max_hops: null, class_type: null, starts: null, ends: null }), pin())}>Close</button>
+        <button onClick={() => (adjust({ ingress: null, egress: null, bandwidth: null, max_hops: null, class_type: null, protect: null, starts: null, ends: null }), pin())}>Close</button>
       </div>
       <div aria-live="polite">
         {verdict?.problem?.slug === "insufficient-bandwidth" ? <When key={written} form={form} /> : null}
@@ -248,7 +259,7 @@ function When(props: { form: Form }) {
 /** All of it: what is left out is another's default. */
 export function asQuery(form: Form): Record<string, string> {
   const { ingress, egress, class_type } = form.request;
-  return { ingress, egress, class_type: String(class_type), bandwidth: form.text, ...(form.maxHops ? { max_hops: form.maxHops } : {}), ...(form.starts ? { starts: form.starts } : {}), ...(form.ends ? { ends: form.ends } : {}) };
+  return { ingress, egress, class_type: String(class_type), bandwidth: form.text, ...(form.maxHops ? { max_hops: form.maxHops } : {}), ...(form.protect ? { protect: form.protect } : {}), ...(form.starts ? { starts: form.starts } : {}), ...(form.ends ? { ends: form.ends } : {}) };
 }
 
 /** Two digits are enough for what is dragged. */
@@ -271,7 +282,8 @@ export function Decided(props: { verdict: Verdict }) {
       <p><strong>● Admitted</strong>{outcome.victims.length ? `, ${outcome.victims.length} other allocations would be touched` : ", no other allocation would be touched"}</p>
       {outcome.victims.length ? <Victims effects={outcome} would /> : null}
       <p onMouseEnter={() => light(outcome.path)} onMouseLeave={() => light()}>Path: <PathText path={outcome.path} /></p>
-      <Tightest path={outcome.path} />
+      {outcome.backup_path ? <p onMouseEnter={() => light(outcome.backup_path ?? [])} onMouseLeave={() => light()}>Backup path: <PathText path={outcome.backup_path} /></p> : null}
+      <Tightest path={[...outcome.path, ...(outcome.backup_path ?? [])]} />
     </>
   );
 }

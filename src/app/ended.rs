@@ -21,6 +21,7 @@ pub(super) fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
         | Event::ModelSet { displaced, .. }
         | Event::TopologyPut { displaced, .. } => displaced.iter().filter_map(end_of).collect(),
         Event::Denied { .. }
+        | Event::Recovered { .. }
         | Event::TopologyDeleted { .. }
         | Event::ControllerPut { .. }
         | Event::ControllerDeleted { .. }
@@ -46,6 +47,6 @@ pub(super) fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
 fn end_of(gone: &Displaced) -> Option<(AllocationId, EndCause)> {
     match gone.fate {
         Fate::Ended(cause) => Some((gone.id, cause)),
-        Fate::Rerouted(_) => None,
+        Fate::Rerouted(_) | Fate::Unprotected => None,
     }
 }

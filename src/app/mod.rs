@@ -11,6 +11,7 @@ mod database_watch;
 mod follower;
 mod leadership;
 mod maintenance;
+mod recovery;
 mod reconcile;
 mod scheduler;
 mod backoff;
@@ -62,6 +63,8 @@ pub const SNAPSHOT_EVERY: u64 = 200_000;
 pub const SNAPSHOT_EVERY_MIN: u64 = 1_000;
 /// After how long a switch that is lost to its controller is avoided, unless said otherwise.
 const LOST_SWITCH_AFTER: Duration = Duration::from_secs(10);
+/// How long traffic stays away from a path that failed, unless said otherwise.
+const WAIT_TO_RESTORE: Duration = Duration::from_secs(10);
 /// How long an idempotency key is remembered.
 pub const RECEIPT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -135,6 +138,8 @@ pub struct AppOptions {
     pub driver_factory: DriverFactory,
     /// After how long without a switch its controller's links there go into maintenance, so that traffic takes other paths.
     pub lost_switch_after: Duration,
+    /// How long the traffic of a revertive allocation stays away from a path that failed at least.
+    pub wait_to_restore: Duration,
     /// How the scheduler of aggregators works.
     pub scheduler: SchedulerOptions,
     /// How long a submission may wait for its turn.
@@ -148,6 +153,7 @@ impl Default for AppOptions {
         Self {
             driver_factory: driver_factory(None),
             lost_switch_after: LOST_SWITCH_AFTER,
+            wait_to_restore: WAIT_TO_RESTORE,
             scheduler: SchedulerOptions::default(),
             deadline: DEADLINE_DEFAULT,
             retention: Retention::default(),
@@ -211,6 +217,7 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(writer::run(app.clone(), jobs));
         tasks.spawn(maintenance::keep_time(app.clone()));
+        tasks.spawn(recovery::keep_protected(app.clone(), options.wait_to_restore));
         tasks.spawn(maintenance::housekeeping(app.clone(), options.retention));
         tasks.spawn(follower::run(app.clone()));
         tasks.spawn(leadership::run(app.clone()));

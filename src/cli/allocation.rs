@@ -2,15 +2,14 @@
 
 use clap::{Args, Subcommand};
 
+use super::allocation_request::{AnnotationArgs, Create};
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, bandwidth, effects, lines, rate};
-use api::allocation::{AllocationDocument, AllocationOutcome, AllocationRequest, AllocationState, ResizeRequest};
-use api::bandwidth_model::RelocationDocument;
+use api::allocation::{AllocationDocument, AllocationOutcome, AllocationState, ResizeRequest};
 use api::client::{AllocationFilter, Client};
-use api::constraints::{ConstraintsRequest, HopName, HopRequest};
 use api::event::EventDocument;
-use api::flow::{FlowDocument, FlowRequest, Ipv4Network, Ipv6Network};
+use api::flow::FlowDocument;
 use api::instant::Instant;
 
 const COLUMNS: [Column<AllocationDocument>; 9] = [
@@ -26,14 +25,19 @@ const COLUMNS: [Column<AllocationDocument>; 9] = [
 ];
 
 /// What an allocation has besides that when it is shown alone.
-const SHOWN: [Column<AllocationDocument>; 14] = {
+const SHOWN: [Column<AllocationDocument>; 16] = {
     let [id, name, customer, state, from, to, class, bandwidth, path] = COLUMNS;
     let topology: Column<AllocationDocument> = ("TOPOLOGY", |one| one.demand.topology.clone());
     let note: Column<AllocationDocument> = ("NOTE", |one| one.demand.note.clone().unwrap_or_default());
     let flow: Column<AllocationDocument> = ("FLOW", |one| one.demand.flow.as_ref().map(flow_words).unwrap_or_default());
+    let protection: Column<AllocationDocument> = ("PROTECTION", protection_words);
+    let backup: Column<AllocationDocument> = ("BACKUP", |one| one.backup_path.as_deref().unwrap_or_default().join(" "));
     let starts: Column<AllocationDocument> = ("STARTS", |one| time(one.demand.starts_at));
     let expires: Column<AllocationDocument> = ("EXPIRES", |one| time(one.demand.expires_at));
-    [id, name, customer, note, state, starts, expires, topology, from, to, class, bandwidth, path, flow]
+    [
+        id, name, customer, note, state, starts, expires, topology, from, to, class, bandwidth, path, protection,
+        backup, flow,
+    ]
 };
 
 /// The arguments of `watermaster allocation`.
@@ -84,142 +88,6 @@ enum AllocationCommand {
     Watch(WatchArgs),
 }
 
-/// What people recognise an allocation by.
-#[derive(Args, Debug)]
-struct AnnotationArgs {
-    /// What it is called, at most 255 bytes; "" is no name
-    #[arg(long)]
-    name: Option<String>,
-    /// Whose traffic it carries
-    #[arg(long)]
-    customer: Option<String>,
-    /// Anything else
-    #[arg(long)]
-    note: Option<String>,
-}
-
-#[derive(Args, Debug)]
-struct Create {
-    /// The node where traffic enters
-    #[arg(long)]
-    ingress: String,
-    /// The node where traffic leaves
-    #[arg(long)]
-    egress: String,
-    /// How much, such as 500M
-    #[arg(long, value_parser = bandwidth)]
-    bandwidth: u64,
-    /// The class type, 0 (lowest) to 7
-    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=7), required_unless_present = "qos_level", conflicts_with = "qos_level")]
-    class_type: Option<u8>,
-    /// The QoS level: 0 insensitive, 1 sensitive, 2 priority
-    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=2))]
-    qos_level: Option<u8>,
-    /// In which topology; needed where several have both nodes
-    #[arg(long)]
-    topology: Option<String>,
-    /// Whom it may preempt: 0 (best) to 7
-    #[arg(long)]
-    setup_priority: Option<u8>,
-    /// Who may preempt it: 0 (best) to 7
-    #[arg(long)]
-    hold_priority: Option<u8>,
-    /// Who asks
-    #[arg(long)]
-    aggregator: Option<String>,
-    #[command(flatten)]
-    annotations: AnnotationArgs,
-    /// When it starts, RFC 3339: it is booked for then [default: now]
-    #[arg(long)]
-    starts_at: Option<Instant>,
-    /// When it ends by itself, RFC 3339
-    #[arg(long, alias = "ends-at")]
-    expires_at: Option<Instant>,
-    /// How long it lasts from its start, in milliseconds
-    #[arg(long, conflicts_with = "expires_at")]
-    duration_ms: Option<u64>,
-    /// The tenant whom it is for
-    #[arg(long)]
-    tenant: Option<String>,
-    /// Only hold it, for so many milliseconds: it lapses unless it is committed
-    #[arg(long)]
-    hold_ms: Option<u64>,
-    /// The most links of its path
-    #[arg(long)]
-    max_hops: Option<u32>,
-    /// The most delay of its path, in microseconds
-    #[arg(long)]
-    max_delay_us: Option<u64>,
-    /// Nodes or links that the path avoids
-    #[arg(long)]
-    exclude: Vec<String>,
-    /// How many standing allocations may be moved for it, 0 to 10 [default: as the bandwidth model says]
-    #[arg(long)]
-    max_moves: Option<u8>,
-    /// Which packets it is for; without any, bandwidth is reserved and no switch gets a rule
-    #[command(flatten)]
-    flow: FlowArgs,
-    /// What to call this request, so that sending it again does nothing new [default: made up]
-    #[arg(long)]
-    key: Option<String>,
-    /// Only say what would happen
-    #[arg(long)]
-    dry_run: bool,
-}
-
-/// The packets of an allocation. What is not given matches anything.
-#[derive(Args, Debug)]
-struct FlowArgs {
-    /// The port at the ingress switch
-    #[arg(long)]
-    flow_in_port: Option<u32>,
-    /// The source network or address of its packets, such as 10.0.0.0/8
-    #[arg(long)]
-    flow_ipv4_src: Option<Ipv4Network>,
-    /// The destination network or address of its packets
-    #[arg(long)]
-    flow_ipv4_dst: Option<Ipv4Network>,
-    /// The source network or address of its IPv6 packets, such as fd00::/8
-    #[arg(long)]
-    flow_ipv6_src: Option<Ipv6Network>,
-    /// The destination network or address of its IPv6 packets
-    #[arg(long)]
-    flow_ipv6_dst: Option<Ipv6Network>,
-    /// The VLAN that its packets are tagged with, 1 to 4094
-    #[arg(long)]
-    flow_vlan: Option<u16>,
-    /// The DiffServ code point that its packets come with, 0 to 63
-    #[arg(long)]
-    flow_dscp: Option<u8>,
-    /// The IP protocol number of its packets: 6 is TCP, 17 UDP
-    #[arg(long)]
-    flow_ip_proto: Option<u8>,
-    /// The TCP or UDP destination port of its packets
-    #[arg(long)]
-    flow_l4_dst: Option<u16>,
-    /// The host port at the egress switch, where that has several
-    #[arg(long)]
-    flow_out_port: Option<u32>,
-}
-
-impl FlowArgs {
-    fn flow(&self) -> Option<FlowRequest> {
-        let flow = FlowRequest {
-            in_port: self.flow_in_port,
-            ipv4_src: self.flow_ipv4_src,
-            ipv4_dst: self.flow_ipv4_dst,
-            ipv6_src: self.flow_ipv6_src,
-            ipv6_dst: self.flow_ipv6_dst,
-            vlan: self.flow_vlan,
-            dscp: self.flow_dscp,
-            ip_proto: self.flow_ip_proto,
-            l4_dst: self.flow_l4_dst,
-            out_port: self.flow_out_port,
-        };
-        Some(flow).filter(|flow| !flow.is_empty())
-    }
-}
-
 #[derive(Args, Debug)]
 struct List {
     /// In this topology
@@ -252,6 +120,9 @@ struct List {
     /// Of this customer; 'AC*': of those that begin so
     #[arg(long)]
     customer: Option<String>,
+    /// Protected ones: 'true' with their backup path, 'false' without it
+    #[arg(long)]
+    protected: Option<bool>,
     /// How many at most
     #[arg(long, default_value_t = 100)]
     limit: usize,
@@ -312,39 +183,6 @@ fn made_up_key() -> String {
     format!("cli-{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))
 }
 
-impl Create {
-    fn request(&self) -> AllocationRequest {
-        let constraints = ConstraintsRequest {
-            max_hops: self.max_hops,
-            max_delay_us: self.max_delay_us,
-            exclude: self.exclude.iter().map(|name| HopRequest::Either(HopName(name.clone()))).collect(),
-            ..ConstraintsRequest::default()
-        };
-        AllocationRequest {
-            topology: self.topology.clone(),
-            ingress: self.ingress.clone(),
-            egress: self.egress.clone(),
-            class_type: self.class_type.map(u64::from),
-            qos_level: self.qos_level.map(u64::from),
-            bandwidth_bps: self.bandwidth,
-            setup_priority: self.setup_priority.map(u64::from),
-            hold_priority: self.hold_priority.map(u64::from),
-            aggregator: self.aggregator.clone(),
-            name: self.annotations.name.clone(),
-            customer: self.annotations.customer.clone(),
-            note: self.annotations.note.clone(),
-            starts_at: self.starts_at,
-            duration_ms: self.duration_ms,
-            expires_at: self.expires_at,
-            tenant: self.tenant.clone(),
-            hold_ms: self.hold_ms,
-            constraints: Some(constraints).filter(|constraints| *constraints != ConstraintsRequest::default()),
-            relocation: self.max_moves.map(|max_moves| RelocationDocument { max_moves }),
-            flow: self.flow.flow(),
-        }
-    }
-}
-
 fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), ConnectionError> {
     let filter = AllocationFilter {
         topology: list.topology.clone(),
@@ -357,6 +195,7 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
         tenant: list.tenant.clone(),
         name: list.name.clone(),
         customer: list.customer.clone(),
+        protected: list.protected,
     };
     connection.list(&COLUMNS, list.limit, async |client: &Client, limit, after: Option<&str>| {
         let page = client.allocation_list(&filter, limit, after).await?;
@@ -366,6 +205,18 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
 
 fn time(at: Option<Instant>) -> String {
     at.map(|at| at.to_string()).unwrap_or_default()
+}
+
+/// What protection was asked for, and that there is none.
+fn protection_words(one: &AllocationDocument) -> String {
+    let Some(asked) = one.demand.protection else { return String::new() };
+    let words = [
+        asked.kind.as_str().to_owned(),
+        format!("{}-disjoint", asked.disjoint),
+        if asked.revertive { "revertive".to_owned() } else { String::new() },
+        if one.backup_path.is_none() { "UNPROTECTED".to_owned() } else { String::new() },
+    ];
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 /// The parts of a flow that match something.

@@ -117,6 +117,7 @@ fn subject(data: &EventData) -> String {
         }
         EventData::AllocationAdmitted { allocation: one, .. }
         | EventData::AllocationResized { allocation: one, .. }
+        | EventData::AllocationRecovered { allocation: one }
         | EventData::AllocationStarted { allocation: one, .. } => {
             format!(" id={}{}", one.id, demand(&one.demand))
         }

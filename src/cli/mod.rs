@@ -2,6 +2,7 @@
 
 pub mod aggregator;
 pub mod allocation;
+mod allocation_request;
 pub mod books;
 pub mod broker;
 pub mod chart;

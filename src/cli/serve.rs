@@ -71,6 +71,10 @@ pub struct Arguments {
     /// [default: 10000].
     #[arg(long, env = "WATERMASTER_LOST_SWITCH_MS")]
     lost_switch_ms: Option<u64>,
+    /// How long the traffic of a revertive allocation stays away from a path that failed at least, in milliseconds
+    /// [default: 10000].
+    #[arg(long, env = "WATERMASTER_WAIT_TO_RESTORE_MS")]
+    wait_to_restore_ms: Option<u64>,
     /// Who we are to SDN controllers that ask, such as ONOS.
     #[arg(long, env = "WATERMASTER_CONTROLLER_USERNAME")]
     controller_username: Option<String>,
@@ -150,6 +154,7 @@ impl Arguments {
             log_format: self.log_format,
             drain_ms: self.drain_ms,
             lost_switch_ms: self.lost_switch_ms,
+            wait_to_restore_ms: self.wait_to_restore_ms,
             controller_username: self.controller_username.clone(),
             controller_password: given_or_read(
                 self.controller_password.as_ref(),

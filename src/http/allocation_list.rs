@@ -46,7 +46,7 @@ pub(super) struct ListQuery {
     /// That leave at this node.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
     egress: Option<StoredName>,
-    /// Whose path has this link.
+    /// Whose path, or backup path, has this link.
     #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
     link: Option<StoredName>,
     /// That this aggregator asked for.
@@ -61,6 +61,9 @@ pub(super) struct ListQuery {
     /// Of this customer; the beginning before a trailing `*`.
     #[param(nullable = false)]
     customer: Option<String>,
+    /// Of those that ask for protection and live: with their backup path (`true`), or without it (`false`).
+    #[param(nullable = false)]
+    protected: Option<bool>,
     /// In which order; with a minus the largest or newest first. Absent: by id. Only of allocations that live, where no more
     /// than 100,000 have to be looked at: all that live, or those of `link`. The cursor counts then: what comes or goes between
     /// two pages shifts them.
@@ -140,7 +143,7 @@ pub(super) async fn allocation_list(
         Some(_) => LivePage::default(),
         None => room.app.read(|state| living(state, &query, &filter, &conditions, after, limit + 1)),
     };
-    let past = if query.state.is_none_or(|state| end_of(state).is_some()) {
+    let past = if query.protected.is_none() && query.state.is_none_or(|state| end_of(state).is_some()) {
         let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
         room.app.past(&filter, after, most).await?
     } else {
@@ -242,6 +245,7 @@ fn living(
     let mut scan = |allocation: &Arc<Allocation>| {
         if let Some(network) = state.network(allocation.demand.topology.as_str())
             && matches(allocation, network, filter)
+            && query.protected.is_none_or(|wanted| is_protected(allocation) == Some(wanted))
             && query
                 .state
                 .is_none_or(|state| state == render::living_state(allocation, conditions.of(allocation).state))
@@ -295,6 +299,11 @@ fn matches(allocation: &Allocation, network: &Network, filter: &PastFilter) -> b
         && filter.annotations.iter().all(|one| one.matches(&allocation.demand.attributes.annotations))
         && is_node(&filter.ingress, allocation.demand.ingress)
         && is_node(&filter.egress, allocation.demand.egress)
+}
+
+/// Whether an allocation has its backup path; nothing of one that asks for none.
+fn is_protected(allocation: &Allocation) -> Option<bool> {
+    allocation.demand.attributes.protection.map(|_| !allocation.is_unprotected())
 }
 
 /// One that was found.

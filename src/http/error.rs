@@ -5,13 +5,15 @@ use serde_json::Value;
 use super::problem::Problem;
 use super::problem_catalogue;
 use crate::app::{CommandOutcome, Fact, JournalError, SubmitError};
+use api::path::DisjointName;
 use api::problem::BindingLink;
 use formats::bandwidth_model::DocumentError;
 use formats::{GzipError, ImportError};
 use kernel::allocation::Demand;
 use kernel::class::ClassType;
-use kernel::event::{Denial, Event, PathObstacle};
+use kernel::event::{Binding, Denial, Event, PathObstacle};
 use kernel::id::{AllocationId, Name};
+use kernel::path::Disjointness;
 use kernel::units::Bandwidth;
 use kernel::{Names, Refusal};
 
@@ -109,20 +111,30 @@ pub(super) fn denial(
     match why {
         Denial::InsufficientBandwidth { binding, largest_admissible } => {
             let (requested_bps, largest_admissible_bps) = (requested.as_bps(), largest_admissible.as_bps());
-            let class_type = class_type.number();
-            let links = binding.iter().map(|binding| BindingLink {
-                link: names.link(binding.link).map(ToString::to_string).unwrap_or_default(),
-                class_type,
-                requested_bps,
-                available_bps: binding.available.as_bps(),
-            });
-            let links: Vec<BindingLink> = links.collect();
             let detail = format!(
-                "no path from '{ingress}' to '{egress}' has {requested_bps} bit/s for class type {class_type}; \
-                 at most {largest_admissible_bps} bit/s would be admitted"
+                "no path from '{ingress}' to '{egress}' has {requested_bps} bit/s for class type {}; \
+                 at most {largest_admissible_bps} bit/s would be admitted",
+                class_type.number()
             );
             Problem::new(&problem_catalogue::INSUFFICIENT_BANDWIDTH, detail)
-                .with("binding_links", serde_json::to_value(links).unwrap_or_default())
+                .with("binding_links", binding_links(binding, class_type, requested, names))
+                .with("largest_admissible_bps", largest_admissible_bps)
+        }
+        Denial::NoBackup { disjointness, binding, largest_admissible } => {
+            let largest_admissible_bps = largest_admissible.as_bps();
+            let (disjoint, shared) = match disjointness {
+                Disjointness::Link => (DisjointName::Link, "no link"),
+                Disjointness::Srlg => (DisjointName::Srlg, "no link and no risk group"),
+                Disjointness::Node => (DisjointName::Node, "no link and no node"),
+            };
+            let most = match largest_admissible_bps {
+                0 => "whatever the bandwidth".to_owned(),
+                most => format!("of this bandwidth; at most {most} bit/s would be admitted"),
+            };
+            let detail = format!("no two paths from '{ingress}' to '{egress}' share {shared}, {most}");
+            Problem::new(&problem_catalogue::NO_BACKUP_PATH, detail)
+                .with("disjoint", disjoint.as_str())
+                .with("binding_links", binding_links(binding, class_type, requested, names))
                 .with("largest_admissible_bps", largest_admissible_bps)
         }
         Denial::NoPath(obstacle) => no_path(obstacle),
@@ -134,6 +146,17 @@ pub(super) fn denial(
                 .with("limit_percent", *limit_percent)
         }
     }
+}
+
+fn binding_links(binding: &[Binding], class_type: ClassType, requested: Bandwidth, names: &Names) -> serde_json::Value {
+    let links = binding.iter().map(|binding| BindingLink {
+        link: names.link(binding.link).map(ToString::to_string).unwrap_or_default(),
+        class_type: class_type.number(),
+        requested_bps: requested.as_bps(),
+        available_bps: binding.available.as_bps(),
+    });
+    let links: Vec<BindingLink> = links.collect();
+    serde_json::to_value(links).unwrap_or_default()
 }
 
 fn no_path(obstacle: &PathObstacle) -> Problem {

@@ -22,6 +22,7 @@ pub(super) async fn shown(room: &Room, fact: &Arc<Fact>) -> Option<EventDocument
         {
             return displaced_by_others(room, own, document).await;
         }
+        Event::Recovered { allocation } => is_own(&allocation.demand.attributes.tenant).then_some(())?,
         Event::Admitted { .. } | Event::Resized { .. } | Event::Started { .. } => {}
         Event::Denied { demand, .. } | Event::StartFailed { demand, .. } => {
             is_own(&demand.attributes.tenant).then_some(())?
@@ -84,7 +85,8 @@ async fn cut(room: &Room, own: &Name, mut document: EventDocument) -> Option<Eve
 /// What an operation did to others' allocations is not the caller's to know.
 pub(super) async fn cut_effects(room: &Room, effects: &mut Effects) {
     let Some(own) = room.own_tenant() else { return };
-    for ids in [&mut effects.devolved, &mut effects.preempted, &mut effects.rerouted, &mut effects.failed] {
+    let Effects { devolved, preempted, rerouted, unprotected, failed, .. } = effects;
+    for ids in [devolved, preempted, rerouted, unprotected, failed] {
         keep(room, own, ids, |id| id).await;
     }
     keep(room, own, &mut effects.moved, moved_id).await;

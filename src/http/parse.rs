@@ -8,12 +8,15 @@ use api::bandwidth_model::RelocationDocument;
 use api::constraints::{ConstraintsRequest, HOPS_MAX, HopName, HopRequest, LinkHop, NodeHop, RouteHopRequest};
 use api::flow::{FlowRequest, Ipv4Network, Ipv6Network};
 use api::link::LinkRequest;
+use api::path::DisjointName;
+use api::protection::{ProtectionDocument, ProtectionKind};
 use formats::bandwidth_model::metric;
-use kernel::allocation::{Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner};
+use kernel::allocation::{Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner, Protection};
 use kernel::annotation::{Annotation, AnnotationField};
 use kernel::class::{ClassType, Priority};
 use kernel::command::{Command, HopKind, LinkChange, NamedConstraints, NamedHop, NamedRouteHop, Request};
 use kernel::id::{AllocationId, Name};
+use kernel::path::Disjointness;
 use kernel::policy::MOVES_MAX;
 use kernel::units::{Bandwidth, Micros, Millis};
 
@@ -40,6 +43,7 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
             held_until: None,
             flow: document.flow.map(|document| Box::new(flow(&document))),
             owner: Owner::Requester,
+            protection: document.protection.map(protection),
             annotations: [
                 (AnnotationField::Name, document.name),
                 (AnnotationField::Customer, document.customer),
@@ -50,6 +54,20 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
             .collect::<Result<_, _>>()?,
         },
     })))
+}
+
+fn protection(document: ProtectionDocument) -> Protection {
+    let ProtectionDocument { kind: ProtectionKind::Dedicated, disjoint, revertive, best_effort } = document;
+    Protection { disjointness: disjointness(disjoint), is_revertive: revertive, is_best_effort: best_effort }
+}
+
+/// What two paths must not share.
+pub(super) fn disjointness(name: DisjointName) -> Disjointness {
+    match name {
+        DisjointName::Link => Disjointness::Link,
+        DisjointName::Srlg => Disjointness::Srlg,
+        DisjointName::Node => Disjointness::Node,
+    }
 }
 
 pub(super) fn moves_max(document: RelocationDocument) -> Result<u8, Problem> {

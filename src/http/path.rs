@@ -11,7 +11,7 @@ use super::render::json;
 use super::topology::unknown;
 use super::{headroom, parse, problem_catalogue};
 use crate::app::scalars::StoredName;
-use api::path::{DisjointName, HeadroomDocument, PATHS_MAX, PathAnswer, PathDocument, PathRequest};
+use api::path::{HeadroomDocument, PATHS_MAX, PathAnswer, PathDocument, PathRequest};
 use axum::response::Response;
 use kernel::allocation::LspAttributes;
 use kernel::bam::Slot;
@@ -79,9 +79,7 @@ impl CheckedPathQuery {
             |field, detail: &str| Problem::new(&problem_catalogue::IMPOSSIBLE, detail.to_owned()).with("field", field);
         let wanted = match (request.count, request.disjoint) {
             (Some(_), Some(_)) => return Err(impossible("count", "disjoint gives two paths: leave count out")),
-            (None, Some(DisjointName::Link)) => PathsWanted::Pair(Disjointness::Link),
-            (None, Some(DisjointName::Srlg)) => PathsWanted::Pair(Disjointness::Srlg),
-            (None, Some(DisjointName::Node)) => PathsWanted::Pair(Disjointness::Node),
+            (None, Some(name)) => PathsWanted::Pair(parse::disjointness(name)),
             (count, None) => {
                 let count = count.unwrap_or(1);
                 let in_range = usize::try_from(count).ok().filter(|_| (1..=PATHS_MAX).contains(&count));

@@ -113,6 +113,9 @@ kinds! {
     NO_PATH CONFLICT "no-path" "No path obeys the constraints";
         "Whatever the bandwidth, no path is left; constraint says which constraint took the last one away.";
         "Relax that constraint; least_hops and least_delay_us say by how much.";
+    NO_BACKUP_PATH CONFLICT "no-backup-path" "There is a path, but no second one that does not share its fate";
+        "Protection was asked for, and no two paths obey the constraints, have the bandwidth and share nothing that they must not share. binding_links says which links every path needs, or which lack the bandwidth on the best pair; largest_admissible_bps is what a pair would carry, 0 if the topology has no pair.";
+        "Ask for less, for paths that may share more (disjoint), or for best_effort: then it is admitted on one path and gets a backup path when one can be had.";
     TOO_CONGESTED CONFLICT "too-congested" "The path would cost more than the policy pays";
         "There is room, but the network is so loaded that the policy (refuse_above_percent) keeps it for demands that need less of it.";
         "Wait, ask for less, or change the bandwidth model's policy.";

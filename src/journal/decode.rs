@@ -7,7 +7,8 @@ use super::annotation_record::AnnotationsRecord;
 use super::error::RecordDecodeError;
 use super::lookup::{NameList, NumberLookup, NumberSource, bandwidth};
 use super::record::{
-    AllocationRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord, EventRecord, FateWord,
+    AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord,
+    EventRecord, FateWord,
 };
 use super::scalars::{StoredAllocationId, StoredName};
 use kernel::allocation::Allocation;
@@ -111,6 +112,10 @@ fn event<'a>(
                 displaced: names.displaced(displaced)?,
             }
         }
+        EventRecord::AllocationRecovered { allocation } => {
+            let names = lookup(&allocation.demand.topology)?;
+            Event::Recovered { allocation: Arc::new(names.allocation(allocation)?) }
+        }
         EventRecord::AllocationStarted { allocation, displaced } => {
             let names = lookup(&allocation.demand.topology)?;
             Event::Started {
@@ -141,7 +146,7 @@ fn ids(stored: &[StoredAllocationId]) -> Vec<AllocationId> {
 }
 
 impl NumberLookup<'_> {
-    fn links(&self, links: &[StoredName]) -> Result<Arc<[LinkIx]>, RecordDecodeError> {
+    pub(super) fn links(&self, links: &[StoredName]) -> Result<Arc<[LinkIx]>, RecordDecodeError> {
         links.iter().map(|link| self.link(link)).collect()
     }
 
@@ -150,6 +155,7 @@ impl NumberLookup<'_> {
             id: record.id.0,
             demand: self.demand(&record.demand)?,
             path: self.links(&record.path)?,
+            recovery: record.recovery.as_ref().map(|one| one.read(self)).transpose()?.flatten(),
             created_at: Millis(record.created_at_ms),
             updated_at: Millis(record.updated_at_ms),
         })
@@ -166,6 +172,7 @@ impl NumberLookup<'_> {
             let fate = match (record.fate, &record.path) {
                 (FateWord::Rerouted, Some(path)) => Fate::Rerouted(self.links(path)?),
                 (FateWord::Rerouted, None) => return Err(RecordDecodeError::NoPath(record.id.0)),
+                (FateWord::Unprotected, _) => Fate::Unprotected,
                 (FateWord::Ended(cause), _) => Fate::Ended(cause.into()),
             };
             let annotations = AnnotationsRecord::read(record.annotations.as_deref());
@@ -174,15 +181,26 @@ impl NumberLookup<'_> {
         records.iter().map(one).collect()
     }
 
+    fn binding(&self, records: &[BindingRecord]) -> Result<Vec<Binding>, RecordDecodeError> {
+        let binding = |record: &BindingRecord| {
+            let available = bandwidth("available_bps", record.available_bps)?;
+            Ok(Binding { link: self.link(&record.link)?, available })
+        };
+        records.iter().map(binding).collect()
+    }
+
     fn denial(&self, record: &DenialRecord) -> Result<Denial, RecordDecodeError> {
         let obstacle = match record {
             DenialRecord::InsufficientBandwidth { binding, largest_admissible_bps } => {
-                let binding = binding.iter().map(|record| {
-                    let available = bandwidth("available_bps", record.available_bps)?;
-                    Ok(Binding { link: self.link(&record.link)?, available })
-                });
                 return Ok(Denial::InsufficientBandwidth {
-                    binding: binding.collect::<Result<_, RecordDecodeError>>()?,
+                    binding: self.binding(binding)?,
+                    largest_admissible: bandwidth("largest_admissible_bps", *largest_admissible_bps)?,
+                });
+            }
+            DenialRecord::NoBackup { disjoint, binding, largest_admissible_bps } => {
+                return Ok(Denial::NoBackup {
+                    disjointness: (*disjoint).into(),
+                    binding: self.binding(binding)?,
                     largest_admissible: bandwidth("largest_admissible_bps", *largest_admissible_bps)?,
                 });
             }

@@ -7,6 +7,7 @@ use super::constraints_record::ConstraintsRecord;
 use super::error::{RecordDecodeError, RecordEncodeError};
 use super::flow_record::FlowRecord;
 use super::lookup::{NameLookup, NumberLookup, bandwidth, class_type, priority};
+use super::protection_record::ProtectionRecord;
 use super::scalars::{OwnerWord, StoredName};
 use kernel::allocation::{Demand, LspAttributes, Owner};
 use kernel::units::Millis;
@@ -48,6 +49,9 @@ pub(super) struct DemandRecord {
     /// Of an allocation with an aggregator; older versions did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<OwnerWord>,
+    /// The second path that it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    protection: Option<ProtectionRecord>,
     /// What people recognise it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) annotations: Option<Box<AnnotationsRecord>>,
@@ -71,6 +75,7 @@ impl NameLookup<'_> {
             constraints: self.constraints(demand.constraints.as_deref())?,
             flow: demand.attributes.flow.as_deref().map(FlowRecord::of),
             owner: demand.attributes.aggregator.is_some().then(|| demand.attributes.owner.into()),
+            protection: demand.attributes.protection.map(ProtectionRecord::of),
             annotations: AnnotationsRecord::of(&demand.attributes.annotations),
         })
     }
@@ -96,6 +101,7 @@ impl NumberLookup<'_> {
                 flow: record.flow.as_deref().map(FlowRecord::read),
                 annotations: AnnotationsRecord::read(record.annotations.as_deref()),
                 owner: Owner::Requester,
+                protection: record.protection.map(ProtectionRecord::read),
             },
         };
         demand.attributes.owner = record.owner.map_or_else(|| demand.unwritten_owner(), Into::into);

@@ -4,6 +4,7 @@ use super::annotation_record::AnnotationsRecord;
 use super::error::RecordEncodeError;
 use super::lookup::NameLookup;
 use super::model_record::ModelRecord;
+use super::protection_record::RecoveryRecord;
 use super::record::{
     AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord,
     EventRecord, FateWord, LeaderRecord,
@@ -15,7 +16,7 @@ use kernel::Fact;
 use kernel::allocation::Allocation;
 use kernel::bam::Cause;
 use kernel::controller::Controller;
-use kernel::event::{Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
+use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
 use kernel::id::AllocationId;
 
 /// The stored form of an event.
@@ -67,6 +68,10 @@ pub(super) fn encode(fact: &Fact) -> Result<EventRecord, RecordEncodeError> {
                 displaced: lookup.displaced(displaced)?,
             }
         }
+        Event::Recovered { allocation } => {
+            let lookup = of(&allocation.demand.topology);
+            EventRecord::AllocationRecovered { allocation: Box::new(lookup.allocation(allocation)?) }
+        }
         Event::Started { allocation, displaced } => {
             let lookup = of(&allocation.demand.topology);
             EventRecord::AllocationStarted {
@@ -104,6 +109,7 @@ impl NameLookup<'_> {
             id: StoredAllocationId(allocation.id),
             demand: self.demand(&allocation.demand)?,
             path: self.links(&allocation.path)?,
+            recovery: allocation.recovery.as_deref().map(|one| RecoveryRecord::of(one, self)).transpose()?,
             created_at_ms: allocation.created_at.0,
             updated_at_ms: allocation.updated_at.0,
         })
@@ -119,6 +125,7 @@ impl NameLookup<'_> {
             };
             let (fate, path) = match &gone.fate {
                 Fate::Rerouted(path) => (FateWord::Rerouted, Some(self.links(path)?)),
+                Fate::Unprotected => (FateWord::Unprotected, None),
                 Fate::Ended(cause) => (FateWord::Ended((*cause).into()), None),
             };
             let annotations = AnnotationsRecord::of(&gone.annotations);
@@ -127,17 +134,24 @@ impl NameLookup<'_> {
         displaced.iter().map(one).collect()
     }
 
+    fn binding(&self, binding: &[Binding]) -> Result<Vec<BindingRecord>, RecordEncodeError> {
+        let record = |Binding { link, available }: &Binding| {
+            Ok(BindingRecord { link: self.link(*link)?, available_bps: available.as_bps() })
+        };
+        binding.iter().map(record).collect()
+    }
+
     fn denial(&self, denial: &Denial) -> Result<DenialRecord, RecordEncodeError> {
         Ok(match denial {
-            Denial::InsufficientBandwidth { binding, largest_admissible } => {
-                let binding = binding.iter().map(|binding| {
-                    Ok(BindingRecord { link: self.link(binding.link)?, available_bps: binding.available.as_bps() })
-                });
-                DenialRecord::InsufficientBandwidth {
-                    binding: binding.collect::<Result<_, RecordEncodeError>>()?,
-                    largest_admissible_bps: largest_admissible.as_bps(),
-                }
-            }
+            Denial::InsufficientBandwidth { binding, largest_admissible } => DenialRecord::InsufficientBandwidth {
+                binding: self.binding(binding)?,
+                largest_admissible_bps: largest_admissible.as_bps(),
+            },
+            Denial::NoBackup { disjointness, binding, largest_admissible } => DenialRecord::NoBackup {
+                disjoint: (*disjointness).into(),
+                binding: self.binding(binding)?,
+                largest_admissible_bps: largest_admissible.as_bps(),
+            },
             Denial::NoPath(obstacle) => match *obstacle {
                 PathObstacle::Disconnected => DenialRecord::Disconnected,
                 PathObstacle::LinksDown => DenialRecord::LinksDown,

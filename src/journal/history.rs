@@ -69,7 +69,7 @@ impl Past {
             aggregator: demand.aggregator.clone(),
             tenant: demand.tenant.clone(),
             state: self.cause.into(),
-            links: framed(&body.path),
+            links: framed(body.path.iter().chain(body.recovery.iter().flat_map(|recovery| recovery.backup()))),
             annotations: searchable(&self.allocation.demand.attributes.annotations),
             created_at_ms: body.created_at_ms,
             ended_at_ms: self.ended_at.0,
@@ -100,7 +100,7 @@ pub(super) struct PastRow {
     ended_by: u64,
 }
 
-fn framed(path: &[StoredName]) -> String {
+fn framed<'a>(path: impl IntoIterator<Item = &'a StoredName>) -> String {
     let mut links = String::from(FRAME);
     for link in path {
         links.push_str(link.0.as_str());

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::annotation_record::AnnotationsRecord;
 use super::demand_record::DemandRecord;
 use super::model_record::ModelRecord;
-use super::scalars::{DriverWord, EndWord, StoredAllocationId, StoredName};
+use super::protection_record::RecoveryRecord;
+use super::scalars::{DisjointnessWord, DriverWord, EndWord, StoredAllocationId, StoredName};
 use super::tenant_record::TenantRecord;
 use super::topology_record::{LinkRecord, TopologyRecord};
 use kernel::controller::Leader;
@@ -64,6 +65,11 @@ pub(super) enum EventRecord {
         allocation: Box<AllocationRecord>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         displaced: Vec<DisplacedRecord>,
+    },
+    /// A protected allocation has a backup path again, or returns to the path that had failed.
+    AllocationRecovered {
+        /// As it is now.
+        allocation: Box<AllocationRecord>,
     },
     /// A scheduled allocation started.
     AllocationStarted {
@@ -142,6 +148,9 @@ pub(super) struct AllocationRecord {
     pub(super) demand: DemandRecord,
     /// The links from ingress to egress.
     pub(super) path: Vec<StoredName>,
+    /// What stands by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recovery: Option<Box<RecoveryRecord<StoredName>>>,
     /// When it was admitted.
     pub(super) created_at_ms: u64,
     /// When it last changed.
@@ -192,6 +201,8 @@ pub(super) enum CauseWord {
 pub(super) enum FateWord {
     /// It goes another way.
     Rerouted,
+    /// It goes where it went, without its backup path.
+    Unprotected,
     /// It ended.
     #[serde(untagged)]
     Ended(EndWord),
@@ -206,6 +217,15 @@ pub(super) enum DenialRecord {
         /// The links that lack it on the path that comes nearest.
         binding: Vec<BindingRecord>,
         /// The most that would be admitted.
+        largest_admissible_bps: u64,
+    },
+    /// There is no second path.
+    NoBackup {
+        /// What the two must not share.
+        disjoint: DisjointnessWord,
+        /// The links that are missing, or lack it.
+        binding: Vec<BindingRecord>,
+        /// The most that a pair of paths has.
         largest_admissible_bps: u64,
     },
     /// No links lead there.

@@ -14,7 +14,7 @@ use kernel::annotation::Annotation;
 use kernel::bam::{ModelKind, VictimOrder, VictimPolicy};
 use kernel::controller::DriverKind;
 use kernel::id::{AllocationId, Name};
-use kernel::path::Metric;
+use kernel::path::{Disjointness, Metric};
 use kernel::policy::{PathChoice, Restoration};
 use kernel::topology::{CapacitySource, LinkState};
 
@@ -277,6 +277,8 @@ words! {
     ChoiceWord of PathChoice { AvoidVictims FewestHops }
     /// Whether a preempted allocation is rerouted.
     RestorationWord of Restoration { Reroute None }
+    /// What two paths must not share.
+    DisjointnessWord of Disjointness { Link Srlg Node }
     /// What a path is short in.
     MetricWord of Metric { Congestion CongestionTe Te Hops Delay }
     /// Whether a link may carry anything.

@@ -9,11 +9,12 @@ use super::decode::{decode, decode_fact};
 use super::encode::encode;
 use super::error::{BatchError, RecordDecodeError, RecordEncodeError};
 use super::record::EventRecord;
-use kernel::allocation::{EndCause, LspAttributes};
+use kernel::allocation::{EndCause, LspAttributes, Protection, Recovery};
 use kernel::annotation::{Annotation, AnnotationField, Annotations};
 use kernel::bam::Cause;
 use kernel::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle, Recorded};
 use kernel::id::{AllocationId, LinkIx, NodeIx, Sequence};
+use kernel::path::Disjointness;
 use kernel::units::{Bandwidth, Micros, Millis};
 use kernel::{Fact, State, apply};
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
@@ -96,7 +97,8 @@ fn every_fate_and_denial_survives_its_stored_form() {
     let ends = [EndCause::Released, EndCause::Expired, EndCause::Preempted, EndCause::Devolved, EndCause::Failed];
     let mut allocation = kernel::allocation::Allocation::clone(allocation);
     allocation.demand.constraints = Some(Box::default());
-    let fates = ends.map(Fate::Ended).into_iter().chain([Fate::Rerouted([LinkIx(1), LinkIx(0)].into())]);
+    let others = [Fate::Rerouted([LinkIx(1), LinkIx(0)].into()), Fate::Unprotected];
+    let fates = ends.map(Fate::Ended).into_iter().chain(others);
     let causes = [
         DisplacedBy::Link,
         DisplacedBy::Relocation,
@@ -111,6 +113,15 @@ fn every_fate_and_denial_survives_its_stored_form() {
         fate,
     });
     survives(Event::Admitted { allocation: allocation.clone().into(), displaced: displaced.collect() });
+    let disjointness = Disjointness::Node;
+    for (backup, reverts_to) in [(None, Some(0)), (Some(1), None), (Some(1), Some(0)), (None, None)] {
+        let mut protected = allocation.clone();
+        let path = |link: Option<u32>| link.map(|link| [LinkIx(link)].into());
+        protected.recovery = Recovery::of(path(backup), path(reverts_to));
+        let (is_revertive, is_best_effort) = (backup.is_some(), reverts_to.is_some());
+        protected.demand.attributes.protection = Some(Protection { disjointness, is_revertive, is_best_effort });
+        survives(Event::Recovered { allocation: protected.into() });
+    }
     let mut demand = allocation.demand.clone();
     demand.bandwidth = Bandwidth::MAX;
     demand.constraints = None;
@@ -131,6 +142,7 @@ fn every_fate_and_denial_survives_its_stored_form() {
     ];
     let binding = vec![Binding { link: LinkIx(0), available: Bandwidth::ZERO }];
     let others = [
+        Denial::NoBackup { disjointness, binding: binding.clone(), largest_admissible: Bandwidth::ZERO },
         Denial::InsufficientBandwidth { binding, largest_admissible: Bandwidth::MAX },
         Denial::TooCongested { cost_percent: u64::MAX, limit_percent: u32::MAX },
     ];

@@ -139,7 +139,7 @@ fn admitted(
     unlogged: Option<u64>,
 ) {
     let demand = &allocation.demand;
-    let Outcomes { preempted, devolved, rerouted, failed } = Outcomes::of(displaced);
+    let Outcomes { preempted, devolved, rerouted, unprotected, failed } = Outcomes::of(displaced);
     tracing::info!(
         target: TARGET,
         sequence = fact.sequence.0, outcome, id = %allocation.id, topology = %demand.topology,
@@ -147,7 +147,7 @@ fn admitted(
         class_type = demand.class_type.number(), setup_priority = demand.setup_priority.number(),
         requested_bps = demand.bandwidth.as_bps(), hops = allocation.path.len(),
         tightest_link = tightest.map(|link| link.link.as_str()), left_bps = tightest.map(|link| link.free_bps),
-        preempted, devolved, rerouted, failed, aggregator = demand.attributes.aggregator.as_ref().map(Name::as_str),
+        preempted, devolved, rerouted, unprotected, failed, aggregator = demand.attributes.aggregator.as_ref().map(Name::as_str),
         unlogged, "decision"
     );
 }

@@ -35,6 +35,8 @@ mod optimization;
 mod problems;
 #[path = "http/promises.rs"]
 mod promises;
+#[path = "http/protection.rs"]
+mod protection;
 #[path = "http/scenarios.rs"]
 mod scenarios;
 #[path = "http/tour.rs"]

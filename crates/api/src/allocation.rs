@@ -8,6 +8,7 @@ use crate::constraints::{ConstraintsDocument, ConstraintsRequest};
 use crate::effects::Effects;
 use crate::flow::{FlowDocument, FlowRequest};
 use crate::instant::Instant;
+use crate::protection::ProtectionDocument;
 use crate::text;
 use crate::words::words;
 
@@ -89,9 +90,12 @@ pub struct AllocationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 86_400_000)]
     pub hold_ms: Option<u64>,
-    /// What the path has to obey.
+    /// What the path has to obey, and the backup path with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraints: Option<ConstraintsRequest>,
+    /// A second path against the failure of the first. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protection: Option<ProtectionDocument>,
     /// What may move before the request is denied; absent: as the topology's bandwidth model says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relocation: Option<RelocationDocument>,
@@ -197,6 +201,10 @@ pub struct AllocationDemand {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ConstraintsDocument, required = false)]
     pub constraints: Option<ConstraintsDocument>,
+    /// The second path that it asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ProtectionDocument, required = false)]
+    pub protection: Option<ProtectionDocument>,
     /// Which packets the allocation is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = FlowDocument, required = false)]
@@ -214,8 +222,16 @@ pub struct AllocationDocument {
     /// What was asked for.
     #[serde(flatten)]
     pub demand: AllocationDemand,
-    /// The explicit route: links from ingress to egress.
+    /// The explicit route: links from ingress to egress. Of a protected allocation, the working path.
     pub path: Vec<String>,
+    /// The backup path; absent: there is none, which is worth knowing where `protection` asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub backup_path: Option<Vec<String>>,
+    /// The path to which traffic returns when it is whole again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reverts_to: Option<Vec<String>>,
     /// Where the allocation is in its life.
     pub state: AllocationState,
     /// Why the allocation is not in force, while it lives.

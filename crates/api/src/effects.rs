@@ -15,6 +15,9 @@ pub struct Effects {
     pub preempted: Vec<String>,
     /// Allocations that have another path now.
     pub rerouted: Vec<String>,
+    /// Allocations that stay on their paths, without their backup paths.
+    #[serde(default)]
+    pub unprotected: Vec<String>,
     /// Allocations that are over because their path broke (a link went down, shrank or is gone) and there is no other.
     pub failed: Vec<String>,
     /// Allocations that were moved to other paths, make-before-break, so that the request fits; they are no victims.
@@ -33,7 +36,7 @@ pub struct Moved {
     pub path: Vec<String>,
 }
 
-/// An allocation that left its path.
+/// An allocation that left its path, or lost its backup path.
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
 pub struct Victim {
     /// The id of the allocation.
@@ -46,7 +49,7 @@ pub struct Victim {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "ACME")]
     pub customer: Option<String>,
-    /// Why it left its path: another demand (`preempted`), a loan called in (`devolved`), or the network (`link`).
+    /// What took its path: another demand (`preempted`), a loan called in (`devolved`), or the network (`link`).
     pub cause: VictimCause,
     /// What became of the allocation.
     pub outcome: VictimOutcome,
@@ -71,6 +74,8 @@ words! {
     VictimOutcome {
         /// It has another path.
         Rerouted "rerouted"
+        /// It stays on its path, without its backup path.
+        Unprotected "unprotected"
         /// It is over: a higher class or better priority took its bandwidth.
         Preempted "preempted"
         /// It is over: a lower class took back the bandwidth that it had lent.

@@ -68,6 +68,8 @@ words! {
         AllocationDenied "allocation_denied"
         /// An allocation has another bandwidth, other constraints, another path or other annotations.
         AllocationResized "allocation_resized"
+        /// A protected allocation has a backup path again, or its traffic returned to the path that had failed.
+        AllocationRecovered "allocation_recovered"
         /// A scheduled allocation started.
         AllocationStarted "allocation_started"
         /// A scheduled allocation found no path at its start, and is over.
@@ -169,6 +171,11 @@ pub enum EventData {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         moved: Vec<Moved>,
     },
+    /// A protected allocation has a backup path again, or its traffic returned to the path that had failed.
+    AllocationRecovered {
+        /// The allocation as it is now.
+        allocation: Box<BookedAllocation>,
+    },
     /// A scheduled allocation started.
     AllocationStarted {
         /// The allocation as it is now.
@@ -248,6 +255,7 @@ impl EventData {
             Self::AllocationAdmitted { .. } => EventKind::AllocationAdmitted,
             Self::AllocationDenied { .. } => EventKind::AllocationDenied,
             Self::AllocationResized { .. } => EventKind::AllocationResized,
+            Self::AllocationRecovered { .. } => EventKind::AllocationRecovered,
             Self::AllocationStarted { .. } => EventKind::AllocationStarted,
             Self::AllocationStartFailed { .. } => EventKind::AllocationStartFailed,
             Self::AllocationReleased { .. } => EventKind::AllocationReleased,
@@ -298,8 +306,16 @@ pub struct BookedAllocation {
     /// What was asked for.
     #[serde(flatten)]
     pub demand: AllocationDemand,
-    /// The explicit route: links from ingress to egress.
+    /// The explicit route: links from ingress to egress. Of a protected allocation, the working path.
     pub path: Vec<String>,
+    /// The backup path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub backup_path: Option<Vec<String>>,
+    /// The path to which traffic returns when it is whole again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reverts_to: Option<Vec<String>>,
     /// When the allocation was admitted.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Instant,

@@ -136,6 +136,9 @@ pub struct ScenarioDocument {
     pub lost: AffectedAllocations,
     /// How many of the lost begin or end at the node that fails.
     pub lost_with_node: usize,
+    /// How many of those that are in force have lost their backup path, or took it.
+    #[serde(default)]
+    pub unprotected: usize,
 }
 
 /// Allocations to which something happens.

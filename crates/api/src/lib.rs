@@ -26,6 +26,7 @@ pub mod allocation;
 pub mod availability;
 pub mod batch;
 pub mod path;
+pub mod protection;
 pub mod constraints;
 pub mod flow;
 pub mod effects;

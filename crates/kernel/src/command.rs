@@ -86,6 +86,8 @@ pub enum Command {
     Recover {
         /// The allocation.
         id: AllocationId,
+        /// Whether its traffic may return now.
+        may_return: bool,
     },
     /// Release an allocation.
     Release {

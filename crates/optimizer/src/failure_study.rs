@@ -73,6 +73,8 @@ pub struct ScenarioOutcome {
     pub scenario: Scenario,
     /// How many allocations are on the path that they were on before.
     pub kept: usize,
+    /// How many of those that are in force have lost their backup path, or took it.
+    pub unprotected: usize,
     /// The allocations that have another path.
     pub rerouted: AffectedList,
     /// The allocations that are over.
@@ -294,10 +296,15 @@ fn fail_each(
 type Fates<'a> = Vec<(&'a Arc<Allocation>, Fate)>;
 
 fn outcome(scenario: &Scenario, network: &Network, fates: &Fates<'_>, meter: &mut StudyMeter<'_>) -> ScenarioOutcome {
-    let (mut rerouted, mut lost, mut lost_with_node) = (AffectedList::default(), AffectedList::default(), 0);
+    let (mut rerouted, mut lost) = (AffectedList::default(), AffectedList::default());
+    let (mut lost_with_node, mut unprotected, mut stayed) = (0, 0, 0);
     for (allocation, fate) in fates {
         match fate {
-            Fate::Rerouted(_) => meter.list(&mut rerouted, allocation, Some(fate.clone())),
+            Fate::Rerouted(_) => {
+                unprotected += usize::from(allocation.backup().is_some());
+                meter.list(&mut rerouted, allocation, Some(fate.clone()));
+            }
+            Fate::Unprotected => (unprotected, stayed) = (unprotected + 1, stayed + 1),
             Fate::Ended(_) => {
                 let Allocation { demand, .. } = &***allocation;
                 let ends_at = |node| demand.ingress == node || demand.egress == node;
@@ -306,8 +313,8 @@ fn outcome(scenario: &Scenario, network: &Network, fates: &Fates<'_>, meter: &mu
             }
         }
     }
-    let kept = network.live().saturating_sub(fates.len());
-    ScenarioOutcome { scenario: scenario.clone(), kept, rerouted, lost, lost_with_node }
+    let kept = (network.live() + stayed).saturating_sub(fates.len());
+    ScenarioOutcome { scenario: scenario.clone(), kept, unprotected, rerouted, lost, lost_with_node }
 }
 
 /// Links cut one after the other. What scenarios in a row begin with is decided once.

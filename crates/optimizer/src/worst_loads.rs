@@ -67,13 +67,16 @@ impl WorstLoads {
                 let bounds = network.ledger().bounds(link);
                 bounds.map_or(0, |bounds| bounds.booked(slots, slot, allocation.demand.bandwidth))
             };
-            for link in allocation.path.iter() {
+            for link in allocation.links().iter() {
                 self.change(*link, |change| change.left = change.left.saturating_add(booked(*link)));
             }
-            if let Fate::Rerouted(path) = fate {
-                for link in path.iter() {
-                    self.change(*link, |change| change.came = change.came.saturating_add(booked(*link)));
-                }
+            let now = match fate {
+                Fate::Rerouted(path) => path,
+                Fate::Unprotected => &allocation.path,
+                Fate::Ended(_) => continue,
+            };
+            for link in now.iter() {
+                self.change(*link, |change| change.came = change.came.saturating_add(booked(*link)));
             }
         }
         for at in self.touched.drain(..) {

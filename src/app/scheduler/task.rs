@@ -267,6 +267,7 @@ fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
             displaced(gone);
             ids.push(allocation.id);
         }
+        Event::Recovered { allocation } => ids.push(allocation.id),
         Event::Released { id } | Event::StartFailed { id, .. } => ids.push(*id),
         Event::Expired { ids: expired } => ids.extend(expired),
         Event::Denied { .. }

@@ -230,7 +230,7 @@ impl Replay {
             for (gone, old) in displaced.iter().filter_map(|gone| Some((gone, find(&before, gone.id)?))) {
                 let counts = &mut self.classes[old.demand.class_type.at()];
                 match (&gone.fate, gone.cause) {
-                    (Fate::Rerouted(_), DisplacedBy::Relocation) => {}
+                    (Fate::Rerouted(_), DisplacedBy::Relocation) | (Fate::Unprotected, _) => {}
                     (Fate::Rerouted(_), _) => counts.rerouted += 1,
                     (Fate::Ended(_), DisplacedBy::Contention(Cause::Devolved)) => counts.devolved += 1,
                     (Fate::Ended(_), _) => counts.preempted += 1,
@@ -262,7 +262,7 @@ impl Replay {
             Fate::Rerouted(path) => {
                 Some(Reroute { id: self.names.get(&gone.id)?.clone(), path: self.link_names(path) })
             }
-            Fate::Ended(_) => None,
+            Fate::Unprotected | Fate::Ended(_) => None,
         });
         rerouted.collect()
     }
@@ -321,6 +321,7 @@ fn reason(denial: &Denial) -> &'static str {
     match denial {
         Denial::InsufficientBandwidth { .. } => "insufficient-bandwidth",
         Denial::NoPath(_) => "no-path",
+        Denial::NoBackup { .. } => "no-backup-path",
         Denial::TooCongested { .. } => "too-congested",
     }
 }

@@ -5,12 +5,14 @@ use crate::app::{Condition, Conditions, Fact, LspState, Past};
 use api::allocation::{AllocationDemand, AllocationDocument, AllocationOutcome, AllocationState, QOS_LEVEL_MAX};
 use api::constraints::{ConstraintsDocument, ResolvedHop, ResolvedRouteHop};
 use api::flow::{FlowDocument, Ipv4Network, Ipv6Network};
+use api::path::DisjointName;
+use api::protection::{ProtectionDocument, ProtectionKind};
 use formats::bandwidth_model::metric_name;
 use kernel::Names;
-use kernel::allocation::{Allocation, Demand, EndCause, Flow, Ipv4Prefix, Ipv6Prefix, Owner};
+use kernel::allocation::{Allocation, Demand, EndCause, Flow, Ipv4Prefix, Ipv6Prefix, Owner, Protection};
 use kernel::annotation::AnnotationField;
 use kernel::event::Displaced;
-use kernel::path::{Constraints, Hop, RouteHop};
+use kernel::path::{Constraints, Disjointness, Hop, RouteHop};
 
 /// An allocation as it is with the switches.
 pub(in crate::http) fn allocation(allocation: &Allocation, names: &Names, condition: Condition) -> AllocationDocument {
@@ -75,14 +77,17 @@ pub(in crate::http) fn planned_outcome(
 
 fn warnings(allocation: &Allocation, conditions: &Conditions) -> Vec<String> {
     let demand = &allocation.demand;
-    let warning = match (&demand.attributes.flow, conditions.is_controlled(&demand.topology)) {
-        (Some(_), false) => {
-            "the topology has no controller: the flow is kept with the allocation, and no switch gets a rule for it"
-        }
-        (None, true) => "the allocation names no flow: its bandwidth is reserved, and no switch gets a rule",
-        _ => return vec![],
+    let of_flow = match (&demand.attributes.flow, conditions.is_controlled(&demand.topology)) {
+        (Some(_), false) => Some(
+            "the topology has no controller: the flow is kept with the allocation, and no switch gets a rule for it",
+        ),
+        (None, true) => Some("the allocation names no flow: its bandwidth is reserved, and no switch gets a rule"),
+        _ => None,
     };
-    vec![warning.to_owned()]
+    let of_protection = allocation
+        .is_unprotected()
+        .then_some("the allocation is unprotected: no backup path has the bandwidth; it gets one when one can be had");
+    of_flow.into_iter().chain(of_protection).map(str::to_owned).collect()
 }
 
 /// An allocation as it is without what the switches and its end have to say.
@@ -90,7 +95,9 @@ fn decided_allocation(allocation: &Allocation, names: &Names) -> AllocationDocum
     AllocationDocument {
         id: Some(allocation.id.to_string()),
         demand: demand(&allocation.demand, names),
-        path: names.path(&allocation.path).map(ToString::to_string).collect(),
+        path: super::path(names, &allocation.path),
+        backup_path: allocation.backup().map(|path| super::path(names, path)),
+        reverts_to: allocation.reverts_to().map(|path| super::path(names, path)),
         state: living_state(allocation, LspState::Active),
         reason: None,
         created_at: instant(allocation.created_at),
@@ -123,6 +130,7 @@ pub(super) fn demand(demand: &Demand, names: &Names) -> AllocationDemand {
         tenant: attributes.tenant.as_ref().map(ToString::to_string),
         held_until: attributes.held_until.map(instant),
         constraints: demand.constraints.as_deref().map(|asked| constraints(asked, names)),
+        protection: attributes.protection.map(protection),
         flow: attributes.flow.as_deref().map(flow),
     }
 }
@@ -178,6 +186,23 @@ fn constraints(constraints: &Constraints, names: &Names) -> ConstraintsDocument 
         include_any: constraints.include_any,
         exclude_any: constraints.exclude_any,
         route: constraints.route.iter().map(route_hop).collect(),
+    }
+}
+
+fn protection(asked: Protection) -> ProtectionDocument {
+    ProtectionDocument {
+        kind: ProtectionKind::Dedicated,
+        disjoint: disjoint_name(asked.disjointness),
+        revertive: asked.is_revertive,
+        best_effort: asked.is_best_effort,
+    }
+}
+
+fn disjoint_name(disjointness: Disjointness) -> DisjointName {
+    match disjointness {
+        Disjointness::Link => DisjointName::Link,
+        Disjointness::Srlg => DisjointName::Srlg,
+        Disjointness::Node => DisjointName::Node,
     }
 }
 

@@ -13,13 +13,14 @@ pub(in crate::http) fn effects(displaced: &[Displaced], names: &Names) -> Effect
     let mut effects = Effects::default();
     for gone in displaced {
         if let (DisplacedBy::Relocation, Fate::Rerouted(path)) = (gone.cause, &gone.fate) {
-            let path = names.path(path).map(ToString::to_string).collect();
+            let path = super::path(names, path);
             effects.moved.push(Moved { id: gone.id.to_string(), path });
             continue;
         }
         let victim = victim(gone, names);
         let list = match victim.outcome {
             VictimOutcome::Rerouted => &mut effects.rerouted,
+            VictimOutcome::Unprotected => &mut effects.unprotected,
             VictimOutcome::Preempted => &mut effects.preempted,
             VictimOutcome::Devolved => &mut effects.devolved,
             VictimOutcome::Failed => &mut effects.failed,
@@ -33,6 +34,7 @@ pub(in crate::http) fn effects(displaced: &[Displaced], names: &Names) -> Effect
 fn victim(gone: &Displaced, names: &Names) -> Victim {
     let outcome = match (&gone.fate, gone.cause) {
         (Fate::Rerouted(_), _) => VictimOutcome::Rerouted,
+        (Fate::Unprotected, _) => VictimOutcome::Unprotected,
         (Fate::Ended(EndCause::Devolved), _) => VictimOutcome::Devolved,
         // Older events have an allocation without a path preempted, although no demand took its bandwidth.
         (Fate::Ended(EndCause::Failed), _) | (_, DisplacedBy::Link | DisplacedBy::Relocation) => VictimOutcome::Failed,
@@ -49,8 +51,8 @@ fn victim(gone: &Displaced, names: &Names) -> Victim {
         },
         outcome,
         path: match &gone.fate {
-            Fate::Rerouted(path) => Some(names.path(path).map(ToString::to_string).collect()),
-            Fate::Ended(_) => None,
+            Fate::Rerouted(path) => Some(super::path(names, path)),
+            Fate::Unprotected | Fate::Ended(_) => None,
         },
     }
 }

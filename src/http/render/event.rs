@@ -63,6 +63,7 @@ fn data(fact: &Fact) -> EventData {
             let Effects { victims, moved, .. } = effects(displaced, names);
             EventData::AllocationResized { allocation: booked(allocation, names), victims, moved }
         }
+        Event::Recovered { allocation } => EventData::AllocationRecovered { allocation: booked(allocation, names) },
         Event::Started { allocation, displaced } => {
             let Effects { victims, moved, .. } = effects(displaced, names);
             EventData::AllocationStarted { allocation: booked(allocation, names), victims, moved }
@@ -91,7 +92,9 @@ fn booked(allocation: &Allocation, names: &Names) -> Box<BookedAllocation> {
     Box::new(BookedAllocation {
         id: allocation.id.to_string(),
         demand: demand(&allocation.demand, names),
-        path: names.path(&allocation.path).map(ToString::to_string).collect(),
+        path: super::path(names, &allocation.path),
+        backup_path: allocation.backup().map(|path| super::path(names, path)),
+        reverts_to: allocation.reverts_to().map(|path| super::path(names, path)),
         created_at: instant(allocation.created_at),
         updated_at: instant(allocation.updated_at),
     })

@@ -66,6 +66,7 @@ fn scenario(outcome: &ScenarioOutcome, names: &Names) -> ScenarioDocument {
         rerouted: affected_list(&outcome.rerouted, names),
         lost: affected_list(&outcome.lost, names),
         lost_with_node: outcome.lost_with_node,
+        unprotected: outcome.unprotected,
     }
 }
 
@@ -95,12 +96,13 @@ fn affected(one: &Affected, names: &Names) -> AffectedAllocation {
         bandwidth_bps: one.allocation.demand.bandwidth.as_bps(),
         outcome: one.fate.as_ref().map(|fate| match fate {
             Fate::Rerouted(_) => VictimOutcome::Rerouted,
+            Fate::Unprotected => VictimOutcome::Unprotected,
             Fate::Ended(EndCause::Preempted) => VictimOutcome::Preempted,
             Fate::Ended(EndCause::Devolved) => VictimOutcome::Devolved,
             Fate::Ended(_) => VictimOutcome::Failed,
         }),
         path: match &one.fate {
-            Some(Fate::Rerouted(path)) => Some(names.path(path).map(ToString::to_string).collect()),
+            Some(Fate::Rerouted(path)) => Some(super::path(names, path)),
             _ => None,
         },
     }

@@ -59,6 +59,11 @@ fn node(names: &Names, node: NodeIx) -> String {
     names.node(node).map(ToString::to_string).unwrap_or_default()
 }
 
+/// The names of the links of a path.
+fn path(names: &Names, path: &[LinkIx]) -> Vec<String> {
+    names.path(path).map(ToString::to_string).collect()
+}
+
 /// The name of a link of a fact.
 fn link_name(names: &Names, link: LinkIx) -> String {
     names.link(link).map(ToString::to_string).unwrap_or_default()

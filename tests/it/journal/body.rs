@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kernel::allocation::Allocation;
 use kernel::annotation::{Annotation, AnnotationField};
-use kernel::id::{AllocationId, Name, NodeIx, Sequence};
+use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
 use kernel::units::Millis;
 use kernel::{ApplyError, State};
 use watermaster::app::{CarryError, check_chain};
@@ -300,7 +300,7 @@ fn fits(filter: &PastFilter, past: &Past) -> bool {
         && filter.class_type.is_none_or(|wanted| wanted == like.demand.class_type)
         && is_node(&filter.ingress, like.demand.ingress)
         && is_node(&filter.egress, like.demand.egress)
-        && filter.link.as_ref().is_none_or(|wanted| past.names.path(&like.path).any(|link| link == wanted))
+        && filter.link.as_ref().is_none_or(|wanted| past.names.path(&like.links()).any(|link| link == wanted))
         && filter.aggregator.as_ref().is_none_or(|wanted| like.demand.attributes.aggregator.as_ref() == Some(wanted))
 }
 
@@ -310,10 +310,11 @@ fn named(past: &[Past]) -> Vec<String> {
         let (demand, names) = (&past.allocation.demand, &past.names);
         let mut plain = Allocation::clone(&past.allocation);
         (plain.demand.ingress, plain.demand.egress, plain.path) = (NodeIx(0), NodeIx(0), [].into());
-        plain.demand.constraints = None;
+        (plain.demand.constraints, plain.recovery) = (None, None);
         let ends = (names.node(demand.ingress), names.node(demand.egress));
-        let path: Vec<_> = names.path(&past.allocation.path).collect();
-        format!("{ends:?} {path:?} {plain:?} {:?} {:?} {:?}", past.cause, past.ended_at, past.ended_by)
+        let of = |path: Option<&Arc<[LinkIx]>>| path.map(|path| names.path(path).cloned().collect::<Vec<_>>());
+        let paths = (of(Some(&past.allocation.path)), of(past.allocation.backup()), of(past.allocation.reverts_to()));
+        format!("{ends:?} {paths:?} {plain:?} {:?} {:?} {:?}", past.cause, past.ended_at, past.ended_by)
     };
     past.iter().map(of).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner};
+use kernel::allocation::{Allocation, EndCause, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Owner, Protection};
 use kernel::annotation::{Annotation, AnnotationField};
 use kernel::bam::{ClassConfig, Model, ModelKind};
 use kernel::class::{ClassType, Priority, TeClass};
@@ -13,7 +13,7 @@ use kernel::controller::{ControllerAddress, DriverKind, RulesOnDelete};
 use kernel::event::{Event, Fate};
 use kernel::fact::Actor;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx};
-use kernel::path::{Metric, Workspace};
+use kernel::path::{Disjointness, Metric, Workspace};
 use kernel::policy::{BandwidthModel, Policy, Restoration};
 use kernel::tenant::Quota;
 use kernel::topology::{CapacitySource, Link, LinkState, Node, Position, Switch, Topology};
@@ -122,7 +122,7 @@ impl World {
         if self.state.network("two").is_none() {
             return self.put_topology("two");
         }
-        match self.dice.roll(43) {
+        match self.dice.roll(45) {
             0 => self.put_topology("one"),
             1 => Command::DeleteTopology { name: self.either(), expected: Expected::Any },
             2 => Command::SetModel {
@@ -137,6 +137,10 @@ impl World {
             9..15 => Command::Release { id: self.somebody() },
             39 => self.controller(),
             40 => self.tenant(),
+            43..45 => {
+                let id = self.state.recovering_after(None).next().unwrap_or(AllocationId(0));
+                Command::Recover { id, may_return: self.dice.one_in(2) }
+            }
             41..43 => Command::Confirm { id: self.somebody() },
             15..19 => Command::Resize {
                 id: self.somebody(),
@@ -242,6 +246,7 @@ impl World {
                 starts_at: self.dice.maybe(|dice| Millis(self.now.0 + 1 + dice.roll(10_000))),
                 held_until: None,
                 annotations: self.dice.maybe(annotation_change).into_iter().collect(),
+                protection: self.dice.maybe(protection),
             },
         }
     }
@@ -283,10 +288,11 @@ fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<P
         | Event::Started { displaced, .. } => {
             displaced.iter().find(|gone| gone.id == old.id).and_then(|gone| match gone.fate {
                 Fate::Ended(cause) => Some(cause),
-                Fate::Rerouted(_) => None,
+                Fate::Rerouted(_) | Fate::Unprotected => None,
             })
         }
         Event::TopologyDeleted { .. }
+        | Event::Recovered { .. }
         | Event::Denied { .. }
         | Event::ControllerPut { .. }
         | Event::ControllerLed { .. }
@@ -374,6 +380,11 @@ fn flow(dice: &mut Dice) -> Flow {
         l4_dst: ip_proto.map(|_| dice.small(65_536)),
         out_port: dice.maybe(|_| HOST_PORT),
     }
+}
+
+fn protection(dice: &mut Dice) -> Protection {
+    let disjointness = [Disjointness::Link, Disjointness::Srlg, Disjointness::Node][dice.small::<usize>(3)];
+    Protection { disjointness, is_revertive: dice.one_in(2), is_best_effort: dice.one_in(2) }
 }
 
 fn constraints(dice: &mut Dice) -> NamedConstraints {

@@ -122,7 +122,8 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
         Step::Expire => Command::Expire,
         Step::Recover { which } => {
             let recovering: Vec<_> = world.state.recovering_after(None).collect();
-            Command::Recover { id: recovering.get(which % recovering.len().max(1)).copied().unwrap_or(living(which)) }
+            let id = recovering.get(which % recovering.len().max(1)).copied().unwrap_or(living(which));
+            Command::Recover { id, may_return: which % 4 > 0 }
         }
     }
 }

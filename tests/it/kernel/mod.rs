@@ -166,7 +166,7 @@ fn link_state(link: &str, state: LinkState) -> Command {
 fn fates(displaced: &[Displaced]) -> Vec<(u64, Option<EndCause>)> {
     let ended = |fate: &Fate| match fate {
         Fate::Ended(cause) => Some(*cause),
-        Fate::Rerouted(_) => None,
+        Fate::Rerouted(_) | Fate::Unprotected => None,
     };
     displaced.iter().map(|gone| (gone.id.0, ended(&gone.fate))).collect()
 }

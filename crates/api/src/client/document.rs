@@ -27,11 +27,14 @@ pub struct AllocationFilter {
     pub name: Option<String>,
     /// Of this customer; the beginning before a trailing `*`.
     pub customer: Option<String>,
+    /// Protected ones: with their backup path, or without it.
+    pub protected: Option<bool>,
 }
 
 impl AllocationFilter {
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let state = self.state.map(|state| state.to_string());
+        let protected = self.protected.map(|wanted| wanted.to_string());
         let texts = [
             ("topology", &self.topology),
             ("state", &state),
@@ -42,6 +45,7 @@ impl AllocationFilter {
             ("tenant", &self.tenant),
             ("name", &self.name),
             ("customer", &self.customer),
+            ("protected", &protected),
         ];
         let class_type = self.class_type.map(|number| ("class_type", number.to_string()));
         texts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).chain(class_type).collect()

@@ -37,9 +37,8 @@ pub(super) fn no_backup(
     workspace: &mut Workspace,
 ) -> Denial {
     let reach = books.draft.reach_exact(claim);
-    let mut pair = |bandwidth_bps: u64| {
-        pair_on(books, &reach, &Query { bandwidth_bps, ..*query }, disjointness, workspace).ok()
-    };
+    let mut pair =
+        |bandwidth_bps: u64| pair_on(books, &reach, &Query { bandwidth_bps, ..*query }, disjointness, workspace).ok();
     let available = |link: LinkIx| Bandwidth::saturating_from_bps(reach.room_bps(link));
     let Some(without_bandwidth) = pair(0) else {
         let binding = unavoidable(books, &reach, query, (working, disjointness), workspace);
@@ -82,46 +81,20 @@ fn unavoidable(
     found
 }
 
-/// Books a pathless allocation where its two paths were, or on the one of them that can still carry it. Says whether one
-/// can; without a backup path there is nothing to switch over to.
-pub(super) fn switch_over(
-    books: &mut Reallocation<'_, '_>,
-    allocation: &Allocation,
-    workspace: &mut Workspace,
-) -> bool {
-    let (Some(protection), Some(backup)) = (allocation.demand.attributes.protection, allocation.backup()) else {
-        return false;
-    };
-    let Some(claim) = books.network.claim_of(allocation) else { return false };
-    let query = path_query(&books.network.model.policy, &allocation.demand);
-    let mut can_carry = |path: &Arc<[LinkIx]>| {
-        let has_room = |link: &LinkIx| books.draft.free_for(*link, &claim) >= query.bandwidth_bps;
-        path.iter().all(has_room) && path::obeys(books.graph, &query, path, workspace)
-    };
-    let route = match (can_carry(&allocation.path), can_carry(backup)) {
-        (true, true) if path::are_disjoint(books.graph, &allocation.path, backup, protection.disjointness) => {
-            allocation.route()
-        }
-        (true, _) => Route::single(Arc::clone(&allocation.path)),
-        (false, true) => Route::single(Arc::clone(backup)),
-        (false, false) => return false,
-    };
-    books.place(allocation.id, route);
-    true
-}
-
 /// A backup path for an allocation that has none, or the return of its traffic to the path that had failed. What it takes
 /// is free: nothing is taken from any other allocation.
 pub(super) fn recover(
     state: &State,
     id: AllocationId,
+    may_return: bool,
     now: Millis,
     workspace: &mut Workspace,
 ) -> Result<Event, Refusal> {
     let old = resolve::allocation(state, id)?;
     let (_, network) = resolve::network(state, Some(&old.demand.topology))?;
     let protection = old.demand.attributes.protection.filter(|_| old.is_recovering()).ok_or(Refusal::NothingDue)?;
-    let recovered = Recovering::new(network, old, protection).and_then(|recovering| recovering.run(workspace));
+    let recovering = Recovering::new(network, old, protection);
+    let recovered = recovering.and_then(|recovering| recovering.run(may_return, workspace));
     let (path, recovery) = recovered.ok_or(Refusal::NothingDue)?;
     let allocation = Allocation { path, recovery, updated_at: now, ..Allocation::clone(old) };
     Ok(Event::Recovered { allocation: Arc::new(allocation) })
@@ -145,8 +118,9 @@ impl<'a> Recovering<'a> {
         Some(Self { network, old, protection, draft, claim })
     }
 
-    fn run(&self, workspace: &mut Workspace) -> Option<Recovered> {
-        self.returned(workspace).or_else(|| {
+    fn run(&self, may_return: bool, workspace: &mut Workspace) -> Option<Recovered> {
+        let returned = if may_return { self.returned(workspace) } else { None };
+        returned.or_else(|| {
             if self.old.backup().is_some() {
                 return None;
             }
@@ -165,8 +139,7 @@ impl<'a> Recovering<'a> {
             false => self.backup_of(first, workspace),
         };
         // Unprotected as before is no worse; less protected would be.
-        (backup.is_some() || self.old.backup().is_none())
-            .then(|| (Arc::clone(first), Recovery::of(backup, None)))
+        (backup.is_some() || self.old.backup().is_none()).then(|| (Arc::clone(first), Recovery::of(backup, None)))
     }
 
     fn is_free(&self, path: &[LinkIx], workspace: &mut Workspace) -> bool {

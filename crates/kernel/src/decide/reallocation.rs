@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::path_query::path_query;
-use super::protection::switch_over;
 use crate::allocation::{Allocation, EndCause, Route};
 use crate::bam::{Cause, Slot};
 use crate::event::{Displaced, DisplacedBy, Fate};
@@ -200,13 +199,37 @@ impl<'a, 'b> Reallocation<'a, 'b> {
 
     /// Gives a pathless allocation a path that takes no bandwidth from any other; says whether there was one.
     pub(super) fn book_free_path(&mut self, allocation: &Allocation, workspace: &mut Workspace) -> bool {
-        if switch_over(self, allocation, workspace) {
+        if self.switch_over(allocation, workspace) {
             return true;
         }
         let Some(claim) = self.network.claim_of(allocation) else { return false };
         let query = path_query(&self.network.model.policy, &allocation.demand);
         let Ok(found) = path::shortest(self.graph, &self.draft.free(claim), &query, workspace) else { return false };
         self.place(allocation.id, Route::single(found.links));
+        true
+    }
+
+    /// Books a pathless allocation where its two paths were, or on the one of them that can still carry it. Says whether one
+    /// can; without a backup path there is nothing to switch over to.
+    pub(super) fn switch_over(&mut self, allocation: &Allocation, workspace: &mut Workspace) -> bool {
+        let (Some(asked), Some(backup)) = (allocation.demand.attributes.protection, allocation.backup()) else {
+            return false;
+        };
+        let Some(claim) = self.network.claim_of(allocation) else { return false };
+        let query = path_query(&self.network.model.policy, &allocation.demand);
+        let mut can_carry = |path: &Arc<[LinkIx]>| {
+            let has_room = |link: &LinkIx| self.draft.free_for(*link, &claim) >= query.bandwidth_bps;
+            path.iter().all(has_room) && path::obeys(self.graph, &query, path, workspace)
+        };
+        let route = match (can_carry(&allocation.path), can_carry(backup)) {
+            (true, true) if path::are_disjoint(self.graph, &allocation.path, backup, asked.disjointness) => {
+                allocation.route()
+            }
+            (true, _) => Route::single(Arc::clone(&allocation.path)),
+            (false, true) => Route::single(Arc::clone(backup)),
+            (false, false) => return false,
+        };
+        self.place(allocation.id, route);
         true
     }
 

@@ -134,7 +134,8 @@ impl Relocating<'_> {
         let slots = books.network.ledger.slots();
         let lower = slots.iter().filter(|slot| slots.class_type(*slot) <= self.demand.class_type);
         let standing = lower.flat_map(|slot| books.occupants(link, slot).take(CANDIDATES_MAX));
-        let mut found: Vec<_> = standing.filter(|one| one.recovery.is_none() && books.has_stayed(one)).cloned().collect();
+        let mut found: Vec<_> =
+            standing.filter(|one| one.recovery.is_none() && books.has_stayed(one)).cloned().collect();
         found.sort_by_key(|allocation| match allocation.demand.bandwidth.as_bps() {
             bandwidth if bandwidth >= lack => (0, bandwidth),
             bandwidth => (1, u64::MAX - bandwidth),

@@ -2,7 +2,6 @@
 //! rest is offered a path with free bandwidth, and then one on which it takes bandwidth as at its admission, also from those
 //! that were restored before it. What must stay true: an allocation that fails would not be admitted at the end either.
 
-use super::protection::switch_over;
 use super::reallocation::Reallocation;
 use super::victims::book_path_with_victims;
 use crate::path::Workspace;
@@ -19,7 +18,7 @@ pub(super) fn restore(books: &mut Reallocation<'_, '_>, workspace: &mut Workspac
     }
     // Those with a backup path first: no other may take it before they have switched over.
     for allocation in books.pathless() {
-        switch_over(books, &allocation, workspace);
+        books.switch_over(&allocation, workspace);
     }
     for _ in 0..TURNS_MAX {
         let mut has_victims = false;

@@ -37,6 +37,7 @@ impl Changes {
                 ids.push(allocation.id);
                 ids
             }
+            Event::Recovered { allocation } => vec![allocation.id],
             Event::Released { id } | Event::StartFailed { id, .. } => vec![*id],
             Event::Expired { ids } => ids.clone(),
             Event::Denied { .. }

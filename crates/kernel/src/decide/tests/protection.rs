@@ -92,9 +92,9 @@ fn a_cut_switches_over_and_a_repair_brings_back_what_was() {
     assert_eq!((world.path(id), backup(&world, id)), (standby.clone(), None));
     assert_eq!(world.state.recovering_after(None).collect::<Vec<_>>(), [id]);
     // Nothing else leads there with so much bandwidth.
-    assert_eq!(world.decide(&Command::Recover { id }), Err(Refusal::NothingDue));
+    assert_eq!(world.decide(&Command::Recover { id, may_return: true }), Err(Refusal::NothingDue));
     world.change(&working[0], up());
-    assert!(matches!(world.must(Command::Recover { id }), Event::Recovered { .. }));
+    assert!(matches!(world.must(Command::Recover { id, may_return: true }), Event::Recovered { .. }));
     assert_eq!((world.path(id), backup(&world, id)), (working, Some(standby)));
     assert_eq!(world.state.recovering_after(None).count(), 0);
 }
@@ -108,7 +108,7 @@ fn a_cut_of_the_backup_path_moves_no_traffic() {
     let (displaced, _) = world.change(&standby[0], down());
     assert_eq!(displaced[0].fate, Fate::Unprotected);
     assert_eq!(world.path(id), working);
-    let Event::Recovered { allocation } = world.must(Command::Recover { id }) else { panic!() };
+    let Event::Recovered { allocation } = world.must(Command::Recover { id, may_return: true }) else { panic!() };
     assert!(!allocation.is_unprotected() && backup(&world, id).unwrap() != standby);
 }
 
@@ -120,7 +120,7 @@ fn who_is_not_revertive_stays_on_the_path_that_took_over() {
     let (working, standby) = (world.path(id), backup(&world, id).unwrap());
     world.change(&working[1], down());
     world.change(&working[1], up());
-    world.must(Command::Recover { id });
+    world.must(Command::Recover { id, may_return: true });
     assert_eq!((world.path(id), backup(&world, id)), (standby, Some(working)));
 }
 
@@ -220,8 +220,8 @@ proptest! {
             }
             world.change(link, up());
             for id in world.state.recovering_after(None).collect::<Vec<_>>() {
-                if world.decide(&Command::Recover { id }).is_ok() {
-                    world.must(Command::Recover { id });
+                if world.decide(&Command::Recover { id, may_return: true }).is_ok() {
+                    world.must(Command::Recover { id, may_return: true });
                 }
             }
         }
