@@ -33,14 +33,15 @@ export function useRequest() {
   const [ends, setEnds] = param("ends");
   const [from, to] = [ingress || nodes[0]?.node || "", egress || nodes.at(-1)?.node || ""];
   const [protect, setProtect] = param("protect");
+  const [backup, setBackup] = param("backup");
   const bps = parseRate(text);
   const request: AllocationRequest = {
     topology: topology.value!, ingress: from, egress: to, class_type: Number(classText), bandwidth_bps: bps ?? 0,
     ...(maxHops ? { constraints: { max_hops: Number(maxHops) } } : {}),
-    ...(isDisjointness(protect) ? { protection: { kind: "dedicated", disjoint: protect, revertive: true } } : {}),
+    ...(isDisjointness(protect) ? { protection: { kind: backup === "shared" ? "shared" : "dedicated", disjoint: protect, revertive: true } } : {}),
     ...(instant(starts) ? { starts_at: instant(starts) } : {}), ...(instant(ends) ? { expires_at: instant(ends) } : {}),
   };
-  return { request, bps, text, setText, maxHops, setMaxHops, setIngress, setEgress, setClass, classes, starts, setStarts, ends, setEnds, protect, setProtect, good: bps !== null && from !== to };
+  return { request, bps, text, setText, maxHops, setMaxHops, setIngress, setEgress, setClass, classes, starts, setStarts, ends, setEnds, protect, setProtect, backup, setBackup, good: bps !== null && from !== to };
 }
 
 type Form = ReturnType<typeof useRequest>;
@@ -77,6 +78,9 @@ export function Fields(props: { form: Form }) {
       <label>Protect <select value={form.protect} onChange={(event) => form.setProtect(event.currentTarget.value)}>
         <option value="">no</option><option value="link">against a link</option><option value="node">against a node</option><option value="srlg">against a risk group</option>
       </select></label>
+      {form.protect ? <label>Backup <select value={form.backup} onChange={(event) => form.setBackup(event.currentTarget.value)}>
+        <option value="">its own</option><option value="shared">shared with others</option>
+      </select></label> : null}
       <label>Starts <input type="datetime-local" value={form.starts} onInput={(event) => form.setStarts(event.currentTarget.value)} /></label>
       <label>Ends <input type="datetime-local" value={form.ends} onInput={(event) => form.setEnds(event.currentTarget.value)} /></label>
     </>
@@ -194,7 +198,7 @@ export function RequestPanel() {
         if (current) setMost(typeof found === "number" ? found : 0);
       });
     return () => void (current = false);
-  }, [request.ingress, request.egress, request.class_type, form.maxHops, form.protect, form.starts, form.ends]);
+  }, [request.ingress, request.egress, request.class_type, form.maxHops, form.protect, form.backup, form.starts, form.ends]);
   const verdict = isSame(preview, request) ? preview!.verdicts[0] : undefined;
   const top = Math.max((most ?? 0) * 1.25, 1);
   return (
@@ -212,7 +216,7 @@ export function RequestPanel() {
       <div class="buttons">
         {verdict?.outcome ? <Send preview={preview!} /> : null}
         <button onClick={() => go("what-if", undefined, asQuery(form))}>Compare the models</button>
-        <button onClick={() => (adjust({ ingress: null, egress: null, bandwidth: null, max_hops: null, class_type: null, protect: null, starts: null, ends: null }), pin())}>Close</button>
+        <button onClick={() => (adjust({ ingress: null, egress: null, bandwidth: null, max_hops: null, class_type: null, protect: null, backup: null, starts: null, ends: null }), pin())}>Close</button>
       </div>
       <div aria-live="polite">
         {verdict?.problem?.slug === "insufficient-bandwidth" ? <When key={written} form={form} /> : null}
@@ -259,7 +263,7 @@ function When(props: { form: Form }) {
 /** All of it: what is left out is another's default. */
 export function asQuery(form: Form): Record<string, string> {
   const { ingress, egress, class_type } = form.request;
-  return { ingress, egress, class_type: String(class_type), bandwidth: form.text, ...(form.maxHops ? { max_hops: form.maxHops } : {}), ...(form.protect ? { protect: form.protect } : {}), ...(form.starts ? { starts: form.starts } : {}), ...(form.ends ? { ends: form.ends } : {}) };
+  return { ingress, egress, class_type: String(class_type), bandwidth: form.text, ...(form.maxHops ? { max_hops: form.maxHops } : {}), ...(form.protect ? { protect: form.protect, ...(form.backup ? { backup: form.backup } : {}) } : {}), ...(form.starts ? { starts: form.starts } : {}), ...(form.ends ? { ends: form.ends } : {}) };
 }
 
 /** Two digits are enough for what is dragged. */

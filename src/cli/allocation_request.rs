@@ -81,7 +81,7 @@ pub(super) struct Create {
     /// Nodes or links that the path avoids
     #[arg(long)]
     exclude: Vec<String>,
-    /// A second path against the failure of the first: dedicated
+    /// A second path against the failure of the first: dedicated or shared
     #[arg(long)]
     protection: Option<ProtectionKind>,
     /// What the two paths must not share: link, srlg or node [default: link]

@@ -57,8 +57,9 @@ pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command,
 }
 
 fn protection(document: ProtectionDocument) -> Protection {
-    let ProtectionDocument { kind: ProtectionKind::Dedicated, disjoint, revertive, best_effort } = document;
-    Protection { disjointness: disjointness(disjoint), is_revertive: revertive, is_best_effort: best_effort }
+    let ProtectionDocument { kind, disjoint, revertive: is_revertive, best_effort: is_best_effort } = document;
+    let is_shared = kind == ProtectionKind::Shared;
+    Protection { disjointness: disjointness(disjoint), is_shared, is_revertive, is_best_effort }
 }
 
 /// What two paths must not share.

@@ -16,6 +16,8 @@ pub(super) struct ProtectionRecord {
     /// What the two paths must not share.
     disjoint: DisjointnessWord,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shared: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     revertive: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     best_effort: bool,
@@ -23,13 +25,14 @@ pub(super) struct ProtectionRecord {
 
 impl ProtectionRecord {
     pub(super) fn of(protection: Protection) -> Self {
-        let Protection { disjointness, is_revertive, is_best_effort } = protection;
-        Self { disjoint: disjointness.into(), revertive: is_revertive, best_effort: is_best_effort }
+        let Protection { disjointness, is_shared, is_revertive, is_best_effort } = protection;
+        let disjoint = disjointness.into();
+        Self { disjoint, shared: is_shared, revertive: is_revertive, best_effort: is_best_effort }
     }
 
     pub(super) fn read(self) -> Protection {
-        let Self { disjoint, revertive, best_effort } = self;
-        Protection { disjointness: disjoint.into(), is_revertive: revertive, is_best_effort: best_effort }
+        let Self { disjoint, shared: is_shared, revertive: is_revertive, best_effort: is_best_effort } = self;
+        Protection { disjointness: disjoint.into(), is_shared, is_revertive, is_best_effort }
     }
 }
 

@@ -119,7 +119,8 @@ fn every_fate_and_denial_survives_its_stored_form() {
         let path = |link: Option<u32>| link.map(|link| [LinkIx(link)].into());
         protected.recovery = Recovery::of(path(backup), path(reverts_to));
         let (is_revertive, is_best_effort) = (backup.is_some(), reverts_to.is_some());
-        protected.demand.attributes.protection = Some(Protection { disjointness, is_revertive, is_best_effort });
+        protected.demand.attributes.protection =
+            Some(Protection { disjointness, is_shared: is_revertive, is_revertive, is_best_effort });
         survives(Event::Recovered { allocation: protected.into() });
     }
     let mut demand = allocation.demand.clone();

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::path::DisjointName;
 use crate::words::words;
 
-/// A second path against the failure of the first: both share no fate, and bandwidth is reserved on both. When the working
+/// A second path against the failure of the first: the two share no fate, and bandwidth is reserved for both. When the working
 /// path fails, traffic goes over the backup path.
 #[derive(Serialize, Deserialize, ToSchema, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +35,10 @@ fn link() -> DisjointName {
 words! {
     /// Whose the bandwidth of a backup path is.
     ProtectionKind {
-        /// The allocation's own (1+1 and 1:1).
+        /// The allocation's own.
         Dedicated "dedicated"
+        /// Shared with backup paths that no failure of a link, node or risk group needs at the same time. Not with a start or
+        /// an end.
+        Shared "shared"
     }
 }

@@ -56,11 +56,13 @@ pub struct LspAttributes {
     pub protection: Option<Protection>,
 }
 
-/// A second path against the failure of the first (RFC 4427 §4.1: dedicated recovery resources).
+/// A second path against the failure of the first (RFC 4427 §4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Protection {
     /// What the two paths must not share.
     pub disjointness: Disjointness,
+    /// Whether the bandwidth of its backup path is shared with backup paths that are not needed in the same failures.
+    pub is_shared: bool,
     /// Whether its traffic returns to the path that failed, when that is whole again.
     pub is_revertive: bool,
     /// Whether it is admitted on one path where no two carry it.

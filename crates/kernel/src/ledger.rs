@@ -12,6 +12,7 @@ use super::ledger_entry::{LedgerEntry, Span};
 use super::link_members::{LiveSet, Roster, is_stale};
 use super::path::{Links, WEIGHT_ONE};
 use super::policy::BandwidthModel;
+use super::shared_pool::SharedPools;
 use super::topology::{Link, LinkState, Topology};
 use super::units::Millis;
 
@@ -45,6 +46,8 @@ struct Book {
     /// How many ids are in its rosters: the absent ones too.
     listed: [u32; SLOTS],
     rosters: Arc<[Roster; SLOTS]>,
+    /// The backup paths that share bandwidth here, if any do.
+    pools: Option<Arc<SharedPools>>,
 }
 
 /// The books of all links, in pages that versions share.
@@ -62,7 +65,8 @@ impl Ledger {
     pub fn new(topology: &Topology, model: &BandwidthModel) -> Self {
         let slots = *model.model.slots();
         let links: Vec<&Link> = topology.links().map(|(_, link)| link).collect();
-        let empty = Book { booked: [0; SLOTS], living: [0; SLOTS], listed: [0; SLOTS], rosters: Arc::default() };
+        let empty =
+            Book { booked: [0; SLOTS], living: [0; SLOTS], listed: [0; SLOTS], rosters: Arc::default(), pools: None };
         let pages = links.chunks(PAGE_LINKS).map(|links| Arc::new(BookPage::new(links, model, &empty)));
         let mut figures = FigureTable {
             free_bps: vec![vec![0; links.len()]; slots.count()],
@@ -107,9 +111,19 @@ impl Ledger {
         self.book(link).into_iter().flat_map(move |book| book.rosters[slot.at()].newest_first(&self.living))
     }
 
-    /// The allocations on a link, in no promised order.
+    /// The allocations on a link, with those whose backup paths share bandwidth there, in no promised order.
     pub fn on_link(&self, link: LinkIx) -> impl Iterator<Item = AllocationId> + '_ {
-        self.slots.iter().flat_map(move |slot| self.newest_first(link, slot))
+        let sharing = self.pools(link).into_iter().flat_map(SharedPools::members);
+        self.slots.iter().flat_map(move |slot| self.newest_first(link, slot)).chain(sharing)
+    }
+
+    /// The backup paths that share bandwidth on a link.
+    pub(crate) fn pools(&self, link: LinkIx) -> Option<&SharedPools> {
+        self.shared_pools(link).map(|pools| &**pools)
+    }
+
+    pub(crate) fn shared_pools(&self, link: LinkIx) -> Option<&Arc<SharedPools>> {
+        self.book(link)?.pools.as_ref()
     }
 
     /// The bookings on a link, by their starts.
@@ -129,7 +143,8 @@ impl Ledger {
 
     /// How many are on a link.
     pub fn count_on(&self, link: LinkIx) -> usize {
-        self.book(link).map_or(0, |book| book.living.iter().map(|count| *count as usize).sum())
+        let sharing = self.pools(link).map_or(0, |pools| pools.members().count());
+        self.book(link).map_or(0, |book| book.living.iter().map(|count| *count as usize).sum::<usize>() + sharing)
     }
 
     /// The links as a path search without victims sees them.
@@ -151,6 +166,7 @@ impl Ledger {
                 (self.bounds(link), self.is_usable(link), one.booked)
                     == (other.bounds(link), other.is_usable(link), two.booked)
                     && one.living == two.living
+                    && one.pools == two.pools
                     && self.calendar.marks(link) == other.calendar.marks(link)
                     && self.weight(link) == other.weight(link)
                     && self.slots.iter().all(|slot| figures(self, slot) == figures(other, slot))
@@ -188,7 +204,7 @@ impl Ledger {
     /// Enters a reservation on every link of its paths.
     pub(crate) fn enter(&mut self, entry: &LedgerEntry) {
         self.enter_unfigured(entry);
-        self.refresh(entry.links.iter().copied());
+        self.refresh(entry.all_links());
     }
 
     /// Enters many reservations; what follows from them is worked out once.
@@ -213,6 +229,11 @@ impl Ledger {
         for link in entry.links.iter() {
             if let Some(page) = self.page_mut(*link) {
                 page.enter(place(*link), &slots, entry);
+            }
+        }
+        for link in entry.shared.iter().flat_map(|shared| shared.links.iter()) {
+            if let Some(page) = self.page_mut(*link) {
+                page.share(place(*link), &slots, entry);
             }
         }
     }
@@ -251,7 +272,12 @@ impl Ledger {
             page.leave(place(*link), &slots, entry);
             strike(&mut page.books[place(*link)], &self.living);
         }
-        self.refresh(entry.links.iter().copied());
+        for link in entry.shared.iter().flat_map(|shared| shared.links.iter()) {
+            if let Some(page) = self.page_mut(*link) {
+                page.share_no_more(place(*link), entry);
+            }
+        }
+        self.refresh(entry.all_links());
     }
 
     /// Holds one link to what `link` now says.
@@ -299,6 +325,23 @@ impl BookPage {
         debug_assert!(book.booked[slot] >= amount, "a book gives back only what it took");
         book.booked[slot] = book.booked[slot].saturating_sub(amount);
         book.living[slot] = book.living[slot].saturating_sub(1);
+    }
+
+    fn share(&mut self, at: usize, slots: &Slots, entry: &LedgerEntry) {
+        let Some(member) = entry.member(self.amount(at, slots, entry)) else { return };
+        let (book, slot) = (&mut self.books[at], entry.slot);
+        let more = Arc::make_mut(book.pools.get_or_insert_default()).add(slot, entry.id, member);
+        book.booked[slot.at()] = book.booked[slot.at()].saturating_add(more);
+    }
+
+    fn share_no_more(&mut self, at: usize, entry: &LedgerEntry) {
+        let (book, slot) = (&mut self.books[at], entry.slot);
+        let Some(pools) = &mut book.pools else { return };
+        let less = Arc::make_mut(pools).remove(slot, entry.id);
+        book.booked[slot.at()] = book.booked[slot.at()].saturating_sub(less);
+        if pools.members().next().is_none() {
+            book.pools = None;
+        }
     }
 
     fn amount(&self, at: usize, slots: &Slots, entry: &LedgerEntry) -> u64 {

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::bam::{Booked, LinkBounds, Overrun, SLOTS, Slot, Slots, VictimOrder};
 use super::calendar::{LinkCourse, Precision, Taking, marks_of};
@@ -13,6 +14,7 @@ use super::ledger_entry::{Claim, LedgerEntry, Span};
 use super::mark_tree::MarkTree;
 use super::path::Links;
 use super::policy::BandwidthModel;
+use super::shared_pool::{SharedPool, SharedPools};
 use super::topology::{Link, LinkState};
 
 /// A ledger as it would be after some changes.
@@ -35,6 +37,7 @@ struct LedgerPage {
     bounds: LinkBounds,
     usable: bool,
     booked: Booked,
+    pools: Option<Arc<SharedPools>>,
     figures: Figures,
 }
 
@@ -88,6 +91,14 @@ impl<'a> LedgerDraft<'a> {
                 page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_add(amount);
             });
         }
+        for link in entry.shared.iter().flat_map(|shared| shared.links.iter()) {
+            self.change(*link, |slots, page| {
+                let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
+                let Some(member) = entry.member(amount) else { return };
+                let more = Arc::make_mut(page.pools.get_or_insert_default()).add(entry.slot, entry.id, member);
+                page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_add(more);
+            });
+        }
     }
 
     /// Takes an entry out.
@@ -115,6 +126,13 @@ impl<'a> LedgerDraft<'a> {
             self.change(*link, |slots, page| {
                 let amount = page.bounds.booked(slots, entry.slot, entry.bandwidth);
                 page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_sub(amount);
+            });
+        }
+        for link in entry.shared.iter().flat_map(|shared| shared.links.iter()) {
+            self.change(*link, |_, page| {
+                let Some(pools) = &mut page.pools else { return };
+                let less = Arc::make_mut(pools).remove(entry.slot, entry.id);
+                page.booked[entry.slot.at()] = page.booked[entry.slot.at()].saturating_sub(less);
             });
         }
     }
@@ -211,6 +229,15 @@ impl<'a> LedgerDraft<'a> {
         self.course(link).map_or(0, |course| now.min(course.room_bps(claim, taking, precision)))
     }
 
+    /// The backup paths that share bandwidth of a slot on a link.
+    pub(crate) fn pool(&self, link: LinkIx, slot: Slot) -> Option<&SharedPool> {
+        let pools = match self.page(link) {
+            Some(page) => page.pools.as_deref(),
+            None => self.ledger.pools(link),
+        };
+        pools?.pool(slot)
+    }
+
     /// The bookings on a link of the first instant at which any cannot take its bandwidth.
     pub(crate) fn first_not_kept(&self, link: LinkIx) -> Vec<AllocationId> {
         self.course(link).map_or_else(Vec::new, |course| course.first_not_kept())
@@ -268,6 +295,7 @@ impl<'a> LedgerDraft<'a> {
                 bounds: bounds.clone(),
                 usable: self.ledger.is_usable(link),
                 booked: self.ledger.booked(link),
+                pools: self.ledger.shared_pools(link).cloned(),
                 figures: Figures::default(),
             });
         }

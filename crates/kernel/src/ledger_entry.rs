@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::bam::Slot;
 use super::id::{AllocationId, LinkIx};
+use super::shared_pool::{Member, SharedBackup};
 use super::units::{Bandwidth, Millis};
 
 /// One entry: an allocation's bandwidth on each link of its paths.
@@ -15,13 +16,26 @@ pub struct LedgerEntry {
     pub slot: Slot,
     /// Booked on every link.
     pub bandwidth: Bandwidth,
-    /// The links of the working path and of the backup path.
+    /// The links of the working path, and of a backup path that is its own.
     pub links: Arc<[LinkIx]>,
+    /// A backup path that shares its bandwidth with others.
+    pub shared: Option<SharedBackup>,
     /// The time in which it is booked.
     pub span: Span,
 }
 
 impl LedgerEntry {
+    /// All links on which it has anything.
+    pub(crate) fn all_links(&self) -> impl Iterator<Item = LinkIx> + '_ {
+        let shared = self.shared.iter().flat_map(|shared| shared.links.iter());
+        self.links.iter().chain(shared).copied()
+    }
+
+    /// What it is in a pool in which it takes so much.
+    pub(crate) fn member(&self, amount_bps: u64) -> Option<Member> {
+        Some(Member { amount_bps, risks: Arc::clone(&self.shared.as_ref()?.risks) })
+    }
+
     /// It looks for a path, and takes bandwidth with this slot.
     pub fn claim(&self, slot: Slot) -> Claim {
         Claim { slot, hold_slot: self.slot, bandwidth: self.bandwidth, span: self.span }

@@ -88,6 +88,7 @@ pub mod ledger;
 mod calendar;
 mod mark_tree;
 pub mod ledger_entry;
+pub mod shared_pool;
 mod congestion_weight;
 mod link_members;
 mod persistent_map;

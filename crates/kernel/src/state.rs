@@ -9,13 +9,14 @@ use super::allocation::{Allocation, Demand, LspAttributes};
 use super::bam::Slot;
 use super::class::{CLASS_TYPES, ClassType};
 use super::controller::Controller;
-use super::id::{AllocationId, Name, Sequence};
+use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::intent::{FlowNumber, FlowNumbers};
 use super::ledger::Ledger;
 use super::ledger_entry::{Claim, LedgerEntry, Span, Start};
 use super::path::Graph;
 use super::persistent_map::PersistentMap;
 use super::policy::BandwidthModel;
+use super::shared_pool::{SharedBackup, risks_of};
 use super::tenant::{Tenant, Usage};
 use super::topology::Topology;
 use super::units::Millis;
@@ -256,13 +257,28 @@ impl Network {
 
     /// An allocation as the books know it.
     pub fn entry_of(&self, allocation: &Allocation) -> Option<LedgerEntry> {
-        Some(LedgerEntry {
-            id: allocation.id,
-            slot: self.slot_of(allocation)?,
-            bandwidth: allocation.demand.bandwidth,
-            links: allocation.links(),
-            span: self.span_of(&allocation.demand)?,
-        })
+        let slot = self.slot_of(allocation)?;
+        self.entry_on(allocation.id, &allocation.demand, slot, &allocation.path, allocation.backup())
+    }
+
+    /// A demand on a route as the books know it.
+    pub(super) fn entry_on(
+        &self,
+        id: AllocationId,
+        demand: &Demand,
+        slot: Slot,
+        path: &Arc<[LinkIx]>,
+        backup: Option<&Arc<[LinkIx]>>,
+    ) -> Option<LedgerEntry> {
+        let (links, shared) = match backup {
+            None => (Arc::clone(path), None),
+            Some(backup) if demand.attributes.protection.is_some_and(|asked| asked.is_shared) => {
+                let risks = risks_of(path, &self.topology);
+                (Arc::clone(path), Some(SharedBackup { links: Arc::clone(backup), risks }))
+            }
+            Some(backup) => (path.iter().chain(backup.iter()).copied().collect(), None),
+        };
+        Some(LedgerEntry { id, slot, bandwidth: demand.bandwidth, links, shared, span: self.span_of(demand)? })
     }
 
     /// When a demand is in the books. A hold that lapses may be confirmed before: it counts to its end.

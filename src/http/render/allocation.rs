@@ -191,7 +191,7 @@ fn constraints(constraints: &Constraints, names: &Names) -> ConstraintsDocument 
 
 fn protection(asked: Protection) -> ProtectionDocument {
     ProtectionDocument {
-        kind: ProtectionKind::Dedicated,
+        kind: if asked.is_shared { ProtectionKind::Shared } else { ProtectionKind::Dedicated },
         disjoint: disjoint_name(asked.disjointness),
         revertive: asked.is_revertive,
         best_effort: asked.is_best_effort,

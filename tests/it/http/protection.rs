@@ -95,10 +95,31 @@ async fn what_cannot_be_protected_is_denied_or_said_to_be_unprotected() {
     let best_effort = json!({"kind": "dedicated", "best_effort": true});
     let admitted = service.post("/v1/allocations", &protected(8_000_000, best_effort)).await.json();
     assert!(admitted["warnings"].to_string().contains("unprotected"), "{admitted}");
-    for odd in [json!({"kind": "shared"}), json!({}), json!({"kind": "dedicated", "disjoint": "city"})] {
+    for odd in [json!({"kind": "none"}), json!({}), json!({"kind": "dedicated", "disjoint": "city"})] {
         let refused = service.post("/v1/allocations", &protected(1, odd)).await;
         assert_eq!(refused.problem(), "malformed-body", "{refused:?}");
     }
+    service.close().await;
+}
+
+/// What shares bandwidth is booked once where no failure needs it twice, and has no times.
+#[tokio::test]
+async fn backup_paths_share_bandwidth() {
+    let service = triangle().await;
+    let shared = |from: &str, to: &str| json!({"ingress": from, "egress": to, "class_type": 0, "bandwidth_bps": 8_000_000, "protection": {"kind": "shared"}});
+    for (from, to) in [("a", "b"), ("c", "b")] {
+        let admitted = service.post("/v1/allocations", &shared(from, to).to_string()).await.json();
+        assert_eq!(admitted["protection"]["kind"], "shared", "{admitted}");
+    }
+    // Both working paths are single links; the link from c to b has one of them, and the other's backup path.
+    assert_eq!(service.get("/v1/topologies/net/links/cb").await.json()["reserved_bps"], 16_000_000);
+    let mut timed = shared("a", "b");
+    timed["duration_ms"] = json!(1_000);
+    let refused = service.post("/v1/allocations", &timed.to_string()).await;
+    assert_eq!(
+        (refused.problem().as_str(), &refused.json()["field"]),
+        ("impossible-request", &json!("protection.kind"))
+    );
     service.close().await;
 }
 

@@ -384,7 +384,8 @@ fn flow(dice: &mut Dice) -> Flow {
 
 fn protection(dice: &mut Dice) -> Protection {
     let disjointness = [Disjointness::Link, Disjointness::Srlg, Disjointness::Node][dice.small::<usize>(3)];
-    Protection { disjointness, is_revertive: dice.one_in(2), is_best_effort: dice.one_in(2) }
+    let is_shared = dice.one_in(3);
+    Protection { disjointness, is_shared, is_revertive: dice.one_in(2), is_best_effort: dice.one_in(2) }
 }
 
 fn constraints(dice: &mut Dice) -> NamedConstraints {

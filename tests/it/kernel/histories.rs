@@ -82,7 +82,8 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
             request.attributes.flow = (bandwidth % 3 > 0).then(Box::default);
             let disjointness = [Disjointness::Link, Disjointness::Srlg, Disjointness::Node][usize::from(hops) % 3];
             let (is_revertive, is_best_effort) = (hops % 2 == 0, bandwidth % 2 == 0);
-            let protection = Protection { disjointness, is_revertive, is_best_effort };
+            let is_shared = bandwidth % 7 < 3;
+            let protection = Protection { disjointness, is_shared, is_revertive, is_best_effort };
             request.attributes.protection = (bandwidth % 5 < 2).then_some(protection);
             Command::Allocate(Box::new(request))
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::attributes::with_times;
 use super::bookings::displace_not_kept;
 use super::path_query::{fewest_hops, path_query};
-use super::protection::{no_backup, pair_on};
+use super::protection::{fits_beside, no_backup, pair_of};
 use super::reallocation::Reallocation;
 use super::relocation::make_way;
 use super::resolve::{self, Priorities};
@@ -18,13 +18,13 @@ use super::victims::{self, make_room};
 use crate::allocation::{Allocation, Demand, Protection, Recovery, Route};
 use crate::annotation::{Annotation, AnnotationField};
 use crate::bam::Cause;
+use crate::calendar::Taking;
 use crate::command::{NamedConstraints, Request};
 use crate::event::{Binding, Denial, Displaced, DisplacedBy, Event, Fate, PathObstacle};
 use crate::id::{AllocationId, LinkIx};
 use crate::intent::impossible_flow;
 use crate::ledger_draft::LedgerDraft;
 use crate::ledger_entry::Claim;
-use crate::ledger_entry::LedgerEntry;
 use crate::path::{self, Everything, Links, NoPath, Query, Reason, WEIGHT_ONE, Workspace};
 use crate::policy::{PathChoice, Policy};
 use crate::refusal::Refusal;
@@ -40,6 +40,7 @@ pub(super) fn allocate(
     if state.allocation_count() >= ALLOCATIONS_MAX {
         return Err(Refusal::TooMany { what: "allocations", max: ALLOCATIONS_MAX });
     }
+    check_protection(request)?;
     if request.attributes.expires_at.is_some_and(|at| at <= now) {
         return Err(Refusal::AlreadyExpired);
     }
@@ -62,6 +63,19 @@ pub(super) fn allocate(
         }
         Err(denial) => Event::Denied { of: None, demand: Box::new(demand), denial },
     })
+}
+
+/// What shares bandwidth has neither start nor end: when a pool would have which members is not looked ahead.
+fn check_protection(request: &Request) -> Result<(), Refusal> {
+    let attributes = &request.attributes;
+    let has_times = attributes.starts_at.is_some() || attributes.expires_at.is_some() || request.duration.is_some();
+    match attributes.protection {
+        Some(Protection { is_shared: true, .. }) if has_times => Err(Refusal::ImpossibleTime {
+            field: "protection.kind",
+            why: "what shares bandwidth has no start and no end",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The demand of a request, in the network that it is about.
@@ -237,20 +251,19 @@ impl Admission<'_> {
         workspace: &mut Workspace,
     ) -> Result<RouteAndFates, Denial> {
         let (claim, query) = (self.claim(), path_query(&self.network.model.policy, self.demand));
-        let disjointness = protection.disjointness;
         if self.network.model.policy.path_choice == PathChoice::AvoidVictims
-            && let Ok(route) = pair_on(&books, &books.draft.free(claim), &query, disjointness, workspace)
+            && let Ok(route) = pair_of(&books, claim, &query, (protection, Taking::Free), workspace)
         {
             check_price(self.network, &query, &books.draft.free(claim), &route.path, workspace)?;
             return Ok((route, vec![]));
         }
-        let pair = pair_on(&books, &books.draft.reach(claim), &query, disjointness, workspace);
+        let pair = pair_of(&books, claim, &query, (protection, Taking::Reach), workspace);
         if let Ok(route) = pair {
             check_price(self.network, &query, &books.draft.reach(claim), &route.path, workspace)?;
             return self.with_victims(books, route, workspace);
         }
         Err(match path::shortest(books.graph, &books.draft.reach(claim), &query, workspace) {
-            Ok(found) => no_backup(&books, claim, &query, (&found.links, disjointness), workspace),
+            Ok(found) => no_backup(&books, claim, &query, (&found.links, protection), workspace),
             Err(_) => denial(self.network, &books.draft.reach_exact(claim), &query, workspace),
         })
     }
@@ -357,7 +370,12 @@ impl Admission<'_> {
         let claim = self.claim();
         let is_free = |link: &LinkIx| self.demand.bandwidth.as_bps() <= draft.free_for(*link, &claim);
         let is_starting = old.demand.attributes.starts_at != self.demand.attributes.starts_at;
-        (self.demand.bandwidth <= old.demand.bandwidth && !is_starting) || old.links().iter().all(is_free)
+        let has_backup_room = || match (old.backup(), self.demand.attributes.protection) {
+            (Some(backup), Some(asked)) => fits_beside(self.network, draft, &claim, (&old.path, asked), backup),
+            _ => true,
+        };
+        (self.demand.bandwidth <= old.demand.bandwidth && !is_starting)
+            || (old.path.iter().all(is_free) && has_backup_room())
     }
 
     fn with_victims(
@@ -366,13 +384,9 @@ impl Admission<'_> {
         route: Route,
         workspace: &mut Workspace,
     ) -> Result<RouteAndFates, Denial> {
-        let entry = LedgerEntry {
-            id: self.id,
-            slot: self.priorities.hold_slot,
-            bandwidth: self.demand.bandwidth,
-            links: route.links(),
-            span: self.claim().span,
-        };
+        let Route { path, backup } = &route;
+        let entry = self.network.entry_on(self.id, self.demand, self.priorities.hold_slot, path, backup.as_ref());
+        let Some(entry) = entry else { return Err(Denial::NoPath(PathObstacle::SearchLimit)) };
         // Paths on which the demand is within reach has victims enough.
         if !make_room(&mut books, &entry, self.priorities.setup_slot) {
             return Err(Denial::NoPath(PathObstacle::SearchLimit));

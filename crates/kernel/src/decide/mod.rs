@@ -13,6 +13,7 @@ mod relocation;
 mod protection;
 mod reroute;
 mod reallocation;
+mod victim_choice;
 mod victims;
 mod bookings;
 mod start;

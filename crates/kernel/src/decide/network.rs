@@ -108,6 +108,11 @@ fn is_sound(allocation: &Allocation, graph: &Graph, topology: &Topology) -> bool
         && is_protected_as_asked(allocation, graph)
 }
 
+/// Whether it has a backup path that shares bandwidth with others.
+fn shares_bandwidth(allocation: &Allocation) -> bool {
+    allocation.backup().is_some() && allocation.demand.attributes.protection.is_some_and(|asked| asked.is_shared)
+}
+
 /// Whether the backup path, if there is one, shares nothing with the working path that it must not share.
 fn is_protected_as_asked(allocation: &Allocation, graph: &Graph) -> bool {
     let (Some(protection), Some(backup)) = (allocation.demand.attributes.protection, allocation.backup()) else {
@@ -229,9 +234,14 @@ pub(super) fn change_link(
     let drained = |link: &Link| link.state == LinkState::Maintenance;
     let changed = links.iter().map(|(ix, link)| (*ix, drained(link)));
     let mut unfit = BTreeMap::new();
+    // Whose working paths break together is another matter then.
+    let has_other_risks = change.srlg.is_some();
     for (ix, is_drained) in changed {
         let is_unfit = |allocation: &Allocation| {
-            is_drained || !keeps_constraints(allocation, &topology) || !is_protected_as_asked(allocation, &graph)
+            is_drained
+                || !keeps_constraints(allocation, &topology)
+                || !is_protected_as_asked(allocation, &graph)
+                || (has_other_risks && shares_bandwidth(allocation))
         };
         unfit.extend(on_links(state, &books, [ix], is_unfit).into_iter().map(|one| (books.rank(one), one)));
     }

@@ -7,17 +7,43 @@ use super::path_query::path_query;
 use super::reallocation::Reallocation;
 use super::resolve;
 use crate::allocation::{Allocation, Protection, Recovery, Route};
+use crate::bam::Slot;
+use crate::calendar::Taking;
 use crate::event::{Binding, Denial, Event};
 use crate::id::{AllocationId, LinkIx};
 use crate::ledger_draft::LedgerDraft;
 use crate::ledger_entry::Claim;
 use crate::path::{self, Disjointness, Links, NoPath, Query, Workspace};
 use crate::refusal::Refusal;
+use crate::shared_pool::{Risk, risks_of};
 use crate::state::{Network, State};
 use crate::units::{Bandwidth, Millis};
 
+/// How many working paths are tried for a backup path that shares bandwidth.
+const WORKING_TRIED: usize = 4;
+
+/// A pair of paths that has the bandwidth: freely, or with all that may be taken for it.
+pub(super) fn pair_of(
+    books: &Reallocation<'_, '_>,
+    claim: Claim,
+    query: &Query<'_>,
+    (asked, taking): (Protection, Taking),
+    workspace: &mut Workspace,
+) -> Result<Route, NoPath> {
+    match taking {
+        Taking::Free if asked.is_shared => {
+            sharing_pair(books, claim, &books.draft.free_exact(claim), query, asked, workspace)
+        }
+        Taking::Reach if asked.is_shared => {
+            sharing_pair(books, claim, &books.draft.reach_exact(claim), query, asked, workspace)
+        }
+        Taking::Free => pair_on(books, &books.draft.free(claim), query, asked.disjointness, workspace),
+        Taking::Reach => pair_on(books, &books.draft.reach(claim), query, asked.disjointness, workspace),
+    }
+}
+
 /// The pair of paths of least cost on these links, the cheaper as the working path.
-pub(super) fn pair_on(
+fn pair_on(
     books: &Reallocation<'_, '_>,
     links: &impl Links,
     query: &Query<'_>,
@@ -28,17 +54,88 @@ pub(super) fn pair_on(
     Ok(Route { path: working.links.into(), backup: Some(backup.links.into()) })
 }
 
-/// Why there is no pair of paths where there is one path, `working`.
+/// One of the best working paths, with the cheapest backup path beside it: what others have booked for other failures counts
+/// as room.
+fn sharing_pair(
+    books: &Reallocation<'_, '_>,
+    claim: Claim,
+    links: &impl Links,
+    query: &Query<'_>,
+    asked: Protection,
+    workspace: &mut Workspace,
+) -> Result<Route, NoPath> {
+    for working in path::k_shortest(books.graph, links, query, WORKING_TRIED, workspace)? {
+        let risks = risks_of(&working.links, &books.network.topology);
+        let shared = Sharing { links, draft: &books.draft, slot: claim.hold_slot, risks: &risks };
+        let around = (working.links.as_slice(), asked.disjointness);
+        if let Ok(backup) = path::disjoint_from(books.graph, &shared, query, around, workspace) {
+            return Ok(Route { path: working.links.into(), backup: Some(backup.links.into()) });
+        }
+    }
+    // Without anything that could be shared, the best pair need not have the best working path.
+    pair_on(books, links, query, asked.disjointness, workspace)
+}
+
+/// Links as a backup path sees them that shares bandwidth: what is booked for failures that do not break its working path is
+/// room for it.
+struct Sharing<'a, L> {
+    links: &'a L,
+    draft: &'a LedgerDraft<'a>,
+    slot: Slot,
+    risks: &'a [Risk],
+}
+
+impl<L: Links> Links for Sharing<'_, L> {
+    fn room_bps(&self, link: LinkIx) -> u64 {
+        if !self.links.is_usable(link) {
+            return 0;
+        }
+        let reusable = self.draft.pool(link, self.slot).map_or(0, |pool| pool.reusable(self.risks));
+        self.links.room_bps(link).saturating_add(reusable)
+    }
+
+    fn weight(&self, link: LinkIx) -> u32 {
+        self.links.weight(link)
+    }
+
+    fn is_usable(&self, link: LinkIx) -> bool {
+        self.links.is_usable(link)
+    }
+}
+
+/// Whether a backup path has the bandwidth of a claim beside a working path that is out of the draft.
+pub(super) fn fits_beside(
+    network: &Network,
+    draft: &LedgerDraft<'_>,
+    claim: &Claim,
+    (path, asked): (&[LinkIx], Protection),
+    backup: &[LinkIx],
+) -> bool {
+    let risks = if asked.is_shared { risks_of(path, &network.topology) } else { Arc::from([]) };
+    let reusable = |link: LinkIx| match asked.is_shared {
+        true => draft.pool(link, claim.hold_slot).map_or(0, |pool| pool.reusable(&risks)),
+        false => 0,
+    };
+    let has_room = |link: &LinkIx| {
+        let free_bps = draft.free_for(*link, claim);
+        free_bps > 0 && free_bps.saturating_add(reusable(*link)) >= claim.bandwidth.as_bps()
+    };
+    backup.iter().all(has_room)
+}
+
+/// Why there is no pair of paths where there is one path, `working`. Where bandwidth is shared, more may be admitted than is
+/// said to be.
 pub(super) fn no_backup(
     books: &Reallocation<'_, '_>,
     claim: Claim,
     query: &Query<'_>,
-    (working, disjointness): (&[LinkIx], Disjointness),
+    (working, asked): (&[LinkIx], Protection),
     workspace: &mut Workspace,
 ) -> Denial {
-    let reach = books.draft.reach_exact(claim);
-    let mut pair =
-        |bandwidth_bps: u64| pair_on(books, &reach, &Query { bandwidth_bps, ..*query }, disjointness, workspace).ok();
+    let (reach, disjointness) = (books.draft.reach_exact(claim), asked.disjointness);
+    let mut pair = |bandwidth_bps: u64| {
+        pair_of(books, claim, &Query { bandwidth_bps, ..*query }, (asked, Taking::Reach), workspace).ok()
+    };
     let available = |link: LinkIx| Bandwidth::saturating_from_bps(reach.room_bps(link));
     let Some(without_bandwidth) = pair(0) else {
         let binding = unavoidable(books, &reach, query, (working, disjointness), workspace);
@@ -132,8 +229,9 @@ impl<'a> Recovering<'a> {
     /// On the path that had failed, with the one that carried it meanwhile as its backup, or another.
     fn returned(&self, workspace: &mut Workspace) -> Option<Recovered> {
         let first = self.old.reverts_to().filter(|first| self.is_free(first, workspace))?;
+        let around = (&**first, self.protection);
         let stands_by = path::are_disjoint(&self.network.graph, first, &self.old.path, self.protection.disjointness)
-            && self.is_free(&self.old.path, workspace);
+            && fits_beside(self.network, &self.draft, &self.claim, around, &self.old.path);
         let backup = match stands_by {
             true => Some(Arc::clone(&self.old.path)),
             false => self.backup_of(first, workspace),
@@ -150,9 +248,15 @@ impl<'a> Recovering<'a> {
 
     fn backup_of(&self, path: &[LinkIx], workspace: &mut Workspace) -> Option<Arc<[LinkIx]>> {
         let query = path_query(&self.network.model.policy, &self.old.demand);
+        let (graph, draft) = (&self.network.graph, &self.draft);
         let around = (path, self.protection.disjointness);
-        let found =
-            path::disjoint_from(&self.network.graph, &self.draft.free(self.claim), &query, around, workspace).ok()?;
-        Some(found.links.into())
+        let found = if self.protection.is_shared {
+            let (links, risks) = (draft.free_exact(self.claim), risks_of(path, &self.network.topology));
+            let shared = Sharing { links: &links, draft, slot: self.claim.hold_slot, risks: &risks };
+            path::disjoint_from(graph, &shared, &query, around, workspace)
+        } else {
+            path::disjoint_from(graph, &draft.free(self.claim), &query, around, workspace)
+        };
+        Some(found.ok()?.links.into())
     }
 }

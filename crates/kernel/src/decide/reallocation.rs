@@ -11,7 +11,7 @@ use crate::bam::{Cause, Slot};
 use crate::event::{Displaced, DisplacedBy, Fate};
 use crate::id::{AllocationId, LinkIx};
 use crate::ledger_draft::LedgerDraft;
-use crate::ledger_entry::LedgerEntry;
+use crate::ledger_entry::{Claim, LedgerEntry};
 use crate::path::{self, Graph, Workspace};
 use crate::state::Network;
 
@@ -101,7 +101,9 @@ impl<'a, 'b> Reallocation<'a, 'b> {
                     arrived.remove(at);
                 }
             }
-            self.draft.leave(&LedgerEntry { links, ..entry });
+            if let Some(left) = self.entry_on(allocation, &route) {
+                self.draft.leave(&left);
+            }
         }
     }
 
@@ -116,7 +118,10 @@ impl<'a, 'b> Reallocation<'a, 'b> {
     pub(super) fn note_arrival(&mut self, id: AllocationId, route: Route) -> Option<LedgerEntry> {
         let place = *self.places.get(&id)?;
         let departure = self.departures.get_mut(place)?;
-        let entry = LedgerEntry { links: route.links(), ..self.network.entry_of(&departure.allocation)? };
+        let Route { path, backup } = &route;
+        let (allocation, network) = (&departure.allocation, self.network);
+        let slot = network.slot_of(allocation)?;
+        let entry = network.entry_on(id, &allocation.demand, slot, path, backup.as_ref())?;
         departure.route = Some(route);
         if let Some(arrivals) = self.arrivals.get_mut() {
             add_arrival(arrivals, &entry);
@@ -141,8 +146,10 @@ impl<'a, 'b> Reallocation<'a, 'b> {
     fn all_arrivals(&self) -> Arrivals {
         let mut arrivals = Arrivals::new();
         for Departure { allocation, route, .. } in &self.departures {
-            let (Some(route), Some(entry)) = (route, self.network.entry_of(allocation)) else { continue };
-            add_arrival(&mut arrivals, &LedgerEntry { links: route.links(), ..entry });
+            let entry = route.as_ref().and_then(|route| self.entry_on(allocation, route));
+            if let Some(entry) = entry {
+                add_arrival(&mut arrivals, &entry);
+            }
         }
         arrivals
     }
@@ -163,14 +170,21 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         }
     }
 
+    /// An allocation on a route as the books know it.
+    pub(super) fn entry_on(&self, allocation: &Allocation, Route { path, backup }: &Route) -> Option<LedgerEntry> {
+        let slot = self.network.slot_of(allocation)?;
+        self.network.entry_on(allocation.id, &allocation.demand, slot, path, backup.as_ref())
+    }
+
     /// Whether an allocation goes where it goes outside of this decision.
     pub(super) fn has_stayed(&self, allocation: &Allocation) -> bool {
         self.route_of(allocation).is_some_and(|route| route == allocation.route())
     }
 
-    /// The links on which an allocation is booked now.
+    /// The links on which an allocation is booked now by itself: not those where its backup path shares bandwidth.
     pub(super) fn links_of(&self, allocation: &Allocation) -> Arc<[LinkIx]> {
-        self.route_of(allocation).map(|route| route.links()).unwrap_or_default()
+        let entry = self.route_of(allocation).and_then(|route| self.entry_on(allocation, &route));
+        entry.map(|entry| entry.links).unwrap_or_default()
     }
 
     pub(super) fn displace_id(&mut self, id: AllocationId, cause: DisplacedBy) {
@@ -209,28 +223,70 @@ impl<'a, 'b> Reallocation<'a, 'b> {
         true
     }
 
-    /// Books a pathless allocation where its two paths were, or on the one of them that can still carry it. Says whether one
-    /// can; without a backup path there is nothing to switch over to.
-    pub(super) fn switch_over(&mut self, allocation: &Allocation, workspace: &mut Workspace) -> bool {
+    /// Books a pathless allocation that was protected on its working path, and on its backup path where that is still one.
+    /// Says whether the working path can carry it.
+    pub(super) fn stay(&mut self, allocation: &Allocation, workspace: &mut Workspace) -> bool {
         let (Some(asked), Some(backup)) = (allocation.demand.attributes.protection, allocation.backup()) else {
             return false;
         };
         let Some(claim) = self.network.claim_of(allocation) else { return false };
-        let query = path_query(&self.network.model.policy, &allocation.demand);
-        let mut can_carry = |path: &Arc<[LinkIx]>| {
-            let has_room = |link: &LinkIx| self.draft.free_for(*link, &claim) >= query.bandwidth_bps;
-            path.iter().all(has_room) && path::obeys(self.graph, &query, path, workspace)
-        };
-        let route = match (can_carry(&allocation.path), can_carry(backup)) {
-            (true, true) if path::are_disjoint(self.graph, &allocation.path, backup, asked.disjointness) => {
-                allocation.route()
-            }
-            (true, _) => Route::single(Arc::clone(&allocation.path)),
-            (false, true) => Route::single(Arc::clone(backup)),
-            (false, false) => return false,
-        };
+        if !self.can_carry(allocation, &allocation.path, &claim, workspace) {
+            return false;
+        }
+        // Whether there is still room among those that share bandwidth is asked when they are recovered.
+        let has_both = !asked.is_shared
+            && path::are_disjoint(self.graph, &allocation.path, backup, asked.disjointness)
+            && self.can_carry(allocation, backup, &claim, workspace);
+        let route = if has_both { allocation.route() } else { Route::single(Arc::clone(&allocation.path)) };
         self.place(allocation.id, route);
         true
+    }
+
+    /// Books a pathless allocation that was protected on the one of its paths that can carry it. Says whether one can.
+    pub(super) fn switch_over(&mut self, allocation: &Allocation, workspace: &mut Workspace) -> bool {
+        if self.stay(allocation, workspace) {
+            return true;
+        }
+        let (Some(backup), Some(claim)) = (allocation.backup(), self.network.claim_of(allocation)) else {
+            return false;
+        };
+        self.make_backups_way(allocation, backup, &claim);
+        let can_carry = self.can_carry(allocation, backup, &claim, workspace);
+        if can_carry {
+            self.place(allocation.id, Route::single(Arc::clone(backup)));
+        }
+        can_carry
+    }
+
+    fn can_carry(&self, allocation: &Allocation, path: &[LinkIx], claim: &Claim, workspace: &mut Workspace) -> bool {
+        let has_room = |link: &LinkIx| self.draft.free_for(*link, claim) >= claim.bandwidth.as_bps();
+        let query = path_query(&self.network.model.policy, &allocation.demand);
+        path.iter().all(has_room) && path::obeys(self.graph, &query, path, workspace)
+    }
+
+    /// The bandwidth of a pool is there for one failure: where this one's backup path needs it, the others' are none any more.
+    fn make_backups_way(&mut self, allocation: &Allocation, backup: &[LinkIx], claim: &Claim) {
+        let slots = *self.network.ledger.slots();
+        for link in backup {
+            for slot in std::iter::once(claim.hold_slot).chain(slots.iter()) {
+                if self.draft.free_for(*link, claim) >= claim.bandwidth.as_bps() {
+                    break;
+                }
+                let pool = self.draft.pool(*link, slot);
+                let others = pool.map_or_else(Vec::new, |pool| pool.members_but(Some(allocation.id)));
+                self.drop_backups(&others, DisplacedBy::Link);
+            }
+        }
+    }
+
+    /// Takes their backup paths from allocations, which stay on their working paths.
+    pub(super) fn drop_backups(&mut self, ids: &[AllocationId], cause: DisplacedBy) {
+        for id in ids {
+            let Some(allocation) = self.allocation(*id).cloned() else { continue };
+            let Some(Route { path, .. }) = self.route_of(&allocation) else { continue };
+            self.displace(&allocation, cause);
+            self.place(*id, Route::single(path));
+        }
     }
 
     /// Moves an allocation to another path with free bandwidth; where there is none it stays. Says whether it moved.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::path_query::path_query;
+use super::protection::fits_beside;
 use super::resolve;
 use crate::allocation::{Allocation, Recovery};
 use crate::event::{Binding, Denial, Event, PathObstacle};
@@ -44,6 +45,11 @@ pub(super) fn reroute(
     };
     let mut draft = LedgerDraft::new(&network.ledger);
     draft.leave(&entry);
+    if let (Some(asked), Some(backup)) = (old.demand.attributes.protection, old.backup())
+        && !fits_beside(network, &draft, &claim, (&path, asked), backup)
+    {
+        return denied(Denial::NoPath(PathObstacle::Route));
+    }
     let rooms = || path.iter().map(|link| (*link, draft.free_for(*link, &claim)));
     let bandwidth_bps = old.demand.bandwidth.as_bps();
     let binding = rooms()

@@ -16,7 +16,11 @@ pub(super) fn restore(books: &mut Reallocation<'_, '_>, workspace: &mut Workspac
     if books.network.model.policy.restoration == Restoration::None {
         return;
     }
-    // Those with a backup path first: no other may take it before they have switched over.
+    // Those with a backup path first, and before them those that have lost no more than that: no other may take the room that
+    // they had, or that stands by.
+    for allocation in books.pathless() {
+        books.stay(&allocation, workspace);
+    }
     for allocation in books.pathless() {
         books.switch_over(&allocation, workspace);
     }
