@@ -8,6 +8,7 @@ mod logging;
 mod otlp;
 mod gauges;
 mod process;
+mod optimization;
 mod scheduler;
 mod trace;
 
@@ -146,6 +147,7 @@ impl ServiceMetrics {
         let mut now = Registry::with_prefix("watermaster");
         gauges::draw(app, &mut now).await;
         controller_gauges::draw(app, &mut now).await;
+        optimization::draw(app, &mut now);
         scheduler::draw(app, &mut now);
         scheduler::draw_plans(app, &mut now);
         broker::draw(broker, &mut now);

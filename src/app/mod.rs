@@ -5,6 +5,7 @@
 mod submission;
 mod writer;
 mod what_if;
+mod optimization_figures;
 mod ended;
 mod carry;
 mod database_watch;
@@ -30,6 +31,7 @@ use tracing::Instrument;
 pub use self::carry::{Carried, CarryError, carry, check_chain};
 pub use self::clock::Clock;
 use self::leadership::Leadership;
+pub use self::optimization_figures::OptimizationFigures;
 pub use self::reconcile::{
     Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, LinkReport, Load, LspState, StatusCell,
     SurveyError,
@@ -118,6 +120,7 @@ struct AppInner {
     turn: Mutex<ChainDigest>,
     what_ifs: Arc<Semaphore>,
     studies: Arc<Semaphore>,
+    optimizations: optimization_figures::LastOptimizations,
     /// Why the journal takes no writes, as it was found last.
     database_fault: ArcSwapOption<JournalError>,
     deadline: Duration,
@@ -201,6 +204,7 @@ impl App {
             turn: Mutex::new(digest),
             what_ifs: Arc::new(Semaphore::new(what_if::AT_ONCE_MAX)),
             studies: Arc::new(Semaphore::new(what_if::STUDIES_AT_ONCE_MAX)),
+            optimizations: optimization_figures::LastOptimizations::default(),
             database_fault: ArcSwapOption::empty(),
             deadline: options.deadline,
             commits,

@@ -55,6 +55,7 @@ pub const OPERATIONS: &[(&str, Permission)] = &[
     ("availability_create", Permission::See),
     ("failure_study_create", Permission::Operate),
     ("optimization_create", Permission::Operate),
+    ("optimization_get", Permission::Operate),
     ("optimization_apply", Permission::Operate),
     ("allocation_list", Permission::See),
     ("allocation_create", Permission::Request),

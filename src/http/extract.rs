@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -153,6 +153,27 @@ impl JsonBody {
     /// What the body says.
     pub(super) fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Problem> {
         read_json(&self.0)
+    }
+}
+
+/// A body that may be left out.
+pub(super) struct OptionalJsonBody(Option<JsonBody>);
+
+impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(None));
+        }
+        JsonBody::from_request(request, state).await.map(|body| Self(Some(body)))
+    }
+}
+
+impl OptionalJsonBody {
+    /// What the body says; without one, the default.
+    pub(super) fn read<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
+        self.0.as_ref().map_or_else(|| Ok(T::default()), JsonBody::read)
     }
 }
 

@@ -26,6 +26,7 @@ mod layout;
 mod link;
 mod model;
 mod optimization;
+mod proposed_plans;
 mod path;
 mod pages;
 mod session;
@@ -108,7 +109,7 @@ struct ApiState {
     in_flight: InFlight,
     layouts: layout::Layouts,
     broker: Option<Broker>,
-    plans: optimization::ProposedPlans,
+    plans: proposed_plans::ProposedPlans,
 }
 
 #[derive(OpenApi)]
@@ -150,7 +151,7 @@ pub fn router(context: Context) -> Router {
         in_flight: InFlight::default(),
         layouts: layout::Layouts::default(),
         broker: context.broker,
-        plans: optimization::ProposedPlans::default(),
+        plans: proposed_plans::ProposedPlans::default(),
     };
     let (routes, document) = routes().split_for_parts();
     let guard = access::Guard::new(room.app.clone(), authenticator, &document);
@@ -203,6 +204,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(availability::availability_create))
         .routes(routes!(failure_study::failure_study_create))
         .routes(routes!(optimization::optimization_create))
+        .routes(routes!(optimization::optimization_get))
         .routes(routes!(optimization::optimization_apply))
         .routes(routes!(allocation_list::allocation_list, allocation::allocation_create))
         .routes(routes!(batch::allocation_batch))

@@ -93,7 +93,7 @@ kinds! {
         "No controller has this name.";
         "List them, or PUT one.";
     UNKNOWN_PLAN NOT_FOUND "unknown-plan" "There is no such plan";
-        "No plan of this id is kept for this topology here: it was applied, newer ones took its place, or another replica made it.";
+        "No plan of this id is kept for this topology here: newer ones took its place, the service has started since, or another replica made it.";
         "Have a plan made again, or let it be applied at once.";
     UNKNOWN_AGGREGATOR NOT_FOUND "unknown-aggregator" "There is no such aggregator";
         "No aggregator of this id has reported lately. What aggregators report is not kept over a restart.";
@@ -156,7 +156,7 @@ kinds! {
         "Two requests with one Idempotency-Key arrived at once.";
         "Wait for the answer to the first, or repeat the request shortly.";
     PLAN_OUTDATED CONFLICT "plan-outdated" "The plan does not help any more";
-        "The network has changed since the plan was made: its moves would leave the fullest link as full as it is, or fuller.";
+        "The network has changed since the plan was made: the steps that are left would not make it better by the plan's objective, or would preempt allocations.";
         "Ask for another plan.";
     UNKNOWN_TENANT NOT_FOUND "unknown-tenant" "There is no such tenant";
         "No tenant has this name.";

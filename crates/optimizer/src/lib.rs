@@ -4,15 +4,26 @@
 #![warn(missing_docs)]
 
 mod failure_study;
-mod optimization;
 mod scenario;
-mod utilisation_bound;
 mod worst_loads;
+mod optimization;
+mod objective;
+mod plan_draft;
+mod peak_moves;
+mod cost_moves;
+mod admission_moves;
+mod utilisation_bound;
+mod flow_bound;
+mod carrying_links;
 
+pub use admission_moves::RefusedRequest;
 pub use failure_study::{
     Affected, AffectedList, FailureStudy, GrowthStudy, ScenarioOutcome, StudyLimits, StudyStop, study_failures,
 };
-pub use optimization::{OptimizationPlan, PlannedMove, lower_max_utilisation};
+pub use flow_bound::{Bound, BoundSource};
+pub use objective::Objective;
+pub use optimization::{OptimizationAim, OptimizationPlan, optimize};
+pub use plan_draft::PlannedStep;
 pub use scenario::{FailureSet, Scenario, Subject, scenarios};
 pub use worst_loads::WorstCase;
 

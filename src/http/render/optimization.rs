@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::{annotation, link_name};
-use api::optimization::{LINKS_LISTED_MAX, OptimizationAnswer, OptimizedLink, PlannedMoveDocument};
+use api::optimization::{
+    BoundOrigin, LINKS_LISTED_MAX, ObjectiveName, ObjectiveUnit, ObjectiveValue, OptimizationAnswer, OptimizedLink,
+    PlannedMoveDocument,
+};
 use kernel::Names;
 use kernel::annotation::AnnotationField;
 use kernel::id::{LinkIx, Sequence};
 use kernel::topology::Topology;
-use optimizer::{OptimizationPlan, PlannedMove};
+use optimizer::{BoundSource, Objective, OptimizationPlan, PlannedStep};
 
-/// A plan made of the state after the event of this sequence number, which has no moves made.
+/// A plan made of the state after the event of this sequence number, no step of which has been made.
 pub(in crate::http) fn optimization_plan(
     sequence: Sequence,
     topology: &Arc<Topology>,
+    objective: Objective,
     plan: &OptimizationPlan,
 ) -> OptimizationAnswer {
     let names = Names::of(topology);
@@ -27,31 +33,66 @@ pub(in crate::http) fn optimization_plan(
         after_ppm: *after_ppm,
     });
     let (before_ppm, after_ppm) = plan.max_ppm();
-    OptimizationAnswer {
-        // The same state and request give the same plan.
-        id: format!("{}-{}", sequence.0, plan.moves.len()),
+    let (name, unit) = objective_words(objective);
+    let mut answer = OptimizationAnswer {
+        id: String::new(),
         sequence: sequence.0,
-        moves: plan.moves.iter().map(|step| planned_move(step, &names)).collect(),
+        objective: name,
+        moves: plan.steps.iter().map(|step| planned_step(step, &names)).collect(),
+        moves_done: 0,
+        conflict: None,
+        value: ObjectiveValue {
+            unit,
+            before: plan.value.0,
+            after: plan.value.1,
+            bound: plan.bound.value,
+            bound_from: match plan.bound.source {
+                BoundSource::LinearProgram => BoundOrigin::LinearProgram,
+                BoundSource::LinkPrices => BoundOrigin::LinkPrices,
+                BoundSource::ShortestPaths => BoundOrigin::ShortestPaths,
+            },
+            reached_ppm: plan.reached_ppm(objective),
+        },
         before_ppm,
         after_ppm,
-        bound_ppm: plan.bound_ppm,
         links: links.collect(),
         links_left_out: changed.len().saturating_sub(LINKS_LISTED_MAX),
         cut_short: plan.is_cut_short,
-        applied: false,
+        applied: plan.steps.is_empty(),
+    };
+    answer.id = id(&answer);
+    answer
+}
+
+/// The same steps after the same event are the same plan, whichever replica made it.
+fn id(answer: &OptimizationAnswer) -> String {
+    let digest = Sha256::digest(serde_json::to_vec(answer).unwrap_or_default());
+    let start: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{start}", answer.sequence)
+}
+
+fn objective_words(objective: Objective) -> (ObjectiveName, ObjectiveUnit) {
+    match objective {
+        Objective::MaxUtilisation => (ObjectiveName::MaxUtilisation, ObjectiveUnit::Ppm),
+        Objective::TotalCost => (ObjectiveName::TotalCost, ObjectiveUnit::MetricBps),
+        Objective::AdmitAll => (ObjectiveName::AdmitAll, ObjectiveUnit::Bps),
+        Objective::MaxMin => (ObjectiveName::MaxMin, ObjectiveUnit::Bps),
     }
 }
 
-fn planned_move(step: &PlannedMove, names: &Names) -> PlannedMoveDocument {
+fn planned_step(step: &PlannedStep, names: &Names) -> PlannedMoveDocument {
     let path = |path: &[LinkIx]| names.path(path).map(ToString::to_string).collect();
     let annotations = &step.allocation.demand.attributes.annotations;
+    let is_move = step.request.is_none();
     PlannedMoveDocument {
-        id: step.allocation.id.to_string(),
+        id: is_move.then(|| step.allocation.id.to_string()),
+        request: step.request,
         name: annotation(annotations, AnnotationField::Name),
         customer: annotation(annotations, AnnotationField::Customer),
         bandwidth_bps: step.allocation.demand.bandwidth.as_bps(),
-        from: path(&step.allocation.path),
+        from: if is_move { path(&step.allocation.path) } else { vec![] },
         to: path(&step.path),
         max_ppm: step.max_ppm,
+        value: step.value,
     }
 }

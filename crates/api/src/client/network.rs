@@ -11,7 +11,7 @@ use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, Band
 use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest, ControllerRules};
 use crate::failure_study::{FailureStudyAnswer, FailureStudyRequest};
 use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
-use crate::optimization::{OptimizationAnswer, OptimizationApplied, OptimizationRequest};
+use crate::optimization::{OptimizationAnswer, OptimizationApplied, OptimizationRequest, PlanApplyRequest};
 use crate::path::HeadroomAnswer;
 use crate::tenant::{TenantDocument, TenantPage, TenantRequest};
 use crate::topology::{MissingCapacity, TopologyDocument, TopologyFormat, TopologyOutcome, TopologyPage};
@@ -137,10 +137,10 @@ impl Client {
         read(self.send(Method::POST, url, HeaderMap::new(), Some(json(request)?)).await?).await
     }
 
-    /// Moves that lower the maximum utilisation, proposed or made at once.
+    /// A plan of moves that make the network better by an objective, proposed or made at once.
     ///
     /// # Errors
-    /// There is no such topology, `max_moves` is out of range, or a move cannot be made any more.
+    /// There is no such topology, a member is out of range, or a step cannot be made any more.
     pub async fn optimization_create(
         &self,
         topology: &str,
@@ -150,13 +150,26 @@ impl Client {
         read(self.send(Method::POST, url, HeaderMap::new(), Some(json(request)?)).await?).await
     }
 
-    /// Makes the moves of a plan that was proposed, all or none.
+    /// A plan that was proposed or applied, and how many of its steps have been made.
     ///
     /// # Errors
-    /// There is no such plan, or a move cannot be made any more.
-    pub async fn optimization_apply(&self, topology: &str, id: &str) -> Result<OptimizationApplied, ClientError> {
+    /// There is no such plan.
+    pub async fn optimization_get(&self, topology: &str, id: &str) -> Result<OptimizationAnswer, ClientError> {
+        self.get(self.url(&["v1", "topologies", topology, "optimizations", id], &[])).await
+    }
+
+    /// Makes the steps of a plan: the first ones one by one, or all that are left, or none of them.
+    ///
+    /// # Errors
+    /// There is no such plan, it does not help any more, or one of all steps cannot be made.
+    pub async fn optimization_apply(
+        &self,
+        topology: &str,
+        id: &str,
+        request: &PlanApplyRequest,
+    ) -> Result<OptimizationApplied, ClientError> {
         let url = self.url(&["v1", "topologies", topology, "optimizations", id, "apply"], &[]);
-        read(self.send(Method::POST, url, HeaderMap::new(), None).await?).await
+        read(self.send(Method::POST, url, HeaderMap::new(), Some(json(request)?)).await?).await
     }
 
     /// The most that would be admitted between two nodes now, in a class type, at its default priorities and without

@@ -1,0 +1,182 @@
+//! The plans that were proposed, in the memory of this replica, and how far each has been applied. A step is made once: a
+//! plan is applied by one request at a time, and what was made is remembered before the next begins.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::access::Room;
+use super::problem::Problem;
+use super::{error, problem_catalogue};
+use crate::app::{Atomicity, CommandOutcome, Fact, Mode, Submission, SubmitError};
+use api::optimization::{OptimizationAnswer, OptimizationApplied};
+use kernel::event::{Event, Fate};
+use kernel::id::Name;
+use kernel::path::Workspace;
+use kernel::units::Millis;
+use kernel::{Command, Recorded, State, apply, decide};
+use optimizer::Objective;
+
+/// The most plans that are kept.
+const PLANS_MAX: usize = 64;
+
+/// The newest last.
+#[derive(Clone, Default)]
+pub(super) struct ProposedPlans(Arc<Mutex<VecDeque<Arc<ProposedPlan>>>>);
+
+/// A plan that can be applied.
+pub(super) struct ProposedPlan {
+    topology: Name,
+    id: String,
+    objective: Objective,
+    commands: Vec<Command>,
+    /// As it is told, with what has been made of it. Held while steps are made.
+    told: tokio::sync::Mutex<OptimizationAnswer>,
+}
+
+impl ProposedPlans {
+    fn with<R>(&self, look: impl FnOnce(&mut VecDeque<Arc<ProposedPlan>>) -> R) -> R {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn add(&self, plan: ProposedPlan) -> Arc<ProposedPlan> {
+        let plan = Arc::new(plan);
+        self.with(|plans| {
+            plans.retain(|other| (&other.topology, &other.id) != (&plan.topology, &plan.id));
+            if plans.len() >= PLANS_MAX {
+                plans.pop_front();
+            }
+            plans.push_back(Arc::clone(&plan));
+        });
+        plan
+    }
+
+    pub(super) fn find(&self, topology: &Name, id: &str) -> Result<Arc<ProposedPlan>, Problem> {
+        let found = self.with(|plans| plans.iter().find(|plan| plan.id == id && plan.topology == *topology).cloned());
+        found.ok_or_else(|| Problem::new(&problem_catalogue::UNKNOWN_PLAN, format!("there is no plan '{id}' here")))
+    }
+}
+
+impl ProposedPlan {
+    pub(super) fn new(topology: Name, objective: Objective, told: OptimizationAnswer, commands: Vec<Command>) -> Self {
+        Self { topology, id: told.id.clone(), objective, commands, told: tokio::sync::Mutex::new(told) }
+    }
+
+    pub(super) fn step_count(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// The plan with what has been made of it.
+    pub(super) async fn told(&self) -> OptimizationAnswer {
+        self.told.lock().await.clone()
+    }
+
+    /// Makes all steps that are left, or none of them.
+    pub(super) async fn apply_rest(&self, room: &Room) -> Result<OptimizationApplied, Problem> {
+        let mut told = self.told.lock().await;
+        let done = told.moves_done;
+        let rest = self.helpful_rest(room, done).await?;
+        if rest.is_empty() {
+            return Ok(applied(&told, 0, None));
+        }
+        let moves = rest.len();
+        let outcomes = submit(room, rest, Atomicity::AllOrNone).await.map_err(|error| match error {
+            SubmitError::Withdrawn { index, outcome } => {
+                Problem::from(SubmitError::Withdrawn { index: done + index, outcome })
+            }
+            other => other.into(),
+        })?;
+        let mut sequence = None;
+        for outcome in outcomes {
+            let fact = outcome?;
+            sequence = Some(fact.sequence.0);
+            record_step(&mut told, &fact);
+        }
+        Ok(applied(&told, moves, sequence))
+    }
+
+    /// Makes steps one by one until so many have been made, or one cannot be.
+    pub(super) async fn apply_through(&self, room: &Room, through: usize) -> Result<OptimizationApplied, Problem> {
+        let mut told = self.told.lock().await;
+        let (done, mut sequence) = (told.moves_done, None);
+        let steps = through.saturating_sub(done);
+        let rest = if steps == 0 { vec![] } else { self.helpful_rest(room, done).await? };
+        for command in rest.into_iter().take(steps) {
+            let outcome =
+                submit(room, vec![command], Atomicity::EachAlone).await?.pop().ok_or(SubmitError::Stopping)?;
+            match made(outcome) {
+                Ok(fact) => {
+                    sequence = Some(fact.sequence.0);
+                    record_step(&mut told, &fact);
+                }
+                Err(problem) => {
+                    told.conflict = Some(problem.with("request", told.moves_done).document(None));
+                    break;
+                }
+            }
+        }
+        let made = told.moves_done.saturating_sub(done);
+        Ok(applied(&told, made, sequence))
+    }
+
+    /// The steps after the first `done`, if they still help.
+    async fn helpful_rest(&self, room: &Room, done: usize) -> Result<Vec<Command>, Problem> {
+        let rest: Vec<Command> = self.commands.iter().skip(done).cloned().collect();
+        let (now, objective, topology, commands) =
+            (room.app.now(), self.objective, self.topology.clone(), rest.clone());
+        let decide_all = move |state: &State| still_helps(state, objective, &topology, &commands, now);
+        if rest.is_empty() || room.app.work_out(decide_all).await? {
+            return Ok(rest);
+        }
+        let detail = "the network has changed since: the steps that are left would not make it better any more";
+        Err(Problem::new(&problem_catalogue::PLAN_OUTDATED, detail))
+    }
+}
+
+async fn submit(room: &Room, commands: Vec<Command>, atomicity: Atomicity) -> Result<Vec<CommandOutcome>, SubmitError> {
+    let actor = room.caller.actor();
+    room.app.submit(Submission { commands, atomicity, mode: Mode::Commit, key: None, actor }).await
+}
+
+/// What happened, or why it did not.
+fn made(outcome: CommandOutcome) -> Result<Arc<Fact>, Problem> {
+    let fact = outcome.map_err(error::in_body)?;
+    match &fact.event {
+        Event::Denied { demand, denial, .. } => Err(error::denied(demand, denial, &fact.names)),
+        _ => Ok(fact),
+    }
+}
+
+fn record_step(told: &mut OptimizationAnswer, fact: &Fact) {
+    if let (Event::Admitted { allocation, .. }, Some(step)) = (&fact.event, told.moves.get_mut(told.moves_done)) {
+        step.id = Some(allocation.id.to_string());
+    }
+    told.moves_done += 1;
+    told.conflict = None;
+    told.applied = told.moves_done == told.moves.len();
+}
+
+fn applied(told: &OptimizationAnswer, moves: usize, sequence: Option<u64>) -> OptimizationApplied {
+    let (id, conflict) = (told.id.clone(), told.conflict.clone());
+    OptimizationApplied { id, moves, moves_done: told.moves_done, sequence, conflict }
+}
+
+/// Whether steps that can be made would make the network better, with no allocation lost. Of those that cannot be made,
+/// making them says why.
+fn still_helps(state: &State, objective: Objective, topology: &Name, commands: &[Command], now: Millis) -> bool {
+    let (mut version, mut workspace) = (state.clone(), Workspace::default());
+    for command in commands {
+        let Ok(event) = decide(&version, command, now, &mut workspace) else { return true };
+        match &event {
+            Event::Denied { .. } => return true,
+            Event::Admitted { displaced, .. } if displaced.iter().any(|one| matches!(one.fate, Fate::Ended(_))) => {
+                return false;
+            }
+            _ => {}
+        }
+        let recorded = Recorded { sequence: version.sequence().next(), at: now, event };
+        if apply(&mut version, &recorded).is_err() {
+            return true;
+        }
+    }
+    objective.is_improved(topology, state, &version)
+}
