@@ -56,7 +56,7 @@ fn main() {
                 for (objective, word, unit) in OBJECTIVES {
                     let aim = OptimizationAim { objective, requests: vec![], moves_max: MOVES_MAX };
                     let started = on_cpu_ns();
-                    let plan = optimize(&world.state, &topology, &aim, Millis(0), || true);
+                    let plan = optimize(&world.state, &topology, &aim, Millis(0), |_| true);
                     let plan = plan.unwrap_or_else(|refused| panic!("{refused:?}"));
                     let seconds = (on_cpu_ns() - started) / 1e9;
                     let figures = [plan.value.0, plan.value.1, plan.bound.value].map(|value| value as f64 / unit);

@@ -20,7 +20,7 @@
 //! | crate | what it is | may touch | may not |
 //! |---|---|---|---|
 //! | [`kernel`] | what is true, what is allowed, what follows. [`kernel::decide()`] looks at the state and says what happens; [`kernel::apply()`] makes it true | its arguments, std collections of fixed order, petgraph: its manifest is the proof | clocks, randomness, I/O, async, threads, locks, logging, serde, floats |
-//! | [`optimizer`] | studies and plans on a version of the state: what failures take with them, which moves make the fullest link emptier | the kernel's decisions, on versions of its own | clocks: a budget is an argument |
+//! | [`optimizer`] | studies and plans on a version of the state: what failures take with them, which moves make the network better, and what no routing is better than | the kernel's decisions, on versions of its own | clocks: a budget is an argument |
 //! | [`api`] | every public document once: REST, server-sent events, metadata and rates of aggregators, the gateway's interface. With the feature `client` the typed client, by which the command line and the gateway speak | serde, utoipa, jiff; reqwest behind `client` | the kernel, the service |
 //! | [`formats`] | files and documents ↔ kernel values: topologies, bandwidth models, traces, reports of aggregators. A topology's native file is the document of the REST interface, so that `formats` knows `api` | kernel, api | anything that lives |
 //! | [`mqtt`] | the broker: MQTT 3.1.1 and 5, sessions in a store that replicas share, or in a file. It serves any user of MQTT | packets, sessions, its store | bandwidth, topologies |

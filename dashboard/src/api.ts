@@ -23,6 +23,7 @@ export type ClassFigures = Schemas["ClassFigures"];
 export type Readiness = Schemas["Readiness"];
 export type Controller = Schemas["Controller"];
 export type Plan = Schemas["OptimizationPlan"];
+export type Objective = Schemas["OptimizationObjective"];
 export type Applied = Schemas["OptimizationApplied"];
 export type FailureSet = Schemas["FailureSet"];
 export type Study = Schemas["FailureStudy"];

@@ -1,8 +1,8 @@
-// Plans: moves that make the fullest link emptier, looked at before they are applied; and what failures would take with them.
-// Neither changes anything by being asked for.
+// Plans: moves that make the network better by an objective, looked at before they are applied, at once or step by step; and
+// what failures would take with them. Neither changes anything by being asked for.
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { ask, ofTopology, Refused, type Affected, type Applied, type FailureSet, type Growth, type Link, type Plan, type Scenario, type Study, type Subject } from "./api";
+import { ask, ofTopology, Refused, type Affected, type Applied, type FailureSet, type Growth, type Link, type Objective, type Plan, type Scenario, type Study, type Subject } from "./api";
 import { MiniMap } from "./canvas";
 import { busiest, layout, pin, topology } from "./live";
 import { Ask, Empty, Failure, LinkName, NAMED, NodeName, PathText, say, Share } from "./parts";
@@ -48,9 +48,22 @@ function useAsking<T>(): { value: T | null; error: unknown; busy: boolean; run: 
   return { ...state, run, clear: () => setState({ value: null, error: null, busy: false }) };
 }
 
+/** What a plan may be for; the one that needs requests is asked for over the interface. */
+const OBJECTIVES: Record<Exclude<Objective, "admit_all">, { choice: string; title: string; subject: string; better: string; beyond: string }> = {
+  max_utilisation: { choice: "the fullest link", title: "Moves that empty the fullest link", subject: "The fullest link", better: "make the fullest link emptier", beyond: "below" },
+  total_cost: { choice: "the total cost", title: "Moves to cheaper paths", subject: "The total cost", better: "make the total cost less", beyond: "below" },
+  max_min: { choice: "the least free bandwidth", title: "Moves that leave the most free everywhere", subject: "The least free bandwidth of a link", better: "leave more bandwidth free", beyond: "above" },
+};
+
+function isOffered(name: string): name is keyof typeof OBJECTIVES {
+  return name in OBJECTIVES;
+}
+
 function Moves(props: { topology: string }) {
   const [text, setText] = param("max_moves", "20");
-  const { value: plan, error, busy, run } = useAsking<Plan>();
+  const [name, setName] = param("objective", "max_utilisation");
+  const objective = isOffered(name) ? name : "max_utilisation";
+  const { value: plan, error, busy, run, clear } = useAsking<Plan>();
   const [at, setAt] = useState(0);
   useEffect(() => () => pin(), []);
   const most = Number(text);
@@ -58,15 +71,18 @@ function Moves(props: { topology: string }) {
   const look = () => run(async () => {
     setAt(0);
     pin();
-    return (await ask<Plan>("POST", ofTopology(props.topology, "/optimizations"), { objective: "max_utilisation", max_moves: most })).body;
+    return (await ask<Plan>("POST", ofTopology(props.topology, "/optimizations"), { objective, max_moves: most })).body;
   });
   // What the map shows is between before and after, as the slider is.
   const shown = useMemo(() => plan && between(plan, at), [plan, at, busiest.value]);
   return (
     <div class="with-map">
       <div>
-        <h1>Moves that empty the fullest link</h1>
+        <h1>{OBJECTIVES[objective].title}</h1>
         <form class="inline" onSubmit={(event) => (event.preventDefault(), void look())}>
+          <label>Better <select value={objective} onChange={(event) => (setName(event.currentTarget.value), clear())}>
+            {Object.entries(OBJECTIVES).map(([one, { choice }]) => <option value={one}>{choice}</option>)}
+          </select></label>
           <label>Most moves <input type="number" min="1" max={MOVES_MAX} value={text} aria-invalid={!isGood} onInput={(event) => setText(event.currentTarget.value)} /></label>
           <button class="primary" disabled={busy || !isGood}>Plan</button>
         </form>
@@ -82,14 +98,28 @@ function Moves(props: { topology: string }) {
   );
 }
 
+function wordsOf(plan: Plan): (typeof OBJECTIVES)[keyof typeof OBJECTIVES] {
+  return isOffered(plan.objective) ? OBJECTIVES[plan.objective] : OBJECTIVES.max_utilisation;
+}
+
+/** A value of the objective, in its unit. */
+function valued(plan: Plan, value: number): string {
+  const { unit } = plan.value;
+  return unit === "ppm" ? percent(value) : unit === "bps" ? rate(value) : `${rate(value)} × metric`;
+}
+
 function Told(props: { plan: Plan }) {
   const { plan } = props;
+  const { before, after, bound, bound_from, reached_ppm, unit } = plan.value;
+  const { subject, better, beyond } = wordsOf(plan);
+  // A bound from below is rounded down.
+  const limit = unit === "ppm" ? `${Math.floor(bound / 1_000) / 10} %` : valued(plan, bound);
   return (
     <div class="verdict">
       {plan.moves.length ? (
-        <p><strong>The fullest link would go from {percent(plan.before_ppm)} to {percent(plan.after_ppm)}</strong> by {count(plan.moves.length, "move")}.</p>
-      ) : <p><strong>No move would make the fullest link emptier</strong> than {percent(plan.before_ppm)}.</p>}
-      <p>No routing of this traffic could go below {Math.floor(plan.bound_ppm / 1_000) / 10} %, not even one that split it over many paths and kept to no constraint.</p>
+        <p><strong>{subject} would go from {valued(plan, before)} to {valued(plan, after)}</strong> by {count(plan.moves.length, "move")}.</p>
+      ) : <p><strong>No move would {better}</strong> than {valued(plan, before)}.</p>}
+      <p>No routing of this traffic could go {beyond} {limit}, not even one that split it over many paths and kept to no constraint. The plan reaches {Math.floor(reached_ppm / 1_000) / 10} % of that{bound_from === "shortest_paths" ? ", which takes links to have any capacity" : ""}.</p>
       {plan.cut_short ? <p class="quiet">The search ended for want of time: further moves may help.</p> : null}
     </div>
   );
@@ -106,15 +136,22 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
   const [asked, setAsked] = useState(false);
   const [isLit, setLit] = useState(false);
   const applying = useAsking<Applied>();
-  const moves = plan.moves.map((one, place) => ({ ...one, place: place + 1 }));
+  const moves = plan.moves.map((one, place) => ({ ...one, id: one.id ?? "", place: place + 1 }));
   const bandwidth = rate(plan.moves.reduce((sum, one) => sum + one.bandwidth_bps, 0));
   // Busiest before or after: who wins by the plan, and who pays for it.
   const rows = [...plan.links].sort((one, two) => Math.max(two.before_ppm, two.after_ppm) - Math.max(one.before_ppm, one.after_ppm));
-  const apply = () => applying.run(async () => {
+  const [done, setDone] = useState(plan.moves_done);
+  const left = moves.slice(done);
+  const [next] = left;
+  const { subject } = wordsOf(plan);
+  /** All that is left at once, or the next step alone. */
+  const apply = (through?: number) => applying.run(async () => {
     try {
-      const { body } = await ask<Applied>("POST", ofTopology(props.topology, `/optimizations/${encodeURIComponent(plan.id)}/apply`));
-      say(`${count(body.moves, "allocation")} moved: the fullest link goes from ${percent(plan.before_ppm)} to ${percent(plan.after_ppm)}.`);
-      props.setAt(100);
+      const { body } = await ask<Applied>("POST", ofTopology(props.topology, `/optimizations/${encodeURIComponent(plan.id)}/apply`), through ? { through } : undefined);
+      setDone(body.moves_done);
+      if (body.conflict) throw new Refused(body.conflict.status, body.conflict);
+      props.setAt(Math.round((100 * body.moves_done) / moves.length));
+      say(body.moves_done < moves.length ? `${count(body.moves, "allocation")} moved.` : `${count(body.moves, "allocation")} moved: ${subject.toLowerCase()} goes from ${valued(plan, plan.value.before)} to ${valued(plan, plan.value.after)}.`);
       return body;
     } finally {
       setAsked(false);
@@ -124,7 +161,13 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
   return (
     <>
       <div class="buttons stays">
-        {applying.value ? <strong>● Applied: {count(applying.value.moves, "allocation")} moved.</strong> : <button class="primary" disabled={applying.busy} onClick={() => setAsked(true)}>Apply …</button>}
+        {next ? (
+          <>
+            {done ? <strong>● {done} of {count(moves.length, "move")} made.</strong> : null}
+            <button class="primary" disabled={applying.busy} onClick={() => setAsked(true)}>{done ? "Apply the rest …" : "Apply …"}</button>
+            <button disabled={applying.busy} title={`Move allocation ${called(next)}`} onClick={() => apply(done + 1)}>Apply next step</button>
+          </>
+        ) : <strong>● Applied: {count(done, "allocation")} moved.</strong>}
         <button aria-pressed={isLit} onClick={() => (pin(isLit ? [] : plan.moves.flatMap((one) => [...one.from, ...one.to])), setLit(!isLit))}>Light the moves on the map</button>
         <label class="slide">
           Before <input type="range" aria-label="From before to after" min="0" max="100" value={at} aria-valuetext={`${at} % of the way from before to after`} onInput={(event) => props.setAt(Number(event.currentTarget.value))} /> After
@@ -133,19 +176,20 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
       {applying.error ? (
         <>
           <Failure error={applying.error} again={props.again} />
-          <p>{failed ? `Move ${failed.place}, allocation ${called(failed)}, cannot be made any more. ` : ""}Nothing was moved. Trying again makes a new plan.</p>
+          <p>{failed ? `Move ${failed.place}, allocation ${called(failed)}, cannot be made any more. ` : ""}{done ? `${count(done, "move")} had been made before.` : "Nothing was moved."} Trying again makes a new plan.</p>
         </>
       ) : null}
       <h2>The moves, in their order</h2>
       <Table
         name="moves" label="Moves" rows={moves} whole most={SHOWN} id={(one) => String(one.place)} links={(one) => [...one.from, ...one.to]} total={`${count(plan.moves.length, "move")}, ${bandwidth}.`}
         columns={[
-          { title: "Move", number: true, cell: (one) => one.place, value: (one) => one.place },
+          { title: "Move", number: true, cell: (one) => (one.place > done ? one.place : <>● {one.place}</>), value: (one) => one.place },
           { title: "Allocation", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
           ...(moves.some((one) => one.name || one.customer) ? NAMED : []),
           { title: "Bandwidth", number: true, cell: (one) => rate(one.bandwidth_bps), value: (one) => one.bandwidth_bps },
           { title: "Path now", cell: (one) => <PathText path={one.from} />, value: (one) => one.from.join(" ") },
           { title: "Path then", cell: (one) => <PathText path={one.to} />, value: (one) => one.to.join(" ") },
+          ...(plan.objective === "max_utilisation" ? [] : [{ title: `${subject} then`, number: true, cell: (one: (typeof moves)[number]) => valued(plan, one.value), value: (one: (typeof moves)[number]) => one.value }]),
           { title: "Fullest link then", number: true, cell: (one) => percent(one.max_ppm), value: (one) => one.max_ppm },
         ]}
       />
@@ -161,10 +205,10 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
         ]}
       />
       {asked ? (
-        <Ask title={`Move ${count(plan.moves.length, "allocation")} in ${props.topology}?`} close={() => setAsked(false)}>
-          <p><strong>{bandwidth}</strong> would move, make-before-break, in the order of the plan. Each move is decided again; if one cannot be made any more, none is.</p>
-          <ol class="feed tall" tabIndex={0}>{moves.slice(0, SHOWN).map((one) => <li>{called(one)}, {rate(one.bandwidth_bps)}</li>)}</ol>
-          <div class="buttons"><button class="primary" disabled={applying.busy} onClick={apply}>Move {moves.length === 1 ? "it" : "them"}</button> <button onClick={() => setAsked(false)}>Leave {moves.length === 1 ? "it" : "them"}</button></div>
+        <Ask title={`Move ${count(left.length, "allocation")} in ${props.topology}?`} close={() => setAsked(false)}>
+          <p><strong>{rate(left.reduce((sum, one) => sum + one.bandwidth_bps, 0))}</strong> would move, make-before-break, in the order of the plan. Each move is decided again; if one cannot be made any more, none is.</p>
+          <ol class="feed tall" tabIndex={0}>{left.slice(0, SHOWN).map((one) => <li>{called(one)}, {rate(one.bandwidth_bps)}</li>)}</ol>
+          <div class="buttons"><button class="primary" disabled={applying.busy} onClick={() => apply()}>Move {left.length === 1 ? "it" : "them"}</button> <button onClick={() => setAsked(false)}>Leave {left.length === 1 ? "it" : "them"}</button></div>
         </Ask>
       ) : null}
     </>

@@ -24,10 +24,12 @@ use api::optimization::{
 use kernel::command::Request;
 use kernel::id::Name;
 use kernel::{Command, Refusal};
-use optimizer::{Objective, OptimizationAim, RefusedRequest, optimize};
+use optimizer::{Objective, OptimizationAim, RefusedRequest, SearchPhase, optimize};
 
 /// How long a plan is worked on at most.
 const TIME_MAX: Duration = Duration::from_secs(20);
+/// How long of that its bound.
+const BOUND_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// Plans steps that make a network better by an objective; makes them, if told so.
 ///
@@ -61,8 +63,11 @@ pub(super) async fn optimization_create(
     };
     let (name, objective, now) = (topology.clone(), aim.objective, room.app.now());
     let worked_out = room.app.study(move |state| {
-        let end = Instant::now() + TIME_MAX;
-        let plan = optimize(state, &name, &aim, now, || Instant::now() < end)?;
+        let begun = Instant::now();
+        let plan = optimize(state, &name, &aim, now, |phase| match phase {
+            SearchPhase::Bound => begun.elapsed() < BOUND_TIME_MAX,
+            SearchPhase::Steps => begun.elapsed() < TIME_MAX,
+        })?;
         let network = state.network(name.as_str()).ok_or_else(|| Refusal::UnknownTopology(name.clone()))?;
         let commands = plan.commands(&aim, network, &name)?;
         Ok((optimization_plan(state.sequence(), network.topology(), objective, &plan), commands))

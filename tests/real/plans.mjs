@@ -72,6 +72,22 @@ async function stale(page) {
   await bern("up");
 }
 
+/** The same by another objective, and its only move as a step of its own. */
+async function steps(page) {
+  await page.getByLabel("Better").selectOption("max_min");
+  await page.getByRole("heading", { name: "Moves that leave the most free everywhere" }).waitFor();
+  await page.waitForURL(/objective=max_min/);
+  await page.getByRole("button", { name: "Plan", exact: true }).click();
+  await page.getByText(/^The least free bandwidth of a link would go from 200 Mbit\/s to \d+ Mbit\/s/).waitFor();
+  await accessible(page, "a plan by another objective");
+  await page.getByRole("button", { name: "Apply next step" }).click();
+  await page.getByText(/^(1 allocation moved|● 1 of \d+ moves made)/).first().waitFor();
+  assert.match(await page.getByRole("table", { name: "Moves" }).innerText(), /● 1/);
+  await screen(page, "plan-step");
+  await bern("maintenance");
+  await bern("up");
+}
+
 async function failures(page) {
   await page.getByRole("link", { name: "Failures", exact: true }).click();
   await page.getByRole("heading", { name: "What failures would take with them" }).waitFor();
@@ -141,6 +157,8 @@ await drive(async (page, browser) => {
   await plan(page, both);
   console.log("  a plan that is too old");
   await stale(page);
+  console.log("  a plan step by step");
+  await steps(page);
   await admit({ bandwidth_bps: 3e8, ingress: "rome", egress: "malta", name: "island", customer: "Fjord Power" });
   console.log("  a failure study");
   await failures(page);

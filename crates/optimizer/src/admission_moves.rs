@@ -17,7 +17,7 @@ use kernel::path::{Constraints, Links, Metric, Query, WEIGHT_ONE, Workspace, sho
 use kernel::state::Network;
 
 use crate::flow_bound::WantedFlow;
-use crate::plan_draft::{Admission, PlanDraft};
+use crate::plan_draft::{AdmissionAttempt, PlanDraft};
 
 /// How many paths are tried for a request.
 const PATHS_MAX: usize = 4;
@@ -33,7 +33,7 @@ const LACK_WEIGHT: u32 = 16 * WEIGHT_ONE;
 pub(crate) fn admit_most<'a>(draft: &PlanDraft<'a>, requests: &[Request]) -> Result<PlanDraft<'a>, RefusedRequest> {
     let mut workspace = Workspace::default();
     for (place, request) in requests.iter().enumerate() {
-        if let Admission::Refused(refusal) = draft.clone().admit(place, request, 0, &mut workspace)? {
+        if let AdmissionAttempt::Refused(refusal) = draft.clone().admit(place, request, 0, &mut workspace)? {
             return Err(RefusedRequest { place: Some(place), refusal });
         }
     }
@@ -101,9 +101,9 @@ fn admit_in_order(
         let Some(request) = requests.get(*place) else { continue };
         let after = admitted_bps.saturating_add(request.bandwidth.as_bps());
         match draft.admit(*place, request, after, workspace)? {
-            Admission::Admitted => admitted_bps = after,
-            Admission::Lacking(demand) => open.push((*place, request, demand)),
-            Admission::Refused(_) => {}
+            AdmissionAttempt::Admitted => admitted_bps = after,
+            AdmissionAttempt::Lacking(demand) => open.push((*place, request, demand)),
+            AdmissionAttempt::Refused(_) => {}
         }
     }
     for (place, request, demand) in open {
@@ -113,7 +113,7 @@ fn admit_in_order(
         let mut version = draft.clone();
         let after = admitted_bps.saturating_add(request.bandwidth.as_bps());
         if make_way(&mut version, &demand, admitted_bps, workspace)?
-            && matches!(version.admit(place, request, after, workspace)?, Admission::Admitted)
+            && matches!(version.admit(place, request, after, workspace)?, AdmissionAttempt::Admitted)
         {
             *draft = version;
             admitted_bps = after;

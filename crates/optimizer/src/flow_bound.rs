@@ -15,6 +15,7 @@ use kernel::bam::Slot;
 use kernel::id::{Name, NodeIx};
 use kernel::state::Network;
 use kernel::topology::LinkState;
+use kernel::units::PPM;
 
 use crate::carrying_links::{CarryingLink, CarryingLinks, PRICE_ONE, Tree, carried, trees};
 
@@ -52,12 +53,20 @@ pub struct Bound {
 /// What the linear program is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FlowObjective {
+    /// The least maximum utilisation, in parts per million.
+    Utilisation,
     /// The least sum of bandwidth times TE metric.
     Cost,
     /// The most bandwidth of requests beside what stands.
     Admission,
     /// The largest free bandwidth that every link in service can have.
     Headroom,
+}
+
+impl FlowObjective {
+    fn is_minimised(self) -> bool {
+        matches!(self, Self::Utilisation | Self::Cost)
+    }
 }
 
 /// A request to be carried beside what stands.
@@ -81,13 +90,18 @@ pub(crate) fn flow_bound(
     let program = FlowProgram::of(state, topology, network, objective, wanted);
     let mut best = BestBound { objective, value: None, source: BoundSource::ShortestPaths };
     let links = program.links.arcs.len();
-    // Without prices the first two objectives are shortest paths; the third needs some.
     let mut columns = program.standing_columns(state, topology, network);
-    let prices = if objective == FlowObjective::Headroom { program.even_prices() } else { vec![0; links] };
-    columns.extend(program.look_at(&prices, BoundSource::ShortestPaths, &mut best));
+    // Without prices a cost and an admission are shortest paths; the others are nothing without prices.
+    match objective {
+        FlowObjective::Cost | FlowObjective::Admission => {
+            columns.extend(program.look_at(&vec![0; links], BoundSource::ShortestPaths, &mut best));
+        }
+        FlowObjective::Utilisation | FlowObjective::Headroom => {
+            columns.extend(program.look_at(&program.even_prices(), BoundSource::LinkPrices, &mut best));
+        }
+    }
     if objective == FlowObjective::Headroom {
         program.look_at(&program.narrowest_price(), BoundSource::LinkPrices, &mut best);
-        best.source = BoundSource::LinkPrices;
     }
     if links.saturating_mul(program.groups.len()) > MASTER_MAX {
         return best.bound();
@@ -122,12 +136,12 @@ impl BestBound {
 
     fn bound(&self) -> Bound {
         let Some(value) = self.value else {
-            // Nothing could be said: a cost is not below zero, and all else not above what figures hold.
-            let value = if self.objective == FlowObjective::Cost { 0 } else { u64::MAX };
+            // Nothing could be said: no value is below zero, and none above what figures hold.
+            let value = if self.objective.is_minimised() { 0 } else { u64::MAX };
             return Bound { value, source: BoundSource::ShortestPaths };
         };
         // Downwards either way: what is bounded is a whole number.
-        let value = if self.objective == FlowObjective::Cost { value } else { value.saturating_neg() };
+        let value = if self.objective.is_minimised() { value } else { value.saturating_neg() };
         Bound { value: u64::try_from(value.max(0)).unwrap_or(u64::MAX), source: self.source }
     }
 
@@ -147,7 +161,7 @@ struct DemandGroup {
 }
 
 /// One routing of a group.
-struct Column {
+struct FlowColumn {
     group: usize,
     /// Bandwidth times TE metric; of a request the negative of its bandwidth.
     cost: f64,
@@ -177,7 +191,12 @@ impl FlowProgram {
             let is_counted = is_up && arc.reservable_bps > 0;
             // A link that shrank may hold more than may be reserved; what stands there need not leave.
             let is_exact = objective == FlowObjective::Headroom && is_counted;
-            let bps = if is_exact { arc.reservable_bps } else { arc.reservable_bps.max(arc.booked_bps) };
+            let bps = match objective {
+                // As utilisations are counted.
+                FlowObjective::Utilisation => arc.reservable_bps.max(1),
+                _ if is_exact => arc.reservable_bps,
+                _ => arc.reservable_bps.max(arc.booked_bps),
+            };
             LinkCapacity { bps, is_counted }
         };
         let capacities = links.arcs.iter().map(capacity).collect();
@@ -200,15 +219,15 @@ impl FlowProgram {
 
     /// The routing that there is: with it the master problem has a solution.
     #[expect(clippy::cast_precision_loss, reason = "the solver's figures are floats, and no bound is read from them")]
-    fn standing_columns(&self, state: &State, topology: &Name, network: &Network) -> Vec<Column> {
+    fn standing_columns(&self, state: &State, topology: &Name, network: &Network) -> Vec<FlowColumn> {
         let place: BTreeMap<_, _> = self.links.arcs.iter().enumerate().map(|(at, arc)| (arc.link, (at, arc))).collect();
         let group: BTreeMap<_, _> = self.groups.iter().enumerate().rev().map(|(at, one)| (one.ingress, at)).collect();
-        let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
+        let mut columns: BTreeMap<usize, FlowColumn> = BTreeMap::new();
         for allocation in carried(state, topology) {
             let demand = &allocation.demand;
             let (Some(slot), Some(group)) = (network.slot_of(allocation), group.get(&demand.ingress)) else { continue };
             let bps = demand.bandwidth.as_bps() as f64;
-            let empty = || Column { group: *group, cost: 0.0, loads: BTreeMap::new() };
+            let empty = || FlowColumn { group: *group, cost: 0.0, loads: BTreeMap::new() };
             let column = columns.entry(*group).or_insert_with(empty);
             for (at, arc) in allocation.path.iter().filter_map(|link| place.get(link)) {
                 column.cost += bps * self.te_metric(arc) as f64;
@@ -219,7 +238,7 @@ impl FlowProgram {
     }
 
     /// The cheapest routing of each group under these prices, and the bound that they give together.
-    fn look_at(&self, prices: &[u128], source: BoundSource, best: &mut BestBound) -> Vec<Column> {
+    fn look_at(&self, prices: &[u128], source: BoundSource, best: &mut BestBound) -> Vec<FlowColumn> {
         let (mut value, mut columns) = (Some(0_i128), vec![]);
         for at in 0..self.groups.len() {
             let Some((cheapest, column)) = self.cheapest(at, prices) else { continue };
@@ -231,18 +250,22 @@ impl FlowProgram {
             |(capacity, price): (&LinkCapacity, &u128)| u128::from(capacity.bps).checked_mul(*price)?.checked_mul(one);
         let mut rents = self.capacities.iter().zip(prices).map(rent);
         let rents = rents.try_fold(0_u128, |sum, rent| sum.checked_add(rent?)).and_then(|sum| i128::try_from(sum).ok());
-        let value = value.zip(rents).and_then(|(value, rents)| value.checked_sub(rents));
-        let unit = match self.objective {
+        let whole = |unit: u128| unit.checked_mul(one).and_then(|unit| i128::try_from(unit).ok());
+        let counted = self.capacities.iter().zip(prices).filter(|(capacity, _)| capacity.is_counted);
+        // The whole by which the rest is divided; and that rest.
+        let (unit, value) = match self.objective {
+            FlowObjective::Utilisation => (rents, value.and_then(|value| value.checked_mul(PPM.into()))),
             FlowObjective::Headroom => {
-                let counted = self.capacities.iter().zip(prices).filter(|(capacity, _)| capacity.is_counted);
-                counted.map(|(_, price)| *price).try_fold(0_u128, u128::checked_add).unwrap_or(0)
+                let prices = counted.map(|(_, price)| *price).try_fold(0_u128, u128::checked_add);
+                (prices.and_then(whole), value.zip(rents).and_then(|(value, rents)| value.checked_sub(rents)))
             }
-            FlowObjective::Cost | FlowObjective::Admission => SCALE,
+            FlowObjective::Cost | FlowObjective::Admission => {
+                (whole(SCALE), value.zip(rents).and_then(|(value, rents)| value.checked_sub(rents)))
+            }
         };
-        let unit = unit.checked_mul(one).and_then(|unit| i128::try_from(unit).ok()).filter(|unit| *unit > 0);
-        if let Some((value, unit)) = value.zip(unit) {
+        if let Some((value, unit)) = value.zip(unit).filter(|(_, unit)| *unit > 0) {
             // Of what is to be small the part below one is dropped, and of what is to be large too: `value` is its negative.
-            let value = if self.objective == FlowObjective::Cost { value.div_euclid(unit) } else { value / unit };
+            let value = if self.objective.is_minimised() { value.div_euclid(unit) } else { value / unit };
             best.add(value, source);
         }
         columns
@@ -250,9 +273,9 @@ impl FlowProgram {
 
     /// What the cheapest routing of a group costs, and that routing; a request that costs more than it gains is not carried.
     #[expect(clippy::cast_precision_loss, reason = "the solver's figures are floats, and no bound is read from them")]
-    fn cheapest(&self, group: usize, prices: &[u128]) -> Option<(Option<i128>, Option<Column>)> {
+    fn cheapest(&self, group: usize, prices: &[u128]) -> Option<(Option<i128>, Option<FlowColumn>)> {
         let DemandGroup { ingress, trees, gain_bps } = self.groups.get(group)?;
-        let mut column = Column { group, cost: -(*gain_bps as f64), loads: BTreeMap::new() };
+        let mut column = FlowColumn { group, cost: -(*gain_bps as f64), loads: BTreeMap::new() };
         let mut sum = Some(0_u128);
         let mut is_reached = true;
         for (slot, tree) in trees {
@@ -298,13 +321,14 @@ impl FlowProgram {
 
     /// Prices of the links, in parts of [`SCALE`], and the value of the best mixture of routings.
     #[expect(clippy::cast_precision_loss, reason = "the solver's figures are floats, and no bound is read from them")]
-    fn solve_master(&self, columns: &[Column]) -> Option<(Vec<u128>, f64)> {
+    fn solve_master(&self, columns: &[FlowColumn]) -> Option<(Vec<u128>, f64)> {
         // In parts of the largest link and of the largest metric, so that all figures are near one.
         let bps = self.capacities.iter().map(|capacity| capacity.bps).max().filter(|most| *most > 0)? as f64;
         let metric = self.links.arcs.iter().map(|arc| self.te_metric(arc)).max().unwrap_or(0).max(1) as f64;
         let mut variables = ProblemVariables::new();
         let parts: Vec<Variable> = columns.iter().map(|_| variables.add(variable().min(0))).collect();
         let headroom = (self.objective == FlowObjective::Headroom).then(|| variables.add(variable()));
+        let utilisation = (self.objective == FlowObjective::Utilisation).then(|| variables.add(variable().min(0)));
         let of_columns = || columns.iter().zip(&parts);
         let mut cost: Expression = of_columns().map(|(column, part)| column.cost / bps / metric * *part).sum();
         let mut carried = vec![Expression::from(0.0); self.groups.len()];
@@ -321,18 +345,25 @@ impl FlowProgram {
                 *load += headroom;
             }
         }
+        if let Some(utilisation) = utilisation {
+            cost += utilisation;
+            for (load, capacity) in loads.iter_mut().zip(&self.capacities) {
+                *load -= (capacity.bps as f64 / bps) * utilisation;
+            }
+        }
         let mut problem = variables.minimise(cost.clone()).using(clarabel);
         problem.settings().time_limit(MASTER_TIME_MAX_S);
         for (carried, group) in carried.into_iter().zip(&self.groups) {
             let whole = if group.gain_bps == 0 { constraint!(carried == 1) } else { constraint!(carried <= 1) };
             problem.add_constraint(whole);
         }
+        let limit = |capacity: &LinkCapacity| if utilisation.is_some() { 0.0 } else { capacity.bps as f64 / bps };
         let rows = loads.into_iter().zip(&self.capacities);
-        let rows: Vec<_> = rows
-            .map(|(load, capacity)| problem.add_constraint(constraint!(load <= capacity.bps as f64 / bps)))
-            .collect();
+        let rows: Vec<_> =
+            rows.map(|(load, capacity)| problem.add_constraint(constraint!(load <= limit(capacity)))).collect();
         let mut solution = problem.solve().ok()?;
-        let optimum = solution.eval(cost) * bps * metric;
+        let unit = if utilisation.is_some() { f64::from(PPM) } else { bps * metric };
+        let optimum = solution.eval(cost) * unit;
         let duals = solution.compute_dual();
         let prices = rows.into_iter().map(|row| in_parts(-duals.dual(row) * metric)).collect();
         Some((prices, optimum))

@@ -22,7 +22,7 @@ pub use failure_study::{
 };
 pub use flow_bound::{Bound, BoundSource};
 pub use objective::Objective;
-pub use optimization::{OptimizationAim, OptimizationPlan, optimize};
+pub use optimization::{OptimizationAim, OptimizationPlan, SearchPhase, optimize};
 pub use plan_draft::PlannedStep;
 pub use scenario::{FailureSet, Scenario, Subject, scenarios};
 pub use worst_loads::WorstCase;

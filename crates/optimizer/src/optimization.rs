@@ -73,7 +73,16 @@ impl OptimizationPlan {
     }
 }
 
-/// Looks for a plan, as at `now`. `has_time` is asked before each move.
+/// What the optimiser is about to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SearchPhase {
+    /// A closer look for the bound, before there are steps.
+    Bound,
+    /// Another step.
+    Steps,
+}
+
+/// Looks for a plan, as at `now`. `has_time` is asked now and then, before each move at least.
 ///
 /// # Errors
 /// [`Refusal::UnknownTopology`]; the refusal of a request that could not be admitted whatever moves.
@@ -82,16 +91,19 @@ pub fn optimize(
     topology: &Name,
     aim: &OptimizationAim,
     now: Millis,
-    has_time: impl Fn() -> bool,
+    has_time: impl Fn(SearchPhase) -> bool,
 ) -> Result<OptimizationPlan, RefusedRequest> {
     let before = network_of(state, topology)?;
-    let mut draft = PlanDraft::new(state, topology, now, aim.moves_max, &has_time);
-    let flow = |of, wanted: &[_]| flow_bound(state, topology, before, of, wanted, &has_time);
+    let (for_bound, for_steps) = (|| has_time(SearchPhase::Bound), || has_time(SearchPhase::Steps));
+    let mut draft = PlanDraft::new(state, topology, now, aim.moves_max, &for_steps);
+    let flow = |of, wanted: &[_]| flow_bound(state, topology, before, of, wanted, &for_bound);
     let (value, bound) = match aim.objective {
         Objective::MaxUtilisation => {
-            let value = utilisation_bound_ppm(state, topology, before, &has_time);
+            let mut bound = flow(FlowObjective::Utilisation, &[]);
+            if bound.source != BoundSource::LinearProgram {
+                bound.value = bound.value.max(utilisation_bound_ppm(state, topology, before, &for_bound));
+            }
             lower_max_utilisation(&mut draft)?;
-            let bound = Bound { value, source: BoundSource::LinkPrices };
             ((max_ppm(before), max_ppm(&draft.network()?)), bound)
         }
         Objective::TotalCost => {
@@ -101,10 +113,9 @@ pub fn optimize(
             ((cost(state, before), cost(&draft.state, &draft.network()?)), bound)
         }
         Objective::AdmitAll => {
-            let wanted = wanted_flows(&draft, &aim.requests)?;
+            let bound = flow(FlowObjective::Admission, &wanted_flows(&draft, &aim.requests)?);
             draft = admit_most(&draft, &aim.requests)?;
-            let admitted = draft.steps.last().map_or(0, |step| step.value);
-            ((0, admitted), flow(FlowObjective::Admission, &wanted))
+            ((0, draft.steps.last().map_or(0, |step| step.value)), bound)
         }
         Objective::MaxMin => {
             let bound = flow(FlowObjective::Headroom, &[]);

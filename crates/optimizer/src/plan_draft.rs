@@ -103,26 +103,26 @@ impl<'a> PlanDraft<'a> {
         request: &Request,
         value: u64,
         workspace: &mut Workspace,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<AdmissionAttempt, Refusal> {
         let event = match decide(&self.state, &allocate(request, self.topology), self.now, workspace) {
             Ok(event) => event,
-            Err(refusal) => return Ok(Admission::Refused(refusal)),
+            Err(refusal) => return Ok(AdmissionAttempt::Refused(refusal)),
         };
         let (allocation, displaced) = match &event {
             Event::Admitted { allocation, displaced } => (Arc::clone(allocation), displaced.len()),
-            Event::Denied { demand, .. } => return Ok(Admission::Lacking(demand.clone())),
-            _ => return Ok(Admission::Refused(Refusal::Contradiction)),
+            Event::Denied { demand, .. } => return Ok(AdmissionAttempt::Lacking(demand.clone())),
+            _ => return Ok(AdmissionAttempt::Refused(Refusal::Contradiction)),
         };
         if displaced > 0 {
-            return Ok(Admission::Lacking(Box::new(allocation.demand.clone())));
+            return Ok(AdmissionAttempt::Lacking(Box::new(allocation.demand.clone())));
         }
         if !self.follow(event) {
-            return Ok(Admission::Refused(Refusal::Contradiction));
+            return Ok(AdmissionAttempt::Refused(Refusal::Contradiction));
         }
         let max_ppm = max_ppm(network_of(&self.state, self.topology)?);
         let path = Arc::clone(&allocation.path);
         self.steps.push(PlannedStep { allocation, path, request: Some(place), max_ppm, value });
-        Ok(Admission::Admitted)
+        Ok(AdmissionAttempt::Admitted)
     }
 
     fn follow(&mut self, event: Event) -> bool {
@@ -137,7 +137,7 @@ impl<'a> PlanDraft<'a> {
 }
 
 /// What became of a request.
-pub(crate) enum Admission {
+pub(crate) enum AdmissionAttempt {
     Admitted,
     /// There is no path for it, or none without victims.
     Lacking(Box<Demand>),
