@@ -1,6 +1,7 @@
 //! Optimisation: plans, worked out beside the writer and made by it. A plan is kept in memory, by this replica alone, until
 //! newer ones take its place.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
@@ -11,7 +12,7 @@ use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
-use super::proposed_plans::ProposedPlan;
+use super::proposed_plans::{PlanExtent, ProposedPlan};
 use super::render::{json, optimization_plan};
 use super::{error, parse, problem_catalogue};
 use crate::app::OptimizationFigures;
@@ -76,7 +77,7 @@ pub(super) async fn optimization_create(
     room.app.record_optimization(&topology, figures(&told));
     let plan = room.plans.add(ProposedPlan::new(topology, objective, told, commands));
     if request.apply == PlanApplication::Auto {
-        plan.apply_rest(&room).await?;
+        Arc::clone(&plan).apply(room, PlanExtent::Rest).await?;
     }
     Ok(json(&plan.told().await))
 }
@@ -198,11 +199,11 @@ pub(super) async fn optimization_apply(
     let (StoredName(topology), id) = place;
     let PlanApplyRequest { through } = body.read()?;
     let plan = room.plans.find(&topology, &id)?;
-    let applied: OptimizationApplied = match through {
-        None => plan.apply_rest(&room).await?,
-        Some(through) => plan.apply_through(&room, steps(through, plan.step_count())?).await?,
+    let extent = match through {
+        None => PlanExtent::Rest,
+        Some(through) => PlanExtent::Through(steps(through, plan.step_count())?),
     };
-    Ok(json(&applied))
+    Ok(json(&plan.apply(room, extent).await?))
 }
 
 fn steps(through: u64, count: usize) -> Result<usize, Problem> {

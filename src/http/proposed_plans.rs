@@ -1,8 +1,11 @@
 //! The plans that were proposed, in the memory of this replica, and how far each has been applied. A step is made once: a
-//! plan is applied by one request at a time, and what was made is remembered before the next begins.
+//! plan is applied by one request at a time, and what was made is remembered before the next begins, also where the
+//! requester has disconnected.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::Instrument;
 
 use super::access::Room;
 use super::problem::Problem;
@@ -18,6 +21,15 @@ use optimizer::Objective;
 
 /// The most plans that are kept.
 const PLANS_MAX: usize = 64;
+
+/// How much of a plan is to be applied.
+#[derive(Clone, Copy)]
+pub(super) enum PlanExtent {
+    /// All steps that are left, or none.
+    Rest,
+    /// Steps one by one until so many of the first have been made.
+    Through(usize),
+}
 
 /// The newest last.
 #[derive(Clone, Default)]
@@ -40,14 +52,18 @@ impl ProposedPlans {
 
     pub(super) fn add(&self, plan: ProposedPlan) -> Arc<ProposedPlan> {
         let plan = Arc::new(plan);
+        self.remove(&plan.topology, &plan.id);
         self.with(|plans| {
-            plans.retain(|other| (&other.topology, &other.id) != (&plan.topology, &plan.id));
             if plans.len() >= PLANS_MAX {
                 plans.pop_front();
             }
             plans.push_back(Arc::clone(&plan));
         });
         plan
+    }
+
+    fn remove(&self, topology: &Name, id: &str) {
+        self.with(|plans| plans.retain(|plan| plan.id != id || plan.topology != *topology));
     }
 
     pub(super) fn find(&self, topology: &Name, id: &str) -> Result<Arc<ProposedPlan>, Problem> {
@@ -70,8 +86,23 @@ impl ProposedPlan {
         self.told.lock().await.clone()
     }
 
+    /// Makes steps; goes on with that if the requester disconnects.
+    pub(super) async fn apply(self: Arc<Self>, room: Room, extent: PlanExtent) -> Result<OptimizationApplied, Problem> {
+        let applying = async move {
+            let applied = match extent {
+                PlanExtent::Rest => self.apply_rest(&room).await,
+                PlanExtent::Through(steps) => self.apply_through(&room, steps).await,
+            };
+            applied
+        };
+        tokio::spawn(applying.in_current_span()).await.map_err(|error| {
+            tracing::error!(%error, "a plan was given up while it was applied");
+            Problem::new(&problem_catalogue::INTERNAL, "the plan was given up")
+        })?
+    }
+
     /// Makes all steps that are left, or none of them.
-    pub(super) async fn apply_rest(&self, room: &Room) -> Result<OptimizationApplied, Problem> {
+    async fn apply_rest(&self, room: &Room) -> Result<OptimizationApplied, Problem> {
         let mut told = self.told.lock().await;
         let done = told.moves_done;
         let rest = self.helpful_rest(room, done).await?;
@@ -79,11 +110,9 @@ impl ProposedPlan {
             return Ok(applied(&told, 0, None));
         }
         let moves = rest.len();
-        let outcomes = submit(room, rest, Atomicity::AllOrNone).await.map_err(|error| match error {
-            SubmitError::Withdrawn { index, outcome } => {
-                Problem::from(SubmitError::Withdrawn { index: done + index, outcome })
-            }
-            other => other.into(),
+        let outcomes = self.submit(room, rest, Atomicity::AllOrNone).await.map_err(|error| match error {
+            SubmitError::Withdrawn { index, outcome } => SubmitError::Withdrawn { index: done + index, outcome },
+            other => other,
         })?;
         let mut sequence = None;
         for outcome in outcomes {
@@ -95,14 +124,14 @@ impl ProposedPlan {
     }
 
     /// Makes steps one by one until so many have been made, or one cannot be.
-    pub(super) async fn apply_through(&self, room: &Room, through: usize) -> Result<OptimizationApplied, Problem> {
+    async fn apply_through(&self, room: &Room, through: usize) -> Result<OptimizationApplied, Problem> {
         let mut told = self.told.lock().await;
         let (done, mut sequence) = (told.moves_done, None);
         let steps = through.saturating_sub(done);
         let rest = if steps == 0 { vec![] } else { self.helpful_rest(room, done).await? };
         for command in rest.into_iter().take(steps) {
-            let outcome =
-                submit(room, vec![command], Atomicity::EachAlone).await?.pop().ok_or(SubmitError::Stopping)?;
+            let mut outcomes = self.submit(room, vec![command], Atomicity::EachAlone).await?;
+            let outcome = outcomes.pop().ok_or(SubmitError::Stopping)?;
             match made(outcome) {
                 Ok(fact) => {
                     sequence = Some(fact.sequence.0);
@@ -118,6 +147,22 @@ impl ProposedPlan {
         Ok(applied(&told, made, sequence))
     }
 
+    /// A plan of which it is not known how far it was applied is forgotten: an admission is not made twice.
+    async fn submit(
+        &self,
+        room: &Room,
+        commands: Vec<Command>,
+        atomicity: Atomicity,
+    ) -> Result<Vec<CommandOutcome>, SubmitError> {
+        let actor = room.caller.actor();
+        let submission = Submission { commands, atomicity, mode: Mode::Commit, key: None, actor };
+        let outcomes = room.app.submit(submission).await;
+        if matches!(outcomes, Err(SubmitError::OutcomeUnknown(_))) {
+            room.plans.remove(&self.topology, &self.id);
+        }
+        outcomes
+    }
+
     /// The steps after the first `done`, if they still help.
     async fn helpful_rest(&self, room: &Room, done: usize) -> Result<Vec<Command>, Problem> {
         let rest: Vec<Command> = self.commands.iter().skip(done).cloned().collect();
@@ -130,11 +175,6 @@ impl ProposedPlan {
         let detail = "the network has changed since: the steps that are left would not make it better any more";
         Err(Problem::new(&problem_catalogue::PLAN_OUTDATED, detail))
     }
-}
-
-async fn submit(room: &Room, commands: Vec<Command>, atomicity: Atomicity) -> Result<Vec<CommandOutcome>, SubmitError> {
-    let actor = room.caller.actor();
-    room.app.submit(Submission { commands, atomicity, mode: Mode::Commit, key: None, actor }).await
 }
 
 /// What happened, or why it did not.

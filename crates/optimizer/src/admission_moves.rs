@@ -26,17 +26,23 @@ const CANDIDATES_MAX: usize = 32;
 /// A link that lacks bandwidth counts as so many that have it.
 const LACK_WEIGHT: u32 = 16 * WEIGHT_ONE;
 
-/// Of several orders of the requests the one after which the most bandwidth is admitted.
+/// That no request is refused whatever moves.
 ///
 /// # Errors
-/// A request that is refused whatever moves, with its place.
-pub(crate) fn admit_most<'a>(draft: &PlanDraft<'a>, requests: &[Request]) -> Result<PlanDraft<'a>, RefusedRequest> {
+/// The first that is, with its place.
+pub(crate) fn check_requests(draft: &PlanDraft<'_>, requests: &[Request]) -> Result<(), RefusedRequest> {
     let mut workspace = Workspace::default();
     for (place, request) in requests.iter().enumerate() {
         if let AdmissionAttempt::Refused(refusal) = draft.clone().admit(place, request, 0, &mut workspace)? {
             return Err(RefusedRequest { place: Some(place), refusal });
         }
     }
+    Ok(())
+}
+
+/// Of several orders of the requests the one after which the most bandwidth is admitted.
+pub(crate) fn admit_most<'a>(draft: &PlanDraft<'a>, requests: &[Request]) -> Result<PlanDraft<'a>, Refusal> {
+    let mut workspace = Workspace::default();
     let all: u64 = requests.iter().fold(0, |sum, request| sum.saturating_add(request.bandwidth.as_bps()));
     let given: Vec<usize> = (0..requests.len()).collect();
     let (mut small, mut large) = (given.clone(), given.clone());

@@ -8,7 +8,7 @@ use kernel::state::Network;
 use kernel::units::{Millis, PPM};
 use kernel::{Command, Refusal, State};
 
-use crate::admission_moves::{RefusedRequest, admit_most, wanted_flows};
+use crate::admission_moves::{RefusedRequest, admit_most, check_requests, wanted_flows};
 use crate::cost_moves::lower_total_cost;
 use crate::flow_bound::{Bound, BoundSource, FlowObjective, flow_bound};
 use crate::objective::{BookedLink, Objective, headrooms, max_ppm, narrowed, total_cost};
@@ -113,6 +113,7 @@ pub fn optimize(
             ((cost(state, before), cost(&draft.state, &draft.network()?)), bound)
         }
         Objective::AdmitAll => {
+            check_requests(&draft, &aim.requests)?;
             let bound = flow(FlowObjective::Admission, &wanted_flows(&draft, &aim.requests)?);
             draft = admit_most(&draft, &aim.requests)?;
             ((0, draft.steps.last().map_or(0, |step| step.value)), bound)
