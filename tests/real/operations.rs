@@ -37,6 +37,8 @@ fn busy() -> (Running, tempfile::TempDir) {
     assert_eq!([post(0, 9_000_000_000), post(2, 4_000_000_000), post(1, 90_000_000_000)], [201, 201, 409]);
     let controller = json!({"driver": "simulated", "topology": "nsfnet"}).to_string();
     assert_eq!(ask(server.address, "PUT", "/v1/controllers/c", Some(&controller)).unwrap().0, 201);
+    let plan = json!({"objective": "max_min"}).to_string();
+    assert_eq!(ask(server.address, "POST", "/v1/topologies/nsfnet/optimizations", Some(&plan)).unwrap().0, 200);
     (server, folder)
 }
 

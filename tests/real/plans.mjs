@@ -78,10 +78,10 @@ async function steps(page) {
   await page.getByRole("heading", { name: "Moves that leave the most free everywhere" }).waitFor();
   await page.waitForURL(/objective=max_min/);
   await page.getByRole("button", { name: "Plan", exact: true }).click();
-  await page.getByText(/^The least free bandwidth of a link would go from 200 Mbit\/s to \d+ Mbit\/s/).waitFor();
+  await page.getByText(/^The least free bandwidth of a link would go from 200 Mbit\/s to 600 Mbit\/s/).waitFor();
   await accessible(page, "a plan by another objective");
   await page.getByRole("button", { name: "Apply next step" }).click();
-  await page.getByText(/^(1 allocation moved|● 1 of \d+ moves made)/).first().waitFor();
+  await page.getByText("● Applied: 1 allocation moved.").waitFor();
   assert.match(await page.getByRole("table", { name: "Moves" }).innerText(), /● 1/);
   await screen(page, "plan-step");
   await bern("maintenance");
