@@ -49,10 +49,10 @@ function useAsking<T>(): { value: T | null; error: unknown; busy: boolean; run: 
 }
 
 /** What a plan may be for; the one that needs requests is asked for over the interface. */
-const OBJECTIVES: Record<Exclude<Objective, "admit_all">, { choice: string; title: string; subject: string; better: string; beyond: string }> = {
-  max_utilisation: { choice: "the fullest link", title: "Moves that empty the fullest link", subject: "The fullest link", better: "make the fullest link emptier", beyond: "below" },
-  total_cost: { choice: "the total cost", title: "Moves to cheaper paths", subject: "The total cost", better: "make the total cost less", beyond: "below" },
-  max_min: { choice: "the least free bandwidth", title: "Moves that leave the most free everywhere", subject: "The least free bandwidth of a link", better: "leave more bandwidth free", beyond: "above" },
+const OBJECTIVES: Record<Exclude<Objective, "admit_all">, { choice: string; title: string; subject: string; better: string; beyond: string; short: string }> = {
+  max_utilisation: { choice: "the fullest link", title: "Moves that empty the fullest link", subject: "The fullest link", better: "make the fullest link emptier", beyond: "below", short: "Fullest link" },
+  total_cost: { choice: "the total cost", title: "Moves to cheaper paths", subject: "The total cost", better: "make the total cost less", beyond: "below", short: "Cost" },
+  max_min: { choice: "the least free bandwidth", title: "Moves that leave the most free everywhere", subject: "The least free bandwidth of a link", better: "leave more bandwidth free", beyond: "above", short: "Least free" },
 };
 
 function isOffered(name: string): name is keyof typeof OBJECTIVES {
@@ -143,7 +143,7 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
   const [done, setDone] = useState(plan.moves_done);
   const left = moves.slice(done);
   const [next] = left;
-  const { subject } = wordsOf(plan);
+  const { subject, short } = wordsOf(plan);
   /** All that is left at once, or the next step alone. */
   const apply = (through?: number) => applying.run(async () => {
     try {
@@ -189,7 +189,7 @@ function Planned(props: { topology: string; plan: Plan; at: number; setAt: (at: 
           { title: "Bandwidth", number: true, cell: (one) => rate(one.bandwidth_bps), value: (one) => one.bandwidth_bps },
           { title: "Path now", cell: (one) => <PathText path={one.from} />, value: (one) => one.from.join(" ") },
           { title: "Path then", cell: (one) => <PathText path={one.to} />, value: (one) => one.to.join(" ") },
-          ...(plan.objective === "max_utilisation" ? [] : [{ title: `${subject} then`, number: true, cell: (one: (typeof moves)[number]) => valued(plan, one.value), value: (one: (typeof moves)[number]) => one.value }]),
+          ...(plan.objective === "max_utilisation" ? [] : [{ title: `${short} then`, number: true, cell: (one: (typeof moves)[number]) => valued(plan, one.value), value: (one: (typeof moves)[number]) => one.value }]),
           { title: "Fullest link then", number: true, cell: (one) => percent(one.max_ppm), value: (one) => one.max_ppm },
         ]}
       />

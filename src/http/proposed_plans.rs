@@ -89,11 +89,10 @@ impl ProposedPlan {
     /// Makes steps; goes on with that if the requester disconnects.
     pub(super) async fn apply(self: Arc<Self>, room: Room, extent: PlanExtent) -> Result<OptimizationApplied, Problem> {
         let applying = async move {
-            let applied = match extent {
+            match extent {
                 PlanExtent::Rest => self.apply_rest(&room).await,
                 PlanExtent::Through(steps) => self.apply_through(&room, steps).await,
-            };
-            applied
+            }
         };
         tokio::spawn(applying.in_current_span()).await.map_err(|error| {
             tracing::error!(%error, "a plan was given up while it was applied");

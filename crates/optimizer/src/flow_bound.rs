@@ -27,6 +27,8 @@ const MASTER_MAX: usize = 100_000;
 const MASTER_TIME_MAX_S: f64 = 4.0;
 /// The bound is taken for the optimum when the master problem is no farther from it than this part.
 const GAP_MAX: f64 = 1e-4;
+/// Prices are rounded to so many parts of the highest, where that gives a closer bound.
+const PARTS: [u128; 3] = [12, 60, 840];
 /// Prices are counted in parts of this.
 const SCALE: u128 = 1 << 24;
 
@@ -113,6 +115,10 @@ pub(crate) fn flow_bound(
         let Some((prices, optimum)) = program.solve_master(&columns) else { break };
         columns.extend(program.look_at(&prices, BoundSource::LinkPrices, &mut best));
         if best.is_near(optimum) {
+            // Best prices are often simple parts of each other, which the solver misses by little.
+            for parts in PARTS {
+                program.look_at(&in_whole_parts(&prices, parts), BoundSource::LinkPrices, &mut best);
+            }
             best.source = BoundSource::LinearProgram;
             break;
         }
@@ -120,7 +126,7 @@ pub(crate) fn flow_bound(
     best.bound()
 }
 
-/// The best so far, as a value to be minimised in units of [`SCALE`]: of the admitted bandwidth and of headroom the negative.
+/// The best so far, as a bound from below in the objective's unit: of the admitted bandwidth and of headroom the negative.
 struct BestBound {
     objective: FlowObjective,
     value: Option<i128>,
@@ -368,6 +374,13 @@ impl FlowProgram {
         let prices = rows.into_iter().map(|row| in_parts(-duals.dual(row) * metric)).collect();
         Some((prices, optimum))
     }
+}
+
+/// Every price as the nearest of so many parts of the highest.
+fn in_whole_parts(prices: &[u128], parts: u128) -> Vec<u128> {
+    let highest = prices.iter().copied().max().unwrap_or(0).max(1);
+    let whole = |price: &u128| (price.saturating_mul(parts).saturating_add(highest / 2) / highest) * (highest / parts);
+    prices.iter().map(whole).collect()
 }
 
 /// What of a reservation is booked.
