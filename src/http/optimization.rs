@@ -71,7 +71,8 @@ pub(super) async fn optimization_create(
         })?;
         let network = state.network(name.as_str()).ok_or_else(|| Refusal::UnknownTopology(name.clone()))?;
         let commands = plan.commands(&aim, network, &name)?;
-        Ok((optimization_plan(state.sequence(), network.topology(), objective, &plan), commands))
+        let told = optimization_plan(state.sequence(), network.topology(), objective, &plan, &commands);
+        Ok((told, commands))
     });
     let (told, commands) = worked_out.await?.map_err(refused)?;
     room.app.record_optimization(&topology, figures(&told));

@@ -50,16 +50,20 @@ impl ProposedPlans {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Keeps a plan; where the same one is kept already, that one with what has been made of it.
     pub(super) fn add(&self, plan: ProposedPlan) -> Arc<ProposedPlan> {
-        let plan = Arc::new(plan);
-        self.remove(&plan.topology, &plan.id);
         self.with(|plans| {
+            let is_same = |other: &&Arc<ProposedPlan>| (&other.topology, &other.id) == (&plan.topology, &plan.id);
+            if let Some(same) = plans.iter().find(is_same) {
+                return Arc::clone(same);
+            }
             if plans.len() >= PLANS_MAX {
                 plans.pop_front();
             }
+            let plan = Arc::new(plan);
             plans.push_back(Arc::clone(&plan));
-        });
-        plan
+            plan
+        })
     }
 
     fn remove(&self, topology: &Name, id: &str) {

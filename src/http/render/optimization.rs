@@ -9,10 +9,10 @@ use api::optimization::{
     BoundOrigin, LINKS_LISTED_MAX, ObjectiveName, ObjectiveUnit, ObjectiveValue, OptimizationAnswer, OptimizedLink,
     PlannedMoveDocument,
 };
-use kernel::Names;
 use kernel::annotation::AnnotationField;
 use kernel::id::{LinkIx, Sequence};
 use kernel::topology::Topology;
+use kernel::{Command, Names};
 use optimizer::{BoundSource, Objective, OptimizationPlan, PlannedStep};
 
 /// A plan made of the state after the event of this sequence number, no step of which has been made.
@@ -21,6 +21,7 @@ pub(in crate::http) fn optimization_plan(
     topology: &Arc<Topology>,
     objective: Objective,
     plan: &OptimizationPlan,
+    commands: &[Command],
 ) -> OptimizationAnswer {
     let names = Names::of(topology);
     let changed = (0..).map(LinkIx).zip(&plan.links).filter(|(_, (before, after))| before != after);
@@ -60,13 +61,17 @@ pub(in crate::http) fn optimization_plan(
         cut_short: plan.is_cut_short,
         applied: plan.steps.is_empty(),
     };
-    answer.id = id(&answer);
+    answer.id = id(&answer, commands);
     answer
 }
 
-/// The same steps after the same event are the same plan, whichever replica made it.
-fn id(answer: &OptimizationAnswer) -> String {
-    let digest = Sha256::digest(serde_json::to_vec(answer).unwrap_or_default());
+/// The same steps after the same event are the same plan, whichever replica made it. Of a request the commands say what the
+/// steps do not show.
+fn id(answer: &OptimizationAnswer, commands: &[Command]) -> String {
+    let digest = Sha256::new()
+        .chain_update(serde_json::to_vec(answer).unwrap_or_default())
+        .chain_update(format!("{commands:?}"))
+        .finalize();
     let start: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{start}", answer.sequence)
 }
