@@ -26,6 +26,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use api::outbound::OutboundNetworks;
 use futures_util::future::join_all;
 use kernel::id::AllocationId;
 use kernel::intent::{Action, Cookie, Dpid, Match, MplsLabel, PortNo, Rule, RuleKey, RuleStep, StepOutcome};
@@ -52,7 +53,7 @@ fn main() {
 
     lab.plain_controller();
     lab.await_controller();
-    let driver = Ryu::new(lab.url()).unwrap();
+    let driver = Ryu::new(lab.url(), &OutboundNetworks::default()).unwrap();
     let (mut naive, mut plain) = (vec![], vec![]);
     for _ in 0..ROUNDS {
         naive.push(total / naively(&lab).as_secs_f64());

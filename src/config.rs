@@ -10,6 +10,7 @@ mod secret;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use access::{AccessConfig, Authentication, RoleWord};
@@ -81,6 +82,8 @@ pub struct ConfigFile {
     pub controller_password: Option<Secret>,
     /// The URL of the only controller that they are sent to.
     pub controller_url: Option<String>,
+    /// The networks that controllers may be in; absent: all but the link itself.
+    pub controller_networks: Option<Vec<IpNet>>,
     /// How the QoS scheduler divides bandwidth between aggregators.
     #[serde(default)]
     pub scheduler: SchedulerConfig,
@@ -182,6 +185,8 @@ pub struct Config {
     pub controller_password: Option<Secret>,
     /// The URL of the only controller that they are sent to.
     pub controller_url: Option<String>,
+    /// The networks that controllers may be in; `None`: all but the link itself.
+    pub controller_networks: Option<Vec<IpNet>>,
     /// How the QoS scheduler works, defaults filled in.
     pub scheduler: SchedulerConfig,
     /// How long events are kept.
@@ -282,6 +287,7 @@ impl ConfigFile {
             controller_username: self.controller_username.or(other.controller_username),
             controller_password: self.controller_password.or(other.controller_password),
             controller_url: self.controller_url.or(other.controller_url),
+            controller_networks: self.controller_networks.or(other.controller_networks),
             scheduler: self.scheduler.over(other.scheduler),
             journal: self.journal.over(other.journal),
             history: self.history.over(other.history),
@@ -335,6 +341,7 @@ impl ConfigFile {
             controller_username: self.controller_username,
             controller_password: self.controller_password,
             controller_url: self.controller_url,
+            controller_networks: self.controller_networks,
             scheduler: self.scheduler.filled(&scheduler),
             journal: self.journal,
             history: self.history,

@@ -23,8 +23,8 @@ use tracing::Instrument;
 
 use crate::aggregator_mqtt::{self, BrokerPolicy, ReportFaults};
 use crate::app::{
-    App, AppOptions, AppStartError, Credentials, Mode, Pace, Retention, SchedulerOptions, SubmitError, Tasks,
-    driver_factory,
+    App, AppOptions, AppStartError, ControllerAccess, Credentials, Mode, Pace, Retention, SchedulerOptions,
+    SubmitError, Tasks, driver_factory,
 };
 use crate::auth::{Authenticator, ProviderError, ProviderSettings, TokenStore};
 use crate::config::{self, Authentication, Config, RoleWord};
@@ -32,6 +32,7 @@ use crate::http::{self, OwnHosts};
 use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
 use crate::telemetry::{self, ServiceMetrics};
 use api::access::Role;
+use api::outbound::OutboundNetworks;
 use formats;
 use kernel::Command;
 use kernel::command::{Expected, OnMisfit};
@@ -117,6 +118,7 @@ pub struct Service {
     faults: ReportFaults,
     metrics: Arc<ServiceMetrics>,
     own_hosts: OwnHosts,
+    controller_networks: OutboundNetworks,
     drain: Duration,
     claim: Option<FileClaim>,
 }
@@ -163,9 +165,10 @@ impl Service {
         let claim = url.claim()?;
         let deadline = Duration::from_millis(config.database_deadline_ms);
         let journal = Journal::open_within(&url, deadline).await?;
-        let credentials = credentials(config)?;
+        let networks = config.controller_networks.as_deref().map(OutboundNetworks::only).unwrap_or_default();
+        let access = ControllerAccess { credentials: credentials(config)?, networks: networks.clone() };
         let options = AppOptions {
-            driver_factory: driver_factory(credentials),
+            driver_factory: driver_factory(access),
             lost_switch_after: Duration::from_millis(config.lost_switch_ms),
             wait_to_restore: Duration::from_millis(config.wait_to_restore_ms),
             scheduler: scheduler_options(&config.scheduler)?,
@@ -192,7 +195,20 @@ impl Service {
         tokio::spawn(count_field_events(app.clone(), Arc::clone(&metrics)));
         let drain = Duration::from_millis(config.drain_ms);
         let own_hosts = own_hosts(config)?;
-        Ok(Self { app, tasks, listener, authenticator, broker, doors, faults, metrics, own_hosts, drain, claim })
+        Ok(Self {
+            app,
+            tasks,
+            listener,
+            authenticator,
+            broker,
+            doors,
+            faults,
+            metrics,
+            own_hosts,
+            controller_networks: networks,
+            drain,
+            claim,
+        })
     }
 
     /// Where it listens.
@@ -227,8 +243,7 @@ impl Service {
     /// # Errors
     /// The listener broke.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let Self { app, tasks, listener, authenticator, broker, doors, faults, metrics, own_hosts, drain, claim } =
-            self;
+        let Self { app, tasks, listener, authenticator, broker, doors, faults, metrics, drain, claim, .. } = self;
         doors.serve(&broker);
         tokio::spawn(aggregator_mqtt::run(app.clone(), broker.clone(), faults));
         let rendered = get(render_metrics).with_state((app.clone(), Arc::clone(&metrics), broker.clone()));
@@ -237,7 +252,8 @@ impl Service {
             app: app.clone(),
             version: env!("CARGO_PKG_VERSION"),
             authenticator,
-            own_hosts,
+            own_hosts: self.own_hosts,
+            controller_networks: self.controller_networks,
             broker: Some(broker.clone()),
             beside,
         })

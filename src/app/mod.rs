@@ -44,7 +44,7 @@ pub use self::submission::{Atomicity, CommandOutcome, Mode, Submission, Submissi
 pub use crate::journal::scalars;
 pub use crate::journal::{AnnotationFilter, Journal, JournalError, Past, PastFilter, Receipt, Retention};
 use crate::journal::{ChainDigest, DEADLINE_DEFAULT};
-pub use crate::southbound::Credentials;
+pub use crate::southbound::{ControllerAccess, Credentials};
 pub use kernel::Fact;
 use kernel::audit::{AuditFault, audit};
 use kernel::id::{AllocationId, Name, NameError, Sequence};
@@ -101,9 +101,9 @@ pub enum AppStartError {
     },
 }
 
-/// Makes drivers, with these credentials for controllers that ask for some.
-pub fn driver_factory(credentials: Option<Credentials>) -> DriverFactory {
-    Arc::new(move |controller, topology| crate::southbound::connect(controller, topology, credentials.as_ref()))
+/// Makes drivers that reach their controllers as `access` says.
+pub fn driver_factory(access: ControllerAccess) -> DriverFactory {
+    Arc::new(move |controller, topology| crate::southbound::connect(controller, topology, &access))
 }
 
 /// The handle by which other rooms reach the state. Cheap to clone.
@@ -154,7 +154,7 @@ pub struct AppOptions {
 impl Default for AppOptions {
     fn default() -> Self {
         Self {
-            driver_factory: driver_factory(None),
+            driver_factory: driver_factory(ControllerAccess::default()),
             lost_switch_after: LOST_SWITCH_AFTER,
             wait_to_restore: WAIT_TO_RESTORE,
             scheduler: SchedulerOptions::default(),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 use super::access_args::AccessArguments;
@@ -92,6 +93,9 @@ pub struct Arguments {
     /// The URL of the only controller that user and password are sent to.
     #[arg(long, env = "WATERMASTER_CONTROLLER_URL", value_name = "URL")]
     controller_url: Option<String>,
+    /// The networks that controllers may be in, such as 10.0.0.0/8,127.0.0.0/8 [default: all but the link itself].
+    #[arg(long, env = "WATERMASTER_CONTROLLER_NETWORKS", value_delimiter = ',', value_name = "NETWORK")]
+    controller_networks: Option<Vec<IpNet>>,
     /// How bandwidth is divided between aggregators [default: max-min].
     #[arg(long, env = "WATERMASTER_SCHEDULER_POLICY")]
     scheduler_policy: Option<SchedulerPolicyWord>,
@@ -162,6 +166,7 @@ impl Arguments {
             )?
             .map(Secret),
             controller_url: self.controller_url.clone(),
+            controller_networks: self.controller_networks.clone(),
             scheduler: SchedulerConfig {
                 policy: self.scheduler_policy,
                 interval_ms: self.scheduler_interval_ms,

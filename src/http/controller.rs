@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use reqwest::Url;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
@@ -121,12 +122,11 @@ pub(super) async fn controller_put(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let request = body.read::<ControllerRequest>()?;
-    let address = request
-        .url
-        .as_deref()
-        .map(ControllerAddress::new)
-        .transpose()
-        .map_err(|error| Problem::new(&problem_catalogue::IMPOSSIBLE, error.to_string()).with("field", "url"))?;
+    let address =
+        request.url.as_deref().map(ControllerAddress::new).transpose().map_err(|error| invalid_url(&error))?;
+    if let Some(address) = &address {
+        check_networks(&room, address).await?;
+    }
     let kind = match request.driver {
         ControllerDriver::Ryu => DriverKind::Ryu,
         ControllerDriver::Onos => DriverKind::Onos,
@@ -154,6 +154,16 @@ pub(super) async fn controller_put(
         }
     }
     Ok(response)
+}
+
+/// That a controller is where controllers may be. Each connection looks again: by then a name may lead elsewhere.
+async fn check_networks(room: &ApiState, address: &ControllerAddress) -> Result<(), Problem> {
+    let url = Url::parse(address.as_str()).map_err(|error| invalid_url(&error))?;
+    room.controller_networks.check(&url).await.map_err(|error| invalid_url(&error))
+}
+
+fn invalid_url(error: &dyn std::error::Error) -> Problem {
+    Problem::new(&problem_catalogue::IMPOSSIBLE, error.to_string()).with("field", "url")
 }
 
 /// What becomes of the rules of a controller that is deleted.

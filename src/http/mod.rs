@@ -62,6 +62,7 @@ use utoipa_axum::routes;
 use crate::app::{App, Fact};
 use crate::auth::Authenticator;
 use api::event::EventDocument;
+use api::outbound::OutboundNetworks;
 use formats;
 use mqtt::Broker;
 
@@ -84,6 +85,8 @@ pub struct Context {
     pub authenticator: Authenticator,
     /// Which hosts it answers for.
     pub own_hosts: OwnHosts,
+    /// The networks that controllers may be in.
+    pub controller_networks: OutboundNetworks,
     /// The MQTT broker that operators look at; `None`: there is none.
     pub broker: Option<Broker>,
     /// What is served beside the interface, under the same rules.
@@ -94,7 +97,8 @@ impl Context {
     /// Without a broker or anything beside the interface, under any host name, for everybody.
     pub fn new(app: App, version: &'static str) -> Self {
         let (authenticator, own_hosts) = (Authenticator::default(), OwnHosts::default());
-        Self { app, version, authenticator, own_hosts, broker: None, beside: Router::new() }
+        let controller_networks = OutboundNetworks::default();
+        Self { app, version, authenticator, own_hosts, controller_networks, broker: None, beside: Router::new() }
     }
 }
 
@@ -106,6 +110,7 @@ struct ApiState {
     authenticator: Authenticator,
     /// What a proxy has put in front of paths.
     prefix: Arc<str>,
+    controller_networks: OutboundNetworks,
     in_flight: InFlight,
     layouts: layout::Layouts,
     broker: Option<Broker>,
@@ -148,6 +153,7 @@ pub fn router(context: Context) -> Router {
         version: context.version,
         authenticator: context.authenticator,
         prefix: Arc::clone(context.own_hosts.prefix()),
+        controller_networks: context.controller_networks,
         in_flight: InFlight::default(),
         layouts: layout::Layouts::default(),
         broker: context.broker,

@@ -3,11 +3,12 @@
 //! What must stay true: no redirect is followed and no proxy is asked; a body is read up to a limit and no further; at most
 //! [`REQUESTS_IN_FLIGHT_MAX`] requests are under way; an excerpt that ends in an error is short and printable.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::outbound::{GuardedResolver, is_allowed_url};
+use api::outbound::{ForbiddenAddress, OutboundNetworks};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method, Url, redirect};
 use serde::Serialize;
@@ -74,16 +75,20 @@ impl Dialogue {
     /// Prepares a conversation; nothing is sent.
     ///
     /// # Errors
-    /// The address is none of HTTP.
-    pub(super) fn new(base: &str, credentials: Option<Credentials>) -> Result<Self, DriverError> {
+    /// The address is none of HTTP, or not in these networks.
+    pub(super) fn new(
+        base: &str,
+        credentials: Option<Credentials>,
+        networks: &OutboundNetworks,
+    ) -> Result<Self, DriverError> {
         let bad = || DriverError::Unreachable { why: Unreachable::BadAddress };
         let mut base = Url::parse(base).map_err(|_| bad())?;
         let plain = matches!(base.scheme(), "http" | "https") && base.query().is_none() && base.fragment().is_none();
         if !plain || base.host_str().is_none_or(str::is_empty) || !base.username().is_empty() {
             return Err(bad());
         }
-        if !is_allowed_url(&base) {
-            return Err(bad());
+        if !networks.allow_url(&base) {
+            return Err(DriverError::Unreachable { why: Unreachable::ForbiddenAddress });
         }
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
@@ -99,7 +104,7 @@ impl Dialogue {
             .no_proxy()
             .http1_only()
             .tcp_nodelay(true)
-            .dns_resolver(Arc::new(GuardedResolver))
+            .dns_resolver(Arc::new(networks.clone()))
             .build()
             .map_err(|_| bad())?;
         // They are for one origin, whatever address somebody gives a controller.
@@ -165,7 +170,10 @@ impl Dialogue {
 }
 
 fn why(error: &reqwest::Error) -> Unreachable {
-    if error.is_timeout() {
+    let causes = std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| (*cause).source());
+    if causes.into_iter().any(|cause| cause.is::<ForbiddenAddress>()) {
+        Unreachable::ForbiddenAddress
+    } else if error.is_timeout() {
         Unreachable::TooSlow
     } else if error.is_connect() {
         Unreachable::NoConnection
@@ -223,37 +231,41 @@ mod tests {
     use super::super::stub::Stub;
     use super::*;
 
+    fn dialogue(base: &str) -> Result<Dialogue, DriverError> {
+        Dialogue::new(base, None, &OutboundNetworks::default())
+    }
+
     #[tokio::test]
     async fn what_controllers_may_do_ends_in_time_and_bytes() {
         let unreachable = |why| Some(DriverError::Unreachable { why });
-        let closed = Dialogue::new("http://127.0.0.1:1", None).unwrap();
+        let closed = dialogue("http://127.0.0.1:1").unwrap();
         assert_eq!(closed.get("x", "x").await.err(), unreachable(Unreachable::NoConnection));
 
         let endless = Stub::raw("HTTP/1.1 200 OK\r\n\r\n", &vec![b'x'; 10 << 20]);
-        let talk = Dialogue::new(&endless.url(), None).unwrap();
+        let talk = dialogue(&endless.url()).unwrap();
         assert!(matches!(talk.get("x", "x").await, Err(DriverError::TooLong { what: "x", .. })));
 
         let boast = Stub::raw("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", b"");
-        let talk = Dialogue::new(&boast.url(), None).unwrap();
+        let talk = dialogue(&boast.url()).unwrap();
         assert!(matches!(talk.get("x", "x").await, Err(DriverError::TooLong { .. })));
 
         let noise = Stub::raw("\0\x01\x02 not HTTP at all\r\n\r\n", b"");
-        let talk = Dialogue::new(&noise.url(), None).unwrap();
+        let talk = dialogue(&noise.url()).unwrap();
         assert_eq!(talk.get("x", "x").await.err(), unreachable(Unreachable::Broken));
 
         let cut = Stub::raw("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n", b"{");
-        let talk = Dialogue::new(&cut.url(), None).unwrap();
+        let talk = dialogue(&cut.url()).unwrap();
         assert_eq!(talk.get("x", "x").await.err(), unreachable(Unreachable::Broken));
 
         let away = Stub::raw("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", b"");
-        let talk = Dialogue::new(&away.url(), None).unwrap();
+        let talk = dialogue(&away.url()).unwrap();
         assert_eq!(talk.get("x", "x").await.unwrap().status, 302);
     }
 
     #[tokio::test]
     async fn a_page_and_a_traceback_are_told_shortly() {
         let page = Stub::raw("HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n", b"<html>hello\x07there</html>");
-        let reply = Dialogue::new(&page.url(), None).unwrap().get("x", "x").await.unwrap();
+        let reply = dialogue(&page.url()).unwrap().get("x", "x").await.unwrap();
         let garbage = reply.json::<serde_json::Value>().err();
         assert_eq!(garbage, Some(DriverError::Garbage { what: "x" }));
         assert_eq!(&*excerpt(b"Traceback (most recent call last):\n  File\nValueError: no\n"), "ValueError: no");
@@ -263,12 +275,23 @@ mod tests {
     #[test]
     fn an_address_is_one_of_http_and_nothing_else() {
         for bad in ["", "x", "ftp://h/", "http://", "http://h/?q", "http://h/#f", "http://u:p@h/", "file:///etc"] {
-            assert_eq!(
-                Dialogue::new(bad, None).err(),
-                Some(DriverError::Unreachable { why: Unreachable::BadAddress }),
-                "{bad}"
-            );
+            assert_eq!(dialogue(bad).err(), Some(DriverError::Unreachable { why: Unreachable::BadAddress }), "{bad}");
         }
-        assert_eq!(Dialogue::new("http://h:1/onos", None).unwrap().base.as_str(), "http://h:1/onos/");
+        assert_eq!(dialogue("http://h:1/onos").unwrap().base.as_str(), "http://h:1/onos/");
+    }
+
+    #[tokio::test]
+    async fn a_controller_is_in_the_networks_that_are_allowed() {
+        let forbidden = Some(DriverError::Unreachable { why: Unreachable::ForbiddenAddress });
+        assert_eq!(dialogue("http://169.254.169.254/").err(), forbidden);
+        let stub = Stub::raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", b"{}");
+        let named = stub.url().replace("127.0.0.1", "localhost");
+        let elsewhere = OutboundNetworks::only(&["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(Dialogue::new(&stub.url(), None, &elsewhere).err(), forbidden);
+        // What a name leads to is known when it is connected to.
+        let talk = Dialogue::new(&named, None, &elsewhere).unwrap();
+        assert_eq!(talk.get("x", "x").await.err(), forbidden);
+        let here = OutboundNetworks::only(&["127.0.0.0/8".parse().unwrap()]);
+        assert!(Dialogue::new(&named, None, &here).unwrap().get("x", "x").await.is_ok());
     }
 }

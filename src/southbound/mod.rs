@@ -19,7 +19,7 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 
-pub use self::factory::connect;
+pub use self::factory::{ControllerAccess, connect};
 pub use self::http_client::Credentials;
 #[cfg(feature = "simulated-faults")]
 pub use self::simulated::Faults;
@@ -192,6 +192,9 @@ pub enum Unreachable {
     /// The address is no address.
     #[error("the address is not one of a controller")]
     BadAddress,
+    /// No address of the controller is one that may be connected to.
+    #[error("the address is in none of the networks that controllers may be in")]
+    ForbiddenAddress,
 }
 
 impl DriverError {

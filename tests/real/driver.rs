@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use api::outbound::OutboundNetworks;
 use kernel::allocation::IpPrefix;
 use kernel::id::AllocationId;
 use kernel::intent::{
@@ -192,7 +193,7 @@ async fn many(lab: &Lab, driver: &Ryu) {
 #[test]
 fn packets_driver_with_the_acknowledged_batch() {
     let lab = Lab::take();
-    let driver = Ryu::new(lab.url()).unwrap();
+    let driver = Ryu::new(lab.url(), &OutboundNetworks::default()).unwrap();
     run(async {
         there_and_back(&lab, &driver).await;
         strangers(&lab, &driver).await;
@@ -204,7 +205,7 @@ fn packets_driver_with_the_acknowledged_batch() {
 fn packets_driver_over_plain_ofctl_rest() {
     let lab = Lab::take();
     lab.plain_controller();
-    let driver = Ryu::new(lab.url()).unwrap();
+    let driver = Ryu::new(lab.url(), &OutboundNetworks::default()).unwrap();
     await_that("four switches", SOON, || run(driver.switches()).map(|found| found.len()), |found| *found == Ok(4));
     run(async {
         there_and_back(&lab, &driver).await;
@@ -216,7 +217,7 @@ fn packets_driver_over_plain_ofctl_rest() {
 #[test]
 fn packets_driver_sees_what_is_there() {
     let lab = Lab::take();
-    let driver = Ryu::new(lab.url()).unwrap();
+    let driver = Ryu::new(lab.url(), &OutboundNetworks::default()).unwrap();
     run(async {
         let mut switches = driver.switches().await.unwrap();
         switches.sort();

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::outbound::GuardedResolver;
+use api::outbound::OutboundNetworks;
 use reqwest::{Client, redirect};
 
 use super::limits::CALLBACK_CONNECT_WAIT;
@@ -29,7 +29,7 @@ pub(super) fn client_from(source: Option<Ipv4Addr>, wait: Option<Duration>) -> R
     let builder = builder
         .local_address(source.map(IpAddr::V4))
         .tcp_nodelay(true)
-        .dns_resolver(Arc::new(GuardedResolver))
+        .dns_resolver(Arc::new(OutboundNetworks::default()))
         .user_agent(concat!("watermaster/", env!("CARGO_PKG_VERSION")));
     match wait {
         Some(wait) => builder.timeout(wait),

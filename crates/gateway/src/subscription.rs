@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use api::gateway::SubscriptionRequest;
-use api::outbound::is_allowed_url;
+use api::outbound::OutboundNetworks;
 use api::qos_level::Level;
 use api::retry::Retry;
 use reqwest::Url;
@@ -169,7 +169,7 @@ fn callback(url: &str, own: SocketAddr) -> Result<Url, SubscribeError> {
     let url: Url = url.parse().map_err(|_| SubscribeError::Url)?;
     let is_valid = matches!(url.scheme(), "http" | "https")
         && url.has_host()
-        && is_allowed_url(&url)
+        && OutboundNetworks::default().allow_url(&url)
         && url.username().is_empty()
         && url.password().is_none();
     if !is_valid {

@@ -14,6 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use api::outbound::OutboundNetworks;
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -55,9 +56,9 @@ impl Onos {
     /// Prepares to speak to the ONOS whose REST is at this address, as `http://host:8181/onos/v1`; nothing is sent.
     ///
     /// # Errors
-    /// The address is none.
-    pub fn new(url: &str, credentials: Option<Credentials>) -> Result<Self, DriverError> {
-        Ok(Self { talk: Dialogue::new(url, credentials)? })
+    /// The address is none, or not in these networks.
+    pub fn new(url: &str, credentials: Option<Credentials>, networks: &OutboundNetworks) -> Result<Self, DriverError> {
+        Ok(Self { talk: Dialogue::new(url, credentials, networks)? })
     }
 
     async fn ask<T: DeserializeOwned>(&self, what: &'static str, path: &str) -> Result<T, DriverError> {

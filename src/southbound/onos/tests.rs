@@ -122,7 +122,7 @@ fn controller() -> Stub {
 fn driver(stub: &Stub) -> Onos {
     let origin = stub.url().parse().unwrap();
     let credentials = Credentials { username: "onos".to_owned(), password: "rocks".to_owned(), origin };
-    Onos::new(&format!("{}/onos/v1", stub.url()), Some(credentials)).unwrap()
+    Onos::new(&format!("{}/onos/v1", stub.url()), Some(credentials), &OutboundNetworks::default()).unwrap()
 }
 
 fn head(meter: MeterId) -> Rule {

@@ -13,6 +13,7 @@ mod encode;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use api::outbound::OutboundNetworks;
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -45,9 +46,9 @@ impl Ryu {
     /// Prepares to speak to the controller at this address; nothing is sent.
     ///
     /// # Errors
-    /// The address is none.
-    pub fn new(url: &str) -> Result<Self, DriverError> {
-        Ok(Self { talk: Dialogue::new(url, None)?, silence_after: CONTROLLER_WAIT })
+    /// The address is none, or not in these networks.
+    pub fn new(url: &str, networks: &OutboundNetworks) -> Result<Self, DriverError> {
+        Ok(Self { talk: Dialogue::new(url, None, networks)?, silence_after: CONTROLLER_WAIT })
     }
 
     /// The things of one switch out of an answer.

@@ -75,7 +75,7 @@ fn switch(drops: impl Fn(u64) -> bool + Send + Sync + 'static) -> Stub {
 }
 
 fn driver(stub: &Stub) -> Ryu {
-    Ryu::new(&stub.url()).unwrap()
+    Ryu::new(&stub.url(), &OutboundNetworks::default()).unwrap()
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn whatever_a_controller_answers_is_an_error_with_a_name() {
         let links = driver.links().await;
         assert!(links.is_err() || body == "[]", "{status} {body}: {links:?}");
     }
-    let closed = Ryu::new("http://127.0.0.1:1").unwrap();
+    let closed = Ryu::new("http://127.0.0.1:1", &OutboundNetworks::default()).unwrap();
     let away = DriverError::Unreachable { why: Unreachable::NoConnection };
     assert_eq!(closed.switches().await, Err(away.clone()));
     assert_eq!(closed.apply(SWITCH, &[RuleStep::PutRule(transit(1, 2))]).await, Err(away));

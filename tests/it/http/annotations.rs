@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use watermaster::app::{ControllerAccess, driver_factory};
 
 use super::harness::{PAIR, TRIANGLE, TestService};
 
@@ -108,7 +109,7 @@ async fn living_and_ended_ones_are_found_after_a_restart_too() {
         assert_eq!(service.delete(&format!("/v1/allocations/{id}")).await.status, StatusCode::NO_CONTENT);
     }
     let folder = service.leave().await;
-    let service = TestService::open_in(folder, watermaster::app::driver_factory(None)).await;
+    let service = TestService::open_in(folder, driver_factory(ControllerAccess::default())).await;
     let by = async |filter: &str| {
         let found = service.get(&format!("/v1/allocations?{filter}")).await.json();
         let items = found["items"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned());

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::outbound::OutboundNetworks;
 use futures_util::StreamExt;
 use kernel::intent::{
     Action, Cookie, CookieFilter, Dpid, LABEL_MIN, LABEL_PRIORITY, Match, PortNo, Rule, RuleKey, TABLE,
 };
 use serde_json::{Value, json};
-use watermaster::app::{AppOptions, DriverFactory};
+use watermaster::app::{AppOptions, ControllerAccess, DriverFactory, driver_factory};
 use watermaster::southbound::{Adjacency, Driver, Faults, Simulated};
 
 use super::harness::{Answer, TestService};
@@ -512,6 +513,50 @@ async fn impossible_controllers_are_refused() {
     assert_eq!((second.problem().as_str(), &second.json()["controller"]), ("topology-controlled", &json!("c")));
     assert_eq!(control(&service).await.status, 200);
     assert_eq!(service.get("/v1/controllers").await.json()["items"].as_array().unwrap().len(), 1);
+    service.close().await;
+}
+
+#[tokio::test]
+async fn controllers_are_in_the_networks_that_are_allowed() {
+    let put = async |service: &TestService, url: &str| {
+        let body = json!({"driver": "ryu", "url": url, "topology": "ring"}).to_string();
+        service.send("PUT", "/v1/controllers/c", &[], body).await
+    };
+    let refused = |answer: Answer, url: &str| {
+        assert_eq!(
+            (answer.problem().as_str(), &answer.json()["field"]),
+            ("impossible-request", &json!("url")),
+            "{url}"
+        );
+        let detail = answer.json()["detail"].to_string();
+        assert!(detail.contains("networks that may be connected to"), "{url}: {detail}");
+    };
+    let service = TestService::open().await;
+    for url in ["http://169.254.169.254", "http://[fe80::1]:8080", "http://[fd00:ec2::254]", "http://0xa9fea9fe"] {
+        refused(put(&service, url).await, url);
+    }
+    let elsewhere = OutboundNetworks::only(&["10.0.0.0/8".parse().unwrap()]);
+    let service = service.with_controllers_in(elsewhere.clone());
+    // A name is resolved.
+    for url in ["http://127.0.0.1:1", "http://192.0.2.1", "http://[::1]:1", "http://localhost:1"] {
+        refused(put(&service, url).await, url);
+    }
+    // One that leads nowhere yet is left to the connections.
+    for url in ["http://10.1.2.3:8080", "http://controller.invalid:8080"] {
+        assert_eq!(put(&service, url).await.status.as_u16() / 100, 2, "{url}");
+    }
+    // So is one that came into the books before the networks were said, or leads elsewhere since.
+    let service = service.with_controllers_in(OutboundNetworks::default());
+    for url in ["http://127.0.0.1:1", "http://localhost:1"] {
+        assert_eq!(put(&service, url).await.status, 200, "{url}");
+        let access = ControllerAccess { networks: elsewhere.clone(), ..ControllerAccess::default() };
+        let again = TestService::open_in(tempfile::tempdir().unwrap(), driver_factory(access)).await;
+        assert_eq!(again.send("PUT", "/v1/topologies/ring", &[], RING).await.status, 201);
+        assert_eq!(put(&again, url).await.status, 201, "{url}");
+        let told = until(&again, "/v1/controllers/c", |told| told["last_error"].is_string()).await;
+        assert!(told["last_error"].as_str().unwrap().contains("networks that controllers may be in"), "{url}: {told}");
+        again.close().await;
+    }
     service.close().await;
 }
 

@@ -1,5 +1,6 @@
 //! A service in a temporary folder, and one who asks it.
 
+use api::outbound::OutboundNetworks;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -10,7 +11,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 use tower::ServiceExt;
-use watermaster::app::{App, AppOptions, DriverFactory, Tasks, driver_factory};
+use watermaster::app::{App, AppOptions, ControllerAccess, DriverFactory, Tasks, driver_factory};
 use watermaster::auth::Authenticator;
 use watermaster::http::{Context, OwnHosts, router};
 use watermaster::journal::Journal;
@@ -68,7 +69,7 @@ impl Answer {
 
 impl TestService {
     pub(super) async fn open() -> Self {
-        Self::open_in(tempfile::tempdir().unwrap(), driver_factory(None)).await
+        Self::open_in(tempfile::tempdir().unwrap(), driver_factory(ControllerAccess::default())).await
     }
 
     /// The same journal, as another program has it.
@@ -119,6 +120,12 @@ impl TestService {
     /// The same, found by others elsewhere.
     pub(super) fn found_at(self, own_hosts: OwnHosts) -> Self {
         let router = router(Context { own_hosts, ..Context::new(self.app.clone(), "test") });
+        Self { router, ..self }
+    }
+
+    /// The same, with controllers in these networks alone.
+    pub(super) fn with_controllers_in(self, networks: OutboundNetworks) -> Self {
+        let router = router(Context { controller_networks: networks, ..Context::new(self.app.clone(), "test") });
         Self { router, ..self }
     }
 

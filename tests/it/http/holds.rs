@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use watermaster::app::{ControllerAccess, driver_factory};
 
 use super::harness::{PAIR, TestService};
 
@@ -72,7 +73,7 @@ async fn a_hold_outlives_the_process() {
     let before = service.app.read(kernel::State::clone);
     // Once from the journal, once from the snapshot that an orderly stop writes.
     let folder = service.leave().await;
-    let service = TestService::open_in(folder, watermaster::app::driver_factory(None)).await;
+    let service = TestService::open_in(folder, driver_factory(ControllerAccess::default())).await;
     assert_eq!(service.app.read(kernel::State::clone), before);
     let document = service.get(&format!("/v1/allocations/{id}")).await.json();
     assert_eq!((&document["state"], &document["tenant"]), (&json!("held"), &json!("acme")));
