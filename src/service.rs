@@ -28,11 +28,12 @@ use crate::app::{
 };
 use crate::auth::{Authenticator, ProviderError, ProviderSettings, TokenStore};
 use crate::config::{self, Authentication, Config, RoleWord};
-use crate::http::{self, OwnHosts};
+use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
 use crate::telemetry::{self, ServiceMetrics};
 use api::access::Role;
 use api::outbound::OutboundNetworks;
+use api::own_hosts::OwnHosts;
 use formats;
 use kernel::Command;
 use kernel::command::{Expected, OnMisfit};

@@ -36,6 +36,9 @@ pub struct Arguments {
     /// The URL under which consumers find it [default: that of --listen, unless that is every address].
     #[arg(long, env = "WATERMASTER_GATEWAY_ADVERTISE", value_name = "URL")]
     advertise: Option<String>,
+    /// A name under which it is asked from elsewhere, besides that of --advertise; may be given again.
+    #[arg(long = "public-host", env = "WATERMASTER_GATEWAY_PUBLIC_HOST", value_delimiter = ',', value_name = "NAME")]
+    public_hosts: Option<Vec<String>>,
     /// The IPv4 address from which it sends to consumers, by which switches know its packets [default: that of --listen, if
     /// others can reach it].
     #[arg(long, env = "WATERMASTER_GATEWAY_SOURCE", value_name = "ADDRESS")]
@@ -109,6 +112,7 @@ impl Arguments {
         overrule(&mut options.node, self.node.as_ref());
         overrule(&mut options.listen, self.listen.as_ref());
         overrule(&mut options.mqtt_listen, self.mqtt_listen.as_ref());
+        overrule(&mut options.public_hosts, self.public_hosts.as_ref());
         overrule(&mut options.report_every_ms, self.report_every_ms.as_ref());
         options.advertise = self.advertise.clone().or(options.advertise);
         options.source = self.source.or(options.source);

@@ -13,9 +13,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
-use super::own_hosts::{OwnHosts, foreign_origin};
 use super::problem::Problem;
 use super::problem_catalogue;
+use api::own_hosts::{HostFault, OwnHosts, check_origin};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -28,9 +28,9 @@ pub(super) async fn pass(State(own): State<OwnHosts>, request: Request, next: Ne
     let id = request_id(request.headers());
     let trace = request.headers().get(TRACEPARENT).filter(|value| is_traceparent(value)).cloned();
     let (uri, method) = (request.uri().clone(), request.method().clone());
-    let mut response = match own.refuse(&request).or_else(|| foreign_origin(&request)) {
-        Some(problem) => problem.into_response(),
-        None => {
+    let mut response = match check(&own, &request) {
+        Err(problem) => problem.into_response(),
+        Ok(()) => {
             let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
             answered.unwrap_or_else(|_| {
                 tracing::error!(path = uri.path(), request_id = id.to_str().unwrap_or_default(), "a handler panicked");
@@ -53,6 +53,20 @@ pub(super) async fn pass(State(own): State<OwnHosts>, request: Request, next: Ne
     }
     headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
     response
+}
+
+/// That a request is for this service, and from a page of it if it changes something.
+fn check(own: &OwnHosts, request: &Request) -> Result<(), Problem> {
+    own.check(request).map_err(|fault| {
+        let detail = fault.to_string();
+        match fault {
+            HostFault::Unknown(_) => Problem::new(&problem_catalogue::UNKNOWN_HOST, detail),
+            HostFault::Missing | HostFault::Several => {
+                Problem::new(&problem_catalogue::MALFORMED_HEADER, detail).with("field", "host")
+            }
+        }
+    })?;
+    check_origin(request).map_err(|error| Problem::new(&problem_catalogue::FOREIGN_ORIGIN, error.to_string()))
 }
 
 /// Leads to paths as they are found from outside: `/v1/...` in Location, `</v1/...>` in Link.

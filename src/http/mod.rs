@@ -6,7 +6,6 @@
 
 mod middleware;
 mod access;
-mod own_hosts;
 mod request_rate;
 
 mod aggregator;
@@ -63,11 +62,11 @@ use crate::app::{App, Fact};
 use crate::auth::Authenticator;
 use api::event::EventDocument;
 use api::outbound::OutboundNetworks;
+use api::own_hosts::OwnHosts;
 use formats;
 use mqtt::Broker;
 
 pub use access::Peer;
-pub use own_hosts::OwnHosts;
 
 use idempotency::InFlight;
 

@@ -1,6 +1,7 @@
 //! The public documents of Watermaster, each defined once: what the REST interface answers, what it reads, and what events
 //! say, with serde and an OpenAPI schema. The service, its command line, gateways and other programs share them. The feature
-//! `client` adds [`client`], a typed client that speaks them.
+//! `client` adds [`client`], a typed client that speaks them; `server` what each server of them checks of a request first
+//! ([`own_hosts`]).
 //!
 //! ```
 //! use watermaster_api::allocation::AllocationRequest;
@@ -59,5 +60,7 @@ pub mod words;
 pub mod client;
 #[cfg(feature = "client")]
 pub mod outbound;
+#[cfg(feature = "server")]
+pub mod own_hosts;
 #[cfg(feature = "client")]
 pub mod retry;

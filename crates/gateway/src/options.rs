@@ -8,6 +8,7 @@ use api::aggregator::AGGREGATOR_ID_MAX_BYTES;
 use api::client::bearer;
 pub use api::gateway::TopicPolicy;
 use api::gateway::{OverflowPolicy, PolicyDocument};
+use api::own_hosts::OwnHosts;
 use api::qos_level::PerLevel;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct GatewayOptions {
     pub mqtt_listen: SocketAddr,
     /// The URL under which consumers find it; absent: that of `listen`, unless that is every address.
     pub advertise: Option<String>,
+    /// Names under which it is asked from elsewhere, besides that of `advertise`.
+    pub public_hosts: Vec<String>,
     /// The address from which it sends to consumers, by which switches match its packets; absent: that of `listen`, if
     /// other machines can reach it.
     pub source: Option<Ipv4Addr>,
@@ -103,6 +106,7 @@ impl Default for GatewayOptions {
             listen: here(8_090),
             mqtt_listen: here(1_884),
             advertise: None,
+            public_hosts: vec![],
             source: None,
             orchestrator: None,
             orchestrator_token_file: None,
@@ -217,6 +221,16 @@ impl GatewayOptions {
     pub(super) fn public_url(&self, address: SocketAddr) -> Option<String> {
         let own = || (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
         self.advertise.clone().or_else(own)
+    }
+
+    /// The hosts that a gateway which listens at `address` answers for.
+    pub(super) fn own_hosts(&self, address: SocketAddr) -> OwnHosts {
+        let own = OwnHosts::new(address.ip(), &self.public_hosts);
+        let advertised = self.advertise.as_deref().and_then(|url| url.parse::<Url>().ok());
+        match advertised.as_ref().and_then(|url| url.host_str()) {
+            Some(host) => own.found_at(host, ""),
+            None => own,
+        }
     }
 
     /// The address from which a gateway that listens at `address` sends to consumers.

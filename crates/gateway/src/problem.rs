@@ -1,5 +1,6 @@
 //! Refusals of the gateway's own interface, as RFC 9457 problems.
 
+use api::own_hosts::{ForeignOrigin, HostFault};
 use api::problem::ProblemDocument;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -60,9 +61,24 @@ impl GatewayProblem {
     }
 
     /// The request comes from a web page of another site.
-    pub(super) fn foreign_origin() -> Self {
-        let detail = "the Origin of the request is not this Host";
-        Self::new("foreign-origin", "Pages of other sites change nothing here", StatusCode::FORBIDDEN, detail)
+    pub(super) fn foreign_origin(error: ForeignOrigin) -> Self {
+        let (title, status) = ("Pages of other sites change nothing here", StatusCode::FORBIDDEN);
+        Self::new("foreign-origin", title, status, error.to_string())
+    }
+
+    /// The request is for another host, or does not say for which.
+    pub(super) fn host(fault: &HostFault) -> Self {
+        let (slug, title, status) = match fault {
+            HostFault::Unknown(_) => {
+                ("unknown-host", "This gateway does not answer for that host", StatusCode::MISDIRECTED_REQUEST)
+            }
+            HostFault::Missing | HostFault::Several => {
+                ("malformed-header", "A header cannot be read", StatusCode::BAD_REQUEST)
+            }
+        };
+        let mut problem = Self::new(slug, title, status, fault.to_string());
+        problem.0.field = Some("host".to_owned());
+        problem
     }
 
     /// The subscription was made from another address.

@@ -145,7 +145,9 @@ impl Gateway {
             tasks.spawn(orchestrator::follow_rates(Arc::clone(&runtime), client(None)?, urls));
         }
         let callbacks = client_from(options.source, Some(CALLBACK_WAIT))?;
-        let state = GatewayState { runtime: Arc::clone(&runtime), client: callbacks, broker: broker.clone() };
+        let own_hosts = options.own_hosts(runtime.identity.address);
+        let state =
+            GatewayState { runtime: Arc::clone(&runtime), own_hosts, client: callbacks, broker: broker.clone() };
         for id in runtime.read(|core, _| core.subscriptions().map(|found| found.id).collect::<Vec<_>>()) {
             state.start_callback(id);
         }

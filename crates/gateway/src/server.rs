@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use api::gateway::{ContentList, PolicyDocument, StatusView, SubscriptionList, SubscriptionRequest, SubscriptionView};
 use api::instant::Instant;
+use api::own_hosts::{OwnHosts, check_origin};
 use axum::extract::connect_info::Connected;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -42,6 +43,8 @@ use mqtt::Broker;
 #[derive(Clone)]
 pub(super) struct GatewayState {
     pub(super) runtime: Arc<Runtime>,
+    /// The hosts that it answers for.
+    pub(super) own_hosts: OwnHosts,
     /// For callbacks.
     pub(super) client: Client,
     /// Has retained messages.
@@ -90,9 +93,12 @@ pub(super) fn router(state: GatewayState) -> Router {
         .with_state(state)
 }
 
-/// Before and after every handler: the gateway's own deliveries and changes by pages of other sites are refused, a panic
+/// Before and after every handler: requests for another host, the gateway's own deliveries and changes by pages of other sites are refused, a panic
 /// becomes an answer.
 async fn guard(State(state): State<GatewayState>, request: Request, next: Next) -> Response {
+    if let Err(fault) = state.own_hosts.check(&request) {
+        return GatewayProblem::host(&fault).into_response();
+    }
     if request
         .headers()
         .get(INSTANCE_HEADER)
@@ -100,8 +106,8 @@ async fn guard(State(state): State<GatewayState>, request: Request, next: Next) 
     {
         return GatewayProblem::looped().into_response();
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) && is_foreign(request.headers()) {
-        return GatewayProblem::foreign_origin().into_response();
+    if let Err(error) = check_origin(&request) {
+        return GatewayProblem::foreign_origin(error).into_response();
     }
     let path = request.uri().path().to_owned();
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
@@ -109,12 +115,6 @@ async fn guard(State(state): State<GatewayState>, request: Request, next: Next) 
         tracing::error!(path, "a handler panicked");
         GatewayProblem::internal().into_response()
     })
-}
-
-fn is_foreign(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let site = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, site)| site.as_bytes());
-    site.is_none() || site != headers.get(header::HOST).map(HeaderValue::as_bytes)
 }
 
 /// A JSON body; the problem says what is wrong with it.

@@ -8,6 +8,46 @@ use gateway::options::{GatewayOptions, OptionsError};
 use gateway::{Gateway, GatewayError};
 
 #[tokio::test]
+async fn it_answers_under_its_own_names_and_changes_nothing_for_pages_of_others() {
+    let named = GatewayOptions {
+        advertise: Some("http://gw.example:8090".to_owned()),
+        public_hosts: vec!["Edge.Example".to_owned()],
+        ..options()
+    };
+    let edge = Edge::open(named).await;
+    let ask = async |method: &str, headers: &[(&str, &str)]| {
+        let mut request =
+            super::edge::http().request(method.parse().unwrap(), format!("{}/v1/subscriptions", edge.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.header("content-type", "application/json").body(r#"{"topic":"t"}"#).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let problem: Value = answer.json().await.unwrap();
+        (status, problem["type"].as_str().unwrap_or_default().to_owned())
+    };
+    for own in ["localhost:1", "127.0.0.1", "[::1]:80", "gw.example:8090", "edge.example"] {
+        assert_eq!(ask("GET", &[("host", own)]).await.0, 200, "{own}");
+    }
+    // A name that leads here from elsewhere (DNS rebinding), with the page that it served.
+    for (method, host) in [("GET", "evil.example"), ("POST", "evil.example:8090"), ("GET", "10.0.0.1")] {
+        let (status, problem) = ask(method, &[("host", host), ("origin", "http://evil.example:8090")]).await;
+        assert_eq!((status, problem.as_str()), (421, "/problems/unknown-host"), "{host}");
+    }
+    let foreign = (403, "/problems/foreign-origin".to_owned());
+    assert_eq!(ask("POST", &[("origin", "http://evil.example")]).await, foreign);
+    assert_eq!(ask("POST", &[("sec-fetch-site", "same-site")]).await, foreign);
+    assert_eq!(ask("POST", &[("sec-fetch-site", "same-origin")]).await.0, 201);
+    edge.close().await;
+    // One that other machines reach, and that has no name of its own, cannot know what it is called.
+    let everywhere = GatewayOptions { listen: ([0, 0, 0, 0], 0).into(), ..options() };
+    let edge = Edge::open(everywhere).await;
+    let answer = super::edge::http().get(format!("{}/readyz", edge.base)).header("host", "any.example").send().await;
+    assert_eq!(answer.unwrap().status(), 200);
+    edge.close().await;
+}
+
+#[tokio::test]
 async fn every_refusal_is_a_problem() {
     let edge = Edge::open(options()).await;
     let json = "application/json";

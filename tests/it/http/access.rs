@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use api::own_hosts::OwnHosts;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use watermaster::auth::{Authenticator, OPERATIONS, Permission, TokenStore, needed};
-use watermaster::http::{OwnHosts, document};
+use watermaster::http::document;
 
 use super::harness::{PAIR, TestService, request};
 

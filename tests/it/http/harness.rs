@@ -1,6 +1,7 @@
 //! A service in a temporary folder, and one who asks it.
 
 use api::outbound::OutboundNetworks;
+use api::own_hosts::OwnHosts;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use watermaster::app::{App, AppOptions, ControllerAccess, DriverFactory, Tasks, driver_factory};
 use watermaster::auth::Authenticator;
-use watermaster::http::{Context, OwnHosts, router};
+use watermaster::http::{Context, router};
 use watermaster::journal::Journal;
 
 /// Two nodes with one fibre of 100 Mbit/s, and a longer way over a third.

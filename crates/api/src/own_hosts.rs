@@ -1,23 +1,18 @@
-//! The names under which the service is asked, and the pages that are its own.
+//! The names under which an HTTP interface is asked, and the pages that are its own.
 //!
-//! A name that somebody else controls may lead to this machine (DNS rebinding): a browser takes a page of that name for one
-//! of ours then. So a service that listens on this machine alone answers under names of this machine alone, and under those
-//! that it is told.
+//! A name that another party controls may lead to this machine (DNS rebinding): a browser takes a page of that name for one
+//! of the interface then. So an interface that listens on this machine alone answers under names of this machine alone, and
+//! under those that it is told.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::Request;
-use axum::http::{HeaderValue, Method, Version, header};
-
-use super::extract::one;
-use super::problem::Problem;
-use super::problem_catalogue;
+use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 
 /// Which hosts a request may be for.
 #[derive(Clone, Debug, Default)]
 pub struct OwnHosts {
-    /// Where the service listens; `None`: anywhere.
+    /// Where the interface listens; `None`: anywhere.
     listens_at: Option<IpAddr>,
     /// The names that it has elsewhere, in lower case.
     public: Vec<String>,
@@ -25,8 +20,33 @@ pub struct OwnHosts {
     prefix: Arc<str>,
 }
 
+/// The host of a request is not one to answer for.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum HostFault {
+    /// There is none.
+    #[error("a request has a Host (RFC 9112 section 3.2)")]
+    Missing,
+    /// There are several.
+    #[error("a request has one Host (RFC 9112 section 3.2)")]
+    Several,
+    /// It is another's.
+    #[error("there is no answer for '{0}' here: tell it --public-host")]
+    Unknown(String),
+}
+
+/// A request changes something and comes from a page of another site.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ForeignOrigin {
+    /// The browser says so.
+    #[error("the request comes from a page of another site")]
+    Site,
+    /// Its origin does.
+    #[error("the Origin of the request is not this Host")]
+    Origin,
+}
+
 impl OwnHosts {
-    /// Of a service that listens at an address, and has these names besides. Where it listens for other machines, and has
+    /// Of an interface that listens at an address, and has these names besides. Where it listens for other machines, and has
     /// no such name, it answers under any: nothing tells it how others call it.
     pub fn new(listens_at: IpAddr, public: &[String]) -> Self {
         let public: Vec<_> = public.iter().map(|name| name.to_lowercase()).collect();
@@ -34,7 +54,7 @@ impl OwnHosts {
         Self { listens_at: is_bound.then_some(listens_at), public, prefix: Arc::default() }
     }
 
-    /// The same, found by others at a URL: its host is one of ours, and answers lead to paths under it.
+    /// The same, found by others at a URL: its host is one of these, and answers lead to paths under it.
     #[must_use]
     pub fn found_at(mut self, host: &str, path: &str) -> Self {
         self.public.push(host.trim_start_matches('[').trim_end_matches(']').to_lowercase());
@@ -43,27 +63,27 @@ impl OwnHosts {
     }
 
     /// What a proxy has put in front of paths.
-    pub(super) fn prefix(&self) -> &Arc<str> {
+    pub fn prefix(&self) -> &Arc<str> {
         &self.prefix
     }
 
-    /// Why a request is not answered, if it is for a host that is not ours.
-    pub(super) fn refuse(&self, request: &Request) -> Option<Problem> {
-        let malformed = |detail| Some(Problem::new(&problem_catalogue::MALFORMED_HEADER, detail).with("field", "host"));
-        let Ok(named) = one(request.headers(), &header::HOST) else {
-            return malformed("a request has one Host (RFC 9112 section 3.2)");
-        };
-        if named.is_none() && request.version() == Version::HTTP_11 {
-            return malformed("a request has a Host (RFC 9112 section 3.2)");
+    /// That a request is for one of these hosts.
+    ///
+    /// # Errors
+    /// It is for another, or for none.
+    pub fn check<B>(&self, request: &Request<B>) -> Result<(), HostFault> {
+        let mut named = request.headers().get_all(header::HOST).iter();
+        let host = named.next();
+        if named.next().is_some() {
+            return Err(HostFault::Several);
+        }
+        if host.is_none() && request.version() == Version::HTTP_11 {
+            return Err(HostFault::Missing);
         }
         let authority = request.uri().authority().map(|authority| authority.as_str());
-        let asked = authority.or_else(|| named.and_then(|host| host.to_str().ok()));
-        match asked {
-            Some(authority) if !self.has(host_of(authority)) => {
-                let detail = format!("this service does not answer for '{authority}': tell it --public-host");
-                Some(Problem::new(&problem_catalogue::UNKNOWN_HOST, detail))
-            }
-            _ => None,
+        match authority.or_else(|| host.and_then(|host| host.to_str().ok())) {
+            Some(authority) if !self.has(host_of(authority)) => Err(HostFault::Unknown(authority.to_owned())),
+            _ => Ok(()),
         }
     }
 
@@ -86,26 +106,29 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
-/// Why a request is not done, if it would change something and comes from a page of another site.
+/// That a request changes nothing, or does not come from a page of another site.
 ///
 /// Browsers say in Sec-Fetch-Site from where a request comes, whatever a proxy makes of its Host; older ones send the Origin
 /// alone, which has to be the Host then. A client that sends neither is no browser.
-pub(super) fn foreign_origin(request: &Request) -> Option<Problem> {
+///
+/// # Errors
+/// It would change something, and comes from such a page.
+pub fn check_origin<B>(request: &Request<B>) -> Result<(), ForeignOrigin> {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return None;
+        return Ok(());
     }
-    let foreign = |detail| Some(Problem::new(&problem_catalogue::FOREIGN_ORIGIN, detail));
-    match request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes) {
-        Some(b"same-origin" | b"none") => return None,
-        Some(_) => return foreign("the request comes from a page of another site"),
+    let headers: &HeaderMap = request.headers();
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        Some(b"same-origin" | b"none") => return Ok(()),
+        Some(_) => return Err(ForeignOrigin::Site),
         None => {}
     }
-    let origin = request.headers().get(header::ORIGIN)?;
-    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let own = named.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     match (origin.to_str().ok().and_then(|origin| origin.split_once("://")), own) {
-        (Some((scheme, site)), Some(own)) if is_same(scheme, site, own) => None,
-        _ => foreign("the Origin of the request is not this Host"),
+        (Some((scheme, site)), Some(own)) if is_same(scheme, site, own) => Ok(()),
+        _ => Err(ForeignOrigin::Origin),
     }
 }
 
@@ -125,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_on_this_machine_answers_under_its_names() {
+    fn an_interface_on_this_machine_answers_under_its_names() {
         let local = hosts("127.0.0.1", &["Net.Example"]);
         for own in ["localhost", "LOCALHOST.", "127.0.0.1", "127.8.0.1", "[::1]", "net.example"] {
             assert!(local.has(own), "{own}");
