@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use access::{AccessConfig, Authentication, RoleWord};
+pub use access::{AccessConfig, Authentication, CertificateConfig, ClientCertificateDemand, RoleWord};
 use kernel::scheduler::settings::SettingsError;
 use mqtt;
 pub use mqtt_listener::{AnonymousAccess, MqttListenerConfig, ShareOfflineWord};
@@ -50,6 +50,10 @@ pub struct ConfigFile {
     pub tls_certificate: Option<PathBuf>,
     /// The key of that certificate.
     pub tls_key: Option<PathBuf>,
+    /// The authorities, in PEM, that sign the certificates of clients; absent: clients are asked for none.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether a client without a certificate is let in.
+    pub tls_client_certificates: Option<ClientCertificateDemand>,
     /// Who may come in, and how they are known.
     #[serde(default)]
     pub access: AccessConfig,
@@ -157,6 +161,10 @@ pub struct Config {
     pub tls_certificate: Option<PathBuf>,
     /// The key of that certificate.
     pub tls_key: Option<PathBuf>,
+    /// The authorities that sign the certificates of clients; `None`: clients are asked for none.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether a client without a certificate is let in.
+    pub tls_client_certificates: ClientCertificateDemand,
     /// Who may come in, and how they are known.
     pub access: AccessConfig,
     /// The address to listen on for MQTT; `None`: port 1883, or any free one if that is taken.
@@ -215,6 +223,12 @@ pub enum ConfigError {
     /// There is a certificate without its key, or a key without a certificate.
     #[error("TLS needs both --tls-certificate and --tls-key")]
     HalfCertificate,
+    /// Clients cannot show certificates without TLS.
+    #[error("--tls-client-ca needs --tls-certificate and --tls-key")]
+    ClientAuthority,
+    /// Certificates of clients are spoken of, and nothing says which are valid.
+    #[error("--tls-client-certificates and [[access.certificates]] need --tls-client-ca")]
+    NoClientAuthority,
     /// Everybody who reaches the address would own the network.
     #[error(
         "refusing to listen on {listen} without authentication: give --authentication required and a token \
@@ -272,6 +286,8 @@ impl ConfigFile {
             public_url: self.public_url.or(other.public_url),
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
+            tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),
+            tls_client_certificates: self.tls_client_certificates.or(other.tls_client_certificates),
             access: self.access.over(other.access),
             mqtt_listen: self.mqtt_listen.or(other.mqtt_listen),
             store: self.store.or(other.store),
@@ -306,6 +322,13 @@ impl ConfigFile {
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return Err(ConfigError::HalfCertificate);
         }
+        if self.tls_client_ca.is_some() && self.tls_certificate.is_none() {
+            return Err(ConfigError::ClientAuthority);
+        }
+        let names_clients = !self.access.certificates.is_empty() || self.tls_client_certificates.is_some();
+        if names_clients && self.tls_client_ca.is_none() {
+            return Err(ConfigError::NoClientAuthority);
+        }
         // Where somebody has to say who they are, MQTT asks too.
         let anonymous = match authentication {
             Authentication::Required => AnonymousAccess::Never,
@@ -324,6 +347,8 @@ impl ConfigFile {
             public_url: self.public_url,
             tls_certificate: self.tls_certificate,
             tls_key: self.tls_key,
+            tls_client_ca: self.tls_client_ca,
+            tls_client_certificates: self.tls_client_certificates.unwrap_or_default(),
             access: AccessConfig { authentication: Some(authentication), ..self.access },
             mqtt_listen: self.mqtt_listen,
             store: self.store.unwrap_or_else(|| match &self.database {

@@ -2,6 +2,7 @@
 
 pub mod books;
 mod mqtt_listeners;
+mod rest_certificate;
 mod rest_listener;
 pub mod tokens;
 pub mod replica;
@@ -26,7 +27,10 @@ use crate::app::{
     App, AppOptions, AppStartError, ControllerAccess, Credentials, Mode, Pace, Retention, SchedulerOptions,
     SubmitError, Tasks, driver_factory,
 };
-use crate::auth::{Authenticator, ProviderError, ProviderSettings, TokenStore};
+use crate::auth::{
+    Authenticator, CertificateEntry, CertificateEntryError, CertificatePrincipals, ProviderError, ProviderSettings,
+    TokenStore,
+};
 use crate::config::{self, Authentication, Config, RoleWord};
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
@@ -43,6 +47,7 @@ use mqtt::auth::AccessError;
 use mqtt::transport::TlsError;
 use mqtt::{self, Broker};
 use mqtt_listeners::MqttListeners;
+use rest_certificate::TlsFiles;
 use rest_listener::RestListener;
 
 /// What is served when nothing was uploaded yet: NSFNET, 14 nodes.
@@ -88,6 +93,9 @@ pub enum ServiceError {
     /// The controller that credentials are for has no URL.
     #[error("'{0}' is not the URL of a controller")]
     ControllerUrl(String),
+    /// An entry for certificates of clients is wrong.
+    #[error(transparent)]
+    Certificate(#[from] CertificateEntryError),
     /// The client for the OpenID provider cannot be made.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -129,7 +137,7 @@ impl ServiceError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Url(_) | Self::Access(_) | Self::Tls(_) | Self::Scheduler(_) | Self::FirstName(_) => true,
-            Self::NoTokens | Self::ControllerUrl(_) | Self::PublicUrl(_) => true,
+            Self::NoTokens | Self::ControllerUrl(_) | Self::PublicUrl(_) | Self::Certificate(_) => true,
             Self::Broker(error) => error.is_configuration(),
             // A port below 1024, and nobody who may take it.
             Self::Listen { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
@@ -185,8 +193,7 @@ impl Service {
         if app.read(|state| state.sequence().0 == 0) {
             put_first_topology(&app).await?;
         }
-        let certificate = config.tls_certificate.clone().zip(config.tls_key.clone());
-        let listener = RestListener::open(config.listen, certificate).await?;
+        let listener = RestListener::open(config.listen, TlsFiles::of(config)).await?;
         let tokens = authenticator.tokens().cloned();
         let (policy, faults) = BrokerPolicy::new(tokens.clone());
         let doors = MqttListeners::open(config.mqtt_listen, &config.mqtt, Some(policy), tokens).await?;
@@ -320,7 +327,8 @@ async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<A
     let tokens = TokenStore::open(journal, administrator, move || clock.now()).await?;
     let required = config.access.authentication == Some(Authentication::Required);
     let provider = provider(config);
-    if required && tokens.is_empty() && provider.is_none() {
+    let certificates = certificates(config)?;
+    if required && tokens.is_empty() && provider.is_none() && certificates.is_empty() {
         return Err(ServiceError::NoTokens);
     }
     if !required && !config.listen.ip().is_loopback() {
@@ -328,23 +336,39 @@ async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<A
     }
     tokio::spawn(tokens.clone().keep_fresh(app.stopping()));
     let open_metrics = config.access.open_metrics == Some(true);
-    let authenticator = Authenticator::new(tokens, required).with_open_metrics(open_metrics);
+    let authenticator =
+        Authenticator::new(tokens, required).with_open_metrics(open_metrics).with_certificates(certificates);
     match provider {
         Some(settings) => Ok(authenticator.with_provider(settings)?),
         None => Ok(authenticator),
     }
 }
 
-/// The OpenID provider whose tokens are accepted.
-fn provider(config: &Config) -> Option<ProviderSettings> {
-    let access = &config.access;
-    let role = |word: RoleWord| match word {
+fn role(word: RoleWord) -> Role {
+    match word {
         RoleWord::Viewer => Role::Viewer,
         RoleWord::Aggregator => Role::Aggregator,
         RoleWord::Requester => Role::Requester,
         RoleWord::Engineer => Role::Engineer,
         RoleWord::Admin => Role::Admin,
-    };
+    }
+}
+
+/// The principals of clients' certificates.
+fn certificates(config: &Config) -> Result<CertificatePrincipals, CertificateEntryError> {
+    let entries = config.access.certificates.iter().map(|entry| CertificateEntry {
+        subject: entry.subject.clone(),
+        name: entry.name.clone(),
+        role: role(entry.role),
+        tenant: entry.tenant.clone(),
+        aggregator: entry.aggregator.clone(),
+    });
+    CertificatePrincipals::new(entries.collect())
+}
+
+/// The OpenID provider whose tokens are accepted.
+fn provider(config: &Config) -> Option<ProviderSettings> {
+    let access = &config.access;
     let or = |said: &Option<String>, usual: &str| said.clone().unwrap_or_else(|| usual.to_owned());
     Some(ProviderSettings {
         issuer: access.oidc_issuer.clone()?,

@@ -1,21 +1,25 @@
-//! Who asks, and what they may do. The door: an [`Authenticator`] takes the credential of a request for an [`Identity`], and
+//! Who asks, and what they may do. The door: an [`Authenticator`] takes the credential of a request, or the certificate of its
+//! connection, for an [`Identity`], and
 //! [`needed`] says which roles an operation is for. What a principal may see of others' is up to the room that answers.
 //!
 //! On one machine nobody is asked: without a credential a request is the [`Identity::local`]'s, who may do everything. A
 //! credential that is given counts all the same.
 
+mod certificate;
 mod oidc;
 mod permission;
 mod token_store;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::access::Role;
 use kernel::id::Name;
 use kernel::units::Millis;
 
 pub use crate::journal::{AccessTokenRecord, TokenDigest};
+pub use certificate::{CertificateEntry, CertificateEntryError, CertificatePrincipals, PeerCertificate};
 use oidc::Provider;
 pub use oidc::{ProviderError, ProviderSettings};
 pub use permission::{OPERATIONS, Permission, needed};
@@ -59,6 +63,9 @@ pub enum Unauthenticated {
     /// The credential is none of ours, or no longer. Which of these is for the log.
     #[error("the token is not valid")]
     Invalid,
+    /// The certificate is nobody's here, or no longer.
+    #[error("the certificate is not known here")]
+    Certificate,
     /// The tokens cannot be read from the database.
     #[error("tokens cannot be looked up")]
     Unavailable,
@@ -69,6 +76,7 @@ pub enum Unauthenticated {
 pub struct Authenticator {
     tokens: Option<TokenStore>,
     provider: Option<Arc<Provider>>,
+    certificates: Arc<CertificatePrincipals>,
     required: bool,
     open_metrics: bool,
 }
@@ -76,7 +84,7 @@ pub struct Authenticator {
 impl Authenticator {
     /// Of a service that asks who one is only if `required`.
     pub fn new(tokens: TokenStore, required: bool) -> Self {
-        Self { tokens: Some(tokens), provider: None, required, open_metrics: false }
+        Self { tokens: Some(tokens), required, ..Self::default() }
     }
 
     /// The same, that accepts the tokens of an OpenID provider too.
@@ -85,6 +93,12 @@ impl Authenticator {
     /// TLS cannot be set up.
     pub fn with_provider(self, settings: ProviderSettings) -> Result<Self, ProviderError> {
         Ok(Self { provider: Some(Arc::new(Provider::new(settings)?)), ..self })
+    }
+
+    /// The same, that knows the principals of clients' certificates.
+    #[must_use]
+    pub fn with_certificates(self, certificates: CertificatePrincipals) -> Self {
+        Self { certificates: Arc::new(certificates), ..self }
     }
 
     /// The same, with figures that anybody may read.
@@ -108,15 +122,21 @@ impl Authenticator {
         self.tokens.as_ref()
     }
 
-    /// Who sends a request with this credential.
+    /// Who sends a request with this credential, over a connection with this certificate. The credential counts before the
+    /// certificate: it is of the request.
     ///
     /// # Errors
     /// There is none and one is needed, or it is none of ours. The log says which, and from where.
     pub async fn identify(
         &self,
         credential: Option<&str>,
+        certificate: Option<&PeerCertificate>,
         from: Option<SocketAddr>,
     ) -> Result<Identity, Unauthenticated> {
+        let certificate = certificate.filter(|_| credential.is_none() && !self.certificates.is_empty());
+        if let Some(certificate) = certificate {
+            return self.of_certificate(certificate, from);
+        }
         match (credential, &self.tokens) {
             (None, _) if self.required => Err(Unauthenticated::Missing),
             (None, _) => Ok(Identity::local()),
@@ -132,6 +152,20 @@ impl Authenticator {
                 }
             }),
         }
+    }
+
+    fn of_certificate(
+        &self,
+        certificate: &PeerCertificate,
+        from: Option<SocketAddr>,
+    ) -> Result<Identity, Unauthenticated> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+        self.certificates.find(certificate, now).ok_or_else(|| {
+            let from = from.map(|from| from.to_string());
+            tracing::warn!(?certificate, from, "a certificate of no principal, or one that has expired, was refused");
+            Unauthenticated::Certificate
+        })
     }
 
     async fn of_provider(&self, credential: &str, from: Option<SocketAddr>) -> Result<Identity, Unauthenticated> {

@@ -57,6 +57,7 @@ impl AccessArguments {
             oidc_role_claim: self.oidc_role_claim.clone(),
             oidc_tenant_claim: self.oidc_tenant_claim.clone(),
             oidc_roles: BTreeMap::new(),
+            certificates: Vec::new(),
         })
     }
 }

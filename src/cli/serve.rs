@@ -13,8 +13,8 @@ use super::greeting;
 use super::mqtt_args::MqttArguments;
 use super::output::count;
 use crate::config::{
-    Config, ConfigError, ConfigFile, HistoryConfig, JournalConfig, LogFormat, SchedulerConfig, SchedulerPolicyWord,
-    Secret, StoreDurability,
+    ClientCertificateDemand, Config, ConfigError, ConfigFile, HistoryConfig, JournalConfig, LogFormat, SchedulerConfig,
+    SchedulerPolicyWord, Secret, StoreDurability,
 };
 use crate::service::{Service, ServiceError};
 use crate::telemetry;
@@ -40,6 +40,12 @@ pub struct Arguments {
     /// The key of that certificate.
     #[arg(long, env = "WATERMASTER_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
+    /// The authorities, in PEM, that sign the certificates of clients: a client may show one; read again when it changes.
+    #[arg(long, env = "WATERMASTER_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_certificate")]
+    tls_client_ca: Option<PathBuf>,
+    /// Whether clients have to show a certificate [default: optional].
+    #[arg(long, env = "WATERMASTER_TLS_CLIENT_CERTIFICATES", value_name = "WHEN")]
+    tls_client_certificates: Option<ClientCertificateDemand>,
     #[command(flatten)]
     access: AccessArguments,
     /// The address to listen on for MQTT [default: 127.0.0.1:1883, or any free port if that is taken].
@@ -149,6 +155,8 @@ impl Arguments {
             public_url: self.public_url.clone(),
             tls_certificate: self.tls_certificate.clone(),
             tls_key: self.tls_key.clone(),
+            tls_client_ca: self.tls_client_ca.clone(),
+            tls_client_certificates: self.tls_client_certificates,
             access: self.access.config()?,
             mqtt_listen: self.mqtt_listen,
             store: given_or_read(self.store.as_ref(), self.store_file.as_deref())?.map(Into::into),

@@ -39,6 +39,39 @@ pub struct AccessConfig {
     pub oidc_tenant_claim: Option<String>,
     /// Which role a value of the role claim stands for; without any, values are roles themselves.
     pub oidc_roles: BTreeMap<String, RoleWord>,
+    /// The principals of clients' certificates.
+    pub certificates: Vec<CertificateConfig>,
+}
+
+/// Whether clients of the interface have to show a certificate, where there is an authority for theirs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificateDemand {
+    /// They may.
+    #[default]
+    Optional,
+    /// They have to, whatever they ask for.
+    Required,
+}
+
+/// Whose the certificates with a subject are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateConfig {
+    /// The subject with its kind: `URI:`, `DNS:` or `email:` and a subject alternative name, or `CN:` and the common name of a
+    /// certificate that has none of those.
+    pub subject: String,
+    /// What events call them; absent: the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What they may do.
+    pub role: RoleWord,
+    /// The tenant whose allocations they may see and change; absent: everybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The aggregator that they report for; with the role `aggregator`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregator: Option<String>,
 }
 
 /// A role, as a configuration names it.
@@ -65,6 +98,7 @@ impl AccessConfig {
             oidc_role_claim: self.oidc_role_claim.or(other.oidc_role_claim),
             oidc_tenant_claim: self.oidc_tenant_claim.or(other.oidc_tenant_claim),
             oidc_roles: if self.oidc_roles.is_empty() { other.oidc_roles } else { self.oidc_roles },
+            certificates: if self.certificates.is_empty() { other.certificates } else { self.certificates },
         }
     }
 
@@ -73,13 +107,18 @@ impl AccessConfig {
         self.insecure_no_authentication == Some(true)
     }
 
+    /// Whether somebody is known besides the tokens of the database.
+    fn knows_somebody(&self) -> bool {
+        self.admin_token.is_some() || self.oidc_issuer.is_some() || !self.certificates.is_empty()
+    }
+
     /// Whether a token is needed at an address.
     pub(super) fn in_force(&self, listen: SocketAddr) -> Result<Authentication, ConfigError> {
         match self.authentication {
             Some(Authentication::Required) => Ok(Authentication::Required),
             _ if self.is_insecure() => Ok(Authentication::Optional),
             _ if listen.ip().is_loopback() => Ok(Authentication::Optional),
-            None if self.admin_token.is_some() || self.oidc_issuer.is_some() => Ok(Authentication::Required),
+            None if self.knows_somebody() => Ok(Authentication::Required),
             _ => Err(ConfigError::Unprotected { listen }),
         }
     }

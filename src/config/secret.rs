@@ -107,6 +107,7 @@ impl ConfigFile {
             controller_password: secret("controller-password")?.map(Secret),
             tls_certificate: file("tls-certificate"),
             tls_key: file("tls-key"),
+            tls_client_ca: file("tls-client-ca"),
             access: AccessConfig { admin_token: secret("admin-token")?.map(Secret), ..AccessConfig::default() },
             mqtt: MqttListenerConfig {
                 users: file("mqtt-users"),

@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::request_rate::RequestRates;
 use super::{ApiState, problem_catalogue};
 use crate::app::{App, Fact, Mode, Submission, SubmitError};
-use crate::auth::{Authenticator, Identity, Permission, Unauthenticated, needed};
+use crate::auth::{Authenticator, Identity, PeerCertificate, Permission, Unauthenticated, needed};
 use api::access::Role;
 use kernel::fact::Actor;
 use kernel::id::{AllocationId, Name};
@@ -33,12 +33,14 @@ const CREDENTIAL_MAX_BYTES: usize = 16 << 10;
 const METRICS: &str = "/metrics";
 
 /// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// From where it came.
     pub address: SocketAddr,
     /// Whether it is over TLS.
     pub is_encrypted: bool,
+    /// The certificate that the client has shown.
+    pub certificate: Option<Arc<PeerCertificate>>,
 }
 
 /// What the gate knows.
@@ -97,9 +99,13 @@ fn name_of(method: &HttpMethod) -> &'static str {
 pub(super) async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let permission = guard.permission(route, request.method());
-    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0);
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.clone());
     let identity = match credential(request.headers()) {
-        Ok(credential) => guard.authenticator.identify(credential, peer.map(|peer| peer.address)).await,
+        Ok(credential) => {
+            let certificate = peer.as_ref().and_then(|peer| peer.certificate.as_deref());
+            let from = peer.as_ref().map(|peer| peer.address);
+            guard.authenticator.identify(credential, certificate, from).await
+        }
         Err(problem) => return problem.into_response(),
     };
     let identity = match identity {
@@ -155,7 +161,7 @@ fn sees_one_tenant(identity: &Identity) -> bool {
 fn unauthenticated(reason: Unauthenticated) -> Problem {
     match reason {
         Unauthenticated::Unavailable => Problem::new(&problem_catalogue::JOURNAL_UNAVAILABLE, reason.to_string()),
-        Unauthenticated::Missing | Unauthenticated::Invalid => {
+        Unauthenticated::Missing | Unauthenticated::Invalid | Unauthenticated::Certificate => {
             Problem::new(&problem_catalogue::UNAUTHENTICATED, reason.to_string())
         }
     }
@@ -178,12 +184,12 @@ impl Caller {
     /// As events name them; nobody where nobody is asked.
     pub(super) fn actor(&self) -> Option<Arc<Actor>> {
         let name = self.identity.name.clone()?;
-        Some(Arc::new(Actor { name, address: self.peer.map(|peer| peer.address.ip()) }))
+        Some(Arc::new(Actor { name, address: self.peer.as_ref().map(|peer| peer.address.ip()) }))
     }
 
     /// Whether the connection is.
     pub(super) fn is_encrypted(&self) -> bool {
-        self.peer.is_some_and(|peer| peer.is_encrypted)
+        self.peer.as_ref().is_some_and(|peer| peer.is_encrypted)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::aggregator_mqtt::BrokerPolicy;
 use crate::auth::TokenStore;
 use crate::config::{MqttListenerConfig, STORE_MEMORY};
 use mqtt::auth::{Access, AccessError, Anonymous};
-use mqtt::transport::Tls;
+use mqtt::transport::{ClientCertificates, Tls};
 use mqtt::{self, Broker, Settings, Sqlite, Transport};
 
 /// The port that is registered for MQTT.
@@ -39,7 +39,9 @@ impl MqttListeners {
         let access = read_access(doors, policy.clone())?;
         let tls = match (&doors.certificate, &doors.key) {
             (Some(certificate), Some(key)) => {
-                Some(Arc::new(Tls::read(certificate, key, doors.client_authority.as_deref())?))
+                let clients = doors.client_authority.as_deref();
+                let clients = clients.map_or(ClientCertificates::NotAsked, ClientCertificates::Required);
+                Some(Arc::new(Tls::read(certificate, key, clients)?))
             }
             _ => None,
         };

@@ -4,12 +4,10 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -24,8 +22,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::ServiceError;
+use super::rest_certificate::{RestCertificate, TlsFiles};
+use crate::auth::PeerCertificate;
 use crate::http::Peer;
-use mqtt::transport::{Tls, TlsError};
+use mqtt::transport::Tls;
 
 /// How long the head of a request may take, and how long a connection may be without one.
 const HEAD_MAX: Duration = Duration::from_secs(30);
@@ -35,70 +35,19 @@ const CONNECTIONS_MAX: usize = 16_384;
 const CONNECTIONS_MAX_PER_ADDRESS: usize = 1_024;
 /// How many requests one connection of HTTP/2 has under way.
 const STREAMS_MAX: u32 = 256;
-/// How often the files of the certificate are looked at.
-const CERTIFICATE_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long the listener rests when the system has no more sockets.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// A bound listener.
 pub(super) struct RestListener {
     listener: TcpListener,
-    certificate: Option<Arc<Certificate>>,
-}
-
-/// A certificate that is read again when its files change.
-struct Certificate {
-    chain: PathBuf,
-    key: PathBuf,
-    tls: ArcSwap<Tls>,
-}
-
-impl Certificate {
-    fn read(chain: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
-        let tls = ArcSwap::from_pointee(Self::load(&chain, &key)?);
-        Ok(Self { chain, key, tls })
-    }
-
-    fn load(chain: &std::path::Path, key: &std::path::Path) -> Result<Tls, TlsError> {
-        Ok(Tls::read(chain, key, None)?.offering(&[b"h2", b"http/1.1"]))
-    }
-
-    fn changed_at(&self) -> Option<(SystemTime, SystemTime)> {
-        let at = |path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-        at(&self.chain).zip(at(&self.key))
-    }
-
-    /// Files that cannot be used change nothing.
-    async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        let mut seen = self.changed_at();
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(CERTIFICATE_LOOK_EVERY) => {}
-                () = stop.cancelled() => return,
-            }
-            let now = self.changed_at();
-            if now.is_none() || now == seen {
-                continue;
-            }
-            seen = now;
-            match Self::load(&self.chain, &self.key) {
-                Ok(tls) => {
-                    self.tls.store(Arc::new(tls));
-                    tracing::info!("the certificate was read again");
-                }
-                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
-            }
-        }
-    }
+    certificate: Option<Arc<RestCertificate>>,
 }
 
 impl RestListener {
     /// Takes the address, and reads the certificate if there is one.
-    pub(super) async fn open(
-        address: SocketAddr,
-        certificate: Option<(PathBuf, PathBuf)>,
-    ) -> Result<Self, ServiceError> {
-        let certificate = certificate.map(|(chain, key)| Certificate::read(chain, key).map(Arc::new)).transpose()?;
+    pub(super) async fn open(address: SocketAddr, files: Option<TlsFiles>) -> Result<Self, ServiceError> {
+        let certificate = files.map(|files| RestCertificate::read(files).map(Arc::new)).transpose()?;
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|error| ServiceError::Listen { address, error })?;
         Ok(Self { listener, certificate })
@@ -137,7 +86,7 @@ impl RestListener {
                 continue;
             };
             let connection = AcceptedConnection { router: router.clone(), watcher: graceful.watcher(), slot };
-            let certificate = self.certificate.as_ref().map(|certificate| certificate.tls.load_full());
+            let certificate = self.certificate.as_ref().map(|certificate| certificate.tls());
             tokio::spawn(connection.answer(stream, address, certificate, stop.clone()));
         }
         drop(self.listener);
@@ -162,7 +111,7 @@ impl AcceptedConnection {
     ) {
         let _ = stream.set_nodelay(true);
         let Some(tls) = certificate else {
-            return self.talk(stream, Peer { address, is_encrypted: false }).await;
+            return self.talk(stream, Peer { address, is_encrypted: false, certificate: None }).await;
         };
         // A handshake holds no stop up.
         let accepted = tokio::select! {
@@ -170,18 +119,25 @@ impl AcceptedConnection {
             () = stop.cancelled() => return,
         };
         match accepted {
-            Ok(stream) => self.talk(stream, Peer { address, is_encrypted: true }).await,
-            Err(error) => tracing::debug!(%error, %address, "no TLS handshake"),
+            Ok(stream) => {
+                let certificate = Tls::client_certificate(&stream).and_then(PeerCertificate::read).map(Arc::new);
+                self.talk(stream, Peer { address, is_encrypted: true, certificate }).await;
+            }
+            // What is wrong with a certificate is said here and not to the client.
+            Err(error) => match Tls::refusal(&error) {
+                Some(reason) => tracing::warn!(reason, %address, "a client's certificate was refused"),
+                None => tracing::debug!(%error, %address, "no TLS handshake"),
+            },
         }
     }
 
     async fn talk(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let Self { router, watcher, slot } = self;
         let has_begun = Arc::new(AtomicBool::new(false));
-        let begun = Arc::clone(&has_begun);
+        let (begun, address) = (Arc::clone(&has_begun), peer.address);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             begun.store(true, Ordering::Relaxed);
-            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(ConnectInfo(peer.clone()));
             let answered = router.clone().oneshot(request.map(Body::new));
             async { Ok::<_, Infallible>(answered.await.unwrap_or_else(|never| match never {})) }
         });
@@ -201,10 +157,10 @@ impl AcceptedConnection {
         tokio::select! {
             ended = watched => {
                 if let Err(error) = ended {
-                    tracing::debug!(%error, address = %peer.address, "a connection broke");
+                    tracing::debug!(%error, %address, "a connection broke");
                 }
             }
-            () = silent => tracing::debug!(address = %peer.address, "no request came"),
+            () = silent => tracing::debug!(%address, "no request came"),
         }
         drop(slot);
     }

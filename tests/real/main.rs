@@ -3,6 +3,7 @@
 
 mod access;
 mod books;
+mod certificates;
 mod broker;
 mod client;
 mod command_line;

@@ -4,8 +4,9 @@
 
 mod proxy;
 mod tls;
+mod client_verifier;
 mod websocket;
 
 pub use proxy::read_proxy_header;
-pub use tls::{Tls, TlsError};
+pub use tls::{ClientCertificates, Tls, TlsError};
 pub use websocket::{WebSocket, WebSocketError, accept_websocket};

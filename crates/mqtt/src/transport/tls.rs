@@ -1,18 +1,19 @@
-//! TLS by rustls with ring. Certificates are read once, at the start; with an authority for clients, only clients with a
-//! certificate of it come in.
+//! TLS by rustls with ring. Certificates are read once, at the start; with an authority for clients, a client that shows a
+//! certificate of another does not come in.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
-use rustls::server::{ServerConfig, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{ServerConfig, VerifierBuilderError};
+use rustls::{CertificateError, OtherError, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::client_verifier::{Absence, verifier};
 use crate::limits::HANDSHAKE_WAIT;
 
 /// Why TLS cannot be offered.
@@ -40,6 +41,17 @@ pub enum TlsError {
     Verifier(#[from] VerifierBuilderError),
 }
 
+/// What clients are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientCertificates<'a> {
+    /// No certificate.
+    NotAsked,
+    /// One that an authority in this file signed, if they have one.
+    Optional(&'a Path),
+    /// Such a certificate; without one they do not come in.
+    Required(&'a Path),
+}
+
 /// The server's side of TLS.
 #[derive(Clone)]
 pub struct Tls {
@@ -47,27 +59,49 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// From PEM files: the server's chain of certificates, its key and, if clients must show one, the authority of theirs.
-    pub fn read(chain: &Path, key: &Path, client_authority: Option<&Path>) -> Result<Tls, TlsError> {
+    /// From PEM files: the server's chain of certificates, its key and, if clients are asked for one, the authorities of
+    /// theirs.
+    pub fn read(chain: &Path, key: &Path, clients: ClientCertificates<'_>) -> Result<Tls, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let certificates = certificates(chain)?;
         let unreadable = |error| TlsError::Unreadable { path: key.to_owned(), error };
         let key = PrivateKeyDer::from_pem_file(key).map_err(unreadable)?;
         let builder =
             ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-        let builder = match client_authority {
+        let authorities = match clients {
+            ClientCertificates::NotAsked => None,
+            ClientCertificates::Optional(path) => Some((path, Absence::Admitted)),
+            ClientCertificates::Required(path) => Some((path, Absence::Refused)),
+        };
+        let builder = match authorities {
             None => builder.with_no_client_auth(),
-            Some(path) => {
+            Some((path, absence)) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in self::certificates(path)? {
                     roots.add(certificate)?;
                 }
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-                builder.with_client_cert_verifier(verifier)
+                builder.with_client_cert_verifier(verifier(roots, absence, provider)?)
             }
         };
         let config = builder.with_single_cert(certificates, key)?;
         Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+
+    /// The certificate that the client of a connection has proved to be its own.
+    pub fn client_certificate<S>(stream: &TlsStream<S>) -> Option<&[u8]> {
+        let (_, connection) = stream.get_ref();
+        connection.peer_certificates()?.first().map(AsRef::as_ref)
+    }
+
+    /// What is wrong with the certificate of a client, if a handshake failed for that and not for anything else.
+    pub fn refusal(error: &io::Error) -> Option<String> {
+        match error.get_ref()?.downcast_ref()? {
+            rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => Some(cause.to_string()),
+            cause @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+                Some(cause.to_string())
+            }
+            _ => None,
+        }
     }
 
     /// The same, which offers clients these protocols (ALPN, RFC 7301), the first before the others.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mqtt::auth::{Access, Anonymous, Rules, Users, hash_line};
 use mqtt::codec::{Bytes, Packet, Reason, Version};
-use mqtt::transport::{Tls, TlsError};
+use mqtt::transport::{ClientCertificates, Tls, TlsError};
 use mqtt::{Broker, Settings, Transport};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -25,7 +25,8 @@ fn certificate(name: &str) -> std::path::PathBuf {
 
 #[tokio::test]
 async fn tls() {
-    let tls = Tls::read(&certificate("certificate.pem"), &certificate("key.pem"), None).unwrap();
+    let tls =
+        Tls::read(&certificate("certificate.pem"), &certificate("key.pem"), ClientCertificates::NotAsked).unwrap();
     let address = broker(Settings::default(), Transport::Tls(Arc::new(tls))).await;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate("certificate.pem")).unwrap()).unwrap();
@@ -50,9 +51,9 @@ async fn tls() {
 
 #[test]
 fn tls_needs_a_certificate_and_its_key() {
-    let none = Tls::read(&certificate("key.pem"), &certificate("key.pem"), None);
+    let none = Tls::read(&certificate("key.pem"), &certificate("key.pem"), ClientCertificates::NotAsked);
     assert!(matches!(none, Err(TlsError::NoCertificate { .. })));
-    let absent = Tls::read(&certificate("absent.pem"), &certificate("key.pem"), None);
+    let absent = Tls::read(&certificate("absent.pem"), &certificate("key.pem"), ClientCertificates::NotAsked);
     assert!(matches!(absent, Err(TlsError::Unreadable { .. })));
 }
 
