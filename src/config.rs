@@ -229,6 +229,9 @@ pub enum ConfigError {
     /// Certificates of clients are spoken of, and nothing says which are valid.
     #[error("--tls-client-certificates and [[access.certificates]] need --tls-client-ca")]
     NoClientAuthority,
+    /// People would be sent nowhere to sign in.
+    #[error("--oidc-client-id needs --oidc-issuer: the URL of the provider at which people sign in")]
+    NoIssuer,
     /// Everybody who reaches the address would own the network.
     #[error(
         "refusing to listen on {listen} without authentication: give --authentication required and a token \
@@ -324,6 +327,11 @@ impl ConfigFile {
         }
         if self.tls_client_ca.is_some() && self.tls_certificate.is_none() {
             return Err(ConfigError::ClientAuthority);
+        }
+        let client = &self.access.oidc_client_id;
+        let issuer = self.access.oidc_issuer.as_deref().unwrap_or_default();
+        if client.is_some() && !(issuer.starts_with("https://") || issuer.starts_with("http://")) {
+            return Err(ConfigError::NoIssuer);
         }
         let names_clients = !self.access.certificates.is_empty() || self.tls_client_certificates.is_some();
         if names_clients && self.tls_client_ca.is_none() {

@@ -35,7 +35,7 @@ use crate::config::{self, Authentication, Config, RoleWord};
 use crate::http;
 use crate::journal::{DatabaseUrl, DatabaseUrlError, FileClaim, Journal, JournalError};
 use crate::telemetry::{self, ServiceMetrics};
-use api::access::Role;
+use api::access::{OpenIdDocument, Role};
 use api::outbound::OutboundNetworks;
 use api::own_hosts::OwnHosts;
 use formats;
@@ -338,6 +338,7 @@ async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<A
     let open_metrics = config.access.open_metrics == Some(true);
     let authenticator =
         Authenticator::new(tokens, required).with_open_metrics(open_metrics).with_certificates(certificates);
+    let authenticator = authenticator.with_page_client(page_client(config));
     match provider {
         Some(settings) => Ok(authenticator.with_provider(settings)?),
         None => Ok(authenticator),
@@ -378,6 +379,13 @@ fn provider(config: &Config) -> Option<ProviderSettings> {
         is_tenant_required: access.oidc_tenant_claim.is_some(),
         roles: access.oidc_roles.iter().map(|(value, word)| (value.clone(), role(*word))).collect(),
     })
+}
+
+/// The client as which people sign in at that provider.
+fn page_client(config: &Config) -> Option<OpenIdDocument> {
+    let access = &config.access;
+    let (issuer, client_id) = (access.oidc_issuer.clone()?, access.oidc_client_id.clone()?);
+    Some(OpenIdDocument { issuer, client_id, scope: access.oidc_scope.clone().unwrap_or_else(|| "openid".to_owned()) })
 }
 
 fn scheduler_options(said: &config::SchedulerConfig) -> Result<SchedulerOptions, ServiceError> {

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use api::access::Role;
+use api::access::{OpenIdDocument, Role};
 use kernel::id::Name;
 use kernel::units::Millis;
 
@@ -79,6 +79,7 @@ pub struct Authenticator {
     certificates: Arc<CertificatePrincipals>,
     required: bool,
     open_metrics: bool,
+    page_client: Option<Arc<OpenIdDocument>>,
 }
 
 impl Authenticator {
@@ -93,6 +94,17 @@ impl Authenticator {
     /// TLS cannot be set up.
     pub fn with_provider(self, settings: ProviderSettings) -> Result<Self, ProviderError> {
         Ok(Self { provider: Some(Arc::new(Provider::new(settings)?)), ..self })
+    }
+
+    /// The same, whose page lets people sign in at the provider as this client.
+    #[must_use]
+    pub fn with_page_client(self, client: Option<OpenIdDocument>) -> Self {
+        Self { page_client: client.map(Arc::new), ..self }
+    }
+
+    /// The client as which people sign in at the provider.
+    pub fn page_client(&self) -> Option<&OpenIdDocument> {
+        self.page_client.as_deref()
     }
 
     /// The same, that knows the principals of clients' certificates.

@@ -90,6 +90,7 @@ pub const OPERATIONS: &[(&str, Permission)] = &[
     ("token_list", Permission::Administer),
     ("token_create", Permission::Administer),
     ("token_revoke", Permission::Administer),
+    ("sign_in_get", Permission::Open),
     ("session_get", Permission::Read),
     ("session_begin", Permission::Read),
     ("session_end", Permission::Open),

@@ -29,6 +29,12 @@ pub struct AccessArguments {
     /// For whom its tokens have to be [default: watermaster].
     #[arg(long, env = "WATERMASTER_OIDC_AUDIENCE", value_name = "AUDIENCE")]
     oidc_audience: Option<String>,
+    /// What the dashboard is called at that provider, a public client: people sign in there.
+    #[arg(long, env = "WATERMASTER_OIDC_CLIENT_ID", value_name = "ID")]
+    oidc_client_id: Option<String>,
+    /// What the dashboard asks the provider for, separated by spaces [default: openid].
+    #[arg(long, env = "WATERMASTER_OIDC_SCOPE", value_name = "SCOPE")]
+    oidc_scope: Option<String>,
     /// The claim of its tokens that has the role [default: role].
     #[arg(long, env = "WATERMASTER_OIDC_ROLE_CLAIM", value_name = "CLAIM")]
     oidc_role_claim: Option<String>,
@@ -54,6 +60,8 @@ impl AccessArguments {
             open_metrics: self.open_metrics.then_some(true),
             oidc_issuer: self.oidc_issuer.clone(),
             oidc_audience: self.oidc_audience.clone(),
+            oidc_client_id: self.oidc_client_id.clone(),
+            oidc_scope: self.oidc_scope.clone(),
             oidc_role_claim: self.oidc_role_claim.clone(),
             oidc_tenant_claim: self.oidc_tenant_claim.clone(),
             oidc_roles: BTreeMap::new(),

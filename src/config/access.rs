@@ -33,6 +33,10 @@ pub struct AccessConfig {
     pub oidc_issuer: Option<String>,
     /// For whom its tokens have to be.
     pub oidc_audience: Option<String>,
+    /// What the dashboard is called at that provider: people sign in there. Absent: they give it a token.
+    pub oidc_client_id: Option<String>,
+    /// What the dashboard asks the provider for.
+    pub oidc_scope: Option<String>,
     /// The claim of a token that has the role or roles; parts after dots are members of objects.
     pub oidc_role_claim: Option<String>,
     /// The claim that has the tenant.
@@ -95,6 +99,8 @@ impl AccessConfig {
             open_metrics: self.open_metrics.or(other.open_metrics),
             oidc_issuer: self.oidc_issuer.or(other.oidc_issuer),
             oidc_audience: self.oidc_audience.or(other.oidc_audience),
+            oidc_client_id: self.oidc_client_id.or(other.oidc_client_id),
+            oidc_scope: self.oidc_scope.or(other.oidc_scope),
             oidc_role_claim: self.oidc_role_claim.or(other.oidc_role_claim),
             oidc_tenant_claim: self.oidc_tenant_claim.or(other.oidc_tenant_claim),
             oidc_roles: if self.oidc_roles.is_empty() { other.oidc_roles } else { self.oidc_roles },

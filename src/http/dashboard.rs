@@ -7,15 +7,23 @@ use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use reqwest::Url;
 use sha2::{Digest, Sha256};
 
 use super::ApiState;
 
-/// Nothing but our own files and our own interface; nothing inline.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
+/// Nothing but its own files, its own interface and the issuer at which people sign in; nothing inline.
+fn policy(issuer: Option<&str>) -> HeaderValue {
+    let origin = issuer.and_then(|issuer| Url::parse(issuer).ok()).map(|url| url.origin().ascii_serialization());
+    let text = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'{}{}; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        if origin.is_some() { " " } else { "" },
+        origin.unwrap_or_default()
+    );
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 /// To be kept, but asked for anew each time: the names are fixed.
@@ -29,12 +37,14 @@ static SCRIPT: LazyLock<EmbeddedFile> = LazyLock::new(|| {
 static STYLE: LazyLock<EmbeddedFile> =
     LazyLock::new(|| EmbeddedFile::new("text/css; charset=utf-8", include_bytes!("../../dashboard/dist/index.css")));
 
-/// The page and its two parts.
-pub(super) fn router() -> Router<ApiState> {
-    Router::new()
-        .route("/", get(|headers: HeaderMap| async move { PAGE.answer(&headers) }))
-        .route("/app.js", get(|headers: HeaderMap| async move { SCRIPT.answer(&headers) }))
-        .route("/index.css", get(|headers: HeaderMap| async move { STYLE.answer(&headers) }))
+/// The page and its two parts. The page connects to an issuer, if there is one, and to nothing else beyond this service.
+pub(super) fn router(issuer: Option<&str>) -> Router<ApiState> {
+    let policy = policy(issuer);
+    let serve = |file: &'static LazyLock<EmbeddedFile>| {
+        let policy = policy.clone();
+        get(move |headers: HeaderMap| async move { file.answer(&headers, policy) })
+    };
+    Router::new().route("/", serve(&PAGE)).route("/app.js", serve(&SCRIPT)).route("/index.css", serve(&STYLE))
 }
 
 /// A file in the binary.
@@ -56,7 +66,7 @@ impl EmbeddedFile {
         Self { media_type, body, etag: HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\"")) }
     }
 
-    fn answer(&self, headers: &HeaderMap) -> Response {
+    fn answer(&self, headers: &HeaderMap, policy: HeaderValue) -> Response {
         let mut response = if self.is_known(headers) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
@@ -65,7 +75,7 @@ impl EmbeddedFile {
         for (name, value) in [
             (header::ETAG, self.etag.clone()),
             (header::CACHE_CONTROL, NO_CACHE),
-            (header::CONTENT_SECURITY_POLICY, POLICY),
+            (header::CONTENT_SECURITY_POLICY, policy),
             (header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF),
             (header::REFERRER_POLICY, NO_REFERRER),
         ] {

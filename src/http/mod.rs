@@ -147,6 +147,7 @@ struct Declared;
 /// Everything that is served.
 pub fn router(context: Context) -> Router {
     let authenticator = context.authenticator.clone();
+    let page = dashboard::router(authenticator.page_client().map(|client| client.issuer.as_str()));
     let room = ApiState {
         app: context.app,
         version: context.version,
@@ -165,7 +166,7 @@ pub fn router(context: Context) -> Router {
         .route_layer(from_fn(fields::select))
         .route_layer(from_fn_with_state(guard, access::admit))
         .merge(pages::router(&openapi_postprocess::polish(document)))
-        .merge(dashboard::router())
+        .merge(page)
         .route("/problems/{slug}", get(pages::problem_page))
         .fallback(pages::not_found)
         .method_not_allowed_fallback(pages::method_not_allowed)
@@ -229,5 +230,6 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::readyz))
         .routes(routes!(token::token_list, token::token_create))
         .routes(routes!(token::token_revoke))
+        .routes(routes!(session::sign_in_get))
         .routes(routes!(session::session_get, session::session_begin, session::session_end))
 }

@@ -8,7 +8,7 @@ use super::extract::one;
 use super::problem::{BadRequest, Forbidden, InternalError, Problem};
 use super::problem_catalogue;
 use super::render::{instant, json};
-use api::access::SessionDocument;
+use api::access::{SessionDocument, SignInDocument};
 
 /// Says who one is taken for.
 #[utoipa::path(
@@ -20,6 +20,19 @@ use api::access::SessionDocument;
 )]
 pub(super) async fn session_get(room: Room) -> Response {
     json(&document(&room))
+}
+
+/// Says how one can say who one is. Anybody may know.
+#[utoipa::path(
+    get,
+    path = "/v1/sign-in",
+    tag = "access",
+    summary = "Read how one can say who one is",
+    responses((status = 200, description = "Whether one has to, and where people sign in", body = SignInDocument), BadRequest, InternalError)
+)]
+pub(super) async fn sign_in_get(room: Room) -> Response {
+    let authentication_required = room.authenticator.is_required();
+    json(&SignInDocument { authentication_required, openid: room.authenticator.page_client().cloned() })
 }
 
 /// Keeps the token of this request in a cookie of the browser, which no script can read and no other site sends.

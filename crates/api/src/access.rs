@@ -120,3 +120,30 @@ pub struct SessionDocument {
     #[schema(value_type = String, format = DateTime, required = false)]
     pub expires_at: Option<Instant>,
 }
+
+/// How one can say who one is.
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+#[schema(as = SignIn)]
+pub struct SignInDocument {
+    /// Whether the service asks who one is.
+    pub authentication_required: bool,
+    /// The OpenID provider at which people sign in; absent: they have tokens of the service alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub openid: Option<OpenIdDocument>,
+}
+
+/// A public client of an OpenID provider (OpenID Connect Core 1.0 section 3.1: the authorization code flow, with PKCE).
+#[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+#[schema(as = OpenId)]
+pub struct OpenIdDocument {
+    /// The issuer's URL; its metadata are at `/.well-known/openid-configuration` below it.
+    #[schema(example = "https://login.example.net/realms/ops")]
+    pub issuer: String,
+    /// What the page is called there.
+    #[schema(example = "watermaster-dashboard")]
+    pub client_id: String,
+    /// What it asks for, separated by spaces.
+    #[schema(example = "openid")]
+    pub scope: String,
+}

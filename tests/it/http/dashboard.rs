@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::json;
+use watermaster::auth::{Authenticator, TokenStore};
 
 use super::harness::{PAIR, TRIANGLE, TestService, request};
 
@@ -23,6 +24,28 @@ async fn the_page_and_its_parts_are_served_with_a_strict_policy() {
     }
     let page = service.get("/").await.text;
     assert!(!page.contains("<style") && !page.contains("<script>") && !page.contains(" style="), "nothing inline");
+    service.close().await;
+}
+
+#[tokio::test]
+async fn the_page_may_connect_to_the_issuer_and_to_nothing_else() {
+    let service = TestService::open().await;
+    let policy = service.get("/").await.header("content-security-policy").to_owned();
+    assert!(policy.contains("; connect-src 'self'; "), "{policy}");
+    assert_eq!(service.get("/v1/sign-in").await.json(), json!({"authentication_required": false}));
+    service.close().await;
+    let (issuer, client_id, scope) = ("https://login.example:8443/realms/ops", "dashboard", "openid");
+    let openid = json!({"issuer": issuer, "client_id": client_id, "scope": scope});
+    let client = serde_json::from_value(openid.clone()).unwrap();
+    let service = TestService::guarded(async |journal| {
+        let tokens = TokenStore::open(journal, None, || kernel::units::Millis(0)).await.unwrap();
+        Authenticator::new(tokens, true).with_page_client(Some(client))
+    });
+    let service = service.await;
+    let policy = service.get("/").await.header("content-security-policy").to_owned();
+    assert!(policy.contains("; connect-src 'self' https://login.example:8443; "), "{policy}");
+    // Anybody may know where to sign in.
+    assert_eq!(service.get("/v1/sign-in").await.json(), json!({"authentication_required": true, "openid": openid}));
     service.close().await;
 }
 
