@@ -32,6 +32,7 @@ export type Scenario = Schemas["FailureScenario"];
 export type Subject = Schemas["FailureSubject"];
 export type Affected = Schemas["AffectedAllocations"];
 export type Session = Schemas["Session"];
+export type SignInWays = Schemas["SignIn"];
 export type Problem = Schemas["Problem"] & Record<string, unknown>;
 
 /** An event; its data speaks like the resources do. */
@@ -64,6 +65,18 @@ export function here(path: string): string {
   return path.replace(/^\//, "");
 }
 
+let bearer: string | null = null;
+
+/** The token that requests have from now on, besides the cookie; it is here and nowhere else. */
+export function setBearer(token: string | null): void {
+  bearer = token;
+}
+
+/** Headers with that token, if there is one and they have none. */
+export function authorized(headers: Record<string, string>): Record<string, string> {
+  return bearer ? { authorization: `Bearer ${bearer}`, ...headers } : headers;
+}
+
 let signedOut = () => {};
 
 /** What to do when the server asks who one is. */
@@ -78,7 +91,7 @@ export async function ask<T>(method: string, path: string, body?: unknown, heade
   try {
     response = await fetch(here(path), {
       method,
-      headers: { ...(body === undefined || raw ? {} : { "content-type": "application/json" }), ...headers },
+      headers: authorized({ ...(body === undefined || raw ? {} : { "content-type": "application/json" }), ...headers }),
       body: body === undefined ? undefined : raw ? body : JSON.stringify(body),
     });
   } catch {

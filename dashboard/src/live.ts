@@ -1,9 +1,10 @@
 // What is shown, and how it stays true: the state is read by REST, the event stream says when to read again. The stream
 // resumes where it broke off; if events are missing or the server is another one, everything is read anew.
 import { batch, computed, effect, signal } from "@preact/signals";
-import { all, get, here, ofTopology, Refused, type Happening, type Layout, type Link, type Model, type Readiness, type Summary } from "./api";
+import { all, get, ofTopology, Refused, type Happening, type Layout, type Link, type Model, type Readiness, type Summary } from "./api";
 import { draw, type Drawing } from "./geometry";
 import { adjust, go, route } from "./route";
+import { EventStream } from "./stream";
 
 /** How many of the last events are kept. */
 const HAPPENINGS_KEPT = 1000;
@@ -13,6 +14,9 @@ const READ_LARGE_EVERY_MS = 2000;
 const LARGE_LINKS = 500;
 /** Without word from the server for so long, it is taken to be gone. It says something every 15 seconds. */
 const SILENCE_MS = 40_000;
+
+/** A stream that broke is begun again after so long. */
+const AGAIN_MS = 1_000;
 
 export type Connection = "connecting" | "live" | "lost";
 
@@ -76,11 +80,12 @@ const shown = computed(() => (links.value && links.value.topology === topology.v
 export const byName = computed(() => new Map(shown.value.map((link) => [link.link, link])));
 export const busiest = computed(() => [...shown.value].sort((one, two) => two.utilisation_ppm - one.utilisation_ppm || two.reserved_bps - one.reserved_bps));
 
-let source: EventSource | null = null;
+let source: EventStream | null = null;
 let lastSequence = 0;
 let lastHeard = 0;
 let timer: number | undefined;
 let pending = false;
+let again: number | undefined;
 
 /** Begins. */
 export async function start(): Promise<void> {
@@ -179,19 +184,25 @@ async function readModel(name: string): Promise<void> {
 
 function listen(): void {
   source?.close();
-  // The browser sends Last-Event-ID when it connects again by itself; `after` is for the first time.
-  source = new EventSource(here(`/v1/events/stream?after=${lastSequence}`));
-  source.onopen = () => {
-    lastHeard = Date.now();
-    const wasLost = connection.value === "lost";
-    connection.value = "live";
-    lostAt.value = null;
-    trouble.value = null;
-    if (wasLost) refreshAll().catch(lose);
-  };
-  source.onerror = () => lose(null);
-  source.addEventListener("reset", () => void reload());
-  for (const kind of KINDS) source.addEventListener(kind, (message) => take(message as MessageEvent<string>));
+  source = new EventStream(`/v1/events/stream?after=${lastSequence}`, {
+    open: () => {
+      lastHeard = Date.now();
+      const wasLost = connection.value === "lost";
+      connection.value = "live";
+      lostAt.value = null;
+      trouble.value = null;
+      if (wasLost) refreshAll().catch(lose);
+    },
+    event: (kind, data) => {
+      if (kind === "reset") void reload();
+      else if (KINDS.includes(kind)) take(data);
+    },
+    broken: () => {
+      lose(null);
+      window.clearTimeout(again);
+      again = window.setTimeout(watch, AGAIN_MS);
+    },
+  });
 }
 
 const KINDS = [
@@ -200,11 +211,11 @@ const KINDS = [
   "tenant_put", "tenant_deleted", "allocations_displaced",
 ];
 
-function take(message: MessageEvent<string>): void {
+function take(data: string): void {
   lastHeard = Date.now();
   let happening: Happening;
   try {
-    happening = JSON.parse(message.data) as Happening;
+    happening = JSON.parse(data) as Happening;
   } catch {
     return void reload();
   }
@@ -275,7 +286,7 @@ function lose(error: unknown): void {
 
 /** A stream that was given up, or has been silent for too long, is begun again. */
 function watch(): void {
-  const closed = !source || source.readyState === EventSource.CLOSED;
+  const closed = !source || source.closed;
   const silent = connection.value === "live" && Date.now() - lastHeard > SILENCE_MS;
   if (closed) void reload();
   else if (silent) {

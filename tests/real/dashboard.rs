@@ -18,6 +18,13 @@ fn people_sign_in_at_the_dashboard() {
 }
 
 #[test]
+fn people_sign_in_by_an_openid_provider() {
+    let provider = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/oidc/node_modules");
+    assert!(provider.is_dir(), "run npm ci in tests/real/oidc: tests/run does");
+    drive("oidc/sign_in.mjs");
+}
+
+#[test]
 fn people_approve_plans_and_study_failures() {
     drive("plans.mjs");
 }
