@@ -334,6 +334,7 @@ async fn authenticator(config: &Config, app: &App, journal: Journal) -> Result<A
     if !required && !config.listen.ip().is_loopback() {
         tracing::warn!(listen = %config.listen, "whoever reaches this address may change everything");
     }
+    tokens.log_held();
     tokio::spawn(tokens.clone().keep_fresh(app.stopping()));
     let open_metrics = config.access.open_metrics == Some(true);
     let authenticator =

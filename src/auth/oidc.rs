@@ -32,6 +32,8 @@ const KEYS_EVERY: Duration = Duration::from_secs(5);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The longest answer of the provider.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
+/// How much of the name of an unknown key is in the log: whoever sends a token chooses it.
+const KEY_ID_SHOWN_MAX_CHARS: usize = 64;
 /// By how much clocks may differ, in seconds.
 const LEEWAY_S: u64 = 30;
 /// How long a verified token is remembered.
@@ -66,7 +68,7 @@ pub enum ProviderError {
     #[error("tokens signed by {0:?} are not accepted")]
     Algorithm(Algorithm),
     /// The provider has no such key.
-    #[error("the provider has no key '{0}'")]
+    #[error("the provider has no key {0:?}")]
     UnknownKey(String),
     /// It gives no role.
     #[error("the claim '{0}' gives no role")]
@@ -208,7 +210,7 @@ impl Provider {
         match (keys.as_deref().and_then(|keys| keys.find(kid)), asked) {
             (Some(key), _) => key,
             (None, Err(error)) => Err(error),
-            (None, Ok(())) => Err(ProviderError::UnknownKey(kid.to_owned())),
+            (None, Ok(())) => Err(ProviderError::UnknownKey(kid.chars().take(KEY_ID_SHOWN_MAX_CHARS).collect())),
         }
     }
 

@@ -111,6 +111,20 @@ impl TokenStore {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Says in the log how many tokens there are, and which is the newest: it may have been made while no service ran.
+    pub fn log_held(&self) {
+        let known = self.inner.known.load();
+        let newest = known.values().max_by_key(|token| token.created_at);
+        tracing::info!(
+            count = known.len(),
+            newest = newest.map(|token| token.id.as_str()),
+            name = newest.map(|token| token.name.as_str()),
+            role = newest.map(|token| token.role.as_str()),
+            created_at_ms = newest.map(|token| token.created_at.0),
+            "access tokens"
+        );
+    }
+
     /// Whether anybody could be let in.
     pub fn is_empty(&self) -> bool {
         self.inner.administrator.is_none() && self.inner.known.load().is_empty()
@@ -169,6 +183,16 @@ impl TokenStore {
         let is_gone = self.inner.journal.delete_token(id).await?;
         self.refresh().await?;
         Ok(is_gone)
+    }
+
+    /// Revokes the tokens of a tenant; how many there were. Other replicas know within two seconds.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn revoke_all_of(&self, tenant: &Name) -> Result<u64, JournalError> {
+        let revoked = self.inner.journal.delete_tokens_of(tenant).await?;
+        self.refresh().await?;
+        Ok(revoked)
     }
 
     /// Whose a token is.
@@ -273,13 +297,29 @@ impl TokenStore {
             // Failing counts as reading: a database that is away is not asked by every request.
             *read_at = Instant::now();
             let known = by_digest(self.inner.journal.tokens().await?);
-            let has_changed = !known.keys().eq(self.inner.known.load().keys());
+            let before = self.inner.known.load_full();
+            let has_changed = !known.keys().eq(before.keys());
             self.inner.known.store(Arc::new(known));
             if has_changed {
+                log_changes(&before, &self.inner.known.load());
                 self.inner.changes.send_modify(|count| *count += 1);
             }
         }
         Ok(())
+    }
+}
+
+/// Tokens are made and revoked by other replicas and by the command line, too: whoever did it, it is in the log.
+fn log_changes(before: &BTreeMap<TokenDigest, AccessTokenRecord>, now: &BTreeMap<TokenDigest, AccessTokenRecord>) {
+    for token in now.values().filter(|token| !before.contains_key(&token.digest)) {
+        tracing::info!(
+            id = token.id, name = %token.name, role = token.role,
+            tenant = token.tenant.as_ref().map(Name::as_str), aggregator = token.aggregator.as_ref().map(Name::as_str),
+            "an access token is accepted from now on"
+        );
+    }
+    for token in before.values().filter(|token| !now.contains_key(&token.digest)) {
+        tracing::info!(id = token.id, name = %token.name, role = token.role, "an access token is accepted no more");
     }
 }
 

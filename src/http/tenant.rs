@@ -108,7 +108,7 @@ pub(super) async fn tenant_put(
     Ok(response)
 }
 
-/// Forgets a tenant that has no allocation.
+/// Forgets a tenant that has no allocation, and revokes its tokens: a tenant that has its name later is another.
 #[utoipa::path(
     delete,
     path = "/v1/tenants/{tenant}",
@@ -121,8 +121,22 @@ pub(super) async fn tenant_delete(
     room: Room,
     FromPath(StoredName(name)): FromPath<StoredName>,
 ) -> Result<Response, Problem> {
-    room.submit(Command::DeleteTenant { name }, Mode::Commit).await?;
+    let command = || Command::DeleteTenant { name: name.clone() };
+    room.submit(command(), Mode::DryRun).await?;
+    // Before the tenant goes, so that no failure between leaves tokens of one that is gone; and after, for those made between.
+    revoke_tokens(&room, &name).await?;
+    room.submit(command(), Mode::Commit).await?;
+    revoke_tokens(&room, &name).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn revoke_tokens(room: &Room, tenant: &Name) -> Result<(), Problem> {
+    let Some(tokens) = room.authenticator.tokens() else { return Ok(()) };
+    let revoked = tokens.revoke_all_of(tenant).await?;
+    if revoked > 0 {
+        tracing::info!(by = ?room.caller.actor(), %tenant, revoked, "the access tokens of a tenant were revoked");
+    }
+    Ok(())
 }
 
 fn requests_max(per_s: u32) -> Result<NonZeroU32, Problem> {

@@ -138,6 +138,17 @@ impl Journal {
         }))
     }
 
+    /// Forgets the tokens of a tenant; how many there were.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn delete_tokens_of(&self, tenant: &Name) -> Result<u64, JournalError> {
+        Ok(on_bulk!(self, |connection| {
+            let query = sqlx::query(statement::TOKENS_DELETE_OF_TENANT).bind(tenant.as_str());
+            query.execute(connection).await?.rows_affected()
+        }))
+    }
+
     /// Notes when a token was used.
     ///
     /// # Errors

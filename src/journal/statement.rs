@@ -42,6 +42,9 @@ pub(super) const TOKEN_PUT: &str = "INSERT INTO access_token (id, digest, name, 
 /// `$1` the id.
 pub(super) const TOKEN_DELETE: &str = "DELETE FROM access_token WHERE id = $1";
 
+/// `$1` the tenant.
+pub(super) const TOKENS_DELETE_OF_TENANT: &str = "DELETE FROM access_token WHERE tenant = $1";
+
 /// `$1` the id, `$2` when it was used.
 pub(super) const TOKEN_USED: &str = "UPDATE access_token SET last_used_at_ms = $2 WHERE id = $1";
 

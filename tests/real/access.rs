@@ -189,6 +189,48 @@ fn tokens_of_an_openid_provider_are_what_they_say_or_nothing() {
     assert_eq!(get(&server, &rotated, "/v1/session").0, 200);
 }
 
+/// Also those that the command line makes and revokes in the database, while the service runs and before.
+#[test]
+fn tokens_are_in_the_log_whoever_makes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let before = token(data, &["--role", "admin", "--name", "before"]);
+    let path = folder.path().join("log");
+    let mut serving = Command::new(PROGRAM)
+        .args(["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--data", data])
+        .args(["--authentication", "required", "--log-format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(fs::File::create(&path).unwrap())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(serving.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("http://")));
+    let logged = |message: &str, name: &str| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let log = fs::read_to_string(&path).unwrap();
+            let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let found = lines.find(|line| line["fields"]["message"] == message && line["fields"]["name"] == name);
+            if let Some(line) = found {
+                return line["fields"].clone();
+            }
+            assert!(std::time::Instant::now() < deadline, "no '{message}' of {name} in {log}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    assert_eq!(logged("access tokens", "before")["count"], 1);
+    let during = token(data, &["--role", "requester", "--name", "during", "--tenant", "acme"]);
+    let line = logged("an access token is accepted from now on", "during");
+    assert_eq!((&line["role"], &line["tenant"]), (&json!("requester"), &json!("acme")));
+    let id = line["id"].as_str().unwrap();
+    assert_eq!(said(&["token", "revoke", "--data", data, id]).0, Some(0));
+    assert_eq!(logged("an access token is accepted no more", "during")["id"], id);
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    let log = fs::read_to_string(&path).unwrap();
+    assert!(!log.contains(&before) && !log.contains(&during));
+}
+
 /// Passwords and tokens that were planted are in no output and no file but the one they were given in.
 #[test]
 fn no_secret_is_in_what_the_program_writes() {

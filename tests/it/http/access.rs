@@ -143,6 +143,37 @@ async fn a_token_is_told_once_and_ends_when_it_is_said() {
     service.close().await;
 }
 
+fn cookie_of(authorization: &str) -> String {
+    format!("watermaster_token={}", authorization.split(' ').nth(1).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_made_again_knows_no_token_of_the_one_before() {
+    let (service, _) = closed().await;
+    let request = json!({"name": "portal", "role": "requester", "tenant": "acme"});
+    let old = make(&service, request.clone()).await;
+    let other = make(&service, json!({"name": "other", "role": "requester", "tenant": "other"})).await;
+    let text = |made: &Value| made["token"].as_str().unwrap().to_owned();
+    let ask = async |made: &Value| with(&service, &text(made), "GET", "/v1/allocations", "").await.status.as_u16();
+    assert_eq!((ask(&old).await, ask(&other).await), (200, 200));
+    // While it has an allocation the tenant stays, and so do its tokens.
+    let held = with(&service, &text(&old), "POST", "/v1/allocations", &self::request(0, 1_000)).await.json();
+    let delete = async |path: &str| with(&service, ADMINISTRATOR, "DELETE", path, "").await;
+    assert_eq!(delete("/v1/tenants/acme").await.problem(), "tenant-in-use");
+    assert_eq!(ask(&old).await, 200);
+    let path = format!("/v1/allocations/{}", held["id"].as_str().unwrap());
+    assert_eq!(delete(&path).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(delete("/v1/tenants/acme").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(ask(&old).await, 401);
+    let new = make(&service, request).await;
+    assert_eq!((ask(&old).await, ask(&new).await, ask(&other).await), (401, 200, 200));
+    let listed = with(&service, ADMINISTRATOR, "GET", "/v1/tokens", "").await.json();
+    let ids: Vec<_> = listed["items"].as_array().unwrap().iter().map(|token| &token["id"]).collect();
+    assert_eq!(ids.len(), 2);
+    assert!(ids.contains(&&other["id"]) && ids.contains(&&new["id"]), "{listed}");
+    service.close().await;
+}
+
 #[tokio::test]
 async fn a_credential_that_is_none_is_refused_whatever_it_looks_like() {
     let (service, _) = closed().await;
@@ -152,9 +183,16 @@ async fn a_credential_that_is_none_is_refused_whatever_it_looks_like() {
         ("Bearer", 400),
         ("Basic dXNlcjpwYXNz", 400),
         ("", 400),
+        ("Bearer eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ.eyJzdWIiOiJtYWxsb3J5In0.c2lnbmF0dXJl", 401),
     ] {
-        let answer = service.send("GET", "/v1/topologies", &[("authorization", value)], "").await;
-        assert_eq!(answer.status.as_u16(), status, "{value}: {answer:?}");
+        for (name, sent) in [("authorization", value.to_owned()), ("cookie", cookie_of(value))] {
+            let answer = service.send("GET", "/v1/topologies", &[(name, &sent)], "").await;
+            assert!(answer.status == 401 || (name == "authorization" && answer.status == status), "{sent}: {answer:?}");
+            // Neither head nor body says anything of it.
+            let secret = value.split(' ').nth(1).filter(|secret| secret.len() > 1);
+            assert!(secret.is_none_or(|secret| !format!("{answer:?}").contains(secret)), "{answer:?}");
+            assert!(!answer.headers.contains_key("set-cookie"), "{answer:?}");
+        }
     }
     for request in [
         json!({"name": "x", "role": "emperor"}),
