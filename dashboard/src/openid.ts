@@ -28,6 +28,24 @@ const ATTEMPT = "openid-attempt";
 /** Only says that this tab was signed in, so that a reload asks the provider and not the person. */
 const SIGNED_IN = "openid-signed-in";
 
+/** The storage of this tab, if the browser lets pages have one. */
+const storage = {
+  get(name: string): string | null {
+    try {
+      return sessionStorage.getItem(name);
+    } catch {
+      return null;
+    }
+  },
+  remove(name: string): void {
+    try {
+      sessionStorage.removeItem(name);
+    } catch {
+      // What could not be put there is not there.
+    }
+  },
+};
+
 function base64url(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 }
@@ -78,8 +96,8 @@ export async function leave(provider: Provider, manner: "ask" | "silent"): Promi
 export async function comeBack(): Promise<Return> {
   const query = new URLSearchParams(location.search);
   const [code, error] = [query.get("code"), query.get("error")];
-  const text = sessionStorage.getItem(ATTEMPT);
-  sessionStorage.removeItem(ATTEMPT);
+  const text = storage.get(ATTEMPT);
+  storage.remove(ATTEMPT);
   if (!code && !error) return null;
   const attempt = text ? (JSON.parse(text) as Attempt) : null;
   history.replaceState(null, "", redirectUri());
@@ -88,7 +106,7 @@ export async function comeBack(): Promise<Return> {
   // What this tab did not ask for is another's (RFC 6749 section 10.12).
   if (!attempt || query.get("state") !== attempt.state) return { outcome: "failed", why: "The answer of the provider belongs to no attempt of this tab." };
   if (error) {
-    sessionStorage.removeItem(SIGNED_IN);
+    storage.remove(SIGNED_IN);
     // Only a person can go on.
     if (attempt.silent) return { outcome: "asks" };
     return { outcome: "failed", why: query.get("error_description") ?? error };
@@ -100,7 +118,7 @@ export async function comeBack(): Promise<Return> {
     sessionStorage.setItem(SIGNED_IN, "yes");
     return { outcome: "signed-in" };
   } catch (error) {
-    sessionStorage.removeItem(SIGNED_IN);
+    storage.remove(SIGNED_IN);
     return { outcome: "failed", why: error instanceof Error ? error.message : String(error) };
   }
 }
@@ -131,11 +149,11 @@ function checkIdToken(token: string, provider: Provider, attempt: Attempt): void
 }
 
 export function wasSignedIn(): boolean {
-  return sessionStorage.getItem(SIGNED_IN) !== null;
+  return storage.get(SIGNED_IN) !== null;
 }
 
 /** The person goes; the provider may know them still. */
 export function forget(): void {
-  sessionStorage.removeItem(SIGNED_IN);
+  storage.remove(SIGNED_IN);
   setBearer(null);
 }

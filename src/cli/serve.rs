@@ -41,7 +41,7 @@ pub struct Arguments {
     #[arg(long, env = "WATERMASTER_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
     /// The authorities, in PEM, that sign the certificates of clients: a client may show one; read again when it changes.
-    #[arg(long, env = "WATERMASTER_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_certificate")]
+    #[arg(long, env = "WATERMASTER_TLS_CLIENT_CA", value_name = "FILE")]
     tls_client_ca: Option<PathBuf>,
     /// Whether clients have to show a certificate [default: optional].
     #[arg(long, env = "WATERMASTER_TLS_CLIENT_CERTIFICATES", value_name = "WHEN")]

@@ -58,10 +58,10 @@ impl OutboundNetworks {
     /// # Errors
     /// It has addresses, and none of them is allowed.
     pub async fn check(&self, url: &Url) -> Result<(), ForbiddenAddress> {
-        if !self.allow_url(url) {
-            return Err(ForbiddenAddress);
+        if let Some(address) = written_out(url) {
+            return if self.allow(address) { Ok(()) } else { Err(ForbiddenAddress) };
         }
-        let name = url.host_str().filter(|_| written_out(url).is_none()).unwrap_or_default();
+        let name = url.host_str().unwrap_or_default();
         match tokio::time::timeout(RESOLVE_WAIT, tokio::net::lookup_host((name, 0))).await {
             Ok(Ok(found)) => self.of(found).map(drop),
             Ok(Err(_)) | Err(_) => Ok(()),

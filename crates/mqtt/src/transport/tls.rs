@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
-use rustls::server::{ServerConfig, VerifierBuilderError};
+use rustls::server::{NoServerSessionStorage, ServerConfig, VerifierBuilderError};
 use rustls::{CertificateError, OtherError, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -83,7 +83,12 @@ impl Tls {
                 builder.with_client_cert_verifier(verifier(roots, absence, provider)?)
             }
         };
-        let config = builder.with_single_cert(certificates, key)?;
+        let mut config = builder.with_single_cert(certificates, key)?;
+        if clients != ClientCertificates::NotAsked {
+            // A session that is resumed has its client's certificate looked at no more.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
