@@ -163,8 +163,8 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// The authorities that sign the certificates of clients; `None`: clients are asked for none.
     pub tls_client_ca: Option<PathBuf>,
-    /// Whether a client without a certificate is let in.
-    pub tls_client_certificates: ClientCertificateDemand,
+    /// Whether a client without a certificate is let in; `None`: there are no authorities.
+    pub tls_client_certificates: Option<ClientCertificateDemand>,
     /// Who may come in, and how they are known.
     pub access: AccessConfig,
     /// The address to listen on for MQTT; `None`: port 1883, or any free one if that is taken.
@@ -355,8 +355,11 @@ impl ConfigFile {
             public_url: self.public_url,
             tls_certificate: self.tls_certificate,
             tls_key: self.tls_key,
+            tls_client_certificates: self
+                .tls_client_ca
+                .is_some()
+                .then(|| self.tls_client_certificates.unwrap_or_default()),
             tls_client_ca: self.tls_client_ca,
-            tls_client_certificates: self.tls_client_certificates.unwrap_or_default(),
             access: AccessConfig { authentication: Some(authentication), ..self.access },
             mqtt_listen: self.mqtt_listen,
             store: self.store.unwrap_or_else(|| match &self.database {

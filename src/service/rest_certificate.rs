@@ -25,8 +25,8 @@ impl TlsFiles {
     /// Those of a configuration; `None`: the interface does not speak TLS.
     pub(super) fn of(config: &Config) -> Option<Self> {
         let (chain, key) = config.tls_certificate.clone().zip(config.tls_key.clone())?;
-        let demand = config.tls_client_certificates;
-        Some(Self { chain, key, client_authorities: config.tls_client_ca.clone().map(|path| (path, demand)) })
+        let client_authorities = config.tls_client_ca.clone().zip(config.tls_client_certificates);
+        Some(Self { chain, key, client_authorities })
     }
 
     fn load(&self) -> Result<Tls, TlsError> {
