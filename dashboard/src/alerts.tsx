@@ -48,16 +48,24 @@ function acknowledge(keys: string[], on: boolean): void {
 }
 
 let asked = 0;
+let timer: number | undefined;
+
+/** Reads what is not on the stream: at most every so often, and once more after the last event. */
+function read(): void {
+  timer = undefined;
+  asked = Date.now();
+  get<{ items: Controller[] }>("/v1/controllers").then((page) => (controllers.value = page.items), () => {});
+  const name = topology.peek();
+  if (!name) return;
+  get<AllocationPage>(`/v1/allocations?protected=false&topology=${encodeURIComponent(name)}&limit=${UNPROTECTED_READ}`).then(
+    (page) => (unprotected.value = { topology: name, number: page.items.length, isMore: Boolean(page.next) }), () => {},
+  );
+}
+
 effect(() => {
   void version.value;
-  if (Date.now() - asked < ASK_EVERY_MS) return;
-  asked = Date.now();
-  const name = topology.peek();
-  if (name)
-    get<AllocationPage>(`/v1/allocations?protected=false&topology=${encodeURIComponent(name)}&limit=${UNPROTECTED_READ}`).then(
-      (page) => (unprotected.value = { topology: name, number: page.items.length, isMore: Boolean(page.next) }), () => {},
-    );
-  get<{ items: Controller[] }>("/v1/controllers").then((page) => (controllers.value = page.items), () => {});
+  void topology.value;
+  timer ??= window.setTimeout(read, Math.max(0, asked + ASK_EVERY_MS - Date.now()));
 });
 
 export const alerts = computed<Alert[]>(() => {

@@ -34,6 +34,11 @@ fn people_book_for_next_tuesday() {
     drive("calendar.mjs");
 }
 
+#[test]
+fn people_ask_for_a_backup_path_and_see_who_has_none() {
+    drive("protection.mjs");
+}
+
 /// Runs a script that drives the browser.
 fn drive(script: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
