@@ -54,6 +54,7 @@ fn every_kind_of_event_survives_its_stored_form() {
     let expected = [
         ("allocation_admitted", true),
         ("allocation_denied", false),
+        ("allocation_recovered", false),
         ("allocation_released", false),
         ("allocation_resized", true),
         ("allocation_start_failed", false),

@@ -54,6 +54,7 @@ type Bps<L> = Family<L, Gauge<u64, AtomicU64>>;
 #[derive(Default)]
 struct NetworkGauges {
     allocations: Family<ClassLabel, Gauge>,
+    unprotected: Family<TopologyLabel, Gauge>,
     links: Family<LinksLabel, Gauge>,
     topology_reservable: Bps<TopologyLabel>,
     topology_reserved: Bps<ClassLabel>,
@@ -99,6 +100,8 @@ impl NetworkGauges {
         let reservable = "What may be reserved on all links of a topology that are in service";
         registry.register("topology_reservable_bits_per_second", reservable, self.topology_reservable.clone());
         registry.register("allocations", "Living allocations", self.allocations.clone());
+        let unprotected = "Living allocations without the backup path that they ask for";
+        registry.register("allocations_unprotected", unprotected, self.unprotected.clone());
         registry.register("links", "Links by state", self.links.clone());
         registry.register("link_up", "Whether a link is in service", self.link_up.clone());
     }
@@ -110,10 +113,16 @@ impl NetworkGauges {
                 let label = ClassLabel { topology: topology.clone(), class_type: class_type.number() };
                 self.allocations.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
             }
+            self.unprotected.get_or_create(&TopologyLabel { topology: topology.clone() }).set(0);
             self.fill_sums(&topology, network);
             if network.topology().link_count() <= LINK_SERIES_MAX {
                 self.fill_links(&topology, network);
             }
+        }
+        let recovering = state.recovering_after(None).filter_map(|id| state.allocation(id));
+        for allocation in recovering.filter(|allocation| allocation.is_unprotected()) {
+            let label = TopologyLabel { topology: allocation.demand.topology.to_string() };
+            self.unprotected.get_or_create(&label).inc();
         }
     }
 

@@ -246,7 +246,7 @@ impl World {
                 starts_at: self.dice.maybe(|dice| Millis(self.now.0 + 1 + dice.roll(10_000))),
                 held_until: None,
                 annotations: self.dice.maybe(annotation_change).into_iter().collect(),
-                protection: self.dice.maybe(protection),
+                protection: if self.dice.one_in(6) { Some(protection(&mut self.dice)) } else { None },
             },
         }
     }

@@ -387,7 +387,7 @@ impl Admission<'_> {
         let Route { path, backup } = &route;
         let entry = self.network.entry_on(self.id, self.demand, self.priorities.hold_slot, path, backup.as_ref());
         let Some(entry) = entry else { return Err(Denial::NoPath(PathObstacle::SearchLimit)) };
-        // Paths on which the demand is within reach has victims enough.
+        // Paths on which the demand is within reach have victims enough.
         if !make_room(&mut books, &entry, self.priorities.setup_slot) {
             return Err(Denial::NoPath(PathObstacle::SearchLimit));
         }

@@ -274,7 +274,8 @@ impl<'a, 'b> Reallocation<'a, 'b> {
                 }
                 let pool = self.draft.pool(*link, slot);
                 let others = pool.map_or_else(Vec::new, |pool| pool.members_but(Some(allocation.id)));
-                self.drop_backups(&others, DisplacedBy::Link);
+                let cause = self.departure(allocation.id).map_or(DisplacedBy::Link, |departure| departure.cause);
+                self.drop_backups(&others, cause);
             }
         }
     }

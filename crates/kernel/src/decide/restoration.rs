@@ -13,16 +13,9 @@ const TURNS_MAX: usize = 8;
 
 /// Restores what can be restored after the network changed.
 pub(super) fn restore(books: &mut Reallocation<'_, '_>, workspace: &mut Workspace) {
+    switch_over(books, workspace);
     if books.network.model.policy.restoration == Restoration::None {
         return;
-    }
-    // Those with a backup path first, and before them those that have lost no more than that: no other may take the room that
-    // they had, or that stands by.
-    for allocation in books.pathless() {
-        books.stay(&allocation, workspace);
-    }
-    for allocation in books.pathless() {
-        books.switch_over(&allocation, workspace);
     }
     for _ in 0..TURNS_MAX {
         let mut has_victims = false;
@@ -40,10 +33,23 @@ pub(super) fn restore(books: &mut Reallocation<'_, '_>, workspace: &mut Workspac
 
 /// Offers the victims of a demand other paths, on which they take no bandwidth from any other allocation.
 pub(super) fn reroute_victims(books: &mut Reallocation<'_, '_>, workspace: &mut Workspace) {
+    switch_over(books, workspace);
     if books.network.model.policy.restoration == Restoration::None {
         return;
     }
     for allocation in books.pathless() {
         books.book_free_path(&allocation, workspace);
+    }
+}
+
+/// Books those with two paths on the one that can carry them, whatever the policy of restoration: what they asked for stands
+/// there. Those that have lost no more than their backup path come first. So no other takes the room that they had, or that
+/// stands by.
+fn switch_over(books: &mut Reallocation<'_, '_>, workspace: &mut Workspace) {
+    for allocation in books.pathless() {
+        books.stay(&allocation, workspace);
+    }
+    for allocation in books.pathless() {
+        books.switch_over(&allocation, workspace);
     }
 }

@@ -38,7 +38,7 @@ use super::store::redis::{Durability, RedisAddress, RedisAddressError, RedisStor
 #[cfg(feature = "sqlite")]
 use super::store::sqlite::{Sqlite, SqliteError};
 use super::store::{Store, StoreError};
-use super::transport::{Tls, accept_websocket, read_proxy_header};
+use super::transport::{KnownPages, Tls, accept_websocket, read_proxy_header};
 use connection::Stream;
 use replica::Replica;
 
@@ -232,15 +232,17 @@ impl Broker {
         }
         let max_bytes = usize::try_from(settings.packet_max_bytes).unwrap_or(usize::MAX);
         let origins = &settings.websocket_origins;
+        // A certificate shows that the name is the broker's own.
+        let pages = |has_certificate| KnownPages { origins, trusts_names: has_certificate || !from.ip().is_loopback() };
         match through {
             Transport::Tcp => self.receive(stream, Some(from), permit),
             Transport::Tls(tls) => self.receive(tls.accept(stream).await?, Some(from), permit),
             Transport::WebSocket => {
-                self.receive(accept_websocket(stream, max_bytes, origins).await?, Some(from), permit);
+                self.receive(accept_websocket(stream, max_bytes, pages(false)).await?, Some(from), permit);
             }
             Transport::SecureWebSocket(tls) => {
                 let stream = tls.accept(stream).await?;
-                self.receive(accept_websocket(stream, max_bytes, origins).await?, Some(from), permit);
+                self.receive(accept_websocket(stream, max_bytes, pages(true)).await?, Some(from), permit);
             }
         }
         Ok(())

@@ -9,4 +9,4 @@ mod websocket;
 
 pub use proxy::read_proxy_header;
 pub use tls::{ClientCertificates, Tls, TlsError};
-pub use websocket::{WebSocket, WebSocketError, accept_websocket};
+pub use websocket::{KnownPages, WebSocket, WebSocketError, accept_websocket};

@@ -2,6 +2,7 @@
 //! the subprotocol `mqtt` [MQTT-6.0.0-3], [MQTT-6.0.0-4] (`mqttv3.1` for clients of 3.1).
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -32,12 +33,21 @@ pub enum WebSocketError {
     Handshake(#[from] tungstenite::Error),
 }
 
-/// The server's side of the handshake. No message is taken that is larger than `message_max_bytes`. A browser says which
-/// page connects: one of the same host, or of the `origins` (`*`: any); other clients say nothing.
+/// Which pages may connect. A browser says which page connects; other clients say nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownPages<'a> {
+    /// Origins such as `https://page.example`; `*`: any.
+    pub origins: &'a [String],
+    /// Whether a page of the broker's own host may, however that is called. Where the broker serves this machine alone, a
+    /// foreign page's name may have been made to lead here (DNS rebinding): then only by address or as `localhost`.
+    pub trusts_names: bool,
+}
+
+/// The server's side of the handshake. No message is taken that is larger than `message_max_bytes`.
 pub async fn accept_websocket<S>(
     stream: S,
     message_max_bytes: usize,
-    origins: &[String],
+    pages: KnownPages<'_>,
 ) -> Result<WebSocket<S>, WebSocketError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -50,7 +60,7 @@ where
         .max_frame_size(Some(message_max_bytes));
     #[expect(clippy::result_large_err, reason = "the library's callback has this type")]
     let callback = |request: &Request, response: Response| {
-        if is_foreign(request, origins) {
+        if is_foreign(request, pages) {
             return Err(refusal(StatusCode::FORBIDDEN, "pages of this origin may not connect"));
         }
         subprotocol(request, response)
@@ -67,13 +77,20 @@ fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
 }
 
 /// Whether a page of another host connects that is not known.
-fn is_foreign(request: &Request, origins: &[String]) -> bool {
+fn is_foreign(request: &Request, pages: KnownPages<'_>) -> bool {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let Some(origin) = request.headers().get(header::ORIGIN) else { return false };
     let Ok(origin) = origin.to_str() else { return true };
     let host = origin.split_once("://").map(|(_, authority)| without_port(authority));
-    let is_same = host.is_some() && host == header(header::HOST).map(without_port);
-    !is_same && !origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin))
+    let is_trusted = |host: &str| pages.trusts_names || cannot_be_rebound(host);
+    let is_same = host.is_some_and(is_trusted) && host == header(header::HOST).map(without_port);
+    !is_same && !pages.origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin))
+}
+
+/// Whether a host is no name that anybody else could make lead here.
+fn cannot_be_rebound(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost")
 }
 
 /// The host of an authority. (An address of IPv6 stands in brackets.)

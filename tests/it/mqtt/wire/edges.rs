@@ -1,5 +1,6 @@
 //! What a connection may come through, and who is let in.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
@@ -178,29 +179,39 @@ async fn a_balancer_tells_the_address_of_the_client() {
 }
 
 /// A page of another host does not connect with the browser's help, unless its origin is known.
+/// The status with which a page is answered that connects to the broker by a host.
+async fn page_answered(address: SocketAddr, host: &str, origin: Option<&str>) -> u16 {
+    let mut request = format!("ws://{address}/mqtt").into_client_request().unwrap();
+    let headers = request.headers_mut();
+    headers.insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
+    headers.insert("Host", format!("{host}:{}", address.port()).parse().unwrap());
+    if let Some(origin) = origin {
+        headers.insert("Origin", origin.parse().unwrap());
+    }
+    let socket = TcpStream::connect(address).await.unwrap();
+    match tokio_tungstenite::client_async(request, socket).await {
+        Ok((_, answer)) => answer.status().as_u16(),
+        Err(tungstenite::Error::Http(answer)) => answer.status().as_u16(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 #[tokio::test]
 async fn web_pages_connect_from_known_origins() {
     let known = vec!["https://known.example".to_owned()];
     let address = broker(Settings { websocket_origins: known, ..Settings::default() }, Transport::WebSocket).await;
-    for (origin, status) in [
-        (None, 101),
-        (Some("http://127.0.0.1:8080".to_owned()), 101),
-        (Some("https://known.example".to_owned()), 101),
-        (Some("https://other.example".to_owned()), 403),
-        (Some("null".to_owned()), 403),
+    for (host, origin, status) in [
+        ("127.0.0.1", None, 101),
+        ("127.0.0.1", Some("http://127.0.0.1:8080"), 101),
+        ("localhost", Some("http://localhost:8080"), 101),
+        ("127.0.0.1", Some("http://localhost:8080"), 403),
+        ("127.0.0.1", Some("https://known.example"), 101),
+        ("127.0.0.1", Some("https://other.example"), 403),
+        ("127.0.0.1", Some("null"), 403),
+        // The page's name was made to lead here, so that to itself it is the same host.
+        ("other.example", Some("http://other.example:8080"), 403),
     ] {
-        let mut request = format!("ws://{address}/mqtt").into_client_request().unwrap();
-        request.headers_mut().insert("Sec-WebSocket-Protocol", "mqtt".parse().unwrap());
-        if let Some(origin) = &origin {
-            request.headers_mut().insert("Origin", origin.parse().unwrap());
-        }
-        let socket = TcpStream::connect(address).await.unwrap();
-        let answered = match tokio_tungstenite::client_async(request, socket).await {
-            Ok((_, answer)) => answer.status().as_u16(),
-            Err(tungstenite::Error::Http(answer)) => answer.status().as_u16(),
-            Err(error) => panic!("{error}"),
-        };
-        assert_eq!(answered, status, "{origin:?}");
+        assert_eq!(page_answered(address, host, origin).await, status, "{host} {origin:?}");
     }
 }
 

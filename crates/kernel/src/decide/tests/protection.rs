@@ -8,6 +8,7 @@ use crate::allocation::Protection;
 use crate::event::{Denial, DisplacedBy};
 use crate::id::LinkIx;
 use crate::path::{Disjointness, are_disjoint};
+use crate::policy::Restoration;
 
 const PROTECTION: Protection =
     Protection { disjointness: Disjointness::Link, is_shared: false, is_revertive: false, is_best_effort: false };
@@ -150,6 +151,21 @@ fn who_loses_its_backup_path_to_a_better_class_goes_on_unprotected() {
     let (_, displaced) = world.admit(over_link(&standby[0], 0, 50));
     assert_eq!(displaced.iter().map(|gone| gone.fate.clone()).collect::<Vec<_>>(), [Fate::Unprotected]);
     assert_eq!(backup(&world, id), None);
+}
+
+/// What was asked for and stands by is used, whatever the policy says of those that have nothing.
+#[test]
+fn a_backup_path_is_used_without_restoration_too() {
+    let mut mam = model(ModelKind::Mam, &[100]);
+    mam.policy.restoration = Restoration::None;
+    let mut world = World::new(&DIAMOND, mam);
+    let (id, _) = world.admit(protected(PROTECTION, request("a", "d", 0, 60)));
+    let (bare, _) = world.admit(request("a", "d", 0, 10));
+    let standby = backup(&world, id).unwrap();
+    for link in [world.path(id)[0].clone(), world.path(bare)[0].clone()] {
+        world.change(&link, down());
+    }
+    assert_eq!((world.path(id), world.state.allocation(bare)), (standby, None));
 }
 
 /// Where two links come to share a duct, the one is no backup for the other.
