@@ -1,25 +1,17 @@
 // A service of its own and Debian's Chromium, for the scripts that look at the dashboard. dashboard.rs says where they are.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { serve } from "./service.mjs";
 
-const { PROGRAM, DATA, SCREENS, CHROMIUM, ROOT } = process.env;
+const { SCREENS, CHROMIUM, ROOT } = process.env;
 const require = createRequire(join(ROOT, "dashboard/package.json"));
 const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const server = spawn(PROGRAM, ["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--data", DATA], { stdio: ["ignore", "pipe", "ignore"] });
-let text = "";
-export const base = await new Promise((resolve, reject) => {
-  server.on("exit", (code) => reject(new Error(`the service ended with ${code}: ${text}`)));
-  server.stdout.on("data", (chunk) => {
-    text += chunk;
-    const found = /http:\/\/([0-9.:]+)\//.exec(text);
-    if (found) resolve(`http://${found[1]}`);
-  });
-});
+const { server, base } = await serve();
+export { base };
 
 export async function call(method, path, body) {
   const response = await fetch(base + path, { method, headers: { "content-type": "application/json" }, body: body === undefined ? undefined : JSON.stringify(body) });

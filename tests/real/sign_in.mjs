@@ -1,9 +1,10 @@
 // Signs in at the dashboard of a service that asks who one is, in Debian's Chromium, and looks at what a viewer is offered.
 // Started by dashboard.rs.
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { serve } from "./service.mjs";
 
 const { PROGRAM, DATA, SCREENS, CHROMIUM, ROOT } = process.env;
 const { chromium } = createRequire(join(ROOT, "dashboard/package.json"))("playwright-core");
@@ -15,16 +16,7 @@ function token(role) {
 }
 
 const [viewer, engineer] = [token("viewer"), token("engineer")];
-const server = spawn(PROGRAM, ["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--data", DATA, "--authentication", "required"], { stdio: ["ignore", "pipe", "ignore"] });
-let text = "";
-const base = await new Promise((resolve, reject) => {
-  server.on("exit", (code) => reject(new Error(`the service ended with ${code}: ${text}`)));
-  server.stdout.on("data", (chunk) => {
-    text += chunk;
-    const found = /http:\/\/([0-9.:]+)\//.exec(text);
-    if (found) resolve(`http://${found[1]}`);
-  });
-});
+const { server, base } = await serve("--authentication", "required");
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
 const page = await browser.newPage();
 try {

@@ -13,7 +13,7 @@ use kernel::command::Request;
 use kernel::id::LinkIx;
 use kernel::ledger_draft::LedgerDraft;
 use kernel::ledger_entry::Claim;
-use kernel::path::{Constraints, Links, Metric, Query, WEIGHT_ONE, Workspace, shortest};
+use kernel::path::{BesideDemand, Constraints, Links, Metric, Query, WEIGHT_ONE, Workspace, shortest};
 use kernel::state::Network;
 
 use crate::flow_bound::WantedFlow;
@@ -296,32 +296,10 @@ fn way_around(
     let mut draft = LedgerDraft::new(network.ledger());
     draft.leave(&network.entry_of(allocation)?);
     let claim = network.claim_of(allocation)?;
-    let links = LinksBeside { free: draft.free_exact(claim), path, needed_bps: demand.bandwidth.as_bps() };
+    let links = BesideDemand { free: draft.free_exact(claim), path, needed_bps: demand.bandwidth.as_bps() };
     let unconstrained = Constraints::default();
     shortest(network.graph(), &links, &query(&allocation.demand, &unconstrained), workspace)
         .ok()
         .map(|found| found.links.into())
         .filter(|found: &Arc<[LinkIx]>| *found != allocation.path)
-}
-
-/// What is free beside a demand that is to take a path.
-struct LinksBeside<'a, L> {
-    free: L,
-    path: &'a [LinkIx],
-    needed_bps: u64,
-}
-
-impl<L: Links> Links for LinksBeside<'_, L> {
-    fn room_bps(&self, link: LinkIx) -> u64 {
-        let free = self.free.room_bps(link);
-        if self.path.contains(&link) { free.saturating_sub(self.needed_bps) } else { free }
-    }
-
-    fn weight(&self, link: LinkIx) -> u32 {
-        self.free.weight(link)
-    }
-
-    fn is_usable(&self, link: LinkIx) -> bool {
-        self.free.is_usable(link)
-    }
 }

@@ -1,12 +1,12 @@
 // Signs in at the dashboard by an OpenID provider, in Debian's Chromium: what the provider is asked, where tokens are and are not,
 // and how a session ends. Started by dashboard.rs.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { OAuth2Server } from "oauth2-mock-server";
+import { serve } from "../service.mjs";
 
-const { PROGRAM, DATA, SCREENS, CHROMIUM, ROOT } = process.env;
+const { SCREENS, CHROMIUM, ROOT } = process.env;
 const { chromium } = createRequire(join(ROOT, "dashboard/package.json"))("playwright-core");
 
 const provider = new OAuth2Server();
@@ -34,16 +34,7 @@ provider.service.on("beforeTokenSigning", (token) => {
 provider.service.on("beforeResponse", ({ body }) => issued.push(body.access_token, body.id_token, body.refresh_token));
 
 const options = ["--authentication", "required", "--oidc-issuer", issuer, "--oidc-client-id", "dashboard", "--oidc-scope", "openid profile"];
-const server = spawn(PROGRAM, ["serve", "--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--data", DATA, ...options], { stdio: ["ignore", "pipe", "ignore"] });
-let text = "";
-const base = await new Promise((resolve, reject) => {
-  server.on("exit", (code) => reject(new Error(`the service ended with ${code}: ${text}`)));
-  server.stdout.on("data", (chunk) => {
-    text += chunk;
-    const found = /http:\/\/([0-9.:]+)\//.exec(text);
-    if (found) resolve(`http://${found[1]}`);
-  });
-});
+const { server, base } = await serve(...options);
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
 const context = await browser.newContext();
 const page = await context.newPage();

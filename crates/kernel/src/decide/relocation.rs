@@ -12,7 +12,7 @@ use crate::bam::{SLOTS, Slot};
 use crate::event::DisplacedBy;
 use crate::id::{LinkIx, NodeIx};
 use crate::ledger_entry::Claim;
-use crate::path::{self, Links, Metric, Query, WEIGHT_ONE, Workspace};
+use crate::path::{self, BesideDemand, Links, Metric, Query, WEIGHT_ONE, Workspace};
 use crate::policy::Restoration;
 use crate::units::Bandwidth;
 
@@ -203,27 +203,5 @@ impl<L: Links> Links for WithMoves<'_, '_, '_, L> {
 
     fn is_usable(&self, link: LinkIx) -> bool {
         self.reach.is_usable(link)
-    }
-}
-
-/// What is free beside a demand that is to take a path.
-struct BesideDemand<'a, L> {
-    free: L,
-    path: &'a [LinkIx],
-    needed_bps: u64,
-}
-
-impl<L: Links> Links for BesideDemand<'_, L> {
-    fn room_bps(&self, link: LinkIx) -> u64 {
-        let free = self.free.room_bps(link);
-        if self.path.contains(&link) { free.saturating_sub(self.needed_bps) } else { free }
-    }
-
-    fn weight(&self, link: LinkIx) -> u32 {
-        self.free.weight(link)
-    }
-
-    fn is_usable(&self, link: LinkIx) -> bool {
-        self.free.is_usable(link)
     }
 }

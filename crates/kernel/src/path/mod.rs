@@ -45,6 +45,8 @@ pub use disjoint::{Disjointness, PRIMARIES_MAX, are_disjoint, disjoint_from, dis
 pub use explain::{Reason, explain};
 pub use graph::Graph;
 pub(crate) use query::Everything;
-pub use query::{COST_ONE, Constraints, FoundPath, Hop, Links, Metric, NoPath, Query, RouteHop, WEIGHT_ONE};
+pub use query::{
+    BesideDemand, COST_ONE, Constraints, FoundPath, Hop, Links, Metric, NoPath, Query, RouteHop, WEIGHT_ONE,
+};
 pub use workspace::Workspace;
 pub use yen::{K_MAX, k_shortest};

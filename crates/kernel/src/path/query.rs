@@ -109,6 +109,32 @@ impl Links for Everything {
     }
 }
 
+/// What is free beside a demand that is to take a path.
+#[derive(Clone, Copy, Debug)]
+pub struct BesideDemand<'a, L> {
+    /// The links without the demand.
+    pub free: L,
+    /// The path that the demand is to take.
+    pub path: &'a [LinkIx],
+    /// What it needs on every link of it, in bit/s.
+    pub needed_bps: u64,
+}
+
+impl<L: Links> Links for BesideDemand<'_, L> {
+    fn room_bps(&self, link: LinkIx) -> u64 {
+        let free = self.free.room_bps(link);
+        if self.path.contains(&link) { free.saturating_sub(self.needed_bps) } else { free }
+    }
+
+    fn weight(&self, link: LinkIx) -> u32 {
+        self.free.weight(link)
+    }
+
+    fn is_usable(&self, link: LinkIx) -> bool {
+        self.free.is_usable(link)
+    }
+}
+
 /// One question.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {

@@ -87,7 +87,7 @@ fn is_foreign(request: &Request, pages: KnownPages<'_>) -> bool {
     !is_same && !pages.origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin))
 }
 
-/// Whether a host is no name that anybody else could make lead here.
+/// Whether a host is an address, or the one name that no answer of the DNS makes lead elsewhere.
 fn cannot_be_rebound(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     address.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost")
