@@ -134,7 +134,7 @@ fn rules() -> Vec<Rule> {
         place: RuleKey {
             table: 0,
             priority: 30_000,
-            matches: Match::Mpls { label: label(200_000 + number), bottom_of_stack: true },
+            matches: Match::Mpls { label: label(200_000 + number), bottom_of_stack: true, in_port: None },
         },
         cookie: cookie(number),
         actions: vec![Action::SetLabel(label(300_000 + number)), Action::SetTrafficClass(3), Action::Output(PortNo(2))],

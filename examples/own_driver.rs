@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::Request;
 use futures_util::FutureExt;
 use futures_util::future::ready;
-use kernel::intent::{CookieFilter, Dpid, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep, StepOutcome};
+use kernel::intent::{CookieFilter, Dpid, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault};
 use tower::ServiceExt;
 use watermaster::app::{App, AppOptions, FieldEvent};
 use watermaster::http;
@@ -54,6 +54,10 @@ impl Table {
             RuleStep::PutRule(rule) => drop(self.rules.insert(rule.place.clone(), rule.clone())),
             RuleStep::DeleteRule { place, .. } => drop(self.rules.remove(place)),
             RuleStep::DeleteMeter(id) => drop(self.meters.remove(id)),
+            // `Driver::has_groups` says that there are none.
+            RuleStep::AddGroup(_) | RuleStep::ModifyGroup(_) | RuleStep::DeleteGroup(_) => {
+                return StepOutcome::Refused(SwitchFault::Unsupported { what: "make a group" });
+            }
         }
         StepOutcome::InForce
     }

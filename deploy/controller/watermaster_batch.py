@@ -1,10 +1,10 @@
-"""An application for Ryu 4.34 and os-ken 1.4.1: rules and meters in batches that the switch has acknowledged.
+"""An application for Ryu 4.34 and os-ken 1.4.1: rules, meters and groups in batches that the switch has acknowledged.
 
 `ofctl_rest` answers 200 when a message is queued: an unknown field is dropped, and what the switch refuses is not told.
 This application reads strictly, sends a whole batch, then a barrier request, and answers when the switch has said that
 everything before the barrier is done.
 
-    GET  /watermaster/batch           {"version": 1, "items_max": 1000}
+    GET  /watermaster/batch           {"version": 2, "items_max": 1000}
     POST /watermaster/batch/<dpid>    {"items": [{"kind": "flow", "command": "add", "body": {...}}, ...]}
 
     200 {"dpid": 1, "sent": 3, "errors": []}                                    all in force
@@ -38,7 +38,8 @@ else:
     from os_ken.lib import hub, ofctl_v1_3
     from os_ken.ofproto import ofproto_v1_3
 
-VERSION = 1
+# 2: with groups.
+VERSION = 2
 ITEMS_MAX = 1000
 BODY_MAX_BYTES = 4_000_000
 ACTIONS_MAX = 16
@@ -47,6 +48,7 @@ BARRIER_WAIT_S = 5.0
 SENT_AT_A_TIME = 64
 
 FLOW_COMMANDS = {"add": "OFPFC_ADD", "delete": "OFPFC_DELETE", "delete_strict": "OFPFC_DELETE_STRICT"}
+GROUP_COMMANDS = {"add": "OFPGC_ADD", "modify": "OFPGC_MODIFY", "delete": "OFPGC_DELETE"}
 METER_COMMANDS = {"add": "OFPMC_ADD", "modify": "OFPMC_MODIFY", "delete": "OFPMC_DELETE"}
 
 
@@ -98,6 +100,8 @@ ipv6 = network(ipaddress.IPv6Network, 6)
 port = integer(1, 0xFFFFFF00)
 table = integer(0, 254)
 meter_id = integer(1, 0xFFFF0000)
+group_id = integer(0, 0xFFFFFF00)
+BUCKETS_MAX = 16
 
 MATCH = {
     "in_port": port,
@@ -125,6 +129,7 @@ ACTIONS = {
     "DEC_MPLS_TTL": {},
     "SET_QUEUE": {"queue_id": integer(0, 0xFFFFFFFE)},
     "METER": {"meter_id": meter_id},
+    "GROUP": {"group_id": group_id},
 }
 
 
@@ -216,6 +221,48 @@ def meter(datapath, command, body, where):
     return parser.OFPMeterMod(datapath, getattr(protocol, METER_COMMANDS[command]), flags, number, bands)
 
 
+def bucket(datapath, body, where):
+    """One bucket of a fast-failover group: packets go out of a port, or back out of that by which they came."""
+    parser, protocol = datapath.ofproto_parser, datapath.ofproto
+    fields(body, where, ("watch_port", "actions"))
+    actions = body["actions"]
+    if not isinstance(actions, list) or len(actions) != 1:
+        raise Unreadable("%s.actions: one action is wanted" % where)
+    action = fields(actions[0], where + ".actions[0]", ("type", "port"))
+    if action["type"] != "OUTPUT":
+        raise Unreadable("%s.actions[0].type: OUTPUT is wanted" % where)
+    out = action["port"]
+    if out != protocol.OFPP_IN_PORT:
+        out = port(out, where + ".actions[0].port")
+    return parser.OFPBucket(
+        watch_port=port(body["watch_port"], where + ".watch_port"),
+        watch_group=protocol.OFPG_ANY,
+        actions=[parser.OFPActionOutput(out)],
+    )
+
+
+def group(datapath, command, body, where):
+    """The OFPGroupMod that a body asks for: a fast-failover group."""
+    if command not in GROUP_COMMANDS:
+        raise Unreadable("%s: unknown command" % where)
+    parser, protocol = datapath.ofproto_parser, datapath.ofproto
+    buckets = []
+    if command == "delete":
+        fields(body, where, ("type", "group_id"))
+    else:
+        fields(body, where, ("type", "group_id", "buckets"))
+        if not isinstance(body["buckets"], list) or not 1 <= len(body["buckets"]) <= BUCKETS_MAX:
+            raise Unreadable("%s.buckets: a list of 1 to %d is wanted" % (where, BUCKETS_MAX))
+        places = ("%s.buckets[%d]" % (where, at) for at in range(len(body["buckets"])))
+        buckets = [bucket(datapath, *told) for told in zip(body["buckets"], places)]
+    if body["type"] != "FF":
+        raise Unreadable("%s.type: FF is wanted" % where)
+    number = group_id(body["group_id"], where + ".group_id")
+    return parser.OFPGroupMod(
+        datapath, getattr(protocol, GROUP_COMMANDS[command]), protocol.OFPGT_FF, number, buckets
+    )
+
+
 def messages(datapath, document):
     """Every message of a batch, or `Unreadable` and none."""
     items = fields(document, "body", ("items",))["items"]
@@ -225,7 +272,7 @@ def messages(datapath, document):
     for at, item in enumerate(items):
         where = "items[%d]" % at
         fields(item, where, ("kind", "command", "body"))
-        kinds = {"flow": flow, "meter": meter}
+        kinds = {"flow": flow, "meter": meter, "group": group}
         if not isinstance(item["kind"], str) or item["kind"] not in kinds or not isinstance(item["command"], str):
             raise Unreadable("%s: unknown kind or command" % where)
         built.append(kinds[item["kind"]](datapath, item["command"], item["body"], where + ".body"))

@@ -1,15 +1,15 @@
 //! Steps on a switch, whatever the dialect: each is checked, sent, and believed only when it was acknowledged or read back.
 //!
 //! What must stay true: nothing is sent that was not checked. A deletion is sent only when the rule that replaces the
-//! deleted one is known to be in force: a rule is not deleted for a successor that was refused, nor a meter that a rule may
-//! still use. Each step has one outcome.
+//! deleted one is known to be in force: a rule is not deleted for a successor that was refused, nor a meter or group that a
+//! rule may still use. Each step has one outcome.
 
 use std::collections::BTreeSet;
 use std::future::Future;
 
 use super::{DriverError, STEPS_MAX};
 use kernel::id::AllocationId;
-use kernel::intent::{Action, Match, MeterId, PortNo, Rule, RuleStep, StepOutcome, SwitchFault};
+use kernel::intent::{Action, GroupId, Match, MeterId, PortNo, Rule, RuleStep, StepOutcome, SwitchFault};
 
 /// One call's exchange with one switch, in the dialect of its controller.
 pub(super) trait SwitchExchange: Sync {
@@ -83,6 +83,7 @@ pub(super) async fn apply_steps<E: SwitchExchange>(
 #[derive(Default)]
 struct Failed {
     meters: BTreeSet<MeterId>,
+    groups: BTreeSet<GroupId>,
     allocations: BTreeSet<AllocationId>,
 }
 
@@ -93,20 +94,24 @@ impl Failed {
             RuleStep::PutRule(Rule { cookie, .. }) | RuleStep::DeleteRule { cookie, .. } => {
                 self.allocations.insert(cookie.allocation())
             }
-            RuleStep::DeleteMeter(_) => false,
+            RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => self.groups.insert(group.id),
+            RuleStep::DeleteMeter(_) | RuleStep::DeleteGroup(_) => false,
         };
     }
 
     fn blocks(&self, step: &RuleStep) -> bool {
         match step {
-            RuleStep::AddMeter(_) | RuleStep::ModifyMeter(_) => false,
+            RuleStep::AddMeter(_) | RuleStep::ModifyMeter(_) | RuleStep::AddGroup(_) | RuleStep::ModifyGroup(_) => {
+                false
+            }
             RuleStep::PutRule(rule) => rule.actions.iter().any(|action| match action {
                 Action::Meter(id) => self.meters.contains(id),
+                Action::Group(id) => self.groups.contains(id),
                 _ => false,
             }),
             RuleStep::DeleteRule { cookie, .. } => self.allocations.contains(&cookie.allocation()),
-            // A switch deletes rules with their meter, and the meter's id does not name its allocation.
-            RuleStep::DeleteMeter(_) => !self.allocations.is_empty(),
+            // A switch deletes rules with their meter or group, whose id does not name its allocation.
+            RuleStep::DeleteMeter(_) | RuleStep::DeleteGroup(_) => !self.allocations.is_empty(),
         }
     }
 }
@@ -114,8 +119,8 @@ impl Failed {
 /// # Errors
 /// The step names a missing port, is about a rule or meter that is not ours, or depends on a step that failed.
 fn check(step: &RuleStep, ports: Option<&BTreeSet<PortNo>>, failed: &Failed) -> Result<(), SwitchFault> {
-    if let (RuleStep::PutRule(rule), Some(ports)) = (step, ports)
-        && let Some(port) = used_ports(rule).find(|port| !ports.contains(port))
+    if let Some(ports) = ports
+        && let Some(port) = used_ports(step).into_iter().find(|port| !ports.contains(port))
     {
         return Err(SwitchFault::NoSuchPort { port });
     }
@@ -124,6 +129,10 @@ fn check(step: &RuleStep, ports: Option<&BTreeSet<PortNo>>, failed: &Failed) -> 
             (!meter.id.is_ours() || meter.rate_kbps == 0 || meter.burst_kbit == 0, "make such a meter")
         }
         RuleStep::DeleteMeter(id) => (!id.is_ours(), "delete a meter that is not ours"),
+        RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => {
+            (!group.id.is_ours() || !group.is_of_our_form(), "make such a group")
+        }
+        RuleStep::DeleteGroup(id) => (!id.is_ours(), "delete a group that is not ours"),
         RuleStep::PutRule(rule) => (!rule.is_ours(), "write a rule that is not ours"),
         RuleStep::DeleteRule { cookie, .. } => (!cookie.is_ours(), "delete a rule that is not ours"),
     };
@@ -131,11 +140,6 @@ fn check(step: &RuleStep, ports: Option<&BTreeSet<PortNo>>, failed: &Failed) -> 
         return Err(SwitchFault::Unsupported { what });
     }
     if failed.blocks(step) { Err(SwitchFault::AfterFailure) } else { Ok(()) }
-}
-
-/// Whether a step deletes a rule or a meter.
-pub(super) fn is_deletion(step: &RuleStep) -> bool {
-    matches!(step, RuleStep::DeleteRule { .. } | RuleStep::DeleteMeter(_))
 }
 
 /// A port that a rule may name.
@@ -146,14 +150,26 @@ pub(super) fn real_port(port: PortNo) -> Result<u32, SwitchFault> {
     if port.0 == 0 || port > PortNo::MAX { Err(SwitchFault::NoSuchPort { port }) } else { Ok(port.0) }
 }
 
-fn used_ports(rule: &Rule) -> impl Iterator<Item = PortNo> {
-    let sent_to = rule.actions.iter().filter_map(|action| match action {
-        Action::Output(port) => Some(*port),
-        _ => None,
-    });
-    let comes_from = match &rule.place.matches {
-        Match::Ip(ip) => ip.in_port,
-        Match::Mpls { .. } | Match::Foreign { .. } => None,
-    };
-    sent_to.chain(comes_from)
+/// The ports that a step needs.
+pub(super) fn used_ports(step: &RuleStep) -> Vec<PortNo> {
+    match step {
+        RuleStep::PutRule(rule) => {
+            let sent_to = rule.actions.iter().filter_map(|action| match action {
+                Action::Output(port) => Some(*port),
+                _ => None,
+            });
+            let comes_from = match &rule.place.matches {
+                Match::Ip(ip) => ip.in_port,
+                Match::Mpls { in_port, .. } => *in_port,
+                Match::Foreign { .. } => None,
+            };
+            sent_to.chain(comes_from).collect()
+        }
+        RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => group.ports().to_vec(),
+        RuleStep::AddMeter(_)
+        | RuleStep::ModifyMeter(_)
+        | RuleStep::DeleteRule { .. }
+        | RuleStep::DeleteMeter(_)
+        | RuleStep::DeleteGroup(_) => vec![],
+    }
 }

@@ -4,7 +4,7 @@
 //!
 //! What must stay true: a driver chooses nothing and remembers nothing between calls; it never says that a step is in
 //! force unless the switch said so or was read; it never takes silence for emptiness; it changes nothing that lacks our
-//! cookie or is outside our meter range; every answer is bounded in time and bytes before it is believed.
+//! cookie or is outside our ranges of meters and groups; every answer is bounded in time and bytes before it is believed.
 
 mod factory;
 pub mod ryu;
@@ -24,7 +24,7 @@ pub use self::http_client::Credentials;
 #[cfg(feature = "simulated-faults")]
 pub use self::simulated::Faults;
 pub use self::simulated::Simulated;
-use kernel::intent::{Action, CookieFilter, Dpid, Meter, PortNo, Rule, RuleStep, StepOutcome};
+use kernel::intent::{Action, CookieFilter, Dpid, Group, Meter, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How many requests may be under way at a controller, over all its switches: more bring only latency, since one thread
 /// serves REST, OpenFlow and discovery there.
@@ -83,6 +83,21 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`Driver::rules`].
     fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>>;
+
+    /// Whether switches can be given fast-failover groups through this controller. Without, a protected path is moved to its
+    /// backup path by the service, when that has heard of the failure.
+    fn has_groups(&self) -> bool {
+        false
+    }
+
+    /// The groups of our range that a live switch holds; one of another form than we make as
+    /// [`Group::of_another_form`]. None from a driver that has no groups.
+    ///
+    /// # Errors
+    /// As [`Driver::rules`].
+    fn groups(&self, _switch: Dpid) -> DriverFuture<'_, Vec<Group>> {
+        Box::pin(async { Ok(vec![]) })
+    }
 
     /// Asks the switch itself, through the controller, whether it is there.
     ///

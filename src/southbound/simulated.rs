@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters};
 use kernel::intent::{
-    Action, Cookie, CookieFilter, Dpid, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault,
+    Action, Cookie, CookieFilter, Dpid, Group, GroupId, Meter, MeterId, PortNo, Rule, RuleKey, RuleStep, StepOutcome,
+    SwitchFault,
 };
 use kernel::topology::{LinkState, Topology};
 
@@ -35,6 +36,7 @@ struct Fabric {
 struct SimulatedSwitch {
     rules: BTreeMap<RuleKey, (Cookie, Vec<Action>)>,
     meters: BTreeMap<MeterId, Meter>,
+    groups: BTreeMap<GroupId, Group>,
     ports: BTreeMap<PortNo, PortState>,
 }
 
@@ -112,6 +114,16 @@ impl Driver for Simulated {
     fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {
         Box::pin(
             self.look(switch, |switch| switch.meters.values().copied().filter(|meter| meter.id.is_ours()).collect()),
+        )
+    }
+
+    fn has_groups(&self) -> bool {
+        true
+    }
+
+    fn groups(&self, switch: Dpid) -> DriverFuture<'_, Vec<Group>> {
+        Box::pin(
+            self.look(switch, |switch| switch.groups.values().copied().filter(|group| group.id.is_ours()).collect()),
         )
     }
 
@@ -193,7 +205,7 @@ impl SimulatedSwitch {
             .collect()
     }
 
-    /// As a switch does it (OpenFlow 1.3 §6.4, §6.6, §7.4.4).
+    /// As a switch does it (OpenFlow 1.3 §6.4, §6.6, §6.7, §7.4.4).
     fn apply(&mut self, step: &RuleStep) -> StepOutcome {
         match step {
             RuleStep::AddMeter(meter) if self.meters.contains_key(&meter.id) => {
@@ -220,6 +232,19 @@ impl SimulatedSwitch {
                 self.meters.remove(id);
                 self.rules.retain(|_, (_, actions)| !actions.contains(&Action::Meter(*id)));
             }
+            RuleStep::AddGroup(group) if self.groups.contains_key(&group.id) => {
+                return StepOutcome::Refused(SwitchFault::Switch { kind: 6, code: 0 });
+            }
+            RuleStep::ModifyGroup(group) if !self.groups.contains_key(&group.id) => {
+                return StepOutcome::Refused(SwitchFault::Switch { kind: 6, code: 8 });
+            }
+            RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => {
+                self.groups.insert(group.id, *group);
+            }
+            RuleStep::DeleteGroup(id) => {
+                self.groups.remove(id);
+                self.rules.retain(|_, (_, actions)| !actions.contains(&Action::Group(*id)));
+            }
         }
         StepOutcome::InForce
     }
@@ -227,6 +252,7 @@ impl SimulatedSwitch {
     fn fault_of(&self, rule: &Rule) -> Option<SwitchFault> {
         rule.actions.iter().find_map(|action| match action {
             Action::Meter(id) if !self.meters.contains_key(id) => Some(SwitchFault::Switch { kind: 12, code: 3 }),
+            Action::Group(id) if !self.groups.contains_key(id) => Some(SwitchFault::Switch { kind: 2, code: 9 }),
             Action::Output(port) if !self.ports.contains_key(port) => Some(SwitchFault::NoSuchPort { port: *port }),
             _ => None,
         })

@@ -50,7 +50,7 @@ fn head(number: u32, meter: MeterId) -> Rule {
 fn swap(number: u32) -> Rule {
     Rule {
         place: RuleKey {
-            matches: Match::Mpls { label: label(number), bottom_of_stack: true },
+            matches: Match::Mpls { label: label(number), bottom_of_stack: true, in_port: None },
             priority: LABEL_PRIORITY,
             ..head(number, MeterId(1)).place
         },
@@ -164,7 +164,8 @@ async fn strangers(lab: &Lab, driver: &Ryu) {
     foreign.iter().for_each(|rule| drop(lab.ofctl("add-flow", 1, &[rule])));
     let found = driver.rules(SWITCH, CookieFilter::ALL).await.unwrap();
     assert_eq!(found.len() as u64, driver.rule_count(SWITCH, CookieFilter::ALL).await.unwrap());
-    let (table, theirs) = Table::parted(found.clone(), driver.meters(SWITCH).await.unwrap());
+    let (table, theirs) =
+        Table::parted(found.clone(), driver.meters(SWITCH).await.unwrap(), driver.groups(SWITCH).await.unwrap());
     // The controller has one, too, for discovery.
     assert!(table.is_empty() && theirs.count == 5, "{found:?}");
     assert_eq!(theirs.label(label(5)), Some(Cookie(0x98)));

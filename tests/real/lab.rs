@@ -4,8 +4,8 @@
 //! There is one lab on a machine, so that whoever holds a [`Lab`] is alone with it, and finds it clean: no rule but link
 //! discovery's, no meter, every cable in, controller and switches running.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use crate::client::ask;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/lab/lab");
 /// How many switches there are; host `n` is at switch `n`.
 pub(crate) const SWITCHES: u32 = 4;
+const PROBE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/lab/probe.py");
+const STREAM_PORT: u16 = 7000;
 /// iperf3's first port; each measurement that runs beside others takes another.
 const IPERF_PORT: u16 = 5201;
 
@@ -83,6 +85,7 @@ impl Lab {
         let word = match state {
             Cable::In => "up",
             Cable::Out => "down",
+            Cable::Silent => "silent",
         };
         say(&["link", &one.to_string(), &other.to_string(), word]);
     }
@@ -91,9 +94,20 @@ impl Lab {
     pub(crate) fn port(&self, at: u32, towards: u32, state: Cable) {
         let word = match state {
             Cable::In => "in",
-            Cable::Out => "out",
+            Cable::Out | Cable::Silent => "out",
         };
         say(&["port", &at.to_string(), &towards.to_string(), word]);
+    }
+
+    /// BFD on every ring link, a packet each so many milliseconds.
+    pub(crate) fn bfd(&self, every_ms: u32) {
+        say(&["bfd", &every_ms.to_string()]);
+    }
+
+    /// The groups of a switch, as `ovs-ofctl` spells them.
+    pub(crate) fn groups(&self, switch: u32) -> Vec<String> {
+        let text = say(&["groups", &switch.to_string()]);
+        text.lines().filter(|line| line.contains("group_id=")).map(|line| line.trim().to_owned()).collect()
     }
 
     /// The rules of a switch with the seconds since each was written, by cookie.
@@ -178,6 +192,14 @@ impl Lab {
         Pinging(inside(from, &["ping", "-n", "-D", "-i", &interval, "-c", &count.to_string(), "-W", "1", &address(to)]))
     }
 
+    /// Numbered packets from host to host at a steady rate, until told to stop.
+    pub(crate) fn stream(&self, from: u32, to: u32, packets_per_second: u32) -> Stream {
+        let port = STREAM_PORT.to_string();
+        let receiver = Probe::start(to, &["receive", &port]);
+        let sender = Probe::start(from, &["send", &address(to), &port, &packets_per_second.to_string()]);
+        Stream { sender, receiver }
+    }
+
     /// Whether a packet of IPv6 gets there and back.
     pub(crate) fn reaches_v6(&self, from: u32, to: u32) -> bool {
         let to = format!("fd00:77::{to}");
@@ -195,6 +217,8 @@ impl Lab {
 pub(crate) enum Cable {
     In,
     Out,
+    /// It drops all that is sent, and looks well at both ends.
+    Silent,
 }
 
 /// What can be killed and started.
@@ -242,6 +266,62 @@ impl Drop for Measuring {
             let _ = process.kill();
             let _ = process.wait();
         }
+    }
+}
+
+/// `tests/real/lab/probe.py` in a host.
+struct Probe {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Probe {
+    fn start(host: u32, words: &[&str]) -> Self {
+        let mut process = inside(host, &[&["python3", PROBE], words].concat());
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        assert!(lines.by_ref().map_while(Result::ok).any(|line| line == "ready"), "the probe does not start");
+        Self { process, lines }
+    }
+
+    /// What it counted.
+    fn stop(mut self) -> Value {
+        assert!(Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap().success());
+        let counted = self.lines.next().unwrap().unwrap();
+        serde_json::from_str(&counted).unwrap()
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Numbered packets on their way.
+pub(crate) struct Stream {
+    sender: Probe,
+    receiver: Probe,
+}
+
+/// What became of numbered packets.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Arrivals {
+    /// How many different ones arrived.
+    pub(crate) received: u64,
+    /// How many arrived more than once.
+    pub(crate) twice: u64,
+    /// Those that did not, in a row: the number of the first, and how many.
+    pub(crate) gaps: Vec<(u64, u64)>,
+}
+
+impl Stream {
+    /// Stops, and tells.
+    pub(crate) fn stop(self) -> Arrivals {
+        self.sender.stop();
+        // What is on its way arrives.
+        std::thread::sleep(Duration::from_millis(200));
+        serde_json::from_value(self.receiver.stop()).unwrap()
     }
 }
 

@@ -46,7 +46,7 @@ impl LspState {
 pub struct Condition {
     /// Installing, active, rerouting or degraded.
     pub state: LspState,
-    /// Why, if it is not in force.
+    /// Why, if it is not in force, or not as protected as it should be.
     pub reason: Option<Arc<str>>,
 }
 
@@ -55,6 +55,12 @@ impl Condition {
     pub const ACTIVE: Self = Self { state: LspState::Active, reason: None };
     /// On its way.
     pub const INSTALLING: Self = Self { state: LspState::Installing, reason: None };
+
+    /// In force, while packets have no way yet when a port of the working path is dead.
+    pub(super) fn without_standby() -> Self {
+        let reason = "the switches do not hold all rules of its backup path";
+        Self { state: LspState::Active, reason: Some(reason.into()) }
+    }
 
     pub(super) fn degraded(reason: impl ToString) -> Self {
         Self { state: LspState::Degraded, reason: Some(reason.to_string().into()) }

@@ -3,13 +3,13 @@
 
 use super::throttled_driver::ThrottledDriver;
 use crate::southbound::DriverError;
-use kernel::intent::{CookieFilter, Dpid, Foreign, Meter, Rule, Table};
+use kernel::intent::{CookieFilter, Dpid, Foreign, Group, Meter, Rule, Table};
 
 /// How many rules one answer of an audit should have at most: a controller takes a fifth of a millisecond for each.
 const SLICE_RULES: u64 = 64;
 /// How many slices there are at most, as a power of two.
 const SLICE_BITS_MAX: u32 = 12;
-/// How many meters are looked at in every audit; where there are more, in every eighth.
+/// How many meters, and how many groups, are looked at in every audit; where there are more, in every eighth.
 const METERS_LIGHT: usize = 512;
 /// For how many ports an audit counts the rules that send packets there.
 const PORTS_COUNTED: usize = 32;
@@ -20,7 +20,8 @@ pub(super) type Content = (Table, Foreign);
 /// Everything that a switch holds.
 pub(super) async fn content(driver: &ThrottledDriver, switch: Dpid) -> Result<Content, DriverError> {
     let rules = driver.rules(switch, CookieFilter::ALL).await?;
-    Ok(Table::parted(rules, driver.meters(switch).await?))
+    let meters = driver.meters(switch).await?;
+    Ok(Table::parted(rules, meters, driver.groups(switch).await?))
 }
 
 /// What the audit found of a switch.
@@ -71,11 +72,24 @@ pub(super) async fn audit(
     let found = found.iter().map(|rule| (&rule.place, rule.cookie, &rule.actions));
     let wanted = known.rules().filter(|(_, seat)| slice.meets(seat.cookie));
     let are_same = found.eq(wanted.map(|(place, seat)| (place, seat.cookie, &seat.actions)));
-    let reads_meters = known.meters().len() <= METERS_LIGHT || round.is_multiple_of(8);
-    if are_same && (!reads_meters || has_meters(known, foreign, &driver.meters(switch).await?)) {
+    let reads = |count: usize| count <= METERS_LIGHT || round.is_multiple_of(8);
+    // Where no group should be there is looked seldom.
+    let reads_groups = match known.groups().len() {
+        0 => round.is_multiple_of(8),
+        count => reads(count),
+    };
+    if are_same
+        && (!reads(known.meters().len()) || has_meters(known, foreign, &driver.meters(switch).await?))
+        && (!reads_groups || has_groups(known, foreign, &driver.groups(switch).await?))
+    {
         return Ok(Finding::Same);
     }
     content(driver, switch).await.map(Finding::Other)
+}
+
+fn has_groups(known: &Table, foreign: &Foreign, found: &[Group]) -> bool {
+    let is_known = |group: &Group| known.group(group.id) == Some(*group) || foreign.has_group(group.id);
+    found.iter().all(is_known) && known.groups().all(|group| found.contains(&group))
 }
 
 fn has_meters(known: &Table, foreign: &Foreign, found: &[Meter]) -> bool {

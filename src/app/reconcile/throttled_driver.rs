@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::southbound::{
     Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX, Unreachable,
 };
-use kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, RuleStep, StepOutcome};
+use kernel::intent::{CookieFilter, Dpid, Group, Meter, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How long a question may take.
 const QUESTION_MAX: Duration = Duration::from_secs(10);
@@ -60,6 +60,14 @@ impl ThrottledDriver {
 
     pub(super) async fn meters(&self, switch: Dpid) -> Result<Vec<Meter>, DriverError> {
         self.in_turn(switch, QUESTION_MAX, |driver| driver.meters(switch)).await
+    }
+
+    pub(super) fn has_groups(&self) -> bool {
+        self.driver.has_groups()
+    }
+
+    pub(super) async fn groups(&self, switch: Dpid) -> Result<Vec<Group>, DriverError> {
+        self.in_turn(switch, QUESTION_MAX, |driver| driver.groups(switch)).await
     }
 
     pub(super) async fn ports(&self, switch: Dpid) -> Result<Vec<Port>, DriverError> {

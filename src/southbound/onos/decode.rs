@@ -128,8 +128,10 @@ fn matches(criteria: &Value) -> Option<Match> {
         }
     }
     match (ethertype?, label, bos) {
-        (0x8847, Some(label), Some(bottom_of_stack)) if ipv4 == IpMatch::default() => {
-            Some(Match::Mpls { label, bottom_of_stack })
+        (0x8847, Some(label), Some(bottom_of_stack))
+            if ipv4 == IpMatch { in_port: ipv4.in_port, ..IpMatch::default() } =>
+        {
+            Some(Match::Mpls { label, bottom_of_stack, in_port: ipv4.in_port })
         }
         (0x0800, None, None) => Some(Match::Ip(ipv4)),
         _ => None,

@@ -53,7 +53,10 @@ pub(super) fn rule(switch: Dpid, rule: &Rule, meters: &MeterNumbers) -> Result<V
 fn criteria(matches: &Match) -> Result<Vec<Value>, SwitchFault> {
     let mut said = vec![];
     match matches {
-        Match::Mpls { label, bottom_of_stack } => {
+        Match::Mpls { label, bottom_of_stack, in_port } => {
+            if let Some(port) = in_port {
+                said.push(json!({"type": "IN_PORT", "port": real_port(*port)?}));
+            }
             said.push(json!({"type": "ETH_TYPE", "ethType": "0x8847"}));
             said.push(json!({"type": "MPLS_LABEL", "label": label.number()}));
             said.push(json!({"type": "MPLS_BOS", "bos": bottom_of_stack}));
@@ -117,7 +120,7 @@ fn instructions(rule: &Rule, meters: &MeterNumbers) -> Result<Vec<Value>, Switch
                 said.extend(class.map(|class: u8| json!({"type": "QUEUE", "queueId": class, "port": port})));
                 said.push(json!({"type": "OUTPUT", "port": port}));
             }
-            Action::Opaque(_) => return Err(SwitchFault::Unsupported { what: "do that" }),
+            Action::Group(_) | Action::Opaque(_) => return Err(SwitchFault::Unsupported { what: "do that" }),
         }
     }
     Ok(said)

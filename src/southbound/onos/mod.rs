@@ -36,6 +36,9 @@ const PENDING_MAX: Duration = Duration::from_secs(4);
 /// How often it is asked meanwhile.
 const POLL_EVERY: Duration = Duration::from_millis(200);
 
+/// Fast-failover groups are not written through ONOS.
+const NO_GROUPS: SwitchFault = SwitchFault::Unsupported { what: "make a fast-failover group" };
+
 /// An ONOS controller.
 #[derive(Debug)]
 pub struct Onos {
@@ -193,11 +196,15 @@ impl SwitchExchange for OnosExchange<'_> {
             RuleStep::PutRule(_) => 1,
             RuleStep::DeleteRule { .. } => 2,
             RuleStep::DeleteMeter(_) => 3,
+            RuleStep::AddGroup(_) | RuleStep::ModifyGroup(_) | RuleStep::DeleteGroup(_) => 0,
         }
     }
 
-    fn encode(_: &RuleStep) -> Result<(), SwitchFault> {
-        Ok(())
+    fn encode(step: &RuleStep) -> Result<(), SwitchFault> {
+        match step {
+            RuleStep::AddGroup(_) | RuleStep::ModifyGroup(_) | RuleStep::DeleteGroup(_) => Err(NO_GROUPS),
+            _ => Ok(()),
+        }
     }
 
     async fn send(&self, steps: &mut [CheckedStep<'_, ()>]) -> Result<(), DriverError> {
@@ -221,6 +228,7 @@ impl SwitchExchange for OnosExchange<'_> {
                     let paths = meters.get(id).map(|(_, number, _)| format!("meters/{}/{number}", device(switch)));
                     driver.delete(paths.into_iter().collect()).await?
                 }
+                RuleStep::AddGroup(_) | RuleStep::ModifyGroup(_) | RuleStep::DeleteGroup(_) => Err(NO_GROUPS),
             };
             if let Err(fault) = sent {
                 checked.outcome = StepOutcome::Refused(fault);
@@ -273,6 +281,7 @@ fn judge(step: &RuleStep, held: &BTreeMap<&RuleKey, &OnosRule>, meters: &HeldMet
             meters.get(&meter.id).is_some_and(|(found, _, in_force)| found == meter && *in_force)
         }
         RuleStep::DeleteMeter(id) => !meters.contains_key(id),
+        RuleStep::AddGroup(_) | RuleStep::ModifyGroup(_) | RuleStep::DeleteGroup(_) => false,
     };
     if done { StepOutcome::InForce } else { StepOutcome::Unknown }
 }

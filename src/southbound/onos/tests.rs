@@ -151,7 +151,7 @@ fn head(meter: MeterId) -> Rule {
 
 fn labelled(label: u32, actions: Vec<Action>) -> Rule {
     let label = MplsLabel::new(label).unwrap();
-    let matches = Match::Mpls { label, bottom_of_stack: true };
+    let matches = Match::Mpls { label, bottom_of_stack: true, in_port: None };
     Rule {
         place: RuleKey { table: 0, priority: 30_000, matches },
         cookie: Cookie::new(2, AllocationId(7)).unwrap(),

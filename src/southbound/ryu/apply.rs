@@ -7,11 +7,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::apply::{CheckedStep, SwitchExchange, apply_steps, is_deletion};
+use super::super::apply::{CheckedStep, SwitchExchange, apply_steps, used_ports};
 use super::super::{DriverError, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX};
 use super::encode::{Order, order};
 use super::{Ryu, filter, narrowest, no_such_switch};
-use kernel::intent::{Cookie, CookieFilter, Dpid, Meter, MeterId, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault};
+use kernel::intent::{
+    Cookie, CookieFilter, Dpid, Group, GroupId, Meter, MeterId, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault,
+};
 
 /// How long a switch is given before what it seems not to hold is looked for once more.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(50);
@@ -24,6 +26,13 @@ const METER_FAILED: u16 = 12;
 /// And its codes for a meter that is there already, and for one that is not.
 const METER_EXISTS: u16 = 1;
 const METER_UNKNOWN: u16 = 3;
+/// OFPET_GROUP_MOD_FAILED, with the same for groups.
+const GROUP_FAILED: u16 = 6;
+const GROUP_EXISTS: u16 = 0;
+const GROUP_UNKNOWN: u16 = 8;
+/// OFPET_BAD_ACTION, with the code of a rule whose group is not there.
+const BAD_ACTION: u16 = 2;
+const BAD_OUT_GROUP: u16 = 9;
 
 /// What a controller with the batch says of itself.
 #[derive(Deserialize)]
@@ -69,7 +78,7 @@ impl SwitchExchange for RyuExchange<'_> {
     type Order = Order;
 
     fn phase(step: &RuleStep) -> u8 {
-        u8::from(is_deletion(step))
+        u8::from(step.is_deletion())
     }
 
     fn encode(step: &RuleStep) -> Result<Order, SwitchFault> {
@@ -92,20 +101,22 @@ impl SwitchExchange for RyuExchange<'_> {
 impl Ryu {
     /// See [`super::Driver::apply`].
     pub(super) async fn apply_steps(&self, switch: Dpid, steps: &[RuleStep]) -> Result<Vec<StepOutcome>, DriverError> {
-        let ports = if steps.iter().any(|step| matches!(step, RuleStep::PutRule(_))) {
+        let ports = if steps.iter().any(|step| !used_ports(step).is_empty()) {
             Some(self.read_ports(switch).await?.into_iter().map(|port| port.number).collect())
         } else {
             None
         };
-        let exchange = RyuExchange { driver: self, switch, mode: self.batch_mode().await? };
+        let with_groups = steps.iter().any(is_of_group);
+        let exchange = RyuExchange { driver: self, switch, mode: self.batch_mode(with_groups).await? };
         apply_steps(&exchange, ports.as_ref(), steps).await
     }
 
-    /// Whether the controller has the batch.
-    async fn batch_mode(&self) -> Result<BatchMode, DriverError> {
+    /// Whether the controller has the batch, and groups in it where they are needed: from version 2 on.
+    async fn batch_mode(&self, with_groups: bool) -> Result<BatchMode, DriverError> {
         let reply = self.talk.get("ask for the batch", "watermaster/batch").await?;
         match reply.json::<About>() {
-            Ok(about) if about.version == 1 && about.items_max > 0 => {
+            Ok(About { version: 1, .. }) if with_groups => Ok(BatchMode::OneByOne),
+            Ok(about) if matches!(about.version, 1 | 2) && about.items_max > 0 => {
                 Ok(BatchMode::Batch(about.items_max.min(STEPS_MAX)))
             }
             Ok(_) => Ok(BatchMode::OneByOne),
@@ -192,17 +203,19 @@ impl Ryu {
     async fn read_back(&self, switch: Dpid, steps: &mut [Checked<'_>]) {
         let cookies: BTreeSet<Cookie> = steps.iter().filter_map(|step| cookie(step.step)).collect();
         let rules = self.read_cookies(switch, &cookies).await;
-        let metered = steps.iter().any(|step| cookie(step.step).is_none());
-        let meters = if metered { self.read_meters(switch).await } else { Ok(vec![]) };
-        let rules: Option<BTreeMap<RuleKey, Rule>> =
-            rules.ok().map(|rules| rules.into_iter().map(|rule| (rule.place.clone(), rule)).collect());
-        let meters: Option<BTreeMap<MeterId, Meter>> =
-            meters.ok().map(|meters| meters.into_iter().map(|meter| (meter.id, meter)).collect());
+        let is_any = |wanted: fn(&RuleStep) -> bool| steps.iter().any(|step| wanted(step.step));
+        let meters = if is_any(is_of_meter) { self.read_meters(switch).await } else { Ok(vec![]) };
+        let groups = if is_any(is_of_group) { self.read_groups(switch).await } else { Ok(vec![]) };
+        let read = ReadBack {
+            rules: rules.ok().map(|rules| rules.into_iter().map(|rule| (rule.place.clone(), rule)).collect()),
+            meters: meters.ok().map(|meters| meters.into_iter().map(|meter| (meter.id, meter)).collect()),
+            groups: groups.ok().map(|groups| groups.into_iter().map(|group| (group.id, group)).collect()),
+        };
         for step in steps {
             if matches!(step.outcome, StepOutcome::Refused(SwitchFault::Controller { .. })) {
                 continue;
             }
-            step.outcome = match holds(step.step, rules.as_ref(), meters.as_ref()) {
+            step.outcome = match read.holds(step.step) {
                 None => StepOutcome::Unknown,
                 Some(true) => StepOutcome::InForce,
                 Some(false) => StepOutcome::Refused(SwitchFault::ReadBackDiffers),
@@ -230,45 +243,65 @@ fn cookie(step: &RuleStep) -> Option<Cookie> {
     match step {
         RuleStep::PutRule(rule) => Some(rule.cookie),
         RuleStep::DeleteRule { cookie, .. } => Some(*cookie),
-        RuleStep::AddMeter(_) | RuleStep::ModifyMeter(_) | RuleStep::DeleteMeter(_) => None,
+        _ => None,
     }
 }
 
-/// Whether what was read is what the step wants; `None` where nothing was read.
-fn holds(
-    step: &RuleStep,
-    rules: Option<&BTreeMap<RuleKey, Rule>>,
-    meters: Option<&BTreeMap<MeterId, Meter>>,
-) -> Option<bool> {
-    match step {
-        RuleStep::PutRule(rule) => rules.map(|rules| rules.get(&rule.place) == Some(rule)),
-        RuleStep::DeleteRule { place, cookie } => {
-            rules.map(|rules| rules.get(place).is_none_or(|rule| rule.cookie != *cookie))
-        }
-        RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter) => {
-            meters.map(|meters| meters.get(&meter.id) == Some(meter))
-        }
-        RuleStep::DeleteMeter(id) => meters.map(|meters| !meters.contains_key(id)),
+fn is_of_meter(step: &RuleStep) -> bool {
+    matches!(step, RuleStep::AddMeter(_) | RuleStep::ModifyMeter(_) | RuleStep::DeleteMeter(_))
+}
+
+fn is_of_group(step: &RuleStep) -> bool {
+    matches!(step, RuleStep::AddGroup(_) | RuleStep::ModifyGroup(_) | RuleStep::DeleteGroup(_))
+}
+
+/// What was read of a switch after steps were sent; `None` where it could not be.
+struct ReadBack {
+    rules: Option<BTreeMap<RuleKey, Rule>>,
+    meters: Option<BTreeMap<MeterId, Meter>>,
+    groups: Option<BTreeMap<GroupId, Group>>,
+}
+
+impl ReadBack {
+    /// Whether what was read is what the step wants; `None` where nothing was read.
+    fn holds(&self, step: &RuleStep) -> Option<bool> {
+        let Self { rules, meters, groups } = self;
+        Some(match step {
+            RuleStep::PutRule(rule) => rules.as_ref()?.get(&rule.place) == Some(rule),
+            RuleStep::DeleteRule { place, cookie } => {
+                rules.as_ref()?.get(place).is_none_or(|rule| rule.cookie != *cookie)
+            }
+            RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter) => meters.as_ref()?.get(&meter.id) == Some(meter),
+            RuleStep::DeleteMeter(id) => !meters.as_ref()?.contains_key(id),
+            RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => groups.as_ref()?.get(&group.id) == Some(group),
+            RuleStep::DeleteGroup(id) => !groups.as_ref()?.contains_key(id),
+        })
     }
 }
 
-/// For a meter that is there already when it should be made, and the other way round.
+/// For a meter or group that is there already when it should be made, and the other way round.
 fn turned_around(step: &RuleStep) -> Option<Order> {
-    match step {
-        RuleStep::AddMeter(meter) => order(&RuleStep::ModifyMeter(*meter)).ok(),
-        RuleStep::ModifyMeter(meter) => order(&RuleStep::AddMeter(*meter)).ok(),
-        RuleStep::PutRule(_) | RuleStep::DeleteRule { .. } | RuleStep::DeleteMeter(_) => None,
-    }
+    let turned = match step {
+        RuleStep::AddMeter(meter) => RuleStep::ModifyMeter(*meter),
+        RuleStep::ModifyMeter(meter) => RuleStep::AddMeter(*meter),
+        RuleStep::AddGroup(group) => RuleStep::ModifyGroup(*group),
+        RuleStep::ModifyGroup(group) => RuleStep::AddGroup(*group),
+        _ => return None,
+    };
+    order(&turned).ok()
 }
 
-/// What to send once more after a batch, where the switch says that a meter is there already or is not there.
+/// What to send once more after a batch, where the switch says that a meter or group is there already or is not there.
 fn repair(checked: &Checked<'_>) -> Option<Order> {
-    let StepOutcome::Refused(SwitchFault::Switch { kind: METER_FAILED, code }) = checked.outcome else { return None };
-    match (checked.step, code) {
-        (RuleStep::AddMeter(_), METER_EXISTS) | (RuleStep::ModifyMeter(_), METER_UNKNOWN) => {
-            turned_around(checked.step)
+    let StepOutcome::Refused(SwitchFault::Switch { kind, code }) = checked.outcome else { return None };
+    match (checked.step, kind, code) {
+        (RuleStep::AddMeter(_), METER_FAILED, METER_EXISTS)
+        | (RuleStep::ModifyMeter(_), METER_FAILED, METER_UNKNOWN)
+        | (RuleStep::AddGroup(_), GROUP_FAILED, GROUP_EXISTS)
+        | (RuleStep::ModifyGroup(_), GROUP_FAILED, GROUP_UNKNOWN) => turned_around(checked.step),
+        (RuleStep::PutRule(_), METER_FAILED, _) | (RuleStep::PutRule(_), BAD_ACTION, BAD_OUT_GROUP) => {
+            Some(checked.order.clone())
         }
-        (RuleStep::PutRule(_), _) => Some(checked.order.clone()),
         _ => None,
     }
 }

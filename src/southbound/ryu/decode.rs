@@ -12,12 +12,16 @@ use serde_json::{Map, Value};
 use super::super::{Adjacency, Port, PortCounters};
 use kernel::allocation::IpPrefix;
 use kernel::intent::{
-    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, IpFamily, IpMatch, Match, Meter, MeterId,
-    MplsLabel, PortNo, Rule, RuleKey,
+    Action, Cookie, Dpid, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, Fallback, Group, GroupId, IpFamily, IpMatch,
+    Match, Meter, MeterId, MplsLabel, PortNo, Rule, RuleKey,
 };
 
+/// How a bucket says that packets go back by the port by which they came: the number, or the word for it.
+const BACK: [&str; 2] = ["4294967288", "IN_PORT"];
 /// Port state bits of OpenFlow 1.3 §7.2.1: the link is down; blocked.
 const LINK_DOWN_OR_BLOCKED: u64 = 0b11;
+/// And: live for fast-failover groups.
+const LIVE: u64 = 0b100;
 
 /// What answers about one switch look like: the switch's decimal id, and its things.
 pub(super) type PerSwitch<T> = BTreeMap<String, T>;
@@ -64,7 +68,7 @@ fn matches(fields: Map<String, Value>) -> Match {
     let known = match ethertype {
         Some(ETHERTYPE_IPV4) if is_ip => ip(&fields, IpFamily::V4),
         Some(ETHERTYPE_IPV6) if is_ip => ip(&fields, IpFamily::V6),
-        Some(ETHERTYPE_MPLS) if has_only(&["dl_type", "mpls_label", "mpls_bos"]) => mpls(&fields),
+        Some(ETHERTYPE_MPLS) if has_only(&["dl_type", "in_port", "mpls_label", "mpls_bos"]) => mpls(&fields),
         _ => None,
     };
     known.unwrap_or_else(|| Match::Foreign {
@@ -73,17 +77,19 @@ fn matches(fields: Map<String, Value>) -> Match {
     })
 }
 
+/// `Some(None)` is a field that is not there; a field that is there and makes no sense is `None`.
+fn optional<T>(found: Option<&Value>, read: impl Fn(&Value) -> Option<T>) -> Option<Option<T>> {
+    match found {
+        Some(value) => read(value).map(Some),
+        None => Some(None),
+    }
+}
+
+fn whole<T: TryFrom<u64>>(value: &Value) -> Option<T> {
+    value.as_u64()?.try_into().ok()
+}
+
 fn ip(fields: &Map<String, Value>, family: IpFamily) -> Option<Match> {
-    // `Some(None)` is a field that is not there; a field that is there and makes no sense is `None`.
-    fn optional<T>(found: Option<&Value>, read: impl Fn(&Value) -> Option<T>) -> Option<Option<T>> {
-        match found {
-            Some(value) => read(value).map(Some),
-            None => Some(None),
-        }
-    }
-    fn whole<T: TryFrom<u64>>(value: &Value) -> Option<T> {
-        value.as_u64()?.try_into().ok()
-    }
     let ([src, dst], [other_src, other_dst]) = match family {
         IpFamily::V4 => (["nw_src", "nw_dst"], ["ipv6_src", "ipv6_dst"]),
         IpFamily::V6 => (["ipv6_src", "ipv6_dst"], ["nw_src", "nw_dst"]),
@@ -111,7 +117,8 @@ fn mpls(fields: &Map<String, Value>) -> Option<Match> {
         1 => true,
         _ => return None,
     };
-    Some(Match::Mpls { label, bottom_of_stack })
+    let in_port = optional(fields.get("in_port"), |value| whole(value).map(PortNo))?;
+    Some(Match::Mpls { label, bottom_of_stack, in_port })
 }
 
 fn number<T: TryFrom<u64>>(fields: &Map<String, Value>, name: &str) -> Option<T> {
@@ -164,6 +171,7 @@ fn known_action(text: &str) -> Option<Action> {
     match name {
         "METER" => Some(Action::Meter(MeterId(value.parse().ok()?))),
         "OUTPUT" => Some(Action::Output(PortNo(value.parse().ok()?))),
+        "GROUP" => Some(Action::Group(GroupId(value.parse().ok()?))),
         _ => None,
     }
 }
@@ -208,6 +216,44 @@ impl MeterReply {
     }
 }
 
+/// A group as the controller reports it.
+#[derive(Deserialize)]
+pub(super) struct GroupReply {
+    group_id: u32,
+    #[serde(rename = "type")]
+    kind: String,
+    buckets: Vec<BucketReply>,
+}
+
+#[derive(Deserialize)]
+struct BucketReply {
+    /// A number, or a word where none is watched.
+    watch_port: Value,
+    actions: Vec<Value>,
+}
+
+impl GroupReply {
+    /// The group, if it is ours; one of another kind than we make is of another form.
+    pub(super) fn group(&self) -> Option<Group> {
+        let id = GroupId(self.group_id);
+        let known = self.buckets_of_ours().map(|(working, fallback)| Group { id, working, fallback });
+        id.is_ours().then(|| known.unwrap_or(Group::of_another_form(id)))
+    }
+
+    fn buckets_of_ours(&self) -> Option<(PortNo, Fallback)> {
+        let [first, second] = self.buckets.as_slice() else { return None };
+        let leads_to = |bucket: &BucketReply, out: &str| bucket.actions.iter().eq([&format!("OUTPUT:{out}")]);
+        let to =
+            |bucket: &BucketReply| port_number(&bucket.watch_port).filter(|port| leads_to(bucket, &port.0.to_string()));
+        let fallback = match (to(second), port_number(&second.watch_port)) {
+            (Some(port), _) => Fallback::To(port),
+            (None, Some(port)) if BACK.iter().any(|word| leads_to(second, word)) => Fallback::Back(port),
+            _ => return None,
+        };
+        to(first).filter(|_| self.kind == "FF").map(|working| (working, fallback))
+    }
+}
+
 /// A port as the controller reports it.
 #[derive(Deserialize)]
 pub(super) struct PortReply {
@@ -222,10 +268,17 @@ pub(super) struct PortReply {
 }
 
 impl PortReply {
-    /// The port, unless it is a reserved one.
-    pub(super) fn port(self) -> Option<Port> {
+    /// The ports of a switch, without the reserved ones. Where a switch says of any port that it is live, as one that has
+    /// fast failover does, a port of which it does not say so is not: by BFD it knows of failures that no carrier shows.
+    pub(super) fn ports(told: Vec<Self>) -> Vec<Port> {
+        let tells_liveness = told.iter().any(|port| port.state & LIVE != 0);
+        told.into_iter().filter_map(|port| port.port(tells_liveness)).collect()
+    }
+
+    fn port(self, tells_liveness: bool) -> Option<Port> {
         // Configuration bit 0: administratively down (OpenFlow 1.3 §7.2.1).
-        let live = self.state & LINK_DOWN_OR_BLOCKED == 0 && self.config & 1 == 0;
+        let is_up = self.state & LINK_DOWN_OR_BLOCKED == 0 && self.config & 1 == 0;
+        let live = is_up && (!tells_liveness || self.state & LIVE != 0);
         // Told in kbit/s.
         let speed_bps = self.curr_speed.checked_mul(1000).filter(|speed| *speed > 0);
         Some(Port { number: port_number(&self.port_no)?, name: self.name, live, speed_bps })
@@ -295,6 +348,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use kernel::intent::GROUP_BASE;
 
     fn told(matches: &Value, actions: &Value) -> Rule {
         let rule = json!({"priority": 2000, "cookie": u64::MAX, "idle_timeout": 0, "hard_timeout": 0, "byte_count": 0,
@@ -363,7 +417,7 @@ mod tests {
             &json!({"dl_type": 34887, "mpls_label": 100_001, "mpls_bos": 1}),
             &json!(["POP_MPLS:2048", "OUTPUT:1"]),
         );
-        assert_eq!(egress.place.matches, Match::Mpls { label: label(100_001), bottom_of_stack: true });
+        assert_eq!(egress.place.matches, Match::Mpls { label: label(100_001), bottom_of_stack: true, in_port: None });
         assert_eq!(egress.actions, [Action::PopMpls(IpFamily::V4), Action::Output(PortNo(1))]);
     }
 
@@ -405,13 +459,46 @@ mod tests {
     }
 
     #[test]
+    fn a_group_of_another_kind_is_seen_to_differ() {
+        let id = GroupId(GROUP_BASE + 100_001);
+        let group = |kind: &str, first: &str, second: &str| {
+            let bucket =
+                |port: u32, action| json!({"weight": 0, "watch_port": port, "watch_group": 0, "actions": [action]});
+            let told = json!({"type": kind, "group_id": id.0, "buckets": [bucket(2, first), bucket(3, second)]});
+            serde_json::from_value::<GroupReply>(told).unwrap().group().unwrap()
+        };
+        let of = |fallback| Group { id, working: PortNo(2), fallback };
+        assert_eq!(group("FF", "OUTPUT:2", "OUTPUT:3"), of(Fallback::To(PortNo(3))));
+        for back in ["OUTPUT:4294967288", "OUTPUT:IN_PORT"] {
+            assert_eq!(group("FF", "OUTPUT:2", back), of(Fallback::Back(PortNo(3))));
+        }
+        for (kind, first, second) in [
+            ("SELECT", "OUTPUT:2", "OUTPUT:3"),
+            ("FF", "OUTPUT:3", "OUTPUT:3"),
+            ("FF", "OUTPUT:2", "OUTPUT:4"),
+            ("FF", "OUTPUT:2", "DROP"),
+        ] {
+            assert_eq!(group(kind, first, second), Group::of_another_form(id));
+        }
+        let other = json!({"type": "FF", "group_id": 1, "buckets": []});
+        assert_eq!(serde_json::from_value::<GroupReply>(other).unwrap().group(), None);
+    }
+
+    #[test]
     fn ports_and_links_are_read_in_their_bases() {
-        let port = |value: Value| serde_json::from_value::<PortReply>(value).unwrap().port();
+        let ports = |value: Value| PortReply::ports(serde_json::from_value(value).unwrap());
+        let port = |value: Value| ports(json!([value])).pop();
         let told = json!({"port_no": 2, "name": "s1-s2", "state": 4, "config": 0, "curr_speed": 10_000_000});
         let found = port(told).unwrap();
         assert_eq!((found.number, found.live, found.speed_bps), (PortNo(2), true, Some(10_000_000_000)));
         assert_eq!(port(json!({"port_no": "LOCAL", "name": "s1", "state": 1})), None);
         assert!(!port(json!({"port_no": 2, "name": "x", "state": 5})).unwrap().live);
+        assert!(
+            port(json!({"port_no": 2, "name": "x", "state": 0})).unwrap().live,
+            "the switch says of none that it is live"
+        );
+        let both = ports(json!([{"port_no": 2, "name": "x", "state": 0}, {"port_no": 3, "name": "y", "state": 4}]));
+        assert_eq!(both.iter().map(|port| port.live).collect::<Vec<_>>(), [false, true], "by BFD");
         let link = json!({"src": {"dpid": "00000000000000ff", "port_no": "0000000a", "hw_addr": "x", "name": "y"},
             "dst": {"dpid": "0000000000000002", "port_no": "00000003"}});
         assert_eq!(

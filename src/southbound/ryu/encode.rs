@@ -11,17 +11,19 @@ use serde_json::{Map, Value, json};
 use super::super::apply::real_port;
 use kernel::allocation::IpPrefix;
 use kernel::intent::{
-    Action, Cookie, Dpid, ETHERTYPE_MPLS, IpFamily, IpMatch, Match, Meter, MeterId, Rule, RuleKey, RuleStep,
-    SwitchFault,
+    Action, Cookie, Dpid, ETHERTYPE_MPLS, Fallback, Group, GroupId, IpFamily, IpMatch, Match, Meter, MeterId, Rule,
+    RuleKey, RuleStep, SwitchFault,
 };
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+/// The port at which a packet came in (OpenFlow 1.3 §7.2.1).
+const OFPP_IN_PORT: u32 = 0xFFFF_FFF8;
 
 /// What goes into one request, or one item of a batch: kind and command make the path.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Order {
-    /// `flow` or `meter`.
+    /// `flow`, `meter` or `group`.
     pub(super) kind: &'static str,
     /// `add`, `modify`, `delete` or `delete_strict`.
     pub(super) command: &'static str,
@@ -54,6 +56,11 @@ pub(super) fn order(step: &RuleStep) -> Result<Order, SwitchFault> {
         RuleStep::DeleteMeter(id) => {
             Ok(Order { kind: "meter", command: "delete", body: object(json!({"meter_id": id.0})) })
         }
+        RuleStep::AddGroup(group) => group_order("add", group),
+        RuleStep::ModifyGroup(group) => group_order("modify", group),
+        RuleStep::DeleteGroup(id) => {
+            Ok(Order { kind: "group", command: "delete", body: object(json!({"type": "FF", "group_id": id.0})) })
+        }
         RuleStep::PutRule(rule) => put(rule),
         RuleStep::DeleteRule { place, cookie } => delete(place, *cookie),
     }
@@ -63,6 +70,21 @@ fn meter_order(command: &'static str, meter: &Meter) -> Order {
     let band = json!({"type": "DROP", "rate": meter.rate_kbps, "burst_size": meter.burst_kbit});
     let body = json!({"meter_id": meter.id.0, "flags": ["KBPS", "BURST", "STATS"], "bands": [band]});
     Order { kind: "meter", command, body: object(body) }
+}
+
+fn group_order(command: &'static str, group: &Group) -> Result<Order, SwitchFault> {
+    let bucket = |watched, out: u32| {
+        let port = real_port(watched)?;
+        let out = if out == OFPP_IN_PORT { out } else { port };
+        Ok(json!({"watch_port": port, "actions": [{"type": "OUTPUT", "port": out}]}))
+    };
+    let second = match group.fallback {
+        Fallback::To(port) => bucket(port, port.0)?,
+        Fallback::Back(port) => bucket(port, OFPP_IN_PORT)?,
+    };
+    let buckets = [bucket(group.working, group.working.0)?, second];
+    let body = json!({"type": "FF", "group_id": group.id.0, "buckets": buckets});
+    Ok(Order { kind: "group", command, body: object(body) })
 }
 
 fn put(rule: &Rule) -> Result<Order, SwitchFault> {
@@ -91,9 +113,15 @@ fn delete(place: &RuleKey, cookie: Cookie) -> Result<Order, SwitchFault> {
 fn matches(matches: &Match) -> Result<Value, SwitchFault> {
     match matches {
         Match::Ip(ip) => Ok(Value::Object(ip_match(ip)?)),
-        Match::Mpls { label, bottom_of_stack } => Ok(json!({
-            "eth_type": ETHERTYPE_MPLS, "mpls_label": label.number(), "mpls_bos": u8::from(*bottom_of_stack),
-        })),
+        Match::Mpls { label, bottom_of_stack, in_port } => {
+            let mut fields = object(json!({
+                "eth_type": ETHERTYPE_MPLS, "mpls_label": label.number(), "mpls_bos": u8::from(*bottom_of_stack),
+            }));
+            if let Some(port) = in_port {
+                fields.insert("in_port".to_owned(), real_port(*port)?.into());
+            }
+            Ok(Value::Object(fields))
+        }
         Match::Foreign { .. } => Err(SwitchFault::Unsupported { what: "match that" }),
     }
 }
@@ -162,6 +190,7 @@ fn action(action: &Action) -> Result<Value, SwitchFault> {
         Action::PopMpls(family) => json!({"type": "POP_MPLS", "ethertype": family.ethertype()}),
         Action::SetLabel(label) => set("mpls_label", label.number()),
         Action::SetTrafficClass(class) => set("mpls_tc", three_bits(*class)?.into()),
+        Action::Group(GroupId(id)) => json!({"type": "GROUP", "group_id": id}),
         Action::Output(port) => json!({"type": "OUTPUT", "port": real_port(*port)?}),
         Action::Opaque(_) => return Err(SwitchFault::Unsupported { what: "do that" }),
     })
@@ -178,7 +207,7 @@ fn object(value: Value) -> Map<String, Value> {
 mod tests {
     use super::*;
     use kernel::id::AllocationId;
-    use kernel::intent::{MplsLabel, PortNo};
+    use kernel::intent::{GROUP_BASE, MplsLabel, PortNo};
 
     pub(super) fn ingress() -> Rule {
         let network = |address: [u8; 4]| Some(IpPrefix { address: address.into(), length: 32 });
@@ -225,6 +254,20 @@ mod tests {
         );
     }
 
+    fn group() -> Group {
+        Group { id: GroupId(GROUP_BASE + 100_001), working: PortNo(2), fallback: Fallback::Back(PortNo(1)) }
+    }
+
+    #[test]
+    fn a_group_is_said_in_full() {
+        let (path, body) = order(&RuleStep::ModifyGroup(group())).unwrap().request(Dpid(1));
+        assert_eq!(path, "stats/groupentry/modify");
+        let buckets = json!([{"watch_port": 2, "actions": [{"type": "OUTPUT", "port": 2}]},
+            {"watch_port": 1, "actions": [{"type": "OUTPUT", "port": OFPP_IN_PORT}]}]);
+        assert_eq!(body, json!({"dpid": 1, "type": "FF", "group_id": GROUP_BASE + 100_001, "buckets": buckets}));
+        assert!(order(&RuleStep::AddGroup(Group::of_another_form(group().id))).is_err());
+    }
+
     #[test]
     fn what_would_be_misread_is_not_sent() {
         let with = |change: fn(&mut IpMatch)| {
@@ -242,7 +285,7 @@ mod tests {
         assert!(with(|ipv4| ipv4.dst = Some(IpPrefix { address: [10, 0, 0, 0].into(), length: 24 })).is_ok());
         let does = |action| order(&RuleStep::PutRule(Rule { actions: vec![action], ..ingress() }));
         assert!(does(Action::SetTrafficClass(8)).is_err() && does(Action::SetDscp(64)).is_err());
-        assert!(does(Action::Opaque("GROUP:1".into())).is_err());
+        assert!(does(Action::Opaque("SET_QUEUE:1".into())).is_err());
     }
 
     #[test]
@@ -263,6 +306,8 @@ mod tests {
             RuleStep::AddMeter(meter),
             RuleStep::ModifyMeter(meter),
             RuleStep::DeleteMeter(meter.id),
+            RuleStep::AddGroup(group()),
+            RuleStep::DeleteGroup(group().id),
             RuleStep::PutRule(rule),
             delete,
         ] {

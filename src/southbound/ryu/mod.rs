@@ -18,10 +18,10 @@ use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use self::decode::{AggregateReply, CountersReply, LinkReply, MeterReply, PerSwitch, PortReply, RuleReply};
+use self::decode::{AggregateReply, CountersReply, GroupReply, LinkReply, MeterReply, PerSwitch, PortReply, RuleReply};
 use super::http_client::{ControllerReply, Dialogue};
 use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters};
-use kernel::intent::{Cookie, CookieFilter, Dpid, Meter, PortNo, Rule, RuleStep, StepOutcome};
+use kernel::intent::{Cookie, CookieFilter, Dpid, Group, Meter, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How long `ofctl_rest` waits for each part of a switch's answer before it answers with what it has; a little less, for
 /// clocks differ.
@@ -107,17 +107,31 @@ impl Ryu {
     }
 
     async fn read_meters(&self, switch: Dpid) -> Result<Vec<Meter>, DriverError> {
-        let reply = self.talk.get("read meters", &format!("stats/meterconfig/{}", switch.0)).await?;
-        let told: Vec<MeterReply> = Self::of(&reply, switch)?;
-        if told.is_empty() && reply.took >= self.silence_after {
-            return Err(DriverError::SilentSwitch { dpid: switch });
-        }
+        let told: Vec<MeterReply> = self.perhaps_empty("read meters", "stats/meterconfig", switch).await?;
         Ok(told.iter().filter_map(MeterReply::meter).collect())
+    }
+
+    async fn read_groups(&self, switch: Dpid) -> Result<Vec<Group>, DriverError> {
+        let told: Vec<GroupReply> = self.perhaps_empty("read groups", "stats/groupdesc", switch).await?;
+        Ok(told.iter().filter_map(GroupReply::group).collect())
+    }
+
+    /// A list that is silence if it is empty and took as long as silence does.
+    async fn perhaps_empty<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        path: &str,
+        switch: Dpid,
+    ) -> Result<Vec<T>, DriverError> {
+        let reply = self.talk.get(what, &format!("{path}/{}", switch.0)).await?;
+        let told: Vec<T> = Self::of(&reply, switch)?;
+        let is_silent = told.is_empty() && reply.took >= self.silence_after;
+        if is_silent { Err(DriverError::SilentSwitch { dpid: switch }) } else { Ok(told) }
     }
 
     async fn read_ports(&self, switch: Dpid) -> Result<Vec<Port>, DriverError> {
         let told: Vec<PortReply> = self.never_empty("read ports", "stats/portdesc", switch).await?;
-        Ok(told.into_iter().filter_map(PortReply::port).collect())
+        Ok(PortReply::ports(told))
     }
 }
 
@@ -149,6 +163,14 @@ impl Driver for Ryu {
 
     fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {
         self.read_meters(switch).boxed()
+    }
+
+    fn has_groups(&self) -> bool {
+        true
+    }
+
+    fn groups(&self, switch: Dpid) -> DriverFuture<'_, Vec<Group>> {
+        self.read_groups(switch).boxed()
     }
 
     fn probe(&self, switch: Dpid) -> DriverFuture<'_, ()> {

@@ -23,7 +23,11 @@ fn cookie(allocation: u64) -> Cookie {
 fn transit(allocation: u64, out: u32) -> Rule {
     let label = MplsLabel::new(100_000 + u32::try_from(allocation).unwrap()).unwrap();
     Rule {
-        place: RuleKey { table: 0, priority: 30_000, matches: Match::Mpls { label, bottom_of_stack: true } },
+        place: RuleKey {
+            table: 0,
+            priority: 30_000,
+            matches: Match::Mpls { label, bottom_of_stack: true, in_port: None },
+        },
         cookie: cookie(allocation),
         actions: vec![Action::PopMpls(IpFamily::V4), Action::Output(PortNo(out))],
     }

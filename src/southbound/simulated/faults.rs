@@ -195,6 +195,7 @@ impl Fabric {
         if let Some(switch) = self.switches.get_mut(&dpid) {
             switch.rules.clear();
             switch.meters.clear();
+            switch.groups.clear();
         }
     }
 }

@@ -207,8 +207,11 @@ async fn what_others_break_is_repaired_and_what_is_theirs_stays() {
     network.write_directly(Dpid(1), corrupt);
     // A leftover of an allocation that is over.
     let label = kernel::intent::MplsLabel::new(LABEL_MIN + 7).unwrap();
-    let place =
-        RuleKey { table: TABLE, priority: LABEL_PRIORITY, matches: Match::Mpls { label, bottom_of_stack: true } };
+    let place = RuleKey {
+        table: TABLE,
+        priority: LABEL_PRIORITY,
+        matches: Match::Mpls { label, bottom_of_stack: true, in_port: None },
+    };
     network.write_directly(Dpid(3), Rule { place, cookie: stray, actions: vec![Action::Output(PortNo(1))] });
     eventually("the rules are repaired", is_right).await;
     network.restart(Dpid(3));

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::flow_table::{Role, Table};
-use super::id_ranges::{MeterId, MplsLabel};
+use super::id_ranges::{GroupId, MeterId, MplsLabel};
 use super::rule::{Match, RuleKey};
 use crate::id::AllocationId;
 
-/// A rule or a meter that a switch held as intended, and does not any more.
+/// A rule, a meter or a group that a switch held as intended, and does not any more.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Damage {
     /// The allocation that it serves.
     pub allocation: AllocationId,
-    /// The rule or the meter.
+    /// The rule, the meter or the group.
     pub of: DamagedPart,
     /// Whether it is gone, or there with other content.
     pub is_gone: bool,
@@ -28,6 +28,8 @@ pub enum DamagedPart {
     Label(MplsLabel),
     /// Its meter.
     Meter(MeterId),
+    /// Its fast-failover group.
+    Group(GroupId),
 }
 
 impl fmt::Display for Damage {
@@ -36,6 +38,7 @@ impl fmt::Display for Damage {
             DamagedPart::Head => f.write_str("the rule that takes its packets in")?,
             DamagedPart::Label(label) => write!(f, "the rule for label {}", label.number())?,
             DamagedPart::Meter(meter) => write!(f, "meter {}", meter.0)?,
+            DamagedPart::Group(group) => write!(f, "group {}", group.0)?,
         }
         f.write_str(if self.is_gone { " was gone" } else { " was not as it was written" })
     }
@@ -46,9 +49,11 @@ impl Damage {
     pub fn between(intended: &Table, before: &Table, now: &Table) -> Vec<Self> {
         let mut found = vec![];
         let mut users: BTreeMap<MeterId, AllocationId> = BTreeMap::new();
+        let mut group_users: BTreeMap<GroupId, AllocationId> = BTreeMap::new();
         for (place, wanted) in intended.rules() {
             let allocation = wanted.cookie.allocation();
             users.extend(wanted.meter().map(|meter| (meter, allocation)));
+            group_users.extend(wanted.group().map(|group| (group, allocation)));
             let is_held = |table: &Table| table.seat(place).is_some_and(|seat| seat.is_same(wanted));
             if is_held(before) && !is_held(now) {
                 let is_gone = now.seat(place).is_none();
@@ -60,6 +65,13 @@ impl Damage {
             if before.meter(wanted.id) == Some(wanted) && now.meter(wanted.id) != Some(wanted) {
                 let is_gone = now.meter(wanted.id).is_none();
                 found.push(Self { allocation, of: DamagedPart::Meter(wanted.id), is_gone });
+            }
+        }
+        for wanted in intended.groups() {
+            let Some(allocation) = group_users.get(&wanted.id).copied() else { continue };
+            if before.group(wanted.id) == Some(wanted) && now.group(wanted.id) != Some(wanted) {
+                let is_gone = now.group(wanted.id).is_none();
+                found.push(Self { allocation, of: DamagedPart::Group(wanted.id), is_gone });
             }
         }
         found

@@ -1,12 +1,13 @@
 //! The steps from the reported content of switches to the intended one, and their order. New paths are built from their
-//! meters and their tail forwards, and only then does traffic enter them; old paths lose their traffic first and their
-//! meters last. Between any two steps, the traffic of every path that has rules arrives.
+//! meters, groups and their tail forwards, and only then does traffic enter them; old paths lose their traffic first and
+//! their meters and groups last. Between any two steps, the traffic of every path that has rules arrives.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::datapath::Dpid;
 use super::flow_table::{Role, RuleMeta, Table, Tables};
-use super::id_ranges::MeterId;
-use super::rule::{Cookie, Dpid, Rule, RuleKey, RuleStep};
+use super::id_ranges::{GroupId, MeterId};
+use super::rule::{Cookie, Match, Rule, RuleKey, RuleStep};
 use crate::id::AllocationId;
 
 /// When a step may be taken: each stage begins when the one before it is over.
@@ -14,11 +15,11 @@ use crate::id::AllocationId;
 pub enum DiffStage {
     /// Traffic is stopped that would run into a rule which is to become another's.
     Retreat,
-    /// Meters, tails and transits are made; nothing enters them yet.
+    /// Meters, groups, tails and transits are made; nothing enters them yet.
     Prepare,
     /// Traffic of allocations that are over is stopped.
     Leave,
-    /// Traffic of rerouted allocations moves to the new path.
+    /// Traffic of rerouted allocations moves to the new path; groups lead to another backup path.
     Move,
     /// Traffic of new allocations enters.
     Enter,
@@ -26,7 +27,7 @@ pub enum DiffStage {
     Withdraw,
     /// Rules without traffic are deleted.
     Clear,
-    /// Meters without rules are deleted.
+    /// Meters and groups without rules are deleted.
     Discard,
 }
 
@@ -44,10 +45,11 @@ pub struct Task {
 }
 
 impl Task {
-    /// Meters, then tails, transits and heads; when deleting the other way round.
+    /// Meters and groups, then tails, transits and heads; when deleting the other way round.
     fn rank(&self) -> (DiffStage, u8) {
         let within = match &self.step {
             RuleStep::AddMeter(_) | RuleStep::ModifyMeter(_) | RuleStep::DeleteMeter(_) => 0,
+            RuleStep::AddGroup(_) | RuleStep::ModifyGroup(_) | RuleStep::DeleteGroup(_) => 0,
             RuleStep::PutRule(rule) => match seat_of(rule).role(&rule.place) {
                 Role::Tail => 1,
                 Role::Transit => 2,
@@ -69,6 +71,7 @@ pub fn diff(intended: &Tables, reported: &Tables) -> Vec<Task> {
     for (dpid, seen) in reported {
         let wanted = intended.get(dpid).unwrap_or(&nothing);
         meters(*dpid, wanted, seen, &mut tasks);
+        groups(*dpid, wanted, seen, &mut tasks);
         puts(*dpid, wanted, seen, &mut tasks, &mut robbed);
         deletions(*dpid, wanted, seen, &living, &mut tasks);
     }
@@ -100,12 +103,39 @@ fn meters(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
     }));
 }
 
+fn groups(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>) {
+    if wanted.groups().len() + seen.groups().len() == 0 {
+        return;
+    }
+    let users = |table: &Table| -> BTreeMap<GroupId, AllocationId> {
+        table.rules().filter_map(|(_, seat)| Some((seat.group()?, seat.cookie.allocation()))).collect()
+    };
+    let wanted_by = users(wanted);
+    for group in wanted.groups() {
+        let (stage, step) = match seen.group(group.id) {
+            Some(same) if same == group => continue,
+            // The rules of another backup path are there when the group leads to it.
+            Some(_) => (DiffStage::Move, RuleStep::ModifyGroup(group)),
+            None => (DiffStage::Prepare, RuleStep::AddGroup(group)),
+        };
+        tasks.push(Task { stage, switch, step, serves: wanted_by.get(&group.id).copied() });
+    }
+    let used_by = users(seen);
+    tasks.extend(seen.groups().filter(|group| wanted.group(group.id).is_none()).map(|group| {
+        let serves = used_by.get(&group.id).copied();
+        Task { stage: DiffStage::Discard, switch, step: RuleStep::DeleteGroup(group.id), serves }
+    }));
+}
+
 fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbed: &mut BTreeSet<Cookie>) {
-    // A meter that is not there has taken the rules that used it along, whatever was reported before.
-    let is_metered = |seat: &RuleMeta| seat.meter().is_none_or(|meter| seen.meter(meter).is_some());
+    // A meter or group that is not there has taken the rules that used it along, whatever was reported before.
+    let is_whole = |seat: &RuleMeta| {
+        seat.meter().is_none_or(|meter| seen.meter(meter).is_some())
+            && seat.group().is_none_or(|group| seen.group(group).is_some())
+    };
     for (place, seat) in wanted.rules() {
         let there = seen.seat(place);
-        if there.is_some_and(|there| there.is_same(seat) && is_metered(seat)) {
+        if there.is_some_and(|there| there.is_same(seat) && is_whole(seat)) {
             continue;
         }
         let stage = match (seat.role(place), there) {
@@ -113,13 +143,14 @@ fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbe
             (Role::Head, _) => DiffStage::Enter,
             (Role::Tail | Role::Transit, _) => DiffStage::Prepare,
         };
-        if let Some(there) =
-            there.filter(|there| stage == DiffStage::Prepare && !there.cookie.is_same_path(seat.cookie))
-        {
-            robbed.insert(there.cookie.in_term(0));
+        if let Match::Mpls { label, .. } = place.matches {
+            let others = seen.labelled(label).filter(|(_, there)| !there.cookie.is_same_path(seat.cookie));
+            robbed.extend(others.map(|(_, there)| there.cookie.in_term(0)));
         }
         let rule = Rule { place: place.clone(), cookie: seat.cookie, actions: seat.actions.clone() };
-        tasks.push(Task { stage, switch, step: RuleStep::PutRule(rule), serves: Some(seat.cookie.allocation()) });
+        // Where packets have no way but the working path, they may enter it all the same.
+        let serves = (!seat.is_standby(place)).then(|| seat.cookie.allocation());
+        tasks.push(Task { stage, switch, step: RuleStep::PutRule(rule), serves });
     }
 }
 

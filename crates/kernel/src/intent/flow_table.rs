@@ -1,10 +1,15 @@
-//! The rules and meters of this service on a switch, reported or intended: one rule a place, one meter an id. Foreign rules
-//! and meters are never in a table, so that nothing that is derived from tables can touch them.
+//! The rules, meters and groups of this service on a switch, reported or intended: one rule a place, one meter or group an id.
+//! What is foreign is never in a table, so that nothing that is derived from tables can touch it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::id_ranges::{MeterId, MplsLabel};
-use super::rule::{Action, Cookie, Dpid, HEAD_PRIORITIES, Match, Meter, PortNo, Rule, RuleKey, RuleStep, TABLE};
+use super::datapath::{Dpid, PortNo};
+use super::failover_group::Group;
+use super::id_ranges::{GroupId, MeterId, MplsLabel};
+use super::meter::Meter;
+use super::rule::{
+    Action, Cookie, HEAD_PRIORITIES, LABEL_PRIORITY, Match, PORT_LABEL_PRIORITY, Rule, RuleKey, RuleStep, TABLE,
+};
 use crate::id::AllocationId;
 
 /// The table of every switch. Of a switch that is not in it, nothing is known.
@@ -15,6 +20,7 @@ pub type Tables = BTreeMap<Dpid, Table>;
 pub struct Table {
     rules: BTreeMap<RuleKey, RuleMeta>,
     meters: BTreeMap<MeterId, Meter>,
+    groups: BTreeMap<GroupId, Group>,
 }
 
 /// A rule without its place.
@@ -48,6 +54,8 @@ pub struct Foreign {
     labels: BTreeMap<MplsLabel, Cookie>,
     /// With an id of this service's range.
     meters: BTreeSet<MeterId>,
+    /// With an id of this service's range.
+    groups: BTreeSet<GroupId>,
 }
 
 impl Foreign {
@@ -66,6 +74,11 @@ impl Foreign {
         self.meters.contains(&id)
     }
 
+    /// Whether a group is foreign.
+    pub fn has_group(&self, id: GroupId) -> bool {
+        self.groups.contains(&id)
+    }
+
     fn add(&mut self, rule: Rule) {
         self.count += 1;
         match &rule.place.matches {
@@ -81,18 +94,33 @@ impl Foreign {
 }
 
 impl Table {
-    /// Parts what a switch holds: every rule, and the meters of this service's range. A meter is this service's if one of its
-    /// rules uses it, or none at all does and it is of the form that this service makes.
-    pub fn parted(rules: impl IntoIterator<Item = Rule>, meters: impl IntoIterator<Item = Meter>) -> (Self, Foreign) {
+    /// Parts what a switch holds: every rule, and the meters and groups of this service's range. A meter or group is this
+    /// service's if one of its rules uses it, or none at all does and it is of the form that this service makes.
+    pub fn parted(
+        rules: impl IntoIterator<Item = Rule>,
+        meters: impl IntoIterator<Item = Meter>,
+        groups: impl IntoIterator<Item = Group>,
+    ) -> (Self, Foreign) {
         let (mut table, mut foreign) = (Self::default(), Foreign::default());
         let (mut used, mut used_by_others) = (BTreeSet::new(), BTreeSet::new());
+        let (mut grouped, mut grouped_by_others) = (BTreeSet::new(), BTreeSet::new());
         for rule in rules {
             if rule.is_ours() {
                 used.extend(meter_of(&rule.actions));
+                grouped.extend(group_of(&rule.actions));
                 table.put(rule);
             } else {
                 used_by_others.extend(meter_of(&rule.actions));
+                grouped_by_others.extend(group_of(&rule.actions));
                 foreign.add(rule);
+            }
+        }
+        for group in groups.into_iter().filter(|group| group.id.is_ours()) {
+            let is_orphan = !grouped_by_others.contains(&group.id) && group.is_of_our_form();
+            if grouped.contains(&group.id) || is_orphan {
+                table.put_group(group);
+            } else {
+                foreign.groups.insert(group.id);
             }
         }
         for meter in meters.into_iter().filter(|meter| meter.id.is_ours()) {
@@ -130,18 +158,31 @@ impl Table {
         self.meters.remove(&id);
     }
 
-    /// Takes in what was read of some allocations, and the meters of this service's range.
+    /// Adds a group.
+    pub fn put_group(&mut self, group: Group) {
+        self.groups.insert(group.id, group);
+    }
+
+    /// Removes a group.
+    pub fn remove_group(&mut self, id: GroupId) {
+        self.groups.remove(&id);
+    }
+
+    /// Takes in what was read of some allocations, and the meters and groups of this service's range.
     pub fn refresh(
         &mut self,
         ids: &BTreeSet<AllocationId>,
         rules: impl IntoIterator<Item = Rule>,
         meters: &[Meter],
+        groups: &[Group],
         foreign: Option<&Foreign>,
     ) {
         self.rules.retain(|_, seat| !ids.contains(&seat.cookie.allocation()));
         rules.into_iter().for_each(|rule| self.put(rule));
         let is_ours = |meter: &&Meter| meter.id.is_ours() && foreign.is_none_or(|foreign| !foreign.has_meter(meter.id));
         self.meters = meters.iter().filter(is_ours).map(|meter| (meter.id, *meter)).collect();
+        let is_ours = |group: &&Group| group.id.is_ours() && foreign.is_none_or(|foreign| !foreign.has_group(group.id));
+        self.groups = groups.iter().filter(is_ours).map(|group| (group.id, *group)).collect();
     }
 
     /// The rule in `place`.
@@ -152,6 +193,23 @@ impl Table {
     /// The meter of that number.
     pub fn meter(&self, id: MeterId) -> Option<Meter> {
         self.meters.get(&id).copied()
+    }
+
+    /// The group of that number.
+    pub fn group(&self, id: GroupId) -> Option<Group> {
+        self.groups.get(&id).copied()
+    }
+
+    /// The rules for a label, whatever port it comes in at.
+    pub(super) fn labelled(&self, label: MplsLabel) -> impl Iterator<Item = (&RuleKey, &RuleMeta)> {
+        let place = move |priority, bottom_of_stack, in_port| RuleKey {
+            table: TABLE,
+            priority,
+            matches: Match::Mpls { label, bottom_of_stack, in_port },
+        };
+        [LABEL_PRIORITY, PORT_LABEL_PRIORITY].into_iter().flat_map(move |priority| {
+            self.rules.range(place(priority, false, None)..=place(priority, true, Some(PortNo(u32::MAX))))
+        })
     }
 
     /// Every rule, by place.
@@ -175,12 +233,22 @@ impl Table {
         self.meters.values().copied()
     }
 
-    /// Whether it holds nothing.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.meters.is_empty()
+    /// Every group, by number.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = Group> + '_ {
+        self.groups.values().copied()
     }
 
-    /// Applies a step that is in force. A deleted meter takes its rules with it (OpenFlow 1.3 §6.6).
+    /// How many rules, meters and groups it holds.
+    pub fn size(&self) -> usize {
+        self.rules.len() + self.meters.len() + self.groups.len()
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.size() == 0
+    }
+
+    /// Applies a step that is in force. A deleted meter or group takes its rules with it (OpenFlow 1.3 §6.6, §6.7).
     pub fn apply_step(&mut self, step: &RuleStep) {
         match step {
             RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter) => self.put_meter(*meter),
@@ -190,6 +258,11 @@ impl Table {
                 self.remove_meter(*id);
                 self.rules.retain(|_, seat| seat.meter() != Some(*id));
             }
+            RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => self.put_group(*group),
+            RuleStep::DeleteGroup(id) => {
+                self.remove_group(*id);
+                self.rules.retain(|_, seat| seat.group() != Some(*id));
+            }
         }
     }
 }
@@ -197,6 +270,13 @@ impl Table {
 fn meter_of(actions: &[Action]) -> Option<MeterId> {
     actions.iter().find_map(|action| match action {
         Action::Meter(id) => Some(*id),
+        _ => None,
+    })
+}
+
+fn group_of(actions: &[Action]) -> Option<GroupId> {
+    actions.iter().find_map(|action| match action {
+        Action::Group(id) => Some(*id),
         _ => None,
     })
 }
@@ -210,6 +290,16 @@ impl RuleMeta {
     /// The meter that it sends packets through.
     pub fn meter(&self) -> Option<MeterId> {
         meter_of(&self.actions)
+    }
+
+    /// The group by which it sends packets out.
+    pub fn group(&self) -> Option<GroupId> {
+        group_of(&self.actions)
+    }
+
+    /// Whether it is for packets that a failure has sent another way, in `place`: none meets it while the working path is whole.
+    pub fn is_standby(&self, place: &RuleKey) -> bool {
+        matches!(place.matches, Match::Mpls { in_port: Some(_), .. }) && self.group().is_none()
     }
 
     /// Its role on its path, in `place`.

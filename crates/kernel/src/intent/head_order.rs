@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::datapath::Dpid;
 use super::lsp_rules::RANKS;
-use super::rule::{Dpid, IpFamily, IpMatch};
+use super::rule::{IpFamily, IpMatch};
 use crate::allocation::IpPrefix;
 use crate::id::AllocationId;
 

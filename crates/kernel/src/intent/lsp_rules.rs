@@ -2,10 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::datapath::{Dpid, PortNo};
+use super::failover_group::Group;
+use super::failover_rules::Failover;
 use super::flow_number::{FLOWS_MAX, FlowNumber};
-use super::id_ranges::{MeterId, MplsLabel};
+use super::id_ranges::{GroupId, MeterId, MplsLabel};
 use super::rule::{
-    Action, Cookie, Dpid, HEAD_PRIORITIES, IpFamily, IpMatch, LABEL_PRIORITY, Match, PortNo, Rule, RuleKey, TABLE,
+    Action, Cookie, HEAD_PRIORITIES, IpFamily, IpMatch, LABEL_PRIORITY, Match, PORT_LABEL_PRIORITY, Rule, RuleKey,
+    TABLE,
 };
 use crate::allocation::{Allocation, Demand, Flow, IpPrefix, Ipv4Prefix, Ipv6Prefix};
 use crate::class::ClassType;
@@ -104,6 +108,14 @@ pub enum NoRules {
         /// The number.
         meter: MeterId,
     },
+    /// Another program's group has the number of its group.
+    #[error("foreign group {} on switch {switch} has its number", .group.0)]
+    ForeignGroup {
+        /// The switch.
+        switch: Dpid,
+        /// The number.
+        group: GroupId,
+    },
     /// Its path is of another topology; a defect.
     #[error("the allocation's path does not fit the topology")]
     NotOfTopology,
@@ -123,6 +135,8 @@ pub(super) struct Shape {
     pub(super) worth: u16,
     /// The class on the line.
     pub(super) class_type: ClassType,
+    /// What its switches do by themselves when a port is dead.
+    pub(super) failover: Option<Failover>,
 }
 
 impl Shape {
@@ -144,7 +158,14 @@ impl Shape {
             // Where no host port is known, packets are taken wherever they come from.
             (Some(_), _) | (None, []) => vec![said],
         };
-        Ok(Self { hops, heads, worth: worth(&said), class_type: allocation.demand.class_type })
+        let failover = Failover::of(allocation, topology, &hops);
+        Ok(Self { hops, heads, worth: worth(&said), class_type: allocation.demand.class_type, failover })
+    }
+
+    /// The switches that have rules or groups of the path, some more than once.
+    pub(super) fn switches(&self) -> impl Iterator<Item = Dpid> + '_ {
+        let standby = self.failover.iter().flat_map(|failover| failover.transits.iter().map(|(dpid, _, _)| *dpid));
+        self.hops.iter().map(|(dpid, _)| *dpid).chain(standby)
     }
 
     /// The switch at which packets enter.
@@ -160,22 +181,44 @@ impl Shape {
     /// The rules of a path with this cookie and these numbers; its flow has `older` flows above it.
     pub(super) fn rules(&self, cookie: Cookie, number: FlowNumber, older: u16) -> Vec<(Dpid, Rule)> {
         let mut rules = Vec::with_capacity(self.hops.len());
+        let failover = self.failover.as_ref();
         let (tc, label) = (traffic_class(self.class_type), number.label());
         let last = self.hops.len().saturating_sub(1);
         for (at, (dpid, port)) in self.hops.iter().enumerate() {
             let mut add = |place, actions| rules.push((*dpid, Rule { place, cookie, actions }));
+            let back = failover.and_then(|failover| failover.back(at));
+            let out = match failover.and_then(|failover| failover.fallback(at)) {
+                Some(_) => Action::Group(GroupId::of(label)),
+                None => Action::Output(*port),
+            };
             if at == 0 {
                 let enter = [Action::Meter(number.meter()), Action::SetDscp(dscp(self.class_type)), Action::PushMpls];
                 for place in self.head_places(older) {
-                    add(place, [&enter[..], &labelled(label, tc, *port)].concat());
+                    add(place, [&enter[..], &labelled(label, tc, out.clone())].concat());
                 }
             } else if at < last {
-                add(label_place(label), labelled(label, tc, *port).to_vec());
+                add(label_place(label, back), labelled(label, tc, out).to_vec());
             } else {
-                add(label_place(label), vec![Action::PopMpls(self.family()), Action::Output(*port)]);
+                add(label_place(label, None), vec![Action::PopMpls(self.family()), Action::Output(*port)]);
+            }
+            if let Some(way) = failover.and_then(|failover| failover.way_of_returned(at)) {
+                add(label_place(label, Some(*port)), labelled(label, tc, Action::Output(way)).to_vec());
             }
         }
+        for (dpid, into, port) in failover.iter().flat_map(|failover| &failover.transits) {
+            let (place, actions) = (label_place(label, Some(*into)), labelled(label, tc, Action::Output(*port)));
+            rules.push((*dpid, Rule { place, cookie, actions: actions.to_vec() }));
+        }
         rules
+    }
+
+    /// The groups of a path with this number, each with its switch.
+    pub(super) fn groups(&self, number: FlowNumber) -> impl Iterator<Item = (Dpid, Group)> + '_ {
+        let transits = self.hops.len().saturating_sub(1);
+        self.hops.iter().take(transits).enumerate().filter_map(move |(at, (dpid, port))| {
+            let fallback = self.failover.as_ref()?.fallback(at)?;
+            Some((*dpid, Group::new(number.label(), *port, fallback)))
+        })
     }
 
     /// The places of the rules at the first switch.
@@ -185,10 +228,10 @@ impl Shape {
     }
 }
 
-fn labelled(label: MplsLabel, tc: u8, port: PortNo) -> [Action; 3] {
+fn labelled(label: MplsLabel, tc: u8, out: Action) -> [Action; 3] {
     // Where a label is swapped, the datapath writes the whole entry: a traffic class that is not written is that of
     // whichever packet came first.
-    [Action::SetLabel(label), Action::SetTrafficClass(tc), Action::Output(port)]
+    [Action::SetLabel(label), Action::SetTrafficClass(tc), out]
 }
 
 /// The traffic class of an MPLS header (RFC 5462) that stands for a class type.
@@ -201,9 +244,10 @@ pub fn dscp(class_type: ClassType) -> u8 {
     class_type.number() << 3
 }
 
-/// The place of the rule for a label.
-pub(super) fn label_place(label: MplsLabel) -> RuleKey {
-    RuleKey { table: TABLE, priority: LABEL_PRIORITY, matches: Match::Mpls { label, bottom_of_stack: true } }
+/// The place of the rule for a label, from any port or from one.
+pub(super) fn label_place(label: MplsLabel, in_port: Option<PortNo>) -> RuleKey {
+    let priority = if in_port.is_some() { PORT_LABEL_PRIORITY } else { LABEL_PRIORITY };
+    RuleKey { table: TABLE, priority, matches: Match::Mpls { label, bottom_of_stack: true, in_port } }
 }
 
 /// The field of a flow for which no switch could ever hold rules, and why. What a new revision of the topology can bring,

@@ -1,14 +1,18 @@
-//! Intent: the rules and meters that each switch should hold for the living allocations, and the steps that lead there from
+//! Intent: the rules, meters and groups that each switch should hold for the living allocations, and the steps that lead there from
 //! what the switch reports. Executors choose nothing: what to write, where and in which order is decided here.
 //!
 //! [`RulePlan`] is the intended content of every switch; [`diff()`] is the list of steps that lead there; [`Agenda`] is what
 //! is left of it when some steps have failed.
 
+mod datapath;
 mod id_ranges;
+mod failover_group;
+mod meter;
 mod rule;
 mod flow_table;
 
 mod flow_number;
+mod failover_rules;
 mod lsp_rules;
 
 mod head_order;
@@ -23,16 +27,19 @@ mod damage;
 mod tests;
 
 pub use damage::{Damage, DamagedPart};
+pub use datapath::{Dpid, PortNo};
 pub use diff::{DiffStage, Task, diff};
+pub use failover_group::{Fallback, Group};
 pub(crate) use flow_number::FlowNumbers;
 pub use flow_number::{FLOWS_MAX, FlowNumber};
 pub use flow_table::{Foreign, Role, RuleMeta, Table, Tables};
-pub use id_ranges::{LABEL_MAX, LABEL_MIN, METER_MAX, METER_MIN, MeterId, MplsLabel};
+pub use id_ranges::{GROUP_BASE, GroupId, LABEL_MAX, LABEL_MIN, METER_MAX, METER_MIN, MeterId, MplsLabel};
 pub(crate) use lsp_rules::impossible_flow;
 pub use lsp_rules::{NoRules, dscp, traffic_class};
+pub use meter::Meter;
 pub use plan::RulePlan;
 pub use rule::{
-    Action, Cookie, CookieFilter, Dpid, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, HEAD_PRIORITIES, IpFamily,
-    IpMatch, LABEL_PRIORITY, Match, Meter, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE,
+    Action, Cookie, CookieFilter, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, HEAD_PRIORITIES, IpFamily, IpMatch,
+    LABEL_PRIORITY, Match, PORT_LABEL_PRIORITY, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE,
 };
 pub use work_queue::Agenda;

@@ -1,17 +1,20 @@
 //! The plan: the intended content of every switch, kept up to date as allocations come, change and go. It follows from the
 //! living allocations, their numbers, and what other programs have on the switches; after a restart it is the same again.
 //!
-//! [`RulePlan::set`], [`RulePlan::remove`] and [`RulePlan::set_foreign`] say what has changed; [`RulePlan::arrange`] then
+//! [`RulePlan::set`], [`RulePlan::remove`], [`RulePlan::set_groupless`] and [`RulePlan::set_foreign`] say what has changed; [`RulePlan::arrange`] then
 //! writes the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use super::datapath::Dpid;
+use super::failover_group::Group;
 use super::flow_number::FlowNumber;
 use super::flow_table::{Foreign, RuleMeta, Tables};
 use super::head_order::{HeadLevel, HeadOrder, HeadRank};
 use super::lsp_rules::{NoRules, RANKS, Shape};
-use super::rule::{Cookie, Dpid, Meter};
+use super::meter::Meter;
+use super::rule::Cookie;
 use crate::allocation::Allocation;
 use crate::id::AllocationId;
 use crate::topology::Topology;
@@ -25,6 +28,10 @@ pub struct RulePlan {
     without: BTreeMap<AllocationId, NoRules>,
     order: HeadOrder,
     foreign: BTreeMap<Dpid, Foreign>,
+    /// Whether switches can have groups.
+    has_groups: bool,
+    /// Those that cannot.
+    groupless: BTreeSet<Dpid>,
     /// The allocations whose rules may have to be others.
     stale: BTreeSet<AllocationId>,
 }
@@ -49,15 +56,25 @@ impl Path {
         Meter::new(self.number.meter(), self.bandwidth)
     }
 
+    /// Whether the switches hold those of its rules, the standing by or the others, that are chosen; none if it has none.
+    fn are_held(&self, seen: &Tables, is_chosen: impl Fn(bool) -> bool) -> bool {
+        let Some(rank) = self.rank else { return false };
+        self.shape.rules(self.cookie, self.number, rank).into_iter().all(|(dpid, rule)| {
+            let wanted = RuleMeta { cookie: rule.cookie, actions: rule.actions };
+            let there = || seen.get(&dpid).and_then(|table| table.seat(&rule.place));
+            !is_chosen(wanted.is_standby(&rule.place)) || there().is_some_and(|there| there.is_same(&wanted))
+        })
+    }
+
     fn is_same_but_for_rank(&self, other: &Self) -> bool {
         *self == Self { rank: self.rank, ..other.clone() }
     }
 }
 
 impl RulePlan {
-    /// Every switch is to be empty.
-    pub fn new() -> Self {
-        Self::default()
+    /// Every switch is to be empty. Without groups, a protected path has its rules and none for its backup path.
+    pub fn new(has_groups: bool) -> Self {
+        Self { has_groups, ..Self::default() }
     }
 
     /// What every switch should hold.
@@ -70,14 +87,14 @@ impl RulePlan {
         self.without.get(&id).cloned()
     }
 
-    /// The switches on the path of an allocation that has one.
+    /// The switches on the working path of an allocation that has one.
     pub fn switches_of(&self, id: AllocationId) -> impl Iterator<Item = Dpid> + '_ {
         self.paths.get(&id).into_iter().flat_map(|path| path.shape.hops.iter().map(|(dpid, _)| *dpid))
     }
 
-    /// The allocations with a path by this switch.
+    /// The allocations with a working or backup path by this switch.
     pub fn at(&self, switch: Dpid) -> impl Iterator<Item = AllocationId> + '_ {
-        let here = move |path: &Path| path.shape.hops.iter().any(|(dpid, _)| *dpid == switch);
+        let here = move |path: &Path| path.shape.switches().any(|dpid| dpid == switch);
         self.paths.iter().filter(move |(_, path)| here(path)).map(|(id, _)| *id)
     }
 
@@ -103,23 +120,29 @@ impl RulePlan {
         self.without.keys().copied()
     }
 
-    /// Whether the switches hold all that an allocation should have: its rules of this epoch, and its meter.
+    /// Whether the switches hold all that an allocation's packets need on the working path: its rules of this epoch, its meter
+    /// and its groups.
     pub fn is_held(&self, id: AllocationId, seen: &Tables) -> bool {
         let Some(path) = self.paths.get(&id) else { return false };
-        let Some(rank) = path.rank else { return false };
         let metered = seen.get(&path.shape.ingress()).and_then(|table| table.meter(path.number.meter()));
+        let grouped =
+            |(dpid, group): (Dpid, Group)| seen.get(&dpid).and_then(|table| table.group(group.id)) == Some(group);
         metered == Some(path.meter())
-            && path.shape.rules(path.cookie, path.number, rank).into_iter().all(|(dpid, rule)| {
-                let there = seen.get(&dpid).and_then(|table| table.seat(&rule.place));
-                there.is_some_and(|there| there.is_same(&RuleMeta { cookie: rule.cookie, actions: rule.actions }))
-            })
+            && path.shape.groups(path.number).all(grouped)
+            && path.are_held(seen, |is_standby| !is_standby)
+    }
+
+    /// Whether an allocation's packets have a way when a port of the working path is dead, as far as they should: the rules of
+    /// its backup path are held.
+    pub fn is_standby_held(&self, id: AllocationId, seen: &Tables) -> bool {
+        self.paths.get(&id).is_some_and(|path| path.are_held(seen, |is_standby| is_standby))
     }
 
     /// Adds or updates a living allocation, with the number of its flow.
     pub fn set(&mut self, allocation: &Allocation, number: Option<FlowNumber>, topology: &Topology) {
         let id = allocation.id;
         let path = match path(allocation, number, topology) {
-            Ok(path) => path,
+            Ok(path) => self.without_unheld_groups(path),
             Err(NoRules::NoFlow) => return self.remove(id),
             Err(why) => {
                 self.remove(id);
@@ -147,6 +170,27 @@ impl RulePlan {
             let concerned = self.order.remove(path.level(), *flow, id);
             self.stale.extend(concerned.into_iter().filter(|other| *other != id));
         }
+    }
+
+    /// A switch cannot have groups: protected paths by it have none.
+    pub fn set_groupless(&mut self, switch: Dpid) {
+        if !self.groupless.insert(switch) {
+            return;
+        }
+        for id in self.at(switch).collect::<Vec<_>>() {
+            self.erase(id);
+            if let Some(path) = self.paths.get_mut(&id) {
+                path.shape.failover = None;
+            }
+            self.stale.insert(id);
+        }
+    }
+
+    fn without_unheld_groups(&self, mut path: Path) -> Path {
+        if !self.has_groups || path.shape.hops.iter().any(|(dpid, _)| self.groupless.contains(dpid)) {
+            path.shape.failover = None;
+        }
+        path
     }
 
     /// What other programs have on a switch: it is left alone, and an allocation that would need the same place or number has
@@ -216,9 +260,14 @@ impl RulePlan {
                 return Err(NoRules::ForeignRule { switch: ingress, cookie: cookie.0, what });
             }
         }
-        for (switch, _) in path.shape.hops.iter().skip(1) {
-            if let Some(cookie) = self.foreign.get(switch).and_then(|foreign| foreign.label(label)) {
-                return Err(NoRules::ForeignRule { switch: *switch, cookie: cookie.0, what: "has its label" });
+        for (switch, group) in path.shape.groups(path.number) {
+            if self.foreign.get(&switch).is_some_and(|foreign| foreign.has_group(group.id)) {
+                return Err(NoRules::ForeignGroup { switch, group: group.id });
+            }
+        }
+        for switch in path.shape.switches().skip(usize::from(path.shape.failover.is_none())) {
+            if let Some(cookie) = self.foreign.get(&switch).and_then(|foreign| foreign.label(label)) {
+                return Err(NoRules::ForeignRule { switch, cookie: cookie.0, what: "has its label" });
             }
         }
         Ok(rank)
@@ -230,6 +279,9 @@ impl RulePlan {
         for (dpid, rule) in path.shape.rules(path.cookie, path.number, rank) {
             self.tables.entry(dpid).or_default().put(rule);
         }
+        for (dpid, group) in path.shape.groups(path.number) {
+            self.tables.entry(dpid).or_default().put_group(group);
+        }
         self.tables.entry(path.shape.ingress()).or_default().put_meter(path.meter());
     }
 
@@ -240,6 +292,11 @@ impl RulePlan {
         for (dpid, rule) in path.shape.rules(path.cookie, path.number, rank) {
             if let Some(table) = self.tables.get_mut(&dpid) {
                 table.remove(&rule.place, rule.cookie);
+            }
+        }
+        for (dpid, group) in path.shape.groups(path.number) {
+            if let Some(table) = self.tables.get_mut(&dpid) {
+                table.remove_group(group.id);
             }
         }
         if let Some(table) = self.tables.get_mut(&path.shape.ingress()) {

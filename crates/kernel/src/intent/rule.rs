@@ -8,10 +8,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::id_ranges::{MeterId, MplsLabel};
+use super::datapath::PortNo;
+use super::failover_group::Group;
+use super::id_ranges::{GroupId, MeterId, MplsLabel};
+use super::meter::Meter;
 use crate::allocation::IpPrefix;
 use crate::id::AllocationId;
-use crate::units::Bandwidth;
 
 /// The table of all rules of this service.
 pub const TABLE: u8 = 0;
@@ -19,31 +21,14 @@ pub const TABLE: u8 = 0;
 pub const HEAD_PRIORITIES: Range<u16> = 20_000..LABEL_PRIORITY;
 /// The priority of rules that match a label.
 pub const LABEL_PRIORITY: u16 = 30_000;
+/// The priority of rules that match a label and the port at which it comes in.
+pub const PORT_LABEL_PRIORITY: u16 = LABEL_PRIORITY + 1;
 /// The EtherType of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
 /// The EtherType of IPv6.
 pub const ETHERTYPE_IPV6: u16 = 0x86DD;
 /// The EtherType of MPLS unicast (RFC 3032 §5).
 pub const ETHERTYPE_MPLS: u16 = 0x8847;
-
-/// An OpenFlow switch, by its datapath id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Dpid(pub u64);
-
-impl fmt::Display for Dpid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// A port of a switch.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct PortNo(pub u32);
-
-impl PortNo {
-    /// The largest number of a real port; those above are OpenFlow's reserved ones (OpenFlow 1.3 §7.2.1).
-    pub const MAX: Self = Self(crate::topology::PORT_MAX);
-}
 
 /// The path that a rule serves: 8 bits of tag, 8 of the term in which it was written, 8 of epoch, 40 of allocation id. All hops
 /// of one path carry the same, but for the term.
@@ -165,8 +150,9 @@ impl Rule {
         let RuleKey { table, priority, matches } = &self.place;
         let is_in_place = match matches {
             Match::Ip(_) => HEAD_PRIORITIES.contains(priority),
-            Match::Mpls { label, bottom_of_stack } => {
-                *priority == LABEL_PRIORITY && label.is_ours() && *bottom_of_stack
+            Match::Mpls { label, bottom_of_stack, in_port } => {
+                let wanted = if in_port.is_some() { PORT_LABEL_PRIORITY } else { LABEL_PRIORITY };
+                *priority == wanted && label.is_ours() && *bottom_of_stack
             }
             Match::Foreign { .. } => false,
         };
@@ -196,6 +182,8 @@ pub enum Match {
         label: MplsLabel,
         /// And this bottom-of-stack bit.
         bottom_of_stack: bool,
+        /// The port they come in at, where the way on depends on it.
+        in_port: Option<PortNo>,
     },
     /// A match that this service never writes.
     Foreign {
@@ -264,36 +252,10 @@ pub enum Action {
     PopMpls(IpFamily),
     /// Send it out.
     Output(PortNo),
+    /// Send it out as a fast-failover group says. Last.
+    Group(GroupId),
     /// An action that this service never writes, as the driver read it.
     Opaque(Box<str>),
-}
-
-/// A meter: drops what is above the rate. A meter has no cookie; ours are those with an id of our range.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Meter {
-    /// Its id.
-    pub id: MeterId,
-    /// The rate, in kbit/s.
-    pub rate_kbps: u32,
-    /// The burst, in kbit. One second's worth of the rate, else TCP starves.
-    pub burst_kbit: u32,
-}
-
-/// Two full packets of Ethernet (1,500 bytes, with header, VLAN tag and label), in kilobits: under a smaller burst none of
-/// that size ever passes.
-const BURST_MIN_KBIT: u32 = 25;
-
-impl Meter {
-    /// The meter for a bandwidth: kilobits rounded up, and a burst of one second, or TCP starves under it.
-    pub fn new(id: MeterId, bandwidth: Bandwidth) -> Self {
-        let rate_kbps = u32::try_from(bandwidth.as_bps().div_ceil(1_000)).unwrap_or(u32::MAX);
-        Self { id, rate_kbps, burst_kbit: rate_kbps.max(BURST_MIN_KBIT) }
-    }
-
-    /// Whether its burst is the one that this service gives for its rate.
-    pub fn is_of_our_form(&self) -> bool {
-        self.rate_kbps > 0 && self.burst_kbit == self.rate_kbps.max(BURST_MIN_KBIT)
-    }
 }
 
 /// A change on one switch.
@@ -314,15 +276,23 @@ pub enum RuleStep {
     },
     /// Delete a meter. Rules that use it would vanish with it, so none does.
     DeleteMeter(MeterId),
+    /// Make a group that is not there.
+    AddGroup(Group),
+    /// Give a group that is there other buckets, in place.
+    ModifyGroup(Group),
+    /// Delete a group. Rules that use it would vanish with it, so none does.
+    DeleteGroup(GroupId),
 }
 
 impl RuleStep {
-    /// Whether it writes a rule or a meter.
+    /// Whether it writes a rule, a meter or a group.
     pub fn is_put(&self) -> bool {
-        match self {
-            Self::AddMeter(_) | Self::ModifyMeter(_) | Self::PutRule(_) => true,
-            Self::DeleteRule { .. } | Self::DeleteMeter(_) => false,
-        }
+        !self.is_deletion()
+    }
+
+    /// Whether it deletes a rule, a meter or a group.
+    pub fn is_deletion(&self) -> bool {
+        matches!(self, Self::DeleteRule { .. } | Self::DeleteMeter(_) | Self::DeleteGroup(_))
     }
 
     /// As it is executed in this term. What is deleted keeps the cookie that it has.

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::*;
-use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes};
+use crate::allocation::{Allocation, Demand, Flow, Ipv4Prefix, Ipv6Prefix, LspAttributes, Recovery};
 use crate::class::{ClassType, Priority};
 use crate::id::{AllocationId, LinkIx, Name, NodeIx};
 use crate::topology::{Link, LinkState, Node, Switch, Topology};
 use crate::units::{Bandwidth, Micros, Millis};
 
+mod failover;
 mod others;
 mod steps;
 
@@ -45,7 +46,7 @@ fn mesh() -> Topology {
                 state: LinkState::Up,
                 from_port: Some(to + 1),
                 to_port: Some(from + 1),
-                twin: None,
+                twin: Some(LinkIx(to * (NODES - 1) + from - u32::from(from > to))),
                 capacity_from: Default::default(),
             });
         }
@@ -53,10 +54,18 @@ fn mesh() -> Topology {
     Topology::new((0..NODES).map(node).collect(), links).unwrap()
 }
 
-fn allocation(id: u64, nodes: &[u32], bps: u64) -> Allocation {
+fn by_nodes(nodes: &[u32]) -> Arc<[LinkIx]> {
     let topology = mesh();
     let link = |pair: &[u32]| topology.link_named(&format!("{}-{}", pair[0], pair[1])).unwrap();
-    let path: Arc<[LinkIx]> = nodes.windows(2).map(link).collect();
+    nodes.windows(2).map(link).collect()
+}
+
+/// With a backup path.
+fn protected(id: u64, nodes: &[u32], backup: &[u32], bps: u64) -> Allocation {
+    Allocation { recovery: Recovery::of(Some(by_nodes(backup)), None), ..allocation(id, nodes, bps) }
+}
+
+fn allocation(id: u64, nodes: &[u32], bps: u64) -> Allocation {
     let address = [10, 0, u8::try_from(id % 200).unwrap(), 1].into();
     Allocation {
         id: AllocationId(id),
@@ -74,7 +83,7 @@ fn allocation(id: u64, nodes: &[u32], bps: u64) -> Allocation {
                 ..LspAttributes::default()
             },
         },
-        path,
+        path: by_nodes(nodes),
         recovery: None,
         created_at: Millis(0),
         updated_at: Millis(0),
@@ -92,7 +101,7 @@ fn set(plan: &mut RulePlan, allocation: &Allocation, epoch: u8) {
 }
 
 fn planned(allocations: &[Allocation]) -> RulePlan {
-    let mut plan = RulePlan::new();
+    let mut plan = RulePlan::new(true);
     let topology = mesh();
     allocations.iter().for_each(|allocation| plan.set(allocation, number(allocation.id.0, 0), &topology));
     plan.arrange();
@@ -111,25 +120,43 @@ fn head_of(tables: &Tables, id: u64) -> Option<(Dpid, RuleKey, RuleMeta)> {
 }
 
 /// Whether packets that enter by this rule leave at a host.
-fn arrives(tables: &Tables, mut at: Dpid, seat: &RuleMeta) -> bool {
-    let mut seat = seat.clone();
-    for _ in 0..=NODES {
+fn arrives(tables: &Tables, at: Dpid, seat: &RuleMeta) -> bool {
+    arrives_without(tables, at, seat, None)
+}
+
+/// Whether they do while the link between two switches is dead, and none is sent back twice.
+fn arrives_without(tables: &Tables, mut at: Dpid, seat: &RuleMeta, dead: Option<(Dpid, Dpid)>) -> bool {
+    let is_alive = |at: Dpid, port: PortNo| {
+        let to = Dpid(port.0.into());
+        dead.is_none_or(|(one, other)| (at, to) != (one, other) && (at, to) != (other, one))
+    };
+    let (mut seat, mut times_back) = (seat.clone(), 0);
+    for _ in 0..3 * NODES {
         let metered = seat.meter().is_none_or(|meter| tables[&at].meter(meter).is_some());
         let (mut label, mut port) = (None, None);
         for action in &seat.actions {
             match action {
                 Action::SetLabel(new) => label = Some(*new),
-                Action::Output(out) => port = Some(*out),
+                Action::Output(out) => port = Some(*out).filter(|port| is_alive(at, *port)),
+                Action::Group(id) => {
+                    let Some(group) = tables[&at].group(*id) else { return false };
+                    let [working, second] = group.ports();
+                    let is_whole = is_alive(at, working);
+                    times_back += u32::from(!is_whole && matches!(group.fallback, Fallback::Back(_)));
+                    port = [working, second].into_iter().find(|port| is_alive(at, *port));
+                }
                 _ => {}
             }
         }
-        let Some(port) = port.filter(|_| metered) else { return false };
+        let Some(port) = port.filter(|_| metered && times_back < 2) else { return false };
         if port.0 >= 100 {
             return seat.actions.contains(&Action::PopMpls(IpFamily::V4));
         }
+        let in_port = PortNo(u32::try_from(at.0).unwrap());
         at = Dpid(u64::from(port.0));
-        let place = label.map(lsp_rules::label_place);
-        let Some(next) = place.and_then(|place| tables[&at].seat(&place).cloned()) else { return false };
+        let Some(label) = label else { return false };
+        let places = [lsp_rules::label_place(label, Some(in_port)), lsp_rules::label_place(label, None)];
+        let Some(next) = places.iter().find_map(|place| tables[&at].seat(place).cloned()) else { return false };
         seat = next;
     }
     false
@@ -163,7 +190,7 @@ fn a_path_is_pushed_swapped_and_popped() {
     let meters: Vec<_> = plan.tables()[&Dpid(1)].meters().collect();
     assert_eq!(meters, [Meter { id: meter, rate_kbps: 5_000, burst_kbit: 5_000 }]);
     let transit: Vec<_> = plan.tables()[&Dpid(2)].rules().collect();
-    assert_eq!(transit[0].0.matches, Match::Mpls { label, bottom_of_stack: true });
+    assert_eq!(transit[0].0.matches, Match::Mpls { label, bottom_of_stack: true, in_port: None });
     assert_eq!(transit[0].1.actions, [Action::SetLabel(label), Action::SetTrafficClass(1), Action::Output(PortNo(3))]);
     let tail: Vec<_> = plan.tables()[&Dpid(3)].rules().collect();
     assert_eq!(tail[0].1.actions, [Action::PopMpls(IpFamily::V4), Action::Output(PortNo(100))]);
@@ -198,7 +225,7 @@ fn a_resize_changes_the_meter_and_nothing_else() {
 
 #[test]
 fn who_cannot_have_rules_is_told_why() {
-    let mut plan = RulePlan::new();
+    let mut plan = RulePlan::new(true);
     let mut nowhere = allocation(1, &[0, 1], 1);
     nowhere.demand.attributes.flow.as_mut().unwrap().out_port = Some(7);
     set(&mut plan, &nowhere, 0);
@@ -213,7 +240,7 @@ fn who_cannot_have_rules_is_told_why() {
     assert_eq!(plan.why_not(AllocationId(3)), None);
     let bare = Topology::new(
         (0..2).map(|at| Node { name: name(&format!("n{at}")), label: None, position: None, switch: None }).collect(),
-        vec![Link { name: name("l"), to: NodeIx(1), ..mesh().link(LinkIx(0)).unwrap().clone() }],
+        vec![Link { name: name("l"), to: NodeIx(1), twin: None, ..mesh().link(LinkIx(0)).unwrap().clone() }],
     );
     let path: Arc<[LinkIx]> = Arc::new([LinkIx(0)]);
     plan.set(&Allocation { path, ..allocation(4, &[0, 1], 1) }, number(4, 0), &bare.unwrap());
@@ -282,7 +309,7 @@ fn packets_enter_at_every_host_port() {
         _ => node,
     };
     topology = Topology::new(nodes.into_iter().enumerate().map(ported).collect(), links).unwrap();
-    let mut plan = RulePlan::new();
+    let mut plan = RulePlan::new(true);
     let one = allocation(7, &[0, 1], 1);
     plan.set(&one, number(7, 0), &topology);
     plan.arrange();

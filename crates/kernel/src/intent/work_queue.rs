@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::datapath::Dpid;
 use super::diff::{DiffStage, Task, diff};
 use super::flow_table::{Table, Tables};
-use super::rule::Dpid;
 use crate::id::AllocationId;
 
 /// The steps that are still to be taken.
@@ -19,11 +19,13 @@ pub struct Agenda {
 }
 
 impl Agenda {
-    /// The steps from the reported to the intended content. An allocation on a switch of which nothing is known is held back
-    /// from the start.
+    /// The steps from the reported to the intended content. An allocation whose working path has a switch of which nothing is
+    /// known is held back from the start.
     pub fn new(intended: &Tables, reported: &Tables) -> Self {
         let unknown = intended.iter().filter(|(dpid, _)| !reported.contains_key(dpid));
-        let held = unknown.flat_map(|(_, table): (_, &Table)| table.rules()).map(|(_, seat)| seat.cookie.allocation());
+        let rules = unknown.flat_map(|(_, table): (_, &Table)| table.rules());
+        let needed = rules.filter(|(place, seat)| !seat.is_standby(place));
+        let held = needed.map(|(_, seat)| seat.cookie.allocation());
         Self { held: held.collect(), tasks: diff(intended, reported).into(), troubled: BTreeSet::new() }
     }
 
@@ -32,7 +34,7 @@ impl Agenda {
         self.tasks.len()
     }
 
-    /// How many of them write a rule or a meter.
+    /// How many of them write a rule, a meter or a group.
     pub fn puts(&self) -> usize {
         self.tasks.iter().filter(|task| task.step.is_put()).count()
     }
@@ -42,7 +44,7 @@ impl Agenda {
         self.tasks.is_empty()
     }
 
-    /// The switches where a rule or a meter is to be written.
+    /// The switches where a rule, a meter or a group is to be written.
     pub fn switches_put(&self) -> BTreeSet<Dpid> {
         self.tasks.iter().filter(|task| task.step.is_put()).map(|task| task.switch).collect()
     }

@@ -100,9 +100,9 @@ impl Worker {
         Self {
             app,
             controller,
+            plan: RulePlan::new(driver.has_groups()),
             driver,
             status,
-            plan: RulePlan::new(),
             changed: BTreeSet::new(),
             seen: Tables::new(),
             doubtful: BTreeSet::new(),

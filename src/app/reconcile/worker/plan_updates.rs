@@ -80,11 +80,12 @@ impl Worker {
     pub(super) fn arrange(&mut self) {
         self.changed.extend(self.plan.arrange());
         for id in std::mem::take(&mut self.changed) {
-            if self.plan.is_held(id, &self.seen) {
-                self.set_condition(id, &Condition::ACTIVE);
-            } else {
+            let condition = self.held_condition(id).unwrap_or_else(|| {
                 let state = self.status.condition_of(id).state.on_change();
-                self.set_condition(id, &Condition { state, reason: None });
+                Condition { state, reason: None }
+            });
+            self.set_condition(id, &condition);
+            if condition != Condition::ACTIVE {
                 self.unsettled.entry(id).or_insert_with(Instant::now);
             }
         }

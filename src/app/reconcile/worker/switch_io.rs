@@ -11,7 +11,7 @@ use kernel::State;
 use kernel::allocation::Allocation;
 use kernel::controller::Controller;
 use kernel::id::{AllocationId, Name};
-use kernel::intent::{CookieFilter, Dpid, FlowNumber, Meter, Rule, StepOutcome, Task};
+use kernel::intent::{CookieFilter, Dpid, FlowNumber, Group, Meter, Rule, StepOutcome, Task};
 use kernel::topology::Topology;
 
 /// How many allocations are looked at under one lock.
@@ -52,17 +52,18 @@ pub(super) async fn count_one(driver: &ThrottledDriver, switch: Dpid) -> (Dpid, 
     (switch, driver.rule_count(switch, CookieFilter::ALL).await)
 }
 
-/// The rules of some allocations on a switch, and all meters.
+/// The rules of some allocations on a switch, and all meters and groups.
 pub(super) async fn read_allocations(
     driver: &ThrottledDriver,
     switch: Dpid,
     ids: &BTreeSet<AllocationId>,
-) -> Result<(Vec<Rule>, Vec<Meter>), DriverError> {
+) -> Result<(Vec<Rule>, Vec<Meter>, Vec<Group>), DriverError> {
     let mut rules = vec![];
     for id in ids {
         rules.extend(driver.rules(switch, CookieFilter::of(*id)).await?);
     }
-    Ok((rules, driver.meters(switch).await?))
+    let meters = driver.meters(switch).await?;
+    Ok((rules, meters, driver.groups(switch).await?))
 }
 
 pub(super) async fn is_revision(app: App, controller: Arc<Controller>) -> bool {

@@ -38,8 +38,8 @@ impl Worker {
         if let Some(why) = self.suspects.reason(id) {
             return Condition::degraded(why);
         }
-        if self.plan.is_held(id, &self.seen) {
-            return self.lost_packets(id).map_or(Condition::ACTIVE, Condition::degraded);
+        if let Some(condition) = self.held_condition(id) {
+            return self.lost_packets(id).map_or(condition, Condition::degraded);
         }
         if let Some(why) = self.plan.switches_of(id).find_map(|dpid| self.troubles.get(&dpid)) {
             return Condition::degraded(why);
@@ -48,6 +48,13 @@ impl Worker {
             Some(fault) => Condition::degraded(fault),
             None => self.status.condition_of(id),
         }
+    }
+
+    /// The condition of an allocation whose working path the switches hold.
+    pub(super) fn held_condition(&self, id: AllocationId) -> Option<Condition> {
+        let is_whole = || self.plan.is_standby_held(id, &self.seen);
+        let condition = || if is_whole() { Condition::ACTIVE } else { Condition::without_standby() };
+        self.plan.is_held(id, &self.seen).then(condition)
     }
 
     /// Publishes the condition if it changed.
@@ -60,15 +67,14 @@ impl Worker {
     }
 
     pub(super) fn report(&self) {
-        let size = |table: &Table| table.rules().len() + table.meters().len();
-        let intended: usize = self.plan.tables().values().map(size).sum();
+        let intended: usize = self.plan.tables().values().map(Table::size).sum();
         let missing = Agenda::new(self.plan.tables(), &self.seen);
         let unknown: usize = self
             .plan
             .tables()
             .iter()
             .filter(|(dpid, _)| !self.seen.contains_key(dpid))
-            .map(|(_, table)| size(table))
+            .map(|(_, table)| table.size())
             .sum();
         let lacking = missing.puts() + unknown;
         let drifting = u64::try_from(missing.len() + unknown).unwrap_or(u64::MAX);

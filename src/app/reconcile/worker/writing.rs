@@ -14,7 +14,7 @@ use crate::southbound::DriverError;
 use kernel::Command;
 use kernel::controller::RulesOnDelete;
 use kernel::id::AllocationId;
-use kernel::intent::{Agenda, Dpid, StepOutcome, Task};
+use kernel::intent::{Agenda, Dpid, RuleStep, StepOutcome, SwitchFault, Task};
 
 /// How long it is trusted that nobody else has written to a switch that was looked at.
 const TRUSTED_FOR: Duration = Duration::from_millis(250);
@@ -103,9 +103,9 @@ impl Worker {
             }
             let driver = &self.driver;
             match read_allocations(driver, dpid, &ids).await {
-                Ok((rules, meters)) => {
+                Ok((rules, meters, groups)) => {
                     if let Some(table) = self.seen.get_mut(&dpid) {
-                        table.refresh(&ids, rules, &meters, self.plan.foreign(dpid));
+                        table.refresh(&ids, rules, &meters, &groups, self.plan.foreign(dpid));
                     }
                 }
                 Err(error) => self.on_error(dpid, error)?,
@@ -144,6 +144,10 @@ impl Worker {
                     continue;
                 }
                 StepOutcome::Refused(fault) => {
+                    if let (RuleStep::AddGroup(_), SwitchFault::Switch { .. }) = (&task.step, fault) {
+                        tracing::warn!(controller = %self.controller.name, %dpid, %fault, "a switch takes no fast-failover groups");
+                        self.plan.set_groupless(dpid);
+                    }
                     if let Some(id) = task.serves {
                         self.faults.insert(id, fault);
                     }

@@ -9,8 +9,29 @@ fn world() -> impl Strategy<Value = Vec<Allocation>> {
     let path = Just((0..NODES).collect::<Vec<_>>())
         .prop_shuffle()
         .prop_flat_map(|nodes| (2..=nodes.len()).prop_map(move |length| nodes[..length].to_vec()));
-    proptest::collection::btree_map(1_u64..20, (path, 1_u64..4), 0..12)
-        .prop_map(|living| living.into_iter().map(|(id, (nodes, kbps))| allocation(id, &nodes, kbps * 1_000)).collect())
+    let one = (path, 1_u64..4, proptest::collection::vec(0..NODES, 0..3));
+    proptest::collection::btree_map(1_u64..20, one, 0..12).prop_map(|living| {
+        living.into_iter().map(|(id, (nodes, kbps, by))| perhaps_protected(id, &nodes, kbps * 1_000, &by)).collect()
+    })
+}
+
+/// With a backup path by these nodes, where it has no link of the working path.
+fn perhaps_protected(id: u64, nodes: &[u32], bps: u64, by: &[u32]) -> Allocation {
+    let (first, last) = (nodes[0], *nodes.last().unwrap());
+    let mut backup = vec![first];
+    for node in by.iter().copied().chain([last]) {
+        if !backup.contains(&node) && (node != last || backup.len() == by.len() + 1) {
+            backup.push(node);
+        }
+    }
+    let pair = |pair: &[u32]| (pair[0].min(pair[1]), pair[0].max(pair[1]));
+    let links: BTreeSet<_> = nodes.windows(2).map(pair).collect();
+    let is_whole = backup.len() > 1 && *backup.last().unwrap() == last;
+    if is_whole && backup.windows(2).map(pair).all(|link| !links.contains(&link)) {
+        protected(id, nodes, &backup, bps)
+    } else {
+        allocation(id, nodes, bps)
+    }
 }
 
 /// What may have happened to a table behind our back.
@@ -32,6 +53,10 @@ fn harmed(tables: &Tables, harm: &[(u8, u8)]) -> Tables {
                 let cookie = seat.cookie.in_term(9);
                 table.put(Rule { place: place.clone(), cookie, actions: seat.actions.clone() });
             }
+            4 if *what > 128 => {
+                let first = table.groups().next();
+                first.iter().for_each(|group| table.apply_step(&RuleStep::DeleteGroup(group.id)));
+            }
             _ => table.put_meter(Meter { id: MeterId(METER_MIN + u32::from(*what)), rate_kbps: 0, burst_kbit: 9 }),
         }
     }
@@ -49,6 +74,11 @@ fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
             }
             RuleStep::ModifyMeter(meter) => prop_assert!(tables[&task.switch].meter(meter.id).is_some()),
             RuleStep::DeleteMeter(id) => prop_assert!(id.is_ours()),
+            RuleStep::AddGroup(group) => {
+                prop_assert!(group.id.is_ours() && tables[&task.switch].group(group.id).is_none())
+            }
+            RuleStep::ModifyGroup(group) => prop_assert!(tables[&task.switch].group(group.id).is_some()),
+            RuleStep::DeleteGroup(id) => prop_assert!(id.is_ours()),
         }
         let before = tables.clone();
         tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
@@ -64,7 +94,10 @@ fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
                 .map(|(place, seat)| (place.clone(), seat.cookie.in_term(0), seat.actions.clone()))
                 .collect::<Vec<_>>()
         };
-        tables.values().map(|table| (rules(table), table.meters().collect::<Vec<_>>())).collect::<Vec<_>>()
+        tables
+            .values()
+            .map(|table| (rules(table), table.meters().collect::<Vec<_>>(), table.groups().collect::<Vec<_>>()))
+            .collect::<Vec<_>>()
     };
     prop_assert_eq!(in_no_term(&tables), in_no_term(&known(plan.tables())));
     Ok(())
@@ -76,12 +109,12 @@ proptest! {
     #[test]
     fn whatever_was_there_becomes_what_should_be(old in world(), new in world(), harm in proptest::collection::vec(any::<(u8, u8)>(), 0..6)) {
         let start = harmed(planned(&old).tables(), &harm);
-        let mut plan = RulePlan::new();
+        let mut plan = RulePlan::new(true);
         let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
         new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
         plan.arrange();
         check_steps(&start, &plan)?;
-        prop_assert!(new.iter().all(|one| plan.is_held(one.id, &known(plan.tables()))));
+        prop_assert!(new.iter().all(|one| plan.is_held(one.id, &known(plan.tables())) && plan.is_standby_held(one.id, &known(plan.tables()))));
     }
 
     #[test]
@@ -101,6 +134,19 @@ proptest! {
             for one in &stay {
                 let (dpid, _, seat) = head_of(&tables, one.id.0).unwrap();
                 prop_assert!(arrives(&tables, dpid, &seat), "{task:?} cuts {:?}", one.id);
+            }
+        }
+    }
+
+    #[test]
+    fn protected_packets_arrive_whichever_link_is_dead(living in world()) {
+        let tables = known(planned(&living).tables());
+        let topology = mesh();
+        for one in living.iter().filter(|one| one.backup().is_some()) {
+            let (at, _, head) = head_of(&tables, one.id.0).unwrap();
+            for link in one.links().iter().map(|ix| topology.link(*ix).unwrap()) {
+                let [from, to] = [link.from, link.to].map(|node| Dpid(u64::from(node.0) + 1));
+                prop_assert!(arrives_without(&tables, at, &head, Some((from, to))), "{} without {from}-{to}", one.id);
             }
         }
     }
