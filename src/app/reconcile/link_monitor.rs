@@ -1,7 +1,7 @@
 //! Link states and port counters from the controller: a link that breaks or comes back becomes the same command as an
 //! operator's change of a link; measured loads are kept beside the books.
 //!
-//! A link is broken if a port at its end says so, or is not there on a switch that answers; if the controller discovers that
+//! A link is broken if a port at its end says so (of its carrier, or by BFD), or is not there on a switch that answers; if the controller discovers that
 //! the port leads elsewhere; or if it was discovered before, is not any more for a while, and both its switches answer. A
 //! controller that was just started discovers nothing yet: that breaks no link. The links of a switch that is lost to the
 //! controller go into maintenance after a while: what has another path takes it, and what has none stays, since the switch may
@@ -29,7 +29,7 @@ use kernel::units::Bandwidth;
 
 /// How often links are looked at.
 const LINKS_EVERY: Duration = Duration::from_millis(500);
-/// How often ports are counted, in looks at links.
+/// How often ports are looked at and counted whatever is discovered, in looks at links.
 const COUNT_EVERY: u32 = 4;
 /// After how many looks a link is taken for broken that is not discovered any more although its ports live.
 const SILENT_LOOKS: u32 = 20;
@@ -42,6 +42,7 @@ pub(super) async fn run(app: App, controller: Arc<Controller>, driver: Arc<Throt
         status,
         discovered: BTreeSet::new(),
         missed: BTreeMap::new(),
+        dead: BTreeSet::new(),
         counted: BTreeMap::new(),
     };
     let mut look: u32 = 0;
@@ -52,10 +53,11 @@ pub(super) async fn run(app: App, controller: Arc<Controller>, driver: Arc<Throt
             continue;
         }
         let Some(network) = monitored(&monitor.app, &monitor.controller.topology) else { continue };
-        if let Err(error) = monitor.look_at_links(&network).await {
+        let is_thorough = look.is_multiple_of(COUNT_EVERY);
+        if let Err(error) = monitor.look_at_links(&network, is_thorough).await {
             tracing::debug!(controller = %monitor.controller.name, %error, "links could not be looked at");
         }
-        if look.is_multiple_of(COUNT_EVERY) {
+        if is_thorough {
             monitor.count(&network.topology).await;
         }
         look = look.wrapping_add(1);
@@ -113,6 +115,8 @@ struct LinkMonitor {
     discovered: BTreeSet<Name>,
     /// Links that it does not discover any more, and for how many looks.
     missed: BTreeMap<Name, u32>,
+    /// Ports that were not live when they were last looked at.
+    dead: BTreeSet<(Dpid, PortNo)>,
     counted: BTreeMap<(Dpid, PortNo), (u64, Instant)>,
 }
 
@@ -130,7 +134,9 @@ enum Sight {
 }
 
 impl LinkMonitor {
-    async fn look_at_links(&mut self, network: &Monitored) -> Result<(), DriverError> {
+    /// A thorough look asks every switch that answers for its ports: of a failure that shows in no carrier the switch may know
+    /// by BFD, long before the controller misses the link.
+    async fn look_at_links(&mut self, network: &Monitored, is_thorough: bool) -> Result<(), DriverError> {
         let topology = &*network.topology;
         let seen = match self.driver.links().await {
             Ok(links) => Some(Discovered::of(links)),
@@ -141,15 +147,18 @@ impl LinkMonitor {
         let mut ports: BTreeMap<Dpid, Option<Vec<Port>>> = BTreeMap::new();
         let mut done: BTreeSet<LinkIx> = BTreeSet::new();
         let lost = self.status.lost_since();
+        let answering = self.status.status().switches;
+        let answers = |dpid: &Dpid| matches!(answering.get(dpid), Some(None));
         let mut problems: BTreeMap<LinkIx, Arc<str>> = BTreeMap::new();
         for (ix, link) in topology.links() {
             let Some(ends) = ends(topology, link) else { continue };
             let is_discovered = seen.as_ref().is_some_and(|seen| seen.links.contains(&ends));
-            if !is_discovered {
-                for dpid in [ends.from.0, ends.to.0] {
-                    if let Entry::Vacant(place) = ports.entry(dpid) {
-                        place.insert(self.driver.ports(dpid).await.ok());
-                    }
+            for end in [ends.from, ends.to] {
+                let is_due = !is_discovered || self.dead.contains(&end) || (is_thorough && answers(&end.0));
+                if let Entry::Vacant(place) = ports.entry(end.0)
+                    && is_due
+                {
+                    place.insert(self.driver.ports(end.0).await.ok());
                 }
             }
             let sight = match [ends.from.0, ends.to.0].into_iter().find(|dpid| is_over(&lost, *dpid, self.patience())) {
@@ -184,25 +193,33 @@ impl LinkMonitor {
         ports: &BTreeMap<Dpid, Option<Vec<Port>>>,
         seen: Option<&Discovered>,
     ) -> Sight {
-        if seen.is_some_and(|seen| seen.links.contains(ends)) {
+        let live = |(dpid, port): (Dpid, PortNo)| {
+            let ports = ports.get(&dpid)?.as_ref()?;
+            // A port that a switch does not have any more carries nothing.
+            Some(ports.iter().find(|other| other.number == port).is_some_and(|port| port.live))
+        };
+        let lives = [ends.from, ends.to].map(|end| (end, live(end)));
+        for (end, live) in lives {
+            match live {
+                Some(true) => drop(self.dead.remove(&end)),
+                Some(false) => drop(self.dead.insert(end)),
+                None => {}
+            }
+        }
+        let dead = [ends.from, ends.to].into_iter().find(|end| self.dead.contains(end));
+        if seen.is_some_and(|seen| seen.links.contains(ends)) && dead.is_none() {
             self.missed.remove(&link.name);
             self.discovered.insert(link.name.clone());
             return Sight::There;
         }
-        if let Some(elsewhere) = seen.and_then(|seen| seen.far_ends.get(&ends.from)) {
+        if let Some(elsewhere) = seen.and_then(|seen| seen.far_ends.get(&ends.from)).filter(|end| **end != ends.to) {
             let ((from, out), (to, into)) = (ends.from, *elsewhere);
             let (out, into) = (out.0, into.0);
             return Sight::Broken(format!(
                 "port {out} of switch {from} leads to port {into} of switch {to}, not where the topology says"
             ));
         }
-        let live = |(dpid, port): (Dpid, PortNo)| {
-            let ports = ports.get(&dpid)?.as_ref()?;
-            // A port that a switch does not have any more carries nothing.
-            Some(ports.iter().find(|other| other.number == port).is_some_and(|port| port.live))
-        };
-        let lives = [(ends.from, live(ends.from)), (ends.to, live(ends.to))];
-        if let Some(((dpid, port), _)) = lives.iter().find(|(_, live)| *live == Some(false)) {
+        if let Some((dpid, port)) = dead {
             return Sight::Broken(format!("port {} of switch {dpid} is down or not there", port.0));
         }
         let both_live = lives.iter().all(|(_, live)| *live == Some(true));
