@@ -55,6 +55,7 @@ fn document(room: &ApiState, controller: &Controller) -> ControllerDocument {
         }),
         reachable: status.reachable,
         since: status.since.map(instant),
+        fast_failover: status.has_groups,
         rules: RuleFigures { intended: status.intended, installed: status.installed, drifting: status.drifting },
         unsettled_allocations: status.unsettled,
         settled_at: status.settled_at.map(instant),

@@ -77,7 +77,12 @@ pub struct ControllerDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]
     pub since: Option<Instant>,
-    /// Rules and meters.
+    /// Whether switches are given fast-failover groups through it, by which they move packets of protected allocations to the
+    /// backup path themselves; otherwise the service does, when it has heard of the failure. Absent: it was not asked yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub fast_failover: Option<bool>,
+    /// Rules, meters and groups.
     pub rules: RuleFigures,
     /// The number of allocations that are not in force.
     pub unsettled_allocations: u64,

@@ -105,7 +105,9 @@ pub struct ControllerStatus {
     pub since: Option<Millis>,
     /// The switches of the topology, and what is wrong with each, if anything.
     pub switches: BTreeMap<Dpid, Option<Arc<str>>>,
-    /// Rules and meters that switches should hold.
+    /// Whether switches can be given groups through it; `None`: it was not asked yet.
+    pub has_groups: Option<bool>,
+    /// Rules, meters and groups that switches should hold.
     pub intended: u64,
     /// Of these, those that they are known to hold.
     pub installed: u64,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::{Adjacency, DriverError, Unreachable};
 use super::{Fabric, Simulated};
-use kernel::intent::{CookieFilter, Dpid, Meter, PortNo, Rule, RuleStep, StepOutcome, SwitchFault};
+use kernel::intent::{CookieFilter, Dpid, Group, GroupId, Meter, PortNo, Rule, RuleStep, StepOutcome, SwitchFault};
 use kernel::topology::Topology;
 
 /// What goes wrong, and how often, in parts per million of the steps.
@@ -31,6 +31,7 @@ pub(super) struct Trouble {
     dice: u64,
     is_away: bool,
     silent: BTreeSet<Dpid>,
+    groupless: BTreeSet<Dpid>,
     steps: u64,
     calls: u64,
 }
@@ -68,6 +69,11 @@ impl Simulated {
         } else {
             silent.remove(&switch)
         };
+    }
+
+    /// Makes a switch refuse groups.
+    pub fn refuse_groups(&self, switch: Dpid) {
+        self.fabric().trouble.groupless.insert(switch);
     }
 
     /// Cuts a link or mends it, both directions: the ports at its ends go down and up with it.
@@ -123,6 +129,16 @@ impl Simulated {
             .get(&switch)
             .map(|switch| switch.rules(CookieFilter { value: 0, mask: 0 }))
             .unwrap_or_default()
+    }
+
+    /// Every group that a switch holds.
+    pub fn groups_held(&self, switch: Dpid) -> Vec<Group> {
+        self.fabric().switches.get(&switch).map(|switch| switch.groups.values().copied().collect()).unwrap_or_default()
+    }
+
+    /// Deletes a group behind the controller's back, and with it the rules that use it.
+    pub fn delete_group_directly(&self, switch: Dpid, id: GroupId) {
+        let _ = self.fabric().apply_faultless(switch, &RuleStep::DeleteGroup(id));
     }
 
     /// Every meter that a switch holds.
@@ -182,6 +198,10 @@ impl Fabric {
         if self.trouble.happens(faults.refuse_ppm) {
             // OFPET_FLOW_MOD_FAILED, OFPFMFC_UNKNOWN.
             return StepOutcome::Refused(SwitchFault::Switch { kind: 5, code: 0 });
+        }
+        if matches!(step, RuleStep::AddGroup(_)) && self.trouble.groupless.contains(&dpid) {
+            // OFPET_GROUP_MOD_FAILED, OFPGMFC_BAD_TYPE.
+            return StepOutcome::Refused(SwitchFault::Switch { kind: 6, code: 10 });
         }
         let is_lost = self.trouble.happens(faults.lose_ppm);
         if is_lost && self.trouble.happens(500_000) {

@@ -220,6 +220,34 @@ async fn what_others_break_is_repaired_and_what_is_theirs_stays() {
 }
 
 #[tokio::test]
+async fn switches_have_groups_for_protected_paths_where_they_take_them() {
+    let network = network(Faults::default());
+    let service = ring(&network).await;
+    control(&service).await;
+    let body = json!({"ingress": "s1", "egress": "s3", "class_type": 0, "bandwidth_bps": 1_000_000,
+                      "flow": {"ipv4_dst": "10.0.0.3"}, "protection": {"kind": "dedicated"}});
+    let answer = service.post("/v1/allocations", &body.to_string()).await;
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    active(&service, &id).await;
+    assert_eq!(calm(&service).await["fast_failover"], true);
+    let groups = || [1, 2, 3, 4].map(|dpid| network.groups_held(Dpid(dpid)).len());
+    assert_eq!(groups(), [1, 1, 0, 0], "at the ingress and at the transit");
+    let right: Vec<_> = (1..=4).map(|dpid| network.rules_held(Dpid(dpid))).collect();
+    network.delete_group_directly(Dpid(1), network.groups_held(Dpid(1))[0].id);
+    let is_right = || (1..=4).map(|dpid| network.rules_held(Dpid(dpid))).collect::<Vec<_>>() == right;
+    eventually("the group and its rules are there again", || groups() == [1, 1, 0, 0] && is_right()).await;
+    service.send("DELETE", &format!("/v1/allocations/{id}"), &[], "").await;
+    eventually("nothing is left", || groups() == [0; 4] && held(&network) == (0, 0)).await;
+    // A switch without groups: the path is as one that is not protected.
+    network.refuse_groups(Dpid(2));
+    let answer = service.post("/v1/allocations", &body.to_string()).await;
+    active(&service, answer.json()["id"].as_str().unwrap()).await;
+    calm(&service).await;
+    assert_eq!((groups(), held(&network)), ([0; 4], (3, 1)));
+    service.close().await;
+}
+
+#[tokio::test]
 async fn a_foreign_rule_in_the_way_is_said_and_left_alone() {
     let network = network(Faults::default());
     let service = ring(&network).await;

@@ -129,6 +129,7 @@ impl Worker {
         // Subscribed before the state is read, so that no commit is missed.
         let mut commits = self.app.subscribe();
         let mut changes = Changes { what: What::Everything, until: self.app.head() };
+        self.status.set_status(|status| status.has_groups = Some(self.driver.has_groups()));
         let mut occasion = Occasion::Time;
         loop {
             if self.is_current().await {
