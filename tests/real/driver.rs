@@ -7,8 +7,9 @@ use api::outbound::OutboundNetworks;
 use kernel::allocation::IpPrefix;
 use kernel::id::AllocationId;
 use kernel::intent::{
-    Action, Cookie, CookieFilter, Dpid, HEAD_PRIORITIES, IpFamily, IpMatch, LABEL_PRIORITY, Match, Meter, MeterId,
-    MplsLabel, PortNo, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE, Table,
+    Action, Cookie, CookieFilter, Dpid, Fallback, GROUP_BASE, Group, GroupId, HEAD_PRIORITIES, IpFamily, IpMatch,
+    LABEL_PRIORITY, Match, Meter, MeterId, MplsLabel, PORT_LABEL_PRIORITY, PortNo, Rule, RuleKey, RuleStep,
+    StepOutcome, SwitchFault, TABLE, Table,
 };
 use watermaster::southbound::ryu::Ryu;
 use watermaster::southbound::{Driver, DriverError};
@@ -151,6 +152,45 @@ async fn there_and_back(lab: &Lab, driver: &Ryu) {
     }
 }
 
+/// Groups, and a rule that sends packets out by one, from one port alone.
+async fn groups(lab: &Lab, driver: &Ryu) {
+    let id = GroupId(GROUP_BASE + label(4).number());
+    let group = |fallback| Group { id, working: PortNo(2), fallback };
+    let (there, back) = (group(Fallback::To(PortNo(3))), group(Fallback::Back(PortNo(3))));
+    let matches = Match::Mpls { label: label(4), bottom_of_stack: true, in_port: Some(PortNo(3)) };
+    let rule = Rule {
+        place: RuleKey { matches, priority: PORT_LABEL_PRIORITY, ..swap(4).place },
+        actions: vec![Action::SetLabel(label(4)), Action::SetTrafficClass(3), Action::Group(id)],
+        ..swap(4)
+    };
+    let before = driver.apply(SWITCH, &[RuleStep::PutRule(rule.clone())]).await.unwrap();
+    assert!(matches!(before[..], [StepOutcome::Refused(_)]), "a rule without its group: {before:?}");
+    for (step, held) in [
+        (RuleStep::AddGroup(there), there),
+        (RuleStep::AddGroup(back), back),
+        (RuleStep::ModifyGroup(there), there),
+        (RuleStep::ModifyGroup(back), back),
+    ] {
+        let outcomes = driver.apply(SWITCH, &[step, RuleStep::PutRule(rule.clone())]).await.unwrap();
+        assert!(all_in_force(&outcomes), "{outcomes:?}");
+        assert_eq!(driver.groups(SWITCH).await.unwrap(), [held]);
+        assert_eq!(driver.rules(SWITCH, CookieFilter::OURS).await.unwrap(), std::slice::from_ref(&rule));
+    }
+    let nowhere = RuleStep::AddGroup(Group { working: PortNo(77), ..there });
+    let outcomes = driver.apply(SWITCH, &[nowhere]).await.unwrap();
+    assert_eq!(outcomes, [StepOutcome::Refused(SwitchFault::NoSuchPort { port: PortNo(77) })]);
+    for _ in 0..2 {
+        let outcomes = driver.apply(SWITCH, &[delete(&rule), RuleStep::DeleteGroup(id)]).await.unwrap();
+        assert!(all_in_force(&outcomes), "{outcomes:?}");
+        assert_eq!((lab.rules(1).len(), lab.groups(1).len()), (0, 0));
+    }
+    let modified = driver.apply(SWITCH, &[RuleStep::ModifyGroup(there), RuleStep::DeleteGroup(id)]).await.unwrap();
+    assert!(all_in_force(&modified), "one that is gone is made again: {modified:?}");
+    lab.ofctl("add-group", 1, &[&format!("group_id={},type=select,bucket=output:2", id.0)]);
+    assert_eq!(driver.groups(SWITCH).await.unwrap(), [Group::of_another_form(id)]);
+    lab.ofctl("del-groups", 1, &[]);
+}
+
 /// Other programs' rules are read as theirs, also those that happen to have the tag, and are never deleted.
 async fn strangers(lab: &Lab, driver: &Ryu) {
     let ours = Cookie::new(1, AllocationId(5)).unwrap().0;
@@ -197,6 +237,7 @@ fn packets_driver_with_the_acknowledged_batch() {
     let driver = Ryu::new(lab.url(), &OutboundNetworks::default()).unwrap();
     run(async {
         there_and_back(&lab, &driver).await;
+        groups(&lab, &driver).await;
         strangers(&lab, &driver).await;
         many(&lab, &driver).await;
     });
@@ -210,6 +251,7 @@ fn packets_driver_over_plain_ofctl_rest() {
     await_that("four switches", SOON, || run(driver.switches()).map(|found| found.len()), |found| *found == Ok(4));
     run(async {
         there_and_back(&lab, &driver).await;
+        groups(&lab, &driver).await;
         strangers(&lab, &driver).await;
         many(&lab, &driver).await;
     });
