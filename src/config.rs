@@ -80,6 +80,8 @@ pub struct ConfigFile {
     pub lost_switch_ms: Option<u64>,
     /// How long the traffic of a revertive allocation stays away from a path that failed at least, in milliseconds.
     pub wait_to_restore_ms: Option<u64>,
+    /// How long before planned maintenance begins its links are left, in milliseconds.
+    pub maintenance_lead_ms: Option<u64>,
     /// The user name at controllers that ask for one (ONOS).
     pub controller_username: Option<String>,
     /// The password of that user.
@@ -187,6 +189,8 @@ pub struct Config {
     pub lost_switch_ms: u64,
     /// How long the traffic of a revertive allocation stays away from a path that failed at least, in milliseconds.
     pub wait_to_restore_ms: u64,
+    /// How long before planned maintenance begins its links are left, in milliseconds.
+    pub maintenance_lead_ms: u64,
     /// The user name at controllers that ask for one (ONOS).
     pub controller_username: Option<String>,
     /// The password of that user.
@@ -303,6 +307,7 @@ impl ConfigFile {
             drain_ms: self.drain_ms.or(other.drain_ms),
             lost_switch_ms: self.lost_switch_ms.or(other.lost_switch_ms),
             wait_to_restore_ms: self.wait_to_restore_ms.or(other.wait_to_restore_ms),
+            maintenance_lead_ms: self.maintenance_lead_ms.or(other.maintenance_lead_ms),
             controller_username: self.controller_username.or(other.controller_username),
             controller_password: self.controller_password.or(other.controller_password),
             controller_url: self.controller_url.or(other.controller_url),
@@ -374,6 +379,7 @@ impl ConfigFile {
             drain_ms: self.drain_ms.unwrap_or(10_000),
             lost_switch_ms: self.lost_switch_ms.unwrap_or(10_000),
             wait_to_restore_ms: self.wait_to_restore_ms.unwrap_or(10_000),
+            maintenance_lead_ms: self.maintenance_lead_ms.unwrap_or(60_000),
             controller_username: self.controller_username,
             controller_password: self.controller_password,
             controller_url: self.controller_url,

@@ -231,6 +231,16 @@ impl ServiceMetrics {
                 tracing::info!(sequence, controller = %name, %instance, term, "a controller has another leader");
             }
             Event::ControllerDeleted { name } => tracing::info!(sequence, controller = %name, "controller deleted"),
+            Event::MaintenancePlanned { topology, maintenance, displaced, stranded } => {
+                self.count_victims(displaced);
+                let (id, links, stranded) = (maintenance.id.0, maintenance.links.len(), stranded.len());
+                let (starts_at_ms, ends_at_ms) = (maintenance.starts_at.0, maintenance.ends_at.0);
+                let rerouted = displaced.len();
+                tracing::info!(sequence, %topology, id, links, starts_at_ms, ends_at_ms, rerouted, stranded, "maintenance planned");
+            }
+            Event::MaintenanceEnded { topology, id } => {
+                tracing::info!(sequence, %topology, id = id.0, "maintenance ended");
+            }
             Event::TenantPut { tenant } => tracing::info!(sequence, tenant = %tenant.name, "tenant put"),
             Event::TenantDeleted { name } => tracing::info!(sequence, tenant = %name, "tenant deleted"),
             Event::TopologyDeleted { name } => tracing::info!(sequence, topology = %name, "topology deleted"),

@@ -18,6 +18,7 @@ pub(super) fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
         | Event::Resized { displaced, .. }
         | Event::Started { displaced, .. }
         | Event::LinkChanged { displaced, .. }
+        | Event::MaintenancePlanned { displaced, .. }
         | Event::ModelSet { displaced, .. }
         | Event::TopologyPut { displaced, .. } => displaced.iter().filter_map(end_of).collect(),
         Event::Denied { .. }
@@ -25,6 +26,7 @@ pub(super) fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
         | Event::TopologyDeleted { .. }
         | Event::ControllerPut { .. }
         | Event::ControllerDeleted { .. }
+        | Event::MaintenanceEnded { .. }
         | Event::TenantPut { .. }
         | Event::ControllerLed { .. }
         | Event::TenantDeleted { .. } => return vec![],

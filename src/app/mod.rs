@@ -12,6 +12,7 @@ mod database_watch;
 mod follower;
 mod leadership;
 mod maintenance;
+mod planned_maintenance;
 mod recovery;
 mod reconcile;
 mod scheduler;
@@ -67,6 +68,8 @@ pub const SNAPSHOT_EVERY_MIN: u64 = 1_000;
 const LOST_SWITCH_AFTER: Duration = Duration::from_secs(10);
 /// How long traffic stays away from a path that failed, unless said otherwise.
 const WAIT_TO_RESTORE: Duration = Duration::from_secs(10);
+/// How long before planned maintenance begins its links are left, unless something else is said.
+const MAINTENANCE_LEAD: Duration = Duration::from_secs(60);
 /// How long an idempotency key is remembered.
 pub const RECEIPT_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -143,6 +146,8 @@ pub struct AppOptions {
     pub lost_switch_after: Duration,
     /// How long the traffic of a revertive allocation stays away from a path that failed at least.
     pub wait_to_restore: Duration,
+    /// How long before planned maintenance begins its links are left.
+    pub maintenance_lead: Duration,
     /// How the scheduler of aggregators works.
     pub scheduler: SchedulerOptions,
     /// How long a submission may wait for its turn.
@@ -157,6 +162,7 @@ impl Default for AppOptions {
             driver_factory: driver_factory(ControllerAccess::default()),
             lost_switch_after: LOST_SWITCH_AFTER,
             wait_to_restore: WAIT_TO_RESTORE,
+            maintenance_lead: MAINTENANCE_LEAD,
             scheduler: SchedulerOptions::default(),
             deadline: DEADLINE_DEFAULT,
             retention: Retention::default(),
@@ -222,6 +228,7 @@ impl App {
         tasks.spawn(writer::run(app.clone(), jobs));
         tasks.spawn(maintenance::keep_time(app.clone()));
         tasks.spawn(recovery::keep_protected(app.clone(), options.wait_to_restore));
+        tasks.spawn(planned_maintenance::keep_plans(app.clone(), options.maintenance_lead));
         tasks.spawn(maintenance::housekeeping(app.clone(), options.retention));
         tasks.spawn(follower::run(app.clone()));
         tasks.spawn(leadership::run(app.clone()));

@@ -137,6 +137,12 @@ fn subject(data: &EventData) -> String {
         }
         EventData::ControllerDeleted { controller } => format!(" controller={controller}"),
         EventData::AllocationsDisplaced { .. } => String::new(),
+        EventData::MaintenancePlanned { topology, maintenance: one, stranded, .. } => {
+            let (id, from, until) = (&one.id, one.starts_at, one.ends_at);
+            let links = one.links.join(",");
+            format!(" topology={topology} id={id} from={from} until={until} links={links} stranded={}", stranded.len())
+        }
+        EventData::MaintenanceEnded { topology, id } => format!(" topology={topology} id={id}"),
         EventData::TenantPut { tenant } => format!(" tenant={}", tenant.id),
         EventData::TenantDeleted { tenant } => format!(" tenant={tenant}"),
     }

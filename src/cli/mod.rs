@@ -12,6 +12,7 @@ pub mod demo;
 pub mod event;
 pub mod gateway;
 pub mod link;
+pub mod maintenance;
 pub mod model;
 pub mod passwd;
 pub mod mqtt_args;
@@ -70,6 +71,8 @@ enum CliCommand {
     Allocation(allocation::Arguments),
     /// Links of a running service: list, show, set, watch.
     Link(link::Arguments),
+    /// Planned maintenance of a running service: list, show, create, delete, watch.
+    Maintenance(maintenance::Arguments),
     /// Bandwidth models of a running service: show, put, watch.
     Model(model::Arguments),
     /// Controllers of switches of a running service: list, show, put, delete, watch.
@@ -201,6 +204,7 @@ fn run(command: CliCommand) -> Result<(), Error> {
         CliCommand::Model(arguments) => model::run(&arguments)?,
         CliCommand::Controller(arguments) => controller::run(&arguments)?,
         CliCommand::Aggregator(arguments) => aggregator::run(&arguments)?,
+        CliCommand::Maintenance(arguments) => maintenance::run(&arguments)?,
         CliCommand::Tenant(arguments) => tenant::run(&arguments)?,
         CliCommand::Event(arguments) => event::run(&arguments)?,
         CliCommand::Topology(command) => topology::run(&command)?,

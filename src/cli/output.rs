@@ -59,6 +59,21 @@ pub(super) fn bandwidth(text: &str) -> Result<u64, String> {
     plain.or_else(spoken).ok_or_else(|| "give an amount such as 500M, 2.5Gbit/s or 1000000 (bit/s)".to_owned())
 }
 
+/// A number with d, h, m or s.
+pub(super) fn duration_ms(text: &str) -> Result<u64, String> {
+    let ms_of = |unit| match unit {
+        'd' => Some(24 * 60 * 60 * 1_000),
+        'h' => Some(60 * 60 * 1_000),
+        'm' => Some(60 * 1_000),
+        's' => Some(1_000),
+        _ => None,
+    };
+    let unit = text.chars().last().and_then(ms_of);
+    let number = text.get(..text.len().saturating_sub(1)).and_then(|number| number.parse::<u64>().ok());
+    let duration = number.zip(unit).and_then(|(number, unit)| number.checked_mul(unit)).filter(|ms| *ms > 0);
+    duration.ok_or_else(|| "give a time such as 90d, 12h, 30m or 45s".to_owned())
+}
+
 /// For people: three digits.
 pub(super) fn rate(bps: u64) -> String {
     let steps = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
@@ -105,6 +120,14 @@ pub(super) fn effects(effects: &Effects) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!((duration_ms("90d"), duration_ms("1s")), (Ok(7_776_000_000), Ok(1_000)));
+        for wrong in ["", "d", "90", "0d", "-1h", "1w", "99999999999999999999d", "1é"] {
+            assert!(duration_ms(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn parts_are_rounded_down_and_numbers_have_their_plural() {

@@ -82,6 +82,9 @@ pub struct Arguments {
     /// [default: 10000].
     #[arg(long, env = "WATERMASTER_WAIT_TO_RESTORE_MS")]
     wait_to_restore_ms: Option<u64>,
+    /// How long before planned maintenance begins its links are left, in milliseconds [default: 60000].
+    #[arg(long, env = "WATERMASTER_MAINTENANCE_LEAD_MS")]
+    maintenance_lead_ms: Option<u64>,
     /// Who we are to SDN controllers that ask, such as ONOS.
     #[arg(long, env = "WATERMASTER_CONTROLLER_USERNAME")]
     controller_username: Option<String>,
@@ -167,6 +170,7 @@ impl Arguments {
             drain_ms: self.drain_ms,
             lost_switch_ms: self.lost_switch_ms,
             wait_to_restore_ms: self.wait_to_restore_ms,
+            maintenance_lead_ms: self.maintenance_lead_ms,
             controller_username: self.controller_username.clone(),
             controller_password: given_or_read(
                 self.controller_password.as_ref(),

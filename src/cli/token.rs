@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use super::database_args::DatabaseArguments;
+use super::output::duration_ms;
 use super::output::{Column, table};
 use crate::auth::AccessTokenRecord;
 use crate::config::ConfigError;
@@ -40,7 +41,7 @@ enum TokenCommand {
         #[arg(long)]
         aggregator: Option<String>,
         /// How long it is good for, such as 90d, 12h or 30m [default: until it is revoked].
-        #[arg(long, value_parser = lifetime_ms)]
+        #[arg(long, value_parser = duration_ms)]
         expires_in: Option<u64>,
     },
     /// List the tokens, without themselves.
@@ -85,21 +86,6 @@ fn time(at: Option<Millis>) -> String {
     at.map(|at| Instant(at.0).to_string()).unwrap_or_default()
 }
 
-/// A number with d, h, m or s.
-fn lifetime_ms(text: &str) -> Result<u64, String> {
-    let ms_of = |unit| match unit {
-        'd' => Some(24 * 60 * 60 * 1_000),
-        'h' => Some(60 * 60 * 1_000),
-        'm' => Some(60 * 1_000),
-        's' => Some(1_000),
-        _ => None,
-    };
-    let unit = text.chars().last().and_then(ms_of);
-    let number = text.get(..text.len().saturating_sub(1)).and_then(|number| number.parse::<u64>().ok());
-    let lifetime = number.zip(unit).and_then(|(number, unit)| number.checked_mul(unit)).filter(|ms| *ms > 0);
-    lifetime.ok_or_else(|| "give a time such as 90d, 12h, 30m or 45s".to_owned())
-}
-
 /// Does what is asked.
 ///
 /// # Errors
@@ -128,17 +114,4 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         }
     };
     Ok(std::io::stdout().write_all(text.as_bytes())?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lifetimes_have_a_unit() {
-        assert_eq!((lifetime_ms("90d"), lifetime_ms("1s")), (Ok(7_776_000_000), Ok(1_000)));
-        for wrong in ["", "d", "90", "0d", "-1h", "1w", "99999999999999999999d", "1é"] {
-            assert!(lifetime_ms(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -61,6 +61,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::UnknownController(_) => of(&problem_catalogue::UNKNOWN_CONTROLLER),
             Refusal::UnknownTenant(_) => of(&problem_catalogue::UNKNOWN_TENANT),
+            Refusal::UnknownMaintenance { .. } => of(&problem_catalogue::UNKNOWN_MAINTENANCE),
             Refusal::TenantInUse { living, .. } => of(&problem_catalogue::TENANT_IN_USE).with("allocations", living),
             Refusal::QuotaExceeded(exceeded) => of(&problem_catalogue::QUOTA_EXCEEDED)
                 .with("tenant", exceeded.tenant.to_string())

@@ -23,6 +23,7 @@ mod availability;
 mod health;
 mod layout;
 mod link;
+mod maintenance;
 mod model;
 mod optimization;
 mod proposed_plans;
@@ -204,6 +205,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(layout::topology_layout))
         .routes(routes!(link::link_list))
         .routes(routes!(link::link_get, link::link_change))
+        .routes(routes!(maintenance::maintenance_list, maintenance::maintenance_create))
+        .routes(routes!(maintenance::maintenance_get, maintenance::maintenance_delete))
         .routes(routes!(model::model_get, model::model_put))
         .routes(routes!(path::path_compute))
         .routes(routes!(headroom::headroom_get))

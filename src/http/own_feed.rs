@@ -35,7 +35,9 @@ pub(super) async fn shown(room: &Room, fact: &Arc<Fact>) -> Option<EventDocument
         | Event::TopologyPut { .. }
         | Event::TopologyDeleted { .. }
         | Event::ModelSet { .. }
-        | Event::LinkChanged { .. } => {}
+        | Event::LinkChanged { .. }
+        | Event::MaintenancePlanned { .. }
+        | Event::MaintenanceEnded { .. } => {}
     }
     cut(room, own, EventDocument { actor: None, ..document }).await
 }
@@ -73,7 +75,7 @@ async fn cut(room: &Room, own: &Name, mut document: EventDocument) -> Option<Eve
         EventData::TopologyPut { victims, .. } | EventData::ModelSet { victims, .. } => {
             keep(room, own, victims, victim_id).await;
         }
-        EventData::LinkChanged { victims, stranded, .. } => {
+        EventData::LinkChanged { victims, stranded, .. } | EventData::MaintenancePlanned { victims, stranded, .. } => {
             keep(room, own, victims, victim_id).await;
             keep(room, own, stranded, |id| id).await;
         }

@@ -8,6 +8,7 @@ use api::bandwidth_model::RelocationDocument;
 use api::constraints::{ConstraintsRequest, HOPS_MAX, HopName, HopRequest, LinkHop, NodeHop, RouteHopRequest};
 use api::flow::{FlowRequest, Ipv4Network, Ipv6Network};
 use api::link::LinkRequest;
+use api::maintenance::MaintenanceRequest;
 use api::path::DisjointName;
 use api::protection::{ProtectionDocument, ProtectionKind};
 use formats::bandwidth_model::metric;
@@ -19,6 +20,9 @@ use kernel::id::{AllocationId, Name};
 use kernel::path::Disjointness;
 use kernel::policy::MOVES_MAX;
 use kernel::units::{Bandwidth, Micros, Millis};
+
+/// The most links, and the most nodes, that a plan of maintenance names.
+const MAINTENANCE_NAMES_MAX: usize = 1_000;
 
 /// A bandwidth request.
 pub(super) fn allocation_request(document: AllocationRequest) -> Result<Command, Problem> {
@@ -107,6 +111,37 @@ fn annotation(
     Ok((field, text.map_err(|error| impossible(name, format!("invalid {name}: {error}")))?))
 }
 
+/// Maintenance that is to be planned.
+pub(super) fn maintenance(topology: Name, document: MaintenanceRequest) -> Result<Command, Problem> {
+    let MaintenanceRequest { links, nodes, starts_at, ends_at, duration_ms, note } = document;
+    if links.is_empty() && nodes.is_empty() {
+        return Err(impossible("links", "no link and no node is named"));
+    }
+    let names = |field, texts: Vec<String>| {
+        if texts.len() > MAINTENANCE_NAMES_MAX {
+            return Err(impossible(
+                field,
+                format!("{field} has {} names, more than {MAINTENANCE_NAMES_MAX}", texts.len()),
+            ));
+        }
+        texts.iter().map(|text| name(field, text)).collect::<Result<Vec<_>, _>>()
+    };
+    let ends_at = match (ends_at, duration_ms) {
+        (Some(at), None) => at.0,
+        (None, Some(duration_ms)) => starts_at.0.saturating_add(duration_ms),
+        (Some(_), Some(_)) => return Err(impossible("duration_ms", "ends_at is given, too")),
+        (None, None) => return Err(impossible("ends_at", "neither ends_at nor duration_ms is given")),
+    };
+    Ok(Command::PlanMaintenance {
+        topology,
+        links: names("links", links)?,
+        nodes: names("nodes", nodes)?,
+        starts_at: Millis(starts_at.0),
+        ends_at: Millis(ends_at),
+        note: annotation((AnnotationField::Note, note))?.1,
+    })
+}
+
 /// Path constraints.
 pub(super) fn constraints(document: ConstraintsRequest) -> Result<NamedConstraints, Problem> {
     let hops = |field, hops: Vec<HopRequest>| {
@@ -179,6 +214,7 @@ pub(super) fn link_change(document: LinkRequest) -> Result<LinkChange, Problem> 
         srlg: document.srlg,
         admin_group: document.admin_group,
         is_reported: false,
+        until: None,
     })
 }
 

@@ -161,6 +161,9 @@ kinds! {
     UNKNOWN_TENANT NOT_FOUND "unknown-tenant" "There is no such tenant";
         "No tenant has this name.";
         "GET /v1/tenants lists them.";
+    UNKNOWN_MAINTENANCE NOT_FOUND "unknown-maintenance" "No such maintenance is planned";
+        "No maintenance of this id is planned for the topology: it is over, or was called off.";
+        "GET /v1/topologies/{topology}/maintenances lists what is planned.";
     TENANT_IN_USE CONFLICT "tenant-in-use" "The tenant has allocations";
         "A tenant that has living allocations is not forgotten.";
         "Release its allocations first.";

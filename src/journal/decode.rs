@@ -135,6 +135,15 @@ fn event<'a>(
             Event::ControllerLed { name: controller.0.clone(), leader: leader.read() }
         }
         EventRecord::ControllerDeleted { controller } => Event::ControllerDeleted { name: controller.0.clone() },
+        EventRecord::MaintenancePlanned { topology, maintenance, displaced, stranded } => Event::MaintenancePlanned {
+            topology: topology.0.clone(),
+            maintenance: Arc::new(maintenance.read()),
+            displaced: lookup(topology)?.displaced(displaced)?,
+            stranded: ids(stranded),
+        },
+        EventRecord::MaintenanceEnded { topology, id } => {
+            Event::MaintenanceEnded { topology: topology.0.clone(), id: Sequence(*id) }
+        }
         EventRecord::TenantPut { tenant } => Event::TenantPut { tenant: Arc::new(tenant.read(sequence)?) },
         EventRecord::TenantDeleted { tenant } => Event::TenantDeleted { name: tenant.0.clone() },
         EventRecord::AllocationsExpired { ids: expired } => Event::Expired { ids: ids(expired) },

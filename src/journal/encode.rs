@@ -3,6 +3,7 @@
 use super::annotation_record::AnnotationsRecord;
 use super::error::RecordEncodeError;
 use super::lookup::NameLookup;
+use super::maintenance_record::MaintenanceRecord;
 use super::model_record::ModelRecord;
 use super::protection_record::RecoveryRecord;
 use super::record::{
@@ -93,6 +94,15 @@ pub(super) fn encode(fact: &Fact) -> Result<EventRecord, RecordEncodeError> {
             EventRecord::ControllerLed { controller: name.into(), leader: LeaderRecord::of(leader) }
         }
         Event::ControllerDeleted { name } => EventRecord::ControllerDeleted { controller: name.into() },
+        Event::MaintenancePlanned { topology, maintenance, displaced, stranded } => EventRecord::MaintenancePlanned {
+            topology: topology.into(),
+            maintenance: MaintenanceRecord::of(maintenance),
+            displaced: of(topology).displaced(displaced)?,
+            stranded: ids(stranded),
+        },
+        Event::MaintenanceEnded { topology, id } => {
+            EventRecord::MaintenanceEnded { topology: topology.into(), id: id.0 }
+        }
         Event::TenantPut { tenant } => EventRecord::TenantPut { tenant: TenantRecord::of(tenant) },
         Event::TenantDeleted { name } => EventRecord::TenantDeleted { tenant: name.into() },
         Event::Expired { ids: expired } => EventRecord::AllocationsExpired { ids: ids(expired) },

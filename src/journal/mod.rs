@@ -24,6 +24,7 @@ mod demand_record;
 mod constraints_record;
 mod flow_record;
 mod topology_record;
+mod maintenance_record;
 mod model_record;
 mod annotation_record;
 mod tenant_record;

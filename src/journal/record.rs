@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::annotation_record::AnnotationsRecord;
 use super::demand_record::DemandRecord;
+use super::maintenance_record::MaintenanceRecord;
 use super::model_record::ModelRecord;
 use super::protection_record::RecoveryRecord;
 use super::scalars::{DisjointnessWord, DriverWord, EndWord, StoredAllocationId, StoredName};
@@ -100,6 +101,23 @@ pub(super) enum EventRecord {
     },
     /// A controller was deleted.
     ControllerDeleted { controller: StoredName },
+    /// Maintenance was planned, or is over earlier than it was.
+    MaintenancePlanned {
+        topology: StoredName,
+        /// As it is now.
+        maintenance: MaintenanceRecord,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        displaced: Vec<DisplacedRecord>,
+        /// Allocations that would stay on its links.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        stranded: Vec<StoredAllocationId>,
+    },
+    /// Maintenance is over, or will not be.
+    MaintenanceEnded {
+        topology: StoredName,
+        /// The event that planned it.
+        id: u64,
+    },
     /// A tenant was made, or has other quotas.
     TenantPut {
         /// As it is now.

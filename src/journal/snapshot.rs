@@ -11,6 +11,7 @@ use super::database::within;
 use super::decode::controller as read_controller;
 use super::encode::controller_record;
 use super::error::{JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
+use super::maintenance_record::MaintenanceRecord;
 use super::model_record::ModelRecord;
 use super::record::{ControllerRecord, LeaderRecord};
 use super::scalars::StoredName;
@@ -37,6 +38,8 @@ struct NetworkForm {
     model: ModelRecord,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reported: Vec<StoredName>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    maintenances: Vec<MaintenanceRecord>,
 }
 
 /// The first part. One that was written before there were controllers is a list of networks.
@@ -153,6 +156,7 @@ fn first_part(state: &State) -> Result<String, JournalError> {
             topology: TopologyRecord::of(name, network.topology())?,
             model: ModelRecord::of(network.model()),
             reported: network.reported().map(StoredName::from).collect(),
+            maintenances: network.maintenances().map(|one| MaintenanceRecord::of(one)).collect(),
         })
     });
     let controllers = state.controllers().map(|controller| ControllerForm {
@@ -198,6 +202,7 @@ impl SnapshotLoader {
                 topology: Arc::new(form.topology.read(&form.name.0)?),
                 model: Arc::new(form.model.read()?),
                 reported: form.reported.iter().map(|link| link.0.clone()).collect(),
+                maintenances: form.maintenances.iter().map(MaintenanceRecord::read).collect(),
             })
         });
         let networks = networks.collect::<Result<Vec<_>, RecordDecodeError>>()?;

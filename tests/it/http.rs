@@ -11,6 +11,7 @@ mod dashboard;
 mod aggregators;
 #[path = "http/bookings.rs"]
 mod bookings;
+mod maintenance;
 #[path = "http/broker.rs"]
 mod broker;
 #[path = "http/controllers.rs"]

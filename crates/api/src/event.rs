@@ -9,6 +9,7 @@ use crate::controller::ControllerDriver;
 use crate::effects::{Moved, Victim};
 use crate::instant::Instant;
 use crate::link::LinkProperties;
+use crate::maintenance::PlannedMaintenance;
 use crate::problem::ProblemDocument;
 use crate::words::words;
 
@@ -84,6 +85,10 @@ words! {
         ControllerLed "controller_led"
         /// A controller was deleted.
         ControllerDeleted "controller_deleted"
+        /// Maintenance was planned, or is over earlier than it was.
+        MaintenancePlanned "maintenance_planned"
+        /// Maintenance is over, or will not be.
+        MaintenanceEnded "maintenance_ended"
         /// A tenant was made, or has other quotas.
         TenantPut "tenant_put"
         /// Told to tenants alone: somebody else's request took the paths of their allocations.
@@ -232,6 +237,26 @@ pub enum EventData {
         /// Allocations that were moved.
         moved: Vec<Moved>,
     },
+    /// Maintenance was planned, or is over earlier than it was.
+    MaintenancePlanned {
+        /// The name of the topology.
+        topology: String,
+        /// As it is now.
+        maintenance: PlannedMaintenance,
+        /// Bookings that have another path because of it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        victims: Vec<Victim>,
+        /// The ids of allocations that would stay on its links if it were now, because there is no other path.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        stranded: Vec<String>,
+    },
+    /// Maintenance is over, or will not be.
+    MaintenanceEnded {
+        /// The name of the topology.
+        topology: String,
+        /// The id of the maintenance.
+        id: String,
+    },
     /// A tenant was made, or has other quotas.
     TenantPut {
         /// As it is now.
@@ -264,6 +289,8 @@ impl EventData {
             Self::ControllerLed { .. } => EventKind::ControllerLed,
             Self::ControllerDeleted { .. } => EventKind::ControllerDeleted,
             Self::AllocationsDisplaced { .. } => EventKind::AllocationsDisplaced,
+            Self::MaintenancePlanned { .. } => EventKind::MaintenancePlanned,
+            Self::MaintenanceEnded { .. } => EventKind::MaintenanceEnded,
             Self::TenantPut { .. } => EventKind::TenantPut,
             Self::TenantDeleted { .. } => EventKind::TenantDeleted,
         }
@@ -276,6 +303,7 @@ impl EventData {
             | Self::AllocationsDisplaced { victims, .. }
             | Self::ModelSet { victims, .. }
             | Self::LinkChanged { victims, .. }
+            | Self::MaintenancePlanned { victims, .. }
             | Self::AllocationAdmitted { victims, .. }
             | Self::AllocationResized { victims, .. }
             | Self::AllocationStarted { victims, .. } => victims,

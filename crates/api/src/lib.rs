@@ -36,6 +36,7 @@ pub mod optimization;
 
 pub mod topology;
 pub mod link;
+pub mod maintenance;
 pub mod bandwidth_model;
 pub mod controller;
 

@@ -109,6 +109,23 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             old.ok_or_else(|| ApplyError::BadController { at: sequence, name: name.clone() })?;
             Ok(Before::default())
         }
+        Event::MaintenancePlanned { topology, maintenance, displaced, stranded: _ } => {
+            let network = state.network(topology.as_str());
+            let network = network.ok_or_else(|| ApplyError::NoTopology { at: sequence, name: topology.clone() })?;
+            let is_known = network.maintenance(maintenance.id).is_some();
+            if maintenance.id != sequence && !is_known {
+                return Err(ApplyError::NoMaintenance { at: sequence, id: maintenance.id });
+            }
+            let displaced = outcomes(state, recorded, displaced)?;
+            if let Some(network) = state.network_mut(topology) {
+                network.plan_maintenance(maintenance);
+            }
+            Ok(displace(state, displaced, vec![]))
+        }
+        Event::MaintenanceEnded { topology, id } => {
+            let ended = state.network_mut(topology).and_then(|network| network.end_maintenance(*id));
+            ended.map(|_| Before::default()).ok_or(ApplyError::NoMaintenance { at: sequence, id: *id })
+        }
         Event::TenantPut { tenant } => {
             if tenant.revision != sequence {
                 return Err(ApplyError::BadTenant { at: sequence, name: tenant.name.clone() });

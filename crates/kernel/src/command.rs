@@ -125,6 +125,28 @@ pub enum Command {
         /// The term that it takes to be over: refused if there was another leader since.
         after: u64,
     },
+    /// Plan maintenance of links, and of nodes with all of their links.
+    PlanMaintenance {
+        /// The topology.
+        topology: Name,
+        /// The links.
+        links: Vec<Name>,
+        /// The nodes.
+        nodes: Vec<Name>,
+        /// When it begins.
+        starts_at: Millis,
+        /// When it is over.
+        ends_at: Millis,
+        /// What it is for.
+        note: Option<Annotation>,
+    },
+    /// Forget maintenance that was planned. What has begun is over now, and forgotten when its links are in service again.
+    EndMaintenance {
+        /// The topology.
+        topology: Name,
+        /// The event that planned it.
+        id: Sequence,
+    },
     /// Make a tenant, or give it other quotas.
     PutTenant {
         /// Its name.
@@ -189,6 +211,8 @@ pub struct LinkChange {
     pub admin_group: Option<u32>,
     /// Whether the state is what a controller sees, which a controller may undo; false: an operator decided it.
     pub is_reported: bool,
+    /// When it is known to be over: bookings that start later stay on a link in maintenance.
+    pub until: Option<Millis>,
 }
 
 /// A bandwidth request, in names.

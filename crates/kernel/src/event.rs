@@ -8,6 +8,7 @@ use super::annotation::Annotations;
 use super::bam::Cause;
 use super::controller::{Controller, Leader};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
+use super::maintenance::Maintenance;
 use super::path::Disjointness;
 use super::policy::BandwidthModel;
 use super::tenant::Tenant;
@@ -135,6 +136,24 @@ pub enum Event {
     ControllerDeleted {
         /// The controller.
         name: Name,
+    },
+    /// Maintenance was planned, or is over earlier than it was.
+    MaintenancePlanned {
+        /// The topology.
+        topology: Name,
+        /// As it is now.
+        maintenance: Arc<Maintenance>,
+        /// Bookings that have another path because of it.
+        displaced: Vec<Displaced>,
+        /// Allocations that would stay on its links if it were now, for want of another path.
+        stranded: Vec<AllocationId>,
+    },
+    /// Maintenance is over, or will not be.
+    MaintenanceEnded {
+        /// The topology.
+        topology: Name,
+        /// The event that planned it.
+        id: Sequence,
     },
     /// A tenant was made, or has other quotas.
     TenantPut {

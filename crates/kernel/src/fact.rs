@@ -67,7 +67,7 @@ impl Fact {
     /// The topology that the event is about; none if it names allocations or a controller alone.
     pub fn topology(&self) -> Option<&Name> {
         match &self.event {
-            Event::TopologyDeleted { name } => Some(name),
+            Event::TopologyDeleted { name } | Event::MaintenanceEnded { topology: name, .. } => Some(name),
             Event::ControllerPut { controller } => Some(&controller.topology),
             event => numbered_topology(event),
         }
@@ -78,13 +78,16 @@ impl Fact {
 fn numbered_topology(event: &Event) -> Option<&Name> {
     match event {
         Event::TopologyPut { name, .. } => Some(name),
-        Event::ModelSet { topology, .. } | Event::LinkChanged { topology, .. } => Some(topology),
+        Event::ModelSet { topology, .. }
+        | Event::LinkChanged { topology, .. }
+        | Event::MaintenancePlanned { topology, .. } => Some(topology),
         Event::Admitted { allocation, .. }
         | Event::Resized { allocation, .. }
         | Event::Started { allocation, .. }
         | Event::Recovered { allocation } => Some(&allocation.demand.topology),
         Event::Denied { demand, .. } | Event::StartFailed { demand, .. } => Some(&demand.topology),
         Event::TopologyDeleted { .. }
+        | Event::MaintenanceEnded { .. }
         | Event::Released { .. }
         | Event::Expired { .. }
         | Event::ControllerPut { .. }

@@ -10,6 +10,7 @@ use super::congestion_weight::congestion_weight;
 use super::id::{AllocationId, LinkIx};
 use super::ledger_entry::{LedgerEntry, Span};
 use super::link_members::{LiveSet, Roster, is_stale};
+use super::maintenance::Closures;
 use super::path::{Links, WEIGHT_ONE};
 use super::policy::BandwidthModel;
 use super::shared_pool::SharedPools;
@@ -58,6 +59,7 @@ pub struct Ledger {
     pages: Vec<Arc<BookPage>>,
     figures: Arc<FigureTable>,
     pub(crate) calendar: Calendar,
+    pub(crate) closures: Arc<Closures>,
 }
 
 impl Ledger {
@@ -78,7 +80,14 @@ impl Ledger {
         for link in (0..).map(LinkIx).take(links.len()) {
             figures.refresh(link, &slots, &pages);
         }
-        Self { slots, living: LiveSet::default(), pages, figures: Arc::new(figures), calendar: Calendar::default() }
+        Self {
+            slots,
+            living: LiveSet::default(),
+            pages,
+            figures: Arc::new(figures),
+            calendar: Calendar::default(),
+            closures: Arc::default(),
+        }
     }
 
     /// What the slots stand for.
@@ -367,6 +376,7 @@ impl PartialEq for Ledger {
     /// The figures follow from the books.
     fn eq(&self, other: &Self) -> bool {
         self.slots == other.slots
+            && self.closures == other.closures
             && self.figures.weight.len() == other.figures.weight.len()
             && self.links().all(|link| self.same_page(other, link))
     }

@@ -217,6 +217,9 @@ impl<'a> LedgerDraft<'a> {
     }
 
     fn room_for(&self, link: LinkIx, claim: &Claim, taking: Taking, precision: Precision) -> u64 {
+        if self.ledger.closures.close(link, claim.span) {
+            return 0;
+        }
         let now = match (claim.span.start, taking) {
             (None, Taking::Free) => self.free_bps(link, claim.slot),
             (None, Taking::Reach) => self.reach_bps(link, claim.slot),

@@ -89,6 +89,7 @@ mod calendar;
 mod mark_tree;
 pub mod ledger_entry;
 pub mod shared_pool;
+pub mod maintenance;
 mod congestion_weight;
 mod link_members;
 mod persistent_map;

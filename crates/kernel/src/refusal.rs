@@ -101,6 +101,14 @@ pub enum Refusal {
         /// The other controller.
         by: Name,
     },
+    /// No maintenance of this number is planned.
+    #[error("no maintenance {id} is planned for topology '{topology}'", id = .id.0)]
+    UnknownMaintenance {
+        /// The event that would have planned it.
+        id: Sequence,
+        /// The topology.
+        topology: Name,
+    },
     /// The time of expiry has passed.
     #[error("invalid expires_at: it is not in the future")]
     AlreadyExpired,

@@ -8,6 +8,7 @@ use super::apply::{self, ApplyError};
 use super::controller::Controller;
 use super::id::{AllocationId, Name, Sequence};
 use super::intent::FlowNumber;
+use super::maintenance::Maintenance;
 use super::path::Graph;
 use super::policy::BandwidthModel;
 use super::state::{Network, State};
@@ -29,6 +30,8 @@ pub struct NetworkSnapshot {
     pub model: Arc<BandwidthModel>,
     /// The links that are not up because a controller saw it.
     pub reported: Vec<Name>,
+    /// What maintenance is planned.
+    pub maintenances: Vec<Maintenance>,
 }
 
 impl State {
@@ -47,6 +50,7 @@ impl State {
             let mut network = Network::new(snapshot.topology, graph, snapshot.model);
             (network.revision, network.model_revision) = (snapshot.revision, snapshot.model_revision);
             network.reported = Arc::new(snapshot.reported.into_iter().collect());
+            network.set_maintenances(snapshot.maintenances.into_iter().map(|one| (one.id, Arc::new(one))).collect());
             state.networks.insert(snapshot.name, Arc::new(network));
         }
         state

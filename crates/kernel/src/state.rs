@@ -13,6 +13,7 @@ use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::intent::{FlowNumber, FlowNumbers};
 use super::ledger::Ledger;
 use super::ledger_entry::{Claim, LedgerEntry, Span, Start};
+use super::maintenance::{Closures, Maintenance, Maintenances};
 use super::path::Graph;
 use super::persistent_map::PersistentMap;
 use super::policy::BandwidthModel;
@@ -58,6 +59,7 @@ pub struct Network {
     pub(super) living: [usize; CLASS_TYPES],
     /// The links that are not up because a controller saw it.
     pub(super) reported: Arc<BTreeSet<Name>>,
+    maintenances: Arc<Maintenances>,
 }
 
 impl State {
@@ -197,7 +199,44 @@ impl Network {
             ledger,
             living: [0; CLASS_TYPES],
             reported: Arc::default(),
+            maintenances: Arc::default(),
         }
+    }
+
+    /// All planned maintenance, by the event that planned it.
+    pub fn maintenances(&self) -> impl ExactSizeIterator<Item = &Arc<Maintenance>> {
+        self.maintenances.values()
+    }
+
+    /// Planned maintenance, by the event that planned it.
+    pub fn maintenance(&self, id: Sequence) -> Option<&Arc<Maintenance>> {
+        self.maintenances.get(&id)
+    }
+
+    /// What is planned is this and nothing else. A link that the topology does not have is not closed.
+    pub(super) fn set_maintenances(&mut self, planned: Maintenances) {
+        self.ledger.closures = Arc::new(Closures::of(&planned, &self.topology));
+        self.maintenances = Arc::new(planned);
+    }
+
+    /// Adds what is planned, or changes it.
+    pub(super) fn plan_maintenance(&mut self, maintenance: &Arc<Maintenance>) {
+        let mut planned = Maintenances::clone(&self.maintenances);
+        planned.insert(maintenance.id, Arc::clone(maintenance));
+        self.set_maintenances(planned);
+    }
+
+    /// Forgets what was planned, if it was.
+    pub(super) fn end_maintenance(&mut self, id: Sequence) -> Option<Arc<Maintenance>> {
+        let mut planned = Maintenances::clone(&self.maintenances);
+        let ended = planned.remove(&id);
+        self.set_maintenances(planned);
+        ended
+    }
+
+    /// The maintenance of another version of the network holds in this one.
+    pub(super) fn keep_maintenances(&mut self, old: &Self) {
+        self.set_maintenances(Maintenances::clone(&old.maintenances));
     }
 
     /// Whether a link is not up because a controller saw it: then a controller may take it up again.
@@ -308,6 +347,7 @@ impl PartialEq for Network {
             && self.model == other.model
             && self.ledger == other.ledger
             && self.living == other.living
+            && self.maintenances == other.maintenances
     }
 }
 

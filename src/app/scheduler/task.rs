@@ -262,7 +262,8 @@ fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
         Event::Admitted { displaced: gone, .. }
         | Event::TopologyPut { displaced: gone, .. }
         | Event::ModelSet { displaced: gone, .. }
-        | Event::LinkChanged { displaced: gone, .. } => displaced(gone),
+        | Event::LinkChanged { displaced: gone, .. }
+        | Event::MaintenancePlanned { displaced: gone, .. } => displaced(gone),
         Event::Resized { allocation, displaced: gone } | Event::Started { allocation, displaced: gone } => {
             displaced(gone);
             ids.push(allocation.id);
@@ -274,6 +275,7 @@ fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
         | Event::TopologyDeleted { .. }
         | Event::ControllerPut { .. }
         | Event::ControllerDeleted { .. }
+        | Event::MaintenanceEnded { .. }
         | Event::TenantPut { .. }
         | Event::ControllerLed { .. }
         | Event::TenantDeleted { .. } => {}

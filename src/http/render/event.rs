@@ -81,6 +81,15 @@ fn data(fact: &Fact) -> EventData {
             EventData::ControllerLed { controller, instance, term: leader.term }
         }
         Event::ControllerDeleted { name } => EventData::ControllerDeleted { controller: name.to_string() },
+        Event::MaintenancePlanned { topology, maintenance, displaced, stranded } => EventData::MaintenancePlanned {
+            topology: topology.to_string(),
+            maintenance: super::maintenance(maintenance),
+            victims: victims(displaced),
+            stranded: ids(stranded),
+        },
+        Event::MaintenanceEnded { topology, id } => {
+            EventData::MaintenanceEnded { topology: topology.to_string(), id: id.0.to_string() }
+        }
         Event::TenantPut { tenant } => EventData::TenantPut {
             tenant: TenantSettings { id: tenant.name.to_string(), quotas: tenant.quotas.iter().map(quota).collect() },
         },

@@ -26,9 +26,11 @@ pub(super) use tenant::quota;
 use super::problem::Problem;
 use super::problem_catalogue;
 use api::instant::Instant;
+use api::maintenance::PlannedMaintenance;
 use kernel::Names;
 use kernel::annotation::{AnnotationField, Annotations};
 use kernel::id::{LinkIx, NodeIx};
+use kernel::maintenance::Maintenance;
 use kernel::units::Millis;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -47,6 +49,17 @@ pub(super) fn json<T: Serialize>(value: &T) -> Response {
 /// A time.
 pub(super) fn instant(at: Millis) -> Instant {
     Instant(at.0)
+}
+
+/// Planned maintenance.
+pub(super) fn maintenance(maintenance: &Maintenance) -> PlannedMaintenance {
+    PlannedMaintenance {
+        id: maintenance.id.0.to_string(),
+        links: maintenance.links.iter().map(ToString::to_string).collect(),
+        starts_at: instant(maintenance.starts_at),
+        ends_at: instant(maintenance.ends_at),
+        note: maintenance.note.as_ref().map(ToString::to_string),
+    }
 }
 
 /// The text of an annotation.

@@ -283,6 +283,7 @@ fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<P
         Event::TopologyPut { displaced, .. }
         | Event::ModelSet { displaced, .. }
         | Event::LinkChanged { displaced, .. }
+        | Event::MaintenancePlanned { displaced, .. }
         | Event::Admitted { displaced, .. }
         | Event::Resized { displaced, .. }
         | Event::Started { displaced, .. } => {
@@ -295,6 +296,7 @@ fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<P
         | Event::Recovered { .. }
         | Event::Denied { .. }
         | Event::ControllerPut { .. }
+        | Event::MaintenanceEnded { .. }
         | Event::ControllerLed { .. }
         | Event::ControllerDeleted { .. }
         | Event::TenantPut { .. }

@@ -11,6 +11,7 @@ use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, Band
 use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest, ControllerRules};
 use crate::failure_study::{FailureStudyAnswer, FailureStudyRequest};
 use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
+use crate::maintenance::{MaintenanceDocument, MaintenanceOutcome, MaintenancePage, MaintenanceRequest};
 use crate::optimization::{OptimizationAnswer, OptimizationApplied, OptimizationRequest, PlanApplyRequest};
 use crate::path::HeadroomAnswer;
 use crate::tenant::{TenantDocument, TenantPage, TenantRequest};
@@ -114,6 +115,49 @@ impl Client {
     ) -> Result<LinkOutcome, ClientError> {
         let url = self.url(&["v1", "topologies", topology, "links", link], &dry_run(effect));
         read(self.send(Method::PATCH, url, HeaderMap::new(), Some(json(change)?)).await?).await
+    }
+
+    /// A page of what maintenance is planned for a topology.
+    ///
+    /// # Errors
+    /// There is no such topology, or the service does not answer.
+    pub async fn maintenance_list(
+        &self,
+        topology: &str,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<MaintenancePage, ClientError> {
+        self.get(self.url(&["v1", "topologies", topology, "maintenances"], &paging(limit, after))).await
+    }
+
+    /// Planned maintenance, and who would be without a path.
+    ///
+    /// # Errors
+    /// None of that id is planned, or the service does not answer.
+    pub async fn maintenance_get(&self, topology: &str, id: &str) -> Result<MaintenanceDocument, ClientError> {
+        self.get(self.url(&["v1", "topologies", topology, "maintenances", id], &[])).await
+    }
+
+    /// Plans maintenance.
+    ///
+    /// # Errors
+    /// A link or node is unknown, the time is impossible, or the service does not answer.
+    pub async fn maintenance_create(
+        &self,
+        topology: &str,
+        request: &MaintenanceRequest,
+        effect: Effect,
+    ) -> Result<MaintenanceOutcome, ClientError> {
+        let url = self.url(&["v1", "topologies", topology, "maintenances"], &dry_run(effect));
+        read(self.send(Method::POST, url, HeaderMap::new(), Some(json(request)?)).await?).await
+    }
+
+    /// Calls planned maintenance off.
+    ///
+    /// # Errors
+    /// None of that id is planned, or the service does not answer.
+    pub async fn maintenance_delete(&self, topology: &str, id: &str) -> Result<(), ClientError> {
+        self.delete(&["v1", "topologies", topology, "maintenances", id], Effect::Real).await
     }
 
     /// A topology, with its nodes and links.

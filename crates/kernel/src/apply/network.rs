@@ -40,6 +40,7 @@ pub(super) fn put_topology(
             link.is_some_and(|link| link.state != LinkState::Up)
         };
         new.reported = Arc::new(old.reported.iter().filter(is_still).cloned().collect());
+        new.keep_maintenances(old);
     }
     let Some(old) = old else {
         state.networks.insert(name.clone(), Arc::new(new));
@@ -65,6 +66,7 @@ pub(super) fn set_model(
     let mut new = Network::new(Arc::clone(&old.topology), Arc::clone(&old.graph), Arc::clone(model));
     new.revision = old.revision;
     new.reported = Arc::clone(&old.reported);
+    new.keep_maintenances(old);
     new.model_revision = sequence;
     let (topology, before) = (Some(Arc::clone(&old.topology)), old.model.model.clone());
     let adapted = |old: &Allocation| under_model(old, &before, &model.model).unwrap_or_else(|| old.clone());

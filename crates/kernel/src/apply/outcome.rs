@@ -57,6 +57,14 @@ pub enum ApplyError {
         /// The tenant.
         name: Name,
     },
+    /// It names maintenance that is not planned.
+    #[error("event {at} names maintenance {id}, which is not planned", at = .at.0, id = .id.0)]
+    NoMaintenance {
+        /// The event.
+        at: Sequence,
+        /// The event that would have planned it.
+        id: Sequence,
+    },
     /// A link that breaks a rule of topologies.
     #[error("event {at} has an invalid link: {error}", at = .at.0)]
     BadLink {

@@ -226,7 +226,9 @@ impl Admission<'_> {
     /// `Err(None)`: no path has the bandwidth, whichever victims the demand takes.
     pub(super) fn of_new_without_moves(&self, workspace: &mut Workspace) -> Result<RouteAndFates, Option<Denial>> {
         let (network, claim) = (self.network, self.claim());
-        let is_now = claim.span.start.is_none() && network.ledger.bookings() == 0;
+        let has_no_future =
+            network.ledger.bookings() == 0 && (claim.span.ends_at.is_none() || network.ledger.closures.is_empty());
+        let is_now = claim.span.start.is_none() && has_no_future;
         // The common case first, on the ledger itself: a demand that needs no victim, where nothing is booked ahead.
         if is_now && let Some(links) = self.free_path(&network.ledger.free(claim.slot), workspace)? {
             return Ok((Route::single(links), vec![]));

@@ -8,6 +8,7 @@ mod availability;
 mod network;
 mod controller;
 mod tenant;
+mod maintenance;
 mod restoration;
 mod relocation;
 mod protection;
@@ -20,6 +21,7 @@ mod start;
 mod path_query;
 mod resolve;
 
+use self::maintenance::MaintenanceRequest;
 use super::command::Command;
 use super::event::Event;
 use super::path::Workspace;
@@ -30,6 +32,7 @@ use super::units::Millis;
 pub use admit::least_sufficient_bps;
 pub use availability::{Availability, INSTANTS_MAX, availability};
 pub use headroom::{Headroom, headroom};
+pub use maintenance::stranded_by;
 pub use path_query::path_metric;
 pub use resolve::{
     constraints as resolve_constraints, network as resolve_network, network_between as resolve_network_between,
@@ -72,6 +75,11 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         }
         Command::DeleteController { name, rules } => controller::delete(state, name, *rules),
         Command::LeadController { name, instance, after } => controller::lead(state, name, instance, *after),
+        Command::PlanMaintenance { topology, links, nodes, starts_at, ends_at, note } => {
+            let plan = MaintenanceRequest { topology, links, nodes, time: (*starts_at, *ends_at), note: note.as_ref() };
+            maintenance::plan(state, &plan, now, workspace)
+        }
+        Command::EndMaintenance { topology, id } => maintenance::end(state, topology, *id, now),
         Command::PutTenant { name, quotas, requests_max_per_s } => {
             tenant::put(state, name, quotas, *requests_max_per_s)
         }

@@ -22,7 +22,7 @@ use crate::refusal::Refusal;
 use crate::remap::Translation;
 use crate::state::{Network, State, TOPOLOGIES_MAX};
 use crate::topology::{Link, LinkState, Topology};
-use crate::units::Bandwidth;
+use crate::units::{Bandwidth, Millis};
 
 pub(super) fn put_topology(
     state: &State,
@@ -66,6 +66,7 @@ fn into_new_revision(
     }
     let translation = Translation::between(&old.topology, topology);
     let mut new = Network::new(Arc::clone(topology), Arc::new(Graph::new(topology)), Arc::clone(&old.model));
+    new.keep_maintenances(old);
     let (mut broken, mut lost, mut kept) = (vec![], vec![], vec![]);
     for allocation in living_in(state, name) {
         match translation.allocation(allocation).or_else(|| translation.ends_of(allocation)).map(Arc::new) {
@@ -157,6 +158,7 @@ pub(super) fn set_model(
     check_revision(expected, old.model_revision)?;
     check_overrides(old, topology, model)?;
     let mut new = Network::new(Arc::clone(&old.topology), Arc::clone(&old.graph), Arc::clone(model));
+    new.keep_maintenances(old);
     let mut orphans = vec![];
     for allocation in living_in(state, topology) {
         match under_model(allocation, &old.model.model, &model.model).and_then(|adapted| new.entry_of(&adapted)) {
@@ -238,7 +240,7 @@ pub(super) fn change_link(
     let has_other_risks = change.srlg.is_some();
     for (ix, is_drained) in changed {
         let is_unfit = |allocation: &Allocation| {
-            is_drained
+            (is_drained && !starts_later(allocation, change.until))
                 || !keeps_constraints(allocation, &topology)
                 || !is_protected_as_asked(allocation, &graph)
                 || (has_other_risks && shares_bandwidth(allocation))
@@ -258,6 +260,12 @@ pub(super) fn change_link(
     Ok(Event::LinkChanged { topology, links, displaced, stranded, is_reported })
 }
 
+/// Whether it is a booking that starts when the change is over.
+fn starts_later(allocation: &Allocation, until: Option<Millis>) -> bool {
+    let starts_at = allocation.demand.attributes.starts_at;
+    starts_at.zip(until).is_some_and(|(starts_at, until)| until <= starts_at)
+}
+
 fn with_links(topology: &Topology, links: &[(LinkIx, Link)]) -> Result<Topology, Refusal> {
     let mut changed = topology.clone();
     for (ix, link) in links {
@@ -267,7 +275,7 @@ fn with_links(topology: &Topology, links: &[(LinkIx, Link)]) -> Result<Topology,
 }
 
 /// The allocations on links that have not left them, best class first, then oldest first.
-fn on_links<'a>(
+pub(super) fn on_links<'a>(
     state: &'a State,
     books: &Reallocation<'_, '_>,
     links: impl IntoIterator<Item = LinkIx>,

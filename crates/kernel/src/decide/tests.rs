@@ -3,6 +3,7 @@
 mod calendar;
 mod calendar_oracle;
 mod headroom;
+mod maintenance;
 mod protection;
 mod relocation;
 mod reroute;

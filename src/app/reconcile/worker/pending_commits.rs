@@ -29,7 +29,9 @@ impl Changes {
                 }
                 return;
             }
-            Event::ModelSet { displaced, .. } | Event::LinkChanged { displaced, .. } => all(displaced),
+            Event::ModelSet { displaced, .. }
+            | Event::LinkChanged { displaced, .. }
+            | Event::MaintenancePlanned { displaced, .. } => all(displaced),
             Event::Admitted { allocation, displaced }
             | Event::Resized { allocation, displaced }
             | Event::Started { allocation, displaced } => {
@@ -44,6 +46,7 @@ impl Changes {
             | Event::ControllerPut { .. }
             | Event::ControllerLed { .. }
             | Event::ControllerDeleted { .. }
+            | Event::MaintenanceEnded { .. }
             | Event::TenantPut { .. }
             | Event::TenantDeleted { .. } => return,
         };
