@@ -69,12 +69,12 @@ struct Create {
     nodes: Vec<String>,
     /// When it begins, such as 2030-01-08T02:00:00Z
     #[arg(long)]
-    start: Instant,
+    starts_at: Instant,
     /// When it is over
     #[arg(long, required_unless_present = "duration")]
-    end: Option<Instant>,
+    ends_at: Option<Instant>,
     /// How long it takes, such as 2h or 90m
-    #[arg(long, value_parser = duration_ms, conflicts_with = "end")]
+    #[arg(long, value_parser = duration_ms, conflicts_with = "ends_at")]
     duration: Option<u64>,
     /// What it is for
     #[arg(long)]
@@ -115,8 +115,8 @@ fn plan(connection: &ServiceConnection, create: &Create) -> Result<(), Connectio
     let request = MaintenanceRequest {
         links: create.links.clone(),
         nodes: create.nodes.clone(),
-        starts_at: create.start,
-        ends_at: create.end,
+        starts_at: create.starts_at,
+        ends_at: create.ends_at,
         duration_ms: create.duration,
         note: create.note.clone(),
     };

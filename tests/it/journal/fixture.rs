@@ -122,7 +122,7 @@ impl World {
         if self.state.network("two").is_none() {
             return self.put_topology("two");
         }
-        match self.dice.roll(45) {
+        match self.dice.roll(47) {
             0 => self.put_topology("one"),
             1 => Command::DeleteTopology { name: self.either(), expected: Expected::Any },
             2 => Command::SetModel {
@@ -137,6 +137,7 @@ impl World {
             9..15 => Command::Release { id: self.somebody() },
             39 => self.controller(),
             40 => self.tenant(),
+            45..47 => self.maintenance(),
             43..45 => {
                 let id = self.state.recovering_after(None).next().unwrap_or(AllocationId(0));
                 Command::Recover { id, may_return: self.dice.one_in(2) }
@@ -202,6 +203,23 @@ impl World {
                 address: Some(ControllerAddress::new("http://127.0.0.1:8080").unwrap()),
                 topology,
             },
+        }
+    }
+
+    fn maintenance(&mut self) -> Command {
+        let topology = self.either();
+        let planned = self.state.network(topology.as_str()).and_then(|network| network.maintenances().next());
+        if let Some(first) = planned.map(|one| one.id).filter(|_| self.dice.one_in(3)) {
+            return Command::EndMaintenance { topology, id: first };
+        }
+        let starts_at = Millis(self.now.0 + self.dice.roll(10_000));
+        Command::PlanMaintenance {
+            topology,
+            links: vec![name(LINKS[self.dice.small::<usize>(LINKS.len() as u64)])],
+            nodes: vec![],
+            starts_at,
+            ends_at: Millis(starts_at.0 + 1 + self.dice.roll(20_000)),
+            note: self.dice.maybe(|_| Annotation::parse("splice").unwrap().unwrap()),
         }
     }
 

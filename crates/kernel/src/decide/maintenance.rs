@@ -18,7 +18,7 @@ use crate::topology::{Link, LinkState};
 use crate::units::Millis;
 
 /// What is to be planned, in names.
-pub(super) struct MaintenanceRequest<'a> {
+pub(super) struct MaintenancePlan<'a> {
     pub(super) topology: &'a Name,
     pub(super) links: &'a [Name],
     pub(super) nodes: &'a [Name],
@@ -30,7 +30,7 @@ pub(super) struct MaintenanceRequest<'a> {
 /// stays until it begins.
 pub(super) fn plan(
     state: &State,
-    request: &MaintenanceRequest<'_>,
+    request: &MaintenancePlan<'_>,
     now: Millis,
     workspace: &mut Workspace,
 ) -> Result<Event, Refusal> {
@@ -62,7 +62,7 @@ pub(super) fn plan(
 }
 
 /// The links, of nodes all that begin or end there, and the other direction of each.
-fn links_of(network: &Network, request: &MaintenanceRequest<'_>) -> Result<Arc<[Name]>, Refusal> {
+fn links_of(network: &Network, request: &MaintenancePlan<'_>) -> Result<Arc<[Name]>, Refusal> {
     let topology = &network.topology;
     let mut links: BTreeSet<LinkIx> = BTreeSet::new();
     for name in request.links {

@@ -21,7 +21,7 @@ mod start;
 mod path_query;
 mod resolve;
 
-use self::maintenance::MaintenanceRequest;
+use self::maintenance::MaintenancePlan;
 use super::command::Command;
 use super::event::Event;
 use super::path::Workspace;
@@ -76,7 +76,7 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         Command::DeleteController { name, rules } => controller::delete(state, name, *rules),
         Command::LeadController { name, instance, after } => controller::lead(state, name, instance, *after),
         Command::PlanMaintenance { topology, links, nodes, starts_at, ends_at, note } => {
-            let plan = MaintenanceRequest { topology, links, nodes, time: (*starts_at, *ends_at), note: note.as_ref() };
+            let plan = MaintenancePlan { topology, links, nodes, time: (*starts_at, *ends_at), note: note.as_ref() };
             maintenance::plan(state, &plan, now, workspace)
         }
         Command::EndMaintenance { topology, id } => maintenance::end(state, topology, *id, now),
