@@ -64,6 +64,8 @@ fn every_kind_of_event_survives_its_stored_form() {
         ("controller_led", false),
         ("controller_put", false),
         ("link_changed", true),
+        ("maintenance_ended", false),
+        ("maintenance_planned", true),
         ("model_set", true),
         ("tenant_deleted", false),
         ("tenant_put", false),
