@@ -17,7 +17,7 @@ pub use access::{AccessConfig, Authentication, CertificateConfig, ClientCertific
 use kernel::scheduler::settings::SettingsError;
 use mqtt;
 pub use mqtt_listener::{AnonymousAccess, MqttListenerConfig, ShareOfflineWord};
-pub use retention::{HistoryConfig, JournalConfig};
+pub use retention::{HistoryConfig, JournalConfig, LinkHistoryAgeError, LinkHistoryConfig};
 pub use scheduler::{SchedulerConfig, SchedulerPolicyWord};
 pub use secret::{SecretUrl, read_secret};
 
@@ -99,6 +99,9 @@ pub struct ConfigFile {
     /// How long ended allocations are listed.
     #[serde(default)]
     pub history: HistoryConfig,
+    /// How long samples of links are kept.
+    #[serde(default)]
+    pub link_history: LinkHistoryConfig,
 }
 
 /// A text that is never shown.
@@ -205,6 +208,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// How long ended allocations are listed.
     pub history: HistoryConfig,
+    /// How long samples of links are kept, defaults filled in.
+    pub link_history: LinkHistoryConfig,
 }
 
 /// The fault of a configuration.
@@ -260,6 +265,9 @@ pub enum ConfigError {
     /// A setting of the scheduler is out of its range.
     #[error("invalid scheduler settings: {0}")]
     Scheduler(#[from] SettingsError),
+    /// An age of samples of links is out of its range.
+    #[error(transparent)]
+    LinkHistory(#[from] LinkHistoryAgeError),
     /// The configuration cannot be written; a defect.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
@@ -315,6 +323,7 @@ impl ConfigFile {
             scheduler: self.scheduler.over(other.scheduler),
             journal: self.journal.over(other.journal),
             history: self.history.over(other.history),
+            link_history: self.link_history.over(other.link_history),
         }
     }
 
@@ -387,6 +396,7 @@ impl ConfigFile {
             scheduler: self.scheduler.filled(&scheduler),
             journal: self.journal,
             history: self.history,
+            link_history: self.link_history.filled()?,
         })
     }
 }
@@ -438,6 +448,9 @@ mod tests {
             toml::from_str("[scheduler]\npolicy = \"fixed\"\nshare_ppm = [250000, 350000, 450000]").unwrap();
         // What the paper prints is more than there is.
         assert!(matches!(scheduler.complete(), Err(ConfigError::Scheduler(SettingsError::SharesExceedWhole { .. }))));
+        let ages: ConfigFile = toml::from_str("[link_history]\nkeep_minutes_ms = 60000").unwrap();
+        let fault = "invalid link_history.keep_minutes_ms: 60000 is not within 3600000 to 2678400000 ms";
+        assert_eq!(ages.complete().unwrap_err().to_string(), fault);
         assert!(toml::from_str::<ConfigFile>("lisen = 1").unwrap_err().to_string().contains("lisen"));
     }
 

@@ -24,8 +24,8 @@ use tracing::Instrument;
 
 use crate::aggregator_mqtt::{self, BrokerPolicy, ReportFaults};
 use crate::app::{
-    App, AppOptions, AppStartError, ControllerAccess, Credentials, Mode, Pace, Retention, SchedulerOptions,
-    SubmitError, Tasks, driver_factory,
+    App, AppOptions, AppStartError, ControllerAccess, Credentials, LinkHistoryAges, Mode, Pace, Retention,
+    SchedulerOptions, SubmitError, Tasks, driver_factory,
 };
 use crate::auth::{
     Authenticator, CertificateEntry, CertificateEntryError, CertificatePrincipals, ProviderError, ProviderSettings,
@@ -187,6 +187,7 @@ impl Service {
                 event_age: config.journal.age(),
                 events: config.journal.keep_events,
                 ended_age: config.history.age(),
+                link_history: link_history_ages(&config.link_history),
             },
         };
         let (app, tasks) = App::start_with(journal.clone(), options).await?;
@@ -397,6 +398,16 @@ fn scheduler_options(said: &config::SchedulerConfig) -> Result<SchedulerOptions,
         topology: said.topology.as_deref().map(Name::new).transpose()?,
         pace: interval.map_or(Pace::Reactive, Pace::Interval),
     })
+}
+
+fn link_history_ages(config: &config::LinkHistoryConfig) -> LinkHistoryAges {
+    let default = LinkHistoryAges::default();
+    let age = |ms: Option<u64>, default| ms.map_or(default, Duration::from_millis);
+    LinkHistoryAges {
+        minutes: age(config.keep_minutes_ms, default.minutes),
+        quarter_hours: age(config.keep_quarter_hours_ms, default.quarter_hours),
+        six_hours: age(config.keep_six_hours_ms, default.six_hours),
+    }
 }
 
 async fn put_first_topology(app: &App) -> Result<(), ServiceError> {

@@ -66,6 +66,11 @@ impl Leadership {
         self.beat.send_replace(Some(ConfirmedBeat { sent, ages }));
     }
 
+    /// Whether the state is what the database has, but for the last moment.
+    pub(super) fn is_current(&self) -> bool {
+        self.is_alone || self.confirmed_until().is_some()
+    }
+
     fn confirmed_until(&self) -> Option<Instant> {
         self.beat.borrow().as_ref().map(|beat| beat.sent + CONFIRMED_FOR).filter(|until| *until > Instant::now())
     }

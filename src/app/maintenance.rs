@@ -108,6 +108,7 @@ async fn trim(app: &App, retention: &Retention, trusted: &mut Option<Sequence>) 
         while !stop.is_cancelled() && journal.forget_some_events(retention, app.now(), snapshot).await? > 0 {}
     }
     while !stop.is_cancelled() && journal.forget_some_past(retention, app.now()).await? > 0 {}
+    while !stop.is_cancelled() && journal.forget_some_link_history(retention, app.now()).await? > 0 {}
     while !stop.is_cancelled() && journal.shrink_some().await? {}
     Ok(())
 }

@@ -6,6 +6,7 @@ mod submission;
 mod writer;
 mod what_if;
 mod optimization_figures;
+mod link_history;
 mod ended;
 mod carry;
 mod database_watch;
@@ -32,6 +33,7 @@ use tracing::Instrument;
 pub use self::carry::{Carried, CarryError, carry, check_chain};
 pub use self::clock::Clock;
 use self::leadership::Leadership;
+pub use self::link_history::{LINKS_SAMPLED_MAX, LinkHistory, LinksThen};
 pub use self::optimization_figures::OptimizationFigures;
 pub use self::reconcile::{
     Condition, Conditions, ControllerStatus, DriverFactory, FieldEvent, LinkReport, Load, LspState, StatusCell,
@@ -43,7 +45,9 @@ pub use self::scheduler::{
 use self::submission::QueuedSubmission;
 pub use self::submission::{Atomicity, CommandOutcome, Mode, Submission, SubmissionKey, SubmitError};
 pub use crate::journal::scalars;
-pub use crate::journal::{AnnotationFilter, Journal, JournalError, Past, PastFilter, Receipt, Retention};
+pub use crate::journal::{
+    AnnotationFilter, Journal, JournalError, LinkHistoryAges, Past, PastFilter, Receipt, Retention,
+};
 use crate::journal::{ChainDigest, DEADLINE_DEFAULT};
 pub use crate::southbound::{ControllerAccess, Credentials};
 pub use kernel::Fact;
@@ -124,6 +128,7 @@ struct AppInner {
     what_ifs: Arc<Semaphore>,
     studies: Arc<Semaphore>,
     optimizations: optimization_figures::LastOptimizations,
+    last_samples: Mutex<link_history::LastSamples>,
     /// Why the journal takes no writes, as it was found last.
     database_fault: ArcSwapOption<JournalError>,
     deadline: Duration,
@@ -211,6 +216,7 @@ impl App {
             what_ifs: Arc::new(Semaphore::new(what_if::AT_ONCE_MAX)),
             studies: Arc::new(Semaphore::new(what_if::STUDIES_AT_ONCE_MAX)),
             optimizations: optimization_figures::LastOptimizations::default(),
+            last_samples: Mutex::default(),
             database_fault: ArcSwapOption::empty(),
             deadline: options.deadline,
             commits,
@@ -230,6 +236,7 @@ impl App {
         tasks.spawn(recovery::keep_protected(app.clone(), options.wait_to_restore));
         tasks.spawn(planned_maintenance::keep_plans(app.clone(), options.maintenance_lead));
         tasks.spawn(maintenance::housekeeping(app.clone(), options.retention));
+        tasks.spawn(link_history::run(app.clone()));
         tasks.spawn(follower::run(app.clone()));
         tasks.spawn(leadership::run(app.clone()));
         tasks.spawn(database_watch::run(app.clone()));
@@ -356,6 +363,19 @@ impl App {
     /// The journal cannot be read.
     pub async fn facts_by(&self, actor: &Name, after: Sequence, limit: u32) -> Result<Vec<Arc<Fact>>, JournalError> {
         Ok(self.inner.journal.facts_by(actor, after, limit).await?.into_iter().map(Arc::new).collect())
+    }
+
+    /// What happened before `before`, newest first, of somebody of this name if there is one.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn facts_before(
+        &self,
+        actor: Option<&Name>,
+        before: Sequence,
+        limit: u32,
+    ) -> Result<Vec<Arc<Fact>>, JournalError> {
+        Ok(self.inner.journal.facts_before(actor, before, limit).await?.into_iter().map(Arc::new).collect())
     }
 
     /// Allocations that are over.

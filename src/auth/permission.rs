@@ -47,6 +47,8 @@ pub const OPERATIONS: &[(&str, Permission)] = &[
     ("topology_layout", Permission::Read),
     ("link_list", Permission::See),
     ("link_get", Permission::See),
+    ("link_history", Permission::See),
+    ("topology_history", Permission::See),
     ("link_change", Permission::Operate),
     ("maintenance_list", Permission::Read),
     ("maintenance_get", Permission::See),

@@ -1,12 +1,14 @@
-//! `watermaster link list|show|set|watch`: the links of a running service's topologies.
+//! `watermaster link list|show|history|set|watch`: the links of a running service's topologies.
 
 use clap::{Args, Subcommand};
 
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
-use super::output::{Column, bandwidth, effects, percent, rate};
+use super::output::{Column, bandwidth, effects, percent, rate, table};
 use api::event::EventData;
+use api::instant::Instant;
 use api::link::{LinkDocument, LinkRequest, LinkStateName};
+use api::link_history::LinkHistoryPoint;
 
 const COLUMNS: [Column<LinkDocument>; 9] = [
     ("LINK", |link| link.properties.link.clone()),
@@ -30,6 +32,24 @@ const SHOWN: [Column<LinkDocument>; 13] = {
     [link, from, to, state, capacity, reserved, of, used, metric, delay, allocations, classes, ids]
 };
 
+/// The periods of a link's history, as a table with a bar for the most that was reserved in each.
+const PERIODS: [Column<LinkHistoryPoint>; 7] = [
+    ("AT", |point| point.at.to_string()),
+    ("STATE", |point| point.past.state.to_string()),
+    ("MEAN", |point| rate(point.past.reserved_mean_bps)),
+    ("MOST", |point| rate(point.past.reserved_max_bps)),
+    ("OF", |point| rate(point.past.max_reservable_bps)),
+    ("", bar),
+    ("CLASSES", |point| {
+        let held = point.past.classes.iter();
+        held.map(|class| format!("CT{} {}", class.class_type, rate(class.reserved_mean_bps)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }),
+];
+/// How wide a full bar is.
+const BAR_WIDTH: u64 = 20;
+
 /// The arguments of `watermaster link`.
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -52,6 +72,22 @@ enum LinkCommand {
         topology: String,
         /// Its name
         link: String,
+    },
+    /// Show what was reserved on a link over a time
+    History {
+        /// Of which topology
+        topology: String,
+        /// Its name
+        link: String,
+        /// When the time begins, in RFC 3339 [default: a day before its end]
+        #[arg(long)]
+        from: Option<Instant>,
+        /// When it is over, in RFC 3339 [default: now]
+        #[arg(long)]
+        to: Option<Instant>,
+        /// How long each period is, in milliseconds: whole minutes [default: a round time that gives some hundred]
+        #[arg(long)]
+        step_ms: Option<u64>,
     },
     /// Change a link
     Set(Set),
@@ -101,6 +137,16 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
         LinkCommand::Show { topology, link } => {
             connection.show_one(&SHOWN, async |client| client.link_get(topology, link).await)
         }
+        LinkCommand::History { topology, link, from, to, step_ms } => {
+            let get = async |client: api::client::Client| {
+                Ok(client.link_history(topology, link, (*from, *to), *step_ms).await?)
+            };
+            let history = connection.wait(get)?;
+            connection.show(&history, || match history.points.as_slice() {
+                [] => format!("no samples from {} to {}\n", history.from, history.to),
+                points => table(&PERIODS, points),
+            })
+        }
         LinkCommand::Set(set) => link_set(connection, set),
         LinkCommand::Watch(watch) => {
             events_watch(connection, watch, |event| matches!(event.data, EventData::LinkChanged { .. }))
@@ -112,6 +158,14 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
 fn classes(link: &LinkDocument) -> String {
     let held = link.figures.classes.iter().filter(|class| class.reserved_bps > 0);
     held.map(|class| format!("CT{} {}", class.class_type, rate(class.reserved_bps))).collect::<Vec<_>>().join(", ")
+}
+
+/// How much of the link was reserved at most.
+fn bar(point: &LinkHistoryPoint) -> String {
+    let (part, whole) = (u128::from(point.past.reserved_max_bps), u128::from(point.past.max_reservable_bps.max(1)));
+    let full = u128::from(BAR_WIDTH);
+    let length = (part * full).div_ceil(whole).min(full);
+    "█".repeat(usize::try_from(length).unwrap_or(0))
 }
 
 fn link_set(connection: &ServiceConnection, set: &Set) -> Result<(), ConnectionError> {

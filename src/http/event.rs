@@ -6,7 +6,7 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::access::Room;
 use super::event_sse::{self, KEEP_ALIVE};
@@ -23,9 +23,14 @@ use kernel::id::Sequence;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Those after this sequence number: from the oldest that there is if absent.
+    /// Those after this sequence number, from the oldest that there is if absent; with `order=desc` those before it, from the
+    /// newest that there is if absent.
     #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
+    /// The oldest first (`asc`) or the newest (`desc`).
+    #[serde(default)]
+    #[param(required = false, inline, default = "asc")]
+    order: EventOrder,
     /// How many at most.
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -37,7 +42,16 @@ pub(super) struct ListQuery {
     actor: Option<StoredName>,
 }
 
-/// Lists what happened, the oldest first.
+/// The order of events.
+#[derive(Deserialize, ToSchema, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "snake_case")]
+enum EventOrder {
+    #[default]
+    Asc,
+    Desc,
+}
+
+/// Lists what happened, the oldest or the newest first.
 #[utoipa::path(
     get,
     path = "/v1/events",
@@ -62,11 +76,16 @@ pub(super) async fn event_list(
         let detail = "who had something decided is not told to the tokens of a tenant";
         return Err(Problem::new(&problem_catalogue::NOT_YOURS, detail).with("field", "actor"));
     }
-    let mut facts = match &query.actor {
-        Some(StoredName(actor)) => room.app.facts_by(actor, after, wanted).await?,
-        None => room.app.facts_after(after, wanted).await?,
+    let actor = query.actor.as_ref().map(|StoredName(actor)| actor);
+    let mut facts = match (query.order, actor) {
+        (EventOrder::Desc, actor) => {
+            let newest = Sequence(u64::try_from(i64::MAX).unwrap_or(u64::MAX));
+            room.app.facts_before(actor, said.unwrap_or(newest), wanted).await?
+        }
+        (EventOrder::Asc, Some(actor)) => room.app.facts_by(actor, after, wanted).await?,
+        (EventOrder::Asc, None) => room.app.facts_after(after, wanted).await?,
     };
-    if said.is_some() {
+    if said.is_some() && query.order == EventOrder::Asc {
         // After the reading: what is gone by now may have been gone then.
         let (first, _) = room.app.journal_bounds().await?;
         if after.next() < first {

@@ -24,6 +24,7 @@ mod health;
 mod layout;
 mod link;
 mod maintenance;
+mod link_history;
 mod model;
 mod optimization;
 mod proposed_plans;
@@ -207,6 +208,8 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(link::link_get, link::link_change))
         .routes(routes!(maintenance::maintenance_list, maintenance::maintenance_create))
         .routes(routes!(maintenance::maintenance_get, maintenance::maintenance_delete))
+        .routes(routes!(link_history::link_history))
+        .routes(routes!(link_history::topology_history))
         .routes(routes!(model::model_get, model::model_put))
         .routes(routes!(path::path_compute))
         .routes(routes!(headroom::headroom_get))

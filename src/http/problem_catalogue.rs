@@ -101,6 +101,9 @@ kinds! {
     UNKNOWN_SESSION NOT_FOUND "unknown-session" "There is no such session";
         "No MQTT client of this identifier has a session, or it is a client inside the service.";
         "List clients: GET /v1/broker/clients. Identifiers tell upper from lower case.";
+    NOT_SAMPLED NOT_FOUND "not-sampled" "Nothing is known of that time";
+        "Links were not sampled at the instant or before it, or those samples are not kept any more. first_at is the oldest instant of which there is one.";
+        "Ask for an instant from first_at on. A new service samples its links on the next minute for the first time.";
     EVENTS_GONE GONE "events-gone" "Events after that one are not kept any more";
         "The service deletes events after a while, and the first ones after the number in the query are gone. first_sequence is the oldest that there is.";
         "Read what is now (allocations, topologies) and go on with after = first_sequence - 1.";

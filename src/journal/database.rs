@@ -31,21 +31,23 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How long that answer may take.
 const PING_MAX: Duration = Duration::from_millis(500);
 
-const SQLITE_MIGRATIONS: [&str; 6] = [
+const SQLITE_MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/sqlite/0001_journal.sql"),
     include_str!("../../migrations/sqlite/0002_annotations.sql"),
     include_str!("../../migrations/sqlite/0003_outcomes.sql"),
     include_str!("../../migrations/sqlite/0004_access.sql"),
     include_str!("../../migrations/sqlite/0005_retention_and_chain.sql"),
     include_str!("../../migrations/sqlite/0006_replicas.sql"),
+    include_str!("../../migrations/sqlite/0007_link_history.sql"),
 ];
-const POSTGRES_MIGRATIONS: [&str; 6] = [
+const POSTGRES_MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/postgres/0001_journal.sql"),
     include_str!("../../migrations/postgres/0002_annotations.sql"),
     include_str!("../../migrations/postgres/0003_outcomes.sql"),
     include_str!("../../migrations/postgres/0004_access.sql"),
     include_str!("../../migrations/postgres/0005_retention_and_chain.sql"),
     include_str!("../../migrations/postgres/0006_replicas.sql"),
+    include_str!("../../migrations/postgres/0007_link_history.sql"),
 ];
 
 /// One database or the other. Code for both stands once, in [`on_either`](super::on_either).

@@ -3,7 +3,8 @@
 //! tries again: a writer that loses a conflict gets an error.
 //!
 //! The door: [`Journal`] appends a [`RecordBatch`] of the kernel's facts and reads facts, ended allocations and receipts
-//! back; [`Journal::restore`] builds the state that the journal says. The stored form of all of these is private.
+//! back; [`Journal::restore`] builds the state that the journal says. Beside the events stand samples of links, which no state
+//! needs. The stored form of all of these is private.
 
 mod access_token;
 mod append;
@@ -16,6 +17,7 @@ mod retention;
 mod snapshot;
 mod snapshot_allocations;
 mod history;
+mod link_history;
 mod stored_event;
 mod encode;
 mod decode;
@@ -58,7 +60,8 @@ pub use batch::{Receipt, RecordBatch};
 pub use chain::{ChainDigest, ChainHead};
 pub use error::{AppendError, BatchError, JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
 pub use history::{Past, PastFilter};
-pub use retention::{EVENTS_FORGOTTEN_AT_ONCE, Retention};
+pub use link_history::{LinkSampling, SampleChange, SampleResolution, SampledLink};
+pub use retention::{EVENTS_FORGOTTEN_AT_ONCE, LinkHistoryAges, Retention};
 pub use stored_event::StoredEvent;
 pub use url::{DatabaseUrl, DatabaseUrlError, FileClaim};
 
@@ -164,6 +167,30 @@ impl Journal {
         let rows: Vec<JournalRow> = on_reader!(self, |connection| {
             let query = sqlx::query_as(statement::READ_AFTER_BY).bind(after).bind(i64::from(limit)).bind(actor);
             query.fetch_all(connection).await?
+        });
+        rows.iter().map(|row| StoredEvent::parse(row)?.into_fact()).collect()
+    }
+
+    /// The events before `before`, of somebody of this name if there is one, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The database failed, or a row is damaged.
+    pub async fn facts_before(
+        &self,
+        actor: Option<&Name>,
+        before: Sequence,
+        limit: u32,
+    ) -> Result<Vec<Fact>, JournalError> {
+        let before = column(before.0)?;
+        let rows: Vec<JournalRow> = on_reader!(self, |connection| match actor {
+            Some(actor) => {
+                let query = sqlx::query_as(statement::READ_BEFORE_BY).bind(before).bind(i64::from(limit));
+                query.bind(stored_event::framed(actor)).fetch_all(connection).await?
+            }
+            None => {
+                let query = sqlx::query_as(statement::READ_BEFORE).bind(before).bind(i64::from(limit));
+                query.fetch_all(connection).await?
+            }
         });
         rows.iter().map(|row| StoredEvent::parse(row)?.into_fact()).collect()
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::column::{column, number};
 use super::database::{Database, within};
 use super::error::JournalError;
+use super::link_history::SampleResolution;
 use super::{BULK_MAX, Journal, on_bulk, on_either, on_reader, statement};
 use kernel::id::Sequence;
 use kernel::units::Millis;
@@ -24,6 +25,38 @@ pub struct Retention {
     pub events: Option<u64>,
     /// How long ago a listed allocation may have ended.
     pub ended_age: Option<Duration>,
+    /// How long what links had is kept.
+    pub link_history: LinkHistoryAges,
+}
+
+/// How old the samples of links may become, by resolution.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinkHistoryAges {
+    /// Those of each minute.
+    pub minutes: Duration,
+    /// Those of each quarter of an hour.
+    pub quarter_hours: Duration,
+    /// Those of six hours.
+    pub six_hours: Duration,
+}
+
+impl Default for LinkHistoryAges {
+    fn default() -> Self {
+        const DAY_S: u64 = 24 * 60 * 60;
+        let days = |days| Duration::from_secs(days * DAY_S);
+        Self { minutes: days(2), quarter_hours: days(31), six_hours: days(366) }
+    }
+}
+
+impl LinkHistoryAges {
+    /// How old a sample of this resolution may become.
+    pub fn of(&self, resolution: SampleResolution) -> Duration {
+        match resolution {
+            SampleResolution::Minute => self.minutes,
+            SampleResolution::QuarterHour => self.quarter_hours,
+            SampleResolution::SixHours => self.six_hours,
+        }
+    }
 }
 
 impl Retention {
@@ -107,6 +140,25 @@ impl Journal {
         Ok(on_bulk!(self, |connection| {
             sqlx::query(statement::PAST_FORGET).bind(at).bind(limit).execute(connection).await?.rows_affected()
         }))
+    }
+
+    /// Deletes some of the blocks of samples that are older, to their end, than the limit of their resolution; how many rows.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_some_link_history(&self, retention: &Retention, now: Millis) -> Result<u64, JournalError> {
+        let (mut forgotten, limit) = (0, i64::from(EVENTS_FORGOTTEN_AT_ONCE));
+        for resolution in SampleResolution::ALL {
+            let oldest = resolution.block_of(before(now, retention.link_history.of(resolution)));
+            let (step, oldest) = (column(resolution.step().0)?, column(oldest.0)?);
+            for text in [statement::LINK_HISTORY_FORGET, statement::SAMPLINGS_FORGET] {
+                forgotten += on_bulk!(self, |connection| {
+                    let query = sqlx::query(text).bind(step).bind(oldest).bind(limit);
+                    query.execute(connection).await?.rows_affected()
+                });
+            }
+        }
+        Ok(forgotten)
     }
 
     /// Gives a megabyte of SQLite's free pages back to the file system; whether there is more. PostgreSQL does this by

@@ -31,6 +31,14 @@ pub(super) const READ_AFTER: &str =
 pub(super) const READ_AFTER_BY: &str = "SELECT sequence, at_ms, body, actor, digest FROM journal WHERE sequence > $1 \
     AND actor IS NOT NULL AND replace(actor, $3, '') <> actor ORDER BY sequence LIMIT $2";
 
+/// Before `$1`, the newest first, at most `$2`.
+pub(super) const READ_BEFORE: &str =
+    "SELECT sequence, at_ms, body, actor, digest FROM journal WHERE sequence < $1 ORDER BY sequence DESC LIMIT $2";
+
+/// As [`READ_BEFORE`], of actors whose text contains `$3`.
+pub(super) const READ_BEFORE_BY: &str = "SELECT sequence, at_ms, body, actor, digest FROM journal WHERE sequence < $1 \
+    AND actor IS NOT NULL AND replace(actor, $3, '') <> actor ORDER BY sequence DESC LIMIT $2";
+
 /// Every access token.
 pub(super) const TOKENS: &str = "SELECT id, digest, name, role, tenant, aggregator, created_at_ms, expires_at_ms, \
     last_used_at_ms FROM access_token ORDER BY created_at_ms, id";
@@ -67,6 +75,50 @@ pub(super) const EVENTS_FORGET: &str = "DELETE FROM journal WHERE sequence IN \
 /// Allocations that ended before `$1`, at most `$2`.
 pub(super) const PAST_FORGET: &str = "DELETE FROM past_allocation WHERE id IN \
     (SELECT id FROM past_allocation WHERE ended_at_ms < $1 ORDER BY ended_at_ms LIMIT $2)";
+
+/// `$1` the step, `$2` the instant, `$3` the last event. Writes nothing if the instant is there.
+pub(super) const SAMPLING_PUT: &str =
+    "INSERT INTO link_sampling (step_ms, at_ms, sequence) VALUES ($1, $2, $3) ON CONFLICT (step_ms, at_ms) DO NOTHING";
+
+/// `$1` the step: from `$2` to before `$3`, oldest first.
+pub(super) const SAMPLINGS: &str = "SELECT at_ms, sequence FROM link_sampling \
+    WHERE step_ms = $1 AND at_ms >= $2 AND at_ms < $3 ORDER BY at_ms";
+
+/// `$1` the step: the newest, at `$2` or before.
+pub(super) const SAMPLING_NEAREST: &str = "SELECT at_ms, sequence FROM link_sampling \
+    WHERE step_ms = $1 AND at_ms <= $2 ORDER BY at_ms DESC LIMIT 1";
+
+/// `$1` the step: the oldest, at `$2` or later.
+pub(super) const SAMPLING_NEXT: &str = "SELECT at_ms, sequence FROM link_sampling \
+    WHERE step_ms = $1 AND at_ms >= $2 ORDER BY at_ms LIMIT 1";
+
+/// `$1` an object: each value a row; what comes to a row that is there is added to its list.
+pub(super) const LINK_HISTORY_PUT: &str = "INSERT INTO link_history (topology, link, step_ms, block_ms, samples) \
+    SELECT value ->> 'topology', value ->> 'link', CAST(value ->> 'step_ms' AS BIGINT), \
+    CAST(value ->> 'block_ms' AS BIGINT), value ->> 'samples' FROM json_each($1) WHERE true \
+    ON CONFLICT (topology, link, step_ms, block_ms) \
+    DO UPDATE SET samples = link_history.samples || ',' || excluded.samples";
+
+/// `$1` topology, `$2` link, `$3` step: the blocks from `$4` to before `$5`.
+pub(super) const LINK_HISTORY_OF_LINK: &str = "SELECT block_ms, samples FROM link_history \
+    WHERE topology = $1 AND link = $2 AND step_ms = $3 AND block_ms >= $4 AND block_ms < $5 ORDER BY block_ms";
+
+/// `$1` step, `$2` block, `$3` topology.
+pub(super) const LINK_HISTORY_OF_BLOCK: &str = "SELECT link, samples FROM link_history \
+    WHERE step_ms = $1 AND block_ms = $2 AND topology = $3 ORDER BY link";
+
+/// `$1` step, `$2` block.
+pub(super) const LINK_HISTORY_TOPOLOGIES: &str =
+    "SELECT DISTINCT topology FROM link_history WHERE step_ms = $1 AND block_ms = $2 ORDER BY topology";
+
+/// `$1` step: of the blocks before `$2`, at most `$3` rows.
+pub(super) const LINK_HISTORY_FORGET: &str = "DELETE FROM link_history WHERE (topology, link, step_ms, block_ms) IN \
+    (SELECT topology, link, step_ms, block_ms FROM link_history WHERE step_ms = $1 AND block_ms < $2 \
+    ORDER BY block_ms LIMIT $3)";
+
+/// `$1` step: before `$2`, at most `$3`.
+pub(super) const SAMPLINGS_FORGET: &str = "DELETE FROM link_sampling WHERE (step_ms, at_ms) IN \
+    (SELECT step_ms, at_ms FROM link_sampling WHERE step_ms = $1 AND at_ms < $2 ORDER BY at_ms LIMIT $3)";
 
 /// How many pages of SQLite's file are free.
 pub(super) const FREE_PAGES_SQLITE: &str = "PRAGMA freelist_count";

@@ -147,6 +147,7 @@ async fn carried(from: &Journal, head: Sequence, to: &Journal) -> Result<BooksSu
     for token in from.tokens().await? {
         to.put_token(&token).await?;
     }
+    from.carry_link_history(to).await?;
     from.close().await;
     to.close().await;
     Ok((&carried).into())

@@ -28,6 +28,8 @@ mod holds;
 mod failure_study;
 #[path = "http/headroom.rs"]
 mod headroom;
+#[path = "http/link_history.rs"]
+mod link_history;
 #[path = "http/lists.rs"]
 mod lists;
 #[path = "http/optimization.rs"]

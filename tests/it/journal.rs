@@ -38,6 +38,7 @@ on_sqlite! {
     the_past_is_filtered
     receipts_are_kept_and_forgotten
     what_is_old_is_deleted_below_a_snapshot
+    samples_of_links_are_kept_and_forgotten
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ pub mod optimization;
 pub mod topology;
 pub mod link;
 pub mod maintenance;
+pub mod link_history;
 pub mod bandwidth_model;
 pub mod controller;
 

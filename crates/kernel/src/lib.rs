@@ -92,6 +92,7 @@ pub mod shared_pool;
 pub mod maintenance;
 mod congestion_weight;
 mod link_members;
+pub mod link_sample;
 mod persistent_map;
 pub mod bam;
 pub mod policy;

@@ -6,6 +6,7 @@ mod allocation;
 mod effects;
 mod failure_study;
 mod link;
+mod link_past;
 mod tenant;
 mod optimization;
 
@@ -20,6 +21,7 @@ pub(super) use effects::effects;
 pub(super) use event::{driver, event};
 pub(super) use failure_study::failure_study;
 pub(super) use link::{AllocationList, figures, link, properties};
+pub(super) use link_past::link_past;
 pub(super) use optimization::optimization_plan;
 pub(super) use tenant::quota;
 

@@ -35,6 +35,13 @@ async fn what_happened_is_listed() {
     assert!(put["at"].as_str().unwrap().ends_with('Z'));
     let page = service.get("/v1/events?limit=1&after=1").await;
     assert_eq!((&page.json()["items"][0]["sequence"], &page.json()["next"]), (&json!(2), &json!("2")));
+    let newest = service.get("/v1/events?order=desc&limit=3").await.json();
+    let sequences = |page: &Value| -> Vec<u64> {
+        page["items"].as_array().unwrap().iter().map(|item| item["sequence"].as_u64().unwrap()).collect()
+    };
+    assert_eq!((sequences(&newest), &newest["next"]), (vec![4, 3, 2], &json!("2")));
+    let rest = service.get("/v1/events?order=desc&limit=3&after=2").await.json();
+    assert_eq!((sequences(&rest), &rest["next"]), (vec![1], &Value::Null));
     let other = service.get("/v1/events?topology=other").await.json();
     assert_eq!(other["items"].as_array().unwrap().len(), 1, "a release names no topology");
     service.close().await;

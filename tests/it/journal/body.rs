@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use kernel::allocation::Allocation;
 use kernel::annotation::{Annotation, AnnotationField};
+use kernel::class::ClassType;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
-use kernel::units::Millis;
+use kernel::link_sample::{LinkSample, ReservedRange};
+use kernel::topology::LinkState;
+use kernel::units::{Bandwidth, Millis};
 use kernel::{ApplyError, State};
 use watermaster::app::{CarryError, check_chain};
 use watermaster::journal::{
-    AnnotationFilter, AppendError, DatabaseUrl, Journal, JournalError, Past, PastFilter, Receipt, RecordBatch,
-    Retention,
+    AnnotationFilter, AppendError, DatabaseUrl, Journal, JournalError, LinkHistoryAges, LinkSampling, Past, PastFilter,
+    Receipt, RecordBatch, Retention, SampleChange, SampleResolution,
 };
 
 use super::fixture::{World, name, receipt};
@@ -380,7 +383,12 @@ pub(crate) async fn what_is_old_is_deleted_below_a_snapshot(journal: &Journal) {
     live(&mut world, journal, 60).await;
     let snapshot = world.state.sequence();
     assert_eq!(journal.first_sequence().await.unwrap(), Sequence(1));
-    let all = Retention { event_age: Some(Duration::ZERO), events: Some(0), ended_age: Some(Duration::ZERO) };
+    let all = Retention {
+        event_age: Some(Duration::ZERO),
+        events: Some(0),
+        ended_age: Some(Duration::ZERO),
+        ..Retention::default()
+    };
     let later = Millis(u64::MAX >> 1);
     assert_eq!(journal.forget_some_events(&all, later, Sequence(0)).await.unwrap(), 0, "without a snapshot");
     journal.write_snapshot(&world.state).await.unwrap();
@@ -445,4 +453,60 @@ pub(crate) async fn the_chain_breaks_where_a_row_was_changed(journal: &Journal, 
     assert!(matches!(journal.append(&draft).await, Err(AppendError::Conflict)));
     let refused = journal.write_snapshot_on(&before, digest).await;
     assert!(matches!(refused, Err(JournalError::OtherEvents { at }) if at == head), "{refused:?}");
+}
+
+/// What a link has of one class.
+fn sample_of(bps: u64) -> LinkSample {
+    let reserved = ReservedRange::at_once(bps);
+    LinkSample {
+        state: LinkState::Up,
+        capacity: Bandwidth::saturating_from_bps(1_000),
+        max_reservable: Bandwidth::saturating_from_bps(900),
+        reserved,
+        classes: [(ClassType::LOWEST, reserved)].into(),
+    }
+}
+
+pub(crate) async fn samples_of_links_are_kept_and_forgotten(journal: &Journal) {
+    const MINUTE: SampleResolution = SampleResolution::Minute;
+    let (net, one, two) = (name("net"), name("one's \"link\""), name("two"));
+    let at = |minute: u64| Millis(minute * 60_000);
+    let put = async |minute: u64, changes: &[(&Name, Option<u64>)]| {
+        let change = |(link, bps): &(&Name, Option<u64>)| SampleChange {
+            topology: net.clone(),
+            link: (*link).clone(),
+            sample: bps.map(sample_of),
+        };
+        let changes: Vec<_> = changes.iter().map(change).collect();
+        let sampling = LinkSampling { at: at(minute), sequence: Sequence(minute) };
+        journal.put_link_samples(MINUTE, sampling, &changes).await.unwrap()
+    };
+    assert!(put(50, &[(&one, Some(5)), (&two, Some(7))]).await);
+    assert!(put(51, &[]).await && put(53, &[(&one, Some(6)), (&two, None)]).await);
+    assert!(!put(53, &[(&one, Some(99))]).await, "another instance wrote this instant");
+    assert!(put(60, &[(&one, Some(8))]).await);
+
+    let of = async |link: &Name, from: u64, to: u64| {
+        let found = journal.link_samples(MINUTE, (&net, link), at(from), at(to)).await.unwrap();
+        found.into_iter().map(|(at, sample)| (at.0 / 60_000, sample.reserved.max_bps)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&one, 0, 100).await, [(50, 5), (51, 5), (53, 6), (60, 8)]);
+    assert_eq!(of(&two, 0, 100).await, [(50, 7), (51, 7)]);
+    assert_eq!(of(&one, 51, 60).await, [(51, 5), (53, 6)]);
+    let nearest = journal.nearest_link_sampling(MINUTE, at(59)).await.unwrap().unwrap();
+    assert_eq!(nearest, LinkSampling { at: at(53), sequence: Sequence(53) });
+    let then = journal.topology_samples(MINUTE, &net, at(53), at(54)).await.unwrap();
+    assert_eq!(then.len(), 2);
+    assert_eq!((&then[0].link, &then[0].samples), (&one, &vec![(at(53), sample_of(6))]));
+    assert!(then[1].samples.is_empty());
+
+    let ages = LinkHistoryAges { minutes: Duration::from_secs(3_600), ..LinkHistoryAges::default() };
+    let retention = Retention { link_history: ages, ..Retention::default() };
+    assert_eq!(
+        journal.forget_some_link_history(&retention, at(119)).await.unwrap(),
+        0,
+        "the hour is not over for so long"
+    );
+    assert_eq!(journal.forget_some_link_history(&retention, at(121)).await.unwrap(), 5, "two rows and three instants");
+    assert_eq!(of(&one, 0, 100).await, [(60, 8)]);
 }

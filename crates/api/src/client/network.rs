@@ -10,8 +10,10 @@ use crate::availability::{AvailabilityAnswer, AvailabilityRequest};
 use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, BandwidthModelOutcome};
 use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest, ControllerRules};
 use crate::failure_study::{FailureStudyAnswer, FailureStudyRequest};
+use crate::instant::Instant;
 use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
 use crate::maintenance::{MaintenanceDocument, MaintenanceOutcome, MaintenancePage, MaintenanceRequest};
+use crate::link_history::{LinkHistoryAnswer, TopologyHistoryAnswer};
 use crate::optimization::{OptimizationAnswer, OptimizationApplied, OptimizationRequest, PlanApplyRequest};
 use crate::path::HeadroomAnswer;
 use crate::tenant::{TenantDocument, TenantPage, TenantRequest};
@@ -100,6 +102,35 @@ impl Client {
         let mut query = paging(limit, after);
         query.push(("allocations", "false".to_owned()));
         self.get(self.url(&["v1", "topologies", topology, "links"], &query)).await
+    }
+
+    /// What a link had from one time to another, in periods of `step_ms` milliseconds; absent: as the service has it.
+    ///
+    /// # Errors
+    /// There is no such link, or there would be too many periods.
+    pub async fn link_history(
+        &self,
+        topology: &str,
+        link: &str,
+        (from, to): (Option<Instant>, Option<Instant>),
+        step_ms: Option<u64>,
+    ) -> Result<LinkHistoryAnswer, ClientError> {
+        let times = [("from", from), ("to", to)].into_iter().filter_map(|(key, at)| Some((key, at?.to_string())));
+        let query: Vec<_> = times.chain(step_ms.map(|ms| ("step_ms", ms.to_string()))).collect();
+        self.get(self.url(&["v1", "topologies", topology, "links", link, "history"], &query)).await
+    }
+
+    /// The links of a topology as they were at an instant; absent: at the last one that was sampled.
+    ///
+    /// # Errors
+    /// There is no such topology, or nothing is known of that time.
+    pub async fn topology_history(
+        &self,
+        topology: &str,
+        at: Option<Instant>,
+    ) -> Result<TopologyHistoryAnswer, ClientError> {
+        let query: Vec<_> = at.map(|at| ("at", at.to_string())).into_iter().collect();
+        self.get(self.url(&["v1", "topologies", topology, "history"], &query)).await
     }
 
     /// Changes a link.
