@@ -9,6 +9,7 @@ import { useReading } from "./reading";
 import { go, href, route } from "./route";
 import { may } from "./session";
 import { Table } from "./table";
+import { bookAgain } from "./undo";
 import { className, clock, count, dateAndTime, parseRate, rate } from "./units";
 
 const PAGE = 50;
@@ -283,7 +284,7 @@ function Release(props: { of: Allocation[]; close: () => void }) {
       });
     setBusy(false);
     if (failed.length) return setError(props.of.length === 1 ? last : new Error(`${count(failed.length, "allocation")} could not be released: ${failed.slice(0, 20).join(", ")}. ${String((last as Error).message)}`));
-    say(only ? `Allocation ${only.id} is released.` : `${count(props.of.length, "allocation")} are released: ${sum(props.of)}.`);
+    say(only ? `Allocation ${only.id} is released.` : `${count(props.of.length, "allocation")} are released: ${sum(props.of)}.`, false, () => undo(props.of));
     props.close();
   };
   return (
@@ -298,6 +299,20 @@ function Release(props: { of: Allocation[]; close: () => void }) {
       <div class="buttons"><button class="primary" disabled={busy} onClick={release}>Release</button> <button onClick={props.close}>Keep {only ? "it" : "them"}</button></div>
     </Ask>
   );
+}
+
+/** Books again what was released, one after the other; the first that cannot be ends it, with the reason. */
+async function undo(released: Allocation[]): Promise<void> {
+  say("Booking again …");
+  const made: string[] = [];
+  for (const one of released) {
+    try {
+      made.push(await bookAgain(one));
+    } catch (error) {
+      return say(`Allocation ${one.id} cannot be booked again. ${error instanceof Error ? error.message : error}${made.length ? ` ${count(made.length, "allocation")} before it could.` : ""}`, true);
+    }
+  }
+  say(made.length === 1 ? `It is booked again, as allocation ${made[0]}.` : `${count(made.length, "allocation")} are booked again.`);
 }
 
 /** What was previewed is what is sent. */

@@ -3,6 +3,8 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 export type Link = Schemas["Link"];
+export type LinkHistoryAnswer = Schemas["LinkHistoryAnswer"];
+export type TopologyHistory = Schemas["TopologyHistoryAnswer"];
 export type LinkOutcome = Schemas["LinkOutcome"];
 /** One that is there has an id; only what a dry run answers has none. */
 export type Allocation = Schemas["Allocation"] & { id: string };

@@ -3,7 +3,7 @@ import type { Happening, Victim } from "./api";
 import { LinkName, NodeName, outcomes, REASONS, State } from "./parts";
 import { topology } from "./live";
 import { href } from "./route";
-import { className, clock, count, dateAndTime, MODEL_WORDS, rate } from "./units";
+import { className, count, dateAndTime, MODEL_WORDS, rate } from "./units";
 
 interface Asked {
   topology: string;
@@ -48,7 +48,7 @@ export function Feed(props: { happenings: Happening[] }) {
     <ol class="feed">
       {props.happenings.map((one) => (
         <li key={one.sequence}>
-          <time dateTime={one.at}>{clock(one.at)}</time> <Line happening={one} />{one.actor ? <span class="quiet"> by {one.actor.name}</span> : null}
+          <time dateTime={one.at}>{dateAndTime(one.at)}</time> <Line happening={one} />{one.actor ? <span class="quiet"> by {one.actor.name}</span> : null}
         </li>
       ))}
     </ol>

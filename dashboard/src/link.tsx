@@ -1,26 +1,23 @@
 // One link: what fills it, the allocations on it, what it was, and what it would take to fit more.
 import { useEffect, useState } from "preact/hooks";
-import { all, ask, get, ofLink, Refused, type Allocation, type AllocationOutcome, type AllocationState, type Link, type LinkOutcome } from "./api";
+import { all, ask, get, ofLink, Refused, type Allocation, type AllocationOutcome, type Link, type LinkOutcome } from "./api";
 import { Feed } from "./feed";
+import { LinkHistory } from "./history";
 import { busiest, happenings, links, topology } from "./live";
 import { Occupancy } from "./occupancy";
 import { ClassMark, Denial, Empty, Failure, LinkName, NAMED, NodeName, outcomes, say, State, Stranded, Victims } from "./parts";
-import { Plot, type Series } from "./plot";
 import { useReading } from "./reading";
 import { href, route } from "./route";
 import { may } from "./session";
 import { Table } from "./table";
-import { className, clock, count, parseRate, percent, rate } from "./units";
+import { className, count, parseRate, percent, rate } from "./units";
 
-/** So many allocations of a link are read. */
-const READ_MAX = 20_000;
-/** So many, with those that are over: the past is drawn from them if they are all there. */
-const PAST_MAX = 3_000;
+/** So many allocations of a link are read, the largest. */
+const READ_MAX = 5_000;
 /** A list of so many is read again less often, in milliseconds. */
 const MANY = 500;
 const READ_MANY_EVERY_MS = 5_000;
 const SHOWN = 200;
-const SAMPLES_KEPT = 2_000;
 
 export function LinkView() {
   const name = route.value.of;
@@ -34,24 +31,11 @@ export function LinkView() {
   return topology.value ? <OneLink key={`${topology.value}/${name}`} topology={topology.value} name={name} /> : <Empty title="Loading …" />;
 }
 
-/** What is known of who is, and was, on a link. The link's own figures never come from here: they are the server's. */
-interface Lists {
-  living: Allocation[];
-  livingWhole: boolean;
-  /** Those that are over; none if they are too many to be read. */
-  past: Allocation[];
-  pastWhole: boolean;
-}
-
 function OneLink(props: { topology: string; name: string }) {
   const key = `${props.topology}/${props.name}`;
-  const { value: link, error } = useReading(key, async () => {
-    const found = await get<Link>(ofLink(props.topology, props.name));
-    sample(key, found);
-    return found;
-  });
-  const isLong = (found: Lists) => found.living.length + found.past.length > MANY;
-  const { value: lists } = useReading(key, () => everyone(props.topology, props.name), (found) => (isLong(found) ? READ_MANY_EVERY_MS : 0));
+  const { value: link, error } = useReading(key, () => get<Link>(ofLink(props.topology, props.name)));
+  const path = `/v1/allocations?topology=${encodeURIComponent(props.topology)}&link=${encodeURIComponent(props.name)}&sort=-bandwidth_bps`;
+  const { value: living } = useReading(key, () => all<Allocation>(path, READ_MAX), (found) => (found.length > MANY ? READ_MANY_EVERY_MS : 0));
   if (error && !link) {
     if (error instanceof Refused && error.status === 404)
       return <Empty title={`${props.topology} has no link ${props.name}`}><p>Choose one on the <a href={href("map")}>map</a>, or another topology above.</p></Empty>;
@@ -70,13 +54,13 @@ function OneLink(props: { topology: string; name: string }) {
         </section>
         <section>
           <h2>History</h2>
-          <History topology={props.topology} link={link} lists={lists} />
-          <Feed happenings={concerning(props.name, lists).slice(-6).reverse()} />
+          <LinkHistory topology={props.topology} link={link} />
+          <Feed happenings={concerning(props.name, living).slice(-6).reverse()} />
         </section>
       </div>
       <section>
         <h2>On it: {count(link.allocation_count, "allocation")}, {rate(link.reserved_bps)}</h2>
-        <OnIt link={link} lists={lists} />
+        <OnIt link={link} living={living} />
       </section>
       <section>
         <h2>In and out of service</h2>
@@ -84,18 +68,6 @@ function OneLink(props: { topology: string; name: string }) {
       </section>
     </article>
   );
-}
-
-/** Those that live have one of these states. */
-const LIVING: AllocationState[] = ["active", "installing", "rerouting", "degraded"];
-
-/** All that are and were, if they are few; or else only those that are. */
-async function everyone(topology: string, link: string): Promise<Lists> {
-  const path = `/v1/allocations?topology=${encodeURIComponent(topology)}&link=${encodeURIComponent(link)}`;
-  const both = await all<Allocation>(path, PAST_MAX);
-  if (both.length < PAST_MAX) return { living: both.filter((one) => !one.ended_at), livingWhole: true, past: both.filter((one) => one.ended_at), pastWhole: true };
-  const living = (await Promise.all(LIVING.map((state) => all<Allocation>(`${path}&state=${state}`, READ_MAX)))).flat();
-  return { living, livingWhole: living.length < READ_MAX, past: [], pastWhole: false };
 }
 
 function Title(props: { link: Link }) {
@@ -172,76 +144,29 @@ function FitMore(props: { topology: string; link: Link }) {
   );
 }
 
-/** The server's figures of the links that were looked at, as they were seen. */
-const samples = new Map<string, { at: number; reserved: Map<number, number> }[]>();
-
-function sample(key: string, link: Link): void {
-  const reserved = new Map(link.classes.map((one) => [one.class_type, one.reserved_bps]));
-  samples.set(key, [...(samples.get(key) ?? []), { at: Date.now() / 1000, reserved }].slice(-SAMPLES_KEPT));
-}
-
-function History(props: { topology: string; link: Link; lists: Lists | undefined }) {
-  const { link, lists } = props;
-  const seen = samples.get(`${props.topology}/${link.link}`) ?? [];
-  const from = (seen[0]?.at ?? 0) * 1000;
-  const whole = lists?.livingWhole && lists.pastWhole;
-  const past = whole ? history(link, [...lists.living, ...lists.past], from) : [];
-  const points = [...past, ...seen];
-  const last = points.at(-1);
-  if (!lists || !last) return <p class="quiet">Reading …</p>;
-  if (whole && !past.length && seen.every((one) => [...one.reserved.values()].every((bps) => bps === 0))) return <p class="quiet">No allocation has been on this link yet.</p>;
-  const times = [...points.map((one) => one.at), Math.max(Date.now() / 1000, last.at + 1)];
-  const series = link.classes.map((one): Series => {
-    const values = points.map((point) => point.reserved.get(one.class_type) ?? 0);
-    return { label: className(one.class_type), classType: one.class_type, values: [...values, values.at(-1)!] };
-  });
-  return (
-    <>
-      <Plot times={times} series={series} stepped label={`Reserved on ${link.link} over time, by class`} />
-      {!whole ? <p class="quiet">As the server told it since {clock(from)}; what was before is too long to be read here.</p> : null}
-    </>
-  );
-}
-
-/** What was reserved by class until then, back from the figures of now, from when allocations came and went. Each counts by
- * the path and size it had last. */
-export function history(link: Link, all: Allocation[], until: number): { at: number; reserved: Map<number, number> }[] {
-  const changes = all.flatMap((one) => [
-    { at: Date.parse(one.created_at), classType: one.class_type, bps: one.bandwidth_bps },
-    ...(one.ended_at ? [{ at: Date.parse(one.ended_at), classType: one.class_type, bps: -one.bandwidth_bps }] : []),
-  ]);
-  changes.sort((one, two) => two.at - one.at);
-  const now = new Map(link.classes.map((one) => [one.class_type, one.reserved_bps]));
-  const points: { at: number; reserved: Map<number, number> }[] = [];
-  for (const change of changes) {
-    if (change.at <= until) points.push({ at: change.at / 1000, reserved: new Map(now) });
-    now.set(change.classType, Math.max(0, (now.get(change.classType) ?? 0) - change.bps));
-  }
-  if (points.length) points.push({ at: points.at(-1)!.at - 1, reserved: new Map(now) });
-  return points.reverse();
-}
-
-function concerning(name: string, lists: Lists | undefined) {
-  const ids = new Set([...(lists?.living ?? []), ...(lists?.past ?? [])].map((one) => one.id));
+function concerning(name: string, living: Allocation[] = []) {
+  const ids = new Set(living.map((one) => one.id));
   return happenings.value.filter((one) => {
-    const data = one.data as { id?: string; allocation?: { path: string[] }; links?: { link?: string }[]; problem?: { binding_links?: { link: string }[] } };
-    return data.allocation?.path.includes(name) || (data.id && ids.has(data.id)) || (Array.isArray(data.links) && data.links.some((link) => link.link === name))
-      || data.problem?.binding_links?.some((link) => link.link === name);
+    const data = one.data as { id?: string; allocation?: { id: string; path: string[] }; links?: { link?: string }[]; problem?: { binding_links?: { link: string }[] } };
+    // One that was here when it was asked for is of the link when it ends, too.
+    if (data.allocation?.path.includes(name)) ids.add(data.allocation.id);
+    const id = data.id ?? data.allocation?.id;
+    return (id && ids.has(id)) || (Array.isArray(data.links) && data.links.some((link) => link.link === name)) || data.problem?.binding_links?.some((link) => link.link === name);
   });
 }
 
-function OnIt(props: { link: Link; lists: Lists | undefined }) {
-  const { link, lists } = props;
-  if (!lists) return <p class="quiet">Reading …</p>;
-  if (!lists.living.length) return <p class="quiet">None.</p>;
-  const largest = [...lists.living].sort((one, two) => two.bandwidth_bps - one.bandwidth_bps);
+function OnIt(props: { link: Link; living: Allocation[] | undefined }) {
+  const { link, living } = props;
+  if (!living) return <p class="quiet">Reading …</p>;
+  if (!living.length) return <p class="quiet">None.</p>;
+  const isWhole = living.length < READ_MAX;
   return (
     <Table
-      name="on-it" label="Allocations on the link" rows={lists.livingWhole ? largest : lists.living} whole={lists.livingWhole} most={SHOWN} id={(one) => one.id} links={(one) => one.path}
-      total={lists.livingWhole ? `${rate(link.reserved_bps)} in all.` : <>There are more than can be sorted here: the oldest {lists.living.length.toLocaleString("en")} of {link.allocation_count.toLocaleString("en")}. <a href={href("allocations", undefined, { link: link.link })}>All of them</a>.</>}
+      name="on-it" label="Allocations on the link" rows={living} whole={isWhole} most={SHOWN} id={(one) => one.id} links={(one) => one.path}
+      total={isWhole ? `${rate(link.reserved_bps)} in all.` : <>The largest {living.length.toLocaleString("en")} of {link.allocation_count.toLocaleString("en")}. <a href={href("allocations", undefined, { link: link.link })}>All of them</a>.</>}
       columns={[
         { title: "Allocation", cell: (one) => <a href={href("allocations", one.id)}>{one.id}</a>, value: (one) => Number(one.id) },
-        ...(lists.living.some((one) => one.name || one.customer) ? NAMED : []),
+        ...(living.some((one) => one.name || one.customer) ? NAMED : []),
         { title: "From", cell: (one) => <NodeName of={one.ingress} />, value: (one) => one.ingress },
         { title: "To", cell: (one) => <NodeName of={one.egress} />, value: (one) => one.egress },
         { title: "Class", cell: (one) => <ClassMark classType={one.class_type} />, value: (one) => one.class_type },

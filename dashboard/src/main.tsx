@@ -5,6 +5,7 @@ import { Aggregators } from "./aggregators";
 import { Alerts, open } from "./alerts";
 import { Allocations } from "./allocations";
 import { Calendar } from "./calendar";
+import { Events } from "./events";
 import { Health } from "./health";
 import { LinkView } from "./link";
 import { choose, connection, lostAt, retry, start, topologies, topology, trouble } from "./live";
@@ -21,7 +22,7 @@ import { WhatIf } from "./whatif";
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
 
-const VIEWS: { view: string; name: string; key: string; needs?: "request" | "operate" }[] = [
+const VIEWS: { view: string; name: string; key: string; needs?: "request" | "operate"; /** Other views lead there. */ aside?: true }[] = [
   { view: "map", name: "Map", key: "m" },
   { view: "link", name: "Link", key: "l" },
   { view: "allocations", name: "Allocations", key: "a" },
@@ -31,6 +32,7 @@ const VIEWS: { view: string; name: string; key: string; needs?: "request" | "ope
   { view: "aggregators", name: "Aggregators", key: "g" },
   { view: "topologies", name: "Topologies", key: "t" },
   { view: "alerts", name: "Alerts", key: "x" },
+  { view: "events", name: "Events", key: "e", aside: true },
   { view: "health", name: "Health", key: "h" },
 ];
 
@@ -60,6 +62,7 @@ function View() {
     case "plans": return <Plans />;
     case "aggregators": return <Aggregators />;
     case "topologies": return <Topologies />;
+    case "events": return <Events />;
     case "health": return <Health />;
     default: return <MapView />;
   }
@@ -83,7 +86,7 @@ function Frame() {
           <span>Watermaster</span>
         </a>
         <nav aria-label="Views">
-          {VIEWS.filter(offered).map((one) => (
+          {VIEWS.filter((one) => offered(one) && !one.aside).map((one) => (
             <a href={href(one.view)} aria-current={one.view === view ? "page" : undefined} title={`g ${one.key}`}>{one.name}{one.view === "alerts" && open.value.length ? <span class="badge">{open.value.length}</span> : null}</a>
           ))}
         </nav>
@@ -101,7 +104,7 @@ function Frame() {
       {isOut ? null : <Lost />}
       <main id="main" tabIndex={-1} class={`view-${view}`}>{isOut ? <SignIn done={retry} /> : <View />}</main>
       <div class="said" role="status" aria-live="polite">
-        {said.value ? <p class={said.value.bad ? "bad" : ""}>{said.value.text}</p> : null}
+        {said.value ? <p class={said.value.bad ? "bad" : ""}>{said.value.text} {said.value.undo ? <button onClick={said.value.undo}>Undo</button> : null}</p> : null}
       </div>
     </>
   );

@@ -5,10 +5,11 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Alerts } from "./alerts";
 import { sceneOf, Surface } from "./canvas";
 import { Feed, isOf } from "./feed";
-import { busiest, byName, drawing, happenings, layout, light, links, lit, litBinds, model, nodeText, topologies, topology, touched } from "./live";
+import { drawing, happenings, layout, light, links, lit, litBinds, model, nodeText, topologies, topology, touched } from "./live";
 import { fullest, hit, middleOf, svg, type Colouring } from "./painter";
 import { PanZoom } from "./panzoom";
 import { citiesOf, ClassMark, Empty, LinkName, NodeName, Share, State } from "./parts";
+import { isPast, pictured, Scrubber } from "./past";
 import { RequestPanel } from "./request";
 import { adjust, go, href, param, route } from "./route";
 import { may } from "./session";
@@ -38,15 +39,19 @@ export function MapView() {
       <h1 class="hidden">Map of {name}</h1>
       <NetworkMap />
       <aside aria-label="State of the network">
-        <Ends />
+        {isPast.value ? null : <Ends />}
+        <Scrubber />
         <Headline />
-        <Alerts short />
+        {isPast.value ? null : <Alerts short />}
         <Busiest />
         <Legend />
-        <section>
-          <h2>Latest</h2>
-          <Feed happenings={happenings.value.filter((one) => isOf(one, name)).slice(-8).reverse()} />
-        </section>
+        {isPast.value ? null : (
+          <section>
+            <h2>Latest</h2>
+            <Feed happenings={happenings.value.filter((one) => isOf(one, name)).slice(-8).reverse()} />
+            <a href={href("events")}>All events</a>
+          </section>
+        )}
       </aside>
     </div>
   );
@@ -83,14 +88,14 @@ function Ends() {
 
 function Headline() {
   const summary = topologies.value?.find((one) => one.topology === topology.value);
-  const top = busiest.value[0];
-  const down = links.value!.links.filter((link) => link.state !== "up").length;
-  const tight = links.value!.links.filter((link) => link.utilisation_ppm >= BUSY_PPM).length;
+  const top = pictured.value[0];
+  const down = pictured.value.filter((link) => link.state !== "up").length;
+  const tight = pictured.value.filter((link) => link.utilisation_ppm >= BUSY_PPM).length;
   return (
     <section class="headline">
       <p>
         <strong>{topology.value}</strong> under <a href={href("topologies")}>{MODEL_WORDS[model.value?.model.model ?? ""] ?? "…"}</a>:{" "}
-        {count(summary?.nodes ?? 0, "node")}, {count(summary?.links ?? 0, "link")}, {count(summary?.allocations ?? 0, "allocation")}.
+        {count(summary?.nodes ?? 0, "node")}, {count(summary?.links ?? 0, "link")}{isPast.value ? "" : `, ${count(summary?.allocations ?? 0, "allocation")}`}.
       </p>
       <p>
         {top && top.reserved_bps ? (
@@ -108,7 +113,7 @@ function Busiest() {
     <section>
       <h2>Busiest links</h2>
       <Table
-        name="links" label="Busiest links" narrow rows={busiest.value} most={LISTED} id={(link) => link.link} links={(link) => [link.link]}
+        name="links" label="Busiest links" narrow rows={pictured.value} most={LISTED} id={(link) => link.link} links={(link) => [link.link]}
         columns={[
           { title: "Link", cell: (link) => <><LinkName name={link.link} />{link.state === "up" ? null : <> <State of={link.state} /></>}</>, value: (link) => link.link },
           { title: "Reserved", cell: (link) => <Share ppm={link.utilisation_ppm} />, value: (link) => link.utilisation_ppm / 1e6 },
@@ -158,7 +163,7 @@ function NetworkMap() {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [hover, setHover] = useState<Pointed | null>(null);
   const panzoom = useRef<PanZoom | null>(null);
-  const scene = () => canvas.current && sceneOf(panzoom.current!.view, canvas.current.clientWidth, canvas.current.clientHeight, { colouring: (route.peek().query.get("by") ?? "utilisation") as Colouring, marked: marked() });
+  const scene = () => canvas.current && sceneOf(panzoom.current!.view, canvas.current.clientWidth, canvas.current.clientHeight, { colouring: (route.peek().query.get("by") ?? "utilisation") as Colouring, marked: marked(), links: pictured.value });
   useEffect(() => {
     let fitted: unknown = null;
     const fit = () => {
@@ -171,7 +176,7 @@ function NetworkMap() {
     const moves = new PanZoom(canvas.current!, surface.soon);
     panzoom.current = moves;
     const end = effect(() => {
-      void [busiest.value, lit.value, litBinds.value, touched.value, palette.value, route.value];
+      void [pictured.value, lit.value, litBinds.value, touched.value, palette.value, route.value];
       if (drawing.value !== fitted) fit();
       surface.soon();
     });
@@ -187,8 +192,8 @@ function NetworkMap() {
   };
   /** The next busiest link, or the one before. */
   const turn = (by: number) => {
-    const at = busiest.value.findIndex((link) => link.link === hover?.link);
-    const next = busiest.value[at < 0 ? 0 : Math.min(busiest.value.length - 1, Math.max(0, at + by))];
+    const at = pictured.value.findIndex((link) => link.link === hover?.link);
+    const next = pictured.value[at < 0 ? 0 : Math.min(pictured.value.length - 1, Math.max(0, at + by))];
     const middle = next && middleOf(scene()!, next.link);
     if (!next || !middle) return;
     light([next.link]);
@@ -251,11 +256,11 @@ function showAsked(moves: PanZoom): void {
 }
 
 function Tip(props: Pointed & { width: number; height: number }) {
-  const link = props.link ? byName.value.get(props.link) : undefined;
+  const link = pictured.value.find((one) => one.link === props.link);
   const beside = props.x > props.width / 2 ? { right: `${props.width - props.x + 14}px` } : { left: `${props.x + 14}px` };
   const style = { ...beside, ...(props.y > props.height * 0.6 ? { bottom: `${props.height - props.y + 14}px` } : { top: `${props.y + 14}px` }) };
   if (props.node) {
-    const out = links.value!.links.filter((one) => one.from === props.node);
+    const out = pictured.value.filter((one) => one.from === props.node);
     return (
       <div class="tip" style={style}>
         <strong><NodeName of={props.node} /></strong>
@@ -273,7 +278,7 @@ function Tip(props: Pointed & { width: number; height: number }) {
         <div><ClassMark classType={one.class_type} /> {rate(one.reserved_bps)}{one.borrowed_bps ? `, ${rate(one.borrowed_bps)} of it borrowed` : ""}</div>
       ))}
       {link.measured_bps === undefined ? null : <div>{rate(link.measured_bps)} measured</div>}
-      <div>{count(link.allocation_count, "allocation")}. Click for more.</div>
+      {isPast.value ? <div>As it was then.</div> : <div>{count(link.allocation_count, "allocation")}. Click for more.</div>}
     </div>
   );
 }

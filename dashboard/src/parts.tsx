@@ -6,6 +6,7 @@ import { get, Refused, type Allocation, type AllocationState, type Effects, type
 import { byName, cityOf, touched } from "./live";
 import { href } from "./route";
 import { Table, type Column } from "./table";
+import { UNDO_MS } from "./undo";
 import { className, count, percent, rate, step, STEP_WORDS } from "./units";
 
 export function Empty(props: { title: string; children?: ComponentChildren }) {
@@ -267,13 +268,14 @@ export const REASONS: Record<string, string> = {
 };
 
 /** What was done, said to eyes and to screen readers alike. */
-export const said = signal<{ text: string; bad: boolean } | null>(null);
+export const said = signal<{ text: string; bad: boolean; undo?: () => void } | null>(null);
 let saidTimer: number | undefined;
 
-export function say(text: string, bad = false): void {
-  said.value = { text, bad };
+/** What can be undone is said for as long as it can. */
+export function say(text: string, bad = false, undo?: () => void): void {
+  said.value = { text, bad, undo };
   window.clearTimeout(saidTimer);
-  saidTimer = window.setTimeout(() => (said.value = null), 8_000);
+  saidTimer = window.setTimeout(() => (said.value = null), undo ? UNDO_MS : 8_000);
 }
 
 /** A question that has to be answered first. The element is the browser's own: it keeps the focus and closes on Escape. */

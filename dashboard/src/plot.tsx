@@ -10,6 +10,8 @@ export interface Series {
   /** Of a class type or QoS level: its colour and its dashes. */
   classType: number;
   values: (number | null)[];
+  /** What is told of it, where the values are stacked on those of others: the area below is filled then. */
+  own?: (number | null)[];
 }
 
 const DASHES: (number[] | undefined)[] = [undefined, [10, 4], [3, 3], [12, 3, 3, 3], [6, 6], [2, 5], [14, 6], [8, 2, 2, 2, 2, 2]];
@@ -19,6 +21,8 @@ export function Plot(props: { times: number[]; series: Series[]; height?: number
   const plot = useRef<uPlot | null>(null);
   const marks = useRef(props.marks ?? []);
   marks.current = props.marks ?? [];
+  const latest = useRef(props.series);
+  latest.current = props.series;
   const unit = props.unit ?? rate;
   const shape = `${props.series.map((one) => one.label).join()}|${props.stepped}`;
   useEffect(() => {
@@ -40,7 +44,11 @@ export function Plot(props: { times: number[]; series: Series[]; height?: number
           {},
           ...props.series.map((one) => ({
             label: one.label, stroke: classes[one.classType], width: 2, dash: DASHES[one.classType], points: { show: false },
-            value: (_: uPlot, value: number | null) => (value === null || value === undefined ? "—" : unit(value)),
+            ...(one.own ? { fill: classes[one.classType] } : {}),
+            value: (_: uPlot, value: number | null, of: number, at: number | null) => {
+              const told = latest.current[of - 1]?.own?.[at ?? -1] ?? value;
+              return told === null || told === undefined ? "—" : unit(told);
+            },
             ...(props.stepped ? { paths: stepped } : {}),
           })),
         ],
