@@ -30,7 +30,8 @@ pub(super) struct LastSamples {
 /// A link over a time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkHistory {
-    /// How long the period of a point is: longer than asked for where finer samples are not kept any more.
+    /// How long the period of a point is: longer than asked for where finer samples are not kept any more, so that it is a
+    /// multiple of theirs.
     pub step: Millis,
     /// When each period begins, and what the link had in it; a period without a sample has no point.
     pub points: Vec<(Millis, LinkSample)>,
@@ -113,7 +114,7 @@ impl App {
             let from = resolution.floor(from);
             let samples = journal.link_samples(resolution, link, from, end).await?;
             if !samples.is_empty() {
-                step = step.max(resolution.step());
+                step = Millis(step.0.checked_next_multiple_of(resolution.step().0).unwrap_or(step.0));
             }
             pieces.push((resolution, samples));
             let Some(first) = journal.next_link_sampling(resolution, from).await? else { continue };

@@ -1,24 +1,27 @@
 //! Aggregators: what they report and the rates that they get, over HTTP. The same documents as over MQTT.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::OriginalUri;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
+use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
 
 use super::access::Room;
 use super::event_sse::KEEP_ALIVE;
 use super::extract::{FromPath, FromQuery, JsonBody};
-use super::pagination::PageQuery;
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
 use super::render::json;
+use super::sorting::{self, SORTED_MAX, list_orders};
 use super::{error, pagination, problem_catalogue};
 use crate::app::ReportError;
 use crate::app::scalars::StoredName;
@@ -59,26 +62,62 @@ pub(super) async fn aggregator_report(
     Ok(json(&documents::rates(&view.rates)))
 }
 
-/// Lists aggregators, by id.
+/// Which page of aggregators is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// In which order; with a minus the largest first. Absent: by id. The cursor counts then: where an order
+    /// changes between two pages, an item may be on both, or on none.
+    #[param(nullable = false, inline)]
+    sort: Option<AggregatorOrder>,
+    /// How many at most.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The cursor of the page.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    after: Option<StoredName>,
+}
+
+list_orders! {
+    /// The order of aggregators.
+    AggregatorOrder of Arc<AggregatorView> {
+        Id "id" IdDown "-id" |view| view.id.to_string();
+        Topology "topology" TopologyDown "-topology" |view| view.topology.to_string();
+        Node "node" NodeDown "-node" |view| view.metadata.node.to_string();
+        Heard "heard_at" HeardDown "-heard_at" |view| view.heard_at.0;
+    }
+}
+
+/// Lists aggregators, by id or in an order.
 #[utoipa::path(
     get,
     path = "/v1/aggregators",
     tag = "aggregators",
     summary = "List aggregators",
-    params(PageQuery),
+    params(ListQuery),
     responses(
         (status = 200, description = "A page of them", body = AggregatorPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
-        BadRequest, InternalError,
+        BadRequest, Unprocessable, InternalError,
     )
 )]
 pub(super) async fn aggregator_list(
     room: Room,
     OriginalUri(uri): OriginalUri,
-    FromQuery(query): FromQuery<PageQuery>,
+    FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
-    let found = room.app.scheduler().aggregators(query.after.as_ref().map(|StoredName(name)| name), limit + 1);
-    let (found, next) = pagination::cut(found, limit, |last| last.id.to_string());
+    let after = query.after.as_ref().map(|StoredName(name)| name);
+    let (found, next) = match &query.sort {
+        Some(order) => {
+            let all = room.app.scheduler().aggregators(None, SORTED_MAX + 1);
+            sorting::page(all, order, after.map(Name::as_str), limit)?
+        }
+        None => {
+            let found = room.app.scheduler().aggregators(after, limit + 1);
+            pagination::cut(found, limit, |last| last.id.to_string())
+        }
+    };
     let items = found.iter().map(|view| documents::brief(view)).collect();
     let page = AggregatorPage { items, next };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))

@@ -1,5 +1,7 @@
 //! The MQTT broker for operators: who is connected, what waits for whom, what is retained; and an end to it.
 
+use std::sync::Arc;
+
 use axum::extract::OriginalUri;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -8,12 +10,13 @@ use utoipa::IntoParams;
 
 use super::access::Room;
 use super::extract::{FromPath, FromQuery};
-use super::problem::{BadRequest, Forbidden, InternalError, NotFound, Problem, Unavailable};
+use super::problem::{BadRequest, Forbidden, InternalError, NotFound, Problem, Unavailable, Unprocessable};
 use super::render::{broker as documents, json};
+use super::sorting::{self, SORTED_MAX, list_orders};
 use super::{ApiState, pagination, problem_catalogue};
 use api::broker::{BrokerClientPage, BrokerRetainedCleared, BrokerRetainedPage, BrokerSession};
 use mqtt::codec::topic;
-use mqtt::{Broker, StoreError};
+use mqtt::{Broker, ClientStatus, Message, StoreError};
 
 /// Which clients are wanted.
 #[derive(Deserialize, IntoParams)]
@@ -23,12 +26,39 @@ pub(super) struct ClientQuery {
     /// Only those that are connected, or only those that are not.
     #[param(nullable = false)]
     connected: Option<bool>,
+    /// In which order; with a minus the largest first. Absent: by identifier. The cursor counts then: where an order
+    /// changes between two pages, an item may be on both, or on none.
+    #[param(nullable = false, inline)]
+    sort: Option<ClientOrder>,
     /// How many at most.
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// The cursor of the page.
     #[param(nullable = false, min_length = 1, max_length = 1024)]
     after: Option<String>,
+}
+
+list_orders! {
+    /// The order of clients.
+    ClientOrder of ClientStatus {
+        Id "id" IdDown "-id" |client| client.client.to_string();
+        Subscriptions "subscriptions" SubscriptionsDown "-subscriptions" |client| client.subscriptions;
+        ConnectedAt "connected_at" ConnectedAtDown "-connected_at" |client| {
+            client.connection.as_ref().map(|connection| connection.origin.connected_at_ms)
+        };
+        Waiting "waiting" WaitingDown "-waiting" |client| {
+            client.connection.as_ref().map(|connection| connection.waiting_messages)
+        };
+        WaitingBytes "waiting_bytes" WaitingBytesDown "-waiting_bytes" |client| {
+            client.connection.as_ref().map(|connection| connection.waiting_bytes)
+        };
+    }
+    /// The order of retained messages.
+    RetainedOrder of Arc<Message> {
+        Topic "topic" TopicDown "-topic" |message| message.topic.to_string();
+        Payload "payload_bytes" PayloadDown "-payload_bytes" |message| message.payload.len();
+        Publisher "publisher" PublisherDown "-publisher" |message| message.publisher.to_string();
+    }
 }
 
 /// Which retained messages are wanted.
@@ -39,6 +69,10 @@ pub(super) struct RetainedQuery {
     /// Only those whose topic this MQTT filter matches; absent: all.
     #[param(nullable = false, min_length = 1, max_length = 1024, example = "plant/#")]
     topic: Option<String>,
+    /// In which order; with a minus the largest first. Absent: by topic. The cursor counts then: where an order
+    /// changes between two pages, an item may be on both, or on none.
+    #[param(nullable = false, inline)]
+    sort: Option<RetainedOrder>,
     /// How many at most.
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -57,7 +91,7 @@ pub(super) struct ClearQuery {
     topic: String,
 }
 
-/// Lists MQTT clients, by identifier.
+/// Lists MQTT clients, by identifier or in an order.
 ///
 /// Those that are connected here or have subscriptions, wherever they are connected.
 #[utoipa::path(
@@ -73,7 +107,7 @@ pub(super) struct ClearQuery {
                 "connection": {"address": "192.0.2.7:50412", "user": "meters", "connected_at": "2030-01-01T00:00:00.000Z", "inflight": 2, "waiting": 0, "waiting_bytes": 0}
             }]
         })),
-        BadRequest, NotFound, InternalError,
+        BadRequest, NotFound, Unprocessable, InternalError,
     )
 )]
 pub(super) async fn broker_client_list(
@@ -82,8 +116,16 @@ pub(super) async fn broker_client_list(
     FromQuery(query): FromQuery<ClientQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
-    let found = room.broker()?.clients(query.after.as_deref(), limit + 1, query.connected);
-    let (found, next) = pagination::cut(found, limit, |last| last.client.to_string());
+    let (found, next) = match &query.sort {
+        Some(order) => {
+            let all = room.broker()?.clients(None, SORTED_MAX + 1, query.connected);
+            sorting::page(all, order, query.after.as_deref(), limit)?
+        }
+        None => {
+            let found = room.broker()?.clients(query.after.as_deref(), limit + 1, query.connected);
+            pagination::cut(found, limit, |last| last.client.to_string())
+        }
+    };
     let page = BrokerClientPage { items: found.iter().map(documents::client).collect(), next };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
@@ -126,7 +168,7 @@ pub(super) async fn broker_session_end(room: Room, FromPath(id): FromPath<String
     if room.broker()?.end_session(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(&id)) }
 }
 
-/// Lists retained messages, by topic.
+/// Lists retained messages, by topic or in an order.
 #[utoipa::path(
     get,
     path = "/v1/broker/retained",
@@ -137,7 +179,7 @@ pub(super) async fn broker_session_end(room: Room, FromPath(id): FromPath<String
         (status = 200, description = "A page of them", body = BrokerRetainedPage, headers(("Link" = String, description = "rel=\"next\": the next page")), example = json!({
             "items": [{"topic": "plant/1/pressure", "qos": 1, "publisher": "meter-7", "payload_bytes": 4, "text": "21.5"}]
         })),
-        BadRequest, NotFound, InternalError,
+        BadRequest, NotFound, Unprocessable, InternalError,
     )
 )]
 pub(super) async fn broker_retained_list(
@@ -147,8 +189,17 @@ pub(super) async fn broker_retained_list(
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
     query.topic.as_deref().map_or(Ok(()), check_filter)?;
-    let found = room.broker()?.retained(query.topic.as_deref(), query.after.as_deref(), limit + 1);
-    let (found, next) = pagination::cut(found, limit, |last| last.topic.to_string());
+    let topic = query.topic.as_deref();
+    let (found, next) = match &query.sort {
+        Some(order) => {
+            let all = room.broker()?.retained(topic, None, SORTED_MAX + 1);
+            sorting::page(all, order, query.after.as_deref(), limit)?
+        }
+        None => {
+            let found = room.broker()?.retained(topic, query.after.as_deref(), limit + 1);
+            pagination::cut(found, limit, |last| last.topic.to_string())
+        }
+    };
     let items = found.iter().map(|message| documents::retained(message)).collect();
     let page = BrokerRetainedPage { items, next };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))

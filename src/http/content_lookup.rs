@@ -2,6 +2,7 @@
 //! before. What must stay true: however many aggregators and topics there are, one request looks at a bounded number.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::extract::OriginalUri;
 use axum::http::Uri;
@@ -11,7 +12,8 @@ use utoipa::IntoParams;
 
 use super::access::Room;
 use super::extract::FromQuery;
-use super::problem::{BadRequest, InternalError, Problem};
+use super::problem::{BadRequest, InternalError, Problem, Unprocessable};
+use super::sorting::{self, SORTED_MAX, list_orders};
 use super::{pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use api::content::{Offer, OfferPage, OfferedName};
@@ -36,6 +38,10 @@ pub(super) struct ContentQuery {
     /// A name, or an MQTT filter such as plant/+/pressure or plant/#.
     #[param(min_length = 1, max_length = 255, example = "plant/#")]
     name: String,
+    /// In which order; with a minus the largest first. Absent: by the gateway's id. The cursor counts then: where an order
+    /// changes between two pages, an item may be on both, or on none.
+    #[param(nullable = false, inline)]
+    sort: Option<OfferOrder>,
     /// How many gateways at most.
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -47,6 +53,16 @@ pub(super) struct ContentQuery {
 fn page(uri: &Uri, items: Vec<Offer>, after: Option<Name>) -> Response {
     let page = OfferPage { items, next: after.map(|id| id.to_string()) };
     pagination::respond(uri, &page, page.next.as_deref())
+}
+
+list_orders! {
+    /// The order of gateways.
+    OfferOrder of Arc<AggregatorView> {
+        Aggregator "aggregator" AggregatorDown "-aggregator" |view| view.id.to_string();
+        Topology "topology" TopologyDown "-topology" |view| view.topology.to_string();
+        Node "node" NodeDown "-node" |view| view.metadata.node.to_string();
+        Heard "heard_at" HeardDown "-heard_at" |view| view.heard_at.0;
+    }
 }
 
 /// Says which gateways offer a name.
@@ -68,7 +84,7 @@ fn page(uri: &Uri, items: Vec<Offer>, after: Option<Name>) -> Response {
                 "names_total": 1
             }]
         })),
-        BadRequest, InternalError,
+        BadRequest, Unprocessable, InternalError,
     )
 )]
 pub(super) async fn content_list(
@@ -82,6 +98,16 @@ pub(super) async fn content_list(
         Problem::new(&problem_catalogue::MALFORMED_QUERY, detail).with("field", "name")
     })?;
     let mut after = query.after.map(|StoredName(name)| name);
+    if let Some(order) = &query.sort {
+        let mut offering = room.app.scheduler().aggregators(None, SORTED_MAX + 1);
+        offering.retain(|view| {
+            view.metadata.topics.iter().any(|report| topic::matches(&query.name, report.topic.as_str()))
+        });
+        let (views, next) = sorting::page(offering, order, after.as_ref().map(Name::as_str), limit)?;
+        let items = views.iter().filter_map(|view| offer(view, &query.name)).collect();
+        let page = OfferPage { items, next };
+        return Ok(pagination::respond(&uri, &page, page.next.as_deref()));
+    }
     let mut items = vec![];
     for _ in 0..LOOKED_AT_MAX / LOOKED_AT_ONCE {
         let views = room.app.scheduler().aggregators(after.as_ref(), LOOKED_AT_ONCE);

@@ -1,7 +1,9 @@
 //! Controllers: through which a topology's switches are reached, and what is known of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::OriginalUri;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use reqwest::Url;
@@ -17,8 +19,9 @@ use super::problem::{
     Unprocessable, UnsupportedMediaType,
 };
 use super::render::{driver, instant, json};
+use super::sorting::{self, list_orders};
 use super::topology::DryRunQuery;
-use super::{ApiState, error, parse, problem_catalogue};
+use super::{ApiState, error, pagination, parse, problem_catalogue};
 use crate::app::scalars::StoredName;
 use crate::app::{Mode, SurveyError};
 use api::controller::{
@@ -65,18 +68,54 @@ fn document(room: &ApiState, controller: &Controller) -> ControllerDocument {
     }
 }
 
-/// Lists controllers.
+/// Which controllers are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// In which order; with a minus the largest first. Absent: by name.
+    #[param(nullable = false, inline)]
+    sort: Option<ControllerOrder>,
+    /// How many at most; absent: all, which are at most 64.
+    #[param(nullable = false, minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// The cursor of the page: how many came before.
+    #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
+    after: Option<String>,
+}
+
+list_orders! {
+    /// The order of controllers.
+    ControllerOrder of Arc<Controller> {
+        Id "id" IdDown "-id" |one| one.name.to_string();
+        Topology "topology" TopologyDown "-topology" |one| one.topology.to_string();
+    }
+}
+
+/// Lists controllers, by name or in an order.
 #[utoipa::path(
     get,
     path = "/v1/controllers",
     tag = "controllers",
     summary = "List controllers",
-    responses((status = 200, description = "All of them", body = ControllerPage), BadRequest, InternalError)
+    params(ListQuery),
+    responses(
+        (status = 200, description = "All of them, or a page", body = ControllerPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
+        BadRequest, InternalError,
+    )
 )]
-pub(super) async fn controller_list(room: Room) -> Result<Response, Problem> {
+pub(super) async fn controller_list(
+    room: Room,
+    OriginalUri(uri): OriginalUri,
+    FromQuery(query): FromQuery<ListQuery>,
+) -> Result<Response, Problem> {
+    let limit = query.limit.map_or(Ok(usize::MAX), |limit| pagination::limit(Some(limit)))?;
     let controllers = room.app.read(|state| state.controllers().cloned().collect::<Vec<_>>());
+    let order = query.sort.unwrap_or(ControllerOrder::Id);
+    let (controllers, next) = sorting::page(controllers, &order, query.after.as_deref(), limit)?;
     let items = controllers.iter().map(|controller| document(&room, controller));
-    Ok(json(&ControllerPage { items: items.collect() }))
+    let page = ControllerPage { items: items.collect(), next };
+    Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
 
 /// Reads a controller, and what is known of it.

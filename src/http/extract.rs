@@ -1,9 +1,11 @@
 //! Extractors whose rejections are problems, and what they read from headers.
 
 use std::borrow::Cow;
+use std::error::Error as _;
 use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -46,10 +48,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for FromQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Query(value) = Query::try_from_uri(&parts.uri)
-            .map_err(|rejection| Problem::new(&problem_catalogue::MALFORMED_QUERY, rejection.body_text()))?;
+        let Query(value) = Query::try_from_uri(&parts.uri).map_err(|rejection| {
+            let problem = Problem::new(&problem_catalogue::MALFORMED_QUERY, rejection.body_text());
+            problem.with_some("field", parameter_of(&rejection))
+        })?;
         Ok(Self(value))
     }
+}
+
+/// The parameter that a query is rejected for, where it is one.
+fn parameter_of(rejection: &QueryRejection) -> Option<String> {
+    type Fault = serde_path_to_error::Error<serde::de::value::Error>;
+    let causes = std::iter::successors(rejection.source(), |&error| error.source());
+    let path = causes.filter_map(|error| error.downcast_ref::<Fault>()).next()?.path().to_string();
+    Some(path).filter(|path| !matches!(path.as_str(), "." | "?"))
 }
 
 /// A body of any kind, of at most [`formats::INPUT_MAX_BYTES`] where it came compressed.

@@ -43,6 +43,7 @@ mod fields;
 mod idempotency;
 mod problem_catalogue;
 mod pagination;
+mod sorting;
 mod openapi_postprocess;
 mod problem;
 mod event_sse;

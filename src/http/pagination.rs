@@ -2,31 +2,16 @@
 
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::IntoParams;
+use serde::Serialize;
 
 use super::problem::Problem;
 use super::problem_catalogue;
 use super::render::json;
-use crate::app::scalars::StoredName;
 
 /// The longest page.
 pub(super) const LIMIT_MAX: u32 = 1_000;
 /// The length of a page by default.
 pub(super) const LIMIT_DEFAULT: u32 = 100;
-
-/// Which page of a list that is in the order of names.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct PageQuery {
-    /// How many at most.
-    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    pub(super) limit: Option<u32>,
-    /// The cursor of the page.
-    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
-    pub(super) after: Option<StoredName>,
-}
 
 /// How long the page is to be.
 pub(super) fn limit(asked: Option<u32>) -> Result<usize, Problem> {

@@ -5,15 +5,17 @@ use std::num::NonZeroU32;
 use axum::extract::OriginalUri;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::access::Room;
 use super::extract::{FromPath, FromQuery, JsonBody};
-use super::pagination::PageQuery;
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
 use super::render::{self, json};
+use super::sorting::{self, list_orders};
 use super::{error, pagination, parse, problem_catalogue};
 use crate::app::Mode;
 use crate::app::scalars::StoredName;
@@ -24,13 +26,39 @@ use kernel::id::Name;
 use kernel::tenant::{self, Tenant};
 use kernel::{Refusal, State as KernelState};
 
-/// Lists tenants; to whoever is for one, that one.
+/// Which page of tenants is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// In which order; with a minus the largest first. Absent: by name. The cursor counts then: where an order
+    /// changes between two pages, an item may be on both, or on none.
+    #[param(nullable = false, inline)]
+    sort: Option<TenantOrder>,
+    /// How many at most.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The cursor of the page.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    after: Option<StoredName>,
+}
+
+list_orders! {
+    /// The order of tenants.
+    TenantOrder of TenantDocument {
+        Id "id" IdDown "-id" |one| one.id.clone();
+        Bandwidth "bandwidth_bps" BandwidthDown "-bandwidth_bps" |one| one.bandwidth_bps;
+        Allocations "allocations" AllocationsDown "-allocations" |one| one.allocations;
+    }
+}
+
+/// Lists tenants, by name or in an order; to whoever is for one, that one.
 #[utoipa::path(
     get,
     path = "/v1/tenants",
     tag = "access",
     summary = "List tenants, and what they hold of their quotas",
-    params(PageQuery),
+    params(ListQuery),
     responses(
         (status = 200, description = "A page of them", body = TenantPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
         BadRequest, InternalError,
@@ -39,16 +67,21 @@ use kernel::{Refusal, State as KernelState};
 pub(super) async fn tenant_list(
     room: Room,
     OriginalUri(uri): OriginalUri,
-    FromQuery(query): FromQuery<PageQuery>,
+    FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
-    let after = query.after.map(|StoredName(name)| name);
+    let after = query.after.as_ref().map(|StoredName(name)| name);
     let found: Vec<TenantDocument> = room.app.read(|state| {
         let seen = state.tenants().filter(|tenant| room.sees(Some(&tenant.name)));
-        let seen = seen.filter(|tenant| after.as_ref().is_none_or(|after| tenant.name > *after));
-        seen.take(limit + 1).map(|tenant| document(state, tenant)).collect()
+        let first = after.filter(|_| query.sort.is_none());
+        let seen = seen.filter(|tenant| first.is_none_or(|first| tenant.name > *first));
+        let most = if query.sort.is_some() { usize::MAX } else { limit + 1 };
+        seen.take(most).map(|tenant| document(state, tenant)).collect()
     });
-    let (items, next) = pagination::cut(found, limit, |last| last.id.clone());
+    let (items, next) = match &query.sort {
+        Some(order) => sorting::page(found, order, after.map(Name::as_str), limit)?,
+        None => pagination::cut(found, limit, |last| last.id.clone()),
+    };
     let page = TenantPage { items, next };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }

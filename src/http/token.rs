@@ -1,18 +1,50 @@
 //! Access tokens: who is let in, and as what.
 
+use axum::extract::OriginalUri;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::access::Room;
-use super::extract::{FromPath, JsonBody};
+use super::extract::{FromPath, FromQuery, JsonBody};
+use super::pagination;
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable,
     UnsupportedMediaType,
 };
 use super::problem_catalogue;
 use super::render::{instant, json};
+use super::sorting::{self, list_orders};
 use crate::auth::{AccessTokenRecord, TokenError, TokenStore};
 use api::access::{NewToken, TokenDocument, TokenList, TokenRequest};
+
+/// Which tokens are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// In which order; with a minus the largest first. Absent: the oldest first.
+    #[param(nullable = false, inline)]
+    sort: Option<TokenOrder>,
+    /// How many at most; absent: all, which are at most 10,000.
+    #[param(nullable = false, minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// The cursor of the page: how many came before.
+    #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
+    after: Option<String>,
+}
+
+list_orders! {
+    /// The order of tokens.
+    TokenOrder of TokenDocument {
+        Name "name" NameDown "-name" |one| one.name.clone();
+        Role "role" RoleDown "-role" |one| one.role.to_string();
+        Created "created_at" CreatedDown "-created_at" |one| one.created_at.0;
+        Expires "expires_at" ExpiresDown "-expires_at" |one| one.expires_at.map(|at| at.0);
+        LastUsed "last_used_at" LastUsedDown "-last_used_at" |one| one.last_used_at.map(|at| at.0);
+    }
+}
 
 /// Lists the tokens, without themselves.
 #[utoipa::path(
@@ -20,11 +52,26 @@ use api::access::{NewToken, TokenDocument, TokenList, TokenRequest};
     path = "/v1/tokens",
     tag = "access",
     summary = "List access tokens",
-    responses((status = 200, description = "All of them", body = TokenList), BadRequest, NotFound, InternalError, Unavailable)
+    params(ListQuery),
+    responses(
+        (status = 200, description = "All of them, or a page", body = TokenList, headers(("Link" = String, description = "rel=\"next\": the next page"))),
+        BadRequest, NotFound, InternalError, Unavailable,
+    )
 )]
-pub(super) async fn token_list(room: Room) -> Result<Response, Problem> {
+pub(super) async fn token_list(
+    room: Room,
+    OriginalUri(uri): OriginalUri,
+    FromQuery(query): FromQuery<ListQuery>,
+) -> Result<Response, Problem> {
+    let limit = query.limit.map_or(Ok(usize::MAX), |limit| pagination::limit(Some(limit)))?;
     let tokens = store(&room)?.list().await?;
-    Ok(json(&TokenList { items: tokens.iter().filter_map(document).collect() }))
+    let tokens: Vec<TokenDocument> = tokens.iter().filter_map(document).collect();
+    let (items, next) = match &query.sort {
+        Some(order) => sorting::page(tokens, order, query.after.as_deref(), limit)?,
+        None => sorting::counted(tokens, query.after.as_deref(), limit)?,
+    };
+    let page = TokenList { items, next };
+    Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
 
 /// Makes a token. It is told this once; what is kept is its digest.

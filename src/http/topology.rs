@@ -10,12 +10,12 @@ use utoipa::IntoParams;
 
 use super::access::Room;
 use super::extract::{AnyBody, FromPath, FromQuery, IfMatch, etag, off_the_way};
-use super::pagination::PageQuery;
 use super::problem::{
     BadRequest, Conflict, Forbidden, InternalError, NotFound, PreconditionFailed, PreconditionRequired, Problem,
     TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
 };
 use super::render::{self, json};
+use super::sorting::{self, list_orders};
 use super::{error, pagination, problem_catalogue};
 use crate::app::Mode;
 use crate::app::scalars::StoredName;
@@ -151,13 +151,40 @@ fn location(name: &Name) -> HeaderValue {
     HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/v1/topologies"))
 }
 
-/// Lists topologies, by name.
+/// Which page of topologies is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// In which order; with a minus the largest first. Absent: by name. The cursor counts then: where an order
+    /// changes between two pages, an item may be on both, or on none.
+    #[param(nullable = false, inline)]
+    sort: Option<TopologyOrder>,
+    /// How many at most.
+    #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The cursor of the page.
+    #[param(nullable = false, value_type = Option<String>, min_length = 1, max_length = 255)]
+    after: Option<StoredName>,
+}
+
+list_orders! {
+    /// The order of topologies.
+    TopologyOrder of TopologySummary {
+        Name "topology" NameDown "-topology" |one| one.topology.clone();
+        Nodes "nodes" NodesDown "-nodes" |one| one.nodes;
+        Links "links" LinksDown "-links" |one| one.links;
+        Allocations "allocations" AllocationsDown "-allocations" |one| one.allocations;
+    }
+}
+
+/// Lists topologies, by name or in an order.
 #[utoipa::path(
     get,
     path = "/v1/topologies",
     tag = "topologies",
     summary = "List topologies",
-    params(PageQuery),
+    params(ListQuery),
     responses(
         (status = 200, description = "A page of them", body = TopologyPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
         BadRequest, InternalError,
@@ -166,11 +193,12 @@ fn location(name: &Name) -> HeaderValue {
 pub(super) async fn topology_list(
     room: Room,
     OriginalUri(uri): OriginalUri,
-    FromQuery(query): FromQuery<PageQuery>,
+    FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
     let items = room.app.read(|state| {
-        let later = state.networks().filter(|(name, _)| query.after.as_ref().is_none_or(|after| **name > after.0));
+        let first = query.after.as_ref().filter(|_| query.sort.is_none());
+        let later = state.networks().filter(|(name, _)| first.is_none_or(|after| **name > after.0));
         let summaries = later.map(|(name, network)| TopologySummary {
             topology: name.to_string(),
             revision: network.revision().0.to_string(),
@@ -179,9 +207,12 @@ pub(super) async fn topology_list(
             allocations: network.live(),
             model: model_name(network.model().model.kind()),
         });
-        summaries.take(limit + 1).collect::<Vec<_>>()
+        summaries.take(if query.sort.is_some() { usize::MAX } else { limit + 1 }).collect::<Vec<_>>()
     });
-    let (items, next) = pagination::cut(items, limit, |last| last.topology.clone());
+    let (items, next) = match &query.sort {
+        Some(order) => sorting::page(items, order, query.after.as_ref().map(|after| after.0.as_str()), limit)?,
+        None => pagination::cut(items, limit, |last| last.topology.clone()),
+    };
     let page = TopologyPage { items, next };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }

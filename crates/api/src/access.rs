@@ -91,8 +91,12 @@ pub struct NewToken {
 /// All tokens.
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Eq, Debug)]
 pub struct TokenList {
-    /// The tokens, the oldest first.
+    /// The tokens, the oldest first, unless another order was asked for.
     pub items: Vec<TokenDocument>,
+    /// The cursor of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<String>,
 }
 
 /// Who the sender of a request is taken for.

@@ -138,8 +138,12 @@ pub struct ControllerSwitch {
 /// All controllers: there are never many.
 #[derive(Serialize, Deserialize, ToSchema, Clone, PartialEq, Debug)]
 pub struct ControllerPage {
-    /// By name.
+    /// By name, unless another order was asked for.
     pub items: Vec<ControllerDocument>,
+    /// The cursor of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<String>,
 }
 
 /// What a discovery of the controller's network brought into the topology.

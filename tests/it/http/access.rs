@@ -123,6 +123,11 @@ async fn a_token_is_told_once_and_ends_when_it_is_said() {
     let listed = with(&service, ADMINISTRATOR, "GET", "/v1/tokens", "").await;
     assert!(!listed.text.contains(token), "{listed:?}");
     assert_eq!(listed.json()["items"][0]["name"], "deploy");
+    make(&service, json!({"name": "audit", "role": "viewer"})).await;
+    let first = with(&service, ADMINISTRATOR, "GET", "/v1/tokens?sort=name&limit=1", "").await.json();
+    assert_eq!((&first["items"][0]["name"], &first["next"]), (&json!("audit"), &json!("1")));
+    let last = with(&service, ADMINISTRATOR, "GET", "/v1/tokens?sort=name&limit=1&after=1", "").await.json();
+    assert_eq!((&last["items"][0]["name"], &last["next"]), (&json!("deploy"), &Value::Null));
     // Its time.
     clock.fetch_add(4_999, Ordering::Relaxed);
     assert_eq!(ask().await.status, StatusCode::OK);

@@ -48,6 +48,12 @@ async fn a_report_is_answered_with_rates_that_are_backed() {
     let page = service.get("/v1/aggregators?limit=1").await;
     assert_eq!((&page.json()["items"][0]["id"], &page.json()["next"]), (&json!("ag1"), &json!("ag1")));
     assert!(page.json()["items"][0]["metadata"].is_null());
+    let last = service.get("/v1/aggregators?sort=-heard_at&limit=1").await.json();
+    assert_eq!((&last["items"][0]["id"], &last["next"]), (&json!("ag2"), &json!("1")));
+    let first = service.get("/v1/aggregators?sort=-heard_at&limit=1&after=1").await.json();
+    assert_eq!((&first["items"][0]["id"], &first["next"]), (&json!("ag1"), &Value::Null));
+    let offers = service.get("/v1/contents?name=plant/%23&sort=-aggregator&limit=1").await.json();
+    assert_eq!((&offers["items"][0]["aggregator"], &offers["next"]), (&json!("ag2"), &json!("1")));
     let rest = service.get("/v1/aggregators?after=ag1").await.json();
     assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
     service.close().await;

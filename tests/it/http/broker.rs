@@ -65,6 +65,10 @@ async fn clients_and_their_sessions_are_seen_and_ended() {
     assert_eq!((&item["id"], &item["connected"], &item["subscriptions"]), (&json!("b"), &json!(true), &json!(1)));
     assert_eq!((&item["connection"]["inflight"], &page["next"]), (&json!(0), &json!(null)));
     assert_eq!(service.get("/v1/broker/clients?connected=false").await.json()["items"], json!([]));
+    let last = service.get("/v1/broker/clients?sort=-connected_at&limit=1").await.json();
+    assert_eq!(last["next"], "1");
+    let ids = service.get("/v1/broker/clients?sort=-id").await.json();
+    assert_eq!((&ids["items"][0]["id"], &ids["items"][1]["id"]), (&json!("b"), &json!("a/1")));
 
     drop(one);
     let session = loop {
@@ -104,6 +108,8 @@ async fn retained_messages_are_seen_and_cleared() {
     assert_eq!((&item["topic"], &item["text"], &item["payload_bytes"]), (&json!("plant/1"), &json!("21.5"), &json!(4)));
     assert!(item["publisher"].as_str().unwrap().starts_with("publisher-"));
     assert_eq!(page.json()["next"], "plant/1");
+    let sorted = service.get("/v1/broker/retained?sort=-topic&limit=2").await.json();
+    assert_eq!((&sorted["items"][0]["topic"], &sorted["next"]), (&json!("plant/2/x"), &json!("2")));
     let rest = service.get("/v1/broker/retained?topic=plant/%2B&limit=1&after=plant/1").await.json();
     assert_eq!((&rest["items"][0]["topic"], &rest["next"]), (&json!("plant/2"), &json!(null)));
     assert_eq!(service.delete("/v1/broker/retained?topic=plant/%2B").await.json(), json!({"cleared": 2}));

@@ -165,3 +165,65 @@ async fn lists_are_sorted_and_cut() {
     }
     service.close().await;
 }
+
+/// Every list has orders; a key that is none of them is named, with those that there are.
+#[tokio::test]
+async fn every_list_is_sorted_by_the_server() {
+    let service = TestService::with(TRIANGLE).await;
+    for (name, topology) in [("a", PAIR), ("b", PAIR)] {
+        service.send("PUT", &format!("/v1/topologies/{name}"), &[], topology).await;
+    }
+    let in_b = r#"{"topology":"b","ingress":"a","egress":"b","class_type":0,"bandwidth_bps":1000}"#;
+    assert_eq!(service.post("/v1/allocations", in_b).await.status, StatusCode::CREATED);
+    for (tenant, bps) in [("ant", 3_000), ("bee", 9_000), ("cat", 3_000)] {
+        service.send("PUT", &format!("/v1/tenants/{tenant}"), &[], "{}").await;
+        let body = json!({"topology": "net", "ingress": "a", "egress": "b", "class_type": 0, "bandwidth_bps": bps, "tenant": tenant});
+        assert_eq!(service.post("/v1/allocations", &body.to_string()).await.status, StatusCode::CREATED);
+    }
+    for (controller, topology) in [("one", "net"), ("two", "a"), ("six", "b")] {
+        let body = json!({"driver": "simulated", "topology": topology}).to_string();
+        let put = service.send("PUT", &format!("/v1/controllers/{controller}"), &[], body).await;
+        assert!(put.status.is_success(), "{put:?}");
+    }
+    let by = async |list: &str, member: &str, query: &str| -> Vec<String> {
+        let items = walk(&service, &format!("/v1/{list}?limit=2&{query}")).await;
+        items.iter().map(|item| item[member].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(by("topologies", "topology", "sort=-links").await, ["net", "a", "b"]);
+    assert_eq!(by("topologies", "topology", "sort=-allocations").await, ["net", "b", "a"]);
+    assert_eq!(by("topologies", "topology", "sort=-topology").await, ["net", "b", "a"]);
+    // Those that are equal keep their order, whichever way the list goes.
+    assert_eq!(by("tenants", "id", "sort=bandwidth_bps").await, ["ant", "cat", "bee"]);
+    assert_eq!(by("tenants", "id", "sort=-bandwidth_bps").await, ["bee", "ant", "cat"]);
+    assert_eq!(by("controllers", "id", "sort=topology").await, ["two", "six", "one"]);
+    assert_eq!(by("controllers", "id", "").await, ["one", "six", "two"]);
+    assert_eq!(service.get("/v1/controllers").await.json()["items"].as_array().unwrap().len(), 3);
+
+    for (list, key) in [
+        ("topologies", "`-allocations`"),
+        ("topologies/net/links", "`-utilisation_ppm`"),
+        ("allocations", "`-bandwidth_bps`"),
+        ("tenants", "`-bandwidth_bps`"),
+        ("tokens", "`last_used_at`"),
+        ("aggregators", "`-heard_at`"),
+        ("controllers", "`-topology`"),
+        ("contents?name=x", "`heard_at`"),
+        ("broker/clients", "`-waiting_bytes`"),
+        ("broker/retained", "`-payload_bytes`"),
+    ] {
+        let join = if list.contains('?') { '&' } else { '?' };
+        let answer = service.get(&format!("/v1/{list}{join}sort=mood")).await;
+        assert_eq!(
+            (answer.status, answer.problem()),
+            (StatusCode::BAD_REQUEST, "malformed-query".to_owned()),
+            "{list}"
+        );
+        assert_eq!(answer.json()["field"], "sort", "{list}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains(key), "{list}: {answer:?}");
+    }
+    let order = service.get("/v1/events?order=sideways").await.json();
+    assert_eq!((&order["field"], order["detail"].as_str().unwrap().contains("`desc`")), (&json!("order"), true));
+    let cursor = service.get("/v1/topologies?sort=links&after=net").await;
+    assert_eq!((cursor.problem(), cursor.json()["field"].clone()), ("malformed-query".to_owned(), json!("after")));
+    service.close().await;
+}
