@@ -30,7 +30,7 @@ function put(name: string, value: string): void {
 }
 
 /** Parts of the address that are no filter of the list. */
-const NO_FILTER = ["topology", "after"];
+const NO_FILTER = ["topology", "after", "sort"];
 
 function isFiltered(query: URLSearchParams): boolean {
   return [...query.keys()].some((key) => !NO_FILTER.includes(key) && !key.startsWith("sort-"));
@@ -39,11 +39,11 @@ function isFiltered(query: URLSearchParams): boolean {
 function Filters() {
   const query = route.value.query;
   const nodes = layout.value?.layout.nodes ?? [];
-  const choice = (name: string, title: string, options: [string, string][]) => (
+  const choice = (name: string, title: string, options: [string, string][], none = "any") => (
     <label>
       {title}
       <select value={query.get(name) ?? ""} onChange={(event) => put(name, event.currentTarget.value)}>
-        <option value="">any</option>
+        <option value="">{none}</option>
         {options.map(([value, text]) => <option value={value}>{text}</option>)}
       </select>
     </label>
@@ -66,6 +66,7 @@ function Filters() {
       {text("name", "Name", undefined, "ACME*")}
       {text("customer", "Customer")}
       {text("tenant", "Tenant")}
+      {choice("sort", "Living, in order", [["-bandwidth_bps", "largest first"], ["-created_at", "newest first"], ["-updated_at", "last changed first"]], "of their ids")}
       {isFiltered(query) ? <a href={href("allocations")}>Clear</a> : null}
       <datalist id="node-names">{nodes.slice(0, 2_000).map((node) => <option value={node.node}>{node.label}</option>)}</datalist>
       <datalist id="link-names-all">{(links.value?.links ?? []).slice(0, 2_000).map((link) => <option value={link.link} />)}</datalist>

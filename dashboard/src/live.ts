@@ -195,7 +195,8 @@ function listen(): void {
     },
     event: (kind, data) => {
       if (kind === "reset") void reload();
-      else if (KINDS.includes(kind)) take(data);
+      // Where an allocation stands with the switches is no event of the journal.
+      else if (kind !== "allocation_state") take(data);
     },
     broken: () => {
       lose(null);
@@ -205,12 +206,6 @@ function listen(): void {
   });
 }
 
-const KINDS = [
-  "topology_put", "topology_deleted", "model_set", "link_changed", "allocation_admitted", "allocation_denied",
-  "allocation_resized", "allocation_recovered", "allocation_started", "allocation_start_failed", "allocation_released", "allocations_expired", "controller_put", "controller_led", "controller_deleted",
-  "tenant_put", "tenant_deleted", "allocations_displaced",
-];
-
 function take(data: string): void {
   lastHeard = Date.now();
   let happening: Happening;
@@ -219,7 +214,7 @@ function take(data: string): void {
   } catch {
     return void reload();
   }
-  if (happening.sequence <= lastSequence) return;
+  if (!(happening.sequence > lastSequence)) return;
   const gap = happening.sequence > lastSequence + 1;
   lastSequence = happening.sequence;
   if (gap) return void reload();

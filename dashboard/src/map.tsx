@@ -40,8 +40,8 @@ export function MapView() {
       <NetworkMap />
       <aside aria-label="State of the network">
         {isPast.value ? null : <Ends />}
-        <Scrubber />
         <Headline />
+        <Scrubber />
         {isPast.value ? null : <Alerts short />}
         <Busiest />
         <Legend />

@@ -17,7 +17,7 @@ export async function bookAgain(one: Allocation): Promise<string> {
   const would = (await ask<AllocationOutcome>("POST", "/v1/allocations?dry_run=true", again)).body;
   if (would.victims.length) throw new Error("Its room was taken: another allocation would lose by it.");
   const { body } = await ask<AllocationOutcome>("POST", "/v1/allocations", again, { "idempotency-key": idempotencyKey() });
-  // The path is as it was, and from now on as free to change as it was.
-  await ask("PATCH", `/v1/allocations/${body.id}`, { constraints });
+  // The path is as it was, and from now on as free to change as it was; where that is refused, it stays on this path.
+  await ask("PATCH", `/v1/allocations/${body.id}`, { constraints }).catch(() => null);
   return body.id!;
 }
