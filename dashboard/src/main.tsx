@@ -104,7 +104,7 @@ function Frame() {
       {isOut ? null : <Lost />}
       <main id="main" tabIndex={-1} class={`view-${view}`}>{isOut ? <SignIn done={retry} /> : <View />}</main>
       <div class="said" role="status" aria-live="polite">
-        {said.value ? <p class={said.value.bad ? "bad" : ""}>{said.value.text} {said.value.undo ? <button onClick={said.value.undo}>Undo</button> : null}</p> : null}
+        {said.value ? <p class={said.value.bad ? "bad" : ""}>{said.value.text}{said.value.undo ? <button onClick={said.value.undo}>Undo</button> : null}</p> : null}
       </div>
     </>
   );

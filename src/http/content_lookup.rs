@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 use super::access::Room;
 use super::extract::FromQuery;
 use super::problem::{BadRequest, InternalError, Problem, Unprocessable};
-use super::sorting::{self, SORTED_MAX, list_orders};
+use super::sorting::{self, list_orders};
 use super::{pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
 use api::content::{Offer, OfferPage, OfferedName};
@@ -23,7 +23,7 @@ use kernel::id::Name;
 use kernel::scheduler::engine::AggregatorView;
 use mqtt::codec::topic;
 
-/// How many aggregators one request looks at, at most; the next page goes on after them.
+/// How many aggregators one request looks at, at most; the next page goes on after them, and no more are sorted.
 const LOOKED_AT_MAX: usize = 10_000;
 /// How many at a time.
 const LOOKED_AT_ONCE: usize = 500;
@@ -99,7 +99,8 @@ pub(super) async fn content_list(
     })?;
     let mut after = query.after.map(|StoredName(name)| name);
     if let Some(order) = &query.sort {
-        let mut offering = room.app.scheduler().aggregators(None, SORTED_MAX + 1);
+        let mut offering = room.app.scheduler().aggregators(None, LOOKED_AT_MAX + 1);
+        sorting::at_most(LOOKED_AT_MAX, &offering)?;
         offering.retain(|view| {
             view.metadata.topics.iter().any(|report| topic::matches(&query.name, report.topic.as_str()))
         });

@@ -87,16 +87,22 @@ pub(super) fn page<T>(
     after: Option<&str>,
     limit: usize,
 ) -> Result<(Vec<T>, Option<String>), Problem> {
-    if items.len() > SORTED_MAX {
-        let detail = format!("more than {SORTED_MAX} items would have to be sorted: list them without sort");
-        return Err(Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "sort"));
-    }
+    at_most(SORTED_MAX, &items)?;
     if order.is_down() {
         items.sort_by_cached_key(|item| Reverse(order.value(item)));
     } else {
         items.sort_by_cached_key(|item| order.value(item));
     }
     counted(items, after, limit)
+}
+
+/// Refuses to sort more than so many.
+pub(super) fn at_most<T>(max: usize, items: &[T]) -> Result<(), Problem> {
+    if items.len() <= max {
+        return Ok(());
+    }
+    let detail = format!("more than {max} items would have to be sorted: list them without sort");
+    Err(Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", "sort"))
 }
 
 /// A page of items as they are; the cursor is how many came before.

@@ -12,10 +12,11 @@ use kernel::controller::DriverKind;
 use kernel::event::Event;
 use kernel::id::{AllocationId, Name};
 use kernel::topology::Topology;
-use kernel::units::Bandwidth;
+use kernel::units::{Bandwidth, Millis};
+use sqlx::{ConnectOptions, PgConnection};
 use tokio::time::timeout;
 use watermaster::app::{App, AppOptions, LspState, Mode, Tasks};
-use watermaster::journal::Journal;
+use watermaster::journal::{Journal, SampleResolution};
 use watermaster::southbound::Simulated;
 
 use crate::journal::Scratch;
@@ -199,6 +200,63 @@ async fn a_leader_that_is_cut_off_from_the_database_writes_nothing() {
     assert_eq!(network.call_counts().1, 14 * STEPS_EACH);
     for replica in [cut_off, other] {
         replica.tasks.stop(&replica.app).await;
+    }
+    scratch.drop().await;
+}
+
+/// However many replicas sample a minute, it is written once, and what changed since the last one is told from that, whichever
+/// replica wrote it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_three_replicas_one_writes_each_sample() {
+    /// 2030-01-05T00:00:00Z: the replicas' own clock is not there yet.
+    const MIDNIGHT_MS: u64 = 1_893_801_600_000;
+    const MINUTES: u64 = 20;
+    let minute = |number: u64| Millis(MIDNIGHT_MS + number * 60_000);
+    let (scratch, network) = (Scratch::new().await, Simulated::of(&ring()));
+    let mut replicas = vec![];
+    for _ in 0..3 {
+        replicas.push(Replica::start(scratch.open().await, &network).await);
+    }
+    begin(&replicas[0]).await;
+    for number in 0..MINUTES {
+        if number == 10 {
+            replicas[0].admit(1).await;
+            let admitted = |replica: &Replica| replica.app.read(|state| state.allocation_count()) == 1;
+            eventually("all know of it", || replicas.iter().all(admitted)).await;
+        }
+        let sampled = replicas.iter().map(|replica| replica.app.sample_links(minute(number)));
+        for outcome in futures_util::future::join_all(sampled).await {
+            outcome.unwrap();
+        }
+    }
+    let journal = scratch.open().await;
+    let samplings = journal.link_samplings(SampleResolution::Minute, minute(0), minute(MINUTES)).await.unwrap();
+    assert_eq!(
+        samplings.iter().map(|sampling| sampling.at).collect::<Vec<_>>(),
+        (0..MINUTES).map(minute).collect::<Vec<_>>()
+    );
+    let topology = name("ring");
+    let first = replicas[0].app.read(|state| state.allocations_after(None).next().map(|lsp| lsp.path[0])).unwrap();
+    let link = ring().link(first).unwrap().name.clone();
+    for replica in &replicas {
+        let found =
+            replica.app.link_history((&topology, &link), minute(0), minute(MINUTES), Millis(60_000)).await.unwrap();
+        let reserved: Vec<u64> = found.points.iter().map(|(_, sample)| sample.reserved.max_bps).collect();
+        assert_eq!(reserved.len() as u64, MINUTES);
+        assert!(reserved[..10].iter().all(|bps| *bps == 0), "{reserved:?}");
+        assert!(reserved[10..].iter().all(|bps| *bps == reserved[10]), "{reserved:?}");
+    }
+    let rows = "SELECT COUNT(*), SUM((LENGTH(samples) - LENGTH(REPLACE(samples, '\"up\"', ''))) / 4)::BIGINT \
+        FROM link_history WHERE step_ms = 60000 AND block_ms >= $1";
+    let mut database: PgConnection = scratch.options().connect().await.unwrap();
+    let query = sqlx::query_as(rows).bind(i64::try_from(MIDNIGHT_MS).unwrap());
+    let (links, samples): (i64, i64) = query.fetch_one(&mut database).await.unwrap();
+    assert_eq!(links, i64::try_from(ring().link_count()).unwrap());
+    assert_eq!(samples, links + 2, "each link once, and the two of the path when it was admitted");
+    drop(database);
+    journal.close().await;
+    for Replica { app, tasks } in replicas {
+        tasks.stop(&app).await;
     }
     scratch.drop().await;
 }
