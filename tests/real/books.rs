@@ -4,9 +4,16 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use kernel::class::ClassType;
+use kernel::id::{Name, Sequence};
+use kernel::link_sample::{LinkSample, ReservedRange};
+use kernel::topology::LinkState;
+use kernel::units::{Bandwidth, Millis};
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
+use watermaster::app::Clock;
+use watermaster::journal::{DatabaseUrl, Journal, LinkSampling, SampleChange, SampleResolution};
 
 use crate::client::ask;
 use crate::journal::Scratch;
@@ -54,6 +61,24 @@ fn allocations(server: &Running) -> Value {
     page["items"].take()
 }
 
+/// What was sampled on a link two hours ago.
+const SAMPLED_BPS: u64 = 4_242;
+
+/// Samples a link, as the service did two hours ago.
+async fn sample(data: &Path) {
+    let journal = Journal::open(&DatabaseUrl::Sqlite(data.join("watermaster.db"))).await.unwrap();
+    let at = SampleResolution::Minute.floor(Millis(Clock::new().now().0 - 2 * 60 * 60 * 1_000));
+    let reserved = ReservedRange::at_once(SAMPLED_BPS);
+    let capacity = Bandwidth::saturating_from_bps(10_000_000_000);
+    let (state, classes) = (LinkState::Up, [(ClassType::LOWEST, reserved)].into());
+    let sample = Some(LinkSample { state, capacity, max_reservable: capacity, reserved, classes });
+    let name = |text: &str| Name::new(text).unwrap();
+    let change = SampleChange { topology: name("nsfnet"), link: name("WA-CA1"), sample };
+    let sampling = LinkSampling { at, sequence: Sequence(1) };
+    assert!(journal.put_link_samples(SampleResolution::Minute, sampling, &[change]).await.unwrap());
+    journal.close().await;
+}
+
 #[test]
 fn a_backup_is_taken_while_the_service_runs_and_restores_all_of_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -62,6 +87,7 @@ fn a_backup_is_taken_while_the_service_runs_and_restores_all_of_it() {
     live(&server);
     let before = allocations(&server);
     assert_eq!(before.as_array().unwrap().len(), 3, "{before}");
+    tokio::runtime::Runtime::new().unwrap().block_on(sample(&data));
     let said = words(&["backup", text(&file), "--data", text(&data)]);
     assert!(said.ends_with("holds 6 events: 1 topology and 1 living allocation\n"), "{said}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside the backup");
@@ -91,6 +117,9 @@ fn a_backup_is_taken_while_the_service_runs_and_restores_all_of_it() {
     );
     let server = Running::start(&["--data", text(&other), "--mqtt-listen", "127.0.0.1:0"]);
     assert_eq!(allocations(&server), before);
+    let history = "/v1/topologies/nsfnet/links/WA-CA1/history";
+    let (status, sampled) = ask(server.address, "GET", history, None).unwrap();
+    assert_eq!((status, &sampled["points"][0]["reserved_max_bps"]), (200, &json!(SAMPLED_BPS)), "{sampled}");
     live(&server);
 }
 

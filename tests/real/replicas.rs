@@ -218,6 +218,8 @@ async fn of_three_replicas_one_writes_each_sample() {
         replicas.push(Replica::start(scratch.open().await, &network).await);
     }
     begin(&replicas[0]).await;
+    let has_network = |replica: &Replica| replica.app.read(|state| state.network("ring").is_some());
+    eventually("all have the network", || replicas.iter().all(has_network)).await;
     for number in 0..MINUTES {
         if number == 10 {
             replicas[0].admit(1).await;
