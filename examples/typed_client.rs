@@ -4,7 +4,7 @@
 //!     cargo run --example typed_client -- http://127.0.0.1:8080
 
 use api::allocation::AllocationRequest;
-use api::client::{AllocationFilter, Client, ClientError, Effect};
+use api::client::{AllocationFilter, Client, ClientError, Effect, PageRequest};
 use api::flow::FlowRequest;
 
 #[tokio::main(flavor = "current_thread")]
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let filter = AllocationFilter { ingress: Some("WA".to_owned()), ..AllocationFilter::default() };
-    for one in client.allocation_list(&filter, 10, None).await?.items {
+    for one in client.allocation_list(&filter, PageRequest::first(10)).await?.items {
         print(&format!("{} is {} with {} bit/s", one.id.unwrap_or_default(), one.state, one.demand.bandwidth_bps));
     }
 

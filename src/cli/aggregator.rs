@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::connection::{ConnectionError, ServiceConnection};
 use super::output::{Column, rate};
 use api::aggregator::{Aggregator, AggregatorFreshness};
-use api::client::Client;
+use api::client::{Client, PageRequest};
 
 const COLUMNS: [Column<Aggregator>; 6] = [
     ("AGGREGATOR", |one| one.id.clone()),
@@ -28,7 +28,11 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 enum AggregatorCommand {
     /// List aggregators
-    List,
+    List {
+        /// Sorted by this member, such as -heard_at; with a minus the largest first
+        #[arg(long, allow_hyphen_values = true)]
+        sort: Option<String>,
+    },
     /// Show one, with what it reported last
     Show {
         /// Its id
@@ -43,9 +47,9 @@ enum AggregatorCommand {
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let connection = &arguments.connection;
     match &arguments.command {
-        AggregatorCommand::List => {
-            connection.list(&COLUMNS, usize::MAX, async |client: &Client, limit, after: Option<&str>| {
-                let page = client.aggregator_list(limit, after).await?;
+        AggregatorCommand::List { sort } => {
+            connection.list(&COLUMNS, usize::MAX, sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
+                let page = client.aggregator_list(page).await?;
                 Ok((page.items, page.next))
             })
         }

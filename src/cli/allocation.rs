@@ -7,7 +7,7 @@ use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, bandwidth, effects, lines, rate};
 use api::allocation::{AllocationDocument, AllocationOutcome, AllocationState, ResizeRequest};
-use api::client::{AllocationFilter, Client};
+use api::client::{AllocationFilter, Client, PageRequest};
 use api::event::EventDocument;
 use api::flow::FlowDocument;
 use api::instant::Instant;
@@ -126,6 +126,9 @@ struct List {
     /// How many at most
     #[arg(long, default_value_t = 100)]
     limit: usize,
+    /// Those that live, sorted by this member, such as -bandwidth_bps; with a minus the largest first
+    #[arg(long, allow_hyphen_values = true)]
+    sort: Option<String>,
 }
 
 /// Does what the command says.
@@ -197,8 +200,8 @@ fn allocation_list(connection: &ServiceConnection, list: &List) -> Result<(), Co
         customer: list.customer.clone(),
         protected: list.protected,
     };
-    connection.list(&COLUMNS, list.limit, async |client: &Client, limit, after: Option<&str>| {
-        let page = client.allocation_list(&filter, limit, after).await?;
+    connection.list(&COLUMNS, list.limit, list.sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
+        let page = client.allocation_list(&filter, page).await?;
         Ok((page.items, page.next))
     })
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::database_args::given_or_read;
 use super::output::{Column, lines, rate, table};
 use crate::config::ConfigError;
-use api::client::{Client, ClientError, Effect};
+use api::client::{Client, ClientError, Effect, PageRequest};
 
 /// The longest page of a list.
 pub(super) const PAGE: u32 = 1_000;
@@ -109,29 +109,20 @@ impl ServiceConnection {
         self.json || self.output == OutputFormat::Json
     }
 
-    /// Shows the items of a list, had page by page, `limit` at most.
+    /// Shows the items of a list, had page by page, `limit` at most, in the list's own order or sorted by a member.
     pub(super) fn list<T: Serialize>(
         &self,
         columns: &[Column<T>],
         limit: usize,
-        page: impl AsyncFn(&Client, u32, Option<&str>) -> Result<(Vec<T>, Option<String>), ClientError>,
+        sort: Option<&str>,
+        page: impl AsyncFn(&Client, PageRequest<'_>) -> Result<(Vec<T>, Option<String>), ClientError>,
     ) -> Result<(), ConnectionError> {
-        self.list_sorted(columns, limit, page, |_| {})
-    }
-
-    /// The same in an order of its own.
-    pub(super) fn list_sorted<T: Serialize>(
-        &self,
-        columns: &[Column<T>],
-        limit: usize,
-        page: impl AsyncFn(&Client, u32, Option<&str>) -> Result<(Vec<T>, Option<String>), ClientError>,
-        sort: impl FnOnce(&mut Vec<T>),
-    ) -> Result<(), ConnectionError> {
-        let mut found = self.wait(async |client| {
+        let found = self.wait(async |client| {
             let (mut found, mut after) = (vec![], None);
             while found.len() < limit {
                 let missing = u32::try_from(limit - found.len()).unwrap_or(PAGE).min(PAGE);
-                let (items, next) = page(&client, missing, after.as_deref()).await?;
+                let wanted = PageRequest { limit: missing, after: after.as_deref(), sort };
+                let (items, next) = page(&client, wanted).await?;
                 found.extend(items);
                 after = next;
                 if after.is_none() {
@@ -140,7 +131,6 @@ impl ServiceConnection {
             }
             Ok(found)
         })?;
-        sort(&mut found);
         self.show(&found, || table(columns, &found))
     }
 

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, lines};
-use api::client::Client;
+use api::client::{Client, PageRequest};
 use api::controller::{ControllerDocument, ControllerDriver, ControllerRequest, ControllerRules};
 use api::event::EventData;
 
@@ -33,7 +33,11 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 enum ControllerCommand {
     /// List controllers
-    List,
+    List {
+        /// Sorted by this member, such as topology; with a minus the largest first
+        #[arg(long, allow_hyphen_values = true)]
+        sort: Option<String>,
+    },
     /// Show one and what is known of it
     Show {
         /// Its name
@@ -78,9 +82,9 @@ enum ControllerCommand {
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let connection = &arguments.connection;
     match &arguments.command {
-        ControllerCommand::List => {
-            connection.list(&COLUMNS, usize::MAX, async |client: &Client, _, _: Option<&str>| {
-                Ok((client.controller_list().await?.items, None))
+        ControllerCommand::List { sort } => {
+            connection.list(&COLUMNS, usize::MAX, sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
+                Ok((client.controller_list(page.sort).await?.items, None))
             })
         }
         ControllerCommand::Show { name } => {

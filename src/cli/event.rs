@@ -24,6 +24,9 @@ enum EventCommand {
         /// From after this event on
         #[arg(long, default_value_t = 0)]
         after: u64,
+        /// The last ones, the newest first
+        #[arg(long, conflicts_with = "after")]
+        newest: bool,
         /// How many at most
         #[arg(long, default_value_t = 100)]
         limit: u32,
@@ -54,8 +57,11 @@ pub(super) struct WatchArgs {
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let connection = &arguments.connection;
     match &arguments.command {
-        EventCommand::List { after, limit } => {
-            let page = connection.wait(async |client| Ok(client.event_list(*after, *limit).await?))?;
+        EventCommand::List { after, newest, limit } => {
+            let page = connection.wait(async |client| match newest {
+                true => Ok(client.event_list_newest(None, *limit).await?),
+                false => Ok(client.event_list(*after, *limit).await?),
+            })?;
             let mut out = std::io::stdout().lock();
             page.items.iter().try_for_each(|event| print(connection, event, &mut out))
         }

@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
-use super::output::{Column, bandwidth, effects, percent, rate, table};
+use super::output::{Column, bandwidth, effects, past_bar, past_classes, percent, rate, table};
+use api::client::{Client, PageRequest};
 use api::event::EventData;
 use api::instant::Instant;
 use api::link::{LinkDocument, LinkRequest, LinkStateName};
@@ -39,17 +40,9 @@ const PERIODS: [Column<LinkHistoryPoint>; 7] = [
     ("MEAN", |point| rate(point.past.reserved_mean_bps)),
     ("MOST", |point| rate(point.past.reserved_max_bps)),
     ("OF", |point| rate(point.past.max_reservable_bps)),
-    ("", bar),
-    ("CLASSES", |point| {
-        let held = point.past.classes.iter();
-        held.map(|class| format!("CT{} {}", class.class_type, rate(class.reserved_mean_bps)))
-            .collect::<Vec<_>>()
-            .join(", ")
-    }),
+    ("", |point| past_bar(&point.past)),
+    ("CLASSES", |point| past_classes(&point.past)),
 ];
-/// How wide a full bar is.
-const BAR_WIDTH: u64 = 20;
-
 /// The arguments of `watermaster link`.
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -65,6 +58,9 @@ enum LinkCommand {
     List {
         /// Of which topology
         topology: String,
+        /// Instead sorted by this member, such as -capacity_bps; with a minus the largest first
+        #[arg(long, allow_hyphen_values = true)]
+        sort: Option<String>,
     },
     /// Show a link and who is on it
     Show {
@@ -125,22 +121,18 @@ struct Set {
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let connection = &arguments.connection;
     match &arguments.command {
-        LinkCommand::List { topology } => {
-            let page = async |client: &api::client::Client, limit, after: Option<&str>| {
-                let page = client.link_list(topology, limit, after).await?;
+        LinkCommand::List { topology, sort } => {
+            let sort = sort.as_deref().unwrap_or("-utilisation_ppm");
+            connection.list(&COLUMNS, usize::MAX, Some(sort), async |client: &Client, page: PageRequest<'_>| {
+                let page = client.link_list(topology, page).await?;
                 Ok((page.items, page.next))
-            };
-            connection.list_sorted(&COLUMNS, usize::MAX, page, |links| {
-                links.sort_by_key(|link| std::cmp::Reverse(link.figures.utilisation_ppm));
             })
         }
         LinkCommand::Show { topology, link } => {
             connection.show_one(&SHOWN, async |client| client.link_get(topology, link).await)
         }
         LinkCommand::History { topology, link, from, to, step_ms } => {
-            let get = async |client: api::client::Client| {
-                Ok(client.link_history(topology, link, (*from, *to), *step_ms).await?)
-            };
+            let get = async |client: Client| Ok(client.link_history(topology, link, (*from, *to), *step_ms).await?);
             let history = connection.wait(get)?;
             connection.show(&history, || match history.points.as_slice() {
                 [] => format!("no samples from {} to {}\n", history.from, history.to),
@@ -160,14 +152,6 @@ fn classes(link: &LinkDocument) -> String {
     held.map(|class| format!("CT{} {}", class.class_type, rate(class.reserved_bps))).collect::<Vec<_>>().join(", ")
 }
 
-/// How much of the link was reserved at most.
-fn bar(point: &LinkHistoryPoint) -> String {
-    let (part, whole) = (u128::from(point.past.reserved_max_bps), u128::from(point.past.max_reservable_bps.max(1)));
-    let full = u128::from(BAR_WIDTH);
-    let length = (part * full).div_ceil(whole).min(full);
-    "█".repeat(usize::try_from(length).unwrap_or(0))
-}
-
 fn link_set(connection: &ServiceConnection, set: &Set) -> Result<(), ConnectionError> {
     let change = LinkRequest {
         state: set.state,
@@ -176,9 +160,8 @@ fn link_set(connection: &ServiceConnection, set: &Set) -> Result<(), ConnectionE
         delay_us: set.delay_us,
         ..LinkRequest::default()
     };
-    let work = async |client: api::client::Client| {
-        Ok(client.link_change(&set.topology, &set.link, &change, effect(set.dry_run)).await?)
-    };
+    let work =
+        async |client: Client| Ok(client.link_change(&set.topology, &set.link, &change, effect(set.dry_run)).await?);
     let done = connection.wait(work)?;
     connection.show(&done, || {
         let word = if set.dry_run { "would be changed" } else { "changed" };

@@ -1,6 +1,7 @@
 //! How answers are shown to people: amounts, tables and what happened to allocations.
 
 use api::effects::{Effects, Victim, VictimOutcome};
+use api::link_history::LinkPast;
 use console::Style;
 use formats::capacity;
 
@@ -91,6 +92,20 @@ pub(super) fn percent(ppm: u64) -> String {
     format!("{}.{} %", ppm / 10_000, ppm % 10_000 / 1_000)
 }
 
+/// How much of a link was reserved at most, as a bar.
+pub(super) fn past_bar(past: &LinkPast) -> String {
+    const FULL: u128 = 20;
+    let (part, whole) = (u128::from(past.reserved_max_bps), u128::from(past.max_reservable_bps.max(1)));
+    let length = (part * FULL).div_ceil(whole).min(FULL);
+    "█".repeat(usize::try_from(length).unwrap_or(0))
+}
+
+/// What was reserved of a link on average, by class type.
+pub(super) fn past_classes(past: &LinkPast) -> String {
+    let held = past.classes.iter().map(|class| format!("CT{} {}", class.class_type, rate(class.reserved_mean_bps)));
+    held.collect::<Vec<_>>().join(", ")
+}
+
 /// A number of things: `1 link`, `2 links`, `0 topologies`.
 pub(super) fn count(number: usize, singular: &str) -> String {
     match (number, singular.strip_suffix('y')) {
@@ -133,6 +148,22 @@ mod tests {
     fn parts_are_rounded_down_and_numbers_have_their_plural() {
         assert_eq!([percent(999_999), percent(1_000_000), percent(12_345)], ["99.9 %", "100.0 %", "1.2 %"]);
         assert_eq!([count(1, "link"), count(2, "link"), count(0, "topology")], ["1 link", "2 links", "0 topologies"]);
+    }
+
+    #[test]
+    fn a_bar_is_as_long_as_its_share_and_never_longer() {
+        let bar = |reserved_max_bps| {
+            let past = LinkPast {
+                state: api::link::LinkStateName::Up,
+                capacity_bps: 100,
+                max_reservable_bps: 100,
+                reserved_mean_bps: 0,
+                reserved_max_bps,
+                classes: vec![],
+            };
+            past_bar(&past).chars().count()
+        };
+        assert_eq!([0, 1, 50, 100, 300].map(bar), [0, 1, 10, 20, 20]);
     }
 
     #[test]

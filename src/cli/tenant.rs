@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::connection::{ConnectionError, ServiceConnection};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, bandwidth, lines, rate};
-use api::client::Client;
+use api::client::{Client, PageRequest};
 use api::event::EventData;
 use api::tenant::{QuotaDocument, QuotaUse, TenantDocument, TenantRequest};
 
@@ -32,6 +32,9 @@ enum TenantCommand {
         /// How many at most
         #[arg(long, default_value_t = 100)]
         limit: usize,
+        /// Sorted by this member, such as -bandwidth_bps; with a minus the largest first
+        #[arg(long, allow_hyphen_values = true)]
+        sort: Option<String>,
     },
     /// Show one
     Show {
@@ -74,9 +77,9 @@ enum TenantCommand {
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let connection = &arguments.connection;
     match &arguments.command {
-        TenantCommand::List { limit } => {
-            connection.list(&COLUMNS, *limit, async |client: &Client, limit, after: Option<&str>| {
-                let page = client.tenant_list(limit, after).await?;
+        TenantCommand::List { limit, sort } => {
+            connection.list(&COLUMNS, *limit, sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
+                let page = client.tenant_list(page).await?;
                 Ok((page.items, page.next))
             })
         }

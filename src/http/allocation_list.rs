@@ -96,12 +96,17 @@ enum AllocationOrder {
 
 impl AllocationOrder {
     fn sort(self, found: &mut [(Arc<Allocation>, Names)]) {
+        let is_down = matches!(self, Self::BandwidthDown | Self::CreatedDown | Self::UpdatedDown);
+        // Turned round twice, those that are equal keep their order.
+        if is_down {
+            found.reverse();
+        }
         match self {
             Self::Bandwidth | Self::BandwidthDown => found.sort_by_key(|(one, _)| one.demand.bandwidth),
             Self::Created | Self::CreatedDown => found.sort_by_key(|(one, _)| one.created_at),
             Self::Updated | Self::UpdatedDown => found.sort_by_key(|(one, _)| one.updated_at),
         }
-        if matches!(self, Self::BandwidthDown | Self::CreatedDown | Self::UpdatedDown) {
+        if is_down {
             found.reverse();
         }
     }

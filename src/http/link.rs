@@ -73,13 +73,17 @@ impl LinkOrder {
         let utilisation = |(ix, link): &(LinkIx, &Link)| {
             u128::from(reserved(*ix)) * 1_000_000 / u128::from(link.capacity.as_bps().max(1))
         };
+        let is_down = matches!(self, Self::NameDown | Self::CapacityDown | Self::ReservedDown | Self::UtilisationDown);
+        // Turned round twice, those that are equal keep their order.
+        if is_down {
+            links.reverse();
+        }
         match self {
             Self::Name | Self::NameDown => links.sort_by_key(|(_, link)| link.name.clone()),
             Self::Capacity | Self::CapacityDown => links.sort_by_key(|(_, link)| link.capacity),
             Self::Reserved | Self::ReservedDown => links.sort_by_key(|(ix, _)| reserved(*ix)),
             Self::Utilisation | Self::UtilisationDown => links.sort_by_cached_key(utilisation),
         }
-        let is_down = matches!(self, Self::NameDown | Self::CapacityDown | Self::ReservedDown | Self::UtilisationDown);
         if is_down {
             links.reverse();
         }

@@ -128,6 +128,18 @@ fn topologies_links_and_events_are_at_hand() {
     assert_eq!(kinds, ["topology_put", "topology_put", "link_changed"]);
     let said = words(&server, &["event", "tail", "--after", "0", "--count", "1"]);
     assert!(said.contains("topology_put topology=nsfnet"), "{said}");
+    let newest = words(&server, &["event", "list", "--newest", "--limit", "1"]);
+    assert!(newest.contains("link_changed"), "{newest}");
+    let sorted = json(&server, &["topology", "list", "--sort", "-links", "-o", "json"]);
+    assert_eq!((&sorted[0]["topology"], &sorted[1]["topology"]), (&"nsfnet".into(), &"a ring".into()));
+    let unknown = run(&server, &["tenant", "list", "--sort", "mood"]);
+    assert!(String::from_utf8(unknown.stderr).unwrap().contains("`-bandwidth_bps`"));
+    // Whether the minute of its first sample has come or not.
+    let past = json(&server, &["link", "history", "a ring", link, "--step-ms", "60000", "--json"]);
+    let points = past["points"].as_array().unwrap();
+    assert!(past["step_ms"] == 60_000 && points.iter().all(|point| point["reserved_max_bps"] == 0), "{past}");
+    let unread = run(&server, &["link", "history", "a ring", link, "--step-ms", "1"]);
+    assert_eq!(unread.status.code(), Some(1));
 }
 
 #[test]

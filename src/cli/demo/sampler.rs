@@ -10,7 +10,7 @@ use super::scenario::{AGGREGATORS, BACKGROUND_CLASS, SHARED_LINK, TOPOLOGY};
 use crate::cli::connection::PAGE;
 use crate::cli::consumer::SummaryLine;
 use api::aggregator::{Aggregator, AggregatorFreshness};
-use api::client::{Client, ClientError};
+use api::client::{Client, ClientError, PageRequest};
 use api::gateway::StatusView;
 use api::link::LinkDocument;
 use api::qos_level::PerLevel;
@@ -44,7 +44,7 @@ impl Sampler {
     /// All figures at this moment.
     pub(super) async fn sample(&self, at_ms: u64) -> Result<Sample, SamplerError> {
         let statuses = AGGREGATORS.iter().zip(&self.gateways).map(|((name, _), address)| self.status(name, *address));
-        let orchestrator = async { Ok(self.client.aggregator_list(PAGE, None).await?.items) };
+        let orchestrator = async { Ok(self.client.aggregator_list(PageRequest::first(PAGE)).await?.items) };
         let (statuses, known, link) = tokio::try_join!(try_join_all(statuses), orchestrator, self.shared_link())?;
         let mut aggregators = [PerLevel::<LevelSample>::default(); AGGREGATORS.len()];
         for ((levels, (name, _)), status) in aggregators.iter_mut().zip(AGGREGATORS).zip(&statuses) {
@@ -60,7 +60,7 @@ impl Sampler {
 
     /// Whether every aggregator has reported.
     pub(super) async fn is_complete(&self) -> Result<bool, SamplerError> {
-        let known = self.client.aggregator_list(PAGE, None).await?.items;
+        let known = self.client.aggregator_list(PageRequest::first(PAGE)).await?.items;
         Ok(AGGREGATORS
             .iter()
             .all(|(name, _)| known.iter().any(|one| one.id == *name && one.state == AggregatorFreshness::Fresh)))
@@ -73,7 +73,7 @@ impl Sampler {
     }
 
     async fn shared_link(&self) -> Result<LinkDocument, SamplerError> {
-        let links = self.client.link_list(TOPOLOGY, PAGE, None).await?.items;
+        let links = self.client.link_list(TOPOLOGY, PageRequest::first(PAGE)).await?.items;
         links.into_iter().find(|link| link.properties.link == SHARED_LINK).ok_or(SamplerError::NoSharedLink)
     }
 }

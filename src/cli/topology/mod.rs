@@ -1,5 +1,5 @@
 //! `watermaster topology check|convert|diff`: topology files without a service; `watermaster topology
-//! put|list|show|delete|failure-study|headroom|availability|watch`: the topologies of a running one.
+//! put|list|show|history|delete|failure-study|headroom|availability|watch`: the topologies of a running one.
 
 mod file;
 mod study;
@@ -12,9 +12,11 @@ use self::file::{CheckArgs, ConvertArgs, DiffArgs, ReadArgs, topology_check, top
 use self::study::{AvailabilityArgs, FailureStudyArgs, HeadroomArgs};
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
-use super::output::{Column, count, effects, rate, table};
-use api::client::{Client, Upload};
+use super::output::{Column, count, effects, past_bar, past_classes, rate, table};
+use api::client::{Client, PageRequest, Upload};
 use api::event::EventData;
+use api::instant::Instant;
+use api::link_history::LinkThen;
 use api::topology::{TopologyDocument, TopologyLink, TopologySummary};
 
 pub use self::file::TopologyCommandError;
@@ -39,6 +41,16 @@ const LINK_COLUMNS: [Column<TopologyLink>; 7] = [
     ("DELAY", |link| link.delay_us.map(|delay| format!("{delay} µs")).unwrap_or_default()),
 ];
 
+/// The links at an instant, with a bar for what was reserved of each.
+const LINK_THEN_COLUMNS: [Column<LinkThen>; 6] = [
+    ("LINK", |link| link.link.clone()),
+    ("STATE", |link| link.past.state.to_string()),
+    ("RESERVED", |link| rate(link.past.reserved_max_bps)),
+    ("OF", |link| rate(link.past.max_reservable_bps)),
+    ("", |link| past_bar(&link.past)),
+    ("CLASSES", |link| past_classes(&link.past)),
+];
+
 /// What to do with a topology.
 #[derive(Subcommand, Clone, Debug)]
 pub enum TopologyCommand {
@@ -54,6 +66,8 @@ pub enum TopologyCommand {
     List(ListArgs),
     /// Show the links of a topology as it was put
     Show(ShowArgs),
+    /// Show what was reserved on its links at an instant
+    History(HistoryArgs),
     /// Delete a topology that carries nothing
     Delete(DeleteArgs),
     /// Say what failures would do, now and as traffic grows
@@ -92,6 +106,21 @@ pub struct PutArgs {
 pub struct ListArgs {
     #[command(flatten)]
     connection: ServiceConnection,
+    /// Sorted by this member, such as -allocations; with a minus the largest first
+    #[arg(long, allow_hyphen_values = true)]
+    sort: Option<String>,
+}
+
+/// Arguments of `topology history`.
+#[derive(Args, Clone, Debug)]
+pub struct HistoryArgs {
+    #[command(flatten)]
+    connection: ServiceConnection,
+    /// Its name
+    name: String,
+    /// The instant, in RFC 3339 [default: the last one that was sampled]
+    #[arg(long)]
+    at: Option<Instant>,
 }
 
 /// Arguments of `topology show`.
@@ -136,6 +165,7 @@ pub fn run(command: &TopologyCommand) -> Result<(), TopologyCommandError> {
         TopologyCommand::Put(args) => topology_put(args),
         TopologyCommand::List(args) => Ok(topology_list(args)?),
         TopologyCommand::Show(args) => Ok(topology_show(args)?),
+        TopologyCommand::History(args) => Ok(topology_history(args)?),
         TopologyCommand::Delete(DeleteArgs { connection, name, dry_run }) => {
             let delete = async |client: Client, effect| client.topology_delete(name, effect).await;
             Ok(connection.delete(name, *dry_run, delete)?)
@@ -181,9 +211,16 @@ fn topology_put(args: &PutArgs) -> Result<(), TopologyCommandError> {
 }
 
 fn topology_list(args: &ListArgs) -> Result<(), ConnectionError> {
-    args.connection.list(&COLUMNS, usize::MAX, async |client: &Client, limit, after: Option<&str>| {
-        let page = client.topology_list(limit, after).await?;
+    args.connection.list(&COLUMNS, usize::MAX, args.sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
+        let page = client.topology_list(page).await?;
         Ok((page.items, page.next))
+    })
+}
+
+fn topology_history(args: &HistoryArgs) -> Result<(), ConnectionError> {
+    let found = args.connection.wait(async |client| Ok(client.topology_history(&args.name, args.at).await?))?;
+    args.connection.show(&found, || {
+        format!("{}, after event {}\n", found.at, found.sequence) + &table(&LINK_THEN_COLUMNS, &found.links)
     })
 }
 

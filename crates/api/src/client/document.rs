@@ -52,6 +52,30 @@ impl AllocationFilter {
     }
 }
 
+/// Which page of a list is wanted, and in which order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PageRequest<'a> {
+    /// How many at most; 1 to 1,000.
+    pub limit: u32,
+    /// The cursor of the page; absent: the first.
+    pub after: Option<&'a str>,
+    /// The member that the list is sorted by, with a minus the largest first; absent: the list's own order.
+    pub sort: Option<&'a str>,
+}
+
+impl PageRequest<'_> {
+    /// The first page, in the list's own order.
+    pub fn first(limit: u32) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    pub(super) fn query(self) -> Vec<(&'static str, String)> {
+        let texts = [("after", self.after), ("sort", self.sort)].into_iter();
+        let texts = texts.filter_map(|(name, text)| Some((name, text?.to_owned())));
+        std::iter::once(("limit", self.limit.to_string())).chain(texts).collect()
+    }
+}
+
 /// A page of a list, of whatever items, as the client reads it. In the schema each list has a page of its own.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Page<T> {

@@ -22,7 +22,7 @@ use crate::event::EventPage;
 pub use super::aggregator::Aggregator;
 pub use super::problem::ProblemDocument;
 pub use answer::{ClientError, body, checked};
-pub use document::{AllocationFilter, Page};
+pub use document::{AllocationFilter, Page, PageRequest};
 pub use events::Events;
 pub use network::{ModelTransition, Upload};
 
@@ -129,18 +129,17 @@ impl Client {
         self.get(self.url(&["v1", "allocations", id], &[])).await
     }
 
-    /// A page of allocations, the oldest first.
+    /// A page of allocations, the oldest first unless said otherwise.
     ///
     /// # Errors
     /// The filter is refused, or the service does not answer.
     pub async fn allocation_list(
         &self,
         filter: &AllocationFilter,
-        limit: u32,
-        after: Option<&str>,
+        page: PageRequest<'_>,
     ) -> Result<AllocationPage, ClientError> {
         let mut query = filter.query();
-        query.extend(paging(limit, after));
+        query.extend(page.query());
         self.get(self.url(&["v1", "allocations"], &query)).await
     }
 
@@ -187,7 +186,7 @@ impl Client {
         limit: u32,
         after: Option<&str>,
     ) -> Result<Page<crate::content::Offer>, ClientError> {
-        let mut query = paging(limit, after);
+        let mut query = PageRequest { limit, after, sort: None }.query();
         query.push(("name", name.to_owned()));
         self.get(self.url(&["v1", "contents"], &query)).await
     }
@@ -197,7 +196,19 @@ impl Client {
     /// # Errors
     /// The service does not answer.
     pub async fn event_list(&self, after: u64, limit: u32) -> Result<EventPage, ClientError> {
-        self.get(self.url(&["v1", "events"], &paging(limit, Some(&after.to_string())))).await
+        let page = PageRequest { limit, after: Some(&after.to_string()), sort: None };
+        self.get(self.url(&["v1", "events"], &page.query())).await
+    }
+
+    /// A page of events before the one of that sequence number, or of the last ones, the newest first.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn event_list_newest(&self, before: Option<u64>, limit: u32) -> Result<EventPage, ClientError> {
+        let before = before.map(|before| before.to_string());
+        let mut query = PageRequest { limit, after: before.as_deref(), sort: None }.query();
+        query.push(("order", "desc".to_owned()));
+        self.get(self.url(&["v1", "events"], &query)).await
     }
 
     /// What happens, from after `after` on, or from now on.
@@ -258,11 +269,6 @@ pub fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
 
 fn patience() -> ExponentialBuilder {
     ExponentialBuilder::default().with_min_delay(RETRY_FIRST).with_max_times(RETRIES_MAX).with_jitter()
-}
-
-fn paging(limit: u32, after: Option<&str>) -> Vec<(&'static str, String)> {
-    let after = after.map(|after| ("after", after.to_owned()));
-    std::iter::once(("limit", limit.to_string())).chain(after).collect()
 }
 
 fn dry_run(effect: Effect) -> Vec<(&'static str, String)> {

@@ -4,7 +4,9 @@ use reqwest::Method;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH};
 
-use super::{ANSWER_MAX, ANSWER_MAX_BYTES, Client, ClientError, Effect, Page, checked, dry_run, json, paging, read};
+use super::{
+    ANSWER_MAX, ANSWER_MAX_BYTES, Client, ClientError, Effect, Page, PageRequest, checked, dry_run, json, read,
+};
 use crate::aggregator::Aggregator;
 use crate::availability::{AvailabilityAnswer, AvailabilityRequest};
 use crate::bandwidth_model::{BandwidthModelDocument, BandwidthModelInForce, BandwidthModelOutcome};
@@ -86,20 +88,20 @@ impl Client {
         }
     }
 
-    /// A page of topologies, by name.
+    /// A page of topologies, by name unless said otherwise.
     ///
     /// # Errors
     /// The service does not answer.
-    pub async fn topology_list(&self, limit: u32, after: Option<&str>) -> Result<TopologyPage, ClientError> {
-        self.get(self.url(&["v1", "topologies"], &paging(limit, after))).await
+    pub async fn topology_list(&self, page: PageRequest<'_>) -> Result<TopologyPage, ClientError> {
+        self.get(self.url(&["v1", "topologies"], &page.query())).await
     }
 
     /// A page of a topology's links, without who is on them.
     ///
     /// # Errors
     /// There is no such topology, or the service does not answer.
-    pub async fn link_list(&self, topology: &str, limit: u32, after: Option<&str>) -> Result<LinkPage, ClientError> {
-        let mut query = paging(limit, after);
+    pub async fn link_list(&self, topology: &str, page: PageRequest<'_>) -> Result<LinkPage, ClientError> {
+        let mut query = page.query();
         query.push(("allocations", "false".to_owned()));
         self.get(self.url(&["v1", "topologies", topology, "links"], &query)).await
     }
@@ -317,12 +319,13 @@ impl Client {
         read(self.send(Method::PUT, url, headers, Some(json(model)?)).await?).await
     }
 
-    /// All controllers, by name.
+    /// All controllers, by name or, sorted by a member, in that order.
     ///
     /// # Errors
     /// The service does not answer.
-    pub async fn controller_list(&self) -> Result<ControllerPage, ClientError> {
-        self.get(self.url(&["v1", "controllers"], &[])).await
+    pub async fn controller_list(&self, sort: Option<&str>) -> Result<ControllerPage, ClientError> {
+        let query: Vec<_> = sort.map(|sort| ("sort", sort.to_owned())).into_iter().collect();
+        self.get(self.url(&["v1", "controllers"], &query)).await
     }
 
     /// A controller, and what is known of it.
@@ -364,12 +367,12 @@ impl Client {
         if answer.status() == StatusCode::ACCEPTED { read(answer).await.map(Some) } else { Ok(None) }
     }
 
-    /// A page of tenants, by name.
+    /// A page of tenants, by name unless said otherwise.
     ///
     /// # Errors
     /// The service does not answer.
-    pub async fn tenant_list(&self, limit: u32, after: Option<&str>) -> Result<TenantPage, ClientError> {
-        self.get(self.url(&["v1", "tenants"], &paging(limit, after))).await
+    pub async fn tenant_list(&self, page: PageRequest<'_>) -> Result<TenantPage, ClientError> {
+        self.get(self.url(&["v1", "tenants"], &page.query())).await
     }
 
     /// A tenant, and what it holds.
@@ -397,12 +400,12 @@ impl Client {
         self.delete(&["v1", "tenants", name], Effect::Real).await
     }
 
-    /// A page of aggregators, by id.
+    /// A page of aggregators, by id unless said otherwise.
     ///
     /// # Errors
     /// The service does not answer.
-    pub async fn aggregator_list(&self, limit: u32, after: Option<&str>) -> Result<Page<Aggregator>, ClientError> {
-        self.get(self.url(&["v1", "aggregators"], &paging(limit, after))).await
+    pub async fn aggregator_list(&self, page: PageRequest<'_>) -> Result<Page<Aggregator>, ClientError> {
+        self.get(self.url(&["v1", "aggregators"], &page.query())).await
     }
 
     /// An aggregator, with what it reported last and what it may send.
