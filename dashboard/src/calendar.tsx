@@ -1,13 +1,15 @@
-// The calendar: what is booked for later, on a line of time.
-import { useEffect } from "preact/hooks";
-import { all, type Allocation } from "./api";
+// The calendar: what is booked for later, and what maintenance is planned, on a line of time.
+import { useEffect, useState } from "preact/hooks";
+import { all, ask, ofTopology, type Allocation, type Maintenance, type MaintenanceOutcome } from "./api";
 import { light, pin, topology } from "./live";
-import { Empty, Failure, NodeName } from "./parts";
+import { Ask, Empty, Failure, NodeName, say, Stranded, Victims } from "./parts";
 import { useReading } from "./reading";
 import { href, param } from "./route";
+import { may } from "./session";
 import { className, count, dateAndTime, rate } from "./units";
 
 const BOOKINGS_MAX = 10_000;
+const MAINTENANCES_MAX = 1_000;
 const SHOWN_MAX = 200;
 const DAY_MS = 86_400_000;
 const SPANS: [string, string][] = [["1", "a day"], ["7", "a week"], ["31", "a month"], ["366", "a year"]];
@@ -23,45 +25,127 @@ export function Calendar() {
 function Bookings(props: { topology: string }) {
   const [days, setDays] = param("days", "7");
   const path = `/v1/allocations?state=scheduled&topology=${encodeURIComponent(props.topology)}`;
-  const { value, error } = useReading(path, () => all<Allocation>(path, BOOKINGS_MAX), () => 1_000);
+  const planned = ofTopology(props.topology, "/maintenances");
+  const read = async () => ({ bookings: await all<Allocation>(path, BOOKINGS_MAX), maintenances: await all<Maintenance>(planned, MAINTENANCES_MAX) });
+  const { value, error } = useReading(path, read, () => 1_000);
   useEffect(() => () => pin(), []);
   if (error && !value) return <Failure error={error} />;
   if (!value) return <Empty title="Loading the calendar …" />;
-  const ask = <a href={href("what-if")}>What-if</a>;
-  if (!value.length) return <Empty title="Nothing is booked for later"><p>Say when a request starts: {ask}.</p></Empty>;
+  const what = <a href={href("what-if")}>What-if</a>;
+  const plan = may("operate") ? <Plan topology={props.topology} /> : null;
+  if (!value.bookings.length && !value.maintenances.length) {
+    return <><Empty title="Nothing is booked for later"><p>Say when a request starts: {what}.</p></Empty>{plan}</>;
+  }
   const from = Date.now();
   const to = from + Number(days) * DAY_MS;
-  const starts = (one: Allocation) => Date.parse(one.starts_at!);
-  const within = value.filter((one) => starts(one) < to).sort((one, two) => starts(one) - starts(two));
+  const starts = (one: Allocation | Maintenance) => Date.parse(one.starts_at!);
+  const within = <T extends Allocation | Maintenance>(items: T[]) => items.filter((one) => starts(one) < to).sort((one, two) => starts(one) - starts(two));
+  const [bookings, maintenances] = [within(value.bookings), within(value.maintenances)];
   const x = (at: number) => Math.round(Math.min(1, Math.max(0, (at - from) / (to - from))) * WIDE);
+  const bar = (one: Allocation | Maintenance, ends?: string | null) => {
+    const [begin, end] = [x(starts(one)), ends ? x(Date.parse(ends)) : WIDE];
+    return <svg class={"class_type" in one ? `ct${one.class_type}` : "planned"} viewBox={`0 0 ${WIDE} 12`} preserveAspectRatio="none" aria-hidden="true"><rect x={begin} width={Math.max(3, end - begin)} height="12" /></svg>;
+  };
   return (
     <>
       <h1>Calendar</h1>
       <div class="filters">
         <label>Show <select value={days} onChange={(event) => setDays(event.currentTarget.value)}>{SPANS.map(([value, text]) => <option value={value}>{text}</option>)}</select></label>
-        <span class="quiet">{count(within.length, "booking")} of {value.length} start within it{within.length > SHOWN_MAX ? `; the first ${SHOWN_MAX} are shown` : ""}. {ask}</span>
+        <span class="quiet">{count(bookings.length, "booking")} of {value.bookings.length} start within it{bookings.length > SHOWN_MAX ? `; the first ${SHOWN_MAX} are shown` : ""}. {what}</span>
       </div>
       <div class="booking" aria-hidden="true">
         <span />
         <div class="ticks">{Array.from({ length: TICKS }, (_, at) => <span>{dateAndTime(new Date(from + ((to - from) * at) / TICKS).toISOString()).slice(0, -3)}</span>)}</div>
       </div>
-      <ol class="timeline" aria-label="Bookings">
-        {within.slice(0, SHOWN_MAX).map((one) => {
-          const [begin, end] = [x(starts(one)), one.expires_at ? x(Date.parse(one.expires_at)) : WIDE];
-          return (
-            <li key={one.id} class="booking" onMouseEnter={() => light(one.path)} onMouseLeave={() => light()}>
+      {maintenances.length ? (
+        <ol class="timeline" aria-label="Maintenance">
+          {maintenances.slice(0, SHOWN_MAX).map((one) => (
+            <li key={one.id} class="booking" onMouseEnter={() => light(one.links)} onMouseLeave={() => light()}>
               <span>
-                <a href={href("allocations", one.id)}>{one.name ?? one.id}</a>{" "}
-                <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}
+                <span class="state is-maintenance">⚒ {one.note ?? "maintenance"}</span> {names(one.links)}{" "}
+                {may("operate") ? <Off topology={props.topology} one={one} /> : null}
               </span>
-              <div>
-                <svg class={`ct${one.class_type}`} viewBox={`0 0 ${WIDE} 12`} preserveAspectRatio="none" aria-hidden="true"><rect x={begin} width={Math.max(3, end - begin)} height="12" /></svg>
-                <span class="quiet">{dateAndTime(one.starts_at!)} to {one.expires_at ? dateAndTime(one.expires_at) : "its release"}</span>
-              </div>
+              <div>{bar(one, one.ends_at)}<span class="quiet">{dateAndTime(one.starts_at)} to {dateAndTime(one.ends_at)}</span></div>
             </li>
-          );
-        })}
+          ))}
+        </ol>
+      ) : null}
+      <ol class="timeline" aria-label="Bookings">
+        {bookings.slice(0, SHOWN_MAX).map((one) => (
+          <li key={one.id} class="booking" onMouseEnter={() => light(one.path)} onMouseLeave={() => light()}>
+            <span>
+              <a href={href("allocations", one.id)}>{one.name ?? one.id}</a>{" "}
+              <NodeName of={one.ingress} /> → <NodeName of={one.egress} />, {className(one.class_type)}, {rate(one.bandwidth_bps)}
+            </span>
+            <div>
+              {bar(one, one.expires_at)}
+              <span class="quiet">{dateAndTime(one.starts_at!)} to {one.expires_at ? dateAndTime(one.expires_at) : "its release"}</span>
+            </div>
+          </li>
+        ))}
       </ol>
+      {plan}
     </>
+  );
+}
+
+/** The first few links, one direction of each. */
+function names(links: string[]): string {
+  const one = links.filter((link) => !link.endsWith("~"));
+  return one.slice(0, 4).join(", ") + (one.length > 4 ? ` and ${one.length - 4} more` : "");
+}
+
+function Off(props: { topology: string; one: Maintenance }) {
+  const off = async () => {
+    try {
+      await ask("DELETE", ofTopology(props.topology, `/maintenances/${props.one.id}`));
+      say("Maintenance is called off.");
+    } catch (error) {
+      say(String((error as Error).message), true);
+    }
+  };
+  return <button class="small" onClick={() => void off()}>Call off</button>;
+}
+
+/** Plans maintenance: what that would do is shown first. */
+function Plan(props: { topology: string }) {
+  const [form, setForm] = useState({ links: "", nodes: "", starts: "", ends: "", note: "" });
+  const [tried, setTried] = useState<{ body: unknown; would: MaintenanceOutcome } | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const words = (text: string) => text.split(/[\s,]+/).filter(Boolean);
+  const send = async (body: unknown, dry: boolean) => {
+    setError(null);
+    try {
+      const { body: outcome } = await ask<MaintenanceOutcome>("POST", ofTopology(props.topology, `/maintenances${dry ? "?dry_run=true" : ""}`), body);
+      setTried(dry ? { body, would: outcome } : null);
+      if (!dry) say(`Maintenance ${outcome.id} is planned.`);
+    } catch (problem) {
+      setError(problem);
+    }
+  };
+  const submit = (event: Event) => {
+    event.preventDefault();
+    const at = (text: string) => new Date(text).toISOString();
+    void send({ links: words(form.links), nodes: words(form.nodes), starts_at: at(form.starts), ends_at: at(form.ends), ...(form.note ? { note: form.note } : {}) }, true);
+  };
+  const field = (name: keyof typeof form, label: string, type = "text", required = false) => (
+    <label>{label} <input type={type} required={required} value={form[name]} onInput={(event) => setForm({ ...form, [name]: event.currentTarget.value })} /></label>
+  );
+  return (
+    <details class="plan-maintenance">
+      <summary>Plan maintenance</summary>
+      <form class="filters" onSubmit={submit}>
+        {field("links", "Links")}{field("nodes", "Nodes")}{field("starts", "From", "datetime-local", true)}{field("ends", "Until", "datetime-local", true)}{field("note", "Note")}
+        <button>Try</button>
+      </form>
+      {error ? <Failure error={error} /> : null}
+      {tried ? (
+        <Ask title={`Maintenance of ${names(tried.would.links)}`} close={() => setTried(null)}>
+          {tried.would.stranded.length ? <Stranded ids={tried.would.stranded} /> : <p>Every allocation on it has another path.</p>}
+          <Victims effects={tried.would} would />
+          <p><button onClick={() => void send(tried.body, false)}>Plan it</button></p>
+        </Ask>
+      ) : null}
+    </details>
   );
 }

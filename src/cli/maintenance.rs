@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, duration_ms, effects, lines};
-use api::client::Client;
+use api::client::{Client, PageRequest};
 use api::event::EventData;
 use api::instant::Instant;
 use api::maintenance::{MaintenanceDocument, MaintenanceRequest, PlannedMaintenance};
@@ -36,6 +36,9 @@ enum MaintenanceCommand {
         /// How many at most
         #[arg(long, default_value_t = 100)]
         limit: usize,
+        /// By which member: id, starts_at or ends_at; with a minus the latest first
+        #[arg(long, allow_hyphen_values = true)]
+        sort: Option<String>,
     },
     /// Show one, and which allocations would have no path
     Show {
@@ -91,9 +94,9 @@ struct Create {
 pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
     let connection = &arguments.connection;
     match &arguments.command {
-        MaintenanceCommand::List { topology, limit } => {
-            connection.list(&COLUMNS, *limit, async |client: &Client, limit, after: Option<&str>| {
-                let page = client.maintenance_list(topology, limit, after).await?;
+        MaintenanceCommand::List { topology, limit, sort } => {
+            connection.list(&COLUMNS, *limit, sort.as_deref(), async |client: &Client, page: PageRequest<'_>| {
+                let page = client.maintenance_list(topology, page).await?;
                 Ok((page.items, page.next))
             })
         }

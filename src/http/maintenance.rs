@@ -1,5 +1,7 @@
 //! Planned maintenance of links and nodes.
 
+use std::sync::Arc;
+
 use axum::extract::OriginalUri;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -12,6 +14,7 @@ use super::problem::{
     BadRequest, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable, Unprocessable, UnsupportedMediaType,
 };
 use super::render::{self, json};
+use super::sorting::{self, list_orders};
 use super::topology::{DryRunQuery, unknown};
 use super::{error, pagination, parse};
 use crate::app::scalars::StoredName;
@@ -20,6 +23,7 @@ use kernel::command::Command;
 use kernel::decide::stranded_by;
 use kernel::event::Event;
 use kernel::id::{AllocationId, Name, Sequence};
+use kernel::maintenance::Maintenance;
 use kernel::path::Workspace;
 use kernel::{Refusal, State as KernelState};
 
@@ -31,12 +35,24 @@ pub(super) struct MaintenanceQuery {
     /// How many at most.
     #[param(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// The cursor of the page.
+    /// The cursor of the page: how many came before.
     #[param(nullable = false, pattern = "^[0-9]{1,18}$")]
     after: Option<String>,
+    /// In which order; with a minus the largest first. Absent: by id, which is the order in which it was planned.
+    #[param(nullable = false, inline)]
+    sort: Option<MaintenanceOrder>,
 }
 
-/// Lists what is planned for a topology, in the order in which it was planned.
+list_orders! {
+    /// The order of planned maintenance.
+    MaintenanceOrder of Arc<Maintenance> {
+        Id "id" IdDown "-id" |one| one.id.0;
+        StartsAt "starts_at" StartsAtDown "-starts_at" |one| one.starts_at.0;
+        EndsAt "ends_at" EndsAtDown "-ends_at" |one| one.ends_at.0;
+    }
+}
+
+/// Lists what is planned for a topology, in the order in which it was planned or in another.
 #[utoipa::path(
     get,
     path = "/v1/topologies/{topology}/maintenances",
@@ -55,14 +71,14 @@ pub(super) async fn maintenance_list(
     FromQuery(query): FromQuery<MaintenanceQuery>,
 ) -> Result<Response, Problem> {
     let limit = pagination::limit(query.limit)?;
-    let after = pagination::cursor(query.after.as_deref())?;
     let found = room.app.read(|state| {
         let network = state.network(topology.as_str())?;
-        let later = network.maintenances().filter(|one| after.is_none_or(|after| one.id.0 > after));
-        Some(later.take(limit + 1).map(|one| render::maintenance(one)).collect::<Vec<_>>())
+        Some(network.maintenances().cloned().collect::<Vec<_>>())
     });
-    let (items, next) = pagination::cut(found.ok_or_else(|| unknown(&topology))?, limit, |last| last.id.clone());
-    let page = MaintenancePage { items, next };
+    let order = query.sort.unwrap_or(MaintenanceOrder::Id);
+    let found = found.ok_or_else(|| unknown(&topology))?;
+    let (found, next) = sorting::page(found, &order, query.after.as_deref(), limit)?;
+    let page = MaintenancePage { items: found.iter().map(|one| render::maintenance(one)).collect(), next };
     Ok(pagination::respond(&uri, &page, page.next.as_deref()))
 }
 

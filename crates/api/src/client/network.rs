@@ -14,8 +14,8 @@ use crate::controller::{ControllerDocument, ControllerPage, ControllerRequest, C
 use crate::failure_study::{FailureStudyAnswer, FailureStudyRequest};
 use crate::instant::Instant;
 use crate::link::{LinkDocument, LinkOutcome, LinkPage, LinkRequest};
-use crate::maintenance::{MaintenanceDocument, MaintenanceOutcome, MaintenancePage, MaintenanceRequest};
 use crate::link_history::{LinkHistoryAnswer, TopologyHistoryAnswer};
+use crate::maintenance::{MaintenanceDocument, MaintenanceOutcome, MaintenancePage, MaintenanceRequest};
 use crate::optimization::{OptimizationAnswer, OptimizationApplied, OptimizationRequest, PlanApplyRequest};
 use crate::path::HeadroomAnswer;
 use crate::tenant::{TenantDocument, TenantPage, TenantRequest};
@@ -157,10 +157,9 @@ impl Client {
     pub async fn maintenance_list(
         &self,
         topology: &str,
-        limit: u32,
-        after: Option<&str>,
+        page: PageRequest<'_>,
     ) -> Result<MaintenancePage, ClientError> {
-        self.get(self.url(&["v1", "topologies", topology, "maintenances"], &paging(limit, after))).await
+        self.get(self.url(&["v1", "topologies", topology, "maintenances"], &page.query())).await
     }
 
     /// Planned maintenance, and who would be without a path.
