@@ -128,14 +128,16 @@ function Plan(props: { topology: string }) {
     const at = (text: string) => new Date(text).toISOString();
     void send({ links: words(form.links), nodes: words(form.nodes), starts_at: at(form.starts), ends_at: at(form.ends), ...(form.note ? { note: form.note } : {}) }, true);
   };
-  const field = (name: keyof typeof form, label: string, type = "text", required = false) => (
-    <label>{label} <input type={type} required={required} value={form[name]} onInput={(event) => setForm({ ...form, [name]: event.currentTarget.value })} /></label>
-  );
+  const of = (name: keyof typeof form) => ({ value: form[name], onInput: (event: { currentTarget: HTMLInputElement }) => setForm({ ...form, [name]: event.currentTarget.value }) });
   return (
     <details class="plan-maintenance">
       <summary>Plan maintenance</summary>
       <form class="filters" onSubmit={submit}>
-        {field("links", "Links")}{field("nodes", "Nodes")}{field("starts", "From", "datetime-local", true)}{field("ends", "Until", "datetime-local", true)}{field("note", "Note")}
+        <label>Links <input {...of("links")} /></label>
+        <label>Nodes <input {...of("nodes")} /></label>
+        <label>From <input type="datetime-local" required {...of("starts")} /></label>
+        <label>Until <input type="datetime-local" required {...of("ends")} /></label>
+        <label>Note <input {...of("note")} /></label>
         <button>Try</button>
       </form>
       {error ? <Failure error={error} /> : null}

@@ -31,6 +31,7 @@ interface Told {
   victims?: Victim[];
   controller?: { id: string; driver: string; topology: string } | string;
   tenant?: { id: string } | string;
+  maintenance?: { links: string[]; starts_at: string; ends_at: string };
   instance?: string;
   term?: number;
 }
@@ -91,6 +92,11 @@ function Line(props: { happening: Happening }) {
       return <>controller <strong>{one.id}</strong> ({one.driver}) has the switches of {one.topology}</>;
     }
     case "allocations_displaced": return <>somebody else's request took paths{victims}</>;
+    case "maintenance_planned": {
+      const one = data.maintenance!;
+      return <><a href={href("calendar")}>maintenance</a> of {count(one.links.length, "link")} of {data.topology} from {dateAndTime(one.starts_at)} to {dateAndTime(one.ends_at)}{victims}</>;
+    }
+    case "maintenance_ended": return <>maintenance {String(data.id)} of {data.topology} is over</>;
     case "tenant_put": return <>tenant <strong>{(data.tenant as { id: string }).id}</strong> has other quotas</>;
     case "tenant_deleted": return <>tenant <strong>{String(data.tenant)}</strong> forgotten</>;
     case "controller_led": return <>controller <strong>{String(data.controller)}</strong> is written to by {data.instance}, term {data.term}</>;

@@ -53,6 +53,29 @@ async function later(page) {
   await screen(page, "offered");
 }
 
+/** Maintenance of the only link: the booking on it has no other path, which is said before it is planned. */
+async function maintain(page) {
+  await page.goto(`${base}/#/calendar?topology=net`);
+  await page.getByText("Plan maintenance").click();
+  await page.getByLabel("Links").fill("oslo-rome");
+  await page.getByLabel("From").fill(tuesday(1));
+  await page.getByLabel("Until").fill(tuesday(3));
+  await page.getByLabel("Note").fill("splice at km 12");
+  await page.getByRole("button", { name: "Try" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText(/could not move/).waitFor();
+  await accessible(page, "a plan of maintenance");
+  await screen(page, "maintenance");
+  await dialog.getByRole("button", { name: "Plan it" }).click();
+  const row = page.getByRole("list", { name: "Maintenance" }).getByRole("listitem");
+  await row.waitFor();
+  assert.match(await row.innerText(), /splice at km 12[^]*oslo-rome[^]*01:00:00 to \d{4}-\d\d-\d\d 03:00:00/);
+  await accessible(page, "a calendar with maintenance");
+  await screen(page, "calendar-maintenance");
+  await row.getByRole("button", { name: "Call off" }).click();
+  await row.waitFor({ state: "detached" });
+}
+
 /** Opened by its address alone, it asks nothing before it knows of which topology. */
 async function openedByItself(browser) {
   const page = await browser.newPage();
@@ -81,6 +104,8 @@ await drive(async (page, browser) => {
   await book(page);
   console.log("  the calendar");
   await timeline(page);
+  console.log("  maintenance");
+  await maintain(page);
   console.log("  when there is room");
   await later(page);
   console.log("  opened by itself");
