@@ -18,7 +18,7 @@ use crate::telemetry;
 use api::client::{ClientError, bearer};
 use gateway::consumer::stats::{ConsumerSummary, MessageLog};
 use gateway::consumer::{
-    Consumer, ConsumerError, ConsumerOptions, DeliveryMode, NamedSubscription, SubscriptionSpec, url,
+    BatchCoding, Consumer, ConsumerError, ConsumerOptions, DeliveryMode, NamedSubscription, SubscriptionSpec, url,
 };
 
 /// The arguments of `watermaster consumer`.
@@ -51,6 +51,9 @@ pub struct Arguments {
     /// Reads streams instead: for consumers that gateways cannot reach.
     #[arg(long, conflicts_with_all = ["listen", "public_url"])]
     stream: bool,
+    /// Has batches sent as they are: gateways then do not compress them.
+    #[arg(long)]
+    uncompressed: bool,
     /// Ends after so many milliseconds; absent: at SIGINT or SIGTERM.
     #[arg(long)]
     for_ms: Option<u64>,
@@ -115,6 +118,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         orchestrator_authorization: arguments.authorization()?,
         names: arguments.contents.clone(),
         delivery,
+        coding: if arguments.uncompressed { BatchCoding::Identity } else { BatchCoding::Zstd },
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let summary = runtime.block_on(async {

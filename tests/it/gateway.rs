@@ -7,6 +7,8 @@ mod edge;
 mod bad_input;
 #[path = "gateway/consumer.rs"]
 mod consumer;
+#[path = "gateway/coding.rs"]
+mod coding;
 #[path = "gateway/delivery.rs"]
 mod delivery;
 #[path = "gateway/kept.rs"]

@@ -19,6 +19,7 @@ use api::gateway::{BufferCounts, OverflowPolicy};
 pub use super::lane::{BufferedMessage, DeliveryEnd, LaneState, LaneTarget, QueueState};
 use super::lane::{Lane, LaneLoad};
 use super::message::TopicMessage;
+use super::wire_cost::PPM;
 
 /// A subscription, numbered in the order of creation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -183,6 +184,16 @@ impl Buffer {
         self.change(id, |lane| lane.is_open = false);
     }
 
+    /// A coding left so much of what a lane sent last, in parts per million: that of the next batches is planned with it.
+    pub fn observe_coding(&mut self, id: SubscriptionId, ppm: u64) {
+        self.change(id, |lane| lane.coded_ppm = lane.coded_ppm.midpoint(ppm));
+    }
+
+    /// What is expected to be left of a lane's messages, in parts per million.
+    pub fn coded_ppm(&self, id: SubscriptionId) -> u64 {
+        self.lanes.get(&id).map_or(PPM, |lane| lane.coded_ppm)
+    }
+
     /// A lane leads elsewhere.
     pub fn set_side(&mut self, id: SubscriptionId, side: LaneTarget) {
         self.change(id, |lane| lane.side = side);
@@ -234,7 +245,7 @@ impl Buffer {
         }
     }
 
-    /// What could be sent to one side if there were credit.
+    /// What could be sent to one side if there were credit, as it would be on the wire.
     pub fn ready_bytes(&self, side: LaneTarget) -> u64 {
         self.ready_bytes[side as usize]
     }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Response, StatusCode, Url, header};
 
 use super::buffer::SubscriptionId;
+use super::content_coding::{BodyEncoder, ContentCoding};
 use super::core::DeliveryOutcome;
-use super::limits::{CALLBACK_ANSWER_MAX_BYTES, FAILURE_LOG_INTERVAL};
+use super::limits::{CALLBACK_ANSWER_MAX_BYTES, DELIVERY_HEADS_BYTES, FAILURE_LOG_INTERVAL};
 use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
 use super::subscription::peer_endpoint;
 
@@ -20,18 +21,23 @@ pub(super) const INSTANCE_HEADER: &str = "x-watermaster-instance";
 pub(super) async fn deliver(runtime: Arc<Runtime>, client: Client, id: SubscriptionId, url: Url, worker: WorkerHandle) {
     let WorkerHandle { epoch, mut batches, cancelled } = worker;
     let mut log = DeliveryLog { id, url: url.clone(), is_failing: false, logged_at: None, unlogged: 0 };
-    let mut last_peer = None;
+    let (mut last_peer, mut coding) = (None, None);
     loop {
         let batch = tokio::select! {
             () = cancelled.cancelled() => return,
             batch = batches.recv() => batch,
         };
-        let Some(batch) = batch else { return };
+        let Some(RenderedBatch { body, charge, .. }) = batch else { return };
+        // Nothing is gained by coding what takes nothing of a rate.
+        let batch = CodedBody::new(body, coding.filter(|_| charge.is_some()));
+        runtime.settle(id, charge, batch.body.len().saturating_add(DELIVERY_HEADS_BYTES));
         let answer = tokio::select! {
             () = cancelled.cancelled() => return,
             answer = post(&client, &url, &runtime.identity.instance, batch) => answer,
         };
         log.record(answer.outcome, &answer.reason);
+        // Each answer says anew what the consumer accepts: it may have been replaced.
+        coding = answer.accepted;
         if let Some(peer) = answer.peer
             && last_peer.replace(peer) != Some(peer)
         {
@@ -80,28 +86,53 @@ impl DeliveryLog {
     }
 }
 
+/// A body, coded as the consumer's last answer asked.
+struct CodedBody {
+    body: Vec<u8>,
+    coding: Option<ContentCoding>,
+}
+
+impl CodedBody {
+    /// A body that cannot be coded, for want of memory, goes as it is.
+    fn new(body: Vec<u8>, coding: Option<ContentCoding>) -> Self {
+        match coding.map(|coding| (coding, BodyEncoder::encode_whole(coding, &body))) {
+            Some((coding, Ok(body))) => Self { body, coding: Some(coding) },
+            Some((_, Err(_))) | None => Self { body, coding: None },
+        }
+    }
+}
+
 struct PostAnswer {
+    /// The coding that the consumer accepts.
+    accepted: Option<ContentCoding>,
     outcome: DeliveryOutcome,
     /// The other end of the connection, if the batch was delivered.
     peer: Option<SocketAddrV4>,
     reason: String,
 }
 
-async fn post(client: &Client, url: &Url, instance: &str, batch: RenderedBatch) -> PostAnswer {
+async fn post(client: &Client, url: &Url, instance: &str, batch: CodedBody) -> PostAnswer {
     let request = client.post(url.clone()).header(header::CONTENT_TYPE, "application/json");
+    let request = match batch.coding {
+        Some(coding) => request.header(header::CONTENT_ENCODING, coding.token()),
+        None => request,
+    };
     match request.header(INSTANCE_HEADER, instance).body(batch.body).send().await {
         Ok(response) => {
             let status = response.status();
             let retry_after = retry_after(&response);
             let peer = response.remote_addr().and_then(peer_endpoint);
+            let accepted = ContentCoding::accepted(response.headers());
             drain(response).await;
-            let (outcome, note) = outcome_of(status);
+            let (outcome, note) = outcome_of(status, batch.coding);
             let outcome = match (outcome, retry_after) {
                 (DeliveryOutcome::Failed, Some(wanted)) => DeliveryOutcome::Postponed(wanted),
                 (outcome, _) => outcome,
             };
             let peer = peer.filter(|_| outcome == DeliveryOutcome::Delivered);
-            PostAnswer { outcome, peer, reason: format!("the answer was {status}{note}") }
+            // What was refused as coded goes again as it is.
+            let accepted = accepted.filter(|_| status != StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            PostAnswer { outcome, accepted, peer, reason: format!("the answer was {status}{note}") }
         }
         Err(error) => {
             let reason = if error.is_timeout() {
@@ -111,14 +142,16 @@ async fn post(client: &Client, url: &Url, instance: &str, batch: RenderedBatch) 
             } else {
                 "the connection broke"
             };
-            PostAnswer { outcome: DeliveryOutcome::Failed, peer: None, reason: reason.to_owned() }
+            PostAnswer { outcome: DeliveryOutcome::Failed, accepted: None, peer: None, reason: reason.to_owned() }
         }
     }
 }
 
-/// What a status means for a batch.
-fn outcome_of(status: StatusCode) -> (DeliveryOutcome, &'static str) {
+/// What a status means for a batch of this coding.
+fn outcome_of(status: StatusCode, coding: Option<ContentCoding>) -> (DeliveryOutcome, &'static str) {
     match status {
+        // RFC 9110 §12.5.3: the coding is what it does not support.
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if coding.is_some() => (DeliveryOutcome::Failed, ": without coding next"),
         StatusCode::LOOP_DETECTED => (DeliveryOutcome::Gone, ": the callback leads back to a gateway"),
         StatusCode::GONE => (DeliveryOutcome::Gone, ": the consumer is gone for good"),
         StatusCode::PAYLOAD_TOO_LARGE => (DeliveryOutcome::TooLarge, ""),

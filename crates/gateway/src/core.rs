@@ -27,8 +27,8 @@ use super::spool::SpoolChanges;
 use super::subscription::{ConsumerSubscription, SubscribeError, SubscriptionTerms};
 use super::token_bucket::{LevelBuckets, TokenBucket};
 use super::topic_cache::{CachedTopic, TopicCache};
-use super::wire_cost::OverheadMeter;
-pub use delivery::{DeliveryBatch, DeliveryOutcome};
+use super::wire_cost::{self, OverheadMeter};
+pub use delivery::{BatchCharge, DeliveryBatch, DeliveryOutcome};
 use mqtt::codec::topic;
 pub(super) use spooled::{LastValue, SpoolCut};
 
@@ -283,6 +283,13 @@ impl GatewayCore {
     /// What comes in and what is sent in each level, of that for other nodes, with the overhead of sending, in bit/s.
     pub fn flows_bps(&self, now: SinceStart) -> PerLevel<(u64, u64)> {
         std::array::from_fn(|at| (self.expect_bps(now, at, self.arrivals[at].bps(now)), self.sent[at].bps(now)))
+    }
+
+    /// What waits in a level for consumers at other nodes that accept deliveries, and the size of its buffer, in bytes as
+    /// messages have been coded lately.
+    pub fn backlog_on_wire(&self, now: SinceStart, level: Level) -> (u64, u64) {
+        let (buffer, ppm) = (&self.buffers[level.at()], self.overheads[level.at()].coded_ppm(now));
+        (wire_cost::part(buffer.backlog_bytes(), ppm), wire_cost::part(buffer.capacity_bytes(), ppm))
     }
 
     /// What is sent in each level to consumers at the gateway's own node, in bit/s.

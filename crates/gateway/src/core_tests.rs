@@ -160,6 +160,40 @@ fn what_is_asked_for_is_what_is_sent() {
     }
 }
 
+/// A batch is planned as those before it were coded, and charged with what it took: the rate is used, and kept to.
+#[test]
+fn rates_are_kept_to_on_the_wire() {
+    for (coded_percent, changes) in [(25, false), (4, false), (100, false), (30, true)] {
+        let mut core = core([0, 0, 400_000], 10_000_000);
+        let id = core.subscribe(SinceStart(0), terms("t", 2)).unwrap();
+        let (mut now, mut sent_bytes, mut batches) = (SinceStart(0), 0, 0);
+        let end = SinceStart(20_000_000);
+        while now < end {
+            while core.buffer(2.try_into().unwrap()).backlog_bytes() < 2_000_000 {
+                core.offer(now, 0, "t", payload(200));
+            }
+            while let Some(batch) = core.dispatch(now) {
+                let messages_bytes: u64 = batch.items.iter().map(|item| item.message.bytes()).sum();
+                // What devices send may become easier or harder to code at any time.
+                let percent = if changes && now.0 > 10_000_000 { 100 } else { coded_percent };
+                let carried = BATCH_OVERHEAD_BYTES + messages_bytes * percent / 100;
+                core.settle(now, id, batch.charge.unwrap(), carried);
+                sent_bytes += wire_cost::in_packets(carried);
+                batches += 1;
+                core.finish_delivery(now, id, DeliveryOutcome::Delivered);
+            }
+            now = core.next_deadline(now).unwrap().min(end);
+            core.tick(now);
+        }
+        let allowed_bytes = 400_000 / 8 * 20;
+        assert!(sent_bytes <= allowed_bytes + 70_000, "{coded_percent} %: {sent_bytes} of {allowed_bytes}");
+        assert!(sent_bytes >= allowed_bytes * 98 / 100, "{coded_percent} %: {sent_bytes} of {allowed_bytes}");
+        assert!(batches < 400, "{coded_percent} %: {batches} batches");
+        let measured_bps = core.flows_bps(now)[2].1;
+        assert!(measured_bps.abs_diff(400_000) < 40_000, "{coded_percent} %: {measured_bps} bit/s measured");
+    }
+}
+
 #[test]
 fn one_that_fails_waits_by_itself_and_ends_when_patience_does() {
     let mut core = core([10_000_000; 3], 100_000);

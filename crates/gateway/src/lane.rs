@@ -8,7 +8,8 @@ use api::gateway::{BufferCounts, OverflowPolicy};
 
 use super::lane_queue::LaneQueue;
 pub use super::lane_queue::{BufferedMessage, LaneState, QueueState};
-use super::limits::STREAM_REPLAY_MAX_BYTES;
+use super::limits::{BATCH_MAX_BYTES, STREAM_REPLAY_MAX_BYTES};
+use super::wire_cost::{PPM, part, whole};
 
 /// Where a lane leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -62,6 +63,8 @@ pub(super) struct Lane {
     pub(super) refused_bytes: u64,
     /// The most bytes of a batch; less than that of the level if the consumer found one too large.
     batch_max_bytes: u64,
+    /// What the coding of its consumer leaves of messages, in parts per million of what they take as they are rendered.
+    pub(super) coded_ppm: u64,
     /// Bytes sent, in the virtual time of its consumer (start-time fair queueing).
     pub(super) served: u64,
     pub(super) counts: BufferCounts,
@@ -72,6 +75,7 @@ pub(super) struct Lane {
 pub(super) struct LaneLoad {
     pub(super) bytes: u64,
     pub(super) replay_bytes: u64,
+    /// As they are on the wire.
     pub(super) ready_bytes: u64,
     pub(super) backlog_bytes: u64,
     pub(super) is_active: bool,
@@ -97,7 +101,8 @@ impl Lane {
             next_sequence: 1,
             kept_sequence: u64::MAX,
             refused_bytes: 0,
-            batch_max_bytes: u64::MAX,
+            batch_max_bytes: BATCH_MAX_BYTES,
+            coded_ppm: PPM,
             served: 0,
             counts: BufferCounts::default(),
         }
@@ -108,7 +113,11 @@ impl Lane {
         LaneLoad {
             bytes: self.bytes,
             replay_bytes: self.replay_bytes,
-            ready_bytes: if self.is_ready() && !self.is_failing { self.waiting_bytes() } else { 0 },
+            ready_bytes: if self.is_ready() && !self.is_failing {
+                part(self.waiting_bytes(), self.coded_ppm)
+            } else {
+                0
+            },
             backlog_bytes: if self.side == LaneTarget::Away && !self.is_failing { self.bytes } else { 0 },
             is_active: self.is_open && has_work,
         }
@@ -235,14 +244,15 @@ impl Lane {
         true
     }
 
-    /// Messages for a batch, at least one, then as many as fit; they stay here until [`Self::finish`].
+    /// Messages for a batch, at least one, then as many as fit the budget on the wire; they stay here until [`Self::finish`].
     pub(super) fn begin_batch(&mut self, budget_bytes: u64, max_messages: usize) -> (Vec<BufferedMessage>, u64) {
         let (mut taken, mut bytes) = (vec![], 0_u64);
+        let max_bytes = whole(budget_bytes, self.coded_ppm).min(self.batch_max_bytes);
         self.is_replaying = self.replay_at < self.replay.len();
         while taken.len() < max_messages {
             let next = if self.is_replaying { self.replay.get(self.replay_at) } else { self.kept_front() };
             let Some(size) = next.map(|item| item.message.bytes()) else { break };
-            if !taken.is_empty() && bytes + size > budget_bytes.min(self.batch_max_bytes) {
+            if !taken.is_empty() && bytes + size > max_bytes {
                 break;
             }
             bytes += size;

@@ -57,6 +57,7 @@ mod server;
 mod runtime;
 mod intake;
 
+mod content_coding;
 mod callback;
 pub mod generator;
 mod metrics;

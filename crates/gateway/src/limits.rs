@@ -47,6 +47,17 @@ pub const BATCH_INTERVAL_SHORT_US: u64 = 100_000;
 pub const STREAM_REPLAY_MAX_BYTES: u64 = 8 << 20;
 /// What a batch takes besides its messages: the envelope, the head of the request and of the answer.
 pub const BATCH_OVERHEAD_BYTES: u64 = 600;
+/// The head of a delivery's request and of its answer.
+pub const DELIVERY_HEADS_BYTES: usize = 400;
+/// The window of a coded stream, as a power of two of bytes: with it a stream takes about 300 KiB.
+pub const CODING_WINDOW_LOG: u32 = 16;
+/// The largest window that a consumer decodes: 8 MiB (RFC 9659 §3).
+pub const CODING_WINDOW_MAX_LOG: u32 = 23;
+/// What is decoded at once.
+pub const DECODE_BUFFER_BYTES: usize = 64 << 10;
+/// The least that messages are expected to take once they are coded, in parts per million of what they take as rendered: one
+/// batch of others then overdraws by no more than that allows.
+pub const CODED_MIN_PPM: u64 = 100_000;
 /// How much of a batch one packet carries at most.
 pub const SEGMENT_BYTES: u64 = 1_400;
 /// What a packet takes besides: Ethernet, a label, IP and TCP with its usual options.

@@ -23,6 +23,18 @@ impl RateMeter {
         *bits = bits.saturating_add(bytes.saturating_mul(8));
     }
 
+    /// Bytes that were counted just now turned out to be others.
+    pub fn correct(&mut self, now: SinceStart, counted_bytes: u64, bytes: u64) {
+        self.add(now, bytes);
+        let mut left = counted_bytes.saturating_mul(8);
+        for slot in (0..=self.slot).rev().take(SLOTS) {
+            let bits = &mut self.bits[Self::index(slot)];
+            let taken = left.min(*bits);
+            *bits -= taken;
+            left -= taken;
+        }
+    }
+
     /// The mean rate over the window, or since the first arrival if that is less long ago.
     pub fn bps(&self, now: SinceStart) -> u64 {
         let Some(started) = self.started else { return 0 };

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffer::SubscriptionId;
 use super::clock::{GatewayClock, SinceStart, wall_ms};
-use super::core::{DeliveryBatch, DeliveryOutcome, GatewayCore, SpoolCut};
+use super::core::{BatchCharge, DeliveryBatch, DeliveryOutcome, GatewayCore, SpoolCut};
 use super::spool::{Spool, SpooledCore};
 
 /// What identifies a gateway.
@@ -40,6 +40,8 @@ pub(super) struct RenderedBatch {
     pub(super) body: Vec<u8>,
     /// The number of its last message.
     pub(super) last_sequence: u64,
+    /// What it was charged with; `None`: no rate is.
+    pub(super) charge: Option<BatchCharge>,
 }
 
 /// The task that delivers for a subscription. Its channel holds one batch: there is never more than one in flight.
@@ -177,6 +179,14 @@ impl Runtime {
         }
     }
 
+    /// The body or event of a batch, and its heads, have so many bytes.
+    pub(super) fn settle(&self, id: SubscriptionId, charge: Option<BatchCharge>, bytes: usize) {
+        let Some(charge) = charge else { return };
+        let now = self.clock.now();
+        self.inner().core.settle(now, id, charge, bytes as u64);
+        self.wake.notify_one();
+    }
+
     /// Sends what may be sent and waits for what changes that, until the gateway stops.
     pub(super) async fn dispatch(&self) {
         loop {
@@ -204,7 +214,7 @@ impl Runtime {
         while let Some(batch) = inner.core.dispatch(now) {
             let id = batch.subscription;
             let last_sequence = batch.items.last().map_or(0, |item| item.sequence);
-            let rendered = RenderedBatch { body: self.render(&batch), last_sequence };
+            let rendered = RenderedBatch { body: self.render(&batch), last_sequence, charge: batch.charge };
             let sent = inner.workers.get(&id).map(|worker| worker.sender.try_send(rendered));
             if !matches!(sent, Some(Ok(()))) {
                 // The worker is just ending; the batch will be tried again.

@@ -1,6 +1,5 @@
 //! The gateway's own interface: subscriptions, contents by name, status. A handler parses, changes the core, renders.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -8,13 +7,13 @@ use std::sync::Arc;
 use api::gateway::{ContentList, PolicyDocument, StatusView, SubscriptionList, SubscriptionRequest, SubscriptionView};
 use api::instant::Instant;
 use api::own_hosts::{OwnHosts, check_origin};
+use axum::body::Body;
 use axum::extract::connect_info::Connected;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::IncomingStream;
@@ -26,11 +25,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::buffer::SubscriptionId;
+use super::buffer::{LaneTarget, SubscriptionId};
 use super::callback::{INSTANCE_HEADER, deliver};
 use super::clock::wall_ms;
+use super::content_coding::{BodyEncoder, ContentCoding};
 use super::core::DeliveryOutcome;
 use super::limits::{BODY_MAX_BYTES, KEEP_ALIVE, KEEP_WAIT, RETAINED_FIRST_MAX};
 use super::options::check_policies;
@@ -247,8 +248,21 @@ async fn subscription_stream(
         }
     });
     let runtime = Arc::clone(&state.runtime);
-    let reader = StreamReader { runtime, id, epoch, batches, cancelled, is_in_flight: false };
-    Ok(Sse::new(reader.stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    // Nothing is gained by coding what takes nothing of a rate.
+    let is_away =
+        runtime.read(|core, _| core.subscription(id).map(|found| core.demand(found).0)) == Some(LaneTarget::Away);
+    let coding = ContentCoding::accepted(&headers).filter(|_| is_away);
+    let encoder = coding.map(BodyEncoder::new).transpose().map_err(|_| GatewayProblem::internal())?;
+    let reader = StreamReader { runtime, id, epoch, batches, cancelled, encoder, is_in_flight: false };
+    let mut response = Body::from_stream(reader.stream()).into_response();
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    fields.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(coding) = coding {
+        fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
+    }
+    Ok(response)
 }
 
 /// The number of the last message that the reader of a stream has: gateways give it as the id of each event.
@@ -291,11 +305,13 @@ struct StreamReader {
     epoch: u64,
     batches: mpsc::Receiver<RenderedBatch>,
     cancelled: CancellationToken,
+    encoder: Option<BodyEncoder>,
     is_in_flight: bool,
 }
 
 impl StreamReader {
-    fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+    /// The events, each of them coded and flushed.
+    fn stream(self) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
         unfold(self, |mut reader| async move {
             // When the next event is polled, the one before has been written.
             if std::mem::take(&mut reader.is_in_flight) {
@@ -303,14 +319,29 @@ impl StreamReader {
             }
             let batch = tokio::select! {
                 () = reader.cancelled.cancelled() => return None,
-                batch = reader.batches.recv() => batch?,
+                batch = reader.batches.recv() => Some(batch?),
+                () = sleep(KEEP_ALIVE) => None,
             };
-            reader.is_in_flight = true;
-            // JSON that serde wrote is UTF-8 and has no line ends.
-            let data = String::from_utf8(batch.body).unwrap_or_default();
-            let event = Event::default().event("batch").id(batch.last_sequence.to_string());
-            Some((Ok(event.data(data)), reader))
+            Some((reader.event(batch).map(Bytes::from), reader))
         })
+    }
+
+    /// An event, or the comment of an idle stream.
+    fn event(&mut self, batch: Option<RenderedBatch>) -> std::io::Result<Vec<u8>> {
+        let Some(RenderedBatch { body, last_sequence, charge }) = batch else { return self.encode(b":\n\n".to_vec()) };
+        self.is_in_flight = true;
+        // JSON that serde wrote has no line ends.
+        let head = format!("event: batch\nid: {last_sequence}\ndata: ");
+        let event = self.encode([head.as_bytes(), &body, b"\n\n"].concat())?;
+        self.runtime.settle(self.id, charge, event.len());
+        Ok(event)
+    }
+
+    fn encode(&mut self, plain: Vec<u8>) -> std::io::Result<Vec<u8>> {
+        match &mut self.encoder {
+            Some(encoder) => encoder.encode_part(&plain),
+            None => Ok(plain),
+        }
     }
 }
 

@@ -75,6 +75,11 @@ impl TokenBucket {
         self.credit -= units(bytes);
     }
 
+    /// What was spent turned out to be less or more.
+    pub fn correct(&mut self, spent_bytes: u64, bytes: u64) {
+        self.credit += units(spent_bytes) - units(bytes);
+    }
+
     /// When [`Self::budget_bytes`] will allow something; `None`: never at this rate.
     pub fn ready_at(&self, wanted_bytes: u64) -> Option<SinceStart> {
         if self.rate_bps == 0 {
@@ -97,7 +102,8 @@ pub struct LevelBuckets {
 /// A permission to send, from the credit of one level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Permit {
-    from: Level,
+    /// Whose credit it is.
+    pub from: Level,
     /// The most to send, but for a single message.
     pub bytes: u64,
 }
@@ -131,14 +137,14 @@ impl LevelBuckets {
         })
     }
 
-    /// Deducts what was sent with a permit.
-    pub fn spend(&mut self, permit: Permit, bytes: u64) {
-        self.buckets[permit.from.at()].spend(bytes);
+    /// Deducts what was sent from the credit of a level.
+    pub fn spend(&mut self, from: Level, bytes: u64) {
+        self.buckets[from.at()].spend(bytes);
     }
 
-    /// Deducts what was sent without a permit from the credit of a level.
-    pub fn charge(&mut self, level: Level, bytes: u64) {
-        self.buckets[level.at()].spend(bytes);
+    /// What was spent of the credit of a level turned out to be less or more.
+    pub fn correct(&mut self, from: Level, spent_bytes: u64, bytes: u64) {
+        self.buckets[from.at()].correct(spent_bytes, bytes);
     }
 
     /// The rate of a level, in bit/s.

@@ -183,11 +183,12 @@ fn document(identity: &GatewayIdentity, core: &GatewayCore, now: SinceStart, at_
     let flows = core.flows_bps(now);
     let level = |level: Level| {
         let buffer = core.buffer(level);
+        let (buffer_bytes, buffer_capacity_bytes) = core.backlog_on_wire(now, level);
         AggregatorLevel {
             qos_level: u64::from(level.number()),
             subscribers: u32::try_from(buffer.lane_count()).unwrap_or(u32::MAX),
-            buffer_bytes: buffer.backlog_bytes(),
-            buffer_capacity_bytes: buffer.capacity_bytes(),
+            buffer_bytes,
+            buffer_capacity_bytes,
             arrival_bps: flows[level.at()].0,
             dropped: buffer.counts().dropped(),
         }

@@ -1,20 +1,76 @@
-//! What it takes on a link to send something: messages as they are rendered, the envelope and the heads of a batch, and the
-//! headers of the packets that carry it. What arrives is reported in the same measure as what is sent, so that a gateway
-//! asks for as much as it uses.
+//! What it takes on a link to send something: messages as they are rendered or coded, the envelope and the heads of a batch,
+//! and the headers of the packets that carry it. What arrives is reported in the same measure as what is sent, so that a
+//! gateway asks for as much as it uses. How much a coding leaves is known when a batch has been coded: it is planned as the
+//! batches before it were, and corrected.
 
 use super::clock::SinceStart;
 use super::limits::{
-    BATCH_INTERVAL_SHORT_US, BATCH_INTERVAL_US, BATCH_OVERHEAD_BYTES, SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES,
+    BATCH_INTERVAL_SHORT_US, BATCH_INTERVAL_US, BATCH_OVERHEAD_BYTES, CODED_MIN_PPM, SEGMENT_BYTES,
+    SEGMENT_OVERHEAD_BYTES,
 };
 use super::rate_meter::RateMeter;
+
+/// A whole, in parts per million.
+pub const PPM: u64 = 1_000_000;
 
 /// What a batch takes whose messages have so many bytes; nothing for no messages.
 pub fn batch_bytes(messages_bytes: u64) -> u64 {
     if messages_bytes == 0 {
         return 0;
     }
-    let body = messages_bytes.saturating_add(BATCH_OVERHEAD_BYTES);
-    body.saturating_add(body.div_ceil(SEGMENT_BYTES).saturating_mul(SEGMENT_OVERHEAD_BYTES))
+    in_packets(messages_bytes.saturating_add(BATCH_OVERHEAD_BYTES))
+}
+
+/// What so many bytes take with the headers of the packets that carry them.
+pub fn in_packets(bytes: u64) -> u64 {
+    bytes.saturating_add(bytes.div_ceil(SEGMENT_BYTES).saturating_mul(SEGMENT_OVERHEAD_BYTES))
+}
+
+/// So many parts per million of an amount.
+pub fn part(bytes: u64, ppm: u64) -> u64 {
+    u64::try_from(u128::from(bytes) * u128::from(ppm) / u128::from(PPM)).unwrap_or(u64::MAX)
+}
+
+/// The whole of which so many parts per million are an amount.
+pub fn whole(bytes: u64, ppm: u64) -> u64 {
+    u64::try_from(u128::from(bytes) * u128::from(PPM) / u128::from(ppm.max(1))).unwrap_or(u64::MAX)
+}
+
+/// What a batch takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchCost {
+    /// Its messages as they are rendered.
+    pub messages_bytes: u64,
+    /// All of it on the wire.
+    pub wire_bytes: u64,
+}
+
+impl BatchCost {
+    /// What messages take of which a coding leaves so much.
+    pub fn planned(messages_bytes: u64, ppm: u64) -> Self {
+        Self { messages_bytes, wire_bytes: batch_bytes(part(messages_bytes, ppm)) }
+    }
+
+    /// What the same messages took when a body or event and its heads had so many bytes.
+    #[must_use]
+    pub fn carried(self, bytes: u64) -> Self {
+        Self { wire_bytes: in_packets(bytes), ..self }
+    }
+
+    /// Its messages as they are on the wire.
+    pub fn coded_bytes(self) -> u64 {
+        messages_bytes(self.wire_bytes)
+    }
+
+    /// What a coding left of its messages, in parts per million of what they take as they are rendered.
+    pub fn coded_ppm(self) -> u64 {
+        ppm(self.coded_bytes(), self.messages_bytes)
+    }
+}
+
+/// What a coding left, in parts per million and within the limits of what is planned with.
+fn ppm(coded: u64, messages: u64) -> u64 {
+    if messages == 0 { PPM } else { whole(coded, messages).clamp(CODED_MIN_PPM, PPM) }
 }
 
 /// How many bytes of messages a batch may have that takes at most so much; the inverse of [`batch_bytes`].
@@ -28,22 +84,37 @@ pub fn messages_bytes(batch_bytes: u64) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct OverheadMeter {
     messages: RateMeter,
+    /// The same as a coding leaves them.
+    coded: RateMeter,
     all: RateMeter,
 }
 
 impl OverheadMeter {
-    /// A batch with so many bytes of messages took so much.
-    pub fn add(&mut self, now: SinceStart, messages_bytes: u64, batch_bytes: u64) {
-        self.messages.add(now, messages_bytes);
-        self.all.add(now, batch_bytes);
+    /// A batch takes so much.
+    pub fn add(&mut self, now: SinceStart, cost: BatchCost) {
+        self.messages.add(now, cost.messages_bytes);
+        self.coded.add(now, cost.coded_bytes());
+        self.all.add(now, cost.wire_bytes);
+    }
+
+    /// A batch that was counted just now took something else.
+    pub fn correct(&mut self, now: SinceStart, counted: BatchCost, cost: BatchCost) {
+        self.coded.correct(now, counted.coded_bytes(), cost.coded_bytes());
+        self.all.correct(now, counted.wire_bytes, cost.wire_bytes);
+    }
+
+    /// What recent messages took on the wire, in parts per million of what they take as they are rendered.
+    pub fn coded_ppm(&self, now: SinceStart) -> u64 {
+        let (messages, coded) = (self.messages.bps(now), self.coded.bps(now));
+        ppm(coded, messages)
     }
 
     /// What messages that arrive at a rate will take to send, in bit/s: what recent batches took; but batches of so many
-    /// lanes, at whose level `level_bps` arrive, can wait for [`BATCH_INTERVAL_US`] to be fuller, or less where their messages are large. Without recent batches,
-    /// what messages take in full ones.
+    /// lanes, at whose level `level_bps` arrive, can wait for [`BATCH_INTERVAL_US`] to be fuller, or less where their messages
+    /// are large. Without recent batches, what messages take in full ones.
     pub fn expect_bps(&self, now: SinceStart, arrival_bps: u64, level_bps: u64, lanes: u64) -> u64 {
         let (messages, all) = (self.messages.bps(now), self.all.bps(now));
-        let full = (SEGMENT_BYTES + SEGMENT_OVERHEAD_BYTES, SEGMENT_BYTES);
+        let full = (part(SEGMENT_BYTES + SEGMENT_OVERHEAD_BYTES, self.coded_ppm(now)), SEGMENT_BYTES);
         let recent = if messages == 0 { full } else { (all, messages) };
         let heads = u128::from(lanes) * u128::from(BATCH_OVERHEAD_BYTES + SEGMENT_OVERHEAD_BYTES) * 8_000_000;
         let every = |interval_us: u64| u64::try_from(heads / u128::from(interval_us)).unwrap_or(u64::MAX);
@@ -74,12 +145,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_coding_leaves_is_asked_for() {
+        let (mut meter, now) = (OverheadMeter::default(), SinceStart(1_000_000));
+        let planned = BatchCost::planned(100_000, PPM);
+        let cost = planned.carried(BATCH_OVERHEAD_BYTES + 25_000);
+        assert_eq!((cost.coded_bytes(), cost.coded_ppm()), (25_000, 250_000));
+        meter.add(SinceStart(0), planned);
+        meter.correct(now, planned, cost);
+        assert_eq!(meter.coded_ppm(now), 250_000);
+        let expected = meter.expect_bps(now, 1_000_000, 1_000_000, 1);
+        assert!((262_500..280_000).contains(&expected), "{expected}");
+        // However well a batch was coded, the next is not planned with next to nothing, nor with more than it is.
+        assert_eq!(planned.carried(10).coded_ppm(), CODED_MIN_PPM);
+        assert_eq!(planned.carried(u64::MAX / 2).coded_ppm(), PPM);
+        assert_eq!(OverheadMeter::default().coded_ppm(now), PPM);
+    }
+
+    #[test]
     fn small_batches_cost_more() {
         let (mut small, mut large) = (OverheadMeter::default(), OverheadMeter::default());
         for at in 0..8 {
             let now = SinceStart(at * 250_000);
-            small.add(now, 200, batch_bytes(200));
-            large.add(now, 60_000, batch_bytes(60_000));
+            small.add(now, BatchCost::planned(200, PPM));
+            large.add(now, BatchCost::planned(60_000, PPM));
         }
         let now = SinceStart(1_999_999);
         let expect = |meter: &OverheadMeter| meter.expect_bps(now, 1_000, 1_000, 1);

@@ -154,7 +154,7 @@ impl DemoProcesses {
 
     fn subscribe(&mut self, name: &'static str, with_heavy: WithHeavy) -> Result<(), DemoError> {
         let mut arguments: Vec<String> =
-            ["consumer", "--quiet", "--name", name, "--node", name].map(str::to_owned).to_vec();
+            ["consumer", "--quiet", "--uncompressed", "--name", name, "--node", name].map(str::to_owned).to_vec();
         for subscription in scenario::subscriptions(with_heavy, &self.gateway_urls) {
             arguments.extend(["--subscribe".to_owned(), subscription]);
         }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::edge::{Edge, PATIENCE, anywhere, eventually, options};
 use gateway::consumer::stats::{ConsumerSummary, MessageLog};
-use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, DeliveryMode};
+use gateway::consumer::{BatchCoding, Consumer, ConsumerError, ConsumerOptions, DeliveryMode};
 use gateway::options::GatewayOptions;
 
 struct Client {
@@ -31,6 +31,7 @@ impl Client {
             orchestrator_authorization: None,
             names: vec![],
             delivery: reach,
+            coding: BatchCoding::default(),
         };
         let consumer = Consumer::build(told).await.unwrap();
         let (lines, stop) = (Arc::new(Mutex::new(vec![])), CancellationToken::new());

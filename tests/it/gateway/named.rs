@@ -2,7 +2,7 @@
 //! the name of a gateway.
 
 use api::client::Client;
-use gateway::consumer::{Consumer, ConsumerError, ConsumerOptions, DeliveryMode};
+use gateway::consumer::{BatchCoding, Consumer, ConsumerError, ConsumerOptions, DeliveryMode};
 use gateway::options::GatewayOptions;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -74,6 +74,7 @@ async fn a_consumer_that_knows_a_name_only_is_fed_by_every_gateway_that_offers_i
         orchestrator_authorization: None,
         names: vec!["plant/+/t,qos_level=2".parse().unwrap()],
         delivery: reach,
+        coding: BatchCoding::default(),
     };
     let nobody = ConsumerOptions { orchestrator: None, ..options.clone() };
     assert!(matches!(Consumer::build(nobody).await, Err(ConsumerError::Orchestrator)));

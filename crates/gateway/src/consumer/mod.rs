@@ -66,6 +66,18 @@ pub struct ConsumerOptions {
     pub names: Vec<NamedSubscription>,
     /// How batches arrive.
     pub delivery: DeliveryMode,
+    /// What gateways may do to make them smaller.
+    pub coding: BatchCoding,
+}
+
+/// The content coding that a consumer accepts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BatchCoding {
+    /// RFC 8878.
+    #[default]
+    Zstd,
+    /// None: batches arrive as they are.
+    Identity,
 }
 
 /// How batches reach a consumer.

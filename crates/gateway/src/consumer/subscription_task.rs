@@ -6,14 +6,15 @@ use std::sync::Arc;
 use api::client::{ClientError, body};
 use api::gateway::{BatchDocument, SubscriptionRequest, SubscriptionView};
 use api::retry::Retry;
-use api::sse::SseDecoder;
-use reqwest::{Client, StatusCode, Url};
+use api::sse::{SseDecoder, SseError};
+use reqwest::{Client, StatusCode, Url, header};
 use tokio::time::{sleep, timeout};
 
+use super::super::content_coding::BodyDecoder;
 use super::super::limits::{
     CHECK_INTERVAL, DELIVERY_MAX_BYTES, EVENT_MAX_BYTES, RETRY_MAX, RETRY_MIN, STREAM_SILENCE_MAX,
 };
-use super::{ConsumerState, SubscriptionSpec};
+use super::{BatchCoding, ConsumerState, SubscriptionSpec};
 
 /// Keeps a subscription until the consumer stops.
 pub(super) async fn run(state: Arc<ConsumerState>, index: usize, spec: SubscriptionSpec, context: SubscribeContext) {
@@ -132,23 +133,48 @@ impl SubscriptionTask {
         if let Some(last) = self.state.stats().last_sequence(self.index, subscription) {
             request = request.header("last-event-id", last);
         }
+        if self.state.options.coding == BatchCoding::Zstd {
+            request = request.header(header::ACCEPT_ENCODING, "zstd");
+        }
         let Ok(Ok(mut response)) = timeout(STREAM_SILENCE_MAX, request.send()).await else { return };
         if !response.status().is_success() {
             return;
         }
-        let (mut decoder, mut events) = (SseDecoder::new(DELIVERY_MAX_BYTES), vec![]);
+        // A coding that was not asked for cannot be read, and ends the stream.
+        let is_coded = response.headers().contains_key(header::CONTENT_ENCODING);
+        let Ok(mut coding) = is_coded.then(BodyDecoder::new).transpose() else { return };
+        let mut decoder = SseDecoder::new(DELIVERY_MAX_BYTES);
         while let Ok(Ok(Some(chunk))) = timeout(STREAM_SILENCE_MAX, response.chunk()).await {
-            if let Err(error) = decoder.decode(&chunk, &mut events) {
-                tracing::warn!(%error, "the stream cannot be read");
-                return;
-            }
-            for event in events.drain(..).filter(|event| event.kind == "batch") {
-                match serde_json::from_str::<BatchDocument>(&event.data) {
-                    Ok(batch) => self.state.on_batch(self.index, &batch).await,
-                    Err(error) => tracing::warn!(%error, "a batch cannot be read"),
+            let mut rest = &chunk[..];
+            loop {
+                let part = match &mut coding {
+                    Some(coding) => coding.next_part(&mut rest),
+                    None => Ok(Some(std::mem::take(&mut rest)).filter(|part| !part.is_empty())),
+                };
+                match part.map(|part| part.map(|part| Self::read_events(&mut decoder, part))) {
+                    Ok(None) => break,
+                    Ok(Some(Ok(batches))) => {
+                        for batch in batches {
+                            self.state.on_batch(self.index, &batch).await;
+                        }
+                    }
+                    Ok(Some(Err(error))) => return tracing::warn!(%error, "the stream cannot be read"),
+                    Err(error) => return tracing::warn!(%error, "the stream cannot be decoded"),
                 }
             }
         }
+    }
+
+    /// The batches that a part of a stream completes.
+    fn read_events(decoder: &mut SseDecoder, part: &[u8]) -> Result<Vec<BatchDocument>, SseError> {
+        let mut events = vec![];
+        decoder.decode(part, &mut events)?;
+        let texts = events.into_iter().filter(|event| event.kind == "batch");
+        let batches = texts.filter_map(|event| {
+            let batch = serde_json::from_str(&event.data);
+            batch.inspect_err(|error| tracing::warn!(%error, "a batch cannot be read")).ok()
+        });
+        Ok(batches.collect())
     }
 
     async fn unsubscribe(&self, subscription: &str) {

@@ -9,7 +9,7 @@ use super::super::clock::SinceStart;
 use super::super::limits::{
     BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, DEMAND_PATIENCE_US, RETRY_AFTER_MAX, ROUND_TRIP_BATCH_US, SILENCE_MAX_US,
 };
-use super::super::wire_cost;
+use super::super::wire_cost::{self, BatchCost};
 use super::GatewayCore;
 
 /// The messages of one delivery.
@@ -21,6 +21,18 @@ pub struct DeliveryBatch {
     pub level: Level,
     /// In the order of their numbers.
     pub items: Vec<BufferedMessage>,
+    /// What it is planned to take of the rates; `None`: it goes to the gateway's own node.
+    pub charge: Option<BatchCharge>,
+}
+
+/// What a batch was charged with until it is known what it takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchCharge {
+    /// Its QoS level.
+    level: Level,
+    /// The level whose credit was spent.
+    from: Level,
+    cost: BatchCost,
 }
 
 /// The consumer's answer to a delivery.
@@ -166,7 +178,7 @@ impl GatewayCore {
         let bytes = wire_cost::batch_bytes(messages_bytes(&items));
         self.local.spend(bytes);
         self.sent_here[level.at()].add(now, bytes);
-        DeliveryBatch { subscription, level, items }
+        DeliveryBatch { subscription, level, items, charge: None }
     }
 
     fn dispatch_away(&mut self, now: SinceStart) -> Option<DeliveryBatch> {
@@ -175,9 +187,7 @@ impl GatewayCore {
             let permit = self.buckets.permit(now, level, &wanted_bytes)?;
             let max_bytes = wire_cost::messages_bytes(permit.bytes).min(self.batch_max_bytes(level));
             let taken = self.buffers[level.at()].next_batch(LaneTarget::Away, max_bytes, BATCH_MAX_MESSAGES)?;
-            let (batch, bytes) = self.count_sent(now, level, taken);
-            self.buckets.spend(permit, bytes);
-            Some(batch)
+            Some(self.count_sent(now, level, permit.from, taken))
         })
     }
 
@@ -188,9 +198,7 @@ impl GatewayCore {
             if self.buffers[level.at()].lane_demand(subscription).is_some_and(|(side, _)| side == LaneTarget::Here) {
                 return Some(self.count_sent_here(now, level, (subscription, items)));
             }
-            let (batch, bytes) = self.count_sent(now, level, (subscription, items));
-            self.buckets.charge(level, bytes);
-            Some(batch)
+            Some(self.count_sent(now, level, level, (subscription, items)))
         })
     }
 
@@ -198,13 +206,25 @@ impl GatewayCore {
         &mut self,
         now: SinceStart,
         level: Level,
+        from: Level,
         (subscription, items): (SubscriptionId, Vec<BufferedMessage>),
-    ) -> (DeliveryBatch, u64) {
-        let messages_bytes = messages_bytes(&items);
-        let bytes = wire_cost::batch_bytes(messages_bytes);
-        self.sent[level.at()].add(now, bytes);
-        self.overheads[level.at()].add(now, messages_bytes, bytes);
-        (DeliveryBatch { subscription, level, items }, bytes)
+    ) -> DeliveryBatch {
+        let ppm = self.buffers[level.at()].coded_ppm(subscription);
+        let cost = BatchCost::planned(messages_bytes(&items), ppm);
+        self.buckets.spend(from, cost.wire_bytes);
+        self.sent[level.at()].add(now, cost.wire_bytes);
+        self.overheads[level.at()].add(now, cost);
+        DeliveryBatch { subscription, level, items, charge: Some(BatchCharge { level, from, cost }) }
+    }
+
+    /// The body or event of a batch and its heads have so many bytes: the rates are charged with what it takes.
+    pub fn settle(&mut self, now: SinceStart, id: SubscriptionId, charge: BatchCharge, bytes: u64) {
+        let BatchCharge { level, from, cost: planned } = charge;
+        let cost = planned.carried(bytes);
+        self.buckets.correct(from, planned.wire_bytes, cost.wire_bytes);
+        self.sent[level.at()].correct(now, planned.wire_bytes, cost.wire_bytes);
+        self.overheads[level.at()].correct(now, planned, cost);
+        self.buffers[level.at()].observe_coding(id, cost.coded_ppm());
     }
 
     /// What may be in one batch: as much as the level sends in a long round trip, for the next one waits for the answer.
