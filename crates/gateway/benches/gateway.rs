@@ -187,8 +187,9 @@ async fn offer(address: SocketAddr, payload_bytes: usize, rate_bps: u64) {
 }
 
 async fn paced(rate_bps: u64, payload_bytes: usize, delay: Duration, coding: &'static str) {
-    let offered_bps = (rate_bps * 2).min(payload_bytes as u64 * 8 * 60_000);
-    let options = GatewayOptions { fallback_bps: [0, 0, rate_bps], ..GatewayOptions::default() };
+    let offered_bps = (rate_bps * 2).min(payload_bytes as u64 * 8 * 200_000);
+    let options =
+        GatewayOptions { fallback_bps: [0, 0, rate_bps], buffer_bytes: [16_000_000; 3], ..GatewayOptions::default() };
     let (sink, url) = open_sink(delay, coding).await;
     let edge = Edge::open(options, &url, "away").await;
     let source = tokio::spawn(offer(edge.mqtt, payload_bytes, offered_bps));

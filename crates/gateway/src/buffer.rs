@@ -184,6 +184,15 @@ impl Buffer {
         self.change(id, |lane| lane.is_open = false);
     }
 
+    /// A batch was answered after so long; the longest time that answers of the level take.
+    pub fn observe_answer(&mut self, id: SubscriptionId, answer_us: u64) -> u64 {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.answer_us = answer_us.max(lane.answer_us - lane.answer_us / 8);
+        }
+        let answering = self.lanes.values().filter(|lane| lane.side == LaneTarget::Away && !lane.is_failing);
+        answering.map(|lane| lane.answer_us).max().unwrap_or_default()
+    }
+
     /// A coding left so much of what a lane sent last, in parts per million: that of the next batches is planned with it.
     pub fn observe_coding(&mut self, id: SubscriptionId, ppm: u64) {
         self.change(id, |lane| lane.coded_ppm = lane.coded_ppm.midpoint(ppm));

@@ -194,6 +194,39 @@ fn rates_are_kept_to_on_the_wire() {
     }
 }
 
+/// One batch is in flight: what a level gains until it is answered is in the next one, and no more than that at once.
+#[test]
+fn long_round_trips_cost_no_rate() {
+    for (answer_us, least_percent) in [(0, 98), (50_000, 98), (100_000, 97), (200_000, 97), (400_000, 95)] {
+        let mut core = core([0, 0, 20_000_000], 100_000_000);
+        let id = core.subscribe(SinceStart(0), terms("t", 2)).unwrap();
+        let (mut now, mut sent_bytes, mut largest, mut answer_at) = (SinceStart(0), 0, 0, None::<SinceStart>);
+        while now.0 < 5_000_000 {
+            while core.buffer(2.try_into().unwrap()).backlog_bytes() < 4_000_000 {
+                core.offer(now, 0, "t", payload(1_000));
+            }
+            if answer_at.is_some_and(|at| at <= now) {
+                core.finish_delivery(now, id, DeliveryOutcome::Delivered);
+                answer_at = None;
+            }
+            while let Some(batch) = core.dispatch(now) {
+                assert_eq!(answer_at, None, "one batch is in flight");
+                // The answer is a millisecond late, as it is where there is something else to do.
+                answer_at = Some(now.after(answer_us + 1_000));
+                sent_bytes += size(&batch);
+                largest = largest.max(size(&batch));
+            }
+            now = core.next_deadline(now).into_iter().chain(answer_at).min().unwrap();
+            core.tick(now);
+        }
+        let allowed_bytes = 20_000_000 / 8 * 5;
+        assert!(sent_bytes * 100 >= allowed_bytes * least_percent, "{answer_us}: {sent_bytes} of {allowed_bytes}");
+        assert!(sent_bytes <= allowed_bytes + largest, "{answer_us}: {sent_bytes} of {allowed_bytes}");
+        let bucket_bytes = 20_000_000 / 8 * (answer_us.max(100_000) * 5 / 4 + 10_000) / 1_000_000;
+        assert!(largest <= bucket_bytes, "{answer_us}: {largest} bytes at once");
+    }
+}
+
 #[test]
 fn one_that_fails_waits_by_itself_and_ends_when_patience_does() {
     let mut core = core([10_000_000; 3], 100_000);

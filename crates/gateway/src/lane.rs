@@ -63,6 +63,8 @@ pub(super) struct Lane {
     pub(super) refused_bytes: u64,
     /// The most bytes of a batch; less than that of the level if the consumer found one too large.
     batch_max_bytes: u64,
+    /// How long answers took lately, in microseconds; a longer time is forgotten slowly.
+    pub(super) answer_us: u64,
     /// What the coding of its consumer leaves of messages, in parts per million of what they take as they are rendered.
     pub(super) coded_ppm: u64,
     /// Bytes sent, in the virtual time of its consumer (start-time fair queueing).
@@ -102,6 +104,7 @@ impl Lane {
             kept_sequence: u64::MAX,
             refused_bytes: 0,
             batch_max_bytes: BATCH_MAX_BYTES,
+            answer_us: 0,
             coded_ppm: PPM,
             served: 0,
             counts: BufferCounts::default(),

@@ -33,9 +33,6 @@ pub const BUFFER_MAX_BYTES: u64 = 1 << 32;
 pub const BATCH_MAX_MESSAGES: usize = 16_384;
 /// The most bytes of one batch, but for a message that is larger by itself. At low rates it is a sixteenth.
 pub const BATCH_MAX_BYTES: u64 = 1 << 20;
-/// A batch has at most what its level sends in this time: one is in flight, so that round trips of up to the time in which
-/// a bucket fills cost nothing of the rate.
-pub const ROUND_TRIP_BATCH_US: u64 = 200_000;
 /// A level whose rate is low waits for so much credit before it sends a part of what waits: heads of batches then take
 /// little of it.
 pub const EFFICIENT_BATCH_BYTES: u64 = 6 << 10;
@@ -66,8 +63,10 @@ pub const SEGMENT_OVERHEAD_BYTES: u64 = 70;
 pub const MESSAGE_OVERHEAD_BYTES: u64 = 36;
 /// The most that is sent to consumers at the gateway's own node, which share no link of the orchestrator.
 pub const LOCAL_BPS: u64 = 1_000_000_000;
-/// The time in which an idle bucket fills.
+/// The time in which an idle bucket fills, unless answers take longer; so much is sent at once, at most.
 pub const BUCKET_DEPTH_US: u64 = 100_000;
+/// The longest time that answers may take without a loss of rate: a bucket fills no longer than a little more than this.
+pub const ANSWER_MAX_US: u64 = 500_000;
 
 /// How long a consumer may take to accept a connection.
 pub const CALLBACK_CONNECT_WAIT: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@
 use api::qos_level::{LEVELS, Level, PerLevel};
 
 use super::clock::SinceStart;
-use super::limits::{BUCKET_DEPTH_US, EFFICIENT_BATCH_BYTES};
+use super::limits::{ANSWER_MAX_US, BUCKET_DEPTH_US, EFFICIENT_BATCH_BYTES};
 
 /// Credit is counted in millionths of a bit, so that no fraction of a microsecond's bits is ever lost.
 const UNITS_PER_BIT: i128 = 1_000_000;
@@ -22,12 +22,14 @@ pub struct TokenBucket {
     rate_bps: u64,
     credit: i128,
     filled_at: SinceStart,
+    /// How long answers take: what it gains meanwhile is not lost.
+    answer_us: u64,
 }
 
 impl TokenBucket {
     /// An empty bucket.
     pub fn new(now: SinceStart, rate_bps: u64) -> Self {
-        Self { rate_bps, credit: 0, filled_at: now }
+        Self { rate_bps, credit: 0, filled_at: now, answer_us: 0 }
     }
 
     /// Changes the rate.
@@ -42,22 +44,38 @@ impl TokenBucket {
         self.rate_bps
     }
 
+    /// Answers to batches take so long.
+    pub fn set_answer_time(&mut self, answer_us: u64) {
+        self.answer_us = answer_us.min(ANSWER_MAX_US);
+    }
+
+    /// The time in which it fills: while an answer is outstanding, and a little longer for what sending itself takes.
+    fn depth_us(&self) -> u64 {
+        BUCKET_DEPTH_US.max(self.answer_us + self.answer_us / 8)
+    }
+
+    fn gained(&self, us: u64) -> i128 {
+        i128::from(self.rate_bps) * i128::from(us)
+    }
+
     /// At least one efficient batch, so that a low rate is not spent on the heads of small ones.
     fn depth(&self) -> i128 {
-        if self.rate_bps == 0 {
-            return 0;
-        }
-        (i128::from(self.rate_bps) * i128::from(BUCKET_DEPTH_US)).max(units(EFFICIENT_BATCH_BYTES))
+        if self.rate_bps == 0 { 0 } else { self.gained(self.depth_us()).max(units(EFFICIENT_BATCH_BYTES)) }
+    }
+
+    /// What it gains in the time in which it fills, in bytes.
+    pub fn depth_bytes(&self) -> u64 {
+        u64::try_from(self.gained(self.depth_us()) / (8 * UNITS_PER_BIT)).unwrap_or(u64::MAX)
     }
 
     fn fill(&mut self, now: SinceStart) {
-        let gained = i128::from(self.rate_bps) * i128::from(now.since(self.filled_at));
+        let gained = self.gained(now.since(self.filled_at));
         self.filled_at = self.filled_at.max(now);
         self.credit = (self.credit + gained).min(self.depth());
     }
 
-    /// What may be sent now if `wanted_bytes` wait: nothing as long as the credit is neither enough for all of it nor half
-    /// a bucket, at least an efficient batch: a busy level sends few full batches instead of many small ones.
+    /// What may be sent now if `wanted_bytes` wait: nothing as long as the credit is neither enough for all of it nor what
+    /// is gained in half of [`BUCKET_DEPTH_US`], at least an efficient batch: a busy level sends few full batches instead of many small ones.
     pub fn budget_bytes(&mut self, now: SinceStart, wanted_bytes: u64) -> Option<u64> {
         self.fill(now);
         if self.credit <= 0 || self.credit < self.threshold(wanted_bytes) {
@@ -67,7 +85,7 @@ impl TokenBucket {
     }
 
     fn threshold(&self, wanted_bytes: u64) -> i128 {
-        units(wanted_bytes).min((self.depth() / 2).max(units(EFFICIENT_BATCH_BYTES)))
+        units(wanted_bytes).min(self.gained(BUCKET_DEPTH_US / 2).max(units(EFFICIENT_BATCH_BYTES)))
     }
 
     /// Deducts what was sent; more than the credit is a debt.
@@ -147,9 +165,14 @@ impl LevelBuckets {
         self.buckets[from.at()].correct(spent_bytes, bytes);
     }
 
-    /// The rate of a level, in bit/s.
-    pub fn rate_bps(&self, level: Level) -> u64 {
-        self.buckets[level.at()].rate_bps()
+    /// Answers to batches of a level take so long.
+    pub fn set_answer_time(&mut self, level: Level, answer_us: u64) {
+        self.buckets[level.at()].set_answer_time(answer_us);
+    }
+
+    /// What the bucket of a level gains in the time in which it fills, in bytes.
+    pub fn depth_bytes(&self, level: Level) -> u64 {
+        self.buckets[level.at()].depth_bytes()
     }
 
     /// When one of the levels with something to send will be allowed to.

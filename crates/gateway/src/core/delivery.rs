@@ -6,9 +6,7 @@ use api::qos_level::{Level, PerLevel};
 
 use super::super::buffer::{BufferedMessage, DeliveryEnd, LaneTarget, SubscriptionId};
 use super::super::clock::SinceStart;
-use super::super::limits::{
-    BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, DEMAND_PATIENCE_US, RETRY_AFTER_MAX, ROUND_TRIP_BATCH_US, SILENCE_MAX_US,
-};
+use super::super::limits::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, DEMAND_PATIENCE_US, RETRY_AFTER_MAX, SILENCE_MAX_US};
 use super::super::wire_cost::{self, BatchCost};
 use super::GatewayCore;
 
@@ -87,9 +85,15 @@ impl GatewayCore {
     /// A delivery ended; whether the subscription is still there.
     pub fn finish_delivery(&mut self, now: SinceStart, id: SubscriptionId, outcome: DeliveryOutcome) -> bool {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return false };
-        let buffer = &mut self.buffers[subscription.terms.level.at()];
+        let level = subscription.terms.level;
+        let buffer = &mut self.buffers[level.at()];
         let end = match outcome {
-            DeliveryOutcome::Delivered => DeliveryEnd::Delivered,
+            DeliveryOutcome::Delivered => {
+                // The silence began with the batch, unless an earlier one failed.
+                let sent_at = subscription.silent_since.filter(|_| subscription.failures == 0);
+                self.buckets.set_answer_time(level, buffer.observe_answer(id, sent_at.map_or(0, |at| now.since(at))));
+                DeliveryEnd::Delivered
+            }
             DeliveryOutcome::Written => DeliveryEnd::Written,
             DeliveryOutcome::Rejected => DeliveryEnd::Rejected,
             DeliveryOutcome::TooLarge if buffer.shrink_batches(id) => DeliveryEnd::Failed,
@@ -227,10 +231,9 @@ impl GatewayCore {
         self.buffers[level.at()].observe_coding(id, cost.coded_ppm());
     }
 
-    /// What may be in one batch: as much as the level sends in a long round trip, for the next one waits for the answer.
+    /// What may be in one batch: as much as the level sends until it is answered, for the next one waits for that.
     fn batch_max_bytes(&self, level: Level) -> u64 {
-        let per_round_trip = u128::from(self.buckets.rate_bps(level)) * u128::from(ROUND_TRIP_BATCH_US) / 8_000_000;
-        u64::try_from(per_round_trip).unwrap_or(u64::MAX).clamp(BATCH_MAX_BYTES / 16, BATCH_MAX_BYTES)
+        self.buckets.depth_bytes(level).clamp(BATCH_MAX_BYTES / 16, BATCH_MAX_BYTES)
     }
 
     /// What could be sent with unlimited credit.
