@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::super::publish::DeliveryPlan;
 use super::super::replica::Replica;
-use super::{ClientHandler, ConnectionEnd};
+use super::{ClientHandler, CommitUnderWay, ConnectionEnd};
 use crate::codec::{Packet, PacketId, PacketKind, Reason, Suback, Unsuback, UserProperties};
 use crate::limits::BACKPRESSURE_WAIT;
 use crate::message::{Message, UnixMs};
@@ -139,6 +139,7 @@ pub(super) struct Gathered {
 impl ClientHandler {
     /// Adds an operation to the next batch.
     pub(super) fn enqueue(&mut self, op: StoreOp, action: NextStep) {
+        self.has_store_op = true;
         self.batch.push((Some(op), AfterCommit { action, replies: Vec::new() }));
     }
 
@@ -151,13 +152,14 @@ impl ClientHandler {
     /// Adds an operation after which an acknowledgement is sent.
     pub(super) fn enqueue_with_ack(&mut self, op: StoreOp, kind: PacketKind, id: PacketId) {
         let replies = vec![ClientReply::Ack(kind, id, Reason::Success)];
+        self.has_store_op = true;
         self.batch.push((Some(op), AfterCommit { action: NextStep::None, replies }));
     }
 
     /// Sends a reply behind those of the operations that are not committed yet.
     pub(super) fn reply(&mut self, reply: ClientReply, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
-        match self.batch.last_mut() {
-            Some((_, after)) => {
+        match self.last_uncommitted() {
+            Some(after) => {
                 after.replies.push(reply);
                 Ok(())
             }
@@ -165,17 +167,36 @@ impl ClientHandler {
         }
     }
 
+    /// What the next reply has to wait for.
+    fn last_uncommitted(&mut self) -> Option<&mut AfterCommit> {
+        if self.batch.is_empty() && self.committing.is_some() {
+            self.batch.push((None, AfterCommit { action: NextStep::None, replies: Vec::new() }));
+        }
+        self.batch.last_mut().map(|(_, after)| after)
+    }
+
     /// An acknowledgement behind those of the operations that are not committed yet.
     pub(super) fn reply_ack(&mut self, kind: PacketKind, id: PacketId, reason: Reason) {
-        match self.batch.last_mut() {
-            Some((_, after)) => after.replies.push(ClientReply::Ack(kind, id, reason)),
+        match self.last_uncommitted() {
+            Some(after) => after.replies.push(ClientReply::Ack(kind, id, reason)),
             None => self.acks.unsent.push((kind, id, reason)),
         }
     }
 
-    /// The operations for the store; empty: there are none.
+    /// The operations for the store, to be committed now; empty: there are none.
     pub(crate) fn take_batch(&mut self) -> Vec<(Option<StoreOp>, AfterCommit)> {
-        std::mem::take(&mut self.batch)
+        let batch = std::mem::take(&mut self.batch);
+        if !batch.is_empty() {
+            let unanswered = std::mem::take(&mut self.unanswered);
+            let is_intake_only = !std::mem::take(&mut self.has_store_op);
+            self.committing = Some(CommitUnderWay { unanswered, is_intake_only });
+        }
+        batch
+    }
+
+    /// Publications of QoS 1 that are not acknowledged.
+    pub(super) fn unanswered(&self) -> usize {
+        self.unanswered + self.committing.map_or(0, |commit| commit.unanswered)
     }
 
     /// Carries on after a batch that the store has committed.
@@ -187,7 +208,7 @@ impl ClientHandler {
         outcomes: Vec<(AfterCommit, StoreOutcome)>,
         now_ms: UnixMs,
     ) -> Result<(), ConnectionEnd> {
-        self.unanswered = 0;
+        (self.committing, self.gathered) = (None, 0);
         let mut gathered = Gathered::default();
         let applied = outcomes
             .into_iter()

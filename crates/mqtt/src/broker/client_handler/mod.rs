@@ -18,7 +18,7 @@ use super::replica::Replica;
 use super::session_handle::{ClientConnection, Connection, SessionRef};
 use crate::auth::Principal;
 use crate::codec::{Disconnect, Packet, PacketId, PacketKind, Reason, Version};
-use crate::limits::MATCH_LEVELS_PER_WAKE;
+use crate::limits::{MATCH_LEVELS_PER_WAKE, PACKETS_PER_WAKE};
 use crate::message::UnixMs;
 use crate::session::{Inbound, Outbox};
 use crate::store::{Progress, SessionHolder, StoreOp};
@@ -50,7 +50,13 @@ pub(crate) struct ClientHandler {
     match_cache: MatchCache,
     /// Operations for the store, in the order of the packets.
     batch: Vec<(Option<StoreOp>, AfterCommit)>,
-    /// Publications of QoS 1 in the batch and in the commit under way.
+    /// Whether the batch has an operation for the store: what follows may depend on its outcome.
+    has_store_op: bool,
+    /// The commit under way; `None`: there is none.
+    committing: Option<CommitUnderWay>,
+    /// Packets since the commit began.
+    gathered: usize,
+    /// Publications of QoS 1 in the batch.
     unanswered: usize,
     /// Congested receivers that make this client pause.
     pub(crate) congested: Vec<Connection>,
@@ -59,6 +65,15 @@ pub(crate) struct ClientHandler {
     delivered: bool,
     /// Levels of filters that were looked at in this turn.
     visited: usize,
+}
+
+/// What is known of the commit under way.
+#[derive(Clone, Copy)]
+struct CommitUnderWay {
+    /// Publications of QoS 1 in it.
+    unanswered: usize,
+    /// It waits for the intake alone.
+    is_intake_only: bool,
 }
 
 /// Capacity for acknowledgements that an idle connection keeps.
@@ -107,6 +122,9 @@ impl ClientHandler {
             inbound,
             match_cache: MatchCache::default(),
             batch: Vec::new(),
+            has_store_op: false,
+            committing: None,
+            gathered: 0,
             unanswered: 0,
             congested: Vec::new(),
             acks: PendingAcks::default(),
@@ -125,6 +143,7 @@ impl ClientHandler {
     /// # Errors
     /// The connection ends.
     pub(crate) fn handle(&mut self, packet: Packet, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
+        self.gathered += usize::from(self.committing.is_some());
         match packet {
             Packet::Publish(publish) => self.publish(publish, now_ms),
             Packet::Puback(ack) => {
@@ -168,6 +187,13 @@ impl ClientHandler {
     /// The same, at the end of the turn.
     pub(crate) fn take_is_over_budget(&mut self) -> bool {
         std::mem::take(&mut self.visited) > MATCH_LEVELS_PER_WAKE
+    }
+
+    /// Whether another packet may be handled now. While a commit is under way, a batch more for the intake: what it gets while
+    /// it keeps others is kept with the next. Of operations for the store one batch waits for the other.
+    pub(crate) fn may_handle(&self) -> bool {
+        self.committing
+            .is_none_or(|commit| commit.is_intake_only && !self.has_store_op && self.gathered < PACKETS_PER_WAKE)
     }
 
     /// Whether other clients have been given messages since the last call.

@@ -14,7 +14,7 @@ use crate::store::DedupKey;
 impl ClientHandler {
     pub(super) fn publish(&mut self, mut publish: Publish, now_ms: UnixMs) -> Result<(), ConnectionEnd> {
         let delivery = publish.delivery;
-        let accepted = self.inbound.accept(&mut publish, self.unanswered).map_err(ConnectionEnd::Closed)?;
+        let accepted = self.inbound.accept(&mut publish, self.unanswered()).map_err(ConnectionEnd::Closed)?;
         self.acks.publications[delivery.qos() as usize] += 1;
         let ack = match delivery {
             Delivery::AtMostOnce => None,

@@ -1,4 +1,5 @@
-//! What a connection reads, and when it reads nothing: while its packets wait for the store or for a slow consumer.
+//! What a connection reads, and when it reads nothing: while its packets wait for the store or for a slow consumer, or two
+//! batches for the intake.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -25,9 +26,9 @@ thread_local! {
 }
 
 impl<S: Stream> ConnectionTask<S> {
-    /// Reads and handles packets, unless a commit is under way or a receiver is congested.
+    /// Reads and handles packets, unless a commit of operations is under way or a receiver is congested.
     pub(super) fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionEnd> {
-        if self.committing.is_some() || self.is_paused(cx) {
+        if !self.handler.may_handle() || self.is_paused(cx) {
             return Ok(false);
         }
         if self.may_have_packet {
@@ -98,7 +99,7 @@ impl<S: Stream> ConnectionTask<S> {
             })?;
             let Some(packet) = packet else { return Ok(()) };
             self.handler.handle(packet, now_ms)?;
-            if self.handler.is_over_budget() {
+            if self.handler.is_over_budget() || !self.handler.may_handle() {
                 break;
             }
         }

@@ -1,8 +1,8 @@
 //! A connection: bytes in, bytes out, the clock, and the store's answers, in one task.
 //!
 //! What must stay true: the packets of one wake-up are handled in one batch and answered in one write; an idle connection
-//! holds no buffer; a connection reads no more while its packets wait for the store, so that memory is bounded and a
-//! publisher is held back by its own socket.
+//! holds no buffer; a connection reads no more while its packets wait for the store, or two batches for the intake, so that
+//! memory is bounded and a publisher is held back by its own socket.
 
 mod input;
 
