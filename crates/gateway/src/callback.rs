@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Response, StatusCode, Url, header};
 
 use super::buffer::SubscriptionId;
-use super::content_coding::{BodyEncoder, ContentCoding};
+use super::content_coding::{BodyEncoder, DeliveryCoding};
 use super::core::DeliveryOutcome;
 use super::limits::{CALLBACK_ANSWER_MAX_BYTES, DELIVERY_HEADS_BYTES, FAILURE_LOG_INTERVAL};
 use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
@@ -89,12 +89,12 @@ impl DeliveryLog {
 /// A body, coded as the consumer's last answer asked.
 struct CodedBody {
     body: Vec<u8>,
-    coding: Option<ContentCoding>,
+    coding: Option<DeliveryCoding>,
 }
 
 impl CodedBody {
     /// A body that cannot be coded, for want of memory, goes as it is.
-    fn new(body: Vec<u8>, coding: Option<ContentCoding>) -> Self {
+    fn new(body: Vec<u8>, coding: Option<DeliveryCoding>) -> Self {
         match coding.map(|coding| (coding, BodyEncoder::encode_whole(coding, &body))) {
             Some((coding, Ok(body))) => Self { body, coding: Some(coding) },
             Some((_, Err(_))) | None => Self { body, coding: None },
@@ -104,7 +104,7 @@ impl CodedBody {
 
 struct PostAnswer {
     /// The coding that the consumer accepts.
-    accepted: Option<ContentCoding>,
+    accepted: Option<DeliveryCoding>,
     outcome: DeliveryOutcome,
     /// The other end of the connection, if the batch was delivered.
     peer: Option<SocketAddrV4>,
@@ -122,7 +122,7 @@ async fn post(client: &Client, url: &Url, instance: &str, batch: CodedBody) -> P
             let status = response.status();
             let retry_after = retry_after(&response);
             let peer = response.remote_addr().and_then(peer_endpoint);
-            let accepted = ContentCoding::accepted(response.headers());
+            let accepted = DeliveryCoding::accepted(response.headers());
             drain(response).await;
             let (outcome, note) = outcome_of(status, batch.coding);
             let outcome = match (outcome, retry_after) {
@@ -148,7 +148,7 @@ async fn post(client: &Client, url: &Url, instance: &str, batch: CodedBody) -> P
 }
 
 /// What a status means for a batch of this coding.
-fn outcome_of(status: StatusCode, coding: Option<ContentCoding>) -> (DeliveryOutcome, &'static str) {
+fn outcome_of(status: StatusCode, coding: Option<DeliveryCoding>) -> (DeliveryOutcome, &'static str) {
     match status {
         // RFC 9110 §12.5.3: the coding is what it does not support.
         StatusCode::UNSUPPORTED_MEDIA_TYPE if coding.is_some() => (DeliveryOutcome::Failed, ": without coding next"),

@@ -19,14 +19,14 @@ const ZSTD_LEVEL: i32 = 1;
 
 /// A content coding that a gateway can apply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ContentCoding {
+pub(super) enum DeliveryCoding {
     /// RFC 8878.
     Zstd,
     /// RFC 1952.
     Gzip,
 }
 
-impl ContentCoding {
+impl DeliveryCoding {
     /// Its name in `Content-Encoding`.
     pub(super) const fn token(self) -> &'static str {
         match self {
@@ -66,19 +66,19 @@ pub(super) enum BodyEncoder {
 
 impl BodyEncoder {
     /// At the beginning of a body.
-    pub(super) fn new(coding: ContentCoding) -> io::Result<Self> {
+    pub(super) fn new(coding: DeliveryCoding) -> io::Result<Self> {
         Ok(match coding {
-            ContentCoding::Zstd => {
+            DeliveryCoding::Zstd => {
                 let mut encoder = Encoder::new(vec![], ZSTD_LEVEL)?;
                 encoder.set_parameter(CParameter::WindowLog(CODING_WINDOW_LOG))?;
                 Self::Zstd(Box::new(encoder))
             }
-            ContentCoding::Gzip => Self::Gzip(Box::new(GzEncoder::new(vec![], Compression::default()))),
+            DeliveryCoding::Gzip => Self::Gzip(Box::new(GzEncoder::new(vec![], Compression::default()))),
         })
     }
 
     /// The whole of a body.
-    pub(super) fn encode_whole(coding: ContentCoding, plain: &[u8]) -> io::Result<Vec<u8>> {
+    pub(super) fn encode_whole(coding: DeliveryCoding, plain: &[u8]) -> io::Result<Vec<u8>> {
         match Self::new(coding)? {
             Self::Zstd(mut encoder) => {
                 encoder.set_pledged_src_size(Some(plain.len() as u64))?;
@@ -141,12 +141,12 @@ impl BodyDecoder {
 mod tests {
     use super::*;
 
-    fn accepted(fields: &[&'static str]) -> Option<ContentCoding> {
+    fn accepted(fields: &[&'static str]) -> Option<DeliveryCoding> {
         let mut headers = HeaderMap::new();
         for field in fields {
             headers.append(ACCEPT_ENCODING, field.parse().unwrap());
         }
-        ContentCoding::accepted(&headers)
+        DeliveryCoding::accepted(&headers)
     }
 
     fn decode(chunks: &[&[u8]], max_bytes: usize) -> io::Result<Vec<u8>> {
@@ -165,11 +165,11 @@ mod tests {
 
     #[test]
     fn the_coding_that_is_wanted_most_is_chosen() {
-        assert_eq!(accepted(&["gzip, deflate, br, zstd"]), Some(ContentCoding::Zstd));
-        assert_eq!(accepted(&["gzip;q=1.0, ZSTD;q=0.5"]), Some(ContentCoding::Gzip));
-        assert_eq!(accepted(&["br", "gzip ; Q = 0.2"]), Some(ContentCoding::Gzip));
-        assert_eq!(accepted(&["*"]), Some(ContentCoding::Zstd));
-        assert_eq!(accepted(&["*, zstd;q=0"]), Some(ContentCoding::Gzip));
+        assert_eq!(accepted(&["gzip, deflate, br, zstd"]), Some(DeliveryCoding::Zstd));
+        assert_eq!(accepted(&["gzip;q=1.0, ZSTD;q=0.5"]), Some(DeliveryCoding::Gzip));
+        assert_eq!(accepted(&["br", "gzip ; Q = 0.2"]), Some(DeliveryCoding::Gzip));
+        assert_eq!(accepted(&["*"]), Some(DeliveryCoding::Zstd));
+        assert_eq!(accepted(&["*, zstd;q=0"]), Some(DeliveryCoding::Gzip));
         for none in [&[][..], &[""], &["identity"], &["gzip;q=0, zstd;q=x"], &["zstd;q=nan"], &["zstd;level=3"]] {
             assert_eq!(accepted(none), None, "{none:?}");
         }
@@ -178,12 +178,12 @@ mod tests {
     #[test]
     fn bodies_and_streams_are_read_as_they_were() {
         let text = "{\"sequence\":1}".repeat(10_000);
-        let whole = BodyEncoder::encode_whole(ContentCoding::Zstd, text.as_bytes()).unwrap();
+        let whole = BodyEncoder::encode_whole(DeliveryCoding::Zstd, text.as_bytes()).unwrap();
         assert!(whole.len() < text.len() / 100);
         assert_eq!(decode(&[&whole], text.len()).unwrap(), text.as_bytes());
         let bytes: Vec<&[u8]> = whole.chunks(1).collect();
         assert_eq!(decode(&bytes, text.len()).unwrap(), text.as_bytes());
-        let mut encoder = BodyEncoder::new(ContentCoding::Zstd).unwrap();
+        let mut encoder = BodyEncoder::new(DeliveryCoding::Zstd).unwrap();
         let mut decoder = BodyDecoder::new().unwrap();
         let mut sizes = vec![];
         for number in 0..100 {
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_bomb_is_noticed_at_the_limit() {
-        let bomb = BodyEncoder::encode_whole(ContentCoding::Zstd, &vec![0; 64 << 20]).unwrap();
+        let bomb = BodyEncoder::encode_whole(DeliveryCoding::Zstd, &vec![0; 64 << 20]).unwrap();
         assert!(bomb.len() < 10_000);
         assert_eq!(decode(&[&bomb], 1 << 20).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         // A window of 16 MiB is more than RFC 9659 lets a sender of this coding use.

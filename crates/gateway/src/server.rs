@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::buffer::{LaneTarget, SubscriptionId};
 use super::callback::{INSTANCE_HEADER, deliver};
 use super::clock::wall_ms;
-use super::content_coding::{BodyEncoder, ContentCoding};
+use super::content_coding::{BodyEncoder, DeliveryCoding};
 use super::core::DeliveryOutcome;
 use super::limits::{BODY_MAX_BYTES, KEEP_ALIVE, KEEP_WAIT, RETAINED_FIRST_MAX};
 use super::options::check_policies;
@@ -251,7 +251,7 @@ async fn subscription_stream(
     // Nothing is gained by coding what takes nothing of a rate.
     let is_away =
         runtime.read(|core, _| core.subscription(id).map(|found| core.demand(found).0)) == Some(LaneTarget::Away);
-    let coding = ContentCoding::accepted(&headers).filter(|_| is_away);
+    let coding = DeliveryCoding::accepted(&headers).filter(|_| is_away);
     let encoder = coding.map(BodyEncoder::new).transpose().map_err(|_| GatewayProblem::internal())?;
     let reader = StreamReader { runtime, id, epoch, batches, cancelled, encoder, is_in_flight: false };
     let mut response = Body::from_stream(reader.stream()).into_response();

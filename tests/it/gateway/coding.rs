@@ -15,13 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::edge::{Edge, Stand, anywhere, eventually, http, options};
 
+/// The coding and the number of each message.
+type Received = Vec<(Option<String>, u64)>;
+
 /// A consumer that answers every batch with this `Accept-Encoding`, and refuses codings from `refusing` on.
 #[derive(Clone, Default)]
 struct Receiver {
     accepts: Option<&'static str>,
     is_refusing: Arc<Mutex<bool>>,
-    /// The coding and the first number of each batch.
-    received: Arc<Mutex<Vec<(Option<String>, u64)>>>,
+    received: Arc<Mutex<Received>>,
 }
 
 async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> Response {
