@@ -297,9 +297,21 @@ impl GatewayCore {
         std::array::from_fn(|at| self.sent_here[at].bps(now))
     }
 
-    /// What it takes to send a topic to one consumer of a level, in bit/s.
+    /// What is asked for so that a level can send what arrives at once: what that takes, and the headroom in which its bucket
+    /// fills again.
+    pub fn asked_bps(&self, now: SinceStart, level: Level) -> u64 {
+        self.ask_bps(now, level, self.arrivals[level.at()].bps(now))
+    }
+
+    /// The same for a topic to one consumer of a level, in bit/s.
     pub fn topic_bps(&self, now: SinceStart, content: &CachedTopic, level: Level) -> u64 {
-        self.expect_bps(now, level.at(), content.meter.bps(now))
+        self.ask_bps(now, level, content.meter.bps(now))
+    }
+
+    /// The part of the level's headroom that what arrives at a rate has.
+    fn ask_bps(&self, now: SinceStart, level: Level, arrival_bps: u64) -> u64 {
+        let expect = |arrival_bps: u64| self.expect_bps(now, level.at(), arrival_bps);
+        wire_cost::with_headroom(expect(arrival_bps), expect(self.arrivals[level.at()].bps(now)))
     }
 
     fn expect_bps(&self, now: SinceStart, at: usize, arrival_bps: u64) -> u64 {

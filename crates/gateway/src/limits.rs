@@ -40,6 +40,11 @@ pub const EFFICIENT_BATCH_BYTES: u64 = 6 << 10;
 pub const BATCH_INTERVAL_US: u64 = 500_000;
 /// and in this time, so that messages wait less, as long as the heads of batches take no more than a third of what messages do.
 pub const BATCH_INTERVAL_SHORT_US: u64 = 100_000;
+/// What a level asks for beyond what it needs is one part of so many: with it credit waits for messages, not messages for
+/// credit. It is more than the rise that an orchestrator may leave unsignalled.
+pub const HEADROOM_PART: u64 = 6;
+/// The most that a level asks for beyond what it needs, in bit/s: at high rates a small part is enough.
+pub const HEADROOM_MAX_BPS: u64 = 64_000;
 /// What of the messages that were written to a stream stays for a reader that comes back, in bytes.
 pub const STREAM_REPLAY_MAX_BYTES: u64 = 8 << 20;
 /// What a batch takes besides its messages: the envelope, the head of the request and of the answer.

@@ -180,7 +180,6 @@ fn document(identity: &GatewayIdentity, core: &GatewayCore, now: SinceStart, at_
     let reported: Vec<&ConsumerSubscription> = core.subscriptions().filter(|found| is_reported(core, found)).collect();
     let nodes: BTreeSet<&str> = reported.iter().map(|found| node_of(identity, found)).collect();
     let nodes = nodes.into_iter().take(NODES_MAX).collect();
-    let flows = core.flows_bps(now);
     let level = |level: Level| {
         let buffer = core.buffer(level);
         let (buffer_bytes, buffer_capacity_bytes) = core.backlog_on_wire(now, level);
@@ -189,7 +188,7 @@ fn document(identity: &GatewayIdentity, core: &GatewayCore, now: SinceStart, at_
             subscribers: u32::try_from(buffer.lane_count()).unwrap_or(u32::MAX),
             buffer_bytes,
             buffer_capacity_bytes,
-            arrival_bps: flows[level.at()].0,
+            arrival_bps: core.asked_bps(now, level),
             dropped: buffer.counts().dropped(),
         }
     };

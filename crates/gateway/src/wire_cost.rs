@@ -5,8 +5,8 @@
 
 use super::clock::SinceStart;
 use super::limits::{
-    BATCH_INTERVAL_SHORT_US, BATCH_INTERVAL_US, BATCH_OVERHEAD_BYTES, CODED_MIN_PPM, SEGMENT_BYTES,
-    SEGMENT_OVERHEAD_BYTES,
+    BATCH_INTERVAL_SHORT_US, BATCH_INTERVAL_US, BATCH_OVERHEAD_BYTES, CODED_MIN_PPM, HEADROOM_MAX_BPS, HEADROOM_PART,
+    SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES,
 };
 use super::rate_meter::RateMeter;
 
@@ -128,6 +128,14 @@ impl OverheadMeter {
     }
 }
 
+/// What is asked for where `bps` is needed, a part of what its level needs in all: so much more that a bucket fills while
+/// the level sends as much as arrives. A level at its exact rate would send each message when the credit for it has come.
+pub fn with_headroom(bps: u64, level_bps: u64) -> u64 {
+    let headroom_bps = (level_bps / HEADROOM_PART).min(HEADROOM_MAX_BPS);
+    let part = u128::from(headroom_bps) * u128::from(bps) / u128::from(level_bps.max(1));
+    bps.saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -159,6 +167,14 @@ mod tests {
         assert_eq!(planned.carried(10).coded_ppm(), CODED_MIN_PPM);
         assert_eq!(planned.carried(u64::MAX / 2).coded_ppm(), PPM);
         assert_eq!(OverheadMeter::default().coded_ppm(now), PPM);
+    }
+
+    #[test]
+    fn headroom_is_a_part_of_small_rates() {
+        assert_eq!((with_headroom(0, 0), with_headroom(60_000, 60_000)), (0, 70_000));
+        assert_eq!(with_headroom(20_000_000, 20_000_000), 20_000_000 + HEADROOM_MAX_BPS);
+        assert_eq!(with_headroom(5_000_000, 20_000_000) * 4, with_headroom(20_000_000, 20_000_000));
+        assert_eq!(with_headroom(u64::MAX, 1), u64::MAX);
     }
 
     #[test]
