@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::connection::{ConnectionError, ServiceConnection};
 use super::output::{Column, rate};
-use api::aggregator::{Aggregator, AggregatorFreshness};
+use api::aggregator::{Aggregator, AggregatorFreshness, AggregatorLevelRate};
 use api::client::{Client, PageRequest};
 
 const COLUMNS: [Column<Aggregator>; 6] = [
@@ -13,7 +13,7 @@ const COLUMNS: [Column<Aggregator>; 6] = [
     ("TOPOLOGY", |one| one.topology.clone()),
     ("NODE", |one| one.node.clone()),
     ("WANTS", |one| levels(one.demand.iter().map(|level| (level.qos_level, level.demand_bps)))),
-    ("MAY SEND", |one| levels(one.rates.levels.iter().map(|level| (level.qos_level, level.rate_bps)))),
+    ("MAY SEND", |one| one.rates.levels.iter().map(may_send).collect::<Vec<_>>().join(", ")),
 ];
 
 /// The arguments of `watermaster aggregator`.
@@ -64,6 +64,11 @@ fn freshness(aggregator: &Aggregator) -> String {
         AggregatorFreshness::Lost => "lost",
     }
     .to_owned()
+}
+
+fn may_send(level: &AggregatorLevelRate) -> String {
+    let reason = level.unserved.map(|reason| format!(" ({})", reason.as_str())).unwrap_or_default();
+    format!("{}: {}{reason}", level.qos_level, rate(level.rate_bps))
 }
 
 /// Rates by QoS level.

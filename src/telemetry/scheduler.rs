@@ -10,6 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::{App, Trigger};
 use kernel::id::Name;
+use kernel::scheduler::engine::UnservedCause;
 use kernel::scheduler::hysteresis::LeaseState;
 use kernel::scheduler::{LEVELS, QosLevel};
 
@@ -24,6 +25,12 @@ struct StateLabel {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct QosLevelLabel {
     qos_level: u8,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct UnservedLabel {
+    qos_level: u8,
+    reason: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -46,6 +53,7 @@ struct Sums {
     granted_bps: [u64; LEVELS],
     buffer_bytes: [u64; LEVELS],
     boosted: [u64; LEVELS],
+    unserved: [[u64; LEVELS]; UnservedCause::ALL.len()],
 }
 
 /// Aggregators by state, and what they want, have and hold back by level.
@@ -68,6 +76,15 @@ pub(super) fn draw(app: &App, registry: &mut Registry) {
         }
         registry.register(name, help, family);
     }
+    let unserved = Family::<UnservedLabel, SchedulerGauge>::default();
+    for (cause, by_level) in UnservedCause::ALL.into_iter().zip(sums.unserved) {
+        for (level, count) in QosLevel::ALL.into_iter().zip(by_level) {
+            let label = UnservedLabel { qos_level: level.number(), reason: cause.as_str() };
+            unserved.get_or_create(&label).set(count);
+        }
+    }
+    let help = "Aggregators with demand in a level for which nothing can be reserved, by why";
+    registry.register("aggregators_unserved", help, unserved);
 }
 
 /// How often the scheduler planned, why, and how long that took.
@@ -111,6 +128,9 @@ fn add_up(app: &App) -> Sums {
                 add(&mut sums.granted_bps[at], view.rates.levels[at].rate.as_bps());
                 add(&mut sums.buffer_bytes[at], view.metadata.levels[at].buffer_bytes);
                 add(&mut sums.boosted[at], u64::from(view.boosted[at]));
+                if let Some(cause) = view.rates.levels[at].unserved {
+                    add(&mut sums.unserved[cause as usize][at], 1);
+                }
             }
         }
     }

@@ -168,6 +168,34 @@ pub struct AggregatorLevelRate {
     /// The rate to each node with consumers.
     #[serde(default)]
     pub destinations: Vec<AggregatorDestination>,
+    /// Why the level has no rate although it has demand, if no bandwidth could change that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub unserved: Option<UnservedReason>,
+}
+
+/// Why nothing can be reserved for a level.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnservedReason {
+    /// The bandwidth model of the topology does not have the class type of the level.
+    NoClass,
+    /// No path leads to a node with consumers of the level.
+    NoPath,
+    /// Another one, of a later version.
+    #[serde(other)]
+    Other,
+}
+
+impl UnservedReason {
+    /// As it is in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoClass => "no_class",
+            Self::NoPath => "no_path",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// What may be sent to the consumers at a node.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::aggregator::UnservedReason;
 use super::instant::Instant;
 use super::qos_level::Level;
 
@@ -262,6 +263,9 @@ pub struct LevelView {
     pub qos_level: Level,
     /// What the level may send, in bit/s.
     pub rate_bps: u64,
+    /// Why the orchestrator can reserve nothing for it; absent: it can, or nothing is to be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unserved: Option<UnservedReason>,
     /// What it sends to other nodes, in bit/s.
     pub sent_bps: u64,
     /// What it sends to consumers at the gateway's own node, in bit/s: no rate limits that.

@@ -91,6 +91,7 @@ fn new_rates_are_obeyed_at_once_and_end_with_their_lease() {
         lease_ms: 2_000,
         levels_bps: [0, bps, 0],
         fallback_bps: [Some(0); 3],
+        unserved: [None; 3],
         is_work_conserving: false,
     };
     let run = |core: &mut GatewayCore, mut now: SinceStart, until: SinceStart| {
@@ -147,6 +148,7 @@ fn what_is_asked_for_is_what_is_sent() {
                     lease_ms: 60_000,
                     levels_bps: [0, 0, asked_bps + core.buffer(level).backlog_bytes() * 8],
                     fallback_bps: [None; 3],
+                    unserved: [None; 3],
                     is_work_conserving: false,
                 },
             );
@@ -306,7 +308,7 @@ proptest! {
                 sequence += 1;
                 let levels_bps = std::array::from_fn(|at| if at == usize::from(pick) { rate_bps } else { 300_000 });
                 core.apply_rates(now, LevelRates {
-                    sequence, at_ms: 0, lease_ms: 1 << 40, levels_bps, fallback_bps: [None; 3], is_work_conserving: false,
+                    sequence, at_ms: 0, lease_ms: 1 << 40, levels_bps, fallback_bps: [None; 3], unserved: [None; 3], is_work_conserving: false,
                 });
             }
             while let Some(batch) = core.dispatch(now) {
@@ -353,6 +355,7 @@ fn who_cannot_be_reached_is_no_demand_until_it_is_back() {
                 lease_ms: 3_600_000,
                 levels_bps: [0; 3],
                 fallback_bps: [Some(0); 3],
+                unserved: [None; 3],
                 is_work_conserving: false,
             },
         );

@@ -77,6 +77,7 @@ struct OutcomeLabel {
 fn draw_levels(status: &StatusView, registry: &mut Registry) {
     let names = [
         ("rate_bps", "What a level may send"),
+        ("unserved", "1 where the orchestrator can reserve nothing for a level that has demand"),
         ("sent_bps", "What a level sends to other nodes"),
         ("sent_here_bps", "What a level sends to consumers at the gateway's own node"),
         ("arrival_bps", "What comes in for consumers at other nodes that accept deliveries"),
@@ -90,6 +91,7 @@ fn draw_levels(status: &StatusView, registry: &mut Registry) {
         for level in &status.levels {
             let amounts = [
                 level.rate_bps,
+                u64::from(level.unserved.is_some()),
                 level.sent_bps,
                 level.sent_here_bps,
                 level.arrival_bps,

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
-use api::aggregator::AggregatorRates;
+use api::aggregator::{AggregatorRates, UnservedReason};
 use api::client::{ClientError, body};
+use api::qos_level::{Level, PerLevel};
 use api::retry::Retry;
 use api::sse::{SseDecoder, SseError};
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -245,14 +246,37 @@ fn apply_rates(runtime: &Runtime, text: &[u8]) -> Result<(), OrchestratorError> 
         return Err(OrchestratorError::OtherInstance(other.clone()));
     }
     let rates = LevelRates::read(&document)?;
-    let (sequence, levels_bps) = (rates.sequence, rates.levels_bps);
+    let (sequence, levels_bps, unserved) = (rates.sequence, rates.levels_bps, rates.unserved);
     let before = runtime.read(|core, now| core.rates(now).0);
     match runtime.update(|core, now| core.apply_rates(now, rates)) {
-        RatesUpdate::Applied if before.levels_bps == levels_bps => {}
-        RatesUpdate::Applied => tracing::info!(sequence, ?levels_bps, "new rates"),
+        RatesUpdate::Applied => {
+            if before.levels_bps != levels_bps {
+                tracing::info!(sequence, ?levels_bps, "new rates");
+            }
+            log_unserved(&before.unserved, &unserved);
+        }
         RatesUpdate::Outdated => tracing::debug!(sequence, "these rates are older than those in force"),
     }
     Ok(())
+}
+
+/// A level for which the orchestrator can reserve nothing is a line in the log, and so is its end.
+fn log_unserved(before: &PerLevel<Option<UnservedReason>>, now: &PerLevel<Option<UnservedReason>>) {
+    for (level, (before, now)) in Level::BEST_FIRST.into_iter().rev().zip(before.iter().zip(now)) {
+        let qos_level = level.number();
+        match (before, now) {
+            (before, now) if before == now => {}
+            (_, Some(reason)) => {
+                let reason = reason.as_str();
+                tracing::warn!(
+                    qos_level,
+                    reason,
+                    "the orchestrator can reserve nothing for this level: nothing is sent in it"
+                );
+            }
+            (_, None) => tracing::info!(qos_level, "the orchestrator can reserve for this level again"),
+        }
+    }
 }
 
 /// Follows the stream of rates, again and again, until the gateway stops.

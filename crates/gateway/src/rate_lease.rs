@@ -3,7 +3,7 @@
 //!
 //! What must stay true: there is always a rate for each level, whatever the orchestrator does.
 
-use api::aggregator::AggregatorRates;
+use api::aggregator::{AggregatorRates, UnservedReason};
 use api::gateway::RateSource;
 use api::qos_level::{LEVELS, PerLevel};
 
@@ -23,6 +23,8 @@ pub struct LevelRates {
     pub levels_bps: PerLevel<u64>,
     /// What each level may send after the lease, in bit/s; `None`: that of the options.
     pub fallback_bps: PerLevel<Option<u64>>,
+    /// Why a level has no rate, if the orchestrator says so.
+    pub unserved: PerLevel<Option<UnservedReason>>,
     /// Whether other levels may use what a level leaves.
     pub is_work_conserving: bool,
 }
@@ -34,6 +36,8 @@ pub struct RatesInForce {
     pub source: RateSource,
     /// What each level may send.
     pub levels_bps: PerLevel<u64>,
+    /// Why a level has no rate, if the orchestrator says so.
+    pub unserved: PerLevel<Option<UnservedReason>>,
     /// Whether other levels may use what a level leaves.
     pub is_work_conserving: bool,
 }
@@ -59,6 +63,12 @@ impl LevelRates {
     /// A level is there twice.
     pub fn read(document: &AggregatorRates) -> Result<Self, RatesError> {
         let levels = document.levels.iter().map(|rate| (rate.qos_level, rate.rate_bps));
+        let mut unserved = [None; LEVELS];
+        for rate in &document.levels {
+            if let Some(entry) = unserved.get_mut(usize::from(rate.qos_level)) {
+                *entry = rate.unserved;
+            }
+        }
         let fallback = document.fallback.iter().map(|rate| (rate.qos_level, rate.rate_bps));
         Ok(Self {
             sequence: document.sequence,
@@ -66,6 +76,7 @@ impl LevelRates {
             lease_ms: document.lease_ms,
             levels_bps: by_level(levels)?.map(Option::unwrap_or_default),
             fallback_bps: by_level(fallback)?,
+            unserved,
             is_work_conserving: document.work_conserving,
         })
     }
@@ -118,12 +129,14 @@ impl RateLease {
             Some((rates, until)) if now < *until => RatesInForce {
                 source: RateSource::Orchestrator,
                 levels_bps: rates.levels_bps,
+                unserved: rates.unserved,
                 is_work_conserving: rates.is_work_conserving,
             },
             held => {
                 let fallback = held.as_ref().map(|(rates, _)| rates.fallback_bps).unwrap_or_default();
                 let levels_bps = std::array::from_fn(|at| fallback[at].unwrap_or(self.configured_bps[at]));
-                RatesInForce { source: RateSource::Fallback, levels_bps, is_work_conserving: false }
+                let unserved = held.as_ref().map(|(rates, _)| rates.unserved).unwrap_or_default();
+                RatesInForce { source: RateSource::Fallback, levels_bps, unserved, is_work_conserving: false }
             }
         }
     }
@@ -150,6 +163,7 @@ mod tests {
             lease_ms: 1_000,
             levels_bps: [bps; 3],
             fallback_bps: [Some(bps / 10), None, Some(0)],
+            unserved: [None; 3],
             is_work_conserving: true,
         }
     }
@@ -169,6 +183,22 @@ mod tests {
         // The same again renews the lease.
         lease.apply_rates(SinceStart(1_500_000), rates(5, 100, 1_000));
         assert_eq!(lease.in_force(SinceStart(2_000_000)).source, RateSource::Orchestrator);
+    }
+
+    /// A rate of 0 is a rate: what nothing is reserved for is not sent unreserved once the orchestrator is silent, whatever
+    /// the options say.
+    #[test]
+    fn a_rate_of_nothing_is_not_replaced_by_the_options() {
+        let mut lease = RateLease::new([7_000; 3]);
+        let text = r#"{"sequence":1,"at":"2030-01-01T00:00:00Z","lease_ms":1000,
+            "levels":[{"qos_level":0,"rate_bps":9},{"qos_level":2,"rate_bps":0,"unserved":"no_class"},{"qos_level":1,"rate_bps":0,"unserved":"news"}],
+            "fallback":[{"qos_level":0,"rate_bps":5},{"qos_level":2,"rate_bps":0}]}"#;
+        lease.apply_rates(SinceStart(0), LevelRates::read(&serde_json::from_str(text).unwrap()).unwrap());
+        let unserved = [None, Some(UnservedReason::Other), Some(UnservedReason::NoClass)];
+        for (at, levels_bps) in [(0, [9, 0, 0]), (1_000_000, [5, 7_000, 0])] {
+            let in_force = lease.in_force(SinceStart(at));
+            assert_eq!((in_force.levels_bps, in_force.unserved), (levels_bps, unserved));
+        }
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub(super) fn status(runtime: &Runtime) -> StatusView {
             LevelView {
                 qos_level: level,
                 rate_bps: in_force.levels_bps[level.at()],
+                unserved: in_force.unserved[level.at()],
                 sent_bps,
                 sent_here_bps: here_bps[level.at()],
                 arrival_bps,

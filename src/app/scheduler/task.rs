@@ -2,6 +2,7 @@
 //! asks for, and publishes the rates that follow. It decides nothing itself. What must stay true: rates are published only
 //! after the allocations behind them are committed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,10 @@ use super::{
 use kernel::Fact;
 use kernel::event::{Denial, Displaced, Event};
 use kernel::id::{AllocationId, Name};
-use kernel::scheduler::engine::{Ask, Dispatcher, GrantOutcome, ReportRejection, Urgency};
+use kernel::scheduler::QosLevel;
+use kernel::scheduler::engine::{
+    AggregatorView, Ask, Dispatcher, GrantOutcome, ReportRejection, UnservedCause, Urgency,
+};
 use kernel::units::{Bandwidth, Millis};
 
 /// How many reports are taken in at once.
@@ -50,6 +54,7 @@ pub(in crate::app) async fn run(app: App, inbox: ReportQueue, options: Scheduler
         next_look: now,
         backoff: RetryBackoff::new(RETRY_MIN, RETRY_MAX),
         retry_in: None,
+        unserved: BTreeSet::new(),
     };
     task.run(inbox).await;
 }
@@ -67,6 +72,8 @@ struct SchedulerTask {
     backoff: RetryBackoff,
     /// Set while something could not be asked for: when it is asked for again.
     retry_in: Option<Duration>,
+    /// The levels of topologies of which a line in the log says that they have no rate.
+    unserved: BTreeSet<(Name, QosLevel, UnservedCause)>,
 }
 
 /// What was committed since the dispatcher looked last.
@@ -219,8 +226,30 @@ impl SchedulerTask {
     fn show(&mut self) {
         let news = self.dispatcher.take_changed(self.app.now());
         let forgotten = self.dispatcher.take_forgotten();
+        news.iter().for_each(|view| self.log_unserved(view));
         if !news.is_empty() || !forgotten.is_empty() {
             self.board.show(news, &forgotten);
+        }
+    }
+
+    /// A level of a topology without a rate is a line in the log once, until an aggregator there has a rate in it.
+    fn log_unserved(&mut self, view: &AggregatorView) {
+        let AggregatorView { id: aggregator, topology, rates, .. } = view;
+        for (level, granted) in QosLevel::ALL.into_iter().zip(&rates.levels) {
+            let (qos_level, class_type) = (level.number(), level.class_type().number());
+            match granted.unserved {
+                None if granted.rate.is_zero() => {}
+                None => self.unserved.retain(|(name, known, _)| name != topology || *known != level),
+                Some(cause) if !self.unserved.insert((topology.clone(), level, cause)) => {}
+                Some(UnservedCause::NoClass) => tracing::warn!(
+                    %topology, qos_level, class_type, %aggregator,
+                    "a QoS level gets no rate: the bandwidth model of the topology does not have its class type"
+                ),
+                Some(UnservedCause::NoPath) => tracing::warn!(
+                    %topology, qos_level, %aggregator,
+                    "a QoS level of an aggregator gets no rate: no path leads to its consumers"
+                ),
+            }
         }
     }
 

@@ -59,6 +59,37 @@ async fn a_report_is_answered_with_rates_that_are_backed() {
     service.close().await;
 }
 
+/// A level for which nothing can be reserved is said to be so in its rates, until it can.
+#[tokio::test]
+async fn a_level_without_a_class_or_a_path_is_told_why() {
+    let service = TestService::with(TRIANGLE).await;
+    let uri = "/v1/topologies/net/bandwidth-model";
+    let lacking =
+        r#"{"model":"mam","classes":[{"class_type":0,"share_ppm":500000},{"class_type":1,"share_ppm":500000}]}"#;
+    let whole = r#"{"model":"mam","classes":[{"class_type":0,"share_ppm":300000},{"class_type":1,"share_ppm":300000},
+        {"class_type":2,"share_ppm":400000}]}"#;
+    assert_eq!(service.put(uri, "*", lacking).await.status, StatusCode::OK);
+    let rates = put(&service, "ag1", &report(&service, 1_000_000)).await.json();
+    let level =
+        |rates: &Value, at: usize| (rates["levels"][at]["rate_bps"].as_u64(), rates["levels"][at]["unserved"].clone());
+    assert_eq!(level(&rates, 2), (Some(0), json!("no_class")));
+    assert_eq!(level(&rates, 1), (Some(0), Value::Null), "there is no demand");
+    assert_eq!(rates["fallback"][2]["rate_bps"], 0);
+    assert_eq!(service.get("/v1/aggregators/ag1").await.json()["rates"]["levels"][2]["unserved"], "no_class");
+
+    assert_eq!(service.put(uri, "*", whole).await.status, StatusCode::OK);
+    let rates = put(&service, "ag1", &report(&service, 1_000_001)).await.json();
+    assert!(level(&rates, 2).0 > Some(1_000_000) && level(&rates, 2).1.is_null(), "{rates}");
+
+    for link in ["ab", "cb"] {
+        let down = service.patch(&format!("/v1/topologies/net/links/{link}"), r#"{"state": "down"}"#).await;
+        assert_eq!(down.status, StatusCode::OK, "{down:?}");
+    }
+    let rates = put(&service, "ag1", &report(&service, 1_000_002)).await.json();
+    assert_eq!(level(&rates, 2), (Some(0), json!("no_path")));
+    service.close().await;
+}
+
 #[tokio::test]
 async fn rates_are_streamed_as_they_change() {
     let service = TestService::with(TRIANGLE).await;

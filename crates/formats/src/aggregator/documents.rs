@@ -2,12 +2,12 @@
 
 use api::aggregator::{
     Aggregator, AggregatorDemand, AggregatorDestination, AggregatorFallback, AggregatorFreshness, AggregatorLevel,
-    AggregatorLevelRate, AggregatorMetadata, AggregatorRates, AggregatorSubscriber, AggregatorTopic,
+    AggregatorLevelRate, AggregatorMetadata, AggregatorRates, AggregatorSubscriber, AggregatorTopic, UnservedReason,
 };
 use api::instant::Instant;
 use kernel::id::Name;
 use kernel::scheduler::QosLevel;
-use kernel::scheduler::engine::{AggregatorView, GrantedLevel, GrantedRates};
+use kernel::scheduler::engine::{AggregatorView, GrantedLevel, GrantedRates, UnservedCause};
 use kernel::scheduler::hysteresis::LeaseState;
 use kernel::scheduler::report::{Metadata, Subscriber, TopicReport};
 
@@ -71,6 +71,14 @@ fn level_rate(level: QosLevel, granted: &GrantedLevel) -> AggregatorLevelRate {
         rate_bps: granted.rate.as_bps(),
         allocations: granted.destinations.iter().map(|to| to.allocation.to_string()).collect(),
         destinations: destinations.collect(),
+        unserved: granted.unserved.map(unserved),
+    }
+}
+
+fn unserved(cause: UnservedCause) -> UnservedReason {
+    match cause {
+        UnservedCause::NoClass => UnservedReason::NoClass,
+        UnservedCause::NoPath => UnservedReason::NoPath,
     }
 }
 

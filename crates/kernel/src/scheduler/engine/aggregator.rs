@@ -34,6 +34,30 @@ pub struct GrantedLevel {
     pub fallback: Bandwidth,
     /// By node with consumers, in the order of names.
     pub destinations: Vec<Destination>,
+    /// Why nothing can be reserved for it although it has demand; `None`: it has a rate or no demand, or waits for bandwidth.
+    pub unserved: Option<UnservedCause>,
+}
+
+/// Why nothing can be reserved for a level, whatever bandwidth there is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum UnservedCause {
+    /// The bandwidth model of the topology does not have its class type.
+    NoClass,
+    /// No path leads to a node with its consumers.
+    NoPath,
+}
+
+impl UnservedCause {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::NoClass, Self::NoPath];
+
+    /// In a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoClass => "no_class",
+            Self::NoPath => "no_path",
+        }
+    }
 }
 
 /// The rate to the consumers at one node.
@@ -154,8 +178,8 @@ impl AggregatorState {
         }
     }
 
-    /// The rates by what is reserved.
-    pub(super) fn levels(&self) -> [GrantedLevel; LEVELS] {
+    /// The rates by what is reserved, in a network that has the classes of some levels.
+    pub(super) fn levels(&self, has_class: impl Fn(QosLevel) -> bool) -> [GrantedLevel; LEVELS] {
         let mut levels: [GrantedLevel; LEVELS] = Default::default();
         for ((level, _), flow) in &self.flows {
             let Some(holding) = &flow.holding else { continue };
@@ -165,10 +189,22 @@ impl AggregatorState {
             let (node, rate, allocation) = (flow.egress.clone(), holding.bandwidth, holding.id);
             told.destinations.push(Destination { node, rate, allocation });
         }
-        for told in &mut levels {
+        for (level, told) in QosLevel::ALL.into_iter().zip(&mut levels) {
             told.destinations.sort_by(|one, other| one.node.cmp(&other.node));
+            if told.destinations.is_empty() {
+                told.unserved = self.unserved_cause(level, has_class(level));
+            }
         }
         levels
+    }
+
+    fn unserved_cause(&self, level: QosLevel, has_class: bool) -> Option<UnservedCause> {
+        let mut flows = self.flows.iter().filter(|((other, _), _)| *other == level).map(|(_, flow)| flow).peekable();
+        match (flows.peek(), has_class) {
+            (None, _) => None,
+            (Some(_), false) => Some(UnservedCause::NoClass),
+            (Some(_), true) => flows.all(|flow| flow.path.is_none()).then_some(UnservedCause::NoPath),
+        }
     }
 
     pub(super) fn view(&self, id: &Name) -> AggregatorView {

@@ -14,7 +14,7 @@ mod lease;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use aggregator::{AggregatorView, Destination, GrantedLevel, GrantedRates};
+pub use aggregator::{AggregatorView, Destination, GrantedLevel, GrantedRates, UnservedCause};
 pub use reservations::{ASKS_AT_ONCE_MAX, Ask, GrantOutcome, GrantPurpose};
 
 use aggregator::AggregatorState;
@@ -323,7 +323,8 @@ impl Dispatcher {
         let mut views = Vec::with_capacity(news.len());
         for ix in news {
             let Some((id, known)) = named(&self.names, &mut self.aggregators, ix) else { continue };
-            let levels = known.levels();
+            let net = self.nets.get(&known.topology);
+            let levels = known.levels(|level| net.is_none_or(|net| net.has_class(level)));
             let old = &known.rates;
             let instance = &known.metadata.presence.instance;
             if levels != old.levels || *instance != old.instance || now.0.saturating_sub(old.at.0) >= renew_ms {

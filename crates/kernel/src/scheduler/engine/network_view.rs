@@ -81,6 +81,11 @@ impl Net {
         self.each(level, holding, u64::saturating_sub);
     }
 
+    /// Whether the bandwidth model has the class type of a level.
+    pub(super) fn has_class(&self, level: QosLevel) -> bool {
+        self.model.model.has_class(level.class_type())
+    }
+
     /// Whether so much more could be reserved on a link without victims.
     pub(super) fn has_room(&self, link: LinkIx, more: u64) -> bool {
         let own_bps = self.own_bps.get(link.at()).map_or(0, sum);
