@@ -29,7 +29,11 @@ interface Level {
   dropped?: number;
   rate_bps?: number;
   allocations?: string[];
+  /** Why nothing can be reserved. */
+  unserved?: string;
 }
+
+const UNSERVED_WORDS: Record<string, string> = { no_class: "the bandwidth model lacks its class", no_path: "no path to its consumers" };
 
 /** An aggregator as /v1/aggregators has it: its metadata and its rates, each with levels. */
 interface Aggregator {
@@ -224,7 +228,7 @@ function One(props: { one: Aggregator; samples: Sample[] }) {
           { title: "Arrives", number: true, cell: (number) => told(level(number)?.arrival_bps), value: (number) => level(number)?.arrival_bps },
           { title: "Demand", number: true, cell: (number) => `${told(demand(number)?.demand_bps)}${demand(number)?.boosted ? ", boosted" : ""}`, value: (number) => demand(number)?.demand_bps },
           { title: "Buffer", number: true, cell: (number) => (level(number) ? `${Math.floor(fill(level(number)!))} %` : "—"), value: (number) => level(number)?.buffer_bytes },
-          { title: "Rate", number: true, cell: (number) => told(given(number)?.rate_bps), value: (number) => given(number)?.rate_bps },
+          { title: "Rate", number: true, cell: (number) => `${told(given(number)?.rate_bps)}${given(number)?.unserved ? `: ${UNSERVED_WORDS[given(number)!.unserved!] ?? given(number)!.unserved}` : ""}`, value: (number) => given(number)?.rate_bps },
           { title: "Dropped", number: true, cell: (number) => level(number)?.dropped ?? "—", value: (number) => level(number)?.dropped },
         ]}
       />
