@@ -13,6 +13,7 @@ use super::core::DeliveryOutcome;
 use super::limits::{CALLBACK_ANSWER_MAX_BYTES, DELIVERY_HEADS_BYTES, FAILURE_LOG_INTERVAL};
 use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
 use super::subscription::peer_endpoint;
+use super::wire_cost::SentBody;
 
 /// Carries the instance of the gateway that delivers, so that it recognises its own deliveries if they come back.
 pub(super) const INSTANCE_HEADER: &str = "x-watermaster-instance";
@@ -29,8 +30,10 @@ pub(super) async fn deliver(runtime: Arc<Runtime>, client: Client, id: Subscript
         };
         let Some(RenderedBatch { body, charge, .. }) = batch else { return };
         // Nothing is gained by coding what takes nothing of a rate.
+        let plain_bytes = body.len();
         let batch = CodedBody::new(body, coding.filter(|_| charge.is_some()));
-        runtime.settle(id, charge, batch.body.len().saturating_add(DELIVERY_HEADS_BYTES));
+        let (sent_bytes, head_bytes) = (batch.body.len(), DELIVERY_HEADS_BYTES);
+        runtime.settle(id, charge, SentBody { plain_bytes, sent_bytes, head_bytes });
         let answer = tokio::select! {
             () = cancelled.cancelled() => return,
             answer = post(&client, &url, &runtime.identity.instance, batch) => answer,

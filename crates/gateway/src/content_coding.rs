@@ -128,12 +128,19 @@ impl BodyDecoder {
     /// # Errors
     /// The chunk is not zstd, or its window is too large.
     pub(super) fn next_part(&mut self, chunk: &mut &[u8]) -> io::Result<Option<&[u8]>> {
-        let (mut input, mut output) = (InBuffer::around(chunk), OutBuffer::around(&mut self.buffer[..]));
-        self.decoder.run(&mut input, &mut output)?;
-        let (read, written) = (input.pos(), output.pos());
-        *chunk = chunk.get(read..).unwrap_or_default();
-        // A full buffer may not be all that the decoder has.
-        Ok(self.buffer.get(..written).filter(|part| !part.is_empty()))
+        // A full buffer may not be all that the decoder has, and a frame may have nothing.
+        loop {
+            let (mut input, mut output) = (InBuffer::around(chunk), OutBuffer::around(&mut self.buffer[..]));
+            self.decoder.run(&mut input, &mut output)?;
+            let (read, written) = (input.pos(), output.pos());
+            *chunk = chunk.get(read..).unwrap_or_default();
+            if written > 0 {
+                return Ok(self.buffer.get(..written));
+            }
+            if read == 0 || chunk.is_empty() {
+                return Ok(None);
+            }
+        }
     }
 }
 
@@ -181,6 +188,8 @@ mod tests {
         let whole = BodyEncoder::encode_whole(DeliveryCoding::Zstd, text.as_bytes()).unwrap();
         assert!(whole.len() < text.len() / 100);
         assert_eq!(decode(&[&whole], text.len()).unwrap(), text.as_bytes());
+        let nothing = BodyEncoder::encode_whole(DeliveryCoding::Zstd, b"").unwrap();
+        assert_eq!(decode(&[&[&nothing[..], &whole].concat()], text.len()).unwrap(), text.as_bytes());
         let bytes: Vec<&[u8]> = whole.chunks(1).collect();
         assert_eq!(decode(&bytes, text.len()).unwrap(), text.as_bytes());
         let mut encoder = BodyEncoder::new(DeliveryCoding::Zstd).unwrap();

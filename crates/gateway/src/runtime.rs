@@ -16,6 +16,7 @@ use super::buffer::SubscriptionId;
 use super::clock::{GatewayClock, SinceStart, wall_ms};
 use super::core::{BatchCharge, DeliveryBatch, DeliveryOutcome, GatewayCore, SpoolCut};
 use super::spool::{Spool, SpooledCore};
+use super::wire_cost::SentBody;
 
 /// What identifies a gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -179,11 +180,11 @@ impl Runtime {
         }
     }
 
-    /// The body or event of a batch, and its heads, have so many bytes.
-    pub(super) fn settle(&self, id: SubscriptionId, charge: Option<BatchCharge>, bytes: usize) {
+    /// A batch is sent in this body or event.
+    pub(super) fn settle(&self, id: SubscriptionId, charge: Option<BatchCharge>, body: SentBody) {
         let Some(charge) = charge else { return };
         let now = self.clock.now();
-        self.inner().core.settle(now, id, charge, bytes as u64);
+        self.inner().core.settle(now, id, charge, body);
         self.wake.notify_one();
     }
 

@@ -38,6 +38,7 @@ use super::options::check_policies;
 use super::problem::GatewayProblem;
 use super::runtime::{RenderedBatch, Runtime, WorkerHandle};
 use super::subscription::{DeliveryTarget, SubscriptionTerms, peer_endpoint};
+use super::wire_cost::SentBody;
 use super::{metrics, view};
 use mqtt::Broker;
 
@@ -332,8 +333,10 @@ impl StreamReader {
         self.is_in_flight = true;
         // JSON that serde wrote has no line ends.
         let head = format!("event: batch\nid: {last_sequence}\ndata: ");
-        let event = self.encode([head.as_bytes(), &body, b"\n\n"].concat())?;
-        self.runtime.settle(self.id, charge, event.len());
+        let event = [head.as_bytes(), &body, b"\n\n"].concat();
+        let plain_bytes = event.len();
+        let event = self.encode(event)?;
+        self.runtime.settle(self.id, charge, SentBody { plain_bytes, sent_bytes: event.len(), head_bytes: 0 });
         Ok(event)
     }
 

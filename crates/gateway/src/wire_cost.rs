@@ -36,48 +36,57 @@ pub fn whole(bytes: u64, ppm: u64) -> u64 {
     u64::try_from(u128::from(bytes) * u128::from(PPM) / u128::from(ppm.max(1))).unwrap_or(u64::MAX)
 }
 
+/// How many bytes of messages a batch may have that takes at most so much; the inverse of [`batch_bytes`].
+pub fn messages_bytes(batch_bytes: u64) -> u64 {
+    let whole = SEGMENT_BYTES + SEGMENT_OVERHEAD_BYTES;
+    let rest = (batch_bytes % whole).saturating_sub(SEGMENT_OVERHEAD_BYTES);
+    (batch_bytes / whole * SEGMENT_BYTES + rest).saturating_sub(BATCH_OVERHEAD_BYTES)
+}
+
+/// A body or an event as it was rendered and as it was sent, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SentBody {
+    /// As it was rendered.
+    pub plain_bytes: usize,
+    /// As it was sent.
+    pub sent_bytes: usize,
+    /// The heads that went with it.
+    pub head_bytes: usize,
+}
+
 /// What a batch takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BatchCost {
     /// Its messages as they are rendered.
     pub messages_bytes: u64,
+    /// What a coding leaves of them, in parts per million.
+    pub coded_ppm: u64,
     /// All of it on the wire.
     pub wire_bytes: u64,
 }
 
 impl BatchCost {
     /// What messages take of which a coding leaves so much.
-    pub fn planned(messages_bytes: u64, ppm: u64) -> Self {
-        Self { messages_bytes, wire_bytes: batch_bytes(part(messages_bytes, ppm)) }
+    pub fn planned(messages_bytes: u64, coded_ppm: u64) -> Self {
+        Self { messages_bytes, coded_ppm, wire_bytes: batch_bytes(part(messages_bytes, coded_ppm)) }
     }
 
-    /// What the same messages took when a body or event and its heads had so many bytes.
+    /// What the same messages took.
     #[must_use]
-    pub fn carried(self, bytes: u64) -> Self {
-        Self { wire_bytes: in_packets(bytes), ..self }
+    pub fn of_sent(self, body: SentBody) -> Self {
+        let coded_ppm = ppm(body.sent_bytes as u64, body.plain_bytes as u64);
+        let wire_bytes = in_packets(body.sent_bytes.saturating_add(body.head_bytes) as u64);
+        Self { coded_ppm, wire_bytes, ..self }
     }
 
-    /// Its messages as they are on the wire.
-    pub fn coded_bytes(self) -> u64 {
-        messages_bytes(self.wire_bytes)
-    }
-
-    /// What a coding left of its messages, in parts per million of what they take as they are rendered.
-    pub fn coded_ppm(self) -> u64 {
-        ppm(self.coded_bytes(), self.messages_bytes)
+    fn coded_bytes(self) -> u64 {
+        part(self.messages_bytes, self.coded_ppm)
     }
 }
 
 /// What a coding left, in parts per million and within the limits of what is planned with.
-fn ppm(coded: u64, messages: u64) -> u64 {
-    if messages == 0 { PPM } else { whole(coded, messages).clamp(CODED_MIN_PPM, PPM) }
-}
-
-/// How many bytes of messages a batch may have that takes at most so much; the inverse of [`batch_bytes`].
-pub fn messages_bytes(batch_bytes: u64) -> u64 {
-    let whole = SEGMENT_BYTES + SEGMENT_OVERHEAD_BYTES;
-    let rest = (batch_bytes % whole).saturating_sub(SEGMENT_OVERHEAD_BYTES);
-    (batch_bytes / whole * SEGMENT_BYTES + rest).saturating_sub(BATCH_OVERHEAD_BYTES)
+fn ppm(coded: u64, plain: u64) -> u64 {
+    if plain == 0 { PPM } else { whole(coded, plain).clamp(CODED_MIN_PPM, PPM) }
 }
 
 /// The overhead of sending, over the window of [`RateMeter`].
@@ -156,16 +165,18 @@ mod tests {
     fn what_a_coding_leaves_is_asked_for() {
         let (mut meter, now) = (OverheadMeter::default(), SinceStart(1_000_000));
         let planned = BatchCost::planned(100_000, PPM);
-        let cost = planned.carried(BATCH_OVERHEAD_BYTES + 25_000);
-        assert_eq!((cost.coded_bytes(), cost.coded_ppm()), (25_000, 250_000));
+        let body = SentBody { plain_bytes: 100_200, sent_bytes: 25_050, head_bytes: 400 };
+        let cost = planned.of_sent(body);
+        assert_eq!((cost.coded_bytes(), cost.coded_ppm, cost.wire_bytes), (25_000, 250_000, in_packets(25_450)));
         meter.add(SinceStart(0), planned);
         meter.correct(now, planned, cost);
         assert_eq!(meter.coded_ppm(now), 250_000);
         let expected = meter.expect_bps(now, 1_000_000, 1_000_000, 1);
         assert!((262_500..280_000).contains(&expected), "{expected}");
-        // However well a batch was coded, the next is not planned with next to nothing, nor with more than it is.
-        assert_eq!(planned.carried(10).coded_ppm(), CODED_MIN_PPM);
-        assert_eq!(planned.carried(u64::MAX / 2).coded_ppm(), PPM);
+        // However well a batch was coded, the next is not planned with next to nothing, nor with more than it is; and what is
+        // sent as it is, is that, however small the batch.
+        let coded = |plain_bytes, sent_bytes| planned.of_sent(SentBody { plain_bytes, sent_bytes, ..body }).coded_ppm;
+        assert_eq!((coded(100_000, 10), coded(100, 110), coded(90, 90), coded(0, 0)), (CODED_MIN_PPM, PPM, PPM, PPM));
         assert_eq!(OverheadMeter::default().coded_ppm(now), PPM);
     }
 

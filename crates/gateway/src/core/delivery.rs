@@ -7,7 +7,7 @@ use api::qos_level::{Level, PerLevel};
 use super::super::buffer::{BufferedMessage, DeliveryEnd, LaneTarget, SubscriptionId};
 use super::super::clock::SinceStart;
 use super::super::limits::{BATCH_MAX_BYTES, BATCH_MAX_MESSAGES, DEMAND_PATIENCE_US, RETRY_AFTER_MAX, SILENCE_MAX_US};
-use super::super::wire_cost::{self, BatchCost};
+use super::super::wire_cost::{self, BatchCost, SentBody};
 use super::GatewayCore;
 
 /// The messages of one delivery.
@@ -221,14 +221,14 @@ impl GatewayCore {
         DeliveryBatch { subscription, level, items, charge: Some(BatchCharge { level, from, cost }) }
     }
 
-    /// The body or event of a batch and its heads have so many bytes: the rates are charged with what it takes.
-    pub fn settle(&mut self, now: SinceStart, id: SubscriptionId, charge: BatchCharge, bytes: u64) {
+    /// A batch is sent in this body or event: the rates are charged with what it takes.
+    pub fn settle(&mut self, now: SinceStart, id: SubscriptionId, charge: BatchCharge, body: SentBody) {
         let BatchCharge { level, from, cost: planned } = charge;
-        let cost = planned.carried(bytes);
+        let cost = planned.of_sent(body);
         self.buckets.correct(from, planned.wire_bytes, cost.wire_bytes);
         self.sent[level.at()].correct(now, planned.wire_bytes, cost.wire_bytes);
         self.overheads[level.at()].correct(now, planned, cost);
-        self.buffers[level.at()].observe_coding(id, cost.coded_ppm());
+        self.buffers[level.at()].observe_coding(id, cost.coded_ppm);
     }
 
     /// What may be in one batch: as much as the level sends until it is answered, for the next one waits for that.
