@@ -287,6 +287,31 @@ fn what_others_take_lowers_the_rates_and_what_they_leave_raises_them() {
     assert!(world.rate("ag", 0) <= 10 * MBPS && world.rate("ag", 0) >= 9 * MBPS, "{}", world.rate("ag", 0));
 }
 
+/// A change of a link makes the view of the network anew: what several aggregators have on another link is still theirs, and
+/// is not taken for what other clients have.
+#[test]
+fn a_change_elsewhere_costs_no_rate() {
+    let mut world = World::new(&[("a-b", 10 * MBPS), ("c-d", 10 * MBPS)], settings());
+    let ids = ["ag1", "ag2", "ag3", "ag4"];
+    for id in ids {
+        let metadata = world.metadata("a", &[(1, 2 * MBPS, "b")]);
+        world.report(id, metadata).unwrap();
+    }
+    for state in [LinkState::Down, LinkState::Up] {
+        let change = LinkChange { state: Some(state), ..LinkChange::default() };
+        world.carry_out(&Command::ChangeLink { topology: name("net"), link: name("c-d"), change });
+        world.dispatcher.sync(&world.state, &[]);
+        world.settle();
+        world.pass(1);
+        for id in ids {
+            let metadata = world.metadata("a", &[(1, 2 * MBPS + 400_000, "b")]);
+            world.report(id, metadata).unwrap();
+            assert!(world.rate(id, 1) >= 2 * MBPS + 400_000, "{id}: {}", world.rate(id, 1));
+        }
+        world.check(&ids);
+    }
+}
+
 #[test]
 fn a_flood_takes_what_is_lent_and_nothing_guaranteed() {
     let mut world = World::new(&[("a-b", 10 * MBPS)], settings());

@@ -2,11 +2,14 @@
 
 use super::network_view::Net;
 use super::{Dispatcher, SHOWN_LEASES, entries_of};
-use crate::id::Name;
+use crate::id::{AllocationId, Name};
 use crate::scheduler::hysteresis::{LeaseState, lease_state, next_lapse};
-use crate::scheduler::{FlowKey, LEVELS};
+use crate::scheduler::{FlowKey, LEVELS, QosLevel};
 use crate::state::State;
 use crate::units::Millis;
+
+/// A reservation whose flow moves to another revision of its network: level, egress and allocation.
+type HeldReservation = (QosLevel, Name, AllocationId);
 
 impl Dispatcher {
     /// Sets the lease state of an aggregator by the time.
@@ -50,31 +53,35 @@ impl Dispatcher {
 
     /// Rebuilds the view of a network whose topology is another; reservations stay with their flows.
     pub(super) fn rebuild(&mut self, name: &Name, state: &State) {
+        let inside = self.aggregators.iter().filter(|(_, known)| known.topology == *name);
+        let inside: Vec<Name> = inside.map(|(id, _)| id.clone()).collect();
+        // All of them leave the old network before the first is in the new one, whose sums do not have their reservations.
+        let held: Vec<_> = inside.into_iter().map(|id| (self.leave_revision(&id), id)).collect();
         self.nets.remove(name);
         if let Some(network) = state.network(name.as_str()) {
             self.nets.insert(name.clone(), Net::new(network, &self.settings));
         }
-        let inside = self.aggregators.iter().filter(|(_, known)| known.topology == *name);
-        let inside: Vec<Name> = inside.map(|(id, _)| id.clone()).collect();
-        for id in inside {
-            self.move_to_revision(&id, name, state);
+        for (held, id) in held {
+            self.move_to_revision(&id, held, name, state);
         }
     }
 
-    fn move_to_revision(&mut self, id: &Name, topology: &Name, state: &State) {
-        let Some(known) = self.aggregators.get(id) else { return };
-        let held = known.flows.iter().filter_map(|((level, _), flow)| {
-            let holding = flow.holding.as_ref()?;
-            Some((*level, flow.egress.clone(), holding.id))
-        });
-        let held: Vec<_> = held.collect();
+    /// Drops the flows of an aggregator; the reservations that they had.
+    fn leave_revision(&mut self, id: &Name) -> Vec<HeldReservation> {
+        let flows = self.aggregators.get(id).into_iter().flat_map(|known| &known.flows);
+        let held =
+            flows.filter_map(|((level, _), flow)| Some((*level, flow.egress.clone(), flow.holding.as_ref()?.id)));
+        let held = held.collect();
+        self.drop_flows(id);
+        held
+    }
+
+    fn move_to_revision(&mut self, id: &Name, held: Vec<HeldReservation>, topology: &Name, state: &State) {
+        let Some(known) = self.aggregators.get_mut(id) else { return };
         let place = state.network(topology.as_str()).map(|network| network.topology());
         let node = place.and_then(|topology| topology.node_named(known.metadata.node.as_str()));
         let (Some(topology), Some(node)) = (place, node) else { return self.forget(id) };
-        self.drop_flows(id);
-        if let Some(known) = self.aggregators.get_mut(id) {
-            known.node = node;
-        }
+        known.node = node;
         self.update_demand(id, state);
         for (level, egress, allocation) in held {
             let Some(known) = self.aggregators.get(id) else { return };
