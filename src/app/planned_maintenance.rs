@@ -1,6 +1,7 @@
 //! Planned maintenance comes and goes: shortly before it begins its links go into maintenance, so that what has another path
 //! takes it; when it is over, links that are still in maintenance are in service again, and it is forgotten. Each look starts from
-//! what is planned and from how the links are, so that it does not matter which instance looks, or how often.
+//! what is planned and from how the links are, so that it does not matter which instance looks, or how often: a change that another
+//! has made meanwhile is not made again.
 
 use std::time::Duration;
 
@@ -46,28 +47,32 @@ fn due(state: &State, now: Millis, lead_ms: u64) -> Vec<Command> {
     let mut commands = vec![];
     for (name, network) in state.networks().filter(|(_, network)| network.maintenances().len() > 0) {
         let is_on = |one: &Maintenance| one.starts_at.0 <= now.0.saturating_add(lead_ms) && now < one.ends_at;
-        let change = |link: &Name, state, until| Command::ChangeLink {
+        let change = |link: &Name, (expected, state), until| Command::ChangeLink {
             topology: name.clone(),
             link: link.clone(),
-            change: LinkChange { state: Some(state), until, ..LinkChange::default() },
+            change: LinkChange { state: Some(state), expected: Some(expected), until, ..LinkChange::default() },
         };
         for maintenance in network.maintenances().filter(|one| is_on(one)) {
             let up = maintenance.links.iter().filter(|link| is_in(network, link, LinkState::Up));
-            commands.extend(up.map(|link| change(link, LinkState::Maintenance, Some(maintenance.ends_at))));
+            commands.extend(
+                up.map(|link| change(link, (LinkState::Up, LinkState::Maintenance), Some(maintenance.ends_at))),
+            );
         }
         for maintenance in network.maintenances().filter(|one| one.ends_at <= now) {
             let is_free =
                 |link: &&Name| !network.maintenances().any(|other| is_on(other) && other.links.contains(link));
             let drained = maintenance.links.iter().filter(|link| is_in(network, link, LinkState::Maintenance));
-            let mut back: Vec<Command> =
-                drained.filter(is_free).map(|link| change(link, LinkState::Up, None)).collect();
+            let mut back: Vec<Command> = drained
+                .filter(is_free)
+                .map(|link| change(link, (LinkState::Maintenance, LinkState::Up), None))
+                .collect();
             if back.is_empty() {
                 back.push(Command::EndMaintenance { topology: name.clone(), id: maintenance.id });
             }
             commands.append(&mut back);
         }
     }
-    // The other direction of a link changes with it: what is left is due at the next look.
+    // What is left is due at the next look.
     commands.truncate(LINKS_AT_ONCE_MAX);
     commands
 }

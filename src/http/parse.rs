@@ -214,6 +214,7 @@ pub(super) fn link_change(document: LinkRequest) -> Result<LinkChange, Problem> 
         srlg: document.srlg,
         admin_group: document.admin_group,
         is_reported: false,
+        expected: None,
         until: None,
     })
 }

@@ -211,6 +211,8 @@ pub struct LinkChange {
     pub admin_group: Option<u32>,
     /// Whether the state is what a controller sees, which a controller may undo; false: an operator decided it.
     pub is_reported: bool,
+    /// The state that the link has to be in: in another, nothing is due.
+    pub expected: Option<LinkState>,
     /// When it is known to be over: bookings that start later stay on a link in maintenance.
     pub until: Option<Millis>,
 }

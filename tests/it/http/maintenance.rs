@@ -99,6 +99,14 @@ async fn links_are_drained_when_it_begins_and_in_service_when_it_is_over() {
     };
     tokio::time::timeout(Duration::from_secs(20), over).await.unwrap();
     assert_eq!(service.get(PLANS).await.json()["items"], json!([]));
+    // Both directions of a link change at once.
+    let events = service.get("/v1/events?limit=1000").await.json();
+    let kinds: Vec<_> =
+        events["items"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds[2..],
+        ["maintenance_planned", "link_changed", "maintenance_planned", "link_changed", "maintenance_ended"]
+    );
     service.close().await;
 }
 

@@ -217,6 +217,10 @@ pub(super) fn change_link(
     let (_, network) = resolve::network(state, Some(topology_name))?;
     let unknown = || Refusal::UnknownLink { name: link_name.clone(), topology: topology_name.clone() };
     let ix = network.topology.link_named(link_name.as_str()).ok_or_else(unknown)?;
+    let is_expected = |link: &Link| change.expected.is_none_or(|state| state == link.state);
+    if !network.topology.link(ix).is_some_and(is_expected) {
+        return Err(Refusal::NothingDue);
+    }
     let links = changed_links(&network.topology, ix, change)?;
     let topology = with_links(&network.topology, &links)?;
     let graph = Graph::new(&topology);
