@@ -235,10 +235,14 @@ fn a_certificate_is_a_principal_of_the_configuration() {
         }
         assert!(service.logged()[before..].contains("a client's certificate was refused"));
     }
-    // curl may find the connection closed before it reads the alert.
+    // curl may find the connection closed before it reads the alert, on a busy machine several times.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !told.iter().any(|text| text.contains("alert certificate unknown")) {
+        assert!(Instant::now() < deadline, "{told:?}");
+        told.push(service.ask("/livez", Some(&forged), &[]).unwrap_err());
+    }
     let is_discreet = |text: &String| !["expired", "unknown ca", "not yet"].iter().any(|word| text.contains(word));
     assert!(told.iter().all(is_discreet), "{told:?}");
-    assert!(told.iter().any(|text| text.contains("alert certificate unknown")), "{told:?}");
 
     // Other authorities are taken up without a restart.
     fs::copy(theirs.file("ca.pem"), &authorities).unwrap();
