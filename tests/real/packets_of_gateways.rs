@@ -64,7 +64,9 @@ impl Consumer {
 
     fn start_with(reach: &[&str]) -> Self {
         let wish = "gateway=http://10.77.0.1:8090,topic=plant/#,qos_level=2";
-        let words = [env!("CARGO_BIN_EXE_watermaster"), "consumer", "--name", "client1", "--node", "s3"];
+        // What arrives is compared with what switches count.
+        let words =
+            [env!("CARGO_BIN_EXE_watermaster"), "consumer", "--uncompressed", "--name", "client1", "--node", "s3"];
         let mut child = inside(3, &[&words[..], &["--subscribe", wish], reach].concat());
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let received = Arc::new(Mutex::new(vec![]));
