@@ -12,7 +12,7 @@ mod carry;
 mod database_watch;
 mod follower;
 mod leadership;
-mod maintenance;
+mod housekeeping;
 mod planned_maintenance;
 mod recovery;
 mod reconcile;
@@ -232,10 +232,10 @@ impl App {
         let app = Self { inner: Arc::new(inner) };
         let mut tasks = JoinSet::new();
         tasks.spawn(writer::run(app.clone(), jobs));
-        tasks.spawn(maintenance::keep_time(app.clone()));
+        tasks.spawn(housekeeping::keep_time(app.clone()));
         tasks.spawn(recovery::keep_protected(app.clone(), options.wait_to_restore));
         tasks.spawn(planned_maintenance::keep_plans(app.clone(), options.maintenance_lead));
-        tasks.spawn(maintenance::housekeeping(app.clone(), options.retention));
+        tasks.spawn(housekeeping::housekeeping(app.clone(), options.retention));
         tasks.spawn(link_history::run(app.clone()));
         tasks.spawn(follower::run(app.clone()));
         tasks.spawn(leadership::run(app.clone()));
@@ -438,7 +438,7 @@ impl Tasks {
     pub async fn stop(mut self, app: &App) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
-        maintenance::snapshot(app).await;
+        housekeeping::snapshot(app).await;
         app.inner.journal.close().await;
     }
 }

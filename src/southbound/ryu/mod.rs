@@ -65,9 +65,7 @@ impl Ryu {
         path: &str,
         switch: Dpid,
     ) -> Result<Vec<T>, DriverError> {
-        let reply = self.talk.get(what, &format!("{path}/{}", switch.0)).await?;
-        let found: Vec<T> = Self::of(&reply, switch)?;
-        if found.is_empty() { Err(DriverError::SilentSwitch { dpid: switch }) } else { Ok(found) }
+        self.list(what, path, switch, |_| true).await
     }
 
     async fn count(&self, switch: Dpid, which: &Value) -> Result<u64, DriverError> {
@@ -123,9 +121,20 @@ impl Ryu {
         path: &str,
         switch: Dpid,
     ) -> Result<Vec<T>, DriverError> {
+        self.list(what, path, switch, |reply| reply.took >= self.silence_after).await
+    }
+
+    /// A list that may be silence if it is empty.
+    async fn list<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        path: &str,
+        switch: Dpid,
+        is_silence: impl Fn(&ControllerReply) -> bool,
+    ) -> Result<Vec<T>, DriverError> {
         let reply = self.talk.get(what, &format!("{path}/{}", switch.0)).await?;
         let told: Vec<T> = Self::of(&reply, switch)?;
-        let is_silent = told.is_empty() && reply.took >= self.silence_after;
+        let is_silent = told.is_empty() && is_silence(&reply);
         if is_silent { Err(DriverError::SilentSwitch { dpid: switch }) } else { Ok(told) }
     }
 

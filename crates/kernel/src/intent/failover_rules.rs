@@ -53,7 +53,7 @@ impl Failover {
     }
 
     /// Where a hop sends packets that the next one has sent back.
-    pub(super) fn way_of_returned(&self, hop: usize) -> Option<PortNo> {
+    pub(super) fn way_of_sent_back(&self, hop: usize) -> Option<PortNo> {
         self.back(hop.saturating_add(1))?;
         if hop == 0 { Some(self.entry) } else { self.back(hop) }
     }
@@ -62,7 +62,7 @@ impl Failover {
         let mut places: BTreeSet<(Dpid, PortNo)> = BTreeSet::new();
         let forward = hops.iter().enumerate().filter_map(|(at, (dpid, _))| Some((*dpid, self.back(at)?)));
         let returned = hops.iter().enumerate().filter_map(|(at, (dpid, port))| {
-            self.way_of_returned(at)?;
+            self.way_of_sent_back(at)?;
             Some((*dpid, *port))
         });
         let standby = self.transits.iter().map(|(dpid, into, _)| (*dpid, *into));

@@ -201,7 +201,7 @@ impl Shape {
             } else {
                 add(label_place(label, None), vec![Action::PopMpls(self.family()), Action::Output(*port)]);
             }
-            if let Some(way) = failover.and_then(|failover| failover.way_of_returned(at)) {
+            if let Some(way) = failover.and_then(|failover| failover.way_of_sent_back(at)) {
                 add(label_place(label, Some(*port)), labelled(label, tc, Action::Output(way)).to_vec());
             }
         }

@@ -142,7 +142,7 @@ impl RulePlan {
     pub fn set(&mut self, allocation: &Allocation, number: Option<FlowNumber>, topology: &Topology) {
         let id = allocation.id;
         let path = match path(allocation, number, topology) {
-            Ok(path) => self.without_unheld_groups(path),
+            Ok(path) => self.with_possible_groups(path),
             Err(NoRules::NoFlow) => return self.remove(id),
             Err(why) => {
                 self.remove(id);
@@ -186,7 +186,7 @@ impl RulePlan {
         }
     }
 
-    fn without_unheld_groups(&self, mut path: Path) -> Path {
+    fn with_possible_groups(&self, mut path: Path) -> Path {
         if !self.has_groups || path.shape.hops.iter().any(|(dpid, _)| self.groupless.contains(dpid)) {
             path.shape.failover = None;
         }
