@@ -22,7 +22,7 @@ use kernel::audit::audit;
 use kernel::command::{Expected, LinkChange, OnMisfit};
 use kernel::event::{Denial, Displaced};
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx};
-use kernel::path::{Constraints, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, shortest};
+use kernel::path::{Constraints, Everything, Graph, Metric, Query, Workspace, shortest};
 use kernel::scheduler::engine::{Dispatcher, GrantOutcome};
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use kernel::scheduler::{AggregatorIx, FlowDemand, FlowKey, LEVELS, Planner, QosLevel, SchedulerSettings};
@@ -100,23 +100,6 @@ impl Options {
             }
         }
         options
-    }
-}
-
-/// The network as if nothing were reserved.
-struct Empty;
-
-impl Links for Empty {
-    fn room_bps(&self, _: LinkIx) -> u64 {
-        u64::MAX
-    }
-
-    fn weight(&self, _: LinkIx) -> u32 {
-        WEIGHT_ONE
-    }
-
-    fn is_usable(&self, _: LinkIx) -> bool {
-        true
     }
 }
 
@@ -382,7 +365,7 @@ fn draw_flows(topology: &Topology, aggregators: u32, draw: &mut Draw) -> (Vec<Ed
                 egress = node();
             }
             let query = Query { ingress, egress, bandwidth_bps: 0, metric: Metric::Te, constraints: &constraints };
-            let Ok(found) = shortest(&graph, &Empty, &query, &mut workspace) else { continue };
+            let Ok(found) = shortest(&graph, &Everything, &query, &mut workspace) else { continue };
             found.links.iter().for_each(|link: &LinkIx| on_link[link.at()] += 1);
             flows.push(EdgeFlow { level, ends: (ingress, egress), peak_bps: 0 });
         }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kernel::id::{LinkIx, NodeIx};
-use kernel::path::{Constraints, Graph, Links, Metric, Query, WEIGHT_ONE, Workspace, shortest};
+use kernel::path::{Constraints, Everything, Graph, Metric, Query, Workspace, shortest};
 use kernel::scheduler::{AggregatorIx, FlowDemand, FlowKey, Planner, QosLevel, SchedulerSettings};
 use kernel::topology::Topology;
 use kernel::units::Bandwidth;
@@ -51,23 +51,6 @@ fn main() {
     }
 }
 
-/// The network as if nothing were reserved.
-struct Empty;
-
-impl Links for Empty {
-    fn room_bps(&self, _: LinkIx) -> u64 {
-        u64::MAX
-    }
-
-    fn weight(&self, _: LinkIx) -> u32 {
-        WEIGHT_ONE
-    }
-
-    fn is_usable(&self, _: LinkIx) -> bool {
-        true
-    }
-}
-
 struct Round {
     capacities: Vec<Bandwidth>,
     flows: Vec<(FlowKey, Arc<[LinkIx]>)>,
@@ -90,7 +73,7 @@ impl Round {
             for level in QosLevel::ALL {
                 let egress = node();
                 let query = Query { ingress, egress, bandwidth_bps: 0, metric: Metric::Te, constraints: &constraints };
-                let Ok(found) = shortest(graph, &Empty, &query, &mut workspace) else { continue };
+                let Ok(found) = shortest(graph, &Everything, &query, &mut workspace) else { continue };
                 flows.push((FlowKey { aggregator: AggregatorIx(aggregator), level, egress }, found.links.into()));
             }
         }

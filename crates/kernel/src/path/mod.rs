@@ -44,7 +44,7 @@ pub use cspf::{obeys, shortest};
 pub use disjoint::{Disjointness, PRIMARIES_MAX, are_disjoint, disjoint_from, disjoint_pair};
 pub use explain::{Reason, explain};
 pub use graph::Graph;
-pub(crate) use query::Everything;
+pub use query::Everything;
 pub use query::{
     BesideDemand, COST_ONE, Constraints, FoundPath, Hop, Links, Metric, NoPath, Query, RouteHop, WEIGHT_ONE,
 };

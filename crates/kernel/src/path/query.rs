@@ -93,7 +93,7 @@ pub trait Links {
 }
 
 /// Every link, whatever its state, with unlimited room and nothing reserved.
-pub(crate) struct Everything;
+pub struct Everything;
 
 impl Links for Everything {
     fn room_bps(&self, _: LinkIx) -> u64 {
