@@ -163,9 +163,15 @@ pub(super) async fn maintenance_create(
     }
     let command = parse::maintenance(topology.clone(), body.read::<MaintenanceRequest>()?)?;
     let fact = room.ask(command, query.mode()).await?.map_err(error::in_body)?;
-    let Event::MaintenancePlanned { maintenance, displaced, stranded, .. } = &fact.event else {
+    let Event::MaintenancePlanned { maintenance, displaced, .. } = &fact.event else {
         return Err(error::unexpected(&fact));
     };
+    let (name, planned) = (topology.clone(), Arc::clone(maintenance));
+    let stranded = room.app.work_out(move |state| {
+        let found = state.network(name.as_str());
+        found.map(|network| stranded_by(state, network, &planned, &mut Workspace::default())).unwrap_or_default()
+    });
+    let stranded = stranded.await?;
     let outcome = MaintenanceOutcome {
         document: MaintenanceDocument {
             maintenance: render::maintenance(maintenance),

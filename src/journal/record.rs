@@ -108,7 +108,7 @@ pub(super) enum EventRecord {
         maintenance: MaintenanceRecord,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         displaced: Vec<DisplacedRecord>,
-        /// Allocations that would stay on its links.
+        /// Bookings that stay on its links.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stranded: Vec<StoredAllocationId>,
     },

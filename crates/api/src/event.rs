@@ -246,7 +246,7 @@ pub enum EventData {
         /// Bookings that have another path because of it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         victims: Vec<Victim>,
-        /// The ids of allocations that would stay on its links if it were now, because there is no other path.
+        /// The ids of bookings that stay on its links because there is no other path.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stranded: Vec<String>,
     },

@@ -145,7 +145,7 @@ pub enum Event {
         maintenance: Arc<Maintenance>,
         /// Bookings that have another path because of it.
         displaced: Vec<Displaced>,
-        /// Allocations that would stay on its links if it were now, for want of another path.
+        /// Bookings that stay on its links for want of another path.
         stranded: Vec<AllocationId>,
     },
     /// Maintenance is over, or will not be.

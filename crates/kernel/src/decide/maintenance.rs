@@ -51,13 +51,11 @@ pub(super) fn plan(
         Arc::new(Maintenance { id: state.sequence().next(), links, starts_at, ends_at, note: request.note.cloned() });
     let mut planned = network.clone();
     planned.plan_maintenance(&maintenance);
-    let displaced = {
-        let find = |id| state.allocation(id);
-        let mut books = Reallocation::new(&planned, &planned.graph, &find);
-        move_bookings(state, &mut books, &maintenance, workspace);
-        books.fates()
-    };
-    let stranded = stranded_by(state, &planned, &maintenance, workspace);
+    let find = |id| state.allocation(id);
+    let mut books = Reallocation::new(&planned, &planned.graph, &find);
+    let stay = move_bookings(state, &mut books, &maintenance, workspace);
+    let stranded = stay.iter().map(|booking| booking.id).collect();
+    let displaced = books.fates();
     Ok(Event::MaintenancePlanned { topology: topology.clone(), maintenance, displaced, stranded })
 }
 
@@ -95,13 +93,17 @@ fn move_bookings<'a>(
     stay
 }
 
-/// The allocations that would stay on the links for want of another path if the maintenance were now, by their numbers.
+/// The allocations that would stay on the links for want of another path if the maintenance were now, by their numbers. It may
+/// be planned, or not yet. No decision waits for this: with many allocations on the links it takes long.
 pub fn stranded_by(
     state: &State,
     network: &Network,
     maintenance: &Maintenance,
     workspace: &mut Workspace,
 ) -> Vec<AllocationId> {
+    let mut planned = network.clone();
+    planned.plan_maintenance(&Arc::new(maintenance.clone()));
+    let network = &planned;
     let find = |id| state.allocation(id);
     let mut books = Reallocation::new(network, &network.graph, &find);
     let mut stranded: BTreeSet<AllocationId> =
