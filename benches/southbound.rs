@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use api::outbound::OutboundNetworks;
 use futures_util::future::join_all;
 use kernel::id::AllocationId;
-use kernel::intent::{Action, Cookie, Dpid, Match, MplsLabel, PortNo, Rule, RuleKey, RuleStep, StepOutcome};
+use kernel::intent::{Action, Cookie, Dpid, Match, MplsLabel, Numbering, PortNo, Rule, RuleKey, RuleStep, StepOutcome};
 use serde_json::json;
 use watermaster::southbound::Driver;
 use watermaster::southbound::ryu::Ryu;
@@ -53,7 +53,7 @@ fn main() {
 
     lab.plain_controller();
     lab.await_controller();
-    let driver = Ryu::new(lab.url(), &OutboundNetworks::default()).unwrap();
+    let driver = Ryu::new(lab.url(), &OutboundNetworks::default(), Numbering::DEFAULT).unwrap();
     let (mut naive, mut plain) = (vec![], vec![]);
     for _ in 0..ROUNDS {
         naive.push(total / naively(&lab).as_secs_f64());
@@ -125,7 +125,7 @@ fn answer(reader: &mut impl BufRead) -> u16 {
 }
 
 fn cookie(number: u32) -> Cookie {
-    Cookie::new(1, AllocationId(u64::from(number) + 1)).unwrap()
+    Cookie::new(Numbering::DEFAULT.cookie_tag(), 1, AllocationId(u64::from(number) + 1)).unwrap()
 }
 
 fn rules() -> Vec<Rule> {

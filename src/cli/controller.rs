@@ -6,7 +6,9 @@ use super::connection::{ConnectionError, ServiceConnection, effect};
 use super::event::{WatchArgs, events_watch};
 use super::output::{Column, lines};
 use api::client::{Client, PageRequest};
-use api::controller::{ControllerDocument, ControllerDriver, ControllerRequest, ControllerRules};
+use api::controller::{
+    ControllerDocument, ControllerDriver, ControllerRequest, ControllerRules, Policing, SwitchNumbering,
+};
 use api::event::EventData;
 
 const COLUMNS: [Column<ControllerDocument>; 9] = [
@@ -28,6 +30,53 @@ pub struct Arguments {
     connection: ServiceConnection,
     #[command(subcommand)]
     command: ControllerCommand,
+}
+
+/// How the rules and meters of a controller are made.
+#[derive(Args, Debug)]
+struct RuleArgs {
+    /// The smallest MPLS label; four for each flow [default: 100000]
+    #[arg(long)]
+    label_min: Option<u32>,
+    /// The smallest id of a meter; one for each flow [default: 10001]
+    #[arg(long)]
+    meter_min: Option<u32>,
+    /// The most living allocations with a flow [default: 190000]
+    #[arg(long)]
+    flows_max: Option<u32>,
+    /// The first byte of every cookie, and of the id of every group [default: 87]
+    #[arg(long)]
+    cookie_tag: Option<u8>,
+    /// The lowest priority of rules; the highest is 10001 above it [default: 20000]
+    #[arg(long)]
+    priority_min: Option<u16>,
+    /// The burst of meters, as milliseconds of their rate [default: 1000]
+    #[arg(long)]
+    burst_ms: Option<u32>,
+    /// Reservations hold the labels of packets from this size on, in bytes; without it labels come on top
+    #[arg(long)]
+    packet_bytes: Option<u16>,
+    /// Put packets into the queue of their class
+    #[arg(long)]
+    queues: bool,
+}
+
+impl RuleArgs {
+    fn numbering(&self) -> SwitchNumbering {
+        let usual = SwitchNumbering::default();
+        SwitchNumbering {
+            label_min: self.label_min.unwrap_or(usual.label_min),
+            meter_min: self.meter_min.unwrap_or(usual.meter_min),
+            flows_max: self.flows_max.unwrap_or(usual.flows_max),
+            cookie_tag: self.cookie_tag.unwrap_or(usual.cookie_tag),
+            priority_min: self.priority_min.unwrap_or(usual.priority_min),
+        }
+    }
+
+    fn policing(&self) -> Policing {
+        let usual = Policing::default();
+        Policing { burst_ms: self.burst_ms.unwrap_or(usual.burst_ms), packet_bytes: self.packet_bytes }
+    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -56,6 +105,8 @@ enum ControllerCommand {
         /// Whose switches it has
         #[arg(long)]
         topology: String,
+        #[command(flatten)]
+        rules: RuleArgs,
         /// Only say what would happen
         #[arg(long)]
         dry_run: bool,
@@ -90,8 +141,15 @@ pub fn run(arguments: &Arguments) -> Result<(), ConnectionError> {
         ControllerCommand::Show { name } => {
             connection.show_one(&COLUMNS, async |client| client.controller_get(name).await)
         }
-        ControllerCommand::Put { name, driver, url, topology, dry_run } => {
-            let request = ControllerRequest { driver: *driver, url: url.clone(), topology: topology.clone() };
+        ControllerCommand::Put { name, driver, url, topology, rules, dry_run } => {
+            let request = ControllerRequest {
+                driver: *driver,
+                url: url.clone(),
+                topology: topology.clone(),
+                numbering: rules.numbering(),
+                policing: rules.policing(),
+                queues: rules.queues,
+            };
             let put = async |client: Client| Ok(client.controller_put(name, &request, effect(*dry_run)).await?);
             let done = connection.wait(put)?;
             let word = if *dry_run { "would be put\n" } else { "put\n" };

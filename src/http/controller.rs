@@ -1,5 +1,6 @@
 //! Controllers: through which a topology's switches are reached, and what is known of them.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::problem::{
     BadGateway, BadRequest, Conflict, Forbidden, InternalError, NotFound, Problem, TooLarge, Unavailable,
     Unprocessable, UnsupportedMediaType,
 };
-use super::render::{driver, instant, json};
+use super::render::{driver, instant, json, numbering, policing};
 use super::sorting::{self, list_orders};
 use super::topology::DryRunQuery;
 use super::{ApiState, error, pagination, parse, problem_catalogue};
@@ -26,15 +27,18 @@ use crate::app::scalars::StoredName;
 use crate::app::{Mode, SurveyError};
 use api::controller::{
     ControllerDocument, ControllerDriver, ControllerLeader, ControllerPage, ControllerRequest, ControllerRules,
-    ControllerSwitch, RuleFigures, SurveyOutcome,
+    ControllerSwitch, Policing, RuleFigures, SurveyOutcome, SwitchNumbering,
 };
 use kernel::command::{Command, Expected, OnMisfit};
 use kernel::controller::{Controller, ControllerAddress, DriverKind, RulesOnDelete};
 use kernel::discovery::{Merged, merge};
 use kernel::event::Event;
 use kernel::id::Name;
+use kernel::intent::{BURST_MAX_MS, MeterSettings, Numbering, RuleSettings};
 use kernel::{Refusal, State as KernelState};
 
+/// The sizes of packets on Ethernet, in bytes, jumbo frames among them.
+const PACKET_BYTES: RangeInclusive<u16> = 64..=9_216;
 /// How long a deletion is waited for; it goes on afterwards.
 const REMOVAL_MAX: Duration = Duration::from_secs(5);
 
@@ -50,6 +54,9 @@ fn document(room: &ApiState, controller: &Controller) -> ControllerDocument {
         driver: driver(controller.driver),
         url: controller.address.as_ref().map(ToString::to_string),
         topology: controller.topology.to_string(),
+        numbering: numbering(controller),
+        policing: policing(controller),
+        queues: controller.settings.has_queues,
         closing: controller.is_closing,
         leader: controller.leader.as_ref().map(|leader| ControllerLeader {
             instance: leader.instance.to_string(),
@@ -174,17 +181,11 @@ pub(super) async fn controller_put(
     };
     let topology = parse::name("topology", &request.topology)?;
     let is_new = room.app.read(|state| state.controller(name.as_str()).is_none());
-    let command = Command::PutController {
-        name: name.clone(),
-        driver: kind,
-        address: address.clone(),
-        topology: topology.clone(),
-    };
+    let command =
+        Command::PutController { name: name.clone(), driver: kind, address, topology, settings: settings(&request)? };
     let fact = room.submit(command, query.mode()).await?;
-    let Event::ControllerPut { .. } = &fact.event else { return Err(error::unexpected(&fact)) };
-    let (is_closing, leader, revision) = (false, None, fact.sequence);
-    let controller = Controller { name, driver: kind, address, topology, is_closing, leader, revision };
-    let mut response = json(&document(&room, &controller));
+    let Event::ControllerPut { controller } = &fact.event else { return Err(error::unexpected(&fact)) };
+    let mut response = json(&document(&room, controller));
     if is_new && !query.dry_run {
         *response.status_mut() = StatusCode::CREATED;
         let mut location = String::from("/v1/controllers/");
@@ -194,6 +195,23 @@ pub(super) async fn controller_put(
         }
     }
     Ok(response)
+}
+
+fn settings(request: &ControllerRequest) -> Result<RuleSettings, Problem> {
+    let impossible = |field, detail: String| Problem::new(&problem_catalogue::IMPOSSIBLE, detail).with("field", field);
+    let SwitchNumbering { label_min, meter_min, flows_max, cookie_tag, priority_min } = request.numbering;
+    let numbering = Numbering::new(label_min, meter_min, flows_max, cookie_tag, priority_min)
+        .map_err(|error| impossible(error.field(), error.to_string()))?;
+    let Policing { burst_ms, packet_bytes } = request.policing;
+    if !(1..=BURST_MAX_MS).contains(&burst_ms) {
+        return Err(impossible("policing.burst_ms", format!("a burst is 1 to {BURST_MAX_MS} ms of the rate")));
+    }
+    if packet_bytes.is_some_and(|bytes| !PACKET_BYTES.contains(&bytes)) {
+        let (least, most) = (PACKET_BYTES.start(), PACKET_BYTES.end());
+        return Err(impossible("policing.packet_bytes", format!("packets have {least} to {most} bytes")));
+    }
+    let meters = MeterSettings { burst_ms, packet_bytes };
+    Ok(RuleSettings { numbering, meters, has_queues: request.queues })
 }
 
 /// That a controller is where controllers may be. Each connection looks again: by then a name may lead elsewhere.

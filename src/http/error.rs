@@ -44,6 +44,9 @@ impl From<Refusal> for Problem {
             Refusal::SwitchesShared { by, .. } => {
                 of(&problem_catalogue::SWITCHES_SHARED).with("controller", by.to_string())
             }
+            Refusal::NumberingFixed { controller } => of(&problem_catalogue::NUMBERING_FIXED)
+                .with("controller", controller.to_string())
+                .with("field", "numbering"),
             Refusal::AlreadyExpired => of(&problem_catalogue::IMPOSSIBLE).with("field", "expires_at"),
             Refusal::BadTopology(_) => of(&problem_catalogue::IMPOSSIBLE),
             Refusal::BadModel(_) | Refusal::OverrideDiffers { .. } => of(&problem_catalogue::INVALID_MODEL),

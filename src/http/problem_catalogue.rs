@@ -134,6 +134,9 @@ kinds! {
     SWITCHES_SHARED CONFLICT "switches-shared" "Another controller has these switches";
         "Two controllers on one switch, or one controller for two topologies, would undo each other's work.";
         "Delete the controller that the member controller names, or take the switch out of one of the topologies.";
+    NUMBERING_FIXED CONFLICT "numbering-fixed" "The numbers of a controller stay";
+        "Rules and meters that were written with other numbers would be taken for another program's, and stay on the switches.";
+        "Delete the controller, which removes its rules, and put it again.";
     CONTROLLER_UNAVAILABLE BAD_GATEWAY "controller-unavailable" "The controller does not answer as it should";
         "The controller cannot be reached, refuses, or gives an answer that is not valid. Nothing was changed.";
         "Look at GET /v1/controllers/{id}: its state and last error say more.";

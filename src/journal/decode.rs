@@ -235,6 +235,7 @@ pub(super) fn controller(record: &ControllerRecord, revision: Sequence) -> Resul
         driver: record.driver.into(),
         address: record.url.as_deref().map(ControllerAddress::new).transpose()?,
         topology: record.topology.0.clone(),
+        settings: record.settings.read()?,
         is_closing: record.closing,
         leader: None,
         revision,

@@ -10,6 +10,7 @@ use super::record::{
     AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord,
     EventRecord, FateWord, LeaderRecord,
 };
+use super::rule_settings_record::RuleSettingsRecord;
 use super::scalars::{StoredAllocationId, StoredName};
 use super::tenant_record::TenantRecord;
 use super::topology_record::{LinkRecord, TopologyRecord};
@@ -186,5 +187,6 @@ pub(super) fn controller_record(controller: &Controller) -> ControllerRecord {
         url: controller.address.as_ref().map(ToString::to_string),
         topology: StoredName::from(&controller.topology),
         closing: controller.is_closing,
+        settings: RuleSettingsRecord::of(&controller.settings),
     }
 }

@@ -7,6 +7,7 @@ use kernel::apply::ApplyError;
 use kernel::bam::ModelError;
 use kernel::controller::ControllerAddressError;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx, Sequence};
+use kernel::intent::NumberingError;
 use kernel::topology::TopologyError;
 
 /// Why the journal could not do something.
@@ -193,6 +194,9 @@ pub enum RecordDecodeError {
     /// A controller's address is no URL of HTTP.
     #[error(transparent)]
     Address(#[from] ControllerAddressError),
+    /// The numbers of a controller's rules are none that a switch has.
+    #[error(transparent)]
+    Numbering(#[from] NumberingError),
     /// The classes make no bandwidth model.
     #[error(transparent)]
     Model(#[from] ModelError),

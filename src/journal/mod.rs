@@ -29,6 +29,7 @@ mod topology_record;
 mod maintenance_record;
 mod model_record;
 mod annotation_record;
+mod rule_settings_record;
 mod tenant_record;
 mod protection_record;
 mod lookup;

@@ -8,6 +8,7 @@ use super::demand_record::DemandRecord;
 use super::maintenance_record::MaintenanceRecord;
 use super::model_record::ModelRecord;
 use super::protection_record::RecoveryRecord;
+use super::rule_settings_record::RuleSettingsRecord;
 use super::scalars::{DisjointnessWord, DriverWord, EndWord, StoredAllocationId, StoredName};
 use super::tenant_record::TenantRecord;
 use super::topology_record::{LinkRecord, TopologyRecord};
@@ -138,6 +139,8 @@ pub(super) struct ControllerRecord {
     pub(super) topology: StoredName,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) closing: bool,
+    #[serde(default, skip_serializing_if = "RuleSettingsRecord::is_usual")]
+    pub(super) settings: RuleSettingsRecord,
 }
 
 /// Who may write to a controller's switches.

@@ -223,6 +223,7 @@ impl SnapshotLoader {
     fn allocations(&mut self, body: &str) -> Result<(), SnapshotError> {
         let part: AllocationPart = serde_json::from_str(body)?;
         self.state.restore_flow_numbers(part.numbers_of_flows()?);
+        self.state.restore_waiting_flows(part.waiting_flows());
         Ok(self.state.restore_allocations(part.read(&self.topologies)?)?)
     }
 

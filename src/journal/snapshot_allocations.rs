@@ -41,6 +41,9 @@ pub(super) struct AllocationPart {
     /// By id, index and epoch of those with a flow; older versions had none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     flow_numbers: BTreeMap<u64, (u32, u8)>,
+    /// By id, of those with a flow for which no number was left, the bound below which it has to be.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    waiting_flows: BTreeMap<u64, u32>,
     /// By id, of those that ask for a backup path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     protected: BTreeMap<u64, ProtectedForm>,
@@ -76,6 +79,10 @@ type SnapshotRow = (
 pub(super) struct TopologyCache(Arc<[(Name, Arc<Topology>)]>);
 
 impl AllocationPart {
+    pub(super) fn waiting_flows(&self) -> impl Iterator<Item = (AllocationId, u32)> + '_ {
+        self.waiting_flows.iter().map(|(id, max)| (AllocationId(*id), *max))
+    }
+
     pub(super) fn numbers_of_flows(&self) -> Result<Vec<(AllocationId, FlowNumber)>, SnapshotError> {
         let numbers = self.flow_numbers.iter().map(|(id, (index, epoch))| {
             let number = FlowNumber::new(*index, *epoch).ok_or(SnapshotError::NoNumber(*index))?;
@@ -120,6 +127,7 @@ pub(super) fn allocations_part(
         held_until_ms: BTreeMap::new(),
         starts_at_ms: BTreeMap::new(),
         flow_numbers: BTreeMap::new(),
+        waiting_flows: BTreeMap::new(),
         protected: BTreeMap::new(),
         rows: Vec::with_capacity(allocations.len()),
     };
@@ -141,6 +149,9 @@ pub(super) fn allocations_part(
         }
         if let Some(number) = state.flow_number(allocation.id) {
             part.flow_numbers.insert(allocation.id.0, (number.index(), number.epoch));
+        }
+        if let Some(max) = state.waits_below(allocation.id) {
+            part.waiting_flows.insert(allocation.id.0, max);
         }
         if let Some(until) = attributes.held_until {
             part.held_until_ms.insert(allocation.id.0, until.0);

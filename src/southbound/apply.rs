@@ -9,7 +9,7 @@ use std::future::Future;
 
 use super::{DriverError, STEPS_MAX};
 use kernel::id::AllocationId;
-use kernel::intent::{Action, GroupId, Match, MeterId, PortNo, Rule, RuleStep, StepOutcome, SwitchFault};
+use kernel::intent::{Action, GroupId, Match, MeterId, Numbering, PortNo, Rule, RuleStep, StepOutcome, SwitchFault};
 
 /// One call's exchange with one switch, in the dialect of its controller.
 pub(super) trait SwitchExchange: Sync {
@@ -45,6 +45,7 @@ pub(super) struct CheckedStep<'a, O> {
 /// Nothing is known of any of the steps.
 pub(super) async fn apply_steps<E: SwitchExchange>(
     exchange: &E,
+    numbering: Numbering,
     ports: Option<&BTreeSet<PortNo>>,
     steps: &[RuleStep],
 ) -> Result<Vec<StepOutcome>, DriverError> {
@@ -57,7 +58,7 @@ pub(super) async fn apply_steps<E: SwitchExchange>(
     for phase in steps.chunk_by(|(_, one), (_, next)| E::phase(one) == E::phase(next)) {
         let mut checked = Vec::with_capacity(phase.len());
         for (at, step) in phase {
-            match check(step, ports, &failed).and_then(|()| E::encode(step)) {
+            match check(step, numbering, ports, &failed).and_then(|()| E::encode(step)) {
                 Ok(order) => checked.push(CheckedStep { at: *at, step, order, outcome: StepOutcome::Unknown }),
                 Err(fault) => {
                     outcomes[*at] = StepOutcome::Refused(fault);
@@ -118,7 +119,12 @@ impl Failed {
 
 /// # Errors
 /// The step names a missing port, is about a rule or meter that is not ours, or depends on a step that failed.
-fn check(step: &RuleStep, ports: Option<&BTreeSet<PortNo>>, failed: &Failed) -> Result<(), SwitchFault> {
+fn check(
+    step: &RuleStep,
+    numbering: Numbering,
+    ports: Option<&BTreeSet<PortNo>>,
+    failed: &Failed,
+) -> Result<(), SwitchFault> {
     if let Some(ports) = ports
         && let Some(port) = used_ports(step).into_iter().find(|port| !ports.contains(port))
     {
@@ -126,15 +132,17 @@ fn check(step: &RuleStep, ports: Option<&BTreeSet<PortNo>>, failed: &Failed) -> 
     }
     let (is_foreign, what) = match step {
         RuleStep::AddMeter(meter) | RuleStep::ModifyMeter(meter) => {
-            (!meter.id.is_ours() || meter.rate_kbps == 0 || meter.burst_kbit == 0, "make such a meter")
+            (!numbering.has_meter(meter.id) || meter.rate_kbps == 0 || meter.burst_kbit == 0, "make such a meter")
         }
-        RuleStep::DeleteMeter(id) => (!id.is_ours(), "delete a meter that is not ours"),
+        RuleStep::DeleteMeter(id) => (!numbering.has_meter(*id), "delete a meter that is not ours"),
         RuleStep::AddGroup(group) | RuleStep::ModifyGroup(group) => {
-            (!group.id.is_ours() || !group.is_of_our_form(), "make such a group")
+            (!numbering.has_group(group.id) || !group.is_of_our_form(), "make such a group")
         }
-        RuleStep::DeleteGroup(id) => (!id.is_ours(), "delete a group that is not ours"),
-        RuleStep::PutRule(rule) => (!rule.is_ours(), "write a rule that is not ours"),
-        RuleStep::DeleteRule { cookie, .. } => (!cookie.is_ours(), "delete a rule that is not ours"),
+        RuleStep::DeleteGroup(id) => (!numbering.has_group(*id), "delete a group that is not ours"),
+        RuleStep::PutRule(rule) => (!numbering.has_rule(rule), "write a rule that is not ours"),
+        RuleStep::DeleteRule { cookie, .. } => {
+            (cookie.tag() != numbering.cookie_tag(), "delete a rule that is not ours")
+        }
     };
     if is_foreign {
         return Err(SwitchFault::Unsupported { what });

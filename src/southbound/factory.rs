@@ -31,9 +31,10 @@ pub fn connect(
     let nowhere = DriverError::Unreachable { why: Unreachable::BadAddress };
     let address = controller.address.as_ref().map(ControllerAddress::as_str).ok_or(nowhere);
     let ControllerAccess { credentials, networks } = access;
+    let numbering = controller.settings.numbering;
     Ok(match controller.driver {
-        DriverKind::Ryu => Arc::new(Ryu::new(address?, networks)?),
-        DriverKind::Onos => Arc::new(Onos::new(address?, credentials.clone(), networks)?),
+        DriverKind::Ryu => Arc::new(Ryu::new(address?, networks, numbering)?),
+        DriverKind::Onos => Arc::new(Onos::new(address?, credentials.clone(), networks, numbering)?),
         DriverKind::Simulated => Arc::new(topology.map(Simulated::of).unwrap_or_default()),
     })
 }

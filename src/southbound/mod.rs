@@ -77,7 +77,7 @@ pub trait Driver: Send + Sync + fmt::Debug {
         Box::pin(async { Err(DriverError::Unsupported { what: "count the packets of rules" }) })
     }
 
-    /// The meters of our range that a live switch holds. One that is not of the kind we make (other flags, other bands)
+    /// The meters that a live switch holds. One that is not of the kind we make (other flags, other bands)
     /// is read with a rate of 0, so that it is seen to differ.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ pub trait Driver: Send + Sync + fmt::Debug {
         false
     }
 
-    /// The groups of our range that a live switch holds; one of another form than we make as
+    /// The groups that a live switch holds; one of another form than we make as
     /// [`Group::of_another_form`]. None from a driver that has no groups.
     ///
     /// # Errors

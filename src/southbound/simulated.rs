@@ -112,9 +112,7 @@ impl Driver for Simulated {
     }
 
     fn meters(&self, switch: Dpid) -> DriverFuture<'_, Vec<Meter>> {
-        Box::pin(
-            self.look(switch, |switch| switch.meters.values().copied().filter(|meter| meter.id.is_ours()).collect()),
-        )
+        Box::pin(self.look(switch, |switch| switch.meters.values().copied().collect()))
     }
 
     fn has_groups(&self) -> bool {
@@ -122,9 +120,7 @@ impl Driver for Simulated {
     }
 
     fn groups(&self, switch: Dpid) -> DriverFuture<'_, Vec<Group>> {
-        Box::pin(
-            self.look(switch, |switch| switch.groups.values().copied().filter(|group| group.id.is_ours()).collect()),
-        )
+        Box::pin(self.look(switch, |switch| switch.groups.values().copied().collect()))
     }
 
     fn probe(&self, switch: Dpid) -> DriverFuture<'_, ()> {

@@ -9,6 +9,7 @@ use kernel::allocation::Flow;
 use kernel::command::{Expected, OnMisfit};
 use kernel::controller::{ControllerAddress, DriverKind, RulesOnDelete};
 use kernel::event::Event;
+use kernel::intent::RuleSettings;
 use kernel::scheduler::QosLevel;
 use kernel::scheduler::report::{LevelReport, Metadata, Presence, Subscriber, TopicReport};
 use kernel::units::{Bandwidth, Millis};
@@ -177,6 +178,7 @@ async fn nothing_is_in_force_before_its_controller_was_asked() {
         // Nobody is there.
         address: Some(ControllerAddress::new("http://127.0.0.1:1").unwrap()),
         topology: name("net"),
+        settings: RuleSettings::default(),
     };
     app.submit_one(put, Mode::Commit, None).await.unwrap().unwrap();
     assert_ne!(only_state(&app).await, LspState::Active);

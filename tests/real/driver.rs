@@ -7,9 +7,8 @@ use api::outbound::OutboundNetworks;
 use kernel::allocation::IpPrefix;
 use kernel::id::AllocationId;
 use kernel::intent::{
-    Action, Cookie, CookieFilter, Dpid, Fallback, GROUP_BASE, Group, GroupId, HEAD_PRIORITIES, IpFamily, IpMatch,
-    LABEL_PRIORITY, Match, Meter, MeterId, MplsLabel, PORT_LABEL_PRIORITY, PortNo, Rule, RuleKey, RuleStep,
-    StepOutcome, SwitchFault, TABLE, Table,
+    Action, Cookie, CookieFilter, Dpid, Fallback, Group, IpFamily, IpMatch, Match, Meter, MeterId, MplsLabel,
+    Numbering, PortNo, Rule, RuleKey, RuleSettings, RuleStep, StepOutcome, SwitchFault, TABLE, Table,
 };
 use watermaster::southbound::ryu::Ryu;
 use watermaster::southbound::{Driver, DriverError};
@@ -17,6 +16,8 @@ use watermaster::southbound::{Driver, DriverError};
 use crate::lab::{Cable, Lab, Part, Verb, await_that};
 
 const SWITCH: Dpid = Dpid(1);
+const OURS: Numbering = Numbering::DEFAULT;
+const TAG: u8 = OURS.cookie_tag();
 const SOON: Duration = Duration::from_secs(20);
 
 fn label(number: u32) -> MplsLabel {
@@ -35,8 +36,8 @@ fn head(number: u32, meter: MeterId) -> Rule {
         ..IpMatch::default()
     };
     Rule {
-        place: RuleKey { table: TABLE, priority: HEAD_PRIORITIES.start, matches: Match::Ip(ipv4) },
-        cookie: Cookie::new(1, AllocationId(number.into())).unwrap(),
+        place: RuleKey { table: TABLE, priority: OURS.priority_min(), matches: Match::Ip(ipv4) },
+        cookie: Cookie::new(TAG, 1, AllocationId(number.into())).unwrap(),
         actions: vec![
             Action::Meter(meter),
             Action::SetDscp(46),
@@ -52,7 +53,7 @@ fn swap(number: u32) -> Rule {
     Rule {
         place: RuleKey {
             matches: Match::Mpls { label: label(number), bottom_of_stack: true, in_port: None },
-            priority: LABEL_PRIORITY,
+            priority: OURS.label_priority(),
             ..head(number, MeterId(1)).place
         },
         actions: vec![Action::SetLabel(label(number + 1)), Action::SetTrafficClass(3), Action::Output(PortNo(3))],
@@ -95,7 +96,7 @@ async fn there_and_back(lab: &Lab, driver: &Ryu) {
         assert!(all_in_force(&outcomes), "{outcomes:?}");
         assert_eq!((lab.rules(1).len(), lab.meters(1)), (3, 2));
     }
-    let mut rules = driver.rules(SWITCH, CookieFilter::OURS).await.unwrap();
+    let mut rules = driver.rules(SWITCH, CookieFilter::tagged(TAG)).await.unwrap();
     rules.sort();
     let mut expected = vec![head(1, one.id), swap(2), pop(3)];
     expected.sort();
@@ -103,10 +104,10 @@ async fn there_and_back(lab: &Lab, driver: &Ryu) {
     let mut meters = driver.meters(SWITCH).await.unwrap();
     meters.sort();
     assert_eq!(meters, [one, other]);
-    assert_eq!(driver.rule_count(SWITCH, CookieFilter::of(AllocationId(2))).await, Ok(1));
+    assert_eq!(driver.rule_count(SWITCH, CookieFilter::of(TAG, AllocationId(2))).await, Ok(1));
 
     // In place, cookie and all; a meter that has gone is made again.
-    let next = Rule { cookie: Cookie::new(2, AllocationId(1)).unwrap(), ..head(1, other.id) };
+    let next = Rule { cookie: Cookie::new(TAG, 2, AllocationId(1)).unwrap(), ..head(1, other.id) };
     let changed = Meter { rate_kbps: 3000, ..other };
     let gone = meter(3, 1000);
     let outcomes = driver
@@ -114,7 +115,10 @@ async fn there_and_back(lab: &Lab, driver: &Ryu) {
         .await
         .unwrap();
     assert!(all_in_force(&outcomes), "{outcomes:?}");
-    assert_eq!(driver.rules(SWITCH, CookieFilter::of(AllocationId(1))).await.unwrap(), std::slice::from_ref(&next));
+    assert_eq!(
+        driver.rules(SWITCH, CookieFilter::of(TAG, AllocationId(1))).await.unwrap(),
+        std::slice::from_ref(&next)
+    );
     assert!(driver.meters(SWITCH).await.unwrap().contains(&changed));
 
     // A rule of the old cookie is not there any more: deleting it takes nothing away.
@@ -123,7 +127,7 @@ async fn there_and_back(lab: &Lab, driver: &Ryu) {
     assert_eq!(lab.rules(1).len(), 3);
 
     // What the switch refuses is told, and nothing that depends on it is done.
-    let orphan = Rule { cookie: Cookie::new(1, AllocationId(9)).unwrap(), ..head(9, MeterId(150_000)) };
+    let orphan = Rule { cookie: Cookie::new(TAG, 1, AllocationId(9)).unwrap(), ..head(9, MeterId(150_000)) };
     let nowhere = Rule { actions: vec![Action::Output(PortNo(77))], ..pop(8) };
     let steps = [
         RuleStep::PutRule(orphan),
@@ -154,13 +158,13 @@ async fn there_and_back(lab: &Lab, driver: &Ryu) {
 
 /// Groups, and a rule that sends packets out by one, from one port alone.
 async fn groups(lab: &Lab, driver: &Ryu) {
-    let id = GroupId(GROUP_BASE + label(4).number());
+    let id = OURS.group(label(4));
     let group = |fallback| Group { id, working: PortNo(2), fallback };
     let (there, back) = (group(Fallback::To(PortNo(3))), group(Fallback::Back(PortNo(3))));
     let matches = Match::Mpls { label: label(4), bottom_of_stack: true, in_port: Some(PortNo(3)) };
     let rule = Rule {
-        place: RuleKey { matches, priority: PORT_LABEL_PRIORITY, ..swap(4).place },
-        actions: vec![Action::SetLabel(label(4)), Action::SetTrafficClass(3), Action::Group(id)],
+        place: RuleKey { matches, priority: OURS.port_label_priority(), ..swap(4).place },
+        actions: vec![Action::SetLabel(label(4)), Action::SetTrafficClass(3), Action::SetQueue(3), Action::Group(id)],
         ..swap(4)
     };
     let before = driver.apply(SWITCH, &[RuleStep::PutRule(rule.clone())]).await.unwrap();
@@ -174,7 +178,7 @@ async fn groups(lab: &Lab, driver: &Ryu) {
         let outcomes = driver.apply(SWITCH, &[step, RuleStep::PutRule(rule.clone())]).await.unwrap();
         assert!(all_in_force(&outcomes), "{outcomes:?}");
         assert_eq!(driver.groups(SWITCH).await.unwrap(), [held]);
-        assert_eq!(driver.rules(SWITCH, CookieFilter::OURS).await.unwrap(), std::slice::from_ref(&rule));
+        assert_eq!(driver.rules(SWITCH, CookieFilter::tagged(TAG)).await.unwrap(), std::slice::from_ref(&rule));
     }
     let nowhere = RuleStep::AddGroup(Group { working: PortNo(77), ..there });
     let outcomes = driver.apply(SWITCH, &[nowhere]).await.unwrap();
@@ -193,7 +197,7 @@ async fn groups(lab: &Lab, driver: &Ryu) {
 
 /// Other programs' rules are read as theirs, also those that happen to have the tag, and are never deleted.
 async fn strangers(lab: &Lab, driver: &Ryu) {
-    let ours = Cookie::new(1, AllocationId(5)).unwrap().0;
+    let ours = Cookie::new(TAG, 1, AllocationId(5)).unwrap().0;
     let tagged = format!("cookie={ours:#x},priority=7,ip,nw_src=10.0.0.0/255.0.255.0,actions=output:2");
     let foreign = [
         tagged.as_str(),
@@ -204,8 +208,12 @@ async fn strangers(lab: &Lab, driver: &Ryu) {
     foreign.iter().for_each(|rule| drop(lab.ofctl("add-flow", 1, &[rule])));
     let found = driver.rules(SWITCH, CookieFilter::ALL).await.unwrap();
     assert_eq!(found.len() as u64, driver.rule_count(SWITCH, CookieFilter::ALL).await.unwrap());
-    let (table, theirs) =
-        Table::parted(found.clone(), driver.meters(SWITCH).await.unwrap(), driver.groups(SWITCH).await.unwrap());
+    let (table, theirs) = Table::parted(
+        found.clone(),
+        driver.meters(SWITCH).await.unwrap(),
+        driver.groups(SWITCH).await.unwrap(),
+        &RuleSettings::default(),
+    );
     // The controller has one, too, for discovery.
     assert!(table.is_empty() && theirs.count == 5, "{found:?}");
     assert_eq!(theirs.label(label(5)), Some(Cookie(0x98)));
@@ -223,7 +231,7 @@ async fn many(lab: &Lab, driver: &Ryu) {
     let steps: Vec<RuleStep> = rules.iter().cloned().map(RuleStep::PutRule).collect();
     let outcomes = driver.apply(SWITCH, &steps).await.unwrap();
     assert!(all_in_force(&outcomes));
-    let mut found = driver.rules(SWITCH, CookieFilter::OURS).await.unwrap();
+    let mut found = driver.rules(SWITCH, CookieFilter::tagged(TAG)).await.unwrap();
     found.sort_by_key(|rule| rule.cookie);
     assert_eq!(found, rules);
     let steps: Vec<RuleStep> = rules.iter().map(delete).collect();
@@ -234,7 +242,7 @@ async fn many(lab: &Lab, driver: &Ryu) {
 #[test]
 fn packets_driver_with_the_acknowledged_batch() {
     let lab = Lab::take();
-    let driver = Ryu::new(lab.url(), &OutboundNetworks::default()).unwrap();
+    let driver = Ryu::new(lab.url(), &OutboundNetworks::default(), Numbering::DEFAULT).unwrap();
     run(async {
         there_and_back(&lab, &driver).await;
         groups(&lab, &driver).await;
@@ -247,7 +255,7 @@ fn packets_driver_with_the_acknowledged_batch() {
 fn packets_driver_over_plain_ofctl_rest() {
     let lab = Lab::take();
     lab.plain_controller();
-    let driver = Ryu::new(lab.url(), &OutboundNetworks::default()).unwrap();
+    let driver = Ryu::new(lab.url(), &OutboundNetworks::default(), Numbering::DEFAULT).unwrap();
     await_that("four switches", SOON, || run(driver.switches()).map(|found| found.len()), |found| *found == Ok(4));
     run(async {
         there_and_back(&lab, &driver).await;
@@ -260,7 +268,7 @@ fn packets_driver_over_plain_ofctl_rest() {
 #[test]
 fn packets_driver_sees_what_is_there() {
     let lab = Lab::take();
-    let driver = Ryu::new(lab.url(), &OutboundNetworks::default()).unwrap();
+    let driver = Ryu::new(lab.url(), &OutboundNetworks::default(), Numbering::DEFAULT).unwrap();
     run(async {
         let mut switches = driver.switches().await.unwrap();
         switches.sort();
@@ -269,7 +277,7 @@ fn packets_driver_sees_what_is_there() {
         let stranger = Dpid(99);
         let unknown = DriverError::UnknownSwitch { dpid: stranger };
         assert_eq!(driver.probe(stranger).await, Err(unknown.clone()));
-        assert_eq!(driver.rules(stranger, CookieFilter::OURS).await, Err(unknown.clone()));
+        assert_eq!(driver.rules(stranger, CookieFilter::tagged(TAG)).await, Err(unknown.clone()));
         assert_eq!(driver.apply(stranger, &[RuleStep::PutRule(pop(1))]).await, Err(unknown.clone()));
         assert_eq!(driver.apply(stranger, &[delete(&pop(1))]).await, Err(unknown));
         let ports = driver.ports(SWITCH).await.unwrap();

@@ -330,10 +330,21 @@ pub(crate) struct Pinging(Child);
 
 impl Pinging {
     /// When each answer came, in seconds, by its number.
-    pub(crate) fn done(mut self) -> Vec<(u32, f64)> {
+    pub(crate) fn done(self) -> Vec<(u32, f64)> {
+        self.lines().iter().filter_map(|line| answered(line)).collect()
+    }
+
+    /// How long each packet that was answered took there and back, in milliseconds, from the quickest on.
+    pub(crate) fn round_trips(self) -> Vec<f64> {
+        let mut took: Vec<f64> = self.lines().iter().filter_map(|line| round_trip(line)).collect();
+        took.sort_by(f64::total_cmp);
+        took
+    }
+
+    fn lines(mut self) -> Vec<String> {
         let text = std::io::read_to_string(self.0.stdout.take().unwrap()).unwrap();
         let _ = self.0.wait();
-        text.lines().filter_map(answered).collect()
+        text.lines().map(str::to_owned).collect()
     }
 }
 
@@ -349,6 +360,11 @@ fn answered(line: &str) -> Option<(u32, f64)> {
     let at = line.strip_prefix('[')?.split(']').next()?.parse().ok()?;
     let number = line.split("icmp_seq=").nth(1)?.split(' ').next()?.parse().ok()?;
     line.contains("bytes from").then_some((number, at))
+}
+
+/// The milliseconds at the end of such a line.
+fn round_trip(line: &str) -> Option<f64> {
+    line.split("time=").nth(1)?.strip_suffix(" ms")?.parse().ok()
 }
 
 /// The longest time without an answer, in seconds.

@@ -16,6 +16,7 @@ mod journal;
 mod lab;
 mod network;
 mod packets;
+mod packets_of_classes;
 mod packets_of_failover;
 mod packets_of_gateways;
 mod packets_of_replicas;

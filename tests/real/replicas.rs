@@ -11,6 +11,7 @@ use kernel::command::{Expected, NamedConstraints, OnMisfit, Request};
 use kernel::controller::DriverKind;
 use kernel::event::Event;
 use kernel::id::{AllocationId, Name};
+use kernel::intent::RuleSettings;
 use kernel::topology::Topology;
 use kernel::units::{Bandwidth, Millis};
 use sqlx::{ConnectOptions, PgConnection};
@@ -116,6 +117,7 @@ async fn begin(first: &Replica) {
         driver: DriverKind::Simulated,
         address: None,
         topology: name("ring"),
+        settings: RuleSettings::default(),
     };
     first.must(put).await;
 }

@@ -21,6 +21,64 @@ pub struct ControllerRequest {
     #[serde(deserialize_with = "text::name")]
     #[schema(min_length = 1, max_length = 255)]
     pub topology: String,
+    /// The numbers that are the service's on its switches. They stay while the controller is there.
+    #[serde(default)]
+    pub numbering: SwitchNumbering,
+    /// How much its meters let through.
+    #[serde(default)]
+    pub policing: Policing,
+    /// Whether packets are put into the queue of their class, the queue whose id is the number of the class. The queues are
+    /// set up at the switches.
+    #[serde(default)]
+    pub queues: bool,
+}
+
+/// The numbers by which the rules of the service are told from those of other programs on a switch.
+#[derive(Serialize, Deserialize, ToSchema, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct SwitchNumbering {
+    /// The smallest MPLS label; four for each flow.
+    #[schema(minimum = 16, maximum = 1_048_572)]
+    pub label_min: u32,
+    /// The smallest id of a meter; one for each flow.
+    #[schema(minimum = 1, maximum = 200_000)]
+    pub meter_min: u32,
+    /// The most living allocations with a flow; further ones have no rules.
+    #[schema(minimum = 1, maximum = 190_000)]
+    pub flows_max: u32,
+    /// The first byte of every cookie, and of the id of every group.
+    #[schema(minimum = 1, maximum = 255)]
+    pub cookie_tag: u8,
+    /// The lowest priority. Rules that take packets in have priorities up to 9,999 above it, rules for labels 10,000 and 10,001
+    /// above it.
+    #[schema(minimum = 1, maximum = 55_534)]
+    pub priority_min: u16,
+}
+
+impl Default for SwitchNumbering {
+    fn default() -> Self {
+        Self { label_min: 100_000, meter_min: 10_001, flows_max: 190_000, cookie_tag: 0x57, priority_min: 20_000 }
+    }
+}
+
+/// How much meters let through.
+#[derive(Serialize, Deserialize, ToSchema, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policing {
+    /// The burst, as the time in which the rate brings as much, in milliseconds; never less than two full packets.
+    #[schema(minimum = 1, maximum = 10_000)]
+    pub burst_ms: u32,
+    /// The size of packets, in bytes, from which on a reservation holds their labels too: a meter lets that much less through.
+    /// Absent: labels come on top of the reservation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 64, maximum = 9_216)]
+    pub packet_bytes: Option<u16>,
+}
+
+impl Default for Policing {
+    fn default() -> Self {
+        Self { burst_ms: 1_000, packet_bytes: None }
+    }
 }
 
 words! {
@@ -61,6 +119,12 @@ pub struct ControllerDocument {
     pub url: Option<String>,
     /// The topology whose switches it has.
     pub topology: String,
+    /// The numbers that are the service's on its switches.
+    pub numbering: SwitchNumbering,
+    /// How much its meters let through.
+    pub policing: Policing,
+    /// Whether packets are put into the queue of their class.
+    pub queues: bool,
     /// Present and true if its rules are being removed from the switches, after which it is forgotten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::allocation::{AllocationDemand, AllocationState};
 use crate::bandwidth_model::BandwidthModelDocument;
-use crate::controller::ControllerDriver;
+use crate::controller::{ControllerDriver, Policing, SwitchNumbering};
 use crate::effects::{Moved, Victim};
 use crate::instant::Instant;
 use crate::link::LinkProperties;
@@ -365,6 +365,15 @@ pub struct ControllerSettings {
     pub url: Option<String>,
     /// The topology whose switches it has.
     pub topology: String,
+    /// The numbers that are the service's on its switches.
+    #[serde(default)]
+    pub numbering: SwitchNumbering,
+    /// How much its meters let through.
+    #[serde(default)]
+    pub policing: Policing,
+    /// Whether packets are put into the queue of their class.
+    #[serde(default)]
+    pub queues: bool,
     /// Present and true if its rules are being removed, after which it is deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) use self::booking::book_all;
-use self::booking::{book, fits, number_flow, rerouted, unbook};
+use self::booking::{book, fits, number_flow, number_flows_below, rerouted, unbook};
 use self::network::{change_links, changed_topology, put_topology, record_reported, set_model};
 pub use self::outcome::{ApplyError, Before};
 use super::allocation::Allocation;
@@ -95,6 +95,7 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             }
             let mut controller = Controller::clone(controller);
             controller.leader = state.controllers.get(&name).and_then(|old| old.leader.clone());
+            number_flows_below(state, &controller.topology, controller.settings.numbering.flows_max());
             state.controllers.insert(name, Arc::new(controller));
             Ok(Before::default())
         }

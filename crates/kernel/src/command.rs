@@ -9,6 +9,7 @@ use super::annotation::{Annotation, AnnotationField};
 use super::class::{ClassType, Priority};
 use super::controller::{ControllerAddress, DriverKind, RulesOnDelete};
 use super::id::{AllocationId, Name, Sequence};
+use super::intent::RuleSettings;
 use super::path::Metric;
 use super::policy::BandwidthModel;
 use super::tenant::Quota;
@@ -108,6 +109,8 @@ pub enum Command {
         address: Option<ControllerAddress>,
         /// The topology whose switches it has.
         topology: Name,
+        /// How its rules and meters are made.
+        settings: RuleSettings,
     },
     /// Stop using a controller.
     DeleteController {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::id::{Name, Sequence};
+use super::intent::RuleSettings;
 
 /// The most controllers.
 pub const CONTROLLERS_MAX: usize = 64;
@@ -22,6 +23,8 @@ pub struct Controller {
     pub address: Option<ControllerAddress>,
     /// The topology whose switches it has; it need not exist yet.
     pub topology: Name,
+    /// How its rules and meters are made.
+    pub settings: RuleSettings,
     /// Whether its rules are being removed from the switches, after which it is forgotten.
     pub is_closing: bool,
     /// The instance that may write to its switches; `None` where the service has its database for itself.

@@ -101,6 +101,12 @@ pub enum Refusal {
         /// The other controller.
         by: Name,
     },
+    /// Rules that were written with other numbers would be taken for another program's.
+    #[error("the numbers of controller '{controller}' stay while it has rules: delete it, and put it again")]
+    NumberingFixed {
+        /// The controller.
+        controller: Name,
+    },
     /// No maintenance of this number is planned.
     #[error("no maintenance {id} is planned for topology '{topology}'", id = .id.0)]
     UnknownMaintenance {

@@ -62,6 +62,12 @@ impl State {
         numbers.into_iter().for_each(|(id, number)| self.flow_numbers.set(id, number));
     }
 
+    /// The flows in a snapshot for which no number was left, before their allocations are booked; with the bound below which
+    /// theirs has to be.
+    pub fn restore_waiting_flows(&mut self, flows: impl IntoIterator<Item = (AllocationId, u32)>) {
+        flows.into_iter().for_each(|(id, max)| self.flow_numbers.wait(id, max));
+    }
+
     /// Books some allocations of a snapshot, the more at once the better.
     ///
     /// # Errors

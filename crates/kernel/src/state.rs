@@ -159,6 +159,11 @@ impl State {
         self.flow_numbers.of(id)
     }
 
+    /// The bound below which the number of a flow has to be that waits for one.
+    pub fn waits_below(&self, id: AllocationId) -> Option<u32> {
+        self.flow_numbers.waits_below(id)
+    }
+
     /// How many allocations live.
     pub fn allocation_count(&self) -> usize {
         self.allocations.len()

@@ -62,6 +62,13 @@ impl Condition {
         Self { state: LspState::Active, reason: Some(reason.into()) }
     }
 
+    /// Its rules are in force, and a part of its packets is another's.
+    pub(super) fn below(older: AllocationId) -> Self {
+        let reason =
+            format!("packets that are of its flow and of that of allocation {older} belong to {older}, which is older");
+        Self { state: LspState::Active, reason: Some(reason.into()) }
+    }
+
     pub(super) fn degraded(reason: impl ToString) -> Self {
         Self { state: LspState::Degraded, reason: Some(reason.to_string().into()) }
     }

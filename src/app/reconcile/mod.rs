@@ -129,7 +129,7 @@ fn start(app: &App, identity: WorkerIdentity, controller: Arc<Controller>, topol
     let status = Arc::new(StatusCell::new(controller.topology.clone()));
     let stop = app.stopping().child_token();
     let driver = match (app.inner.driver_factory)(&controller, topology) {
-        Ok(driver) => Arc::new(ThrottledDriver::new(driver)),
+        Ok(driver) => Arc::new(ThrottledDriver::new(driver, controller.settings)),
         Err(error) => {
             status.set_unusable(&error, app.now());
             app.inner.controllers.insert(&controller.name, status, None);

@@ -3,7 +3,7 @@
 
 use super::throttled_driver::ThrottledDriver;
 use crate::southbound::DriverError;
-use kernel::intent::{CookieFilter, Dpid, Foreign, Group, Meter, Rule, Table};
+use kernel::intent::{CookieFilter, Dpid, Foreign, Group, Meter, Numbering, Table};
 
 /// How many rules one answer of an audit should have at most: a controller takes a fifth of a millisecond for each.
 const SLICE_RULES: u64 = 64;
@@ -21,7 +21,7 @@ pub(super) type Content = (Table, Foreign);
 pub(super) async fn content(driver: &ThrottledDriver, switch: Dpid) -> Result<Content, DriverError> {
     let rules = driver.rules(switch, CookieFilter::ALL).await?;
     let meters = driver.meters(switch).await?;
-    Ok(Table::parted(rules, meters, driver.groups(switch).await?))
+    Ok(Table::parted(rules, meters, driver.groups(switch).await?, driver.settings()))
 }
 
 /// What the audit found of a switch.
@@ -53,6 +53,7 @@ pub(super) async fn audit(
         let is_same = table == *known && others == *foreign;
         return Ok(if is_same { Finding::Same } else { Finding::Other((table, others)) });
     };
+    let numbering = driver.settings().numbering;
     let expected = u64::try_from(known.rules().len()).unwrap_or(u64::MAX);
     if driver.rule_count(switch, CookieFilter::ALL).await? != expected.saturating_add(foreign.count) {
         return content(driver, switch).await.map(Finding::Other);
@@ -60,14 +61,14 @@ pub(super) async fn audit(
     let bits = slice_bits(expected);
     if bits > 0 {
         for (port, wanted) in known.rules_by_port().into_iter().take(PORTS_COUNTED) {
-            if driver.rule_count_to(switch, CookieFilter::OURS, port).await? != wanted {
+            if driver.rule_count_to(switch, numbering.tagged(), port).await? != wanted {
                 return content(driver, switch).await.map(Finding::Other);
             }
         }
     }
-    let slice = CookieFilter::slice(round, bits);
+    let slice = CookieFilter::slice(numbering.cookie_tag(), round, bits);
     let rules = driver.rules(switch, slice).await?;
-    let mut found: Vec<_> = rules.into_iter().filter(Rule::is_ours).collect();
+    let mut found: Vec<_> = rules.into_iter().filter(|rule| numbering.has_rule(rule)).collect();
     found.sort_unstable_by(|one, other| one.place.cmp(&other.place));
     let found = found.iter().map(|rule| (&rule.place, rule.cookie, &rule.actions));
     let wanted = known.rules().filter(|(_, seat)| slice.meets(seat.cookie));
@@ -79,21 +80,25 @@ pub(super) async fn audit(
         count => reads(count),
     };
     if are_same
-        && (!reads(known.meters().len()) || has_meters(known, foreign, &driver.meters(switch).await?))
-        && (!reads_groups || has_groups(known, foreign, &driver.groups(switch).await?))
+        && (!reads(known.meters().len()) || has_meters(known, foreign, &driver.meters(switch).await?, numbering))
+        && (!reads_groups || has_groups(known, foreign, &driver.groups(switch).await?, numbering))
     {
         return Ok(Finding::Same);
     }
     content(driver, switch).await.map(Finding::Other)
 }
 
-fn has_groups(known: &Table, foreign: &Foreign, found: &[Group]) -> bool {
-    let is_known = |group: &Group| known.group(group.id) == Some(*group) || foreign.has_group(group.id);
+fn has_groups(known: &Table, foreign: &Foreign, found: &[Group], numbering: Numbering) -> bool {
+    let is_known = |group: &Group| {
+        known.group(group.id) == Some(*group) || foreign.has_group(group.id) || !numbering.has_group(group.id)
+    };
     found.iter().all(is_known) && known.groups().all(|group| found.contains(&group))
 }
 
-fn has_meters(known: &Table, foreign: &Foreign, found: &[Meter]) -> bool {
-    let is_known = |meter: &Meter| known.meter(meter.id) == Some(*meter) || foreign.has_meter(meter.id);
+fn has_meters(known: &Table, foreign: &Foreign, found: &[Meter], numbering: Numbering) -> bool {
+    let is_known = |meter: &Meter| {
+        known.meter(meter.id) == Some(*meter) || foreign.has_meter(meter.id) || !numbering.has_meter(meter.id)
+    };
     found.iter().all(is_known) && known.meters().all(|meter| found.contains(&meter))
 }
 

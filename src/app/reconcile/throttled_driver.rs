@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::southbound::{
     Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters, REQUESTS_IN_FLIGHT_MAX, STEPS_MAX, Unreachable,
 };
-use kernel::intent::{CookieFilter, Dpid, Group, Meter, PortNo, Rule, RuleStep, StepOutcome};
+use kernel::intent::{CookieFilter, Dpid, Group, Meter, PortNo, Rule, RuleSettings, RuleStep, StepOutcome};
 
 /// How long a question may take.
 const QUESTION_MAX: Duration = Duration::from_secs(10);
@@ -24,13 +24,19 @@ pub(super) const STEPS_AT_ONCE: usize = if STEPS_MAX < 200 { STEPS_MAX } else { 
 #[derive(Debug)]
 pub(super) struct ThrottledDriver {
     driver: Arc<dyn Driver>,
+    settings: RuleSettings,
     permits: Semaphore,
     turns: Mutex<BTreeMap<Dpid, Arc<Turn<()>>>>,
 }
 
 impl ThrottledDriver {
-    pub(super) fn new(driver: Arc<dyn Driver>) -> Self {
-        Self { driver, permits: Semaphore::new(REQUESTS_IN_FLIGHT_MAX), turns: Mutex::default() }
+    pub(super) fn new(driver: Arc<dyn Driver>, settings: RuleSettings) -> Self {
+        Self { driver, settings, permits: Semaphore::new(REQUESTS_IN_FLIGHT_MAX), turns: Mutex::default() }
+    }
+
+    /// How rules and meters of its switches are made.
+    pub(super) fn settings(&self) -> &RuleSettings {
+        &self.settings
     }
 
     pub(super) async fn apply(&self, switch: Dpid, steps: &[RuleStep]) -> Result<Vec<StepOutcome>, DriverError> {

@@ -5,7 +5,7 @@ use super::tenant::quota;
 use super::{effects, instant, properties};
 use crate::app::Fact;
 use crate::http::error;
-use api::controller::ControllerDriver;
+use api::controller::{ControllerDriver, Policing, SwitchNumbering};
 use api::effects::Effects;
 use api::event::{
     BookedAllocation, ControllerSettings, DeniedDemand, EventActor, EventData, EventDocument, TenantSettings,
@@ -16,6 +16,7 @@ use kernel::allocation::Allocation;
 use kernel::controller::{Controller, DriverKind};
 use kernel::event::{Displaced, Event};
 use kernel::id::AllocationId;
+use kernel::intent::MeterSettings;
 
 /// An event.
 pub(in crate::http) fn event(fact: &Fact) -> EventDocument {
@@ -115,8 +116,27 @@ fn controller_settings(controller: &Controller) -> ControllerSettings {
         driver: driver(controller.driver),
         url: controller.address.as_ref().map(ToString::to_string),
         topology: controller.topology.to_string(),
+        numbering: numbering(controller),
+        policing: policing(controller),
+        queues: controller.settings.has_queues,
         closing: controller.is_closing,
     }
+}
+
+pub(in crate::http) fn numbering(controller: &Controller) -> SwitchNumbering {
+    let numbering = controller.settings.numbering;
+    SwitchNumbering {
+        label_min: numbering.label_min(),
+        meter_min: numbering.meter_min(),
+        flows_max: numbering.flows_max(),
+        cookie_tag: numbering.cookie_tag(),
+        priority_min: numbering.priority_min(),
+    }
+}
+
+pub(in crate::http) fn policing(controller: &Controller) -> Policing {
+    let MeterSettings { burst_ms, packet_bytes } = controller.settings.meters;
+    Policing { burst_ms, packet_bytes }
 }
 
 pub(in crate::http) fn driver(driver: DriverKind) -> ControllerDriver {

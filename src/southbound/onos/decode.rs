@@ -190,7 +190,7 @@ struct OnosBandReply {
 }
 
 impl OnosMeterReply {
-    /// Our meter, and ONOS's number for it; `None` if it is not ours.
+    /// A meter that this service made, and ONOS's number for it; `None` if another program did.
     pub(super) fn meter(&self) -> Option<(Meter, u64)> {
         let number = as_number(&self.id)?;
         let tag = self.bands.iter().find(|band| band.rate > TAG_RATE_KBPS)?;
@@ -199,7 +199,7 @@ impl OnosMeterReply {
         let band = self.bands.iter().find(|band| band.rate < TAG_RATE_KBPS).filter(|_| usual && self.bands.len() == 2);
         let kilobits = |value: Option<u64>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
         let (rate_kbps, burst_kbit) = (kilobits(band.map(|band| band.rate)), kilobits(band.map(|band| band.burst)));
-        id.is_ours().then_some((Meter { id, rate_kbps, burst_kbit }, number))
+        Some((Meter { id, rate_kbps, burst_kbit }, number))
     }
 }
 

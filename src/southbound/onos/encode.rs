@@ -120,7 +120,9 @@ fn instructions(rule: &Rule, meters: &MeterNumbers) -> Result<Vec<Value>, Switch
                 said.extend(class.map(|class: u8| json!({"type": "QUEUE", "queueId": class, "port": port})));
                 said.push(json!({"type": "OUTPUT", "port": port}));
             }
-            Action::Group(_) | Action::Opaque(_) => return Err(SwitchFault::Unsupported { what: "do that" }),
+            Action::SetQueue(_) | Action::Group(_) | Action::Opaque(_) => {
+                return Err(SwitchFault::Unsupported { what: "do that" });
+            }
         }
     }
     Ok(said)

@@ -27,7 +27,9 @@ use self::encode::{MeterNumbers, device};
 use super::apply::{CheckedStep, SwitchExchange, apply_steps};
 use super::http_client::{ControllerReply, Dialogue};
 use super::{Adjacency, Credentials, Driver, DriverError, DriverFuture, Port, PortCounters};
-use kernel::intent::{Action, CookieFilter, Dpid, Meter, MeterId, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault};
+use kernel::intent::{
+    Action, CookieFilter, Dpid, Meter, MeterId, Numbering, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault,
+};
 
 /// The application that our rules are of, in ONOS's words.
 const APPLICATION: &str = "watermaster";
@@ -43,6 +45,7 @@ const NO_GROUPS: SwitchFault = SwitchFault::Unsupported { what: "make a fast-fai
 #[derive(Debug)]
 pub struct Onos {
     talk: Dialogue,
+    numbering: Numbering,
 }
 
 /// A rule that ONOS has, with its number for it.
@@ -60,8 +63,13 @@ impl Onos {
     ///
     /// # Errors
     /// The address is none, or not in these networks.
-    pub fn new(url: &str, credentials: Option<Credentials>, networks: &OutboundNetworks) -> Result<Self, DriverError> {
-        Ok(Self { talk: Dialogue::new(url, credentials, networks)? })
+    pub fn new(
+        url: &str,
+        credentials: Option<Credentials>,
+        networks: &OutboundNetworks,
+        numbering: Numbering,
+    ) -> Result<Self, DriverError> {
+        Ok(Self { talk: Dialogue::new(url, credentials, networks)?, numbering })
     }
 
     async fn ask<T: DeserializeOwned>(&self, what: &'static str, path: &str) -> Result<T, DriverError> {
@@ -95,7 +103,7 @@ impl Onos {
         }
         let told: OnosFlowsReply = reply.json()?;
         let held = told.flows.into_iter().filter_map(|flow| {
-            let rule = flow.rule(meters).filter(|rule| rule.cookie.is_ours())?;
+            let rule = flow.rule(meters).filter(|rule| rule.cookie.tag() == self.numbering.cookie_tag())?;
             Some(OnosRule { id: flow.id, state: flow.state, rule })
         });
         Ok(held.collect())
@@ -117,7 +125,7 @@ impl Onos {
 
     async fn apply_steps(&self, switch: Dpid, steps: &[RuleStep]) -> Result<Vec<StepOutcome>, DriverError> {
         let ports = self.read_ports(switch).await?.into_iter().map(|port| port.number).collect();
-        apply_steps(&OnosExchange { driver: self, switch }, Some(&ports), steps).await
+        apply_steps(&OnosExchange { driver: self, switch }, self.numbering, Some(&ports), steps).await
     }
 
     async fn write_rules(&self, rules: Vec<Value>) -> Result<ControllerReply, DriverError> {

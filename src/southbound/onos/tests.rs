@@ -9,9 +9,11 @@ use super::super::stub::Stub;
 use super::*;
 use kernel::allocation::IpPrefix;
 use kernel::id::AllocationId;
-use kernel::intent::{Cookie, IpFamily, IpMatch, METER_MIN, Match, MplsLabel, PortNo};
+use kernel::intent::{Cookie, IpFamily, IpMatch, Match, MplsLabel, Numbering, PortNo};
 
 const SWITCH: Dpid = Dpid(1);
+const OURS: Numbering = Numbering::DEFAULT;
+const TAG: u8 = OURS.cookie_tag();
 
 /// What the stub remembers.
 #[derive(Default)]
@@ -122,7 +124,8 @@ fn controller() -> Stub {
 fn driver(stub: &Stub) -> Onos {
     let origin = stub.url().parse().unwrap();
     let credentials = Credentials { username: "onos".to_owned(), password: "rocks".to_owned(), origin };
-    Onos::new(&format!("{}/onos/v1", stub.url()), Some(credentials), &OutboundNetworks::default()).unwrap()
+    Onos::new(&format!("{}/onos/v1", stub.url()), Some(credentials), &OutboundNetworks::default(), Numbering::DEFAULT)
+        .unwrap()
 }
 
 fn head(meter: MeterId) -> Rule {
@@ -137,7 +140,7 @@ fn head(meter: MeterId) -> Rule {
     };
     Rule {
         place: RuleKey { table: 0, priority: 20_000, matches: Match::Ip(ipv4) },
-        cookie: Cookie::new(2, AllocationId(7)).unwrap(),
+        cookie: Cookie::new(TAG, 2, AllocationId(7)).unwrap(),
         actions: vec![
             Action::Meter(meter),
             Action::SetDscp(40),
@@ -154,7 +157,7 @@ fn labelled(label: u32, actions: Vec<Action>) -> Rule {
     let matches = Match::Mpls { label, bottom_of_stack: true, in_port: None };
     Rule {
         place: RuleKey { table: 0, priority: 30_000, matches },
-        cookie: Cookie::new(2, AllocationId(7)).unwrap(),
+        cookie: Cookie::new(TAG, 2, AllocationId(7)).unwrap(),
         actions,
     }
 }
@@ -181,8 +184,8 @@ async fn what_is_written_is_told_again() {
         assert!(outcomes.iter().all(|outcome| *outcome == StepOutcome::InForce), "{outcomes:?}");
     }
     assert_eq!(driver.meters(SWITCH).await.unwrap(), [meter]);
-    assert_eq!(driver.rule_count(SWITCH, CookieFilter::OURS).await, Ok(3));
-    let found = driver.rules(SWITCH, CookieFilter::of(AllocationId(7))).await.unwrap();
+    assert_eq!(driver.rule_count(SWITCH, CookieFilter::tagged(TAG)).await, Ok(3));
+    let found = driver.rules(SWITCH, CookieFilter::of(TAG, AllocationId(7))).await.unwrap();
     assert!(rules.iter().all(|rule| found.contains(rule)), "{found:?}");
 
     // Another rate is another meter to ONOS, and the rule goes with it.
@@ -197,7 +200,7 @@ async fn what_is_written_is_told_again() {
         let outcomes = driver.apply(SWITCH, &steps).await.unwrap();
         assert!(outcomes.iter().all(|outcome| *outcome == StepOutcome::InForce), "{outcomes:?}");
     }
-    assert_eq!(driver.rules(SWITCH, CookieFilter::OURS).await.unwrap(), []);
+    assert_eq!(driver.rules(SWITCH, CookieFilter::tagged(TAG)).await.unwrap(), []);
     assert_eq!(driver.meters(SWITCH).await.unwrap(), []);
 }
 
@@ -205,11 +208,11 @@ async fn what_is_written_is_told_again() {
 async fn stored_is_not_in_force() {
     let stub = controller();
     let mut stuck = pop();
-    stuck.place = RuleKey { priority: 20_666, ..head(MeterId(METER_MIN)).place };
+    stuck.place = RuleKey { priority: 20_666, ..head(MeterId(OURS.meter_min())).place };
     let delete = RuleStep::DeleteRule { place: swap().place, cookie: swap().cookie };
     let outcomes = driver(&stub).apply(SWITCH, &[RuleStep::PutRule(stuck), delete]).await.unwrap();
     assert_eq!(outcomes, [StepOutcome::Unknown, StepOutcome::Refused(SwitchFault::AfterFailure)]);
-    assert_eq!(driver(&stub).rules(SWITCH, CookieFilter::OURS).await.unwrap(), []);
+    assert_eq!(driver(&stub).rules(SWITCH, CookieFilter::tagged(TAG)).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -226,7 +229,7 @@ async fn what_onos_cannot_say_is_refused() {
         .unwrap();
     assert!(outcomes.iter().all(|outcome| matches!(outcome, StepOutcome::Refused(_))), "{outcomes:?}");
     let silent = DriverError::SilentSwitch { dpid: Dpid(2) };
-    assert_eq!(driver.rules(Dpid(2), CookieFilter::OURS).await, Err(silent));
+    assert_eq!(driver.rules(Dpid(2), CookieFilter::tagged(TAG)).await, Err(silent));
     assert_eq!(driver.probe(Dpid(9)).await, Err(DriverError::UnknownSwitch { dpid: Dpid(9) }));
     let ports = driver.ports(SWITCH).await.unwrap();
     assert_eq!(ports.iter().map(|port| (port.number.0, port.live)).collect::<Vec<_>>(), [(1, true), (2, false)]);
@@ -247,7 +250,7 @@ async fn whatever_it_answers_is_an_error_with_a_name() {
     for (status, body) in answers {
         let stub = Stub::answering(move |_| (status, body.to_owned()));
         let driver = driver(&stub);
-        assert!(driver.rules(SWITCH, CookieFilter::OURS).await.is_err(), "{status} {body}");
+        assert!(driver.rules(SWITCH, CookieFilter::tagged(TAG)).await.is_err(), "{status} {body}");
         assert!(driver.meters(SWITCH).await.is_err(), "{status} {body}");
         assert!(driver.switches().await.is_err(), "{status} {body}");
         assert!(driver.links().await.is_err(), "{status} {body}");

@@ -108,7 +108,7 @@ impl Ryu {
         };
         let with_groups = steps.iter().any(is_of_group);
         let exchange = RyuExchange { driver: self, switch, mode: self.batch_mode(with_groups).await? };
-        apply_steps(&exchange, ports.as_ref(), steps).await
+        apply_steps(&exchange, self.numbering, ports.as_ref(), steps).await
     }
 
     /// Whether the controller has the batch, and groups in it where they are needed: from version 2 on.

@@ -171,6 +171,7 @@ fn known_action(text: &str) -> Option<Action> {
     match name {
         "METER" => Some(Action::Meter(MeterId(value.parse().ok()?))),
         "OUTPUT" => Some(Action::Output(PortNo(value.parse().ok()?))),
+        "SET_QUEUE" => Some(Action::SetQueue(value.parse().ok()?)),
         "GROUP" => Some(Action::Group(GroupId(value.parse().ok()?))),
         _ => None,
     }
@@ -203,8 +204,8 @@ struct BandReply {
 }
 
 impl MeterReply {
-    /// The meter, if it is ours; one of another kind than we make has a rate of 0.
-    pub(super) fn meter(&self) -> Option<Meter> {
+    /// The meter; one of another kind than we make has a rate of 0.
+    pub(super) fn meter(&self) -> Meter {
         let id = MeterId(self.meter_id);
         let flags: BTreeSet<&str> = self.flags.iter().map(String::as_str).collect();
         let usual = flags == BTreeSet::from(["KBPS", "BURST", "STATS"]);
@@ -212,7 +213,7 @@ impl MeterReply {
             [band] if usual && band.kind == "DROP" => (band.rate, band.burst_size),
             _ => (0, 0),
         };
-        id.is_ours().then_some(Meter { id, rate_kbps, burst_kbit })
+        Meter { id, rate_kbps, burst_kbit }
     }
 }
 
@@ -233,11 +234,11 @@ struct BucketReply {
 }
 
 impl GroupReply {
-    /// The group, if it is ours; one of another kind than we make is of another form.
-    pub(super) fn group(&self) -> Option<Group> {
+    /// The group; one of another kind than we make is of another form.
+    pub(super) fn group(&self) -> Group {
         let id = GroupId(self.group_id);
         let known = self.buckets_of_ours().map(|(working, fallback)| Group { id, working, fallback });
-        id.is_ours().then(|| known.unwrap_or(Group::of_another_form(id)))
+        known.unwrap_or(Group::of_another_form(id))
     }
 
     fn buckets_of_ours(&self) -> Option<(PortNo, Fallback)> {
@@ -348,7 +349,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use kernel::intent::GROUP_BASE;
 
     fn told(matches: &Value, actions: &Value) -> Rule {
         let rule = json!({"priority": 2000, "cookie": u64::MAX, "idle_timeout": 0, "hard_timeout": 0, "byte_count": 0,
@@ -367,6 +367,7 @@ mod tests {
                 "PUSH_MPLS:34887",
                 "SET_FIELD: {mpls_label:100001}",
                 "SET_FIELD: {mpls_tc:5}",
+                "SET_QUEUE:5",
                 "OUTPUT:2"
             ]),
         );
@@ -391,6 +392,7 @@ mod tests {
                 Action::PushMpls,
                 Action::SetLabel(label(100_001)),
                 Action::SetTrafficClass(5),
+                Action::SetQueue(5),
                 Action::Output(PortNo(2)),
             ]
         );
@@ -432,7 +434,10 @@ mod tests {
             json!({"dl_type": 34887, "mpls_label": 1_u64 << 20, "mpls_bos": 1}),
             json!({}),
         ] {
-            let rule = told(&fields, &json!([{"WRITE_ACTIONS": []}, "OUTPUT:CONTROLLER", "METER:x", "SET_QUEUE:1", 7]));
+            let rule = told(
+                &fields,
+                &json!([{"WRITE_ACTIONS": []}, "OUTPUT:CONTROLLER", "METER:x", "SET_QUEUE:x", "DEC_MPLS_TTL", 7]),
+            );
             assert!(matches!(&rule.place.matches, Match::Foreign { words, .. } if **words == *fields.to_string()));
             assert!(rule.actions.iter().all(|action| matches!(action, Action::Opaque(_))));
         }
@@ -448,24 +453,22 @@ mod tests {
     fn a_meter_of_another_kind_is_seen_to_differ() {
         let meter = |flags: Value, bands: Value| {
             let told = json!({"meter_id": 10_001, "flags": flags, "bands": bands});
-            serde_json::from_value::<MeterReply>(told).unwrap().meter().unwrap().rate_kbps
+            serde_json::from_value::<MeterReply>(told).unwrap().meter().rate_kbps
         };
         let drop = json!({"type": "DROP", "rate": 5000, "burst_size": 5000});
         assert_eq!(meter(json!(["KBPS", "STATS", "BURST"]), json!([drop])), 5000);
         assert_eq!(meter(json!(["PKTPS", "STATS", "BURST"]), json!([drop])), 0);
         assert_eq!(meter(json!(["KBPS", "STATS", "BURST"]), json!([drop, drop])), 0);
-        let other = json!({"meter_id": 1, "flags": [], "bands": []});
-        assert_eq!(serde_json::from_value::<MeterReply>(other).unwrap().meter(), None);
     }
 
     #[test]
     fn a_group_of_another_kind_is_seen_to_differ() {
-        let id = GroupId(GROUP_BASE + 100_001);
+        let id = GroupId(0x5700_0000 + 100_001);
         let group = |kind: &str, first: &str, second: &str| {
             let bucket =
                 |port: u32, action| json!({"weight": 0, "watch_port": port, "watch_group": 0, "actions": [action]});
             let told = json!({"type": kind, "group_id": id.0, "buckets": [bucket(2, first), bucket(3, second)]});
-            serde_json::from_value::<GroupReply>(told).unwrap().group().unwrap()
+            serde_json::from_value::<GroupReply>(told).unwrap().group()
         };
         let of = |fallback| Group { id, working: PortNo(2), fallback };
         assert_eq!(group("FF", "OUTPUT:2", "OUTPUT:3"), of(Fallback::To(PortNo(3))));
@@ -480,8 +483,6 @@ mod tests {
         ] {
             assert_eq!(group(kind, first, second), Group::of_another_form(id));
         }
-        let other = json!({"type": "FF", "group_id": 1, "buckets": []});
-        assert_eq!(serde_json::from_value::<GroupReply>(other).unwrap().group(), None);
     }
 
     #[test]

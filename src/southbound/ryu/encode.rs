@@ -191,6 +191,7 @@ fn action(action: &Action) -> Result<Value, SwitchFault> {
         Action::SetLabel(label) => set("mpls_label", label.number()),
         Action::SetTrafficClass(class) => set("mpls_tc", three_bits(*class)?.into()),
         Action::Group(GroupId(id)) => json!({"type": "GROUP", "group_id": id}),
+        Action::SetQueue(id) => json!({"type": "SET_QUEUE", "queue_id": id}),
         Action::Output(port) => json!({"type": "OUTPUT", "port": real_port(*port)?}),
         Action::Opaque(_) => return Err(SwitchFault::Unsupported { what: "do that" }),
     })
@@ -207,7 +208,7 @@ fn object(value: Value) -> Map<String, Value> {
 mod tests {
     use super::*;
     use kernel::id::AllocationId;
-    use kernel::intent::{GROUP_BASE, MplsLabel, PortNo};
+    use kernel::intent::{MplsLabel, PortNo};
 
     pub(super) fn ingress() -> Rule {
         let network = |address: [u8; 4]| Some(IpPrefix { address: address.into(), length: 32 });
@@ -224,7 +225,7 @@ mod tests {
                     ..IpMatch::default()
                 }),
             },
-            cookie: Cookie::new(1, AllocationId(7)).unwrap(),
+            cookie: Cookie::new(0x57, 1, AllocationId(7)).unwrap(),
             actions: vec![
                 Action::Meter(MeterId(10_001)),
                 Action::SetDscp(46),
@@ -255,7 +256,7 @@ mod tests {
     }
 
     fn group() -> Group {
-        Group { id: GroupId(GROUP_BASE + 100_001), working: PortNo(2), fallback: Fallback::Back(PortNo(1)) }
+        Group { id: GroupId(0x5700_0000 + 100_001), working: PortNo(2), fallback: Fallback::Back(PortNo(1)) }
     }
 
     #[test]
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!(path, "stats/groupentry/modify");
         let buckets = json!([{"watch_port": 2, "actions": [{"type": "OUTPUT", "port": 2}]},
             {"watch_port": 1, "actions": [{"type": "OUTPUT", "port": OFPP_IN_PORT}]}]);
-        assert_eq!(body, json!({"dpid": 1, "type": "FF", "group_id": GROUP_BASE + 100_001, "buckets": buckets}));
+        assert_eq!(body, json!({"dpid": 1, "type": "FF", "group_id": 0x5700_0000 + 100_001, "buckets": buckets}));
         assert!(order(&RuleStep::AddGroup(Group::of_another_form(group().id))).is_err());
     }
 
@@ -285,7 +286,7 @@ mod tests {
         assert!(with(|ipv4| ipv4.dst = Some(IpPrefix { address: [10, 0, 0, 0].into(), length: 24 })).is_ok());
         let does = |action| order(&RuleStep::PutRule(Rule { actions: vec![action], ..ingress() }));
         assert!(does(Action::SetTrafficClass(8)).is_err() && does(Action::SetDscp(64)).is_err());
-        assert!(does(Action::Opaque("SET_QUEUE:1".into())).is_err());
+        assert!(does(Action::Opaque("DEC_MPLS_TTL".into())).is_err());
     }
 
     #[test]

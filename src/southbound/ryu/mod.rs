@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use self::decode::{AggregateReply, CountersReply, GroupReply, LinkReply, MeterReply, PerSwitch, PortReply, RuleReply};
 use super::http_client::{ControllerReply, Dialogue};
 use super::{Adjacency, Driver, DriverError, DriverFuture, Port, PortCounters};
-use kernel::intent::{Cookie, CookieFilter, Dpid, Group, Meter, PortNo, Rule, RuleStep, StepOutcome};
+use kernel::intent::{Cookie, CookieFilter, Dpid, Group, Meter, Numbering, PortNo, Rule, RuleStep, StepOutcome};
 
 /// How long `ofctl_rest` waits for each part of a switch's answer before it answers with what it has; a little less, for
 /// clocks differ.
@@ -38,6 +38,7 @@ const READINGS_MAX: u32 = 2;
 #[derive(Debug)]
 pub struct Ryu {
     talk: Dialogue,
+    numbering: Numbering,
     /// An empty list that took as long is the silence of a switch.
     silence_after: Duration,
 }
@@ -47,8 +48,8 @@ impl Ryu {
     ///
     /// # Errors
     /// The address is none, or not in these networks.
-    pub fn new(url: &str, networks: &OutboundNetworks) -> Result<Self, DriverError> {
-        Ok(Self { talk: Dialogue::new(url, None, networks)?, silence_after: CONTROLLER_WAIT })
+    pub fn new(url: &str, networks: &OutboundNetworks, numbering: Numbering) -> Result<Self, DriverError> {
+        Ok(Self { talk: Dialogue::new(url, None, networks)?, numbering, silence_after: CONTROLLER_WAIT })
     }
 
     /// The things of one switch out of an answer.
@@ -106,12 +107,12 @@ impl Ryu {
 
     async fn read_meters(&self, switch: Dpid) -> Result<Vec<Meter>, DriverError> {
         let told: Vec<MeterReply> = self.perhaps_empty("read meters", "stats/meterconfig", switch).await?;
-        Ok(told.iter().filter_map(MeterReply::meter).collect())
+        Ok(told.iter().map(MeterReply::meter).collect())
     }
 
     async fn read_groups(&self, switch: Dpid) -> Result<Vec<Group>, DriverError> {
         let told: Vec<GroupReply> = self.perhaps_empty("read groups", "stats/groupdesc", switch).await?;
-        Ok(told.iter().filter_map(GroupReply::group).collect())
+        Ok(told.iter().map(GroupReply::group).collect())
     }
 
     /// A list that is silence if it is empty and took as long as silence does.

@@ -7,9 +7,10 @@ use super::super::Unreachable;
 use super::super::stub::{Stub, StubRequest};
 use super::*;
 use kernel::id::AllocationId;
-use kernel::intent::{Action, IpFamily, Match, MeterId, MplsLabel, PortNo, RuleKey, SwitchFault};
+use kernel::intent::{Action, IpFamily, Match, MeterId, MplsLabel, Numbering, PortNo, RuleKey, SwitchFault};
 
 const SWITCH: Dpid = Dpid(1);
+const TAG: u8 = Numbering::DEFAULT.cookie_tag();
 const PORTS: &str = r#"{"1": [
     {"hw_addr": "b6:9b:68:85:3a:ee", "name": "s1-h1", "config": 0, "state": 4, "curr_speed": 10000000, "port_no": 1},
     {"hw_addr": "02:00:00:00:00:01", "name": "s1", "config": 1, "state": 1, "curr_speed": 10000000, "port_no": "LOCAL"},
@@ -17,7 +18,7 @@ const PORTS: &str = r#"{"1": [
 const ABOUT: &str = r#"{"version": 1, "items_max": 1000}"#;
 
 fn cookie(allocation: u64) -> Cookie {
-    Cookie::new(1, AllocationId(allocation)).unwrap()
+    Cookie::new(TAG, 1, AllocationId(allocation)).unwrap()
 }
 
 fn transit(allocation: u64, out: u32) -> Rule {
@@ -79,7 +80,7 @@ fn switch(drops: impl Fn(u64) -> bool + Send + Sync + 'static) -> Stub {
 }
 
 fn driver(stub: &Stub) -> Ryu {
-    Ryu::new(&stub.url(), &OutboundNetworks::default()).unwrap()
+    Ryu::new(&stub.url(), &OutboundNetworks::default(), Numbering::DEFAULT).unwrap()
 }
 
 #[tokio::test]
@@ -94,7 +95,7 @@ async fn what_is_sent_one_by_one_is_read_back() {
     // Twenty cookies lie close together: they are read at once, and not one by one.
     let readings = stub.asked().iter().filter(|(_, path, _)| path == "/stats/flow/1").count();
     assert!(readings <= 4, "{readings}");
-    let rules = driver(&stub).rules(SWITCH, CookieFilter::OURS).await.unwrap();
+    let rules = driver(&stub).rules(SWITCH, CookieFilter::tagged(TAG)).await.unwrap();
     assert_eq!(rules.len(), 19);
     assert!(rules.contains(&transit(20, 2)));
 }
@@ -102,7 +103,7 @@ async fn what_is_sent_one_by_one_is_read_back() {
 #[tokio::test]
 async fn nothing_is_taken_away_for_what_did_not_come() {
     let stub = switch(|allocation| allocation == 3);
-    let old = Rule { cookie: Cookie::new(0, AllocationId(3)).unwrap(), ..transit(9, 2) };
+    let old = Rule { cookie: Cookie::new(TAG, 0, AllocationId(3)).unwrap(), ..transit(9, 2) };
     let delete = |rule: &Rule| RuleStep::DeleteRule { place: rule.place.clone(), cookie: rule.cookie };
     let meter = RuleStep::DeleteMeter(MeterId(10_001));
     let steps = [
@@ -199,8 +200,8 @@ async fn silence_is_not_emptiness() {
     // As if the controller had waited for the switch before each answer.
     let driver = Ryu { silence_after: Duration::ZERO, ..driver(&silent) };
     let expected = DriverError::SilentSwitch { dpid: SWITCH };
-    assert_eq!(driver.rule_count(SWITCH, CookieFilter::OURS).await, Err(expected.clone()));
-    assert_eq!(driver.rules(SWITCH, CookieFilter::OURS).await, Err(expected.clone()));
+    assert_eq!(driver.rule_count(SWITCH, CookieFilter::tagged(TAG)).await, Err(expected.clone()));
+    assert_eq!(driver.rules(SWITCH, CookieFilter::tagged(TAG)).await, Err(expected.clone()));
     assert_eq!(driver.meters(SWITCH).await, Err(expected.clone()));
     assert_eq!(driver.probe(SWITCH).await, Err(expected.clone()));
     assert_eq!(driver.ports(SWITCH).await, Err(expected.clone()));
@@ -215,7 +216,7 @@ async fn half_a_list_is_none() {
         "/stats/aggregateflow/1" => (200, r#"{"1": [{"packet_count": 0, "flow_count": 2}]}"#.to_owned()),
         _ => (200, json!({"1": [rule]}).to_string()),
     });
-    let answer = driver(&half).rules(SWITCH, CookieFilter::OURS).await;
+    let answer = driver(&half).rules(SWITCH, CookieFilter::tagged(TAG)).await;
     assert_eq!(answer, Err(DriverError::SilentSwitch { dpid: SWITCH }));
 }
 
@@ -239,8 +240,8 @@ async fn whatever_a_controller_answers_is_an_error_with_a_name() {
     for (status, body) in answers {
         let stub = Stub::answering(move |_| (status, body.to_owned()));
         let driver = driver(&stub);
-        assert!(driver.rule_count(SWITCH, CookieFilter::OURS).await.is_err(), "{status} {body}");
-        assert!(driver.rules(SWITCH, CookieFilter::OURS).await.is_err(), "{status} {body}");
+        assert!(driver.rule_count(SWITCH, CookieFilter::tagged(TAG)).await.is_err(), "{status} {body}");
+        assert!(driver.rules(SWITCH, CookieFilter::tagged(TAG)).await.is_err(), "{status} {body}");
         assert!(driver.meters(SWITCH).await.is_err(), "{status} {body}");
         assert!(driver.ports(SWITCH).await.is_err(), "{status} {body}");
         assert!(driver.probe(SWITCH).await.is_err(), "{status} {body}");
@@ -250,7 +251,7 @@ async fn whatever_a_controller_answers_is_an_error_with_a_name() {
         let links = driver.links().await;
         assert!(links.is_err() || body == "[]", "{status} {body}: {links:?}");
     }
-    let closed = Ryu::new("http://127.0.0.1:1", &OutboundNetworks::default()).unwrap();
+    let closed = Ryu::new("http://127.0.0.1:1", &OutboundNetworks::default(), Numbering::DEFAULT).unwrap();
     let away = DriverError::Unreachable { why: Unreachable::NoConnection };
     assert_eq!(closed.switches().await, Err(away.clone()));
     assert_eq!(closed.apply(SWITCH, &[RuleStep::PutRule(transit(1, 2))]).await, Err(away));
@@ -259,10 +260,10 @@ async fn whatever_a_controller_answers_is_an_error_with_a_name() {
 #[test]
 fn slices_meet_everything_once() {
     for (which, count) in [
-        (CookieFilter::OURS, 1),
-        (CookieFilter::OURS, 5_000),
-        (CookieFilter::OURS, u64::MAX),
-        (CookieFilter::slice(3, 4), 900),
+        (CookieFilter::tagged(TAG), 1),
+        (CookieFilter::tagged(TAG), 5_000),
+        (CookieFilter::tagged(TAG), u64::MAX),
+        (CookieFilter::slice(TAG, 3, 4), 900),
         (CookieFilter::exactly(cookie(5)), 9_000),
     ] {
         let slices: Vec<_> = slices(which, count).collect();
@@ -272,8 +273,8 @@ fn slices_meet_everything_once() {
             assert_eq!(met, usize::from(which.meets(cookie)), "{which:?} {allocation}");
         }
     }
-    assert_eq!(slices(CookieFilter::OURS, RULES_AT_ONCE).count(), 1);
-    assert_eq!(slices(CookieFilter::OURS, RULES_AT_ONCE * 4).count(), 4);
+    assert_eq!(slices(CookieFilter::tagged(TAG), RULES_AT_ONCE).count(), 1);
+    assert_eq!(slices(CookieFilter::tagged(TAG), RULES_AT_ONCE * 4).count(), 4);
 }
 
 #[test]

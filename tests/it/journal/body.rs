@@ -101,6 +101,7 @@ pub(crate) async fn a_history_is_restored(journal: &Journal) {
 
 pub(crate) async fn a_snapshot_is_the_state(journal: &Journal) {
     let mut world = World::new(8);
+    let mut most = 0;
     for _ in 0..4 {
         live(&mut world, journal, 20).await;
         let frozen = world.state.clone();
@@ -109,8 +110,9 @@ pub(crate) async fn a_snapshot_is_the_state(journal: &Journal) {
         journal.write_snapshot(&frozen).await.unwrap();
         live(&mut world, journal, 3).await;
         assert!(journal.restore().await.unwrap() == world.state);
+        most = most.max(frozen.allocation_count());
     }
-    assert!(world.state.allocation_count() > 0, "an empty world proves nothing");
+    assert!(most > 0, "an empty world proves nothing");
 }
 
 pub(crate) async fn a_newer_snapshot_takes_the_place_of_an_older_one(journal: &Journal) {

@@ -13,6 +13,7 @@ use kernel::controller::{ControllerAddress, DriverKind, RulesOnDelete};
 use kernel::event::{Event, Fate};
 use kernel::fact::Actor;
 use kernel::id::{AllocationId, LinkIx, Name, NodeIx};
+use kernel::intent::{MeterSettings, Numbering, RuleSettings};
 use kernel::path::{Disjointness, Metric, Workspace};
 use kernel::policy::{BandwidthModel, Policy, Restoration};
 use kernel::tenant::Quota;
@@ -196,13 +197,32 @@ impl World {
                 let after = self.state.controller(name.as_str()).map_or(0, |controller| controller.term());
                 Command::LeadController { name, instance: self::name("i"), after }
             }
-            1 => Command::PutController { name, driver: DriverKind::Simulated, address: None, topology },
+            1 => Command::PutController {
+                name,
+                driver: DriverKind::Simulated,
+                address: None,
+                topology,
+                settings: self.rule_settings(),
+            },
             roll => Command::PutController {
                 name,
                 driver: if roll == 2 { DriverKind::Ryu } else { DriverKind::Onos },
                 address: Some(ControllerAddress::new("http://127.0.0.1:8080").unwrap()),
                 topology,
+                settings: self.rule_settings(),
             },
+        }
+    }
+
+    fn rule_settings(&mut self) -> RuleSettings {
+        let few = Numbering::new(1_000, 1, 2, 0x11, 100).unwrap();
+        RuleSettings {
+            numbering: if self.dice.roll(3) == 0 { few } else { Numbering::DEFAULT },
+            meters: MeterSettings {
+                burst_ms: self.dice.small::<u32>(3) + 1,
+                packet_bytes: if self.dice.roll(2) == 0 { Some(500) } else { None },
+            },
+            has_queues: self.dice.roll(2) == 0,
         }
     }
 

@@ -9,6 +9,7 @@ use kernel::bam::{Model, ModelKind, VictimOrder};
 use kernel::class::{ClassType, Priority, TeClass};
 use kernel::command::{Expected, LinkChange, ModelChange, OnMisfit};
 use kernel::id::{AllocationId, LinkIx, Sequence};
+use kernel::intent::Numbering;
 use kernel::path::{Disjointness, Metric, Workspace};
 use kernel::policy::BandwidthModel;
 use kernel::topology::LinkState;
@@ -131,10 +132,11 @@ fn command(world: &World, step: &Step, at: u64) -> Command {
 
 /// No two living allocations share a label or a meter, and one with another path has another label and the same meter.
 fn check_numbers(state: &State, before: Option<&State>) -> Result<(), TestCaseError> {
+    let ours = Numbering::DEFAULT;
     let (mut labels, mut meters) = (BTreeSet::new(), BTreeSet::new());
     for allocation in state.allocations_after(None).filter(|lsp| lsp.demand.attributes.flow.is_some()) {
         let number = state.flow_number(allocation.id).unwrap();
-        prop_assert!(labels.insert(number.label()) && meters.insert(number.meter()));
+        prop_assert!(labels.insert(ours.label(number)) && meters.insert(ours.meter(number)));
         let old = before
             .and_then(|before| Some((before.allocation(allocation.id)?, before.flow_number(allocation.id)?, before)));
         let Some((old, old_number, before)) = old else { continue };
@@ -143,8 +145,8 @@ fn check_numbers(state: &State, before: Option<&State>) -> Result<(), TestCaseEr
             path.iter().map(|link| topology.link(*link).unwrap().name.clone()).collect::<Vec<_>>()
         };
         let is_moved = links(before, &old.path) != links(state, &allocation.path);
-        prop_assert!(!is_moved || number.label() != old_number.label(), "{old:?} {allocation:?}");
-        prop_assert_eq!(number.meter(), old_number.meter());
+        prop_assert!(!is_moved || ours.label(number) != ours.label(old_number), "{old:?} {allocation:?}");
+        prop_assert_eq!(ours.meter(number), ours.meter(old_number));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::outcome::ApplyError;
 use crate::allocation::{Allocation, Recovery};
 use crate::event::DisplacedBy;
 use crate::id::{AllocationId, LinkIx, Name};
+use crate::intent::FLOWS_MAX;
 use crate::ledger::Ledger;
 use crate::ledger_entry::LedgerEntry;
 use crate::state::{Network, State};
@@ -72,7 +73,9 @@ fn remember(state: &mut State, allocation: Arc<Allocation>) {
     }
     state.count_usage(&allocation, Usage::plus);
     if allocation.demand.attributes.flow.is_some() {
-        state.flow_numbers.assign(allocation.id);
+        let controller = state.controller_of(allocation.demand.topology.as_str());
+        let max = controller.map_or(FLOWS_MAX, |controller| controller.settings.numbering.flows_max());
+        state.flow_numbers.assign(allocation.id, max);
     }
     note_recovering(state, &allocation);
     state.allocations.insert(allocation.id, allocation);
@@ -93,6 +96,15 @@ pub(super) fn number_flow(state: &mut State, old: &Allocation, new: Option<&Allo
         None => state.flow_numbers.release(old.id),
         Some(new) if new.path != old.path => state.flow_numbers.next_epoch(old.id),
         Some(_) => {}
+    }
+}
+
+/// The flows of a topology have numbers below `max`, as far as there are so many.
+pub(super) fn number_flows_below(state: &mut State, topology: &Name, max: u32) {
+    let beyond = state.flow_numbers.iter().filter(|(_, number)| number.index() >= max).map(|(id, _)| id);
+    let is_here = |id: &AllocationId| state.allocation(*id).is_some_and(|one| one.demand.topology == *topology);
+    for id in beyond.filter(is_here).collect::<Vec<_>>() {
+        state.flow_numbers.assign_below(id, max);
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::controller::{CONTROLLERS_MAX, Controller, ControllerAddress, DriverKind, Leader, RulesOnDelete};
 use crate::event::Event;
 use crate::id::Name;
+use crate::intent::RuleSettings;
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::topology::Topology;
@@ -15,9 +16,17 @@ pub(super) fn put(
     driver: DriverKind,
     address: Option<&ControllerAddress>,
     topology: &Name,
+    settings: RuleSettings,
 ) -> Result<Event, Refusal> {
-    if state.controller(name.as_str()).is_none() && state.controllers.len() >= CONTROLLERS_MAX {
-        return Err(Refusal::TooMany { what: "controllers", max: CONTROLLERS_MAX });
+    match state.controller(name.as_str()) {
+        None if state.controllers.len() >= CONTROLLERS_MAX => {
+            return Err(Refusal::TooMany { what: "controllers", max: CONTROLLERS_MAX });
+        }
+        // What was written with other numbers would be taken for another program's, and stay.
+        Some(old) if old.settings.numbering != settings.numbering => {
+            return Err(Refusal::NumberingFixed { controller: name.clone() });
+        }
+        _ => {}
     }
     match (driver, address) {
         (DriverKind::Ryu | DriverKind::Onos, None) => return Err(Refusal::AddressMissing),
@@ -39,6 +48,7 @@ pub(super) fn put(
         driver,
         address: address.cloned(),
         topology: topology.clone(),
+        settings,
         is_closing: false,
         leader: None,
         revision: state.sequence().next(),

@@ -70,8 +70,8 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         Command::Release { id } => resolve::allocation(state, *id).map(|_| Event::Released { id: *id }),
         Command::Expire => expire(state, now),
         Command::Start => expire(state, now).or_else(|_| start::start(state, now, workspace)),
-        Command::PutController { name, driver, address, topology } => {
-            controller::put(state, name, *driver, address.as_ref(), topology)
+        Command::PutController { name, driver, address, topology, settings } => {
+            controller::put(state, name, *driver, address.as_ref(), topology, *settings)
         }
         Command::DeleteController { name, rules } => controller::delete(state, name, *rules),
         Command::LeadController { name, instance, after } => controller::lead(state, name, instance, *after),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::flow_table::{Role, Table};
-use super::id_ranges::{GroupId, MeterId, MplsLabel};
 use super::rule::{Match, RuleKey};
+use super::switch_ids::{GroupId, MeterId, MplsLabel};
 use crate::id::AllocationId;
 
 /// A rule, a meter or a group that a switch held as intended, and does not any more.

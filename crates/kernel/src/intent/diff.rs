@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::datapath::Dpid;
 use super::flow_table::{Role, RuleMeta, Table, Tables};
-use super::id_ranges::{GroupId, MeterId};
 use super::rule::{Cookie, Match, Rule, RuleKey, RuleStep};
+use super::switch_ids::{GroupId, MeterId};
 use crate::id::AllocationId;
 
 /// When a step may be taken: each stage begins when the one before it is over.
@@ -144,7 +144,7 @@ fn puts(switch: Dpid, wanted: &Table, seen: &Table, tasks: &mut Vec<Task>, robbe
             (Role::Tail | Role::Transit, _) => DiffStage::Prepare,
         };
         if let Match::Mpls { label, .. } = place.matches {
-            let others = seen.labelled(label).filter(|(_, there)| !there.cookie.is_same_path(seat.cookie));
+            let others = seen.labelled(place, label).filter(|(_, there)| !there.cookie.is_same_path(seat.cookie));
             robbed.extend(others.map(|(_, there)| there.cookie.in_term(0)));
         }
         let rule = Rule { place: place.clone(), cookie: seat.cookie, actions: seat.actions.clone() };

@@ -2,7 +2,7 @@
 //! by itself, before anything else has heard of it.
 
 use super::datapath::PortNo;
-use super::id_ranges::{GroupId, MplsLabel};
+use super::switch_ids::GroupId;
 
 /// A fast-failover group of two buckets: packets leave by the first whose port lives. A group has no cookie; this service's
 /// are those with an id of its range.
@@ -26,11 +26,6 @@ pub enum Fallback {
 }
 
 impl Group {
-    /// The group of the path with this label.
-    pub(super) const fn new(label: MplsLabel, working: PortNo, fallback: Fallback) -> Self {
-        Self { id: GroupId::of(label), working, fallback }
-    }
-
     /// What a driver says of a group with an id of this service's range and another form.
     pub const fn of_another_form(id: GroupId) -> Self {
         Self { id, working: PortNo(0), fallback: Fallback::To(PortNo(0)) }

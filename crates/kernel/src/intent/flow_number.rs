@@ -5,14 +5,13 @@
 //! An index is taken near the allocation's id, which only grows: one that was given back rests while the ids go once around
 //! the range.
 
-use super::id_ranges::{LABEL_MIN, METER_MAX, METER_MIN, MeterId, MplsLabel};
 use crate::id::AllocationId;
 use crate::persistent_map::PersistentMap;
 
 /// The most living allocations with a flow; further ones have no rules.
-pub const FLOWS_MAX: u32 = METER_MAX - METER_MIN + 1;
+pub const FLOWS_MAX: u32 = 190_000;
 /// How many labels an index has, taken in turn: the old path and the new one stand side by side while traffic moves over.
-const LABELS_EACH: u32 = 4;
+pub(super) const LABELS_EACH: u32 = 4;
 
 /// The index of an allocation's flow, and which of its paths is the present one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -32,17 +31,6 @@ impl FlowNumber {
     pub const fn index(self) -> u32 {
         self.index
     }
-
-    /// The meter at the ingress.
-    pub const fn meter(self) -> MeterId {
-        MeterId(METER_MIN + self.index)
-    }
-
-    /// The label on every link of the path.
-    pub const fn label(self) -> MplsLabel {
-        // The ranges are constants: the largest index gives a label of 20 bits, see the test.
-        MplsLabel::from_range(LABEL_MIN + self.index * LABELS_EACH + self.epoch as u32 % LABELS_EACH)
-    }
 }
 
 /// The numbers of all living allocations that have a flow.
@@ -50,6 +38,8 @@ impl FlowNumber {
 pub(crate) struct FlowNumbers {
     of: PersistentMap<AllocationId, FlowNumber>,
     taken: PersistentMap<u32, AllocationId>,
+    /// Those for which none was left, with the bound below which theirs has to be.
+    waiting: PersistentMap<AllocationId, u32>,
 }
 
 impl FlowNumbers {
@@ -62,19 +52,39 @@ impl FlowNumbers {
         self.of.iter().map(|(id, number)| (*id, *number))
     }
 
-    /// Gives an allocation the first free index from that of its id on, unless it has one or none is left.
-    pub(crate) fn assign(&mut self, id: AllocationId) {
-        if self.of.contains_key(&id) {
+    /// The bound below which the number of an allocation has to be that waits for one.
+    pub(crate) fn waits_below(&self, id: AllocationId) -> Option<u32> {
+        self.waiting.get(&id).copied()
+    }
+
+    /// No number is left for an allocation: it waits for one below `max`.
+    pub(crate) fn wait(&mut self, id: AllocationId, max: u32) {
+        self.waiting.insert(id, max);
+    }
+
+    /// Gives an allocation the first free index from that of its id on and below `max`, unless it has one or waits for one. If
+    /// none is left, it waits.
+    pub(crate) fn assign(&mut self, id: AllocationId, max: u32) {
+        if self.of.contains_key(&id) || self.waiting.contains_key(&id) {
             return;
         }
         // Below 2^32.
-        let wanted = u32::try_from(id.0 % u64::from(FLOWS_MAX)).unwrap_or(0);
-        if let Some(index) = self.free_from(wanted).or_else(|| self.free_from(0)) {
-            self.set(id, FlowNumber { index, epoch: 0 });
+        let wanted = u32::try_from(id.0 % u64::from(max.max(1))).unwrap_or(0);
+        match self.free_from(wanted, max).or_else(|| self.free_from(0, max)) {
+            Some(index) => self.set(id, FlowNumber { index, epoch: 0 }),
+            None => self.wait(id, max),
         }
     }
 
-    fn free_from(&self, first: u32) -> Option<u32> {
+    /// Gives an allocation whose index is not below `max` another one, if one is left.
+    pub(crate) fn assign_below(&mut self, id: AllocationId, max: u32) {
+        if self.of(id).is_none_or(|number| number.index >= max) {
+            self.release(id);
+            self.assign(id, max);
+        }
+    }
+
+    fn free_from(&self, first: u32, max: u32) -> Option<u32> {
         let mut free = first;
         for (taken, _) in self.taken.iter_from(&first) {
             if *taken != free {
@@ -82,7 +92,7 @@ impl FlowNumbers {
             }
             free += 1;
         }
-        (free < FLOWS_MAX).then_some(free)
+        (free < max.min(FLOWS_MAX)).then_some(free)
     }
 
     /// Gives an allocation this number, unless another one has its index.
@@ -100,9 +110,15 @@ impl FlowNumbers {
         }
     }
 
+    /// An allocation needs no number any more: the oldest that waits for one gets it.
     pub(crate) fn release(&mut self, id: AllocationId) {
-        if let Some(number) = self.of.remove(&id) {
-            self.taken.remove(&number.index);
+        self.waiting.remove(&id);
+        let Some(FlowNumber { index, .. }) = self.of.remove(&id) else { return };
+        self.taken.remove(&index);
+        let heir = self.waiting.iter().find(|(_, max)| index < **max).map(|(heir, _)| *heir);
+        if let Some(heir) = heir {
+            self.waiting.remove(&heir);
+            self.set(heir, FlowNumber { index, epoch: 0 });
         }
     }
 }
@@ -110,19 +126,6 @@ impl FlowNumbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intent::LABEL_MAX;
-
-    #[test]
-    fn every_label_and_meter_is_in_its_range() {
-        let last = FlowNumber::new(FLOWS_MAX - 1, u8::MAX).unwrap();
-        assert!(last.label().number() <= LABEL_MAX && last.meter().is_ours());
-        assert_eq!(FlowNumber::new(FLOWS_MAX, 0), None);
-        let first = FlowNumber::new(0, 0).unwrap();
-        assert_eq!((first.label().number(), first.meter()), (LABEL_MIN, MeterId(METER_MIN)));
-        let second = FlowNumber::new(0, 1).unwrap();
-        assert_ne!(first.label(), second.label());
-        assert_eq!(first.meter(), second.meter());
-    }
 
     #[test]
     fn an_index_has_one_holder_and_rests_when_it_is_given_back() {
@@ -130,14 +133,14 @@ mod tests {
         let index = |numbers: &FlowNumbers, id| numbers.of(AllocationId(id)).map(FlowNumber::index);
         let max = u64::from(FLOWS_MAX);
         for id in [7, 7 + max, 8, max - 1, 2 * max - 1] {
-            numbers.assign(AllocationId(id));
+            numbers.assign(AllocationId(id), FLOWS_MAX);
         }
         assert_eq!(index(&numbers, 7), Some(7));
         assert_eq!(index(&numbers, 7 + max), Some(8), "the next free one");
         assert_eq!(index(&numbers, 8), Some(9));
         assert_eq!(index(&numbers, 2 * max - 1), Some(0), "around the end");
         numbers.release(AllocationId(7));
-        numbers.assign(AllocationId(10));
+        numbers.assign(AllocationId(10), FLOWS_MAX);
         assert_eq!(index(&numbers, 10), Some(10), "the one given back rests");
         assert_eq!(index(&numbers, 7), None);
     }
@@ -145,10 +148,20 @@ mod tests {
     #[test]
     fn a_full_range_gives_nothing() {
         let mut numbers = FlowNumbers::default();
-        (0..=u64::from(FLOWS_MAX)).for_each(|id| numbers.assign(AllocationId(id)));
+        (0..=u64::from(FLOWS_MAX)).for_each(|id| numbers.assign(AllocationId(id), FLOWS_MAX));
         assert_eq!(numbers.of(AllocationId(u64::from(FLOWS_MAX))), None);
         numbers.release(AllocationId(5));
-        numbers.assign(AllocationId(u64::from(FLOWS_MAX)));
         assert_eq!(numbers.of(AllocationId(u64::from(FLOWS_MAX))).map(FlowNumber::index), Some(5));
+    }
+
+    #[test]
+    fn a_smaller_range_takes_in_what_stood_beyond_it() {
+        let mut numbers = FlowNumbers::default();
+        let index = |numbers: &FlowNumbers, id| numbers.of(AllocationId(id)).map(FlowNumber::index);
+        (7..10).for_each(|id| numbers.assign(AllocationId(id), FLOWS_MAX));
+        (7..10).for_each(|id| numbers.assign_below(AllocationId(id), 2));
+        assert_eq!([7, 8, 9].map(|id| index(&numbers, id)), [Some(1), Some(0), None]);
+        numbers.release(AllocationId(8));
+        assert_eq!(index(&numbers, 9), Some(0), "who waits is next");
     }
 }

@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::datapath::{Dpid, PortNo};
 use super::failover_group::Group;
-use super::id_ranges::{GroupId, MeterId, MplsLabel};
 use super::meter::Meter;
-use super::rule::{
-    Action, Cookie, HEAD_PRIORITIES, LABEL_PRIORITY, Match, PORT_LABEL_PRIORITY, Rule, RuleKey, RuleStep, TABLE,
-};
+use super::numbering::{Numbering, RuleSettings};
+use super::rule::{Action, Cookie, Match, Rule, RuleKey, RuleStep, TABLE};
+use super::switch_ids::{GroupId, MeterId, MplsLabel};
 use crate::id::AllocationId;
 
 /// The table of every switch. Of a switch that is not in it, nothing is known.
@@ -79,13 +78,13 @@ impl Foreign {
         self.groups.contains(&id)
     }
 
-    fn add(&mut self, rule: Rule) {
+    fn add(&mut self, rule: Rule, numbering: Numbering) {
         self.count += 1;
         match &rule.place.matches {
-            Match::Mpls { label, .. } | Match::Foreign { label: Some(label), .. } if label.is_ours() => {
+            Match::Mpls { label, .. } | Match::Foreign { label: Some(label), .. } if numbering.has_label(*label) => {
                 self.labels.insert(*label, rule.cookie);
             }
-            Match::Ip(_) if rule.place.table == TABLE && HEAD_PRIORITIES.contains(&rule.place.priority) => {
+            Match::Ip(_) if rule.place.table == TABLE && numbering.is_head_priority(rule.place.priority) => {
                 self.heads.insert(rule.place, rule.cookie);
             }
             Match::Ip(_) | Match::Mpls { .. } | Match::Foreign { .. } => {}
@@ -100,22 +99,24 @@ impl Table {
         rules: impl IntoIterator<Item = Rule>,
         meters: impl IntoIterator<Item = Meter>,
         groups: impl IntoIterator<Item = Group>,
+        settings: &RuleSettings,
     ) -> (Self, Foreign) {
+        let numbering = settings.numbering;
         let (mut table, mut foreign) = (Self::default(), Foreign::default());
         let (mut used, mut used_by_others) = (BTreeSet::new(), BTreeSet::new());
         let (mut grouped, mut grouped_by_others) = (BTreeSet::new(), BTreeSet::new());
         for rule in rules {
-            if rule.is_ours() {
+            if numbering.has_rule(&rule) {
                 used.extend(meter_of(&rule.actions));
                 grouped.extend(group_of(&rule.actions));
                 table.put(rule);
             } else {
                 used_by_others.extend(meter_of(&rule.actions));
                 grouped_by_others.extend(group_of(&rule.actions));
-                foreign.add(rule);
+                foreign.add(rule, numbering);
             }
         }
-        for group in groups.into_iter().filter(|group| group.id.is_ours()) {
+        for group in groups.into_iter().filter(|group| numbering.has_group(group.id)) {
             let is_orphan = !grouped_by_others.contains(&group.id) && group.is_of_our_form();
             if grouped.contains(&group.id) || is_orphan {
                 table.put_group(group);
@@ -123,8 +124,8 @@ impl Table {
                 foreign.groups.insert(group.id);
             }
         }
-        for meter in meters.into_iter().filter(|meter| meter.id.is_ours()) {
-            let is_orphan = !used_by_others.contains(&meter.id) && meter.is_of_our_form();
+        for meter in meters.into_iter().filter(|meter| numbering.has_meter(meter.id)) {
+            let is_orphan = !used_by_others.contains(&meter.id) && meter.is_of_our_form(&settings.meters);
             if used.contains(&meter.id) || is_orphan {
                 table.put_meter(meter);
             } else {
@@ -134,11 +135,9 @@ impl Table {
         (table, foreign)
     }
 
-    /// Adds a rule, if it is this service's.
+    /// Adds a rule of this service.
     pub fn put(&mut self, rule: Rule) {
-        if rule.is_ours() {
-            self.rules.insert(rule.place, RuleMeta { cookie: rule.cookie, actions: rule.actions });
-        }
+        self.rules.insert(rule.place, RuleMeta { cookie: rule.cookie, actions: rule.actions });
     }
 
     /// Removes a rule, if it is of this path.
@@ -176,12 +175,17 @@ impl Table {
         meters: &[Meter],
         groups: &[Group],
         foreign: Option<&Foreign>,
+        numbering: Numbering,
     ) {
         self.rules.retain(|_, seat| !ids.contains(&seat.cookie.allocation()));
-        rules.into_iter().for_each(|rule| self.put(rule));
-        let is_ours = |meter: &&Meter| meter.id.is_ours() && foreign.is_none_or(|foreign| !foreign.has_meter(meter.id));
+        rules.into_iter().filter(|rule| numbering.has_rule(rule)).for_each(|rule| self.put(rule));
+        let is_ours = |meter: &&Meter| {
+            numbering.has_meter(meter.id) && foreign.is_none_or(|foreign| !foreign.has_meter(meter.id))
+        };
         self.meters = meters.iter().filter(is_ours).map(|meter| (meter.id, *meter)).collect();
-        let is_ours = |group: &&Group| group.id.is_ours() && foreign.is_none_or(|foreign| !foreign.has_group(group.id));
+        let is_ours = |group: &&Group| {
+            numbering.has_group(group.id) && foreign.is_none_or(|foreign| !foreign.has_group(group.id))
+        };
         self.groups = groups.iter().filter(is_ours).map(|group| (group.id, *group)).collect();
     }
 
@@ -200,14 +204,16 @@ impl Table {
         self.groups.get(&id).copied()
     }
 
-    /// The rules for a label, whatever port it comes in at.
-    pub(super) fn labelled(&self, label: MplsLabel) -> impl Iterator<Item = (&RuleKey, &RuleMeta)> {
+    /// The rules for the label of a place, whatever port it comes in at: one priority is for any port, the next for one.
+    pub(super) fn labelled(&self, place: &RuleKey, label: MplsLabel) -> impl Iterator<Item = (&RuleKey, &RuleMeta)> {
+        let is_of_port = matches!(place.matches, Match::Mpls { in_port: Some(_), .. });
+        let any_port = place.priority.saturating_sub(u16::from(is_of_port));
         let place = move |priority, bottom_of_stack, in_port| RuleKey {
             table: TABLE,
             priority,
             matches: Match::Mpls { label, bottom_of_stack, in_port },
         };
-        [LABEL_PRIORITY, PORT_LABEL_PRIORITY].into_iter().flat_map(move |priority| {
+        [any_port, any_port.saturating_add(1)].into_iter().flat_map(move |priority| {
             self.rules.range(place(priority, false, None)..=place(priority, true, Some(PortNo(u32::MAX))))
         })
     }

@@ -20,8 +20,8 @@ type MatchShape = (IpFamily, [bool; 5], Option<u8>, Option<u8>);
 /// The place of a flow among the others of its level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum HeadRank {
-    /// So many older flows that overlap stand above it, one above the other.
-    Rank(u16),
+    /// So many older flows that overlap stand above it, one above the other, that of this allocation the nearest.
+    Rank(u16, Option<AllocationId>),
     /// An older allocation has the same flow.
     Heir(AllocationId),
     /// More older flows than there are ranks.
@@ -80,10 +80,11 @@ impl HeadOrder {
         let ranks = flows.ranks();
         let standing = |(id, flow): (&AllocationId, &IpMatch)| {
             let owner = *flows.claimants.get(flow)?.first()?;
-            let standing = match ranks.get(&owner).copied().unwrap_or(0) {
+            let standing = match ranks.get(&owner).copied() {
                 _ if owner != *id => HeadRank::Heir(owner),
-                rank if rank < RANKS => HeadRank::Rank(rank),
-                _ => HeadRank::TooLow,
+                None => HeadRank::Rank(0, None),
+                Some((rank, above)) if rank < RANKS => HeadRank::Rank(rank, Some(above)),
+                Some(_) => HeadRank::TooLow,
             };
             Some((*id, standing))
         };
@@ -105,8 +106,8 @@ impl Flows {
         }
     }
 
-    /// How many flows stand above that of each owner, where not none.
-    fn ranks(&self) -> BTreeMap<AllocationId, u16> {
+    /// How many flows stand above that of each owner, and whose is the nearest, where not none.
+    fn ranks(&self) -> BTreeMap<AllocationId, (u16, AllocationId)> {
         let mut ranks = BTreeMap::new();
         if self.is_of_one_shape() {
             return ranks;
@@ -121,7 +122,8 @@ impl Flows {
         for (id, flows) in &by_age {
             let overlaps = |older: &[&IpMatch]| older.iter().any(|older| flows.iter().any(|flow| overlap(older, flow)));
             let above = by_age.range(..id).filter(|(_, older)| overlaps(older));
-            let rank = above.map(|(older, _)| ranks.get(older).map_or(1, |rank: &u16| rank.saturating_add(1))).max();
+            let below = |rank: &(u16, AllocationId)| rank.0.saturating_add(1);
+            let rank = above.map(|(older, _)| (ranks.get(older).map_or(1, below), *older)).max();
             ranks.extend(rank.map(|rank| (*id, rank)));
         }
         ranks
@@ -192,13 +194,17 @@ mod tests {
         assert_eq!(order.add(LEVEL, to, AllocationId(4)).len(), 2, "both may stand elsewhere now");
         order.add(LEVEL, other, AllocationId(6));
         order.add(LEVEL, to, AllocationId(9));
-        assert_eq!(standing(&order, 4, to), Some(HeadRank::Rank(0)));
-        assert_eq!(standing(&order, 5, from), Some(HeadRank::Rank(1)));
-        assert_eq!(standing(&order, 6, other), Some(HeadRank::Rank(1)), "it does not overlap with the other source");
+        assert_eq!(standing(&order, 4, to), Some(HeadRank::Rank(0, None)));
+        assert_eq!(standing(&order, 5, from), Some(HeadRank::Rank(1, Some(AllocationId(4)))));
+        assert_eq!(
+            standing(&order, 6, other),
+            Some(HeadRank::Rank(1, Some(AllocationId(4)))),
+            "it does not overlap with the other source"
+        );
         assert_eq!(standing(&order, 9, to), Some(HeadRank::Heir(AllocationId(4))));
         order.remove(LEVEL, to, AllocationId(4));
-        assert_eq!(standing(&order, 9, to), Some(HeadRank::Rank(1)));
-        assert_eq!(standing(&order, 5, from), Some(HeadRank::Rank(0)));
+        assert_eq!(standing(&order, 9, to), Some(HeadRank::Rank(1, Some(AllocationId(6)))));
+        assert_eq!(standing(&order, 5, from), Some(HeadRank::Rank(0, None)));
         for (flow, id) in [(from, 5), (other, 6), (to, 9)] {
             order.remove(LEVEL, flow, AllocationId(id));
         }
@@ -212,11 +218,15 @@ mod tests {
         for at in 0..=24 {
             order.add(LEVEL, flow(at), AllocationId(u64::from(at)));
         }
-        assert_eq!(standing(&order, 24, flow(24)), Some(HeadRank::Rank(24)));
+        assert_eq!(standing(&order, 24, flow(24)), Some(HeadRank::Rank(24, Some(AllocationId(23)))));
         for at in 25..40 {
             let flow = IpMatch { in_port: Some(super::super::PortNo(at)), src: net(0, 20), ..Default::default() };
             order.add(LEVEL, flow, AllocationId(u64::from(at)));
-            assert_eq!(standing(&order, at.into(), flow), Some(HeadRank::Rank(25)), "ports do not overlap");
+            assert_eq!(
+                standing(&order, at.into(), flow),
+                Some(HeadRank::Rank(25, Some(AllocationId(24)))),
+                "ports do not overlap"
+            );
         }
     }
 

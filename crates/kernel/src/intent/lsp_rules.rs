@@ -5,12 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::datapath::{Dpid, PortNo};
 use super::failover_group::Group;
 use super::failover_rules::Failover;
-use super::flow_number::{FLOWS_MAX, FlowNumber};
-use super::id_ranges::{GroupId, MeterId, MplsLabel};
-use super::rule::{
-    Action, Cookie, HEAD_PRIORITIES, IpFamily, IpMatch, LABEL_PRIORITY, Match, PORT_LABEL_PRIORITY, Rule, RuleKey,
-    TABLE,
-};
+use super::numbering::{PathNumbers, RuleSettings};
+use super::rule::{Action, IpFamily, IpMatch, Match, Rule, RuleKey, TABLE};
+use super::switch_ids::{GroupId, MeterId, MplsLabel};
 use crate::allocation::{Allocation, Demand, Flow, IpPrefix, Ipv4Prefix, Ipv6Prefix};
 use crate::class::ClassType;
 use crate::id::{AllocationId, Name, NodeIx};
@@ -86,10 +83,11 @@ pub enum NoRules {
         max: u16,
     },
     /// Every flow number is taken.
-    #[error(
-        "{FLOWS_MAX} living allocations have flows, for which there are labels and meters: there is none for this one"
-    )]
-    NoNumber,
+    #[error("{max} living allocations have flows, for which there are labels and meters: there is none for this one")]
+    NoNumber {
+        /// The most.
+        max: u32,
+    },
     /// Another program's rule stands where one of its rules has to.
     #[error("foreign rule with cookie 0x{cookie:x} on switch {switch} {what}")]
     ForeignRule {
@@ -178,60 +176,70 @@ impl Shape {
         self.heads.first().map_or(IpFamily::V4, |head| head.family)
     }
 
-    /// The rules of a path with this cookie and these numbers; its flow has `older` flows above it.
-    pub(super) fn rules(&self, cookie: Cookie, number: FlowNumber, older: u16) -> Vec<(Dpid, Rule)> {
+    /// The rules of a path with these numbers; its flow has `older` flows above it.
+    pub(super) fn rules(&self, numbers: PathNumbers, settings: &RuleSettings, older: u16) -> Vec<(Dpid, Rule)> {
         let mut rules = Vec::with_capacity(self.hops.len());
         let failover = self.failover.as_ref();
-        let (tc, label) = (traffic_class(self.class_type), number.label());
+        let PathNumbers { cookie, label, meter, group } = numbers;
+        let labelled = |out| self.labelled(label, settings, out);
+        let label_place = |in_port| label_place(label, settings, in_port);
         let last = self.hops.len().saturating_sub(1);
         for (at, (dpid, port)) in self.hops.iter().enumerate() {
             let mut add = |place, actions| rules.push((*dpid, Rule { place, cookie, actions }));
             let back = failover.and_then(|failover| failover.back(at));
             let out = match failover.and_then(|failover| failover.fallback(at)) {
-                Some(_) => Action::Group(GroupId::of(label)),
+                Some(_) => Action::Group(group),
                 None => Action::Output(*port),
             };
             if at == 0 {
-                let enter = [Action::Meter(number.meter()), Action::SetDscp(dscp(self.class_type)), Action::PushMpls];
-                for place in self.head_places(older) {
-                    add(place, [&enter[..], &labelled(label, tc, out.clone())].concat());
+                let enter = [Action::Meter(meter), Action::SetDscp(dscp(self.class_type)), Action::PushMpls];
+                for place in self.head_places(settings, older) {
+                    add(place, [&enter[..], &labelled(out.clone())].concat());
                 }
             } else if at < last {
-                add(label_place(label, back), labelled(label, tc, out).to_vec());
+                add(label_place(back), labelled(out));
             } else {
-                add(label_place(label, None), vec![Action::PopMpls(self.family()), Action::Output(*port)]);
+                let pop = [Action::PopMpls(self.family())];
+                add(label_place(None), pop.into_iter().chain(self.queued(settings, Action::Output(*port))).collect());
             }
             if let Some(way) = failover.and_then(|failover| failover.way_of_sent_back(at)) {
-                add(label_place(label, Some(*port)), labelled(label, tc, Action::Output(way)).to_vec());
+                add(label_place(Some(*port)), labelled(Action::Output(way)));
             }
         }
         for (dpid, into, port) in failover.iter().flat_map(|failover| &failover.transits) {
-            let (place, actions) = (label_place(label, Some(*into)), labelled(label, tc, Action::Output(*port)));
-            rules.push((*dpid, Rule { place, cookie, actions: actions.to_vec() }));
+            let (place, actions) = (label_place(Some(*into)), labelled(Action::Output(*port)));
+            rules.push((*dpid, Rule { place, cookie, actions }));
         }
         rules
     }
 
-    /// The groups of a path with this number, each with its switch.
-    pub(super) fn groups(&self, number: FlowNumber) -> impl Iterator<Item = (Dpid, Group)> + '_ {
+    fn labelled(&self, label: MplsLabel, settings: &RuleSettings, out: Action) -> Vec<Action> {
+        // Where a label is swapped, the datapath writes the whole entry: a traffic class that is not written is that of
+        // whichever packet came first.
+        let entry = [Action::SetLabel(label), Action::SetTrafficClass(traffic_class(self.class_type))];
+        entry.into_iter().chain(self.queued(settings, out)).collect()
+    }
+
+    /// Sends packets out, by the queue of their class where switches have queues.
+    fn queued(&self, settings: &RuleSettings, out: Action) -> impl Iterator<Item = Action> {
+        let queue = settings.has_queues.then(|| Action::SetQueue(u32::from(self.class_type.number())));
+        queue.into_iter().chain([out])
+    }
+
+    /// The groups of a path with this id, each with its switch.
+    pub(super) fn groups(&self, id: GroupId) -> impl Iterator<Item = (Dpid, Group)> + '_ {
         let transits = self.hops.len().saturating_sub(1);
         self.hops.iter().take(transits).enumerate().filter_map(move |(at, (dpid, port))| {
             let fallback = self.failover.as_ref()?.fallback(at)?;
-            Some((*dpid, Group::new(number.label(), *port, fallback)))
+            Some((*dpid, Group { id, working: *port, fallback }))
         })
     }
 
     /// The places of the rules at the first switch.
-    pub(super) fn head_places(&self, older: u16) -> impl Iterator<Item = RuleKey> + '_ {
-        let priority = HEAD_PRIORITIES.start + self.worth * RANKS + (RANKS - 1).saturating_sub(older);
+    pub(super) fn head_places(&self, settings: &RuleSettings, older: u16) -> impl Iterator<Item = RuleKey> + '_ {
+        let priority = settings.numbering.priority_min() + self.worth * RANKS + (RANKS - 1).saturating_sub(older);
         self.heads.iter().map(move |one| RuleKey { table: TABLE, priority, matches: Match::Ip(*one) })
     }
-}
-
-fn labelled(label: MplsLabel, tc: u8, out: Action) -> [Action; 3] {
-    // Where a label is swapped, the datapath writes the whole entry: a traffic class that is not written is that of
-    // whichever packet came first.
-    [Action::SetLabel(label), Action::SetTrafficClass(tc), out]
 }
 
 /// The traffic class of an MPLS header (RFC 5462) that stands for a class type.
@@ -245,8 +253,9 @@ pub fn dscp(class_type: ClassType) -> u8 {
 }
 
 /// The place of the rule for a label, from any port or from one.
-pub(super) fn label_place(label: MplsLabel, in_port: Option<PortNo>) -> RuleKey {
-    let priority = if in_port.is_some() { PORT_LABEL_PRIORITY } else { LABEL_PRIORITY };
+pub(super) fn label_place(label: MplsLabel, settings: &RuleSettings, in_port: Option<PortNo>) -> RuleKey {
+    let numbering = settings.numbering;
+    let priority = if in_port.is_some() { numbering.port_label_priority() } else { numbering.label_priority() };
     RuleKey { table: TABLE, priority, matches: Match::Mpls { label, bottom_of_stack: true, in_port } }
 }
 

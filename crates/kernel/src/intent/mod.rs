@@ -5,13 +5,14 @@
 //! is left of it when some steps have failed.
 
 mod datapath;
-mod id_ranges;
+mod switch_ids;
 mod failover_group;
 mod meter;
 mod rule;
 mod flow_table;
 
 mod flow_number;
+mod numbering;
 mod failover_rules;
 mod lsp_rules;
 
@@ -33,13 +34,14 @@ pub use failover_group::{Fallback, Group};
 pub(crate) use flow_number::FlowNumbers;
 pub use flow_number::{FLOWS_MAX, FlowNumber};
 pub use flow_table::{Foreign, Role, RuleMeta, Table, Tables};
-pub use id_ranges::{GROUP_BASE, GroupId, LABEL_MAX, LABEL_MIN, METER_MAX, METER_MIN, MeterId, MplsLabel};
 pub(crate) use lsp_rules::impossible_flow;
 pub use lsp_rules::{NoRules, dscp, traffic_class};
-pub use meter::Meter;
+pub use meter::{BURST_MAX_MS, Meter, MeterSettings};
+pub use numbering::{HEAD_PRIORITIES, Numbering, NumberingError, RuleSettings};
 pub use plan::RulePlan;
 pub use rule::{
-    Action, Cookie, CookieFilter, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, HEAD_PRIORITIES, IpFamily, IpMatch,
-    LABEL_PRIORITY, Match, PORT_LABEL_PRIORITY, Rule, RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE,
+    Action, Cookie, CookieFilter, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, IpFamily, IpMatch, Match, Rule,
+    RuleKey, RuleStep, StepOutcome, SwitchFault, TABLE,
 };
+pub use switch_ids::{GroupId, LABEL_MAX, METER_MAX, MeterId, MplsLabel};
 pub use work_queue::Agenda;

@@ -14,6 +14,7 @@ use super::flow_table::{Foreign, RuleMeta, Tables};
 use super::head_order::{HeadLevel, HeadOrder, HeadRank};
 use super::lsp_rules::{NoRules, RANKS, Shape};
 use super::meter::Meter;
+use super::numbering::{PathNumbers, RuleSettings};
 use super::rule::Cookie;
 use crate::allocation::Allocation;
 use crate::id::AllocationId;
@@ -28,6 +29,7 @@ pub struct RulePlan {
     without: BTreeMap<AllocationId, NoRules>,
     order: HeadOrder,
     foreign: BTreeMap<Dpid, Foreign>,
+    settings: RuleSettings,
     /// Whether switches can have groups.
     has_groups: bool,
     /// Those that cannot.
@@ -40,11 +42,12 @@ pub struct RulePlan {
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Path {
     shape: Shape,
-    cookie: Cookie,
-    number: FlowNumber,
+    numbers: PathNumbers,
     bandwidth: Bandwidth,
     /// How many older flows stand above it; none if its rules are not in the tables.
     rank: Option<u16>,
+    /// The nearest of the older ones, which gets the packets of both.
+    older: Option<AllocationId>,
 }
 
 impl Path {
@@ -52,14 +55,18 @@ impl Path {
         (self.shape.ingress(), self.shape.worth)
     }
 
-    fn meter(&self) -> Meter {
-        Meter::new(self.number.meter(), self.bandwidth)
+    fn meter(&self, settings: &RuleSettings) -> Meter {
+        Meter::new(self.numbers.meter, self.bandwidth, &settings.meters)
+    }
+
+    fn groups(&self) -> impl Iterator<Item = (Dpid, Group)> + '_ {
+        self.shape.groups(self.numbers.group)
     }
 
     /// Whether the switches hold those of its rules, the standing by or the others, that are chosen; none if it has none.
-    fn are_held(&self, seen: &Tables, is_chosen: impl Fn(bool) -> bool) -> bool {
+    fn are_held(&self, seen: &Tables, settings: &RuleSettings, is_chosen: impl Fn(bool) -> bool) -> bool {
         let Some(rank) = self.rank else { return false };
-        self.shape.rules(self.cookie, self.number, rank).into_iter().all(|(dpid, rule)| {
+        self.shape.rules(self.numbers, settings, rank).into_iter().all(|(dpid, rule)| {
             let wanted = RuleMeta { cookie: rule.cookie, actions: rule.actions };
             let there = || seen.get(&dpid).and_then(|table| table.seat(&rule.place));
             !is_chosen(wanted.is_standby(&rule.place)) || there().is_some_and(|there| there.is_same(&wanted))
@@ -67,14 +74,19 @@ impl Path {
     }
 
     fn is_same_but_for_rank(&self, other: &Self) -> bool {
-        *self == Self { rank: self.rank, ..other.clone() }
+        *self == Self { rank: self.rank, older: self.older, ..other.clone() }
     }
 }
 
 impl RulePlan {
     /// Every switch is to be empty. Without groups, a protected path has its rules and none for its backup path.
-    pub fn new(has_groups: bool) -> Self {
-        Self { has_groups, ..Self::default() }
+    pub fn new(has_groups: bool, settings: RuleSettings) -> Self {
+        Self { has_groups, settings, ..Self::default() }
+    }
+
+    /// How rules and meters are made.
+    pub fn settings(&self) -> &RuleSettings {
+        &self.settings
     }
 
     /// What every switch should hold.
@@ -98,6 +110,11 @@ impl RulePlan {
         self.paths.iter().filter(move |(_, path)| here(path)).map(|(id, _)| *id)
     }
 
+    /// The older allocation that gets the packets which are of its flow and an allocation's, where both flows say equally much.
+    pub fn older_overlap(&self, id: AllocationId) -> Option<AllocationId> {
+        self.paths.get(&id)?.older
+    }
+
     /// Whether an allocation has rules.
     pub fn has(&self, id: AllocationId) -> bool {
         self.paths.get(&id).is_some_and(|path| path.rank.is_some())
@@ -115,6 +132,12 @@ impl RulePlan {
         self.paths.keys().chain(pathless).copied()
     }
 
+    /// The allocations that wait for a number.
+    pub fn unnumbered(&self) -> impl Iterator<Item = AllocationId> + '_ {
+        let waits = |why: &NoRules| matches!(why, NoRules::NoNumber { .. });
+        self.without.iter().filter(move |(_, why)| waits(why)).map(|(id, _)| *id)
+    }
+
     /// The allocations that should have rules but cannot have them.
     pub fn without_rules(&self) -> impl Iterator<Item = AllocationId> + '_ {
         self.without.keys().copied()
@@ -124,24 +147,24 @@ impl RulePlan {
     /// and its groups.
     pub fn is_held(&self, id: AllocationId, seen: &Tables) -> bool {
         let Some(path) = self.paths.get(&id) else { return false };
-        let metered = seen.get(&path.shape.ingress()).and_then(|table| table.meter(path.number.meter()));
+        let metered = seen.get(&path.shape.ingress()).and_then(|table| table.meter(path.numbers.meter));
         let grouped =
             |(dpid, group): (Dpid, Group)| seen.get(&dpid).and_then(|table| table.group(group.id)) == Some(group);
-        metered == Some(path.meter())
-            && path.shape.groups(path.number).all(grouped)
-            && path.are_held(seen, |is_standby| !is_standby)
+        metered == Some(path.meter(&self.settings))
+            && path.groups().all(grouped)
+            && path.are_held(seen, &self.settings, |is_standby| !is_standby)
     }
 
     /// Whether an allocation's packets have a way when a port of the working path is dead, as far as they should: the rules of
     /// its backup path are held.
     pub fn is_standby_held(&self, id: AllocationId, seen: &Tables) -> bool {
-        self.paths.get(&id).is_some_and(|path| path.are_held(seen, |is_standby| is_standby))
+        self.paths.get(&id).is_some_and(|path| path.are_held(seen, &self.settings, |is_standby| is_standby))
     }
 
     /// Adds or updates a living allocation, with the number of its flow.
     pub fn set(&mut self, allocation: &Allocation, number: Option<FlowNumber>, topology: &Topology) {
         let id = allocation.id;
-        let path = match path(allocation, number, topology) {
+        let path = match self.path(allocation, number, topology) {
             Ok(path) => self.with_possible_groups(path),
             Err(NoRules::NoFlow) => return self.remove(id),
             Err(why) => {
@@ -222,8 +245,11 @@ impl RulePlan {
         for (level, flows) in levels {
             for (id, standing) in self.order.head_ranks(level, &flows) {
                 let wanted = self.rank(id, standing);
-                let before = self.paths.get(&id).and_then(|path| path.rank);
-                if wanted.as_ref().ok() != before.as_ref() || self.without.get(&id) != wanted.as_ref().err() {
+                let Some(path) = self.paths.get_mut(&id) else { continue };
+                let older = if let HeadRank::Rank(_, older) = standing { older } else { None };
+                let (before, older_before) = (path.rank, std::mem::replace(&mut path.older, older));
+                let is_same = older == older_before && wanted.as_ref().ok() == before.as_ref();
+                if !is_same || self.without.get(&id) != wanted.as_ref().err() {
                     changed.push((id, wanted));
                 }
             }
@@ -245,22 +271,22 @@ impl RulePlan {
     /// The rank of an allocation's rules, or why it has none.
     fn rank(&self, id: AllocationId, standing: HeadRank) -> Result<u16, NoRules> {
         let rank = match standing {
-            HeadRank::Rank(rank) => rank,
+            HeadRank::Rank(rank, _) => rank,
             HeadRank::Heir(of) => return Err(NoRules::FlowTaken(of)),
             HeadRank::TooLow => return Err(NoRules::TooManyOverlaps { max: RANKS - 1 }),
         };
         let Some(path) = self.paths.get(&id) else { return Ok(rank) };
-        let (ingress, meter, label) = (path.shape.ingress(), path.number.meter(), path.number.label());
+        let (ingress, PathNumbers { meter, label, .. }) = (path.shape.ingress(), path.numbers);
         if let Some(foreign) = self.foreign.get(&ingress) {
             if foreign.has_meter(meter) {
                 return Err(NoRules::ForeignMeter { switch: ingress, meter });
             }
-            if let Some(cookie) = path.shape.head_places(rank).find_map(|place| foreign.head(&place)) {
+            if let Some(cookie) = path.shape.head_places(&self.settings, rank).find_map(|place| foreign.head(&place)) {
                 let what = "stands in the place of its first rule";
                 return Err(NoRules::ForeignRule { switch: ingress, cookie: cookie.0, what });
             }
         }
-        for (switch, group) in path.shape.groups(path.number) {
+        for (switch, group) in path.groups() {
             if self.foreign.get(&switch).is_some_and(|foreign| foreign.has_group(group.id)) {
                 return Err(NoRules::ForeignGroup { switch, group: group.id });
             }
@@ -276,38 +302,42 @@ impl RulePlan {
     fn write(&mut self, id: AllocationId, rank: u16) {
         let Some(path) = self.paths.get_mut(&id) else { return };
         path.rank = Some(rank);
-        for (dpid, rule) in path.shape.rules(path.cookie, path.number, rank) {
+        for (dpid, rule) in path.shape.rules(path.numbers, &self.settings, rank) {
             self.tables.entry(dpid).or_default().put(rule);
         }
-        for (dpid, group) in path.shape.groups(path.number) {
+        for (dpid, group) in path.groups() {
             self.tables.entry(dpid).or_default().put_group(group);
         }
-        self.tables.entry(path.shape.ingress()).or_default().put_meter(path.meter());
+        self.tables.entry(path.shape.ingress()).or_default().put_meter(path.meter(&self.settings));
     }
 
     /// Takes the rules of an allocation out of the tables.
     fn erase(&mut self, id: AllocationId) {
         let Some(path) = self.paths.get_mut(&id) else { return };
         let Some(rank) = path.rank.take() else { return };
-        for (dpid, rule) in path.shape.rules(path.cookie, path.number, rank) {
+        for (dpid, rule) in path.shape.rules(path.numbers, &self.settings, rank) {
             if let Some(table) = self.tables.get_mut(&dpid) {
                 table.remove(&rule.place, rule.cookie);
             }
         }
-        for (dpid, group) in path.shape.groups(path.number) {
+        for (dpid, group) in path.groups() {
             if let Some(table) = self.tables.get_mut(&dpid) {
                 table.remove_group(group.id);
             }
         }
         if let Some(table) = self.tables.get_mut(&path.shape.ingress()) {
-            table.remove_meter(path.number.meter());
+            table.remove_meter(path.numbers.meter);
         }
     }
-}
 
-fn path(allocation: &Allocation, number: Option<FlowNumber>, topology: &Topology) -> Result<Path, NoRules> {
-    let shape = Shape::of(allocation, topology)?;
-    let number = number.ok_or(NoRules::NoNumber)?;
-    let cookie = Cookie::new(number.epoch, allocation.id).ok_or(NoRules::NumberTooLarge)?;
-    Ok(Path { shape, cookie, number, bandwidth: allocation.demand.bandwidth, rank: None })
+    fn path(&self, allocation: &Allocation, number: Option<FlowNumber>, topology: &Topology) -> Result<Path, NoRules> {
+        let shape = Shape::of(allocation, topology)?;
+        let numbering = self.settings.numbering;
+        if allocation.id.0 > Cookie::ALLOCATION_MAX {
+            return Err(NoRules::NumberTooLarge);
+        }
+        let numbers = number.and_then(|number| numbering.path(allocation.id, number));
+        let numbers = numbers.ok_or(NoRules::NoNumber { max: numbering.flows_max() })?;
+        Ok(Path { shape, numbers, bandwidth: allocation.demand.bandwidth, rank: None, older: None })
+    }
 }

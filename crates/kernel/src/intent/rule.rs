@@ -6,23 +6,16 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::ops::Range;
 
 use super::datapath::PortNo;
 use super::failover_group::Group;
-use super::id_ranges::{GroupId, MeterId, MplsLabel};
 use super::meter::Meter;
+use super::switch_ids::{GroupId, MeterId, MplsLabel};
 use crate::allocation::IpPrefix;
 use crate::id::AllocationId;
 
 /// The table of all rules of this service.
 pub const TABLE: u8 = 0;
-/// The priorities of rules that take packets in, by how much they say of the packets.
-pub const HEAD_PRIORITIES: Range<u16> = 20_000..LABEL_PRIORITY;
-/// The priority of rules that match a label.
-pub const LABEL_PRIORITY: u16 = 30_000;
-/// The priority of rules that match a label and the port at which it comes in.
-pub const PORT_LABEL_PRIORITY: u16 = LABEL_PRIORITY + 1;
 /// The EtherType of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
 /// The EtherType of IPv6.
@@ -36,8 +29,6 @@ pub const ETHERTYPE_MPLS: u16 = 0x8847;
 pub struct Cookie(pub u64);
 
 impl Cookie {
-    /// The tag of this service: the letter W.
-    pub const TAG: u8 = 0x57;
     /// The bits of the tag.
     pub const TAG_MASK: u64 = 0xFF << 56;
     /// The bits of the term.
@@ -46,11 +37,11 @@ impl Cookie {
     pub const ALLOCATION_MAX: u64 = (1 << 40) - 1;
 
     /// The cookie of one path (the `epoch`th) of an allocation, of term 0; `None` if its id does not fit.
-    pub const fn new(epoch: u8, allocation: AllocationId) -> Option<Self> {
+    pub const fn new(tag: u8, epoch: u8, allocation: AllocationId) -> Option<Self> {
         if allocation.0 > Self::ALLOCATION_MAX {
             return None;
         }
-        Some(Self(((Self::TAG as u64) << 56) | ((epoch as u64) << 40) | allocation.0))
+        Some(Self(((tag as u64) << 56) | ((epoch as u64) << 40) | allocation.0))
     }
 
     /// As written in this term, of which the last 8 bits count.
@@ -64,9 +55,9 @@ impl Cookie {
         (self.0 ^ other.0) & !Self::TERM_MASK == 0
     }
 
-    /// Whether it has the tag of this service.
-    pub const fn is_ours(self) -> bool {
-        self.0 >> 56 == Self::TAG as u64
+    /// The tag.
+    pub const fn tag(self) -> u8 {
+        (self.0 >> 56) as u8
     }
 
     /// The last 8 bits of the term.
@@ -104,8 +95,10 @@ impl CookieFilter {
     /// Every rule, of this service and of other programs.
     pub const ALL: Self = Self { value: 0, mask: 0 };
 
-    /// Everything that is ours.
-    pub const OURS: Self = Self { value: (Cookie::TAG as u64) << 56, mask: Cookie::TAG_MASK };
+    /// Everything with this tag.
+    pub const fn tagged(tag: u8) -> Self {
+        Self { value: (tag as u64) << 56, mask: Cookie::TAG_MASK }
+    }
 
     /// One path, as written in one term.
     pub const fn exactly(cookie: Cookie) -> Self {
@@ -113,17 +106,17 @@ impl CookieFilter {
     }
 
     /// Everything of one allocation, whatever the epoch.
-    pub const fn of(allocation: AllocationId) -> Self {
+    pub const fn of(tag: u8, allocation: AllocationId) -> Self {
         Self {
-            value: ((Cookie::TAG as u64) << 56) | (allocation.0 & Cookie::ALLOCATION_MAX),
+            value: ((tag as u64) << 56) | (allocation.0 & Cookie::ALLOCATION_MAX),
             mask: Cookie::TAG_MASK | Cookie::ALLOCATION_MAX,
         }
     }
 
-    /// One of `2^bits` slices of what is ours, by the last bits of the allocation id.
-    pub const fn slice(number: u64, bits: u32) -> Self {
+    /// One of `2^bits` slices of what has this tag, by the last bits of the allocation id.
+    pub const fn slice(tag: u8, number: u64, bits: u32) -> Self {
         let low = if bits >= 40 { Cookie::ALLOCATION_MAX } else { (1 << bits) - 1 };
-        Self { value: ((Cookie::TAG as u64) << 56) | (number & low), mask: Cookie::TAG_MASK | low }
+        Self { value: ((tag as u64) << 56) | (number & low), mask: Cookie::TAG_MASK | low }
     }
 
     /// Whether `cookie` is meant.
@@ -141,23 +134,6 @@ pub struct Rule {
     pub cookie: Cookie,
     /// What is done with a packet, in order.
     pub actions: Vec<Action>,
-}
-
-impl Rule {
-    /// Whether this service wrote it: it has the tag, and stands where only such rules stand. A rule of another program that
-    /// happens to have the tag is not taken for one.
-    pub fn is_ours(&self) -> bool {
-        let RuleKey { table, priority, matches } = &self.place;
-        let is_in_place = match matches {
-            Match::Ip(_) => HEAD_PRIORITIES.contains(priority),
-            Match::Mpls { label, bottom_of_stack, in_port } => {
-                let wanted = if in_port.is_some() { PORT_LABEL_PRIORITY } else { LABEL_PRIORITY };
-                *priority == wanted && label.is_ours() && *bottom_of_stack
-            }
-            Match::Foreign { .. } => false,
-        };
-        self.cookie.is_ours() && *table == TABLE && is_in_place
-    }
 }
 
 /// What makes a rule this rule and no other: adding another in the same place replaces it (OpenFlow 1.3 §6.4).
@@ -250,6 +226,8 @@ pub enum Action {
     SetTrafficClass(u8),
     /// Pop the outermost MPLS header; what is under it is IP of this version.
     PopMpls(IpFamily),
+    /// Put it into this queue of the port that it is sent out of.
+    SetQueue(u32),
     /// Send it out.
     Output(PortNo),
     /// Send it out as a fast-failover group says. Last.
@@ -359,25 +337,25 @@ mod tests {
 
     #[test]
     fn a_cookie_says_whose_it_is() {
-        let cookie = Cookie::new(7, AllocationId(123_456_789_012)).unwrap();
-        assert!(cookie.is_ours());
+        let cookie = Cookie::new(0x57, 7, AllocationId(123_456_789_012)).unwrap();
+        assert_eq!(cookie.tag(), 0x57);
         assert_eq!((cookie.term(), cookie.epoch(), cookie.allocation()), (0, 7, AllocationId(123_456_789_012)));
         let later = cookie.in_term(0x1_05);
         assert_eq!((later.term(), later.epoch(), later.allocation()), (5, 7, AllocationId(123_456_789_012)));
         assert!(later.is_same_path(cookie) && later != cookie);
-        assert!(!later.is_same_path(Cookie::new(8, AllocationId(123_456_789_012)).unwrap()));
-        assert!(!Cookie(0).is_ours());
-        assert_eq!(Cookie::new(0, AllocationId(1 << 40)), None);
+        assert!(!later.is_same_path(Cookie::new(0x57, 8, AllocationId(123_456_789_012)).unwrap()));
+        assert_eq!(Cookie(0).tag(), 0);
+        assert_eq!(Cookie::new(0x57, 0, AllocationId(1 << 40)), None);
     }
 
     #[test]
     fn filters_meet_what_they_say() {
-        let one = Cookie::new(3, AllocationId(0b1011)).unwrap();
-        assert!(CookieFilter::OURS.meets(one) && !CookieFilter::OURS.meets(Cookie(0)));
-        assert!(CookieFilter::of(AllocationId(0b1011)).meets(one));
-        assert!(!CookieFilter::of(AllocationId(0b1010)).meets(one));
+        let one = Cookie::new(0x57, 3, AllocationId(0b1011)).unwrap();
+        assert!(CookieFilter::tagged(0x57).meets(one) && !CookieFilter::tagged(0x57).meets(Cookie(0)));
+        assert!(CookieFilter::of(0x57, AllocationId(0b1011)).meets(one));
+        assert!(!CookieFilter::of(0x57, AllocationId(0b1010)).meets(one));
         assert!(CookieFilter::exactly(one).meets(one));
-        assert!(!CookieFilter::exactly(Cookie::new(2, AllocationId(0b1011)).unwrap()).meets(one));
-        assert!(CookieFilter::slice(0b11, 2).meets(one) && !CookieFilter::slice(0b01, 2).meets(one));
+        assert!(!CookieFilter::exactly(Cookie::new(0x57, 2, AllocationId(0b1011)).unwrap()).meets(one));
+        assert!(CookieFilter::slice(0x57, 0b11, 2).meets(one) && !CookieFilter::slice(0x57, 0b01, 2).meets(one));
     }
 }

@@ -17,6 +17,10 @@ mod others;
 mod steps;
 
 const NODES: u32 = 5;
+const OURS: Numbering = Numbering::DEFAULT;
+const TAG: u8 = OURS.cookie_tag();
+const METER_MIN: u32 = OURS.meter_min();
+const PRIORITY_MIN: u16 = OURS.priority_min();
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -101,7 +105,7 @@ fn set(plan: &mut RulePlan, allocation: &Allocation, epoch: u8) {
 }
 
 fn planned(allocations: &[Allocation]) -> RulePlan {
-    let mut plan = RulePlan::new(true);
+    let mut plan = RulePlan::new(true, RuleSettings::default());
     let topology = mesh();
     allocations.iter().for_each(|allocation| plan.set(allocation, number(allocation.id.0, 0), &topology));
     plan.arrange();
@@ -155,7 +159,9 @@ fn arrives_without(tables: &Tables, mut at: Dpid, seat: &RuleMeta, dead: Option<
         let in_port = PortNo(u32::try_from(at.0).unwrap());
         at = Dpid(u64::from(port.0));
         let Some(label) = label else { return false };
-        let places = [lsp_rules::label_place(label, Some(in_port)), lsp_rules::label_place(label, None)];
+        let usual = RuleSettings::default();
+        let places =
+            [lsp_rules::label_place(label, &usual, Some(in_port)), lsp_rules::label_place(label, &usual, None)];
         let Some(next) = places.iter().find_map(|place| tables[&at].seat(place).cloned()) else { return false };
         seat = next;
     }
@@ -173,10 +179,10 @@ fn a_path_is_pushed_swapped_and_popped() {
     let plan = planned(&[allocation(7, &[0, 1, 2], 5_000_000)]);
     let (dpid, place, head) = head_of(plan.tables(), 7).unwrap();
     assert_eq!(dpid, Dpid(1));
-    assert_eq!(place.priority, HEAD_PRIORITIES.start + 32 * lsp_rules::RANKS + lsp_rules::RANKS - 1);
+    assert_eq!(place.priority, PRIORITY_MIN + 32 * lsp_rules::RANKS + lsp_rules::RANKS - 1);
     let Match::Ip(entering) = place.matches else { panic!("{place:?}") };
     assert_eq!(entering.in_port, Some(PortNo(100)), "what other switches send by is not taken");
-    let (label, meter) = (MplsLabel::new(LABEL_MIN + 4 * 7).unwrap(), MeterId(METER_MIN + 7));
+    let (label, meter) = (MplsLabel::new(OURS.label_min() + 4 * 7).unwrap(), MeterId(METER_MIN + 7));
     let expected = [
         Action::Meter(meter),
         Action::SetDscp(8),
@@ -225,7 +231,7 @@ fn a_resize_changes_the_meter_and_nothing_else() {
 
 #[test]
 fn who_cannot_have_rules_is_told_why() {
-    let mut plan = RulePlan::new(true);
+    let mut plan = RulePlan::new(true, RuleSettings::default());
     let mut nowhere = allocation(1, &[0, 1], 1);
     nowhere.demand.attributes.flow.as_mut().unwrap().out_port = Some(7);
     set(&mut plan, &nowhere, 0);
@@ -246,7 +252,7 @@ fn who_cannot_have_rules_is_told_why() {
     plan.set(&Allocation { path, ..allocation(4, &[0, 1], 1) }, number(4, 0), &bare.unwrap());
     plan.set(&allocation(5, &[0, 1], 1), None, &mesh());
     plan.arrange();
-    assert_eq!(plan.why_not(AllocationId(5)), Some(NoRules::NoNumber));
+    assert_eq!(plan.why_not(AllocationId(5)), Some(NoRules::NoNumber { max: FLOWS_MAX }));
     assert_eq!(plan.why_not(AllocationId(4)), Some(NoRules::NoSwitch { node: name("n0") }));
     assert!(plan.tables().values().all(Table::is_empty));
 }
@@ -277,7 +283,7 @@ fn of_two_flows_that_overlap_the_older_has_the_packets_of_both() {
     assert_eq!(priority(&plan, 5), priority(&plan, 7) + 1);
     plan.remove(AllocationId(5));
     assert_eq!(plan.arrange(), [AllocationId(7)], "it moves up");
-    assert_eq!(priority(&plan, 7), HEAD_PRIORITIES.start + 33 * lsp_rules::RANKS - 1);
+    assert_eq!(priority(&plan, 7), PRIORITY_MIN + 33 * lsp_rules::RANKS - 1);
 }
 
 #[test]
@@ -291,12 +297,12 @@ fn packets_of_ipv6_are_popped_to_ipv6() {
     let Match::Ip(entering) = place.matches else { panic!("{place:?}") };
     assert_eq!((entering.family, entering.vlan, entering.dscp), (IpFamily::V6, Some(5), Some(46)));
     assert_eq!(entering.src.unwrap().address, IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 9, 0]), "without host bits");
-    assert_eq!(place.priority, HEAD_PRIORITIES.start + (112 + 128 + 12 + 6) * lsp_rules::RANKS + lsp_rules::RANKS - 1);
+    assert_eq!(place.priority, PRIORITY_MIN + (112 + 128 + 12 + 6) * lsp_rules::RANKS + lsp_rules::RANKS - 1);
     let tail: Vec<_> = plan.tables()[&Dpid(2)].rules().collect();
     assert_eq!(tail[0].1.actions, [Action::PopMpls(IpFamily::V6), Action::Output(PortNo(100))]);
     // The most that a flow can say.
     let most = 128 + 128 + 4 + 12 + 6 + 8 + 16;
-    assert!(HEAD_PRIORITIES.contains(&(HEAD_PRIORITIES.start + most * lsp_rules::RANKS + lsp_rules::RANKS - 1)));
+    assert!(OURS.is_head_priority(PRIORITY_MIN + most * lsp_rules::RANKS + lsp_rules::RANKS - 1));
 }
 
 #[test]
@@ -309,7 +315,7 @@ fn packets_enter_at_every_host_port() {
         _ => node,
     };
     topology = Topology::new(nodes.into_iter().enumerate().map(ported).collect(), links).unwrap();
-    let mut plan = RulePlan::new(true);
+    let mut plan = RulePlan::new(true, RuleSettings::default());
     let one = allocation(7, &[0, 1], 1);
     plan.set(&one, number(7, 0), &topology);
     plan.arrange();

@@ -100,7 +100,7 @@ impl Worker {
         Self {
             app,
             controller,
-            plan: RulePlan::new(driver.has_groups()),
+            plan: RulePlan::new(driver.has_groups(), *driver.settings()),
             driver,
             status,
             changed: BTreeSet::new(),

@@ -82,7 +82,7 @@ impl Worker {
     /// Compares what entered and what left of the allocations whose turn it is.
     pub(super) async fn count_arrivals(&mut self) -> Result<(), DriverError> {
         for (id, ingress, egress) in self.next_paths() {
-            let which = CookieFilter::of(id);
+            let which = CookieFilter::of(self.driver.settings().numbering.cookie_tag(), id);
             let entered = self.driver.packets(ingress, which).await;
             let left = self.driver.packets(egress, which).await;
             let (entered, left) = match (entered, left) {

@@ -27,7 +27,8 @@ impl Worker {
             What::Everything => self.reload_plan().await,
             What::These(ids) if ids.is_empty() => {}
             What::These(ids) => {
-                let ids: Vec<AllocationId> = ids.into_iter().collect();
+                // A number that was given back may be another's now.
+                let ids: Vec<AllocationId> = ids.into_iter().chain(self.plan.unnumbered()).collect();
                 let found = find(self.app.clone(), self.controller.topology.clone(), ids).await;
                 let Some((topology, found)) = found else { return self.forget_everything() };
                 for (id, allocation) in found {

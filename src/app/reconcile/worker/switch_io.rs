@@ -58,9 +58,10 @@ pub(super) async fn read_allocations(
     switch: Dpid,
     ids: &BTreeSet<AllocationId>,
 ) -> Result<(Vec<Rule>, Vec<Meter>, Vec<Group>), DriverError> {
+    let tag = driver.settings().numbering.cookie_tag();
     let mut rules = vec![];
     for id in ids {
-        rules.extend(driver.rules(switch, CookieFilter::of(*id)).await?);
+        rules.extend(driver.rules(switch, CookieFilter::of(tag, *id)).await?);
     }
     let meters = driver.meters(switch).await?;
     Ok((rules, meters, driver.groups(switch).await?))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::controller_status::{Condition, FieldEvent};
+use super::super::controller_status::{Condition, FieldEvent, LspState};
 use super::Worker;
 use kernel::id::AllocationId;
 use kernel::intent::{Agenda, Dpid, Table};
@@ -13,7 +13,8 @@ impl Worker {
     pub(super) fn update_conditions(&mut self) {
         for id in self.unsettled.keys().copied().collect::<Vec<_>>() {
             let condition = self.condition(id);
-            if condition == Condition::ACTIVE
+            if condition.state == LspState::Active
+                && self.plan.is_standby_held(id, &self.seen)
                 && let Some(since) = self.unsettled.remove(&id)
             {
                 self.faults.remove(&id);
@@ -53,7 +54,11 @@ impl Worker {
     /// The condition of an allocation whose working path the switches hold.
     pub(super) fn held_condition(&self, id: AllocationId) -> Option<Condition> {
         let is_whole = || self.plan.is_standby_held(id, &self.seen);
-        let condition = || if is_whole() { Condition::ACTIVE } else { Condition::without_standby() };
+        let condition = || match self.plan.older_overlap(id) {
+            _ if !is_whole() => Condition::without_standby(),
+            Some(older) => Condition::below(older),
+            None => Condition::ACTIVE,
+        };
         self.plan.is_held(id, &self.seen).then(condition)
     }
 

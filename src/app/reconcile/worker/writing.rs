@@ -105,14 +105,21 @@ impl Worker {
             match read_allocations(driver, dpid, &ids).await {
                 Ok((rules, meters, groups)) => {
                     if let Some(table) = self.seen.get_mut(&dpid) {
-                        table.refresh(&ids, rules, &meters, &groups, self.plan.foreign(dpid));
+                        table.refresh(
+                            &ids,
+                            rules,
+                            &meters,
+                            &groups,
+                            self.plan.foreign(dpid),
+                            driver.settings().numbering,
+                        );
                     }
                 }
                 Err(error) => self.on_error(dpid, error)?,
             }
         }
         for id in agenda.serves().filter(|id| self.plan.has(*id)).collect::<BTreeSet<_>>() {
-            if !self.plan.is_held(id, &self.seen) && self.status.condition_of(id) == Condition::ACTIVE {
+            if !self.plan.is_held(id, &self.seen) && self.status.condition_of(id).state == LspState::Active {
                 self.set_condition(id, &Condition { state: LspState::Rerouting, reason: None });
             }
         }

@@ -54,7 +54,7 @@ fn a_group_leads_to_another_backup_path_when_that_is_there() {
 fn where_switches_have_no_groups_a_path_goes_without() {
     let one = protected(7, &[0, 1, 2], &[0, 3, 2], 1_000);
     let plain = planned(&[allocation(7, &[0, 1, 2], 1_000)]);
-    let mut without = RulePlan::new(false);
+    let mut without = RulePlan::new(false, RuleSettings::default());
     without.set(&one, number(7, 0), &mesh());
     without.arrange();
     assert_eq!(known(without.tables()), known(plain.tables()));
@@ -86,13 +86,12 @@ fn a_backup_path_that_cannot_be_written_holds_nobody_back() {
 #[test]
 fn groups_of_other_programs_are_left_alone() {
     let mut plan = planned(&[protected(7, &[0, 1, 2], &[0, 3, 2], 1_000)]);
-    let label = number(7, 0).unwrap().label();
-    let theirs = Group::of_another_form(GroupId(GROUP_BASE | label.number()));
-    let (table, foreign) = Table::parted([], [], [theirs]);
+    let label = OURS.label(number(7, 0).unwrap()).unwrap();
+    let theirs = Group::of_another_form(OURS.group(label));
+    let (table, foreign) = Table::parted([], [], [theirs], &RuleSettings::default());
     assert!(table.is_empty() && foreign.has_group(theirs.id));
     plan.set_foreign(Dpid(2), foreign);
     plan.arrange();
     let why = plan.why_not(AllocationId(7)).unwrap().to_string();
     assert_eq!(why, format!("foreign group {} on switch 0000000000000002 has its number", theirs.id.0));
-    assert!(!GroupId(GROUP_BASE).is_ours() && !GroupId(label.number()).is_ours());
 }

@@ -32,11 +32,11 @@ fn what_is_foreign_is_left_alone_and_said() {
     let mut plan =
         planned(&[allocation(7, &[0, 1, 2], 5_000), allocation(9, &[0, 3], 5_000), allocation(11, &[3, 4], 5_000)]);
     let head = head_of(plan.tables(), 7).unwrap().1;
-    let (label, meter) = (number(9, 0).unwrap().label(), number(11, 0).unwrap().meter());
+    let (label, meter) = (OURS.label(number(9, 0).unwrap()).unwrap(), OURS.meter(number(11, 0).unwrap()).unwrap());
     let labelled =
         RuleKey { table: 3, priority: 5, matches: Match::Mpls { label, bottom_of_stack: false, in_port: None } };
     let elsewhere = RuleKey { priority: 100, ..head.clone() };
-    let tagged = Cookie::new(0, AllocationId(7)).unwrap().0;
+    let tagged = Cookie::new(TAG, 0, AllocationId(7)).unwrap().0;
     let through = Action::Meter(meter);
     let word = |words: &str| Match::Foreign { words: words.into(), label: None };
     let arp = RuleKey { table: 0, priority: 5, matches: word("arp") };
@@ -47,7 +47,7 @@ fn what_is_foreign_is_left_alone_and_said() {
     ];
     let parted = |at: usize| {
         let (dpid, rules, meters) = there[at].clone();
-        (Dpid(dpid), Table::parted(rules, meters, []))
+        (Dpid(dpid), Table::parted(rules, meters, [], &RuleSettings::default()))
     };
     for (at, id, why) in [
         (0, 7, "foreign rule with cookie 0xabc on switch 0000000000000001 stands in the place of its first rule"),
@@ -75,7 +75,7 @@ fn a_meter_is_ours_by_its_rules_or_by_its_form() {
     let own = Rule { place, cookie: head.cookie, actions: head.actions };
     let meter = |id, rate_kbps, burst_kbit| Meter { id: MeterId(METER_MIN + id), rate_kbps, burst_kbit };
     let (bent, orphan, strange) = (meter(7, 0, 0), meter(8, 100, 100), meter(9, 100, 7));
-    let (table, foreign) = Table::parted([own], [bent, orphan, strange], []);
+    let (table, foreign) = Table::parted([own], [bent, orphan, strange], [], &RuleSettings::default());
     assert_eq!(table.meters().collect::<Vec<_>>(), [bent, orphan]);
     assert!(foreign.has_meter(strange.id) && !foreign.has_meter(orphan.id));
 }

@@ -67,18 +67,18 @@ fn check_steps(start: &Tables, plan: &RulePlan) -> Result<(), TestCaseError> {
     let mut tables = start.clone();
     for task in diff(plan.tables(), start) {
         match &task.step {
-            RuleStep::PutRule(rule) => prop_assert!(rule.cookie.is_ours()),
-            RuleStep::DeleteRule { cookie, .. } => prop_assert!(cookie.is_ours()),
+            RuleStep::PutRule(rule) => prop_assert!(rule.cookie.tag() == TAG),
+            RuleStep::DeleteRule { cookie, .. } => prop_assert!(cookie.tag() == TAG),
             RuleStep::AddMeter(meter) => {
-                prop_assert!(meter.id.is_ours() && tables[&task.switch].meter(meter.id).is_none())
+                prop_assert!(OURS.has_meter(meter.id) && tables[&task.switch].meter(meter.id).is_none())
             }
             RuleStep::ModifyMeter(meter) => prop_assert!(tables[&task.switch].meter(meter.id).is_some()),
-            RuleStep::DeleteMeter(id) => prop_assert!(id.is_ours()),
+            RuleStep::DeleteMeter(id) => prop_assert!(OURS.has_meter(*id)),
             RuleStep::AddGroup(group) => {
-                prop_assert!(group.id.is_ours() && tables[&task.switch].group(group.id).is_none())
+                prop_assert!(OURS.has_group(group.id) && tables[&task.switch].group(group.id).is_none())
             }
             RuleStep::ModifyGroup(group) => prop_assert!(tables[&task.switch].group(group.id).is_some()),
-            RuleStep::DeleteGroup(id) => prop_assert!(id.is_ours()),
+            RuleStep::DeleteGroup(id) => prop_assert!(OURS.has_group(*id)),
         }
         let before = tables.clone();
         tables.get_mut(&task.switch).unwrap().apply_step(&task.step);
@@ -109,7 +109,7 @@ proptest! {
     #[test]
     fn whatever_was_there_becomes_what_should_be(old in world(), new in world(), harm in proptest::collection::vec(any::<(u8, u8)>(), 0..6)) {
         let start = harmed(planned(&old).tables(), &harm);
-        let mut plan = RulePlan::new(true);
+        let mut plan = RulePlan::new(true, RuleSettings::default());
         let epoch = |one: &Allocation| u8::from(old.iter().any(|other| other.id == one.id && other.path != one.path));
         new.iter().for_each(|one| plan.set(one, number(one.id.0, epoch(one)), &mesh()));
         plan.arrange();
