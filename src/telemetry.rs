@@ -230,6 +230,10 @@ impl ServiceMetrics {
                 let (instance, term) = (&leader.instance, leader.term);
                 tracing::info!(sequence, controller = %name, %instance, term, "a controller has another leader");
             }
+            Event::SchedulerLed { lead } => {
+                let (instance, term) = (lead.instance.as_ref().map(ToString::to_string), lead.term);
+                tracing::info!(sequence, instance, term, "another instance schedules");
+            }
             Event::ControllerDeleted { name } => tracing::info!(sequence, controller = %name, "controller deleted"),
             Event::MaintenancePlanned { topology, maintenance, displaced, stranded } => {
                 self.count_victims(displaced);

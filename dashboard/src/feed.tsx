@@ -100,6 +100,7 @@ function Line(props: { happening: Happening }) {
     case "tenant_put": return <>tenant <strong>{(data.tenant as { id: string }).id}</strong> has other quotas</>;
     case "tenant_deleted": return <>tenant <strong>{String(data.tenant)}</strong> forgotten</>;
     case "controller_led": return <>controller <strong>{String(data.controller)}</strong> is written to by {data.instance}, term {data.term}</>;
+    case "scheduler_led": return data.instance ? <>{data.instance} takes the reports of aggregators in, term {data.term}</> : <>no instance takes the reports of aggregators in</>;
     case "controller_deleted": return <>controller <strong>{String(data.controller)}</strong> deleted</>;
     case "link_changed": {
       const changed = Array.isArray(data.links) ? data.links : [];

@@ -29,6 +29,7 @@ pub(super) fn ended(state: &State, fact: &Fact, before: &Before) -> Vec<Past> {
         | Event::MaintenanceEnded { .. }
         | Event::TenantPut { .. }
         | Event::ControllerLed { .. }
+        | Event::SchedulerLed { .. }
         | Event::TenantDeleted { .. } => return vec![],
     };
     let past = causes.into_iter().filter_map(|(id, cause)| {

@@ -108,7 +108,64 @@ pub(super) async fn run(app: App) {
     }
 }
 
+/// Which instance schedules.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SchedulerLead {
+    /// This one, and it may.
+    Here,
+    /// This one, but it does not know whether another has taken over.
+    Unconfirmed,
+    /// None that lives.
+    Nowhere,
+    /// Another one.
+    Elsewhere(Name),
+}
+
 impl App {
+    /// Which instance schedules now.
+    pub fn scheduler_lead(&self) -> SchedulerLead {
+        let leadership = &self.inner.leadership;
+        if leadership.is_alone {
+            return SchedulerLead::Here;
+        }
+        let state = self.state();
+        let Some(instance) = &state.scheduler().instance else { return SchedulerLead::Nowhere };
+        let beat = leadership.beat.borrow();
+        let confirmed = beat.as_ref().filter(|beat| beat.sent + CONFIRMED_FOR > Instant::now());
+        match confirmed {
+            Some(_) if *instance == leadership.instance => SchedulerLead::Here,
+            None if *instance == leadership.instance => SchedulerLead::Unconfirmed,
+            Some(beat) if beat.ages.get(instance).is_none_or(|age| *age > SILENT_AFTER) => SchedulerLead::Nowhere,
+            _ => SchedulerLead::Elsewhere(instance.clone()),
+        }
+    }
+
+    /// Lets this instance schedule, if none does since it looked; whether it does now.
+    pub(super) async fn lead_scheduler(&self) -> bool {
+        self.set_scheduler(Some(self.inner.leadership.instance.clone())).await
+    }
+
+    /// Leaves scheduling to the instance that next hears of an aggregator.
+    pub(super) async fn leave_scheduler(&self) {
+        self.set_scheduler(None).await;
+    }
+
+    async fn set_scheduler(&self, instance: Option<Name>) -> bool {
+        let after = self.read(|state| state.scheduler().term);
+        match self.submit_one(Command::LeadScheduler { instance, after }, Mode::Commit, None).await {
+            Ok(Ok(_)) => true,
+            // Another instance was faster.
+            Ok(Err(refusal)) => {
+                tracing::debug!(%refusal, "does not schedule");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "scheduling could not be taken over");
+                false
+            }
+        }
+    }
+
     /// The term in which this instance may write to the switches of a controller now; `None` if it may not.
     pub(super) fn term_of(&self, controller: &Name) -> Option<u64> {
         let leadership = &self.inner.leadership;

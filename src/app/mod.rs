@@ -33,6 +33,7 @@ use tracing::Instrument;
 pub use self::carry::{Carried, CarryError, carry, check_chain};
 pub use self::clock::Clock;
 use self::leadership::Leadership;
+pub use self::leadership::SchedulerLead;
 pub use self::link_history::{LINKS_SAMPLED_MAX, LinkHistory, LinksThen};
 pub use self::optimization_figures::OptimizationFigures;
 pub use self::reconcile::{

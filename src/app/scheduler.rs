@@ -3,6 +3,7 @@
 
 mod plan_metrics;
 mod task;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -52,6 +53,9 @@ pub enum ReportError {
     /// The report is rejected.
     #[error(transparent)]
     Rejected(#[from] ReportRejection),
+    /// Another instance of the service takes the reports of aggregators in.
+    #[error("reports are taken in by instance '{0}' of the service")]
+    Elsewhere(Name),
     /// The queue is full.
     #[error("too many reports are waiting")]
     Busy,
@@ -185,6 +189,11 @@ impl Scheduler {
 impl AggregatorViews {
     fn read<R>(&self, look: impl FnOnce(&BTreeMap<Name, watch::Sender<Arc<AggregatorView>>>) -> R) -> R {
         look(&self.views.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Shows no aggregator any more: another instance does. Whoever watches one is told that the channel is closed.
+    fn clear(&self) {
+        self.views.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn show(&self, news: Vec<AggregatorView>, forgotten: &[Name]) {

@@ -141,6 +141,9 @@ fn subject(data: &EventData) -> String {
         EventData::ControllerLed { controller, instance, term } => {
             format!(" controller={controller} instance={instance} term={term}")
         }
+        EventData::SchedulerLed { instance, term } => {
+            format!(" instance={} term={term}", instance.as_deref().unwrap_or("none"))
+        }
         EventData::ControllerDeleted { controller } => format!(" controller={controller}"),
         EventData::AllocationsDisplaced { .. } => String::new(),
         EventData::MaintenancePlanned { topology, maintenance: one, stranded, .. } => {

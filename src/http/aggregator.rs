@@ -23,8 +23,8 @@ use super::problem::{
 use super::render::json;
 use super::sorting::{self, SORTED_MAX, list_orders};
 use super::{error, pagination, problem_catalogue};
-use crate::app::ReportError;
 use crate::app::scalars::StoredName;
+use crate::app::{ReportError, SchedulerLead};
 use api::aggregator::{Aggregator, AggregatorMetadata, AggregatorPage, AggregatorRates};
 use formats::aggregator::{self as documents, AggregatorId, MetadataError};
 use kernel::id::Name;
@@ -98,7 +98,7 @@ list_orders! {
     params(ListQuery),
     responses(
         (status = 200, description = "A page of them", body = AggregatorPage, headers(("Link" = String, description = "rel=\"next\": the next page"))),
-        BadRequest, Unprocessable, InternalError,
+        BadRequest, Unprocessable, InternalError, Unavailable,
     )
 )]
 pub(super) async fn aggregator_list(
@@ -106,6 +106,7 @@ pub(super) async fn aggregator_list(
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ListQuery>,
 ) -> Result<Response, Problem> {
+    scheduled_here(&room)?;
     let limit = pagination::limit(query.limit)?;
     let after = query.after.as_ref().map(|StoredName(name)| name);
     let (found, next) = match &query.sort {
@@ -130,13 +131,14 @@ pub(super) async fn aggregator_list(
     tag = "aggregators",
     summary = "Read an aggregator",
     params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
-    responses((status = 200, description = "The aggregator", body = Aggregator), BadRequest, NotFound, InternalError)
+    responses((status = 200, description = "The aggregator", body = Aggregator), BadRequest, NotFound, InternalError, Unavailable)
 )]
 pub(super) async fn aggregator_get(
     room: Room,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     room.speaks_for(&id)?;
+    scheduled_here(&room)?;
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
     Ok(json(&documents::full(&view)))
 }
@@ -148,13 +150,14 @@ pub(super) async fn aggregator_get(
     tag = "aggregators",
     summary = "Read what an aggregator may send",
     params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
-    responses((status = 200, description = "Its rates", body = AggregatorRates), BadRequest, NotFound, InternalError)
+    responses((status = 200, description = "Its rates", body = AggregatorRates), BadRequest, NotFound, InternalError, Unavailable)
 )]
 pub(super) async fn aggregator_rates(
     room: Room,
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     room.speaks_for(&id)?;
+    scheduled_here(&room)?;
     let view = room.app.scheduler().aggregator(&id).ok_or_else(|| unknown(&id))?;
     Ok(json(&documents::rates(&view.rates)))
 }
@@ -172,7 +175,7 @@ pub(super) async fn aggregator_rates(
     params(("id" = String, Path, description = "Which", min_length = 1, max_length = 128, pattern = "^[^/+#$]*$")),
     responses(
         (status = 200, description = "Server-sent events, until the client or the service leaves", body = String, content_type = "text/event-stream"),
-        BadRequest, NotFound, InternalError,
+        BadRequest, NotFound, InternalError, Unavailable,
     )
 )]
 pub(super) async fn aggregator_rates_stream(
@@ -180,6 +183,7 @@ pub(super) async fn aggregator_rates_stream(
     FromPath(AggregatorId(id)): FromPath<AggregatorId>,
 ) -> Result<Response, Problem> {
     room.speaks_for(&id)?;
+    scheduled_here(&room)?;
     let mut views = room.app.scheduler().watch(&id).ok_or_else(|| unknown(&id))?;
     views.mark_changed();
     let stream = Sse::new(rates(views, room.app.stopping()).take_until(Box::pin(room.over())))
@@ -209,6 +213,14 @@ fn rates(
     })
 }
 
+/// Aggregators are known where their reports are taken in.
+pub(super) fn scheduled_here(room: &Room) -> Result<(), Problem> {
+    match room.app.scheduler_lead() {
+        SchedulerLead::Elsewhere(instance) => Err(ReportError::Elsewhere(instance).into()),
+        SchedulerLead::Here | SchedulerLead::Unconfirmed | SchedulerLead::Nowhere => Ok(()),
+    }
+}
+
 fn unknown(id: &Name) -> Problem {
     Problem::new(&problem_catalogue::UNKNOWN_AGGREGATOR, format!("no aggregator '{id}' has reported lately"))
 }
@@ -224,6 +236,9 @@ impl From<ReportError> for Problem {
         let detail = error.to_string();
         match error {
             ReportError::Rejected(rejection) => rejected(rejection, detail),
+            ReportError::Elsewhere(instance) => {
+                Self::new(&problem_catalogue::SCHEDULED_ELSEWHERE, detail).with("instance", instance.to_string())
+            }
             ReportError::Busy => Self::new(&problem_catalogue::BUSY, detail),
             ReportError::Stopping => Self::new(&problem_catalogue::STOPPING, detail),
         }

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::access::Room;
+use super::aggregator::scheduled_here;
 use super::extract::FromQuery;
-use super::problem::{BadRequest, InternalError, Problem, Unprocessable};
+use super::problem::{BadRequest, InternalError, Problem, Unavailable, Unprocessable};
 use super::sorting::{self, list_orders};
 use super::{pagination, problem_catalogue};
 use crate::app::scalars::StoredName;
@@ -84,7 +85,7 @@ list_orders! {
                 "names_total": 1
             }]
         })),
-        BadRequest, Unprocessable, InternalError,
+        BadRequest, Unprocessable, InternalError, Unavailable,
     )
 )]
 pub(super) async fn content_list(
@@ -92,6 +93,7 @@ pub(super) async fn content_list(
     OriginalUri(uri): OriginalUri,
     FromQuery(query): FromQuery<ContentQuery>,
 ) -> Result<Response, Problem> {
+    scheduled_here(&room)?;
     let limit = pagination::limit(query.limit)?;
     topic::check_filter(&query.name).map_err(|fault| {
         let detail = format!("name is no topic and no topic filter: {fault}");

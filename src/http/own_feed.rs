@@ -30,7 +30,10 @@ pub(super) async fn shown(room: &Room, fact: &Arc<Fact>) -> Option<EventDocument
         Event::Released { id } => is_of(room, own, *id).await.then_some(())?,
         Event::TenantPut { tenant } => (tenant.name == *own).then_some(())?,
         Event::TenantDeleted { name } => (name == own).then_some(())?,
-        Event::ControllerPut { .. } | Event::ControllerLed { .. } | Event::ControllerDeleted { .. } => return None,
+        Event::ControllerPut { .. }
+        | Event::ControllerLed { .. }
+        | Event::SchedulerLed { .. }
+        | Event::ControllerDeleted { .. } => return None,
         Event::Expired { .. }
         | Event::TopologyPut { .. }
         | Event::TopologyDeleted { .. }

@@ -134,6 +134,9 @@ kinds! {
     SWITCHES_SHARED CONFLICT "switches-shared" "Another controller has these switches";
         "Two controllers on one switch, or one controller for two topologies, would undo each other's work.";
         "Delete the controller that the member controller names, or take the switch out of one of the topologies.";
+    SCHEDULED_ELSEWHERE SERVICE_UNAVAILABLE "scheduled-elsewhere" "Another instance takes reports in";
+        "Of several instances of the service on one database one takes the reports of aggregators in and tells them their rates.";
+        "Send reports to the instance that the member instance names, or to any when that one is gone.";
     NUMBERING_FIXED CONFLICT "numbering-fixed" "The numbers of a controller stay";
         "Rules and meters that were written with other numbers would be taken for another program's, and stay on the switches.";
         "Delete the controller, which removes its rules, and put it again.";

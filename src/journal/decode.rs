@@ -134,6 +134,7 @@ fn event<'a>(
         EventRecord::ControllerLed { controller, leader } => {
             Event::ControllerLed { name: controller.0.clone(), leader: leader.read() }
         }
+        EventRecord::SchedulerLed { lead } => Event::SchedulerLed { lead: lead.read() },
         EventRecord::ControllerDeleted { controller } => Event::ControllerDeleted { name: controller.0.clone() },
         EventRecord::MaintenancePlanned { topology, maintenance, displaced, stranded } => Event::MaintenancePlanned {
             topology: topology.0.clone(),

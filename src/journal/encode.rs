@@ -8,7 +8,7 @@ use super::model_record::ModelRecord;
 use super::protection_record::RecoveryRecord;
 use super::record::{
     AllocationRecord, BindingRecord, CauseWord, ControllerRecord, DenialRecord, DeniedRecord, DisplacedRecord,
-    EventRecord, FateWord, LeaderRecord,
+    EventRecord, FateWord, LeaderRecord, SchedulerTermRecord,
 };
 use super::rule_settings_record::RuleSettingsRecord;
 use super::scalars::{StoredAllocationId, StoredName};
@@ -94,6 +94,7 @@ pub(super) fn encode(fact: &Fact) -> Result<EventRecord, RecordEncodeError> {
         Event::ControllerLed { name, leader } => {
             EventRecord::ControllerLed { controller: name.into(), leader: LeaderRecord::of(leader) }
         }
+        Event::SchedulerLed { lead } => EventRecord::SchedulerLed { lead: SchedulerTermRecord::of(lead) },
         Event::ControllerDeleted { name } => EventRecord::ControllerDeleted { controller: name.into() },
         Event::MaintenancePlanned { topology, maintenance, displaced, stranded } => EventRecord::MaintenancePlanned {
             topology: topology.into(),

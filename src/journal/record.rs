@@ -12,7 +12,7 @@ use super::rule_settings_record::RuleSettingsRecord;
 use super::scalars::{DisjointnessWord, DriverWord, EndWord, StoredAllocationId, StoredName};
 use super::tenant_record::TenantRecord;
 use super::topology_record::{LinkRecord, TopologyRecord};
-use kernel::controller::Leader;
+use kernel::controller::{Leader, SchedulerTerm};
 
 /// What happened, as it is stored.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
@@ -100,6 +100,11 @@ pub(super) enum EventRecord {
         #[serde(flatten)]
         leader: LeaderRecord,
     },
+    /// Another instance of the service schedules, or none does.
+    SchedulerLed {
+        #[serde(flatten)]
+        lead: SchedulerTermRecord,
+    },
     /// A controller was deleted.
     ControllerDeleted { controller: StoredName },
     /// Maintenance was planned, or is over earlier than it was.
@@ -141,6 +146,24 @@ pub(super) struct ControllerRecord {
     pub(super) closing: bool,
     #[serde(default, skip_serializing_if = "RuleSettingsRecord::is_usual")]
     pub(super) settings: RuleSettingsRecord,
+}
+
+/// Who schedules.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub(super) struct SchedulerTermRecord {
+    term: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instance: Option<StoredName>,
+}
+
+impl SchedulerTermRecord {
+    pub(super) fn of(lead: &SchedulerTerm) -> Self {
+        Self { term: lead.term, instance: lead.instance.as_ref().map(StoredName::from) }
+    }
+
+    pub(super) fn read(&self) -> SchedulerTerm {
+        SchedulerTerm { term: self.term, instance: self.instance.as_ref().map(|name| name.0.clone()) }
+    }
 }
 
 /// Who may write to a controller's switches.

@@ -13,7 +13,7 @@ use super::encode::controller_record;
 use super::error::{JournalError, RecordDecodeError, RecordEncodeError, SnapshotError};
 use super::maintenance_record::MaintenanceRecord;
 use super::model_record::ModelRecord;
-use super::record::{ControllerRecord, LeaderRecord};
+use super::record::{ControllerRecord, LeaderRecord, SchedulerTermRecord};
 use super::scalars::StoredName;
 use super::snapshot_allocations::{AllocationPart, TopologyCache, allocations_part};
 use super::tenant_record::TenantRecord;
@@ -50,6 +50,8 @@ struct FirstPart {
     /// Older versions had none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tenants: Vec<TenantForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scheduler: Option<SchedulerTermRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -169,6 +171,7 @@ fn first_part(state: &State) -> Result<String, JournalError> {
         networks: forms.collect::<Result<_, RecordEncodeError>>()?,
         controllers: controllers.collect(),
         tenants: tenants.map(|one| TenantForm { revision: one.revision.0, tenant: TenantRecord::of(one) }).collect(),
+        scheduler: Some(state.scheduler()).filter(|lead| lead.term > 0).map(SchedulerTermRecord::of),
     };
     serde_json::to_string(&first).map_err(JournalError::Unwritable)
 }
@@ -191,7 +194,10 @@ impl SnapshotLoader {
 
     fn networks(&mut self, at: Sequence, body: &str) -> Result<(), SnapshotError> {
         let first = match body.starts_with('[') {
-            true => FirstPart { networks: serde_json::from_str(body)?, controllers: vec![], tenants: vec![] },
+            true => {
+                let networks = serde_json::from_str(body)?;
+                FirstPart { networks, controllers: vec![], tenants: vec![], scheduler: None }
+            }
             false => serde_json::from_str(body)?,
         };
         let networks = first.networks.iter().map(|form| {
@@ -216,7 +222,8 @@ impl SnapshotLoader {
         let tenants = tenants.collect::<Result<Vec<_>, RecordDecodeError>>()?;
         let topologies = networks.iter().map(|network| (network.name.clone(), Arc::clone(&network.topology)));
         let topologies = TopologyCache::of(topologies);
-        *self = Self { topologies, state: State::from_networks(at, networks, controllers, tenants) };
+        let scheduler = first.scheduler.as_ref().map(SchedulerTermRecord::read).unwrap_or_default();
+        *self = Self { topologies, state: State::from_networks(at, networks, controllers, tenants, scheduler) };
         Ok(())
     }
 

@@ -25,6 +25,7 @@ mod packaging;
 mod proxy;
 mod process;
 mod replicas;
+mod replicas_of_the_scheduler;
 mod running;
 mod silent_database;
 #[cfg(feature = "otlp")]

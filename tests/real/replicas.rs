@@ -28,18 +28,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A path of two links: three rules and a meter.
 const STEPS_EACH: u64 = 4;
 
-fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn ring() -> Topology {
+pub(crate) fn ring() -> Topology {
     let text = include_str!("../../topologies/ring.json");
     formats::read(text.as_bytes(), &formats::ReadOptions::default()).unwrap().topology
 }
 
-struct Replica {
-    app: App,
-    tasks: Tasks,
+pub(crate) struct Replica {
+    pub(crate) app: App,
+    pub(crate) tasks: Tasks,
 }
 
 impl Replica {
@@ -50,11 +50,15 @@ impl Replica {
             deadline: Duration::from_secs(2),
             ..AppOptions::default()
         };
+        Self::start_with(journal, options).await
+    }
+
+    pub(crate) async fn start_with(journal: Journal, options: AppOptions) -> Self {
         let (app, tasks) = App::start_with(journal, options).await.unwrap();
         Self { app, tasks }
     }
 
-    async fn must(&self, command: Command) -> Event {
+    pub(crate) async fn must(&self, command: Command) -> Event {
         self.app.submit_one(command, Mode::Commit, None).await.unwrap().unwrap().event.clone()
     }
 
@@ -100,7 +104,7 @@ impl Replica {
     }
 }
 
-async fn eventually(what: &str, is: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, is: impl Fn() -> bool) {
     let come = timeout(PATIENCE, async {
         while !is() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -83,6 +83,8 @@ words! {
         ControllerPut "controller_put"
         /// Another instance of the service writes to a controller's switches.
         ControllerLed "controller_led"
+        /// Another instance of the service takes the reports of aggregators in, or none does.
+        SchedulerLed "scheduler_led"
         /// A controller was deleted.
         ControllerDeleted "controller_deleted"
         /// Maintenance was planned, or is over earlier than it was.
@@ -225,6 +227,15 @@ pub enum EventData {
         /// The number of its term.
         term: u64,
     },
+    /// Another instance of the service takes the reports of aggregators in, or none does.
+    SchedulerLed {
+        /// What the instance calls itself; absent where no aggregator reports.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        instance: Option<String>,
+        /// The number of its term.
+        term: u64,
+    },
     /// A controller was deleted.
     ControllerDeleted {
         /// The name of the controller.
@@ -287,6 +298,7 @@ impl EventData {
             Self::AllocationsExpired { .. } => EventKind::AllocationsExpired,
             Self::ControllerPut { .. } => EventKind::ControllerPut,
             Self::ControllerLed { .. } => EventKind::ControllerLed,
+            Self::SchedulerLed { .. } => EventKind::SchedulerLed,
             Self::ControllerDeleted { .. } => EventKind::ControllerDeleted,
             Self::AllocationsDisplaced { .. } => EventKind::AllocationsDisplaced,
             Self::MaintenancePlanned { .. } => EventKind::MaintenancePlanned,

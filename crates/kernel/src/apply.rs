@@ -105,6 +105,13 @@ fn change(state: &mut State, recorded: &Recorded) -> Result<Before, ApplyError> 
             Arc::make_mut(controller).leader = Some(leader.clone());
             Ok(Before::default())
         }
+        Event::SchedulerLed { lead } => {
+            if lead.term <= state.scheduler.term {
+                return Err(ApplyError::OldTerm { at: sequence, term: lead.term });
+            }
+            state.scheduler = lead.clone();
+            Ok(Before::default())
+        }
         Event::ControllerDeleted { name } => {
             let old = state.controllers.remove(name);
             old.ok_or_else(|| ApplyError::BadController { at: sequence, name: name.clone() })?;

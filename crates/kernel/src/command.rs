@@ -128,6 +128,13 @@ pub enum Command {
         /// The term that it takes to be over: refused if there was another leader since.
         after: u64,
     },
+    /// Let another instance schedule, or none.
+    LeadScheduler {
+        /// The instance that is to schedule.
+        instance: Option<Name>,
+        /// The term that it takes to be over: refused if there was another since.
+        after: u64,
+    },
     /// Plan maintenance of links, and of nodes with all of their links.
     PlanMaintenance {
         /// The topology.

@@ -42,6 +42,16 @@ pub struct Leader {
     pub term: u64,
 }
 
+/// The instance of the service that schedules: it takes the reports of aggregators in, and makes and releases their
+/// reservations.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct SchedulerTerm {
+    /// How many terms there were, this one included; 0 before the first.
+    pub term: u64,
+    /// The instance; `None` where none has anything to schedule.
+    pub instance: Option<Name>,
+}
+
 /// What becomes of the rules of a controller that is deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RulesOnDelete {

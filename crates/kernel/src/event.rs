@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::allocation::{Allocation, Demand, EndCause};
 use super::annotation::Annotations;
 use super::bam::Cause;
-use super::controller::{Controller, Leader};
+use super::controller::{Controller, Leader, SchedulerTerm};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::maintenance::Maintenance;
 use super::path::Disjointness;
@@ -131,6 +131,11 @@ pub enum Event {
         name: Name,
         /// The instance, and its term.
         leader: Leader,
+    },
+    /// Another instance of the service schedules, or none does.
+    SchedulerLed {
+        /// The instance, and its term.
+        lead: SchedulerTerm,
     },
     /// A controller is no longer used.
     ControllerDeleted {

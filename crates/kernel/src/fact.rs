@@ -92,6 +92,7 @@ fn numbered_topology(event: &Event) -> Option<&Name> {
         | Event::Expired { .. }
         | Event::ControllerPut { .. }
         | Event::ControllerLed { .. }
+        | Event::SchedulerLed { .. }
         | Event::ControllerDeleted { .. }
         | Event::TenantPut { .. }
         | Event::TenantDeleted { .. } => None,

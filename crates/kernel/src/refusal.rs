@@ -181,11 +181,11 @@ pub enum Refusal {
     /// No controller of this name.
     #[error("there is no controller '{0}'")]
     UnknownController(Name),
-    /// Another instance leads the controller since.
-    #[error("controller '{controller}' has term {term}: term {after} is over")]
+    /// Another instance leads a controller, or schedules, since.
+    #[error("{of} has term {term}: term {after} is over")]
     TermOver {
-        /// The controller.
-        controller: Name,
+        /// A controller, or the scheduler.
+        of: String,
         /// The term that was taken to be the present one.
         after: u64,
         /// The present one.

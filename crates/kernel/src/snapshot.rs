@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::allocation::Allocation;
 use super::apply::{self, ApplyError};
-use super::controller::Controller;
+use super::controller::{Controller, SchedulerTerm};
 use super::id::{AllocationId, Name, Sequence};
 use super::intent::FlowNumber;
 use super::maintenance::Maintenance;
@@ -41,10 +41,11 @@ impl State {
         networks: Vec<NetworkSnapshot>,
         controllers: Vec<Arc<Controller>>,
         tenants: Vec<Arc<Tenant>>,
+        scheduler: SchedulerTerm,
     ) -> Self {
         let controllers = controllers.into_iter().map(|controller| (controller.name.clone(), controller));
         let tenants = tenants.into_iter().map(|tenant| (tenant.name.clone(), tenant)).collect();
-        let mut state = Self { sequence, controllers: controllers.collect(), tenants, ..Self::default() };
+        let mut state = Self { sequence, controllers: controllers.collect(), tenants, scheduler, ..Self::default() };
         for snapshot in networks {
             let graph = Arc::new(Graph::new(&snapshot.topology));
             let mut network = Network::new(snapshot.topology, graph, snapshot.model);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::allocation::{Allocation, Demand, LspAttributes};
 use super::bam::Slot;
 use super::class::{CLASS_TYPES, ClassType};
-use super::controller::Controller;
+use super::controller::{Controller, SchedulerTerm};
 use super::id::{AllocationId, LinkIx, Name, Sequence};
 use super::intent::{FlowNumber, FlowNumbers};
 use super::ledger::Ledger;
@@ -45,6 +45,7 @@ pub struct State {
     pub(super) flow_numbers: FlowNumbers,
     /// Those for whose protection something is to be done.
     pub(super) recovering: PersistentMap<AllocationId, ()>,
+    pub(super) scheduler: SchedulerTerm,
 }
 
 /// A topology with its model and its books.
@@ -101,6 +102,11 @@ impl State {
     /// The controller that has a topology's switches.
     pub fn controller_of(&self, topology: &str) -> Option<&Arc<Controller>> {
         self.controllers.values().find(|controller| controller.topology.as_str() == topology)
+    }
+
+    /// Which instance of the service schedules.
+    pub fn scheduler(&self) -> &SchedulerTerm {
+        &self.scheduler
     }
 
     /// A tenant by its name.

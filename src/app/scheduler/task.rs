@@ -11,7 +11,8 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::sleep;
 
 use super::super::backoff::RetryBackoff;
-use super::super::{App, COMMITS_KEPT, CommandOutcome, Commit, Load, Mode, SubmitError};
+use super::super::{App, COMMITS_KEPT, CommandOutcome, Commit, Load, Mode, SchedulerLead, SubmitError};
+use super::turn;
 use super::{
     AggregatorViews, Answerer, Pace, RateNews, ReportError, ReportQueue, SchedulerMessage, SchedulerOptions, Trigger,
 };
@@ -38,25 +39,24 @@ const RETRY_MAX: Duration = Duration::from_millis(800);
 
 type PendingReport = (Name, Answerer);
 
-/// Runs until the service stops.
-pub(in crate::app) async fn run(app: App, inbox: ReportQueue, options: SchedulerOptions) {
-    let commits = app.subscribe();
-    let now = app.now();
-    let dispatcher = app.read(|state| Dispatcher::new(options.settings, options.topology, state, now));
-    let task = SchedulerTask {
-        board: Arc::clone(&app.scheduler().board),
-        app,
-        dispatcher,
-        commits,
-        touched: PendingCommits::default(),
-        pace: options.pace,
-        next_turn: now,
-        next_look: now,
-        backoff: RetryBackoff::new(RETRY_MIN, RETRY_MAX),
-        retry_in: None,
-        unserved: BTreeSet::new(),
-    };
-    task.run(inbox).await;
+/// Schedules while this instance is the one that does, until the service stops.
+pub(in crate::app) async fn run(app: App, mut inbox: ReportQueue, options: SchedulerOptions) {
+    while let Some(first) = turn::come(&app, &mut inbox, options.settings.lease_ms).await {
+        let task = SchedulerTask::new(&app, options.clone());
+        if task.run(&mut inbox, first).await == Ended::Stopping {
+            return;
+        }
+        app.scheduler().board.clear();
+    }
+}
+
+/// Why a task has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// The service stops.
+    Stopping,
+    /// Another instance schedules, or none has anything to schedule.
+    TurnOver,
 }
 
 struct SchedulerTask {
@@ -74,6 +74,9 @@ struct SchedulerTask {
     retry_in: Option<Duration>,
     /// The levels of topologies of which a line in the log says that they have no rate.
     unserved: BTreeSet<(Name, QosLevel, UnservedCause)>,
+    /// How long there may be nothing to schedule before scheduling is left to whoever hears of an aggregator.
+    idle_max: Duration,
+    idle_since: Option<Instant>,
 }
 
 /// What was committed since the dispatcher looked last.
@@ -87,16 +90,38 @@ struct PendingCommits {
 }
 
 impl SchedulerTask {
-    async fn run(mut self, mut inbox: ReportQueue) {
+    fn new(app: &App, options: SchedulerOptions) -> Self {
+        let commits = app.subscribe();
+        let now = app.now();
+        let idle_max = turn::patience(options.settings.lease_ms);
+        Self {
+            board: Arc::clone(&app.scheduler().board),
+            app: app.clone(),
+            dispatcher: app.read(|state| Dispatcher::new(options.settings, options.topology, state, now)),
+            commits,
+            touched: PendingCommits::default(),
+            pace: options.pace,
+            next_turn: now,
+            next_look: now,
+            backoff: RetryBackoff::new(RETRY_MIN, RETRY_MAX),
+            retry_in: None,
+            unserved: BTreeSet::new(),
+            idle_max,
+            idle_since: None,
+        }
+    }
+
+    async fn run(mut self, inbox: &mut ReportQueue, first: Option<SchedulerMessage>) -> Ended {
         let stop = self.app.stopping();
         let mut messages = Vec::with_capacity(REPORTS_AT_ONCE_MAX);
+        messages.extend(first);
         loop {
-            let patience = self.patience();
+            let patience = if messages.is_empty() { self.patience() } else { Duration::ZERO };
             let trigger = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return Ended::Stopping,
                 taken = inbox.messages.recv_many(&mut messages, REPORTS_AT_ONCE_MAX) => {
                     if taken == 0 {
-                        return;
+                        return Ended::Stopping;
                     }
                     Trigger::Report
                 }
@@ -106,14 +131,33 @@ impl SchedulerTask {
                 }
                 () = sleep(patience) => Trigger::Time,
             };
+            let lead = self.app.scheduler_lead();
+            if matches!(lead, SchedulerLead::Elsewhere(_) | SchedulerLead::Nowhere) {
+                messages.drain(..).for_each(|message| turn::refuse_elsewhere(message, &lead));
+                return Ended::TurnOver;
+            }
             self.drain_commits();
             let (waiting, urgency) = self.update_engine(&mut messages).await;
-            if self.is_due(urgency) {
+            // Whoever does not know whether another instance schedules by now changes nothing.
+            if self.is_due(urgency) && lead == SchedulerLead::Here {
                 self.act(trigger).await;
             }
             self.show();
             self.answer(waiting);
+            if self.is_idle_for_long() {
+                self.app.leave_scheduler().await;
+            }
         }
+    }
+
+    /// Whether there is nothing to schedule for long, and another instance may hear of an aggregator.
+    fn is_idle_for_long(&mut self) -> bool {
+        if self.app.instance().is_none() || !self.dispatcher.is_idle() {
+            self.idle_since = None;
+            return false;
+        }
+        let since = *self.idle_since.get_or_insert_with(Instant::now);
+        since.elapsed() > self.idle_max
     }
 
     /// How long nothing has to be done.
@@ -307,6 +351,7 @@ fn collect_changed(fact: &Fact, ids: &mut Vec<AllocationId>) {
         | Event::MaintenanceEnded { .. }
         | Event::TenantPut { .. }
         | Event::ControllerLed { .. }
+        | Event::SchedulerLed { .. }
         | Event::TenantDeleted { .. } => {}
     }
 }

@@ -81,6 +81,9 @@ fn data(fact: &Fact) -> EventData {
             let (controller, instance) = (name.to_string(), leader.instance.to_string());
             EventData::ControllerLed { controller, instance, term: leader.term }
         }
+        Event::SchedulerLed { lead } => {
+            EventData::SchedulerLed { instance: lead.instance.as_ref().map(ToString::to_string), term: lead.term }
+        }
         Event::ControllerDeleted { name } => EventData::ControllerDeleted { controller: name.to_string() },
         Event::MaintenancePlanned { topology, maintenance, displaced, stranded } => EventData::MaintenancePlanned {
             topology: topology.to_string(),

@@ -190,7 +190,11 @@ impl World {
     fn controller(&mut self) -> Command {
         let name = name(["c1", "c2"][self.dice.small::<usize>(2)]);
         let topology = self.either();
-        match self.dice.roll(6) {
+        match self.dice.roll(7) {
+            6 => {
+                let instance = if self.dice.one_in(3) { None } else { Some(self::name("i")) };
+                Command::LeadScheduler { instance, after: self.state.scheduler().term }
+            }
             0 => Command::DeleteController { name, rules: RulesOnDelete::Leave },
             4 => Command::DeleteController { name, rules: RulesOnDelete::Remove },
             5 => {
@@ -336,6 +340,7 @@ fn ended(recorded: &Recorded, before: &State, old: &Arc<Allocation>) -> Option<P
         | Event::ControllerPut { .. }
         | Event::MaintenanceEnded { .. }
         | Event::ControllerLed { .. }
+        | Event::SchedulerLed { .. }
         | Event::ControllerDeleted { .. }
         | Event::TenantPut { .. }
         | Event::TenantDeleted { .. } => return None,

@@ -57,6 +57,14 @@ pub enum ApplyError {
         /// The tenant.
         name: Name,
     },
+    /// A term of the scheduler that is over.
+    #[error("event {at} begins term {term} of the scheduler, which is over", at = .at.0)]
+    OldTerm {
+        /// The event.
+        at: Sequence,
+        /// The term.
+        term: u64,
+    },
     /// It names maintenance that is not planned.
     #[error("event {at} names maintenance {id}, which is not planned", at = .at.0, id = .id.0)]
     NoMaintenance {

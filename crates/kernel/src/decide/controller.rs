@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::controller::{CONTROLLERS_MAX, Controller, ControllerAddress, DriverKind, Leader, RulesOnDelete};
+use crate::controller::{
+    CONTROLLERS_MAX, Controller, ControllerAddress, DriverKind, Leader, RulesOnDelete, SchedulerTerm,
+};
 use crate::event::Event;
 use crate::id::Name;
 use crate::intent::RuleSettings;
@@ -61,10 +63,19 @@ pub(super) fn lead(state: &State, name: &Name, instance: &Name, after: u64) -> R
     let controller = state.controller(name.as_str()).ok_or_else(|| Refusal::UnknownController(name.clone()))?;
     let term = controller.term();
     if term != after {
-        return Err(Refusal::TermOver { controller: name.clone(), after, term });
+        return Err(Refusal::TermOver { of: format!("controller '{name}'"), after, term });
     }
     let leader = Leader { instance: instance.clone(), term: term.saturating_add(1) };
     Ok(Event::ControllerLed { name: name.clone(), leader })
+}
+
+/// One instance at a time schedules.
+pub(super) fn lead_scheduler(state: &State, instance: Option<&Name>, after: u64) -> Result<Event, Refusal> {
+    let term = state.scheduler().term;
+    if term != after {
+        return Err(Refusal::TermOver { of: "the scheduler".to_owned(), after, term });
+    }
+    Ok(Event::SchedulerLed { lead: SchedulerTerm { term: term.saturating_add(1), instance: instance.cloned() } })
 }
 
 /// A topology that is reached through a controller takes no switch of another controller.

@@ -75,6 +75,7 @@ pub fn decide(state: &State, command: &Command, now: Millis, workspace: &mut Wor
         }
         Command::DeleteController { name, rules } => controller::delete(state, name, *rules),
         Command::LeadController { name, instance, after } => controller::lead(state, name, instance, *after),
+        Command::LeadScheduler { instance, after } => controller::lead_scheduler(state, instance.as_ref(), *after),
         Command::PlanMaintenance { topology, links, nodes, starts_at, ends_at, note } => {
             let plan = MaintenancePlan { topology, links, nodes, time: (*starts_at, *ends_at), note: note.as_ref() };
             maintenance::plan(state, &plan, now, workspace)

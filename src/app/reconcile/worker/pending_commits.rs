@@ -45,6 +45,7 @@ impl Changes {
             Event::Denied { .. }
             | Event::ControllerPut { .. }
             | Event::ControllerLed { .. }
+            | Event::SchedulerLed { .. }
             | Event::ControllerDeleted { .. }
             | Event::MaintenanceEnded { .. }
             | Event::TenantPut { .. }

@@ -176,6 +176,20 @@ impl Dispatcher {
         }
     }
 
+    /// Whether a scheduler has reservations.
+    pub fn has_reservations(state: &State) -> bool {
+        state.allocations_after(None).any(|allocation| is_ours(allocation))
+    }
+
+    /// Whether there is nothing to schedule: no aggregator, and no reservation of one.
+    pub fn is_idle(&self) -> bool {
+        self.aggregators.is_empty()
+            && self.orphans.is_empty()
+            && self.discarded.is_empty()
+            && self.holders.is_empty()
+            && self.pending.is_empty()
+    }
+
     /// Applies a report.
     ///
     /// # Errors
